@@ -21,7 +21,7 @@ from fastfeat.errors import StateError
 from fastfeat.io.arrow import pa
 from fastfeat.online.changes import Applied, Base, Change, Durability, Entry, Settings
 from fastfeat.online.entries import Links, Written, digest_of_segment, segment_of
-from fastfeat.online.following import Follower
+from fastfeat.online.follower import Follower
 from fastfeat.online.state_file import (
     explained,
     has_kind,

@@ -18,6 +18,7 @@ from fastfeat.io.arrow import Table, call, pa
 from fastfeat.io.keys import key_column
 from fastfeat.io.types import column_text, dtype_of
 from fastfeat.online.asking import Answered, Seen, answer
+from fastfeat.online.asking_one import AnsweredRow, answer_row
 from fastfeat.online.changes import ANSWERED
 from fastfeat.online.columns import given_type
 from fastfeat.online.entities import NEVER, Placed
@@ -26,7 +27,6 @@ from fastfeat.online.log import Gathered, Log
 from fastfeat.online.lowering import LivePlan
 from fastfeat.online.placing import place
 from fastfeat.online.reading import typed
-from fastfeat.online.single import AnsweredRow, answer_row
 from fastfeat.plan.made import make
 from fastfeat.plan.tables import table_values
 from fastfeat.plan.values import compute_columns, key_values

@@ -34,9 +34,9 @@ from fastfeat.online.audit import (
 from fastfeat.online.changes import Applied, Base, Change, Entry, Settings
 from fastfeat.online.digests import Digest, names_of
 from fastfeat.online.entries import Written
-from fastfeat.online.following import Follower
+from fastfeat.online.follower import Follower
 from fastfeat.online.lowering import lower
-from fastfeat.online.served import Served, finish, served_plan, serving
+from fastfeat.online.served_features import Served, finish, served_plan, serving
 from fastfeat.online.state import State
 from fastfeat.plan.artifact import fitted_of, load
 from fastfeat.plan.fitted import FittedPlan

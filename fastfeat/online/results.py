@@ -9,7 +9,7 @@ import numpy as np
 
 from fastfeat.io.arrow import pa
 from fastfeat.online.asking import Answered
-from fastfeat.online.single import AnsweredRow
+from fastfeat.online.asking_one import AnsweredRow
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.result_forms import computed_form
 from fastfeat.plan.transform import bound, computed

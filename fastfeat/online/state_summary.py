@@ -14,7 +14,7 @@ from fastfeat.errors import UnknownColumn, counted, shortened
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.types import arrow_type
 from fastfeat.online.changes import Settings
-from fastfeat.online.following import Follower
+from fastfeat.online.follower import Follower
 from fastfeat.online.lowering import lower
 from fastfeat.online.opening import reopened
 from fastfeat.online.state import State

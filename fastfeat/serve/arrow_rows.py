@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fastfeat.io.arrow import RecordBatch, Schema, Table, pa
+from fastfeat.serve.json_rows import RowReader, check_number
 from fastfeat.serve.refusals import Refusal
-from fastfeat.serve.rows import RowReader, check_number
 
 
 def arrow_rows(body: bytes, reader: RowReader, most_bytes: int) -> Table:

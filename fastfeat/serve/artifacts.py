@@ -19,10 +19,10 @@ from fastfeat.plan.artifact import fitted_digest, fitted_of
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.json_text import write_json
-from fastfeat.serve.opening import Opening, difference, missing_in_memory, warm, without_path
 from fastfeat.serve.refusals import Refusal, refusal_of
 from fastfeat.serve.served import Served, served
 from fastfeat.serve.serving import Serving
+from fastfeat.serve.state_opening import Opening, difference, missing_in_memory, warm, without_path
 
 _TYPES = ("application/octet-stream", "application/vnd.fastfeat")
 _WATCH_SECONDS = 1.0

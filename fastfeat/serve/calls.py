@@ -10,9 +10,9 @@ from fastfeat.io.arrow import Table
 from fastfeat.serve.answers import ARROW_STREAM, arrow_bytes, rows_of
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.arrow_rows import arrow_rows
+from fastfeat.serve.json_rows import ROWS, RowReader, row_reader
 from fastfeat.serve.json_text import as_bool, as_list, as_object, read_json, write_json
 from fastfeat.serve.refusals import Refusal
-from fastfeat.serve.rows import ROWS, RowReader, row_reader
 from fastfeat.serve.served import Served
 from fastfeat.serve.serving import Serving
 from fastfeat.serve.work import Computed

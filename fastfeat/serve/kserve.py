@@ -21,9 +21,9 @@ from fastfeat.plan.outputs import matrix_dtype
 from fastfeat.serve.answers import matrix_of
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.calls import json_object
+from fastfeat.serve.json_rows import check_number, column_of
 from fastfeat.serve.json_text import as_bool, as_list, as_object, write_json
 from fastfeat.serve.refusals import Refusal
-from fastfeat.serve.rows import check_number, column_of
 from fastfeat.serve.served import Served
 from fastfeat.serve.serving import Serving
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from fastfeat.serve import calls, kserve, mlflow, told
 from fastfeat.serve.app import Route
 from fastfeat.serve.artifacts import Artifacts
-from fastfeat.serve.explaining import explain_given, explain_of
+from fastfeat.serve.explain_calls import explain_given, explain_of
 from fastfeat.serve.openapi import document_of
 from fastfeat.serve.page import page_of
 from fastfeat.serve.serving import Serving

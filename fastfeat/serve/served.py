@@ -8,9 +8,9 @@ from typing import Any
 from fastfeat.online.live import ALONE, Live
 from fastfeat.plan.artifact import fitted_digest
 from fastfeat.plan.fitted import FittedPlan
+from fastfeat.serve.json_rows import RowReader, row_reader
 from fastfeat.serve.json_text import ready_json
-from fastfeat.serve.rows import RowReader, row_reader
-from fastfeat.serve.single import Single, single_of
+from fastfeat.serve.plain_row import Single, single_of
 
 
 @dataclass(frozen=True, slots=True)

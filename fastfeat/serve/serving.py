@@ -13,9 +13,9 @@ from fastfeat.io.arrow import Table
 from fastfeat.io.prometheus import Durations
 from fastfeat.online.live import Live
 from fastfeat.serve.app import Limits, Load, check_load
+from fastfeat.serve.plain_row import NotPlain
 from fastfeat.serve.refusals import Refusal
 from fastfeat.serve.served import Served
-from fastfeat.serve.single import NotPlain
 from fastfeat.serve.work import Computed, Kind, Work
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastfeat.stream.config import Config
+    from fastfeat.stream.config_file import config_of, read_config
     from fastfeat.stream.packed import PackedRow, entity_key, read_packed
-    from fastfeat.stream.reading import config_of, read_config
     from fastfeat.stream.repeats import drop_repeated_rows, drop_repeats
     from fastfeat.stream.runner import Summary, run
     from fastfeat.stream.to_parquet import read_features
@@ -36,11 +36,11 @@ _MODULES = {
     "Config": "config",
     "PackedRow": "packed",
     "Summary": "runner",
-    "config_of": "reading",
+    "config_of": "config_file",
     "drop_repeated_rows": "repeats",
     "drop_repeats": "repeats",
     "entity_key": "packed",
-    "read_config": "reading",
+    "read_config": "config_file",
     "read_features": "to_parquet",
     "read_packed": "packed",
     "run": "runner",

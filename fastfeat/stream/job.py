@@ -18,9 +18,9 @@ from fastfeat.online.live import Live, online
 from fastfeat.plan.artifact import load
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.stream.config import Config, Topic
-from fastfeat.stream.json_rows import check_json
+from fastfeat.stream.json_features import check_json
+from fastfeat.stream.messages import Decode, decoder
 from fastfeat.stream.packed import check_packed
-from fastfeat.stream.wire import Decode, decoder
 
 _NAMES = {
     "string": UTF8,

@@ -13,7 +13,7 @@ and `fastfeat.reason`; key and value are those of the message.
 from __future__ import annotations
 
 from fastfeat.io.arrow import Table, pa
-from fastfeat.stream.json_rows import json_rows
+from fastfeat.stream.json_features import json_rows
 from fastfeat.stream.kafka import Producer
 from fastfeat.stream.outputs import Outputs
 

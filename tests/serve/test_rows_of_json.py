@@ -15,10 +15,10 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.dtypes import DType, list_of, timestamp
 from fastfeat.serve.answers import matrix_of, rows_of
+from fastfeat.serve.json_rows import column_of, row_reader
 from fastfeat.serve.json_text import read_json, write_json
+from fastfeat.serve.plain_row import NotPlain, single_of
 from fastfeat.serve.refusals import Refusal
-from fastfeat.serve.rows import column_of, row_reader
-from fastfeat.serve.single import NotPlain, single_of
 
 GOOD: list[tuple[DType, Any, Any]] = [
     (DType("int8"), -128, -128),

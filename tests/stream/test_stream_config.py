@@ -12,7 +12,7 @@ import pytest
 
 from fastfeat.errors import InvalidConfig
 from fastfeat.stream import config as documented
-from fastfeat.stream.reading import config_of, read_config
+from fastfeat.stream.config_file import config_of, read_config
 
 MINIMAL = """
 artifact = "plan.fastfeat"

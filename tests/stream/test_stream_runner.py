@@ -341,7 +341,7 @@ def test_what_does_not_fit_the_plan_is_told_before_anything_begins(topics: Topic
 
 
 def test_json_rows_are_shown_as_documented() -> None:
-    from fastfeat.stream.json_rows import json_rows
+    from fastfeat.stream.json_features import json_rows
 
     table = pa.table(
         {

@@ -15,7 +15,7 @@ from typing import Any
 from fastfeat.dtypes import DType
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.serve.answers import infinite
-from fastfeat.serve.rows import RowReader
+from fastfeat.serve.json_rows import RowReader
 
 _MOST_OF_FLOAT = 1 << 53
 _INT64 = range(-(1 << 63), 1 << 63)
