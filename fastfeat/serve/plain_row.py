@@ -28,7 +28,7 @@ class NotPlain(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Single:
+class PlainRow:
     """What reads one plain row, and writes its features.
 
     Args:
@@ -78,7 +78,7 @@ class Single:
         return [write(value) for write, value in zip(self.writing, values, strict=True)]
 
 
-def single_of(fitted: FittedPlan, reader: RowReader) -> Single | None:
+def plain_row_of(fitted: FittedPlan, reader: RowReader) -> PlainRow | None:
     """Return what reads one row of a plan; None where its columns or features are not plain."""
     if fitted.plan.keep:
         return None
@@ -93,7 +93,7 @@ def single_of(fitted: FittedPlan, reader: RowReader) -> Single | None:
     if len(known) < len(writing):
         return None
     late = reader.late
-    return Single(
+    return PlainRow(
         tuple((name, convert) for name, convert in converting.items() if name not in late),
         tuple((name, convert) for name, convert in converting.items() if name in late),
         reader.passed,

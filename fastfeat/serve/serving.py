@@ -94,20 +94,20 @@ class Serving:
             FastfeatError: of the row.
             Refusal: a feature is infinite, or another process writes the state.
         """
-        single = self.now.single
-        if single is None or self.load.requests > 1:
+        plain_row = self.now.plain_row
+        if plain_row is None or self.load.requests > 1:
             return None
         if update:
             self._check_writes()
         kind: Kind = "process" if update else "features"
         try:
-            found = self.work.call_row(kind, single.read(row))
+            found = self.work.call_row(kind, plain_row.read(row))
         except (NotPlain, Overflow):  # whose integers a float does not hold, too
             return None
         if found is None:
             return None
         self.metrics.rows(kind, 1)
-        written = single.written(found.features, found.by.columns)
+        written = plain_row.written(found.features, found.by.columns)
         return replace(found, features=written)
 
     async def call(self, kind: Kind, rows: Table) -> Computed:
