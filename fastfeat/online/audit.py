@@ -25,13 +25,8 @@ from numpy.typing import NDArray
 from fastfeat.errors import StateError
 from fastfeat.io.arrow import Table, pa
 from fastfeat.online.changes import Applied, Base, Change, Entry, Settings
-from fastfeat.online.digests import (
-    N_BYTES,
-    Digest,
-    digest_of,
-    keyed,
-    what_differs,
-)
+from fastfeat.online.column_words import keyed
+from fastfeat.online.digests import N_BYTES, Digest, digest_of, what_differs
 from fastfeat.online.entries import Links
 from fastfeat.plan.artifact import fitted_digest
 from fastfeat.plan.fitted import FittedPlan

@@ -20,9 +20,10 @@ from fastfeat.io.types import column_text, dtype_of
 from fastfeat.online.asking import Answered, Seen, answer
 from fastfeat.online.asking_one import AnsweredRow, answer_row
 from fastfeat.online.changes import ANSWERED
+from fastfeat.online.clocks import Clock
 from fastfeat.online.columns import given_type
 from fastfeat.online.entities import NEVER, Placed
-from fastfeat.online.lateness import Arriving, Clock, Codes, Numbers, row_text
+from fastfeat.online.lateness import Arriving, Codes, Numbers, row_text
 from fastfeat.online.log import Gathered, Log
 from fastfeat.online.lowering import LivePlan
 from fastfeat.online.placing import place

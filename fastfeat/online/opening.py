@@ -21,8 +21,8 @@ from fastfeat.io.types import arrow_type
 from fastfeat.ir.show import show
 from fastfeat.online.audit import Audit, artifacts_of, new_key
 from fastfeat.online.changes import ANSWERED, Base, Durability, Settings
+from fastfeat.online.clocks import Clock, clocks_of
 from fastfeat.online.journal import Journal
-from fastfeat.online.lateness import Clock, clocks_of
 from fastfeat.online.lowering import LivePlan, lower
 from fastfeat.online.placing import place
 from fastfeat.online.reading import rows_table
