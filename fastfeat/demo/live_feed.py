@@ -47,7 +47,7 @@ class Feed:
 
 
 def feeds_of(flights: Table, weather: Table, row_columns: Sequence[str]) -> tuple[Feed, ...]:
-    """Return what becomes known of some flights, and of the weather, by topic.
+    """Return the messages of some flights and of the weather, by topic.
 
     Args:
         flights: in the order in which they were to leave.

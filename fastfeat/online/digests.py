@@ -107,13 +107,13 @@ def names_of(tables: Mapping[str, Table]) -> list[tuple[str, str]]:
 
 
 def _cover(once: bytes, whole: bytes, n_bytes: int) -> NDArray[np.uint8]:
-    """Return what words are covered with: a stream that belongs to one content alone."""
+    """Return a stream of bytes that covers words, and belongs to one content alone."""
     return np.frombuffer(hashlib.shake_128(once + whole).digest(n_bytes), np.uint8)
 
 
 @lru_cache(maxsize=8)
 def _places(n_rows: int) -> Words:
-    """Return what tells the rows of a column apart, odd numbers."""
+    """Return an odd number for each row of a column, which tells them apart."""
     return np.arange(n_rows, dtype=np.uint64) * PLACE * np.uint64(2) + np.uint64(1)
 
 

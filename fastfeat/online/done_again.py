@@ -142,7 +142,7 @@ class Again:
     n_rows: int = 0
 
     def replay(self, written: Written) -> Applied:
-        """Return what a change gives, after all that was noted of it was compared.
+        """Return the result of a change, after all that was noted of it was compared.
 
         Raises:
             Differs: something is another.
@@ -175,7 +175,7 @@ class Again:
         return link
 
     def _applied(self, written: Written, link: Link) -> Applied:
-        """Return what a change gives that is done again."""
+        """Return the result of a change that is done again."""
         self.taken.entries.clear()
         try:
             self.state.apply(written.entry.change)
@@ -221,7 +221,7 @@ def begun(key: bytes, head: bytes, plans: Plans, settings: Settings, base: Base)
 
 
 def _misplaced(chain: Chain, link: Link) -> str:
-    """Return what it means that a link was not made after the one before it."""
+    """Return a text that tells why a link may not follow from the one before it."""
     if link.digest == chain.head:
         return "it stands there twice"
     return (
@@ -241,7 +241,7 @@ def place_of(
 
 
 def _shown(label: str, name: str) -> str:
-    """Return what a column of what a change gave is called."""
+    """Return the name of a column of features, with that of its plan."""
     plan = label.removeprefix(FEATURES)
     return f"{plan}.{name}" if plan else name
 

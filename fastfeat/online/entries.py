@@ -210,7 +210,7 @@ def parts_of(base: Base) -> Iterator[Part]:
 def head_of_base(
     base: Base, parts: Sequence[bytes], settings: Settings, plans: Mapping[str, str]
 ) -> bytes:
-    """Return what a base holds beside its parts, as JSON.
+    """Return the head of a base, as JSON: all that it holds beside its parts.
 
     Args:
         base: the base.

@@ -107,7 +107,7 @@ class Follower:
             return read_base(connection, seq, checked=self._checked)
 
     def links(self, base: int) -> Links:
-        """Return what the audit says of a base, by its number."""
+        """Return the links of a base, by its number."""
         with self._snapshot() as (connection, _):
             return read_links(connection, base, checked=self._checked)
 
@@ -118,7 +118,7 @@ class Follower:
             return read_key(connection)
 
     def news(self) -> News:
-        """Return what was committed since the last call; at first, the base and what follows it.
+        """Return the news since the last call; at first, the base and the entries after it.
 
         Where a compaction has taken away entries that were not given yet, it begins anew.
 
@@ -208,7 +208,7 @@ class Follower:
 
 
 def _file_at(path: Path) -> tuple[int, int]:
-    """Return what tells the file at a path from others; nothing has (0, 0)."""
+    """Return device and inode of the file at a path; (0, 0) where there is none."""
     try:
         found = os.stat(path)
     except OSError:

@@ -79,7 +79,7 @@ def replay(
     plan: str | None = None,
     outcomes: Any = None,
 ) -> Replay:
-    """Return what doing the changes of a state again finds: the first difference, or none.
+    """Return a report of all changes of a state, done again: the first difference, or none.
 
     Every change in the file is computed again from the rows beside it, in a state of its own:
     features have the bits that were served, and links follow from all that was noted. The file is
@@ -139,7 +139,7 @@ def _replayed(
     noted: bytes | None,
     take: Take | None,
 ) -> tuple[Replay, State | None]:
-    """Return what was found, and the state at the end."""
+    """Return the report, and the state at the end."""
     again: Again | None = None
     is_met, last = noted is None, 0
     try:
@@ -229,7 +229,7 @@ def _check_end(follower: Follower, last: int, *, is_met: bool) -> None:
 
 
 def _plans_reader(follower: Follower, artifact: Artifact | None) -> PlansOf:
-    """Return what gives plans of their artifacts: what was passed in the place of the last ones."""
+    """Return a reader of plans from artifacts: those that were passed are the last ones."""
     last = follower.plans
     passed = None if artifact is None else _plans_given(artifact, last)
 

@@ -41,7 +41,7 @@ def results_of_row(answered: AnsweredRow) -> Results:
 
 
 def joined(pieces: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what was given in pieces as one, by name."""
+    """Return columns that were given in pieces, by name."""
     if not pieces:
         return {}
     return {name: _joined([piece[name] for piece in pieces]) for name in pieces[0]}

@@ -197,7 +197,7 @@ def read_head_at(connection: sqlite3.Connection, seq: int) -> Head:
 
 
 def read_link(connection: sqlite3.Connection, base: int) -> bytes:
-    """Return what the audit chain says after the last entry, or of the base where there is none."""
+    """Return the link of the last entry, or of the base where there is none."""
     found = connection.execute(
         "SELECT link FROM segments WHERE seq > ? ORDER BY seq DESC LIMIT 1", (base,)
     ).fetchone()
@@ -300,7 +300,7 @@ def read_plans(connection: sqlite3.Connection, base: int) -> dict[str, bytes]:
 
 
 def read_links(connection: sqlite3.Connection, base: int, *, checked: bool = True) -> Links:
-    """Return what the audit says of a base."""
+    """Return the links of a base."""
     return _head_of(connection, base, checked)[1]
 
 
@@ -319,7 +319,7 @@ def read_key(connection: sqlite3.Connection) -> bytes:
 
 
 def _head_of(connection: sqlite3.Connection, seq: int, checked: bool) -> tuple[bytes, Links, bytes]:
-    """Return what a base holds beside its parts, its links, and its digest."""
+    """Return the head of a base, its links and its digest."""
     found = connection.execute(
         "SELECT head, previous, link, digests, digest FROM bases WHERE seq = ?", (seq,)
     ).fetchone()
@@ -391,7 +391,7 @@ def _check(connection: sqlite3.Connection, path: Path, writes: bool) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Return what an error of SQLite means for a state, and what to do."""
+    """Return the reason in an error of SQLite, and what to do."""
     match getattr(error, "sqlite_errorname", None) or "":
         case "SQLITE_FULL":
             return "the disk is full; the last commit stands. Make room, and try again"

@@ -35,7 +35,7 @@ class Access:
 def access_of(
     token: str | None, token_file: FilePath | None, cert: FilePath | None, key: FilePath | None
 ) -> Access:
-    """Return who may call; the arguments as of `run`.
+    """Return the rights of callers; the arguments as of `run`.
 
     Raises:
         InvalidPlan: two tokens, one that no header can hold, a certificate without its key, or a

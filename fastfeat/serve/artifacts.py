@@ -60,7 +60,7 @@ class Artifacts:
         self._turn = asyncio.Lock()
 
     def handler(self) -> Handler:
-        """Return what takes an artifact that is the body of a request."""
+        """Return the handler that takes an artifact, the body of a request."""
 
         async def answer(request: Request) -> Answer:
             if request.content_type not in _TYPES:
@@ -72,7 +72,7 @@ class Artifacts:
         return answer
 
     async def take(self, content: bytes) -> dict[str, Any]:
-        """Return what has changed, once an artifact is served, and what its windows lack.
+        """Return a document of the changes, once an artifact is served, and of what its windows lack.
 
         Args:
             content: of its file.
@@ -177,7 +177,7 @@ def _loaded(content: bytes, old: Served) -> FittedPlan | None:
 
 
 def stamp_of(path: Path) -> Stamp | None:
-    """Return what changes when a file does; None where there is none."""
+    """Return a stamp that changes when a file does; None where there is none."""
     try:
         found = path.stat()
     except OSError:

@@ -49,7 +49,7 @@ class Following:
         self._read: _Read | None = None
 
     def opened(self) -> Served:
-        """Return what is served, as the file stands.
+        """Return the plan that is served, over the state as the file stands.
 
         Raises:
             StateError: it cannot be read, or has other plans.

@@ -39,7 +39,7 @@ _DATATYPES: Mapping[str, DType] = {
 
 
 def server_metadata() -> Handler:
-    """Return what tells which server this is."""
+    """Return the handler that tells which server this is."""
 
     async def answer(request: Request) -> Answer:
         told = {"name": "fastfeat", "version": fastfeat.__version__}
@@ -49,7 +49,7 @@ def server_metadata() -> Handler:
 
 
 def model_metadata(serving: Serving) -> Handler:
-    """Return what tells the tensors of a model."""
+    """Return the handler that tells the tensors of a model."""
 
     async def answer(request: Request) -> Answer:
         served = _model(serving, request.name)
@@ -82,7 +82,7 @@ def model_metadata(serving: Serving) -> Handler:
 
 
 def model_ready(serving: Serving) -> Handler:
-    """Return what tells whether a model is ready."""
+    """Return the handler that tells whether a model is ready."""
 
     async def answer(request: Request) -> Answer:
         _model(serving, request.name)
@@ -92,7 +92,7 @@ def model_ready(serving: Serving) -> Handler:
 
 
 def infer(serving: Serving) -> Handler:
-    """Return what answers the features of rows that come as tensors."""
+    """Return the handler that answers the features of rows that come as tensors."""
 
     async def answer(request: Request) -> Answer:
         served = _model(serving, request.name)
@@ -135,7 +135,7 @@ def datatype_of(dtype: DType) -> str:
 
 
 def _model(serving: Serving, name: str) -> Served:
-    """Return what is served, by the name of a model and perhaps its version.
+    """Return the plan that is served, by the name of a model and perhaps its version.
 
     Raises:
         Refusal: there is no such model.

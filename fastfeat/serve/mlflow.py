@@ -17,7 +17,7 @@ _FORMS = ("dataframe_split", "dataframe_records")
 
 
 def invocations(serving: Serving) -> Handler:
-    """Return what answers the features of a frame, as one record a row."""
+    """Return the handler that answers the features of a frame, as one record a row."""
 
     async def answer(request: Request) -> Answer:
         asked = json_object(request)

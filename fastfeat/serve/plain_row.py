@@ -79,7 +79,7 @@ class PlainRow:
 
 
 def plain_row_of(fitted: FittedPlan, reader: RowReader) -> PlainRow | None:
-    """Return what reads one row of a plan; None where its columns or features are not plain."""
+    """Return a reader of one row of a plan; None where its columns or features are not plain."""
     if fitted.plan.keep:
         return None
     converting: dict[str, Converting] = {}
@@ -121,7 +121,7 @@ _WRITING: Mapping[str, Converting] = {"float": _as_it_is, "int": _whole, "bool":
 
 
 def _converting(dtype: DType) -> Converting | None:
-    """Return what makes a value of a column, and raises where it is not plain; None for none."""
+    """Return a converter of values of a column, which raises where one is not plain; None for none."""
     if dtype.name == "timestamp":
         return _moments(dtype)
     if dtype.is_integer:
@@ -156,7 +156,7 @@ def _bool(value: Any) -> Any:
 
 
 def _moments(dtype: DType) -> Converting:
-    """Return what makes a time of a text, as strict as Arrow, of no more digits than Python has."""
+    """Return a converter of texts to times, as strict as Arrow, of no more digits than Python has."""
     assert dtype.unit is not None
     most = _DIGITS[dtype.unit]
     fraction = rf"(?:\.\d{{1,{most}}})?" if most else ""

@@ -42,7 +42,7 @@ class Served:
     names: Any
 
     def own(self, results: Any) -> Any:
-        """Return what the plan gave, of what all plans of the state gave."""
+        """Return the results of the plan, of those of all plans of the state."""
         return results if self.plan == ALONE else results[self.plan]
 
 

@@ -111,7 +111,7 @@ class Serving:
         return replace(found, features=written)
 
     async def call(self, kind: Kind, rows: Table) -> Computed:
-        """Return what the plan that is served gives for rows; see `Work.call`.
+        """Return the features of rows by the plan that is served; see `Work.call`.
 
         Raises:
             Refusal: they would change a state that another process writes.
@@ -123,7 +123,7 @@ class Serving:
         return found
 
     async def apart(self, kind: str, n_rows: int, function: Callable[[Live], None]) -> Computed:
-        """Return what was served as the state was changed, in a thread of its own.
+        """Return the plan that was served as the state was changed, in a thread of its own.
 
         Raises:
             Refusal: another process writes the state.

@@ -136,7 +136,7 @@ def difference(old: FittedPlan, new: FittedPlan) -> str:
 
 
 def missing_in_memory(old: FittedPlan, new: FittedPlan) -> str:
-    """Return what a state in memory lacks that was kept for one plan, and is asked by another."""
+    """Return a text that tells what a state in memory, kept for one plan, lacks for another."""
     known = old.history_needed()
     further = [
         f"windows by {entity} see {reach}, and rows were kept for {known.get(entity, 'none')}"

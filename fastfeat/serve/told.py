@@ -22,7 +22,7 @@ _LONGEST_FORMULA = 2000
 
 
 def is_live() -> Handler:
-    """Return what tells that the process answers."""
+    """Return the handler that tells that the process answers."""
 
     async def answer(request: Request) -> Answer:
         return Answer(write_json({"live": True}))
@@ -31,7 +31,7 @@ def is_live() -> Handler:
 
 
 def is_ready(serving: Serving) -> Handler:
-    """Return what tells whether features can be asked for."""
+    """Return the handler that tells whether features can be asked for."""
 
     async def answer(request: Request) -> Answer:
         ready = serving.served is not None and not serving.is_lost
@@ -41,7 +41,7 @@ def is_ready(serving: Serving) -> Handler:
 
 
 def plan_of(serving: Serving) -> Handler:
-    """Return what tells the plan: its features, the columns and tables that it reads, its reach."""
+    """Return the handler that tells the plan: features, columns and tables that it reads, reach."""
 
     async def answer(request: Request) -> Answer:
         return Answer(write_json(plan_document(serving.now, serving.name)))
@@ -92,7 +92,7 @@ def _columns(
 
 
 def status_of(serving: Serving) -> Handler:
-    """Return what tells how the server does, as the page shows it."""
+    """Return the handler that tells how the server does, as the page shows it."""
 
     async def answer(request: Request) -> Answer:
         metrics, served = serving.metrics, serving.now
@@ -120,7 +120,7 @@ def status_of(serving: Serving) -> Handler:
 
 
 def metrics_of(serving: Serving) -> Handler:
-    """Return what tells all that was counted, in the text that Prometheus reads."""
+    """Return the handler that tells all that was counted, in the text that Prometheus reads."""
 
     async def answer(request: Request) -> Answer:
         if request.query:

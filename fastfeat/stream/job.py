@@ -86,7 +86,7 @@ class Job:
 
 
 def job_of(config: Config) -> Job:
-    """Return what a configuration asks for, after reading the artifacts.
+    """Return the job that a configuration asks for, after reading the artifacts.
 
     Args:
         config: what the stream is told.

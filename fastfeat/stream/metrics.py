@@ -97,7 +97,7 @@ def samples_of(
 
 
 def metrics_text(samples: Sequence[Sample], latency: Durations) -> bytes:
-    """Return what Prometheus reads.
+    """Return the text that Prometheus reads.
 
     Args:
         samples: values; those of one metric have one kind and one text.

@@ -167,7 +167,7 @@ class Stream:
         LOG.info("metrics: http://%s:%d/metrics", address[0], self._metrics.port)
 
     def _measured(self) -> bytes:
-        """Return what Prometheus reads."""
+        """Return the text that Prometheus reads."""
         done = Done()
         done.add(self._total)
         measures: dict[int, Measure] = {}
