@@ -72,7 +72,7 @@ class Artifacts:
         return answer
 
     async def take(self, content: bytes) -> dict[str, Any]:
-        """Return a document of the changes, once an artifact is served, and of what its windows lack.
+        """Return a document of the changes once an artifact is served, and what its windows lack.
 
         Args:
             content: of its file.
@@ -85,7 +85,7 @@ class Artifacts:
             try:
                 told = await self._take(content)
             except (Refusal, FastfeatError) as error:
-                refusal = refusal_of(error, "artifact")
+                refusal = refusal_of(self._without_path(error), "artifact")
                 serving.refused = str(refusal)
                 serving.metrics.swaps["refused"] += 1
                 self._said(f"artifact refused: {refusal}")
@@ -95,6 +95,13 @@ class Artifacts:
                 serving.metrics.swaps["taken"] += 1
                 self._said(f"artifact {told['artifact']} is served")
             return told
+
+    def _without_path(self, error: Refusal | FastfeatError) -> Refusal | FastfeatError:
+        """Return an error that does not tell where the state stands."""
+        path = self._opening.path
+        if path is None or isinstance(error, Refusal):
+            return error
+        return type(error)(without_path(str(error), path))
 
     async def _take(self, content: bytes) -> dict[str, Any]:
         serving = self._serving

@@ -22,7 +22,7 @@ _OF_FEATURES = ("rows", "update", "names")
 
 
 def features_of(serving: Serving) -> Handler:
-    """Return the handler that answers the features of rows, and puts these into the state if asked."""
+    """Return the handler that answers features of rows, and puts these into the state if asked."""
 
     async def of_arrow(request: Request) -> Answer:
         asked = request.parameters

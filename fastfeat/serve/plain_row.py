@@ -121,7 +121,7 @@ _WRITING: Mapping[str, Converting] = {"float": _as_it_is, "int": _whole, "bool":
 
 
 def _converting(dtype: DType) -> Converting | None:
-    """Return a converter of values of a column, which raises where one is not plain; None for none."""
+    """Return a converter of values of a column, which raises where one is not plain, or None."""
     if dtype.name == "timestamp":
         return _moments(dtype)
     if dtype.is_integer:
@@ -156,7 +156,7 @@ def _bool(value: Any) -> Any:
 
 
 def _moments(dtype: DType) -> Converting:
-    """Return a converter of texts to times, as strict as Arrow, of no more digits than Python has."""
+    """Return a converter of texts to times, strict as Arrow is, with no more digits than Python."""
     assert dtype.unit is not None
     most = _DIGITS[dtype.unit]
     fraction = rf"(?:\.\d{{1,{most}}})?" if most else ""

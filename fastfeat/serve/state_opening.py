@@ -9,6 +9,7 @@ from typing import Any
 
 from fastfeat.io.arrow import Table
 from fastfeat.online.live import Live, online
+from fastfeat.online.state_file import path_of
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.made_up_rows import made_up
 
@@ -148,4 +149,6 @@ def missing_in_memory(old: FittedPlan, new: FittedPlan) -> str:
 
 def without_path(text: str, path: str) -> str:
     """Return a message without the path of the state, which is none of the caller's."""
-    return text.replace(f"{path}: ", "").replace(path, "the state")
+    for known in (str(path_of(path)), path):
+        text = text.replace(f"{known}: ", "").replace(known, "the state")
+    return text
