@@ -122,7 +122,7 @@ def read_state(path: str | os.PathLike[str]) -> tuple[State, StateSummary]:
     return state, summary
 
 
-def exported(path: str | os.PathLike[str], table: str | None = None) -> Table:
+def stored_rows(path: str | os.PathLike[str], table: str | None = None) -> Table:
     """Return the rows of a state as `Live.history` gives them, or those of a lookup table.
 
     Raises:
