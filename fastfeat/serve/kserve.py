@@ -36,6 +36,12 @@ _DATATYPES: Mapping[str, DType] = {
     "FP64": FLOAT64,
     "BYTES": UTF8,
 }
+_TYPES: Mapping[str, str] = {
+    **{dtype.name: datatype for datatype, dtype in _DATATYPES.items()},
+    **dict.fromkeys(("binary", "list"), "BYTES"),
+    **dict.fromkeys(("decimal", "null"), "FP64"),
+}
+"""Datatypes by the name of the type of a column; times are INT64."""
 
 
 def server_metadata() -> Handler:
@@ -121,17 +127,7 @@ def infer(serving: Serving) -> Handler:
 
 def datatype_of(dtype: DType) -> str:
     """Return the datatype of the tensor of a column."""
-    if dtype.name in ("utf8", "binary"):
-        return "BYTES"
-    if dtype.is_temporal:
-        return "INT64"
-    if dtype.name in ("decimal", "null"):
-        return "FP64"
-    if dtype.of is not None:
-        return "BYTES"
-    return {"bool": "BOOL", "float16": "FP16", "float32": "FP32", "float64": "FP64"}.get(
-        dtype.name, dtype.name.upper()
-    )
+    return "INT64" if dtype.is_temporal else _TYPES[dtype.name]
 
 
 def _model(serving: Serving, name: str) -> Served:
