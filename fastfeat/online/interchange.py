@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from fastfeat.errors import StateError
+from fastfeat.errors import StateError, reason_of
 from fastfeat.io.arrow import Table, pa, parquet_module
 from fastfeat.io.atomic import replacing
 from fastfeat.online.changes import ANSWERED, Base, Settings
@@ -53,7 +53,7 @@ def export(state: State, path: str | os.PathLike[str]) -> None:
         with replacing(target) as partial, open(partial, "xb") as file:
             parquet_module().write_table(rows, file, compression="zstd")
     except (OSError, pa.ArrowException) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = reason_of(error)
         raise StateError(f"{target}: it cannot be written: {reason}") from None
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import fastfeat
-from fastfeat.errors import StateError, TypeMismatch
+from fastfeat.errors import StateError, TypeMismatch, reason_of
 from fastfeat.online.changes import Base, Settings
 from fastfeat.online.entries import (
     Links,
@@ -344,7 +344,7 @@ def _check_beginning(path: Path, *, writes: bool) -> None:
         with open(path, "r+b" if writes else "rb") as file:  # SQLite would fall back to reading
             start = file.read(100)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = reason_of(error)
         raise StateError(f"{path}: the state cannot be opened: {reason}") from None
     if not start.startswith(_MAGIC) or len(start) < 100:
         empty = "the file is empty: it" if not start else "it"

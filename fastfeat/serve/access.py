@@ -7,7 +7,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastfeat.errors import InvalidPlan
+from fastfeat.errors import InvalidPlan, reason_of
 
 FilePath = str | os.PathLike[str]
 
@@ -76,5 +76,5 @@ def _read(path: FilePath, option: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = reason_of(error)
         raise InvalidPlan(f"{option}={os.fspath(path)!r} cannot be read: {reason}") from None
