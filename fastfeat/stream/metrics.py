@@ -1,4 +1,4 @@
-"""What a stream has done, as the text that Prometheus reads, on a port of loopback."""
+"""What a stream has done, as the text that Prometheus reads, on a port of its own."""
 
 from __future__ import annotations
 
