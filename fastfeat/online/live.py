@@ -316,7 +316,7 @@ class Live:
             UnknownColumn: no plan reads such a table, or a column lacks.
             TypeMismatch: a column is not of the type seen in fit, nor exactly convertible.
         """
-        types = table_types(self._state.lowered)
+        types = table_types(self._state.lowered.plans)
         if name not in types:
             known = f"They read {shortened(types)}" if types else "They read none"
             raise UnknownColumn(f"no plan reads a table {name!r}. {known}")
@@ -560,7 +560,7 @@ def online(
         state = reopened(path, lowered, given, durability or "commit", time.time_ns())
         return Live(plans, state)
     settings = Settings(late or "error", keep, max_ahead)
-    named, types = tables_given(tables), table_types(lowered)
+    named, types = tables_given(tables), table_types(lowered.plans)
     read = [column for fitted in plans.values() for column in fitted.table_columns]
     given = read_tables(named, [column for column in read if column.table in named])
     known = {name: rows_table(table, types[name]) for name, table in given.items()}

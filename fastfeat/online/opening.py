@@ -154,8 +154,8 @@ def check_columns(path: object, known: LivePlan, wanted: LivePlan, base: Base) -
     """
     row_id = () if known.row_id is None else (known.row_id,)
     _check_types(f"{path}: its log", known.columns, wanted.columns, row_id)
-    tables = table_types(known)
-    for name, types in table_types(wanted).items():
+    tables = table_types(known.plans)
+    for name, types in table_types(wanted.plans).items():
         if name not in base.tables:
             raise UnknownColumn(f"{path}: it has no table {name!r}, which the plans read")
         _check_types(f"{path}: its table {name!r}", tables[name], types, ())
