@@ -188,10 +188,10 @@ def export(
 ) -> None:
     """Write the rows of a state, which `--history` takes, in order of arrival."""
     from fastfeat.io.write import write_table
-    from fastfeat.online.state_summary import exported
+    from fastfeat.online.state_summary import stored_rows
 
     with doing(f"Reading {state_file}", at_once=True) as step:
-        rows = exported(state_file, table)
+        rows = stored_rows(state_file, table)
         step(f"Writing {out}")
         write_table(rows, out)
     typer.echo(f"{out}: {counted(rows.num_columns, 'column')}, {counted(rows.num_rows, 'row')}")

@@ -84,7 +84,7 @@ def given_by(
 
 
 def joined_given(pieces: Sequence[Given]) -> Given:
-    """Return what rows give in pieces as one."""
+    """Return the features of rows that were given in pieces."""
     return Given(
         joined([piece.results for piece in pieces]),
         joined([piece.features for piece in pieces]),

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from fastfeat.errors import StateError
-from fastfeat.io.arrow import Table, pa
+from fastfeat.errors import StateError, reason_of
+from fastfeat.io.arrow import Table, pa, parquet_module
 from fastfeat.io.atomic import replacing
 from fastfeat.online.changes import ANSWERED, Base, Settings
 from fastfeat.online.lowering import LivePlan
@@ -52,9 +52,9 @@ def export(state: State, path: str | os.PathLike[str]) -> None:
     rows = base.rows.replace_schema_metadata({_KEY: json.dumps(told).encode()})
     try:
         with replacing(target) as partial, open(partial, "xb") as file:
-            _parquet().write_table(rows, file, compression="zstd")
+            parquet_module().write_table(rows, file, compression="zstd")
     except (OSError, pa.ArrowException) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = reason_of(error)
         raise StateError(f"{target}: it cannot be written: {reason}") from None
 
 
@@ -102,7 +102,7 @@ def _read(given: object) -> tuple[Table, Any] | None:
         with open(path, "rb") as file:
             if file.read(4) != b"PAR1":
                 return None
-        with _parquet().ParquetFile(path) as file:
+        with parquet_module().ParquetFile(path) as file:
             metadata: dict[bytes, bytes] = file.schema_arrow.metadata or {}
             told = metadata.get(_KEY)
             return None if told is None else (file.read(), _told(told, path))
@@ -123,9 +123,3 @@ def _told(content: bytes, path: Path) -> dict[str, Any]:
 
 def _digests(lowered: LivePlan) -> dict[str, str]:
     return {name: fitted_digest(fitted).hex() for name, fitted in lowered.plans.items()}
-
-
-def _parquet() -> Any:
-    import pyarrow.parquet  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
-
-    return pyarrow.parquet

@@ -19,16 +19,17 @@ from fastfeat.io.keys import key_column
 from fastfeat.io.types import column_text, dtype_of
 from fastfeat.ir.node import Column
 from fastfeat.online.asking import Answered, Seen, answer
+from fastfeat.online.asking_one import AnsweredRow, answer_row
 from fastfeat.online.changes import ANSWERED
+from fastfeat.online.clocks import Clock
 from fastfeat.online.columns import given_type
 from fastfeat.online.entities import NEVER, Placed
 from fastfeat.online.eviction import earlier
-from fastfeat.online.lateness import Arriving, Clock, Codes, Numbers, row_text
+from fastfeat.online.lateness import Arriving, Codes, Numbers, row_text
 from fastfeat.online.log import Gathered, Log
 from fastfeat.online.lowering import LivePlan
 from fastfeat.online.placing import place
 from fastfeat.online.reading import typed
-from fastfeat.online.single import AnsweredRow, answer_row
 from fastfeat.plan.made import make
 from fastfeat.plan.tables import table_values
 from fastfeat.plan.values import compute_columns, key_values

@@ -52,16 +52,10 @@ from fastfeat.online.changes import (
     Settings,
     Writing,
 )
+from fastfeat.online.clocks import clocks_of, max_ahead_ns, of_kept
 from fastfeat.online.entities import NEVER
 from fastfeat.online.forking import wait_before_forks
-from fastfeat.online.lateness import (
-    Arrived,
-    Run,
-    check_ahead,
-    clocks_of,
-    max_ahead_ns,
-    of_kept,
-)
+from fastfeat.online.lateness import Arrived, Run, check_ahead
 from fastfeat.online.lowering import LivePlan
 from fastfeat.online.memory import Here, Memory
 from fastfeat.online.outcomes import readings_of

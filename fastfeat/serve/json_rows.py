@@ -104,7 +104,7 @@ def row_reader(
     passed: Iterable[str],
     most: int,
 ) -> RowReader:
-    """Return what reads rows of columns.
+    """Return a reader of rows.
 
     Args:
         columns: the type of each; one of a type that no expression reads is ignored.
@@ -332,7 +332,7 @@ def _given(value: Any) -> str:
 
 
 def _wanted(dtype: DType) -> str:
-    """Return what a value of a type is, in words."""
+    """Return a text that tells how a value of a type is written."""
     match dtype.name:
         case "timestamp" if dtype.tz is None:
             return (
