@@ -39,7 +39,7 @@ from fastfeat.online.reading import (
 )
 from fastfeat.online.results import Results
 from fastfeat.online.state import Sizes, State
-from fastfeat.online.state_file import path_of
+from fastfeat.online.state_file import check_beginning, path_of
 from fastfeat.online.tables import table_types
 from fastfeat.plan.border import read_columns
 from fastfeat.plan.fitted import FittedPlan
@@ -276,8 +276,8 @@ class Live:
         types = self._state.types
         if column not in types:
             raise UnknownColumn(
-                f"the state has no column {column!r}: it has those that windows read."
-                f"{did_you_mean(column, types)}"
+                f"the state has no column {column!r}: it has those that windows read, "
+                f"{shortened(types)}.{did_you_mean(column, types)}"
             )
         rows = pa.table({column: value_array(value, column, types[column])})
         applied, _ = self._state.apply(Change("forget", rows, column, time_ns=time.time_ns()))
@@ -291,7 +291,8 @@ class Live:
         Args:
             name: of the table.
             rows: its columns that plans read. Where they look it up by key, rows replace those of
-                their key; where windows or `ff.asof` see it, they stand after the known ones.
+                their key, of which the last one counts; where windows or `ff.asof` see it, they
+                stand after the known ones.
             source: as of `process`, as the following are.
             first: the offset of the first one there.
             end: the offset after the last one.
@@ -322,7 +323,11 @@ class Live:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How often what has happened since the state was opened, by name."""
+        """How many rows something has happened to since the state was opened, by its name.
+
+        "late", "dropped", "repeated", "outcomes", "late_outcomes", "corrected", "forgotten",
+        "swept"; what has not happened yet is not there.
+        """
         return dict(self._state.counts)
 
     @property
@@ -343,9 +348,10 @@ class Live:
         computes it anew.
 
         Args:
-            path: of the file; one that is there is replaced.
+            path: of the file, a .parquet; one that is there is replaced.
 
         Raises:
+            InvalidData: the file is not called .parquet.
             StateError: the file cannot be written, or the state has had no rows.
         """
         export(self._state, path)
@@ -596,12 +602,18 @@ def online(
     _check_plans(plans)
     _check_word("late", late, get_args(Late))
     _check_word("durability", durability, get_args(Durability))
+    if path is None and durability is not None:
+        raise InvalidPlan(
+            f"durability={durability!r}: says when a call is on disk, and this state is in memory "
+            "alone. Give it a file, path=, or leave it out"
+        )
     lowered = lower(plans)
     if path is not None and path_of(path).exists():
+        check_beginning(path_of(path), writes=False)
         if history is not None or tables is not None:
             raise StateError(
-                f"{path} is there: a state begins once with history= and tables=. Leave them out, "
-                "or give the path of a new file"
+                f"{path} is there: a state begins once with history= and tables=. Leave them out "
+                "to go on with it, or give the path of a new file"
             )
         said = {"late": late, "keep": keep, "max_ahead": max_ahead}
         given = {name: value for name, value in said.items() if value is not None}
