@@ -21,6 +21,7 @@ from fastfeat.online.asking import Answered, Seen, answer
 from fastfeat.online.changes import ANSWERED
 from fastfeat.online.columns import given_type
 from fastfeat.online.entities import NEVER, Placed
+from fastfeat.online.eviction import earlier
 from fastfeat.online.lateness import Arriving, Clock, Codes, Numbers, row_text
 from fastfeat.online.log import Gathered, Log
 from fastfeat.online.lowering import LivePlan
@@ -32,6 +33,8 @@ from fastfeat.plan.tables import table_values
 from fastfeat.plan.values import compute_columns, key_values
 from fastfeat.scalars.zones import using
 
+_NEVER_CAUGHT = 1 << 63
+"""Later than any time."""
 Tie = tuple[bool, Any]
 """Whether a row has a value that orders those of one instant, and the value."""
 
@@ -320,10 +323,12 @@ class Memory:
         if self.log is None:
             return
         for k, (entities, times) in enumerate(zip(before.entities, latest, strict=True)):
-            now = self.log.latest(k, entities)
+            now, known = self.log.latest(k, entities), self.lowered_latest[k]
             is_lower = (now < times) & (now != NEVER)
+            if known:
+                for entity in entities[now == NEVER].tolist():  # its number may be another's
+                    known.pop(entity, None)
             if self.clocks[k].held.kept is not None and is_lower.any():
-                known = self.lowered_latest[k]
                 for entity, time in zip(
                     entities[is_lower].tolist(), times[is_lower].tolist(), strict=True
                 ):
@@ -331,11 +336,9 @@ class Memory:
 
     def is_early(self, order: int, here: Here) -> NDArray[np.bool_]:
         """Return which rows ask for what was dropped before rows were removed or moved."""
-        found: NDArray[np.bool_] = np.zeros(here.n_rows, np.bool_)
-        keep = self.clocks[order].held.keep or 0
-        for entity, time in self.lowered_latest[order].items():
-            found |= (here.entities[order] == entity) & (here.times[order] < time - keep)
-        return found
+        known, keep = self.lowered_latest[order], self.clocks[order].held.keep or 0
+        before = [known.get(entity, NEVER) for entity in here.entities[order].tolist()]
+        return here.times[order] < earlier(np.array(before, np.int64), keep)
 
     def answer(self, here: Here, seen: Sequence[Seen], first: int = 0) -> Answered:
         """Return rows with all that their features are computed of.
@@ -357,22 +360,67 @@ class Memory:
         """Put rows into the log, at its end: whether a user has been given their features."""
         if self.log is None or not here.n_rows:
             return
-        for latest, times, entities in zip(
-            self.lowered_latest, here.times, here.entities, strict=True
-        ):
-            for entity in [e for e in latest if e in entities]:
-                if int(times[entities == entity].max()) >= latest[entity]:
-                    del latest[entity]
         marks = {name: pa.array(np.full(here.n_rows, is_answered)) for name in self.marks}
         self.log.append(here.log, {**kept, **marks}, here.placed)
+
+    def caught_up(self, here: Here) -> None:
+        """Note that rows stand in the log, and stay: they may be as late as those removed before.
+
+        Args:
+            here: the rows.
+        """
+        for known, times, entities in zip(
+            self.lowered_latest, here.times, here.entities, strict=True
+        ):
+            if known:
+                for entity, time in zip(entities.tolist(), times.tolist(), strict=True):
+                    if time >= known.get(entity, _NEVER_CAUGHT):
+                        del known[entity]
+
+    def lowered_columns(self, rows: Table) -> Table:
+        """Return rows of the log with a column of each order that has lowered latest times.
+
+        Args:
+            rows: all of the log, with its columns; in reach.
+        """
+        for order, known in enumerate(self.lowered_latest):
+            if known:
+                values = place(self.lowered, rows, self.tables, rows.select([*self.columns]))[order]
+                assert self.log is not None
+                entities = self.log.entities(order, values.keys, rows.num_rows, add=False)
+                times = [known.get(entity) for entity in entities.tolist()]
+                rows = rows.append_column(lowered_name(order), pa.array(times, pa.int64()))
+        return rows
+
+    def load_lowered(self, rows: Table, here: Here) -> None:
+        """Know the lowered latest times that `lowered_columns` has put beside rows.
+
+        Args:
+            rows: with those columns.
+            here: where they stand.
+        """
+        for order, known in enumerate(self.lowered_latest):
+            name = lowered_name(order)
+            if name in rows.column_names:
+                pairs = zip(
+                    here.entities[order].tolist(), rows.column(name).to_pylist(), strict=True
+                )
+                known.update((entity, time) for entity, time in pairs if time is not None)
 
     def teller(self, here: Here) -> Callable[[int, int], str]:
         """Return what says which row of a call a message is of: its number, time and entity."""
         return lambda row, order: row_text(self.lowered.orders[order], here.log, row)
 
 
+def lowered_name(order: int) -> str:
+    """Return the column of a base that tells which latest times of an order were lowered."""
+    return f"?lowered{order}"
+
+
 def first_of_each(ids: Any) -> Numbers:
     """Return of each row the first one that has its id."""
+    if pa.types.is_floating(ids.type):
+        ids = call("add", ids, pa.scalar(0.0, ids.type))  # -0.0 is the id 0.0
     whole = ids.combine_chunks()
     coded = (
         whole if isinstance(whole, pa.Array) else pa.concat_arrays(whole.chunks or [])
