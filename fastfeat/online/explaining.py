@@ -36,6 +36,7 @@ from fastfeat.ir.scope import (
 from fastfeat.ir.show import show, show_all
 from fastfeat.ir.walk import postorder
 from fastfeat.online.asking import Answered, Seen, answer
+from fastfeat.online.columns import given_type
 from fastfeat.online.lowering import LivePlan, lower
 from fastfeat.online.memory import Here, Memory
 from fastfeat.online.placing import log_rows
@@ -274,7 +275,11 @@ def _explained_of(
         for order in lowered.orders
         for k in [_place_of(every, order.call, name)]
     ]
-    rows = here.rows.slice(0, 0)
+    types = {**lowered.columns, **lowered.kept_types}
+    nothing = {name: pa.nulls(0, given_type(dtype)) for name, dtype in types.items()}
+    rows = pa.table(
+        {**{name: here.rows.column(name)[:0] for name in here.rows.column_names}, **nothing}
+    )
     if memory.log is not None:
         names = {text: _name_of(every, kept.call) for text, kept in lowered.kept.items()}
         rows = memory.log.take(numbers, [*memory.columns, *names.values()])
@@ -297,8 +302,9 @@ def _seen_numbers(memory: Memory, here: Here, order: int) -> Numbers:
 
     A row that stands in the log sees neither itself nor what came after it at its moment.
     """
-    assert memory.log is not None
     times, entities = here.times[order], here.entities[order]
+    if memory.log is None:
+        return np.zeros(0, np.int64)
     numbers = memory.log.seen(order, entities, times, alone=True).rows
     own = int(here.numbers[0])
     if own < 0:

@@ -17,6 +17,7 @@ from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import Table, call, pa
 from fastfeat.io.keys import key_column
 from fastfeat.io.types import column_text, dtype_of
+from fastfeat.ir.node import Column
 from fastfeat.online.asking import Answered, Seen, answer
 from fastfeat.online.changes import ANSWERED
 from fastfeat.online.columns import given_type
@@ -310,15 +311,17 @@ class Memory:
         stays = ~hidden
         return Seen(seen.rows.filter(pa.array(stays)), seen.codes[stays], seen.asking)
 
-    def note_latest(self, before: Here, latest: Sequence[Numbers]) -> None:
-        """Note of which entities the latest row is an earlier one than before.
+    def note_latest(self, before: Here, latest: Sequence[Numbers], forgotten: str) -> None:
+        """Note of which entities the latest row is an earlier one than before, or none.
 
         What is dropped of an entity was chosen by its latest row: that of an earlier one would have
-        left more.
+        left more. Of one that has no row in its order any more it is noted as what was swept is: of
+        all entities. One that was forgotten by its key never had a row.
 
         Args:
             before: rows that were removed or moved since.
             latest: the latest time of the entity of each before that, by order.
+            forgotten: the column by which they were forgotten; "" where they were moved.
         """
         if self.log is None:
             return
@@ -328,7 +331,15 @@ class Memory:
             if known:
                 for entity in entities[now == NEVER].tolist():  # its number may be another's
                     known.pop(entity, None)
-            if self.clocks[k].held.kept is not None and is_lower.any():
+            is_gone = (now == NEVER) & (times != NEVER)
+            kept, is_key = (
+                self.clocks[k].held.kept,
+                Column(forgotten) in self.lowered.orders[k].keys,
+            )
+            if kept is not None and not is_key and is_gone.any():
+                dropped = int(times[is_gone].max()) - kept - 1
+                self.log.swept[k] = max(self.log.swept[k], dropped)
+            if kept is not None and is_lower.any():
                 for entity, time in zip(
                     entities[is_lower].tolist(), times[is_lower].tolist(), strict=True
                 ):

@@ -475,7 +475,7 @@ class State:
             numbers = rows_with(memory, change)
         applied = Applied({}, np.ones(1, np.bool_), counts={"forgotten": len(numbers)})
         with self._commit(change, applied):
-            self._remove(numbers)
+            self._remove(numbers, change.name)
         return applied
 
     def _corrected(self, rows: Table, here: Here) -> None:
@@ -486,22 +486,22 @@ class State:
             put_corrections(memory, rows, here)
             self._note_times(here)
 
-    def _remove(self, numbers: Numbers) -> None:
-        """Remove rows of the log, and note which entities have an earlier latest row then."""
+    def _remove(self, numbers: Numbers, column: str) -> None:
+        """Remove rows of the log, those of one value in a column, and note what that hides."""
         log = self._memory.log
         if log is not None and len(numbers):
-            with self._lowering(numbers):
+            with self._lowering(numbers, column):
                 log.remove(numbers)
 
     @contextmanager
-    def _lowering(self, numbers: Numbers) -> Generator[None]:
-        """Note of which entities the latest row is an earlier one after the body."""
+    def _lowering(self, numbers: Numbers, forgotten: str = "") -> Generator[None]:
+        """Note of which entities the latest row is an earlier one after the body, or none."""
         memory, log = self._memory, self._memory.log
         assert log is not None
         before = memory.here(log.take(numbers, memory.columns), add=False, has_ids=False)
         latest = [log.latest(k, entities) for k, entities in enumerate(before.entities)]
         yield
-        memory.note_latest(before, latest)
+        memory.note_latest(before, latest, forgotten)
 
     def _table(self, change: Change) -> Applied:
         """Return what rows of a lookup table give."""
@@ -517,8 +517,7 @@ class State:
         log = self._memory.log
         if log is None:
             return
-        with self.reading:
-            log.tidy()
+        log.tidy(lock=self.reading)
         if log.n_stored < max(SWEPT_AT, 2 * self._n_swept):
             return
         marks = [None if last == NEVER else last for last in self._watermarks]
@@ -600,7 +599,7 @@ class State:
                 if rows.num_rows:
                     self._corrected(rows, corrected(memory, rows))
             case "forget":
-                self._remove(rows_with(memory, change))
+                self._remove(rows_with(memory, change), change.name)
             case "table":
                 known = memory.tables.get(change.name)
                 table = with_rows(self.lowered, change.name, known, change.rows)
