@@ -117,8 +117,8 @@ class Live:
             events: rows in order of arrival: one as a dict of a value a column, or many in any form
                 that `FittedPlan.transform` takes. Late columns may lack; further ones are ignored.
             to: the form of the features of many rows, as of `FittedPlan.transform`.
-            out: as of `FittedPlan.transform`; for several plans a dict of one for each.
-            categories: as of `FittedPlan.transform`.
+            out: of many rows, as of `FittedPlan.transform`; for several plans a dict of one each.
+            categories: of many rows, as of `FittedPlan.transform`.
             source: where the events come from, such as "events:0"; see `offsets`.
             first: the offset of the first one there.
             end: the offset after the last one.
@@ -141,6 +141,7 @@ class Live:
             return self._of_row(events)
         self._check_form(to, out, categories=categories)
         row = self._one_row(events)
+        _check_alone(row, to, out, categories=categories)
         given = self._read(events, is_one=row is not None)
         rows = self._rows(given, self._passed)
         self._check_out(rows, to, out)
@@ -179,6 +180,7 @@ class Live:
         self._check_form(to, out, categories=categories)
         given = rows if at is None else self._with_time(rows, at)
         row, row_id = self._one_row(given), self._state.lowered.row_id
+        _check_alone(row, to, out, categories=categories)
         given = self._read(given, is_one=row is not None)
         has_ids = row_id is not None and self._has(given, row_id)
         table = self._rows(given, self._passed, has_ids=has_ids)
@@ -550,6 +552,17 @@ class Live:
             for name, features in results.items()
         }
         return found.get(ALONE, found)
+
+
+def _check_alone(row: object, to: str, out: Any, *, categories: bool) -> None:
+    """Raise where one row is to be given out in a form that only many have."""
+    if row is None or (to in ("arrow", "numpy") and out is None and not categories):
+        return
+    option = "out=" if out is not None else f"to={to!r}" if not categories else "categories="
+    raise InvalidPlan(
+        f"{option} is of many rows: one row as a dict gives an array of its features. Give a list "
+        "of it for that form: [row]"
+    )
 
 
 def _alone(results: Results) -> Any:

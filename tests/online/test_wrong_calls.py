@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -26,6 +27,7 @@ WEEK = ff.window(7, time="t", by="card")
 PLAN = ff.Plan({"spent": col("x").sum(over=WEEK)}, row_id="id")
 PAST = {"id": [0, 1], "t": [0, 1], "card": ["a", "b"], "x": [1.0, 2.0]}
 BATCH = {"id": [2, 3, 4], "t": [2, 3, 9], "card": ["a", "a", "a"], "x": [3.0, 4.0, 5.0]}
+OUT = np.zeros((1, 1))
 FITTED = PLAN.fit(PAST, history="batch")
 
 
@@ -44,6 +46,9 @@ def row(**other: Any) -> dict[str, Any]:
             InvalidPlan,
             r"'events:0': end=0 is before first=5\. It is the offset after the last row",
         ),
+        (lambda live: live.features(row(), to="pandas"), InvalidPlan, r"to='pandas' .*\[row\]"),
+        (lambda live: live.process(row(), to="numpy", out=OUT), InvalidPlan, r"out= .*\[row\]"),
+        (lambda live: live.process(row(), categories=True), InvalidPlan, "categories"),
         (lambda live: live.export("rows.csv"), InvalidData, "written as Parquet: name.parquet"),
         (lambda live: live.forget("colour", "a"), UnknownColumn, "'card'"),
         (lambda live: live.features(row(x="1.5")), TypeMismatch, r"Read the text first: float\("),
