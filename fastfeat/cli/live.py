@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -121,11 +124,27 @@ def stream(
     """Answer the events of a topic; ends by SIGTERM or Ctrl-C, with all on disk."""
     from fastfeat.stream import run
 
-    done = run(config)
+    with _told_on_stderr("fastfeat.stream"):
+        done = run(config)
     typer.echo(
         f"{counted(done.n_events, 'event')} answered, {done.n_dead:,} dead letters, "
         f"{counted(done.n_checkpoints, 'commit')}"
     )
+
+
+@contextmanager
+def _told_on_stderr(name: str) -> Generator[None]:
+    """Print what a logger tells, from what is done on, while it lasts."""
+    logger, handler = logging.getLogger(name), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("fastfeat stream: %(message)s"))
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def replay(

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from fastfeat.errors import StateError, reason_of
+from fastfeat.errors import InvalidData, StateError, reason_of
 from fastfeat.io.arrow import Table, pa, parquet_module
 from fastfeat.io.atomic import replacing
 from fastfeat.online.changes import ANSWERED, Base, Settings
@@ -37,9 +37,12 @@ def export(state: State, path: str | os.PathLike[str]) -> None:
 
     Raises:
         StateError: the file cannot be written, or the state has had no rows.
+        InvalidData: the file is not called .parquet.
         TypeMismatch: what is given is no path.
     """
     base, target = state.base(), path_of(path)
+    if target.suffix != ".parquet":
+        raise InvalidData(f"{target}: the rows of a state are written as Parquet: name.parquet")
     if base.rows is None:
         raise StateError(f"{target}: the state has had no rows yet: there is nothing to export")
     told = {

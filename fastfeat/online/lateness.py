@@ -101,7 +101,9 @@ Tell = Callable[[int, int], str]
 """Says what a row is, by its number in the call, in an order: its number, time and entity."""
 
 
-def arrive(arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell) -> Arrived:
+def arrive(
+    arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell, *, answers: bool = True
+) -> Arrived:
     """Return what becomes of rows that arrive.
 
     Args:
@@ -109,6 +111,8 @@ def arrive(arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell) 
         clocks: of the orders.
         late: what becomes of late ones.
         tell: of a row, for messages.
+        answers: whether rows that came before are answered again, for which the rows that their
+            windows see have to be there.
 
     Raises:
         LateRow: a row that is late, where it may not be, or later than what is kept.
@@ -119,7 +123,7 @@ def arrive(arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell) 
         _may_be_late(arriving, k) for k in range(len(arriving.times))
     ):
         return Arrived([Run(0, n_rows, True)], is_repeated)
-    return _row_by_row(arriving, clocks, late, tell)
+    return _row_by_row(arriving, clocks, late, tell, answers=answers)
 
 
 def _may_be_late(arriving: Arriving, order: int) -> bool:
@@ -141,7 +145,9 @@ def _may_be_late(arriving: Arriving, order: int) -> bool:
     return bool((turns & (of[1:] == of[:-1]) & (of[1:] >= 0)).any())
 
 
-def _row_by_row(arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell) -> Arrived:
+def _row_by_row(
+    arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell, *, answers: bool
+) -> Arrived:
     """Return what becomes of rows, looked at one after the other."""
     states = [_Latest.of(arriving, k) for k in range(len(clocks))]
     known, again = arriving.known.tolist(), arriving.again.tolist()
@@ -152,7 +158,7 @@ def _row_by_row(arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: T
     for row in range(arriving.n_rows):
         is_repeated[row] = known[row] >= 0 or (again[row] != row and not is_dropped[again[row]])
         late_in = [k for k, state in enumerate(states) if state.is_late(row)]
-        if late_in:
+        if late_in and (answers or not is_repeated[row]):
             _check_late(row, late_in, states, clocks, late, tell, bool(is_repeated[row]))
         if late_in and not is_repeated[row]:
             n_late += 1
@@ -197,7 +203,9 @@ def _check_late(
                 "order of time, or take late ones: online(late='insert'), or 'drop'"
             )
         if clock.held.keep is not None and behind > clock.held.keep:
-            raise LateRow(_too_late(tell(row, k), clock, behind))
+            told = tell(row, k)
+            again = f"{told} has the id of a row that came before, and" if is_repeated else told
+            raise LateRow(_too_late(again, clock, behind))
 
 
 def _too_late(told: str, clock: Clock, behind: int) -> str:

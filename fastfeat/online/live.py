@@ -43,7 +43,7 @@ from fastfeat.online.results import (
     with_passed,
 )
 from fastfeat.online.state import Sizes, State
-from fastfeat.online.state_file import path_of
+from fastfeat.online.state_file import check_beginning, path_of
 from fastfeat.online.tables import table_types
 from fastfeat.plan.border import read_columns
 from fastfeat.plan.fitted import FittedPlan
@@ -116,8 +116,8 @@ class Live:
             events: rows in order of arrival: one as a dict of a value a column, or many in any form
                 that `FittedPlan.transform` takes. Late columns may lack; further ones are ignored.
             to: the form of the features of many rows, as of `FittedPlan.transform`.
-            out: as of `FittedPlan.transform`; for several plans a dict of one for each.
-            categories: as of `FittedPlan.transform`.
+            out: of many rows, as of `FittedPlan.transform`; for several plans a dict of one each.
+            categories: of many rows, as of `FittedPlan.transform`.
             source: where the events come from, such as "events:0"; see `offsets`.
             first: the offset of the first one there.
             end: the offset after the last one.
@@ -140,6 +140,7 @@ class Live:
             return self._of_row(events)
         check_form(self._plans, to, out, categories=categories)
         row = self._one_row(events)
+        _check_alone(row, to, out, categories=categories)
         given = self._read(events, is_one=row is not None)
         rows = self._rows(given, self._passed)
         check_out(self._plans, rows, to, out)
@@ -183,6 +184,7 @@ class Live:
         check_form(self._plans, to, out, categories=categories)
         given = rows if at is None else self._with_time(rows, at)
         row, row_id = self._one_row(given), self._state.lowered.row_id
+        _check_alone(row, to, out, categories=categories)
         given = self._read(given, is_one=row is not None)
         has_ids = row_id is not None and self._has(given, row_id)
         table = self._rows(given, self._passed, has_ids=has_ids)
@@ -287,8 +289,8 @@ class Live:
         types = self._state.types
         if column not in types:
             raise UnknownColumn(
-                f"the state has no column {column!r}: it has those that windows read."
-                f"{did_you_mean(str(column), types)}"
+                f"the state has no column {column!r}: it has those that windows read, "
+                f"{shortened(types)}.{did_you_mean(str(column), types)}"
             )
         if types[column].is_list:
             raise TypeMismatch(
@@ -307,7 +309,8 @@ class Live:
         Args:
             name: of the table.
             rows: its columns that plans read. Where they look it up by key, rows replace those of
-                their key; where windows or `ff.asof` see it, they stand after the known ones.
+                their key, of which the last one counts; where windows or `ff.asof` see it, they
+                stand after the known ones.
             source: as of `process`, as the following are.
             first: the offset of the first one there.
             end: the offset after the last one.
@@ -338,7 +341,11 @@ class Live:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How often what has happened since the state was opened, by name."""
+        """How many rows something has happened to since the state was opened, by its name.
+
+        "late", "dropped", "repeated", "outcomes", "late_outcomes", "corrected", "forgotten",
+        "swept"; what has not happened yet is not there.
+        """
         return dict(self._state.counts)
 
     @property
@@ -359,9 +366,10 @@ class Live:
         computes it anew.
 
         Args:
-            path: of the file; one that is there is replaced.
+            path: of the file, a .parquet; one that is there is replaced.
 
         Raises:
+            InvalidData: the file is not called .parquet.
             StateError: the file cannot be written, or the state has had no rows.
         """
         export(self._state, path)
@@ -509,6 +517,17 @@ class Live:
         return rows_by_id(given, types, row_id, self._state.types.get(row_id))
 
 
+def _check_alone(row: object, to: str, out: Any, *, categories: bool) -> None:
+    """Raise where one row is to be given out in a form that only many have."""
+    if row is None or (to in ("arrow", "numpy") and out is None and not categories):
+        return
+    option = "out=" if out is not None else f"to={to!r}" if not categories else "categories="
+    raise InvalidPlan(
+        f"{option} is of many rows: one row as a dict gives an array of its features. Give a list "
+        "of it for that form: [row]"
+    )
+
+
 @explaining
 def online(
     plans: Mapping[str, FittedPlan],
@@ -548,12 +567,18 @@ def online(
     _check_plans(plans)
     _check_word("late", late, get_args(Late))
     _check_word("durability", durability, get_args(Durability))
+    if path is None and durability is not None:
+        raise InvalidPlan(
+            f"durability={durability!r}: says when a call is on disk, and this state is in memory "
+            "alone. Give it a file, path=, or leave it out"
+        )
     lowered = lower(plans)
     if path is not None and path_of(path).exists():
+        check_beginning(path_of(path), writes=False)
         if history is not None or tables is not None:
             raise StateError(
-                f"{path} is there: a state begins once with history= and tables=. Leave them out, "
-                "or give the path of a new file"
+                f"{path} is there: a state begins once with history= and tables=. Leave them out "
+                "to go on with it, or give the path of a new file"
             )
         said = {"late": late, "keep": keep, "max_ahead": max_ahead}
         given = {name: value for name, value in said.items() if value is not None}

@@ -101,7 +101,8 @@ def replay(
 
     Raises:
         StateError: the file is no state, or it has no audit, or its key was deleted.
-        InvalidPlan: the artifact, or `plan=`, is of other names than the plans in the file.
+        InvalidPlan: the artifact, or `plan=`, is of other names than the plans in the file; or
+            `plan=` or `outcomes=` without `to=`.
         InvalidData: `to=` is no Parquet file.
 
     Example:
@@ -113,6 +114,12 @@ def replay(
         True
     """
     noted = _head_given(head)
+    for option, value in (("plan", plan), ("outcomes", outcomes)):
+        if to is None and value is not None:
+            raise InvalidPlan(
+                f"{option}= is of the features that were served, and there is no to=. Name their "
+                "file: to='served.parquet'"
+            )
     with closing(Follower(path, checked=False)) as follower:
         key = follower.key
         if not key:

@@ -312,6 +312,16 @@ class State:
             return explained_here(memory, here)
 
     def _check_offsets(self, change: Change) -> None:
+        if not change.source and (change.first or change.end):
+            raise InvalidPlan(
+                "first= and end= are offsets in a source, which is not named. Name it: "
+                "source='events:0'"
+            )
+        if change.end < change.first:
+            raise InvalidPlan(
+                f"{change.source!r}: end={change.end} is before first={change.first}. It is the "
+                "offset after the last row: first= and the number of rows, where each has one"
+            )
         known = self.offsets.get(change.source)
         if change.source and known is not None and change.first < known:
             raise StateError(
@@ -353,7 +363,8 @@ class State:
         with self.reading:  # entities get their numbers
             change = replace(change, rows=memory.with_ids(change.rows, begins=True))
             here = memory.here(change.rows, add=True)
-        arrived = check_arrived(memory, here, self.settings.late, self._ahead_ns, change.time_ns)
+        late, ahead_ns, asks = self.settings.late, self._ahead_ns, change.kind == "process"
+        arrived = check_arrived(memory, here, late, ahead_ns, change.time_ns, asks=asks)
         if len(arrived.runs) <= 1 and all(run.is_stored for run in arrived.runs):
             return self._arrive_at_once(change, here, arrived, wanted)
         return self._arrive_in_runs(change, here, arrived, wanted)

@@ -85,7 +85,7 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
     Raises:
         StateError: it is missing, empty, no state, newer, truncated, altered, or cannot be read.
     """
-    _check_beginning(path, writes=writes)
+    check_beginning(path, writes=writes)
     with explained(path):
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={'rw' if writes else 'ro'}",
@@ -347,8 +347,16 @@ def _typed(row: tuple[Any, ...], kinds: str) -> tuple[Any, ...]:
     return row
 
 
-def _check_beginning(path: Path, *, writes: bool) -> None:
-    """Check that a file begins as one of SQLite with a write-ahead log."""
+def check_beginning(path: Path, *, writes: bool) -> None:
+    """Check that a file begins as one of SQLite with a write-ahead log.
+
+    Args:
+        path: of the file.
+        writes: whether it is to be written.
+
+    Raises:
+        StateError: it does not, or cannot be read.
+    """
     try:
         with open(path, "r+b" if writes else "rb") as file:  # SQLite would fall back to reading
             start = file.read(100)

@@ -167,7 +167,7 @@ def json_object(request: Request, others: str = "") -> Mapping[str, Any]:
             "UnsupportedMediaType",
             f"the content type is {given!r}: send application/json{others}",
         )
-    return as_object(read_json(request.body), "the body is no JSON object")
+    return as_object(read_json(request.body), "the body is no JSON object: see /openapi.json")
 
 
 def check_known(given: Mapping[str, Any], known: tuple[str, ...]) -> None:

@@ -89,7 +89,8 @@ class RowReader:
 
     def reads_none(self, given: Iterable[str]) -> Refusal:
         """Return the refusal of rows of which no column is read."""
-        near = next(filter(None, (did_you_mean(name, self.columns) for name in given)), "")
+        hints = ((name, did_you_mean(name, self.columns)) for name in given)
+        near = next((f" There is {name[:60]!r}.{hint}" for name, hint in hints if hint), "")
         return Refusal(
             400,
             "UnknownColumn",

@@ -62,6 +62,7 @@ def post(asked: Server, body: bytes) -> Answered:
         (b'{"rows": {}}', "InvalidRequest", "rows is a list"),
         (b'{"rows": [1]}', "InvalidRequest", "row 0"),
         (b'{"rows": [{}]}', "UnknownColumn", "none of the columns"),
+        (b'{"rows": [{"countri": "DE"}]}', "UnknownColumn", "'countri'. Did you mean 'country'"),
         (b'{"rows": [], "update": 1}', "InvalidRequest", "true or false"),
         (b'{"rows": [], "updates": true}', "InvalidRequest", "Did you mean 'update'"),
         (b'{"rows": [], "names": ["lg"]}', "UnknownFeature", "no feature 'lg'"),
