@@ -53,6 +53,7 @@ class Here:
         times: of each, in ticks, by order.
         entities: the number of the entity of each, by order; -1 for none.
         numbers: of each row the number of the row in the log that has its id; -1 for none.
+        tables: the lookup tables as they were then.
     """
 
     rows: Table
@@ -60,6 +61,7 @@ class Here:
     times: Sequence[Numbers]
     entities: Sequence[Codes]
     numbers: Numbers
+    tables: Mapping[str, Table]
 
     @property
     def n_rows(self) -> int:
@@ -76,6 +78,7 @@ class Here:
             [times[begin:end] for times in self.times],
             [entities[begin:end] for entities in self.entities],
             self.numbers[begin:end],
+            self.tables,
         )
 
     def only(self, wanted: NDArray[np.bool_]) -> Here:
@@ -88,6 +91,7 @@ class Here:
             [times[wanted] for times in self.times],
             [entities[wanted] for entities in self.entities],
             self.numbers[wanted],
+            self.tables,
         )
 
     @property
@@ -208,9 +212,9 @@ class Memory:
             entities.append(found)
         row_id = self.lowered.row_id
         if self.log is None or row_id is None or not has_ids:
-            return Here(rows, log, times, entities, nobody)
+            return Here(rows, log, times, entities, nobody, self.tables)
         numbers = self.log.find(rows.column(row_id))
-        return Here(rows, log, times, entities, numbers)
+        return Here(rows, log, times, entities, numbers, self.tables)
 
     def arriving(self, here: Here) -> Arriving:
         """Return rows as they arrive: with what tells whether they are late, or come again."""
@@ -372,11 +376,11 @@ class Memory:
             seen: what they see.
             first: the number that a user knows the first of them by.
         """
-        return answer(self.lowered, here.rows, seen, self.tables, first_number=first, log=here.log)
+        return answer(self.lowered, here.rows, seen, here.tables, first_number=first, log=here.log)
 
     def answer_row(self, row: Mapping[str, Any], here: Here, seen: Sequence[Seen]) -> AnsweredRow:
         """Return the features of one row as arrays of floats."""
-        return answer_row(self.lowered, row, here.log, seen, self.tables)
+        return answer_row(self.lowered, row, here.log, seen, here.tables)
 
     def append(
         self, here: Here, kept: Mapping[str, Any], *, is_answered: bool | NDArray[np.bool_]
