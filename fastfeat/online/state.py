@@ -312,9 +312,9 @@ class State:
             return explained_here(memory, here)
 
     def _check_offsets(self, change: Change) -> None:
-        source: object = change.source
-        if not isinstance(source, str):
-            raise TypeMismatch(f"source= is a text, such as 'events:0', got {source!r}")
+        given: dict[str, object] = {"source": change.source}
+        if not isinstance(given["source"], str):
+            raise TypeMismatch(f"source= is a text, such as 'events:0', got {change.source!r}")
         offsets: dict[str, object] = {"first": change.first, "end": change.end}
         for name, offset in offsets.items():
             if not isinstance(offset, int) or isinstance(offset, bool):
