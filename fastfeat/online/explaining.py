@@ -22,6 +22,7 @@ from fastfeat.errors import counted
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.decode import decoded
 from fastfeat.io.times import python_value
+from fastfeat.io.types import arrow_type
 from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.scope import (
     asking_of,
@@ -280,8 +281,10 @@ def _explained_of(
         for order in lowered.orders
         for k in [_place_of(every, order.call, name)]
     ]
-    rows = here.rows.slice(0, 0)
-    if memory.log is not None:
+    if memory.log is None:
+        types = {**lowered.columns, **lowered.kept_types}
+        rows = pa.table({text: pa.nulls(0, arrow_type(dtype)) for text, dtype in types.items()})
+    else:
         names = {text: _name_of(every, kept.call) for text, kept in lowered.kept.items()}
         rows = memory.log.take(numbers, [*memory.columns, *names.values()])
         rows = rows.rename_columns([*memory.columns, *names])
@@ -303,7 +306,8 @@ def _seen_numbers(memory: Memory, here: Here, order: int) -> Numbers:
 
     A row that stands in the log sees neither itself nor what came after it at its moment.
     """
-    assert memory.log is not None
+    if memory.log is None:
+        return np.zeros(0, np.int64)
     times, entities = here.times[order], here.entities[order]
     numbers = memory.log.seen(order, entities, times, alone=True).rows
     own = int(here.numbers[0])
