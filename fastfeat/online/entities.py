@@ -233,13 +233,15 @@ class Entities:
         self._room = Growing(np.array(room, np.int32))
 
     def trim(self, entities: NDArray[Any], begins: Slots) -> None:
-        """Leave the rows of entities before some slots out.
+        """Leave the rows of entities before some slots out: they have no entity any more.
 
         Args:
             entities: each once.
             begins: the first slot of each that stays.
         """
-        dropped = (begins - self._start.values[entities]).astype(np.int32)
+        starts = self._start.values[entities]
+        dropped = (begins - starts).astype(np.int32)
+        self.entity.values[self.places(ranges(starts, dropped))] = -1
         self._start.values[entities] = begins
         self._count.values[entities] -= dropped
         self._room.values[entities] -= dropped

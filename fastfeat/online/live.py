@@ -41,6 +41,7 @@ from fastfeat.online.results import Results
 from fastfeat.online.state import Sizes, State
 from fastfeat.online.state_file import path_of
 from fastfeat.online.tables import table_types
+from fastfeat.plan.border import read_columns
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.memory import check_memory
 from fastfeat.plan.outputs import check_result, matrix_dtype
@@ -135,14 +136,20 @@ class Live:
             StateError: the events were applied already, or the state is closed.
             Overflow: a result does not fit its type.
         """
+        is_plain = to == "arrow" and out is None and not categories
+        if is_plain and not source and self._is_remembered_by_nobody(events):
+            return self._of_row(events)
         self._check_form(to, out, categories=categories)
         row = self._one_row(events)
-        rows = self._rows(events, self._passed)
+        given = self._read(events, is_one=row is not None)
+        rows = self._rows(given, self._passed)
         self._check_out(rows, to, out)
         change = Change("process", rows, "", source, first, end, time.time_ns())
         _, results = self._state.apply(change, Wanted(to, row))
+        if row is not None:
+            return _alone(results)
         return self._given_out(
-            results, events, to, out, is_one=row is not None, categories=categories
+            self._as_given(results, given), events, to, out, categories=categories
         )
 
     def features(
@@ -166,16 +173,20 @@ class Live:
         Raises:
             LateRow: a row is so early that its windows would see rows that the state has dropped.
         """
+        is_plain = to == "arrow" and out is None and not categories
+        if is_plain and at is None and self._is_row_alone(rows):
+            return self._of_row(rows)
         self._check_form(to, out, categories=categories)
         given = rows if at is None else self._with_time(rows, at)
         row, row_id = self._one_row(given), self._state.lowered.row_id
+        given = self._read(given, is_one=row is not None)
         has_ids = row_id is not None and self._has(given, row_id)
         table = self._rows(given, self._passed, has_ids=has_ids)
         self._check_out(table, to, out)
         results = self._state.features(table, Wanted(to, row), has_ids=has_ids)
-        return self._given_out(
-            results, rows, to, out, is_one=row is not None, categories=categories
-        )
+        if row is not None:
+            return _alone(results)
+        return self._given_out(self._as_given(results, given), rows, to, out, categories=categories)
 
     def explain(self, row: Any, *, at: Any = None) -> Any:
         """Return a report of what the features of a row come from; the state stays.
@@ -405,6 +416,38 @@ class Live:
         types = self._types
         return given if is_one_row(given, types) else None
 
+    def _is_row_alone(self, given: Any) -> bool:
+        """Return whether one row was given, and no plan sees another one."""
+        lowered = self._state.lowered
+        return not lowered.orders and is_one_row(given, lowered.asked)
+
+    def _is_remembered_by_nobody(self, given: Any) -> bool:
+        """Return whether one row was given that neither the log nor a file takes."""
+        return self._state.journal is None and self._is_row_alone(given)
+
+    def _of_row(self, row: Mapping[str, Any]) -> Any:
+        """Return the features of a row that sees no other, at the cost of `transform_row`."""
+        self._state.check_usable()
+        tables = self._state.tables
+        found = {name: f.transform_row(row, tables=tables) for name, f in self._plans.items()}
+        return found.get(ALONE, found)
+
+    def _read(self, given: Any, *, is_one: bool) -> Any:
+        """Return rows as they were given, once read where columns of them are given out as well."""
+        if is_one or not self._passed:
+            return given
+        row_id = self._state.lowered.row_id
+        return read_columns(given, (), [*self._types, *self._passed, *([row_id] if row_id else [])])
+
+    def _as_given(self, results: Results, given: Any) -> Results:
+        """Return features beside the columns that are passed on, of the types that were given."""
+        if not self._passed:
+            return results
+        return {
+            name: _with_columns(features, given, self._plans[name].plan.keep)
+            for name, features in results.items()
+        }
+
     def _has(self, given: Any, name: str) -> bool:
         if isinstance(given, Mapping):
             return name in given
@@ -482,23 +525,36 @@ class Live:
         return {ALONE: out} if ALONE in self._plans else out
 
     def _given_out(
-        self, results: Results, rows: Any, to: str, out: Any, *, is_one: bool, categories: bool
+        self, results: Results, rows: Any, to: str, out: Any, *, categories: bool
     ) -> Any:
         """Return features as a user asked for them."""
-        if is_one:
-            found = {name: features[0] for name, features in results.items()}
-        elif out is not None:
+        if out is not None:
             for name, memory in self._memories(out).items():
                 array = memory_of_tensor(memory) if to == "torch" else memory
                 array[...] = results[name]
             return out
-        else:
-            index = frame_index(rows) if to == "pandas" else None
-            found = {
-                name: given_out(self._plans[name], features, to, categories=categories, index=index)
-                for name, features in results.items()
-            }
+        index = frame_index(rows) if to == "pandas" else None
+        found = {
+            name: given_out(self._plans[name], features, to, categories=categories, index=index)
+            for name, features in results.items()
+        }
         return found.get(ALONE, found)
+
+
+def _alone(results: Results) -> Any:
+    """Return the features of the one row of results."""
+    found = {name: features[0] for name, features in results.items()}
+    return found.get(ALONE, found)
+
+
+def _with_columns(features: Any, given: Any, names: Sequence[str]) -> Any:
+    """Return a table with some columns as they were given; a matrix has none of them."""
+    if not isinstance(features, pa.Table):
+        return features
+    for name in names:
+        column, place = given.column(name), features.column_names.index(name)
+        features = features.set_column(place, given.schema.field(name), column)
+    return features
 
 
 @explaining

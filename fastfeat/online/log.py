@@ -355,13 +355,14 @@ class Log:
     def _move(self, order: int, places: Places, placed: Placed) -> None:
         """Put rows elsewhere in an order, where they stood elsewhere."""
         index = self._indexes[order]
-        unlike = (index.times.values[places] != placed.times) | (
-            index.entity.values[places] != np.maximum(placed.entities, -1)
-        )
-        if not unlike.any():
-            return
-        self._trim(order, np.unique(index.entity.values[places[unlike]]))
-        for k in np.flatnonzero(unlike).tolist():
+
+        def elsewhere() -> Places:
+            times, entities = index.times.values.take(places), index.entity.values.take(places)
+            wanted = np.maximum(placed.entities, -1)
+            return np.flatnonzero((times != placed.times) | (entities != wanted))
+
+        self._trim(order, np.unique(index.entity.values[places[elsewhere()]]))
+        for k in elsewhere().tolist():  # what was left out comes there again
             index.move(int(places[k]), int(placed.times[k]), int(placed.entities[k]))
 
     def _trim(self, order: int, entities: NDArray[Any]) -> None:

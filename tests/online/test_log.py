@@ -275,6 +275,15 @@ def test_what_was_out_of_reach_does_not_come_back():
     assert log.rows().tolist() == [3]
 
 
+def test_what_was_put_away_is_not_found_when_an_earlier_row_stays():
+    log = log_of(span=None, n_rows=1)
+    put_in(log, ["a", "a", "a"], [8, 9, 10])
+    where = Placed(np.array([0]), np.zeros(1, np.int32))
+    log.put(np.array([2]), pa.table({"t": [0]}), {0: where})
+    assert log.rows().tolist() == [1, 2]
+    assert log.find(pa.array(["r0", "r1", "r2"])).tolist() == [-1, 1, 2]
+
+
 def test_many_rows_that_are_not_in_order_of_time():
     rng = np.random.default_rng(3)
     times = rng.permutation(3_000)

@@ -358,13 +358,10 @@ def check_log(data: st.DataObject, most: int) -> None:
                 if kind == "move":
                     for row, new in zip(chosen, news, strict=True):
                         for order in range(3):  # what stood in the order is settled before
-                            if (model.entity(order, row.values), row.values["t"]) != (
-                                model.entity(order, new),
-                                new["t"],
-                            ):
-                                key = model.entity(order, row.values)
-                                if key is not None:
-                                    settle(model, order, key)
+                            key = model.entity(order, row.values)
+                            stays = (key, row.values["t"]) == (model.entity(order, new), new["t"])
+                            if key is not None and order in row.there and not stays:
+                                settle(model, order, key)
                     where = dict(enumerate(placed(log, news)))
                     log.put(numbers, table(news, names), where)
                 else:
@@ -372,10 +369,7 @@ def check_log(data: st.DataObject, most: int) -> None:
                 for row, new in zip(chosen, news, strict=True):
                     changed = {name: new[name] for name in names}
                     for order in range(3):
-                        if kind == "move" and (
-                            model.entity(order, row.values),
-                            row.values["t"],
-                        ) != (model.entity(order, new), new["t"]):
+                        if kind == "move":  # what was put away by one order comes there again
                             row.there.add(order)
                     row.values = {**row.values, **changed}
                 checked(log, model, news_with_ids(news), None)
