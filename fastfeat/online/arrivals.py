@@ -12,8 +12,9 @@ from fastfeat.errors import LateRow
 from fastfeat.io.arrow import Array, Table
 from fastfeat.online.by_id import check_repeated
 from fastfeat.online.changes import Late
+from fastfeat.online.here import Here
 from fastfeat.online.lateness import Arrived, arrive, check_ahead, check_swept, too_early
-from fastfeat.online.memory import Here, Memory
+from fastfeat.online.memory import Memory
 from fastfeat.online.results import Results, results_of, results_of_row
 
 

@@ -17,9 +17,10 @@ from fastfeat.io.bits import Flags
 from fastfeat.io.decode import has_value
 from fastfeat.io.keys import key_column
 from fastfeat.online.changes import ANSWERED, Change
+from fastfeat.online.here import Here
 from fastfeat.online.lateness import Arrived, Numbers
 from fastfeat.online.log import Log
-from fastfeat.online.memory import Here, Memory, first_of_each
+from fastfeat.online.memory import Memory, first_of_each
 from fastfeat.online.outcomes import Known, Reading, Standing, compared, filled, is_read
 from fastfeat.plan.row_identity import first_unlike
 

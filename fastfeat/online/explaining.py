@@ -45,8 +45,9 @@ from fastfeat.online.asking import (
     kept_arrays,
     make_stage,
 )
+from fastfeat.online.here import Here
 from fastfeat.online.lowering import LivePlan, lower
-from fastfeat.online.memory import Here, Memory
+from fastfeat.online.memory import Memory
 from fastfeat.online.placing import log_rows
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.columns_read import reads_own

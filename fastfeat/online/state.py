@@ -52,6 +52,7 @@ from fastfeat.online.changes import (
 )
 from fastfeat.online.entities import NEVER
 from fastfeat.online.forking import wait_before_forks
+from fastfeat.online.here import Here, Sight
 from fastfeat.online.lateness import (
     Arrived,
     Run,
@@ -60,7 +61,7 @@ from fastfeat.online.lateness import (
     of_kept,
 )
 from fastfeat.online.lowering import LivePlan
-from fastfeat.online.memory import Here, Memory, Sight
+from fastfeat.online.memory import Memory
 from fastfeat.online.outcomes import readings_of
 from fastfeat.online.results import Results, joined, results_of, results_of_row
 from fastfeat.online.tables import with_rows

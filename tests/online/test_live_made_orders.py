@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_plans import OF_NUMBERS, OF_ROWS, TABLES, events
 from test_live_random import check_equal, check_row
@@ -23,9 +23,9 @@ from fastfeat.online import memory as memory_module
 from fastfeat.online.lowering import lower
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning")
-FEW = settings(max_examples=max(4, settings.default.max_examples // 6), phases=[Phase.generate])
+FEW = settings(max_examples=max(4, settings.default.max_examples // 6))
 HOUR = 3_600_000_000
-X, DEVICE = col("x"), col("device")
+X, WHOLE, DEVICE = col("x"), col("whole"), col("device")
 
 
 class Made(NamedTuple):
@@ -82,8 +82,9 @@ def made_orders(draw: st.DrawFn) -> list[Made]:
             case "time":
                 over = inner.window(None, closed=draw(st.sampled_from(["left", "right"])))
                 time, hours = col("ts").lag(1, over=over), col("t").lag(1, over=over)
+                keys = draw(st.sampled_from([keys, (*keys[1:], col("shop"))]))
             case _:
-                tie = col("tie").count(over=ever)
+                tie = draw(st.sampled_from([col("tie").count(over=ever), WHOLE.lag(1, over=ever)]))
         found.append(Made(time, hours, keys, tie))
     return found
 
@@ -373,6 +374,13 @@ def test_rows_of_an_entity_that_a_window_makes_go_when_they_are_out_of_reach() -
     others = rows.filter(pc.not_equal(rows["card"], "a"))
     if asked["card"][0].as_py() != "a":
         check_equal(live.features(asked), plan.transform(asked, history=others), "forgotten")
+
+
+def test_verify_has_rows_arrive_in_such_orders() -> None:
+    chosen = {name: FEATURES[name] for name in ("spent", "deep")}
+    found = ff.Plan(chosen, row_id="id").fit(ROWS).verify(ROWS, history="batch")
+    (live,) = [check for check in found.checks if "live" in check.name]
+    assert (live.n_rows, live.difference) == (N_ROWS, None)
 
 
 def test_no_row_and_no_log_yet() -> None:
