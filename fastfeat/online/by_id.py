@@ -209,17 +209,26 @@ def put_outcomes(memory: Memory, rows: Table) -> None:
         left = np.setdiff1d(left, now)
 
 
-def put_corrections(memory: Memory, rows: Table) -> Here:
-    """Change columns of rows of the log, each of one id; return where they stand then."""
+def corrected(memory: Memory, rows: Table) -> Here:
+    """Return where rows of the log stand once some of their columns have changed.
+
+    Args:
+        memory: has the log.
+        rows: the id of each, which stands once, and the columns that change.
+    """
+    log, row_id = log_of(memory), row_id_of(memory)
+    whole = log.take(log.find(rows.column(row_id)), memory.columns)
+    for name in rows.column_names:
+        if name != row_id:
+            whole = whole.set_column(whole.column_names.index(name), name, rows.column(name))
+    return memory.here(whole, add=True, has_ids=False)
+
+
+def put_corrections(memory: Memory, rows: Table, here: Here) -> None:
+    """Change columns of rows of the log; arguments as `corrected` takes, and gives, them."""
     log, row_id = log_of(memory), row_id_of(memory)
     numbers = log.find(rows.column(row_id))
-    given = rows.drop_columns([row_id])
-    whole = log.take(numbers, memory.columns)
-    for name in given.column_names:
-        whole = whole.set_column(whole.column_names.index(name), name, given.column(name))
-    here = memory.here(whole, add=True, has_ids=False)
-    log.put(numbers, given, dict(enumerate(here.placed)))
-    return here
+    log.put(numbers, rows.drop_columns([row_id]), dict(enumerate(here.placed)))
 
 
 def last_of_each(ids: Any) -> NDArray[np.bool_]:

@@ -22,7 +22,6 @@ from fastfeat.errors import counted
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.decode import decoded
 from fastfeat.io.times import python_value
-from fastfeat.io.types import arrow_type
 from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.scope import (
     asking_of,
@@ -45,6 +44,7 @@ from fastfeat.online.asking import (
     kept_arrays,
     make_stage,
 )
+from fastfeat.online.columns import given_type
 from fastfeat.online.here import Here
 from fastfeat.online.lowering import LivePlan, lower
 from fastfeat.online.memory import Memory
@@ -282,10 +282,12 @@ def _explained_of(
         for order in lowered.orders
         for k in [_place_of(every, order.call, name)]
     ]
-    if memory.log is None:
-        types = {**lowered.columns, **lowered.kept_types}
-        rows = pa.table({text: pa.nulls(0, arrow_type(dtype)) for text, dtype in types.items()})
-    else:
+    types = {**lowered.columns, **lowered.kept_types}
+    nothing = {name: pa.nulls(0, given_type(dtype)) for name, dtype in types.items()}
+    rows = pa.table(
+        {**{name: here.rows.column(name)[:0] for name in here.rows.column_names}, **nothing}
+    )
+    if memory.log is not None:
         names = {text: _name_of(every, kept.call) for text, kept in lowered.kept.items()}
         rows = memory.log.take(numbers, [*memory.columns, *names.values()])
         rows = rows.rename_columns([*memory.columns, *names])
@@ -307,9 +309,9 @@ def _seen_numbers(memory: Memory, here: Here, order: int) -> Numbers:
 
     A row that stands in the log sees neither itself nor what came after it at its moment.
     """
+    times, entities = here.times[order], here.entities[order]
     if memory.log is None:
         return np.zeros(0, np.int64)
-    times, entities = here.times[order], here.entities[order]
     numbers = memory.log.seen(order, entities, times, alone=True).rows
     own = int(here.numbers[0])
     if own < 0:

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from fastfeat.errors import StateError
 from fastfeat.online.changes import Base
@@ -17,6 +16,7 @@ from fastfeat.online.state_file import (
     Head,
     connect,
     explained,
+    file_at,
     path_of,
     read_artifact,
     read_base,
@@ -65,7 +65,7 @@ class Follower:
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._connection = connect(self.path, writes=False)
-        self._file = _file_at(self.path)
+        self._file = file_at(self.path)
         try:
             with self._snapshot() as (_, head):
                 self.settings = read_settings(self._connection, head.base)
@@ -197,7 +197,7 @@ class Follower:
         """Give the connection in the middle of a read, which sees one commit, and where that is."""
         if os.getpid() != self._process:
             raise StateError(f"{self.path} was opened in process {self._process}: open it anew")
-        if _file_at(self.path) != self._file:
+        if file_at(self.path) != self._file:
             raise StateError(f"{self.path} is another file than when it was opened: open it anew")
         with self._lock, explained(self.path):
             self._connection.execute("BEGIN")
@@ -205,12 +205,3 @@ class Follower:
                 yield self._connection, read_head(self._connection)
             finally:
                 self._connection.execute("COMMIT")
-
-
-def _file_at(path: Path) -> tuple[int, int]:
-    """Return what tells the file at a path from others; nothing has (0, 0)."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return 0, 0
-    return found.st_dev, found.st_ino

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fastfeat.io.arrow import Table, pa
+from fastfeat.io.arrow import Table
 from fastfeat.online.asking import Batches, Seen
 from fastfeat.online.entities import Placed
 from fastfeat.online.lateness import Codes, Numbers
@@ -50,18 +47,6 @@ class Here:
             [entities[begin:end] for entities in self.entities],
             self.numbers[begin:end],
             self.first + begin,
-        )
-
-    def only(self, wanted: NDArray[np.bool_]) -> Here:
-        """Return some of the rows."""
-        if wanted.all():
-            return self
-        return Here(
-            self.rows.filter(pa.array(wanted)),
-            self.log.filter(pa.array(wanted)),
-            [times[wanted] for times in self.times],
-            [entities[wanted] for entities in self.entities],
-            self.numbers[wanted],
         )
 
     @property

@@ -17,6 +17,7 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.io.atomic import replacing
 from fastfeat.online.changes import ANSWERED, Base, Settings
 from fastfeat.online.lowering import LivePlan
+from fastfeat.online.memory import lowered_name
 from fastfeat.online.opening import remade
 from fastfeat.online.reading import given_type, rows_table, typed
 from fastfeat.online.state import State
@@ -81,6 +82,7 @@ def exported(
     rows, told = read
     row_id = lowered.row_id
     passed = [name for name in (row_id, ANSWERED) if name is not None and name in rows.column_names]
+    passed += [n for n in map(lowered_name, range(len(lowered.orders))) if n in rows.column_names]
     known = rows_table(rows, lowered.columns, lowered.late, passed)
     if told["plans"] != _digests(lowered):
         return remade(Base(known, tables, told["offsets"]), lowered, settings)

@@ -277,7 +277,12 @@ class Live:
         if column not in types:
             raise UnknownColumn(
                 f"the state has no column {column!r}: it has those that windows read."
-                f"{did_you_mean(column, types)}"
+                f"{did_you_mean(str(column), types)}"
+            )
+        if types[column].is_list:
+            raise TypeMismatch(
+                f"forget: rows are told by one value, and {column!r} has {types[column]}. Name "
+                "another column, such as the key of an entity"
             )
         rows = pa.table({column: value_array(value, column, types[column])})
         applied, _ = self._state.apply(Change("forget", rows, column, time_ns=time.time_ns()))

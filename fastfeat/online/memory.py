@@ -18,17 +18,12 @@ from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import Table, call, pa
 from fastfeat.io.keys import key_column
 from fastfeat.io.types import column_text, dtype_of
-from fastfeat.online.asking import (
-    Answered,
-    Seen,
-    answer,
-    begin,
-    kept_arrays,
-    make_stage,
-)
+from fastfeat.ir.node import Column
+from fastfeat.online.asking import Answered, Seen, answer, begin, kept_arrays, make_stage
 from fastfeat.online.changes import ANSWERED
 from fastfeat.online.columns import given_type
 from fastfeat.online.entities import NEVER
+from fastfeat.online.eviction import earlier
 from fastfeat.online.here import Here, Sight
 from fastfeat.online.lateness import Arriving, Clock, Codes, Numbers, row_text
 from fastfeat.online.log import Gathered, Log
@@ -41,6 +36,8 @@ from fastfeat.plan.tables import table_values
 from fastfeat.plan.values import compute_columns, key_values
 from fastfeat.scalars.zones import using
 
+_NEVER_CAUGHT = 1 << 63
+"""Later than any time."""
 Tie = tuple[bool, Any]
 """Whether a row has a value that orders those of one instant, and the value."""
 
@@ -328,23 +325,35 @@ class Memory:
         stays = ~hidden
         return Seen(seen.rows.filter(pa.array(stays)), seen.codes[stays], seen.asking)
 
-    def note_latest(self, before: Here, latest: Sequence[Numbers]) -> None:
-        """Note of which entities the latest row is an earlier one than before.
+    def note_latest(self, before: Here, latest: Sequence[Numbers], forgotten: str) -> None:
+        """Note of which entities the latest row is an earlier one than before, or none.
 
         What is dropped of an entity was chosen by its latest row: that of an earlier one would have
-        left more.
+        left more. Of one that has no row in its order any more it is noted as what was swept is: of
+        all entities. One that was forgotten by its key never had a row.
 
         Args:
             before: rows that were removed or moved since.
             latest: the latest time of the entity of each before that, by order.
+            forgotten: the column by which they were forgotten; "" where they were moved.
         """
         if self.log is None:
             return
         for k, (entities, times) in enumerate(zip(before.entities, latest, strict=True)):
-            now = self.log.latest(k, entities)
+            now, known = self.log.latest(k, entities), self.lowered_latest[k]
             is_lower = (now < times) & (now != NEVER)
-            if self.clocks[k].held.kept is not None and is_lower.any():
-                known = self.lowered_latest[k]
+            if known:
+                for entity in entities[now == NEVER].tolist():  # its number may be another's
+                    known.pop(entity, None)
+            is_gone = (now == NEVER) & (times != NEVER)
+            kept, is_key = (
+                self.clocks[k].held.kept,
+                Column(forgotten) in self.lowered.orders[k].keys,
+            )
+            if kept is not None and not is_key and is_gone.any():
+                dropped = int(times[is_gone].max()) - kept - 1
+                self.log.swept[k] = max(self.log.swept[k], dropped)
+            if kept is not None and is_lower.any():
                 for entity, time in zip(
                     entities[is_lower].tolist(), times[is_lower].tolist(), strict=True
                 ):
@@ -352,11 +361,9 @@ class Memory:
 
     def is_early(self, order: int, here: Here) -> NDArray[np.bool_]:
         """Return which rows ask for what was dropped before rows were removed or moved."""
-        found: NDArray[np.bool_] = np.zeros(here.n_rows, np.bool_)
-        keep = self.clocks[order].held.keep or 0
-        for entity, time in self.lowered_latest[order].items():
-            found |= (here.entities[order] == entity) & (here.times[order] < time - keep)
-        return found
+        known, keep = self.lowered_latest[order], self.clocks[order].held.keep or 0
+        before = [known.get(entity, NEVER) for entity in here.entities[order].tolist()]
+        return here.times[order] < earlier(np.array(before, np.int64), keep)
 
     def answer(self, sight: Sight) -> Answered:
         """Return rows with all that their features are computed of."""
@@ -382,22 +389,68 @@ class Memory:
         """Put rows into the log, at its end: whether a user has been given their features."""
         if self.log is None or not here.n_rows:
             return
-        for latest, times, entities in zip(
-            self.lowered_latest, here.times, here.entities, strict=True
-        ):
-            for entity in [e for e in latest if e in entities]:
-                if int(times[entities == entity].max()) >= latest[entity]:
-                    del latest[entity]
         marks = {name: pa.array(np.full(here.n_rows, is_answered)) for name in self.marks}
         self.log.append(here.log, {**kept, **marks}, here.placed)
+
+    def caught_up(self, here: Here) -> None:
+        """Note that rows stand in the log, and stay: they may be as late as those removed before.
+
+        Args:
+            here: the rows.
+        """
+        for known, times, entities in zip(
+            self.lowered_latest, here.times, here.entities, strict=True
+        ):
+            if known:
+                for entity, time in zip(entities.tolist(), times.tolist(), strict=True):
+                    if time >= known.get(entity, _NEVER_CAUGHT):
+                        del known[entity]
+
+    def lowered_columns(self, rows: Table) -> Table:
+        """Return rows of the log with a column of each order that has lowered latest times.
+
+        Args:
+            rows: all of the log, with its columns; in reach.
+        """
+        for order, known in enumerate(self.lowered_latest):
+            if known:
+                there = rows.select(self.placed_by)
+                (values,) = place(self.lowered, there, self.tables, there, [order])
+                assert self.log is not None
+                entities = self.log.entities(order, values.keys, rows.num_rows, add=False)
+                times = [known.get(entity) for entity in entities.tolist()]
+                rows = rows.append_column(lowered_name(order), pa.array(times, pa.int64()))
+        return rows
+
+    def load_lowered(self, rows: Table, here: Here) -> None:
+        """Know the lowered latest times that `lowered_columns` has put beside rows.
+
+        Args:
+            rows: with those columns.
+            here: where they stand.
+        """
+        for order, known in enumerate(self.lowered_latest):
+            name = lowered_name(order)
+            if name in rows.column_names:
+                pairs = zip(
+                    here.entities[order].tolist(), rows.column(name).to_pylist(), strict=True
+                )
+                known.update((entity, time) for entity, time in pairs if time is not None)
 
     def teller(self, here: Here) -> Callable[[int, int], str]:
         """Return what says which row of a call a message is of: its number, time and entity."""
         return lambda row, order: row_text(self.lowered.orders[order], here.log, row, here.first)
 
 
+def lowered_name(order: int) -> str:
+    """Return the column of a base that tells which latest times of an order were lowered."""
+    return f"?lowered{order}"
+
+
 def first_of_each(ids: Any) -> Numbers:
     """Return of each row the first one that has its id."""
+    if pa.types.is_floating(ids.type):
+        ids = call("add", ids, pa.scalar(0.0, ids.type))  # -0.0 is the id 0.0
     whole = ids.combine_chunks()
     coded = (
         whole if isinstance(whole, pa.Array) else pa.concat_arrays(whole.chunks or [])

@@ -72,7 +72,9 @@ class Numbering:
     def release(self, numbers: NDArray[Any]) -> None:
         """Free the numbers of values that are no longer needed."""
         for number in numbers.tolist():
-            del self._number_of[self._values[number]]
+            value = self._values[number]
+            if self._number_of.get(value) == number:  # else an interrupt came between the two
+                del self._number_of[value]
             self._values[number] = None
         self._free.extend(numbers.tolist())
 

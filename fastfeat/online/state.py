@@ -31,6 +31,7 @@ from fastfeat.online.arrivals import (
 )
 from fastfeat.online.by_id import (
     compared_outcomes,
+    corrected,
     each_once,
     last_of_each,
     late_outcomes,
@@ -56,6 +57,7 @@ from fastfeat.online.here import Here, Sight
 from fastfeat.online.lateness import (
     Arrived,
     Run,
+    check_ahead,
     clocks_of,
     max_ahead_ns,
     of_kept,
@@ -70,6 +72,10 @@ if TYPE_CHECKING:
     from fastfeat.online.explaining import Explained
 
 Numbers = NDArray[np.int64]
+_HALF_CHANGED = (
+    "the state was interrupted while it changed, and is of no use: begin it again, with the rows "
+    "that it had, or open its file"
+)
 SWEPT_AT = 1 << 16
 """Rows in memory from which on those of silent entities are dropped."""
 
@@ -118,6 +124,7 @@ class State:
         self._n_swept = 0
         self._process = os.getpid()
         self._unusable = ""
+        self._is_changing = False
         self.renew_locks()
         if base.rows is not None:
             self._load(base)
@@ -157,8 +164,8 @@ class State:
 
     def history(self) -> Table | None:
         """Return the rows of the log in order of arrival; None where there has been none."""
-        self.check_usable()
         with self.reading:
+            self.check_usable()
             log = self._memory.log
             return None if log is None or not log.n_rows else log.table(self._memory.columns)
 
@@ -169,7 +176,8 @@ class State:
             if log is None:
                 return Base(None, self._memory.tables, self.offsets)
             swept = [None if last == NEVER else last for last in log.swept]
-            return Base(log.table(), self._memory.tables, self.offsets, swept)
+            rows = self._memory.lowered_columns(log.table())
+            return Base(rows, self._memory.tables, self.offsets, swept)
 
     @property
     def head(self) -> bytes:
@@ -177,13 +185,17 @@ class State:
         return b"" if self.journal is None else self.journal.link
 
     def check_usable(self) -> None:
-        """Raise where the state is closed, or a parent's.
+        """Raise where the state is closed, half changed, or a parent's.
+
+        Who does not change it holds `reading`: nobody who changes it is there then.
 
         Raises:
             StateError: it is.
         """
         if self._unusable:
             raise StateError(self._unusable)
+        if self._is_changing:
+            raise StateError(_HALF_CHANGED)
         if self.journal is not None and os.getpid() != self._process:
             raise StateError(
                 f"the state was opened in process {self._process}, and this is a child of it: open "
@@ -200,7 +212,7 @@ class State:
             if self.journal is not None and os.getpid() == self._process:
                 if discards:
                     self.journal.discard()
-                elif not self._unusable:
+                elif not self._unusable and not self._is_changing:
                     self.journal.flush()
                     self.journal.settle(self.base)
                     self.journal.close()
@@ -269,8 +281,8 @@ class State:
         Raises:
             LateRow: a row is so early that what its windows see may have been dropped.
         """
-        self.check_usable()
         with self.reading:
+            self.check_usable()
             memory = self._memory
             if has_ids:
                 rows = memory.with_ids(rows)
@@ -284,8 +296,8 @@ class State:
         """Return what the features of one row come from, by plan; arguments as of `features`."""
         from fastfeat.online.explaining import explained_here  # seldom needed
 
-        self.check_usable()
         with self.reading:
+            self.check_usable()
             memory = self._memory
             if has_ids:
                 row = memory.with_ids(row)
@@ -356,6 +368,7 @@ class State:
         with self._commit(change, applied):
             self._memory.append(given.here, given.kept, is_answered=asks)
             self._note_times(given.here)
+            self._memory.caught_up(given.here)
         return applied, given.results
 
     def _given(self, change: Change, here: Here, wanted: Wanted, *, alone: bool) -> Given:
@@ -384,8 +397,9 @@ class State:
                     given = self._given(change, part, wanted, alone=alone)
                     pieces.append(given)
                     if run.is_stored:
-                        memory.append(given.here, given.kept, is_answered=asks)
-                        self._note_times(given.here)
+                        with self._changing():
+                            memory.append(given.here, given.kept, is_answered=asks)
+                            self._note_times(given.here)
                 applied = Applied(
                     joined([piece.features for piece in pieces]),
                     arrived.is_stored,
@@ -393,10 +407,14 @@ class State:
                     dict(arrived.counts),
                 )
                 with self._commit(change, applied):
-                    pass
+                    for run, given in zip(arrived.runs, pieces, strict=True):
+                        if run.is_stored:
+                            memory.caught_up(given.here)
             except BaseException:
-                log.truncate(n_rows)
-                self._watermarks = watermarks
+                if not self._is_changing:
+                    with self._changing():
+                        log.truncate(n_rows)
+                        self._watermarks = watermarks
                 raise
         return applied, joined([piece.results for piece in pieces])
 
@@ -438,9 +456,16 @@ class State:
         numbers_known(memory, rows, "corrections")
         is_last = last_of_each(rows.column(row_id_of(memory)))
         applied = Applied({}, is_last, counts={"corrected": int(is_last.sum())})
+        last, here = rows.filter(pa.array(is_last)), None
+        if is_last.any():
+            with self.reading:  # entities get their numbers
+                here = corrected(memory, last)
+            is_placed = [entities != -1 for entities in here.entities]
+            tell = memory.teller(here)
+            check_ahead(here.times, is_placed, memory.clocks, self._ahead_ns, change.time_ns, tell)
         with self._commit(replace(change, rows=rows), applied):
-            if is_last.any():
-                self._corrected(rows.filter(pa.array(is_last)))
+            if here is not None:
+                self._corrected(last, here)
         return applied
 
     def _forget(self, change: Change) -> Applied:
@@ -450,32 +475,33 @@ class State:
             numbers = rows_with(memory, change)
         applied = Applied({}, np.ones(1, np.bool_), counts={"forgotten": len(numbers)})
         with self._commit(change, applied):
-            self._remove(numbers)
+            self._remove(numbers, change.name)
         return applied
 
-    def _corrected(self, rows: Table) -> None:
+    def _corrected(self, rows: Table, here: Here) -> None:
         """Change rows of the log, and note which entities have an earlier latest row then."""
         memory, log = self._memory, self._memory.log
         assert log is not None
         with self._lowering(log.find(rows.column(row_id_of(memory)))):
-            self._note_times(put_corrections(memory, rows))
+            put_corrections(memory, rows, here)
+            self._note_times(here)
 
-    def _remove(self, numbers: Numbers) -> None:
-        """Remove rows of the log, and note which entities have an earlier latest row then."""
+    def _remove(self, numbers: Numbers, column: str) -> None:
+        """Remove rows of the log, those of one value in a column, and note what that hides."""
         log = self._memory.log
         if log is not None and len(numbers):
-            with self._lowering(numbers):
+            with self._lowering(numbers, column):
                 log.remove(numbers)
 
     @contextmanager
-    def _lowering(self, numbers: Numbers) -> Generator[None]:
-        """Note of which entities the latest row is an earlier one after the body."""
+    def _lowering(self, numbers: Numbers, forgotten: str = "") -> Generator[None]:
+        """Note of which entities the latest row is an earlier one after the body, or none."""
         memory, log = self._memory, self._memory.log
         assert log is not None
         before = memory.standing_at(numbers)
         latest = [log.latest(k, entities) for k, entities in enumerate(before.entities)]
         yield
-        memory.note_latest(before, latest)
+        memory.note_latest(before, latest, forgotten)
 
     def _table(self, change: Change) -> Applied:
         """Return what rows of a lookup table give."""
@@ -491,8 +517,7 @@ class State:
         log = self._memory.log
         if log is None:
             return
-        with self.reading:
-            log.tidy()
+        log.tidy(lock=self.reading)
         if log.n_stored < max(SWEPT_AT, 2 * self._n_swept):
             return
         marks = [None if last == NEVER else last for last in self._watermarks]
@@ -516,28 +541,29 @@ class State:
 
         Where the body fails after that, the state is no longer that on disk, and is of no use.
         """
-        log, appends = self._memory.log, change.kind in ("process", "update")
-        n_rows = 0 if log is None else log.n_rows
-        is_written = is_changing = False
+        is_written = False
         try:
             if self.journal is not None:
                 self.journal.write([Entry(change, applied)])
                 is_written = True
-            with self.reading:
-                is_changing = True
-                yield log
+            with self._changing():
+                yield self._memory.log
                 self._finish(change, applied)
         except BaseException as error:
-            if log is not None and appends:
-                with self.reading:
-                    log.truncate(n_rows)
-            may_differ = is_written or not isinstance(error, Exception)
-            if (is_changing and not appends) or (self.journal is not None and may_differ):
+            if self.journal is not None and (is_written or not isinstance(error, Exception)):
                 self._unusable = (
                     f"the state was interrupted, by {type(error).__name__}, while it changed. Open "
                     "it again: what was written is on disk"
                 )
             raise
+
+    @contextmanager
+    def _changing(self) -> Generator[None]:
+        """Have the body change memory, beside nobody; where it fails, the state is of no use."""
+        with self.reading:
+            self._is_changing = True
+            yield
+            self._is_changing = False
 
     def _finish(self, change: Change, applied: Applied) -> None:
         if change.source:
@@ -563,6 +589,7 @@ class State:
                 here = memory.standing(rows.filter(is_stored), kept, add=True)
                 memory.append(here, kept, is_answered=change.kind == "process")
                 self._note_times(here)
+                memory.caught_up(here)
             case "outcomes":
                 rows = memory.with_ids(change.rows).filter(pa.array(applied.stored))
                 if rows.num_rows:
@@ -570,9 +597,9 @@ class State:
             case "correct":
                 rows = memory.with_ids(change.rows).filter(pa.array(applied.stored))
                 if rows.num_rows:
-                    self._corrected(rows)
+                    self._corrected(rows, corrected(memory, rows))
             case "forget":
-                self._remove(rows_with(memory, change))
+                self._remove(rows_with(memory, change), change.name)
             case "table":
                 known = memory.tables.get(change.name)
                 table = with_rows(self.lowered, change.name, known, change.rows)
@@ -622,6 +649,7 @@ class State:
         marks = {name: rows.column(name) for name in memory.marks}
         if here.n_rows:
             memory.log.append(here.log, {**kept, **marks}, here.placed)
+            memory.load_lowered(rows, here)
         if base.swept:
             memory.log.swept = [NEVER if last is None else last for last in base.swept]
         self._note_times(here)

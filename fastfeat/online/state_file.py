@@ -118,6 +118,15 @@ def path_of(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.realpath(target))
 
 
+def file_at(path: Path) -> tuple[int, int]:
+    """Return what tells the file at a path from others; nothing has (0, 0)."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
+
+
 @contextmanager
 def explained(path: Path) -> Generator[None]:
     """Tell errors of SQLite as errors of the state."""

@@ -31,6 +31,7 @@ from fastfeat.online.state_file import (
     Head,
     connect,
     explained,
+    file_at,
     read_head,
 )
 from fastfeat.online.write_lock import WriteLock
@@ -89,6 +90,7 @@ class StateWriter:
         self.path = path
         self.lock = lock
         self.connection = connect(path, writes=True)
+        self._file = file_at(path)
         self._is_broken = False
         try:
             with explained(path):
@@ -177,7 +179,16 @@ class StateWriter:
             raise
 
     def _check_alone(self) -> None:
-        """Check that nobody else has written, past a lock that was removed."""
+        """Check that the file is there, and nobody else has written past a removed lock.
+
+        SQLite would go on with a file that was deleted, or has another in its place, until all of
+        it is gone with the process.
+        """
+        if file_at(self.path) != self._file:
+            raise StateError(
+                "the file was deleted, or another was put in its place: nothing can be written to "
+                "it. Put it back and open it again; `history()` still gives what is in memory"
+            )
         found = read_head(self.connection)
         if (found.seq, found.digest) != (self.head.seq, self.head.digest):
             raise StateError(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
-from fastfeat.io.arrow import Table, pa
+from fastfeat.io.arrow import ChunkedArray, Table, pa
+from fastfeat.io.decode import decoded
+from fastfeat.io.keys import key_column
 from fastfeat.ir.node import Call, Node, TableColumn
 from fastfeat.ir.walk import postorder
 from fastfeat.online.lowering import LivePlan
@@ -60,15 +62,17 @@ def with_rows(lowered: LivePlan, name: str, known: Table | None, rows: Table) ->
             of it; else they stand after the known ones.
     """
     joined = rows if known is None else pa.concat_tables([known, rows])
+    types = table_types(lowered)[name]
     for keys in key_columns(lowered, name):
-        joined = joined.take(pa.array(_last_of_each(joined.select(keys))))
+        parts = [decoded(key_column(joined.column(k), k, types[k])) for k in keys]
+        joined = joined.take(pa.array(_last_of_each(parts, joined.num_rows)))
     return joined.combine_chunks()
 
 
-def _last_of_each(keys: Table) -> NDArray[np.int64]:
+def _last_of_each(keys: Sequence[ChunkedArray], n_rows: int) -> NDArray[np.int64]:
     """Return the last row of each key, in the order in which keys came first."""
-    codes: NDArray[np.int64] = np.zeros(int(keys.num_rows), np.int64)
-    for column in keys.columns:
+    codes: NDArray[np.int64] = np.zeros(n_rows, np.int64)
+    for column in keys:
         indices = column.combine_chunks().dictionary_encode().indices.fill_null(-1)
         part = indices.to_numpy(zero_copy_only=False).astype(np.int64)
         pairs = codes * (int(part.max(initial=0)) + 2) + part + 1

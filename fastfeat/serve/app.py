@@ -256,10 +256,7 @@ class Body:
         announced = headers.get(b"content-length")
         if announced is not None and int(announced) > self._most:
             raise self._too_large()
-        message = await self._receive()
-        if message["type"] == "http.request" and not message.get("more_body"):
-            return self._taken(message)  # whole already, as nearly always
-        parts = [self._taken(message)]
+        parts: list[bytes] = []
         try:
             async with asyncio.timeout(_BODY_SECONDS):
                 while not self._ended:
@@ -267,7 +264,7 @@ class Body:
         except TimeoutError:
             told = f"the body did not arrive within {_BODY_SECONDS:g} seconds"
             raise Refusal(408, "BodyTooSlow", told, headers=(CLOSES,)) from None
-        return b"".join(parts)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _taken(self, message: dict[str, Any]) -> bytes:
         if message["type"] == "http.disconnect":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastfeat.io.arrow import RecordBatch, Schema, Table, pa
+from fastfeat.io.unpacked import unpacked_bytes
 from fastfeat.serve.refusals import Refusal
 from fastfeat.serve.rows import RowReader, check_number
 
@@ -19,6 +20,8 @@ def arrow_rows(body: bytes, reader: RowReader, most_bytes: int) -> Table:
         Refusal: it is no such stream, or its buffers do not say what its types promise.
     """
     try:
+        if unpacked_bytes(body) > most_bytes:
+            raise too_large(most_bytes)
         with pa.ipc.open_stream(body) as stream:
             batches: list[RecordBatch] = []
             taken = Taken(reader, most_bytes)
@@ -35,7 +38,13 @@ _REFUSED = (
     pa.ArrowKeyError,
     pa.ArrowTypeError,
     OSError,
+    ValueError,
 )
+
+
+def too_large(most_bytes: int) -> Refusal:
+    """Return the refusal of rows that are too large, unpacked."""
+    return Refusal(413, "BodyTooLarge", f"the rows have more than {most_bytes:,} bytes")
 
 
 def not_arrow(error: Exception) -> Refusal:
@@ -70,9 +79,7 @@ class Taken:
         read.validate(full=True)
         self._n_bytes += read.nbytes
         if self._n_bytes > self._most_bytes:
-            raise Refusal(
-                413, "BodyTooLarge", f"the rows have more than {self._most_bytes:,} bytes"
-            )
+            raise too_large(self._most_bytes)
         return read
 
     def schema(self, given: Schema) -> Schema:

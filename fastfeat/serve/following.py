@@ -61,11 +61,17 @@ class Following:
         """Read what has changed since; return what is served from now on where that is another.
 
         Raises:
-            StateError: the file cannot be read any more.
+            StateError: the file cannot be read now; the next call opens it anew.
         """
-        follower, read = self._follower, self._read
-        if follower is None or read is None:
+        if self._follower is None or self._read is None:
             return self.opened()
+        try:
+            return self._changed(self._follower, self._read)
+        except StateError:
+            self._read = None  # another file may be there, such as a state that was made again
+            raise
+
+    def _changed(self, follower: Follower, read: _Read) -> Served | None:
         news = follower.news()
         if news.base is not None or _is_of_other_plans(news):  # a base may be of other plans
             return self.opened()

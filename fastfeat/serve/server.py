@@ -176,6 +176,7 @@ class Process:
         self._failed: Exception | None = None
         self._flight: FlightServer | None = None
         self._wire: Wire | None = None
+        self._is_told_to_end = False
 
     def run(self) -> None:
         """Answer until told to end.
@@ -194,16 +195,28 @@ class Process:
             self._lifespan,
         )
         try:
-            with _signals_noted(), _threads_take_turns(), self._where.bound() as listener:
+            with (
+                _ended_by_signals(self._told_to_end),
+                _threads_take_turns(),
+                self._where.bound() as listener,
+            ):
                 self._wire = Wire(app, listener, self._access.tls)
                 self._said(f"listening at {self._where.url(listener, self._access.scheme)}")
                 if self._where.is_open and self._access.token is None:
                     self._said("whoever reaches this address may ask, and change the state")
+                if self._is_told_to_end:
+                    self._wire.end()
                 self._wire.run()
         finally:
             self._close()
         if self._failed is not None:
             raise self._failed
+
+    def _told_to_end(self) -> None:
+        """End, also where what reads from the sockets, which knows these signals, has not begun."""
+        self._is_told_to_end = True
+        if self._wire is not None:
+            self._wire.end()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         """Begin and end with the loop; what is served is loaded while the server answers."""
@@ -285,18 +298,18 @@ def _threads_take_turns() -> Generator[None]:
         sys.setswitchinterval(before)
 
 
-def _noted(number: int, frame: FrameType | None) -> None:
-    """Do nothing: what reads from the sockets has ended by this signal already."""
-
-
 @contextmanager
-def _signals_noted() -> Generator[None]:
+def _ended_by_signals(end: Callable[[], None]) -> Generator[None]:
     """Have the process not die by the signals that end a server: it ends by itself."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+
+    def told(number: int, frame: FrameType | None) -> None:
+        end()
+
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, _noted) for number in numbers}
+    before = {number: signal.signal(number, told) for number in numbers}
     try:
         yield
     finally:

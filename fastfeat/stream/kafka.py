@@ -39,6 +39,7 @@ _PRODUCER: dict[str, Option] = {
     "message.timeout.ms": 0,  # for as long as the broker is away
     "delivery.report.only.error": True,
 }
+_LARGEST = "message.max.bytes"
 _OWNED = {"bootstrap.servers", "enable.auto.commit", "group.id", "auto.offset.reset"}
 
 
@@ -234,6 +235,9 @@ class Producer:
     Args:
         kafka: the brokers, and options.
         buffer_bytes: that wait for the broker, at most.
+
+    Attributes:
+        largest: bytes of a message with its key and headers, at most.
     """
 
     def __init__(self, kafka: Kafka, buffer_bytes: int) -> None:
@@ -243,7 +247,9 @@ class Producer:
             "queue.buffering.max.kbytes": max(1, buffer_bytes >> 10),
         }
         settings = _settings(_PRODUCER, kafka.options, kafka.producer) | own
+        self.largest = int(settings.get(_LARGEST, 1_000_000))
         self._lost: list[str] = []
+        self._refused = found.KafkaException
         self._producer = found.Producer(
             {**settings, "error_cb": self._failed, "on_delivery": self._delivered, "logger": LOG}
         )
@@ -257,12 +263,21 @@ class Producer:
             key: bytes, or None.
             value: its content.
             headers: names and values.
+
+        Raises:
+            StreamError: it has more bytes than a message may have.
         """
         try:
             self._producer.produce(topic, value, key, partition, headers=headers)
         except BufferError:
             self._producer.poll(0)
             return False
+        except self._refused as error:
+            raise StreamError(
+                f"a message of {len(value):,} bytes for {topic} is not taken: "
+                f"{error.args[0].str()}. Messages may have {self.largest:,} bytes: to allow more, "
+                f"set {_LARGEST} in [kafka.producer], and what the brokers take"
+            ) from None
         return True
 
     def flush(self, wait_s: float) -> bool:

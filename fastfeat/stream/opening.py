@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from fastfeat.errors import StateError, StreamError
+from fastfeat.online.live import Live
 from fastfeat.stream.job import Job
 from fastfeat.stream.kafka import LOG, Consumer
 from fastfeat.stream.outputs import Sink
@@ -39,8 +40,8 @@ class Openings:
         """Return a partition, or None while another member has its state or brokers are away.
 
         Raises:
-            StateError: the state is altered; or another process has had it for longer than
-                `lock_wait`.
+            StateError: the state is altered, or that of another partition; or another process has
+                had it for longer than `lock_wait`.
             StreamError: the topic has lost rows that the state has not seen, or is another one.
         """
         is_first = number not in self._since
@@ -75,20 +76,44 @@ class Openings:
         return self._consumer.bounds((self._job.config.events.topic, number))
 
     def _opened(self, number: int, lock: PlaceLock, bounds: tuple[int, int]) -> Partition:
-        job, place = self._job, (self._job.config.events.topic, number)
-        path, low = job.state_path(number), bounds[0]
-        if not path.exists():
-            self._check_new(number, low)
+        job = self._job
+        if not job.state_path(number).exists():
+            self._check_new(number, bounds[0])
         live = job.open(number)
+        try:
+            start = self._start(number, live, bounds)
+        except BaseException:
+            live.discard()
+            raise
+        return Partition(job, number, live, lock, self._sinks, start)
+
+    def _start(self, number: int, live: Live, bounds: tuple[int, int]) -> int:
+        """Return the offset where a state goes on."""
+        (low, end), topic = bounds, self._job.config.events.topic
+        place, path = (topic, number), self._job.state_path(number)
+        others = sorted(
+            source
+            for source in live.offsets
+            if source.rpartition(":")[0] == topic and source != source_of(place)
+        )
+        if others:
+            raise StateError(
+                f"{path}: it has rows of {', '.join(others)}: it is not the state of "
+                f"{source_of(place)}, or not that alone. Put each state back in its place"
+            )
         start = live.offsets.get(source_of(place), low)
         if start < low:
-            live.discard()
             raise StreamError(
                 f"{source_of(place)} begins at offset {low}, and its state {path} goes on at "
                 f"{start}: the rows between are gone. Restore the topic; or remove the state and "
                 "begin anew with start = 'retained'"
             )
-        return Partition(job, number, live, lock, self._sinks, start)
+        if start > end == 0:  # of a topic with rows the consumer tells it
+            raise StreamError(
+                f"{source_of(place)} is empty, and its state {path} goes on at {start}: the topic "
+                "was made again. Restore it; or remove the state, and begin anew"
+            )
+        return start
 
     def _check_new(self, number: int, low: int) -> None:
         """Raise where a new state would lack the first rows; tell where one was lost."""

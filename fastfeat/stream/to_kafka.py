@@ -7,7 +7,8 @@ columns `fastfeat.offset` and `fastfeat.row`, and the other headers are those of
 
 Headers of dead letters: `fastfeat.topic`, `fastfeat.partition`, `fastfeat.offset`, `fastfeat.row`
 (-1 for the whole message), `fastfeat.kind` ("unreadable", "late", "future", "outcome", "refused")
-and `fastfeat.reason`; key and value are those of the message.
+and `fastfeat.reason`; key and value are those of the message. Where these are larger than a message
+may be, the letter has none of both, and the header `fastfeat.bytes` says how many there were.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from fastfeat.stream.outputs import Outputs
 OFFSET, ROW = "fastfeat.offset", "fastfeat.row"
 _ARROW_BYTES = 512 << 10
 """Of a message in Arrow, about; brokers take 1 MiB unless they are told otherwise."""
+_LONGEST_REASON = 1000
+_BESIDE_BYTES = 1000
+"""Of a message, beside key, value and headers, at most."""
 
 
 class ToKafka:
@@ -118,10 +122,16 @@ class DeadLetters:
                 (OFFSET, b"%d" % letter.offset),
                 (ROW, b"%d" % letter.row),
                 ("fastfeat.kind", letter.kind.encode()),
-                ("fastfeat.reason", letter.reason.encode()),
+                ("fastfeat.reason", letter.reason[:_LONGEST_REASON].encode()),
             ]
+            key, value = letter.key, letter.value or b""
+            n_bytes = len(key or b"") + len(value)
+            n_beside = _BESIDE_BYTES + sum(len(name) + len(told) for name, told in headers)
+            if n_bytes + n_beside > self._producer.largest:
+                headers.append(("fastfeat.bytes", b"%d" % n_bytes))
+                key, value = None, b""
             to = letter.partition % self._n_partitions  # in order of the source's offsets
-            if not self._producer.send(self._topic, to, letter.key, letter.value or b"", headers):
+            if not self._producer.send(self._topic, to, key, value, headers):
                 return first + at
         return len(outputs.dead)
 

@@ -14,12 +14,15 @@ from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidConfig
 from fastfeat.io.arrow import DataType, Table, call, cast, pa
 from fastfeat.io.types import arrow_type
+from fastfeat.io.unpacked import unpacked_bytes
 from fastfeat.stream.config import Topic
 
 Types = Mapping[str, DType]
 Numbers = NDArray[Any]
 _TEXT_FIRST = {"date32", "date64", "time"}
 """Types that a reader of JSON takes as text, which is then cast."""
+_MOST_ROWS, _MOST_BYTES = 1_000_000, 256 << 20
+"""Of a message in Arrow, unpacked: a kilobyte of it may say that it holds gigabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +221,12 @@ def _arrow(names: Mapping[str, str], types: Types) -> Decode:
 
 def _stream(value: bytes) -> Table:
     try:
+        n_bytes = unpacked_bytes(value)
+        if n_bytes > _MOST_BYTES:
+            raise ValueError(f"the message has {n_bytes:,} bytes unpacked, above {_MOST_BYTES:,}")
         table = pa.ipc.open_stream(value).read_all()
+        if table.num_rows > _MOST_ROWS:
+            raise ValueError(f"the message has {table.num_rows:,} rows, above {_MOST_ROWS:,}")
         table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"the message is no Arrow IPC stream: {_first_line(error)}") from error

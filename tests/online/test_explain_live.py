@@ -290,3 +290,13 @@ def test_a_plan_without_windows_is_told_of_its_row() -> None:
     assert report["x"].columns == {"x": 1.0}
     assert report["codes"].value >= 1
     assert report.recompute().num_rows == 1
+
+
+def test_explain_of_a_state_that_no_row_has_come_to() -> None:
+    day = ff.window(10, by="card", time="t")
+    inner = col("x").sum(over=day)
+    plan = ff.Plan({"sum": inner, "most": inner.max(over=day)}, row_id="id")
+    row = {"id": 1, "t": 5, "card": "a", "x": 2.0}
+    live = plan.fit({name: [value] for name, value in row.items()}).online()
+    report = live.explain(row)
+    assert report.recompute().to_pylist() == [{"sum": 0.0, "most": None}]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from random_plans import TABLES, events, features, fitted
 
@@ -137,7 +137,10 @@ def test_random_features_come_from_what_is_told(data: st.DataObject) -> None:
     plan = fitted(data.draw(features(nested=nested)), rows)
     history, row = rows.slice(0, rows.num_rows - 1), rows.slice(rows.num_rows - 1)
     live = begun(plan)
-    live.update(history)
+    try:
+        live.update(history)
+    except LateRow:  # of one instant, by its tie
+        assume(False)
     asked = data.draw(st.sampled_from([row, history.slice(0, 1) if len(history) else row]))
     if data.draw(st.booleans()):
         asked = asked.drop_columns(["id"])

@@ -358,3 +358,27 @@ def test_an_audit_reads_what_was_changed(closed, tmp_path):
     assert found[2].entry.change.end == 351
     with suppress(StateError):
         follower.close()
+
+
+@pytest.mark.parametrize("durability", ["commit", "checkpoint"])
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_file_that_is_gone_takes_no_entry(
+    tmp_path: Path, durability: Any, is_replaced: bool
+) -> None:
+    path = tmp_path / "state.db"
+    journal = new_journal(path, base=base_of(0, 200), durability=durability)
+    journal.write([entry_of(200, 50)])
+    journal.flush()
+    shutil.copy(path, tmp_path / "copy.db")
+    if is_replaced:
+        os.replace(tmp_path / "copy.db", path)
+    else:
+        path.unlink()
+    if durability == "checkpoint":
+        journal.write([entry_of(250, 50)])
+    with pytest.raises(StateError, match="deleted, or another was put in its place"):
+        journal.flush() if durability == "checkpoint" else journal.write([entry_of(250, 50)])
+    if durability == "commit":
+        with pytest.raises(StateError, match="deleted, or another was put in its place"):
+            journal.compact(base_of(0, 10))
+    journal.discard()

@@ -129,6 +129,8 @@ def test_what_the_application_does_with_bodies(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("fastfeat.serve.app._DRAIN_SECONDS", 0.01)
     head, body = run(served(echo, [part(b"a", True)] * 20, seconds=0.02))
     assert (head["status"], json.loads(body)["error"]["kind"]) == (408, "BodyTooSlow")
+    head, body = run(served(echo, [part(b"a")], seconds=1.0))  # none of it comes
+    assert (head["status"], json.loads(body)["error"]["kind"]) == (408, "BodyTooSlow")
 
 
 def test_a_defect_is_told_without_its_place(capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,3 +81,19 @@ def test_another_artifact_than_that_of_the_state_is_refused(files: Files, tmp_pa
     with server(artifact=files.artifact, state=path, follow=True) as found:
         assert found.process.wait(60) == 1
         assert "its plan is another" in found.lines[-1]
+
+
+def test_a_state_that_was_made_again_is_read_anew(files: Files, tmp_path: Path) -> None:
+    path, beside = tmp_path / "state.db", tmp_path / "again.db"
+    fitted().online(HISTORY, path=path, tables={"shops": SHOPS}).close()
+    with server(artifact=files.artifact, state=path, follow=True) as found:
+        found.wait_for("ready with")
+        path.unlink()
+        found.wait_for("cannot be read")
+        assert found.get("/v2/health/ready").status == 503
+        live = fitted().online(HISTORY.slice(100), path=beside, tables={"shops": SHOPS})
+        live.close()
+        beside.rename(path)
+        until(found, answered(fitted().online(HISTORY.slice(100), tables={"shops": SHOPS})))
+        assert found.get("/v2/health/ready").status == 200
+        assert found.stop() == 0

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
+import random
 import socket
 import struct
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.flight as flight
 import pytest
 from served_plan import ARROW, ASKED, Answered, Server, json_rows, stream, table_of
+
+from fastfeat.io.unpacked import unpacked_bytes
 
 ROW = json_rows(ASKED)[0]
 HEAD = b"POST /v1/features HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
@@ -215,6 +221,48 @@ def test_a_small_stream_that_is_large_unpacked_is_refused(asked: Server) -> None
     assert len(body) < 100_000
     answer = asked.post("/v1/features", body, ARROW)
     assert (answer.status, answer.error["kind"]) == (413, "BodyTooLarge")
+    before = memory_of(asked)
+    zeros = stream_of(pa.table({"x": np.zeros(40_000_000)}), "zstd")
+    assert len(zeros) < 100_000
+    answer = asked.post("/v1/features", zeros, ARROW)
+    assert (answer.status, answer.error["kind"]) == (413, "BodyTooLarge")
+    assert memory_of(asked) < before + 100_000, "nothing of it was unpacked"
+
+
+def stream_of(table: pa.Table, compression: Any) -> bytes:
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def memory_of(found: Server) -> int:
+    """Return how many kB the process of a server has had at most."""
+    status = Path(f"/proc/{found.process.pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+
+@pytest.mark.parametrize("compression", [None, "zstd", "lz4"])
+def test_what_a_stream_unpacks_to_is_known_before(compression: Any) -> None:
+    rng = random.Random(7)
+    table = pa.table(
+        {
+            "x": np.zeros(1000),
+            "country": ["at"] * 1000,
+            "kind": pa.array(["a", "b"] * 500).dictionary_encode(),
+            "tags": [["t"]] * 1000,
+        }
+    )
+    content = stream_of(table, compression)
+    known = unpacked_bytes(content)
+    assert (known >= table.nbytes) if compression else (known == 0)
+    for _ in range(300):
+        wrong = bytearray(content)
+        for _ in range(rng.choice([1, 2, 5])):
+            wrong[rng.randrange(len(wrong))] = rng.randrange(256)
+        with suppress(ValueError, OSError, pa.ArrowException):
+            unpacked_bytes(bytes(wrong))
 
 
 def test_tensors_that_are_wrong_are_named_errors(asked: Server) -> None:

@@ -365,6 +365,14 @@ def test_a_server_that_is_told_to_end_answers_what_has_come(files: Files) -> Non
             found.get("/v2/health/live")
 
 
+def test_a_server_that_is_told_to_end_before_it_begins_ends(files: Files) -> None:
+    """Between its first line and the loop the signal had been lost, most times."""
+    for _ in range(2):
+        with server(**files.options) as found:
+            found.wait_for("listening at")
+            assert found.stop() == 0
+
+
 @pytest.mark.slow
 def test_callers_who_say_nothing_do_not_keep_a_server_from_its_end(files: Files) -> None:
     with server(**files.options, flight_port=0) as found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 import threading
 import time
@@ -28,6 +29,7 @@ from topics import (
     summary_of,
 )
 
+from fastfeat.errors import StateError, StreamError
 from fastfeat.io.arrow import call
 from fastfeat.stream import read_features
 from tests.live_services import Service
@@ -264,6 +266,52 @@ def test_lost_state_is_made_again(topics: Topics) -> None:
         messages = check(topics, fitted, rows, events.schema)
     assert summary_of(found).n_events == 200
     assert len(messages) == 300
+
+
+@pytest.mark.parametrize("is_swapped", [True, False])
+def test_state_of_another_partition_is_refused(topics: Topics, is_swapped: bool) -> None:
+    """Answers would have come of the rows of other entities, without a word."""
+    events = events_of(60, seed=9)
+    fitted = plan_of().fit(events)
+    config = topics.config(fitted)
+    rows = send_events(topics, events)
+    with running(config) as found:
+        topics.features(len(rows))
+    summary_of(found)
+    first, second = sorted((topics.folder / "state").glob("*.state"))
+    kept = first.with_suffix(".kept")
+    shutil.copy(first, kept)
+    if is_swapped:
+        shutil.copy(second, first)
+    shutil.copy(kept, second)
+    for path in (topics.folder / "state").glob("*.state-lock"):
+        path.unlink()
+    with running({**config, "group": f"{topics.prefix}-again"}) as found:
+        wait_for(lambda: bool(found))
+    assert isinstance(found[0], StateError)
+    assert "Put each state back in its place" in str(found[0])
+
+
+def test_topic_that_was_made_again_is_told(topics: Topics) -> None:
+    """Its first rows would have been left out, up to the offset of the state."""
+    events = events_of(30, seed=9)
+    fitted = plan_of().fit(events)
+    rows = send_events(topics, events)
+    with running(topics.config(fitted)) as found:
+        topics.features(len(rows))
+    summary_of(found)
+    again = Topics(topics.address, f"{topics.prefix}again", topics.folder)
+    again.create()
+    state = topics.folder / "state"
+    for number in range(2):
+        path = state / f"{again.name('events')}-{number}.state"
+        live = fitted.online(path=path)
+        live.process(events, source=f"{again.name('events')}:{number}", first=0, end=30)
+        live.close()
+    with running(again.config(fitted)) as found:
+        wait_for(lambda: bool(found))
+    assert isinstance(found[0], StreamError)
+    assert "is empty, and its state" in str(found[0])
 
 
 @pytest.mark.slow

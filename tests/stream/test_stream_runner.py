@@ -77,6 +77,41 @@ def test_features_are_those_of_transform_and_poison_goes_away(topics: Topics) ->
     assert sum(int(line.rpartition(" ")[2]) for line in entities) == 12
 
 
+def test_poison_that_no_message_holds_goes_away_without_it(topics: Topics) -> None:
+    """It was the end of a stream, and of each that was begun after it."""
+    from confluent_kafka import Producer
+
+    large = {"bootstrap.servers": topics.address, "message.max.bytes": 8 << 20}
+    topics.producer = Producer(large)
+    events = events_of(20)
+    fitted = plan_of().fit(events)
+    poisons = [b'{"id": "' + b"x" * n + b'", "amount": "much"}' for n in (2 << 20, 999_500)]
+    for poison in poisons:
+        topics.send("events", 0, poison)
+    rows = send_events(topics, events)
+    with running(topics.config(fitted)) as found:
+        assert set(topics.features(len(rows))) == set(rows)
+        dead = topics.dead(2)
+    assert summary_of(found).n_dead == 2
+    assert [letter.value() or b"" for letter in dead] == [b"", b""]
+    told = [int(dict(letter.headers())["fastfeat.bytes"]) for letter in dead]
+    assert told == [len(poison) for poison in poisons]
+
+
+def test_features_that_no_message_holds_end_the_stream_by_name(topics: Topics) -> None:
+    events = events_of(20)
+    fitted = plan_of(keep=["shop"]).fit(events)
+    large = {**events.to_pylist()[-1], "id": "n", "shop": "s" * 2000}
+    config = topics.config(fitted)
+    config["kafka"] = {**config["kafka"], "producer": {"message.max.bytes": 1000}}
+    topics.send("events", 0, as_json(large))
+    topics.flush()
+    with running(config) as found:
+        topics.read("features", lambda _: bool(found))
+    assert isinstance(found[0], StreamError)
+    assert "message.max.bytes" in str(found[0])
+
+
 def test_stream_goes_on_where_it_was_stopped(topics: Topics) -> None:
     events = events_of(300, seed=1)
     fitted = plan_of().fit(events)

@@ -69,7 +69,7 @@ class FullProducer:
     """Takes so many messages, and then none until it is emptied."""
 
     def __init__(self, room: int) -> None:
-        self.room, self.sent = room, []
+        self.room, self.sent, self.largest = room, [], 1_000_000
 
     def send(self, topic: str, partition: int, key: Any, value: bytes, headers: Any) -> bool:
         """Take a message where there is room."""

@@ -169,6 +169,21 @@ def test_arrow_poison_is_found_alone() -> None:
     assert rows.message.tolist() == [0, 0, 6, 6]
 
 
+def test_arrow_messages_that_are_large_unpacked_are_poison() -> None:
+    decode = decoder(Topic("x", format="arrow"), TYPES)
+    values: list[bytes] = []
+    for column in (np.zeros(40_000_000, np.int64), pa.nulls(10**9)):
+        table = pa.table({"i": column})
+        sink = pa.BufferOutputStream()
+        packed = pa.ipc.IpcWriteOptions(compression="zstd")
+        with pa.ipc.new_stream(sink, table.schema, options=packed) as writer:
+            writer.write_table(table)
+        values.append(sink.getvalue().to_pybytes())
+    _, poison = decoded(decode, values)
+    assert "320,000,000 bytes unpacked" in poison[0].reason
+    assert "1,000,000,000 rows" in poison[1].reason
+
+
 @pytest.mark.parametrize("framing", ["none", "confluent"])
 def test_avro_records_are_read(tmp_path: Path, framing: Any) -> None:
     fields = [
