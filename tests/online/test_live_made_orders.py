@@ -68,7 +68,7 @@ def made_orders(draw: st.DrawFn) -> list[Made]:
         inner = draw(st.sampled_from([found[-1], found[-1], *found]))
         ever = inner.window(None)
         time, hours, keys, tie = inner
-        match draw(st.sampled_from(["session", "session", "text", "flag", "time", "tie"])):
+        match draw(st.sampled_from(["session", "session", "text", "flag", "time", "time", "tie"])):
             case "session":
                 keys = (*keys, ff.session_id("2h", over=inner.window(None)))
             case "text":
