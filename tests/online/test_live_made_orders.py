@@ -20,6 +20,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData, InvalidPlan, LateRow
 from fastfeat.online import memory as memory_module
+from fastfeat.online import state as state_module
 from fastfeat.online.lowering import lower
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning")
@@ -374,6 +375,27 @@ def test_rows_of_an_entity_that_a_window_makes_go_when_they_are_out_of_reach() -
     others = rows.filter(pc.not_equal(rows["card"], "a"))
     if asked["card"][0].as_py() != "a":
         check_equal(live.features(asked), plan.transform(asked, history=others), "forgotten")
+
+
+def test_silent_entities_that_a_window_makes_are_swept(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(state_module, "SWEPT_AT", 8)
+    before = ff.window(4, time=X.max(over=ff.window(3, time="t", by="card")), by="card")
+    numbers = np.arange(120)
+    rows = pa.table(
+        {"id": numbers, "t": numbers, "card": numbers // 6 % 17 * 10 + numbers % 2, "x": numbers}
+    )
+    plan = ff.Plan({"n": ff.count(over=before)}, row_id="id").fit(rows)
+    wanted, path = plan.transform(rows, history="batch"), tmp_path / "state.db"
+    live = plan.online(path=path)
+    for k in range(0, 120, 5):
+        check_equal(live.process(rows.slice(k, 5)), wanted.slice(k, 5), "process")
+        if k == 60:
+            assert live.counts["swept"] > 0
+            live.close()
+            live = plan.online(path=path)
+    live.close()
+    assert pc.max(wanted["n"]).as_py() > 0
+    assert ff.replay(path, plan).ok
 
 
 def test_verify_has_rows_arrive_in_such_orders() -> None:
