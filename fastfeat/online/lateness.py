@@ -31,6 +31,8 @@ from fastfeat.operators.durations import duration_given
 Numbers = NDArray[np.int64]
 Codes = NDArray[np.int32]
 EVERYTHING = "everything"
+_MOST_ALONE = 256
+"""Rows that are answered at once though they do not see each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,8 +285,9 @@ def _row_by_row(arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: T
             n_late += 1
             is_dropped[row] = late == "drop"
         is_stored = not (is_repeated[row] or is_dropped[row])
-        is_cut = is_repeated[row] or (is_stored and any(s.is_late_in_run(row) for s in states))
         last = runs[-1] if runs else None
+        is_cut = is_stored and any(s.is_late_in_run(row) for s in states)
+        is_cut |= not is_stored and last is not None and row - last.begin >= _MOST_ALONE
         if last is None or last.is_stored != is_stored or is_cut:
             runs.append(Run(row, row + 1, is_stored))
             for state in states:

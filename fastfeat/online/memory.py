@@ -36,6 +36,8 @@ from fastfeat.plan.tables import table_values
 from fastfeat.plan.values import compute_columns, key_values
 from fastfeat.scalars.zones import using
 
+_MOST_SEEN = 1 << 21
+"""Rows that those who ask alone see together, about."""
 _NEVER_CAUGHT = 1 << 63
 """Later than any time."""
 Tie = tuple[bool, Any]
@@ -136,13 +138,14 @@ class Memory:
             )
         return rows.set_column(rows.column_names.index(row_id), row_id, column)
 
-    def here(self, rows: Table, *, add: bool, has_ids: bool = True) -> Here:
+    def here(self, rows: Table, *, add: bool, has_ids: bool = True, first: int = 0) -> Here:
         """Return where rows stand in the orders of the first stage, which mostly are all.
 
         Args:
             rows: with the columns that plans read, of the types that the log has.
             add: whether they are going to be rows of the log.
             has_ids: whether they have the column of the id.
+            first: the number that a user knows the first of them by.
         """
         nobody: Numbers = np.full(int(rows.num_rows), -1, np.int64)
         names = [name for name in self.columns if name in rows.column_names]
@@ -150,9 +153,9 @@ class Memory:
         times, entities = self._placed(log, self.lowered.stages[0], add=add)
         row_id = self.lowered.row_id
         if self.log is None or row_id is None or not has_ids:
-            return Here(rows, log, times, entities, nobody)
+            return Here(rows, log, times, entities, nobody, first)
         numbers = self.log.find(rows.column(row_id))
-        return Here(rows, log, times, entities, numbers)
+        return Here(rows, log, times, entities, numbers, first)
 
     def standing(self, rows: Table, kept: Mapping[str, Any], *, add: bool) -> Here:
         """Return where rows stand in all orders, of which it is known what functions gave.
@@ -296,6 +299,16 @@ class Memory:
                 seen = self._without_later(k, here, gathered, seen)
             found.append(seen)
         return found
+
+    def at_once(self, here: Here) -> list[int]:
+        """Return where rows that ask alone are cut, so that what they see takes bounded memory."""
+        if self.log is None or here.n_rows < 2:
+            return [0, here.n_rows]
+        n_seen: Numbers = np.zeros(here.n_rows, np.int64)
+        for k, entities in enumerate(here.entities):
+            n_seen = np.maximum(n_seen, self.log.n_at_most(k, entities))
+        turns = np.cumsum(n_seen) // _MOST_SEEN
+        return [0, *(np.flatnonzero(np.diff(turns)) + 1).tolist(), here.n_rows]
 
     def _nothing(self, order: int, entities: Codes) -> Seen:
         """Return what rows see of a log that no row has come to."""

@@ -13,6 +13,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -212,10 +213,11 @@ class State:
             if self.journal is not None and os.getpid() == self._process:
                 if discards:
                     self.journal.discard()
-                elif not self._unusable and not self._is_changing:
-                    self.journal.flush()
-                    self.journal.settle(self.base)
-                    self.journal.close()
+                else:
+                    if not self._unusable and not self._is_changing:
+                        self.journal.flush()
+                        self.journal.settle(self.base)
+                    self.journal.close()  # of a state that was interrupted: whole calls alone
             self._unusable = self._unusable or "the state is closed. Open it again, by its path="
 
     def flush(self) -> None:
@@ -281,13 +283,24 @@ class State:
         Raises:
             LateRow: a row is so early that what its windows see may have been dropped.
         """
+        return self._features(rows, wanted, has_ids=has_ids, first=0)
+
+    def _features(self, rows: Table, wanted: Wanted, *, has_ids: bool, first: int) -> Results:
+        """Return what `features` does, of rows from some row of the call on."""
         with self.reading:
             self.check_usable()
             memory = self._memory
             if has_ids:
                 rows = memory.with_ids(rows)
-            here = memory.here(rows, add=False, has_ids=has_ids)
-            sight = self._sight_alone(here)
+            here = memory.here(rows, add=False, has_ids=has_ids, first=first)
+            check_early(memory, here)
+            cuts = memory.at_once(here)
+            sight = None if len(cuts) > 2 else self._sight_alone(here)
+        if sight is None:  # in between, others take their turns
+            parts = [(begin, rows.slice(begin, end - begin)) for begin, end in pairwise(cuts)]
+            return joined(
+                [self._features(p, wanted, has_ids=has_ids, first=first + n) for n, p in parts]
+            )
         if wanted.row is not None:
             return results_of_row(memory.answer_row(wanted.row, sight))
         return results_of(memory.answer(sight), wanted.to)
@@ -302,12 +315,12 @@ class State:
             if has_ids:
                 row = memory.with_ids(row)
             here = memory.here(row, add=False, has_ids=has_ids)
+            check_early(memory, here)
             return explained_here(memory, self._sight_alone(here).here)
 
     def _sight_alone(self, here: Here) -> Sight:
         """Return rows that do not see each other, with what they see, where that is all there."""
         memory = self._memory
-        check_early(memory, here)
         return memory.sight(here, alone=True, check=partial(check_early, memory))
 
     def _check_offsets(self, change: Change) -> None:

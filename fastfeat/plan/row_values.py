@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from fastfeat.dtypes import FLOAT64, INTEGER_RANGE, UTF8, DType
+from fastfeat.dtypes import FLOAT64, INTEGER_RANGE, NULL, UTF8, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import pa
 from fastfeat.io.conversions import tick_ns
@@ -62,8 +62,21 @@ def text_of(value: Any, name: str) -> str | None:
     if is_missing(plain):
         return None
     if isinstance(plain, str):
+        if not plain.isascii():
+            _check_whole(plain, name)
         return plain
     raise TypeMismatch(f"column {name!r}: expected text, got {_shown(value)}")
+
+
+def _check_whole(text: str, name: str) -> None:
+    """Raise where a text has half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise TypeMismatch(
+            f"column {name!r}: {text!r} has {text[error.start]!r}, half of a surrogate pair, which "
+            "no UTF-8 holds. Replace it: text.encode(errors='replace').decode()"
+        ) from None
 
 
 def content_value(value: Any, dtype: DType, name: str) -> str | bytes | None:
@@ -90,6 +103,11 @@ def convert(value: Any, dtype: DType, name: str) -> Any:
     value = plain_value(value)
     if is_missing(value):
         return None
+    if dtype == NULL:
+        raise TypeMismatch(
+            f"column {name!r}: fit saw only missing values, got {_shown(value)}. Fit on rows in "
+            "which the column has values, or give it a type before fit"
+        )
     if dtype.is_temporal:
         return _ticks(value, dtype, name)
     if not isinstance(value, int | float) and type(value).__name__ != "Decimal":
@@ -111,7 +129,8 @@ def list_value(value: Any, dtype: DType, name: str) -> list[Any] | None:
     plain = plain_value(value)
     if is_missing(plain):
         return None
-    if isinstance(plain, str | bytes | Mapping) or not isinstance(plain, Iterable):
+    is_one = isinstance(plain, np.ndarray) and np.ndim(cast("Any", plain)) == 0
+    if is_one or isinstance(plain, str | bytes | Mapping) or not isinstance(plain, Iterable):
         raise TypeMismatch(f"column {name!r}: expected a list, got {_shown(value)}")
     elements = cast("Iterable[Any]", plain)
     if dtype == UTF8:

@@ -76,7 +76,9 @@ class Consumer:
         self._incremental = "cooperative" in str(settings["partition.assignment.strategy"])
         self._error = self._kafka.KafkaError
         self.ends: dict[Place, int] = {}
-        self._consumer = self._kafka.Consumer({**settings, "error_cb": _told, "logger": LOG})
+        self._consumer = _client(
+            self._kafka.Consumer, {**settings, "error_cb": _told, "logger": LOG}
+        )
 
     def subscribe(
         self,
@@ -247,12 +249,13 @@ class Producer:
             "queue.buffering.max.kbytes": max(1, buffer_bytes >> 10),
         }
         settings = _settings(_PRODUCER, kafka.options, kafka.producer) | own
-        self.largest = int(settings.get(_LARGEST, 1_000_000))
         self._lost: list[str] = []
         self._refused = found.KafkaException
-        self._producer = found.Producer(
-            {**settings, "error_cb": self._failed, "on_delivery": self._delivered, "logger": LOG}
+        self._producer = _client(
+            found.Producer,
+            {**settings, "error_cb": self._failed, "on_delivery": self._delivered, "logger": LOG},
         )
+        self.largest = int(settings.get(_LARGEST, 1_000_000))
 
     def send(self, topic: str, partition: int, key: Any, value: bytes, headers: Headers) -> bool:
         """Send a message; return whether there was room for it.
@@ -329,6 +332,22 @@ class Producer:
 
 def _told(error: Any) -> None:
     LOG.warning("kafka: %s", error.str())
+
+
+def _client(kind: Callable[[Mapping[str, Any]], Any], settings: Mapping[str, Any]) -> Any:
+    """Return a client with options.
+
+    Raises:
+        StreamError: the library does not know one of them, or not its value.
+    """
+    try:
+        return kind(settings)
+    except (library().KafkaException, TypeError, ValueError) as error:
+        first = error.args[0]
+        told = first if isinstance(first, str) else first.str().strip()
+        raise StreamError(
+            f"kafka: options, consumer or producer: {told}. They are those of confluent-kafka"
+        ) from None
 
 
 def _settings(*layers: Mapping[str, Option]) -> dict[str, Any]:

@@ -97,7 +97,11 @@ class Stream:
 
     def __init__(self, job: Job) -> None:
         self._job, config = job, job.config
-        config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except (OSError, ValueError) as error:
+            told = getattr(error, "strerror", None) or error
+            raise StreamError(f"state: cannot make the folder {config.state}: {told}") from None
         self._consumer = Consumer(config.kafka, config.group)
         buffer_bytes = (32 << 20) if config.kafka_out is None else config.kafka_out.buffer_bytes
         self._producer = Producer(config.kafka, buffer_bytes)

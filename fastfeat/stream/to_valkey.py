@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from fastfeat.errors import LibraryUnavailable, StreamError
+from fastfeat.errors import InvalidConfig, LibraryUnavailable, StreamError
 from fastfeat.stream.config import ValkeyOut
 from fastfeat.stream.kafka import LOG
 from fastfeat.stream.outputs import Outputs
@@ -66,11 +66,14 @@ class ToValkey:
                 "features in Valkey or Redis need redis: pip install 'fastfeat[redis]'"
             ) from None
         self._out, self._server = out, out.url.rpartition("@")[2]
-        self._client = redis.Redis.from_url(
-            out.url,
-            socket_timeout=_ANSWERS_WITHIN_S,
-            socket_connect_timeout=_CONNECTS_WITHIN_S,
-        )
+        try:
+            self._client = redis.Redis.from_url(
+                out.url,
+                socket_timeout=_ANSWERS_WITHIN_S,
+                socket_connect_timeout=_CONNECTS_WITHIN_S,
+            )
+        except ValueError as error:  # which does not tell the password
+            raise InvalidConfig(f"out.valkey.url: {error}") from None
         self._script = self._client.register_script(_SCRIPT)
         errors = redis.exceptions
         self._refusing = (errors.AuthenticationError, errors.NoPermissionError)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -110,12 +110,14 @@ CHANGING = {
 class Interrupt:
     """Raises at one of the lines that a call runs of what changes a state."""
 
-    def __init__(self, at: int) -> None:
-        self.left = at
+    def __init__(self, at: int, names: Collection[str] = CHANGING, inside: str = "") -> None:
+        self.left, self.names, self.inside = at, names, inside
 
     def __call__(self, frame: FrameType, event: str, arg: Any) -> Any:
         path = Path(frame.f_code.co_filename)
-        if path.parent.name != "online" or path.name not in CHANGING:
+        if path.parent.name != "online" or path.name not in self.names:
+            return None
+        if self.inside not in frame.f_code.co_name:
             return None
         if event == "line":
             self.left -= 1
@@ -175,3 +177,27 @@ def test_an_interrupt_leaves_the_state_before_the_call_or_none(
             assert "interrupted while it changed" in str(error)  # noqa: PT017
             n_lost += 1
     assert n_lost < 15
+
+
+@pytest.mark.parametrize("durability", ["commit", "interval", "checkpoint"])
+def test_a_state_that_was_interrupted_is_closed_and_opened_again(
+    plan: ff.FittedPlan, tmp_path: Path, durability: Any
+) -> None:
+    live = plan.online(path=tmp_path / "state.db", durability=durability)
+    live.update(ROWS.slice(0, 3))
+    whole = live.history()
+    before = sys.gettrace()
+    sys.settrace(Interrupt(1, {"log.py"}, "append"))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            live.update(ROWS.slice(3, 1))
+    finally:
+        sys.settrace(before)
+    with pytest.raises(StateError, match="Open it again"):
+        live.history()
+    live.close()
+    live.close()
+    live = plan.online(path=tmp_path / "state.db")
+    assert live.history().slice(0, 3).to_pydict() == whole.to_pydict()
+    assert live.history().num_rows == 4, "the call was written before it was interrupted"
+    live.close()

@@ -375,6 +375,13 @@ def test_what_does_not_fit_the_plan_is_told_before_anything_begins(topics: Topic
             run(topics.config(fitted, metrics=port))
 
 
+def test_folder_of_states_that_cannot_be_is_told(topics: Topics) -> None:
+    (topics.folder / "file").write_text("")
+    config = topics.config(plan_of().fit(events_of(5)), state=str(topics.folder / "file"))
+    with pytest.raises(StreamError, match=r"state: cannot make the folder .*file: File exists"):
+        run(config)
+
+
 def test_json_rows_are_shown_as_documented() -> None:
     from fastfeat.stream.json_rows import json_rows
 

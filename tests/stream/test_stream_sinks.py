@@ -9,11 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fastfeat.errors import InvalidData, StreamError, TypeMismatch
+from fastfeat.errors import InvalidConfig, InvalidData, StreamError, TypeMismatch
 from fastfeat.stream import drop_repeated_rows, drop_repeats, read_features
+from fastfeat.stream.config import Kafka, ValkeyOut
+from fastfeat.stream.kafka import Consumer, Producer
 from fastfeat.stream.outputs import DeadLetter, Outputs
 from fastfeat.stream.to_kafka import DeadLetters, ToKafka
 from fastfeat.stream.to_parquet import ToParquet
+from fastfeat.stream.to_valkey import ToValkey
 
 
 def outputs_of(first: int, n_rows: int, n_dead: int = 0, n_columns: int = 1) -> Outputs:
@@ -174,3 +177,27 @@ def test_repeated_rows_of_arrow_are_dropped() -> None:
     assert rows([(0, 0), (0, 1), (4, 0)]) == [(0, 0), (0, 1), (4, 0)]
     assert rows([(0, 1), (4, 0), (4, 1), (5, 0)]) == [(4, 1), (5, 0)]
     assert rows([(4, 1)]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("no.such.option", 1, "No such configuration property"),
+        ("session.timeout.ms", "soon", "Invalid value"),
+        ("message.max.bytes", "many", "Invalid value"),
+        ("linger.ms", [1], "Invalid value"),
+    ],
+)
+def test_options_that_the_library_refuses_are_told(name: str, value: Any, told: str) -> None:
+    kafka = Kafka("127.0.0.1:1", {name: value})
+    with pytest.raises(StreamError, match=f"kafka: options.*{told}"):
+        Producer(kafka, 1 << 20)
+    with pytest.raises(StreamError, match=f"kafka: options.*{told}"):
+        Consumer(kafka, "group")
+
+
+@pytest.mark.parametrize("url", ["http://u:secret@host", "redis://u:secret@host:x", ""])
+def test_address_of_valkey_that_is_none_is_told(url: str) -> None:
+    with pytest.raises(InvalidConfig, match=r"out\.valkey\.url: ") as told:
+        ToValkey(ValkeyOut(url, ("card",)))
+    assert "secret" not in str(told.value)
