@@ -87,7 +87,7 @@ def given_by(
 
 
 def check_arrived(
-    memory: Memory, here: Here, late: Late, ahead_ns: int | None, time_ns: int
+    memory: Memory, here: Here, late: Late, ahead_ns: int | None, time_ns: int, *, asks: bool
 ) -> Arrived:
     """Return what becomes of rows that arrive, after all that may be wrong with them.
 
@@ -97,6 +97,7 @@ def check_arrived(
         late: what becomes of late ones.
         ahead_ns: how far times may be ahead of this machine's clock; None for any.
         time_ns: the time by this clock.
+        asks: whether rows are answered; one that came before is else no row at all.
 
     Raises:
         LateRow, FutureRow: a row whose time cannot be taken.
@@ -110,9 +111,16 @@ def check_arrived(
         check_swept(here.times, here.entities, clocks, memory.log.swept[:n_orders], tell)
         check_lowered(memory, here)
     arriving = memory.arriving(here)
-    arrived = arrive(arriving, clocks, late, tell)
+    answers = asks or bool(memory.lowered.kept)
+    try:
+        arrived = arrive(arriving, clocks, late, tell, answers=answers)
+    except LateRow:
+        is_known = arriving.known >= 0
+        if is_known.any():  # that one has other values now is the nearer reason
+            check_repeated(memory, here, arriving.again, is_known)
+        raise
     if arrived.is_repeated.any():
-        check_repeated(memory, here, arriving.again, arrived)
+        check_repeated(memory, here, arriving.again, arrived.is_repeated)
     return arrived
 
 

@@ -20,17 +20,18 @@ from fastfeat.io.keys import key_column
 from fastfeat.io.types import column_text, dtype_of
 from fastfeat.ir.node import Column
 from fastfeat.online.asking import Answered, Seen, answer, begin, kept_arrays, make_stage
+from fastfeat.online.asking_one import AnsweredRow, answer_row
 from fastfeat.online.changes import ANSWERED
+from fastfeat.online.clocks import Clock
 from fastfeat.online.columns import given_type
 from fastfeat.online.entities import NEVER
 from fastfeat.online.eviction import earlier
 from fastfeat.online.here import Here, Sight
-from fastfeat.online.lateness import Arriving, Clock, Codes, Numbers, row_text
+from fastfeat.online.lateness import Arriving, Codes, Numbers, row_text
 from fastfeat.online.log import Gathered, Log
 from fastfeat.online.lowering import LivePlan, Stage
 from fastfeat.online.placing import place, take_kept
 from fastfeat.online.reading import typed
-from fastfeat.online.single import AnsweredRow, answer_row
 from fastfeat.plan.made import make
 from fastfeat.plan.tables import table_values
 from fastfeat.plan.values import compute_columns, key_values

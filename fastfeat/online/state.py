@@ -52,17 +52,11 @@ from fastfeat.online.changes import (
     Settings,
     Writing,
 )
+from fastfeat.online.clocks import clocks_of, max_ahead_ns, of_kept
 from fastfeat.online.entities import NEVER
 from fastfeat.online.forking import wait_before_forks
 from fastfeat.online.here import Here, Sight
-from fastfeat.online.lateness import (
-    Arrived,
-    Run,
-    check_ahead,
-    clocks_of,
-    max_ahead_ns,
-    of_kept,
-)
+from fastfeat.online.lateness import Arrived, Run, check_ahead
 from fastfeat.online.lowering import LivePlan
 from fastfeat.online.memory import Memory
 from fastfeat.online.outcomes import readings_of
@@ -324,6 +318,16 @@ class State:
         return memory.sight(here, alone=True, check=partial(check_early, memory))
 
     def _check_offsets(self, change: Change) -> None:
+        if not change.source and (change.first or change.end):
+            raise InvalidPlan(
+                "first= and end= are offsets in a source, which is not named. Name it: "
+                "source='events:0'"
+            )
+        if change.end < change.first:
+            raise InvalidPlan(
+                f"{change.source!r}: end={change.end} is before first={change.first}. It is the "
+                "offset after the last row: first= and the number of rows, where each has one"
+            )
         known = self.offsets.get(change.source)
         if change.source and known is not None and change.first < known:
             raise StateError(
@@ -365,7 +369,8 @@ class State:
         with self.reading:  # entities get their numbers
             change = replace(change, rows=memory.with_ids(change.rows, begins=True))
             here = memory.here(change.rows, add=True)
-        arrived = check_arrived(memory, here, self.settings.late, self._ahead_ns, change.time_ns)
+        late, ahead_ns, asks = self.settings.late, self._ahead_ns, change.kind == "process"
+        arrived = check_arrived(memory, here, late, ahead_ns, change.time_ns, asks=asks)
         if len(arrived.runs) <= 1 and all(run.is_stored for run in arrived.runs):
             return self._arrive_at_once(change, here, arrived, wanted)
         return self._arrive_in_runs(change, here, arrived, wanted)
@@ -389,7 +394,8 @@ class State:
         asks, keeps, memory = change.kind == "process", self.journal is not None, self._memory
 
         def check(placed: Here) -> None:
-            check_arrived(memory, placed, self.settings.late, self._ahead_ns, change.time_ns)
+            late, ahead_ns = self.settings.late, self._ahead_ns
+            check_arrived(memory, placed, late, ahead_ns, change.time_ns, asks=asks)
 
         has_stages = len(self.lowered.stages) > 1  # then entities get their numbers there
         with self.reading if has_stages else nullcontext():

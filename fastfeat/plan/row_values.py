@@ -65,7 +65,9 @@ def text_of(value: Any, name: str) -> str | None:
         if not plain.isascii():
             _check_whole(plain, name)
         return plain
-    raise TypeMismatch(f"column {name!r}: expected text, got {_shown(value)}")
+    raise TypeMismatch(
+        f"column {name!r}: expected text, got {_shown(value)}. Write it as fit saw it: str(value)"
+    )
 
 
 def _check_whole(text: str, name: str) -> None:
@@ -111,7 +113,9 @@ def convert(value: Any, dtype: DType, name: str) -> Any:
     if dtype.is_temporal:
         return _ticks(value, dtype, name)
     if not isinstance(value, int | float) and type(value).__name__ != "Decimal":
-        raise TypeMismatch(f"column {name!r}: expected {dtype}, got {_shown(value)}")
+        kind = "float" if dtype.is_float else "int"
+        hint = f". Read the text first: {kind}(text)" if isinstance(value, str) else ""
+        raise TypeMismatch(f"column {name!r}: expected {dtype}, got {_shown(value)}{hint}")
     return _float(value, dtype, name) if dtype.is_float else _whole(value, dtype, name)
 
 
@@ -215,7 +219,11 @@ def _ticks(value: Any, dtype: DType, name: str) -> int:
             )
         elif isinstance(value, str):
             hint = _FROM_TEXT[wanted]
-        raise TypeMismatch(f"column {name!r}: expected {dtype}, got {_shown(value)}.{hint}")
+        elif isinstance(value, int | float):
+            hint = _FROM_NUMBER.get(wanted, "")
+        raise TypeMismatch(
+            f"column {name!r}: expected {dtype}, got {_shown(value)}{hint and '.'}{hint}"
+        )
     ticks, rest = divmod(count * unit_ns, tick_ns(dtype))
     if rest or (dtype.name == "date64" and count * unit_ns % _DAY_NS):
         raise _inexact(value, dtype, name, "Round it yourself, or fit on times of that resolution")
@@ -287,4 +295,9 @@ _FROM_TEXT = {
     "instant": " Read the text first, with its zone: datetime.datetime.fromisoformat(text)",
     "clock": " Read the text first: datetime.time.fromisoformat(text)",
     "duration": " Give a datetime.timedelta",
+}
+_FROM_NUMBER = {
+    "time": " Say what it counts: numpy.datetime64(number, 's')",
+    "instant": " Say what it counts: datetime.datetime.fromtimestamp(seconds, datetime.UTC)",
+    "duration": " Say what it counts: datetime.timedelta(seconds=number)",
 }

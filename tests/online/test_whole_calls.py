@@ -28,6 +28,13 @@ ROWS = pa.table(
 )
 
 
+def stored(live: ff.Live) -> pa.Table:
+    """Return the rows of a state that has some."""
+    history = live.history()
+    assert history is not None
+    return history
+
+
 @pytest.fixture
 def plan() -> ff.FittedPlan:
     window = ff.window(10, time=col("t") + col("ahead"), by="card")
@@ -50,7 +57,7 @@ def test_a_correction_that_cannot_be_is_not_written(plan: ff.FittedPlan, tmp_pat
         live.correct({"id": 4, "x": 7.0})
         live.close()
     live = plan.online(path=tmp_path / "state.db")
-    assert live.history()["x"].to_pylist() == [1.0, 2.0, None, 4.0, 7.0]
+    assert stored(live)["x"].to_pylist() == [1.0, 2.0, None, 4.0, 7.0]
     live.close()
 
 
@@ -63,7 +70,7 @@ def test_a_correction_is_no_further_ahead_than_a_row_may_be() -> None:
     later = pa.table({"id": [1], "ts": pa.array([10**16], pa.timestamp("us"))})
     with pytest.raises(ff.errors.FutureRow, match="row 0"):
         live.correct(later)
-    assert live.history()["ts"].to_pylist() == rows["ts"].to_pylist()
+    assert stored(live)["ts"].to_pylist() == rows["ts"].to_pylist()
 
 
 def test_what_cannot_be_forgotten_is_told(plan: ff.FittedPlan) -> None:
@@ -139,8 +146,8 @@ CALLS: dict[str, Callable[[ff.Live], Any]] = {
 def told(live: ff.Live) -> Any:
     """Return what a state says, and what it says after further rows."""
     asked = ROWS.set_column(0, "id", pa.array(range(50, 56))).set_column(1, "t", pa.array([9] * 6))
-    first = live.history().to_pydict(), live.features(asked).to_pydict()
-    return first, live.process(asked).to_pydict(), live.history().to_pydict()
+    first = stored(live).to_pydict(), live.features(asked).to_pydict()
+    return first, live.process(asked).to_pydict(), stored(live).to_pydict()
 
 
 def begun(plan: ff.FittedPlan) -> ff.Live:
