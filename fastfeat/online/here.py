@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fastfeat.io.arrow import Table
@@ -21,6 +21,7 @@ class Here:
         times: of each, in ticks, by order.
         entities: the number of the entity of each, by order; -1 for none.
         numbers: of each row the number of the row in the log that has its id; -1 for none.
+        tables: the lookup tables as they were then.
         first: the number that a user knows the first row by.
     """
 
@@ -29,6 +30,7 @@ class Here:
     times: Sequence[Numbers]
     entities: Sequence[Codes]
     numbers: Numbers
+    tables: Mapping[str, Table]
     first: int = 0
 
     @property
@@ -46,6 +48,7 @@ class Here:
             [times[begin:end] for times in self.times],
             [entities[begin:end] for entities in self.entities],
             self.numbers[begin:end],
+            self.tables,
             self.first + begin,
         )
 

@@ -154,9 +154,9 @@ class Memory:
         times, entities = self._placed(log, self.lowered.stages[0], add=add)
         row_id = self.lowered.row_id
         if self.log is None or row_id is None or not has_ids:
-            return Here(rows, log, times, entities, nobody, first)
+            return Here(rows, log, times, entities, nobody, self.tables, first)
         numbers = self.log.find(rows.column(row_id))
-        return Here(rows, log, times, entities, numbers, first)
+        return Here(rows, log, times, entities, numbers, self.tables, first)
 
     def standing(self, rows: Table, kept: Mapping[str, Any], *, add: bool) -> Here:
         """Return where rows stand in all orders, of which it is known what functions gave.
@@ -277,7 +277,7 @@ class Memory:
         seen = self._seen(here, first, alone=alone)
         if not further:
             return Sight(here, seen)
-        begun = begin(self.lowered, here.rows, self.tables, first_number=here.first)
+        begun = begin(self.lowered, here.rows, here.tables, first_number=here.first)
         for before, stage in pairwise(self.lowered.stages):
             make_stage(self.lowered, before, begun, here.log, seen)
             kept = kept_arrays(self.lowered, begun, stage.kept)
@@ -383,7 +383,7 @@ class Memory:
         """Return rows with all that their features are computed of."""
         here = sight.here
         return answer(
-            *(self.lowered, here.rows, sight.seen, self.tables),
+            *(self.lowered, here.rows, sight.seen, here.tables),
             first_number=here.first,
             log=here.log,
             begun=sight.begun,
@@ -395,7 +395,7 @@ class Memory:
             answered = self.answer(sight)
             features = {name: answered.features(name, to="numpy")[0] for name in self.lowered.plans}
             return AnsweredRow(features, answered.kept)
-        return answer_row(self.lowered, row, sight.here.log, sight.seen, self.tables)
+        return answer_row(self.lowered, row, sight.here.log, sight.seen, sight.here.tables)
 
     def append(
         self, here: Here, kept: Mapping[str, Any], *, is_answered: bool | NDArray[np.bool_]

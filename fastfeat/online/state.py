@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.errors import InvalidPlan, StateError
+from fastfeat.errors import InvalidPlan, StateError, TypeMismatch
 from fastfeat.io.arrow import Table, pa
 from fastfeat.online.arrivals import (
     NOTHING,
@@ -318,6 +318,13 @@ class State:
         return memory.sight(here, alone=True, check=partial(check_early, memory))
 
     def _check_offsets(self, change: Change) -> None:
+        source: object = change.source
+        if not isinstance(source, str):
+            raise TypeMismatch(f"source= is a text, such as 'events:0', got {source!r}")
+        offsets: dict[str, object] = {"first": change.first, "end": change.end}
+        for name, offset in offsets.items():
+            if not isinstance(offset, int) or isinstance(offset, bool):
+                raise TypeMismatch(f"{name}= is the offset of a row, an int, got {offset!r}")
         if not change.source and (change.first or change.end):
             raise InvalidPlan(
                 "first= and end= are offsets in a source, which is not named. Name it: "

@@ -106,3 +106,26 @@ def test_history_takes_halves_and_nothing_in_wider_types() -> None:
     found = plan.transform(wide, history=given)
     assert found.to_pylist() == [{"m": 2.0, "c": 0}]
     assert plan.online(given).process(wide) == found
+
+
+@pytest.mark.parametrize("is_one", [True, False])
+def test_who_asks_sees_the_tables_of_the_rows_that_it_sees(
+    monkeypatch: pytest.MonkeyPatch, is_one: bool
+) -> None:
+    given = rows(3)
+    rates = pa.table({"card": ["a"], "rate": [1.0]})
+    features = {"s": col("x").sum(over=WINDOW), "r": ff.lookup("rates", by="card").col("rate")}
+    plan = ff.Plan(features, row_id="id").fit(given, tables={"rates": rates})
+    live = plan.online(tables={"rates": rates})
+    name = "answer_row" if is_one else "answer"
+    answer = getattr(memory.Memory, name)
+
+    def after_an_update(*args: object, **named: object) -> object:
+        live.update_table("rates", {"card": "a", "rate": 2.0})
+        return answer(*args, **named)
+
+    monkeypatch.setattr(memory.Memory, name, after_an_update)
+    asked = given.to_pylist()[0] if is_one else given
+    found = live.features(asked)
+    assert (found[1] if is_one else found["r"][0].as_py()) == 1.0
+    assert live.tables["rates"]["rate"].to_pylist() == [2.0]

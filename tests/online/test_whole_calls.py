@@ -82,6 +82,16 @@ def test_what_cannot_be_forgotten_is_told(plan: ff.FittedPlan) -> None:
         live.forget(5, "a")  # pyright: ignore[reportArgumentType]
 
 
+def test_where_rows_come_from_is_a_text_and_offsets(plan: ff.FittedPlan) -> None:
+    live = plan.online()
+    wrong: Any
+    for wrong in ({"source": 5}, {"source": "a", "end": "3"}, {"source": "a", "first": None}):
+        with pytest.raises(TypeMismatch, match=r"source=|first=|end="):
+            live.process(ROWS, **wrong)
+    assert live.history() is None
+    assert live.offsets == {}
+
+
 def test_a_key_of_a_table_is_replaced_however_its_zero_is_written() -> None:
     window = ff.window(10, time="t", by="card")
     rate = ff.lookup("rates", by="x").col("rate")
