@@ -17,7 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import environment, live_batches, live_memory, live_readme, live_rows, live_wire, units
+from bench import (
+    environment,
+    live_batches,
+    live_memory,
+    live_opening,
+    live_readme,
+    live_rows,
+    live_wire,
+    units,
+)
 from bench.live_timing import Figure
 
 FOLDER = Path(__file__).parent / "results"
@@ -34,6 +43,7 @@ class Sizes:
         n_events: that are processed in micro-batches.
         n_calls: of single rows, of each contender.
         n_requests: over the wire, of each form.
+        n_opened: entities of a state that is opened from its file.
         memory_seconds: how long the memory is watched at full load; 0 for not at all.
     """
 
@@ -42,17 +52,19 @@ class Sizes:
     n_events: int
     n_calls: int
     n_requests: int
+    n_opened: int
     memory_seconds: float
 
 
-FULL = Sizes(1_000, 200, 200_000, 2_000, 5_000, 0.0)
-SMOKE = Sizes(20, 30, 2_000, 20, 50, 0.0)
+FULL = Sizes(1_000, 200, 200_000, 2_000, 5_000, 1_000_000, 0.0)
+SMOKE = Sizes(20, 30, 2_000, 20, 50, 500, 0.0)
 
 PARTS: Mapping[str, Callable[[Any, Path], list[Figure]]] = {
     "rows": live_rows.measure,
     "plain": live_rows.measure_without_windows,
     "batches": live_batches.measure,
     "wire": live_wire.measure,
+    "opening": live_opening.measure,
     "memory": live_memory.measure,
 }
 """What is measured, by the name that `--only` takes."""

@@ -240,6 +240,11 @@ def counted(n: int, thing: str) -> str:
     return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
 
 
+def reason_of(error: Exception) -> str:
+    """Return the reason in an error of the system, without the path that it may name."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.7) -> str:
     """Return the end of a message that proposes the known name nearest to another, or nothing.
 

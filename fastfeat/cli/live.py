@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -121,11 +124,27 @@ def stream(
     """Answer the events of a topic; ends by SIGTERM or Ctrl-C, with all on disk."""
     from fastfeat.stream import run
 
-    done = run(config)
+    with _told_on_stderr("fastfeat.stream"):
+        done = run(config)
     typer.echo(
         f"{counted(done.n_events, 'event')} answered, {done.n_dead:,} dead letters, "
         f"{counted(done.n_checkpoints, 'commit')}"
     )
+
+
+@contextmanager
+def _told_on_stderr(name: str) -> Generator[None]:
+    """Print what a logger tells, from what is done on, while it lasts."""
+    logger, handler = logging.getLogger(name), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("fastfeat stream: %(message)s"))
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def replay(
@@ -188,10 +207,10 @@ def export(
 ) -> None:
     """Write the rows of a state, which `--history` takes, in order of arrival."""
     from fastfeat.io.write import write_table
-    from fastfeat.online.state_summary import exported
+    from fastfeat.online.state_summary import stored_rows
 
     with doing(f"Reading {state_file}", at_once=True) as step:
-        rows = exported(state_file, table)
+        rows = stored_rows(state_file, table)
         step(f"Writing {out}")
         write_table(rows, out)
     typer.echo(f"{out}: {counted(rows.num_columns, 'column')}, {counted(rows.num_rows, 'row')}")

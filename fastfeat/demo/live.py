@@ -234,7 +234,7 @@ def _create_topics(brokers: str) -> None:
 def _stream(
     folder: Path, brokers: str, year: _Year, step: Callable[[str], None], until: float
 ) -> Streamed:
-    """Return what came of the stream, whose worker is killed again and again."""
+    """Return the answers of the stream, whose worker is killed again and again."""
     answers, n_flights = answers_of(brokers, FEATURES), year.flights.num_rows
     rng, kills, started = random.Random(), list[Kill](), time.monotonic()
     with worker_in(folder) as worker, ExitStack() as serving:

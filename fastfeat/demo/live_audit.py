@@ -43,7 +43,7 @@ class Audited:
 
 
 def audited(folder: Path, state: Path, artifact: Path) -> Audited:
-    """Return what `fastfeat replay` finds in a state, and in a copy with one byte changed.
+    """Return the findings of `fastfeat replay` in a state, and in a copy with one byte changed.
 
     Args:
         folder: that the copy goes to.

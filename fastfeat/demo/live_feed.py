@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.errors import FastfeatError, LibraryUnavailable
+from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Table, call, pa
+from fastfeat.io.orjson import orjson_module
+from fastfeat.stream.kafka import library
 
 FLIGHTS, LANDINGS, WEATHER = "flights", "landings", "weather"
 FEATURES, DEAD = "features", "dead-flights"
@@ -45,7 +47,7 @@ class Feed:
 
 
 def feeds_of(flights: Table, weather: Table, row_columns: Sequence[str]) -> tuple[Feed, ...]:
-    """Return what becomes known of some flights, and of the weather, by topic.
+    """Return the messages of some flights and of the weather, by topic.
 
     Args:
         flights: in the order in which they were to leave.
@@ -87,14 +89,7 @@ def send(brokers: str, feeds: Sequence[Feed]) -> None:
         LibraryUnavailable: the client of Kafka, or orjson, is not installed.
         FastfeatError: the broker does not take them.
     """
-    try:
-        import confluent_kafka
-        import orjson
-    except ImportError as error:
-        raise LibraryUnavailable(
-            f"the live demo needs {error.name}: pip install 'fastfeat[demo-live]'"
-        ) from None
-    kafka: Any = confluent_kafka
+    kafka, orjson = library(), orjson_module("demo-live")
     failed: list[str] = []
 
     def delivered(error: Any, message: Any) -> None:

@@ -36,7 +36,7 @@ class Stored:
 
 
 def stored(valkey: Service, flights: Table, features: Table) -> Stored:
-    """Return what Valkey has of each plane.
+    """Return the features that Valkey has of each plane, compared.
 
     Args:
         valkey: the server.

@@ -37,6 +37,7 @@ __all__ = [
     "index_in",
     "options_of",
     "pa",
+    "parquet_module",
 ]
 
 
@@ -69,3 +70,8 @@ def _compute() -> Any:
         return importlib.import_module("pyarrow._compute")
     except ImportError:
         return importlib.import_module("pyarrow.compute")
+
+
+def parquet_module() -> Any:
+    """Return the module `pyarrow.parquet`, which takes a while to load."""
+    return importlib.import_module("pyarrow.parquet")

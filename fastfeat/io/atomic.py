@@ -58,3 +58,16 @@ def write_bytes(
         if durable:
             file.flush()
             os.fsync(file.fileno())
+
+
+def sync(path: Path) -> None:
+    """Have what a file or a folder holds on the disk.
+
+    Raises:
+        OSError: it is not there, or the disk gives an error.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastfeat.errors import InvalidData
-from fastfeat.io.arrow import RecordBatch, Schema, Table, call, pa
+from fastfeat.io.arrow import RecordBatch, Schema, Table, call, pa, parquet_module
 from fastfeat.io.formats import SUFFIXES, Format, format_of_bytes, format_of_name
 from fastfeat.io.frames import check_unique, rows_only
 from fastfeat.io.strings import text_array
@@ -105,9 +105,7 @@ def _wanted(names: Sequence[str], columns: Sequence[str] | None, path: Path) -> 
 
 def _read_parquet(path: Path, columns: Sequence[str] | None) -> Table:
     """Return the wanted columns of a Parquet file."""
-    import pyarrow.parquet  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
-
-    parquet: Any = pyarrow.parquet
+    parquet = parquet_module()
     with parquet.ParquetFile(path) as file:
         wanted = _wanted(file.schema_arrow.names, columns, path)
         if not wanted:
@@ -178,9 +176,7 @@ def _head(path: Path, delimiter: str) -> Schema:
 
 def _parquet_schema(path: Path) -> Schema:
     """Return the schema of a Parquet file."""
-    import pyarrow.parquet  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
-
-    parquet: Any = pyarrow.parquet
+    parquet = parquet_module()
     return parquet.read_schema(path)
 
 

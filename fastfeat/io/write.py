@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError
-from fastfeat.io.arrow import Array, ChunkedArray, Table, pa
+from fastfeat.io.arrow import Array, ChunkedArray, Table, pa, parquet_module
 from fastfeat.io.atomic import replacing
 from fastfeat.io.formats import SUFFIXES, Format
 from fastfeat.io.types import arrow_type
@@ -169,9 +169,7 @@ def _reason(error: Exception) -> str:
 
 def _write_parquet(table: Table, path: Path) -> None:
     """Write a Parquet file."""
-    import pyarrow.parquet  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
-
-    parquet: Any = pyarrow.parquet
+    parquet = parquet_module()
     parquet.write_table(table, path)
 
 

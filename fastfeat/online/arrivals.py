@@ -84,7 +84,7 @@ def given_by(
 
 
 def joined_given(pieces: Sequence[Given]) -> Given:
-    """Return what rows give in pieces as one."""
+    """Return the features of rows that were given in pieces."""
     return Given(
         joined([piece.results for piece in pieces]),
         joined([piece.features for piece in pieces]),
@@ -93,7 +93,7 @@ def joined_given(pieces: Sequence[Given]) -> Given:
 
 
 def check_arrived(
-    memory: Memory, here: Here, late: Late, ahead_ns: int | None, time_ns: int
+    memory: Memory, here: Here, late: Late, ahead_ns: int | None, time_ns: int, *, asks: bool
 ) -> Arrived:
     """Return what becomes of rows that arrive, after all that may be wrong with them.
 
@@ -103,6 +103,7 @@ def check_arrived(
         late: what becomes of late ones.
         ahead_ns: how far times may be ahead of this machine's clock; None for any.
         time_ns: the time by this clock.
+        asks: whether rows are answered; one that came before is else no row at all.
 
     Raises:
         LateRow, FutureRow: a row whose time cannot be taken.
@@ -115,9 +116,16 @@ def check_arrived(
         check_swept(here.times, here.entities, memory.clocks, memory.log.swept, tell)
         check_lowered(memory, here)
     arriving = memory.arriving(here)
-    arrived = arrive(arriving, memory.clocks, late, tell)
+    answers = asks or bool(memory.lowered.kept)
+    try:
+        arrived = arrive(arriving, memory.clocks, late, tell, answers=answers)
+    except LateRow:
+        is_known = arriving.known >= 0
+        if is_known.any():  # that one has other values now is the nearer reason
+            check_repeated(memory, here, arriving.again, is_known)
+        raise
     if arrived.is_repeated.any():
-        check_repeated(memory, here, arriving.again, arrived)
+        check_repeated(memory, here, arriving.again, arrived.is_repeated)
     return arrived
 
 

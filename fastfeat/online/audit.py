@@ -25,13 +25,8 @@ from numpy.typing import NDArray
 from fastfeat.errors import StateError
 from fastfeat.io.arrow import Table, pa
 from fastfeat.online.changes import Applied, Base, Change, Entry, Settings
-from fastfeat.online.digests import (
-    N_BYTES,
-    Digest,
-    digest_of,
-    keyed,
-    what_differs,
-)
+from fastfeat.online.column_words import keyed
+from fastfeat.online.digests import N_BYTES, Digest, digest_of, what_differs
 from fastfeat.online.entries import Links
 from fastfeat.plan.artifact import fitted_digest
 from fastfeat.plan.fitted import FittedPlan
@@ -77,7 +72,7 @@ class Link:
     stored: bytes
 
     def noted(self) -> bytes:
-        """Return what is stored beside `digest`: 9 bytes a row, 8 a column, and 148."""
+        """Return the bytes that are stored beside `digest`: 9 a row, 8 a column, and 148."""
         both = (self.inputs, self.outputs)
         sizes = [len(part) for one in both for part in (one.columns, one.rows)]
         parts = [part for one in both for part in (one.whole, one.columns, one.rows)]
@@ -210,7 +205,7 @@ class Chain:
 
 
 def _fields(change: Change, artifacts: Artifacts) -> list[bytes]:
-    """Return what is told of a change beside its rows, in the order of `TOLD`."""
+    """Return the facts of a change beside its rows, in the order of `TOLD`."""
     plans = [
         part
         for name in sorted(artifacts)
@@ -240,7 +235,7 @@ def told_that_differ(one: Link, other: Link) -> list[str]:
 
 
 def given(applied: Applied) -> dict[str, Table]:
-    """Return what a change gave as tables: of each plan, and what is kept beside rows."""
+    """Return the tables that a change gave: features of each plan, and what is kept beside rows."""
     tables = {f"{FEATURES}{plan}": features for plan, features in applied.features.items()}
     kept = {name: _of_every_row(column, applied.stored) for name, column in applied.kept.items()}
     return {**tables, **({KEPT: pa.table(kept)} if kept else {})}
@@ -277,6 +272,6 @@ class Audit:
         return made.digest, made.noted()
 
     def base(self, before: bytes, base: Base, settings: Settings) -> Links:
-        """Return what is noted of a whole state after the link before it."""
+        """Return the links of a whole state after the link before it."""
         made = Chain(self.key, before or BEGIN).base(base, settings, self.artifacts)
         return Links(before, made.digest, made.noted())

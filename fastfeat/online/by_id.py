@@ -17,7 +17,7 @@ from fastfeat.io.bits import Flags
 from fastfeat.io.decode import has_value
 from fastfeat.io.keys import key_column
 from fastfeat.online.changes import ANSWERED, Change
-from fastfeat.online.lateness import Arrived, Numbers
+from fastfeat.online.lateness import Numbers
 from fastfeat.online.log import Log
 from fastfeat.online.memory import Here, Memory, first_of_each
 from fastfeat.online.outcomes import Known, Reading, Standing, compared, filled, is_read
@@ -38,20 +38,22 @@ def log_of(memory: Memory) -> Log:
     return memory.log
 
 
-def check_repeated(memory: Memory, here: Here, again: Numbers, arrived: Arrived) -> None:
+def check_repeated(
+    memory: Memory, here: Here, again: Numbers, is_repeated: NDArray[np.bool_]
+) -> None:
     """Raise where a row has the id of another, and other values.
 
     Args:
         memory: has the log.
         here: the rows of a call.
         again: of each the first one of the call that has its id.
-        arrived: what becomes of them.
+        is_repeated: of each whether another one, in the log or before it in the call, has its id.
 
     Raises:
         InvalidData: the first column, and its first row, that differs.
     """
     log, row_id = log_of(memory), row_id_of(memory)
-    rows = np.flatnonzero(arrived.is_repeated)
+    rows = np.flatnonzero(is_repeated)
     in_log = here.numbers[rows] >= 0
     names = [name for name in memory.columns if name != row_id]
     there = log.take(here.numbers[rows[in_log]], names)

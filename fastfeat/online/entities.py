@@ -19,6 +19,7 @@ Slots = NDArray[np.int64]
 """Positions in the array of places, shape (n_entities,)."""
 Ticks = NDArray[np.int64]
 _BULK = 1 << 18
+_FEW = 16  # entities that are looked at one by one
 NEVER = int(np.iinfo(np.int64).min)
 """The latest time of an entity without rows."""
 
@@ -190,8 +191,17 @@ class Entities:
         self._places.values[ranges(at, counts)] = places
         self._count.values[who] += counts.astype(np.int32)
         is_late = times[begins] < latest
-        if is_late.any():
-            self._sort(who[is_late])
+        late = who[is_late]
+        if len(late) > _FEW:
+            self._sort(late)
+        else:
+            for entity in late.tolist():
+                self._merge(entity)
+
+    def _merge(self, entity: int) -> None:
+        """Bring rows of an entity that came last to those before them, in time a row of either."""
+        places = self.stretch(entity)
+        places[:] = places[np.argsort(self.times.values[places], kind="stable")]
 
     def _sort(self, entities: NDArray[Any]) -> None:
         """Bring the rows of entities into order; those of one instant are by arrival."""

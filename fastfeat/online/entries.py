@@ -210,7 +210,7 @@ def parts_of(base: Base) -> Iterator[Part]:
 def head_of_base(
     base: Base, parts: Sequence[bytes], settings: Settings, plans: Mapping[str, str]
 ) -> bytes:
-    """Return what a base holds beside its parts, as JSON.
+    """Return the head of a base, as JSON: all that it holds beside its parts.
 
     Args:
         base: the base.
@@ -239,16 +239,21 @@ def base_of(head: bytes, parts: Sequence[Part]) -> Base:
     Raises:
         StateError: they do not fit together.
     """
-    given = json.loads(head)
+    try:
+        given = json.loads(head)
+        has_rows, names = given["has_rows"], given["tables"]
+        offsets, swept = given["offsets"], given["swept"]
+    except (ValueError, KeyError, TypeError):
+        raise StateError("it is altered: the head of its base cannot be read") from None
     pieces = [table_of(part.content) for part in parts if part.kind == "rows"]
     tables = {part.name: table_of(part.content) for part in parts if part.kind == "table"}
-    if bool(pieces) != given["has_rows"] or list(tables) != given["tables"]:
+    if bool(pieces) != has_rows or list(tables) != names:
         raise StateError("it is altered: the parts of its base do not fit together")
     try:
         rows = pa.concat_tables(pieces) if pieces else None
     except pa.ArrowException as error:
         raise StateError(f"the parts of its base do not fit together: {error}") from None
-    return Base(rows, tables, given["offsets"], given["swept"])
+    return Base(rows, tables, offsets, swept)
 
 
 def digest_of_base(head: bytes, links: Links) -> bytes:

@@ -13,15 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.groups import Groups
-from fastfeat.aggregates.vocabulary import Vocabulary
 from fastfeat.backends import backend_named
 from fastfeat.backends.reference.steps import ordering
-from fastfeat.dtypes import DType
 from fastfeat.errors import counted
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.decode import decoded
-from fastfeat.io.times import python_value
 from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.scope import (
     asking_of,
@@ -45,7 +41,7 @@ from fastfeat.plan.columns_read import reads_own
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.history import as_type
-from fastfeat.plan.lower import Constant
+from fastfeat.plan.html import learnt_text
 from fastfeat.plan.made import make
 from fastfeat.plan.over import past_of
 from fastfeat.plan.over_table import asking_columns, past_of_table
@@ -456,7 +452,10 @@ def _explained(sight: _Sight, column: str, values: Table) -> FeatureExplained:
         values.column(column)[0].as_py(),
         show(fitted.plan.nodes.get(column, node)),
         {name: sight.own.table.column(name)[0].as_py() for name in own},
-        {text: _learnt(fitted.constants[one], fitted.bound[one]) for one, text in learnt.items()},
+        {
+            text: learnt_text(fitted.constants[one], fitted.bound[one])
+            for one, text in learnt.items()
+        },
         tuple(read.seen.values()),
         np.array(sorted(read.rows - {sight.last}), np.int64),
         {
@@ -575,14 +574,3 @@ def _table_of(step: Call) -> str:
     if is_over(step):
         return table_of(order_of(step))
     return next(arg.table for arg in reversed(step.args) if isinstance(arg, TableColumn))
-
-
-def _learnt(value: Constant, dtype: DType) -> str:
-    """Return what was learnt as a text, of keys how many there are."""
-    match value:
-        case Vocabulary():
-            return counted(len(value), "key")
-        case Groups():
-            return f"{counted(len(value.values), 'value')}, one a key"
-        case _:
-            return capped(repr(python_value(value, dtype)), _LONGEST_VALUE)

@@ -42,6 +42,7 @@ def _after_in_child() -> None:
         _HELD.pop().renew_locks()
 
 
-os.register_at_fork(
-    before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child
-)
+if hasattr(os, "register_at_fork"):  # not on every system: others start processes anew
+    os.register_at_fork(
+        before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child
+    )

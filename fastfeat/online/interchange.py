@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from fastfeat.errors import StateError
-from fastfeat.io.arrow import Table, pa
+from fastfeat.errors import InvalidData, StateError, reason_of
+from fastfeat.io.arrow import Table, pa, parquet_module
 from fastfeat.io.atomic import replacing
 from fastfeat.online.changes import ANSWERED, Base, Settings
 from fastfeat.online.lowering import LivePlan
@@ -37,9 +37,12 @@ def export(state: State, path: str | os.PathLike[str]) -> None:
 
     Raises:
         StateError: the file cannot be written, or the state has had no rows.
+        InvalidData: the file is not called .parquet.
         TypeMismatch: what is given is no path.
     """
     base, target = state.base(), path_of(path)
+    if target.suffix != ".parquet":
+        raise InvalidData(f"{target}: the rows of a state are written as Parquet: name.parquet")
     if base.rows is None:
         raise StateError(f"{target}: the state has had no rows yet: there is nothing to export")
     told = {
@@ -52,9 +55,9 @@ def export(state: State, path: str | os.PathLike[str]) -> None:
     rows = base.rows.replace_schema_metadata({_KEY: json.dumps(told).encode()})
     try:
         with replacing(target) as partial, open(partial, "xb") as file:
-            _parquet().write_table(rows, file, compression="zstd")
+            parquet_module().write_table(rows, file, compression="zstd")
     except (OSError, pa.ArrowException) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = reason_of(error)
         raise StateError(f"{target}: it cannot be written: {reason}") from None
 
 
@@ -102,7 +105,7 @@ def _read(given: object) -> tuple[Table, Any] | None:
         with open(path, "rb") as file:
             if file.read(4) != b"PAR1":
                 return None
-        with _parquet().ParquetFile(path) as file:
+        with parquet_module().ParquetFile(path) as file:
             metadata: dict[bytes, bytes] = file.schema_arrow.metadata or {}
             told = metadata.get(_KEY)
             return None if told is None else (file.read(), _told(told, path))
@@ -123,9 +126,3 @@ def _told(content: bytes, path: Path) -> dict[str, Any]:
 
 def _digests(lowered: LivePlan) -> dict[str, str]:
     return {name: fitted_digest(fitted).hex() for name, fitted in lowered.plans.items()}
-
-
-def _parquet() -> Any:
-    import pyarrow.parquet  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
-
-    return pyarrow.parquet

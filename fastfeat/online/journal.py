@@ -21,7 +21,7 @@ from fastfeat.errors import StateError
 from fastfeat.io.arrow import pa
 from fastfeat.online.changes import Applied, Base, Change, Durability, Entry, Settings
 from fastfeat.online.entries import Links, Written, digest_of_segment, segment_of
-from fastfeat.online.following import Follower
+from fastfeat.online.follower import Follower
 from fastfeat.online.state_file import (
     explained,
     has_kind,
@@ -288,10 +288,18 @@ class Journal:
 
         Returns:
             As of `compact`.
+
+        Raises:
+            StateError: as of `compact`; the key stays.
         """
         with self._using():
+            before = self.key, self.linking, self.linking_base
             self.key, self.linking, self.linking_base = b"", None, None
-            return self.compact(base, erases=True)
+            try:
+                return self.compact(base, erases=True)
+            except StateError:
+                self.key, self.linking, self.linking_base = before
+                raise
 
     def erase(self) -> bool:
         """Return whether nothing that was deleted is in the file any more; see `compact`."""

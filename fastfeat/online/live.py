@@ -7,8 +7,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self, cast, get_args
 
-import numpy as np
-
 from fastfeat.arguments import Hints, explaining, explaining_methods
 from fastfeat.dtypes import DType
 from fastfeat.errors import (
@@ -23,7 +21,6 @@ from fastfeat.errors import (
 )
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.read import column_names
-from fastfeat.io.results import frame_index, memory_of_tensor
 from fastfeat.online.arrivals import Wanted
 from fastfeat.online.changes import Base, Change, Durability, Late, Settings
 from fastfeat.online.interchange import export, exported
@@ -37,19 +34,21 @@ from fastfeat.online.reading import (
     value_array,
     with_time,
 )
-from fastfeat.online.results import Results
+from fastfeat.online.results import (
+    ALONE,
+    check_form,
+    check_out,
+    given_to_user,
+    of_one_row,
+    with_passed,
+)
 from fastfeat.online.state import Sizes, State
-from fastfeat.online.state_file import path_of
+from fastfeat.online.state_file import check_beginning, path_of
 from fastfeat.online.tables import table_types
 from fastfeat.plan.border import read_columns
 from fastfeat.plan.fitted import FittedPlan
-from fastfeat.plan.memory import check_memory
-from fastfeat.plan.outputs import check_result, matrix_dtype
-from fastfeat.plan.result_forms import computed_form, given_out
 from fastfeat.plan.tables import Tables, read_tables, tables_given
 
-ALONE = ""
-"""The name of the plan of `FittedPlan.online`."""
 _HINTS: dict[str, Hints] = {
     "process": dict.fromkeys(("history", "tables"), "The state has them: live.history()"),
     "features": dict.fromkeys(("history", "tables"), "The state has them: live.history()"),
@@ -117,8 +116,8 @@ class Live:
             events: rows in order of arrival: one as a dict of a value a column, or many in any form
                 that `FittedPlan.transform` takes. Late columns may lack; further ones are ignored.
             to: the form of the features of many rows, as of `FittedPlan.transform`.
-            out: as of `FittedPlan.transform`; for several plans a dict of one for each.
-            categories: as of `FittedPlan.transform`.
+            out: of many rows, as of `FittedPlan.transform`; for several plans a dict of one each.
+            categories: of many rows, as of `FittedPlan.transform`.
             source: where the events come from, such as "events:0"; see `offsets`.
             first: the offset of the first one there.
             end: the offset after the last one.
@@ -139,17 +138,23 @@ class Live:
         is_plain = to == "arrow" and out is None and not categories
         if is_plain and not source and self._is_remembered_by_nobody(events):
             return self._of_row(events)
-        self._check_form(to, out, categories=categories)
+        check_form(self._plans, to, out, categories=categories)
         row = self._one_row(events)
+        _check_alone(row, to, out, categories=categories)
         given = self._read(events, is_one=row is not None)
         rows = self._rows(given, self._passed)
-        self._check_out(rows, to, out)
+        check_out(self._plans, rows, to, out)
         change = Change("process", rows, "", source, first, end, time.time_ns())
         _, results = self._state.apply(change, Wanted(to, row))
         if row is not None:
-            return _alone(results)
-        return self._given_out(
-            self._as_given(results, given), events, to, out, categories=categories
+            return of_one_row(results)
+        return given_to_user(
+            self._plans,
+            with_passed(self._plans, results, given),
+            events,
+            to,
+            out,
+            categories=categories,
         )
 
     def features(
@@ -176,17 +181,25 @@ class Live:
         is_plain = to == "arrow" and out is None and not categories
         if is_plain and at is None and self._is_row_alone(rows):
             return self._of_row(rows)
-        self._check_form(to, out, categories=categories)
+        check_form(self._plans, to, out, categories=categories)
         given = rows if at is None else self._with_time(rows, at)
         row, row_id = self._one_row(given), self._state.lowered.row_id
+        _check_alone(row, to, out, categories=categories)
         given = self._read(given, is_one=row is not None)
         has_ids = row_id is not None and self._has(given, row_id)
         table = self._rows(given, self._passed, has_ids=has_ids)
-        self._check_out(table, to, out)
+        check_out(self._plans, table, to, out)
         results = self._state.features(table, Wanted(to, row), has_ids=has_ids)
         if row is not None:
-            return _alone(results)
-        return self._given_out(self._as_given(results, given), rows, to, out, categories=categories)
+            return of_one_row(results)
+        return given_to_user(
+            self._plans,
+            with_passed(self._plans, results, given),
+            rows,
+            to,
+            out,
+            categories=categories,
+        )
 
     def explain(self, row: Any, *, at: Any = None) -> Any:
         """Return a report of what the features of a row come from; the state stays.
@@ -276,8 +289,8 @@ class Live:
         types = self._state.types
         if column not in types:
             raise UnknownColumn(
-                f"the state has no column {column!r}: it has those that windows read."
-                f"{did_you_mean(str(column), types)}"
+                f"the state has no column {column!r}: it has those that windows read, "
+                f"{shortened(types)}.{did_you_mean(str(column), types)}"
             )
         if types[column].is_list:
             raise TypeMismatch(
@@ -296,7 +309,8 @@ class Live:
         Args:
             name: of the table.
             rows: its columns that plans read. Where they look it up by key, rows replace those of
-                their key; where windows or `ff.asof` see it, they stand after the known ones.
+                their key, of which the last one counts; where windows or `ff.asof` see it, they
+                stand after the known ones.
             source: as of `process`, as the following are.
             first: the offset of the first one there.
             end: the offset after the last one.
@@ -305,7 +319,7 @@ class Live:
             UnknownColumn: no plan reads such a table, or a column lacks.
             TypeMismatch: a column is not of the type seen in fit, nor exactly convertible.
         """
-        types = table_types(self._state.lowered)
+        types = table_types(self._state.lowered.plans)
         if name not in types:
             known = f"They read {shortened(types)}" if types else "They read none"
             raise UnknownColumn(f"no plan reads a table {name!r}. {known}")
@@ -327,7 +341,11 @@ class Live:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How often what has happened since the state was opened, by name."""
+        """How many rows something has happened to since the state was opened, by its name.
+
+        "late", "dropped", "repeated", "outcomes", "late_outcomes", "corrected", "forgotten",
+        "swept"; what has not happened yet is not there.
+        """
         return dict(self._state.counts)
 
     @property
@@ -348,9 +366,10 @@ class Live:
         computes it anew.
 
         Args:
-            path: of the file; one that is there is replaced.
+            path: of the file, a .parquet; one that is there is replaced.
 
         Raises:
+            InvalidData: the file is not called .parquet.
             StateError: the file cannot be written, or the state has had no rows.
         """
         export(self._state, path)
@@ -444,15 +463,6 @@ class Live:
         row_id = self._state.lowered.row_id
         return read_columns(given, (), [*self._types, *self._passed, *([row_id] if row_id else [])])
 
-    def _as_given(self, results: Results, given: Any) -> Results:
-        """Return features beside the columns that are passed on, of the types that were given."""
-        if not self._passed:
-            return results
-        return {
-            name: _with_columns(features, given, self._plans[name].plan.keep)
-            for name, features in results.items()
-        }
-
     def _has(self, given: Any, name: str) -> bool:
         if isinstance(given, Mapping):
             return name in given
@@ -506,60 +516,16 @@ class Live:
         types.pop(row_id, None)
         return rows_by_id(given, types, row_id, self._state.types.get(row_id))
 
-    def _check_form(self, to: str, out: Any, *, categories: bool) -> None:
-        """Raise where features are not given out in a form, before anything changes."""
-        is_alone = out is None or ALONE in self._plans
-        if not is_alone and not _has_names(out, self._plans):
-            names = ", ".join(map(repr, self._plans))
-            raise InvalidPlan(f"out= of several plans is a dict of one for each: {names}")
-        for memory in [None] if out is None else self._memories(out).values():
-            check_result(to, memory, "cpu", categories=categories)
-        if computed_form(next(iter(self._plans.values())), to) in ("cupy", "cupy_columns"):
-            raise InvalidPlan(f"to={to!r}: a live state computes in the host's memory")
 
-    def _check_out(self, rows: Table, to: str, out: Any) -> None:
-        if out is None:
-            return
-        for name, memory in self._memories(out).items():
-            fitted = self._plans[name]
-            shape = (rows.num_rows, len(fitted.feature_names))
-            array = memory_of_tensor(memory) if to == "torch" else memory
-            check_memory(array, shape, np.dtype(matrix_dtype(fitted.plan).name), rows)
-
-    def _memories(self, out: Any) -> Mapping[str, Any]:
-        return {ALONE: out} if ALONE in self._plans else out
-
-    def _given_out(
-        self, results: Results, rows: Any, to: str, out: Any, *, categories: bool
-    ) -> Any:
-        """Return features as a user asked for them."""
-        if out is not None:
-            for name, memory in self._memories(out).items():
-                array = memory_of_tensor(memory) if to == "torch" else memory
-                array[...] = results[name]
-            return out
-        index = frame_index(rows) if to == "pandas" else None
-        found = {
-            name: given_out(self._plans[name], features, to, categories=categories, index=index)
-            for name, features in results.items()
-        }
-        return found.get(ALONE, found)
-
-
-def _alone(results: Results) -> Any:
-    """Return the features of the one row of results."""
-    found = {name: features[0] for name, features in results.items()}
-    return found.get(ALONE, found)
-
-
-def _with_columns(features: Any, given: Any, names: Sequence[str]) -> Any:
-    """Return a table with some columns as they were given; a matrix has none of them."""
-    if not isinstance(features, pa.Table):
-        return features
-    for name in names:
-        column, place = given.column(name), features.column_names.index(name)
-        features = features.set_column(place, given.schema.field(name), column)
-    return features
+def _check_alone(row: object, to: str, out: Any, *, categories: bool) -> None:
+    """Raise where one row is to be given out in a form that only many have."""
+    if row is None or (to in ("arrow", "numpy") and out is None and not categories):
+        return
+    option = "out=" if out is not None else f"to={to!r}" if not categories else "categories="
+    raise InvalidPlan(
+        f"{option} is of many rows: one row as a dict gives an array of its features. Give a list "
+        "of it for that form: [row]"
+    )
 
 
 @explaining
@@ -601,19 +567,25 @@ def online(
     _check_plans(plans)
     _check_word("late", late, get_args(Late))
     _check_word("durability", durability, get_args(Durability))
+    if path is None and durability is not None:
+        raise InvalidPlan(
+            f"durability={durability!r}: says when a call is on disk, and this state is in memory "
+            "alone. Give it a file, path=, or leave it out"
+        )
     lowered = lower(plans)
     if path is not None and path_of(path).exists():
+        check_beginning(path_of(path), writes=False)
         if history is not None or tables is not None:
             raise StateError(
-                f"{path} is there: a state begins once with history= and tables=. Leave them out, "
-                "or give the path of a new file"
+                f"{path} is there: a state begins once with history= and tables=. Leave them out "
+                "to go on with it, or give the path of a new file"
             )
         said = {"late": late, "keep": keep, "max_ahead": max_ahead}
         given = {name: value for name, value in said.items() if value is not None}
         state = reopened(path, lowered, given, durability or "commit", time.time_ns())
         return Live(plans, state)
     settings = Settings(late or "error", keep, max_ahead)
-    named, types = tables_given(tables), table_types(lowered)
+    named, types = tables_given(tables), table_types(lowered.plans)
     read = [column for fitted in plans.values() for column in fitted.table_columns]
     given = read_tables(named, [column for column in read if column.table in named])
     known = {name: rows_table(table, types[name]) for name, table in given.items()}
@@ -641,10 +613,6 @@ def _check_plans(plans: Any) -> None:
         )
     if not given:
         raise InvalidPlan("ff.online has no plans. Give it one: ff.online({'fraud': fitted})")
-
-
-def _has_names(given: Any, names: Iterable[str]) -> bool:
-    return isinstance(given, Mapping) and set(cast("Mapping[Any, Any]", given)) == set(names)
 
 
 def _check_word(option: str, given: object, words: Sequence[str]) -> None:

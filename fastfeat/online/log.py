@@ -172,6 +172,19 @@ class Log:
         latest = self.latest(order, entities, n_rows=n_rows)
         return is_swept | (is_placed & (times < earlier(latest, held.keep)))
 
+    def n_at_most(self, order: int, entities: NDArray[Any]) -> NDArray[np.int64]:
+        """Return of each entity how many rows it has in memory: who asks does not see more.
+
+        Args:
+            order: its place.
+            entities: numbers; negative ones have no rows.
+        """
+        index, found = self._indexes[order], np.zeros(len(entities), np.int64)
+        known = np.flatnonzero((entities >= 0) & (entities < index.n_entities))
+        starts, ends = index.stretches(entities[known])
+        found[known] = ends - starts
+        return found
+
     def seen(
         self,
         order: int,

@@ -19,21 +19,24 @@ from fastfeat.io.keys import key_column
 from fastfeat.io.types import column_text, dtype_of
 from fastfeat.ir.node import Column
 from fastfeat.online.asking import Answered, Seen, answer
+from fastfeat.online.asking_one import AnsweredRow, answer_row
 from fastfeat.online.changes import ANSWERED
+from fastfeat.online.clocks import Clock
 from fastfeat.online.columns import given_type
 from fastfeat.online.entities import NEVER, Placed
 from fastfeat.online.eviction import earlier
-from fastfeat.online.lateness import Arriving, Clock, Codes, Numbers, row_text
+from fastfeat.online.lateness import Arriving, Codes, Numbers, row_text
 from fastfeat.online.log import Gathered, Log
 from fastfeat.online.lowering import LivePlan
 from fastfeat.online.placing import place
 from fastfeat.online.reading import typed
-from fastfeat.online.single import AnsweredRow, answer_row
 from fastfeat.plan.made import make
 from fastfeat.plan.tables import table_values
 from fastfeat.plan.values import compute_columns, key_values
 from fastfeat.scalars.zones import using
 
+_MOST_SEEN = 1 << 21
+"""Rows that those who ask alone see together, about."""
 _NEVER_CAUGHT = 1 << 63
 """Later than any time."""
 Tie = tuple[bool, Any]
@@ -282,6 +285,16 @@ class Memory:
                 seen = self._without_later(k, here, gathered, seen)
             found.append(seen)
         return found
+
+    def at_once(self, here: Here) -> list[int]:
+        """Return where rows that ask alone are cut, so that what they see takes bounded memory."""
+        if self.log is None or here.n_rows < 2:
+            return [0, here.n_rows]
+        n_seen: Numbers = np.zeros(here.n_rows, np.int64)
+        for k, entities in enumerate(here.entities):
+            n_seen = np.maximum(n_seen, self.log.n_at_most(k, entities))
+        turns = np.cumsum(n_seen) // _MOST_SEEN
+        return [0, *(np.flatnonzero(np.diff(turns)) + 1).tolist(), here.n_rows]
 
     def _nothing(self, order: int, entities: Codes) -> Seen:
         """Return what rows see of a log that no row has come to."""

@@ -21,8 +21,8 @@ from fastfeat.io.types import arrow_type
 from fastfeat.ir.show import show
 from fastfeat.online.audit import Audit, artifacts_of, new_key
 from fastfeat.online.changes import ANSWERED, Base, Durability, Settings
+from fastfeat.online.clocks import Clock, clocks_of
 from fastfeat.online.journal import Journal
-from fastfeat.online.lateness import Clock, clocks_of
 from fastfeat.online.lowering import LivePlan, lower
 from fastfeat.online.placing import place
 from fastfeat.online.reading import rows_table
@@ -154,8 +154,8 @@ def check_columns(path: object, known: LivePlan, wanted: LivePlan, base: Base) -
     """
     row_id = () if known.row_id is None else (known.row_id,)
     _check_types(f"{path}: its log", known.columns, wanted.columns, row_id)
-    tables = table_types(known)
-    for name, types in table_types(wanted).items():
+    tables = table_types(known.plans)
+    for name, types in table_types(wanted.plans).items():
         if name not in base.tables:
             raise UnknownColumn(f"{path}: it has no table {name!r}, which the plans read")
         _check_types(f"{path}: its table {name!r}", tables[name], types, ())
@@ -220,13 +220,14 @@ def _missing(clock: Clock, kept: tuple[Clock, ...], known: LivePlan, base: Base)
     if reach is None:
         return f"{what}: it was not kept by {show(order.time)}. Answers are whole once that is over"
     assert base.rows is not None
+    known_clock = kept[same[0]]
     values = place(known, base.rows, base.tables)[same[0]]
     if not values.is_placed.any():
         return None
     begin = int(values.times[values.is_placed].max()) - reach
-    told = [f"{what}, which reaches back to {_time_text(clock, known, begin)}"]
+    told = [f"{what}, which reaches back to {_time_text(known_clock, known, begin)}"]
     if lacks_time:
-        whole = _time_text(clock, known, begin + (wanted.span or 0))
+        whole = _time_text(known_clock, known, begin + (wanted.span or 0))
         told.append(f"Answers to rows from {whole} on are whole")
     if lacks_rows:
         told.append(f"Windows over rows are whole after {wanted.n_rows} more of their entity")
@@ -234,7 +235,13 @@ def _missing(clock: Clock, kept: tuple[Clock, ...], known: LivePlan, base: Base)
 
 
 def _time_text(clock: Clock, known: LivePlan, ticks: int) -> str:
-    """Return a time as it is written, of ticks of the type of a clock."""
+    """Return a time as it is written.
+
+    Args:
+        clock: of an order of the plans.
+        known: the plans.
+        ticks: the time.
+    """
     dtype = known.plans[clock.order.plan].types[clock.order.time]
     if clock.tick_ns is None:
         return str(ticks)

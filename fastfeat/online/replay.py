@@ -1,93 +1,40 @@
-"""The changes of a state done again, from the rows in its file: the first difference, by its bits.
+"""`replay`: all changes of a file of a state done again, to the first difference.
 
-A change is compared in the order in which it can have been altered: its place in the chain, the
-plans, the rows that came in, what they gave, what is told of them. The file is read as it is, some
-changes at a time; it is not written.
+The file is read as it is, some changes at a time; it is not written.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
 from fastfeat.arguments import explaining
-from fastfeat.errors import FastfeatError, InvalidPlan, StateError, TypeMismatch, counted, shortened
+from fastfeat.errors import InvalidPlan, StateError, TypeMismatch, counted, shortened
 from fastfeat.online.audit import (
     BEGIN,
-    FEATURES,
     N_BYTES,
-    Artifacts,
     Chain,
-    Link,
     artifacts_of,
-    given,
     link_of,
     told_that_differ,
 )
-from fastfeat.online.changes import Applied, Base, Change, Entry, Settings
-from fastfeat.online.digests import Digest, names_of
+from fastfeat.online.changes import Applied, Change
+from fastfeat.online.done_again import Again, Difference, Differs, Plans, begun, place_of
 from fastfeat.online.entries import Written
-from fastfeat.online.following import Follower
-from fastfeat.online.lowering import lower
-from fastfeat.online.served import Served, finish, served_plan, serving
+from fastfeat.online.follower import Follower
+from fastfeat.online.served_features import Served, finish, served_plan, serving
 from fastfeat.online.state import State
 from fastfeat.plan.artifact import fitted_of, load
 from fastfeat.plan.fitted import FittedPlan
 
-Plans = Mapping[str, FittedPlan]
 Artifact = FittedPlan | Plans | str | os.PathLike[str]
 PlansOf = Callable[[Mapping[str, bytes]], Plans]
-_WITHOUT_ROWS = frozenset({"forget", "plans", "sweep"})
-"""Changes whose rows say what is done, and are none of the data."""
 Take = Callable[[Change, Applied], None]
 """Is given each change that was done again and found as it was noted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Where a state does not give what was noted, first of all.
-
-    Args:
-        segment: the number of the change in the file; None where it is of none.
-        change: the change; None where it is of none, or cannot be read.
-        row: in the change; None where it is of none.
-        column: of the input or of the features; None where it is of none.
-        what: what is other than noted.
-    """
-
-    segment: int | None
-    change: Change | None
-    row: int | None
-    column: str | None
-    what: str
-
-    @property
-    def source(self) -> str | None:
-        """Where the rows of the change come from; None where that is not known."""
-        return None if self.change is None else self.change.source or None
-
-    @property
-    def offset(self) -> int | None:
-        """The offset of the row in its source, or of the first row; None where it has no source."""
-        if self.change is None or not self.change.source:
-            return None
-        return self.change.first + (self.row or 0)
-
-    def __str__(self) -> str:
-        """Return one line."""
-        told = "" if self.change is None else f" ({_told(self.change)})"
-        places = [] if self.segment is None else [f"segment {self.segment}{told}"]
-        places += [] if self.offset is None else [f"offset {self.offset:,}"]
-        places += [] if self.row is None else [f"row {self.row:,}"]
-        places += [] if self.column is None else [f"column {self.column!r}"]
-        return f"{', '.join(places)}: {self.what}" if places else self.what
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -122,151 +69,6 @@ class Replay:
         return f"FAIL {self.difference}\n     {done} before it as they were noted"
 
 
-class Differs(Exception):
-    """The first difference, on its way out."""
-
-    def __init__(
-        self,
-        segment: int | None,
-        change: Change | None,
-        what: str,
-        place: tuple[int | None, str | None] = (None, None),
-    ) -> None:
-        super().__init__(what)
-        self.difference = Difference(segment, change, *place, what)
-
-
-class _Taken:
-    """Takes what changes give that are done again, where a state has a file."""
-
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
-
-    @property
-    def link(self) -> bytes:
-        """Nothing."""
-        return b""
-
-    def write(self, entries: Sequence[Entry]) -> None:
-        """Take changes that were applied."""
-        self.entries += entries
-
-    def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
-        """Do nothing."""
-
-    def delete_key(self, base: Base) -> bool:
-        """Do nothing."""
-        return True
-
-    def flush(self) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-    def discard(self) -> None:
-        """Do nothing."""
-
-
-@dataclass(slots=True)
-class Again:
-    """A state in which changes are done again, with how far its chain goes.
-
-    Args:
-        chain: as far as it is found to be as noted.
-        plans: that are asked.
-        state: with what was done.
-        n_changes: how many changes were.
-        n_rows: how many rows they have.
-    """
-
-    chain: Chain
-    plans: Plans
-    artifacts: Artifacts
-    state: State
-    taken: _Taken
-    n_changes: int = 0
-    n_rows: int = 0
-
-    def replay(self, written: Written) -> Applied:
-        """Return what a change gives, after all that was noted of it was compared.
-
-        Raises:
-            Differs: something is another.
-        """
-        link, entry = self._link(written), written.entry
-        applied = entry.applied if written.plans else self._applied(written, link)
-        self._check_answer(written.seq, link, Entry(entry.change, applied))
-        self.chain = self.chain.after(link)
-        self.n_changes += 1
-        if entry.change.kind not in _WITHOUT_ROWS:
-            self.n_rows += entry.change.rows.num_rows
-        return applied
-
-    def _link(self, written: Written) -> Link:
-        """Return the link of a change, whose place and rows are as they were noted."""
-        change, seq = written.entry.change, written.seq
-        try:
-            link = link_of(written.link, written.digests)
-        except StateError as error:
-            raise Differs(seq, change, str(error)) from None
-        if link.before != self.chain.head:
-            raise Differs(seq, change, _misplaced(self.chain, link))
-        asked = self.chain.asked(change, self.artifacts)
-        if "artifact" in told_that_differ(link, asked):
-            raise Differs(seq, change, "it was answered by another artifact")
-        if link.inputs != asked.inputs:
-            names = [name for _, name in names_of({"": change.rows})]
-            place = _place(self.chain, link.inputs, asked.inputs, "inputs", names)
-            raise Differs(seq, change, "the rows that came in are others than those noted", place)
-        return link
-
-    def _applied(self, written: Written, link: Link) -> Applied:
-        """Return what a change gives that is done again."""
-        self.taken.entries.clear()
-        try:
-            self.state.apply(written.entry.change)
-        except FastfeatError as error:
-            what = f"it cannot be done again: {error}"
-            raise Differs(written.seq, written.entry.change, what) from None
-        return self.taken.entries[0].applied
-
-    def _check_answer(self, seq: int, link: Link, entry: Entry) -> None:
-        """Raise where what a change gave, or what is told of it, is another than noted."""
-        change, found = entry.change, self.chain.link(entry, self.artifacts)
-        if link.outputs != found.outputs:
-            names = [_shown(*name) for name in names_of(given(entry.applied))]
-            place = _place(self.chain, link.outputs, found.outputs, "outputs", names)
-            raise Differs(seq, change, "the features are others than those noted", place)
-        if link.stored != found.stored:
-            flags = [np.unpackbits(np.frombuffer(one.stored, np.uint8)) for one in (link, found)]
-            n_rows = min(map(len, flags))
-            rows = np.flatnonzero(flags[0][:n_rows] != flags[1][:n_rows])
-            place = (int(rows[0]) if len(rows) else None, None)
-            raise Differs(seq, change, "other rows were put into the log than those noted", place)
-        differ = told_that_differ(link, found)
-        if differ:
-            raise Differs(seq, change, f"its {differ[0]} is another than noted")
-        if link.digest != found.digest:
-            raise Differs(seq, change, "its link is another than follows from it")
-
-
-def begun(key: bytes, head: bytes, plans: Plans, settings: Settings, base: Base) -> Again:
-    """Return a state that changes are done again in.
-
-    Args:
-        key: of the audit.
-        head: the link before the first change.
-        plans: that were asked.
-        settings: of the state.
-        base: what it began with.
-    """
-    taken = _Taken()
-    state = State(lower(plans), settings, base, taken)
-    state.sweeps = False  # it is a change that was noted
-    return Again(Chain(key, head), plans, artifacts_of(plans), state, taken)
-
-
 @explaining
 def replay(
     path: str | os.PathLike[str],
@@ -277,7 +79,7 @@ def replay(
     plan: str | None = None,
     outcomes: Any = None,
 ) -> Replay:
-    """Return what doing the changes of a state again finds: the first difference, or none.
+    """Return a report of all changes of a state, done again: the first difference, or none.
 
     Every change in the file is computed again from the rows beside it, in a state of its own:
     features have the bits that were served, and links follow from all that was noted. The file is
@@ -299,7 +101,8 @@ def replay(
 
     Raises:
         StateError: the file is no state, or it has no audit, or its key was deleted.
-        InvalidPlan: the artifact, or `plan=`, is of other names than the plans in the file.
+        InvalidPlan: the artifact, or `plan=`, is of other names than the plans in the file; or
+            `plan=` or `outcomes=` without `to=`.
         InvalidData: `to=` is no Parquet file.
 
     Example:
@@ -311,6 +114,12 @@ def replay(
         True
     """
     noted = _head_given(head)
+    for option, value in (("plan", plan), ("outcomes", outcomes)):
+        if to is None and value is not None:
+            raise InvalidPlan(
+                f"{option}= is of the features that were served, and there is no to=. Name their "
+                "file: to='served.parquet'"
+            )
     with closing(Follower(path, checked=False)) as follower:
         key = follower.key
         if not key:
@@ -337,7 +146,7 @@ def _replayed(
     noted: bytes | None,
     take: Take | None,
 ) -> tuple[Replay, State | None]:
-    """Return what was found, and the state at the end."""
+    """Return the report, and the state at the end."""
     again: Again | None = None
     is_met, last = noted is None, 0
     try:
@@ -393,7 +202,7 @@ def _at_base(
         raise Differs(seq, None, "the whole state: it is one of another artifact")
     if link.inputs != found.inputs:
         names = [] if base.rows is None else sorted(base.rows.column_names)
-        place = _place(chain, link.inputs, found.inputs, "inputs", names)
+        place = place_of(chain, link.inputs, found.inputs, "inputs", names)
         raise Differs(seq, None, "the whole state: its rows are others than those noted", place)
     if link.digest != found.digest:
         what = "the whole state: its tables, offsets or settings are others than those noted"
@@ -427,7 +236,7 @@ def _check_end(follower: Follower, last: int, *, is_met: bool) -> None:
 
 
 def _plans_reader(follower: Follower, artifact: Artifact | None) -> PlansOf:
-    """Return what gives plans of their artifacts: what was passed in the place of the last ones."""
+    """Return a reader of plans from artifacts: those that were passed are the last ones."""
     last = follower.plans
     passed = None if artifact is None else _plans_given(artifact, last)
 
@@ -480,37 +289,3 @@ def _head_given(head: bytes | str | None) -> bytes | None:
             f"head={head!r}: a link has {N_BYTES} bytes, or {2 * N_BYTES} hexadecimal digits"
         )
     return found
-
-
-def _misplaced(chain: Chain, link: Link) -> str:
-    """Return what it means that a link was not made after the one before it."""
-    if link.digest == chain.head:
-        return "it stands there twice"
-    return (
-        "its link was not made after the one before it: a change is missing, stands elsewhere, or "
-        "was made anew"
-    )
-
-
-def _place(
-    chain: Chain, noted: Digest, found: Digest, what: str, names: list[str]
-) -> tuple[int | None, str | None]:
-    """Return row and column of the first difference; None where they cannot be told."""
-    if (len(noted.columns), len(noted.rows)) != (len(found.columns), len(found.rows)):
-        return None, None
-    row, column = chain.what_differs(noted, found, what)
-    return row, None if column is None else names[column]
-
-
-def _shown(label: str, name: str) -> str:
-    """Return what a column of what a change gave is called."""
-    plan = label.removeprefix(FEATURES)
-    return f"{plan}.{name}" if plan else name
-
-
-def _told(change: Change) -> str:
-    """Return in a few words what a change is."""
-    name = f" {change.name!r}" if change.name else ""
-    source = f" from {change.source}" if change.source else ""
-    when = datetime.fromtimestamp(change.time_ns / 1e9, UTC).isoformat(" ", "seconds")
-    return f"{change.kind}{name}{source} at {when}"

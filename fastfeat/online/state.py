@@ -12,6 +12,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -51,20 +52,14 @@ from fastfeat.online.changes import (
     Settings,
     Writing,
 )
+from fastfeat.online.clocks import clocks_of, max_ahead_ns, of_kept
 from fastfeat.online.entities import NEVER
 from fastfeat.online.forking import wait_before_forks
-from fastfeat.online.lateness import (
-    Arrived,
-    Run,
-    check_ahead,
-    clocks_of,
-    max_ahead_ns,
-    of_kept,
-)
+from fastfeat.online.lateness import Arrived, Run, check_ahead
 from fastfeat.online.lowering import LivePlan
 from fastfeat.online.memory import Here, Memory
 from fastfeat.online.outcomes import readings_of
-from fastfeat.online.results import Results, results_of, results_of_row
+from fastfeat.online.results import Results, joined, results_of, results_of_row
 from fastfeat.online.tables import with_rows
 
 if TYPE_CHECKING:
@@ -211,10 +206,11 @@ class State:
             if self.journal is not None and os.getpid() == self._process:
                 if discards:
                     self.journal.discard()
-                elif not self._unusable and not self._is_changing:
-                    self.journal.flush()
-                    self.journal.settle(self.base)
-                    self.journal.close()
+                else:
+                    if not self._unusable and not self._is_changing:
+                        self.journal.flush()
+                        self.journal.settle(self.base)
+                    self.journal.close()  # of a state that was interrupted: whole calls alone
             self._unusable = self._unusable or "the state is closed. Open it again, by its path="
 
     def flush(self) -> None:
@@ -280,6 +276,10 @@ class State:
         Raises:
             LateRow: a row is so early that what its windows see may have been dropped.
         """
+        return self._features(rows, wanted, has_ids=has_ids, first=0)
+
+    def _features(self, rows: Table, wanted: Wanted, *, has_ids: bool, first: int) -> Results:
+        """Return what `features` does, of rows from some row of the call on."""
         with self.reading:
             self.check_usable()
             memory = self._memory
@@ -287,10 +287,16 @@ class State:
                 rows = memory.with_ids(rows)
             here = memory.here(rows, add=False, has_ids=has_ids)
             check_early(memory, here)
-            seen = memory.seen(here, alone=True)
+            cuts = memory.at_once(here)
+            seen = memory.seen(here, alone=True) if len(cuts) == 2 else []
+        if len(cuts) > 2:  # in between, others take their turns
+            parts = [(begin, rows.slice(begin, end - begin)) for begin, end in pairwise(cuts)]
+            return joined(
+                [self._features(p, wanted, has_ids=has_ids, first=first + n) for n, p in parts]
+            )
         if wanted.row is not None:
             return results_of_row(memory.answer_row(wanted.row, here, seen))
-        return results_of(memory.answer(here, seen), wanted.to)
+        return results_of(memory.answer(here, seen, first), wanted.to)
 
     def explain(self, row: Table, *, has_ids: bool) -> dict[str, Explained]:
         """Return what the features of one row come from, by plan; arguments as of `features`."""
@@ -306,6 +312,16 @@ class State:
             return explained_here(memory, here)
 
     def _check_offsets(self, change: Change) -> None:
+        if not change.source and (change.first or change.end):
+            raise InvalidPlan(
+                "first= and end= are offsets in a source, which is not named. Name it: "
+                "source='events:0'"
+            )
+        if change.end < change.first:
+            raise InvalidPlan(
+                f"{change.source!r}: end={change.end} is before first={change.first}. It is the "
+                "offset after the last row: first= and the number of rows, where each has one"
+            )
         known = self.offsets.get(change.source)
         if change.source and known is not None and change.first < known:
             raise StateError(
@@ -347,7 +363,8 @@ class State:
         with self.reading:  # entities get their numbers
             change = replace(change, rows=memory.with_ids(change.rows, begins=True))
             here = memory.here(change.rows, add=True)
-        arrived = check_arrived(memory, here, self.settings.late, self._ahead_ns, change.time_ns)
+        late, ahead_ns, asks = self.settings.late, self._ahead_ns, change.kind == "process"
+        arrived = check_arrived(memory, here, late, ahead_ns, change.time_ns, asks=asks)
         if len(arrived.runs) <= 1 and all(run.is_stored for run in arrived.runs):
             return self._arrive_at_once(change, here, arrived, wanted)
         return self._arrive_in_runs(change, here, arrived, wanted)

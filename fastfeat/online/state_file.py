@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import fastfeat
-from fastfeat.errors import StateError, TypeMismatch
+from fastfeat.errors import StateError, TypeMismatch, reason_of
 from fastfeat.online.changes import Base, Settings
 from fastfeat.online.entries import (
     Links,
@@ -85,7 +85,7 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
     Raises:
         StateError: it is missing, empty, no state, newer, truncated, altered, or cannot be read.
     """
-    _check_beginning(path, writes=writes)
+    check_beginning(path, writes=writes)
     with explained(path):
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={'rw' if writes else 'ro'}",
@@ -206,7 +206,7 @@ def read_head_at(connection: sqlite3.Connection, seq: int) -> Head:
 
 
 def read_link(connection: sqlite3.Connection, base: int) -> bytes:
-    """Return what the audit chain says after the last entry, or of the base where there is none."""
+    """Return the link of the last entry, or of the base where there is none."""
     found = connection.execute(
         "SELECT link FROM segments WHERE seq > ? ORDER BY seq DESC LIMIT 1", (base,)
     ).fetchone()
@@ -309,7 +309,7 @@ def read_plans(connection: sqlite3.Connection, base: int) -> dict[str, bytes]:
 
 
 def read_links(connection: sqlite3.Connection, base: int, *, checked: bool = True) -> Links:
-    """Return what the audit says of a base."""
+    """Return the links of a base."""
     return _head_of(connection, base, checked)[1]
 
 
@@ -328,7 +328,7 @@ def read_key(connection: sqlite3.Connection) -> bytes:
 
 
 def _head_of(connection: sqlite3.Connection, seq: int, checked: bool) -> tuple[bytes, Links, bytes]:
-    """Return what a base holds beside its parts, its links, and its digest."""
+    """Return the head of a base, its links and its digest."""
     found = connection.execute(
         "SELECT head, previous, link, digests, digest FROM bases WHERE seq = ?", (seq,)
     ).fetchone()
@@ -347,13 +347,21 @@ def _typed(row: tuple[Any, ...], kinds: str) -> tuple[Any, ...]:
     return row
 
 
-def _check_beginning(path: Path, *, writes: bool) -> None:
-    """Check that a file begins as one of SQLite with a write-ahead log."""
+def check_beginning(path: Path, *, writes: bool) -> None:
+    """Check that a file begins as one of SQLite with a write-ahead log.
+
+    Args:
+        path: of the file.
+        writes: whether it is to be written.
+
+    Raises:
+        StateError: it does not, or cannot be read.
+    """
     try:
         with open(path, "r+b" if writes else "rb") as file:  # SQLite would fall back to reading
             start = file.read(100)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = reason_of(error)
         raise StateError(f"{path}: the state cannot be opened: {reason}") from None
     if not start.startswith(_MAGIC) or len(start) < 100:
         empty = "the file is empty: it" if not start else "it"
@@ -400,7 +408,7 @@ def _check(connection: sqlite3.Connection, path: Path, writes: bool) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Return what an error of SQLite means for a state, and what to do."""
+    """Return the reason in an error of SQLite, and what to do."""
     match getattr(error, "sqlite_errorname", None) or "":
         case "SQLITE_FULL":
             return "the disk is full; the last commit stands. Make room, and try again"

@@ -14,7 +14,7 @@ from fastfeat.errors import UnknownColumn, counted, shortened
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.types import arrow_type
 from fastfeat.online.changes import Settings
-from fastfeat.online.following import Follower
+from fastfeat.online.follower import Follower
 from fastfeat.online.lowering import lower
 from fastfeat.online.opening import reopened
 from fastfeat.online.state import State
@@ -122,7 +122,7 @@ def read_state(path: str | os.PathLike[str]) -> tuple[State, StateSummary]:
     return state, summary
 
 
-def exported(path: str | os.PathLike[str], table: str | None = None) -> Table:
+def stored_rows(path: str | os.PathLike[str], table: str | None = None) -> Table:
     """Return the rows of a state as `Live.history` gives them, or those of a lookup table.
 
     Raises:

@@ -13,6 +13,7 @@ from typing import Any
 
 import fastfeat
 from fastfeat.errors import StateError
+from fastfeat.io.atomic import sync
 from fastfeat.online.changes import Base, Settings
 from fastfeat.online.entries import (
     Links,
@@ -245,9 +246,9 @@ def create_file(target: Path, lock: WriteLock, content: Content) -> None:
         _remove(beside)
         with explained(target):
             _write_new(beside, content)
-        _sync(beside)
+        sync(beside)
         os.replace(beside, target)
-        _sync(target.parent)
+        sync(target.parent)
     except OSError as error:
         raise StateError(f"{target}: it cannot be written: {error.strerror}") from None
     finally:
@@ -329,11 +330,3 @@ def _row_of(entry: Pending) -> tuple[Any, ...]:
 def _remove(path: Path) -> None:
     for suffix in ("", "-wal", "-shm", "-journal"):
         Path(f"{path}{suffix}").unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,13 @@ from fastfeat.io.keys import key_column
 from fastfeat.ir.node import Call, Node, TableColumn
 from fastfeat.ir.walk import postorder
 from fastfeat.online.lowering import LivePlan
+from fastfeat.plan.fitted import FittedPlan
 
 
-def table_types(lowered: LivePlan) -> dict[str, dict[str, DType]]:
+def table_types(plans: Mapping[str, FittedPlan]) -> dict[str, dict[str, DType]]:
     """Return the type of each column that plans read of tables, by table."""
     found: dict[str, dict[str, DType]] = {}
-    for fitted in lowered.plans.values():
+    for fitted in plans.values():
         for column, dtype in fitted.table_columns.items():
             found.setdefault(column.table, {})[column.name] = dtype
     return found
@@ -62,7 +63,7 @@ def with_rows(lowered: LivePlan, name: str, known: Table | None, rows: Table) ->
             of it; else they stand after the known ones.
     """
     joined = rows if known is None else pa.concat_tables([known, rows])
-    types = table_types(lowered)[name]
+    types = table_types(lowered.plans)[name]
     for keys in key_columns(lowered, name):
         parts = [decoded(key_column(joined.column(k), k, types[k])) for k in keys]
         joined = joined.take(pa.array(_last_of_each(parts, joined.num_rows)))

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from weakref import WeakSet
 
-from fastfeat.errors import StateError
+from fastfeat.errors import StateError, reason_of
 
 _OWNER = re.compile(rb"process (\d{10}) ")
 _NOTE = re.compile(rb"process (\d{10}) commit (\d{20}) of (\d{20})\n")
@@ -75,7 +75,7 @@ def take(path: Path) -> WriteLock:
     try:
         descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = reason_of(error)
         raise StateError(
             f"{path}: {beside.name} beside it cannot be written: {reason}. A state needs a folder "
             "that this process may write"

@@ -17,7 +17,7 @@ from typing import Any, cast
 import fastfeat
 from fastfeat.arguments import explaining
 from fastfeat.dtypes import DType, list_of
-from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch
+from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch, reason_of
 from fastfeat.io.atomic import write_bytes
 from fastfeat.io.types import UnsupportedType
 from fastfeat.ir.node import TableColumn
@@ -53,7 +53,7 @@ def save(fitted: FittedPlan, path: str | os.PathLike[str]) -> None:
     try:
         write_bytes(target, content, durable=True)
     except (OSError, ValueError) as error:  # ValueError: a path without a name
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = reason_of(error)
         raise ArtifactError(f"cannot write {target}: {reason}. Choose another place") from None
 
 
@@ -70,7 +70,7 @@ def load(path: str | os.PathLike[str]) -> FittedPlan:
     try:
         content = _read(source)
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = reason_of(error)
         raise ArtifactError(f"cannot read {source}: {reason}") from None
     try:
         return fitted_of(content)

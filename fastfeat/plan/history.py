@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import DType
+from fastfeat.dtypes import NULL, DType
 from fastfeat.errors import (
     FastfeatError,
     HistoryMissing,
@@ -34,7 +34,7 @@ from fastfeat.ir.node import Column, Node, TableColumn
 from fastfeat.ir.scope import window_nodes, window_of
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch
-from fastfeat.plan.border import check_place, read_columns
+from fastfeat.plan.border import check_place, check_still_missing, read_columns
 from fastfeat.plan.made import make
 from fastfeat.plan.row_identity import check_ids, identified
 from fastfeat.plan.values import computed_values, values_of
@@ -197,9 +197,14 @@ def as_type(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
         return decoded(key_column(column, name, dtype))
     if dtype.is_list:
         return cast(list_column(column, name, dtype), arrow_type(dtype))
+    if dtype == NULL:
+        check_still_missing(pa.table({name: column}), [name])
+        return pa.chunked_array([pa.nulls(len(column))])
     plain, wanted = conform(column, name, dtype), arrow_type(dtype)
-    chunks = [c if c.type == wanted else c.view(wanted) for c in plain.chunks]
-    return pa.chunked_array(chunks, wanted)
+    if dtype.is_temporal:
+        chunks = [c if c.type == wanted else c.view(wanted) for c in plain.chunks]
+        return pa.chunked_array(chunks, wanted)
+    return plain if plain.type == wanted else cast(plain, wanted)
 
 
 def warn_without_history(batch: Batch, roots: Iterable[Node], told: Told) -> None:

@@ -215,12 +215,13 @@ def _learnt(fitted: FittedPlan, feature: str) -> list[str]:
     """Return the values that fit has learnt for a feature, and of keys how many there are."""
     learnt = aggregates_of(_nodes(fitted.plan, feature))
     return [
-        f"{capped(text, _LONGEST_VALUE)} = {_value(fitted.constants[one], fitted.bound[one])}"
+        f"{capped(text, _LONGEST_VALUE)} = {learnt_text(fitted.constants[one], fitted.bound[one])}"
         for one, text in show_all(learnt[: _MOST_LISTED + 1]).items()
     ]
 
 
-def _value(value: Constant, dtype: DType) -> str:
+def learnt_text(value: Constant, dtype: DType) -> str:
+    """Return a learnt value as text, of keys their number."""
     match value:
         case Vocabulary():
             return counted(len(value), "key")

@@ -75,7 +75,7 @@ _READ = (
 PLAN = "ff.Plan"
 """The name of `Plan` in recipes."""
 _OF_FITTED = frozenset(
-    {"transform", "transform_row", "verify", "save", "learnt", "select", "feature_names"}
+    {"transform", "transform_row", "verify", "save", "learnt", "select", "feature_names", "online"}
 )
 
 

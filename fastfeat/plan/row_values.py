@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from fastfeat.dtypes import FLOAT64, INTEGER_RANGE, UTF8, DType
+from fastfeat.dtypes import FLOAT64, INTEGER_RANGE, NULL, UTF8, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import pa
 from fastfeat.io.conversions import tick_ns
@@ -62,8 +62,23 @@ def text_of(value: Any, name: str) -> str | None:
     if is_missing(plain):
         return None
     if isinstance(plain, str):
+        if not plain.isascii():
+            _check_whole(plain, name)
         return plain
-    raise TypeMismatch(f"column {name!r}: expected text, got {_shown(value)}")
+    raise TypeMismatch(
+        f"column {name!r}: expected text, got {_shown(value)}. Write it as fit saw it: str(value)"
+    )
+
+
+def _check_whole(text: str, name: str) -> None:
+    """Raise where a text has half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise TypeMismatch(
+            f"column {name!r}: {text!r} has {text[error.start]!r}, half of a surrogate pair, which "
+            "no UTF-8 holds. Replace it: text.encode(errors='replace').decode()"
+        ) from None
 
 
 def content_value(value: Any, dtype: DType, name: str) -> str | bytes | None:
@@ -90,10 +105,17 @@ def convert(value: Any, dtype: DType, name: str) -> Any:
     value = plain_value(value)
     if is_missing(value):
         return None
+    if dtype == NULL:
+        raise TypeMismatch(
+            f"column {name!r}: fit saw only missing values, got {_shown(value)}. Fit on rows in "
+            "which the column has values, or give it a type before fit"
+        )
     if dtype.is_temporal:
         return _ticks(value, dtype, name)
     if not isinstance(value, int | float) and type(value).__name__ != "Decimal":
-        raise TypeMismatch(f"column {name!r}: expected {dtype}, got {_shown(value)}")
+        kind = "float" if dtype.is_float else "int"
+        hint = f". Read the text first: {kind}(text)" if isinstance(value, str) else ""
+        raise TypeMismatch(f"column {name!r}: expected {dtype}, got {_shown(value)}{hint}")
     return _float(value, dtype, name) if dtype.is_float else _whole(value, dtype, name)
 
 
@@ -111,7 +133,8 @@ def list_value(value: Any, dtype: DType, name: str) -> list[Any] | None:
     plain = plain_value(value)
     if is_missing(plain):
         return None
-    if isinstance(plain, str | bytes | Mapping) or not isinstance(plain, Iterable):
+    is_one = isinstance(plain, np.ndarray) and np.ndim(cast("Any", plain)) == 0
+    if is_one or isinstance(plain, str | bytes | Mapping) or not isinstance(plain, Iterable):
         raise TypeMismatch(f"column {name!r}: expected a list, got {_shown(value)}")
     elements = cast("Iterable[Any]", plain)
     if dtype == UTF8:
@@ -196,7 +219,11 @@ def _ticks(value: Any, dtype: DType, name: str) -> int:
             )
         elif isinstance(value, str):
             hint = _FROM_TEXT[wanted]
-        raise TypeMismatch(f"column {name!r}: expected {dtype}, got {_shown(value)}.{hint}")
+        elif isinstance(value, int | float):
+            hint = _FROM_NUMBER.get(wanted, "")
+        raise TypeMismatch(
+            f"column {name!r}: expected {dtype}, got {_shown(value)}{hint and '.'}{hint}"
+        )
     ticks, rest = divmod(count * unit_ns, tick_ns(dtype))
     if rest or (dtype.name == "date64" and count * unit_ns % _DAY_NS):
         raise _inexact(value, dtype, name, "Round it yourself, or fit on times of that resolution")
@@ -268,4 +295,9 @@ _FROM_TEXT = {
     "instant": " Read the text first, with its zone: datetime.datetime.fromisoformat(text)",
     "clock": " Read the text first: datetime.time.fromisoformat(text)",
     "duration": " Give a datetime.timedelta",
+}
+_FROM_NUMBER = {
+    "time": " Say what it counts: numpy.datetime64(number, 's')",
+    "instant": " Say what it counts: datetime.datetime.fromtimestamp(seconds, datetime.UTC)",
+    "duration": " Say what it counts: datetime.timedelta(seconds=number)",
 }

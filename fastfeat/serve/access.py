@@ -7,7 +7,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastfeat.errors import InvalidPlan
+from fastfeat.errors import InvalidPlan, reason_of
 
 FilePath = str | os.PathLike[str]
 
@@ -35,7 +35,7 @@ class Access:
 def access_of(
     token: str | None, token_file: FilePath | None, cert: FilePath | None, key: FilePath | None
 ) -> Access:
-    """Return who may call; the arguments as of `run`.
+    """Return the rights of callers; the arguments as of `run`.
 
     Raises:
         InvalidPlan: two tokens, one that no header can hold, a certificate without its key, or a
@@ -76,5 +76,5 @@ def _read(path: FilePath, option: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = reason_of(error)
         raise InvalidPlan(f"{option}={os.fspath(path)!r} cannot be read: {reason}") from None

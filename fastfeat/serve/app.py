@@ -335,9 +335,7 @@ async def _send(answer: Answer, body: Body, head_only: bool, send: Send) -> None
         }
     )
     content = b"" if head_only else answer.body
-    if (
-        CLOSES in answer.headers
-    ):  # while its body still comes: closed at once, its sender would not read the answer
+    if CLOSES in answer.headers:  # its body still comes: closed at once, the answer is not read
         await send({"type": "http.response.body", "body": content, "more_body": True})
         await body.drain()
         content = b""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastfeat.io.arrow import RecordBatch, Schema, Table, pa
 from fastfeat.io.unpacked import unpacked_bytes
+from fastfeat.serve.json_rows import RowReader, check_number
 from fastfeat.serve.refusals import Refusal
-from fastfeat.serve.rows import RowReader, check_number
 
 
 def arrow_rows(body: bytes, reader: RowReader, most_bytes: int) -> Table:

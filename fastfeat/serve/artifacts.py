@@ -19,10 +19,10 @@ from fastfeat.plan.artifact import fitted_digest, fitted_of
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.json_text import write_json
-from fastfeat.serve.opening import Opening, difference, missing_in_memory, warm, without_path
 from fastfeat.serve.refusals import Refusal, refusal_of
 from fastfeat.serve.served import Served, served
 from fastfeat.serve.serving import Serving
+from fastfeat.serve.state_opening import Opening, difference, missing_in_memory, warm, without_path
 
 _TYPES = ("application/octet-stream", "application/vnd.fastfeat")
 _WATCH_SECONDS = 1.0
@@ -60,7 +60,7 @@ class Artifacts:
         self._turn = asyncio.Lock()
 
     def handler(self) -> Handler:
-        """Return what takes an artifact that is the body of a request."""
+        """Return the handler that takes an artifact, the body of a request."""
 
         async def answer(request: Request) -> Answer:
             if request.content_type not in _TYPES:
@@ -72,7 +72,7 @@ class Artifacts:
         return answer
 
     async def take(self, content: bytes) -> dict[str, Any]:
-        """Return what has changed, once an artifact is served, and what its windows lack.
+        """Return a document of the changes once an artifact is served, and what its windows lack.
 
         Args:
             content: of its file.
@@ -85,7 +85,7 @@ class Artifacts:
             try:
                 told = await self._take(content)
             except (Refusal, FastfeatError) as error:
-                refusal = refusal_of(error, "artifact")
+                refusal = refusal_of(self._without_path(error), "artifact")
                 serving.refused = str(refusal)
                 serving.metrics.swaps["refused"] += 1
                 self._said(f"artifact refused: {refusal}")
@@ -95,6 +95,13 @@ class Artifacts:
                 serving.metrics.swaps["taken"] += 1
                 self._said(f"artifact {told['artifact']} is served")
             return told
+
+    def _without_path(self, error: Refusal | FastfeatError) -> Refusal | FastfeatError:
+        """Return an error that does not tell where the state stands."""
+        path = self._opening.path
+        if path is None or isinstance(error, Refusal):
+            return error
+        return type(error)(without_path(str(error), path))
 
     async def _take(self, content: bytes) -> dict[str, Any]:
         serving = self._serving
@@ -177,7 +184,7 @@ def _loaded(content: bytes, old: Served) -> FittedPlan | None:
 
 
 def stamp_of(path: Path) -> Stamp | None:
-    """Return what changes when a file does; None where there is none."""
+    """Return a stamp that changes when a file does; None where there is none."""
     try:
         found = path.stat()
     except OSError:

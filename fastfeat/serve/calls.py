@@ -10,9 +10,9 @@ from fastfeat.io.arrow import Table
 from fastfeat.serve.answers import ARROW_STREAM, arrow_bytes, rows_of
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.arrow_rows import arrow_rows
+from fastfeat.serve.json_rows import ROWS, RowReader, row_reader
 from fastfeat.serve.json_text import as_bool, as_list, as_object, read_json, write_json
 from fastfeat.serve.refusals import Refusal
-from fastfeat.serve.rows import ROWS, RowReader, row_reader
 from fastfeat.serve.served import Served
 from fastfeat.serve.serving import Serving
 from fastfeat.serve.work import Computed
@@ -22,7 +22,7 @@ _OF_FEATURES = ("rows", "update", "names")
 
 
 def features_of(serving: Serving) -> Handler:
-    """Return what answers the features of rows, and puts these into the state if asked to."""
+    """Return the handler that answers features of rows, and puts these into the state if asked."""
 
     async def of_arrow(request: Request) -> Answer:
         asked = request.parameters
@@ -82,12 +82,12 @@ def _json_answer(found: Computed, features: Any, wanted: Sequence[str] | None) -
 
 
 def _audit(found: Computed) -> Any:
-    """Return what was noted of a change: the link of the audit that holds it, or a later one."""
+    """Return the link of the audit that holds a change, or a later one, as JSON has it."""
     return {"link": found.link.hex()} if found.link else None
 
 
 def update_of(serving: Serving) -> Handler:
-    """Return what puts events into the state, without their features."""
+    """Return the handler that puts events into the state, without their features."""
 
     async def answer(request: Request) -> Answer:
         rows = _rows(request, serving, serving.now.reader)
@@ -97,7 +97,7 @@ def update_of(serving: Serving) -> Handler:
 
 
 def outcomes_of(serving: Serving) -> Handler:
-    """Return what puts late columns of rows of the state into it, by the id of their row."""
+    """Return the handler that puts late columns of rows into the state, by the id of their row."""
 
     async def answer(request: Request) -> Answer:
         served = serving.now
@@ -115,7 +115,7 @@ def outcomes_of(serving: Serving) -> Handler:
 
 
 def table_of(serving: Serving) -> Handler:
-    """Return what puts rows into a lookup table."""
+    """Return the handler that puts rows into a lookup table."""
 
     async def answer(request: Request) -> Answer:
         served = serving.now
@@ -167,7 +167,7 @@ def json_object(request: Request, others: str = "") -> Mapping[str, Any]:
             "UnsupportedMediaType",
             f"the content type is {given!r}: send application/json{others}",
         )
-    return as_object(read_json(request.body), "the body is no JSON object")
+    return as_object(read_json(request.body), "the body is no JSON object: see /openapi.json")
 
 
 def check_known(given: Mapping[str, Any], known: tuple[str, ...]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from fastfeat.errors import InvalidPlan
 from fastfeat.serve.app import Limits
 from fastfeat.serve.listening import Listening
-from fastfeat.serve.opening import Opening
+from fastfeat.serve.state_opening import Opening
 
 _PORTS = range(1 << 16)
 

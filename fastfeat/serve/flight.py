@@ -166,7 +166,7 @@ class FlightServer(flight.FlightServerBase):
                 writer.write_batch(batch)
 
     def _computed(self, command: Kind, rows: Table) -> Table | None:
-        """Return what the loop gives for rows."""
+        """Return the features of rows, which the loop computes."""
 
         async def computed() -> Table | None:
             self._serving.begin(rows.nbytes)

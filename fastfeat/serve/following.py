@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fastfeat.errors import StateError
-from fastfeat.online.following import Follower, News
+from fastfeat.online.follower import Follower, News
 from fastfeat.online.live import Live
 from fastfeat.online.lowering import lower
 from fastfeat.online.state import State
 from fastfeat.plan.artifact import fitted_digest, fitted_of
 from fastfeat.plan.fitted import FittedPlan
-from fastfeat.serve.opening import warm
 from fastfeat.serve.served import Served, served
+from fastfeat.serve.state_opening import warm
 
 _TRIES = 50
 _PAUSE_SECONDS = 0.1
@@ -49,7 +49,7 @@ class Following:
         self._read: _Read | None = None
 
     def opened(self) -> Served:
-        """Return what is served, as the file stands.
+        """Return the plan that is served, over the state as the file stands.
 
         Raises:
             StateError: it cannot be read, or has other plans.

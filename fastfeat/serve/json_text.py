@@ -1,4 +1,4 @@
-"""JSON as bytes to values and back: the one place that knows the library for it.
+"""JSON of a server as bytes to values and back.
 
 What JSON lets through and a row must not hold is refused: a key that stands twice, NaN and
 infinities (which are no JSON, but which many write), and text that is not UTF-8.
@@ -10,16 +10,10 @@ import json
 from collections.abc import Iterable
 from typing import Any, cast
 
-from fastfeat.errors import LibraryUnavailable
+from fastfeat.io.orjson import orjson_module
 from fastfeat.serve.refusals import Refusal
 
-try:
-    import orjson
-except ModuleNotFoundError as error:
-    if error.name != "orjson":
-        raise
-    raise LibraryUnavailable("orjson is not installed: pip install 'fastfeat[serve]'") from None
-
+orjson = orjson_module("serve")
 _NO_NUMBERS = (b"NaN", b"nan", b"Infinity", b"-Infinity", b"inf", b"-inf")
 _USE_ARROW = (
     "JSON has no NaN and no infinities. Write null for a missing value; send rows with ±inf as an "

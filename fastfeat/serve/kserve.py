@@ -21,9 +21,9 @@ from fastfeat.plan.outputs import matrix_dtype
 from fastfeat.serve.answers import matrix_of
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.calls import json_object
+from fastfeat.serve.json_rows import check_number, column_of
 from fastfeat.serve.json_text import as_bool, as_list, as_object, write_json
 from fastfeat.serve.refusals import Refusal
-from fastfeat.serve.rows import check_number, column_of
 from fastfeat.serve.served import Served
 from fastfeat.serve.serving import Serving
 
@@ -36,10 +36,16 @@ _DATATYPES: Mapping[str, DType] = {
     "FP64": FLOAT64,
     "BYTES": UTF8,
 }
+_TYPES: Mapping[str, str] = {
+    **{dtype.name: datatype for datatype, dtype in _DATATYPES.items()},
+    **dict.fromkeys(("binary", "list"), "BYTES"),
+    **dict.fromkeys(("decimal", "null"), "FP64"),
+}
+"""Datatypes by the name of the type of a column; times are INT64."""
 
 
 def server_metadata() -> Handler:
-    """Return what tells which server this is."""
+    """Return the handler that tells which server this is."""
 
     async def answer(request: Request) -> Answer:
         told = {"name": "fastfeat", "version": fastfeat.__version__}
@@ -49,7 +55,7 @@ def server_metadata() -> Handler:
 
 
 def model_metadata(serving: Serving) -> Handler:
-    """Return what tells the tensors of a model."""
+    """Return the handler that tells the tensors of a model."""
 
     async def answer(request: Request) -> Answer:
         served = _model(serving, request.name)
@@ -82,7 +88,7 @@ def model_metadata(serving: Serving) -> Handler:
 
 
 def model_ready(serving: Serving) -> Handler:
-    """Return what tells whether a model is ready."""
+    """Return the handler that tells whether a model is ready."""
 
     async def answer(request: Request) -> Answer:
         _model(serving, request.name)
@@ -92,7 +98,7 @@ def model_ready(serving: Serving) -> Handler:
 
 
 def infer(serving: Serving) -> Handler:
-    """Return what answers the features of rows that come as tensors."""
+    """Return the handler that answers the features of rows that come as tensors."""
 
     async def answer(request: Request) -> Answer:
         served = _model(serving, request.name)
@@ -121,21 +127,11 @@ def infer(serving: Serving) -> Handler:
 
 def datatype_of(dtype: DType) -> str:
     """Return the datatype of the tensor of a column."""
-    if dtype.name in ("utf8", "binary"):
-        return "BYTES"
-    if dtype.is_temporal:
-        return "INT64"
-    if dtype.name in ("decimal", "null"):
-        return "FP64"
-    if dtype.of is not None:
-        return "BYTES"
-    return {"bool": "BOOL", "float16": "FP16", "float32": "FP32", "float64": "FP64"}.get(
-        dtype.name, dtype.name.upper()
-    )
+    return "INT64" if dtype.is_temporal else _TYPES[dtype.name]
 
 
 def _model(serving: Serving, name: str) -> Served:
-    """Return what is served, by the name of a model and perhaps its version.
+    """Return the plan that is served, by the name of a model and perhaps its version.
 
     Raises:
         Refusal: there is no such model.

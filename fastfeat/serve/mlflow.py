@@ -8,16 +8,16 @@ from fastfeat.io.arrow import Table
 from fastfeat.serve.answers import values_of
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.calls import check_known, json_object
+from fastfeat.serve.json_rows import RowReader
 from fastfeat.serve.json_text import as_bool, as_list, as_object, write_json
 from fastfeat.serve.refusals import Refusal
-from fastfeat.serve.rows import RowReader
 from fastfeat.serve.serving import Serving
 
 _FORMS = ("dataframe_split", "dataframe_records")
 
 
 def invocations(serving: Serving) -> Handler:
-    """Return what answers the features of a frame, as one record a row."""
+    """Return the handler that answers the features of a frame, as one record a row."""
 
     async def answer(request: Request) -> Answer:
         asked = json_object(request)

@@ -24,7 +24,7 @@ _HASH: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 
 
 def document_of(serving: Serving) -> Handler:
-    """Return what describes the addresses of a server."""
+    """Return the handler that describes the addresses of a server."""
 
     async def answer(request: Request) -> Answer:
         return Answer(write_json(document(serving.now)))

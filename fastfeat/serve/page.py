@@ -14,7 +14,7 @@ from fastfeat.serve.app import Answer, Handler, Request
 
 
 def page_of() -> Handler:
-    """Return what answers the page."""
+    """Return the handler that answers the page."""
     page = files("fastfeat.serve").joinpath("page.html").read_text("utf-8")
     policy = (
         f"default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; "

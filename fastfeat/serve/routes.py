@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from fastfeat.serve import calls, kserve, mlflow, told
 from fastfeat.serve.app import Route
 from fastfeat.serve.artifacts import Artifacts
-from fastfeat.serve.explaining import explain_given, explain_of
+from fastfeat.serve.explain_calls import explain_given, explain_of
 from fastfeat.serve.openapi import document_of
 from fastfeat.serve.page import page_of
 from fastfeat.serve.serving import Serving
@@ -16,7 +16,7 @@ Finding = Callable[[str], tuple[Route, str] | None]
 
 
 def routes_of(serving: Serving, artifacts: Artifacts) -> dict[str, Route]:
-    """Return what answers each address; `{name}` in it stands for a name."""
+    """Return the route of each address; `{name}` in it stands for a name."""
     metadata = Route("model", {"GET": kserve.model_metadata(serving)})
     infer = Route("infer", {"POST": kserve.infer(serving)})
     model_ready = Route("model_ready", {"GET": kserve.model_ready(serving)})
@@ -51,7 +51,7 @@ def routes_of(serving: Serving, artifacts: Artifacts) -> dict[str, Route]:
 
 
 def finding(routes: Mapping[str, Route]) -> Finding:
-    """Return what finds the route of an address, and the name in it.
+    """Return a finder of the route of an address, and of the name in it.
 
     A version stands behind the name, as in "name/versions/1".
     """

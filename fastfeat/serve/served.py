@@ -8,9 +8,9 @@ from typing import Any
 from fastfeat.online.live import ALONE, Live
 from fastfeat.plan.artifact import fitted_digest
 from fastfeat.plan.fitted import FittedPlan
+from fastfeat.serve.json_rows import RowReader, row_reader
 from fastfeat.serve.json_text import ready_json
-from fastfeat.serve.rows import RowReader, row_reader
-from fastfeat.serve.single import Single, single_of
+from fastfeat.serve.plain_row import PlainRow, plain_row_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Served:
         columns: the names of what is answered: features, and the columns that the plan keeps.
         reader: of rows in JSON.
         outcomes: reads late columns by the id of their row; None where the plan has none.
-        single: reads one row on the short way; None where the plan has none.
+        plain_row: reads one row on the short way; None where the plan has none.
         head: the digest, as JSON.
         names: of the answers, as JSON.
     """
@@ -37,12 +37,12 @@ class Served:
     columns: tuple[str, ...]
     reader: RowReader
     outcomes: RowReader | None
-    single: Single | None
+    plain_row: PlainRow | None
     head: Any
     names: Any
 
     def own(self, results: Any) -> Any:
-        """Return what the plan gave, of what all plans of the state gave."""
+        """Return the results of the plan, of those of all plans of the state."""
         return results if self.plan == ALONE else results[self.plan]
 
 
@@ -72,7 +72,7 @@ def served(live: Live, fitted: FittedPlan, most_rows: int, *, name: str = ALONE)
         columns,
         reader,
         outcomes,
-        single_of(fitted, reader),
+        plain_row_of(fitted, reader),
         ready_json(artifact),
         ready_json(columns),
     )

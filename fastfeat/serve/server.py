@@ -22,10 +22,10 @@ from fastfeat.serve.artifacts import Artifacts, Watched, stamp_of
 from fastfeat.serve.checking import check_limits, check_options
 from fastfeat.serve.following import Following
 from fastfeat.serve.listening import Listening
-from fastfeat.serve.opening import Opening, warm
 from fastfeat.serve.routes import finding, routes_of
 from fastfeat.serve.served import Served, served
 from fastfeat.serve.serving import Serving
+from fastfeat.serve.state_opening import Opening, warm
 from fastfeat.serve.wire import Wire
 
 if TYPE_CHECKING:

@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from fastfeat.errors import Overflow
 from fastfeat.io.arrow import Table
+from fastfeat.io.prometheus import Durations
 from fastfeat.online.live import Live
 from fastfeat.serve.app import Limits, Load, check_load
-from fastfeat.serve.metrics import Metrics
+from fastfeat.serve.plain_row import NotPlain
 from fastfeat.serve.refusals import Refusal
 from fastfeat.serve.served import Served
-from fastfeat.serve.single import NotPlain
 from fastfeat.serve.work import Computed, Kind, Work
+
+
+class Metrics:
+    """What a server has counted; of one event loop."""
+
+    def __init__(self) -> None:
+        self.answers: Counter[tuple[str, int]] = Counter()
+        self.errors: Counter[tuple[str, str]] = Counter()
+        self.rows_by_call: Counter[str] = Counter()
+        self.swaps: Counter[str] = Counter()
+        self.seconds: defaultdict[str, Durations] = defaultdict(Durations)
+
+    def observed(self, route: str, status: int, seconds: float, error: str) -> None:
+        """Count an answer."""
+        self.answers[route, status] += 1
+        if error:
+            self.errors[route, error] += 1
+        self.seconds[route].note(seconds)
+
+    def rows(self, call: str, n_rows: int) -> None:
+        """Count rows that were computed, or taken."""
+        self.rows_by_call[call] += n_rows
 
 
 class Serving:
@@ -71,24 +94,24 @@ class Serving:
             FastfeatError: of the row.
             Refusal: a feature is infinite, or another process writes the state.
         """
-        single = self.now.single
-        if single is None or self.load.requests > 1:
+        plain_row = self.now.plain_row
+        if plain_row is None or self.load.requests > 1:
             return None
         if update:
             self._check_writes()
         kind: Kind = "process" if update else "features"
         try:
-            found = self.work.call_row(kind, single.read(row))
+            found = self.work.call_row(kind, plain_row.read(row))
         except (NotPlain, Overflow):  # whose integers a float does not hold, too
             return None
         if found is None:
             return None
         self.metrics.rows(kind, 1)
-        written = single.written(found.features, found.by.columns)
+        written = plain_row.written(found.features, found.by.columns)
         return replace(found, features=written)
 
     async def call(self, kind: Kind, rows: Table) -> Computed:
-        """Return what the plan that is served gives for rows; see `Work.call`.
+        """Return the features of rows by the plan that is served; see `Work.call`.
 
         Raises:
             Refusal: they would change a state that another process writes.
@@ -100,7 +123,7 @@ class Serving:
         return found
 
     async def apart(self, kind: str, n_rows: int, function: Callable[[Live], None]) -> Computed:
-        """Return what was served as the state was changed, in a thread of its own.
+        """Return the plan that was served as the state was changed, in a thread of its own.
 
         Raises:
             Refusal: another process writes the state.

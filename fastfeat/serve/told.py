@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastfeat.dtypes import DType
+from fastfeat.io.prometheus import CONTENT_TYPE, Labels, family, histogram
 from fastfeat.io.types import UnsupportedType
 from fastfeat.ir.show import show_columns
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.summary import capped, head_of_fitted, seen_by, type_of
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.json_text import write_json
-from fastfeat.serve.metrics import CONTENT_TYPE, Labels, family, histogram
 from fastfeat.serve.refusals import Refusal
 from fastfeat.serve.served import Served
 from fastfeat.serve.serving import Serving
@@ -22,7 +22,7 @@ _LONGEST_FORMULA = 2000
 
 
 def is_live() -> Handler:
-    """Return what tells that the process answers."""
+    """Return the handler that tells that the process answers."""
 
     async def answer(request: Request) -> Answer:
         return Answer(write_json({"live": True}))
@@ -31,7 +31,7 @@ def is_live() -> Handler:
 
 
 def is_ready(serving: Serving) -> Handler:
-    """Return what tells whether features can be asked for."""
+    """Return the handler that tells whether features can be asked for."""
 
     async def answer(request: Request) -> Answer:
         ready = serving.served is not None and not serving.is_lost
@@ -41,7 +41,7 @@ def is_ready(serving: Serving) -> Handler:
 
 
 def plan_of(serving: Serving) -> Handler:
-    """Return what tells the plan: its features, the columns and tables that it reads, its reach."""
+    """Return the handler that tells the plan: features, columns and tables that it reads, reach."""
 
     async def answer(request: Request) -> Answer:
         return Answer(write_json(plan_document(serving.now, serving.name)))
@@ -92,11 +92,11 @@ def _columns(
 
 
 def status_of(serving: Serving) -> Handler:
-    """Return what tells how the server does, as the page shows it."""
+    """Return the handler that tells how the server does, as the page shows it."""
 
     async def answer(request: Request) -> Answer:
         metrics, served = serving.metrics, serving.now
-        asked = metrics.seconds.get("features", ())
+        asked = metrics.seconds.get("features")
         return Answer(
             write_json(
                 {
@@ -110,7 +110,7 @@ def status_of(serving: Serving) -> Handler:
                     "rows": dict(metrics.rows_by_call),
                     "waiting": serving.load.requests - 1,
                     "events": dict(served.live.counts),
-                    "seconds": list(asked),
+                    "seconds": [] if asked is None else asked.counts,
                     "refused": serving.refused,
                 }
             )
@@ -120,12 +120,12 @@ def status_of(serving: Serving) -> Handler:
 
 
 def metrics_of(serving: Serving) -> Handler:
-    """Return what tells all that was counted, in the text that Prometheus reads."""
+    """Return the handler that tells all that was counted, in the text that Prometheus reads."""
 
     async def answer(request: Request) -> Answer:
         if request.query:
             raise Refusal(400, "InvalidRequest", "this address has no parameters")
-        return Answer(metrics_text(serving).encode(), CONTENT_TYPE)
+        return Answer(metrics_text(serving).encode(), CONTENT_TYPE.encode())
 
     return answer
 
@@ -153,8 +153,7 @@ def metrics_text(serving: Serving) -> str:
         histogram(
             "fastfeat_request_seconds",
             "Seconds from a request to its answer, by route.",
-            metrics.seconds,
-            metrics.sums,
+            [((("route", route),), durations) for route, durations in metrics.seconds.items()],
         ),
         family(
             "fastfeat_rows_total",

@@ -67,7 +67,7 @@ class Computed:
 
 
 def call(served: Served, kind: Kind, rows: Table) -> Table | None:
-    """Return what the plan that is served gives for rows."""
+    """Return the features of rows by the plan that is served; None of "update"."""
     live = served.live
     match kind:
         case "features":
@@ -80,7 +80,7 @@ def call(served: Served, kind: Kind, rows: Table) -> Table | None:
 
 
 def call_together(served: Served, jobs: Sequence[Job]) -> list[Any]:
-    """Return what jobs of one kind give: for each a table, None, or its error.
+    """Return the results of jobs of one kind: for each a table, None, or its error.
 
     Where they fail together nothing was applied, and each is tried alone.
     """
@@ -258,7 +258,7 @@ class Work:
         return sum(lane.n_waiting for lane in self._lanes)
 
     async def call(self, kind: Kind, rows: Table, *, alone: bool) -> Computed:
-        """Return what the plan that is served gives for rows.
+        """Return the features of rows by the plan that is served; None of "update".
 
         Args:
             kind: of the call.
@@ -281,7 +281,7 @@ class Work:
         return await done
 
     def call_row(self, kind: Kind, row: Mapping[str, Any]) -> Computed | None:
-        """Return what one row gives, its features as floats; None where it must wait.
+        """Return the features of one row as floats; None where it must wait.
 
         Args:
             kind: "features" or "process".
@@ -300,11 +300,11 @@ class Work:
             self._learn(time.thread_time() - start)
 
     async def apart(self, function: Callable[[], Result]) -> Result:
-        """Return what a function gives that takes long, in a thread beside the lanes."""
+        """Return the result of a function that takes long, in a thread beside the lanes."""
         return await asyncio.get_running_loop().run_in_executor(self._apart, function)
 
     async def between(self, function: Callable[[], Result]) -> Result:
-        """Return what a function gives that runs while nothing else does."""
+        """Return the result of a function that runs while nothing else does."""
         try:
             for lane in self._lanes:
                 await lane.hold()

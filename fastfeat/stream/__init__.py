@@ -1,7 +1,7 @@
 """Features of a stream: Kafka in, and out to Kafka, Valkey or Redis, and Parquet.
 
 `run` is the command `fastfeat stream CONFIG.toml`; the module `config` lists every key. The command
-line and the demos import this folder; it imports `serve`, `online`, `plan` and what is below.
+line and the demos import this folder; it imports `online`, `plan` and what is below.
 
 Names are loaded when they are used: the libraries of streams are extras.
 """
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastfeat.stream.config import Config
+    from fastfeat.stream.config_file import config_of, read_config
     from fastfeat.stream.packed import PackedRow, entity_key, read_packed
-    from fastfeat.stream.reading import config_of, read_config
     from fastfeat.stream.repeats import drop_repeated_rows, drop_repeats
     from fastfeat.stream.runner import Summary, run
     from fastfeat.stream.to_parquet import read_features
@@ -36,11 +36,11 @@ _MODULES = {
     "Config": "config",
     "PackedRow": "packed",
     "Summary": "runner",
-    "config_of": "reading",
+    "config_of": "config_file",
     "drop_repeated_rows": "repeats",
     "drop_repeats": "repeats",
     "entity_key": "packed",
-    "read_config": "reading",
+    "read_config": "config_file",
     "read_features": "to_parquet",
     "read_packed": "packed",
     "run": "runner",

@@ -16,7 +16,7 @@ _FRAME = 5
 
 
 def record_reader(schema: Path, is_framed: bool) -> Callable[[bytes], Mapping[str, Any]]:
-    """Return what reads one record, and raises ValueError where it cannot.
+    """Return a reader of one record, which raises ValueError where it cannot.
 
     Args:
         schema: file of the schema that records are written in, as JSON.

@@ -13,14 +13,15 @@ from fastfeat.dtypes import UTF8, DType, Unit, timestamp
 from fastfeat.errors import InvalidConfig
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.read import read_table
-from fastfeat.io.types import UnsupportedType
+from fastfeat.io.types import UnsupportedType, arrow_type
 from fastfeat.online.live import Live, online
+from fastfeat.online.tables import table_types
 from fastfeat.plan.artifact import load
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.stream.config import Config, Topic
-from fastfeat.stream.json_rows import check_json
+from fastfeat.stream.json_features import check_json
+from fastfeat.stream.messages import Decode, decoder
 from fastfeat.stream.packed import check_packed
-from fastfeat.stream.wire import Decode, decoder
 
 _NAMES = {
     "string": UTF8,
@@ -77,7 +78,7 @@ class Job:
     def _tables(self) -> dict[str, Table]:
         """Return the lookup tables that a new state begins with; without a file empty ones."""
         found: dict[str, Table] = {}
-        for name, types in _table_types(self.plans).items():
+        for name, types in table_types(self.plans).items():
             told = self.config.tables[name]
             found[name] = (
                 _empty(types) if told.path is None else read_table(str(told.path), list(types))
@@ -86,7 +87,7 @@ class Job:
 
 
 def job_of(config: Config) -> Job:
-    """Return what a configuration asks for, after reading the artifacts.
+    """Return the job that a configuration asks for, after reading the artifacts.
 
     Args:
         config: what the stream is told.
@@ -97,7 +98,7 @@ def job_of(config: Config) -> Job:
     """
     plans = {name: load(path) for name, path in config.artifacts.items()}
     types = _event_types(plans, config.events)
-    tables = _table_types(plans)
+    tables = table_types(plans)
     _check_tables(config, tables)
     _check_outputs(config, plans, types)
     return Job(
@@ -180,14 +181,6 @@ def _outcomes(
     return decoder(config.outcomes, {row_id: types[row_id], **wanted})
 
 
-def _table_types(plans: Mapping[str, FittedPlan]) -> dict[str, dict[str, DType]]:
-    found: dict[str, dict[str, DType]] = {}
-    for fitted in plans.values():
-        for column, dtype in fitted.table_columns.items():
-            found.setdefault(column.table, {})[column.name] = dtype
-    return found
-
-
 def _check_tables(config: Config, types: Mapping[str, object]) -> None:
     for name in config.tables:
         if name not in types:
@@ -219,8 +212,6 @@ def _check_outputs(
 
 
 def _empty(types: Mapping[str, DType]) -> Table:
-    from fastfeat.io.types import arrow_type
-
     return pa.table({name: pa.array([], arrow_type(dtype)) for name, dtype in types.items()})
 
 

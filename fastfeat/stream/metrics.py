@@ -1,42 +1,16 @@
-"""What a stream has done, as the text that Prometheus reads, on a port of loopback."""
+"""What a stream has done, as the text that Prometheus reads, on a port of its own."""
 
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Protocol
+from typing import Protocol, get_args
 
-from fastfeat.serve.metrics import BOUNDS, CONTENT_TYPE, Labels, family
-
-
-@dataclass(slots=True)
-class Times:
-    """How long something took, counted by bounds in seconds.
-
-    Args:
-        counts: how often it took up to each bound, and longer than all.
-        total_s: the sum, in seconds.
-    """
-
-    counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
-    total_s: float = 0.0
-
-    def note(self, seconds: float) -> None:
-        """Count one."""
-        self.counts[bisect_left(BOUNDS, seconds)] += 1
-        self.total_s += seconds
-
-    def add(self, other: Times) -> None:
-        """Count all that another has counted."""
-        self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
-        self.total_s += other.total_s
-
-
-OF_DEAD = ("unreadable", "late", "future", "outcome", "refused")
+from fastfeat.io.prometheus import CONTENT_TYPE, Durations, Labels, family, histogram
+from fastfeat.stream.outputs import Reason
 
 
 class Measured(Protocol):
@@ -103,7 +77,7 @@ def samples_of(
         Sample("checkpoints_total", "counter", "Commits of a state.", (), n_checkpoints),
         Sample("partitions", "gauge", "Partitions of this member.", (), len(measures)),
     ]
-    for name in OF_DEAD:
+    for name in get_args(Reason):
         told = "Messages and rows that were not taken, by what they were refused for."
         found.append(Sample("dead_total", "counter", told, (("kind", name),), done.dead[name]))
     for name, n in sorted(done.taken.items()):
@@ -122,8 +96,8 @@ def samples_of(
     return found
 
 
-def metrics_text(samples: Sequence[Sample], latency: Times) -> bytes:
-    """Return what Prometheus reads.
+def metrics_text(samples: Sequence[Sample], latency: Durations) -> bytes:
+    """Return the text that Prometheus reads.
 
     Args:
         samples: values; those of one metric have one kind and one text.
@@ -136,7 +110,9 @@ def metrics_text(samples: Sequence[Sample], latency: Times) -> bytes:
         family(f"fastfeat_stream_{name}", kind, told, values)
         for (name, kind, told), values in families.items()
     ]
-    return "".join([*parts, _histogram(latency)]).encode()
+    told = "Seconds from the poll of a micro-batch until all sinks had taken it."
+    parts.append(histogram("fastfeat_stream_batch_seconds", told, [((), latency)]))
+    return "".join(parts).encode()
 
 
 class MetricsServer:
@@ -159,7 +135,7 @@ class MetricsServer:
                 is_there = self.path.partition("?")[0] == "/metrics"
                 content = text() if is_there else b"GET /metrics\n"
                 self.send_response(200 if is_there else 404)
-                self.send_header("Content-Type", CONTENT_TYPE.decode())
+                self.send_header("Content-Type", CONTENT_TYPE)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
@@ -182,18 +158,3 @@ class MetricsServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(5)
-
-
-def _histogram(times: Times) -> str:
-    name = "fastfeat_stream_batch_seconds"
-    lines = [
-        f"# HELP {name} Seconds from the poll of a micro-batch until all sinks had taken it.",
-        f"# TYPE {name} histogram",
-    ]
-    total = 0
-    counts = list(times.counts)
-    for bound, count in zip([*map(repr, BOUNDS), "+Inf"], counts, strict=True):
-        total += count
-        lines.append(f'{name}_bucket{{le="{bound}"}} {total}')
-    lines += [f"{name}_sum {times.total_s!r}", f"{name}_count {total}"]
-    return "\n".join(lines) + "\n"

@@ -67,7 +67,7 @@ class Order:
     def sync(self) -> None:
         """Bring what was noted onto the disk."""
         if self._n_unsynced:
-            os.fdatasync(self._descriptor)
+            os.fsync(self._descriptor)
             self._n_unsynced = 0
 
     def clear(self, offset: int) -> None:

@@ -173,13 +173,14 @@ def read_packed(content: bytes, schema: Schema) -> PackedRow:
         raise InvalidData(f"these bytes are no packed row: they begin with {content[:4]!r}")
     _, partition, offset, time_ms, digest, n_topic = _HEAD.unpack_from(content)
     at = _HEAD.size + n_topic
-    topic = content[_HEAD.size : at].decode()
+    topic_bytes = content[_HEAD.size : at]
     n_bits = (len(schema) + 7) // 8
     bits = np.unpackbits(np.frombuffer(content[at : at + n_bits], np.uint8), bitorder="little")
     at += n_bits
     found: dict[str, Any] = dict.fromkeys(schema.names)
     fixed = [(field.name, field.type, _width(field.type)) for field in schema]
     try:
+        topic = topic_bytes.decode()
         for place, (name, kind, width) in enumerate(fixed):
             if width is not None:
                 size = np.dtype(width).itemsize

@@ -12,15 +12,15 @@ import numpy as np
 
 from fastfeat.errors import FutureRow, LateRow, StreamError
 from fastfeat.io.arrow import Table, pa
+from fastfeat.io.prometheus import Durations
 from fastfeat.online.live import Live
 from fastfeat.stream.job import Job
 from fastfeat.stream.kafka import Message, Place
-from fastfeat.stream.metrics import Times
+from fastfeat.stream.messages import Decode, Rows, decoded
 from fastfeat.stream.order import Order
 from fastfeat.stream.outputs import DeadLetter, Outputs, Sink
 from fastfeat.stream.place_lock import PlaceLock
 from fastfeat.stream.taking import Refused, Span, applied, kind_of, processed
-from fastfeat.stream.wire import Decode, Rows, decoded
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class Done:
     n_repeated: int = 0
     dead: Counter[str] = field(default_factory=Counter[str])
     taken: Counter[str] = field(default_factory=Counter[str])
-    latency: Times = field(default_factory=Times)
+    latency: Durations = field(default_factory=Durations)
 
     def add(self, other: Done) -> None:
         """Count what was done elsewhere too."""

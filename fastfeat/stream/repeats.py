@@ -45,6 +45,8 @@ def drop_repeats(messages: Iterable[Any], seen: Seen | None = None) -> Generator
                 f"a message lacks the header {error}: it is none of a stream's in JSON. Rows in "
                 "Arrow: drop_repeated_rows"
             ) from None
+        except ValueError as error:  # no number, or no text
+            raise InvalidData(f"a message has headers that no stream writes: {error}") from None
         if place > known.get(source, (-1, -1)):
             known[source] = place
             yield message

@@ -15,13 +15,13 @@ from typing import Any
 from fastfeat.arguments import explaining_as
 from fastfeat.errors import FastfeatError, StreamError
 from fastfeat.stream.config import Config
+from fastfeat.stream.config_file import config_of, read_config
 from fastfeat.stream.job import Job, job_of
 from fastfeat.stream.kafka import LOG, Consumer, Message, Producer
 from fastfeat.stream.metrics import Measure, MetricsServer, metrics_text, samples_of
-from fastfeat.stream.opening import Openings
 from fastfeat.stream.outputs import Sink
 from fastfeat.stream.partition import Done, Partition
-from fastfeat.stream.reading import config_of, read_config
+from fastfeat.stream.partition_opening import Openings
 from fastfeat.stream.sides import Sides, advance, check_counts
 from fastfeat.stream.to_kafka import DeadLetters, ToKafka
 from fastfeat.stream.to_parquet import ToParquet
@@ -171,7 +171,7 @@ class Stream:
         LOG.info("metrics: http://%s:%d/metrics", address[0], self._metrics.port)
 
     def _measured(self) -> bytes:
-        """Return what Prometheus reads."""
+        """Return the text that Prometheus reads."""
         done = Done()
         done.add(self._total)
         measures: dict[int, Measure] = {}

@@ -106,7 +106,7 @@ def one_table(given: Any) -> Table:
 
 
 def kind_of(error: FastfeatError) -> Reason:
-    """Return what a row is refused for, in a word."""
+    """Return the reason why a row is refused, in a word."""
     match error:
         case LateRow():
             return "late"

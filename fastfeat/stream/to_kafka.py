@@ -14,7 +14,7 @@ may be, the letter has none of both, and the header `fastfeat.bytes` says how ma
 from __future__ import annotations
 
 from fastfeat.io.arrow import Table, pa
-from fastfeat.stream.json_rows import json_rows
+from fastfeat.stream.json_features import json_rows
 from fastfeat.stream.kafka import Producer
 from fastfeat.stream.outputs import Outputs
 

@@ -13,15 +13,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 
 from fastfeat.arguments import explaining_as
 from fastfeat.errors import StreamError
-from fastfeat.io.arrow import Table, pa
-from fastfeat.io.atomic import TEMPORARY, replacing
+from fastfeat.io.arrow import Table, pa, parquet_module
+from fastfeat.io.atomic import TEMPORARY, replacing, sync
 from fastfeat.stream.outputs import Outputs
 from fastfeat.stream.to_kafka import OFFSET, ROW
 
@@ -110,15 +109,12 @@ class ToParquet:
         waiting = self._waiting[partition]
         if not waiting.tables:
             return
-        import pyarrow.parquet as parquet  # pyright: ignore[reportMissingTypeStubs]
-
-        writing: Any = parquet
         target = self._of(partition) / f"{waiting.first:020}-{waiting.end:020}.parquet"
         try:
             with replacing(target) as partial:
-                writing.write_table(pa.concat_tables(waiting.tables), partial)
-                _sync(partial)
-            _sync(target.parent)
+                parquet_module().write_table(pa.concat_tables(waiting.tables), partial)
+                sync(partial)
+            sync(target.parent)
         except OSError as error:
             raise StreamError(f"cannot write {target}: {error.strerror or error}") from error
         waiting.covered = waiting.first = waiting.end
@@ -137,13 +133,10 @@ def read_features(folder: str | os.PathLike[str], topic: str) -> Table:
         folder: as it is configured.
         topic: of the events.
     """
-    import pyarrow.parquet as parquet  # pyright: ignore[reportMissingTypeStubs]
-
-    reading: Any = parquet
     tables: list[Table] = []
     for path in sorted((Path(folder) / quote(topic, safe="")).glob("partition=*/*.parquet")):
         partition = int(path.parent.name.partition("=")[2])
-        table = reading.ParquetFile(path).read()
+        table = parquet_module().ParquetFile(path).read()
         numbers = pa.array([partition] * table.num_rows, pa.int32())
         tables.append(table.append_column("fastfeat.partition", numbers))
     return pa.concat_tables(_alike(tables)) if tables else pa.table({})
@@ -165,11 +158,3 @@ def _rows(outputs: Outputs, first: int) -> Table:
             "fastfeat.artifact": outputs.artifact,
         }
     )
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

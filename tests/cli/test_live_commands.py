@@ -88,7 +88,9 @@ def test_export_gives_the_history(run: Run, state: Path) -> None:
     result = run("state", "export", "state.db", "-o", "rows.parquet")
     assert result.exit_code == 0, result.stderr
     with ff.load("live.fastfeat").online(path="state.db") as live:
-        assert pq.read_table("rows.parquet").to_pylist() == live.history().to_pylist()
+        history = live.history()
+        assert history is not None
+        assert pq.read_table("rows.parquet").to_pylist() == history.to_pylist()
 
 
 def test_compact_keeps_the_state_and_ends_the_record(run: Run, state: Path) -> None:

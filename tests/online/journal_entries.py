@@ -75,6 +75,13 @@ def told(entry: Entry) -> tuple[Any, ...]:
     )
 
 
+def base_rows(base: Base | None) -> pa.Table:
+    """Return the rows of a state that has some."""
+    assert base is not None
+    assert base.rows is not None
+    return base.rows
+
+
 def told_base(base: Base) -> tuple[Any, ...]:
     """Return all that a state holds, in a form that compares, bits included."""
     rows = None if base.rows is None else bits_of(base.rows)

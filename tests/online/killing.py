@@ -193,7 +193,7 @@ def _check(
     alone.update(stream)
     with fitted.online(path=folder / "state.db") as live:
         assert live.offsets == {SOURCE: len(expected)}, live.offsets
-        assert live.history().equals(alone.history()), "another state"
+        assert live.history() == alone.history(), "another state"
     print(len(offsets) - len(set(offsets.tolist())), "repeats")
 
 

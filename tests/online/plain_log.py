@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from fastfeat.io.types import arrow_type
 from fastfeat.online.asking import Answered, Seen, answer
+from fastfeat.online.asking_one import answer_row
 from fastfeat.online.lowering import LivePlan, lower
 from fastfeat.online.placing import OrderValues, log_rows, place
-from fastfeat.online.single import answer_row
 from fastfeat.plan.fitted import FittedPlan
 
 Key = tuple[Any, ...] | None

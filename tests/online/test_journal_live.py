@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 import warnings
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute
 import pyarrow.parquet as pq
 import pytest
 from journal_entries import bits_of, write_plainly
@@ -17,6 +18,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import HistoryMissing, StateError, TypeMismatch, UnknownColumn
 from fastfeat.online import journal as journal_module
+from fastfeat.online.journal import Journal
 from fastfeat.online.live import Live
 
 N_EVENTS = 240
@@ -104,7 +106,7 @@ def test_a_state_that_is_opened_again_answers_with_the_same_bits(tmp_path, monke
             begin = live.offsets["e:0"]
             assert begin == k + part.num_rows
     assert _bits(found) == _bits(expected)
-    assert live.history().equals(alone.history())
+    assert live.history() == alone.history()
     assert live.tables["places"].equals(alone.tables["places"])
     live.close()
 
@@ -118,7 +120,7 @@ def test_outcomes_corrections_and_what_is_forgotten_come_back(tmp_path, plain):
     events = _events().drop_columns(["y"])
     for live in pair:
         live.process(events.slice(0, 100))
-        known = _events(0, 90).filter(pa.compute.is_valid(_events(0, 90).column("card")))
+        known = _events(0, 90).filter(_events(0, 90).column("card").is_valid())
         live.outcomes(known.select(["id", "y"]))
         live.correct(pa.table({"id": [50, 51], "x": [5.0, None]}))
         live.update(events.slice(120, 20))
@@ -131,7 +133,7 @@ def test_outcomes_corrections_and_what_is_forgotten_come_back(tmp_path, plain):
     assert b"card 1" not in content
     assert b"card 3" in content
     kept = fitted.online(path=path, late="insert", keep="3d")
-    assert kept.history().equals(alone.history())
+    assert kept.history() == alone.history()
     ask = events.slice(200, 5)
     assert bits_of(kept.features(ask)) == bits_of(alone.features(ask))
     assert bits_of(kept.process(ask)) == bits_of(alone.process(ask))
@@ -146,11 +148,13 @@ def test_a_failed_write_leaves_the_state_as_it_was(tmp_path):
     events = _events()
     _fed(live, events.slice(0, 14))
     before = live.history()
-    execute = live._state.journal._file.connection.execute
+    journal = live._state.journal
+    assert isinstance(journal, Journal)
+    execute = journal._file.connection.execute
     execute(f"PRAGMA max_page_count = {execute('PRAGMA page_count').fetchone()[0]}")
     with pytest.raises(StateError, match="the disk is full; the last commit stands"):
         live.process(events.slice(14, 200), source="e:0", first=14, end=214)
-    assert live.history().equals(before)
+    assert live.history() == before
     assert live.offsets == {"e:0": 14}
     execute("PRAGMA max_page_count = 4294967294")
     found = live.process(events.slice(14, 7), source="e:0", first=14, end=21)
@@ -190,7 +194,7 @@ def test_what_was_forgotten_before_a_kill_is_gone_at_the_end(tmp_path, plain, mo
     live.close()
     assert b"card 1" not in path.read_bytes()
     live = fitted.online(path=path)
-    assert live.history().equals(history)
+    assert live.history() == history
     live.close()
 
 
@@ -260,6 +264,29 @@ def test_another_plan_over_rows_is_told_when_they_are_whole(tmp_path):
         other.online(path=path).close()
 
 
+def test_another_plan_of_another_name_is_told_how_far_the_log_reaches(tmp_path):
+    path = tmp_path / "state.db"
+    _state(_fitted(_plan()), path)
+    with pytest.warns(HistoryMissing, match="reaches back to .* Answers to rows from .* are whole"):
+        ff.online({"other": _fitted(_plan("3d"))}, path=path).close()
+
+
+def test_a_key_that_cannot_be_deleted_stays(tmp_path):
+    path = tmp_path / "state.db"
+    live = _fitted(_plan()).online(tables={"places": _PLACES}, path=path)
+    live.update(_events(0, 10))
+    journal = live._state.journal
+    assert isinstance(journal, Journal)
+    journal._file.connection.execute("PRAGMA busy_timeout = 50")
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StateError, match="another process holds it"):
+            live.delete_audit_key()
+    live.update(_events(10, 10))
+    live.close()
+    assert ff.replay(path).ok
+
+
 def test_another_plan_whose_columns_lack_or_differ_is_refused(tmp_path):
     path = tmp_path / "state.db"
     _state(_fitted(_plan()), path)
@@ -284,6 +311,7 @@ def _content(path: Path) -> Any:
     follower = journal_module.Journal.follow(path)
     news, plans = follower.news(), follower.plans
     follower.close()
+    assert news.base is not None
     return news.base.rows, [one.seq for one in news.entries], plans
 
 
@@ -299,7 +327,7 @@ def test_a_state_taken_elsewhere_answers_with_the_same_bits(tmp_path, unit):
     _fed(live, events.slice(0, N_EVENTS))
     live.export(tmp_path / "rows.parquet")
     again = fitted.online(tmp_path / "rows.parquet", tables=live.tables)
-    assert again.history().equals(live.history())
+    assert again.history() == live.history()
     assert again.offsets == live.offsets
     ask = events.slice(N_EVENTS)
     assert bits_of(again.process(ask)) == bits_of(live.process(ask))
@@ -307,7 +335,7 @@ def test_a_state_taken_elsewhere_answers_with_the_same_bits(tmp_path, unit):
     with_file = fitted.online(
         str(tmp_path / "rows.parquet"), tables=live.tables, path=tmp_path / "state.db"
     )
-    assert with_file.history().equals(live.history())
+    assert with_file.history() == live.history()
     with_file.close()
 
 
@@ -319,7 +347,7 @@ def test_an_exported_state_is_a_history_for_other_plans(tmp_path):
     found = other.online(tmp_path / "rows.parquet", tables=live.tables)
     rows = live.history()
     beside = other.online(rows, tables=live.tables)
-    assert found.history().equals(beside.history())
+    assert found.history() == beside.history()
     ask = _events(N_EVENTS, 9)
     assert bits_of(found.process(ask)) == bits_of(beside.process(ask))
 
@@ -330,7 +358,8 @@ def test_what_cannot_be_exported_or_read_is_told(tmp_path):
     with pytest.raises(StateError, match="the state has had no rows yet"):
         live.export(tmp_path / "rows.parquet")
     live.update(_events())
-    for call in (lambda: live.export(3), lambda: fitted.online(path=3)):
+    number: Any = 3
+    for call in (lambda: live.export(number), lambda: fitted.online(path=number)):
         with pytest.raises(TypeMismatch, match=r"path= takes the path of a file.*got 3"):
             call()
     with pytest.raises(StateError, match="it cannot be written: No such file or directory"):

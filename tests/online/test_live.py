@@ -462,7 +462,12 @@ def test_rows_that_are_none_are_refused_and_the_state_stays(
 def test_forms_that_are_none_are_refused_before_anything_changes() -> None:
     state = live()
     before = state.history()
-    for options in ({"to": "excel"}, {"to": "cupy"}, {"to": "arrow", "out": np.zeros((1, 6))}):
+    refused: list[dict[str, Any]] = [
+        {"to": "excel"},
+        {"to": "cupy"},
+        {"to": "arrow", "out": np.zeros((1, 6))},
+    ]
+    for options in refused:
         with pytest.raises(InvalidPlan):
             state.process(rows(1, 10), **options)
     with pytest.raises(FastfeatError):

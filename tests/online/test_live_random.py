@@ -18,7 +18,7 @@ from fastfeat.errors import InvalidPlan, LateRow
 from fastfeat.plan.comparison import compare
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning")
-FEW = settings(max_examples=max(8, settings.default.max_examples // 2))
+FEW = settings(max_examples=max(8, settings().max_examples // 2))
 """An example compiles a plan, and asks transform for each row: 0.5 s of CPU."""
 
 
@@ -158,7 +158,8 @@ def test_rows_that_change_are_seen_as_if_they_had_come_so(data: st.DataObject) -
         batch, left = left[:n], left[n:]
         found = live.process(pa.Table.from_pylist(batch, rows.schema))
         check_equal(found, model.process(batch, [True] * len(batch)), "process")
-        there = [] if live.history() is None else live.history().column("id").to_pylist()
+        history = live.history()
+        there = [] if history is None else history.column("id").to_pylist()
         change = data.draw(st.sampled_from(["correct", "forget", "outcomes", "none"]))
         if change == "correct" and there and columns:
             ids = data.draw(st.lists(st.sampled_from(there), min_size=1, max_size=3, unique=True))

@@ -16,6 +16,13 @@ ROWS = pa.table({"id": [0, 1], "t": [0, 1], "card": ["a", "b"], "x": [1.0, 2.0]}
 TIMES = [90, 95, 96, 100, 105, 110, 118]
 
 
+def stored(live: ff.Live) -> pa.Table:
+    """Return the rows of a state that has some."""
+    history = live.history()
+    assert history is not None
+    return history
+
+
 @pytest.fixture
 def plan() -> ff.FittedPlan:
     window = ff.window(10, time="t", by="card")
@@ -30,7 +37,7 @@ def filled(live: ff.Live) -> ff.Live:
     """Return a state that has dropped the rows before 108, with a last row to be forgotten."""
     for key, t in enumerate(TIMES):
         live.process(row(key, t, x=float(t)))
-    assert live.history()["t"].to_pylist() == [110, 118]
+    assert stored(live)["t"].to_pylist() == [110, 118]
     return live
 
 

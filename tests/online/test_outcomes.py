@@ -31,6 +31,13 @@ def fitted(features: dict[str, ff.Expr], **options: Any) -> ff.FittedPlan:
     return plan.fit(pa.Table.from_pylist([row(0, 0, y=1.0)], SCHEMA))
 
 
+def values_of(live: ff.Live, name: str) -> list[Any]:
+    """Return the values of a column of the state."""
+    history = live.history()
+    assert history is not None
+    return history.column(name).to_pylist()
+
+
 Y = col("y")
 PLAIN = fitted({"mean": Y.mean(over=ff.window(10, time="t", by="card"))})
 
@@ -40,7 +47,7 @@ def test_outcome_before_the_next_row_is_seen_by_it() -> None:
     live.process(row(1, 1))
     live.outcomes({"id": 1, "y": 5.0})
     assert live.process(row(2, 2)).tolist() == [5.0]
-    assert live.history().column("y").to_pylist() == [5.0, None]
+    assert values_of(live, "y") == [5.0, None]
     assert live.counts["outcomes"] == 1
 
 
@@ -134,11 +141,11 @@ def test_outcomes_of_one_id_in_one_call_are_one() -> None:
     live.process(row(1, 1))
     live.outcomes({"id": [1, 1, 1], "y": [None, 5.0, 5.0]})
     assert live.counts == {"outcomes": 1, "repeated": 2}
-    assert live.history().column("y").to_pylist() == [5.0]
+    assert values_of(live, "y") == [5.0]
     live.process(row(2, 2))
     with pytest.raises(InvalidData, match=r"row 1: .*6.0, and an earlier outcome says 5.0"):
         live.outcomes({"id": [2, 2], "y": [5.0, 6.0]})
-    assert live.history().column("y").to_pylist() == [5.0, None]
+    assert values_of(live, "y") == [5.0, None]
 
 
 def test_outcome_of_a_row_that_is_not_there_is_refused() -> None:

@@ -14,8 +14,8 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.online.audit import BEGIN, Chain, artifacts_of, new_key
 from fastfeat.online.changes import Base, Change, Settings
+from fastfeat.online.done_again import Again, Difference, Differs, begun
 from fastfeat.online.entries import Written
-from fastfeat.online.replay import Again, Difference, Differs, begun
 
 KEY = new_key()
 SECOND = 1_000_000

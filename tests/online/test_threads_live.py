@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -59,6 +60,9 @@ def test_readers_see_whole_calls_while_one_writes(late: Any) -> None:
             live.process({"id": ids, "t": times, "x": [1] * N_ROWS})
             if not call % 10:
                 live.correct({"id": ids, "x": [2] * N_ROWS})
+            until = time.monotonic() + 30
+            while call == N_CALLS // 2 and n_seen <= {0} and time.monotonic() < until:
+                time.sleep(0.001)  # a busy machine may let no reader have its turn before
 
     def ask() -> None:
         n, total = live.features(asked).tolist()

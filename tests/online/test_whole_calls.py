@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -28,6 +28,13 @@ ROWS = pa.table(
 )
 
 
+def stored(live: ff.Live) -> pa.Table:
+    """Return the rows of a state that has some."""
+    history = live.history()
+    assert history is not None
+    return history
+
+
 @pytest.fixture
 def plan() -> ff.FittedPlan:
     window = ff.window(10, time=col("t") + col("ahead"), by="card")
@@ -50,7 +57,7 @@ def test_a_correction_that_cannot_be_is_not_written(plan: ff.FittedPlan, tmp_pat
         live.correct({"id": 4, "x": 7.0})
         live.close()
     live = plan.online(path=tmp_path / "state.db")
-    assert live.history()["x"].to_pylist() == [1.0, 2.0, None, 4.0, 7.0]
+    assert stored(live)["x"].to_pylist() == [1.0, 2.0, None, 4.0, 7.0]
     live.close()
 
 
@@ -63,7 +70,7 @@ def test_a_correction_is_no_further_ahead_than_a_row_may_be() -> None:
     later = pa.table({"id": [1], "ts": pa.array([10**16], pa.timestamp("us"))})
     with pytest.raises(ff.errors.FutureRow, match="row 0"):
         live.correct(later)
-    assert live.history()["ts"].to_pylist() == rows["ts"].to_pylist()
+    assert stored(live)["ts"].to_pylist() == rows["ts"].to_pylist()
 
 
 def test_what_cannot_be_forgotten_is_told(plan: ff.FittedPlan) -> None:
@@ -110,12 +117,14 @@ CHANGING = {
 class Interrupt:
     """Raises at one of the lines that a call runs of what changes a state."""
 
-    def __init__(self, at: int) -> None:
-        self.left = at
+    def __init__(self, at: int, names: Collection[str] = CHANGING, inside: str = "") -> None:
+        self.left, self.names, self.inside = at, names, inside
 
     def __call__(self, frame: FrameType, event: str, arg: Any) -> Any:
         path = Path(frame.f_code.co_filename)
-        if path.parent.name != "online" or path.name not in CHANGING:
+        if path.parent.name != "online" or path.name not in self.names:
+            return None
+        if self.inside not in frame.f_code.co_name:
             return None
         if event == "line":
             self.left -= 1
@@ -137,8 +146,8 @@ CALLS: dict[str, Callable[[ff.Live], Any]] = {
 def told(live: ff.Live) -> Any:
     """Return what a state says, and what it says after further rows."""
     asked = ROWS.set_column(0, "id", pa.array(range(50, 56))).set_column(1, "t", pa.array([9] * 6))
-    first = live.history().to_pydict(), live.features(asked).to_pydict()
-    return first, live.process(asked).to_pydict(), live.history().to_pydict()
+    first = stored(live).to_pydict(), live.features(asked).to_pydict()
+    return first, live.process(asked).to_pydict(), stored(live).to_pydict()
 
 
 def begun(plan: ff.FittedPlan) -> ff.Live:
@@ -175,3 +184,27 @@ def test_an_interrupt_leaves_the_state_before_the_call_or_none(
             assert "interrupted while it changed" in str(error)  # noqa: PT017
             n_lost += 1
     assert n_lost < 15
+
+
+@pytest.mark.parametrize("durability", ["commit", "interval", "checkpoint"])
+def test_a_state_that_was_interrupted_is_closed_and_opened_again(
+    plan: ff.FittedPlan, tmp_path: Path, durability: Any
+) -> None:
+    live = plan.online(path=tmp_path / "state.db", durability=durability)
+    live.update(ROWS.slice(0, 3))
+    whole = live.history()
+    before = sys.gettrace()
+    sys.settrace(Interrupt(1, {"log.py"}, "append"))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            live.update(ROWS.slice(3, 1))
+    finally:
+        sys.settrace(before)
+    with pytest.raises(StateError, match="Open it again"):
+        live.history()
+    live.close()
+    live.close()
+    live = plan.online(path=tmp_path / "state.db")
+    assert live.history().slice(0, 3).to_pydict() == whole.to_pydict()
+    assert live.history().num_rows == 4, "the call was written before it was interrupted"
+    live.close()

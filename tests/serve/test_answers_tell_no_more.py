@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served_plan import HISTORY, Server, json_rows
+from served_plan import HISTORY, Server, json_rows, server
 
+import fastfeat as ff
+from fastfeat import col
 from fastfeat.errors import InvalidData, KernelFailed, StateError
 from fastfeat.serve.app import Answer, App, Limits, Load, Request, Route
 from fastfeat.serve.refusals import refusal_of, without_others
@@ -148,3 +150,20 @@ def test_the_package_of_the_server_holds_its_page() -> None:
     import fastfeat.serve
 
     assert (Path(fastfeat.serve.__file__).parent / "page.html").is_file()
+
+
+def test_a_state_that_lacks_columns_tells_no_path(tmp_path: Path) -> None:
+    rows = {"t": [0, 1], "card": ["a", "a"], "x": [1.0, 2.0]}
+    day = ff.window(24, time="t", by="card")
+    old = ff.Plan({"n": ff.count(over=day), "x": col("x")}).fit(rows)
+    new = ff.Plan({"n": col("x").sum(over=day)}).fit(rows)
+    artifact, content = tmp_path / "old.fastfeat", tmp_path / "new.fastfeat"
+    old.save(artifact)
+    new.save(content)
+    with server(artifact=artifact, state=tmp_path / "s.state") as found:
+        found.wait_for("ready with")
+        answer = found.post("/v1/artifact", content.read_bytes(), "application/octet-stream")
+    assert answer.status == 400
+    assert answer.error["kind"] == "UnknownColumn"
+    assert "'x'" in answer.error["message"]
+    assert str(tmp_path) not in answer.body.decode()

@@ -62,8 +62,9 @@ def post(asked: Server, body: bytes) -> Answered:
         (b'{"rows": {}}', "InvalidRequest", "rows is a list"),
         (b'{"rows": [1]}', "InvalidRequest", "row 0"),
         (b'{"rows": [{}]}', "UnknownColumn", "none of the columns"),
+        (b'{"rows": [{"countri": "DE"}]}', "UnknownColumn", "'countri'. Did you mean 'country'"),
         (b'{"rows": [], "update": 1}', "InvalidRequest", "true or false"),
-        (b'{"rows": [], "updat": true}', "InvalidRequest", "Did you mean 'update'"),
+        (b'{"rows": [], "updates": true}', "InvalidRequest", "Did you mean 'update'"),
         (b'{"rows": [], "names": ["lg"]}', "UnknownFeature", "no feature 'lg'"),
         (b'{"rows": [], "names": ["log", "log"]}', "InvalidRequest", "twice"),
         (b'{"rows": [], "names": [[]]}', "InvalidRequest", "list of names"),
@@ -286,7 +287,7 @@ def test_frames_that_are_wrong_are_named_errors(asked: Server) -> None:
         {"dataframe_split": {"columns": ["x"], "data": [[1, 2]]}},
         {"dataframe_split": {"columns": ["x", "x"], "data": []}},
         {"dataframe_split": {"columns": ["x"], "data": [1]}}, {"dataframe_records": 1},
-        {"dataframe_records": [], "params": {"updat": 1}}, {"dataframe_records": [], "params": 1},
+        {"dataframe_records": [], "params": {"updates": 1}}, {"dataframe_records": [], "params": 1},
     ):  # fmt: skip
         answer = asked.post("/invocations", frame)
         assert answer.status == 400, frame

@@ -15,10 +15,10 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.dtypes import DType, list_of, timestamp
 from fastfeat.serve.answers import matrix_of, rows_of
+from fastfeat.serve.json_rows import column_of, row_reader
 from fastfeat.serve.json_text import read_json, write_json
+from fastfeat.serve.plain_row import NotPlain, plain_row_of
 from fastfeat.serve.refusals import Refusal
-from fastfeat.serve.rows import column_of, row_reader
-from fastfeat.serve.single import NotPlain, single_of
 
 GOOD: list[tuple[DType, Any, Any]] = [
     (DType("int8"), -128, -128),
@@ -110,7 +110,7 @@ FITTED = ff.Plan(
     }
 ).fit(PLAIN)
 READER = row_reader(FITTED.inputs, (), (), 10)
-SINGLE = single_of(FITTED, READER)
+SINGLE = plain_row_of(FITTED, READER)
 
 floats = st.one_of(st.floats(allow_infinity=False), st.integers(-(2**60), 2**60))
 moments = st.datetimes(datetime(1700, 1, 1), datetime(2200, 1, 1))
@@ -179,9 +179,9 @@ def test_some_rows_go_the_short_way() -> None:
     with pytest.raises(NotPlain):
         SINGLE.read([])
     listed = ff.Plan({"n": col("l").list.len()}).fit(pa.table({"l": [[1], [2, 3]]}))
-    assert single_of(listed, row_reader(listed.inputs, (), (), 10)) is None
+    assert plain_row_of(listed, row_reader(listed.inputs, (), (), 10)) is None
     kept = ff.Plan({"f": col("f")}, keep=["s"]).fit(PLAIN)
-    assert single_of(kept, row_reader(kept.inputs, (), ["s"], 10)) is None
+    assert plain_row_of(kept, row_reader(kept.inputs, (), ["s"], 10)) is None
 
 
 def test_features_of_every_type_are_written() -> None:

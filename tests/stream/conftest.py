@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live_services import Service, ServiceUnavailable, running_broker, running_valkey
+from fastfeat.demo.services import Service, ServiceUnavailable, running_broker, running_valkey
 
 
 @pytest.fixture(scope="session")

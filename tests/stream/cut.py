@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 from typing import Self
 
-from tests.live_services import HOST
+from fastfeat.demo.services import HOST
 
 
 class Cut:

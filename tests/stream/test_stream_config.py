@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 
 from fastfeat.errors import InvalidConfig
 from fastfeat.stream import config as documented
-from fastfeat.stream.reading import config_of, read_config
+from fastfeat.stream.config_file import config_of, read_config
 
 MINIMAL = """
 artifact = "plan.fastfeat"
@@ -106,3 +108,8 @@ def test_lacking_sections_and_files_are_named(tmp_path: Path) -> None:
         read_config(tmp_path / "bad.toml")
     with pytest.raises(InvalidConfig, match="artifact and artifacts: write one"):
         config_of(tomllib.loads(MINIMAL + '[artifacts]\na = "b"'))
+
+
+def test_a_stream_needs_no_library_of_servers() -> None:
+    code = "import sys; sys.modules['uvicorn'] = None; import fastfeat.stream.runner"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -29,10 +29,10 @@ from topics import (
     summary_of,
 )
 
+from fastfeat.demo.services import Service
 from fastfeat.errors import StateError, StreamError
 from fastfeat.io.arrow import call
 from fastfeat.stream import read_features
-from tests.live_services import Service
 from tests.stream.cut import Cut
 
 

@@ -14,8 +14,8 @@ import pytest
 from fastfeat.errors import StateError, StreamError
 from fastfeat.stream.config import Config, Kafka, Topic
 from fastfeat.stream.job import Job
-from fastfeat.stream.opening import Openings
 from fastfeat.stream.order import Order
+from fastfeat.stream.partition_opening import Openings
 from fastfeat.stream.place_lock import PlaceLock
 
 

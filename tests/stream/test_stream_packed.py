@@ -118,3 +118,11 @@ def test_keys_tell_entities_apart() -> None:
     assert entity_key("p:", ["a", 1]) == keys[0]
     times = pa.chunked_array([pa.array([0], pa.timestamp("s", "UTC"))])
     assert entity_keys("", [times]) == ['["1970-01-01 00:00:00Z"]']
+
+
+def test_a_topic_that_is_no_text_is_an_error() -> None:
+    schema = pa.schema([("x", pa.float64())])
+    content = bytearray(packed([{"x": 1.0}], schema, [0])[0])
+    content[58] = 0xFF  # the first byte of its name
+    with pytest.raises(InvalidData, match="another schema"):
+        read_packed(bytes(content), schema)

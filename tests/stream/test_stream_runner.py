@@ -33,9 +33,9 @@ from topics import (
 )
 
 from fastfeat import col
+from fastfeat.demo.services import Service, free_port
 from fastfeat.errors import InvalidConfig, LateRow, StreamError
 from fastfeat.stream import drop_repeated_rows, run
-from tests.live_services import Service, free_port
 
 
 @pytest.fixture
@@ -383,7 +383,7 @@ def test_folder_of_states_that_cannot_be_is_told(topics: Topics) -> None:
 
 
 def test_json_rows_are_shown_as_documented() -> None:
-    from fastfeat.stream.json_rows import json_rows
+    from fastfeat.stream.json_features import json_rows
 
     table = pa.table(
         {

@@ -28,8 +28,8 @@ from topics import (
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.demo.services import Service
 from fastfeat.stream import drop_repeats
-from tests.live_services import Service
 
 DELAY = timedelta(hours=1)
 

@@ -12,11 +12,11 @@ import pytest
 import redis
 from topics import Topics, bits, events_of, expected, plan_of, running, send_events, summary_of
 
+from fastfeat.demo.services import Service, ServiceUnavailable, new_valkey
 from fastfeat.stream import entity_key, read_packed
 from fastfeat.stream.config import ValkeyOut
 from fastfeat.stream.outputs import Outputs
 from fastfeat.stream.to_valkey import ToValkey
-from tests.live_services import Service, ServiceUnavailable, new_valkey
 
 SCHEMA = pa.schema([("x", pa.float64())])
 

@@ -22,7 +22,7 @@ from fastfeat_kernels.load import Kernel, load_object
 
 from fastfeat.backends.cache_folder import cache_folder
 from fastfeat.backends.observed import Used, is_observed, note
-from fastfeat.errors import FastfeatError, KernelsNotKept, warn
+from fastfeat.errors import FastfeatError, KernelsNotKept, reason_of, warn
 from fastfeat.io.atomic import write_bytes
 from fastfeat.progress import doing
 
@@ -182,7 +182,7 @@ def warn_once(about: str, message: str) -> None:
 
 
 def _warn_of_folder(folder: str, error: Exception) -> None:
-    reason = getattr(error, "strerror", None) or str(error)
+    reason = reason_of(error)
     warn_once(
         folder,
         f"compiled kernels cannot be kept in {folder} ({reason}); each process compiles its "

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, counted, shortened
-from fastfeat.io.arrow import Table, pa
+from fastfeat.io.arrow import Table, pa, parquet_module
 from fastfeat.io.formats import format_of_name
 from fastfeat.io.frames import check_unique
 from fastfeat.io.read import read_table, select
@@ -294,9 +294,7 @@ def _row_group(file: SeenFile, group: int, columns: Sequence[str]) -> Table:
             f"{file.path} was written anew since it was first read. Make the data set again, and "
             "with it the order of its rows"
         )
-    import pyarrow.parquet  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
-
-    parquet: Any = pyarrow.parquet
+    parquet = parquet_module()
     # Arrow's own threads do not outlive a fork, and workers have one core each.
     with parquet.ParquetFile(file.path, metadata=_footer(file), pre_buffer=False) as opened:
         there: list[str] = opened.schema_arrow.names
@@ -309,9 +307,7 @@ def _row_group(file: SeenFile, group: int, columns: Sequence[str]) -> Table:
 @lru_cache(maxsize=256)
 def _footer(file: SeenFile) -> Any:
     """Return the metadata of a Parquet file."""
-    import pyarrow.parquet  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
-
-    parquet: Any = pyarrow.parquet
+    parquet = parquet_module()
     try:
         return parquet.read_metadata(file.path)
     except (pa.ArrowException, OSError) as error:

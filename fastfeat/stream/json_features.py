@@ -1,4 +1,4 @@
-"""Features as JSON objects, one a row; the one module of streams that imports orjson.
+"""Features as JSON objects, one a row.
 
 Missing is null; a float is the shortest text that reads back as its bits; infinities, which JSON
 has no numbers for, are the text "Infinity" and "-Infinity"; times are ISO 8601 text, durations
@@ -7,14 +7,14 @@ their number in the unit of the column.
 
 from __future__ import annotations
 
-import importlib
 import os
 from typing import Any
 
 import numpy as np
 
-from fastfeat.errors import InvalidConfig, LibraryUnavailable
+from fastfeat.errors import InvalidConfig
 from fastfeat.io.arrow import Schema, Table, cast, pa
+from fastfeat.io.orjson import orjson_module
 
 _BETWEEN = os.urandom(16).hex()
 
@@ -29,7 +29,7 @@ def check_json(schema: Schema) -> None:
         InvalidConfig: a column of bytes, or of lists of them.
         LibraryUnavailable: orjson is not installed.
     """
-    _orjson()
+    orjson_module("kafka")
     for field in schema:
         kind = field.type.value_type if _is_list(field.type) else field.type
         if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_nested(kind):
@@ -50,7 +50,7 @@ def json_rows(features: Table) -> list[bytes]:
     # between rows is in none, since no text has quotation marks in it that are not escaped
     between: list[Any] = [_BETWEEN] * (2 * len(rows) - 1)
     between[::2] = rows
-    text: bytes = _orjson().dumps(between)
+    text: bytes = orjson_module("kafka").dumps(between)
     return text[1:-1].split(b',"' + _BETWEEN.encode() + b'",')
 
 
@@ -75,12 +75,3 @@ def _floats(column: Any) -> list[Any]:
 
 def _is_list(kind: Any) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
-
-
-def _orjson() -> Any:
-    try:
-        return importlib.import_module("orjson")
-    except ImportError:
-        raise LibraryUnavailable(
-            "features in JSON need orjson: pip install 'fastfeat[kafka]'"
-        ) from None

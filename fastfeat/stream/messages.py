@@ -62,7 +62,7 @@ class Decode(Protocol):
 
 
 def decoder(topic: Topic, types: Types) -> Decode:
-    """Return what reads the messages of a topic.
+    """Return a decoder of the messages of a topic.
 
     Args:
         topic: how they hold rows.
@@ -143,7 +143,7 @@ def _one_each(table: Table) -> Rows:
 
 
 def _json(names: Mapping[str, str], types: Types, times: str) -> Decode:
-    """Return what reads JSON objects, all of them by one call of pyarrow.
+    """Return a decoder of JSON objects, which reads all of them by one call of pyarrow.
 
     Each message is put into an object of its own. So text that is not one object is an error, or
     more rows than messages, and never moves the rows after it.
@@ -205,7 +205,7 @@ def _as_type(column: Any, kind: DataType, times: str) -> Any:
 
 
 def _arrow(names: Mapping[str, str], types: Types) -> Decode:
-    """Return what reads Arrow IPC streams."""
+    """Return a decoder of Arrow IPC streams."""
     wanted = {name: arrow_type(dtype) for name, dtype in types.items()}
     empty = pa.table({name: pa.array([], kind) for name, kind in wanted.items()})
 
@@ -253,7 +253,7 @@ def _conformed(table: Table, names: Mapping[str, str], wanted: Mapping[str, Data
 
 
 def _avro(names: Mapping[str, str], types: Types, schema: Path | None, is_framed: bool) -> Decode:
-    """Return what reads Avro records."""
+    """Return a decoder of Avro records."""
     from fastfeat.stream.avro import record_reader
 
     assert schema is not None

@@ -15,7 +15,7 @@ from typing import Any
 from fastfeat.dtypes import DType
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.serve.answers import infinite
-from fastfeat.serve.rows import RowReader
+from fastfeat.serve.json_rows import RowReader
 
 _MOST_OF_FLOAT = 1 << 53
 _INT64 = range(-(1 << 63), 1 << 63)
@@ -28,7 +28,7 @@ class NotPlain(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Single:
+class PlainRow:
     """What reads one plain row, and writes its features.
 
     Args:
@@ -78,8 +78,8 @@ class Single:
         return [write(value) for write, value in zip(self.writing, values, strict=True)]
 
 
-def single_of(fitted: FittedPlan, reader: RowReader) -> Single | None:
-    """Return what reads one row of a plan; None where its columns or features are not plain."""
+def plain_row_of(fitted: FittedPlan, reader: RowReader) -> PlainRow | None:
+    """Return a reader of one row of a plan; None where its columns or features are not plain."""
     if fitted.plan.keep:
         return None
     converting: dict[str, Converting] = {}
@@ -93,7 +93,7 @@ def single_of(fitted: FittedPlan, reader: RowReader) -> Single | None:
     if len(known) < len(writing):
         return None
     late = reader.late
-    return Single(
+    return PlainRow(
         tuple((name, convert) for name, convert in converting.items() if name not in late),
         tuple((name, convert) for name, convert in converting.items() if name in late),
         reader.passed,
@@ -121,7 +121,7 @@ _WRITING: Mapping[str, Converting] = {"float": _as_it_is, "int": _whole, "bool":
 
 
 def _converting(dtype: DType) -> Converting | None:
-    """Return what makes a value of a column, and raises where it is not plain; None for none."""
+    """Return a converter of values of a column, which raises where one is not plain, or None."""
     if dtype.name == "timestamp":
         return _moments(dtype)
     if dtype.is_integer:
@@ -156,7 +156,7 @@ def _bool(value: Any) -> Any:
 
 
 def _moments(dtype: DType) -> Converting:
-    """Return what makes a time of a text, as strict as Arrow, of no more digits than Python has."""
+    """Return a converter of texts to times, strict as Arrow is, with no more digits than Python."""
     assert dtype.unit is not None
     most = _DIGITS[dtype.unit]
     fraction = rf"(?:\.\d{{1,{most}}})?" if most else ""

@@ -15,7 +15,7 @@ from fastfeat.serve.serving import Serving
 
 
 def explain_of(serving: Serving) -> Handler:
-    """Return what explains a row: the parameter `row` of the address, as JSON."""
+    """Return the handler that explains a row: the parameter `row` of the address, as JSON."""
 
     async def answer(request: Request) -> Answer:
         asked = request.parameters
@@ -28,7 +28,7 @@ def explain_of(serving: Serving) -> Handler:
 
 
 def explain_given(serving: Serving) -> Handler:
-    """Return what explains a row: the entry `row` of the body."""
+    """Return the handler that explains a row: the entry `row` of the body."""
 
     async def answer(request: Request) -> Answer:
         asked = json_object(request)
@@ -51,7 +51,7 @@ async def _explained(serving: Serving, row: Any) -> Answer:
 
 
 def document(served: Served, explained: Explained) -> dict[str, Any]:
-    """Return what the features of a row came from, each value as text."""
+    """Return a report of a row as a document for JSON, each value as text."""
     return {
         "artifact": served.artifact,
         "features": [

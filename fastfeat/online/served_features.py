@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from fastfeat.errors import InvalidData, InvalidPlan, counted, shortened
-from fastfeat.io.arrow import ChunkedArray, Table, call, index_in, pa
+from fastfeat.io.arrow import ChunkedArray, Table, call, index_in, pa, parquet_module
 from fastfeat.io.atomic import replacing
 from fastfeat.io.formats import SUFFIXES
 from fastfeat.io.write import write_table
@@ -150,7 +150,7 @@ class Serving:
 
     def _write(self, table: Table) -> None:
         if self.writer is None:
-            self.writer = _parquet().ParquetWriter(self.path, table.schema)
+            self.writer = parquet_module().ParquetWriter(self.path, table.schema)
         if table.num_rows:
             self.writer.write_table(table.cast(self.writer.schema))
 
@@ -276,12 +276,12 @@ def finish(
 
 def _copy(features: Path, target: Path, label: Table | None) -> None:
     """Write features of a file to another one, with their label, some rows at a time."""
-    file, done = _parquet().ParquetFile(features), 0
+    file, done = parquet_module().ParquetFile(features), 0
     with closing(file):
         schema = file.schema_arrow
         if label is not None:
             schema = schema.append(label.schema.field(0))
-        with _parquet().ParquetWriter(target, schema) as writer:
+        with parquet_module().ParquetWriter(target, schema) as writer:
             for batch in file.iter_batches(_ROWS_AT_ONCE):
                 table = pa.Table.from_batches([batch])
                 if label is not None:
@@ -289,9 +289,3 @@ def _copy(features: Path, target: Path, label: Table | None) -> None:
                     table = table.append_column(label.schema.field(0), part.column(0))
                 writer.write_table(table)
                 done += batch.num_rows
-
-
-def _parquet() -> Any:
-    import pyarrow.parquet  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
-
-    return pyarrow.parquet

@@ -20,7 +20,7 @@ from fastfeat.dtypes import time as time_of_day
 from fastfeat.errors import InvalidConfig
 from fastfeat.io.types import arrow_type
 from fastfeat.stream.config import Topic
-from fastfeat.stream.wire import decoded, decoder
+from fastfeat.stream.messages import decoded, decoder
 
 TYPES = {
     "i": DType("int64"),

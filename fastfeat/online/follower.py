@@ -107,7 +107,7 @@ class Follower:
             return read_base(connection, seq, checked=self._checked)
 
     def links(self, base: int) -> Links:
-        """Return what the audit says of a base, by its number."""
+        """Return the links of a base, by its number."""
         with self._snapshot() as (connection, _):
             return read_links(connection, base, checked=self._checked)
 
@@ -118,7 +118,7 @@ class Follower:
             return read_key(connection)
 
     def news(self) -> News:
-        """Return what was committed since the last call; at first, the base and what follows it.
+        """Return the news since the last call; at first, the base and the entries after it.
 
         Where a compaction has taken away entries that were not given yet, it begins anew.
 

@@ -89,7 +89,8 @@ class RowReader:
 
     def reads_none(self, given: Iterable[str]) -> Refusal:
         """Return the refusal of rows of which no column is read."""
-        near = next(filter(None, (did_you_mean(name, self.columns) for name in given)), "")
+        hints = ((name, did_you_mean(name, self.columns)) for name in given)
+        near = next((f" There is {name[:60]!r}.{hint}" for name, hint in hints if hint), "")
         return Refusal(
             400,
             "UnknownColumn",
@@ -104,7 +105,7 @@ def row_reader(
     passed: Iterable[str],
     most: int,
 ) -> RowReader:
-    """Return what reads rows of columns.
+    """Return a reader of rows.
 
     Args:
         columns: the type of each; one of a type that no expression reads is ignored.
@@ -332,7 +333,7 @@ def _given(value: Any) -> str:
 
 
 def _wanted(dtype: DType) -> str:
-    """Return what a value of a type is, in words."""
+    """Return a text that tells how a value of a type is written."""
     match dtype.name:
         case "timestamp" if dtype.tz is None:
             return (

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastfeat.io.arrow import Table
 from fastfeat.online.live import Live, online
+from fastfeat.online.state_file import path_of
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.made_up_rows import made_up
 
@@ -136,7 +137,7 @@ def difference(old: FittedPlan, new: FittedPlan) -> str:
 
 
 def missing_in_memory(old: FittedPlan, new: FittedPlan) -> str:
-    """Return what a state in memory lacks that was kept for one plan, and is asked by another."""
+    """Return a text that tells what a state in memory, kept for one plan, lacks for another."""
     known = old.history_needed()
     further = [
         f"windows by {entity} see {reach}, and rows were kept for {known.get(entity, 'none')}"
@@ -148,4 +149,6 @@ def missing_in_memory(old: FittedPlan, new: FittedPlan) -> str:
 
 def without_path(text: str, path: str) -> str:
     """Return a message without the path of the state, which is none of the caller's."""
-    return text.replace(f"{path}: ", "").replace(path, "the state")
+    for known in (str(path_of(path)), path):
+        text = text.replace(f"{known}: ", "").replace(known, "the state")
+    return text

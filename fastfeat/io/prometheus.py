@@ -1,0 +1,90 @@
+"""Counts and durations as the text that Prometheus reads."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+BOUNDS = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+"""Seconds up to which durations are counted."""
+Labels = tuple[tuple[str, str], ...]
+"""Names and values of the labels of one sample."""
+
+
+@dataclass(slots=True)
+class Durations:
+    """How long something took, counted by `BOUNDS`.
+
+    Args:
+        counts: how often it took up to each bound, and longer than all.
+        total_s: the sum, in seconds.
+    """
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    total_s: float = 0.0
+
+    def note(self, seconds: float) -> None:
+        """Count one."""
+        self.counts[bisect_left(BOUNDS, seconds)] += 1
+        self.total_s += seconds
+
+    def add(self, other: Durations) -> None:
+        """Count all that another has counted."""
+        self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
+        self.total_s += other.total_s
+
+
+def family(name: str, kind: str, told: str, samples: Iterable[tuple[Labels, float]]) -> str:
+    """Return the lines of one metric.
+
+    Args:
+        name: of it.
+        kind: "counter" or "gauge".
+        told: what it is.
+        samples: values by labels.
+    """
+    lines = [f"{name}{_labels(labels)} {_number(value)}" for labels, value in samples]
+    return "\n".join([*_head(name, kind, told), *lines]) + "\n"
+
+
+def histogram(name: str, told: str, samples: Iterable[tuple[Labels, Durations]]) -> str:
+    """Return the lines of one metric of durations.
+
+    Args:
+        name: of it.
+        told: what it is.
+        samples: durations by labels.
+    """
+    lines = _head(name, "histogram", told)
+    for labels, durations in samples:
+        total = 0
+        for bound, n in zip([*map(_number, BOUNDS), "+Inf"], durations.counts, strict=True):
+            total += n
+            lines.append(f"{name}_bucket{_labels((*labels, ('le', bound)))} {total}")
+        lines.append(f"{name}_sum{_labels(labels)} {_number(durations.total_s)}")
+        lines.append(f"{name}_count{_labels(labels)} {total}")
+    return "\n".join(lines) + "\n"
+
+
+def _head(name: str, kind: str, told: str) -> list[str]:
+    text = told.replace("\\", r"\\").replace("\n", r"\n")
+    return [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
+
+
+def _labels(labels: Labels) -> str:
+    if not labels:
+        return ""
+    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels) + "}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else repr(float(value))
