@@ -186,7 +186,7 @@ def test_a_state_that_was_interrupted_is_closed_and_opened_again(
 ) -> None:
     live = plan.online(path=tmp_path / "state.db", durability=durability)
     live.update(ROWS.slice(0, 3))
-    whole = live.history()
+    whole = stored(live)
     before = sys.gettrace()
     sys.settrace(Interrupt(1, {"log.py"}, "append"))
     try:
