@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -318,7 +318,7 @@ class State:
         return memory.sight(here, alone=True, check=partial(check_early, memory))
 
     def _check_offsets(self, change: Change) -> None:
-        source: object = change.source
+        source = cast("object", change.source)
         if not isinstance(source, str):
             raise TypeMismatch(f"source= is a text, such as 'events:0', got {source!r}")
         offsets: dict[str, object] = {"first": change.first, "end": change.end}
