@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,10 @@ from fastfeat.errors import LateRow
 from fastfeat.io.arrow import Array, Table
 from fastfeat.online.by_id import check_repeated
 from fastfeat.online.changes import Late
+from fastfeat.online.here import Here
 from fastfeat.online.lateness import Arrived, arrive, check_ahead, check_swept, too_early
-from fastfeat.online.memory import Here, Memory
-from fastfeat.online.results import Results, joined, results_of, results_of_row
+from fastfeat.online.memory import Memory
+from fastfeat.online.results import Results, results_of, results_of_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +43,24 @@ class Given:
         results: their features, by plan, as they are computed for the form that is wanted.
         features: the same as Arrow, where they are kept by a journal.
         kept: what functions over windows that others read gave for each row.
+        here: the rows, in all orders of the log.
     """
 
     results: Results
     features: Mapping[str, Table]
     kept: Mapping[str, Array]
+    here: Here
 
 
 def given_by(
     memory: Memory,
     here: Here,
     wanted: Wanted,
+    check: Callable[[Here], object],
     *,
     asks: bool,
     alone: bool,
     keeps: bool,
-    first: int,
 ) -> Given:
     """Return what rows give.
 
@@ -65,31 +68,22 @@ def given_by(
         memory: they arrive at.
         here: the rows.
         wanted: the form of their features.
+        check: raises where something is wrong with where they stand in a further stage.
         asks: whether their features are wanted at all.
         alone: whether they do not see each other.
         keeps: whether a journal keeps features.
-        first: the number that a user knows the first of them by.
     """
     if not asks and not memory.lowered.kept:
-        return Given({}, {}, {})
-    seen = memory.seen(here, alone=alone)
+        return Given({}, {}, {}, here)
+    sight = memory.sight(here, alone=alone, check=check)
     if asks and wanted.row is not None and not keeps:
-        row = memory.answer_row(wanted.row, here, seen)
-        return Given(results_of_row(row), {}, row.kept)
-    answered = memory.answer(here, seen, first)
+        row = memory.answer_row(wanted.row, sight)
+        return Given(results_of_row(row), {}, row.kept, sight.here)
+    answered = memory.answer(sight)
     to = "numpy" if wanted.row is not None else wanted.to
     results: Results = results_of(answered, to) if asks and to else {}
     features: Results = results_of(answered, "arrow") if asks and keeps else {}
-    return Given(results, features, answered.kept)
-
-
-def joined_given(pieces: Sequence[Given]) -> Given:
-    """Return the features of rows that were given in pieces."""
-    return Given(
-        joined([piece.results for piece in pieces]),
-        joined([piece.features for piece in pieces]),
-        joined([piece.kept for piece in pieces]),
-    )
+    return Given(results, features, answered.kept, sight.here)
 
 
 def check_arrived(
@@ -99,7 +93,7 @@ def check_arrived(
 
     Args:
         memory: they arrive at.
-        here: the rows.
+        here: the rows, in the orders of one stage or more.
         late: what becomes of late ones.
         ahead_ns: how far times may be ahead of this machine's clock; None for any.
         time_ns: the time by this clock.
@@ -109,16 +103,17 @@ def check_arrived(
         LateRow, FutureRow: a row whose time cannot be taken.
         InvalidData: one has the id of another, and other values.
     """
-    tell = memory.teller(here)
+    tell, n_orders = memory.teller(here), len(here.times)
+    clocks = memory.clocks[:n_orders]
     is_placed = [entities != -1 for entities in here.entities]
-    check_ahead(here.times, is_placed, memory.clocks, ahead_ns, time_ns, tell)
+    check_ahead(here.times, is_placed, clocks, ahead_ns, time_ns, tell)
     if memory.log is not None:
-        check_swept(here.times, here.entities, memory.clocks, memory.log.swept, tell)
+        check_swept(here.times, here.entities, clocks, memory.log.swept[:n_orders], tell)
         check_lowered(memory, here)
     arriving = memory.arriving(here)
     answers = asks or bool(memory.lowered.kept)
     try:
-        arrived = arrive(arriving, memory.clocks, late, tell, answers=answers)
+        arrived = arrive(arriving, clocks, late, tell, answers=answers)
     except LateRow:
         is_known = arriving.known >= 0
         if is_known.any():  # that one has other values now is the nearer reason
@@ -150,7 +145,7 @@ def check_early(memory: Memory, here: Here) -> None:
 
 def check_lowered(memory: Memory, here: Here) -> None:
     """Raise where a row asks for what was dropped before later rows were removed or moved."""
-    for k, known in enumerate(memory.lowered_latest):
+    for k, known in enumerate(memory.lowered_latest[: len(here.times)]):
         if known:
             is_early = memory.is_early(k, here)
             if is_early.any():

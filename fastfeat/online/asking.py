@@ -1,12 +1,13 @@
 """The features of rows with what they see of a log: the bits of `transform(rows, history=)`.
 
 The functions over windows are computed order by order, of the rows in reach of those that ask, and
-in rounds: those that others read first. All else is computed as `transform` does.
+in rounds: those that others read first. Where they make what orders rows, that is done in stages:
+rows see others in the orders of the next stage then. All else is computed as `transform` does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.io.decode import decoded
 from fastfeat.io.frames import rows_only
 from fastfeat.ir.node import Column, Node, TableColumn
-from fastfeat.online.lowering import LivePlan
+from fastfeat.online.lowering import LivePlan, Stage
 from fastfeat.online.placing import log_rows
 from fastfeat.online.prepared import Round
 from fastfeat.online.reading import typed
@@ -90,6 +91,10 @@ class Answered:
         return given_out(fitted, features, to, categories=categories)
 
 
+Batches = Mapping[str, Batch]
+"""By plan, rows on their way through it."""
+
+
 @in_ieee
 def answer(
     lowered: LivePlan,
@@ -100,6 +105,7 @@ def answer(
     *,
     first_number: int = 0,
     log: Table | None = None,
+    begun: Batches | None = None,
 ) -> Answered:
     """Return rows with all that their features are computed of.
 
@@ -111,29 +117,63 @@ def answer(
         backend: its name.
         first_number: the number that the caller knows the first row by, for messages.
         log: the columns of the log of the rows, where they are known.
+        begun: the rows, of which all is made but what the last stage makes; None for nothing.
 
     Raises:
         Overflow, InvalidData: a row that cannot be computed, named by its number.
     """
     log = log_rows(lowered, rows) if log is None else log
+    stages, batches = lowered.stages[-1:], begun
+    if batches is None:
+        stages, batches = lowered.stages, begin(lowered, rows, tables, backend, first_number)
+    for stage in stages:
+        make_stage(lowered, stage, batches, log, seen)
+    for name, prepared in lowered.prepared.items():
+        with using(prepared.fitted.zones):
+            make_rounds(batches[name], prepared.schedule)
+    return Answered(lowered, batches, kept_arrays(lowered, batches, lowered.kept), log)
+
+
+def begin(
+    lowered: LivePlan,
+    rows: Table,
+    tables: Mapping[str, Any],
+    backend: str = "cpu",
+    first_number: int = 0,
+) -> Batches:
+    """Return rows of which nothing is made yet; see `answer` for the arguments."""
     batches: dict[str, Batch] = {}
     for name, prepared in lowered.prepared.items():
         if prepared.fitted.never_seen:
             check_still_missing(rows, prepared.fitted.never_seen)
         made: dict[Node, Any] = dict(table_values(prepared.fitted.table_columns, tables))
-        batch = batches[name] = prepared.batch(rows, made, backend, first_number)
-        with using(prepared.fitted.zones):
-            for one in prepared.rounds:
-                make_windows(one, batch, log, seen[one.order])
-            make_rounds(batch, prepared.schedule)
-    return Answered(lowered, batches, kept_arrays(lowered, batches), log)
+        batches[name] = prepared.batch(rows, made, backend, first_number)
+    return batches
 
 
-def kept_arrays(lowered: LivePlan, batches: Mapping[str, Batch]) -> dict[str, Array]:
+@in_ieee
+def make_stage(
+    lowered: LivePlan, stage: Stage, batches: Batches, log: Table, seen: Sequence[Seen]
+) -> None:
+    """Compute the functions over windows of a stage.
+
+    Args:
+        lowered: what is asked.
+        stage: its orders, and those of stages before, are those that `seen` is of.
+        batches: the rows that ask; take the columns.
+        log: the columns of the log of these.
+        seen: what they see, by order.
+    """
+    for name, rounds in stage.rounds.items():
+        with using(lowered.prepared[name].fitted.zones):
+            for one in rounds:
+                make_windows(one, batches[name], log, seen[one.order])
+
+
+def kept_arrays(lowered: LivePlan, batches: Batches, names: Iterable[str]) -> dict[str, Array]:
     """Return what functions that windows read gave for each row, by their name."""
-    return {
-        name: _plain(batches[kept.plans[0]].made[kept.call]) for name, kept in lowered.kept.items()
-    }
+    kept = {name: lowered.kept[name] for name in names}
+    return {name: _plain(batches[one.plans[0]].made[one.call]) for name, one in kept.items()}
 
 
 @in_ieee
@@ -159,7 +199,7 @@ def kept_of_history(
         batch = batches[name] = prepared.batch(log, made, backend, 0)
         with using(prepared.fitted.zones):
             make(batch, [kept.call for kept in lowered.kept.values() if kept.plans[0] == name])
-    return kept_arrays(lowered, batches)
+    return kept_arrays(lowered, batches, lowered.kept)
 
 
 def make_windows(one: Round, batch: Batch, log: Table, seen: Seen) -> None:

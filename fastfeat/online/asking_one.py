@@ -70,7 +70,7 @@ def answer_row(
             for one in prepared.rounds:
                 known.update(_values(one, batch, log, seen[one.order]))
         features[name] = _features(prepared, known)
-    return AnsweredRow(features, kept_arrays(lowered, batches))
+    return AnsweredRow(features, kept_arrays(lowered, batches, lowered.kept))
 
 
 def _values(one: Round, batch: Batch, log: Table, seen: Seen) -> dict[Node, Any]:

@@ -17,9 +17,10 @@ from fastfeat.io.bits import Flags
 from fastfeat.io.decode import has_value
 from fastfeat.io.keys import key_column
 from fastfeat.online.changes import ANSWERED, Change
+from fastfeat.online.here import Here
 from fastfeat.online.lateness import Numbers
 from fastfeat.online.log import Log
-from fastfeat.online.memory import Here, Memory, first_of_each
+from fastfeat.online.memory import Memory, first_of_each
 from fastfeat.online.outcomes import Known, Reading, Standing, compared, filled, is_read
 from fastfeat.plan.row_identity import first_unlike
 
@@ -177,14 +178,14 @@ def too_late(row_id: str, rows: Table, is_late: NDArray[np.bool_]) -> LateOutcom
 def _standing(memory: Memory, order: int, numbers: Numbers) -> tuple[Standing, Numbers]:
     """Return the rows of the entities of some rows, from these on, and their numbers."""
     log = log_of(memory)
-    own = memory.here(log.take(numbers, memory.columns), add=False, has_ids=False)
+    own = memory.standing_at(numbers)
     is_placed = own.entities[order] >= 0
     asked, begins = own.entities[order][is_placed], own.times[order][is_placed]
     ends = np.full(len(asked), np.iinfo(np.int64).max)
     seen = log.seen(
         order, np.concatenate([asked, asked]), np.concatenate([begins, ends]), alone=False
     )
-    there = log.take(seen, [*memory.columns, *memory.marks])
+    there = log.take(seen, [*memory.placed_by, *memory.marks])
     times = memory.times_of(order, there)
     keys: list[Any] = [seen.rows, times, seen.codes]
     if memory.lowered.orders[order].tie is not None:

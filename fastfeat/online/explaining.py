@@ -31,10 +31,19 @@ from fastfeat.ir.scope import (
 )
 from fastfeat.ir.show import show, show_all
 from fastfeat.ir.walk import postorder
-from fastfeat.online.asking import Answered, Seen, answer
+from fastfeat.online.asking import (
+    Answered,
+    Batches,
+    Seen,
+    answer,
+    begin,
+    kept_arrays,
+    make_stage,
+)
 from fastfeat.online.columns import given_type
+from fastfeat.online.here import Here
 from fastfeat.online.lowering import LivePlan, lower
-from fastfeat.online.memory import Here, Memory
+from fastfeat.online.memory import Memory
 from fastfeat.online.placing import log_rows
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.columns_read import reads_own
@@ -229,9 +238,7 @@ def explained(
     ((name, fitted),) = lowered.plans.items()
     with using(fitted.zones):
         batch = _joined(lowered, name, row, rows, tables)
-        pairs = zip(lowered.orders, hidden, strict=True)
-        orders = {order.call: _order(batch, order.call, flags) for order, flags in pairs}
-        answered = _answered(lowered, row, rows, tables, list(orders.values()))
+        orders, answered = _answered(lowered, batch, row, rows, hidden, tables)
         kept = {function.call: text for text, function in lowered.kept.items()}
         own, ids = answered.batches[name], _ids(lowered, row, rows, numbers)
         sight = _Sight(fitted, own, batch, ids, tables, orders, kept)
@@ -305,7 +312,7 @@ def _seen_numbers(memory: Memory, here: Here, order: int) -> Numbers:
     own = int(here.numbers[0])
     if own < 0:
         return numbers
-    there = memory.log.take(numbers, [*memory.columns])
+    there = memory.log.take(numbers, memory.placed_by)
     is_later = (memory.times_of(order, there) == times[0]) & (numbers > own)
     if memory.lowered.orders[order].tie is not None:
         (tie,) = memory.ties_of(order, here.log)
@@ -324,34 +331,58 @@ def _features(
     ((name, fitted),) = lowered.plans.items()
     with using(fitted.zones):
         batch = _joined(lowered, name, row, rows, tables)
-        pairs = zip(lowered.orders, hidden, strict=True)
-        orders = [_order(batch, order.call, flags) for order, flags in pairs]
-    return _answered(lowered, row, rows, tables, orders).features(name)
+        _, answered = _answered(lowered, batch, row, rows, hidden, tables)
+    return answered.features(name)
 
 
 def _answered(
     lowered: LivePlan,
+    batch: Batch,
     row: Table,
     rows: Table,
+    hidden: Sequence[Flags],
     tables: Mapping[str, Table],
-    orders: Sequence[Ordered],
-) -> Answered:
-    """Return a row with what its features are computed of.
+) -> tuple[dict[Call, Ordered], Answered]:
+    """Return rows in each order, and a row with what its features are computed of.
 
     Args:
         lowered: the plan.
+        batch: the rows, and after them the row; takes what is kept of the row.
         row: the row.
         rows: the rows that it may see; it sees those of its entity.
+        hidden: by order, those that it does not see.
         tables: the lookup tables.
-        orders: the rows, and after them the row, in each order.
     """
+    orders: dict[Call, Ordered] = {}
     seen: list[Seen] = []
-    for order in orders:
-        *others, own = order.entity
-        codes = [0 if e is not None and own is not None and e[0] == own[0] else -1 for e in others]
-        asking = np.array([-1 if own is None else 0], np.int32)
-        seen.append(Seen(rows, np.array(codes, np.int32), asking))
-    return answer(lowered, row, seen, tables)
+    begun, log = begin(lowered, row, tables), log_rows(lowered, row)
+    *before, last = lowered.stages
+    for stage in [*before, last]:
+        for k in stage.orders:
+            call = lowered.orders[k].call
+            orders[call] = _order(batch, call, hidden[k])
+            seen.append(_seen(rows, orders[call]))
+        if stage is not last:
+            make_stage(lowered, stage, begun, log, seen)
+            _take_own(lowered, batch, begun)
+    return orders, answer(lowered, row, seen, tables, log=log, begun=begun)
+
+
+def _seen(rows: Table, order: Ordered) -> Seen:
+    """Return what a row sees of rows, after which it stands in an order."""
+    *others, own = order.entity
+    codes = [0 if e is not None and own is not None and e[0] == own[0] else -1 for e in others]
+    asking = np.array([-1 if own is None else 0], np.int32)
+    return Seen(rows, np.array(codes, np.int32), asking)
+
+
+def _take_own(lowered: LivePlan, batch: Batch, begun: Batches) -> None:
+    """Take what functions that windows read gave for the row after some rows."""
+    made = [name for name, one in lowered.kept.items() if one.call in begun[one.plans[0]].made]
+    for name, own in kept_arrays(lowered, begun, made).items():
+        call = lowered.kept[name].call
+        known = batch.made[call].slice(0, batch.n_rows - 1)
+        batch.made[call] = pa.chunked_array([*known.chunks, own.cast(known.type)], known.type)
 
 
 # --- the rows that are seen --------------------------------------------------------------------
@@ -509,7 +540,7 @@ def _read_of_window(sight: _Sight, over: Call, read: _Read) -> None:
     read.rows.update(inside)
     value = over.args[0]
     columns = [n for n in row_order([order.args[0], value]) if isinstance(n, Column)]
-    kept = [n for n in row_order([value]) if isinstance(n, Call) and n in sight.kept]
+    kept = [n for n in row_order([order.args[0], value]) if isinstance(n, Call) and n in sight.kept]
     table = sight.batch.table.select([*dict.fromkeys(c.name for c in columns)])
     for node in kept:
         before, own = sight.batch.made[node].slice(0, last), decoded(sight.own.made[node])

@@ -368,24 +368,26 @@ def _swept(told: str) -> str:
     )
 
 
-def row_text(order: Order, log: Table, row: int) -> str:
+def row_text(order: Order, log: Table, row: int, first: int = 0) -> str:
     """Return which row of a call a message is of: its number, its time and its entity.
 
     Args:
         order: by which it is told.
         log: the columns of the log of the rows.
-        row: its number.
+        row: its number among these.
+        first: the number that a user knows the first of them by.
     """
     time, *keys = (_value_text(node, log, row) for node in (order.time, *order.keys))
-    return f"row {row}: {time} of {', '.join(keys) or 'the one entity of all rows'}"
+    return f"row {first + row}: {time} of {', '.join(keys) or 'the one entity of all rows'}"
 
 
 def _value_text(node: Node, log: Table, row: int) -> str:
-    if not isinstance(node, Column):
-        return show(node)
-    scalar = log.column(node.name)[row]
+    name = node.name if isinstance(node, Column) else show(node)
+    if name not in log.column_names:
+        return name
+    scalar = log.column(name)[row]
     try:
         value = scalar.as_py()
     except (OverflowError, ValueError):  # a time that Python's datetime cannot hold
         value = scalar.value
-    return f"{node.name} = {str(value) if isinstance(value, date) else repr(value)}"
+    return f"{name} = {str(value) if isinstance(value, date) else repr(value)}"

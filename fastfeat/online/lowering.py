@@ -9,14 +9,14 @@ from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.io.types import UnsupportedType
 from fastfeat.ir.node import Aggregate, Call, Node
-from fastfeat.ir.scope import asking_of, window_of
+from fastfeat.ir.scope import asking_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
-from fastfeat.online.prepared import Prepared, prepare
+from fastfeat.online.prepared import Prepared, Round, prepare
 from fastfeat.plan.fitted import FittedPlan
-from fastfeat.plan.reach import Function, Reach, entity_text, live_functions, together, windows_read
+from fastfeat.plan.reach import Function, Reach, entity_text, live_functions, together
 
-__all__ = ["Kept", "LivePlan", "Order", "Reach", "lower"]
+__all__ = ["Kept", "LivePlan", "Order", "Reach", "Stage", "lower"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,25 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """Orders that rows are put into at once, and functions that are computed then.
+
+    Most plans have one stage. A time, a key or a tie that is made by a window is known after the
+    stage in which that window is computed.
+
+    Args:
+        orders: the places of the orders.
+        kept: the columns of the log that their times, keys and ties are made of and that windows
+            give: those of stages before.
+        rounds: the functions, by plan.
+    """
+
+    orders: range
+    kept: tuple[str, ...]
+    rounds: Mapping[str, Sequence[Round]]
+
+
+@dataclass(frozen=True, slots=True)
 class LivePlan:
     """What some plans ask of one log.
 
@@ -76,7 +95,8 @@ class LivePlan:
         columns: type of each column of the log: what windows read, and the id of rows where it is
             among the columns that fit saw.
         asked: type of each column that only rows that ask are read for.
-        orders: of the rows of the log.
+        orders: of the rows of the log, those of a stage together.
+        stages: in which rows are put into them, one at least.
         kept: functions over windows that other windows read, by a name: what they gave for a row
             stands in the log beside it.
         row_id: the column that tells rows apart; None where there is none.
@@ -90,6 +110,7 @@ class LivePlan:
     columns: Mapping[str, DType]
     asked: Mapping[str, DType]
     orders: tuple[Order, ...]
+    stages: tuple[Stage, ...]
     kept: Mapping[str, Kept]
     row_id: str | None
     late: frozenset[str]
@@ -101,6 +122,11 @@ class LivePlan:
         """The type of each column of the log that is a kept function."""
         return {name: kept.dtype for name, kept in self.kept.items()}
 
+    @property
+    def placed_by(self) -> tuple[str, ...]:
+        """The kept functions that times, keys and ties are made of."""
+        return tuple(dict.fromkeys(name for stage in self.stages for name in stage.kept))
+
 
 def lower(plans: Mapping[str, FittedPlan]) -> LivePlan:
     """Return what some plans ask of one log.
@@ -110,7 +136,7 @@ def lower(plans: Mapping[str, FittedPlan]) -> LivePlan:
 
     Raises:
         TypeMismatch: plans saw different types of one column, of the data or of a table.
-        InvalidPlan: they have different ids of rows, or what orders rows is made by a window.
+        InvalidPlan: they have different ids of rows.
     """
     inputs = _agreed(plans)
     row_id = _row_id(plans)
@@ -128,7 +154,7 @@ def lower(plans: Mapping[str, FittedPlan]) -> LivePlan:
     }
     late = {name for fitted in plans.values() for name in fitted.plan.late if name in columns}
     functions = {name: live_functions(fitted.nodes.items()) for name, fitted in plans.items()}
-    orders, places = _orders(plans, functions)
+    orders, places = _orders(functions)
     kept = _kept(plans, functions, columns)
     prepared = {
         name: prepare(
@@ -139,8 +165,10 @@ def lower(plans: Mapping[str, FittedPlan]) -> LivePlan:
         )
         for name, fitted in plans.items()
     }
+    stages = _stages(orders, prepared, functions, places)
     return LivePlan(
-        *(plans, columns, asked, orders, kept, row_id, frozenset(late), functions, prepared)
+        *(plans, columns, asked, orders, stages, kept),
+        *(row_id, frozenset(late), functions, prepared),
     )
 
 
@@ -186,19 +214,47 @@ def _shared(call: Call, plan: str) -> tuple[Call, str]:
 
 
 def _orders(
-    plans: Mapping[str, FittedPlan], functions: Mapping[str, Sequence[Function]]
+    functions: Mapping[str, Sequence[Function]],
 ) -> tuple[tuple[Order, ...], dict[tuple[Call, str], int]]:
-    """Return the orders of all functions, and the place of each."""
+    """Return the orders of all functions, those of a stage together, and the place of each."""
     reaches: dict[tuple[Call, str], list[Reach]] = {}
     owners: dict[tuple[Call, str], str] = {}
+    stages: dict[tuple[Call, str], int] = {}
     for plan, own in functions.items():
         for function in own:
-            _check_order(function)
             key = _shared(function.order, plan)
             owners.setdefault(key, plan)
+            stages.setdefault(key, function.placed)
             reaches.setdefault(key, []).append(function.reach)
-    orders = tuple(_order(key[0], owners[key], together(found)) for key, found in reaches.items())
-    return orders, {key: k for k, key in enumerate(reaches)}
+    keys = sorted(reaches, key=stages.__getitem__)
+    orders = tuple(_order(key[0], owners[key], together(reaches[key])) for key in keys)
+    return orders, {key: k for k, key in enumerate(keys)}
+
+
+def _stages(
+    orders: Sequence[Order],
+    prepared: Mapping[str, Prepared],
+    functions: Mapping[str, Sequence[Function]],
+    places: Mapping[tuple[Call, str], int],
+) -> tuple[Stage, ...]:
+    """Return the stages in which rows are put into orders, one at least."""
+    placed = {
+        places[_shared(function.order, plan)]: function.placed
+        for plan, own in functions.items()
+        for function in own
+    }
+    found: list[Stage] = []
+    end = 0
+    for stage in range(1 + max(placed.values(), default=0)):
+        own = range(end, end + sum(one == stage for one in placed.values()))
+        kept = [name for k in own for name in prepared[orders[k].plan].placing[k].kept]
+        rounds = {
+            plan: tuple(one for one in of_plan.rounds if one.stage == stage)
+            for plan, of_plan in prepared.items()
+        }
+        found.append(Stage(own, tuple(dict.fromkeys(kept)), rounds))
+        end = own.stop
+    return tuple(found)
 
 
 def _order(call: Call, plan: str, reach: Reach) -> Order:
@@ -207,26 +263,19 @@ def _order(call: Call, plan: str, reach: Reach) -> Order:
     return Order(time, tuple(keys), tie, reach, plan, call)
 
 
-def _check_order(function: Function) -> None:
-    """Raise where the time, the key or the tie of a window is made by another window."""
-    inner = windows_read(function.order.args)
-    if inner:
-        raise InvalidPlan(
-            f"feature {function.features[0]!r}: the time, the key or the tie of "
-            f"{show(window_of(function.call))} is made by a window, {show(inner[0])}. A live state "
-            "puts a row in its order before windows are computed. Order by columns and what is "
-            "made of them in the row itself"
-        )
-
-
 def _grouped(
     own: Iterable[Function], place: Callable[[Call], int]
-) -> list[tuple[int, list[Function]]]:
-    """Return functions over windows, those of one order and round of nesting together."""
-    found: dict[tuple[int, int], list[Function]] = {}
+) -> list[tuple[int, int, list[Function]]]:
+    """Return functions over windows, those of one stage, order and round of nesting together.
+
+    Returns:
+        The stage, the place of the order and the functions, those that others read first.
+    """
+    found: dict[tuple[int, int, int], list[Function]] = {}
     for function in own:
-        found.setdefault((function.at, place(function.order)), []).append(function)
-    return [(order, found[at, order]) for at, order in sorted(found)]
+        key = (function.stage, function.at, place(function.order))
+        found.setdefault(key, []).append(function)
+    return [(key[0], key[2], found[key]) for key in sorted(found)]
 
 
 def _kept(

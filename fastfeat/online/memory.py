@@ -6,7 +6,8 @@ It does not lock, and it does not journal: `State` does.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,17 +19,18 @@ from fastfeat.io.arrow import Table, call, pa
 from fastfeat.io.keys import key_column
 from fastfeat.io.types import column_text, dtype_of
 from fastfeat.ir.node import Column
-from fastfeat.online.asking import Answered, Seen, answer
+from fastfeat.online.asking import Answered, Seen, answer, begin, kept_arrays, make_stage
 from fastfeat.online.asking_one import AnsweredRow, answer_row
 from fastfeat.online.changes import ANSWERED
 from fastfeat.online.clocks import Clock
 from fastfeat.online.columns import given_type
-from fastfeat.online.entities import NEVER, Placed
+from fastfeat.online.entities import NEVER
 from fastfeat.online.eviction import earlier
+from fastfeat.online.here import Here, Sight
 from fastfeat.online.lateness import Arriving, Codes, Numbers, row_text
 from fastfeat.online.log import Gathered, Log
-from fastfeat.online.lowering import LivePlan
-from fastfeat.online.placing import place
+from fastfeat.online.lowering import LivePlan, Stage
+from fastfeat.online.placing import place, take_kept
 from fastfeat.online.reading import typed
 from fastfeat.plan.made import make
 from fastfeat.plan.tables import table_values
@@ -41,63 +43,6 @@ _NEVER_CAUGHT = 1 << 63
 """Later than any time."""
 Tie = tuple[bool, Any]
 """Whether a row has a value that orders those of one instant, and the value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Here:
-    """Rows of a call, as they stand in the orders of the log.
-
-    Args:
-        rows: with the columns that the plans read.
-        log: their columns of the log.
-        times: of each, in ticks, by order.
-        entities: the number of the entity of each, by order; -1 for none.
-        numbers: of each row the number of the row in the log that has its id; -1 for none.
-        tables: the lookup tables as they were then.
-    """
-
-    rows: Table
-    log: Table
-    times: Sequence[Numbers]
-    entities: Sequence[Codes]
-    numbers: Numbers
-    tables: Mapping[str, Table]
-
-    @property
-    def n_rows(self) -> int:
-        """How many rows there are."""
-        return self.rows.num_rows
-
-    def part(self, begin: int, end: int) -> Here:
-        """Return some of the rows, one after the other."""
-        if begin == 0 and end == self.n_rows:
-            return self
-        return Here(
-            self.rows.slice(begin, end - begin),
-            self.log.slice(begin, end - begin),
-            [times[begin:end] for times in self.times],
-            [entities[begin:end] for entities in self.entities],
-            self.numbers[begin:end],
-            self.tables,
-        )
-
-    def only(self, wanted: NDArray[np.bool_]) -> Here:
-        """Return some of the rows."""
-        if wanted.all():
-            return self
-        return Here(
-            self.rows.filter(pa.array(wanted)),
-            self.log.filter(pa.array(wanted)),
-            [times[wanted] for times in self.times],
-            [entities[wanted] for entities in self.entities],
-            self.numbers[wanted],
-            self.tables,
-        )
-
-    @property
-    def placed(self) -> list[Placed]:
-        """Where they stand, as a log takes them."""
-        return [Placed(*pair) for pair in zip(self.times, self.entities, strict=True)]
 
 
 class Memory:
@@ -119,6 +64,7 @@ class Memory:
         self.lowered_latest: list[dict[int, int]] = [{} for _ in lowered.orders]
         """By order and entity, the latest time of rows that were removed or moved since."""
         self._read = [_columns_read(lowered, k) for k in range(len(lowered.orders))]
+        self._placed_by = lowered.placed_by
         self.marks: dict[str, DType] = {ANSWERED: BOOL} if lowered.late else {}
         row_id = lowered.row_id
         if lowered.orders and (row_id is None or row_id in lowered.columns):
@@ -136,6 +82,11 @@ class Memory:
         row_id, known = self.lowered.row_id, self.id_type
         more = {} if row_id is None or known is None else {row_id: known}
         return {**self.lowered.columns, **more}
+
+    @property
+    def placed_by(self) -> list[str]:
+        """The columns of the log by which rows of it are known, and put into orders."""
+        return [*self.columns, *self._placed_by]
 
     @property
     def kept_types(self) -> dict[str, DType]:
@@ -188,33 +139,74 @@ class Memory:
             )
         return rows.set_column(rows.column_names.index(row_id), row_id, column)
 
-    def here(self, rows: Table, *, add: bool, has_ids: bool = True) -> Here:
-        """Return where rows stand in the orders of the log.
+    def here(self, rows: Table, *, add: bool, has_ids: bool = True, first: int = 0) -> Here:
+        """Return where rows stand in the orders of the first stage, which mostly are all.
 
         Args:
             rows: with the columns that plans read, of the types that the log has.
             add: whether they are going to be rows of the log.
             has_ids: whether they have the column of the id.
+            first: the number that a user knows the first of them by.
         """
         nobody: Numbers = np.full(int(rows.num_rows), -1, np.int64)
         names = [name for name in self.columns if name in rows.column_names]
         log = rows.select(names)
+        times, entities = self._placed(log, self.lowered.stages[0], add=add)
+        row_id = self.lowered.row_id
+        if self.log is None or row_id is None or not has_ids:
+            return Here(rows, log, times, entities, nobody, self.tables, first)
+        numbers = self.log.find(rows.column(row_id))
+        return Here(rows, log, times, entities, numbers, self.tables, first)
+
+    def standing(self, rows: Table, kept: Mapping[str, Any], *, add: bool) -> Here:
+        """Return where rows stand in all orders, of which it is known what functions gave.
+
+        Args:
+            rows: as of `here`.
+            kept: the functions that orders are made of, by their name.
+            add: as of `here`.
+        """
+        here = self.here(rows, add=add, has_ids=False)
+        for stage in self.lowered.stages[1:]:
+            here = self._further(here, stage, kept, add=add)
+        return here
+
+    def standing_at(self, numbers: Numbers) -> Here:
+        """Return where rows of the log stand in all orders.
+
+        Args:
+            numbers: of the rows.
+        """
+        assert self.log is not None
+        rows = self.log.take(numbers, self.placed_by)
+        kept = {name: rows.column(name) for name in self._placed_by}
+        return self.standing(rows, kept, add=False)
+
+    def _further(self, here: Here, stage: Stage, kept: Mapping[str, Any], *, add: bool) -> Here:
+        """Return rows in the orders of one more stage."""
+        log = here.log
+        for name in stage.kept:
+            if name not in log.column_names:
+                log = log.append_column(name, kept[name])
+        times, entities = self._placed(log, stage, add=add)
+        times, entities = [*here.times, *times], [*here.entities, *entities]
+        return replace(here, log=log, times=times, entities=entities)
+
+    def _placed(self, log: Table, stage: Stage, *, add: bool) -> tuple[list[Numbers], list[Codes]]:
+        """Return the times and entities of rows in the orders of a stage."""
         times: list[Numbers] = []
         entities: list[Codes] = []
-        for k, values in enumerate(place(self.lowered, rows, self.tables, log)):
+        placed = place(self.lowered, log, self.tables, log, stage.orders)
+        for k, values in zip(stage.orders, placed, strict=True):
             if self.log is None:  # ids were never seen: who asks is alone
-                found = (-2 - np.arange(int(rows.num_rows))).astype(np.int32)
+                found = (-2 - np.arange(int(log.num_rows))).astype(np.int32)
             else:
-                found = self.log.entities(k, values.keys, rows.num_rows, add=add)
+                found = self.log.entities(k, values.keys, log.num_rows, add=add)
             if not values.is_placed.all():
                 found = np.where(values.is_placed, found, np.int32(-1))
             times.append(values.times)
             entities.append(found)
-        row_id = self.lowered.row_id
-        if self.log is None or row_id is None or not has_ids:
-            return Here(rows, log, times, entities, nobody, self.tables)
-        numbers = self.log.find(rows.column(row_id))
-        return Here(rows, log, times, entities, numbers, self.tables)
+        return times, entities
 
     def arriving(self, here: Here) -> Arriving:
         """Return rows as they arrive: with what tells whether they are late, or come again."""
@@ -242,7 +234,7 @@ class Memory:
             if len(who):
                 last = self.log.latest(order, who)
                 seen = self.log.seen(order, who, last, alone=False)
-                there = self.log.take(seen, [*self.columns])
+                there = self.log.take(seen, self.placed_by)
                 at = self.times_of(order, there)
                 for code, time, tie in zip(
                     seen.codes.tolist(), at.tolist(), self.ties_of(order, there), strict=True
@@ -261,6 +253,7 @@ class Memory:
         prepared = self.lowered.prepared[self.lowered.orders[order].plan]
         made: dict[Any, Any] = dict(table_values(prepared.fitted.table_columns, self.tables))
         batch = prepared.batch(log, made, "cpu", 0)
+        take_kept(batch, prepared.placing[order])
         with using(prepared.fitted.zones):
             make(batch, [tie])
             compute_columns(batch, [tie])
@@ -269,19 +262,37 @@ class Memory:
 
     def times_of(self, order: int, log: Table) -> Numbers:
         """Return the times of rows of the log, in ticks."""
-        return place(self.lowered, log, self.tables, log)[order].times
+        return place(self.lowered, log, self.tables, log, [order])[0].times
 
-    def seen(self, here: Here, *, alone: bool) -> list[Seen]:
-        """Return what rows that ask see in each order.
+    def sight(self, here: Here, *, alone: bool, check: Callable[[Here], object]) -> Sight:
+        """Return rows in all orders, with what they see there.
 
         Args:
-            here: the rows; one that is known is asked at its place in the log.
-            alone: whether they do not see each other.
+            here: the rows, in the orders of the first stage; one that is known is asked at its
+                place in the log.
+            alone: whether they do not see each other; else they are going to be rows of the log.
+            check: raises where something is wrong with where they stand in a further stage.
         """
+        first, *further = self.lowered.stages
+        seen = self._seen(here, first, alone=alone)
+        if not further:
+            return Sight(here, seen)
+        begun = begin(self.lowered, here.rows, here.tables, first_number=here.first)
+        for before, stage in pairwise(self.lowered.stages):
+            make_stage(self.lowered, before, begun, here.log, seen)
+            kept = kept_arrays(self.lowered, begun, stage.kept)
+            here = self._further(here, stage, kept, add=not alone)
+            check(here)
+            seen += self._seen(here, stage, alone=alone)
+        return Sight(here, seen, begun)
+
+    def _seen(self, here: Here, stage: Stage, *, alone: bool) -> list[Seen]:
+        """Return what rows that ask see in the orders of a stage."""
         if self.log is None:
-            return [self._nothing(k, entities) for k, entities in enumerate(here.entities)]
+            return [self._nothing(k, here.entities[k]) for k in stage.orders]
         found: list[Seen] = []
-        for k, (times, entities) in enumerate(zip(here.times, here.entities, strict=True)):
+        for k in stage.orders:
+            times, entities = here.times[k], here.entities[k]
             gathered = self.log.seen(k, entities, times, alone=alone)
             rows = self.log.take(gathered, self._read[k])
             seen = Seen(rows, gathered.codes, gathered.asking)
@@ -316,7 +327,7 @@ class Memory:
         own[seen.asking[is_asking]] = here.numbers[is_asking]
         own_times[seen.asking[is_asking]] = here.times[order][is_asking]
         asker = seen.codes
-        numbers, there = gathered.rows, self.log.take(gathered, [*self.columns])
+        numbers, there = gathered.rows, self.log.take(gathered, self.placed_by)
         is_same = self.times_of(order, there) == own_times[asker]
         if self.lowered.orders[order].tie is not None:
             asked = self.ties_of(order, here.log)
@@ -368,19 +379,23 @@ class Memory:
         before = [known.get(entity, NEVER) for entity in here.entities[order].tolist()]
         return here.times[order] < earlier(np.array(before, np.int64), keep)
 
-    def answer(self, here: Here, seen: Sequence[Seen], first: int = 0) -> Answered:
-        """Return rows with all that their features are computed of.
+    def answer(self, sight: Sight) -> Answered:
+        """Return rows with all that their features are computed of."""
+        here = sight.here
+        return answer(
+            *(self.lowered, here.rows, sight.seen, here.tables),
+            first_number=here.first,
+            log=here.log,
+            begun=sight.begun,
+        )
 
-        Args:
-            here: the rows.
-            seen: what they see.
-            first: the number that a user knows the first of them by.
-        """
-        return answer(self.lowered, here.rows, seen, here.tables, first_number=first, log=here.log)
-
-    def answer_row(self, row: Mapping[str, Any], here: Here, seen: Sequence[Seen]) -> AnsweredRow:
+    def answer_row(self, row: Mapping[str, Any], sight: Sight) -> AnsweredRow:
         """Return the features of one row as arrays of floats."""
-        return answer_row(self.lowered, row, here.log, seen, here.tables)
+        if sight.begun is not None:  # it is a batch already
+            answered = self.answer(sight)
+            features = {name: answered.features(name, to="numpy")[0] for name in self.lowered.plans}
+            return AnsweredRow(features, answered.kept)
+        return answer_row(self.lowered, row, sight.here.log, sight.seen, sight.here.tables)
 
     def append(
         self, here: Here, kept: Mapping[str, Any], *, is_answered: bool | NDArray[np.bool_]
@@ -413,7 +428,8 @@ class Memory:
         """
         for order, known in enumerate(self.lowered_latest):
             if known:
-                values = place(self.lowered, rows, self.tables, rows.select([*self.columns]))[order]
+                there = rows.select(self.placed_by)
+                (values,) = place(self.lowered, there, self.tables, there, [order])
                 assert self.log is not None
                 entities = self.log.entities(order, values.keys, rows.num_rows, add=False)
                 times = [known.get(entity) for entity in entities.tolist()]
@@ -437,7 +453,7 @@ class Memory:
 
     def teller(self, here: Here) -> Callable[[int, int], str]:
         """Return what says which row of a call a message is of: its number, time and entity."""
-        return lambda row, order: row_text(self.lowered.orders[order], here.log, row)
+        return lambda row, order: row_text(self.lowered.orders[order], here.log, row, here.first)
 
 
 def lowered_name(order: int) -> str:

@@ -221,7 +221,7 @@ def _missing(clock: Clock, kept: tuple[Clock, ...], known: LivePlan, base: Base)
         return f"{what}: it was not kept by {show(order.time)}. Answers are whole once that is over"
     assert base.rows is not None
     known_clock = kept[same[0]]
-    values = place(known, base.rows, base.tables)[same[0]]
+    (values,) = place(known, base.rows, base.tables, base.rows, [same[0]])
     if not values.is_placed.any():
         return None
     begin = int(values.times[values.is_placed].max()) - reach

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from fastfeat.io.decode import decoded
 from fastfeat.io.types import arrow_type
 from fastfeat.ir.node import Node
 from fastfeat.online.lowering import LivePlan, Order
-from fastfeat.online.prepared import Schedule
+from fastfeat.online.prepared import Placing
 from fastfeat.online.reading import typed
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.environment import in_ieee
@@ -70,20 +70,27 @@ def log_rows(lowered: LivePlan, rows: Table) -> Table:
 
 @in_ieee
 def place(
-    lowered: LivePlan, rows: Table, tables: Mapping[str, Any], log: Table | None = None
+    lowered: LivePlan,
+    rows: Table,
+    tables: Mapping[str, Any],
+    log: Table | None = None,
+    orders: Iterable[int] | None = None,
 ) -> list[OrderValues]:
-    """Return where rows stand in each order of a log.
+    """Return where rows stand in orders of a log.
 
     Args:
         lowered: what is asked of the log.
         rows: the rows, with the columns that orders read.
         tables: the lookup tables.
-        log: the columns of the log of the rows, where they are known.
+        log: the columns of the log of the rows, where they are known, among them the kept
+            functions that the orders are made of.
+        orders: their places; None for all.
     """
     log = log_rows(lowered, rows) if log is None else log
     batches: dict[str, Batch] = {}
     found: list[OrderValues] = []
-    for k, order in enumerate(lowered.orders):
+    for k in range(len(lowered.orders)) if orders is None else orders:
+        order = lowered.orders[k]
         prepared = lowered.prepared[order.plan]
         if order.plan not in batches:
             made = dict(table_values(prepared.fitted.table_columns, tables))
@@ -93,8 +100,9 @@ def place(
     return found
 
 
-def _values(batch: Batch, order: Order, schedule: Schedule) -> OrderValues:
-    make_rounds(batch, schedule)
+def _values(batch: Batch, order: Order, placing: Placing) -> OrderValues:
+    take_kept(batch, placing)
+    make_rounds(batch, placing.schedule)
     compute_columns(batch, order.values)
     ticks, is_placed, _ = times_in_ticks(batch, *values_of(batch, order.time))
     keys = [_key(batch, key) for key in order.keys]
@@ -103,6 +111,12 @@ def _values(batch: Batch, order: Order, schedule: Schedule) -> OrderValues:
             is_placed = is_placed & call("is_valid", key).to_numpy(zero_copy_only=False)
     tie = None if order.tie is None else _key(batch, order.tie)
     return OrderValues(ticks, is_placed, tuple(keys), tie)
+
+
+def take_kept(batch: Batch, placing: Placing) -> None:
+    """Take what windows gave that an order is made of from the columns of the rows."""
+    for name, function in placing.kept.items():
+        batch.made[function] = typed(batch.table.column(name), name, batch.types[function])
 
 
 def _key(batch: Batch, node: Node) -> Array:

@@ -52,6 +52,7 @@ class Round:
     """Functions over windows of one order of the rows, which are computed together.
 
     Args:
+        stage: that of `LivePlan.stages` in which they are computed.
         order: the place of the order in `LivePlan.orders`.
         time: what is ordered by.
         tie: what orders rows of one instant; None for nothing.
@@ -62,6 +63,7 @@ class Round:
         expressions: those that order rows, as far as they are computed.
     """
 
+    stage: int
     order: int
     time: Node
     tie: Node | None
@@ -70,6 +72,19 @@ class Round:
     kept: Mapping[str, Call]
     schedule: Schedule
     expressions: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """How rows are put into an order.
+
+    Args:
+        kept: by the name of a column of the log, the functions over windows that are read.
+        schedule: the steps that are made for the time, the keys and the tie.
+    """
+
+    kept: Mapping[str, Call]
+    schedule: Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +97,13 @@ class Prepared:
         schedule: the steps that are made after these.
         programs: what computes expressions over rows, kept as they are met.
         local: what a thread keeps of it: a kernel over one row.
-        placing: by the order that the plan places rows in, the steps that are made for that.
+        placing: by the order that the plan places rows in, what that needs.
     """
 
     fitted: FittedPlan
     rounds: tuple[Round, ...]
     schedule: Schedule
-    placing: Mapping[int, Schedule]
+    placing: Mapping[int, Placing]
     programs: Programs = field(default_factory=dict[Any, Any])
     local: threading.local = field(default_factory=threading.local, repr=False)
 
@@ -115,7 +130,7 @@ class Prepared:
 
 def prepare(
     fitted: FittedPlan,
-    grouped: Sequence[tuple[int, Sequence[Function]]],
+    grouped: Sequence[tuple[int, int, Sequence[Function]]],
     kept: Mapping[str, Call],
     placed: Mapping[int, Sequence[Node]],
 ) -> Prepared:
@@ -123,21 +138,35 @@ def prepare(
 
     Args:
         fitted: the plan.
-        grouped: its functions over windows, those of one order and round of nesting together, with
-            the place of the order.
+        grouped: its functions over windows, those of one stage, order and round of nesting
+            together, with the stage and the place of the order.
         kept: those that windows read, by the name of their column of the log.
         placed: what times and keys are made of, by the place of each order that it places rows in.
     """
     with using(fitted.zones):
-        rounds = tuple(_round(fitted, order, own, kept) for order, own in grouped)
-        calls = [function.call for _, own in grouped for function in own]
+        rounds = tuple(_round(fitted, *one, kept) for one in grouped)
+        calls = [function.call for *_, own in grouped for function in own]
         schedule = _schedule(fitted, list(fitted.nodes.values()), calls)
-        placing = {order: _schedule(fitted, roots, ()) for order, roots in placed.items()}
+        placing = {order: _placing(fitted, roots, kept) for order, roots in placed.items()}
     return Prepared(fitted, rounds, schedule, placing)
 
 
+def _placing(fitted: FittedPlan, values: Sequence[Node], kept: Mapping[str, Call]) -> Placing:
+    inner = windows_read(values)
+    return Placing(_read_of(kept, inner), _schedule(fitted, values, inner))
+
+
+def _read_of(kept: Mapping[str, Call], inner: Sequence[Call]) -> dict[str, Call]:
+    """Return the columns of the log that are functions over windows which are read."""
+    return {name: call for name, call in kept.items() if call in inner}
+
+
 def _round(
-    fitted: FittedPlan, order: int, functions: Sequence[Function], kept: Mapping[str, Call]
+    fitted: FittedPlan,
+    stage: int,
+    order: int,
+    functions: Sequence[Function],
+    kept: Mapping[str, Call],
 ) -> Round:
     time, *_ = functions[0].order.args
     tie = functions[0].order.args[-1] if dict(functions[0].order.params)["has_tie"] else None
@@ -147,12 +176,13 @@ def _round(
     inner = windows_read(read)
     nodes = row_order(read)
     return Round(
+        stage,
         order,
         time,
         tie,
         statistics,
         tuple(dict.fromkeys(node.name for node in nodes if isinstance(node, Column))),
-        {name: call for name, call in kept.items() if call in inner},
+        _read_of(kept, inner),
         _schedule(fitted, read, inner),
         tuple(node for node in ordering if not isinstance(node, Column)),
     )

@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,6 @@ from fastfeat.online.arrivals import (
     check_arrived,
     check_early,
     given_by,
-    joined_given,
 )
 from fastfeat.online.by_id import (
     compared_outcomes,
@@ -55,9 +55,10 @@ from fastfeat.online.changes import (
 from fastfeat.online.clocks import clocks_of, max_ahead_ns, of_kept
 from fastfeat.online.entities import NEVER
 from fastfeat.online.forking import wait_before_forks
+from fastfeat.online.here import Here, Sight
 from fastfeat.online.lateness import Arrived, Run, check_ahead
 from fastfeat.online.lowering import LivePlan
-from fastfeat.online.memory import Here, Memory
+from fastfeat.online.memory import Memory
 from fastfeat.online.outcomes import readings_of
 from fastfeat.online.results import Results, joined, results_of, results_of_row
 from fastfeat.online.tables import with_rows
@@ -285,18 +286,18 @@ class State:
             memory = self._memory
             if has_ids:
                 rows = memory.with_ids(rows)
-            here = memory.here(rows, add=False, has_ids=has_ids)
+            here = memory.here(rows, add=False, has_ids=has_ids, first=first)
             check_early(memory, here)
             cuts = memory.at_once(here)
-            seen = memory.seen(here, alone=True) if len(cuts) == 2 else []
-        if len(cuts) > 2:  # in between, others take their turns
+            sight = None if len(cuts) > 2 else self._sight_alone(here)
+        if sight is None:  # in between, others take their turns
             parts = [(begin, rows.slice(begin, end - begin)) for begin, end in pairwise(cuts)]
             return joined(
                 [self._features(p, wanted, has_ids=has_ids, first=first + n) for n, p in parts]
             )
         if wanted.row is not None:
-            return results_of_row(memory.answer_row(wanted.row, here, seen))
-        return results_of(memory.answer(here, seen, first), wanted.to)
+            return results_of_row(memory.answer_row(wanted.row, sight))
+        return results_of(memory.answer(sight), wanted.to)
 
     def explain(self, row: Table, *, has_ids: bool) -> dict[str, Explained]:
         """Return what the features of one row come from, by plan; arguments as of `features`."""
@@ -309,12 +310,17 @@ class State:
                 row = memory.with_ids(row)
             here = memory.here(row, add=False, has_ids=has_ids)
             check_early(memory, here)
-            return explained_here(memory, here)
+            return explained_here(memory, self._sight_alone(here).here)
+
+    def _sight_alone(self, here: Here) -> Sight:
+        """Return rows that do not see each other, with what they see, where that is all there."""
+        memory = self._memory
+        return memory.sight(here, alone=True, check=partial(check_early, memory))
 
     def _check_offsets(self, change: Change) -> None:
-        given: dict[str, object] = {"source": change.source}
-        if not isinstance(given["source"], str):
-            raise TypeMismatch(f"source= is a text, such as 'events:0', got {change.source!r}")
+        source = cast("object", change.source)
+        if not isinstance(source, str):
+            raise TypeMismatch(f"source= is a text, such as 'events:0', got {source!r}")
         offsets: dict[str, object] = {"first": change.first, "end": change.end}
         for name, offset in offsets.items():
             if not isinstance(offset, int) or isinstance(offset, bool):
@@ -381,23 +387,26 @@ class State:
     ) -> tuple[Applied, Results]:
         """Return what rows give that are all new, none late against another."""
         asks = change.kind == "process"
-        given = self._given(here, wanted, asks=asks, alone=False)
+        given = self._given(change, here, wanted, alone=False)
         is_stored = np.ones(here.n_rows, np.bool_)
         applied = Applied(given.features, is_stored, given.kept, arrived.counts)
         with self._commit(change, applied):
-            self._memory.append(here, given.kept, is_answered=asks)
-            self._note_times(here)
-            self._memory.caught_up(here)
+            self._memory.append(given.here, given.kept, is_answered=asks)
+            self._note_times(given.here)
+            self._memory.caught_up(given.here)
         return applied, given.results
 
-    def _given(
-        self, here: Here, wanted: Wanted, *, asks: bool, alone: bool, first: int = 0
-    ) -> Given:
-        """Return what rows give; see `arrivals.given_by`."""
-        keeps = self.journal is not None
-        return given_by(
-            self._memory, here, wanted, asks=asks, alone=alone, keeps=keeps, first=first
-        )
+    def _given(self, change: Change, here: Here, wanted: Wanted, *, alone: bool) -> Given:
+        """Return what rows of a change give; see `arrivals.given_by`."""
+        asks, keeps, memory = change.kind == "process", self.journal is not None, self._memory
+
+        def check(placed: Here) -> None:
+            late, ahead_ns = self.settings.late, self._ahead_ns
+            check_arrived(memory, placed, late, ahead_ns, change.time_ns, asks=asks)
+
+        has_stages = len(self.lowered.stages) > 1  # then entities get their numbers there
+        with self.reading if has_stages else nullcontext():
+            return given_by(memory, here, wanted, check, asks=asks, alone=alone, keeps=keeps)
 
     def _arrive_in_runs(
         self, change: Change, here: Here, arrived: Arrived, wanted: Wanted
@@ -411,25 +420,29 @@ class State:
             try:
                 for run in arrived.runs:
                     part, alone = self._part(here, run), not run.is_stored
-                    given = self._given(part, wanted, asks=asks, alone=alone, first=run.begin)
+                    given = self._given(change, part, wanted, alone=alone)
                     pieces.append(given)
                     if run.is_stored:
                         with self._changing():
-                            memory.append(part, given.kept, is_answered=asks)
-                            self._note_times(part)
-                whole = joined_given(pieces)
+                            memory.append(given.here, given.kept, is_answered=asks)
+                            self._note_times(given.here)
                 applied = Applied(
-                    whole.features, arrived.is_stored, whole.kept, dict(arrived.counts)
+                    joined([piece.features for piece in pieces]),
+                    arrived.is_stored,
+                    joined([piece.kept for piece in pieces]),
+                    dict(arrived.counts),
                 )
                 with self._commit(change, applied):
-                    memory.caught_up(here.only(arrived.is_stored))
+                    for run, given in zip(arrived.runs, pieces, strict=True):
+                        if run.is_stored:
+                            memory.caught_up(given.here)
             except BaseException:
                 if not self._is_changing:
                     with self._changing():
                         log.truncate(n_rows)
                         self._watermarks = watermarks
                 raise
-        return applied, whole.results
+        return applied, joined([piece.results for piece in pieces])
 
     def _part(self, here: Here, run: Run) -> Here:
         """Return the rows of a run; those that came again with their numbers in the log."""
@@ -511,7 +524,7 @@ class State:
         """Note of which entities the latest row is an earlier one after the body, or none."""
         memory, log = self._memory, self._memory.log
         assert log is not None
-        before = memory.here(log.take(numbers, memory.columns), add=False, has_ids=False)
+        before = memory.standing_at(numbers)
         latest = [log.latest(k, entities) for k, entities in enumerate(before.entities)]
         yield
         memory.note_latest(before, latest, forgotten)
@@ -598,8 +611,8 @@ class State:
             case "process" | "update":
                 rows = memory.with_ids(change.rows, begins=True)
                 is_stored = pa.array(applied.stored)
-                here = memory.here(rows.filter(is_stored), add=True, has_ids=False)
                 kept = {name: array.filter(is_stored) for name, array in applied.kept.items()}
+                here = memory.standing(rows.filter(is_stored), kept, add=True)
                 memory.append(here, kept, is_answered=change.kind == "process")
                 self._note_times(here)
                 memory.caught_up(here)
@@ -641,7 +654,8 @@ class State:
             here = memory.here(rows, add=True, has_ids=False)
             kept: Mapping[str, Any] = {}
             if self.lowered.kept:
-                kept = memory.answer(here, memory.seen(here, alone=False)).kept
+                sight = memory.sight(here, alone=False, check=lambda placed: None)
+                here, kept = sight.here, memory.answer(sight).kept
             is_answered: NDArray[np.bool_] = np.zeros(int(rows.num_rows), np.bool_)
             if ANSWERED in rows.column_names:
                 is_answered = rows.column(ANSWERED).to_numpy()
@@ -654,8 +668,8 @@ class State:
         if rows is None or not self.lowered.orders:
             return
         rows = memory.with_ids(rows, begins=True)
-        here = memory.here(rows, add=True, has_ids=False)
         kept = {name: rows.column(name) for name in memory.lowered.kept}
+        here = memory.standing(rows, kept, add=True)
         if memory.log is None:
             return
         marks = {name: rows.column(name) for name in memory.marks}

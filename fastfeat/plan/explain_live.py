@@ -10,7 +10,7 @@ from fastfeat.ir.scope import is_of_table, is_over, order_of
 from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.explain_windows import order_text
-from fastfeat.plan.reach import Function, live_functions, together, windows_read
+from fastfeat.plan.reach import Function, live_functions, together
 
 if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
@@ -40,7 +40,8 @@ def describe_live(plan: Plan) -> str:
         orders.setdefault(function.order, []).append(function)
     for order, own in orders.items():
         reach = together([function.reach for function in own])
-        lines.append(f"  {order_text(order)}: {reach}")
+        made = ", by what windows before have made" if own[0].placed else ""
+        lines.append(f"  {order_text(order)}: {reach}{made}")
         lines += [f"    {one.reach}: {shown[one.call]}" for one in own]
     lines += ["", *_log(plan), *_kept(functions, shown), *_tables(plan)]
     return "\n".join([*lines, *_refused(functions, shown)])
@@ -80,13 +81,9 @@ def _tables(plan: Plan) -> list[str]:
 
 def _refused(functions: Sequence[Function], shown: Mapping[Node, str]) -> list[str]:
     """Return what a state of the plan refuses, and why."""
-    ordered_by = [one for one in functions if windows_read(one.order.args)]
     endless = [one for one in functions if one.reach.is_everything]
     kept = [one for one in functions if one.is_kept]
     lines: list[str] = []
-    if ordered_by:
-        lines += ["  online(): windows make the time, the key or the tie of"]
-        lines += _listed(ordered_by, shown, 4)
     if endless:
         lines += ["  online() without keep='everything': all rows of an entity are seen by"]
         lines += _listed(endless, shown, 4)

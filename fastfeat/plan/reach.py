@@ -65,6 +65,9 @@ class Function:
         call: the function.
         reach: how far back it sees of the entity, from the entity's latest row.
         at: the round in which it is computed, from 0: after all functions that it reads.
+        placed: the stage in which rows are put into its order, from 0: after that of all functions
+            that make its time, its key or its tie.
+        stage: that in which it is computed: once its order is there, and all that it reads.
         is_kept: whether another window reads it, so that it stands in the state beside each row.
         features: the names of those that read it, by whichever way.
     """
@@ -72,6 +75,8 @@ class Function:
     call: Call
     reach: Reach
     at: int
+    placed: int
+    stage: int
     is_kept: bool
     features: tuple[str, ...]
 
@@ -112,14 +117,22 @@ def live_functions(named: Iterable[tuple[str, Node]]) -> list[Function]:
         for over in window_nodes([root]):
             features.setdefault(over, {})[name] = None
     at: dict[Node, int] = {}
+    placed: dict[Node, int] = {}
+    stage: dict[Node, int] = {}
     kept: set[Node] = set()
     for over in _inner_first(features):
-        read = windows_read([over.args[0], *order_of(over).args])
-        kept.update(read)
-        at[over] = 1 + max((at[inner] for inner in read), default=-1)
+        of_value, of_order = windows_read([over.args[0]]), windows_read(order_of(over).args)
+        kept.update(of_value, of_order)
+        at[over] = 1 + max((at[inner] for inner in [*of_value, *of_order]), default=-1)
+        placed[over] = 1 + max((stage[inner] for inner in of_order), default=-1)
+        stage[over] = max([placed[over], *(stage[inner] for inner in of_value)])
     ordered = sorted(features, key=at.__getitem__)
     return [
-        Function(over, live_reach(over), at[over], over in kept, tuple(features[over]))
+        Function(
+            *(over, live_reach(over), at[over], placed[over], stage[over]),
+            is_kept=over in kept,
+            features=tuple(features[over]),
+        )
         for over in ordered
     ]
 

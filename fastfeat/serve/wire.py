@@ -107,6 +107,39 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
 
+class Server(uvicorn.Server):
+    """The library's server, whose callers of TLS must shake hands as fast as send a head.
+
+    Args:
+        config: of the library, without TLS.
+        tls: what speaks TLS; None for plain text.
+    """
+
+    def __init__(self, config: uvicorn.Config, tls: ssl.SSLContext | None) -> None:
+        super().__init__(config)
+        self._tls = tls
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Begin, and take connections."""
+        await super().startup(sockets=[])
+        loop = asyncio.get_running_loop()
+        seconds = None if self._tls is None else _HEAD_SECONDS
+
+        def protocol() -> Protocol:
+            return Protocol(self.config, self.server_state, self.lifespan.state, loop)
+
+        for one in sockets or ():
+            server = await loop.create_server(
+                protocol,
+                sock=one,
+                ssl=self._tls,
+                backlog=self.config.backlog,
+                ssl_handshake_timeout=seconds,
+                ssl_shutdown_timeout=seconds,
+            )
+            self.servers.append(server)
+
+
 class Wire:
     """What reads requests from a socket, and writes what an application answers.
 
@@ -119,7 +152,8 @@ class Wire:
     def __init__(self, app: Any, listener: socket, tls: ssl.SSLContext | None) -> None:
         config = uvicorn.Config(
             app,
-            loop="auto",  # uvloop, where there is one
+            # uvloop, where there is one, never ends while hands are being shaken
+            loop="auto" if tls is None else "asyncio",
             http=Protocol,
             ws="none",
             lifespan="on",
@@ -133,9 +167,8 @@ class Wire:
             timeout_graceful_shutdown=_END_SECONDS,
         )
         config.load()
-        config.ssl = tls
         self._listener = listener
-        self._server = uvicorn.Server(config)
+        self._server = Server(config, tls)
 
     def run(self) -> None:
         """Answer until the process is told to end: then finish what has come, and return."""

@@ -56,7 +56,8 @@ def test_what_a_state_refuses_of_a_plan_is_told() -> None:
     assert "  online() without keep='everything': all rows of an entity are seen by\n" in told
     inside = ff.window("1d", by=["card", session], time="t")
     told = ff.Plan({"f": X.sum(over=inside)}).explain("live")
-    assert "  online(): windows make the time, the key or the tie of\n" in told
+    assert "card', time='t'))], time='t': 1d, by what windows before have made\n" in told
+    assert "  late rows, correct, late='insert' and late='drop': what was kept would" in told
     assert ff.Plan({"f": X.sum(over=WEEK)}).explain("live").endswith("refused:\n  nothing")
 
 

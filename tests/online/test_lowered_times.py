@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from live_states import stored
 
 import fastfeat as ff
 from fastfeat import col
@@ -14,13 +15,6 @@ from fastfeat.errors import LateRow
 
 ROWS = pa.table({"id": [0, 1], "t": [0, 1], "card": ["a", "b"], "x": [1.0, 2.0]})
 TIMES = [90, 95, 96, 100, 105, 110, 118]
-
-
-def stored(live: ff.Live) -> pa.Table:
-    """Return the rows of a state that has some."""
-    history = live.history()
-    assert history is not None
-    return history
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.dtypes import FLOAT64, INT64, UTF8
 from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.ir.show import show
 from fastfeat.online.asking import kept_of_history
 from fastfeat.online.lowering import Reach, lower
 
@@ -120,12 +121,30 @@ def test_plans_over_one_log_agree_in_the_id_of_rows() -> None:
     assert lower({"a": plan(s=X.sum(over=WEEK)), "b": rowwise}).row_id == "id"
 
 
-def test_an_order_that_a_window_makes_is_refused() -> None:
+def test_rows_are_put_into_an_order_that_a_window_makes_in_a_stage_of_its_own() -> None:
     session = ff.session_id("1h", over=LATEST)
     within = ff.window("1d", by=["card", session], time="ts")
-    told = r"feature 'f': the time, the key or the tie of ff\.window"
-    with pytest.raises(InvalidPlan, match=told):
-        lower({"": plan(f=X.sum(over=within))})
+    visit = ff.session_id("5m", over=ff.window(by=["card", session], time="ts"))
+    deep = ff.window("2d", by=["card", visit], time="ts")
+    total = X.sum(over=within)
+    chosen = {"f": X.sum(over=deep), "g": total, "h": total.max(over=WEEK), "i": X.max(over=SHOP)}
+    lowered = lower({"a": plan(**chosen), "b": plan(f=X.min(over=SHOP), g=total)})
+    assert [stage.orders for stage in lowered.stages] == [range(2), range(2, 3), range(3, 4)]
+    assert [stage.kept for stage in lowered.stages] == [(), (repr(session),), (repr(visit),)]
+    assert [order.entity for order in lowered.orders[:2]] == ["card", "shop"]
+    assert lowered.orders[3].reach == Reach(2 * DAY, 0)
+    computed = {
+        plan: [
+            sorted(show(s.call) for one in stage.rounds[plan] for s in one.statistics)
+            for stage in lowered.stages
+        ]
+        for plan in lowered.plans
+    }
+    last = [len(of_stage) for of_stage in computed["a"]]
+    assert last == [3, 4, 1], computed  # a window by card of what one by session gave comes after
+    assert any("max" in text and "7d" in text for text in computed["a"][1])
+    assert [len(of_stage) for of_stage in computed["b"]] == [3, 1, 0]
+    assert lowered.placed_by == (repr(session), repr(visit))
 
 
 @given(data=st.data())

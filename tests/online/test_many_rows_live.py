@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
+from live_states import stored
 
 import fastfeat as ff
 from fastfeat import col
@@ -45,7 +46,7 @@ def test_rows_that_come_again_are_answered_together(
     last = given.slice(599).set_column(0, "id", pa.array([900]))
     new = pa.concat_tables([last, last])
     assert live.process(pa.concat_tables([given, new, given])).num_rows == 1202
-    assert live.history().num_rows == 601
+    assert stored(live).num_rows == 601
 
 
 def test_rows_that_ask_alone_see_a_bounded_number_of_rows(
@@ -93,7 +94,7 @@ def test_values_that_no_column_holds_are_told() -> None:
         live.process({**row, "tags": np.array(1.0)})
     with pytest.raises(TypeMismatch, match="'none': fit saw only missing"):
         live.process({**row, "none": 1})
-    assert live.history() is None or not live.history().num_rows
+    assert live.history() is None or not stored(live).num_rows
 
 
 def test_history_takes_halves_and_nothing_in_wider_types() -> None:

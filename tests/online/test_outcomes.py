@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from live_states import stored
 
 import fastfeat as ff
 from fastfeat import col
@@ -33,9 +34,7 @@ def fitted(features: dict[str, ff.Expr], **options: Any) -> ff.FittedPlan:
 
 def values_of(live: ff.Live, name: str) -> list[Any]:
     """Return the values of a column of the state."""
-    history = live.history()
-    assert history is not None
-    return history.column(name).to_pylist()
+    return stored(live).column(name).to_pylist()
 
 
 Y = col("y")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from live_states import stored
 
 import fastfeat as ff
 from fastfeat import col
@@ -26,13 +27,6 @@ ROWS = pa.table(
         "late": pa.array([None] * 6, pa.float64()),
     }
 )
-
-
-def stored(live: ff.Live) -> pa.Table:
-    """Return the rows of a state that has some."""
-    history = live.history()
-    assert history is not None
-    return history
 
 
 @pytest.fixture
@@ -202,7 +196,7 @@ def test_a_state_that_was_interrupted_is_closed_and_opened_again(
 ) -> None:
     live = plan.online(path=tmp_path / "state.db", durability=durability)
     live.update(ROWS.slice(0, 3))
-    whole = live.history()
+    whole = stored(live)
     before = sys.gettrace()
     sys.settrace(Interrupt(1, {"log.py"}, "append"))
     try:
@@ -215,6 +209,6 @@ def test_a_state_that_was_interrupted_is_closed_and_opened_again(
     live.close()
     live.close()
     live = plan.online(path=tmp_path / "state.db")
-    assert live.history().slice(0, 3).to_pydict() == whole.to_pydict()
-    assert live.history().num_rows == 4, "the call was written before it was interrupted"
+    assert stored(live).slice(0, 3).to_pydict() == whole.to_pydict()
+    assert stored(live).num_rows == 4, "the call was written before it was interrupted"
     live.close()

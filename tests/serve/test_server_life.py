@@ -373,6 +373,21 @@ def test_a_server_that_is_told_to_end_before_it_begins_ends(files: Files) -> Non
             assert found.stop() == 0
 
 
+def test_hands_that_are_not_shaken_do_not_keep_a_server_from_its_end(
+    files: Files, certificate: tuple[Path, Path]
+) -> None:
+    """With uvloop it never ended."""
+    cert, key = certificate
+    with server(**files.options, tls_cert=cert, tls_key=key) as found:
+        found.wait_for("ready with")
+        callers = [socket.create_connection(("127.0.0.1", found.port), 60) for _ in range(20)]
+        for caller in callers[::2]:
+            caller.sendall(b"\x16\x03\x01")
+        assert found.stop() == 0
+        for caller in callers:
+            caller.close()
+
+
 @pytest.mark.slow
 def test_callers_who_say_nothing_do_not_keep_a_server_from_its_end(files: Files) -> None:
     with server(**files.options, flight_port=0) as found:
