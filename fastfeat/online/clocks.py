@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.conversions import tick_ns
 from fastfeat.ir.durations import length_text
-from fastfeat.ir.scope import window_of
+from fastfeat.ir.node import Column
+from fastfeat.ir.scope import asking_of, order_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.online.changes import Settings
 from fastfeat.online.eviction import Retention, retention
@@ -130,6 +131,27 @@ def _check_kept(lowered: LivePlan, settings: Settings) -> None:
     if settings.late == "error" or not lowered.kept:
         return
     raise InvalidPlan(f"late={settings.late!r}: {of_kept(lowered)}. Leave late= out")
+
+
+def check_forgotten(lowered: LivePlan, column: str) -> None:
+    """Raise where what stands beside rows that stay would still know of those that are forgotten.
+
+    Args:
+        lowered: the plans.
+        column: by which rows are forgotten.
+
+    Raises:
+        InvalidPlan: a window that others read is not by this column.
+    """
+    for kept in lowered.kept.values():
+        keys = asking_of(order_of(kept.call))[1:]
+        if Column(column) not in keys:
+            shown = ", ".join(map(show, keys)) or "no key"
+            raise InvalidPlan(
+                f"forget({column!r}): feature {kept.feature!r} has a window over "
+                f"{show(kept.call)}, by {shown}, which stands beside rows that stay, and has seen those to be "
+                "forgotten. Forget by a key of that window, or begin a new state without these rows"
+            )
 
 
 def of_kept(lowered: LivePlan) -> str:

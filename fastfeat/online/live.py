@@ -285,6 +285,7 @@ class Live:
 
         Raises:
             UnknownColumn: the state has no such column.
+            InvalidPlan: what a window gave stands beside rows that stay, and has seen others.
         """
         types = self._state.types
         if column not in types:

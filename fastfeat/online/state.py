@@ -52,7 +52,7 @@ from fastfeat.online.changes import (
     Settings,
     Writing,
 )
-from fastfeat.online.clocks import clocks_of, max_ahead_ns, of_kept
+from fastfeat.online.clocks import check_forgotten, clocks_of, max_ahead_ns, of_kept
 from fastfeat.online.entities import NEVER
 from fastfeat.online.forking import wait_before_forks
 from fastfeat.online.here import Here, Sight
@@ -497,6 +497,7 @@ class State:
     def _forget(self, change: Change) -> Applied:
         """Return what forgetting rows gives."""
         memory = self._memory
+        check_forgotten(self.lowered, change.name)
         with self.reading:
             numbers = rows_with(memory, change)
         applied = Applied({}, np.ones(1, np.bool_), counts={"forgotten": len(numbers)})

@@ -9,7 +9,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.errors import LateRow
+from fastfeat.errors import InvalidPlan, LateRow
 
 TEN = ff.window(10, by="card", time="t")
 LONG = ff.window(1_000, by="shop", time="t")
@@ -49,3 +49,16 @@ def test_an_export_knows_of_them(tmp_path: Path) -> None:
     with pytest.raises(LateRow):
         again.features(EARLY)
     live.close()
+
+
+def test_forgetting_is_refused_where_what_stands_in_the_log_has_seen_the_rows() -> None:
+    inner = col("x").sum(over=LONG)
+    plan = ff.Plan({"of_shops": inner.max(over=TEN)}).fit({n: [v] for n, v in ROW.items()})
+    live = plan.online()
+    live.update({**ROW, "card": "b", "x": 5.0})
+    live.update({**ROW, "t": 1})
+    with pytest.raises(InvalidPlan, match=r"forget\('card'\): feature 'of_shops'.*, by col"):
+        live.forget("card", "b")
+    assert live.process({**ROW, "t": 2}).tolist() == [5.0]
+    assert live.forget("shop", "s") == 3
+    assert live.features({**ROW, "t": 3}).tolist() != [5.0]
