@@ -149,8 +149,8 @@ def check_forgotten(lowered: LivePlan, column: str) -> None:
             shown = ", ".join(map(show, keys)) or "no key"
             raise InvalidPlan(
                 f"forget({column!r}): feature {kept.feature!r} has a window over "
-                f"{show(kept.call)}, by {shown}, which stands beside rows that stay, and has seen those to be "
-                "forgotten. Forget by a key of that window, or begin a new state without these rows"
+                f"{show(kept.call)}, by {shown}, which stands beside rows that stay, and has seen "
+                "those to be forgotten. Forget by a key of that window, or begin a new state"
             )
 
 
