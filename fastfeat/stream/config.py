@@ -25,6 +25,8 @@ A configuration, with every key; those in brackets of a comment may be left out:
     topic = "flights"
     format = "json"                   # ["json", the default, "arrow": IPC streams, "avro"]
     times = "iso"                     # [times in JSON: "iso" text, or counts of "s" "ms" "us" "ns"]
+    absent = "error"                  # [a message that lacks a column which is not late is a dead
+                                      # letter; "missing": its rows have no value there]
     columns = { tailnum = "tail" }    # [columns of the plan that have other names in messages]
     types = { id = "string" }         # [of columns whose type the plan does not know: the row_id
                                       # and what it keeps]
@@ -32,7 +34,7 @@ A configuration, with every key; those in brackets of a comment may be left out:
     framing = "confluent"             # [of Avro: "none", the default, or 5 bytes of a registry]
 
     [outcomes]                        # [late columns, by `row_id`; partitioned as events are]
-    topic = "landings"                # and format, times, columns, schema, framing
+    topic = "landings"                # and format, times, absent, columns, schema, framing
 
     [tables.weather]                  # [a lookup table]
     topic = "weather"                 # [rows that are added; and format, ...]
@@ -69,6 +71,7 @@ from typing import Literal
 
 Format = Literal["json", "arrow", "avro"]
 Framing = Literal["none", "confluent"]
+Absent = Literal["error", "missing"]
 Times = Literal["iso", "s", "ms", "us", "ns"]
 Late = Literal["error", "insert", "drop", "dead_letter"]
 Start = Literal["beginning", "retained"]
@@ -102,6 +105,7 @@ class Topic:
             Avro, a record a row.
         times: how JSON has times: as ISO 8601 text, where a column with a zone takes text without
             one as UTC, or as counts of a unit since 1970.
+        absent: what a column is that a message lacks, and that is not late: an error, or missing.
         columns: columns of the plan that have other names in messages, and these.
         types: of columns whose type fit has not seen, as text: the id of rows, and kept ones.
         schema: of Avro: the file of the schema that messages are written in.
@@ -111,6 +115,7 @@ class Topic:
     topic: str
     format: Format = "json"
     times: Times = "iso"
+    absent: Absent = "error"
     columns: Mapping[str, str] = field(default_factory=dict[str, str])
     types: Mapping[str, str] = field(default_factory=dict[str, str])
     schema: Path | None = None

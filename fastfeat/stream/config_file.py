@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast, get_args
 from fastfeat.arguments import explaining_as
 from fastfeat.errors import InvalidConfig, did_you_mean
 from fastfeat.stream.config import (
+    Absent,
     Batch,
     Config,
     Format,
@@ -308,6 +309,7 @@ def _source(section: Section) -> Topic:
         topic=section.text("topic"),
         format=kind,
         times=cast(Times, section.choice("times", get_args(Times), "iso")),
+        absent=cast(Absent, section.choice("absent", get_args(Absent), "error")),
         columns=section.names("columns"),
         types=section.names("types"),
         schema=section.path("schema", ... if kind == "avro" else None),

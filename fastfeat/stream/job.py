@@ -105,7 +105,7 @@ def job_of(config: Config) -> Job:
         config,
         plans,
         _digest(config.artifacts),
-        decoder(config.events, types),
+        decoder(config.events, types, _late(plans)),
         _outcomes(config, plans, types),
         {
             name: decoder(told.source, tables[name])
@@ -169,7 +169,7 @@ def _outcomes(
     if config.outcomes is None:
         return None
     row_id = next((p.plan.row_id for p in plans.values() if p.plan.row_id is not None), None)
-    late = {name for fitted in plans.values() for name in fitted.plan.late}
+    late = _late(plans)
     if row_id is None:
         raise InvalidConfig(
             "outcomes: rows are told by their id, and the plan names no column of it. Say which "
@@ -178,7 +178,12 @@ def _outcomes(
     wanted = {name: dtype for name, dtype in types.items() if name in late}
     if not wanted:
         raise InvalidConfig("outcomes: no feature reads a late column, so there is nothing to take")
-    return decoder(config.outcomes, {row_id: types[row_id], **wanted})
+    return decoder(config.outcomes, {row_id: types[row_id], **wanted}, late)
+
+
+def _late(plans: Mapping[str, FittedPlan]) -> set[str]:
+    """Return the late columns, which rows may lack."""
+    return {name for fitted in plans.values() for name in fitted.plan.late}
 
 
 def _check_tables(config: Config, types: Mapping[str, object]) -> None:

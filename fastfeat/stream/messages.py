@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -61,12 +62,13 @@ class Decode(Protocol):
         ...
 
 
-def decoder(topic: Topic, types: Types) -> Decode:
+def decoder(topic: Topic, types: Types, may_lack: Collection[str] = ()) -> Decode:
     """Return a decoder of the messages of a topic.
 
     Args:
         topic: how they hold rows.
         types: of the columns of the plan that are read.
+        may_lack: columns that a message may lack: late ones.
 
     Raises:
         InvalidConfig: a mapped column is none of the plan's; the schema cannot be read.
@@ -78,13 +80,15 @@ def decoder(topic: Topic, types: Types) -> Decode:
                 f"columns of topic {topic.topic}: the plan reads no {name!r}; it reads {known}"
             )
     names = {name: topic.columns.get(name, name) for name in types}
+    is_free = topic.absent == "missing"
+    needed = {name: given for name, given in names.items() if not (is_free or name in may_lack)}
     match topic.format:
         case "json":
-            return _json(names, types, topic.times)
+            return _json(names, needed, types, topic.times)
         case "arrow":
-            return _arrow(names, types)
+            return _arrow(names, needed, types)
         case "avro":
-            return _avro(names, types, topic.schema, topic.framing == "confluent")
+            return _avro(names, needed, types, topic.schema, topic.framing == "confluent")
 
 
 def decoded(decode: Decode, values: Sequence[bytes | None]) -> tuple[Rows, list[Poison]]:
@@ -142,7 +146,34 @@ def _one_each(table: Table) -> Rows:
     return Rows(table, np.arange(n_rows), np.zeros(n_rows, np.int64))
 
 
-def _json(names: Mapping[str, str], types: Types, times: str) -> Decode:
+def _lacks(given: str) -> ValueError:
+    return ValueError(
+        f"the message lacks {given!r}. Where that says that there is no value, write "
+        "absent = 'missing' for the topic"
+    )
+
+
+def _check_there(table: Table, values: Sequence[bytes], needed: Mapping[str, str]) -> None:
+    """Raise where a message in JSON lacks a column, and does not say that it is null.
+
+    Its name as text is looked for in those messages alone in which it has no value; one that writes
+    it with escapes is read.
+
+    Raises:
+        ValueError: the first such column.
+    """
+    for name, given in needed.items():
+        column = table.column(name)
+        if not column.null_count:
+            continue
+        text = json.dumps(given, ensure_ascii=False).encode()
+        is_null = call("is_null", column).to_numpy(zero_copy_only=False)
+        for at in np.flatnonzero(is_null).tolist():
+            if text not in values[at] and given not in json.loads(values[at]):
+                raise _lacks(given)
+
+
+def _json(names: Mapping[str, str], needed: Mapping[str, str], types: Types, times: str) -> Decode:
     """Return a decoder of JSON objects, which reads all of them by one call of pyarrow.
 
     Each message is put into an object of its own. So text that is not one object is an error, or
@@ -174,7 +205,9 @@ def _json(names: Mapping[str, str], types: Types, times: str) -> Decode:
         table = pa.Table.from_batches(pieces).combine_chunks()
         given = zip(wanted, table.columns, strict=True)
         made = {name: _as_type(column, kind, times) for (name, kind), column in given}
-        return _one_each(pa.table(made))
+        found = pa.table(made)
+        _check_there(found, values, needed)
+        return _one_each(found)
 
     return decode
 
@@ -204,13 +237,13 @@ def _as_type(column: Any, kind: DataType, times: str) -> Any:
     return cast(column, kind)
 
 
-def _arrow(names: Mapping[str, str], types: Types) -> Decode:
+def _arrow(names: Mapping[str, str], needed: Mapping[str, str], types: Types) -> Decode:
     """Return a decoder of Arrow IPC streams."""
     wanted = {name: arrow_type(dtype) for name, dtype in types.items()}
     empty = pa.table({name: pa.array([], kind) for name, kind in wanted.items()})
 
     def decode(values: Sequence[bytes]) -> Rows:
-        tables = [_conformed(_stream(value), names, wanted) for value in values]
+        tables = [_conformed(_stream(value), names, needed, wanted) for value in values]
         lengths = [table.num_rows for table in tables]
         within: list[Numbers] = [np.arange(length) for length in [0, *lengths]]
         table = pa.concat_tables([empty, *tables]).combine_chunks()
@@ -233,8 +266,13 @@ def _stream(value: bytes) -> Table:
     return table
 
 
-def _conformed(table: Table, names: Mapping[str, str], wanted: Mapping[str, DataType]) -> Table:
-    """Return the columns of the plan of a table; what it lacks is missing."""
+def _conformed(
+    table: Table,
+    names: Mapping[str, str],
+    needed: Mapping[str, str],
+    wanted: Mapping[str, DataType],
+) -> Table:
+    """Return the columns of the plan of a table; what it may lack is missing."""
     there = table.column_names
     made: dict[str, Any] = {}
     for name, kind in wanted.items():
@@ -242,6 +280,8 @@ def _conformed(table: Table, names: Mapping[str, str], wanted: Mapping[str, Data
         if there.count(given) > 1:
             raise ValueError(f"the message has {there.count(given)} columns {given!r}")
         if given not in there:
+            if name in needed:
+                raise _lacks(given)
             made[name] = pa.nulls(table.num_rows, kind)
             continue
         column = table.column(given)
@@ -252,7 +292,13 @@ def _conformed(table: Table, names: Mapping[str, str], wanted: Mapping[str, Data
     return pa.table(made)
 
 
-def _avro(names: Mapping[str, str], types: Types, schema: Path | None, is_framed: bool) -> Decode:
+def _avro(
+    names: Mapping[str, str],
+    needed: Mapping[str, str],
+    types: Types,
+    schema: Path | None,
+    is_framed: bool,
+) -> Decode:
     """Return a decoder of Avro records."""
     from fastfeat.stream.avro import record_reader
 
@@ -262,6 +308,9 @@ def _avro(names: Mapping[str, str], types: Types, schema: Path | None, is_framed
 
     def decode(values: Sequence[bytes]) -> Rows:
         records = [read(value) for value in values]
+        for given in needed.values():
+            if any(given not in record for record in records):
+                raise _lacks(given)
         made: dict[str, Any] = {}
         for name, given, kind in wanted:
             try:

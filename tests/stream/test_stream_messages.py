@@ -68,7 +68,9 @@ def test_json_values_are_those_that_were_sent() -> None:
         {"f": -0.0},
         {},
     ]
-    rows, poison = decoded(decoder(Topic("x"), types), [json.dumps(each).encode() for each in sent])
+    rows, poison = decoded(
+        decoder(Topic("x", absent="missing"), types), [json.dumps(each).encode() for each in sent]
+    )
     assert poison == []
     assert rows.table.schema == pa.schema(
         [(name, arrow_type(dtype)) for name, dtype in types.items()]
@@ -93,7 +95,7 @@ def test_json_values_are_those_that_were_sent() -> None:
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 def test_times_are_counts_of_the_unit(unit: str) -> None:
     per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
-    decode = decoder(Topic("x", times=unit), {"t": timestamp("us", "UTC")})  # pyright: ignore
+    decode = decoder(Topic("x", absent="missing", times=unit), {"t": timestamp("us", "UTC")})  # pyright: ignore
     rows, _ = decoded(decode, [b'{"t":%d}' % (1356998400 * per_second)])
     assert rows.table["t"].to_pylist() == [datetime(2013, 1, 1, tzinfo=UTC)]
 
@@ -102,7 +104,7 @@ def test_times_are_counts_of_the_unit(unit: str) -> None:
 def test_json_poison_is_found_alone_and_moves_no_row(bad: bytes | None) -> None:
     values = [b'{"i":%d}' % at for at in range(7)]
     given = [*values[:3], bad, *values[3:5], bad, *values[5:]]
-    rows, poison = decoded(decoder(Topic("x"), TYPES), given)
+    rows, poison = decoded(decoder(Topic("x", absent="missing"), TYPES), given)
     assert [each.message for each in poison] == [3, 6]
     assert all(each.reason for each in poison)
     assert rows.table["i"].to_pylist() == list(range(7))
@@ -110,7 +112,7 @@ def test_json_poison_is_found_alone_and_moves_no_row(bad: bytes | None) -> None:
 
 
 def test_batch_of_poison_alone_has_no_rows() -> None:
-    rows, poison = decoded(decoder(Topic("x"), TYPES), [b"{", b"["])
+    rows, poison = decoded(decoder(Topic("x", absent="missing"), TYPES), [b"{", b"["])
     assert rows.table.num_rows == 0
     assert rows.table.column_names == list(TYPES)
     assert [each.message for each in poison] == [0, 1]
@@ -118,7 +120,7 @@ def test_batch_of_poison_alone_has_no_rows() -> None:
 
 @given(st.lists(st.sampled_from([*POISON, *[b'{"i":%d}' % at for at in range(9)]]), max_size=40))
 def test_each_message_is_a_row_or_poison(values: list[bytes | None]) -> None:
-    rows, poison = decoded(decoder(Topic("x"), TYPES), values)
+    rows, poison = decoded(decoder(Topic("x", absent="missing"), TYPES), values)
     known = {
         at: json.loads(value or b"")["i"] for at, value in enumerate(values) if value not in POISON
     }
@@ -134,7 +136,7 @@ def stream_of(table: pa.Table) -> bytes:
 
 
 def test_arrow_messages_hold_any_number_of_rows() -> None:
-    decode = decoder(Topic("x", format="arrow", columns={"s": "name"}), TYPES)
+    decode = decoder(Topic("x", absent="missing", format="arrow", columns={"s": "name"}), TYPES)
     values = [
         stream_of(
             pa.table({"i": [1, 2, 3], "name": pa.array(["a", "b", None]).dictionary_encode()})
@@ -152,7 +154,7 @@ def test_arrow_messages_hold_any_number_of_rows() -> None:
 
 
 def test_arrow_poison_is_found_alone() -> None:
-    decode = decoder(Topic("x", format="arrow"), TYPES)
+    decode = decoder(Topic("x", absent="missing", format="arrow"), TYPES)
     good = stream_of(pa.table({"i": [1, 2]}))
     twice = pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["i", "i"])
     values = [
@@ -170,7 +172,7 @@ def test_arrow_poison_is_found_alone() -> None:
 
 
 def test_arrow_messages_that_are_large_unpacked_are_poison() -> None:
-    decode = decoder(Topic("x", format="arrow"), TYPES)
+    decode = decoder(Topic("x", absent="missing", format="arrow"), TYPES)
     values: list[bytes] = []
     for column in (np.zeros(40_000_000, np.int64), pa.nulls(10**9)):
         table = pa.table({"i": column})
@@ -195,6 +197,7 @@ def test_avro_records_are_read(tmp_path: Path, framing: Any) -> None:
     (tmp_path / "event.avsc").write_text(json.dumps(schema))
     topic = Topic(
         "x",
+        absent="missing",
         format="avro",
         schema=tmp_path / "event.avsc",
         columns={"s": "name"},
@@ -216,15 +219,40 @@ def test_avro_records_are_read(tmp_path: Path, framing: Any) -> None:
 def test_schema_that_is_none_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "x.avsc"
     with pytest.raises(InvalidConfig, match="cannot read the schema"):
-        decoder(Topic("x", format="avro", schema=path), TYPES)
+        decoder(Topic("x", absent="missing", format="avro", schema=path), TYPES)
     for text in ("{", '"string"', '{"type": "unknown"}'):
         path.write_text(text)
         with pytest.raises(InvalidConfig, match=r"x\.avsc is"):
-            decoder(Topic("x", format="avro", schema=path), TYPES)
+            decoder(Topic("x", absent="missing", format="avro", schema=path), TYPES)
 
 
 def test_mapped_column_that_no_plan_reads_is_an_error() -> None:
     with pytest.raises(
         InvalidConfig, match="columns of topic x: the plan reads no 'z'; it reads i"
     ):
-        decoder(Topic("x", columns={"z": "i"}), TYPES)
+        decoder(Topic("x", absent="missing", columns={"z": "i"}), TYPES)
+
+
+def test_a_message_that_lacks_a_column_is_poison_and_null_is_missing() -> None:
+    types = {"i": TYPES["i"], "f": TYPES["f"]}
+    decode = decoder(Topic("x", columns={"i": 'a "b"'}), types, may_lack=["f"])
+    sent: list[bytes] = [
+        b'{"a \\"b\\"": 1, "f": 2.5}',
+        b'{"a \\"b\\"": null}',
+        b'{"a \\"\\u0062\\"": null, "f": null}',
+        b'{"i": 3, "f": 1.0}',
+        b'{"f": 1.0}',
+    ]
+    rows, poison = decoded(decode, sent)
+    assert rows.table["i"].to_pylist() == [1, None, None]
+    assert rows.table["f"].to_pylist() == [2.5, None, None]
+    assert [each.message for each in poison] == [3, 4]
+    assert all("lacks 'a \"b\"'" in each.reason and "absent" in each.reason for each in poison)
+
+
+def test_an_arrow_message_that_lacks_a_column_is_poison() -> None:
+    decode = decoder(Topic("x", format="arrow"), {"i": TYPES["i"], "f": TYPES["f"]}, ["f"])
+    sent = [stream_of(pa.table({"i": [1]})), stream_of(pa.table({"f": [1.0]}))]
+    rows, poison = decoded(decode, sent)
+    assert rows.table.to_pylist() == [{"i": 1, "f": None}]
+    assert [each.message for each in poison] == [1]
