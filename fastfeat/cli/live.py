@@ -205,14 +205,21 @@ def export(
         str | None, typer.Option(metavar="NAME", help="A lookup table of it, in place of its rows.")
     ] = None,
 ) -> None:
-    """Write the rows of a state, which `--history` takes, in order of arrival."""
+    """Write the rows of a state, which `--history` takes, in order of arrival.
+
+    In Parquet they are the whole state but for its lookup tables: a new one answers as this does.
+    """
     from fastfeat.io.write import write_table
-    from fastfeat.online.state_summary import stored_rows
+    from fastfeat.online.interchange import export as export_state
+    from fastfeat.online.state_summary import read_state, stored_rows
 
     with doing(f"Reading {state_file}", at_once=True) as step:
         rows = stored_rows(state_file, table)
         step(f"Writing {out}")
-        write_table(rows, out)
+        if table is None and out.suffix == ".parquet":
+            export_state(read_state(state_file)[0], out)
+        else:
+            write_table(rows, out)
     typer.echo(f"{out}: {counted(rows.num_columns, 'column')}, {counted(rows.num_rows, 'row')}")
 
 

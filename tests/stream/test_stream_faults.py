@@ -82,11 +82,14 @@ def killed(topics: Topics, n_kills: int, n_rows: int, seed: int) -> None:
             while n_answered(topics) <= n_before and time.monotonic() < until:
                 assert process.poll() is None, (topics.folder / "member.log").read_text()
                 time.sleep(0.02)
-            time.sleep(rng.uniform(0, 0.2))
+            time.sleep(rng.uniform(0, 0.1))
             process.kill()
             process.wait(20)
+        found = topics.read("features", lambda found: False, within_s=1.5)
+        assert n_distinct(found) < n_rows - n_dead, "they were killed too late"
         config["group"] = f"{topics.prefix}-last"
-        process = member(topics.folder, config)
+        process = member(topics.folder, config, "last")
+        wait_for(lambda: "opened at" in log_of(topics, "last"))
         messages = check(topics, fitted, rows, events.schema)
         assert len(topics.dead(n_dead)) == n_dead
         assert end(process) == 0
@@ -116,7 +119,7 @@ def n_answered(topics: Topics) -> int:
 
 
 def test_killed_members_lose_nothing(topics: Topics) -> None:
-    killed(topics, n_kills=3, n_rows=3000, seed=random.randrange(1000))
+    killed(topics, n_kills=3, n_rows=12_000, seed=random.randrange(1000))
 
 
 @pytest.mark.slow
