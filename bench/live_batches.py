@@ -117,7 +117,7 @@ def _river() -> Callable[[dict[str, Any]], list[float]]:
 
     def of_entity() -> list[Any]:
         return [
-            utils.TimeRolling(make(), period=datetime.timedelta(microseconds=last))
+            utils.TimeRolling(make, period=datetime.timedelta(microseconds=last))
             for last in LASTS.values()
             for make in (stats.Sum, stats.Sum, stats.Mean, stats.Var)  # the first of ones: a count
         ]
