@@ -36,7 +36,6 @@ from fastfeat.online.column_words import (
 
 N_BYTES = 32
 COLUMN_BYTES = 8
-ROW_BYTES = 4
 _HIGH = np.s_[1::2] if sys.byteorder == "little" else np.s_[::2]
 """The high halves of words: those of sums of products depend on all bits."""
 _NAN = {2: 0x7E00, 4: 0x7FC00000, 8: 0x7FF8000000000000}

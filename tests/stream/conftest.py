@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from topics import Topics
 
 from fastfeat.demo.services import Service, ServiceUnavailable, running_broker, running_valkey
 
@@ -29,3 +31,11 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Generator[Service]:
             yield service
     except ServiceUnavailable as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def topics(broker: Service, tmp_path: Path) -> Topics:
+    """Topics of a test, with two partitions."""
+    found = Topics(broker.address, f"t{time.monotonic_ns()}", tmp_path)
+    found.create()
+    return found

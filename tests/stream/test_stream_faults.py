@@ -29,19 +29,10 @@ from topics import (
     summary_of,
 )
 
-from fastfeat.demo.services import Service
 from fastfeat.errors import StateError, StreamError
 from fastfeat.io.arrow import call
 from fastfeat.stream import read_features
 from tests.stream.cut import Cut
-
-
-@pytest.fixture
-def topics(broker: Service, tmp_path: Path) -> Topics:
-    """Topics of a test, with two partitions."""
-    found = Topics(broker.address, f"f{time.monotonic_ns()}", tmp_path)
-    found.create()
-    return found
 
 
 def check(topics: Topics, fitted: Any, rows: dict[Any, Any], schema: pa.Schema) -> list[Any]:

@@ -33,17 +33,9 @@ from topics import (
 )
 
 from fastfeat import col
-from fastfeat.demo.services import Service, free_port
+from fastfeat.demo.services import free_port
 from fastfeat.errors import InvalidConfig, LateRow, StreamError
 from fastfeat.stream import drop_repeated_rows, run
-
-
-@pytest.fixture
-def topics(broker: Service, tmp_path: Path) -> Topics:
-    """Topics of a test, with two partitions."""
-    found = Topics(broker.address, f"t{time.monotonic_ns()}", tmp_path)
-    found.create()
-    return found
 
 
 def test_features_are_those_of_transform_and_poison_goes_away(topics: Topics) -> None:

@@ -21,14 +21,6 @@ from fastfeat.stream.to_valkey import ToValkey
 SCHEMA = pa.schema([("x", pa.float64())])
 
 
-@pytest.fixture
-def topics(broker: Service, tmp_path: Path) -> Topics:
-    """Topics of a test, with two partitions."""
-    found = Topics(broker.address, f"v{time.monotonic_ns()}", tmp_path)
-    found.create()
-    return found
-
-
 def outputs_of(rows: list[tuple[str | None, int, float]], partition: int = 0) -> Outputs:
     """Return outputs of rows: entity, offset (and time), value."""
     offsets = np.array([offset for _, offset, _ in rows], np.int64)
