@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-COPIED = ("fastfeat", "kernels", "tests", "bench", "pyproject.toml", "README.md", "Makefile")
+DOCS = ("README.md", "docs")
+COPIED = ("fastfeat", "kernels", "tests", "bench", "pyproject.toml", "Makefile", *DOCS)
 PATIENCE_S = 1800
 
 
