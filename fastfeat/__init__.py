@@ -45,7 +45,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from fastfeat import errors
+from fastfeat import errors, pickles
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, FastfeatWarning
 from fastfeat.expr import Expr, col, lit, when
@@ -172,6 +172,7 @@ class _Package(ModuleType):
 
 
 sys.modules[__name__].__class__ = _Package
+sys.meta_path.append(pickles.OldAddresses)
 
 
 def __dir__() -> list[str]:
