@@ -11,21 +11,20 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import fastfeat_kernels.compile
-import fastfeat_kernels.rows.cpu
 import pytest
+from fastfeat_kernels import compile as kernel_compile
+from fastfeat_kernels.rows import cpu as rows_on_cpu
 
-import fastfeat.backends.cpu.emit
-import fastfeat.backends.cpu.prelude
-import fastfeat.plan.plan
-import fastfeat.scalars.primitives
 from fastfeat.backends import sources
+from fastfeat.backends.cpu import emit, prelude
 from fastfeat.backends.cpu.cache import kernel_key, kernel_sources
 from fastfeat.backends.cpu.compile import written_kernel
 from fastfeat.backends.sources import Import, digest_of, imports_of, installed, sources_of
 from fastfeat.errors import FastfeatError
+from fastfeat.plan import plan
+from fastfeat.scalars import primitives
 
-GENERATED = f"from {fastfeat.backends.cpu.prelude.__name__} import *\n"
+GENERATED = f"from {prelude.__name__} import *\n"
 
 
 def module_of(path: Path, places: Mapping[str, str]) -> str:
@@ -142,18 +141,18 @@ def test_each_source_of_a_kernel_changes_its_digest_and_no_other(
 def test_what_shapes_generated_code_is_among_its_sources() -> None:
     found = sources_of_text(GENERATED, installed())
     expected = (
-        fastfeat.backends.cpu.emit,
-        fastfeat.scalars.primitives,
-        fastfeat_kernels.compile,
+        emit,
+        primitives,
+        kernel_compile,
         sys.modules[written_kernel.__module__],
     )
     assert {module.__name__ for module in expected} <= found.keys()
-    assert not {"fastfeat", fastfeat.plan.plan.__name__} & found.keys()
+    assert not {"fastfeat", plan.__name__} & found.keys()
 
 
 def test_a_source_that_has_moved_is_an_error(copied: Mapping[str, str]) -> None:
     forget()
-    moved = modules(copied)[fastfeat.scalars.primitives.__name__]
+    moved = modules(copied)[primitives.__name__]
     moved.rename(moved.with_name("elsewhere.py"))
     with pytest.raises(FastfeatError, match=r"primitives, by which .* cannot be read at .*"):
         sources_of_text(GENERATED, copied)
@@ -210,10 +209,10 @@ def test_a_process_compiles_anew_what_an_edit_has_changed(
     assert whole >= 2  # the loops, and what drives them
     kept = whole
     for module, n_changed in (
-        (fastfeat.plan.plan, 0),
-        (fastfeat.scalars.primitives, whole - 1),
-        (fastfeat_kernels.rows.cpu, 1),
-        (fastfeat_kernels.compile, whole),
+        (plan, 0),
+        (primitives, whole - 1),
+        (rows_on_cpu, 1),
+        (kernel_compile, whole),
     ):
         with files[module.__name__].open("a") as file:
             file.write("\n# an edit\n")
