@@ -30,10 +30,6 @@ OLD: Mapping[str, Mapping[str, str]] = {
         "Replay": "fastfeat.online.replay.Replay",
         "replay": "fastfeat.online.replay.replay",
     },
-    "backends.cpu.threads": {
-        "num_threads": "fastfeat.backends.cpu.threads.num_threads",
-        "set_num_threads": "fastfeat.backends.cpu.threads.set_num_threads",
-    },
     "integrations.leak_test": {"leak_test": "fastfeat.integrations.leak_test.leak_test"},
     "integrations.leak_report": {
         "LeakReport": "fastfeat.integrations.leak_report.LeakReport",

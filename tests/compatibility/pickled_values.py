@@ -81,7 +81,12 @@ VALUES: dict[str, Callable[[], Any]] = {
 }
 if find_spec("sklearn") is not None:
     VALUES["scikit-learn's"] = lambda: _features()
-FUNCTIONS = [name for name in ff.__all__ if inspect.isfunction(getattr(ff, name))]
+OF_THIS_PROCESS = ("num_threads", "set_num_threads")  # which nobody keeps in a file
+FUNCTIONS = [
+    name
+    for name in ff.__all__
+    if inspect.isfunction(getattr(ff, name)) and name not in OF_THIS_PROCESS
+]
 ERRORS = [
     name
     for name, kind in vars(ff.errors).items()
