@@ -118,8 +118,8 @@ FAULTS = {
     ),
     "a_key_of_the_cache_omits_the_machine": Fault(
         "fastfeat/backends/cpu/cache.py",
-        "[_machine(), _sources(), text]",
-        "[_sources(), text]",
+        "[_machine(), _sources(text), text]",
+        "[_sources(text), text]",
         ("tests/backends/test_kernel_cache.py",),
     ),
     "a_kernel_runs_under_another_name": Fault(
