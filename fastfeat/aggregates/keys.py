@@ -1,12 +1,9 @@
-"""vocabulary: the keys of the training rows with their counts, in the order of their codes.
-
-Keys are ordered by count, the most frequent first, then by value: text by its bytes. A key has one
-part or several; a part is held as `io.keys` stores it.
-"""
+"""vocabulary_of, mode, n_unique: distinct values, their counts and codes; values of groups."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -14,16 +11,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.function import AggregateFunction, Learnt, Summary
-from fastfeat.dtypes import VOCABULARY, DType
+from fastfeat.aggregates.definition import Values, present
+from fastfeat.aggregates.function import AggregateFunction, Learnt, Number, Summary
+from fastfeat.aggregates.rules import any_to_integer
+from fastfeat.dtypes import FLOAT64, UTF8, VOCABULARY, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Array
-from fastfeat.io.keys import first_keys
+from fastfeat.io.columns.keys import first_keys
 from fastfeat.ir.node import Params
 from fastfeat.ir.parameters import one_of, or_none, takes, whole
 
 Counts = NDArray[np.int64]
+
 Codes = NDArray[np.int32]
+
 OfRows = Callable[[Codes, int], Any]
 """Gives rows the number of their key: takes those of the keys, in order, and that of no key.
 
@@ -101,7 +102,7 @@ def _n_kept(found: KeyCounts, params: Mapping[str, Any]) -> int:
     return n_kept if n_categories <= most else max(most - 1, 0)
 
 
-def _result(dtype: DType, params: Params) -> DType:
+def _vocabulary_result(dtype: DType, params: Params) -> DType:
     if dtype.holds_bytes or dtype.is_number or dtype.is_temporal:
         return VOCABULARY
     raise TypeMismatch(f"needs a key: text, bytes, a number, a bool, a date or time, got {dtype}")
@@ -112,7 +113,7 @@ def learnt_from_keys(summary: Summary, params: Params) -> Learnt:
     raise AssertionError("this is learnt from keys, not from moments")
 
 
-def _reference(values: Sequence[Any], params: Params, dtype: DType) -> Learnt:
+def _vocabulary_reference(values: Sequence[Any], params: Params, dtype: DType) -> Learnt:
     raise AssertionError("a vocabulary is learnt from keys, not from one column")
 
 
@@ -128,6 +129,72 @@ _VALID = takes(
     missing=one_of("key", "value"),
 )
 
+
 VOCABULARY_OF = AggregateFunction(
-    "vocabulary", frozenset({"keys"}), _result, learnt_from_keys, _reference, valid=_VALID
+    "vocabulary",
+    frozenset({"keys"}),
+    _vocabulary_result,
+    learnt_from_keys,
+    _vocabulary_reference,
+    valid=_VALID,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """The values of an aggregate per group.
+
+    Args:
+        values: float64, or int64 of integers, bools and times, shape (n_groups,); NaN or 0 where
+            missing.
+        present: whether a group has a value, shape (n_groups,).
+    """
+
+    values: NDArray[Any]
+    present: NDArray[np.bool_]
+
+
+def groups_of(values: Sequence[Any], dtype: DType) -> Groups:
+    """Return Python values by group as they are learnt; None and NaN are missing."""
+    present = np.array([v is not None and v == v for v in values], dtype=bool)
+    if dtype.physical == "f64":
+        floats = [v if there else np.nan for v, there in zip(values, present, strict=True)]
+        return Groups(np.array(floats, np.float64), present)
+    wide = [(int(v or 0) + (1 << 63)) % (1 << 64) - (1 << 63) for v in values]
+    return Groups(np.array(wide, dtype=np.int64), present)
+
+
+def _mode_result(dtype: DType, params: Params) -> DType:
+    if dtype == UTF8 or dtype.is_number or dtype.is_temporal:
+        return FLOAT64 if dtype.name == "decimal" else dtype
+    raise TypeMismatch(f"needs a number, text, a date or time, got {dtype}")
+
+
+def _mode_reference(values: Values, params: Params, dtype: DType) -> Number | str | None:
+    counts = Counter(_plain(v, dtype) for v in values if v is not None and v == v)
+    return min(counts, key=lambda v: (-counts[v], _order(v)), default=None)
+
+
+def _plain(value: Number | str, dtype: DType) -> Number | str:
+    """Return the value that stands for its equals: 0.0 for -0.0; uint64 may be a signed pattern."""
+    if isinstance(value, str):
+        return value
+    return value % (1 << 64) if dtype.name == "uint64" else value or type(value)(0)
+
+
+def _order(value: Number | str) -> object:
+    return value.encode() if isinstance(value, str) else value
+
+
+MODE = AggregateFunction(
+    "mode", frozenset({"keys"}), _mode_result, learnt_from_keys, _mode_reference
+)
+
+
+def _n_unique_reference(values: Values, params: Params, dtype: DType) -> int:
+    return len(set(present(values, dtype)))
+
+
+N_UNIQUE = AggregateFunction(
+    "n_unique", frozenset({"keys"}), any_to_integer, learnt_from_keys, _n_unique_reference
 )
