@@ -15,10 +15,10 @@ from fastfeat import dtypes
 from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import pa
-from fastfeat.io.files import file_schema
-from fastfeat.io.frames import class_names, polars_unreadable
-from fastfeat.io.read import read_table
-from fastfeat.io.types import UnsupportedType, dtype_of, known_type, schema_of
+from fastfeat.io.columns.types import UnsupportedType, dtype_of, known_type, schema_of
+from fastfeat.io.sources.files import file_schema
+from fastfeat.io.sources.frames import class_names, polars_unreadable
+from fastfeat.io.sources.read import read_table
 
 
 def read_schema(given: Any) -> dict[str, DType | UnsupportedType]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.io.bits import Flags
+from fastfeat.io.columns.bits import Flags
 
 _SMALLEST = 2.0**-149  # the smallest float32 above zero
 _NORMAL = 2.0**-126  # the smallest normal float32

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import call, options_of, pa
-from fastfeat.io.strings import text_array
+from fastfeat.io.columns.strings import text_array
 
 _TOKEN = re.compile(
     r"""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastfeat.io.arrow import ChunkedArray
-from fastfeat.io.decode import decoded, is_text
-from fastfeat.io.types import column_text
+from fastfeat.io.columns.decode import decoded, is_text
+from fastfeat.io.columns.types import column_text
 
 _LOOKED_AT = 1_000_000
 

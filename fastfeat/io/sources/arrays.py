@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from fastfeat.dtypes import INTEGER_RANGE
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Array, ChunkedArray, pa
-from fastfeat.io.bits import Flags, array_of_values
-from fastfeat.io.types import column_text
+from fastfeat.io.columns.bits import Flags, array_of_values
+from fastfeat.io.columns.types import column_text
 
 
 def column_array(values: Any, name: str) -> Array | ChunkedArray:

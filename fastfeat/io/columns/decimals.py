@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.io.arrow import Array
-from fastfeat.io.bits import Flags, present_rows
+from fastfeat.io.columns.bits import Flags, present_rows
 
 _EXACT_POWER = 22  # 10**22 is the largest power of ten that float64 holds exactly
 _EXACT_INTEGER = 2**53

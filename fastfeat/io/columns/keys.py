@@ -13,12 +13,12 @@ import numpy as np
 
 from fastfeat.dtypes import FLOAT64, UTF8, DType
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, cast, pa
-from fastfeat.io.bits import array_of_values, present_rows, unpack
-from fastfeat.io.conform import all_missing, conform, holds, mismatch
-from fastfeat.io.conversions import conversion
-from fastfeat.io.decode import decoded
-from fastfeat.io.strings import bytes_array, content_of
-from fastfeat.io.types import arrow_type, storage_type
+from fastfeat.io.columns.bits import array_of_values, present_rows, unpack
+from fastfeat.io.columns.conform import all_missing, conform, holds, mismatch
+from fastfeat.io.columns.conversions import conversion
+from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.strings import bytes_array, content_of
+from fastfeat.io.columns.types import arrow_type, storage_type
 
 _TEXT = "Text or bytes are needed here: cast the column yourself"
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import RecordBatch, Schema, Table, call, pa, parquet_module
-from fastfeat.io.formats import SUFFIXES, Format, format_of_bytes, format_of_name
-from fastfeat.io.frames import check_unique, rows_only
-from fastfeat.io.strings import text_array
+from fastfeat.io.columns.strings import text_array
+from fastfeat.io.sources.formats import SUFFIXES, Format, format_of_bytes, format_of_name
+from fastfeat.io.sources.frames import check_unique, rows_only
 
 
 def read_file(path: Path, columns: Sequence[str] | None) -> Table:

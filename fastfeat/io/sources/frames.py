@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastfeat.errors import InvalidData, TypeMismatch, counted
-from fastfeat.io.arrays import column_array, is_polars_object, no_arrow_type, pandas_array
 from fastfeat.io.arrow import Table, pa
-from fastfeat.io.strided import Run, contiguous_columns, in_turn
-from fastfeat.io.types import column_text
+from fastfeat.io.columns.types import column_text
+from fastfeat.io.sources.arrays import column_array, is_polars_object, no_arrow_type, pandas_array
+from fastfeat.io.sources.strided import Run, contiguous_columns, in_turn
 
 
 def mapping_table(

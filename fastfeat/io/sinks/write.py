@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Array, ChunkedArray, Table, pa, parquet_module
-from fastfeat.io.atomic import replacing
-from fastfeat.io.formats import SUFFIXES, Format
-from fastfeat.io.types import arrow_type
+from fastfeat.io.columns.types import arrow_type
+from fastfeat.io.sinks.atomic import replacing
+from fastfeat.io.sources.formats import SUFFIXES, Format
 
 
 def array_from_buffers(

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from fastfeat.errors import LibraryUnavailable, TypeMismatch
 from fastfeat.io.arrow import Array, ChunkedArray, Table, pa
-from fastfeat.io.bits import Flags, array_of_values, present_rows, unpack
-from fastfeat.io.frames import class_names
+from fastfeat.io.columns.bits import Flags, array_of_values, present_rows, unpack
+from fastfeat.io.sources.frames import class_names
 
 
 def library(name: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, Table, call, cast, options_of, pa
-from fastfeat.io.bits import Flags
+from fastfeat.io.columns.bits import Flags
 
 
 def decoded(column: ChunkedArray) -> ChunkedArray:

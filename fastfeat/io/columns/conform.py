@@ -8,13 +8,13 @@ import numpy as np
 
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidData, TypeMismatch
-from fastfeat.io.almost_numbers import almost_numbers
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, pa
-from fastfeat.io.bits import array_of_values, present_rows
-from fastfeat.io.column import combined
-from fastfeat.io.conversions import Converted, conversion, read_values
-from fastfeat.io.decode import decoded, is_binary, is_text
-from fastfeat.io.types import arrow_type, column_text, known_type, storage_type
+from fastfeat.io.columns.bits import array_of_values, present_rows
+from fastfeat.io.columns.column import combined
+from fastfeat.io.columns.conversions import Converted, conversion, read_values
+from fastfeat.io.columns.decode import decoded, is_binary, is_text
+from fastfeat.io.columns.types import arrow_type, column_text, known_type, storage_type
+from fastfeat.io.sources.almost_numbers import almost_numbers
 
 
 def conform(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -> ChunkedArray:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from fastfeat.io.write import empty_bytes
+from fastfeat.io.sinks.write import empty_bytes
 
 LEAST_ROWS, MOST_ROWS = 16, 512  # of a block; 16 float32 are a line of the cache
 BLOCK_BYTES = 1 << 18

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import Array, call, options_of, pa
-from fastfeat.io.bits import Flags
-from fastfeat.io.regex import grouped_pattern
+from fastfeat.io.columns.bits import Flags
+from fastfeat.io.columns.regex import grouped_pattern
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _FULL_MONTHS = (

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from fastfeat.dtypes import UTF8, DType
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Array, ChunkedArray, pa
-from fastfeat.io.bits import Flags, pack, present_rows
-from fastfeat.io.conform import all_missing, conform, mismatch
-from fastfeat.io.decode import decoded
-from fastfeat.io.keys import key_column, stored_array
-from fastfeat.io.types import is_list_type, storage_type
+from fastfeat.io.columns.bits import Flags, pack, present_rows
+from fastfeat.io.columns.conform import all_missing, conform, mismatch
+from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.keys import key_column, stored_array
+from fastfeat.io.columns.types import is_list_type, storage_type
 
 Offsets = NDArray[np.int64]
 

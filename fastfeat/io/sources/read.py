@@ -10,8 +10,8 @@ from weakref import WeakSet
 
 from fastfeat.errors import FastfeatError, InvalidData, TypeMismatch
 from fastfeat.io.arrow import RecordBatch, Table, pa
-from fastfeat.io.files import file_columns, read_file
-from fastfeat.io.frames import (
+from fastfeat.io.sources.files import file_columns, read_file
+from fastfeat.io.sources.frames import (
     check_unique,
     class_names,
     mapping_table,
@@ -20,7 +20,7 @@ from fastfeat.io.frames import (
     rows_only,
     rows_table,
 )
-from fastfeat.io.strided import Run, in_turn
+from fastfeat.io.sources.strided import Run, in_turn
 from fastfeat.progress import doing
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from fastfeat.dtypes import INTEGER_RANGE, PER_SECOND, DType
 from fastfeat.io.arrow import Array
-from fastfeat.io.bits import Flags, present_rows, unpack
-from fastfeat.io.decimals import decimal_to_float64, decimal_units
-from fastfeat.io.floats import is_half, narrow, same_floats, widen
+from fastfeat.io.columns.bits import Flags, present_rows, unpack
+from fastfeat.io.columns.decimals import decimal_to_float64, decimal_units
+from fastfeat.io.columns.floats import is_half, narrow, same_floats, widen
 
 
 class Converted(NamedTuple):
