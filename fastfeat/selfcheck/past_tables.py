@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastfeat.contract.tables import check_table, pseudo_random_words, training_table
 from fastfeat.io.arrow import Table, pa
+from fastfeat.selfcheck.tables import check_table, pseudo_random_words, training_table
 
 N_EVENTS = 1_500
 N_LATER = 601

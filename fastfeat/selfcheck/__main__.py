@@ -1,4 +1,4 @@
-"""`python -m fastfeat.contract`: write the golden digests anew, by the CPU backend.
+"""`python -m fastfeat.selfcheck`: write the golden digests anew, by the CPU backend.
 
 For those who change what a feature is. A diff of `golden.json` and `golden_past.json` shows
 which features changed.
@@ -9,7 +9,8 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-from fastfeat.contract.digests import (
+from fastfeat.errors import FastfeatWarning
+from fastfeat.selfcheck.digests import (
     FILE,
     FILE_OF_PAST,
     Digests,
@@ -18,11 +19,10 @@ from fastfeat.contract.digests import (
     digests_of_past,
     golden_text,
 )
-from fastfeat.contract.past_plans import live_plan, past_plans
-from fastfeat.contract.past_tables import past_tables
-from fastfeat.contract.plans import contract_plans
-from fastfeat.contract.tables import check_table, training_table
-from fastfeat.errors import FastfeatWarning
+from fastfeat.selfcheck.past_plans import live_plan, past_plans
+from fastfeat.selfcheck.past_tables import past_tables
+from fastfeat.selfcheck.plans import contract_plans
+from fastfeat.selfcheck.tables import check_table, training_table
 
 
 def main() -> None:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.api.fitted import FittedPlan
 from fastfeat.backends import device_backend_named
-from fastfeat.backends.gpu.runtime import Buffer, Runtime
-from fastfeat.contract.plans import row_plan
-from fastfeat.contract.tables import training_table
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.engine.gpu.runtime import Buffer, Runtime
+from fastfeat.selfcheck.plans import row_plan
+from fastfeat.selfcheck.tables import training_table
 
 N_REPEATS = 7
 SHARE_OF_MEMORY = 0.5

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any, get_args
 
-from fastfeat.contract.tables import KINDS
+from fastfeat.api.plan import Plan
 from fastfeat.expr import Expr, col, when
 from fastfeat.operators import OPERATORS
 from fastfeat.operators.ahead import ahead
@@ -29,8 +29,8 @@ from fastfeat.operators.windows import (
     time_since_last,
     window,
 )
-from fastfeat.plan.plan import Plan
-from fastfeat.steps.windows import OVER_FUNCTIONS
+from fastfeat.selfcheck.tables import KINDS
+from fastfeat.steps.windows.rows import OVER_FUNCTIONS
 
 _NUMBERS = ("f64", "i64", "f32", "i8", "flag")
 _GIVES_TEXT = ("mode", "first", "last", "lag")

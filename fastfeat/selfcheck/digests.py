@@ -10,12 +10,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, cast
 
-from fastfeat.aggregates.groups import Groups
-from fastfeat.aggregates.vocabulary import Vocabulary
-from fastfeat.contract.past_tables import PastTables
-from fastfeat.plan.fitted import FittedPlan
-from fastfeat.plan.plan import Plan
-from fastfeat.plan.state import aggregates_of
+from fastfeat.aggregates.keys import Groups, Vocabulary
+from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.plan import Plan
+from fastfeat.plan.keep.state import aggregates_of
+from fastfeat.selfcheck.past_tables import PastTables
 
 FILE = "golden.json"
 FILE_OF_PAST = "golden_past.json"
@@ -113,7 +112,7 @@ def golden_digests(file: str = FILE) -> Digests:
     Args:
         file: that holds them: of plans of the row, or `FILE_OF_PAST`.
     """
-    return json.loads((files("fastfeat.contract") / file).read_text("utf-8"))
+    return json.loads((files("fastfeat.selfcheck") / file).read_text("utf-8"))
 
 
 def golden_text(digests: Digests) -> str:

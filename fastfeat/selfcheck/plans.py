@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from fastfeat.contract.tables import KINDS
+from fastfeat.api.plan import Plan
 from fastfeat.expr import Expr, col
 from fastfeat.operators import OPERATORS
 from fastfeat.operators.operator import Case, Operator
-from fastfeat.plan.plan import Plan
+from fastfeat.selfcheck.tables import KINDS
 
 _ZONES = ("UTC", "America/New_York", "Asia/Kolkata", "+05:45")
 _PARTS = (

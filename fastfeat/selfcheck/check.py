@@ -11,15 +11,15 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from fastfeat.api.plan import Plan
 from fastfeat.backends import DEVICE_NAMES, backend_named, device_backend_named
-from fastfeat.backends.gpu.driver import driver_version
-from fastfeat.contract.bandwidth import Bandwidth, measure_bandwidth
-from fastfeat.contract.digests import LEARNT, digests_of, golden_digests
-from fastfeat.contract.plans import contract_plans
-from fastfeat.contract.tables import N_ROWS, check_table, training_table
+from fastfeat.engine.gpu.device.driver import driver_version
 from fastfeat.errors import FastfeatWarning
-from fastfeat.plan.comparison import first_difference
-from fastfeat.plan.plan import Plan
+from fastfeat.selfcheck.bandwidth import Bandwidth, measure_bandwidth
+from fastfeat.selfcheck.digests import LEARNT, digests_of, golden_digests
+from fastfeat.selfcheck.plans import contract_plans
+from fastfeat.selfcheck.tables import N_ROWS, check_table, training_table
+from fastfeat.verify.comparison import first_difference
 
 MOST_SHOWN = 5
 _PACKAGES = ("fastfeat", "numpy", "pyarrow", "numba", "cupy-cuda13x", "cupy-cuda12x")
