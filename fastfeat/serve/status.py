@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from fastfeat.api.fitted import FittedPlan
 from fastfeat.dtypes import DType
+from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.io.prometheus import CONTENT_TYPE, Labels, family, histogram
-from fastfeat.io.types import UnsupportedType
 from fastfeat.ir.show import show_columns
-from fastfeat.plan.fitted import FittedPlan
-from fastfeat.plan.summary import capped, head_of_fitted, seen_by, type_of
+from fastfeat.plan.tell.summary import capped, head_of_fitted, seen_by, type_of
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.json_text import write_json
 from fastfeat.serve.refusals import Refusal

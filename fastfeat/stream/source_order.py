@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from fastfeat.io.atomic import write_bytes
+from fastfeat.io.sinks.atomic import write_bytes
 
 
 class Order:
