@@ -108,9 +108,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if not any(map(item.get_closest_marker, ("emulator", "sanitizer", "cuda_compile", "gpu"))):
         return
     # not above: numbers of threads must be set before NumPy is imported
-    from fastfeat.backends.gpu import nvrtc
-    from fastfeat.backends.gpu.device import current_runtime
-    from fastfeat.backends.gpu.gcc import find_compiler
+    from fastfeat.engine.gpu.compile import nvrtc
+    from fastfeat.engine.gpu.compile.gcc import find_compiler
+    from fastfeat.engine.gpu.device.current import current_runtime
     from fastfeat.errors import BackendUnavailable
 
     try:
