@@ -67,14 +67,13 @@ from fastfeat.operators.polynomial import polynomial_features
 from fastfeat.operators.windows import count, session_id, time_since, time_since_last, window
 
 if TYPE_CHECKING:
+    from fastfeat.api.online import online
+    from fastfeat.api.replay import replay
     from fastfeat.backends.cpu.threads import num_threads, set_num_threads
     from fastfeat.integrations.leak_test import leak_test
-    from fastfeat.online.live import Live, online
-    from fastfeat.online.replay import replay
-    from fastfeat.plan.artifact import load
+    from fastfeat.online.live import Live
     from fastfeat.plan.cross_fit import Fold
-    from fastfeat.plan.fitted import FittedPlan
-    from fastfeat.plan.plan import Plan
+    from fastfeat.plan.plan import FittedPlan, Plan, load
 
 __version__ = "0.1.0"
 
@@ -118,14 +117,14 @@ __all__ = [
 ]
 
 _LAZY = {
-    "FittedPlan": "fastfeat.plan.fitted",
+    "FittedPlan": "fastfeat.plan.plan",
     "Fold": "fastfeat.plan.cross_fit",
     "Live": "fastfeat.online.live",
     "Plan": "fastfeat.plan.plan",
     "leak_test": "fastfeat.integrations.leak_test",
-    "load": "fastfeat.plan.artifact",
+    "load": "fastfeat.plan.plan",
     "num_threads": "fastfeat.backends.cpu.threads",
-    "replay": "fastfeat.online.replay",
+    "replay": "fastfeat.api.replay",
     "set_num_threads": "fastfeat.backends.cpu.threads",
 }
 """Names whose modules import pyarrow and NumPy: writing expressions does without them."""
@@ -161,7 +160,7 @@ class _Package(ModuleType):
     @property
     def online(self) -> Callable[..., Any]:
         """The function that gives several plans one state."""
-        return import_module("fastfeat.online.live").online
+        return import_module("fastfeat.api.online").online
 
     @online.setter
     def online(self, folder: object) -> None:

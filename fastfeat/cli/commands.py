@@ -127,12 +127,13 @@ def fit(
     started = time.perf_counter()
     with doing("Reading the plan", at_once=True) as step:
         plan = read_plan(plan_file)
-        step(f"Fitting {counted(len(plan.nodes), 'feature')} on {data}")
+        step(f"Fitting {counted(len(plan.declaration.nodes), 'feature')} on {data}")
         tables = tables_named(table)
         fitted = plan.fit(data, history=history, tables=tables, backend=backend)
         fitted.save(out)
     typer.echo(
-        f"{out}: {counted(len(plan.nodes), 'feature')}, fitted on {counted(fitted.n_rows, 'row')} "
+        f"{out}: {counted(len(plan.declaration.nodes), 'feature')}, "
+        f"fitted on {counted(fitted.n_rows, 'row')} "
         f"in {time.perf_counter() - started:.2f} s"
     )
 
@@ -151,17 +152,17 @@ def transform(
     """Compute the features of data."""
     from fastfeat.cli.plans import tables_named
     from fastfeat.io.write import write_table
-    from fastfeat.plan.artifact import load
     from fastfeat.plan.border import read_columns
     from fastfeat.plan.history import id_columns
+    from fastfeat.plan.plan import load
 
     started = time.perf_counter()
     with doing("Reading the fitted plan", at_once=True) as step:
         fitted = load(fitted_file)
         step(f"Reading {data}")
-        ids = id_columns(fitted.plan.row_id, history, fitted.plan.past_columns)
-        wanted = [*fitted.plan.row_columns, *fitted.plan.keep, *ids]
-        rows = read_columns(data, wanted, fitted.plan.past_columns)
+        ids = id_columns(fitted.plan.row_id, history, fitted.plan.declaration.past_columns)
+        wanted = [*fitted.plan.declaration.row_columns, *fitted.plan.keep, *ids]
+        rows = read_columns(data, wanted, fitted.plan.declaration.past_columns)
         n_features, n_rows = len(fitted.feature_names), rows.num_rows
         step(f"Computing {counted(n_features, 'feature')} of {counted(n_rows, 'row')}")
         tables = tables_named(table)
@@ -258,7 +259,7 @@ def verify(
 ) -> None:
     """Check on a sample that every path gives the same bits; exit code 1 where one does not."""
     from fastfeat.cli.plans import tables_named
-    from fastfeat.plan.artifact import load
+    from fastfeat.plan.plan import load
 
     with doing("Reading the fitted plan", at_once=True) as step:
         fitted = load(fitted_file)

@@ -15,7 +15,7 @@ from fastfeat.backends import device_backend_named
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.contract.plans import row_plan
 from fastfeat.contract.tables import training_table
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.plan import FittedPlan
 
 N_REPEATS = 7
 SHARE_OF_MEMORY = 0.5

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.vocabulary import Vocabulary
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.plan import FittedPlan
 from fastfeat.plan.state import aggregates_of
 
 _FILE = "golden.json"
@@ -25,7 +25,10 @@ Digests = dict[str, dict[str, str]]
 def digests_of(fitted: FittedPlan, features: Any) -> dict[str, str]:
     """Return a digest of each feature of a table, and one of all that was learnt."""
     found = {name: column_digest(features.column(name)) for name in features.column_names}
-    learnt = [fitted.constants[one] for one in aggregates_of(fitted.plan.nodes.values())]
+    learnt = [
+        fitted.record.constants[one]
+        for one in aggregates_of(fitted.plan.declaration.nodes.values())
+    ]
     return {LEARNT: _learnt_digest(learnt), **found}
 
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from fastfeat.api.replay import replay
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import pa
 from fastfeat.online.entries import table_bytes
-from fastfeat.online.replay import Replay, replay
+from fastfeat.online.replay import Replay
 
 COPY = "changed.state"
 _COLUMN = "dep_delay"

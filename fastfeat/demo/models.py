@@ -24,7 +24,7 @@ from fastfeat.integrations import lightgbm as ff_lightgbm
 from fastfeat.integrations import xgboost as ff_xgboost
 from fastfeat.integrations.torch import FeatureBatches, embedding_sizes
 from fastfeat.io.arrow import Table
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.plan import FittedPlan
 
 N_TREES, RATE, N_THREADS, BATCH = 100, 0.1, 2, 1024
 CODES = "carrier"

@@ -22,7 +22,7 @@ from fastfeat.io.write import write_table
 
 if TYPE_CHECKING:
     from fastfeat.plan.comparison import Report
-    from fastfeat.plan.fitted import FittedPlan
+    from fastfeat.plan.plan import FittedPlan
 
 N_VERIFIED = 1000
 N_REPEATS, N_REPEATS_IN_PANDAS = 9, 3

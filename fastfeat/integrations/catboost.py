@@ -21,7 +21,7 @@ from fastfeat.arguments import explaining_as
 from fastfeat.integrations.handover import Label, handed
 from fastfeat.integrations.library import library
 from fastfeat.io.arrow import Table, pa
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.plan import FittedPlan
 
 __all__ = ["pool"]
 

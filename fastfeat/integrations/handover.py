@@ -26,8 +26,9 @@ from fastfeat.integrations.labels import label_column
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.decode import has_value
 from fastfeat.io.read import read_table
-from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.given import names_given
+from fastfeat.plan.plan import FittedPlan, face_of
+from fastfeat.plan.select import selected
 
 Label = Any | Literal[False] | None
 """One value a row; None for the label of the plan, where it has one; False for none."""
@@ -109,7 +110,8 @@ def without_kept(fitted: FittedPlan) -> FittedPlan:
     if not fitted.plan.keep:
         return fitted
     # a selection forgets rows whose labels its features know, for it may not read their columns
-    return replace(fitted.select(fitted.feature_names), encoded=fitted.encoded)
+    bare = selected(fitted.record, fitted.feature_names)
+    return face_of(replace(bare, encoded=fitted.record.encoded))
 
 
 def _given_features(fitted: FittedPlan, features: Any) -> Table:

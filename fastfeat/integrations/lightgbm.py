@@ -24,7 +24,7 @@ from fastfeat.errors import InvalidData
 from fastfeat.integrations.handover import Label, check_names, handed
 from fastfeat.integrations.library import library
 from fastfeat.io.arrow import Table
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.plan import FittedPlan
 
 __all__ = ["dataset", "features"]
 

@@ -19,7 +19,7 @@ from fastfeat.integrations.handover import check_types
 from fastfeat.integrations.library import library
 from fastfeat.io.arrow import Table
 from fastfeat.io.frames import class_names
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.plan import FittedPlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,8 @@ from fastfeat.integrations.held import Held, content_of, held
 from fastfeat.integrations.past_in_batch import beginnings, warn_after_fit
 from fastfeat.io.arrow import Table
 from fastfeat.io.frames import class_names
-from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.history import is_batch
-from fastfeat.plan.plan import Plan
+from fastfeat.plan.plan import FittedPlan, Plan
 
 __all__ = ["Features", "Held"]
 
@@ -181,7 +180,9 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             categories = self.categories
             self.fitted_, made = plan.fit_transform(data, to=form, categories=categories, **beside)
             self._begun = beginnings(plan, data, beside["history"])
-        self.fitted_.told.note(EncodedInFold)  # a pipeline predicts training rows to score them
+        self.fitted_.record.told.note(
+            EncodedInFold
+        )  # a pipeline predicts training rows to score them
         return self._given_out(made, form, X)
 
     def transform(self, X: Any, *, history: Any = None, tables: Any = None) -> Any:
@@ -206,7 +207,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         form = self._form()
         beside = self._beside(self.fitted_.plan, history, tables)
         if is_batch(beside["history"]):
-            warn_after_fit(self._begun, data, self.fitted_.told)
+            warn_after_fit(self._begun, data, self.fitted_.record.told)
         made = self.fitted_.transform(data, to=form, categories=self.categories, **beside)
         return self._given_out(made, form, X)
 

@@ -18,6 +18,7 @@ from fastfeat.online.lowering import LivePlan
 from fastfeat.online.prepared import Prepared, Round
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.environment import in_ieee
+from fastfeat.plan.one_row import transform_row
 from fastfeat.plan.over import named_by
 from fastfeat.plan.row import RowKernel, row_kernel_after_windows
 from fastfeat.plan.tables import table_values
@@ -61,7 +62,7 @@ def answer_row(
     for name, prepared in lowered.prepared.items():
         fitted = prepared.fitted
         if not prepared.rounds:
-            features[name] = fitted.transform_row(row, tables=tables)
+            features[name] = transform_row(fitted, row, tables=tables)
             continue
         made: dict[Node, Any] = dict(table_values(fitted.table_columns, tables))
         batch = batches[name] = prepared.batch(log, made, "cpu", 0)

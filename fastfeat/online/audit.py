@@ -29,7 +29,7 @@ from fastfeat.online.column_words import keyed
 from fastfeat.online.digests import N_BYTES, Digest, digest_of, what_differs
 from fastfeat.online.entries import Links
 from fastfeat.plan.artifact import fitted_digest
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.fitted import Fitted
 
 Artifacts = Mapping[str, bytes]
 """Of each plan by its name the digest."""
@@ -249,7 +249,7 @@ def _of_every_row(column: Any, stored: NDArray[np.bool_]) -> Any:
     return column.take(pa.array(places, mask=~stored))
 
 
-def artifacts_of(plans: Mapping[str, FittedPlan]) -> dict[str, bytes]:
+def artifacts_of(plans: Mapping[str, Fitted]) -> dict[str, bytes]:
     """Return the digest of each plan, by name: equal plans have equal ones."""
     return {name: fitted_digest(fitted) for name, fitted in plans.items()}
 

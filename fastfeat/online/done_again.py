@@ -28,9 +28,9 @@ from fastfeat.online.digests import Digest, names_of
 from fastfeat.online.entries import Written
 from fastfeat.online.lowering import lower
 from fastfeat.online.state import State
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.fitted import Fitted
 
-Plans = Mapping[str, FittedPlan]
+Plans = Mapping[str, Fitted]
 _WITHOUT_ROWS = frozenset({"forget", "plans", "sweep"})
 """Changes whose rows say what is done, and are none of the data."""
 

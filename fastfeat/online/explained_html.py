@@ -5,25 +5,22 @@ All that is not made here is escaped, there is no script, and the style is that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
+from fastfeat.online.explained import MOST_ROWS, FeatureExplained, RowsSeen, shown
 from fastfeat.plan.html import MOST_FEATURES, STYLE
 from fastfeat.plan.summary import capped, short
-
-if TYPE_CHECKING:
-    from fastfeat.online.explaining import Explained, FeatureExplained, RowsSeen
 
 _LONGEST = 90
 
 
-def explained_html(explained: Explained) -> str:
+def explained_html(features: Sequence[FeatureExplained]) -> str:
     """Return a table of features as HTML: each opens to the rows that it came from."""
-    features = explained.features[:MOST_FEATURES]
-    left = len(explained.features) - len(features)
+    first = features[:MOST_FEATURES]
+    left = len(features) - len(first)
     head = "".join(f"<th>{title}</th>" for title in ("feature", "value", "came from"))
-    body = "".join(map(_feature_row, features))
+    body = "".join(map(_feature_row, first))
     more = f"<p>... and {left:,} more</p>" if left else ""
     return (
         f'<div class="fastfeat-plan"><style>{STYLE}</style><table><thead><tr>{head}</tr></thead>'
@@ -32,8 +29,6 @@ def explained_html(explained: Explained) -> str:
 
 
 def _feature_row(feature: FeatureExplained) -> str:
-    from fastfeat.online.explaining import shown
-
     read = [f"{name} = {shown(value)}" for name, value in feature.columns.items()]
     learnt = [f"{text} = {value}" for text, value in feature.learnt.items()]
     titled = {"formula": [feature.formula], "of the row": read, "learnt": learnt}
@@ -53,8 +48,6 @@ def _codes(texts: Iterable[str]) -> str:
 
 def _seen(seen: RowsSeen) -> str:
     """Return the rows that a function read as a table of their own."""
-    from fastfeat.online.explaining import MOST_ROWS, shown
-
     left = max(0, seen.rows.num_rows - MOST_ROWS)
     rows = seen.rows.slice(left).to_pylist()
     head = "".join(f"<th>{escape(short(name))}</th>" for name in seen.rows.column_names)

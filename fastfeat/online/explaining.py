@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
 from fastfeat.backends.reference.steps import ordering
-from fastfeat.errors import counted
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.decode import decoded
 from fastfeat.ir.node import Call, Column, Node, TableColumn
@@ -41,6 +40,8 @@ from fastfeat.online.asking import (
     make_stage,
 )
 from fastfeat.online.columns import given_type
+from fastfeat.online.explained import FeatureExplained, RowsSeen
+from fastfeat.online.explained_html import explained_html
 from fastfeat.online.here import Here
 from fastfeat.online.lowering import LivePlan, lower
 from fastfeat.online.memory import Memory
@@ -48,14 +49,13 @@ from fastfeat.online.placing import log_rows
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.columns_read import reads_own
 from fastfeat.plan.environment import in_ieee
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.fitted import Fitted
 from fastfeat.plan.history import as_type
 from fastfeat.plan.html import learnt_text
 from fastfeat.plan.made import make
 from fastfeat.plan.over import past_of
 from fastfeat.plan.over_table import asking_columns, past_of_table
 from fastfeat.plan.state import aggregates_of
-from fastfeat.plan.summary import capped
 from fastfeat.plan.tables import table_values
 from fastfeat.plan.values import compute_columns
 from fastfeat.scalars.zones import using
@@ -67,85 +67,8 @@ from fastfeat.steps.windows import window_of as rows_in_window
 Numbers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-MOST_ROWS = 8
-_LONGEST_VALUE = 60
 NUMBER = "row number"
 """The column that tells rows of the state apart where the plan has no `row_id`."""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class RowsSeen:
-    """The rows that a function over a window, a lookup or an as-of join read.
-
-    Args:
-        what: the function, as it is written.
-        table: the name of the table; empty for rows of the state.
-        rows: those rows: their id or number, their time, and the columns that were read.
-        n_own: how many of the last of them are the row itself: 1 or 0.
-    """
-
-    what: str
-    table: str
-    rows: Table
-    n_own: int = 0
-
-    def __repr__(self) -> str:
-        """Return a line, and one for each of the latest rows."""
-        return "\n".join([self.head, *(f"  {line}" for line in self.lines)])
-
-    @property
-    def head(self) -> str:
-        """The function, and how many rows there are."""
-        of_table = f" of table {self.table!r}" if self.table else ""
-        own = ", the last one itself" if self.n_own else ""
-        return f"{self.what}: {counted(self.rows.num_rows, 'row')}{of_table}{own}"
-
-    @property
-    def lines(self) -> list[str]:
-        """A line for each of the latest rows."""
-        left = max(0, self.rows.num_rows - MOST_ROWS)
-        rows = self.rows.slice(left).to_pylist()
-        told = [", ".join(f"{n}={shown(v)}" for n, v in row.items()) for row in rows]
-        return [*([f"... {counted(left, 'earlier row')}"] if left else []), *told]
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class FeatureExplained:
-    """A feature of a row, and what it came from.
-
-    Args:
-        name: of the feature, or of its column.
-        value: as Python has it; None where it is missing.
-        formula: how it is made.
-        columns: of the row itself that it read, and their values.
-        learnt: what fit has learnt that it read, by its text.
-        seen: the rows that it read.
-        rows: the numbers of the rows of the state that it needs, in `Explained.rows`.
-        tables: of each table the numbers of the rows that it needs.
-    """
-
-    name: str
-    value: Any
-    formula: str
-    columns: Mapping[str, Any]
-    learnt: Mapping[str, str]
-    seen: tuple[RowsSeen, ...]
-    rows: Numbers = field(compare=False)
-    tables: Mapping[str, Numbers] = field(compare=False)
-
-    def __repr__(self) -> str:
-        """Return the value, how it is made, and what of."""
-        learnt = [f"  learnt {text} = {value}" for text, value in self.learnt.items()]
-        read = ", ".join(f"{name}={shown(value)}" for name, value in self.columns.items())
-        return "\n".join(
-            [
-                f"{self.name} = {shown(self.value)}",
-                f"  {self.formula}",
-                *([f"  of the row: {read}"] if read else []),
-                *learnt,
-                *(f"  {line}" for one in self.seen for line in repr(one).splitlines()),
-            ]
-        )
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -199,15 +122,7 @@ class Explained:
 
     def _repr_html_(self) -> str:
         """Return a table of the features, each of which opens to what it came from."""
-        from fastfeat.online.explained_html import explained_html
-
-        return explained_html(self)
-
-
-def shown(value: Any) -> str:
-    return capped(
-        repr(value) if value is None or isinstance(value, str) else str(value), _LONGEST_VALUE
-    )
+        return explained_html(self.features)
 
 
 def _taken(table: Any, numbers: Numbers) -> Any:
@@ -402,7 +317,7 @@ class _Sight:
         kept: the names of what is kept of each row.
     """
 
-    fitted: FittedPlan
+    fitted: Fitted
     own: Batch
     batch: Batch
     ids: tuple[str, Sequence[Any]]
@@ -481,7 +396,7 @@ def _explained(sight: _Sight, column: str, values: Table) -> FeatureExplained:
     return FeatureExplained(
         column,
         values.column(column)[0].as_py(),
-        show(fitted.plan.nodes.get(column, node)),
+        show(fitted.declaration.nodes.get(column, node)),
         {name: sight.own.table.column(name)[0].as_py() for name in own},
         {
             text: learnt_text(fitted.constants[one], fitted.bound[one])

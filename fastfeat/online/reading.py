@@ -20,7 +20,7 @@ from fastfeat.ir.scope import order_of, window_nodes
 from fastfeat.online.columns import given_type
 from fastfeat.plan.border import check_still_missing, read_columns
 from fastfeat.plan.columns_read import columns_of
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.fitted import Fitted
 from fastfeat.plan.row_values import content_value, convert, list_value
 
 FLOAT16 = DType("float16")
@@ -126,7 +126,7 @@ def rows_by_id(given: Any, types: Types, row_id: str, id_type: DType | None) -> 
     return table
 
 
-def time_columns(plans: Iterable[FittedPlan]) -> list[str]:
+def time_columns(plans: Iterable[Fitted]) -> list[str]:
     """Return the columns that the times of windows are computed from."""
     calls = window_nodes([node for fitted in plans for node in fitted.nodes.values()])
     return columns_of(order_of(over).args[0] for over in calls)

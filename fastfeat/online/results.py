@@ -13,7 +13,7 @@ from fastfeat.io.results import frame_index, memory_of_tensor
 from fastfeat.online.asking import Answered
 from fastfeat.online.asking_one import AnsweredRow
 from fastfeat.plan.environment import in_ieee
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.fitted import Fitted
 from fastfeat.plan.memory import check_memory
 from fastfeat.plan.outputs import check_result, matrix_dtype
 from fastfeat.plan.result_forms import computed_form, given_out
@@ -21,7 +21,7 @@ from fastfeat.plan.transform import bound, computed
 
 ALONE = ""
 """The name of the plan of `FittedPlan.online`."""
-Plans = Mapping[str, FittedPlan]
+Plans = Mapping[str, Fitted]
 Results = Mapping[str, Any]
 """By plan, features as they are computed for a form: a table, or a matrix."""
 
@@ -102,7 +102,7 @@ def check_out(plans: Plans, rows: Table, to: str, out: Any) -> None:
         fitted = plans[name]
         shape = (rows.num_rows, len(fitted.feature_names))
         array = memory_of_tensor(memory) if to == "torch" else memory
-        check_memory(array, shape, np.dtype(matrix_dtype(fitted.plan).name), rows)
+        check_memory(array, shape, np.dtype(matrix_dtype(fitted.declaration).name), rows)
 
 
 def given_to_user(
@@ -140,7 +140,7 @@ def of_one_row(results: Results) -> Any:
 def with_passed(plans: Plans, results: Results, given: Any) -> Results:
     """Return features beside the columns that plans pass on, of the types that were given."""
     return {
-        name: _with_columns(features, given, plans[name].plan.keep)
+        name: _with_columns(features, given, plans[name].declaration.keep)
         for name, features in results.items()
     }
 

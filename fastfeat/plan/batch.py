@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from fastfeat.backends import Backend
 from fastfeat.backends.program import Constants, Output, Program, RowFailed, program_of
 from fastfeat.dtypes import COUNTS
-from fastfeat.io.arrow import ChunkedArray, call, cast, pa
+from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
+from fastfeat.io.bits import Flags
 from fastfeat.io.decode import decoded, plain
 from fastfeat.io.frames import rows_only
 from fastfeat.ir.node import Node, TableColumn
@@ -24,7 +25,6 @@ from fastfeat.plan.constants import Learnt, bind, constant_roots, evaluate_const
 from fastfeat.plan.failures import failed_row
 from fastfeat.plan.lower import Types
 from fastfeat.plan.row_runs import Runs, cut, runs_of
-from fastfeat.plan.shared_keys import KeyOf, NumberedKeys
 from fastfeat.scalars.value import Value
 
 Made = dict[Node, Any]
@@ -36,7 +36,28 @@ MakeOutput = Callable[[str, Value], Output]
 Programs = dict[tuple[tuple[Node, ...], MakeOutput], tuple[Program, Constants]]
 """What computes expressions, and what it reads besides the rows."""
 
+KeyOf = tuple[tuple[Node, ...], str, int]
+"""The parts of a key, what a missing part makes of it, and how many bytes the keys may take."""
+
 Result = TypeVar("Result")
+
+
+class NumberedKeys(NamedTuple):
+    """The distinct keys of all rows.
+
+    Args:
+        parts: an Arrow array a part of the key, shape (n_keys,), in the order of values.
+        of_rows: the number of the key of each row, n_keys where it has none, shape (n_rows,).
+            As wide as an address: NumPy counts and gathers by these at once, others it converts.
+    """
+
+    parts: tuple[Array, ...]
+    of_rows: NDArray[np.intp]
+
+    @property
+    def n_keys(self) -> int:
+        """How many keys there are."""
+        return len(self.parts[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +133,27 @@ class Source(NamedTuple):
     rows: Batch
     numbers: NDArray[np.int64]
     runs: Runs | None = None
+
+
+class TrainingRows(NamedTuple):
+    """The rows that were given to fit.
+
+    Args:
+        rows: all rows of the data, among which they stand.
+        learnt_from: those of them that were learnt from, as fit has left them.
+        wanted: the numbers of the rows given to fit among all, in their order, shape (n_rows,);
+            None where they are all.
+        is_learnt: whether each was learnt from, shape (n_rows,); None where all were.
+        n_rows: how many were given to fit.
+        index: of all rows, where the data is a pandas frame; else None.
+    """
+
+    rows: Batch
+    learnt_from: Batch
+    wanted: NDArray[np.int64] | None
+    is_learnt: Flags | None
+    n_rows: int
+    index: Any = None
 
 
 def rows_at(

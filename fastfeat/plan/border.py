@@ -26,6 +26,7 @@ from fastfeat.io.strings import string_codes, string_equal, string_validity
 from fastfeat.io.types import UnsupportedType, column_text, schema_of
 from fastfeat.ir.node import Column, Node
 from fastfeat.plan.absent import absence_hint
+from fastfeat.plan.to_host import array_on_host
 from fastfeat.scalars.value import InputSlot
 
 Columns = Mapping[InputSlot, Any]
@@ -201,8 +202,6 @@ def column_in_host(column: Any, backend: Backend | None) -> Any:
     """
     if not isinstance(column, DeviceArray):
         return column
-    from fastfeat.plan.device import array_on_host  # imports the GPU backend
-
     return pa.chunked_array([array_on_host(column, column.name, backend)])
 
 

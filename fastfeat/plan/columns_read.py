@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from fastfeat.aggregates import is_target
-from fastfeat.ir.node import Call, Column, Node
+from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.scope import (
     OVER,
     is_over_rows_ahead,
@@ -70,3 +70,8 @@ def _columns_of_rows(roots: Iterable[Node]) -> list[str]:
 def reads_own(over: Call) -> bool:
     """Return whether a function over a window reads the value of the row itself too."""
     return OVER_FUNCTIONS[over.function.removeprefix(OVER)].reads_own
+
+
+def table_columns_of(roots: Iterable[Node]) -> tuple[TableColumn, ...]:
+    """Return the columns of lookup tables that expressions read, in order of first use."""
+    return tuple(node for node in postorder(roots) if isinstance(node, TableColumn))

@@ -1,31 +1,26 @@
-"""Results that stay in the memory of a device, and rows of it that a message or a table shows."""
+"""Results that stay in the memory of a device."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends import Backend, DeviceBackend
-from fastfeat.backends.gpu import run as device_run
+from fastfeat.backends import DeviceBackend
 from fastfeat.backends.gpu.launch import settled
 from fastfeat.backends.gpu.matrix import Place, compute_into
 from fastfeat.backends.gpu.pieces import room_for
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.program import Constants, Program
 from fastfeat.dtypes import DType
-from fastfeat.io.arrow import pa
-from fastfeat.io.device import DeviceArray, DeviceTable
 from fastfeat.plan.batch import Batch, run_program
 from fastfeat.plan.border import Columns
 from fastfeat.plan.device_memory import check_device_memory
-
-if TYPE_CHECKING:
-    from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.fitted import Fitted
 
 
 def matrix(
@@ -77,9 +72,7 @@ def _matrix(
     return out
 
 
-def arrays(
-    fitted: FittedPlan, batch: Batch, program: Program, constants: Constants
-) -> dict[str, Any]:
+def arrays(fitted: Fitted, batch: Batch, program: Program, constants: Constants) -> dict[str, Any]:
     """Return the features as arrays on the device by name, each of its own type.
 
     Args:
@@ -97,7 +90,7 @@ def arrays(
 
 
 def _arrays(
-    fitted: FittedPlan, batch: Batch, program: Program, constants: Constants, runtime: Runtime
+    fitted: Fitted, batch: Batch, program: Program, constants: Constants, runtime: Runtime
 ) -> dict[str, Any]:
     n_rows = batch.n_rows
     found: dict[str, Any] = {}
@@ -148,30 +141,3 @@ def _compute_into(
         compute_into(runtime, program, columns, batch.n_rows, constants, places)
 
     run_program(batch, program, constants, run)
-
-
-def rows_on_host(table: DeviceTable, start: int, n: int, backend: Backend | None) -> Any:
-    """Return rows of a table as an Arrow table in the host's memory.
-
-    Args:
-        table: partly on a device.
-        start: first row.
-        n: number of rows.
-        backend: of the device.
-    """
-    sliced = {name: column.slice(start, n) for name, column in table.given.items()}
-    return on_host(DeviceTable(sliced, n), backend)
-
-
-def on_host(table: DeviceTable, backend: Backend | None) -> Any:
-    """Return a table as an Arrow table in the host's memory; NaN becomes null."""
-    columns = [
-        array_on_host(column, name, backend) if isinstance(column, DeviceArray) else column
-        for name, column in table.given.items()
-    ]
-    return pa.Table.from_arrays(columns, names=table.column_names)
-
-
-def array_on_host(array: DeviceArray, name: str, backend: Backend | None) -> Any:
-    """Return a column on the device of a backend as an Arrow array; `name` is for messages."""
-    return device_run.on_host(cast(DeviceBackend, backend).runtime(), array, name)

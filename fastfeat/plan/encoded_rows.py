@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,16 +27,13 @@ from fastfeat.io.types import UnsupportedType, schema_of
 from fastfeat.ir.node import Column, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
-from fastfeat.plan.batch import Batch, taken
+from fastfeat.plan.batch import Batch, TrainingRows, taken
 from fastfeat.plan.border import column_in_host
 from fastfeat.plan.columns_read import own_columns
+from fastfeat.plan.declaration import Declaration
 from fastfeat.plan.lower import Types
 from fastfeat.plan.row_numbers import Numbers
 from fastfeat.plan.values import values_of
-
-if TYPE_CHECKING:
-    from fastfeat.plan.plan import Plan
-    from fastfeat.plan.training_rows import TrainingRows
 
 Hashes = NDArray[np.uint64]
 Columns = tuple[tuple[str, DType], ...]
@@ -76,7 +73,7 @@ class EncodedRows:
         return np.sort(self.ids)
 
 
-def encoded_rows(training: TrainingRows, plan: Plan, table: Any) -> EncodedRows | None:
+def encoded_rows(training: TrainingRows, plan: Declaration, table: Any) -> EncodedRows | None:
     """Return the rows whose labels fit has put into encodings; None where there are none.
 
     Those in the memory of a device are not known again.
@@ -147,7 +144,7 @@ def _known_column(
     return name, dtype
 
 
-def _columns(plan: Plan, types: Types) -> Columns:
+def _columns(plan: Declaration, types: Types) -> Columns:
     """Return the columns that features read of their own row, numbers first: their hash is fast."""
     read = [name for name in own_columns(plan.nodes.values()) if name not in plan.late]
     schema = {name: types[Column(name)] for name in read}

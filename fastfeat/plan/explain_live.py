@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from fastfeat.ir.node import Call, Node, TableColumn
 from fastfeat.ir.scope import is_of_table, is_over, order_of
 from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
+from fastfeat.plan.declaration import Declaration
 from fastfeat.plan.explain_windows import order_text
 from fastfeat.plan.reach import Function, live_functions, together
-
-if TYPE_CHECKING:
-    from fastfeat.plan.plan import Plan
 
 _GENERAL = (
     "general way: the rows of the entity that windows still see go through the kernels of windows"
@@ -21,7 +18,7 @@ _GENERAL = (
 _ALONE = "row way: no window reads earlier rows, so a row is computed as transform_row computes it"
 
 
-def describe_live(plan: Plan) -> str:
+def describe_live(plan: Declaration) -> str:
     """Return how a plan is computed live, as text.
 
     That is: the way that it goes; the orders of the rows, with how far back each function sees of
@@ -47,7 +44,7 @@ def describe_live(plan: Plan) -> str:
     return "\n".join([*lines, *_refused(functions, shown)])
 
 
-def _log(plan: Plan) -> list[str]:
+def _log(plan: Declaration) -> list[str]:
     """Return the columns that the log holds: those that windows read, and the id of rows."""
     late = set(plan.late)
     columns = [f"{name} (late)" if name in late else name for name in plan.past_columns]
@@ -64,7 +61,7 @@ def _kept(functions: Sequence[Function], shown: Mapping[Node, str]) -> list[str]
     return ["kept in the log beside each row, for other windows read it:", *_listed(kept, shown)]
 
 
-def _tables(plan: Plan) -> list[str]:
+def _tables(plan: Declaration) -> list[str]:
     """Return the tables that rows read, and how: by key and as of a moment, or in windows."""
     nodes = postorder(list(plan.nodes.values()))
     seen = {

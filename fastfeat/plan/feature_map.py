@@ -6,23 +6,20 @@ Importances and SHAP values are grouped by it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from fastfeat.aggregates import is_target
 from fastfeat.io.arrow import Table, pa
 from fastfeat.ir.node import Column, Node, TableColumn
 from fastfeat.ir.walk import fold
 from fastfeat.plan.expand import expanded
-
-if TYPE_CHECKING:
-    from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.fitted import Fitted
 
 _SCHEMA = pa.schema(
     [("column", pa.string()), ("feature", pa.string()), ("sources", pa.list_(pa.string()))]
 )
 
 
-def feature_map(fitted: FittedPlan) -> Table:
+def feature_map(fitted: Fitted) -> Table:
     """Return a table of the output columns; see `FittedPlan.feature_map`."""
     sources = sources_of(list(fitted.nodes.values()))
     rows = [(name, of, sources[fitted.nodes[name]]) for name, of in _features_of(fitted)]
@@ -50,10 +47,10 @@ def sources_of(roots: list[Node]) -> dict[Node, list[str]]:
     return {root: list(found[root]) for root in roots}
 
 
-def _features_of(fitted: FittedPlan) -> Iterator[tuple[str, str]]:
+def _features_of(fitted: Fitted) -> Iterator[tuple[str, str]]:
     """Yield each column of the output and the feature of the plan that it is of."""
-    plan = fitted.plan
-    for feature, expression in plan.expressions.items():
+    plan = fitted.declaration
+    for feature, expression in plan.features.items():
         written = {feature + suffix: plan.nodes[feature + suffix] for suffix in expression.suffixes}
         for column in expanded(written, fitted.constants, fitted.types):
             yield column, feature

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastfeat.aggregates import is_target
 from fastfeat.backends import backend_named
@@ -33,9 +33,10 @@ from fastfeat.plan.batch import Batch
 from fastfeat.plan.bind import Schemas, bind
 from fastfeat.plan.border import check_place, read_columns, used_schema, warn_absent
 from fastfeat.plan.columns_read import columns_of, seen_by_windows_alone
+from fastfeat.plan.declaration import Declaration
 from fastfeat.plan.expand import is_one_hot
-from fastfeat.plan.fitted import FittedPlan, InputSchema, fitted_label
-from fastfeat.plan.history import BATCH, given_ids, history_table, with_past
+from fastfeat.plan.fitted import Fitted, InputSchema, fitted_label
+from fastfeat.plan.history import BATCH, given_ids, history_table, id_columns, with_past
 from fastfeat.plan.key_state import check_given_vocabularies
 from fastfeat.plan.keys import is_of_keys, number_keys
 from fastfeat.plan.label import Labels, labels_of
@@ -47,9 +48,6 @@ from fastfeat.plan.outputs import output_schema, output_types
 from fastfeat.plan.tables import Tables, columns_of_tables, read_tables, table_schemas, table_values
 from fastfeat.scalars.zones import ZoneTable, using
 from fastfeat.steps import STEPS, is_step
-
-if TYPE_CHECKING:
-    from fastfeat.plan.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +70,7 @@ class Prepared:
         index: of the rows, where the data is a pandas frame; else None.
     """
 
-    plan: Plan
+    plan: Declaration
     table: Any
     rows: Batch
     earlier: Any
@@ -80,14 +78,14 @@ class Prepared:
     schema: InputSchema
     schemas: Schemas
     zones: dict[str, ZoneTable]
-    label: FittedPlan | None
+    label: Fitted | None
     labels: Labels | None
     told: Told
     index: Any = None
 
 
 def prepare(
-    plan: Plan,
+    plan: Declaration,
     data: Any,
     *,
     history: Any,
@@ -108,7 +106,7 @@ def prepare(
     Raises:
         FastfeatError: as `Plan.fit`, but for what is learnt.
     """
-    ids = plan.ids(history)
+    ids = id_columns(plan.row_id, history, plan.history_columns)
     of_history = seen_by_windows_alone(plan.nodes.values(), plan.late) if ids else []
     table = _training_table(plan, data, [*plan.columns, *further, *ids], of_history)
     read = read_tables(tables, (*plan.table_columns, *plan.label_table_columns))
@@ -141,7 +139,7 @@ def prepare(
 
 
 def _training_table(
-    plan: Plan, data: Any, columns: Sequence[str], of_history: Sequence[str]
+    plan: Declaration, data: Any, columns: Sequence[str], of_history: Sequence[str]
 ) -> Any:
     """Return a table with columns of training rows, and those that the label is computed from.
 
@@ -161,7 +159,7 @@ def _training_table(
     return read_columns(data, wanted, if_there, features=plan.nodes, label=plan.label_nodes)
 
 
-def _declared(plan: Plan, of_history: Sequence[str]) -> dict[str, Sequence[str]]:
+def _declared(plan: Declaration, of_history: Sequence[str]) -> dict[str, Sequence[str]]:
     """Return the columns that options of a plan name, by the option, but those of a history."""
     of_label = [] if plan.label_column else columns_of(plan.label_nodes.values())
     return {
@@ -232,7 +230,7 @@ def learning_roots(features: Mapping[str, Node]) -> list[Node]:
     return [*(arg for aggregate in aggregates for arg in aggregate.args), *roots]
 
 
-def check_clocks(plan: Plan, types: Types) -> None:
+def check_clocks(plan: Declaration, types: Types) -> None:
     """Raise Leakage where windows see labels too early by the zones and types of the times.
 
     Args:
@@ -245,8 +243,8 @@ def check_clocks(plan: Plan, types: Types) -> None:
 
 
 def _bound_label(
-    plan: Plan, table: Any, tables: Schemas, zones: dict[str, ZoneTable]
-) -> FittedPlan | None:
+    plan: Declaration, table: Any, tables: Schemas, zones: dict[str, ZoneTable]
+) -> Fitted | None:
     """Return a plan that computes the label, of the types of the training rows.
 
     None where it is a column itself, or where the training rows lack its columns.
@@ -265,7 +263,7 @@ def _bound_label(
                 f"the label {name!r} is {label.types[node]}, {show(node)}: one that is computed is "
                 "a number. Compare it, == 'text', or name a column as the label, label='y'"
             )
-    output_schema(label.plan, label.nodes, label.types)
+    output_schema(label.declaration, label.nodes, label.types)
     return label
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidPlan, PurgeOff, warn
@@ -15,11 +15,9 @@ from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.clocks import clock_of
 from fastfeat.plan.columns_read import columns_of
+from fastfeat.plan.declaration import Declaration
 from fastfeat.plan.given import delay_given
 from fastfeat.plan.late import Delay, Length, delay_of
-
-if TYPE_CHECKING:
-    from fastfeat.plan.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ class Reach(NamedTuple):
         return f"{by} {' and '.join(filter(None, said))}"
 
 
-def purging_given(plan: Plan, purge: Any, embargo: Any) -> Purging:
+def purging_given(plan: Declaration, purge: Any, embargo: Any) -> Purging:
     """Return the purging that a user and the plan ask for, and warn where it is turned off.
 
     Args:
@@ -116,7 +114,7 @@ def _without_zero(delay: Delay) -> Delay:
     return replace(delay, everywhere=everywhere, by_clock=by_clock)
 
 
-def _delays_of_label(plan: Plan) -> Iterable[Delay]:
+def _delays_of_label(plan: Declaration) -> Iterable[Delay]:
     """Yield how long after its row the label of a plan is known."""
     for name in plan.label_nodes:
         for delay in plan.known_late.delays.get(name, ()):
@@ -125,7 +123,7 @@ def _delays_of_label(plan: Plan) -> Iterable[Delay]:
                 yield known
 
 
-def _times_of(plan: Plan) -> tuple[Node, ...]:
+def _times_of(plan: Declaration) -> tuple[Node, ...]:
     """Return the moments by which windows, folds by time and the label of a plan count."""
     found: dict[Node, None] = {}
     for node in postorder([*plan.nodes.values(), *plan.label_nodes.values()]):

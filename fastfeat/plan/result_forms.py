@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastfeat.io.arrow import Array
 from fastfeat.io.results import matrix_frame, pandas_frame, polars_frame, tensor
 from fastfeat.io.types import arrow_type
 from fastfeat.plan.categories import with_categories
+from fastfeat.plan.fitted import Fitted
 from fastfeat.plan.outputs import FORMS, TABLES, matrix_dtype
 from fastfeat.scalars import op
 
-if TYPE_CHECKING:
-    from fastfeat.plan.fitted import FittedPlan
 
-
-def computed_form(fitted: FittedPlan, to: str) -> str:
+def computed_form(fitted: Fitted, to: str) -> str:
     """Return the form in which features are computed, to be given out in another; see `Form`.
 
     A pandas frame of floats of one type, and of nothing else, is computed as a matrix: it is one
@@ -25,14 +23,14 @@ def computed_form(fitted: FittedPlan, to: str) -> str:
     return "numpy" if _is_matrix(fitted, to) else FORMS[to].computed
 
 
-def _is_matrix(fitted: FittedPlan, to: str) -> bool:
-    if to != "pandas" or fitted.plan.keep:
+def _is_matrix(fitted: Fitted, to: str) -> bool:
+    if to != "pandas" or fitted.declaration.keep:
         return False
-    return set(fitted.schema.types) == {arrow_type(matrix_dtype(fitted.plan))}
+    return set(fitted.schema.types) == {arrow_type(matrix_dtype(fitted.declaration))}
 
 
 def given_out(
-    fitted: FittedPlan, features: Any, to: str, *, categories: bool = False, index: Any = None
+    fitted: Fitted, features: Any, to: str, *, categories: bool = False, index: Any = None
 ) -> Any:
     """Return computed features in the form of the result.
 
@@ -59,7 +57,7 @@ def given_out(
             return features
 
 
-def _may_miss(fitted: FittedPlan) -> dict[str, bool]:
+def _may_miss(fitted: Fitted) -> dict[str, bool]:
     """Return whether a value of a feature may be missing, by its name, whatever the rows are."""
     outputs = fitted.arrow_program.outputs
     return {output.name: output.ok is not op.TRUE for output in outputs}

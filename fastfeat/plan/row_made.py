@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastfeat.backends.failure import failure_of
 from fastfeat.backends.program import program_of
@@ -14,6 +14,7 @@ from fastfeat.ir.scope import is_over_table, is_over_window, row_args, row_order
 from fastfeat.ir.show import show
 from fastfeat.plan.alike import outputs_of
 from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
+from fastfeat.plan.fitted import Fitted
 from fastfeat.plan.key_state import given_vocabulary
 from fastfeat.plan.lower import output_of
 from fastfeat.plan.row_over_table import over_table_maker
@@ -21,15 +22,12 @@ from fastfeat.plan.row_values import content_value, convert, list_value, stored_
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 from fastfeat.steps import Argument, StepFailed, is_step, step_function
 
-if TYPE_CHECKING:
-    from fastfeat.plan.fitted import FittedPlan
-
 Row = Mapping[Any, Any]
 """Values by column, those that steps have made by their call, columns of lookup tables."""
 Getter = Callable[[Row], Any]
 
 
-def row_maker(fitted: FittedPlan) -> Callable[[Row], Row]:
+def row_maker(fitted: Fitted) -> Callable[[Row], Row]:
     """Return what adds to a row all that the steps of a fitted plan make of it."""
     makers = [(step, _maker(step, fitted)) for step in _row_steps(fitted)]
 
@@ -42,18 +40,18 @@ def row_maker(fitted: FittedPlan) -> Callable[[Row], Row]:
     return make
 
 
-def has_row_steps(fitted: FittedPlan) -> bool:
+def has_row_steps(fitted: Fitted) -> bool:
     """Return whether steps make something of a row itself."""
     return len(_row_steps(fitted)) > 0
 
 
-def _row_steps(fitted: FittedPlan) -> list[Node]:
+def _row_steps(fitted: Fitted) -> list[Node]:
     """Return the steps of a row, in order, but functions of its past."""
     nodes = row_order(fitted.nodes.values())
     return [node for node in nodes if is_step(node, fitted.types) and not is_over_window(node)]
 
 
-def _maker(step: Node, fitted: FittedPlan) -> Getter:
+def _maker(step: Node, fitted: Fitted) -> Getter:
     """Return what makes the value of a step, as it is stored, None where missing."""
     if isinstance(step, Aggregate):
         return lambda row: fitted.constants[step]
@@ -77,7 +75,7 @@ def _maker(step: Node, fitted: FittedPlan) -> Getter:
     return maker
 
 
-def _getter(node: Node, step: Call, fitted: FittedPlan) -> Getter:
+def _getter(node: Node, step: Call, fitted: Fitted) -> Getter:
     """Return what gives an argument of a step: what fit has learnt, or a column of one value."""
     dtype = fitted.types[node]
     if dtype == VOCABULARY:
@@ -110,7 +108,7 @@ def _key(value: Any, dtype: DType, name: str) -> Any:
     return stored + 0.0 if isinstance(stored, float) else stored  # 0.0 for -0.0
 
 
-def _computed(node: Node, dtype: DType, fitted: FittedPlan) -> Getter:
+def _computed(node: Node, dtype: DType, fitted: Fitted) -> Getter:
     """Return what evaluates an expression over the row."""
     known = evaluate_constants(constant_roots([node]), fitted.types, dict(fitted.constants))
     named = [(show(node), node)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastfeat.backends import backend_named
 from fastfeat.backends.reference.steps import listed, ordering
@@ -17,20 +17,18 @@ from fastfeat.ir.scope import OVER, asking_of, order_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.batch import Batch
+from fastfeat.plan.fitted import Fitted
 from fastfeat.plan.made import table_with
 from fastfeat.plan.over import asked_of
 from fastfeat.plan.over_table import past_of_table, telling_table
 from fastfeat.steps.table_windows import Rows, moments_of, over_table, rows_of_table
 from fastfeat.steps.windows import Asked, OverFailed, Past
 
-if TYPE_CHECKING:
-    from fastfeat.plan.fitted import FittedPlan
-
 Row = Mapping[Any, Any]
 
 
 def over_table_maker(
-    step: Call, fitted: FittedPlan, asking: Sequence[Callable[[Row], Any]]
+    step: Call, fitted: Fitted, asking: Sequence[Callable[[Row], Any]]
 ) -> Callable[[Row], Any]:
     """Return what computes a function over a window of a table for a row.
 

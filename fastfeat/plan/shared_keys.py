@@ -5,44 +5,21 @@ What is counted of some rows, and in which order, is as if they were looked at a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.vocabulary import KeyCounts, Vocabulary
-from fastfeat.io.arrow import Array, call, pa
+from fastfeat.io.arrow import call, pa
 from fastfeat.io.bits import array_of_values
 from fastfeat.io.device import DeviceArray
-from fastfeat.ir.node import Aggregate, Call, Node
+from fastfeat.ir.node import Aggregate, Call
 from fastfeat.ir.parameters import MAX_MEMORY
-
-if TYPE_CHECKING:
-    from fastfeat.plan.batch import Batch, Source
+from fastfeat.plan.batch import Batch, KeyOf, NumberedKeys, Source
 
 Codes = NDArray[np.int32]
-Numbers = NDArray[np.intp]
-KeyOf = tuple[tuple[Node, ...], str, int]
-"""The parts of a key, what a missing part makes of it, and how many bytes the keys may take."""
 _CODES = "codes of numbered keys"
-
-
-class NumberedKeys(NamedTuple):
-    """The distinct keys of all rows.
-
-    Args:
-        parts: an Arrow array a part of the key, shape (n_keys,), in the order of values.
-        of_rows: the number of the key of each row, n_keys where it has none, shape (n_rows,).
-            As wide as an address: NumPy counts and gathers by these at once, others it converts.
-    """
-
-    parts: tuple[Array, ...]
-    of_rows: Numbers
-
-    @property
-    def n_keys(self) -> int:
-        """How many keys there are."""
-        return len(self.parts[0])
 
 
 class ChosenKeys(NamedTuple):
@@ -100,7 +77,7 @@ def among(keys: NumberedKeys, source: Source) -> ChosenKeys:
     return ChosenKeys(KeyCounts(parts, counts[order], int(counts[n_keys]), numbers_of), order)
 
 
-def _at(of_rows: Numbers, source: Source) -> Numbers:
+def _at(of_rows: NDArray[np.intp], source: Source) -> NDArray[np.intp]:
     """Return the numbers of chosen rows."""
     if source.runs is None:
         return of_rows[source.numbers]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.backends.program import Program
 from fastfeat.io.arrow import Table, pa
-from fastfeat.io.bits import Flags
 from fastfeat.io.results import rows_of_index
 from fastfeat.ir.node import Node
-from fastfeat.plan.batch import Batch, chosen_rows, known_constants, taken_alike
+from fastfeat.plan.batch import Batch, TrainingRows, chosen_rows, known_constants, taken_alike
 from fastfeat.plan.constants import Learnt, bind
+from fastfeat.plan.fitted import Fitted
 from fastfeat.plan.lower import Constant
 from fastfeat.plan.made import columns_of_chosen, make
 from fastfeat.plan.outputs import (
@@ -32,30 +32,6 @@ from fastfeat.plan.outputs import (
 from fastfeat.plan.result_forms import computed_form, given_out
 from fastfeat.plan.transform import computed
 from fastfeat.scalars.zones import using
-
-if TYPE_CHECKING:
-    from fastfeat.plan.fitted import FittedPlan
-
-
-class TrainingRows(NamedTuple):
-    """The rows that were given to fit.
-
-    Args:
-        rows: all rows of the data, among which they stand.
-        learnt_from: those of them that were learnt from, as fit has left them.
-        wanted: the numbers of the rows given to fit among all, in their order, shape (n_rows,);
-            None where they are all.
-        is_learnt: whether each was learnt from, shape (n_rows,); None where all were.
-        n_rows: how many were given to fit.
-        index: of all rows, where the data is a pandas frame; else None.
-    """
-
-    rows: Batch
-    learnt_from: Batch
-    wanted: NDArray[np.int64] | None
-    is_learnt: Flags | None
-    n_rows: int
-    index: Any = None
 
 
 def has_folds(batch: Batch) -> bool:
@@ -72,7 +48,7 @@ def for_later_rows(learnt: Mapping[Node, Constant]) -> Learnt:
 
 
 def training_features(
-    fitted: FittedPlan, training: TrainingRows, to: str, *, categories: bool = False
+    fitted: Fitted, training: TrainingRows, to: str, *, categories: bool = False
 ) -> Any:
     """Return the features of the rows given to fit, in their order, out of fold.
 
@@ -87,7 +63,7 @@ def training_features(
     return given_out(fitted, features, to, categories=categories, index=index)
 
 
-def _training_features(fitted: FittedPlan, training: TrainingRows, form: str) -> Any:
+def _training_features(fitted: Fitted, training: TrainingRows, form: str) -> Any:
     """Return the features of the rows given to fit, as `computed` gives them."""
     own = _features(fitted, replace(training.learnt_from, types=fitted.types), form, training=True)
     if training.is_learnt is None:
@@ -96,13 +72,13 @@ def _training_features(fitted: FittedPlan, training: TrainingRows, form: str) ->
     learnt, others = np.flatnonzero(training.is_learnt), np.flatnonzero(~training.is_learnt)
     parts = own, _later_features(fitted, training, numbers[others], form)
     if form in TABLES:  # kept columns may be of types that Arrow takes no rows of
-        parts = [part.drop_columns(list(fitted.plan.keep)) for part in parts]
+        parts = [part.drop_columns(list(fitted.declaration.keep)) for part in parts]
     features = _together(parts, np.concatenate([learnt, others]), training.rows, form)
     return _with_kept(fitted, features, training) if form in TABLES else features
 
 
 def later_features(
-    fitted: FittedPlan,
+    fitted: Fitted,
     training: TrainingRows,
     numbers: NDArray[np.int64],
     to: str,
@@ -124,7 +100,7 @@ def later_features(
 
 
 def _later_features(
-    fitted: FittedPlan, training: TrainingRows, numbers: NDArray[np.int64], form: str
+    fitted: Fitted, training: TrainingRows, numbers: NDArray[np.int64], form: str
 ) -> Any:
     """Return the features of some rows of the training data, as `computed` gives them."""
     later = replace(training.rows, training=False)
@@ -161,9 +137,9 @@ def _together(parts: Sequence[Any], places: NDArray[np.int64], rows: Batch, form
             return {name: placed([part[name] for part in parts]) for name in parts[0]}
 
 
-def _with_kept(fitted: FittedPlan, features: Table, training: TrainingRows) -> Table:
+def _with_kept(fitted: Fitted, features: Table, training: TrainingRows) -> Table:
     """Return features with the kept columns of the rows as these have them."""
-    for name in fitted.plan.keep:
+    for name in fitted.declaration.keep:
         column, field = training.rows.table.column(name), training.rows.table.schema.field(name)
         if training.wanted is not None:
             column = taken_alike(column, training.wanted)
@@ -182,7 +158,7 @@ def _placed(
     return whole
 
 
-def _features(fitted: FittedPlan, batch: Batch, form: str, *, training: bool) -> Any:
+def _features(fitted: Fitted, batch: Batch, form: str, *, training: bool) -> Any:
     """Return the features of rows, as `computed` gives them."""
     roots, key = list(fitted.nodes.values()), (form, training, *fitted.nodes.items())
     program: Program | None = batch.shared.get(key)
@@ -194,7 +170,7 @@ def _features(fitted: FittedPlan, batch: Batch, form: str, *, training: bool) ->
         }
         with using(fitted.zones):
             program = programs.get(form, matrix_program)(
-                fitted.plan, fitted.nodes, fitted.types, training=training
+                fitted.declaration, fitted.nodes, fitted.types, training=training
             )
         batch.shared[key] = program
     make(batch, roots)

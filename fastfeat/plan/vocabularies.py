@@ -57,7 +57,9 @@ def vocabulary_table(codes: Call, learnt: Mapping[Node, Constant], types: Types)
     return pa.table(columns)
 
 
-def inverse(codes: Call, given: Any, learnt: Mapping[Node, Constant], types: Types) -> Any:
+def categories_of_codes(
+    codes: Call, given: Any, learnt: Mapping[Node, Constant], types: Types
+) -> Any:
     """Return the categories that codes stand for, null for those of no category.
 
     Raises:

@@ -15,8 +15,8 @@ from typing import Any
 
 from fastfeat.errors import ArtifactError, FastfeatError
 from fastfeat.online.live import Live
-from fastfeat.plan.artifact import fitted_digest, fitted_of
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.artifact import fitted_digest
+from fastfeat.plan.plan import FittedPlan, fitted_of
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.json_text import write_json
 from fastfeat.serve.refusals import Refusal, refusal_of
@@ -174,7 +174,7 @@ def _loaded(content: bytes, old: Served) -> FittedPlan | None:
         FastfeatError: it is no artifact, or cannot compute.
     """
     new = fitted_of(content)
-    if fitted_digest(new).hex() == old.artifact:
+    if fitted_digest(new.record).hex() == old.artifact:
         return None
     told = difference(old.fitted, new)
     if told:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from fastfeat.dtypes import DType
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.plan import FittedPlan
 from fastfeat.serve.answers import infinite
 from fastfeat.serve.json_rows import RowReader
 

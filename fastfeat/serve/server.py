@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fastfeat.arguments import explaining_as
 from fastfeat.errors import StateError
-from fastfeat.plan.artifact import load
+from fastfeat.plan.plan import load
 from fastfeat.serve.access import Access, access_of
 from fastfeat.serve.app import App, Limits, Receive, Send
 from fastfeat.serve.artifacts import Artifacts, Watched, stamp_of

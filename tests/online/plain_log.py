@@ -13,7 +13,7 @@ from fastfeat.online.asking import Answered, Seen, answer
 from fastfeat.online.asking_one import answer_row
 from fastfeat.online.lowering import LivePlan, lower
 from fastfeat.online.placing import OrderValues, log_rows, place
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.plan import FittedPlan, records_of
 
 Key = tuple[Any, ...] | None
 
@@ -35,7 +35,7 @@ class PlainLog:
         evicts: bool = False,
     ) -> None:
         self.evicts = evicts
-        self.lowered: LivePlan = lower(plans)
+        self.lowered: LivePlan = lower(records_of(plans))
         self.tables = tables or {}
         types = {**self.lowered.columns, **self.lowered.kept_types}
         self.rows = pa.table({name: pa.array([], arrow_type(t)) for name, t in types.items()})

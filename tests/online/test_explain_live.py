@@ -20,6 +20,7 @@ from fastfeat.online.explaining import NUMBER, Explained, explained
 from fastfeat.online.lowering import LivePlan, lower
 from fastfeat.online.placing import place
 from fastfeat.plan.comparison import compare
+from fastfeat.plan.plan import records_of
 
 N_ROWS = 90
 HOUR = 3_600 * 10**6
@@ -124,7 +125,7 @@ def features() -> dict[str, ff.Expr]:
 
 PLAN = ff.Plan(features())
 FITTED = PLAN.fit(rows(1), tables=TABLES, history="batch")
-LOWERED = lower({"": FITTED})
+LOWERED = lower(records_of({"": FITTED}))
 
 
 def log_of(data: pa.Table, lowered: LivePlan = LOWERED, tables: Any = TABLES) -> pa.Table:

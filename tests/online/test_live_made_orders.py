@@ -22,6 +22,7 @@ from fastfeat.io.arrow import call
 from fastfeat.online import memory as memory_module
 from fastfeat.online import state as state_module
 from fastfeat.online.lowering import lower
+from fastfeat.plan.plan import records_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning")
 FEW = settings(max_examples=max(4, settings().max_examples // 6))
@@ -204,7 +205,7 @@ def _is_in(plan: ff.FittedPlan, order: Made) -> bool:
     """Return whether rows of a plan are put into an order."""
     nodes = [order.time.node, *(key.node for key in order.keys)]
     nodes += [] if order.tie is None else [order.tie.node]
-    return any(list(one.values) == nodes for one in lower({"": plan}).orders)
+    return any(list(one.values) == nodes for one in lower(records_of({"": plan})).orders)
 
 
 def _check_features(live: ff.Live, plan: ff.FittedPlan, batch: pa.Table, known: pa.Table) -> None:

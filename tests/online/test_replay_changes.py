@@ -36,8 +36,8 @@ HOUR = ff.window("1h", by="card", time="time")
 FITTED = ff.Plan(
     {"sum": col("amount").sum(over=HOUR), "n": ff.count(over=HOUR), "x": col("amount") + 1}
 ).fit(rows(50, 0), history="batch")
-ARTIFACTS = artifacts_of({"": FITTED})
-PLANS = {"": FITTED}
+PLANS = {"": FITTED.record}
+ARTIFACTS = artifacts_of(PLANS)
 
 
 def again() -> Again:

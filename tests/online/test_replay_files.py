@@ -14,14 +14,16 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.api.replay import replay
 from fastfeat.errors import InvalidPlan, StateError
 from fastfeat.online import state as state_module
 from fastfeat.online.audit import Audit, artifacts_of
 from fastfeat.online.entries import table_bytes, table_of
 from fastfeat.online.journal import Journal
 from fastfeat.online.live import Live
-from fastfeat.online.replay import Replay, replay
+from fastfeat.online.replay import Replay
 from fastfeat.online.state_summary import read_state
+from fastfeat.plan.plan import records_of
 
 SECOND = 10**6
 
@@ -278,7 +280,7 @@ def test_the_past_that_a_compaction_keeps_is_done_again_too(tmp_path: Path) -> N
     with begin(path) as live:
         live.process(rows(200, 2).slice(0, 60))
     journal = Journal.open(path)
-    audit = Audit(journal.key, artifacts_of({"": FITTED}))
+    audit = Audit(journal.key, artifacts_of(records_of({"": FITTED})))
     journal.linking, journal.linking_base = audit.link, audit.base
     state, _ = read_state(path)
     journal.compact(state.base(), keeps_past=True)

@@ -40,7 +40,7 @@ def test_a_backend_gives_the_golden_digests(name: str, backend: str) -> None:
 
 
 def test_the_plans_hold_every_operator() -> None:
-    names = {feature.partition(" ")[0] for plan in PLANS.values() for feature in plan.expressions}
+    names = {feature.partition(" ")[0] for plan in PLANS.values() for feature in plan.features}
     assert set(OPERATORS) <= names
     assert set(PLANS) == set(golden_digests())
 

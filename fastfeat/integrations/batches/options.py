@@ -10,8 +10,8 @@ from fastfeat.integrations.batches.blocks import Contents, Float, contents_of
 from fastfeat.integrations.batches.epochs import Division, Even
 from fastfeat.integrations.batches.streams import Mixing
 from fastfeat.operators.parameters import choice, switch, whole_number
-from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.given import names_given
+from fastfeat.plan.plan import FittedPlan
 
 Form = Literal["dict", "matrix"]
 _NAME = "FeatureBatches"

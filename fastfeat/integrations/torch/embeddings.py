@@ -8,7 +8,7 @@ from fastfeat.arguments import explaining_as
 from fastfeat.errors import TypeMismatch
 from fastfeat.integrations.torch.batches import FeatureBatches
 from fastfeat.operators.parameters import whole_number
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.plan import FittedPlan
 
 
 @explaining_as("", {})
