@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastfeat.arguments import explaining
-from fastfeat.online import replay as below
-from fastfeat.online.replay import Replay
+from fastfeat.online.replay import Replay, replay_state
 from fastfeat.plan.plan import FittedPlan
 
 Artifact = FittedPlan | Mapping[str, FittedPlan] | str | os.PathLike[str]
@@ -63,7 +62,7 @@ def replay(
         if isinstance(artifact, Mapping)
         else _record(artifact)
     )
-    return below.replay(path, given, head=head, to=to, plan=plan, outcomes=outcomes)
+    return replay_state(path, given, head=head, to=to, plan=plan, outcomes=outcomes)
 
 
 def _record(artifact: Any) -> Any:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Generic, Self, get_args
+from typing import TYPE_CHECKING, Any, Generic, Self, get_args
 
+from fastfeat import pickles
 from fastfeat.arguments import Hints, explaining_methods
 from fastfeat.dtypes import DType
 from fastfeat.errors import (
@@ -50,6 +51,9 @@ from fastfeat.plan.face_type import Face
 from fastfeat.plan.fitted import Fitted
 from fastfeat.plan.one_row import transform_row
 from fastfeat.plan.tables import Tables, read_tables, tables_given
+
+if not TYPE_CHECKING:
+    __getattr__ = pickles.moved_from(__name__)
 
 _HINTS: dict[str, Hints] = {
     "process": dict.fromkeys(("history", "tables"), "The state has them: live.history()"),

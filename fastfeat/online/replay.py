@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from fastfeat import pickles
 from fastfeat.errors import InvalidPlan, StateError, TypeMismatch, counted, shortened
 from fastfeat.online.audit import (
     BEGIN,
@@ -27,8 +28,11 @@ from fastfeat.online.entries import Written
 from fastfeat.online.follower import Follower
 from fastfeat.online.served_features import Served, finish, served_plan, serving
 from fastfeat.online.state import State
-from fastfeat.plan.artifact import fitted_of_bytes, load
+from fastfeat.plan.artifact import fitted_of_bytes, read_artifact
 from fastfeat.plan.fitted import Fitted
+
+if not TYPE_CHECKING:
+    __getattr__ = pickles.moved_from(__name__)
 
 Artifact = Fitted | Plans | str | os.PathLike[str]
 PlansOf = Callable[[Mapping[str, bytes]], Plans]
@@ -68,7 +72,7 @@ class Replay:
         return f"FAIL {self.difference}\n     {done} before it as they were noted"
 
 
-def replay(
+def replay_state(
     path: str | os.PathLike[str],
     artifact: Artifact | None = None,
     *,
@@ -238,7 +242,7 @@ def _loaded(artifact: object) -> Fitted:
     if isinstance(artifact, Fitted):
         return artifact
     if isinstance(artifact, str | os.PathLike):
-        return load(Path(cast("str", artifact)))
+        return read_artifact(Path(cast("str", artifact)))
     raise TypeMismatch(
         f"artifact= takes a fitted plan, or the path of its file, got a {type(artifact).__name__}"
     )

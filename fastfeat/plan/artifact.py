@@ -12,9 +12,9 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import fastfeat
+from fastfeat import pickles
 from fastfeat.dtypes import DType, list_of
 from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch, reason_of
 from fastfeat.io.atomic import write_bytes
@@ -30,6 +30,7 @@ from fastfeat.plan.lower import Types
 from fastfeat.plan.outputs import output_types
 from fastfeat.plan.state import aggregates_of, state_parts, values_of_state
 from fastfeat.scalars.zones import ZoneTable, checked
+from fastfeat.version import __version__
 
 MAGIC = b"fastfeat artifact\n"
 FORMAT = 1
@@ -39,6 +40,9 @@ MANIFEST = frozenset({"format", "fastfeat", "n_rows", "inputs", "label_inputs", 
 OF_LABELS = frozenset({"n_rows_without_label", "label_tables"})
 """What stands in a manifest only where a label sees rows ahead, or tables."""
 _DIGEST = 32
+
+if not TYPE_CHECKING:
+    __getattr__ = pickles.moved_from(__name__)
 
 
 def save(fitted: Fitted, path: str | os.PathLike[str]) -> None:
@@ -56,7 +60,7 @@ def save(fitted: Fitted, path: str | os.PathLike[str]) -> None:
         raise ArtifactError(f"cannot write {target}: {reason}. Choose another place") from None
 
 
-def load(path: str | os.PathLike[str]) -> Fitted:
+def read_artifact(path: str | os.PathLike[str]) -> Fitted:
     """Return the fitted plan of a file that `save` wrote; arguments and errors as of `ff.load`."""
     source = _path(path, "load")
     try:
@@ -96,7 +100,7 @@ def artifact_bytes(fitted: Fitted) -> bytes:
     parts = _parts_of(fitted)
     manifest = {
         "format": FORMAT,
-        "fastfeat": fastfeat.__version__,
+        "fastfeat": __version__,
         "n_rows": fitted.n_rows,
         "n_rows_without_label": fitted.n_rows_without_label,
         **_schemas_of(fitted),

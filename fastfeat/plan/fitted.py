@@ -6,7 +6,9 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
+from fastfeat import pickles
 from fastfeat.backends.program import Constants, Program
 from fastfeat.dtypes import INT64, NULL, UINT8, DType
 from fastfeat.errors import Told
@@ -31,6 +33,9 @@ from fastfeat.plan.outputs import (
 )
 from fastfeat.scalars.zones import ZoneTable, using
 from fastfeat.steps import is_step
+
+if not TYPE_CHECKING:
+    __getattr__ = pickles.moved_from(__name__)
 
 InputSchema = Mapping[str, DType | UnsupportedType]
 

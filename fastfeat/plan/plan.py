@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from fastfeat import pickles
 from fastfeat.arguments import TOO_MANY, Hints, explaining, explaining_methods
 from fastfeat.completion import offering
 from fastfeat.errors import NotFitted
@@ -568,7 +569,7 @@ class Plan:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how pickle makes the plan again: from its JSON."""
-        return Plan.from_json, (self.to_json(),)
+        return pickles.plan_of, (self.to_json(),)
 
     def to_json(self) -> str:
         """Return the plan as canonical JSON: equal plans give equal text."""
@@ -1017,7 +1018,7 @@ class FittedPlan:
         """Return how pickle and copy make the plan again: from the content of its artifact."""
         from fastfeat.plan.artifact import artifact_bytes  # seldom needed
 
-        return fitted_of, (artifact_bytes(self.record),)
+        return pickles.fitted_of, (artifact_bytes(self.record),)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted plan to a file, whole or not at all; it holds no code.
@@ -1049,9 +1050,9 @@ def load(path: str | os.PathLike[str]) -> FittedPlan:
         TypeMismatch: what is given is no path.
         Leakage, InvalidPlan: its plan is one that this version does not build.
     """
-    from fastfeat.plan.artifact import load as loaded  # seldom needed
+    from fastfeat.plan.artifact import read_artifact  # seldom needed
 
-    return face_of(loaded(path))
+    return face_of(read_artifact(path))
 
 
 def fitted_of(content: bytes) -> FittedPlan:
