@@ -139,7 +139,7 @@ def test_what_is_told_of_a_change_is_bound(field: str, value: object, told: str)
 
 def test_another_artifact_is_found_at_the_first_change() -> None:
     other = ff.Plan({"sum": col("amount").sum(over=HOUR)}).fit(rows(50, 0), history="batch")
-    _, found = replay(RECORDED, {"": other})
+    _, found = replay(RECORDED, {"": other.record})
     assert (found.segment, found.what) == (0, "it was answered by another artifact")
 
 
