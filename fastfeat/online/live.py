@@ -47,8 +47,7 @@ from fastfeat.online.state import Sizes, State
 from fastfeat.online.state_file import check_beginning, path_of
 from fastfeat.online.tables import table_types
 from fastfeat.plan.border import read_columns
-from fastfeat.plan.face_type import Face
-from fastfeat.plan.fitted import Fitted
+from fastfeat.plan.fitted import Face, Fitted
 from fastfeat.plan.one_row import transform_row
 from fastfeat.plan.tables import Tables, read_tables, tables_given
 

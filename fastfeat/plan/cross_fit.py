@@ -29,8 +29,7 @@ from fastfeat.io.read import column_names
 from fastfeat.plan.batch import taken_alike
 from fastfeat.plan.declaration import Declaration
 from fastfeat.plan.environment import in_ieee
-from fastfeat.plan.face_type import Face
-from fastfeat.plan.fitted import Fitted
+from fastfeat.plan.fitted import Face, Fitted
 from fastfeat.plan.fitting import fit_on
 from fastfeat.plan.folds_given import Divided, Split, columns_named, splits_of
 from fastfeat.plan.folds_seen import warn_split

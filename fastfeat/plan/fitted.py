@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastfeat import pickles
 from fastfeat.backends.program import Constants, Program
@@ -34,7 +34,15 @@ from fastfeat.plan.outputs import (
 from fastfeat.scalars.zones import ZoneTable, using
 from fastfeat.steps import is_step
 
-if not TYPE_CHECKING:
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    Face = TypeVar("Face", default=Any)
+else:
+    from typing import TypeVar
+
+    Face = TypeVar("Face")
+    """A fitted plan as users have it: what holds some is generic, as `Live[FittedPlan]` is."""
     __getattr__ = pickles.moved_from(__name__)
 
 InputSchema = Mapping[str, DType | UnsupportedType]
