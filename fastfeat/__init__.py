@@ -69,12 +69,12 @@ from fastfeat.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from fastfeat.api.online import online
+    from fastfeat.api.plan import FittedPlan, Plan, load
     from fastfeat.api.replay import replay
-    from fastfeat.backends.cpu.threads import num_threads, set_num_threads
+    from fastfeat.engine.cpu.threads import num_threads, set_num_threads
     from fastfeat.integrations.leak_test import leak_test
     from fastfeat.online.live import Live
-    from fastfeat.plan.cross_fit import Fold
-    from fastfeat.plan.plan import FittedPlan, Plan, load
+    from fastfeat.plan.fit.cross_fit import Fold
 
 __all__ = [
     "DType",
@@ -116,15 +116,15 @@ __all__ = [
 ]
 
 _LAZY = {
-    "FittedPlan": "fastfeat.plan.plan",
-    "Fold": "fastfeat.plan.cross_fit",
+    "FittedPlan": "fastfeat.api.plan",
+    "Fold": "fastfeat.plan.fit.cross_fit",
     "Live": "fastfeat.online.live",
-    "Plan": "fastfeat.plan.plan",
+    "Plan": "fastfeat.api.plan",
     "leak_test": "fastfeat.integrations.leak_test",
-    "load": "fastfeat.plan.plan",
-    "num_threads": "fastfeat.backends.cpu.threads",
+    "load": "fastfeat.api.plan",
+    "num_threads": "fastfeat.engine.cpu.threads",
     "replay": "fastfeat.api.replay",
-    "set_num_threads": "fastfeat.backends.cpu.threads",
+    "set_num_threads": "fastfeat.engine.cpu.threads",
 }
 """Names whose modules import pyarrow and NumPy: writing expressions does without them."""
 

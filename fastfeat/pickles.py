@@ -15,19 +15,19 @@ from typing import Any
 
 _PACKAGE = f"{__name__.partition('.')[0]}."
 OLD: Mapping[str, Mapping[str, str]] = {
-    "plan.plan": {"Plan": "fastfeat.plan.plan.Plan"},
-    "plan.fitted": {"FittedPlan": "fastfeat.plan.plan.FittedPlan"},
+    "plan.plan": {"Plan": "fastfeat.api.plan.Plan"},
+    "plan.fitted": {"FittedPlan": "fastfeat.api.plan.FittedPlan"},
     "plan.artifact": {
-        "fitted_of": "fastfeat.plan.plan.fitted_of",
-        "load": "fastfeat.plan.plan.load",
+        "fitted_of": "fastfeat.api.plan.fitted_of",
+        "load": "fastfeat.api.plan.load",
     },
-    "plan.cross_fit": {"Fold": "fastfeat.plan.cross_fit.Fold"},
+    "plan.cross_fit": {"Fold": "fastfeat.plan.fit.cross_fit.Fold"},
     "online.live": {
         "Live": "fastfeat.online.live.Live",
         "online": "fastfeat.api.online.online",
     },
     "online.replay": {
-        "Replay": "fastfeat.online.replay.Replay",
+        "Replay": "fastfeat.online.audit.replay.Replay",
         "replay": "fastfeat.api.replay.replay",
     },
     "integrations.leak_test": {"leak_test": "fastfeat.integrations.leak_test.leak_test"},
@@ -45,12 +45,12 @@ OLD: Mapping[str, Mapping[str, str]] = {
 
 def plan_of(text: str) -> Any:
     """Return the `Plan` of its JSON."""
-    return import_module("fastfeat.plan.plan").Plan.from_json(text)
+    return import_module("fastfeat.api.plan").Plan.from_json(text)
 
 
 def fitted_of(content: bytes) -> Any:
     """Return the `FittedPlan` of the content of its artifact."""
-    return import_module("fastfeat.plan.plan").fitted_of(content)
+    return import_module("fastfeat.api.plan").fitted_of(content)
 
 
 def moved_from(module: str) -> Callable[[str], Any]:

@@ -1,4 +1,4 @@
-"""The faces: what users call, over the frozen records that all below works on.
+"""The faces: `Plan`, `FittedPlan`, and what runs both of them.
 
-The integrations, services, command line and tests import it; nothing below does.
+Imports `plan` and `online`; only what stands above the API imports it.
 """

@@ -6,12 +6,12 @@ import os
 from collections.abc import Mapping
 from typing import Any, cast
 
+from fastfeat.api.plan import FittedPlan, records_of
 from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, TypeMismatch
-from fastfeat.online.changes import Durability, Late
 from fastfeat.online.live import Live, begin_live
-from fastfeat.plan.plan import FittedPlan, records_of
-from fastfeat.plan.tables import Tables
+from fastfeat.online.state.changes import Durability, Late
+from fastfeat.plan.run.lookup_tables import Tables
 
 
 @explaining

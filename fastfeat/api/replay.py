@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from fastfeat.api.plan import FittedPlan
 from fastfeat.arguments import explaining
-from fastfeat.online.replay import Replay, replay_state
-from fastfeat.plan.plan import FittedPlan
+from fastfeat.online.audit.replay import Replay, replay_state
 
 Artifact = FittedPlan | Mapping[str, FittedPlan] | str | os.PathLike[str]
 

@@ -209,8 +209,8 @@ def export(
 
     In Parquet they are the whole state but for its lookup tables: a new one answers as this does.
     """
-    from fastfeat.io.write import write_table
-    from fastfeat.online.interchange import export as export_state
+    from fastfeat.io.sinks.write import write_table
+    from fastfeat.online.parquet import export as export_state
     from fastfeat.online.state_summary import read_state, stored_rows
 
     with doing(f"Reading {state_file}", at_once=True) as step:

@@ -15,8 +15,8 @@ import numpy as np
 from fastfeat.api.replay import replay
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import pa
-from fastfeat.online.entries import table_bytes
-from fastfeat.online.replay import Replay
+from fastfeat.online.audit.replay import Replay
+from fastfeat.online.file.entries import table_bytes
 
 COPY = "changed.state"
 _COLUMN = "dep_delay"

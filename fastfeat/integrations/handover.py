@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.api.plan import FittedPlan, face_of
 from fastfeat.errors import (
     InvalidData,
     InvalidPlan,
@@ -24,11 +25,10 @@ from fastfeat.errors import (
 )
 from fastfeat.integrations.labels import label_column
 from fastfeat.io.arrow import Table, pa
-from fastfeat.io.decode import has_value
-from fastfeat.io.read import read_table
-from fastfeat.plan.given import names_given
-from fastfeat.plan.plan import FittedPlan, face_of
-from fastfeat.plan.select import selected
+from fastfeat.io.columns.decode import has_value
+from fastfeat.io.sources.read import read_table
+from fastfeat.plan.declare.arguments import names_given
+from fastfeat.plan.fit.feature_subset import selected
 
 Label = Any | Literal[False] | None
 """One value a row; None for the label of the plan, where it has one; False for none."""

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fastfeat.api.example_rows import made_up
 from fastfeat.api.online import online
+from fastfeat.api.plan import FittedPlan
 from fastfeat.io.arrow import Table
+from fastfeat.online.file.state_file import path_of
 from fastfeat.online.live import Live
-from fastfeat.online.state_file import path_of
-from fastfeat.plan.made_up_rows import made_up
-from fastfeat.plan.plan import FittedPlan
 
 _ALONE = ""
 _WARM_ROWS = 20

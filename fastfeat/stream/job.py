@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import cast
 
 from fastfeat.api.online import online
+from fastfeat.api.plan import FittedPlan, load, records_of
 from fastfeat.dtypes import UTF8, DType, Unit, timestamp
 from fastfeat.errors import InvalidConfig
 from fastfeat.io.arrow import Table, pa
-from fastfeat.io.read import read_table
-from fastfeat.io.types import UnsupportedType, arrow_type
+from fastfeat.io.columns.types import UnsupportedType, arrow_type
+from fastfeat.io.sources.read import read_table
 from fastfeat.online.live import Live
-from fastfeat.online.tables import table_types
-from fastfeat.plan.plan import FittedPlan, load, records_of
+from fastfeat.online.state.table_updates import table_types
 from fastfeat.stream.config import Config, Topic
 from fastfeat.stream.json_features import check_json
 from fastfeat.stream.messages import Decode, decoder

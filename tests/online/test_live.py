@@ -13,6 +13,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.api.plan import records_of
 from fastfeat.errors import (
     FastfeatError,
     InvalidData,
@@ -22,11 +23,10 @@ from fastfeat.errors import (
     TypeMismatch,
     UnknownColumn,
 )
-from fastfeat.online.arrivals import Wanted
-from fastfeat.online.changes import Base, Change, Entry, Settings
-from fastfeat.online.lowering import lower
-from fastfeat.online.state import State
-from fastfeat.plan.plan import records_of
+from fastfeat.online.lower.live_plan import lower
+from fastfeat.online.state.arrivals import Wanted
+from fastfeat.online.state.changes import Base, Change, Entry, Settings
+from fastfeat.online.state.state import State
 
 MINUTE = datetime.timedelta(minutes=1)
 START = datetime.datetime(2026, 11, 27, 12)

@@ -11,10 +11,10 @@ from plan_tables import differing
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.backends.layout import lay_out
+from fastfeat.api.plan import fitted_of
+from fastfeat.engine.layout import lay_out
 from fastfeat.ir.intern import _POOL
-from fastfeat.plan.artifact import artifact_bytes
-from fastfeat.plan.plan import fitted_of
+from fastfeat.plan.keep.artifact import artifact_bytes
 
 N_OPERATORS = 5000
 N_COLUMNS = 10_000

@@ -14,8 +14,9 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from fastfeat.api.plan import FittedPlan
 from fastfeat.arguments import explaining_methods
-from fastfeat.backends.cpu.threads import set_num_threads
+from fastfeat.engine.cpu.threads import set_num_threads
 from fastfeat.errors import InvalidPlan, TypeMismatch, counted
 from fastfeat.integrations.batches.blocks import (
     Contents,
@@ -43,11 +44,10 @@ from fastfeat.integrations.torch.tensors import (
     torch,
     torch_data,
 )
-from fastfeat.io.read import read_table
+from fastfeat.io.sources.read import read_table
 from fastfeat.operators.parameters import choice, switch, whole_number
-from fastfeat.plan.border import read_columns
-from fastfeat.plan.plan import FittedPlan
-from fastfeat.plan.tables import Tables, tables_given
+from fastfeat.plan.run.inputs import read_columns
+from fastfeat.plan.run.lookup_tables import Tables, tables_given
 
 _LOST = (EOFError, ConnectionError, FileNotFoundError)
 """What it looks like where a worker dies as the tensors of a batch are fetched from it."""

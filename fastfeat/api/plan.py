@@ -1,0 +1,1067 @@
+"""The faces of plans, with what users call: `Plan` declares, `FittedPlan` knows what it has learnt.
+
+Both hold a frozen record, `Declaration` and `Fitted`, on which all that is below works. They stand
+in one file, for each gives the other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from fastfeat import pickles
+from fastfeat.arguments import TOO_MANY, Hints, explaining, explaining_methods
+from fastfeat.completion import offering
+from fastfeat.errors import NotFitted
+from fastfeat.expr import Expr
+from fastfeat.io.arrow import Array, ChunkedArray, Table
+from fastfeat.io.arrow import Schema as ArrowSchema
+from fastfeat.io.sources.schema import read_schema
+from fastfeat.online.row.one_row import transform_row
+from fastfeat.plan.declare.arguments import Features
+from fastfeat.plan.declare.bind import bind
+from fastfeat.plan.declare.declaration import Declaration, Label, UserDelay, declare
+from fastfeat.plan.declare.late_columns import GivenDelay
+from fastfeat.plan.declare.window_reach import Reach, history_needed, history_reach
+from fastfeat.plan.fit.fit import fit, fit_transform
+from fastfeat.plan.fit.labels import label_of
+from fastfeat.plan.fit.training_data import check_clocks
+from fastfeat.plan.lower.outputs import output_schema
+from fastfeat.plan.run.fitted import Fitted, InputSchema
+from fastfeat.plan.run.lookup_tables import Tables, schemas_given
+from fastfeat.plan.run.transform import transform
+from fastfeat.plan.tell.explain import explain_plan
+from fastfeat.plan.tell.fitted_tables import inverse, learnt_values, vocabulary
+from fastfeat.plan.tell.summary import fitted_summary, plan_summary
+from fastfeat.recording import Recipe
+from fastfeat.scalars.zones import using
+
+if TYPE_CHECKING:
+    from fastfeat.api.compile import Compiled
+    from fastfeat.online.live import Live
+    from fastfeat.online.state.changes import Durability, Late
+    from fastfeat.plan.fit.cross_fit import Fold
+    from fastfeat.verify.comparison import Report
+
+_READ_OF_PLAN = (
+    *("features", "label", "outcomes", "dtype", "keep", "label_delay", "known", "known_tables"),
+    *("row_id", "columns", "late"),
+)
+"""The attributes of a plan that users read."""
+_OF_FITTED = frozenset(
+    {"transform", "transform_row", "verify", "save", "learnt", "select", "feature_names", "online"}
+)
+_LABEL_IN_DATA = "The label is a column of the data: ff.Plan(..., label='y').fit(X.assign(y=y))"
+_NO_WEIGHTS = "Nothing is learnt with weights yet. A model takes them beside the features"
+_FIT_HINTS = {
+    **dict.fromkeys((TOO_MANY, "y", "label"), _LABEL_IN_DATA),
+    **dict.fromkeys(("sample_weight", "sample_weights", "weights"), _NO_WEIGHTS),
+}
+_HINTS_OF_PLAN: dict[str, Hints] = {
+    "__init__": {},
+    "fit": _FIT_HINTS,
+    "fit_transform": {
+        name: hint.replace(".fit(", ".fit_transform(") for name, hint in _FIT_HINTS.items()
+    },
+    "cross_fit": {
+        name: hint.replace(".fit(X.assign(y=y))", ".cross_fit(X.assign(y=y), cv=5)")
+        for name, hint in _FIT_HINTS.items()
+    },
+}
+
+_LABEL_UNREAD = "No label is read here: fitted.transform(data). fitted.label(data) computes it"
+_HINTS_OF_FITTED: dict[str, Hints] = {
+    "transform": dict.fromkeys((TOO_MANY, "y", "label"), _LABEL_UNREAD),
+    "transform_row": {
+        "history": "One row has no past. Keep it: live = fitted.online(history=...), then "
+        "live.process(row); or pass both: fitted.transform([row], history=...)"
+    },
+}
+_READ_OF_FITTED = (
+    *("plan", "schema", "feature_names", "n_codes", "categories"),
+    *("inputs", "n_rows", "n_rows_without_label"),
+)
+"""The attributes of a fitted plan that users read."""
+_OF_PLAN = dict.fromkeys(("fit", "fit_transform"), "It stays as it is; fitted.plan.{} learns anew")
+_OF_MODEL = dict.fromkeys(
+    ("predict", "predict_proba", "score"), "Give fitted.transform(data, to='numpy') to a model"
+)
+_ELSEWHERE = {**_OF_PLAN, **_OF_MODEL}
+
+
+@offering(*_READ_OF_PLAN)
+@explaining_methods(lambda plan: "plan.", _HINTS_OF_PLAN)
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class Plan:
+    """Features to compute, by name.
+
+    Args:
+        features: expressions by the name of their column; or a list, named by `alias` or by the
+            first column that each reads: `[col("x") + 1]` makes a feature `x`. An operator of
+            several columns appends its suffixes.
+        label: the target: the name of a column, or `{name: expression}`. What it reads of its own
+            row is late; a column of a table that has the name of a late one is late, too. It may
+            look ahead, `ff.ahead`: rows whose label is missing are not learnt from then.
+        outcomes: further columns that are known only after the moment of prediction; or a mapping
+            from them to how long after their row they are, such as `{"arr_delay": "2h"}`, where
+            None stands for `label_delay`.
+        dtype: "float32" or "float64": float features are rounded to it once, on the way out; None
+            leaves them as computed. A matrix (`to="numpy"`, `transform_row`) is of that type
+            whole, float64 for None: an integer that it cannot hold exactly, possible beyond 2**24
+            for float32 and 2**53 for float64, is an error there.
+        keep: columns that are passed through to the Arrow output as they are.
+        label_delay: how long after a row its late columns are known, such as "30d"; or by the
+            column that windows have as time, `{"ts": "30d", "day": 30}`. A window over a late
+            column must end that long before the row, and folds by time learn from rows that are
+            known when they begin.
+        known: columns that the label is computed from, and that are known at the moment of
+            prediction all the same, such as a promised date that is compared with the real one.
+        known_tables: of tables, columns that are known then though a late column has their name:
+            `{"planes": ["delay"]}`.
+        row_id: a column whose value tells rows apart, such as the number of a transaction: text,
+            bytes, numbers, dates or times. Rows of one id in the data and in `history=` are one
+            row: it keeps its place in the history, has the data's values, and the history's of
+            columns that the data lacks (the labels of the past). The history may then go on after
+            the data. It is read where there is a history and windows see it.
+
+    Raises:
+        InvalidPlan: no features, a clash of names, an unknown option, a delay of no late columns,
+            `known` names the label, an outcome, what is known anyway, or all that the label reads.
+        Leakage: a feature reads a late column, or `keep` names one.
+
+    Example:
+        >>> from fastfeat import Plan, col
+        >>> plan = Plan({"size": col("size").log1p()})
+        >>> plan.fit({"size": [0.0, 1.0]}).transform({"size": [0.0, None]}).to_pydict()
+        {'size': [0.0, None]}
+    """
+
+    declaration: Declaration
+
+    def __init__(
+        self,
+        features: Features,
+        *,
+        label: Label = None,
+        outcomes: Sequence[str] | Mapping[str, UserDelay] = (),
+        dtype: str | None = None,
+        keep: Sequence[str] = (),
+        label_delay: UserDelay = None,
+        known: Sequence[str] = (),
+        known_tables: Mapping[str, Sequence[str]] | None = None,
+        row_id: str | None = None,
+    ) -> None:
+        """Check the plan; see the class for the arguments."""
+        declared = declare(
+            features,
+            label=label,
+            outcomes=outcomes,
+            dtype=dtype,
+            keep=keep,
+            label_delay=label_delay,
+            known=known,
+            known_tables=known_tables,
+            row_id=row_id,
+        )
+        object.__setattr__(self, "declaration", declared)
+
+    @property
+    def features(self) -> Mapping[str, Expr]:
+        """The features by name, whichever way they were given."""
+        return self.declaration.features
+
+    @property
+    def label(self) -> Label:
+        """The target: the name of a column, or an expression by its name."""
+        return self.declaration.label
+
+    @property
+    def outcomes(self) -> Sequence[str] | Mapping[str, GivenDelay]:
+        """The further columns that are late, with their delays where they have some."""
+        return self.declaration.outcomes
+
+    @property
+    def dtype(self) -> str | None:
+        """The float type of the features; None leaves them as computed."""
+        return self.declaration.dtype
+
+    @property
+    def keep(self) -> Sequence[str]:
+        """The columns that are passed through."""
+        return self.declaration.keep
+
+    @property
+    def label_delay(self) -> GivenDelay:
+        """How long after a row its late columns are known."""
+        return self.declaration.label_delay
+
+    @property
+    def known(self) -> Sequence[str]:
+        """The columns of the label that are known in time."""
+        return self.declaration.known
+
+    @property
+    def known_tables(self) -> Mapping[str, Sequence[str]]:
+        """The columns of tables that are known in time."""
+        return self.declaration.known_tables
+
+    @property
+    def row_id(self) -> str | None:
+        """The column that tells rows apart."""
+        return self.declaration.row_id
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that the features read."""
+        return self.declaration.columns
+
+    @property
+    def late(self) -> list[str]:
+        """The columns known only after the moment of prediction."""
+        return self.declaration.late
+
+    def params(self) -> dict[str, Any]:
+        """Return the values of the parameters that stand in the plan, by name; see `ff.param`.
+
+        Example:
+            >>> plan = ff.Plan({"bin": col("x").qcut(ff.param("n_bins", 4))})
+            >>> plan.params()
+            {'n_bins': 4}
+        """
+        return self.declaration.params
+
+    def with_params(self, /, **values: Any) -> Plan:
+        """Return the plan with other values of its parameters, as if it were written with them.
+
+        Args:
+            values: by the name of a parameter; those that are not named stay as they are.
+
+        Raises:
+            TypeMismatch: the plan has no parameter of a name, or a value is none.
+            FastfeatError: as operators, and `Plan`, raise for a value that is written.
+            ArtifactError: the plan is from a JSON text that was altered, or written by a version
+                of which operators are others.
+
+        Example:
+            >>> plan = ff.Plan({"bin": col("x").qcut(ff.param("n_bins", 4))})
+            >>> plan.with_params(n_bins=2).fit_transform({"x": [1, 2, 3]})[1]["bin"].to_pylist()
+            [0, 1, 1]
+        """
+        from fastfeat.plan.keep.with_parameters import check_known, with_params  # seldom needed
+
+        check_known(self.declaration, values)
+        if self._checked_recipe is None:
+            return self
+        return plan_of(with_params(self.declaration, self._checked_recipe, values))
+
+    @cached_property
+    def _checked_recipe(self) -> Recipe | None:
+        """How the plan was written, known to give this plan; None without parameters."""
+        from fastfeat.plan.keep.with_parameters import checked_recipe  # seldom needed
+
+        return checked_recipe(self.declaration)
+
+    def history_needed(self) -> dict[str, str]:
+        """Return how far back windows see, by the entity: "7d", "28 rows" or "everything".
+
+        "7d" are the rows of the seven days before the first row of the data. "28 rows" are, of each
+        entity in the data, the 28 latest rows that are earlier than its first one there. To both
+        belong the rows of the moment of that first row. "7d and 28 rows" are the rows of either.
+
+        Example:
+            >>> week, card = ff.window("7d", by="card", time="t"), ff.window(by="card", time="t")
+            >>> ff.Plan({"spent": col("x").sum(over=week)}).history_needed()
+            {'card': '7d'}
+            >>> ff.Plan({"change": col("x").diff(2, over=card)}).history_needed()
+            {'card': '2 rows'}
+        """
+        return history_needed(self.declaration.nodes.values())
+
+    def reach(self) -> dict[str, Reach]:
+        """Return how far back windows see, by the entity: `history_needed` as numbers.
+
+        Example:
+            >>> week = ff.window("7d", by="card", time="t")
+            >>> ff.Plan({"spent": col("x").sum(over=week)}).reach()
+            {'card': Reach(span=604800000000000, n_rows=0, unit='time')}
+        """
+        return history_reach(self.declaration.nodes.values())
+
+    def fit(
+        self,
+        data: Any,
+        *,
+        rows: Any = None,
+        history: Any = None,
+        tables: Tables = None,
+        backend: str = "cpu",
+    ) -> FittedPlan:
+        """Return the plan with what it has learnt from training rows.
+
+        Args:
+            data: pyarrow, pandas, Polars, a dict of NumPy arrays, a list of dicts (one a row, each
+                with every column), a path, or any Arrow producer;
+                for a backend with memory of its own also a dict of arrays on the device (CuPy,
+                torch, anything with `__cuda_array_interface__`, DLPack or
+                `__arrow_c_device_array__`), or an Arrow device table: read in place, of the
+                types given.
+            rows: the rows of the data that are learnt from, by a bool for each row or by their
+                numbers; None for all. Windows, lookups and joins see all rows. Folds count within
+                these rows, in their order. A number that stands twice counts twice, and is an error
+                where an encoder has it in two folds.
+            history: earlier rows, which windows see and nothing is learnt from.
+            tables: the tables that the plan reads, by name, each data of any kind. They are not
+                stored: pass them at each call. What is made of a pyarrow Table is kept as long as
+                it lives.
+            backend: "cpu", "gpu" or "reference"; "emulated" runs CUDA kernels by g++.
+
+        Raises:
+            UnknownColumn: a column that the plan reads is not in the data, or a table not there.
+            TypeMismatch: an operator cannot take the type of a column.
+            InvalidData: no rows to learn from, none of them has a label that looks ahead, a value
+                learnt is not finite, or `rows` names rows that are not there.
+
+        Warns:
+            RowsWithoutLabel: some rows have no label that looks ahead: they are not learnt from.
+            FastfeatWarning: of its other kinds, see `ff.errors`, what is odd about the data.
+        """
+        record = fit(
+            self.declaration, data, rows=rows, history=history, tables=tables, backend=backend
+        )
+        return FittedPlan(self, record)
+
+    def fit_transform(
+        self,
+        data: Any,
+        *,
+        rows: Any = None,
+        history: Any = None,
+        tables: Tables = None,
+        to: str = "arrow",
+        categories: bool = False,
+        backend: str = "cpu",
+    ) -> tuple[FittedPlan, Any]:
+        """Return the fitted plan and the features of the training rows themselves.
+
+        Encodings of the target are out of fold: that of a row is learnt from the rows of other
+        folds. `transform` gives the same rows what was learnt from all, their own label included.
+        Rows without a label that looks ahead were not learnt from: their features are those that
+        `transform` gives.
+
+        Args:
+            data: as in `fit`.
+            rows: as in `fit`; the features are of these rows, in their order.
+            history: as in `fit`; without it windows see the rows of the data alone.
+            tables: as in `fit`.
+            to: the form of the features, as in `FittedPlan.transform`.
+            categories: as in `FittedPlan.transform`.
+            backend: as in `fit`.
+
+        Raises:
+            FastfeatError: as `fit` and `FittedPlan.transform`.
+        """
+        record, features = fit_transform(
+            self.declaration,
+            data,
+            rows=rows,
+            history=history,
+            tables=tables,
+            to=to,
+            categories=categories,
+            backend=backend,
+        )
+        return FittedPlan(self, record), features
+
+    def cross_fit(
+        self,
+        data: Any,
+        cv: Any,
+        *,
+        groups: Any = None,
+        purge: UserDelay = None,
+        embargo: UserDelay = None,
+        history: Any = None,
+        tables: Tables = None,
+        to: str = "arrow",
+        categories: bool = False,
+        backend: str = "cpu",
+    ) -> Iterator[Fold[FittedPlan]]:
+        """Yield the folds of a cross-validation, each with the plan fitted on its training rows.
+
+        Windows, lookups and joins see all rows, learning sees the training rows: a fold has what
+        `fit_transform(data, rows=train_rows)` and `transform(data, rows=test_rows)` give, bit for
+        bit. What folds share is computed once, and one fold is held at a time. Rows without a label
+        are in no fold.
+
+        A label that is known a while after its row, by `label_delay=`, `ff.ahead` or `purge=`, is
+        made in [t, t + delay]. Training rows whose interval meets that of a test row, of any
+        entity, are purged: on labels of pure noise that look ahead, shuffled folds would have an
+        AUC of .9.
+
+        Args:
+            data: as in `fit`, with the label.
+            cv: the folds. A number, of blocks of rows in the order of the data (with `groups=` of
+                whole groups, the largest first into the smallest fold); a splitter of scikit-learn,
+                which is given the rows that have a label; pairs (train, test) of row numbers; the
+                name of a column of the data, or an array of shape (n_rows,), of which each value is
+                tested once, in their order, and rows in which it is missing never.
+            groups: for a number or a splitter, what stays together: the name of a column, or an
+                array of shape (n_rows,).
+            purge: a delay of the label beside those of the plan: a duration such as "30d", or steps
+                of whole-number times, by each clock of the plan's windows; or by the column that
+                says when, `{"ts": "30d"}`. 0 turns purging off.
+            embargo: how much longer training rows are kept away after test rows, in the same forms.
+            history: as in `fit_transform`.
+            tables: as in `fit`.
+            to: the form of the features, as in `FittedPlan.transform`.
+            categories: as in `FittedPlan.transform`.
+            backend: as in `fit`.
+
+        Raises:
+            UnknownColumn: the data lacks a column that the plan, the label or folds read.
+            InvalidPlan: fewer folds than two, a delay of which nothing says by which clock.
+            TypeMismatch: no folds at all, such as masks instead of row numbers.
+            InvalidData: a row number that is out of range, that stands twice, or in both halves of
+                a fold; a fold without rows, or none that is left to learn from; a row without a
+                time where its label has a delay; groups, or a column of folds, of another length.
+
+        Warns:
+            RowsWithoutLabel: some rows have no label.
+            PurgeOff: the label has a delay, and purging is turned off.
+            FoldsSplitEntities: training rows come after test rows of their entity, and have seen
+                their late values through windows.
+
+        Example:
+            >>> plan = ff.Plan({"shop": col("shop").target_encode("y", folds=2)}, label="y")
+            >>> data = {"shop": [*"abab"] * 4, "y": [0, 1, 0, 1] * 4}
+            >>> for fold in plan.cross_fit(data, 2):
+            ...     print(fold, fold.test_label[:3].to_pylist())
+            Fold(8 to learn from, 8 test) [0, 1, 0]
+            Fold(8 to learn from, 8 test) [0, 1, 0]
+        """
+        from fastfeat.plan.fit.cross_fit import cross_fit  # seldom needed
+
+        return cross_fit(
+            self.declaration,
+            data,
+            cv,
+            lambda record: FittedPlan(self, record),
+            groups=groups,
+            purge=purge,
+            embargo=embargo,
+            history=history,
+            tables=tables,
+            to=to,
+            categories=categories,
+            backend=backend,
+        )
+
+    def schema(self, input_schema: Any, *, tables: Tables = None) -> ArrowSchema:
+        """Return the Arrow schema of the features, from that of the data.
+
+        Args:
+            input_schema: an Arrow schema, data of any kind, or types by column name.
+            tables: the same of each lookup table, by its name.
+
+        Raises:
+            UnknownColumn: a column, or a table, that the features read is not there.
+            TypeMismatch: an operator cannot take the type of a column.
+            Leakage: a window sees labels too early by the zone or the type of its time.
+        """
+        declared = self.declaration
+        known, of_tables = read_schema(input_schema), schemas_given(tables)
+        types = bind(list(declared.nodes.values()), known, of_tables)
+        check_clocks(declared, types)
+        return output_schema(declared, declared.nodes, types)
+
+    def compile(self, schema: Any, *, tables: Tables = None, backend: str = "cpu") -> Compiled:
+        """Return a record of the kernels made ready for data of a schema, which need not be there.
+
+        What `fit`, `fit_transform`, `transform` and `transform_row` would compile when they first
+        run is compiled into the cache folder (FASTFEAT_CACHE_DIR): once, where an image is built.
+
+        Args:
+            schema: as in `schema`; of a path the head is read.
+            tables: the same of each lookup table, by its name.
+            backend: as in `fit`. Machine code of the "gpu" is made where the card is.
+
+        Returns:
+            How many kernels were compiled, how many were there already, in how many seconds; and
+            as notes what may be compiled later all the same.
+
+        Raises:
+            UnknownColumn, TypeMismatch, Leakage: as `schema`.
+            BackendUnavailable: it does not exist, or cannot run here.
+
+        Example:
+            >>> plan = ff.Plan({"size": col("size").log1p()})
+            >>> made = plan.compile({"size": "float64"})
+            >>> made.n_compiled + made.n_loaded, made.notes
+            (2, ())
+        """
+
+        from fastfeat.api.compile import compile_plan  # seldom needed
+
+        return compile_plan(self.declaration, schema, tables, backend)
+
+    def explain(self, stage: str = "plan", *, schema: Any = None, tables: Tables = None) -> str:
+        """Return the plan as text.
+
+        Args:
+            stage: "plan" (features and scans), "leakage" (what each feature can see), "live" (how
+                rows are computed as they arrive, and what a live state holds); with a schema also
+                "bound" (types), "optimized" (what is hoisted and shared), "physical" (loops), "cpu"
+                and "cuda" (the generated kernels).
+            schema: as in `schema`, for the stages that need types.
+            tables: as in `schema`.
+        """
+        known = None if schema is None else read_schema(schema)
+        return explain_plan(self.declaration, stage, known, tables=schemas_given(tables))
+
+    if not TYPE_CHECKING:  # type checkers would take any attribute for granted
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what to do where a plan is used as if it were fitted."""
+            if name in _OF_FITTED:
+                raise NotFitted(
+                    f"a plan has no {name} before it is fitted. Fit it first: fitted = "
+                    f"plan.fit(data), then fitted.{name}"
+                )
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __repr__(self) -> str:
+        """Return a line for each of the first features: how it is made, what it learns and sees."""
+        return plan_summary(self.declaration)
+
+    def _repr_html_(self) -> str:
+        """Return a table of the features, for notebooks."""
+        from fastfeat.plan.tell.html import plan_html
+
+        return plan_html(self.declaration)
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other is a plan of the same canonical JSON."""
+        if not isinstance(other, Plan):
+            return NotImplemented
+        return self is other or self._digest == other._digest
+
+    def __hash__(self) -> int:
+        """Return a number that equal plans have in common."""
+        return hash(self._digest)
+
+    @cached_property
+    def _digest(self) -> bytes:
+        return sha256(self.to_json().encode()).digest()
+
+    def __copy__(self) -> Plan:
+        """Return the plan itself: it never changes."""
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Plan:
+        """Return the plan itself: it never changes."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how pickle makes the plan again: from its JSON."""
+        return pickles.plan_of, (self.to_json(),)
+
+    def to_json(self) -> str:
+        """Return the plan as canonical JSON: equal plans give equal text."""
+        from fastfeat.plan.keep.document import plan_text  # seldom needed
+
+        return plan_text(self.declaration)
+
+    @staticmethod
+    def from_json(text: str | bytes) -> Plan:
+        """Return the plan of a JSON text.
+
+        Raises:
+            ArtifactError: it is no plan, or has what this version does not know.
+            Leakage, InvalidPlan, TypeMismatch: as of a plan that is written in Python.
+        """
+        from fastfeat.plan.keep.document import plan_of_text  # seldom needed
+
+        return plan_of(plan_of_text(text))
+
+
+def plan_of(declared: Declaration) -> Plan:
+    """Return the face of a declaration."""
+    plan = object.__new__(Plan)
+    object.__setattr__(plan, "declaration", declared)
+    return plan
+
+
+@offering(*_READ_OF_FITTED)
+@explaining_methods(lambda fitted: "fitted.", _HINTS_OF_FITTED)
+@dataclass(frozen=True, eq=False, repr=False)
+class FittedPlan:
+    """A plan with what `fit` has learnt; made by `Plan.fit` and `load`, never changed.
+
+    Args:
+        plan: the plan.
+        record: what it has learnt.
+    """
+
+    plan: Plan
+    record: Fitted = field(repr=False)
+
+    @property
+    def inputs(self) -> InputSchema:
+        """The type of each column that the features read, as seen in fit."""
+        return self.record.inputs
+
+    @property
+    def n_rows(self) -> int:
+        """The number of training rows that were learnt from."""
+        return self.record.n_rows
+
+    @property
+    def n_rows_without_label(self) -> int:
+        """The number of training rows that were not learnt from.
+
+        Their label looks ahead of what is recorded, or of rows that give none.
+        """
+        return self.record.n_rows_without_label
+
+    @property
+    def schema(self) -> ArrowSchema:
+        """The Arrow schema of the features, without kept columns.
+
+        The field of an ordinal encoding has the metadata "n_codes"; see `n_codes`.
+        """
+        return self.record.schema
+
+    @property
+    def n_codes(self) -> dict[str, int]:
+        """How many codes each ordinal encoding has: the rows of an embedding."""
+        return self.record.n_codes
+
+    @property
+    def categories(self) -> dict[str, Array]:
+        """The categories of each ordinal encoding as text, in the order of its codes from 1 on.
+
+        First stands "__other", of unseen and rare values ("__other_1" to "__other_k" with
+        `n_unseen_buckets=k`), then the vocabulary: a value is written as in the names of one-hot
+        columns, the parts of a `cross` with a space between them, a part that is missing as
+        "missing". Where two texts are equal the later one gets a "_" more.
+        """
+        return self.record.categories
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The names of the features, in output order."""
+        return self.record.feature_names
+
+    def transform(
+        self,
+        data: Any,
+        *,
+        rows: Any = None,
+        history: Any = None,
+        tables: Tables = None,
+        to: str = "arrow",
+        out: Any = None,
+        categories: bool = False,
+        backend: str = "cpu",
+    ) -> Any:
+        """Return the features of the rows, in their order.
+
+        Args:
+            data: as in `fit`; late columns are not needed, further columns are ignored. Without
+                late ones windows see late values of the history alone: features are others than
+                those of the same rows with their labels.
+            rows: the rows of the data that are computed, by a bool for each row or by their
+                numbers, in any order and as often as one likes; None for all. Windows, lookups and
+                joins see all rows of the data.
+            history: earlier rows of the same entities, which windows see; late columns too, where
+                windows read them. "batch" says that the data holds its own past; without either a
+                plan with windows warns. A plan without windows does not look at it. With `row_id=`
+                of the plan, rows of one id in both are one row; without, they count twice.
+            tables: as in `fit`; further tables and columns are ignored.
+            to: the form of the result.
+
+                - "arrow": a pyarrow Table, with the kept columns.
+                - "pandas": a DataFrame with them, and with the index of the data where that is a
+                  DataFrame. A float that is missing is NaN. An integer or bool that may be missing,
+                  whether or not it is in these rows, has a nullable type, such as Int64 or
+                  boolean; others have NumPy's, and dates are datetime64. Features of one float
+                  type, and nothing else, are one block of memory. All memory is the frame's own.
+                - "polars": a DataFrame with the kept columns, over the memory of Arrow.
+                - "numpy": a float matrix of shape (n_rows, n_features), column after column in
+                  memory, where NaN is missing. For one row after row, give it as `out`.
+                - "torch": that matrix as a tensor on the CPU, row after row in memory.
+                - "cupy": that matrix in the memory of the device, column after column.
+                - "cupy_columns": a dict of arrays there, each of the type of its feature: a float
+                  that is missing is NaN, an integer or bool that is missing is an error.
+            out: for "numpy", "torch" and "cupy", the array or tensor to write to, shape
+                (n_rows, n_features), any strides; it must not overlap the data.
+            categories: whether ordinal encodings come as categories in place of codes: dictionaries
+                of Arrow, Categorical of pandas, Enum of Polars, of the same categories in the same
+                order at each call, see `categories`. A missing value is missing; one that is unseen
+                or rare is the first category, "__other". Not for matrices.
+            backend: "cpu", "gpu", "reference", or "emulated" (CUDA kernels by g++): the same bits.
+
+        Raises:
+            UnknownColumn: the data lacks a column, or `tables` a table.
+            TypeMismatch, InvalidData: a column is not of the type seen in fit, nor exactly
+                convertible.
+            Overflow: a result does not fit its type; names the feature and the first row.
+            LibraryUnavailable: the library of the form is not installed.
+
+        Warns:
+            HistoryMissing: windows begin before the data, which came without `history`.
+            RowsRepeated: rows of the history are rows of the data too, and count twice.
+            EncodedInFold: they are rows that an encoding of the target was learnt from, told by the
+                plan's `row_id=`, or where they are all of them. `Plan.fit_transform` gives the
+                features to train a model on.
+        """
+        return transform(
+            self.record,
+            data,
+            rows=rows,
+            history=history,
+            tables=tables,
+            to=to,
+            out=out,
+            categories=categories,
+            backend=backend,
+        )
+
+    def transform_row(self, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:
+        """Return the features of one row, as a float array of shape (n_features,); NaN is missing.
+
+        Args:
+            row: value of each input column; None or NaN is missing, further entries are ignored.
+            tables: as in `fit`. Pass the same pyarrow Tables at each call: what is made of one is
+                kept as long as it lives, that of any other kind is made at each call.
+
+        Raises:
+            UnknownColumn: a column is not in the row, or a table not in `tables`.
+            TypeMismatch: a value is not of the column's type, nor exactly convertible.
+        """
+        return transform_row(self.record, row, tables=tables)
+
+    def online(
+        self,
+        history: Any = None,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        tables: Tables = None,
+        late: Late | None = None,
+        keep: str | int | None = None,
+        max_ahead: str | None = None,
+        durability: Durability | None = None,
+    ) -> Live[FittedPlan]:
+        """Return the plan with a state of rows that arrive, each served with its past.
+
+        Args:
+            history: the rows that a new state begins with, in order of arrival, with late columns
+                where they are known; None for none.
+            path: a file that the state is kept in. One that exists is opened, and takes no history;
+                a new one is made whole or not at all. None keeps the state in memory alone.
+            tables: the lookup tables that a new state begins with, as in `transform`.
+            late: what becomes of a row that is earlier than the latest one of its entity: "error"
+                (the default); "insert" answers it as of its time and puts it into the state, where
+                later answers see it; "drop" answers it and leaves it out.
+            keep: how much longer than windows see rows stay, for late rows: a duration such as
+                "2d", a whole number for clocks of integers, or "everything". None keeps, for late
+                rows that are taken, as long again as windows see.
+            max_ahead: how far a time may be ahead of this machine's clock, such as "1h".
+            durability: when a call is on disk: "commit" (the default) before it returns,
+                "interval" within a second, "checkpoint" once `Live.checkpoint` or `close` returns.
+
+        `late`, `keep` and `max_ahead` are stored in the file: None takes those when it is opened.
+
+        Raises:
+            InvalidPlan: a window sees all of an entity, whose rows could never be dropped, and
+                `keep` is not "everything"; or a setting that the plan cannot have.
+            StateError: a file that is damaged, of another plan, or in use.
+            FastfeatError: of the history and the tables, as in `transform`.
+
+        Example:
+            >>> spent = col("x").sum(over=ff.window(24, time="t", by="card"))
+            >>> fitted = ff.Plan({"spent": spent}).fit({"t": [0], "card": ["a"], "x": [1.0]})
+            >>> live = fitted.online({"t": [1], "card": ["a"], "x": [2.5]})
+            >>> live.features({"t": 2, "card": "a", "x": 4.0})
+            array([2.5])
+        """
+        from fastfeat.online.live import ALONE, begin_live  # seldom needed
+
+        return begin_live(
+            {ALONE: self.record},
+            {ALONE: self},
+            history,
+            path=path,
+            tables=tables,
+            late=late,
+            keep=keep,
+            max_ahead=max_ahead,
+            durability=durability,
+        )
+
+    def learnt(self) -> dict[str, Any]:
+        """Return what fit has learnt, by the text of the aggregate; missing is None.
+
+        What is learnt per key is a table of the key (named by its column, or "key") and the value:
+        first of missing, unseen and rare keys, then of the others.
+
+        Times are Python's datetime, date, time and timedelta; those that Python does not have, such
+        as one with nanoseconds, are pyarrow scalars.
+        """
+        return learnt_values(self.record)
+
+    def vocabulary(self, feature: str) -> Table:
+        """Return the categories of an encoder as a table of code, value and number of rows.
+
+        Args:
+            feature: a feature in which an encoder looks its categories up, or a column of it; of
+                several encoders the first counts.
+
+        Returns:
+            A table with the columns "code", one a part of the key (named by its column, or "value")
+            and "count", of the training rows: first the code 0 of missing, then those of unseen
+            and rare categories, then the categories. Where several codes share the rare ones,
+            the count of each of them is missing.
+
+        Raises:
+            InvalidPlan: there is no such feature, or it has no categories.
+        """
+        return vocabulary(self.record, feature)
+
+    def inverse(self, feature: str, codes: Any) -> Any:
+        """Return the categories that codes of an encoder stand for.
+
+        Args:
+            feature: as of `vocabulary`.
+            codes: integers, in any form that pyarrow takes.
+
+        Returns:
+            An array of the type of the column, of a `cross` a struct array; missing for the codes
+            of missing, unseen and rare categories, which do not say what they were.
+
+        Raises:
+            InvalidData: a code that the encoder does not give.
+            TypeMismatch: something else than codes.
+        """
+        return inverse(self.record, feature, codes)
+
+    def label(
+        self,
+        data: Any,
+        *,
+        rows: Any = None,
+        history: Any = None,
+        tables: Tables = None,
+        backend: str = "cpu",
+    ) -> ChunkedArray:
+        """Return the label of the rows, computed as in fit: of their late columns, or rows ahead.
+
+        Args:
+            data: the rows, with the columns that the label is computed from.
+            rows: as in `transform`; a label that looks ahead sees all rows of the data.
+            history: as in `transform`; a label that looks ahead sees these rows too.
+            tables: those that the label looks ahead in, as in `fit`.
+            backend: as in `transform`.
+
+        Returns:
+            One value a row; missing too where a window ahead ends after what is recorded.
+
+        Raises:
+            InvalidPlan: the plan has no label.
+            UnknownColumn: the data, the history or a table lacks a column.
+            InvalidData: it looks ahead, and the data is in the memory of a device.
+        """
+        return label_of(
+            self.record, data, rows=rows, history=history, tables=tables, backend=backend
+        )
+
+    def history_needed(self) -> dict[str, str]:
+        """Return how far back windows see, by the entity; see `Plan.history_needed`."""
+        return self.plan.history_needed()
+
+    def reach(self) -> dict[str, Reach]:
+        """Return how far back windows see as numbers, by the entity; see `Plan.reach`."""
+        return self.plan.reach()
+
+    def select(self, names: str | Sequence[str]) -> FittedPlan:
+        """Return the fitted plan with some of its features, in that order, and no kept columns.
+
+        Args:
+            names: features by their name in the plan, or single columns of those that have several
+                by their name in the output: "hour", or "hour_sin". One name may stand alone.
+
+        Raises:
+            InvalidPlan: a name that is neither.
+        """
+        from fastfeat.plan.fit.feature_subset import selected  # seldom needed
+
+        return face_of(selected(self.record, [names] if isinstance(names, str) else list(names)))
+
+    def feature_map(self) -> Table:
+        """Return the feature and the sources of each output column, to group importances by.
+
+        Returns:
+            A table with the columns "column", "feature" and "sources", which lists the columns of
+            the data that the feature is made of; those of tables are named "table.column". What an
+            encoder learns from is not among them.
+
+        Example:
+            >>> plan = ff.Plan({"hour": col("t").cyclical(24), "x": col("x") + col("z").mean()})
+            >>> plan.fit({"t": [1], "x": [2], "z": [3]}).feature_map().to_pylist()[1:]
+            [{'column': 'hour_cos', 'feature': 'hour', 'sources': ['t']}, \
+{'column': 'x', 'feature': 'x', 'sources': ['x', 'z']}]
+        """
+        from fastfeat.plan.tell.fitted_tables import feature_map  # seldom needed
+
+        return feature_map(self.record)
+
+    def compile(self, *, backend: str = "cpu") -> Compiled:
+        """Return a record of the kernels made ready to transform rows; see `Plan.compile`.
+
+        For an image that serves: what `transform` and `transform_row` would compile.
+
+        Args:
+            backend: as in `transform`.
+
+        Raises:
+            BackendUnavailable: a backend that does not exist, or cannot run here.
+        """
+
+        from fastfeat.api.compile import compile_fitted  # seldom needed
+
+        return compile_fitted(self.record, backend)
+
+    def explain(self, stage: str = "physical") -> str:
+        """Return the fitted plan as text.
+
+        Args:
+            stage: "plan" (features and scans), "bound" (types), "optimized" (what is hoisted and
+                shared), "physical" (loops), "cpu" and "cuda" (the generated kernels), "leakage"
+                (what each feature can see), "live" (how rows are computed as they arrive, and what
+                a live state holds).
+        """
+        record = self.record
+        with using(record.zones):
+            return explain_plan(
+                record.declaration, stage, record.inputs, record.nodes, record.tables
+            )
+
+    def verify(
+        self,
+        data: Any,
+        *,
+        history: Any = None,
+        tables: Tables = None,
+        n_rows: int = 1000,
+        backends: Sequence[str] = ("cpu", "reference"),
+    ) -> Report:
+        """Return a report of whether all paths give the same bits: backends, threads, rows, live.
+
+        Args:
+            data: as in `transform`.
+            history: as in `transform`; None where the data holds its own past.
+            tables: as in `transform`.
+            n_rows: how many rows the reference computes, which is slow: evenly spaced, or of whole
+                entities where the plan has windows. Of rows with a long past it computes fewer, and
+                after the latest of the history alone; the report says how many.
+            backends: at least two, such as ("cpu", "gpu"): each is compared with the first.
+
+        Raises:
+            InvalidPlan: fewer rows than 1, fewer backends than 2.
+            BackendUnavailable: a backend that does not exist, or cannot run here.
+        """
+        from fastfeat.online.live import begin_alone  # seldom needed
+        from fastfeat.verify.paths import verify
+
+        return verify(self.record, data, history, tables, n_rows, backends, begin_alone)
+
+    def __repr__(self) -> str:
+        """Return a line for each of the first features: its type, and how it is made."""
+        return fitted_summary(self.record)
+
+    def _repr_html_(self) -> str:
+        """Return a table of the features, and of what was learnt for each, for notebooks."""
+        from fastfeat.plan.tell.html import fitted_html  # seldom needed
+
+        return fitted_html(self.record)
+
+    if not TYPE_CHECKING:  # type checkers would take any attribute for granted
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what to do where a fitted plan is used as a plan, or as a model."""
+            hint = f". {_ELSEWHERE[name].format(name)}" if name in _ELSEWHERE else ""
+            raise AttributeError(f"a fitted plan has no attribute {name!r}{hint}")
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other has the same plan, types of columns and learnt values."""
+        if not isinstance(other, FittedPlan):
+            return NotImplemented
+        return self is other or self._digest == other._digest
+
+    def __hash__(self) -> int:
+        """Return a number that equal fitted plans have in common."""
+        return hash(self._digest)
+
+    @cached_property
+    def _digest(self) -> bytes:
+        from fastfeat.plan.keep.artifact import fitted_digest  # seldom needed
+
+        return fitted_digest(self.record)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how pickle and copy make the plan again: from the content of its artifact."""
+        from fastfeat.plan.keep.artifact import artifact_bytes  # seldom needed
+
+        return pickles.fitted_of, (artifact_bytes(self.record),)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted plan to a file, whole or not at all; it holds no code.
+
+        Raises:
+            ArtifactError: the file cannot be written.
+        """
+        from fastfeat.plan.keep.artifact import save  # seldom needed
+
+        save(self.record, path)
+
+
+def face_of(record: Fitted) -> FittedPlan:
+    """Return the face of a fitted record, and of its declaration."""
+    return FittedPlan(plan_of(record.declaration), record)
+
+
+def records_of(plans: Mapping[str, FittedPlan]) -> dict[str, Fitted]:
+    """Return the records of fitted plans, by name."""
+    return {name: fitted.record for name, fitted in plans.items()}
+
+
+@explaining
+def load(path: str | os.PathLike[str]) -> FittedPlan:
+    """Return the fitted plan of a file that `save` wrote. Nothing of the file is run as code.
+
+    Raises:
+        ArtifactError: the file is missing, truncated, altered, too new, or no artifact.
+        TypeMismatch: what is given is no path.
+        Leakage, InvalidPlan: its plan is one that this version does not build.
+    """
+    from fastfeat.plan.keep.artifact import read_artifact  # seldom needed
+
+    return face_of(read_artifact(path))
+
+
+def fitted_of(content: bytes) -> FittedPlan:
+    """Return the fitted plan of the content of an artifact.
+
+    Raises:
+        ArtifactError: it is truncated, altered, too new, or no artifact.
+        FastfeatError: as `Plan`, of the plan in it.
+    """
+    from fastfeat.plan.keep.artifact import fitted_of_bytes  # seldom needed
+
+    return face_of(fitted_of_bytes(content))
