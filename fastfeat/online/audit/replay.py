@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from fastfeat import pickles
 from fastfeat.errors import InvalidPlan, StateError, TypeMismatch, counted, shortened
 from fastfeat.online.audit.chain import (
     BEGIN,
@@ -30,9 +29,6 @@ from fastfeat.online.state.changes import Applied, Change
 from fastfeat.online.state.state import State
 from fastfeat.plan.keep.artifact import fitted_of_bytes, read_artifact
 from fastfeat.plan.run.fitted import Fitted
-
-if not TYPE_CHECKING:
-    __getattr__ = pickles.moved_from(__name__)
 
 Artifact = Fitted | Plans | str | os.PathLike[str]
 PlansOf = Callable[[Mapping[str, bytes]], Plans]

@@ -12,9 +12,8 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from fastfeat import pickles
 from fastfeat.dtypes import DType, list_of
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch, reason_of
@@ -40,9 +39,6 @@ MANIFEST = frozenset({"format", "fastfeat", "n_rows", "inputs", "label_inputs", 
 OF_LABELS = frozenset({"n_rows_without_label", "label_tables"})
 """What stands in a manifest only where a label sees rows ahead, or tables."""
 _DIGEST = 32
-
-if not TYPE_CHECKING:
-    __getattr__ = pickles.moved_from(__name__)
 
 
 def save(fitted: Fitted, path: str | os.PathLike[str]) -> None:

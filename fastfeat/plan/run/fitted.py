@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from fastfeat import pickles
 from fastfeat.dtypes import INT64, NULL, UINT8, DType
 from fastfeat.engine.program import Constants, Program
 from fastfeat.errors import Told
@@ -19,13 +18,12 @@ from fastfeat.ir.scope import row_order
 from fastfeat.plan.declare.bind import Schemas
 from fastfeat.plan.declare.bind import bind as bind_types
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.lower.codes import n_codes
+from fastfeat.plan.lower.codes import categories_of, n_codes
 from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.lower.indicators import expanded
 from fastfeat.plan.lower.lower import Constant, Types
 from fastfeat.plan.lower.outputs import arrays_program, arrow_program, matrix_program, output_schema
 from fastfeat.plan.run.encoded_rows import EncodedRows
-from fastfeat.plan.run.results import categories_of
 from fastfeat.scalars.zones import ZoneTable, using
 from fastfeat.steps.registry import is_step
 
@@ -38,7 +36,6 @@ else:
 
     Face = TypeVar("Face")
     """A fitted plan as users have it: what holds some is generic, as `Live[FittedPlan]` is."""
-    __getattr__ = pickles.moved_from(__name__)
 
 InputSchema = Mapping[str, DType | UnsupportedType]
 

@@ -19,46 +19,9 @@ from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.sinks.results import matrix_frame, pandas_frame, polars_frame, tensor
 from fastfeat.io.sinks.write import overlaps
-from fastfeat.ir.node import Call, Node
-from fastfeat.plan.lower.codes import vocabulary_of_codes
-from fastfeat.plan.lower.lower import Constant, Types
 from fastfeat.plan.lower.outputs import FORMS, TABLES, matrix_dtype
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.scalars import op
-from fastfeat.steps.keys.rows import category_texts
-
-
-def categories_of(
-    nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types
-) -> dict[str, Array]:
-    """Return the categories of each ordinal encoding, in the order of its codes from 1 on.
-
-    They are text in every frame: what stands for unseen and rare values has no number, and
-    models refuse categories that are numbers and text.
-
-    Args:
-        nodes: the features.
-        learnt: what fit has learnt.
-        types: of every node.
-    """
-    return {
-        name: pa.array(_texts(node, learnt, types), pa.utf8())
-        for name, node in nodes.items()
-        if isinstance(node, Call) and node.function == "encode"
-    }
-
-
-def _texts(codes: Call, learnt: Mapping[Node, Constant], types: Types) -> list[str]:
-    """Return the text of each code from 1 on; one that is taken gets a "_" more."""
-    n_unseen = int(dict(codes.params)["n_unseen"])
-    others = [f"__other_{k}" for k in range(1, n_unseen + 1)] if n_unseen > 1 else ["__other"]
-    vocabulary = vocabulary_of_codes(codes, learnt, types)
-    texts = dict.fromkeys(others)
-    for text in category_texts(vocabulary, [types[key] for key in codes.args[:-1]]):
-        while text in texts:
-            text += "_"
-        texts[text] = None
-    return list(texts)
 
 
 def with_categories(features: Table, categories: Mapping[str, Array]) -> Table:
