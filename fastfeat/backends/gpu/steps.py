@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastfeat.backends.cpu import steps as host
-from fastfeat.backends.gpu import list_sums, lists, text, text_hashes, text_numbers
+from fastfeat.backends.gpu import list_sums, lists, text
 from fastfeat.backends.gpu.arguments import DeviceStep, argument_in_host
 from fastfeat.backends.gpu.asof import asof_rows
 from fastfeat.backends.gpu.folds import fold
@@ -34,8 +34,6 @@ KERNELS: dict[str, DeviceStep] = {
     **lists.KERNELS,
     **list_sums.KERNELS,
     **text.KERNELS,
-    **text_hashes.KERNELS,
-    **text_numbers.KERNELS,
 }
 """The steps that run on the device, by name; the others run on the host."""
 

@@ -3,26 +3,14 @@
 
 from __future__ import annotations
 
-from fastfeat_kernels.text.case import case
-from fastfeat_kernels.text.floats import to_float
-from fastfeat_kernels.text.integers import to_integer
-from fastfeat_kernels.text.lengths import len_bytes, len_chars, token_count
-from fastfeat_kernels.text.ngrams import ngrams, tokens
-from fastfeat_kernels.text.pieces import pieces
-from fastfeat_kernels.text.search import count_matches, find
-from fastfeat_kernels.text.validity import validity
+from fastfeat_kernels.text.case import CASE
+from fastfeat_kernels.text.floats import FLOATS
+from fastfeat_kernels.text.integers import INTEGERS
+from fastfeat_kernels.text.lengths import LENGTHS
+from fastfeat_kernels.text.ngrams import NGRAMS
+from fastfeat_kernels.text.pieces import PIECES
+from fastfeat_kernels.text.search import SEARCH
+from fastfeat_kernels.text.validity import VALIDITY
 
-ENTRIES = {
-    "case": case,
-    "count_matches": count_matches,
-    "find": find,
-    "len_bytes": len_bytes,
-    "len_chars": len_chars,
-    "ngrams": ngrams,
-    "pieces": pieces,
-    "to_float": to_float,
-    "to_integer": to_integer,
-    "token_count": token_count,
-    "tokens": tokens,
-    "validity": validity,
-}
+_ENTRIES = (*CASE, *FLOATS, *INTEGERS, *LENGTHS, *NGRAMS, *PIECES, *SEARCH, *VALIDITY)
+ENTRIES = {entry.__name__: entry for entry in _ENTRIES}
