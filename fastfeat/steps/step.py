@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fastfeat_kernels.lists.requests import Request as ListRequest
 from fastfeat_kernels.text.requests import Request as TextRequest
 
 from fastfeat.dtypes import DType
@@ -74,4 +75,4 @@ class StepFunction:
     valid: ValidParams = takes_none
     n_args: int | None = 1
     of_all_rows: bool = False
-    request: TextRequest | None = None
+    request: TextRequest | ListRequest | None = None

@@ -177,4 +177,7 @@ STEPS: dict[str, StepFunction] = {
     "str.to_uppercase": _row("to_uppercase", of_text(UTF8)),
     "str.token_count": _row("token_count", of_text(INT64)),
 }
-"""The functions of text by name; what each asks of the kernels, both backends read."""
+REQUESTED: dict[str, Request] = {
+    name: row.request for name, row in STEPS.items() if isinstance(row.request, Request)
+}
+"""What the functions of text ask of the kernels, by the names of the steps."""

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.lists.layout import MAX
+from fastfeat_kernels.lists.requests import Gives, Words
 from fastfeat_kernels.lists.state import extremes_of, integer_sums_of, sums_of
 from numpy.typing import NDArray
 
@@ -23,7 +25,7 @@ from fastfeat.io.conversions import read_values
 from fastfeat.io.lists import Lists, lists_of, offsets_of
 from fastfeat.io.types import arrow_type, storage_type
 from fastfeat.steps import STEPS, Argument
-from fastfeat.steps.lists import element_type, params_of_aggregate
+from fastfeat.steps.lists import REQUESTED, element_type, params_of_aggregate
 
 _MAGNITUDE = np.int64(2**63 - 1)
 _LOW = 2**32 - 1
@@ -62,13 +64,18 @@ def aggregate(function: str) -> Callable[[Sequence[Argument], Mapping[str, Any],
     Args:
         function: one of `steps.lists.AGGREGATES_OF_LISTS`.
     """
-    step, quick = STEPS[f"list.{function}"], _QUICK.get(function)
+    name = f"list.{function}"
+    step, request = STEPS[name], REQUESTED.get(name)
 
     def kernel(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
         lists, dtype = lists_of(args[0].values), element_type([args[0].dtype])
         given = function, params_of_aggregate(function, params)
         try:
-            found = quick(lists, dtype) if quick else _by_groups(given, lists, dtype)
+            found = (
+                _by_groups(given, lists, dtype)
+                if request is None
+                else _QUICK[request.gives](lists, dtype, request.words(params))
+            )
             if found.left is not None and found.left.any():
                 found = _completed(found, found.left, given, lists, dtype)
         except Overflow:  # the definition finds the row
@@ -118,7 +125,7 @@ def _present(lists: Lists, dtype: DType) -> _Elements:
     return _Elements(offsets_of(known.astype(np.int64))[lists.offsets], values[known])
 
 
-def _sum(lists: Lists, dtype: DType) -> _Found:
+def _sum(lists: Lists, dtype: DType, words: Words) -> _Found:
     if dtype.physical == "f64":
         sums, _, left = sums_of(lists.offsets, _floats(lists, dtype), *_run(lists))
         return _Found(sums, np.ones(len(sums), np.bool_), left)
@@ -126,7 +133,7 @@ def _sum(lists: Lists, dtype: DType) -> _Found:
     return _Found(sums, np.ones(len(sums), np.bool_), left)
 
 
-def _mean(lists: Lists, dtype: DType) -> _Found:
+def _mean(lists: Lists, dtype: DType, words: Words) -> _Found:
     if dtype.physical == "f64":
         sums, counts, left = sums_of(lists.offsets, _floats(lists, dtype), *_run(lists))
         return _Found(sums / np.maximum(counts, 1), counts > 0, left)
@@ -140,21 +147,14 @@ def _mean(lists: Lists, dtype: DType) -> _Found:
     return _Found(sums / np.maximum(counts, 1), counts > 0, left)
 
 
-def _min(lists: Lists, dtype: DType) -> _Found:
-    return _end(lists, dtype, greatest=False)
-
-
-def _max(lists: Lists, dtype: DType) -> _Found:
-    return _end(lists, dtype, greatest=True)
-
-
-def _end(lists: Lists, dtype: DType, *, greatest: bool) -> _Found:
+def _end(lists: Lists, dtype: DType, words: Words) -> _Found:
     """Return the least or greatest element; of floats in the total order."""
     if dtype.physical == "f64":
         offsets, values = lists.offsets, _floats(lists, dtype)
     else:
         offsets, values = _present(lists, dtype)
         values = values if values.dtype == np.uint64 else values.astype(np.int64, copy=False)
+    greatest = words["FUNCTION"] == MAX
     found, counts = extremes_of(offsets, values, *_run(lists), greatest=greatest)
     return _Found(found, counts > 0)
 
@@ -196,9 +196,9 @@ def _stored(values: NDArray[Any], present: Flags, dtype: DType) -> Array:
     return array_of_values(np.ascontiguousarray(values, wide), present, kind)
 
 
-_QUICK: dict[str, Callable[[Lists, DType], _Found]] = {
-    "sum": _sum,
+_QUICK: Mapping[Gives, Callable[[Lists, DType, Words], _Found]] = {
+    "end": _end,
     "mean": _mean,
-    "min": _min,
-    "max": _max,
+    "sum": _sum,
 }
+"""What finds an aggregate by a kernel of lists, by what it gives."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.lists.requests import Gives, Request, Words
 from fastfeat_kernels.lists.state import elements_of
 
 from fastfeat.backends.cpu.kernels import n_parts, runner
@@ -23,26 +24,32 @@ from fastfeat.steps import Argument, StepFailed
 from fastfeat.steps.lists import (
     AGGREGATES_OF_LISTS,
     OUT_OF_BOUNDS,
+    REQUESTED,
     element_type,
 )
 
 _WORDS = (pa.float64(), pa.int64(), pa.uint64())
-_BEYOND = 1 << 61  # elements
-Kernel = Callable[[Sequence[Argument], Mapping[str, Any], int], Any]
+Params = Mapping[str, Any]
+Kernel = Callable[[Sequence[Argument], Params, int], Any]
 
 
-def _len(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
+def _step(request: Request) -> Kernel:
+    """Return the step of a function that has a row in the table of the kernels."""
+    gives = _GIVES[request.gives]
+
+    def step(args: Sequence[Argument], params: Params, n_rows: int) -> Array:
+        return gives(args, params, request.words(params))
+
+    return step
+
+
+def _length(args: Sequence[Argument], params: Params, words: Words) -> Array:
     lists = lists_of(args[0].values)
     return array_of_values(np.diff(lists.offsets), lists.present, pa.int64())
 
 
-def within_reach(index: int) -> int:
-    """Return an index that no list reaches instead of one that int64 does not hold, or nearly."""
-    return max(min(index, _BEYOND), -_BEYOND)
-
-
-def _get(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
-    lists, index = lists_of(args[0].values), within_reach(params["index"])
+def _element(args: Sequence[Argument], params: Params, words: Words) -> Array:
+    lists, index = lists_of(args[0].values), words["INDEX"]
     whole = len(lists.values) and lists.values.type in _WORDS
     stored, inside = (_words_at if whole else _taken)(lists, index)
     if not params.get("null_on_oob", True):
@@ -81,12 +88,11 @@ def _typed(stored: Array, dtype: DType) -> Array:
     return stored.view(arrow_type(dtype)) if dtype.is_temporal else stored
 
 
-def _slice(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
-    lists, offset, length = lists_of(args[0].values), params["offset"], params.get("length")
-    offset, length = within_reach(offset), None if length is None else within_reach(length)
+def _slice(args: Sequence[Argument], params: Params, words: Words) -> Array:
+    lists, offset = lists_of(args[0].values), words["INDEX"]
     sizes = np.diff(lists.offsets)
-    begins = np.full(n_rows, offset, np.int64) if offset >= 0 else sizes + offset
-    stops = sizes if length is None else begins + length
+    begins = np.full(len(sizes), offset, np.int64) if offset >= 0 else sizes + offset
+    stops = begins + words["LENGTH"]
     begins, stops = np.clip(begins, 0, sizes), np.clip(stops, 0, sizes)
     lengths = np.maximum(stops - begins, 0)
     offsets = offsets_of(lengths)
@@ -96,8 +102,9 @@ def _slice(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> 
     return list_array(offsets, chosen, lists.present)
 
 
-def _contains(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
+def _contains(args: Sequence[Argument], params: Params, words: Words) -> Array:
     lists, element = lists_of(args[0].values), element_type([args[0].dtype])
+    n_rows = len(args[0].values)
     items = items_of(args[1], element)
     wanted = items.keys
     elements = keys_as(lists.values, element, element)
@@ -141,11 +148,11 @@ def _in_storage(keys: Array, dtype: DType) -> Array:
     return array_of_values(values.astype(storage.to_pandas_dtype()), present_rows(keys), storage)
 
 
-def _explode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
+def _explode(args: Sequence[Argument], params: Params, n_rows: int) -> Array:
     return _typed(lists_of(args[0].values).values, element_type([args[0].dtype]))
 
 
-def _encode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
+def _encode(args: Sequence[Argument], params: Params, n_rows: int) -> Array:
     lists, element = lists_of(args[0].values), element_type([args[0].dtype])
     elements = pa.chunked_array([_typed(lists.values, element)])
     column = key_column(elements, "an element", element, narrow=True)
@@ -153,7 +160,7 @@ def _encode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) ->
     return list_array(lists.offsets, codes, lists.present)
 
 
-def _has_code(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
+def _has_code(args: Sequence[Argument], params: Params, n_rows: int) -> Array:
     lists, code = lists_of(args[0].values), params["code"]
     found = np.zeros(n_rows, np.uint8)
     if code is not None:
@@ -164,13 +171,17 @@ def _has_code(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) 
     return array_of_values(found, None, pa.uint8())
 
 
+_GIVES: Mapping[Gives, Callable[[Sequence[Argument], Params, Words], Array]] = {
+    "element": _element,
+    "flag": _contains,
+    "length": _length,
+    "slice": _slice,
+}
+"""What computes a function, by what it gives: of the arguments, parameters and words of a table."""
 KERNELS: dict[str, Kernel] = {
-    **{f"list.{function}": aggregate(function) for function in AGGREGATES_OF_LISTS},
-    "list.contains": _contains,
     "list.encode": _encode,
     "list.explode": _explode,
-    "list.get": _get,
     "list.has_code": _has_code,
-    "list.len": _len,
-    "list.slice": _slice,
+    **{name: _step(row) for name, row in REQUESTED.items() if row.gives in _GIVES},
+    **{f"list.{function}": aggregate(function) for function in AGGREGATES_OF_LISTS},
 }

@@ -21,7 +21,7 @@ from fastfeat.steps.entries import content_column, over_entries
 from fastfeat.steps.text import (
     NOT_UTF8,
     NUMBERS,
-    STEPS,
+    REQUESTED,
     kernel_params,
     not_parseable,
     number_text,
@@ -136,5 +136,5 @@ _GIVES: Mapping[Gives, Callable[[ChunkedArray, Any, Request, Params], Any]] = {
 """A column of Arrow, by what a function gives: of the column it was given, and of the kernel's."""
 KERNELS: dict[str, Kernel] = {
     "bucket_count": _bucket_count,
-    **{name: _step(row.request) for name, row in STEPS.items() if row.request is not None},
+    **{name: _step(request) for name, request in REQUESTED.items()},
 }

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastfeat.backends.cpu import steps as host
-from fastfeat.backends.gpu import list_sums, lists, text
+from fastfeat.backends.gpu import lists, text
 from fastfeat.backends.gpu.arguments import DeviceStep, argument_in_host
 from fastfeat.backends.gpu.asof import asof_rows
 from fastfeat.backends.gpu.folds import fold
@@ -23,7 +23,6 @@ from fastfeat.dtypes import DType
 from fastfeat.ir.node import Call
 from fastfeat.ir.scope import OVER, is_over_window
 from fastfeat.steps import Argument, step_function
-from fastfeat.steps.lists import element_type
 
 KERNELS: dict[str, DeviceStep] = {
     "asof_row": asof_rows,
@@ -32,15 +31,11 @@ KERNELS: dict[str, DeviceStep] = {
     "hash_cross": hash_cross,
     "lookup_value": lookup_values,
     **lists.KERNELS,
-    **list_sums.KERNELS,
     **text.KERNELS,
 }
 """The steps that run on the device, by name; the others run on the host."""
 
-TAKES = lists.TAKES | list_sums.TAKES
-"""The elements of lists that a step takes on the device, where it does not take all."""
-
-TAKES_TYPES = {"lookup_value": is_gathered}
+TAKES_TYPES = {"lookup_value": is_gathered, **lists.TAKES_TYPES}
 """The types of arguments that a step takes on the device, where it does not take all."""
 
 
@@ -55,9 +50,7 @@ def runs_on_device(call: Call, types: Sequence[DType]) -> bool:
         return is_on_device(call.function.removeprefix(OVER))
     if call.function not in KERNELS or step_function(call).host is not None:
         return False
-    if call.function in TAKES_TYPES:
-        return TAKES_TYPES[call.function](types)
-    return call.function not in TAKES or TAKES[call.function](element_type(types))
+    return call.function not in TAKES_TYPES or TAKES_TYPES[call.function](types)
 
 
 def place_of(call: Call, types: Sequence[DType]) -> str:

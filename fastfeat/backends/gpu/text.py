@@ -37,7 +37,7 @@ from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.bits import pack
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.validity import validity_of
-from fastfeat.steps.text import STEPS
+from fastfeat.steps.text import REQUESTED
 
 
 def _counts(request: Request) -> DeviceStep:
@@ -133,9 +133,5 @@ _GIVES: Mapping[Gives, Callable[[Request], DeviceStep]] = {
 KERNELS: dict[str, DeviceStep] = {
     "bucket_count": bucket_count,
     "hash": hashes,
-    **{
-        name: _GIVES[row.request.gives](row.request)
-        for name, row in STEPS.items()
-        if row.request is not None
-    },
+    **{name: _GIVES[request.gives](request) for name, request in REQUESTED.items()},
 }
