@@ -255,6 +255,15 @@ def test_what_is_proposed_exists() -> None:
     assert not shadowed
 
 
+def test_functions_of_fastfeat_are_proposed() -> None:
+    functions = {name: getattr(ff, name) for name in ff.__all__ if not hasattr(ff.Expr, name)}
+    for name, function in functions.items():
+        of_operators = getattr(function, "__module__", "").startswith("fastfeat.operators.")
+        if of_operators and function.__annotations__["return"] == "Expr":
+            with pytest.raises(AttributeError, match=rf"Write fastfeat\.{name}\(\.\.\.\)"):
+                getattr(X, name)
+
+
 def test_functions_of_python_are_methods() -> None:
     assert repr(round(X, 2)) == repr(X.round(2))
     assert repr(round(X)) == repr(X.round())
