@@ -205,14 +205,14 @@ _ROWS: Final = (
     Request(reference.strip_chars, "piece", "pieces", "pieces", _strip(STRIP)),
     Request(reference.strip_chars_start, "piece", "pieces", "pieces", _strip(STRIP_START)),
     Request(reference.strip_chars_end, "piece", "pieces", "pieces", _strip(STRIP_END)),
+    Request(reference.to_integer, "parsed_integer", "numbers", "to_integer", _base),
+    Request(reference.to_float, "parsed_float", "numbers", "to_float", _powers),
     Request(
         reference.ngram_hash_counts, "bucket_counts", "ngrams", "ngrams", _ngrams, reads="words"
     ),
     Request(
         reference.token_hash_counts, "bucket_counts", "ngrams", "tokens", _tokens, reads="words"
     ),
-    Request(reference.to_integer, "parsed_integer", "numbers", "to_integer", _base),
-    Request(reference.to_float, "parsed_float", "numbers", "to_float", _powers),
 )
 REQUESTS: Final[Mapping[str, Request]] = {row.name: row for row in _ROWS}
 """The functions by name."""
