@@ -1,6 +1,6 @@
 """Functions of text that hand-written kernels compute: lengths, case, pieces, literals, numbers.
 
-The reference of a row, and what it asks of the kernels, are those of their table, `text.requests`.
+A function is a row of the kernels' table, `text.requests`: here it gets its type rule and errors.
 """
 
 from __future__ import annotations
@@ -142,40 +142,48 @@ def _bucket_count_type(types: Sequence[DType], params: Mapping[str, Any]) -> DTy
 
 NUMBERS: dict[Gives, DType] = {"parsed_integer": INT64, "parsed_float": FLOAT64}
 """The type of the numbers that a function reads."""
+_TYPES: dict[Gives, DType] = {
+    "count": INT64,
+    "flag": BOOL,
+    "text": UTF8,
+    "piece": UTF8,
+    "bucket_counts": COUNTS,
+    **NUMBERS,
+}
 
 
-def _row(name: str, result: TypeRule, valid: ValidParams = takes_none) -> StepFunction:
-    """Return the row of a function of the kernels, which has their reference."""
-    request = REQUESTS[name]
+def _step(request: Request, valid: ValidParams) -> StepFunction:
+    """Return the step of a row of the table of the kernels."""
+    of_rows = of_content if request.takes == "bytes" else of_text
     reference = _parsed(request) if request.gives in NUMBERS else _each(request)
+    result = of_rows(_TYPES[request.gives])
     return StepFunction(result, reference, narrow=True, valid=valid, request=request)
 
 
 HAS_PATTERN = takes(pattern=is_text)
 _STRIPS = takes(characters=or_none(is_text))
 _BUCKETS = {"n_buckets": whole(1, MOST_BUCKETS), "seed": whole(0, LARGEST_SEED)}
+_VALID: dict[str, ValidParams] = {
+    "contains_literal": HAS_PATTERN,
+    "count_matches_literal": HAS_PATTERN,
+    "ends_with": HAS_PATTERN,
+    "hash_ngrams": takes(n=whole(1), **_BUCKETS),
+    "hash_tokens": takes(**_BUCKETS),
+    "slice": takes(length=or_none(whole(0)), offset=whole(-FARTHEST)),
+    "starts_with": HAS_PATTERN,
+    "strip_chars": _STRIPS,
+    "strip_chars_end": _STRIPS,
+    "strip_chars_start": _STRIPS,
+    "to_float": takes(strict=is_flag),
+    "to_integer": takes(base=whole(2, 36), strict=is_flag),
+}
 
 STEPS: dict[str, StepFunction] = {
     "bucket_count": StepFunction(_bucket_count_type, _bucket_count, valid=takes(bucket=whole(0))),
-    "str.contains_literal": _row("contains", of_content(BOOL), HAS_PATTERN),
-    "str.count_matches_literal": _row("count_matches", of_content(INT64), HAS_PATTERN),
-    "str.ends_with": _row("ends_with", of_content(BOOL), HAS_PATTERN),
-    "str.hash_ngrams": _row("ngram_hash_counts", of_text(COUNTS), takes(n=whole(1), **_BUCKETS)),
-    "str.hash_tokens": _row("token_hash_counts", of_text(COUNTS), takes(**_BUCKETS)),
-    "str.len_bytes": _row("len_bytes", of_content(INT64)),
-    "str.len_chars": _row("len_chars", of_text(INT64)),
-    "str.slice": _row(
-        "slice_chars", of_text(UTF8), takes(length=or_none(whole(0)), offset=whole(-FARTHEST))
-    ),
-    "str.starts_with": _row("starts_with", of_content(BOOL), HAS_PATTERN),
-    "str.strip_chars": _row("strip_chars", of_text(UTF8), _STRIPS),
-    "str.strip_chars_end": _row("strip_chars_end", of_text(UTF8), _STRIPS),
-    "str.strip_chars_start": _row("strip_chars_start", of_text(UTF8), _STRIPS),
-    "str.to_float": _row("to_float", of_text(FLOAT64), takes(strict=is_flag)),
-    "str.to_integer": _row("to_integer", of_text(INT64), takes(base=whole(2, 36), strict=is_flag)),
-    "str.to_lowercase": _row("to_lowercase", of_text(UTF8)),
-    "str.to_uppercase": _row("to_uppercase", of_text(UTF8)),
-    "str.token_count": _row("token_count", of_text(INT64)),
+    **{
+        f"str.{name}": _step(request, _VALID.get(name, takes_none))
+        for name, request in REQUESTS.items()
+    },
 }
 REQUESTED: dict[str, Request] = {
     name: row.request for name, row in STEPS.items() if isinstance(row.request, Request)

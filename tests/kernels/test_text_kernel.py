@@ -36,6 +36,7 @@ from text_columns import (
 
 Function = Callable[..., Any]
 RUN = compiled("text", 2)
+BY_REFERENCE = {request.reference.__name__: request for request in REQUESTS.values()}
 
 literals = st.one_of(
     st.sampled_from([b"a", b"ab", b"aa", b"AB 1", b"A1 BaA1 Ba", "é".encode(), b"\x00", b"\xff"]),
@@ -93,7 +94,7 @@ def by_reference(name: str, texts: list[Text], arguments: tuple[Any, ...]) -> li
 
 
 def computed(name: str, chunks: list[TextChunk], arguments: tuple[Any, ...], n_parts: int) -> Any:
-    request = REQUESTS[name]
+    request = BY_REFERENCE[name]
     return functions.computed(request, named(request, arguments), chunks, RUN, n_parts)
 
 

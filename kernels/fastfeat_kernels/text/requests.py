@@ -53,6 +53,7 @@ Words = Mapping[int, int | npt.NDArray[Any]]
 Gives = Literal["count", "flag", "text", "piece", "bucket_counts", "parsed_integer", "parsed_float"]
 """What a function gives of a row: an int64; whether; a text; bytes of the row that stand together;
 how many of its parts fall into each bucket; the number that it is."""
+Takes = Literal["characters", "bytes"]
 Reads = Literal["offsets", "bytes", "words"]
 """What a kernel of a device reads of text: no byte of it, the bytes, or the aligned words that hold
 them."""
@@ -67,31 +68,39 @@ class Request:
     """A row of the table of functions of text.
 
     Args:
+        name: of the function: that of its step, less "str.".
         reference: its meaning: from the bytes of a row, and its parameters by name, to the result.
         gives: what that is.
-        subject: the file of its kernels on a device, one of `cuda.SUBJECTS`.
-        entry: the kernel, of the CPU by this name. On a device it has the name too; what gives text
-            has two there, "measure_" and "write_" before it.
+        kernel: a file of kernels of a device, one of `cuda.SUBJECTS`, and in it the entry, by which
+            name the CPU has it too. What gives text has two on a device, "measure_" and "write_"
+            before it.
         words: from the parameters to the words of the table that say what the entry does; raises
             ValueError for those that mean nothing.
+        takes: whether rows must be UTF-8, or are bytes of any kind.
         literals: the parameters that are texts to a user and bytes here.
         reads: what a kernel of a device reads.
         growth: the most bytes of a text that it gives, for one of the row.
     """
 
+    name: str
     reference: Callable[..., Any]
     gives: Gives
-    subject: str
-    entry: str
+    kernel: str
     words: Callable[[Params], Words] = _no_words
+    takes: Takes = "characters"
     literals: tuple[str, ...] = ()
     reads: Reads = "bytes"
     growth: float = 1
 
     @property
-    def name(self) -> str:
-        """Name of the function, which is its reference's."""
-        return self.reference.__name__
+    def subject(self) -> str:
+        """The file of the kernel on a device."""
+        return self.kernel.partition(".")[0]
+
+    @property
+    def entry(self) -> str:
+        """Name of the kernel."""
+        return self.kernel.partition(".")[2]
 
 
 def _literal(params: Params) -> Words:
@@ -188,30 +197,66 @@ def _powers(params: Params) -> Words:
     return {TABLE_POWERS: powers_table()}
 
 
-_PATTERN: Final = ("pattern",)
 _ROWS: Final = (
-    Request(reference.len_bytes, "count", "lengths", "len_bytes", reads="offsets"),
-    Request(reference.len_chars, "count", "lengths", "len_chars"),
-    Request(reference.token_count, "count", "lengths", "token_count", _white_space),
     Request(
-        reference.count_matches, "count", "search", "count_matches", _counted_literal, _PATTERN
+        "len_bytes",
+        reference.len_bytes,
+        "count",
+        "lengths.len_bytes",
+        takes="bytes",
+        reads="offsets",
     ),
-    Request(reference.starts_with, "flag", "search", "find", _prefix, _PATTERN),
-    Request(reference.ends_with, "flag", "search", "find", _suffix, _PATTERN),
-    Request(reference.contains, "flag", "search", "find", _inner, _PATTERN),
-    Request(reference.to_lowercase, "text", "case", "case", _lower, growth=1.5),
-    Request(reference.to_uppercase, "text", "case", "case", _upper, growth=1.5),
-    Request(reference.slice_chars, "piece", "pieces", "pieces", _slice),
-    Request(reference.strip_chars, "piece", "pieces", "pieces", _strip(STRIP)),
-    Request(reference.strip_chars_start, "piece", "pieces", "pieces", _strip(STRIP_START)),
-    Request(reference.strip_chars_end, "piece", "pieces", "pieces", _strip(STRIP_END)),
-    Request(reference.to_integer, "parsed_integer", "numbers", "to_integer", _base),
-    Request(reference.to_float, "parsed_float", "numbers", "to_float", _powers),
+    Request("len_chars", reference.len_chars, "count", "lengths.len_chars"),
+    Request("token_count", reference.token_count, "count", "lengths.token_count", _white_space),
     Request(
-        reference.ngram_hash_counts, "bucket_counts", "ngrams", "ngrams", _ngrams, reads="words"
+        "count_matches_literal",
+        reference.count_matches,
+        "count",
+        "search.count_matches",
+        _counted_literal,
+        "bytes",
+        ("pattern",),
     ),
     Request(
-        reference.token_hash_counts, "bucket_counts", "ngrams", "tokens", _tokens, reads="words"
+        "starts_with", reference.starts_with, "flag", "search.find", _prefix, "bytes", ("pattern",)
+    ),
+    Request(
+        "ends_with", reference.ends_with, "flag", "search.find", _suffix, "bytes", ("pattern",)
+    ),
+    Request(
+        "contains_literal", reference.contains, "flag", "search.find", _inner, "bytes", ("pattern",)
+    ),
+    Request("to_lowercase", reference.to_lowercase, "text", "case.case", _lower, growth=1.5),
+    Request("to_uppercase", reference.to_uppercase, "text", "case.case", _upper, growth=1.5),
+    Request("slice", reference.slice_chars, "piece", "pieces.pieces", _slice),
+    Request("strip_chars", reference.strip_chars, "piece", "pieces.pieces", _strip(STRIP)),
+    Request(
+        "strip_chars_start",
+        reference.strip_chars_start,
+        "piece",
+        "pieces.pieces",
+        _strip(STRIP_START),
+    ),
+    Request(
+        "strip_chars_end", reference.strip_chars_end, "piece", "pieces.pieces", _strip(STRIP_END)
+    ),
+    Request("to_integer", reference.to_integer, "parsed_integer", "numbers.to_integer", _base),
+    Request("to_float", reference.to_float, "parsed_float", "numbers.to_float", _powers),
+    Request(
+        "hash_ngrams",
+        reference.ngram_hash_counts,
+        "bucket_counts",
+        "ngrams.ngrams",
+        _ngrams,
+        reads="words",
+    ),
+    Request(
+        "hash_tokens",
+        reference.token_hash_counts,
+        "bucket_counts",
+        "ngrams.tokens",
+        _tokens,
+        reads="words",
     ),
 )
 REQUESTS: Final[Mapping[str, Request]] = {row.name: row for row in _ROWS}
