@@ -555,10 +555,10 @@ def _by_bucket(pieces: Callable[..., list[str]]) -> Callable[..., tuple[list[Any
         **params: Any,
     ) -> tuple[list[Any], ...]:
         counts: list[Counter[int] | None] = []
-        for text in rows[0]:
-            found = [] if text is None else [p for p in pieces(text, **params) if p]
+        for row in rows[0]:
+            found = [] if row is None else [p for p in pieces(row, **params) if p]
             hashes = [xxh64(piece.encode(), seed) for piece in found]
-            counts.append(None if text is None else Counter(h * n_buckets // 2**64 for h in hashes))
+            counts.append(None if row is None else Counter(h * n_buckets // 2**64 for h in hashes))
         return tuple([None if c is None else c[k] for c in counts] for k in range(n_buckets))
 
     return reference

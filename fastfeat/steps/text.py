@@ -1,6 +1,7 @@
 """Functions of text that hand-written kernels compute: lengths, case, pieces, literals, numbers.
 
-A function is a row of the kernels' table, `text.requests`: here it gets its type rule and errors.
+What a function means, gives and asks of the kernels is its row of `text.requests`; of that follow
+its type rule and its reference here.
 """
 
 from __future__ import annotations
@@ -152,8 +153,9 @@ _TYPES: dict[Gives, DType] = {
 }
 
 
-def _step(request: Request, valid: ValidParams) -> StepFunction:
+def _row(name: str, valid: ValidParams = takes_none) -> StepFunction:
     """Return the step of a row of the table of the kernels."""
+    request = REQUESTS[name]
     of_rows = of_content if request.takes == "bytes" else of_text
     reference = _parsed(request) if request.gives in NUMBERS else _each(request)
     result = of_rows(_TYPES[request.gives])
@@ -163,27 +165,26 @@ def _step(request: Request, valid: ValidParams) -> StepFunction:
 HAS_PATTERN = takes(pattern=is_text)
 _STRIPS = takes(characters=or_none(is_text))
 _BUCKETS = {"n_buckets": whole(1, MOST_BUCKETS), "seed": whole(0, LARGEST_SEED)}
-_VALID: dict[str, ValidParams] = {
-    "contains_literal": HAS_PATTERN,
-    "count_matches_literal": HAS_PATTERN,
-    "ends_with": HAS_PATTERN,
-    "hash_ngrams": takes(n=whole(1), **_BUCKETS),
-    "hash_tokens": takes(**_BUCKETS),
-    "slice": takes(length=or_none(whole(0)), offset=whole(-FARTHEST)),
-    "starts_with": HAS_PATTERN,
-    "strip_chars": _STRIPS,
-    "strip_chars_end": _STRIPS,
-    "strip_chars_start": _STRIPS,
-    "to_float": takes(strict=is_flag),
-    "to_integer": takes(base=whole(2, 36), strict=is_flag),
-}
 
 STEPS: dict[str, StepFunction] = {
     "bucket_count": StepFunction(_bucket_count_type, _bucket_count, valid=takes(bucket=whole(0))),
-    **{
-        f"str.{name}": _step(request, _VALID.get(name, takes_none))
-        for name, request in REQUESTS.items()
-    },
+    "str.contains_literal": _row("contains_literal", HAS_PATTERN),
+    "str.count_matches_literal": _row("count_matches_literal", HAS_PATTERN),
+    "str.ends_with": _row("ends_with", HAS_PATTERN),
+    "str.hash_ngrams": _row("hash_ngrams", takes(n=whole(1), **_BUCKETS)),
+    "str.hash_tokens": _row("hash_tokens", takes(**_BUCKETS)),
+    "str.len_bytes": _row("len_bytes"),
+    "str.len_chars": _row("len_chars"),
+    "str.slice": _row("slice", takes(length=or_none(whole(0)), offset=whole(-FARTHEST))),
+    "str.starts_with": _row("starts_with", HAS_PATTERN),
+    "str.strip_chars": _row("strip_chars", _STRIPS),
+    "str.strip_chars_end": _row("strip_chars_end", _STRIPS),
+    "str.strip_chars_start": _row("strip_chars_start", _STRIPS),
+    "str.to_float": _row("to_float", takes(strict=is_flag)),
+    "str.to_integer": _row("to_integer", takes(base=whole(2, 36), strict=is_flag)),
+    "str.to_lowercase": _row("to_lowercase"),
+    "str.to_uppercase": _row("to_uppercase"),
+    "str.token_count": _row("token_count"),
 }
 REQUESTED: dict[str, Request] = {
     name: row.request for name, row in STEPS.items() if isinstance(row.request, Request)
