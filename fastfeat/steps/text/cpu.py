@@ -1,0 +1,140 @@
+"""Steps of text on the CPU: by the text and hashing kernels, over entries of dictionaries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from fastfeat_kernels.text.functions import BucketCounts, Flags, Integers, computed
+from fastfeat_kernels.text.layout import NOT_PARSEABLE, OUT_OF_RANGE, PARSED
+from fastfeat_kernels.text.requests import Gives, Request
+from fastfeat_kernels.text.state import InvalidUtf8, Texts
+
+from fastfeat.engine.cpu.kernels import n_parts, runner
+from fastfeat.io.arrow import Array, ChunkedArray, pa
+from fastfeat.io.columns.strings import content_at, text_chunks
+from fastfeat.io.columns.types import arrow_type
+from fastfeat.io.sinks.write import empty_bytes
+from fastfeat.steps.entries import content_column, over_entries
+from fastfeat.steps.step import Argument, StepFailed
+from fastfeat.steps.text.rows import (
+    NOT_UTF8,
+    NUMBERS,
+    REQUESTED,
+    kernel_params,
+    not_parseable,
+    number_text,
+    out_of_range,
+)
+
+Kernel = Callable[[Sequence[Argument], Mapping[str, Any], int], Any]
+Params = Mapping[str, Any]
+_RUN = "text"
+_NO_TEXT = pa.nulls(0, pa.large_string())
+
+
+def _step(request: Request) -> Kernel:
+    """Return the step of a function of the kernels."""
+    gives = _GIVES[request.gives]
+
+    def step(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
+        def work(column: ChunkedArray) -> Array:
+            return gives(column, _computed(request, params, column), request, params)
+
+        return over_entries(content_column(args[0]), work)
+
+    return step
+
+
+def _computed(request: Request, params: Params, column: ChunkedArray) -> Any:
+    """Return what the kernel gives for a column."""
+    own, parts = kernel_params(request, params), n_parts(len(column))
+    try:
+        return computed(request, own, text_chunks(column), runner(_RUN), parts, empty_bytes)
+    except InvalidUtf8 as error:
+        raise StepFailed(error.row, NOT_UTF8) from None
+
+
+def _integers(column: ChunkedArray, found: Integers, request: Request, params: Params) -> Array:
+    return _array(pa.int64(), len(column), found.values, found)
+
+
+def _flags(column: ChunkedArray, found: Flags, request: Request, params: Params) -> Array:
+    return _array(pa.bool_(), len(column), found.bits, found)
+
+
+def _texts(column: ChunkedArray, found: list[Texts], request: Request, params: Params) -> Any:
+    return pa.chunked_array([_text(piece) for piece in found] or [_NO_TEXT])
+
+
+def _text(piece: Texts) -> Array:
+    kind = pa.string() if piece.offsets.itemsize == 4 else pa.large_string()
+    buffers = [_bitmap(piece), pa.py_buffer(piece.offsets), pa.py_buffer(piece.data)]
+    n_rows = len(piece.offsets) - 1 - piece.lead
+    return pa.Array.from_buffers(kind, n_rows, buffers, piece.n_missing, piece.lead)
+
+
+def _array(kind: Any, n_rows: int, values: Any, found: Any) -> Array:
+    """Return values and validity of a kernel as an Arrow array."""
+    return pa.Array.from_buffers(
+        kind, n_rows, [_bitmap(found), pa.py_buffer(values)], found.n_missing
+    )
+
+
+def _bitmap(found: Any) -> Any:
+    return None if found.validity is None else pa.py_buffer(found.validity)
+
+
+def _numbers(column: ChunkedArray, found: Any, request: Request, params: Params) -> Array:
+    """Return numbers; what is none is missing, or an error."""
+    dtype = NUMBERS[request.gives]
+    kind = arrow_type(dtype)
+    if found.all_parsed:
+        return _array(kind, len(column), found.values, found)
+    wrong = found.status != PARSED
+    if params["strict"]:
+        row = int(np.flatnonzero(wrong)[0])
+        text = content_at(column, row)
+        if found.status[row] == OUT_OF_RANGE:
+            raise out_of_range(row, text, dtype.name)
+        assert found.status[row] == NOT_PARSEABLE
+        raise not_parseable(row, text, number_text(request, params))
+    kept = np.packbits(~wrong, bitorder="little")
+    if found.validity is not None:
+        kept &= found.validity[: len(kept)]
+    n_rows = len(column)
+    found.values[wrong] = 0
+    return pa.Array.from_buffers(kind, n_rows, [pa.py_buffer(kept), pa.py_buffer(found.values)])
+
+
+def _bucket_counts(
+    column: ChunkedArray, found: BucketCounts, request: Request, params: Params
+) -> Array:
+    """Return a column a bucket, shared by entries."""
+    by_bucket = np.ascontiguousarray(found.counts.T)
+    columns = [_array(pa.int32(), len(column), counts, found) for counts in by_bucket]
+    return pa.StructArray.from_arrays(columns, [str(k) for k in range(len(columns))])
+
+
+def _bucket_count(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
+    counts = args[0].values
+    chunks = counts.chunks if isinstance(counts, pa.ChunkedArray) else [counts]
+    pieces = [chunk.field(params["bucket"]) for chunk in chunks]
+    return pa.chunked_array(pieces, pa.int32())
+
+
+_GIVES: Mapping[Gives, Callable[[ChunkedArray, Any, Request, Params], Any]] = {
+    "count": _integers,
+    "flag": _flags,
+    "text": _texts,
+    "piece": _texts,
+    "bucket_counts": _bucket_counts,
+    "parsed_integer": _numbers,
+    "parsed_float": _numbers,
+}
+"""A column of Arrow, by what a function gives: of the column it was given, and of the kernel's."""
+KERNELS: dict[str, Kernel] = {
+    "bucket_count": _bucket_count,
+    **{name: _step(request) for name, request in REQUESTED.items()},
+}
