@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TypeGuard
 
 from fastfeat.aggregates.count import COUNT
@@ -29,10 +30,11 @@ from fastfeat.aggregates.sum import SUM
 from fastfeat.aggregates.target import TARGET_FUNCTIONS
 from fastfeat.aggregates.var import VAR
 from fastfeat.aggregates.vocabulary import VOCABULARY_OF
+from fastfeat.ir import schemas
 from fastfeat.ir.node import Aggregate, Node
 
 AGGREGATES: dict[str, AggregateFunction] = {
-    function.name: function
+    function.name: replace(function, parameters=schemas.AGGREGATES.get(function.name, ()))
     for function in (
         COUNT,
         NULL_COUNT,

@@ -12,8 +12,6 @@ from fastfeat.aggregates.rules import to_table
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Params
 
-MOST_QUANTILES = 100_000
-
 
 def _probabilities(n_rows: int, params: Params) -> list[float]:
     n = min(parameter(params, "n_quantiles"), n_rows)
@@ -39,14 +37,6 @@ def _reference(values: Values, params: Params, dtype: DType) -> tuple[float, ...
     return table_by_definition(values, even, dtype)
 
 
-def _valid(params: Params) -> bool:
-    match params:
-        case (("n_quantiles", int(n)),):
-            return not isinstance(n, bool) and 1 <= n <= MOST_QUANTILES
-        case _:
-            return False
-
-
 EVEN_QUANTILES = AggregateFunction(
-    "even_quantiles", frozenset({"count", "order"}), to_table, _finalize, _reference, _ranks, _valid
+    "even_quantiles", frozenset({"count", "order"}), to_table, _finalize, _reference, _ranks
 )

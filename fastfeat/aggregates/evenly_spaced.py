@@ -10,8 +10,6 @@ from fastfeat.aggregates.rules import to_table
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Params
 
-MOST_POINTS = 100_001
-
 
 def _finalize(summary: Summary, params: Params) -> tuple[float, ...] | None:
     low = value_of(summary, summary.moments.min_key)
@@ -49,19 +47,10 @@ def _reference(values: Values, params: Params, dtype: DType) -> tuple[float, ...
     return tuple(scale * point for point in [*points, high / scale])
 
 
-def _valid(params: Params) -> bool:
-    match params:
-        case (("n_points", int(n)),):
-            return not isinstance(n, bool) and 2 <= n <= MOST_POINTS
-        case _:
-            return False
-
-
 EVENLY_SPACED = AggregateFunction(
     "evenly_spaced",
     frozenset({"count", "min", "max"}),
     to_table,
     _finalize,
     _reference,
-    valid=_valid,
 )

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Literal
+
+from fastfeat_kernels.words import Interpolation
 
 from fastfeat.aggregates.function import Number
-
-Interpolation = Literal["linear", "lower", "higher", "nearest", "midpoint"]
 
 
 def neighbours(count: int, q: float, interpolation: Interpolation) -> tuple[int, int, float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from fractions import Fraction
-from typing import get_args
 
 from fastfeat.aggregates.definition import Values, ordered, to_53_bits, to_float
 from fastfeat.aggregates.function import AggregateFunction, Number, Summary, parameter
@@ -85,19 +84,6 @@ def _between(low: float, high: float, share: float) -> float:
     return to_float(Fraction(low) + to_53_bits(exact * Fraction(share)))
 
 
-def is_share(q: object) -> bool:
-    """Return whether q is a probability."""
-    return isinstance(q, int | float) and not isinstance(q, bool) and 0 <= q <= 1
-
-
-def _valid(params: Params) -> bool:
-    match params:
-        case (("interpolation", interpolation), ("q", q)):
-            return is_share(q) and interpolation in get_args(Interpolation)
-        case _:
-            return False
-
-
 QUANTILE = AggregateFunction(
-    "quantile", frozenset({"count", "order"}), _result, _finalize, _reference, _ranks, _valid
+    "quantile", frozenset({"count", "order"}), _result, _finalize, _reference, _ranks
 )

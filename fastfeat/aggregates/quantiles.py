@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, cast
 
 from fastfeat.aggregates.definition import Values
 from fastfeat.aggregates.function import AggregateFunction, Summary, parameter
 from fastfeat.aggregates.interpolate import float_quantile, neighbours
-from fastfeat.aggregates.quantile import QUANTILE, is_share
+from fastfeat.aggregates.quantile import QUANTILE
 from fastfeat.aggregates.rules import to_table
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Params
@@ -43,13 +42,6 @@ def table_by_definition(
     return None if None in table else tuple(float(q) for q in table if isinstance(q, float))
 
 
-def _valid(params: Params) -> bool:
-    if [name for name, _ in params] != ["probabilities"]:
-        return False
-    probabilities: Any = params[0][1]
-    return isinstance(probabilities, tuple) and all(map(is_share, cast("Any", probabilities)))
-
-
 QUANTILES = AggregateFunction(
-    "quantiles", frozenset({"count", "order"}), to_table, _finalize, _reference, _ranks, _valid
+    "quantiles", frozenset({"count", "order"}), to_table, _finalize, _reference, _ranks
 )

@@ -7,10 +7,8 @@ at, so that a fold sees nothing of its own rows.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +16,6 @@ from numpy.typing import NDArray
 
 from fastfeat.aggregates.function import AggregateFunction, Learnt, Summary
 from fastfeat.aggregates.groups import Groups
-from fastfeat.aggregates.quantile import is_share
 from fastfeat.dtypes import FLOAT64, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import Params
@@ -151,34 +148,6 @@ def _reference(values: Sequence[Any], params: Params, dtype: DType) -> Learnt:
     raise AssertionError("a target is learnt from per category")
 
 
-_OPTIONS = {
-    "target_mean": {"smooth"},
-    "target_var": {"smooth"},
-    "target_quantile": {"q", "smooth"},
-    "target_odds": {"regularization"},
-}
-"""The parameters of each statistic, besides those of its folds."""
-
-
-def _valid(function: str, params: Params) -> bool:
-    given: Mapping[str, Any] = dict(params)
-    smooth, min_rows = given.get("smooth", 0), given.get("min_rows", 2)
-    return (
-        set(given) - {"min_rows"} == {"n_folds", "ordered"} | _OPTIONS[function]
-        and type(min_rows) is int
-        and min_rows > 1
-        and (given["n_folds"] is None or type(given["n_folds"]) is int)
-        and type(given["ordered"]) is bool
-        and (_is_weight(smooth) or (smooth == "auto" and function == "target_mean"))
-        and is_share(given.get("q", 0))
-        and _is_weight(given.get("regularization", 1))
-    )
-
-
-def _is_weight(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < math.inf
-
-
 TARGET_FUNCTIONS = tuple(
     AggregateFunction(
         name,
@@ -186,7 +155,6 @@ TARGET_FUNCTIONS = tuple(
         _result,
         _finalize,
         _reference,
-        valid=partial(_valid, name),
     )
-    for name in _OPTIONS
+    for name in ("target_mean", "target_var", "target_quantile", "target_odds")
 )

@@ -7,7 +7,7 @@ from fractions import Fraction
 from fastfeat.aggregates.definition import Values, spread_of, to_float
 from fastfeat.aggregates.exact import variance_of
 from fastfeat.aggregates.function import AggregateFunction, Summary, parameter
-from fastfeat.aggregates.rules import to_float64, valid_ddof
+from fastfeat.aggregates.rules import to_float64
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Params
 
@@ -27,5 +27,4 @@ VAR = AggregateFunction(
     to_float64,
     _finalize,
     _reference,
-    valid=valid_ddof,
 )

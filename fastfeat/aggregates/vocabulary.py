@@ -6,7 +6,6 @@ part or several; a part is held as `io.keys` stores it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -20,7 +19,6 @@ from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Array
 from fastfeat.io.keys import first_keys
 from fastfeat.ir.node import Params
-from fastfeat.ir.parameters import one_of, or_none, takes, whole
 
 Counts = NDArray[np.int64]
 Codes = NDArray[np.int32]
@@ -116,18 +114,6 @@ def _reference(values: Sequence[Any], params: Params, dtype: DType) -> Learnt:
     raise AssertionError("a vocabulary is learnt from keys, not from one column")
 
 
-def _is_frequency(value: Any) -> bool:
-    """Return whether a value is a number of rows, or a share of them."""
-    return whole(1, math.inf)(value) or (type(value) is float and 0 < value < 1)
-
-
-_VALID = takes(
-    max_categories=or_none(whole(1, math.inf)),
-    max_memory=whole(1, math.inf),
-    min_frequency=or_none(_is_frequency),
-    missing=one_of("key", "value"),
-)
-
 VOCABULARY_OF = AggregateFunction(
-    "vocabulary", frozenset({"keys"}), _result, learnt_from_keys, _reference, valid=_VALID
+    "vocabulary", frozenset({"keys"}), _result, learnt_from_keys, _reference
 )

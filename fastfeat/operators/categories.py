@@ -10,7 +10,7 @@ from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, table_of
 from fastfeat.ir.node import Call
-from fastfeat.ir.parameters import MAX_MEMORY, MOST_UNSEEN
+from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.literals import Scalar, in_order, literal_value
 from fastfeat.operators.keys import code_of, min_rows_of, parts_of
 from fastfeat.operators.operator import Case, Operator, Values
@@ -55,7 +55,7 @@ def ordinal_encode(
         >>> fitted.transform({"k": ["a", "b", "c", None]}, backend="reference")["k"].to_pylist()
         [2, 3, 1, 0]
     """
-    n_unseen = whole_number("ordinal_encode", "n_unseen_buckets", n_unseen_buckets, 1, MOST_UNSEEN)
+    n_unseen = whole_number("ordinal_encode", "n_unseen_buckets", n_unseen_buckets, 1, 1 << 24)
     if vocabulary is not None:
         if min_frequency is not None or max_categories is not None:
             raise InvalidPlan(

@@ -10,7 +10,6 @@ from fastfeat.expr import Expr, call
 from fastfeat.ir.node import Call
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import whole_number
-from fastfeat.scalars.hashing import LARGEST_SEED, MOST_BUCKETS
 
 
 def hash(x: Expr, n_buckets: int | None = None, *, seed: int = 0) -> Expr:
@@ -51,8 +50,8 @@ def hash_params(operator: str, n_buckets: Any, seed: Any) -> dict[str, Any]:
         InvalidPlan: one of them is no such number.
     """
     if n_buckets is not None:
-        n_buckets = whole_number(operator, "n_buckets", n_buckets, 1, MOST_BUCKETS)
-    return {"n_buckets": n_buckets, "seed": whole_number(operator, "seed", seed, 0, LARGEST_SEED)}
+        n_buckets = whole_number(operator, "n_buckets", n_buckets, 1, 2**31 - 1)
+    return {"n_buckets": n_buckets, "seed": whole_number(operator, "seed", seed, 0, 2**64 - 1)}
 
 
 def _hash(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, several, table_of
@@ -12,9 +12,9 @@ from fastfeat.operators.binning import learnt_points, points_by_definition
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import choice, rising, switch, whole_number
 from fastfeat.scalars.spline_knots import MOST_DEGREE, MOST_KNOTS
+from fastfeat.scalars.splines import Extrapolation
 
-Extrapolation = Literal["constant", "linear", "continue", "periodic", "error"]
-_EXTRAPOLATIONS = ("constant", "linear", "continue", "periodic", "error")
+_EXTRAPOLATIONS = get_args(Extrapolation)
 
 
 def spline_transform(

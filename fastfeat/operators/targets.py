@@ -14,7 +14,6 @@ from typing import Any, Literal
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, group_aggregate, several
 from fastfeat.ir.node import GROUPS_AND_MISSING
-from fastfeat.ir.parameters import MOST_FOLDS
 from fastfeat.literals import Scalar, in_order, literal_value
 from fastfeat.operators.aggregates import learnt_value
 from fastfeat.operators.elementary import log
@@ -216,7 +215,7 @@ def _folds(
         raise InvalidPlan(
             f"{operator}({given[0]}=..., {given[1]}=...): takes one way to make folds"
         )
-    n_folds = whole_number(operator, "folds", folds, 2, MOST_FOLDS)
+    n_folds = whole_number(operator, "folds", folds, 2, 1000)
     if fold is not None:
         codes = code_of(_one(operator, "fold", fold), operator, n_unseen=1)
         return codes, {"n_folds": None, "ordered": False}

@@ -19,7 +19,6 @@ from fastfeat.operators import text_references as reference
 from fastfeat.operators.operator import Case, Operator, Reference
 from fastfeat.operators.parameters import switch, whole_number
 from fastfeat.recording import Recipe, recording_methods
-from fastfeat.scalars.hashing import LARGEST_SEED
 
 _SPECIAL = frozenset("\\.^$*+?{}[]|()")
 _LONGEST = 2**60
@@ -447,7 +446,7 @@ def _replace(
 def _counts(operator: str, x: Expr, n_buckets: Any, seed: Any, **params: Any) -> Expr:
     """Return a column a bucket; what is counted is counted once for all."""
     n_buckets = whole_number(operator, "n_buckets", n_buckets, 1, _MOST_COLUMNS)
-    seed = whole_number(operator, "seed", seed, 0, LARGEST_SEED)
+    seed = whole_number(operator, "seed", seed, 0, 2**64 - 1)
     counts = call(f"str.{operator}", x, n_buckets=n_buckets, seed=seed, **params)
     return several({f"_{k}": call("bucket_count", counts, bucket=k) for k in range(n_buckets)})
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, get_args
 
 from fastfeat.arguments import explaining
 from fastfeat.completion import offering
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, when
 from fastfeat.ir.node import Call, params_of
-from fastfeat.ir.parameters import CLOSED, LONGEST
+from fastfeat.ir.parameters import LONGEST
+from fastfeat.ir.schemas import Closed
 from fastfeat.ir.show import show
 from fastfeat.operators.durations import Duration, duration_given, too_long
 from fastfeat.operators.keys import Keys, keys_of
@@ -26,7 +27,6 @@ from fastfeat.operators.table_windows import (
 )
 from fastfeat.recording import Recipe, carrier, recording
 
-Closed = Literal["left", "right", "both", "neither"]
 _NOT_AHEAD = {
     "diff": "Write the change itself: col('x').last(over=...) - col('x')",
     "ewm_mean": "Take a mean: col('x').mean(over=...)",
@@ -153,7 +153,7 @@ def window(
         last=reach,
         offset=back or 0,
         rows=None if rows is None else whole_number("window", "rows", rows, 1, LONGEST),
-        closed=choice("window", "closed", closed, CLOSED),
+        closed=choice("window", "closed", closed, get_args(Closed)),
         min_samples=whole_number("window", "min_samples", min_samples, 0, LONGEST),
         unit=next(iter(units), None),
     )

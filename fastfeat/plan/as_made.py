@@ -23,7 +23,7 @@ from fastfeat.ir.node import (
     Params,
     TableColumn,
 )
-from fastfeat.ir.parameters import LONGEST
+from fastfeat.ir.parameters import LONGEST, are_valid
 from fastfeat.ir.scope import OVER, is_over, is_over_table, seen_of
 from fastfeat.scalars import SCALARS
 from fastfeat.steps import STEPS
@@ -38,7 +38,7 @@ def check_call(call: Call) -> None:
     """
     function, args = call.function, call.args
     row = SCALARS.get(function) or STEPS[function]
-    if not row.valid(call.params):
+    if not are_valid(row.parameters, call.params):
         raise ArtifactError(f"{call.params!r} are no parameters of {function!r}")
     if row.n_args not in (None, len(args)):
         raise ArtifactError(f"{function!r} has {len(args)} arguments")

@@ -23,6 +23,7 @@ from fastfeat.ir.node import (
     Params,
     TableColumn,
 )
+from fastfeat.ir.parameters import are_valid
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.as_made import check_call, check_groups, check_windows, is_exploded
 from fastfeat.plan.rows_read import check_rows
@@ -196,7 +197,7 @@ def _call(function: str, args: tuple[Node, ...], params: Params) -> Call:
 
 def _aggregate(function: str, args: tuple[Node, ...], params: Params, frame: Any) -> Aggregate:
     """Return an aggregate such as an operator makes."""
-    if not AGGREGATES[function].valid(params):
+    if not are_valid(AGGREGATES[function].parameters, params):
         raise ArtifactError(f"{params!r} are no parameters of {function!r}")
     check_windows(function, args)
     if frame is None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 from fastfeat.dtypes import CROSS, FLOAT64, INT64, ONE_HOT, UINT8, VOCABULARY, DType
-from fastfeat.ir.parameters import one_of, takes
+from fastfeat.ir.parameters import Parameter, Words
 from fastfeat.scalars import op
 from fastfeat.scalars.value import ScalarFunction, TableKey, Value
+
+Drop = Literal["first", "if_binary"]
+"""Which indicator column is left out."""
+Missing = Literal["zeros", "column"]
+"""What a missing category has among indicator columns."""
 
 
 def _count_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
@@ -72,6 +77,22 @@ FUNCTIONS: dict[str, ScalarFunction] = {
     "one_hot": ScalarFunction(
         _one_hot_type,
         _one_hot,
-        valid=takes(drop=one_of(None, "first", "if_binary"), missing=one_of("zeros", "column")),
+        parameters=(
+            Parameter(
+                "drop",
+                Words(get_args(Drop)),
+                "the first column, or that only where there are two columns, is left out",
+                None,
+                or_none=True,
+                hidden=True,
+            ),
+            Parameter(
+                "missing",
+                Words(get_args(Missing)),
+                "whether the missing have zeros, or a column of their own",
+                "zeros",
+                hidden=True,
+            ),
+        ),
     ),
 }

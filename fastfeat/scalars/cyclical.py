@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from fastfeat.dtypes import FLOAT64
-from fastfeat.ir.parameters import real, takes
+from fastfeat.ir.parameters import Number, Parameter
 from fastfeat.scalars import op, whole
 from fastfeat.scalars.arithmetic import float_type
 from fastfeat.scalars.elementary.remainder import MOST_PERIODS
@@ -75,9 +75,11 @@ def _cyclical_cos(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 SHORTEST, LONGEST = 1e-150, 1e150
 """The periods that an operator takes."""
-_HAS_PERIOD = takes(period=real(SHORTEST, LONGEST))
+PERIOD = (
+    Parameter("period", Number(SHORTEST, LONGEST), "after how much x begins anew: 24 for hours"),
+)
 
 FUNCTIONS: dict[str, ScalarFunction] = {
-    "cyclical_sin": ScalarFunction(float_type, _cyclical_sin, valid=_HAS_PERIOD),
-    "cyclical_cos": ScalarFunction(float_type, _cyclical_cos, valid=_HAS_PERIOD),
+    "cyclical_sin": ScalarFunction(float_type, _cyclical_sin, parameters=PERIOD),
+    "cyclical_cos": ScalarFunction(float_type, _cyclical_cos, parameters=PERIOD),
 }

@@ -13,7 +13,7 @@ from typing import Any
 
 from fastfeat.dtypes import CROSS, INT32, NULL, UINT64, DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.ir.parameters import or_none, takes, whole
+from fastfeat.ir.schemas import STEPS
 from fastfeat.scalars import op
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import ScalarFunction, Value, missing
@@ -96,8 +96,6 @@ def _bucket(found: Op, n_buckets: int) -> Op:
     return op.shift_logical(op.shift_logical(found, 32) * n_buckets + low, 32)
 
 
-MOST_BUCKETS = 2**31 - 1
-LARGEST_SEED = 2**64 - 1
-VALID_HASH = takes(n_buckets=or_none(whole(1, MOST_BUCKETS)), seed=whole(0, LARGEST_SEED))
-
-FUNCTIONS: dict[str, ScalarFunction] = {"hash": ScalarFunction(_type, _hash, valid=VALID_HASH)}
+FUNCTIONS: dict[str, ScalarFunction] = {
+    "hash": ScalarFunction(_type, _hash, parameters=STEPS["hash"])
+}

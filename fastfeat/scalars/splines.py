@@ -7,11 +7,11 @@ recursion, as equal operations are one; each picks the function that is its own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from fastfeat.dtypes import FLOAT64, DType
 from fastfeat.errors import BinsMerged, ColumnConstant, FastfeatWarning
-from fastfeat.ir.parameters import one_of, takes, whole
+from fastfeat.ir.parameters import Parameter, Whole, Words
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import float_type, python_modulo
 from fastfeat.scalars.binning import table_size
@@ -27,7 +27,14 @@ from fastfeat.scalars.value import (
     raise_status,
 )
 
-EXTRAPOLATIONS = ("constant", "linear", "continue", "periodic", "error")
+Extrapolation = Literal["constant", "linear", "continue", "periodic", "error"]
+DEGREE = Parameter("degree", Whole(0, MOST_DEGREE), "of the polynomials", 3)
+EXTRAPOLATION = Parameter(
+    "extrapolation",
+    Words(get_args(Extrapolation)),
+    "what x beyond the outer knots gives",
+    "constant",
+)
 
 
 class Spline(NamedTuple):
@@ -67,7 +74,7 @@ def _spline_basis(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     value, table = values
     extrapolation, index = params["extrapolation"], params["index"]
     is_periodic = extrapolation == "periodic"
-    assert extrapolation in EXTRAPOLATIONS
+    assert extrapolation in get_args(Extrapolation)
     assert 0 <= params["degree"] <= MOST_DEGREE
     spline = _spline(table, params["degree"], is_periodic)
     x = as_f64(value)
@@ -174,10 +181,10 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         _basis_type,
         _spline_basis,
         _warn_knots,
-        valid=takes(
-            degree=whole(0, MOST_DEGREE),
-            extrapolation=one_of(*EXTRAPOLATIONS),
-            index=whole(0, MOST_KNOTS + MOST_DEGREE - 2),
+        parameters=(
+            DEGREE,
+            EXTRAPOLATION,
+            Parameter("index", Whole(0, MOST_KNOTS + MOST_DEGREE - 2), written_as=None),
         ),
         n_args=2,
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from fastfeat.dtypes import DType
+from fastfeat.ir import schemas
 from fastfeat.ir.node import Aggregate, Call, Literal, Node
 from fastfeat.steps import choice, hashing, patterns, table_windows, text, windows
 from fastfeat.steps.asof import ASOF_ROW
@@ -14,7 +16,7 @@ from fastfeat.steps.lists import LISTS
 from fastfeat.steps.lookup import LOOKUP_ROW, LOOKUP_VALUE
 from fastfeat.steps.step import Argument, StepFailed, StepFunction
 
-STEPS: dict[str, StepFunction] = {
+_STEPS: dict[str, StepFunction] = {
     "asof_row": ASOF_ROW,
     "encode": ENCODE,
     "lookup_row": LOOKUP_ROW,
@@ -29,7 +31,13 @@ STEPS: dict[str, StepFunction] = {
     **text.STEPS,
     **windows.STEPS,
 }
-OF_CONTENT: dict[str, StepFunction] = {**choice.OF_CONTENT, **hashing.OF_CONTENT}
+STEPS: dict[str, StepFunction] = {
+    name: replace(step, parameters=schemas.STEPS.get(name, ())) for name, step in _STEPS.items()
+}
+OF_CONTENT: dict[str, StepFunction] = {
+    name: replace(step, parameters=schemas.STEPS.get(name, ()))
+    for name, step in {**choice.OF_CONTENT, **hashing.OF_CONTENT}.items()
+}
 """Scalar functions that are steps where an argument is text or bytes."""
 _PARTS_OF_WINDOWS = frozenset({"ahead", "order", "table_order", "window"})
 

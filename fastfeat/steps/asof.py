@@ -12,7 +12,6 @@ from typing import Any
 from fastfeat.dtypes import INT64, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.conversions import tick_ns
-from fastfeat.ir.node import Params
 from fastfeat.steps.lookup import LOOKUP_ROW, compared
 from fastfeat.steps.step import Argument, StepFunction
 
@@ -128,21 +127,4 @@ def _latest(
     return rows[at - 1]
 
 
-def valid_asof(params: Params) -> bool:
-    """Return whether parameters are such as an operator gives."""
-    match params:
-        case (
-            ("allow_exact_matches", bool()),
-            ("delay", delay),
-            ("tolerance", tolerance),
-            ("unit", None | "time" | "steps"),
-        ):
-            whole = type(delay) is int and 0 <= delay < 1 << 63
-            return whole and (
-                tolerance is None or (type(tolerance) is int and 0 <= tolerance < 1 << 63)
-            )
-        case _:
-            return False
-
-
-ASOF_ROW = StepFunction(_result, _rows, of_keys=True, valid=valid_asof, n_args=None)
+ASOF_ROW = StepFunction(_result, _rows, of_keys=True, n_args=None)

@@ -15,7 +15,6 @@ from fastfeat.dtypes import CROSS, INT32, UTF8, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.strings import content_of, contents_of
 from fastfeat.io.times import time_text
-from fastfeat.ir.parameters import MOST_UNSEEN, one_of, takes, whole
 from fastfeat.scalars.hashing import bucket_of
 from fastfeat.steps.hashing import bytes_of
 from fastfeat.steps.step import Argument, StepFunction
@@ -104,6 +103,5 @@ ENCODE = StepFunction(
     always_present=True,
     of_keys=True,
     narrow=True,
-    valid=takes(missing=one_of("key", "value"), n_unseen=whole(1, MOST_UNSEEN)),
     n_args=None,
 )

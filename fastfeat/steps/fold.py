@@ -14,7 +14,6 @@ from fastfeat_kernels.hashing.reference import canonical_bytes, canonical_row, x
 from fastfeat.dtypes import INT32, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.conversions import tick_ns
-from fastfeat.ir.parameters import LONGEST, MOST_FOLDS, one_of, takes, whole
 from fastfeat.scalars.hashing import bucket_of
 from fastfeat.steps.hashing import bytes_of
 from fastfeat.steps.step import Argument, StepFunction
@@ -106,13 +105,11 @@ def delay_in_ticks(dtype: DType, params: Mapping[str, Any]) -> int:
     return params["delay"] // (tick_ns(dtype) if dtype.is_temporal else 1)
 
 
-_HAS_FOLDS = takes(n_folds=whole(2, MOST_FOLDS))
 FOLD = StepFunction(
     _fold_type,
     _fold,
     always_present=True,
     of_keys=True,
-    valid=_HAS_FOLDS,
     n_args=None,
     of_all_rows=True,  # by the number of a row among them
 )
@@ -121,7 +118,6 @@ TIME_FOLD = StepFunction(
     _time_fold,
     always_present=True,
     of_keys=True,
-    valid=_HAS_FOLDS,
     of_all_rows=True,
 )
 TIME_FOLD_KNOWN = StepFunction(
@@ -129,8 +125,5 @@ TIME_FOLD_KNOWN = StepFunction(
     _time_fold_known,
     always_present=True,
     of_keys=True,
-    valid=takes(
-        delay=whole(0, LONGEST), n_folds=whole(2, MOST_FOLDS), unit=one_of("time", "steps")
-    ),
     of_all_rows=True,
 )

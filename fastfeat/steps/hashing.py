@@ -13,7 +13,7 @@ from fastfeat_kernels.hashing.reference import canonical_row, xxh64
 from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.strings import content_of
-from fastfeat.scalars.hashing import VALID_HASH, bucket_of, hash_type
+from fastfeat.scalars.hashing import bucket_of, hash_type
 from fastfeat.steps.step import Argument, StepFunction
 
 Params = Mapping[str, Any]
@@ -44,10 +44,6 @@ def _hash_cross(args: Sequence[Argument], params: Params, n_rows: int) -> list[A
 
 
 STEPS: dict[str, StepFunction] = {
-    "hash_cross": StepFunction(
-        _type, _hash_cross, always_present=True, valid=VALID_HASH, n_args=None
-    )
+    "hash_cross": StepFunction(_type, _hash_cross, always_present=True, n_args=None)
 }
-OF_CONTENT: dict[str, StepFunction] = {
-    "hash": StepFunction(_type, _hash, narrow=True, valid=VALID_HASH)
-}
+OF_CONTENT: dict[str, StepFunction] = {"hash": StepFunction(_type, _hash, narrow=True)}

@@ -13,7 +13,6 @@ from fastfeat.dtypes import BOOL, INT32, INT64, UINT8, UTF8, DType, list_of
 from fastfeat.errors import InvalidData, Overflow, TypeMismatch
 from fastfeat.io.conversions import conversion
 from fastfeat.io.keys import comparable
-from fastfeat.ir.parameters import FARTHEST_ELEMENT, one_of, or_none, takes, takes_some, whole
 from fastfeat.steps.encode import places_of
 from fastfeat.steps.lookup import compared
 from fastfeat.steps.step import Argument, StepFailed, StepFunction, Values
@@ -65,7 +64,7 @@ def _aggregate(function: str) -> StepFunction:
                 raise StepFailed(row, SUM_TOO_LARGE, Overflow) from None
         return [None if value != value else value for value in values]
 
-    return StepFunction(result, reference, valid=AGGREGATES[function].valid)
+    return StepFunction(result, reference)
 
 
 def _each(function: Callable[..., Any]) -> Callable[..., list[Any]]:
@@ -171,8 +170,6 @@ def _has_code_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType
     return UINT8
 
 
-_PLACE = whole(-FARTHEST_ELEMENT, FARTHEST_ELEMENT)
-
 LISTS: dict[str, StepFunction] = {
     **{f"list.{function}": _aggregate(function) for function in AGGREGATES_OF_LISTS},
     "list.contains": StepFunction(_contains_result, _contains, n_args=2),
@@ -180,21 +177,15 @@ LISTS: dict[str, StepFunction] = {
         _encode_result,
         _encode,
         of_keys=True,
-        valid=takes(missing=one_of("key"), n_unseen=whole(1, 1)),
         n_args=2,
     ),
     "list.explode": StepFunction(_explode_result, _explode, of_all_rows=True),  # a row an element
-    "list.get": StepFunction(
-        _get_result, _each(_get), valid=takes_some({"null_on_oob": one_of(False)}, index=_PLACE)
-    ),
-    "list.has_code": StepFunction(
-        _has_code_result, _has_code, always_present=True, valid=takes(code=or_none(whole(0)))
-    ),
+    "list.get": StepFunction(_get_result, _each(_get)),
+    "list.has_code": StepFunction(_has_code_result, _has_code, always_present=True),
     "list.len": StepFunction(_len_result, _each(_len)),
     "list.slice": StepFunction(
         _slice_result,
         _each(_slice),
-        valid=takes_some({"length": whole(0, FARTHEST_ELEMENT)}, offset=_PLACE),
     ),
 }
 """The functions of a list; "list.explode" has a row an element, for vocabularies alone.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,25 +14,17 @@ from fastfeat.io.dates import date_format, parsed_dates
 from fastfeat.io.keys import key_array
 from fastfeat.io.regex import grouped_pattern
 from fastfeat.io.strings import contents_of
-from fastfeat.ir.parameters import (
-    MAX_MEMORY,
-    ValidParams,
-    is_flag,
-    is_text,
-    takes,
-    takes_some,
-    whole,
-)
+from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.steps.entries import content_column, over_entries
 from fastfeat.steps.growth import check_growth, replaced
 from fastfeat.steps.step import Argument, StepFailed, StepFunction
-from fastfeat.steps.text import HAS_PATTERN, NOT_UTF8, not_parseable, of_text
+from fastfeat.steps.text import NOT_UTF8, not_parseable, of_text
 
 Params = Mapping[str, Any]
 Work = Callable[..., Array]
 
 
-def _step(dtype: DType, work: Work, valid: ValidParams) -> StepFunction:
+def _step(dtype: DType, work: Work) -> StepFunction:
     """Return a host step: `work` is given a column of text and the parameters."""
 
     def host(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
@@ -51,7 +42,7 @@ def _step(dtype: DType, work: Work, valid: ValidParams) -> StepFunction:
             found = found.view(pa.int64())
         return contents_of(found)
 
-    return StepFunction(of_text(dtype), reference, host=host, valid=valid)
+    return StepFunction(of_text(dtype), reference, host=host)
 
 
 def _whole(column: ChunkedArray) -> Array:
@@ -119,19 +110,9 @@ def _to_datetime(column: ChunkedArray, format: str, strict: bool) -> Array:
 
 
 STEPS: dict[str, StepFunction] = {
-    "str.contains": _step(BOOL, _contains, HAS_PATTERN),
-    "str.count_matches": _step(INT64, _count_matches, HAS_PATTERN),
-    "str.extract": _step(UTF8, _extract, takes(group_index=whole(0), pattern=is_text)),
-    "str.replace": _step(
-        UTF8,
-        _replace,
-        takes_some(
-            {"max_memory": whole(1, math.inf)},
-            literal=is_flag,
-            n=whole(-1),
-            pattern=is_text,
-            value=is_text,
-        ),
-    ),
-    "str.to_datetime": _step(timestamp("us"), _to_datetime, takes(format=is_text, strict=is_flag)),
+    "str.contains": _step(BOOL, _contains),
+    "str.count_matches": _step(INT64, _count_matches),
+    "str.extract": _step(UTF8, _extract),
+    "str.replace": _step(UTF8, _replace),
+    "str.to_datetime": _step(timestamp("us"), _to_datetime),
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, InvalidData
-from fastfeat.ir.parameters import ValidParams, takes_none
+from fastfeat.ir.parameters import Parameters
 from fastfeat.scalars.value import TypeRule
 
 Values = Sequence[Any]
@@ -56,7 +56,7 @@ class StepFunction:
         of_keys: whether it looks keys up, which nothing that is known too late may enter.
         host: where Arrow's own functions compute it, on every backend alike: that computation.
         narrow: whether it takes text and bytes with offsets of 32 bits too, which are not copied.
-        valid: whether the parameters of a call are such as an operator gives.
+        parameters: those of each call; the table puts them here, from `ir.schemas`.
         n_args: how many arguments it has; None for any number.
         of_all_rows: whether the value of a row depends on which other rows there are, so that it is
             another one among some of them, or the result has not a value a row.
@@ -68,6 +68,6 @@ class StepFunction:
     of_keys: bool = False
     host: HostStep | None = None
     narrow: bool = False
-    valid: ValidParams = takes_none
+    parameters: Parameters = ()
     n_args: int | None = 1
     of_all_rows: bool = False

@@ -22,7 +22,6 @@ from fastfeat.steps.window_function import Seen
 from fastfeat.steps.windows import (
     OVER_FUNCTIONS,
     SUM_TOO_LARGE,
-    VALID_ORDER,
     Asked,
     OverFailed,
     check_tie,
@@ -159,6 +158,4 @@ def _never(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> 
     raise AssertionError("windows are computed of many rows at once: plan.over_table")
 
 
-STEPS: dict[str, StepFunction] = {
-    "table_order": StepFunction(_result, _never, valid=VALID_ORDER, n_args=None)
-}
+STEPS: dict[str, StepFunction] = {"table_order": StepFunction(_result, _never, n_args=None)}

@@ -14,8 +14,6 @@ from fastfeat_kernels.text import reference
 from fastfeat.dtypes import BOOL, COUNTS, FLOAT64, INT32, INT64, UTF8, DType
 from fastfeat.errors import Overflow, TypeMismatch
 from fastfeat.io.strings import content_of
-from fastfeat.ir.parameters import FARTHEST, is_flag, is_text, or_none, takes, whole
-from fastfeat.scalars.hashing import LARGEST_SEED, MOST_BUCKETS
 from fastfeat.scalars.text import advice_on_bytes
 from fastfeat.scalars.value import TypeRule
 from fastfeat.steps.step import Argument, Reference, StepFailed, StepFunction
@@ -138,53 +136,32 @@ def _bucket_count_type(types: Sequence[DType], params: Mapping[str, Any]) -> DTy
     return INT32
 
 
-HAS_PATTERN = takes(pattern=is_text)
-_STRIPS = takes(characters=or_none(is_text))
-_BUCKETS = {"n_buckets": whole(1, MOST_BUCKETS), "seed": whole(0, LARGEST_SEED)}
-
 _OF_TEXT: dict[str, StepFunction] = {
-    "str.contains_literal": StepFunction(
-        of_content(BOOL), _each(_literal(reference.contains)), valid=HAS_PATTERN
-    ),
+    "str.contains_literal": StepFunction(of_content(BOOL), _each(_literal(reference.contains))),
     "str.count_matches_literal": StepFunction(
-        of_content(INT64), _each(_literal(reference.count_matches)), valid=HAS_PATTERN
+        of_content(INT64), _each(_literal(reference.count_matches))
     ),
-    "str.ends_with": StepFunction(
-        of_content(BOOL), _each(_literal(reference.ends_with)), valid=HAS_PATTERN
-    ),
-    "str.hash_ngrams": StepFunction(
-        of_text(COUNTS), _each(reference.ngram_hash_counts), valid=takes(n=whole(1), **_BUCKETS)
-    ),
-    "str.hash_tokens": StepFunction(
-        of_text(COUNTS), _each(reference.token_hash_counts), valid=takes(**_BUCKETS)
-    ),
+    "str.ends_with": StepFunction(of_content(BOOL), _each(_literal(reference.ends_with))),
+    "str.hash_ngrams": StepFunction(of_text(COUNTS), _each(reference.ngram_hash_counts)),
+    "str.hash_tokens": StepFunction(of_text(COUNTS), _each(reference.token_hash_counts)),
     "str.len_bytes": StepFunction(of_content(INT64), _each(reference.len_bytes)),
     "str.len_chars": StepFunction(of_text(INT64), _each(reference.len_chars)),
     "str.slice": StepFunction(
         of_text(UTF8),
         _each(reference.slice_chars),
-        valid=takes(length=or_none(whole(0)), offset=whole(-FARTHEST)),
     ),
-    "str.starts_with": StepFunction(
-        of_content(BOOL), _each(_literal(reference.starts_with)), valid=HAS_PATTERN
-    ),
-    "str.strip_chars": StepFunction(of_text(UTF8), _each(reference.strip_chars), valid=_STRIPS),
-    "str.strip_chars_end": StepFunction(
-        of_text(UTF8), _each(reference.strip_chars_end), valid=_STRIPS
-    ),
-    "str.strip_chars_start": StepFunction(
-        of_text(UTF8), _each(reference.strip_chars_start), valid=_STRIPS
-    ),
-    "str.to_float": StepFunction(of_text(FLOAT64), _to_float, valid=takes(strict=is_flag)),
-    "str.to_integer": StepFunction(
-        of_text(INT64), _to_integer, valid=takes(base=whole(2, 36), strict=is_flag)
-    ),
+    "str.starts_with": StepFunction(of_content(BOOL), _each(_literal(reference.starts_with))),
+    "str.strip_chars": StepFunction(of_text(UTF8), _each(reference.strip_chars)),
+    "str.strip_chars_end": StepFunction(of_text(UTF8), _each(reference.strip_chars_end)),
+    "str.strip_chars_start": StepFunction(of_text(UTF8), _each(reference.strip_chars_start)),
+    "str.to_float": StepFunction(of_text(FLOAT64), _to_float),
+    "str.to_integer": StepFunction(of_text(INT64), _to_integer),
     "str.to_lowercase": StepFunction(of_text(UTF8), _each(reference.to_lowercase)),
     "str.to_uppercase": StepFunction(of_text(UTF8), _each(reference.to_uppercase)),
     "str.token_count": StepFunction(of_text(INT64), _each(reference.token_count)),
 }
 
 STEPS: dict[str, StepFunction] = {
-    "bucket_count": StepFunction(_bucket_count_type, _bucket_count, valid=takes(bucket=whole(0))),
+    "bucket_count": StepFunction(_bucket_count_type, _bucket_count),
     **{name: replace(function, narrow=True) for name, function in _OF_TEXT.items()},
 }

@@ -14,7 +14,6 @@ from fastfeat.aggregates.definition import to_53_bits, to_float, total
 from fastfeat.aggregates.rules import to_float64
 from fastfeat.dtypes import BOOL, FLOAT64, INT64, NEVER_COLUMNS, DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.ir.node import Params
 from fastfeat.steps.window_function import (
     Seen,
     WindowFunction,
@@ -22,7 +21,6 @@ from fastfeat.steps.window_function import (
     ticks_of_duration,
 )
 
-RANK_METHODS = ("average", "min", "max")
 _LN_2 = sum(Fraction(1, k << k) for k in range(1, 81))  # to 2**-80
 _N_TERMS = 14
 HALF_POWER_SERIES = tuple(float(_LN_2**k / math.factorial(k)) for k in range(_N_TERMS))
@@ -135,38 +133,10 @@ def _streak(seen: Seen, params: Mapping[str, Any], dtype: DType) -> int:
     return next(k for k, is_true in enumerate(latest_first) if not is_true)
 
 
-def _valid_rank(params: Params) -> bool:
-    match params:
-        case (("method", method), ("pct", bool())):
-            return method in RANK_METHODS
-        case _:
-            return False
-
-
-def _valid_alpha(params: Params) -> bool:
-    match params:
-        case (("alpha", float(alpha)),):
-            return 0 < alpha <= 1
-        case _:
-            return False
-
-
-def _valid_half_life(params: Params) -> bool:
-    match params:
-        case (("half_life", half_life),):
-            return type(half_life) is int and 1 <= half_life < 1 << 63
-        case _:
-            return False
-
-
 TRENDS: dict[str, WindowFunction] = {
-    "ewm_mean": WindowFunction(
-        _to_float64, _ewm_mean, valid=_valid_alpha, of_all_past=True, looks_back=True
-    ),
-    "ewm_mean_by": WindowFunction(
-        _to_float64, _ewm_mean_by, valid=_valid_half_life, of_all_past=True, looks_back=True
-    ),
-    "rank": WindowFunction(_to_rank, _rank, valid=_valid_rank, reads_own=True, looks_back=True),
+    "ewm_mean": WindowFunction(_to_float64, _ewm_mean, of_all_past=True, looks_back=True),
+    "ewm_mean_by": WindowFunction(_to_float64, _ewm_mean_by, of_all_past=True, looks_back=True),
+    "rank": WindowFunction(_to_rank, _rank, reads_own=True, looks_back=True),
     "slope": WindowFunction(_to_float64, _slope, looks_back=True),
     "streak": WindowFunction(_to_streak, _streak, looks_back=True),
 }

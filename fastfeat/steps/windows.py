@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastfeat.aggregates import AGGREGATES
@@ -27,8 +27,8 @@ from fastfeat.dtypes import (
 from fastfeat.errors import FastfeatError, Overflow, TypeMismatch
 from fastfeat.io.conversions import tick_ns
 from fastfeat.io.keys import comparable
-from fastfeat.ir.node import Call, Params
-from fastfeat.ir.parameters import CLOSED, LONGEST, is_flag, one_of, or_none, takes, whole
+from fastfeat.ir import schemas
+from fastfeat.ir.node import Call
 from fastfeat.ir.scope import OVER
 from fastfeat.steps.step import Argument, StepFunction, Values
 from fastfeat.steps.window_function import Seen, WindowFunction, seconds_per_tick
@@ -288,7 +288,7 @@ def _of_aggregate(name: str) -> WindowFunction:
         return aggregate.reference(seen.values, tuple(sorted(params.items())), dtype)
 
     counts = name in ("count", "null_count")
-    return WindowFunction(result, reference, counts, valid=aggregate.valid)
+    return WindowFunction(result, reference, counts)
 
 
 def _same(dtype: DType, params: Mapping[str, Any]) -> DType:
@@ -338,23 +338,18 @@ def _since(seen: Seen, moment: int | None, dtype: DType) -> float | int | None:
     return float(ticks * times) / float(parts)
 
 
-def _valid_n(params: Params) -> bool:
-    """Return whether the parameters are a number of rows."""
-    match params:
-        case (("n", n),):
-            return type(n) is int and 1 <= n < 1 << 63
-        case _:
-            return False
-
-
-OVER_FUNCTIONS: dict[str, WindowFunction] = {
+_FUNCTIONS: dict[str, WindowFunction] = {
     **{name: _of_aggregate(name) for name in _AGGREGATES_OVER},
     "first": WindowFunction(_same, _first),
     "last": WindowFunction(_same, _last),
-    "lag": WindowFunction(_same, _lag, valid=_valid_n, looks_back=True),
+    "lag": WindowFunction(_same, _lag, looks_back=True),
     "time_since": WindowFunction(_seconds, _time_since, looks_back=True),
-    "time_since_lag": WindowFunction(_seconds, _time_since_lag, valid=_valid_n, looks_back=True),
+    "time_since_lag": WindowFunction(_seconds, _time_since_lag, looks_back=True),
     **TRENDS,
+}
+OVER_FUNCTIONS: dict[str, WindowFunction] = {
+    name: replace(function, parameters=schemas.WINDOWS.get(name, ()))
+    for name, function in _FUNCTIONS.items()
 }
 
 
@@ -446,30 +441,12 @@ def _over_step(function: WindowFunction) -> StepFunction:
     def result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
         return function.result(_same(types[0], params), params)
 
-    return StepFunction(result, _never, valid=function.valid, n_args=2)
+    return StepFunction(result, _never, n_args=2)
 
-
-VALID_ORDER = takes(has_tie=is_flag, n_keys=whole(0))
-_VALID_WINDOW = takes(
-    closed=one_of(*CLOSED),
-    last=or_none(whole(1, LONGEST)),
-    min_samples=whole(0, LONGEST),
-    offset=whole(0, LONGEST),
-    rows=or_none(whole(1, LONGEST)),
-    unit=one_of(None, "time", "steps"),
-)
-_END_OF_TIME = whole(-62_135_596_800 * 10**9, 253_402_300_800 * 10**9 - 1)
-"""Moments of the years 1 to 9999, in nanoseconds."""
-_VALID_AHEAD = takes(
-    end=or_none(_END_OF_TIME),
-    gap=whole(0, LONGEST),
-    next=whole(1, LONGEST),
-    unit=one_of("time", "steps"),
-)
 
 STEPS: dict[str, StepFunction] = {
-    "ahead": StepFunction(_window_result, _never, valid=_VALID_AHEAD),
-    "order": StepFunction(_order_result, _never, valid=VALID_ORDER, n_args=None),
-    "window": StepFunction(_window_result, _never, valid=_VALID_WINDOW),
+    "ahead": StepFunction(_window_result, _never),
+    "order": StepFunction(_order_result, _never, n_args=None),
+    "window": StepFunction(_window_result, _never),
     **{OVER + name: _over_step(function) for name, function in OVER_FUNCTIONS.items()},
 }
