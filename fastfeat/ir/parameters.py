@@ -147,6 +147,11 @@ class Parameter:
     hidden: bool = False
     written_as: str | None = ""
 
+    @property
+    def takes_none(self) -> bool:
+        """Whether a user may give None: it stands in a plan, or the call lacks the parameter."""
+        return self.or_none or (self.may_lack and self.default is None)
+
 
 Parameters = tuple[Parameter, ...]
 """The parameters of a function: one that is not there is none of it."""

@@ -67,6 +67,13 @@ _OF_FOLDS: Parameters = (
         may_lack=True,
     ),
 )
+MIN_FREQUENCY = Parameter(
+    "min_frequency",
+    Either((Whole(1), Number(0.0, 1.0, above=True, below=True))),
+    "categories with fewer training rows are rare: a number, or a share as a float below 1",
+    None,
+    or_none=True,
+)
 _SMOOTH = Parameter("smooth", _WEIGHT, "how many rows of the prior are added to each category")
 
 AGGREGATES: Mapping[str, Parameters] = {
@@ -94,13 +101,7 @@ AGGREGATES: Mapping[str, Parameters] = {
     "target_var": (_SMOOTH, *_OF_FOLDS),
     "var": (DDOF,),
     "vocabulary": (
-        Parameter(
-            "min_frequency",
-            Either((Whole(1), Number(0.0, 1.0, above=True, below=True))),
-            "categories with fewer training rows are rare: a number, or a share as a float below 1",
-            None,
-            or_none=True,
-        ),
+        MIN_FREQUENCY,
         Parameter(
             "max_categories",
             Whole(1),

@@ -11,7 +11,8 @@ from fastfeat import dtypes
 from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, call
 from fastfeat.operators.operator import Case, Operator, each
-from fastfeat.operators.parameters import switch
+from fastfeat.operators.parameters import checked
+from fastfeat.scalars import SCALARS
 
 
 def cast(x: Expr, dtype: object, *, strict: bool = True) -> Expr:
@@ -39,7 +40,9 @@ def cast(x: Expr, dtype: object, *, strict: bool = True) -> Expr:
     wanted = as_dtype(dtype)
     if wanted.is_list:
         raise TypeMismatch(f"cast(dtype={dtype!r}): nothing is cast to a list. Take its elements")
-    return call("cast", x, dtype=wanted, strict=switch("cast", "strict", strict))
+    return call(
+        "cast", x, dtype=wanted, **checked("cast", SCALARS["cast"].parameters, strict=strict)
+    )
 
 
 def as_float(x: Expr) -> Expr:

@@ -8,8 +8,9 @@ from typing import Any
 
 from fastfeat.expr import Expr, call
 from fastfeat.ir.node import Call
+from fastfeat.ir.schemas import STEPS
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import whole_number
+from fastfeat.operators.parameters import checked
 
 
 def hash(x: Expr, n_buckets: int | None = None, *, seed: int = 0) -> Expr:
@@ -49,9 +50,7 @@ def hash_params(operator: str, n_buckets: Any, seed: Any) -> dict[str, Any]:
     Raises:
         InvalidPlan: one of them is no such number.
     """
-    if n_buckets is not None:
-        n_buckets = whole_number(operator, "n_buckets", n_buckets, 1, 2**31 - 1)
-    return {"n_buckets": n_buckets, "seed": whole_number(operator, "seed", seed, 0, 2**64 - 1)}
+    return checked(operator, STEPS["hash"], n_buckets=n_buckets, seed=seed)
 
 
 def _hash(

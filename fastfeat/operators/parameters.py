@@ -9,10 +9,84 @@ import math
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, TypeGuard, TypeVar
 
-from fastfeat.errors import InvalidPlan
+from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.ir.parameters import (
+    Flag,
+    Number,
+    Parameter,
+    Parameters,
+    Several,
+    Text,
+    Type,
+    Whole,
+    Words,
+    is_of_type,
+)
 from fastfeat.literals import python_value
 
 Word = TypeVar("Word", bound=str)
+
+
+def checked(operator: str, parameters: Parameters, **given: Any) -> dict[str, Any]:
+    """Return parameters as they stand in a plan, each refused by what its record says.
+
+    Args:
+        operator: what has the parameters, for messages.
+        parameters: those of its row.
+        given: what the user gave, by the names that users write.
+
+    Raises:
+        InvalidPlan: a value that is not of its type, or out of bounds.
+        TypeMismatch: something else than a text, where one is taken.
+
+    Example:
+        >>> checked("lag", (Parameter("n", Whole(1, 9), default=1),), n=3)
+        {'n': 3}
+    """
+    found: dict[str, Any] = {}
+    for written, value in given.items():
+        parameter = written_parameter(parameters, written)
+        value = (
+            value
+            if value is None and parameter.takes_none
+            else _of_type(operator, written, value, parameter.type)
+        )
+        if not parameter.may_lack or value != parameter.default:
+            found[parameter.name] = value
+    return found
+
+
+def written_parameter(parameters: Parameters, written: str) -> Parameter:
+    """Return the parameter that users write so."""
+    return next(one for one in parameters if (one.written_as or one.name) == written)
+
+
+def _of_type(operator: str, name: str, value: Any, kind: Type) -> Any:
+    """Return a value that a user gave as one of a type.
+
+    Raises:
+        InvalidPlan, TypeMismatch: it is none.
+    """
+    match kind:
+        case Whole(least, most) if least is not None:
+            return whole_number(operator, name, value, least, most)
+        case Number(least, most):
+            found = number(operator, name, value, least, most)
+            if is_of_type(kind, found):
+                return found
+            raise _refused(operator, name, value, f"takes a number above {least:g}, up to {most:g}")
+        case Words(words):
+            return choice(operator, name, value, words)
+        case Flag():
+            return switch(operator, name, value)
+        case Text():
+            return text(operator, name, value)
+        case Several(Number(), 2, 2):
+            return number_pair(operator, name, value)
+        case Several(Number(), rising=True):
+            return rising(operator, name, value)
+        case _:
+            raise AssertionError(f"{kind} is checked where it is asked for")
 
 
 def whole_number(operator: str, name: str, value: object, low: int, high: int | None = None) -> int:
@@ -149,6 +223,21 @@ def choice(operator: str, name: str, value: object, allowed: Sequence[Word]) -> 
         if isinstance(value, str) and value == word:
             return word
     raise _refused(operator, name, value, f"takes {_either(allowed)}")
+
+
+def text(operator: str, name: str, value: object) -> str:
+    """Return a parameter that is a text.
+
+    Raises:
+        TypeMismatch: it is something else.
+
+    Example:
+        >>> text("starts_with", "prefix", "N")
+        'N'
+    """
+    if isinstance(value, str):
+        return value
+    raise TypeMismatch(f"{operator}({name}={value!r}): takes a text")
 
 
 def _either(allowed: Sequence[str]) -> str:

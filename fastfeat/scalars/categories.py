@@ -14,6 +14,13 @@ Drop = Literal["first", "if_binary"]
 """Which indicator column is left out."""
 Missing = Literal["zeros", "column"]
 """What a missing category has among indicator columns."""
+MISSING = Parameter(
+    "missing",
+    Words(get_args(Missing)),
+    "whether the missing have zeros, or a column of their own",
+    "zeros",
+    hidden=True,
+)
 
 
 def _count_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
@@ -86,13 +93,7 @@ FUNCTIONS: dict[str, ScalarFunction] = {
                 or_none=True,
                 hidden=True,
             ),
-            Parameter(
-                "missing",
-                Words(get_args(Missing)),
-                "whether the missing have zeros, or a column of their own",
-                "zeros",
-                hidden=True,
-            ),
+            MISSING,
         ),
     ),
 }

@@ -58,6 +58,14 @@ def _log(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     return Value(FLOAT64, result, status=values[0].status)
 
 
+BASE = Parameter(
+    "base",
+    Number(0.0, math.inf, above=True, below=True, other_than=1.0),
+    "a positive number other than 1; None for the natural logarithm",
+    None,
+    or_none=True,
+)
+
 FUNCTIONS: dict[str, ScalarFunction] = {
     **{name: _elementary(name) for name in ELEMENTARY},
     **{name: _trigonometric(name) for name in ("sin", "cos", "tan")},
@@ -65,14 +73,6 @@ FUNCTIONS: dict[str, ScalarFunction] = {
     "log": ScalarFunction(
         float_type,
         _log,
-        parameters=(
-            Parameter(
-                "base",
-                Number(0.0, math.inf, above=True, below=True, other_than=1.0),
-                "a positive number other than 1; None for the natural logarithm",
-                None,
-                or_none=True,
-            ),
-        ),
+        parameters=(BASE,),
     ),
 }
