@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.ir.node import Params
+from fastfeat.ir.node import Aggregate, Params
 from fastfeat.ir.parameters import Parameters
 
 Primitive = Literal["count", "min", "max", "sum", "sum_of_squares", "order", "keys", "target"]
@@ -63,6 +63,8 @@ class AggregateFunction:
         ranks: from the number of values (at least 1), the number of rows and the parameters, the
             ranks in [0, number of values) that `finalize` reads; a range where it is all.
         parameters: those of each call; the table puts them here, from `ir.schemas`.
+        belongs: of one that is learnt per category in folds, whether its folds are those that its
+            parameters tell of.
     """
 
     name: str
@@ -72,6 +74,7 @@ class AggregateFunction:
     reference: Callable[[Sequence[Any], Params, DType], Learnt]
     ranks: Callable[[int, int, Params], Iterable[int]] = no_ranks
     parameters: Parameters = ()
+    belongs: Callable[[Aggregate], bool] | None = None
 
 
 def result_per_key(function: AggregateFunction, dtype: DType, params: Params) -> DType:

@@ -18,7 +18,7 @@ from fastfeat.aggregates.function import AggregateFunction, Learnt, Summary
 from fastfeat.aggregates.groups import Groups
 from fastfeat.dtypes import FLOAT64, DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.ir.node import Params
+from fastfeat.ir.node import Aggregate, Call, Params
 
 Floats = NDArray[np.float64]
 UNSEEN = 1
@@ -148,6 +148,18 @@ def _reference(values: Sequence[Any], params: Params, dtype: DType) -> Learnt:
     raise AssertionError("a target is learnt from per category")
 
 
+def _is_in_folds(aggregate: Aggregate) -> bool:
+    """Return whether training rows are divided as the parameters say."""
+    given, folds = dict(aggregate.params), aggregate.args[2]
+    n_folds, ordered = given["n_folds"], given["ordered"]
+    made_by = "encode" if n_folds is None else "time_fold" if ordered else "fold"
+    return (
+        isinstance(folds, Call)
+        and folds.function == made_by
+        and (n_folds is None or dict(folds.params)["n_folds"] == n_folds)
+    )
+
+
 TARGET_FUNCTIONS = tuple(
     AggregateFunction(
         name,
@@ -155,6 +167,7 @@ TARGET_FUNCTIONS = tuple(
         _result,
         _finalize,
         _reference,
+        belongs=_is_in_folds,
     )
     for name in ("target_mean", "target_var", "target_quantile", "target_odds")
 )

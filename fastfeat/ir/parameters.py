@@ -9,11 +9,12 @@ an eighth of the time that a dataclass takes: they are made whenever the library
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, assert_never
 
 from fastfeat.dtypes import DType
-from fastfeat.ir.node import Params
+from fastfeat.ir.node import Call, Params
 
 
 class Whole(NamedTuple):
@@ -151,6 +152,22 @@ class Parameter:
     def takes_none(self) -> bool:
         """Whether a user may give None: it stands in a plan, or the call lacks the parameter."""
         return self.or_none or (self.may_lack and self.default is None)
+
+
+Belongs = Callable[[Call], bool]
+"""Whether the arguments of a call, whose parameters are valid, belong together as an operator gives
+them: kernels read tables by codes that they do not check. May raise an InvalidPlan that says more.
+"""
+
+
+def always(call: Call) -> bool:
+    """Return that any arguments belong together."""
+    return True
+
+
+def never(call: Call) -> bool:
+    """Return that no plan is written with a call: it is made of others where a plan is built."""
+    return False
 
 
 Parameters = tuple[Parameter, ...]

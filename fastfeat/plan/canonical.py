@@ -25,10 +25,11 @@ from fastfeat.ir.node import (
 )
 from fastfeat.ir.parameters import are_valid
 from fastfeat.ir.walk import postorder
-from fastfeat.plan.as_made import check_call, check_groups, check_windows, is_exploded
+from fastfeat.plan.as_made import check_call, check_groups, check_windows
 from fastfeat.plan.rows_read import check_rows
 from fastfeat.scalars import SCALARS
 from fastfeat.steps import STEPS
+from fastfeat.steps.lists import is_exploded
 
 
 def dump(document: Mapping[str, Any]) -> str:

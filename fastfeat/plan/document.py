@@ -10,12 +10,12 @@ from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Node
 from fastfeat.plan import canonical
-from fastfeat.plan.as_made import is_exploded
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.given_label import with_label_column
 from fastfeat.plan.params import leaves_of, params_document, recipe_of_document, with_recipes
 from fastfeat.plan.plan import Plan
 from fastfeat.plan.rows_read import tables_of
+from fastfeat.steps.lists import is_exploded
 
 FORMAT = 1
 PARTS = frozenset(

@@ -9,7 +9,7 @@ from typing import Any
 from fastfeat.dtypes import INT64, DType
 from fastfeat.errors import FastfeatWarning
 from fastfeat.ir.node import Column, Node
-from fastfeat.ir.parameters import Parameters
+from fastfeat.ir.parameters import Belongs, Parameters, always
 from fastfeat.ir.show import show
 from fastfeat.scalars import op
 from fastfeat.scalars.op import FALSE, TRUE, Op
@@ -115,6 +115,7 @@ class ScalarFunction:
             that the function cannot take of such types.
         parameters: those that each call has.
         n_args: how many arguments it has; None for any number.
+        belongs: whether the arguments of a call belong together.
     """
 
     result: TypeRule
@@ -123,6 +124,7 @@ class ScalarFunction:
     check: Callable[[Sequence[DType], Sequence[Node]], None] | None = None
     parameters: Parameters = ()
     n_args: int | None = 1
+    belongs: Belongs = always
 
 
 def join_status(*values: Value) -> Op:

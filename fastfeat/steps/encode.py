@@ -15,6 +15,7 @@ from fastfeat.dtypes import CROSS, INT32, UTF8, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.strings import content_of, contents_of
 from fastfeat.io.times import time_text
+from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node
 from fastfeat.scalars.hashing import bucket_of
 from fastfeat.steps.hashing import bytes_of
 from fastfeat.steps.step import Argument, StepFunction
@@ -97,6 +98,29 @@ def _hash(key: Key, is_cross: bool) -> int:
     return xxh64(canonical_row(parts) if is_cross else canonical_bytes(parts[0]))
 
 
+def _is_encode(call: Call) -> bool:
+    """Return whether codes count in a vocabulary of the same parts, or in a given one."""
+    *parts, known = call.args or (None,)
+    is_cross = dict(call.params)["missing"] == "value"
+    match known:
+        case Literal(value):
+            return isinstance(value, tuple) and value != () and len(parts) == 1 and not is_cross
+        case Aggregate("vocabulary", args, params, frame) if frame == TRAINING:
+            same_rule = dict(params)["missing"] == dict(call.params)["missing"]
+            return same_rule and (args == tuple(parts) or _are_elements(parts, args))
+        case _:
+            return False
+
+
+def _are_elements(parts: list[Any], of_vocabulary: tuple[Node, ...]) -> bool:
+    """Return whether an element of a list is encoded in a vocabulary of all its elements."""
+    match parts, of_vocabulary:
+        case [Call("list.get", lists)], (Call("list.explode", exploded),):
+            return lists == exploded
+        case _:
+            return False
+
+
 ENCODE = StepFunction(
     _result,
     _encode,
@@ -104,4 +128,5 @@ ENCODE = StepFunction(
     of_keys=True,
     narrow=True,
     n_args=None,
+    belongs=_is_encode,
 )

@@ -14,6 +14,7 @@ from fastfeat_kernels.hashing.reference import canonical_bytes, canonical_row, x
 from fastfeat.dtypes import INT32, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.conversions import tick_ns
+from fastfeat.ir.parameters import never
 from fastfeat.scalars.hashing import bucket_of
 from fastfeat.steps.hashing import bytes_of
 from fastfeat.steps.step import Argument, StepFunction
@@ -126,4 +127,5 @@ TIME_FOLD_KNOWN = StepFunction(
     always_present=True,
     of_keys=True,
     of_all_rows=True,
+    belongs=never,
 )

@@ -13,6 +13,7 @@ from fastfeat.dtypes import BOOL, INT32, INT64, UINT8, UTF8, DType, list_of
 from fastfeat.errors import InvalidData, Overflow, TypeMismatch
 from fastfeat.io.conversions import conversion
 from fastfeat.io.keys import comparable
+from fastfeat.ir.node import TRAINING, Aggregate, Call, Node
 from fastfeat.steps.encode import places_of
 from fastfeat.steps.lookup import compared
 from fastfeat.steps.step import Argument, StepFailed, StepFunction, Values
@@ -170,6 +171,26 @@ def _has_code_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType
     return UINT8
 
 
+def is_exploded(node: Node) -> bool:
+    """Return whether a node has a row an element of the lists, as only a vocabulary takes it."""
+    return isinstance(node, Call) and node.function == "list.explode"
+
+
+def _is_list_encode(call: Call) -> bool:
+    """Return whether the elements of lists count in a vocabulary of all of them."""
+    lists, known = call.args
+    match known:
+        case Aggregate("vocabulary", (Call("list.explode", exploded),), params, frame):
+            return exploded == (lists,) and frame == TRAINING and dict(params)["missing"] == "key"
+        case _:
+            return False
+
+
+def _is_has_code(call: Call) -> bool:
+    (codes, *_) = call.args
+    return isinstance(codes, Call) and codes.function == "list.encode"
+
+
 LISTS: dict[str, StepFunction] = {
     **{f"list.{function}": _aggregate(function) for function in AGGREGATES_OF_LISTS},
     "list.contains": StepFunction(_contains_result, _contains, n_args=2),
@@ -177,11 +198,14 @@ LISTS: dict[str, StepFunction] = {
         _encode_result,
         _encode,
         of_keys=True,
+        belongs=_is_list_encode,
         n_args=2,
     ),
     "list.explode": StepFunction(_explode_result, _explode, of_all_rows=True),  # a row an element
     "list.get": StepFunction(_get_result, _each(_get)),
-    "list.has_code": StepFunction(_has_code_result, _has_code, always_present=True),
+    "list.has_code": StepFunction(
+        _has_code_result, _has_code, always_present=True, belongs=_is_has_code
+    ),
     "list.len": StepFunction(_len_result, _each(_len)),
     "list.slice": StepFunction(
         _slice_result,

@@ -16,6 +16,7 @@ from fastfeat.io.arrow import Array, pa
 from fastfeat.io.conversions import conversion, tick_ns
 from fastfeat.io.keys import comparable
 from fastfeat.io.times import python_value, time_text
+from fastfeat.ir.node import Call, Node, TableColumn
 from fastfeat.steps.step import Argument, StepFunction
 
 
@@ -122,5 +123,20 @@ def _values(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) ->
     return [None if row is None else stored[row] for row in rows.values]
 
 
-LOOKUP_ROW = StepFunction(_row_result, _rows, of_keys=True, n_args=None)
-LOOKUP_VALUE = StepFunction(_value_result, _values, n_args=2)
+def _is_lookup_value(call: Call) -> bool:
+    row, column = call.args
+    return (
+        isinstance(row, Call)
+        and row.function in ("asof_row", "lookup_row")
+        and isinstance(column, TableColumn)
+        and all(isinstance(k, TableColumn) and k.table == column.table for k in _right_keys(row))
+    )
+
+
+def _right_keys(row: Call) -> tuple[Node, ...]:
+    """Return the columns of the table that a lookup compares."""
+    return row.args[len(row.args) // 2 :]
+
+
+LOOKUP_ROW = StepFunction(_row_result, _rows, of_keys=True, n_args=None, in_halves=True)
+LOOKUP_VALUE = StepFunction(_value_result, _values, n_args=2, belongs=_is_lookup_value)

@@ -12,9 +12,10 @@ from fastfeat.io.arrow import Array, ChunkedArray, call, options_of, pa
 from fastfeat.io.bits import array_of_values
 from fastfeat.io.dates import date_format, parsed_dates
 from fastfeat.io.keys import key_array
-from fastfeat.io.regex import grouped_pattern
+from fastfeat.io.regex import grouped_pattern, groups_of_replacement, matches_nothing
 from fastfeat.io.strings import contents_of
-from fastfeat.ir.parameters import MAX_MEMORY
+from fastfeat.ir.node import Call
+from fastfeat.ir.parameters import MAX_MEMORY, Belongs
 from fastfeat.steps.entries import content_column, over_entries
 from fastfeat.steps.growth import check_growth, replaced
 from fastfeat.steps.step import Argument, StepFailed, StepFunction
@@ -24,7 +25,7 @@ Params = Mapping[str, Any]
 Work = Callable[..., Array]
 
 
-def _step(dtype: DType, work: Work) -> StepFunction:
+def _step(dtype: DType, work: Work, belongs: Belongs) -> StepFunction:
     """Return a host step: `work` is given a column of text and the parameters."""
 
     def host(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
@@ -42,7 +43,7 @@ def _step(dtype: DType, work: Work) -> StepFunction:
             found = found.view(pa.int64())
         return contents_of(found)
 
-    return StepFunction(of_text(dtype), reference, host=host)
+    return StepFunction(of_text(dtype), reference, host=host, belongs=belongs)
 
 
 def _whole(column: ChunkedArray) -> Array:
@@ -109,10 +110,38 @@ def _to_datetime(column: ChunkedArray, format: str, strict: bool) -> Array:
     return array_of_values(ticks, present & is_parsed, pa.timestamp("us"))
 
 
+def _is_pattern(call: Call) -> bool:
+    """Return whether a call has a regular expression, and what else it says belongs to it.
+
+    Raises:
+        InvalidPlan: it is no regular expression.
+    """
+    params = dict(call.params)
+    pattern, value = params["pattern"], params.get("value")
+    if params.get("literal", False):
+        return pattern != ""
+    n_groups = len(grouped_pattern(pattern).names)
+    if call.function == "str.count_matches":
+        return not matches_nothing(pattern)
+    return params.get("group_index", 0) < n_groups and (
+        value is None or all(k < n_groups for k in groups_of_replacement(value))
+    )
+
+
+def _has_format(call: Call) -> bool:
+    """Return whether a call says how a time is written.
+
+    Raises:
+        InvalidPlan: it does not.
+    """
+    date_format(dict(call.params)["format"])
+    return True
+
+
 STEPS: dict[str, StepFunction] = {
-    "str.contains": _step(BOOL, _contains),
-    "str.count_matches": _step(INT64, _count_matches),
-    "str.extract": _step(UTF8, _extract),
-    "str.replace": _step(UTF8, _replace),
-    "str.to_datetime": _step(timestamp("us"), _to_datetime),
+    "str.contains": _step(BOOL, _contains, _is_pattern),
+    "str.count_matches": _step(INT64, _count_matches, _is_pattern),
+    "str.extract": _step(UTF8, _extract, _is_pattern),
+    "str.replace": _step(UTF8, _replace, _is_pattern),
+    "str.to_datetime": _step(timestamp("us"), _to_datetime, _has_format),
 }

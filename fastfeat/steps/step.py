@@ -8,7 +8,7 @@ from typing import Any
 
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, InvalidData
-from fastfeat.ir.parameters import Parameters
+from fastfeat.ir.parameters import Belongs, Parameters, always
 from fastfeat.scalars.value import TypeRule
 
 Values = Sequence[Any]
@@ -60,6 +60,9 @@ class StepFunction:
         n_args: how many arguments it has; None for any number.
         of_all_rows: whether the value of a row depends on which other rows there are, so that it is
             another one among some of them, or the result has not a value a row.
+        in_halves: whether its arguments are as many of the data as, after them, of a table.
+        ends_with: the functions of windows of which its last argument is one.
+        belongs: whether the arguments of a call belong together.
     """
 
     result: TypeRule
@@ -71,3 +74,6 @@ class StepFunction:
     parameters: Parameters = ()
     n_args: int | None = 1
     of_all_rows: bool = False
+    in_halves: bool = False
+    ends_with: tuple[str, ...] = ()
+    belongs: Belongs = always

@@ -14,6 +14,7 @@ from fastfeat_kernels.text import reference
 from fastfeat.dtypes import BOOL, COUNTS, FLOAT64, INT32, INT64, UTF8, DType
 from fastfeat.errors import Overflow, TypeMismatch
 from fastfeat.io.strings import content_of
+from fastfeat.ir.node import Call
 from fastfeat.scalars.text import advice_on_bytes
 from fastfeat.scalars.value import TypeRule
 from fastfeat.steps.step import Argument, Reference, StepFailed, StepFunction
@@ -136,10 +137,23 @@ def _bucket_count_type(types: Sequence[DType], params: Mapping[str, Any]) -> DTy
     return INT32
 
 
+def _is_bucket_count(call: Call) -> bool:
+    (counts,) = call.args
+    return (
+        isinstance(counts, Call)
+        and counts.function in ("str.hash_ngrams", "str.hash_tokens")
+        and dict(call.params)["bucket"] < dict(counts.params)["n_buckets"]
+    )
+
+
+def _has_literal(call: Call) -> bool:
+    return dict(call.params)["pattern"] != ""
+
+
 _OF_TEXT: dict[str, StepFunction] = {
     "str.contains_literal": StepFunction(of_content(BOOL), _each(_literal(reference.contains))),
     "str.count_matches_literal": StepFunction(
-        of_content(INT64), _each(_literal(reference.count_matches))
+        of_content(INT64), _each(_literal(reference.count_matches)), belongs=_has_literal
     ),
     "str.ends_with": StepFunction(of_content(BOOL), _each(_literal(reference.ends_with))),
     "str.hash_ngrams": StepFunction(of_text(COUNTS), _each(reference.ngram_hash_counts)),
@@ -162,6 +176,6 @@ _OF_TEXT: dict[str, StepFunction] = {
 }
 
 STEPS: dict[str, StepFunction] = {
-    "bucket_count": StepFunction(_bucket_count_type, _bucket_count),
+    "bucket_count": StepFunction(_bucket_count_type, _bucket_count, belongs=_is_bucket_count),
     **{name: replace(function, narrow=True) for name, function in _OF_TEXT.items()},
 }

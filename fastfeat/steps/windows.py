@@ -29,11 +29,13 @@ from fastfeat.io.conversions import tick_ns
 from fastfeat.io.keys import comparable
 from fastfeat.ir import schemas
 from fastfeat.ir.node import Call
-from fastfeat.ir.scope import OVER
+from fastfeat.ir.parameters import LONGEST
+from fastfeat.ir.scope import OVER, is_over_table
 from fastfeat.steps.step import Argument, StepFunction, Values
 from fastfeat.steps.window_function import Seen, WindowFunction, seconds_per_tick
 from fastfeat.steps.window_trends import TRENDS
 
+ORDERS = ("order", "table_order")
 _AGGREGATES_OVER = (
     *("count", "null_count", "sum", "mean", "var", "std", "min", "max"),
     *("quantile", "mode", "n_unique"),
@@ -441,12 +443,53 @@ def _over_step(function: WindowFunction) -> StepFunction:
     def result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
         return function.result(_same(types[0], params), params)
 
-    return StepFunction(result, _never, n_args=2)
+    return StepFunction(result, _never, n_args=2, ends_with=("ahead", "window"), belongs=_is_over)
+
+
+def _is_order(call: Call) -> bool:
+    params = dict(call.params)
+    return len(call.args) == 1 + params["n_keys"] + params["has_tie"]
+
+
+def _is_window(call: Call) -> bool:
+    (order,) = call.args
+    params = dict(call.params)
+    has_unit = params["last"] is not None or params["offset"] > 0
+    return (
+        isinstance(order, Call)
+        and order.function in ("order", "table_order")
+        and (params["unit"] is not None or not has_unit)
+    )
+
+
+def _is_ahead(call: Call) -> bool:
+    (order,) = call.args
+    params = dict(call.params)
+    end, reach = params["end"], params["next"] + params["gap"]
+    has_end = end is None or params["unit"] == "time" or -LONGEST <= end <= LONGEST
+    is_order = isinstance(order, Call) and order.function in ("order", "table_order")
+    return is_order and has_end and reach <= LONGEST
+
+
+def _is_over(call: Call) -> bool:
+    """Return whether a function over a window is one of a value and a window."""
+    function = OVER_FUNCTIONS.get(call.function.removeprefix(OVER))
+    match call.args:
+        case (_, Call("window", _, window)) if function is not None:
+            given = dict(window)
+            is_whole = given["last"] is None and given["rows"] is None
+            fits = is_whole or not function.of_all_past
+            fits &= not (function.reads_own and is_over_table(call))
+            return fits
+        case (_, Call("ahead")) if function is not None:
+            return not function.looks_back
+        case _:
+            return False
 
 
 STEPS: dict[str, StepFunction] = {
-    "ahead": StepFunction(_window_result, _never),
-    "order": StepFunction(_order_result, _never, n_args=None),
-    "window": StepFunction(_window_result, _never),
+    "ahead": StepFunction(_window_result, _never, ends_with=ORDERS, belongs=_is_ahead),
+    "order": StepFunction(_order_result, _never, n_args=None, belongs=_is_order),
+    "window": StepFunction(_window_result, _never, ends_with=ORDERS, belongs=_is_window),
     **{OVER + name: _over_step(function) for name, function in OVER_FUNCTIONS.items()},
 }
