@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, assert_never
+from typing import Any, NamedTuple, assert_never, cast
 
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Call, Params
@@ -230,8 +230,12 @@ def is_of_type(kind: Type, value: Any) -> bool:
         case Constant(may_miss):
             is_one = not isinstance(value, (tuple, DType))
             return is_one and (may_miss or (value is not None and value == value))
-        case Several(of):
-            return isinstance(value, tuple) and all(is_of_type(of, one) for one in value)  # pyright: ignore[reportUnknownVariableType]
+        case Several(of, least, most):
+            if not isinstance(value, tuple):
+                return False
+            values = cast("tuple[Any, ...]", value)
+            n_fits = least <= len(values) and (most is None or len(values) <= most)
+            return n_fits and all(is_of_type(of, one) for one in values)
         case Pair(first, second):
             match value:
                 case (one, other):

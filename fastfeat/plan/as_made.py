@@ -29,7 +29,8 @@ def check_call(call: Call) -> None:
     if not are_valid(row.parameters, call.params):
         raise ArtifactError(f"{call.params!r} are no parameters of {function!r}")
     in_halves = function in STEPS and STEPS[function].in_halves
-    if row.n_args not in (None, len(args)) or (in_halves and (not args or len(args) % 2)):
+    is_number = row.n_args == len(args) if row.n_args is not None else row.least_args <= len(args)
+    if not is_number or (in_halves and len(args) % 2):
         raise ArtifactError(f"{function!r} has {len(args)} arguments")
     if any(map(is_exploded, args)):
         raise ArtifactError(f"{function!r} has elements of lists as an argument, not rows")

@@ -95,8 +95,12 @@ def value_to_json(value: Any) -> Any:
             raise AssertionError(f"{value!r} has no JSON form")
 
 
-def value_from_json(document: Any) -> Any:
+def value_from_json(document: Any, depth: int = 2) -> Any:
     """Return the value that `value_to_json` gave this document for.
+
+    Args:
+        document: the JSON.
+        depth: of tuples in each other: a table of pairs has two.
 
     Raises:
         ArtifactError, ValueError, TypeError, OverflowError: there is none.
@@ -107,7 +111,11 @@ def value_from_json(document: Any) -> Any:
         case {"float": str(text), **rest} if not rest:
             return float.fromhex(text)
         case {"tuple": parts, **rest} if not rest and is_list(parts):
-            return tuple(value_from_json(part) for part in parts)
+            if depth == 0:
+                raise ArtifactError(
+                    "the plan has a tuple in a tuple of tuples, as no version writes"
+                )
+            return tuple(value_from_json(part, depth - 1) for part in parts)
         case {"dtype": parts, **rest} if not rest:
             return dtype_from_json(parts)
         case {"datetime": str(text), **rest} if not rest:

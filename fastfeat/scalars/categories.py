@@ -125,7 +125,7 @@ def _are_codes_of_lists(node: Node) -> bool:
 FUNCTIONS: dict[str, ScalarFunction] = {
     "category_count": ScalarFunction(_count_type, _count, n_args=2, belongs=_is_of_category),
     "category_share": ScalarFunction(_share_type, _share, n_args=2, belongs=_is_of_category),
-    "cross": ScalarFunction(_cross_type, _cross, n_args=None),
+    "cross": ScalarFunction(_cross_type, _cross, n_args=None, least_args=2),
     "is_code": ScalarFunction(_is_code_type, _is_code, n_args=2, belongs=_is_of_code),
     "one_hot": ScalarFunction(
         _one_hot_type,

@@ -10,7 +10,7 @@ from fastfeat.errors import ColumnConstant, FastfeatWarning
 from fastfeat.ir.parameters import Number, Parameter
 from fastfeat.scalars import op, whole
 from fastfeat.scalars.arithmetic import float_type
-from fastfeat.scalars.binning import table_size
+from fastfeat.scalars.binning import has_table, table_size
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.table import count_not_above, padded_length
 from fastfeat.scalars.value import ScalarFunction, TableKey, Value, as_f64, join_status
@@ -85,5 +85,6 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         _interpolate_rank,
         parameters=(Parameter("margin", Number(0.0, 0.5), written_as=None),),
         n_args=3,
+        belongs=has_table,
     ),
 }

@@ -14,7 +14,7 @@ from fastfeat.errors import BinsMerged, ColumnConstant, FastfeatWarning
 from fastfeat.ir.parameters import Parameter, Whole, Words
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import float_type, python_modulo
-from fastfeat.scalars.binning import table_size
+from fastfeat.scalars.binning import has_table, table_size
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.spline_knots import MOST_DEGREE, MOST_KNOTS
 from fastfeat.scalars.table import count_not_above, padded_length
@@ -74,8 +74,6 @@ def _spline_basis(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     value, table = values
     extrapolation, index = params["extrapolation"], params["index"]
     is_periodic = extrapolation == "periodic"
-    assert extrapolation in get_args(Extrapolation)
-    assert 0 <= params["degree"] <= MOST_DEGREE
     spline = _spline(table, params["degree"], is_periodic)
     x = as_f64(value)
     if is_periodic:
@@ -187,5 +185,6 @@ FUNCTIONS: dict[str, ScalarFunction] = {
             Parameter("index", Whole(0, MOST_KNOTS + MOST_DEGREE - 2), written_as=None),
         ),
         n_args=2,
+        belongs=has_table,
     )
 }

@@ -114,7 +114,8 @@ class ScalarFunction:
         check: given the types and the nodes of the arguments, raises TypeMismatch for a literal
             that the function cannot take of such types.
         parameters: those that each call has.
-        n_args: how many arguments it has; None for any number.
+        n_args: how many arguments it has; None for any number from `least_args` on.
+        least_args: see `n_args`.
         belongs: whether the arguments of a call belong together.
     """
 
@@ -124,6 +125,7 @@ class ScalarFunction:
     check: Callable[[Sequence[DType], Sequence[Node]], None] | None = None
     parameters: Parameters = ()
     n_args: int | None = 1
+    least_args: int = 0
     belongs: Belongs = always
 
 

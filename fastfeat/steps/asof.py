@@ -127,4 +127,4 @@ def _latest(
     return rows[at - 1]
 
 
-ASOF_ROW = StepFunction(_result, _rows, of_keys=True, n_args=None, in_halves=True)
+ASOF_ROW = StepFunction(_result, _rows, of_keys=True, n_args=None, least_args=2, in_halves=True)

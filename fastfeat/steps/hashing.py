@@ -44,6 +44,6 @@ def _hash_cross(args: Sequence[Argument], params: Params, n_rows: int) -> list[A
 
 
 STEPS: dict[str, StepFunction] = {
-    "hash_cross": StepFunction(_type, _hash_cross, always_present=True, n_args=None)
+    "hash_cross": StepFunction(_type, _hash_cross, always_present=True, n_args=None, least_args=2)
 }
 OF_CONTENT: dict[str, StepFunction] = {"hash": StepFunction(_type, _hash, narrow=True)}

@@ -138,5 +138,7 @@ def _right_keys(row: Call) -> tuple[Node, ...]:
     return row.args[len(row.args) // 2 :]
 
 
-LOOKUP_ROW = StepFunction(_row_result, _rows, of_keys=True, n_args=None, in_halves=True)
+LOOKUP_ROW = StepFunction(
+    _row_result, _rows, of_keys=True, n_args=None, least_args=2, in_halves=True
+)
 LOOKUP_VALUE = StepFunction(_value_result, _values, n_args=2, belongs=_is_lookup_value)

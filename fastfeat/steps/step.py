@@ -57,7 +57,8 @@ class StepFunction:
         host: where Arrow's own functions compute it, on every backend alike: that computation.
         narrow: whether it takes text and bytes with offsets of 32 bits too, which are not copied.
         parameters: those of each call; the table puts them here, from `ir.schemas`.
-        n_args: how many arguments it has; None for any number.
+        n_args: how many arguments it has; None for any number from `least_args` on.
+        least_args: see `n_args`.
         of_all_rows: whether the value of a row depends on which other rows there are, so that it is
             another one among some of them, or the result has not a value a row.
         in_halves: whether its arguments are as many of the data as, after them, of a table.
@@ -73,6 +74,7 @@ class StepFunction:
     narrow: bool = False
     parameters: Parameters = ()
     n_args: int | None = 1
+    least_args: int = 0
     of_all_rows: bool = False
     in_halves: bool = False
     ends_with: tuple[str, ...] = ()
