@@ -31,7 +31,8 @@ other tables    ff.lookup ff.asof
 times           .dt: help(ff.col("t").dt)
 text            .str: help(ff.col("s").str)
 lists           .list: help(ff.col("tags").list)
-plans           ff.Plan ff.FittedPlan ff.Fold ff.load ff.num_threads ff.set_num_threads
+plans           ff.Plan ff.FittedPlan ff.Fold ff.load ff.plan_schema ff.num_threads
+                ff.set_num_threads
 live            ff.online ff.Live ff.replay
 checks          ff.leak_test
 types, errors   ff.DType ff.Expr ff.errors ff.FastfeatError ff.FastfeatWarning
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from fastfeat.plan.cross_fit import Fold
     from fastfeat.plan.fitted import FittedPlan
     from fastfeat.plan.plan import Plan
+    from fastfeat.plan.schema import plan_schema
 
 __version__ = "0.1.0"
 
@@ -106,6 +108,7 @@ __all__ = [
     "num_threads",
     "online",
     "param",
+    "plan_schema",
     "polynomial_features",
     "replay",
     "session_id",
@@ -125,6 +128,7 @@ _LAZY = {
     "leak_test": "fastfeat.integrations.leak_test",
     "load": "fastfeat.plan.artifact",
     "num_threads": "fastfeat.backends.cpu.threads",
+    "plan_schema": "fastfeat.plan.schema",
     "replay": "fastfeat.online.replay",
     "set_num_threads": "fastfeat.backends.cpu.threads",
 }

@@ -63,6 +63,7 @@ class AggregateFunction:
         ranks: from the number of values (at least 1), the number of rows and the parameters, the
             ranks in [0, number of values) that `finalize` reads; a range where it is all.
         parameters: those of each call; the table puts them here, from `ir.schemas`.
+        is_of_parts: whether it is learnt of the parts of a key, over all training rows alone.
         belongs: of one that is learnt per category in folds, whether its folds are those that its
             parameters tell of.
     """
@@ -74,6 +75,7 @@ class AggregateFunction:
     reference: Callable[[Sequence[Any], Params, DType], Learnt]
     ranks: Callable[[int, int, Params], Iterable[int]] = no_ranks
     parameters: Parameters = ()
+    is_of_parts: bool = False
     belongs: Callable[[Aggregate], bool] | None = None
 
 

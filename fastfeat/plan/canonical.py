@@ -206,22 +206,21 @@ def _call(function: str, args: tuple[Node, ...], params: Params) -> Call:
 
 def _aggregate(function: str, args: tuple[Node, ...], params: Params, frame: Any) -> Aggregate:
     """Return an aggregate such as an operator makes."""
-    if not are_valid(AGGREGATES[function].parameters, params):
+    row = AGGREGATES[function]
+    if not are_valid(row.parameters, params):
         raise ArtifactError(f"{params!r} are no parameters of {function!r}")
     check_windows(function, args)
     if frame is None:
-        if len(args) != 1 and (function != "vocabulary" or not args):
+        if len(args) != 1 and (not row.is_of_parts or not args):
             raise ArtifactError(f"{function!r} takes one argument, got {len(args)}")
-        if "target" in AGGREGATES[function].primitives:
+        if "target" in row.primitives:
             raise ArtifactError(f"{function!r} is learnt per category")
-        if function != "vocabulary" and is_exploded(args[0]):
+        if not row.is_of_parts and is_exploded(args[0]):
             raise ArtifactError(f"{function!r} learns from elements of lists, not of rows")
         return Aggregate(function, args, params, TRAINING)
     match args:
         case (_, Call("encode"), *more) if (
-            frame in _FRAMES
-            and function != "vocabulary"
-            and len(more) == ("target" in AGGREGATES[function].primitives)
+            frame in _FRAMES and not row.is_of_parts and len(more) == ("target" in row.primitives)
         ):
             aggregate = Aggregate(function, args, params, _FRAMES[frame])
             check_groups(aggregate)
