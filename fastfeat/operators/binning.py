@@ -193,9 +193,13 @@ OPERATORS: dict[str, Operator] = {
             Case(params={"edges": edges})
             for edges in ((0,), (-1e300, 0.0, 1.5, math.inf), tuple(range(-20, 20)))
         ),
+        parameters=(EDGES,),
     ),
     "qcut": Operator(
-        qcut, _qcut, tuple(Case(params={"q": q}) for q in (2, 4, 20, (0.01, 0.5, 0.99)))
+        qcut,
+        _qcut,
+        tuple(Case(params={"q": q}) for q in (2, 4, 20, (0.01, 0.5, 0.99))),
+        parameters=(N_QUANTILE_BINS,),
     ),
     "k_bins_discretize": Operator(
         k_bins_discretize,
@@ -207,5 +211,6 @@ OPERATORS: dict[str, Operator] = {
                 for n_bins, strategy in ((5, "uniform"), (40, "uniform"), (2, "quantile"))
             ),
         ),
+        parameters=(N_BINS, STRATEGY),
     ),
 }

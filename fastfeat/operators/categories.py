@@ -272,6 +272,7 @@ OPERATORS: dict[str, Operator] = {
         count_encode,
         _count_encode,
         (*(Case((kind,)) for kind in _KEYS), Case(("text",), {"normalize": True})),
+        parameters=(NORMALIZE,),
     ),
     "one_hot_encode": Operator(
         one_hot_encode,

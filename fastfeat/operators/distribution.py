@@ -130,5 +130,6 @@ OPERATORS: dict[str, Operator] = {
         ),
         ulp=8,
         size=1.0,
+        parameters=(DISTRIBUTION,),
     ),
 }

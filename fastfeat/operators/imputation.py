@@ -117,5 +117,6 @@ OPERATORS: dict[str, Operator] = {
             *(Case(params={"value": value}) for value in ("mean", "median", "mode", 0, 2.5)),
             Case(params={"value": "median", "add_indicator": True}),
         ),
+        parameters=(INDICATOR,),
     ),
 }

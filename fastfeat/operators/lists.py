@@ -462,6 +462,7 @@ OPERATORS: dict[str, Operator] = {
         ListElements.pad,
         _pad,
         (Case(("list",), {"width": 3}), Case(("list",), {"width": 2, "value": 0})),
+        parameters=(WIDTH,),
     ),
     "list.ordinal_encode": _row(
         ListElements.ordinal_encode,
@@ -471,6 +472,7 @@ OPERATORS: dict[str, Operator] = {
             Case(("text_list",), {"width": 1, "max_categories": 2}),
             Case(("text_list",), {"width": 3, "vocabulary": ("é", "a")}),
         ),
+        parameters=(WIDTH,),
     ),
     "list.hash_encode": _row(
         ListElements.hash_encode,
@@ -479,6 +481,7 @@ OPERATORS: dict[str, Operator] = {
             *(Case((kind,), {"width": 2, "n_buckets": 7}) for kind in ("text_list", "list")),
             Case(("text_list",), {"width": 1, "n_buckets": 2**31 - 1, "seed": 3}),
         ),
+        parameters=(WIDTH,),
     ),
     "list.multi_hot_encode": _row(
         ListElements.multi_hot_encode,

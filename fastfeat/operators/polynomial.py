@@ -167,5 +167,6 @@ OPERATORS: dict[str, Operator] = {
             Case(("bool",), {"degree": 3}),
         ),
         method=False,
+        parameters=POLYNOMIAL_FEATURES,
     ),
 }

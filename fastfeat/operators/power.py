@@ -119,5 +119,6 @@ OPERATORS: dict[str, Operator] = {
             Case(("positive",), {"method": "box-cox", "standardize": False}),
         ),
         ulp=2**11,  # of exp(y), |y| <= 709, where the last place of y is as many last places
+        parameters=POWER_TRANSFORM,
     ),
 }

@@ -316,6 +316,7 @@ OPERATORS: dict[str, Operator] = {
         standard_scale,
         _learnt_rows(_standard, _unchanged),
         (Case(), Case(params={"with_mean": False}), Case(params={"with_std": False})),
+        parameters=STANDARD_SCALE,
     ),
     "min_max_scale": Operator(
         min_max_scale,
@@ -325,9 +326,13 @@ OPERATORS: dict[str, Operator] = {
             Case(params={"feature_range": (-1, 3), "clip": True}),
             Case(params={"clip": True}),
         ),
+        parameters=MIN_MAX_SCALE,
     ),
     "max_abs_scale": Operator(
-        max_abs_scale, _learnt_rows(_max_abs, _into_unit), (Case(), Case(params={"clip": True}))
+        max_abs_scale,
+        _learnt_rows(_max_abs, _into_unit),
+        (Case(), Case(params={"clip": True})),
+        parameters=MAX_ABS_SCALE,
     ),
     "robust_scale": Operator(
         robust_scale,
@@ -339,5 +344,6 @@ OPERATORS: dict[str, Operator] = {
             Case(params={"with_scaling": False}),
         ),
         ulp=4,
+        parameters=ROBUST_SCALE,
     ),
 }

@@ -210,5 +210,6 @@ OPERATORS: dict[str, Operator] = {
         spline_transform,
         _spline_transform,
         tuple(Case(("number" if not params else "float",), params) for params in _PARAMS),
+        parameters=SPLINE_TRANSFORM,
     ),
 }

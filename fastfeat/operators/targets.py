@@ -312,6 +312,7 @@ OPERATORS: dict[str, Operator] = {
         ),
         ulp=8,
         size=1e-300,
+        parameters=(STAT,),
     ),
     "woe_encode": Operator(
         woe_encode,
