@@ -2,15 +2,14 @@
 
 What operators refuse, what a plan that is read from a text may hold, how a call is printed, the
 table in the docs and the JSON schema of plans come from these records; which function has which
-parameters stands in `ir.schemas`. The records of types are named tuples, whose classes are made in
-an eighth of the time that a dataclass takes: they are made whenever the library is imported.
+parameters stands in its row. The records are named tuples, whose classes are made in an eighth of
+the time that a dataclass takes: they are made whenever the library is imported.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple, assert_never, cast
 
 from fastfeat.dtypes import DType
@@ -65,8 +64,6 @@ class Text(NamedTuple):
 class TypeName(NamedTuple):
     """A type of values, such as int64."""
 
-    about: str = ""
-
 
 class Constant(NamedTuple):
     """A number, bool, text, date or time that a user wrote down; None, or NaN, if it may miss."""
@@ -103,13 +100,7 @@ class Either(NamedTuple):
     types: tuple[Type, ...]
 
 
-class Other(NamedTuple):
-    """What an operator takes and no plan holds as a parameter: expressions, keys, durations."""
-
-    about: str
-
-
-Type = Whole | Number | Words | Flag | Text | TypeName | Constant | Several | Pair | Either | Other
+Type = Whole | Number | Words | Flag | Text | TypeName | Constant | Several | Pair | Either
 
 
 class Required:
@@ -123,8 +114,7 @@ class Required:
 REQUIRED = Required()
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(NamedTuple):
     """What is said of one parameter.
 
     Args:
@@ -244,8 +234,6 @@ def is_of_type(kind: Type, value: Any) -> bool:
                     return False
         case Either(types):
             return any(is_of_type(one, value) for one in types)
-        case Other():
-            return False
         case _:
             assert_never(kind)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import struct
-from fractions import Fraction
 from typing import Any
 
 from fastfeat import dtypes
@@ -69,6 +68,8 @@ def _cast(x: Any, dtype: str, strict: bool) -> Any:
 def _as_float32(x: float) -> float | None:
     if isinstance(x, int) and x.bit_length() > 24:
         unit = 2 ** (x.bit_length() - 24)
+        from fractions import Fraction
+
         x = round(Fraction(x, unit)) * float(unit)
     try:
         return struct.unpack("<f", struct.pack("<f", x))[0]

@@ -20,7 +20,6 @@ from fastfeat.ir.parameters import (
     Either,
     Flag,
     Number,
-    Other,
     Pair,
     Parameter,
     Parameters,
@@ -236,8 +235,6 @@ def schema_of(kind: Type) -> Schema:
             return _tagged("tuple", _tuple([schema_of(first), schema_of(second)]))
         case Either(types):
             return _any_of([schema_of(one) for one in types])
-        case Other():
-            raise AssertionError(f"{kind} is no parameter of a plan")
 
 
 def _bounds(least: int | None, most: int | None) -> Schema:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
 from fastfeat.dtypes import FLOAT64
@@ -26,8 +25,13 @@ from fastfeat.scalars.value import (
     raise_where,
 )
 
-_TWO_PI = Fraction(884279719003555, 140737488355328) + Fraction(4967757600021511, 2**104)
-"""2 pi to 106 bits: the quotient by the period is rounded once."""
+
+def _angle_of_one(period: float) -> float:
+    """Return 2 pi / period, from 106 bits of 2 pi, rounded once."""
+    from fractions import Fraction  # no plan needs it to be built
+
+    two_pi = Fraction(884279719003555, 140737488355328) + Fraction(4967757600021511, 2**104)
+    return float(two_pi / Fraction(period))
 
 
 def _reduced(value: Value, period: float) -> Value:
@@ -48,7 +52,7 @@ def _point(values: Sequence[Value], period: float) -> tuple[Op, Op, Op, Value]:
     value = _reduced(values[0], period)
     quarters = op.round_even(value.op * (4.0 / period))
     rest = op.fma(-quarters, period / 4, value.op)
-    angle = rest * float(_TWO_PI / Fraction(period))
+    angle = rest * _angle_of_one(period)
     return (
         op.elementary("sin_near", angle),
         op.elementary("cos_near", angle),
