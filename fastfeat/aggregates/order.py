@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from typing import get_args
 
 from fastfeat_kernels.words import Interpolation
 
@@ -14,6 +15,13 @@ from fastfeat.aggregates.rules import same, to_level, to_table
 from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import Params
+from fastfeat.ir.parameters import (
+    Parameter,
+    Real,
+    Several,
+    Whole,
+    Words,
+)
 
 
 def neighbours(count: int, q: float, interpolation: Interpolation) -> tuple[int, int, float]:
@@ -123,6 +131,12 @@ def _between(low: float, high: float, share: float) -> float:
     return to_float(Fraction(low) + to_53_bits(exact * Fraction(share)))
 
 
+SHARE = Real(0.0, 1.0, or_whole=True)
+Q = Parameter("q", SHARE, "the quantile: 0 is the minimum, 1 the maximum")
+INTERPOLATION = Parameter(
+    "interpolation", Words(get_args(Interpolation)), "what stands between two values", "linear"
+)
+
 QUANTILE = AggregateFunction(
     "quantile",
     frozenset({"count", "order"}),
@@ -130,6 +144,7 @@ QUANTILE = AggregateFunction(
     _quantile_finalize,
     _quantile_reference,
     _quantile_ranks,
+    parameters=(Q, INTERPOLATION),
 )
 
 
@@ -169,6 +184,7 @@ QUANTILES = AggregateFunction(
     _quantiles_finalize,
     _quantiles_reference,
     _quantiles_ranks,
+    parameters=(Parameter("probabilities", Several(SHARE), "the quantiles"),),
 )
 
 
@@ -205,6 +221,9 @@ EVEN_QUANTILES = AggregateFunction(
     _even_quantiles_finalize,
     _even_quantiles_reference,
     _even_quantiles_ranks,
+    parameters=(
+        Parameter("n_quantiles", Whole(1, 100_000), "how many quantiles are learnt", 1000),
+    ),
 )
 
 
@@ -252,4 +271,5 @@ EVENLY_SPACED = AggregateFunction(
     to_table,
     _evenly_spaced_finalize,
     _evenly_spaced_reference,
+    parameters=(Parameter("n_points", Whole(2, 100_001), "how many points", 5),),
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, assert_never, cast
+from typing import Any, Literal, NamedTuple, assert_never, cast
 
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Call, Params
@@ -23,7 +23,7 @@ class Whole(NamedTuple):
     most: int | None = None
 
 
-class Number(NamedTuple):
+class Real(NamedTuple):
     """Floats from `least` to `most`; NaN is none.
 
     Args:
@@ -100,7 +100,7 @@ class Either(NamedTuple):
     types: tuple[Type, ...]
 
 
-Type = Whole | Number | Words | Flag | Text | TypeName | Constant | Several | Pair | Either
+Type = Whole | Real | Words | Flag | Text | TypeName | Constant | Several | Pair | Either
 
 
 class Required:
@@ -164,6 +164,8 @@ Parameters = tuple[Parameter, ...]
 """The parameters of a function: one that is not there is none of it."""
 
 
+Closed = Literal["left", "right", "both", "neither"]
+"""Which ends belong to a window."""
 FARTHEST = 1 << 62
 FARTHEST_ELEMENT = 2**31 - 1
 LONGEST = (1 << 63) - 1
@@ -205,7 +207,7 @@ def is_of_type(kind: Type, value: Any) -> bool:
     match kind:
         case Whole():
             return type(value) is int and _is_within(kind, value)
-        case Number():
+        case Real():
             if type(value) is not float and not (kind.or_whole and type(value) is int):
                 return False
             return _is_within_ends(kind, value) and value != kind.other_than
@@ -242,6 +244,6 @@ def _is_within(kind: Whole, value: int) -> bool:
     return (kind.least is None or kind.least <= value) and (kind.most is None or value <= kind.most)
 
 
-def _is_within_ends(kind: Number, value: float) -> bool:
+def _is_within_ends(kind: Real, value: float) -> bool:
     is_above = kind.least < value if kind.above else kind.least <= value
     return is_above and (value < kind.most if kind.below else value <= kind.most)

@@ -10,8 +10,7 @@ from fastfeat import dtypes
 from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, call
 from fastfeat.operators.operator import Case, Operator, each
-from fastfeat.operators.parameters import checked
-from fastfeat.scalars import SCALARS
+from fastfeat.operators.parameters import checked, parameters_of
 
 
 def cast(x: Expr, dtype: object, *, strict: bool = True) -> Expr:
@@ -41,9 +40,7 @@ def cast(x: Expr, dtype: object, *, strict: bool = True) -> Expr:
     wanted = as_dtype(dtype)
     if wanted.is_list:
         raise TypeMismatch(f"cast(dtype={dtype!r}): nothing is cast to a list. Take its elements")
-    return call(
-        "cast", x, dtype=wanted, **checked("cast", SCALARS["cast"].parameters, strict=strict)
-    )
+    return call("cast", x, dtype=wanted, **checked("cast", parameters_of("cast"), strict=strict))
 
 
 def as_float(x: Expr) -> Expr:

@@ -11,13 +11,11 @@ from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, table_of
 from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import MAX_MEMORY, Flag, Parameter
-from fastfeat.ir.schemas import STEPS
 from fastfeat.literals import Scalar, in_order, literal_value
 from fastfeat.operators.keys import code_of, min_rows_of, parts_of
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import checked
+from fastfeat.operators.parameters import checked, parameters_of
 from fastfeat.recording import recording
-from fastfeat.scalars import SCALARS
 from fastfeat.scalars.categories import Drop, Missing
 
 NORMALIZE = Parameter(
@@ -60,7 +58,7 @@ def ordinal_encode(
         >>> fitted.transform({"k": ["a", "b", "c", None]}, backend="reference")["k"].to_pylist()
         [2, 3, 1, 0]
     """
-    unseen = checked("ordinal_encode", STEPS["encode"], n_unseen_buckets=n_unseen_buckets)
+    unseen = checked("ordinal_encode", parameters_of("encode"), n_unseen_buckets=n_unseen_buckets)
     if vocabulary is not None:
         if min_frequency is not None or max_categories is not None:
             raise InvalidPlan(
@@ -171,7 +169,7 @@ def one_hot_encode(
         >>> fitted.transform({"k": ["a", "c"]}, backend="reference").to_pydict()
         {'k_a': [1, 0], 'k_b': [0, 0]}
     """
-    given = checked("one_hot_encode", SCALARS["one_hot"].parameters, drop=drop, missing=missing)
+    given = checked("one_hot_encode", parameters_of("one_hot"), drop=drop, missing=missing)
     codes = code_of(
         x,
         "one_hot_encode",

@@ -9,9 +9,8 @@ from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, vocabulary
 from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import MAX_MEMORY, Parameter, Whole, is_of_type
-from fastfeat.ir.schemas import AGGREGATES, MIN_FREQUENCY
 from fastfeat.literals import in_order, python_value
-from fastfeat.operators.parameters import checked
+from fastfeat.operators.parameters import checked, parameters_of, written_parameter
 
 Keys = str | Expr | Iterable["str | Expr"]
 """One key or several: names of columns, or expressions."""
@@ -106,7 +105,7 @@ def code_of(
     """
     least = _frequency(operator, min_frequency)
     given = checked(
-        operator, AGGREGATES["vocabulary"], max_categories=max_categories, max_memory=max_memory
+        operator, parameters_of("vocabulary"), max_categories=max_categories, max_memory=max_memory
     )
     parts = parts_of_cross(x)
     missing = "key" if len(parts) == 1 else "value"
@@ -131,7 +130,8 @@ def _frequency(operator: str, given: Any) -> int | float | None:
     least = python_value(given)
     if least is None:
         return None
-    if is_of_type(MIN_FREQUENCY.type, least):
+    frequency = written_parameter(parameters_of("vocabulary"), "min_frequency")
+    if is_of_type(frequency.type, least):
         return least
     raise InvalidPlan(
         f"{operator}(min_frequency={given!r}): takes a number of rows from 1, or as a float a "

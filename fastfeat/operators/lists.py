@@ -15,7 +15,6 @@ from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, lit, several, when
 from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import MAX_MEMORY, Parameter, Whole
-from fastfeat.ir.schemas import STEPS
 from fastfeat.literals import Scalar, literal_value
 from fastfeat.operators.aggregates import learnt_value
 from fastfeat.operators.categories import OPERATORS as ENCODERS
@@ -24,7 +23,7 @@ from fastfeat.operators.hashing import OPERATORS as HASHES
 from fastfeat.operators.hashing import hash, hash_params
 from fastfeat.operators.keys import code_of
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import checked
+from fastfeat.operators.parameters import checked, parameters_of
 from fastfeat.recording import Recipe, recording_methods
 from fastfeat.scalars.categories import MISSING, Missing
 
@@ -85,7 +84,9 @@ class ListElements:
             >>> col("x").list.var()
             col('x').list.var(ddof=1)
         """
-        return call("list.var", self.expr, **checked("list.var", STEPS["list.var"], ddof=ddof))
+        return call(
+            "list.var", self.expr, **checked("list.var", parameters_of("list.var"), ddof=ddof)
+        )
 
     def std(self, *, ddof: int = 1) -> Expr:
         """Return the standard deviation, float64; missing of `ddof` values or fewer.
@@ -97,7 +98,9 @@ class ListElements:
             >>> col("x").list.std(ddof=0)
             col('x').list.std(ddof=0)
         """
-        return call("list.std", self.expr, **checked("list.std", STEPS["list.std"], ddof=ddof))
+        return call(
+            "list.std", self.expr, **checked("list.std", parameters_of("list.std"), ddof=ddof)
+        )
 
     def min(self) -> Expr:
         """Return the least value of numbers, bools, dates or times, of their type.
@@ -132,7 +135,7 @@ class ListElements:
             >>> col("tags").list.get(0) == "new"
             (col('tags').list.get(index=0) == 'new')
         """
-        given = checked("list.get", STEPS["list.get"], index=index, null_on_oob=null_on_oob)
+        given = checked("list.get", parameters_of("list.get"), index=index, null_on_oob=null_on_oob)
         return call("list.get", self.expr, **given)
 
     def first(self) -> Expr:
@@ -167,7 +170,7 @@ class ListElements:
             >>> col("x").list.slice(-3).list.mean()
             col('x').list.slice(offset=-3).list.mean()
         """
-        given = checked("list.slice", STEPS["list.slice"], offset=offset, length=length)
+        given = checked("list.slice", parameters_of("list.slice"), offset=offset, length=length)
         return call("list.slice", self.expr, **given)
 
     def contains(self, item: Expr | Scalar) -> Expr:

@@ -12,9 +12,9 @@ from typing import Any, TypeGuard, TypeVar
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.ir.parameters import (
     Flag,
-    Number,
     Parameter,
     Parameters,
+    Real,
     Several,
     Text,
     Type,
@@ -23,6 +23,7 @@ from fastfeat.ir.parameters import (
     is_of_type,
 )
 from fastfeat.literals import python_value
+from fastfeat.scalars import SCALARS
 
 Word = TypeVar("Word", bound=str)
 
@@ -56,6 +57,21 @@ def checked(operator: str, parameters: Parameters, **given: Any) -> dict[str, An
     return found
 
 
+def parameters_of(function: str) -> Parameters:
+    """Return the parameters of a function of plans: those of its row.
+
+    Args:
+        function: its name in a plan.
+    """
+    if function in SCALARS:
+        return SCALARS[function].parameters
+    from fastfeat.aggregates import AGGREGATES  # these import NumPy and PyArrow, as every plan does
+    from fastfeat.steps.registry import STEPS
+
+    row = STEPS[function] if function in STEPS else AGGREGATES[function]
+    return row.parameters
+
+
 def written_parameter(parameters: Parameters, written: str) -> Parameter:
     """Return the parameter that users write so."""
     return next(one for one in parameters if (one.written_as or one.name) == written)
@@ -70,7 +86,7 @@ def _of_type(operator: str, name: str, value: Any, kind: Type) -> Any:
     match kind:
         case Whole(least, most) if least is not None:
             return whole_number(operator, name, value, least, most)
-        case Number(least, most):
+        case Real(least, most):
             found = number(operator, name, value, least, most)
             if is_of_type(kind, found):
                 return found
@@ -81,9 +97,9 @@ def _of_type(operator: str, name: str, value: Any, kind: Type) -> Any:
             return switch(operator, name, value)
         case Text():
             return text(operator, name, value)
-        case Several(Number(), 2, 2):
+        case Several(Real(), 2, 2):
             return number_pair(operator, name, value)
-        case Several(Number(), rising=True):
+        case Several(Real(), rising=True):
             return rising(operator, name, value)
         case _:
             raise AssertionError(f"{kind} is checked where it is asked for")

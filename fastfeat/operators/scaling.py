@@ -10,7 +10,7 @@ from typing import Any
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, lit
-from fastfeat.ir.parameters import Flag, Number, Parameter, Parameters, Several
+from fastfeat.ir.parameters import Flag, Parameter, Parameters, Real, Several
 from fastfeat.operators import aggregates as learnt
 from fastfeat.operators.aggregates import learnt_value, quantile_of
 from fastfeat.operators.cast import as_float
@@ -19,7 +19,7 @@ from fastfeat.operators.keys import Keys
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import checked
 
-_PAIR = Several(Number(), least=2, most=2, rising=True)
+_PAIR = Several(Real(), least=2, most=2, rising=True)
 STANDARD_SCALE: Parameters = (
     Parameter("with_mean", Flag(), "whether to subtract the mean", True),
     Parameter("with_std", Flag(), "whether to divide by the standard deviation", True),

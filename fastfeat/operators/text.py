@@ -15,10 +15,9 @@ from fastfeat.arguments import explaining_methods
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, several
 from fastfeat.ir.parameters import MAX_MEMORY
-from fastfeat.ir.schemas import STEPS
 from fastfeat.operators import text_references as reference
 from fastfeat.operators.operator import Case, Operator, Reference
-from fastfeat.operators.parameters import checked, switch, text, whole_number
+from fastfeat.operators.parameters import checked, parameters_of, switch, text, whole_number
 from fastfeat.recording import Recipe, recording_methods
 
 _SPECIAL = frozenset("\\.^$*+?{}[]|()")
@@ -138,7 +137,7 @@ class TextFunctions:
             >>> col("s").str.slice(0, 2)
             col('s').str.slice(length=2, offset=0)
         """
-        given = checked("slice", STEPS["str.slice"], offset=offset, length=length)
+        given = checked("slice", parameters_of("str.slice"), offset=offset, length=length)
         return call("str.slice", self.expr, **given)
 
     def starts_with(self, prefix: str) -> Expr:
@@ -151,7 +150,7 @@ class TextFunctions:
             >>> col("s").str.starts_with("N")
             col('s').str.starts_with(prefix='N')
         """
-        given = checked("starts_with", STEPS["str.starts_with"], prefix=prefix)
+        given = checked("starts_with", parameters_of("str.starts_with"), prefix=prefix)
         return call("str.starts_with", self.expr, **given)
 
     def ends_with(self, suffix: str) -> Expr:
@@ -164,7 +163,7 @@ class TextFunctions:
             >>> col("s").str.ends_with(".csv")
             col('s').str.ends_with(suffix='.csv')
         """
-        given = checked("ends_with", STEPS["str.ends_with"], suffix=suffix)
+        given = checked("ends_with", parameters_of("str.ends_with"), suffix=suffix)
         return call("str.ends_with", self.expr, **given)
 
     def contains(self, pattern: str, *, literal: bool = False) -> Expr:
@@ -285,7 +284,7 @@ class TextFunctions:
             >>> col("s").str.to_integer(base=16, strict=False)
             col('s').str.to_integer(base=16, strict=False)
         """
-        given = checked("to_integer", STEPS["str.to_integer"], base=base, strict=strict)
+        given = checked("to_integer", parameters_of("str.to_integer"), base=base, strict=strict)
         return call("str.to_integer", self.expr, **given)
 
     def to_float(self, *, strict: bool = True) -> Expr:
@@ -298,7 +297,7 @@ class TextFunctions:
             >>> col("s").str.to_float()
             col('s').str.to_float(strict=True)
         """
-        given = checked("to_float", STEPS["str.to_float"], strict=strict)
+        given = checked("to_float", parameters_of("str.to_float"), strict=strict)
         return call("str.to_float", self.expr, **given)
 
     def to_datetime(self, format: str, *, strict: bool = True) -> Expr:
@@ -324,7 +323,9 @@ class TextFunctions:
         from fastfeat.io.columns.dates import date_format  # imports PyArrow
 
         date_format(text("to_datetime", "format", format))
-        given = checked("to_datetime", STEPS["str.to_datetime"], format=format, strict=strict)
+        given = checked(
+            "to_datetime", parameters_of("str.to_datetime"), format=format, strict=strict
+        )
         return call("str.to_datetime", self.expr, **given)
 
     def hash_ngrams(self, n: int, n_buckets: int, *, seed: int = 0) -> Expr:
@@ -409,14 +410,14 @@ def _matches_nothing(pattern: str) -> bool:
 
 def _strip(operator: str, x: Expr, characters: str | None) -> Expr:
     function = f"str.{operator}"
-    return call(function, x, **checked(operator, STEPS[function], characters=characters))
+    return call(function, x, **checked(operator, parameters_of(function), characters=characters))
 
 
 def _replace(
     operator: str, x: Expr, pattern: str, value: str, n: int, literal: bool, max_memory: int
 ) -> Expr:
     """Return text with matches replaced; with the usual room it has no such parameter."""
-    parameters = STEPS["str.replace"]
+    parameters = parameters_of("str.replace")
     room = checked(operator, parameters, max_memory=max_memory)
     given = checked(operator, parameters, pattern=pattern, value=value, literal=literal)
     if given["literal"] and not pattern:
@@ -431,7 +432,7 @@ def _replace(
 def _counts(operator: str, x: Expr, **params: Any) -> Expr:
     """Return a column a bucket; what is counted is counted once for all."""
     function = f"str.{operator}"
-    given = checked(operator, STEPS[function], **params)
+    given = checked(operator, parameters_of(function), **params)
     counts = call(function, x, **given)
     buckets = range(given["n_buckets"])
     return several({f"_{k}": call("bucket_count", counts, bucket=k) for k in buckets})

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from fastfeat.dtypes import FLOAT64
-from fastfeat.ir.parameters import Number, Parameter
+from fastfeat.ir.parameters import Parameter, Real
 from fastfeat.scalars import op, whole
 from fastfeat.scalars.arithmetic import float_type
 from fastfeat.scalars.elementary.remainder import MOST_PERIODS
@@ -80,7 +80,7 @@ def _cyclical_cos(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 SHORTEST, LONGEST = 1e-150, 1e150
 """The periods that an operator takes."""
 PERIOD = (
-    Parameter("period", Number(SHORTEST, LONGEST), "after how much x begins anew: 24 for hours"),
+    Parameter("period", Real(SHORTEST, LONGEST), "after how much x begins anew: 24 for hours"),
 )
 
 FUNCTIONS: dict[str, ScalarFunction] = {

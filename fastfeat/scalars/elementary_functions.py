@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastfeat.dtypes import FLOAT64
-from fastfeat.ir.parameters import Number, Parameter
+from fastfeat.ir.parameters import Parameter, Real
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import float_type
 from fastfeat.scalars.elementary.exact_reduction import LARGE
@@ -60,7 +60,7 @@ def _log(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 BASE = Parameter(
     "base",
-    Number(0.0, math.inf, above=True, below=True, other_than=1.0),
+    Real(0.0, math.inf, above=True, below=True, other_than=1.0),
     "a positive number other than 1; None for the natural logarithm",
     None,
     or_none=True,

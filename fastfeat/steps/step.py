@@ -56,7 +56,7 @@ class StepFunction:
         of_keys: whether it looks keys up, which nothing that is known too late may enter.
         host: where Arrow's own functions compute it, on every backend alike: that computation.
         narrow: whether it takes text and bytes with offsets of 32 bits too, which are not copied.
-        parameters: those of each call; the table puts them here, from `ir.schemas`.
+        parameters: those of each call.
         n_args: how many arguments it has; None for any number from `least_args` on.
         least_args: see `n_args`.
         of_all_rows: whether the value of a row depends on which other rows there are, so that it is

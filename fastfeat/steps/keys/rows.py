@@ -16,7 +16,12 @@ from fastfeat.errors import TypeMismatch
 from fastfeat.io.columns.strings import content_of, contents_of
 from fastfeat.io.columns.times import time_text
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node
-from fastfeat.scalars.hashing import bucket_of, hash_type
+from fastfeat.ir.parameters import (
+    Parameter,
+    Whole,
+    Words,
+)
+from fastfeat.scalars.hashing import PARAMETERS, bucket_of, hash_type
 from fastfeat.steps.step import Argument, StepFunction
 
 Params = Mapping[str, Any]
@@ -47,10 +52,14 @@ def _hash_cross(args: Sequence[Argument], params: Params, n_rows: int) -> list[A
 
 
 STEPS: dict[str, StepFunction] = {
-    "hash_cross": StepFunction(_type, _hash_cross, always_present=True, n_args=None, least_args=2)
+    "hash_cross": StepFunction(
+        _type, _hash_cross, always_present=True, n_args=None, least_args=2, parameters=PARAMETERS
+    )
 }
 
-OF_CONTENT: dict[str, StepFunction] = {"hash": StepFunction(_type, _hash, narrow=True)}
+OF_CONTENT: dict[str, StepFunction] = {
+    "hash": StepFunction(_type, _hash, narrow=True, parameters=PARAMETERS)
+}
 
 
 Key = tuple[Any, ...]
@@ -162,4 +171,15 @@ ENCODE = StepFunction(
     narrow=True,
     n_args=None,
     belongs=_is_encode,
+    parameters=(
+        Parameter(
+            "n_unseen",
+            Whole(1, 1 << 24),
+            "how many codes the unseen and the rare share",
+            1,
+            hidden=True,
+            written_as="n_unseen_buckets",
+        ),
+        Parameter("missing", Words(("key", "value")), written_as=None),
+    ),
 )

@@ -14,6 +14,13 @@ from fastfeat.errors import InvalidData, Overflow, TypeMismatch
 from fastfeat.io.columns.conversions import conversion
 from fastfeat.io.columns.keys import comparable
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Node
+from fastfeat.ir.parameters import (
+    FARTHEST_ELEMENT,
+    Flag,
+    Parameter,
+    Whole,
+    Words,
+)
 from fastfeat.steps.keys.rows import places_of
 from fastfeat.steps.step import Argument, StepFailed, StepFunction, Values
 from fastfeat.steps.tables.rows import compared
@@ -65,7 +72,7 @@ def _aggregate(function: str) -> StepFunction:
                 raise StepFailed(row, SUM_TOO_LARGE, Overflow) from None
         return [None if value != value else value for value in values]
 
-    return StepFunction(result, reference)
+    return StepFunction(result, reference, parameters=AGGREGATES[function].parameters)
 
 
 def _each(function: Callable[..., Any]) -> Callable[..., list[Any]]:
@@ -191,6 +198,8 @@ def _is_has_code(call: Call) -> bool:
     return isinstance(codes, Call) and codes.function == "list.encode"
 
 
+_PLACE = Whole(-FARTHEST_ELEMENT, FARTHEST_ELEMENT)
+
 LISTS: dict[str, StepFunction] = {
     **{f"list.{function}": _aggregate(function) for function in AGGREGATES_OF_LISTS},
     "list.contains": StepFunction(_contains_result, _contains, n_args=2),
@@ -200,16 +209,47 @@ LISTS: dict[str, StepFunction] = {
         of_keys=True,
         belongs=_is_list_encode,
         n_args=2,
+        parameters=(
+            Parameter("n_unseen", Whole(1, 1), written_as=None),
+            Parameter("missing", Words(("key",)), written_as=None),
+        ),
     ),
     "list.explode": StepFunction(_explode_result, _explode, of_all_rows=True),  # a row an element
-    "list.get": StepFunction(_get_result, _each(_get)),
+    "list.get": StepFunction(
+        _get_result,
+        _each(_get),
+        parameters=(
+            Parameter("index", _PLACE, "its place from 0, or below 0 from the end"),
+            Parameter(
+                "null_on_oob",
+                Flag((False,)),
+                "whether it is missing where the list is too short",
+                True,
+                may_lack=True,
+            ),
+        ),
+    ),
     "list.has_code": StepFunction(
-        _has_code_result, _has_code, always_present=True, belongs=_is_has_code
+        _has_code_result,
+        _has_code,
+        always_present=True,
+        belongs=_is_has_code,
+        parameters=(Parameter("code", Whole(0), or_none=True, written_as=None),),
     ),
     "list.len": StepFunction(_len_result, _each(_len)),
     "list.slice": StepFunction(
         _slice_result,
         _each(_slice),
+        parameters=(
+            Parameter("offset", _PLACE, "where it begins, from 0, or below 0 from the end"),
+            Parameter(
+                "length",
+                Whole(0, FARTHEST_ELEMENT),
+                "how many elements at most",
+                None,
+                may_lack=True,
+            ),
+        ),
     ),
 }
 """The functions of a list; "list.explode" has a row an element, for vocabularies alone.

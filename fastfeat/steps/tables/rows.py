@@ -14,6 +14,13 @@ from fastfeat.io.columns.conversions import conversion, tick_ns
 from fastfeat.io.columns.keys import comparable
 from fastfeat.io.columns.times import python_value, time_text
 from fastfeat.ir.node import Call, Node, TableColumn
+from fastfeat.ir.parameters import (
+    LONGEST,
+    Flag,
+    Parameter,
+    Whole,
+    Words,
+)
 from fastfeat.steps.step import Argument, StepFunction
 
 
@@ -253,6 +260,29 @@ def _latest(
     return rows[at - 1]
 
 
+_REACH = Whole(0, LONGEST)
+
 ASOF_ROW = StepFunction(
-    _result, _asof_rows, of_keys=True, n_args=None, least_args=2, in_halves=True
+    _result,
+    _asof_rows,
+    of_keys=True,
+    n_args=None,
+    least_args=2,
+    in_halves=True,
+    parameters=(
+        Parameter(
+            "tolerance", _REACH, "how old a row may be at most", None, or_none=True, hidden=True
+        ),
+        Parameter(
+            "delay", _REACH, "how long after its time a row of the table is known", 0, hidden=True
+        ),
+        Parameter(
+            "allow_exact_matches",
+            Flag(),
+            "whether a row that is known at the very moment counts",
+            True,
+            hidden=True,
+        ),
+        Parameter("unit", Words(("time", "steps")), or_none=True, written_as=None),
+    ),
 )

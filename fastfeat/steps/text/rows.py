@@ -15,6 +15,15 @@ from fastfeat.dtypes import BOOL, COUNTS, FLOAT64, INT32, INT64, UTF8, DType
 from fastfeat.errors import Overflow, TypeMismatch
 from fastfeat.io.columns.strings import content_of
 from fastfeat.ir.node import Call
+from fastfeat.ir.parameters import (
+    Flag,
+    Parameter,
+    Text,
+    Whole,
+)
+from fastfeat.scalars.hashing import (
+    SEED,
+)
 from fastfeat.scalars.text import advice_on_bytes
 from fastfeat.scalars.value import TypeRule
 from fastfeat.steps.step import Argument, Reference, StepFailed, StepFunction
@@ -150,32 +159,100 @@ def _has_literal(call: Call) -> bool:
     return dict(call.params)["pattern"] != ""
 
 
-_OF_TEXT: dict[str, StepFunction] = {
-    "str.contains_literal": StepFunction(of_content(BOOL), _each(_literal(reference.contains))),
-    "str.count_matches_literal": StepFunction(
-        of_content(INT64), _each(_literal(reference.count_matches)), belongs=_has_literal
+_MOST_CHARACTERS = 2**60
+_PLAIN = Parameter("pattern", Text(), "a plain text")
+_STRIPPED = (
+    Parameter(
+        "characters",
+        Text(),
+        "the set of characters; None for white space",
+        None,
+        or_none=True,
+        hidden=True,
     ),
-    "str.ends_with": StepFunction(of_content(BOOL), _each(_literal(reference.ends_with))),
-    "str.hash_ngrams": StepFunction(of_text(COUNTS), _each(reference.ngram_hash_counts)),
-    "str.hash_tokens": StepFunction(of_text(COUNTS), _each(reference.token_hash_counts)),
+)
+_N_COLUMNS = Parameter("n_buckets", Whole(1, 2**16), "how many columns")
+STRICT = Parameter("strict", Flag(), "whether other text is an error; else it is missing", True)
+
+_OF_TEXT: dict[str, StepFunction] = {
+    "str.contains_literal": StepFunction(
+        of_content(BOOL), _each(_literal(reference.contains)), parameters=(_PLAIN,)
+    ),
+    "str.count_matches_literal": StepFunction(
+        of_content(INT64),
+        _each(_literal(reference.count_matches)),
+        belongs=_has_literal,
+        parameters=(_PLAIN,),
+    ),
+    "str.ends_with": StepFunction(
+        of_content(BOOL),
+        _each(_literal(reference.ends_with)),
+        parameters=(Parameter("pattern", Text(), "a plain text", written_as="suffix"),),
+    ),
+    "str.hash_ngrams": StepFunction(
+        of_text(COUNTS),
+        _each(reference.ngram_hash_counts),
+        parameters=(
+            Parameter("n", Whole(1, _MOST_CHARACTERS), "how many characters in a row"),
+            _N_COLUMNS,
+            SEED,
+        ),
+    ),
+    "str.hash_tokens": StepFunction(
+        of_text(COUNTS), _each(reference.token_hash_counts), parameters=(_N_COLUMNS, SEED)
+    ),
     "str.len_bytes": StepFunction(of_content(INT64), _each(reference.len_bytes)),
     "str.len_chars": StepFunction(of_text(INT64), _each(reference.len_chars)),
     "str.slice": StepFunction(
         of_text(UTF8),
         _each(reference.slice_chars),
+        parameters=(
+            Parameter(
+                "offset",
+                Whole(-_MOST_CHARACTERS, _MOST_CHARACTERS),
+                "where it begins, from 0, or below 0 from the end",
+            ),
+            Parameter(
+                "length",
+                Whole(0, _MOST_CHARACTERS),
+                "how many characters; None up to the end",
+                None,
+                or_none=True,
+                hidden=True,
+            ),
+        ),
     ),
-    "str.starts_with": StepFunction(of_content(BOOL), _each(_literal(reference.starts_with))),
-    "str.strip_chars": StepFunction(of_text(UTF8), _each(reference.strip_chars)),
-    "str.strip_chars_end": StepFunction(of_text(UTF8), _each(reference.strip_chars_end)),
-    "str.strip_chars_start": StepFunction(of_text(UTF8), _each(reference.strip_chars_start)),
-    "str.to_float": StepFunction(of_text(FLOAT64), _to_float),
-    "str.to_integer": StepFunction(of_text(INT64), _to_integer),
+    "str.starts_with": StepFunction(
+        of_content(BOOL),
+        _each(_literal(reference.starts_with)),
+        parameters=(Parameter("pattern", Text(), "a plain text", written_as="prefix"),),
+    ),
+    "str.strip_chars": StepFunction(
+        of_text(UTF8), _each(reference.strip_chars), parameters=_STRIPPED
+    ),
+    "str.strip_chars_end": StepFunction(
+        of_text(UTF8), _each(reference.strip_chars_end), parameters=_STRIPPED
+    ),
+    "str.strip_chars_start": StepFunction(
+        of_text(UTF8), _each(reference.strip_chars_start), parameters=_STRIPPED
+    ),
+    "str.to_float": StepFunction(of_text(FLOAT64), _to_float, parameters=(STRICT,)),
+    "str.to_integer": StepFunction(
+        of_text(INT64),
+        _to_integer,
+        parameters=(Parameter("base", Whole(2, 36), "of the digits", 10), STRICT),
+    ),
     "str.to_lowercase": StepFunction(of_text(UTF8), _each(reference.to_lowercase)),
     "str.to_uppercase": StepFunction(of_text(UTF8), _each(reference.to_uppercase)),
     "str.token_count": StepFunction(of_text(INT64), _each(reference.token_count)),
 }
 
 STEPS: dict[str, StepFunction] = {
-    "bucket_count": StepFunction(_bucket_count_type, _bucket_count, belongs=_is_bucket_count),
+    "bucket_count": StepFunction(
+        _bucket_count_type,
+        _bucket_count,
+        belongs=_is_bucket_count,
+        parameters=(Parameter("bucket", Whole(0), written_as=None),),
+    ),
     **{name: replace(function, narrow=True) for name, function in _OF_TEXT.items()},
 }

@@ -19,10 +19,10 @@ from fastfeat.ir.parameters import (
     Constant,
     Either,
     Flag,
-    Number,
     Pair,
     Parameter,
     Parameters,
+    Real,
     Several,
     Text,
     Type,
@@ -30,9 +30,9 @@ from fastfeat.ir.parameters import (
     Whole,
     Words,
 )
-from fastfeat.plan.float_patterns import ANY_FLOAT, floats_between
 from fastfeat.plan.keep.canonical import value_to_json
 from fastfeat.plan.keep.document import FORMAT, PARTS
+from fastfeat.plan.keep.float_patterns import ANY_FLOAT, floats_between
 from fastfeat.scalars import SCALARS
 from fastfeat.scalars.value import ScalarFunction
 from fastfeat.steps.registry import STEPS
@@ -211,7 +211,7 @@ def schema_of(kind: Type) -> Schema:
     match kind:
         case Whole(least, most):
             return {"type": "integer", **_bounds(least, most)}
-        case Number():
+        case Real():
             found = _tagged("float", {"type": "string", "pattern": floats_between(kind)})
             if not kind.or_whole:
                 return found
