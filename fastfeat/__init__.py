@@ -131,7 +131,7 @@ _LAZY = {
     "replay": "fastfeat.online.audit.replay",
     "set_num_threads": "fastfeat.engine.cpu.threads",
 }
-"""Names whose modules import pyarrow and NumPy: writing expressions does without them."""
+"""Names whose modules import pyarrow and NumPy, which `import fastfeat` does without."""
 
 _INSTEAD = {
     **{
