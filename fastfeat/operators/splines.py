@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from fastfeat.checks import rising
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, several, table_of
 from fastfeat.ir.parameters import Flag, Parameter, Parameters, Whole
 from fastfeat.operators.binning import STRATEGY, Strategy, learnt_points, points_by_definition
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import checked, rising
+from fastfeat.operators.parameters import checked
 from fastfeat.scalars.spline_knots import MOST_KNOTS
 from fastfeat.scalars.splines import DEGREE, EXTRAPOLATION, Extrapolation
 

@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fastfeat_kernels.lists.requests import Request as ListRequest
+from fastfeat_kernels.text.requests import Request as TextRequest
+
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.ir.parameters import Belongs, Parameters, always
@@ -64,6 +67,7 @@ class StepFunction:
         in_halves: whether its arguments are as many of the data as, after them, of a table.
         ends_with: the functions of windows of which its last argument is one.
         belongs: whether the arguments of a call belong together.
+        request: what it asks of hand-written kernels, where their folder has a table of that.
     """
 
     result: TypeRule
@@ -79,3 +83,4 @@ class StepFunction:
     in_halves: bool = False
     ends_with: tuple[str, ...] = ()
     belongs: Belongs = always
+    request: TextRequest | ListRequest | None = None

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from fastfeat_kernels.lists.requests import REQUESTS, Request
+
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.dtypes import BOOL, INT32, INT64, UINT8, UTF8, DType, list_of
 from fastfeat.errors import InvalidData, Overflow, TypeMismatch
@@ -72,7 +74,8 @@ def _aggregate(function: str) -> StepFunction:
                 raise StepFailed(row, SUM_TOO_LARGE, Overflow) from None
         return [None if value != value else value for value in values]
 
-    return StepFunction(result, reference, parameters=AGGREGATES[function].parameters)
+    row, request = AGGREGATES[function], REQUESTS.get(function)
+    return StepFunction(result, reference, parameters=row.parameters, request=request)
 
 
 def _each(function: Callable[..., Any]) -> Callable[..., list[Any]]:
@@ -202,7 +205,9 @@ _PLACE = Whole(-FARTHEST_ELEMENT, FARTHEST_ELEMENT)
 
 LISTS: dict[str, StepFunction] = {
     **{f"list.{function}": _aggregate(function) for function in AGGREGATES_OF_LISTS},
-    "list.contains": StepFunction(_contains_result, _contains, n_args=2),
+    "list.contains": StepFunction(
+        _contains_result, _contains, n_args=2, request=REQUESTS["contains"]
+    ),
     "list.encode": StepFunction(
         _encode_result,
         _encode,
@@ -228,6 +233,7 @@ LISTS: dict[str, StepFunction] = {
                 may_lack=True,
             ),
         ),
+        request=REQUESTS["get"],
     ),
     "list.has_code": StepFunction(
         _has_code_result,
@@ -236,7 +242,7 @@ LISTS: dict[str, StepFunction] = {
         belongs=_is_has_code,
         parameters=(Parameter("code", Whole(0), or_none=True, written_as=None),),
     ),
-    "list.len": StepFunction(_len_result, _each(_len)),
+    "list.len": StepFunction(_len_result, _each(_len), request=REQUESTS["len"]),
     "list.slice": StepFunction(
         _slice_result,
         _each(_slice),
@@ -250,6 +256,7 @@ LISTS: dict[str, StepFunction] = {
                 may_lack=True,
             ),
         ),
+        request=REQUESTS["slice"],
     ),
 }
 """The functions of a list; "list.explode" has a row an element, for vocabularies alone.
@@ -257,3 +264,7 @@ LISTS: dict[str, StepFunction] = {
 "list.encode" gives the codes of the elements in a vocabulary, of which one is of the unseen;
 "list.has_code" says whether a code is among those of a row, or, of None, whether there is no list.
 """
+REQUESTED: dict[str, Request] = {
+    name: row.request for name, row in LISTS.items() if isinstance(row.request, Request)
+}
+"""What the functions of lists ask of the kernels, by the names of the steps."""
