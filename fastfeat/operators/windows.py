@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from fastfeat.arguments import explaining
 from fastfeat.completion import offering
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, when
 from fastfeat.ir.node import Call, params_of
-from fastfeat.ir.parameters import CLOSED, LONGEST
+from fastfeat.ir.parameters import LONGEST, Closed
 from fastfeat.ir.show import show
 from fastfeat.operators.durations import Duration, duration_given, too_long
 from fastfeat.operators.keys import Keys, keys_of
 from fastfeat.operators.lookup import By
-from fastfeat.operators.parameters import choice, whole_number
+from fastfeat.operators.parameters import checked, parameters_of
 from fastfeat.operators.table_windows import (
     in_table,
     refuse_own_value,
@@ -26,7 +26,6 @@ from fastfeat.operators.table_windows import (
 )
 from fastfeat.recording import Recipe, carrier, recording
 
-Closed = Literal["left", "right", "both", "neither"]
 _NOT_AHEAD = {
     "diff": "Write the change itself: col('x').last(over=...) - col('x')",
     "ewm_mean": "Take a mean: col('x').mean(over=...)",
@@ -152,9 +151,9 @@ def window(
         order_given("window", time, by, tie, table, right_time),
         last=reach,
         offset=back or 0,
-        rows=None if rows is None else whole_number("window", "rows", rows, 1, LONGEST),
-        closed=choice("window", "closed", closed, CLOSED),
-        min_samples=whole_number("window", "min_samples", min_samples, 0, LONGEST),
+        **checked(
+            "window", parameters_of("window"), rows=rows, closed=closed, min_samples=min_samples
+        ),
         unit=next(iter(units), None),
     )
     assert isinstance(node.node, Call)
@@ -259,11 +258,11 @@ def lag(x: Expr, n: int = 1, *, over: Window) -> Expr:
         col('x').lag(n=1, over=ff.window(by='card', time='t'))
     """
     try:
-        chosen = whole_number("lag", "n", n, 1, LONGEST)
+        given = checked("lag", parameters_of("over.lag"), n=n)
     except InvalidPlan as error:
         later = "Later rows are for labels: .last(over=ff.ahead('30m', ...))"
         raise InvalidPlan(f"{error}. {later}" if str(n).startswith("-") else str(error)) from None
-    return over_window("lag", x, over, n=chosen)
+    return over_window("lag", x, over, **given)
 
 
 def first(x: Expr, *, over: Window) -> Expr:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.api.fitted import FittedPlan
 from fastfeat.backends import backend_named
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.io.arrow import Table, pa
@@ -44,16 +43,12 @@ from fastfeat.online.lower.live_plan import LivePlan, lower
 from fastfeat.online.lower.row_orders import log_rows
 from fastfeat.online.lower.row_tables import given_type
 from fastfeat.online.state.call_rows import Here
-from fastfeat.online.state.explained_features import (
-    FeatureExplained,
-    Numbers,
-    RowsSeen,
-    explained_html,
-)
+from fastfeat.online.state.explained_features import FeatureExplained, RowsSeen, explained_html
 from fastfeat.online.state.memory import Memory
 from fastfeat.plan.declare.columns_read import reads_own
 from fastfeat.plan.keep.state import aggregates_of
 from fastfeat.plan.run.batch import Batch
+from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import as_type
 from fastfeat.plan.run.lookup_tables import table_values
 from fastfeat.plan.run.steps import make
@@ -67,6 +62,7 @@ from fastfeat.steps.windows.rows import Ordered, ordered
 from fastfeat.steps.windows.rows import window_of as rows_in_window
 from fastfeat.steps.windows.table_rows import moments_of, places_in_window, rows_of_table
 
+Numbers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 NUMBER = "row number"
@@ -319,7 +315,7 @@ class _Sight:
         kept: the names of what is kept of each row.
     """
 
-    fitted: FittedPlan
+    fitted: Fitted
     own: Batch
     batch: Batch
     ids: tuple[str, Sequence[Any]]
@@ -398,7 +394,7 @@ def _explained(sight: _Sight, column: str, values: Table) -> FeatureExplained:
     return FeatureExplained(
         column,
         values.column(column)[0].as_py(),
-        show(fitted.plan.nodes.get(column, node)),
+        show(fitted.declaration.nodes.get(column, node)),
         {name: sight.own.table.column(name)[0].as_py() for name in own},
         {
             text: learnt_text(fitted.constants[one], fitted.bound[one])

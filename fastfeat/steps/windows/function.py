@@ -8,7 +8,7 @@ from typing import Any
 
 from fastfeat.dtypes import DType
 from fastfeat.io.columns.conversions import tick_ns
-from fastfeat.ir.parameters import ValidParams, takes_none
+from fastfeat.ir.parameters import Parameters
 from fastfeat.steps.step import Values
 
 
@@ -42,7 +42,7 @@ class WindowFunction:
         reference: the value, from what a row sees, the parameters and the type of the column; None
             is missing.
         counts: whether it counts rows, whatever `min_samples` says.
-        valid: whether the parameters are such as an operator gives.
+        parameters: those of each call.
         reads_own: whether it reads the value of the row itself, wherever the window ends.
         of_all_past: whether the window must hold all of the entity's rows before its end.
         looks_back: whether it tells how the window stands to the row, so that it is none of the
@@ -52,7 +52,7 @@ class WindowFunction:
     result: Callable[[DType, Mapping[str, Any]], DType]
     reference: Callable[[Seen, Mapping[str, Any], DType], Any]
     counts: bool = False
-    valid: ValidParams = takes_none
+    parameters: Parameters = ()
     reads_own: bool = False
     of_all_past: bool = False
     looks_back: bool = False

@@ -8,13 +8,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any
+from typing import Any, get_args
+
+from fastfeat_kernels.words import RankMethod
 
 from fastfeat.aggregates.definition import to_53_bits, to_float, total
 from fastfeat.aggregates.rules import to_float64
 from fastfeat.dtypes import BOOL, FLOAT64, INT64, NEVER_COLUMNS, DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.ir.node import Params
+from fastfeat.ir.parameters import (
+    LONGEST,
+    Flag,
+    Parameter,
+    Real,
+    Whole,
+    Words,
+)
 from fastfeat.steps.windows.function import (
     Seen,
     WindowFunction,
@@ -22,7 +31,6 @@ from fastfeat.steps.windows.function import (
     ticks_of_duration,
 )
 
-RANK_METHODS = ("average", "min", "max")
 _LN_2 = sum(Fraction(1, k << k) for k in range(1, 81))  # to 2**-80
 _N_TERMS = 14
 HALF_POWER_SERIES = tuple(float(_LN_2**k / math.factorial(k)) for k in range(_N_TERMS))
@@ -135,38 +143,35 @@ def _streak(seen: Seen, params: Mapping[str, Any], dtype: DType) -> int:
     return next(k for k, is_true in enumerate(latest_first) if not is_true)
 
 
-def _valid_rank(params: Params) -> bool:
-    match params:
-        case (("method", method), ("pct", bool())):
-            return method in RANK_METHODS
-        case _:
-            return False
-
-
-def _valid_alpha(params: Params) -> bool:
-    match params:
-        case (("alpha", float(alpha)),):
-            return 0 < alpha <= 1
-        case _:
-            return False
-
-
-def _valid_half_life(params: Params) -> bool:
-    match params:
-        case (("half_life", half_life),):
-            return type(half_life) is int and 1 <= half_life < 1 << 63
-        case _:
-            return False
-
-
 TRENDS: dict[str, WindowFunction] = {
     "ewm_mean": WindowFunction(
-        _to_float64, _ewm_mean, valid=_valid_alpha, of_all_past=True, looks_back=True
+        _to_float64,
+        _ewm_mean,
+        of_all_past=True,
+        looks_back=True,
+        parameters=(Parameter("alpha", Real(0.0, 1.0, above=True), "what the latest row weighs"),),
     ),
     "ewm_mean_by": WindowFunction(
-        _to_float64, _ewm_mean_by, valid=_valid_half_life, of_all_past=True, looks_back=True
+        _to_float64,
+        _ewm_mean_by,
+        of_all_past=True,
+        looks_back=True,
+        parameters=(
+            Parameter(
+                "half_life", Whole(1, LONGEST), "after how long a weight is half of what it was"
+            ),
+        ),
     ),
-    "rank": WindowFunction(_to_rank, _rank, valid=_valid_rank, reads_own=True, looks_back=True),
+    "rank": WindowFunction(
+        _to_rank,
+        _rank,
+        reads_own=True,
+        looks_back=True,
+        parameters=(
+            Parameter("method", Words(get_args(RankMethod)), "the rank of equal values", "average"),
+            Parameter("pct", Flag(), "whether to divide by the number of values", False),
+        ),
+    ),
     "slope": WindowFunction(_to_float64, _slope, looks_back=True),
     "streak": WindowFunction(_to_streak, _streak, looks_back=True),
 }
