@@ -38,12 +38,12 @@ from fastfeat.ir.parameters import (
     is_valid,
 )
 from fastfeat.plan.keep import canonical
-from fastfeat.plan.keep.document import plan_document
 from fastfeat.plan.keep.float_patterns import floats_between
 from fastfeat.scalars import SCALARS
 from fastfeat.selfcheck.plans import contract_plans
 from fastfeat.steps.registry import STEPS
 
+TESTS = Path(__file__).parents[2]
 ROWS = {**AGGREGATES, **STEPS, **SCALARS}
 ODD = [
     *(None, True, False, 0, 1, -1, 7, 2**31, 2**70, -(2**70), 1.5, "", "a", "left", [], {}),
@@ -115,14 +115,14 @@ def test_it_is_a_schema() -> None:
 
 def test_plans_are_valid() -> None:
     for name, plan in {**contract_plans(), **more_plans()}.items():
-        errors = validator().iter_errors(plan_document(plan))
+        errors = validator().iter_errors(json.loads(plan.to_json()))
         told = [f"{name}: {error.json_path}: {error.message}" for error in errors]
         assert not told, told[:3]
 
 
 @pytest.mark.parametrize("part", ["nodes", "format", "features", "label", "keep", "label_delay"])
 def test_a_plan_without_a_part_or_with_another_is_not_valid(part: str) -> None:
-    document = plan_document(ff.Plan({"a": col("x").abs()}))
+    document = json.loads(ff.Plan({"a": col("x").abs()}).to_json())
     assert validator().is_valid(document)
     assert not validator().is_valid({k: v for k, v in document.items() if k != part})
     assert not validator().is_valid({**document, part: 1.5})
@@ -275,7 +275,10 @@ def test_names_and_words_are_told() -> None:
     assert all(f'"{word}"' in text for word in ("midpoint", "periodic", "if_binary", "neither"))
 
 
-def test_documents_of_the_readme_are_valid() -> None:
-    found = re.findall(r"```json\n(.*?)```", Path("README.md").read_text(), re.DOTALL)
-    for text in found:
-        assert validator().is_valid(json.loads(text))
+def test_plans_of_the_version_before_are_valid() -> None:
+    written = sorted((TESTS / "compatibility" / "fixtures" / "plans").glob("*.json"))
+    assert written
+    for path in written:
+        errors = validator().iter_errors(json.loads(path.read_text("utf-8")))
+        told = [f"{path.name}: {error.json_path}: {error.message}" for error in errors]
+        assert not told, told[:3]
