@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from fastfeat_kernels.windows.prepared import passes_of, prepared
 from fastfeat_kernels.windows.programs import Dealt, Program, program_of
-from fastfeat_kernels.windows.requests import Name, Wanted, Window
+from fastfeat_kernels.windows.requests import Wanted, Window
 
 ELEMENTS = ("float64", "uint64", "int64", "bool")
-NAMES: list[Name] = ["sum", "std", "min", "first", "last", "lag", "n_unique", "rank", "slope"]
+NAMES: list[str] = ["sum", "std", "min", "first", "last", "lag", "n_unique", "rank", "slope"]
 WANTED = tuple(
     Wanted(window, column, name)
     for column in range(len(ELEMENTS))

@@ -24,7 +24,6 @@ from fastfeat_kernels.windows.layout import (
     COLUMN_STATE,
     COLUMN_WORDS,
     ENTITY_STARTS,
-    EWM_MEAN,
     FLOAT,
     IS_FINITE,
     IS_NEGATIVE,
@@ -41,6 +40,7 @@ from fastfeat_kernels.windows.layout import (
     UNSIGNED,
     WEIGHT,
 )
+from fastfeat_kernels.windows.statistics import EWM_MEAN
 from fastfeat_kernels.windows.vectors import subtract_wrapping
 
 i64 = types.int64
@@ -127,7 +127,7 @@ def read_average(memory):
 
 
 @njit(**SEPARATE_OPTIONS)
-def read_averages(words, column, output, ends_at, n, target):
+def read_averages(words, column, output, begins_at, ends_at, n, target):
     """Write the average of all values of the entity before the end of each window."""
     scratch, kind = words[TABLE_SCRATCH], column[COLUMN_KIND]
     is_by_rows = output[OUTPUT_STATISTIC] == EWM_MEAN

@@ -31,7 +31,6 @@ from fastfeat_kernels.windows.layout import (
     COUNTS,
     FLOAT,
     LEVEL_ROWS,
-    MIN,
     OUTPUT_MEMORY,
     OUTPUT_STATE,
     OUTPUT_STATISTIC,
@@ -39,6 +38,7 @@ from fastfeat_kernels.windows.layout import (
     STATE_MIN_LEVELS,
     TABLE_SCRATCH,
 )
+from fastfeat_kernels.windows.statistics import MIN
 
 i64 = types.int64
 PIVOT, DONE, PREFIX = 0, 1, 2

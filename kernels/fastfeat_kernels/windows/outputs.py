@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.blocks import NAN_BITS
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
     SEPARATE_OPTIONS,
@@ -14,54 +13,52 @@ from fastfeat_kernels.intrinsics import (
     select,
 )
 from fastfeat_kernels.windows.bounds import is_open, window_of
-from fastfeat_kernels.windows.columns import nothing_of
 from fastfeat_kernels.windows.extremes import read_extremes
 from fastfeat_kernels.windows.layout import (
     ASKS,
     COLUMN_COUNTS,
     COLUMN_KIND,
     COLUMN_STATE,
-    COUNT,
     COUNTS,
-    DEVIATION,
+    FLAGGED_BY_COUNT,
     FLOAT,
-    LAG,
-    MAX,
-    MEAN,
     N_COLUMN_WORDS,
     N_OUTPUT_WORDS,
-    N_ROWS,
-    N_UNIQUE,
     OUTPUT_COLUMN,
     OUTPUT_COUNTED,
-    OUTPUT_FACTOR,
+    OUTPUT_FAMILY,
     OUTPUT_FLAGGED,
+    OUTPUT_LEAST,
     OUTPUT_MIN_SAMPLES,
-    OUTPUT_PARAMETER,
+    OUTPUT_NOTHING,
     OUTPUT_SINCE,
     OUTPUT_SLOT,
     OUTPUT_STATISTIC,
     OUTPUT_WINDOW,
-    QUANTILE,
-    RANK,
     RESULTS,
-    SLOPE,
     STATE_INFINITE,
     STATE_MISSING,
     STATE_WIDE,
-    SUM,
     TABLE_CARRIED,
     TABLE_COLUMNS,
     TABLE_FLAGS,
     TABLE_OUTPUTS,
     TABLE_OVERFLOWS,
     TABLE_SCRATCH,
-    VARIANCE,
     WINDOW_BEGINS,
     WINDOW_ENDS,
-    WITHOUT_FRACTION,
 )
 from fastfeat_kernels.windows.picks import read_picks, read_since
+from fastfeat_kernels.windows.statistics import (
+    COMPARING,
+    COUNTING,
+    MEAN,
+    N_ROWS,
+    PICKING,
+    SUM,
+    SUMMING,
+    WHOLE_MEAN,
+)
 from fastfeat_kernels.windows.sums import (
     is_narrow,
     mark_infinite,
@@ -126,27 +123,11 @@ def copy_counts(words, n, target):
         results[j] = i64(counts[j])
 
 
-@njit(**INNER_OPTIONS)
-def is_always_float(output):
-    """Return whether a statistic of integers is a float."""
-    statistic, parameter = output[OUTPUT_STATISTIC], output[OUTPUT_PARAMETER]
-    is_spread = (statistic >= VARIANCE) & (statistic <= DEVIATION)
-    is_mean = (statistic == MEAN) & (parameter != WITHOUT_FRACTION)
-    is_trend = (statistic >= RANK) & (statistic <= SLOPE)
-    is_quantile = (statistic == QUANTILE) & (output[OUTPUT_FACTOR] != WITHOUT_FRACTION)
-    return is_spread | is_mean | is_quantile | is_trend
-
-
 @njit(**SEPARATE_OPTIONS)
-def mark_few(words, column, output, n, target):
+def mark_few(words, output, n, target):
     """Write nothing where a window has fewer values than it must."""
     counts, results = pointer_int32(words[TABLE_SCRATCH] + COUNTS), pointer_int64(target)
-    least, nothing = output[OUTPUT_MIN_SAMPLES], nothing_of(column)
-    statistic = output[OUTPUT_STATISTIC]
-    if is_always_float(output):
-        nothing = i64(NAN_BITS)
-    elif (statistic == N_UNIQUE) | ((statistic == SUM) & (column[COLUMN_KIND] != FLOAT)):
-        nothing = i64(0)
+    least, nothing = output[OUTPUT_LEAST], output[OUTPUT_NOTHING]
     for j in range(n):
         results[j] = select(counts[j] < least, nothing, results[j])
 
@@ -154,12 +135,9 @@ def mark_few(words, column, output, n, target):
 @njit(**SEPARATE_OPTIONS)
 def flag(words, output, n):
     """Say by a bit for each window whether its result is there."""
-    scratch, slot = words[TABLE_SCRATCH], output[OUTPUT_SLOT]
+    scratch, slot, least = words[TABLE_SCRATCH], output[OUTPUT_SLOT], output[OUTPUT_LEAST]
     counts = pointer_int32(scratch + COUNTS)
     flags = pointer_int64(scratch + RESULTS + 8 * ASKS * words[TABLE_FLAGS])
-    least, statistic = output[OUTPUT_MIN_SAMPLES], output[OUTPUT_STATISTIC]
-    if (least == 0) & (statistic != SUM) & (statistic != N_UNIQUE):
-        least = i64(1)
     for j in range(n):
         flags[j] |= i64(counts[j] >= least) << slot
 
@@ -177,9 +155,9 @@ def read_sums(words, column, window, output, n, target, number):
         if statistic == SUM and column[COLUMN_KIND] != FLOAT:
             overflow = words[TABLE_OVERFLOWS] + 8 * number
             read_integer_sums(words, column, output, n, target, overflow)
-        elif statistic == MEAN and output[OUTPUT_PARAMETER] == WITHOUT_FRACTION:
+        elif statistic == WHOLE_MEAN:
             read_whole_means(words, column, n, target)
-        elif statistic <= MEAN:
+        elif (statistic == SUM) | (statistic == MEAN):
             read_levels(words, column, output, n, target)
         elif is_narrow(words, column):
             read_narrow_spreads(words, column, window, output, n, target)
@@ -197,31 +175,31 @@ def read_output(words, number, n, read_rest):
         words: the table.
         number: of the output.
         n: how many rows there are.
-        read_rest: what writes the results of order statistics.
+        read_rest: what writes the results of families that have loops of their own.
     """
     scratch, output = words[TABLE_SCRATCH], output_of(words, number)
     window = window_of(words, output[OUTPUT_WINDOW])
     column = column_of(words, output[OUTPUT_COLUMN])
     begins, ends = scratch + window[WINDOW_BEGINS], scratch + window[WINDOW_ENDS]
-    target, statistic = scratch + RESULTS + 8 * ASKS * output[OUTPUT_SLOT], output[OUTPUT_STATISTIC]
+    target, family = scratch + RESULTS + 8 * ASKS * output[OUTPUT_SLOT], output[OUTPUT_FAMILY]
     if output[OUTPUT_COUNTED] == 0:
-        count_in_windows(words, column, window, n, statistic == N_ROWS)
-    if statistic <= COUNT:
+        count_in_windows(words, column, window, n, output[OUTPUT_STATISTIC] == N_ROWS)
+    if family == COUNTING:
         copy_counts(words, n, target)
         return
-    if statistic <= DEVIATION:
+    if family == SUMMING:
         read_sums(words, column, window, output, n, target, number)
-    elif statistic <= MAX:
+    elif family == COMPARING:
         read_extremes(words, column, output, begins, ends, n, target)
-    elif output[OUTPUT_SINCE] != 0:
-        overflow = words[TABLE_OVERFLOWS] + 8 * number
-        read_since(words, column, output, begins, ends, n, target, overflow)
-        return
-    elif statistic <= LAG:
+    elif family == PICKING:
+        if output[OUTPUT_SINCE] != 0:
+            overflow = words[TABLE_OVERFLOWS] + 8 * number
+            read_since(words, column, output, begins, ends, n, target, overflow)
+            return
         read_picks(words, column, window, output, n, target)
     else:
         read_rest(words, column, output, begins, ends, n, target)
     if output[OUTPUT_MIN_SAMPLES] > 0:
-        mark_few(words, column, output, n, target)
-    if output[OUTPUT_FLAGGED] != 0 and statistic != LAG:
+        mark_few(words, output, n, target)
+    if output[OUTPUT_FLAGGED] == FLAGGED_BY_COUNT:
         flag(words, output, n)

@@ -31,9 +31,6 @@ from fastfeat_kernels.windows.layout import (
     COLUMN_WORDS,
     COUNTS,
     DOUBTS,
-    FIRST,
-    LAG,
-    LAST,
     OUTPUT_FACTOR,
     OUTPUT_FLAGGED,
     OUTPUT_MIN_SAMPLES,
@@ -52,6 +49,7 @@ from fastfeat_kernels.windows.layout import (
     WINDOW_BEGINS,
     WINDOW_ENDS,
 )
+from fastfeat_kernels.windows.statistics import FIRST, LAG, LAST
 from fastfeat_kernels.windows.vectors import multiply_wrapping, subtract_wrapping
 
 i64 = types.int64

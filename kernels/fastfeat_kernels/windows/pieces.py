@@ -27,21 +27,16 @@ from fastfeat_kernels.windows.layout import (
     BATCH,
     BATCH_ROWS,
     COLUMN_STATE,
-    DEVIATION,
     ENTITY_ENDS,
     ENTITY_STARTS,
-    MAX,
-    MIN,
     N_CARRY_WORDS,
     NEXT_ENTITY,
     NEXT_ROW,
     OUTPUT_COLUMN,
+    OUTPUT_FAMILY,
     OUTPUT_STATE,
-    OUTPUT_STATISTIC,
     PLACES,
-    QUANTILE,
     RESULTS,
-    SUM,
     SUMMED,
     TABLE_ASK_FROM,
     TABLE_ASKING_ARRIVALS,
@@ -66,6 +61,7 @@ from fastfeat_kernels.windows.layout import (
 )
 from fastfeat_kernels.windows.outputs import column_of, is_wide, output_of, read_output
 from fastfeat_kernels.windows.ranks import ENTITY
+from fastfeat_kernels.windows.statistics import COMPARING, SUMMING
 from fastfeat_kernels.windows.vectors import fence, store_turned4, store_turned8
 from fastfeat_kernels.windows.wide import clear_wide
 
@@ -147,16 +143,13 @@ def begin_batch(words, n_rows):
         state[0], state[1] = i64(0), i64(0)
     for k in range(words[TABLE_N_OUTPUTS]):
         output = output_of(words, k)
-        state, statistic = (
-            pointer_int64(scratch + output[OUTPUT_STATE]),
-            output[OUTPUT_STATISTIC],
-        )
+        state, family = pointer_int64(scratch + output[OUTPUT_STATE]), output[OUTPUT_FAMILY]
         column = column_of(words, output[OUTPUT_COLUMN])
-        if statistic >= QUANTILE:
-            state[ENTITY] = i64(-1)
-        elif (statistic >= MIN) & (statistic <= MAX):
+        if family == COMPARING:
             state[PIVOT], state[1], state[2] = i64(0), i64(0), LOWEST
-        elif (statistic <= DEVIATION) & (statistic >= SUM) and is_wide(words, column):
+        elif family != SUMMING:
+            state[ENTITY] = i64(-1)
+        elif is_wide(words, column):
             clear_wide(words, output)
 
 
@@ -185,8 +178,8 @@ def computer(read_rest, rank):
     """Return an entry that writes the results of the rows that ask, of n entities from the first.
 
     Args:
-        read_rest: what writes the results of order statistics.
-        rank: what prepares a column for them.
+        read_rest: what writes the results of families that have loops of their own.
+        rank: what prepares a column for those that read ranks.
     """
 
     @njit(**SEPARATE_OPTIONS)

@@ -11,6 +11,7 @@ import numpy as np
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.programs import Dealt, Program, check_wanted, passes, program_of
 from fastfeat_kernels.windows.requests import Wanted
+from fastfeat_kernels.windows.statistics import STATISTICS
 
 Asked = tuple[Wanted, ...]
 Elements = tuple[str, ...]
@@ -37,7 +38,7 @@ def passes_of(
 
 
 def _reads(wanted: Wanted) -> bool:
-    return wanted.statistic != "n_rows"
+    return STATISTICS[wanted.statistic].reads_values
 
 
 def prepared(

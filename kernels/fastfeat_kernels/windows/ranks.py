@@ -16,7 +16,6 @@ from fastfeat_kernels.intrinsics import (
     pointer_int64,
     select,
 )
-from fastfeat_kernels.windows.columns import nothing_of
 from fastfeat_kernels.windows.layout import (
     COLUMN_COUNTS,
     COLUMN_KIND,
@@ -29,27 +28,31 @@ from fastfeat_kernels.windows.layout import (
     ENTITY_ENDS,
     ENTITY_STARTS,
     FLOAT,
-    MODE,
     N_DIGITS,
-    N_UNIQUE,
-    OUTPUT_FACTOR,
     OUTPUT_INTERPOLATION,
     OUTPUT_MEMORY,
+    OUTPUT_NOTHING,
     OUTPUT_PARAMETER,
     OUTPUT_STATE,
     OUTPUT_STATISTIC,
-    QUANTILE,
     STATE_MISSING,
     TABLE_SCRATCH,
     TABLE_SPARE,
     TABLE_STARTS,
     UNSIGNED,
-    WITHOUT_FRACTION,
 )
 from fastfeat_kernels.windows.sorting import sort_with_ids
+from fastfeat_kernels.windows.statistic import INTERPOLATIONS
+from fastfeat_kernels.windows.statistics import (
+    MODE,
+    N_UNIQUE,
+    QUANTILE,
+    WHOLE_QUANTILE,
+)
 
 i64 = types.int64
-LOWER, HIGHER, NEAREST, MIDPOINT = 1, 2, 3, 4
+LOWER, HIGHER = INTERPOLATIONS.index("lower"), INTERPOLATIONS.index("higher")
+NEAREST, MIDPOINT = INTERPOLATIONS.index("nearest"), INTERPOLATIONS.index("midpoint")
 ENTITY, ADDED, REMOVED, FOUND = 0, 1, 2, 3  # of the state: FOUND counts different values
 
 
@@ -221,10 +224,10 @@ def whole_quantile_of(column, tree, n_leaves, keys, count, q, interpolation):
 @njit(**INNER_OPTIONS)
 def change(tree, leaf, by, statistic, found):
     """Add or remove a value; return how many different ones there are, if that is asked for."""
-    if statistic == QUANTILE:
-        add_rank(tree, leaf, by)
-    elif statistic == MODE:
+    if statistic == MODE:
         change_frequency(tree, leaf, by)
+    elif statistic != N_UNIQUE:
+        add_rank(tree, leaf, by)
     else:
         before = i64(tree[leaf])
         tree[leaf] += by
@@ -236,7 +239,8 @@ def change(tree, leaf, by, statistic, found):
 def read_ordered(words, column, output, begins_at, ends_at, n, target):
     """Write quantiles, modes or numbers of different values."""
     scratch, statistic = words[TABLE_SCRATCH], output[OUTPUT_STATISTIC]
-    is_quantile = statistic == QUANTILE
+    is_whole = statistic == WHOLE_QUANTILE
+    is_quantile = is_whole | (statistic == QUANTILE)
     ranks_of = select(is_quantile, column[COLUMN_RANKS], column[COLUMN_MERGED_RANKS])
     keys_of = select(is_quantile, column[COLUMN_RANK_KEYS], column[COLUMN_MERGED_KEYS])
     ranks, tree = (
@@ -251,8 +255,7 @@ def read_ordered(words, column, output, begins_at, ends_at, n, target):
     state, q = pointer_int64(scratch + output[OUTPUT_STATE]), float_of(output[OUTPUT_PARAMETER])
     entity, added, removed, found = state[ENTITY], state[ADDED], state[REMOVED], state[FOUND]
     counts_at = scratch + column[COLUMN_COUNTS]
-    is_whole = output[OUTPUT_FACTOR] == WITHOUT_FRACTION
-    nothing = select(is_quantile & (not is_whole), i64(NAN_BITS), nothing_of(column))
+    nothing = output[OUTPUT_NOTHING]
     for j in range(n):
         begin, end, n_leaves = i64(begins[j]), i64(ends[j]), leaves_for(i64(stops[j] - starts[j]))
         if entity != starts[j]:
@@ -287,13 +290,3 @@ def read_ordered(words, column, output, begins_at, ends_at, n, target):
         if stops[j] == starts[j]:  # the next entity begins where this one does
             entity = i64(-1)
     state[ENTITY], state[ADDED], state[REMOVED], state[FOUND] = entity, added, removed, found
-
-
-@njit(**INNER_OPTIONS)
-def no_ranks(words, column, first, end):
-    """Prepare nothing, where no order statistic is asked for: the entry compiles in less time."""
-
-
-@njit(**INNER_OPTIONS)
-def nothing_read(words, column, output, begins_at, ends_at, n, target):
-    """Write nothing, where no order statistic is asked for."""

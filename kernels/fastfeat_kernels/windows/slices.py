@@ -15,22 +15,12 @@ import numpy as np
 
 from fastfeat_kernels.windows.ordering import Ordered, Words, entities_of
 from fastfeat_kernels.windows.requests import NO_BOUND, Wanted, Window
+from fastfeat_kernels.windows.statistics import STATISTICS
 
 LONG = 1 << 17  # rows of an entity: more of them are cut
 SHARE = 16  # parts of all rows: an entity of less than one is not cut where that costs a survey
 SLICE = 1 << 15  # rows that ask in a slice, at least; half as many as are before them in it
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
-# Of what a slice holds all that they read: that of a window, or of its latest rows.
-_SLICED = (
-    *("n_rows", "count", "sum", "mean", "whole_mean", "var", "std", "min", "max"),
-    *("first", "last", "lag", "quantile", "whole_quantile", "n_unique", "mode"),
-    *("rank", "percentile", "slope", "streak"),
-)
-# Of these what is known of rows before says all.
-_CARRIED = (
-    *("n_rows", "count", "sum", "mean", "whole_mean", "var", "std", "min", "max"),
-    *("first", "last", "lag"),
-)
 
 
 class Unit(NamedTuple):
@@ -120,26 +110,27 @@ def max_rows(rows: Ordered, computed: Sequence[Unit]) -> int:
 
 
 def is_sliced(one: Wanted) -> bool:
-    """Return whether entities are cut where this is wanted."""
-    has_beginning = not one.window.is_open or one.statistic in _CARRIED
+    """Return whether entities are cut where this is wanted: a slice holds all that it reads."""
+    row = STATISTICS[one.statistic]
+    has_beginning = not one.window.is_open or row.family.is_carried
     is_behind = one.window.own or one.window.high != NO_BOUND
-    return one.statistic in _SLICED and has_beginning and is_behind
+    return not row.of_all_past and has_beginning and is_behind
 
 
 def is_carried(one: Wanted) -> bool:
     """Return whether all rows before its end say what a statistic is."""
-    return one.window.is_open and one.statistic in _CARRIED and not _is_near(one)
+    return one.window.is_open and STATISTICS[one.statistic].family.is_carried and not _is_near(one)
 
 
 def _is_near(one: Wanted) -> bool:
     """Return whether the n latest rows say all of a statistic, however many the window has."""
-    return one.statistic == "lag" and one.window.min_samples == 0
+    return STATISTICS[one.statistic].picks == "n-th" and one.window.min_samples == 0
 
 
 def _n_latest(one: Wanted, n_rows: int) -> int:
     """Return how many of the latest rows of a window are read one by one, of so many at most."""
     n_most = one.window.rows or n_rows
-    if one.statistic == "lag" and (_is_near(one) or is_carried(one)):
+    if STATISTICS[one.statistic].picks == "n-th" and (_is_near(one) or is_carried(one)):
         return min(n_most, one.n)
     return 0 if is_carried(one) else n_most
 

@@ -22,14 +22,15 @@ from fastfeat_kernels.windows.layout import (
     OUTPUT_PARAMETER,
     OUTPUT_STATE,
     OUTPUT_STATISTIC,
-    PERCENTILE,
     PLACES,
     TABLE_SCRATCH,
 )
 from fastfeat_kernels.windows.ranks import ADDED, ENTITY, REMOVED, add_rank, leaves_for
+from fastfeat_kernels.windows.statistic import RANK_METHODS
+from fastfeat_kernels.windows.statistics import PERCENTILE
 
 i64 = types.int64
-MIN_RANK, MAX_RANK = 1, 2  # of the methods; 0 is the average
+MIN_RANK, MAX_RANK = RANK_METHODS.index("min"), RANK_METHODS.index("max")
 
 
 @njit(**INNER_OPTIONS)

@@ -48,6 +48,7 @@ from fastfeat_kernels.windows.results import (
     validity_of,
 )
 from fastfeat_kernels.windows.slices import LONG, Unit, has_long, max_rows, one_unit, units
+from fastfeat_kernels.windows.statistics import STATISTICS
 
 __all__ = [
     "NO_BOUND",
@@ -122,7 +123,7 @@ def over(
     elements, found = tuple([column.element for column in columns]), dict[int, Found]()
     chosen: tuple[Wanted, ...] = wanted if isinstance(wanted, Wanteds) else tuple(wanted)
     check_once(chosen, elements)
-    if any(one.statistic == "last" for one in wanted):
+    if any(STATISTICS[one.statistic].picks == "latest" for one in wanted):
         chosen = tuple([_as_lag(one, columns) for one in wanted])
     if asking is not None:
         _check_asking(rows, asking, wanted)
@@ -163,8 +164,7 @@ def _check_asking(rows: Ordered, asking: Ordered, wanted: Sequence[Wanted]) -> N
     """Raise ValueError where rows cannot ask for others."""
     if (asking.n_entities, asking.shift) != (rows.n_entities, rows.shift):
         raise ValueError("the rows that ask have other entities, or partitions, than those seen")
-    own = ("rank", "percentile")
-    if any(one.window.own or one.statistic in own for one in wanted):
+    if any(one.window.own or STATISTICS[one.statistic].reads_own for one in wanted):
         raise ValueError("the row itself is wanted, which is none of those that are seen")
 
 
@@ -179,7 +179,7 @@ def _is_time(rows: Ordered, column: Column) -> bool:
 
 def _as_lag(wanted: Wanted, columns: Sequence[Column]) -> Wanted:
     """Return the last value as that of the latest row, where none is missing."""
-    if wanted.statistic != "last":
+    if STATISTICS[wanted.statistic].picks != "latest":
         return wanted
     column = columns[wanted.column]
     may_lack = column.element.startswith("float") or any(c.validity for c in column.chunks)
@@ -330,7 +330,7 @@ def _values(
 ) -> npt.NDArray[Any]:
     if is_float:
         return words.view(np.float64)
-    if wanted.statistic in ("min", "max", "first", "last", "lag", "mode"):
+    if STATISTICS[wanted.statistic].gives == "same":
         match element_of(wanted, elements):
             case "uint64":
                 return words.view(np.uint64) ^ np.uint64(1 << 63)

@@ -32,11 +32,9 @@ from fastfeat_kernels.windows.layout import (
     COLUMN_STATE,
     COLUMN_SUMS,
     COUNTS,
-    DEVIATION,
     DOUBTS,
     LIMB_BITS,
     LINES,
-    MEAN,
     OUTPUT_MIN_SAMPLES,
     OUTPUT_PARAMETER,
     OUTPUT_STATISTIC,
@@ -49,6 +47,7 @@ from fastfeat_kernels.windows.layout import (
     WINDOW_ENDS,
 )
 from fastfeat_kernels.windows.prefixes import LIMB, LOW
+from fastfeat_kernels.windows.statistics import DEVIATION, MEAN, SUM
 
 i64 = types.int64
 HALF_BITS = LIMB_BITS // 2
@@ -357,7 +356,8 @@ def mark_infinite(words, column, output, begins_at, ends_at, n, target):
     """Write what infinities decide: the sum and mean of one sign; nothing of both, or of spread."""
     counts = pointer_int32(words[TABLE_SCRATCH] + column[COLUMN_INFINITE])
     begins, ends, results = pointer_int32(begins_at), pointer_int32(ends_at), pointer_int64(target)
-    is_level = output[OUTPUT_STATISTIC] <= MEAN
+    statistic = output[OUTPUT_STATISTIC]
+    is_level = (statistic == SUM) | (statistic == MEAN)
     for j in range(n):
         begin, end = i64(begins[j]), i64(ends[j])
         positive = counts[2 * end] != counts[2 * begin]

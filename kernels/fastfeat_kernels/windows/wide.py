@@ -28,9 +28,7 @@ from fastfeat_kernels.windows.layout import (
     COLUMN_STATE,
     COLUMN_WORDS,
     COUNTS,
-    DEVIATION,
     DIGITS,
-    MEAN,
     N_SUM_LIMBS,
     N_WIDE_WORDS,
     OUTPUT_MEMORY,
@@ -39,9 +37,9 @@ from fastfeat_kernels.windows.layout import (
     OUTPUT_STATISTIC,
     STATE_HIGHEST,
     STATE_LOWEST,
-    SUM,
     TABLE_SCRATCH,
 )
+from fastfeat_kernels.windows.statistics import DEVIATION, MEAN, SUM, VARIANCE
 from fastfeat_kernels.windows.vectors import multiply_wrapping
 
 i64 = types.int64
@@ -265,7 +263,7 @@ def read_wide(words, column, output, begins_at, ends_at, n, target):
     begins, ends, results = pointer_int32(begins_at), pointer_int32(ends_at), pointer_int64(target)
     counts, state = pointer_int32(scratch + COUNTS), pointer_int64(scratch + output[OUTPUT_STATE])
     known, ddof = pointer_int64(scratch + column[COLUMN_STATE]), output[OUTPUT_PARAMETER]
-    has_squares = statistic > MEAN
+    has_squares = (statistic == VARIANCE) | (statistic == DEVIATION)
     added, removed = state[ADDED], state[REMOVED]
     for j in range(n):
         while added < ends[j]:
