@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
+
+from fastfeat_kernels.windows.requests import RankMethod
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr
@@ -17,9 +18,7 @@ from fastfeat.operators.windows import (
     refuse_ahead,
     window_given,
 )
-
-RankMethod = Literal["average", "min", "max"]
-_RANK_METHODS: tuple[str, ...] = get_args(RankMethod)
+from fastfeat.steps.window_trends import RANK_METHODS, TRENDS
 
 
 def rank(
@@ -56,10 +55,10 @@ def rank(
             f"{x!r}.rank(): takes a window, over=ff.window('7d', time='t'). .quantile_transform() "
             "gives the rank among the training rows"
         )
-    refuse_ahead("rank", over)
+    refuse_ahead("rank", over, TRENDS["rank"].not_ahead)
     instead = "Compare a column of the data: col('x') > col('y').mean(over=)"
     refuse_own_value("rank", window_given(f"{x!r}.rank", over).node, instead)
-    chosen, share = choice("rank", "method", method, _RANK_METHODS), switch("rank", "pct", pct)
+    chosen, share = choice("rank", "method", method, RANK_METHODS), switch("rank", "pct", pct)
     return over_window("rank", x, over, method=chosen, pct=share)
 
 
@@ -91,7 +90,7 @@ def ewm_mean(
     Source:
         One step a value, in float64: w = w * decay + 1, mean = mean + (x - mean) / w, from w = 0,
         and x itself where w is 1; decay is 1 - alpha a row, or of (time since the value before /
-        half_life) the `half_power` of `fastfeat.steps.window_trends`.
+        half_life) the `half_power` of `fastfeat_kernels.windows.decay`.
 
     Example:
         >>> past = ff.window(time="t", by="card", closed="right")
@@ -101,7 +100,7 @@ def ewm_mean(
         [3.0, 1.0, 1.0]
     """
     chosen = window_given(f"{x!r}.ewm_mean", over)
-    refuse_ahead("ewm_mean", chosen)
+    refuse_ahead("ewm_mean", chosen, TRENDS["ewm_mean"].not_ahead)
     given = dict(chosen.node.params)
     if given["last"] is not None or given["rows"] is not None:
         raise InvalidPlan(

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable
 from fastfeat.aggregates import is_target
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import (
-    OVER,
     is_over_rows_ahead,
     is_over_window,
     order_of,
@@ -15,7 +14,7 @@ from fastfeat.ir.scope import (
     window_nodes,
 )
 from fastfeat.ir.walk import postorder
-from fastfeat.steps.windows import OVER_FUNCTIONS
+from fastfeat.steps.windows import function_over
 
 
 def columns_of(roots: Iterable[Node]) -> list[str]:
@@ -69,4 +68,4 @@ def _columns_of_rows(roots: Iterable[Node]) -> list[str]:
 
 def reads_own(over: Call) -> bool:
     """Return whether a function over a window reads the value of the row itself too."""
-    return OVER_FUNCTIONS[over.function.removeprefix(OVER)].reads_own
+    return function_over(over).reads_own

@@ -23,7 +23,14 @@ from fastfeat.plan.batch import Batch, rows_at
 from fastfeat.plan.border import column_in_host
 from fastfeat.plan.lower import Types
 from fastfeat.plan.values import key_values, values_of
-from fastfeat.steps.windows import Asked, HistoryOverlaps, OverFailed, Past, window_params
+from fastfeat.steps.windows import (
+    Asked,
+    HistoryOverlaps,
+    OverFailed,
+    Past,
+    function_over,
+    window_params,
+)
 
 
 def past_of(batch: Batch, order: Node, *, is_mixed: bool = False) -> Past:
@@ -229,8 +236,7 @@ def reads_text(types: Types, call: Node, value: Node) -> bool:
         value: what it is of.
     """
     assert isinstance(call, Call)
-    counts = call.function in (f"{OVER}count", f"{OVER}null_count")
-    return types[value].holds_bytes and not counts
+    return types[value].holds_bytes and not function_over(call).counts
 
 
 def text_codes(batch: Batch, node: Node) -> Any:

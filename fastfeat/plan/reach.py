@@ -16,7 +16,6 @@ from fastfeat.errors import counted
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import (
-    OVER,
     asking_of,
     is_over_window,
     order_of,
@@ -25,6 +24,7 @@ from fastfeat.ir.scope import (
     window_of,
 )
 from fastfeat.ir.show import show
+from fastfeat.steps.windows import function_over
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,10 +235,10 @@ def _latest_read(over: Call, window: dict[str, Any]) -> float:
     """Return how many of the latest rows in its window a function reads; infinite for all."""
     if window["min_samples"]:  # for which the values of all rows are counted
         return math.inf
-    match over.function.removeprefix(OVER):
-        case "lag" | "time_since_lag":
+    match function_over(over).picks:
+        case "n-th":
             return dict(over.params)["n"]
-        case "last" | "time_since" if over.args[0] is order_of(over).args[0]:
+        case "latest" if over.args[0] is order_of(over).args[0]:
             return 1  # no row in a window lacks its time
         case _:
             return math.inf

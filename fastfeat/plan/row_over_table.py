@@ -21,7 +21,7 @@ from fastfeat.plan.made import table_with
 from fastfeat.plan.over import asked_of
 from fastfeat.plan.over_table import past_of_table, telling_table
 from fastfeat.steps.table_windows import Rows, moments_of, over_table, rows_of_table
-from fastfeat.steps.windows import Asked, OverFailed, Past
+from fastfeat.steps.windows import Asked, OverFailed, Past, function_over
 
 if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
@@ -77,7 +77,7 @@ def _asked(batch: Batch, past: Past, order: Call, step: Call) -> tuple[Asked, li
     assert past.cache is not None
     function = step.function.removeprefix(OVER)
     dtypes = tuple(batch.types[column] for column in batch.made)
-    name = (step.args[0], dtypes, function in ("count", "null_count"))
+    name = (step.args[0], dtypes, function_over(step).counts)
     if name not in past.cache:
         table, values = table_with(batch, order, [step])
         with telling_table(order):

@@ -12,24 +12,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fastfeat_kernels.windows.statistic import WindowView
+
 from fastfeat.dtypes import DType
-from fastfeat.errors import Overflow
 from fastfeat.io.conversions import tick_ns
 from fastfeat.steps.asof import check_moments, instants
 from fastfeat.steps.lookup import compared
 from fastfeat.steps.step import Argument, StepFunction, Values
-from fastfeat.steps.window_function import Seen
 from fastfeat.steps.windows import (
     OVER_FUNCTIONS,
-    SUM_TOO_LARGE,
     VALID_ORDER,
     Asked,
-    OverFailed,
     check_tie,
     first_place,
     order_of_time,
     ordered,
-    value_of_seen,
+    value_of,
 )
 
 Rows = Mapping[tuple[Any, ...], tuple[Sequence[int], Sequence[int]]]
@@ -98,9 +96,9 @@ def over_table(table: Rows, time: DType, asked: Asked, which: int, asking: Momen
     Raises:
         OverFailed: a value that does not fit its type.
     """
-    function, found = OVER_FUNCTIONS[asked.function], list[Any]()
+    found: list[Any] = []
     finer = finer_time(time, asking.dtype)
-    if asked.function.startswith("time_since"):
+    if OVER_FUNCTIONS[asked.function].of_times:
         values = _in_ticks(asked.values, asked.dtype, finer)
         asked = replace(asked, values=values, dtype=finer)
     tick = tick_ns(finer) if finer.is_temporal else 1
@@ -114,12 +112,8 @@ def over_table(table: Rows, time: DType, asked: Asked, which: int, asking: Momen
         inside = places_in_window(at, moment, asked.window)
         values = [asked.values[k] for k in rows[inside]]
         times = [instant // tick for instant in at[inside]]
-        seen = Seen(values, times, moment // tick, None, None, finer)
-        try:
-            found.append(value_of_seen(function, asked, seen))
-        except Overflow as error:
-            text = SUM_TOO_LARGE if asked.function == "sum" else str(error)
-            raise OverFailed(which, row, text, Overflow) from None
+        view = WindowView(values, times, moment // tick, None, None)
+        found.append(value_of(view, asked, finer, which, row))
     return found
 
 

@@ -27,7 +27,7 @@ from fastfeat.io.conversions import tick_ns
 from fastfeat.io.keys import comparable, table_keys_as
 from fastfeat.io.ticks import ticks_column, ticks_of
 from fastfeat.steps.table_windows import finer_time
-from fastfeat.steps.windows import Asked, OverFailed, Past
+from fastfeat.steps.windows import OVER_FUNCTIONS, Asked, OverFailed, Past
 
 _ANY_SIZE = 1 << 62
 _MOST = (1 << 63) - 1
@@ -104,7 +104,7 @@ def _over(
 
 def _in_finer(asked: Asked, time: DType) -> Asked:
     """Return a function of how long ago something was with its times in ticks of a finer type."""
-    if not asked.function.startswith("time_since") or asked.dtype == time:
+    if not OVER_FUNCTIONS[asked.function].of_times or asked.dtype == time:
         return asked
     times, _, _ = _in_ticks(asked.values, asked.dtype, time)
     return replace(asked, values=times, dtype=time)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -25,10 +25,8 @@ from fastfeat.io.column import physical_chunks
 from fastfeat.io.conversions import tick_ns
 from fastfeat.io.ticks import ticks_column
 from fastfeat.io.types import arrow_type, storage_type
-from fastfeat.steps.window_function import seconds_per_tick, ticks_of_duration
 from fastfeat.steps.windows import (
-    SUM_TOO_LARGE,
-    TIME_TOO_LONG,
+    OVER_FUNCTIONS,
     Asked,
     HistoryOverlaps,
     OverFailed,
@@ -37,7 +35,6 @@ from fastfeat.steps.windows import (
 )
 
 RUN = "windows"
-_OF_ROWS = {"time_since": "last", "time_since_lag": "lag", "null_count": "count"}
 
 
 def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Array]:
@@ -119,8 +116,7 @@ def found_over(
     for k, n_names in enumerate(requests.n_names):
         found, *others = islice(results, n_names)
         if found.overflow_row >= 0:
-            is_since = asked[k].function.startswith("time_since")
-            text = TIME_TOO_LONG if is_since else SUM_TOO_LARGE
+            text = OVER_FUNCTIONS[asked[k].function].too_large or ""
             raise OverFailed(k, found.overflow_row - first_row, text, Overflow)
         every.append((found, others))
     return every
@@ -218,32 +214,9 @@ def _columns(asked: Sequence[Asked]) -> tuple[list[Column], list[int]]:
 
 def _wanted(asked: Asked, column: int, time: DType) -> list[Wanted]:
     """Return what the kernel finds for a function: most by one name, some from several."""
-    function, params = _OF_ROWS.get(asked.function, asked.function), dict(asked.params)
-    if function == "mean" and asked.dtype.name == "duration":
-        function = "whole_mean"
-    if function == "quantile" and asked.dtype.is_temporal:
-        function = "whole_quantile"
-    if asked.function.startswith("time_since"):
-        params["since"] = seconds_per_tick(asked.dtype) if asked.dtype.is_temporal else (1, 0)
     window = ticks_window(asked.window, time)
-    match function:
-        case "rank":
-            function = "percentile" if params.pop("pct") else "rank"
-        case "ewm_mean":
-            params = {"decay": 1.0 - params["alpha"]}
-        case "ewm_mean_by":
-            params = {"half_life": ticks_of_duration(params["half_life"], time)}
-        case "slope":
-            params = {"per": seconds_per_tick(time)[::-1]}
-        case _:
-            pass
-    one = Wanted(window, column, function, **params)  # pyright: ignore[reportArgumentType]  # names of both tables are the same
-    if asked.function == "null_count":
-        return [one, one._replace(statistic="n_rows")]
-    if function == "whole_quantile" and one.interpolation in ("linear", "midpoint"):
-        ends = [one._replace(interpolation=end) for end in ("lower", "higher")]
-        return [*ends, one._replace(statistic="count")]
-    return [one]
+    requests = OVER_FUNCTIONS[asked.function].requests(asked.params, asked.dtype, time)
+    return [one._replace(window=window, column=column) for one in requests]
 
 
 def ticks_window(given: Mapping[str, Any], time: DType) -> Window:
@@ -271,16 +244,28 @@ def _array(asked: Asked, found: Found, others: Sequence[Found]) -> Array:
         found: what was found for the first name that the kernel has for it.
         others: for the other names.
     """
-    values, params = found.values, asked.params
-    match others:
-        case [n_rows]:
-            values = n_rows.values - values
-        case [high, count]:
-            share = shares(count.values, params["q"], params["interpolation"])
-            values = durations_between(values, high.values, share)
-        case _:
-            pass
+    values = found.values
+    joined = OVER_FUNCTIONS[asked.function].joined
+    if others and joined is not None:
+        values = _JOINED[joined](values, *(other.values for other in others), params=asked.params)
     return _typed_array(values, found.validity, _result(asked))
+
+
+def _difference(
+    count: NDArray[Any], n_rows: NDArray[Any], params: Mapping[str, Any]
+) -> NDArray[Any]:
+    return n_rows - count
+
+
+def _between(
+    low: NDArray[Any], high: NDArray[Any], count: NDArray[Any], params: Mapping[str, Any]
+) -> NDArray[Any]:
+    share = shares(count, params["q"], params["interpolation"])
+    return durations_between(low, high, share)
+
+
+_JOINED: dict[str, Callable[..., NDArray[Any]]] = {"difference": _difference, "between": _between}
+"""What makes one value of several statistics, by the word of a function's row."""
 
 
 def _value(asked: Asked, found: Found, others: Sequence[Found]) -> Any:

@@ -11,7 +11,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastfeat_kernels.windows import cuda
-from fastfeat_kernels.windows.requests import Window
+from fastfeat_kernels.windows.layout import (
+    COLUMN_MAX_KEYS,
+    COLUMN_MIN_KEYS,
+    COLUMN_SQUARES,
+    COLUMN_SUMS,
+)
+from fastfeat_kernels.windows.requests import Wanted, Window
+from fastfeat_kernels.windows.statistics import (
+    COMPARING,
+    COUNTING,
+    PICKING,
+    STATISTICS,
+    SUMMING,
+)
 
 from fastfeat.backends.cpu.windows import ticks_window
 from fastfeat.backends.gpu.key_steps import KEPT_SHARE
@@ -50,10 +63,8 @@ from fastfeat.backends.gpu.window_sums import (
 from fastfeat.backends.storage import storage
 from fastfeat.dtypes import DType
 from fastfeat.errors import OutOfDeviceMemory, Overflow
-from fastfeat.steps.window_function import seconds_per_tick
 from fastfeat.steps.windows import (
-    SUM_TOO_LARGE,
-    TIME_TOO_LONG,
+    OVER_FUNCTIONS,
     Asked,
     OverFailed,
     Past,
@@ -67,7 +78,7 @@ def is_on_device(function: str) -> bool:
     Args:
         function: of `steps.windows.OVER_FUNCTIONS`.
     """
-    return function in _FUNCTIONS
+    return all(row.family.on_device for row in OVER_FUNCTIONS[function].rows)
 
 
 def is_of_values_near_each_other(function: str, dtype: DType) -> bool:
@@ -77,7 +88,12 @@ def is_of_values_near_each_other(function: str, dtype: DType) -> bool:
         function: of `steps.windows.OVER_FUNCTIONS`.
         dtype: the type of the column that it is of.
     """
-    return function in ("sum", "mean", "var", "std") and dtype.is_float
+    return dtype.is_float and COLUMN_SUMS in _read(function)
+
+
+def _read(function: str) -> frozenset[int]:
+    """Return the words of its column that the kernel reads for a function."""
+    return frozenset(word for row in OVER_FUNCTIONS[function].rows for word in row.reads)
 
 
 @dataclass(slots=True)
@@ -148,10 +164,10 @@ def found_on_device(
             placed = whole_column(runtime, one.values, one.dtype)
             words = column_words(placed, storage(one.dtype))
             column = in_order(runtime, order, words, one.dtype)
-            squares = any(asked[k].function in ("var", "std") for k in members)
+            squares = any(COLUMN_SQUARES in _read(asked[k].function) for k in members)
             work = _Work(runtime, order, past.dtype, bounds, column, squares)
             for k in members:
-                result = _FUNCTIONS[asked[k].function](work, asked[k])
+                result = _found(work, asked[k])
                 if result is None:
                     continue
                 if result[1] is not None:
@@ -160,7 +176,7 @@ def found_on_device(
                 left -= made.item_bytes * len(made)
                 found[k] = made if left > 0 else array_on_host(runtime, made)
     for k in sorted(failed):
-        text = SUM_TOO_LARGE if asked[k].function == "sum" else TIME_TOO_LONG
+        text = OVER_FUNCTIONS[asked[k].function].too_large or ""
         raise OverFailed(k, failed[k], text, Overflow)
     return found
 
@@ -179,12 +195,12 @@ def _check_room(runtime: Runtime, past: Past, asked: Sequence[Asked], first_row:
     Raises:
         OutOfDeviceMemory: says what they need.
     """
-    n, names = len(past.times), {one.function for one in asked}
+    n, read = len(past.times), frozenset[int]().union(*(_read(one.function) for one in asked))
     windows = {tuple(sorted(one.window.items())) for one in asked}
     row_bytes = ORDER_BYTES + 8 + COLUMN_BYTES + len(windows) * BOUNDS_BYTES
-    row_bytes += SUM_BYTES if names & {"sum", "mean", "var", "std"} else 0
-    row_bytes += SQUARE_BYTES if names & {"var", "std"} else 0
-    row_bytes += 2 * EXTREME_BYTES if names & {"min", "max"} else 0
+    row_bytes += SUM_BYTES if COLUMN_SUMS in read else 0
+    row_bytes += SQUARE_BYTES if COLUMN_SQUARES in read else 0
+    row_bytes += 2 * EXTREME_BYTES if read & {COLUMN_MIN_KEYS, COLUMN_MAX_KEYS} else 0
     needed = n * max(row_bytes, SORT_BYTES) + (n - first_row) * RESULT_BYTES
     if needed > room_of_pieces(runtime):
         runtime.give_back()
@@ -196,80 +212,51 @@ def _check_room(runtime: Runtime, past: Past, asked: Sequence[Asked], first_row:
         )
 
 
-def _count(kind: int) -> Callable[[_Work, Asked], _Result]:
-    def work(work: _Work, asked: Asked) -> _Result:
-        return count_in(work.column, work.window(asked), kind), None
-
-    return work
-
-
-def _pick(kind: int) -> Callable[[_Work, Asked], _Result]:
-    def work(work: _Work, asked: Asked) -> _Result:
-        n, least = dict(asked.params).get("n", 1), asked.window["min_samples"]
-        return picked(work.column, work.window(asked), kind, n, least), None
-
-    return work
+def _found(work: _Work, asked: Asked) -> _Result:
+    """Return what is found for a function by the kernels of the family of its statistic."""
+    wanted, *others = OVER_FUNCTIONS[asked.function].requests(asked.params, asked.dtype, work.time)
+    if others:  # the rows less those with a value
+        return count_in(work.column, work.window(asked), cuda.COUNT_MISSING), None
+    family = STATISTICS[wanted.statistic].family.number
+    return _FAMILIES[family](work, work.window(asked), wanted, asked.window["min_samples"])
 
 
-def _since(kind: int) -> Callable[[_Work, Asked], _Result]:
-    def work(work: _Work, asked: Asked) -> _Result:
-        n, least = dict(asked.params).get("n", 1), asked.window["min_samples"]
-        seconds = seconds_per_tick(asked.dtype) if asked.dtype.is_temporal else None
-        return since(work.column, work.window(asked), kind, n, least, seconds)
-
-    return work
+def _count(work: _Work, bounds: Bounds, wanted: Wanted, least: int) -> _Result:
+    return count_in(work.column, bounds, cuda.COUNT_VALUES), None
 
 
-def _extreme(kind: int) -> Callable[[_Work, Asked], _Result]:
-    def work(work: _Work, asked: Asked) -> _Result:
-        return extremes(work.column, work.window(asked), kind, asked.window["min_samples"]), None
+def _pick(work: _Work, bounds: Bounds, wanted: Wanted, least: int) -> _Result:
+    kind = STATISTICS[wanted.statistic].number
+    if wanted.since is None:
+        return picked(work.column, bounds, kind, wanted.n, least), None
+    factor, parts = wanted.since
+    return since(work.column, bounds, kind, wanted.n, least, (factor, parts) if parts else None)
 
-    return work
+
+def _extreme(work: _Work, bounds: Bounds, wanted: Wanted, least: int) -> _Result:
+    return extremes(work.column, bounds, STATISTICS[wanted.statistic].number, least), None
 
 
-def _sum(work: _Work, asked: Asked) -> _Result:
-    sums, least = work.known_sums(), asked.window["min_samples"]
+def _sum(work: _Work, bounds: Bounds, wanted: Wanted, least: int) -> _Result:
+    sums = work.known_sums()
     if sums is None:
         return None
-    if work.column.element.startswith("float"):
-        found = levels(work.column, sums, work.window(asked), cuda.SUM_TOTAL, least)
-        return found, None
-    return integer_sums(work.column, sums, work.window(asked), least)
+    number = STATISTICS[wanted.statistic].number
+    match STATISTICS[wanted.statistic].gives:
+        case "sum" if not work.column.element.startswith("float"):
+            return integer_sums(work.column, sums, bounds, least)
+        case "whole":
+            return whole_means(work.column, sums, bounds, least), None
+        case _ if COLUMN_SQUARES in STATISTICS[wanted.statistic].reads:
+            return spreads(work.column, sums, bounds, number, wanted.ddof, least), None
+        case _:
+            return levels(work.column, sums, bounds, number, least), None
 
 
-def _mean(work: _Work, asked: Asked) -> _Result:
-    sums, least = work.known_sums(), asked.window["min_samples"]
-    if sums is None:
-        return None
-    if asked.dtype.name == "duration":
-        return whole_means(work.column, sums, work.window(asked), least), None
-    return levels(work.column, sums, work.window(asked), cuda.SUM_MEAN, least), None
-
-
-def _spread(kind: int) -> Callable[[_Work, Asked], _Result]:
-    def work(work: _Work, asked: Asked) -> _Result:
-        sums, least = work.known_sums(), asked.window["min_samples"]
-        if sums is None:
-            return None
-        ddof = dict(asked.params).get("ddof", 1)
-        return spreads(work.column, sums, work.window(asked), kind, ddof, least), None
-
-    return work
-
-
-_FUNCTIONS: dict[str, Callable[[_Work, Asked], _Result]] = {
-    "count": _count(cuda.COUNT_VALUES),
-    "null_count": _count(cuda.COUNT_MISSING),
-    "first": _pick(cuda.PICK_FIRST),
-    "last": _pick(cuda.PICK_LAST),
-    "lag": _pick(cuda.PICK_LAG),
-    "time_since": _since(cuda.PICK_LAST),
-    "time_since_lag": _since(cuda.PICK_LAG),
-    "min": _extreme(cuda.EXTREME_MIN),
-    "max": _extreme(cuda.EXTREME_MAX),
-    "sum": _sum,
-    "mean": _mean,
-    "var": _spread(cuda.SUM_VARIANCE),
-    "std": _spread(cuda.SUM_DEVIATION),
+_FAMILIES: dict[int, Callable[[_Work, Bounds, Wanted, int], _Result]] = {
+    COUNTING: _count,
+    PICKING: _pick,
+    COMPARING: _extreme,
+    SUMMING: _sum,
 }
-"""The functions that the device computes."""
+"""What computes the statistics of the families that a device has kernels for."""
