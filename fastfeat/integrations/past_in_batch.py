@@ -9,7 +9,7 @@ from typing import Any
 from fastfeat.errors import HistoryMissing, Told, warn
 from fastfeat.io.arrow import Table, call, pa
 from fastfeat.io.decode import plain_table
-from fastfeat.ir.scope import asking_of, order_of, window_nodes
+from fastfeat.ir.scope import order_of, query_of, window_nodes
 from fastfeat.plan.border import read_columns
 from fastfeat.plan.columns_read import columns_of
 from fastfeat.plan.history import is_batch
@@ -46,7 +46,7 @@ def beginnings(plan: Plan, data: Any, past: Any) -> tuple[Beginning, ...]:
     orders = dict.fromkeys(order_of(over) for over in window_nodes(plan.nodes.values()))
     found: dict[tuple[str, tuple[str, ...]], Beginning] = {}
     for order in orders:
-        time, *by = asking_of(order)
+        time, *by = query_of(order)
         clocks, keys = columns_of([time]), tuple(columns_of(by))
         if len(clocks) == 1:  # of several none says alone what is earlier
             asked = clocks[0], keys

@@ -20,11 +20,11 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.io.decode import decoded
 from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.scope import (
-    asking_of,
     is_of_table,
     is_over,
     is_over_window,
     order_of,
+    query_of,
     row_order,
     table_of,
     window_of,
@@ -53,7 +53,7 @@ from fastfeat.plan.history import as_type
 from fastfeat.plan.html import learnt_text
 from fastfeat.plan.made import make
 from fastfeat.plan.over import past_of
-from fastfeat.plan.over_table import asking_columns, past_of_table
+from fastfeat.plan.over_table import past_of_table, query_columns
 from fastfeat.plan.state import aggregates_of
 from fastfeat.plan.summary import capped
 from fastfeat.plan.tables import table_values
@@ -475,7 +475,7 @@ def _explained(sight: _Sight, column: str, values: Table) -> FeatureExplained:
     fitted = sight.fitted
     node, read = fitted.nodes[column], _Read()
     _read_of_row(sight, sight.own, [node], [0], read)
-    asked = [arg for n in row_order([node]) if is_over_window(n) for arg in asking_of(order_of(n))]
+    asked = [arg for n in row_order([node]) if is_over_window(n) for arg in query_of(order_of(n))]
     own = dict.fromkeys(n.name for n in row_order([node, *asked]) if isinstance(n, Column))
     learnt = show_all(aggregates_of([node]))
     return FeatureExplained(
@@ -562,8 +562,8 @@ def _in_window_of_table(batch: Batch, over: Call, places: Sequence[int]) -> list
     """Return the numbers of the rows of a table that are in the window of some rows."""
     order = order_of(over)
     make(batch, [over])
-    compute_columns(batch, asking_of(order))
-    past, asking = past_of_table(batch, order), asking_columns(batch, order)
+    compute_columns(batch, query_of(order))
+    past, asking = past_of_table(batch, order), query_columns(batch, order)
     times, keys, tie = ordering(past)
     table = rows_of_table(times, past.dtype, keys, past.key_dtypes, tie)
     own, own_keys, _ = ordering(asking)

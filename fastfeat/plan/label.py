@@ -19,7 +19,7 @@ from fastfeat.io.decode import decoded
 from fastfeat.io.device import DeviceTable
 from fastfeat.ir.durations import duration_text, moment_text
 from fastfeat.ir.node import Call, Column, Node
-from fastfeat.ir.scope import asking_of, is_of_table, seen_of, window_of
+from fastfeat.ir.scope import is_of_table, query_of, seen_of, window_of
 from fastfeat.plan.ahead import over_ahead
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.border import column_in_host
@@ -117,7 +117,7 @@ def _ahead_of(batch: Batch, window: Call) -> Recorded:
     """
     order, params = window.args[0], dict(window.params)
     assert isinstance(order, Call)
-    time, *keys = asking_of(order)
+    time, *keys = query_of(order)
     ticks, placed, dtype = times_in_ticks(batch, *values_of(batch, time))
     end = params["end"]
     complete = end  # the last moment up to which all rows of that time are recorded

@@ -32,7 +32,7 @@ from fastfeat.plan.batch import Batch, Source, is_made_of_source, rows_at, take_
 from fastfeat.plan.border import column_in_host
 from fastfeat.plan.key_state import given_vocabulary
 from fastfeat.plan.over import check_history, run_over
-from fastfeat.plan.over_table import in_table, run_ahead, run_over_table, telling_table
+from fastfeat.plan.over_table import in_table, naming_table, run_ahead, run_over_table
 from fastfeat.plan.shared_keys import encoded
 from fastfeat.plan.values import compute_columns, key_values
 from fastfeat.progress import is_telling, tell
@@ -207,7 +207,7 @@ def make_ahead(batch: Batch, calls: Sequence[Node]) -> None:
 def table_with(batch: Batch, order: Call, calls: Sequence[Node]) -> tuple[Batch, list[Node]]:
     """Return the rows of a table with all that functions read of them, and what each is of."""
     table, values = in_table(batch, order, [call.args[0] for call in calls])
-    with telling_table(order):
+    with naming_table(order):
         make(table, values)
     return table, values
 

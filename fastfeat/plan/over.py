@@ -17,30 +17,30 @@ from fastfeat.io.arrow import call as arrow_call
 from fastfeat.io.arrow import pa
 from fastfeat.io.decode import decoded
 from fastfeat.ir.node import Call, Column, Node
-from fastfeat.ir.scope import OVER, asking_of, window_of
+from fastfeat.ir.scope import OVER, query_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch, rows_at
 from fastfeat.plan.border import column_in_host
 from fastfeat.plan.lower import Types
 from fastfeat.plan.values import key_values, values_of
 from fastfeat.steps.windows import (
-    Asked,
     HistoryOverlaps,
     OverFailed,
-    Past,
+    RowOrder,
+    WindowRequest,
     function_over,
     window_params,
 )
 
 
-def past_of(batch: Batch, order: Node, *, is_mixed: bool = False) -> Past:
-    """Return the columns that order the rows of each entity; see `Past`."""
+def past_of(batch: Batch, order: Node, *, is_mixed: bool = False) -> RowOrder:
+    """Return the columns that order the rows of each entity; see `RowOrder`."""
     assert isinstance(order, Call)
     params = dict(order.params)
     time, *others = order.args
     tie = others.pop() if params["has_tie"] else None
     dtype, times = values_of(batch, time)
-    return Past(
+    return RowOrder(
         times,
         dtype,
         [key_values(batch, key, narrow=True) for key in others],
@@ -54,7 +54,7 @@ def past_of(batch: Batch, order: Node, *, is_mixed: bool = False) -> Past:
 def _overlap(past: Batch, order: Node, row: int) -> InvalidData:
     """Return the error of a row of the history that is later than one of the data."""
     assert isinstance(order, Call)
-    values = [(show(node), _shown_value(past, node, row)) for node in asking_of(order)]
+    values = [(show(node), _shown_value(past, node, row)) for node in query_of(order)]
     time, *keys = (
         f"{name} = {str(value) if isinstance(value, date) else repr(value)}"
         for name, value in values
@@ -87,7 +87,7 @@ def run_over(batch: Batch, order: Node, calls: Sequence[Node]) -> list[Any]:
     """
     past, ordering = batch.seen, past_of(batch.seen, order, is_mixed=batch.places is not None)
 
-    def compute(asked: Sequence[Asked]) -> list[Any]:
+    def compute(asked: Sequence[WindowRequest]) -> list[Any]:
         arrays = _of_rows_asked(batch, ordering, asked)
         return [
             codes_in_host(array, past.backend) if past.types[call].holds_bytes else array
@@ -113,7 +113,7 @@ def check_history(batch: Batch, order: Node) -> None:
         raise _overlap(batch.seen, order, failure.args[0]) from None
 
 
-def _of_rows_asked(batch: Batch, ordering: Past, asked: Sequence[Asked]) -> list[Any]:
+def _of_rows_asked(batch: Batch, ordering: RowOrder, asked: Sequence[WindowRequest]) -> list[Any]:
     """Return the column of each function of the rows in a window, of the rows of a batch."""
     places, first_row = batch.places, batch.first_place
     if places is None:
@@ -139,7 +139,7 @@ def _of_rows_asked(batch: Batch, ordering: Past, asked: Sequence[Asked]) -> list
     return [found[k] for k in range(len(asked))]
 
 
-def _by_definition(batch: Batch, ordering: Past, asked: Asked, which: int) -> Any:
+def _by_definition(batch: Batch, ordering: RowOrder, asked: WindowRequest, which: int) -> Any:
     """Return the column of a function of the rows in a window, of the rows of a batch."""
     from fastfeat.backends.reference.steps import over_at  # seldom needed
 
@@ -170,10 +170,10 @@ def codes_in_host(codes: Any, backend: Backend) -> Any:
 
 def arrays_of(
     calls: Sequence[Node],
-    asked: Sequence[Asked],
+    asked: Sequence[WindowRequest],
     texts: Sequence[Any],
     types: Types,
-    compute: Callable[[Sequence[Asked]], list[Any]],
+    compute: Callable[[Sequence[WindowRequest]], list[Any]],
 ) -> list[Any]:
     """Return the column of each of some functions over windows.
 
@@ -208,7 +208,7 @@ def named_by(calls: Sequence[Node]) -> Generator[None]:
 
 def asked_of(
     rows: Batch, calls: Sequence[Node], values: Sequence[Node]
-) -> tuple[list[Asked], list[Any]]:
+) -> tuple[list[WindowRequest], list[Any]]:
     """Return what a backend is asked for, and the texts that the codes of each stand for, or None.
 
     Args:
@@ -249,7 +249,7 @@ def text_codes(batch: Batch, node: Node) -> Any:
     return pa.DictionaryArray.from_arrays(codes, coded.dictionary.take(order))
 
 
-def _asked_of(call: Node, values: Any, dtype: DType) -> Asked:
+def _asked_of(call: Node, values: Any, dtype: DType) -> WindowRequest:
     """Return what a backend is asked for of the rows in a window.
 
     Args:
@@ -259,4 +259,4 @@ def _asked_of(call: Node, values: Any, dtype: DType) -> Asked:
     """
     assert isinstance(call, Call)
     function, window = call.function.removeprefix(OVER), window_of(call)
-    return Asked(function, dict(call.params), values, dtype, window_params(window))
+    return WindowRequest(function, dict(call.params), values, dtype, window_params(window))

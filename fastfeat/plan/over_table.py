@@ -20,14 +20,14 @@ from fastfeat.io.keys import comparable, key_column, keys_as
 from fastfeat.io.types import arrow_type
 from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.rewrite import with_args
-from fastfeat.ir.scope import asking_of, seen_of, table_of
+from fastfeat.ir.scope import query_of, seen_of, table_of
 from fastfeat.ir.walk import fold
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.border import column_in_host
 from fastfeat.plan.over import arrays_of, asked_of, past_of
 from fastfeat.plan.values import key_values, values_of
 from fastfeat.steps.lookup import TableValues
-from fastfeat.steps.windows import Asked, Past
+from fastfeat.steps.windows import RowOrder, WindowRequest
 
 
 def in_table(batch: Batch, order: Call, values: Sequence[Node]) -> tuple[Batch, list[Node]]:
@@ -75,12 +75,12 @@ def run_over_table(
         table: the rows of the table, of which all that the functions read is made.
         values: what each function is of, as an expression over the table.
     """
-    past, asking = past_of_table(batch, order), asking_columns(batch, order)
+    past, query = past_of_table(batch, order), query_columns(batch, order)
 
-    def compute(asked: Sequence[Asked]) -> list[Any]:
-        return batch.backend.over_table(past, asked, asking)
+    def compute(asked: Sequence[WindowRequest]) -> list[Any]:
+        return batch.backend.over_table(past, asked, query)
 
-    with telling_table(order):
+    with naming_table(order):
         asked, texts = asked_of(table, calls, values)
     return arrays_of(calls, asked, texts, batch.types, compute)
 
@@ -93,15 +93,15 @@ def run_ahead(batch: Batch, order: Call, calls: Sequence[Node]) -> list[Any]:
         order: what orders the rows that are seen; all that the functions read of these is made.
         calls: the functions.
     """
-    seen, asking = batch.seen, asking_columns(batch, order)
+    seen, query = batch.seen, query_columns(batch, order)
     past = past_of(seen, order)
     keys = [_key_of_table(seen, *pair) for pair in zip(past.keys, past.key_dtypes, strict=True)]
     times = column_in_host(past.times, seen.backend)
     tie = None if past.tie is None else column_in_host(past.tie, seen.backend)
     past = replace(past, times=times, keys=keys, tie=tie)
 
-    def compute(asked: Sequence[Asked]) -> list[Any]:
-        return batch.backend.over_table(past, asked, asking)
+    def compute(asked: Sequence[WindowRequest]) -> list[Any]:
+        return batch.backend.over_table(past, asked, query)
 
     asked, texts = asked_of(seen, calls, [call.args[0] for call in calls])
     return arrays_of(calls, asked, texts, batch.types, compute)
@@ -115,15 +115,15 @@ def _key_of_table(seen: Batch, values: Any, dtype: DType) -> Any:
     return decoded(here).combine_chunks()
 
 
-def asking_columns(batch: Batch, order: Call) -> Past:
+def query_columns(batch: Batch, order: Call) -> RowOrder:
     """Return the time and the keys by which rows of the data ask."""
-    time, *keys = asking_of(order)
+    time, *keys = query_of(order)
     dtype, times = values_of(batch, time)
     parts = [key_values(batch, key, narrow=True) for key in keys]
-    return Past(times, dtype, parts, [batch.types[key] for key in keys])
+    return RowOrder(times, dtype, parts, [batch.types[key] for key in keys])
 
 
-def past_of_table(batch: Batch, order: Call) -> Past:
+def past_of_table(batch: Batch, order: Call) -> RowOrder:
     """Return the columns that order the rows of a table."""
     params, (time, *others) = dict(order.params), seen_of(order)
     tie = others.pop() if params["has_tie"] else None
@@ -131,7 +131,7 @@ def past_of_table(batch: Batch, order: Call) -> Past:
     times: TableValues = batch.made[time]
     cache: dict[Any, Any] = times.cache.setdefault(("order", params["n_keys"], names), {})
     tie_dtype = None if tie is None else comparable(batch.types[tie])
-    return Past(
+    return RowOrder(
         times.array,
         batch.types[time],
         [batch.made[key].array for key in others],
@@ -148,7 +148,7 @@ def _tie(values: TableValues, dtype: Any) -> Any:
 
 
 @contextmanager
-def telling_table(order: Call) -> Generator[None]:
+def naming_table(order: Call) -> Generator[None]:
     """Say in what is wrong with the rows of a table that they are a table's."""
     try:
         yield

@@ -10,7 +10,7 @@ from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidPlan, PurgeOff, warn
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, Column, Node
-from fastfeat.ir.scope import asking_of, is_over, order_of
+from fastfeat.ir.scope import is_over, order_of, query_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.clocks import clock_of
@@ -130,7 +130,7 @@ def _times_of(plan: Plan) -> tuple[Node, ...]:
     found: dict[Node, None] = {}
     for node in postorder([*plan.nodes.values(), *plan.label_nodes.values()]):
         if is_over(node):
-            found[asking_of(order_of(node))[0]] = None
+            found[query_of(order_of(node))[0]] = None
         elif isinstance(node, Call) and node.function == "time_fold":
             found[node.args[0]] = None
     return tuple(found)

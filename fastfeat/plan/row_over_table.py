@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 from fastfeat.backends import backend_named
 from fastfeat.backends.reference.steps import listed, ordering
 from fastfeat.ir.node import Call, Node, TableColumn
-from fastfeat.ir.scope import OVER, asking_of, order_of, window_of
+from fastfeat.ir.scope import OVER, order_of, query_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.made import table_with
 from fastfeat.plan.over import asked_of
-from fastfeat.plan.over_table import past_of_table, telling_table
+from fastfeat.plan.over_table import naming_table, past_of_table
 from fastfeat.steps.table_windows import Rows, moments_of, over_table, rows_of_table
-from fastfeat.steps.windows import Asked, OverFailed, Past, function_over
+from fastfeat.steps.windows import OverFailed, RowOrder, WindowRequest, function_over
 
 if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
@@ -30,17 +30,17 @@ Row = Mapping[Any, Any]
 
 
 def over_table_maker(
-    step: Call, fitted: FittedPlan, asking: Sequence[Callable[[Row], Any]]
+    step: Call, fitted: FittedPlan, query: Sequence[Callable[[Row], Any]]
 ) -> Callable[[Row], Any]:
     """Return what computes a function over a window of a table for a row.
 
     Args:
         step: the function.
         fitted: the plan.
-        asking: get the time and the keys of a row, each as a column of one value.
+        query: get the time and the keys of a row, each as a column of one value.
     """
     order, types = order_of(step), fitted.types
-    time, *keys = (types[node] for node in asking_of(order))
+    time, *keys = (types[node] for node in query_of(order))
     read: list[Node] = [node for node in postorder([step]) if isinstance(node, TableColumn)]
 
     def make(row: Row) -> Any:
@@ -48,7 +48,7 @@ def over_table_maker(
         batch = Batch(None, types, backend_named("cpu"), {}, made)
         past = past_of_table(batch, order)
         asked, texts = _asked(batch, past, order, step)
-        moment, *parts = (get(row) for get in asking)
+        moment, *parts = (get(row) for get in query)
         moments = moments_of(moment, time, parts, keys)
         try:
             found: Any = over_table(_rows(past), past.dtype, asked, 0, moments)[0]
@@ -60,7 +60,7 @@ def over_table_maker(
     return make
 
 
-def _rows(past: Past) -> Rows:
+def _rows(past: RowOrder) -> Rows:
     """Return the rows of each key of a table in order; made on first use."""
     assert past.cache is not None
     if "rows" not in past.cache:
@@ -69,7 +69,9 @@ def _rows(past: Past) -> Rows:
     return past.cache["rows"]
 
 
-def _asked(batch: Batch, past: Past, order: Call, step: Call) -> tuple[Asked, list[Any]]:
+def _asked(
+    batch: Batch, past: RowOrder, order: Call, step: Call
+) -> tuple[WindowRequest, list[Any]]:
     """Return what is asked, of a column as a list, and its texts; made on first use.
 
     The functions of one column share the list.
@@ -80,7 +82,7 @@ def _asked(batch: Batch, past: Past, order: Call, step: Call) -> tuple[Asked, li
     name = (step.args[0], dtypes, function_over(step).counts)
     if name not in past.cache:
         table, values = table_with(batch, order, [step])
-        with telling_table(order):
+        with naming_table(order):
             (asked,), (texts,) = asked_of(table, [step], values)
         past.cache[name] = listed(asked), [] if texts is None else texts.to_pylist()
     known, texts = past.cache[name]

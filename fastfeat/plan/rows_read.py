@@ -11,7 +11,7 @@ from typing import Final
 
 from fastfeat.errors import ArtifactError
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
-from fastfeat.ir.scope import asking_of, is_of_table, is_over, order_of, table_of
+from fastfeat.ir.scope import is_of_table, is_over, order_of, query_of, table_of
 from fastfeat.ir.walk import fold
 
 _DATA: Final = ()
@@ -61,7 +61,7 @@ def _rows_of(roots: Sequence[Node]) -> dict[Node, Rows]:
                 _check_halves(node, args, len(args) // 2)
                 return _DATA
             case Call("table_order"):
-                _check_halves(node, args, len(asking_of(node)))
+                _check_halves(node, args, len(query_of(node)))
                 return _DATA
             case Call() if is_over(node) and is_of_table(order_of(node)):
                 _check(node, args[:1], table_of(order_of(node)))

@@ -22,7 +22,7 @@ from fastfeat.steps.step import Argument, StepFunction, Values
 from fastfeat.steps.windows import (
     OVER_FUNCTIONS,
     VALID_ORDER,
-    Asked,
+    WindowRequest,
     check_tie,
     first_place,
     order_of_time,
@@ -83,7 +83,9 @@ def rows_of_table(
     }
 
 
-def over_table(table: Rows, time: DType, asked: Asked, which: int, asking: Moments) -> list[Any]:
+def over_table(
+    table: Rows, time: DType, asked: WindowRequest, which: int, query: Moments
+) -> list[Any]:
     """Return what a function over a window of a table is for each row that asks.
 
     Args:
@@ -91,19 +93,19 @@ def over_table(table: Rows, time: DType, asked: Asked, which: int, asking: Momen
         time: the type of their times.
         asked: the function, with its column of the table as a list.
         which: its place among those that were asked for.
-        asking: the rows that ask.
+        query: the rows that ask.
 
     Raises:
         OverFailed: a value that does not fit its type.
     """
     found: list[Any] = []
-    finer = finer_time(time, asking.dtype)
+    finer = finer_time(time, query.dtype)
     if OVER_FUNCTIONS[asked.function].of_times:
         values = _in_ticks(asked.values, asked.dtype, finer)
         asked = replace(asked, values=values, dtype=finer)
     tick = tick_ns(finer) if finer.is_temporal else 1
     for row, (key, moment) in enumerate(
-        zip(asking.keys, instants(asking.times, asking.dtype), strict=True)
+        zip(query.keys, instants(query.times, query.dtype), strict=True)
     ):
         if key is None or moment is None:
             found.append(None)

@@ -63,7 +63,7 @@ class Ordered:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class RowOrder:
     """The columns that order the rows of each entity.
 
     Args:
@@ -91,7 +91,7 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class WindowRequest:
     """A function of the rows in a window, which a backend is asked for.
 
     Args:
@@ -224,7 +224,7 @@ def first_place(instants: Sequence[int], end: int, stop: int, window: Mapping[st
     return first if window["rows"] is None else max(first, stop - window["rows"])
 
 
-def over(order: Ordered, asked: Asked, which: int, first_row: int) -> list[Any]:
+def over(order: Ordered, asked: WindowRequest, which: int, first_row: int) -> list[Any]:
     """Return what a function over a window is for each row; None is missing.
 
     Args:
@@ -239,7 +239,7 @@ def over(order: Ordered, asked: Asked, which: int, first_row: int) -> list[Any]:
     return over_rows(order, asked, which, range(first_row, len(order.entity)))
 
 
-def over_rows(order: Ordered, asked: Asked, which: int, rows: Sequence[int]) -> list[Any]:
+def over_rows(order: Ordered, asked: WindowRequest, which: int, rows: Sequence[int]) -> list[Any]:
     """Return what a function over a window is for some rows; see `over`."""
     found: list[Any] = []
     for k, row in enumerate(rows):
@@ -248,12 +248,12 @@ def over_rows(order: Ordered, asked: Asked, which: int, rows: Sequence[int]) -> 
     return found
 
 
-def result_over(asked: Asked) -> DType:
+def result_over(asked: WindowRequest) -> DType:
     """Return the type of what a function over a window gives."""
     return OVER_FUNCTIONS[asked.function].result(comparable(asked.dtype), asked.params)
 
 
-def _view(order: Ordered, asked: Asked, row: int) -> WindowView | None:
+def _view(order: Ordered, asked: WindowRequest, row: int) -> WindowView | None:
     rows = window_of(order, row, asked.window)
     if rows is None:
         return None
@@ -266,7 +266,7 @@ def _view(order: Ordered, asked: Asked, row: int) -> WindowView | None:
     )
 
 
-def value_of(view: WindowView, asked: Asked, time: DType, which: int, row: int) -> Any:
+def value_of(view: WindowView, asked: WindowRequest, time: DType, which: int, row: int) -> Any:
     """Return what a function over a window is of what a row sees; None is missing.
 
     Args:

@@ -17,7 +17,7 @@ from fastfeat.backends.gpu.runtime import Buffer
 from fastfeat.backends.gpu.window_kernels import room, scan
 from fastfeat.backends.gpu.window_order import order_of
 from fastfeat.dtypes import INT64
-from fastfeat.steps.windows import Past
+from fastfeat.steps.windows import RowOrder
 
 pytestmark = pytest.mark.emulator
 BLOCK = 32
@@ -61,7 +61,7 @@ def test_rows_stand_by_entity_time_tie_and_as_they_come_in(n: int, order: str) -
     keys = [rng.choice([None, 7, -1, 2**40]) for _ in range(n)]
     times = [rng.choice([None, -(2**63), 2**63 - 1, -1, 0, rng.randrange(300)]) for _ in range(n)]
     ties = [rng.choice([None, 0.0, -0.0, -5.0, float("inf")]) for _ in range(n)]
-    past = Past(
+    past = RowOrder(
         pa.chunked_array([pa.array(times, pa.int64())]),
         INT64,
         [pa.chunked_array([pa.array(keys, pa.int64())])],

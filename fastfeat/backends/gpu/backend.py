@@ -26,7 +26,7 @@ from fastfeat.dtypes import DType
 from fastfeat.ir.node import Call, Params
 from fastfeat.scalars.value import InputSlot
 from fastfeat.steps import Argument
-from fastfeat.steps.windows import Asked, Past
+from fastfeat.steps.windows import RowOrder, WindowRequest
 
 __all__ = [
     "compute",
@@ -113,11 +113,11 @@ def learn_target(
     )
 
 
-def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Any]:
+def over(past: RowOrder, asked: Sequence[WindowRequest], first_row: int) -> list[Any]:
     """Return an Arrow array for each function of the rows in a window; see `gpu.windows.over`."""
     return device_windows.over(runtime(), past, asked, first_row)
 
 
-def over_table(past: Past, asked: Sequence[Asked], asking: Past) -> list[Any]:
+def over_table(past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder) -> list[Any]:
     """Return an Arrow array for each function of rows of a table; see `gpu.windows.over_table`."""
-    return device_windows.over_table(runtime(), past, asked, asking)
+    return device_windows.over_table(runtime(), past, asked, query)

@@ -65,9 +65,9 @@ from fastfeat.dtypes import DType
 from fastfeat.errors import OutOfDeviceMemory, Overflow
 from fastfeat.steps.windows import (
     OVER_FUNCTIONS,
-    Asked,
     OverFailed,
-    Past,
+    RowOrder,
+    WindowRequest,
     result_over,
 )
 
@@ -124,7 +124,7 @@ class _Work:
             self.sums.append(sums_of(self.column, with_squares=self.squares))
         return self.sums[0]
 
-    def window(self, asked: Asked) -> Bounds:
+    def window(self, asked: WindowRequest) -> Bounds:
         """Return the bounds of the windows of a function."""
         window = ticks_window(asked.window, self.time)._replace(min_samples=0)
         if window not in self.bounds:
@@ -137,7 +137,7 @@ _Result = tuple[Found, int | None] | None
 
 
 def found_on_device(
-    runtime: Runtime, past: Past, asked: Mapping[int, Asked], first_row: int
+    runtime: Runtime, past: RowOrder, asked: Mapping[int, WindowRequest], first_row: int
 ) -> dict[int, Any]:
     """Return functions over windows as columns, less those whose values lie too far apart.
 
@@ -181,7 +181,7 @@ def found_on_device(
     return found
 
 
-def _by_column(asked: Mapping[int, Asked]) -> dict[int, list[int]]:
+def _by_column(asked: Mapping[int, WindowRequest]) -> dict[int, list[int]]:
     """Return the functions of each column."""
     members: dict[int, list[int]] = {}
     for k, one in asked.items():
@@ -189,7 +189,9 @@ def _by_column(asked: Mapping[int, Asked]) -> dict[int, list[int]]:
     return members
 
 
-def _check_room(runtime: Runtime, past: Past, asked: Sequence[Asked], first_row: int) -> None:
+def _check_room(
+    runtime: Runtime, past: RowOrder, asked: Sequence[WindowRequest], first_row: int
+) -> None:
     """Raise where the rows do not fit the device.
 
     Raises:
@@ -212,7 +214,7 @@ def _check_room(runtime: Runtime, past: Past, asked: Sequence[Asked], first_row:
         )
 
 
-def _found(work: _Work, asked: Asked) -> _Result:
+def _found(work: _Work, asked: WindowRequest) -> _Result:
     """Return what is found for a function by the kernels of the family of its statistic."""
     wanted, *others = OVER_FUNCTIONS[asked.function].requests(asked.params, asked.dtype, work.time)
     if others:  # the rows less those with a value

@@ -12,10 +12,12 @@ from fastfeat.backends.gpu.arguments import argument_in_host, column_in_host
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.window_functions import found_on_device, is_on_device
 from fastfeat.steps import Argument
-from fastfeat.steps.windows import Asked, OverFailed, Past
+from fastfeat.steps.windows import OverFailed, RowOrder, WindowRequest
 
 
-def over(runtime: Runtime, past: Past, asked: Sequence[Asked], first_row: int) -> list[Any]:
+def over(
+    runtime: Runtime, past: RowOrder, asked: Sequence[WindowRequest], first_row: int
+) -> list[Any]:
     """Return a column for each function of the rows in a window: Arrow's or of the device.
 
     Args:
@@ -46,20 +48,22 @@ def over(runtime: Runtime, past: Past, asked: Sequence[Asked], first_row: int) -
     return [found[k] for k in range(len(asked))]
 
 
-def over_table(runtime: Runtime, past: Past, asked: Sequence[Asked], asking: Past) -> list[Any]:
+def over_table(
+    runtime: Runtime, past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder
+) -> list[Any]:
     """Return an Arrow array for each function of the rows of a table in a window.
 
     Args:
         runtime: where columns may be.
         past: the columns that order the rows of the table, in the host's memory.
         asked: the functions, with the columns of the table that they are of.
-        asking: the times and the keys of the rows that ask.
+        query: the times and the keys of the rows that ask.
     """
     moved = _asked_in_host(runtime, asked)
-    return table_windows.over_table(past, moved, _in_host(runtime, asking))
+    return table_windows.over_table(past, moved, _in_host(runtime, query))
 
 
-def _in_host(runtime: Runtime, past: Past) -> Past:
+def _in_host(runtime: Runtime, past: RowOrder) -> RowOrder:
     """Return the columns that order rows in the host's memory."""
 
     def keys(values: Any, dtype: Any) -> Any:
@@ -73,7 +77,7 @@ def _in_host(runtime: Runtime, past: Past) -> Past:
     )
 
 
-def _asked_in_host(runtime: Runtime, asked: Sequence[Asked]) -> list[Asked]:
+def _asked_in_host(runtime: Runtime, asked: Sequence[WindowRequest]) -> list[WindowRequest]:
     """Return functions with their columns in the host's memory, each brought there once."""
     columns = {id(one.values): column_in_host(runtime, one.values) for one in asked}
     return [replace(one, values=columns[id(one.values)]) for one in asked]
