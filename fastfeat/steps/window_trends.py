@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastfeat_kernels.windows.requests import Wanted
 from fastfeat_kernels.windows.statistic import RANK_METHODS
 
 from fastfeat.aggregates.rules import to_float64
@@ -13,10 +12,10 @@ from fastfeat.dtypes import BOOL, FLOAT64, INT64, NEVER_COLUMNS, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import Params
 from fastfeat.steps.window_function import (
+    Request,
     WindowFunction,
     asks,
     seconds_per_tick,
-    statistic,
     ticks_of_duration,
 )
 
@@ -37,20 +36,20 @@ def _to_streak(dtype: DType, params: Mapping[str, Any]) -> DType:
     return INT64
 
 
-def _rank(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Wanted, ...]:
-    return (statistic("percentile" if params["pct"] else "rank", method=params["method"]),)
+def _rank(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+    return (("percentile" if params["pct"] else "rank", {"method": params["method"]}),)
 
 
-def _ewm_mean(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Wanted, ...]:
-    return (statistic("ewm_mean", decay=1.0 - params["alpha"]),)
+def _ewm_mean(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+    return (("ewm_mean", {"decay": 1.0 - params["alpha"]}),)
 
 
-def _ewm_mean_by(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Wanted, ...]:
-    return (statistic("ewm_mean_by", half_life=ticks_of_duration(params["half_life"], time)),)
+def _ewm_mean_by(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+    return (("ewm_mean_by", {"half_life": ticks_of_duration(params["half_life"], time)}),)
 
 
-def _slope(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Wanted, ...]:
-    return (statistic("slope", per=seconds_per_tick(time)[::-1]),)
+def _slope(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+    return (("slope", {"per": seconds_per_tick(time)[::-1]}),)
 
 
 def _valid_rank(params: Params) -> bool:

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from fastfeat_kernels.windows.requests import Wanted
 from fastfeat_kernels.windows.statistic import WindowView
 from fastfeat_kernels.windows.statistics import STATISTICS
 
@@ -36,11 +35,11 @@ from fastfeat.ir.parameters import CLOSED, LONGEST, is_flag, one_of, or_none, ta
 from fastfeat.ir.scope import OVER
 from fastfeat.steps.step import Argument, StepFunction, Values
 from fastfeat.steps.window_function import (
+    Request,
     Requests,
     WindowFunction,
     asks,
     seconds_per_tick,
-    statistic,
 )
 from fastfeat.steps.window_trends import TRENDS
 
@@ -334,30 +333,28 @@ def _seconds(dtype: DType, params: Mapping[str, Any]) -> DType:
     return FLOAT64 if dtype.is_temporal else INT64
 
 
-def _mean(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Wanted, ...]:
-    return (statistic("whole_mean" if dtype.name == "duration" else "mean"),)
+def _mean(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+    return (("whole_mean" if dtype.name == "duration" else "mean", {}),)
 
 
-def _null_count(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Wanted, ...]:
-    return statistic("count"), statistic("n_rows")
+def _null_count(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+    return ("count", {}), ("n_rows", {})
 
 
-def _quantile(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Wanted, ...]:
+def _quantile(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
     """Return one request, or of what lies between two durations: both, and how many there are."""
     if not dtype.is_temporal:
-        return (statistic("quantile", **params),)
+        return (("quantile", params),)
     if params["interpolation"] in STATISTICS["whole_quantile"].interpolations:
-        return (statistic("whole_quantile", **params),)
-    ends = [
-        statistic("whole_quantile", q=params["q"], interpolation=end) for end in ("lower", "higher")
-    ]
-    return *ends, statistic("count")
+        return (("whole_quantile", params),)
+    low, high = ({"q": params["q"], "interpolation": end} for end in ("lower", "higher"))
+    return ("whole_quantile", low), ("whole_quantile", high), ("count", {})
 
 
 def _since(name: str) -> Requests:
-    def requests(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Wanted, ...]:
+    def requests(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
         since = seconds_per_tick(dtype) if dtype.is_temporal else (1, 0)
-        return (statistic(name, **params, since=since),)
+        return ((name, {**params, "since": since}),)
 
     return requests
 

@@ -216,7 +216,7 @@ def _wanted(asked: WindowRequest, column: int, time: DType) -> list[Wanted]:
     """Return what the kernel finds for a function: most by one name, some from several."""
     window = ticks_window(asked.window, time)
     requests = OVER_FUNCTIONS[asked.function].requests(asked.params, asked.dtype, time)
-    return [one._replace(window=window, column=column) for one in requests]
+    return [Wanted(window, column, name, **given) for name, given in requests]
 
 
 def ticks_window(given: Mapping[str, Any], time: DType) -> Window:

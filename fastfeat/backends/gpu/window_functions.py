@@ -216,10 +216,13 @@ def _check_room(
 
 def _found(work: _Work, asked: WindowRequest) -> _Result:
     """Return what is found for a function by the kernels of the family of its statistic."""
-    wanted, *others = OVER_FUNCTIONS[asked.function].requests(asked.params, asked.dtype, work.time)
+    (name, given), *others = OVER_FUNCTIONS[asked.function].requests(
+        asked.params, asked.dtype, work.time
+    )
     if others:  # the rows less those with a value
         return count_in(work.column, work.window(asked), cuda.COUNT_MISSING), None
-    family = STATISTICS[wanted.statistic].family.number
+    wanted = Wanted(ticks_window(asked.window, work.time), 0, name, **given)
+    family = STATISTICS[name].family.number
     return _FAMILIES[family](work, work.window(asked), wanted, asked.window["min_samples"])
 
 
