@@ -31,7 +31,7 @@ from fastfeat_kernels.windows.statistic import (
     to_53_bits,
 )
 
-# Families, whose loops are in all entries or beside them.
+# Families.
 COUNTING: Final = 0
 SUMMING: Final = 1
 COMPARING: Final = 2
@@ -317,20 +317,18 @@ def _of_tree(n_rows: int) -> int:
 
 def _in_all(number: int, memory: Callable[[int], int] | None = None) -> Family:
     """Return a family whose loop all entries have."""
-    return Family(number, "compute", None, memory, is_carried=True, on_device=True)
+    return Family(number, "compute", memory, is_carried=True, on_device=True)
 
 
 _COUNTS = _in_all(COUNTING)
 _SUMS = _in_all(SUMMING, _of_words(layout.N_WIDE_WORDS))
 _EXTREMES = _in_all(COMPARING, _of_keys)
 _PICKS = _in_all(PICKING)
-_ORDERED = Family(ORDERING, "compute_ordered", "ranks.read_ordered", _of_tree)
-_RANKS = Family(RANKING, "compute_any", "standings.read_ranks", _of_tree)
-_AVERAGES = Family(
-    DECAYING, "compute_any", "averages.read_averages", _of_words(layout.N_AVERAGE_WORDS)
-)
-_SLOPES = Family(FITTING, "compute_any", "slopes.read_slopes", _of_words(layout.N_SLOPE_WORDS))
-_STREAKS = Family(RUNNING, "compute_any", "streaks.read_streaks")
+_ORDERED = Family(ORDERING, "compute_ordered", _of_tree)
+_RANKS = Family(RANKING, "compute_any", _of_tree)
+_AVERAGES = Family(DECAYING, "compute_any", _of_words(layout.N_AVERAGE_WORDS))
+_SLOPES = Family(FITTING, "compute_any", _of_words(layout.N_SLOPE_WORDS))
+_STREAKS = Family(RUNNING, "compute_any")
 
 _SUM = (layout.COLUMN_SUMS,)
 _SQUARES = (layout.COLUMN_SUMS, layout.COLUMN_SQUARES)
