@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels.asof.layout import DEVICE_WORDS
-from fastfeat_kernels.asof.rule import Rule
+from fastfeat_kernels.asof.reference import Rule
 from fastfeat_kernels.cuda import column_text, definitions, named_words, search_text, word_places
 
 BLOCK: Final = 256
