@@ -14,7 +14,14 @@ from fastfeat.io.arrow import Array, pa
 from fastfeat.io.columns.conversions import conversion, tick_ns
 from fastfeat.io.columns.keys import comparable
 from fastfeat.io.columns.times import python_value, time_text
-from fastfeat.ir.node import Params
+from fastfeat.ir.node import Call, Node, TableColumn
+from fastfeat.ir.parameters import (
+    LONGEST,
+    Flag,
+    Parameter,
+    Whole,
+    Words,
+)
 from fastfeat.steps.step import Argument, StepFunction
 
 
@@ -121,9 +128,26 @@ def _values(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) ->
     return [None if row is None else stored[row] for row in rows.values]
 
 
-LOOKUP_ROW = StepFunction(_row_result, _lookup_rows, of_keys=True, n_args=None)
+def _is_lookup_value(call: Call) -> bool:
+    row, column = call.args
+    return (
+        isinstance(row, Call)
+        and row.function in ("asof_row", "lookup_row")
+        and isinstance(column, TableColumn)
+        and all(isinstance(k, TableColumn) and k.table == column.table for k in _right_keys(row))
+    )
 
-LOOKUP_VALUE = StepFunction(_value_result, _values, n_args=2)
+
+def _right_keys(row: Call) -> tuple[Node, ...]:
+    """Return the columns of the table that a lookup compares."""
+    return row.args[len(row.args) // 2 :]
+
+
+LOOKUP_ROW = StepFunction(
+    _row_result, _lookup_rows, of_keys=True, n_args=None, least_args=2, in_halves=True
+)
+
+LOOKUP_VALUE = StepFunction(_value_result, _values, n_args=2, belongs=_is_lookup_value)
 
 
 def parts_of(args: Sequence[Any]) -> tuple[Any, Sequence[Any], Any, Sequence[Any]]:
@@ -239,21 +263,29 @@ def _by_key(right: Argument, keys: Sequence[Argument]) -> Mapping[tuple[Any, ...
     return found
 
 
-def valid_asof(params: Params) -> bool:
-    """Return whether parameters are such as an operator gives."""
-    match params:
-        case (
-            ("allow_exact_matches", bool()),
-            ("delay", delay),
-            ("tolerance", tolerance),
-            ("unit", None | "time" | "steps"),
-        ):
-            whole = type(delay) is int and 0 <= delay < 1 << 63
-            return whole and (
-                tolerance is None or (type(tolerance) is int and 0 <= tolerance < 1 << 63)
-            )
-        case _:
-            return False
+_REACH = Whole(0, LONGEST)
 
-
-ASOF_ROW = StepFunction(_result, _asof_rows, of_keys=True, valid=valid_asof, n_args=None)
+ASOF_ROW = StepFunction(
+    _result,
+    _asof_rows,
+    of_keys=True,
+    n_args=None,
+    least_args=2,
+    in_halves=True,
+    parameters=(
+        Parameter(
+            "tolerance", _REACH, "how old a row may be at most", None, or_none=True, hidden=True
+        ),
+        Parameter(
+            "delay", _REACH, "how long after its time a row of the table is known", 0, hidden=True
+        ),
+        Parameter(
+            "allow_exact_matches",
+            Flag(),
+            "whether a row that is known at the very moment counts",
+            True,
+            hidden=True,
+        ),
+        Parameter("unit", Words(("time", "steps")), or_none=True, written_as=None),
+    ),
+)

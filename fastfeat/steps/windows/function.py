@@ -18,7 +18,7 @@ from fastfeat_kernels.windows.statistics import STATISTICS
 from fastfeat.dtypes import DType
 from fastfeat.errors import Overflow
 from fastfeat.io.columns.conversions import tick_ns
-from fastfeat.ir.parameters import ValidParams, takes_none
+from fastfeat.ir.parameters import Parameters
 
 Params = Mapping[str, Any]
 Request = tuple[str, Mapping[str, Any]]
@@ -42,7 +42,7 @@ class WindowFunction:
             the one statistic that is asked for says it.
         joined: how the value comes of several statistics: the second less the first, or what lies
             between the first two by the third, the number of values.
-        valid: whether the parameters are such as an operator gives.
+        parameters: those of each call.
         of_times: whether its column is of times, and it says how long ago one was.
         too_large: what is wrong where a value does not fit its type; None for the words of the
             error that says so.
@@ -55,7 +55,7 @@ class WindowFunction:
     requests: Requests
     reference: Callable[[WindowView, Params, DType], Any] | None = None
     joined: Literal["difference", "between"] | None = None
-    valid: ValidParams = takes_none
+    parameters: Parameters = ()
     of_times: bool = False
     too_large: str | None = None
     not_ahead: str | None = None

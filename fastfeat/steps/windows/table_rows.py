@@ -16,11 +16,13 @@ from fastfeat_kernels.windows.statistic import WindowView
 
 from fastfeat.dtypes import DType
 from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.ir.node import Call
+from fastfeat.ir.scope import seen_of
 from fastfeat.steps.step import Argument, StepFunction, Values
 from fastfeat.steps.tables.rows import check_moments, compared, instants
 from fastfeat.steps.windows.rows import (
+    OF_ORDERS,
     OVER_FUNCTIONS,
-    VALID_ORDER,
     WindowRequest,
     check_tie,
     first_place,
@@ -154,6 +156,17 @@ def _never(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> 
     raise AssertionError("windows are computed of many rows at once: plan.over_table")
 
 
+def _is_table_order(call: Call) -> bool:
+    """Return whether times and keys of the data stand before those of one table, and its tie."""
+    params = dict(call.params)
+    is_whole = len(call.args) == 2 * (1 + params["n_keys"]) + params["has_tie"]
+    n_seen = 1 + params["n_keys"] + params["has_tie"]
+    tables = {column.table for column in seen_of(call)}
+    return is_whole and len(seen_of(call)) == n_seen and len(tables) == 1
+
+
 STEPS: dict[str, StepFunction] = {
-    "table_order": StepFunction(_result, _never, valid=VALID_ORDER, n_args=None)
+    "table_order": StepFunction(
+        _result, _never, n_args=None, belongs=_is_table_order, parameters=OF_ORDERS
+    )
 }

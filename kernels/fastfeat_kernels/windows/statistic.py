@@ -9,7 +9,8 @@ from fractions import Fraction
 from typing import Final, Literal, NamedTuple, get_args
 
 from fastfeat_kernels.column import key_of
-from fastfeat_kernels.windows.requests import Interpolation, RankMethod, Wanted
+from fastfeat_kernels.windows.requests import Wanted
+from fastfeat_kernels.words import Interpolation, RankMethod
 
 Value = float | int | bool | None
 Gives = Literal["count", "whole", "number", "same", "sum"]

@@ -17,7 +17,7 @@ from typing import Final
 from fastfeat_kernels.column import value_of_key
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.decay import half_power, moved_towards
-from fastfeat_kernels.windows.requests import Interpolation, Wanted
+from fastfeat_kernels.windows.requests import Wanted
 from fastfeat_kernels.windows.statistic import (
     INTERPOLATIONS,
     RANK_METHODS,
@@ -30,6 +30,7 @@ from fastfeat_kernels.windows.statistic import (
     root_of,
     to_53_bits,
 )
+from fastfeat_kernels.words import Interpolation
 
 # Families.
 COUNTING: Final = 0
