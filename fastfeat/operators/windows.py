@@ -26,21 +26,6 @@ from fastfeat.operators.table_windows import (
 )
 from fastfeat.recording import Recipe, carrier, recording
 
-_NOT_AHEAD = {
-    "diff": "Write the change itself: col('x').last(over=...) - col('x')",
-    "ewm_mean": "Take a mean: col('x').mean(over=...)",
-    "ewm_mean_by": "Take a mean: col('x').mean(over=...)",
-    "lag": "The last value in it is col('x').last(over=...), and there is .first(over=...)",
-    "pct_change": "Write the change itself: col('x').last(over=...) / col('x') - 1",
-    "rank": "Compare the value itself: col('x') > col('x').mean(over=...)",
-    "session_id": "Count the rows in it: ff.count(over=...)",
-    "slope": "Write the change itself: col('x').last(over=...) - col('x')",
-    "streak": "Ask whether all are true, or any: condition.all(over=...)",
-    "time_since": "The time until the first row in it is col('t').first(over=...) - col('t')",
-    "time_since_lag": "The time until the first row in it is col('t').first(over=...) - col('t')",
-}
-"""The functions over windows that look back from a row, and what to write of rows ahead of it."""
-
 
 @offering()
 @carrier
@@ -228,20 +213,27 @@ def window_given(told: str, over: Any) -> Window:
     raise TypeMismatch(f"{told}(over={over!r}): takes a window, such as ff.window('7d', time='t')")
 
 
-def refuse_ahead(function: str, over: Any) -> None:
+def refuse_ahead(function: str, over: Any, instead: str | None = None) -> None:
     """Raise where a function that looks back is asked of the rows ahead.
 
     Args:
         function: its name.
         over: the window, or something else that was given as one.
+        instead: what to write of rows ahead; None where the row of the function says it, or that it
+            does not look back.
 
     Raises:
         InvalidPlan: it is one ahead.
     """
-    if isinstance(over, Window) and over.node.function == "ahead" and function in _NOT_AHEAD:
+    if not isinstance(over, Window) or over.node.function != "ahead":
+        return
+    from fastfeat.steps.windows.rows import OVER_FUNCTIONS  # imports NumPy, as every plan does
+
+    instead = OVER_FUNCTIONS[function].not_ahead if instead is None else instead
+    if instead is not None:
         raise InvalidPlan(
             f"{function}(over={over!r}): looks back from a row, and the window is ahead of it. "
-            f"{_NOT_AHEAD[function]}"
+            f"{instead}"
         )
 
 
@@ -305,7 +297,7 @@ def diff(x: Expr, n: int = 1, *, over: Window) -> Expr:
         >>> col("x").diff(over=ff.window(time="t"))
         (col('x') - col('x').lag(n=1, over=ff.window(time='t')))
     """
-    _refuse_change("diff", over)
+    _refuse_change("diff", over, "col('x').last(over=...) - col('x')")
     return x - lag(x, n, over=over)
 
 
@@ -321,13 +313,13 @@ def pct_change(x: Expr, n: int = 1, *, over: Window) -> Expr:
         >>> col("x").pct_change(over=ff.window(time="t"))
         ((col('x') / col('x').lag(n=1, over=ff.window(time='t'))) - 1)
     """
-    _refuse_change("pct_change", over)
+    _refuse_change("pct_change", over, "col('x').last(over=...) / col('x') - 1")
     return x / lag(x, n, over=over) - 1
 
 
-def _refuse_change(function: str, over: Any) -> None:
-    """Raise where the value that changes would be one of a table."""
-    refuse_ahead(function, over)
+def _refuse_change(function: str, over: Any, ahead: str) -> None:
+    """Raise where the value that changes would be one of a table, or its window is ahead."""
+    refuse_ahead(function, over, f"Write the change itself: {ahead}")
     if isinstance(over, Window):
         instead = "Compare a column of the data with the table's: col('x') - col('y').lag(1, over=)"
         refuse_own_value(function, over.node, instead)
@@ -439,7 +431,7 @@ def session_id(gap: Duration, *, over: Window) -> Expr:
         [0, 0, 1, 1]
     """
     chosen = window_given("session_id", over)
-    refuse_ahead("session_id", chosen)
+    refuse_ahead("session_id", chosen, "Count the rows in it: ff.count(over=...)")
     refuse_own_value(
         "session_id", chosen.node, "Number the sessions in the table, and take the .last(over=)"
     )

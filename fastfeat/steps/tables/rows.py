@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from fastfeat_kernels.asof.reference import KnownRows, Rule, in_order, latest
 
 from fastfeat.dtypes import INT64, UTF8, DType
 from fastfeat.errors import InvalidData, TypeMismatch
@@ -204,31 +205,48 @@ def _is_time(dtype: DType) -> bool:
     return whole or dtype.name in ("timestamp", "date32", "date64")
 
 
+def rule_of(time: DType, right: DType, params: Mapping[str, Any]) -> Rule:
+    """Return what a backend asks of the kernel: which rows of a table may be found.
+
+    Args:
+        time: the type of the time of the data.
+        right: that of the time of the table.
+        params: of the join.
+    """
+    return Rule(
+        _tick(time),
+        _tick(right),
+        params["delay"],
+        params["allow_exact_matches"],
+        params["tolerance"],
+    )
+
+
+def _tick(dtype: DType) -> int:
+    """Return the nanoseconds of a tick; 1 of whole numbers."""
+    return tick_ns(dtype) if dtype.is_temporal else 1
+
+
 def instants(values: Sequence[Any], dtype: DType) -> list[Any]:
     """Return times in nanoseconds, whole numbers as they are; None where missing."""
-    tick = tick_ns(dtype) if dtype.is_temporal else 1
+    tick = _tick(dtype)
     return [None if value is None else value * tick for value in values]
 
 
 def _asof_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
     time, keys, right, right_keys = parts_of(args)
-    known = _by_key(right, right_keys)
+    known, rule = _by_key(right, right_keys), rule_of(time.dtype, right.dtype, params)
     moments = instants(time.values, time.dtype)
     columns = [compared(key.values, key.dtype) for key in keys]
     found: list[Any] = []
     for row, moment in enumerate(moments):
         key = tuple(column[row] for column in columns)
-        if moment is None or key not in known:
-            found.append(None)
-        else:
-            found.append(_latest(*known[key], moment, params))
+        found.append(None if moment is None else latest(known.get(key), moment, rule))
     return found
 
 
-def _by_key(
-    right: Argument, keys: Sequence[Argument]
-) -> Mapping[tuple[Any, ...], tuple[list[int], list[int]]]:
-    """Return the times and rows of each key of a table, in order; the last of equal ones last."""
+def _by_key(right: Argument, keys: Sequence[Argument]) -> Mapping[tuple[Any, ...], KnownRows]:
+    """Return the rows of each key of a table in order, with their times; made on first use."""
     names = tuple(key.values.name for key in keys)
     cached: Any = right.values.cache.get(("asof", names))
     if cached is not None:
@@ -240,24 +258,9 @@ def _by_key(
         key = tuple(column[row] for column in columns)
         if moment is not None and None not in key:
             rows.setdefault(key, []).append((moment, row))
-    found = {
-        key: ([moment for moment, _ in sorted(pairs)], [row for _, row in sorted(pairs)])
-        for key, pairs in rows.items()
-    }
+    found = {key: in_order(pairs) for key, pairs in rows.items()}
     right.values.cache["asof", names] = found
     return found
-
-
-def _latest(
-    times: Sequence[int], rows: Sequence[int], moment: int, params: Mapping[str, Any]
-) -> int | None:
-    """Return the latest row known at a moment; None where there is none, or it is too old."""
-    find = bisect_right if params["allow_exact_matches"] else bisect_left
-    at = find(times, moment - params["delay"])
-    tolerance = params["tolerance"]
-    if at == 0 or (tolerance is not None and times[at - 1] < moment - tolerance):
-        return None
-    return rows[at - 1]
 
 
 _REACH = Whole(0, LONGEST)
