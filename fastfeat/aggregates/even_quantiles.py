@@ -11,6 +11,7 @@ from fastfeat.aggregates.quantiles import table_by_definition
 from fastfeat.aggregates.rules import to_table
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Params
+from fastfeat.ir.writing import PLAIN
 
 
 def _probabilities(n_rows: int, params: Params) -> list[float]:
@@ -38,5 +39,12 @@ def _reference(values: Values, params: Params, dtype: DType) -> tuple[float, ...
 
 
 EVEN_QUANTILES = AggregateFunction(
-    "even_quantiles", frozenset({"count", "order"}), to_table, _finalize, _reference, _ranks
+    "even_quantiles",
+    frozenset({"count", "order"}),
+    to_table,
+    _finalize,
+    _reference,
+    _ranks,
+    written=PLAIN,
+    called="quantiles",
 )

@@ -9,6 +9,7 @@ from fastfeat.aggregates.function import AggregateFunction, Summary, parameter, 
 from fastfeat.aggregates.rules import to_table
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Params
+from fastfeat.ir.writing import PLAIN
 
 
 def _finalize(summary: Summary, params: Params) -> tuple[float, ...] | None:
@@ -53,4 +54,6 @@ EVENLY_SPACED = AggregateFunction(
     to_table,
     _finalize,
     _reference,
+    written=PLAIN,
+    called="min, max",
 )

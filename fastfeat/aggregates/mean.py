@@ -40,4 +40,6 @@ def _reference(values: Values, params: Params, dtype: DType) -> float | int | No
     return to_float(to_53_bits(total(known)) / len(known))
 
 
-MEAN = AggregateFunction("mean", frozenset({"count", "sum"}), to_level, _finalize, _reference)
+MEAN = AggregateFunction(
+    "mean", frozenset({"count", "sum"}), to_level, _finalize, _reference, tells_number=False
+)

@@ -30,6 +30,7 @@ from fastfeat.aggregates.rules import to_float64
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidData
 from fastfeat.ir.node import Params
+from fastfeat.ir.writing import PLAIN
 from fastfeat.scalars.arrays import Floats, of_array, of_float
 
 Method = Literal["yeo-johnson", "box-cox"]
@@ -259,7 +260,9 @@ def _function(name: str, method: Method) -> AggregateFunction:
         return _by_definition(values, dtype, method)
 
     primitives: frozenset[Primitive] = frozenset({"count", "order"})
-    return AggregateFunction(name, primitives, to_float64, finalize, reference, _ranks)
+    return AggregateFunction(
+        name, primitives, to_float64, finalize, reference, _ranks, written=PLAIN
+    )
 
 
 YEO_JOHNSON_LAMBDA = _function("yeo_johnson_lambda", "yeo-johnson")

@@ -85,5 +85,11 @@ def _between(low: float, high: float, share: float) -> float:
 
 
 QUANTILE = AggregateFunction(
-    "quantile", frozenset({"count", "order"}), _result, _finalize, _reference, _ranks
+    "quantile",
+    frozenset({"count", "order"}),
+    _result,
+    _finalize,
+    _reference,
+    _ranks,
+    tells_number=False,
 )

@@ -11,6 +11,7 @@ from fastfeat.aggregates.quantile import QUANTILE
 from fastfeat.aggregates.rules import to_table
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Params
+from fastfeat.ir.writing import PLAIN
 
 
 def _ranks(count: int, n_rows: int, params: Params) -> Iterable[int]:
@@ -43,5 +44,11 @@ def table_by_definition(
 
 
 QUANTILES = AggregateFunction(
-    "quantiles", frozenset({"count", "order"}), to_table, _finalize, _reference, _ranks
+    "quantiles",
+    frozenset({"count", "order"}),
+    to_table,
+    _finalize,
+    _reference,
+    _ranks,
+    written=PLAIN,
 )

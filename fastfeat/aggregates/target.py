@@ -168,6 +168,7 @@ TARGET_FUNCTIONS = tuple(
         _finalize,
         _reference,
         belongs=_is_in_folds,
+        called=f"{name.removeprefix('target_')} of the label",
     )
     for name in ("target_mean", "target_var", "target_quantile", "target_odds")
 )

@@ -115,5 +115,11 @@ def _reference(values: Sequence[Any], params: Params, dtype: DType) -> Learnt:
 
 
 VOCABULARY_OF = AggregateFunction(
-    "vocabulary", frozenset({"keys"}), _result, learnt_from_keys, _reference, is_of_parts=True
+    "vocabulary",
+    frozenset({"keys"}),
+    _result,
+    learnt_from_keys,
+    _reference,
+    is_of_parts=True,
+    called="categories",
 )

@@ -73,6 +73,7 @@ MIN_FREQUENCY = Parameter(
     "categories with fewer training rows are rare: a number, or a share as a float below 1",
     None,
     or_none=True,
+    hidden=True,
 )
 _SMOOTH = Parameter("smooth", _WEIGHT, "how many rows of the prior are added to each category")
 
@@ -108,6 +109,7 @@ AGGREGATES: Mapping[str, Parameters] = {
             "how many categories there may be, that of the rare included",
             None,
             or_none=True,
+            hidden=True,
         ),
         Parameter(
             "max_memory",

@@ -7,9 +7,11 @@ from typing import Any, cast
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, vocabulary
-from fastfeat.ir.node import Call
+from fastfeat.ir import schemas
+from fastfeat.ir.node import Aggregate, Call, Node, Params
 from fastfeat.ir.parameters import MAX_MEMORY, Parameter, Whole, is_of_type
 from fastfeat.ir.schemas import AGGREGATES, MIN_FREQUENCY
+from fastfeat.ir.writing import Texts, Writer, options
 from fastfeat.literals import in_order, python_value
 from fastfeat.operators.parameters import checked
 
@@ -137,3 +139,69 @@ def _frequency(operator: str, given: Any) -> int | float | None:
         f"{operator}(min_frequency={given!r}): takes a number of rows from 1, or as a float a "
         "share between 0 and 1"
     )
+
+
+def keys_text(parts: Iterable[Node], missing: object, texts: Texts) -> str:
+    """Return the text of a key.
+
+    Args:
+        parts: of the key.
+        missing: "value" where a part that is missing is a value, as in a cross.
+        texts: those of the parts.
+    """
+    shown = [texts[part] for part in parts]
+    if missing == "value":
+        return f"ff.cross({', '.join(shown)})"
+    return shown[0] if len(shown) == 1 else f"[{', '.join(shown)}]"
+
+
+def vocabulary_options(learnt: Params) -> list[str]:
+    """Return which categories are rare, as the parameters of an encoder."""
+    known = [parameter for parameter in schemas.AGGREGATES["vocabulary"] if parameter.hidden]
+    given = dict(learnt)
+    told = tuple((one.name, given[one.name]) for one in known if one.name in given)
+    return options(tuple(known), told)
+
+
+def codes_options(codes: Call) -> list[str]:
+    """Return the parameters of an encoder of codes, as they are written."""
+    known = schemas.STEPS["encode"]
+    given = tuple((name, value) for name, value in codes.params if name == "n_unseen")
+    match codes.args:
+        case (*_, Aggregate("vocabulary", _, learnt)):
+            return [*vocabulary_options(learnt), *options(known, given)]
+        case _:
+            return options(known, given)
+
+
+def group_text(codes: Node, texts: Texts) -> tuple[str, list[str]]:
+    """Return the text of the key that tells groups apart, and how many rows it needs.
+
+    Args:
+        codes: the number of the group.
+        texts: those of the codes and of all below.
+    """
+    match codes:
+        case Call("encode", (*parts, Aggregate("vocabulary", _, learnt)), params):
+            rare, given = vocabulary_options(learnt), dict(params)
+            least = [f"min_rows={dict(learnt).get('min_frequency')!r}"] if rare else []
+            if codes_options(codes) != rare:  # no key of an operator: the codes themselves
+                return texts[codes], least
+            return keys_text(parts, given.get("missing"), texts), least
+        case _:
+            return texts[codes], []
+
+
+def by_options(learnt: Aggregate, texts: Texts) -> list[str]:
+    """Return the parameters that say the key of an aggregate per group."""
+    key, least = group_text(learnt.args[1], texts)
+    return [f"by={key}", *least]
+
+
+def _vocabulary_text(node: Aggregate, texts: Texts) -> str:
+    key = keys_text(node.args, dict(node.params).get("missing"), texts)
+    return f"vocabulary({', '.join([key, *vocabulary_options(node.params)])})"
+
+
+WRITTEN: dict[str, Writer] = {"vocabulary": _vocabulary_text}
+"""How what operators make of keys is written, by the function of its last node."""

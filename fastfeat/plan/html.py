@@ -11,7 +11,7 @@ from html import escape
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from fastfeat.aggregates import is_target
+from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.vocabulary import Vocabulary
 from fastfeat.dtypes import DType
@@ -42,8 +42,6 @@ MOST_FEATURES = 50
 _MOST_LISTED = 12
 _LONGEST_FORMULA = 90
 _LONGEST_VALUE = 100
-_WORDS = {"vocabulary": "categories", "even_quantiles": "quantiles", "evenly_spaced": "min, max"}
-"""What a user calls an aggregate that operators are made of."""
 _FORMULAS = frozenset({"formula", "label", "learnt", "parameters", "windows"})
 """The titles of details that are no names."""
 
@@ -188,10 +186,8 @@ def _learns(nodes: Iterable[Node]) -> list[str]:
 
 def _word(learnt: Aggregate) -> str:
     """Return in a word or two what is learnt."""
-    if is_target(learnt):
-        return f"{learnt.function.removeprefix('target_')} of the label by key"
     by_key = " by key" if isinstance(learnt.frame, GroupFrame) else ""
-    return f"{_WORDS.get(learnt.function, learnt.function)}{by_key}"
+    return f"{AGGREGATES[learnt.function].called or learnt.function}{by_key}"
 
 
 def _sees(nodes: list[Node]) -> list[str]:

@@ -14,6 +14,7 @@ from fastfeat.ir.walk import postorder
 from fastfeat.operators.durations import duration_given
 from fastfeat.plan.ahead import late_columns, over_ahead
 from fastfeat.plan.columns_read import columns_of
+from fastfeat.steps.windows import OVER_FUNCTIONS
 
 Length = tuple[int, str]
 """Nanoseconds and "time", or whole steps and "steps"."""
@@ -21,8 +22,6 @@ DelayText = str | int
 """A length as a plan keeps it: "30d", or a number of steps."""
 GivenDelay = DelayText | Mapping[str, DelayText] | None
 NO_NAMES: frozenset[str] = frozenset()
-_WITHOUT_NUMBER = frozenset({"first", "last", "mean", "quantile"})
-"""The functions of later rows whose value does not tell how many they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +189,8 @@ def ahead_of(label: Iterable[Node]) -> Ahead | None:
     keys = [frozenset(_entity_of(call)) for call in calls]
     together = keys[0].intersection(*keys[1:])  # rows of one of these share no window with others
     arguments = frozenset(columns_of(call.args[0] for call in calls))
-    functions = {call.function.removeprefix(OVER) for call in calls}
-    return Ahead(together, arguments, not functions <= _WITHOUT_NUMBER)
+    functions = [OVER_FUNCTIONS[call.function.removeprefix(OVER)] for call in calls]
+    return Ahead(together, arguments, any(function.tells_number for function in functions))
 
 
 def _entity_of(call: Call) -> tuple[Node, ...]:

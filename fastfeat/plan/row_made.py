@@ -11,7 +11,7 @@ from fastfeat.backends.reference.run import evaluate_row, leaf_reader
 from fastfeat.dtypes import BINARY, FLOAT64, TABLE, VOCABULARY, DType
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import is_over_table, is_over_window, row_args, row_order
-from fastfeat.ir.show import show
+from fastfeat.ir.show import names_of, show
 from fastfeat.plan.alike import outputs_of
 from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.key_state import given_vocabulary
@@ -137,7 +137,7 @@ def slot_value(slot: InputSlot, row: Row) -> Any:
     value = given[0]
     match slot.kind:
         case "column" if isinstance(slot.sources[0], Column):
-            return convert(value, slot.dtype, slot.columns[0])
+            return convert(value, slot.dtype, names_of(slot.sources)[0])
         case "column":
             return value
         case "valid":
@@ -159,11 +159,11 @@ def row_key(source: Node) -> Any:
 
 
 def _text(value: Any, slot: InputSlot, k: int) -> str | None:
-    return text_of(value, slot.columns[k])
+    return text_of(value, names_of(slot.sources)[k])
 
 
 def _bytes(value: Any, slot: InputSlot, k: int) -> str | bytes | None:
-    return content_value(value, BINARY, slot.columns[k])
+    return content_value(value, BINARY, names_of(slot.sources)[k])
 
 
 def _position(text: str, literals: tuple[str, ...]) -> int:

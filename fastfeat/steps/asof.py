@@ -12,6 +12,9 @@ from typing import Any
 from fastfeat.dtypes import INT64, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.conversions import tick_ns
+from fastfeat.ir.durations import length_text
+from fastfeat.ir.node import Call, Column, TableColumn
+from fastfeat.ir.writing import Texts, pairs_text
 from fastfeat.steps.lookup import LOOKUP_ROW, compared
 from fastfeat.steps.step import Argument, StepFunction
 
@@ -127,4 +130,24 @@ def _latest(
     return rows[at - 1]
 
 
-ASOF_ROW = StepFunction(_result, _rows, of_keys=True, n_args=None, least_args=2, in_halves=True)
+def _text(node: Call, texts: Texts) -> str:
+    time, keys, right, right_keys = parts_of(node.args)
+    given = dict(node.params)
+    name = repr(time.name) if isinstance(time, Column) else texts[time]
+    shown = [f"time={name}"]
+    if isinstance(right, TableColumn) and repr(right.name) != name:
+        shown.append(f"right_time={right.name!r}")
+    if keys:
+        shown.append(f"by={pairs_text([*keys, *right_keys], texts)}")
+    for option in ("tolerance", "delay"):
+        if given[option]:
+            shown.append(f"{option}={length_text(given[option], given['unit'])}")
+    if not given["allow_exact_matches"]:
+        shown.append("allow_exact_matches=False")
+    table = right.table if isinstance(right, TableColumn) else ""
+    return f"ff.asof({table!r}, {', '.join(shown)})"
+
+
+ASOF_ROW = StepFunction(
+    _result, _rows, of_keys=True, n_args=None, least_args=2, in_halves=True, written=_text
+)

@@ -16,6 +16,7 @@ from fastfeat.errors import TypeMismatch
 from fastfeat.io.strings import content_of, contents_of
 from fastfeat.io.times import time_text
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node
+from fastfeat.ir.writing import PLAIN
 from fastfeat.scalars.hashing import bucket_of
 from fastfeat.steps.hashing import bytes_of
 from fastfeat.steps.step import Argument, StepFunction
@@ -128,5 +129,6 @@ ENCODE = StepFunction(
     of_keys=True,
     narrow=True,
     n_args=None,
+    written=PLAIN,
     belongs=_is_encode,
 )

@@ -14,7 +14,10 @@ from fastfeat_kernels.hashing.reference import canonical_bytes, canonical_row, x
 from fastfeat.dtypes import INT32, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.conversions import tick_ns
+from fastfeat.ir.durations import length_text
+from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import never
+from fastfeat.ir.writing import Texts
 from fastfeat.scalars.hashing import bucket_of
 from fastfeat.steps.hashing import bytes_of
 from fastfeat.steps.step import Argument, StepFunction
@@ -106,6 +109,28 @@ def delay_in_ticks(dtype: DType, params: Mapping[str, Any]) -> int:
     return params["delay"] // (tick_ns(dtype) if dtype.is_temporal else 1)
 
 
+def _fold_text(node: Call, texts: Texts) -> str | None:
+    match node.params:
+        case (("n_folds", n_folds),):
+            return f"fold({', '.join([*(texts[arg] for arg in node.args), f'n_folds={n_folds}'])})"
+        case _:
+            return None
+
+
+def _time_fold_text(node: Call, texts: Texts) -> str | None:
+    match node.params:
+        case (("n_folds", n_folds),):
+            return f"time_fold({texts[node.args[0]]}, n_folds={n_folds})"
+        case _:
+            return None
+
+
+def _time_fold_known_text(node: Call, texts: Texts) -> str:
+    given = dict(node.params)
+    delay, n_folds = length_text(given["delay"], given["unit"]), given["n_folds"]
+    return f"time_fold({texts[node.args[0]]}, n_folds={n_folds}, known_after={delay})"
+
+
 FOLD = StepFunction(
     _fold_type,
     _fold,
@@ -113,6 +138,7 @@ FOLD = StepFunction(
     of_keys=True,
     n_args=None,
     of_all_rows=True,  # by the number of a row among them
+    written=_fold_text,
 )
 TIME_FOLD = StepFunction(
     _time_type,
@@ -120,6 +146,7 @@ TIME_FOLD = StepFunction(
     always_present=True,
     of_keys=True,
     of_all_rows=True,
+    written=_time_fold_text,
 )
 TIME_FOLD_KNOWN = StepFunction(
     _time_known_type,
@@ -127,5 +154,6 @@ TIME_FOLD_KNOWN = StepFunction(
     always_present=True,
     of_keys=True,
     of_all_rows=True,
+    written=_time_fold_known_text,
     belongs=never,
 )

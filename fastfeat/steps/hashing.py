@@ -13,6 +13,9 @@ from fastfeat_kernels.hashing.reference import canonical_row, xxh64
 from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.strings import content_of
+from fastfeat.ir import schemas
+from fastfeat.ir.node import Call
+from fastfeat.ir.writing import Texts, options
 from fastfeat.scalars.hashing import bucket_of, hash_type
 from fastfeat.steps.step import Argument, StepFunction
 
@@ -43,7 +46,15 @@ def _hash_cross(args: Sequence[Argument], params: Params, n_rows: int) -> list[A
     return [bucket_of(xxh64(canonical_row(row), seed), n_buckets) for row in rows]
 
 
+def _hash_cross_text(node: Call, texts: Texts) -> str:
+    parts = ", ".join(texts[part] for part in node.args)
+    how = ", ".join(options(schemas.STEPS["hash_cross"], node.params))
+    return f"ff.cross({parts}).hash({how})"
+
+
 STEPS: dict[str, StepFunction] = {
-    "hash_cross": StepFunction(_type, _hash_cross, always_present=True, n_args=None, least_args=2)
+    "hash_cross": StepFunction(
+        _type, _hash_cross, always_present=True, n_args=None, least_args=2, written=_hash_cross_text
+    )
 }
 OF_CONTENT: dict[str, StepFunction] = {"hash": StepFunction(_type, _hash, narrow=True)}

@@ -17,6 +17,7 @@ from fastfeat.io.conversions import conversion, tick_ns
 from fastfeat.io.keys import comparable
 from fastfeat.io.times import python_value, time_text
 from fastfeat.ir.node import Call, Node, TableColumn
+from fastfeat.ir.writing import Texts, pairs_text
 from fastfeat.steps.step import Argument, StepFunction
 
 
@@ -123,6 +124,19 @@ def _values(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) ->
     return [None if row is None else stored[row] for row in rows.values]
 
 
+def _row_text(node: Call, texts: Texts) -> str:
+    table = next((key.table for key in node.args if isinstance(key, TableColumn)), "")
+    return f"ff.lookup({table!r}, by={pairs_text(node.args, texts)})"
+
+
+def _value_text(node: Call, texts: Texts) -> str | None:
+    match node.args:
+        case (row, TableColumn(_, name)):
+            return f"{texts[row]}.col({name!r})"
+        case _:
+            return None
+
+
 def _is_lookup_value(call: Call) -> bool:
     row, column = call.args
     return (
@@ -139,6 +153,8 @@ def _right_keys(row: Call) -> tuple[Node, ...]:
 
 
 LOOKUP_ROW = StepFunction(
-    _row_result, _rows, of_keys=True, n_args=None, least_args=2, in_halves=True
+    _row_result, _rows, of_keys=True, n_args=None, least_args=2, in_halves=True, written=_row_text
 )
-LOOKUP_VALUE = StepFunction(_value_result, _values, n_args=2, belongs=_is_lookup_value)
+LOOKUP_VALUE = StepFunction(
+    _value_result, _values, n_args=2, belongs=_is_lookup_value, written=_value_text
+)

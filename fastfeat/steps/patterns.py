@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from fastfeat.io.dates import date_format, parsed_dates
 from fastfeat.io.keys import key_array
 from fastfeat.io.regex import grouped_pattern, groups_of_replacement, matches_nothing
 from fastfeat.io.strings import contents_of
+from fastfeat.ir import schemas
 from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import MAX_MEMORY, Belongs
+from fastfeat.ir.writing import Texts, method_text, options
 from fastfeat.steps.entries import content_column, over_entries
 from fastfeat.steps.growth import check_growth, replaced
 from fastfeat.steps.step import Argument, StepFailed, StepFunction
@@ -110,6 +113,12 @@ def _to_datetime(column: ChunkedArray, format: str, strict: bool) -> Array:
     return array_of_values(ticks, present & is_parsed, pa.timestamp("us"))
 
 
+def _replace_text(node: Call, texts: Texts) -> str:
+    rest = tuple(param for param in node.params if param != ("n", -1))
+    function = "str.replace" if rest == node.params else "str.replace_all"
+    return method_text(function, node.args, options(schemas.STEPS["str.replace"], rest), texts)
+
+
 def _is_pattern(call: Call) -> bool:
     """Return whether a call has a regular expression, and what else it says belongs to it.
 
@@ -142,6 +151,6 @@ STEPS: dict[str, StepFunction] = {
     "str.contains": _step(BOOL, _contains, _is_pattern),
     "str.count_matches": _step(INT64, _count_matches, _is_pattern),
     "str.extract": _step(UTF8, _extract, _is_pattern),
-    "str.replace": _step(UTF8, _replace, _is_pattern),
+    "str.replace": replace(_step(UTF8, _replace, _is_pattern), written=_replace_text),
     "str.to_datetime": _step(timestamp("us"), _to_datetime, _has_format),
 }

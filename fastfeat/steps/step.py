@@ -9,6 +9,7 @@ from typing import Any
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.ir.parameters import Belongs, Parameters, always
+from fastfeat.ir.writing import Form
 from fastfeat.scalars.value import TypeRule
 
 Values = Sequence[Any]
@@ -64,6 +65,7 @@ class StepFunction:
         in_halves: whether its arguments are as many of the data as, after them, of a table.
         ends_with: the functions of windows of which its last argument is one.
         belongs: whether the arguments of a call belong together.
+        written: how a call is written in Python.
     """
 
     result: TypeRule
@@ -79,3 +81,4 @@ class StepFunction:
     in_halves: bool = False
     ends_with: tuple[str, ...] = ()
     belongs: Belongs = always
+    written: Form = None

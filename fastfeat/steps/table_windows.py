@@ -21,6 +21,7 @@ from fastfeat.steps.asof import check_moments, instants
 from fastfeat.steps.lookup import compared
 from fastfeat.steps.step import Argument, StepFunction, Values
 from fastfeat.steps.window_function import Seen
+from fastfeat.steps.window_texts import order_text
 from fastfeat.steps.windows import (
     OVER_FUNCTIONS,
     SUM_TOO_LARGE,
@@ -170,5 +171,7 @@ def _is_table_order(call: Call) -> bool:
 
 
 STEPS: dict[str, StepFunction] = {
-    "table_order": StepFunction(_result, _never, n_args=None, belongs=_is_table_order)
+    "table_order": StepFunction(
+        _result, _never, n_args=None, belongs=_is_table_order, written=order_text
+    )
 }

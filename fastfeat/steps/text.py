@@ -14,7 +14,9 @@ from fastfeat_kernels.text import reference
 from fastfeat.dtypes import BOOL, COUNTS, FLOAT64, INT32, INT64, UTF8, DType
 from fastfeat.errors import Overflow, TypeMismatch
 from fastfeat.io.strings import content_of
+from fastfeat.ir import schemas
 from fastfeat.ir.node import Call
+from fastfeat.ir.writing import Texts, Writer, method_text, options
 from fastfeat.scalars.text import advice_on_bytes
 from fastfeat.scalars.value import TypeRule
 from fastfeat.steps.step import Argument, Reference, StepFailed, StepFunction
@@ -137,6 +139,24 @@ def _bucket_count_type(types: Sequence[DType], params: Mapping[str, Any]) -> DTy
     return INT32
 
 
+def _plain_text(function: str) -> Writer:
+    """Return how a function that takes its pattern as plain text is written."""
+
+    def written(node: Call, texts: Texts) -> str:
+        given = options(schemas.STEPS[node.function], node.params)
+        return method_text(function, node.args, [*given, "literal=True"], texts)
+
+    return written
+
+
+def _bucket_text(node: Call, texts: Texts) -> str | None:
+    match node.params:
+        case (("bucket", bucket),):
+            return f"{texts[node.args[0]]}[{bucket}]"
+        case _:
+            return None
+
+
 def _is_bucket_count(call: Call) -> bool:
     (counts,) = call.args
     return (
@@ -151,9 +171,16 @@ def _has_literal(call: Call) -> bool:
 
 
 _OF_TEXT: dict[str, StepFunction] = {
-    "str.contains_literal": StepFunction(of_content(BOOL), _each(_literal(reference.contains))),
+    "str.contains_literal": StepFunction(
+        of_content(BOOL),
+        _each(_literal(reference.contains)),
+        written=_plain_text("str.contains"),
+    ),
     "str.count_matches_literal": StepFunction(
-        of_content(INT64), _each(_literal(reference.count_matches)), belongs=_has_literal
+        of_content(INT64),
+        _each(_literal(reference.count_matches)),
+        belongs=_has_literal,
+        written=_plain_text("str.count_matches"),
     ),
     "str.ends_with": StepFunction(of_content(BOOL), _each(_literal(reference.ends_with))),
     "str.hash_ngrams": StepFunction(of_text(COUNTS), _each(reference.ngram_hash_counts)),
@@ -176,6 +203,8 @@ _OF_TEXT: dict[str, StepFunction] = {
 }
 
 STEPS: dict[str, StepFunction] = {
-    "bucket_count": StepFunction(_bucket_count_type, _bucket_count, belongs=_is_bucket_count),
+    "bucket_count": StepFunction(
+        _bucket_count_type, _bucket_count, belongs=_is_bucket_count, written=_bucket_text
+    ),
     **{name: replace(function, narrow=True) for name, function in _OF_TEXT.items()},
 }

@@ -9,6 +9,7 @@ from typing import Any
 from fastfeat.dtypes import DType
 from fastfeat.io.conversions import tick_ns
 from fastfeat.ir.parameters import Parameters
+from fastfeat.ir.writing import Writer
 from fastfeat.steps.step import Values
 
 
@@ -47,6 +48,8 @@ class WindowFunction:
         of_all_past: whether the window must hold all of the entity's rows before its end.
         looks_back: whether it tells how the window stands to the row, so that it is none of the
             rows ahead.
+        tells_number: whether its value tells how many rows are in the window.
+        written: how one is written in Python; None for a method of the values that takes a window.
     """
 
     result: Callable[[DType, Mapping[str, Any]], DType]
@@ -56,6 +59,8 @@ class WindowFunction:
     reads_own: bool = False
     of_all_past: bool = False
     looks_back: bool = False
+    tells_number: bool = True
+    written: Writer | None = None
 
 
 def seconds_per_tick(dtype: DType) -> tuple[int, int]:

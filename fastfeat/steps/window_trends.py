@@ -20,6 +20,7 @@ from fastfeat.steps.window_function import (
     seconds_per_tick,
     ticks_of_duration,
 )
+from fastfeat.steps.window_texts import by_time_text
 
 _LN_2 = sum(Fraction(1, k << k) for k in range(1, 81))  # to 2**-80
 _N_TERMS = 14
@@ -135,7 +136,9 @@ def _streak(seen: Seen, params: Mapping[str, Any], dtype: DType) -> int:
 
 TRENDS: dict[str, WindowFunction] = {
     "ewm_mean": WindowFunction(_to_float64, _ewm_mean, of_all_past=True, looks_back=True),
-    "ewm_mean_by": WindowFunction(_to_float64, _ewm_mean_by, of_all_past=True, looks_back=True),
+    "ewm_mean_by": WindowFunction(
+        _to_float64, _ewm_mean_by, of_all_past=True, looks_back=True, written=by_time_text
+    ),
     "rank": WindowFunction(_to_rank, _rank, reads_own=True, looks_back=True),
     "slope": WindowFunction(_to_float64, _slope, looks_back=True),
     "streak": WindowFunction(_to_streak, _streak, looks_back=True),

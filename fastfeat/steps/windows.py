@@ -33,6 +33,13 @@ from fastfeat.ir.parameters import LONGEST
 from fastfeat.ir.scope import OVER, is_over_table
 from fastfeat.steps.step import Argument, StepFunction, Values
 from fastfeat.steps.window_function import Seen, WindowFunction, seconds_per_tick
+from fastfeat.steps.window_texts import (
+    ahead_text,
+    order_text,
+    over_text,
+    since_lag_text,
+    window_text,
+)
 from fastfeat.steps.window_trends import TRENDS
 
 ORDERS = ("order", "table_order")
@@ -290,7 +297,7 @@ def _of_aggregate(name: str) -> WindowFunction:
         return aggregate.reference(seen.values, tuple(sorted(params.items())), dtype)
 
     counts = name in ("count", "null_count")
-    return WindowFunction(result, reference, counts)
+    return WindowFunction(result, reference, counts, tells_number=aggregate.tells_number)
 
 
 def _same(dtype: DType, params: Mapping[str, Any]) -> DType:
@@ -342,11 +349,13 @@ def _since(seen: Seen, moment: int | None, dtype: DType) -> float | int | None:
 
 _FUNCTIONS: dict[str, WindowFunction] = {
     **{name: _of_aggregate(name) for name in _AGGREGATES_OVER},
-    "first": WindowFunction(_same, _first),
-    "last": WindowFunction(_same, _last),
+    "first": WindowFunction(_same, _first, tells_number=False),
+    "last": WindowFunction(_same, _last, tells_number=False),
     "lag": WindowFunction(_same, _lag, looks_back=True),
     "time_since": WindowFunction(_seconds, _time_since, looks_back=True),
-    "time_since_lag": WindowFunction(_seconds, _time_since_lag, looks_back=True),
+    "time_since_lag": WindowFunction(
+        _seconds, _time_since_lag, looks_back=True, written=since_lag_text
+    ),
     **TRENDS,
 }
 OVER_FUNCTIONS: dict[str, WindowFunction] = {
@@ -443,7 +452,14 @@ def _over_step(function: WindowFunction) -> StepFunction:
     def result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
         return function.result(_same(types[0], params), params)
 
-    return StepFunction(result, _never, n_args=2, ends_with=("ahead", "window"), belongs=_is_over)
+    return StepFunction(
+        result,
+        _never,
+        n_args=2,
+        ends_with=("ahead", "window"),
+        belongs=_is_over,
+        written=function.written or over_text,
+    )
 
 
 def _is_order(call: Call) -> bool:
@@ -488,8 +504,14 @@ def _is_over(call: Call) -> bool:
 
 
 STEPS: dict[str, StepFunction] = {
-    "ahead": StepFunction(_window_result, _never, ends_with=ORDERS, belongs=_is_ahead),
-    "order": StepFunction(_order_result, _never, n_args=None, belongs=_is_order),
-    "window": StepFunction(_window_result, _never, ends_with=ORDERS, belongs=_is_window),
+    "ahead": StepFunction(
+        _window_result, _never, ends_with=ORDERS, belongs=_is_ahead, written=ahead_text
+    ),
+    "order": StepFunction(
+        _order_result, _never, n_args=None, belongs=_is_order, written=order_text
+    ),
+    "window": StepFunction(
+        _window_result, _never, ends_with=ORDERS, belongs=_is_window, written=window_text
+    ),
     **{OVER + name: _over_step(function) for name, function in OVER_FUNCTIONS.items()},
 }

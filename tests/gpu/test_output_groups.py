@@ -14,6 +14,7 @@ from fastfeat.backends.gpu import output_groups
 from fastfeat.backends.gpu.output_groups import MOST_INPUTS, MOST_OUTPUTS
 from fastfeat.backends.gpu.program import device_program
 from fastfeat.backends.layout import Loop, lay_out
+from fastfeat.ir.show import names_of
 
 
 def rows_of(n_columns: int) -> dict[str, Any]:
@@ -32,7 +33,9 @@ def loops_of(features: dict[str, ff.Expr], n_columns: int) -> tuple[Loop, ...]:
 def readers(loops: tuple[Loop, ...]) -> Counter[str]:
     """Return how many runs of kernels read each column."""
     instances = [instance for loop in loops for instance in loop.instances]
-    return Counter(name for one in instances for slot in one.inputs for name in slot.columns)
+    return Counter(
+        name for one in instances for slot in one.inputs for name in names_of(slot.sources)
+    )
 
 
 def test_features_of_one_column_share_a_kernel() -> None:
