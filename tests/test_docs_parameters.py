@@ -11,8 +11,8 @@ from fastfeat.ir import schemas
 from fastfeat.ir.parameters import REQUIRED, Other, is_valid
 from fastfeat.operators import OPERATORS
 from fastfeat.scalars import SCALARS
-from fastfeat.steps import OF_CONTENT, STEPS
-from fastfeat.steps.windows import OVER_FUNCTIONS
+from fastfeat.steps.registry import OF_CONTENT, STEPS
+from fastfeat.steps.windows.rows import OVER_FUNCTIONS
 
 ROOT = Path(__file__).parents[1]
 ROWS = {**AGGREGATES, **STEPS, **OF_CONTENT, **SCALARS}

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.function import AggregateFunction, Learnt, Summary
-from fastfeat.aggregates.groups import Groups
+from fastfeat.aggregates.keys import Groups
 from fastfeat.dtypes import FLOAT64, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import Aggregate, Call, Params

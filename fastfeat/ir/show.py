@@ -176,7 +176,7 @@ def _aggregates() -> Mapping[str, tuple[Form, Parameters]]:
 @cache
 def _calls() -> Mapping[str, tuple[Form, Parameters]]:
     from fastfeat.scalars import SCALARS
-    from fastfeat.steps import STEPS  # imports PyArrow
+    from fastfeat.steps.registry import STEPS  # imports PyArrow
 
     return {name: (row.written, row.parameters) for name, row in {**STEPS, **SCALARS}.items()}
 

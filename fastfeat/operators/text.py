@@ -323,7 +323,7 @@ class TextFunctions:
             >>> col("s").str.to_datetime("%d.%m.%Y").dt.year()
             col('s').str.to_datetime(format='%d.%m.%Y', strict=True).dt.year()
         """
-        from fastfeat.io.dates import date_format  # imports PyArrow
+        from fastfeat.io.columns.dates import date_format  # imports PyArrow
 
         date_format(text("to_datetime", "format", format))
         given = checked("to_datetime", STEPS["str.to_datetime"], format=format, strict=strict)
@@ -398,13 +398,13 @@ def _names_of_groups(pattern: str) -> tuple[str, ...]:
     Raises:
         InvalidPlan: it is none.
     """
-    from fastfeat.io.regex import grouped_pattern  # imports PyArrow
+    from fastfeat.io.columns.regex import grouped_pattern  # imports PyArrow
 
     return grouped_pattern(pattern).names
 
 
 def _matches_nothing(pattern: str) -> bool:
-    from fastfeat.io.regex import matches_nothing  # imports PyArrow
+    from fastfeat.io.columns.regex import matches_nothing  # imports PyArrow
 
     return matches_nothing(pattern)
 
@@ -424,7 +424,7 @@ def _replace(
     if given["literal"] and not pattern:
         raise InvalidPlan(f"{operator}(pattern=''): the empty text is everywhere")
     if not given["literal"]:
-        from fastfeat.io.regex import replacement  # imports PyArrow
+        from fastfeat.io.columns.regex import replacement  # imports PyArrow
 
         given["value"] = replacement(value, pattern)
     return call("str.replace", x, n=n, **given, **room)

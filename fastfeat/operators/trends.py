@@ -90,7 +90,7 @@ def ewm_mean(
     Source:
         One step a value, in float64: w = w * decay + 1, mean = mean + (x - mean) / w, from w = 0,
         and x itself where w is 1; decay is 1 - alpha a row, or of (time since the value before /
-        half_life) the `half_power` of `fastfeat.steps.window_trends`.
+        half_life) the `half_power` of `fastfeat.steps.windows.trends`.
 
     Example:
         >>> past = ff.window(time="t", by="card", closed="right")

@@ -31,12 +31,13 @@ from fastfeat.ir.parameters import (
     Whole,
     Words,
 )
-from fastfeat.plan.canonical import value_to_json
-from fastfeat.plan.document import FORMAT, PARTS
 from fastfeat.plan.float_patterns import ANY_FLOAT, floats_between
+from fastfeat.plan.keep.canonical import value_to_json
+from fastfeat.plan.keep.document import FORMAT, PARTS
 from fastfeat.scalars import SCALARS
 from fastfeat.scalars.value import ScalarFunction
-from fastfeat.steps import STEPS, StepFunction
+from fastfeat.steps.registry import STEPS
+from fastfeat.steps.step import StepFunction
 
 Schema = dict[str, Any]
 _NAME: Schema = {"type": "string"}

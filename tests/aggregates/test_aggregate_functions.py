@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fastfeat_kernels.moments import reference as moments_reference
+from fastfeat_kernels.moments.exact import nearest_float, rounded
 from fastfeat_kernels.moments.state import summarize
 from fastfeat_kernels.selection import reference as selection_reference
 from fastfeat_kernels.selection.state import select
@@ -23,7 +24,6 @@ from kernel_columns import (  # pyright: ignore[reportMissingImports]  # see con
 
 from fastfeat import dtypes
 from fastfeat.aggregates import AGGREGATES, Summary, level_of, needs_order, ranks_of
-from fastfeat.aggregates.exact import nearest_float, rounded
 from fastfeat.dtypes import TABLE, DType
 from fastfeat.errors import FastfeatError, InvalidData, Overflow, TypeMismatch
 from fastfeat.ir.node import Params, params_of

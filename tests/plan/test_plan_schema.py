@@ -21,7 +21,6 @@ from test_parameters_in_json import documents
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.contract.plans import contract_plans
 from fastfeat.demo import live_plan
 from fastfeat.demo import plan as flights_plan
 from fastfeat.errors import FastfeatError
@@ -38,11 +37,12 @@ from fastfeat.ir.parameters import (
     is_of_type,
     is_valid,
 )
-from fastfeat.plan import canonical
-from fastfeat.plan.document import plan_document
 from fastfeat.plan.float_patterns import floats_between
+from fastfeat.plan.keep import canonical
+from fastfeat.plan.keep.document import plan_document
 from fastfeat.scalars import SCALARS
-from fastfeat.steps import STEPS
+from fastfeat.selfcheck.plans import contract_plans
+from fastfeat.steps.registry import STEPS
 
 ROWS = {**AGGREGATES, **STEPS, **SCALARS}
 ODD = [
