@@ -1,15 +1,14 @@
 """Printing nodes as text that reads like the code of a user: for error messages and `explain`.
 
-How a call is written stands in the row of its function. Operators of several nodes tell theirs here
-by what their last node is. The rows import NumPy and PyArrow, so that they are read once something
-is printed: writing expressions does without them.
+How a call is written stands in the row of its function; the package says where the rows are. They
+import NumPy and PyArrow, so that they are read once something is printed: writing expressions does
+without them. Operators of several nodes tell here how they are written, by their last node.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, assert_never, cast
 
 from fastfeat.ir.node import Aggregate, Call, Column, Frame, GroupFrame, Literal, Node, TableColumn
@@ -28,6 +27,10 @@ from fastfeat.ir.writing import (
 )
 
 LONGEST = 400
+Rows = Mapping[str, tuple[Form, Parameters]]
+"""How each function is written, and its parameters."""
+ROWS: dict[type[Call] | type[Aggregate], Callable[[], Rows]] = {}
+"""What reads the rows of scalar functions and steps, and those of aggregates."""
 CALLS: dict[str, tuple[Writer, ...]] = {}
 """How operators of several nodes are written, by the function of their last node."""
 COLUMNS: dict[str, SeveralWriter] = {}
@@ -162,23 +165,7 @@ def frame_options(learnt: Aggregate, texts: Texts) -> list[str]:
 
 def _row_of(node: Call | Aggregate) -> tuple[Form, Parameters]:
     """Return how a function is written and its parameters, as its row says."""
-    rows = _aggregates() if isinstance(node, Aggregate) else _calls()
-    return rows.get(node.function, (None, ()))
-
-
-@cache
-def _aggregates() -> Mapping[str, tuple[Form, Parameters]]:
-    from fastfeat.aggregates import AGGREGATES  # imports NumPy
-
-    return {name: (row.written, row.parameters) for name, row in AGGREGATES.items()}
-
-
-@cache
-def _calls() -> Mapping[str, tuple[Form, Parameters]]:
-    from fastfeat.scalars import SCALARS
-    from fastfeat.steps.registry import STEPS  # imports PyArrow
-
-    return {name: (row.written, row.parameters) for name, row in {**STEPS, **SCALARS}.items()}
+    return ROWS[type(node)]().get(node.function, (None, ()))
 
 
 def _within(text: str, length: int) -> str:
