@@ -12,10 +12,10 @@ from fastfeat.ir.parameters import (
     Constant,
     Either,
     Flag,
-    Number,
     Pair,
     Parameter,
     Parameters,
+    Real,
     Several,
     Text,
     Type,
@@ -25,7 +25,7 @@ from fastfeat.ir.parameters import (
 )
 from fastfeat.operators import OPERATORS
 from fastfeat.scalars import SCALARS
-from fastfeat.steps import STEPS
+from fastfeat.steps.registry import STEPS
 
 PAGE = Path(__file__).with_suffix(".md")
 HEAD = """# Parameters
@@ -96,14 +96,14 @@ def text_of(kind: Type) -> str:
     """Return the values of a type in words.
 
     Example:
-        >>> text_of(Whole(0, 10_000)), text_of(Number(0.0, 1.0, above=True))
+        >>> text_of(Whole(0, 10_000)), text_of(Real(0.0, 1.0, above=True))
         ('a whole number from 0 to 10,000', 'a number above 0, up to 1')
     """
     match kind:
         case Whole(least, most):
             low = "" if least is None else f" from {_whole(least)}"
             return f"a whole number{low}{'' if most is None else f' to {_whole(most)}'}"
-        case Number():
+        case Real():
             return f"a number{_limits(kind)}"
         case Words(words):
             return ", ".join(f"`{word!r}`" for word in words)
@@ -130,7 +130,7 @@ def text_of(kind: Type) -> str:
             assert_never(kind)
 
 
-def _limits(kind: Number) -> str:
+def _limits(kind: Real) -> str:
     if kind.least == -kind.most:
         return ""
     low = f" above {kind.least:g}," if kind.above else f" from {kind.least:g}"

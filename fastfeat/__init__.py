@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     from fastfeat.online.live import Live, online
     from fastfeat.plan.fit.cross_fit import Fold
     from fastfeat.plan.keep.artifact import load
-    from fastfeat.plan.schema import plan_schema
+    from fastfeat.plan.keep.schema import plan_schema
 
 __all__ = [
     "DType",
@@ -130,11 +130,11 @@ _LAZY = {
     "leak_test": "fastfeat.integrations.leak_test",
     "load": "fastfeat.plan.keep.artifact",
     "num_threads": "fastfeat.engine.cpu.threads",
-    "plan_schema": "fastfeat.plan.schema",
+    "plan_schema": "fastfeat.plan.keep.schema",
     "replay": "fastfeat.online.audit.replay",
     "set_num_threads": "fastfeat.engine.cpu.threads",
 }
-"""Names whose modules import pyarrow and NumPy: writing expressions does without them."""
+"""Names whose modules import pyarrow and NumPy, which `import fastfeat` does without."""
 
 _INSTEAD = {
     **{

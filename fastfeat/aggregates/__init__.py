@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TypeGuard
 
 from fastfeat.aggregates.function import (
@@ -18,11 +17,10 @@ from fastfeat.aggregates.moments import COUNT, MAX, MEAN, MIN, NULL_COUNT, STD, 
 from fastfeat.aggregates.order import EVEN_QUANTILES, EVENLY_SPACED, QUANTILE, QUANTILES
 from fastfeat.aggregates.power import BOX_COX_LAMBDA, YEO_JOHNSON_LAMBDA
 from fastfeat.aggregates.target import TARGET_FUNCTIONS
-from fastfeat.ir import schemas
 from fastfeat.ir.node import Aggregate, Node
 
 AGGREGATES: dict[str, AggregateFunction] = {
-    function.name: replace(function, parameters=schemas.AGGREGATES.get(function.name, ()))
+    function.name: function
     for function in (
         COUNT,
         NULL_COUNT,

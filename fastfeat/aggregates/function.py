@@ -63,7 +63,7 @@ class AggregateFunction:
             the parameters and the type of the argument.
         ranks: from the number of values (at least 1), the number of rows and the parameters, the
             ranks in [0, number of values) that `finalize` reads; a range where it is all.
-        parameters: those of each call; the table puts them here, from `ir.schemas`.
+        parameters: those of each call.
         is_of_parts: whether it is learnt of the parts of a key, over all training rows alone.
         belongs: of one that is learnt per category in folds, whether its folds are those that its
             parameters tell of.

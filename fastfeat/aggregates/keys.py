@@ -18,6 +18,14 @@ from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Array
 from fastfeat.io.columns.keys import first_keys
 from fastfeat.ir.node import Params
+from fastfeat.ir.parameters import (
+    MAX_MEMORY,
+    Either,
+    Parameter,
+    Real,
+    Whole,
+    Words,
+)
 
 Counts = NDArray[np.int64]
 
@@ -115,6 +123,15 @@ def _vocabulary_reference(values: Sequence[Any], params: Params, dtype: DType) -
     raise AssertionError("a vocabulary is learnt from keys, not from one column")
 
 
+MIN_FREQUENCY = Parameter(
+    "min_frequency",
+    Either((Whole(1), Real(0.0, 1.0, above=True, below=True))),
+    "categories with fewer training rows are rare: a number, or a share as a float below 1",
+    None,
+    or_none=True,
+    hidden=True,
+)
+
 VOCABULARY_OF = AggregateFunction(
     "vocabulary",
     frozenset({"keys"}),
@@ -123,6 +140,24 @@ VOCABULARY_OF = AggregateFunction(
     _vocabulary_reference,
     is_of_parts=True,
     called="categories",
+    parameters=(
+        MIN_FREQUENCY,
+        Parameter(
+            "max_categories",
+            Whole(1),
+            "how many categories there may be, that of the rare included",
+            None,
+            or_none=True,
+            hidden=True,
+        ),
+        Parameter(
+            "max_memory",
+            Whole(1),
+            "bytes that fit may need for the categories, beyond which it fails",
+            MAX_MEMORY,
+        ),
+        Parameter("missing", Words(("key", "value")), written_as=None),
+    ),
 )
 
 

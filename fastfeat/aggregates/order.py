@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from typing import get_args
 
 from fastfeat_kernels.words import Interpolation
 
@@ -14,6 +15,13 @@ from fastfeat.aggregates.rules import same, to_level, to_table
 from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import Params
+from fastfeat.ir.parameters import (
+    Parameter,
+    Real,
+    Several,
+    Whole,
+    Words,
+)
 from fastfeat.ir.writing import PLAIN
 
 
@@ -124,6 +132,12 @@ def _between(low: float, high: float, share: float) -> float:
     return to_float(Fraction(low) + to_53_bits(exact * Fraction(share)))
 
 
+SHARE = Real(0.0, 1.0, or_whole=True)
+Q = Parameter("q", SHARE, "the quantile: 0 is the minimum, 1 the maximum")
+INTERPOLATION = Parameter(
+    "interpolation", Words(get_args(Interpolation)), "what stands between two values", "linear"
+)
+
 QUANTILE = AggregateFunction(
     "quantile",
     frozenset({"count", "order"}),
@@ -132,6 +146,7 @@ QUANTILE = AggregateFunction(
     _quantile_reference,
     _quantile_ranks,
     tells_number=False,
+    parameters=(Q, INTERPOLATION),
 )
 
 
@@ -172,6 +187,7 @@ QUANTILES = AggregateFunction(
     _quantiles_reference,
     _quantiles_ranks,
     written=PLAIN,
+    parameters=(Parameter("probabilities", Several(SHARE), "the quantiles"),),
 )
 
 
@@ -210,6 +226,9 @@ EVEN_QUANTILES = AggregateFunction(
     _even_quantiles_ranks,
     written=PLAIN,
     called="quantiles",
+    parameters=(
+        Parameter("n_quantiles", Whole(1, 100_000), "how many quantiles are learnt", 1000),
+    ),
 )
 
 
@@ -259,4 +278,5 @@ EVENLY_SPACED = AggregateFunction(
     _evenly_spaced_reference,
     written=PLAIN,
     called="min, max",
+    parameters=(Parameter("n_points", Whole(2, 100_001), "how many points", 5),),
 )

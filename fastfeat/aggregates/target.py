@@ -7,7 +7,7 @@ at, so that a fold sees nothing of its own rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,9 +16,19 @@ from numpy.typing import NDArray
 
 from fastfeat.aggregates.function import AggregateFunction, Learnt, Summary
 from fastfeat.aggregates.keys import Groups
+from fastfeat.aggregates.order import Q
 from fastfeat.dtypes import FLOAT64, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import Aggregate, Call, Params
+from fastfeat.ir.parameters import (
+    Either,
+    Flag,
+    Parameter,
+    Parameters,
+    Real,
+    Whole,
+    Words,
+)
 
 Floats = NDArray[np.float64]
 UNSEEN = 1
@@ -160,6 +170,45 @@ def _is_in_folds(aggregate: Aggregate) -> bool:
     )
 
 
+_WEIGHT = Real(0.0, 1e300, or_whole=True)
+FOLDS = Whole(2, 1000)
+_OF_FOLDS: Parameters = (
+    Parameter(
+        "n_folds",
+        FOLDS,
+        "into how many folds training rows are divided",
+        5,
+        or_none=True,
+        written_as="folds",
+    ),
+    Parameter("ordered", Flag(), written_as=None),
+    Parameter(
+        "min_rows",
+        Whole(2),
+        "of fewer training rows a category is as one unseen",
+        None,
+        may_lack=True,
+    ),
+)
+_SMOOTH = Parameter("smooth", _WEIGHT, "how many rows of the prior are added to each category")
+_PARAMETERS: Mapping[str, Parameters] = {
+    "target_mean": (
+        Parameter("smooth", Either((Words(("auto",)), _WEIGHT)), _SMOOTH.about, "auto"),
+        *_OF_FOLDS,
+    ),
+    "target_var": (_SMOOTH, *_OF_FOLDS),
+    "target_quantile": (Q, _SMOOTH, *_OF_FOLDS),
+    "target_odds": (
+        Parameter(
+            "regularization",
+            Real(1e-300, 1e300, or_whole=True),
+            "how many rows of each class are added to each category",
+            1.0,
+        ),
+        *_OF_FOLDS,
+    ),
+}
+
 TARGET_FUNCTIONS = tuple(
     AggregateFunction(
         name,
@@ -167,8 +216,9 @@ TARGET_FUNCTIONS = tuple(
         _result,
         _finalize,
         _reference,
+        parameters=parameters,
         belongs=_is_in_folds,
         called=f"{name.removeprefix('target_')} of the label",
     )
-    for name in ("target_mean", "target_var", "target_quantile", "target_odds")
+    for name, parameters in _PARAMETERS.items()
 )

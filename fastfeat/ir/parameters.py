@@ -2,16 +2,15 @@
 
 What operators refuse, what a plan that is read from a text may hold, how a call is printed, the
 table in the docs and the JSON schema of plans come from these records; which function has which
-parameters stands in `ir.schemas`. The records of types are named tuples, whose classes are made in
-an eighth of the time that a dataclass takes: they are made whenever the library is imported.
+parameters stands in its row. The records are named tuples, whose classes are made in an eighth of
+the time that a dataclass takes: they are made whenever the library is imported.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple, assert_never, cast
+from typing import Any, Literal, NamedTuple, assert_never, cast
 
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Call, Params
@@ -24,7 +23,7 @@ class Whole(NamedTuple):
     most: int | None = None
 
 
-class Number(NamedTuple):
+class Real(NamedTuple):
     """Floats from `least` to `most`; NaN is none.
 
     Args:
@@ -65,8 +64,6 @@ class Text(NamedTuple):
 class TypeName(NamedTuple):
     """A type of values, such as int64."""
 
-    about: str = ""
-
 
 class Constant(NamedTuple):
     """A number, bool, text, date or time that a user wrote down; None, or NaN, if it may miss."""
@@ -103,13 +100,7 @@ class Either(NamedTuple):
     types: tuple[Type, ...]
 
 
-class Other(NamedTuple):
-    """What an operator takes and no plan holds as a parameter: expressions, keys, durations."""
-
-    about: str
-
-
-Type = Whole | Number | Words | Flag | Text | TypeName | Constant | Several | Pair | Either | Other
+Type = Whole | Real | Words | Flag | Text | TypeName | Constant | Several | Pair | Either
 
 
 class Required:
@@ -123,8 +114,7 @@ class Required:
 REQUIRED = Required()
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(NamedTuple):
     """What is said of one parameter.
 
     Args:
@@ -174,6 +164,8 @@ Parameters = tuple[Parameter, ...]
 """The parameters of a function: one that is not there is none of it."""
 
 
+Closed = Literal["left", "right", "both", "neither"]
+"""Which ends belong to a window."""
 FARTHEST = 1 << 62
 FARTHEST_ELEMENT = 2**31 - 1
 LONGEST = (1 << 63) - 1
@@ -215,7 +207,7 @@ def is_of_type(kind: Type, value: Any) -> bool:
     match kind:
         case Whole():
             return type(value) is int and _is_within(kind, value)
-        case Number():
+        case Real():
             if type(value) is not float and not (kind.or_whole and type(value) is int):
                 return False
             return _is_within_ends(kind, value) and value != kind.other_than
@@ -244,8 +236,6 @@ def is_of_type(kind: Type, value: Any) -> bool:
                     return False
         case Either(types):
             return any(is_of_type(one, value) for one in types)
-        case Other():
-            return False
         case _:
             assert_never(kind)
 
@@ -254,6 +244,6 @@ def _is_within(kind: Whole, value: int) -> bool:
     return (kind.least is None or kind.least <= value) and (kind.most is None or value <= kind.most)
 
 
-def _is_within_ends(kind: Number, value: float) -> bool:
+def _is_within_ends(kind: Real, value: float) -> bool:
     is_above = kind.least < value if kind.above else kind.least <= value
     return is_above and (value < kind.most if kind.below else value <= kind.most)

@@ -89,6 +89,11 @@ class _Texts:
         text = self.texts[node]
         return text[1:-1] if node in self.in_parentheses else text
 
+    def options(self, node: Call | Aggregate, without: Sequence[str] = ()) -> list[str]:
+        _, parameters = _row_of(node)
+        unwritten = {one.name for one in parameters if one.written_as is None}.union(without)
+        return options(parameters, tuple(one for one in node.params if one[0] not in unwritten))
+
     def of_changed(self, node: Node) -> str:
         return _within(_text_of(node, self), 2 * LONGEST)
 

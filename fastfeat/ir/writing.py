@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from fastfeat.dtypes import DType
-from fastfeat.ir.node import Column, Literal, Node, Params, TableColumn
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, Params, TableColumn
 from fastfeat.ir.parameters import Pair, Parameter, Parameters, Several
 
 
@@ -51,6 +51,15 @@ class Texts(Protocol):
 
     def bare(self, node: Node) -> str:
         """Return the text of a node without the parentheses that it has as an operand of a sign."""
+        ...
+
+    def options(self, node: Call | Aggregate, without: Sequence[str] = ()) -> list[str]:
+        """Return the parameters of a call that users write, as keywords.
+
+        Args:
+            node: the call, whose row says which they are.
+            without: the names of those that are left out.
+        """
         ...
 
     def of_changed(self, node: Node) -> str:

@@ -14,10 +14,9 @@ from fastfeat.dtypes import FLOAT64, INT64, INTEGER_RANGE, UINT64, UTF8, DType
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, aggregate, group_aggregate
 from fastfeat.ir.node import params_of
-from fastfeat.ir.schemas import AGGREGATES
 from fastfeat.operators.keys import Keys, group_of, keys_of, min_rows_of
 from fastfeat.operators.operator import Case, Operator, Reference, Values, present
-from fastfeat.operators.parameters import checked
+from fastfeat.operators.parameters import checked, parameters_of
 from fastfeat.operators.windows import Window, over_window
 
 
@@ -145,7 +144,7 @@ def var(
         >>> col("x").var()
         col('x').var(ddof=1)
     """
-    return _learnt("var", x, by, min_rows, over, **checked("var", AGGREGATES["var"], ddof=ddof))
+    return _learnt("var", x, by, min_rows, over, **checked("var", parameters_of("var"), ddof=ddof))
 
 
 def std(
@@ -176,7 +175,7 @@ def std(
         >>> col("x").std(ddof=0)
         col('x').std(ddof=0)
     """
-    return _learnt("std", x, by, min_rows, over, **checked("std", AGGREGATES["std"], ddof=ddof))
+    return _learnt("std", x, by, min_rows, over, **checked("std", parameters_of("std"), ddof=ddof))
 
 
 def min(
@@ -259,7 +258,7 @@ def quantile(
         col('x').clip(col('x').quantile(interpolation='linear', q=0.01), \
 col('x').quantile(interpolation='linear', q=0.99))
     """
-    given = checked("quantile", AGGREGATES["quantile"], interpolation=interpolation, q=q)
+    given = checked("quantile", parameters_of("quantile"), interpolation=interpolation, q=q)
     return _learnt("quantile", x, by, min_rows, over, **given)
 
 

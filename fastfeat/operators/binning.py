@@ -10,7 +10,7 @@ from typing import Any, Literal, cast, get_args
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, aggregate, call, table_of
 from fastfeat.ir import node as ir
-from fastfeat.ir.parameters import Number, Parameter, Several, Whole, Words
+from fastfeat.ir.parameters import Parameter, Real, Several, Whole, Words
 from fastfeat.ir.writing import Texts, Writer, numbers_text
 from fastfeat.literals import python_value
 from fastfeat.operators.aggregates import learnt_value, quantile_of
@@ -18,7 +18,7 @@ from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import checked
 
 Strategy = Literal["uniform", "quantile"]
-EDGES = Parameter("edges", Several(Number(), 1, rising=True), "numbers in rising order")
+EDGES = Parameter("edges", Several(Real(), 1, rising=True), "numbers in rising order")
 N_BINS = Parameter("n_bins", Whole(2, 100_000), "how many bins", 5)
 N_QUANTILE_BINS = Parameter("q", N_BINS.type, "how many bins of about equally many rows")
 PROBABILITIES = Parameter("q", EDGES.type, "the inner probabilities")

@@ -12,8 +12,7 @@ from fastfeat.expr import Expr, call, table_of
 from fastfeat.ir import node as ir
 from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import MAX_MEMORY, Flag, Parameter
-from fastfeat.ir.schemas import STEPS
-from fastfeat.ir.writing import Texts, Writer, options
+from fastfeat.ir.writing import Texts, Writer
 from fastfeat.literals import Scalar, in_order, literal_value
 from fastfeat.operators.keys import (
     code_of,
@@ -24,9 +23,8 @@ from fastfeat.operators.keys import (
     parts_of,
 )
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import checked
+from fastfeat.operators.parameters import checked, parameters_of
 from fastfeat.recording import recording
-from fastfeat.scalars import SCALARS
 from fastfeat.scalars.categories import Drop, Missing
 
 NORMALIZE = Parameter(
@@ -69,7 +67,7 @@ def ordinal_encode(
         >>> fitted.transform({"k": ["a", "b", "c", None]}, backend="reference")["k"].to_pylist()
         [2, 3, 1, 0]
     """
-    unseen = checked("ordinal_encode", STEPS["encode"], n_unseen_buckets=n_unseen_buckets)
+    unseen = checked("ordinal_encode", parameters_of("encode"), n_unseen_buckets=n_unseen_buckets)
     if vocabulary is not None:
         if min_frequency is not None or max_categories is not None:
             raise InvalidPlan(
@@ -180,7 +178,7 @@ def one_hot_encode(
         >>> fitted.transform({"k": ["a", "c"]}, backend="reference").to_pydict()
         {'k_a': [1, 0], 'k_b': [0, 0]}
     """
-    given = checked("one_hot_encode", SCALARS["one_hot"].parameters, drop=drop, missing=missing)
+    given = checked("one_hot_encode", parameters_of("one_hot"), drop=drop, missing=missing)
     codes = code_of(
         x,
         "one_hot_encode",
@@ -273,9 +271,9 @@ def _encoder_text(function: str, codes: Call, more: Sequence[str], texts: Texts)
     """Return the text of an encoder by codes of a vocabulary, which is learnt or given."""
     match codes.args:
         case (*parts, ir.Aggregate("vocabulary")):
-            given = codes_options(codes)
+            given = codes_options(codes, texts)
         case (*parts, ir.Literal(listed)):
-            given = [f"vocabulary={list(listed)!r}", *codes_options(codes)]
+            given = [f"vocabulary={list(listed)!r}", *codes_options(codes, texts)]
         case _:
             return None
     key = keys_text(parts, dict(codes.params).get("missing"), texts)
@@ -295,14 +293,9 @@ def _count_text(node: Call, texts: Texts) -> str | None:
 def _one_hot_text(node: Call, texts: Texts) -> str | None:
     match node.args:
         case (Call("encode") as codes,):
-            return _encoder_text("one_hot_encode", codes, indicator_options(node), texts)
+            return _encoder_text("one_hot_encode", codes, texts.options(node), texts)
         case _:
             return None
-
-
-def indicator_options(one_hot: Call) -> list[str]:
-    """Return the parameters of indicator columns, without those of their codes."""
-    return options(SCALARS["one_hot"].parameters, one_hot.params)
 
 
 WRITTEN: dict[str, Writer] = {

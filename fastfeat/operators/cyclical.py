@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any
 
 from fastfeat.expr import Expr, call, several
@@ -56,6 +55,8 @@ def _point(x: float, period: float) -> tuple[float, float]:
         return math.nan, math.nan
     if not float(period).is_integer():
         x = float(x)
+    from fractions import Fraction
+
     quarters = Fraction(x) / Fraction(period) * 4
     nearest = round(quarters)
     angle = float(quarters - nearest) * (math.pi / 2)

@@ -9,13 +9,12 @@ from typing import Any, Literal, get_args
 from fastfeat.expr import Expr, aggregate, call, lit
 from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.parameters import Parameter, Words
-from fastfeat.ir.schemas import AGGREGATES
 from fastfeat.ir.writing import Texts, Writer
 from fastfeat.operators import aggregates as learnt
 from fastfeat.operators.aggregates import quantile_of
 from fastfeat.operators.horizontal import min_horizontal
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import checked
+from fastfeat.operators.parameters import checked, parameters_of
 
 Distribution = Literal["uniform", "normal"]
 DISTRIBUTION = Parameter(
@@ -55,7 +54,7 @@ def quantile_transform(
         >>> fitted.transform({"x": [0.0, 2.0, 3.0, 9.0]}, backend="reference")["x"].to_pylist()
         [0.0, 0.5, 0.75, 1.0]
     """
-    given = checked("quantile_transform", AGGREGATES["even_quantiles"], n_quantiles=n_quantiles)
+    given = checked("quantile_transform", parameters_of("even_quantiles"), n_quantiles=n_quantiles)
     chosen = checked("quantile_transform", (DISTRIBUTION,), output_distribution=output_distribution)
     normal = chosen["output_distribution"] == "normal"
     table = aggregate("even_quantiles", x, **given)

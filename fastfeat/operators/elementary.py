@@ -9,11 +9,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from fastfeat.checks import number
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call
 from fastfeat.ir.parameters import is_of_type
 from fastfeat.operators.operator import Case, Operator, each
-from fastfeat.operators.parameters import number
 from fastfeat.scalars.elementary_functions import BASE
 
 

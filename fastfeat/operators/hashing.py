@@ -8,9 +8,8 @@ from typing import Any
 
 from fastfeat.expr import Expr, call
 from fastfeat.ir.node import Call
-from fastfeat.ir.schemas import STEPS
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import checked
+from fastfeat.operators.parameters import checked, parameters_of
 
 
 def hash(x: Expr, n_buckets: int | None = None, *, seed: int = 0) -> Expr:
@@ -50,7 +49,7 @@ def hash_params(operator: str, n_buckets: Any, seed: Any) -> dict[str, Any]:
     Raises:
         InvalidPlan: one of them is no such number.
     """
-    return checked(operator, STEPS["hash"], n_buckets=n_buckets, seed=seed)
+    return checked(operator, parameters_of("hash"), n_buckets=n_buckets, seed=seed)
 
 
 def _hash(

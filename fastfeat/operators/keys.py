@@ -7,13 +7,11 @@ from typing import Any, cast
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, vocabulary
-from fastfeat.ir import schemas
-from fastfeat.ir.node import Aggregate, Call, Node, Params
+from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.parameters import MAX_MEMORY, Parameter, Whole, is_of_type
-from fastfeat.ir.schemas import AGGREGATES, MIN_FREQUENCY
-from fastfeat.ir.writing import Texts, Writer, options
+from fastfeat.ir.writing import Texts, Writer
 from fastfeat.literals import in_order, python_value
-from fastfeat.operators.parameters import checked
+from fastfeat.operators.parameters import checked, parameters_of, written_parameter
 
 Keys = str | Expr | Iterable["str | Expr"]
 """One key or several: names of columns, or expressions."""
@@ -108,7 +106,7 @@ def code_of(
     """
     least = _frequency(operator, min_frequency)
     given = checked(
-        operator, AGGREGATES["vocabulary"], max_categories=max_categories, max_memory=max_memory
+        operator, parameters_of("vocabulary"), max_categories=max_categories, max_memory=max_memory
     )
     parts = parts_of_cross(x)
     missing = "key" if len(parts) == 1 else "value"
@@ -133,7 +131,8 @@ def _frequency(operator: str, given: Any) -> int | float | None:
     least = python_value(given)
     if least is None:
         return None
-    if is_of_type(MIN_FREQUENCY.type, least):
+    frequency = written_parameter(parameters_of("vocabulary"), "min_frequency")
+    if is_of_type(frequency.type, least):
         return least
     raise InvalidPlan(
         f"{operator}(min_frequency={given!r}): takes a number of rows from 1, or as a float a "
@@ -155,23 +154,18 @@ def keys_text(parts: Iterable[Node], missing: object, texts: Texts) -> str:
     return shown[0] if len(shown) == 1 else f"[{', '.join(shown)}]"
 
 
-def vocabulary_options(learnt: Params) -> list[str]:
+def vocabulary_options(learnt: Aggregate, texts: Texts) -> list[str]:
     """Return which categories are rare, as the parameters of an encoder."""
-    known = [parameter for parameter in schemas.AGGREGATES["vocabulary"] if parameter.hidden]
-    given = dict(learnt)
-    told = tuple((one.name, given[one.name]) for one in known if one.name in given)
-    return options(tuple(known), told)
+    return texts.options(learnt, without=("max_memory",))[::-1]  # as encoders take them
 
 
-def codes_options(codes: Call) -> list[str]:
+def codes_options(codes: Call, texts: Texts) -> list[str]:
     """Return the parameters of an encoder of codes, as they are written."""
-    known = schemas.STEPS["encode"]
-    given = tuple((name, value) for name, value in codes.params if name == "n_unseen")
     match codes.args:
-        case (*_, Aggregate("vocabulary", _, learnt)):
-            return [*vocabulary_options(learnt), *options(known, given)]
+        case (*_, Aggregate("vocabulary") as learnt):
+            return [*vocabulary_options(learnt, texts), *texts.options(codes)]
         case _:
-            return options(known, given)
+            return texts.options(codes)
 
 
 def group_text(codes: Node, texts: Texts) -> tuple[str, list[str]]:
@@ -182,12 +176,12 @@ def group_text(codes: Node, texts: Texts) -> tuple[str, list[str]]:
         texts: those of the codes and of all below.
     """
     match codes:
-        case Call("encode", (*parts, Aggregate("vocabulary", _, learnt)), params):
-            rare, given = vocabulary_options(learnt), dict(params)
-            least = [f"min_rows={dict(learnt).get('min_frequency')!r}"] if rare else []
-            if codes_options(codes) != rare:  # no key of an operator: the codes themselves
+        case Call("encode", (*parts, Aggregate("vocabulary", _, params) as learnt)):
+            rare = vocabulary_options(learnt, texts)
+            least = [f"min_rows={dict(params).get('min_frequency')!r}"] if rare else []
+            if codes_options(codes, texts) != rare:  # no key of an operator: the codes themselves
                 return texts[codes], least
-            return keys_text(parts, given.get("missing"), texts), least
+            return keys_text(parts, dict(codes.params).get("missing"), texts), least
         case _:
             return texts[codes], []
 
@@ -200,7 +194,7 @@ def by_options(learnt: Aggregate, texts: Texts) -> list[str]:
 
 def _vocabulary_text(node: Aggregate, texts: Texts) -> str:
     key = keys_text(node.args, dict(node.params).get("missing"), texts)
-    return f"vocabulary({', '.join([key, *vocabulary_options(node.params)])})"
+    return f"vocabulary({', '.join([key, *vocabulary_options(node, texts)])})"
 
 
 WRITTEN: dict[str, Writer] = {"vocabulary": _vocabulary_text}

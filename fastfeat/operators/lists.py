@@ -15,17 +15,16 @@ from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, lit, several, when
 from fastfeat.ir.node import Aggregate, Call
 from fastfeat.ir.parameters import MAX_MEMORY, Parameter, Whole
-from fastfeat.ir.schemas import STEPS
 from fastfeat.ir.writing import Texts, Writer
 from fastfeat.literals import Scalar, literal_value
 from fastfeat.operators.aggregates import learnt_value
 from fastfeat.operators.categories import OPERATORS as ENCODERS
-from fastfeat.operators.categories import indicator_options, ordinal_encode
+from fastfeat.operators.categories import ordinal_encode
 from fastfeat.operators.hashing import OPERATORS as HASHES
 from fastfeat.operators.hashing import hash, hash_params
 from fastfeat.operators.keys import code_of, vocabulary_options
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import checked
+from fastfeat.operators.parameters import checked, parameters_of
 from fastfeat.recording import Recipe, recording_methods
 from fastfeat.scalars.categories import MISSING, Missing
 
@@ -86,7 +85,9 @@ class ListElements:
             >>> col("x").list.var()
             col('x').list.var(ddof=1)
         """
-        return call("list.var", self.expr, **checked("list.var", STEPS["list.var"], ddof=ddof))
+        return call(
+            "list.var", self.expr, **checked("list.var", parameters_of("list.var"), ddof=ddof)
+        )
 
     def std(self, *, ddof: int = 1) -> Expr:
         """Return the standard deviation, float64; missing of `ddof` values or fewer.
@@ -98,7 +99,9 @@ class ListElements:
             >>> col("x").list.std(ddof=0)
             col('x').list.std(ddof=0)
         """
-        return call("list.std", self.expr, **checked("list.std", STEPS["list.std"], ddof=ddof))
+        return call(
+            "list.std", self.expr, **checked("list.std", parameters_of("list.std"), ddof=ddof)
+        )
 
     def min(self) -> Expr:
         """Return the least value of numbers, bools, dates or times, of their type.
@@ -133,7 +136,7 @@ class ListElements:
             >>> col("tags").list.get(0) == "new"
             (col('tags').list.get(index=0) == 'new')
         """
-        given = checked("list.get", STEPS["list.get"], index=index, null_on_oob=null_on_oob)
+        given = checked("list.get", parameters_of("list.get"), index=index, null_on_oob=null_on_oob)
         return call("list.get", self.expr, **given)
 
     def first(self) -> Expr:
@@ -168,7 +171,7 @@ class ListElements:
             >>> col("x").list.slice(-3).list.mean()
             col('x').list.slice(offset=-3).list.mean()
         """
-        given = checked("list.slice", STEPS["list.slice"], offset=offset, length=length)
+        given = checked("list.slice", parameters_of("list.slice"), offset=offset, length=length)
         return call("list.slice", self.expr, **given)
 
     def contains(self, item: Expr | Scalar) -> Expr:
@@ -436,16 +439,16 @@ def _row(
 
 def _codes_text(node: Call, texts: Texts) -> str | None:
     match node.args:
-        case (lists, Aggregate("vocabulary", _, learnt)):
-            return f"{texts[lists]}.list.encode({', '.join(vocabulary_options(learnt))})"
+        case (lists, Aggregate("vocabulary") as learnt):
+            return f"{texts[lists]}.list.encode({', '.join(vocabulary_options(learnt, texts))})"
         case _:
             return None
 
 
 def _multi_hot_text(node: Call, texts: Texts) -> str | None:
     match node.args:
-        case (Call("list.encode", (lists, Aggregate("vocabulary", _, learnt))),):
-            given = [*vocabulary_options(learnt), *indicator_options(node)]
+        case (Call("list.encode", (lists, Aggregate("vocabulary") as learnt)),):
+            given = [*vocabulary_options(learnt, texts), *texts.options(node)]
             return f"{texts[lists]}.list.multi_hot_encode({', '.join(given)})"
         case _:
             return None

@@ -11,7 +11,7 @@ from typing import Any
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, lit
 from fastfeat.ir.node import Aggregate, Call, Node
-from fastfeat.ir.parameters import Flag, Number, Parameter, Parameters, Several
+from fastfeat.ir.parameters import Flag, Parameter, Parameters, Real, Several
 from fastfeat.ir.show import frame_options
 from fastfeat.ir.writing import Texts, Writer, number_text
 from fastfeat.operators import aggregates as learnt
@@ -22,7 +22,7 @@ from fastfeat.operators.keys import Keys
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import checked
 
-_PAIR = Several(Number(), least=2, most=2, rising=True)
+_PAIR = Several(Real(), least=2, most=2, rising=True)
 STANDARD_SCALE: Parameters = (
     Parameter("with_mean", Flag(), "whether to subtract the mean", True),
     Parameter("with_std", Flag(), "whether to divide by the standard deviation", True),

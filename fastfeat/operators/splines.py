@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from fastfeat.checks import rising
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, several, table_of
 from fastfeat.ir import node as ir
@@ -19,7 +20,7 @@ from fastfeat.operators.binning import (
     points_of,
 )
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import checked, rising
+from fastfeat.operators.parameters import checked
 from fastfeat.scalars.spline_knots import MOST_KNOTS
 from fastfeat.scalars.splines import DEGREE, EXTRAPOLATION, Extrapolation
 

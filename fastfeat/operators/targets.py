@@ -15,14 +15,13 @@ from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, group_aggregate, several
 from fastfeat.ir.node import GROUPS_AND_MISSING, Aggregate, Call, Node, Params
 from fastfeat.ir.parameters import Parameter, Words
-from fastfeat.ir.schemas import AGGREGATES, STEPS
 from fastfeat.ir.writing import Texts, Writer
 from fastfeat.literals import Scalar, in_order, literal_value
 from fastfeat.operators.aggregates import learnt_value
 from fastfeat.operators.elementary import log
 from fastfeat.operators.keys import Keys, code_of, group_text, keys_of, min_rows_of, parts_of_cross
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import checked
+from fastfeat.operators.parameters import checked, parameters_of
 
 Statistic = Literal["mean", "var", "quantile"]
 STAT = Parameter("stat", Words(get_args(Statistic)), "which statistic", "mean")
@@ -99,7 +98,7 @@ def target_encode(
     """
     stat = checked("target_encode", (STAT,), stat=stat)["stat"]
     weight = _weight(smooth, stat)
-    q = checked("target_encode", AGGREGATES["target_quantile"], q=q)["q"]
+    q = checked("target_encode", parameters_of("target_quantile"), q=q)["q"]
     least = min_rows_of("target_encode", min_rows)
     codes = code_of(x, "target_encode", n_unseen=1, min_frequency=least)
     number_of_fold, how = _folds("target_encode", folds, fold_by, fold, time)
@@ -159,7 +158,7 @@ def woe_encode(
         >>> fitted.transform({"k": ["c"]}, backend="reference")["k"].to_pylist()
         [0.0]
     """
-    more = checked("woe_encode", AGGREGATES["target_odds"], regularization=regularization)
+    more = checked("woe_encode", parameters_of("target_odds"), regularization=regularization)
     least = min_rows_of("woe_encode", min_rows)
     codes = code_of(x, "woe_encode", n_unseen=1, min_frequency=least)
     number_of_fold, how = _folds("woe_encode", folds, fold_by, fold, time)
@@ -186,7 +185,7 @@ def _weight(smooth: Any, stat: str) -> float | str:
         only = 'a number of rows, such as smooth=20: "auto" weighs means alone'
         allowed = '"auto" or a number of rows' if stat == "mean" else only
         raise InvalidPlan(f"target_encode(smooth={smooth!r}, stat={stat!r}): takes {allowed}")
-    return checked("target_encode", AGGREGATES["target_var"], smooth=smooth)["smooth"]
+    return checked("target_encode", parameters_of("target_var"), smooth=smooth)["smooth"]
 
 
 def _target(operator: str, target: Any) -> Expr:
@@ -219,7 +218,7 @@ def _folds(
         raise InvalidPlan(
             f"{operator}({given[0]}=..., {given[1]}=...): takes one way to make folds"
         )
-    n_folds = checked(operator, STEPS["fold"], folds=folds)["n_folds"]
+    n_folds = checked(operator, parameters_of("fold"), folds=folds)["n_folds"]
     if fold is not None:
         codes = code_of(_one(operator, "fold", fold), operator, n_unseen=1)
         return codes, {"n_folds": None, "ordered": False}

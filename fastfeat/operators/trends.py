@@ -9,9 +9,8 @@ from fastfeat_kernels.words import RankMethod
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Call, params_of
-from fastfeat.ir.schemas import WINDOWS
 from fastfeat.operators.durations import Duration, duration_given
-from fastfeat.operators.parameters import checked
+from fastfeat.operators.parameters import checked, parameters_of
 from fastfeat.operators.table_windows import refuse_own_value
 from fastfeat.operators.windows import (
     Window,
@@ -58,7 +57,7 @@ def rank(
     refuse_ahead("rank", over)
     instead = "Compare a column of the data: col('x') > col('y').mean(over=)"
     refuse_own_value("rank", window_given(f"{x!r}.rank", over).node, instead)
-    given = checked("rank", WINDOWS["rank"], method=method, pct=pct)
+    given = checked("rank", parameters_of("over.rank"), method=method, pct=pct)
     return over_window("rank", x, over, **given)
 
 
@@ -111,7 +110,10 @@ def ewm_mean(
         raise InvalidPlan(f"{x!r}.ewm_mean(): takes alpha=, by rows, or half_life=, by time")
     if alpha is not None:
         return over_window(
-            "ewm_mean", x, chosen, **checked("ewm_mean", WINDOWS["ewm_mean"], alpha=alpha)
+            "ewm_mean",
+            x,
+            chosen,
+            **checked("ewm_mean", parameters_of("over.ewm_mean"), alpha=alpha),
         )
     told = f"ewm_mean(half_life={half_life!r})"
     length, unit = duration_given(told, half_life)

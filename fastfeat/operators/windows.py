@@ -12,15 +12,14 @@ from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, when
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, Literal, Node, params_of
-from fastfeat.ir.parameters import LONGEST
-from fastfeat.ir.schemas import STEPS, WINDOWS, Closed
+from fastfeat.ir.parameters import LONGEST, Closed
 from fastfeat.ir.scope import OVER, seen_of
 from fastfeat.ir.show import show
 from fastfeat.ir.writing import Texts, Writer
 from fastfeat.operators.durations import Duration, duration_given, too_long
 from fastfeat.operators.keys import Keys, keys_of
 from fastfeat.operators.lookup import By
-from fastfeat.operators.parameters import checked
+from fastfeat.operators.parameters import checked, parameters_of
 from fastfeat.operators.table_windows import (
     in_table,
     refuse_own_value,
@@ -155,7 +154,9 @@ def window(
         order_given("window", time, by, tie, table, right_time),
         last=reach,
         offset=back or 0,
-        **checked("window", STEPS["window"], rows=rows, closed=closed, min_samples=min_samples),
+        **checked(
+            "window", parameters_of("window"), rows=rows, closed=closed, min_samples=min_samples
+        ),
         unit=next(iter(units), None),
     )
     assert isinstance(node.node, Call)
@@ -260,7 +261,7 @@ def lag(x: Expr, n: int = 1, *, over: Window) -> Expr:
         col('x').lag(n=1, over=ff.window(by='card', time='t'))
     """
     try:
-        given = checked("lag", WINDOWS["lag"], n=n)
+        given = checked("lag", parameters_of("over.lag"), n=n)
     except InvalidPlan as error:
         later = "Later rows are for labels: .last(over=ff.ahead('30m', ...))"
         raise InvalidPlan(f"{error}. {later}" if str(n).startswith("-") else str(error)) from None

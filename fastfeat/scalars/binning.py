@@ -9,7 +9,7 @@ from typing import Any
 from fastfeat.dtypes import INT32, DType
 from fastfeat.errors import BinsMerged, FastfeatWarning, counted
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node
-from fastfeat.ir.parameters import Number, Several, is_of_type
+from fastfeat.ir.parameters import Real, Several, is_of_type
 from fastfeat.ir.writing import PLAIN
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import require_numbers
@@ -26,7 +26,7 @@ def has_table(call: Call) -> bool:
     """Return whether the second argument of a call is a table: of numbers, or learnt."""
     match call.args[1]:
         case Literal(value):
-            return is_of_type(Several(Number(), least=1), value)
+            return is_of_type(Several(Real(), least=1), value)
         case Aggregate("even_quantiles" | "evenly_spaced" | "quantiles", frame=frame):
             return frame == TRAINING
         case _:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
 from fastfeat.dtypes import FLOAT64
-from fastfeat.ir.parameters import Number, Parameter
+from fastfeat.ir.parameters import Parameter, Real
 from fastfeat.ir.writing import PLAIN
 from fastfeat.scalars import op, whole
 from fastfeat.scalars.arithmetic import float_type
@@ -27,8 +26,13 @@ from fastfeat.scalars.value import (
     raise_where,
 )
 
-_TWO_PI = Fraction(884279719003555, 140737488355328) + Fraction(4967757600021511, 2**104)
-"""2 pi to 106 bits: the quotient by the period is rounded once."""
+
+def _angle_of_one(period: float) -> float:
+    """Return 2 pi / period, from 106 bits of 2 pi, rounded once."""
+    from fractions import Fraction  # no plan needs it to be built
+
+    two_pi = Fraction(884279719003555, 140737488355328) + Fraction(4967757600021511, 2**104)
+    return float(two_pi / Fraction(period))
 
 
 def _reduced(value: Value, period: float) -> Value:
@@ -49,7 +53,7 @@ def _point(values: Sequence[Value], period: float) -> tuple[Op, Op, Op, Value]:
     value = _reduced(values[0], period)
     quarters = op.round_even(value.op * (4.0 / period))
     rest = op.fma(-quarters, period / 4, value.op)
-    angle = rest * float(_TWO_PI / Fraction(period))
+    angle = rest * _angle_of_one(period)
     return (
         op.elementary("sin_near", angle),
         op.elementary("cos_near", angle),
@@ -77,7 +81,7 @@ def _cyclical_cos(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 SHORTEST, LONGEST = 1e-150, 1e150
 """The periods that an operator takes."""
 PERIOD = (
-    Parameter("period", Number(SHORTEST, LONGEST), "after how much x begins anew: 24 for hours"),
+    Parameter("period", Real(SHORTEST, LONGEST), "after how much x begins anew: 24 for hours"),
 )
 
 FUNCTIONS: dict[str, ScalarFunction] = {

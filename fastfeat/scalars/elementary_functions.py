@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from fastfeat.dtypes import FLOAT64
-from fastfeat.ir.parameters import Number, Parameter
+from fastfeat.ir.parameters import Parameter, Real
 from fastfeat.ir.writing import PLAIN
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import float_type
@@ -62,7 +62,7 @@ def _log(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 BASE = Parameter(
     "base",
-    Number(0.0, math.inf, above=True, below=True, other_than=1.0),
+    Real(0.0, math.inf, above=True, below=True, other_than=1.0),
     "a positive number other than 1; None for the natural logarithm",
     None,
     or_none=True,

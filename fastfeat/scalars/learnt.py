@@ -7,7 +7,7 @@ from typing import Any
 
 from fastfeat.dtypes import FLOAT64, DType
 from fastfeat.errors import ColumnConstant, FastfeatWarning
-from fastfeat.ir.parameters import Number, Parameter
+from fastfeat.ir.parameters import Parameter, Real
 from fastfeat.ir.writing import PLAIN
 from fastfeat.scalars import op, whole
 from fastfeat.scalars.arithmetic import float_type
@@ -86,7 +86,7 @@ FUNCTIONS: dict[str, ScalarFunction] = {
     "interpolate_rank": ScalarFunction(
         _rank_type,
         _interpolate_rank,
-        parameters=(Parameter("margin", Number(0.0, 0.5), written_as=None),),
+        parameters=(Parameter("margin", Real(0.0, 0.5), written_as=None),),
         n_args=3,
         written=PLAIN,
         belongs=has_table,

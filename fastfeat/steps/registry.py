@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from fastfeat.dtypes import DType
-from fastfeat.ir import schemas
 from fastfeat.ir.node import Aggregate, Call, Literal, Node
 from fastfeat.steps.keys import rows as hashing
 from fastfeat.steps.keys.rows import ENCODE
@@ -19,7 +17,7 @@ from fastfeat.steps.text import rows as text
 from fastfeat.steps.windows import rows as windows
 from fastfeat.steps.windows import table_rows as table_windows
 
-_STEPS: dict[str, StepFunction] = {
+STEPS: dict[str, StepFunction] = {
     "asof_row": ASOF_ROW,
     "encode": ENCODE,
     "lookup_row": LOOKUP_ROW,
@@ -34,13 +32,7 @@ _STEPS: dict[str, StepFunction] = {
     **text.STEPS,
     **windows.STEPS,
 }
-STEPS: dict[str, StepFunction] = {
-    name: replace(step, parameters=schemas.STEPS.get(name, ())) for name, step in _STEPS.items()
-}
-OF_CONTENT: dict[str, StepFunction] = {
-    name: replace(step, parameters=schemas.STEPS.get(name, ()))
-    for name, step in {**choice.OF_CONTENT, **hashing.OF_CONTENT}.items()
-}
+OF_CONTENT: dict[str, StepFunction] = {**choice.OF_CONTENT, **hashing.OF_CONTENT}
 """Scalar functions that are steps where an argument is text or bytes."""
 PARTS_OF_WINDOWS = frozenset(part for step in STEPS.values() for part in step.ends_with)
 """The functions that are no values of rows: windows, and what orders rows."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastfeat.api.fitted import FittedPlan
 from fastfeat.arguments import explaining_methods
+from fastfeat.checks import whole_number
 from fastfeat.engine.cpu.threads import set_num_threads
 from fastfeat.errors import counted
 from fastfeat.integrations.batches.blocks import (
@@ -36,7 +37,6 @@ from fastfeat.integrations.torch.tensors import (
     torch_data,
 )
 from fastfeat.io.sources.read import read_table
-from fastfeat.operators.parameters import whole_number
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables, tables_given
 

@@ -10,13 +10,13 @@ from functools import cached_property
 from typing import Any
 
 from fastfeat.arguments import explaining_methods
+from fastfeat.checks import choice, switch, whole_number
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.integrations.batches.options import state_given
 from fastfeat.integrations.batches.pieces import BatchPieces
 from fastfeat.integrations.batches.streams import Computed
 from fastfeat.integrations.torch.batches import FeatureBatches, n_batches_text
 from fastfeat.integrations.torch.tensors import torch, torch_data
-from fastfeat.operators.parameters import choice, switch, whole_number
 
 _LOST = (EOFError, ConnectionError, FileNotFoundError)
 """What it looks like where a worker dies as the tensors of a batch are fetched from it."""

@@ -26,7 +26,7 @@ from fastfeat.ir.node import (
 from fastfeat.ir.parameters import are_valid
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.columns_read import check_rows
-from fastfeat.plan.keep.signatures import check_call, check_groups, check_windows
+from fastfeat.plan.keep.untrusted import check_call, check_groups, check_windows
 from fastfeat.scalars import SCALARS
 from fastfeat.steps.lists.rows import is_exploded
 from fastfeat.steps.registry import STEPS

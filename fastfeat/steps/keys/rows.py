@@ -15,10 +15,14 @@ from fastfeat.dtypes import CROSS, INT32, UTF8, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.columns.strings import content_of, contents_of
 from fastfeat.io.columns.times import time_text
-from fastfeat.ir import schemas
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node
-from fastfeat.ir.writing import PLAIN, Texts, options
-from fastfeat.scalars.hashing import bucket_of, hash_type
+from fastfeat.ir.parameters import (
+    Parameter,
+    Whole,
+    Words,
+)
+from fastfeat.ir.writing import PLAIN, Texts
+from fastfeat.scalars.hashing import PARAMETERS, bucket_of, hash_type
 from fastfeat.steps.step import Argument, StepFunction
 
 Params = Mapping[str, Any]
@@ -50,17 +54,25 @@ def _hash_cross(args: Sequence[Argument], params: Params, n_rows: int) -> list[A
 
 def _hash_cross_text(node: Call, texts: Texts) -> str:
     parts = ", ".join(texts[part] for part in node.args)
-    how = ", ".join(options(schemas.STEPS["hash_cross"], node.params))
+    how = ", ".join(texts.options(node))
     return f"ff.cross({parts}).hash({how})"
 
 
 STEPS: dict[str, StepFunction] = {
     "hash_cross": StepFunction(
-        _type, _hash_cross, always_present=True, n_args=None, least_args=2, written=_hash_cross_text
+        _type,
+        _hash_cross,
+        always_present=True,
+        n_args=None,
+        least_args=2,
+        parameters=PARAMETERS,
+        written=_hash_cross_text,
     )
 }
 
-OF_CONTENT: dict[str, StepFunction] = {"hash": StepFunction(_type, _hash, narrow=True)}
+OF_CONTENT: dict[str, StepFunction] = {
+    "hash": StepFunction(_type, _hash, narrow=True, parameters=PARAMETERS)
+}
 
 
 Key = tuple[Any, ...]
@@ -173,4 +185,15 @@ ENCODE = StepFunction(
     n_args=None,
     written=PLAIN,
     belongs=_is_encode,
+    parameters=(
+        Parameter(
+            "n_unseen",
+            Whole(1, 1 << 24),
+            "how many codes the unseen and the rare share",
+            1,
+            hidden=True,
+            written_as="n_unseen_buckets",
+        ),
+        Parameter("missing", Words(("key", "value")), written_as=None),
+    ),
 )

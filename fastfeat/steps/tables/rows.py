@@ -15,6 +15,13 @@ from fastfeat.io.columns.keys import comparable
 from fastfeat.io.columns.times import python_value, time_text
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, Column, Node, TableColumn
+from fastfeat.ir.parameters import (
+    LONGEST,
+    Flag,
+    Parameter,
+    Whole,
+    Words,
+)
 from fastfeat.ir.writing import Texts, pairs_text
 from fastfeat.steps.step import Argument, StepFunction
 
@@ -294,6 +301,30 @@ def _text(node: Call, texts: Texts) -> str:
     return f"ff.asof({table!r}, {', '.join(shown)})"
 
 
+_REACH = Whole(0, LONGEST)
+
 ASOF_ROW = StepFunction(
-    _result, _asof_rows, of_keys=True, n_args=None, least_args=2, in_halves=True, written=_text
+    _result,
+    _asof_rows,
+    of_keys=True,
+    n_args=None,
+    least_args=2,
+    in_halves=True,
+    parameters=(
+        Parameter(
+            "tolerance", _REACH, "how old a row may be at most", None, or_none=True, hidden=True
+        ),
+        Parameter(
+            "delay", _REACH, "how long after its time a row of the table is known", 0, hidden=True
+        ),
+        Parameter(
+            "allow_exact_matches",
+            Flag(),
+            "whether a row that is known at the very moment counts",
+            True,
+            hidden=True,
+        ),
+        Parameter("unit", Words(("time", "steps")), or_none=True, written_as=None),
+    ),
+    written=_text,
 )

@@ -11,12 +11,15 @@ from typing import Any
 
 from fastfeat_kernels.hashing.reference import canonical_bytes, canonical_row, xxh64
 
+from fastfeat.aggregates.target import (
+    FOLDS,
+)
 from fastfeat.dtypes import INT32, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call
-from fastfeat.ir.parameters import never
+from fastfeat.ir.parameters import LONGEST, Parameter, Whole, Words, never
 from fastfeat.ir.writing import Texts
 from fastfeat.scalars.hashing import bucket_of
 from fastfeat.steps.keys.rows import bytes_of
@@ -131,6 +134,10 @@ def _time_fold_known_text(node: Call, texts: Texts) -> str:
     return f"time_fold({texts[node.args[0]]}, n_folds={n_folds}, known_after={delay})"
 
 
+_N_FOLDS = Parameter(
+    "n_folds", FOLDS, "into how many folds training rows are divided", 5, written_as="folds"
+)
+
 FOLD = StepFunction(
     _fold_type,
     _fold,
@@ -139,6 +146,7 @@ FOLD = StepFunction(
     n_args=None,
     of_all_rows=True,  # by the number of a row among them
     written=_fold_text,
+    parameters=(_N_FOLDS,),
 )
 TIME_FOLD = StepFunction(
     _time_type,
@@ -147,6 +155,7 @@ TIME_FOLD = StepFunction(
     of_keys=True,
     of_all_rows=True,
     written=_time_fold_text,
+    parameters=(_N_FOLDS,),
 )
 TIME_FOLD_KNOWN = StepFunction(
     _time_known_type,
@@ -156,4 +165,9 @@ TIME_FOLD_KNOWN = StepFunction(
     of_all_rows=True,
     written=_time_fold_known_text,
     belongs=never,
+    parameters=(
+        _N_FOLDS,
+        Parameter("delay", Whole(0, LONGEST), written_as=None),
+        Parameter("unit", Words(("time", "steps")), written_as=None),
+    ),
 )

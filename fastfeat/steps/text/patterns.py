@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,20 +14,34 @@ from fastfeat.io.columns.dates import date_format, parsed_dates
 from fastfeat.io.columns.keys import key_array
 from fastfeat.io.columns.regex import grouped_pattern, groups_of_replacement, matches_nothing
 from fastfeat.io.columns.strings import contents_of
-from fastfeat.ir import schemas
 from fastfeat.ir.node import Call
-from fastfeat.ir.parameters import MAX_MEMORY, Belongs
-from fastfeat.ir.writing import Texts, method_text, options
+from fastfeat.ir.parameters import (
+    FARTHEST,
+    MAX_MEMORY,
+    Belongs,
+    Flag,
+    Parameter,
+    Parameters,
+    Text,
+    Whole,
+)
+from fastfeat.ir.writing import Texts, Writer, method_text
 from fastfeat.steps.entries import content_column, over_entries
 from fastfeat.steps.step import Argument, StepFailed, StepFunction
 from fastfeat.steps.text.growth import check_growth, replaced
-from fastfeat.steps.text.rows import NOT_UTF8, not_parseable, of_text
+from fastfeat.steps.text.rows import NOT_UTF8, STRICT, not_parseable, of_text
 
 Params = Mapping[str, Any]
 Work = Callable[..., Array]
 
 
-def _step(dtype: DType, work: Work, belongs: Belongs) -> StepFunction:
+def _step(
+    dtype: DType,
+    work: Work,
+    belongs: Belongs,
+    parameters: Parameters,
+    written: Writer | None = None,
+) -> StepFunction:
     """Return a host step: `work` is given a column of text and the parameters."""
 
     def host(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
@@ -46,7 +59,14 @@ def _step(dtype: DType, work: Work, belongs: Belongs) -> StepFunction:
             found = found.view(pa.int64())
         return contents_of(found)
 
-    return StepFunction(of_text(dtype), reference, host=host, belongs=belongs)
+    return StepFunction(
+        of_text(dtype),
+        reference,
+        host=host,
+        parameters=parameters,
+        belongs=belongs,
+        written=written,
+    )
 
 
 def _whole(column: ChunkedArray) -> Array:
@@ -113,10 +133,10 @@ def _to_datetime(column: ChunkedArray, format: str, strict: bool) -> Array:
     return array_of_values(ticks, present & is_parsed, pa.timestamp("us"))
 
 
-def _replace_text(node: Call, texts: Texts) -> str:
-    rest = tuple(param for param in node.params if param != ("n", -1))
-    function = "str.replace" if rest == node.params else "str.replace_all"
-    return method_text(function, node.args, options(schemas.STEPS["str.replace"], rest), texts)
+def _replace_text(node: Call, texts: Texts) -> str | None:
+    functions = {1: "str.replace", -1: "str.replace_all"}
+    function = functions.get(dict(node.params).get("n", 1))
+    return function and method_text(function, node.args, texts.options(node), texts)
 
 
 def _is_pattern(call: Call) -> bool:
@@ -147,10 +167,48 @@ def _has_format(call: Call) -> bool:
     return True
 
 
+_PATTERN = Parameter("pattern", Text(), "a regular expression of RE2")
+
 STEPS: dict[str, StepFunction] = {
-    "str.contains": _step(BOOL, _contains, _is_pattern),
-    "str.count_matches": _step(INT64, _count_matches, _is_pattern),
-    "str.extract": _step(UTF8, _extract, _is_pattern),
-    "str.replace": replace(_step(UTF8, _replace, _is_pattern), written=_replace_text),
-    "str.to_datetime": _step(timestamp("us"), _to_datetime, _has_format),
+    "str.contains": _step(BOOL, _contains, _is_pattern, (_PATTERN,)),
+    "str.count_matches": _step(INT64, _count_matches, _is_pattern, (_PATTERN,)),
+    "str.extract": _step(
+        UTF8,
+        _extract,
+        _is_pattern,
+        (
+            _PATTERN,
+            Parameter("group_index", Whole(0, FARTHEST), "which group; 0 is the whole match", 1),
+        ),
+    ),
+    "str.replace": _step(
+        UTF8,
+        _replace,
+        _is_pattern,
+        (
+            _PATTERN,
+            Parameter("value", Text(), "the replacement"),
+            Parameter(
+                "literal", Flag(), "whether pattern and value are plain text", False, hidden=True
+            ),
+            Parameter(
+                "max_memory",
+                Whole(1),
+                "bytes that text may take while it grows",
+                MAX_MEMORY,
+                may_lack=True,
+            ),
+            Parameter("n", Whole(-1, FARTHEST), default=1, hidden=True, written_as=None),
+        ),
+        _replace_text,
+    ),
+    "str.to_datetime": _step(
+        timestamp("us"),
+        _to_datetime,
+        _has_format,
+        (
+            Parameter("format", Text(), "how the time is written, as of `strptime`"),
+            STRICT,
+        ),
+    ),
 }

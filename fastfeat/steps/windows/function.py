@@ -43,7 +43,7 @@ class WindowFunction:
         reference: the value, from what a row sees, the parameters and the type of the column; None
             is missing.
         counts: whether it counts rows, whatever `min_samples` says.
-        parameters: those of each call; the table puts them here, from `ir.schemas`.
+        parameters: those of each call.
         reads_own: whether it reads the value of the row itself, wherever the window ends.
         of_all_past: whether the window must hold all of the entity's rows before its end.
         looks_back: whether it tells how the window stands to the row, so that it is none of the

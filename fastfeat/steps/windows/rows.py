@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, get_args
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.dtypes import (
@@ -27,9 +27,8 @@ from fastfeat.dtypes import (
 from fastfeat.errors import FastfeatError, Overflow, TypeMismatch
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.io.columns.keys import comparable
-from fastfeat.ir import schemas
 from fastfeat.ir.node import Call
-from fastfeat.ir.parameters import LONGEST
+from fastfeat.ir.parameters import LONGEST, Closed, Flag, Parameter, Whole, Words
 from fastfeat.ir.scope import OVER, is_over_table
 from fastfeat.steps.step import Argument, StepFunction, Values
 from fastfeat.steps.windows.function import Seen, WindowFunction, seconds_per_tick
@@ -297,7 +296,13 @@ def _of_aggregate(name: str) -> WindowFunction:
         return aggregate.reference(seen.values, tuple(sorted(params.items())), dtype)
 
     counts = name in ("count", "null_count")
-    return WindowFunction(result, reference, counts, tells_number=aggregate.tells_number)
+    return WindowFunction(
+        result,
+        reference,
+        counts,
+        tells_number=aggregate.tells_number,
+        parameters=aggregate.parameters,
+    )
 
 
 def _same(dtype: DType, params: Mapping[str, Any]) -> DType:
@@ -347,20 +352,18 @@ def _since(seen: Seen, moment: int | None, dtype: DType) -> float | int | None:
     return float(ticks * times) / float(parts)
 
 
-_FUNCTIONS: dict[str, WindowFunction] = {
+_N_BACK = (Parameter("n", Whole(1, LONGEST), "which row of the window, 1 for the latest", 1),)
+
+OVER_FUNCTIONS: dict[str, WindowFunction] = {
     **{name: _of_aggregate(name) for name in _AGGREGATES_OVER},
     "first": WindowFunction(_same, _first, tells_number=False),
     "last": WindowFunction(_same, _last, tells_number=False),
-    "lag": WindowFunction(_same, _lag, looks_back=True),
+    "lag": WindowFunction(_same, _lag, looks_back=True, parameters=_N_BACK),
     "time_since": WindowFunction(_seconds, _time_since, looks_back=True),
     "time_since_lag": WindowFunction(
-        _seconds, _time_since_lag, looks_back=True, written=since_lag_text
+        _seconds, _time_since_lag, looks_back=True, parameters=_N_BACK, written=since_lag_text
     ),
     **TRENDS,
-}
-OVER_FUNCTIONS: dict[str, WindowFunction] = {
-    name: replace(function, parameters=schemas.WINDOWS.get(name, ()))
-    for name, function in _FUNCTIONS.items()
 }
 
 
@@ -455,6 +458,7 @@ def _over_step(function: WindowFunction) -> StepFunction:
     return StepFunction(
         result,
         _never,
+        parameters=function.parameters,
         n_args=2,
         ends_with=("ahead", "window"),
         belongs=_is_over,
@@ -503,15 +507,78 @@ def _is_over(call: Call) -> bool:
             return False
 
 
+_REACH = Whole(0, LONGEST)
+_MOMENT = Whole(-62_135_596_800 * 10**9, 253_402_300_800 * 10**9 - 1)
+"""Those of the years 1 to 9999, in nanoseconds."""
+_UNIT = Words(("time", "steps"))
+OF_ORDERS = (
+    Parameter("n_keys", Whole(0), written_as=None),
+    Parameter("has_tie", Flag(), written_as=None),
+)
+
 STEPS: dict[str, StepFunction] = {
     "ahead": StepFunction(
-        _window_result, _never, ends_with=ORDERS, belongs=_is_ahead, written=ahead_text
+        _window_result,
+        _never,
+        ends_with=ORDERS,
+        belongs=_is_ahead,
+        written=ahead_text,
+        parameters=(
+            Parameter("next", Whole(1, LONGEST), "how far the window reaches"),
+            Parameter("gap", _REACH, "how long after the row the window begins", 0, hidden=True),
+            Parameter(
+                "end",
+                _MOMENT,
+                "until when what happened is recorded",
+                None,
+                or_none=True,
+                hidden=True,
+            ),
+            Parameter("unit", _UNIT, written_as=None),
+        ),
     ),
     "order": StepFunction(
-        _order_result, _never, n_args=None, belongs=_is_order, written=order_text
+        _order_result,
+        _never,
+        n_args=None,
+        belongs=_is_order,
+        written=order_text,
+        parameters=OF_ORDERS,
     ),
     "window": StepFunction(
-        _window_result, _never, ends_with=ORDERS, belongs=_is_window, written=window_text
+        _window_result,
+        _never,
+        ends_with=ORDERS,
+        belongs=_is_window,
+        written=window_text,
+        parameters=(
+            Parameter(
+                "last",
+                Whole(1, LONGEST),
+                "how far the window reaches back",
+                None,
+                or_none=True,
+                hidden=True,
+            ),
+            Parameter(
+                "rows",
+                Whole(1, LONGEST),
+                "how many of the latest rows are kept",
+                None,
+                or_none=True,
+                hidden=True,
+            ),
+            Parameter("offset", _REACH, "how long before the row the window ends", 0, hidden=True),
+            Parameter(
+                "closed",
+                Words(get_args(Closed)),
+                "which ends belong to the window",
+                "left",
+                hidden=True,
+            ),
+            Parameter("min_samples", _REACH, "of fewer values a result is missing", 0, hidden=True),
+            Parameter("unit", _UNIT, or_none=True, written_as=None),
+        ),
     ),
     **{OVER + name: _over_step(function) for name, function in OVER_FUNCTIONS.items()},
 }

@@ -21,6 +21,7 @@ from fastfeat.steps.step import Argument, StepFunction, Values
 from fastfeat.steps.tables.rows import check_moments, compared, instants
 from fastfeat.steps.windows.function import Seen
 from fastfeat.steps.windows.rows import (
+    OF_ORDERS,
     OVER_FUNCTIONS,
     SUM_TOO_LARGE,
     Asked,
@@ -171,6 +172,11 @@ def _is_table_order(call: Call) -> bool:
 
 STEPS: dict[str, StepFunction] = {
     "table_order": StepFunction(
-        _result, _never, n_args=None, belongs=_is_table_order, written=order_text
+        _result,
+        _never,
+        n_args=None,
+        belongs=_is_table_order,
+        parameters=OF_ORDERS,
+        written=order_text,
     )
 }

@@ -8,12 +8,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any
+from typing import Any, get_args
+
+from fastfeat_kernels.words import RankMethod
 
 from fastfeat.aggregates.definition import to_53_bits, to_float, total
 from fastfeat.aggregates.rules import to_float64
 from fastfeat.dtypes import BOOL, FLOAT64, INT64, NEVER_COLUMNS, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.parameters import (
+    LONGEST,
+    Flag,
+    Parameter,
+    Real,
+    Whole,
+    Words,
+)
 from fastfeat.steps.windows.function import (
     Seen,
     WindowFunction,
@@ -135,11 +145,35 @@ def _streak(seen: Seen, params: Mapping[str, Any], dtype: DType) -> int:
 
 
 TRENDS: dict[str, WindowFunction] = {
-    "ewm_mean": WindowFunction(_to_float64, _ewm_mean, of_all_past=True, looks_back=True),
-    "ewm_mean_by": WindowFunction(
-        _to_float64, _ewm_mean_by, of_all_past=True, looks_back=True, written=by_time_text
+    "ewm_mean": WindowFunction(
+        _to_float64,
+        _ewm_mean,
+        of_all_past=True,
+        looks_back=True,
+        parameters=(Parameter("alpha", Real(0.0, 1.0, above=True), "what the latest row weighs"),),
     ),
-    "rank": WindowFunction(_to_rank, _rank, reads_own=True, looks_back=True),
+    "ewm_mean_by": WindowFunction(
+        _to_float64,
+        _ewm_mean_by,
+        of_all_past=True,
+        looks_back=True,
+        parameters=(
+            Parameter(
+                "half_life", Whole(1, LONGEST), "after how long a weight is half of what it was"
+            ),
+        ),
+        written=by_time_text,
+    ),
+    "rank": WindowFunction(
+        _to_rank,
+        _rank,
+        reads_own=True,
+        looks_back=True,
+        parameters=(
+            Parameter("method", Words(get_args(RankMethod)), "the rank of equal values", "average"),
+            Parameter("pct", Flag(), "whether to divide by the number of values", False),
+        ),
+    ),
     "slope": WindowFunction(_to_float64, _slope, looks_back=True),
     "streak": WindowFunction(_to_streak, _streak, looks_back=True),
 }

@@ -19,11 +19,10 @@ from fastfeat.ir.parameters import (
     Constant,
     Either,
     Flag,
-    Number,
-    Other,
     Pair,
     Parameter,
     Parameters,
+    Real,
     Several,
     Text,
     Type,
@@ -31,9 +30,9 @@ from fastfeat.ir.parameters import (
     Whole,
     Words,
 )
-from fastfeat.plan.float_patterns import ANY_FLOAT, floats_between
 from fastfeat.plan.keep.canonical import value_to_json
 from fastfeat.plan.keep.document import FORMAT, PARTS
+from fastfeat.plan.keep.float_patterns import ANY_FLOAT, floats_between
 from fastfeat.scalars import SCALARS
 from fastfeat.scalars.value import ScalarFunction
 from fastfeat.steps.registry import STEPS
@@ -212,7 +211,7 @@ def schema_of(kind: Type) -> Schema:
     match kind:
         case Whole(least, most):
             return {"type": "integer", **_bounds(least, most)}
-        case Number():
+        case Real():
             found = _tagged("float", {"type": "string", "pattern": floats_between(kind)})
             if not kind.or_whole:
                 return found
@@ -237,8 +236,6 @@ def schema_of(kind: Type) -> Schema:
             return _tagged("tuple", _tuple([schema_of(first), schema_of(second)]))
         case Either(types):
             return _any_of([schema_of(one) for one in types])
-        case Other():
-            raise AssertionError(f"{kind} is no parameter of a plan")
 
 
 def _bounds(least: int | None, most: int | None) -> Schema:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from fastfeat.ir.parameters import Number
+from fastfeat.ir.parameters import Real
 
 _DIGITS = "0123456789abcdef"
 _N_DIGITS = 13
@@ -20,7 +20,7 @@ ANY_FLOAT = rf"^-?(0x[01]{_FRACTION}p[+-]?[0-9]{{1,4}}|inf)$"
 """All floats but NaN."""
 
 
-def floats_between(kind: Number) -> str:
+def floats_between(kind: Real) -> str:
     """Return the pattern of the floats of a type.
 
     Args:
@@ -28,7 +28,7 @@ def floats_between(kind: Number) -> str:
 
     Example:
         >>> import re
-        >>> share = re.compile(floats_between(Number(0.0, 1.0)))
+        >>> share = re.compile(floats_between(Real(0.0, 1.0)))
         >>> [bool(share.search(x.hex())) for x in (0.0, 0.1, 1.0, 1.0000000000000002, -0.5, 2.0)]
         [True, True, True, False, False, False]
     """

@@ -27,8 +27,8 @@ from fastfeat.errors import FastfeatError
 from fastfeat.ir.parameters import (
     Either,
     Flag,
-    Number,
     Parameter,
+    Real,
     Several,
     Text,
     Type,
@@ -37,9 +37,9 @@ from fastfeat.ir.parameters import (
     is_of_type,
     is_valid,
 )
-from fastfeat.plan.float_patterns import floats_between
 from fastfeat.plan.keep import canonical
 from fastfeat.plan.keep.document import plan_document
+from fastfeat.plan.keep.float_patterns import floats_between
 from fastfeat.scalars import SCALARS
 from fastfeat.selfcheck.plans import contract_plans
 from fastfeat.steps.registry import STEPS
@@ -173,7 +173,7 @@ def edges(kind: Type) -> list[Any]:
         case Whole(least, most):
             ends = [end for end in (least, most) if end is not None]
             return [*ends, *(end - 1 for end in ends), *(end + 1 for end in ends)]
-        case Number(least, most):
+        case Real(least, most):
             ends = [least, most, *([] if kind.other_than is None else [kind.other_than])]
             near = [math.nextafter(end, far) for end in ends for far in (-math.inf, math.inf)]
             return [*ends, *near]
@@ -238,17 +238,17 @@ def test_what_is_read_is_valid(data: st.DataObject) -> None:
 
 
 KINDS = [
-    Number(0.0, 1.0),
-    Number(0.0, 1.0, above=True),
-    Number(0.0, 1.0, above=True, below=True),
-    Number(0.0, math.inf, above=True, below=True, other_than=1.0),
-    Number(1e-150, 1e150),
-    Number(0.0, 1e300),
-    Number(0.1, 0.3),
-    Number(1.25, 1.75),
-    Number(5e-324, 3.5),
-    Number(0.0, math.inf),
-    Number(3.0, 3.0),
+    Real(0.0, 1.0),
+    Real(0.0, 1.0, above=True),
+    Real(0.0, 1.0, above=True, below=True),
+    Real(0.0, math.inf, above=True, below=True, other_than=1.0),
+    Real(1e-150, 1e150),
+    Real(0.0, 1e300),
+    Real(0.1, 0.3),
+    Real(1.25, 1.75),
+    Real(5e-324, 3.5),
+    Real(0.0, math.inf),
+    Real(3.0, 3.0),
 ]
 
 
@@ -258,7 +258,7 @@ KINDS = [
     steps=st.integers(-2, 2),
     is_near=st.booleans(),
 )
-def test_patterns_of_floats_are_bounds(kind: Number, x: float, steps: int, is_near: bool) -> None:
+def test_patterns_of_floats_are_bounds(kind: Real, x: float, steps: int, is_near: bool) -> None:
     if is_near:
         x = kind.least if x < 1 else kind.most
         for _ in range(abs(steps)):
