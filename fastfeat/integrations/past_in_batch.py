@@ -43,7 +43,7 @@ def beginnings(plan: Plan, data: Any, past: Any) -> tuple[Beginning, ...]:
     """
     if not is_batch(past):
         return ()
-    orders = dict.fromkeys(order_of(over) for over in window_nodes(plan.nodes.values()))
+    orders = dict.fromkeys(order_of(over) for over in window_nodes(plan.declaration.nodes.values()))
     found: dict[tuple[str, tuple[str, ...]], Beginning] = {}
     for order in orders:
         time, *by = asking_of(order)

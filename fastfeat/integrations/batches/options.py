@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.plan import FittedPlan
 from fastfeat.checks import choice, switch, whole_number
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
 from fastfeat.integrations.batches.blocks import Contents, Float, contents_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastfeat.backends import backend_named
 from fastfeat.dtypes import BINARY, FLOAT64, TABLE, VOCABULARY, DType
@@ -36,6 +36,7 @@ from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constan
 from fastfeat.plan.lower.lower import output_of
 from fastfeat.plan.lower.patterns import outputs_of
 from fastfeat.plan.run.batch import Batch
+from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.steps import table_with
 from fastfeat.plan.run.windows import asked_of, past_of_table, telling_table
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
@@ -45,16 +46,12 @@ from fastfeat.steps.windows.reference import listed, ordering
 from fastfeat.steps.windows.rows import Asked, OverFailed, Past
 from fastfeat.steps.windows.table_rows import Rows, moments_of, over_table, rows_of_table
 
-if TYPE_CHECKING:
-    from fastfeat.api.fitted import FittedPlan
-
-
 Row = Mapping[Any, Any]
 """Values by column, those that steps have made by their call, columns of lookup tables."""
 
 
 def over_table_maker(
-    step: Call, fitted: FittedPlan, asking: Sequence[Callable[[Row], Any]]
+    step: Call, fitted: Fitted, asking: Sequence[Callable[[Row], Any]]
 ) -> Callable[[Row], Any]:
     """Return what computes a function over a window of a table for a row.
 
@@ -115,7 +112,7 @@ def _asked(batch: Batch, past: Past, order: Call, step: Call) -> tuple[Asked, li
 Getter = Callable[[Row], Any]
 
 
-def row_maker(fitted: FittedPlan) -> Callable[[Row], Row]:
+def row_maker(fitted: Fitted) -> Callable[[Row], Row]:
     """Return what adds to a row all that the steps of a fitted plan make of it."""
     makers = [(step, _maker(step, fitted)) for step in _row_steps(fitted)]
 
@@ -128,18 +125,18 @@ def row_maker(fitted: FittedPlan) -> Callable[[Row], Row]:
     return make
 
 
-def has_row_steps(fitted: FittedPlan) -> bool:
+def has_row_steps(fitted: Fitted) -> bool:
     """Return whether steps make something of a row itself."""
     return len(_row_steps(fitted)) > 0
 
 
-def _row_steps(fitted: FittedPlan) -> list[Node]:
+def _row_steps(fitted: Fitted) -> list[Node]:
     """Return the steps of a row, in order, but functions of its past."""
     nodes = row_order(fitted.nodes.values())
     return [node for node in nodes if is_step(node, fitted.types) and not is_over_window(node)]
 
 
-def _maker(step: Node, fitted: FittedPlan) -> Getter:
+def _maker(step: Node, fitted: Fitted) -> Getter:
     """Return what makes the value of a step, as it is stored, None where missing."""
     if isinstance(step, Aggregate):
         return lambda row: fitted.constants[step]
@@ -163,7 +160,7 @@ def _maker(step: Node, fitted: FittedPlan) -> Getter:
     return maker
 
 
-def _getter(node: Node, step: Call, fitted: FittedPlan) -> Getter:
+def _getter(node: Node, step: Call, fitted: Fitted) -> Getter:
     """Return what gives an argument of a step: what fit has learnt, or a column of one value."""
     dtype = fitted.types[node]
     if dtype == VOCABULARY:
@@ -196,7 +193,7 @@ def _key(value: Any, dtype: DType, name: str) -> Any:
     return stored + 0.0 if isinstance(stored, float) else stored  # 0.0 for -0.0
 
 
-def _computed(node: Node, dtype: DType, fitted: FittedPlan) -> Getter:
+def _computed(node: Node, dtype: DType, fitted: Fitted) -> Getter:
     """Return what evaluates an expression over the row."""
     known = evaluate_constants(constant_roots([node]), fitted.types, dict(fitted.constants))
     named = [(show(node), node)]

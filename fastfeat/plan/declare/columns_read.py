@@ -81,6 +81,11 @@ def reads_own(over: Call) -> bool:
     return OVER_FUNCTIONS[over.function.removeprefix(OVER)].reads_own
 
 
+def table_columns_of(roots: Iterable[Node]) -> tuple[TableColumn, ...]:
+    """Return the columns of lookup tables that expressions read, in order of first use."""
+    return tuple(node for node in postorder(roots) if isinstance(node, TableColumn))
+
+
 _DATA: Final = ()
 
 Rows = str | tuple[()] | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from fastfeat.aggregates import is_target
@@ -352,3 +352,11 @@ def _check_known_tables(late: Late) -> None:
                     f"Plan(known_tables={{{table!r}: [{name!r}]}}): no late column has that name, "
                     f"so that it is known anyway.{hint}"
                 )
+
+
+def late_with(late: Late, column: str | None) -> Late:
+    """Return the late columns of a plan, with the one that its label is given in."""
+    if column is None:
+        return late
+    label = late.label | {Column(column)}
+    return replace(late, of_label=late.of_label | {column}, label=label)

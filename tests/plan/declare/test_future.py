@@ -223,7 +223,7 @@ def test_the_label_of_a_row_does_not_move_its_encoding_in_fit(n: int, seed: int,
         },
         label="y",
     )
-    names = list(plan.nodes) if who == "row" else ["in_time", "ordered"]
+    names = list(plan.declaration.nodes) if who == "row" else ["in_time", "ordered"]
     flipped = [
         {**row, "y": 1 - row["y"]}
         if k == at or (who == "peers" and row["t"] == rows[at]["t"])

@@ -42,8 +42,10 @@ def test_a_plan_comes_back_from_json_as_it_was():
     again = ff.Plan.from_json(text)
     assert again.to_json() == text
     assert ff.Plan.from_json(text.encode()).to_json() == text
-    assert again.nodes == PLAN.nodes  # nodes are interned: equal expressions are one object
-    assert again.label_nodes == PLAN.label_nodes
+    assert (
+        again.declaration.nodes == PLAN.declaration.nodes
+    )  # nodes are interned: equal expressions are one object
+    assert again.declaration.label_nodes == PLAN.declaration.label_nodes
     assert (again.dtype, again.keep, again.outcomes) == (PLAN.dtype, PLAN.keep, PLAN.outcomes)
 
 
