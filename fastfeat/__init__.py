@@ -31,7 +31,8 @@ other tables    ff.lookup ff.asof
 times           .dt: help(ff.col("t").dt)
 text            .str: help(ff.col("s").str)
 lists           .list: help(ff.col("tags").list)
-plans           ff.Plan ff.FittedPlan ff.Fold ff.load ff.num_threads ff.set_num_threads
+plans           ff.Plan ff.FittedPlan ff.Fold ff.load ff.plan_schema ff.num_threads
+                ff.set_num_threads
 live            ff.online ff.Live ff.replay
 checks          ff.leak_test
 types, errors   ff.DType ff.Expr ff.errors ff.FastfeatError ff.FastfeatWarning
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from fastfeat.integrations.leak_test import leak_test
     from fastfeat.online.live import Live
     from fastfeat.plan.fit.cross_fit import Fold
+    from fastfeat.plan.keep.schema import plan_schema
 
 __all__ = [
     "DType",
@@ -104,6 +106,7 @@ __all__ = [
     "num_threads",
     "online",
     "param",
+    "plan_schema",
     "polynomial_features",
     "replay",
     "session_id",
@@ -123,10 +126,11 @@ _LAZY = {
     "leak_test": "fastfeat.integrations.leak_test",
     "load": "fastfeat.api.plan",
     "num_threads": "fastfeat.engine.cpu.threads",
+    "plan_schema": "fastfeat.plan.keep.schema",
     "replay": "fastfeat.api.replay",
     "set_num_threads": "fastfeat.engine.cpu.threads",
 }
-"""Names whose modules import pyarrow and NumPy: writing expressions does without them."""
+"""Names whose modules import pyarrow and NumPy, which `import fastfeat` does without."""
 
 _INSTEAD = {
     **{

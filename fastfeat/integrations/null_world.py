@@ -18,7 +18,7 @@ from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import ChunkedArray, Table, call, pa
 from fastfeat.io.columns.decode import decoded
 from fastfeat.ir.node import Call
-from fastfeat.ir.scope import asking_of, is_of_table, order_of, window_nodes
+from fastfeat.ir.scope import is_of_table, order_of, query_of, window_nodes
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.late_columns import over_ahead
@@ -84,7 +84,7 @@ def null_world(plan: Declaration, table: Table) -> NullWorld:
     blocks = np.zeros(len(table), np.int64)
     if order is None:
         return NullWorld(tuple(permuted), blocks, "all rows")
-    time, *keys = asking_of(order)
+    time, *keys = query_of(order)
     clocks = [name for name in columns_of([time]) if name in table.column_names]
     entity = [name for name in columns_of(keys) if name in table.column_names]
     if clocks:

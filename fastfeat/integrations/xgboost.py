@@ -21,6 +21,7 @@ from typing import Any
 
 from fastfeat.api.plan import FittedPlan
 from fastfeat.arguments import explaining_as
+from fastfeat.checks import whole_number
 from fastfeat.errors import InvalidData, InvalidPlan, UnknownColumn, counted
 from fastfeat.integrations.batches.pieces import ParquetPieces, Pieces, pieces_of
 from fastfeat.integrations.handover import (
@@ -34,7 +35,6 @@ from fastfeat.integrations.handover import (
 )
 from fastfeat.integrations.library import library
 from fastfeat.io.arrow import DataType, Table, pa
-from fastfeat.operators.parameters import whole_number
 
 __all__ = ["dmatrix", "dmatrix_by_pieces", "feature_types"]
 

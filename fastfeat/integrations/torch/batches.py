@@ -16,6 +16,7 @@ from typing import Any
 
 from fastfeat.api.plan import FittedPlan
 from fastfeat.arguments import explaining_methods
+from fastfeat.checks import choice, switch, whole_number
 from fastfeat.engine.cpu.threads import set_num_threads
 from fastfeat.errors import InvalidPlan, TypeMismatch, counted
 from fastfeat.integrations.batches.blocks import (
@@ -45,7 +46,6 @@ from fastfeat.integrations.torch.tensors import (
     torch_data,
 )
 from fastfeat.io.sources.read import read_table
-from fastfeat.operators.parameters import choice, switch, whole_number
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables, tables_given
 

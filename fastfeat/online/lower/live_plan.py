@@ -9,7 +9,7 @@ from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.ir.node import Aggregate, Call, Node
-from fastfeat.ir.scope import asking_of
+from fastfeat.ir.scope import query_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.online.lower.schedules import Prepared, Round, prepare
@@ -270,7 +270,7 @@ def _stages(
 
 
 def _order(call: Call, plan: str, reach: Reach) -> Order:
-    time, *keys = asking_of(call)
+    time, *keys = query_of(call)
     tie = call.args[-1] if dict(call.params)["has_tie"] else None
     return Order(time, tuple(keys), tie, reach, plan, call)
 

@@ -21,10 +21,10 @@ from fastfeat.io.columns.row_values import (
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import (
     OVER,
-    asking_of,
     is_over_table,
     is_over_window,
     order_of,
+    query_of,
     row_args,
     row_order,
     window_of,
@@ -38,12 +38,12 @@ from fastfeat.plan.lower.patterns import outputs_of
 from fastfeat.plan.run.batch import Batch
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.steps import table_with
-from fastfeat.plan.run.windows import asked_of, past_of_table, telling_table
+from fastfeat.plan.run.windows import asked_of, naming_table, past_of_table
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 from fastfeat.steps.registry import is_step, step_function
 from fastfeat.steps.step import Argument, StepFailed
 from fastfeat.steps.windows.reference import listed, ordering
-from fastfeat.steps.windows.rows import Asked, OverFailed, Past
+from fastfeat.steps.windows.rows import OverFailed, RowOrder, WindowRequest, function_over
 from fastfeat.steps.windows.table_rows import Rows, moments_of, over_table, rows_of_table
 
 Row = Mapping[Any, Any]
@@ -51,17 +51,17 @@ Row = Mapping[Any, Any]
 
 
 def over_table_maker(
-    step: Call, fitted: Fitted, asking: Sequence[Callable[[Row], Any]]
+    step: Call, fitted: Fitted, query: Sequence[Callable[[Row], Any]]
 ) -> Callable[[Row], Any]:
     """Return what computes a function over a window of a table for a row.
 
     Args:
         step: the function.
         fitted: the plan.
-        asking: get the time and the keys of a row, each as a column of one value.
+        query: get the time and the keys of a row, each as a column of one value.
     """
     order, types = order_of(step), fitted.types
-    time, *keys = (types[node] for node in asking_of(order))
+    time, *keys = (types[node] for node in query_of(order))
     read: list[Node] = [node for node in postorder([step]) if isinstance(node, TableColumn)]
 
     def make(row: Row) -> Any:
@@ -69,7 +69,7 @@ def over_table_maker(
         batch = Batch(None, types, backend_named("cpu"), {}, made)
         past = past_of_table(batch, order)
         asked, texts = _asked(batch, past, order, step)
-        moment, *parts = (get(row) for get in asking)
+        moment, *parts = (get(row) for get in query)
         moments = moments_of(moment, time, parts, keys)
         try:
             found: Any = over_table(_rows(past), past.dtype, asked, 0, moments)[0]
@@ -81,7 +81,7 @@ def over_table_maker(
     return make
 
 
-def _rows(past: Past) -> Rows:
+def _rows(past: RowOrder) -> Rows:
     """Return the rows of each key of a table in order; made on first use."""
     assert past.cache is not None
     if "rows" not in past.cache:
@@ -90,7 +90,9 @@ def _rows(past: Past) -> Rows:
     return past.cache["rows"]
 
 
-def _asked(batch: Batch, past: Past, order: Call, step: Call) -> tuple[Asked, list[Any]]:
+def _asked(
+    batch: Batch, past: RowOrder, order: Call, step: Call
+) -> tuple[WindowRequest, list[Any]]:
     """Return what is asked, of a column as a list, and its texts; made on first use.
 
     The functions of one column share the list.
@@ -98,10 +100,10 @@ def _asked(batch: Batch, past: Past, order: Call, step: Call) -> tuple[Asked, li
     assert past.cache is not None
     function = step.function.removeprefix(OVER)
     dtypes = tuple(batch.types[column] for column in batch.made)
-    name = (step.args[0], dtypes, function in ("count", "null_count"))
+    name = (step.args[0], dtypes, function_over(step).counts)
     if name not in past.cache:
         table, values = table_with(batch, order, [step])
-        with telling_table(order):
+        with naming_table(order):
             (asked,), (texts,) = asked_of(table, [step], values)
         past.cache[name] = listed(asked), [] if texts is None else texts.to_pylist()
     known, texts = past.cache[name]

@@ -19,11 +19,11 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.decode import decoded
 from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.scope import (
-    asking_of,
     is_of_table,
     is_over,
     is_over_window,
     order_of,
+    query_of,
     row_order,
     table_of,
     window_of,
@@ -53,7 +53,7 @@ from fastfeat.plan.run.history import as_type
 from fastfeat.plan.run.lookup_tables import table_values
 from fastfeat.plan.run.steps import make
 from fastfeat.plan.run.values import compute_columns
-from fastfeat.plan.run.windows import asking_columns, past_of, past_of_table
+from fastfeat.plan.run.windows import past_of, past_of_table, query_columns
 from fastfeat.plan.tell.html import learnt_text
 from fastfeat.scalars.zones import using
 from fastfeat.steps.tables.rows import instants
@@ -388,7 +388,7 @@ def _explained(sight: _Sight, column: str, values: Table) -> FeatureExplained:
     fitted = sight.fitted
     node, read = fitted.nodes[column], _Read()
     _read_of_row(sight, sight.own, [node], [0], read)
-    asked = [arg for n in row_order([node]) if is_over_window(n) for arg in asking_of(order_of(n))]
+    asked = [arg for n in row_order([node]) if is_over_window(n) for arg in query_of(order_of(n))]
     own = dict.fromkeys(n.name for n in row_order([node, *asked]) if isinstance(n, Column))
     learnt = show_all(aggregates_of([node]))
     return FeatureExplained(
@@ -475,8 +475,8 @@ def _in_window_of_table(batch: Batch, over: Call, places: Sequence[int]) -> list
     """Return the numbers of the rows of a table that are in the window of some rows."""
     order = order_of(over)
     make(batch, [over])
-    compute_columns(batch, asking_of(order))
-    past, asking = past_of_table(batch, order), asking_columns(batch, order)
+    compute_columns(batch, query_of(order))
+    past, asking = past_of_table(batch, order), query_columns(batch, order)
     times, keys, tie = ordering(past)
     table = rows_of_table(times, past.dtype, keys, past.key_dtypes, tie)
     own, own_keys, _ = ordering(asking)

@@ -20,7 +20,7 @@ from fastfeat.io.columns.decode import decoded
 from fastfeat.io.device import DeviceTable
 from fastfeat.ir.durations import duration_text, moment_text
 from fastfeat.ir.node import Call, Column, Node
-from fastfeat.ir.scope import asking_of, is_of_table, seen_of, window_of
+from fastfeat.ir.scope import is_of_table, query_of, seen_of, window_of
 from fastfeat.plan.declare.clocks import clock_of
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.late_columns import over_ahead
@@ -148,7 +148,7 @@ def _ahead_of(batch: Batch, window: Call) -> Recorded:
     """
     order, params = window.args[0], dict(window.params)
     assert isinstance(order, Call)
-    time, *keys = asking_of(order)
+    time, *keys = query_of(order)
     ticks, placed, dtype = times_in_ticks(batch, *values_of(batch, time))
     end = params["end"]
     complete = end  # the last moment up to which all rows of that time are recorded

@@ -18,7 +18,7 @@ from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, Column, Node
-from fastfeat.ir.scope import asking_of, is_over, order_of
+from fastfeat.ir.scope import is_over, order_of, query_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.arguments import delay_given
@@ -146,7 +146,7 @@ def _times_of(plan: Declaration) -> tuple[Node, ...]:
     found: dict[Node, None] = {}
     for node in postorder([*plan.nodes.values(), *plan.label_nodes.values()]):
         if is_over(node):
-            found[asking_of(order_of(node))[0]] = None
+            found[query_of(order_of(node))[0]] = None
         elif isinstance(node, Call) and node.function == "time_fold":
             found[node.args[0]] = None
     return tuple(found)

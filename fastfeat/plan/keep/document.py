@@ -21,7 +21,7 @@ from fastfeat.plan.keep.parameters import (
     recipe_of_document,
     with_recipes,
 )
-from fastfeat.plan.keep.signatures import is_exploded
+from fastfeat.steps.lists.rows import is_exploded
 
 FORMAT = 1
 PARTS = frozenset(
