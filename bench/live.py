@@ -20,9 +20,9 @@ from typing import Any
 from bench import (
     environment,
     live_batches,
+    live_figures,
     live_memory,
     live_opening,
-    live_readme,
     live_rows,
     live_wire,
     units,
@@ -30,7 +30,7 @@ from bench import (
 from bench.live_timing import Figure
 
 FOLDER = Path(__file__).parent / "results"
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "speed.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--out", type=Path, help=f"file of the results (default {FOLDER}/live.json)"
     )
     parser.add_argument(
-        "--report", action="store_true", help="write the README's table again, and measure nothing"
+        "--report",
+        action="store_true",
+        help="write the table of docs/speed.md again, and measure nothing",
     )
     return parser.parse_args(arguments)
 
@@ -148,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     if options.report:
         found = json.loads((FOLDER / "live.json").read_text("utf-8"))
-        README.write_text(live_readme.refreshed(README.read_text("utf-8"), found), "utf-8")
+        PAGE.write_text(live_figures.refreshed(PAGE.read_text("utf-8"), found), "utf-8")
         return 0
     chosen = SMOKE if options.smoke else FULL
     seconds = 60 * options.memory_minutes

@@ -45,7 +45,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from fastfeat import errors
+from fastfeat import errors, pickles
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, FastfeatWarning
 from fastfeat.expr import Expr, col, lit, when
@@ -65,6 +65,7 @@ from fastfeat.operators.horizontal import (
 from fastfeat.operators.lookup import lookup
 from fastfeat.operators.polynomial import polynomial_features
 from fastfeat.operators.windows import count, session_id, time_since, time_since_last, window
+from fastfeat.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from fastfeat.backends.cpu.threads import num_threads, set_num_threads
@@ -75,8 +76,6 @@ if TYPE_CHECKING:
     from fastfeat.plan.cross_fit import Fold
     from fastfeat.plan.fitted import FittedPlan
     from fastfeat.plan.plan import Plan
-
-__version__ = "0.1.0"
 
 __all__ = [
     "DType",
@@ -173,6 +172,7 @@ class _Package(ModuleType):
 
 
 sys.modules[__name__].__class__ = _Package
+sys.meta_path.append(pickles.OldAddresses)
 
 
 def __dir__() -> list[str]:

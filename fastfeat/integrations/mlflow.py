@@ -25,7 +25,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import fastfeat
 from fastfeat.arguments import explaining_as, explaining_methods
 from fastfeat.errors import ArtifactError, InvalidPlan
 from fastfeat.integrations.handover import check_fitted, without_kept
@@ -44,6 +43,7 @@ from fastfeat.plan.artifact import load
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.history import is_batch
 from fastfeat.plan.tables import tables_given
+from fastfeat.version import __version__
 
 __all__ = ["PlanModel", "load_model", "log_model", "save_model"]
 
@@ -336,7 +336,7 @@ def _written(
         },
     }
     (data / _KEPT).write_text(json.dumps(kept, indent=1), "utf-8")
-    versions = [f"fastfeat=={fastfeat.__version__}", f"pyarrow=={pa.__version__}"]
+    versions = [f"fastfeat=={__version__}", f"pyarrow=={pa.__version__}"]
     outputs = None if input_example is None else whole.predict(input_example)
     return str(data), {
         "signature": signature_of(whole.fitted, not_missing, outputs),

@@ -23,7 +23,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import fastfeat
 from fastfeat.errors import StateError, TypeMismatch, reason_of
 from fastfeat.online.changes import Base, Settings
 from fastfeat.online.entries import (
@@ -38,6 +37,7 @@ from fastfeat.online.entries import (
     plans_named,
     written_of,
 )
+from fastfeat.version import __version__
 
 FORMAT = 1
 APPLICATION = 0x66667374  # "ffst"
@@ -371,7 +371,7 @@ def check_beginning(path: Path, *, writes: bool) -> None:
     found = int.from_bytes(start[60:64], "big")
     if found > FORMAT:
         raise StateError(
-            f"{path}: it has format {found}; this version, fastfeat {fastfeat.__version__}, reads "
+            f"{path}: it has format {found}; this version, fastfeat {__version__}, reads "
             f"up to {FORMAT}. Update fastfeat"
         )
     if found < 1 or start[18:20] not in _MODES:

@@ -11,7 +11,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import fastfeat
 from fastfeat.errors import StateError
 from fastfeat.io.atomic import sync
 from fastfeat.online.changes import Base, Settings
@@ -36,6 +35,7 @@ from fastfeat.online.state_file import (
     read_head,
 )
 from fastfeat.online.write_lock import WriteLock
+from fastfeat.version import __version__
 
 _LOST = "SQLITE_IOERR_FSYNC"
 """After it nobody knows what is on disk: what is written next must not seem to be."""
@@ -317,7 +317,7 @@ def _put_plans(connection: sqlite3.Connection, plans: Mapping[str, bytes]) -> No
 def _put_head(connection: sqlite3.Connection, head: Head) -> None:
     connection.execute(
         "INSERT OR REPLACE INTO head VALUES (1, ?, ?, ?, ?)",
-        (head.seq, head.digest, head.base, fastfeat.__version__),
+        (head.seq, head.digest, head.base, __version__),
     )
 
 

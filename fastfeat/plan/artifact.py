@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import fastfeat
 from fastfeat.arguments import explaining
 from fastfeat.dtypes import DType, list_of
 from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch, reason_of
@@ -31,6 +30,7 @@ from fastfeat.plan.lower import Types
 from fastfeat.plan.outputs import output_types
 from fastfeat.plan.state import aggregates_of, state_parts, values_of_state
 from fastfeat.scalars.zones import ZoneTable, checked
+from fastfeat.version import __version__
 
 MAGIC = b"fastfeat artifact\n"
 FORMAT = 1
@@ -104,7 +104,7 @@ def artifact_bytes(fitted: FittedPlan) -> bytes:
     parts = _parts_of(fitted)
     manifest = {
         "format": FORMAT,
-        "fastfeat": fastfeat.__version__,
+        "fastfeat": __version__,
         "n_rows": fitted.n_rows,
         "n_rows_without_label": fitted.n_rows_without_label,
         **_schemas_of(fitted),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from fastfeat import pickles
 from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.vocabulary import Vocabulary
 from fastfeat.arguments import TOO_MANY, Hints, explaining_methods
@@ -620,9 +621,9 @@ class FittedPlan:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how pickle and copy make the plan again: from the content of its artifact."""
-        from fastfeat.plan.artifact import artifact_bytes, fitted_of
+        from fastfeat.plan.artifact import artifact_bytes
 
-        return fitted_of, (artifact_bytes(self),)
+        return pickles.fitted_of, (artifact_bytes(self),)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted plan to a file, whole or not at all; it holds no code.

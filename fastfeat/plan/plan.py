@@ -8,6 +8,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from fastfeat import pickles
 from fastfeat.arguments import TOO_MANY, Hints, explaining_methods
 from fastfeat.completion import offering
 from fastfeat.errors import InvalidPlan, Leakage, NotFitted, did_you_mean
@@ -725,7 +726,7 @@ class Plan:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how pickle makes the plan again: from its JSON."""
-        return Plan.from_json, (self.to_json(),)
+        return pickles.plan_of, (self.to_json(),)
 
     def to_json(self) -> str:
         """Return the plan as canonical JSON: equal plans give equal text."""

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-import fastfeat
 from fastfeat.dtypes import BINARY, BOOL, FLOAT32, FLOAT64, INT64, INTEGER_RANGE, UTF8, DType
 from fastfeat.errors import did_you_mean
 from fastfeat.io.arrow import Array, Table, pa
@@ -26,6 +25,7 @@ from fastfeat.serve.json_text import as_bool, as_list, as_object, write_json
 from fastfeat.serve.refusals import Refusal
 from fastfeat.serve.served import Served
 from fastfeat.serve.serving import Serving
+from fastfeat.version import __version__
 
 OUTPUT = "features"
 _DATATYPES: Mapping[str, DType] = {
@@ -48,7 +48,7 @@ def server_metadata() -> Handler:
     """Return the handler that tells which server this is."""
 
     async def answer(request: Request) -> Answer:
-        told = {"name": "fastfeat", "version": fastfeat.__version__}
+        told = {"name": "fastfeat", "version": __version__}
         return Answer(write_json({**told, "extensions": ()}))
 
     return answer

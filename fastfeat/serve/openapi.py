@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import fastfeat
 from fastfeat.dtypes import INTEGER_RANGE, DType
 from fastfeat.serve.answers import ARROW_STREAM
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.json_text import write_json
 from fastfeat.serve.served import Served
 from fastfeat.serve.serving import Serving
+from fastfeat.version import __version__
 
 Schema = dict[str, Any]
 _EXPLAIN = "what the features of a row came from"
@@ -38,7 +38,7 @@ def document(served: Served) -> Schema:
         "openapi": "3.1.0",
         "info": {
             "title": "fastfeat",
-            "version": fastfeat.__version__,
+            "version": __version__,
             "description": f"Features of the artifact {served.artifact}. A value that is missing "
             "is null. JSON has no infinities: rows and features with them go as an Arrow stream.",
         },

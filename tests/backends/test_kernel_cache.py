@@ -255,7 +255,7 @@ def test_the_key_tells_machines_compilers_settings_and_texts_apart(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
     assert cache._machine.__wrapped__() != machine
-    monkeypatch.setattr(cache, "_sources", lambda: "other sources")
+    monkeypatch.setattr(cache, "_sources", lambda text: "other sources")
     keys.add(cache.kernel_key("text"))
     assert len(keys) == 6
 

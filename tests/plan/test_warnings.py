@@ -16,7 +16,7 @@ from fastfeat.backends.cpu import cache
 from fastfeat.errors import FastfeatWarning, NoCategories
 from fastfeat.plan import environment
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "warnings.md").read_text("utf-8")
 KINDS = FastfeatWarning.__subclasses__()
 X = col("x")
 DAY = ff.window(1, time="t")
@@ -89,7 +89,7 @@ def test_each_kind_comes_and_is_silenced_alone(kind: type[FastfeatWarning]) -> N
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_each_kind_is_in_the_readme(kind: type[FastfeatWarning]) -> None:
     assert kind.__doc__ is not None
-    assert f"`{kind.__name__}`" in README
+    assert f"`{kind.__name__}`" in PAGE
 
 
 def test_no_warning_is_of_no_kind() -> None:

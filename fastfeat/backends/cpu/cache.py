@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +23,15 @@ from fastfeat_kernels.load import Kernel, load_object
 
 from fastfeat.backends.cache_folder import cache_folder
 from fastfeat.backends.observed import Used, is_observed, note
+from fastfeat.backends.sources import (
+    Import,
+    Places,
+    digest_of,
+    imports_of,
+    installed,
+    source_of,
+    sources_of,
+)
 from fastfeat.errors import FastfeatError, KernelsNotKept, reason_of, warn
 from fastfeat.io.atomic import write_bytes
 from fastfeat.progress import doing
@@ -38,7 +48,11 @@ _SETTINGS = (  # of Numba, that change the machine code
 _loaded: dict[str, Kernel] = {}
 _lock = threading.RLock()
 _warned: set[str] = set()
-_WRITTEN = "fastfeat_kernels."  # begins what stands for a hand-written kernel
+_KERNELS = "fastfeat_kernels."
+_COMPILING = "fastfeat.backends.cpu.compile"
+_WRITTEN = re.compile(
+    r'from fastfeat_kernels\.(\w+)\.[\w.]+ import ENTRIES\n\nentry = ENTRIES\["(\w+)"\]\n'
+)
 _PAUSE = 0.5  # seconds; compilations that are no further apart are told as one
 
 Compile = Callable[[], tuple[bytes, str] | Kernel]
@@ -65,7 +79,7 @@ def cached_kernel(text: str, compile_kernel: Compile) -> Kernel:
 
 def kernel_key(text: str) -> str:
     """Return the name of a kernel: a hash of its text, of our sources, and of the machine."""
-    content = "\n".join([_machine(), _sources(), text])
+    content = "\n".join([_machine(), _sources(text), text])
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
 
@@ -89,7 +103,8 @@ _burst = _Burst()
 
 def _name(text: str) -> str:
     """Return the name of a kernel: its folder and entry, or "features" of a generated one."""
-    return text.removeprefix(_WRITTEN) if text.startswith(_WRITTEN) else "features"
+    written = _WRITTEN.fullmatch(text)
+    return f"{written[1]}.{written[2]}" if written else "features"
 
 
 def _is_kept(key: str) -> bool:
@@ -224,18 +239,28 @@ def _version(package: str) -> str:
     return f"{package}-{version(package)}"
 
 
+def _sources(text: str) -> str:
+    """Return a digest of the modules that a text is compiled from, and of those that compile it."""
+    return _digest_of_sources(tuple(imports_of(text.encode("utf-8", "surrogatepass"))))
+
+
 @cache
-def _sources() -> str:
-    """Return a digest of the sources that code generation runs through."""
-    import fastfeat_kernels
+def _digest_of_sources(imports: tuple[Import, ...]) -> str:
+    return digest_of(kernel_sources(imports, installed()))
 
-    import fastfeat
 
-    package, kernels = Path(fastfeat.__path__[0]), Path(fastfeat_kernels.__path__[0])
-    files = [*kernels.rglob("*.py"), *(package / "backends" / "cpu").glob("*.py")]
-    files += [package / "scalars" / "primitives.py", package / "scalars" / "op.py"]
-    files += (package / "scalars" / "elementary").glob("*.py")
-    digest = hashlib.sha256()
-    for file in sorted(files):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
+def kernel_sources(imports: Sequence[Import], places: Places) -> dict[str, bytes]:
+    """Return the content of every module that shapes the machine code of a text, by its name.
+
+    What writes the text shapes the text alone, which has its own place in the key.
+
+    Args:
+        imports: those of the text.
+        places: the folders of our packages.
+
+    Raises:
+        FastfeatError: the source of a module is not there.
+    """
+    compiling = source_of(_COMPILING, places[_COMPILING.partition(".")[0]])
+    used = [found for found in compiling.imports if found.module.startswith(_KERNELS)]
+    return {**sources_of([*imports, *used], places), _COMPILING: compiling.content}

@@ -15,17 +15,14 @@ import_module("concurrent.futures.thread")  # Numba needs it, and at exit it is 
 
 
 def generated_kernel(text: str) -> Kernel:
-    """Return the kernel of a generated module."""
+    """Return the kernel of a generated module: of the `entry` that it defines."""
     return cached_kernel(text, lambda: _compile(_entry_of(text)))
 
 
 def written_kernel(folder: str, entry: str) -> Kernel:
     """Return a hand-written kernel: `entry` of `fastfeat_kernels.<folder>.cpu`."""
-
-    def compile_kernel() -> tuple[bytes, str] | Kernel:
-        return _compile(import_module(f"fastfeat_kernels.{folder}.cpu").ENTRIES[entry])
-
-    return cached_kernel(f"fastfeat_kernels.{folder}.{entry}", compile_kernel)
+    module = f"fastfeat_kernels.{folder}.cpu"
+    return generated_kernel(f'from {module} import ENTRIES\n\nentry = ENTRIES["{entry}"]\n')
 
 
 def assembly(text: str) -> str:

@@ -39,7 +39,8 @@ def cubin_file(text: str, architecture: int) -> Path:
         KernelFailed: NVRTC refuses the text; the message holds what it says.
         BackendUnavailable: there is no NVRTC, or none that knows the architecture.
     """
-    key = key_of(text, _prelude(), nvrtc.version(), str(architecture), *FLAGS)
+    source, options = _question(text, architecture)
+    key = key_of(source, _prelude(), nvrtc.version(), *options)
     return cached_file(key, ".cubin", lambda: compile_module(text, architecture).cubin)
 
 
@@ -50,10 +51,15 @@ def compile_module(text: str, architecture: int) -> Compiled:
         KernelFailed: NVRTC refuses the text; the message holds what it says.
         BackendUnavailable: there is no NVRTC, or none that knows the architecture.
     """
+    source, options = _question(text, architecture)
+    return nvrtc.compile_text(source, KERNEL_FILE, {PRELUDE: _prelude()}, options)
+
+
+def _question(text: str, architecture: int) -> tuple[str, tuple[str, ...]]:
+    """Return all that NVRTC is given besides the prelude: a source, and options."""
     target = target_for(architecture, nvrtc.architectures(), nvrtc.version())
     source = f'#include "{PRELUDE}"\n#line 1 "{KERNEL_FILE}"\n{text}'
-    options = (f"-arch=sm_{target}", *FLAGS)
-    return nvrtc.compile_text(source, KERNEL_FILE, {PRELUDE: _prelude()}, options)
+    return source, (f"-arch=sm_{target}", *FLAGS)
 
 
 def target_for(architecture: int, known: Sequence[int], version: str) -> int:

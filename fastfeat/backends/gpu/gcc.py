@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -18,7 +19,8 @@ from fastfeat.errors import BackendUnavailable, KernelFailed
 
 Sanitizer = Literal["address", "thread"]
 
-_HEADERS = ("emulator.h", "scheduler.h", "fiber.h", PRELUDE)
+_HEADERS = ("emulator.h", PRELUDE)
+_INCLUDE = re.compile(r'^#include "(.+)"$', re.MULTILINE)
 # Contraction is off, because each operation rounds; -fno-math-errno lets sqrt be an instruction.
 _FLAGS = (
     *("-std=c++17", "-shared", "-fPIC", "-w", "-pipe", "-Wl,-Bsymbolic"),
@@ -47,9 +49,26 @@ def shared_object(text: str, sanitizer: Sanitizer | None) -> Path:
     """
     compiler = find_compiler()
     flags = (*_FLAGS, *_MODES[sanitizer], *_flags_of_processor())
-    headers = [(_folder() / name).read_text("utf-8") for name in _HEADERS]
-    key = key_of(text, *headers, _version(compiler), *flags)
+    source = _source(text)
+    key = key_of(source, *headers_of(source, _folder()), _version(compiler), *flags)
     return cached_file(key, ".so", lambda: _build(compiler, flags, text))
+
+
+def headers_of(source: str, folder: Path) -> list[str]:
+    """Return the text of every header of ours that a source includes, and that these include.
+
+    Args:
+        source: C++.
+        folder: of the headers.
+    """
+    found: dict[str, str] = {}
+    waiting = _INCLUDE.findall(source)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = (folder / name).read_text("utf-8")
+            waiting.extend(_INCLUDE.findall(found[name]))
+    return [found[name] for name in sorted(found)]
 
 
 def find_compiler() -> str:
@@ -100,8 +119,14 @@ def check_preloaded(sanitizer: Sanitizer) -> None:
         )
 
 
+def _source(text: str) -> str:
+    """Return what g++ is given to compile."""
+    included = "".join(f'#include "{name}"\n' for name in _HEADERS)
+    return f'{included}#line 1 "{KERNEL_FILE}"\n{text}'
+
+
 def _build(compiler: str, flags: tuple[str, ...], text: str) -> bytes:
-    source = f'#include "emulator.h"\n#include "{PRELUDE}"\n#line 1 "{KERNEL_FILE}"\n{text}'
+    source = _source(text)
     try:
         with tempfile.TemporaryDirectory(prefix="fastfeat-") as folder:
             result = Path(folder) / "module.so"

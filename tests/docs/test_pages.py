@@ -1,4 +1,4 @@
-"""The README is true: its code and commands run, its figures are those of the benchmark."""
+"""The pages are true: their code and commands run, their figures are those of the benchmark."""
 
 from __future__ import annotations
 
@@ -8,26 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from pages import PAGES, README, ROOT, anchors, blocks, name_of, run_blocks, text_of
 from typer.testing import CliRunner
 
 import fastfeat as ff
-import fastfeat.demo.plan
 from fastfeat.backends.gpu.gcc import find_compiler
 from fastfeat.cli.commands import app
-from fastfeat.demo.flights import read_flights, read_weather, split
 from fastfeat.errors import BackendUnavailable, Leakage
 from fastfeat.operators import OPERATORS
 from fastfeat.operators.operator import Operator
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-
-
-def blocks(language: str) -> list[str]:
-    """Return the code blocks of a language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+PRINTED = {"README.md": "air_time", "docs/live.md": "card", "docs/training.md": "late_7d"}
+"""What the code of a page prints, among other things: what a leak, or a late row, says."""
 
 
 def has_compiler() -> bool:
@@ -39,33 +32,18 @@ def has_compiler() -> bool:
     return True
 
 
-@pytest.fixture
-def demo_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the current folder, with a hundredth of what the demo leaves in demo/."""
-    flights = read_flights()
-    thinned = flights.take(pa.array(range(0, flights.num_rows, 100)))
-    folder = tmp_path / "demo"
-    folder.mkdir()
-    tables = *split(thinned), read_weather()
-    for name, table in zip(("train", "test", "weather"), tables, strict=True):
-        pq.write_table(table, folder / f"{name}.parquet")
-    (folder / "plan.py").write_text(Path(fastfeat.demo.plan.__file__).read_text())
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 @pytest.mark.filterwarnings("ignore:.*too few values in the training data")
 @pytest.mark.filterwarnings("ignore::fastfeat.errors.RowsWithoutLabel")  # flights that never left
-def test_every_python_block_runs(demo_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found: list[str] = blocks("python")
-    names: dict[str, Any] = {"__name__": "readme"}
-    assert len(found) >= 4
-    for block in found:
-        if '"emulated"' in block and not has_compiler():
-            continue
-        exec(compile(block, "README.md", "exec"), names)
-    assert "air_time" in capsys.readouterr().out  # what the leak says
-    _check_operator(names["OPERATORS"]["center"])
+@pytest.mark.filterwarnings("ignore::fastfeat.errors.HistoryMissing")  # told on the page
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name_of)
+def test_every_python_block_runs(
+    page: Path, demo_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = blocks(page, "python")
+    if not has_compiler():
+        found = [block for block in found if '"emulated"' not in block]
+    run_blocks(page, found)
+    assert PRINTED.get(name_of(page), "") in capsys.readouterr().out
 
 
 @pytest.mark.large
@@ -73,17 +51,16 @@ def test_every_python_block_runs(demo_folder: Path, capsys: pytest.CaptureFixtur
 def test_the_blocks_of_large_libraries_run(demo_folder: Path) -> None:
     for library in ("torch", "xgboost", "lightgbm", "catboost", "mlflow"):
         pytest.importorskip(library)
-    every = re.findall(r"^```py(?:thon)?\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-    (last,) = (k for k, block in enumerate(every) if block in blocks("py"))
-    names: dict[str, Any] = {"__name__": "readme"}
-    for block in every[: last + 1]:
-        exec(compile(block, "README.md", "exec"), names)
+    page = ROOT / "docs" / "training.md"
+    names = run_blocks(page, blocks(page, "py(?:thon)?"))
     assert names["batch"]["codes"].shape[1] == 1
     assert (demo_folder / "late_flights").is_dir()
 
 
-def _check_operator(operator: Operator) -> None:
-    """Check the operator of the README against its reference."""
+@pytest.mark.filterwarnings("ignore:.*too few values in the training data")
+def test_the_operator_of_the_recipe_agrees_with_its_reference() -> None:
+    page = ROOT / "docs" / "contributing" / "operator.md"
+    operator: Operator = run_blocks(page, blocks(page, "python"))["OPERATORS"]["center"]
     for train in ([0.1, 0.2, None, 7.0], [None, None]):
         rows = [1.1, None, -3.0]
         fitted = ff.Plan({"y": operator.define(ff.col("x"))}).fit({"x": pa.array(train, "double")})
@@ -91,8 +68,8 @@ def _check_operator(operator: Operator) -> None:
         assert found == operator.reference((train,), (rows,))
 
 
-def test_every_fastfeat_command_runs(demo_folder: Path) -> None:
-    lines = [line for block in blocks("sh") for line in block.splitlines()]
+def test_every_fastfeat_command_of_the_readme_runs(demo_folder: Path) -> None:
+    lines = [line for block in blocks(README, "sh") for line in block.splitlines()]
     commands = [line for line in lines if line.startswith("fastfeat ")]
     assert len(commands) >= 4
     for command in commands:
@@ -100,25 +77,46 @@ def test_every_fastfeat_command_runs(demo_folder: Path) -> None:
         assert result.exit_code == 0, f"{command}: {result.output}"
 
 
-def test_every_make_target_exists() -> None:
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text("utf-8").splitlines()) <= 250
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_make_target_exists(page: Path) -> None:
     rules = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    named = re.findall(r"(?:`|^)make ([a-z-]+)", README, re.MULTILINE)
-    assert {"demo", "test"} <= set(named) <= set(rules)
+    named = re.findall(r"(?:`|^)make ([a-z-]+)", page.read_text("utf-8"), re.MULTILINE)
+    assert set(named) <= set(rules)
+    assert page != README or {"demo", "test"} <= set(named)
 
 
-def test_every_linked_file_exists() -> None:
-    links = re.findall(r"\]\((?!https?:|#)([^)]+)\)", README)
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_linked_file_and_heading_exists(page: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text("utf-8")):
+        file, _, anchor = link.partition("#")
+        linked = (page.parent / file).resolve() if file else page
+        assert linked.exists(), link
+        assert not anchor or anchor in anchors(linked), link
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached, waiting = {README}, [README]
+    while waiting:
+        page = waiting.pop()
+        for link in re.findall(r"\]\((?!https?:)([^)#]+\.md)", page.read_text("utf-8")):
+            linked = (page.parent / link).resolve()
+            if linked not in reached and linked in PAGES:
+                reached.add(linked)
+                waiting.append(linked)
+    assert reached == set(PAGES)
 
 
 def test_every_operator_is_named() -> None:
-    words = set(re.findall(r"[a-z_0-9]+", README))
+    words = set(re.findall(r"[a-z_0-9]+", "".join(page.read_text("utf-8") for page in PAGES)))
     assert [name for name in OPERATORS if name.rpartition(".")[2] not in words] == []
 
 
 def test_every_function_of_a_row_that_is_named_exists() -> None:
-    section = README.partition("## What a row computes")[2].partition("##")[0]
+    section = text_of("docs/features.md").partition("## What a row computes")[2].partition("##")[0]
     rows = re.findall(r"^\| ([^|]+) \| `([^`]+)` \|$", section, re.MULTILINE)
     assert len(rows) >= 6
     for title, names in rows:
@@ -128,7 +126,8 @@ def test_every_function_of_a_row_that_is_named_exists() -> None:
 
 
 def test_the_picture_of_a_window_shows_the_rows_that_belong() -> None:
-    (picture,) = [block for block in blocks("text") if "t' = t - offset" in block]
+    found = blocks(ROOT / "docs" / "history.md", "text")
+    (picture,) = [block for block in found if "t' = t - offset" in block]
     line, marks = picture.splitlines()[:2]
     places = {name: line.index(f" {name} ") + 1 for name in "abcde"}
     begins, row = places["b"], marks.index("◉")
@@ -147,7 +146,12 @@ def test_the_picture_of_a_window_shows_the_rows_that_belong() -> None:
 
 
 def test_the_table_of_leaks_says_what_builds() -> None:
-    section = README.partition("**Leakage.**")[2].partition("\n\n| with")[2].partition("\n\n")[0]
+    section = (
+        text_of("docs/history.md")
+        .partition("## Leakage")[2]
+        .partition("\n\n| with")[2]
+        .partition("\n\n")[0]
+    )
     rows = [line.split(" | ") for line in section.splitlines()[2:]]
     assert len(rows) == 10
     week = ff.window("7d", by="card", time="t")
@@ -165,13 +169,14 @@ def test_the_table_of_leaks_says_what_builds() -> None:
 
 
 def test_benchmark_section_is_that_of_the_committed_results() -> None:
-    from bench import readme, results
+    from bench import results, speed_page
 
-    assert readme.refreshed(README, results.load(results.FOLDER)) == README
+    text = text_of("docs/speed.md")
+    assert speed_page.refreshed(text, results.load(results.FOLDER)) == text
 
 
 def test_benchmark_section_is_written_between_its_marks() -> None:
-    from bench import readme
+    from bench import speed_page
 
     entry = {
         "name": "w", "group": "w", "title": "twelve features", "rows": 1000, "threads": 2,
@@ -183,11 +188,11 @@ def test_benchmark_section_is_written_between_its_marks() -> None:
         },
     }  # fmt: skip
     found = {"format": 1, "workloads": {"w": entry}}
-    text = f"before\n{readme.BEGIN} how -->\nold\n{readme.END}\nafter\n"
-    new = readme.refreshed(text, found)
+    text = f"before\n{speed_page.BEGIN} how -->\nold\n{speed_page.END}\nafter\n"
+    new = speed_page.refreshed(text, found)
     row = "| twelve features | 1,000 | 1.00 ms | 4.00 ms (polars lazy) | **4.00×** | 10.0× |"
     assert row in new.splitlines()
     assert "old" not in new
-    assert new.startswith(f"before\n{readme.BEGIN} how -->\n")
-    assert new.endswith(f"{readme.END}\nafter\n")
-    assert readme.refreshed(new, found) == new
+    assert new.startswith(f"before\n{speed_page.BEGIN} how -->\n")
+    assert new.endswith(f"{speed_page.END}\nafter\n")
+    assert speed_page.refreshed(new, found) == new

@@ -1,4 +1,4 @@
-"""`python -m bench.readme`: write the README's table from the committed results."""
+"""`python -m bench.speed_page`: write the table of docs/speed.md from the committed results."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from bench import results, units
 from bench.markdown import table
 from bench.results import Entry, Results
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "speed.md"
 BEGIN, END = "<!-- benchmark:", "<!-- benchmark: end -->"
-PICTURE = "![How many times faster than other libraries](bench/results/results.svg)"
+PICTURE = "![How many times faster than other libraries](../bench/results/results.svg)"
 
 
 def main() -> None:
     """Write the section."""
-    README.write_text(refreshed(README.read_text(), results.load(results.FOLDER)))
+    PAGE.write_text(refreshed(PAGE.read_text(), results.load(results.FOLDER)))
 
 
 def refreshed(text: str, found: Results) -> str:
-    """Return the README's text with its section written from results; as it was without any."""
+    """Return the text of the page with its section written from results; as it was without any."""
     if not found["workloads"]:
         return text
     begin = text.index("\n", text.index(BEGIN)) + 1
@@ -63,7 +63,7 @@ def _where(entries: list[Entry]) -> str:
     return (
         f"Medians on {cpus}, {threads} threads for each library; {', '.join(sorted(versions))}. "
         "Every contender, the spread, memory and compile times stand in "
-        "[bench/results/results.md](bench/results/results.md)."
+        "[bench/results/results.md](../bench/results/results.md)."
     )
 
 

@@ -1,4 +1,4 @@
-"""The recipes of docs/live.md are true: their Python runs, and their files are read."""
+"""The recipes of docs/live.md that need more than Python: files to deploy, figures, Feast."""
 
 from __future__ import annotations
 
@@ -7,45 +7,13 @@ import os
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from pages import ROOT, blocks, run_blocks
 
-ROOT = Path(__file__).parents[1]
-RECIPES = (ROOT / "docs" / "live.md").read_text("utf-8")
+PAGE = ROOT / "docs" / "live.md"
 FEAST = Path(os.environ.get("FEAST_PYTHON") or ROOT / ".venv-feast" / "bin" / "python")
-
-
-def blocks(language: str) -> list[str]:
-    """Return the code blocks of a language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", RECIPES, re.DOTALL | re.MULTILINE)
-
-
-def run_python_blocks() -> dict[str, Any]:
-    """Run them in one namespace, in the current folder."""
-    names: dict[str, Any] = {"__name__": "recipes"}
-    for block in blocks("python"):
-        exec(compile(block, "docs/live.md", "exec"), names)
-    return names
-
-
-def test_every_python_block_of_the_recipes_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert len(blocks("python")) >= 6
-    run_python_blocks()
-    assert "card" in capsys.readouterr().out  # what a late row says
-
-
-def test_every_file_and_heading_that_the_recipes_link_to_exists() -> None:
-    links = re.findall(r"\]\(([^)]+)\)", RECIPES)
-    titles = re.findall(r"^## (.+)$", RECIPES, re.MULTILINE)
-    anchors = {"#" + re.sub(r"[^a-z -]", "", title.lower()).replace(" ", "-") for title in titles}
-    assert len(links) >= 10
-    for link in links:
-        assert link in anchors if link.startswith("#") else (ROOT / "docs" / link).exists(), link
 
 
 def test_the_deployed_configuration_is_one() -> None:
@@ -63,12 +31,12 @@ def test_the_deployed_configuration_is_one() -> None:
     assert config.kafka.brokers in compose
 
 
-def test_the_figures_in_the_readme_are_those_of_the_results() -> None:
-    from bench import live, live_readme
+def test_the_live_figures_are_those_of_the_results() -> None:
+    from bench import live, live_figures
 
-    text = live.README.read_text("utf-8")
+    text = live.PAGE.read_text("utf-8")
     found = json.loads((live.FOLDER / "live.json").read_text("utf-8"))
-    assert live_readme.refreshed(text, found) == text
+    assert live_figures.refreshed(text, found) == text
 
 
 def test_the_live_benchmark_compares_outputs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,14 +48,13 @@ def test_the_live_benchmark_compares_outputs(capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.large
 def test_feast_gives_back_the_bits_that_were_served(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    demo_folder: Path,
 ) -> None:
     if not FEAST.exists():
         pytest.skip(f"there is no {FEAST}: make {FEAST.parents[1].name}/feast.installed")
-    monkeypatch.chdir(tmp_path)
-    run_python_blocks()
-    (recipe,) = blocks("py")
-    (tmp_path / "recipe.py").write_text(f"{recipe}\nimport json\nprint(json.dumps(found))\n")
+    run_blocks(PAGE, blocks(PAGE, "python"))
+    (recipe,) = blocks(PAGE, "py")
+    (demo_folder / "recipe.py").write_text(f"{recipe}\nimport json\nprint(json.dumps(found))\n")
     environment = os.environ | {"PYTHONPATH": "", "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(
         [FEAST, "recipe.py"], capture_output=True, text=True, env=environment, timeout=300

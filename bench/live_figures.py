@@ -1,4 +1,4 @@
-"""The table of live figures in the README, written from the committed results."""
+"""The table of live figures in docs/speed.md, written from the committed results."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _judged(figure: Mapping[str, Any]) -> str:
 
 
 def refreshed(text: str, found: Mapping[str, Any]) -> str:
-    """Return the text of the README with the figures of some results."""
+    """Return the text of the page with the figures of some results."""
     before, _, rest = text.partition(BEGIN)
     how, _, rest = rest.partition("\n")
     _, _, after = rest.partition(END)
