@@ -1,0 +1,56 @@
+"""Words of the tables, of the sums and of the memory of the kernel of powers: int64 arrays."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastfeat_kernels.column import BLOCK
+
+# A column, whose rows are added to a state.
+TABLE_VALUES: Final = 0
+TABLE_VALUE_BIT_OFFSET: Final = 1
+TABLE_VALIDITY: Final = 2
+TABLE_BIT_OFFSET: Final = 3
+TABLE_ELEMENT: Final = 4  # place in `column.ELEMENTS`
+TABLE_STATE: Final = 5
+# Or keys by group.
+TABLE_KEYS: Final = 6
+TABLE_STARTS: Final = 7  # a word for each group: where its keys begin
+TABLE_COUNTS: Final = 8  # how many they are
+TABLE_SHAPE: Final = 9  # which shape is asked for
+TABLE_OPTIONS: Final = 10
+TABLE_OUT: Final = 11  # float64 for each group, NaN for missing
+N_TABLE_WORDS: Final = 12
+
+# Shapes, and what else is asked of them.
+SKEW: Final = 0
+KURTOSIS: Final = 1
+IS_BIASED: Final = 1  # bits of the options
+IS_EXCESS: Final = 2
+
+# Sums of the first to the fourth power, in units of 2**-1074 and its powers where they are of
+# floats: limbs of 32 bits, lowest first, that can wait to be carried.
+N_LIMBS: Final = (72, 144, 208, 272)
+SUMS: Final = (0, 72, 216, 424)  # where each begins
+N_SUM_WORDS: Final = 696
+
+# Memory for reading a shape: digits of 32 bits.
+N_DIGITS: Final = 288
+DIGITS: Final = 0  # of a sum
+OTHER_DIGITS: Final = N_DIGITS
+FIRST_DIGITS: Final = 2 * N_DIGITS  # of the sum of values
+SPREAD_DIGITS: Final = 3 * N_DIGITS  # of A
+THIRD_DIGITS: Final = 4 * N_DIGITS  # of B
+SQUARE_DIGITS: Final = 5 * N_DIGITS  # of A**2
+TOTAL: Final = 6 * N_DIGITS  # limbs
+N_READING_WORDS: Final = 7 * N_DIGITS
+
+# The state of a column.
+COUNT: Final = 0
+N_INFINITE: Final = 1
+STATE_SUMS: Final = 2
+STATE_READING: Final = STATE_SUMS + N_SUM_WORDS
+SCRATCH: Final = STATE_READING + N_READING_WORDS
+N_STATE_WORDS: Final = SCRATCH + 2 * BLOCK
+
+CARRY_EVERY: Final = 1 << 24  # values; each adds less than 2**36 to a limb
