@@ -12,12 +12,12 @@ import pytest
 from fastfeat_kernels.column import ELEMENTS
 from fastfeat_kernels.grouped.order import Ordered, order
 from fastfeat_kernels.powers import exact
+from fastfeat_kernels.powers.layout import options_of
 from fastfeat_kernels.powers.reference import ENTRIES, kurtosis_of, skew_of
 from fastfeat_kernels.powers.state import (
     PowerSums,
     Shape,
     merge,
-    options_of,
     shapes_of,
     summarize,
 )

@@ -54,3 +54,13 @@ SCRATCH: Final = STATE_READING + N_READING_WORDS
 N_STATE_WORDS: Final = SCRATCH + 2 * BLOCK
 
 CARRY_EVERY: Final = 1 << 24  # values; each adds less than 2**36 to a limb
+
+
+def options_of(bias: bool, fisher: bool = True) -> int:
+    """Return the options of a shape.
+
+    Args:
+        bias: whether it is that of the values, not of what they are a sample of.
+        fisher: of kurtosis, whether that of the normal distribution is 0, not 3.
+    """
+    return IS_BIASED * bias | IS_EXCESS * fisher

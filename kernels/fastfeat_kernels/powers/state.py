@@ -99,16 +99,6 @@ def shapes_of(
     return found
 
 
-def options_of(bias: bool, fisher: bool = True) -> int:
-    """Return the options of a shape.
-
-    Args:
-        bias: whether it is that of the values, not of what they are a sample of.
-        fisher: of kurtosis, whether that of the normal distribution is 0, not 3.
-    """
-    return layout.IS_BIASED * bias | layout.IS_EXCESS * fisher
-
-
 def _call(element: str, rows: Rows[Chunk], state: Words) -> Call:
     table = np.zeros(layout.N_TABLE_WORDS, np.int64)
     chunk = rows.chunk
