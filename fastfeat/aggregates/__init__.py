@@ -24,6 +24,7 @@ from fastfeat.aggregates.null_count import NULL_COUNT
 from fastfeat.aggregates.power import BOX_COX_LAMBDA, YEO_JOHNSON_LAMBDA
 from fastfeat.aggregates.quantile import QUANTILE
 from fastfeat.aggregates.quantiles import QUANTILES
+from fastfeat.aggregates.shape import KURTOSIS, SKEW
 from fastfeat.aggregates.std import STD
 from fastfeat.aggregates.sum import SUM
 from fastfeat.aggregates.target import TARGET_FUNCTIONS
@@ -40,6 +41,8 @@ AGGREGATES: dict[str, AggregateFunction] = {
         MEAN,
         VAR,
         STD,
+        SKEW,
+        KURTOSIS,
         MIN,
         MAX,
         QUANTILE,

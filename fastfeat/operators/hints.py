@@ -51,6 +51,7 @@ WRITE = {
                     ".power_transform(method=...), whose power is learnt in fit"),
     **dict.fromkeys(("k_bins", "kbins", "kbins_discretize"), ".k_bins_discretize(...)"),
     "percentile": ".quantile(percent / 100), or .rank(over=fastfeat.window(...), pct=True)",
+    "kurt": ".kurtosis(bias=False), which is learnt in fit",
     **dict.fromkeys(("nunique", "approx_n_unique"), ".n_unique(), which is learnt in fit"),
     "average": ".mean(), which is learnt in fit",
     "winsorize": ".clip(x.quantile(0.01), x.quantile(0.99))",
@@ -106,7 +107,7 @@ _SAME_ROWS = "a plan gives one row for each row, in their order. Do that to the 
 _PYTHON = "a plan runs no Python function. Write it as an expression, or compute the column first"
 _STATISTIC = (
     "this statistic is not in this version. fit learns count, null_count, sum, mean, var, std, "
-    "min, max, median, quantile, mode and n_unique"
+    "skew, kurtosis, min, max, median, quantile, mode and n_unique"
 )
 _NESTED = "structs and lists of lists are not read in this version. Take numbers out of them first"
 NOT_HERE = {
@@ -130,7 +131,7 @@ NOT_HERE = {
         _PYTHON),
     **dict.fromkeys(
         ("unique_counts", "product", "prod",
-         "skew", "kurt", "kurtosis", "mad", "entropy", "sem", "argmax", "argmin", "arg_max",
+         "mad", "entropy", "sem", "argmax", "argmin", "arg_max",
          "arg_min", "idxmax", "idxmin", "corr", "cov", "nan_max", "nan_min", "hist",
          "describe"),
         _STATISTIC),

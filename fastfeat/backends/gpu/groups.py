@@ -11,6 +11,7 @@ from fastfeat_kernels.grouped.order import Ordered, order
 from fastfeat_kernels.grouped.state import GroupedMoments, counts_of
 
 from fastfeat.aggregates import AGGREGATES, level_of
+from fastfeat.aggregates.function import needs_powers
 from fastfeat.aggregates.groups import Groups
 from fastfeat.backends.cpu.groups import Rows, codes_of, learnt, needs_extremes, plain_chunks
 from fastfeat.backends.cpu.kernels import n_parts, runner
@@ -26,12 +27,12 @@ from fastfeat.dtypes import INT32, DType
 from fastfeat.ir.node import Params
 
 _ON_HOST = frozenset({"mode", "n_unique"})
-"""What takes all values of a group in order: they are sorted on the host."""
+"""What takes all values of a group in order: they are sorted on the host, as for sums of powers."""
 
 
 def is_found_on_device(function: str) -> bool:
     """Return whether an aggregate per group is found on the device, not on the host."""
-    return function not in _ON_HOST
+    return function not in _ON_HOST and not needs_powers([AGGREGATES[function]])
 
 
 def learn_groups(

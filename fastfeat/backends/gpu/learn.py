@@ -12,14 +12,17 @@ from fastfeat.aggregates.function import (
     Summary,
     level_of,
     needs_order,
+    needs_powers,
     ranks_of,
 )
+from fastfeat.backends.cpu.learn import learn as learn_on_host
 from fastfeat.backends.gpu.adopt import sources_of
+from fastfeat.backends.gpu.arguments import column_in_host
 from fastfeat.backends.gpu.column_groups import Group, group_of, groups_of
 from fastfeat.backends.gpu.launch import settled
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.scan import LearntColumn, find_moments, find_order, scratch_bytes
-from fastfeat.backends.program import Constants, Functions, Program, RowFailed
+from fastfeat.backends.program import Constants, Functions, Program, RowFailed, program_of
 from fastfeat.backends.storage import storage
 from fastfeat.scalars.value import InputSlot
 
@@ -47,8 +50,43 @@ def learn(
         RowFailed: an overflow, or the like; the first row.
         OutOfDeviceMemory: not even 64 rows fit.
     """
+    on_host = [k for k, functions in enumerate(wanted) if needs_powers(_rows(functions))]
+    if on_host:
+        return _learn_apart(runtime, program, wanted, columns, n_rows, constants, on_host)
     work = partial(_learn, runtime, program, wanted, columns, n_rows, constants)
     return runtime.computations.run(work)
+
+
+def _learn_apart(
+    runtime: Runtime,
+    program: Program,
+    wanted: Sequence[Functions],
+    columns: Mapping[InputSlot, Any],
+    n_rows: int,
+    constants: Constants,
+    on_host: Sequence[int],
+) -> list[list[Any]]:
+    """Return the same, of which some outputs are learnt on the host: for powers it has a kernel."""
+    in_host = {slot: column_in_host(runtime, column) for slot, column in columns.items()}
+    results: dict[int, list[Any]] = {}
+    failed: list[int] = []
+    for members, learn_some, given in (
+        ([k for k in range(len(wanted)) if k not in on_host], partial(learn, runtime), columns),
+        (on_host, learn_on_host, in_host),
+    ):
+        if members:
+            part = program_of([program.outputs[k] for k in members])
+            some = [wanted[k] for k in members]
+            own = {slot: given[slot] for slot in part.inputs}
+            try:
+                found = learn_some(part, some, own, n_rows, constants)
+            except RowFailed as failure:
+                failed.append(failure.args[0])
+            else:
+                results.update(zip(members, found, strict=True))
+    if failed:
+        raise RowFailed(min(failed))
+    return [results[k] for k in range(len(wanted))]
 
 
 def _learn(

@@ -9,7 +9,7 @@ from fastfeat_kernels.powers.state import PowerSums
 
 
 def skew_of(powers: PowerSums, bias: bool) -> float | None:
-    """Return the skewness; None where the spec has it missing.
+    """Return the skewness; None where the spec has it missing, NaN where infinities leave none.
 
     Args:
         powers: the sums.
@@ -17,7 +17,9 @@ def skew_of(powers: PowerSums, bias: bool) -> float | None:
     """
     n = powers.count
     spread, third, _ = _central(powers)
-    if powers.n_infinite or n < (1 if bias else 3) or spread == 0:
+    if powers.n_infinite:
+        return math.nan
+    if spread == 0 or (n < 3 and not bias):
         return None
     bottom, place = rounded(spread)
     top, top_place = rounded(third)
@@ -30,7 +32,7 @@ def skew_of(powers: PowerSums, bias: bool) -> float | None:
 
 
 def kurtosis_of(powers: PowerSums, bias: bool, fisher: bool) -> float | None:
-    """Return the kurtosis; None where the spec has it missing.
+    """Return the kurtosis; None where the spec has it missing, NaN where infinities leave none.
 
     Args:
         powers: the sums.
@@ -39,7 +41,9 @@ def kurtosis_of(powers: PowerSums, bias: bool, fisher: bool) -> float | None:
     """
     n = powers.count
     spread, _, fourth = _central(powers)
-    if powers.n_infinite or n < (1 if bias else 4) or spread == 0:
+    if powers.n_infinite:
+        return math.nan
+    if spread == 0 or (n < 4 and not bias):
         return None
     square = spread * spread
     bottom, place = rounded(square)

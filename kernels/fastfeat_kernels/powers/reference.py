@@ -13,14 +13,16 @@ from fastfeat_kernels.powers import layout
 
 
 def skew_of(values: Sequence[float], bias: bool) -> float | None:
-    """Return the skewness of values; None where the spec has it missing.
+    """Return the skewness of values; None where the spec has it missing, NaN of infinities.
 
     Args:
         values: those that are there.
         bias: whether it is that of the values, not of what they are a sample of.
     """
     n = len(values)
-    if n < (1 if bias else 3) or any(map(math.isinf, values)):
+    if any(map(math.isinf, values)):
+        return math.nan
+    if n < (1 if bias else 3):
         return None
     spread = to_53_bits(_central(values, 2))
     if spread == 0:
@@ -33,7 +35,7 @@ def skew_of(values: Sequence[float], bias: bool) -> float | None:
 
 
 def kurtosis_of(values: Sequence[float], bias: bool, fisher: bool) -> float | None:
-    """Return the kurtosis of values; None where the spec has it missing.
+    """Return the kurtosis of values; None where the spec has it missing, NaN of infinities.
 
     Args:
         values: those that are there.
@@ -41,7 +43,9 @@ def kurtosis_of(values: Sequence[float], bias: bool, fisher: bool) -> float | No
         fisher: whether that of the normal distribution is 0, not 3.
     """
     n = len(values)
-    if n < (1 if bias else 4) or any(map(math.isinf, values)):
+    if any(map(math.isinf, values)):
+        return math.nan
+    if n < (1 if bias else 4):
         return None
     square = _central(values, 2) ** 2
     if square == 0:

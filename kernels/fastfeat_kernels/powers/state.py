@@ -35,6 +35,10 @@ class PowerSums:
     sums: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
+NO_POWERS: Final = PowerSums()
+"""The sums of no rows."""
+
+
 def merge(a: PowerSums, b: PowerSums) -> PowerSums:
     """Return the sums of the rows of both, which are of one type.
 
@@ -61,7 +65,7 @@ def summarize(element: str, chunks: Sequence[Chunk], run: Run, n_parts: int = 1)
         for part, state in zip(parts, states, strict=True)
     ]
     run("rows", calls)
-    found = PowerSums()
+    found = NO_POWERS
     for state in states:
         found = merge(found, _read(state))
     return found
