@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from fastfeat_kernels.moments import reference as moments_reference
 from fastfeat_kernels.moments.state import summarize
+from fastfeat_kernels.powers import reference as powers_reference
+from fastfeat_kernels.powers.state import NO_POWERS
+from fastfeat_kernels.powers.state import summarize as summarize_powers
 from fastfeat_kernels.selection import reference as selection_reference
 from fastfeat_kernels.selection.state import select
 from hypothesis import given
@@ -24,6 +27,7 @@ from kernel_columns import (  # pyright: ignore[reportMissingImports]  # see con
 from fastfeat import dtypes
 from fastfeat.aggregates import AGGREGATES, Summary, level_of, needs_order, ranks_of
 from fastfeat.aggregates.exact import nearest_float, rounded
+from fastfeat.aggregates.function import needs_powers
 from fastfeat.dtypes import TABLE, DType
 from fastfeat.errors import FastfeatError, InvalidData, Overflow, TypeMismatch
 from fastfeat.ir.node import Params, params_of
@@ -31,6 +35,7 @@ from fastfeat.ir.node import Params, params_of
 INTERPOLATIONS = ("linear", "lower", "higher", "nearest", "midpoint")
 NUMBERS = [dtypes.FLOAT64, dtypes.FLOAT32, dtypes.BOOL, dtypes.INT8, dtypes.INT64, dtypes.UINT64]
 MOMENTS, SELECTION = reference(moments_reference.ENTRIES), reference(selection_reference.ENTRIES)
+POWERS = reference(powers_reference.ENTRIES)
 PROBABILITY = st.one_of(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.floats(0, 1))
 
 
@@ -45,7 +50,10 @@ def learn(name: str, values: list[Any], dtype: DType = dtypes.FLOAT64, **params:
         order = select(
             element, [chunk], lambda n: ranks_of(wanted, n, len(values)), SELECTION
         ).values
-    return function.finalize(Summary(dtype, moments, order), given_params)
+    powers = NO_POWERS
+    if needs_powers([function]):
+        powers = summarize_powers(element, [chunk], POWERS)
+    return function.finalize(Summary(dtype, moments, order, powers), given_params)
 
 
 def element_of(dtype: DType) -> str:
@@ -61,6 +69,10 @@ def parameters(draw: st.DrawFn, name: str) -> dict[str, Any]:
     match name:
         case "var" | "std":
             return {"ddof": draw(st.integers(0, 2))}
+        case "skew":
+            return {"bias": draw(st.booleans())}
+        case "kurtosis":
+            return {"bias": draw(st.booleans()), "fisher": draw(st.booleans())}
         case "quantile":
             return {"q": draw(PROBABILITY), "interpolation": draw(st.sampled_from(INTERPOLATIONS))}
         case "quantiles":
@@ -117,6 +129,8 @@ def test_values_are_close_to_numpy(values: list[float]) -> None:
         ("mean", {}, None),
         ("var", {"ddof": 0}, None),
         ("std", {"ddof": 1}, None),
+        ("skew", {"bias": True}, None),
+        ("kurtosis", {"bias": False, "fisher": True}, None),
         ("min", {}, None),
         ("max", {}, None),
         ("quantile", {"q": 0.5, "interpolation": "linear"}, None),

@@ -65,6 +65,8 @@ AGGREGATES: dict[str, tuple[Callable[..., ff.Expr], Callable[[pl.Expr], pl.Expr]
     "max": (lambda v, by: v.max(by=by), lambda v: v.max()),
     "std": (lambda v, by: v.std(by=by), lambda v: v.std()),
     "var": (lambda v, by: v.var(ddof=0, by=by), lambda v: v.var(ddof=0)),
+    "skew": (lambda v, by: v.skew(by=by), lambda v: v.skew()),
+    "kurtosis": (lambda v, by: v.kurtosis(by=by), lambda v: v.kurtosis()),
     "median": (lambda v, by: v.median(by=by), lambda v: v.median()),
     "lower": (
         lambda v, by: v.quantile(0.3, interpolation="lower", by=by),
