@@ -12,11 +12,16 @@ from typing import Any, cast
 
 from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.vocabulary import Vocabulary
+from fastfeat.contract.past_tables import PastTables
 from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.plan import Plan
 from fastfeat.plan.state import aggregates_of
 
-_FILE = "golden.json"
+FILE = "golden.json"
+FILE_OF_PAST = "golden_past.json"
 LEARNT = "what fit learns"
+
+_N_ARRIVING = 80
 
 Digests = dict[str, dict[str, str]]
 """By plan, by feature."""
@@ -61,10 +66,54 @@ def _bits(value: Any) -> str:
     return f"{type(value).__name__}{value}"
 
 
+def digests_of_past(plan: Plan, rows: PastTables, backend: str = "cpu") -> dict[str, str]:
+    """Return digests of what a plan learns, of training and later features, and of its label.
+
+    Args:
+        plan: of `past_plans`.
+        rows: that it learns from and computes; the later ones see the others as their history.
+        backend: that computes.
+    """
+    tables = rows.tables
+    fitted, training = plan.fit_transform(rows.train, tables=tables, backend=backend)
+    later = fitted.transform(rows.later, history=rows.train, tables=tables, backend=backend)
+    found = digests_of(fitted, later)
+    found |= {f"training: {name}": column_digest(training[name]) for name in training.column_names}
+    if plan.label is not None:
+        label = fitted.label(rows.later, history=rows.train, tables=tables, backend=backend)
+        found["label"] = column_digest(label)
+    return found
+
+
+def digests_of_live(plan: Plan, rows: PastTables) -> dict[str, str]:
+    """Return digests of what a state answers: to rows that are kept, and that only ask.
+
+    Args:
+        plan: of rows that arrive, whose label is not known yet.
+        rows: that it learns from and begins with, and that arrive.
+    """
+    fitted = plan.fit(rows.train, history="batch", tables=rows.tables)
+    arriving = rows.later.sort_by("t").slice(0, _N_ARRIVING).drop_columns(["flag"])
+    n_kept = _N_ARRIVING // 2
+    with fitted.online(history=rows.train, tables=rows.tables, late="insert") as live:
+        kept = live.process(arriving.slice(0, n_kept))
+        asked = live.features(arriving.slice(n_kept))
+    answers = {"kept": kept, "asked": asked}
+    return {
+        f"{told}: {name}": column_digest(answer[name])
+        for told, answer in answers.items()
+        for name in answer.column_names
+    }
+
+
 @cache
-def golden_digests() -> Digests:
-    """Return the digests that every backend must give."""
-    return json.loads((files("fastfeat.contract") / _FILE).read_text("utf-8"))
+def golden_digests(file: str = FILE) -> Digests:
+    """Return the digests that every backend must give.
+
+    Args:
+        file: that holds them: of plans of the row, or `FILE_OF_PAST`.
+    """
+    return json.loads((files("fastfeat.contract") / file).read_text("utf-8"))
 
 
 def golden_text(digests: Digests) -> str:

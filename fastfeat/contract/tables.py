@@ -53,13 +53,13 @@ def check_table(n_rows: int = N_ROWS) -> Table:
         "u64": (LARGEST, 0, 2**53 + 1),
     }
     for number, (name, values) in enumerate(special.items()):
-        words = _words(n_rows, seed=100 + number)
+        words = pseudo_random_words(n_rows, seed=100 + number)
         chosen = np.array(values, columns[name].dtype)[(words >> np.uint64(8)) % len(values)]
         columns[name] = np.where(words % np.uint64(4) == 0, chosen, columns[name])
     return _table(columns, n_rows, seed=4)
 
 
-def _words(n: int, seed: int) -> Words:
+def pseudo_random_words(n: int, seed: int) -> Words:
     """Return pseudo-random words.
 
     Source: G. Steele, D. Lea, C. Flood: Fast Splittable Pseudorandom Number Generators (2014).
@@ -76,11 +76,11 @@ def _moderate(n: int, seed: int) -> dict[str, NDArray[Any]]:
 
     def unit(number: int) -> NDArray[np.float64]:
         """Return floats in [-0.5, 0.5), by operations that IEEE defines."""
-        words = _words(n, seed=10 * seed + number) >> np.uint64(11)
+        words = pseudo_random_words(n, seed=10 * seed + number) >> np.uint64(11)
         return words.astype(np.float64) * 2.0**-53 - 0.5
 
     def whole(number: int, low: int, n_values: int) -> NDArray[np.int64]:
-        words = _words(n, seed=10 * seed + number)
+        words = pseudo_random_words(n, seed=10 * seed + number)
         return (words % np.uint64(n_values)).astype(np.int64) + low
 
     sizes = np.array([1.0, 20.0, 1e3, 1e6])[whole(0, 0, 4)]
@@ -102,7 +102,7 @@ def _moderate(n: int, seed: int) -> dict[str, NDArray[Any]]:
 def _table(columns: dict[str, NDArray[Any]], n_rows: int, seed: int) -> Table:
     arrays: dict[str, Any] = {}
     for number, (name, values) in enumerate(columns.items()):
-        is_missing = _words(n_rows, seed=200 * seed + number) % np.uint64(20) == 0
+        is_missing = pseudo_random_words(n_rows, seed=200 * seed + number) % np.uint64(20) == 0
         dtype = pa.string() if name == "text" else None
         array = pa.array(values, dtype, mask=is_missing)
         arrays[name] = array.view(pa.timestamp("us", "UTC")) if name == "t" else array
@@ -113,7 +113,7 @@ def _table(columns: dict[str, NDArray[Any]], n_rows: int, seed: int) -> Table:
 def _in_lists(values: Any, seed: int, number: int) -> Any:
     """Return lists of up to 6 values that follow each other, with some that are missing."""
     n_rows = len(values)
-    words = _words(n_rows + 1, seed=200 * seed + 50 + number)
+    words = pseudo_random_words(n_rows + 1, seed=200 * seed + 50 + number)
     starts = (words % np.uint64(n_rows // 2)).astype(np.int64)
     lengths = (words >> np.uint64(40)).astype(np.int64) % 7
     lengths[words % np.uint64(20) == 0] = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from functools import cache
 
@@ -9,13 +10,26 @@ import pyarrow as pa
 import pytest
 
 from fastfeat.backends.gpu.gcc import find_compiler
-from fastfeat.contract.digests import column_digest, digests_of, golden_digests
+from fastfeat.contract.digests import (
+    FILE_OF_PAST,
+    column_digest,
+    digests_of,
+    digests_of_live,
+    digests_of_past,
+    golden_digests,
+)
+from fastfeat.contract.past_plans import live_plan, past_plans
+from fastfeat.contract.past_tables import PastTables, past_tables
 from fastfeat.contract.plans import contract_plans
 from fastfeat.contract.tables import N_ROWS, N_TRAINING_ROWS, check_table, training_table
 from fastfeat.errors import BackendUnavailable, FastfeatWarning
+from fastfeat.ir.node import Call
+from fastfeat.ir.walk import postorder
 from fastfeat.operators import OPERATORS
+from fastfeat.steps.windows import OVER_FUNCTIONS
 
 PLANS = contract_plans()
+PAST_PLANS = past_plans()
 
 
 @cache
@@ -23,20 +37,65 @@ def tables() -> tuple[pa.Table, pa.Table]:
     return training_table(), check_table()
 
 
-@pytest.mark.parametrize("name", PLANS)
-@pytest.mark.parametrize("backend", ["cpu", pytest.param("emulated", marks=pytest.mark.emulator)])
-def test_a_backend_gives_the_golden_digests(name: str, backend: str) -> None:
+@cache
+def rows_with_a_past() -> PastTables:
+    return past_tables()
+
+
+BACKENDS = pytest.mark.parametrize(
+    "backend", ["cpu", pytest.param("emulated", marks=pytest.mark.emulator)]
+)
+
+
+def skip_without_compiler(backend: str) -> None:
     if backend == "emulated":
         try:
             find_compiler()
         except BackendUnavailable as error:
             pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("name", PLANS)
+@BACKENDS
+def test_a_backend_gives_the_golden_digests(name: str, backend: str) -> None:
+    skip_without_compiler(backend)
     train, rows = tables()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FastfeatWarning)  # of columns that are constant
         fitted = PLANS[name].fit(train, backend=backend)
     features = fitted.transform(rows, backend=backend)
     assert digests_of(fitted, features) == golden_digests()[name]
+
+
+@pytest.mark.parametrize("name", PAST_PLANS)
+@BACKENDS
+def test_a_backend_gives_the_golden_digests_of_the_past(name: str, backend: str) -> None:
+    skip_without_compiler(backend)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FastfeatWarning)
+        found = digests_of_past(PAST_PLANS[name], rows_with_a_past(), backend)
+    assert found == golden_digests(FILE_OF_PAST)[name]
+
+
+def test_a_state_gives_the_golden_digests() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FastfeatWarning)
+        found = digests_of_live(live_plan(), rows_with_a_past())
+    assert found == golden_digests(FILE_OF_PAST)["live"]
+
+
+def test_the_plans_of_the_past_hold_every_window_key_and_fold() -> None:
+    assert {*PAST_PLANS, "live"} == set(golden_digests(FILE_OF_PAST))
+    nodes = postorder([node for plan in PAST_PLANS.values() for node in plan.nodes.values()])
+    seen = {node.function for node in nodes if isinstance(node, Call)}
+    assert {f"over.{name}" for name in OVER_FUNCTIONS} <= seen
+    for plan, parameter in (("by", "by"), ("folds", "folds")):
+        names = {feature.partition(" ")[0] for feature in PAST_PLANS[plan].expressions}
+        assert {
+            name
+            for name, operator in OPERATORS.items()
+            if parameter in inspect.signature(operator.define).parameters
+        } <= names
 
 
 def test_the_plans_hold_every_operator() -> None:

@@ -1,0 +1,106 @@
+"""Plans that an earlier version saved: loaded, they compute, print and tell the same, to the bit.
+
+`write_fixtures.py` wrote the fixtures, and says when they are written anew.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from functools import cache
+from pathlib import Path
+
+import pytest
+from compatible_plans import PLANS
+from compatible_results import (
+    bits,
+    digests,
+    fitted_plan,
+    later_features,
+    printed,
+    saved,
+    told,
+)
+from compatible_rows import FIXTURES, read
+
+import fastfeat as ff
+
+PICKLED = sorted(path.name.split(".")[0] for path in FIXTURES.glob("pickles/*.plan.pickle"))
+SAVED_BY, N_LAST = "0.1.0", 64
+
+
+@cache
+def loaded(name: str) -> ff.FittedPlan:
+    return ff.load(FIXTURES / "artifacts" / f"{name}.fastfeat")
+
+
+def recorded_features(name: str) -> dict[str, tuple[str, list[bool], bytes]]:
+    return bits(read(FIXTURES / "features" / f"{name}.arrow"))
+
+
+def recorded_text(name: str) -> str:
+    return (FIXTURES / name).read_bytes().decode()
+
+
+def test_each_plan_has_its_fixtures() -> None:
+    assert {path.stem for path in FIXTURES.glob("artifacts/*.fastfeat")} == set(PLANS)
+    assert {path.stem for path in FIXTURES.glob("plans/*.json")} == set(PLANS)
+    assert len(PICKLED) >= 4
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_an_artifact_gives_the_recorded_features(name: str) -> None:
+    assert bits(later_features(loaded(name))) == recorded_features(name)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_an_artifact_prints_and_tells_what_was_recorded(name: str) -> None:
+    for stage, text in printed(loaded(name)).items():
+        assert text == recorded_text(f"printed/{name}/{stage}.txt"), stage
+    assert told(loaded(name)) == json.loads(recorded_text(f"told/{name}.json"))
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_an_artifact_is_saved_as_it_was(name: str, tmp_path: Path) -> None:
+    path = FIXTURES / "artifacts" / f"{name}.fastfeat"
+    written = path.read_bytes()
+    found = saved(loaded(name), tmp_path)
+    if ff.__version__ == SAVED_BY:
+        assert found == written
+    else:  # the header names the version
+        assert found[-N_LAST:] == written[-N_LAST:]
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_plan_is_the_recorded_json(name: str) -> None:
+    text = recorded_text(f"plans/{name}.json")
+    assert ff.Plan.from_json(text).to_json() == text
+    assert PLANS[name]().to_json() == text
+    assert loaded(name).plan.to_json() == text
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_plan_of_json_learns_what_was_recorded(name: str) -> None:
+    fitted, training = fitted_plan(ff.Plan.from_json(recorded_text(f"plans/{name}.json")))
+    assert digests(training) == json.loads(recorded_text(f"features/{name}.training.json"))
+    assert told(fitted)["learnt"] == json.loads(recorded_text(f"told/{name}.json"))["learnt"]
+    assert bits(later_features(fitted)) == recorded_features(name)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_plan_that_is_fitted_anew_prints_what_was_recorded(name: str) -> None:
+    fitted = fitted_plan(PLANS[name]())[0]
+    shown = printed(fitted)
+    in_order_of_artifact = {"shown"} if fitted.plan.params() else set[str]()
+    for stage in {*shown} - in_order_of_artifact:
+        assert shown[stage] == recorded_text(f"printed/{name}/{stage}.txt"), stage
+
+
+@pytest.mark.parametrize("name", PICKLED)
+def test_a_pickle_is_the_plan_that_it_was(name: str) -> None:
+    plan = pickle.loads((FIXTURES / "pickles" / f"{name}.plan.pickle").read_bytes())
+    assert plan.to_json() == recorded_text(f"plans/{name}.json")
+    fitted = pickle.loads((FIXTURES / "pickles" / f"{name}.fitted.pickle").read_bytes())
+    assert bits(later_features(fitted)) == recorded_features(name)
+    again = pickle.loads(pickle.dumps(fitted))
+    assert again.plan.to_json() == recorded_text(f"plans/{name}.json")
