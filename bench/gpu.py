@@ -22,9 +22,9 @@ from bench.compare import EXACT, Tolerance, require_equal
 from bench.gpu_features import array_12_features, cupy_library, torch_library
 from bench.workloads.row_features import SINGLE
 from fastfeat.backends import DEVICE_NAMES, device_backend_named
-from fastfeat.backends.gpu.runtime import Runtime
-from fastfeat.contract.bandwidth import copy_bytes_per_second
+from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.errors import BackendUnavailable
+from fastfeat.selfcheck.bandwidth import copy_bytes_per_second
 
 N_ROWS = 1 << 25
 N_OUTPUTS = 12

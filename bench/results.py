@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from fastfeat.io.atomic import write_bytes
+from fastfeat.io.sinks.atomic import write_bytes
 
 FORMAT = 1
 FOLDER = Path(__file__).parent / "results"

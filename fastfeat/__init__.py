@@ -69,14 +69,14 @@ from fastfeat.operators.windows import count, session_id, time_since, time_since
 from fastfeat.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from fastfeat.backends.cpu.threads import num_threads, set_num_threads
+    from fastfeat.api.fitted import FittedPlan
+    from fastfeat.api.plan import Plan
+    from fastfeat.engine.cpu.threads import num_threads, set_num_threads
     from fastfeat.integrations.leak_test import leak_test
+    from fastfeat.online.audit.replay import replay
     from fastfeat.online.live import Live, online
-    from fastfeat.online.replay import replay
-    from fastfeat.plan.artifact import load
-    from fastfeat.plan.cross_fit import Fold
-    from fastfeat.plan.fitted import FittedPlan
-    from fastfeat.plan.plan import Plan
+    from fastfeat.plan.fit.cross_fit import Fold
+    from fastfeat.plan.keep.artifact import load
 
 __all__ = [
     "DType",
@@ -118,15 +118,15 @@ __all__ = [
 ]
 
 _LAZY = {
-    "FittedPlan": "fastfeat.plan.fitted",
-    "Fold": "fastfeat.plan.cross_fit",
+    "FittedPlan": "fastfeat.api.fitted",
+    "Fold": "fastfeat.plan.fit.cross_fit",
     "Live": "fastfeat.online.live",
-    "Plan": "fastfeat.plan.plan",
+    "Plan": "fastfeat.api.plan",
     "leak_test": "fastfeat.integrations.leak_test",
-    "load": "fastfeat.plan.artifact",
-    "num_threads": "fastfeat.backends.cpu.threads",
-    "replay": "fastfeat.online.replay",
-    "set_num_threads": "fastfeat.backends.cpu.threads",
+    "load": "fastfeat.plan.keep.artifact",
+    "num_threads": "fastfeat.engine.cpu.threads",
+    "replay": "fastfeat.online.audit.replay",
+    "set_num_threads": "fastfeat.engine.cpu.threads",
 }
 """Names whose modules import pyarrow and NumPy: writing expressions does without them."""
 

@@ -15,20 +15,20 @@ from typing import Any
 
 _PACKAGE = f"{__name__.partition('.')[0]}."
 OLD: Mapping[str, Mapping[str, str]] = {
-    "plan.plan": {"Plan": "fastfeat.plan.plan.Plan"},
-    "plan.fitted": {"FittedPlan": "fastfeat.plan.fitted.FittedPlan"},
+    "plan.plan": {"Plan": "fastfeat.api.plan.Plan"},
+    "plan.fitted": {"FittedPlan": "fastfeat.api.fitted.FittedPlan"},
     "plan.artifact": {
-        "fitted_of": "fastfeat.plan.artifact.fitted_of",
-        "load": "fastfeat.plan.artifact.load",
+        "fitted_of": "fastfeat.plan.keep.artifact.fitted_of",
+        "load": "fastfeat.plan.keep.artifact.load",
     },
-    "plan.cross_fit": {"Fold": "fastfeat.plan.cross_fit.Fold"},
+    "plan.cross_fit": {"Fold": "fastfeat.plan.fit.cross_fit.Fold"},
     "online.live": {
         "Live": "fastfeat.online.live.Live",
         "online": "fastfeat.online.live.online",
     },
     "online.replay": {
-        "Replay": "fastfeat.online.replay.Replay",
-        "replay": "fastfeat.online.replay.replay",
+        "Replay": "fastfeat.online.audit.replay.Replay",
+        "replay": "fastfeat.online.audit.replay.replay",
     },
     "integrations.leak_test": {"leak_test": "fastfeat.integrations.leak_test.leak_test"},
     "integrations.leak_report": {
@@ -45,12 +45,12 @@ OLD: Mapping[str, Mapping[str, str]] = {
 
 def plan_of(text: str) -> Any:
     """Return the `Plan` of its JSON."""
-    return import_module("fastfeat.plan.plan").Plan.from_json(text)
+    return import_module("fastfeat.api.plan").Plan.from_json(text)
 
 
 def fitted_of(content: bytes) -> Any:
     """Return the `FittedPlan` of the content of its artifact."""
-    return import_module("fastfeat.plan.artifact").fitted_of(content)
+    return import_module("fastfeat.plan.keep.artifact").fitted_of(content)
 
 
 class OldAddresses:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TypeGuard
 
-from fastfeat.aggregates.count import COUNT
-from fastfeat.aggregates.even_quantiles import EVEN_QUANTILES
-from fastfeat.aggregates.evenly_spaced import EVENLY_SPACED
 from fastfeat.aggregates.function import (
     AggregateFunction,
     Summary,
@@ -15,21 +12,12 @@ from fastfeat.aggregates.function import (
     ranks_of,
     result_per_key,
 )
-from fastfeat.aggregates.max import MAX
-from fastfeat.aggregates.mean import MEAN
-from fastfeat.aggregates.min import MIN
-from fastfeat.aggregates.mode import MODE
-from fastfeat.aggregates.n_unique import N_UNIQUE
-from fastfeat.aggregates.null_count import NULL_COUNT
+from fastfeat.aggregates.keys import MODE, N_UNIQUE, VOCABULARY_OF
+from fastfeat.aggregates.moments import COUNT, MAX, MEAN, MIN, NULL_COUNT, STD, SUM, VAR
+from fastfeat.aggregates.order import EVEN_QUANTILES, EVENLY_SPACED, QUANTILE, QUANTILES
 from fastfeat.aggregates.power import BOX_COX_LAMBDA, YEO_JOHNSON_LAMBDA
-from fastfeat.aggregates.quantile import QUANTILE
-from fastfeat.aggregates.quantiles import QUANTILES
 from fastfeat.aggregates.shape import KURTOSIS, SKEW
-from fastfeat.aggregates.std import STD
-from fastfeat.aggregates.sum import SUM
 from fastfeat.aggregates.target import TARGET_FUNCTIONS
-from fastfeat.aggregates.var import VAR
-from fastfeat.aggregates.vocabulary import VOCABULARY_OF
 from fastfeat.ir.node import Aggregate, Node
 
 AGGREGATES: dict[str, AggregateFunction] = {

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.function import AggregateFunction, Learnt, Summary
-from fastfeat.aggregates.groups import Groups
-from fastfeat.aggregates.quantile import is_share
+from fastfeat.aggregates.keys import Groups
+from fastfeat.aggregates.order import is_share
 from fastfeat.dtypes import FLOAT64, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import Params

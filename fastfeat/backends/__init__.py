@@ -6,19 +6,18 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from fastfeat.aggregates.groups import Groups
+from fastfeat.aggregates.keys import Groups, KeyCounts
 from fastfeat.aggregates.target import FoldedGroups
-from fastfeat.aggregates.vocabulary import KeyCounts
-from fastfeat.backends.program import Constants, Functions, Program
 from fastfeat.dtypes import DType
+from fastfeat.engine.program import Constants, Functions, Program
 from fastfeat.errors import BackendUnavailable
 from fastfeat.ir.node import Call, Params
 from fastfeat.scalars.value import InputSlot
 from fastfeat.steps.step import Argument
-from fastfeat.steps.windows import Asked, Past
+from fastfeat.steps.windows.rows import Asked, Past
 
 if TYPE_CHECKING:
-    from fastfeat.backends.gpu.runtime import Runtime
+    from fastfeat.engine.gpu.runtime import Runtime
 
 Wanted = Sequence[Functions]
 """For each output of a program, the aggregates (name, parameters) to learn from it."""
@@ -120,7 +119,6 @@ class DeviceBackend(Backend, Protocol):
 
 NAMES = ("cpu", "gpu", "reference", "emulated")
 DEVICE_NAMES = ("gpu", "emulated")
-_MODULES = {"gpu": "gpu.backend"}
 
 
 def backend_named(name: str) -> Backend:
@@ -133,7 +131,7 @@ def backend_named(name: str) -> Backend:
         raise BackendUnavailable(
             f"there is no backend {name!r} in this version. There are: {', '.join(NAMES)}"
         )
-    module: Any = import_module(f"fastfeat.backends.{_MODULES.get(name, name)}")
+    module: Any = import_module(f"fastfeat.backends.{name}")
     if name in DEVICE_NAMES:
         module.runtime()  # raises also where nothing is to be computed
     return cast(Backend, module)

@@ -8,25 +8,23 @@ from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
-from fastfeat.aggregates.groups import Groups
+from fastfeat.aggregates.keys import Groups, KeyCounts
 from fastfeat.aggregates.target import FoldedGroups
-from fastfeat.aggregates.vocabulary import KeyCounts
-from fastfeat.backends import Wanted
-from fastfeat.backends.gpu import groups as device_groups
-from fastfeat.backends.gpu import learn as device_learn
-from fastfeat.backends.gpu import run as device_run
-from fastfeat.backends.gpu import steps as device_steps
-from fastfeat.backends.gpu import targets as device_targets
-from fastfeat.backends.gpu import vocabulary as device_keys
-from fastfeat.backends.gpu import windows as device_windows
-from fastfeat.backends.gpu.emulated import EmulatedRuntime
-from fastfeat.backends.gpu.runtime import Runtime
-from fastfeat.backends.program import Constants, Program
+from fastfeat.backends import Wanted, device_steps
 from fastfeat.dtypes import DType
+from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
+from fastfeat.engine.gpu.learn import learn as device_learn
+from fastfeat.engine.gpu.pieces import run as device_run
+from fastfeat.engine.gpu.runtime import Runtime
+from fastfeat.engine.program import Constants, Program
 from fastfeat.ir.node import Call, Params
 from fastfeat.scalars.value import InputSlot
-from fastfeat.steps import Argument
-from fastfeat.steps.windows import Asked, Past
+from fastfeat.steps.keys.gpu import groups as device_groups
+from fastfeat.steps.keys.gpu import vocabulary as device_keys
+from fastfeat.steps.step import Argument
+from fastfeat.steps.targets import gpu as device_targets
+from fastfeat.steps.windows.gpu import functions as device_windows
+from fastfeat.steps.windows.rows import Asked, Past
 
 __all__ = [
     "compute",

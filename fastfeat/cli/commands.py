@@ -150,10 +150,10 @@ def transform(
 ) -> None:
     """Compute the features of data."""
     from fastfeat.cli.plans import tables_named
-    from fastfeat.io.write import write_table
-    from fastfeat.plan.artifact import load
-    from fastfeat.plan.border import read_columns
-    from fastfeat.plan.history import id_columns
+    from fastfeat.io.sinks.write import write_table
+    from fastfeat.plan.keep.artifact import load
+    from fastfeat.plan.run.history import id_columns
+    from fastfeat.plan.run.inputs import read_columns
 
     started = time.perf_counter()
     with doing("Reading the fitted plan", at_once=True) as step:
@@ -189,9 +189,9 @@ def compile_kernels(
     backend: Backend = "cpu",
 ) -> None:
     """Compile the kernels of a plan, without data: once, where an image is built."""
-    from fastfeat.backends.cache_folder import cache_folder
+    from fastfeat.api.plan import Plan
     from fastfeat.cli.plans import read_plan_or_fitted, tables_named
-    from fastfeat.plan.plan import Plan
+    from fastfeat.engine.kernel_cache import cache_folder
 
     with doing("Reading the plan", at_once=True) as step:
         plan = read_plan_or_fitted(file)
@@ -223,9 +223,9 @@ def explain(
     ] = None,
 ) -> None:
     """Show what a plan computes, learns and can see."""
+    from fastfeat.api.plan import Plan
     from fastfeat.cli.plans import read_plan_or_fitted
-    from fastfeat.plan.explain import TYPED
-    from fastfeat.plan.plan import Plan
+    from fastfeat.plan.tell.explain import TYPED
 
     plan = read_plan_or_fitted(file)
     chosen: dict[str, Any] = {} if stage is None else {"stage": stage}
@@ -240,7 +240,7 @@ def explain(
         return
     if not isinstance(plan, Plan):
         raise typer.BadParameter("a fitted plan knows its types", param_hint="'--data'")
-    from fastfeat.plan.border import read_columns
+    from fastfeat.plan.run.inputs import read_columns
 
     typer.echo(plan.explain(**chosen, schema=read_columns(data, plan.columns).schema))
 
@@ -258,7 +258,7 @@ def verify(
 ) -> None:
     """Check on a sample that every path gives the same bits; exit code 1 where one does not."""
     from fastfeat.cli.plans import tables_named
-    from fastfeat.plan.artifact import load
+    from fastfeat.plan.keep.artifact import load
 
     with doing("Reading the fitted plan", at_once=True) as step:
         fitted = load(fitted_file)
@@ -291,7 +291,7 @@ app.command()(live.replay)
 @cache.command()
 def info() -> None:
     """Show where compiled kernels are kept, how many, and the size of all that belongs to them."""
-    from fastfeat.backends.cache_folder import cache_folder, is_code, written_files
+    from fastfeat.engine.kernel_cache import cache_folder, is_code, written_files
 
     n_kernels, n_bytes = 0, 0
     for file in written_files():
@@ -304,7 +304,7 @@ def info() -> None:
 @cache.command()
 def clear() -> None:
     """Remove compiled kernels; what is needed again is compiled again."""
-    from fastfeat.backends.cache_folder import written_files
+    from fastfeat.engine.kernel_cache import written_files
 
     files = written_files()
     for file in files:

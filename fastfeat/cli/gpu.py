@@ -11,7 +11,7 @@ from fastfeat.errors import counted
 from fastfeat.progress import doing
 
 if TYPE_CHECKING:
-    from fastfeat.contract.check import CheckReport
+    from fastfeat.selfcheck.check import CheckReport
 
 app = typer.Typer(help="Check the GPU of this machine.", no_args_is_help=True)
 
@@ -32,7 +32,7 @@ def check(
     ] = 1 << 27,
 ) -> None:
     """Compute the contract on the card: every bit must be known; exit code 1 where one is not."""
-    from fastfeat.contract.check import check as check_contract
+    from fastfeat.selfcheck.check import check as check_contract
 
     if out is not None and not out.parent.is_dir():  # known before the minutes that a check takes
         raise typer.BadParameter(f"there is no folder {out.parent}", param_hint="--out")
@@ -51,7 +51,7 @@ def _print(report: CheckReport) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from fastfeat.contract.check import MOST_SHOWN
+    from fastfeat.selfcheck.check import MOST_SHOWN
 
     console = Console(highlight=False)
     table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="dim")

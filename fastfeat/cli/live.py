@@ -176,7 +176,7 @@ def replay(
     ] = None,
 ) -> None:
     """Compute again all that a state answered; exit code 1, and where, if a bit is another."""
-    from fastfeat.online.replay import replay as replay_state
+    from fastfeat.online.audit.replay import replay as replay_state
 
     with doing(f"Replaying {state_file}", at_once=True):
         report = replay_state(state_file, artifact, head=head, to=to, plan=plan, outcomes=outcomes)
@@ -209,8 +209,8 @@ def export(
 
     In Parquet they are the whole state but for its lookup tables: a new one answers as this does.
     """
-    from fastfeat.io.write import write_table
-    from fastfeat.online.interchange import export as export_state
+    from fastfeat.io.sinks.write import write_table
+    from fastfeat.online.parquet import export as export_state
     from fastfeat.online.state_summary import read_state, stored_rows
 
     with doing(f"Reading {state_file}", at_once=True) as step:

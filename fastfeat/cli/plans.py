@@ -14,8 +14,8 @@ import typer
 from fastfeat.errors import InvalidPlan
 
 if TYPE_CHECKING:
-    from fastfeat.plan.fitted import FittedPlan
-    from fastfeat.plan.plan import Plan
+    from fastfeat.api.fitted import FittedPlan
+    from fastfeat.api.plan import Plan
 
 
 def read_plan(path: Path) -> Plan:
@@ -27,7 +27,7 @@ def read_plan(path: Path) -> Plan:
     """
     if path.suffix == ".py":
         return _plan_of_python(path)
-    from fastfeat.plan.plan import Plan
+    from fastfeat.api.plan import Plan
 
     try:
         return Plan.from_json(path.read_bytes())
@@ -39,14 +39,14 @@ def read_plan_or_fitted(path: Path) -> Plan | FittedPlan:
     """Return a plan from .py or .json, or a fitted plan from any other file."""
     if path.suffix in (".py", ".json"):
         return read_plan(path)
-    from fastfeat.plan.artifact import load
+    from fastfeat.plan.keep.artifact import load
 
     return load(path)
 
 
 def _plan_of_python(path: Path) -> Plan:
     """Return what a Python file calls `plan`; its folder is searched for what it imports."""
-    from fastfeat.plan.plan import Plan
+    from fastfeat.api.plan import Plan
 
     if not path.is_file():
         raise InvalidPlan(f"no such file: {path}")

@@ -43,7 +43,7 @@ from fastfeat.io.arrow import Table, call, pa
 from fastfeat.stream.kafka import library
 
 if TYPE_CHECKING:
-    from fastfeat.plan.fitted import FittedPlan
+    from fastfeat.api.fitted import FittedPlan
 
 N_KILLS = 3
 N_ASKED = 500

@@ -14,8 +14,8 @@ import numpy as np
 
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import pa
-from fastfeat.online.entries import table_bytes
-from fastfeat.online.replay import Replay, replay
+from fastfeat.online.audit.replay import Replay, replay
+from fastfeat.online.file.entries import table_bytes
 
 COPY = "changed.state"
 _COLUMN = "dep_delay"

@@ -18,13 +18,13 @@ import xgboost
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch.utils.data import DataLoader, TensorDataset
 
+from fastfeat.api.fitted import FittedPlan
 from fastfeat.demo import in_polars
 from fastfeat.integrations import catboost as ff_catboost
 from fastfeat.integrations import lightgbm as ff_lightgbm
 from fastfeat.integrations import xgboost as ff_xgboost
 from fastfeat.integrations.torch import FeatureBatches, embedding_sizes
 from fastfeat.io.arrow import Table
-from fastfeat.plan.fitted import FittedPlan
 
 N_TREES, RATE, N_THREADS, BATCH = 100, 0.1, 2, 1024
 CODES = "carrier"

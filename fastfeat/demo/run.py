@@ -18,11 +18,11 @@ from fastfeat.demo import plan as plan_module
 from fastfeat.demo.flights import read_flights, read_weather, split
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Table
-from fastfeat.io.write import write_table
+from fastfeat.io.sinks.write import write_table
 
 if TYPE_CHECKING:
-    from fastfeat.plan.comparison import Report
-    from fastfeat.plan.fitted import FittedPlan
+    from fastfeat.api.fitted import FittedPlan
+    from fastfeat.verify.comparison import Report
 
 N_VERIFIED = 1000
 N_REPEATS, N_REPEATS_IN_PANDAS = 9, 3

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-from fastfeat.backends.cache_folder import cache_folder
+from fastfeat.engine.kernel_cache import cache_folder
 from fastfeat.errors import FastfeatError
 
 HOST = "127.0.0.1"

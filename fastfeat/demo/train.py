@@ -237,7 +237,7 @@ def _through_mlflow(flights: Table, tables: dict[str, Table], folder: Path) -> t
     from fastfeat.demo.flights import split
     from fastfeat.demo.models import XGBOOST
     from fastfeat.integrations import mlflow as ff_mlflow
-    from fastfeat.io.write import write_table
+    from fastfeat.io.sinks.write import write_table
 
     train, test = split(flights)
     fitted, features = plan.fit_transform(train, history="batch", tables=tables)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastfeat.api.plan import Plan
 from fastfeat.backends import backend_named
 from fastfeat.errors import (
     InvalidData,
@@ -17,18 +18,16 @@ from fastfeat.errors import (
     warn,
 )
 from fastfeat.integrations.held import Held, content_of
-from fastfeat.io.decode import has_value
+from fastfeat.io.columns.decode import has_value
 from fastfeat.ir.node import Node
 from fastfeat.ir.scope import is_over_window
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
-from fastfeat.plan.border import read_columns
-from fastfeat.plan.folds_given import Split
-from fastfeat.plan.history import is_batch
-from fastfeat.plan.plan import Plan
-from fastfeat.plan.purge import left_after_purging, moments_of
-from fastfeat.plan.purge_given import purging_given
-from fastfeat.plan.row_identity import identified
+from fastfeat.plan.fit.folds import Split
+from fastfeat.plan.fit.purge import left_after_purging, moments_of, purging_given
+from fastfeat.plan.run.history import is_batch
+from fastfeat.plan.run.inputs import read_columns
+from fastfeat.plan.run.row_identity import identified
 
 
 def past_given(plan: Plan, given: Any) -> Any:

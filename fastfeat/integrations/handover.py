@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.api.fitted import FittedPlan
 from fastfeat.errors import (
     InvalidData,
     InvalidPlan,
@@ -24,10 +25,9 @@ from fastfeat.errors import (
 )
 from fastfeat.integrations.labels import label_column
 from fastfeat.io.arrow import Table, pa
-from fastfeat.io.decode import has_value
-from fastfeat.io.read import read_table
-from fastfeat.plan.fitted import FittedPlan
-from fastfeat.plan.given import names_given
+from fastfeat.io.columns.decode import has_value
+from fastfeat.io.sources.read import read_table
+from fastfeat.plan.declare.arguments import names_given
 
 Label = Any | Literal[False] | None
 """One value a row; None for the label of the plan, where it has one; False for none."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fastfeat.arguments import explaining_methods
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Table, pa
-from fastfeat.io.read import read_table
+from fastfeat.io.sources.read import read_table
 
 
 class PackedTable(NamedTuple):

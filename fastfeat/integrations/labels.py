@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from fastfeat.errors import InvalidData
-from fastfeat.io.arrays import column_array
 from fastfeat.io.arrow import cast, pa
-from fastfeat.io.read import read_table
+from fastfeat.io.sources.arrays import column_array
+from fastfeat.io.sources.read import read_table
 
 
 def label_column(label: Any, name: str = "label") -> Any:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import ChunkedArray, call, pa
-from fastfeat.io.decode import decoded
+from fastfeat.io.columns.decode import decoded
 
 
 class Kind(NamedTuple):

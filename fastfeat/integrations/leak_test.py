@@ -18,22 +18,22 @@ from threadpoolctl import (  # pyright: ignore[reportMissingTypeStubs]  # nor ha
     threadpool_limits,
 )
 
+from fastfeat.api.fitted import FittedPlan
 from fastfeat.arguments import explaining
 from fastfeat.errors import FastfeatWarning, InvalidPlan, TypeMismatch, shortened
 from fastfeat.integrations.leak_report import ALMOST, LEAST, N_ERRORS, LeakReport, Score
 from fastfeat.integrations.leak_scores import Kind, Labels, kind_of, labels_of, scores, scores_apart
+from fastfeat.integrations.null_world import NullWorld, null_world, seeing
 from fastfeat.io.arrow import Table
-from fastfeat.io.decode import plain_table
-from fastfeat.plan.border import read_columns
-from fastfeat.plan.fitted import FittedPlan
-from fastfeat.plan.folds_given import columns_named
-from fastfeat.plan.null_world import NullWorld, null_world, seeing
-from fastfeat.plan.purge_given import purging_given
+from fastfeat.io.columns.decode import plain_table
+from fastfeat.plan.fit.folds import columns_named
+from fastfeat.plan.fit.purge import purging_given
+from fastfeat.plan.run.inputs import read_columns
 from fastfeat.progress import Step, doing, tell
 
 if TYPE_CHECKING:
-    from fastfeat.plan.plan import Plan
-    from fastfeat.plan.tables import Tables
+    from fastfeat.api.plan import Plan
+    from fastfeat.plan.run.lookup_tables import Tables
 
 base: Any = sklearn.base
 ensemble: Any = sklearn.ensemble

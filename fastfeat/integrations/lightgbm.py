@@ -19,12 +19,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fastfeat.api.fitted import FittedPlan
 from fastfeat.arguments import explaining_as
 from fastfeat.errors import InvalidData
 from fastfeat.integrations.handover import Label, check_names, handed
 from fastfeat.integrations.library import library
 from fastfeat.io.arrow import Table
-from fastfeat.plan.fitted import FittedPlan
 
 __all__ = ["dataset", "features"]
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from fastfeat.api.fitted import FittedPlan
 from fastfeat.arguments import explaining_as, explaining_methods
 from fastfeat.errors import ArtifactError, InvalidPlan
 from fastfeat.integrations.handover import check_fitted, without_kept
@@ -38,11 +39,10 @@ from fastfeat.integrations.mlflow_models import (
 )
 from fastfeat.integrations.mlflow_signature import signature_of
 from fastfeat.io.arrow import Table, pa
-from fastfeat.io.read import read_table
-from fastfeat.plan.artifact import load
-from fastfeat.plan.fitted import FittedPlan
-from fastfeat.plan.history import is_batch
-from fastfeat.plan.tables import tables_given
+from fastfeat.io.sources.read import read_table
+from fastfeat.plan.keep.artifact import load
+from fastfeat.plan.run.history import is_batch
+from fastfeat.plan.run.lookup_tables import tables_given
 from fastfeat.version import __version__
 
 __all__ = ["PlanModel", "load_model", "log_model", "save_model"]

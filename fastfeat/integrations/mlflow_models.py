@@ -14,12 +14,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.api.fitted import FittedPlan
 from fastfeat.errors import InvalidPlan, TypeMismatch, counted
 from fastfeat.integrations.handover import check_types
 from fastfeat.integrations.library import library
 from fastfeat.io.arrow import Table
-from fastfeat.io.frames import class_names
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.io.sources.frames import class_names
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fastfeat.api.fitted import FittedPlan
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidPlan, did_you_mean
 from fastfeat.integrations.library import library
-from fastfeat.io.types import UnsupportedType
-from fastfeat.plan.fitted import FittedPlan
-from fastfeat.plan.given import names_given
+from fastfeat.io.columns.types import UnsupportedType
+from fastfeat.plan.declare.arguments import names_given
 
 _FIXED = {
     "binary": "binary",

@@ -6,14 +6,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from fastfeat.api.plan import Plan
 from fastfeat.errors import HistoryMissing, Told, warn
 from fastfeat.io.arrow import Table, call, pa
-from fastfeat.io.decode import plain_table
+from fastfeat.io.columns.decode import plain_table
 from fastfeat.ir.scope import asking_of, order_of, window_nodes
-from fastfeat.plan.border import read_columns
-from fastfeat.plan.columns_read import columns_of
-from fastfeat.plan.history import is_batch
-from fastfeat.plan.plan import Plan
+from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.run.history import is_batch
+from fastfeat.plan.run.inputs import read_columns
 
 _FIRST = "first of fit"
 

@@ -7,6 +7,8 @@ from typing import Any, Self, cast
 import numpy as np
 import sklearn.base  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
+from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.plan import Plan
 from fastfeat.arguments import explaining_methods
 from fastfeat.errors import EncodedInFold, InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.expr import col
@@ -21,10 +23,8 @@ from fastfeat.integrations.estimator_history import check_whole, past_given
 from fastfeat.integrations.held import Held, content_of, held
 from fastfeat.integrations.past_in_batch import beginnings, warn_after_fit
 from fastfeat.io.arrow import Table
-from fastfeat.io.frames import class_names
-from fastfeat.plan.fitted import FittedPlan
-from fastfeat.plan.history import is_batch
-from fastfeat.plan.plan import Plan
+from fastfeat.io.sources.frames import class_names
+from fastfeat.plan.run.history import is_batch
 
 __all__ = ["Features", "Held"]
 

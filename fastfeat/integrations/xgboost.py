@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fastfeat.api.fitted import FittedPlan
 from fastfeat.arguments import explaining_as
 from fastfeat.errors import InvalidData, InvalidPlan, UnknownColumn, counted
 from fastfeat.integrations.batches.pieces import ParquetPieces, Pieces, pieces_of
@@ -34,7 +35,6 @@ from fastfeat.integrations.handover import (
 from fastfeat.integrations.library import library
 from fastfeat.io.arrow import DataType, Table, pa
 from fastfeat.operators.parameters import whole_number
-from fastfeat.plan.fitted import FittedPlan
 
 __all__ = ["dmatrix", "dmatrix_by_pieces", "feature_types"]
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self, cast, get_args
 
+from fastfeat.api.fitted import FittedPlan
 from fastfeat.arguments import Hints, explaining, explaining_methods
 from fastfeat.dtypes import DType
 from fastfeat.errors import (
@@ -20,21 +21,8 @@ from fastfeat.errors import (
     shortened,
 )
 from fastfeat.io.arrow import Table, pa
-from fastfeat.io.read import column_names
-from fastfeat.online.arrivals import Wanted
-from fastfeat.online.changes import Base, Change, Durability, Late, Settings
-from fastfeat.online.interchange import export, exported
-from fastfeat.online.lowering import lower
-from fastfeat.online.opening import begin, reopened
-from fastfeat.online.reading import (
-    is_one_row,
-    rows_by_id,
-    rows_table,
-    time_columns,
-    value_array,
-    with_time,
-)
-from fastfeat.online.results import (
+from fastfeat.io.sources.read import column_names
+from fastfeat.online.ask.results import (
     ALONE,
     check_form,
     check_out,
@@ -42,12 +30,24 @@ from fastfeat.online.results import (
     of_one_row,
     with_passed,
 )
-from fastfeat.online.state import Sizes, State
-from fastfeat.online.state_file import check_beginning, path_of
-from fastfeat.online.tables import table_types
-from fastfeat.plan.border import read_columns
-from fastfeat.plan.fitted import FittedPlan
-from fastfeat.plan.tables import Tables, read_tables, tables_given
+from fastfeat.online.file.state_file import check_beginning, path_of
+from fastfeat.online.lower.live_plan import lower
+from fastfeat.online.lower.row_tables import (
+    is_one_row,
+    rows_by_id,
+    rows_table,
+    time_columns,
+    value_array,
+    with_time,
+)
+from fastfeat.online.opening import begin, reopened
+from fastfeat.online.parquet import export, exported
+from fastfeat.online.state.arrivals import Wanted
+from fastfeat.online.state.changes import Base, Change, Durability, Late, Settings
+from fastfeat.online.state.state import Sizes, State
+from fastfeat.online.state.table_updates import table_types
+from fastfeat.plan.run.inputs import read_columns
+from fastfeat.plan.run.lookup_tables import Tables, read_tables, tables_given
 
 _HINTS: dict[str, Hints] = {
     "process": dict.fromkeys(("history", "tables"), "The state has them: live.history()"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from fastfeat.api.fitted import FittedPlan
 from fastfeat.errors import (
     ArtifactError,
     HistoryMissing,
@@ -17,19 +18,18 @@ from fastfeat.errors import (
     warn,
 )
 from fastfeat.io.arrow import Table, pa
-from fastfeat.io.types import arrow_type
+from fastfeat.io.columns.types import arrow_type
 from fastfeat.ir.show import show
-from fastfeat.online.audit import Audit, artifacts_of, new_key
-from fastfeat.online.changes import ANSWERED, Base, Durability, Settings
-from fastfeat.online.clocks import Clock, clocks_of
-from fastfeat.online.journal import Journal
-from fastfeat.online.lowering import LivePlan, lower
-from fastfeat.online.placing import place
-from fastfeat.online.reading import rows_table
-from fastfeat.online.state import State
-from fastfeat.online.tables import table_types
-from fastfeat.plan.artifact import artifact_bytes, fitted_digest, fitted_of
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.online.audit.chain import Audit, artifacts_of, new_key
+from fastfeat.online.file.journal import Journal
+from fastfeat.online.lower.live_plan import LivePlan, lower
+from fastfeat.online.lower.row_orders import place
+from fastfeat.online.lower.row_tables import rows_table
+from fastfeat.online.state.changes import ANSWERED, Base, Durability, Settings
+from fastfeat.online.state.order_clocks import Clock, clocks_of
+from fastfeat.online.state.state import State
+from fastfeat.online.state.table_updates import table_types
+from fastfeat.plan.keep.artifact import artifact_bytes, fitted_digest, fitted_of
 
 Plans = Mapping[str, FittedPlan]
 

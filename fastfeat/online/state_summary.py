@@ -10,16 +10,16 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fastfeat.api.fitted import FittedPlan
 from fastfeat.errors import UnknownColumn, counted, shortened
 from fastfeat.io.arrow import Table, pa
-from fastfeat.io.types import arrow_type
-from fastfeat.online.changes import Settings
-from fastfeat.online.follower import Follower
-from fastfeat.online.lowering import lower
+from fastfeat.io.columns.types import arrow_type
+from fastfeat.online.file.follower import Follower
+from fastfeat.online.lower.live_plan import lower
 from fastfeat.online.opening import reopened
-from fastfeat.online.state import State
-from fastfeat.plan.artifact import fitted_of
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.online.state.changes import Settings
+from fastfeat.online.state.state import State
+from fastfeat.plan.keep.artifact import fitted_of
 
 _SUFFIXES = ("", "-wal")
 

@@ -34,7 +34,9 @@ def cast(x: Expr, dtype: object, *, strict: bool = True) -> Expr:
         >>> col("x").cast("int32", strict=False)
         col('x').cast(dtype='int32', strict=False)
     """
-    from fastfeat.io.schema import as_dtype  # imports PyArrow, which no other operator needs
+    from fastfeat.io.sources.schema import (
+        as_dtype,  # imports PyArrow, which no other operator needs
+    )
 
     wanted = as_dtype(dtype)
     if wanted.is_list:

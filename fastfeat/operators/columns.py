@@ -42,7 +42,7 @@ def columns(
         >>> columns(schema, "numeric", exclude="id")
         ['x']
     """
-    from fastfeat.io.schema import read_schema  # imports PyArrow
+    from fastfeat.io.sources.schema import read_schema  # imports PyArrow
 
     if kind not in _KINDS:
         raise InvalidPlan(f"columns(kind={kind!r}): takes one of {', '.join(map(repr, _KINDS))}")

@@ -323,7 +323,7 @@ class TextFunctions:
             >>> col("s").str.to_datetime("%d.%m.%Y").dt.year()
             col('s').str.to_datetime(format='%d.%m.%Y', strict=True).dt.year()
         """
-        from fastfeat.io.dates import date_format  # imports PyArrow
+        from fastfeat.io.columns.dates import date_format  # imports PyArrow
 
         date_format(_text("to_datetime", "format", format))
         strict = switch("to_datetime", "strict", strict)
@@ -410,13 +410,13 @@ def _names_of_groups(pattern: str) -> tuple[str, ...]:
     Raises:
         InvalidPlan: it is none.
     """
-    from fastfeat.io.regex import grouped_pattern  # imports PyArrow
+    from fastfeat.io.columns.regex import grouped_pattern  # imports PyArrow
 
     return grouped_pattern(pattern).names
 
 
 def _matches_nothing(pattern: str) -> bool:
-    from fastfeat.io.regex import matches_nothing  # imports PyArrow
+    from fastfeat.io.columns.regex import matches_nothing  # imports PyArrow
 
     return matches_nothing(pattern)
 
@@ -438,7 +438,7 @@ def _replace(
     if literal and not pattern:
         raise InvalidPlan(f"{operator}(pattern=''): the empty text is everywhere")
     if not literal:
-        from fastfeat.io.regex import replacement  # imports PyArrow
+        from fastfeat.io.columns.regex import replacement  # imports PyArrow
 
         value = replacement(value, pattern)
     return call("str.replace", x, pattern=pattern, value=value, n=n, literal=literal, **rest)

@@ -18,7 +18,7 @@ from fastfeat.operators.windows import (
     refuse_ahead,
     window_given,
 )
-from fastfeat.steps.window_trends import RANK_METHODS, TRENDS
+from fastfeat.steps.windows.trends import RANK_METHODS, TRENDS
 
 
 def rank(

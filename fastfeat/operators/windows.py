@@ -25,7 +25,7 @@ from fastfeat.operators.table_windows import (
     time_of_table,
 )
 from fastfeat.recording import Recipe, carrier, recording
-from fastfeat.steps.windows import OVER_FUNCTIONS
+from fastfeat.steps.windows.rows import OVER_FUNCTIONS
 
 Closed = Literal["left", "right", "both", "neither"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastfeat.io.arrow import RecordBatch, Schema, Table, pa
-from fastfeat.io.unpacked import unpacked_bytes
+from fastfeat.io.sources.unpacked import unpacked_bytes
 from fastfeat.serve.json_rows import RowReader, check_number
 from fastfeat.serve.refusals import Refusal
 

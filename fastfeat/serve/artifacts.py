@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fastfeat.api.fitted import FittedPlan
 from fastfeat.errors import ArtifactError, FastfeatError
 from fastfeat.online.live import Live
-from fastfeat.plan.artifact import fitted_digest, fitted_of
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.keep.artifact import fitted_digest, fitted_of
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.json_text import write_json
 from fastfeat.serve.refusals import Refusal, refusal_of

@@ -9,13 +9,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fastfeat.api.fitted import FittedPlan
 from fastfeat.errors import StateError
-from fastfeat.online.follower import Follower, News
+from fastfeat.online.file.follower import Follower, News
 from fastfeat.online.live import Live
-from fastfeat.online.lowering import lower
-from fastfeat.online.state import State
-from fastfeat.plan.artifact import fitted_digest, fitted_of
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.online.lower.live_plan import lower
+from fastfeat.online.state.state import State
+from fastfeat.plan.keep.artifact import fitted_digest, fitted_of
 from fastfeat.serve.served import Served, served
 from fastfeat.serve.state_opening import warm
 

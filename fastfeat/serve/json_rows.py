@@ -12,7 +12,7 @@ import numpy as np
 from fastfeat.dtypes import INTEGER_RANGE, DType
 from fastfeat.errors import counted, did_you_mean, shortened
 from fastfeat.io.arrow import Array, Table, pa
-from fastfeat.io.types import UnsupportedType, arrow_type
+from fastfeat.io.columns.types import UnsupportedType, arrow_type
 from fastfeat.serve.json_text import as_list
 from fastfeat.serve.refusals import Refusal
 

@@ -15,8 +15,8 @@ import numpy as np
 from fastfeat.dtypes import BINARY, BOOL, FLOAT32, FLOAT64, INT64, INTEGER_RANGE, UTF8, DType
 from fastfeat.errors import did_you_mean
 from fastfeat.io.arrow import Array, Table, pa
-from fastfeat.io.types import UnsupportedType, arrow_type
-from fastfeat.plan.outputs import matrix_dtype
+from fastfeat.io.columns.types import UnsupportedType, arrow_type
+from fastfeat.plan.lower.outputs import matrix_dtype
 from fastfeat.serve.answers import matrix_of
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.calls import json_object

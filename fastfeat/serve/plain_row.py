@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from fastfeat.api.fitted import FittedPlan
 from fastfeat.dtypes import DType
-from fastfeat.plan.fitted import FittedPlan
 from fastfeat.serve.answers import infinite
 from fastfeat.serve.json_rows import RowReader
 

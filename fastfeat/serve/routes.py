@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from fastfeat.serve import calls, kserve, mlflow, told
+from fastfeat.serve import calls, kserve, mlflow
+from fastfeat.serve import status as told
 from fastfeat.serve.app import Route
 from fastfeat.serve.artifacts import Artifacts
 from fastfeat.serve.explain_calls import explain_given, explain_of

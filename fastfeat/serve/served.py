@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from fastfeat.api.fitted import FittedPlan
 from fastfeat.online.live import ALONE, Live
-from fastfeat.plan.artifact import fitted_digest
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.keep.artifact import fitted_digest
 from fastfeat.serve.json_rows import RowReader, row_reader
 from fastfeat.serve.json_text import ready_json
 from fastfeat.serve.plain_row import PlainRow, plain_row_of

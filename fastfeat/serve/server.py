@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fastfeat.arguments import explaining_as
 from fastfeat.errors import StateError
-from fastfeat.plan.artifact import load
+from fastfeat.plan.keep.artifact import load
 from fastfeat.serve.access import Access, access_of
 from fastfeat.serve.app import App, Limits, Receive, Send
 from fastfeat.serve.artifacts import Artifacts, Watched, stamp_of
-from fastfeat.serve.checking import check_limits, check_options
 from fastfeat.serve.following import Following
 from fastfeat.serve.listening import Listening
+from fastfeat.serve.option_checks import check_limits, check_options
 from fastfeat.serve.routes import finding, routes_of
 from fastfeat.serve.served import Served, served
 from fastfeat.serve.serving import Serving

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fastfeat.api.example_rows import made_up
+from fastfeat.api.fitted import FittedPlan
 from fastfeat.io.arrow import Table
+from fastfeat.online.file.state_file import path_of
 from fastfeat.online.live import Live, online
-from fastfeat.online.state_file import path_of
-from fastfeat.plan.fitted import FittedPlan
-from fastfeat.plan.made_up_rows import made_up
 
 _ALONE = ""
 _WARM_ROWS = 20

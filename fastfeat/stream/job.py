@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from fastfeat.api.fitted import FittedPlan
 from fastfeat.dtypes import UTF8, DType, Unit, timestamp
 from fastfeat.errors import InvalidConfig
 from fastfeat.io.arrow import Table, pa
-from fastfeat.io.read import read_table
-from fastfeat.io.types import UnsupportedType, arrow_type
+from fastfeat.io.columns.types import UnsupportedType, arrow_type
+from fastfeat.io.sources.read import read_table
 from fastfeat.online.live import Live, online
-from fastfeat.online.tables import table_types
-from fastfeat.plan.artifact import load
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.online.state.table_updates import table_types
+from fastfeat.plan.keep.artifact import load
 from fastfeat.stream.config import Config, Topic
 from fastfeat.stream.json_features import check_json
 from fastfeat.stream.messages import Decode, decoder

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidConfig
 from fastfeat.io.arrow import DataType, Table, call, cast, pa
-from fastfeat.io.types import arrow_type
-from fastfeat.io.unpacked import unpacked_bytes
+from fastfeat.io.columns.types import arrow_type
+from fastfeat.io.sources.unpacked import unpacked_bytes
 from fastfeat.stream.config import Topic
 
 Types = Mapping[str, DType]

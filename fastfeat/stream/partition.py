@@ -17,10 +17,10 @@ from fastfeat.online.live import Live
 from fastfeat.stream.job import Job
 from fastfeat.stream.kafka import Message, Place
 from fastfeat.stream.messages import Decode, Rows, decoded
-from fastfeat.stream.order import Order
 from fastfeat.stream.outputs import DeadLetter, Outputs, Sink
 from fastfeat.stream.place_lock import PlaceLock
-from fastfeat.stream.taking import Refused, Span, applied, kind_of, processed
+from fastfeat.stream.row_intake import Refused, Span, applied, kind_of, processed
+from fastfeat.stream.source_order import Order
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from fastfeat.stream.metrics import Measure, MetricsServer, metrics_text, sample
 from fastfeat.stream.outputs import Sink
 from fastfeat.stream.partition import Done, Partition
 from fastfeat.stream.partition_opening import Openings
-from fastfeat.stream.sides import Sides, advance, check_counts
+from fastfeat.stream.side_topics import Sides, advance, check_counts
 from fastfeat.stream.to_kafka import DeadLetters, ToKafka
 from fastfeat.stream.to_parquet import ToParquet
 from fastfeat.stream.to_valkey import ToValkey

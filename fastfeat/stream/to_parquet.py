@@ -20,7 +20,7 @@ import numpy as np
 from fastfeat.arguments import explaining_as
 from fastfeat.errors import StreamError
 from fastfeat.io.arrow import Table, pa, parquet_module
-from fastfeat.io.atomic import TEMPORARY, replacing, sync
+from fastfeat.io.sinks.atomic import TEMPORARY, replacing, sync
 from fastfeat.stream.outputs import Outputs
 from fastfeat.stream.to_kafka import OFFSET, ROW
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fastfeat_kernels.moments import reference as moments_reference
+from fastfeat_kernels.moments.exact import nearest_float, rounded
 from fastfeat_kernels.moments.state import summarize
 from fastfeat_kernels.powers import reference as powers_reference
 from fastfeat_kernels.powers.state import NO_POWERS
@@ -26,7 +27,6 @@ from kernel_columns import (  # pyright: ignore[reportMissingImports]  # see con
 
 from fastfeat import dtypes
 from fastfeat.aggregates import AGGREGATES, Summary, level_of, needs_order, ranks_of
-from fastfeat.aggregates.exact import nearest_float, rounded
 from fastfeat.aggregates.function import needs_powers
 from fastfeat.dtypes import TABLE, DType
 from fastfeat.errors import FastfeatError, InvalidData, Overflow, TypeMismatch

@@ -18,23 +18,23 @@ import pytest
 import fastfeat as ff
 from fastfeat import dtypes
 from fastfeat.aggregates import AGGREGATES, result_per_key
-from fastfeat.aggregates.interpolate import Interpolation
+from fastfeat.aggregates.order import Interpolation
 from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, aggregate, call, col, group_aggregate, lit
-from fastfeat.io.types import _OUTPUT as NAMES
-from fastfeat.io.types import arrow_type
+from fastfeat.io.columns.types import _OUTPUT as NAMES
+from fastfeat.io.columns.types import arrow_type
 from fastfeat.ir.node import GROUPS_AND_MISSING, Params, params_of
 from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.operators.aggregates import OPERATORS
 from fastfeat.operators.keys import code_of, group_of
 from fastfeat.operators.windows import over_window
-from fastfeat.plan.artifact import artifact_bytes
-from fastfeat.plan.comparison import first_difference
-from fastfeat.plan.lower import stored_type
-from fastfeat.steps import STEPS
-from fastfeat.steps.window_trends import RANK_METHODS
-from fastfeat.steps.windows import OVER_FUNCTIONS
+from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.plan.lower.lower import stored_type
+from fastfeat.steps.registry import STEPS
+from fastfeat.steps.windows.rows import OVER_FUNCTIONS
+from fastfeat.steps.windows.trends import RANK_METHODS
+from fastfeat.verify.comparison import first_difference
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 

@@ -19,7 +19,7 @@ from scipy.optimize import fminbound
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.aggregates.minimum import bounded_minimum
+from fastfeat.aggregates.power import bounded_minimum
 from fastfeat.dtypes import FLOAT64
 from fastfeat.scalars.arrays import BLOCK, ON_ARRAYS, of_array, of_float
 from fastfeat.scalars.primitives import PRIMITIVES

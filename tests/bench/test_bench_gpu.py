@@ -12,9 +12,9 @@ from bench import features, frames, gpu
 from bench.compare import OutputsDiffer, require_equal
 from bench.gpu_features import array_12_features, cupy_library
 from bench.workloads.row_features import SINGLE
-from fastfeat.backends.gpu.availability import missing
-from fastfeat.backends.gpu.cupy_card import look
-from fastfeat.backends.gpu.gcc import find_compiler
+from fastfeat.engine.gpu.compile.gcc import find_compiler
+from fastfeat.engine.gpu.device.availability import missing
+from fastfeat.engine.gpu.device.cupy_card import look
 from fastfeat.errors import BackendUnavailable
 
 

@@ -16,8 +16,8 @@ from small_plan import TABLE, Run
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.backends.gpu import cache as modules
-from fastfeat.plan.comparison import Check, Report
+from fastfeat.engine.gpu.compile import cache as modules
+from fastfeat.verify.comparison import Check, Report
 
 
 def read(path: Path) -> pa.Table:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from small_plan import TABLE, Run
 
 import fastfeat as ff
-from fastfeat.backends.cache_folder import cache_folder
+from fastfeat.engine.kernel_cache import cache_folder
 
 
 def test_a_plan_is_compiled_for_the_types_of_a_file(run: Run, folder: Path) -> None:

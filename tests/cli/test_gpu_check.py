@@ -12,13 +12,13 @@ import pytest
 from small_plan import Run
 
 from fastfeat.backends import emulated
-from fastfeat.backends.gpu.availability import missing
-from fastfeat.backends.gpu.cupy_card import look
-from fastfeat.backends.gpu.gcc import find_compiler
-from fastfeat.contract import bandwidth, check
-from fastfeat.contract.digests import golden_digests
-from fastfeat.contract.plans import contract_plans
+from fastfeat.engine.gpu.compile.gcc import find_compiler
+from fastfeat.engine.gpu.device.availability import missing
+from fastfeat.engine.gpu.device.cupy_card import look
 from fastfeat.errors import BackendUnavailable, KernelFailed
+from fastfeat.selfcheck import bandwidth, check
+from fastfeat.selfcheck.digests import golden_digests
+from fastfeat.selfcheck.plans import contract_plans
 
 CHOSEN = ("calendar", "scaling")
 COMMAND = ("gpu", "check", "--backend", "emulated", "--rows", "0")

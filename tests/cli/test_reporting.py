@@ -80,7 +80,7 @@ def test_what_a_card_lacks_names_the_option_of_the_backend(
     def refuse(name: str) -> None:
         raise BackendUnavailable(f"backend {name!r} needs a card, or use backend='cpu'")
 
-    monkeypatch.setattr("fastfeat.plan.prepared.backend_named", refuse)
+    monkeypatch.setattr("fastfeat.plan.fit.training_data.backend_named", refuse)
     result = run("fit", "plan.py", "data.parquet", "-o", "out", "--backend", "gpu")
     assert result.exit_code == 2
     assert result.stderr == "error: backend 'gpu' needs a card, or use --backend cpu\n"

@@ -93,7 +93,7 @@ def test_a_pickle_loads_where_its_modules_are_gone(tmp_path: Path) -> None:
     script = """
 import sys, pickle, fastfeat
 from fastfeat import pickles
-home = "fastfeat.plan.plan.Plan"
+home = "fastfeat.api.plan.Plan"
 pickles.OLD = {"gone.since": {"Plan": home}, "plan.since": {"Plan": home}}
 for module in (b"fastfeat.gone.since", b"fastfeat.plan.since"):
     assert pickle.loads(b"c" + module + b"\\nPlan\\n.") is fastfeat.Plan

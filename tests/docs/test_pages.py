@@ -13,8 +13,8 @@ from pages import PAGES, README, ROOT, anchors, blocks, name_of, run_blocks, tex
 from typer.testing import CliRunner
 
 import fastfeat as ff
-from fastfeat.backends.gpu.gcc import find_compiler
 from fastfeat.cli.commands import app
+from fastfeat.engine.gpu.compile.gcc import find_compiler
 from fastfeat.errors import BackendUnavailable, Leakage
 from fastfeat.operators import OPERATORS
 from fastfeat.operators.operator import Operator

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
-from fastfeat.plan.null_world import null_world
+from fastfeat.integrations.null_world import null_world
 
 HOUR = 3600
 
@@ -53,8 +53,8 @@ SOUND = {
 @pytest.fixture
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let plans build that leak."""
-    for module in ("plan", "prepared"):
-        monkeypatch.setattr(f"fastfeat.plan.{module}.check_leakage", lambda *_: None)
+    for module in ("api.plan", "plan.fit.training_data"):
+        monkeypatch.setattr(f"fastfeat.{module}.check_leakage", lambda *_: None)
 
 
 def test_plan_that_builds_has_no_leak() -> None:

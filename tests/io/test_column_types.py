@@ -8,7 +8,7 @@ import pytest
 from fastfeat import dtypes
 from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.io.types import (
+from fastfeat.io.columns.types import (
     UnsupportedType,
     arrow_type,
     dtype_of,

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from fastfeat import dtypes
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidData, TypeMismatch
-from fastfeat.io.column import physical_chunks
-from fastfeat.io.conform import conform
-from fastfeat.io.types import arrow_type, dtype_of, storage_type
+from fastfeat.io.columns.column import physical_chunks
+from fastfeat.io.columns.conform import conform
+from fastfeat.io.columns.types import arrow_type, dtype_of, storage_type
 
 RANGES = INTEGERS | UNSIGNED | {"bool": (0, 1)}
 EDGES = [0, 1, 127, 128, 255, 256, 2**11, 2**11 + 1, 65504, 2**24, 2**24 + 1, 2**31, 2**53]

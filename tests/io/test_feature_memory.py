@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastfeat import dtypes
-from fastfeat.io.column import physical_chunks
-from fastfeat.io.read import read_table
-from fastfeat.io.types import arrow_type, dtype_of, storage_type
-from fastfeat.io.write import array_from_buffers, output_storage, overlaps, staggered_columns
+from fastfeat.io.columns.column import physical_chunks
+from fastfeat.io.columns.types import arrow_type, dtype_of, storage_type
+from fastfeat.io.sinks.write import array_from_buffers, output_storage, overlaps, staggered_columns
+from fastfeat.io.sources.read import read_table
 
 DTYPES = [(dtype_of(given_type), values) for given_type, values in plain_types()]
 

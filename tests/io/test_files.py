@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from fastfeat.errors import FastfeatError, InvalidData
-from fastfeat.io.atomic import write_bytes
-from fastfeat.io.read import read_table
-from fastfeat.io.types import schema_of
-from fastfeat.io.write import write_table
+from fastfeat.io.columns.types import schema_of
+from fastfeat.io.sinks.atomic import write_bytes
+from fastfeat.io.sinks.write import write_table
+from fastfeat.io.sources.read import read_table
 
 TABLE = pa.table(
     {
@@ -246,7 +246,7 @@ FULL_DISK = """
 import resource, sys
 import numpy as np, pyarrow as pa
 from fastfeat.errors import FastfeatError
-from fastfeat.io.write import write_table
+from fastfeat.io.sinks.write import write_table
 table = pa.table({"x": np.random.default_rng(1).random(200_000)})
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:

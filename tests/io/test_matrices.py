@@ -11,9 +11,9 @@ from numpy.lib.stride_tricks import as_strided
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.backends.cpu.threads import run_tasks
-from fastfeat.io.read import read_table
-from fastfeat.io.strided import ROWS_PER_TASK, contiguous_columns, in_turn
+from fastfeat.engine.cpu.threads import run_tasks
+from fastfeat.io.sources.read import read_table
+from fastfeat.io.sources.strided import ROWS_PER_TASK, contiguous_columns, in_turn
 
 TYPES = ["bool", "int8", "int64", "uint16", "float32", "float64", "M8[ns]", "m8[s]", ">f8"]
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastfeat.dtypes import BOOL, INT32
-from fastfeat.io.column import combined, physical_chunks
-from fastfeat.io.validity import validity_of
-from fastfeat.io.write import array_from_buffers
+from fastfeat.io.columns.bits import validity_of
+from fastfeat.io.columns.column import combined, physical_chunks
+from fastfeat.io.sinks.write import array_from_buffers
 
 TYPES = plain_types()
 

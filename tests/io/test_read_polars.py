@@ -11,8 +11,8 @@ import pytest
 
 import fastfeat as ff
 from fastfeat.errors import TypeMismatch
-from fastfeat.io.read import read_table
-from fastfeat.io.types import schema_of
+from fastfeat.io.columns.types import schema_of
+from fastfeat.io.sources.read import read_table
 
 
 def test_polars_types_are_read():

@@ -16,8 +16,8 @@ import pytest
 
 from fastfeat import dtypes
 from fastfeat.errors import InvalidData, TypeMismatch
-from fastfeat.io.read import read_table
-from fastfeat.io.types import schema_of
+from fastfeat.io.columns.types import schema_of
+from fastfeat.io.sources.read import read_table
 
 TABLE = pa.table({"a": [1, 2, None], "b": [0.5, None, 2.5], "s": ["x", None, "z"]})
 
@@ -425,14 +425,14 @@ import sys
 import numpy as np
 import pyarrow as pa
 from fastfeat.dtypes import INT64
-from fastfeat.io.column import physical_chunks
-from fastfeat.io.conform import conform
-from fastfeat.io.read import read_table
-from fastfeat.io.strings import string_codes
-from fastfeat.io.types import schema_of
-from fastfeat.io.validity import validity_of
+from fastfeat.io.columns.column import physical_chunks
+from fastfeat.io.columns.conform import conform
+from fastfeat.io.sources.read import read_table
+from fastfeat.io.columns.strings import string_codes
+from fastfeat.io.columns.types import schema_of
+from fastfeat.io.columns.bits import validity_of
 from fastfeat.io.arrow import cast
-from fastfeat.io.strings import text_array
+from fastfeat.io.columns.strings import text_array
 data = {"x": np.arange(9.0), "b": np.ones(9, bool), "t": np.arange(9).astype("M8[us]")}
 table = read_table(data)
 for name, dtype in schema_of(table).items():

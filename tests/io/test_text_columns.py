@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import TypeMismatch
-from fastfeat.io.strings import string_codes, string_equal, text_array
+from fastfeat.io.columns.strings import string_codes, string_equal, text_array
 
 TEXTS = st.none() | st.sampled_from(["", "a", "b", "ß", "日本", "a" * 20]) | st.text(max_size=3)
 INDEX_TYPES = [pa.int8(), pa.uint8(), pa.int16(), pa.int32(), pa.uint32(), pa.int64(), pa.uint64()]

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from fastfeat_kernels.column import TEXT
 
-from fastfeat.backends.gpu.emulated import EmulatedRuntime, Order
-from fastfeat.backends.gpu.geometry import Geometry
-from fastfeat.backends.gpu.runtime import Buffer, Runtime
+from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, Order
+from fastfeat.engine.gpu.runtime import Buffer, Geometry, Runtime
 
 ORDERS: tuple[Order, ...] = ("forward", "reverse", "random")
 WORD_BYTES = 8

@@ -12,8 +12,8 @@ from fastfeat_kernels.column import Call, Run
 from fastfeat_kernels.load import Kernel
 from hypothesis import strategies as st
 
-from fastfeat.backends.cpu.compile import written_kernel
-from fastfeat.io.column import Chunk
+from fastfeat.engine.cpu.compile import written_kernel
+from fastfeat.io.columns.column import Chunk
 
 Value = float | int | bool | None
 Text = bytes | None

@@ -17,7 +17,6 @@ from fastfeat_kernels.grouped import finalize, layout
 from fastfeat_kernels.grouped import order as orders
 from fastfeat_kernels.grouped import state as states
 from fastfeat_kernels.grouped import summarize as summaries
-from fastfeat_kernels.grouped.interleaving import SERIAL_BELOW, side_by_side
 from fastfeat_kernels.grouped.order import (
     Ordered,
     modes_of,
@@ -42,6 +41,8 @@ from fastfeat_kernels.grouped.state import (
 )
 from fastfeat_kernels.grouped.statistics import Statistic, statistics_of
 from fastfeat_kernels.grouped.summarize import summarize
+from fastfeat_kernels.grouped.tables import SERIAL_BELOW, side_by_side
+from fastfeat_kernels.moments.exact import deviation_of, mean_of, sum_of, variance_of
 from fastfeat_kernels.moments.reference import ENTRIES as MOMENTS
 from fastfeat_kernels.moments.state import (
     NO_MAX_KEY,
@@ -56,8 +57,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kernel_columns import Value, chunked, columns, compiled, make_chunk, numpy_chunk, reference
 
-from fastfeat.aggregates.exact import deviation_of, mean_of, sum_of, variance_of
-from fastfeat.aggregates.interpolate import float_quantile
+from fastfeat.aggregates.order import float_quantile
 
 LEVELS: st.SearchStrategy[Level] = st.sampled_from([0, 1, 2])
 FLOATS = ("float64", "float32")

@@ -24,15 +24,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kernel_columns import Value, columns, compiled, cuts, make_chunk, numpy_chunk, reference
 
-from fastfeat.backends.gpu import grouped_ranks, grouped_scan
-from fastfeat.backends.gpu.emulated import EmulatedRuntime, Order
-from fastfeat.backends.gpu.geometry import Geometry
-from fastfeat.backends.gpu.grouped_ranks import LeftOut, Search, find_keys, find_quantile
-from fastfeat.backends.gpu.groups import group_moments
-from fastfeat.backends.gpu.rounds import over_rows
 from fastfeat.dtypes import INT32, DType
+from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, Order
+from fastfeat.engine.gpu.pieces.rounds import over_rows
+from fastfeat.engine.gpu.runtime import Geometry
 from fastfeat.errors import OutOfDeviceMemory
 from fastfeat.io.device import DeviceArray
+from fastfeat.steps.keys.gpu import grouped_ranks, grouped_scan
+from fastfeat.steps.keys.gpu.grouped_ranks import LeftOut, Search, find_keys, find_quantile
+from fastfeat.steps.keys.gpu.groups import group_moments
 
 pytestmark = pytest.mark.emulator
 ORDERS: tuple[Order, ...] = ("forward", "reverse", "random")

@@ -20,7 +20,7 @@ from fastfeat_kernels.lists.state import (
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fastfeat.backends.cpu.kernels import runner
+from fastfeat.engine.cpu.kernels import runner
 
 FLOATS = st.floats() | st.integers(-9, 9).map(float)
 LISTS = st.lists(st.lists(FLOATS, max_size=6), max_size=30)

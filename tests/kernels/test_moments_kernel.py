@@ -33,7 +33,7 @@ from kernel_columns import (
     reference,
 )
 
-from fastfeat.io.column import Chunk
+from fastfeat.io.columns.column import Chunk
 
 LEVELS: st.SearchStrategy[Level] = st.sampled_from([0, 1, 2])
 

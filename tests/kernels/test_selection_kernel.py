@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pytest
 from fastfeat_kernels.column import ELEMENTS, key_of
 from fastfeat_kernels.selection import state
-from fastfeat_kernels.selection.buckets import bucket_of, learn_map
 from fastfeat_kernels.selection.reference import ENTRIES
+from fastfeat_kernels.selection.rounds import bucket_of, learn_map
 from fastfeat_kernels.selection.state import Selected, select
 from hypothesis import given
 from hypothesis import strategies as st

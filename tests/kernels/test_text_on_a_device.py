@@ -24,17 +24,17 @@ from test_text_kernel import (
 )
 from text_columns import FILLER, INVALID, Text, text_columns, texts_bytes, texts_utf8
 
-from fastfeat.backends.gpu.arguments import column_in_host
-from fastfeat.backends.gpu.emulated import EmulatedRuntime
-from fastfeat.backends.gpu.run import on_host
-from fastfeat.backends.gpu.runtime import Runtime
-from fastfeat.backends.gpu.steps import KERNELS
-from fastfeat.backends.gpu.text_hashes import DeviceCounts
+from fastfeat.backends.device_steps import KERNELS
 from fastfeat.dtypes import BINARY
+from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
+from fastfeat.engine.gpu.pieces.run import on_host
+from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.errors import OutOfDeviceMemory
 from fastfeat.io.device import DeviceArray
-from fastfeat.steps import Argument, StepFailed
-from fastfeat.steps.text import NOT_UTF8
+from fastfeat.steps.on_device import column_in_host
+from fastfeat.steps.step import Argument, StepFailed
+from fastfeat.steps.text.gpu.hashes import DeviceCounts
+from fastfeat.steps.text.rows import NOT_UTF8
 
 pytestmark = pytest.mark.emulator
 

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kernel_columns import columns, make_chunk, text_chunk, text_columns
 
-from fastfeat.backends.gpu.runtime import Buffer, Runtime
+from fastfeat.engine.gpu.runtime import Buffer, Runtime
 
 pytestmark = pytest.mark.emulator
 Part = tuple[str, list[Any]]

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastfeat_kernels.windows.prepared import passes_of, prepared
-from fastfeat_kernels.windows.programs import Dealt, Program, program_of
+from fastfeat_kernels.windows.programs import Dealt, Program, passes_of, prepared, program_of
 from fastfeat_kernels.windows.requests import Wanted, Window
 
 ELEMENTS = ("float64", "uint64", "int64", "bool")

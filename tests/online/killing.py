@@ -25,8 +25,8 @@ import pyarrow as pa
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import StateError
-from fastfeat.online import journal as journal_module
-from fastfeat.online import state_file, state_writer
+from fastfeat.online.file import journal as journal_module
+from fastfeat.online.file import state_file, state_writer
 
 N_EVENTS = 1500
 SOURCE = "events:0"

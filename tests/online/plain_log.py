@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fastfeat.io.types import arrow_type
-from fastfeat.online.asking import Answered, Seen, answer
-from fastfeat.online.asking_one import answer_row
-from fastfeat.online.lowering import LivePlan, lower
-from fastfeat.online.placing import OrderValues, log_rows, place
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.api.fitted import FittedPlan
+from fastfeat.io.columns.types import arrow_type
+from fastfeat.online.ask.features import Answered, Seen, answer
+from fastfeat.online.ask.one_row import answer_row
+from fastfeat.online.lower.live_plan import LivePlan, lower
+from fastfeat.online.lower.row_orders import OrderValues, log_rows, place
 
 Key = tuple[Any, ...] | None
 

@@ -22,10 +22,10 @@ from fastfeat.errors import (
     TypeMismatch,
     UnknownColumn,
 )
-from fastfeat.online.arrivals import Wanted
-from fastfeat.online.changes import Base, Change, Entry, Settings
-from fastfeat.online.lowering import lower
-from fastfeat.online.state import State
+from fastfeat.online.lower.live_plan import lower
+from fastfeat.online.state.arrivals import Wanted
+from fastfeat.online.state.changes import Base, Change, Entry, Settings
+from fastfeat.online.state.state import State
 
 MINUTE = datetime.timedelta(minutes=1)
 START = datetime.datetime(2026, 11, 27, 12)

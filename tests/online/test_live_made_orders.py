@@ -19,9 +19,9 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData, InvalidPlan, LateRow
 from fastfeat.io.arrow import call
-from fastfeat.online import memory as memory_module
-from fastfeat.online import state as state_module
-from fastfeat.online.lowering import lower
+from fastfeat.online.lower.live_plan import lower
+from fastfeat.online.state import memory as memory_module
+from fastfeat.online.state import state as state_module
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning")
 FEW = settings(max_examples=max(4, settings().max_examples // 6))

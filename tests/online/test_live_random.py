@@ -15,7 +15,7 @@ from random_plans import TABLES, events, features, fitted
 
 import fastfeat as ff
 from fastfeat.errors import InvalidPlan, LateRow
-from fastfeat.plan.comparison import compare
+from fastfeat.verify.comparison import compare
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning")
 FEW = settings(max_examples=max(8, settings().max_examples // 2))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 
 import fastfeat as ff
-from fastfeat.contract import plans
-from fastfeat.contract.plans import Feature, operator_features
 from fastfeat.ir.node import Aggregate
 from fastfeat.ir.walk import postorder
+from fastfeat.selfcheck import plans
+from fastfeat.selfcheck.plans import Feature, operator_features
 
 
 @cache

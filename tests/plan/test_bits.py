@@ -14,8 +14,8 @@ from plan_tables import cut_differently, cuts, differing, row_of, table_of
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.io import column
-from fastfeat.plan.artifact import artifact_bytes
+from fastfeat.io.columns import column
+from fastfeat.plan.keep.artifact import artifact_bytes
 
 # One example runs a plan of 25 features on thousands of rows, each of which is a search of its own.
 EXAMPLES = 7 + settings().max_examples // 20
@@ -27,7 +27,7 @@ ROWS = 3000
 def many_small_tasks() -> Iterator[None]:
     """Let a few thousand rows run in many tasks, on several threads, with a seam at each chunk."""
     run, learn, kernels = (
-        import_module(f"fastfeat.backends.cpu.{name}") for name in ("run", "learn", "kernels")
+        import_module(f"fastfeat.engine.cpu.{name}") for name in ("run", "learn", "kernels")
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "ROWS_PER_TASK", 320)

@@ -17,8 +17,8 @@ from plan_tables import differing, row_of, table_of
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.plan import environment
-from fastfeat.plan.artifact import artifact_bytes
+from fastfeat.engine import float_environment as environment
+from fastfeat.plan.keep.artifact import artifact_bytes
 
 FLUSHING = {"x86_64": 0x9FC0, "aarch64": 1 << 24}  # MXCSR: FTZ and DAZ; FPCR: FZ
 TINY = 2.0**-1060

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from plan_tables import differing, table_of
 
 import fastfeat as ff
-from fastfeat.plan.artifact import artifact_bytes, fitted_of
+from fastfeat.plan.keep.artifact import artifact_bytes, fitted_of
 
 # One example compiles about twenty features of up to a hundred operations, which takes seconds.
 EXAMPLES = 3 + settings().max_examples // 20

@@ -11,9 +11,9 @@ from plan_tables import differing
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.backends.layout import lay_out
+from fastfeat.engine.layout import lay_out
 from fastfeat.ir.intern import _POOL
-from fastfeat.plan.artifact import artifact_bytes, fitted_of
+from fastfeat.plan.keep.artifact import artifact_bytes, fitted_of
 
 N_OPERATORS = 5000
 N_COLUMNS = 10_000

@@ -28,9 +28,9 @@ from plan_tables import differing, feature_bytes, row_of, table_of
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.backends.cpu.threads import run_tasks
-from fastfeat.plan.artifact import artifact_bytes
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.api.fitted import FittedPlan
+from fastfeat.engine.cpu.threads import run_tasks
+from fastfeat.plan.keep.artifact import artifact_bytes
 
 PLAN = ff.Plan(
     {
@@ -48,8 +48,8 @@ def several_tasks() -> Iterator[None]:
     """Let a few thousand rows run on three threads."""
     with pytest.MonkeyPatch.context() as patch:
         for module in ("run", "kernels"):
-            patch.setattr(import_module(f"fastfeat.backends.cpu.{module}"), "SERIAL_BELOW", 1)
-        patch.setattr(import_module("fastfeat.backends.cpu.run"), "ROWS_PER_TASK", 512)
+            patch.setattr(import_module(f"fastfeat.engine.cpu.{module}"), "SERIAL_BELOW", 1)
+        patch.setattr(import_module("fastfeat.engine.cpu.run"), "ROWS_PER_TASK", 512)
         ff.set_num_threads(3)
         yield
         ff.set_num_threads(None)
@@ -134,7 +134,7 @@ def test_a_child_forked_while_others_compute_does_not_hang():
 
 def work_on(path: str, rows: str, out: str) -> None:
     """Load a plan, transform a file and write the features."""
-    from fastfeat.io.write import write_table
+    from fastfeat.io.sinks.write import write_table
 
     write_table(ff.load(path).transform(rows), out)
 

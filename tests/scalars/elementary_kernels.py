@@ -9,7 +9,7 @@ import numpy as np
 from fastfeat_kernels.intrinsics import KERNEL_OPTIONS, pointer_float64
 from numba import njit, types
 
-from fastfeat.backends.cpu.emit import elementary_intrinsic
+from fastfeat.engine.cpu.emit import elementary_intrinsic
 from fastfeat.scalars.elementary import BODIES
 
 FORMS = ("inlined", "called")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastfeat.backends.reference.interpret import evaluate, run_steps, steps_of
+from fastfeat.engine.reference.interpret import evaluate, run_steps, steps_of
 from fastfeat.scalars import op
 from fastfeat.scalars.primitives import PRIMITIVES, exact_fma
 

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fastfeat.backends.reference.interpret import evaluate
 from fastfeat.dtypes import BOOL, DECIMAL, INTEGER_RANGE, UNITS, DType, duration, time, timestamp
-from fastfeat.io.conversions import conversion
-from fastfeat.io.types import storage_type
+from fastfeat.engine.reference.interpret import evaluate
+from fastfeat.io.columns.conversions import conversion
+from fastfeat.io.columns.types import storage_type
 from fastfeat.scalars import op
 from fastfeat.scalars.exact_conversion import exactly
 from fastfeat.scalars.value import Value, column_slot

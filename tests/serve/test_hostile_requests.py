@@ -19,7 +19,7 @@ import pyarrow.flight as flight
 import pytest
 from served_plan import ARROW, ASKED, Answered, Server, json_rows, stream, table_of
 
-from fastfeat.io.unpacked import unpacked_bytes
+from fastfeat.io.sources.unpacked import unpacked_bytes
 
 ROW = json_rows(ASKED)[0]
 HEAD = b"POST /v1/features HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from fastfeat.dtypes import DType, duration, list_of, timestamp
 from fastfeat.dtypes import time as time_of_day
 from fastfeat.errors import InvalidConfig
-from fastfeat.io.types import arrow_type
+from fastfeat.io.columns.types import arrow_type
 from fastfeat.stream.config import Topic
 from fastfeat.stream.messages import decoded, decoder
 

@@ -14,9 +14,9 @@ import pytest
 from fastfeat.errors import StateError, StreamError
 from fastfeat.stream.config import Config, Kafka, Topic
 from fastfeat.stream.job import Job
-from fastfeat.stream.order import Order
 from fastfeat.stream.partition_opening import Openings
 from fastfeat.stream.place_lock import PlaceLock
+from fastfeat.stream.source_order import Order
 
 
 def test_steps_come_again_in_order_after_a_crash(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.api.fitted import FittedPlan
 from fastfeat.errors import (
     InvalidData,
     InvalidPlan,
@@ -24,9 +25,8 @@ from fastfeat.errors import (
 )
 from fastfeat.integrations.batches.columns import LABEL, Block, kept_array, label_array
 from fastfeat.io.arrow import ChunkedArray, Table, cast, pa
-from fastfeat.plan.border import read_columns
-from fastfeat.plan.fitted import FittedPlan
-from fastfeat.plan.select import selected
+from fastfeat.plan.fit.feature_subset import selected
+from fastfeat.plan.run.inputs import read_columns
 
 DENSE, CODES = ("dense", ""), ("codes", "")
 Float = Literal["float32", "float64"]

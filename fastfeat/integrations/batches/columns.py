@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fastfeat.errors import InvalidData, TypeMismatch, counted
 from fastfeat.integrations.labels import label_column
 from fastfeat.io.arrow import ChunkedArray, cast, pa
-from fastfeat.io.decode import decoded, has_value, is_text, plain
+from fastfeat.io.columns.decode import decoded, has_value, is_text, plain
 
 Block = dict[tuple[str, str], Any]
 LABEL = ("label", "")

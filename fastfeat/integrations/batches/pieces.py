@@ -16,9 +16,9 @@ from typing import Any, Protocol, cast
 
 from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, counted, shortened
 from fastfeat.io.arrow import Table, pa, parquet_module
-from fastfeat.io.formats import format_of_name
-from fastfeat.io.frames import check_unique
-from fastfeat.io.read import read_table, select
+from fastfeat.io.sources.formats import format_of_name
+from fastfeat.io.sources.frames import check_unique
+from fastfeat.io.sources.read import read_table, select
 
 ReadPiece = Callable[[int], Table]
 """Gives the rows of a piece, by its number."""

@@ -39,9 +39,9 @@ from fastfeat.integrations.batches.epochs import (
 )
 from fastfeat.integrations.batches.pieces import ParquetPieces, Pieces, ReadPiece
 from fastfeat.io.arrow import pa
-from fastfeat.plan.artifact import artifact_bytes
-from fastfeat.plan.encoded_rows import warn_encoded
-from fastfeat.plan.history import BATCH
+from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.plan.run.encoded_rows import warn_encoded
+from fastfeat.plan.run.history import BATCH
 
 PIECE = "piece"
 """Says that each piece holds the past of its rows."""

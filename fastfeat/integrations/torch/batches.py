@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from fastfeat.api.fitted import FittedPlan
 from fastfeat.arguments import explaining_methods
-from fastfeat.backends.cpu.threads import set_num_threads
+from fastfeat.engine.cpu.threads import set_num_threads
 from fastfeat.errors import counted
 from fastfeat.integrations.batches.blocks import (
     Contents,
@@ -34,11 +35,10 @@ from fastfeat.integrations.torch.tensors import (
     torch,
     torch_data,
 )
-from fastfeat.io.read import read_table
+from fastfeat.io.sources.read import read_table
 from fastfeat.operators.parameters import whole_number
-from fastfeat.plan.border import read_columns
-from fastfeat.plan.fitted import FittedPlan
-from fastfeat.plan.tables import Tables, tables_given
+from fastfeat.plan.run.inputs import read_columns
+from fastfeat.plan.run.lookup_tables import Tables, tables_given
 
 if TYPE_CHECKING:
     from fastfeat.integrations.torch.loader import FeatureLoader

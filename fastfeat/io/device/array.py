@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from fastfeat.dtypes import DType
 from fastfeat.io.arrow import Schema, pa
-from fastfeat.io.types import arrow_type
+from fastfeat.io.columns.types import arrow_type
 
 
 class Ready(NamedTuple):

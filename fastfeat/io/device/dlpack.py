@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from fastfeat.errors import TypeMismatch
+from fastfeat.io.columns.types import column_text
 from fastfeat.io.device.array import DeviceArray, Ready
 from fastfeat.io.device.capsule import pointer_in, rename
 from fastfeat.io.device.cuda import DEVICE_TYPES, check_vector, device_type
-from fastfeat.io.types import column_text
 
 LEGACY_STREAM = 1
 _KINDS = {0: "int", 1: "uint", 2: "float", 4: "bfloat", 5: "complex", 6: "bool"}

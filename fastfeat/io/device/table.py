@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from fastfeat.errors import InvalidData, TypeMismatch, counted
-from fastfeat.io.arrays import column_array
 from fastfeat.io.arrow import pa
+from fastfeat.io.columns.types import column_text
 from fastfeat.io.device.array import DeviceArray, DeviceTable
 from fastfeat.io.device.arrow import Imported, columns_in, import_arrow, of_arrow, unread
 from fastfeat.io.device.cuda import of_cuda_array
@@ -21,7 +21,7 @@ from fastfeat.io.device.place import (
     is_on_device,
     names_in,
 )
-from fastfeat.io.types import column_text
+from fastfeat.io.sources.arrays import column_array
 
 
 def device_table(data: Any, columns: Sequence[str]) -> Any:

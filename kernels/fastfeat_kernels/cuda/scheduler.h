@@ -21,7 +21,7 @@ const size_t shared_limit = 48 << 10;
 const size_t arena_bytes = 2 * shared_limit;  // room for the gaps between arrays
 const int max_arrays = 32;
 
-struct Launch {  // as `fastfeat/backends/gpu/emulated.py` lays it out
+struct Launch {  // as `fastfeat/engine/gpu/device/emulated.py` lays it out
     Kernel kernel;
     const long long* table;
     long long first, n;

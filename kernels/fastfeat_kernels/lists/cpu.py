@@ -6,18 +6,23 @@ Where the number of rows is no multiple of eight, the last eight are computed, s
 
 from __future__ import annotations
 
+from llvmlite import ir
 from numba import njit, types
 
 from fastfeat_kernels.intrinsics import (
+    F64,
+    I1,
+    I32,
+    I64,
     INNER_OPTIONS,
     enter_ieee,
+    intrinsic,
     leave_ieee,
     opaque,
     pointer_int64,
     select,
     smaller,
 )
-from fastfeat_kernels.lists.lanes import LANES, least_words, sum_floats, sum_integers
 from fastfeat_kernels.lists.layout import (
     COUNTS,
     FLIP,
@@ -29,7 +34,204 @@ from fastfeat_kernels.lists.layout import (
     VALUES,
 )
 
+LANES = 8
+
+INTEGERS, FLOATS, FLAGS = (ir.VectorType(kind, LANES) for kind in (I64, F64, I1))
+
 i64 = types.int64
+
+
+def _all(kind, value):
+    return ir.Constant(kind, [value] * LANES)
+
+
+def _splat(builder, value):
+    first = builder.insert_element(ir.Constant(INTEGERS, ir.Undefined), value, I32(0))
+    order = ir.Constant(ir.VectorType(I32, LANES), [0] * LANES)
+    return builder.shuffle_vector(first, ir.Constant(INTEGERS, ir.Undefined), order)
+
+
+def _load(builder, address, kind):
+    read = builder.load(builder.inttoptr(address, kind.as_pointer()), typ=kind)
+    read.align = 8
+    return read
+
+
+def _store(builder, value, address):
+    builder.store(value, builder.inttoptr(address, value.type.as_pointer())).align = 8
+
+
+def _elements(builder, addresses, offset):
+    """Return the words at eight addresses. The loads are apart: a gather takes no fewer steps."""
+    found = ir.Constant(INTEGERS, ir.Undefined)
+    for lane, address in enumerate(addresses):
+        word = _load(builder, builder.add(address, offset), I64)
+        found = builder.insert_element(found, word, I32(lane))
+    return found
+
+
+def _reduced(builder, offsets, values, end, start, step):
+    """Return what a step makes of the elements of eight lists, one after the other.
+
+    Every lane reads as many elements as the longest list has. Where there are not so many up to the
+    end, it begins before its list.
+
+    Args:
+        builder: where the code is written.
+        offsets: address of the offset of the first list.
+        values: address of the elements.
+        end: how many elements there are.
+        start: vectors before the first element.
+        step: returns them after one more: of them, of the words of the elements, and of which lanes
+            have one.
+    """
+    begins = _load(builder, offsets, INTEGERS)
+    lengths = builder.sub(_load(builder, builder.add(offsets, I64(8)), INTEGERS), begins)
+    shape = ir.FunctionType(I64, [INTEGERS])
+    most = builder.module.declare_intrinsic("llvm.vector.reduce.smax.v8i64", [], shape)
+    longest, entry = builder.call(most, [lengths]), builder.block
+    latest = _splat(builder, builder.sub(end, longest))
+    firsts = builder.select(builder.icmp_signed("<", begins, latest), begins, latest)
+    before = builder.sub(begins, firsts)
+    addresses = [
+        builder.add(values, builder.shl(builder.extract_element(firsts, I32(lane)), I64(3)))
+        for lane in range(LANES)
+    ]
+    loop, done = builder.append_basic_block("elements"), builder.append_basic_block("reduced")
+    builder.cbranch(builder.icmp_signed(">", longest, I64(0)), loop, done)
+    builder.position_at_end(loop)
+    at, states = builder.phi(I64), [builder.phi(vector.type) for vector in start]
+    inside = builder.icmp_unsigned("<", builder.sub(_splat(builder, at), before), lengths)
+    words = _elements(builder, addresses, builder.shl(at, I64(3)))
+    after = step(builder, states, words, inside)
+    following = builder.add(at, I64(1))
+    at.add_incoming(I64(0), entry)
+    at.add_incoming(following, loop)
+    builder.cbranch(builder.icmp_signed("<", following, longest), loop, done)
+    builder.position_at_end(done)
+    found = [builder.phi(vector.type) for vector in start]
+    for state, last, old, new in zip(states, found, start, after, strict=True):
+        state.add_incoming(old, entry)
+        state.add_incoming(new, loop)
+        last.add_incoming(old, entry)
+        last.add_incoming(new, loop)
+    return found
+
+
+def _two_sum(builder, x, y):
+    """Return x + y rounded, and what rounding left out."""
+    total = builder.fadd(x, y)
+    part = builder.fsub(total, x)
+    left = builder.fsub(x, builder.fsub(total, part))
+    return total, builder.fadd(left, builder.fsub(y, part))
+
+
+def _add_float(builder, states, words, inside):
+    high, low, counts, inexact = states
+    numbers = builder.bitcast(words, FLOATS)
+    known = builder.and_(inside, builder.fcmp_ordered("ord", numbers, numbers))
+    numbers = builder.select(known, numbers, _all(FLOATS, 0.0))
+    high, error = _two_sum(builder, high, numbers)
+    low, rest = _two_sum(builder, low, error)
+    counts = builder.add(counts, builder.zext(known, INTEGERS))
+    # NaN where something is not finite
+    lost = builder.fcmp_unordered("!=", rest, _all(FLOATS, 0.0))
+    return high, low, counts, builder.or_(inexact, lost)
+
+
+@intrinsic
+def sum_floats(typingctx, offsets, values, end, sums, counts, left):
+    """Write sum, count and whether it is left, of eight lists of floats.
+
+    All are addresses but the number of elements, `end`.
+    """
+
+    def generate(context, builder, signature, args):
+        start = [_all(FLOATS, 0.0), _all(FLOATS, 0.0), _all(INTEGERS, 0), _all(FLAGS, 0)]
+        high, low, n_known, inexact = _reduced(
+            builder, args[0], args[1], args[2], start, _add_float
+        )
+        _store(builder, builder.fadd(high, low), args[3])
+        _store(builder, n_known, args[4])
+        _store(builder, builder.zext(inexact, INTEGERS), args[5])
+        return context.get_dummy_value()
+
+    return types.void(i64, i64, i64, i64, i64, i64), generate
+
+
+def _add_halves(builder, states, words, inside):
+    words = builder.select(inside, words, _all(INTEGERS, 0))
+    top = builder.add(states[0], builder.ashr(words, _all(INTEGERS, 32)))
+    return top, builder.add(states[1], builder.and_(words, _all(INTEGERS, 0xFFFFFFFF)))
+
+
+@intrinsic
+def sum_integers(typingctx, offsets, values, end, sums, left):
+    """Write the sum, and whether int64 does not hold it, of eight lists.
+
+    All are addresses but the number of elements, `end`. The halves of 32 bits are added up apart:
+    2**31 of them fit.
+    """
+
+    def generate(context, builder, signature, args):
+        start = [_all(INTEGERS, 0), _all(INTEGERS, 0)]
+        top, low = _reduced(builder, args[0], args[1], args[2], start, _add_halves)
+        top = builder.add(top, builder.ashr(low, _all(INTEGERS, 32)))
+        total = builder.shl(top, _all(INTEGERS, 32))
+        total = builder.or_(total, builder.and_(low, _all(INTEGERS, 0xFFFFFFFF)))
+        large = builder.icmp_signed("!=", builder.ashr(total, _all(INTEGERS, 32)), top)
+        _store(builder, total, args[3])
+        _store(builder, builder.zext(large, INTEGERS), args[4])
+        return context.get_dummy_value()
+
+    return types.void(i64, i64, i64, i64, i64), generate
+
+
+INFINITE = 0x7FF << 52
+
+
+@intrinsic
+def least_words(typingctx, offsets, values, end, least, counts, magnitude, flip):
+    """Write the word that is least, and how many there are, of eight lists.
+
+    Args:
+        typingctx: Numba's.
+        offsets: of the lists; an address, as those of arrays are.
+        values: words of 64 bits.
+        end: how many.
+        least: output.
+        counts: output.
+        magnitude: of floats all bits but the sign: they are in the total order, without NaN; else
+            0.
+        flip: the bits that change where words are compared as signed: the sign of unsigned ones,
+            all of them where the greatest is wanted.
+    """
+
+    def generate(context, builder, signature, args):
+        magnitude, flip = _splat(builder, args[5]), _splat(builder, args[6])
+
+        def order(words):
+            bent = builder.and_(builder.ashr(words, _all(INTEGERS, 63)), magnitude)
+            return builder.xor(words, bent)
+
+        def step(builder, states, words, inside):
+            bits = builder.and_(words, magnitude)
+            known = builder.icmp_signed("<=", bits, _all(INTEGERS, INFINITE))
+            known = builder.and_(inside, known)
+            keys = builder.xor(order(words), flip)
+            smaller = builder.and_(known, builder.icmp_signed("<", keys, states[0]))
+            n_known = builder.add(states[1], builder.zext(known, INTEGERS))
+            return builder.select(smaller, keys, states[0]), n_known
+
+        start = [_all(INTEGERS, 2**63 - 1), _all(INTEGERS, 0)]
+        keys, n_known = _reduced(builder, args[0], args[1], args[2], start, step)
+        found = order(builder.xor(keys, flip))
+        none = builder.icmp_signed("==", n_known, _all(INTEGERS, 0))
+        _store(builder, builder.select(none, _all(INTEGERS, 0), found), args[3])
+        _store(builder, n_known, args[4])
+        return context.get_dummy_value()
+
+    return types.void(i64, i64, i64, i64, i64, i64, i64), generate
 
 
 @njit(**INNER_OPTIONS)

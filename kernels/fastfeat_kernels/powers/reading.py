@@ -16,7 +16,7 @@ from fastfeat_kernels.digits import (
     n_digits_of,
     top_of_digits,
 )
-from fastfeat_kernels.grouped.exact_integers import square_root
+from fastfeat_kernels.grouped.cpu.exact_integers import square_root
 from fastfeat_kernels.intrinsics import SEPARATE_OPTIONS, bits_of, pointer_int64, smaller
 from fastfeat_kernels.powers.adding import FIRST, FOURTH, SECOND, THIRD, limbs_reached
 from fastfeat_kernels.powers.layout import (

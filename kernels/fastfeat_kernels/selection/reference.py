@@ -7,7 +7,6 @@ from typing import Any
 
 from fastfeat_kernels.column import ELEMENTS, key_of
 from fastfeat_kernels.memory import value_at, words_at
-from fastfeat_kernels.selection.buckets import CELL_BITS
 from fastfeat_kernels.selection.layout import (
     COUNT,
     N_TABLE_WORDS,
@@ -32,6 +31,7 @@ from fastfeat_kernels.selection.layout import (
     TABLE_VALUE_BIT_OFFSET,
     TABLE_VALUES,
 )
+from fastfeat_kernels.selection.rounds import CELL_BITS
 
 GOLDEN = 0x9E3779B97F4A7C15  # spreads row numbers: 2**64 / golden ratio
 KeyOfRow = Callable[[int], int | None]

@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels.column import Chunk, Run, floats_of_keys, split_rows, value_of_key
-from fastfeat_kernels.selection.buckets import Keys, learn_map
 from fastfeat_kernels.selection.rounds import (
     Column,
     Extracted,
     Indices,
+    Keys,
     count_buckets,
     extract,
+    learn_map,
     take_sample,
 )
 

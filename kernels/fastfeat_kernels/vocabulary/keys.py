@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import ELEMENTS, TEXT, value_of_key
+from fastfeat_kernels.column import ELEMENTS, TEXT, AnyChunk, Chunk, TextChunk, value_of_key
+from fastfeat_kernels.vocabulary import layout
 
 NumberKeys = npt.NDArray[np.int64]
+
 Integers = npt.NDArray[np.int64]
 
+
 _SIGN: Final = np.int64(-(2**63))
+
 _MAGNITUDE: Final = np.int64(2**63 - 1)
 
 
@@ -87,3 +91,60 @@ def values_of(element: str, keys: Keys) -> Sequence[float | int | bool | bytes]:
         content, ends = keys.data.tobytes(), keys.offsets.tolist()
         return [content[a:b] for a, b in pairwise(ends)]
     return [value_of_key(element, key) for key in keys.tolist()]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChunk:
+    """Numbers that are keys already, as a column of int64."""
+
+    values: int
+    length: int
+    owner: object
+    value_bit_offset: int = 0
+    validity: int = 0
+    bit_offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyTextChunk:
+    """Text, of which `offsets` says where it is: as offsets, or as pairs (`layout.PAIRS`)."""
+
+    offsets: int
+    offset_bytes: int
+    data: int
+    length: int
+    owner: object
+    validity: int = 0
+    bit_offset: int = 0
+
+
+def chunk_of_keys(keys: Keys) -> KeyChunk | KeyTextChunk:
+    """Return keys as a column of int64 or of text."""
+    if isinstance(keys, TextKeys):
+        return KeyTextChunk(keys.offsets.ctypes.data, 8, keys.data.ctypes.data, len(keys), keys)
+    return KeyChunk(keys.ctypes.data, len(keys), keys)
+
+
+def chunk_of_words(keys: Integers, owner: object) -> KeyChunk | KeyTextChunk:
+    """Return keys as tables hold them, `(n, key_words)`, as a column."""
+    if keys.shape[1] == 1:
+        return KeyChunk(keys.ctypes.data, len(keys), (keys, owner))
+    return KeyTextChunk(keys.ctypes.data, layout.PAIRS, 0, len(keys), (keys, owner))
+
+
+def describe(words: Integers, element: str, chunk: AnyChunk) -> Integers:
+    """Set the words of the column and of the scratch; return the scratch."""
+    words[layout.TABLE_VALIDITY], words[layout.TABLE_BIT_OFFSET] = chunk.validity, chunk.bit_offset
+    if element == TEXT:
+        text = cast("TextChunk", chunk)
+        words[layout.TABLE_VALUES] = text.data
+        words[layout.TABLE_OFFSETS] = text.offsets
+        words[layout.TABLE_OFFSET_BYTES] = text.offset_bytes
+    else:
+        numbers = cast("Chunk", chunk)
+        words[layout.TABLE_VALUES] = numbers.values
+        words[layout.TABLE_VALUE_BIT_OFFSET] = numbers.value_bit_offset
+        words[layout.TABLE_ELEMENT] = ELEMENTS.index(element)
+    scratch = np.empty(layout.N_SCRATCH_WORDS, np.int64)
+    words[layout.TABLE_SCRATCH] = scratch.ctypes.data
+    return scratch

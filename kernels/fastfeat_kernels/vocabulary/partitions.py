@@ -18,8 +18,7 @@ import numpy.typing as npt
 
 from fastfeat_kernels.column import TEXT, AnyChunk, Call, Rows, Run
 from fastfeat_kernels.vocabulary import layout
-from fastfeat_kernels.vocabulary.chunks import chunk_of_words, describe
-from fastfeat_kernels.vocabulary.keys import Integers
+from fastfeat_kernels.vocabulary.keys import Integers, chunk_of_words, describe
 from fastfeat_kernels.vocabulary.tables import (
     Runs,
     Source,

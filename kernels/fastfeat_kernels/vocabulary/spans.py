@@ -14,8 +14,7 @@ import numpy.typing as npt
 
 from fastfeat_kernels.column import AnyChunk, Call, Rows, Run, split_rows
 from fastfeat_kernels.vocabulary import layout
-from fastfeat_kernels.vocabulary.chunks import describe
-from fastfeat_kernels.vocabulary.keys import Integers, NumberKeys, number_keys
+from fastfeat_kernels.vocabulary.keys import Integers, NumberKeys, describe, number_keys
 
 Places = npt.NDArray[np.int32]
 

@@ -11,14 +11,17 @@ import numpy.typing as npt
 
 from fastfeat_kernels.column import TEXT, AnyChunk, Call, Rows, Run, split_rows
 from fastfeat_kernels.vocabulary import layout
-from fastfeat_kernels.vocabulary.chunks import (
+from fastfeat_kernels.vocabulary.keys import (
+    Integers,
     KeyChunk,
+    Keys,
     KeyTextChunk,
+    NumberKeys,
+    TextKeys,
     chunk_of_keys,
     chunk_of_words,
     describe,
 )
-from fastfeat_kernels.vocabulary.keys import Integers, Keys, NumberKeys, TextKeys
 from fastfeat_kernels.vocabulary.ordering import final_order
 from fastfeat_kernels.vocabulary.partitions import (
     Partitions,

@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from fastfeat_kernels.column import TEXT, AnyChunk, Call, Rows, Run
 from fastfeat_kernels.vocabulary import layout
-from fastfeat_kernels.vocabulary.chunks import chunk_of_words, describe
-from fastfeat_kernels.vocabulary.keys import Integers
+from fastfeat_kernels.vocabulary.keys import Integers, chunk_of_words, describe
 
 N_FIRST_SLOTS: Final = 1 << 12
 GROWTH: Final = 4  # of small tables; from here on they double:

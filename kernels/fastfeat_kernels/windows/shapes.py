@@ -16,7 +16,7 @@ from fastfeat_kernels.powers.layout import CARRY_EVERY, N_SUM_WORDS
 from fastfeat_kernels.powers.layout import KURTOSIS as FOURTH_POWER
 from fastfeat_kernels.powers.layout import SKEW as THIRD_POWER
 from fastfeat_kernels.powers.reading import read_shape
-from fastfeat_kernels.windows.averages import is_value
+from fastfeat_kernels.windows.cpu.averages import is_value
 from fastfeat_kernels.windows.layout import (
     COLUMN_KIND,
     COLUMN_WORDS,

@@ -24,8 +24,14 @@ from fastfeat_kernels.windows.ordering import (
     permutation,
     sequences,
 )
-from fastfeat_kernels.windows.prepared import check_once, passes_of, prepared
-from fastfeat_kernels.windows.programs import Dealt, Program, element_of
+from fastfeat_kernels.windows.programs import (
+    Dealt,
+    Program,
+    check_once,
+    element_of,
+    passes_of,
+    prepared,
+)
 from fastfeat_kernels.windows.requests import (
     NO_BOUND,
     Column,

@@ -1,0 +1,200 @@
+"""vocabulary_of, mode, n_unique: distinct values, their counts and codes; values of groups."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.aggregates.definition import Values, present
+from fastfeat.aggregates.function import AggregateFunction, Learnt, Number, Summary
+from fastfeat.aggregates.rules import any_to_integer
+from fastfeat.dtypes import FLOAT64, UTF8, VOCABULARY, DType
+from fastfeat.errors import TypeMismatch
+from fastfeat.io.arrow import Array
+from fastfeat.io.columns.keys import first_keys
+from fastfeat.ir.node import Params
+from fastfeat.ir.parameters import one_of, or_none, takes, whole
+
+Counts = NDArray[np.int64]
+
+Codes = NDArray[np.int32]
+
+OfRows = Callable[[Codes, int], Any]
+"""Gives rows the number of their key: takes those of the keys, in order, and that of no key.
+
+They come as a NumPy array, or as a DeviceArray."""
+
+
+class KeyCounts(NamedTuple):
+    """The distinct keys of some rows.
+
+    Args:
+        parts: an Arrow array a part of the key, shape (n_keys,), in the order of codes.
+        counts: how many rows have each key, shape (n_keys,).
+        n_missing: how many rows have none.
+        of_rows: what gives each row the number of its key, if that was asked for and is at hand.
+    """
+
+    parts: tuple[Array, ...]
+    counts: Counts
+    n_missing: int
+    of_rows: OfRows | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """The keys that have a code of their own.
+
+    Args:
+        parts: an Arrow array a part of the key, shape (n_keys,), in the order of codes.
+        counts: how many training rows have each key, shape (n_keys,).
+        n_missing: how many have a missing key.
+        n_rare: how many have a key that was left out.
+        cache: what backends make of the keys to look them up in.
+    """
+
+    parts: tuple[Array, ...]
+    counts: Counts
+    n_missing: int
+    n_rare: int = 0
+    cache: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
+
+    def __len__(self) -> int:
+        """Return the number of keys."""
+        return len(self.counts)
+
+    @property
+    def n_rows(self) -> int:
+        """The number of training rows."""
+        return int(self.counts.sum()) + self.n_missing + self.n_rare
+
+    @property
+    def counts_of_codes(self) -> Counts:
+        """The training rows of each code, where one stands for all that is unseen."""
+        return np.concatenate([[self.n_missing, 0], self.counts]).astype(np.int64)
+
+
+def without_rare(found: KeyCounts, params: Params) -> Vocabulary:
+    """Return the vocabulary of keys that are in order, without those that are too rare."""
+    n_kept = _n_kept(found, dict(params))
+    parts = tuple(first_keys(part, n_kept) for part in found.parts)
+    n_rare = int(found.counts[n_kept:].sum())
+    return Vocabulary(parts, found.counts[:n_kept], found.n_missing, n_rare)
+
+
+def _n_kept(found: KeyCounts, params: Mapping[str, Any]) -> int:
+    """Return how many of the most frequent keys have a code of their own."""
+    least = params.get("min_frequency") or 0
+    if isinstance(least, float):
+        least = least * (int(found.counts.sum()) + found.n_missing)
+    n_kept = int((found.counts >= least).sum())
+    most = params.get("max_categories")
+    if most is None:
+        return n_kept
+    n_all = len(found.counts)
+    n_categories = n_all if n_kept == n_all else n_kept + 1  # one is that of the keys left out
+    return n_kept if n_categories <= most else max(most - 1, 0)
+
+
+def _vocabulary_result(dtype: DType, params: Params) -> DType:
+    if dtype.holds_bytes or dtype.is_number or dtype.is_temporal:
+        return VOCABULARY
+    raise TypeMismatch(f"needs a key: text, bytes, a number, a bool, a date or time, got {dtype}")
+
+
+def learnt_from_keys(summary: Summary, params: Params) -> Learnt:
+    """Stand where moments are finalized: what counts keys is not learnt from moments."""
+    raise AssertionError("this is learnt from keys, not from moments")
+
+
+def _vocabulary_reference(values: Sequence[Any], params: Params, dtype: DType) -> Learnt:
+    raise AssertionError("a vocabulary is learnt from keys, not from one column")
+
+
+def _is_frequency(value: Any) -> bool:
+    """Return whether a value is a number of rows, or a share of them."""
+    return whole(1, math.inf)(value) or (type(value) is float and 0 < value < 1)
+
+
+_VALID = takes(
+    max_categories=or_none(whole(1, math.inf)),
+    max_memory=whole(1, math.inf),
+    min_frequency=or_none(_is_frequency),
+    missing=one_of("key", "value"),
+)
+
+
+VOCABULARY_OF = AggregateFunction(
+    "vocabulary",
+    frozenset({"keys"}),
+    _vocabulary_result,
+    learnt_from_keys,
+    _vocabulary_reference,
+    valid=_VALID,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """The values of an aggregate per group.
+
+    Args:
+        values: float64, or int64 of integers, bools and times, shape (n_groups,); NaN or 0 where
+            missing.
+        present: whether a group has a value, shape (n_groups,).
+    """
+
+    values: NDArray[Any]
+    present: NDArray[np.bool_]
+
+
+def groups_of(values: Sequence[Any], dtype: DType) -> Groups:
+    """Return Python values by group as they are learnt; None and NaN are missing."""
+    present = np.array([v is not None and v == v for v in values], dtype=bool)
+    if dtype.physical == "f64":
+        floats = [v if there else np.nan for v, there in zip(values, present, strict=True)]
+        return Groups(np.array(floats, np.float64), present)
+    wide = [(int(v or 0) + (1 << 63)) % (1 << 64) - (1 << 63) for v in values]
+    return Groups(np.array(wide, dtype=np.int64), present)
+
+
+def _mode_result(dtype: DType, params: Params) -> DType:
+    if dtype == UTF8 or dtype.is_number or dtype.is_temporal:
+        return FLOAT64 if dtype.name == "decimal" else dtype
+    raise TypeMismatch(f"needs a number, text, a date or time, got {dtype}")
+
+
+def _mode_reference(values: Values, params: Params, dtype: DType) -> Number | str | None:
+    counts = Counter(_plain(v, dtype) for v in values if v is not None and v == v)
+    return min(counts, key=lambda v: (-counts[v], _order(v)), default=None)
+
+
+def _plain(value: Number | str, dtype: DType) -> Number | str:
+    """Return the value that stands for its equals: 0.0 for -0.0; uint64 may be a signed pattern."""
+    if isinstance(value, str):
+        return value
+    return value % (1 << 64) if dtype.name == "uint64" else value or type(value)(0)
+
+
+def _order(value: Number | str) -> object:
+    return value.encode() if isinstance(value, str) else value
+
+
+MODE = AggregateFunction(
+    "mode", frozenset({"keys"}), _mode_result, learnt_from_keys, _mode_reference
+)
+
+
+def _n_unique_reference(values: Values, params: Params, dtype: DType) -> int:
+    return len(set(present(values, dtype)))
+
+
+N_UNIQUE = AggregateFunction(
+    "n_unique", frozenset({"keys"}), any_to_integer, learnt_from_keys, _n_unique_reference
+)

@@ -1,0 +1,163 @@
+"""count, null_count, sum, mean, var, std, min, max: read out of exact moments and extremes."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+from fastfeat_kernels.moments.exact import deviation_of, mean_of, sum_of, variance_of
+
+from fastfeat.aggregates.definition import (
+    Values,
+    infinite_total,
+    ordered,
+    present,
+    root_of,
+    spread_of,
+    to_53_bits,
+    to_float,
+    total,
+)
+from fastfeat.aggregates.function import AggregateFunction, Number, Summary, parameter, value_of
+from fastfeat.aggregates.rules import any_to_integer, same, to_float64, to_level, to_sum, valid_ddof
+from fastfeat.dtypes import INTEGER_RANGE, DType
+from fastfeat.errors import Overflow
+from fastfeat.ir.node import Params
+
+
+def _count_finalize(summary: Summary, params: Params) -> int:
+    return summary.moments.count
+
+
+def _count_reference(values: Values, params: Params, dtype: DType) -> int:
+    return len(present(values, dtype))
+
+
+COUNT = AggregateFunction(
+    "count", frozenset({"count"}), any_to_integer, _count_finalize, _count_reference
+)
+
+
+def _null_count_finalize(summary: Summary, params: Params) -> int:
+    return summary.moments.n_rows - summary.moments.count
+
+
+def _null_count_reference(values: Values, params: Params, dtype: DType) -> int:
+    return len(values) - len(present(values, dtype))
+
+
+NULL_COUNT = AggregateFunction(
+    "null_count", frozenset({"count"}), any_to_integer, _null_count_finalize, _null_count_reference
+)
+
+
+def _sum_finalize(summary: Summary, params: Params) -> float | int:
+    if summary.dtype.physical == "f64":
+        return sum_of(summary.moments)
+    return _checked(summary.moments.sum)
+
+
+def _checked(exact: int) -> int:
+    lowest, highest = INTEGER_RANGE["int64"]
+    if not lowest <= exact <= highest:
+        raise Overflow(f"sum: {exact} does not fit int64. Sum floats instead: .cast('float64')")
+    return exact
+
+
+def _sum_reference(values: Values, params: Params, dtype: DType) -> float | int:
+    known = present(values, dtype)
+    infinite = infinite_total(known)
+    if infinite is not None:
+        return infinite
+    exact = total(known)
+    if dtype.physical == "f64":
+        return to_float(exact)
+    return _checked(int(exact))
+
+
+SUM = AggregateFunction("sum", frozenset({"sum"}), to_sum, _sum_finalize, _sum_reference)
+
+
+def _mean_finalize(summary: Summary, params: Params) -> float | int | None:
+    moments = summary.moments
+    if summary.dtype.name == "duration":
+        return math.trunc(Fraction(moments.sum, moments.count)) if moments.count else None
+    return mean_of(moments)
+
+
+def _mean_reference(values: Values, params: Params, dtype: DType) -> float | int | None:
+    known = present(values, dtype)
+    if not known:
+        return None
+    infinite = infinite_total(known)
+    if infinite is not None:
+        return infinite
+    if dtype.name == "duration":
+        quotient = abs(sum(known)) // len(known)
+        return quotient if sum(known) > 0 else -quotient
+    return to_float(to_53_bits(total(known)) / len(known))
+
+
+MEAN = AggregateFunction(
+    "mean", frozenset({"count", "sum"}), to_level, _mean_finalize, _mean_reference
+)
+
+
+def _var_finalize(summary: Summary, params: Params) -> float | None:
+    return variance_of(summary.moments, parameter(params, "ddof"))
+
+
+def _var_reference(values: Values, params: Params, dtype: DType) -> float | None:
+    spread = spread_of(values, dtype, parameter(params, "ddof"))
+    return to_float(spread) if isinstance(spread, Fraction) else spread
+
+
+VAR = AggregateFunction(
+    "var",
+    frozenset({"count", "sum", "sum_of_squares"}),
+    to_float64,
+    _var_finalize,
+    _var_reference,
+    valid=valid_ddof,
+)
+
+
+def _std_finalize(summary: Summary, params: Params) -> float | None:
+    return deviation_of(summary.moments, parameter(params, "ddof"))
+
+
+def _std_reference(values: Values, params: Params, dtype: DType) -> float | None:
+    spread = spread_of(values, dtype, parameter(params, "ddof"))
+    return root_of(to_53_bits(spread)) if isinstance(spread, Fraction) else spread
+
+
+STD = AggregateFunction(
+    "std",
+    frozenset({"count", "sum", "sum_of_squares"}),
+    to_float64,
+    _std_finalize,
+    _std_reference,
+    valid=valid_ddof,
+)
+
+
+def _min_finalize(summary: Summary, params: Params) -> Number | None:
+    return value_of(summary, summary.moments.min_key)
+
+
+def _min_reference(values: Values, params: Params, dtype: DType) -> Number | None:
+    return next(iter(ordered(values, dtype)), None)
+
+
+MIN = AggregateFunction("min", frozenset({"min"}), same, _min_finalize, _min_reference)
+
+
+def _max_finalize(summary: Summary, params: Params) -> Number | None:
+    return value_of(summary, summary.moments.max_key)
+
+
+def _max_reference(values: Values, params: Params, dtype: DType) -> Number | None:
+    return next(reversed(ordered(values, dtype)), None)
+
+
+MAX = AggregateFunction("max", frozenset({"max"}), same, _max_finalize, _max_reference)

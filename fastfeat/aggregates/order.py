@@ -1,0 +1,302 @@
+"""quantile, quantiles, even_quantiles, evenly_spaced: values by their rank, or between two."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from typing import Any, Literal, cast, get_args
+
+from fastfeat.aggregates.definition import Values, ordered, to_53_bits, to_float
+from fastfeat.aggregates.function import AggregateFunction, Number, Summary, parameter, value_of
+from fastfeat.aggregates.rules import same, to_level, to_table
+from fastfeat.dtypes import DType
+from fastfeat.errors import TypeMismatch
+from fastfeat.ir.node import Params
+
+Interpolation = Literal["linear", "lower", "higher", "nearest", "midpoint"]
+
+
+def neighbours(count: int, q: float, interpolation: Interpolation) -> tuple[int, int, float]:
+    """Return the ranks of the two values that a quantile lies between, and how far, in [0, 1).
+
+    The ranks are equal where one value alone counts. The index (count - 1) * q is a float.
+    """
+    index = (count - 1) * q
+    low, high = math.floor(index), math.ceil(index)
+    match interpolation:
+        case "lower":
+            return low, low, 0.0
+        case "higher":
+            return high, high, 0.0
+        case "nearest":
+            nearest = round(index)  # ties to even
+            return nearest, nearest, 0.0
+        case "midpoint":
+            return low, high, 0.5 if low < high else 0.0
+        case "linear":
+            return low, high, index - low
+
+
+def float_between(low: Number, high: Number, share: float) -> float:
+    """Return low + (high - low) * share in float64; halved on the way where that would overflow."""
+    x, y = float(low), float(high)
+    if share == 0 or x == y:
+        return x
+    if math.isinf(y - x) and math.isfinite(x) and math.isfinite(y):
+        return 2 * (x / 2 + (y / 2 - x / 2) * share)
+    return x + (y - x) * share
+
+
+def duration_between(low: int, high: int, share: float) -> int:
+    """Return what lies between two durations, exactly, without its fraction."""
+    return math.trunc(low + (high - low) * Fraction(share))
+
+
+def float_quantile(order: Mapping[int, Number], count: int, q: float) -> float:
+    """Return a quantile, interpolated linearly, as float64 from the values by rank."""
+    low, high, share = neighbours(count, q, "linear")
+    return float_between(order[low], order[high], share)
+
+
+_BETWEEN: frozenset[Interpolation] = frozenset({"linear", "midpoint"})
+
+
+def _result(dtype: DType, params: Params) -> DType:
+    if not dtype.is_temporal:
+        return to_level(dtype, params)
+    if dtype.name != "duration" and parameter(params, "interpolation") in _BETWEEN:
+        raise TypeMismatch(
+            f"there is nothing between two values of {dtype}. Take one of them, in impute() too: "
+            f"quantile({parameter(params, 'q')}, interpolation='lower'), 'higher' or 'nearest'"
+        )
+    return same(dtype, params)
+
+
+def _quantile_ranks(count: int, n_rows: int, params: Params) -> Iterable[int]:
+    low, high, _ = neighbours(count, parameter(params, "q"), parameter(params, "interpolation"))
+    return low, high
+
+
+def _quantile_finalize(summary: Summary, params: Params) -> Number | None:
+    count = summary.moments.count
+    if count == 0:
+        return None
+    q, interpolation = parameter(params, "q"), parameter(params, "interpolation")
+    low, high, share = neighbours(count, q, interpolation)
+    first, second = summary.order[low], summary.order[high]
+    if not summary.dtype.is_temporal:
+        return float_between(first, second, share)
+    return duration_between(int(first), int(second), share)
+
+
+def _quantile_reference(values: Values, params: Params, dtype: DType) -> Number | None:
+    known = ordered(values, dtype)
+    if not known:
+        return None
+    index = (len(known) - 1) * parameter(params, "q")
+    low, high = known[math.floor(index)], known[math.ceil(index)]
+    match parameter(params, "interpolation"):
+        case "lower":
+            share, high = 0.0, low
+        case "higher":
+            share, low = 0.0, high
+        case "nearest":
+            share, low = 0.0, known[round(index)]
+        case "midpoint":
+            share = 0.5 * (math.floor(index) < index)
+        case _:
+            share = index - math.floor(index)
+    if dtype.is_temporal:
+        exact = low + (high - low) * Fraction(share)
+        return math.floor(exact) if exact >= 0 else -math.floor(-exact)
+    return _between(float(low), float(high), share)
+
+
+def _between(low: float, high: float, share: float) -> float:
+    """Return low + (high - low) * share as IEEE 754 has it, were its range wider."""
+    if share == 0 or low == high:
+        return low
+    step = high - low
+    if math.isfinite(step) or math.isinf(low) or math.isinf(high):
+        return low + step * share
+    exact = to_53_bits(Fraction(high) - Fraction(low))
+    return to_float(Fraction(low) + to_53_bits(exact * Fraction(share)))
+
+
+def is_share(q: object) -> bool:
+    """Return whether q is a probability."""
+    return isinstance(q, int | float) and not isinstance(q, bool) and 0 <= q <= 1
+
+
+def _quantile_valid(params: Params) -> bool:
+    match params:
+        case (("interpolation", interpolation), ("q", q)):
+            return is_share(q) and interpolation in get_args(Interpolation)
+        case _:
+            return False
+
+
+QUANTILE = AggregateFunction(
+    "quantile",
+    frozenset({"count", "order"}),
+    _result,
+    _quantile_finalize,
+    _quantile_reference,
+    _quantile_ranks,
+    _quantile_valid,
+)
+
+
+def _quantiles_ranks(count: int, n_rows: int, params: Params) -> Iterable[int]:
+    for q in parameter(params, "probabilities"):
+        yield from neighbours(count, q, "linear")[:2]
+
+
+def _quantiles_finalize(summary: Summary, params: Params) -> tuple[float, ...] | None:
+    count = summary.moments.count
+    if count == 0:
+        return None
+    return tuple(
+        float_quantile(summary.order, count, q) for q in parameter(params, "probabilities")
+    )
+
+
+def _quantiles_reference(values: Values, params: Params, dtype: DType) -> tuple[float, ...] | None:
+    return table_by_definition(values, parameter(params, "probabilities"), dtype)
+
+
+def table_by_definition(
+    values: Values, probabilities: Iterable[float], dtype: DType
+) -> tuple[float, ...] | None:
+    """Return each quantile by its own definition; None of no values."""
+    table = [
+        QUANTILE.reference(values, (("interpolation", "linear"), ("q", q)), dtype)
+        for q in probabilities
+    ]
+    return None if None in table else tuple(float(q) for q in table if isinstance(q, float))
+
+
+def _quantiles_valid(params: Params) -> bool:
+    if [name for name, _ in params] != ["probabilities"]:
+        return False
+    probabilities: Any = params[0][1]
+    return isinstance(probabilities, tuple) and all(map(is_share, cast("Any", probabilities)))
+
+
+QUANTILES = AggregateFunction(
+    "quantiles",
+    frozenset({"count", "order"}),
+    to_table,
+    _quantiles_finalize,
+    _quantiles_reference,
+    _quantiles_ranks,
+    _quantiles_valid,
+)
+
+
+MOST_QUANTILES = 100_000
+
+
+def _probabilities(n_rows: int, params: Params) -> list[float]:
+    n = min(parameter(params, "n_quantiles"), n_rows)
+    return [k / (n - 1) for k in range(n)] if n > 1 else [0.0]
+
+
+def _even_quantiles_ranks(count: int, n_rows: int, params: Params) -> Iterable[int]:
+    for q in _probabilities(n_rows, params):
+        yield from neighbours(count, q, "linear")[:2]
+
+
+def _even_quantiles_finalize(summary: Summary, params: Params) -> tuple[float, ...] | None:
+    count = summary.moments.count
+    if count == 0:
+        return None
+    probabilities = _probabilities(summary.moments.n_rows, params)
+    return tuple(float_quantile(summary.order, count, q) for q in probabilities)
+
+
+def _even_quantiles_reference(
+    values: Values, params: Params, dtype: DType
+) -> tuple[float, ...] | None:
+    last = min(parameter(params, "n_quantiles"), len(values)) - 1
+    even = [k / last for k in range(last + 1)] if last > 0 else [0.0]
+    return table_by_definition(values, even, dtype)
+
+
+def _even_quantiles_valid(params: Params) -> bool:
+    match params:
+        case (("n_quantiles", int(n)),):
+            return not isinstance(n, bool) and 1 <= n <= MOST_QUANTILES
+        case _:
+            return False
+
+
+EVEN_QUANTILES = AggregateFunction(
+    "even_quantiles",
+    frozenset({"count", "order"}),
+    to_table,
+    _even_quantiles_finalize,
+    _even_quantiles_reference,
+    _even_quantiles_ranks,
+    _even_quantiles_valid,
+)
+
+
+MOST_POINTS = 100_001
+
+
+def _evenly_spaced_finalize(summary: Summary, params: Params) -> tuple[float, ...] | None:
+    low = value_of(summary, summary.moments.min_key)
+    high = value_of(summary, summary.moments.max_key)
+    if low is None or high is None:
+        return None
+    return spaced(float(low), float(high), parameter(params, "n_points"))
+
+
+def spaced(low: float, high: float, n: int) -> tuple[float, ...]:
+    """Return n points from low to high: low + k * step, and the last is high, as NumPy has it.
+
+    Where the distance would overflow, the halves of the points are computed.
+
+    >>> spaced(1.0, 2.0, 5)
+    (1.0, 1.25, 1.5, 1.75, 2.0)
+    """
+    if math.isinf(high - low) and math.isfinite(low) and math.isfinite(high):
+        return tuple(2 * point for point in spaced(low / 2, high / 2, n))
+    step = (high - low) / (n - 1)
+    if step == 0:  # a distance of so few units in the last place that none is left for a step
+        return (*(k / (n - 1) * (high - low) + low for k in range(n - 1)), high)
+    return (*(k * step + low for k in range(n - 1)), high)
+
+
+def _evenly_spaced_reference(
+    values: Values, params: Params, dtype: DType
+) -> tuple[float, ...] | None:
+    known = ordered(values, dtype)
+    if not known:
+        return None
+    low, high, last = float(known[0]), float(known[-1]), parameter(params, "n_points") - 1
+    scale = 2.0 if math.isinf(high - low) and math.isfinite(low) and math.isfinite(high) else 1.0
+    start, distance = low / scale, high / scale - low / scale
+    step = distance / last
+    points = [start + (k * step if step else k / last * distance) for k in range(last)]
+    return tuple(scale * point for point in [*points, high / scale])
+
+
+def _evenly_spaced_valid(params: Params) -> bool:
+    match params:
+        case (("n_points", int(n)),):
+            return not isinstance(n, bool) and 2 <= n <= MOST_POINTS
+        case _:
+            return False
+
+
+EVENLY_SPACED = AggregateFunction(
+    "evenly_spaced",
+    frozenset({"count", "min", "max"}),
+    to_table,
+    _evenly_spaced_finalize,
+    _evenly_spaced_reference,
+    valid=_evenly_spaced_valid,
+)

@@ -1,0 +1,4 @@
+"""The faces: `Plan`, `FittedPlan`, and what runs both of them.
+
+Imports `plan` and `online`; only what stands above the API imports it.
+"""

@@ -1,0 +1,252 @@
+"""`compile`: every kernel of a plan made ready before there is data, for images and first requests.
+
+The plan runs on rows that are made up: what runs asks for its kernels, and a kernel depends on the
+types of columns, never on their values. Where the number of rows chooses among kernels, all are
+made ready.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from fastfeat.api.example_rows import made_up
+from fastfeat.backends import DEVICE_NAMES, backend_named
+from fastfeat.dtypes import INT64, DType
+from fastfeat.engine.kernel_cache import Used, observed
+from fastfeat.errors import (
+    FastfeatError,
+    FastfeatWarning,
+    KernelsNotKept,
+    Overflow,
+    TypeMismatch,
+    counted,
+)
+from fastfeat.io.columns.types import UnsupportedType
+from fastfeat.ir.scope import is_over, order_of
+from fastfeat.ir.walk import postorder
+from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.lower.indicators import is_one_hot
+from fastfeat.plan.run.history import BATCH
+from fastfeat.progress import doing
+
+if TYPE_CHECKING:
+    from fastfeat.api.fitted import FittedPlan
+    from fastfeat.api.plan import Plan
+
+Types = Mapping[str, DType | UnsupportedType]
+N_ROWS = 600
+"""Made-up rows: each key comes 200 times."""
+_FORMS = {"gpu": ("arrow", "numpy", "cupy", "cupy_columns")}
+"""Forms of a backend that have programs of their own; others are made of these."""
+_MISSING = "none", "some", "coded"
+"""What is missing in made-up rows; see `made_up`."""
+_N_OF_TABLE = 2  # rows of a table, whose keys are unique: bools too
+_OF_ONE_HOT = (
+    "one_hot_encode has a column a category, as many as fit learns: what transform computes beside "
+    "them is compiled after fit. Where it serves, call compile of the fitted plan"
+)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Compiled:
+    """What `compile` made ready: kernels in the cache folder, for every process of this machine.
+
+    Args:
+        n_compiled: how many kernels were compiled.
+        n_loaded: how many were there already.
+        n_not_kept: how many of all cannot be kept on disk: each process compiles them.
+        seconds: how long it took.
+        kernels: their names; "features" is what is generated for a plan.
+        notes: what may be compiled later all the same, and why.
+    """
+
+    n_compiled: int
+    n_loaded: int
+    n_not_kept: int
+    seconds: float
+    kernels: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """Return a line, and one a note."""
+        not_kept = f", {self.n_not_kept} of them not kept on disk" if self.n_not_kept else ""
+        told = (
+            f"{counted(self.n_compiled, 'kernel')} compiled, {self.n_loaded} there already"
+            f"{not_kept}, in {self.seconds:.1f} s"
+        )
+        return "\n".join([told, *(f"note: {note}" for note in self.notes)])
+
+
+def compile_plan(plan: Plan, schema: Types, tables: Mapping[str, Types], backend: str) -> Compiled:
+    """Return a record of the kernels made ready for fit, and for all that comes after it.
+
+    Args:
+        plan: the plan, whose types fit the schema.
+        schema: the types of the columns.
+        tables: the types of the columns of lookup tables.
+        backend: its name.
+    """
+    trial = _Trial(schema, _of_tables(tables), backend, _distinct(plan))
+    notes = [_OF_ONE_HOT] if any(map(is_one_hot, plan.nodes.values())) else []
+    return _compiled(partial(_run_plan, plan, trial), trial, notes)
+
+
+def compile_fitted(fitted: FittedPlan, backend: str) -> Compiled:
+    """Return a record of the kernels made ready to transform rows by a fitted plan.
+
+    Args:
+        fitted: the plan.
+        backend: its name.
+    """
+    plan = fitted.plan
+    schema = {name: UnsupportedType("any") for name in plan.keep} | dict(fitted.inputs)
+    if plan.row_id is not None:
+        schema = {plan.row_id: INT64} | schema
+    trial = _Trial(schema, _of_tables(fitted.tables), backend, _distinct(plan))
+    return _compiled(partial(_run_fitted, fitted, trial), trial, [])
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What a plan is run on, and how that went.
+
+    Args:
+        schema: the types of the columns.
+        tables: rows of the lookup tables.
+        backend: its name.
+        distinct: the columns whose values all differ: ids and times.
+        succeeded: what ran.
+        failed: what did not, and the last error.
+    """
+
+    schema: Types
+    tables: Mapping[str, Any]
+    backend: str
+    distinct: frozenset[str]
+    succeeded: set[str] = field(default_factory=set[str])
+    failed: dict[str, FastfeatError] = field(default_factory=dict[str, FastfeatError])
+
+    def rows(self, missing: str) -> Any:
+        """Return rows of the schema; see `made_up`.
+
+        Those with missing values are not in the order of time: ties are looked for among them.
+        """
+        rows = made_up(self.schema, N_ROWS, missing=missing, distinct=self.distinct)
+        return rows if missing == "none" else rows.take([0, 2, 1, *range(3, N_ROWS)])
+
+    def run(self, what: str, call: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """Return the result of a call; None where the made-up values are none that it takes."""
+        try:
+            result = call(*args, tables=self.tables, **options)
+        except Overflow:  # no matrix holds such an integer: that is found when the kernel has run
+            self.succeeded.add(what)
+            return None
+        except FastfeatError as error:
+            self.failed[what] = error
+            return None
+        self.succeeded.add(what)
+        return result
+
+    def forms(self, fitted: FittedPlan) -> tuple[str, ...]:
+        """Return the forms that the features of a plan have: text and times have no matrix."""
+        try:
+            _ = fitted.matrix_program
+        except TypeMismatch:
+            return ("arrow",)
+        return _FORMS.get(self.backend, ("arrow", "numpy"))
+
+
+def _distinct(plan: Plan) -> frozenset[str]:
+    """Return the columns whose values all differ: the id, and what orders rows in time."""
+    roots = [*plan.nodes.values(), *plan.label_nodes.values()]
+    clocks = [order_of(node).args[0] for node in postorder(roots) if is_over(node)]
+    return frozenset([*columns_of(clocks), *plan.row_ids])
+
+
+def _of_tables(tables: Mapping[str, Types]) -> dict[str, Any]:
+    return {name: made_up(types, _N_OF_TABLE) for name, types in tables.items()}
+
+
+def _run_plan(plan: Plan, trial: _Trial) -> None:
+    """Fit a plan on rows without missing values, and with some; where no values do, on none."""
+    backend, is_fitted = trial.backend, False
+    for missing in (*_MISSING, "all"):
+        if missing == "all" and is_fitted:
+            return
+        rows = trial.rows(missing)
+        fitted = trial.run("fit", plan.fit, rows, backend=backend)
+        if fitted is None:
+            continue
+        is_fitted = True
+        for to in trial.forms(fitted):
+            trial.run("fit_transform", plan.fit_transform, rows, to=to, backend=backend)
+        _run_fitted(fitted, trial)
+
+
+def _run_fitted(fitted: FittedPlan, trial: _Trial) -> None:
+    """Transform rows without missing values, and with some, in each form; and one row."""
+    past, late, forms = fitted.plan.past_columns, set(fitted.plan.late), trial.forms(fitted)
+    for rows in map(trial.rows, _MISSING):
+        first = rows.slice(0, 1)
+        to_come = rows.select([name for name in rows.column_names if name not in late])
+        for to in forms:
+            for data, history in (
+                (rows, BATCH),
+                *([(rows, first), (to_come, first)] if past else []),
+            ):
+                trial.run(
+                    f"transform to {to!r}",
+                    fitted.transform,
+                    data,
+                    history=history,
+                    to=to,
+                    backend=trial.backend,
+                )
+        if not past and "numpy" in forms and trial.backend == "cpu":
+            for row in rows.slice(0, 5).to_pylist():  # the fifth has missing values
+                trial.run("transform_row", fitted.transform_row, row)
+        if fitted.plan.label_columns:
+            trial.run("label", fitted.label, rows, history=BATCH, backend=trial.backend)
+
+
+def _compiled(run: Callable[[], None], trial: _Trial, notes: list[str]) -> Compiled:
+    """Run a plan, and return a record of the kernels that are ready then."""
+    backend_named(trial.backend)
+    from fastfeat.engine.cpu import compiled, kernels
+
+    started = time.perf_counter()
+    with observed() as used, warnings.catch_warnings(), doing("compiling a plan"):
+        for kind in FastfeatWarning.__subclasses__():
+            if kind is not KernelsNotKept:  # of made-up rows, the others are nobody's business
+                warnings.simplefilter("ignore", kind)
+        kernels.forget_kernels()
+        compiled.forget_loops()
+        if trial.backend != "reference":  # which compiles nothing, and takes its time
+            run()
+        kernels.make_ready(kernels.by_rows([one.name for one in used.values()]))
+    if trial.backend in DEVICE_NAMES:
+        notes.append("on a device, what more rows or keys ask for is compiled when they come")
+    for what, error in trial.failed.items():
+        if what not in trial.succeeded:
+            notes.append(
+                f"{what} could not run on made-up rows ({error}): what it needs beyond this is "
+                "compiled when it first runs"
+            )
+    return _record(used, time.perf_counter() - started, notes)
+
+
+def _record(used: Mapping[str, Used], seconds: float, notes: list[str]) -> Compiled:
+    n_compiled = sum(one.is_compiled for one in used.values())
+    return Compiled(
+        n_compiled,
+        len(used) - n_compiled,
+        sum(not one.is_kept for one in used.values()),
+        seconds,
+        tuple(sorted(one.name for one in used.values())),
+        tuple(notes),
+    )

@@ -1,1 +1,0 @@
-"""The GPU backend: programs rendered to CUDA, on a card or in the emulator."""

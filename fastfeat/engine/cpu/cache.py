@@ -1,0 +1,265 @@
+"""The cache of compiled kernels: object code on disk, named by everything that it depends on.
+
+A file holds a digest of its key and its body: what is truncated, altered, or another kernel's, at a
+name that is not its own, is compiled again, never run. Files appear whole, by renaming, so
+processes may fill one cache at once. A folder that cannot be written costs one warning.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from fastfeat_kernels.load import Kernel, load_object
+
+from fastfeat.engine.kernel_cache import Used, cache_folder, is_observed, note
+from fastfeat.engine.sources import (
+    Import,
+    Places,
+    digest_of,
+    imports_of,
+    installed,
+    source_of,
+    sources_of,
+)
+from fastfeat.errors import FastfeatError, KernelsNotKept, reason_of, warn
+from fastfeat.io.sinks.atomic import write_bytes
+from fastfeat.progress import doing
+
+_MAGIC = b"fastfeat kernel 2\n"
+_SETTINGS = (  # of Numba, that change the machine code
+    "NUMBA_CPU_NAME",
+    "NUMBA_CPU_FEATURES",
+    "NUMBA_ENABLE_AVX",
+    "NUMBA_OPT",
+    "NUMBA_LOOP_VECTORIZE",
+    "NUMBA_SLP_VECTORIZE",
+)
+_loaded: dict[str, Kernel] = {}
+_lock = threading.RLock()
+_warned: set[str] = set()
+_KERNELS = "fastfeat_kernels."
+_COMPILING = "fastfeat.engine.cpu.compile"
+_WRITTEN = re.compile(
+    r'from fastfeat_kernels\.(\w+)\.[\w.]+ import ENTRIES\n\nentry = ENTRIES\["(\w+)"\]\n'
+)
+_PAUSE = 0.5  # seconds; compilations that are no further apart are told as one
+
+Compile = Callable[[], tuple[bytes, str] | Kernel]
+
+
+def cached_kernel(text: str, compile_kernel: Compile) -> Kernel:
+    """Return the kernel of a text: from this process, from disk, or compiled now.
+
+    Args:
+        text: what the code is generated from; with the sources and the machine it names the file.
+        compile_kernel: returns object code and its symbol, or a kernel that cannot be kept on disk.
+    """
+    key = kernel_key(text)
+    kernel = _loaded.get(key)
+    if kernel is None or is_observed():
+        with _lock:
+            kernel, is_compiled = _loaded.get(key), False
+            if kernel is None or (is_observed() and not _is_kept(key)):
+                kernel, is_compiled = _load_or_compile(key, text, compile_kernel)
+                _loaded[key] = kernel
+            note(key, Used(_name(text), is_compiled, _is_kept(key)))
+    return kernel
+
+
+def kernel_key(text: str) -> str:
+    """Return the name of a kernel: a hash of its text, of our sources, and of the machine."""
+    content = "\n".join([_machine(), _sources(text), text])
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:40]
+
+
+@dataclass(slots=True)
+class _Burst:
+    """Compilations one after another, which are told as one.
+
+    Args:
+        began: `time.monotonic()` when the first of them did.
+        ended: when the last one did.
+        n: how many there were.
+    """
+
+    began: float = 0.0
+    ended: float = 0.0
+    n: int = 0
+
+
+_burst = _Burst()
+
+
+def _name(text: str) -> str:
+    """Return the name of a kernel: its folder and entry, or "features" of a generated one."""
+    written = _WRITTEN.fullmatch(text)
+    return f"{written[1]}.{written[2]}" if written else "features"
+
+
+def _is_kept(key: str) -> bool:
+    """Return whether a kernel has a file, from which other processes load it."""
+    path = _path(key)
+    return path is not None and path.is_file()
+
+
+@contextmanager
+def _telling(text: str) -> Generator[None]:
+    """Tell that a kernel is compiled, and how many were before it."""
+    now = time.monotonic()
+    if now - _burst.ended > _PAUSE:
+        _burst.began, _burst.n = now, 0
+    _burst.n += 1
+    try:
+        with doing(f"compiling kernel {_burst.n} ({_name(text)})", since=_burst.began):
+            yield
+    finally:
+        _burst.ended = time.monotonic()
+
+
+def _load_or_compile(key: str, text: str, compile_kernel: Compile) -> tuple[Kernel, bool]:
+    """Return a kernel that this process has not loaded, and whether it was compiled."""
+    path = _path(key)
+    stored = None if path is None else _read(path, key)
+    is_compiled = stored is None
+    if stored is None:
+        with _telling(text):
+            stored = compile_kernel()
+        if callable(stored):
+            return stored, True
+        if path is not None:
+            _write(path, key, stored, text)
+    return load_object(*stored), is_compiled
+
+
+def _path(key: str) -> Path | None:
+    """Return the file of a kernel, None where the user has no folder for it."""
+    try:
+        return cache_folder() / f"{key}.kernel"
+    except FastfeatError as error:
+        _warn_of_folder("the user's cache folder", error)
+        return None
+
+
+def _read(path: Path, key: str) -> tuple[bytes, str] | None:
+    """Return object code and symbol, or None when there is no whole and unaltered file of a key."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    magic, digest, body = (
+        content[: len(_MAGIC)],
+        content[len(_MAGIC) :][:64],
+        content[len(_MAGIC) + 64 :],
+    )
+    if magic != _MAGIC or _digest(key, body) != digest:
+        return None
+    symbol, _, code = body.partition(b"\n")
+    return code, symbol.decode()
+
+
+def _digest(key: str, body: bytes) -> bytes:
+    """Return the digest of a file; with its key, because what restores files may mix their names.
+
+    The code of `x - y` is as whole as that of `x + y`, and was run in its place.
+    """
+    return hashlib.sha256(key.encode() + b"\n" + body).hexdigest().encode()
+
+
+def _write(path: Path, key: str, stored: tuple[bytes, str], text: str) -> None:
+    """Keep object code, and beside it the text, for people."""
+    code, symbol = stored
+    body = symbol.encode() + b"\n" + code
+    content = _MAGIC + _digest(key, body) + body
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_bytes(path.with_suffix(".py"), text.encode("utf-8", "surrogatepass"), private=True)
+        write_bytes(path, content, private=True)
+    except OSError as error:
+        _warn_of_folder(str(path.parent), error)
+
+
+def warn_once(about: str, message: str) -> None:
+    """Warn at the line of the user, once a process for what it is about."""
+    if about not in _warned:
+        _warned.add(about)
+        warn(message, KernelsNotKept)
+
+
+def _warn_of_folder(folder: str, error: Exception) -> None:
+    reason = reason_of(error)
+    warn_once(
+        folder,
+        f"compiled kernels cannot be kept in {folder} ({reason}); each process compiles its "
+        "own. Set FASTFEAT_CACHE_DIR to a folder that can be written",
+    )
+
+
+# A fork waits for a compilation to end: in the child, nobody would release the locks of LLVM.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=lambda: _lock.acquire(),
+        after_in_parent=lambda: _lock.release(),
+        after_in_child=lambda: _lock.release(),
+    )
+
+
+@cache
+def _machine() -> str:
+    """Return what object code depends on besides sources: compilers, CPU and its features."""
+    from llvmlite import binding  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
+
+    features = binding.get_host_cpu_features().flatten()
+    settings = [f"{name}={os.environ.get(name)}" for name in _SETTINGS]
+    parts = [_version("numba"), _version("llvmlite"), binding.get_process_triple()]
+    return ", ".join([*parts, binding.get_host_cpu_name(), features, *settings])
+
+
+def _version(package: str) -> str:
+    """Return the version of an installed package, from the name of its metadata folder.
+
+    `importlib.metadata` reads the same, and takes 30 ms to be imported.
+    """
+    spec = find_spec(package)
+    if spec is not None and spec.origin is not None:
+        for folder in Path(spec.origin).parent.parent.glob(f"{package}-*.dist-info"):
+            return folder.name.removesuffix(".dist-info")
+    from importlib.metadata import version
+
+    return f"{package}-{version(package)}"
+
+
+def _sources(text: str) -> str:
+    """Return a digest of the modules that a text is compiled from, and of those that compile it."""
+    return _digest_of_sources(tuple(imports_of(text.encode("utf-8", "surrogatepass"))))
+
+
+@cache
+def _digest_of_sources(imports: tuple[Import, ...]) -> str:
+    return digest_of(kernel_sources(imports, installed()))
+
+
+def kernel_sources(imports: Sequence[Import], places: Places) -> dict[str, bytes]:
+    """Return the content of every module that shapes the machine code of a text, by its name.
+
+    What writes the text shapes the text alone, which has its own place in the key.
+
+    Args:
+        imports: those of the text.
+        places: the folders of our packages.
+
+    Raises:
+        FastfeatError: the source of a module is not there.
+    """
+    compiling = source_of(_COMPILING, places[_COMPILING.partition(".")[0]])
+    used = [found for found in compiling.imports if found.module.startswith(_KERNELS)]
+    return {**sources_of([*imports, *used], places), _COMPILING: compiling.content}

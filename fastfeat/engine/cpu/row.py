@@ -1,0 +1,112 @@
+"""One row at a time: the kernels of a program over one row, with a table filled in once."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.engine.cpu.compiled import CompiledProgram, compiled, driver
+from fastfeat.engine.cpu.table import bind_constants
+from fastfeat.engine.program import Constants, Program
+from fastfeat.engine.storage import storage
+from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
+
+FORMATS = {
+    "bool": "?",
+    "int8": "b",
+    "int16": "h",
+    "int32": "i",
+    "int64": "q",
+    "uint8": "B",
+    "uint16": "H",
+    "uint32": "I",
+    "uint64": "Q",
+    "float32": "f",
+    "float64": "d",
+}
+_WIDTH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class RowProgram:
+    """A program ready for one row; it belongs to one thread.
+
+    Args:
+        pack: writes the values of all slots into the buffer; struct.error for what does not fit.
+        rounded: returns the float32 values in the buffer, which packing has rounded.
+        present: one byte a slot, 1 where it has a value, shape (n_slots,).
+        result: shape (n_outputs,), written by `run`.
+        run: computes the row in the buffer; returns its status.
+        owners: the memory that the table points to.
+    """
+
+    pack: Callable[..., None]
+    rounded: Callable[[], tuple[float, ...]]
+    present: NDArray[np.uint8]
+    result: NDArray[Any]
+    run: Callable[[], int]
+    owners: tuple[object, ...]
+
+
+def row_program(program: Program, constants: Constants, dtype: np.dtype[Any]) -> RowProgram:
+    """Return a program whose outputs are all of one float type, ready for one row."""
+    plan = compiled(program)
+    bound = bind_constants(plan.table, constants)
+    n_slots = max(1, len(program.inputs))
+    values = np.zeros(n_slots * _WIDTH, dtype=np.uint8)
+    present = np.ones(n_slots, dtype=np.uint8)
+    result = np.empty(len(program.outputs), dtype=dtype)
+    scratch = np.empty(plan.table.n_scratch_bytes + 64, dtype=np.uint8)
+    words, places = bound.words, plan.table
+    words[0] = scratch.ctypes.data + -scratch.ctypes.data % 64
+    words[places.input_words] = _input_words(program.inputs, values, present)[places.input_slots]
+    words[places.output_words[:, 0]] = result.ctypes.data + places.outputs * result.itemsize
+    codes = [_padded(FORMATS[storage(slot.dtype)]) for slot in program.inputs]
+    narrow = "<" + "".join("f4x" if code == "f4x" else "8x" for code in codes)
+    pack = partial(struct.Struct("<" + "".join(codes)).pack_into, values.data, 0)
+    rounded = partial(struct.Struct(narrow).unpack_from, values.data)
+    owners = (bound, values, present, result, scratch)
+    return RowProgram(pack, rounded, present, result, _runner(plan, words), owners)
+
+
+def _runner(plan: CompiledProgram, words: NDArray[np.int64]) -> Callable[[], int]:
+    """Return what computes the one row of a table; it returns the status."""
+    kernel, address = driver(), words.ctypes.data
+    words[1] = plan.loops_address()
+
+    def run() -> int:
+        status = kernel(address, 0, 1)
+        if not status & LARGE_ARGUMENT:
+            return status
+        words[1] = plan.loops_address(exact=True)
+        status = kernel(address, 0, 1)
+        words[1] = plan.loops_address()
+        return status & ~LARGE_ARGUMENT
+
+    return run
+
+
+def _padded(code: str) -> str:
+    return f"{code}{_WIDTH - struct.calcsize('<' + code)}x"
+
+
+def _input_words(
+    slots: tuple[InputSlot, ...], values: NDArray[np.uint8], present: NDArray[np.uint8]
+) -> NDArray[np.int64]:
+    """Return the four words of each slot: floats say themselves that they are missing."""
+    rows = [
+        (
+            values.ctypes.data + k * _WIDTH,
+            0,
+            0 if storage(slot.dtype).startswith("float") else present.ctypes.data + k,
+            0,
+        )
+        for k, slot in enumerate(slots)
+    ]
+    return np.array(rows, dtype=np.int64).reshape(-1, 4)

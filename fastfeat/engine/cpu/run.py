@@ -1,0 +1,325 @@
+"""Running a program over the rows: pieces in place, threads, and what went wrong in which row."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from fastfeat_kernels.rows import BLOCK_WORD, TILE_WORDS
+from numpy.typing import NDArray
+
+from fastfeat.engine.cpu.compiled import CompiledProgram, compiled, driver
+from fastfeat.engine.cpu.table import BoundTable, Words, bind_constants
+from fastfeat.engine.cpu.threads import num_threads, run_tasks
+from fastfeat.engine.program import Constants, Program, RowFailed
+from fastfeat.engine.search import WORD_ROWS, first_failing_row
+from fastfeat.engine.storage import storage
+from fastfeat.io.arrow import pa
+from fastfeat.io.columns.column import Chunk, physical_chunks
+from fastfeat.progress import is_telling, tell
+from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
+
+
+class Piece(NamedTuple):
+    """Rows [start, stop) whose inputs are each one contiguous piece of memory."""
+
+    start: int
+    stop: int
+    inputs: tuple[tuple[Chunk, int], ...]
+
+
+def pieces(
+    chunks: Sequence[Sequence[Chunk]],
+    n_rows: int,
+    columns: Mapping[InputSlot, Any],
+    slots: Sequence[InputSlot],
+) -> Iterator[Piece]:
+    """Yield all rows in pieces that begin at multiples of 64.
+
+    Where a chunk ends within a word of 64 rows, that word is a piece of its own, and copied.
+
+    Args:
+        chunks: the chunks of each column, without empty ones.
+        n_rows: number of rows.
+        columns: the columns, for what is copied.
+        slots: which column each element of `chunks` is.
+    """
+    if not n_rows:
+        return
+    ends = {end for parts in chunks for end in _ends(parts)}
+    seams = {end - end % WORD_ROWS for end in ends if end % WORD_ROWS}
+    whole = {end for end in ends if not end % WORD_ROWS}
+    breaks = whole | seams | {seam + WORD_ROWS for seam in seams}
+    edges = sorted({0, n_rows, *(edge for edge in breaks if edge < n_rows)})
+    cursors = [_Cursor(parts) for parts in chunks]
+    for start, stop in pairwise(edges):
+        if start in seams and any(cursor.splits(start, stop) for cursor in cursors):
+            yield Piece(start, stop, tuple(_copied(columns[s], start, stop) for s in slots))
+        else:
+            yield Piece(start, stop, tuple(cursor.at(start) for cursor in cursors))
+
+
+def _ends(parts: Sequence[Chunk]) -> Iterator[int]:
+    """Yield the row after each chunk but the last."""
+    end = 0
+    for chunk in parts[:-1]:
+        end += chunk.length
+        yield end
+
+
+@dataclass(slots=True)
+class _Cursor:
+    """Walks the chunks of one column forward."""
+
+    parts: Sequence[Chunk]
+    index: int = 0
+    start: int = 0
+
+    def at(self, row: int) -> tuple[Chunk, int]:
+        """Return the chunk that holds a row, and which of its rows that is."""
+        while row >= self.start + self.parts[self.index].length:
+            self.start += self.parts[self.index].length
+            self.index += 1
+        return self.parts[self.index], row - self.start
+
+    def splits(self, start: int, stop: int) -> bool:
+        """Return whether rows [start, stop) are not in one chunk."""
+        chunk, offset = self.at(start)
+        return offset + (stop - start) > chunk.length
+
+
+def _copied(column: Any, start: int, stop: int) -> tuple[Chunk, int]:
+    joined = column.slice(start, stop - start).combine_chunks()
+    whole = joined if isinstance(joined, pa.ChunkedArray) else pa.chunked_array([joined])
+    parts = physical_chunks(whole)
+    return parts[0], 0
+
+
+ROWS_PER_TASK = 1 << 17
+
+SERIAL_BELOW = 1 << 16
+
+COUNT = 2  # of the words of an output: how many values are missing, counted by the kernel
+
+_scratch = threading.local()
+
+
+class Target(NamedTuple):
+    """Where an output goes.
+
+    Args:
+        values: address of row 0, or of the first bits of a bool column.
+        n_bytes: bytes of a value; 0 for a bool column.
+        validity: address of the bitmap, 0 when missing values are NaN alone.
+        in_tile: whether `values` is a place in the tile of a matrix.
+    """
+
+    values: int
+    n_bytes: int
+    validity: int = 0
+    in_tile: bool = False
+
+
+class Tile(NamedTuple):
+    """How the outputs of a block come to the rows of a matrix; see `fastfeat_kernels.rows`.
+
+    Args:
+        n_rows: rows of a block.
+        column_bytes: bytes between columns of the tile.
+        n_columns: how many.
+        code: of the type of all.
+        matrix: address of its first element.
+        strides: bytes between its rows, and between its columns.
+    """
+
+    n_rows: int
+    column_bytes: int
+    n_columns: int
+    code: int
+    matrix: int
+    strides: tuple[int, int]
+
+
+class Task(NamedTuple):
+    """One call of the kernel.
+
+    Args:
+        table: its words, of its own.
+        first: first row, counted from `start`.
+        n_rows: how many rows.
+        start: the row that row 0 of the table is.
+    """
+
+    table: Words
+    first: int
+    n_rows: int
+    start: int
+
+
+def run(
+    program: Program,
+    columns: Mapping[InputSlot, Any],
+    n_rows: int,
+    constants: Constants,
+    targets: Sequence[Target],
+    owners: object,
+    tile: Tile | None = None,
+) -> NDArray[np.int64]:
+    """Compute all outputs into their targets; return how many values of each are missing.
+
+    Args:
+        program: what to compute.
+        columns: an Arrow chunked array of `n_rows` rows for each input slot.
+        n_rows: number of rows.
+        constants: what fit has learnt.
+        targets: where each output goes; where bits are written, whole words of 64 rows are.
+        owners: what keeps the memory of the targets alive.
+        tile: where targets are in one.
+
+    Raises:
+        RowFailed: an overflow, or the like; the first row.
+    """
+    plan = compiled(program)
+    bound = bind_constants(plan.table, constants)
+    chunks = [physical_chunks(columns[slot]) for slot in program.inputs]
+    kept = list(pieces(chunks, n_rows, columns, program.inputs))
+    tasks = [task for piece in kept for task in _tasks(plan, bound, piece, targets, tile)]
+    loops = plan.loops_address()
+    statuses = _run_tasks(plan, loops, tasks, (owners, bound, kept))
+    failed = next((k for k, status in enumerate(statuses) if status), None)
+    if failed is not None:
+        raise RowFailed(_first_failing_row(plan, loops, tasks[failed]))
+    return _missing_counts(plan, tasks)
+
+
+def _missing_counts(plan: CompiledProgram, tasks: Sequence[Task]) -> NDArray[np.int64]:
+    counts = np.zeros(len(plan.program.outputs), dtype=np.int64)
+    for task in tasks:
+        counts[plan.table.outputs] += task.table[plan.table.output_words[:, COUNT]]
+    return counts
+
+
+def _run_tasks(
+    plan: CompiledProgram, loops: int, tasks: Sequence[Task], owners: object
+) -> list[int]:
+    """Return the status of each task, run on all threads where that pays.
+
+    Args:
+        plan: the program.
+        loops: address of its loops.
+        tasks: tables of bare addresses.
+        owners: the memory at these; each job keeps it, because an interrupt may end this function
+            while other threads still work.
+    """
+    statuses, done, n_rows = [0] * len(tasks), list[int](), sum(task.n_rows for task in tasks)
+
+    def job(k: int, owners: object = owners) -> None:
+        statuses[k] = _run_task(plan, loops, tasks[k], tasks[k].first, tasks[k].n_rows)
+        done.append(tasks[k].n_rows)
+        if is_telling():
+            tell(f"{sum(done):,} of {n_rows:,} rows done")
+
+    if n_rows < SERIAL_BELOW or num_threads() == 1:
+        for k in range(len(tasks)):
+            job(k)
+    else:
+        run_tasks([lambda k=k: job(k) for k in range(len(tasks))])
+    return statuses
+
+
+def _run_task(plan: CompiledProgram, loops: int, task: Task, first: int, n_rows: int) -> int:
+    """Run some rows of a task; return their status.
+
+    Args:
+        plan: the program.
+        loops: address of the loops; those for large arguments are run where a status asks for it.
+        task: whose table is used.
+        first: first row, within the task's.
+        n_rows: how many.
+    """
+    status = _call(plan, loops, task, first, n_rows)
+    if status & LARGE_ARGUMENT:  # other bits may come from the values that this one says are wrong
+        task.table[plan.table.output_words[:, COUNT]] = 0
+        exact = plan.loops_address(exact=True)
+        status = _call(plan, exact, task, first, n_rows) & ~LARGE_ARGUMENT
+    return status
+
+
+def _call(plan: CompiledProgram, loops: int, task: Task, first: int, n_rows: int) -> int:
+    _, tile_column, n_columns = task.table[TILE_WORDS][:3].tolist()
+    n_bytes = plan.table.n_scratch_bytes
+    scratch = _scratch_address(n_bytes + tile_column * n_columns)
+    task.table[:2], task.table[TILE_WORDS.start] = (scratch, loops), scratch + n_bytes
+    return driver()(task.table.ctypes.data, first, n_rows)
+
+
+def _scratch_address(n_bytes: int) -> int:
+    """Return the address of this thread's scratch memory, aligned to cache lines."""
+    n_bytes += 64
+    memory: NDArray[np.uint8] | None = getattr(_scratch, "memory", None)
+    if memory is None or len(memory) < n_bytes:
+        memory = _scratch.memory = np.empty(n_bytes, dtype=np.uint8)
+    return memory.ctypes.data + -memory.ctypes.data % 64
+
+
+def _tasks(
+    plan: CompiledProgram,
+    bound: BoundTable,
+    piece: Piece,
+    targets: Sequence[Target],
+    tile: Tile | None,
+) -> Iterator[Task]:
+    """Yield the tasks of a piece."""
+    words = bound.words.copy()
+    places = plan.table
+    if tile is not None:
+        words[BLOCK_WORD] = tile.n_rows
+        first = tile.matrix + piece.start * tile.strides[0]
+        words[TILE_WORDS] = 0, *tile[1:4], first, *tile.strides
+    words[places.input_words] = _input_words(piece, plan.program.inputs)[places.input_slots]
+    words[places.output_words] = np.array(
+        [
+            (
+                t.values if t.in_tile else t.values + _offset(piece.start, t.n_bytes),
+                t.validity + piece.start // 8 if t.validity else 0,
+                0,
+                t.in_tile,
+            )
+            for t in targets
+        ],
+        dtype=np.int64,
+    ).reshape(-1, 4)[places.outputs]
+    for first in range(0, piece.stop - piece.start, ROWS_PER_TASK):
+        n = min(ROWS_PER_TASK, piece.stop - piece.start - first)
+        yield Task(words.copy(), first, n, piece.start)
+
+
+def _offset(row: int, n_bytes: int) -> int:
+    """Return where a row begins in a column, in bytes; one of bools is bits."""
+    return row * n_bytes if n_bytes else row // 8
+
+
+def _input_words(piece: Piece, slots: Sequence[InputSlot]) -> Words:
+    """Return the four words of each input for a piece, shape (n_slots, 4)."""
+    rows: list[tuple[int, int, int, int]] = []
+    for (chunk, row), slot in zip(piece.inputs, slots, strict=True):
+        kind = storage(slot.dtype)
+        if kind == "bool":
+            values, bit = chunk.values, chunk.value_bit_offset + row
+        else:
+            values, bit = chunk.values + row * np.dtype(kind).itemsize, 0
+        rows.append((values, bit, chunk.validity, chunk.bit_offset + row))
+    return np.array(rows, dtype=np.int64).reshape(-1, 4)
+
+
+def _first_failing_row(plan: CompiledProgram, loops: int, task: Task) -> int:
+    """Return the first row that fails, by running ever smaller parts of a failed task."""
+
+    def fails(first: int, n_rows: int) -> bool:
+        return _run_task(plan, loops, task, task.first + first, n_rows) != 0
+
+    return task.start + task.first + first_failing_row(fails, task.n_rows)

@@ -1,0 +1,196 @@
+"""What a row that failed is reported as: the feature, the row, the values, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from fastfeat.engine.program import Output, Program, with_own_operations
+from fastfeat.engine.reference.interpret import evaluate
+from fastfeat.errors import FastfeatError, InvalidData, Overflow, shortened
+from fastfeat.ir.walk import postorder
+from fastfeat.scalars.op import Op
+from fastfeat.scalars.value import (
+    BEYOND_KNOTS,
+    CAST_OUT_OF_RANGE,
+    COUNT_OUT_OF_RANGE,
+    DATE_OUT_OF_RANGE,
+    FLOAT_RANGE,
+    LARGE_ARGUMENT,
+    MISSING_IN_ARRAY,
+    NEGATIVE_POWER,
+    NOT_IN_MAPPING,
+    NOT_POSITIVE,
+    OVERFLOW,
+    TIME_OUT_OF_RANGE,
+    YEAR_OUT_OF_RANGE,
+    InputSlot,
+)
+
+_REPORT = "this is a fault of fastfeat: please report it, with the plan and the row"
+_MANTISSA = {"float32": 24, "float64": 53}
+_KINDS: tuple[tuple[int, type[FastfeatError], str], ...] = (
+    (
+        NEGATIVE_POWER,  # before what may come of it
+        Overflow,
+        "an integer to a negative power is no integer. Make the exponent a float: "
+        "** exponent.cast('float64')",
+    ),
+    (
+        OVERFLOW,
+        Overflow,
+        "the result does not fit into int64. Cast to float64 first: .cast('float64')",
+    ),
+    (
+        CAST_OUT_OF_RANGE,
+        Overflow,
+        "a value is outside the range of the type it is cast to. cast(..., "
+        "strict=False) makes it missing",
+    ),
+    (
+        YEAR_OUT_OF_RANGE,
+        Overflow,
+        "the year of a time does not fit into int32, so that .dt.year() has none. Check what the "
+        "time counts: milliseconds that are read as seconds lie 1,000 times as far from 1970",
+    ),
+    (
+        DATE_OUT_OF_RANGE,
+        Overflow,
+        "the date of a time does not fit into date32, so that .dt.date() has none. Check what the "
+        "time counts: milliseconds that are read as seconds lie 1,000 times as far from 1970",
+    ),
+    (
+        COUNT_OUT_OF_RANGE,
+        Overflow,
+        "the time, counted in the unit asked for, does not fit into int64. Ask for a coarser one, "
+        "such as .dt.epoch('s') or .dt.total_seconds()",
+    ),
+    (
+        TIME_OUT_OF_RANGE,
+        Overflow,
+        "a date, time or duration is beyond what its type holds. Cast to a type that reaches "
+        "further first, such as .cast('timestamp[ms]') or .cast('duration[ms]')",
+    ),
+    (
+        NOT_IN_MAPPING,
+        InvalidData,
+        "a value is not among the keys of replace_strict. Give default= for values that are not",
+    ),
+    (
+        BEYOND_KNOTS,
+        InvalidData,
+        "a value is beyond the knots of spline_transform. Take another extrapolation, such as "
+        "extrapolation='constant'",
+    ),
+    (
+        NOT_POSITIVE,
+        InvalidData,
+        "a value is not above 0, as method='box-cox' needs. Use "
+        "power_transform(method='yeo-johnson')",
+    ),
+    (FLOAT_RANGE, Overflow, "the float type of the output cannot hold the value"),
+    (
+        MISSING_IN_ARRAY,
+        InvalidData,
+        "the value is missing, which an array of integers or bools cannot say. Use "
+        ".fill_null(...), make a float of the feature: .cast('float64'), or take to='cupy', where "
+        "NaN is missing",
+    ),
+)
+
+
+def failure_of(
+    program: Program, row: int, leaf: Callable[[Op], Any], shown: Callable[[InputSlot], object]
+) -> FastfeatError:
+    """Return the error of a failed row: the first feature with a status bit there.
+
+    Args:
+        program: what was run.
+        row: number of the row.
+        leaf: value of each leaf operation in that row.
+        shown: the input value of a slot in that row, for the message.
+    """
+    outputs = outputs_that_may_fail(program)
+    faults: dict[str, Exception] = {}
+    for output in outputs:
+        try:
+            error = _failure_in(output, row, leaf, shown)
+        except Exception as fault:  # the feature that failed shall be named even then
+            faults[output.name] = fault
+            continue
+        if error is not None:
+            return error
+    for fault in faults.values():
+        return search_failed(list(faults), row, fault)
+    return InvalidData(
+        f"{_named(output.name for output in outputs)}: row {row}, or one soon after it, failed "
+        "when it was computed, and does not when it is looked at again. Was the data changed "
+        f"meanwhile, by another thread for instance? If not, {_REPORT}"
+    )
+
+
+def outputs_that_may_fail(program: Program) -> list[Output]:
+    """Return the outputs that have a status."""
+    outputs = map(with_own_operations, program.outputs)
+    return [output for output in outputs if output.status.name != "literal"]
+
+
+def search_failed(names: Iterable[str], row: int, fault: Exception) -> FastfeatError:
+    """Return the error of a row that failed, where what looked for the reason failed too.
+
+    Args:
+        names: the features that may have failed.
+        row: number of the row.
+        fault: what was raised.
+    """
+    return InvalidData(
+        f"{_named(names)}, row {row}: the value cannot be computed, and the search for the reason "
+        f"failed too ({type(fault).__name__}: {fault}). To go on, leave out row or feature; "
+        f"{_REPORT}"
+    )
+
+
+def _named(names: Iterable[str]) -> str:
+    known = list(dict.fromkeys(filter(None, names)))
+    return f"feature {known[0]!r}" if len(known) == 1 else f"one of the features {shortened(known)}"
+
+
+def _failure_in(
+    output: Output, row: int, leaf: Callable[[Op], Any], shown: Callable[[InputSlot], object]
+) -> FastfeatError | None:
+    """Return the error of an output, where a failed row has a status bit of it."""
+    status = evaluate([output.status], leaf)[0] & ~LARGE_ARGUMENT
+    if not status:
+        return None
+    slots = dict.fromkeys(
+        node.value for node in postorder([output.status]) if node.name in ("input", "input_ok")
+    )
+    values = ", ".join(f"{slot.columns[0]}={shown(slot)!r}" for slot in slots)
+    where = f" ({values})" if values else ""
+    error = error_of_status(status, f"feature {output.name!r}, row {row}{where}")
+    if status == FLOAT_RANGE:
+        number = evaluate([output.op], leaf)[0]
+        return Overflow(f"{error}: {_matrix_rule(number, output.dtype.name)}")
+    return error
+
+
+def _matrix_rule(number: float, name: str) -> str:
+    """Return why a matrix of a float type cannot hold a number, and what to do."""
+    n_bits, instead = _MANTISSA[name], "" if name == "float64" else "use Plan(dtype='float64'), or "
+    if abs(number) > 2.0**64:
+        return f"{number!r} is beyond the largest {name}. Use Plan(dtype='float64')"
+    return (
+        f"an integer beyond 2**{n_bits} need not be a {name}. To round it, {instead}"
+        "make a float of the feature: .cast('float64')"
+    )
+
+
+def error_of_status(status: int, subject: str) -> FastfeatError:
+    """Return the error that a status stands for.
+
+    Args:
+        status: the bits that a value raised, at least one of those of an error.
+        subject: what raised them, the beginning of the message.
+    """
+    kind, text = next((kind, text) for bit, kind, text in _KINDS if status & bit)
+    return kind(f"{subject}: {text}")

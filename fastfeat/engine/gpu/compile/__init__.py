@@ -1,0 +1,1 @@
+"""Compiling CUDA text by NVRTC, or by g++ without a card, and keeping what comes of it."""

@@ -1,0 +1,108 @@
+"""Compiled modules on disk: files that are loaded by their path, each checked by its own name.
+
+A key stands for all that a module is compiled from. Beside it is the digest of the key and of what
+the compiler gave, which names the file: what is truncated, altered, or another module's, under a
+name that is not its own, is compiled again, never loaded. Processes may fill one folder at once,
+because files appear whole and never change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from fastfeat.engine.kernel_cache import Used, cache_folder, note
+from fastfeat.errors import BackendUnavailable, FastfeatError, KernelsNotKept, warn
+from fastfeat.io.sinks.atomic import write_bytes
+from fastfeat.progress import doing
+
+_NAME = "device"  # of a module, which holds several kernels
+
+
+def key_of(*parts: str) -> str:
+    """Return a digest of everything that a module depends on."""
+    content = "\0".join(parts).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(content).hexdigest()[:40]
+
+
+def cached_file(key: str, suffix: str, build: Callable[[], bytes]) -> Path:
+    """Return the file of a module, built if there is no whole one.
+
+    Args:
+        key: what `key_of` returned.
+        suffix: the end of the file's name, such as ".so".
+        build: returns the content.
+
+    Raises:
+        BackendUnavailable: there is no folder to keep it in.
+    """
+    try:
+        folder = cache_folder()
+    except FastfeatError as error:
+        folder = _folder_of_process(str(error))
+    known = _known_file(folder, key, suffix)
+    if known is not None:
+        note(key, Used(_NAME, is_compiled=False, is_kept=True))
+        return known
+    with doing("compiling kernels for the device"):
+        content = build()
+    try:
+        path = _keep(folder, key, suffix, content)
+    except OSError as error:
+        reason = f"compiled kernels cannot be kept in {folder} ({error.strerror or error})"
+        path = _keep(_folder_of_process(reason), key, suffix, content)
+    note(key, Used(_NAME, is_compiled=True, is_kept=path.parent == cache_folder()))
+    return path
+
+
+def _known_file(folder: Path, key: str, suffix: str) -> Path | None:
+    """Return the whole and unaltered file of a key."""
+    try:
+        digest = (folder / f"{key}{suffix}.digest").read_text("ascii", "replace")
+        path = _path(folder, key, suffix, digest)
+        content = path.read_bytes()
+    except (OSError, ValueError):
+        return None
+    return path if _digest(key, suffix, content) == digest else None
+
+
+def _keep(folder: Path, key: str, suffix: str, content: bytes) -> Path:
+    digest = _digest(key, suffix, content)
+    path = _path(folder, key, suffix, digest)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_bytes(path, content, private=True)
+    write_bytes(folder / f"{key}{suffix}.digest", digest.encode(), private=True)
+    return path
+
+
+def _digest(key: str, suffix: str, content: bytes) -> str:
+    return hashlib.sha256(f"{key}{suffix}\n".encode() + content).hexdigest()
+
+
+def _path(folder: Path, key: str, suffix: str, digest: str) -> Path:
+    return folder / f"{key}-{digest[:16]}{suffix}"
+
+
+@cache
+def _folder_of_process(reason: str) -> Path:
+    """Return a folder that lives as long as the process, after a warning.
+
+    Raises:
+        BackendUnavailable: there can be none.
+    """
+    told = f"{reason}; this process compiles its own. Set FASTFEAT_CACHE_DIR to a folder"
+    warn(told, KernelsNotKept)
+    try:
+        _temporary.append(tempfile.TemporaryDirectory(prefix="fastfeat-"))
+    except OSError as error:
+        raise BackendUnavailable(
+            f"{reason}; nor is there a folder for this process: {error}. Set FASTFEAT_CACHE_DIR to "
+            "a folder that can be written to"
+        ) from None
+    return Path(_temporary[-1].name)
+
+
+_temporary: list[tempfile.TemporaryDirectory[str]] = []

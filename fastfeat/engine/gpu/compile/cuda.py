@@ -1,0 +1,96 @@
+"""From the text of a module to its machine code: a cubin file, named by what is in it.
+
+The text is the same for every card; the machine code is of one architecture. What is compiled where
+there is no card is what is launched where there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from fastfeat.engine.gpu.compile import nvrtc
+from fastfeat.engine.gpu.compile.cache import cached_file, key_of
+from fastfeat.engine.gpu.compile.nvrtc import Compiled
+from fastfeat.engine.gpu.runtime import KERNEL_FILE, PRELUDE
+from fastfeat.errors import BackendUnavailable
+
+LEAST_ARCHITECTURE = 75
+"""Turing: threads of a warp advance each on its own, and CUDA 13 still compiles for it."""
+FLAGS = (
+    "-fmad=false",  # a product and a sum round each for itself, unless the text says __fma_rn
+    "-ftz=false",  # numbers too small for float32's full precision are kept
+    "-prec-div=true",
+    "-prec-sqrt=true",
+    "-std=c++17",
+    "--ptxas-options=-v",  # what each kernel takes, into the log
+)
+
+
+def cubin_file(text: str, architecture: int) -> Path:
+    """Return the file of the machine code of a text, compiled if there is no whole one.
+
+    Args:
+        text: CUDA C++, less the prelude.
+        architecture: of the card, such as 90 for sm_90.
+
+    Raises:
+        KernelFailed: NVRTC refuses the text; the message holds what it says.
+        BackendUnavailable: there is no NVRTC, or none that knows the architecture.
+    """
+    source, options = _question(text, architecture)
+    key = key_of(source, _prelude(), nvrtc.version(), *options)
+    return cached_file(key, ".cubin", lambda: compile_module(text, architecture).cubin)
+
+
+def compile_module(text: str, architecture: int) -> Compiled:
+    """Return what a text compiles to, of which `cubin_file` keeps the machine code.
+
+    Raises:
+        KernelFailed: NVRTC refuses the text; the message holds what it says.
+        BackendUnavailable: there is no NVRTC, or none that knows the architecture.
+    """
+    source, options = _question(text, architecture)
+    return nvrtc.compile_text(source, KERNEL_FILE, {PRELUDE: _prelude()}, options)
+
+
+def _question(text: str, architecture: int) -> tuple[str, tuple[str, ...]]:
+    """Return all that NVRTC is given besides the prelude: a source, and options."""
+    target = target_for(architecture, nvrtc.architectures(), nvrtc.version())
+    source = f'#include "{PRELUDE}"\n#line 1 "{KERNEL_FILE}"\n{text}'
+    return source, (f"-arch=sm_{target}", *FLAGS)
+
+
+def target_for(architecture: int, known: Sequence[int], version: str) -> int:
+    """Return the architecture to compile for: that of the card, or one whose code it runs.
+
+    Machine code runs on later minor revisions of its architecture: sm_100 on sm_103.
+
+    Args:
+        architecture: of the card.
+        known: what NVRTC compiles for.
+        version: of NVRTC, for messages.
+
+    Raises:
+        BackendUnavailable: NVRTC is too old for the card, or too new.
+
+    Example:
+        >>> target_for(89, [75, 80, 86, 90], "12.4")
+        86
+    """
+    fitting = [k for k in known if k // 10 == architecture // 10 and k <= architecture]
+    if fitting:
+        return max(fitting)
+    if architecture < min(known):
+        what, do = "does not compile for it any more", "fastfeat[gpu-cuda12], which is older"
+    else:
+        what, do = "does not know it yet", "a newer nvidia-cuda-nvrtc, with a driver as new"
+    raise BackendUnavailable(
+        f"the card has architecture sm_{architecture}, and NVRTC {version} {what}: it compiles "
+        f"for sm_{min(known)} to sm_{max(known)}. Install {do}"
+    )
+
+
+def _prelude() -> str:
+    return (files("fastfeat_kernels.cuda") / PRELUDE).read_text("utf-8")

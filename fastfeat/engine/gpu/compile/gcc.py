@@ -1,0 +1,204 @@
+"""Kernels through g++: the text of a module becomes a shared object that runs on the emulator."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from fastfeat.engine.gpu.compile.cache import cached_file, key_of
+from fastfeat.engine.gpu.runtime import KERNEL_FILE, PRELUDE
+from fastfeat.errors import BackendUnavailable, KernelFailed
+
+Sanitizer = Literal["address", "thread"]
+
+_HEADERS = ("emulator.h", PRELUDE)
+_INCLUDE = re.compile(r'^#include "(.+)"$', re.MULTILINE)
+# Contraction is off, because each operation rounds; -fno-math-errno lets sqrt be an instruction.
+_FLAGS = (
+    *("-std=c++17", "-shared", "-fPIC", "-w", "-pipe", "-Wl,-Bsymbolic"),
+    *("-ffp-contract=off", "-fno-strict-aliasing", "-fno-math-errno"),
+)
+_MODES: dict[Sanitizer | None, tuple[str, ...]] = {
+    None: ("-O1",),
+    "address": (
+        *("-O0", "-g", "-fsanitize=address,undefined,float-cast-overflow"),
+        "-fno-sanitize-recover=all",
+    ),
+    "thread": ("-O0", "-g", "-fsanitize=thread"),
+}
+_LIBRARIES: dict[Sanitizer, tuple[str, ...]] = {
+    "address": ("libasan.so", "libubsan.so"),
+    "thread": ("libtsan.so",),
+}
+
+
+def shared_object(text: str, sanitizer: Sanitizer | None) -> Path:
+    """Return the shared object of the kernels of a text, built if this is the first time.
+
+    Raises:
+        BackendUnavailable: there is no g++ that works, or no folder for what it gives.
+        KernelFailed: g++ refuses the text; the message holds what it says.
+    """
+    compiler = find_compiler()
+    flags = (*_FLAGS, *_MODES[sanitizer], *_flags_of_processor())
+    source = _source(text)
+    key = key_of(source, *headers_of(source, _folder()), _version(compiler), *flags)
+    return cached_file(key, ".so", lambda: _build(compiler, flags, text))
+
+
+def headers_of(source: str, folder: Path) -> list[str]:
+    """Return the text of every header of ours that a source includes, and that these include.
+
+    Args:
+        source: C++.
+        folder: of the headers.
+    """
+    found: dict[str, str] = {}
+    waiting = _INCLUDE.findall(source)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = (folder / name).read_text("utf-8")
+            waiting.extend(_INCLUDE.findall(found[name]))
+    return [found[name] for name in sorted(found)]
+
+
+def find_compiler() -> str:
+    """Return the path of g++.
+
+    Raises:
+        BackendUnavailable: there is none.
+    """
+    found = shutil.which("g++")
+    if found is None:
+        raise BackendUnavailable(
+            "the emulated backend needs g++, which is not on the path. Install it (Debian, "
+            "Ubuntu: apt-get install g++), or use backend='cpu'"
+        )
+    return found
+
+
+def sanitizer_environment(sanitizer: Sanitizer) -> dict[str, str]:
+    """Return the variables that a Python process needs to load modules with a sanitizer.
+
+    The sanitizer's library must be there before Python itself: start another process with these.
+    Leaks are not looked for, because Python has many; accesses of libraries are not checked,
+    because they know nothing of fibers.
+
+    Raises:
+        BackendUnavailable: there is no g++, or it comes without that sanitizer.
+    """
+    paths = [_library(name) for name in _LIBRARIES[sanitizer]]
+    return {
+        "LD_PRELOAD": " ".join(paths),
+        "ASAN_OPTIONS": "detect_leaks=0",
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "TSAN_OPTIONS": "exitcode=66 ignore_interceptors_accesses=1",
+    }
+
+
+def check_preloaded(sanitizer: Sanitizer) -> None:
+    """Raise where a module with a sanitizer would end the process that loads it.
+
+    Raises:
+        BackendUnavailable: the process was not started with `sanitizer_environment`.
+    """
+    preloaded = os.environ.get("LD_PRELOAD", "")
+    if any(name not in preloaded for name in _LIBRARIES[sanitizer]):
+        raise BackendUnavailable(
+            f"sanitizer={sanitizer!r} needs a process of its own, started with the variables that "
+            "sanitizer_environment returns"
+        )
+
+
+def _source(text: str) -> str:
+    """Return what g++ is given to compile."""
+    included = "".join(f'#include "{name}"\n' for name in _HEADERS)
+    return f'{included}#line 1 "{KERNEL_FILE}"\n{text}'
+
+
+def _build(compiler: str, flags: tuple[str, ...], text: str) -> bytes:
+    source = _source(text)
+    try:
+        with tempfile.TemporaryDirectory(prefix="fastfeat-") as folder:
+            result = Path(folder) / "module.so"
+            options = (*flags, f"-I{_folder()}", "-x", "c++", "-", "-o", str(result), "-lm")
+            done = _run((compiler, *options), source)
+            if done.returncode != 0:
+                raise KernelFailed(f"g++ refuses the text of a kernel:\n{_said(done)}")
+            return result.read_bytes()
+    except OSError as error:
+        raise BackendUnavailable(
+            f"the emulated backend cannot keep what g++ gives: {error}. Set TMPDIR to a folder "
+            "that can be written to, or use backend='cpu'"
+        ) from None
+
+
+def _run(command: Sequence[str], source: str = "") -> subprocess.CompletedProcess[bytes]:
+    """Return what g++ has said and given.
+
+    Raises:
+        BackendUnavailable: it cannot be started.
+    """
+    try:
+        return subprocess.run(command, input=source.encode(), capture_output=True, check=False)
+    except OSError as error:
+        raise BackendUnavailable(
+            f"the emulated backend needs g++, and {command[0]} cannot be started: "
+            f"{error.strerror or error}. Install it anew, or use backend='cpu'"
+        ) from None
+
+
+def _said(done: subprocess.CompletedProcess[bytes]) -> str:
+    """Return the words of g++ after it has failed."""
+    said = done.stderr.decode("utf-8", "replace").strip()
+    return said or f"it says nothing, and ends with {done.returncode}"
+
+
+def _answer(command: Sequence[str]) -> str:
+    """Return what g++ answers to a question about itself.
+
+    Raises:
+        BackendUnavailable: it fails, or cannot be started.
+    """
+    done = _run(command)
+    if done.returncode != 0:
+        raise BackendUnavailable(
+            f"the emulated backend needs g++, and {command[0]} fails: {_said(done)}. Install it "
+            "anew, or use backend='cpu'"
+        )
+    return done.stdout.decode("utf-8", "replace")
+
+
+def _folder() -> Path:
+    return Path(str(files("fastfeat_kernels.cuda")))
+
+
+@cache
+def _version(compiler: str) -> str:
+    return _answer((compiler, "-dumpfullversion", "-dumpmachine"))
+
+
+def _library(name: str) -> str:
+    path = _answer((find_compiler(), f"-print-file-name={name}")).strip()
+    if not os.path.isabs(path):  # g++ gives the name back where it has no such file
+        raise BackendUnavailable(f"g++ has no {name}, the library of a sanitizer. Install it")
+    return path
+
+
+@cache
+def _flags_of_processor() -> tuple[str, ...]:
+    """Return flags that make fma, floor and the like instructions; the bits are the same."""
+    try:
+        words = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        return ()
+    return tuple(flag for flag, word in (("-mfma", "fma"), ("-msse4.1", "sse4_1")) if word in words)

@@ -1,0 +1,95 @@
+"""Whether this process can use a card: if not, precisely what is missing, and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastfeat.engine.gpu.compile.cuda import LEAST_ARCHITECTURE
+
+LEAST_CUPY = 14
+_ELSE = ", or use backend='cpu', which gives the same bits"
+_EXTRA = "fastfeat[gpu], or fastfeat[gpu-cuda12] for a driver of CUDA 12"
+_INSTALL = f"Install {_EXTRA}"
+_INSTALL_DRIVER = (
+    "Install the driver; in a container, start it with the cards (docker run --gpus all)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What was found, in the order in which it is needed, as far as the search came.
+
+    Args:
+        platform: as `sys.platform` says.
+        cupy: version of CuPy, "" where it is not installed.
+        cupy_error: why CuPy cannot be imported.
+        cupy_cuda: version of CUDA that CuPy was built with.
+        driver: version of CUDA that the driver is for.
+        n_devices: how many cards the driver shows.
+        device_error: why it shows none.
+        visible: the environment variable CUDA_VISIBLE_DEVICES.
+        device: name of the current card.
+        architecture: of it, such as 90.
+    """
+
+    platform: str
+    cupy: str = ""
+    cupy_error: str | None = None
+    cupy_cuda: tuple[int, int] | None = None
+    driver: tuple[int, int] | None = None
+    n_devices: int = 0
+    device_error: str | None = None
+    visible: str | None = None
+    device: str = ""
+    architecture: int = 0
+
+
+def missing(found: Surroundings) -> str | None:
+    """Return what keeps the GPU backend from running, and what to do; None where nothing does."""
+    reason = _missing_software(found) or _missing_device(found)
+    return None if reason is None else f"backend 'gpu' {reason}{_ELSE}"
+
+
+def _missing_software(found: Surroundings) -> str | None:
+    if found.platform != "linux":
+        return f"runs on Linux (or WSL), and this is {found.platform}. Use another machine"
+    if not found.cupy and found.driver is None:
+        return (
+            "needs a card with NVIDIA's driver, of which libcuda.so.1 is not to be found, and the "
+            f"package cupy, which is not installed. {_INSTALL_DRIVER}; then install {_EXTRA}"
+        )
+    if not found.cupy:
+        return f"needs the package cupy, which is not installed. {_INSTALL}"
+    if found.cupy_error is not None:
+        return f"needs CuPy, whose import fails: {found.cupy_error}. {_INSTALL}"
+    if int(found.cupy.partition(".")[0]) < LEAST_CUPY:
+        return f"needs CuPy {LEAST_CUPY} or later, and {found.cupy} is installed. {_INSTALL}"
+    if found.driver is None:
+        return f"needs NVIDIA's driver, and libcuda.so.1 is not to be found. {_INSTALL_DRIVER}"
+    cupy_cuda = found.cupy_cuda or (0, 0)
+    if found.driver[0] < cupy_cuda[0]:
+        other = ", or install fastfeat[gpu-cuda12] in place of fastfeat[gpu]"
+        return (
+            f"needs a driver of CUDA {cupy_cuda[0]}, as CuPy here is built for, and this one is of "
+            f"CUDA {found.driver[0]}.{found.driver[1]}. Update the driver"
+            f"{other if found.driver[0] == 12 else ''}"
+        )
+    return None
+
+
+def _missing_device(found: Surroundings) -> str | None:
+    if found.n_devices == 0 or found.device_error is not None:
+        said = f" ({found.device_error})" if found.device_error else ""
+        hint = "Look at what nvidia-smi lists"
+        if found.visible is not None:
+            hint = f"CUDA_VISIBLE_DEVICES is {found.visible!r}; unset it, or name a card"
+        elif "nitialization" in said:
+            hint = "If CUDA was in use before this process was forked, start it by spawn"
+        return f"needs a card, and the driver gives none{said}. {hint}"
+    if found.architecture < LEAST_ARCHITECTURE:
+        return (
+            f"needs a card of architecture sm_{LEAST_ARCHITECTURE} (Turing) or later, and "
+            f"{found.device} is sm_{found.architecture}. Choose another card "
+            "(CUDA_VISIBLE_DEVICES)"
+        )
+    return None

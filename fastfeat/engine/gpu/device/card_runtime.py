@@ -1,0 +1,311 @@
+"""The runtime of a card: computing in the current stream, copies up and down in two of their own.
+
+A thread's uploads run beside its kernels; a kernel waits for those that were asked for before it.
+Downloads wait for the kernels before a mark, and run beside later ones. Memory that is dropped is
+freed only when all that was asked for before has been done, so memory that is allocated is idle,
+and an upload to it waits for nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, cast
+
+from numpy.typing import NDArray
+
+from fastfeat.engine.gpu.computations import Computations
+from fastfeat.engine.gpu.device.card import Card
+from fastfeat.engine.gpu.device.staging import SLOT_BYTES, StagingRing
+from fastfeat.engine.gpu.runtime import (
+    Buffer,
+    Geometry,
+    Mark,
+    Module,
+    Owner,
+    Watch,
+    bytes_of,
+    check_launch,
+)
+from fastfeat.errors import BackendUnavailable, FastfeatError, KernelFailed, OutOfDeviceMemory
+
+FORKED = (
+    "CUDA was in use before this process was forked, and cannot be used in the child. Start it by "
+    "multiprocessing.get_context('spawn'), or use the GPU only in the child"
+)
+
+
+class _Lane:
+    """What a thread has asked of a card since it last waited."""
+
+    def __init__(self, card: Card, slot_bytes: int) -> None:
+        self.stream: Any = card.current_stream()
+        self.upload_stream: Any = card.new_stream()
+        self.download_stream: Any = card.new_stream()
+        self.uploads = StagingRing(card, slot_bytes=slot_bytes)
+        self.downloads = StagingRing(card, slot_bytes=slot_bytes)
+        self.is_uploading = False
+        self.n_launched = 0
+        self.launched: dict[str, int] = {}  # number of the last launch of each kernel
+
+    def streams(self) -> tuple[Any, Any, Any]:
+        """Return where work may be outstanding."""
+        return self.stream, self.upload_stream, self.download_stream
+
+
+class CardRuntime:
+    """A card, for all threads of this process.
+
+    Args:
+        card: the device.
+        slot_bytes: of each slot of staging memory; a thread has up to six.
+    """
+
+    geometry = Geometry()
+
+    def __init__(self, card: Card, slot_bytes: int = SLOT_BYTES) -> None:
+        self.computations = Computations()
+        self._card = card
+        self._slot_bytes = slot_bytes
+        self._process = os.getpid()
+        self._threads = threading.local()
+        self._sweeping = threading.RLock()
+        self._compiling = threading.RLock()  # a handler of a signal may compile, too
+        self._modules: dict[str, Module] = {}
+        self._held: dict[int, Watch] = {}
+        self._dropped: deque[Watch] = deque()
+        self._retiring: list[tuple[tuple[Any, ...], list[object]]] = []
+
+    @property
+    def name(self) -> str:
+        """Return what messages call the card."""
+        return self._card.name
+
+    def allocate(self, n_bytes: int) -> Buffer:
+        """Return memory that nothing outstanding uses."""
+        with self._asking() as lane:
+            self._sweep()
+            try:
+                address, memory = self._card.allocate(max(1, n_bytes))
+            except MemoryError:
+                self.give_back()
+                address, memory = self._allocate_at_last(n_bytes)
+        owner = Owner()
+        watch = Watch(owner, self._dropped.append)
+        watch.address, watch.n_bytes, watch.kept = address, n_bytes, (memory, lane)
+        self._held[address] = watch
+        return Buffer(address, n_bytes, owner)
+
+    def _allocate_at_last(self, n_bytes: int) -> tuple[int, object]:
+        try:
+            return self._card.allocate(max(1, n_bytes))
+        except MemoryError:
+            free, total = self._card.memory()
+            raise OutOfDeviceMemory(
+                f"{n_bytes:,} bytes of memory on {self.name}, {free:,} of {total:,} are free"
+            ) from None
+
+    def adopt(self, address: int, n_bytes: int, owner: object) -> Buffer:
+        """Return memory of the card that is somebody else's, in place."""
+        with self._asking():
+            self._card.adopt(address, n_bytes)
+        return Buffer(address, n_bytes, owner)
+
+    def wait_for(self, kind: Literal["stream", "event"], number: int) -> None:
+        """Return when work of others is done."""
+        with self._asking():
+            self._card.finish_other(kind, number)
+
+    def array(
+        self, buffer: Buffer, shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...]
+    ) -> Any:
+        """Return memory as a CuPy array, which keeps it."""
+        owner = buffer.owner
+        return self._card.array(buffer.address, buffer.n_bytes, owner, shape, dtype, strides)
+
+    def upload(self, array: NDArray[Any], buffer: Buffer, offset: int = 0) -> None:
+        """Copy an array beside what is being computed."""
+        content = bytes_of(array, buffer, offset)
+        with self._asking() as lane:
+            lane.uploads.upload(content, buffer.address + offset, lane.upload_stream)
+            lane.is_uploading = True
+
+    def download(
+        self, buffer: Buffer, array: NDArray[Any], offset: int = 0, after: Mark | None = None
+    ) -> None:
+        """Fill an array when `synchronize` or `finish` returns, beside what is being computed."""
+        content = bytes_of(array, buffer, offset)
+        with self._asking() as lane:
+            event = (after or self._mark(lane)).event
+            self._card.wait(lane.download_stream, event)
+            lane.downloads.download(buffer.address + offset, content, lane.download_stream)
+
+    def zero(self, buffer: Buffer) -> None:
+        """Fill a buffer with zeros."""
+        with self._asking() as lane:
+            self._join(lane)
+            self._card.zero(buffer.address, buffer.n_bytes, lane.stream)
+
+    def module(self, text: str) -> Module:
+        """Return the kernels of a text, compiled if this is the first time."""
+        module = self._modules.get(text)
+        if module is None:
+            with self._asking(), self._compiling:
+                module = self._modules.get(text)
+                if module is None:
+                    module = self._modules[text] = Module(text, self._card.load(text))
+        return module
+
+    def launch(
+        self,
+        module: Module,
+        kernel: str,
+        grid: tuple[int, int],
+        block: int,
+        table: Buffer | int,
+        first: int,
+        n: int,
+        shared_bytes: int = 0,
+    ) -> None:
+        """Put a kernel into the current stream."""
+        check_launch(kernel, grid, block, n, shared_bytes)
+        address = table.address if isinstance(table, Buffer) else table
+        arguments = (address, first, n)
+        with self._asking() as lane:
+            self._join(lane)
+            lane.n_launched += 1
+            lane.launched[kernel] = lane.n_launched
+            self._card.launch(module.loaded, kernel, grid, block, arguments, shared_bytes)
+
+    def mark(self) -> Mark:
+        """Return a mark, after the uploads and kernels of this thread so far."""
+        with self._asking() as lane:
+            return self._mark(lane)
+
+    def finish(self, mark: Mark) -> None:
+        """Return when what was asked for before a mark is done, and all downloads."""
+        with self._asking() as lane:
+            self._card.finish(mark.event)
+            self._card.finish(lane.download_stream)
+            lane.downloads.deliver()
+            later = {name: at for name, at in lane.launched.items() if at > mark.number}
+            lane.launched = later
+
+    def synchronize(self) -> None:
+        """Return when all that this thread has asked for is done."""
+        with self._asking() as lane:
+            self._sweep()
+            self._finish(lane)
+            self._sweep()
+
+    def memory(self) -> tuple[int, int]:
+        """Return the numbers of bytes that are free, and that there are."""
+        with self._asking():
+            self._sweep()
+            self._finish_retiring()
+            return self._card.memory()
+
+    def give_back(self) -> None:
+        """Return memory that is kept for later to the device."""
+        with self._asking():
+            self.synchronize()
+            self._finish_retiring()
+            self._card.give_back()
+
+    def _lane(self) -> _Lane:
+        """Return what the calling thread has outstanding, after a look at whether it may call.
+
+        Raises:
+            BackendUnavailable: this process was forked from the one that uses the card, or the
+                thread works on another card.
+        """
+        if os.getpid() != self._process:
+            raise BackendUnavailable(FORKED)
+        if not self._card.is_current():
+            raise BackendUnavailable(
+                f"{self.name} is not the current device of this thread. Compute where the data is: "
+                "with cupy.cuda.Device(k):"
+            )
+        lane: _Lane | None = getattr(self._threads, "lane", None)
+        if lane is None:
+            lane = self._threads.lane = _Lane(self._card, self._slot_bytes)
+        return lane
+
+    def _join(self, lane: _Lane) -> None:
+        """Let what is asked for from now on wait for the uploads."""
+        if lane.is_uploading:
+            self._card.wait(lane.stream, self._card.record(lane.upload_stream))
+            lane.is_uploading = False
+
+    def _mark(self, lane: _Lane) -> Mark:
+        self._join(lane)
+        return Mark(lane.n_launched, self._card.record(lane.stream))
+
+    def _finish(self, lane: _Lane) -> None:
+        """Wait for a thread's work, and hand over what it has downloaded."""
+        self._join(lane)
+        for stream in lane.streams():
+            self._card.finish(stream)
+        lane.launched.clear()
+        lane.downloads.deliver()
+
+    @contextmanager
+    def _asking(self) -> Generator[_Lane]:
+        """Ask something of the card for the calling thread.
+
+        Raises:
+            KernelFailed: CUDA says that something failed, now or in an earlier kernel.
+        """
+        lane = self._lane()
+        try:
+            stream = self._card.current_stream()
+            if stream != lane.stream:  # the user has chosen another
+                self._finish(lane)
+                lane.stream = stream
+            yield lane
+        except FastfeatError:
+            raise
+        except RuntimeError as error:
+            kernels = [*lane.launched]
+            lane.launched.clear()
+            lane.downloads.drop()
+            raise KernelFailed(_failure(error, kernels), kernels) from error
+
+    def _finish_retiring(self) -> None:
+        """Wait until what was dropped is free, though other threads have work that uses it."""
+        for event in [event for events, _ in self._retiring for event in events]:
+            self._card.finish(event)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Free what was dropped, once what was asked for before is done."""
+        with self._sweeping:
+            gone = list(self._dropped)  # where they stay until they are retiring: see `owner`
+            dropped: dict[_Lane, list[object]] = {}
+            for watch in gone:
+                memory, lane = cast(tuple[object, _Lane], watch.kept)
+                dropped.setdefault(lane, []).append(memory)
+            for lane, memories in dropped.items():
+                events = tuple(map(self._card.record, lane.streams()))
+                self._retiring.append((events, memories))
+            for watch in gone:
+                self._held.pop(watch.address, None)
+                self._dropped.popleft()
+            self._retiring = [
+                (events, memories)
+                for events, memories in self._retiring
+                if not all(map(self._card.has_happened, events))
+            ]
+
+
+def _failure(error: RuntimeError, kernels: Sequence[str]) -> str:
+    """Return what a failure that CUDA reports is told as; it does not say of which kernel."""
+    names = ", ".join(map(repr, kernels)) or "none"
+    which = ", with CUDA_LAUNCH_BLOCKING=1 to see which" if len(kernels) > 1 else ""
+    return (
+        f"{error}. Kernels since the last wait: {names}. After a failure in a kernel CUDA takes "
+        f"nothing more in this process: start another{which}"
+    )

@@ -1,0 +1,335 @@
+"""The runtime without a card: kernels run by g++ and fibers, in an order that tests choose."""
+
+from __future__ import annotations
+
+import ctypes
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.engine.gpu.compile.gcc import Sanitizer, check_preloaded, find_compiler, shared_object
+from fastfeat.engine.gpu.computations import Computations
+from fastfeat.engine.gpu.device.host_memory import LOCK, POISON, HostMemory
+from fastfeat.engine.gpu.runtime import Buffer, Geometry, Mark, Module, bytes_of, check_launch
+from fastfeat.errors import BackendUnavailable, InvalidData, KernelFailed, OutOfDeviceMemory
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EmulatedArray:
+    """An array on the emulated device: to be read by `get`, or given to the emulated backend.
+
+    Args:
+        buffer: its memory.
+        shape: number of elements along each axis.
+        dtype: their type.
+        strides: bytes from one to the next.
+    """
+
+    buffer: Buffer
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    strides: tuple[int, ...]
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """Say where it is, as arrays on a card do."""
+        return {
+            "shape": self.shape,
+            "typestr": self.dtype.str,
+            "data": (self.buffer.address, False),
+            "strides": self.strides,
+            "stream": None,
+            "version": 3,
+        }
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """Return the host's memory, where it is."""
+        return self.view().__dlpack_device__()
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """Share it without a copy, as NumPy shares an array."""
+        return self.view().__dlpack__(**options)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Refuse, as CuPy does: a copy to the host is asked for.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("arrays on a device become NumPy's only when asked. Copy it: .get()")
+
+    def view(self) -> NDArray[Any]:
+        """Return a NumPy array of the same memory, which it keeps."""
+        held = (ctypes.c_uint8 * max(1, self.buffer.n_bytes)).from_address(self.buffer.address)
+        held.owner = self.buffer  # pyright: ignore[reportAttributeAccessIssue]  # ctypes takes any
+        array: NDArray[Any] = np.ndarray(self.shape, self.dtype, memoryview(held), 0, self.strides)
+        return array
+
+    def get(self) -> NDArray[Any]:
+        """Return a copy as a NumPy array, like that of CuPy."""
+        return self.view().copy(order="K")
+
+
+Order = Literal["forward", "reverse", "random"]
+
+
+_ORDERS: tuple[Order, ...] = ("forward", "reverse", "random")
+
+_MOST_THREADS = 192
+"""Threads that ThreadSanitizer tells apart at a time; a race between more goes unseen."""
+
+
+class _Launch(ctypes.Structure):
+    """`ff_emulator::Launch`."""
+
+    _fields_ = (
+        ("kernel", ctypes.c_void_p),
+        ("table", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("first", "n")),
+        *((name, ctypes.c_uint32) for name in ("grid_x", "grid_y", "block", "shared_bytes")),
+        *((name, ctypes.c_uint32) for name in ("resident", "order")),
+        ("seed", ctypes.c_uint64),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Library:
+    """A loaded shared object."""
+
+    functions: Any
+
+    def run(self, kernel: str, arguments: tuple[int, ...]) -> None:
+        """Run a kernel to its end.
+
+        Args:
+            kernel: its name.
+            arguments: the fields of `_Launch` after the first.
+
+        Raises:
+            KernelFailed: says what is wrong, and at which line.
+        """
+        try:
+            address = ctypes.cast(getattr(self.functions, kernel), ctypes.c_void_p).value
+        except AttributeError:
+            raise KernelFailed(f"there is no kernel {kernel!r} in the module", [kernel]) from None
+        launch, said = _Launch(address, *arguments), ctypes.create_string_buffer(400)
+        with LOCK:  # the scheduler of a module keeps its state in global variables
+            failed = self.functions.ff_launch(ctypes.byref(launch), said, len(said))
+        if failed:
+            raise KernelFailed(f"kernel {kernel!r}: {said.value.decode()}", [kernel])
+
+
+class EmulatedRuntime:
+    """A device made of host memory and fibers.
+
+    Args:
+        order: of the threads of a launch.
+        seed: of the random order; each launch takes another number.
+        resident: number of blocks that run at a time.
+        sanitizer: build modules with AddressSanitizer and UBSan, or with ThreadSanitizer, in a
+            process started with `sanitizer_environment`. The latter takes blocks of 64 threads.
+        deferred: run launches only at `synchronize` and `finish`, which runs no more than it must,
+            so that a wait that is missing reads poison.
+        n_bytes: the memory of the device.
+        geometry: the shape of launches; None takes that of a card, in blocks of 64 threads under
+            ThreadSanitizer.
+
+    Raises:
+        BackendUnavailable: there is no g++, or no sanitizer in this process.
+    """
+
+    name = "emulated"
+
+    def __init__(
+        self,
+        order: Order = "forward",
+        seed: int = 0,
+        resident: int = 2,
+        sanitizer: Sanitizer | None = None,
+        *,
+        deferred: bool = False,
+        n_bytes: int = 1 << 34,
+        geometry: Geometry | None = None,
+    ) -> None:
+        find_compiler()
+        if sanitizer is not None:
+            check_preloaded(sanitizer)
+        self.geometry = geometry or Geometry(block=64 if sanitizer == "thread" else 256)
+        self.computations = Computations()
+        self.waited_for: list[tuple[str, int]] = []
+        self._order = _ORDERS.index(order)
+        self._seed = seed
+        self._resident = resident
+        self._sanitizer: Sanitizer | None = sanitizer
+        self._deferred = deferred
+        self._n_bytes = n_bytes
+        self._memory = HostMemory()
+        self._queue: deque[tuple[int, Callable[[], object]]] = deque()
+        self._downloads: list[tuple[int, Callable[[], object]]] = []
+        self._modules: dict[str, Module] = {}
+
+    def allocate(self, n_bytes: int) -> Buffer:
+        """Return poisoned memory."""
+        with LOCK:
+            free, _ = self.memory()
+            if n_bytes > free and self._queue:
+                self.synchronize()  # what is outstanding may keep memory that has been dropped
+                free, _ = self.memory()
+            if n_bytes > free:
+                raise OutOfDeviceMemory(f"{n_bytes:,} bytes of device memory, {free:,} are free")
+            return self._memory.allocate(n_bytes)
+
+    def adopt(self, address: int, n_bytes: int, owner: object) -> Buffer:
+        """Return memory that this runtime has allocated: each runtime is a device of its own."""
+        if not self._memory.holds(address, n_bytes):
+            raise InvalidData(
+                f"{n_bytes:,} bytes at address {address:#x} are not in the memory of this emulated "
+                "device. Allocate them there, or pass an array of the host"
+            )
+        return Buffer(address, n_bytes, owner)
+
+    def wait_for(self, kind: Literal["stream", "event"], number: int) -> None:
+        """Note what was waited for: there is no stream but the one of this runtime."""
+        self.waited_for.append((kind, number))
+
+    def array(
+        self, buffer: Buffer, shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...]
+    ) -> EmulatedArray:
+        """Return memory as an array that stands for CuPy's."""
+        return EmulatedArray(buffer, shape, np.dtype(dtype), strides)
+
+    def upload(self, array: NDArray[Any], buffer: Buffer, offset: int = 0) -> None:
+        """Copy at once: no order says that a launch asked for earlier comes first."""
+        content = bytes_of(array, buffer, offset)
+        ctypes.memmove(buffer.address + offset, content.ctypes.data, content.nbytes)
+
+    def download(
+        self, buffer: Buffer, array: NDArray[Any], offset: int = 0, after: Mark | None = None
+    ) -> None:
+        """Fill an array; in a deferred runtime with poison, until `synchronize` or `finish`."""
+        content = bytes_of(array, buffer, offset)
+        if self._deferred:
+            content[:] = POISON
+
+        def copy() -> None:
+            ctypes.memmove(content.ctypes.data, buffer.address + offset, content.nbytes)
+
+        with LOCK:
+            number = self._memory.n_asked if after is None else after.number
+            self._downloads.append((number, copy))
+            if not self._deferred:
+                self.synchronize()
+
+    def zero(self, buffer: Buffer) -> None:
+        """Fill a buffer with zeros."""
+        address, n_bytes = buffer.address, buffer.n_bytes
+        self._ask(lambda: ctypes.memset(address, 0, n_bytes))
+
+    def module(self, text: str) -> Module:
+        """Return the kernels of a text, compiled by g++ if this is the first time."""
+        with LOCK:
+            module = self._modules.get(text)
+            if module is None:
+                path = shared_object(text, self._sanitizer)
+                module = self._modules[text] = Module(path.stem, _load(path))
+            return module
+
+    def launch(
+        self,
+        module: Module,
+        kernel: str,
+        grid: tuple[int, int],
+        block: int,
+        table: Buffer | int,
+        first: int,
+        n: int,
+        shared_bytes: int = 0,
+    ) -> None:
+        """Run a kernel, at once or at `synchronize` and `finish`."""
+        check_launch(kernel, grid, block, n, shared_bytes)
+        resident = self._resident
+        if self._sanitizer == "thread":
+            resident = max(1, min(resident, _MOST_THREADS // block))
+            if block > _MOST_THREADS:
+                raise KernelFailed(f"kernel {kernel!r}: ThreadSanitizer takes blocks of 64 threads")
+        self._seed += 1
+        address = table.address if isinstance(table, Buffer) else table
+        shape = (*grid, block, shared_bytes, resident, self._order, self._seed)
+        self._ask(lambda: module.loaded.run(kernel, (address, first, n, *shape)))
+
+    def synchronize(self) -> None:
+        """Run what is outstanding; after a failure the rest of it is dropped."""
+        with LOCK:
+            self._run(None)
+
+    def mark(self) -> Mark:
+        """Return a mark after what has been asked for so far."""
+        return Mark(self._memory.n_asked, None)
+
+    def finish(self, mark: Mark) -> None:
+        """Run what was asked for before a mark, and the downloads after that, but nothing else."""
+        with LOCK:
+            self._run(mark.number)
+
+    def memory(self) -> tuple[int, int]:
+        """Return the numbers of bytes that are free, and that there are."""
+        with LOCK:
+            self._sweep()
+            return self._n_bytes - self._memory.n_bytes_used, self._n_bytes
+
+    def give_back(self) -> None:
+        """Run what is outstanding, which may keep memory that has been dropped."""
+        self.synchronize()
+
+    def _run(self, end: int | None) -> None:
+        """Run requests up to a number, or all, and each download as soon as it may be."""
+        try:
+            self._copy_down()
+            while self._queue and (end is None or self._queue[0][0] <= end):
+                _, task = self._queue.popleft()
+                task()
+                self._copy_down()
+        except BaseException:
+            self._queue.clear()
+            self._downloads.clear()
+            raise
+        self._sweep()
+
+    def _n_done(self) -> int:
+        return self._queue[0][0] - 1 if self._queue else self._memory.n_asked
+
+    def _copy_down(self) -> None:
+        n_done = self._n_done()
+        due = [copy for after, copy in self._downloads if after <= n_done]
+        self._downloads = [one for one in self._downloads if one[0] > n_done]
+        for copy in due:
+            copy()
+
+    def _sweep(self) -> None:
+        self._memory.sweep(self._n_done())
+
+    def _ask(self, task: Callable[[], object]) -> None:
+        with LOCK:
+            self._memory.notice()
+            number = self._memory.n_asked + 1
+            self._queue.append((number, task))
+            self._memory.n_asked = number
+            if not self._deferred:
+                self.synchronize()
+
+
+def _load(path: Path) -> _Library:
+    try:
+        functions = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise BackendUnavailable(
+            f"a module of the emulated backend cannot be loaded: {error}. Set FASTFEAT_CACHE_DIR "
+            "to a folder that programs may be loaded from, or use backend='cpu'"
+        ) from None
+    functions.ff_launch.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t)
+    return _Library(functions)

@@ -1,0 +1,106 @@
+"""The memory of the emulated device: poisoned when it is new, and again when it is dropped."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections import deque
+
+from fastfeat.engine.gpu.runtime import ALIGNMENT, Buffer, Owner, Watch
+
+POISON = 0xA5
+_KEPT_BYTES = 64 << 20
+"""Dropped memory that is kept poisoned for a while, so that a stale address reads poison."""
+
+LOCK = threading.RLock()
+"""Of all emulated devices: a collection of garbage, or a handler of a signal, may come while it is
+held; a fork waits for it, because in the child nobody would release it."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=lambda: LOCK.acquire(),
+        after_in_parent=lambda: LOCK.release(),
+        after_in_child=lambda: LOCK.release(),
+    )
+
+
+class HostMemory:
+    """Allocates buffers, and reuses their memory only when `sweep` says that nothing needs it.
+
+    `n_asked` counts the requests of the device: those up to it may use memory that is dropped now.
+    """
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None)
+        self._libc.free.argtypes = (ctypes.c_void_p,)
+        self.n_asked = 0
+        self._held: dict[int, Watch] = {}
+        self._dropped: deque[Watch] = deque()
+        self._retiring: deque[tuple[int, Watch]] = deque()
+        self._kept: deque[tuple[int, int]] = deque()
+        self._n_kept = 0
+        self._n_used = 0
+
+    @property
+    def n_bytes_used(self) -> int:
+        """Return how many bytes of buffers are in use."""
+        return self._n_used
+
+    def allocate(self, n_bytes: int) -> Buffer:
+        """Return poisoned memory, after whose last byte AddressSanitizer watches.
+
+        Raises:
+            MemoryError: the host has none.
+        """
+        place, length = ctypes.c_void_p(), max(1, n_bytes)
+        aligned, wanted = ctypes.c_size_t(ALIGNMENT), ctypes.c_size_t(length)
+        if self._libc.posix_memalign(ctypes.byref(place), aligned, wanted) or not place.value:
+            raise MemoryError(f"{n_bytes} bytes of host memory for the emulated device")
+        ctypes.memset(place.value, POISON, length)
+        owner = Owner()
+        watch = Watch(owner, self._dropped.append)
+        watch.address, watch.n_bytes = place.value, length
+        with LOCK:
+            self._held[place.value] = watch
+            self._n_used += length
+        return Buffer(place.value, n_bytes, owner)
+
+    def notice(self) -> None:
+        """Note what was dropped since the last request: no later request uses it."""
+        with LOCK:
+            while self._dropped:
+                self._retiring.append((self.n_asked, self._dropped[0]))
+                self._dropped.popleft()
+
+    def holds(self, address: int, n_bytes: int) -> bool:
+        """Return whether bytes are within one of the buffers in use."""
+        with LOCK:
+            held = list(self._held.items())
+        return any(
+            start <= address and address + n_bytes <= start + watch.n_bytes for start, watch in held
+        )
+
+    def sweep(self, n_done: int) -> None:
+        """Poison what was dropped before some request, and free it some time later.
+
+        Args:
+            n_done: number of requests that are done.
+        """
+        with LOCK:
+            self.notice()
+            if not self._retiring:
+                return
+            while self._retiring and self._retiring[0][0] <= n_done:
+                gone = self._retiring[0][1]
+                if self._held.get(gone.address) is gone:  # else an interrupt came before `popleft`
+                    ctypes.memset(gone.address, POISON, gone.n_bytes)
+                    del self._held[gone.address]
+                    self._kept.append((gone.address, gone.n_bytes))
+                    self._n_kept += gone.n_bytes
+                self._retiring.popleft()
+            self._n_used = sum(watch.n_bytes for watch in self._held.values())
+            while self._kept and self._n_kept > _KEPT_BYTES:
+                address, n_bytes = self._kept.popleft()
+                self._n_kept -= n_bytes
+                self._libc.free(address)

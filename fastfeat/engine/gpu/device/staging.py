@@ -1,0 +1,135 @@
+"""Staging memory: copies between the host and a card go through a ring of pinned slots.
+
+Pageable memory has to be copied by the host either way. A slot is filled piece by piece, and used
+again when the copies from or to it are done: meanwhile the host fills, or empties, the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.engine.cpu.threads import num_threads, run_tasks
+from fastfeat.engine.gpu.device.card import Card
+
+N_SLOTS = 3
+SLOT_BYTES = 16 << 20  # a power of two: CuPy rounds pinned memory up to one
+_ALIGNMENT = 64
+_BYTES_PER_THREAD = 1 << 20
+"""Below this a copy is not worth another thread."""
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(slots=True)
+class _Slot:
+    """Pinned memory.
+
+    Args:
+        memory: the whole of it.
+        n_used: bytes that copies use.
+        event: happens when those copies are done, once the slot is full.
+        deliveries: where downloaded bytes go: their place in the slot, and the array.
+    """
+
+    memory: Bytes
+    n_used: int = 0
+    event: Any = None
+    deliveries: list[tuple[int, Bytes]] = field(default_factory=list[tuple[int, Bytes]])
+
+
+class StagingRing:
+    """Slots in turn, for uploads or for downloads of one thread.
+
+    Args:
+        card: where the other end is.
+        n_slots: at least 2.
+        slot_bytes: bytes of a slot, allocated when it is first needed.
+    """
+
+    def __init__(self, card: Card, n_slots: int = N_SLOTS, slot_bytes: int = SLOT_BYTES) -> None:
+        self._card = card
+        self._n_slots = n_slots
+        self._slot_bytes = slot_bytes
+        self._slots: list[_Slot] = []
+        self._at = 0
+
+    def upload(self, content: Bytes, address: int, stream: Any) -> None:
+        """Put the copy of an array into a stream; the array may change then."""
+        at = 0
+        while at < len(content):
+            slot, start, n = self._room(len(content) - at, stream)
+            held = slot.memory[start : start + n]
+            copy_bytes(held, content[at : at + n])
+            self._card.copy(address + at, held.ctypes.data, n, stream)
+            at += n
+
+    def download(self, address: int, content: Bytes, stream: Any) -> None:
+        """Put a copy into a stream; the array is filled at `deliver`, or before."""
+        at = 0
+        while at < len(content):
+            slot, start, n = self._room(len(content) - at, stream)
+            held = slot.memory[start : start + n]
+            self._card.copy(held.ctypes.data, address + at, n, stream)
+            slot.deliveries.append((start, content[at : at + n]))
+            at += n
+
+    def deliver(self) -> None:
+        """Fill the arrays of all downloads, whose stream is done; the slots are free then."""
+        for k in range(1, len(self._slots) + 1):  # the oldest first
+            _empty(self._slots[(self._at + k) % len(self._slots)])
+
+    def drop(self) -> None:
+        """Forget the downloads that are outstanding, after a failure."""
+        for slot in self._slots:
+            slot.deliveries.clear()
+
+    def _room(self, wanted: int, stream: Any) -> tuple[_Slot, int, int]:
+        """Return a slot, the place of free bytes in it, and how many: some, at most `wanted`."""
+        if not self._slots:
+            self._slots.append(self._new_slot())
+        slot = self._slots[self._at]
+        if slot.n_used >= len(slot.memory):
+            slot.event = self._card.record(stream)
+            slot = self._next_slot()
+        start = slot.n_used
+        n = min(wanted, len(slot.memory) - start)
+        slot.n_used = -(-(start + n) // _ALIGNMENT) * _ALIGNMENT
+        return slot, start, n
+
+    def _next_slot(self) -> _Slot:
+        if len(self._slots) < self._n_slots and self._at == len(self._slots) - 1:
+            self._slots.append(self._new_slot())
+        self._at = (self._at + 1) % len(self._slots)
+        slot = self._slots[self._at]
+        if slot.event is not None:
+            self._card.finish(slot.event)
+            _empty(slot)
+        return slot
+
+    def _new_slot(self) -> _Slot:
+        return _Slot(self._card.allocate_pinned(self._slot_bytes))
+
+
+def _empty(slot: _Slot) -> None:
+    for start, content in slot.deliveries:
+        copy_bytes(content, slot.memory[start : start + len(content)])
+    slot.deliveries.clear()
+    slot.n_used, slot.event = 0, None
+
+
+def copy_bytes(target: Bytes, source: Bytes) -> None:
+    """Copy within the host, by several threads where it is much."""
+    n_parts = min(num_threads(), -(-len(source) // _BYTES_PER_THREAD))
+    if n_parts < 2:
+        target[:] = source
+        return
+    step = -(-len(source) // n_parts)
+
+    def copy_part(at: int) -> None:
+        target[at : at + step] = source[at : at + step]
+
+    run_tasks([lambda at=at: copy_part(at) for at in range(0, len(source), step)])

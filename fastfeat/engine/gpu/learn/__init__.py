@@ -1,0 +1,1 @@
+"""Learning on a device: scans of columns, in rounds."""

@@ -1,0 +1,169 @@
+"""The rounds over columns on a device: one finds all moments, eight more find order statistics.
+
+All columns of a round are one launch of each kernel, a row of the grid each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from fastfeat_kernels.moments import cuda as moments_cuda
+from fastfeat_kernels.moments.state import Level, Moments, merge, no_moments
+from fastfeat_kernels.selection import cuda as selection_cuda
+from numpy.typing import NDArray
+
+from fastfeat.engine.gpu.columns.kernels import launch_sums, on_device
+from fastfeat.engine.gpu.columns.memory import DeviceColumn
+from fastfeat.engine.gpu.runtime import Runtime
+
+MOST_RANKS = 1 << 16
+"""Order statistics of a column that are searched for at once: each takes 2 kB of counts."""
+
+Take = Callable[[], None]
+"""Takes what work on a piece has found, once it is done."""
+Work = Callable[[int, int, Sequence[DeviceColumn]], Take]
+"""Asks for work on a piece: its first row, its number of rows, and its columns."""
+EachPiece = Callable[[Work], None]
+"""Calls what works on a piece with one after the other, and takes what that has found, in order."""
+
+
+class LearntColumn(NamedTuple):
+    """A column that is learnt from.
+
+    Args:
+        place: which of the columns of a piece it is.
+        element: type of its values, of `fastfeat_kernels.column.ELEMENTS`.
+        level: which sums are asked for.
+    """
+
+    place: int
+    element: str
+    level: Level
+
+
+def scratch_bytes(n_ranks: int) -> int:
+    """Return the memory that the rounds over a column take besides its rows.
+
+    Args:
+        n_ranks: how many values by rank are asked for.
+    """
+    n_ranks = min(n_ranks, MOST_RANKS)
+    return moments_cuda.new_state().nbytes + n_ranks * 8 * (selection_cuda.N_DIGITS + 1) + 512
+
+
+def find_moments(
+    runtime: Runtime, columns: Sequence[LearntColumn], each_piece: EachPiece
+) -> list[Moments]:
+    """Return the moments of each column, in one round."""
+    found = [no_moments(column.element) for column in columns]
+    module = runtime.module(moments_cuda.text(runtime.geometry.block))
+    by_kernel: dict[str, list[int]] = {}
+    for k, column in enumerate(columns):
+        by_kernel.setdefault(moments_cuda.kernel_of(column.element), []).append(k)
+
+    def work(start: int, n: int, piece: Sequence[DeviceColumn]) -> Take:
+        states = np.stack([moments_cuda.new_state() for _ in columns])
+        held = on_device(runtime, states)
+        for kernel, members in by_kernel.items():
+            words = [
+                moments_cuda.table_words(
+                    columns[k].element,
+                    _words(piece[columns[k].place]),
+                    held.address + k * states.strides[0],
+                    columns[k].level,
+                    start,
+                )
+                for k in members
+            ]
+            launch_sums(runtime, module, kernel, words, 0, n)
+        runtime.download(held, states, after=runtime.mark())
+
+        def take() -> None:
+            for k, column in enumerate(columns):
+                more = moments_cuda.read_state(column.element, states[k], column.level)
+                found[k] = merge(found[k], more)
+
+        return take
+
+    each_piece(work)
+    return found
+
+
+def find_order(
+    runtime: Runtime,
+    columns: Sequence[LearntColumn],
+    ranks: Mapping[int, Sequence[int]],
+    each_piece: EachPiece,
+) -> dict[int, Mapping[int, Any]]:
+    """Return the values of some ranks by column, MOST_RANKS of each after the other.
+
+    Args:
+        runtime: where the columns are.
+        columns: what may be asked for.
+        ranks: the wanted ranks by column, at least one.
+        each_piece: gives the rows.
+    """
+    found: dict[int, dict[int, Any]] = {k: {} for k in ranks}
+    for first in range(0, max(map(len, ranks.values()), default=0), MOST_RANKS):
+        some = {k: wanted[first : first + MOST_RANKS] for k, wanted in ranks.items()}
+        wanted_now = {k: wanted for k, wanted in some.items() if wanted}
+        for k, values in _search(runtime, columns, wanted_now, each_piece).items():
+            found[k].update(values)
+    return {**found}
+
+
+def _search(
+    runtime: Runtime,
+    columns: Sequence[LearntColumn],
+    ranks: Mapping[int, Sequence[int]],
+    each_piece: EachPiece,
+) -> dict[int, Mapping[int, Any]]:
+    """Return the values of some ranks by column; each round narrows all searches by a digit."""
+    searches = {k: selection_cuda.begin(wanted) for k, wanted in ranks.items()}
+    for shift in selection_cuda.SHIFTS:
+        prefixes = {k: search.prefixes for k, search in searches.items()}
+        counts = _count_digits(runtime, columns, prefixes, shift, each_piece)
+        for k, search in searches.items():
+            searches[k] = selection_cuda.narrowed(search, counts[k])
+    return {k: selection_cuda.values_of(columns[k].element, s) for k, s in searches.items()}
+
+
+def _count_digits(
+    runtime: Runtime,
+    columns: Sequence[LearntColumn],
+    prefixes: Mapping[int, NDArray[np.uint64]],
+    shift: int,
+    each_piece: EachPiece,
+) -> dict[int, NDArray[np.int64]]:
+    """Return how many keys have each digit after each prefix, shape (n_prefixes, N_DIGITS)."""
+    module = runtime.module(selection_cuda.text(runtime.geometry.block))
+    ends = np.cumsum([len(own) for own in prefixes.values()])
+    firsts = dict(zip(prefixes, [0, *ends.tolist()], strict=False))
+    counts = np.zeros((int(ends[-1]), selection_cuda.N_DIGITS), np.int64)
+    known = on_device(runtime, np.concatenate([*prefixes.values()]))
+    held = on_device(runtime, counts)
+
+    def work(start: int, n: int, piece: Sequence[DeviceColumn]) -> Take:
+        words = [
+            selection_cuda.table_words(
+                columns[k].element,
+                _words(piece[columns[k].place]),
+                (known.address + 8 * firsts[k], len(own)),
+                held.address + counts.strides[0] * firsts[k],
+                shift,
+            )
+            for k, own in prefixes.items()
+        ]
+        launch_sums(runtime, module, "count_digits", words, 0, n)
+        return lambda: None
+
+    each_piece(work)
+    runtime.download(held, counts)
+    runtime.synchronize()
+    return {k: counts[firsts[k] :][: len(own)] for k, own in prefixes.items()}
+
+
+def _words(column: DeviceColumn) -> tuple[int, int, int, int]:
+    return column.values, column.value_bit, column.validity, column.bit

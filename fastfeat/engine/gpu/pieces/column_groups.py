@@ -1,0 +1,239 @@
+"""Groups of columns that are learnt from together, and how their rows come to each round.
+
+Columns that fit are copied to the device once and stay for all rounds, what is computed from them
+with them. Where a column alone does not fit, each round copies and computes it again, piece by
+piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from fastfeat.engine.gpu.columns.inputs import Source, added_bytes
+from fastfeat.engine.gpu.columns.memory import (
+    DeviceColumn,
+    DeviceMemory,
+    allocate_output,
+    element_bytes,
+)
+from fastfeat.engine.gpu.learn.scan import EachPiece, Work
+from fastfeat.engine.gpu.pieces.pieces import pieces_of, room_of_pieces
+from fastfeat.engine.gpu.pieces.pipeline import (
+    Finish,
+    PieceMemory,
+    columns_of,
+    filling,
+    in_turn,
+    memories_of,
+)
+from fastfeat.engine.gpu.pieces.run import target_of
+from fastfeat.engine.gpu.programs.launch import Prepared, ask, settle_piece, settled
+from fastfeat.engine.gpu.programs.program import Bound, bind, text_of, words_of
+from fastfeat.engine.gpu.runtime import Runtime
+from fastfeat.engine.program import Constants, Program, leaves_of, program_of
+from fastfeat.engine.storage import column_of, storage
+from fastfeat.scalars.value import InputSlot
+
+Sources = Mapping[InputSlot, Source]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Outputs that are learnt from together, and what gives their rows to each round.
+
+    Args:
+        runtime: where they are.
+        program: computes them.
+        n_rows: number of rows.
+        each_piece: calls what works on a piece with the first row, the number of rows, and the
+            column of each output.
+    """
+
+    runtime: Runtime
+    program: Program
+    n_rows: int
+    each_piece: EachPiece
+
+
+def groups_of(
+    runtime: Runtime,
+    program: Program,
+    sources: Sources,
+    n_rows: int,
+    scratch: Sequence[float],
+) -> list[list[int]]:
+    """Return which outputs are learnt from together: as many as fit the device whole.
+
+    Args:
+        runtime: of the device.
+        program: computes them.
+        sources: the column of each slot; those on the device take no room.
+        n_rows: number of rows.
+        scratch: bytes that the rounds take for each output.
+    """
+    room = runtime.computations.share() * room_of_pieces(runtime)
+    groups: list[list[int]] = []
+    uploaded: set[InputSlot] = set()
+    taken = 0.0
+    for k, output in enumerate(program.outputs):
+        slots = {slot for kind, slot in leaves_of(output) if kind == "input"}
+        needed = {slot for slot in slots if not isinstance(sources[slot], DeviceColumn)}
+        own = scratch[k] + (0 if column_of(output) else n_rows * element_bytes(output.dtype))
+        if not groups or taken + own + _bytes(needed - uploaded, n_rows) > room:
+            groups.append([])
+            uploaded.clear()
+            taken = 0.0
+        taken += own + _bytes(needed - uploaded, n_rows)
+        groups[-1].append(k)
+        uploaded |= needed
+    return groups
+
+
+def _bytes(slots: set[InputSlot], n_rows: int) -> float:
+    return n_rows * sum(element_bytes(slot.dtype) for slot in slots)
+
+
+def group_of(
+    runtime: Runtime,
+    program: Program,
+    members: Sequence[int],
+    sources: Sources,
+    n_rows: int,
+    constants: Constants,
+    scratch: Sequence[float],
+) -> Group:
+    """Return a group; its rows are on the device already where they fit.
+
+    Args:
+        runtime: of the device.
+        program: computes the outputs.
+        members: which of them are in the group.
+        sources: the column of each slot.
+        n_rows: number of rows.
+        constants: what the program reads besides.
+        scratch: bytes that the rounds take for each output.
+
+    Raises:
+        RowFailed: an overflow, or the like; the first row.
+        OutOfDeviceMemory: not even 64 rows fit.
+    """
+    part = program_of([program.outputs[k] for k in members])
+    slots = [column_of(output) for output in part.outputs]
+    computed = [output for output, slot in zip(part.outputs, slots, strict=True) if slot is None]
+    bound = bind(runtime, program_of(computed), constants)
+    row_bytes = added_bytes({slot: sources[slot] for slot in part.inputs})
+    row_bytes += sum(element_bytes(output.dtype) for output in computed)
+    reserved = sum(scratch[k] for k in members)
+    pieces = pieces_of(runtime, row_bytes, n_rows, reserved)
+    memories = memories_of(runtime, part.inputs, sources, pieces, partial(_outputs, runtime, bound))
+
+    def ask_piece(memory: PieceMemory, start: int, stop: int) -> tuple[list[DeviceColumn], Finish]:
+        there, finish = _ask_computed(runtime, bound, part.inputs, memory, start, stop)
+        made = (output.as_column() for output in memory.outputs)
+        return [next(made) if slot is None else there[slot] for slot in slots], finish
+
+    if len(pieces.spans) == 1:
+        held, finish = ask_piece(memories[0], *pieces.spans[0])
+        finish()
+
+        def once(work: Work) -> None:
+            _work_on(runtime, work, 0, n_rows, held)()
+
+        return Group(runtime, part, n_rows, once)
+
+    waits_first = _may_compute_again(bound)
+
+    def each_piece(work: Work) -> None:
+        def ask_and_work(memory: PieceMemory, start: int, stop: int) -> Finish:
+            columns, finish = ask_piece(memory, start, stop)
+            if waits_first:
+                finish()
+            take = _work_on(runtime, work, start, stop - start, columns)
+
+            def finish_both() -> None:
+                if not waits_first:
+                    finish()
+                take()
+
+            return finish_both
+
+        with settled(runtime):
+            in_turn(memories, pieces.spans, ask_and_work)
+
+    return Group(runtime, part, n_rows, each_piece)
+
+
+def _work_on(
+    runtime: Runtime, work: Work, start: int, n: int, columns: Sequence[DeviceColumn]
+) -> Finish:
+    """Ask for work on a piece; return what waits for it, and takes what it has found."""
+    take = work(start, n, columns)
+    mark = runtime.mark()
+
+    def finish() -> None:
+        runtime.finish(mark)
+        take()
+
+    return finish
+
+
+def _may_compute_again(bound: Bound) -> bool:
+    """Return whether there are kernels for large arguments, which may change what work reads."""
+    program = bound.plan.program
+    return text_of(program, exact=True) != text_of(program, exact=False)
+
+
+def _outputs(runtime: Runtime, bound: Bound, n_rows: int) -> tuple[DeviceMemory, ...]:
+    """Return memory for some rows of what is computed; missing floats are NaN."""
+    return tuple(
+        allocate_output(
+            runtime,
+            output.dtype,
+            n_rows,
+            with_validity=has and not storage(output.dtype).startswith("float"),
+        )
+        for has, output in zip(bound.plan.has_validity, bound.plan.program.outputs, strict=True)
+    )
+
+
+def _ask_computed(
+    runtime: Runtime,
+    bound: Bound,
+    slots: Sequence[InputSlot],
+    memory: PieceMemory,
+    start: int,
+    stop: int,
+) -> tuple[dict[InputSlot, DeviceColumn], Finish]:
+    """Ask for the inputs of a piece, and for what is computed of them as soon as they are there.
+
+    Args:
+        runtime: where to run.
+        bound: the program of what is computed; it reads some of the inputs.
+        slots: the inputs.
+        memory: that of the piece.
+        start: first row.
+        stop: the row after the last.
+
+    Returns:
+        The column of each input, and what waits for what is computed; that raises RowFailed.
+    """
+    columns, fills = columns_of(runtime, memory, start, stop)
+    there, fill_of = dict(zip(slots, columns, strict=True)), {slots[k]: f for k, f in fills.items()}
+    own = bound.plan.program.inputs
+    finish: Finish = _nothing
+    if bound.plan.program.outputs:
+        words = words_of(bound, [there[slot] for slot in own], [*map(target_of, memory.outputs)])
+        prepared = Prepared(bound.plan, words, stop - start, (memory, bound.tables))
+        own_fills = {k: fill_of.pop(slot) for k, slot in enumerate(own) if slot in fill_of}
+        before = filling(own_fills, iter(()))
+        asked = ask(runtime, prepared, 0, stop - start, before=before)
+        finish = partial(settle_piece, runtime, prepared, asked, start)
+    for fill in fill_of.values():
+        fill()
+    return there, finish
+
+
+def _nothing() -> None:
+    """Wait for nothing."""

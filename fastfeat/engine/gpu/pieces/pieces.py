@@ -1,0 +1,136 @@
+"""Pieces of rows that fit the memory of a device, and what to say where nothing fits."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from fastfeat.engine.gpu.runtime import Buffer, Runtime
+from fastfeat.engine.search import WORD_ROWS
+from fastfeat.errors import OutOfDeviceMemory, counted
+
+SHARE_OF_MEMORY = 0.8
+"""How much of the free memory the pieces of rows on a device may take."""
+PIECE_BYTES = 256 << 20
+"""Rows that are only copied, computed and copied back go in pieces no larger than that.
+
+While one is computed the next one is copied, which takes longer than to launch its kernels by far.
+"""
+SMALL_SHARE = 1 / 4
+MOST_SMALL_BYTES = 64 << 20
+"""What a computation may take besides its pieces, for words and states: no more than either."""
+
+
+class Pieces(NamedTuple):
+    """Runs of rows that go through a device one after the other.
+
+    Args:
+        spans: (first, end) of each; all but the last are of the same length, a multiple of 64.
+        at_once: how many of them fit the device at a time: 2, or 1.
+    """
+
+    spans: tuple[tuple[int, int], ...]
+    at_once: int
+
+    @property
+    def n_rows(self) -> int:
+        """Return the number of rows of the longest."""
+        return max((stop - start for start, stop in self.spans), default=0)
+
+
+def pieces_of(
+    runtime: Runtime,
+    row_bytes: float,
+    n_rows: int,
+    reserved: float = 0,
+    most_bytes: float = float("inf"),
+) -> Pieces:
+    """Return runs of rows that fit the memory of the device.
+
+    Where one piece does not take all rows there are two on the device at a time, each in half the
+    memory, unless 64 rows of each are too much.
+
+    Args:
+        runtime: of the device.
+        row_bytes: memory that a row takes.
+        n_rows: number of rows.
+        reserved: bytes that a piece needs besides.
+        most_bytes: of a piece; one of 64 rows may be larger.
+
+    Raises:
+        OutOfDeviceMemory: not even 64 rows fit.
+    """
+    if not n_rows:
+        return Pieces((), 1)
+    if not row_bytes:
+        return Pieces(((0, n_rows),), 1)
+    room, share = _room(runtime, row_bytes, n_rows, reserved), runtime.computations.share()
+    pieces = _pieces_in(room, row_bytes, n_rows, reserved, most_bytes / row_bytes, share)
+    n_bytes = pieces.at_once * pieces.n_rows * row_bytes
+    runtime.computations.plan(
+        reserved + min(SMALL_SHARE * n_bytes, MOST_SMALL_BYTES),
+        can_shrink=pieces.at_once * pieces.n_rows > WORD_ROWS,
+    )
+    return pieces
+
+
+def _pieces_in(
+    room: float, row_bytes: float, n_rows: int, reserved: float, most: float, share: float
+) -> Pieces:
+    """Return runs of rows that take a share of some room, each of at most so many rows."""
+    whole, half = ((part - reserved) / row_bytes for part in (room, room / 2))
+    if n_rows <= share * min(whole, most):
+        return Pieces(((0, n_rows),), 1)
+    at_once, fitting = (2, half) if share * half >= WORD_ROWS else (1, whole)
+    step = max(1, int(share * min(fitting, most)) // WORD_ROWS) * WORD_ROWS
+    starts = range(0, n_rows, step)
+    return Pieces(tuple((start, min(n_rows, start + step)) for start in starts), at_once)
+
+
+def _room(runtime: Runtime, row_bytes: float, n_rows: int, reserved: float) -> float:
+    """Return how many bytes pieces may take."""
+    fewest = min(WORD_ROWS, n_rows)
+    needed = reserved + fewest * row_bytes
+    room = room_of_pieces(runtime)
+    if room < needed:
+        runtime.give_back()  # what is kept for later may be what is lacking
+        room = room_of_pieces(runtime)
+    if room >= needed:
+        return room
+    free, _ = runtime.memory()
+    need = "needs" if fewest == 1 else "need"
+    raise OutOfDeviceMemory(
+        f"{counted(fewest, 'row')} {need} {needed:,.0f} bytes of device memory, {free:,} are "
+        f"free, of which a piece takes at most {SHARE_OF_MEMORY:.0%}. Compute fewer features at a "
+        "time, or free memory"
+    )
+
+
+def room_of_pieces(runtime: Runtime) -> float:
+    """Return how many bytes pieces may take of what is free, and not claimed by other threads."""
+    free, _ = runtime.memory()
+    return SHARE_OF_MEMORY * runtime.computations.left(free)
+
+
+def room_for(runtime: Runtime, n_bytes: int, purpose: str) -> Buffer:
+    """Return memory that a result needs whole.
+
+    Args:
+        runtime: of the device.
+        n_bytes: how much.
+        purpose: what it is for, for the message.
+
+    Raises:
+        OutOfDeviceMemory: names the need, and what is free.
+    """
+    try:
+        return runtime.allocate(n_bytes)
+    except OutOfDeviceMemory:
+        runtime.give_back()
+    try:
+        return runtime.allocate(n_bytes)
+    except OutOfDeviceMemory:
+        free, _ = runtime.memory()
+        raise OutOfDeviceMemory(
+            f"{purpose} needs {n_bytes:,} bytes of device memory, {free:,} are free. Transform "
+            "fewer rows at a time, use Plan(dtype='float32'), or free memory"
+        ) from None

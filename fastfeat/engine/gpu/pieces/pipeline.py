@@ -1,0 +1,190 @@
+"""Pieces of rows through a device: the next one is copied there while the former is computed.
+
+A piece is asked for launch by launch, each after the columns that only it and later ones read. What
+the former piece gives is copied back in between. Then the former piece is waited for, and its
+memory is that of the piece after the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from fastfeat.engine.gpu.columns.inputs import Fill, PlacedInput, Source, place_inputs, rows_of
+from fastfeat.engine.gpu.columns.memory import DeviceColumn, DeviceMemory, allocate_output
+from fastfeat.engine.gpu.pieces.pieces import Pieces
+from fastfeat.engine.gpu.programs.launch import Prepared, ask, naming_features, settle_piece
+from fastfeat.engine.gpu.programs.program import Bound, Target, words_of
+from fastfeat.engine.gpu.programs.table import Launch
+from fastfeat.engine.gpu.runtime import Mark, Runtime
+from fastfeat.engine.program import RowFailed
+from fastfeat.errors import OutOfDeviceMemory
+from fastfeat.scalars.value import InputSlot
+
+
+@dataclass(frozen=True, slots=True)
+class PieceMemory:
+    """Memory of one of the pieces that are on a device at a time."""
+
+    inputs: tuple[PlacedInput, ...]
+    outputs: tuple[DeviceMemory, ...]
+
+
+TargetsOf = Callable[[PieceMemory, int], Sequence[Target]]
+"""Returns where the outputs of a piece go; takes its memory and its first row."""
+Downloads = Callable[[PieceMemory, int, int, Mark], Iterator[None]]
+"""Asks for a part of what brings a piece to the host at each step; it comes after a mark."""
+Finish = Callable[[], object]
+"""Waits for a piece that has been asked for."""
+
+
+def memories_of(
+    runtime: Runtime,
+    slots: Sequence[InputSlot],
+    sources: Mapping[InputSlot, Source],
+    pieces: Pieces,
+    allocate: Callable[[int], tuple[DeviceMemory, ...]],
+) -> list[PieceMemory]:
+    """Return memory for the pieces that are on a device at a time, at least for one.
+
+    Args:
+        runtime: of the device.
+        slots: the inputs.
+        sources: the column of each.
+        pieces: what goes through the memory.
+        allocate: returns memory for some rows of the outputs.
+    """
+
+    def place() -> PieceMemory:
+        n_rows = pieces.n_rows
+        return PieceMemory(tuple(place_inputs(runtime, slots, sources, n_rows)), allocate(n_rows))
+
+    if not pieces.spans:
+        return []
+    memories = [place()]
+    if pieces.at_once > 1:
+        with suppress(OutOfDeviceMemory):  # it may be free in parts that are too small
+            memories.append(place())
+    return memories
+
+
+def allocate_outputs(runtime: Runtime, bound: Bound, n_rows: int) -> tuple[DeviceMemory, ...]:
+    """Return memory for some rows of each output of a program."""
+    plan = bound.plan
+    return tuple(
+        allocate_output(runtime, output.dtype, n_rows, with_validity=has)
+        for output, has in zip(plan.program.outputs, plan.has_validity, strict=True)
+    )
+
+
+def in_turn(
+    memories: Sequence[PieceMemory],
+    spans: Sequence[tuple[int, int]],
+    ask_piece: Callable[[PieceMemory, int, int], Finish],
+) -> None:
+    """Finish each piece when the next one has been asked for, if there is memory for two.
+
+    Args:
+        memories: taken in turn.
+        spans: the first row and the end of each piece, in order.
+        ask_piece: asks for a piece in some memory.
+
+    Raises:
+        RowFailed: of the first piece that failed.
+    """
+    finish: Finish | None = None
+    for k, (start, stop) in enumerate(spans):
+        if finish is not None and len(memories) == 1:
+            finish()
+            finish = None
+        try:
+            following = ask_piece(memories[k % len(memories)], start, stop)
+        except RowFailed:  # the rows of the former piece come first
+            if finish is not None:
+                finish()
+            raise
+        if finish is not None:
+            finish()
+        finish = following
+    if finish is not None:
+        finish()
+
+
+def run_pieces(
+    runtime: Runtime,
+    bound: Bound,
+    memories: Sequence[PieceMemory],
+    spans: Sequence[tuple[int, int]],
+    targets_of: TargetsOf,
+    downloads: Downloads,
+) -> None:
+    """Compute pieces of rows, two at a time where there is memory for two.
+
+    Args:
+        runtime: where to run.
+        bound: the program.
+        memories: taken in turn.
+        spans: the first row and the end of each piece, in order.
+        targets_of: says where outputs go.
+        downloads: brings them to the host.
+
+    Raises:
+        RowFailed: the first row that failed.
+        KernelFailed: names the features.
+    """
+    former: Iterator[None] = iter(())
+
+    def ask_piece(memory: PieceMemory, start: int, stop: int) -> Finish:
+        nonlocal former
+        columns, fills = columns_of(runtime, memory, start, stop)
+        words = words_of(bound, columns, targets_of(memory, start))
+        prepared = Prepared(bound.plan, words, stop - start, (memory, bound.tables))
+        asked = ask(runtime, prepared, 0, stop - start, before=filling(fills, former))
+        former = parts = downloads(memory, start, stop, asked.mark)
+
+        def finish() -> None:
+            _exhaust(parts)
+            if settle_piece(runtime, prepared, asked, start):
+                _exhaust(downloads(memory, start, stop, runtime.mark()))
+                runtime.finish(runtime.mark())
+
+        return finish
+
+    with naming_features(bound.plan):
+        in_turn(memories, spans, ask_piece)
+
+
+def columns_of(
+    runtime: Runtime, memory: PieceMemory, start: int, stop: int
+) -> tuple[list[DeviceColumn], dict[int, Fill]]:
+    """Return where rows [start, stop) of each input are read, and by number what fills them.
+
+    Raises:
+        RowFailed: a row that is not exactly a value of the type that fit saw.
+    """
+    found = [rows_of(runtime, placed, start, stop - start) for placed in memory.inputs]
+    fills = {k: fill for k, (_, fill) in enumerate(found) if fill is not None}
+    return [column for column, _ in found], fills
+
+
+def filling(fills: dict[int, Fill], others: Iterator[None]) -> Callable[[Launch], None]:
+    """Return what fills the inputs of a launch that no earlier launch has read.
+
+    Args:
+        fills: what fills each input; those that are filled are taken out.
+        others: is asked for a part after each.
+    """
+
+    def fill(launch: Launch) -> None:
+        for k in launch.inputs:
+            if k in fills:
+                fills.pop(k)()
+                next(others, None)
+
+    return fill
+
+
+def _exhaust(parts: Iterator[None]) -> None:
+    for _ in parts:
+        pass

@@ -1,0 +1,156 @@
+"""Columns whose rows are of unlike length, text and lists: pieces that fit a device, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.dtypes import DType
+from fastfeat.engine.gpu.pieces.pieces import room_of_pieces
+from fastfeat.engine.gpu.pieces.run import on_host
+from fastfeat.engine.gpu.programs.launch import settled
+from fastfeat.engine.gpu.runtime import Runtime
+from fastfeat.engine.search import WORD_ROWS
+from fastfeat.errors import OutOfDeviceMemory, counted
+from fastfeat.io.arrow import Array, pa
+from fastfeat.io.columns.types import arrow_type
+from fastfeat.io.device import DeviceArray
+
+KEPT_SHARE = 1 / 16
+"""How much of the free memory a column may take that stays on the device for those that read it."""
+_OFFSET_BYTES = 8 + 1 / 8  # of a row: its offset and its bit
+
+Offsets = NDArray[np.int64]
+"""Where the bytes or elements of each row begin, shape (n_rows + 1,), from any number on."""
+Made = TypeVar("Made")
+
+
+class Cost(NamedTuple):
+    """The memory that a function takes on a device.
+
+    Args:
+        row_bytes: for a row, besides its offset and bit.
+        unit_bytes: for a byte of text, or an element of a list.
+    """
+
+    row_bytes: float
+    unit_bytes: float
+
+
+def over_spans(
+    runtime: Runtime, offsets: Offsets, cost: Cost, work: Callable[[int, int], Made]
+) -> list[Made]:
+    """Return what a function gives for runs of rows that fit the device, one after the other.
+
+    Args:
+        runtime: of the device.
+        offsets: of the column.
+        cost: what `work` takes.
+        work: the function, of the first row and the row after the last.
+
+    Raises:
+        OutOfDeviceMemory: not even 64 rows fit.
+    """
+    return _worked(runtime, spans_of(runtime, offsets, cost), work)
+
+
+def _worked(
+    runtime: Runtime, spans: Sequence[tuple[int, int]], work: Callable[[int, int], Made]
+) -> list[Made]:
+    with settled(runtime):
+        return [work(start, stop) for start, stop in spans]
+
+
+def made_column(
+    runtime: Runtime,
+    offsets: Offsets,
+    kind: Any,
+    cost: Cost,
+    work: Callable[[int, int], Made],
+    brought: Callable[[Made], Array],
+) -> Any:
+    """Return what a function makes of a column: on the device, or Arrow's if it takes much.
+
+    Args:
+        runtime: of the device.
+        offsets: of the column.
+        kind: Arrow type of what is made.
+        cost: what `work` takes; of each row, for what it makes.
+        work: makes it of the rows from one on, up to another.
+        brought: gives what was made as an array of the host.
+    """
+    n_rows = len(offsets) - 1
+    if not n_rows:
+        return pa.chunked_array([], kind)
+    spans, (free, _) = spans_of(runtime, offsets, cost), runtime.memory()
+    if len(spans) == 1 and n_rows * cost.row_bytes <= KEPT_SHARE * free:
+        return _worked(runtime, spans, work)[0]
+    return pa.chunked_array(
+        _worked(runtime, spans, lambda start, stop: brought(work(start, stop))), kind
+    )
+
+
+def made_values(
+    runtime: Runtime,
+    offsets: Offsets,
+    dtype: DType,
+    cost: Cost,
+    work: Callable[[int, int], DeviceArray],
+) -> Any:
+    """Return what a function makes of a column, a value a row; see `made_column`."""
+    return made_column(
+        runtime, offsets, arrow_type(dtype), cost, work, partial(array_on_host, runtime)
+    )
+
+
+def array_on_host(runtime: Runtime, made: DeviceArray) -> Array:
+    """Return a made column as an array of the host."""
+    return on_host(runtime, made, made.name)
+
+
+def spans_of(runtime: Runtime, offsets: Offsets, cost: Cost) -> list[tuple[int, int]]:
+    """Return runs of rows (first, end) that fit the device; all but the last are of whole words.
+
+    Raises:
+        OutOfDeviceMemory: not even 64 rows fit.
+    """
+    room = runtime.computations.share() * room_of_pieces(runtime)
+    spans = _spans_in(runtime, offsets, cost, room)
+    can_shrink = any(stop - start > WORD_ROWS for start, stop in spans)
+    runtime.computations.plan(0, can_shrink=can_shrink)
+    return spans
+
+
+def _spans_in(runtime: Runtime, offsets: Offsets, cost: Cost, room: float) -> list[tuple[int, int]]:
+    n_rows, row_bytes = len(offsets) - 1, cost.row_bytes + _OFFSET_BYTES
+    n_units = int(offsets[-1]) - int(offsets[0])
+    if n_rows and n_units * cost.unit_bytes + n_rows * row_bytes <= room:
+        return [(0, n_rows)]
+    costs: NDArray[np.float64] = offsets * cost.unit_bytes + np.arange(n_rows + 1) * row_bytes
+    spans: list[tuple[int, int]] = []
+    start = 0
+    while start < n_rows:
+        fitting = int(np.searchsorted(costs, float(costs[start]) + room, "right")) - 1
+        stop = n_rows if fitting >= n_rows else fitting // WORD_ROWS * WORD_ROWS
+        if stop <= start:
+            stop = min(start + WORD_ROWS, n_rows)
+            _check_room(runtime, stop - start, float(costs[stop]) - float(costs[start]))
+        spans.append((start, stop))
+        start = stop
+    return spans
+
+
+def _check_room(runtime: Runtime, n_rows: int, needed: float) -> None:
+    if needed > room_of_pieces(runtime):
+        runtime.give_back()
+    if needed > room_of_pieces(runtime):
+        free, _ = runtime.memory()
+        need = "needs" if n_rows == 1 else "need"
+        raise OutOfDeviceMemory(
+            f"{counted(n_rows, 'row')} of text, or of lists, {need} {needed:,.0f} bytes of device "
+            f"memory, {free:,} are free. Compute fewer features at a time, or free memory"
+        )

@@ -1,0 +1,117 @@
+"""Running a program on a device: columns up, kernels, columns down, in pieces that fit in it.
+
+They go on at the same time, one for the next piece while another is for the former: `pipeline`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from fastfeat.dtypes import BOOL, DType
+from fastfeat.engine.gpu.columns.inputs import added_bytes
+from fastfeat.engine.gpu.columns.memory import DeviceMemory, download_output, element_bytes
+from fastfeat.engine.gpu.pieces.adopt import sources_of
+from fastfeat.engine.gpu.pieces.pieces import PIECE_BYTES, pieces_of
+from fastfeat.engine.gpu.pieces.pipeline import (
+    PieceMemory,
+    allocate_outputs,
+    memories_of,
+    run_pieces,
+)
+from fastfeat.engine.gpu.programs.launch import settled
+from fastfeat.engine.gpu.programs.program import Target, bind
+from fastfeat.engine.gpu.runtime import Mark, Runtime
+from fastfeat.engine.program import Constants, Output, Program, program_of
+from fastfeat.io.device import DeviceArray
+from fastfeat.io.sinks.write import array_from_buffers, staggered_columns
+from fastfeat.scalars import op
+from fastfeat.scalars.op import TRUE
+from fastfeat.scalars.value import NO_STATUS, InputSlot, column_slot
+
+
+def compute(
+    runtime: Runtime,
+    program: Program,
+    columns: Mapping[InputSlot, Any],
+    n_rows: int,
+    constants: Constants,
+) -> list[Any]:
+    """Return an Arrow array for each output.
+
+    Args:
+        runtime: where to run.
+        program: what to compute.
+        columns: a column of `n_rows` rows for each input slot: an Arrow chunked array, or a
+            DeviceArray.
+        n_rows: number of rows.
+        constants: what fit has learnt.
+
+    Raises:
+        RowFailed: an overflow, or the like; the first row.
+        OutOfDeviceMemory: not even 64 rows fit.
+    """
+    work = partial(_compute, runtime, program, columns, n_rows, constants)
+    return runtime.computations.run(work)
+
+
+def _compute(
+    runtime: Runtime,
+    program: Program,
+    columns: Mapping[InputSlot, Any],
+    n_rows: int,
+    constants: Constants,
+) -> list[Any]:
+    with settled(runtime):
+        sources = sources_of(runtime, program.inputs, columns)  # first: it knows wrong lengths
+        values = [staggered_columns(1, n_rows, output.dtype)[0] for output in program.outputs]
+        bound = bind(runtime, program, constants)
+        has_validity = bound.plan.has_validity
+        bits = [staggered_columns(1, n_rows, BOOL)[0] if has else None for has in has_validity]
+        row_bytes = added_bytes(sources) + sum(element_bytes(o.dtype) for o in program.outputs)
+        pieces = pieces_of(runtime, row_bytes, n_rows, most_bytes=PIECE_BYTES)
+
+        def downloads(piece: PieceMemory, start: int, stop: int, after: Mark) -> Iterator[None]:
+            columns = zip(piece.outputs, program.outputs, values, bits, strict=True)
+            for output, one, array, bitmap in columns:
+                download_output(runtime, output, one.dtype, array, bitmap, (start, stop), after)
+                yield
+
+        def allocate(n_rows: int) -> tuple[DeviceMemory, ...]:
+            return allocate_outputs(runtime, bound, n_rows)
+
+        def targets(piece: PieceMemory, _: int) -> list[Target]:
+            return [*map(target_of, piece.outputs)]
+
+        memories = memories_of(runtime, program.inputs, sources, pieces, allocate)
+        run_pieces(runtime, bound, memories, pieces.spans, targets, downloads)
+    return [
+        array_from_buffers(output.dtype, array, bitmap, -1, n_rows)
+        for output, array, bitmap in zip(program.outputs, values, bits, strict=True)
+    ]
+
+
+def target_of(output: DeviceMemory) -> Target:
+    """Return where a kernel writes an output whose rows stand one after the other."""
+    return Target(output.values.address, output.validity.address if output.validity else 0)
+
+
+def on_host(runtime: Runtime, array: DeviceArray, name: str) -> Any:
+    """Return a column in the memory of a device as an Arrow array in the host's.
+
+    Args:
+        runtime: of the device.
+        array: the column.
+        name: its name, for messages.
+    """
+    program = program_of([as_it_is(name, array.dtype)])
+    (slot,) = program.inputs
+    return compute(runtime, program, {slot: array}, len(array), Constants({}, {}))[0]
+
+
+def as_it_is(name: str, dtype: DType) -> Output:
+    """Return an output that is an input column of the same name."""
+    slot = column_slot(name, dtype)
+    present = TRUE if dtype.is_float else op.input_ok(slot)
+    return Output(name, dtype, op.input_value(slot, dtype.physical), present, NO_STATUS)

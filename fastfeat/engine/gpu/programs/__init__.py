@@ -1,0 +1,1 @@
+"""Programs as CUDA kernels: rendered, bound to memory, launched."""

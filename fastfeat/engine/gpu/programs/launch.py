@@ -1,0 +1,170 @@
+"""Running the kernels of a program over the rows of a piece, and what went wrong in which row.
+
+Kernels are asked for in one call, and their status is waited for in another: in between the next
+piece can be asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastfeat.engine.gpu.programs.program import DeviceProgram, Words, text_of
+from fastfeat.engine.gpu.programs.render import kernel_name
+from fastfeat.engine.gpu.programs.table import Launch
+from fastfeat.engine.gpu.runtime import Buffer, Mark, Runtime
+from fastfeat.engine.program import RowFailed
+from fastfeat.engine.search import first_failing_row
+from fastfeat.errors import FastfeatError, KernelFailed, shortened
+from fastfeat.scalars.value import LARGE_ARGUMENT
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The rows of a piece on a device: the words of its kernels and all that they point to."""
+
+    plan: DeviceProgram
+    words: Words
+    n_rows: int
+    owners: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Kernels that have been asked for.
+
+    Args:
+        table: whose word 0 is their status.
+        mark: when that is there.
+    """
+
+    table: Buffer
+    mark: Mark
+
+
+@contextmanager
+def settled(runtime: Runtime) -> Generator[None]:
+    """Wait, when something goes wrong or is interrupted, until the device has done what it has.
+
+    Copies that are outstanding would write to memory that the caller has let go.
+    """
+    try:
+        yield
+    except BaseException:
+        with suppress(FastfeatError):
+            runtime.synchronize()
+        raise
+
+
+def run_piece(runtime: Runtime, prepared: Prepared, start: int) -> None:
+    """Run all rows of a piece, whose first row is row `start` of the data.
+
+    Raises:
+        RowFailed: an overflow, or the like; the first row.
+    """
+    settle_piece(runtime, prepared, ask(runtime, prepared, 0, prepared.n_rows), start)
+
+
+def settle_piece(runtime: Runtime, prepared: Prepared, asked: Asked, start: int) -> bool:
+    """Wait for all rows of a piece; return whether they had to be computed again.
+
+    Args:
+        runtime: where they are computed.
+        prepared: the piece, whose memory nothing but `asked` has written to.
+        asked: its kernels.
+        start: its first row in the data.
+
+    Raises:
+        RowFailed: an overflow, or the like; the first row.
+    """
+    status = status_of(runtime, asked)
+    is_again = bool(status & LARGE_ARGUMENT)
+    if is_again:
+        status = _exact_status(runtime, prepared, 0, prepared.n_rows)
+    if status:
+        raise RowFailed(start + _failing_row(runtime, prepared))
+    return is_again
+
+
+def _run(runtime: Runtime, prepared: Prepared, first: int, n: int) -> int:
+    """Run rows [first, first + n) of a piece; return their status.
+
+    The kernels for large arguments are run where a status asks for them.
+    """
+    status = status_of(runtime, ask(runtime, prepared, first, n))
+    return _exact_status(runtime, prepared, first, n) if status & LARGE_ARGUMENT else status
+
+
+def _exact_status(runtime: Runtime, prepared: Prepared, first: int, n: int) -> int:
+    """Run the kernels for large arguments; return their status.
+
+    Other bits of the status that asked for them may come from values that are wrong.
+    """
+    return status_of(runtime, ask(runtime, prepared, first, n, exact=True)) & ~LARGE_ARGUMENT
+
+
+def _failing_row(runtime: Runtime, prepared: Prepared) -> int:
+    def fails(first: int, n: int) -> bool:
+        return _run(runtime, prepared, first, n) != 0
+
+    return first_failing_row(fails, prepared.n_rows)
+
+
+def ask(
+    runtime: Runtime,
+    prepared: Prepared,
+    first: int,
+    n: int,
+    *,
+    exact: bool = False,
+    before: Callable[[Launch], None] | None = None,
+) -> Asked:
+    """Ask for the kernels of rows [first, first + n).
+
+    Args:
+        runtime: where to run.
+        prepared: the piece.
+        first: a multiple of 32, which is what the words of a bitmap hold.
+        n: number of rows.
+        exact: by the kernels for large arguments of sin, cos and tan.
+        before: is called before each launch, to ask for what that launch reads.
+    """
+    plan, geometry = prepared.plan, runtime.geometry
+    module = runtime.module(text_of(plan.program, exact))
+    table = runtime.allocate(prepared.words.nbytes)
+    words = prepared.words.copy()
+    for one in plan.table.launches:
+        words[one.at] = table.address  # word 0 is the status
+    runtime.upload(words, table)
+    for one in plan.table.launches:
+        if before is not None:
+            before(one)
+        kernel = kernel_name(one.loop)
+        grid = (geometry.grid_of_rows(n), one.n_instances)
+        at = table.address + 8 * one.at
+        runtime.launch(module, kernel, grid, geometry.block, at, first, n)
+    return Asked(table, runtime.mark())
+
+
+def status_of(runtime: Runtime, asked: Asked) -> int:
+    """Wait for kernels, and for downloads after them; return their status."""
+    status = np.zeros(1, np.int64)
+    runtime.download(asked.table, status, after=asked.mark)
+    runtime.finish(asked.mark)
+    return int(status[0])
+
+
+@contextmanager
+def naming_features(plan: DeviceProgram) -> Generator[None]:
+    """Add to the error of kernels which features they compute."""
+    try:
+        yield
+    except KernelFailed as error:
+        names = [name for name in plan.features_of(error.kernels) if name]
+        if not names:  # what fit learns from has no name
+            raise
+        computes = "it computes" if len(error.kernels) == 1 else "they compute"
+        raise KernelFailed(f"{error}; {computes} {shortened(names)}", error.kernels) from error

@@ -1,0 +1,189 @@
+"""A program laid out for a device: its loops, their text, and the words that their kernels read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.engine.gpu.columns.memory import DeviceColumn
+from fastfeat.engine.gpu.programs.render import kernel_name, render
+from fastfeat.engine.gpu.programs.table import TablePlan, plan_table
+from fastfeat.engine.gpu.runtime import Buffer, Runtime
+from fastfeat.engine.layout import (
+    REPEATED,
+    REPEATS_PER_LOOP,
+    Group,
+    Loop,
+    ShapeOf,
+    by_code,
+    inputs_of,
+    lay_out,
+)
+from fastfeat.engine.program import Constants, Output, Program
+from fastfeat.engine.storage import has_flags, parameter_bits, storage, table_array
+from fastfeat.scalars.value import InputSlot
+
+MOST_OUTPUTS = 32
+"""Outputs of a kernel: each is stored once it is known, so that registers do not bound them."""
+
+MOST_INPUTS = 16
+"""Columns that a kernel reads: their values wait in registers, two each."""
+
+MOST_KERNELS = 64
+"""Of columns so entangled that more would have to be compiled, equal code comes together first."""
+
+
+def by_columns(outputs: Sequence[Output], shape_of: ShapeOf) -> list[Group]:
+    """Return which outputs are computed together, as positions; see `layout.lay_out`."""
+    reads = {k: inputs_of(output) for k, output in enumerate(outputs)}
+    pieces = [piece for members in _connected(reads) for piece in _cut(members, reads)]
+    alike: dict[object, list[Group]] = {}
+    for piece in pieces:
+        alike.setdefault(shape_of(piece), []).append(piece)
+    repeated = [members for members in alike.values() if len(members) >= REPEATED]
+    single = [piece for members in alike.values() if len(members) < REPEATED for piece in members]
+    groups = [group for members in repeated for group in _joined(members, reads, REPEATS_PER_LOOP)]
+    rest = list(_joined(sorted(single), reads, MOST_OUTPUTS))
+    if len(repeated) + len(rest) > MOST_KERNELS:
+        return by_code(outputs, shape_of)
+    return groups + rest
+
+
+def _connected(reads: Mapping[int, Sequence[InputSlot]]) -> list[Group]:
+    """Return the outputs in parts, no two of which read the same column; one reads nothing."""
+    above: dict[InputSlot, InputSlot] = {}
+
+    def top(slot: InputSlot) -> InputSlot:
+        while above.setdefault(slot, slot) != slot:
+            above[slot] = slot = above[above[slot]]
+        return slot
+
+    for slots in reads.values():
+        for slot in slots:
+            above[top(slot)] = top(slots[0])
+    parts: dict[InputSlot | None, Group] = {}
+    for k, slots in reads.items():
+        parts.setdefault(top(slots[0]) if slots else None, []).append(k)
+    return list(parts.values())
+
+
+def _cut(members: Group, reads: Mapping[int, Sequence[InputSlot]]) -> Iterator[Group]:
+    """Yield the outputs of a part in pieces that a kernel takes; neighbours read the same."""
+    number: dict[InputSlot, int] = {}
+    for k in members:
+        for slot in reads[k]:
+            number.setdefault(slot, len(number))
+    ordered = sorted(members, key=lambda k: sorted(number[slot] for slot in reads[k]))
+    yield from _joined([[k] for k in ordered], reads, MOST_OUTPUTS)
+
+
+def _joined(
+    pieces: Sequence[Group], reads: Mapping[int, Sequence[InputSlot]], most_outputs: int
+) -> Iterator[Group]:
+    """Yield neighbouring pieces together, as far as a kernel takes them."""
+    group: Group = []
+    slots: set[InputSlot] = set()
+    for piece in pieces:
+        own = {slot for k in piece for slot in reads[k]}
+        if group and (len(group) + len(piece) > most_outputs or len(slots | own) > MOST_INPUTS):
+            yield group
+            group, slots = [], set()
+        group = group + piece
+        slots |= own
+    if group:
+        yield group
+
+
+Words = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceProgram:
+    """A program laid out in loops, and whether each of its outputs has a bitmap."""
+
+    program: Program
+    loops: tuple[Loop, ...]
+    table: TablePlan
+    has_validity: tuple[bool, ...]
+
+    def features_of(self, kernels: Collection[str]) -> list[str]:
+        """Return the outputs that some kernels compute, by name; all where none is of this plan."""
+        named = [loop for k, loop in enumerate(self.loops) if kernel_name(k) in kernels]
+        outputs = {k for loop in named for instance in loop.instances for k in instance.outputs}
+        return [o.name for k, o in enumerate(self.program.outputs) if k in outputs or not named]
+
+
+@lru_cache(maxsize=256)
+def device_program(program: Program) -> DeviceProgram:
+    """Return a program laid out for a device; its kernels are compiled when it is first run."""
+    loops = lay_out(program, by_columns)
+    has_validity = [False] * len(program.outputs)
+    for loop in loops:
+        for instance in loop.instances:
+            for store, output in zip(loop.shape.stores, instance.outputs, strict=True):
+                is_float = storage(store.dtype).startswith("float")
+                has_validity[output] = is_float or has_flags(store, loop.shape)
+    return DeviceProgram(program, loops, plan_table(program, loops), tuple(has_validity))
+
+
+@lru_cache(maxsize=256)
+def text_of(program: Program, exact: bool) -> str:
+    """Return the text of the kernels of a program."""
+    return render(device_program(program).loops, exact=exact)
+
+
+class Target(NamedTuple):
+    """Where an output goes on the device.
+
+    Args:
+        values: address of row 0, or of the first bits of a bool column.
+        validity: address of the bitmap; 0 where what is missing is NaN alone.
+        rows_apart: elements from one row to the next.
+    """
+
+    values: int
+    validity: int = 0
+    rows_apart: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The words of a program with all that is the same for every piece, and what they point to."""
+
+    plan: DeviceProgram
+    words: Words
+    tables: tuple[Buffer, ...]
+
+
+def bind(runtime: Runtime, program: Program, constants: Constants) -> Bound:
+    """Return a program with its parameters, and its searched tables on the device."""
+    plan = device_program(program)
+    words = np.zeros(plan.table.n_words, np.int64)
+    for at, key, physical in plan.table.parameters:
+        words[at] = parameter_bits(constants.parameters[key], physical)
+    buffers: dict[Any, Buffer] = {}
+    for at, key in plan.table.tables:
+        if key not in buffers:
+            array = table_array(key, constants)
+            buffers[key] = runtime.allocate(max(8, array.nbytes))
+            runtime.upload(array, buffers[key])
+        words[at] = buffers[key].address
+    return Bound(plan, words, tuple(buffers.values()))
+
+
+def words_of(bound: Bound, inputs: Sequence[DeviceColumn], targets: Sequence[Target]) -> Words:
+    """Return the words of a piece: with the addresses of its inputs and outputs."""
+    filled, table = bound.words.copy(), bound.plan.table
+    columns = [(c.values, c.value_bit, c.validity, c.bit) for c in inputs]
+    read = np.array(columns, np.int64).reshape(-1, 4)[table.inputs]
+    written = np.array(targets, np.int64).reshape(-1, 3)[table.outputs]
+    for k in range(4):
+        filled[table.input_at + k] = read[:, k]
+    for k in range(3):
+        filled[table.output_at + k] = written[:, k]
+    return filled

@@ -1,0 +1,143 @@
+"""The words that the row kernels of a program read: laid out once, filled in for each piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.engine.gpu.columns.memory import element_bytes
+from fastfeat.engine.gpu.programs.render import HEADER_WORDS, INPUT_WORDS, OUTPUT_WORDS
+from fastfeat.engine.layout import Instance, Loop
+from fastfeat.engine.program import Program
+from fastfeat.scalars.value import InputSlot, TableKey
+
+Words = NDArray[np.int64]
+STATUS_WORDS = 1
+MOST_INSTANCES = 65535  # rows of a grid
+LAUNCHES_OF_A_LOOP = 4
+"""A loop of many columns is launched in parts, which run while the columns of others are copied."""
+FEWEST_INSTANCES = 8
+"""A smaller part is not worth another launch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One launch of the kernel of a loop.
+
+    Args:
+        loop: number of the loop.
+        at: first word of its table, where the address of the status goes.
+        n_instances: for how many instances, one row of the grid each.
+        inputs: which inputs of the program it reads.
+    """
+
+    loop: int
+    at: int
+    n_instances: int
+    inputs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TablePlan:
+    """Where the words of a program stand: the status, then those of each launch.
+
+    Args:
+        n_words: how many there are.
+        launches: what is launched over the rows, in that order: soon after one another, while
+            columns arrive.
+        input_at, inputs: shape (n_reads,): first word of each read column, and which input it is.
+        output_at, outputs: shape (n_outputs,): first word of each output, and which output it is.
+        parameters: (word, key, physical type) of each parameter.
+        tables: (word, key) of each searched table.
+    """
+
+    n_words: int
+    launches: tuple[Launch, ...]
+    input_at: Words
+    inputs: Words
+    output_at: Words
+    outputs: Words
+    parameters: tuple[tuple[int, Any, str], ...]
+    tables: tuple[tuple[int, TableKey], ...]
+
+
+def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
+    """Return where everything stands in the words of a program."""
+    number = {slot: k for k, slot in enumerate(program.inputs)}
+    launches: list[Launch] = []
+    read: list[tuple[int, int]] = []
+    written: list[tuple[int, int]] = []
+    parameters: list[tuple[int, Any, str]] = []
+    tables: list[tuple[int, TableKey]] = []
+    at = STATUS_WORDS
+    for k, loop in enumerate(loops):
+        step = _instances_of_a_launch(len(loop.instances))
+        for j, instance in enumerate(loop.instances):
+            if j % step == 0:
+                part = loop.instances[j : j + step]
+                launches.append(Launch(k, at, len(part), _inputs_of(part, number)))
+                at += HEADER_WORDS
+            for slot in instance.inputs:
+                read.append((at, number[slot]))
+                at += INPUT_WORDS
+            for output in instance.outputs:
+                written.append((at, output))
+                at += OUTPUT_WORDS
+            parameters += [(at + j, *parameter) for j, parameter in enumerate(instance.parameters)]
+            at += len(instance.parameters)
+            tables += [(at + j, table) for j, table in enumerate(instance.tables)]
+            at += len(instance.tables)
+    return TablePlan(
+        at,
+        tuple(_in_order(launches, [round(8 * element_bytes(s.dtype)) for s in program.inputs])),
+        *_columns(read),
+        *_columns(written),
+        tuple(parameters),
+        tuple(tables),
+    )
+
+
+def _instances_of_a_launch(n_instances: int) -> int:
+    step = max(FEWEST_INSTANCES, -(-n_instances // LAUNCHES_OF_A_LOOP))
+    return min(step, MOST_INSTANCES)
+
+
+def _inputs_of(instances: Sequence[Instance], number: Mapping[InputSlot, int]) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(number[slot] for one in instances for slot in one.inputs))
+
+
+def _in_order(launches: Sequence[Launch], bits: Sequence[int]) -> Iterator[Launch]:
+    """Yield the launches so that each can start early: next the one with the fewest new columns.
+
+    Args:
+        launches: in any order.
+        bits: what a row of each input takes.
+    """
+    readers: dict[int, list[int]] = {}
+    for k, launch in enumerate(launches):
+        for column in launch.inputs:
+            readers.setdefault(column, []).append(k)
+    lacking = [sum(bits[column] for column in launch.inputs) for launch in launches]
+    waiting = [(n_bits, k) for k, n_bits in enumerate(lacking)]
+    heapify(waiting)
+    chosen: set[int] = set()
+    while waiting:
+        n_bits, k = heappop(waiting)
+        if k in chosen or n_bits != lacking[k]:  # an entry from before other columns arrived
+            continue
+        chosen.add(k)
+        yield launches[k]
+        for column in launches[k].inputs:
+            for reader in readers.pop(column, ()):
+                lacking[reader] -= bits[column]
+                heappush(waiting, (lacking[reader], reader))
+
+
+def _columns(pairs: Sequence[tuple[int, int]]) -> tuple[Words, Words]:
+    array = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return array[:, 0].copy(), array[:, 1].copy()

@@ -1,0 +1,215 @@
+"""Layout: which outputs share a loop, and which loops share their machine code.
+
+A `Shape` is a loop without names: steps over numbered inputs, parameters and tables. Groups of
+outputs with one shape are instances of one compiled loop that read other addresses, so 10,000
+scaled columns compile as fast as one.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from fastfeat.dtypes import DType
+from fastfeat.engine.program import Leaf, Output, Program, leaf_of, leaves_of, with_own_operations
+from fastfeat.ir.walk import postorder
+from fastfeat.scalars.op import Op
+from fastfeat.scalars.value import InputSlot, TableKey
+
+LARGEST_GROUP = 12
+LARGEST_INPUTS = 16
+REPEATED = 8
+REPEATS_PER_LOOP = 4
+KINDS = ("input", "parameter", "table")
+
+
+class Step(NamedTuple):
+    """One operation of a loop.
+
+    Args:
+        name: as of an `Op`.
+        args: positions of earlier steps.
+        detail: of a leaf its number among the inputs, parameters or tables of the loop, of a float
+            literal its bits, of a call the elementary function.
+        physical: type of the result.
+    """
+
+    name: str
+    args: tuple[int, ...]
+    detail: Any
+    physical: str
+
+
+class Store(NamedTuple):
+    """Where an output comes from: how it is stored; the steps of value, presence and status."""
+
+    dtype: DType
+    value: int
+    ok: int
+    status: int
+
+
+class Shape(NamedTuple):
+    """A loop without names: equal shapes are equal machine code.
+
+    Args:
+        steps: what it computes, each after its arguments.
+        stores: what it writes.
+        inputs: the type of each column that it reads.
+        parameters: the physical type of each parameter.
+        tables: the layout of each table; see `scalars.table.LAYOUTS`.
+    """
+
+    steps: tuple[Step, ...]
+    stores: tuple[Store, ...]
+    inputs: tuple[DType, ...]
+    parameters: tuple[str, ...]
+    tables: tuple[str, ...]
+
+
+class Instance(NamedTuple):
+    """What one run of a loop reads and writes."""
+
+    outputs: tuple[int, ...]
+    inputs: tuple[InputSlot, ...]
+    parameters: tuple[Any, ...]
+    tables: tuple[TableKey, ...]
+
+
+class Loop(NamedTuple):
+    """A shape and everything that it is run for."""
+
+    shape: Shape
+    instances: tuple[Instance, ...]
+
+
+Shapes = dict[tuple[Any, ...], Shape]
+Group = list[int]
+"""Outputs that are computed together, as positions."""
+ShapeOf = Callable[[Group], Shape]
+Grouping = Callable[[Sequence[Output], ShapeOf], list[Group]]
+
+
+def by_code(outputs: Sequence[Output], shape_of: ShapeOf) -> list[Group]:
+    """Return the groups of outputs in which those of equal code come together first.
+
+    Args:
+        outputs: of a program.
+        shape_of: gives the loop of a group.
+    """
+    alike: dict[Shape, Group] = {}
+    for k in range(len(outputs)):
+        alike.setdefault(shape_of([k]), []).append(k)
+    groups: list[Group] = []
+    single: list[int] = []
+    for members in alike.values():
+        if len(members) < REPEATED:
+            single.extend(members)
+        else:
+            starts = range(0, len(members), REPEATS_PER_LOOP)
+            groups.extend(members[start : start + REPEATS_PER_LOOP] for start in starts)
+    reads = {k: frozenset(inputs_of(outputs[k])) for k in single}
+    return groups + _by_shared_inputs(sorted(single), reads)
+
+
+def lay_out(program: Program, grouping: Grouping = by_code) -> tuple[Loop, ...]:
+    """Return the loops of a program.
+
+    Args:
+        program: what is computed.
+        grouping: says which outputs share a loop.
+    """
+    shapes: Shapes = {}
+    loops: dict[Shape, list[Instance]] = {}
+
+    def shape_of(group: Group) -> Shape:
+        return _shape_of([program.outputs[k] for k in group], shapes)[0]
+
+    for group in grouping(program.outputs, shape_of):
+        shape, leaves = _shape_of([program.outputs[k] for k in group], shapes)
+        loops.setdefault(shape, []).append(_instance(group, leaves))
+    return tuple(Loop(shape, tuple(instances)) for shape, instances in loops.items())
+
+
+def inputs_of(output: Output) -> tuple[InputSlot, ...]:
+    """Return the slots that an output reads, in order of first use."""
+    return _of_kind("input", leaves_of(output))
+
+
+def _by_shared_inputs(members: Group, reads: Mapping[int, frozenset[InputSlot]]) -> list[Group]:
+    """Put each output into the open group that already reads most of its inputs."""
+    groups: list[tuple[Group, set[InputSlot]]] = []
+    for k in members:
+        open_groups = [
+            (group, inputs)
+            for group, inputs in groups[-8:]
+            if len(group) < LARGEST_GROUP and len(inputs | reads[k]) <= LARGEST_INPUTS
+        ]
+        best = max(open_groups, key=lambda g: len(g[1] & reads[k]), default=None)
+        if best is None:
+            groups.append(([k], set(reads[k])))
+        else:
+            best[0].append(k)
+            best[1].update(reads[k])
+    return [group for group, _ in groups]
+
+
+def _shape_of(outputs: Sequence[Output], shapes: Shapes) -> tuple[Shape, tuple[Leaf, ...]]:
+    """Return the loop of some outputs, and what it reads.
+
+    Args:
+        outputs: computed together.
+        shapes: what is known already: outputs that share their operations have one loop, if they
+            have the same leaves in common.
+    """
+    numbers: dict[Leaf, int] = {}
+    read = tuple(numbers.setdefault(leaf, len(numbers)) for o in outputs for leaf in leaves_of(o))
+    key = (*[(o.dtype, o.op, o.ok, o.status) for o in outputs], read)
+    shape = shapes.get(key)
+    if shape is None:
+        shape = shapes[key] = _new_shape([with_own_operations(o) for o in outputs], [*numbers])
+    return shape, tuple(numbers)
+
+
+def _new_shape(outputs: Sequence[Output], leaves: Sequence[Leaf]) -> Shape:
+    inputs, parameters, tables = (_of_kind(kind, leaves) for kind in KINDS)
+    number = {
+        leaf: k
+        for kind, values in zip(KINDS, (inputs, parameters, tables), strict=True)
+        for k, leaf in enumerate((kind, value) for value in values)
+    }
+    steps: list[Step] = []
+    position: dict[Op, int] = {}
+    for node in postorder([part for o in outputs for part in (o.op, o.ok, o.status)]):
+        position[node] = len(steps)
+        args = tuple(position[argument] for argument in node.args)
+        steps.append(Step(node.name, args, _detail(node, number), node.physical))
+    stores = tuple(
+        Store(o.dtype, position[o.op], position[o.ok], position[o.status]) for o in outputs
+    )
+    return Shape(
+        tuple(steps),
+        stores,
+        tuple(slot.dtype for slot in inputs),
+        tuple(physical for _, physical in parameters),
+        tuple(table.layout for table in tables),
+    )
+
+
+def _instance(outputs: Sequence[int], leaves: Sequence[Leaf]) -> Instance:
+    return Instance(tuple(outputs), *(_of_kind(kind, leaves) for kind in KINDS))
+
+
+def _of_kind(kind: str, leaves: Sequence[Leaf]) -> tuple[Any, ...]:
+    return tuple(value for found, value in leaves if found == kind)
+
+
+def _detail(node: Op, number: Mapping[Leaf, int]) -> Any:
+    """Return what a step names: a leaf by its number."""
+    leaf = leaf_of(node)
+    if leaf is not None:
+        return number[leaf]
+    if node.name == "literal" and node.physical == "f64":
+        return struct.unpack("<q", struct.pack("<d", node.value))[0]
+    return node.value

@@ -1,0 +1,1 @@
+"""The engine of the reference: the slowest clear code, which the others must equal bit for bit."""

@@ -1,0 +1,122 @@
+"""The reference: one row after the other, one operation after the other, in plain Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from fastfeat.engine.program import Constants, Program, RowFailed, own_leaf, with_own_operations
+from fastfeat.engine.reference.interpret import Steps, evaluate, run_steps, steps_of
+from fastfeat.progress import is_telling, tell
+from fastfeat.scalars.op import Op
+from fastfeat.scalars.table import LAYOUTS
+from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot, TableKey
+
+NAN = float("nan")
+TOLD_EVERY = 64
+Values = list[float | int | bool | None]
+
+
+def run(
+    program: Program, columns: Mapping[InputSlot, Any], n_rows: int, constants: Constants
+) -> list[Values]:
+    """Return the values of every output, None where missing.
+
+    Args:
+        program: what to compute.
+        columns: an Arrow chunked array of `n_rows` rows for each input slot.
+        n_rows: number of rows.
+        constants: what fit has learnt.
+
+    Raises:
+        RowFailed: an overflow, or the like; the first row.
+    """
+    lists = {slot: columns[slot].to_pylist() for slot in program.inputs}
+    tables = tables_of(program, constants)
+    outputs = [with_own_operations(output) for output in program.outputs]
+    steps = steps_of([part for o in outputs for part in (o.op, o.ok, o.status)])
+    results: list[Values] = [[] for _ in program.outputs]
+    for row in range(n_rows):
+        if row % TOLD_EVERY == 0 and is_telling():
+            tell(f"{row:,} of {n_rows:,} rows done")
+        inputs = {slot: values[row] for slot, values in lists.items()}
+        leaf = _reader(inputs, constants.parameters, tables)
+        evaluated = run_steps(steps, [leaf(op) for op in steps.leaves])
+        for k, result in enumerate(results):
+            value, ok, status = evaluated[3 * k : 3 * k + 3]
+            if status & ~LARGE_ARGUMENT:
+                raise RowFailed(row)
+            result.append(value if ok and value == value else None)
+    return results
+
+
+def evaluate_row(program: Program, leaf: Callable[[Op], Any]) -> list[tuple[Any, Any, Any]]:
+    """Return value, presence and status of each output, in one row.
+
+    Args:
+        program: what to compute.
+        leaf: gives the value of an input, parameter or table.
+    """
+    plain = [part for o in program.outputs if not o.leaves for part in (o.op, o.ok, o.status)]
+    results = iter(evaluate(plain, leaf))
+    shared: dict[tuple[Op, Op, Op], Steps] = {}
+    rows: list[tuple[Any, Any, Any]] = []
+    for output in program.outputs:
+        if not output.leaves:
+            rows.append((next(results), next(results), next(results)))
+            continue
+        parts = output.op, output.ok, output.status
+        steps = shared.get(parts) or shared.setdefault(parts, steps_of(parts))
+        read = own_leaf(output)
+        result, ok, status = run_steps(steps, [leaf(read(op)) for op in steps.leaves])
+        rows.append((result, ok, status))
+    return rows
+
+
+def leaf_reader(
+    program: Program, inputs: Mapping[InputSlot, Any], constants: Constants
+) -> Callable[[Op], Any]:
+    """Return what gives the value of a leaf operation in one row; None is a missing input."""
+    return _reader(inputs, constants.parameters, tables_of(program, constants))
+
+
+def tables_of(program: Program, constants: Constants) -> dict[TableKey, list[Any]]:
+    """Return the searched tables of a program as lists, laid out as a kernel has them."""
+    laid_out: dict[TableKey, Any] = {
+        key: LAYOUTS[key.layout](constants.tables[key], key.length) for key in program.tables
+    }
+    return {
+        key: elements.tolist() if isinstance(elements, np.ndarray) else elements
+        for key, elements in laid_out.items()
+    }
+
+
+def _reader(
+    inputs: Mapping[InputSlot, Any],
+    parameters: Mapping[Any, Any],
+    tables: Mapping[TableKey, list[Any]],
+) -> Callable[[Op], Any]:
+    def leaf(node: Op) -> Any:
+        match node.name:
+            case "input":
+                return _input(inputs[node.value], node)
+            case "input_ok":
+                return inputs[node.value] is not None
+            case "parameter":
+                return parameters[node.value]
+            case _:
+                return tables[node.value]
+
+    return leaf
+
+
+def _input(value: Any, node: Op) -> Any:
+    match node.physical:
+        case "f64":
+            return NAN if value is None else value
+        case "i64":
+            return 0 if value is None else (value + (1 << 63)) % (1 << 64) - (1 << 63)
+        case _:
+            return bool(value)

@@ -1,0 +1,73 @@
+"""How what a program reads and writes is stored in memory, on the host and on a device alike."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.dtypes import DType
+from fastfeat.engine.layout import Shape, Step, Store
+from fastfeat.engine.program import Constants, Output, leaves_of
+from fastfeat.io.sinks.write import output_storage
+from fastfeat.ir.node import Literal
+from fastfeat.scalars import op
+from fastfeat.scalars.table import LAYOUTS
+from fastfeat.scalars.value import InputSlot, TableKey
+
+_TRUE = Step("literal", (), True, "b1")
+
+
+@cache
+def storage(dtype: DType) -> str:
+    """Return the name of the element type in a loop; bool is unpacked to bytes."""
+    if dtype.name == "bool":
+        return "bool"
+    return "float64" if dtype.name == "float16" else output_storage(dtype).name
+
+
+def has_flags(store: Store, shape: Shape) -> bool:
+    """Return whether a loop writes flags that say whether an integer or bool is present."""
+    return not storage(store.dtype).startswith("float") and shape.steps[store.ok] != _TRUE
+
+
+def column_of(output: Output) -> InputSlot | None:
+    """Return the slot that an output is, unchanged: its values, and what is missing of them."""
+    if output.op.name != "input":
+        return None
+    always = output.op.physical == "f64" or output.ok is op.TRUE
+    same_missing = always or output.ok is op.input_ok(output.op.value)
+    slot: InputSlot = leaves_of(output)[0][1]
+    return slot if same_missing and storage(slot.dtype) == storage(output.dtype) else None
+
+
+def table_array(key: TableKey, constants: Constants) -> NDArray[Any]:
+    """Return a searched table as the kernel reads it: 8-byte floats or integers."""
+    if isinstance(key.node, Literal):
+        return _literal_array(key, key.node)
+    return _array(key, constants.tables[key])
+
+
+@lru_cache(maxsize=128)
+def _literal_array(key: TableKey, literal: Literal) -> NDArray[Any]:
+    """Return the table of a literal, kept for further runs: that of a time zone takes 2 ms."""
+    return _array(key, literal.value)
+
+
+def _array(key: TableKey, elements: Sequence[Any]) -> NDArray[Any]:
+    laid_out = LAYOUTS[key.layout](elements, key.length)
+    if isinstance(laid_out, np.ndarray):  # of 8-byte elements
+        return np.ascontiguousarray(laid_out)
+    is_float = any(isinstance(element, float) for element in laid_out)
+    return np.array(laid_out, dtype=np.float64 if is_float else np.int64)
+
+
+def parameter_bits(value: float | int | bool, physical: str) -> int:
+    """Return the word of the table that holds a parameter."""
+    if physical == "f64":
+        return struct.unpack("<q", struct.pack("<d", value))[0]
+    return int(value)

@@ -1,0 +1,119 @@
+"""Arrow's bitmaps as NumPy booleans, and back: what the conversions of the border read."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.io.arrow import Array, Buffer, ChunkedArray, call, pa
+
+Flags: TypeAlias = NDArray[np.bool_]
+
+
+def unpack(bitmap: Buffer, offset: int, length: int) -> Flags:
+    """Return `length` bits of a bitmap from bit `offset` on, one boolean each."""
+    if length == 0:
+        return np.empty(0, dtype=np.bool_)
+    first, last = offset >> 3, (offset + length + 7) >> 3
+    packed = np.frombuffer(bitmap, dtype=np.uint8, count=last - first, offset=first)
+    bits = np.unpackbits(packed, bitorder="little")
+    return bits[offset & 7 :][:length].view(np.bool_)
+
+
+def pack(flags: Flags) -> Buffer:
+    """Return booleans as a bitmap that begins at bit 0."""
+    return pa.py_buffer(np.packbits(flags, bitorder="little"))
+
+
+def present_rows(array: Array) -> Flags | None:
+    """Return which rows of an array hold a value by its bitmap; None when all do."""
+    if array.null_count == 0:
+        return None
+    bitmap = array.buffers()[0]
+    if bitmap is None:  # the null type, which has no bitmap
+        return np.zeros(len(array), dtype=np.bool_)
+    return unpack(bitmap, array.offset, len(array))
+
+
+def array_of_values(
+    values: NDArray[np.generic], present: Flags | None, arrow_type: object
+) -> Array:
+    """Return a fixed-width Arrow array over NumPy values, in place (booleans are packed).
+
+    Args:
+        values: contiguous, aligned, of the width of `arrow_type`.
+        present: False where a value is missing; None when none is.
+        arrow_type: the pyarrow type of the result.
+    """
+    validity = None if present is None or present.all() else pack(present)
+    bits = pack(values.view(np.bool_)) if values.dtype == np.bool_ else pa.py_buffer(values)
+    return pa.Array.from_buffers(arrow_type, len(values), [validity, bits])
+
+
+def array_with_bits(
+    values: NDArray[np.generic], validity: NDArray[np.uint8] | None, arrow_type: object
+) -> Array:
+    """Return a fixed-width Arrow array over NumPy values, in place (booleans are packed).
+
+    Args:
+        values: contiguous, aligned, of the width of `arrow_type`.
+        validity: a bitmap from bit 0 on, 0 where a value is missing; None when none is.
+        arrow_type: the pyarrow type of the result.
+    """
+    bits = pack(values.view(np.bool_)) if values.dtype == np.bool_ else pa.py_buffer(values)
+    bitmap = None if validity is None else pa.py_buffer(validity)
+    array = pa.Array.from_buffers(arrow_type, len(values), [bitmap, bits])
+    if bitmap is None or array.null_count:
+        return array
+    return pa.Array.from_buffers(arrow_type, len(values), [None, bits])
+
+
+def validity_of(column: ChunkedArray) -> ChunkedArray:
+    """Return whether each row holds a value, as bool without nulls; in place if there is a bitmap.
+
+    A null entry of a dictionary counts as missing. A NaN does not: floats are tested inside a
+    kernel.
+
+    Args:
+        column: a pyarrow column of any type, nested ones too, shape (n_rows,).
+
+    Example:
+        >>> import pyarrow as pa
+        >>> validity_of(pa.chunked_array([[[1], None]])).to_pylist()
+        [True, False]
+    """
+    return pa.chunked_array([_validity(piece) for piece in column.chunks], pa.bool_())
+
+
+def _validity(piece: Array) -> Array:
+    """Return the validity of one piece."""
+    types = pa.types
+    if types.is_dictionary(piece.type) and piece.dictionary.null_count:
+        # Positions that point at a null entry; `take` makes them null.
+        return _validity(call("array_take", _markers(piece.dictionary), piece.indices))
+    if types.is_run_end_encoded(piece.type):
+        return _validity(call("run_end_decode", piece))
+    if types.is_union(piece.type):  # rare, and is_valid of older versions does not look inside
+        flags = np.array([value is not None for value in piece.to_pylist()], dtype=np.bool_)
+        return array_of_values(flags, None, pa.bool_())
+    if piece.null_count == 0:
+        return _constant(True, len(piece))
+    bitmap = piece.buffers()[0]
+    if bitmap is None:  # the null type
+        return _constant(False, len(piece))
+    return pa.Array.from_buffers(pa.bool_(), len(piece), [None, bitmap], 0, piece.offset)
+
+
+def _markers(dictionary: Array) -> Array:
+    """Return an array that is null exactly where an entry is, of a type that can be taken from."""
+    valid = _validity(dictionary)
+    bits = valid.buffers()[1]
+    return pa.Array.from_buffers(pa.bool_(), len(valid), [bits, bits], -1, valid.offset)
+
+
+def _constant(value: bool, length: int) -> Array:
+    """Return one boolean for every row."""
+    bits = np.full((length + 7) >> 3, 0xFF if value else 0, dtype=np.uint8)
+    return pa.Array.from_buffers(pa.bool_(), length, [None, pa.py_buffer(bits)], 0)

@@ -1,0 +1,188 @@
+"""Input columns in the storage that a fitted plan reads: in place, or converted exactly."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import numpy as np
+
+from fastfeat.dtypes import DType
+from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.io.arrow import Array, ChunkedArray, DataType, pa
+from fastfeat.io.columns.bits import array_of_values, present_rows
+from fastfeat.io.columns.column import combined
+from fastfeat.io.columns.conversions import Converted, conversion, read_values
+from fastfeat.io.columns.decode import decoded, is_binary, is_text
+from fastfeat.io.columns.types import arrow_type, column_text, known_type, storage_type
+from fastfeat.io.sources.almost_numbers import almost_numbers
+
+
+def conform(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -> ChunkedArray:
+    """Return a column in the storage that values of `dtype` are read from (`storage_type`).
+
+    A column of that type stays in place, however it is sliced; many tiny pieces are combined. Any
+    other is converted, provided that each of its values is exactly a value of `dtype`: int32 for
+    int64, integral floats for integers (NaN is missing), times of another unit, a column without
+    any value for every type.
+
+    Args:
+        column: the pyarrow column given, shape (n_rows,).
+        name: its name, for messages.
+        dtype: the type that fit saw. Text is returned as it is.
+        first_row: number of the first row, for messages.
+
+    Raises:
+        TypeMismatch: its type cannot stand for `dtype`.
+        InvalidData: a value is not exactly one of `dtype`; the first one and its row are named.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> from fastfeat.dtypes import INT64
+        >>> conform(pa.chunked_array([[1.0, float("nan")]]), "age", INT64).to_pylist()
+        [1, None]
+    """
+    if column.type != arrow_type(dtype) and not holds(column.type, dtype):
+        column = decoded(column)
+    stored = in_storage(column, dtype)
+    return _converted(combined(column), name, dtype, first_row) if stored is None else stored
+
+
+def in_storage(column: ChunkedArray, dtype: DType) -> ChunkedArray | None:
+    """Return what `conform` does of a column whose values stand as `dtype` is stored, else None.
+
+    Args:
+        column: with nulls where values are missing; dictionaries, but of text, are decoded before.
+        dtype: the type that its values shall have.
+    """
+    exact = arrow_type(dtype)
+    if column.type != exact:
+        return column if holds(column.type, dtype) else None
+    if dtype.name in _ALWAYS_CONVERTED:
+        return None
+    column, storage = combined(column), storage_type(dtype)
+    if storage is exact:
+        return column
+    return pa.chunked_array([piece.view(storage) for piece in column.chunks], storage)
+
+
+def holds(given: DataType, dtype: DType) -> bool:
+    """Whether an Arrow type is one of those that text, or bytes, come in."""
+    if dtype.name == "binary":
+        return is_binary(given) or is_text(given)
+    return dtype.name == "utf8" and is_text(given)
+
+
+def all_missing(column: ChunkedArray) -> bool:
+    """Whether a column holds no value: each is null or NaN."""
+    column = decoded(column)
+    if column.null_count == len(column):
+        return True
+    dtype = known_type(column.type)
+    if dtype is None or not dtype.is_float or dtype.name == "decimal":
+        return False
+    return all(_holds_only_nan(piece, dtype) for piece in column.chunks)
+
+
+def mismatch(column: ChunkedArray, name: str, wanted: str, hint: str) -> NoReturn:
+    """Raise the error for a column whose type cannot stand for the one that fit saw.
+
+    Args:
+        column: the column given.
+        name: its name.
+        wanted: the type that fit saw, as text.
+        hint: what to do, a sentence.
+    """
+    given = known_type(column.type) or column.type
+    raise TypeMismatch(
+        f"{column_text(name)}: fit saw {wanted}, got {given} ({_first_value(column)}). {hint}"
+    )
+
+
+def _converted(column: ChunkedArray, name: str, dtype: DType, first_row: int) -> ChunkedArray:
+    """Return a column of another type in the storage of `dtype`, if every value is exact."""
+    storage = storage_type(dtype)
+    given = known_type(column.type)
+    convert = None if given is None else conversion(given, dtype)
+    if given is None or convert is None:
+        if all_missing(column):
+            return pa.chunked_array([pa.nulls(len(column), storage)])
+        odd = almost_numbers(column, name) if dtype.is_number else ""
+        mismatch(column, name, str(dtype), odd or _hint(given, dtype))
+    pieces = [convert(piece, given, dtype) for piece in column.chunks]
+    _check_exact(column, pieces, name, dtype, first_row)
+    arrays = [_array(piece, storage) for piece in pieces]
+    return pa.chunked_array(arrays, storage)
+
+
+def _check_exact(
+    column: ChunkedArray, pieces: list[Converted], name: str, dtype: DType, first_row: int
+) -> None:
+    """Raise for the first value that the conversion would change."""
+    at = 0
+    for piece in pieces:
+        wrong = ~piece.exact if piece.present is None else ~piece.exact & piece.present
+        if wrong.any():
+            row = at + int(np.argmax(wrong))
+            shown = _shown(column, row, first_row)
+            raise InvalidData(
+                f"{column_text(name)}: {shown} is not exactly a value of type "
+                f"{dtype}, which fit saw (got {known_type(column.type)}). "
+                "Cast the column yourself, or fit again"
+            )
+        at += len(piece.values)
+
+
+def _array(piece: Converted, storage: DataType) -> Array:
+    """Return a converted piece as an Arrow array; integers that are missing are 0."""
+    values = piece.values
+    if piece.present is not None and values.dtype.kind != "f":
+        values = np.where(piece.present, values, values.dtype.type(0))
+    return array_of_values(values, piece.present, storage)
+
+
+def _holds_only_nan(piece: Array, dtype: DType) -> bool:
+    """Whether each value of an array of floats is null or NaN."""
+    present = present_rows(piece)
+    values = read_values(piece, dtype)
+    return bool(np.isnan(values if present is None else values[present]).all())
+
+
+def _hint(given: DType | None, wanted: DType) -> str:
+    """Return what to do about a type that cannot stand for the one that fit saw."""
+    if given is None or given.name != "timestamp" or wanted.name != "timestamp":
+        return "Cast the column yourself, or fit again"
+    if given.tz is None:
+        return f"Say which zone these times are in: convert the column to {wanted}"
+    if wanted.tz is None:
+        return "fit saw times without a zone: convert the column to UTC and drop the zone"
+    return f"Calendar parts depend on the zone: convert the column to {wanted.tz}"
+
+
+def _first_value(column: ChunkedArray) -> str:
+    """Return the first value that is not missing, and its row."""
+    first_row = 0
+    for piece in column.chunks:
+        present = present_rows(piece)
+        if len(piece) and (present is None or present.any()):
+            return _shown(column, first_row + (0 if present is None else int(np.argmax(present))))
+        first_row += len(piece)
+    return "no value"
+
+
+def _shown(column: ChunkedArray, row: int, first_row: int = 0) -> str:
+    """Return one value and its row, counted from the first one's, as a message shows them."""
+    text = _scalar_text(column[row])
+    value = text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+    return f"{value} in row {first_row + row}"
+
+
+def _scalar_text(scalar: Any) -> str:
+    """Return a value as Python shows it; a time beyond Python's range as its number."""
+    try:
+        return str(scalar)
+    except (ValueError, OverflowError, KeyError):
+        return str(scalar.value)
+
+
+_ALWAYS_CONVERTED = frozenset({"float16", "decimal", "null"})
+_LONGEST = 60

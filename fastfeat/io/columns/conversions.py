@@ -1,0 +1,203 @@
+"""Conversions between column types: the values in their new storage, and where that is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.dtypes import INTEGER_RANGE, PER_SECOND, DType
+from fastfeat.io.arrow import Array
+from fastfeat.io.columns.bits import Flags, present_rows, unpack
+from fastfeat.io.columns.decimals import decimal_to_float64, decimal_units
+from fastfeat.io.columns.floats import is_half, narrow, same_floats, widen
+
+
+class Converted(NamedTuple):
+    """One piece of a column in the storage of another type.
+
+    Args:
+        values: shape (n_rows,); arbitrary where a value is missing.
+        exact: where the conversion changed nothing.
+        present: where there is a value; None when everywhere.
+    """
+
+    values: NDArray[Any]
+    exact: Flags
+    present: Flags | None
+
+
+def conversion(given: DType, wanted: DType) -> Callable[[Array, DType, DType], Converted] | None:
+    """Return the function that converts pieces of one type to another; None if they are unlike."""
+    family = _family(given)
+    if family is None or family != _family(wanted):
+        return None
+    return _rescale if given.is_temporal else _FROM_NUMBERS[_number_kind(given)]
+
+
+def _family(dtype: DType) -> tuple[str, str | None] | None:
+    """Return the family of types with values in common; text and null have none, each zone one."""
+    if dtype.name in ("date32", "date64"):
+        return "timestamp", None
+    if dtype.is_temporal:
+        return dtype.name, dtype.tz
+    return ("number", None) if dtype.is_number and dtype.name != "null" else None
+
+
+def _number_kind(dtype: DType) -> str:
+    """Return how a number is held: whole (booleans too), decimal, or float."""
+    if dtype.is_integer or dtype.name == "bool":
+        return "whole"
+    return "decimal" if dtype.name == "decimal" else "float"
+
+
+def _from_whole(piece: Array, given: DType, wanted: DType) -> Converted:
+    """Return integers or booleans as another type of number."""
+    values = read_values(piece, given)
+    present = present_rows(piece)
+    if _number_kind(wanted) == "whole":
+        low, high = _whole_range(wanted)
+        limits = np.iinfo(values.dtype)
+        exact = (values >= max(low, limits.min)) & (values <= min(high, limits.max))
+        return Converted(values.astype(np.dtype(wanted.name)), exact, present)
+    exact = (
+        np.ones(len(values), dtype=np.bool_)  # a decimal of any precision may hold it
+        if wanted.name == "decimal"
+        else _fits_mantissa(values, wanted)
+    )
+    return Converted(values.astype(_float_storage(wanted)), exact, present)
+
+
+def _from_float(piece: Array, given: DType, wanted: DType) -> Converted:
+    """Return floats as another type of number; in integers NaN is a missing value."""
+    wide = widen(read_values(piece, given))
+    present = present_rows(piece)
+    if _number_kind(wanted) != "whole":
+        return _from_wide(wide, present, wanted)
+    low, high = _whole_range(wanted)
+    is_number = ~np.isnan(wide)
+    inside = (wide >= float(low)) & (wide < float(high + 1))
+    values = np.where(inside, wide, 0.0).astype(np.int64 if low < 0 else np.uint64)
+    # Bits, not ==: with denormals-are-zero on, 5e-324 == 0.0.
+    is_whole = same_floats(values.astype(np.float64), wide) | (wide.view(np.int64) << 1 == 0)
+    present = is_number if present is None else present & is_number
+    return Converted(values.astype(np.dtype(wanted.name)), inside & is_whole, present)
+
+
+def _from_wide(wide: NDArray[np.float64], present: Flags | None, wanted: DType) -> Converted:
+    """Return float64 values as a type of float; decimals and float16 are held as float64."""
+    if wanted.name == "float32":
+        values, exact = narrow(wide)
+        return Converted(values, exact, present)
+    exact = is_half(wide) if wanted.name == "float16" else np.ones(len(wide), dtype=np.bool_)
+    return Converted(wide, exact, present)
+
+
+def _from_decimal(piece: Array, given: DType, wanted: DType) -> Converted:
+    """Return decimals as another type of number: read as decimals are, or value by value."""
+    del given
+    present = present_rows(piece)
+    wide = decimal_to_float64(piece)
+    if wanted.name == "decimal":
+        return _from_wide(wide, present, wanted)
+    units = decimal_units(piece, np.arange(len(piece)))
+    scale = piece.type.scale
+    true_values = [Fraction(value) / Fraction(10) ** scale for value in units]
+    if _number_kind(wanted) == "whole":
+        low, high = _whole_range(wanted)
+        fits = [value.denominator == 1 and low <= value <= high for value in true_values]
+        whole = [int(value) if fit else 0 for value, fit in zip(true_values, fits, strict=True)]
+        return Converted(
+            np.array(whole, dtype=np.dtype(wanted.name)), np.array(fits, bool), present
+        )
+    result = _from_wide(wide, present, wanted)
+    is_finite = np.isfinite(wide)
+    same = [
+        ok and Fraction(near) == value
+        for ok, near, value in zip(is_finite.tolist(), wide.tolist(), true_values, strict=True)
+    ]
+    return Converted(result.values, result.exact & np.array(same, bool), present)
+
+
+def _rescale(piece: Array, given: DType, wanted: DType) -> Converted:
+    """Return times of one resolution in another; dates are midnights."""
+    ticks = read_values(piece, given).astype(np.int64)
+    given_ns, wanted_ns = tick_ns(given), tick_ns(wanted)
+    if given_ns >= wanted_ns:
+        factor = given_ns // wanted_ns
+        exact = (ticks >= -(2**63 // factor)) & (ticks <= (2**63 - 1) // factor)
+        values = ticks * factor
+    else:
+        factor = wanted_ns // given_ns
+        values = ticks // factor
+        exact = values * factor == ticks
+    if wanted.name == "date64":
+        exact &= values % DAY_MS == 0
+    if is_32_bits(wanted):
+        exact &= values == values.astype(np.int32)
+        values = values.astype(np.int32)
+    return Converted(values, exact, present_rows(piece))
+
+
+def read_values(piece: Array, dtype: DType) -> NDArray[Any]:
+    """Return the values of a piece as NumPy sees them: booleans as uint8, times as integers.
+
+    Args:
+        piece: a pyarrow array that is not encoded, shape (n_rows,).
+        dtype: its type; not decimal, text or null.
+    """
+    if dtype.name == "bool":
+        return unpack(piece.buffers()[1], piece.offset, len(piece)).view(np.uint8)
+    if dtype.is_temporal:
+        storage = np.dtype(np.int32 if is_32_bits(dtype) else np.int64)
+    else:
+        storage = np.dtype(dtype.name)
+    if len(piece) == 0:
+        return np.empty(0, dtype=storage)
+    return np.frombuffer(piece.buffers()[1], storage, len(piece), piece.offset * storage.itemsize)
+
+
+def _fits_mantissa(values: NDArray[Any], wanted: DType) -> Flags:
+    """Return where integers are exactly floats of a width."""
+    signed = values.astype(np.int64) if values.dtype != np.uint64 else values
+    magnitude = np.where(signed < 0, np.negative(signed.view(np.uint64)), signed.view(np.uint64))
+    lowest_bit = magnitude & np.negative(magnitude)
+    exact = (magnitude >> np.uint64(MANTISSA_BITS[wanted.name])) < lowest_bit
+    if wanted.name == "float16":
+        exact &= magnitude <= LARGEST_HALF
+    return exact | (magnitude == 0)
+
+
+def _whole_range(dtype: DType) -> tuple[int, int]:
+    """Return the least and the greatest value of an integer type, or of bool."""
+    return (0, 1) if dtype.name == "bool" else INTEGER_RANGE[dtype.name]
+
+
+def _float_storage(dtype: DType) -> type[np.floating[Any]]:
+    """Return the width that a type of float is read in."""
+    return np.float32 if dtype.name == "float32" else np.float64
+
+
+def is_32_bits(dtype: DType) -> bool:
+    """Whether a temporal type is held in 32 bits."""
+    return dtype.name == "date32" or (dtype.name == "time" and dtype.unit in ("s", "ms"))
+
+
+def tick_ns(dtype: DType) -> int:
+    """Return the nanoseconds between two neighbouring values of a temporal type."""
+    if dtype.unit is not None:
+        return 10**9 // PER_SECOND[dtype.unit]
+    return DAY_MS * 10**6 if dtype.name == "date32" else 10**6
+
+
+DAY_MS = 86_400_000
+LARGEST_HALF = 65_504
+MANTISSA_BITS = {"float16": 11, "float32": 24, "float64": 53}
+_FROM_NUMBERS: dict[str, Callable[[Array, DType, DType], Converted]] = {
+    "whole": _from_whole,
+    "float": _from_float,
+    "decimal": _from_decimal,
+}

@@ -1,0 +1,164 @@
+"""Text as dates and times, by a format: a regular expression for RE2, and the civil calendar.
+
+Arrow's own `strptime` reads the 31st of February as the 2nd of March, and knows no fractions.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import InvalidPlan
+from fastfeat.io.arrow import Array, call, options_of, pa
+from fastfeat.io.columns.bits import Flags
+from fastfeat.io.columns.regex import grouped_pattern
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_FULL_MONTHS = (
+    *("january", "february", "march", "april", "may", "june", "july", "august", "september"),
+    *("october", "november", "december"),
+)
+_DIRECTIVES = {
+    "Y": r"\d\d\d\d",
+    "y": r"\d\d",
+    "m": r"1[0-2]|0[1-9]|[1-9]",
+    "d": r"3[0-1]|[1-2]\d|0[1-9]|[1-9]",
+    "j": r"36[0-6]|3[0-5]\d|[1-2]\d\d|0[1-9]\d|00[1-9]|[1-9]\d|0[1-9]|[1-9]",
+    "H": r"2[0-3]|[0-1]\d|\d",
+    "I": r"1[0-2]|0[1-9]|[1-9]",
+    "M": r"[0-5]\d|\d",
+    "S": r"[0-5]\d|\d",
+    "f": r"\d{1,6}",
+    "p": r"(?i:am|pm)",
+    "b": f"(?i:{'|'.join(_MONTHS)})",
+    "B": f"(?i:{'|'.join(_FULL_MONTHS)})",
+}
+_SHORT = {"T": "%H:%M:%S", "F": "%Y-%m-%d", "D": "%m/%d/%y", "h": "%b"}
+_SAME = (("Y", "y"), ("m", "b", "B"), ("H", "I"))
+
+Int64s = NDArray[np.int64]
+
+
+class DateFormat(NamedTuple):
+    """A format that can be read.
+
+    Args:
+        pattern: the regular expression, with a group a directive.
+        directives: the directives, in the order of the groups.
+    """
+
+    pattern: str
+    directives: tuple[str, ...]
+
+
+@lru_cache(maxsize=256)
+def date_format(written: str) -> DateFormat:
+    """Return a format of directives such as "%Y-%m-%d %H:%M:%S.%f".
+
+    Raises:
+        InvalidPlan: a directive that is not known, or twice, or a date that is not determined.
+
+    Example:
+        >>> date_format("%m/%Y").directives
+        ('m', 'Y')
+    """
+    full = re.sub("%([TFDh])", lambda short: _SHORT[short.group(1)], written)
+    parts: list[str] = []
+    directives: list[str] = []
+    for token in re.findall(r"%.?|[^%]+", full, re.DOTALL):
+        name = token[1:]
+        if token[0] != "%" or name == "%":
+            parts.append(re.escape(token if token[0] != "%" else "%"))
+        elif name in _DIRECTIVES and name not in directives:
+            parts.append(f"({_DIRECTIVES[name]})")
+            directives.append(name)
+        else:
+            told = "is there twice" if name in directives else "is not known"
+            known = " ".join(f"%{letter}" for letter in (*_DIRECTIVES, *_SHORT))
+            raise InvalidPlan(
+                f"to_datetime({written!r}): %{name} {told}. The directives are {known}"
+            )
+    _require_date(written, set(directives))
+    return DateFormat(grouped_pattern(f"(?s:^{''.join(parts)}$)").pattern, tuple(directives))
+
+
+def _require_date(written: str, directives: set[str]) -> None:
+    """Raise unless a format says the year, and nothing twice."""
+    twice = next((same for same in _SAME if len(directives.intersection(same)) > 1), None)
+    if twice or ("j" in directives and directives & {"m", "b", "B", "d"}):
+        raise InvalidPlan(f"to_datetime({written!r}): two directives say the same")
+    if not directives & {"Y", "y"}:
+        raise InvalidPlan(f"to_datetime({written!r}): a date needs its year, %Y")
+    if ("I" in directives) != ("p" in directives):
+        raise InvalidPlan(f"to_datetime({written!r}): %I and %p need each other; %H counts to 23")
+    if "d" in directives and not directives & {"m", "b", "B"}:
+        raise InvalidPlan(f"to_datetime({written!r}): a day, %d, needs its month, %m")
+
+
+def parsed_dates(text: Array, known: DateFormat) -> tuple[Int64s, Flags, Flags]:
+    """Return microseconds since 1970, whether a text is such a time, and whether it is present.
+
+    Args:
+        text: a large_string array.
+        known: the format.
+    """
+    options = options_of("ExtractRegexOptions", known.pattern)
+    groups = call("extract_regex", text, options=options)
+    is_parsed = groups.is_valid().to_numpy(zero_copy_only=False)
+    present = text.is_valid().to_numpy(zero_copy_only=False)
+    parts = {
+        name: _numbers(groups, k + 1, name, is_parsed) for k, name in enumerate(known.directives)
+    }
+    ticks, exists = _ticks(parts, len(text))
+    is_parsed &= exists
+    return np.where(is_parsed, ticks, 0), is_parsed, present
+
+
+def _numbers(groups: Array, group: int, name: str, is_parsed: Flags) -> Int64s:
+    """Return what a directive says in each row; 0 where the text is no such time."""
+    field = call("struct_field", groups, options=options_of("StructFieldOptions", [group]))
+    if name in ("b", "B", "p"):
+        listed = {"b": _MONTHS, "B": _FULL_MONTHS, "p": ("am", "pm")}[name]
+        entries = call("dictionary_encode", field, options=None)
+        texts = entries.dictionary.to_pylist()
+        values = np.array([listed.index(text.lower()) for text in texts] or [0], np.int64)
+        indices = entries.indices.fill_null(0).to_numpy(zero_copy_only=False)
+        return values[indices] + (name != "p")
+    if name == "f":  # a fraction: its zeros at the end may be left out
+        padded = call("utf8_rpad", field, options=options_of("PadOptions", 6, "0"))
+        return _integers(padded, is_parsed)
+    return _integers(field, is_parsed)
+
+
+def _integers(digits: Array, is_parsed: Flags) -> Int64s:
+    numbers = call("cast", digits, options=options_of("CastOptions", pa.int64()))
+    return numbers.fill_null(0).to_numpy(zero_copy_only=False)
+
+
+def _ticks(parts: dict[str, Int64s], n_rows: int) -> tuple[Int64s, Flags]:
+    """Return microseconds since 1970, and whether there is such a day."""
+    one, zero = np.ones(n_rows, np.int64), np.zeros(n_rows, np.int64)
+    short = parts.get("y", zero)
+    year = parts.get("Y", np.where(short < 69, short + 2000, short + 1900))
+    month = parts.get("m", parts.get("b", parts.get("B", one)))
+    month = np.maximum(month, 1)
+    day = parts.get("d", one)
+    months = (year - 1970) * 12 + month - 1
+    first = months.astype("M8[M]").astype("M8[D]").astype(np.int64)
+    after = (months + 1).astype("M8[M]").astype("M8[D]").astype(np.int64)
+    exists = (day >= 1) & (first + day <= after) & (year >= 1)
+    days = first + day - 1
+    if "j" in parts:
+        first = (year - 1970).astype("M8[Y]").astype("M8[D]").astype(np.int64)
+        after = (year - 1969).astype("M8[Y]").astype("M8[D]").astype(np.int64)
+        days = first + parts["j"] - 1
+        exists = (days >= first) & (days < after) & (year >= 1)
+    hour = parts.get("H", zero)
+    if "I" in parts:
+        hour = parts["I"] % 12 + 12 * parts["p"]
+    seconds = (hour * 60 + parts.get("M", zero)) * 60 + parts.get("S", zero)
+    return (days * 86_400 + seconds) * 1_000_000 + parts.get("f", zero), exists

@@ -1,0 +1,189 @@
+"""Keys as they are compared and looked up: integers, floats and text, equal where they are equal.
+
+Integers, bools, dates and times are int64 (uint64 its own); floats are float64, 0.0 for -0.0 and
+null for NaN; text is large_string, bytes are large_binary, or a dictionary of those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastfeat.dtypes import FLOAT64, UTF8, DType
+from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, cast, pa
+from fastfeat.io.columns.bits import array_of_values, present_rows, unpack
+from fastfeat.io.columns.conform import all_missing, conform, holds, mismatch
+from fastfeat.io.columns.conversions import conversion
+from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.strings import bytes_array, content_of
+from fastfeat.io.columns.types import arrow_type, storage_type
+
+_TEXT = "Text or bytes are needed here: cast the column yourself"
+
+
+def key_type(dtype: DType) -> DataType:
+    """Return the Arrow type that keys of a type are stored in."""
+    if dtype.holds_bytes:
+        return pa.large_string() if dtype == UTF8 else pa.large_binary()
+    if dtype.physical == "f64":
+        return pa.float64()
+    return pa.uint64() if dtype.name == "uint64" else pa.int64()
+
+
+def first_keys(keys: Array, n: int) -> Array:
+    """Return the first n keys, in memory of their own.
+
+    A slice would bring the text of the others, which nobody has asked for, into what is saved.
+    """
+    if n == len(keys):
+        return keys
+    return call("take", keys, array_of_values(np.arange(n, dtype=np.int64), None, pa.int64()))
+
+
+def key_column(
+    column: ChunkedArray, name: str, dtype: DType, *, narrow: bool = False
+) -> ChunkedArray:
+    """Return a column as keys.
+
+    Args:
+        column: as the data has it, or as a step or a program made it, shape (n_rows,).
+        name: what it is called in messages.
+        dtype: its type.
+        narrow: whether text and bytes may have offsets of 32 bits, so that they are not copied.
+
+    Raises:
+        TypeMismatch, InvalidData: it is not of that type, nor exactly convertible.
+    """
+    wanted = key_type(dtype)
+    if holds(column.type, dtype):
+        if narrow and _is_plain(column.type):
+            return column
+        chunks = [_content(chunk, wanted) for chunk in column.chunks]
+        return pa.chunked_array(chunks) if chunks else pa.chunked_array([], wanted)
+    if dtype.holds_bytes and not all_missing(column):
+        mismatch(column, name, str(dtype), _TEXT)
+    if dtype.holds_bytes:
+        return pa.chunked_array([pa.nulls(len(column), wanted)])
+    plain = conform(column, name, dtype)
+    return pa.chunked_array([_number(chunk, wanted) for chunk in plain.chunks], wanted)
+
+
+def _is_plain(given: DataType) -> bool:
+    """Return whether text or bytes are read in place: with offsets, or codes of such."""
+    types, content = pa.types, given.value_type if pa.types.is_dictionary(given) else given
+    forms = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)
+    return any(form(content) for form in forms)
+
+
+def _content(chunk: Array, wanted: DataType) -> Array:
+    """Return text or bytes in the type of keys; of a dictionary, its entries."""
+    given = chunk.type
+    if pa.types.is_dictionary(given) and given.value_type == wanted:
+        return chunk
+    if pa.types.is_dictionary(given):
+        entries = decoded(pa.chunked_array([chunk.dictionary])).combine_chunks()
+        return pa.DictionaryArray.from_arrays(chunk.indices, _large(entries, wanted), safe=False)
+    plain = decoded(pa.chunked_array([chunk])).combine_chunks()
+    return _large(plain, wanted)
+
+
+def _large(content: Any, wanted: DataType) -> Array:
+    whole = pa.concat_arrays(content.chunks) if isinstance(content, pa.ChunkedArray) else content
+    return whole if whole.type == wanted else cast(whole, wanted)
+
+
+def _number(chunk: Array, wanted: DataType) -> Array:
+    """Return numbers, bools and times as 8-byte keys; integers of 8 bytes in place."""
+    if chunk.type == wanted and not pa.types.is_floating(wanted):
+        return chunk
+    present = present_rows(chunk)
+    if chunk.type == pa.bool_():
+        flags = unpack(chunk.buffers()[1], chunk.offset, len(chunk))
+        return array_of_values(flags.astype(np.int64), present, wanted)
+    width, types = chunk.type.bit_width // 8, pa.types
+    kind = "f" if types.is_floating(chunk.type) else "iu"[types.is_unsigned_integer(chunk.type)]
+    values = np.frombuffer(chunk.buffers()[1], f"{kind}{width}", len(chunk), chunk.offset * width)
+    if kind != "f":
+        wide = np.uint64 if wanted == pa.uint64() else np.int64
+        return array_of_values(values.astype(wide), present, wanted)
+    floats = values.astype(np.float64) + 0.0  # -0.0 + 0.0 is 0.0
+    number = floats == floats
+    return array_of_values(floats, number if present is None else present & number, wanted)
+
+
+def comparable(dtype: DType) -> DType:
+    """Return the type that values are compared as: what is read as float64 is one."""
+    return FLOAT64 if dtype.name in ("decimal", "float16", "null") else dtype
+
+
+def table_keys_as(
+    parts: Sequence[Array], given: Sequence[DType], wanted: Sequence[DType]
+) -> list[Any]:
+    """Return the parts of the keys of a table's rows as values of the types of the data's keys.
+
+    See `keys_as` for the arguments, which are sequences here.
+    """
+    return [
+        pa.chunked_array([keys_as(part, comparable(own), dtype)])
+        for part, own, dtype in zip(parts, given, wanted, strict=True)
+    ]
+
+
+def keys_as(values: Array, given: DType, wanted: DType) -> Array:
+    """Return values as keys of another type; null where they are no values of that type.
+
+    Args:
+        values: as `io.types.storage_type` stores them.
+        given: their type, of `comparable`.
+        wanted: a type that they can be compared with.
+    """
+    if wanted.holds_bytes:
+        return values
+    if given != wanted:
+        convert = conversion(given, wanted)
+        assert convert is not None, "binding checks that keys can be compared"
+        found = convert(values, given, wanted)
+        exact = found.exact if found.present is None else found.exact & found.present
+        zeroed = np.where(exact, found.values, found.values.dtype.type(0))
+        values = array_of_values(zeroed, exact, storage_type(wanted))
+    return _number(values, key_type(wanted))
+
+
+def stored_array(values: Sequence[Any], dtype: DType) -> Array:
+    """Return Python values, as columns of a type are stored, as an Arrow array; None is null."""
+    array = key_array(values, dtype)
+    if not dtype.is_temporal:
+        return array
+    exact, storage = arrow_type(dtype), storage_type(dtype)
+    if array.type != storage:
+        ticks = array.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int32)
+        array = array_of_values(ticks, present_rows(array), storage)
+    return array.view(exact)
+
+
+def repeated(value: Any, dtype: DType, n_rows: int) -> Array:
+    """Return one value for all rows, as keys of a type; of text, a dictionary of one entry."""
+    one = key_array([value], dtype)
+    if dtype.holds_bytes:
+        indices = pa.py_buffer(np.zeros(n_rows, np.int32))
+        zeros = pa.Array.from_buffers(pa.int32(), n_rows, [None, indices])
+        return pa.DictionaryArray.from_arrays(zeros, one)
+    if value is None or value != value:
+        return pa.nulls(n_rows, one.type)
+    number = one.to_numpy(zero_copy_only=False)[0]
+    return array_of_values(np.full(n_rows, number), None, one.type)
+
+
+def key_array(values: Sequence[Any], dtype: DType) -> Array:
+    """Return Python values, as keys of a type are stored, as an Arrow array; None is null."""
+    wanted = key_type(dtype)
+    present = np.array([value is not None for value in values], dtype=bool)
+    if dtype.holds_bytes:
+        content = bytes_array([content_of(value or b"") for value in values], wanted)
+        validity = None if present.all() else pa.py_buffer(np.packbits(present, bitorder="little"))
+        return pa.Array.from_buffers(wanted, len(values), [validity, *content.buffers()[1:]])
+    storage = wanted.to_pandas_dtype()  # the type of NumPy; pandas is not imported
+    numbers = np.array([0 if v is None else v for v in values], dtype=storage)
+    return array_of_values(numbers, present, wanted)

@@ -1,0 +1,128 @@
+"""Regular expressions of RE2 as Arrow takes them: checked, with every group named."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from fastfeat.errors import InvalidPlan
+from fastfeat.io.arrow import call, options_of, pa
+from fastfeat.io.columns.strings import text_array
+
+_TOKEN = re.compile(
+    r"""
+      \\Q .*? (?: \\E | \Z )                       # quoted
+    | \\ .                                         # escaped
+    | \[ \^? \]? (?: \[:\^?\w+:\] | \\. | [^\]\\] )* \]   # a class of characters
+    | \( (?: \?P?< (?P<name> \w+ ) > )?            # a group
+      (?P<flags> \?[^<P] )?
+    | .
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+class GroupedPattern(NamedTuple):
+    """A pattern whose groups all have names.
+
+    Args:
+        pattern: what matches as the given pattern; the whole match is a group too, the first.
+        names: the names that the user gave, by the number of the group, "" where none.
+    """
+
+    pattern: str
+    names: tuple[str, ...]
+
+
+@lru_cache(maxsize=256)
+def grouped_pattern(pattern: str) -> GroupedPattern:
+    """Return a pattern with names for its groups.
+
+    Raises:
+        InvalidPlan: RE2 does not take it.
+
+    Example:
+        >>> grouped_pattern(r"(a)(?P<n>b)[(]")
+        GroupedPattern(pattern='(?P<g0>(?P<g1>a)(?P<g2>b)[(])', names=('', '', 'n'))
+    """
+    names = [""]
+
+    def named(found: re.Match[str]) -> str:
+        token = found.group()
+        if token[0] != "(" or found.group("flags"):
+            return token
+        names.append(found.group("name") or "")
+        return f"(?P<g{len(names) - 1}>"
+
+    text = f"(?P<g0>{_TOKEN.sub(named, pattern)})"
+    try:
+        call("extract_regex", text_array([]), options=options_of("ExtractRegexOptions", text))
+    except pa.ArrowInvalid as error:
+        told = str(error).replace("Invalid regular expression: ", "")
+        raise InvalidPlan(
+            f"{pattern!r} is no regular expression of RE2: {told}. For plain text, literal=True"
+        ) from None
+    return GroupedPattern(text, tuple(names))
+
+
+def matches_nothing(pattern: str) -> bool:
+    """Return whether a pattern matches the empty text."""
+    options = options_of("MatchSubstringOptions", pattern)
+    return call("match_substring_regex", text_array([""]), options=options)[0].as_py()
+
+
+_WRITTEN = re.compile(r"\\(.?)", re.DOTALL)
+
+
+def groups_of_replacement(value: str) -> list[int]:
+    r"""Return the numbers of the groups that a replacement names, as RE2 writes it.
+
+    Raises:
+        InvalidPlan: a backslash before something else.
+
+    Example:
+        >>> groups_of_replacement(r"<\1> \\ \2")
+        [1, 2]
+    """
+    escaped = [token for token in _WRITTEN.findall(value) if token != "\\"]
+    if not all(token.isdecimal() and token.isascii() for token in escaped):
+        raise InvalidPlan(f"{value!r} has a backslash that names no group")
+    return [int(token) for token in escaped]
+
+
+def without_groups(value: str) -> str:
+    r"""Return a replacement, as RE2 writes it, without the groups that it names.
+
+    Example:
+        >>> without_groups(r"<\1> \\ \2")
+        '<> \\ '
+    """
+    return _WRITTEN.sub(lambda found: "\\" if found.group(1) == "\\" else "", value)
+
+
+_REFERENCE = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+)|)|\\")
+
+
+def replacement(value: str, pattern: str) -> str:
+    r"""Return a replacement as RE2 writes it, from one with $1, ${1}, $name, and $$ for a dollar.
+
+    Raises:
+        InvalidPlan: a group that the pattern does not have.
+
+    Example:
+        >>> replacement("<$1> ${n} $$", r"(a)(?P<n>b)")
+        '<\\1> \\2 $'
+    """
+    names = grouped_pattern(pattern).names
+
+    def written(found: re.Match[str]) -> str:
+        token, group = found.group(), found.group(1) or found.group(2)
+        if group is None:
+            return {"\\": r"\\", "$$": "$"}.get(token, token)
+        number = int(group) if group.isdecimal() else names.index(group) if group in names else -1
+        if not 0 <= number < min(len(names), 10):
+            raise InvalidPlan(f"{value!r} names the group {group!r}, which {pattern!r} lacks")
+        return f"\\{number}"
+
+    return _REFERENCE.sub(written, value)

@@ -1,0 +1,279 @@
+"""Columns that are not Arrow yet, one at a time: NumPy arrays, lists, pandas and Polars series.
+
+NumPy numbers and times are taken in place. `pyarrow.array` is kept for the rest: its first call in
+a process imports pandas, which takes 200 ms.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, time
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.dtypes import INTEGER_RANGE
+from fastfeat.errors import TypeMismatch
+from fastfeat.io.arrow import Array, ChunkedArray, pa
+from fastfeat.io.columns.bits import Flags, array_of_values
+from fastfeat.io.columns.types import column_text
+
+
+def column_array(values: Any, name: str) -> Array | ChunkedArray:
+    """Return one column of any kind as a pyarrow array, or chunked array.
+
+    Args:
+        values: NumPy array (masked too), list, tuple, range, pyarrow array, pandas or Polars
+            series, or anything that gives Arrow data or a NumPy array.
+        name: its name, for messages.
+
+    Raises:
+        TypeMismatch: it is not a column, or its values have no common type without a loss.
+    """
+    if isinstance(values, np.ndarray):
+        return numpy_array(cast("NDArray[Any]", values), name)
+    if isinstance(values, (pa.Array, pa.ChunkedArray)):
+        return values
+    if isinstance(values, (list, tuple, range)):
+        return _python_array(values, name)
+    return _foreign_array(values, name)
+
+
+def numpy_array(values: NDArray[Any], name: str) -> Array | ChunkedArray:
+    """Return a NumPy array as a pyarrow array, in place where Arrow holds values in the same way.
+
+    NaN stays a value of the array; NaT and masked elements become null. Years and months become
+    days; weeks days; hours and minutes seconds.
+
+    Args:
+        values: shape (n_rows,).
+        name: its name, for messages.
+
+    Raises:
+        TypeMismatch: more than one dimension, or a type without an exact Arrow counterpart.
+    """
+    if values.ndim != 1:
+        raise TypeMismatch(
+            f"{column_text(name)}: a column has one dimension, this array has shape {values.shape}"
+        )
+    present: Flags | None = None
+    if type(values) is not np.ndarray and isinstance(values, np.ma.MaskedArray):
+        present = ~np.ma.getmaskarray(values)
+        values = values.data
+    kind = values.dtype.kind
+    if kind in "mM":
+        return _ticks(values, present, name)
+    if kind in "OUTS":
+        return _object_array(values, present, name)
+    arrow = _PRIMITIVE.get(values.dtype.newbyteorder("="))
+    if arrow is None:
+        raise TypeMismatch(
+            f"{column_text(name)}: NumPy's {values.dtype} has no exact Arrow type. "
+            "Convert it first, floats to float64"
+        )
+    return array_of_values(_in_native_order(values), present, arrow)
+
+
+def _in_native_order(values: NDArray[Any]) -> NDArray[Any]:
+    """Return an array that is contiguous, aligned and in native byte order: itself, or a copy."""
+    flags = values.flags
+    if flags.c_contiguous and flags.aligned and values.dtype.isnative:
+        return values
+    return np.array(values, dtype=values.dtype.newbyteorder("="), order="C")
+
+
+def _ticks(values: NDArray[Any], present: Flags | None, name: str) -> Array:
+    """Return datetime64 or timedelta64 values as timestamps, dates or durations."""
+    wanted = _TICK_TYPE.get(values.dtype.str[1:])
+    if wanted is None:
+        raise TypeMismatch(
+            f"{column_text(name)}: NumPy's {values.dtype} has no exact Arrow type. "
+            "Convert it to seconds, ms, us or ns first"
+        )
+    numpy_type, arrow = wanted
+    native = _in_native_order(values)
+    beyond = TypeMismatch(f"{column_text(name)}: {values.dtype} values beyond {numpy_type}")
+    try:
+        converted = native if native.dtype.str[1:] == numpy_type else native.astype(numpy_type)
+    except OverflowError:  # NumPy from 2.5 on; older versions wrap around
+        raise beyond from None
+    if converted is not native and not np.array_equal(
+        converted.astype(native.dtype), native, equal_nan=True
+    ):
+        raise beyond
+    ticks = converted.view(np.int64)
+    is_time = ticks != _NAT
+    if not is_time.all():
+        present = is_time if present is None else present & is_time
+    if arrow.bit_width == 32:
+        ticks = _days(ticks, is_time, name)
+    return array_of_values(ticks, present, arrow)
+
+
+def _days(ticks: NDArray[np.int64], is_time: Flags, name: str) -> NDArray[np.int32]:
+    """Return days in the 32 bits that Arrow holds them in."""
+    days = np.where(is_time, ticks, 0)
+    if ((days < -(2**31)) | (days >= 2**31)).any():
+        raise TypeMismatch(f"{column_text(name)}: datetime64[D] values beyond 32 bits")
+    return days.astype(np.int32)
+
+
+def _object_array(values: NDArray[Any], present: Flags | None, name: str) -> Any:
+    """Return text or Python objects of a NumPy array."""
+    if values.dtype.kind == "T":
+        values = values.astype(object)  # pyarrow takes no missing element of StringDType
+    if present is not None:
+        values = values.astype(object)
+        values[~present] = None
+    return _python_array(values, name)
+
+
+def _python_array(values: Any, name: str) -> Any:
+    """Return Python objects as the Arrow type that holds each of them; NaN becomes null."""
+    try:
+        return _without_loss(_inferred(values), values, name)
+    except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
+        if isinstance(error, TypeMismatch):
+            raise
+        raise TypeMismatch(
+            f"{column_text(name)}: its values have no common type: {error}. Give it one type first"
+        ) from error
+
+
+def _inferred(values: Any) -> Any:
+    """Return Python objects as the Arrow type that pyarrow sees in them, or uint64."""
+    try:
+        return pa.array(values, from_pandas=True)
+    except OverflowError:
+        return pa.array(values, type=pa.uint64(), from_pandas=True)
+
+
+def _without_loss(array: Any, values: Any, name: str) -> Any:
+    """Return times with all their digits; refuse what pyarrow would change to make the types agree.
+
+    PyArrow cuts the nanoseconds of pandas' times, gives naive times the zone of their neighbours,
+    drops the hours of a datetime among dates, and reads 5 steps of 3 s as 5 s.
+    """
+    given = array.type
+    if not pa.types.is_temporal(given):
+        return array
+    if any(_in_steps(value) for value in values):  # pyarrow would take the steps for units
+        return _python_array([_in_units(value) for value in values], name)
+    is_present = array.is_valid().to_pylist()
+    present = [value for value, is_value in zip(values, is_present, strict=True) if is_value]
+    zones = {str(zone) for zone in (getattr(value, "tzinfo", None) for value in present)}
+    if len(zones) > 1 or (pa.types.is_time(given) and zones - {"None"}):
+        raise TypeMismatch(f"{column_text(name)}: times of more than one zone: {sorted(zones)}")
+    if pa.types.is_date(given) and any(_has_time(value) for value in present):
+        raise TypeMismatch(f"{column_text(name)}: dates and times are mixed")
+    if any(getattr(value, "nanosecond", 0) for value in present):
+        return pa.array(values, type=pa.timestamp("ns", given.tz), from_pandas=True)
+    if any(getattr(value, "nanoseconds", 0) for value in present):
+        return pa.array(values, type=pa.duration("ns"), from_pandas=True)
+    return array
+
+
+def _in_steps(value: Any) -> bool:
+    """Whether a value is a time of NumPy that counts several of a unit, such as datetime64[3s]."""
+    return type(value) in (np.datetime64, np.timedelta64) and np.datetime_data(value.dtype)[1] > 1
+
+
+def _in_units(value: Any) -> Any:
+    """Return a time of NumPy as one that counts single units; other values as they are."""
+    if not _in_steps(value):
+        return value
+    return value.astype(f"{value.dtype.kind}8[{np.datetime_data(value.dtype)[0]}]")
+
+
+def _has_time(value: object) -> bool:
+    """Whether a value among dates is a datetime other than midnight."""
+    return isinstance(value, datetime) and value.time() != time()
+
+
+def _foreign_array(values: Any, name: str) -> Any:
+    """Return a column of another library."""
+    if type(values).__module__.partition(".")[0] == "pandas" and hasattr(values, "dtype"):
+        return pandas_array(values, name)
+    if hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__"):
+        return _capsule_array(values, name)
+    if hasattr(values, "__array__") or hasattr(values, "__array_interface__"):
+        return numpy_array(np.asarray(values), name)
+    raise TypeMismatch(
+        f"{column_text(name)}: got {type(values).__name__}, which is not a column. "
+        "Pass a NumPy array, a list, or an Arrow, pandas or Polars column; for one row [value]"
+    )
+
+
+def _capsule_array(values: Any, name: str) -> Any:
+    """Return a column that gives Arrow data by the C interface, such as a Polars series."""
+    dtype = getattr(values, "dtype", None)
+    if is_polars_object(dtype):
+        raise no_arrow_type(name, dtype)
+    try:
+        return (
+            pa.chunked_array(values) if hasattr(values, "__arrow_c_stream__") else pa.array(values)
+        )
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        if type(values).__module__.partition(".")[0] == "polars":
+            raise no_arrow_type(name, dtype) from error
+        raise TypeMismatch(
+            f"{column_text(name)}: its Arrow data cannot be read: {error}"
+        ) from error
+
+
+def is_polars_object(dtype: Any) -> bool:
+    """Return whether a type is that of Python objects in Polars: a class of it, or an instance."""
+    of = dtype if isinstance(dtype, type) else type(dtype)
+    return of.__name__ == "Object" and of.__module__.partition(".")[0] == "polars"
+
+
+def no_arrow_type(name: str, dtype: Any) -> TypeMismatch:
+    """Return the error of a column of Polars that Arrow has no type for."""
+    if is_polars_object(dtype):
+        hint = (
+            "it holds Python objects, of which Arrow would see the addresses alone. Give it a type "
+            f"first: polars.Series({name!r}, frame[{name!r}].to_list())"
+        )
+    else:
+        hint = "Cast it to one that Arrow has, such as polars.Int64 or polars.Float64"
+    return TypeMismatch(f"{column_text(name)}: Polars' {dtype} has no Arrow type: {hint}")
+
+
+def pandas_array(values: Any, name: str) -> Any:
+    """Return a pandas Series or extension array as an Arrow array; zones are kept.
+
+    Args:
+        values: what a column of a frame holds; an index is ignored.
+        name: its name, for messages.
+
+    Raises:
+        TypeMismatch: its values have no Arrow type without a loss.
+    """
+    dtype: Any = values.dtype
+    kind = type(dtype).__name__
+    if isinstance(dtype, np.dtype) or kind == "SparseDtype":
+        return numpy_array(np.asarray(values), name)
+    try:
+        if kind == "DatetimeTZDtype":
+            naive = numpy_array(np.asarray(values, dtype=f"M8[{dtype.unit}]"), name)
+            return naive.view(pa.timestamp(dtype.unit, dtype.tz))
+        return pa.array(values, from_pandas=True)
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise TypeMismatch(
+            f"{column_text(name)}: pandas {dtype} has no Arrow type: {error}"
+        ) from error
+
+
+_NAT = np.iinfo(np.int64).min
+_PRIMITIVE: dict[np.dtype[Any], Any] = {
+    np.dtype(name): getattr(pa, "bool_" if name == "bool" else name)()
+    for name in ("bool", "float16", "float32", "float64", *INTEGER_RANGE)
+}
+_UNITS = ("s", "ms", "us", "ns")
+_TICK_TYPE: dict[str, tuple[str, Any]] = {
+    **{f"M8[{unit}]": (f"M8[{unit}]", pa.timestamp(unit)) for unit in _UNITS},
+    **{f"m8[{unit}]": (f"m8[{unit}]", pa.duration(unit)) for unit in _UNITS},
+    **{f"M8[{unit}]": ("M8[D]", pa.date32()) for unit in ("Y", "M", "W", "D")},
+    **{f"M8[{unit}]": ("M8[s]", pa.timestamp("s")) for unit in ("h", "m")},
+    **{f"m8[{unit}]": ("m8[s]", pa.duration("s")) for unit in ("W", "D", "h", "m")},
+}

@@ -1,0 +1,210 @@
+"""Files as Arrow tables: the wanted columns of Parquet, Arrow IPC (file or stream) and CSV."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from fastfeat.errors import InvalidData
+from fastfeat.io.arrow import RecordBatch, Schema, Table, call, pa, parquet_module
+from fastfeat.io.columns.strings import text_array
+from fastfeat.io.sources.formats import SUFFIXES, Format, format_of_bytes, format_of_name
+from fastfeat.io.sources.frames import check_unique, rows_only
+
+
+def read_file(path: Path, columns: Sequence[str] | None) -> Table:
+    """Return a file as a table; its format is known by its suffix, else by its first bytes.
+
+    An Arrow file is mapped, not read. In CSV an empty field is missing, text columns included.
+
+    Args:
+        path: Parquet, Arrow IPC, Feather or CSV.
+        columns: which to read; None reads all. What is not there is left out.
+
+    Raises:
+        InvalidData: no such file, not one of these formats, damaged, or without columns.
+    """
+    read = _READERS[_format(path)]
+    try:
+        return read(path, columns)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        if isinstance(error, InvalidData):
+            raise
+        raise InvalidData(f"{path}: cannot be read: {error}") from error
+
+
+def file_columns(path: Path) -> list[str]:
+    """Return the names of the columns of a file, from its head.
+
+    Raises:
+        InvalidData: as `read_file`.
+    """
+    return file_schema(path).names
+
+
+def file_schema(path: Path) -> Schema:
+    """Return the Arrow schema of a file, from its head; the types of CSV are those of its start.
+
+    Raises:
+        InvalidData: as `read_file`.
+    """
+    schema = _SCHEMAS[_format(path)]
+    try:
+        return schema(path)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InvalidData(f"{path}: cannot be read: {error}") from error
+
+
+def _format(path: Path) -> Format:
+    """Return the format of a file that exists."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+    except FileNotFoundError as error:
+        raise InvalidData(f"no such file: {path}{_not_here(path)}") from error
+    except IsADirectoryError as error:
+        raise InvalidData(
+            f"{path} is a folder: pass pyarrow.dataset.dataset({str(path)!r}), or one file"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise InvalidData(f"{path}: cannot be read: {error}") from error
+    if not start:
+        raise InvalidData(f"{path}: the file is empty")
+    named, seen = format_of_name(path), format_of_bytes(start)
+    if named in (None, "ipc_file", "ipc_stream") and seen is not None:
+        return seen
+    if named is None:
+        raise InvalidData(
+            f"{path}: neither its suffix nor its first bytes name a format. "
+            f"Known suffixes: {', '.join(SUFFIXES)}"
+        )
+    return named
+
+
+def _not_here(path: Path) -> str:
+    """Return what to do about a path that is an address or a pattern, or nothing."""
+    text = str(path)
+    if re.match(r"[a-z][a-z0-9]+:/", text):  # Path makes one slash of two
+        address = text.replace(":/", "://", 1)
+        return f". Paths are of this machine: pass pyarrow.dataset.dataset({address!r})"
+    if any(sign in text for sign in "*?["):
+        return f". A pattern is no path: pass pyarrow.dataset.dataset(sorted(glob.glob({text!r})))"
+    return ""
+
+
+def _wanted(names: Sequence[str], columns: Sequence[str] | None, path: Path) -> list[str]:
+    """Return which of the columns of a file are wanted and there, each once."""
+    if not names:
+        raise InvalidData(f"{path}: the file has no columns")
+    wanted = list(names) if columns is None else [name for name in columns if name in set(names)]
+    check_unique(names, wanted)
+    return wanted
+
+
+def _read_parquet(path: Path, columns: Sequence[str] | None) -> Table:
+    """Return the wanted columns of a Parquet file."""
+    parquet = parquet_module()
+    with parquet.ParquetFile(path) as file:
+        wanted = _wanted(file.schema_arrow.names, columns, path)
+        if not wanted:
+            return rows_only(file.metadata.num_rows)
+        # A name with a dot may bring its namesake inside a struct along.
+        return file.read(columns=wanted).select(wanted)
+
+
+def _read_ipc_file(path: Path, columns: Sequence[str] | None) -> Table:
+    """Return the wanted columns of an Arrow IPC file, mapped."""
+    reader = pa.ipc.open_file(pa.memory_map(str(path)))
+    wanted = _wanted(reader.schema.names, columns, path)
+    # Not IpcReadOptions(included_fields=): it copies what could be mapped.
+    batches = (reader.get_batch(at) for at in range(reader.num_record_batches))
+    return _of_batches(batches, wanted, reader.schema)
+
+
+def _read_ipc_stream(path: Path, columns: Sequence[str] | None) -> Table:
+    """Return the wanted columns of an Arrow IPC stream, mapped."""
+    reader = pa.ipc.open_stream(pa.memory_map(str(path)))
+    wanted = _wanted(reader.schema.names, columns, path)
+    return _of_batches(reader, wanted, reader.schema)
+
+
+def _of_batches(batches: Iterable[RecordBatch], wanted: list[str], schema: Schema) -> Table:
+    """Return the wanted columns of record batches; the others are freed batch by batch."""
+    if not wanted:
+        return rows_only(sum(batch.num_rows for batch in batches))
+    names: list[str] = schema.names
+    places = [names.index(name) for name in wanted]
+    kept = [batch.select(places) for batch in batches]
+    return pa.Table.from_batches(kept, pa.schema([schema.field(place) for place in places]))
+
+
+def _read_csv(path: Path, columns: Sequence[str] | None) -> Table:
+    """Return the wanted columns of a CSV file with a header."""
+    return _read_delimited(path, columns, ",")
+
+
+def _read_tsv(path: Path, columns: Sequence[str] | None) -> Table:
+    """Return the wanted columns of a tab-separated file with a header."""
+    return _read_delimited(path, columns, "\t")
+
+
+def _read_delimited(path: Path, columns: Sequence[str] | None, delimiter: str) -> Table:
+    """Return the wanted columns of a delimited file with a header."""
+    import pyarrow.csv  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
+
+    csv: Any = pyarrow.csv
+    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    names = _head(path, delimiter).names
+    wanted = _wanted(names, columns, path)
+    # No included column would mean all; one is needed to count the rows.
+    convert = csv.ConvertOptions(include_columns=wanted or names[:1])
+    table = csv.read_csv(path, parse_options=parse, convert_options=convert)
+    return _empty_text_as_null(table).select(wanted)
+
+
+def _head(path: Path, delimiter: str) -> Schema:
+    """Return the schema of the first block of a delimited file."""
+    import pyarrow.csv  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
+
+    csv: Any = pyarrow.csv
+    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    with csv.open_csv(path, parse_options=parse) as header:
+        return header.schema
+
+
+def _parquet_schema(path: Path) -> Schema:
+    """Return the schema of a Parquet file."""
+    parquet = parquet_module()
+    return parquet.read_schema(path)
+
+
+def _empty_text_as_null(table: Table) -> Table:
+    """Return a table in which empty text is missing, as empty numbers are."""
+    empty_text = text_array([""])[0]
+    for at, field in enumerate(table.schema):
+        if not pa.types.is_string(field.type):
+            continue
+        column = table.column(at)
+        is_empty = call("equal", column, empty_text)
+        if call("any", is_empty).as_py():
+            null = pa.nulls(1, field.type)[0]
+            table = table.set_column(at, field, call("if_else", is_empty, null, column))
+    return table
+
+
+_READERS: dict[Format, Callable[[Path, Sequence[str] | None], Table]] = {
+    "parquet": _read_parquet,
+    "ipc_file": _read_ipc_file,
+    "ipc_stream": _read_ipc_stream,
+    "csv": _read_csv,
+    "tsv": _read_tsv,
+}
+_SCHEMAS: dict[Format, Callable[[Path], Schema]] = {
+    "parquet": _parquet_schema,
+    "ipc_file": lambda path: pa.ipc.open_file(pa.memory_map(str(path))).schema,
+    "ipc_stream": lambda path: pa.ipc.open_stream(pa.memory_map(str(path))).schema,
+    "csv": lambda path: _head(path, ","),
+    "tsv": lambda path: _head(path, "\t"),
+}

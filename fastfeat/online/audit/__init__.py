@@ -1,0 +1,4 @@
+"""Audit: the chain of links of changes, their digests, and replay.
+
+Imports `online.file` and below.
+"""

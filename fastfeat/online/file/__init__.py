@@ -1,0 +1,4 @@
+"""The file of a state: its journal, writer, readers and locks.
+
+Imports the records of changes in `online.state`.
+"""

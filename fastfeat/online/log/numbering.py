@@ -1,0 +1,172 @@
+"""Numbers of values, such as the entity of a key: one that is free is given again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.io.arrow import Array, ChunkedArray, call, cast, options_of, pa
+from fastfeat.io.columns.bits import present_rows
+from fastfeat.io.columns.decode import decoded
+
+Numbers = NDArray[np.int32]
+MISSING = -1
+"""The number of a value of which a part is missing."""
+_BULK = 4096  # rows from which on values are first told apart by Arrow
+_LARGE = 1 << 18
+
+
+class Numbering:
+    """A number for each value that was added, from 0 on.
+
+    Values are of one type for each part, as `io.keys` stores them.
+    """
+
+    def __init__(self) -> None:
+        self._number_of: dict[Any, int] = {None: MISSING}
+        self._values: list[Any] = []
+        self._free: list[int] = []
+
+    @property
+    def n_numbers(self) -> int:
+        """How many numbers there are, those that are free included."""
+        return len(self._values)
+
+    @property
+    def free(self) -> list[int]:
+        """The numbers that no value has."""
+        return self._free
+
+    @property
+    def n_values(self) -> int:
+        """How many values have a number."""
+        return len(self._values) - len(self._free)
+
+    def numbers(self, parts: Sequence[Any], n_rows: int, *, add: bool) -> Numbers:
+        """Return the number of the value of each row.
+
+        Args:
+            parts: of the values, an Arrow array or column each; none where all rows have one value.
+            n_rows: how many rows there are.
+            add: whether new values get a number.
+
+        Returns:
+            -1 where a part is missing. Where no new ones are added -2 and less, the same for rows
+            of one value.
+        """
+        if not parts:
+            return np.full(n_rows, self._find([()], add=add)[0], np.int32)
+        if n_rows < _BULK:
+            return np.array(self._find(_values(parts), add=add), np.int32)
+        codes, distinct = _encoded(parts)
+        numbers = np.array(self._find(_values(distinct), add=add), np.int32)
+        if n_rows > _LARGE:  # Arrow keeps the memory that telling keys apart took
+            del distinct
+            pa.default_memory_pool().release_unused()
+        return numbers.take(codes)
+
+    def release(self, numbers: NDArray[Any]) -> None:
+        """Free the numbers of values that are no longer needed."""
+        for number in numbers.tolist():
+            value = self._values[number]
+            if self._number_of.get(value) == number:  # else an interrupt came between the two
+                del self._number_of[value]
+            self._values[number] = None
+        self._free.extend(numbers.tolist())
+
+    def _find(self, values: list[Any], *, add: bool) -> list[int]:
+        get = self._number_of.get
+        found = [get(value, -2) for value in values]
+        if -2 not in found:
+            return found
+        known: dict[Any, int] = self._number_of if add else {}
+        for at, number in enumerate(found):
+            if number == -2:
+                value = values[at]
+                own = known.get(value)
+                if own is None:
+                    own = known[value] = self._new(value) if add else -2 - len(known)
+                found[at] = own
+        return found
+
+    def _new(self, value: Any) -> int:
+        if self._free:
+            number = self._free.pop()
+            self._values[number] = value
+        else:
+            number = len(self._values)
+            self._values.append(value)
+        return number
+
+
+def _values(parts: Sequence[Any]) -> list[Any]:
+    """Return the value of each row: of one part itself, of several a tuple; None if one lacks."""
+    lists = [python_values(part) for part in parts]
+    if len(lists) == 1:
+        return lists[0]
+    whole = list(zip(*lists, strict=True))
+    if any(part.null_count for part in parts):
+        return [None if None in value else value for value in whole]
+    return whole
+
+
+def python_values(part: Any) -> list[Any]:
+    """Return keys as Python values that are equal where they are: text as bytes."""
+    array = _plain(part)
+    present = present_rows(array)
+    if pa.types.is_large_binary(array.type):
+        _, ends, content = array.buffers()
+        bounds = np.frombuffer(ends, np.int64, len(array) + 1, array.offset * 8)
+        first, last = int(bounds[0]), int(bounds[-1])
+        data = content.slice(first, last - first).to_pybytes() if last > first else b""
+        at = (bounds - first).tolist()
+        values: list[Any] = [data[i:j] for i, j in pairwise(at)]
+    elif len(array) == 0:
+        values = []
+    else:
+        wide = np.dtype(array.type.to_pandas_dtype())
+        numbers = np.frombuffer(array.buffers()[1], wide, len(array), array.offset * wide.itemsize)
+        values = numbers.tolist()
+    if present is None:
+        return values
+    return [value if there else None for value, there in zip(values, present, strict=True)]
+
+
+def _plain(part: Any) -> Array:
+    """Return keys as one array, text as bytes."""
+    if isinstance(part, ChunkedArray) or not pa.types.is_primitive(part.type):
+        column = part if isinstance(part, ChunkedArray) else pa.chunked_array([part])
+        chunks = decoded(column).chunks
+        part = chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks or [pa.nulls(0)])
+    if pa.types.is_primitive(part.type):
+        return part
+    return part if part.type == pa.large_binary() else cast(part, pa.large_binary())
+
+
+def _encoded(parts: Sequence[Any]) -> tuple[NDArray[Any], list[Array]]:
+    """Return a code for each row, and for each code the parts of the value."""
+    arrays = [_plain(part) for part in parts]
+    codes, distinct = _codes(arrays[0])
+    if len(arrays) == 1:
+        return codes, [distinct]
+    for array in arrays[1:]:  # pairs of codes fit into 64 bits, for each is below 2^31
+        more, own = _codes(array)
+        codes, distinct = _codes(_array(codes.astype(np.int64) * len(own) + more))
+    rows = np.empty(len(distinct), np.int64)
+    rows[codes] = np.arange(len(codes))  # a row of each
+    return codes, [call("array_take", array, _array(rows)) for array in arrays]
+
+
+def _codes(array: Array) -> tuple[Numbers, Array]:
+    """Return the code of each value, and the value of each code; what is missing has one too."""
+    options = options_of("DictionaryEncodeOptions", "encode")
+    encoded = call("dictionary_encode", array, options=options)
+    return encoded.indices.to_numpy(), encoded.dictionary
+
+
+def _array(values: NDArray[np.int64]) -> Array:
+    return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values)])

@@ -1,0 +1,4 @@
+"""One row without a state: a dict in, an array out.
+
+Imports `plan`; nothing else of `online`.
+"""

@@ -1,0 +1,606 @@
+"""What the features of a row came from: rows of its entity, of tables, and what fit has learnt.
+
+For each function over a window the rows in it are found by the definition, not by the kernels that
+compute features; `Explained.recompute` gives the kernels these rows alone, and must give the bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.api.fitted import FittedPlan
+from fastfeat.backends import backend_named
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.errors import counted
+from fastfeat.io.arrow import Table, pa
+from fastfeat.io.columns.decode import decoded
+from fastfeat.ir.node import Call, Column, Node, TableColumn
+from fastfeat.ir.scope import (
+    asking_of,
+    is_of_table,
+    is_over,
+    is_over_window,
+    order_of,
+    row_order,
+    table_of,
+    window_of,
+)
+from fastfeat.ir.show import show, show_all
+from fastfeat.ir.walk import postorder
+from fastfeat.online.ask.features import (
+    Answered,
+    Batches,
+    Seen,
+    answer,
+    begin,
+    kept_arrays,
+    make_stage,
+)
+from fastfeat.online.lower.live_plan import LivePlan, lower
+from fastfeat.online.lower.row_orders import log_rows
+from fastfeat.online.lower.row_tables import given_type
+from fastfeat.online.state.call_rows import Here
+from fastfeat.online.state.memory import Memory
+from fastfeat.plan.declare.columns_read import reads_own
+from fastfeat.plan.keep.state import aggregates_of
+from fastfeat.plan.run.batch import Batch
+from fastfeat.plan.run.history import as_type
+from fastfeat.plan.run.lookup_tables import table_values
+from fastfeat.plan.run.steps import make
+from fastfeat.plan.run.values import compute_columns
+from fastfeat.plan.run.windows import asking_columns, past_of, past_of_table
+from fastfeat.plan.tell.html import learnt_text
+from fastfeat.plan.tell.summary import capped
+from fastfeat.scalars.zones import using
+from fastfeat.steps.tables.rows import instants
+from fastfeat.steps.windows.reference import ordering
+from fastfeat.steps.windows.rows import Ordered, ordered
+from fastfeat.steps.windows.rows import window_of as rows_in_window
+from fastfeat.steps.windows.table_rows import moments_of, places_in_window, rows_of_table
+
+Numbers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+MOST_ROWS = 8
+_LONGEST_VALUE = 60
+NUMBER = "row number"
+"""The column that tells rows of the state apart where the plan has no `row_id`."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RowsSeen:
+    """The rows that a function over a window, a lookup or an as-of join read.
+
+    Args:
+        what: the function, as it is written.
+        table: the name of the table; empty for rows of the state.
+        rows: those rows: their id or number, their time, and the columns that were read.
+        n_own: how many of the last of them are the row itself: 1 or 0.
+    """
+
+    what: str
+    table: str
+    rows: Table
+    n_own: int = 0
+
+    def __repr__(self) -> str:
+        """Return a line, and one for each of the latest rows."""
+        return "\n".join([self.head, *(f"  {line}" for line in self.lines)])
+
+    @property
+    def head(self) -> str:
+        """The function, and how many rows there are."""
+        of_table = f" of table {self.table!r}" if self.table else ""
+        own = ", the last one itself" if self.n_own else ""
+        return f"{self.what}: {counted(self.rows.num_rows, 'row')}{of_table}{own}"
+
+    @property
+    def lines(self) -> list[str]:
+        """A line for each of the latest rows."""
+        left = max(0, self.rows.num_rows - MOST_ROWS)
+        rows = self.rows.slice(left).to_pylist()
+        told = [", ".join(f"{n}={shown(v)}" for n, v in row.items()) for row in rows]
+        return [*([f"... {counted(left, 'earlier row')}"] if left else []), *told]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FeatureExplained:
+    """A feature of a row, and what it came from.
+
+    Args:
+        name: of the feature, or of its column.
+        value: as Python has it; None where it is missing.
+        formula: how it is made.
+        columns: of the row itself that it read, and their values.
+        learnt: what fit has learnt that it read, by its text.
+        seen: the rows that it read.
+        rows: the numbers of the rows of the state that it needs, in `Explained.rows`.
+        tables: of each table the numbers of the rows that it needs.
+    """
+
+    name: str
+    value: Any
+    formula: str
+    columns: Mapping[str, Any]
+    learnt: Mapping[str, str]
+    seen: tuple[RowsSeen, ...]
+    rows: Numbers = field(compare=False)
+    tables: Mapping[str, Numbers] = field(compare=False)
+
+    def __repr__(self) -> str:
+        """Return the value, how it is made, and what of."""
+        learnt = [f"  learnt {text} = {value}" for text, value in self.learnt.items()]
+        read = ", ".join(f"{name}={shown(value)}" for name, value in self.columns.items())
+        return "\n".join(
+            [
+                f"{self.name} = {shown(self.value)}",
+                f"  {self.formula}",
+                *([f"  of the row: {read}"] if read else []),
+                *learnt,
+                *(f"  {line}" for one in self.seen for line in repr(one).splitlines()),
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Explained:
+    """What the features of one row came from; prints as text, in notebooks as a table.
+
+    Args:
+        features: each of them.
+        lowered: the plan.
+        row: the row.
+        rows: the rows of the state that it could see, in order of arrival.
+        hidden: by order, those that came after it, where it is a row of the state itself.
+        tables: the lookup tables.
+    """
+
+    features: tuple[FeatureExplained, ...]
+    lowered: LivePlan = field(compare=False)
+    row: Table = field(compare=False)
+    rows: Table = field(compare=False)
+    hidden: Sequence[Flags] = field(compare=False)
+    tables: Mapping[str, Any] = field(compare=False)
+
+    def __getitem__(self, name: str) -> FeatureExplained:
+        """Return a feature by its name."""
+        return next(feature for feature in self.features if feature.name == name)
+
+    def recompute(self) -> Table:
+        """Return the features again, each from the rows alone that the report says it read."""
+        columns: dict[str, Any] = {}
+        known: dict[Any, Table] = {}
+        for feature in self.features:
+            of_tables = tuple((name, n.tobytes()) for name, n in feature.tables.items())
+            read = feature.rows.tobytes(), of_tables
+            if read not in known:  # features that read the same rows are computed together
+                known[read] = self._from(feature)
+            columns[feature.name] = known[read].column(feature.name)
+        return pa.table(columns)
+
+    def _from(self, feature: FeatureExplained) -> Table:
+        """Return features of the row from the rows alone that one of them read."""
+        rows = self.rows.take(pa.array(feature.rows))
+        hidden = [flags[feature.rows] for flags in self.hidden]
+        tables = {
+            name: _taken(self.tables[name], numbers) for name, numbers in feature.tables.items()
+        }
+        return _features(self.lowered, self.row, rows, hidden, tables)
+
+    def __repr__(self) -> str:
+        """Return a paragraph a feature."""
+        return "\n".join(map(repr, self.features))
+
+    def _repr_html_(self) -> str:
+        """Return a table of the features, each of which opens to what it came from."""
+        from fastfeat.online.state.explained_features import explained_html
+
+        return explained_html(self)
+
+
+def shown(value: Any) -> str:
+    return capped(
+        repr(value) if value is None or isinstance(value, str) else str(value), _LONGEST_VALUE
+    )
+
+
+def _taken(table: Any, numbers: Numbers) -> Any:
+    return table.take(pa.array(numbers))
+
+
+@in_ieee
+def explained(
+    lowered: LivePlan,
+    row: Table,
+    rows: Table,
+    tables: Mapping[str, Table],
+    numbers: Numbers | None = None,
+    hidden: Sequence[Flags] | None = None,
+) -> Explained:
+    """Return what the features of a row came from.
+
+    Args:
+        lowered: one plan, and what it asks of a log.
+        row: the row, alone.
+        rows: the rows of the state that it may see, in order of arrival: columns of the log, what
+            is kept beside them, and their id.
+        tables: the lookup tables.
+        numbers: of the rows in the state; None where `rows` are all of it.
+        hidden: by order, which of them it does not see, being one of them itself; None for none.
+    """
+    hidden = hidden or [np.zeros(rows.num_rows, np.bool_)] * len(lowered.orders)
+    ((name, fitted),) = lowered.plans.items()
+    with using(fitted.zones):
+        batch = _joined(lowered, name, row, rows, tables)
+        orders, answered = _answered(lowered, batch, row, rows, hidden, tables)
+        kept = {function.call: text for text, function in lowered.kept.items()}
+        own, ids = answered.batches[name], _ids(lowered, row, rows, numbers)
+        sight = _Sight(fitted, own, batch, ids, tables, orders, kept)
+        values = answered.features(name)
+        found = tuple(_explained(sight, column, values) for column in fitted.nodes)
+    return Explained(found, lowered, row, rows, hidden, dict(tables))
+
+
+def explained_here(memory: Memory, here: Here) -> dict[str, Explained]:
+    """Return what the features of a row came from, by plan, over what a state has in memory.
+
+    Args:
+        memory: the rows and tables of the state.
+        here: the row, alone.
+    """
+    seen = [_seen_numbers(memory, here, k) for k in range(len(memory.lowered.orders))]
+    numbers = np.unique(np.concatenate([*seen, np.zeros(0, np.int64)]))
+    return {name: _explained_of(memory, here, name, seen, numbers) for name in memory.lowered.plans}
+
+
+def _explained_of(
+    memory: Memory, here: Here, name: str, seen: Sequence[Numbers], numbers: Numbers
+) -> Explained:
+    """Return what the features of one plan came from.
+
+    Args:
+        memory: the rows and tables of the state.
+        here: the row.
+        name: of the plan.
+        seen: the numbers of the rows that it sees, by order of all plans.
+        numbers: all of these.
+    """
+    every = memory.lowered
+    lowered = every if len(every.plans) == 1 else lower({name: every.plans[name]})
+    hidden = [
+        ~np.isin(numbers, seen[k])
+        for order in lowered.orders
+        for k in [_place_of(every, order.call, name)]
+    ]
+    types = {**lowered.columns, **lowered.kept_types}
+    nothing = {name: pa.nulls(0, given_type(dtype)) for name, dtype in types.items()}
+    rows = pa.table(
+        {**{name: here.rows.column(name)[:0] for name in here.rows.column_names}, **nothing}
+    )
+    if memory.log is not None:
+        names = {text: _name_of(every, kept.call) for text, kept in lowered.kept.items()}
+        rows = memory.log.take(numbers, [*memory.columns, *names.values()])
+        rows = rows.rename_columns([*memory.columns, *names])
+    return explained(lowered, here.rows, rows, memory.tables, numbers, hidden)
+
+
+def _place_of(lowered: LivePlan, order: Call, plan: str) -> int:
+    """Return which order of all plans is that of one; what is learnt is a plan's own."""
+    same = [k for k, one in enumerate(lowered.orders) if one.call is order]
+    return next((k for k in same if lowered.orders[k].plan == plan), same[0])
+
+
+def _name_of(lowered: LivePlan, call: Call) -> str:
+    return next(text for text, kept in lowered.kept.items() if kept.call is call)
+
+
+def _seen_numbers(memory: Memory, here: Here, order: int) -> Numbers:
+    """Return the numbers of the rows that a row sees in an order.
+
+    A row that stands in the log sees neither itself nor what came after it at its moment.
+    """
+    times, entities = here.times[order], here.entities[order]
+    if memory.log is None:
+        return np.zeros(0, np.int64)
+    numbers = memory.log.seen(order, entities, times, alone=True).rows
+    own = int(here.numbers[0])
+    if own < 0:
+        return numbers
+    there = memory.log.take(numbers, memory.placed_by)
+    is_later = (memory.times_of(order, there) == times[0]) & (numbers > own)
+    if memory.lowered.orders[order].tie is not None:
+        (tie,) = memory.ties_of(order, here.log)
+        is_later &= np.array([other == tie for other in memory.ties_of(order, there)], np.bool_)
+    return numbers[~is_later & (numbers != own)]
+
+
+def _features(
+    lowered: LivePlan,
+    row: Table,
+    rows: Table,
+    hidden: Sequence[Flags],
+    tables: Mapping[str, Table],
+) -> Table:
+    """Return the features of a row that may see some rows."""
+    ((name, fitted),) = lowered.plans.items()
+    with using(fitted.zones):
+        batch = _joined(lowered, name, row, rows, tables)
+        _, answered = _answered(lowered, batch, row, rows, hidden, tables)
+    return answered.features(name)
+
+
+def _answered(
+    lowered: LivePlan,
+    batch: Batch,
+    row: Table,
+    rows: Table,
+    hidden: Sequence[Flags],
+    tables: Mapping[str, Table],
+) -> tuple[dict[Call, Ordered], Answered]:
+    """Return rows in each order, and a row with what its features are computed of.
+
+    Args:
+        lowered: the plan.
+        batch: the rows, and after them the row; takes what is kept of the row.
+        row: the row.
+        rows: the rows that it may see; it sees those of its entity.
+        hidden: by order, those that it does not see.
+        tables: the lookup tables.
+    """
+    orders: dict[Call, Ordered] = {}
+    seen: list[Seen] = []
+    begun, log = begin(lowered, row, tables), log_rows(lowered, row)
+    *before, last = lowered.stages
+    for stage in [*before, last]:
+        for k in stage.orders:
+            call = lowered.orders[k].call
+            orders[call] = _order(batch, call, hidden[k])
+            seen.append(_seen(rows, orders[call]))
+        if stage is not last:
+            make_stage(lowered, stage, begun, log, seen)
+            _take_own(lowered, batch, begun)
+    return orders, answer(lowered, row, seen, tables, log=log, begun=begun)
+
+
+def _seen(rows: Table, order: Ordered) -> Seen:
+    """Return what a row sees of rows, after which it stands in an order."""
+    *others, own = order.entity
+    codes = [0 if e is not None and own is not None and e[0] == own[0] else -1 for e in others]
+    asking = np.array([-1 if own is None else 0], np.int32)
+    return Seen(rows, np.array(codes, np.int32), asking)
+
+
+def _take_own(lowered: LivePlan, batch: Batch, begun: Batches) -> None:
+    """Take what functions that windows read gave for the row after some rows."""
+    made = [name for name, one in lowered.kept.items() if one.call in begun[one.plans[0]].made]
+    for name, own in kept_arrays(lowered, begun, made).items():
+        call = lowered.kept[name].call
+        known = batch.made[call].slice(0, batch.n_rows - 1)
+        batch.made[call] = pa.chunked_array([*known.chunks, own.cast(known.type)], known.type)
+
+
+# --- the rows that are seen --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """The rows that a row may see, and itself, with what is made of them.
+
+    Args:
+        fitted: the plan.
+        own: the row, of which all is made.
+        batch: the rows, and after them the row.
+        ids: what they are told by, and of each what tells it; None of the row, where it has none.
+        tables: the lookup tables.
+        orders: by its node, the rows in each order.
+        kept: the names of what is kept of each row.
+    """
+
+    fitted: FittedPlan
+    own: Batch
+    batch: Batch
+    ids: tuple[str, Sequence[Any]]
+    tables: Mapping[str, Table]
+    orders: Mapping[Call, Ordered]
+    kept: Mapping[Call, str]
+
+    @property
+    def last(self) -> int:
+        """The place of the row itself."""
+        return self.batch.n_rows - 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What is read for a feature, as far as it is known.
+
+    Args:
+        rows: the places of rows of the state, perhaps the row itself.
+        tables: of each table, the numbers of rows.
+        seen: what is told of it, by the function.
+    """
+
+    rows: set[int] = field(default_factory=set[int])
+    tables: dict[str, set[int]] = field(default_factory=dict[str, set[int]])
+    seen: dict[Node, RowsSeen] = field(default_factory=dict[Node, RowsSeen])
+
+
+def _joined(
+    lowered: LivePlan, name: str, row: Table, rows: Table, tables: Mapping[str, Table]
+) -> Batch:
+    """Return the rows that a row may see, and after them itself, with what is kept of them."""
+    fitted, own = lowered.plans[name], log_rows(lowered, row)
+    columns: dict[str, Any] = {}
+    for column, dtype in lowered.columns.items():
+        parts = [as_type(part.column(column), column, dtype) for part in (rows, own)]
+        columns[column] = pa.chunked_array([c for part in parts for c in part.chunks])
+    made: dict[Node, Any] = dict(table_values(fitted.table_columns, tables))
+    for text, function in lowered.kept.items():
+        known = as_type(rows.column(text), text, function.dtype)
+        made[function.call] = pa.chunked_array([*known.chunks, pa.nulls(1, known.type)])
+    table = pa.table(columns) if columns else pa.table({"": pa.nulls(rows.num_rows + 1)})
+    return Batch(table, fitted.types, backend_named("cpu"), dict(fitted.constants), made)
+
+
+def _order(batch: Batch, order: Call, hidden: Flags) -> Ordered:
+    """Return the rows of each entity in order, without those that are hidden."""
+    make(batch, order.args)
+    compute_columns(batch, order.args)
+    past = past_of(batch, order, is_mixed=True)
+    times, keys, tie = ordering(past)
+    for place in np.flatnonzero(hidden).tolist():
+        times[place] = None
+    return ordered(times, past.dtype, keys, tie, len(times))
+
+
+def _ids(
+    lowered: LivePlan, row: Table, rows: Table, numbers: Numbers | None
+) -> tuple[str, Sequence[Any]]:
+    row_id = lowered.row_id
+    if row_id is not None and row_id in rows.column_names:
+        own = row.column(row_id).to_pylist() if row_id in row.column_names else [None]
+        return row_id, [*rows.column(row_id).to_pylist(), *own]
+    known: list[int] = list(range(rows.num_rows)) if numbers is None else numbers.tolist()
+    return NUMBER, [*known, None]
+
+
+def _explained(sight: _Sight, column: str, values: Table) -> FeatureExplained:
+    """Return what one column of the features came from."""
+    fitted = sight.fitted
+    node, read = fitted.nodes[column], _Read()
+    _read_of_row(sight, sight.own, [node], [0], read)
+    asked = [arg for n in row_order([node]) if is_over_window(n) for arg in asking_of(order_of(n))]
+    own = dict.fromkeys(n.name for n in row_order([node, *asked]) if isinstance(n, Column))
+    learnt = show_all(aggregates_of([node]))
+    return FeatureExplained(
+        column,
+        values.column(column)[0].as_py(),
+        show(fitted.plan.nodes.get(column, node)),
+        {name: sight.own.table.column(name)[0].as_py() for name in own},
+        {
+            text: learnt_text(fitted.constants[one], fitted.bound[one])
+            for one, text in learnt.items()
+        },
+        tuple(read.seen.values()),
+        np.array(sorted(read.rows - {sight.last}), np.int64),
+        {
+            name: np.array(sorted(read.tables.get(name, ())), np.int64)
+            for name in dict.fromkeys(c.table for c in fitted.table_columns)
+        },
+    )
+
+
+def _read_of_row(
+    sight: _Sight, batch: Batch, roots: Sequence[Node], places: Sequence[int], read: _Read
+) -> None:
+    """Note what some rows read of the state and of tables for expressions.
+
+    Args:
+        sight: the rows.
+        batch: that of `sight.own`, or of `sight.batch`.
+        roots: the expressions.
+        places: the rows, in the batch.
+        read: takes it.
+    """
+    is_own = batch is sight.own or sight.last in places
+    nodes = row_order(roots)
+    for node in nodes:
+        match node:
+            case Call() if is_over_window(node):
+                if is_own and node not in read.seen:  # of others it is kept
+                    _read_of_window(sight, node, read)
+            case Call() if is_over(node) and is_of_table(order_of(node)):
+                _note(sight, read, node, _in_window_of_table(batch, node, places))
+            case Call("lookup_row" | "asof_row"):
+                if node not in batch.made:
+                    make(batch, [node])
+                numbers = (
+                    batch.made[node].take(pa.array(places, pa.int64())).drop_null().to_pylist()
+                )
+                looked_up = [n.args[1] for n in nodes if _is_value_of(n, node)]
+                _note(sight, read, node, numbers, looked_up)
+            case _:
+                pass
+
+
+def _is_value_of(node: Node, row: Call) -> bool:
+    return isinstance(node, Call) and node.function == "lookup_value" and node.args[0] is row
+
+
+def _read_of_window(sight: _Sight, over: Call, read: _Read) -> None:
+    """Note the rows that a function over a window read, and what was read for them."""
+    order, last = order_of(over), sight.last
+    inside = rows_in_window(sight.orders[order], last, dict(window_of(over).params)) or []
+    read.rows.update(inside)
+    value = over.args[0]
+    columns = [n for n in row_order([order.args[0], value]) if isinstance(n, Column)]
+    kept = [n for n in row_order([order.args[0], value]) if isinstance(n, Call) and n in sight.kept]
+    table = sight.batch.table.select([*dict.fromkeys(c.name for c in columns)])
+    for node in kept:
+        before, own = sight.batch.made[node].slice(0, last), decoded(sight.own.made[node])
+        values = pa.chunked_array([*before.chunks, *own.cast(before.type).chunks], before.type)
+        table = table.append_column(sight.kept[node], values)
+    name, ids = sight.ids
+    if last in inside and name == NUMBER:
+        name, ids = "row", [*map(str, ids[:-1]), "itself"]
+    if name not in table.column_names:
+        table = table.add_column(0, name, pa.array(ids))
+    rows = table.take(pa.array(inside, pa.int64()))
+    read.seen[over] = RowsSeen(show(over), "", rows, int(last in inside))
+    for_value = [*inside, *([last] if reads_own(over) and last not in inside else [])]
+    _read_of_row(sight, sight.batch, [value], for_value, read)
+    _read_of_row(sight, sight.batch, order.args, sorted({*inside, last}), read)
+
+
+def _in_window_of_table(batch: Batch, over: Call, places: Sequence[int]) -> list[int]:
+    """Return the numbers of the rows of a table that are in the window of some rows."""
+    order = order_of(over)
+    make(batch, [over])
+    compute_columns(batch, asking_of(order))
+    past, asking = past_of_table(batch, order), asking_columns(batch, order)
+    times, keys, tie = ordering(past)
+    table = rows_of_table(times, past.dtype, keys, past.key_dtypes, tie)
+    own, own_keys, _ = ordering(asking)
+    moments = moments_of(own, asking.dtype, own_keys, asking.key_dtypes)
+    when, window = instants(moments.times, moments.dtype), dict(window_of(over).params)
+    found: list[int] = []
+    for place in places:
+        key, moment = moments.keys[place], when[place]
+        if key is not None and moment is not None:
+            at, rows = table.get(key, ((), ()))
+            found += rows[places_in_window(at, moment, window)]
+    return found
+
+
+def _note(
+    sight: _Sight, read: _Read, step: Call, numbers: Sequence[int], others: Iterable[Node] = ()
+) -> None:
+    """Note rows of a table that a step read.
+
+    Args:
+        sight: the rows.
+        read: takes them.
+        step: the step.
+        numbers: of the rows; one may come several times.
+        others: further columns that were read of them.
+    """
+    columns = [n for n in (*postorder([step]), *others) if isinstance(n, TableColumn)]
+    own = [n for n in columns if n.table == _table_of(step)]
+    name, once = own[0].table, list(dict.fromkeys(numbers))
+    read.tables.setdefault(name, set()).update(once)
+    table = sight.tables[name].select([*dict.fromkeys(n.name for n in own)])
+    if step in read.seen:
+        return
+    read.seen[step] = RowsSeen(show(step), name, table.take(pa.array(once, pa.int64())))
+
+
+def _table_of(step: Call) -> str:
+    """Return the name of the table that a step reads rows of."""
+    if is_over(step):
+        return table_of(order_of(step))
+    return next(arg.table for arg in reversed(step.args) if isinstance(arg, TableColumn))

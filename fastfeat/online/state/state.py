@@ -1,0 +1,674 @@
+"""The state of plans that are asked row by row: applies changes, whole or not at all.
+
+One thread at a time changes it. It computes what a change gives, has it written by the journal, and
+then puts it into memory; what is put there before, since later rows of the change see it, is taken
+back when anything fails. Those who ask beside it wait for memory alone, and see whole changes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+from threading import RLock
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import InvalidPlan, StateError, TypeMismatch
+from fastfeat.io.arrow import Table, pa
+from fastfeat.online.ask.results import Results, joined, results_of, results_of_row
+from fastfeat.online.log.entities import NEVER
+from fastfeat.online.lower.live_plan import LivePlan
+from fastfeat.online.state.arrivals import (
+    NOTHING,
+    Given,
+    Wanted,
+    check_arrived,
+    check_early,
+    given_by,
+)
+from fastfeat.online.state.call_rows import Here, Sight
+from fastfeat.online.state.changes import ANSWERED, Applied, Base, Change, Entry, Settings, Writing
+from fastfeat.online.state.forking import wait_before_forks
+from fastfeat.online.state.lateness import Arrived, Run, check_ahead
+from fastfeat.online.state.memory import Memory
+from fastfeat.online.state.order_clocks import check_forgotten, clocks_of, max_ahead_ns, of_kept
+from fastfeat.online.state.outcomes import readings_of
+from fastfeat.online.state.rows_by_id import (
+    compared_outcomes,
+    corrected,
+    each_once,
+    last_of_each,
+    late_outcomes,
+    numbers_known,
+    put_corrections,
+    put_outcomes,
+    row_id_of,
+    rows_with,
+    too_late,
+)
+from fastfeat.online.state.table_updates import with_rows
+
+if TYPE_CHECKING:
+    from fastfeat.online.state.explanation import Explained
+
+Numbers = NDArray[np.int64]
+_HALF_CHANGED = (
+    "the state was interrupted while it changed, and is of no use: begin it again, with the rows "
+    "that it had, or open its file"
+)
+SWEPT_AT = 1 << 16
+"""Rows in memory from which on those of silent entities are dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How large a state is.
+
+    Args:
+        rows: in memory.
+        entities: in memory, by what tells them apart.
+    """
+
+    rows: int
+    entities: Mapping[str, int]
+
+
+class State:
+    """The rows that windows can still see, in order of arrival, and the lookup tables.
+
+    Args:
+        lowered: what is asked of it.
+        settings: how it takes rows.
+        base: what it begins with.
+        journal: keeps its changes; None for none.
+    """
+
+    def __init__(
+        self,
+        lowered: LivePlan,
+        settings: Settings,
+        base: Base,
+        journal: Writing | None = None,
+    ) -> None:
+        self.lowered = lowered
+        self.settings = settings
+        self.journal = journal
+        self.offsets: Mapping[str, int] = dict(base.offsets)
+        self.counts: Mapping[str, int] = {}
+        self._ahead_ns = max_ahead_ns(settings)
+        self._memory = Memory(lowered, clocks_of(lowered, settings), base.tables)
+        self._readings = readings_of(lowered)
+        self._watermarks = [NEVER] * len(lowered.orders)
+        self.sweeps = True
+        """Whether it drops rows of silent entities by itself, when that is due."""
+        self._n_swept = 0
+        self._process = os.getpid()
+        self._unusable = ""
+        self._is_changing = False
+        self.renew_locks()
+        if base.rows is not None:
+            self._load(base)
+        wait_before_forks(self)
+
+    def renew_locks(self) -> None:
+        """Make locks that nobody holds: in a child, those who held them are not there."""
+        self._writing = RLock()
+        self.reading = RLock()
+
+    @property
+    def tables(self) -> Mapping[str, Table]:
+        """The lookup tables, by name."""
+        return self._memory.tables
+
+    @property
+    def types(self) -> Mapping[str, Any]:
+        """The type of each column that rows have in the log."""
+        return self._memory.columns
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows stand in the log, and can still be seen."""
+        with self.reading:
+            log = self._memory.log
+            return 0 if log is None else len(log.rows())
+
+    @property
+    def sizes(self) -> Sizes:
+        """How many rows and entities are in memory."""
+        with self.reading:
+            log = self._memory.log
+            if log is None:
+                return Sizes(0, {})
+            orders = [order.entity for order in self.lowered.orders]
+            return Sizes(log.n_stored, {name: log.n_entities(k) for k, name in enumerate(orders)})
+
+    def history(self) -> Table | None:
+        """Return the rows of the log in order of arrival; None where there has been none."""
+        with self.reading:
+            self.check_usable()
+            log = self._memory.log
+            return None if log is None or not log.n_rows else log.table(self._memory.columns)
+
+    def base(self) -> Base:
+        """Return what another state begins with that is to be equal to this one."""
+        with self.reading:
+            log = self._memory.log
+            if log is None:
+                return Base(None, self._memory.tables, self.offsets)
+            swept = [None if last == NEVER else last for last in log.swept]
+            rows = self._memory.lowered_columns(log.table())
+            return Base(rows, self._memory.tables, self.offsets, swept)
+
+    @property
+    def head(self) -> bytes:
+        """The last link of the audit; empty without a journal."""
+        return b"" if self.journal is None else self.journal.link
+
+    def check_usable(self) -> None:
+        """Raise where the state is closed, half changed, or a parent's.
+
+        Who does not change it holds `reading`: nobody who changes it is there then.
+
+        Raises:
+            StateError: it is.
+        """
+        if self._unusable:
+            raise StateError(self._unusable)
+        if self._is_changing:
+            raise StateError(_HALF_CHANGED)
+        if self.journal is not None and os.getpid() != self._process:
+            raise StateError(
+                f"the state was opened in process {self._process}, and this is a child of it: open "
+                "it after the fork"
+            )
+
+    def close(self, *, discards: bool = False) -> None:
+        """Have all on disk, and end.
+
+        Args:
+            discards: whether what is not on disk yet is left out.
+        """
+        with self._writing:
+            if self.journal is not None and os.getpid() == self._process:
+                if discards:
+                    self.journal.discard()
+                else:
+                    if not self._unusable and not self._is_changing:
+                        self.journal.flush()
+                        self.journal.settle(self.base)
+                    self.journal.close()  # of a state that was interrupted: whole calls alone
+            self._unusable = self._unusable or "the state is closed. Open it again, by its path="
+
+    def flush(self) -> None:
+        """Have all that was applied on disk."""
+        with self._writing:
+            self.check_usable()
+            if self.journal is not None:
+                self.journal.flush()
+                self.journal.settle(self.base)
+
+    def compact(self) -> None:
+        """Write the state as a whole in the place of its changes."""
+        self.flush()
+        with self._writing:
+            if self.journal is not None:
+                self.journal.settle(self.base, erases=True)
+
+    def delete_audit_key(self) -> None:
+        """Delete the key of the audit, and write the state as a whole."""
+        self.flush()
+        with self._writing:
+            if self.journal is not None:
+                self.journal.delete_key(self.base())
+
+    def apply(self, change: Change, wanted: Wanted = NOTHING) -> tuple[Applied, Results]:
+        """Return what a change gives, once it is applied; after any error the state is as it was.
+
+        Args:
+            change: what is asked for.
+            wanted: the features that a user wants of it.
+
+        Returns:
+            What it gave, and by plan the features as they are computed for that form.
+        """
+        with self._writing:
+            self.check_usable()
+            self._check_offsets(change)
+            if self.journal is not None:
+                self.journal.settle(self.base)
+            if change.kind in ("process", "update") and self.sweeps:
+                self._sweep()
+            done = self._applied(change, wanted)
+            if self.journal is not None and change.kind == "forget":
+                self.journal.settle(self.base, erases=True)
+            return done
+
+    def restore(self, entries: Sequence[Entry]) -> None:
+        """Apply changes again that were kept: what they gave is taken, nothing is computed."""
+        with self._writing, self.reading:
+            for entry in entries:
+                self._restore(entry.change, entry.applied)
+                self._finish(entry.change, replace(entry.applied, counts={}))
+
+    def features(self, rows: Table, wanted: Wanted, *, has_ids: bool) -> Results:
+        """Return the features of rows that do not see each other, by plan; the state stays.
+
+        Args:
+            rows: the rows.
+            wanted: the form in which they are wanted.
+            has_ids: whether the rows have the column of the id: one that the state has is asked at
+                its place there.
+
+        Raises:
+            LateRow: a row is so early that what its windows see may have been dropped.
+        """
+        return self._features(rows, wanted, has_ids=has_ids, first=0)
+
+    def _features(self, rows: Table, wanted: Wanted, *, has_ids: bool, first: int) -> Results:
+        """Return what `features` does, of rows from some row of the call on."""
+        with self.reading:
+            self.check_usable()
+            memory = self._memory
+            if has_ids:
+                rows = memory.with_ids(rows)
+            here = memory.here(rows, add=False, has_ids=has_ids, first=first)
+            check_early(memory, here)
+            cuts = memory.at_once(here)
+            sight = None if len(cuts) > 2 else self._sight_alone(here)
+        if sight is None:  # in between, others take their turns
+            parts = [(begin, rows.slice(begin, end - begin)) for begin, end in pairwise(cuts)]
+            return joined(
+                [self._features(p, wanted, has_ids=has_ids, first=first + n) for n, p in parts]
+            )
+        if wanted.row is not None:
+            return results_of_row(memory.answer_row(wanted.row, sight))
+        return results_of(memory.answer(sight), wanted.to)
+
+    def explain(self, row: Table, *, has_ids: bool) -> dict[str, Explained]:
+        """Return what the features of one row come from, by plan; arguments as of `features`."""
+        from fastfeat.online.state.explanation import explained_here  # seldom needed
+
+        with self.reading:
+            self.check_usable()
+            memory = self._memory
+            if has_ids:
+                row = memory.with_ids(row)
+            here = memory.here(row, add=False, has_ids=has_ids)
+            check_early(memory, here)
+            return explained_here(memory, self._sight_alone(here).here)
+
+    def _sight_alone(self, here: Here) -> Sight:
+        """Return rows that do not see each other, with what they see, where that is all there."""
+        memory = self._memory
+        return memory.sight(here, alone=True, check=partial(check_early, memory))
+
+    def _check_offsets(self, change: Change) -> None:
+        source = cast("object", change.source)
+        if not isinstance(source, str):
+            raise TypeMismatch(f"source= is a text, such as 'events:0', got {source!r}")
+        offsets: dict[str, object] = {"first": change.first, "end": change.end}
+        for name, offset in offsets.items():
+            if not isinstance(offset, int) or isinstance(offset, bool):
+                raise TypeMismatch(f"{name}= is the offset of a row, an int, got {offset!r}")
+        if not change.source and (change.first or change.end):
+            raise InvalidPlan(
+                "first= and end= are offsets in a source, which is not named. Name it: "
+                "source='events:0'"
+            )
+        if change.end < change.first:
+            raise InvalidPlan(
+                f"{change.source!r}: end={change.end} is before first={change.first}. It is the "
+                "offset after the last row: first= and the number of rows, where each has one"
+            )
+        known = self.offsets.get(change.source)
+        if change.source and known is not None and change.first < known:
+            raise StateError(
+                f"{change.source!r}: rows from offset {change.first} on were applied already, up "
+                f"to {known}. Go on from there: live.offsets[{change.source!r}]"
+            )
+
+    def _applied(self, change: Change, wanted: Wanted) -> tuple[Applied, Results]:
+        match change.kind:
+            case "process" | "update":
+                return self._arrive(change, wanted)
+            case "outcomes":
+                return self._outcomes(change), {}
+            case "correct":
+                return self._correct(change), {}
+            case "forget":
+                return self._forget(change), {}
+            case "table":
+                return self._table(change), {}
+            case "sweep" | "plans":
+                applied = Applied({}, np.ones(int(change.rows.num_rows), np.bool_))
+                with self._commit(change, applied) as log:
+                    if change.kind == "sweep":
+                        self._swept(log, change.rows)
+                return applied, {}
+
+    def _arrive(self, change: Change, wanted: Wanted) -> tuple[Applied, Results]:
+        """Return what rows give that arrive."""
+        memory, begun = self._memory, self._memory.log is None
+        try:
+            return self._arrive_whole(change, wanted)
+        except BaseException:
+            if begun and self.lowered.row_id is not None and memory.id_type is not None:
+                memory.log = None if memory.log is None or not memory.log.n_rows else memory.log
+            raise
+
+    def _arrive_whole(self, change: Change, wanted: Wanted) -> tuple[Applied, Results]:
+        memory = self._memory
+        with self.reading:  # entities get their numbers
+            change = replace(change, rows=memory.with_ids(change.rows, begins=True))
+            here = memory.here(change.rows, add=True)
+        late, ahead_ns, asks = self.settings.late, self._ahead_ns, change.kind == "process"
+        arrived = check_arrived(memory, here, late, ahead_ns, change.time_ns, asks=asks)
+        if len(arrived.runs) <= 1 and all(run.is_stored for run in arrived.runs):
+            return self._arrive_at_once(change, here, arrived, wanted)
+        return self._arrive_in_runs(change, here, arrived, wanted)
+
+    def _arrive_at_once(
+        self, change: Change, here: Here, arrived: Arrived, wanted: Wanted
+    ) -> tuple[Applied, Results]:
+        """Return what rows give that are all new, none late against another."""
+        asks = change.kind == "process"
+        given = self._given(change, here, wanted, alone=False)
+        is_stored = np.ones(here.n_rows, np.bool_)
+        applied = Applied(given.features, is_stored, given.kept, arrived.counts)
+        with self._commit(change, applied):
+            self._memory.append(given.here, given.kept, is_answered=asks)
+            self._note_times(given.here)
+            self._memory.caught_up(given.here)
+        return applied, given.results
+
+    def _given(self, change: Change, here: Here, wanted: Wanted, *, alone: bool) -> Given:
+        """Return what rows of a change give; see `arrivals.given_by`."""
+        asks, keeps, memory = change.kind == "process", self.journal is not None, self._memory
+
+        def check(placed: Here) -> None:
+            late, ahead_ns = self.settings.late, self._ahead_ns
+            check_arrived(memory, placed, late, ahead_ns, change.time_ns, asks=asks)
+
+        has_stages = len(self.lowered.stages) > 1  # then entities get their numbers there
+        with self.reading if has_stages else nullcontext():
+            return given_by(memory, here, wanted, check, asks=asks, alone=alone, keeps=keeps)
+
+    def _arrive_in_runs(
+        self, change: Change, here: Here, arrived: Arrived, wanted: Wanted
+    ) -> tuple[Applied, Results]:
+        """Return what rows give of which some are late, or come again: run by run."""
+        memory, asks, log = self._memory, change.kind == "process", self._memory.log
+        assert log is not None
+        n_rows, watermarks = log.n_rows, list(self._watermarks)
+        pieces: list[Given] = []
+        with self.reading:
+            try:
+                for run in arrived.runs:
+                    part, alone = self._part(here, run), not run.is_stored
+                    given = self._given(change, part, wanted, alone=alone)
+                    pieces.append(given)
+                    if run.is_stored:
+                        with self._changing():
+                            memory.append(given.here, given.kept, is_answered=asks)
+                            self._note_times(given.here)
+                applied = Applied(
+                    joined([piece.features for piece in pieces]),
+                    arrived.is_stored,
+                    joined([piece.kept for piece in pieces]),
+                    dict(arrived.counts),
+                )
+                with self._commit(change, applied):
+                    for run, given in zip(arrived.runs, pieces, strict=True):
+                        if run.is_stored:
+                            memory.caught_up(given.here)
+            except BaseException:
+                if not self._is_changing:
+                    with self._changing():
+                        log.truncate(n_rows)
+                        self._watermarks = watermarks
+                raise
+        return applied, joined([piece.results for piece in pieces])
+
+    def _part(self, here: Here, run: Run) -> Here:
+        """Return the rows of a run; those that came again with their numbers in the log."""
+        part = here.part(run.begin, run.end)
+        if run.is_stored or self.lowered.row_id is None:
+            return part
+        assert self._memory.log is not None
+        ids = part.rows.column(self.lowered.row_id)
+        return replace(part, numbers=self._memory.log.find(ids))
+
+    def _outcomes(self, change: Change) -> Applied:
+        """Return what outcomes give."""
+        memory = self._memory
+        rows = memory.with_ids(change.rows)
+        numbers = numbers_known(memory, rows, "outcomes")
+        known = compared_outcomes(memory, rows, numbers)
+        is_late = late_outcomes(memory, self._readings, rows, numbers, known.columns)
+        if is_late.any() and self.settings.late != "insert":
+            raise too_late(row_id_of(memory), rows, is_late)
+        counts = {
+            "outcomes": int(known.is_new.sum()),
+            "repeated": int((~known.is_new).sum()),
+            "late_outcomes": int(is_late.sum()),
+        }
+        applied = Applied({}, known.is_new, counts={name: n for name, n in counts.items() if n})
+        with self._commit(replace(change, rows=rows), applied):
+            if known.is_new.any():
+                put_outcomes(memory, rows.filter(pa.array(known.is_new)))
+        return applied
+
+    def _correct(self, change: Change) -> Applied:
+        """Return what corrections give."""
+        if self.lowered.kept:
+            raise InvalidPlan(f"correct: {of_kept(self.lowered)}")
+        memory = self._memory
+        rows = memory.with_ids(change.rows)
+        numbers_known(memory, rows, "corrections")
+        is_last = last_of_each(rows.column(row_id_of(memory)))
+        applied = Applied({}, is_last, counts={"corrected": int(is_last.sum())})
+        last, here = rows.filter(pa.array(is_last)), None
+        if is_last.any():
+            with self.reading:  # entities get their numbers
+                here = corrected(memory, last)
+            is_placed = [entities != -1 for entities in here.entities]
+            tell = memory.teller(here)
+            check_ahead(here.times, is_placed, memory.clocks, self._ahead_ns, change.time_ns, tell)
+        with self._commit(replace(change, rows=rows), applied):
+            if here is not None:
+                self._corrected(last, here)
+        return applied
+
+    def _forget(self, change: Change) -> Applied:
+        """Return what forgetting rows gives."""
+        memory = self._memory
+        check_forgotten(self.lowered, change.name)
+        with self.reading:
+            numbers = rows_with(memory, change)
+        applied = Applied({}, np.ones(1, np.bool_), counts={"forgotten": len(numbers)})
+        with self._commit(change, applied):
+            self._remove(numbers, change.name)
+        return applied
+
+    def _corrected(self, rows: Table, here: Here) -> None:
+        """Change rows of the log, and note which entities have an earlier latest row then."""
+        memory, log = self._memory, self._memory.log
+        assert log is not None
+        with self._lowering(log.find(rows.column(row_id_of(memory)))):
+            put_corrections(memory, rows, here)
+            self._note_times(here)
+
+    def _remove(self, numbers: Numbers, column: str) -> None:
+        """Remove rows of the log, those of one value in a column, and note what that hides."""
+        log = self._memory.log
+        if log is not None and len(numbers):
+            with self._lowering(numbers, column):
+                log.remove(numbers)
+
+    @contextmanager
+    def _lowering(self, numbers: Numbers, forgotten: str = "") -> Generator[None]:
+        """Note of which entities the latest row is an earlier one after the body, or none."""
+        memory, log = self._memory, self._memory.log
+        assert log is not None
+        before = memory.standing_at(numbers)
+        latest = [log.latest(k, entities) for k, entities in enumerate(before.entities)]
+        yield
+        memory.note_latest(before, latest, forgotten)
+
+    def _table(self, change: Change) -> Applied:
+        """Return what rows of a lookup table give."""
+        known = self._memory.tables.get(change.name)
+        table = with_rows(self.lowered, change.name, known, change.rows)
+        applied = Applied({}, np.ones(int(change.rows.num_rows), np.bool_))
+        with self._commit(change, applied):
+            self._memory.tables = {**self._memory.tables, change.name: table}
+        return applied
+
+    def _sweep(self) -> None:
+        """Drop rows of entities that are silent, and put what is out of reach away, when due."""
+        log = self._memory.log
+        if log is None:
+            return
+        log.tidy(lock=self.reading)
+        if log.n_stored < max(SWEPT_AT, 2 * self._n_swept):
+            return
+        marks = [None if last == NEVER else last for last in self._watermarks]
+        rows = pa.table({str(k): pa.array([mark], pa.int64()) for k, mark in enumerate(marks)})
+        self._applied(Change("sweep", rows, time_ns=time.time_ns()), NOTHING)
+
+    def _swept(self, log: Any, rows: Table) -> None:
+        """Drop rows of entities that are silent at some watermarks."""
+        n_dropped = log.sweep([column[0].as_py() for column in rows.columns])
+        log.tidy(now=True)
+        for k, known in enumerate(self._memory.lowered_latest):
+            entities = np.fromiter(known, np.int32, len(known))
+            there = log.latest(k, entities) != NEVER
+            self._memory.lowered_latest[k] = {e: known[e] for e in entities[there].tolist()}
+        self._n_swept = log.n_stored
+        self.counts = {**self.counts, "swept": self.counts.get("swept", 0) + n_dropped}
+
+    @contextmanager
+    def _commit(self, change: Change, applied: Applied) -> Generator[Any]:
+        """Have a change written, and then let the body put it into memory, beside nobody.
+
+        Where the body fails after that, the state is no longer that on disk, and is of no use.
+        """
+        is_written = False
+        try:
+            if self.journal is not None:
+                self.journal.write([Entry(change, applied)])
+                is_written = True
+            with self._changing():
+                yield self._memory.log
+                self._finish(change, applied)
+        except BaseException as error:
+            if self.journal is not None and (is_written or not isinstance(error, Exception)):
+                self._unusable = (
+                    f"the state was interrupted, by {type(error).__name__}, while it changed. Open "
+                    "it again: what was written is on disk"
+                )
+            raise
+
+    @contextmanager
+    def _changing(self) -> Generator[None]:
+        """Have the body change memory, beside nobody; where it fails, the state is of no use."""
+        with self.reading:
+            self._is_changing = True
+            yield
+            self._is_changing = False
+
+    def _finish(self, change: Change, applied: Applied) -> None:
+        if change.source:
+            self.offsets = {**self.offsets, change.source: change.end}
+        if applied.counts:
+            more = {name: self.counts.get(name, 0) + n for name, n in applied.counts.items()}
+            self.counts = {**self.counts, **more}
+
+    def _note_times(self, here: Here) -> None:
+        """Note the latest time of each order."""
+        for k, (times, entities) in enumerate(zip(here.times, here.entities, strict=True)):
+            latest = int(times.max(initial=NEVER, where=entities >= 0))
+            self._watermarks[k] = max(self._watermarks[k], latest)
+
+    def _restore(self, change: Change, applied: Applied) -> None:
+        """Put into memory what a change gave."""
+        memory = self._memory
+        match change.kind:
+            case "process" | "update":
+                rows = memory.with_ids(change.rows, begins=True)
+                is_stored = pa.array(applied.stored)
+                kept = {name: array.filter(is_stored) for name, array in applied.kept.items()}
+                here = memory.standing(rows.filter(is_stored), kept, add=True)
+                memory.append(here, kept, is_answered=change.kind == "process")
+                self._note_times(here)
+                memory.caught_up(here)
+            case "outcomes":
+                rows = memory.with_ids(change.rows).filter(pa.array(applied.stored))
+                if rows.num_rows:
+                    put_outcomes(memory, rows)
+            case "correct":
+                rows = memory.with_ids(change.rows).filter(pa.array(applied.stored))
+                if rows.num_rows:
+                    self._corrected(rows, corrected(memory, rows))
+            case "forget":
+                self._remove(rows_with(memory, change), change.name)
+            case "table":
+                known = memory.tables.get(change.name)
+                table = with_rows(self.lowered, change.name, known, change.rows)
+                memory.tables = {**memory.tables, change.name: table}
+            case "sweep":
+                self._swept(memory.log, change.rows)
+            case "plans":
+                pass
+
+    def begin(self, history: Table) -> None:
+        """Begin an empty state with rows that came before it, at once.
+
+        Args:
+            history: the rows, in order of arrival; rows of one id are one. The column `ANSWERED`
+                says of which a user has been given the features; without it, of none.
+
+        Raises:
+            InvalidData: rows of one id differ, or one has none.
+        """
+        memory = self._memory
+        with self._writing, self.reading:
+            rows = memory.with_ids(history, begins=True)
+            row_id = self.lowered.row_id
+            if row_id is not None and self.lowered.orders:
+                rows = each_once(rows, row_id)
+            here = memory.here(rows, add=True, has_ids=False)
+            kept: Mapping[str, Any] = {}
+            if self.lowered.kept:
+                sight = memory.sight(here, alone=False, check=lambda placed: None)
+                here, kept = sight.here, memory.answer(sight).kept
+            is_answered: NDArray[np.bool_] = np.zeros(int(rows.num_rows), np.bool_)
+            if ANSWERED in rows.column_names:
+                is_answered = rows.column(ANSWERED).to_numpy()
+            memory.append(here, kept, is_answered=is_answered)
+            self._note_times(here)
+
+    def _load(self, base: Base) -> None:
+        """Begin with the rows of a base."""
+        memory, rows = self._memory, base.rows
+        if rows is None or not self.lowered.orders:
+            return
+        rows = memory.with_ids(rows, begins=True)
+        kept = {name: rows.column(name) for name in memory.lowered.kept}
+        here = memory.standing(rows, kept, add=True)
+        if memory.log is None:
+            return
+        marks = {name: rows.column(name) for name in memory.marks}
+        if here.n_rows:
+            memory.log.append(here.log, {**kept, **marks}, here.placed)
+            memory.load_lowered(rows, here)
+        if base.swept:
+            memory.log.swept = [NEVER if last is None else last for last in base.swept]
+        self._note_times(here)

@@ -1,0 +1,316 @@
+"""Arguments of a plan, checked: features, label, names of columns, a float type, text.
+
+What was given where a plan takes an expression is named, with what to write instead. Arrow's text
+is UTF-8, which has no lone surrogates.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeGuard, cast
+
+from fastfeat.dtypes import FLOAT32, FLOAT64
+from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.expr import Expr, Then, When
+from fastfeat.io.sources.schema import as_dtype
+from fastfeat.ir.durations import duration_text
+from fastfeat.ir.node import Aggregate, Column, Literal, Node, TableColumn
+from fastfeat.ir.show import show
+from fastfeat.ir.walk import postorder
+from fastfeat.operators.calendar import DatetimeParts
+from fastfeat.operators.durations import duration_given
+from fastfeat.operators.lookup import Lookup
+from fastfeat.operators.windows import Window
+from fastfeat.plan.declare.late_columns import DelayText, GivenDelay, check_label
+
+Features = Mapping[str, Expr] | Sequence[Expr]
+
+
+def named_features(features: Features) -> dict[str, Expr]:
+    """Return features by name, whether given by name or as a list."""
+    if isinstance(features, Mapping):
+        items = list(features.items())
+    elif not isinstance(features, str) and isinstance(features, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+        items = [(_default_name(expression), expression) for expression in features]
+    else:
+        raise InvalidPlan(
+            f"features must be a dict of expressions by name, or a list, got {features!r}"
+        )
+    named: dict[str, Expr] = {}
+    for name, expression in items:
+        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+            raise InvalidPlan(f"the name of a feature must be a text, got {name!r}")
+        if not isinstance(expression, Expr):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+            raise no_expression(f"feature {name!r} must be an expression, got", expression)
+        if name in named:
+            raise InvalidPlan(f"two features are named {name!r}. Rename one with .alias()")
+        named[name] = expression
+    return named
+
+
+def _default_name(expression: object) -> str:
+    if not isinstance(expression, Expr):
+        raise no_expression("a list of features holds expressions, got", expression)
+    if expression.name is not None:
+        return expression.name
+    for node in postorder([expression.nodes[0]]):
+        if isinstance(node, Column | TableColumn):
+            return node.name
+    raise InvalidPlan(f"{expression!r} reads no column to be named after. Give it .alias('name')")
+
+
+def label_delay_given(given: Any, *, has_late: bool) -> GivenDelay:
+    """Return a delay of all late columns as it is kept.
+
+    Args:
+        given: as a user gives it.
+        has_late: whether the plan declares late columns.
+    """
+    told = f"Plan(label_delay={given!r})"
+    delay = delay_given(told, given)
+    if delay is not None and not has_late:
+        raise InvalidPlan(
+            f"{told}: says when late columns are known, and the plan declares none. Name them, "
+            "label='y' or outcomes=['y'], or leave label_delay out"
+        )
+    return delay
+
+
+def outcomes_given(given: Any) -> tuple[str, ...] | dict[str, GivenDelay]:
+    """Return late columns, by name where a user says how long after its row each is known."""
+    if not _is_mapping(given):
+        return names_given(given, "outcomes")
+    names = names_given(list(given), "outcomes")
+    return {
+        name: delay_given(f"Plan(outcomes={{{name!r}: {given[name]!r}}})", given[name])
+        for name in names
+    }
+
+
+def delay_given(told: str, given: Any) -> GivenDelay:
+    """Return a delay that a user gave as a plan keeps it.
+
+    Args:
+        told: the option, for messages: "Plan(label_delay=...)".
+        given: a duration or a whole number, or a mapping from clocks to them, or None.
+
+    Raises:
+        InvalidPlan, TypeMismatch: it is none.
+    """
+    if not _is_mapping(given):
+        return _delay_text(told, given)
+    if not given:
+        raise InvalidPlan(
+            f"{told}: names no clock. Name the column that says when: {{'ts': '30d'}}"
+        )
+    by_clock: dict[str, DelayText] = {}
+    for clock, length in given.items():
+        if not isinstance(clock, str):
+            raise TypeMismatch(f"{told}: {clock!r} is no name of a column that says when")
+        text = _delay_text(told, length)
+        if text is None:
+            raise InvalidPlan(f"{told}: says no delay by the clock {clock!r}. Leave it out")
+        by_clock[clock] = text
+    return by_clock
+
+
+def _delay_text(told: str, given: Any) -> DelayText | None:
+    length, unit = duration_given(told, given)
+    return duration_text(length) if length is not None and unit == "time" else length
+
+
+def known_tables_given(given: Any) -> dict[str, tuple[str, ...]]:
+    """Return the columns of tables that a user says are known.
+
+    Raises:
+        InvalidPlan: it is no mapping from names of tables to lists of columns.
+    """
+    told = f"known_tables must be {{table: [columns]}}, got {given!r}"
+    if not _is_mapping(given):
+        raise InvalidPlan(told)
+    found: dict[str, tuple[str, ...]] = {}
+    for table, names in given.items():
+        listed = isinstance(names, Sequence) and not isinstance(names, str)
+        if not isinstance(table, str) or not listed:
+            raise InvalidPlan(told)
+        columns = cast("Sequence[Any]", names)
+        if not all(isinstance(name, str) for name in columns):
+            raise InvalidPlan(told)
+        found[table] = tuple(dict.fromkeys(cast("Sequence[str]", names)))
+    return found
+
+
+def label_given(label: Any) -> dict[str, Expr]:
+    """Return a label that is given as an expression."""
+    wanted = "label must be a column name or {name: expression}, "
+    if not _is_mapping(label) or len(label) != 1:
+        raise InvalidPlan(f"{wanted}got {_no_label(label)}")
+    ((name, expression),) = label.items()
+    if not isinstance(name, str):
+        raise InvalidPlan(f"{wanted}got the name {name!r}")
+    if not isinstance(expression, Expr):
+        raise InvalidPlan(str(no_expression(f"{wanted}and {name!r} is", expression)))
+    learnt = [node for node in postorder([expression.node]) if isinstance(node, Aggregate)]
+    if learnt:
+        raise InvalidPlan(
+            f"the label {name!r} holds {show(learnt[0])}, which would be learnt in fit: a label is "
+            "computed from its own row. Compute the number first, and write it there"
+        )
+    check_label(name, expression.node)
+    return {name: expression}
+
+
+def _no_label(given: Any) -> str:
+    """Return what was given as a label, and what to write instead."""
+    match given:
+        case Expr():
+            return f"{given!r}. Give it a name: label={{'y': ...}}"
+        case Mapping() | list() | tuple() if len(cast("Sequence[Any]", given)) > 1:
+            return (
+                f"{len(cast('Sequence[Any]', given))} of them. A plan has one label: name the "
+                "columns of the others in outcomes="
+            )
+        case _ if hasattr(given, "__array__") or hasattr(given, "__arrow_c_stream__"):
+            return f"a {type(given).__name__}. The label is a column of the data: name it"
+        case _:
+            return repr(given)
+
+
+def names_given(names: Any, option: str) -> tuple[str, ...]:
+    """Return column names, each once; `option` is what they were given for."""
+    listed = isinstance(names, Sequence) and not isinstance(names, str)
+    if not listed or not all(isinstance(name, str) for name in cast("Sequence[Any]", names)):
+        raise InvalidPlan(f"{option} must be a list of column names, got {names!r}")
+    return tuple(dict.fromkeys(cast("Sequence[str]", names)))
+
+
+def row_id_given(name: Any, late: Sequence[str]) -> str | None:
+    """Return the column that tells rows apart; `late` are those known only after the moment."""
+    if name is not None and (not isinstance(name, str) or not name):
+        raise InvalidPlan(f"row_id= must be the name of a column, got {name!r}")
+    if name in late:
+        raise InvalidPlan(
+            f"row_id={name!r} names a late column, of label= or outcomes=: rows are told apart "
+            "when they come. Name a column that is known then"
+        )
+    return name
+
+
+def float_name(dtype: Any) -> str | None:
+    """Return the name of the float type that features are rounded to."""
+    if dtype is None:
+        return None
+    try:
+        known = as_dtype(dtype)
+    except TypeMismatch:
+        known = None
+    if known not in (FLOAT32, FLOAT64):
+        raise InvalidPlan(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+    return known.name
+
+
+def _is_mapping(given: Any) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(given, Mapping)
+
+
+_CONSTANTS = (bool, int, float, datetime.date, datetime.time, datetime.timedelta)
+
+_VALUES = "It holds values. Name the column of the data that has them: col('name')"
+
+
+def no_expression(subject: str, given: Any) -> TypeMismatch:
+    """Return the error of something that is no expression.
+
+    Args:
+        subject: the beginning of the message, up to what was given.
+        given: what is no expression.
+    """
+    kind = type(given).__name__
+    match given:
+        case str():
+            got, hint = repr(given), f"Write col({given!r}) for a column"
+        case None:
+            got, hint = "None", "Write lit(None) for a missing value"
+        case When():
+            got, hint = "a when() without then", "End it with .then(...).otherwise(...)"
+        case Then():
+            got, hint = "a when() without otherwise", "End it with .otherwise(...)"
+        case Lookup():
+            got, hint = "a row of a lookup table", "Take a column of it: .col('name')"
+        case Window():
+            got, hint = "a window", "Write what of its rows: col('x').mean(over=...)"
+        case DatetimeParts(expr):
+            got, hint = f"{expr!r}.dt", f"Take a part: {expr!r}.dt.hour()"
+        case _ if callable(given):
+            return _of_function(subject, given)
+        case _ if isinstance(given, _CONSTANTS):
+            got, hint = f"{_short(given)} of type {kind}", "Write lit(...) around it for a constant"
+        case _ if type(given).__module__.partition(".")[0] == "polars" and "Expr" in kind:
+            got, hint = "a Polars expression", "Write it with fastfeat.col in place of polars.col"
+        case _ if isinstance(given, Sequence):
+            got, hint = f"a {kind}", "Give each expression a name of its own"
+        case _ if hasattr(given, "__array__") or hasattr(given, "__arrow_c_array__"):
+            got, hint = f"a {kind}", _VALUES
+        case _:
+            got, hint = f"a {kind}", "Write an expression, such as col('name')"
+    return TypeMismatch(f"{subject} {got}. {hint}")
+
+
+def _of_function(subject: str, given: Any) -> TypeMismatch:
+    """Return the error of a method that was not called, or of a Python function."""
+    name = getattr(given, "__name__", type(given).__name__)
+    owner = getattr(given, "__self__", None)
+    if isinstance(owner, (Expr, DatetimeParts)):
+        shown = repr(owner) if isinstance(owner, Expr) else f"{owner.expr!r}.dt"
+        return TypeMismatch(f"{subject} the method {name}. Add () to call it: {shown}.{name}()")
+    return TypeMismatch(
+        f"{subject} the function {name}. A plan runs no Python function: write an expression"
+    )
+
+
+def _short(given: Any) -> str:
+    text = repr(given) if not isinstance(given, int) or abs(given) < 10**60 else "an integer"
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def check_text(names: Iterable[str], nodes: Iterable[Node]) -> None:
+    """Raise for a name, a column or a literal that is no text in Unicode.
+
+    Args:
+        names: of features and options.
+        nodes: of all expressions.
+
+    Raises:
+        InvalidPlan: the first such text.
+    """
+    for text in (*names, *(text for node in nodes for text in _texts(node))):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise InvalidPlan(
+                f"{text!r} holds a lone surrogate, which is no character: no table can have it. "
+                "Decode the text again, with its right encoding"
+            ) from None
+
+
+def _texts(node: Node) -> Iterator[str]:
+    """Yield each text of a node, those in nested tuples too."""
+    match node:
+        case Column(name):
+            pending: list[Any] = [name]
+        case TableColumn(table, name):
+            pending = [table, name]
+        case Literal(value):
+            pending = [value]
+        case _:
+            pending = [value for _, value in node.params]
+    while pending:
+        found = pending.pop()
+        match found:
+            case str():
+                yield found
+            case tuple():
+                pending += cast("tuple[Any, ...]", found)
+            case _:
+                pass

@@ -1,0 +1,194 @@
+"""Binding: every node gets a type for one schema; every type error of a user is raised here."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any, TypeVar, assert_never
+
+from fastfeat import dtypes
+from fastfeat.aggregates import AGGREGATES, result_per_key
+from fastfeat.dtypes import DType
+from fastfeat.errors import FastfeatError, InvalidPlan, TypeMismatch, UnknownColumn, did_you_mean
+from fastfeat.io.columns.types import UnsupportedType, supported
+from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, TableColumn
+from fastfeat.ir.show import show
+from fastfeat.ir.walk import fold
+from fastfeat.scalars import SCALARS
+from fastfeat.steps.registry import OF_CONTENT, STEPS, step_function
+
+Schema = Mapping[str, DType | UnsupportedType]
+Schemas = Mapping[str, Schema]
+"""The schema of each lookup table, by its name."""
+R = TypeVar("R")
+_OF_CATEGORIES = frozenset({"category_count", "category_share", "vocabulary"})
+_NO_VALUES = dtypes.NEVER_COLUMNS - {dtypes.TABLE}
+
+
+def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -> dict[Node, DType]:
+    """Return the type of every node that the roots are computed from.
+
+    Args:
+        roots: expressions.
+        schema: the types of the columns.
+        tables: those of the lookup tables.
+
+    Raises:
+        UnknownColumn: a column that the schema lacks.
+        TypeMismatch: an operator that cannot take what it is given.
+    """
+
+    def visit(node: Node, types: list[DType]) -> DType:
+        match node:
+            case Column(name):
+                return column_type(name, schema)
+            case TableColumn(table, name):
+                return table_column_type(table, name, tables or {})
+            case Literal(value):
+                return literal_type(value)
+            case Call(function, _, params) if function in STEPS or (
+                function in OF_CONTENT and any(dtype.holds_bytes for dtype in types)
+            ):
+                step = step_function(node)
+                return _explained(node, lambda: step.result(types, dict(params)))
+            case Call(function) | Aggregate(function) if function != "one_hot" and any(
+                dtype.is_list for dtype in types
+            ):
+                raise TypeMismatch(
+                    f"{show(node)}: a list has operators of its own, such as .list.len(), "
+                    f".list.mean(), .list.get(0), got {next(t for t in types if t.is_list)}"
+                )
+            case Call(function) | Aggregate(function) if (
+                function not in _OF_CATEGORIES and not _NO_VALUES.isdisjoint(types)
+            ):
+                made = next(dtype for dtype in types if dtype in _NO_VALUES)
+                raise TypeMismatch(
+                    f"{show(node)}: needs a value a row, got {made}. Encode a cross by "
+                    ".ordinal_encode(); nothing follows .one_hot_encode() or "
+                    ".list.multi_hot_encode()"
+                )
+            case Call(function, args, params):
+                row = SCALARS[function]
+                dtype = _explained(node, lambda: row.result(types, dict(params)))
+                if row.check is not None:
+                    check = row.check
+                    _explained(node, lambda: check(types, args))
+                return dtype
+            case Aggregate(function, _, params, GroupFrame()):
+                learnt = AGGREGATES[function]
+                return _explained(node, lambda: result_per_key(learnt, types[0], params))
+            case Aggregate(function, _, params, _):
+                learnt = AGGREGATES[function]
+                of = types if function == "vocabulary" else types[:1]
+                return [_explained(node, partial(learnt.result, t, params)) for t in of][-1]
+            case _:
+                assert_never(node)
+
+    return fold(roots, visit)
+
+
+def _explained(node: Node, rule: Callable[[], R]) -> R:
+    """Return what a type rule gives; a mismatch is raised again with the expression in front."""
+    try:
+        return as_operator_makes(node, rule)
+    except TypeMismatch as error:
+        raise TypeMismatch(f"{show(node)}: {error}") from None
+
+
+_ALTERED = (
+    *(LookupError, ValueError, TypeError, AttributeError, AssertionError),
+    *(OverflowError, MemoryError, RecursionError),
+)
+
+
+def as_operator_makes(node: Node, rule: Callable[[], R]) -> R:
+    """Return what a rule of a call gives.
+
+    Raises:
+        InvalidPlan: the rule cannot make anything of the call: no operator makes such a call, the
+            plan was read from a text that someone has altered.
+    """
+    try:
+        return rule()
+    except FastfeatError:
+        raise
+    except _ALTERED as error:
+        raise InvalidPlan(
+            f"{show(node)} is not a call that an operator makes: {error!r}"
+        ) from error
+
+
+def column_type(name: str, schema: Schema) -> DType:
+    """Return the type of an input column."""
+    if name not in schema:
+        hint = did_you_mean(name, schema) or f" There are: {listed(schema)}."
+        raise UnknownColumn(f"no column {name!r} in the data.{hint}")
+    return supported(schema[name], name)
+
+
+def table_column_type(table: str, name: str, tables: Schemas) -> DType:
+    """Return the type of a column of a lookup table."""
+    if table not in tables:
+        raise lacking_table(table, tables)
+    schema = tables[table]
+    if name not in schema:
+        hint = did_you_mean(name, schema) or f" There are: {listed(schema)}."
+        raise UnknownColumn(f"the table {table!r} has no column {name!r}.{hint}")
+    try:
+        return supported(schema[name], name)
+    except TypeMismatch as error:
+        raise TypeMismatch(f"the table {table!r}: {error}") from None
+
+
+def lacking_table(name: str, tables: Collection[str]) -> UnknownColumn:
+    """Return the error of a table that was not passed."""
+    hint = did_you_mean(name, tables)
+    return UnknownColumn(
+        f"the plan looks rows up in the table {name!r}, which is not in tables=.{hint} Pass it "
+        f"beside the data: tables={{{name!r}: table}}"
+    )
+
+
+def listed(names: Collection[str]) -> str:
+    """Return the first ten of some names, for a message."""
+    shown = [repr(name) for name in islice(names, 10)]
+    return ", ".join(shown) + (", ..." if len(names) > 10 else "")
+
+
+def literal_type(value: Any) -> DType:
+    """Return the type that a Python value has as a literal."""
+    match value:
+        case bool():
+            return dtypes.BOOL
+        case int():
+            return _integer_type(value)
+        case float():
+            return dtypes.FLOAT64
+        case str():
+            return dtypes.UTF8
+        case None:
+            return dtypes.NULL
+        case tuple():
+            return dtypes.TABLE
+        case datetime.datetime():
+            return dtypes.timestamp("us", None if value.tzinfo is None else "UTC")
+        case datetime.date():
+            return dtypes.DATE32
+        case datetime.timedelta():
+            return dtypes.duration("us")
+        case datetime.time():
+            return dtypes.time("us")
+        case _:
+            raise TypeMismatch(f"{value!r} cannot stand in an expression")
+
+
+def _integer_type(value: int) -> DType:
+    if -(1 << 63) <= value < 1 << 63:
+        return dtypes.INT64
+    if 0 <= value < 1 << 64:
+        return dtypes.UINT64
+    raise TypeMismatch(
+        f"an integer of {value.bit_length()} bits does not fit into 64. Write it as a float"
+    )

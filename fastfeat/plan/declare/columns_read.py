@@ -1,0 +1,156 @@
+"""Columns that features read, of their own row or of rows of the past, and the rows these are of.
+
+Rows are the data's, or a table's that a window is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
+
+from fastfeat.aggregates import is_target
+from fastfeat.errors import ArtifactError
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
+from fastfeat.ir.scope import (
+    asking_of,
+    is_of_table,
+    is_over,
+    is_over_rows_ahead,
+    is_over_window,
+    order_of,
+    row_order,
+    table_of,
+    window_nodes,
+)
+from fastfeat.ir.walk import fold, postorder
+from fastfeat.steps.windows.rows import function_over
+
+
+def columns_of(roots: Iterable[Node]) -> list[str]:
+    """Return the names of the input columns that the roots read, in order of first use."""
+    names = [node.name for node in postorder(list(roots)) if isinstance(node, Column)]
+    return list(dict.fromkeys(names))
+
+
+def own_columns(roots: Iterable[Node]) -> list[str]:
+    """Return the columns whose value in a feature's own row some features see.
+
+    The time and the key of a row are among them where a window asks for its past.
+    """
+    roots = list(roots)
+    over_windows = window_nodes(roots)
+    orders = [order for over in over_windows for order in order_of(over).args]
+    own = [over.args[0] for over in over_windows if reads_own(over)]
+    return _columns_of_rows([*roots, *orders, *own])
+
+
+def past_columns(roots: Iterable[Node], *, training: bool = False) -> list[str]:
+    """Return the columns that windows read of rows of the past, or of those ahead.
+
+    Args:
+        roots: the features, or a label.
+        training: whether the rows are those that are learnt from: then the windows below what is
+            learnt count too.
+    """
+    nodes = postorder(list(roots)) if training else window_nodes(roots, ahead=True)
+    calls = [node for node in nodes if is_over_window(node) or is_over_rows_ahead(node)]
+    return _columns_of_rows([arg for over in calls for arg in (over.args[0], *order_of(over).args)])
+
+
+def seen_by_windows_alone(roots: Iterable[Node], late: Collection[str]) -> list[str]:
+    """Return the late columns that windows read of earlier rows, and no encoder learns from.
+
+    Args:
+        roots: the features.
+        late: the late columns.
+    """
+    roots = list(roots)
+    targets = columns_of(node.args[0] for node in postorder(roots) if is_target(node))
+    of_past = past_columns(roots, training=True)
+    return [name for name in of_past if name in late and name not in targets]
+
+
+def _columns_of_rows(roots: Iterable[Node]) -> list[str]:
+    names = [node.name for node in row_order(roots) if isinstance(node, Column)]
+    return list(dict.fromkeys(names))
+
+
+def reads_own(over: Call) -> bool:
+    """Return whether a function over a window reads the value of the row itself too."""
+    return function_over(over).reads_own
+
+
+_DATA: Final = ()
+
+Rows = str | tuple[()] | None
+"""The name of a table, `_DATA` for the rows of the data, None for whatever rows there are."""
+
+
+def tables_of(roots: Sequence[Node]) -> dict[Node, str | None]:
+    """Return of each root the table whose rows it is of; None where it is of rows of the data.
+
+    Raises:
+        ArtifactError: an expression mixes rows of the data and of tables.
+    """
+    rows = _rows_of(roots)
+    found = {root: rows[root] for root in roots}
+    return {root: table if isinstance(table, str) else None for root, table in found.items()}
+
+
+def check_rows(nodes: Sequence[Node]) -> None:
+    """Raise where no operator makes such expressions: they mix rows of the data and of tables.
+
+    Args:
+        nodes: the nodes of a plan.
+
+    Raises:
+        ArtifactError: the first that does.
+    """
+    _rows_of(nodes)
+
+
+def _rows_of(roots: Sequence[Node]) -> dict[Node, Rows]:
+    def visit(node: Node, args: list[Rows]) -> Rows:
+        match node:
+            case Column():
+                return _DATA
+            case TableColumn(table):
+                return table
+            case Literal():
+                return None
+            case Aggregate():
+                _check(node, args, _DATA)
+                return _DATA
+            case Call("lookup_value"):
+                _check(node, args[:1], _DATA)
+                return _DATA
+            case Call("asof_row" | "lookup_row"):
+                _check_halves(node, args, len(args) // 2)
+                return _DATA
+            case Call("table_order"):
+                _check_halves(node, args, len(asking_of(node)))
+                return _DATA
+            case Call() if is_over(node) and is_of_table(order_of(node)):
+                _check(node, args[:1], table_of(order_of(node)))
+                return _DATA
+            case Call():
+                rows = next((rows for rows in args if rows is not None), None)
+                _check(node, args, rows)
+                return rows
+
+    return fold(roots, visit)
+
+
+def _check_halves(node: Call, args: Sequence[Rows], half: int) -> None:
+    """Raise where what is compared is not of the data first, and then columns of a table."""
+    _check(node, args[:half], _DATA)
+    if not all(isinstance(arg, TableColumn) for arg in node.args[half:]):
+        raise ArtifactError(f"{node.function!r} compares with what is no column of a table")
+
+
+def _check(node: Call | Aggregate, args: Sequence[Rows], rows: Rows) -> None:
+    """Raise where an argument is of other rows."""
+    odd = [arg for arg in args if arg is not None and arg != rows]
+    if odd:
+        told = f"the table {odd[0]!r}" if isinstance(odd[0], str) else "the data"
+        raise ArtifactError(f"{node.function!r} has rows of {told} as an argument")

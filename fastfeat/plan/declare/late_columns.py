@@ -1,0 +1,356 @@
+"""Late columns: what is known only after the moment of a row, and windows over the rows ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from fastfeat.aggregates import is_target
+from fastfeat.errors import InvalidPlan, Leakage, did_you_mean
+from fastfeat.ir.durations import length_text
+from fastfeat.ir.node import Call, Column, Node, TableColumn
+from fastfeat.ir.scope import OVER, asking_of, is_over, is_over_ahead, order_of, window_of
+from fastfeat.ir.show import show
+from fastfeat.ir.walk import postorder
+from fastfeat.operators.durations import duration_given
+from fastfeat.plan.declare.columns_read import columns_of
+
+
+def over_ahead(roots: Iterable[Node]) -> list[Call]:
+    """Return the functions of rows ahead that expressions are computed from."""
+    return [node for node in postorder(list(roots)) if is_over_ahead(node)]
+
+
+def of_own_row(roots: Iterable[Node]) -> list[Node]:
+    """Return the nodes of expressions, arguments first, but those below functions of rows ahead.
+
+    What those read of the row itself, its time and its key, is known at its moment, and so may be
+    what is seen ahead: it is the later values of that which are not.
+    """
+    return _reached(roots, lambda node: () if is_over_ahead(node) else node.args)
+
+
+def without_targets(roots: Iterable[Node]) -> list[Node]:
+    """Return the nodes of features, arguments first, but those of what encoders learn from."""
+    return _reached(roots, _without_target)
+
+
+def _without_target(node: Node) -> tuple[Node, ...]:
+    return node.args[1:] if is_target(node) else node.args
+
+
+def _reached(roots: Iterable[Node], below: Callable[[Node], tuple[Node, ...]]) -> list[Node]:
+    """Return the nodes that are reached from roots by some of the arguments of each."""
+    roots, reached = list(roots), set[Node]()
+    pending = [*roots]
+    while pending:
+        node = pending.pop()
+        if node not in reached:
+            reached.add(node)
+            pending += below(node)
+    return [node for node in postorder(roots) if node in reached]
+
+
+def late_columns(label: Iterable[Node]) -> list[str]:
+    """Return the columns that a label reads of its own row: they are late."""
+    names = [node.name for node in of_own_row(label) if isinstance(node, Column)]
+    return list(dict.fromkeys(names))
+
+
+def check_label(name: str, label: Node) -> None:
+    """Raise where a label has rows ahead inside of other windows, or reads a table elsewhere.
+
+    Raises:
+        InvalidPlan: the first such expression.
+    """
+    for node in postorder([label]):
+        inner = over_ahead(node.args) if is_over(node) else []
+        if inner:
+            raise InvalidPlan(
+                f"the label {name!r}: {show(node)} is over a window, and reads {show(inner[0])}, "
+                "which looks ahead itself. Take the value that it sees there"
+            )
+    looked_up = [node for node in of_own_row([label]) if isinstance(node, TableColumn)]
+    if looked_up:
+        raise InvalidPlan(
+            f"the label {name!r} looks rows up in the table {looked_up[0].table!r}: a label is "
+            "computed from its own row. Join the table to the data first"
+        )
+
+
+def check_features(features: Mapping[str, Node], label: Sequence[Node]) -> None:
+    """Raise where a feature sees rows ahead, but as the label that is the target of an encoder.
+
+    Args:
+        features: their expressions, by name, in which targets that name the label are its
+            expression.
+        label: the expression of the label.
+
+    Raises:
+        Leakage: the first such feature.
+    """
+    if not over_ahead(features.values()):
+        return
+    of_label = set(over_ahead(label))
+    for name, root in features.items():
+        for node in postorder([root]):
+            if is_over_ahead(node) and node not in of_label:
+                raise _sees_ahead(name, node)
+        for node in without_targets([root]):
+            if is_over_ahead(node):
+                raise _sees_ahead(name, node)
+
+
+def _sees_ahead(name: str, node: Call) -> Leakage:
+    return Leakage(
+        f"feature {name!r} reads {show(node)}, which is known only after the prediction: "
+        "aggregates over ff.ahead stand in label= only. A feature looks back: ff.window(...)"
+    )
+
+
+Length = tuple[int, str]
+"""Nanoseconds and "time", or whole steps and "steps"."""
+
+DelayText = str | int
+"""A length as a plan keeps it: "30d", or a number of steps."""
+
+GivenDelay = DelayText | Mapping[str, DelayText] | None
+
+NO_NAMES: frozenset[str] = frozenset()
+
+_WITHOUT_NUMBER = frozenset({"first", "last", "mean", "quantile"})
+"""The functions of later rows whose value does not tell how many they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """How long after a row a late column is known.
+
+    Args:
+        everywhere: by any clock; None where nothing is said.
+        by_clock: by the name of the column that is the clock.
+        said_by: what says it, for messages: "label_delay=".
+        time: of a window of later rows that says it, the time by which it counts; None otherwise.
+        seen: of the outcomes that such a window sees, when they are known after rows of their own.
+    """
+
+    everywhere: Length | None = None
+    by_clock: Mapping[str, Length] = field(default_factory=dict[str, Length])
+    said_by: str = "label_delay="
+    time: Node | None = None
+    seen: Mapping[str, Sequence[Delay]] = field(default_factory=dict[str, "Sequence[Delay]"])
+
+    def __bool__(self) -> bool:
+        """Return whether it says anything."""
+        return self.everywhere is not None or bool(self.by_clock)
+
+    @property
+    def texts_by_clock(self) -> list[str]:
+        """How it is written by each clock: "30 by 'day'"."""
+        return [f"{length_text(*n)} by {clock!r}" for clock, n in self.by_clock.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What a label from the future sees of later rows.
+
+    Args:
+        entity: the keys of its windows, as expressions over the data.
+        arguments: the columns of the data that it aggregates.
+        counts: whether it tells how many later rows there are, as most aggregates do.
+    """
+
+    entity: frozenset[Node]
+    arguments: frozenset[str]
+    counts: bool
+
+    @property
+    def entity_columns(self) -> frozenset[str]:
+        """The columns that its keys read."""
+        return frozenset(columns_of(self.entity))
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """What a plan declares as known too late.
+
+    Args:
+        of_label: the late columns that the label is computed from, and its name.
+        outcomes: further late columns.
+        label: the expressions of the label: a target of that expression is declared.
+        names: the names of the label.
+        delays: of each late column, when it is known; those that are missing are known at once.
+        known: the columns of a label expression that are known all the same.
+        may_be_known: those that `known=` might name.
+        known_tables: of each table, its columns that are known though a late one has their name.
+        ahead: what the label sees of later rows; None for nothing.
+    """
+
+    of_label: frozenset[str] = NO_NAMES
+    outcomes: frozenset[str] = NO_NAMES
+    label: frozenset[Node] = frozenset()
+    names: frozenset[str] = NO_NAMES
+    delays: Mapping[str, Sequence[Delay]] = field(default_factory=dict[str, Sequence[Delay]])
+    known: frozenset[str] = NO_NAMES
+    may_be_known: frozenset[str] = NO_NAMES
+    known_tables: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    ahead: Ahead | None = None
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """Every late column."""
+        return self.of_label | self.outcomes
+
+    def holds(self, column: Column | TableColumn) -> bool:
+        """Return whether a column, or one of a table that has the name of a late one, is late."""
+        name = column.name
+        if isinstance(column, TableColumn) and name in self.known_tables.get(column.table, ()):
+            return False
+        return name in self.columns
+
+
+def late_of(
+    label: Mapping[str, Node],
+    outcomes: Iterable[str] | Mapping[str, GivenDelay],
+    label_delay: GivenDelay,
+    known: Sequence[str],
+    known_tables: Mapping[str, Sequence[str]],
+) -> Late:
+    """Return what a plan declares as late, from its arguments as it keeps them.
+
+    Raises:
+        InvalidPlan: `known` names the label, an outcome, a column that is not late, or all columns
+            that the label reads of its own row; `known_tables` what is not late.
+    """
+    of_own_row = frozenset(late_columns(label.values()))
+    ahead = ahead_of(label.values())
+    _check_known(known, label, list(outcomes), of_own_row, has_ahead=ahead is not None)
+    of_label = (of_own_row - set(known)) | set(label)
+    everywhere = delay_of(label_delay, "label_delay=")
+    delays: dict[str, list[Delay]] = {name: [everywhere] for name in of_label if everywhere}
+    own: Mapping[str, GivenDelay] = (
+        cast("Mapping[str, GivenDelay]", outcomes)
+        if isinstance(outcomes, Mapping)
+        else dict.fromkeys(outcomes)
+    )
+    for name, given in own.items():
+        delay = everywhere if given is None else delay_of(given, "outcomes=")
+        if delay:
+            delays.setdefault(name, []).append(delay)
+    later = {
+        name: ahead_delays(node, {n: delays[n] for n in own if n in delays})
+        for name, node in label.items()
+    }
+    read = [delay for name in own if name in of_own_row for delay in delays.get(name, ())]
+    for name in label:
+        found = delays.setdefault(name, [])  # a label is known once all that it reads is
+        found += [delay for delay in [*later[name], *read] if delay not in found]
+    late = Late(
+        frozenset(of_label),
+        frozenset(own),
+        frozenset(label.values()),
+        frozenset(label),
+        {name: tuple(found) for name, found in delays.items() if found},
+        frozenset(known),
+        of_own_row - frozenset(label),
+        {table: frozenset(names) for table, names in known_tables.items()},
+        ahead,
+    )
+    _check_known_tables(late)
+    return late
+
+
+def delay_of(given: GivenDelay, said_by: str) -> Delay:
+    """Return a delay that a plan keeps."""
+    match given:
+        case None:
+            return Delay(said_by=said_by)
+        case str() | int():
+            return Delay(_length(given), said_by=said_by)
+        case _:
+            by_clock = {clock: _length(text) for clock, text in given.items()}
+            return Delay(None, by_clock, said_by)
+
+
+def _length(text: DelayText) -> Length:
+    length, unit = duration_given("delay", text)
+    assert length is not None
+    assert unit is not None
+    return length, unit
+
+
+def ahead_of(label: Iterable[Node]) -> Ahead | None:
+    """Return what a label sees of later rows; None for nothing."""
+    calls = over_ahead(label)
+    if not calls:
+        return None
+    keys = [frozenset(_entity_of(call)) for call in calls]
+    together = keys[0].intersection(*keys[1:])  # rows of one of these share no window with others
+    arguments = frozenset(columns_of(call.args[0] for call in calls))
+    functions = {call.function.removeprefix(OVER) for call in calls}
+    return Ahead(together, arguments, not functions <= _WITHOUT_NUMBER)
+
+
+def _entity_of(call: Call) -> tuple[Node, ...]:
+    return asking_of(order_of(call))[1:]
+
+
+def ahead_delays(label: Node, outcomes: Mapping[str, Sequence[Delay]]) -> list[Delay]:
+    """Return how long after its row each window of later rows ends that a label reads.
+
+    Args:
+        label: its expression.
+        outcomes: when outcomes are known after their rows, those ahead among them.
+    """
+    found: list[Delay] = []
+    for call in over_ahead([label]):
+        params, (time, *_) = dict(window_of(call).params), asking_of(order_of(call))
+        values = [n.name for n in postorder([call.args[0]]) if isinstance(n, Column | TableColumn)]
+        seen = {name: tuple(outcomes[name]) for name in values if name in outcomes}
+        length = params["gap"] + params["next"], params["unit"]
+        delay = Delay(length, said_by="ff.ahead", time=time, seen=seen)
+        if delay not in found:
+            found.append(delay)
+    return found
+
+
+def _check_known(
+    known: Sequence[str],
+    label: Mapping[str, Node],
+    outcomes: Sequence[str],
+    of_own_row: frozenset[str],
+    *,
+    has_ahead: bool,
+) -> None:
+    """Raise where what is said to be known is late by its nature, or known anyway."""
+    for name in known:
+        told = f"Plan(known=[{name!r}])"
+        if name in label:
+            raise InvalidPlan(f"{told}: is the label itself, which is never known. Leave it out")
+        if name in outcomes:
+            raise InvalidPlan(
+                f"{told}: stands in outcomes= too, as known only afterwards. Leave it out of one"
+            )
+        if name not in of_own_row:
+            hint = did_you_mean(name, of_own_row - set(label))
+            raise InvalidPlan(
+                f"{told}: is known anyway, since no expression of the label reads it.{hint}"
+            )
+    if known and not has_ahead and of_own_row <= set(known):
+        raise InvalidPlan(
+            f"Plan(known={list(known)!r}): names every column that the label is computed from, so "
+            "that it would be known at the moment of prediction. Leave out what is known later"
+        )
+
+
+def _check_known_tables(late: Late) -> None:
+    """Raise where a column of a table is said to be known, and no late column has its name."""
+    for table, names in late.known_tables.items():
+        for name in names:
+            if name not in late.columns:
+                hint = did_you_mean(name, late.columns)
+                raise InvalidPlan(
+                    f"Plan(known_tables={{{table!r}: [{name!r}]}}): no late column has that name, "
+                    f"so that it is known anyway.{hint}"
+                )

@@ -1,0 +1,368 @@
+"""Windows over late columns: which rows they may see, by which clock, and how old these must be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntFlag
+from typing import Any, NamedTuple
+
+from fastfeat.dtypes import DType
+from fastfeat.errors import Leakage
+from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.ir.durations import duration_text, length_text
+from fastfeat.ir.node import Call, Column, Node, TableColumn
+from fastfeat.ir.scope import is_over_table, order_of, seen_of, table_of, window_of
+from fastfeat.ir.show import show
+from fastfeat.ir.walk import postorder
+from fastfeat.plan.declare.bind import bind
+from fastfeat.plan.declare.clocks import Clock, clock_of, offset_for, youngest
+from fastfeat.plan.declare.columns_read import reads_own
+from fastfeat.plan.declare.late_columns import NO_NAMES, Delay, Late, Length
+
+
+class Way(IntFlag):
+    """By which way late columns come into an expression."""
+
+    NONE = 0
+    PAST = 1
+    """Values of earlier rows, through a window without the row itself."""
+    ENCODED = 2
+    """An out-of-fold encoding."""
+    LATE = 4
+    """The values of the row itself, or of some row of a table."""
+    LEARNT = 8
+    """What fit learns from late values of all rows, that of the row itself among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What an expression sees of late columns.
+
+    Args:
+        ways: how it does.
+        late: the late columns that it reads of the row itself.
+        clocks: the times of the windows through which it sees earlier rows.
+    """
+
+    ways: Way = Way.NONE
+    late: frozenset[str] = NO_NAMES
+    clocks: frozenset[Node] = frozenset()
+
+
+NOTHING = Sight()
+
+
+def together(sights: Sequence[Sight]) -> Sight:
+    """Return what an expression sees of which these are the arguments."""
+    seeing = [sight for sight in sights if sight.ways]
+    if len(seeing) < 2:
+        return seeing[0] if seeing else NOTHING
+    ways = Way.NONE
+    for sight in seeing:
+        ways |= sight.ways
+    return Sight(
+        ways,
+        NO_NAMES.union(*(sight.late for sight in seeing)),
+        frozenset[Node]().union(*(sight.clocks for sight in seeing)),
+    )
+
+
+Types = Mapping[Node, DType]
+
+
+class KnownAfter(NamedTuple):
+    """When a late column is known, by a clock.
+
+    Args:
+        length: how long after its row, in nanoseconds or steps as the clock counts.
+        unit: "time" or "steps".
+        column: the column.
+        given: the length as a user wrote it.
+        said_by: the option that says it.
+    """
+
+    length: int
+    unit: str
+    column: str
+    given: str
+    said_by: str
+
+    @property
+    def told(self) -> str:
+        """What a message says of it."""
+        return f"{self.column!r} is known {self.given} after its row ({self.said_by})"
+
+
+def sight_over(over: Call, args: Sequence[Sight], late: Late, types: Types | None) -> Sight:
+    """Return what a function over a window sees.
+
+    Args:
+        over: the function.
+        args: what its value and its window see.
+        late: what is known too late.
+        types: of every node, once they are bound; None before.
+
+    Raises:
+        Leakage: an encoding comes into it, or a late value of the row itself, or one that is not
+            known yet, or one by another clock.
+    """
+    seen, ordered = args
+    if ordered.ways:
+        raise Leakage(
+            f"{show(over)}: its time, key or tie reads what is known only after the prediction, or "
+            "an encoding of it. Order rows by what is known at their moment"
+        )
+    if seen.ways & Way.ENCODED:
+        raise Leakage(
+            f"{show(over)}: an encoding of the target is out of fold for its own row only: it may "
+            "not come into a window of other rows"
+        )
+    if seen.ways & Way.LEARNT:
+        raise Leakage(
+            f"{show(over)}: reads what fit learns from late values of all rows, so that each "
+            "training row would see its own. Take the value itself: "
+            "col('y').mean(over=...)"
+        )
+    if not seen.ways:
+        return seen
+    time = order_of(over).args[0]
+    _check_one_clock(over, time, seen.clocks)
+    if seen.ways & Way.LATE:
+        _check_own_row(over)
+        _check_clock(over, seen.late, late, types)
+    return Sight(Way.PAST, clocks=frozenset({time}))
+
+
+def holds_own(over: Call) -> bool:
+    """Return whether the window of a function holds the row itself, or its moment in a table."""
+    params = dict(window_of(over).params)
+    return params["closed"] in ("right", "both") and not params["offset"]
+
+
+def _check_own_row(over: Call) -> None:
+    if reads_own(over):
+        raise Leakage(
+            f"{show(over)}: compares the row's own {show(over.args[0])}, which is known only after "
+            "the prediction. Compare that of an earlier row: x.lag(1, over=...).rank(over=...)"
+        )
+    if holds_own(over):
+        held = "the moment of the row itself" if is_over_table(over) else "the row itself"
+        raise Leakage(
+            f"{show(over)}: the window holds {held}, whose {show(over.args[0])} is known "
+            "only after the prediction. Leave closed= out, or give the window an offset="
+            f"{_or_known(over)}"
+        )
+
+
+def _or_known(over: Call) -> str:
+    """Return what else a user may write where a column of a table has the name of a late one."""
+    if not is_over_table(over):
+        return ""
+    names = sorted({n.name for n in postorder([over.args[0]]) if isinstance(n, TableColumn)})
+    told = f"known_tables={{{table_of(order_of(over))!r}: {names!r}}}"
+    return f". Or, if what the table holds is known at that moment, say so: Plan(..., {told})"
+
+
+def _check_one_clock(over: Call, time: Node, clocks: Iterable[Node]) -> None:
+    """Raise where a window sees what windows of another clock saw.
+
+    A row that is earlier by one clock may have seen, by the other, the label of the row that asks.
+    """
+    for other in clocks:
+        if other is not time:
+            raise Leakage(
+                f"{show(over)}: its time is {show(time)}, and the window inside of it, which reads "
+                f"late columns, has the time {show(other)}. By two clocks a row may see its own "
+                f"label: give both windows one time, time={show(other)}"
+            )
+
+
+def _check_clock(over: Call, columns: Iterable[str], late: Late, types: Types | None) -> None:
+    """Raise where a window sees late columns by a clock of its own, or before they are known."""
+    time, window = order_of(over).args[0], dict(window_of(over).params)
+    clock = trusted_clock(over, time, types)
+    if is_over_table(over):
+        _check_clock_of_table(over, types)
+    holds_end = window["closed"] in ("right", "both")
+    if clock.turns and youngest(clock, window["offset"], holds_end=holds_end) < 0:
+        needed = length_text(offset_for(clock, 0, holds_end=holds_end), clock.unit)
+        raise Leakage(
+            f"{show(over)}: its time, {show(time)}, turns back where clocks are set back across "
+            "the start of an interval, so that the window may see rows later than its own. "
+            f"Give it offset={needed}, or cut the time in UTC"
+        )
+    for known in known_after(over, time, clock, columns, late, types):
+        if window["unit"] not in (None, known.unit):
+            raise _other_kind(over, known, "the lengths of the window")
+        age = youngest(clock, window["offset"], holds_end=holds_end)
+        if age < known.length:
+            needed = offset_for(clock, known.length, holds_end=holds_end)
+            rounded = f", whose time is {show(time)}," if clock.slack else ""
+            seen = f"up to {length_text(age, known.unit)} before" if age > 0 else "up to"
+            raise Leakage(
+                f"{show(over)}: {known.told}, and the window{rounded} sees rows "
+                f"{seen} the row's own moment. Give it offset={length_text(needed, known.unit)} or "
+                "more"
+            )
+
+
+def trusted_clock(told_of: Node, time: Node, types: Types | None) -> Clock:
+    """Return what is known of a time by which late columns are seen.
+
+    Args:
+        told_of: the expression that sees them, for the message.
+        time: the time.
+        types: of every node, once they are bound.
+
+    Raises:
+        Leakage: the time may run ahead of the row, or back.
+    """
+    clock = clock_of(time, types)
+    if clock is None:
+        raise Leakage(
+            f"{show(told_of)}: its time, {show(time)}, decides which late values are seen, and an "
+            "expression may run ahead of the row or back. Take a column: time='t', or of one "
+            ".dt.truncate(), .dt.date(), .dt.epoch(), a cast to a timestamp, "
+            ".str.to_datetime(), or a constant more or less"
+        )
+    return clock
+
+
+def _check_clock_of_table(over: Call, types: Types | None) -> None:
+    """Raise where late columns of a table are seen by another time than that of the data."""
+    order = order_of(over)
+    left, right = order.args[0], seen_of(order)[0]
+    table = table_of(order)
+    if not isinstance(left, Column) or left.name != right.name:
+        raise Leakage(
+            f"{show(over)}: reads a late column of the table {table!r}, of rows that are earlier "
+            f"by {right.name!r} than the row's {show(left)}. By two clocks a row may see its own "
+            f"label: let time= and right_time= be one column that both have{_or_known(over)}"
+        )
+    if types is not None and types[left].is_temporal and types[right].is_temporal:
+        data, other = types[left], types[right]
+        if tick_ns(other) > tick_ns(data):
+            raise Leakage(
+                f"{show(over)}: reads a late column of the table {table!r}, whose {right.name!r} "
+                f"is {other} and so earlier than the {data} of the data at the same moment. Give "
+                "both one type"
+            )
+
+
+def known_after(
+    told_of: Node, time: Node, clock: Clock, columns: Iterable[str], late: Late, types: Types | None
+) -> list[KnownAfter]:
+    """Return when late columns are known by a clock, the one that comes last first.
+
+    Args:
+        told_of: what sees them, for messages.
+        time: the time of the clock.
+        clock: what is known of it.
+        columns: the late columns.
+        late: what is known too late.
+        types: of every node, once they are bound.
+
+    Raises:
+        Leakage: nothing says it of this clock, or in another kind of length.
+    """
+    found = [
+        _known_after(told_of, time, clock, column, delay, types)
+        for column in sorted(columns)
+        for delay in late.delays.get(column, ())
+    ]
+    return sorted(found, key=lambda known: -known.length)
+
+
+def _known_after(
+    told_of: Node, time: Node, clock: Clock, column: str, delay: Delay, types: Types | None
+) -> KnownAfter:
+    if delay.time is None:
+        length, unit = _length_by(told_of, clock, column, delay)
+    else:
+        length, unit = _length_ahead(told_of, time, clock, column, delay, types)
+    told = KnownAfter(length, unit, column, length_text(length, unit), delay.said_by)
+    if clock.step is None:
+        if clock.unit not in (None, unit):
+            raise _other_kind(told_of, told, "its time")
+        return told
+    if unit == "steps":
+        raise Leakage(
+            f"{show(told_of)}: {told.told}, and a step of the time is "
+            f"{duration_text(clock.step)!r} of the instants in {clock.column!r}. Write a duration: "
+            f"{delay.said_by}{duration_text(length * clock.step)!r}"
+        )
+    return told._replace(length=-(-length // clock.step), unit="steps")
+
+
+def _length_by(told_of: Node, clock: Clock, column: str, delay: Delay) -> Length:
+    found = delay.by_clock.get(clock.column, delay.everywhere)
+    if found is None:
+        known = ", ".join(map(repr, delay.by_clock))
+        raise Leakage(
+            f"{show(told_of)}: {delay.said_by} says when {column!r} is known by {known}, and the "
+            f"time here is made of {clock.column!r}. Say it by that clock too: "
+            f"{delay.said_by}{{..., {clock.column!r}: ...}}"
+        )
+    return found
+
+
+def _length_ahead(
+    told_of: Node, time: Node, clock: Clock, column: str, delay: Delay, types: Types | None
+) -> Length:
+    """Return how long after its row a label is known that sees later rows.
+
+    Its window ends by a clock of its own, which may be rounded: by another one it ends later by as
+    much. Outcomes of the last row in it are known later still.
+    """
+    assert delay.time is not None
+    assert delay.everywhere is not None
+    seen = clock_of(delay.time)
+    if seen is not None and seen.column == clock.column and types is not None:
+        column_type = {seen.column: types[Column(seen.column)]}
+        seen = clock_of(delay.time, bind([delay.time], column_type))
+    if seen is None or seen.column != clock.column:
+        raise Leakage(
+            f"{show(told_of)}: {column!r} looks ahead by {show(delay.time)}, which does not say "
+            f"when it is known by {show(time)}, the time here. Let both be one column, or one of "
+            "them the other cut by .dt.truncate() or .dt.date()"
+        )
+    length, unit = delay.everywhere
+    if seen.step is not None:
+        length, unit = length * seen.step, "time"
+    if delay.time is not time:
+        length += seen.slack
+    waits = [
+        _length_by(told_of, seen, name, one) for name, given in delay.seen.items() for one in given
+    ]
+    for wait, kind in waits:
+        if kind != unit:
+            known = KnownAfter(wait, kind, column, length_text(wait, kind), "outcomes=")
+            raise _other_kind(told_of, known, "the lengths of ff.ahead")
+    return length + max((wait for wait, _ in waits), default=0), unit
+
+
+def _other_kind(told_of: Node, known: KnownAfter, what: str) -> Leakage:
+    kinds = ("a duration", "a whole number")
+    given, other = kinds if known.unit == "time" else kinds[::-1]
+    return Leakage(
+        f"{show(told_of)}: {known.said_by}{known.given} is {given}, and {what} {other}. "
+        "Write both in the kind of the time; for clocks of both kinds, by the clock: "
+        f"{known.said_by}{{'ts': '30d', 'day': 30}}"
+    )
+
+
+def age_told(over: Call, types: Types | None = None) -> str:
+    """Return by which clock a function over a window sees rows, and how old they are at least."""
+    time, window = order_of(over).args[0], dict(window_of(over).params)
+    by = f"by {show(time)}"
+    clock = clock_of(time, types)
+    if holds_own(over):
+        return f"{by}, up to the row's own moment"
+    if clock is None:
+        return f"{by}, of which it is not known how old they are"
+    age = youngest(clock, window["offset"], holds_end=window["closed"] in ("right", "both"))
+    unit: Any = "steps" if clock.step else window["unit"]
+    if age > 0:
+        return f"{by}, at least {length_text(age, unit)} old"
+    return f"{by}, before the row's own moment"

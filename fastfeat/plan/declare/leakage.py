@@ -1,0 +1,391 @@
+"""Leakage: what is known only after the moment of prediction must not reach a feature.
+
+It reaches one through a window that leaves the row out, by a clock that can be trusted, or as the
+target of an out-of-fold encoder. What comes out of a window passes through functions of the row,
+aggregates over all rows and windows of the same clock; what comes out of an encoder holds for the
+row itself only, and passes through functions of the row and aggregates over all rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fastfeat.aggregates import is_target
+from fastfeat.errors import Leakage, did_you_mean
+from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn, params_of
+from fastfeat.ir.rewrite import rewritten, with_args
+from fastfeat.ir.scope import (
+    is_over_ahead,
+    is_over_table,
+    is_over_window,
+    window_nodes,
+)
+from fastfeat.ir.show import show
+from fastfeat.ir.walk import fold, postorder
+from fastfeat.plan.declare.clocks import Clock, clock_of, offset_for
+from fastfeat.plan.declare.columns_read import columns_of, own_columns
+from fastfeat.plan.declare.late_columns import Ahead, Late
+from fastfeat.plan.declare.late_windows import (
+    NOTHING,
+    KnownAfter,
+    Sight,
+    Types,
+    Way,
+    known_after,
+    sight_over,
+    together,
+    trusted_clock,
+)
+from fastfeat.steps.registry import STEPS
+
+
+def check_leakage(features: Mapping[str, Node], late: Late, types: Types | None = None) -> None:
+    """Raise Leakage where a late column reaches a feature by a way that is not allowed.
+
+    Args:
+        features: their expressions, by name.
+        late: what is known too late, and when.
+        types: of every node, once they are bound: then it is checked again by the zones of columns
+            how old the labels are that windows see.
+
+    Raises:
+        Leakage: a feature sees a late column, or one that is not known yet; an encoding reaches a
+            key, a window or another encoder; the target of an encoder is not declared.
+    """
+
+    def visit(node: Node, args: list[Sight]) -> Sight:
+        match node:
+            case Column() | TableColumn():
+                return Sight(Way.LATE, frozenset({node.name})) if late.holds(node) else NOTHING
+            case Aggregate() if is_target(node):
+                _check_target_of(node, args, late)
+                _check_folds_of(node, late, types)
+                return Sight(Way.ENCODED)
+            case Aggregate(function, _, _, frame) if function == "vocabulary" or isinstance(
+                frame, GroupFrame
+            ):
+                _refuse_keys(node, args)
+                _refuse_rows_ahead(node, late)
+            case Call() if is_over_ahead(node):
+                return Sight(Way.LATE)
+            case Call() if is_over_table(node) or is_over_window(node):
+                return sight_over(node, args, late, types)
+            case Call("lookup_value" | "lookup_row" | "asof_row"):
+                _refuse_late_of_tables(node, args, late)
+                _refuse_keys(node, args)
+            case Call("category_count" | "category_share"):
+                _refuse_rows_ahead(node, late)
+            case Call(function) if function in STEPS and STEPS[function].of_keys:
+                _refuse_keys(node, args)
+            case _:
+                pass
+        sight = together(args)
+        if isinstance(node, Aggregate) and sight.ways & Way.LATE:
+            return Sight(sight.ways ^ Way.LATE | Way.LEARNT, clocks=sight.clocks)
+        return sight
+
+    if late.ahead is not None and late.ahead.counts:
+        _refuse_ranks(features, late.ahead)
+    seen = fold(list(features.values()), visit)
+    for name, root in features.items():
+        if seen[root].ways & (Way.LATE | Way.LEARNT):
+            raise _late(name, root, late)
+
+
+def with_label(roots: Sequence[Node], label: Mapping[str, Node], late: Late) -> list[Node]:
+    """Return expressions in which targets are as a plan declares them.
+
+    The name of the label, as a target, is what computes the label; folds by time learn from the
+    rows whose target is known when a fold begins.
+
+    Args:
+        roots: the features.
+        label: the expression of the label, by its name.
+        late: when late columns are known.
+    """
+    named: dict[Node, Node] = {
+        Column(name): node for name, node in label.items() if node != Column(name)
+    }
+
+    def rule(node: Node) -> Node:
+        if not is_target(node):
+            return node
+        target, codes, folds, *_ = node.args
+        if named:
+            (target,) = rewritten([target], lambda part: named.get(part, part))
+        known = _folds_when_known(node, target, late)
+        return with_args(node, (target, codes, folds, *known))
+
+    return rewritten(roots, rule)
+
+
+def _check_target_of(node: Aggregate, args: Sequence[Sight], late: Late) -> None:
+    """Raise where the target is not late, or where it, or its encoding, is a key."""
+    target, codes, folds = args[:3]
+    if codes.ways or folds.ways:
+        _refuse_keys(node, [codes, folds])
+    read = sorted(_late_of_target(node.args[0], late))
+    undeclared = [name for name in read if name not in late.columns]
+    learnt = [part for part in postorder([node.args[0]]) if isinstance(part, Aggregate)]
+    if any(map(is_target, learnt)):
+        raise Leakage(
+            f"{show(node)}: its target is an encoding itself, which is out of fold for its own row "
+            "only. Take the label, or a column of outcomes="
+        )
+    if window_nodes([node.args[0]]):
+        raise Leakage(
+            f"{show(node)}: its target reads a window. Take the label, or a column of outcomes="
+        )
+    if learnt and target.ways & (Way.LATE | Way.LEARNT):
+        raise Leakage(
+            f"{show(node)}: its target holds {show(learnt[0])}, which is learnt from all rows, so "
+            "that each training row would see its own value. Write the number itself"
+        )
+    if undeclared:
+        raise Leakage(
+            f"{show(node)}: its target reads {undeclared[0]!r}, which is not declared as known "
+            f"only after the prediction. Declare it: Plan(..., label={undeclared[0]!r}), or "
+            f"outcomes=[{undeclared[0]!r}].{did_you_mean(undeclared[0], late.names)}"
+        )
+
+
+def _check_folds_of(node: Aggregate, late: Late, types: Types | None) -> None:
+    """Raise where folds of a target do not keep a row from what its own label has seen.
+
+    Folds by time learn from rows whose target is known when they begin, by a clock that can be
+    trusted. A label from the future sees later rows of the entity, which no other fold may hold:
+    of any target, what is learnt of an entity tells how many rows it has.
+    """
+    folds = node.args[2]
+    assert isinstance(folds, Call)
+    tells_ahead = _tells_rows_ahead(node, late)
+    if folds.function == "time_fold":
+        (time,) = folds.args
+        columns = _late_of_target(node.args[0], late)
+        is_delayed = any(column in late.delays for column in columns)
+        if is_delayed or tells_ahead:
+            clock = trusted_clock(node, time, types)
+            known = known_after(node, time, clock, columns, late, types)
+            _check_delay_of_folds(node, clock, known)
+        return
+    ahead = late.ahead
+    if ahead is None or not tells_ahead:
+        return
+    of_entity = folds.function == "fold" and folds.args and ahead.entity.issuperset(folds.args)
+    if not of_entity:
+        keys = ", ".join(sorted(ahead.entity_columns))
+        by = f"fold_by={sorted(ahead.entity_columns)!r}, or " if keys else ""
+        raise Leakage(
+            f"{show(node)}: the label sees later rows of its entity, so that rows of one entity "
+            f"share what other folds learn. Write {by}time="
+        )
+
+
+def _tells_rows_ahead(node: Aggregate, late: Late) -> bool:
+    """Return whether a target, or what it is learnt by, tells of the rows that the label sees."""
+    ahead = late.ahead
+    if ahead is None:
+        return False
+    target, codes, *_ = node.args
+    return not (
+        (late.of_label | ahead.arguments).isdisjoint(columns_of([target]))
+        and ahead.entity_columns.isdisjoint(columns_of([codes]))
+    )
+
+
+def _check_delay_of_folds(node: Aggregate, clock: Clock, known: Sequence[KnownAfter]) -> None:
+    """Raise where folds by time learn from rows too early by the zone of the time, as it is bound.
+
+    Before it is, `_folds_when_known` takes a time without a zone for one in UTC.
+    """
+    waits: int = next((dict(one.params)["delay"] for one in map(_call, node.args[3:])), 0)
+    length = _length_of_folds(clock, known)
+    if waits < length:
+        raise Leakage(
+            f"{show(node)}: {known[0].told}, and its time is cut in the zone of the column, whose "
+            "days are not all as long, so that folds would learn from it too early. Say the zone "
+            "where it is cut, .dt.truncate('1d', tz='Europe/Berlin'), or take the column"
+        )
+
+
+def _call(node: Node) -> Call:
+    assert isinstance(node, Call)
+    return node
+
+
+def _length_of_folds(clock: Clock, known: Sequence[KnownAfter]) -> int:
+    lengths = (offset_for(clock, one.length, holds_end=False) for one in known)
+    return max(lengths, default=0)
+
+
+def _folds_when_known(node: Aggregate, target: Node, late: Late) -> list[Node]:
+    """Return from which fold on each row is known, of folds by time of a target that comes late."""
+    folds = node.args[2]
+    if not (isinstance(folds, Call) and folds.function == "time_fold"):
+        return []
+    (time,) = folds.args
+    columns = _late_of_target(target, late)
+    clock = clock_of(time)
+    if clock is None or not any(column in late.delays for column in columns):
+        return []  # a clock that cannot be trusted is refused by `_check_folds_of`
+    known = known_after(node, time, clock, columns, late, None)
+    length = _length_of_folds(clock, known)
+    if not length:
+        return []
+    params = params_of(**dict(folds.params), delay=length, unit=known[0].unit)
+    return [Call("time_fold_known", (time,), params)]
+
+
+def _late_of_target(target: Node, late: Late) -> frozenset[str]:
+    """Return the columns of a target: where it holds the label, the label's name among them."""
+    names, pending = set[str](), [target]
+    while pending:
+        node = pending.pop()
+        if node in late.label:
+            names |= late.names
+        elif isinstance(node, Column):
+            names.add(node.name)
+        else:
+            pending.extend(node.args)
+    return frozenset(names)
+
+
+def _refuse_keys(node: Node, args: Sequence[Sight]) -> None:
+    """Raise where late columns or encodings come into a key, or an aggregate per key."""
+    ways = together(args).ways
+    if ways & Way.PAST:
+        raise Leakage(
+            f"{show(node)}: reads late columns of earlier rows through a window. That may pass "
+            "through functions of the row and aggregates of all rows, but not into a key, an "
+            "aggregate with by=, or an encoder"
+        )
+    if ways & Way.ENCODED:
+        raise Leakage(
+            f"{show(node)}: an encoding of the target is out of fold for its own row only. It may "
+            "pass through functions of the row and aggregates of all rows, but not into a key, an "
+            "aggregate with by=, or another encoder"
+        )
+    if ways and isinstance(node, Aggregate) and node.function != "vocabulary":
+        raise Leakage(
+            f"{show(node)} learns per key from a column that is known only after the prediction: "
+            "each training row would see its own value. Write x.target_encode(target), which is "
+            "out of fold"
+        )
+
+
+def _refuse_late_of_tables(node: Call, args: Sequence[Sight], late: Late) -> None:
+    """Raise where a lookup or an as-of join reads a column of a table that is late in the data."""
+    pairs = [*zip(node.args, args, strict=True)]
+    if any(seen.ways & Way.LATE for arg, seen in pairs if not isinstance(arg, TableColumn)):
+        return  # the row's own late columns are what the feature is refused for
+    for column, _ in pairs:
+        if isinstance(column, TableColumn) and late.holds(column):
+            raise Leakage(
+                f"{show(node)}: reads {column.name!r} of the table {column.table!r}, and a late "
+                "column has that name: a table of the training rows would give each row its own. "
+                "If what the table holds is known at the moment of prediction, say so: Plan(..., "
+                f"known_tables={{{column.table!r}: [{column.name!r}]}})"
+            )
+
+
+def _refuse_rows_ahead(node: Aggregate | Call, late: Late) -> None:
+    """Raise where something is learnt per entity of which the label sees later rows.
+
+    It has seen these rows too: models find labels of pure noise by such features.
+    """
+    ahead = late.ahead
+    if ahead is None:
+        return
+    match node:
+        case Aggregate(_, (argument, *keys), _, GroupFrame()):
+            read = ahead.arguments.intersection(columns_of([argument]))
+        case Call(_, (Call("encode", keys), *_)):
+            read = frozenset[str]()
+        case _:
+            return
+    of_entity = ahead.entity_columns.intersection(columns_of(keys))
+    for column in sorted(read | of_entity):
+        is_key = column in of_entity
+        seen = "whose later rows the label sees" if is_key else "which the label sees of later rows"
+        raise Leakage(
+            f"{show(node)}: learns per key from {column!r}, {seen}, and has "
+            "seen these rows too. Take a window of earlier rows: over=ff.window(by=..., time=...)"
+        )
+
+
+def _refuse_ranks(features: Mapping[str, Node], ahead: Ahead) -> None:
+    """Raise where the code of an entity is a feature, and the label counts its later rows.
+
+    Codes are numbered by how often their key comes, later rows among them: models find labels of
+    pure noise by them, too. As the key of an encoder by a target a code is no value, and may stand.
+    """
+    pending, reached = [*features.values()], set[Node]()
+    while pending:
+        node = pending.pop()
+        if node in reached:
+            continue
+        reached.add(node)
+        match node:
+            case Aggregate(_, (argument, *_), _, GroupFrame()):
+                pending.append(argument)
+            case Call("category_count" | "category_share"):
+                pass  # `_refuse_rows_ahead` looks at it
+            case Call(
+                "one_hot" | "is_code" | "list.has_code",
+                (Call("encode" | "list.encode", (*_, vocabulary)), *_),
+            ) if _keeps_all(vocabulary):
+                pass
+            case Call("encode" | "list.encode", (*keys, Aggregate())):
+                for column in sorted(ahead.entity_columns.intersection(columns_of(keys))):
+                    raise Leakage(
+                        f"{show(node)}: numbers the values of {column!r} by how often they come, "
+                        "and the label counts their later rows, which are among them. Give the "
+                        "values in an order of your own, .ordinal_encode(vocabulary=[...]), or "
+                        "take .hash(n_buckets=...)"
+                    )
+            case _:
+                pending.extend(node.args)
+
+
+def _keeps_all(vocabulary: Node) -> bool:
+    """Return whether a vocabulary has every key, however seldom it comes."""
+    if not isinstance(vocabulary, Aggregate):
+        return True
+    params = dict(vocabulary.params)
+    return params.get("min_frequency") is None and params.get("max_categories") is None
+
+
+def _late(name: str, root: Node, late: Late) -> Leakage:
+    """Return the error of a feature that sees a late column."""
+    column = _first_late(root, late)
+    own = column in own_columns([root])
+    how = "in its own row" if own else "through what fit learns from all rows"
+    if column not in late.of_label:
+        option, instead = "outcomes=", ", or the column from outcomes="
+    elif column in late.may_be_known:
+        option = "label=: the label is computed from it"
+        instead = (
+            f", or, if {column!r} is known at the moment of prediction, say so: "
+            f"Plan(..., known=[{column!r}])"
+        )
+    else:
+        option, instead = "label=", ""
+    return Leakage(
+        f"feature {name!r} reads {column!r} {how}, which is known only after the prediction "
+        f"({option}): {show(root)}. Take the feature out{instead}"
+    )
+
+
+def _first_late(root: Node, late: Late) -> str:
+    """Return the first late column that a feature reads other than as the target of an encoder."""
+    pending, reached = [root], set[Node]()
+    while pending:
+        node = pending.pop()
+        if node in reached:
+            continue
+        reached.add(node)
+        if isinstance(node, Column | TableColumn) and late.holds(node):
+            return node.name
+        unseen = is_target(node) or is_over_window(node) or is_over_table(node)
+        pending.extend(reversed(node.args[1:] if unseen else node.args))
+    raise AssertionError("no late column")

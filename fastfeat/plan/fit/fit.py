@@ -1,0 +1,152 @@
+"""Fitting: a plan learns from training rows, all of them or some."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from fastfeat.aggregates import is_target
+from fastfeat.api.fitted import FittedPlan
+from fastfeat.errors import InvalidData, Told
+from fastfeat.ir.node import Node
+from fastfeat.ir.show import show
+from fastfeat.ir.walk import postorder
+from fastfeat.plan.fit.fold_warnings import warn_of_folds
+from fastfeat.plan.fit.labels import known_among
+from fastfeat.plan.fit.scans import learn, warn_missing
+from fastfeat.plan.fit.training_data import Prepared, learning_roots, share
+from fastfeat.plan.fit.training_features import for_later_rows
+from fastfeat.plan.lower.constants import constant_roots, evaluate_constants, warn_constants
+from fastfeat.plan.lower.indicators import check_clash, check_width, expanded, warn_empty
+from fastfeat.plan.lower.lower import Constant
+from fastfeat.plan.run.batch import as_unlearnt, chosen_rows
+from fastfeat.plan.run.encoded_rows import EncodedRows, TrainingRows, encoded_rows
+from fastfeat.plan.run.inputs import column_in_host
+from fastfeat.plan.run.lookup_tables import columns_of_tables
+from fastfeat.plan.run.order_warnings import warn_ties
+from fastfeat.plan.run.row_selection import Numbers
+from fastfeat.plan.run.steps import columns_of_chosen
+from fastfeat.scalars.zones import using
+
+
+def fit_on(
+    prepared: Prepared, wanted: Numbers | None = None, *, transforms: bool = False
+) -> tuple[FittedPlan, TrainingRows]:
+    """Return the plan fitted on some of its training rows, and the rows, as fit left them.
+
+    Args:
+        prepared: the training data; fits of it share what is made of all rows.
+        wanted: the numbers of the rows that are given to fit, in their order, shape (n_wanted,);
+            one may stand several times. None for all. Windows see all rows.
+        transforms: whether the features of the rows are wanted too.
+
+    Raises:
+        InvalidData: none of the rows has a label that looks ahead; there are none to learn from;
+            one that stands twice is in two folds of an encoder.
+        Overflow: what is learnt does not fit its type.
+    """
+    plan, types, told = prepared.plan, prepared.rows.types, _copied(prepared.told)
+    roots = list(plan.nodes.values())
+    with using(prepared.zones):
+        training = _training_rows(prepared, wanted)
+        batch = training.learnt_from
+        learn(batch, plan.nodes, transforms=transforms)
+        _check_repeated(training, roots)
+        learnt = for_later_rows(batch.learnt)
+        check_width(plan.nodes, learnt, types, training.n_rows)
+        others = dict.fromkeys(plan.keep, "a column of keep=")
+        others |= dict.fromkeys(plan.label_nodes, "the label")
+        check_clash(expanded(plan.nodes, learnt, types), others)
+        constants = evaluate_constants(constant_roots(roots), types, learnt)
+        warn_missing(learnt)
+        warn_of_folds(batch, roots)
+        warn_empty(plan.nodes, learnt, types)
+        warn_constants(roots, types, learnt)
+        warn_ties(training.rows, roots, told, by_learnt=True)
+        encoded = encoded_rows(training, plan, prepared.table)
+    known = {**learnt, **constants}
+    return _fitted(prepared, training, known, told, encoded), training
+
+
+def _fitted(
+    prepared: Prepared,
+    training: TrainingRows,
+    known: Mapping[Node, Constant],
+    told: Told,
+    encoded: EncodedRows | None,
+) -> FittedPlan:
+    """Return the record of a fit.
+
+    Args:
+        prepared: the training data.
+        training: the rows, as fit has left them.
+        known: what was learnt, and what is computed of it once.
+        told: the warnings that came.
+        encoded: the rows whose labels encodings know.
+    """
+    plan, label, n_rows = prepared.plan, prepared.label, training.learnt_from.n_rows
+    return FittedPlan(
+        plan,
+        prepared.schema,
+        known,
+        n_rows,
+        prepared.zones,
+        prepared.rows.types,
+        None if label is None else label.inputs,
+        columns_of_tables(plan.table_columns, prepared.schemas),
+        {} if label is None else label.tables,
+        training.n_rows - n_rows,
+        told,
+        encoded,
+    )
+
+
+def _copied(told: Told) -> Told:
+    """Return the warnings that came, for a fitted plan to add to."""
+    return Told(set(told.kinds))
+
+
+def _training_rows(prepared: Prepared, wanted: Numbers | None) -> TrainingRows:
+    """Return the rows that are given to fit, those to learn from among them; nothing is learnt."""
+    n_wanted = prepared.table.num_rows if wanted is None else len(wanted)
+    is_known = None if prepared.labels is None else known_among(prepared.labels, wanted)
+    numbers = wanted
+    if is_known is not None:
+        numbers = np.flatnonzero(is_known) if wanted is None else wanted[is_known]
+    if numbers is None:
+        rows = as_unlearnt(prepared.rows)
+        return TrainingRows(rows, rows, None, None, n_wanted, prepared.index)
+    share(prepared, windows_only=True)  # which are computed of all rows anyway
+    rows = as_unlearnt(prepared.rows)
+    columns = columns_of_chosen(rows, learning_roots(prepared.plan.nodes))
+    chosen = chosen_rows(rows, numbers, columns)
+    return TrainingRows(rows, chosen, wanted, is_known, n_wanted, prepared.index)
+
+
+def _check_repeated(training: TrainingRows, roots: Iterable[Node]) -> None:
+    """Raise where an encoder learns the features of a row from the same row, in another fold.
+
+    Raises:
+        InvalidData: the first such row.
+    """
+    batch = training.learnt_from
+    if batch.source is None:
+        return
+    numbers = batch.source.numbers
+    if (np.diff(numbers) > 0).all():  # as most are, and each is there once
+        return
+    order = np.argsort(numbers, kind="stable")
+    again = np.flatnonzero(np.diff(numbers[order]) == 0)  # those that stand in the next place too
+    if not len(again):
+        return
+    for encoder in filter(is_target, postorder(roots)):
+        folds = column_in_host(batch.made[encoder.args[2]], batch.backend).to_numpy()
+        differ = folds[order[again]] != folds[order[again + 1]]
+        if differ.any():
+            row = int(numbers[order[again[np.argmax(differ)]]])
+            raise InvalidData(
+                f"rows= has row {row} more than once, and {show(encoder)} has it in two folds: its "
+                "features would be learnt from its own label. Give each row once, or say which "
+                "rows share a fold: fold_by= or fold="
+            )

@@ -1,0 +1,208 @@
+"""Warnings of folds: what they see of each other through windows, and how unequal they are.
+
+Unequal folds tell of the labels of their own rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.aggregates import is_target
+from fastfeat.backends import Backend
+from fastfeat.errors import FoldsLeak, FoldsSplitEntities, counted, shortened, warn
+from fastfeat.expr import Expr, col
+from fastfeat.io.arrow import pa
+from fastfeat.io.columns.bits import Flags
+from fastfeat.ir.node import Aggregate, Call, Column, Node, params_of
+from fastfeat.ir.scope import asking_of, order_of, row_order, window_nodes, window_of
+from fastfeat.ir.show import show
+from fastfeat.ir.walk import postorder
+from fastfeat.operators.windows import Window
+from fastfeat.plan.declare.bind import bind
+from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.late_columns import Late
+from fastfeat.plan.fit.folds import Split
+from fastfeat.plan.run.batch import Batch
+from fastfeat.plan.run.inputs import column_in_host, used_schema
+from fastfeat.plan.run.steps import make
+from fastfeat.plan.run.values import times_in_ticks, values_of
+
+
+def warn_split(
+    features: dict[str, Node], late: Late, table: Any, splits: Sequence[Split], backend: Backend
+) -> None:
+    """Warn of the first fold whose training rows have late values of test rows in their windows.
+
+    Args:
+        features: their expressions, by name.
+        late: what is known too late.
+        table: the rows, with the columns that windows read.
+        splits: the rows of each fold, those that are kept away left out.
+        backend: of the windows.
+    """
+    windows = _late_windows(features.values(), late)
+    if not windows:
+        return
+    times = [_ticks(table, time, backend) for time in {order_of(w).args[0] for w in windows}]
+    for k, split in enumerate(splits):
+        if all(_is_before(*time, split) for time in times):
+            continue  # as of TimeSeriesSplit: what is learnt from is not later than a test row
+        n_seeing = int(_rows_seeing(windows, late, table, split, backend)[split.train].sum())
+        if n_seeing:
+            which = f"in fold {k + 1} of {len(splits)}"
+            told = f"{which}, {n_seeing:,} of {len(split.train):,} training rows"
+            warn(_message(features, windows, told), FoldsSplitEntities)
+            return
+
+
+def _late_windows(features: Iterable[Node], late: Late) -> list[Call]:
+    """Return the functions over windows of the data's rows that read late columns, inner first."""
+    over = window_nodes(features)
+    return [call for call in over if not late.columns.isdisjoint(columns_of([call.args[0]]))]
+
+
+def _ticks(table: Any, time: Node, backend: Backend) -> tuple[NDArray[np.int64], Flags]:
+    """Return the times of rows in ticks, 0 where they are missing, and where there is one.
+
+    Args:
+        table: the rows, with the columns that the time reads.
+        time: an expression.
+        backend: computes it.
+    """
+    batch = _made(table, time, backend)
+    return times_in_ticks(batch, *values_of(batch, time))[:2]
+
+
+def _made(table: Any, node: Node, backend: Backend) -> Batch:
+    """Return rows with what the steps of an expression make of them."""
+    types = bind([node], used_schema(table, columns_of([node])))
+    batch = Batch(table, types, backend, {}, {})
+    make(batch, [node])
+    return batch
+
+
+def _is_before(ticks: NDArray[np.int64], present: Flags, split: Split) -> bool:
+    """Return whether no row that is learnt from is later than a test row."""
+    train, test = (ticks[numbers[present[numbers]]] for numbers in split)
+    return not len(train) or not len(test) or bool(train.max() <= test.min())
+
+
+def _rows_seeing(
+    windows: Sequence[Call], late: Late, table: Any, split: Split, backend: Backend
+) -> Flags:
+    """Return which rows have late values of a test row in a window, shape (n_rows,)."""
+    is_tested = np.zeros(table.num_rows, np.bool_)
+    is_tested[split.test] = True
+    name = "tested"
+    while name in table.column_names:
+        name += "_"
+    seeing: dict[Node, Expr] = {}
+    for call in windows:  # of what a window reads, those that are late values of a test row
+        read = row_order([call.args[0]])
+        parts = [seeing[node] for node in read if node in seeing]
+        if any(isinstance(node, Column) and late.holds(node) for node in read):
+            parts.append(col(name))
+        seeing[call] = _either(parts).any(over=_window_read_by(call)).fill_null(False)
+    (wanted,) = _either(seeing.values()).nodes
+    batch = _made(table.append_column(name, pa.array(is_tested)), wanted, backend)
+    return values_of(batch, wanted)[1].to_numpy(zero_copy_only=False)
+
+
+def _either(parts: Iterable[Expr]) -> Expr:
+    """Return whether any of some expressions is true."""
+    first, *others = parts
+    for other in others:
+        first = first | other
+    return first
+
+
+def _window_read_by(over: Call) -> Window:
+    """Return the rows of its window that a function reads: `lag(n)` the n latest at most."""
+    window, n_rows = window_of(over), dict(over.params).get("n")
+    params = dict(window.params)
+    if n_rows is not None and params["rows"] is None:
+        params["rows"] = n_rows
+    return Window(Call(window.function, window.args, params_of(**params)))
+
+
+def _message(features: dict[str, Node], windows: Sequence[Call], told: str) -> str:
+    """Return a message: the late values that training rows of a fold see, and what that means.
+
+    Args:
+        features: their expressions, by name.
+        windows: functions over windows of late columns.
+        told: how many rows of which fold.
+    """
+    late = set(windows)
+    names = [name for name, node in features.items() if not late.isdisjoint(window_nodes([node]))]
+    keys = dict.fromkeys(show(key) for w in windows for key in asking_of(order_of(w))[1:])
+    entity = f" ({', '.join(keys)})" if keys else ""
+    return (
+        f"folds split the time of an entity{entity}: {told} come after test rows of their entity, "
+        f"and their windows have seen the late values of those ({shortened(names, 3)}). No test "
+        "row's own label is in its features, yet the score says how well gaps are filled, not how "
+        "well what comes next is guessed. Take folds in the order of time (TimeSeriesSplit), whole "
+        "entities (groups=), or an embargo= as long as the windows"
+    )
+
+
+MOST_FOLDS = 10
+
+FEWEST_ROWS = 20
+"""Of a fold that is not small."""
+
+_SMALL_SHARE = 0.01
+"""Of all rows, those that may be in small folds."""
+
+_SURELY_LARGE = 100
+"""Rows a fold by the number of the row that leave none of them small: they are not counted."""
+
+
+def warn_of_folds(batch: Batch, roots: Iterable[Node]) -> None:
+    """Warn of folds that are many or small; not of folds by time, which learn from earlier rows.
+
+    Args:
+        batch: the training rows, of which fit has learnt.
+        roots: the features.
+    """
+    first: dict[Node, Aggregate] = {}
+    for node in postorder(list(roots)):
+        if is_target(node) and not dict(node.params)["ordered"]:
+            first.setdefault(node.args[2], node)
+    for folds, encoder in first.items():
+        told = _told(batch, folds)
+        if told:
+            warn(
+                f"{show(encoder)}: {told}. Such folds tell a model much of a row's own label, the "
+                "more the smaller they are: take folds=5, or time=, which does not",
+                FoldsLeak,
+            )
+
+
+def _told(batch: Batch, folds: Node) -> str:
+    """Return what is wrong with folds; nothing of folds that are few and large."""
+    n_rows = batch.n_rows
+    assert isinstance(folds, Call)
+    n_folds: int = dict(folds.params).get("n_folds", 0)
+    if folds.function == "fold" and not folds.args and n_rows >= _SURELY_LARGE * n_folds:
+        return f"{n_folds} folds" if n_folds > MOST_FOLDS else ""
+    sizes = _sizes(column_in_host(batch.made[folds], batch.backend))
+    n_small = int(sizes[sizes < FEWEST_ROWS].sum())
+    told = [counted(len(sizes), "fold")] if len(sizes) > MOST_FOLDS else []
+    if n_small > _SMALL_SHARE * n_rows:
+        told.append(f"{n_small:,} of {counted(n_rows, 'row')} in folds of fewer than {FEWEST_ROWS}")
+    return ", ".join(told)
+
+
+def _sizes(folds: Any) -> NDArray[np.int64]:
+    """Return how many rows each fold has that has any."""
+    counts = np.zeros(0, np.int64)
+    for chunk in folds.chunks:
+        found = np.bincount(chunk.to_numpy(zero_copy_only=False), minlength=len(counts))
+        found[: len(counts)] += counts
+        counts = found
+    return counts[counts > 0]

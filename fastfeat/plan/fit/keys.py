@@ -1,0 +1,303 @@
+"""Learning per key: vocabularies of keys, and aggregates of the rows of each key."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastfeat.aggregates import AGGREGATES, is_target
+from fastfeat.aggregates.keys import Groups, KeyCounts, Vocabulary, without_rare
+from fastfeat.aggregates.target import UNSEEN, FoldedGroups, bytes_per_cell
+from fastfeat.dtypes import BOOL, DType
+from fastfeat.errors import FastfeatError, InvalidData
+from fastfeat.io.arrow import pa
+from fastfeat.io.columns.bits import array_of_values
+from fastfeat.io.columns.strings import contents_of
+from fastfeat.io.device import DeviceArray
+from fastfeat.io.host_memory import host_memory
+from fastfeat.ir.node import GROUPS_AND_MISSING, TRAINING, Aggregate, Call, GroupFrame, Node
+from fastfeat.ir.parameters import MAX_MEMORY
+from fastfeat.ir.scope import row_order
+from fastfeat.ir.show import show
+from fastfeat.ir.walk import postorder
+from fastfeat.plan.lower.codes import n_codes
+from fastfeat.plan.lower.lower import Constant
+from fastfeat.plan.run.batch import Batch, Made, among, keep_codes, key_of, numbered
+from fastfeat.plan.run.steps import make
+from fastfeat.plan.run.values import compute_columns, computed_values, key_values, values_of
+from fastfeat.progress import tell
+
+_MOST_CELLS = 2**31 - 1
+"""Folds times categories: groups are numbered by int32."""
+
+
+def learn_keys(
+    batch: Batch, aggregates: Sequence[Aggregate], encodes: Mapping[Node, Sequence[Call]]
+) -> None:
+    """Learn aggregates of keys and of groups.
+
+    Args:
+        batch: the training rows; takes what is learnt, and what steps make of them.
+        aggregates: of one scan.
+        encodes: as of `encodes_of`.
+    """
+    make(batch, aggregates)
+    make(batch, [arg for aggregate in aggregates for arg in aggregate.args])
+    for k, aggregate in enumerate(aggregates):
+        tell(f"keys, {k} of {len(aggregates)}")
+        if aggregate.frame == TRAINING:
+            _learn_vocabulary(batch, aggregate, encodes.get(aggregate, ()))
+    grouped: dict[tuple[Node, Node], list[Aggregate]] = {}
+    for aggregate in aggregates:
+        if is_target(aggregate):
+            batch.learnt[aggregate] = _target(batch, aggregate)
+        elif isinstance(aggregate.frame, GroupFrame):
+            grouped.setdefault((aggregate.args[0], aggregate.args[1]), []).append(aggregate)
+    for (argument, codes), members in grouped.items():
+        _learn_groups(batch, argument, codes, members)
+
+
+def _learn_vocabulary(batch: Batch, aggregate: Aggregate, steps: Sequence[Call]) -> None:
+    """Learn what is counted of keys, and the codes of the rows that some steps ask for."""
+    keys = None if batch.source is None else batch.source.rows.keys.get(key_of(aggregate))
+    if keys is None or batch.source is None:
+        found = _counts(batch, aggregate, with_rows=bool(steps))
+        learnt = _of_counts(aggregate, found, batch.types[aggregate])
+    else:
+        chosen = among(keys, batch.source)
+        found = chosen.counts
+        learnt = _of_counts(aggregate, found, batch.types[aggregate])
+        if isinstance(learnt, Vocabulary):
+            keep_codes(learnt, keys, chosen)
+    batch.learnt[aggregate] = learnt
+    batch.made.update(_codes_of_rows(found, learnt, steps))
+
+
+def number_keys(batch: Batch, aggregates: Sequence[Aggregate]) -> None:
+    """Number the keys of rows that others are chosen of, so that fits of those count numbers.
+
+    Keys that cannot be told of all rows are left to the fits.
+
+    Args:
+        batch: the rows; takes the keys.
+        aggregates: those that count keys of which nothing is learnt.
+    """
+    for aggregate in aggregates:
+        if key_of(aggregate) in batch.keys or any(batch.types[a].is_list for a in aggregate.args):
+            continue
+        try:
+            make(batch, aggregate.args)
+            found = _counts(batch, aggregate, with_rows=True)
+            _, missing, room = key_of(aggregate)
+            dtypes = [batch.types[arg] for arg in aggregate.args]
+            parts = [pa.chunked_array([part]) for part in found.parts]
+            by_value = batch.backend.count_keys(parts, dtypes, missing, room, with_rows=True)
+        except FastfeatError:
+            continue
+        keys = numbered(found, by_value)
+        if keys is not None:
+            batch.keys[key_of(aggregate)] = keys
+
+
+def _learn_groups(batch: Batch, argument: Node, codes: Node, members: Sequence[Aggregate]) -> None:
+    """Learn aggregates of the same values in the same groups."""
+    dtype, array = values_of(batch, argument)
+    wanted = [(member.function, member.params) for member in members]
+    n_groups = n_codes(codes, batch.learnt)
+    none = 0 if any(m.frame == GROUPS_AND_MISSING for m in members) else _n_without_key(codes)
+    found = batch.backend.learn_groups(wanted, array, dtype, batch.made[codes], n_groups, none)
+    batch.learnt.update((m, _of_keys(g, m)) for m, g in zip(members, found, strict=True))
+
+
+def encodes_of(roots: Sequence[Node], *, transforms: bool) -> dict[Node, list[Call]]:
+    """Return the steps that give training rows the code of their key, by its vocabulary.
+
+    Args:
+        roots: the features.
+        transforms: whether the features of the training rows are wanted too.
+    """
+    aggregates = [node for node in postorder(roots) if isinstance(node, Aggregate)]
+    read = [arg for aggregate in aggregates for arg in aggregate.args]
+    found: dict[Node, list[Call]] = {}
+    for node in row_order([*read, *roots] if transforms else read, training=True):
+        if not isinstance(node, Call) or node.function != "encode":
+            continue
+        *parts, learnt = node.args
+        missing = dict(node.params)["missing"]
+        if (
+            isinstance(learnt, Aggregate)
+            and learnt.args == tuple(parts)
+            and dict(learnt.params)["missing"] == missing
+        ):
+            found.setdefault(learnt, []).append(node)
+    return found
+
+
+def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> Made:
+    """Return the codes of the training rows, which counting has found: they are not looked up."""
+    made: Made = {}
+    if found.of_rows is None or not steps:  # of dictionaries the codes are there unasked
+        return made
+    n_kept, n_keys = len(vocabulary), len(found.counts)
+    for step in steps:
+        n_unseen = int(dict(step.params)["n_unseen"])
+        if n_unseen > 1 and n_kept < n_keys:
+            continue  # the rare share codes by their hash
+        numbers = np.arange(1 + n_unseen, 1 + n_unseen + n_keys, dtype=np.int32)
+        numbers[n_kept:] = 1
+        codes = found.of_rows(numbers, 0)
+        if not isinstance(codes, DeviceArray):
+            codes = pa.chunked_array([array_of_values(codes, None, pa.int32())])
+        made[step] = codes
+    return made
+
+
+def is_of_keys(aggregate: Aggregate) -> bool:
+    """Return whether an aggregate is learnt from keys, or per key."""
+    counted = "keys" in AGGREGATES[aggregate.function].primitives
+    return counted or isinstance(aggregate.frame, GroupFrame)
+
+
+def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
+    """Return the statistic of a target per category, and outside of each fold."""
+    target, codes, *folds = aggregate.args  # the last says from which folds on a row is known
+    # classes are checked: in what is computed NaN is null
+    read = computed_values if aggregate.function == "target_odds" else values_of
+    dtype, values = read(batch, target)
+    n_categories, n_folds = n_codes(codes, batch.learnt), _n_folds(batch, aggregate)
+    shown = show(aggregate)
+    cell_bytes = bytes_per_cell(aggregate.function, aggregate.params)
+    _check_cells(shown, n_folds, n_categories, cell_bytes)
+    found = batch.backend.learn_target(
+        aggregate.function,
+        aggregate.params,
+        values,
+        dtype,
+        batch.made[codes],
+        batch.made[folds[-1]],
+        n_categories,
+        n_folds,
+    )
+    prior = float(found.values[UNSEEN])
+    if aggregate.function == "target_odds" or not math.isfinite(prior):
+        on_host = computed_values(batch, target)[1] if isinstance(values, DeviceArray) else values
+        _check_target(shown, aggregate.function, on_host, prior, batch)
+    return found
+
+
+def _check_target(shown: str, function: str, values: Any, prior: float, batch: Batch) -> None:
+    """Raise where a target is not such as its encoder takes.
+
+    Args:
+        shown: the encoder, for the message.
+        function: the statistic.
+        values: the target of the training rows, an Arrow array.
+        prior: what was learnt from all of them.
+        batch: the rows.
+
+    Raises:
+        InvalidData: it has other classes than 0 and 1 where these are needed, or infinite values of
+            which all that is learnt would be.
+    """
+    if function != "target_odds":
+        if function != "target_quantile" or math.isinf(prior):
+            _check_finite(shown, values, batch)
+        return
+    numbers = values.drop_null().to_numpy(zero_copy_only=False).astype(np.float64)
+    others = numbers[(numbers != 0) & (numbers != 1)]
+    if len(others):
+        raise InvalidData(
+            f"{shown}: needs a target of the classes 0 and 1, found {float(others[0])!r}. Compare "
+            "it first: woe_encode(col('y') > 15)"
+        )
+
+
+def _check_finite(shown: str, values: Any, batch: Batch) -> None:
+    """Raise for the first infinite value of a target."""
+    if not pa.types.is_floating(values.type):
+        return
+    numbers = values.to_numpy(zero_copy_only=False)
+    rows = np.flatnonzero(np.isinf(numbers))
+    if len(rows):
+        row = int(rows[0])
+        raise InvalidData(
+            f"{shown} is not finite: the first infinite value of the target is "
+            f"{float(numbers[row])!r} in row {batch.number_of(row)}. Replace such values before "
+            "they are learnt from: target.fill_infinite(None), or clip them"
+        )
+
+
+def _n_folds(batch: Batch, aggregate: Aggregate) -> int:
+    """Return how many folds the rows of an aggregate of a target are in."""
+    params = dict(aggregate.params)
+    if params["n_folds"] is None:
+        return n_codes(aggregate.args[2], batch.learnt)
+    return params["n_folds"] + (1 if params["ordered"] else 0)  # one of rows without a time
+
+
+def _check_cells(shown: str, n_folds: int, n_categories: int, cell_bytes: int) -> None:
+    """Raise where a statistic per fold and category has too many of them to number or to hold."""
+    n_cells, told = n_folds * n_categories, f"{n_folds:,} folds of {n_categories:,} categories"
+    if n_cells > _MOST_CELLS:
+        raise InvalidData(
+            f"{shown}: {told} are more than the {_MOST_CELLS:,} numbers that are learnt. Take "
+            "fewer folds, or make fewer categories"
+        )
+    room = host_memory()
+    if room is not None and n_cells * cell_bytes > room:
+        raise InvalidData(
+            f"{shown}: {told} take about {n_cells * cell_bytes:,} bytes, and this machine has "
+            f"{room:,}. Take fewer folds, or make fewer categories"
+        )
+
+
+def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:
+    """Return what is learnt per key, in place: of rows without one, and of unseen keys, nothing."""
+    assert isinstance(aggregate.frame, GroupFrame)
+    if aggregate.frame.with_missing:
+        return groups
+    first = _n_without_key(aggregate.args[1])
+    groups.values[:first] = np.nan if groups.values.dtype.kind == "f" else 0
+    groups.present[:first] = False
+    return groups
+
+
+def _n_without_key(codes: Node) -> int:
+    """Return how many codes are those of no key: of missing, and of unseen ones."""
+    assert isinstance(codes, Call)
+    return 1 + int(dict(codes.params)["n_unseen"])
+
+
+def _counts(batch: Batch, aggregate: Aggregate, *, with_rows: bool) -> KeyCounts:
+    """Return the keys of the training rows with their counts."""
+    compute_columns(batch, aggregate.args)
+    parts = [key_values(batch, arg, narrow=True) for arg in aggregate.args]
+    params = dict(aggregate.params)
+    dtypes = [batch.types[arg] for arg in aggregate.args]
+    missing, room = params.get("missing", "key"), params.get("max_memory", MAX_MEMORY)
+    return batch.backend.count_keys(parts, dtypes, missing, room, with_rows)
+
+
+def _of_counts(aggregate: Aggregate, found: KeyCounts, dtype: DType) -> Constant:
+    """Return what is learnt from the keys of all training rows."""
+    match aggregate.function:
+        case "vocabulary":
+            return without_rare(found, aggregate.params)
+        case "n_unique":
+            return len(found.counts)
+        case _:
+            first: Any = next(iter(contents_of(found.parts[0].slice(0, 1))), None)
+            if isinstance(first, str) and not _is_utf8(first):
+                raise InvalidData(
+                    f"{show(aggregate)}: the most frequent text is not UTF-8. Decode the column "
+                    "again, with its right encoding, or encode it: .ordinal_encode()"
+                )
+            return bool(first) if first is not None and dtype == BOOL else first
+
+
+def _is_utf8(text: str) -> bool:
+    """Return whether a text is one, not bytes that are lone surrogates."""
+    return not any("\udc80" <= character <= "\udcff" for character in text)

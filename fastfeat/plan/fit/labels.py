@@ -1,0 +1,229 @@
+"""The label of rows: computed from their late columns or the rows ahead, and which rows have one.
+
+A row whose window ahead ends after what is recorded has none, whatever its expression makes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import InvalidData, RowsWithoutLabel, counted, warn
+from fastfeat.io.arrow import ChunkedArray, call, pa
+from fastfeat.io.columns.bits import Flags, array_of_values
+from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.io.columns.decode import decoded
+from fastfeat.io.device import DeviceTable
+from fastfeat.ir.durations import duration_text, moment_text
+from fastfeat.ir.node import Call, Column, Node
+from fastfeat.ir.scope import asking_of, is_of_table, seen_of, window_of
+from fastfeat.plan.declare.clocks import clock_of
+from fastfeat.plan.declare.late_columns import over_ahead
+from fastfeat.plan.run.batch import Batch
+from fastfeat.plan.run.inputs import column_in_host
+from fastfeat.plan.run.lookup_tables import Tables
+from fastfeat.plan.run.transform import computed, made_rows
+from fastfeat.plan.run.values import key_values, times_in_ticks, values_of
+
+if TYPE_CHECKING:
+    from fastfeat.api.fitted import FittedPlan
+
+_LEAST, _MOST = -(1 << 63), (1 << 63) - 1
+
+
+class Labels(NamedTuple):
+    """The label of some rows.
+
+    Args:
+        values: one a row, missing of rows that have none.
+        known: whether a row has one, shape (n_rows,).
+        placed: whether a row has a time and a key, shape (n_rows,).
+        recorded: whether all windows ahead of a row end by the end of what is recorded.
+        reasons: of each window ahead, how far it reaches and until when is recorded, for messages.
+    """
+
+    values: ChunkedArray
+    known: Flags
+    placed: Flags
+    recorded: Flags
+    reasons: tuple[str, ...]
+
+
+class Recorded(NamedTuple):
+    """What some rows know of the rows that a window ahead of them sees.
+
+    Args:
+        placed: whether a row has a time and a key, shape (n_rows,).
+        recorded: whether the window of a row ends by the end of what is recorded.
+        end: that end, in nanoseconds or steps; None where nothing is recorded.
+    """
+
+    placed: Flags
+    recorded: Flags
+    end: int | None
+
+
+def labels_of(label: FittedPlan, rows: Any, history: Any, tables: Tables, backend: str) -> Labels:
+    """Return the label of rows.
+
+    Args:
+        label: its expression as a plan of one feature.
+        rows: a table with what it reads.
+        history: as of `FittedPlan.transform`, as the following are.
+        tables: lookup tables.
+        backend: its name.
+
+    Raises:
+        InvalidData: it looks ahead, and the rows are in the memory of a device.
+    """
+    functions = over_ahead(label.plan.nodes.values())
+    if functions and isinstance(rows, DeviceTable) and rows.on_device():
+        raise InvalidData(
+            "the label looks ahead, and the data is in the memory of a device: rows ahead are read "
+            "from the host's in this version. Bring the data there first: cupy.asnumpy(x)"
+        )
+    batch = made_rows(label, rows, history, tables, backend, {})
+    made = computed(label, batch, label.arrow_program, label.arrow_constants, "arrow").column(0)
+    windows = {window_of(function): None for function in functions}
+    ahead = {window: _ahead_of(batch, window) for window in windows}
+    placed, recorded = np.ones(batch.n_rows, np.bool_), np.ones(batch.n_rows, np.bool_)
+    for found in ahead.values():
+        placed, recorded = placed & found.placed, recorded & found.recorded
+    known = placed & recorded
+    values = made if known.all() else _where(made, known)
+    reasons = dict.fromkeys(_reason(window, found.end) for window, found in ahead.items())
+    return Labels(values, _flags(values), placed, recorded, tuple(reasons))
+
+
+def _where(column: ChunkedArray, known: Flags) -> ChunkedArray:
+    """Return a column that is missing where nothing is known."""
+    return column.take(array_of_values(np.arange(len(known)), known, pa.int64()))
+
+
+def _flags(column: ChunkedArray) -> Flags:
+    """Return where a column has a value."""
+    return call("is_valid", column).to_numpy(zero_copy_only=False)
+
+
+def _ahead_of(batch: Batch, window: Call) -> Recorded:
+    """Return which rows have a moment and an entity, and which of their windows have ended.
+
+    Args:
+        batch: the rows, of which the label is made.
+        window: the window ahead.
+    """
+    order, params = window.args[0], dict(window.params)
+    assert isinstance(order, Call)
+    time, *keys = asking_of(order)
+    ticks, placed, dtype = times_in_ticks(batch, *values_of(batch, time))
+    end = params["end"]
+    complete = end  # the last moment up to which all rows of that time are recorded
+    if end is None:
+        end = complete = _latest(batch, order)
+    if complete is not None and not is_of_table(order):
+        complete -= _unrecorded(batch, time, is_latest=params["end"] is None)
+    for key in keys:
+        column = column_in_host(key_values(batch, key, narrow=False), batch.backend)
+        placed = placed & _flags(decoded(column))
+    if end is None or complete is None:
+        return Recorded(placed, np.zeros(batch.n_rows, np.bool_), None)
+    tick = tick_ns(dtype) if dtype.is_temporal else 1
+    latest = (complete - params["gap"] - params["next"]) // tick  # of Python: no wrap-around
+    recorded = ticks <= min(latest, _MOST) if latest >= _LEAST else np.zeros(len(ticks), np.bool_)
+    return Recorded(placed, recorded, end)
+
+
+def _unrecorded(batch: Batch, time: Node, *, is_latest: bool) -> int:
+    """Return by how much less than what is recorded all rows of a time are, as the time counts.
+
+    Rows of a week are there until it ends, where their time is its Monday.
+
+    Args:
+        batch: the rows.
+        time: their time.
+        is_latest: whether what is recorded is the latest of these times, not a moment.
+    """
+    clock = clock_of(time, batch.types)
+    if is_latest:
+        return 0 if clock is not None and not clock.slack else 1
+    if clock is None or not clock.slack:  # an expression that is none tells of no moment
+        return 0
+    column = batch.types[Column(clock.column)]
+    tick = tick_ns(column) if column.is_temporal else 1
+    return -(-(clock.slack - tick) // (clock.step or 1))
+
+
+def _latest(batch: Batch, order: Call) -> int | None:
+    """Return the latest time of the rows that a window sees, in nanoseconds or steps."""
+    seen = batch.seen
+    if is_of_table(order):
+        column = seen_of(order)[0]
+        given = batch.types[column], batch.made[column].array
+    else:
+        given = values_of(seen, order.args[0])
+    ticks, present, dtype = times_in_ticks(seen, *given)
+    if not present.any():
+        return None
+    tick = tick_ns(dtype) if dtype.is_temporal else 1
+    return int(ticks[present].max()) * tick
+
+
+def _reason(window: Call, end: int | None) -> str:
+    """Return how far a window reaches and until when is recorded, for messages."""
+    params = dict(window.params)
+    is_time, reach = params["unit"] == "time", params["next"] + params["gap"]
+    if end is None:
+        return "no row with a time is there to be seen"
+    which = "the last time there is" if params["end"] is None else "end="
+    told = duration_text(reach) if is_time else str(reach)
+    return f"their {told} ahead end after {moment_text(end) if is_time else end}, {which}"
+
+
+def known_among(labels: Labels, wanted: NDArray[np.int64] | None) -> Flags | None:
+    """Return which of the training rows have a label, and warn of the others.
+
+    Args:
+        labels: of all rows.
+        wanted: the numbers of the training rows among them, shape (n_wanted,); None for all.
+
+    Returns:
+        Whether each has one, shape (n_wanted,); None where all have.
+
+    Raises:
+        InvalidData: none has.
+    """
+    given = np.arange(len(labels.known)) if wanted is None else wanted
+    is_known, n_rows = labels.known[given], len(given)
+    n_known = int(np.count_nonzero(is_known))
+    if n_known == n_rows:
+        return None
+    reasons = "; ".join(_told(labels, given))
+    if not n_known:
+        raise InvalidData(
+            f"none of {counted(n_rows, 'training row')} has a label: {reasons}. Say until when is "
+            "recorded, ff.ahead(..., end=), look less far ahead, or give later rows"
+        )
+    warn(
+        f"{n_rows - n_known:,} of {counted(n_rows, 'training row')} have no label, and nothing "
+        f"is learnt from them: {reasons}",
+        RowsWithoutLabel,
+    )
+    return is_known
+
+
+def _told(labels: Labels, wanted: NDArray[np.int64]) -> Iterator[str]:
+    """Yield why some rows have no label, with how many there are."""
+    placed, recorded, known = (
+        flags[wanted] for flags in (labels.placed, labels.recorded, labels.known)
+    )
+    n_after, n_unplaced = np.count_nonzero(placed & ~recorded), np.count_nonzero(~placed)
+    n_missing = np.count_nonzero(~known) - n_after - n_unplaced
+    if n_after:
+        yield f"{n_after:,} because {', or '.join(labels.reasons)}"
+    if n_unplaced:
+        yield f"{n_unplaced:,} because their time or key is missing"
+    if n_missing:
+        yield f"{n_missing:,} because the rows ahead give none"

@@ -1,0 +1,281 @@
+"""The artifact: a fitted plan in one file of JSON and Arrow, with lengths and digests, and no code.
+
+Layout: a magic line; the length of the manifest as 8 bytes, little endian; the manifest (JSON:
+format, versions, length and SHA-256 of each part); the parts in order (plan, state and its tables,
+zones); the SHA-256 of all before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from fastfeat.api.fitted import FittedPlan, InputSchema, fitted_of_values
+from fastfeat.arguments import explaining
+from fastfeat.dtypes import DType, list_of
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch, reason_of
+from fastfeat.io.columns.types import UnsupportedType
+from fastfeat.io.sinks.atomic import write_bytes
+from fastfeat.ir.node import TableColumn
+from fastfeat.plan.declare.bind import Schemas
+from fastfeat.plan.keep import canonical
+from fastfeat.plan.keep.document import plan_document, plan_of_text
+from fastfeat.plan.keep.state import aggregates_of, state_parts, values_of_state
+from fastfeat.plan.lower.constants import Learnt
+from fastfeat.plan.lower.lower import Types
+from fastfeat.plan.lower.outputs import output_types
+from fastfeat.scalars.zones import ZoneTable, checked
+from fastfeat.version import __version__
+
+MAGIC = b"fastfeat artifact\n"
+FORMAT = 1
+LARGEST_MANIFEST = 1 << 26
+LARGEST_ARTIFACT = 1 << 32
+MANIFEST = frozenset({"format", "fastfeat", "n_rows", "inputs", "label_inputs", "tables", "parts"})
+OF_LABELS = frozenset({"n_rows_without_label", "label_tables"})
+"""What stands in a manifest only where a label sees rows ahead, or tables."""
+_DIGEST = 32
+
+
+def save(fitted: FittedPlan, path: str | os.PathLike[str]) -> None:
+    """Write a fitted plan to a file, whole or not at all.
+
+    Raises:
+        ArtifactError: the file cannot be written.
+        TypeMismatch: what is given is no path.
+    """
+    target, content = _path(path, "save"), artifact_bytes(fitted)
+    try:
+        write_bytes(target, content, durable=True)
+    except (OSError, ValueError) as error:  # ValueError: a path without a name
+        reason = reason_of(error)
+        raise ArtifactError(f"cannot write {target}: {reason}. Choose another place") from None
+
+
+@explaining
+def load(path: str | os.PathLike[str]) -> FittedPlan:
+    """Return the fitted plan of a file that `save` wrote. Nothing of the file is run as code.
+
+    Raises:
+        ArtifactError: the file is missing, truncated, altered, too new, or no artifact.
+        TypeMismatch: what is given is no path.
+        Leakage, InvalidPlan: its plan is one that this version does not build.
+    """
+    source = _path(path, "load")
+    try:
+        content = _read(source)
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+        reason = reason_of(error)
+        raise ArtifactError(f"cannot read {source}: {reason}") from None
+    try:
+        return fitted_of(content)
+    except FastfeatError as error:
+        raise type(error)(f"{source}: {error}") from error.__cause__
+
+
+def _path(path: object, what: str) -> Path:
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeMismatch(
+            f"{what} takes the path of a file, got a {type(path).__name__}. Of an open file, "
+            "pass its name"
+        )
+    return Path(cast("str", path))
+
+
+def _read(source: Path) -> bytes:
+    """Return the content of a file; of one that does not begin as an artifact, the first bytes."""
+    with open(source, "rb") as file:
+        head = file.read(len(MAGIC))
+        if head != MAGIC:
+            return head
+        content = head + file.read(LARGEST_ARTIFACT)
+    if len(content) > LARGEST_ARTIFACT:
+        raise ArtifactError(f"{source} has more than the {LARGEST_ARTIFACT} bytes of an artifact")
+    return content
+
+
+def artifact_bytes(fitted: FittedPlan) -> bytes:
+    """Return a fitted plan as the content of an artifact; equal plans give equal bytes."""
+    parts = _parts_of(fitted)
+    manifest = {
+        "format": FORMAT,
+        "fastfeat": __version__,
+        "n_rows": fitted.n_rows,
+        "n_rows_without_label": fitted.n_rows_without_label,
+        **_schemas_of(fitted),
+        "parts": _listed(parts),
+    }
+    manifest = {name: value for name, value in manifest.items() if value or name not in OF_LABELS}
+    head = canonical.dump(manifest).encode()
+    content = MAGIC + len(head).to_bytes(8, "little") + head + b"".join(parts.values())
+    return content + hashlib.sha256(content).digest()
+
+
+def fitted_digest(fitted: FittedPlan) -> bytes:
+    """Return what equal fitted plans have in common: of one plan, types of columns, and values.
+
+    How many rows they have learnt from, and with which version, may differ.
+    """
+    content = {**_schemas_of(fitted), "parts": _listed(_parts_of(fitted))}
+    return hashlib.sha256(canonical.dump(content).encode()).digest()
+
+
+def _parts_of(fitted: FittedPlan) -> dict[str, bytes]:
+    aggregates = aggregates_of(fitted.plan.nodes.values())
+    return {
+        "plan": canonical.dump(plan_document(fitted.plan)).encode(),
+        **state_parts([fitted.constants[aggregate] for aggregate in aggregates]),
+        "zones": _zones_bytes(fitted.zones),
+    }
+
+
+def _listed(parts: Mapping[str, bytes]) -> list[Any]:
+    return [[name, len(p), hashlib.sha256(p).hexdigest()] for name, p in parts.items()]
+
+
+def _schemas_of(fitted: FittedPlan) -> dict[str, Any]:
+    return {
+        "inputs": _schema_to_json(fitted.inputs),
+        "label_inputs": fitted.label_inputs and _schema_to_json(fitted.label_inputs),
+        "tables": [[name, _schema_to_json(s)] for name, s in fitted.tables.items()],
+        "label_tables": [[name, _schema_to_json(s)] for name, s in fitted.label_tables.items()],
+    }
+
+
+@in_ieee
+def fitted_of(content: bytes) -> FittedPlan:
+    """Return the fitted plan of the content of an artifact.
+
+    Raises:
+        ArtifactError: it is truncated, altered, too new, or no artifact.
+        FastfeatError: as `Plan`, of the plan in it.
+    """
+    manifest, parts = _open(content)
+    plan = plan_of_text(parts["plan"])
+    try:
+        inputs, zones = _schema_of(manifest["inputs"], plan.columns), _zones_of(parts["zones"])
+        label = manifest["label_inputs"]
+        label_inputs = None if label is None else _schema_of(label, plan.label_columns)
+        tables = _tables_of(manifest["tables"], plan.table_columns)
+        label_tables = _tables_of(manifest.get("label_tables", []), plan.label_table_columns)
+        n_stored = len(zones)
+        aggregates = aggregates_of(plan.nodes.values())
+
+        def learnt(types: Types) -> Learnt:
+            return values_of_state(parts, aggregates, types)
+
+        n_rows, n_without = manifest["n_rows"], manifest.get("n_rows_without_label", 0)
+        for n in (n_rows, n_without):
+            if type(n) is not int or n < 0:
+                raise ArtifactError(f"it was fitted on {n!r} rows")
+        fitted = fitted_of_values(
+            plan, inputs, learnt, n_rows, zones, label_inputs, tables, label_tables, n_without
+        )
+        output_types(plan, fitted.nodes, fitted.types)
+        if len(zones) > n_stored:
+            raise ArtifactError(f"it lacks the table of the time zone {list(zones)[-1]!r}")
+        return fitted
+    except ArtifactError:
+        raise
+    except Exception as error:  # whatever a file makes our code raise, the file is at fault
+        raise ArtifactError(f"its parts do not fit together: {error}") from error
+
+
+def _open(content: bytes) -> tuple[Any, Mapping[str, bytes]]:
+    """Return manifest and parts, after checking lengths, digests and format."""
+    if not content.startswith(MAGIC):
+        raise ArtifactError("this is not a fastfeat artifact")
+    start = len(MAGIC) + 8
+    length = int.from_bytes(content[len(MAGIC) : start], "little")
+    if length > LARGEST_MANIFEST or start + length + _DIGEST > len(content):
+        raise ArtifactError("the file is truncated or altered: its manifest is not whole")
+    try:
+        manifest: Any = json.loads(content[start : start + length].decode())
+        found, writer = manifest["format"], manifest["fastfeat"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ArtifactError("the file is altered: its manifest cannot be read") from None
+    if type(found) is not int or not 1 <= found <= FORMAT:
+        raise ArtifactError(
+            f"it has format {found!r}, written by fastfeat {writer!r}; this version reads up to "
+            f"{FORMAT}. Update fastfeat"
+        )
+    if hashlib.sha256(content[:-_DIGEST]).digest() != content[-_DIGEST:]:
+        raise ArtifactError("the file is truncated or altered: its SHA-256 does not match")
+    odd = sorted(set(manifest) - OF_LABELS ^ MANIFEST)
+    if odd:
+        raise ArtifactError(f"its manifest lacks, or this version does not know, {odd[0]!r}")
+    return manifest, _parts(manifest, content[start + length : -_DIGEST])
+
+
+def _parts(manifest: Any, body: bytes) -> dict[str, bytes]:
+    parts: dict[str, bytes] = {}
+    try:
+        listed = [(str(name), int(length), digest) for name, length, digest in manifest["parts"]]
+    except (KeyError, ValueError, TypeError, OverflowError):
+        raise ArtifactError("the file is altered: its manifest cannot be read") from None
+    for name, length, digest in listed:
+        part, body = body[:length], body[length:]
+        if len(part) != length or hashlib.sha256(part).hexdigest() != digest:
+            raise ArtifactError(f"the part {name!r} does not match its digest")
+        parts[name] = part
+    odd = {name for name in parts if not name.startswith("table ")} ^ {"plan", "state", "zones"}
+    if body or odd:
+        raise ArtifactError("it has other parts than a plan, a state, its tables and zones")
+    return parts
+
+
+def _zones_bytes(zones: Mapping[str, ZoneTable]) -> bytes:
+    """Return zone tables as JSON: the instants of change and the offsets of each, in seconds."""
+    tables = {name: [list(t.changes), list(t.offsets)] for name, t in zones.items()}
+    return canonical.dump(tables).encode()
+
+
+def _zones_of(part: bytes) -> dict[str, ZoneTable]:
+    """Return zone tables, each known to be one that a kernel can search."""
+    tables = {str(name): checked(*lists) for name, lists in json.loads(part).items()}
+    if any(type(n) is not int for t in tables.values() for n in (*t.changes, *t.offsets)):
+        raise ArtifactError("a zone table holds something other than whole seconds")
+    return tables
+
+
+def _schema_to_json(schema: InputSchema) -> list[Any]:
+    return [[name, _type_to_json(dtype)] for name, dtype in schema.items()]
+
+
+def _schema_of(entries: Any, columns: Sequence[str]) -> InputSchema:
+    """Return the types of columns, each of which the plan reads."""
+    schema = {str(name): _type_from_json(dtype) for name, dtype in entries}
+    if len(schema) != len(entries) or not set(schema) <= set(columns):
+        raise ArtifactError(f"it has the columns {list(schema)}, the plan reads {list(columns)}")
+    return schema
+
+
+def _tables_of(entries: Any, columns: Sequence[TableColumn]) -> Schemas:
+    """Return the types of columns of tables, each of which the plan reads."""
+    return {
+        str(name): _schema_of(schema, [c.name for c in columns if c.table == name])
+        for name, schema in entries
+    }
+
+
+def _type_to_json(dtype: DType | UnsupportedType) -> list[Any]:
+    if isinstance(dtype, DType) and dtype.of is not None:
+        return ["list", _type_to_json(dtype.of)]
+    if isinstance(dtype, DType):
+        return [dtype.name, dtype.unit, dtype.tz]
+    return [dtype.name]
+
+
+def _type_from_json(parts: Any) -> DType | UnsupportedType:
+    match parts:
+        case [str(name)]:
+            return UnsupportedType(name)
+        case ["list", element]:
+            return list_of(canonical.dtype_from_json(element))
+        case _:
+            return canonical.dtype_from_json(parts)

@@ -1,0 +1,238 @@
+"""Canonical JSON of nodes and values: the same text for the same plan, types included."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard, assert_never, cast
+
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.dtypes import DType
+from fastfeat.errors import ArtifactError
+from fastfeat.ir.node import (
+    GROUPS,
+    GROUPS_AND_MISSING,
+    TRAINING,
+    Aggregate,
+    Call,
+    Column,
+    Frame,
+    Literal,
+    Node,
+    Params,
+    TableColumn,
+)
+from fastfeat.ir.walk import postorder
+from fastfeat.plan.declare.columns_read import check_rows
+from fastfeat.plan.keep.signatures import check_call, check_groups, check_windows, is_exploded
+from fastfeat.scalars import SCALARS
+from fastfeat.steps.registry import STEPS
+
+
+def dump(document: Mapping[str, Any]) -> str:
+    """Return canonical JSON: sorted keys, no spaces, text in any script as it is."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def nodes_to_json(roots: Sequence[Node]) -> tuple[list[Any], dict[Node, int]]:
+    """Return every node as JSON, arguments first, and the position of each."""
+    position: dict[Node, int] = {}
+    documents: list[Any] = []
+    for node in postorder(roots):
+        position[node] = len(documents)
+        documents.append(_node_to_json(node, [position[argument] for argument in node.args]))
+    return documents, position
+
+
+def _node_to_json(node: Node, args: list[int]) -> dict[str, Any]:
+    match node:
+        case Column(name):
+            return {"column": name}
+        case TableColumn(table, name):
+            return {"column": name, "table": table}
+        case Literal(value):
+            return {"literal": value_to_json(value)}
+        case Call(function, _, params):
+            return {"call": function, "args": args, "params": _params_to_json(params)}
+        case Aggregate(function, _, params, frame):
+            document = {"aggregate": function, "args": args, "params": _params_to_json(params)}
+            return document if frame == TRAINING else {**document, "frame": _FRAME_NAMES[frame]}
+        case _:
+            assert_never(node)
+
+
+_FRAME_NAMES: Mapping[Frame, str] = {GROUPS: "groups", GROUPS_AND_MISSING: "groups_and_missing"}
+_FRAMES = {name: frame for frame, name in _FRAME_NAMES.items()}
+
+
+def _params_to_json(params: Sequence[tuple[str, Any]]) -> list[Any]:
+    return [[name, value_to_json(value)] for name, value in params]
+
+
+def value_to_json(value: Any) -> Any:
+    """Return a literal or parameter as JSON; its other types are objects with one key."""
+    match value:
+        case bool() | int() | str() | None:
+            return value
+        case float():
+            return {"float": value.hex()}
+        case tuple():
+            return {"tuple": [value_to_json(part) for part in value]}  # pyright: ignore[reportUnknownVariableType]
+        case DType():
+            return {"dtype": [value.name, value.unit, value.tz]}
+        case datetime.datetime():
+            return {"datetime": value.isoformat()}
+        case datetime.date():
+            return {"date": value.isoformat()}
+        case datetime.time():
+            return {"time": value.isoformat()}
+        case datetime.timedelta():
+            return {"timedelta": [value.days, value.seconds, value.microseconds]}
+        case _:
+            raise AssertionError(f"{value!r} has no JSON form")
+
+
+def value_from_json(document: Any) -> Any:
+    """Return the value that `value_to_json` gave this document for.
+
+    Raises:
+        ArtifactError, ValueError, TypeError, OverflowError: there is none.
+    """
+    match document:
+        case bool() | int() | str() | None:
+            return document
+        case {"float": str(text), **rest} if not rest:
+            return float.fromhex(text)
+        case {"tuple": parts, **rest} if not rest and is_list(parts):
+            return tuple(value_from_json(part) for part in parts)
+        case {"dtype": parts, **rest} if not rest:
+            return dtype_from_json(parts)
+        case {"datetime": str(text), **rest} if not rest:
+            return datetime.datetime.fromisoformat(text)
+        case {"date": str(text), **rest} if not rest:
+            return datetime.date.fromisoformat(text)
+        case {"time": str(text), **rest} if not rest:
+            return datetime.time.fromisoformat(text)
+        case {"timedelta": [int(days), int(seconds), int(microseconds)], **rest} if not rest:
+            return datetime.timedelta(days, seconds, microseconds)
+        case _:
+            raise ArtifactError(f"{document!r} is not a value that this version knows")
+
+
+def dtype_from_json(parts: Any) -> DType:
+    """Return the type of a name, unit and zone.
+
+    Raises:
+        ArtifactError: this version has no such type.
+    """
+    match parts:
+        case ["timestamp", "s" | "ms" | "us" | "ns" as unit, str() | None as tz]:
+            return DType("timestamp", unit, tz)
+        case ["time" | "duration" as name, "s" | "ms" | "us" | "ns" as unit, None]:
+            return DType(name, unit)
+        case [str(name), None, None] if name not in ("timestamp", "time", "duration"):
+            dtype = DType(name)
+            if dtype.is_number or dtype.is_temporal or dtype.holds_bytes:
+                return dtype
+        case _:
+            pass
+    raise ArtifactError(f"{parts!r} is not a type that this version knows")
+
+
+def is_list(document: Any) -> TypeGuard[list[Any]]:
+    """Return whether a JSON document is a list, of anything."""
+    return isinstance(document, list)
+
+
+def nodes_from_json(documents: Any) -> list[Node]:
+    """Return the nodes of `nodes_to_json`, in the same order.
+
+    Raises:
+        ArtifactError: something that this version does not know; nothing of it is run.
+    """
+    if not is_list(documents):
+        raise ArtifactError(f"expected a list of nodes, got {documents!r}")
+    nodes: list[Node] = []
+    for document in documents:
+        try:
+            nodes.append(_node_from_json(document, nodes))
+        except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
+            raise ArtifactError(f"node {len(nodes)} of the plan is damaged: {error}") from None
+    check_rows(nodes)
+    return nodes
+
+
+def _node_from_json(document: Any, nodes: Sequence[Node]) -> Node:
+    match document:
+        case {"column": str(name), **rest} if not rest:
+            return Column(name)
+        case {"column": str(name), "table": str(table), **rest} if not rest:
+            return TableColumn(table, name)
+        case {"literal": value, **rest} if not rest:
+            return Literal(value_from_json(value))
+        case {"call": str(function), "args": args, "params": params, **rest} if (
+            not rest and is_list(args) and is_list(params)
+        ):
+            if function not in SCALARS and function not in STEPS:
+                raise ArtifactError(f"this version has no function {function!r}. Update fastfeat")
+            return _call(function, _args(args, nodes), _params(params))
+        case {"aggregate": str(function), "args": args, "params": params, **rest} if (
+            is_list(args) and is_list(params) and set(rest) <= {"frame"}
+        ):
+            if function not in AGGREGATES:
+                raise ArtifactError(f"this version has no aggregate {function!r}. Update fastfeat")
+            return _aggregate(function, _args(args, nodes), _params(params), rest.get("frame"))
+        case _:
+            raise ArtifactError(f"{document!r} is not a node that this version knows")
+
+
+def _call(function: str, args: tuple[Node, ...], params: Params) -> Call:
+    """Return a call such as an operator makes."""
+    call = Call(function, args, params)
+    check_call(call)
+    return call
+
+
+def _aggregate(function: str, args: tuple[Node, ...], params: Params, frame: Any) -> Aggregate:
+    """Return an aggregate such as an operator makes."""
+    if not AGGREGATES[function].valid(params):
+        raise ArtifactError(f"{params!r} are no parameters of {function!r}")
+    check_windows(function, args)
+    if frame is None:
+        if len(args) != 1 and (function != "vocabulary" or not args):
+            raise ArtifactError(f"{function!r} takes one argument, got {len(args)}")
+        if "target" in AGGREGATES[function].primitives:
+            raise ArtifactError(f"{function!r} is learnt per category")
+        if function != "vocabulary" and is_exploded(args[0]):
+            raise ArtifactError(f"{function!r} learns from elements of lists, not of rows")
+        return Aggregate(function, args, params, TRAINING)
+    match args:
+        case (_, Call("encode"), *more) if (
+            frame in _FRAMES
+            and function != "vocabulary"
+            and len(more) == ("target" in AGGREGATES[function].primitives)
+        ):
+            aggregate = Aggregate(function, args, params, _FRAMES[frame])
+            check_groups(aggregate)
+            return aggregate
+        case _:
+            raise ArtifactError(f"{function!r} per group needs an argument and the codes of a key")
+
+
+def _args(positions: list[Any], nodes: Sequence[Node]) -> tuple[Node, ...]:
+    if not all(type(k) is int and 0 <= k < len(nodes) for k in positions):
+        raise ArtifactError(f"arguments {positions!r} do not come before their user")
+    return tuple(nodes[k] for k in cast("list[int]", positions))
+
+
+def _params(pairs: list[Any]) -> Params:
+    """Return parameters, which stand in the order of their names."""
+    params: list[tuple[str, Any]] = []
+    for pair in pairs:
+        match pair:
+            case [str(name), value] if not params or params[-1][0] < name:
+                params.append((name, value_from_json(value)))
+            case _:
+                raise ArtifactError(f"parameters {pairs!r} are not names in order, with values")
+    return tuple(params)

@@ -1,0 +1,4 @@
+"""Lowering: typed nodes to programs of primitives, constants, outputs and codes.
+
+Imports `declare` alone of `plan`.
+"""

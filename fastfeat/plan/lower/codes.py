@@ -1,0 +1,107 @@
+"""Codes of keys: the vocabulary that a step numbers by, learnt or given, and how many it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from fastfeat.aggregates.keys import Vocabulary
+from fastfeat.dtypes import DType
+from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.io.arrow import Array, call, index_in, pa
+from fastfeat.io.columns.keys import key_array
+from fastfeat.io.columns.row_values import stored_literal
+from fastfeat.ir.node import Call, Literal, Node
+from fastfeat.ir.show import show
+from fastfeat.ir.walk import postorder
+from fastfeat.plan.lower.lower import Constant, Types
+
+
+def n_codes(codes: Node, learnt: Mapping[Node, Constant]) -> int:
+    """Return how many codes there are: of missing, of unseen, of the keys."""
+    assert isinstance(codes, Call)
+    known = codes.args[-1]
+    n_keys = len(known.value) if isinstance(known, Literal) else _n_keys(learnt[known])
+    return 1 + int(dict(codes.params)["n_unseen"]) + n_keys
+
+
+def _n_keys(found: Constant) -> int:
+    assert isinstance(found, Vocabulary)
+    return len(found)
+
+
+def vocabulary_of_codes(codes: Node, learnt: Mapping[Node, Constant], types: Types) -> Vocabulary:
+    """Return the vocabulary that codes count in, learnt or given."""
+    assert isinstance(codes, Call)
+    known = codes.args[-1]
+    if isinstance(known, Literal):
+        return given_vocabulary(known, types[codes.args[0]])
+    found = learnt[known]
+    assert isinstance(found, Vocabulary)
+    return found
+
+
+@lru_cache(maxsize=128)
+def given_vocabulary(listed: Literal, dtype: DType) -> Vocabulary:
+    """Return the vocabulary of categories that a user has listed.
+
+    Args:
+        listed: the categories, in the order of their codes.
+        dtype: the type that they are compared as.
+
+    Raises:
+        TypeMismatch: a category that is no value of that type.
+        InvalidPlan: one that is listed twice, or is none.
+    """
+    values = [stored_literal(value, dtype) for value in listed.value]
+    keys = key_array(values, dtype)
+    if not are_keys([keys], "key"):
+        raise InvalidPlan(
+            f"ordinal_encode(vocabulary={list(listed.value)!r}): as {dtype}, two categories are "
+            "the same, or one is missing. List each once"
+        )
+    return Vocabulary((keys,), np.zeros(len(values), np.int64), 0)
+
+
+def check_given_vocabularies(roots: Sequence[Node], types: Types) -> None:
+    """Raise where a listed category is no value of the type of its column.
+
+    Raises:
+        TypeMismatch: the first such category.
+    """
+    for node in postorder(roots):
+        if isinstance(node, Call) and node.function == "encode":
+            known = node.args[-1]
+            if isinstance(known, Literal):
+                try:
+                    given_vocabulary(known, types[node.args[0]])
+                except TypeMismatch as error:
+                    told = str(error).partition(": ")[2]
+                    raise TypeMismatch(f"{show(node)}: a category: {told}") from None
+
+
+def are_keys(parts: Sequence[Array], missing: str) -> bool:
+    """Return whether arrays are the parts of distinct keys, as `io.keys` stores them."""
+    for part in parts:
+        if part.null_count and missing == "key":
+            return False
+        if part.type == pa.float64():
+            floats = part.drop_null().to_numpy(zero_copy_only=False)
+            if (np.isnan(floats) | ((floats == 0) & np.signbit(floats))).any():
+                return False
+    return _are_distinct(parts)
+
+
+def _are_distinct(parts: Sequence[Array]) -> bool:
+    """Return whether no combination of the parts is there twice."""
+    n_keys = len(parts[0])
+    values = [call("unique", part) for part in parts]
+    if any(len(distinct) == n_keys for distinct in values):
+        return True
+    keys = np.zeros(n_keys, np.int64)
+    for part, distinct in zip(parts, values, strict=True):
+        places = index_in(part, distinct).to_numpy(zero_copy_only=False)
+        keys = np.unique(keys * len(distinct) + places, return_inverse=True)[1]
+    return int(keys.max()) == n_keys - 1

@@ -1,0 +1,161 @@
+"""The columns of a fitted plan: those of an indicator are known once the categories are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, cast
+
+from fastfeat.aggregates.keys import Vocabulary
+from fastfeat.errors import InvalidData, InvalidPlan, NoCategories, warn
+from fastfeat.ir.node import Aggregate, Call, Literal, Node
+from fastfeat.ir.show import show
+from fastfeat.plan.lower.codes import vocabulary_of_codes
+from fastfeat.plan.lower.lower import Constant, Types
+from fastfeat.steps.keys.rows import category_texts
+
+
+def is_one_hot(node: Node) -> bool:
+    """Return whether a feature becomes a column a category."""
+    return isinstance(node, Call) and node.function == "one_hot"
+
+
+def expanded(
+    nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types
+) -> dict[str, Node]:
+    """Return the expression of each output column of a fitted plan.
+
+    Args:
+        nodes: the features of the plan, by name.
+        learnt: what fit has learnt.
+        types: type of every node.
+
+    Raises:
+        InvalidPlan: two columns of one name.
+    """
+    if not any(map(is_one_hot, nodes.values())):
+        return dict(nodes)
+    columns: dict[str, Node] = {}
+    for name, node in nodes.items():
+        own: dict[str, Node] = {}
+        made = _indicators(cast("Call", node), learnt, types) if is_one_hot(node) else [("", node)]
+        for suffix, column in made:
+            if name + suffix in own:
+                raise InvalidPlan(
+                    f"feature {name!r}, {show(node)}, gives the column {name + suffix!r} twice: "
+                    "two of its categories, or one and what stands for rare or missing ones, are "
+                    "written alike. Make them differ, or use .ordinal_encode()"
+                )
+            if name + suffix in columns:
+                raise InvalidPlan(
+                    f"two features give the column {name + suffix!r}. Rename one of them"
+                )
+            own[name + suffix] = column
+        columns |= own
+    return columns
+
+
+def n_indicators(node: Call, learnt: Mapping[Node, Constant], types: Types) -> int:
+    """Return how many columns an indicator has, as of `expanded`."""
+    return sum(1 for _ in _indicators(node, learnt, types))
+
+
+def check_clash(columns: Iterable[str], others: Mapping[str, str]) -> None:
+    """Raise where a column that is known after fit has the name of something else.
+
+    Args:
+        columns: the names of the columns of the fitted plan.
+        others: what else has a name, by that name: a kept column, the label.
+
+    Raises:
+        InvalidPlan: the first such column.
+    """
+    for name in columns:
+        if name in others:
+            raise InvalidPlan(
+                f"the features give the column {name!r}, which is the name of {others[name]}. "
+                "Rename the feature"
+            )
+
+
+def _indicators(
+    node: Call, learnt: Mapping[Node, Constant], types: Types
+) -> Iterator[tuple[str, Node]]:
+    """Yield suffix and expression of each column of an indicator."""
+    codes, params = node.args[0], dict(node.params)
+    vocabulary = vocabulary_of_codes(codes, learnt, types)
+    assert isinstance(codes, Call)
+    of_lists = codes.function == "list.encode"
+    column = _has_code if of_lists else _is_code
+    keys = codes.args[-1].args
+    texts = category_texts(vocabulary, [types[key] for key in keys])
+    first = 1 + int(dict(codes.params)["n_unseen"])
+    n_columns = len(texts) + (1 if vocabulary.n_rare else 0)
+    n_dropped = int(params["drop"] == "first" or (params["drop"] == "if_binary" and n_columns == 2))
+    for k, text in list(enumerate(texts))[n_dropped:]:
+        yield f"_{text}", column(codes, first + k)
+    if params["missing"] == "column":
+        yield "__missing", _has_code(codes, None) if of_lists else _is_code(codes, 0)
+    if vocabulary.n_rare:
+        yield "__other", column(codes, 1)
+
+
+def _is_code(codes: Node, code: int) -> Node:
+    return Call("is_code", (codes, Literal(code)), ())
+
+
+def _has_code(codes: Node, code: int | None) -> Node:
+    return Call("list.has_code", (codes,), (("code", code),))
+
+
+def check_width(
+    nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types, n_rows: int
+) -> None:
+    """Raise where the indicators of the training rows would take more memory than allowed.
+
+    Raises:
+        InvalidData: the first such feature.
+    """
+    for name, node in nodes.items():
+        if not is_one_hot(node):
+            continue
+        assert isinstance(node, Call)
+        vocabulary = vocabulary_of_codes(node.args[0], learnt, types)
+        room = _room(node)
+        if room is not None and len(vocabulary) * n_rows > room:
+            raise InvalidData(
+                f"feature {name!r}, {show(node)}: {len(vocabulary):,} columns of {n_rows:,} rows "
+                f"take {len(vocabulary) * n_rows:,} bytes, and max_memory={room:,}. Bound the "
+                "columns by max_categories or min_frequency, use .ordinal_encode(), or allow more"
+            )
+
+
+def warn_empty(nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types) -> None:
+    """Warn of indicators without a column, and of keys of which none comes often enough."""
+    told: set[Node] = set()
+    for name, node in nodes.items():
+        if not is_one_hot(node):
+            continue
+        told.update(node.args[0].args)  # rare categories are told apart from unseen ones there
+        if not any(_indicators(cast("Call", node), learnt, types)):
+            warn(
+                f"feature {name!r}, {show(node)}, has no column: the training rows have too few "
+                "categories",
+                NoCategories,
+            )
+    for node, value in learnt.items():
+        if isinstance(value, Vocabulary) and not len(value) and node not in told:
+            least = dict(node.params).get("min_frequency") if isinstance(node, Aggregate) else None
+            if least is not None:
+                keys = ", ".join(map(show, node.args))
+                warn(
+                    f"no key of {keys} comes in {least} training rows or more, so that every key "
+                    "is as an unseen one. Lower min_rows= or min_frequency=",
+                    NoCategories,
+                )
+
+
+def _room(node: Call) -> int | None:
+    codes = node.args[0]
+    assert isinstance(codes, Call)
+    learnt: Any = codes.args[-1]
+    return dict(learnt.params).get("max_memory")

@@ -1,0 +1,226 @@
+"""Lowering: typed nodes become primitive operations, features become outputs of a program."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, assert_never
+
+from fastfeat.aggregates.keys import Groups, Vocabulary
+from fastfeat.dtypes import (
+    BOOL,
+    FLOAT32,
+    FLOAT64,
+    NEVER_COLUMNS,
+    NULL,
+    UINT8,
+    DType,
+)
+from fastfeat.engine.program import Output
+from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, TableColumn
+from fastfeat.ir.scope import row_fold
+from fastfeat.ir.walk import fold
+from fastfeat.plan.declare.bind import as_operator_makes
+from fastfeat.scalars import SCALARS, op, temporal
+from fastfeat.scalars.bounds import LARGEST_FLOAT32, magnitude_bound
+from fastfeat.scalars.integers import INT64_MIN
+from fastfeat.scalars.op import TRUE, Op
+from fastfeat.scalars.value import (
+    FLOAT_RANGE,
+    MISSING_IN_ARRAY,
+    InputSlot,
+    TableKey,
+    Value,
+    as_f64,
+    beyond_float32,
+    column_slot,
+    missing,
+    raise_status,
+    raise_where,
+)
+from fastfeat.steps.registry import is_constant_step, is_step, step_function
+
+Types = Mapping[Node, DType]
+Constant = float | int | bool | str | None | tuple[Any, ...] | Vocabulary | Groups
+_NOTHING = op.literal(0, "i64")
+_TWO_63 = 2.0**63
+
+
+def constant_nodes(roots: Sequence[Node]) -> set[Node]:
+    """Return the nodes of one value for all rows: those without a column outside of aggregates."""
+    texts: set[Node] = set()
+
+    def visit(node: Node, parts: list[bool]) -> bool:
+        match node:
+            case Column() | TableColumn():
+                return False
+            case Aggregate(_, _, _, GroupFrame()):
+                return False
+            case Literal() | Aggregate():
+                return True
+            case Call():
+                return all(parts) and not is_constant_step(node, texts) and not _of_mode(node)
+            case _:
+                assert_never(node)
+
+    return {node for node, constant in fold(roots, visit).items() if constant}
+
+
+def _of_mode(node: Call) -> bool:
+    """Return whether a call is of a learnt value that may be a text: a column of it is made."""
+    return any(isinstance(arg, Aggregate) and arg.function == "mode" for arg in node.args)
+
+
+def lower(
+    roots: Sequence[Node], types: Types, hoisted: set[Node], *, training: bool = False
+) -> dict[Node, Value]:
+    """Return the value of every node that a row reads.
+
+    Args:
+        roots: expressions.
+        types: type of every node.
+        hoisted: nodes that are parameters, computed before the rows.
+        training: whether the rows are those that are learnt from.
+    """
+
+    def visit(node: Node, parts: list[Value]) -> Value:
+        dtype = types[node]
+        if dtype.holds_bytes or dtype.is_list or dtype in NEVER_COLUMNS:
+            return Value(dtype, _NOTHING, node=node)
+        if node in hoisted:
+            return _parameter(node, dtype)
+        match node:
+            case TableColumn():
+                return Value(dtype, _NOTHING, node=node)
+            case Column(name):
+                return _column(node, name, dtype)
+            case Call() if is_step(node, types):
+                return _made(node, dtype, always_present=step_function(node).always_present)
+            case Aggregate(_, _, _, GroupFrame()):
+                return _of_group(node, dtype, parts)
+            case Call(function, _, params):
+                rule = SCALARS[function].lower
+                value = as_operator_makes(node, lambda: rule(parts, dict(params)))
+                return replace(value, node=None)  # it is no literal, column or table any more
+            case _:
+                return _parameter(node, dtype)
+
+    return row_fold(roots, visit, training=training)
+
+
+def _made(node: Node, dtype: DType, *, always_present: bool) -> Value:
+    """Return the column that a step makes, as an input of the program."""
+    slot = InputSlot("column", (node,), dtype)
+    value = op.input_value(slot, dtype.physical)
+    ok = TRUE if always_present or dtype.physical == "f64" else op.input_ok(slot)
+    return Value(dtype, value, ok, node=node)
+
+
+def _of_group(node: Node, dtype: DType, parts: Sequence[Value]) -> Value:
+    """Return what is learnt of the group of the row; of a training row, outside of its fold."""
+    group = parts[0].op
+    if len(parts) > 1:
+        n_groups = op.parameter(("n_groups", node), "i64")
+        outside = op.table(TableKey(node, "groups_of_folds", 0))
+        return Value(dtype, op.load_f64(outside, parts[1].op * n_groups + group))
+    values, present = (op.table(TableKey(node, part, 0)) for part in ("groups", "groups_present"))
+    if dtype.physical == "f64":
+        return Value(dtype, op.load_f64(values, group))
+    loaded, ok = op.load_i64(values, group), op.load_i64(present, group).ne(0)
+    return Value(dtype, loaded.ne(0) if dtype == BOOL else loaded, ok)
+
+
+def _column(node: Node, name: str, dtype: DType) -> Value:
+    if dtype == NULL:
+        return missing(NULL)
+    slot = column_slot(name, dtype)
+    value = op.input_value(slot, dtype.physical)
+    ok = TRUE if dtype.physical == "f64" else op.input_ok(slot)
+    return Value(dtype, value, ok, node=node)
+
+
+def _parameter(node: Node, dtype: DType) -> Value:
+    """Return a constant of the run: a literal, an aggregate, or what is computed from those."""
+    if dtype == NULL:
+        return replace(missing(NULL), node=node)
+    if isinstance(node, Literal) and dtype == BOOL:
+        return Value(dtype, op.literal(node.value, "b1"), node=node)
+    always = isinstance(node, Literal) or dtype.physical == "f64"
+    ok = TRUE if always else op.parameter(("ok", node), "b1")
+    return Value(dtype, op.parameter(("value", node), dtype.physical), ok, node=node)
+
+
+def parameter_value(
+    key: tuple[str, Node], physical: str, constants: Mapping[Node, Constant]
+) -> Any:
+    """Return what a parameter is in this run, from the constants that fit has learnt."""
+    part, node = key
+    if part == "n_groups":
+        learnt = constants[node]
+        assert isinstance(learnt, Groups)
+        return len(learnt.values)
+    value = node.value if isinstance(node, Literal) else constants[node]
+    if part == "ok":
+        return value is not None
+    if value is None:
+        return {"f64": float("nan"), "i64": 0, "b1": False}[physical]
+    if isinstance(value, datetime.date | datetime.time | datetime.timedelta):
+        return temporal.literal_to_i64(value)
+    return op.literal_value(value, physical)  # type: ignore[arg-type]  # pyright: ignore
+
+
+def stored_type(dtype: DType, floats: DType | None) -> DType:
+    """Return the type that a feature is stored as in a table.
+
+    Args:
+        dtype: the type of the expression.
+        floats: the type that floats are rounded to, None for their own.
+    """
+    if dtype.physical != "f64":
+        return dtype
+    own = dtype if dtype in (FLOAT32, FLOAT64) else FLOAT64  # float16, decimal and null
+    return floats or own
+
+
+def output_of(name: str, value: Value, dtype: DType | None) -> Output:
+    """Return the Arrow output of a feature; `dtype` is that of floats, others keep their own."""
+    stored = stored_type(value.dtype, dtype)
+    if stored == FLOAT32 and magnitude_bound(value.op) > LARGEST_FLOAT32:
+        value = raise_where(value, beyond_float32(value.op), FLOAT_RANGE)
+    return Output(name, stored, value.op, value.ok, value.status)
+
+
+def matrix_output(name: str, value: Value, dtype: DType) -> Output:
+    """Return the matrix output of a feature: a float that holds it exactly, or a status bit."""
+    if value.op.physical == "f64":
+        return output_of(name, value, dtype)
+    number = as_f64(value)
+    held = op.round_float32(number) if dtype == FLOAT32 else number
+    inexact = op.FALSE if value.op.physical == "b1" else _differs(value, held)
+    checked = raise_status(value, inexact, FLOAT_RANGE)
+    return Output(name, dtype, number, TRUE, checked.status)
+
+
+def array_output(name: str, value: Value, dtype: DType | None) -> Output:
+    """Return the output of a feature as an array of its own type, of a bool as bytes.
+
+    NaN is missing in floats; no other type has an element that says so: a status bit does.
+    """
+    if value.op.physical == "f64":
+        return output_of(name, value, dtype)
+    checked = raise_where(value, ~value.ok, MISSING_IN_ARRAY)
+    if value.dtype == BOOL:
+        return Output(name, UINT8, op.from_bool(value.op), TRUE, checked.status)
+    return Output(name, value.dtype, value.op, TRUE, checked.status)
+
+
+def _differs(value: Value, number: Op) -> Op:
+    """Return whether an integer differs from the float that it was rounded to."""
+    bits = value.op
+    if value.dtype.name == "uint64":  # its upper half is compared less 2**63
+        large = number >= _TWO_63
+        number = op.select(large, number - _TWO_63, number)
+        bits = op.select(large, bits ^ INT64_MIN, bits)
+    within = (number >= -_TWO_63) & (number < _TWO_63)
+    return ~within | op.to_i64(op.select(within, number, 0.0)).ne(bits)

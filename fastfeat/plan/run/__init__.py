@@ -1,0 +1,4 @@
+"""Running: rows through the programs and steps of a plan, from the data of a user to results.
+
+Imports `lower` and `declare` of `plan`.
+"""

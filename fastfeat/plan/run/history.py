@@ -1,0 +1,260 @@
+"""History: earlier rows of the same entities, which windows see before the rows of a batch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.dtypes import NULL, DType
+from fastfeat.errors import (
+    FastfeatError,
+    HistoryMissing,
+    InvalidData,
+    Told,
+    counted,
+    did_you_mean,
+    warn,
+)
+from fastfeat.io.arrow import ChunkedArray, cast, pa
+from fastfeat.io.columns.conform import conform
+from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.keys import key_column
+from fastfeat.io.columns.lists import list_column
+from fastfeat.io.columns.times import ticks_column, ticks_of
+from fastfeat.io.columns.types import arrow_type
+from fastfeat.io.device import DeviceArray, DeviceTable
+from fastfeat.ir.node import Column, Node, TableColumn
+from fastfeat.ir.scope import window_nodes, window_of
+from fastfeat.ir.show import show
+from fastfeat.plan.run.batch import Batch
+from fastfeat.plan.run.inputs import check_place, check_still_missing, read_columns
+from fastfeat.plan.run.row_identity import check_ids, identified
+from fastfeat.plan.run.steps import make
+from fastfeat.plan.run.values import computed_values, values_of
+
+BATCH = "batch"
+"""Says that a batch holds its own past."""
+
+
+class Ages(NamedTuple):
+    """How long after the earliest time of a batch each time is.
+
+    Args:
+        ticks: shape (n_present,).
+        tick: nanoseconds of one, or 1.
+    """
+
+    ticks: NDArray[np.uint64]
+    tick: int
+
+
+def is_batch(history: Any) -> bool:
+    """Return whether a history, as a user gives it, says that the data holds its own past."""
+    return isinstance(history, str) and history == BATCH
+
+
+def id_columns(row_id: str | None, history: Any, columns: Sequence[str]) -> list[str]:
+    """Return the column that tells rows of the data and of a history apart, where one is read.
+
+    Args:
+        row_id: its name; None where there is none.
+        history: as a user gives it.
+        columns: what windows read.
+    """
+    return [row_id] if row_id is not None and _is_read(history, columns) else []
+
+
+def given_ids(row_id: str | None, columns: Sequence[str]) -> list[str]:
+    """Return the column that tells rows apart, where windows see rows: data may lack it.
+
+    Args:
+        row_id: its name; None where there is none.
+        columns: what windows read.
+    """
+    return [row_id] if row_id is not None and columns else []
+
+
+def _is_read(history: Any, columns: Sequence[str]) -> bool:
+    return history is not None and not is_batch(history) and len(columns) > 0
+
+
+def history_table(
+    history: Any, columns: Sequence[str], backend: str, row_id: str | None = None
+) -> Any:
+    """Return earlier rows as a table of the columns that windows read; None where there are none.
+
+    Args:
+        history: as a user gives it.
+        columns: what windows read.
+        backend: its name.
+        row_id: the column that tells rows apart, which is read too; None where there is none.
+
+    Raises:
+        UnknownColumn: a column that windows read is not there.
+        FastfeatError: it is no data; the message says that it is of the history.
+    """
+    if not _is_read(history, columns):
+        return None
+    with _told_of_history(_hint_of(history)):
+        table = read_columns(history, [*columns, *id_columns(row_id, history, columns)])
+    check_place(table, backend)
+    if isinstance(table, DeviceTable):
+        raise InvalidData(
+            "history= is in the memory of a device: earlier rows are read from the host's in this "
+            "version. Bring them there first: cupy.asnumpy(x)"
+        )
+    return table
+
+
+def with_past(
+    batch: Batch, earlier: Any, columns: Sequence[str], row_id: str | None = None
+) -> Batch:
+    """Return rows with those that windows see: the earlier ones, and after them the rows.
+
+    Args:
+        batch: the rows.
+        earlier: a table of earlier rows; None where there are none.
+        columns: what windows read. Late columns may lack in the rows: there they are missing.
+        row_id: the column that tells rows apart. An earlier row of the id of one of the rows is
+            that row: it keeps its place, and has what the rows lack; what they have is theirs.
+
+    Raises:
+        InvalidData: rows of an id that cannot be one; a row without an id, or two of one, in the
+            data alone too, where it has the column.
+    """
+    there = set(batch.table.column_names)
+    on_device = isinstance(batch.table, DeviceTable)
+    if row_id is not None and row_id in there and columns and earlier is None and not on_device:
+        check_ids(row_id, batch.table)
+    if not columns or (earlier is None and there.issuperset(columns)):
+        return batch
+    if on_device and earlier is not None:
+        raise InvalidData(
+            "history= beside data in the memory of a device is not read in this version. Bring the "
+            "data to the host first: cupy.asnumpy(x)"
+        )
+    joined = {name: _joined(batch, earlier, name) for name in columns}
+    of_tables = {node: made for node, made in batch.made.items() if isinstance(node, TableColumn)}
+    rows = DeviceTable(joined, batch.n_rows) if on_device else pa.table(joined)
+    places = None
+    if earlier is not None and row_id is not None:
+        found = identified(row_id, earlier, batch.table)
+        rows = pa.table({n: found.column(c, is_in_data=n in there) for n, c in joined.items()})
+        places = found.places
+    past = replace(batch, table=rows, made=of_tables)
+    return replace(batch, past=past, places=places)
+
+
+def _joined(batch: Batch, earlier: Any, name: str) -> ChunkedArray:
+    """Return a column of the earlier rows and, after them, of the rows."""
+    dtype = batch.types[Column(name)]
+    if name in batch.table.column_names:
+        now = batch.table.column(name)
+    else:
+        now = pa.chunked_array([pa.nulls(batch.n_rows, arrow_type(dtype))])
+    if earlier is None:
+        return now
+    past = earlier.column(name)
+    if past.type == now.type and (dtype.holds_bytes or past.type == arrow_type(dtype)):
+        return _concatenated(past, now)
+    with _told_of_history():
+        past = as_type(past, name, dtype)
+    return _concatenated(past, as_type(now, name, dtype))
+
+
+def _hint_of(history: Any) -> str:
+    """Return what to write where a text that was given is no file, or nothing."""
+    if not isinstance(history, str) or os.path.exists(history):
+        return ""
+    hint = did_you_mean(history, [BATCH])
+    return f".{hint or f' {BATCH!r} instead says that the data holds its own past'}"
+
+
+@contextmanager
+def _told_of_history(hint: str = "") -> Generator[None]:
+    """Say of what is wrong with earlier rows that it is they, and then a hint."""
+    try:
+        yield
+    except FastfeatError as error:
+        raise type(error)(f"history=: {error}{hint}") from error
+
+
+def _concatenated(*columns: ChunkedArray) -> ChunkedArray:
+    chunks = [chunk for column in columns for chunk in column.chunks]
+    return pa.chunked_array(chunks, columns[0].type)
+
+
+def as_type(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
+    """Return a column in the one Arrow type that values of its type are given out in."""
+    if dtype.holds_bytes:
+        return decoded(key_column(column, name, dtype))
+    if dtype.is_list:
+        return cast(list_column(column, name, dtype), arrow_type(dtype))
+    if dtype == NULL:
+        check_still_missing(pa.table({name: column}), [name])
+        return pa.chunked_array([pa.nulls(len(column))])
+    plain, wanted = conform(column, name, dtype), arrow_type(dtype)
+    if dtype.is_temporal:
+        chunks = [c if c.type == wanted else c.view(wanted) for c in plain.chunks]
+        return pa.chunked_array(chunks, wanted)
+    return plain if plain.type == wanted else cast(plain, wanted)
+
+
+def warn_without_history(batch: Batch, roots: Iterable[Node], told: Told) -> None:
+    """Warn of rows whose windows begin before the rows of a batch that came without history.
+
+    Args:
+        batch: the rows.
+        roots: the features.
+        told: the warnings that came.
+    """
+    if HistoryMissing in told.kinds:
+        return
+    ages: dict[Node, Ages] = {}
+    n_rows: dict[str, int] = {}
+    for window in dict.fromkeys(map(window_of, window_nodes(roots))):
+        time, text = window.args[0].args[0], show(window)
+        if time not in ages:
+            ages[time] = _ages(batch, time)
+        if text not in n_rows:
+            n_rows[text] = _n_begun_before(ages[time], dict(window.params))
+    texts = [f"{counted(n, 'row')} of {window}" for window, n in n_rows.items() if n]
+    if texts:
+        more = f" and {counted(len(texts) - 3, 'more window')}" if len(texts) > 3 else ""
+        warn(
+            f"windows begin before the data: {'; '.join(texts[:3])}{more}. Pass the earlier rows, "
+            "transform(data, history=earlier), or history='batch' where the data holds its past",
+            HistoryMissing,
+            told,
+        )
+
+
+def _ages(batch: Batch, time: Node) -> Ages:
+    """Return how long after the earliest time of a batch each other one is, and in which ticks."""
+    past = batch.seen
+    make(past, [time])
+    dtype, times = values_of(past, time)
+    if isinstance(times, DeviceArray):
+        dtype, times = computed_values(past, time)
+    ticks, present = ticks_of(ticks_column(times, dtype))
+    placed = ticks if present.all() else ticks[present]
+    earliest = placed.min(initial=np.iinfo(np.int64).max)
+    if batch.places is not None:
+        placed = ticks[batch.places[present[batch.places]]]
+    tick = tick_ns(dtype) if dtype.is_temporal else 1
+    return Ages(placed.view(np.uint64) - earliest.view(np.uint64), tick)  # no overflow in between
+
+
+def _n_begun_before(ages: Ages, window: Mapping[str, Any]) -> int:
+    """Return of how many rows a window begins before the first row of the batch."""
+    if window["last"] is None:
+        return len(ages.ticks)
+    reach = -(-(window["last"] + window["offset"]) // ages.tick)
+    return int(np.count_nonzero(ages.ticks < np.uint64(reach)))

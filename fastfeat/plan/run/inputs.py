@@ -1,0 +1,334 @@
+"""Inputs of a run: the columns that the slots of a program read, and hints at absent ones."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from fastfeat.backends import DEVICE_NAMES, Backend
+from fastfeat.dtypes import BINARY, UTF8, DType
+from fastfeat.engine.program import Program
+from fastfeat.errors import (
+    ColumnAbsent,
+    InvalidData,
+    TypeMismatch,
+    UnknownColumn,
+    did_you_mean,
+    shortened,
+    warn,
+)
+from fastfeat.io.arrow import pa
+from fastfeat.io.columns.conform import all_missing, conform, in_storage, mismatch
+from fastfeat.io.columns.conversions import conversion
+from fastfeat.io.columns.strings import string_codes, string_equal, string_validity
+from fastfeat.io.columns.types import UnsupportedType, column_text, schema_of
+from fastfeat.io.device import DeviceArray, DeviceTable, holds_device_memory
+from fastfeat.io.sources.read import column_names, read_table
+from fastfeat.ir.node import Column, Node
+from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.scalars.value import InputSlot
+
+Columns = Mapping[InputSlot, Any]
+"""The column that each input slot reads: an Arrow chunked array, or a DeviceArray."""
+
+ONLY_MISSING = "only missing values (type null)"
+
+FIT_ON_VALUES = "Fit on rows in which the column has values, or give it a type before fit"
+
+
+def read_columns(
+    data: Any,
+    names: Iterable[str],
+    if_there: Iterable[str] = (),
+    *,
+    features: Mapping[str, Node] | None = None,
+    label: Mapping[str, Node] | None = None,
+) -> Any:
+    """Return a table with the named columns of the data; a DeviceTable where any is on a device.
+
+    Args:
+        data: as in `fit`.
+        names: columns that must be there.
+        if_there: further columns, which may be absent.
+        features: the plan's features, for messages.
+        label: its label, where that is an expression.
+
+    Raises:
+        UnknownColumn: the data lacks one of them.
+    """
+    wanted = list(dict.fromkeys(names))
+    asked = list(dict.fromkeys([*wanted, *if_there]))
+    if holds_device_memory(data, asked):
+        from fastfeat.io.device.table import device_table  # seldom needed
+
+        table = device_table(data, asked)
+    else:
+        from fastfeat.engine.cpu.threads import run_tasks  # imports the CPU backend
+
+        table = read_table(data, asked, run_tasks)
+    there = set(table.column_names)
+    lacking = [name for name in wanted if name not in there]
+    if lacking:
+        columns = "column" if len(lacking) == 1 else "columns"
+        hint = absence_hint(lacking[0], data, features, label)
+        raise UnknownColumn(
+            f"the data lacks the {columns} {shortened(lacking)}, which the plan reads.{hint}"
+        )
+    return table
+
+
+def used_schema(
+    table: Any, columns: Sequence[str], earlier: Any = None
+) -> dict[str, DType | UnsupportedType]:
+    """Return the type of each column that a plan reads.
+
+    Args:
+        table: the data.
+        columns: which are read.
+        earlier: a table of earlier rows, which has those that the data lacks.
+    """
+    types = schema_of(table) if earlier is None else {**schema_of(earlier), **schema_of(table)}
+    return {name: types[name] for name in columns}
+
+
+def warn_absent(data: Any, declared: Mapping[str, Iterable[str]]) -> None:
+    """Warn of the declared columns that the training data lacks: they may be misspelt.
+
+    Args:
+        data: as `fit` was given it.
+        declared: column names by the option that names them.
+    """
+    if not any(declared.values()):
+        return
+    there = column_names(data)
+    if there is None:
+        return
+    for option, names in declared.items():
+        lacking = [name for name in names if name not in there]
+        if lacking:
+            near = next(filter(None, (did_you_mean(name, there) for name in lacking)), "")
+            column = "column" if len(lacking) == 1 else "columns"
+            warn(
+                f"the training data has no {column} {shortened(lacking)}, which {option} names."
+                + near,
+                ColumnAbsent,
+            )
+
+
+def slot_columns(
+    program: Program, table: Any, made: Mapping[Node, Any] | None = None, first_row: int = 0
+) -> Columns:
+    """Return the column of each input slot, in the storage that kernels read.
+
+    A DeviceArray stays as it is: the backend converts it.
+
+    Args:
+        program: what reads them.
+        table: the data.
+        made: what steps have made of it, by their call.
+        first_row: number of its first row, for messages.
+    """
+    given: dict[Node, Any] = {
+        Column(name): column for name, column in zip(table.column_names, table.columns, strict=True)
+    }
+    given.update(made or {})
+    return {slot: slot_column(slot, given, first_row) for slot in program.inputs}
+
+
+def slot_column(slot: InputSlot, given: Mapping[Node, Any], first_row: int = 0) -> Any:
+    """Return the column of one input slot.
+
+    Args:
+        slot: what is read.
+        given: the columns of the data, and those that steps have made.
+        first_row: number of their first row, for messages.
+
+    Raises:
+        TypeMismatch, InvalidData: the column is not of the type seen in fit, nor exactly
+            convertible.
+    """
+    columns = [given[source] for source in slot.sources]
+    if any(isinstance(column, DeviceArray) for column in columns):
+        return _device_column(slot, columns)
+    match slot.kind:
+        case "column":
+            stored = in_storage(columns[0], slot.dtype)
+            if stored is not None:  # no name is needed, and that of a step is slow to write
+                return stored
+            return conform(columns[0], slot.columns[0], slot.dtype, first_row)
+        case "codes":
+            return string_codes(columns[0], slot.columns[0], slot.literals)
+        case "valid" | "valid_bytes":
+            return string_validity(columns[0], slot.columns[0], _content_type(slot))
+        case _:
+            left, right = slot.columns
+            return string_equal(columns[0], columns[1], left, right, _content_type(slot))
+
+
+def _content_type(slot: InputSlot) -> DType:
+    """Return what the columns of a slot hold: text or bytes."""
+    return BINARY if slot.kind.endswith("_bytes") else UTF8
+
+
+def _device_column(slot: InputSlot, columns: Sequence[Any]) -> DeviceArray:
+    """Return a column on a device, of a type whose values may be values of the one that fit saw."""
+    column = columns[0]
+    if slot.kind == "column" and (
+        column.dtype == slot.dtype or conversion(column.dtype, slot.dtype) is not None
+    ):
+        return column
+    wanted = str(slot.dtype) if slot.kind == "column" else "text"
+    name, found = next(
+        (name, column)
+        for name, column in zip(slot.columns, columns, strict=True)
+        if isinstance(column, DeviceArray)
+    )
+    raise unlike_on_device(name, wanted, found)
+
+
+def unlike_on_device(name: str, wanted: str, found: DeviceArray) -> TypeMismatch:
+    """Return the error of a column on a device that is not of the type that fit saw."""
+    return TypeMismatch(
+        f"{column_text(name)}: fit saw {wanted}, got {found.dtype} in the memory of a device. "
+        "Convert it there, such as x.astype('float64'), or pass it from the host's memory"
+    )
+
+
+def column_in_host(column: Any, backend: Backend | None) -> Any:
+    """Return a column that is on a device as an Arrow chunked array, and any other as it is.
+
+    Args:
+        column: of the data, or made of it.
+        backend: of the device.
+    """
+    if not isinstance(column, DeviceArray):
+        return column
+    from fastfeat.plan.run.to_host import array_on_host  # imports the GPU backend
+
+    return pa.chunked_array([array_on_host(column, column.name, backend)])
+
+
+def check_place(table: Any, backend: str) -> None:
+    """Raise where data is in memory that a backend does not read.
+
+    Raises:
+        InvalidData: it is on a device, and the backend is of the host.
+    """
+    if not isinstance(table, DeviceTable) or backend in DEVICE_NAMES:
+        return
+    for name in table.on_device():
+        raise InvalidData(
+            f"{column_text(name)} is in the memory of a device, and backend={backend!r} reads the "
+            "host's. Use backend='gpu', or bring the data to the host first: cupy.asnumpy(x), "
+            "x.cpu()"
+        )
+
+
+def check_still_missing(table: Any, names: Iterable[str]) -> None:
+    """Raise where a column has values that had none in fit: the plan would not read them.
+
+    Args:
+        table: the data, an Arrow table.
+        names: the columns whose type fit saw as null.
+
+    Raises:
+        TypeMismatch: the first such column.
+    """
+    for name in names:
+        column = table.column(name)
+        if isinstance(column, DeviceArray):
+            raise TypeMismatch(
+                f"{column_text(name)}: fit saw {ONLY_MISSING}, got {column.dtype} in the memory of "
+                f"a device. {FIT_ON_VALUES}"
+            )
+        if not all_missing(column):
+            mismatch(column, name, ONLY_MISSING, FIT_ON_VALUES)
+
+
+def shown_value(slot: InputSlot, table: Any, row: int) -> object:
+    """Return what the data holds in a row, for a message."""
+    scalar = table.column(slot.columns[0])[row]
+    try:
+        return scalar.as_py()
+    except (OverflowError, ValueError):  # a date or nanoseconds that Python's datetime cannot hold
+        return f"{scalar.value} ({scalar.type})"
+
+
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+def absence_hint(
+    name: str,
+    data: Any,
+    features: Mapping[str, Node] | None = None,
+    label: Mapping[str, Node] | None = None,
+) -> str:
+    """Return the end of a message about a column that the data lacks.
+
+    Args:
+        name: that of the column.
+        data: as `fit` was given it.
+        features: the plan's features, by name.
+        label: the plan's label, by name, where that is an expression.
+    """
+    names = column_names(data) or []
+    return (
+        _pandas_hint(name, data)
+        or _separator_hint(names)
+        or _made_hint(name, features or {}, "a feature")
+        or _made_hint(name, label or {}, "the label")
+        or did_you_mean(name, names)
+        or (f" There are: {_listed(names)}" if names else "")
+    )
+
+
+def _listed(names: Collection[object]) -> str:
+    shown = ", ".join(map(repr, islice(names, 10)))
+    return shown + (", ..." if len(names) > 10 else "")
+
+
+def _pandas_hint(name: str, data: Any) -> str:
+    """Return what is to be said of the index and the labels of a pandas frame."""
+    labels: Any = getattr(data, "columns", None)
+    index: Any = getattr(data, "index", None)
+    if not hasattr(labels, "nlevels") or not hasattr(index, "names"):
+        return ""
+    if name in index.names:
+        return f" {name!r} is the index of the frame, which is not read: pass frame.reset_index()"
+    if labels.nlevels > 1:
+        return (
+            " The columns of the frame have several levels. Give them one: frame.columns = "
+            "['_'.join(map(str, label)) for label in frame.columns]"
+        )
+    if any(str(label) == name for label in labels):
+        return (
+            " The frame has a column of that name that is no text. Pass frame.rename(columns=str)"
+        )
+    if len(labels) and not any(isinstance(label, str) for label in labels):
+        return (
+            f" The names of the frame's columns are no text: {_listed(labels)}. "
+            "Pass frame.rename(columns=str)"
+        )
+    return ""
+
+
+def _separator_hint(names: list[str]) -> str:
+    """Return what is to be said of a file whose header was read as one name."""
+    found = [word for mark, word in _SEPARATORS.items() if len(names) == 1 and mark in names[0]]
+    if not found:
+        return ""
+    return (
+        f" The only column is {names[0]!r}: its fields seem to be separated by {found[0]}. A .csv "
+        "has commas, a .tsv tabs: read other files yourself, with pandas.read_csv(..., sep=...)"
+    )
+
+
+def _made_hint(name: str, made: Mapping[str, Node], what: str) -> str:
+    """Return what to do where what a plan makes was meant; if named as its column it was not."""
+    if name not in made or name in columns_of([made[name]]):
+        return ""
+    return (
+        f" {name!r} is {what} of this plan, and expressions read columns of the data only. "
+        "Keep its expression in a variable, and use that"
+    )

@@ -1,0 +1,171 @@
+"""Lookup tables: what `tables=` holds, read at each call, as the columns that steps take.
+
+What is made of a pyarrow Table is kept as long as the table is, since it never changes; any other
+table is read and indexed at each call.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from fastfeat.dtypes import UTF8, DType
+from fastfeat.errors import FastfeatError, TypeMismatch, UnknownColumn, did_you_mean
+from fastfeat.io.arrow import Array, ChunkedArray, pa
+from fastfeat.io.columns.conform import conform
+from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.keys import key_column
+from fastfeat.io.columns.lists import list_column
+from fastfeat.io.columns.types import schema_of
+from fastfeat.io.sources.read import read_table
+from fastfeat.ir.node import Node, TableColumn
+from fastfeat.ir.walk import postorder
+from fastfeat.plan.declare.bind import Schemas, lacking_table, listed
+from fastfeat.steps.tables.rows import TableValues
+
+Tables = Mapping[str, Any] | None
+"""What a user passes: tables of any kind, by name."""
+
+Kept = dict[tuple[str, DType], TableValues]
+_KEPT: dict[int, tuple[weakref.ref[Any], Kept]] = {}
+
+
+def table_columns_of(roots: Iterable[Node]) -> tuple[TableColumn, ...]:
+    """Return the columns of lookup tables that expressions read, in order of first use."""
+    return tuple(node for node in postorder(roots) if isinstance(node, TableColumn))
+
+
+def read_tables(tables: Tables, columns: Sequence[TableColumn]) -> dict[str, Any]:
+    """Return the tables that are looked up in as Arrow tables of the columns that are read.
+
+    Args:
+        tables: as a user passes them.
+        columns: what expressions read.
+
+    Raises:
+        UnknownColumn: a table that is not there, or a column that it lacks.
+        TypeMismatch: something that is no table.
+    """
+    names = dict.fromkeys(column.table for column in columns)
+    return {
+        name: _read(name, _table_named(name, tables), [c.name for c in columns if c.table == name])
+        for name in names
+    }
+
+
+def table_schemas(tables: Mapping[str, Any]) -> Schemas:
+    """Return the types of the columns of each table."""
+    return {name: schema_of(table) for name, table in tables.items()}
+
+
+def columns_of_tables(columns: Iterable[TableColumn], schemas: Schemas) -> Schemas:
+    """Return the types of some columns of tables, by table, from those of more."""
+    found: dict[str, dict[str, Any]] = {}
+    for column in columns:
+        found.setdefault(column.table, {})[column.name] = schemas[column.table][column.name]
+    return found
+
+
+def table_values(columns: Mapping[TableColumn, DType], tables: Tables) -> dict[Node, TableValues]:
+    """Return the columns of lookup tables as steps take them.
+
+    Args:
+        columns: what is read, and the type that fit saw.
+        tables: as a user passes them.
+
+    Raises:
+        UnknownColumn: a table that is not there, or a column that it lacks.
+        TypeMismatch, InvalidData: a column is not of the type that fit saw, nor exactly
+            convertible.
+    """
+    made: dict[Node, TableValues] = {}
+    for name in dict.fromkeys(column.table for column in columns):
+        given = _table_named(name, tables)
+        kept = _kept(given)
+        wanted = {c: dtype for c, dtype in columns.items() if c.table == name}
+        lacking = [c for c, dtype in wanted.items() if (c.name, dtype) not in kept]
+        if lacking:
+            table = _read(name, given, [c.name for c in lacking])
+            for c in lacking:
+                kept[c.name, wanted[c]] = _values(c, table.column(c.name), wanted[c])
+        made.update({c: kept[c.name, dtype] for c, dtype in wanted.items()})
+    return made
+
+
+def tables_given(tables: Any, example: str = "planes") -> Mapping[str, Any]:
+    """Return tables by name, as a user passes them.
+
+    Args:
+        tables: a dict, or None for none.
+        example: the name of one, for the message.
+
+    Raises:
+        TypeMismatch: it is no dict, such as a table itself.
+    """
+    if tables is not None and not isinstance(tables, Mapping):
+        raise TypeMismatch(
+            f"tables= is a dict of tables by name, got a {type(tables).__name__}. Pass "
+            f"tables={{{example!r}: table}}"
+        )
+    return cast("Mapping[str, Any]", tables or {})
+
+
+def _table_named(name: str, tables: Any) -> Any:
+    there = tables_given(tables, name)
+    if name not in there:
+        raise lacking_table(name, [key for key in there if isinstance(key, str)])  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+    return there[name]
+
+
+def _kept(given: Any) -> Kept:
+    """Return what is kept of a table: of one that may change, nothing."""
+    if not isinstance(given, pa.Table):
+        return {}
+    key = id(given)
+    found = _KEPT.get(key)
+    if found is not None and found[0]() is given:
+        return found[1]
+    kept: Kept = {}
+    _KEPT[key] = weakref.ref(given, lambda _: _KEPT.pop(key, None)), kept
+    return kept
+
+
+def _read(name: str, given: Any, columns: Sequence[str]) -> Any:
+    """Return columns of a table as an Arrow table."""
+    wanted = list(dict.fromkeys(columns))
+    try:
+        table = read_table(given, wanted)
+    except FastfeatError as error:
+        raise type(error)(f"the table {name!r}: {error}") from error
+    for column in wanted:
+        if column not in table.column_names:
+            known = list(read_table(given).column_names) if _is_read_again(given) else []
+            hint = did_you_mean(column, known) or (f" There are: {listed(known)}" if known else "")
+            raise UnknownColumn(f"the table {name!r} has no column {column!r}.{hint}")
+    return table
+
+
+def _is_read_again(given: Any) -> bool:
+    """Return whether a table can be read a second time, for a message."""
+    return not isinstance(given, pa.RecordBatchReader)
+
+
+def _values(node: TableColumn, column: ChunkedArray, dtype: DType) -> TableValues:
+    """Return a column as it is stored, in one piece."""
+    try:
+        if dtype == UTF8:
+            stored = decoded(key_column(column, node.name, dtype))
+        elif dtype.is_list:
+            stored = list_column(column, node.name, dtype)
+        else:
+            stored = conform(column, node.name, dtype)
+    except FastfeatError as error:
+        raise type(error)(f"the table {node.table!r}: {error}") from None
+    return TableValues(node.table, node.name, _whole(stored))
+
+
+def _whole(column: ChunkedArray) -> Array:
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    return pa.concat_arrays(column.chunks or [pa.nulls(0, column.type)])

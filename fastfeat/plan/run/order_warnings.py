@@ -1,0 +1,250 @@
+"""Warnings of rows that windows see in another way than one may expect: repeated ones, and ties.
+
+Repeated rows are looked for among fewer and fewer rows, a column at a time, and ties by a window of
+one moment, so that data without them costs little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.backends import backend_named
+from fastfeat.errors import FastfeatError, RowsRepeated, TiesInOrder, Told, counted, warn
+from fastfeat.io.arrow import ChunkedArray, call, cast, index_in, pa
+from fastfeat.io.columns.decode import decoded, plain
+from fastfeat.io.columns.times import ticks_column, ticks_of
+from fastfeat.io.device import DeviceArray
+from fastfeat.io.sources.read import column_names, read_table
+from fastfeat.ir.node import Aggregate, Call, Column, Node
+from fastfeat.ir.scope import OVER, is_over_window, order_of, window_of
+from fastfeat.ir.show import show
+from fastfeat.ir.walk import postorder
+from fastfeat.plan.declare.late_windows import holds_own
+from fastfeat.plan.run.batch import Batch, taken
+from fastfeat.plan.run.inputs import column_in_host
+from fastfeat.plan.run.steps import make
+from fastfeat.plan.run.values import compute_columns
+from fastfeat.plan.run.windows import past_of
+from fastfeat.steps.windows.rows import Asked, Past
+
+Rows = NDArray[np.int64]
+
+
+def warn_repeated(batch: Batch, data: Any, history: Any, roots: Sequence[Node], told: Told) -> None:
+    """Warn of rows of the history that equal rows of the data in all columns that both have.
+
+    Rows without a time, which are in no window, do not count where there is one time.
+
+    Args:
+        batch: the rows of the data, after those of a history where there is one.
+        data: what they were read from; the columns that no window reads are looked at in the end.
+        history: the same of the history.
+        roots: the features.
+        told: the warnings that came.
+    """
+    if RowsRepeated in told.kinds or batch.places is not None or not batch.first_place:
+        return
+    there = set(batch.table.column_names)
+    n_history, seen = batch.first_place, batch.seen.table
+    names = [name for name in seen.column_names if name in there]
+    time = _time(roots)
+    names.sort(key=lambda name: name != time)  # the time first, by which few are alike
+    before = [seen.column(name).slice(0, n_history) for name in names]
+    now = [seen.column(name).slice(n_history) for name in names]
+    rows = np.arange(n_history) if time is None else _of_its_times(before[0], now[0])
+    others = np.arange(batch.n_rows)
+    alike = _Alike(rows, others, np.zeros(len(rows) + len(others), np.int64))
+    alike = _narrowed(alike, zip(before, now, strict=True))
+    if len(alike.rows):
+        alike = _narrowed(alike, _others(data, history, names))
+    if len(alike.rows):
+        n, first = len(alike.rows), int(alike.rows.min())
+        warn(
+            f"history=: {counted(n, 'row')} of it, first row {first}, equal rows of the data, and "
+            "windows see both. Leave them out of the history, or say which column tells rows "
+            "apart, and they are one: Plan(row_id='id')",
+            RowsRepeated,
+            told,
+        )
+
+
+def _time(roots: Sequence[Node]) -> str | None:
+    """Return the column by which all windows order rows; None where there are several."""
+    windows = [over for over in postorder(list(roots)) if is_over_window(over)]
+    times = {order_of(over).args[0] for over in windows}
+    time = times.pop() if len(times) == 1 else None
+    return time.name if isinstance(time, Column) else None
+
+
+def _of_its_times(column: ChunkedArray, times: ChunkedArray) -> Rows:
+    """Return the rows of a column of times that have one of some others."""
+    ends = call("min_max", times)
+    low = call("greater_equal", column, ends["min"])
+    inside = call("and", low, call("less_equal", column, ends["max"]))
+    rows = np.flatnonzero(call("coalesce", inside, pa.scalar(False)).to_numpy())
+    if len(rows) < len(times):  # as many as there are to compare with: no need of fewer
+        return rows
+    few = column if len(rows) == len(column) else taken(column, rows)
+    is_in = call("is_valid", index_in(few, call("unique", times)))
+    return rows[is_in.to_numpy()]
+
+
+class _Alike(NamedTuple):
+    """Rows of a history, and rows of data, that are alike in the columns looked at so far.
+
+    Args:
+        rows: those of the history.
+        others: those of the data.
+        groups: the number of what it is like, of the ones and then of the others.
+    """
+
+    rows: Rows
+    others: Rows
+    groups: Rows
+
+
+def _narrowed(alike: _Alike, columns: Iterable[tuple[ChunkedArray, ChunkedArray]]) -> _Alike:
+    """Return those of some rows that are alike in further columns too.
+
+    Args:
+        alike: the rows.
+        columns: of the history, and of the data.
+    """
+    for before, now in columns:
+        rows, others, groups = alike
+        if not len(rows):
+            break
+        codes = _codes([taken(before, rows), taken(now, others)])
+        if codes is None:
+            continue
+        groups = _numbered(groups * (codes.max() + 1) + codes)
+        ours, theirs = groups[: len(rows)], groups[len(rows) :]
+        keep, keep_others = np.isin(ours, theirs), np.isin(theirs, ours)
+        groups = np.append(ours[keep], theirs[keep_others])
+        alike = _Alike(rows[keep], others[keep_others], groups)
+    return alike
+
+
+def _codes(columns: Sequence[ChunkedArray]) -> Rows | None:
+    """Return a number for each value of some columns, 0 for missing; None where none tells."""
+    values = [plain(decoded(column)) for column in columns]
+    kind = values[0].type
+    if any(one.type != kind for one in values) or pa.types.is_nested(kind):
+        return None
+    joined = pa.chunked_array([c for one in values for c in one.chunks], kind).combine_chunks()
+    if pa.types.is_floating(kind):
+        numbers = call("equal", joined, joined)  # not NaN
+        joined = call("if_else", numbers, joined, pa.scalar(None, kind))
+        joined = call("add", cast(joined, pa.float64()), pa.scalar(0.0))  # 0.0 for -0.0
+    try:
+        coded = call("dictionary_encode", joined)
+    except pa.ArrowNotImplementedError:
+        return None
+    return (
+        call("coalesce", coded.indices, pa.scalar(-1, pa.int32())).to_numpy().astype(np.int64) + 1
+    )
+
+
+def _numbered(values: Rows) -> Rows:
+    """Return numbers from 0 on for integers, equal ones for equal ones."""
+    return call("dictionary_encode", pa.array(values)).indices.to_numpy().astype(np.int64)
+
+
+def _others(
+    data: Any, history: Any, known: Sequence[str]
+) -> Iterator[tuple[ChunkedArray, ChunkedArray]]:
+    """Return the further columns that data and a history both have, where they can be read again.
+
+    Rows that are alike in what windows read may be told apart by them: by a number of theirs.
+    """
+    there = column_names(data) or []
+    names = [n for n in column_names(history) or [] if n in there and n not in known]
+    try:
+        before, now = read_table(history, names), read_table(data, names)
+    except FastfeatError:  # a reader that was read, a column that none can read
+        return
+    yield from zip(before.columns, now.columns, strict=True)
+
+
+def warn_ties(batch: Batch, roots: Sequence[Node], told: Told, *, by_learnt: bool = False) -> None:
+    """Warn of rows of one entity and one moment, where windows take those before in their order.
+
+    Args:
+        batch: the training rows; takes what orders them.
+        roots: the features.
+        told: the warnings that came.
+        by_learnt: whether it is of rows that are ordered by what fit has learnt, of which the batch
+            has learnt; of all others else.
+    """
+    windows: dict[Call, Node] = {}  # the first of each order
+    for over in postorder(list(roots)):
+        if is_over_window(over) and _takes_ties(over):
+            windows.setdefault(order_of(over), window_of(over))
+    windows = {o: window for o, window in windows.items() if _is_learnt(o) == by_learnt}
+    texts: list[str] = []
+    for order, window in windows.items():
+        n = _n_tied(batch.seen, order)
+        if n:
+            texts.append(f"{counted(n, 'row')} of {show(window)}")
+    if texts:
+        warn(
+            f"rows of one entity have the same time: {'; '.join(texts)}. Of these a row sees those "
+            "that stand before it in the data. Say what orders them, tie='seq' (a column), or "
+            "leave the moment out: closed='left'",
+            TiesInOrder,
+            told,
+        )
+
+
+def _is_learnt(order: Node) -> bool:
+    return any(isinstance(node, Aggregate) for node in postorder([order]))
+
+
+def _takes_ties(over: Call) -> bool:
+    """Return whether what a row sees in a window depends on the order of rows of its moment."""
+    has_tie = dict(order_of(over).params)["has_tie"]
+    return holds_own(over) and not (has_tie or _is_of_sessions(over) or _is_own_time(over))
+
+
+def _is_own_time(over: Call) -> bool:
+    """Return whether it is the time since the row itself."""
+    return over.function == f"{OVER}time_since" and over.args[0] is order_of(over).args[0]
+
+
+def _is_of_sessions(over: Call) -> bool:
+    """Return whether it counts sessions, or finds the gaps between them: all rows of a moment
+    are of one.
+    """
+    gaps: Node = over
+    while isinstance(gaps, Call) and gaps.args and gaps.function != f"{OVER}time_since_lag":
+        if gaps is not over and is_over_window(gaps):
+            return False
+        gaps = gaps.args[0]
+    return isinstance(gaps, Call) and bool(gaps.args)
+
+
+def _n_tied(seen: Batch, order: Call) -> int:
+    """Return how many rows share their time with another one of their entity."""
+    make(seen, order.args)
+    compute_columns(seen, order.args)
+    past = past_of(seen, order)
+    if not seen.n_rows or _all_differ(past):
+        return 0
+    moment = {"last": 0, "offset": 0, "closed": "both", "rows": None, "min_samples": 0}
+    asked = Asked("count", {}, past.times, past.dtype, moment)
+    is_slow = seen.backend is backend_named("reference")
+    (found,) = (backend_named("cpu") if is_slow else seen.backend).over(past, [asked], 0)
+    counts = call("coalesce", column_in_host(found, seen.backend), pa.scalar(0)).to_numpy()
+    return int(np.count_nonzero(counts > 1) + np.count_nonzero(counts == 2))  # and the first ones
+
+
+def _all_differ(past: Past) -> bool:
+    """Return whether times grow from row to row, as far as that is seen at once."""
+    if isinstance(past.times, DeviceArray):
+        return False
+    ticks, present = ticks_of(ticks_column(past.times, past.dtype))
+    return bool(present.all() and (ticks[1:] > ticks[:-1]).all())

@@ -1,0 +1,187 @@
+"""Results of a run: the form that features are computed for, and how they are given to a user.
+
+Memory that a user gives for a matrix must be whole and its own: kernels write to it. Codes of
+ordinal encodings may be given as categories, which have the text of what the codes stand for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.io.arrow import Array, Table, pa
+from fastfeat.io.columns.bits import array_of_values
+from fastfeat.io.columns.types import arrow_type
+from fastfeat.io.device import DeviceArray
+from fastfeat.io.sinks.results import matrix_frame, pandas_frame, polars_frame, tensor
+from fastfeat.io.sinks.write import overlaps
+from fastfeat.ir.node import Call, Node
+from fastfeat.plan.lower.codes import vocabulary_of_codes
+from fastfeat.plan.lower.lower import Constant, Types
+from fastfeat.plan.lower.outputs import FORMS, TABLES, matrix_dtype
+from fastfeat.scalars import op
+from fastfeat.steps.keys.rows import category_texts
+
+if TYPE_CHECKING:
+    from fastfeat.api.fitted import FittedPlan
+
+
+def categories_of(
+    nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types
+) -> dict[str, Array]:
+    """Return the categories of each ordinal encoding, in the order of its codes from 1 on.
+
+    They are text in every frame: what stands for unseen and rare values has no number, and
+    models refuse categories that are numbers and text.
+
+    Args:
+        nodes: the features.
+        learnt: what fit has learnt.
+        types: of every node.
+    """
+    return {
+        name: pa.array(_texts(node, learnt, types), pa.utf8())
+        for name, node in nodes.items()
+        if isinstance(node, Call) and node.function == "encode"
+    }
+
+
+def _texts(codes: Call, learnt: Mapping[Node, Constant], types: Types) -> list[str]:
+    """Return the text of each code from 1 on; one that is taken gets a "_" more."""
+    n_unseen = int(dict(codes.params)["n_unseen"])
+    others = [f"__other_{k}" for k in range(1, n_unseen + 1)] if n_unseen > 1 else ["__other"]
+    vocabulary = vocabulary_of_codes(codes, learnt, types)
+    texts = dict.fromkeys(others)
+    for text in category_texts(vocabulary, [types[key] for key in codes.args[:-1]]):
+        while text in texts:
+            text += "_"
+        texts[text] = None
+    return list(texts)
+
+
+def with_categories(features: Table, categories: Mapping[str, Array]) -> Table:
+    """Return features of which the codes are dictionaries; the code 0 is missing.
+
+    Args:
+        features: with the codes, int32, none missing.
+        categories: of each ordinal encoding, by its name.
+    """
+    for name, texts in categories.items():
+        at = features.schema.get_field_index(name)
+        column: Any = features.column(at)
+        pieces = [_dictionary(piece, texts) for piece in column.chunks]
+        kind = pa.dictionary(pa.int32(), texts.type)
+        features = features.set_column(at, pa.field(name, kind), pa.chunked_array(pieces, kind))
+    return features
+
+
+def _dictionary(codes: Any, texts: Array) -> Array:
+    """Return codes as places in the list of categories, missing where they are 0."""
+    numbers = codes.to_numpy(zero_copy_only=False)
+    places = np.maximum(numbers - 1, 0, dtype=np.int32)  # nobody reads a place outside of the list
+    indices = array_of_values(places, numbers > 0, pa.int32())
+    return pa.DictionaryArray.from_arrays(indices, texts)
+
+
+def computed_form(fitted: FittedPlan, to: str) -> str:
+    """Return the form in which features are computed, to be given out in another; see `Form`.
+
+    A pandas frame of floats of one type, and of nothing else, is computed as a matrix: it is one
+    block, which models take whole.
+    """
+    return "numpy" if _is_matrix(fitted, to) else FORMS[to].computed
+
+
+def _is_matrix(fitted: FittedPlan, to: str) -> bool:
+    if to != "pandas" or fitted.plan.keep:
+        return False
+    return set(fitted.schema.types) == {arrow_type(matrix_dtype(fitted.plan))}
+
+
+def given_out(
+    fitted: FittedPlan, features: Any, to: str, *, categories: bool = False, index: Any = None
+) -> Any:
+    """Return computed features in the form of the result.
+
+    Args:
+        fitted: the plan.
+        features: as `computed_form` says.
+        to: the form.
+        categories: whether codes become categories.
+        index: of the rows in a pandas frame; None for their numbers.
+    """
+    known: Mapping[str, Array] = fitted.categories if categories else {}
+    if known and FORMS[to].computed in TABLES:
+        features = with_categories(features, known)
+    match to:
+        case "pandas" if _is_matrix(fitted, to):
+            return matrix_frame(features, fitted.feature_names, index)
+        case "pandas":
+            return pandas_frame(features, _may_miss(fitted), index)
+        case "polars":
+            return polars_frame(features, known)
+        case "torch":
+            return tensor(features)
+        case _:
+            return features
+
+
+def _may_miss(fitted: FittedPlan) -> dict[str, bool]:
+    """Return whether a value of a feature may be missing, by its name, whatever the rows are."""
+    outputs = fitted.arrow_program.outputs
+    return {output.name: output.ok is not op.TRUE for output in outputs}
+
+
+def check_memory(out: Any, shape: tuple[int, int], dtype: np.dtype[Any], table: Any) -> None:
+    """Raise unless an array can take the matrix.
+
+    Args:
+        out: what the user gave.
+        shape: of the matrix, (n_rows, n_features).
+        dtype: of the matrix.
+        table: the input columns, whose memory `out` must not share.
+
+    Raises:
+        TypeMismatch, InvalidData: it cannot.
+    """
+    if not isinstance(out, np.ndarray):
+        raise TypeMismatch(f"out= must be a NumPy array, got {type(out).__name__}")
+    array = cast("NDArray[Any]", out)
+    if array.shape != shape or array.dtype != dtype:
+        raise InvalidData(
+            f"out= must have shape {shape} and type {dtype}, got {array.shape} and {array.dtype}"
+        )
+    if not array.flags.writeable or not array.flags.aligned:
+        raise InvalidData("out= must be writeable and aligned")
+    if overlaps_itself(array.shape, array.strides, array.itemsize):
+        raise InvalidData("out= must not overlap itself: several elements would be in one place")
+    columns = dict(zip(table.column_names, table.columns, strict=True))
+    name = overlaps(array, {n: c for n, c in columns.items() if not isinstance(c, DeviceArray)})
+    if name is not None:
+        raise InvalidData(
+            f"out= overlaps the memory of the input column {name!r}: kernels would read what they "
+            "have written. Give it memory of its own"
+        )
+
+
+def overlaps_itself(shape: tuple[int, ...], strides: tuple[int, ...], n_bytes: int) -> bool:
+    """Return whether two elements may share memory: those of broadcast and of odd strided views.
+
+    Args:
+        shape: of the array.
+        strides: bytes from one element to the next along each axis.
+        n_bytes: of an element.
+    """
+    if 0 in shape:
+        return False
+    reach = n_bytes
+    for stride, size in sorted(zip(map(abs, strides), shape, strict=True)):
+        if size > 1:
+            if stride < reach:
+                return True
+            reach += stride * (size - 1)
+    return False

@@ -1,0 +1,261 @@
+"""The features of rows by a fitted plan: as a table, a matrix, or arrays on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.backends import backend_named
+from fastfeat.engine.program import Constants, Program
+from fastfeat.errors import counted
+from fastfeat.io.arrow import Table, pa
+from fastfeat.io.device import DeviceTable
+from fastfeat.io.sinks.results import frame_index, memory_of_tensor, own_array, rows_of_index
+from fastfeat.io.sinks.write import empty_matrix
+from fastfeat.ir.node import Node
+from fastfeat.plan.lower.constants import bind
+from fastfeat.plan.lower.outputs import MATRIX_ORDERS, TABLES, check_result, matrix_dtype
+from fastfeat.plan.run.batch import Batch, Made, chosen_rows, compute, run_program, taken_alike
+from fastfeat.plan.run.encoded_rows import warn_encoded
+from fastfeat.plan.run.history import (
+    given_ids,
+    history_table,
+    id_columns,
+    is_batch,
+    warn_without_history,
+    with_past,
+)
+from fastfeat.plan.run.inputs import Columns, check_place, check_still_missing, read_columns
+from fastfeat.plan.run.lookup_tables import Tables, table_values
+from fastfeat.plan.run.order_warnings import warn_repeated
+from fastfeat.plan.run.results import check_memory, computed_form, given_out
+from fastfeat.plan.run.row_selection import row_numbers
+from fastfeat.plan.run.steps import columns_of_chosen, make
+from fastfeat.progress import doing
+
+if TYPE_CHECKING:
+    from fastfeat.api.fitted import FittedPlan
+
+SHORT = 1 << 14
+"""Rows, below which a transform tells nothing of itself."""
+_NOTHING = nullcontext()
+
+
+def transform(
+    fitted: FittedPlan,
+    data: Any,
+    rows: Any,
+    history: Any,
+    tables: Tables,
+    to: str,
+    out: NDArray[Any] | None,
+    backend: str,
+    known: Mapping[Node, Any],
+    *,
+    categories: bool = False,
+    index: Any = None,
+) -> Any:
+    """Return the features of rows.
+
+    Args:
+        fitted: what is computed.
+        data: as of `FittedPlan.transform`, as the following are.
+        rows: which of its rows.
+        history: earlier rows.
+        tables: lookup tables.
+        to: the form of the result.
+        out: the array to write to.
+        backend: its name.
+        known: what steps have made of these rows already.
+        categories: whether codes become categories.
+        index: of all rows of the data, for a pandas frame; None for that of the data, if it has
+            one.
+    """
+    check_result(to, out, backend, categories=categories)
+    form = computed_form(fitted, to)
+    kept = fitted.plan.keep if form in TABLES else ()
+    plan = fitted.plan
+    ids = id_columns(plan.row_id, history, plan.past_columns)
+    if_there = [*plan.past_columns, *given_ids(plan.row_id, plan.past_columns)]
+    if fitted.encoded is not None and fitted.encoded.row_id is not None:
+        if_there.append(fitted.encoded.row_id[0])
+    table = read_columns(data, [*plan.row_columns, *kept, *ids], if_there)
+    check_place(table, backend)
+    check_still_missing(table, fitted.never_seen)
+    program, constants = bound(fitted, form)
+    wanted = row_numbers(rows, table)
+    memory = memory_of_tensor(out) if to == "torch" and out is not None else out
+    if form in MATRIX_ORDERS and memory is not None:
+        n_rows = table.num_rows if wanted is None else len(wanted)
+        check_memory(memory, *_matrix_form(fitted, program, n_rows), table)
+    with _telling(fitted, table, history, backend):
+        batch = made_rows(fitted, table, history, tables, backend, known, wanted)
+        every = batch if batch.source is None else batch.source.rows
+        warn_repeated(every, data, history, list(fitted.nodes.values()), fitted.told)
+        warn_encoded(fitted.encoded, table, wanted, fitted.told)
+        features = computed(fitted, batch, program, constants, form, memory)
+    if out is not None:
+        return out
+    if to == "pandas":
+        index = rows_of_index(frame_index(data) if index is None else index, wanted)
+    return given_out(fitted, features, to, categories=categories, index=index)
+
+
+def _telling(
+    fitted: FittedPlan, table: Any, history: Any, backend: str
+) -> AbstractContextManager[object]:
+    """Return a context that tells of a transform that may take long; of few rows it tells nothing.
+
+    Args:
+        fitted: what is computed.
+        table: the rows.
+        history: as of `transform`; it may have any length.
+        backend: its name.
+    """
+    is_short = table.num_rows < SHORT and backend == "cpu"
+    if is_short and (history is None or is_batch(history)):
+        return _NOTHING
+    features = counted(len(fitted.nodes), "feature")
+    return doing(f"computing {features} of {counted(table.num_rows, 'row')}")
+
+
+def bound(fitted: FittedPlan, form: str) -> tuple[Program, Constants]:
+    """Return the program of what is computed, and what it reads besides the rows."""
+    match form:
+        case "arrow" | "columns":
+            return fitted.arrow_program, fitted.arrow_constants
+        case "cupy_columns":
+            return fitted.arrays_program, bind(fitted.arrays_program, fitted.constants)
+        case _:
+            return fitted.matrix_program, fitted.matrix_constants
+
+
+def made_rows(
+    fitted: FittedPlan,
+    table: Any,
+    history: Any,
+    tables: Tables,
+    backend: str,
+    known: Mapping[Node, Any],
+    wanted: NDArray[np.int64] | None = None,
+) -> Batch:
+    """Return rows with what the steps of the features make of them.
+
+    Args:
+        fitted: the plan.
+        table: the data.
+        history: as of `FittedPlan.transform`, as the following are.
+        tables: lookup tables.
+        backend: its name.
+        known: what steps have made of the data already.
+        wanted: the numbers of the rows that are computed, shape (n_wanted,); None for all.
+    """
+    made: Made = {**table_values(fitted.table_columns, tables), **known}
+    engine = backend_named(backend)
+    batch = Batch(table, fitted.types, engine, dict(fitted.constants), made)
+    columns, row_id = fitted.plan.past_columns, fitted.plan.row_id
+    earlier = history_table(history, columns, backend, row_id)
+    batch = with_past(batch, earlier, columns, row_id)
+    nodes = list(fitted.nodes.values())
+    if wanted is not None:
+        batch = chosen_rows(batch, wanted, columns_of_chosen(batch, nodes))
+    if history is None and columns:
+        warn_without_history(batch, nodes, fitted.told)
+    if fitted.has_steps:
+        make(batch, nodes)
+    return batch
+
+
+def computed(
+    fitted: FittedPlan,
+    batch: Batch,
+    program: Program,
+    constants: Constants,
+    form: str,
+    out: Any = None,
+) -> Any:
+    """Return the features of rows of which the steps are made.
+
+    Args:
+        fitted: the plan.
+        batch: the rows.
+        program: computes the features in that form.
+        constants: what it reads besides the rows.
+        form: as what they are computed; see `outputs.Form`.
+        out: the array to write to, which fits.
+    """
+    match form:
+        case "arrow":
+            return _table(fitted, batch, compute(batch, program, constants))
+        case "columns":
+            return _table(fitted, batch, _own_columns(batch, program, constants))
+        case "numpy" | "rows":
+            if out is None:
+                shape, dtype = _matrix_form(fitted, program, batch.n_rows)
+                out = empty_matrix(shape, dtype, MATRIX_ORDERS[form])
+            return _into_matrix(batch, program, constants, out)
+        case _:
+            from fastfeat.plan.run import device_results as device  # imports the GPU backend
+
+            if form == "cupy":
+                dtype = np.dtype(matrix_dtype(fitted.plan).name)
+                return device.matrix(batch, program, constants, dtype, out)
+            return device.arrays(fitted, batch, program, constants)
+
+
+def _table(fitted: FittedPlan, batch: Batch, features: Sequence[Any]) -> Table:
+    """Return features, as arrays, with the kept columns of the rows."""
+    keep, table = fitted.plan.keep, batch.table
+    if keep and isinstance(table, DeviceTable):
+        from fastfeat.plan.run.to_host import on_host  # imports the GPU backend
+
+        table = on_host(table.select(keep), batch.backend)
+    if batch.source is not None:  # that the rows were chosen of
+        given = batch.source.rows.table.select(keep)
+        columns = [taken_alike(column, batch.source.numbers) for column in given.columns]
+        table = pa.Table.from_arrays(columns, schema=given.schema)
+    kept = [table.schema.field(name) for name in keep]
+    columns = [*features, *(table.column(name) for name in keep)]
+    if not columns:  # of indicators without a category; the rows are still there
+        return pa.table({"": pa.nulls(batch.n_rows)}).select([])
+    schema = pa.schema([*fitted.schema, *kept]) if kept else fitted.schema
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _own_columns(batch: Batch, program: Program, constants: Constants) -> Sequence[Any]:
+    """Return an Arrow array for each output, in memory that nothing else refers to."""
+    arrays = compute(batch, program, constants)
+    shared: Container[int] = range(len(arrays))
+    if batch.backend is backend_named("cpu"):
+        from fastfeat.backends.cpu import outputs_of_steps
+
+        shared = outputs_of_steps(program)
+    return [own_array(array) if k in shared else array for k, array in enumerate(arrays)]
+
+
+def _matrix_form(
+    fitted: FittedPlan, program: Program, n_rows: int
+) -> tuple[tuple[int, int], np.dtype[Any]]:
+    """Return the shape and the type of the matrix of some rows."""
+    shape = (n_rows, len(program.outputs))
+    return shape, np.dtype(matrix_dtype(fitted.plan).name)
+
+
+def _into_matrix(
+    batch: Batch, program: Program, constants: Constants, out: NDArray[Any]
+) -> NDArray[Any]:
+    if batch.backend is not backend_named("cpu"):
+        for k, array in enumerate(compute(batch, program, constants)):
+            out[:, k] = array.to_numpy(zero_copy_only=False)
+        return out
+    from fastfeat.backends.cpu import compute_matrix
+
+    def run(columns: Columns) -> None:
+        compute_matrix(program, columns, batch.n_rows, constants, out)
+
+    run_program(batch, program, constants, run)
+    return out

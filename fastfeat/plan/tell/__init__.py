@@ -1,0 +1,4 @@
+"""Telling: `explain`, summaries, tables and pages of plans.
+
+Imports any floor of `plan`; none imports it.
+"""

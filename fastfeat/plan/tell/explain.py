@@ -1,0 +1,261 @@
+"""`explain`: a plan as text, at each stage of its life."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from fastfeat.engine.program import Program
+from fastfeat.errors import InvalidPlan, counted
+from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn
+from fastfeat.ir.scope import is_over
+from fastfeat.ir.show import show, show_all
+from fastfeat.ir.walk import postorder
+from fastfeat.plan.declare.bind import Schema, Schemas, bind
+from fastfeat.plan.fit.scans import scans_of
+from fastfeat.plan.lower.indicators import is_one_hot
+from fastfeat.plan.lower.lower import Types, constant_nodes
+from fastfeat.plan.lower.outputs import arrow_program
+from fastfeat.plan.tell.explain_leakage import describe_leakage
+from fastfeat.plan.tell.explain_live import describe_live, describe_windows, is_window
+from fastfeat.steps.registry import STEPS, is_step, step_function
+
+if TYPE_CHECKING:
+    from fastfeat.api.plan import Plan
+
+_MOST_NAMES = 3
+UNTYPED = ("plan", "leakage", "live")
+TYPED = ("bound", "optimized", "physical", "cpu", "cuda")
+
+
+def explain_plan(
+    plan: Plan,
+    stage: str,
+    schema: Schema | None,
+    nodes: Mapping[str, Node] | None = None,
+    tables: Schemas | None = None,
+) -> str:
+    """Return a plan as text at a stage.
+
+    Args:
+        plan: what is shown.
+        stage: which.
+        schema: the types of the columns, for the stages that need them.
+        nodes: the columns of a fitted plan; None where it is not fitted.
+        tables: the types of the columns of lookup tables.
+
+    Raises:
+        InvalidPlan: an unknown stage, or one that needs the types of the columns.
+    """
+    if stage == "plan":
+        return _plan(plan)
+    if stage == "leakage":
+        return describe_leakage(plan.nodes, plan.known_late)
+    if stage == "live":
+        return describe_live(plan)
+    if stage not in TYPED:
+        known = ", ".join(map(repr, (*UNTYPED, *TYPED)))
+        raise InvalidPlan(f"there is no stage {stage!r}. There are: {known}")
+    if schema is None:
+        raise InvalidPlan(
+            f"stage {stage!r} needs the types of the columns. Use fitted.explain({stage!r}), or "
+            f"plan.explain({stage!r}, schema=table.schema)"
+        )
+    fixed = {name: node for name, node in plan.nodes.items() if not is_one_hot(node)}
+    columns = fixed if nodes is None else nodes
+    types = bind([*plan.nodes.values(), *columns.values()], schema, tables)
+    stages: dict[str, Callable[[Plan, Types], str]] = {
+        "bound": lambda p, t: _bound(p, t, columns),
+        "optimized": _optimized,
+        "physical": lambda p, t: _physical(p, t, arrow_program(p, columns, t)),
+        "cpu": lambda p, t: _kernel(arrow_program(p, columns, t)),
+        "cuda": lambda p, t: _cuda(p, t, arrow_program(p, columns, t)),
+    }
+    return stages[stage](plan, types)
+
+
+def _plan(plan: Plan) -> str:
+    shown = show_all(list(plan.nodes.values()))
+    lines = [f"{name} = {shown[node]}" for name, node in plan.nodes.items()]
+    return "\n".join([*lines, *_label(plan), "", _scans(plan), *_steps(plan)])
+
+
+def _label(plan: Plan) -> list[str]:
+    """Return the expression of a label, if it is one."""
+    if plan.label is None or isinstance(plan.label, str):
+        return []
+    shown = [f"label {name} = {show(node)}" for name, node in plan.label_nodes.items()]
+    if plan.looks_ahead:
+        shown.append("  looks ahead: nothing is learnt from rows whose label is missing")
+    return shown
+
+
+def _steps(plan: Plan, types: Types | None = None) -> list[str]:
+    """Return what computes each step: a hand-written kernel, or functions of Arrow on the host.
+
+    Args:
+        plan: what is shown.
+        types: as of `_computed_by`.
+    """
+
+    def place(step: Call) -> str:
+        return "kernel" if step_function(step).host is None else "host"
+
+    roots = list(plan.nodes.values())
+    lines = _computed_by([n for n in postorder(roots) if not is_over(n)], types, place)
+    steps = ["", "steps, of whole columns:", *lines] if lines else []
+    return [*steps, *describe_windows(roots)]
+
+
+def _steps_of_a_device(plan: Plan, types: Types) -> list[str]:
+    """Return where each step runs on a device backend: there, or on the host."""
+    from fastfeat.backends.device_steps import place_of
+
+    def place(step: Call) -> str:
+        return place_of(step, [types[arg] for arg in step.args])
+
+    lines = _computed_by(postorder(list(plan.nodes.values())), types, place)
+    return [f"// {line}" for line in ("steps, of whole columns:", *lines)] if lines else []
+
+
+def _groups_of_a_device(plan: Plan) -> list[str]:
+    """Return where what is learnt per group is found on a device backend: there, or on the host."""
+    from fastfeat.steps.keys.gpu.groups import is_found_on_device
+
+    nodes = postorder(list(plan.nodes.values()))
+    groups = [n for n in nodes if isinstance(n, Aggregate) and isinstance(n.frame, GroupFrame)]
+    if not groups:
+        return []
+    shown = show_all(groups)
+    lines = [
+        f"  {'on the device' if is_found_on_device(one.function) else 'on the host'}: {shown[one]}"
+        for one in groups
+    ]
+    return [f"// {line}" for line in ("learnt per group:", *lines)]
+
+
+def _computed_by(
+    nodes: Iterable[Node], types: Types | None, place: Callable[[Call], str]
+) -> list[str]:
+    """Return a line for each step, which says what or where computes it.
+
+    Args:
+        nodes: the steps, and others.
+        types: of the nodes, without which choices between texts are not known to be steps.
+        place: says it.
+    """
+    calls = [n for n in nodes if isinstance(n, Call) and not is_window(n)]
+    steps = [n for n in calls if (is_step(n, types) if types else n.function in STEPS)]
+    shown = show_all(steps)
+    return [f"  {place(step)}: {shown[step]}" for step in steps]
+
+
+def _scans(plan: Plan) -> str:
+    """Return which aggregates each scan of the training rows learns."""
+    scans = scans_of(list(plan.nodes.values()))
+    if not scans:
+        return "fit: nothing to learn, no scan of the training rows"
+    shown = show_all([aggregate for scan in scans for aggregate in scan])
+    lines = [f"fit: {counted(len(scans), 'scan')} of the training rows"]
+    for k, scan in enumerate(scans):
+        lines += [f"  scan {k + 1}:", *(f"    {shown[aggregate]}" for aggregate in scan)]
+    return "\n".join(lines)
+
+
+def _bound(plan: Plan, types: Types, made: Mapping[str, Node]) -> str:
+    roots = list(plan.nodes.values())
+    shown = show_all(roots)
+    columns = [node for node in postorder(roots) if isinstance(node, Column)]
+    width = min(60, max((len(column.name) for column in columns), default=0))
+    lines = ["columns:"]
+    lines += _indented(f"{column.name:{width}}  {types[column]}" for column in columns)
+    looked_up = [node for node in postorder(roots) if isinstance(node, TableColumn)]
+    if looked_up:
+        lines += ["columns of lookup tables:"]
+        lines += _indented(f"{c.table}[{c.name!r}]  {types[c]}" for c in looked_up)
+    lines += ["features:"]
+    lines += [
+        f"  {name}: {_width(name, node, made) or types[node]} = {shown[node]}"
+        for name, node in plan.nodes.items()
+    ]
+    return "\n".join(lines)
+
+
+def _width(feature: str, node: Node, made: Mapping[str, Node]) -> str:
+    """Return how many columns an indicator has, and the first of them; nothing if not known."""
+    if not is_one_hot(node):
+        return ""
+    of_codes = (name for name, column in made.items() if column.args[:1] == node.args[:1])
+    names = [name for name in of_codes if name.startswith(f"{feature}_")]
+    if not names:
+        return ""
+    more = ", ..." if len(names) > _MOST_NAMES else ""
+    listed = ", ".join(names[:_MOST_NAMES])
+    return f"{counted(len(names), 'column')} of uint8 ({listed}{more})"
+
+
+def _optimized(plan: Plan, types: Types) -> str:
+    """Return what is computed once before the rows, and what is shared between features."""
+    nodes = _outside_of_aggregates(list(plan.nodes.values()))
+    constant = constant_nodes(nodes)
+    users = [node for node in nodes if not isinstance(node, Aggregate)]
+    n_users = Counter(argument for node in users for argument in node.args)
+    n_users.update(plan.nodes.values())  # a feature is a use too
+    hoisted = [n for n in nodes if n in constant and n.args]
+    shared = [n for n in nodes if n_users[n] > 1 and n.args and n not in constant]
+    shared = [node for node in shared if not is_window(node)]
+    shown = show_all([*hoisted, *shared])
+    lines = ["computed once, before the rows:", *_indented(shown[n] for n in hoisted)]
+    return "\n".join([*lines, "computed once a row:", *_indented(shown[n] for n in shared)])
+
+
+def _indented(texts: Iterable[str]) -> list[str]:
+    return [f"  {text}" for text in texts] or ["  nothing"]
+
+
+def _outside_of_aggregates(roots: Sequence[Node]) -> list[Node]:
+    """Return the nodes that are computed for each row, or before all: not those learnt from."""
+    reached, order = set(roots), postorder(roots)
+    for node in reversed(order):
+        if node in reached and not isinstance(node, Aggregate):
+            reached.update(node.args)
+    return [node for node in order if node in reached]
+
+
+def _physical(plan: Plan, types: Types, program: Program) -> str:
+    from fastfeat.engine.cpu.compiled import compiled
+
+    lines = [_scans(plan), *_steps(plan, types), "", "transform:"]
+    for k, loop in enumerate(compiled(program).loops):
+        runs, steps = len(loop.instances), counted(len(loop.shape.steps), "step")
+        lines.append(f"  loop {k}: {steps}, run for {counted(runs, 'group')} of outputs")
+        for instance in loop.instances[:4]:
+            reads = ", ".join(dict.fromkeys(c for slot in instance.inputs for c in slot.columns))
+            writes = ", ".join(program.outputs[o].name for o in instance.outputs)
+            lines.append(f"    {writes} <- {reads or 'constants'}")
+        if runs > 4:
+            lines.append(f"    ... and {runs - 4} more of the same shape")
+    return "\n".join(lines)
+
+
+def _kernel(program: Program) -> str:
+    from fastfeat.engine.cpu.compiled import compiled
+
+    return compiled(program).text()
+
+
+def _cuda(plan: Plan, types: Types, program: Program) -> str:
+    """Return where steps run and groups are learnt, what kernels stand for, and their text."""
+    from fastfeat.engine.gpu.programs.program import device_program, text_of
+
+    lines = [*_steps_of_a_device(plan, types), *_groups_of_a_device(plan)]
+    for k, loop in enumerate(device_program(program).loops):
+        for j, instance in enumerate(loop.instances[:4]):
+            reads = ", ".join("/".join(slot.columns) for slot in instance.inputs)
+            writes = ", ".join(program.outputs[o].name for o in instance.outputs)
+            row = f"loop_{k}, blockIdx.y {j}: {writes} <- {reads or 'constants'}"
+            lines.append(" ".join(f"// {row}".split()))
+        if len(loop.instances) > 4:
+            lines.append(f"// loop_{k}: and {len(loop.instances) - 4} more of the same shape")
+    return "\n".join([*lines, text_of(program, False)])

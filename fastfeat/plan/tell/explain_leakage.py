@@ -1,0 +1,99 @@
+"""What `explain("leakage")` says: what each feature can see, by which clock, and how old it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from fastfeat.aggregates import is_target
+from fastfeat.ir.durations import length_text
+from fastfeat.ir.node import Aggregate, Call, Node, TableColumn
+from fastfeat.ir.scope import is_over_table, is_over_window, window_nodes
+from fastfeat.ir.show import show_all
+from fastfeat.ir.walk import postorder
+from fastfeat.plan.declare.columns_read import own_columns, past_columns
+from fastfeat.plan.declare.late_columns import Delay, Late
+from fastfeat.plan.declare.late_windows import age_told
+
+
+def describe_leakage(features: Mapping[str, Node], late: Late) -> str:
+    """Return what each feature can see: columns of its own row, earlier rows, what fit learns."""
+    lines = [f"late columns (label, outcomes): {_listed_late(late)}"]
+    if late.known:
+        lines.append(f"read by the label, and known: {', '.join(sorted(late.known))}")
+    lines.append("")
+    undeclared: dict[str, None] = {}
+    tables: dict[str, None] = {}
+    for name, root in features.items():
+        own = own_columns([root])
+        undeclared.update(dict.fromkeys(own))
+        learnt = [n for n in postorder([root]) if isinstance(n, Aggregate)]
+        lines.append(f"{name}")
+        lines.append(f"  own row: {', '.join(own) or 'nothing'}")
+        looked_up = [n for n in postorder([root]) if isinstance(n, TableColumn)]
+        if looked_up:
+            named = (f"{n.table}[{n.name!r}]" for n in looked_up)
+            lines.append(f"  lookup tables: {', '.join(named)}")
+            tables.update(dict.fromkeys(n.table for n in looked_up))
+        lines += _listed_windows(root)
+        lines += _listed("learnt from the training rows", learnt, lambda n: not is_target(n))
+        lines += _listed("learnt out of fold from the target", learnt, is_target)
+    lines += ["", "read from the row itself, so they must be known at the moment of prediction:"]
+    lines.append(f"  {', '.join(undeclared) or 'none'}")
+    if tables:
+        lines += ["", "lookup tables, whose content must be known then:", f"  {', '.join(tables)}"]
+    return "\n".join([*lines, *_listed_past(features, late)])
+
+
+def _listed_late(late: Late) -> str:
+    """Return the late columns, and how long after its row each is known."""
+    told = (f"{name}{_known_after(late.delays.get(name, ()))}" for name in sorted(late.columns))
+    return ", ".join(told) or "none declared"
+
+
+def _known_after(delays: Sequence[Delay]) -> str:
+    """Return how long after its row a column is known: of delays of one kind the longest counts."""
+    longest: dict[str, int] = {}
+    for delay in delays:
+        if delay.everywhere is not None:
+            length, unit = delay.everywhere
+            longest[unit] = max(length, longest.get(unit, 0))
+    told = [length_text(length, unit) for unit, length in longest.items()]
+    told += [text for delay in delays for text in delay.texts_by_clock]
+    return f" (known {' and '.join(dict.fromkeys(told))} later)" if told else ""
+
+
+def _listed(
+    told: str, learnt: Sequence[Aggregate], chosen: Callable[[Aggregate], bool]
+) -> list[str]:
+    found = [node for node in learnt if chosen(node)]
+    return [f"  {told}: {'; '.join(show_all(found).values())}"] if found else []
+
+
+def _listed_windows(root: Node) -> list[str]:
+    """Return what a feature sees of earlier rows, of the data and of tables, a line a function."""
+    found: dict[str, Sequence[Call]] = {
+        "earlier rows": window_nodes([root]),
+        "rows of tables": [node for node in postorder([root]) if is_over_table(node)],
+    }
+    lines = [
+        f"  {told}: {text} ({age_told(over)})"
+        for told, calls in found.items()
+        for over, text in zip(calls, show_all(calls).values(), strict=True)
+    ]
+    return list(dict.fromkeys(lines))
+
+
+def _listed_past(features: Mapping[str, Node], late: Late) -> list[str]:
+    """Return of which late columns windows lack the rows of a batch that comes without them."""
+    nodes = postorder(list(features.values()))
+    if not any(is_over_window(node) for node in nodes):
+        return []
+    read = [name for name in past_columns(features.values()) if name in late.columns]
+    if not read:
+        return []
+    return [
+        "",
+        "late columns that windows read of earlier rows; of data that comes without them no row is",
+        "in these windows, and features differ from those of data that has them:",
+        f"  {', '.join(read)}",
+    ]

@@ -1,0 +1,159 @@
+"""`explain("live")`: which way a plan goes live, and what a state holds; and windows in `explain`.
+
+Windows that read the rows of their entities in one order stand together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from fastfeat.ir.node import Aggregate, Call, Node, TableColumn, params_of
+from fastfeat.ir.scope import is_of_table, is_over, order_of, row_order
+from fastfeat.ir.show import show, show_all
+from fastfeat.ir.walk import postorder
+from fastfeat.plan.declare.window_reach import Function, live_functions, together
+
+if TYPE_CHECKING:
+    from fastfeat.api.plan import Plan
+
+
+_WHOLE = params_of(last=None, offset=0, rows=None, closed="left", min_samples=0, unit=None)
+
+
+def is_window(node: Node) -> bool:
+    """Return whether a node is a window, or the order of rows that it is of: no value of a row."""
+    return isinstance(node, Call) and node.function in (
+        *("ahead", "order", "table_order", "window"),
+    )
+
+
+def describe_windows(roots: Iterable[Node]) -> list[str]:
+    """Return the functions over windows, those that share an order of the rows together.
+
+    Rows are put in order once for all functions over the same entity and time, whatever their
+    windows, and before that once more for those that such functions read.
+
+    Args:
+        roots: the features.
+    """
+    roots = list(roots)
+    learnt = [n for n in postorder(roots) if isinstance(n, Aggregate)]
+    groups = list(_groups([*roots, *(arg for one in learnt for arg in one.args)], set()))
+    shown = show_all([call for _, calls in groups for call in calls])
+    lines = ["", "windows, each group over rows in one order:"] if groups else []
+    for order, calls in groups:
+        lines += [f"  {order_text(order)}:", *(f"    {shown[call]}" for call in calls)]
+    return lines
+
+
+def _groups(roots: Iterable[Node], known: set[Node]) -> Iterator[tuple[Call, list[Call]]]:
+    """Yield each order with the functions over it that a row reads, after those that they read.
+
+    Args:
+        roots: what is computed for a row.
+        known: the functions that were given already; takes those that are given.
+    """
+    by_order: dict[Call, list[Call]] = {}
+    for node in row_order(roots):
+        if isinstance(node, Call) and is_over(node) and node not in known:
+            by_order.setdefault(order_of(node), []).append(node)
+    for order, calls in by_order.items():
+        yield from _groups([*order.args, *(call.args[0] for call in calls)], known)
+        new = [call for call in calls if call not in known]
+        known.update(new)
+        if new:
+            yield order, new
+
+
+def order_text(order: Call) -> str:
+    """Return an order as a window writes it: "by='card', time='t'"."""
+    return show(Call("window", (order,), _WHOLE)).removeprefix("ff.window(").removesuffix(")")
+
+
+_GENERAL = (
+    "general way: the rows of the entity that windows still see go through the kernels of windows"
+)
+
+_ALONE = "row way: no window reads earlier rows, so a row is computed as transform_row computes it"
+
+
+def describe_live(plan: Plan) -> str:
+    """Return how a plan is computed live, as text.
+
+    That is: the way that it goes; the orders of the rows, with how far back each function sees of
+    an entity; what stands in the log; the tables that are read; and what is refused, with why.
+
+    Args:
+        plan: what is shown.
+    """
+    functions = live_functions(plan.nodes.items())
+    if not functions:
+        return "\n".join([_ALONE, *_tables(plan)])
+    shown = show_all([function.call for function in functions])
+    lines = [_GENERAL, "", "orders of the rows, with how far back each function sees:"]
+    orders: dict[Call, list[Function]] = {}
+    for function in functions:
+        orders.setdefault(function.order, []).append(function)
+    for order, own in orders.items():
+        reach = together([function.reach for function in own])
+        made = ", by what windows before have made" if own[0].placed else ""
+        lines.append(f"  {order_text(order)}: {reach}{made}")
+        lines += [f"    {one.reach}: {shown[one.call]}" for one in own]
+    lines += ["", *_log(plan), *_kept(functions, shown), *_tables(plan)]
+    return "\n".join([*lines, *_refused(functions, shown)])
+
+
+def _log(plan: Plan) -> list[str]:
+    """Return the columns that the log holds: those that windows read, and the id of rows."""
+    late = set(plan.late)
+    columns = [f"{name} (late)" if name in late else name for name in plan.past_columns]
+    if plan.row_id is not None and plan.row_id not in plan.past_columns:
+        columns.append(f"{plan.row_id} (row_id)")
+    return [f"columns of the log: {', '.join(columns)}"]
+
+
+def _kept(functions: Sequence[Function], shown: Mapping[Node, str]) -> list[str]:
+    """Return the functions that stand in the log beside each row."""
+    kept = [one for one in functions if one.is_kept]
+    if not kept:
+        return []
+    return ["kept in the log beside each row, for other windows read it:", *_listed(kept, shown)]
+
+
+def _tables(plan: Plan) -> list[str]:
+    """Return the tables that rows read, and how: by key and as of a moment, or in windows."""
+    nodes = postorder(list(plan.nodes.values()))
+    seen = {
+        node.table
+        for over in nodes
+        if is_over(over) and is_of_table(order_of(over))
+        for node in postorder([over])
+        if isinstance(node, TableColumn)
+    }
+    names = dict.fromkeys(column.table for column in plan.row_table_columns)
+    told = [f"{name} (in windows)" if name in seen else name for name in names]
+    return [f"tables: {', '.join(told)}"] if told else []
+
+
+def _refused(functions: Sequence[Function], shown: Mapping[Node, str]) -> list[str]:
+    """Return what a state of the plan refuses, and why."""
+    endless = [one for one in functions if one.reach.is_everything]
+    kept = [one for one in functions if one.is_kept]
+    lines: list[str] = []
+    if endless:
+        lines += ["  online() without keep='everything': all rows of an entity are seen by"]
+        lines += _listed(endless, shown, 4)
+    if kept:
+        lines += [
+            "  late rows, correct, late='insert' and late='drop': what was kept would go stale of"
+        ]
+        lines += _listed(kept, shown, 4)
+    return ["", "refused:", *(lines or ["  nothing"])]
+
+
+def _listed(functions: Iterable[Function], shown: Mapping[Node, str], indent: int = 2) -> list[str]:
+    return [
+        f"{' ' * indent}{shown[one.call]}, read by {', '.join(map(repr, one.features))}"
+        for one in functions
+    ]

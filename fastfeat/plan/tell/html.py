@@ -1,0 +1,223 @@
+"""A plan as a table in a notebook: a row a feature, which opens to how it is made.
+
+The text of users is escaped, there is no script, and the table ends after so many features. It is
+light or dark as the page is: as Jupyter or VS Code says, or else as the reader's system does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from fastfeat.aggregates import is_target
+from fastfeat.aggregates.keys import Groups, Vocabulary
+from fastfeat.dtypes import DType
+from fastfeat.errors import counted
+from fastfeat.io.columns.times import python_value
+from fastfeat.ir.node import Aggregate, Call, GroupFrame, Node
+from fastfeat.ir.show import show, show_all, show_columns
+from fastfeat.ir.walk import postorder
+from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.window_reach import history_needed
+from fastfeat.plan.keep.state import aggregates_of
+from fastfeat.plan.lower.lower import Constant
+from fastfeat.plan.tell.summary import capped, head_of_fitted, head_of_plan, seen_by, short, type_of
+from fastfeat.steps.registry import STEPS
+
+if TYPE_CHECKING:
+    from fastfeat.api.fitted import FittedPlan
+    from fastfeat.api.plan import Plan
+
+MOST_FEATURES = 50
+_MOST_LISTED = 12
+_LONGEST_FORMULA = 90
+_LONGEST_VALUE = 100
+_WORDS = {"vocabulary": "categories", "even_quantiles": "quantiles", "evenly_spaced": "min, max"}
+"""What a user calls an aggregate that operators are made of."""
+_FORMULAS = frozenset({"formula", "label", "learnt", "parameters", "windows"})
+"""The titles of details that are no names."""
+
+_LIGHT = "--fg:#1f2328;--soft:#59636e;--line:#d1d9e0;--head:#f6f8fa;--code:#0550ae"
+_DARK = "--fg:#e6edf3;--soft:#9198a1;--line:#3d444d;--head:#151b23;--code:#79c0ff"
+STYLE = f"""\
+.fastfeat-plan{{{_LIGHT};color:var(--fg);font:13px/1.45 system-ui,sans-serif;overflow-x:auto}}
+@media (prefers-color-scheme:dark){{.fastfeat-plan{{{_DARK}}}}}
+[data-jp-theme-light="true"] .fastfeat-plan,
+[data-vscode-theme-kind="vscode-light"] .fastfeat-plan{{{_LIGHT}}}
+[data-jp-theme-light="false"] .fastfeat-plan,
+[data-vscode-theme-kind="vscode-dark"] .fastfeat-plan,
+html[theme="dark"] .fastfeat-plan{{{_DARK}}}
+.fastfeat-plan p{{margin:.3em 0;font-weight:600}}
+.fastfeat-plan table{{border-collapse:collapse;margin:.3em 0;color:inherit}}
+.fastfeat-plan th,.fastfeat-plan td{{border:1px solid var(--line);padding:.25em .6em;\
+text-align:left;vertical-align:top;background:transparent;color:inherit;max-width:44em}}
+.fastfeat-plan th{{background:var(--head);font-weight:600}}
+.fastfeat-plan code{{font:12px/1.4 ui-monospace,monospace;color:var(--code);background:none;\
+padding:0;white-space:pre-wrap;overflow-wrap:anywhere}}
+.fastfeat-plan summary{{cursor:pointer}}
+.fastfeat-plan dl{{margin:.4em 0 .2em 1em;display:grid;grid-template-columns:max-content auto;\
+gap:.15em .8em}}
+.fastfeat-plan dt{{color:var(--soft);font-weight:400}}
+.fastfeat-plan dd{{margin:0}}"""
+
+
+def plan_html(plan: Plan) -> str:
+    """Return a plan as HTML."""
+    head = ("feature", "formula", "learns", "sees", "runs on")
+    rows = [
+        [_named(name), _formula(_details(plan, name)), *_facts(plan, name)]
+        for name in islice(plan.expressions, MOST_FEATURES)
+    ]
+    return _page(head_of_plan(plan), head, rows, plan)
+
+
+def fitted_html(fitted: FittedPlan) -> str:
+    """Return a fitted plan as HTML, with types and what it has learnt."""
+    plan = fitted.plan
+    head = ("feature", "type", "formula", "learns", "sees", "runs on")
+    rows = [
+        [
+            _named(name),
+            escape(type_of(fitted, name)),
+            _formula({**_details(plan, name), "learnt": _learnt(fitted, name)}),
+            *_facts(plan, name),
+        ]
+        for name in islice(plan.expressions, MOST_FEATURES)
+    ]
+    return _page(head_of_fitted(fitted), head, rows, plan)
+
+
+def _page(told: str, head: Sequence[str], rows: Sequence[Sequence[str]], plan: Plan) -> str:
+    """Return the whole: cells are HTML already, all else is text."""
+    columns = "".join(f"<th>{escape(title)}</th>" for title in head)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    left = len(plan.expressions) - len(rows)
+    more = f"<p>... and {left:,} more. explain() says how each is made</p>" if left else ""
+    return (
+        f'<div class="fastfeat-plan"><style>{STYLE}</style><p>{escape(told)}</p>'
+        f"{_options(plan)}<table><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table>"
+        f"{more}</div>"
+    )
+
+
+def _options(plan: Plan) -> str:
+    """Return the options of a plan, folded up; nothing where it has none."""
+    label = [f"{name} = {show(node)}" for name, node in plan.label_nodes.items()]
+    given = {
+        "label": label,
+        "late columns": plan.late,
+        "known": plan.known,
+        "label_delay": [] if plan.label_delay is None else [str(plan.label_delay)],
+        "keep": plan.keep,
+        "row_id": plan.row_ids,
+        "parameters": [f"{name} = {value!r}" for name, value in plan.params().items()],
+        "reads": plan.columns,
+    }
+    if not any(given.values()):
+        return ""
+    return f"<details><summary>options</summary>{_listed(given)}</details>"
+
+
+def _named(name: str) -> str:
+    return f"<b>{escape(short(name))}</b>"
+
+
+def _formula(details: Mapping[str, Sequence[str]]) -> str:
+    """Return a formula, short, that opens to the details: the whole of it, if that says more."""
+    (formula,) = details["formula"]
+    start = capped(formula, _LONGEST_FORMULA)
+    more = {title: texts for title, texts in details.items() if [*texts] != [start]}
+    return f"<details><summary><code>{escape(start)}</code></summary>{_listed(more)}</details>"
+
+
+def _listed(details: Mapping[str, Sequence[str]]) -> str:
+    """Return lists of texts by their title, each formula on a line; empty ones are left out."""
+    parts: list[str] = []
+    for title, texts in details.items():
+        if texts:
+            more = [f"... and {len(texts) - _MOST_LISTED:,} more"]
+            shown = [*texts[:_MOST_LISTED], *(more if len(texts) > _MOST_LISTED else [])]
+            between = "<br>" if title in _FORMULAS else ", "
+            told = between.join(f"<code>{escape(short(text, 900))}</code>" for text in shown)
+            parts.append(f"<dt>{escape(title)}</dt><dd>{told}</dd>")
+    return f"<dl>{''.join(parts)}</dl>"
+
+
+def _nodes(plan: Plan, feature: str) -> list[Node]:
+    return [plan.nodes[feature + suffix] for suffix in plan.expressions[feature].suffixes]
+
+
+def _details(plan: Plan, feature: str) -> dict[str, Sequence[str]]:
+    """Return the details of a feature by their title: its whole formula, and what it reads."""
+    expression, nodes = plan.expressions[feature], _nodes(plan, feature)
+    windows = [
+        node for node in postorder(nodes) if isinstance(node, Call) and node.function == "window"
+    ]
+    columns = [feature + suffix for suffix in expression.suffixes]
+    return {
+        "formula": [show_columns(expression.nodes)],
+        "columns": columns if len(columns) > 1 else [],
+        "reads": columns_of(nodes),
+        "tables": seen_by(nodes).tables,
+        "windows": list(dict.fromkeys(show_all(windows).values())),
+    }
+
+
+def _facts(plan: Plan, feature: str) -> list[str]:
+    """Return the cells of what a feature learns, what it sees, and what computes it."""
+    nodes = _nodes(plan, feature)
+    cells = [_learns(nodes), _sees(nodes), _runs_on(nodes)]
+    return ["<br>".join(escape(capped(text, 60)) for text in cell) for cell in cells]
+
+
+def _learns(nodes: Iterable[Node]) -> list[str]:
+    learnt = aggregates_of(nodes)
+    words = [_word(one) for one in learnt]
+    return list(dict.fromkeys(words)) or ["nothing"]
+
+
+def _word(learnt: Aggregate) -> str:
+    """Return in a word or two what is learnt."""
+    if is_target(learnt):
+        return f"{learnt.function.removeprefix('target_')} of the label by key"
+    by_key = " by key" if isinstance(learnt.frame, GroupFrame) else ""
+    return f"{_WORDS.get(learnt.function, learnt.function)}{by_key}"
+
+
+def _sees(nodes: list[Node]) -> list[str]:
+    seen = seen_by(nodes)
+    past = [
+        f"earlier rows of {short(entity)}: {reach}"
+        for entity, reach in history_needed(nodes).items()
+    ]
+    label = ["the label, out of fold"] if seen.label else []
+    return [*label, *past, *(f"table {table}" for table in seen.tables)] or ["its own row"]
+
+
+def _runs_on(nodes: list[Node]) -> list[str]:
+    """Return names of what computes a feature: kernels, and steps that Arrow does on the host."""
+    calls = [node for node in postorder(nodes) if isinstance(node, Call)]
+    host = [c.function for c in calls if c.function in STEPS and STEPS[c.function].host is not None]
+    return ["kernel", *(f"host: {name}" for name in dict.fromkeys(host))]
+
+
+def _learnt(fitted: FittedPlan, feature: str) -> list[str]:
+    """Return the values that fit has learnt for a feature, and of keys how many there are."""
+    learnt = aggregates_of(_nodes(fitted.plan, feature))
+    return [
+        f"{capped(text, _LONGEST_VALUE)} = {learnt_text(fitted.constants[one], fitted.bound[one])}"
+        for one, text in show_all(learnt[: _MOST_LISTED + 1]).items()
+    ]
+
+
+def learnt_text(value: Constant, dtype: DType) -> str:
+    """Return a learnt value as text, of keys their number."""
+    match value:
+        case Vocabulary():
+            return counted(len(value), "key")
+        case Groups():
+            return f"{counted(len(value.values), 'value')}, one a key"
+        case _:
+            return capped(repr(python_value(value, dtype)), _LONGEST_VALUE)

@@ -1,0 +1,1 @@
+"""Keys: codes in vocabularies, hashes, and aggregates of groups."""

@@ -1,0 +1,1 @@
+"""Keys on a device: distinct keys, codes, hashes, and groups of rows."""

@@ -1,0 +1,187 @@
+"""Columns of keys on a device: rows of a part of a key, as the kernels of keys read them.
+
+A column is Arrow's in the host's memory, as `io.keys` stores it, or a DeviceArray of numbers. Text
+may be a dictionary: its entries go to the device, and for each row which of them it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+from fastfeat_kernels.column import ELEMENTS, TEXT
+from fastfeat_kernels.hashing import layout
+from numpy.typing import NDArray
+
+from fastfeat.dtypes import DType
+from fastfeat.engine.gpu.columns.kernels import on_device
+from fastfeat.engine.gpu.pieces.adopt import adopt
+from fastfeat.engine.gpu.runtime import Buffer, Runtime
+from fastfeat.engine.storage import storage
+from fastfeat.io.arrow import Array, ChunkedArray, cast, pa
+from fastfeat.io.columns.bits import present_rows
+from fastfeat.io.columns.keys import key_type
+from fastfeat.io.device import DeviceArray
+
+_WORD_BYTES = 8
+_BYTE_BITS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRows:
+    """Rows of a column of keys on a device; the words are those of `hashing.layout`.
+
+    Args:
+        element: type of the values, of `column.ELEMENTS`, or `column.TEXT`.
+        values: address of the first value; of text, of the byte at offset 0.
+        value_bit: of bools, the bit of the first one; of a dictionary the address of its indices.
+        validity: address of the bitmap; 0 where no value is missing, but for NaN.
+        bit: which bit of the bitmap is that of the first row.
+        offsets: address of the offsets of text.
+        offset_bytes: their width.
+        owners: what keeps the memory.
+    """
+
+    element: str
+    values: int
+    value_bit: int
+    validity: int
+    bit: int
+    offsets: int
+    offset_bytes: int
+    owners: tuple[object, ...]
+
+    def words(self, first_row: int = 0) -> list[int]:
+        """Return the words of the column, whose first row is called `first_row`."""
+        is_text = self.element == TEXT
+        element = layout.IS_TEXT if is_text else ELEMENTS.index(self.element)
+        place = (self.values, self.value_bit, self.validity, self.bit)
+        return [*place, element, self.offsets, self.offset_bytes, first_row]
+
+
+def key_rows(runtime: Runtime, column: Any, dtype: DType, start: int, n: int) -> KeyRows:
+    """Return rows [start, start + n) of a column of keys on a device.
+
+    Args:
+        runtime: of the device.
+        column: as keys are stored, or a DeviceArray of numbers.
+        dtype: the type of the keys.
+        start: first row.
+        n: number of rows.
+
+    Raises:
+        InvalidData: an array is not in the memory of this device, or not aligned.
+        OutOfDeviceMemory: there is no room for them.
+    """
+    if isinstance(column, DeviceArray):
+        found = adopt(runtime, column.slice(start, n), column.name)
+        place = (found.values, found.value_bit, found.validity, found.bit)
+        return KeyRows(storage(column.dtype), *place, 0, 0, found.owners)
+    rows = column.slice(start, n)
+    if not dtype.holds_bytes:
+        return _numbers(runtime, _joined(rows, key_type(dtype)))
+    if not pa.types.is_dictionary(rows.type):
+        return _text(runtime, _joined_text(rows.chunks, rows.type))
+    entries = _text(
+        runtime, _joined_text([c.dictionary for c in rows.chunks], rows.type.value_type)
+    )
+    indices = on_device(runtime, dictionary_codes(rows.chunks))
+    return KeyRows(
+        TEXT, entries.values, indices.address, entries.validity, entries.bit,
+        entries.offsets, entries.offset_bytes, (indices, *entries.owners),
+    )  # fmt: skip
+
+
+def row_bytes(column: Any, dtype: DType) -> float:
+    """Return the bytes that a row of a column of keys takes on a device, beside what it has there.
+
+    Of text it is the mean: rows that are far longer may not fit, which makes pieces smaller.
+    """
+    if isinstance(column, DeviceArray) or not len(column):
+        return 0
+    if not dtype.holds_bytes:
+        return _WORD_BYTES + 1 / _BYTE_BITS
+    return sum(_n_bytes(chunk) for chunk in column.chunks) / len(column) + 1 / _BYTE_BITS
+
+
+def _n_bytes(chunk: Array) -> int:
+    """Return the bytes of text, its offsets or codes, and its entries."""
+    if pa.types.is_dictionary(chunk.type):
+        return 4 * len(chunk) + _n_bytes(chunk.dictionary)
+    if not len(chunk):
+        return 0
+    ends = _offsets(chunk)
+    return int(ends[-1] - ends[0]) + ends.nbytes
+
+
+def dictionary_codes(chunks: Sequence[Array]) -> NDArray[np.int32]:
+    """Return which entry each row is, of the dictionaries of all chunks one after the other.
+
+    -1 where the row is missing.
+    """
+    starts = accumulate((len(chunk.dictionary) for chunk in chunks), initial=0)
+    pieces = [_codes(chunk, start) for chunk, start in zip(chunks, starts, strict=False)]
+    return np.concatenate(pieces) if pieces else np.zeros(0, np.int32)
+
+
+def _codes(chunk: Array, start: int) -> NDArray[np.int32]:
+    indices, present = chunk.indices, present_rows(chunk.indices)
+    filled = indices if present is None else indices.fill_null(0)
+    codes = filled.to_numpy(zero_copy_only=False).astype(np.int32) + np.int32(start)
+    return codes if present is None else np.where(present, codes, np.int32(-1))
+
+
+def _numbers(runtime: Runtime, array: Array) -> KeyRows:
+    element = "float64" if pa.types.is_floating(array.type) else str(array.type)
+    if not len(array):
+        return KeyRows(element, 0, 0, 0, 0, 0, 0, ())
+    held = np.frombuffer(array.buffers()[1], np.uint8, 8 * len(array), 8 * array.offset)
+    values = on_device(runtime, held)
+    validity, bit, bitmap = _bitmap(runtime, array)
+    return KeyRows(element, values.address, 0, validity, bit, 0, 0, (values, bitmap))
+
+
+def _text(runtime: Runtime, array: Array) -> KeyRows:
+    if not len(array):
+        return KeyRows(TEXT, 0, 0, 0, 0, 0, 8, ())
+    ends, data = _offsets(array), array.buffers()[2]
+    first, n_bytes = int(ends[0]), int(ends[-1] - ends[0])
+    content = np.frombuffer(data, np.uint8, n_bytes, first) if n_bytes else np.zeros(0, np.uint8)
+    offsets, held = on_device(runtime, ends), on_device(runtime, content)
+    validity, bit, bitmap = _bitmap(runtime, array)
+    owners = (offsets, held, bitmap)
+    return KeyRows(
+        TEXT, held.address - first, 0, validity, bit, offsets.address, ends.itemsize, owners
+    )
+
+
+def _offsets(array: Array) -> NDArray[Any]:
+    width = 8 if array.type in (pa.large_string(), pa.large_binary()) else 4
+    return np.frombuffer(array.buffers()[1], f"i{width}", len(array) + 1, array.offset * width)
+
+
+def _bitmap(runtime: Runtime, array: Array) -> tuple[int, int, Buffer | None]:
+    """Return address and first bit of a bitmap on the device; 0 where no value is missing."""
+    bitmap = array.buffers()[0]
+    if bitmap is None or not array.null_count:
+        return 0, 0, None
+    skipped, bit = divmod(array.offset, _BYTE_BITS)
+    n_bytes = -(-(bit + len(array)) // _BYTE_BITS)
+    buffer = on_device(runtime, np.frombuffer(bitmap, np.uint8, n_bytes, skipped))
+    return buffer.address, bit, buffer
+
+
+def _joined(rows: ChunkedArray, wanted: Any) -> Array:
+    return pa.concat_arrays(rows.chunks) if rows.num_chunks else pa.array([], wanted)
+
+
+def _joined_text(chunks: Sequence[Array], kind: Any) -> Array:
+    """Return pieces of text as one; where there are several, with offsets of 64 bits."""
+    if len(chunks) == 1:
+        return chunks[0]
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    large = pa.large_string() if is_text else pa.large_binary()
+    return pa.concat_arrays([cast(c, large) for c in chunks]) if chunks else pa.array([], large)

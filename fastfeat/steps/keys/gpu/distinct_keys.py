@@ -1,0 +1,284 @@
+"""The distinct keys of rows on a device: which row has each first, how often, and which each has.
+
+Rows that do not fit go in pieces, whose distinct keys are then counted together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from fastfeat_kernels.vocabulary import cuda
+from numpy.typing import NDArray
+
+from fastfeat.dtypes import DType
+from fastfeat.engine.gpu.columns.kernels import downloaded, launch_rows, on_device, zeros_on_device
+from fastfeat.engine.gpu.pieces.pieces import Pieces, pieces_of
+from fastfeat.engine.gpu.runtime import Buffer, Runtime
+from fastfeat.errors import OutOfDeviceMemory
+from fastfeat.io.arrow import Array, call, cast, pa
+from fastfeat.io.columns.bits import array_of_values
+from fastfeat.io.columns.keys import key_type
+from fastfeat.steps.entries import without_dictionary
+from fastfeat.steps.keys.gpu.columns import KeyRows, key_rows, row_bytes
+
+FIRST_KEYS = 1 << 15
+"""For how many keys there is room at first."""
+GROWTH = 16
+ROWS_PER_THREAD = 16
+"""Of the kernel that counts: each block adds what it has counted to the whole at its end."""
+_TABLE_BYTES = 4 + 4 * 16 + 4 * 8
+"""Of a row: which key it has; and, if all differ, up to four slots with their counts, and what is
+read of the key."""
+
+Integers = NDArray[np.int64]
+Numbers = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Distinct:
+    """The distinct keys of some rows, in no order that means anything.
+
+    Args:
+        parts: an Arrow array for each part of a key, as keys are stored, null where it is missing.
+        counts: how many rows have each.
+        n_missing: how many rows have none.
+        rows: which key each row has, -1 where none; on the device if all rows were there at once.
+    """
+
+    parts: tuple[Array, ...]
+    counts: Integers
+    n_missing: int
+    rows: Buffer | Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Distinct keys of a piece: the first row and the count of each, and the key of each row."""
+
+    firsts: Integers
+    counts: Integers
+    rows: Buffer
+
+
+def distinct(
+    runtime: Runtime, columns: Sequence[Any], dtypes: Sequence[DType], missing: str
+) -> Distinct:
+    """Return the distinct keys of some rows.
+
+    Args:
+        runtime: of the device.
+        columns: the parts of the key; see `key_rows`.
+        dtypes: their types.
+        missing: "key" where one missing part makes the key missing, "value" where it is a value.
+
+    Raises:
+        OutOfDeviceMemory: not even 64 rows fit, or not the distinct keys of all pieces.
+    """
+    n_rows = len(columns[0])
+    pieces = _pieces(runtime, columns, dtypes, n_rows)
+    if len(pieces.spans) < 2:
+        return _of_rows(runtime, columns, dtypes, missing, (0, n_rows), None)
+    found: list[Distinct] = []
+    rows = np.empty(n_rows, np.int32)
+    n_before = 0
+    for start, stop in pieces.spans:
+        one = _of_rows(runtime, columns, dtypes, missing, (start, stop), None)
+        rows[start:stop] = numbers_in_host(runtime, one.rows, stop - start)
+        rows[start:stop][rows[start:stop] >= 0] += np.int32(n_before)
+        n_before += len(one.counts)
+        found.append(Distinct(one.parts, one.counts, one.n_missing, np.zeros(0, np.int32)))
+    return _together(runtime, found, dtypes, missing, rows)
+
+
+def numbers_of_keys(
+    runtime: Runtime, columns: Sequence[Any], dtypes: Sequence[DType]
+) -> tuple[Buffer, int]:
+    """Return a number for each distinct key of some rows, in no order, and how many there are.
+
+    Args:
+        runtime: of the device.
+        columns: the parts of the key, not none; see `key_rows`.
+        dtypes: their types.
+
+    Returns:
+        An int32 for each row, -1 where a part of its key is missing, and the number of keys.
+
+    Raises:
+        OutOfDeviceMemory: not even 64 rows fit, or not the distinct keys of all pieces.
+    """
+    n_rows, pairs = len(columns[0]), zip(columns, dtypes, strict=True)
+    if len(_pieces(runtime, columns, dtypes, n_rows).spans) < 2:
+        placed = [key_rows(runtime, column, dtype, 0, n_rows) for column, dtype in pairs]
+        one = _find(runtime, placed, "key", n_rows, None)
+        return one.rows, len(one.firsts)
+    found = distinct(runtime, columns, dtypes, "key")
+    rows = numbers_in_host(runtime, found.rows, n_rows)
+    return on_device(runtime, rows), len(found.counts)
+
+
+def _pieces(
+    runtime: Runtime, columns: Sequence[Any], dtypes: Sequence[DType], n_rows: int
+) -> Pieces:
+    """Return runs of rows that fit the device with the table of their keys."""
+    pairs = zip(columns, dtypes, strict=True)
+    n_bytes = _TABLE_BYTES + sum(row_bytes(column, dtype) for column, dtype in pairs)
+    return pieces_of(runtime, n_bytes, n_rows, most_bytes=n_bytes * cuda.MOST_ROWS)
+
+
+def _together(
+    runtime: Runtime,
+    found: Sequence[Distinct],
+    dtypes: Sequence[DType],
+    missing: str,
+    rows: Numbers,
+) -> Distinct:
+    """Return the distinct keys of the distinct keys of pieces.
+
+    Args:
+        runtime: of the device.
+        found: of each piece.
+        dtypes: as of `distinct`.
+        missing: as of `distinct`.
+        rows: which key each row has, those of one piece counted after those of another.
+    """
+    columns = [pa.chunked_array([*parts]) for parts in zip(*(f.parts for f in found), strict=True)]
+    counts = np.concatenate([one.counts for one in found])
+    n_keys = len(counts)
+    if len(_pieces(runtime, columns, dtypes, n_keys).spans) > 1:
+        raise OutOfDeviceMemory(
+            f"{n_keys:,} distinct keys of parts of the rows do not fit the memory of the device at "
+            "once. Use backend='cpu', free memory, or make fewer keys of the values"
+        )
+    whole = _of_rows(runtime, columns, dtypes, missing, (0, n_keys), counts)
+    of_keys = np.append(numbers_in_host(runtime, whole.rows, n_keys), np.int32(-1))
+    n_missing = sum(one.n_missing for one in found)
+    return Distinct(whole.parts, whole.counts, n_missing, of_keys[rows])
+
+
+def _of_rows(
+    runtime: Runtime,
+    columns: Sequence[Any],
+    dtypes: Sequence[DType],
+    missing: str,
+    span: tuple[int, int],
+    weights: Integers | None,
+) -> Distinct:
+    """Return the distinct keys of rows that fit the device; each counts once, or so often."""
+    start, n = span[0], span[1] - span[0]
+    pairs = [*zip(columns, dtypes, strict=True)]
+    placed = [key_rows(runtime, column, dtype, start, n) for column, dtype in pairs]
+    found = _find(runtime, placed, missing, n, weights)
+    parts = tuple(
+        _at_rows(runtime, column, dtype, rows, start, n, found.firsts)
+        for (column, dtype), rows in zip(pairs, placed, strict=True)
+    )
+    n_counted = n if weights is None else int(weights.sum())
+    return Distinct(parts, found.counts, n_counted - int(found.counts.sum()), found.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Slots with the keys of a piece, and the words that kernels find them by."""
+
+    n_keys: int
+    words: cuda.KeyTable
+    owners: tuple[Buffer, ...]
+
+
+def _find(
+    runtime: Runtime, columns: Sequence[KeyRows], missing: str, n: int, weights: Integers | None
+) -> _Found:
+    """Return the distinct keys of a piece, in a table that grows until they fit."""
+    rows = runtime.allocate(max(4 * n, 8))
+    held = None if weights is None else on_device(runtime, weights)
+    weighed = 0 if held is None else held.address
+    empty = cuda.KeyTable(len(columns), missing_word(missing), weights=weighed, rows=rows.address)
+    n_slots, table = cuda.n_slots_for(min(n, FIRST_KEYS)), None
+    while table is None:
+        table = _insert(runtime, columns, empty, n, n_slots)
+        n_slots = min(GROWTH * n_slots, cuda.n_slots_for(n))
+    firsts, totals = (runtime.allocate(max(8 * table.n_keys, 8)) for _ in range(2))
+    words = replace(table.words, firsts=firsts.address, totals=totals.address).words()
+    launch(runtime, "collect_keys", words, columns, table.words.n_slots)
+    launch(runtime, "number_keys", words, columns, n)
+    first_rows, counts = (downloaded(runtime, b, np.int64, table.n_keys) for b in (firsts, totals))
+    return _Found(first_rows, counts, rows)
+
+
+def _insert(
+    runtime: Runtime, columns: Sequence[KeyRows], empty: cuda.KeyTable, n: int, n_slots: int
+) -> _Table | None:
+    """Return a table of the keys of a piece; None where they take more than half of the slots."""
+    slots, counts = (zeros_on_device(runtime, 8 * n_slots) for _ in range(2))
+    state = zeros_on_device(runtime, 8 * cuda.N_STATE_WORDS)
+    words = replace(
+        empty,
+        slots=slots.address,
+        n_slots=n_slots,
+        state=state.address,
+        limit=n_slots // 2,
+        counts=counts.address,
+    )
+    launch(runtime, "insert_keys", words.words(), columns, n, ROWS_PER_THREAD)
+    n_keys, is_full, _ = downloaded(runtime, state, np.int64, cuda.N_STATE_WORDS).tolist()
+    return None if is_full else _Table(n_keys, words, (slots, counts, state))
+
+
+def _at_rows(
+    runtime: Runtime,
+    column: Any,
+    dtype: DType,
+    placed: KeyRows,
+    start: int,
+    n: int,
+    rows: Integers,
+) -> Array:
+    """Return the values of a column at some rows of a piece, in the host, as keys are stored."""
+    wanted = key_type(dtype)
+    if dtype.holds_bytes:
+        taken = call("take", column.slice(start, n), pa.array(rows, pa.int64()))
+        chunks = [cast(chunk, wanted) for chunk in without_dictionary(taken).chunks]
+        return pa.concat_arrays(chunks) if chunks else pa.array([], wanted)
+    n_keys, places = len(rows), on_device(runtime, rows)
+    words, present = (runtime.allocate(max(8 * n_keys, 8)) for _ in range(2))
+    table = cuda.KeyTable(1, firsts=places.address, totals=words.address, rows=present.address)
+    launch(runtime, "take_numbers", table.words(), [placed], n_keys)
+    values = downloaded(runtime, words, np.dtype(wanted.to_pandas_dtype()), n_keys)
+    flags = downloaded(runtime, present, np.bool_, n_keys)
+    return array_of_values(values, flags, wanted)
+
+
+def missing_word(missing: str) -> int:
+    """Return what the kernels call a way to take missing parts of a key."""
+    return cuda.MISSING_IS_NO_KEY if missing == "key" else cuda.MISSING_IS_A_PART
+
+
+def launch(
+    runtime: Runtime,
+    kernel: str,
+    words: Sequence[int],
+    columns: Sequence[KeyRows],
+    n: int,
+    rows_per_thread: int = 1,
+) -> None:
+    """Run a kernel of `vocabulary.cu` over `n` rows.
+
+    Args:
+        runtime: where to run.
+        kernel: its name.
+        words: of the header of its table.
+        columns: that stand behind it.
+        n: number of rows.
+        rows_per_thread: how many a thread takes.
+    """
+    behind = [word for column in columns for word in column.words()]
+    module, table = runtime.module(cuda.text(runtime.geometry.block)), [*words, *behind]
+    launch_rows(runtime, module, kernel, np.array(table, np.int64), 0, n, rows_per_thread)
+
+
+def numbers_in_host(runtime: Runtime, rows: Buffer | Numbers, n: int) -> Numbers:
+    """Return the number of the key of each row as an array of the host."""
+    return downloaded(runtime, rows, np.int32, n) if isinstance(rows, Buffer) else rows

@@ -1,0 +1,156 @@
+"""The rounds over a column and its groups on a device that find values by rank of every group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from fastfeat_kernels.grouped import cuda
+from fastfeat_kernels.grouped.cuda import ranks
+from fastfeat_kernels.grouped.order import (
+    Interpolation,
+    neighbours,
+    quantile_between,
+    whole_quantile_between,
+)
+from numpy.typing import NDArray
+
+from fastfeat.engine.gpu.columns.kernels import launch_sums, on_device, zeros_on_device
+from fastfeat.engine.gpu.columns.memory import DeviceColumn
+from fastfeat.engine.gpu.learn.scan import EachPiece, Take
+from fastfeat.engine.gpu.runtime import SHARED_LIMIT, Runtime
+
+Keys = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Quantile = tuple[float, Interpolation]
+
+
+class LeftOut(NamedTuple):
+    """Which rows are left out, by their fold, which is column 2 of a piece."""
+
+    fold: int
+    is_ordered: bool
+
+
+class Search(NamedTuple):
+    """The rows that are looked at, in groups.
+
+    Args:
+        element: type of the values, of `fastfeat_kernels.column.ELEMENTS`.
+        counts: shape (n_groups,): how many values each group has.
+        is_whole: all rows are group 0; else column 1 of a piece says the group.
+        left_out: which rows are not looked at; None if all are.
+    """
+
+    element: str
+    counts: Keys
+    is_whole: bool = False
+    left_out: LeftOut | None = None
+
+
+def scratch_bytes(n_groups: int, n_searches: int) -> int:
+    """Return the memory that the rounds take besides the rows."""
+    return n_groups * n_searches * ranks.SEARCH_BYTES
+
+
+def find_quantile(
+    runtime: Runtime, search: Search, each_piece: EachPiece, quantile: Quantile
+) -> Floats:
+    """Return a quantile of each group; NaN of no values.
+
+    Args:
+        runtime: where the rows are.
+        search: the groups.
+        each_piece: gives the columns: values, codes, folds.
+        quantile: its share, and how to interpolate.
+    """
+    found = quantile_between(search.element, *_keys_between(runtime, search, each_piece, quantile))
+    return np.where(search.counts > 0, found, np.nan)
+
+
+def find_whole_quantile(
+    runtime: Runtime, search: Search, each_piece: EachPiece, quantile: Quantile
+) -> Keys:
+    """Return a quantile of each group of signed integers, without its fraction; 0 of no values.
+
+    Args:
+        runtime: where the rows are.
+        search: the groups.
+        each_piece: gives the columns: values, codes, folds.
+        quantile: its share, and how to interpolate.
+    """
+    low, high, share = _keys_between(runtime, search, each_piece, quantile)
+    low, high = (np.where(search.counts > 0, keys, 0) for keys in (low, high))
+    return whole_quantile_between(low, high, share)
+
+
+def _keys_between(
+    runtime: Runtime, search: Search, each_piece: EachPiece, quantile: Quantile
+) -> tuple[Keys, Keys, Floats | float]:
+    """Return the keys that the quantile of each group lies between, and how far, in [0, 1)."""
+    low, high, share = neighbours(np.maximum(search.counts, 1), *quantile)
+    wanted = np.stack([low, high], axis=1) if (low != high).any() else low[:, None]
+    keys = find_keys(runtime, search, each_piece, wanted)
+    return keys[:, 0], keys[:, -1], share
+
+
+def find_keys(runtime: Runtime, search: Search, each_piece: EachPiece, wanted: Keys) -> Keys:
+    """Return the `column.key_of` the value of each rank, shape (n_groups, n); any if it has none.
+
+    Args:
+        runtime: where the rows are.
+        search: the groups.
+        each_piece: gives the columns: values, codes, folds.
+        wanted: shape (n_groups, n): ranks, below the number of values; any if there is none.
+    """
+    n_groups, n = wanted.shape
+    if wanted.size == 0:
+        return wanted
+    prefixes = zeros_on_device(runtime, wanted.nbytes)
+    counts = zeros_on_device(runtime, wanted.nbytes * ranks.N_DIGITS)
+    inside = on_device(runtime, np.ascontiguousarray(wanted))
+    held = ranks.Searches(n, prefixes.address, inside.address, counts.address)
+    shared = cuda.shared_of(n_groups, n * ranks.COUNTS_BYTES, SHARED_LIMIT)
+    for shift in ranks.SHIFTS:
+
+        def work(_: int, n_rows: int, piece: Sequence[DeviceColumn], shift: int = shift) -> Take:
+            words = _words(search, piece, held, shift, shared)
+            _launch(runtime, "grouped_digits", words, n_rows, shared.n_bytes)
+            return _nothing
+
+        each_piece(work)
+        _launch(runtime, "grouped_narrow", _words(search, (), held, shift, shared), n_groups)
+    found = np.empty(wanted.shape, np.int64)
+    runtime.download(prefixes, found)
+    runtime.synchronize()
+    return found ^ np.int64(-(2**63))
+
+
+def _words(
+    search: Search,
+    piece: Sequence[DeviceColumn],
+    searches: ranks.Searches,
+    shift: int,
+    shared: cuda.Shared,
+) -> list[int]:
+    """Return the words of a table; a piece of no columns is not read."""
+    column, rows = (0, 0, 0, 0), ranks.Rows(0)
+    if piece:
+        values = piece[0]
+        column = values.values, values.value_bit, values.validity, values.bit
+        rows = ranks.Rows(0 if search.is_whole else piece[1].values)
+        if search.left_out is not None:
+            rows = ranks.Rows(rows.codes, piece[2].values, *search.left_out)
+    return ranks.table_words(search.element, column, rows, searches, shift, shared)
+
+
+def _launch(
+    runtime: Runtime, kernel: str, words: Sequence[int], n: int, shared_bytes: int = 0
+) -> None:
+    module = runtime.module(ranks.text(runtime.geometry.block))
+    launch_sums(runtime, module, kernel, [words], 0, n, shared_bytes)
+
+
+def _nothing() -> None:
+    """Take nothing: what is found stays on the device."""

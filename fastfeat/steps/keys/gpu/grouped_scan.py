@@ -1,0 +1,245 @@
+"""The round over a column and its groups on a device: the moments of all groups, piece by piece.
+
+What is added to stays on the device for all pieces. The window of floats is chosen by a look at the
+first piece; where a later one has its values elsewhere, what was found is brought to the host, and
+another window begins. Values that a window does not hold are listed, and summed on the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import NamedTuple
+
+import numpy as np
+from fastfeat_kernels.grouped import cuda, layout
+from fastfeat_kernels.grouped.state import LOWEST_EXPONENT, GroupedMoments, merge, no_moments
+from fastfeat_kernels.grouped.summarize import best_exponent
+from fastfeat_kernels.grouped.wide import left_of_rows, no_left
+from numpy.typing import NDArray
+
+from fastfeat.engine.cpu.kernels import runner
+from fastfeat.engine.gpu.columns.kernels import launch_sums, on_device, zeros_on_device
+from fastfeat.engine.gpu.columns.memory import DeviceColumn
+from fastfeat.engine.gpu.learn.scan import EachPiece, Take
+from fastfeat.engine.gpu.runtime import SHARED_LIMIT, Buffer, Runtime
+from fastfeat.engine.search import WORD_ROWS
+
+ROWS_LISTED = 1 << 20
+"""Rows among which the values that a window does not hold are listed at a time, at most."""
+BYTES_LISTED = 12
+
+Words = NDArray[np.int64]
+Columns = Sequence[DeviceColumn]
+"""The columns of the rows of a piece: the values first."""
+
+
+class Listed(NamedTuple):
+    """Values that a window does not hold, and the group of each."""
+
+    values: NDArray[np.float64]
+    groups: NDArray[np.int32]
+
+
+class Round(NamedTuple):
+    """What every piece is asked for.
+
+    Args:
+        runtime: where the rows are.
+        task: what is asked for.
+        groups: which columns of a piece say the group, besides the values, column 0: codes, or
+            codes and folds.
+        n_codes: how many codes there are, where groups are cells of folds.
+    """
+
+    runtime: Runtime
+    task: cuda.Task
+    groups: tuple[int, ...] = (1,)
+    n_codes: int = 0
+
+
+class Piece(NamedTuple):
+    """Rows on a device."""
+
+    n: int
+    columns: Columns
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What the rows of some pieces are added to.
+
+    Args:
+        exponent: of the window.
+        memory: as `cuda.places_of` divides it.
+        states: of the pieces.
+        listed: what the window does not hold of them.
+    """
+
+    exponent: int
+    memory: Buffer
+    states: list[Words]
+    listed: list[Listed]
+
+
+class Found(NamedTuple):
+    """What some pieces were added to, in the memory of the host."""
+
+    exponent: int
+    arrays: cuda.Arrays
+    listed: list[Listed]
+
+
+def scratch_bytes(task: cuda.Task) -> int:
+    """Return the memory that the round takes besides the rows."""
+    n_looked = 16 * layout.N_EXPONENTS if task.needs_window else 0
+    return cuda.places_of(task).n_bytes + n_looked
+
+
+def find_groups(given: Round, each_piece: EachPiece) -> GroupedMoments:
+    """Return the moments of each group.
+
+    Args:
+        given: what is asked for.
+        each_piece: gives the rows, as `Columns`.
+    """
+    current: list[Sums] = []
+    found: list[Found] = []
+
+    def work(_: int, n: int, columns: Columns) -> Take:
+        piece = Piece(n, columns)
+        exponent = _exponent_for(given, piece, current)
+        if current and current[0].exponent != exponent:
+            found.append(_read(given, current.pop()))
+        if not current:
+            n_bytes = cuda.places_of(given.task).n_bytes
+            current.append(Sums(exponent, zeros_on_device(given.runtime, n_bytes), [], []))
+        return _add(given, current[0], piece)
+
+    each_piece(work)
+    found += [_read(given, current.pop()) for _ in current[:]]
+    parts = [_moments_of(given.task, one) for one in found]
+    return reduce(merge, parts) if parts else _no_moments(given.task)
+
+
+def _exponent_for(given: Round, piece: Piece, current: Sequence[Sums]) -> int:
+    """Return the exponent of the window that a piece is added to."""
+    if not given.task.needs_window:
+        return LOWEST_EXPONENT
+    counters = np.zeros((2, layout.N_EXPONENTS), np.int64)
+    memory = on_device(given.runtime, counters)
+    words = _words(given, piece, cuda.Memory(0, 0, memory.address))
+    _launch(given.runtime, "grouped_look", words, 0, piece.n)
+    given.runtime.download(memory, counters)
+    given.runtime.synchronize()
+    if current and cuda.is_well_held(counters[0], counters[1], current[0].exponent):
+        return current[0].exponent
+    return best_exponent(counters[0], counters[1])
+
+
+def _add(given: Round, sums: Sums, piece: Piece) -> Take:
+    """Ask for the rows of a piece to be added; return what lists those that are left over."""
+    runtime, state = given.runtime, np.zeros(cuda.N_STATE_WORDS, np.int64)
+    held, shared = on_device(runtime, state), _shared(given.task)
+    memory = cuda.Memory(sums.memory.address, held.address)
+    words = _words(given, piece, memory, sums.exponent, shared)
+    _launch(runtime, cuda.kernel_of(given.task.element), words, 0, piece.n, shared.n_bytes)
+    runtime.download(held, state, after=runtime.mark())
+    sums.states.append(state)
+    exponent, listed = sums.exponent, sums.listed  # the sums may be gone when the piece is done
+
+    def take() -> None:
+        if state[cuda.SEEN] & cuda.SEEN_LEFT:
+            step = _rows_listed(runtime)
+            for first in range(0, piece.n, step):
+                n = min(step, piece.n - first)
+                listed.append(_list(given, exponent, piece, first, n))
+
+    return take
+
+
+def _rows_listed(runtime: Runtime) -> int:
+    """Return among how many rows values are listed at a time: in a quarter of the free memory."""
+    free, _ = runtime.memory()
+    return max(WORD_ROWS, min(ROWS_LISTED, free // (4 * BYTES_LISTED)))
+
+
+def _list(given: Round, exponent: int, piece: Piece, first: int, n: int) -> Listed:
+    """Return those of some rows that the window does not hold."""
+    runtime = given.runtime
+    state = np.zeros(cuda.N_STATE_WORDS, np.int64)
+    held, values, groups = (
+        on_device(runtime, state),
+        runtime.allocate(8 * n),
+        runtime.allocate(4 * n),
+    )
+    memory = cuda.Memory(0, held.address, 0, values.address, groups.address)
+    words = _words(given, piece, memory, exponent)
+    _launch(runtime, "grouped_left", words, first, n)
+    runtime.download(held, state)
+    runtime.synchronize()
+    n_left = int(state[cuda.N_LEFT])
+    listed = Listed(np.empty(n_left, np.float64), np.empty(n_left, np.int32))
+    if n_left:
+        runtime.download(values, listed.values)
+        runtime.download(groups, listed.groups)
+        runtime.synchronize()
+    return listed
+
+
+def _read(given: Round, sums: Sums) -> Found:
+    """Return what was found, its limbs carried."""
+    runtime, task = given.runtime, given.task
+    words = _words(given, Piece(0, ()), cuda.Memory(sums.memory.address, 0), sums.exponent)
+    _launch(runtime, "grouped_finish", words, 0, task.n_groups)
+    runtime.synchronize()
+    seen = int(np.bitwise_or.reduce([state[cuda.SEEN] for state in sums.states]))
+    arrays = cuda.arrays_of(task, seen)
+    for array, place in zip(arrays, cuda.places_of(task), strict=False):
+        if array.size:
+            runtime.download(sums.memory, array, place)
+    runtime.synchronize()
+    return Found(sums.exponent, arrays, sums.listed)
+
+
+def _moments_of(task: cuda.Task, found: Found) -> GroupedMoments:
+    """Return the moments of some pieces, with what was listed of them."""
+    left = no_left()
+    if any(len(one.values) for one in found.listed):
+        values = np.concatenate([one.values for one in found.listed])
+        groups = np.concatenate([one.groups for one in found.listed])
+        left = left_of_rows(values, groups, task.level, runner("grouped"))
+    return cuda.moments_of(task, found.exponent, found.arrays, left)
+
+
+def _shared(task: cuda.Task) -> cuda.Shared:
+    return cuda.shared_of(task.n_groups, cuda.line_bytes(task), SHARED_LIMIT)
+
+
+def _no_moments(task: cuda.Task) -> GroupedMoments:
+    return no_moments(task.element, task.n_groups, task.level, task.extremes)
+
+
+def _words(
+    given: Round,
+    piece: Piece,
+    memory: cuda.Memory,
+    exponent: int = 0,
+    shared: cuda.Shared = cuda.NOTHING_SHARED,
+) -> list[int]:
+    """Return the words of a table; a piece of no columns is not read."""
+    if not piece.columns:
+        return cuda.table_words(given.task, (0, 0, 0, 0), cuda.Cells(0), memory, exponent, shared)
+    values, *others = (piece.columns[k] for k in (0, *given.groups))
+    column = values.values, values.value_bit, values.validity, values.bit
+    folds = others[1].values if len(others) > 1 else 0
+    cells = cuda.Cells(others[0].values, folds, given.n_codes)
+    return cuda.table_words(given.task, column, cells, memory, exponent, shared)
+
+
+def _launch(
+    runtime: Runtime, kernel: str, words: Sequence[int], first: int, n: int, shared_bytes: int = 0
+) -> None:
+    module = runtime.module(cuda.text(runtime.geometry.block))
+    launch_sums(runtime, module, kernel, [words], first, n, shared_bytes)

@@ -1,0 +1,145 @@
+"""Aggregates per group on a device: exact moments and quantiles; what is sorted is, on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache, partial
+from typing import Any
+
+from fastfeat_kernels.grouped import cuda
+from fastfeat_kernels.grouped.order import Ordered, order
+from fastfeat_kernels.grouped.state import GroupedMoments, counts_of
+
+from fastfeat.aggregates import AGGREGATES, level_of
+from fastfeat.aggregates.function import needs_powers
+from fastfeat.aggregates.keys import Groups
+from fastfeat.dtypes import INT32, DType
+from fastfeat.engine.cpu.kernels import n_parts, runner
+from fastfeat.engine.gpu.learn.scan import EachPiece
+from fastfeat.engine.gpu.pieces.rounds import Columns, over_rows
+from fastfeat.engine.gpu.runtime import Runtime
+from fastfeat.engine.storage import storage
+from fastfeat.ir.node import Params
+from fastfeat.steps.keys.cpu_groups import Rows, codes_of, learnt, needs_extremes, plain_chunks
+from fastfeat.steps.keys.gpu import grouped_ranks
+from fastfeat.steps.keys.gpu.grouped_ranks import Quantile
+from fastfeat.steps.keys.gpu.grouped_scan import Round, Words, find_groups, scratch_bytes
+from fastfeat.steps.on_device import column_in_host
+
+_ON_HOST = frozenset({"mode", "n_unique"})
+"""What takes all values of a group in order: they are sorted on the host, as for sums of powers."""
+
+
+def is_found_on_device(function: str) -> bool:
+    """Return whether an aggregate per group is found on the device, not on the host."""
+    return function not in _ON_HOST and not needs_powers([AGGREGATES[function]])
+
+
+def learn_groups(
+    runtime: Runtime,
+    wanted: Sequence[tuple[str, Params]],
+    values: Any,
+    dtype: DType,
+    codes: Any,
+    n_groups: int,
+    n_left_out: int = 0,
+) -> list[Groups]:
+    """Return each wanted aggregate of each group.
+
+    Args:
+        runtime: where to run.
+        wanted: aggregates, by name and parameters.
+        values: the argument, shape (n_rows,): an Arrow array, or a DeviceArray.
+        dtype: its type.
+        codes: the group of each row, int32, the same.
+        n_groups: how many groups there are.
+        n_left_out: of how many groups, the first, nothing is wanted.
+
+    Raises:
+        OutOfDeviceMemory: what is kept of all groups and 64 rows do not fit.
+    """
+    level = level_of([AGGREGATES[name] for name, _ in wanted])
+    task = cuda.Task(storage(dtype), n_groups, level, needs_extremes(wanted), len(codes))
+    columns = {"values": (values, dtype), "codes": (codes, INT32)}
+    moments = cache(lambda: group_moments(runtime, task, columns))
+    quantiles = cache(
+        lambda: group_quantiles(runtime, columns, counts_of(moments()), _quantiles_in(wanted))
+    )
+    rows = Rows(
+        dtype,
+        len(codes),
+        n_groups,
+        n_left_out,
+        moments,
+        cache(lambda: _order(runtime, values, dtype, codes, n_groups)),
+        lambda q, interpolation: quantiles()[q, interpolation],
+    )
+    return [learnt(rows, name, params) for name, params in wanted]
+
+
+def _quantiles_in(wanted: Sequence[tuple[str, Params]]) -> list[Quantile]:
+    """Return the different quantiles among some aggregates."""
+    given = [dict(params) for name, params in wanted if name == "quantile"]
+    return list(dict.fromkeys((one["q"], one["interpolation"]) for one in given))
+
+
+def _order(runtime: Runtime, values: Any, dtype: DType, codes: Any, n_groups: int) -> Ordered:
+    """Return the values of each group in order, found on the host."""
+    chunks = plain_chunks(column_in_host(runtime, values), dtype)
+    groups = codes_of(column_in_host(runtime, codes))
+    parts = n_parts(len(groups))
+    return order(storage(dtype), chunks, groups, n_groups, runner("grouped"), parts)
+
+
+def group_moments(
+    runtime: Runtime,
+    task: cuda.Task,
+    columns: Columns,
+    groups: tuple[int, ...] = (1,),
+    n_codes: int = 0,
+) -> GroupedMoments:
+    """Return moments of groups of some rows.
+
+    Args:
+        runtime: where to run.
+        task: what is asked for.
+        columns: the values, and what says the groups.
+        groups: as of `grouped_scan.Round`.
+        n_codes: the same.
+
+    Raises:
+        OutOfDeviceMemory: what is kept of all groups and 64 rows do not fit.
+    """
+    work = partial(find_groups, Round(runtime, task, groups, n_codes))
+    return over_rows(runtime, columns, scratch_bytes(task), work)
+
+
+def group_quantiles(
+    runtime: Runtime, columns: Columns, counts: Words, wanted: Sequence[Quantile]
+) -> dict[Quantile, Groups]:
+    """Return quantiles of each group: integers of times, which have no floats between them.
+
+    Args:
+        runtime: where to run.
+        columns: the values, and the codes.
+        counts: shape (n_groups,): how many values each group has.
+        wanted: which quantiles.
+
+    Raises:
+        OutOfDeviceMemory: what is kept of all groups and 64 rows do not fit.
+    """
+    n_bytes = grouped_ranks.scratch_bytes(len(counts), 2)
+    (_, dtype), *_ = columns.values()
+    search = grouped_ranks.Search(storage(dtype), counts)
+
+    def find(each_piece: EachPiece, quantile: Quantile) -> Groups:
+        if dtype.is_temporal:
+            whole = grouped_ranks.find_whole_quantile(runtime, search, each_piece, quantile)
+            return Groups(whole, counts > 0)
+        found = grouped_ranks.find_quantile(runtime, search, each_piece, quantile)
+        return Groups(found, found == found)
+
+    def work(each_piece: EachPiece) -> dict[Quantile, Groups]:
+        return {quantile: find(each_piece, quantile) for quantile in wanted}
+
+    return over_rows(runtime, columns, n_bytes, work)

@@ -1,0 +1,139 @@
+"""Vocabularies on a device: the keys of the training rows, and the codes of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from fastfeat_kernels.vocabulary import cuda
+
+from fastfeat.aggregates.keys import KeyCounts, Vocabulary
+from fastfeat.dtypes import INT32, DType
+from fastfeat.engine.gpu.columns.kernels import on_device, zeros_on_device
+from fastfeat.engine.gpu.programs.launch import settled
+from fastfeat.engine.gpu.runtime import Buffer, Runtime
+from fastfeat.io.arrow import pa
+from fastfeat.io.device import DeviceArray
+from fastfeat.steps.keys.cpu_vocabulary import in_order
+from fastfeat.steps.keys.gpu.columns import KeyRows, key_rows
+from fastfeat.steps.keys.gpu.distinct_keys import Distinct, Numbers, distinct, launch, missing_word
+from fastfeat.steps.keys.gpu.numbers import numbers_by
+from fastfeat.steps.step import Argument
+
+
+def count_keys(
+    runtime: Runtime,
+    columns: Sequence[Any],
+    dtypes: Sequence[DType],
+    missing: str,
+    max_memory: int,
+    with_rows: bool = False,
+) -> KeyCounts:
+    """Return the distinct keys of some rows in order; see `cpu.vocabulary.count_keys`.
+
+    Raises:
+        InvalidData: they take more memory than allowed.
+        OutOfDeviceMemory: not even 64 rows fit, or not the distinct keys.
+    """
+    work = partial(_count, runtime, columns, dtypes, missing, max_memory, with_rows)
+    return runtime.computations.run(work)
+
+
+def _count(
+    runtime: Runtime,
+    columns: Sequence[Any],
+    dtypes: Sequence[DType],
+    missing: str,
+    max_memory: int,
+    with_rows: bool,
+) -> KeyCounts:
+    with settled(runtime):
+        found = distinct(runtime, columns, dtypes, missing)
+    order = in_order(found.parts, dtypes, found.counts, missing, max_memory)
+    n_rows = len(columns[0])
+
+    def of_rows(numbers: Numbers, missing: int) -> DeviceArray | Numbers:
+        work = partial(_of_rows, runtime, found, order, n_rows, numbers, missing)
+        return runtime.computations.run(work)
+
+    parts = tuple(part.take(pa.array(order)) for part in found.parts)
+    return KeyCounts(parts, found.counts[order], found.n_missing, of_rows if with_rows else None)
+
+
+def _of_rows(
+    runtime: Runtime,
+    found: Distinct,
+    order: np.ndarray[Any, np.dtype[np.int64]],
+    n_rows: int,
+    numbers: Numbers,
+    missing: int,
+) -> DeviceArray | Numbers:
+    """Return the number of the key of each row, on the device if its keys are known there.
+
+    Args:
+        runtime: of the device.
+        found: the distinct keys.
+        order: which of them is the first, and so on.
+        n_rows: number of rows.
+        numbers: of the keys, in that order.
+        missing: the number of no key.
+    """
+    of_keys = np.empty(len(order) + 1, np.int32)
+    of_keys[order], of_keys[-1] = numbers, missing
+    if not isinstance(found.rows, Buffer):
+        return of_keys[found.rows]
+    values, target = on_device(runtime, of_keys), runtime.allocate(max(4 * n_rows, 8))
+    words = cuda.value_words(found.rows.address, values.address, missing, target.address)
+    launch(runtime, "read_values", words, [], n_rows)
+    return DeviceArray(INT32, n_rows, target.address, owner=target)
+
+
+class _Known(NamedTuple):
+    """A vocabulary on a device: its parts, its slots, and the words that find them."""
+
+    parts: Sequence[KeyRows]
+    slots: Buffer
+    words: cuda.KeyTable
+
+
+def encode(
+    runtime: Runtime, args: Sequence[Argument], params: Mapping[str, Any], n_rows: int
+) -> Any:
+    """Return the code of each row, int32, on the device if there is room; see `steps.encode`."""
+    *parts, learnt = args
+    columns, dtypes = [part.values for part in parts], [part.dtype for part in parts]
+    missing = params["missing"]
+    with settled(runtime):
+        known = _known(runtime, learnt.values, dtypes, missing)
+        is_cross = int(len(parts) > 1 or missing != "key")
+        wanted = replace(known.words, n_unseen=params["n_unseen"], is_cross=is_cross)
+
+        def write(start: int, n: int, target: int) -> None:
+            rows = [
+                key_rows(runtime, column, dtype, start, n)
+                for column, dtype in zip(columns, dtypes, strict=True)
+            ]
+            words = replace(wanted, rows=target).words()
+            launch(runtime, "look_up_keys", words, [*rows, *known.parts], n)
+
+        return numbers_by(runtime, columns, dtypes, INT32, n_rows, write)
+
+
+def _known(
+    runtime: Runtime, vocabulary: Vocabulary, dtypes: Sequence[DType], missing: str
+) -> _Known:
+    """Return the keys of a vocabulary on the device, each in a slot."""
+    n_keys = len(vocabulary)
+    pairs = zip(vocabulary.parts, dtypes, strict=True)
+    parts = [key_rows(runtime, pa.chunked_array([part]), d, 0, n_keys) for part, d in pairs]
+    n_slots = cuda.n_slots_for(n_keys)
+    slots = zeros_on_device(runtime, 8 * n_slots)
+    state = zeros_on_device(runtime, 8 * cuda.N_STATE_WORDS)
+    words = cuda.KeyTable(
+        len(parts), missing_word(missing), slots.address, n_slots, state.address, limit=n_slots
+    )
+    launch(runtime, "insert_keys", words.words(), parts, n_keys)
+    return _Known(parts, slots, words)

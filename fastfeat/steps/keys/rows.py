@@ -1,0 +1,146 @@
+"""encode: the code of each row's key in a vocabulary: missing 0, unseen 1 to k, then the keys.
+
+Hashes of text, bytes and crosses are XXH64 of what `fastfeat_kernels.hashing` publishes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastfeat_kernels.hashing.reference import canonical_bytes, canonical_row, xxh64
+
+from fastfeat.aggregates.keys import Vocabulary
+from fastfeat.dtypes import CROSS, INT32, UTF8, DType
+from fastfeat.errors import TypeMismatch
+from fastfeat.io.columns.strings import content_of, contents_of
+from fastfeat.io.columns.times import time_text
+from fastfeat.ir.parameters import MOST_UNSEEN, one_of, takes, whole
+from fastfeat.scalars.hashing import VALID_HASH, bucket_of, hash_type
+from fastfeat.steps.step import Argument, StepFunction
+
+Params = Mapping[str, Any]
+
+
+def bytes_of(value: Any) -> Any:
+    """Return a value as it is hashed: text as its bytes, anything else as it is."""
+    return content_of(value) if isinstance(value, str | bytes) else value
+
+
+def _type(types: Sequence[DType], params: Params) -> DType:
+    for dtype in types:
+        if not (dtype.holds_bytes or dtype.is_number or dtype.is_temporal):
+            raise TypeMismatch(f"needs text, bytes, numbers, dates or times, got {dtype}")
+    return hash_type(params)
+
+
+def _hash(args: Sequence[Argument], params: Params, n_rows: int) -> list[Any]:
+    seed, n_buckets = params["seed"], params["n_buckets"]
+    hashes = (None if v is None else xxh64(content_of(v), seed) for v in args[0].values)
+    return [None if found is None else bucket_of(found, n_buckets) for found in hashes]
+
+
+def _hash_cross(args: Sequence[Argument], params: Params, n_rows: int) -> list[Any]:
+    seed, n_buckets = params["seed"], params["n_buckets"]
+    rows = zip(*(map(bytes_of, argument.values) for argument in args), strict=True)
+    return [bucket_of(xxh64(canonical_row(row), seed), n_buckets) for row in rows]
+
+
+STEPS: dict[str, StepFunction] = {
+    "hash_cross": StepFunction(
+        _type, _hash_cross, always_present=True, valid=VALID_HASH, n_args=None
+    )
+}
+
+OF_CONTENT: dict[str, StepFunction] = {
+    "hash": StepFunction(_type, _hash, narrow=True, valid=VALID_HASH)
+}
+
+
+Key = tuple[Any, ...]
+
+
+def rows_of_keys(columns: Sequence[Sequence[Any]], missing: str) -> list[Key | None]:
+    """Return the key of each row, None where it is missing.
+
+    Args:
+        columns: the parts, as `io.keys` stores them, None where missing.
+        missing: "key" where one missing part makes the key missing, "value" where it is a value.
+    """
+    rows = zip(*columns, strict=True)
+    return [None if missing == "key" and None in row else row for row in rows]
+
+
+def places_of(vocabulary: Vocabulary) -> Mapping[Key, int]:
+    """Return the place of each key of a vocabulary, which keeps it."""
+    places: Mapping[Key, int] | None = vocabulary.cache.get("places")
+    if places is None:
+        columns = [contents_of(part) for part in vocabulary.parts]
+        places = {key: place for place, key in enumerate(zip(*columns, strict=True))}
+        vocabulary.cache["places"] = places
+    return places
+
+
+def category_texts(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> list[str]:
+    """Return each category as text, for the names of columns; the parts of a cross by " ".
+
+    Args:
+        vocabulary: the categories.
+        dtypes: the types of their parts.
+    """
+    columns = [
+        [_text(value, dtype) for value in contents_of(part)]
+        for part, dtype in zip(vocabulary.parts, dtypes, strict=True)
+    ]
+    return [" ".join(parts) for parts in zip(*columns, strict=True)]
+
+
+def _text(value: Any, dtype: DType) -> str:
+    if value is None:
+        return "missing"
+    if dtype.name == "bool":
+        return "true" if value else "false"
+    if dtype.is_temporal:
+        return time_text(value, dtype)
+    return content_of(value).decode(errors="backslashreplace") if dtype == UTF8 else str(value)
+
+
+def _result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    for dtype in types[:-1]:
+        if dtype == CROSS:
+            raise TypeMismatch("a cross is a key of its own. Give its parts instead: by=['a', 'b']")
+        if not (dtype.holds_bytes or dtype.is_number or dtype.is_temporal):
+            raise TypeMismatch(f"needs text, bytes, a number, a bool, a date or time, got {dtype}")
+    return INT32
+
+
+def _encode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
+    *columns, learnt = [argument.values for argument in args]
+    places, n_unseen = places_of(learnt), params["n_unseen"]
+    is_cross = params["missing"] == "value"
+    codes: list[int] = []
+    for key in rows_of_keys(columns, params["missing"]):
+        if key is None:
+            codes.append(0)
+        elif key in places:
+            codes.append(1 + n_unseen + places[key])
+        else:
+            codes.append(1 if n_unseen == 1 else 1 + bucket_of(_key_hash(key, is_cross), n_unseen))
+    return codes
+
+
+def _key_hash(key: Key, is_cross: bool) -> int:
+    """Return the hash of a key, as `hash` gives it."""
+    parts = [bytes_of(part) for part in key]
+    return xxh64(canonical_row(parts) if is_cross else canonical_bytes(parts[0]))
+
+
+ENCODE = StepFunction(
+    _result,
+    _encode,
+    always_present=True,
+    of_keys=True,
+    narrow=True,
+    valid=takes(missing=one_of("key", "value"), n_unseen=whole(1, MOST_UNSEEN)),
+    n_args=None,
+)

@@ -1,0 +1,1 @@
+"""Lists: functions of the list of each row, and aggregates of its elements."""

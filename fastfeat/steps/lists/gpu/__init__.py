@@ -1,0 +1,1 @@
+"""Lists on a device: columns in pieces, functions and exact sums."""

@@ -1,0 +1,174 @@
+"""Columns of lists on their way to a device: pieces of rows, as kernels read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from fastfeat_kernels.column import ELEMENTS
+from fastfeat_kernels.lists import cuda
+
+from fastfeat.dtypes import BOOL, DType
+from fastfeat.engine.gpu.columns.kernels import downloaded, launch_rows, on_device
+from fastfeat.engine.gpu.columns.memory import (
+    DeviceColumn,
+    fill_column,
+    laid_out,
+    place_column,
+    word_bytes,
+)
+from fastfeat.engine.gpu.pieces.ragged import Offsets
+from fastfeat.engine.gpu.runtime import Buffer, Runtime
+from fastfeat.engine.storage import storage
+from fastfeat.io.arrow import Array, pa
+from fastfeat.io.columns.bits import Flags
+from fastfeat.io.columns.lists import lists_of
+from fastfeat.steps.lists.rows import element_type
+from fastfeat.steps.step import Argument
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, slots=True)
+class HostLists:
+    """A column of lists in the host's memory.
+
+    Args:
+        argument: as a step is given it.
+        offsets: where the elements of each row begin, shape (n_rows + 1,).
+        elements: those of all rows, as `io.types.storage_type` says.
+        present: whether a row has a list; None when all do.
+        dtype: of the elements.
+    """
+
+    argument: Argument
+    offsets: Offsets
+    elements: Array
+    present: Flags | None
+    dtype: DType
+
+    @property
+    def stored(self) -> DType:
+        """The type of the elements as they are stored: times are integers."""
+        return DType(storage(self.dtype))
+
+    @property
+    def width(self) -> int:
+        """Bytes of an element; 0 of bools, which are bits."""
+        return 0 if self.stored == BOOL else np.dtype(self.stored.name).itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class ListPiece:
+    """Rows of a column of lists on a device.
+
+    Args:
+        lists: the column.
+        start: the first row.
+        n_rows: number of rows.
+        words: of the table of a kernel, by name.
+        owners: the buffers.
+    """
+
+    lists: HostLists
+    start: int
+    n_rows: int
+    words: Mapping[str, int]
+    owners: tuple[object, ...]
+
+
+def host_lists(argument: Argument) -> HostLists:
+    """Return the lists of an argument of a step."""
+    dtype, lists = element_type([argument.dtype]), lists_of(argument.values)
+    return HostLists(argument, lists.offsets, lists.values, lists.present, dtype)
+
+
+def placed(
+    runtime: Runtime,
+    lists: HostLists,
+    work: Callable[[ListPiece], Made],
+    *,
+    with_elements: bool = True,
+) -> Callable[[int, int], Made]:
+    """Return a function of pieces as one of runs of rows, which are placed on the device.
+
+    Args:
+        runtime: of the device.
+        lists: the column.
+        work: the function.
+        with_elements: whether it reads elements, not the offsets alone.
+    """
+
+    def of_rows(start: int, stop: int) -> Made:
+        return work(_upload(runtime, lists, start, stop, with_elements))
+
+    return of_rows
+
+
+def _upload(
+    runtime: Runtime, lists: HostLists, start: int, stop: int, with_elements: bool
+) -> ListPiece:
+    offsets = lists.offsets[start : stop + 1]
+    held = on_device(runtime, np.ascontiguousarray(offsets))
+    words: dict[str, int] = {"OFFSETS": held.address}
+    owners: list[object] = [held]
+    if lists.present is not None:
+        bits = bits_on_device(runtime, lists.present[start:stop])
+        words["LISTS"] = bits.address
+        owners.append(bits)
+    if with_elements:
+        first, end = int(offsets[0]), int(offsets[-1])
+        column = _elements(runtime, lists, first, end)
+        words |= _element_words(lists, column, first)
+        owners.append(column.owners)
+    return ListPiece(lists, start, stop - start, words, tuple(owners))
+
+
+def bits_on_device(runtime: Runtime, flags: Flags) -> Buffer:
+    """Return flags as bits on the device, in whole words."""
+    packed = np.zeros(word_bytes(len(flags)), np.uint8)
+    packed[: -(-len(flags) // 8)] = np.packbits(flags, bitorder="little")
+    return on_device(runtime, packed)
+
+
+def _elements(runtime: Runtime, lists: HostLists, first: int, end: int) -> DeviceColumn:
+    """Return elements [first, end) on the device."""
+    if first == end:
+        return DeviceColumn(0, 0, 0, 0, ())
+    elements = pa.chunked_array([lists.elements.slice(first, end - first)])
+    memory = place_column(runtime, elements, lists.stored, end - first)
+    fill_column(runtime, memory, elements, lists.stored)
+    return laid_out(memory, elements, lists.stored)
+
+
+def _element_words(lists: HostLists, column: DeviceColumn, first: int) -> dict[str, int]:
+    """Return the words of elements, of which kernels know the number in the whole column."""
+    return {
+        "VALUES": column.values - first * lists.width,
+        "VALUE_BIT_OFFSET": column.value_bit - first,
+        "VALIDITY": column.validity,
+        "BIT_OFFSET": column.bit - first,
+        "ELEMENT": ELEMENTS.index(lists.stored.name),
+        "WIDTH": lists.width,
+    }
+
+
+def run_lists(
+    runtime: Runtime, kernel: str, piece: ListPiece, words: Mapping[str, int]
+) -> int | None:
+    """Run a kernel over the rows of a piece; return the first row of it that is reported, if any.
+
+    Args:
+        runtime: of the device.
+        kernel: its name.
+        piece: the rows.
+        words: of its table, by name, besides those of the rows.
+    """
+    report = on_device(runtime, np.array([cuda.NO_ROW], np.int64))
+    table = cuda.table_words({**piece.words, **words, "REPORT": report.address})
+    module = runtime.module(cuda.text(runtime.geometry.block))
+    launch_rows(runtime, module, kernel, table, 0, piece.n_rows)
+    row = int(downloaded(runtime, report, np.int64, 1)[0])
+    return None if row == cuda.NO_ROW else row

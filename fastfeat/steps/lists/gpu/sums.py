@@ -1,0 +1,114 @@
+"""Sums and means of lists on a device, exact; a row of which a kernel's are not is the host's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from fastfeat_kernels.lists import cuda
+from numpy.typing import NDArray
+
+from fastfeat.dtypes import FLOAT64, INT64, DType
+from fastfeat.engine.gpu.columns.memory import word_bytes
+from fastfeat.engine.gpu.pieces.ragged import Cost, made_values
+from fastfeat.engine.gpu.runtime import Buffer, Runtime
+from fastfeat.io.arrow import Array, pa
+from fastfeat.io.columns.bits import present_rows
+from fastfeat.io.device import DeviceArray
+from fastfeat.steps.lists import cpu as host
+from fastfeat.steps.lists.gpu.columns import HostLists, ListPiece, placed, run_lists
+from fastfeat.steps.lists.gpu.functions import (
+    BIT_BYTES,
+    Takes,
+    Work,
+    list_step,
+    unit_bytes,
+    value_array,
+    words_of,
+)
+from fastfeat.steps.on_device import DeviceStep
+from fastfeat.steps.step import Argument, StepFailed
+
+
+class _Sums(NamedTuple):
+    """What a kernel has made of a piece: values, their bitmap, and which rows are left."""
+
+    piece: ListPiece
+    values: Buffer
+    validity: Buffer
+    left: Buffer
+
+
+def _sums(name: str, function: int) -> Work:
+    """Return what finds the sum or the mean of each list."""
+
+    def work(
+        runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: Mapping[str, Any]
+    ) -> Any:
+        is_float = lists.dtype.is_float
+        of_integers = "list_integer_means" if function == cuda.MEAN else "list_integer_sums"
+        kernel = "list_float_sums" if is_float else of_integers
+        dtype = FLOAT64 if is_float or function == cuda.MEAN else INT64
+
+        def of_piece(piece: ListPiece) -> DeviceArray:
+            n = piece.n_rows
+            values, left = runtime.allocate(8 * n), runtime.allocate(n)
+            found = _Sums(piece, values, runtime.allocate(word_bytes(n)), left)
+            words = {
+                "OUT": found.values.address,
+                "OUT_VALIDITY": found.validity.address,
+                "LEFT": found.left.address,
+                "FUNCTION": function,
+            }
+            if run_lists(runtime, kernel, piece, words) is not None:
+                _complete(runtime, name, found, params)
+            return value_array(piece, dtype, found.values, found.validity)
+
+        cost = Cost(8 + 1 + BIT_BYTES, unit_bytes(lists))
+        return made_values(runtime, lists.offsets, dtype, cost, placed(runtime, lists, of_piece))
+
+    return work
+
+
+def _complete(runtime: Runtime, name: str, found: _Sums, params: Mapping[str, Any]) -> None:
+    """Let the host find the rows that are left."""
+    n = found.piece.n_rows
+    left, values = np.empty(n, np.bool_), np.empty(n, np.int64)
+    bits = np.empty(word_bytes(n), np.uint8)
+    for buffer, array in zip(found[1:], (values, bits, left), strict=True):
+        runtime.download(buffer, array)
+    runtime.synchronize()
+    rows = np.flatnonzero(left)
+    result = _on_host(name, found.piece, rows, params)
+    values[rows] = words_of(result)
+    present = np.unpackbits(bits, bitorder="little")
+    known = present_rows(result)
+    present[rows] = 1 if known is None else known
+    runtime.upload(values, found.values)
+    runtime.upload(np.packbits(present, bitorder="little"), found.validity)
+
+
+def _on_host(
+    name: str, piece: ListPiece, rows: NDArray[np.intp], params: Mapping[str, Any]
+) -> Array:
+    """Return what the host finds of some rows of a piece."""
+    argument = piece.lists.argument
+    chosen = argument.values.chunk(0).take(pa.array(rows + piece.start))
+    given = Argument(pa.chunked_array([chosen]), argument.dtype)
+    try:
+        return host.KERNELS[name]([given], params, len(rows))
+    except StepFailed as failure:
+        row, *told = failure.args
+        raise StepFailed(piece.start + int(rows[row]), *told) from None
+
+
+def _has_sums(dtype: DType) -> bool:
+    return dtype.is_number
+
+
+KERNELS: dict[str, DeviceStep] = {
+    "list.mean": list_step(_sums("list.mean", cuda.MEAN)),
+    "list.sum": list_step(_sums("list.sum", cuda.SUM)),
+}
+TAKES: dict[str, Takes] = {"list.mean": _has_sums, "list.sum": _has_sums}

@@ -1,0 +1,204 @@
+"""list.*: functions of the list of each row. An element that is missing is skipped by aggregates.
+
+A list that is missing gives missing. Of an empty one the sum is 0, and all else missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.dtypes import BOOL, INT32, INT64, UINT8, UTF8, DType, list_of
+from fastfeat.errors import InvalidData, Overflow, TypeMismatch
+from fastfeat.io.columns.conversions import conversion
+from fastfeat.io.columns.keys import comparable
+from fastfeat.ir.parameters import FARTHEST_ELEMENT, one_of, or_none, takes, takes_some, whole
+from fastfeat.steps.keys.rows import places_of
+from fastfeat.steps.step import Argument, StepFailed, StepFunction, Values
+from fastfeat.steps.tables.rows import compared
+
+AGGREGATES_OF_LISTS = ("sum", "mean", "min", "max", "var", "std")
+OUT_OF_BOUNDS = "the list has no element {index}. Use null_on_oob=True to have it missing"
+SUM_TOO_LARGE = "the sum of the list does not fit into int64"
+
+
+def element_type(types: Sequence[DType]) -> DType:
+    """Return the type of the elements of a list; of those that are read as float64, float64."""
+    if types[0].of is None:
+        raise TypeMismatch(f"needs a list, got {types[0]}")
+    return comparable(types[0].of)
+
+
+def elements_of(value: Sequence[Any] | None) -> list[Any] | None:
+    """Return the elements of a list, None where missing."""
+    if value is None:
+        return None
+    return [None if element != element else element for element in value]
+
+
+def params_of_aggregate(function: str, params: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Return the parameters of an aggregate of lists as that of the rows has them."""
+    return tuple(sorted(params.items()))
+
+
+def _aggregate(function: str) -> StepFunction:
+    """Return the step of an aggregate: that of the same name over training rows, of one list."""
+
+    def result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+        return AGGREGATES[function].result(
+            element_type(types), params_of_aggregate(function, params)
+        )
+
+    def reference(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
+        dtype, given = element_type([args[0].dtype]), params_of_aggregate(function, params)
+        values: list[Any] = []
+        for row, value in enumerate(args[0].values):
+            elements = elements_of(value)
+            try:
+                values.append(
+                    None
+                    if elements is None
+                    else AGGREGATES[function].reference(elements, given, dtype)
+                )
+            except Overflow:
+                raise StepFailed(row, SUM_TOO_LARGE, Overflow) from None
+        return [None if value != value else value for value in values]
+
+    return StepFunction(result, reference, valid=AGGREGATES[function].valid)
+
+
+def _each(function: Callable[..., Any]) -> Callable[..., list[Any]]:
+    """Return the reference of a function of one list that is missing where the list is."""
+
+    def reference(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
+        found: list[Any] = []
+        for row, value in enumerate(args[0].values):
+            elements = elements_of(value)
+            found.append(None if elements is None else function(elements, row, **params))
+        return found
+
+    return reference
+
+
+def _len(elements: Values, row: int) -> int:
+    return len(elements)
+
+
+def _get(elements: Values, row: int, index: int, null_on_oob: bool = True) -> Any:
+    if -len(elements) <= index < len(elements):
+        return elements[index]
+    if null_on_oob:
+        return None
+    raise StepFailed(row, OUT_OF_BOUNDS.format(index=index), InvalidData)
+
+
+def _slice(elements: Values, row: int, offset: int, length: int | None = None) -> list[Any]:
+    start = offset if offset >= 0 else len(elements) + offset
+    stop = len(elements) if length is None else start + length
+    return list(elements[max(start, 0) : max(stop, 0)])
+
+
+def _contains(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
+    lists, items = args
+    assert lists.dtype.of is not None
+    wanted = compared(items.values, items.dtype)
+    return [
+        None
+        if value is None or item is None
+        else item
+        in compared([e for e in elements_of(value) or () if e is not None], lists.dtype.of)
+        for value, item in zip(lists.values, wanted, strict=True)
+    ]
+
+
+def _explode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
+    return [element for value in args[0].values for element in elements_of(value) or ()]
+
+
+def _encode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
+    places, n_before = places_of(args[1].values), 1 + params["n_unseen"]
+
+    def code(element: Any) -> int:
+        return 0 if element is None else n_before + places.get((element,), -1)
+
+    lists = map(elements_of, args[0].values)
+    return [None if elements is None else [*map(code, elements)] for elements in lists]
+
+
+def _has_code(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
+    code = params["code"]
+    return [
+        int(codes is None if code is None else code in (codes or ())) for codes in args[0].values
+    ]
+
+
+def _len_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    element_type(types)
+    return INT64
+
+
+def _get_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    return element_type(types)
+
+
+def _slice_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    element_type(types)
+    return types[0]
+
+
+def _contains_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    element, item = element_type(types), types[1]
+    if item != element and (item.is_list or conversion(comparable(item), element) is None):
+        raise TypeMismatch(f"a list of {element} contains no {item}. Cast one of them first")
+    return BOOL
+
+
+def _explode_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    dtype = element_type(types)
+    if not (dtype == UTF8 or dtype.is_number or dtype.is_temporal):
+        raise TypeMismatch(f"needs a list of values, got {types[0]}")
+    return dtype
+
+
+def _encode_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    _explode_result(types, params)
+    return list_of(INT32)
+
+
+def _has_code_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    assert types[0] == list_of(INT32)
+    return UINT8
+
+
+_PLACE = whole(-FARTHEST_ELEMENT, FARTHEST_ELEMENT)
+
+LISTS: dict[str, StepFunction] = {
+    **{f"list.{function}": _aggregate(function) for function in AGGREGATES_OF_LISTS},
+    "list.contains": StepFunction(_contains_result, _contains, n_args=2),
+    "list.encode": StepFunction(
+        _encode_result,
+        _encode,
+        of_keys=True,
+        valid=takes(missing=one_of("key"), n_unseen=whole(1, 1)),
+        n_args=2,
+    ),
+    "list.explode": StepFunction(_explode_result, _explode, of_all_rows=True),  # a row an element
+    "list.get": StepFunction(
+        _get_result, _each(_get), valid=takes_some({"null_on_oob": one_of(False)}, index=_PLACE)
+    ),
+    "list.has_code": StepFunction(
+        _has_code_result, _has_code, always_present=True, valid=takes(code=or_none(whole(0)))
+    ),
+    "list.len": StepFunction(_len_result, _each(_len)),
+    "list.slice": StepFunction(
+        _slice_result,
+        _each(_slice),
+        valid=takes_some({"length": whole(0, FARTHEST_ELEMENT)}, offset=_PLACE),
+    ),
+}
+"""The functions of a list; "list.explode" has a row an element, for vocabularies alone.
+
+"list.encode" gives the codes of the elements in a vocabulary, of which one is of the unseen;
+"list.has_code" says whether a code is among those of a row, or, of None, whether there is no list.
+"""

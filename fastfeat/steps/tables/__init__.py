@@ -1,0 +1,1 @@
+"""Tables: rows of another table, by key, or by key and moment."""

@@ -1,0 +1,205 @@
+"""Lookups and as-of joins on the CPU: a table is indexed or put in order once, and looked up in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from fastfeat_kernels.asof.reference import Rule
+from fastfeat_kernels.asof.state import MAX_ROWS, InOrder, as_given, find, in_order
+from fastfeat_kernels.gather.state import gather
+from numpy.typing import NDArray
+
+from fastfeat.aggregates.keys import Vocabulary
+from fastfeat.dtypes import DType
+from fastfeat.engine.cpu.kernels import n_parts, runner
+from fastfeat.errors import InvalidData
+from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, pa
+from fastfeat.io.columns.bits import array_of_values
+from fastfeat.io.columns.column import Chunk, physical_chunks
+from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.io.columns.keys import comparable, table_keys_as
+from fastfeat.io.columns.times import ticks_column
+from fastfeat.io.columns.types import arrow_type
+from fastfeat.io.sinks.write import empty_bytes
+from fastfeat.steps.keys.cpu_vocabulary import count_keys, encode
+from fastfeat.steps.step import Argument
+from fastfeat.steps.tables.rows import TableValues, parts_of, rows_by_key
+
+_ANY_SIZE = 1 << 62
+
+
+class _Index(NamedTuple):
+    """The keys of a table.
+
+    Args:
+        keys: its distinct keys.
+        rows: the row of the table by the code of a key, shape (2 + n_keys,).
+    """
+
+    keys: Vocabulary
+    rows: NDArray[np.int64]
+
+
+def lookup_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
+    """Return the row of the table that has the key of each row; see `steps.lookup`."""
+    half = len(args) // 2
+    left, right = args[:half], args[half:]
+    dtypes = [comparable(argument.dtype) for argument in left]
+    index = _index(right, dtypes)
+    encoded = encode(index.keys, [arg.values for arg in left], dtypes, "key", 1)
+    codes = encoded.to_numpy(zero_copy_only=False)
+    return array_of_values(index.rows[codes], codes > 1, pa.int64())
+
+
+def lookup_values(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
+    """Return what the table has in the rows that were found; no float of it is NaN."""
+    rows, column = args
+    exact, array = arrow_type(comparable(column.dtype)), _without_nan(column.values)
+    n_bytes = array.type.bit_width // 8 if _has_whole_bytes(array.type) else 0
+    if n_bytes:
+        return _gathered(rows.values, array, n_bytes).view(exact)
+    found = [call("array_take", array, chunk) for chunk in rows.values.chunks]
+    return pa.chunked_array(found, None if found else exact)
+
+
+def _without_nan(column: TableValues) -> Array:
+    """Return a column of a table, null where it is NaN; made on first use."""
+    array = column.array
+    if not pa.types.is_floating(array.type):
+        return array
+    found: Array | None = column.cache.get("without NaN")
+    if found is None:
+        is_nan = call("is_nan", array)
+        some = call("any", is_nan).as_py()
+        found = call("if_else", is_nan, pa.scalar(None, array.type), array) if some else array
+        column.cache["without NaN"] = found
+    return found
+
+
+def _has_whole_bytes(arrow_type: DataType) -> bool:
+    return pa.types.is_primitive(arrow_type) and arrow_type != pa.bool_()
+
+
+def _gathered(rows: ChunkedArray, column: Array, n_bytes: int) -> Array:
+    """Return values of 1, 2, 4 or 8 bytes by the numbers of their rows."""
+    numbers, chunks = physical_chunks(rows), physical_chunks(pa.chunked_array([column]))
+    empty = Chunk(0, 0, 0, 0, 0, column)
+    values = chunks[0] if chunks else empty
+    memory, parts = empty_bytes(n_bytes * len(rows)), n_parts(len(rows))
+    found = gather(numbers, values, n_bytes, runner("gather"), parts, memory)
+    bitmap = None if found.bitmap is None else pa.py_buffer(found.bitmap)
+    buffers = [bitmap, pa.py_buffer(found.values)]
+    return pa.Array.from_buffers(column.type, len(rows), buffers)
+
+
+def _index(keys: Sequence[Argument], dtypes: Sequence[DType]) -> _Index:
+    """Return the keys of a table as values of the types of the data; made on first use."""
+    columns: list[TableValues] = [key.values for key in keys]
+    cache, name = columns[0].cache, (tuple(column.name for column in columns), tuple(dtypes))
+    found: _Index | None = cache.get(name)
+    if found is None:
+        found = cache[name] = _indexed(keys, dtypes)
+    return found
+
+
+def _indexed(keys: Sequence[Argument], dtypes: Sequence[DType]) -> _Index:
+    own = [comparable(key.dtype) for key in keys]
+    parts = _parts(keys, own)
+    counted = count_keys(parts, own, "key", _ANY_SIZE)
+    if len(counted.counts) and counted.counts[0] > 1:  # they are ordered by their counts
+        rows_by_key(keys)
+        raise AssertionError("a key is there twice, and the definition does not see it")
+    if own != list(dtypes):  # what is a value of both types stays distinct
+        parts = _parts(keys, dtypes)
+        counted = count_keys(parts, dtypes, "key", _ANY_SIZE)
+    distinct = Vocabulary(counted.parts, counted.counts, counted.n_missing)
+    codes = encode(distinct, parts, dtypes, "key", 1).to_numpy(zero_copy_only=False)
+    rows = np.zeros(2 + len(distinct), np.int64)
+    rows[codes] = np.arange(len(codes), dtype=np.int64)
+    return _Index(distinct, rows)
+
+
+def _parts(keys: Sequence[Argument], dtypes: Sequence[DType]) -> list[Any]:
+    """Return the parts of the keys of a table as values of some types, or missing."""
+    return table_keys_as([key.values.array for key in keys], [key.dtype for key in keys], dtypes)
+
+
+_RUN = "asof"
+
+_FIRST_KEY = 2  # codes 0 and 1 are those of missing and unseen keys
+
+
+class _Ordered(NamedTuple):
+    """The rows of a table by key and time.
+
+    Args:
+        keys: the distinct keys; None where all rows have one.
+        rows: the rows in order.
+    """
+
+    keys: Vocabulary | None
+    rows: InOrder
+
+
+def asof_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
+    """Return the row of the table that was known at the moment of each row; see `steps.asof`."""
+    time, keys, right, right_keys = parts_of(args)
+    dtypes = [comparable(key.dtype) for key in keys]
+    table = _ordered(right, right_keys, dtypes)
+    codes = None
+    if table.keys is not None:
+        encoded = encode(table.keys, [key.values for key in keys], dtypes, "key", 1)
+        codes = encoded.to_numpy(zero_copy_only=False)
+    times = physical_chunks(ticks_column(time.values, time.dtype))
+    rule = Rule(
+        _tick(time.dtype),
+        _tick(right.dtype),
+        params["delay"],
+        params["allow_exact_matches"],
+        params["tolerance"],
+    )
+    memory = empty_bytes(8 * n_rows).view(np.int64)
+    run, parts = runner(_RUN), n_parts(n_rows)
+    found = find(table.rows, codes, times, rule, run, parts, _FIRST_KEY, memory)
+    buffers = [pa.py_buffer(found.bitmap), pa.py_buffer(found.rows)]
+    return pa.Array.from_buffers(pa.int64(), n_rows, buffers)
+
+
+def _tick(dtype: DType) -> int:
+    return tick_ns(dtype) if dtype.is_temporal else 1
+
+
+def _ordered(right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType]) -> _Ordered:
+    """Return the rows of a table in order; made on first use."""
+    name = ("asof", tuple(key.values.name for key in keys), tuple(dtypes))
+    found: _Ordered | None = right.values.cache.get(name)
+    if found is None:
+        found = right.values.cache[name] = _in_order(right, keys, dtypes)
+    return found
+
+
+def _in_order(right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType]) -> _Ordered:
+    times = ticks_column(right.values.array, right.dtype)
+    n_rows, known = len(times), None
+    if n_rows > MAX_ROWS:
+        raise InvalidData(
+            f"the table {right.values.table!r} has {n_rows:,} rows: an as-of join takes "
+            f"{MAX_ROWS:,} at most. Pass fewer, such as those of the time that the data is of"
+        )
+    chunks, parts_of_rows = physical_chunks(times), n_parts(n_rows)
+    codes, n_keys = np.zeros(n_rows, np.int32), 1
+    if not keys:
+        rows = as_given(chunks, runner(_RUN), parts_of_rows)
+        if rows is not None:
+            return _Ordered(None, rows)
+    else:
+        own = [key.dtype for key in keys]
+        parts = table_keys_as([key.values.array for key in keys], own, dtypes)
+        counted = count_keys(parts, dtypes, "key", _ANY_SIZE, with_rows=True)
+        known = Vocabulary(counted.parts, counted.counts, counted.n_missing)
+        n_keys = len(known)
+        assert counted.of_rows is not None, "it was asked for"
+        codes = counted.of_rows(np.arange(n_keys, dtype=np.int32), -1)
+    return _Ordered(known, in_order(codes, chunks, n_keys, runner("windows"), parts_of_rows))

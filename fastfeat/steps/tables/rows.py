@@ -1,0 +1,256 @@
+"""lookup_row, lookup_value, asof_row: rows of a table by key, at a moment, and their values."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastfeat.dtypes import INT64, UTF8, DType
+from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.io.arrow import Array, pa
+from fastfeat.io.columns.conversions import conversion, tick_ns
+from fastfeat.io.columns.keys import comparable
+from fastfeat.io.columns.times import python_value, time_text
+from fastfeat.ir.node import Params
+from fastfeat.steps.step import Argument, StepFunction
+
+
+@dataclass(frozen=True, eq=False)
+class TableValues:
+    """A column of a lookup table.
+
+    Args:
+        table: the name of the table.
+        name: that of the column.
+        array: the values as `io.types.storage_type` stores them, text as large_string.
+        cache: what backends make of it to look rows up; kept as long as the table is.
+    """
+
+    table: str
+    name: str
+    array: Array
+    cache: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
+
+    def stored(self) -> list[Any]:
+        """Return the values as a list, None where missing."""
+        found: list[Any] | None = self.cache.get("stored")
+        if found is None:
+            found = [None if value != value else value for value in self.array.to_pylist()]
+            self.cache["stored"] = found
+        return found
+
+
+def rows_by_key(keys: Sequence[Argument]) -> Mapping[tuple[Any, ...], int]:
+    """Return the row of each key of a table.
+
+    Args:
+        keys: the columns of the table that are the parts of its key.
+
+    Raises:
+        InvalidData: two rows have one key.
+    """
+    first, names = keys[0].values, tuple(key.values.name for key in keys)
+    known: dict[tuple[Any, ...], int] | None = first.cache.get(("rows", names))
+    if known is not None:
+        return known
+    known = {}
+    columns = [compared(key.values.stored(), key.dtype) for key in keys]
+    for row, key in enumerate(zip(*columns, strict=True)):
+        if None in key:
+            continue
+        if key in known:
+            shown = ", ".join(f"{k.values.name}={_shown(k, row)}" for k in keys)
+            raise InvalidData(
+                f"the table {first.table!r} has the key {shown} in the rows {known[key]} and "
+                f"{row}: a lookup needs one row a key. Remove the other rows, or aggregate them"
+            )
+        known[key] = row
+    first.cache["rows", names] = known
+    return known
+
+
+def _shown(key: Argument, row: int) -> str:
+    stored = key.values.stored()[row]
+    value = python_value(stored, key.dtype)
+    return time_text(stored, key.dtype) if isinstance(value, pa.Scalar) else repr(value)
+
+
+def compared(values: Sequence[Any], dtype: DType) -> list[Any]:
+    """Return values that are equal where they mean the same: times in nanoseconds."""
+    if not dtype.is_temporal:
+        return list(values)
+    return [None if value is None else value * tick_ns(dtype) for value in values]
+
+
+def _row_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    half = len(types) // 2
+    for left, right in zip(types[:half], types[half:], strict=True):
+        for dtype in (left, right):
+            if not (dtype == UTF8 or dtype.is_number or dtype.is_temporal):
+                raise TypeMismatch(f"needs text, a number, a bool, a date or time, got {dtype}")
+        if left != right and conversion(comparable(left), comparable(right)) is None:
+            raise TypeMismatch(
+                f"cannot compare the key of the data, {left}, with that of the table, {right}. "
+                "Cast one of them first"
+            )
+    return INT64
+
+
+def _lookup_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
+    half = len(args) // 2
+    known = rows_by_key(args[half:])
+    columns = [compared(arg.values, arg.dtype) for arg in args[:half]]
+    return [None if None in key else known.get(key) for key in zip(*columns, strict=True)]
+
+
+def _value_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    if types[1].is_list:
+        raise TypeMismatch(
+            f"the column of the table is a {types[1]}: lists are not looked up in this version. "
+            "Give the table columns of numbers, bools, dates, times or text"
+        )
+    return comparable(types[1])
+
+
+def _values(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
+    rows, column = args
+    stored = column.values.stored()
+    return [None if row is None else stored[row] for row in rows.values]
+
+
+LOOKUP_ROW = StepFunction(_row_result, _lookup_rows, of_keys=True, n_args=None)
+
+LOOKUP_VALUE = StepFunction(_value_result, _values, n_args=2)
+
+
+def parts_of(args: Sequence[Any]) -> tuple[Any, Sequence[Any], Any, Sequence[Any]]:
+    """Return the time and the keys of the data, and those of the table, of what is given."""
+    half = len(args) // 2
+    return args[0], args[1:half], args[half], args[half + 1 :]
+
+
+def _result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    time, keys, right, right_keys = parts_of(types)
+    check_moments(time, keys, right, right_keys)
+    wanted = "time" if time.is_temporal else "steps"
+    if params["unit"] not in (None, wanted):
+        kind = "dates or times" if time.is_temporal else "whole numbers"
+        write = "a duration, such as '3h'" if time.is_temporal else "a whole number"
+        raise TypeMismatch(f"the times are {kind}: write tolerance= and delay= as {write}")
+    return INT64
+
+
+def check_moments(
+    time: DType, keys: Sequence[DType], right: DType, right_keys: Sequence[DType]
+) -> None:
+    """Raise where the times and keys of the data cannot be compared with those of a table.
+
+    Args:
+        time: the type of the time of the data.
+        keys: the types of its keys.
+        right: that of the time of the table.
+        right_keys: those of its keys.
+
+    Raises:
+        TypeMismatch: the first that cannot.
+    """
+    if keys:
+        LOOKUP_ROW.result([*keys, *right_keys], {})
+    for dtype in (time, right):
+        if not _is_time(dtype):
+            raise TypeMismatch(
+                f"time= needs timestamps, dates or whole numbers, got {dtype}. Parse text first: "
+                ".str.to_datetime(format)"
+            )
+    if time.is_temporal != right.is_temporal:
+        raise TypeMismatch(f"cannot compare the time of the data, {time}, with that of the table, "
+                           f"{right}")  # fmt: skip
+    if (time.tz is None) != (right.tz is None):
+        raise TypeMismatch(
+            f"cannot compare the time of the data, {time}, with that of the table, {right}: one "
+            "has a time zone. Give the other its zone, in the data: "
+            "column.dt.tz_localize('Europe/Berlin')"
+        )
+
+
+def _is_time(dtype: DType) -> bool:
+    whole = dtype.is_integer and dtype.name != "uint64"
+    return whole or dtype.name in ("timestamp", "date32", "date64")
+
+
+def instants(values: Sequence[Any], dtype: DType) -> list[Any]:
+    """Return times in nanoseconds, whole numbers as they are; None where missing."""
+    tick = tick_ns(dtype) if dtype.is_temporal else 1
+    return [None if value is None else value * tick for value in values]
+
+
+def _asof_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
+    time, keys, right, right_keys = parts_of(args)
+    known = _by_key(right, right_keys)
+    moments = instants(time.values, time.dtype)
+    columns = [compared(key.values, key.dtype) for key in keys]
+    found: list[Any] = []
+    for row, moment in enumerate(moments):
+        key = tuple(column[row] for column in columns)
+        if moment is None or key not in known:
+            found.append(None)
+        else:
+            found.append(_latest(*known[key], moment, params))
+    return found
+
+
+def _by_key(
+    right: Argument, keys: Sequence[Argument]
+) -> Mapping[tuple[Any, ...], tuple[list[int], list[int]]]:
+    """Return the times and rows of each key of a table, in order; the last of equal ones last."""
+    names = tuple(key.values.name for key in keys)
+    cached: Any = right.values.cache.get(("asof", names))
+    if cached is not None:
+        return cached
+    times = instants(right.values.stored(), right.dtype)
+    columns = [compared(key.values.stored(), key.dtype) for key in keys]
+    rows: dict[tuple[Any, ...], list[tuple[int, int]]] = {}
+    for row, moment in enumerate(times):
+        key = tuple(column[row] for column in columns)
+        if moment is not None and None not in key:
+            rows.setdefault(key, []).append((moment, row))
+    found = {
+        key: ([moment for moment, _ in sorted(pairs)], [row for _, row in sorted(pairs)])
+        for key, pairs in rows.items()
+    }
+    right.values.cache["asof", names] = found
+    return found
+
+
+def _latest(
+    times: Sequence[int], rows: Sequence[int], moment: int, params: Mapping[str, Any]
+) -> int | None:
+    """Return the latest row known at a moment; None where there is none, or it is too old."""
+    find = bisect_right if params["allow_exact_matches"] else bisect_left
+    at = find(times, moment - params["delay"])
+    tolerance = params["tolerance"]
+    if at == 0 or (tolerance is not None and times[at - 1] < moment - tolerance):
+        return None
+    return rows[at - 1]
+
+
+def valid_asof(params: Params) -> bool:
+    """Return whether parameters are such as an operator gives."""
+    match params:
+        case (
+            ("allow_exact_matches", bool()),
+            ("delay", delay),
+            ("tolerance", tolerance),
+            ("unit", None | "time" | "steps"),
+        ):
+            whole = type(delay) is int and 0 <= delay < 1 << 63
+            return whole and (
+                tolerance is None or (type(tolerance) is int and 0 <= tolerance < 1 << 63)
+            )
+        case _:
+            return False
+
+
+ASOF_ROW = StepFunction(_result, _asof_rows, of_keys=True, valid=valid_asof, n_args=None)

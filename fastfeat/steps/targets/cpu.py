@@ -1,0 +1,248 @@
+"""Statistics of a target per category on the CPU: of all rows, and outside of each fold; folds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from fastfeat_kernels.column import Chunk
+from fastfeat_kernels.grouped import finalize
+from fastfeat_kernels.grouped.order import order, quantiles_of
+from fastfeat_kernels.grouped.state import (
+    GroupedMoments,
+    counts_of,
+    merge,
+    no_moments,
+    outside_folds,
+    part,
+    sum_over_folds,
+    sum_over_keys,
+)
+from fastfeat_kernels.grouped.summarize import summarize
+from fastfeat_kernels.moments.state import Level
+from numpy.typing import NDArray
+
+from fastfeat.aggregates.target import FoldedGroups, Statistics, needs_squares, smoothed
+from fastfeat.dtypes import INT64, DType
+from fastfeat.engine.cpu.kernels import n_parts, runner
+from fastfeat.engine.storage import storage
+from fastfeat.io.arrow import pa
+from fastfeat.io.columns.bits import array_of_values
+from fastfeat.ir.node import Params
+from fastfeat.steps.keys.cpu_groups import codes_of, plain_chunks
+from fastfeat.steps.keys.cpu_hashing import buckets, key_hashes
+from fastfeat.steps.step import Argument
+from fastfeat.steps.targets.rows import delay_in_ticks
+
+_RUN = "grouped"
+
+Floats = NDArray[np.float64]
+
+
+class Cells(NamedTuple):
+    """The rows that a target is learnt from, and how they are divided.
+
+    Args:
+        element: type of the target, of `fastfeat_kernels.column.ELEMENTS`.
+        chunks: the target.
+        codes: the category of each row.
+        folds: the fold of each row.
+        n_codes: how many categories there are.
+        n_folds: how many folds.
+        ordered: whether a fold learns from the earlier ones alone.
+    """
+
+    element: str
+    chunks: list[Chunk]
+    codes: NDArray[np.int32]
+    folds: NDArray[np.int32]
+    n_codes: int
+    n_folds: int
+    ordered: bool
+
+
+def learn_target(
+    function: str,
+    params: Params,
+    values: Any,
+    dtype: DType,
+    codes: Any,
+    folds: Any,
+    n_codes: int,
+    n_folds: int,
+) -> FoldedGroups:
+    """Return a statistic of the target per category; see `reference.steps.learn_target`."""
+    cells = Cells(
+        storage(dtype), plain_chunks(values, dtype), codes_of(codes), codes_of(folds),
+        n_codes, n_folds, bool(dict(params)["ordered"]),
+    )  # fmt: skip
+    if function == "target_quantile":
+        return folded(_by_quantiles(cells, params), function, params)
+    level = target_level(function, params)
+    groups = np.multiply(cells.folds, np.int32(cells.n_codes))
+    groups += cells.codes
+    by_category = summarize(
+        cells.element, cells.chunks, groups, n_codes * n_folds, level,
+        runner(_RUN), n_parts(len(groups)), extremes=False,
+    )  # fmt: skip
+    return folded(by_moments(by_category, n_folds, function, params), function, params)
+
+
+def folded(found: Iterable[Statistics], function: str, params: Params) -> FoldedGroups:
+    """Return the statistic of all rows, and outside of each fold, smoothed."""
+    whole, *outside = [smoothed(function, s, params) for s in found]
+    return FoldedGroups(whole, whole == whole, np.concatenate(outside))
+
+
+def target_level(function: str, params: Params) -> Level:
+    """Return at which level a statistic of moments needs them."""
+    return 2 if needs_squares(function, params) else 1
+
+
+def by_moments(
+    by_category: GroupedMoments, n_folds: int, function: str, params: Params
+) -> Iterator[Statistics]:
+    """Yield what is known of all rows, and outside of each fold.
+
+    Args:
+        by_category: the moments of cells: group fold * n_codes + code.
+        n_folds: how many folds.
+        function: the statistic, not of quantiles.
+        params: its parameters.
+    """
+    read, by_fold = _reader(function), sum_over_keys(by_category, n_folds)
+    total, prior = (sum_over_folds(m, n_folds) for m in (by_category, by_fold))
+    yield _statistics(total, prior, read)
+    outside = _earlier if dict(params)["ordered"] else outside_folds
+    pairs = zip(outside(by_category, total, n_folds), outside(by_fold, prior, n_folds), strict=True)
+    for group, all_rows in pairs:
+        yield _statistics(group, all_rows, read)
+
+
+def _earlier(
+    moments: GroupedMoments, total: GroupedMoments, n_folds: int
+) -> Iterator[GroupedMoments]:
+    """Yield for each fold the moments of the groups in the folds before it."""
+    n = total.n_groups
+    before = no_moments(moments.element, n, moments.level, extremes=False)
+    for fold in range(n_folds):
+        yield before
+        before = merge(before, part(moments, fold * n, (fold + 1) * n))
+
+
+Read = Callable[[GroupedMoments], Floats]
+
+
+def _reader(function: str) -> Read:
+    """Return what reads the statistic of groups."""
+    run = runner(_RUN)
+    if function == "target_var":
+        return lambda moments: finalize.variances_of(moments, 1, run, n_parts(moments.n_groups))
+    return lambda moments: finalize.means_of(moments, run, n_parts(moments.n_groups))
+
+
+def _statistics(groups: GroupedMoments, all_rows: GroupedMoments, read: Read) -> Statistics:
+    run, parts = runner(_RUN), n_parts(groups.n_groups)
+    counts = counts_of(groups).astype(np.float64)
+    total, prior_total = finalize.sums_of(groups, run, parts), finalize.sums_of(all_rows, run)
+    statistic, variance, prior_variance = total, total, prior_total  # not needed of sums alone
+    if groups.level == 2:
+        statistic, variance = read(groups), finalize.variances_of(groups, 0, run, parts)
+        prior_variance = finalize.variances_of(all_rows, 0, run)
+    return Statistics(
+        counts,
+        total,
+        statistic,
+        variance,
+        float(counts_of(all_rows)[0]),
+        float(prior_total[0]),
+        float(read(all_rows)[0]),
+        float(prior_variance[0]),
+    )
+
+
+def _by_quantiles(cells: Cells, params: Params) -> Iterator[Statistics]:
+    """Yield the quantiles of all rows, and of those outside of each fold."""
+    q = float(dict(params)["q"])
+    yield _quantiles(cells, np.ones(len(cells.codes), np.bool_), q)
+    for fold in range(cells.n_folds):
+        yield _quantiles(cells, cells.folds < fold if cells.ordered else cells.folds != fold, q)
+
+
+def _quantiles(cells: Cells, is_outside: NDArray[np.bool_], q: float) -> Statistics:
+    none, run = np.int32(-1), runner(_RUN)
+    groups = np.where(is_outside, cells.codes, none)
+    everything = np.where(is_outside, np.int32(0), none)
+    parts = n_parts(len(groups))
+    found, of_all = (
+        order(cells.element, cells.chunks, numbers, n, run, parts)
+        for numbers, n in ((groups, cells.n_codes), (everything, 1))
+    )
+    statistic = quantiles_of(found, [q])[:, 0]
+    count, prior = found.counts.astype(np.float64), float(quantiles_of(of_all, [q])[0, 0])
+    n_all = float(of_all.counts[0])
+    return Statistics(count, statistic, statistic, statistic, n_all, prior, prior, prior)
+
+
+def fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
+    """Return the fold of each row by its number, or by a key."""
+    columns, dtypes = [a.values for a in args], [a.dtype for a in args]
+    if not args:
+        numbers = array_of_values(np.arange(n_rows, dtype=np.int64), None, pa.int64())
+        columns, dtypes = [pa.chunked_array([numbers])], [INT64]
+    hashes = key_hashes(columns, dtypes, is_cross=bool(args))
+    return array_of_values(buckets(hashes, params["n_folds"]), None, pa.int32())
+
+
+def time_fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
+    """Return the fold of each row by time."""
+    times, present = _times_of(args[0])
+    return _numbers(_folds_by_time(times, present, params["n_folds"]))
+
+
+def time_fold_known(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
+    """Return the last fold by time that does not learn from each row yet."""
+    times, present = _times_of(args[0])
+    folds = _folds_by_time(times, present, params["n_folds"])
+    last = folds.max(initial=0)
+    used, places = np.unique(np.sort(folds[present]), return_index=True)
+    begins = np.sort(times[present])[places]  # folds stand in the order of time
+    after = np.searchsorted(begins, _later(times, delay_in_ticks(args[0].dtype, params)), "right")
+    before = np.append(used - 1, last)  # the fold before the first one that begins later
+    return _numbers(np.where(present, np.maximum(folds, before[after]), last))
+
+
+def _later(times: NDArray[Any], delay: int) -> NDArray[Any]:
+    """Return times and a delay; whole numbers end at the last of their type."""
+    if times.dtype.kind == "f":
+        return times + delay
+    most = np.iinfo(times.dtype).max
+    return np.where(times > most - min(delay, int(most)), most, times + min(delay, int(most)))
+
+
+def _folds_by_time(
+    times: NDArray[Any], present: NDArray[np.bool_], n_folds: int
+) -> NDArray[np.int64]:
+    known = np.sort(times[present])
+    ranks: NDArray[np.int64] = np.searchsorted(known, times, side="left")
+    return np.where(present, ranks * n_folds // max(len(known), 1), n_folds)
+
+
+def _times_of(argument: Argument) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return times as numbers, and where they are present."""
+    chunks = argument.values.chunks
+    times = np.concatenate([_values(chunk) for chunk in chunks] or [np.zeros(0)])
+    return times, np.concatenate([_present(chunk) for chunk in chunks] or [np.zeros(0, bool)])
+
+
+def _numbers(folds: NDArray[np.int64]) -> Any:
+    return array_of_values(folds.astype(np.int32), None, pa.int32())
+
+
+def _values(chunk: Any) -> NDArray[Any]:
+    return chunk.fill_null(0).to_numpy(zero_copy_only=False)
+
+
+def _present(chunk: Any) -> NDArray[np.bool_]:
+    return chunk.is_valid().to_numpy(zero_copy_only=False)

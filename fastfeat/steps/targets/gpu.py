@@ -1,0 +1,126 @@
+"""Statistics of a target per category on a device, exact moments or quantiles of cells; folds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from fastfeat_kernels.grouped import cuda as grouped_cuda
+from fastfeat_kernels.grouped.state import counts_of
+from fastfeat_kernels.hashing import cuda as hashing_cuda
+from fastfeat_kernels.hashing import layout
+
+from fastfeat.aggregates.target import FoldedGroups, Statistics
+from fastfeat.dtypes import INT32, DType
+from fastfeat.engine.gpu.columns.kernels import launch_rows
+from fastfeat.engine.gpu.learn.scan import EachPiece
+from fastfeat.engine.gpu.pieces.rounds import Columns, over_rows
+from fastfeat.engine.gpu.programs.launch import settled
+from fastfeat.engine.gpu.runtime import Runtime
+from fastfeat.engine.storage import storage
+from fastfeat.ir.node import Params
+from fastfeat.steps.keys.gpu import grouped_ranks
+from fastfeat.steps.keys.gpu.grouped_ranks import Floats, LeftOut, Quantile, Search, find_quantile
+from fastfeat.steps.keys.gpu.grouped_scan import Words
+from fastfeat.steps.keys.gpu.groups import group_moments
+from fastfeat.steps.keys.gpu.numbers import hash_cross, numbers_by
+from fastfeat.steps.step import Argument
+from fastfeat.steps.targets import cpu as targets
+
+
+def learn_target(
+    runtime: Runtime,
+    function: str,
+    params: Params,
+    values: Any,
+    dtype: DType,
+    codes: Any,
+    folds: Any,
+    n_codes: int,
+    n_folds: int,
+) -> FoldedGroups:
+    """Return a statistic of the target per category; see `reference.steps.learn_target`.
+
+    Args:
+        runtime: where to run.
+        function: one of `aggregates.target.TARGET_FUNCTIONS`.
+        params: its parameters.
+        values: the target, an Arrow array or a DeviceArray.
+        dtype: its type.
+        codes: the category of each row, int32, the same.
+        folds: the fold of each row, int32, the same.
+        n_codes: how many categories there are.
+        n_folds: how many folds.
+
+    Raises:
+        OutOfDeviceMemory: what is kept of all cells and 64 rows do not fit.
+    """
+    columns = {"values": (values, dtype), "codes": (codes, INT32), "folds": (folds, INT32)}
+    is_quantile = function == "target_quantile"
+    level = 0 if is_quantile else targets.target_level(function, params)
+    task = grouped_cuda.Task(storage(dtype), n_folds * n_codes, level, False, len(codes))
+    cells = group_moments(runtime, task, columns, (1, 2), n_codes)
+    if is_quantile:
+        counts = counts_of(cells).reshape(n_folds, n_codes)
+        found = _by_quantiles(runtime, columns, counts, dict(params))
+        return targets.folded(found, function, params)
+    statistics = targets.by_moments(cells, n_folds, function, params)
+    return targets.folded(statistics, function, params)
+
+
+def _by_quantiles(
+    runtime: Runtime, columns: Columns, counts: Words, params: Mapping[str, Any]
+) -> Sequence[Statistics]:
+    """Return the quantiles of all rows, and of those outside of each fold.
+
+    Args:
+        runtime: where to run.
+        columns: target, codes and folds.
+        counts: shape (n_folds, n_codes): the number of values of each cell.
+        params: of the statistic.
+    """
+    quantile: Quantile = (float(params["q"]), "linear")
+    is_ordered, total = bool(params["ordered"]), counts.sum(axis=0)
+    outside = np.cumsum(counts, axis=0) - counts if is_ordered else total - counts
+    (_, dtype), *_ = columns.values()
+
+    def work(each_piece: EachPiece) -> list[Statistics]:
+        found: list[Statistics] = []
+        for fold, n in enumerate([total, *outside], -1):
+            left_out = None if fold < 0 else LeftOut(fold, is_ordered)
+            by_category = Search(storage(dtype), n, left_out=left_out)
+            of_all = Search(storage(dtype), n.sum(keepdims=True), True, left_out)
+            statistic, prior = (
+                find_quantile(runtime, search, each_piece, quantile)
+                for search in (by_category, of_all)
+            )
+            found.append(_statistics(n, statistic, float(prior[0])))
+        return found
+
+    return over_rows(runtime, columns, grouped_ranks.scratch_bytes(counts.shape[1], 2), work)
+
+
+def _statistics(counts: Words, statistic: Floats, prior: float) -> Statistics:
+    """Return what is known of a quantile in each category, and in all rows."""
+    n, n_all = counts.astype(np.float64), float(counts.sum())
+    return Statistics(n, statistic, statistic, statistic, n_all, prior, prior, prior)
+
+
+FOLD_BYTES = 4
+
+
+def fold(runtime: Runtime, args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
+    """Return the fold of each row."""
+    n_folds = params["n_folds"]
+    if args:
+        return hash_cross(runtime, args, {"seed": 0, "n_buckets": n_folds}, n_rows)
+    module = runtime.module(hashing_cuda.text(runtime.geometry.block))
+
+    def write(start: int, n: int, target: int) -> None:
+        words = np.zeros(layout.N_HEADER_WORDS, np.int64)
+        words[layout.HASHES], words[hashing_cuda.N_BUCKETS] = target - FOLD_BYTES * start, n_folds
+        launch_rows(runtime, module, hashing_cuda.ROW_NUMBERS, words, start, n)
+
+    with settled(runtime):
+        return numbers_by(runtime, [], [], INT32, n_rows, write)

@@ -1,0 +1,1 @@
+"""Text: lengths, case, pieces, literals, numbers, patterns, dates, and choices between texts."""

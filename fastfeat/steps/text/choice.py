@@ -1,0 +1,94 @@
+"""Choosing between texts: `when`, `coalesce`, `fill_null`.
+
+Rows of numbers are chosen by scalar functions of the same names; `scalars.choice` has the rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastfeat.dtypes import NULL, DType
+from fastfeat.errors import TypeMismatch
+from fastfeat.io.arrow import ChunkedArray, call, pa
+from fastfeat.io.columns.bits import array_of_values
+from fastfeat.steps.entries import is_content, without_dictionary
+from fastfeat.steps.step import Argument, StepFunction
+from fastfeat.steps.text.growth import check_choice, content_bytes
+
+Params = Mapping[str, Any]
+
+
+def _common(types: Sequence[DType]) -> DType:
+    known = [dtype for dtype in dict.fromkeys(types) if dtype != NULL]
+    if len(known) != 1:
+        raise TypeMismatch(f"needs values of one type, got {' and '.join(map(str, known))}")
+    return known[0]
+
+
+def _when_type(types: Sequence[DType], params: Params) -> DType:
+    if types[0].name not in ("bool", "null"):
+        raise TypeMismatch(f"when(...) needs a bool, got {types[0]}. Compare first: col('x') > 0")
+    return _common(types[1:])
+
+
+def _coalesce_type(types: Sequence[DType], params: Params) -> DType:
+    return _common(types)
+
+
+def _when(args: Sequence[Argument], params: Params, n_rows: int) -> list[Any]:
+    rows = zip(*(argument.values for argument in args), strict=True)
+    return [yes if condition else no for condition, yes, no in rows]
+
+
+def _coalesce(args: Sequence[Argument], params: Params, n_rows: int) -> list[Any]:
+    rows = zip(*(argument.values for argument in args), strict=True)
+    return [next((value for value in row if value is not None), None) for row in rows]
+
+
+def _host_when(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
+    holds = args[0].values.to_numpy() == 1  # of bools as keys: a missing one is NaN
+    yes, no = _plain(args[1:])
+    n_yes = int(holds.sum())
+    check_choice(_most(yes, n_yes) + _most(no, n_rows - n_yes), n_rows)
+    return call("if_else", array_of_values(holds, None, pa.bool_()), yes, no)
+
+
+def _host_coalesce(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
+    first, *others = _plain(args)
+    if isinstance(first, pa.Scalar):
+        check_choice(_most(first, n_rows), n_rows)
+        first = pa.chunked_array([pa.repeat(first, n_rows)])
+    n_missing = first.null_count
+    check_choice(content_bytes(first) + sum(_most(x, n_missing) for x in others), n_rows)
+    return call("coalesce", first, *others)
+
+
+def _most(chosen: Any, n_rows: int) -> int:
+    """Return how many bytes some rows of a choice have at most."""
+    if isinstance(chosen, pa.Scalar):
+        return n_rows * len(chosen.as_buffer() or b"") if chosen.is_valid else 0
+    return content_bytes(chosen)
+
+
+def _plain(args: Sequence[Argument]) -> list[Any]:
+    """Return arguments as columns of one type, those of type null too; one text as a scalar."""
+    columns = [_one_text(argument.values) for argument in args]
+    kind = next(column.type for column in columns if is_content(column.type))
+    return [column if column.type == kind else pa.scalar(None, kind) for column in columns]
+
+
+def _one_text(column: ChunkedArray) -> Any:
+    """Return a column that has one text in every row as that text, any other without dictionary."""
+    if pa.types.is_dictionary(column.type) and column.num_chunks == 1:
+        (chunk,) = column.chunks
+        if len(chunk.dictionary) == 1 and chunk.indices.null_count == 0:
+            return chunk.dictionary[0]
+    return without_dictionary(column)
+
+
+OF_CONTENT: dict[str, StepFunction] = {
+    "coalesce": StepFunction(_coalesce_type, _coalesce, host=_host_coalesce),
+    "fill_null": StepFunction(_coalesce_type, _coalesce, host=_host_coalesce),
+    "when": StepFunction(_when_type, _when, host=_host_when),
+}

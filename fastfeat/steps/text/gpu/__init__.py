@@ -1,0 +1,1 @@
+"""Text on a device: columns in pieces, functions, hashes and numbers."""

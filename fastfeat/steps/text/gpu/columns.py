@@ -1,0 +1,206 @@
+"""Columns of text on their way to a device: pieces of rows that fit in it, for text kernels.
+
+The offsets of a piece are those of the whole column, of 64 bits; its bytes stand one after the
+other, whatever the chunks of the column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import numpy as np
+from fastfeat_kernels.text import cuda
+from fastfeat_kernels.text.layout import (
+    TABLE_BIT_OFFSET,
+    TABLE_DATA,
+    TABLE_FAILED,
+    TABLE_FOUND,
+    TABLE_OFFSETS,
+    TABLE_VALIDITY,
+)
+from numpy.typing import NDArray
+
+from fastfeat.dtypes import BOOL, DType
+from fastfeat.engine.gpu.columns.kernels import downloaded, launch_rows, on_device
+from fastfeat.engine.gpu.columns.memory import bytes_at, fill_column, laid_out, place_column
+from fastfeat.engine.gpu.pieces.ragged import Cost, Offsets, made_values
+from fastfeat.engine.gpu.runtime import Buffer, Runtime
+from fastfeat.io.arrow import ChunkedArray
+from fastfeat.io.columns.bits import validity_of
+from fastfeat.io.columns.strings import TextChunk, text_chunks
+from fastfeat.io.device import DeviceArray
+
+Made = TypeVar("Made")
+Reads = Literal["offsets", "bytes", "words"]
+"""What a kernel reads of text: no byte of it, the bytes, or the aligned words that hold them."""
+_WORD_BYTES = 8
+
+
+class _Part(NamedTuple):
+    """Bytes of a chunk: at which offset of the column they begin, where, and how many."""
+
+    first: int
+    address: int
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostTexts:
+    """A column of text in the host's memory.
+
+    Args:
+        column: text or bytes, without dictionary.
+        offsets: where the bytes of each row begin, shape (n_rows + 1,), from any number on.
+        parts: the bytes, in order.
+    """
+
+    column: ChunkedArray
+    offsets: Offsets
+    parts: tuple[_Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TextPiece:
+    """Rows of a column on a device.
+
+    Args:
+        start: number of the first row in the column.
+        rows: the rows in the host's memory.
+        offsets: of the column, those of these rows.
+        words: of the table of a kernel.
+        owners: the buffers.
+    """
+
+    start: int
+    rows: ChunkedArray
+    offsets: Offsets
+    words: Mapping[int, int]
+    owners: tuple[object, ...]
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.rows)
+
+    @property
+    def validity(self) -> tuple[int, int]:
+        """Address of the bitmap, 0 where no row is missing, and the bit of the first row."""
+        return self.words.get(TABLE_VALIDITY, 0), self.words.get(TABLE_BIT_OFFSET, 0)
+
+
+class Report(NamedTuple):
+    """What a kernel reports of a piece: a row that is not what it should be, and statuses."""
+
+    failed: int | None
+    found: int
+
+
+def host_texts(column: ChunkedArray) -> HostTexts:
+    """Return a column of text with its offsets, which are read in place where it is one chunk."""
+    chunks = text_chunks(column)
+    own = [_offsets_of(chunk) for chunk in chunks]
+    end = int(own[0][0]) if own else 0
+    joined, parts = [np.array([end], np.int64)], list[_Part]()
+    for chunk, offsets in zip(chunks, own, strict=True):
+        begin = int(offsets[0])
+        n_bytes = int(offsets[-1]) - begin
+        parts.append(_Part(end, chunk.data + begin, n_bytes))
+        joined.append(offsets[1:] + (end - begin))
+        end += n_bytes
+    return HostTexts(column, own[0] if len(own) == 1 else np.concatenate(joined), tuple(parts))
+
+
+def _offsets_of(chunk: TextChunk) -> NDArray[np.int64]:
+    n_bytes = (chunk.length + 1) * chunk.offset_bytes
+    held = bytes_at(chunk.offsets, n_bytes).view(f"i{chunk.offset_bytes}")
+    return held.astype(np.int64, copy=False)
+
+
+def upload_piece(
+    runtime: Runtime, texts: HostTexts, start: int, stop: int, reads: Reads = "bytes"
+) -> TextPiece:
+    """Return rows [start, stop), not none, on the device.
+
+    Args:
+        runtime: of the device.
+        texts: the column.
+        start: first row.
+        stop: the row after the last.
+        reads: what is read of them.
+    """
+    rows, offsets = texts.column.slice(start, stop - start), texts.offsets[start : stop + 1]
+    first, end = int(offsets[0]), int(offsets[-1])
+    held = on_device(runtime, np.ascontiguousarray(offsets))
+    data = _upload_bytes(runtime, texts, first, first if reads == "offsets" else end, reads)
+    words = {TABLE_OFFSETS: held.address, TABLE_DATA: data.address - first}
+    if not rows.null_count:
+        return TextPiece(start, rows, offsets, words, (held, data))
+    present = validity_of(rows)
+    memory = place_column(runtime, present, BOOL, len(rows))
+    fill_column(runtime, memory, present, BOOL)
+    bits = laid_out(memory, present, BOOL)
+    words |= {TABLE_VALIDITY: bits.values, TABLE_BIT_OFFSET: bits.value_bit}
+    return TextPiece(start, rows, offsets, words, (held, data, memory))
+
+
+def _upload_bytes(runtime: Runtime, texts: HostTexts, first: int, end: int, reads: Reads) -> Buffer:
+    unit = _WORD_BYTES if reads == "words" else 1
+    buffer = runtime.allocate(max(1, -(-(end - first) // unit)) * unit)
+    for part in texts.parts:
+        low, high = max(first, part.first), min(end, part.first + part.n_bytes)
+        if low < high:
+            content = bytes_at(part.address + low - part.first, high - low)
+            runtime.upload(content, buffer, low - first)
+    return buffer
+
+
+def run_rows(
+    runtime: Runtime, subject: str, kernel: str, piece: TextPiece, words: Mapping[int, int]
+) -> Report:
+    """Run a kernel over the rows of a piece, and wait for what it reports.
+
+    Args:
+        runtime: of the device.
+        subject: of the kernel, one of `cuda.SUBJECTS`.
+        kernel: its name.
+        piece: the rows.
+        words: of its table, besides those of the rows.
+    """
+    report = on_device(runtime, np.array([cuda.NO_ROW, 0], np.int64))
+    places = {TABLE_FAILED: report.address, TABLE_FOUND: report.address + 8}
+    table = cuda.table_words({**piece.words, **words, **places})
+    module = runtime.module(cuda.text(subject, runtime.geometry.block))
+    launch_rows(runtime, module, kernel, table, 0, piece.n_rows)
+    failed, found = downloaded(runtime, report, np.int64, 2).tolist()
+    return Report(None if failed == cuda.NO_ROW else failed, found)
+
+
+def placed(
+    runtime: Runtime, texts: HostTexts, work: Callable[[TextPiece], Made], reads: Reads = "bytes"
+) -> Callable[[int, int], Made]:
+    """Return a function of pieces as one of runs of rows, which are placed on the device."""
+    return lambda start, stop: work(upload_piece(runtime, texts, start, stop, reads))
+
+
+def values_of_text(
+    runtime: Runtime,
+    column: ChunkedArray,
+    dtype: DType,
+    cost: Cost,
+    work: Callable[[TextPiece], DeviceArray],
+    reads: Reads = "bytes",
+) -> Any:
+    """Return a column that is made of text, a value a row; see `ragged.made_column`.
+
+    Args:
+        runtime: of the device.
+        column: text or bytes, without dictionary.
+        dtype: of the values.
+        cost: what `work` takes.
+        work: makes them of a piece.
+        reads: what it reads of the text.
+    """
+    texts = host_texts(column)
+    return made_values(runtime, texts.offsets, dtype, cost, placed(runtime, texts, work, reads))

@@ -1,0 +1,148 @@
+"""Hashes of text on a device: of rows, and of their n-grams and tokens, counted in buckets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from fastfeat_kernels.column import TEXT
+from fastfeat_kernels.hashing import cuda, layout
+from fastfeat_kernels.text.layout import (
+    NO_LENGTH,
+    TABLE_BIT_OFFSET,
+    TABLE_DATA,
+    TABLE_LENGTH,
+    TABLE_N_BUCKETS,
+    TABLE_OFFSETS,
+    TABLE_OUT,
+    TABLE_SEED,
+    TABLE_VALIDITY,
+)
+from fastfeat_kernels.text.tables import white_space_table
+
+from fastfeat.dtypes import INT32, UINT64
+from fastfeat.engine.gpu.columns.kernels import launch_rows
+from fastfeat.engine.gpu.pieces.ragged import Cost, array_on_host, made_column
+from fastfeat.engine.gpu.runtime import Runtime
+from fastfeat.io.arrow import Array, ChunkedArray, pa
+from fastfeat.io.device import DeviceArray
+from fastfeat.steps.on_device import DeviceStep, Params
+from fastfeat.steps.step import Argument
+from fastfeat.steps.text.gpu.columns import TextPiece, host_texts, placed, run_rows, values_of_text
+from fastfeat.steps.text.gpu.functions import (
+    FunctionWords,
+    checked,
+    code_points,
+    made_array,
+    text_step,
+)
+
+_OFFSET_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeviceCounts:
+    """Counts of each bucket on a device, a column each: what the step "bucket_count" reads."""
+
+    buckets: tuple[DeviceArray, ...]
+
+
+def _hash(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
+    """Return the hash of each row, or its bucket."""
+    n_buckets = params["n_buckets"]
+    dtype, width = (UINT64, 8) if n_buckets is None else (INT32, 4)
+
+    def of_piece(piece: TextPiece) -> DeviceArray:
+        out = runtime.allocate(width * piece.n_rows)
+        header = [1, _signed(params["seed"]), out.address, n_buckets or 0]
+        table = np.array([*header, *_column_words(piece)], np.int64)
+        module = runtime.module(cuda.text(runtime.geometry.block))
+        launch_rows(runtime, module, cuda.KERNELS[TEXT], table, 0, piece.n_rows)
+        return made_array(piece, dtype, out)
+
+    return values_of_text(runtime, column, dtype, Cost(width, 1), of_piece, "words")
+
+
+def _column_words(piece: TextPiece) -> list[int]:
+    """Return the words of a column of text for the hashing kernels."""
+    words = {
+        layout.VALUES: piece.words[TABLE_DATA],
+        layout.VALIDITY: piece.words.get(TABLE_VALIDITY, 0),
+        layout.BIT_OFFSET: piece.words.get(TABLE_BIT_OFFSET, 0),
+        layout.ELEMENT: layout.IS_TEXT,
+        layout.OFFSETS: piece.words[TABLE_OFFSETS],
+        layout.OFFSET_BYTES: _OFFSET_BYTES,
+    }
+    return [words.get(word, 0) for word in range(layout.N_COLUMN_WORDS)]
+
+
+def _signed(seed: int) -> int:
+    """Return 64 bits as a signed integer."""
+    return (seed + 2**63) % 2**64 - 2**63
+
+
+def _counts(kernel: str, words_of: Callable[[Runtime, Params], FunctionWords]) -> DeviceStep:
+    """Return the step that counts what a kernel finds in each row."""
+
+    def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
+        n_buckets = params["n_buckets"]
+        words, _held = words_of(runtime, params)
+        words |= {TABLE_N_BUCKETS: n_buckets, TABLE_SEED: _signed(params["seed"])}
+
+        def of_piece(piece: TextPiece) -> DeviceCounts:
+            return _counted(runtime, kernel, piece, words)
+
+        def brought(made: DeviceCounts) -> Array:
+            return _struct(runtime, made)
+
+        kind = pa.struct([(str(k), pa.int32()) for k in range(n_buckets)])
+        texts = host_texts(column)
+        counted = placed(runtime, texts, of_piece, "words")
+        cost = Cost(4 * n_buckets, 1)
+        return made_column(runtime, texts.offsets, kind, cost, counted, brought)
+
+    return text_step(work, _struct)
+
+
+def _counted(
+    runtime: Runtime, kernel: str, piece: TextPiece, words: Mapping[int, int]
+) -> DeviceCounts:
+    n, n_buckets = piece.n_rows, words[TABLE_N_BUCKETS]
+    out = runtime.allocate(4 * n * n_buckets)
+    runtime.zero(out)
+    report = run_rows(runtime, "ngrams", kernel, piece, {**words, TABLE_OUT: out.address})
+    checked(piece, report.failed)
+    starts = range(0, 4 * n * n_buckets, 4 * n)
+    return DeviceCounts(tuple(made_array(piece, INT32, out, start) for start in starts))
+
+
+def _struct(runtime: Runtime, made: DeviceCounts) -> Array:
+    """Return counts as those of the host."""
+    columns = [array_on_host(runtime, bucket) for bucket in made.buckets]
+    counts: Array = pa.StructArray.from_arrays(columns, [str(k) for k in range(len(columns))])
+    return counts
+
+
+def _bucket_count(runtime: Runtime, args: Sequence[Argument], params: Params, n_rows: int) -> Any:
+    counts, bucket = args[0].values, int(params["bucket"])
+    if isinstance(counts, DeviceCounts):
+        return counts.buckets[bucket]
+    return pa.chunked_array([chunk.field(bucket) for chunk in counts.chunks], pa.int32())
+
+
+def _ngram_words(runtime: Runtime, params: Params) -> FunctionWords:
+    return {TABLE_LENGTH: min(params["n"], NO_LENGTH)}, ()
+
+
+def _token_words(runtime: Runtime, params: Params) -> FunctionWords:
+    return code_points(runtime, white_space_table())
+
+
+KERNELS: dict[str, DeviceStep] = {
+    "bucket_count": _bucket_count,
+    "hash": text_step(_hash),
+    "str.hash_ngrams": _counts("ngrams", _ngram_words),
+    "str.hash_tokens": _counts("tokens", _token_words),
+}

@@ -1,0 +1,104 @@
+"""How large text becomes that grows: known before memory is asked for, and refused by its size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastfeat.errors import InvalidData
+from fastfeat.io.arrow import ChunkedArray, call, options_of, pa
+from fastfeat.io.columns.regex import groups_of_replacement, without_groups
+from fastfeat.io.host_memory import host_memory
+from fastfeat.steps.step import StepFailed
+
+_COPIES = 2
+"""Arrow makes text twice as large as it is, where it does not know how large it will be."""
+
+
+def check_growth(
+    column: ChunkedArray, pattern: str, value: str, n: int, literal: bool, max_memory: int
+) -> None:
+    """Raise where text with matches replaced needs more memory than is allowed.
+
+    Args:
+        column: the text.
+        pattern: what is replaced: a regular expression, or plain text.
+        value: the replacement, as RE2 writes it, or plain text.
+        n: how many matches of a text are replaced; -1 for all.
+        literal: whether pattern and value are plain text.
+        max_memory: how many bytes making the new text may take.
+
+    Raises:
+        StepFailed: of all rows, with the sizes.
+    """
+    n_bytes = content_bytes(column)
+    # a match of a regular expression may be empty, before each byte and at the end
+    most = n_bytes // len(pattern.encode()) if literal else n_bytes + len(column)
+    most = most if n < 0 else min(most, n * len(column))
+    if _COPIES * _grown(n_bytes, most, 0, n_bytes, value, literal) <= max_memory:
+        return
+    matches = _n_matches(column, pattern, n, literal)
+    matched = n_bytes - content_bytes(replaced(column, pattern, "", n, literal))
+    found = _grown(n_bytes, matches, matched, matched, value, literal)
+    if found > n_bytes and _COPIES * found > max_memory:
+        raise StepFailed(
+            None,
+            f"{len(column):,} texts of {n_bytes:,} bytes become up to {found:,} bytes, and making "
+            f"them takes up to {_COPIES * found:,}, which is more than max_memory={max_memory:,}. "
+            "Replace less, or allow more",
+            InvalidData,
+        )
+
+
+def replaced(column: ChunkedArray, pattern: str, value: str, n: int, literal: bool) -> ChunkedArray:
+    """Return text with matches replaced; the arguments are those of `check_growth`."""
+    function = "replace_substring" if literal else "replace_substring_regex"
+    options = options_of("ReplaceSubstringOptions", pattern, value, max_replacements=n)
+    return call(function, column, options=options)
+
+
+def check_choice(n_bytes: int, n_rows: int) -> None:
+    """Raise where chosen text may take more memory than the machine has.
+
+    Args:
+        n_bytes: how large it may become.
+        n_rows: how many texts there are.
+
+    Raises:
+        StepFailed: of all rows, with the sizes.
+    """
+    room = host_memory()
+    if room is not None and _COPIES * n_bytes > room:
+        raise StepFailed(
+            None,
+            f"{n_rows:,} texts may take {n_bytes:,} bytes, and making them twice as many, and this "
+            f"machine has {room:,}. Choose among shorter texts, or fewer rows at once",
+            InvalidData,
+        )
+
+
+def content_bytes(column: Any) -> int:
+    """Return how many bytes the text of a column has."""
+    return call("sum", call("binary_length", column)).as_py() or 0
+
+
+def _grown(n_bytes: int, n_matches: int, least: int, most: int, value: str, literal: bool) -> int:
+    """Return how large text can become, of whose bytes at least and at most so many are matched.
+
+    A group of a match is at most all that matches.
+    """
+    n_groups = 0 if literal else len(groups_of_replacement(value))
+    return n_bytes - least + n_matches * _plain_bytes(value, literal) + n_groups * most
+
+
+def _plain_bytes(value: str, literal: bool) -> int:
+    """Return how many bytes of a replacement are as they stand, and no group."""
+    return len((value if literal else without_groups(value)).encode())
+
+
+def _n_matches(column: ChunkedArray, pattern: str, n: int, literal: bool) -> int:
+    function = "count_substring" if literal else "count_substring_regex"
+    counts = call(function, column, options=options_of("MatchSubstringOptions", pattern))
+    if n >= 0:
+        options = options_of("ElementWiseAggregateOptions", skip_nulls=False)
+        counts = call("min_element_wise", counts, pa.scalar(n, counts.type), options=options)
+    return call("sum", counts).as_py() or 0

@@ -1,0 +1,363 @@
+"""Windows on the CPU: rows are put in order once, and all functions over them computed together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+from fastfeat_kernels.windows.requests import NO_BOUND, Column, Found, Wanted, Wanteds, Window
+from fastfeat_kernels.windows.state import Ordered, late_row, ordered
+from fastfeat_kernels.windows.state import over as statistics_over
+from numpy.typing import NDArray
+
+from fastfeat.dtypes import DType
+from fastfeat.engine.cpu.kernels import n_parts, runner
+from fastfeat.engine.storage import storage
+from fastfeat.errors import Overflow
+from fastfeat.io.arrow import Array, ChunkedArray
+from fastfeat.io.columns.bits import array_with_bits
+from fastfeat.io.columns.column import physical_chunks
+from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.io.columns.times import ticks_column
+from fastfeat.io.columns.types import arrow_type, storage_type
+from fastfeat.steps.keys.cpu_groups import plain_chunks
+from fastfeat.steps.keys.cpu_vocabulary import numbered
+from fastfeat.steps.windows.rows import (
+    OVER_FUNCTIONS,
+    Asked,
+    HistoryOverlaps,
+    OverFailed,
+    Past,
+    result_over,
+)
+
+Words = NDArray[np.uint64]
+
+_HALF, _LOW = np.uint64(32), np.uint64((1 << 32) - 1)
+
+_PRECISION = 53
+
+
+def shares(counts: NDArray[np.int64], q: float, interpolation: str) -> NDArray[np.float64]:
+    """Return how far each quantile lies between its two neighbours, in [0, 1).
+
+    Args:
+        counts: of how many values each is, shape (n_rows,); what comes of 0 means nothing.
+        q: in [0, 1].
+        interpolation: "linear" or "midpoint".
+    """
+    index = (counts - 1).astype(np.float64) * q
+    share: NDArray[np.float64] = index - np.floor(index)
+    return share if interpolation == "linear" else np.where(share > 0, 0.5, 0.0)
+
+
+def durations_between(
+    low: NDArray[np.int64], high: NDArray[np.int64], share: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Return low + (high - low) * share, exactly, without its fraction.
+
+    Args:
+        low: durations in ticks, shape (n_rows,).
+        high: as many, none below its low one.
+        share: as many, in [0, 1).
+    """
+    mantissa, exponent = np.frexp(share)
+    digits = np.ldexp(mantissa, _PRECISION).astype(np.uint64)
+    top, bottom = _product(high.view(np.uint64) - low.view(np.uint64), digits)
+    whole, rest = _shifted(top, bottom, _PRECISION - exponent)
+    found = (low.view(np.uint64) + whole).view(np.int64)
+    return found + ((found < 0) & (rest != 0))  # until here it is rounded down
+
+
+def _product(x: Words, y: Words) -> tuple[Words, Words]:
+    """Return the upper and the lower word of products, y being below 2**53."""
+    x_top, x_low, y_top, y_low = x >> _HALF, x & _LOW, y >> _HALF, y & _LOW
+    low = x_low * y_low
+    middle = x_top * y_low + (low >> _HALF)
+    cross = x_low * y_top + (middle & _LOW)
+    top = x_top * y_top + (middle >> _HALF) + (cross >> _HALF)
+    return top, (cross << _HALF) | (low & _LOW)
+
+
+def _shifted(top: Words, bottom: Words, by: NDArray[Any]) -> tuple[Words, Words]:
+    """Return numbers of two words, below 2**117, divided by 2**by, and what is 0 without a rest.
+
+    Args:
+        top: their upper words.
+        bottom: their lower ones.
+        by: 53 or more; of what is divided so that the result fits a word.
+    """
+    one, word = np.uint64(1), np.uint64(64)
+    near = np.clip(by, _PRECISION, 63).astype(np.uint64)
+    far = np.clip(by - 64, 0, _PRECISION).astype(np.uint64)
+    is_near = by < 64
+    whole = np.where(is_near, (top << (word - near)) | (bottom >> near), top >> far)
+    rest = np.where(is_near, bottom & ((one << near) - one), bottom | (top & ((one << far) - one)))
+    return whole, rest
+
+
+RUN = "windows"
+
+
+def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Array]:
+    """Return an Arrow array for each function of the rows in a window.
+
+    See `reference.steps.over` for the arguments.
+    """
+    return arrays_over(_ordered(past, first_row), asked, past.dtype, first_row=first_row)
+
+
+def values_over(past: Past, asked: Sequence[Asked]) -> list[Any]:
+    """Return the value of each function for the last row, as it is stored; None is missing.
+
+    See `reference.steps.over` for the arguments.
+    """
+    last = len(past.times) - 1
+    found = found_over(_ordered(past, last), asked, past.dtype, first_row=last)
+    return [_value(one, *several) for one, several in zip(asked, found, strict=True)]
+
+
+def _ordered(past: Past, first_row: int) -> Ordered:
+    """Return rows in the order of windows, of which those before the first that asks are history.
+
+    Raises:
+        HistoryOverlaps: one of these is later than a row of its entity that asks.
+    """
+    times = ticks_column(past.times, past.dtype)
+    codes, n_entities = _entities(past, len(times))
+    order = in_order(codes, times, n_entities, past)
+    if first_row and not past.is_mixed:
+        _check_history(order, first_row)
+    return order
+
+
+def arrays_over(
+    order: Ordered,
+    asked: Sequence[Asked],
+    time: DType,
+    *,
+    first_row: int = 0,
+    asking: Ordered | None = None,
+) -> list[Array]:
+    """Return an Arrow array for each function of the rows in a window.
+
+    Args:
+        order: the rows that are seen, in order.
+        asked: the functions.
+        time: the type whose ticks the times of both are in.
+        first_row: the first row that asks.
+        asking: the rows that ask, in order, where they are others than those that are seen.
+
+    Raises:
+        OverFailed: a value that does not fit its type.
+    """
+    found = found_over(order, asked, time, first_row=first_row, asking=asking)
+    return [_array(one, *several) for one, several in zip(asked, found, strict=True)]
+
+
+def found_over(
+    order: Ordered,
+    asked: Sequence[Asked],
+    time: DType,
+    *,
+    first_row: int = 0,
+    asking: Ordered | None = None,
+) -> list[tuple[Found, list[Found]]]:
+    """Return what the kernel finds for each function, by one name and perhaps others.
+
+    See `arrays_over` for the arguments.
+    """
+    run, parts = runner(RUN), n_parts(len(order.codes) if asking is None else len(asking.codes))
+    columns, places = _columns(asked)
+    requests = _requests(asked, places, time)
+    wanted: Sequence[Wanted] = requests.wanted
+    if asking is not None:  # which are in no window: it ends with all rows of a moment
+        wanted = [one._replace(window=one.window._replace(own=False)) for one in wanted]
+    results = iter(statistics_over(order, columns, wanted, run, parts, first_row, asking))
+    every: list[tuple[Found, list[Found]]] = []
+    for k, n_names in enumerate(requests.n_names):
+        found, *others = islice(results, n_names)
+        if found.overflow_row >= 0:
+            text = OVER_FUNCTIONS[asked[k].function].too_large or ""
+            raise OverFailed(k, found.overflow_row - first_row, text, Overflow)
+        every.append((found, others))
+    return every
+
+
+class _Requests(NamedTuple):
+    """What the kernel is asked for.
+
+    Args:
+        places: which column each function is of.
+        time: the type of the times.
+        wanted: by all names of all functions.
+        n_names: how many names it has for each function.
+    """
+
+    places: list[int]
+    time: DType
+    wanted: Wanteds
+    n_names: list[int]
+
+
+def _requests(asked: Sequence[Asked], places: list[int], time: DType) -> _Requests:
+    """Return what the kernel is asked for; kept with functions that are asked for again."""
+    kept = asked[0].kept if asked else None
+    known: _Requests | None = None if kept is None else kept.get("cpu")
+    if known is not None and (known.places, known.time) == (places, time):
+        return known
+    wanted = [_wanted(one, place, time) for one, place in zip(asked, places, strict=True)]
+    every = Wanteds(one for several in wanted for one in several)
+    found = _Requests(places, time, every, [len(several) for several in wanted])
+    if kept is not None:
+        kept["cpu"] = found
+    return found
+
+
+def _entities(past: Past, n_rows: int) -> tuple[NDArray[np.int32], int]:
+    """Return the number of the entity of each row, negative for none, and how many there are."""
+    if past.codes is not None:
+        return past.codes, int(past.codes.max(initial=-1)) + 1
+    if not past.keys:
+        return np.zeros(n_rows, np.int32), 1
+    return numbered(past.keys, past.key_dtypes)
+
+
+def in_order(
+    codes: NDArray[np.int32],
+    times: ChunkedArray,
+    n_entities: int,
+    past: Past,
+    shift: int | None = None,
+) -> Ordered:
+    """Return rows in the order of windows.
+
+    Args:
+        codes: the entity of each row, negative for none.
+        times: their times, int64.
+        n_entities: how many entities there are.
+        past: has their tie.
+        shift: of the partitions, as the kernel takes it.
+    """
+    chunks, parts = physical_chunks(times), n_parts(len(codes))
+    return ordered(codes, chunks, _tie(past), n_entities, runner(RUN), parts, shift)
+
+
+def _tie(past: Past) -> Column | None:
+    if past.tie is None:
+        return None
+    chunks = physical_chunks(past.tie)
+    return Column(str(past.tie.type).replace("double", "float64"), chunks)
+
+
+def _check_history(order: Ordered, first_row: int) -> None:
+    """Raise where a row of the history is later than a row of its entity in the data.
+
+    Raises:
+        HistoryOverlaps: the first such row.
+    """
+    row = late_row(order, first_row, runner(RUN))
+    if row >= 0:
+        raise HistoryOverlaps(row)
+
+
+def _columns(asked: Sequence[Asked]) -> tuple[list[Column], list[int]]:
+    """Return the columns that functions are of, each once, and which of them each one reads."""
+    known: dict[int, int] = {}
+    columns: list[Column] = []
+    places: list[int] = []
+    for one in asked:
+        if id(one.values) not in known:
+            known[id(one.values)] = len(columns)
+            columns.append(Column(storage(one.dtype), plain_chunks(one.values, one.dtype)))
+        places.append(known[id(one.values)])
+    return columns, places
+
+
+def _wanted(asked: Asked, column: int, time: DType) -> list[Wanted]:
+    """Return what the kernel finds for a function: most by one name, some from several."""
+    window = ticks_window(asked.window, time)
+    requests = OVER_FUNCTIONS[asked.function].requests(asked.params, asked.dtype, time)
+    return [one._replace(window=window, column=column) for one in requests]
+
+
+def ticks_window(given: Mapping[str, Any], time: DType) -> Window:
+    """Return a window in ticks of the time.
+
+    A row at t sees times from t + low to t + high; ends that are no whole number of ticks are
+    rounded to the ticks inside.
+    """
+    tick = tick_ns(time) if time.is_temporal else 1
+    last, offset, closed = given["last"], given["offset"], given["closed"]
+    low = NO_BOUND
+    if last is not None:
+        reach = last + offset
+        low = -(reach // tick) if closed in ("left", "both") else 1 + (-reach // tick)
+    own = closed in ("right", "both") and not offset
+    high = -offset // tick if closed in ("right", "both") else -(offset // tick) - 1
+    return Window(low, high, own, given["rows"] or 0, given["min_samples"])
+
+
+def _array(asked: Asked, found: Found, others: Sequence[Found]) -> Array:
+    """Return what was found as an array of the type of the function.
+
+    Args:
+        asked: the function.
+        found: what was found for the first name that the kernel has for it.
+        others: for the other names.
+    """
+    values = found.values
+    joined = OVER_FUNCTIONS[asked.function].joined
+    if others and joined is not None:
+        values = _JOINED[joined](values, *(other.values for other in others), params=asked.params)
+    return _typed_array(values, found.validity, _result(asked))
+
+
+def _difference(
+    count: NDArray[Any], n_rows: NDArray[Any], params: Mapping[str, Any]
+) -> NDArray[Any]:
+    return n_rows - count
+
+
+def _between(
+    low: NDArray[Any], high: NDArray[Any], count: NDArray[Any], params: Mapping[str, Any]
+) -> NDArray[Any]:
+    share = shares(count, params["q"], params["interpolation"])
+    return durations_between(low, high, share)
+
+
+_JOINED: dict[str, Callable[..., NDArray[Any]]] = {"difference": _difference, "between": _between}
+"""What makes one value of several statistics, by the word of a function's row."""
+
+
+def _value(asked: Asked, found: Found, others: Sequence[Found]) -> Any:
+    """Return what was found for one row as it is stored; None where it is missing."""
+    if others:
+        array, dtype = _array(asked, found, others), _result(asked)
+        return (array.view(storage_type(dtype)) if dtype.is_temporal else array)[0].as_py()
+    if found.validity is not None and not found.validity[0] & 1:
+        return None
+    value = found.values[0].item()
+    return bool(value) if _result(asked).name == "bool" else value
+
+
+def _result(asked: Asked) -> DType:
+    """Return the type of what a function gives."""
+    if asked.kept is None:
+        return result_over(asked)
+    known = asked.kept.get("result")
+    if known is None:
+        known = asked.kept["result"] = result_over(asked)
+    return known
+
+
+def _typed_array(values: NDArray[Any], validity: NDArray[np.uint8] | None, dtype: DType) -> Array:
+    """Return values of 8 bytes, or bools, as an array of a type that holds them."""
+    plain, wanted = storage_type(dtype), arrow_type(dtype)
+    if dtype.name == "bool":
+        return array_with_bits(values.astype(np.bool_), validity, plain)
+    narrow = np.ascontiguousarray(values, plain.to_pandas_dtype())
+    array = array_with_bits(narrow, validity, plain)
+    return array if plain is wanted else array.view(wanted)

@@ -1,0 +1,166 @@
+"""Windows over a table on the CPU: its rows are put in order once, and those of the data ask.
+
+Times of both are counted in the ticks of the finer one. Rows of the table that are later than these
+can tell are seen by no row that looks back; rows of the data that they cannot tell, and all rows
+where the table has some too early for them, or too late where rows look ahead, are computed by the
+definition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from fastfeat_kernels.windows.state import Ordered, partition_shift
+from numpy.typing import NDArray
+
+from fastfeat.aggregates.keys import Vocabulary
+from fastfeat.dtypes import DType
+from fastfeat.io.arrow import Array, ChunkedArray, pa
+from fastfeat.io.columns.bits import Flags, array_of_values
+from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.io.columns.keys import comparable, table_keys_as
+from fastfeat.io.columns.times import ticks_column, ticks_of
+from fastfeat.steps.keys.cpu_vocabulary import count_keys, encode
+from fastfeat.steps.windows.cpu import arrays_over, in_order
+from fastfeat.steps.windows.reference import over_table as over_by_definition
+from fastfeat.steps.windows.rows import OVER_FUNCTIONS, Asked, OverFailed, Past
+from fastfeat.steps.windows.table_rows import finer_time
+
+_ANY_SIZE = 1 << 62
+_MOST = (1 << 63) - 1
+Codes = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The rows of a table by entity: one for each key, and a last one without rows.
+
+    Args:
+        keys: the distinct keys; None where all rows have one.
+        codes: the entity of each row, negative for none.
+        times: their times; missing of those that no row sees.
+        has_earlier: whether some are too early for the ticks.
+        has_later: whether some are too late for them.
+        orders: the rows in order, by the shift of the partitions.
+    """
+
+    keys: Vocabulary | None
+    codes: Codes
+    times: ChunkedArray
+    has_earlier: bool
+    has_later: bool
+    orders: dict[int, Ordered] = field(default_factory=dict[int, Ordered])
+
+    @property
+    def n_entities(self) -> int:
+        """How many entities there are."""
+        return 1 + (1 if self.keys is None else len(self.keys))
+
+
+def over_table(past: Past, asked: Sequence[Asked], asking: Past) -> list[Array]:
+    """Return an Arrow array for each function of the rows of a table in a window.
+
+    See `reference.steps.over_table` for the arguments.
+    """
+    time = finer_time(past.dtype, asking.dtype)
+    table = _table(past, asking.key_dtypes, time)
+    looks_ahead = any(one.window["offset"] < 0 for one in asked)
+    if table.has_earlier or (table.has_later and looks_ahead):
+        return over_by_definition(past, asked, asking)
+    own, too_early, too_late = _in_ticks(asking.times, asking.dtype, time)
+    odd = np.flatnonzero(too_early | too_late)
+    arrays = _over(past, table, asked, asking, own, time)
+    if not len(odd):
+        return arrays
+    rows = pa.array(odd)
+    few = replace(asking, times=asking.times.take(rows), keys=[k.take(rows) for k in asking.keys])
+    try:
+        by_definition = over_by_definition(past, asked, few)
+    except OverFailed as failure:
+        which, row, text, kind = failure.args
+        raise OverFailed(int(which), int(odd[row]), text, kind) from None
+    places = np.arange(len(own))
+    places[odd] = len(own) + np.arange(len(odd))
+    pairs = zip(arrays, by_definition, strict=True)
+    return [pa.concat_arrays([*pair]).take(pa.array(places)) for pair in pairs]
+
+
+def _over(
+    past: Past, table: _Table, asked: Sequence[Asked], asking: Past, own: Any, time: DType
+) -> list[Array]:
+    """Return the arrays of rows that ask, whose times are all in ticks, or missing."""
+    shift = partition_shift(len(table.codes) + len(own), table.n_entities)
+    if shift not in table.orders:
+        table.orders[shift] = in_order(table.codes, table.times, table.n_entities, past, shift)
+    asking = replace(asking, times=own, dtype=time)
+    codes = _entities_asked(table, asking, len(own))
+    asks = in_order(codes, own, table.n_entities, asking, shift)
+    scaled = [_in_finer(one, time) for one in asked]
+    return arrays_over(table.orders[shift], scaled, time, asking=asks)
+
+
+def _in_finer(asked: Asked, time: DType) -> Asked:
+    """Return a function of how long ago something was with its times in ticks of a finer type."""
+    if not OVER_FUNCTIONS[asked.function].of_times or asked.dtype == time:
+        return asked
+    times, _, _ = _in_ticks(asked.values, asked.dtype, time)
+    return replace(asked, values=times, dtype=time)
+
+
+def _table(past: Past, key_dtypes: Sequence[DType], time: DType) -> _Table:
+    """Return the rows of a table by entity; made on first use."""
+    cache = {} if past.cache is None else past.cache
+    name = (tuple(key_dtypes), time)
+    if name not in cache:
+        times, too_early, too_late = _in_ticks(past.times, past.dtype, time)
+        keys, codes = _entities(past, key_dtypes, len(times))
+        has_earlier, has_later = (bool((odd & (codes >= 0)).any()) for odd in (too_early, too_late))
+        cache[name] = _Table(keys, codes, times, has_earlier, has_later)
+    return cache[name]
+
+
+def _in_ticks(times: Any, given: DType, wanted: DType) -> tuple[ChunkedArray, Flags, Flags]:
+    """Return times in ticks of a finer type, and which are too early and too late for them.
+
+    Those are missing.
+    """
+    column = ticks_column(times, given)
+    ratio = tick_ns(given) // tick_ns(wanted) if wanted.is_temporal else 1
+    if ratio == 1:
+        none = np.zeros(len(column), np.bool_)
+        return column, none, none
+    ticks, present = ticks_of(column)
+    most = _MOST // ratio
+    too_early, too_late = present & (ticks < -most), present & (ticks > most)
+    known = present & ~too_early & ~too_late
+    scaled = np.where(known, ticks, 0) * ratio
+    return pa.chunked_array([array_of_values(scaled, known, pa.int64())]), too_early, too_late
+
+
+def _entities(
+    past: Past, key_dtypes: Sequence[DType], n_rows: int
+) -> tuple[Vocabulary | None, Codes]:
+    """Return the distinct keys of a table, and the place of that of each row, -1 without one."""
+    if not past.keys:
+        return None, np.zeros(n_rows, np.int32)
+    dtypes = [comparable(dtype) for dtype in key_dtypes]
+    parts = table_keys_as(past.keys, past.key_dtypes, dtypes)
+    counted = count_keys(parts, dtypes, "key", _ANY_SIZE, with_rows=True)
+    assert counted.of_rows is not None
+    n_keys = len(counted.counts)
+    codes = counted.of_rows(np.arange(n_keys, dtype=np.int32), -1)
+    return Vocabulary(counted.parts, counted.counts, counted.n_missing), codes
+
+
+def _entities_asked(table: _Table, asking: Past, n_rows: int) -> Codes:
+    """Return the entity that each row of the data asks for: the last where the table lacks it."""
+    if table.keys is None:
+        return np.zeros(n_rows, np.int32)
+    dtypes = [comparable(dtype) for dtype in asking.key_dtypes]
+    encoded = encode(table.keys, asking.keys, dtypes, "key", 1).to_numpy(zero_copy_only=False)
+    return np.where(encoded == 1, table.n_entities - 1, np.maximum(encoded - 2, -1)).astype(
+        np.int32
+    )

@@ -1,0 +1,136 @@
+"""A row of the table of functions over windows: its type, what it asks of the kernel, what it sees.
+
+The kernel's statistics have rows of their own, in `fastfeat_kernels.windows.statistics`: what those
+say, such as whether one reads the value of the row itself, is not said here again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fastfeat_kernels.windows.reference import value_in_window
+from fastfeat_kernels.windows.requests import Wanted, Window
+from fastfeat_kernels.windows.statistic import Statistic, WindowView
+from fastfeat_kernels.windows.statistics import STATISTICS
+
+from fastfeat.dtypes import DType
+from fastfeat.errors import Overflow
+from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.ir.parameters import ValidParams, takes_none
+
+Params = Mapping[str, Any]
+Requests = Callable[[Params, DType, DType], tuple[Wanted, ...]]
+"""What a function asks of the kernel, from its parameters, the type of the column and that of the
+times; the caller puts in the window and the place of the column."""
+_WINDOW = Window()
+
+
+@dataclass(frozen=True, slots=True)
+class WindowFunction:
+    """A row of the table of functions over windows.
+
+    Args:
+        result: type of the value, from that of the column and the parameters.
+        statistics: the statistics of the kernel that it may ask for.
+        requests: those that it asks for.
+        reference: the value, from what a row sees, the parameters and the type of the column, of
+            those that are aggregates of training rows too; None where the kernel's definition of
+            the one statistic that is asked for says it.
+        joined: how the value comes of several statistics: the second less the first, or what lies
+            between the first two by the third, the number of values.
+        valid: whether the parameters are such as an operator gives.
+        of_times: whether its column is of times, and it says how long ago one was.
+        too_large: what is wrong where a value does not fit its type; None for the words of the
+            error that says so.
+        not_ahead: of a function that tells how the window stands to the row, so that it is none of
+            the rows ahead: what to write of those instead.
+    """
+
+    result: Callable[[DType, Params], DType]
+    statistics: tuple[str, ...]
+    requests: Requests
+    reference: Callable[[WindowView, Params, DType], Any] | None = None
+    joined: Literal["difference", "between"] | None = None
+    valid: ValidParams = takes_none
+    of_times: bool = False
+    too_large: str | None = None
+    not_ahead: str | None = None
+
+    @property
+    def rows(self) -> tuple[Statistic, ...]:
+        """The rows of its statistics in the table of the kernel."""
+        return tuple(STATISTICS[name] for name in self.statistics)
+
+    @property
+    def counts(self) -> bool:
+        """Whether it counts rows, whatever `min_samples` says."""
+        return all(row.gives == "count" for row in self.rows)
+
+    @property
+    def reads_own(self) -> bool:
+        """Whether it reads the value of the row itself, wherever the window ends."""
+        return any(row.reads_own for row in self.rows)
+
+    @property
+    def of_all_past(self) -> bool:
+        """Whether the window must hold all of the entity's rows before its end."""
+        return any(row.of_all_past for row in self.rows)
+
+    @property
+    def picks(self) -> Literal["n-th", "latest"] | None:
+        """Whether it reads one of the latest rows alone: the n-th, or the latest with a value."""
+        return self.rows[0].picks
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether it is none of the rows ahead."""
+        return self.not_ahead is not None
+
+    def value(self, view: WindowView, params: Params, dtype: DType, time: DType) -> Any:
+        """Return its value by the definition; None is missing.
+
+        Args:
+            view: what a row sees.
+            params: its parameters.
+            dtype: the type of the column.
+            time: that of the times.
+
+        Raises:
+            Overflow: it does not fit its type.
+        """
+        if self.reference is not None:
+            return self.reference(view, params, dtype)
+        (wanted,) = self.requests(params, dtype, time)
+        value = value_in_window(wanted, "", view)  # of the values as they are, not by keys
+        if self.of_times and type(value) is int and value >> 63:
+            raise Overflow(self.too_large or "")
+        return value
+
+
+def statistic(name: str, **given: Any) -> Wanted:
+    """Return what is asked of the kernel for a statistic: the window and the column are put in."""
+    return Wanted(_WINDOW, 0, name, **given)
+
+
+def asks(name: str) -> Requests:
+    """Return what asks for one statistic, whose parameters are those of the function."""
+
+    def requests(params: Params, dtype: DType, time: DType) -> tuple[Wanted, ...]:
+        return (statistic(name, **params),)
+
+    return requests
+
+
+def seconds_per_tick(dtype: DType) -> tuple[int, int]:
+    """Return by what ticks of a type are multiplied and divided to be seconds; (1, 1) of steps."""
+    if not dtype.is_temporal:
+        return 1, 1
+    tick = tick_ns(dtype)
+    return max(tick // 10**9, 1), max(10**9 // tick, 1)
+
+
+def ticks_of_duration(duration: int, dtype: DType) -> float:
+    """Return how many ticks of a type nanoseconds, or steps, are."""
+    return duration / (tick_ns(dtype) if dtype.is_temporal else 1)

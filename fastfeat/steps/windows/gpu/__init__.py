@@ -1,0 +1,1 @@
+"""Windows on a device: rows in order, columns in that order, and the functions over them."""

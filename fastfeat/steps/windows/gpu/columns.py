@@ -1,0 +1,245 @@
+"""Columns in the order of windows on a device: what is counted, picked and compared in windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from fastfeat_kernels.windows import cuda
+from fastfeat_kernels.windows.requests import Window
+
+from fastfeat.dtypes import DType
+from fastfeat.engine.gpu.columns.kernels import downloaded, on_device, zeros_on_device
+from fastfeat.engine.gpu.columns.memory import DeviceMemory, allocate_output
+from fastfeat.engine.gpu.runtime import Buffer, Runtime
+from fastfeat.engine.storage import storage
+from fastfeat.io.device import DeviceArray
+from fastfeat.steps.windows.gpu.kernels import Words, column_words, launch, room, scan
+from fastfeat.steps.windows.gpu.order import Order
+
+COLUMN_BYTES = 8 + 8 + 4
+"""Of a row: its value in order, how many stand before it, the places that have one."""
+BOUNDS_BYTES = 4 + 4
+"""Of a row and window: where it begins and ends."""
+RESULT_BYTES = 8 + 1 + 8 + 1 / 8
+"""Of a row that asks: a word and whether it is there, and the same as a column."""
+EXTREME_BYTES = 8 * cuda.FAN / (cuda.FAN - 1)
+"""Of a row: the keys of a column, and the tree above them."""
+
+
+class Found(NamedTuple):
+    """A result of each row that asks.
+
+    Args:
+        words: floats as their bits, integers as they are, uint64 less 2**63.
+        present: a byte each: whether there is one.
+    """
+
+    words: Buffer
+    present: Buffer
+
+    def table(self) -> dict[str, int]:
+        """Return the words of a kernel that writes or reads it."""
+        return {"OUT": self.words.address, "OUT_PRESENT": self.present.address}
+
+
+@dataclass(slots=True)
+class InOrder:
+    """A column in the order of windows.
+
+    Args:
+        runtime: of the device.
+        order: the rows.
+        dtype: of the values.
+        words: of kernels that read it.
+        has_infinite: whether a value is infinite.
+        owners: the buffers.
+        trees: least keys by kind, once they are made.
+    """
+
+    runtime: Runtime
+    order: Order
+    dtype: DType
+    words: Words
+    has_infinite: bool
+    owners: tuple[object, ...]
+    trees: dict[int, Buffer]
+
+    @property
+    def element(self) -> str:
+        """The type of the values, of `column.ELEMENTS`."""
+        return storage(self.dtype)
+
+
+def in_order(runtime: Runtime, order: Order, column: Words, dtype: DType) -> InOrder:
+    """Return a column in the order of windows.
+
+    Args:
+        runtime: of the device.
+        order: the rows.
+        column: words of the column; see `window_kernels.column_words`.
+        dtype: of its values.
+    """
+    n = order.n_placed
+    values, counts, present = room(runtime, n, 8), room(runtime, n + 1, 8), room(runtime, n, 4)
+    state = zeros_on_device(runtime, 8)
+    made = {
+        "WORDS": values.address,
+        "COUNTS": counts.address,
+        "PRESENT": present.address,
+        "ELEMENT": column["ELEMENT"],
+    }
+    table = {**order.words, **column, **made, "STATE": state.address}
+    launch(runtime, "picks", "window_values", table, n)
+    scan(runtime, counts, n)
+    launch(runtime, "picks", "window_present", table, n)
+    is_float = storage(dtype).startswith("float")
+    seen = int(downloaded(runtime, state, np.int64, 1)[0]) if is_float else 0
+    words = {**order.words, **made, "FIRST_ROW": order.first_row}
+    return InOrder(runtime, order, dtype, words, seen != 0, (values, counts, present), {})
+
+
+class Bounds(NamedTuple):
+    """Where the window of each place begins and ends."""
+
+    begins: Buffer
+    ends: Buffer
+
+    def table(self) -> dict[str, int]:
+        """Return the words of a kernel that reads it."""
+        return {"BEGINS": self.begins.address, "ENDS": self.ends.address}
+
+
+def bounds_of(runtime: Runtime, order: Order, window: Window) -> Bounds:
+    """Return where the window of each place begins and ends."""
+    n = order.n_placed
+    bounds = Bounds(room(runtime, n, 4), room(runtime, n, 4))
+    words = {
+        **order.words,
+        **bounds.table(),
+        "LOW": window.low,
+        "HIGH": window.high,
+        "OWN": int(window.own),
+        "WINDOW_ROWS": window.rows,
+    }
+    launch(runtime, "picks", "window_bounds", words, n)
+    return bounds
+
+
+def no_results(runtime: Runtime, n: int) -> Found:
+    """Return room for a result of each row that asks, none of which is there."""
+    return Found(zeros_on_device(runtime, 8 * n), zeros_on_device(runtime, n))
+
+
+def count_in(column: InOrder, bounds: Bounds, kind: int) -> Found:
+    """Return how many values, or missing ones, each window has."""
+    return _run(column, bounds, "window_counts", {"KIND": kind})
+
+
+def picked(column: InOrder, bounds: Bounds, kind: int, n: int, least: int) -> Found:
+    """Return the first or last value of each window, or that of the n-th latest row.
+
+    Args:
+        column: the values.
+        bounds: the windows.
+        kind: the number of "first", "last" or "lag" in `windows.statistics`.
+        n: of the last of them.
+        least: of fewer values there is none.
+    """
+    return _run(column, bounds, "window_picks", {"KIND": kind, "N": n, "MIN_SAMPLES": least})
+
+
+def since(
+    column: InOrder, bounds: Bounds, kind: int, n: int, least: int, seconds: tuple[int, int] | None
+) -> tuple[Found, int | None]:
+    """Return how long before its own time each row has what is picked, a time.
+
+    Args:
+        column: the times.
+        bounds: the windows.
+        kind: as of `picked`.
+        n: as of `picked`.
+        least: as of `picked`.
+        seconds: by what ticks are multiplied and divided to be seconds; None for ticks.
+
+    Returns:
+        That, and the first row that asks where it is no int64.
+    """
+    factor, parts = seconds or (1, 0)
+    words = {"KIND": kind, "N": n, "MIN_SAMPLES": least, "FACTOR": factor, "PARTS": parts}
+    state = first_row_state(column.runtime)
+    found = _run(column, bounds, "window_since", {**words, "STATE": state.address})
+    return found, None if seconds else first_row_of(column.runtime, state)
+
+
+def extremes(column: InOrder, bounds: Bounds, kind: int, least: int) -> Found:
+    """Return the least or greatest value of each window.
+
+    Args:
+        column: the values.
+        bounds: the windows.
+        kind: the number of "min" or "max" in `windows.statistics`.
+        least: of fewer values there is none.
+    """
+    if kind not in column.trees:
+        column.trees[kind] = _tree(column, kind)
+    data = column.trees[kind].address
+    words = {"KIND": kind, "MIN_SAMPLES": least, "DATA": data}
+    return _run(column, bounds, "window_extremes", words)
+
+
+def _tree(column: InOrder, kind: int) -> Buffer:
+    """Return the keys of a column, and above them the least of each few, up to one."""
+    runtime, sizes = column.runtime, cuda.level_sizes(column.order.n_placed)
+    tree = room(runtime, sum(sizes), 8)
+    words = {**column.words, "KIND": kind, "DATA": tree.address}
+    launch(runtime, "picks", "extreme_keys", words, sizes[0])
+    at = tree.address
+    for below, n in pairwise(sizes):
+        words = {"DATA": at, "TOTALS": at + 8 * below, "N_ROWS": below}
+        launch(runtime, "picks", "extreme_level", words, n)
+        at += 8 * below
+    return tree
+
+
+def first_row_state(runtime: Runtime) -> Buffer:
+    """Return a word that kernels write the first row to that fails."""
+    return on_device(runtime, np.array([cuda.NO_ROW], np.int64))
+
+
+def first_row_of(runtime: Runtime, state: Buffer) -> int | None:
+    """Return the first row that fails, of those that ask."""
+    row = int(downloaded(runtime, state, np.int64, 1)[0])
+    return None if row == cuda.NO_ROW else row
+
+
+def run_over(
+    column: InOrder, bounds: Bounds, subject: cuda.Subject, kernel: str, words: Words
+) -> Found:
+    """Return what a kernel finds in each window."""
+    found = no_results(column.runtime, column.order.n_asking)
+    table = {**column.words, **bounds.table(), **found.table(), **words}
+    launch(column.runtime, subject, kernel, table, column.order.n_placed)
+    return found
+
+
+def _run(column: InOrder, bounds: Bounds, kernel: str, words: Words) -> Found:
+    return run_over(column, bounds, "picks", kernel, words)
+
+
+def column_of(runtime: Runtime, found: Found, n: int, dtype: DType) -> DeviceArray:
+    """Return results as a column.
+
+    Args:
+        runtime: of the device.
+        found: the results.
+        n: how many.
+        dtype: of the column.
+    """
+    is_float = storage(dtype).startswith("float")
+    memory: DeviceMemory = allocate_output(runtime, dtype, max(n, 1), with_validity=not is_float)
+    place = column_words(memory.as_column(), storage(dtype))
+    launch(runtime, "picks", "window_results", {**place, **found.table()}, n)
+    return DeviceArray(dtype, n, memory.values.address, validity=place["VALIDITY"], owner=memory)

@@ -1,0 +1,325 @@
+"""The functions over windows that a device computes, and how: columns in order, one at a time.
+
+Sums are differences of integers of 128 bits, those of squares of 256; where the values of an entity
+lie too far apart for that, sums of the column are not found here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from fastfeat_kernels.windows import cuda
+from fastfeat_kernels.windows.layout import (
+    COLUMN_MAX_KEYS,
+    COLUMN_MIN_KEYS,
+    COLUMN_SQUARES,
+    COLUMN_SUMS,
+)
+from fastfeat_kernels.windows.requests import Wanted, Window
+from fastfeat_kernels.windows.statistics import (
+    COMPARING,
+    COUNTING,
+    PICKING,
+    STATISTICS,
+    SUMMING,
+)
+
+from fastfeat.dtypes import DType
+from fastfeat.engine.gpu.pieces.pieces import room_of_pieces
+from fastfeat.engine.gpu.pieces.ragged import array_on_host
+from fastfeat.engine.gpu.programs.launch import settled
+from fastfeat.engine.gpu.runtime import Runtime
+from fastfeat.engine.storage import storage
+from fastfeat.errors import OutOfDeviceMemory, Overflow
+from fastfeat.steps.keys.gpu.numbers import KEPT_SHARE
+from fastfeat.steps.on_device import argument_in_host, column_in_host
+from fastfeat.steps.step import Argument
+from fastfeat.steps.windows import cpu as windows
+from fastfeat.steps.windows import cpu_tables as table_windows
+from fastfeat.steps.windows.cpu import ticks_window
+from fastfeat.steps.windows.gpu.columns import (
+    BOUNDS_BYTES,
+    COLUMN_BYTES,
+    EXTREME_BYTES,
+    RESULT_BYTES,
+    Bounds,
+    Found,
+    InOrder,
+    bounds_of,
+    column_of,
+    count_in,
+    extremes,
+    in_order,
+    picked,
+    since,
+)
+from fastfeat.steps.windows.gpu.kernels import column_words, whole_column
+from fastfeat.steps.windows.gpu.order import ORDER_BYTES, SORT_BYTES, Order, order_of
+from fastfeat.steps.windows.gpu.sums import (
+    SQUARE_BYTES,
+    SUM_BYTES,
+    Sums,
+    integer_sums,
+    levels,
+    spreads,
+    sums_of,
+    whole_means,
+)
+from fastfeat.steps.windows.rows import OVER_FUNCTIONS, Asked, OverFailed, Past, result_over
+
+
+def is_on_device(function: str) -> bool:
+    """Return whether a function over a window is computed on the device.
+
+    Args:
+        function: of `steps.windows.OVER_FUNCTIONS`.
+    """
+    return all(row.family.on_device for row in OVER_FUNCTIONS[function].rows)
+
+
+def is_of_values_near_each_other(function: str, dtype: DType) -> bool:
+    """Return whether a function is computed on the host where an entity's values lie far apart.
+
+    Args:
+        function: of `steps.windows.OVER_FUNCTIONS`.
+        dtype: the type of the column that it is of.
+    """
+    return dtype.is_float and COLUMN_SUMS in _read(function)
+
+
+def _read(function: str) -> frozenset[int]:
+    """Return the words of its column that the kernel reads for a function."""
+    return frozenset(word for row in OVER_FUNCTIONS[function].rows for word in row.reads)
+
+
+@dataclass(slots=True)
+class _Work:
+    """What is known of the rows, the windows and the columns, while functions are computed.
+
+    Args:
+        runtime: of the device.
+        order: the rows.
+        time: the type of their times.
+        bounds: of the windows so far.
+        column: the one that functions are of.
+        squares: whether a function reads sums of squares of it.
+        sums: of it, in a list once they are made; None in it where values lie too far apart.
+    """
+
+    runtime: Runtime
+    order: Order
+    time: DType
+    bounds: dict[Window, Bounds]
+    column: InOrder
+    squares: bool
+    sums: list[Sums | None] = field(default_factory=list[Sums | None])
+
+    def known_sums(self) -> Sums | None:
+        """Return the sums of the column; None where values lie too far apart."""
+        if not self.sums:
+            self.sums.append(sums_of(self.column, with_squares=self.squares))
+        return self.sums[0]
+
+    def window(self, asked: Asked) -> Bounds:
+        """Return the bounds of the windows of a function."""
+        window = ticks_window(asked.window, self.time)._replace(min_samples=0)
+        if window not in self.bounds:
+            self.bounds[window] = bounds_of(self.runtime, self.order, window)
+        return self.bounds[window]
+
+
+_Result = tuple[Found, int | None] | None
+"""What is found, and the first row that asks where it does not fit; None for the host to find."""
+
+
+def found_on_device(
+    runtime: Runtime, past: Past, asked: Mapping[int, Asked], first_row: int
+) -> dict[int, Any]:
+    """Return functions over windows as columns, less those whose values lie too far apart.
+
+    Args:
+        runtime: of the device.
+        past: the columns that order the rows.
+        asked: the functions, by their place among all that are asked for.
+        first_row: the first row that they are wanted for.
+
+    Raises:
+        HistoryOverlaps: a row before that is later than one of its entity from there on.
+        OverFailed: the first function that fails.
+        OutOfDeviceMemory: the rows do not fit the device.
+    """
+    found: dict[int, Any] = {}
+    failed: dict[int, int] = {}
+    with settled(runtime):
+        _check_room(runtime, past, list(asked.values()), first_row)
+        order = order_of(runtime, past, first_row)
+        bounds: dict[Window, Bounds] = {}
+        left = KEPT_SHARE * room_of_pieces(runtime)
+        for members in _by_column(asked).values():
+            one = asked[members[0]]
+            placed = whole_column(runtime, one.values, one.dtype)
+            words = column_words(placed, storage(one.dtype))
+            column = in_order(runtime, order, words, one.dtype)
+            squares = any(COLUMN_SQUARES in _read(asked[k].function) for k in members)
+            work = _Work(runtime, order, past.dtype, bounds, column, squares)
+            for k in members:
+                result = _found(work, asked[k])
+                if result is None:
+                    continue
+                if result[1] is not None:
+                    failed[k] = result[1]
+                made = column_of(runtime, result[0], order.n_asking, result_over(asked[k]))
+                left -= made.item_bytes * len(made)
+                found[k] = made if left > 0 else array_on_host(runtime, made)
+    for k in sorted(failed):
+        text = OVER_FUNCTIONS[asked[k].function].too_large or ""
+        raise OverFailed(k, failed[k], text, Overflow)
+    return found
+
+
+def _by_column(asked: Mapping[int, Asked]) -> dict[int, list[int]]:
+    """Return the functions of each column."""
+    members: dict[int, list[int]] = {}
+    for k, one in asked.items():
+        members.setdefault(id(one.values), []).append(k)
+    return members
+
+
+def _check_room(runtime: Runtime, past: Past, asked: Sequence[Asked], first_row: int) -> None:
+    """Raise where the rows do not fit the device.
+
+    Raises:
+        OutOfDeviceMemory: says what they need.
+    """
+    n, read = len(past.times), frozenset[int]().union(*(_read(one.function) for one in asked))
+    windows = {tuple(sorted(one.window.items())) for one in asked}
+    row_bytes = ORDER_BYTES + 8 + COLUMN_BYTES + len(windows) * BOUNDS_BYTES
+    row_bytes += SUM_BYTES if COLUMN_SUMS in read else 0
+    row_bytes += SQUARE_BYTES if COLUMN_SQUARES in read else 0
+    row_bytes += 2 * EXTREME_BYTES if read & {COLUMN_MIN_KEYS, COLUMN_MAX_KEYS} else 0
+    needed = n * max(row_bytes, SORT_BYTES) + (n - first_row) * RESULT_BYTES
+    if needed > room_of_pieces(runtime):
+        runtime.give_back()
+    if needed > room_of_pieces(runtime):
+        free, _ = runtime.memory()
+        raise OutOfDeviceMemory(
+            f"windows over {n:,} rows need {needed:,.0f} bytes of device memory, {free:,} are "
+            "free. Use backend='cpu', transform fewer entities at a time, or free memory"
+        )
+
+
+def _found(work: _Work, asked: Asked) -> _Result:
+    """Return what is found for a function by the kernels of the family of its statistic."""
+    wanted, *others = OVER_FUNCTIONS[asked.function].requests(asked.params, asked.dtype, work.time)
+    if others:  # the rows less those with a value
+        return count_in(work.column, work.window(asked), cuda.COUNT_MISSING), None
+    family = STATISTICS[wanted.statistic].family.number
+    return _FAMILIES[family](work, work.window(asked), wanted, asked.window["min_samples"])
+
+
+def _count(work: _Work, bounds: Bounds, wanted: Wanted, least: int) -> _Result:
+    return count_in(work.column, bounds, cuda.COUNT_VALUES), None
+
+
+def _pick(work: _Work, bounds: Bounds, wanted: Wanted, least: int) -> _Result:
+    kind = STATISTICS[wanted.statistic].number
+    if wanted.since is None:
+        return picked(work.column, bounds, kind, wanted.n, least), None
+    factor, parts = wanted.since
+    return since(work.column, bounds, kind, wanted.n, least, (factor, parts) if parts else None)
+
+
+def _extreme(work: _Work, bounds: Bounds, wanted: Wanted, least: int) -> _Result:
+    return extremes(work.column, bounds, STATISTICS[wanted.statistic].number, least), None
+
+
+def _sum(work: _Work, bounds: Bounds, wanted: Wanted, least: int) -> _Result:
+    sums = work.known_sums()
+    if sums is None:
+        return None
+    number = STATISTICS[wanted.statistic].number
+    match STATISTICS[wanted.statistic].gives:
+        case "sum" if not work.column.element.startswith("float"):
+            return integer_sums(work.column, sums, bounds, least)
+        case "whole":
+            return whole_means(work.column, sums, bounds, least), None
+        case _ if COLUMN_SQUARES in STATISTICS[wanted.statistic].reads:
+            return spreads(work.column, sums, bounds, number, wanted.ddof, least), None
+        case _:
+            return levels(work.column, sums, bounds, number, least), None
+
+
+_FAMILIES: dict[int, Callable[[_Work, Bounds, Wanted, int], _Result]] = {
+    COUNTING: _count,
+    PICKING: _pick,
+    COMPARING: _extreme,
+    SUMMING: _sum,
+}
+"""What computes the statistics of the families that a device has kernels for."""
+
+
+def over(runtime: Runtime, past: Past, asked: Sequence[Asked], first_row: int) -> list[Any]:
+    """Return a column for each function of the rows in a window: Arrow's or of the device.
+
+    Args:
+        runtime: where columns may be.
+        past: the columns that order the rows.
+        asked: the functions, with the columns that they are of.
+        first_row: the first row that they are wanted for.
+
+    Raises:
+        HistoryOverlaps: a row before that is later than one of its entity from there on.
+        OverFailed: a value that does not fit its type.
+        OutOfDeviceMemory: the rows do not fit the device.
+    """
+    chosen = {k: one for k, one in enumerate(asked) if is_on_device(one.function)}
+    found: dict[int, Any] = {}
+    if chosen and len(past.times):
+        work = partial(found_on_device, runtime, past, chosen, first_row)
+        found = runtime.computations.run(work)
+    others = [k for k in range(len(asked)) if k not in found]
+    if others or not asked:  # without functions, the host checks the order of the rows
+        moved = _asked_in_host(runtime, [asked[k] for k in others])
+        try:
+            arrays = windows.over(_in_host(runtime, past), moved, first_row)
+        except OverFailed as failure:
+            which, row, text, kind = failure.args
+            raise OverFailed(others[int(which)], row, text, kind) from None
+        found |= zip(others, arrays, strict=True)
+    return [found[k] for k in range(len(asked))]
+
+
+def over_table(runtime: Runtime, past: Past, asked: Sequence[Asked], asking: Past) -> list[Any]:
+    """Return an Arrow array for each function of the rows of a table in a window.
+
+    Args:
+        runtime: where columns may be.
+        past: the columns that order the rows of the table, in the host's memory.
+        asked: the functions, with the columns of the table that they are of.
+        asking: the times and the keys of the rows that ask.
+    """
+    moved = _asked_in_host(runtime, asked)
+    return table_windows.over_table(past, moved, _in_host(runtime, asking))
+
+
+def _in_host(runtime: Runtime, past: Past) -> Past:
+    """Return the columns that order rows in the host's memory."""
+
+    def keys(values: Any, dtype: Any) -> Any:
+        return argument_in_host(runtime, Argument(values, dtype)).values
+
+    return replace(
+        past,
+        times=column_in_host(runtime, past.times),
+        keys=[keys(*pair) for pair in zip(past.keys, past.key_dtypes, strict=True)],
+        tie=None if past.tie is None else keys(past.tie, past.tie_dtype),
+    )
+
+
+def _asked_in_host(runtime: Runtime, asked: Sequence[Asked]) -> list[Asked]:
+    """Return functions with their columns in the host's memory, each brought there once."""
+    columns = {id(one.values): column_in_host(runtime, one.values) for one in asked}
+    return [replace(one, values=columns[id(one.values)]) for one in asked]

@@ -1,0 +1,240 @@
+"""Rows in the order of windows, on a device: by entity, time, tie, and as they come in."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from fastfeat_kernels.windows import cuda
+
+from fastfeat.dtypes import FLOAT64, INT64, UINT64, DType
+from fastfeat.engine.gpu.columns.kernels import downloaded, on_device, zeros_on_device
+from fastfeat.engine.gpu.runtime import Buffer, Runtime
+from fastfeat.engine.storage import storage
+from fastfeat.io.columns.times import ticks_column
+from fastfeat.io.device import DeviceArray
+from fastfeat.steps.keys.gpu.distinct_keys import numbers_of_keys
+from fastfeat.steps.windows.gpu.kernels import (
+    Words,
+    column_words,
+    launch,
+    launch_tiles,
+    room,
+    scan,
+    whole_column,
+)
+from fastfeat.steps.windows.rows import HistoryOverlaps, Past
+
+ORDER_BYTES = 4 + 8 + 4
+"""Of a row, as long as there are windows: its number, time and entity in order."""
+SORT_BYTES = 2 * (4 + 8) + 8 + 8 + 4 + 1
+"""Of a row, while rows are sorted: row and key twice, time, tie, entity, counts of digits."""
+
+
+class Order(NamedTuple):
+    """Rows in the order of windows, on a device.
+
+    Args:
+        n_placed: how many rows have an entity and a time; they come first.
+        n_entities: how many entities there are.
+        first_row: the first row that asks; those before are history.
+        n_asking: how many rows ask.
+        words: of kernels that read the order.
+        owners: the buffers.
+    """
+
+    n_placed: int
+    n_entities: int
+    first_row: int
+    n_asking: int
+    words: Words
+    owners: tuple[object, ...]
+
+
+class _Rows(NamedTuple):
+    """Rows in an order, and room for another one; the same of their keys."""
+
+    rows: Buffer
+    keys: Buffer
+    other_rows: Buffer
+    other_keys: Buffer
+
+    def turned(self) -> _Rows:
+        """Return what has been moved."""
+        return _Rows(self.other_rows, self.other_keys, self.rows, self.keys)
+
+
+class Entities(NamedTuple):
+    """The entity of each row, on a device.
+
+    Args:
+        codes: an int32 each; None where all rows are one's.
+        first_code: that of entity 0; below it a row has none.
+        n_entities: how many there are.
+    """
+
+    codes: Buffer | None
+    first_code: int
+    n_entities: int
+
+
+def order_of(runtime: Runtime, past: Past, first_row: int) -> Order:
+    """Return the rows in the order of windows.
+
+    Args:
+        runtime: of the device.
+        past: the columns that order them.
+        first_row: the first row that asks.
+
+    Raises:
+        HistoryOverlaps: a row before that is later than one of its entity from there on.
+        OutOfDeviceMemory: they do not fit.
+    """
+    entities = Entities(None, 0, 1)
+    if past.keys:
+        codes, n_entities = numbers_of_keys(runtime, past.keys, past.key_dtypes)
+        entities = Entities(codes, 0, n_entities)
+    tie = None if past.tie is None else _tie(runtime, past)
+    n, times = len(past.times), placed_times(runtime, past.times, past.dtype)
+    order = ordered(runtime, n, times, entities, tie)
+    order = order._replace(first_row=first_row, n_asking=n - first_row)
+    if first_row and not past.is_mixed:
+        _check_history(runtime, order)
+    return order
+
+
+class Placed(NamedTuple):
+    """A column on a device: the words of kernels that read it, and what keeps it."""
+
+    words: Words
+    owner: object
+
+
+def ordered(
+    runtime: Runtime, n: int, times: Placed, entities: Entities, tie: Placed | None = None
+) -> Order:
+    """Return rows by entity, time, tie, and as they come in.
+
+    Args:
+        runtime: of the device.
+        n: how many there are.
+        times: of each row; one that has none is not placed.
+        entities: the same.
+        tie: what orders rows of one instant; None where their place does.
+    """
+    made = [room(runtime, n, width) for width in (4, 8, 4, 8)]
+    rows = _Rows(*made)
+    launch(runtime, "order", "sort_begin", {"ROWS": rows.rows.address}, n)
+    if tie is not None:
+        for kind in (cuda.KEY_VALUE, cuda.KEY_PRESENT):
+            rows = _sorted(runtime, rows, {**tie.words, "KIND": kind}, n)
+    rows = _sorted(runtime, rows, {**times.words, "KIND": cuda.KEY_VALUE}, n)
+    by_entity = {
+        **times.words,
+        "KIND": cuda.KEY_ENTITY,
+        "CODES": 0 if entities.codes is None else entities.codes.address,
+        "FIRST_CODE": entities.first_code,
+        "N_ENTITIES": entities.n_entities,
+    }
+    rows = _sorted(runtime, rows, by_entity, n)
+    return _placed(runtime, rows, times.words, entities.n_entities, n)
+
+
+def placed_times(runtime: Runtime, times: Any, dtype: DType) -> Placed:
+    """Return times, or whole numbers, on the device.
+
+    Args:
+        runtime: of the device.
+        times: a DeviceArray, or a column of the host.
+        dtype: their type.
+    """
+    if isinstance(times, DeviceArray):
+        column, element = whole_column(runtime, times, dtype), storage(dtype)
+    else:
+        column, element = whole_column(runtime, ticks_column(times, dtype), INT64), "int64"
+    return Placed(column_words(column, element), column)
+
+
+def _tie(runtime: Runtime, past: Past) -> Placed:
+    dtype = _tie_dtype(past)
+    column = whole_column(runtime, past.tie, dtype)
+    return Placed(column_words(column, storage(dtype)), column)
+
+
+def _tie_dtype(past: Past) -> DType:
+    """Return the type that ties are stored as: their own on the device, that of keys elsewhere."""
+    if isinstance(past.tie, DeviceArray):
+        return past.tie.dtype
+    return {"double": FLOAT64, "uint64": UINT64}.get(str(past.tie.type), INT64)
+
+
+def _sorted(runtime: Runtime, rows: _Rows, words: Words, n: int) -> _Rows:
+    """Return rows sorted by a key, those with equal keys as they stand; with their keys.
+
+    Where they stand so already nothing is moved, as rows in the order of time mostly do.
+    """
+    state = zeros_on_device(runtime, 24)
+    places = {"ROWS": rows.rows.address, "KEYS": rows.keys.address, "STATE": state.address}
+    launch(runtime, "order", "sort_keys", {**words, **places}, n)
+    some_set, some_unset, is_unsorted = downloaded(runtime, state, np.uint64, 3).tolist()
+    if not is_unsorted:
+        return rows
+    n_counts = cuda.N_DIGITS * -(-n // cuda.tile_of(runtime.geometry.block))
+    counts = room(runtime, n_counts + 1, 8)
+    for shift in cuda.digit_shifts(some_set & some_unset):
+        table = {
+            "SHIFT": shift,
+            "ROWS": rows.rows.address,
+            "KEYS": rows.keys.address,
+            "ROWS_OUT": rows.other_rows.address,
+            "KEYS_OUT": rows.other_keys.address,
+            "COUNTS": counts.address,
+        }
+        launch_tiles(runtime, "order", "sort_count", table, n)
+        scan(runtime, counts, n_counts)
+        launch_tiles(runtime, "order", "sort_move", table, n)
+        rows = rows.turned()
+    return rows
+
+
+def _placed(runtime: Runtime, rows: _Rows, times: Words, n_entities: int, n: int) -> Order:
+    """Return the order of rows that are sorted, with the entity of each as its key."""
+    starts = room(runtime, n_entities + 1, 8)
+    words = {"KEYS": rows.keys.address, "STARTS": starts.address, "N_ROWS": n}
+    launch(runtime, "order", "order_starts", words, n_entities + 1)
+    end = np.zeros(1, np.int64)
+    mark = runtime.mark()
+    runtime.download(starts, end, 8 * n_entities, after=mark)
+    runtime.finish(mark)
+    n_placed = int(end[0])
+    entities, ticks = room(runtime, n_placed, 4), room(runtime, n_placed, 8)
+    made = {
+        "ROWS": rows.rows.address,
+        "ENTITIES": entities.address,
+        "TIMES": ticks.address,
+        "STARTS": starts.address,
+    }
+    table = {**times, **made, "KEYS": rows.keys.address}
+    launch(runtime, "order", "order_places", table, n_placed)
+    return Order(n_placed, n_entities, 0, n, made, (rows.rows, entities, ticks, starts))
+
+
+def _check_history(runtime: Runtime, order: Order) -> None:
+    """Raise where a row of the history is later than a row of its entity in the data.
+
+    Raises:
+        HistoryOverlaps: the first such row.
+    """
+    begins = zeros_on_device(runtime, 8 * order.n_entities)
+    state = on_device(runtime, np.array([cuda.NO_ROW], np.int64))
+    words = {
+        **order.words,
+        "DATA": begins.address,
+        "STATE": state.address,
+        "FIRST_ROW": order.first_row,
+    }
+    for kernel in ("order_asking", "order_late"):
+        launch(runtime, "order", kernel, words, order.n_placed)
+    row = int(downloaded(runtime, state, np.int64, 1)[0])
+    if row != cuda.NO_ROW:
+        raise HistoryOverlaps(row)

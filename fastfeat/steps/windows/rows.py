@@ -1,0 +1,535 @@
+"""order, window, over.*: what a row sees of its entity's own past, by the definitions.
+
+The rows of an entity are ordered by time, then by the tie, then as they come in. A window takes
+some of the rows before the row's own moment, less an offset; a row without a time or a key has no
+window, and is in none.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fastfeat_kernels.windows.requests import Wanted
+from fastfeat_kernels.windows.statistic import WindowView
+from fastfeat_kernels.windows.statistics import STATISTICS
+
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.dtypes import (
+    BOOL,
+    FLOAT64,
+    INT64,
+    NEVER_COLUMNS,
+    ORDER_OF_INTEGERS,
+    ORDER_OF_TIMES,
+    UTF8,
+    WINDOW,
+    DType,
+)
+from fastfeat.errors import FastfeatError, Overflow, TypeMismatch
+from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.io.columns.keys import comparable
+from fastfeat.ir.node import Call, Params
+from fastfeat.ir.parameters import CLOSED, LONGEST, is_flag, one_of, or_none, takes, whole
+from fastfeat.ir.scope import OVER
+from fastfeat.steps.step import Argument, StepFunction, Values
+from fastfeat.steps.windows.function import (
+    Requests,
+    WindowFunction,
+    asks,
+    seconds_per_tick,
+    statistic,
+)
+from fastfeat.steps.windows.trends import TRENDS
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """The rows of some entities in order.
+
+    Args:
+        rows: of each entity, its rows in order.
+        entity: of each row, the number of its entity and its place there; None where it has none.
+        times: of each row, in ticks.
+        dtype: the type of the times.
+    """
+
+    rows: Sequence[Sequence[int]]
+    entity: Sequence[tuple[int, int] | None]
+    times: Values
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The columns that order the rows of each entity.
+
+    Args:
+        times: of each row, a column as `io.conform` returns it.
+        dtype: the type of the times.
+        keys: the parts of the key of each row, as `io.keys` stores them.
+        key_dtypes: their types.
+        tie: what orders rows of one instant; None where their place does.
+        tie_dtype: its type.
+        cache: what backends make of the rows of a table, kept as long as it is; None of others.
+        is_mixed: whether rows that ask stand among those that do not, which are no history then.
+        codes: the number of the entity of each row, int32 from 0, negative for none, where it is
+            known; the keys are these numbers then, or none where the backend reads codes.
+    """
+
+    times: Any
+    dtype: DType
+    keys: Sequence[Any]
+    key_dtypes: Sequence[DType]
+    tie: Any = None
+    tie_dtype: DType | None = None
+    cache: dict[Any, Any] | None = None
+    is_mixed: bool = False
+    codes: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A function of the rows in a window, which a backend is asked for.
+
+    Args:
+        function: its name, without "over.".
+        params: its parameters.
+        values: the column that it is of.
+        dtype: the type of the column.
+        window: the parameters of the window.
+        kept: what backends make of all but the values, of a function that is asked for again; None
+            of one that is asked for once.
+    """
+
+    function: str
+    params: Mapping[str, Any]
+    values: Any
+    dtype: DType
+    window: Mapping[str, Any]
+    kept: dict[Any, Any] | None = None
+
+
+SUM_TOO_LARGE = (
+    "the sum of the window does not fit into int64. Cast what is summed first: .cast('float64')"
+)
+TIME_TOO_LONG = "the time since does not fit into int64. Use a time of fewer steps"
+
+
+class OverFailed(Exception):
+    """A row for which a function over a window cannot be computed.
+
+    Args:
+        which: the place of the function among those that were asked for.
+        row: the number of the row, of those that results are wanted for.
+        text: what is wrong.
+        kind: the error that a user is told.
+    """
+
+    def __init__(self, which: int, row: int, text: str, kind: type[FastfeatError]) -> None:
+        """See the class for the arguments."""
+        super().__init__(which, row, text, kind)
+
+
+class HistoryOverlaps(Exception):
+    """A row of the history that is later than a row of its entity in the data.
+
+    Args:
+        row: its number, in the history.
+    """
+
+
+def check_order(order: Ordered, first_row: int) -> None:
+    """Raise where rows of the history are later than rows of the data.
+
+    Args:
+        order: the rows of both.
+        first_row: the first row of the data.
+
+    Raises:
+        HistoryOverlaps: the first such row of the history.
+    """
+    late: list[int] = []
+    for members in order.rows:
+        begins = min((order.times[row] for row in members if row >= first_row), default=None)
+        if begins is not None:
+            late += [row for row in members if row < first_row and order.times[row] > begins]
+    if late:
+        raise HistoryOverlaps(min(late))
+
+
+def ordered(
+    times: Values, dtype: DType, keys: Sequence[Values], tie: Values | None, n_rows: int
+) -> Ordered:
+    """Return the rows of each entity in order.
+
+    Args:
+        times: of each row, as they are stored.
+        dtype: their type.
+        keys: the parts of the key of each row; none where all rows are one entity's.
+        tie: what orders rows of one instant before their place does; missing comes first.
+        n_rows: number of rows.
+    """
+    entities: dict[tuple[Any, ...], list[int]] = {}
+    for row in range(n_rows):
+        key = tuple(part[row] for part in keys)
+        if times[row] is not None and None not in key:
+            entities.setdefault(key, []).append(row)
+
+    def place(row: int) -> tuple[Any, ...]:
+        known = () if tie is None else (tie[row] is not None, tie[row] or 0)
+        return (times[row], *known, row)
+
+    rows = [sorted(members, key=place) for members in entities.values()]
+    entity: list[tuple[int, int] | None] = [None] * n_rows
+    for number, members in enumerate(rows):
+        for at, row in enumerate(members):
+            entity[row] = (number, at)
+    return Ordered(rows, entity, times, dtype)
+
+
+def window_of(order: Ordered, row: int, window: Mapping[str, Any]) -> Sequence[int] | None:
+    """Return the rows in the window of a row, in order; None where it has none."""
+    place = order.entity[row]
+    if place is None:
+        return None
+    number, at = place
+    members = order.rows[number]
+    tick = tick_ns(order.dtype) if order.dtype.is_temporal else 1
+    instants = [order.times[member] * tick for member in members]
+    end = instants[at] - window["offset"]
+    closed = window["closed"]
+    if closed in ("left", "neither"):
+        stop = bisect_left(instants, end)
+    else:
+        stop = at + 1 if window["offset"] == 0 else bisect_right(instants, end)
+    return members[first_place(instants, end, stop, window) : stop]
+
+
+def first_place(instants: Sequence[int], end: int, stop: int, window: Mapping[str, Any]) -> int:
+    """Return where a window begins among the rows of an entity in order.
+
+    Args:
+        instants: their times in nanoseconds, or whole numbers.
+        end: the moment from which the window looks back.
+        stop: the place where it ends.
+        window: its parameters.
+    """
+    first = 0
+    if window["last"] is not None:
+        find = bisect_left if window["closed"] in ("left", "both") else bisect_right
+        first = find(instants, end - window["last"])
+    return first if window["rows"] is None else max(first, stop - window["rows"])
+
+
+def over(order: Ordered, asked: Asked, which: int, first_row: int) -> list[Any]:
+    """Return what a function over a window is for each row; None is missing.
+
+    Args:
+        order: the rows.
+        asked: the function, with its column as a list.
+        which: its place among those that were asked for.
+        first_row: the first row that it is wanted for.
+
+    Raises:
+        OverFailed: a value that does not fit its type.
+    """
+    return over_rows(order, asked, which, range(first_row, len(order.entity)))
+
+
+def over_rows(order: Ordered, asked: Asked, which: int, rows: Sequence[int]) -> list[Any]:
+    """Return what a function over a window is for some rows; see `over`."""
+    found: list[Any] = []
+    for k, row in enumerate(rows):
+        view = _view(order, asked, row)
+        found.append(None if view is None else value_of(view, asked, order.dtype, which, k))
+    return found
+
+
+def result_over(asked: Asked) -> DType:
+    """Return the type of what a function over a window gives."""
+    return OVER_FUNCTIONS[asked.function].result(comparable(asked.dtype), asked.params)
+
+
+def _view(order: Ordered, asked: Asked, row: int) -> WindowView | None:
+    rows = window_of(order, row, asked.window)
+    if rows is None:
+        return None
+    return WindowView(
+        [asked.values[k] for k in rows],
+        [order.times[k] for k in rows],
+        order.times[row],
+        asked.values[row],
+        rows.index(row) if row in rows else None,
+    )
+
+
+def value_of(view: WindowView, asked: Asked, time: DType, which: int, row: int) -> Any:
+    """Return what a function over a window is of what a row sees; None is missing.
+
+    Args:
+        view: what the row sees.
+        asked: the function.
+        time: the type of the times.
+        which: the place of the function among those that were asked for.
+        row: the number of the row, of those that results are wanted for.
+
+    Raises:
+        OverFailed: a value that does not fit its type.
+    """
+    function = OVER_FUNCTIONS[asked.function]
+    n_present = sum(value is not None for value in view.values)
+    if not function.counts and n_present < asked.window["min_samples"]:
+        return None
+    try:
+        value = function.value(view, asked.params, asked.dtype, time)
+    except Overflow as error:
+        raise OverFailed(which, row, function.too_large or str(error), Overflow) from None
+    return None if value is None or value != value else value
+
+
+def _of_aggregate(
+    name: str,
+    statistics: tuple[str, ...] = (),
+    requests: Requests | None = None,
+    joined: Literal["difference", "between"] | None = None,
+    too_large: str | None = None,
+) -> WindowFunction:
+    """Return an aggregate of training rows as one of the rows in a window.
+
+    Args:
+        name: that of the aggregate.
+        statistics: as of the row; none of one whose statistic has the same name.
+        requests: as of the row.
+        joined: as of the row.
+        too_large: as of the row.
+    """
+    aggregate = AGGREGATES[name]
+
+    def result(dtype: DType, params: Mapping[str, Any]) -> DType:
+        return aggregate.result(dtype, tuple(sorted(params.items())))
+
+    def reference(view: WindowView, params: Mapping[str, Any], dtype: DType) -> Any:
+        return aggregate.reference(view.values, tuple(sorted(params.items())), dtype)
+
+    return WindowFunction(
+        *(result, statistics or (name,), requests or asks(name), reference, joined),
+        valid=aggregate.valid,
+        too_large=too_large,
+    )
+
+
+def _same(dtype: DType, params: Mapping[str, Any]) -> DType:
+    if dtype.is_list or dtype in NEVER_COLUMNS:
+        raise TypeMismatch(f"needs text, numbers, bools, dates or times, got {dtype}")
+    return comparable(dtype)
+
+
+def _seconds(dtype: DType, params: Mapping[str, Any]) -> DType:
+    """Return the type of the time since something: seconds, or steps of an integer time."""
+    if not (dtype.is_integer or dtype.name in ("timestamp", "date32", "date64")):
+        raise TypeMismatch(f"needs the time of a row, got {dtype}")
+    return FLOAT64 if dtype.is_temporal else INT64
+
+
+def _mean(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Wanted, ...]:
+    return (statistic("whole_mean" if dtype.name == "duration" else "mean"),)
+
+
+def _null_count(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Wanted, ...]:
+    return statistic("count"), statistic("n_rows")
+
+
+def _quantile(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Wanted, ...]:
+    """Return one request, or of what lies between two durations: both, and how many there are."""
+    if not dtype.is_temporal:
+        return (statistic("quantile", **params),)
+    if params["interpolation"] in STATISTICS["whole_quantile"].interpolations:
+        return (statistic("whole_quantile", **params),)
+    ends = [
+        statistic("whole_quantile", q=params["q"], interpolation=end) for end in ("lower", "higher")
+    ]
+    return *ends, statistic("count")
+
+
+def _since(name: str) -> Requests:
+    def requests(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Wanted, ...]:
+        since = seconds_per_tick(dtype) if dtype.is_temporal else (1, 0)
+        return (statistic(name, **params, since=since),)
+
+    return requests
+
+
+def _valid_n(params: Params) -> bool:
+    """Return whether the parameters are a number of rows."""
+    match params:
+        case (("n", n),):
+            return type(n) is int and 1 <= n < 1 << 63
+        case _:
+            return False
+
+
+_UNTIL = "The time until the first row in it is col('t').first(over=...) - col('t')"
+
+OVER_FUNCTIONS: dict[str, WindowFunction] = {
+    "count": _of_aggregate("count"),
+    "null_count": _of_aggregate("null_count", ("count", "n_rows"), _null_count, "difference"),
+    "sum": _of_aggregate("sum", too_large=SUM_TOO_LARGE),
+    "mean": _of_aggregate("mean", ("mean", "whole_mean"), _mean),
+    "var": _of_aggregate("var"),
+    "std": _of_aggregate("std"),
+    "skew": _of_aggregate("skew"),
+    "kurtosis": _of_aggregate("kurtosis"),
+    "min": _of_aggregate("min"),
+    "max": _of_aggregate("max"),
+    "quantile": _of_aggregate(
+        "quantile", ("quantile", "whole_quantile", "count"), _quantile, "between"
+    ),
+    "mode": _of_aggregate("mode"),
+    "n_unique": _of_aggregate("n_unique"),
+    "first": WindowFunction(_same, ("first",), asks("first")),
+    "last": WindowFunction(_same, ("last",), asks("last")),
+    "lag": WindowFunction(
+        *(_same, ("lag",), asks("lag")),
+        valid=_valid_n,
+        not_ahead="The last value in it is col('x').last(over=...), and there is .first(over=...)",
+    ),
+    "time_since": WindowFunction(
+        *(_seconds, ("last",), _since("last")),
+        of_times=True,
+        too_large=TIME_TOO_LONG,
+        not_ahead=_UNTIL,
+    ),
+    "time_since_lag": WindowFunction(
+        *(_seconds, ("lag",), _since("lag")),
+        valid=_valid_n,
+        of_times=True,
+        too_large=TIME_TOO_LONG,
+        not_ahead=_UNTIL,
+    ),
+    **TRENDS,
+}
+
+
+def function_over(call: Call) -> WindowFunction:
+    """Return the row of a call of a function over a window."""
+    return OVER_FUNCTIONS[call.function.removeprefix(OVER)]
+
+
+def _order_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    time, keys = types[0], types[1 : 1 + params["n_keys"]]
+    for key in keys:
+        if key.is_list or key in NEVER_COLUMNS:
+            raise TypeMismatch(f"by= needs text, numbers, bools, dates or times, got {key}")
+    if params["has_tie"]:
+        check_tie(types[-1])
+    return order_of_time(time)
+
+
+def check_tie(dtype: DType) -> None:
+    """Raise TypeMismatch where a type does not order rows of one instant."""
+    if not (dtype.is_number or dtype.is_temporal):
+        raise TypeMismatch(f"tie= needs numbers, dates or times, got {dtype}")
+
+
+def order_of_time(time: DType) -> DType:
+    """Return the type of the order of rows by times of a type.
+
+    Raises:
+        TypeMismatch: it is no type of times.
+    """
+    if time.name in ("date32", "date64", "timestamp"):
+        return ORDER_OF_TIMES
+    if time.is_integer and time.name != "uint64":
+        return ORDER_OF_INTEGERS
+    hint = ""
+    if time == UTF8:
+        hint = ". Parse text first: .str.to_datetime(format)"
+    elif time.is_number and time != BOOL:
+        hint = ". Cast numbers that are whole first: .cast('int64')"
+    raise TypeMismatch(f"time= needs a timestamp, a date or whole numbers, got {time}{hint}")
+
+
+def window_params(window: Call) -> Mapping[str, Any]:
+    """Return the parameters of a window; one ahead is a window whose offset is below zero.
+
+    A row at t looks back from t + gap + next, as far as next, and its end is in it. It is none of
+    the rows that it sees, as it is none of a table's: all rows of a moment are in it, or none.
+    """
+    given = dict(window.params)
+    if window.function != "ahead":
+        return given
+    return {
+        "last": given["next"],
+        "offset": -(given["gap"] + given["next"]),
+        "closed": "right",
+        "rows": None,
+        "min_samples": 0,
+        "unit": given["unit"],
+    }
+
+
+def _window_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    wanted = {"time": ORDER_OF_TIMES, "steps": ORDER_OF_INTEGERS}.get(params["unit"], types[0])
+    if wanted != types[0]:
+        given, write = (
+            ("a duration", f"a whole number, such as {_written(params, 28)}")
+            if params["unit"] == "time"
+            else ("a whole number", f"a duration, such as {_written(params, '7d')}")
+        )
+        if "rows" in params and params["unit"] == "steps":
+            write += "; rows=7 keeps seven rows"
+        kind = "whole numbers" if types[0] == ORDER_OF_INTEGERS else "dates or times"
+        raise TypeMismatch(f"{_told(params)} {given}, and the time is {kind}. Write {write}")
+    return WINDOW
+
+
+def _told(window: Mapping[str, Any]) -> str:
+    """Return what of a window, or of what is over it, is a duration or a number of steps."""
+    if "next" in window:
+        return "next= and gap= are"
+    has_own = window["last"] or window["offset"]
+    return "last= and offset= are" if has_own else "half_life= or the gap is"
+
+
+def _written(window: Mapping[str, Any], reach: object) -> str:
+    return f"{'next' if 'next' in window else 'last'}={reach!r}"
+
+
+def _never(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
+    raise AssertionError("windows are computed of many rows at once: plan.over")
+
+
+def _over_step(function: WindowFunction) -> StepFunction:
+    def result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+        return function.result(_same(types[0], params), params)
+
+    return StepFunction(result, _never, valid=function.valid, n_args=2)
+
+
+VALID_ORDER = takes(has_tie=is_flag, n_keys=whole(0))
+_VALID_WINDOW = takes(
+    closed=one_of(*CLOSED),
+    last=or_none(whole(1, LONGEST)),
+    min_samples=whole(0, LONGEST),
+    offset=whole(0, LONGEST),
+    rows=or_none(whole(1, LONGEST)),
+    unit=one_of(None, "time", "steps"),
+)
+_END_OF_TIME = whole(-62_135_596_800 * 10**9, 253_402_300_800 * 10**9 - 1)
+"""Moments of the years 1 to 9999, in nanoseconds."""
+_VALID_AHEAD = takes(
+    end=or_none(_END_OF_TIME),
+    gap=whole(0, LONGEST),
+    next=whole(1, LONGEST),
+    unit=one_of("time", "steps"),
+)
+
+STEPS: dict[str, StepFunction] = {
+    "ahead": StepFunction(_window_result, _never, valid=_VALID_AHEAD),
+    "order": StepFunction(_order_result, _never, valid=VALID_ORDER, n_args=None),
+    "window": StepFunction(_window_result, _never, valid=_VALID_WINDOW),
+    **{OVER + name: _over_step(function) for name, function in OVER_FUNCTIONS.items()},
+}

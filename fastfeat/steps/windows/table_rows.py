@@ -1,0 +1,157 @@
+"""table_order, and what a row sees of a table in a window, by the definitions.
+
+The rows of the table are ordered as those of the data are, by key; a row of the data asks at its
+own moment and is in no window. The ends of windows are instants: where "right" or "both" take the
+moment itself, they take all rows of the table at it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fastfeat_kernels.windows.statistic import WindowView
+
+from fastfeat.dtypes import DType
+from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.steps.step import Argument, StepFunction, Values
+from fastfeat.steps.tables.rows import check_moments, compared, instants
+from fastfeat.steps.windows.rows import (
+    OVER_FUNCTIONS,
+    VALID_ORDER,
+    Asked,
+    check_tie,
+    first_place,
+    order_of_time,
+    ordered,
+    value_of,
+)
+
+Rows = Mapping[tuple[Any, ...], tuple[Sequence[int], Sequence[int]]]
+"""Of each key of a table, the instants of its rows in order, and their numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """The rows of the data that ask.
+
+    Args:
+        keys: the key of each row, as it is compared; None where a part is missing.
+        times: their times, as stored; None where missing.
+        dtype: the type of the times.
+    """
+
+    keys: Sequence[tuple[Any, ...] | None]
+    times: Values
+    dtype: DType
+
+
+def moments_of(
+    times: Values, dtype: DType, keys: Sequence[Values], key_dtypes: Sequence[DType]
+) -> Moments:
+    """Return rows of the data that ask, from their columns."""
+    columns = [compared(*pair) for pair in zip(keys, key_dtypes, strict=True)]
+    together = [tuple(column[row] for column in columns) for row in range(len(times))]
+    return Moments([None if None in key else key for key in together], times, dtype)
+
+
+def rows_of_table(
+    times: Values,
+    dtype: DType,
+    keys: Sequence[Values],
+    key_dtypes: Sequence[DType],
+    tie: Values | None,
+) -> Rows:
+    """Return the rows of each key of a table in order.
+
+    Args:
+        times: of each row, as they are stored.
+        dtype: their type.
+        keys: the parts of the key of each row.
+        key_dtypes: their types.
+        tie: what orders rows of one instant before their place does.
+    """
+    columns = [compared(*pair) for pair in zip(keys, key_dtypes, strict=True)]
+    order = ordered(times, dtype, columns, tie, len(times))
+    at = instants(times, dtype)
+    return {
+        tuple(column[rows[0]] for column in columns): ([at[row] for row in rows], rows)
+        for rows in order.rows
+    }
+
+
+def over_table(table: Rows, time: DType, asked: Asked, which: int, asking: Moments) -> list[Any]:
+    """Return what a function over a window of a table is for each row that asks.
+
+    Args:
+        table: the rows of the table.
+        time: the type of their times.
+        asked: the function, with its column of the table as a list.
+        which: its place among those that were asked for.
+        asking: the rows that ask.
+
+    Raises:
+        OverFailed: a value that does not fit its type.
+    """
+    found: list[Any] = []
+    finer = finer_time(time, asking.dtype)
+    if OVER_FUNCTIONS[asked.function].of_times:
+        values = _in_ticks(asked.values, asked.dtype, finer)
+        asked = replace(asked, values=values, dtype=finer)
+    tick = tick_ns(finer) if finer.is_temporal else 1
+    for row, (key, moment) in enumerate(
+        zip(asking.keys, instants(asking.times, asking.dtype), strict=True)
+    ):
+        if key is None or moment is None:
+            found.append(None)
+            continue
+        at, rows = table.get(key, ((), ()))
+        inside = places_in_window(at, moment, asked.window)
+        values = [asked.values[k] for k in rows[inside]]
+        times = [instant // tick for instant in at[inside]]
+        view = WindowView(values, times, moment // tick, None, None)
+        found.append(value_of(view, asked, finer, which, row))
+    return found
+
+
+def finer_time(one: DType, other: DType) -> DType:
+    """Return that of two types of times whose ticks are shorter."""
+    if not one.is_temporal:
+        return one
+    return other if tick_ns(other) < tick_ns(one) else one
+
+
+def _in_ticks(values: Values, given: DType, wanted: DType) -> Values:
+    """Return times in ticks of another type, which are no longer."""
+    if not given.is_temporal:
+        return values
+    ratio = tick_ns(given) // tick_ns(wanted)
+    return [None if value is None else value * ratio for value in values]
+
+
+def places_in_window(at: Sequence[int], moment: int, window: Mapping[str, Any]) -> slice:
+    """Return the places of the rows of a key that are in the window of a moment."""
+    end = moment - window["offset"]
+    find = bisect_left if window["closed"] in ("left", "neither") else bisect_right
+    stop = find(at, end)
+    return slice(first_place(at, end, stop, window), stop)
+
+
+def _result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    n = 1 + params["n_keys"]
+    (time, *keys), (right, *right_keys) = types[:n], types[n : 2 * n]
+    check_moments(time, keys, right, right_keys)
+    if params["has_tie"]:
+        check_tie(types[-1])
+    return order_of_time(time)
+
+
+def _never(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
+    raise AssertionError("windows are computed of many rows at once: plan.over_table")
+
+
+STEPS: dict[str, StepFunction] = {
+    "table_order": StepFunction(_result, _never, valid=VALID_ORDER, n_args=None)
+}

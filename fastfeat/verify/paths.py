@@ -1,0 +1,415 @@
+"""`verify`: the promise, checked on a user's own rows: every path must give the same bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.backends import backend_named
+from fastfeat.dtypes import ONE_HOT, UINT8, DType
+from fastfeat.engine.cpu.threads import using_threads
+from fastfeat.errors import InvalidData, InvalidPlan, LateRow, Overflow, counted
+from fastfeat.io.arrow import pa
+from fastfeat.io.columns.decode import plain_table
+from fastfeat.ir.node import Node
+from fastfeat.ir.scope import window_nodes
+from fastfeat.plan.declare.window_reach import live_functions
+from fastfeat.plan.lower.outputs import matrix_dtype
+from fastfeat.plan.run.history import BATCH, history_table, id_columns
+from fastfeat.plan.run.inputs import check_place, read_columns
+from fastfeat.plan.run.lookup_tables import Tables, read_tables
+from fastfeat.plan.run.row_identity import one_table
+from fastfeat.progress import Step, doing
+from fastfeat.verify.comparison import Check, Report, compare
+from fastfeat.verify.orders import (
+    Order,
+    as_history,
+    halves,
+    in_time,
+    latest_before,
+    moved,
+    orders_of,
+    sampled,
+    taken,
+    together,
+)
+
+if TYPE_CHECKING:
+    from fastfeat.api.fitted import FittedPlan
+
+Names = Sequence[str]
+ROWS_ONE_BY_ONE = 100
+ROWS_AFTER_THEIR_PAST = 20
+MOST_ROWS = 1 << 20
+
+
+class Beside(NamedTuple):
+    """What is passed to `transform` beside the rows, at each call."""
+
+    tables: Tables
+    history: Any
+
+    def to(self, fitted: FittedPlan, rows: Any, **options: Any) -> Any:
+        """Return the features of rows."""
+        return fitted.transform(rows, tables=self.tables, history=self.history, **options)
+
+
+def verify(
+    fitted: FittedPlan,
+    data: Any,
+    history: Any,
+    tables: Tables,
+    n_rows: int,
+    backends: Sequence[str],
+) -> Report:
+    """Return a report: of the reference on a sample of the rows, of all else on many.
+
+    Args:
+        fitted: what is verified.
+        data: as in `transform`.
+        history: as in `transform`.
+        tables: as in `transform`.
+        n_rows: size of the sample.
+        backends: which are compared.
+    """
+    from fastfeat.plan.fit.feature_subset import (
+        selected,  # imports Plan, which imports fitted plans
+    )
+
+    fitted = replace(fitted, encoded=None)  # nothing is trained on these features
+    names = _checked_names(backends)
+    if isinstance(n_rows, bool) or n_rows < 1:
+        raise InvalidPlan(f"n_rows must be at least 1, got {n_rows!r}: there is nothing to verify")
+    columns = fitted.plan.past_columns
+    ids = id_columns(fitted.plan.row_id, history, columns)
+    table = read_columns(data, [*fitted.plan.row_columns, *ids], columns)
+    check_place(table, "cpu")
+    if table.num_rows == 0:
+        raise InvalidData("the data has no rows, so there is nothing to verify")
+    earlier = history_table(history, columns, "cpu", fitted.plan.row_id)
+    read = read_tables(tables, fitted.plan.row_table_columns)
+    beside = Beside(read, BATCH if earlier is None else earlier)
+    expected = selected(fitted, list(fitted.plan.expressions), keeps_ids=bool(ids))
+    checks = _checks_of_past if window_nodes(fitted.nodes.values()) else _checks_of_rows
+    with doing("verifying") as step:
+        return Report(tuple(checks(expected, table, beside, n_rows, names, step)))
+
+
+def _checks_of_rows(
+    fitted: FittedPlan, table: Any, beside: Beside, n_rows: int, backends: Names, step: Step
+) -> Iterator[Check]:
+    """Yield the checks of a plan that reads of each row that row alone.
+
+    Args:
+        fitted: the plan.
+        table: the rows.
+        beside: what is passed beside them.
+        n_rows: size of the sample.
+        backends: their names.
+        step: is told what is compared.
+    """
+    sample = _sample(table, n_rows)
+    many = table.slice(0, MOST_ROWS)  # in larger pieces than a sample, which would be joined
+    yield from _checks_of_backends(fitted, many, beside, sample, beside, "", backends, step)
+    features = beside.to(fitted, many)
+    yield from _checks_of_pieces(fitted, many, beside, features, step)
+    name = _say(step, "all rows = first half + second half")
+    yield compare(name, features, _in_halves(fitted, many, beside))
+    _say(step, "batch = one row at a time")
+    yield _check_rows(fitted, sample.slice(0, ROWS_ONE_BY_ONE), beside)
+
+
+def _checks_of_past(
+    fitted: FittedPlan, table: Any, beside: Beside, n_rows: int, backends: Names, step: Step
+) -> Iterator[Check]:
+    """Yield the checks of a plan with windows; see `_checks_of_rows`."""
+    many = plain_table(table.slice(0, MOST_ROWS))
+    earlier = None if isinstance(beside.history, str) else beside.history
+    orders = orders_of(fitted, many, earlier, beside.tables)
+    n_earlier = len(orders[0].times) - many.num_rows
+    chosen = sampled(orders, n_earlier, n_rows)
+    sample, of_sample, note = taken(many, chosen), beside, ""
+    if earlier is not None:
+        kept = latest_before(orders, n_earlier, chosen)
+        of_sample = beside._replace(history=taken(earlier, kept))
+        note = f", after {len(kept):,} of {counted(n_earlier, 'row')} of history"
+    yield from _checks_of_backends(fitted, many, beside, sample, of_sample, note, backends, step)
+    features = beside.to(fitted, many)
+    yield from _checks_of_pieces(fitted, table.slice(0, MOST_ROWS), beside, features, step)
+    own = [order.rows(slice(n_earlier, None)) for order in orders]
+    yield _rows_moved(fitted, own, many, beside, features, step)
+    yield _halves_in_time(fitted, own, many, beside, step)
+    own = [order.rows(chosen) for order in own]
+    yield _row_after_row(fitted, own, sample, of_sample, note, step)
+    yield _live(fitted, own, sample, of_sample, note, step)
+
+
+def _say(step: Step, name: str) -> str:
+    """Return the name of a check, which begins."""
+    step(f"verifying {name}")
+    return name
+
+
+def _checks_of_backends(
+    fitted: FittedPlan,
+    many: Any,
+    beside: Beside,
+    sample: Any,
+    of_sample: Beside,
+    note: str,
+    backends: Names,
+    step: Step,
+) -> Iterator[Check]:
+    """Yield the comparisons of backends: with the reference, which is slow, of a sample."""
+    first, *others = backends
+    for other in others:
+        name = _say(step, f"{first} = {other}")
+        is_slow = "reference" in (first, other)
+        rows, passed = (sample, of_sample) if is_slow else (many, beside)
+        left, right = (passed.to(fitted, rows, backend=backend) for backend in (first, other))
+        yield replace(compare(name, left, right), note=note if is_slow else "")
+
+
+def _checks_of_pieces(
+    fitted: FittedPlan, rows: Any, beside: Beside, features: Any, step: Step
+) -> Iterator[Check]:
+    """Yield the comparisons of features with those of rows in chunks, and by one thread."""
+    name = _say(step, "one chunk = many chunks")
+    yield compare(name, features, beside.to(fitted, _rechunked(rows)))
+    name = _say(step, "all threads = 1 thread")
+    yield compare(name, features, _with_one_thread(fitted, rows, beside))
+
+
+def _rows_moved(
+    fitted: FittedPlan,
+    orders: Sequence[Order],
+    rows: Any,
+    beside: Beside,
+    features: Any,
+    step: Step,
+) -> Check:
+    """Return the comparison of rows in their order with the rows in another."""
+    name = _say(step, "rows in another order")
+    order = moved(orders)
+    if order is None:
+        return Check(name, 0, None, "all rows are of one entity and moment, whose order counts")
+    return compare(name, taken(features, order), beside.to(fitted, taken(rows, order)))
+
+
+def _halves_in_time(
+    fitted: FittedPlan, orders: Sequence[Order], rows: Any, beside: Beside, step: Step
+) -> Check:
+    """Return the comparison of rows with those before a moment, and those after with these."""
+    name = _say(step, "all rows = earlier half + later half, after it")
+    early, late = halves(orders)
+    if not len(early) or not len(late):
+        return Check(name, 0, None, "no moment has rows before it by all times of windows")
+    earlier, later = taken(rows, early), taken(rows, late)
+    histories = _histories_of_halves(fitted, earlier, later, beside.history)
+    parts = [
+        beside._replace(history=history).to(fitted, half)
+        for half, history in zip((earlier, later), histories, strict=True)
+    ]
+    whole = beside.to(fitted, pa.concat_tables([earlier, later]))
+    n_left_out = rows.num_rows - len(early) - len(late)
+    note = f", without {n_left_out:,} that stand between by several times" if n_left_out else ""
+    return replace(compare(name, whole, pa.concat_tables(parts)), note=note)
+
+
+def _row_after_row(
+    fitted: FittedPlan, orders: Sequence[Order], rows: Any, beside: Beside, note: str, step: Step
+) -> Check:
+    """Return the comparison of the last rows in a batch with each alone, after all before it."""
+    name = _say(step, "batch = one row at a time, after its past")
+    order = in_time(orders)
+    if order is None:
+        return Check(name, 0, None, "windows have several times: none tells what comes before")
+    rows = taken(rows, order)
+    first = max(0, rows.num_rows - ROWS_AFTER_THEIR_PAST)
+    alone: list[Any] = []
+    for k in range(first, rows.num_rows):
+        row = rows.slice(k, 1)
+        _, history = _histories_of_halves(fitted, rows.slice(0, k), row, beside.history)
+        alone.append(beside._replace(history=history).to(fitted, row))
+    expected = beside.to(fitted, rows).slice(first)
+    found = compare(name, expected, pa.concat_tables(alone))
+    return replace(found, note=f", the last of {counted(rows.num_rows, 'row')}{note}")
+
+
+def _live(
+    fitted: FittedPlan, orders: Sequence[Order], rows: Any, beside: Beside, note: str, step: Step
+) -> Check:
+    """Return the comparison of rows in a batch with a live state, to which they come bit by bit."""
+    from fastfeat.online.live import ALONE, online  # seldom needed
+
+    name = _say(step, "batch = live, as rows arrive")
+    order = in_time(orders)
+    if order is None:
+        return Check(name, 0, None, "windows have several times: none tells what comes before")
+    rows = taken(rows, order)
+    history, _ = _histories_of_halves(fitted, rows, rows.slice(0, 0), beside.history)
+    earlier = None if isinstance(history, str) else history
+    functions = live_functions(fitted.nodes.items())
+    sees_all = any(one.reach.is_everything for one in functions)
+    has_tie = any(dict(one.order.params)["has_tie"] for one in functions)
+    pieces: list[Any] = []
+    try:
+        live = online(
+            *({ALONE: fitted}, earlier),
+            tables=beside.tables,
+            keep="everything" if sees_all else None,
+        )
+        pieces = [live.process(rows.slice(first, n)) for first, n in _growing(rows.num_rows)]
+    except InvalidPlan as error:
+        return Check(name, 0, None, str(error))
+    except LateRow:  # of a history that goes on after the rows
+        if has_tie or any(one.is_kept for one in functions):
+            return Check(name, 0, None, "rows do not stand in an order in which they could arrive")
+        live = online(
+            *({ALONE: fitted}, earlier), tables=beside.tables, late="insert", keep="everything"
+        )
+        pieces = [live.process(rows.slice(first, n)) for first, n in _growing(rows.num_rows)]
+    expected = beside._replace(history=history).to(fitted, rows)
+    return replace(compare(name, expected, pa.concat_tables(pieces)), note=note)
+
+
+def _growing(n_rows: int) -> Iterator[tuple[int, int]]:
+    """Yield parts of some rows, each larger than the one before: the first row, and how many."""
+    first, n = 0, 1
+    while first < n_rows:
+        yield first, min(n, n_rows - first)
+        first, n = first + n, n * 3 // 2 + 1
+
+
+def _histories_of_halves(
+    fitted: FittedPlan, earlier: Any, later: Any, known: Any
+) -> tuple[Any, Any]:
+    """Return what comes before each half of some rows: nothing of the later half before the other.
+
+    Args:
+        fitted: what is verified.
+        earlier: the earlier half.
+        later: the later one.
+        known: what comes before both: a table, or "batch" where nothing does.
+    """
+    columns, row_id = fitted.plan.past_columns, fitted.plan.row_id
+    if isinstance(known, str):
+        return known, as_history(earlier, columns)
+    if row_id is None:
+        return known, together(known, as_history(earlier, columns))
+    known, _ = one_table(row_id, plain_table(known), earlier)
+    known, places = one_table(row_id, known, later)
+    before: NDArray[np.int64] = np.setdiff1d(np.arange(int(known.num_rows)), places)
+    return known.take(pa.array(before)), known
+
+
+def _checked_names(backends: Sequence[str]) -> list[str]:
+    """Return the names of backends that there are, each once, at least two."""
+    if isinstance(backends, str) or len(set(backends)) < 2:
+        raise InvalidPlan(
+            f"backends= names at least two to compare, such as ('cpu', 'reference'), got "
+            f"{backends!r}"
+        )
+    for name in backends:
+        backend_named(name)
+    return list(dict.fromkeys(backends))
+
+
+def _check_rows(fitted: FittedPlan, rows: Any, beside: Beside) -> Check:
+    """Return the comparison of a batch with its rows one at a time."""
+    name = "batch = one row at a time"
+    held = _features_of_a_matrix(fitted, rows, beside)
+    by_name = _python_rows(rows)
+    if not held:
+        return Check(name, 0, None, "no feature is a number that a matrix holds")
+    if by_name is None:
+        return Check(name, 0, None, "the rows hold times that Python's datetime cannot")
+    return _row_check(name, fitted.select(held), rows, by_name, beside)
+
+
+def _python_rows(table: Any) -> list[dict[str, Any]] | None:
+    """Return rows as `transform_row` takes them; None where Python has no value for a time."""
+    try:
+        rows = table.to_pylist()
+    except (ValueError, OverflowError):
+        return None
+    kinds = {type(value).__name__ for row in rows for value in row.values()}
+    if "NaTType" in kinds or any(map(_loses_nanoseconds, table.columns)):
+        return None  # pandas has NaT for the first instant of int64
+    return rows
+
+
+def _loses_nanoseconds(column: Any) -> bool:
+    """Return whether a column has times of day between two microseconds, which Python cuts off."""
+    if not column.type.equals(pa.time64("ns")):
+        return False
+    ticks = column.cast(pa.int64()).combine_chunks().drop_null().to_numpy(zero_copy_only=False)
+    return bool((ticks % 1000 != 0).any())
+
+
+def _features_of_a_matrix(fitted: FittedPlan, rows: Any, beside: Beside) -> list[str]:
+    """Return the features that a matrix of these rows holds: numbers, no integer beyond floats."""
+    numbers = _features_of(fitted, lambda dtype: dtype.is_number)
+    try:
+        if numbers:
+            beside.to(fitted.select(numbers), rows, to="numpy")
+    except Overflow:
+        return _features_of(fitted, lambda dtype: dtype.is_float or dtype.name == "bool")
+    return numbers
+
+
+def _features_of(fitted: FittedPlan, holds: Callable[[DType], bool]) -> list[str]:
+    nodes = fitted.plan.nodes
+    return [
+        name
+        for name, expression in fitted.plan.expressions.items()
+        if all(holds(_column_type(fitted, nodes[name + s])) for s in expression.suffixes)
+    ]
+
+
+def _column_type(fitted: FittedPlan, node: Node) -> DType:
+    """Return the type of the columns of a feature."""
+    return UINT8 if fitted.types[node] == ONE_HOT else fitted.types[node]
+
+
+def _sample(table: Any, n_rows: int) -> Any:
+    if table.num_rows <= n_rows:
+        return table
+    last: int = table.num_rows - 1
+    return plain_table(table).take(np.unique(np.linspace(0, last, n_rows).astype(np.int64)))
+
+
+def _rechunked(table: Any) -> Any:
+    step = max(1, table.num_rows // 7)
+    starts = range(0, table.num_rows, step)
+    return pa.concat_tables([table.slice(s, step) for s in starts]) if len(starts) else table
+
+
+def _in_halves(fitted: FittedPlan, table: Any, beside: Beside) -> Any:
+    half = table.num_rows // 2
+    parts = table.slice(0, half), table.slice(half)
+    return pa.concat_tables([beside.to(fitted, part) for part in parts])
+
+
+def _with_one_thread(fitted: FittedPlan, table: Any, beside: Beside) -> Any:
+    with using_threads(1):
+        return beside.to(fitted, table)
+
+
+def _row_check(
+    name: str, fitted: FittedPlan, table: Any, rows: list[dict[str, Any]], beside: Beside
+) -> Check:
+    matrix = np.ascontiguousarray(beside.to(fitted, table, to="numpy"))
+    integer = f"i{np.dtype(matrix_dtype(fitted.plan).name).itemsize}"
+    for k, row in enumerate(rows):
+        differ = fitted.transform_row(row, tables=beside.tables).view(integer) != matrix[k].view(
+            integer
+        )
+        if differ.any():
+            feature = fitted.feature_names[int(np.flatnonzero(differ)[0])]
+            return Check(name, len(rows), f"feature {feature!r}, row {k}")
+    return Check(name, len(rows), None)

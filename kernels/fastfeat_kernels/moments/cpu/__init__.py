@@ -1,0 +1,116 @@
+# pyright: basic
+"""Moments on the CPU: entries for floats, integers and bools, through `floats` and `integers`."""
+
+from __future__ import annotations
+
+from numba import njit, types
+
+from fastfeat_kernels.blocks import read_floats, read_integers
+from fastfeat_kernels.column import BLOCK
+from fastfeat_kernels.intrinsics import (
+    INNER_OPTIONS,
+    enter_ieee,
+    larger,
+    leave_ieee,
+    opaque,
+    pointer_int64,
+    popcount,
+    read_bits,
+    select,
+    smaller,
+)
+from fastfeat_kernels.moments.cpu.floats import float_block
+from fastfeat_kernels.moments.cpu.integers import add_shifted, integer_block, normalize_state
+from fastfeat_kernels.moments.layout import (
+    COUNT,
+    MAX_KEY,
+    MIN_KEY,
+    N_ROWS,
+    SCRATCH,
+    SQUARES,
+    SUM,
+    TABLE_BIT_OFFSET,
+    TABLE_ELEMENT,
+    TABLE_FIRST_ROW,
+    TABLE_LEVEL,
+    TABLE_STATE,
+    TABLE_VALIDITY,
+    TABLE_VALUE_BIT_OFFSET,
+    TABLE_VALUES,
+)
+
+i64 = types.int64
+NORMALIZE_EVERY = 1 << 14  # blocks; adding floats alone adds at most 2**33 to a limb 3 times a row
+
+
+@njit(**INNER_OPTIONS)
+def add_floats(words, row, n):
+    """Add a block of floats."""
+    state, scratch = words[TABLE_STATE], words[TABLE_STATE] + 8 * SCRATCH
+    block = read_floats(words[TABLE_ELEMENT], words[TABLE_VALUES], row, n, scratch)
+    validity, bit = words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET] + row
+    level, row_of_all = words[TABLE_LEVEL], words[TABLE_FIRST_ROW] + row
+    clean, spare = scratch + 8 * BLOCK, scratch + 16 * BLOCK
+    float_block(block, n, validity, bit, row_of_all, state, level, scratch, clean, spare)
+
+
+@njit(**INNER_OPTIONS)
+def add_integers(words, row, n):
+    """Add a block of integers."""
+    state, scratch = words[TABLE_STATE], words[TABLE_STATE] + 8 * SCRATCH
+    block = read_integers(words[TABLE_ELEMENT], words[TABLE_VALUES], row, n, scratch)
+    validity, bit = words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET] + row
+    spare, other = scratch + 8 * BLOCK, scratch + 16 * BLOCK
+    integer_block(block, n, validity, bit, state, words[TABLE_LEVEL], spare, other)
+
+
+@njit(**INNER_OPTIONS)
+def add_bools(words, row, n):
+    """Add a block of bools: counting bits is all."""
+    head = pointer_int64(words[TABLE_STATE])
+    validity, bit = words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET] + row
+    count, n_true = i64(0), i64(0)
+    for start in range(0, n, 64):
+        m = smaller(n - start, 64)
+        word = read_bits(words[TABLE_VALUES], words[TABLE_VALUE_BIT_OFFSET] + row + start, m)
+        present = i64(-1)
+        if validity != 0:
+            present = read_bits(validity, bit + start, m)
+        count += popcount(present) if validity != 0 else m
+        n_true += popcount(word & present)
+    head[COUNT] += count
+    if count > 0:
+        head[MIN_KEY] = smaller(head[MIN_KEY], select(n_true == count, i64(1), i64(0)))
+        head[MAX_KEY] = larger(head[MAX_KEY], select(n_true > 0, i64(1), i64(0)))
+    if words[TABLE_LEVEL] > 0:
+        add_shifted(pointer_int64(words[TABLE_STATE] + 8 * SUM), n_true, i64(0))
+    if words[TABLE_LEVEL] > 1:
+        add_shifted(pointer_int64(words[TABLE_STATE] + 8 * SQUARES), n_true, i64(0))
+
+
+def _entry(name: str, add_block):
+    """Return the entry that adds rows [first, first + n) of the chunk in the table to its state."""
+
+    @njit(**INNER_OPTIONS)
+    def add_rows(table, first, n):
+        words = pointer_int64(table)
+        state = words[TABLE_STATE]
+        pointer_int64(state)[N_ROWS] += n
+        for start in range(0, n, BLOCK):
+            add_block(words, first + start, smaller(n - start, BLOCK))
+            if (start // BLOCK) % NORMALIZE_EVERY == NORMALIZE_EVERY - 1:
+                normalize_state(state)
+        normalize_state(state)
+
+    def entry(table, first, n):
+        saved = enter_ieee()
+        add_rows(opaque(table), first, n)
+        leave_ieee(saved)
+        return 0
+
+    entry.__name__ = entry.__qualname__ = name
+    return entry
+
+
+_ADD_BLOCK = {"floats": add_floats, "integers": add_integers, "bools": add_bools}
+ENTRIES = {name: _entry(f"moments_{name}", add_block) for name, add_block in _ADD_BLOCK.items()}

@@ -1,0 +1,260 @@
+# pyright: basic
+"""The driver of row kernels for the CPU; the package says what the words of its table are."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import njit, types
+
+from fastfeat_kernels.intrinsics import (
+    F64,
+    I1,
+    I64,
+    INNER_OPTIONS,
+    LANES,
+    enter_ieee,
+    intrinsic,
+    leave_ieee,
+    pointer_float32,
+    pointer_float64,
+    pointer_int64,
+    pointer_uint8,
+    popcount,
+    read_bits,
+    smaller,
+)
+from fastfeat_kernels.rows import (
+    BLOCK,
+    BLOCK_WORD,
+    CODES,
+    COLUMN_WORDS,
+    HEADER_WORDS,
+    RUN_WORDS,
+    WANTS_FLAGS,
+    WANTS_VALUES,
+)
+from fastfeat_kernels.rows.cpu.tile import spread
+
+I8, F32 = ir.IntType(8), ir.FloatType()
+SLOT = BLOCK * 8
+BOOL, FLOAT32, FLOAT64 = CODES["bool"], CODES["float32"], CODES["float64"]
+
+
+@intrinsic
+def call_loops(typingctx, address, number, arguments, n):
+    """Call the generated function at an address."""
+
+    def generate(context, builder, signature, args):
+        kind = ir.FunctionType(I64, [I64, I64, I64])
+        return builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
+
+    return types.int64(types.int64, types.int64, types.int64, types.int64), generate
+
+
+def _load(builder, pointer, index, scalar, n_bytes):
+    """Load 64 elements at an index; alignment is that of one element."""
+    vector = ir.VectorType(scalar, LANES)
+    start = builder.bitcast(builder.gep(pointer, [index]), vector.as_pointer())
+    value = builder.load(start, typ=vector)
+    value.align = n_bytes
+    return value
+
+
+def _store(builder, value, pointer, index, n_bytes):
+    start = builder.bitcast(builder.gep(pointer, [index]), value.type.as_pointer())
+    builder.store(value, start).align = n_bytes
+
+
+@intrinsic
+def unpack(typingctx, target, index, bits):
+    """Write 64 bits as bytes 0 and 1."""
+
+    def generate(context, builder, signature, args):
+        target, index, bits = args
+        mask = builder.bitcast(bits, ir.VectorType(I1, LANES))
+        _store(builder, builder.zext(mask, ir.VectorType(I8, LANES)), target, index, 1)
+        return context.get_dummy_value()
+
+    return types.void(types.CPointer(types.uint8), types.int64, types.int64), generate
+
+
+@intrinsic
+def pack_nonzero(typingctx, source, index):
+    """Return which of 64 bytes are not 0, as bits."""
+
+    def generate(context, builder, signature, args):
+        source, index = args
+        read = _load(builder, source, index, I8, 1)
+        zero = ir.Constant(read.type, [0] * LANES)
+        return builder.bitcast(builder.icmp_unsigned("!=", read, zero), I64)
+
+    return types.int64(types.CPointer(types.uint8), types.int64), generate
+
+
+def _pack_ordered(element, scalar, n_bytes):
+    @intrinsic
+    def pack(typingctx, source, index):
+        """Return which of 64 floats are not NaN, as bits."""
+
+        def generate(context, builder, signature, args):
+            source, index = args
+            read = _load(builder, source, index, scalar, n_bytes)
+            return builder.bitcast(builder.fcmp_ordered("ord", read, read), I64)
+
+        return types.int64(types.CPointer(element), types.int64), generate
+
+    return pack
+
+
+pack_float64 = _pack_ordered(types.float64, F64, 8)
+pack_float32 = _pack_ordered(types.float32, F32, 4)
+
+
+@njit(**INNER_OPTIONS)
+def unpack_bits(target_address, address, bit, n):
+    """Write n bits as bytes; the target has room for a multiple of 64."""
+    target = pointer_uint8(target_address)
+    i = types.int64(0)
+    while i < n:
+        unpack(target, i, read_bits(address, bit + i, smaller(LANES, n - i)))
+        i += LANES
+
+
+@njit(**INNER_OPTIONS)
+def lowest(bits, n):
+    """Return the lowest n of 64 bits."""
+    return bits if n >= LANES else bits & ((types.int64(1) << n) - 1)
+
+
+def _pack_all(pointer, pack):
+    @njit(**INNER_OPTIONS)
+    def pack_all(bitmap_address, source_address, n):
+        """Write one bit a row, whole words of 64; return how many are set."""
+        bitmap, source = pointer_int64(bitmap_address), pointer(source_address)
+        present, i = types.int64(0), types.int64(0)
+        while i < n:
+            bits = lowest(pack(source, i), n - i)
+            bitmap[i >> 6] = bits
+            present += popcount(bits)
+            i += LANES
+        return present
+
+    return pack_all
+
+
+pack_bytes = _pack_all(pointer_uint8, pack_nonzero)
+pack_floats64 = _pack_all(pointer_float64, pack_float64)
+pack_floats32 = _pack_all(pointer_float32, pack_float32)
+
+
+@njit(**INNER_OPTIONS)
+def size_of(code):
+    """Return the bytes of an element."""
+    if code == FLOAT64:
+        return types.int64(8)
+    if code == FLOAT32:
+        return types.int64(4)
+    return types.int64(code)
+
+
+@njit(**INNER_OPTIONS)
+def stage(column, arguments, slot, ones, first, n):
+    """Set the two arguments of an input: addresses of its values and flags in this block."""
+    c, a = pointer_int64(column), pointer_int64(arguments)
+    kind, values, validity = c[0], c[1], c[3]
+    code = kind & 15
+    bit = c[4] + first
+    if kind & WANTS_VALUES:
+        if code == BOOL:
+            unpack_bits(slot, values, c[2] + first, n)
+            a[0] = slot
+        else:
+            a[0] = values + first * size_of(code)
+    if kind & WANTS_FLAGS:
+        a[1] = ones
+        if validity != 0:
+            unpack_bits(slot + SLOT, validity, bit, n)
+            a[1] = slot + SLOT
+
+
+@njit(**INNER_OPTIONS)
+def place(column, arguments, slot, tile, first):
+    """Set the two arguments of an output: where the loop writes values and flags in this block."""
+    c, a = pointer_int64(column), pointer_int64(arguments)
+    code = c[0] & 15
+    a[0] = slot
+    if c[4] != 0:
+        a[0] = tile + c[1]
+    elif code != BOOL:
+        a[0] = c[1] + first * size_of(code)
+    a[1] = slot + SLOT
+
+
+@njit(**INNER_OPTIONS)
+def finish(column, arguments, first, n):
+    """Bring what the loop wrote into Arrow's layout."""
+    c, a = pointer_int64(column), pointer_int64(arguments)
+    kind, values, validity = c[0], c[1], c[2]
+    code = kind & 15
+    if code == BOOL:
+        pack_bytes(values + (first >> 3), a[0], n)
+    if validity == 0:
+        return
+    bitmap = validity + (first >> 3)
+    if kind & WANTS_FLAGS:
+        c[3] += n - pack_bytes(bitmap, a[1], n)
+    elif code == FLOAT64:
+        c[3] += n - pack_floats64(bitmap, a[0], n)
+    elif code == FLOAT32:
+        c[3] += n - pack_floats32(bitmap, a[0], n)
+
+
+@njit(**INNER_OPTIONS)
+def run_once(run, loops, arguments, ones, slots, tile, first, n):
+    """Run one loop over one block."""
+    r = pointer_int64(run)
+    n_inputs, n_outputs, n_constants = r[1], r[2], r[3]
+    inputs = run + 8 * RUN_WORDS
+    outputs = inputs + 8 * COLUMN_WORDS * n_inputs
+    constants = pointer_int64(outputs + 8 * COLUMN_WORDS * n_outputs)
+    results = arguments + 16 * n_inputs
+    for j in range(n_inputs):
+        slot = slots + 2 * SLOT * j
+        stage(inputs + 8 * COLUMN_WORDS * j, arguments + 16 * j, slot, ones, first, n)
+    for j in range(n_outputs):
+        slot = slots + 2 * SLOT * (n_inputs + j)
+        place(outputs + 8 * COLUMN_WORDS * j, results + 16 * j, slot, tile, first)
+    copied = pointer_int64(results + 16 * n_outputs)
+    for j in range(n_constants):
+        copied[j] = constants[j]
+    status = call_loops(loops, r[0], arguments, n)
+    for j in range(n_outputs):
+        finish(outputs + 8 * COLUMN_WORDS * j, results + 16 * j, first, n)
+    return status
+
+
+def blocks(table, first, n):
+    """Run all loops over the rows [first, first + n), block by block; return the OR of their
+    status."""
+    saved = enter_ieee()
+    t = pointer_int64(table)
+    arguments, loops, n_runs = t[0], t[1], t[2]
+    ones = arguments + 8 * t[3]
+    slots = ones + BLOCK
+    for i in range(BLOCK >> 3):
+        pointer_int64(ones)[i] = types.int64(0x0101010101010101)
+    status, done = types.int64(0), types.int64(0)
+    while done < n:
+        rows = smaller(t[BLOCK_WORD], n - done)
+        run = table + 8 * HEADER_WORDS
+        for _ in range(n_runs):
+            status |= run_once(run, loops, arguments, ones, slots, t[5], first + done, rows)
+            r = pointer_int64(run)
+            run += 8 * (RUN_WORDS + COLUMN_WORDS * (r[1] + r[2]) + r[3])
+        spread(t, first + done, rows)
+        done += rows
+    leave_ieee(saved)
+    return status
+
+
+ENTRIES = {"blocks": blocks}

@@ -1,0 +1,120 @@
+# pyright: basic
+"""Hashed n-grams and tokens on the CPU: every row counts its own into buckets."""
+
+from __future__ import annotations
+
+from numba import njit, types
+
+from fastfeat_kernels.column import BLOCK
+from fastfeat_kernels.hashing.cpu import hash_bytes
+from fastfeat_kernels.intrinsics import (
+    INNER_OPTIONS,
+    SEPARATE_OPTIONS,
+    opaque,
+    pointer_int32,
+    pointer_int64,
+    pointer_uint8,
+    smaller,
+)
+from fastfeat_kernels.text.cpu.pieces import skip
+from fastfeat_kernels.text.cpu.rows import (
+    count_code_points,
+    decode,
+    end_of_call,
+    is_in_table,
+    present_bits,
+    read_offsets,
+)
+from fastfeat_kernels.text.cpu.vectors import multiply_high
+from fastfeat_kernels.text.layout import (
+    TABLE_DATA,
+    TABLE_FAILED,
+    TABLE_LENGTH,
+    TABLE_N_BUCKETS,
+    TABLE_OUT,
+    TABLE_OUT_ROW,
+    TABLE_SCRATCH,
+    TABLE_SEED,
+)
+
+i64 = types.int64
+
+
+@njit(**INNER_OPTIONS)
+def size_at(address):
+    """Return of how many bytes the code point of UTF-8 at an address is."""
+    lead = i64(pointer_uint8(address)[0])
+    return 1 + i64(lead >= 0xC0) + i64(lead >= 0xE0) + i64(lead >= 0xF0)
+
+
+@njit(**INNER_OPTIONS)
+def count_piece(words, row, address, n):
+    """Count n bytes in their bucket of a row."""
+    lanes, n_buckets = words[TABLE_SCRATCH] + ((BLOCK + 8) << 3), words[TABLE_N_BUCKETS]
+    bucket = multiply_high(hash_bytes(lanes, address, n, words[TABLE_SEED]), n_buckets)
+    counts = pointer_int32(words[TABLE_OUT])
+    counts[(words[TABLE_OUT_ROW] + row) * n_buckets + bucket] += 1
+
+
+@njit(**SEPARATE_OPTIONS)
+def count_ngrams(words, row, address, n, room):
+    """Count the n-grams of a row; return whether it is UTF-8."""
+    n_points = count_code_points(address, n, room)
+    n_ngrams, start = n_points - words[TABLE_LENGTH] + 1, i64(0)
+    if n_ngrams > 0:
+        stop = skip(address, n, words[TABLE_LENGTH], room)
+        count_piece(words, row, address, stop)
+        while stop < n:
+            start, stop = start + size_at(address + start), stop + size_at(address + stop)
+            count_piece(words, row, address + start, stop - start)
+    return n_points >= 0
+
+
+@njit(**SEPARATE_OPTIONS)
+def count_tokens(words, row, address, n, room):
+    """Count the tokens of a row; return whether it is UTF-8."""
+    if count_code_points(address, n, room) < 0:
+        return False
+    i, start = i64(0), i64(0)
+    while i < n:
+        code, size = decode(address + i, n - i)
+        if is_in_table(words, code):
+            if i > start:
+                count_piece(words, row, address + start, i - start)
+            start = i + size
+        i += size
+    if n > start:
+        count_piece(words, row, address + start, n - start)
+    return True
+
+
+@njit(**INNER_OPTIONS)
+def count_rows(words, first, n, of_tokens):
+    """Count the n-grams or the tokens of n rows."""
+    end = end_of_call(words, first, n)
+    for start in range(0, n, 64):
+        row, m = first + start, smaller(n - start, 64)
+        x, bits = pointer_int64(read_offsets(words, row, m)), present_bits(words, row, m)
+        for i in range(m):
+            if (bits >> i) & 1 == 0:
+                continue
+            address, n_bytes = words[TABLE_DATA] + x[i], x[i + 1] - x[i]
+            if of_tokens:
+                valid = count_tokens(words, row + i, address, n_bytes, end - x[i])
+            else:
+                valid = count_ngrams(words, row + i, address, n_bytes, end - x[i])
+            if not valid:
+                words[TABLE_FAILED] = row + i
+                return
+
+
+def ngrams(table, first, n):
+    """Add the n-grams of each row to its counts."""
+    count_rows(pointer_int64(opaque(table)), first, n, False)
+    return 0
+
+
+def tokens(table, first, n):
+    """Add the tokens of each row to its counts."""
+    count_rows(pointer_int64(opaque(table)), first, n, True)
+    return 0

@@ -1,0 +1,159 @@
+# pyright: basic
+"""Literal bytes in text on the CPU: at the start, at the end, anywhere, how often.
+
+To find a literal anywhere, 64 bytes of the column at once are compared with its first byte and its
+last, across rows; where both match, the row is found and the rest compared.
+"""
+
+from __future__ import annotations
+
+from numba import njit, types
+
+from fastfeat_kernels.column import BLOCK
+from fastfeat_kernels.intrinsics import (
+    INNER_OPTIONS,
+    SEPARATE_OPTIONS,
+    load_int64,
+    opaque,
+    pointer_int64,
+    pointer_uint8,
+    select,
+    shift_logical,
+    smaller,
+)
+from fastfeat_kernels.text.cpu.lengths import mask_missing, target_of
+from fastfeat_kernels.text.cpu.rows import end_of_call, present_bits, read_offsets, write_bits
+from fastfeat_kernels.text.cpu.vectors import equal_bits, trailing_zeros
+from fastfeat_kernels.text.layout import (
+    CONTAINS,
+    ENDS_WITH,
+    TABLE_DATA,
+    TABLE_FUNCTION,
+    TABLE_OUT,
+    TABLE_OUT_ROW,
+    TABLE_PATTERN,
+    TABLE_PATTERN_BYTES,
+    TABLE_SCRATCH,
+)
+
+i64 = types.int64
+
+
+@njit(**INNER_OPTIONS)
+def are_equal(one, other, n):
+    """Return whether n bytes at two addresses are the same."""
+    x, y, i = pointer_uint8(one), pointer_uint8(other), i64(0)
+    while i < n and x[i] == y[i]:
+        i += 1
+    return i == n
+
+
+@njit(**SEPARATE_OPTIONS)
+def candidates(words, at, end, readable):
+    """Return where among the 64 offsets from `at` on the literal may start, to end by `end`."""
+    size, data = words[TABLE_PATTERN_BYTES], words[TABLE_DATA]
+    pattern = pointer_uint8(words[TABLE_PATTERN])
+    first, last = i64(pattern[0]), i64(pattern[size - 1])
+    n_starts = smaller(end - size + 1 - at, 64)
+    if n_starts <= 0:
+        return i64(0)
+    if at + 63 + size <= readable:
+        bits = equal_bits(data + at, first) & equal_bits(data + at + size - 1, last)
+        return bits & shift_logical(i64(-1), 64 - n_starts)
+    bits, x, y = i64(0), pointer_uint8(data + at), pointer_uint8(data + at + size - 1)
+    for i in range(n_starts):
+        bits |= i64((i64(x[i]) == first) & (i64(y[i]) == last)) << i
+    return bits
+
+
+@njit(**SEPARATE_OPTIONS)
+def count_matches_of_rows(words, n, offsets, target, readable, only_first):
+    """Write how often the literal stands in each row, from the left, without overlap."""
+    x, y = pointer_int64(offsets), pointer_int64(target)
+    size, data, pattern = words[TABLE_PATTERN_BYTES], words[TABLE_DATA], words[TABLE_PATTERN]
+    for i in range(n):
+        y[i] = 0
+    at, end, row, free = x[0], x[n], i64(0), x[0]
+    while at < end:
+        bits = candidates(words, at, end, readable)
+        while bits != 0:
+            start = at + trailing_zeros(bits)
+            bits &= bits - 1
+            while x[row + 1] <= start:
+                row += 1
+            fits = (start >= free) & (start + size <= x[row + 1])
+            if fits and are_equal(data + start, pattern, size):
+                y[row] += 1
+                free = select(only_first, x[row + 1], start + size)
+        at += 64
+
+
+def count_matches(table, first, n):
+    """Write how often the literal, not empty, stands in each row."""
+    words, readable = pointer_int64(opaque(table)), end_of_call(pointer_int64(table), first, n)
+    for start in range(0, n, BLOCK):
+        row, m = first + start, smaller(n - start, BLOCK)
+        target = target_of(words, row)
+        offsets = read_offsets(words, row, m)
+        count_matches_of_rows(words, m, offsets, target, readable, False)
+        mask_missing(words, row, m, target)
+    return 0
+
+
+@njit(**INNER_OPTIONS)
+def has_affix(words, x, i, word, keep, readable):
+    """Return whether a row starts or ends with the literal; `word` is its first 8 bytes."""
+    size = words[TABLE_PATTERN_BYTES]
+    fits = x[i + 1] - x[i] >= size
+    start = select(words[TABLE_FUNCTION] == ENDS_WITH, x[i + 1] - size, x[i])
+    if not fits:
+        return False
+    if start + 8 <= readable:
+        if (load_int64(words[TABLE_DATA] + start) ^ word) & keep != 0:
+            return False
+        if size <= 8:
+            return True
+    return are_equal(words[TABLE_DATA] + start, words[TABLE_PATTERN], size)
+
+
+@njit(**INNER_OPTIONS)
+def affix_bits(words, offsets, n, readable):
+    """Return which of n <= 64 rows start or end with the literal."""
+    x, pattern = pointer_int64(offsets), pointer_uint8(words[TABLE_PATTERN])
+    size, word, keep = smaller(words[TABLE_PATTERN_BYTES], 8), i64(0), i64(0)
+    for i in range(size):
+        word |= i64(pattern[i]) << (i << 3)
+        keep |= i64(0xFF) << (i << 3)
+    bits = i64(0)
+    for i in range(n):
+        bits |= i64(has_affix(words, x, i, word, keep, readable)) << i
+    return bits
+
+
+@njit(**INNER_OPTIONS)
+def nonzero_bits(address, n):
+    """Return which of n <= 64 words are not 0."""
+    x, bits = pointer_int64(address), i64(0)
+    for i in range(n):
+        bits |= i64(x[i] != 0) << i
+    return bits
+
+
+def find(table, first, n):
+    """Write whether each row starts with, ends with or contains the literal, which is not empty."""
+    words, readable = pointer_int64(opaque(table)), end_of_call(pointer_int64(table), first, n)
+    found = words[TABLE_SCRATCH] + ((BLOCK + 8) << 3)
+    for start in range(0, n, BLOCK):
+        row, m = first + start, smaller(n - start, BLOCK)
+        offsets = read_offsets(words, row, m)
+        if words[TABLE_FUNCTION] == CONTAINS:
+            count_matches_of_rows(words, m, offsets, found, readable, True)
+        for i in range(0, m, 64):
+            k = smaller(m - i, 64)
+            if words[TABLE_FUNCTION] == CONTAINS:
+                bits = nonzero_bits(found + (i << 3), k)
+            else:
+                bits = affix_bits(words, offsets + (i << 3), k, readable)
+            bits &= present_bits(words, row + i, k)
+            write_bits(words[TABLE_OUT], words[TABLE_OUT_ROW] + row + i, bits, k)
+    return 0

@@ -1,0 +1,386 @@
+# pyright: basic
+"""Where windows begin and end: both only move forward along an entity."""
+
+from __future__ import annotations
+
+from numba import njit, types
+
+from fastfeat_kernels.blocks import HIGHEST, LOWEST
+from fastfeat_kernels.intrinsics import (
+    INNER_OPTIONS,
+    SEPARATE_OPTIONS,
+    larger,
+    pointer_int32,
+    pointer_int64,
+    select,
+    smaller,
+)
+from fastfeat_kernels.windows.cpu.vectors import STEP, add_wrapping, leading_below, leading_up_to
+from fastfeat_kernels.windows.layout import (
+    ASKING_TIMES,
+    BEGIN_STEADY,
+    END_STEADY,
+    ENTITY_ENDS,
+    ENTITY_STARTS,
+    FOUR_BOUNDS,
+    N_WINDOW_WORDS,
+    PLACES,
+    TABLE_BOUNDS,
+    TABLE_N_BOUNDS,
+    TABLE_N_WINDOWS,
+    TABLE_SCRATCH,
+    TABLE_TIMES,
+    TABLE_WINDOWS,
+    TIMES_ASKED,
+    WINDOW_BEGINS,
+    WINDOW_ENDS,
+    WINDOW_HIGH,
+    WINDOW_LOW,
+    WINDOW_OWN,
+    WINDOW_ROWS,
+    WINDOW_STATE,
+)
+
+i64 = types.int64
+FAR = 1 << 61  # times and bounds that are nearer have no sum beyond int64
+SOME = 64  # rows whose bounds are found together: a run, or one after the other
+TRIED = 16  # of them, before all
+
+
+@njit(**INNER_OPTIONS)
+def window_of(words, number):
+    """Return the words of a window."""
+    return pointer_int64(words[TABLE_WINDOWS] + 8 * N_WINDOW_WORDS * number)
+
+
+@njit(**INNER_OPTIONS)
+def is_open(window):
+    """Return whether a window holds all rows before its end."""
+    return (window[WINDOW_LOW] == LOWEST) & (window[WINDOW_ROWS] == 0)
+
+
+@njit(**INNER_OPTIONS)
+def advance_below(times, at, end, limit):
+    """Return the first place from `at` on, before `end`, whose time is not below the limit."""
+    if at >= end:
+        return at
+    k = leading_below(times + 8 * at, limit)
+    at += k
+    while k == STEP and at < end:
+        k = leading_below(times + 8 * at, limit)
+        at += k
+    return smaller(at, end)
+
+
+@njit(**INNER_OPTIONS)
+def advance_up_to(times, at, end, limit):
+    """Return the first place from `at` on, before `end`, whose time is above the limit."""
+    if at >= end:
+        return at
+    k = leading_up_to(times + 8 * at, limit)
+    at += k
+    while k == STEP and at < end:
+        k = leading_up_to(times + 8 * at, limit)
+        at += k
+    return smaller(at, end)
+
+
+@njit(**INNER_OPTIONS)
+def advance_begin(times, at, start, stop, time, low):
+    """Return where the window of a row begins, from where that of the row before does."""
+    at = larger(at, start)
+    limit = add_wrapping(time, low)
+    is_over = (low > 0) & (limit < time)
+    if (low < 0) & (limit > time):  # nothing is so low
+        return at
+    if is_over:
+        return stop
+    return advance_below(times, at, stop, limit)
+
+
+@njit(**SEPARATE_OPTIONS)
+def find_begins(words, window, base, n):
+    """Write where the windows of rows that ask begin, by their low bound."""
+    scratch, low = words[TABLE_SCRATCH], window[WINDOW_LOW]
+    starts = pointer_int32(scratch + ENTITY_STARTS)
+    stops, begins = (
+        pointer_int32(scratch + ENTITY_ENDS),
+        pointer_int32(scratch + window[WINDOW_BEGINS]),
+    )
+    state, times_at = pointer_int64(scratch + window[WINDOW_STATE]), words[TABLE_TIMES] + 8 * base
+    times, at = pointer_int64(scratch + TIMES_ASKED), state[0]
+    for j in range(n):
+        time, start, stop = times[j], i64(starts[j]), i64(stops[j])
+        at = advance_begin(times_at, at, start, stop, time, low)
+        begins[j] = types.int32(at)
+    state[0] = at
+
+
+@njit(**INNER_OPTIONS)
+def shift_of(words, number):
+    """Return what is added to a time for the limit of a bound: of the first place not below it."""
+    window = window_of(words, number >> 1)
+    return select(number & 1 != 0, window[WINDOW_HIGH] + 1, window[WINDOW_LOW])
+
+
+@njit(**INNER_OPTIONS)
+def bounds_of(words, number):
+    """Return the address where a bound of each row of a block is written."""
+    window = window_of(words, number >> 1)
+    offset = select(number & 1 != 0, window[WINDOW_ENDS], window[WINDOW_BEGINS])
+    return words[TABLE_SCRATCH] + offset
+
+
+@njit(**INNER_OPTIONS)
+def state_of(words, number):
+    """Return the address where a bound of the last row of a block is kept."""
+    return words[TABLE_SCRATCH] + window_of(words, number >> 1)[WINDOW_STATE] + 8 * (number & 1)
+
+
+@njit(**SEPARATE_OPTIONS)
+def copy_times(times, places, n, found):
+    """Write the times of the rows of a block."""
+    for j in range(n):
+        found[j] = times[i64(places[j])]
+
+
+@njit(**SEPARATE_OPTIONS)
+def are_near(times, n, least, most):
+    """Return whether times, and what is between least and most, are near."""
+    for j in range(n):
+        least, most = smaller(least, times[j]), larger(most, times[j])
+    return (least >= -FAR) & (most <= FAR)
+
+
+@njit(**SEPARATE_OPTIONS)
+def is_run_within(seen, times, n, shift):
+    """Return whether n rows of one entity have bounds that follow one another.
+
+    Args:
+        seen: times from the bound of the first row on, one more than rows, all of the entity.
+        times: of rows that ask.
+        n: how many rows there are.
+        shift: what is added to a time for its limit.
+    """
+    left = i64(0)
+    for j in range(1, n):
+        limit = times[j] + shift
+        left |= i64((seen[j] < limit) | (seen[j - 1] >= limit))
+    return left == 0
+
+
+@njit(**SEPARATE_OPTIONS)
+def is_run(seen, times, starts, stops, first, n, shift):
+    """The same of rows of some entities.
+
+    Args:
+        seen: times from place `first` on; one behind the last place of the batch may be read.
+        times: of rows that ask.
+        starts: where the entity of each row begins.
+        stops: where it ends.
+        first: the bound of the first row.
+        n: how many rows there are.
+        shift: what is added to a time for its limit.
+    """
+    if starts[0] == starts[n - 1] and first + n <= stops[0]:
+        return is_run_within(seen, times, n, shift)
+    left = i64(0)
+    for j in range(1, n):
+        limit, at = times[j] + shift, first + j
+        start, stop = i64(starts[j]), i64(stops[j])
+        is_low, is_high = (at < stop) & (seen[j] < limit), (at > start) & (seen[j - 1] >= limit)
+        left |= i64((at < start) | (at > stop) | is_low | is_high)
+    return left == 0
+
+
+@njit(**SEPARATE_OPTIONS)
+def write_run(found, first, n):
+    """Write bounds that follow one another."""
+    for j in range(n):
+        found[j] = types.int32(first + j)
+
+
+@njit(**SEPARATE_OPTIONS)
+def find_run(words, number, base, n_rows, start, n):
+    """Write a bound of n rows from row `start` of a block on; return whether it is a run."""
+    scratch, times_at = words[TABLE_SCRATCH], words[TABLE_TIMES] + 8 * base
+    starts, stops = (
+        pointer_int32(scratch + ENTITY_STARTS + 4 * start),
+        pointer_int32(scratch + ENTITY_ENDS + 4 * start),
+    )
+    times, state = (
+        pointer_int64(scratch + TIMES_ASKED + 8 * start),
+        pointer_int64(state_of(words, number)),
+    )
+    shift, at = shift_of(words, number), larger(state[0], i64(starts[0]))
+    at = advance_below(times_at, at, i64(stops[0]), times[0] + shift)
+    if at + n > n_rows + 1:
+        return False
+    seen, few = pointer_int64(times_at + 8 * at), smaller(i64(TRIED), n)
+    if not is_run(seen, times, starts, stops, at, few, shift):
+        return False  # as mostly where it is none
+    if not is_run(seen, times, starts, stops, at, n, shift):
+        return False
+    write_run(pointer_int32(bounds_of(words, number) + 4 * start), at, n)
+    state[0] = at + n - 1
+    return True
+
+
+@njit(**SEPARATE_OPTIONS)
+def find_four(words, numbers_at, base, start, n):
+    """Write four bounds of n rows, from row `start` of a block on, where all limits are near.
+
+    Each step waits for the one before, and four wait at once. A bound is that of window k >> 1: its
+    begin where the lowest bit is 0, else its end.
+    """
+    scratch, times_at = words[TABLE_SCRATCH], words[TABLE_TIMES] + 8 * base
+    starts, stops = pointer_int32(scratch + ENTITY_STARTS), pointer_int32(scratch + ENTITY_ENDS)
+    times, numbers = pointer_int64(scratch + TIMES_ASKED), pointer_int64(numbers_at)
+    k1, k2, k3, k4 = numbers[0], numbers[1], numbers[2], numbers[3]
+    shift1, shift2 = shift_of(words, k1), shift_of(words, k2)
+    shift3, shift4 = shift_of(words, k3), shift_of(words, k4)
+    found1, found2 = pointer_int32(bounds_of(words, k1)), pointer_int32(bounds_of(words, k2))
+    found3, found4 = pointer_int32(bounds_of(words, k3)), pointer_int32(bounds_of(words, k4))
+    state1, state2 = pointer_int64(state_of(words, k1)), pointer_int64(state_of(words, k2))
+    state3, state4 = pointer_int64(state_of(words, k3)), pointer_int64(state_of(words, k4))
+    at1, at2, at3, at4 = state1[0], state2[0], state3[0], state4[0]
+    for j in range(start, start + n):
+        time, first, stop = times[j], i64(starts[j]), i64(stops[j])
+        at1 = advance_below(times_at, larger(at1, first), stop, time + shift1)
+        at2 = advance_below(times_at, larger(at2, first), stop, time + shift2)
+        at3 = advance_below(times_at, larger(at3, first), stop, time + shift3)
+        at4 = advance_below(times_at, larger(at4, first), stop, time + shift4)
+        found1[j], found2[j] = types.int32(at1), types.int32(at2)
+        found3[j], found4[j] = types.int32(at3), types.int32(at4)
+    state1[0], state2[0], state3[0], state4[0] = at1, at2, at3, at4
+
+
+@njit(**SEPARATE_OPTIONS)
+def find_some(words, base, n_rows, start, n):
+    """Write the bounds of n rows from row `start` of a block on, where all limits are near."""
+    numbers, four = pointer_int64(words[TABLE_BOUNDS]), words[TABLE_SCRATCH] + 8 * FOUR_BOUNDS
+    chosen, n_chosen = pointer_int64(four), i64(0)
+    for k in range(words[TABLE_N_BOUNDS]):
+        if not find_run(words, numbers[k], base, n_rows, start, n):
+            for i in range(n_chosen, 4):  # those that are not there are the last one again
+                chosen[i] = numbers[k]
+            n_chosen += 1
+            if n_chosen == 4:
+                find_four(words, four, base, start, n)
+                n_chosen = i64(0)
+    if n_chosen != 0:
+        find_four(words, four, base, start, n)
+
+
+@njit(**SEPARATE_OPTIONS)
+def find_slowly(words, base, n):
+    """Write the bounds of rows that ask, one after the other; limits may leave int64."""
+    numbers = pointer_int64(words[TABLE_BOUNDS])
+    for k in range(words[TABLE_N_BOUNDS]):
+        window = window_of(words, numbers[k] >> 1)
+        if numbers[k] & 1 != 0:
+            find_ends(words, window, base, n)
+        else:
+            find_begins(words, window, base, n)
+
+
+@njit(**SEPARATE_OPTIONS)
+def find_ends(words, window, base, n):
+    """Write where the windows of rows that ask end, by their high bound."""
+    scratch = words[TABLE_SCRATCH]
+    starts, stops = pointer_int32(scratch + ENTITY_STARTS), pointer_int32(scratch + ENTITY_ENDS)
+    ends, state = (
+        pointer_int32(scratch + window[WINDOW_ENDS]),
+        pointer_int64(scratch + window[WINDOW_STATE]),
+    )
+    times_at, high = words[TABLE_TIMES] + 8 * base, window[WINDOW_HIGH]
+    times, at = pointer_int64(scratch + TIMES_ASKED), state[1]
+    for j in range(n):
+        at = larger(at, i64(starts[j]))
+        time = times[j]
+        limit = add_wrapping(time, high)
+        if high > 0 and limit < time:
+            limit = i64(HIGHEST)
+        if high >= 0 or limit < time:
+            at = advance_up_to(times_at, at, i64(stops[j]), limit)
+        ends[j] = types.int32(at)
+    state[1] = at
+
+
+@njit(**SEPARATE_OPTIONS)
+def find_bounds(words, window, n):
+    """Write where the windows of rows that ask begin and end, where no bound of time says it."""
+    scratch = words[TABLE_SCRATCH]
+    places, starts = pointer_int32(scratch + PLACES), pointer_int32(scratch + ENTITY_STARTS)
+    stops = pointer_int32(scratch + ENTITY_ENDS)
+    begins = pointer_int32(scratch + window[WINDOW_BEGINS])
+    ends = pointer_int32(scratch + window[WINDOW_ENDS])
+    if window[WINDOW_OWN] != 0:
+        for j in range(n):
+            ends[j] = places[j] + types.int32(1)
+    elif window[WINDOW_HIGH] == LOWEST:
+        for j in range(n):
+            ends[j] = stops[j]
+    if window[WINDOW_LOW] == LOWEST:
+        for j in range(n):
+            begins[j] = starts[j]
+    if window[WINDOW_ROWS] != 0:
+        rows = window[WINDOW_ROWS]
+        for j in range(n):
+            begins[j] = types.int32(larger(i64(begins[j]), i64(ends[j]) - rows))
+    for j in range(n):
+        begins[j] = types.int32(smaller(i64(begins[j]), i64(ends[j])))
+
+
+@njit(**SEPARATE_OPTIONS)
+def is_steady(bounds, n):
+    """Return whether a bound moves by one a row."""
+    found = types.int32(0)
+    for j in range(n):
+        found |= bounds[j] - bounds[0] - types.int32(j)
+    return found == 0
+
+
+@njit(**INNER_OPTIONS)
+def is_steady_begin(words, window):
+    """Return whether windows of a block begin one row after the other."""
+    return pointer_int64(words[TABLE_SCRATCH] + window[WINDOW_STATE])[BEGIN_STEADY] != 0
+
+
+@njit(**INNER_OPTIONS)
+def is_steady_end(words, window):
+    """Return whether windows of a block end one row after the other."""
+    return pointer_int64(words[TABLE_SCRATCH] + window[WINDOW_STATE])[END_STEADY] != 0
+
+
+@njit(**INNER_OPTIONS)
+def least_and_most_shift(words):
+    """Return how far the bounds of windows are from the rows that ask."""
+    numbers, least, most = pointer_int64(words[TABLE_BOUNDS]), i64(0), i64(0)
+    for k in range(words[TABLE_N_BOUNDS]):
+        shift = shift_of(words, numbers[k])
+        least, most = smaller(least, shift), larger(most, shift)
+    return least, most
+
+
+@njit(**SEPARATE_OPTIONS)
+def find_all_bounds(words, base, n_rows, n):
+    """Write where all windows of rows that ask begin and end, of a batch of n_rows rows."""
+    scratch = words[TABLE_SCRATCH]
+    times, asked = (
+        pointer_int64(pointer_int64(scratch)[ASKING_TIMES]),
+        pointer_int64(scratch + TIMES_ASKED),
+    )
+    copy_times(times, pointer_int32(scratch + PLACES), n, asked)
+    least, most = least_and_most_shift(words)
+    if are_near(asked, n, least, most):
+        for start in range(0, n, SOME):
+            find_some(words, base, n_rows, start, smaller(n - start, i64(SOME)))
+    else:
+        find_slowly(words, base, n)
+    for k in range(words[TABLE_N_WINDOWS]):
+        window = window_of(words, k)
+        find_bounds(words, window, n)
+        state = pointer_int64(scratch + window[WINDOW_STATE])
+        state[BEGIN_STEADY] = i64(is_steady(pointer_int32(scratch + window[WINDOW_BEGINS]), n))
+        state[END_STEADY] = i64(is_steady(pointer_int32(scratch + window[WINDOW_ENDS]), n))

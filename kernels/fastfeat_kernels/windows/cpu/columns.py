@@ -1,0 +1,249 @@
+# pyright: basic
+"""A column in a batch of entities: its values in order, and what is known before each of them."""
+
+from __future__ import annotations
+
+from numba import njit, types
+
+from fastfeat_kernels.blocks import HIGHEST, INFINITE, LOWEST, NAN_BITS
+from fastfeat_kernels.intrinsics import (
+    INNER_OPTIONS,
+    SEPARATE_OPTIONS,
+    larger,
+    pointer_int32,
+    pointer_int64,
+    pointer_uint8,
+    select,
+    smaller,
+)
+from fastfeat_kernels.windows.cpu.prefixes import add_up
+from fastfeat_kernels.windows.layout import (
+    CARRY_COUNT,
+    CARRY_LAST,
+    CARRY_MAX_KEY,
+    CARRY_MIN_KEY,
+    CARRY_NEGATIVE,
+    CARRY_POSITIVE,
+    COLUMN_COUNTS,
+    COLUMN_INFINITE,
+    COLUMN_KIND,
+    COLUMN_LAST,
+    COLUMN_MAX_KEYS,
+    COLUMN_MIN_KEYS,
+    COLUMN_NEXT,
+    COLUMN_PRESENT,
+    COLUMN_STATE,
+    COLUMN_SUMS,
+    COLUMN_VALUES,
+    COLUMN_WORDS,
+    FLOAT,
+    STATE_CARRY,
+    STATE_HIGHEST,
+    STATE_INFINITE,
+    STATE_LOWEST,
+    STATE_MAX_LEVELS,
+    STATE_MIN_LEVELS,
+    STATE_MISSING,
+    STATE_WIDE,
+    TABLE_ARRIVALS,
+    TABLE_SCRATCH,
+    TABLE_TIMES,
+    UNSIGNED,
+)
+
+i64 = types.int64
+
+
+@njit(**INNER_OPTIONS)
+def nothing_of(column):
+    """Return the word that stands where a value is missing: NaN, or what comes out as 0."""
+    nothing = select(column[COLUMN_KIND] == UNSIGNED, LOWEST, i64(0))
+    return select(column[COLUMN_KIND] == FLOAT, i64(NAN_BITS), nothing)
+
+
+@njit(**SEPARATE_OPTIONS)
+def load_words(words, column, base, n):
+    """Write the values of n rows in order; missing ones as NaN or 0."""
+    arrivals = pointer_int32(words[TABLE_ARRIVALS] + 4 * base)
+    dealt, times = (
+        pointer_int64(column[COLUMN_VALUES]),
+        pointer_int64(words[TABLE_TIMES] + 8 * base),
+    )
+    x = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_WORDS])
+    if column[COLUMN_VALUES] == 0:
+        for i in range(n):
+            x[i] = times[i]
+    else:
+        for i in range(n):
+            x[i] = dealt[i64(arrivals[i])]
+
+
+@njit(**SEPARATE_OPTIONS)
+def find_missing_floats(words, column, n, state):
+    """Make NaN one, and write what is missing, infinite, and how far the others reach."""
+    x = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_WORDS])
+    greatest = i64(0)
+    for i in range(n):
+        greatest = larger(greatest, x[i] & HIGHEST)
+    if greatest >= INFINITE:
+        greatest, is_missing, is_infinite = i64(0), i64(0), i64(0)
+        for i in range(n):
+            size = x[i] & HIGHEST
+            is_missing |= i64(size > INFINITE)
+            is_infinite |= i64(size == INFINITE)
+            greatest = larger(greatest, select(size < INFINITE, size, i64(0)))
+            x[i] = select(size > INFINITE, i64(NAN_BITS), x[i])
+        state[STATE_MISSING] |= is_missing
+        state[STATE_INFINITE] |= is_infinite
+    state[STATE_HIGHEST] = larger(greatest >> 52, i64(1)) - 1
+    return greatest
+
+
+@njit(**SEPARATE_OPTIONS)
+def count_values(words, column, base, n, state):
+    """Write how many values stand before each place."""
+    counts = pointer_int32(words[TABLE_SCRATCH] + column[COLUMN_COUNTS])
+    x = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_WORDS])
+    arrivals, first = pointer_int32(words[TABLE_ARRIVALS] + 4 * base), i64(0)
+    total = types.int32(0)
+    counts[0] = total
+    if state[STATE_CARRY] != 0:
+        total, first = types.int32(pointer_int64(state[STATE_CARRY])[CARRY_COUNT]), i64(1)
+        counts[1] = total
+    if column[COLUMN_KIND] == FLOAT:
+        for i in range(first, n):
+            total += types.int32((x[i] & HIGHEST) <= INFINITE)
+            counts[i + 1] = total
+    elif column[COLUMN_PRESENT] != 0:
+        present = pointer_uint8(column[COLUMN_PRESENT])
+        for i in range(first, n):
+            total += types.int32(present[i64(arrivals[i])])
+            counts[i + 1] = total
+        state[STATE_MISSING] |= i64(total != n)
+    else:
+        for i in range(first, n):
+            total += types.int32(1)
+            counts[i + 1] = total
+
+
+@njit(**SEPARATE_OPTIONS)
+def count_infinite(words, column, n, carry):
+    """Write how many infinities of both signs stand before each place."""
+    x = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_WORDS])
+    counts = pointer_int32(words[TABLE_SCRATCH] + column[COLUMN_INFINITE])
+    positive, negative, first = types.int32(0), types.int32(0), i64(0)
+    counts[0], counts[1] = positive, negative
+    if carry != 0:
+        known, first = pointer_int64(carry), i64(1)
+        positive, negative = types.int32(known[CARRY_POSITIVE]), types.int32(known[CARRY_NEGATIVE])
+        counts[2], counts[3] = positive, negative
+    for i in range(first, n):
+        is_infinite = (x[i] & HIGHEST) == INFINITE
+        positive += types.int32(is_infinite & (x[i] > 0))
+        negative += types.int32(is_infinite & (x[i] < 0))
+        counts[2 * i + 2], counts[2 * i + 3] = positive, negative
+
+
+@njit(**SEPARATE_OPTIONS)
+def find_neighbours(words, column, n):
+    """Write the last place before each with a value, and the next from it on."""
+    scratch = words[TABLE_SCRATCH]
+    counts = pointer_int32(scratch + column[COLUMN_COUNTS])
+    if column[COLUMN_LAST] != 0:
+        last, found = pointer_int32(scratch + column[COLUMN_LAST]), types.int32(-1)
+        for i in range(n):
+            last[i] = found
+            found = types.int32(select(counts[i + 1] != counts[i], i64(i), i64(found)))
+        last[n] = found
+    if column[COLUMN_NEXT] != 0:
+        following, found = pointer_int32(scratch + column[COLUMN_NEXT]), types.int32(n)
+        following[n] = found
+        for k in range(n):
+            i = n - 1 - k
+            found = types.int32(select(counts[i + 1] != counts[i], i64(i), i64(found)))
+            following[i] = found
+
+
+@njit(**SEPARATE_OPTIONS)
+def write_keys(words, column, target, n, flip, is_missing):
+    """Write the keys of values, xored with `flip`; the lowest for what is missing."""
+    scratch = words[TABLE_SCRATCH]
+    x, keys = pointer_int64(scratch + column[COLUMN_WORDS]), pointer_int64(scratch + target)
+    magnitude = select(column[COLUMN_KIND] == FLOAT, i64(HIGHEST), i64(0))
+    for i in range(n):
+        keys[i] = x[i] ^ ((x[i] >> 63) & magnitude) ^ flip
+    if is_missing:
+        counts = pointer_int32(scratch + column[COLUMN_COUNTS])
+        for i in range(n):
+            keys[i] = select(counts[i + 1] != counts[i], keys[i], LOWEST)
+
+
+@njit(**SEPARATE_OPTIONS)
+def find_lowest(words, column, n, state):
+    """Write the lowest place of a bit of any finite value, above 2**-1074."""
+    x = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_WORDS])
+    lowest = state[STATE_HIGHEST]
+    for i in range(n):
+        size = x[i] & HIGHEST
+        is_number = (size != 0) & (size < INFINITE)
+        lowest = select(is_number, smaller(lowest, larger(size >> 52, i64(1)) - 1), lowest)
+    state[STATE_LOWEST] = lowest
+
+
+@njit(**SEPARATE_OPTIONS)
+def begin_with_carry(words, column, state, carry):
+    """Let the first place have the latest value of the rows that it stands for."""
+    known = pointer_int64(carry)
+    state[STATE_MISSING] = 1  # so that values are counted
+    state[STATE_INFINITE] = i64((known[CARRY_POSITIVE] | known[CARRY_NEGATIVE]) != 0)
+    pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_WORDS])[0] = known[CARRY_LAST]
+
+
+@njit(**SEPARATE_OPTIONS)
+def load_keys(words, column, n, state):
+    """Write the keys that least and greatest values are found by."""
+    scratch, carry, is_missing = words[TABLE_SCRATCH], state[STATE_CARRY], state[STATE_MISSING] != 0
+    if column[COLUMN_MAX_KEYS] != 0:
+        write_keys(words, column, column[COLUMN_MAX_KEYS], n, i64(0), is_missing)
+        if carry != 0:
+            greatest = pointer_int64(carry)[CARRY_MAX_KEY]
+            pointer_int64(scratch + column[COLUMN_MAX_KEYS])[0] = greatest
+        state[STATE_MAX_LEVELS] = 1
+    if column[COLUMN_MIN_KEYS] != 0:
+        write_keys(words, column, column[COLUMN_MIN_KEYS], n, i64(-1), is_missing)
+        if carry != 0:
+            greatest = pointer_int64(carry)[CARRY_MIN_KEY]
+            pointer_int64(scratch + column[COLUMN_MIN_KEYS])[0] = greatest
+        state[STATE_MIN_LEVELS] = 1
+
+
+@njit(**SEPARATE_OPTIONS)
+def load_column(words, column, base, n, carry):
+    """Prepare a column for the n rows of a batch; return whether its sums are wide.
+
+    Args:
+        words: the table.
+        column: its words.
+        base: the first place.
+        n: how many rows there are.
+        carry: address of what is known of the rows that the first place stands for; 0 for itself.
+    """
+    state = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_STATE])
+    state[STATE_MISSING], state[STATE_INFINITE], state[STATE_WIDE] = i64(0), i64(0), i64(0)
+    state[STATE_CARRY] = carry
+    load_words(words, column, base, n)
+    if carry != 0:
+        begin_with_carry(words, column, state, carry)
+    is_float, greatest = column[COLUMN_KIND] == FLOAT, i64(0)
+    if is_float:
+        greatest = find_missing_floats(words, column, n, state)
+    if state[STATE_MISSING] != 0 or (not is_float and column[COLUMN_PRESENT] != 0):
+        count_values(words, column, base, n, state)
+    if state[STATE_INFINITE] != 0 and column[COLUMN_INFINITE] != 0:
+        count_infinite(words, column, n, carry)
+    if state[STATE_MISSING] != 0:
+        find_neighbours(words, column, n)
+    load_keys(words, column, n, state)
+    if column[COLUMN_SUMS] != 0:
+        add_up(words, column, n, greatest)
+    return state[STATE_WIDE]

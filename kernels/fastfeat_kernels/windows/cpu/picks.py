@@ -1,0 +1,233 @@
+# pyright: basic
+"""Values of windows that are those of one row: the first, the last, the n-th latest."""
+
+from __future__ import annotations
+
+from numba import njit, types
+
+from fastfeat_kernels.blocks import NAN_BITS
+from fastfeat_kernels.intrinsics import (
+    INNER_OPTIONS,
+    SEPARATE_OPTIONS,
+    bits_of,
+    larger,
+    pointer_int32,
+    pointer_int64,
+    select,
+    smaller,
+)
+from fastfeat_kernels.windows.cpu.bounds import is_open, is_steady_end
+from fastfeat_kernels.windows.cpu.columns import nothing_of
+from fastfeat_kernels.windows.cpu.vectors import multiply_wrapping, subtract_wrapping
+from fastfeat_kernels.windows.layout import (
+    ARRIVALS,
+    ASKING_TIMES,
+    ASKS,
+    CARRY_COUNT,
+    CARRY_FIRST,
+    COLUMN_COUNTS,
+    COLUMN_LAST,
+    COLUMN_NEXT,
+    COLUMN_STATE,
+    COLUMN_WORDS,
+    COUNTS,
+    DOUBTS,
+    OUTPUT_FACTOR,
+    OUTPUT_FLAGGED,
+    OUTPUT_MIN_SAMPLES,
+    OUTPUT_PARAMETER,
+    OUTPUT_PARTS,
+    OUTPUT_SINCE,
+    OUTPUT_SLOT,
+    OUTPUT_STATISTIC,
+    PLACES,
+    RESULTS,
+    SINCE_SECONDS,
+    STATE_CARRY,
+    STATE_MISSING,
+    TABLE_FLAGS,
+    TABLE_SCRATCH,
+    WINDOW_BEGINS,
+    WINDOW_ENDS,
+)
+from fastfeat_kernels.windows.statistics import FIRST, LAG, LAST
+
+i64 = types.int64
+
+
+@njit(**SEPARATE_OPTIONS)
+def find_picks(words, column, output, begins_at, ends_at, n, found):
+    """Write where the value is, the last or the n-th latest; -1 where there is none."""
+    scratch, is_lag = words[TABLE_SCRATCH], output[OUTPUT_STATISTIC] == LAG
+    begins, ends, counts = (
+        pointer_int32(begins_at),
+        pointer_int32(ends_at),
+        pointer_int32(scratch + COUNTS),
+    )
+    before = pointer_int32(scratch + column[COLUMN_COUNTS])
+    last = pointer_int32(scratch + column[COLUMN_LAST])
+    is_missing = pointer_int64(scratch + column[COLUMN_STATE])[STATE_MISSING] != 0
+    back, least = output[OUTPUT_PARAMETER], output[OUTPUT_MIN_SAMPLES]
+    for j in range(n):
+        at = i64(ends[j]) - back
+        if is_missing and not is_lag:
+            at = i64(last[i64(ends[j])])
+        is_there = (at >= begins[j]) & (counts[j] >= least)
+        at = select(is_there, at, i64(0))
+        if is_missing:
+            is_there &= before[at + 1] != before[at]
+        found[j] = select(is_there, at, i64(-1))
+
+
+@njit(**SEPARATE_OPTIONS)
+def read_since(words, column, output, begins_at, ends_at, n, target, overflow_at):
+    """Write how long ago the last or the n-th latest value is, a time; 0 or NaN where none is."""
+    scratch, found, times = (
+        words[TABLE_SCRATCH],
+        pointer_int64(words[TABLE_SCRATCH] + DOUBTS),
+        pointer_int64(pointer_int64(words[TABLE_SCRATCH])[ASKING_TIMES]),
+    )
+    find_picks(words, column, output, begins_at, ends_at, n, found)
+    x, results = pointer_int64(scratch + column[COLUMN_WORDS]), pointer_int64(target)
+    places, arrivals = pointer_int32(scratch + PLACES), pointer_int32(scratch + ARRIVALS)
+    factor, parts = output[OUTPUT_FACTOR], types.float64(output[OUTPUT_PARTS])
+    if output[OUTPUT_SINCE] == SINCE_SECONDS:
+        for j in range(n):
+            at = larger(found[j], i64(0))
+            ticks = multiply_wrapping(subtract_wrapping(times[i64(places[j])], x[at]), factor)
+            seconds = bits_of(types.float64(types.uint64(ticks)) / parts)
+            results[j] = select(found[j] >= 0, seconds, i64(NAN_BITS))
+        return
+    flags = pointer_int64(scratch + RESULTS + 8 * ASKS * words[TABLE_FLAGS])
+    overflow = pointer_int64(overflow_at)
+    for j in range(n):
+        at = larger(found[j], i64(0))
+        ticks = subtract_wrapping(times[i64(places[j])], x[at])
+        results[j] = select(found[j] >= 0, ticks, i64(0))
+        if ticks < 0 and found[j] >= 0:
+            overflow[0] = smaller(overflow[0], i64(arrivals[j]))
+        flags[j] |= i64(found[j] >= 0) << output[OUTPUT_SLOT]
+
+
+@njit(**SEPARATE_OPTIONS)
+def are_reached(begins, first, n):
+    """Return whether places from the first on, one for each window, are not before these begin."""
+    left = types.int32(0)
+    for j in range(n):
+        left |= types.int32(begins[j] > first + j)
+    return left == 0
+
+
+@njit(**SEPARATE_OPTIONS)
+def copy_run(x, n, results):
+    """Write values one after the other."""
+    for j in range(n):
+        results[j] = x[j]
+
+
+@njit(**SEPARATE_OPTIONS)
+def copy_lags(x, begins, ends, n, back, nothing, results):
+    """Write the value so many rows before the end of each window, if it is in it."""
+    for j in range(n):
+        at = i64(ends[j]) - back
+        is_there = at >= begins[j]
+        results[j] = select(is_there, x[select(is_there, at, i64(0))], nothing)
+
+
+@njit(**SEPARATE_OPTIONS)
+def copy_places(x, places, begins, ends, n, nothing, results):
+    """Write the value at a place for each window, if it is in it."""
+    for j in range(n):
+        at = i64(places[j])
+        is_there = (at >= begins[j]) & (at < ends[j])
+        results[j] = select(is_there, x[select(is_there, at, i64(0))], nothing)
+
+
+@njit(**SEPARATE_OPTIONS)
+def look_up(neighbours, places, n, found):
+    """Write the neighbour of each place."""
+    for j in range(n):
+        found[j] = neighbours[i64(places[j])]
+
+
+@njit(**SEPARATE_OPTIONS)
+def read_lags(words, column, window, back, n, target):
+    """Write the value so many rows before the end of each window."""
+    scratch, x_at = words[TABLE_SCRATCH], words[TABLE_SCRATCH] + column[COLUMN_WORDS]
+    begins, ends = (
+        pointer_int32(scratch + window[WINDOW_BEGINS]),
+        pointer_int32(scratch + window[WINDOW_ENDS]),
+    )
+    first, results = i64(ends[0]) - back, pointer_int64(target)
+    if is_steady_end(words, window) and are_reached(begins, first, n):
+        copy_run(pointer_int64(x_at + 8 * first), n, results)
+    else:
+        copy_lags(pointer_int64(x_at), begins, ends, n, back, nothing_of(column), results)
+
+
+@njit(**SEPARATE_OPTIONS)
+def flag_lags(words, column, window, output, n):
+    """Say by a bit for each window whether the value so many rows before its end is there."""
+    scratch, back = words[TABLE_SCRATCH], output[OUTPUT_PARAMETER]
+    begins, ends = (
+        pointer_int32(scratch + window[WINDOW_BEGINS]),
+        pointer_int32(scratch + window[WINDOW_ENDS]),
+    )
+    before = pointer_int32(scratch + column[COLUMN_COUNTS])
+    is_missing = pointer_int64(scratch + column[COLUMN_STATE])[STATE_MISSING] != 0
+    counts, least = pointer_int32(scratch + COUNTS), output[OUTPUT_MIN_SAMPLES]
+    flags = pointer_int64(scratch + RESULTS + 8 * ASKS * words[TABLE_FLAGS])
+    for j in range(n):
+        at = i64(ends[j]) - back
+        is_there = at >= begins[j]
+        at = select(is_there, at, i64(0))
+        if is_missing:
+            is_there &= before[at + 1] != before[at]
+        flags[j] |= i64(is_there & (counts[j] >= least)) << output[OUTPUT_SLOT]
+
+
+@njit(**INNER_OPTIONS)
+def carries_first(words, column, window):
+    """Return whether the first value is one of those that are carried."""
+    carry = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_STATE])[STATE_CARRY]
+    return carry != 0 and is_open(window) and pointer_int64(carry)[CARRY_COUNT] != 0
+
+
+@njit(**SEPARATE_OPTIONS)
+def copy_carried_first(words, column, n, target):
+    """Write the first value of the rows that the first place stands for."""
+    carry = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_STATE])[STATE_CARRY]
+    first, results = pointer_int64(carry)[CARRY_FIRST], pointer_int64(target)
+    for j in range(n):
+        results[j] = first
+
+
+@njit(**SEPARATE_OPTIONS)
+def read_picks(words, column, window, output, n, target):
+    """Write the value of one row of each window."""
+    scratch, statistic = words[TABLE_SCRATCH], output[OUTPUT_STATISTIC]
+    is_missing = pointer_int64(scratch + column[COLUMN_STATE])[STATE_MISSING] != 0
+    if statistic == LAG:
+        read_lags(words, column, window, output[OUTPUT_PARAMETER], n, target)
+        if output[OUTPUT_FLAGGED] != 0:
+            flag_lags(words, column, window, output, n)
+        return
+    if statistic == LAST and not is_missing:
+        read_lags(words, column, window, i64(1), n, target)
+        return
+    if statistic == FIRST and carries_first(words, column, window):
+        copy_carried_first(words, column, n, target)
+        return
+    begins, ends = (
+        pointer_int32(scratch + window[WINDOW_BEGINS]),
+        pointer_int32(scratch + window[WINDOW_ENDS]),
+    )
+    places, found = begins, pointer_int32(scratch + DOUBTS)
+    if statistic == LAST:
+        look_up(pointer_int32(scratch + column[COLUMN_LAST]), ends, n, found)
+        places = found
+    elif is_missing:
+        look_up(pointer_int32(scratch + column[COLUMN_NEXT]), begins, n, found)
+        places = found
+    x, results = pointer_int64(scratch + column[COLUMN_WORDS]), pointer_int64(target)
+    copy_places(x, places, begins, ends, n, nothing_of(column), results)

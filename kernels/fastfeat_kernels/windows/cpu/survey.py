@@ -1,0 +1,199 @@
+# pyright: basic
+"""What is known of a column in some rows of an entity, for windows that hold all rows before.
+
+`survey` finds what needs no grid, and how far values reach; `add` their sums on the grid that the
+caller chooses for the entity, as limbs.
+"""
+
+from __future__ import annotations
+
+from numba import njit, types
+
+from fastfeat_kernels.blocks import HIGHEST, INFINITE, LOWEST
+from fastfeat_kernels.grouped.cpu.splits import power_of_two
+from fastfeat_kernels.intrinsics import (
+    INNER_OPTIONS,
+    SEPARATE_OPTIONS,
+    bits_of,
+    enter_ieee,
+    float_of,
+    larger,
+    leave_ieee,
+    opaque,
+    pointer_int32,
+    pointer_int64,
+    pointer_uint8,
+    popcount,
+    select,
+    shift_logical,
+    smaller,
+)
+from fastfeat_kernels.windows.cpu.columns import nothing_of
+from fastfeat_kernels.windows.cpu.outputs import column_of
+from fastfeat_kernels.windows.cpu.prefixes import LIMB, LOW, MAGIC
+from fastfeat_kernels.windows.cpu.vectors import square_limbs
+from fastfeat_kernels.windows.layout import (
+    CARRY_COUNT,
+    CARRY_FIRST,
+    CARRY_GREATEST,
+    CARRY_GRID,
+    CARRY_LAST,
+    CARRY_LOWEST,
+    CARRY_MAX_KEY,
+    CARRY_MIN_KEY,
+    CARRY_NEGATIVE,
+    CARRY_POSITIVE,
+    CARRY_SQUARES,
+    CARRY_SUM,
+    CARRY_UNIT,
+    COLUMN_KIND,
+    COLUMN_PRESENT,
+    COLUMN_SQUARES,
+    COLUMN_SUMS,
+    COLUMN_VALUES,
+    FLOAT,
+    LIMB_BITS,
+    N_CARRY_WORDS,
+    NO_GRID,
+    TABLE_ARRIVALS,
+    TABLE_CARRY,
+    TABLE_N_COLUMNS,
+    TABLE_TIMES,
+    UNSIGNED,
+)
+
+i64 = types.int64
+FRACTION = (1 << 52) - 1
+LOWEST_PLACE = -1075  # of a bit of a float of biased exponent 0
+NO_PLACE = 1 << 20  # above all
+
+
+@njit(**INNER_OPTIONS)
+def value_at(words, column, place):
+    """Return the word of a row, and whether it has a value."""
+    row = i64(pointer_int32(words[TABLE_ARRIVALS])[place])
+    if column[COLUMN_VALUES] == 0:
+        return pointer_int64(words[TABLE_TIMES])[place], i64(1)
+    x = pointer_int64(column[COLUMN_VALUES])[row]
+    if column[COLUMN_KIND] == FLOAT:
+        return x, i64((x & HIGHEST) <= INFINITE)
+    if column[COLUMN_PRESENT] != 0:
+        return x, i64(pointer_uint8(column[COLUMN_PRESENT])[row])
+    return x, i64(1)
+
+
+@njit(**INNER_OPTIONS)
+def lowest_place(size):
+    """Return the exponent of the lowest bit of a finite float that is not 0, from its magnitude."""
+    exponent = size >> 52
+    mantissa = (size & FRACTION) | select(exponent != 0, i64(FRACTION + 1), i64(0))
+    return LOWEST_PLACE + larger(exponent, i64(1)) + popcount((mantissa & -mantissa) - 1)
+
+
+@njit(**SEPARATE_OPTIONS)
+def survey_reach(words, column, first, end, known):
+    """Write how far finite floats reach, and how many infinite ones there are."""
+    greatest, lowest, positive, negative = i64(0), i64(NO_PLACE), i64(0), i64(0)
+    for place in range(first, end):
+        x, _ = value_at(words, column, place)
+        size = x & HIGHEST
+        positive += i64(x == INFINITE)
+        negative += i64((size == INFINITE) & (x < 0))
+        size = select(size < INFINITE, size, i64(0))
+        greatest = larger(greatest, size)
+        at = lowest_place(size)
+        lowest = select(size != 0, smaller(lowest, at), lowest)
+    known[CARRY_GREATEST], known[CARRY_LOWEST] = greatest, lowest
+    known[CARRY_POSITIVE], known[CARRY_NEGATIVE] = positive, negative
+
+
+@njit(**SEPARATE_OPTIONS)
+def survey_column(words, column, first, end, known):
+    """Write what needs no grid."""
+    magnitude = select(column[COLUMN_KIND] == FLOAT, i64(HIGHEST), i64(0))
+    most, least, count = i64(LOWEST), i64(LOWEST), i64(0)
+    for place in range(first, end):
+        x, is_there = value_at(words, column, place)
+        key = x ^ ((x >> 63) & magnitude)
+        most = select(is_there != 0, larger(most, key), most)
+        least = select(is_there != 0, larger(least, ~key), least)
+        count += is_there
+    known[CARRY_COUNT], known[CARRY_MAX_KEY], known[CARRY_MIN_KEY] = count, most, least
+
+
+@njit(**INNER_OPTIONS)
+def value_from(words, column, place, end, step):
+    """Return the first value from a place on, in steps of 1 or -1 up to an end."""
+    while place != end:
+        x, is_there = value_at(words, column, place)
+        if is_there != 0:
+            return x
+        place += step
+    return nothing_of(column)
+
+
+@njit(**INNER_OPTIONS)
+def limbs_of(x, is_there, is_float, is_unsigned, scale, magic):
+    """Return a value on its grid as limbs, 0 if it is missing or infinite."""
+    if is_float:
+        bits = select((x & HIGHEST) < INFINITE, x, i64(0))
+        y = float_of(bits) * scale
+        total = y + magic
+        rest = (y - (total - magic)) * LIMB
+        return bits_of(total) - i64(MAGIC), bits_of(rest + magic) - i64(MAGIC)
+    value = select(is_there != 0, x ^ select(is_unsigned, LOWEST, i64(0)), i64(0))
+    high = select(is_unsigned, shift_logical(value, i64(LIMB_BITS)), value >> LIMB_BITS)
+    return high, value & LOW
+
+
+@njit(**SEPARATE_OPTIONS)
+def add_column(words, column, first, end, known):
+    """Write the sum of values, and of their squares if these are wanted, as limbs."""
+    is_float, is_unsigned = column[COLUMN_KIND] == FLOAT, column[COLUMN_KIND] == UNSIGNED
+    scale, magic = power_of_two(-known[CARRY_UNIT] - LIMB_BITS), float_of(i64(MAGIC))
+    has_squares, high, low = column[COLUMN_SQUARES] != 0, i64(0), i64(0)
+    a, b, c, d = i64(0), i64(0), i64(0), i64(0)
+    for place in range(first, end):
+        x, is_there = value_at(words, column, place)
+        one_high, one_low = limbs_of(x, is_there, is_float, is_unsigned, scale, magic)
+        low += one_low
+        high += one_high + (low >> LIMB_BITS)
+        low &= LOW
+        if has_squares:
+            one_a, one_b, one_c, one_d = square_limbs(one_high, one_low)
+            d += one_d
+            c += one_c + (d >> LIMB_BITS)
+            b += one_b + (c >> LIMB_BITS)
+            a += one_a + (b >> LIMB_BITS)
+            b, c, d = b & LOW, c & LOW, d & LOW
+    known[CARRY_SUM], known[CARRY_SUM + 1] = high, low
+    known[CARRY_SQUARES], known[CARRY_SQUARES + 1] = a, b
+    known[CARRY_SQUARES + 2], known[CARRY_SQUARES + 3] = c, d
+
+
+def survey(table, first, n):
+    """Write what is known of each column in n rows from a place on, but sums."""
+    saved = enter_ieee()
+    words = pointer_int64(opaque(table))
+    for k in range(words[TABLE_N_COLUMNS]):
+        column = column_of(words, k)
+        known = pointer_int64(words[TABLE_CARRY] + 8 * N_CARRY_WORDS * k)
+        survey_column(words, column, first, first + n, known)
+        known[CARRY_FIRST] = value_from(words, column, first, first + n, i64(1))
+        known[CARRY_LAST] = value_from(words, column, first + n - 1, first - 1, i64(-1))
+        if column[COLUMN_KIND] == FLOAT and column[COLUMN_SUMS] != 0:
+            survey_reach(words, column, first, first + n, known)
+    leave_ieee(saved)
+    return 0
+
+
+def add(table, first, n):
+    """Write sums of each column that has a grid in n rows from a place on."""
+    saved = enter_ieee()
+    words = pointer_int64(opaque(table))
+    for k in range(words[TABLE_N_COLUMNS]):
+        known = pointer_int64(words[TABLE_CARRY] + 8 * N_CARRY_WORDS * k)
+        if known[CARRY_GRID] != NO_GRID:
+            add_column(words, column_of(words, k), first, first + n, known)
+    leave_ieee(saved)
+    return 0
