@@ -19,12 +19,14 @@ from fastfeat.engine.cpu.learn import learn as learn_on_host
 from fastfeat.engine.gpu.learn.scan import LearntColumn, find_moments, find_order, scratch_bytes
 from fastfeat.engine.gpu.pieces.adopt import sources_of
 from fastfeat.engine.gpu.pieces.column_groups import Group, group_of, groups_of
+from fastfeat.engine.gpu.pieces.run import on_host
 from fastfeat.engine.gpu.programs.launch import settled
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.program import Constants, Functions, Program, RowFailed, program_of
 from fastfeat.engine.storage import storage
+from fastfeat.io.arrow import pa
+from fastfeat.io.device import DeviceArray
 from fastfeat.scalars.value import InputSlot
-from fastfeat.steps.on_device import column_in_host
 
 
 def learn(
@@ -50,9 +52,9 @@ def learn(
         RowFailed: an overflow, or the like; the first row.
         OutOfDeviceMemory: not even 64 rows fit.
     """
-    on_host = [k for k, functions in enumerate(wanted) if needs_powers(_rows(functions))]
-    if on_host:
-        return _learn_apart(runtime, program, wanted, columns, n_rows, constants, on_host)
+    apart = [k for k, functions in enumerate(wanted) if needs_powers(_rows(functions))]
+    if apart:
+        return _learn_apart(runtime, program, wanted, columns, n_rows, constants, apart)
     work = partial(_learn, runtime, program, wanted, columns, n_rows, constants)
     return runtime.computations.run(work)
 
@@ -64,15 +66,16 @@ def _learn_apart(
     columns: Mapping[InputSlot, Any],
     n_rows: int,
     constants: Constants,
-    on_host: Sequence[int],
+    apart: Sequence[int],
 ) -> list[list[Any]]:
     """Return the same, of which some outputs are learnt on the host: for powers it has a kernel."""
-    in_host = {slot: column_in_host(runtime, column) for slot, column in columns.items()}
+    needed = program_of([program.outputs[k] for k in apart]).inputs
+    in_host = {slot: _column_in_host(runtime, columns[slot]) for slot in needed}
     results: dict[int, list[Any]] = {}
     failed: list[int] = []
     for members, learn_some, given in (
-        ([k for k in range(len(wanted)) if k not in on_host], partial(learn, runtime), columns),
-        (on_host, learn_on_host, in_host),
+        ([k for k in range(len(wanted)) if k not in apart], partial(learn, runtime), columns),
+        (apart, learn_on_host, in_host),
     ):
         if members:
             part = program_of([program.outputs[k] for k in members])
@@ -87,6 +90,12 @@ def _learn_apart(
     if failed:
         raise RowFailed(min(failed))
     return [results[k] for k in range(len(wanted))]
+
+
+def _column_in_host(runtime: Runtime, column: Any) -> Any:
+    if not isinstance(column, DeviceArray):
+        return column
+    return pa.chunked_array([on_host(runtime, column, column.name)])
 
 
 def _learn(

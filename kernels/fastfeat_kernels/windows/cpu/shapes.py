@@ -11,11 +11,11 @@ from numba import njit, types
 from fastfeat_kernels.blocks import HIGHEST, INFINITE, NAN_BITS
 from fastfeat_kernels.digits import parts_of
 from fastfeat_kernels.intrinsics import SEPARATE_OPTIONS, pointer_int32, pointer_int64, select
-from fastfeat_kernels.powers.adding import add_powers, carry_reached, clear_sums, reach_of
+from fastfeat_kernels.powers.cpu.adding import add_powers, carry_reached, clear_sums, reach_of
+from fastfeat_kernels.powers.cpu.reading import read_shape
 from fastfeat_kernels.powers.layout import CARRY_EVERY, N_SUM_WORDS
 from fastfeat_kernels.powers.layout import KURTOSIS as FOURTH_POWER
 from fastfeat_kernels.powers.layout import SKEW as THIRD_POWER
-from fastfeat_kernels.powers.reading import read_shape
 from fastfeat_kernels.windows.cpu.averages import is_value
 from fastfeat_kernels.windows.layout import (
     COLUMN_KIND,

@@ -26,13 +26,14 @@ from fastfeat_kernels.intrinsics import (
     select,
     smaller,
 )
-from fastfeat_kernels.powers.adding import (
+from fastfeat_kernels.powers.cpu.adding import (
     add_powers,
     carry_reached,
     carry_sums,
     clear_sums,
     reach_of,
 )
+from fastfeat_kernels.powers.cpu.reading import read_shape
 from fastfeat_kernels.powers.layout import (
     CARRY_EVERY,
     COUNT,
@@ -54,7 +55,6 @@ from fastfeat_kernels.powers.layout import (
     TABLE_VALUE_BIT_OFFSET,
     TABLE_VALUES,
 )
-from fastfeat_kernels.powers.reading import read_shape
 from fastfeat_kernels.windows.layout import FLOAT, INTEGER, UNSIGNED
 
 i64 = types.int64
