@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fastfeat_kernels.lists.requests import Request as ListRequest
+from fastfeat_kernels.text.requests import Request as TextRequest
+
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.ir.parameters import ValidParams, takes_none
@@ -60,6 +63,7 @@ class StepFunction:
         n_args: how many arguments it has; None for any number.
         of_all_rows: whether the value of a row depends on which other rows there are, so that it is
             another one among some of them, or the result has not a value a row.
+        request: what it asks of hand-written kernels, where their folder has a table of that.
     """
 
     result: TypeRule
@@ -71,3 +75,4 @@ class StepFunction:
     valid: ValidParams = takes_none
     n_args: int | None = 1
     of_all_rows: bool = False
+    request: TextRequest | ListRequest | None = None

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from fastfeat_kernels.lists.requests import REQUESTS, Request
+
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.dtypes import BOOL, INT32, INT64, UINT8, UTF8, DType, list_of
 from fastfeat.errors import InvalidData, Overflow, TypeMismatch
@@ -65,7 +67,8 @@ def _aggregate(function: str) -> StepFunction:
                 raise StepFailed(row, SUM_TOO_LARGE, Overflow) from None
         return [None if value != value else value for value in values]
 
-    return StepFunction(result, reference, valid=AGGREGATES[function].valid)
+    valid, request = AGGREGATES[function].valid, REQUESTS.get(function)
+    return StepFunction(result, reference, valid=valid, request=request)
 
 
 def _each(function: Callable[..., Any]) -> Callable[..., list[Any]]:
@@ -175,7 +178,9 @@ _PLACE = whole(-FARTHEST_ELEMENT, FARTHEST_ELEMENT)
 
 LISTS: dict[str, StepFunction] = {
     **{f"list.{function}": _aggregate(function) for function in AGGREGATES_OF_LISTS},
-    "list.contains": StepFunction(_contains_result, _contains, n_args=2),
+    "list.contains": StepFunction(
+        _contains_result, _contains, n_args=2, request=REQUESTS["contains"]
+    ),
     "list.encode": StepFunction(
         _encode_result,
         _encode,
@@ -185,16 +190,20 @@ LISTS: dict[str, StepFunction] = {
     ),
     "list.explode": StepFunction(_explode_result, _explode, of_all_rows=True),  # a row an element
     "list.get": StepFunction(
-        _get_result, _each(_get), valid=takes_some({"null_on_oob": one_of(False)}, index=_PLACE)
+        _get_result,
+        _each(_get),
+        valid=takes_some({"null_on_oob": one_of(False)}, index=_PLACE),
+        request=REQUESTS["get"],
     ),
     "list.has_code": StepFunction(
         _has_code_result, _has_code, always_present=True, valid=takes(code=or_none(whole(0)))
     ),
-    "list.len": StepFunction(_len_result, _each(_len)),
+    "list.len": StepFunction(_len_result, _each(_len), request=REQUESTS["len"]),
     "list.slice": StepFunction(
         _slice_result,
         _each(_slice),
         valid=takes_some({"length": whole(0, FARTHEST_ELEMENT)}, offset=_PLACE),
+        request=REQUESTS["slice"],
     ),
 }
 """The functions of a list; "list.explode" has a row an element, for vocabularies alone.
@@ -202,3 +211,7 @@ LISTS: dict[str, StepFunction] = {
 "list.encode" gives the codes of the elements in a vocabulary, of which one is of the unseen;
 "list.has_code" says whether a code is among those of a row, or, of None, whether there is no list.
 """
+REQUESTED: dict[str, Request] = {
+    name: row.request for name, row in LISTS.items() if isinstance(row.request, Request)
+}
+"""What the functions of lists ask of the kernels, by the names of the steps."""
