@@ -380,8 +380,6 @@ OVER_FUNCTIONS: dict[str, WindowFunction] = {
     "mean": _of_aggregate("mean", ("mean", "whole_mean"), _mean),
     "var": _of_aggregate("var"),
     "std": _of_aggregate("std"),
-    "skew": _of_aggregate("skew"),
-    "kurtosis": _of_aggregate("kurtosis"),
     "min": _of_aggregate("min"),
     "max": _of_aggregate("max"),
     "quantile": _of_aggregate(
@@ -410,6 +408,8 @@ OVER_FUNCTIONS: dict[str, WindowFunction] = {
         not_ahead=_UNTIL,
     ),
     **TRENDS,
+    "skew": _of_aggregate("skew"),
+    "kurtosis": _of_aggregate("kurtosis"),
 }
 
 

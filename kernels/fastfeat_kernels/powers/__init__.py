@@ -23,11 +23,12 @@ where one is infinite. So skew is within 6, kurtosis within 3 units in the last 
 numbers would give, whatever the values are; sums of floats would lose all digits where the mean is
 large.
 
-Sums stand as limbs of 32 bits in 64 that hold any float, of which only those that values reach are
-touched: 2.2 kB for values near each other in size. Adding a value costs 10 to 20 ns, reading a
-shape about 1 us where the values of floats span less than 2**60, quadratically more beyond. The
-kernel reads a column once (`state.summarize`), or values by group (`state.shapes_of`); windows add
-to such sums and take away from them (`windows.shapes`). There is no kernel for a device.
+Sums stand as limbs of 32 bits in 64 that hold any float, of which only those are touched that
+values reach. On one core of a Zen 4 adding a value costs 5 ns where it is an integer of 15 bits, 18
+where it is a float; reading takes 0.3 us for skew, 0.6 for kurtosis, where floats span less than
+2**30, quadratically more beyond. The kernel reads a column once (`state.summarize`), or values by
+group, which the order of groups brings together (`state.shapes_of`); windows add to such sums and
+take away from them (`windows.cpu.shapes`). There is no kernel for a device.
 
 In Python:
 

@@ -53,6 +53,7 @@ STATE_READING: Final = STATE_SUMS + N_SUM_WORDS
 SCRATCH: Final = STATE_READING + N_READING_WORDS
 N_STATE_WORDS: Final = SCRATCH + 2 * BLOCK
 
+FLOAT_BITS: Final = 53
 CARRY_EVERY: Final = 1 << 24  # values; each adds less than 2**36 to a limb
 
 

@@ -234,5 +234,5 @@ DIGITS_OF_TIME: Final = DIGITS_OF_TX + N_VALUE_LIMBS
 TOTAL: Final = DIGITS_OF_TIME + N_VALUE_LIMBS + 16
 N_SLOPE_WORDS: Final = TOTAL + N_VALUE_LIMBS + 16
 
-# Words of the memory of a shape: lowest and highest place of the entity's values, sums, digits.
+# Words of the memory of a shape: lowest and highest bit of the entity's values, sums, digits.
 N_SHAPE_WORDS: Final = 2 + powers.N_SUM_WORDS + powers.N_READING_WORDS

@@ -129,14 +129,14 @@ def add_rows(table, first, n):
 
 
 @njit(**SEPARATE_OPTIONS)
-def add_values(values, n, kind, sums, shape, lowest, highest):
-    """Add n finite values, between whose lowest and highest place the sums begin."""
-    clear_sums(sums, lowest, highest)
+def add_values(values, n, kind, sums, shape, lowest, top):
+    """Add n finite values, between whose lowest and highest bit the sums stand."""
+    clear_sums(sums, lowest, top)
     for i in range(n):
         magnitude, place, sign = parts_of(kind, values[i])
         add_powers(sums, shape, magnitude, place, sign, i64(1))
         if i & (CARRY_EVERY - 1) == CARRY_EVERY - 1:
-            carry_reached(sums, lowest, highest)
+            carry_reached(sums, lowest, top)
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -152,14 +152,13 @@ def words_of_keys(keys_at, n, kind):
 def shape_of(words, keys_at, n):
     """Return the bits of the shape of n keys."""
     state, kind, shape = words[TABLE_STATE], kind_of(words[TABLE_ELEMENT]), words[TABLE_SHAPE]
-    values, lowest, highest, n_infinite = pointer_int64(keys_at), i64(0), i64(0), i64(0)
-    if kind == FLOAT:
-        lowest, highest, n_infinite = reach_of(values, i64(0), n)
+    values = pointer_int64(keys_at)
+    lowest, top, n_infinite = reach_of(kind, values, i64(0), n)
     if n_infinite != 0:
         return i64(NAN_BITS)
-    add_values(values, n, kind, state, shape, lowest, highest)
+    add_values(values, n, kind, state, shape, lowest, top)
     memory = state + 8 * N_SUM_WORDS
-    return read_shape(state, memory, shape, words[TABLE_OPTIONS], n, lowest, highest)
+    return read_shape(state, memory, shape, words[TABLE_OPTIONS], n, lowest, top)
 
 
 def find_shapes(table, first, n):

@@ -7,7 +7,7 @@ from llvmlite import ir
 from numba import njit, types
 
 from fastfeat_kernels.blocks import HIGHEST, INFINITE
-from fastfeat_kernels.digits import LOW, carried_limbs, clear
+from fastfeat_kernels.digits import LOW, carried_limbs, clear, parts_of
 from fastfeat_kernels.intrinsics import (
     I64,
     INNER_OPTIONS,
@@ -18,10 +18,12 @@ from fastfeat_kernels.intrinsics import (
     shift_logical,
     smaller,
 )
-from fastfeat_kernels.powers.layout import KURTOSIS, N_LIMBS, SUMS
+from fastfeat_kernels.powers.layout import FLOAT_BITS, KURTOSIS, N_LIMBS, SUMS
+from fastfeat_kernels.windows.layout import FLOAT
 
 i64 = types.int64
 BITS = (128, 192, 256)  # of the powers of 64 bits
+SMALL = 1 << 15  # the fourth power of less is one word
 FIRST, SECOND, THIRD, FOURTH = (8 * start for start in SUMS)
 
 
@@ -66,9 +68,15 @@ def add_powers(sums_at, shape, magnitude, place, value_sign, sign):
         value_sign: 1 or -1.
         sign: the same.
     """
-    q0, q1, c0, c1, c2, f0, f1, f2, f3 = powers_of(magnitude)
     odd = sign * value_sign
     add_word(pointer_int64(sums_at + FIRST), place >> 5, place & 31, magnitude, odd)
+    if (place == 0) & (magnitude >= 0) & (magnitude < SMALL):
+        square = magnitude * magnitude
+        add_word(pointer_int64(sums_at + SECOND), i64(0), i64(0), square, sign)
+        add_word(pointer_int64(sums_at + THIRD), i64(0), i64(0), square * magnitude, odd)
+        add_word(pointer_int64(sums_at + FOURTH), i64(0), i64(0), square * square, sign)
+        return
+    q0, q1, c0, c1, c2, f0, f1, f2, f3 = powers_of(magnitude)
     limbs, at, shift = pointer_int64(sums_at + SECOND), (2 * place) >> 5, (2 * place) & 31
     add_word(limbs, at, shift, q0, sign)
     add_word(limbs, at + 2, shift, q1, sign)
@@ -85,32 +93,45 @@ def add_powers(sums_at, shape, magnitude, place, value_sign, sign):
 
 
 @njit(**SEPARATE_OPTIONS)
-def reach_of(words, first, end):
-    """Return the lowest and the highest place of some finite floats, and how many are infinite."""
-    lowest, highest, n_infinite = i64(2046), i64(0), i64(0)
+def reach_of(kind, words, first, end):
+    """Return the lowest bit of some values, one above the highest, and how many are infinite.
+
+    Of floats they are counted from the lowest bit of any on; NaN has none.
+    """
+    lowest, top, n_infinite = i64(0), i64(0), i64(0)
+    if kind == FLOAT:
+        lowest = i64(2046)
+        for at in range(first, end):
+            size = words[at] & HIGHEST
+            n_infinite += i64(size == INFINITE)
+            if (size != 0) & (size < INFINITE):
+                place = larger(size >> 52, i64(1)) - 1
+                lowest, top = smaller(lowest, place), larger(top, place + FLOAT_BITS)
+        return smaller(lowest, top), top, n_infinite
+    found = i64(0)
     for at in range(first, end):
-        size = words[at] & HIGHEST
-        n_infinite += i64(size == INFINITE)
-        if (size != 0) & (size < INFINITE):
-            place = larger(size >> 52, i64(1)) - 1
-            lowest, highest = smaller(lowest, place), larger(highest, place)
-    return smaller(lowest, highest), highest, n_infinite
+        magnitude, _, _ = parts_of(kind, words[at])
+        found |= magnitude
+    while found != 0:
+        found = shift_logical(found, i64(1))
+        top += 1
+    return lowest, top, n_infinite
 
 
 @njit(**INNER_OPTIONS)
-def limbs_reached(lowest, highest):
-    """Return the first limb of the first power between some places, and how many there are.
+def limbs_reached(lowest, top):
+    """Return the first limb of the first power of values between some bits, and how many there are.
 
-    Of the k-th power they are k times these: room for values of 64 bits, and for 2**32 of them.
+    Of the k-th power they are k times these: 2**31 values have room, and the sums of their shape.
     """
     first = lowest >> 5
-    return first, ((highest + 159) >> 5) - first
+    return first, ((top + 66) >> 5) - first
 
 
 @njit(**SEPARATE_OPTIONS)
-def clear_sums(sums_at, lowest, highest):
-    """Begin with no values, of which all are between some places."""
-    first, n = limbs_reached(lowest, highest)
+def clear_sums(sums_at, lowest, top):
+    """Begin with no values, of which all are between some bits."""
+    first, n = limbs_reached(lowest, top)
     clear(pointer_int64(sums_at + FIRST + 8 * first), n)
     clear(pointer_int64(sums_at + SECOND + 16 * first), 2 * n)
     clear(pointer_int64(sums_at + THIRD + 24 * first), 3 * n)
@@ -127,9 +148,9 @@ def carry_sums(sums_at):
 
 
 @njit(**SEPARATE_OPTIONS)
-def carry_reached(sums_at, lowest, highest):
-    """Carry in all sums of values between some places."""
-    first, n = limbs_reached(lowest, highest)
+def carry_reached(sums_at, lowest, top):
+    """Carry in all sums of values between some bits."""
+    first, n = limbs_reached(lowest, top)
     carried_limbs(pointer_int64(sums_at + FIRST + 8 * first), n)
     carried_limbs(pointer_int64(sums_at + SECOND + 16 * first), 2 * n)
     carried_limbs(pointer_int64(sums_at + THIRD + 24 * first), 3 * n)

@@ -168,7 +168,7 @@ def kurtosis_of(memory_at, count, options, n_spread, n_fourth):
 
 
 @njit(**SEPARATE_OPTIONS)
-def read_shape(sums_at, memory_at, shape, options, count, lowest, highest):
+def read_shape(sums_at, memory_at, shape, options, count, lowest, top):
     """Return the bits of a shape, those of NaN where it is missing.
 
     Args:
@@ -177,15 +177,15 @@ def read_shape(sums_at, memory_at, shape, options, count, lowest, highest):
         shape: SKEW or KURTOSIS.
         options: IS_BIASED and IS_EXCESS, or not.
         count: of the values, all finite; below 2**31.
-        lowest: the least place that a value has.
-        highest: the greatest.
+        lowest: the lowest bit that a value has.
+        top: one above the highest.
     """
     least = i64(2)
     if options & IS_BIASED == 0:
         least = i64(3) if shape == SKEW else i64(4)
     if count < least:
         return i64(NAN_BITS)
-    first, n = limbs_reached(lowest, highest)
+    first, n = limbs_reached(lowest, top)
     clear(pointer_int64(memory_at + 8 * TOTAL), smaller(4 * n + 8, i64(N_DIGITS)))
     n_first, first_sign, n_spread = read_spread(sums_at, memory_at, count, first, n)
     if n_spread == 1 and pointer_int64(memory_at + 8 * SPREAD_DIGITS)[0] == 0:

@@ -34,18 +34,16 @@ from fastfeat_kernels.windows.statistics import SKEW
 
 i64 = types.int64
 ENTITY, ADDED, REMOVED, N_INFINITE = 0, 1, 2, 3  # of the state
-LOWEST_PLACE, HIGHEST_PLACE, SUMS = 0, 1, 2  # words of the memory; the sums and digits follow
+LOWEST_BIT, TOP_BIT, SUMS = 0, 1, 2  # words of the memory; the sums and digits follow
 
 
 @njit(**SEPARATE_OPTIONS)
 def begin_entity(memory_at, kind, words_at, start, stop):
-    """Begin with no values, and find how low and how high those of the entity reach."""
-    lowest, highest = i64(0), i64(0)
-    if kind == FLOAT:
-        lowest, highest, _ = reach_of(pointer_int64(words_at), start, stop)
+    """Begin with no values, and find between which bits those of the entity are."""
+    lowest, top, _ = reach_of(kind, pointer_int64(words_at), start, stop)
     memory = pointer_int64(memory_at)
-    memory[LOWEST_PLACE], memory[HIGHEST_PLACE] = lowest, highest
-    clear_sums(memory_at + 8 * SUMS, lowest, highest)
+    memory[LOWEST_BIT], memory[TOP_BIT] = lowest, top
+    clear_sums(memory_at + 8 * SUMS, lowest, top)
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -79,7 +77,7 @@ def read_shapes(words, column, output, begins_at, ends_at, n, target):
             if is_value(column, scratch, at):
                 state[N_INFINITE] += change_sums(memory_at, kind, shape, x[at], i64(1))
             if at & (CARRY_EVERY - 1) == 0:
-                carry_reached(sums_at, memory[LOWEST_PLACE], memory[HIGHEST_PLACE])
+                carry_reached(sums_at, memory[LOWEST_BIT], memory[TOP_BIT])
         for at in range(state[REMOVED], begins[j]):
             if is_value(column, scratch, at):
                 state[N_INFINITE] -= change_sums(memory_at, kind, shape, x[at], i64(-1))
@@ -89,8 +87,8 @@ def read_shapes(words, column, output, begins_at, ends_at, n, target):
             state[REMOVED] = i64(begins[j])
         found = i64(NAN_BITS)
         if state[N_INFINITE] == 0:
-            lowest, highest = memory[LOWEST_PLACE], memory[HIGHEST_PLACE]
-            found = read_shape(sums_at, reading_at, shape, options, i64(counts[j]), lowest, highest)
+            lowest, top = memory[LOWEST_BIT], memory[TOP_BIT]
+            found = read_shape(sums_at, reading_at, shape, options, i64(counts[j]), lowest, top)
         results[j] = found
         if stops[j] == starts[j]:  # the next entity begins where this one does
             state[ENTITY] = i64(-1)
