@@ -49,9 +49,14 @@ N_READING_WORDS: Final = 7 * N_DIGITS
 COUNT: Final = 0
 N_INFINITE: Final = 1
 STATE_SUMS: Final = 2
-STATE_READING: Final = STATE_SUMS + N_SUM_WORDS
-SCRATCH: Final = STATE_READING + N_READING_WORDS
-N_STATE_WORDS: Final = SCRATCH + 2 * BLOCK
+SCRATCH: Final = STATE_SUMS + N_SUM_WORDS
+STATE_BUCKETS: Final = SCRATCH + 2 * BLOCK
+# A bucket for each place of a float, 0 for integers: sums of powers in 2, 3, 4 and 5 words, which
+# a call turns into limbs in its end.
+N_BUCKETS: Final = 2046
+BUCKET_WORDS: Final = (2, 3, 4, 5)
+N_BUCKET_WORDS: Final = 14
+N_STATE_WORDS: Final = STATE_BUCKETS + N_BUCKETS * N_BUCKET_WORDS
 
 FLOAT_BITS: Final = 53
 CARRY_EVERY: Final = 1 << 24  # values; each adds less than 2**36 to a limb

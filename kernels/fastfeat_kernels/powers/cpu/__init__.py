@@ -28,19 +28,21 @@ from fastfeat_kernels.intrinsics import (
 )
 from fastfeat_kernels.powers.cpu.adding import (
     add_powers,
+    add_to_bucket,
     carry_reached,
-    carry_sums,
     clear_sums,
+    empty_buckets,
     reach_of,
 )
 from fastfeat_kernels.powers.cpu.reading import read_shape
 from fastfeat_kernels.powers.layout import (
     CARRY_EVERY,
     COUNT,
-    KURTOSIS,
+    N_BUCKET_WORDS,
     N_INFINITE,
     N_SUM_WORDS,
     SCRATCH,
+    STATE_BUCKETS,
     STATE_SUMS,
     TABLE_BIT_OFFSET,
     TABLE_COUNTS,
@@ -76,23 +78,23 @@ def kind_of(element):
 def add_floats(block, n, state):
     """Add n floats, NaN for missing."""
     words, head = pointer_int64(block), pointer_int64(state)
-    sums = state + 8 * STATE_SUMS
+    buckets = state + 8 * STATE_BUCKETS
     for i in range(n):
         size = words[i] & HIGHEST
         head[COUNT] += i64(size <= INFINITE)
         head[N_INFINITE] += i64(size == INFINITE)
         if (size != 0) & (size < INFINITE):
             magnitude, place, sign = parts_of(i64(FLOAT), words[i])
-            add_powers(sums, i64(KURTOSIS), magnitude, place, sign, i64(1))
+            add_to_bucket(buckets + 8 * N_BUCKET_WORDS * place, magnitude, sign)
 
 
 @njit(**SEPARATE_OPTIONS)
 def add_integers(block, n, state, kind):
     """Add n integers, zeros for missing, which add nothing."""
-    words, sums = pointer_int64(block), state + 8 * STATE_SUMS
+    words, bucket = pointer_int64(block), state + 8 * STATE_BUCKETS
     for i in range(n):
-        magnitude, place, sign = parts_of(kind, words[i])
-        add_powers(sums, i64(KURTOSIS), magnitude, place, sign, i64(1))
+        magnitude, _, sign = parts_of(kind, words[i])
+        add_to_bucket(bucket, magnitude, sign)
 
 
 @njit(**INNER_OPTIONS)
@@ -121,9 +123,8 @@ def add_rows(table, first, n):
     words = pointer_int64(opaque(table))
     for start in range(0, n, BLOCK):
         add_block(words, first + start, smaller(n - start, i64(BLOCK)))
-        if start % CARRY_EVERY == CARRY_EVERY - BLOCK:
-            carry_sums(words[TABLE_STATE] + 8 * STATE_SUMS)
-    carry_sums(words[TABLE_STATE] + 8 * STATE_SUMS)
+    state = words[TABLE_STATE]
+    empty_buckets(state + 8 * STATE_BUCKETS, state + 8 * STATE_SUMS)
     leave_ieee(saved)
     return 0
 

@@ -18,7 +18,15 @@ from fastfeat_kernels.intrinsics import (
     shift_logical,
     smaller,
 )
-from fastfeat_kernels.powers.layout import FLOAT_BITS, KURTOSIS, N_LIMBS, SUMS
+from fastfeat_kernels.powers.layout import (
+    BUCKET_WORDS,
+    FLOAT_BITS,
+    KURTOSIS,
+    N_BUCKET_WORDS,
+    N_BUCKETS,
+    N_LIMBS,
+    SUMS,
+)
 from fastfeat_kernels.windows.layout import FLOAT
 
 i64 = types.int64
@@ -45,6 +53,37 @@ def powers_of(typingctx, magnitude):
         return context.make_tuple(builder, signature.return_type, words)
 
     return types.UniTuple(types.int64, 9)(types.int64), generate
+
+
+@intrinsic
+def add_to_bucket(typingctx, bucket, magnitude, sign):
+    """Add the powers of a magnitude of 64 bits, the odd ones with a sign, to those of a bucket."""
+
+    def generate(context, builder, signature, args):
+        types_of_sums = [ir.IntType(64 * n) for n in BUCKET_WORDS]
+        first, second, third, fourth = types_of_sums
+        square = builder.zext(args[1], ir.IntType(BITS[0]))
+        square = builder.mul(square, square)
+        cube, power = (builder.zext(square, ir.IntType(bits)) for bits in BITS[1:])
+        cube = builder.mul(cube, builder.zext(args[1], cube.type))
+        power = builder.mul(power, power)
+        negative = builder.ashr(args[2], I64(63))
+        added = [builder.zext(args[1], first), builder.zext(square, second)]
+        added += [builder.zext(cube, third), builder.zext(power, fourth)]
+        for k in (0, 2):
+            mask = builder.sext(negative, added[k].type)
+            added[k] = builder.sub(builder.xor(added[k], mask), mask)
+        start = 0
+        for kind, value, n in zip(types_of_sums, added, BUCKET_WORDS, strict=True):
+            at = builder.add(args[0], I64(8 * start))
+            pointer = builder.inttoptr(at, kind.as_pointer())
+            total = builder.load(pointer, typ=kind)
+            total.align = 8
+            builder.store(builder.add(total, value), pointer).align = 8
+            start += n
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate
 
 
 @njit(**INNER_OPTIONS)
@@ -90,6 +129,33 @@ def add_powers(sums_at, shape, magnitude, place, value_sign, sign):
         add_word(limbs, at + 2, shift, f1, sign)
         add_word(limbs, at + 4, shift, f2, sign)
         add_word(limbs, at + 6, shift, f3, sign)
+
+
+@njit(**SEPARATE_OPTIONS)
+def add_words(limbs_at, words_at, n, place):
+    """Add an integer of n words with a sign, times 2**place, to limbs; clear it."""
+    limbs, words = pointer_int64(limbs_at), pointer_int64(words_at)
+    at, shift = place >> 5, place & 31
+    for k in range(n):
+        word, sign = words[k], i64(1)
+        words[k] = i64(0)
+        if (k == n - 1) & (word < 0):
+            word, sign = -word, i64(-1)
+        add_word(limbs, at + 2 * k, shift, word, sign)
+
+
+@njit(**SEPARATE_OPTIONS)
+def empty_buckets(buckets_at, sums_at):
+    """Add the sums of all buckets to limbs, and carry."""
+    for place in range(N_BUCKETS):
+        bucket = buckets_at + 8 * N_BUCKET_WORDS * place
+        words = pointer_int64(bucket)
+        if (words[2] | words[3] | words[4]) != 0:  # squares
+            add_words(sums_at + FIRST, bucket, i64(2), place)
+            add_words(sums_at + SECOND, bucket + 16, i64(3), 2 * place)
+            add_words(sums_at + THIRD, bucket + 40, i64(4), 3 * place)
+            add_words(sums_at + FOURTH, bucket + 72, i64(5), 4 * place)
+    carry_sums(sums_at)
 
 
 @njit(**SEPARATE_OPTIONS)
