@@ -21,11 +21,15 @@ from fastfeat.aggregates.definition import (
     total,
 )
 from fastfeat.aggregates.function import AggregateFunction, Number, Summary, parameter, value_of
-from fastfeat.aggregates.rules import any_to_integer, same, to_float64, to_level, to_sum, valid_ddof
+from fastfeat.aggregates.rules import any_to_integer, same, to_float64, to_level, to_sum
 from fastfeat.dtypes import INTEGER_RANGE, DType
 from fastfeat.errors import Overflow
 from fastfeat.ir.node import Params
-from fastfeat.ir.parameters import is_flag, takes
+from fastfeat.ir.parameters import (
+    Flag,
+    Parameter,
+    Whole,
+)
 
 
 def _count_finalize(summary: Summary, params: Params) -> int:
@@ -115,13 +119,15 @@ def _var_reference(values: Values, params: Params, dtype: DType) -> float | None
     return to_float(spread) if isinstance(spread, Fraction) else spread
 
 
+DDOF = Parameter("ddof", Whole(0), "what is taken from the number of values in the divisor", 1)
+
 VAR = AggregateFunction(
     "var",
     frozenset({"count", "sum", "sum_of_squares"}),
     to_float64,
     _var_finalize,
     _var_reference,
-    valid=valid_ddof,
+    parameters=(DDOF,),
 )
 
 
@@ -140,7 +146,7 @@ STD = AggregateFunction(
     to_float64,
     _std_finalize,
     _std_reference,
-    valid=valid_ddof,
+    parameters=(DDOF,),
 )
 
 
@@ -161,21 +167,25 @@ def _kurtosis_reference(values: Values, params: Params, dtype: DType) -> float |
     return shapes.kurtosis_of(present(values, dtype), **dict(params))
 
 
+BIAS = Parameter("bias", Flag(), "whether it is that of the values, not of a sample", True)
+
 SKEW = AggregateFunction(
     "skew",
     frozenset({"count", "powers"}),
     to_float64,
     _skew_finalize,
     _skew_reference,
-    valid=takes(bias=is_flag),
+    parameters=(BIAS,),
 )
+FISHER = Parameter("fisher", Flag(), "whether that of the normal distribution is 0, not 3", True)
+
 KURTOSIS = AggregateFunction(
     "kurtosis",
     frozenset({"count", "powers"}),
     to_float64,
     _kurtosis_finalize,
     _kurtosis_reference,
-    valid=takes(bias=is_flag, fisher=is_flag),
+    parameters=(BIAS, FISHER),
 )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fastfeat_kernels.windows.requests import RankMethod
+from fastfeat_kernels.words import RankMethod
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Call, params_of
 from fastfeat.operators.durations import Duration, duration_given
-from fastfeat.operators.parameters import choice, number, switch
+from fastfeat.operators.parameters import checked, parameters_of
 from fastfeat.operators.table_windows import refuse_own_value
 from fastfeat.operators.windows import (
     Window,
@@ -18,7 +18,6 @@ from fastfeat.operators.windows import (
     refuse_ahead,
     window_given,
 )
-from fastfeat.steps.windows.trends import RANK_METHODS, TRENDS
 
 
 def rank(
@@ -55,11 +54,11 @@ def rank(
             f"{x!r}.rank(): takes a window, over=ff.window('7d', time='t'). .quantile_transform() "
             "gives the rank among the training rows"
         )
-    refuse_ahead("rank", over, TRENDS["rank"].not_ahead)
+    refuse_ahead("rank", over)
     instead = "Compare a column of the data: col('x') > col('y').mean(over=)"
     refuse_own_value("rank", window_given(f"{x!r}.rank", over).node, instead)
-    chosen, share = choice("rank", "method", method, RANK_METHODS), switch("rank", "pct", pct)
-    return over_window("rank", x, over, method=chosen, pct=share)
+    given = checked("rank", parameters_of("over.rank"), method=method, pct=pct)
+    return over_window("rank", x, over, **given)
 
 
 def ewm_mean(
@@ -100,7 +99,7 @@ def ewm_mean(
         [3.0, 1.0, 1.0]
     """
     chosen = window_given(f"{x!r}.ewm_mean", over)
-    refuse_ahead("ewm_mean", chosen, TRENDS["ewm_mean"].not_ahead)
+    refuse_ahead("ewm_mean", chosen)
     given = dict(chosen.node.params)
     if given["last"] is not None or given["rows"] is not None:
         raise InvalidPlan(
@@ -110,10 +109,12 @@ def ewm_mean(
     if (alpha is None) == (half_life is None):
         raise InvalidPlan(f"{x!r}.ewm_mean(): takes alpha=, by rows, or half_life=, by time")
     if alpha is not None:
-        share = number("ewm_mean", "alpha", alpha, 0, 1)
-        if share == 0:
-            raise InvalidPlan(f"ewm_mean(alpha={alpha!r}): takes a number above 0, up to 1")
-        return over_window("ewm_mean", x, chosen, alpha=share)
+        return over_window(
+            "ewm_mean",
+            x,
+            chosen,
+            **checked("ewm_mean", parameters_of("over.ewm_mean"), alpha=alpha),
+        )
     told = f"ewm_mean(half_life={half_life!r})"
     length, unit = duration_given(told, half_life)
     if not length:

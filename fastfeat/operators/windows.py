@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from fastfeat.arguments import explaining
 from fastfeat.completion import offering
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, when
 from fastfeat.ir.node import Call, params_of
-from fastfeat.ir.parameters import CLOSED, LONGEST
+from fastfeat.ir.parameters import LONGEST, Closed
 from fastfeat.ir.show import show
 from fastfeat.operators.durations import Duration, duration_given, too_long
 from fastfeat.operators.keys import Keys, keys_of
 from fastfeat.operators.lookup import By
-from fastfeat.operators.parameters import choice, whole_number
+from fastfeat.operators.parameters import checked, parameters_of
 from fastfeat.operators.table_windows import (
     in_table,
     refuse_own_value,
@@ -25,9 +25,6 @@ from fastfeat.operators.table_windows import (
     time_of_table,
 )
 from fastfeat.recording import Recipe, carrier, recording
-from fastfeat.steps.windows.rows import OVER_FUNCTIONS
-
-Closed = Literal["left", "right", "both", "neither"]
 
 
 @offering()
@@ -139,9 +136,9 @@ def window(
         order_given("window", time, by, tie, table, right_time),
         last=reach,
         offset=back or 0,
-        rows=None if rows is None else whole_number("window", "rows", rows, 1, LONGEST),
-        closed=choice("window", "closed", closed, CLOSED),
-        min_samples=whole_number("window", "min_samples", min_samples, 0, LONGEST),
+        **checked(
+            "window", parameters_of("window"), rows=rows, closed=closed, min_samples=min_samples
+        ),
         unit=next(iter(units), None),
     )
     assert isinstance(node.node, Call)
@@ -194,7 +191,7 @@ def over_window(function: str, x: Expr, over: Any, **params: Any) -> Expr:
     """
     told = f"{x!r}.{function}"
     chosen = window_given(told, over)
-    refuse_ahead(function, chosen, OVER_FUNCTIONS[function].not_ahead)
+    refuse_ahead(function, chosen)
     if sees_table(chosen.node):
         x = in_table(told, x, chosen.node)
     return call(f"over.{function}", x, Expr((chosen.node,)), **params)
@@ -216,18 +213,24 @@ def window_given(told: str, over: Any) -> Window:
     raise TypeMismatch(f"{told}(over={over!r}): takes a window, such as ff.window('7d', time='t')")
 
 
-def refuse_ahead(function: str, over: Any, instead: str | None) -> None:
+def refuse_ahead(function: str, over: Any, instead: str | None = None) -> None:
     """Raise where a function that looks back is asked of the rows ahead.
 
     Args:
         function: its name.
         over: the window, or something else that was given as one.
-        instead: what to write of rows ahead; None of a function that does not look back.
+        instead: what to write of rows ahead; None where the row of the function says it, or that it
+            does not look back.
 
     Raises:
         InvalidPlan: it is one ahead.
     """
-    if isinstance(over, Window) and over.node.function == "ahead" and instead is not None:
+    if not isinstance(over, Window) or over.node.function != "ahead":
+        return
+    from fastfeat.steps.windows.rows import OVER_FUNCTIONS  # imports NumPy, as every plan does
+
+    instead = OVER_FUNCTIONS[function].not_ahead if instead is None else instead
+    if instead is not None:
         raise InvalidPlan(
             f"{function}(over={over!r}): looks back from a row, and the window is ahead of it. "
             f"{instead}"
@@ -247,11 +250,11 @@ def lag(x: Expr, n: int = 1, *, over: Window) -> Expr:
         col('x').lag(n=1, over=ff.window(by='card', time='t'))
     """
     try:
-        chosen = whole_number("lag", "n", n, 1, LONGEST)
+        given = checked("lag", parameters_of("over.lag"), n=n)
     except InvalidPlan as error:
         later = "Later rows are for labels: .last(over=ff.ahead('30m', ...))"
         raise InvalidPlan(f"{error}. {later}" if str(n).startswith("-") else str(error)) from None
-    return over_window("lag", x, over, n=chosen)
+    return over_window("lag", x, over, **given)
 
 
 def first(x: Expr, *, over: Window) -> Expr:

@@ -67,18 +67,18 @@ def test_rows_that_ask_see_the_rows_of_others(element: str, data: st.DataObject)
         patch.setattr(ordering, "MIN_STRIPE_BITS", data.draw(st.sampled_from([4, 5, 13])))
         patch.setattr(slices, "LONG", data.draw(st.sampled_from([1, 5, 1 << 17])))
         shift = partition_shift(n_rows + n_asking, n_entities)
-        rows, asking = (
+        rows, query = (
             ordered(numbers, [make_chunk("int64", at)], None, n_entities, RUN, 2, shift)
             for numbers, at in ((codes, times), (asking_codes, asking_times))
         )
-        found = over(rows, [column], wanted, RUN, data.draw(st.integers(1, 5)), asking=asking)
+        found = over(rows, [column], wanted, RUN, data.draw(st.integers(1, 5)), query=query)
     expected = over_by_definition(
         codes.tolist(),
         times,
         None,
         [(element, values)],
         wanted,
-        asking=(asking_codes.tolist(), asking_times),
+        query=(asking_codes.tolist(), asking_times),
     )
     for one, got, want in zip(wanted, found, expected, strict=True):
         check(got, one, want, 0)
@@ -91,9 +91,9 @@ def test_rows_that_ask_have_the_entities_of_those_seen_and_no_windows_of_their_o
 
     column = Column("int64", [make_chunk("int64", [1])])
     with pytest.raises(ValueError, match="other entities"):
-        over(rows_of(1), [column], [Wanted(Window(), 0, "sum")], RUN, asking=rows_of(2))
+        over(rows_of(1), [column], [Wanted(Window(), 0, "sum")], RUN, query=rows_of(2))
     with pytest.raises(ValueError, match="the row itself"):
-        over(rows_of(1), [column], [Wanted(Window(own=True), 0, "sum")], RUN, asking=rows_of(1))
+        over(rows_of(1), [column], [Wanted(Window(own=True), 0, "sum")], RUN, query=rows_of(1))
 
 
 @pytest.mark.parametrize("element", ["int64", "uint64", "float64"])

@@ -16,9 +16,9 @@ from fastfeat.errors import counted
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import (
-    asking_of,
     is_over_window,
     order_of,
+    query_of,
     row_order,
     window_nodes,
     window_of,
@@ -101,7 +101,7 @@ def history_reach(roots: Iterable[Node]) -> dict[str, Reach]:
 
 def entity_text(order: Call) -> str:
     """Return what tells the entities of an order apart, as text."""
-    keys = asking_of(order)[1:]
+    keys = query_of(order)[1:]
     shown = [key.name if isinstance(key, Column) else show(key) for key in keys]
     return ", ".join(shown) or "all rows"
 

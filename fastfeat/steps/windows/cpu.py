@@ -26,10 +26,10 @@ from fastfeat.steps.keys.cpu_groups import plain_chunks
 from fastfeat.steps.keys.cpu_vocabulary import numbered
 from fastfeat.steps.windows.rows import (
     OVER_FUNCTIONS,
-    Asked,
     HistoryOverlaps,
     OverFailed,
-    Past,
+    RowOrder,
+    WindowRequest,
     result_over,
 )
 
@@ -101,7 +101,7 @@ def _shifted(top: Words, bottom: Words, by: NDArray[Any]) -> tuple[Words, Words]
 RUN = "windows"
 
 
-def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Array]:
+def over(past: RowOrder, asked: Sequence[WindowRequest], first_row: int) -> list[Array]:
     """Return an Arrow array for each function of the rows in a window.
 
     See `reference.steps.over` for the arguments.
@@ -109,7 +109,7 @@ def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Array]:
     return arrays_over(_ordered(past, first_row), asked, past.dtype, first_row=first_row)
 
 
-def values_over(past: Past, asked: Sequence[Asked]) -> list[Any]:
+def values_over(past: RowOrder, asked: Sequence[WindowRequest]) -> list[Any]:
     """Return the value of each function for the last row, as it is stored; None is missing.
 
     See `reference.steps.over` for the arguments.
@@ -119,7 +119,7 @@ def values_over(past: Past, asked: Sequence[Asked]) -> list[Any]:
     return [_value(one, *several) for one, several in zip(asked, found, strict=True)]
 
 
-def _ordered(past: Past, first_row: int) -> Ordered:
+def _ordered(past: RowOrder, first_row: int) -> Ordered:
     """Return rows in the order of windows, of which those before the first that asks are history.
 
     Raises:
@@ -135,11 +135,11 @@ def _ordered(past: Past, first_row: int) -> Ordered:
 
 def arrays_over(
     order: Ordered,
-    asked: Sequence[Asked],
+    asked: Sequence[WindowRequest],
     time: DType,
     *,
     first_row: int = 0,
-    asking: Ordered | None = None,
+    query: Ordered | None = None,
 ) -> list[Array]:
     """Return an Arrow array for each function of the rows in a window.
 
@@ -148,34 +148,34 @@ def arrays_over(
         asked: the functions.
         time: the type whose ticks the times of both are in.
         first_row: the first row that asks.
-        asking: the rows that ask, in order, where they are others than those that are seen.
+        query: the rows that ask, in order, where they are others than those that are seen.
 
     Raises:
         OverFailed: a value that does not fit its type.
     """
-    found = found_over(order, asked, time, first_row=first_row, asking=asking)
+    found = found_over(order, asked, time, first_row=first_row, query=query)
     return [_array(one, *several) for one, several in zip(asked, found, strict=True)]
 
 
 def found_over(
     order: Ordered,
-    asked: Sequence[Asked],
+    asked: Sequence[WindowRequest],
     time: DType,
     *,
     first_row: int = 0,
-    asking: Ordered | None = None,
+    query: Ordered | None = None,
 ) -> list[tuple[Found, list[Found]]]:
     """Return what the kernel finds for each function, by one name and perhaps others.
 
     See `arrays_over` for the arguments.
     """
-    run, parts = runner(RUN), n_parts(len(order.codes) if asking is None else len(asking.codes))
+    run, parts = runner(RUN), n_parts(len(order.codes) if query is None else len(query.codes))
     columns, places = _columns(asked)
     requests = _requests(asked, places, time)
     wanted: Sequence[Wanted] = requests.wanted
-    if asking is not None:  # which are in no window: it ends with all rows of a moment
+    if query is not None:  # which are in no window: it ends with all rows of a moment
         wanted = [one._replace(window=one.window._replace(own=False)) for one in wanted]
-    results = iter(statistics_over(order, columns, wanted, run, parts, first_row, asking))
+    results = iter(statistics_over(order, columns, wanted, run, parts, first_row, query))
     every: list[tuple[Found, list[Found]]] = []
     for k, n_names in enumerate(requests.n_names):
         found, *others = islice(results, n_names)
@@ -202,7 +202,7 @@ class _Requests(NamedTuple):
     n_names: list[int]
 
 
-def _requests(asked: Sequence[Asked], places: list[int], time: DType) -> _Requests:
+def _requests(asked: Sequence[WindowRequest], places: list[int], time: DType) -> _Requests:
     """Return what the kernel is asked for; kept with functions that are asked for again."""
     kept = asked[0].kept if asked else None
     known: _Requests | None = None if kept is None else kept.get("cpu")
@@ -216,7 +216,7 @@ def _requests(asked: Sequence[Asked], places: list[int], time: DType) -> _Reques
     return found
 
 
-def _entities(past: Past, n_rows: int) -> tuple[NDArray[np.int32], int]:
+def _entities(past: RowOrder, n_rows: int) -> tuple[NDArray[np.int32], int]:
     """Return the number of the entity of each row, negative for none, and how many there are."""
     if past.codes is not None:
         return past.codes, int(past.codes.max(initial=-1)) + 1
@@ -229,7 +229,7 @@ def in_order(
     codes: NDArray[np.int32],
     times: ChunkedArray,
     n_entities: int,
-    past: Past,
+    past: RowOrder,
     shift: int | None = None,
 ) -> Ordered:
     """Return rows in the order of windows.
@@ -245,7 +245,7 @@ def in_order(
     return ordered(codes, chunks, _tie(past), n_entities, runner(RUN), parts, shift)
 
 
-def _tie(past: Past) -> Column | None:
+def _tie(past: RowOrder) -> Column | None:
     if past.tie is None:
         return None
     chunks = physical_chunks(past.tie)
@@ -263,7 +263,7 @@ def _check_history(order: Ordered, first_row: int) -> None:
         raise HistoryOverlaps(row)
 
 
-def _columns(asked: Sequence[Asked]) -> tuple[list[Column], list[int]]:
+def _columns(asked: Sequence[WindowRequest]) -> tuple[list[Column], list[int]]:
     """Return the columns that functions are of, each once, and which of them each one reads."""
     known: dict[int, int] = {}
     columns: list[Column] = []
@@ -276,11 +276,11 @@ def _columns(asked: Sequence[Asked]) -> tuple[list[Column], list[int]]:
     return columns, places
 
 
-def _wanted(asked: Asked, column: int, time: DType) -> list[Wanted]:
+def _wanted(asked: WindowRequest, column: int, time: DType) -> list[Wanted]:
     """Return what the kernel finds for a function: most by one name, some from several."""
     window = ticks_window(asked.window, time)
     requests = OVER_FUNCTIONS[asked.function].requests(asked.params, asked.dtype, time)
-    return [one._replace(window=window, column=column) for one in requests]
+    return [Wanted(window, column, name, **given) for name, given in requests]
 
 
 def ticks_window(given: Mapping[str, Any], time: DType) -> Window:
@@ -300,7 +300,7 @@ def ticks_window(given: Mapping[str, Any], time: DType) -> Window:
     return Window(low, high, own, given["rows"] or 0, given["min_samples"])
 
 
-def _array(asked: Asked, found: Found, others: Sequence[Found]) -> Array:
+def _array(asked: WindowRequest, found: Found, others: Sequence[Found]) -> Array:
     """Return what was found as an array of the type of the function.
 
     Args:
@@ -332,7 +332,7 @@ _JOINED: dict[str, Callable[..., NDArray[Any]]] = {"difference": _difference, "b
 """What makes one value of several statistics, by the word of a function's row."""
 
 
-def _value(asked: Asked, found: Found, others: Sequence[Found]) -> Any:
+def _value(asked: WindowRequest, found: Found, others: Sequence[Found]) -> Any:
     """Return what was found for one row as it is stored; None where it is missing."""
     if others:
         array, dtype = _array(asked, found, others), _result(asked)
@@ -343,7 +343,7 @@ def _value(asked: Asked, found: Found, others: Sequence[Found]) -> Any:
     return bool(value) if _result(asked).name == "bool" else value
 
 
-def _result(asked: Asked) -> DType:
+def _result(asked: WindowRequest) -> DType:
     """Return the type of what a function gives."""
     if asked.kept is None:
         return result_over(asked)

@@ -18,12 +18,14 @@ from fastfeat_kernels.windows.statistics import STATISTICS
 from fastfeat.dtypes import DType
 from fastfeat.errors import Overflow
 from fastfeat.io.columns.conversions import tick_ns
-from fastfeat.ir.parameters import ValidParams, takes_none
+from fastfeat.ir.parameters import Parameters
 
 Params = Mapping[str, Any]
-Requests = Callable[[Params, DType, DType], tuple[Wanted, ...]]
+Request = tuple[str, Mapping[str, Any]]
+"""A statistic of the kernel, and its parameters: those of `Wanted` but window and column."""
+Requests = Callable[[Params, DType, DType], tuple[Request, ...]]
 """What a function asks of the kernel, from its parameters, the type of the column and that of the
-times; the caller puts in the window and the place of the column."""
+times."""
 _WINDOW = Window()
 
 
@@ -40,7 +42,7 @@ class WindowFunction:
             the one statistic that is asked for says it.
         joined: how the value comes of several statistics: the second less the first, or what lies
             between the first two by the third, the number of values.
-        valid: whether the parameters are such as an operator gives.
+        parameters: those of each call.
         of_times: whether its column is of times, and it says how long ago one was.
         too_large: what is wrong where a value does not fit its type; None for the words of the
             error that says so.
@@ -53,7 +55,7 @@ class WindowFunction:
     requests: Requests
     reference: Callable[[WindowView, Params, DType], Any] | None = None
     joined: Literal["difference", "between"] | None = None
-    valid: ValidParams = takes_none
+    parameters: Parameters = ()
     of_times: bool = False
     too_large: str | None = None
     not_ahead: str | None = None
@@ -102,23 +104,19 @@ class WindowFunction:
         """
         if self.reference is not None:
             return self.reference(view, params, dtype)
-        (wanted,) = self.requests(params, dtype, time)
+        ((name, given),) = self.requests(params, dtype, time)
+        wanted = Wanted(_WINDOW, 0, name, **given)
         value = value_in_window(wanted, "", view)  # of the values as they are, not by keys
         if self.of_times and type(value) is int and value >> 63:
             raise Overflow(self.too_large or "")
         return value
 
 
-def statistic(name: str, **given: Any) -> Wanted:
-    """Return what is asked of the kernel for a statistic: the window and the column are put in."""
-    return Wanted(_WINDOW, 0, name, **given)
-
-
 def asks(name: str) -> Requests:
     """Return what asks for one statistic, whose parameters are those of the function."""
 
-    def requests(params: Params, dtype: DType, time: DType) -> tuple[Wanted, ...]:
-        return (statistic(name, **params),)
+    def requests(params: Params, dtype: DType, time: DType) -> tuple[Request, ...]:
+        return ((name, params),)
 
     return requests
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from fastfeat_kernels.windows.requests import Wanted
 from fastfeat_kernels.windows.statistic import WindowView
 from fastfeat_kernels.windows.statistics import STATISTICS
 
@@ -31,18 +30,20 @@ from fastfeat.dtypes import (
 from fastfeat.errors import FastfeatError, Overflow, TypeMismatch
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.io.columns.keys import comparable
-from fastfeat.ir.node import Call, Params
-from fastfeat.ir.parameters import CLOSED, LONGEST, is_flag, one_of, or_none, takes, whole
-from fastfeat.ir.scope import OVER
+from fastfeat.ir.node import Call
+from fastfeat.ir.parameters import LONGEST, Closed, Flag, Parameter, Whole, Words
+from fastfeat.ir.scope import OVER, is_over_table
 from fastfeat.steps.step import Argument, StepFunction, Values
 from fastfeat.steps.windows.function import (
+    Request,
     Requests,
     WindowFunction,
     asks,
     seconds_per_tick,
-    statistic,
 )
 from fastfeat.steps.windows.trends import TRENDS
+
+ORDERS = ("order", "table_order")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Ordered:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class RowOrder:
     """The columns that order the rows of each entity.
 
     Args:
@@ -91,7 +92,7 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class WindowRequest:
     """A function of the rows in a window, which a backend is asked for.
 
     Args:
@@ -224,7 +225,7 @@ def first_place(instants: Sequence[int], end: int, stop: int, window: Mapping[st
     return first if window["rows"] is None else max(first, stop - window["rows"])
 
 
-def over(order: Ordered, asked: Asked, which: int, first_row: int) -> list[Any]:
+def over(order: Ordered, asked: WindowRequest, which: int, first_row: int) -> list[Any]:
     """Return what a function over a window is for each row; None is missing.
 
     Args:
@@ -239,7 +240,7 @@ def over(order: Ordered, asked: Asked, which: int, first_row: int) -> list[Any]:
     return over_rows(order, asked, which, range(first_row, len(order.entity)))
 
 
-def over_rows(order: Ordered, asked: Asked, which: int, rows: Sequence[int]) -> list[Any]:
+def over_rows(order: Ordered, asked: WindowRequest, which: int, rows: Sequence[int]) -> list[Any]:
     """Return what a function over a window is for some rows; see `over`."""
     found: list[Any] = []
     for k, row in enumerate(rows):
@@ -248,12 +249,12 @@ def over_rows(order: Ordered, asked: Asked, which: int, rows: Sequence[int]) -> 
     return found
 
 
-def result_over(asked: Asked) -> DType:
+def result_over(asked: WindowRequest) -> DType:
     """Return the type of what a function over a window gives."""
     return OVER_FUNCTIONS[asked.function].result(comparable(asked.dtype), asked.params)
 
 
-def _view(order: Ordered, asked: Asked, row: int) -> WindowView | None:
+def _view(order: Ordered, asked: WindowRequest, row: int) -> WindowView | None:
     rows = window_of(order, row, asked.window)
     if rows is None:
         return None
@@ -266,7 +267,7 @@ def _view(order: Ordered, asked: Asked, row: int) -> WindowView | None:
     )
 
 
-def value_of(view: WindowView, asked: Asked, time: DType, which: int, row: int) -> Any:
+def value_of(view: WindowView, asked: WindowRequest, time: DType, which: int, row: int) -> Any:
     """Return what a function over a window is of what a row sees; None is missing.
 
     Args:
@@ -316,7 +317,7 @@ def _of_aggregate(
 
     return WindowFunction(
         *(result, statistics or (name,), requests or asks(name), reference, joined),
-        valid=aggregate.valid,
+        parameters=aggregate.parameters,
         too_large=too_large,
     )
 
@@ -334,42 +335,33 @@ def _seconds(dtype: DType, params: Mapping[str, Any]) -> DType:
     return FLOAT64 if dtype.is_temporal else INT64
 
 
-def _mean(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Wanted, ...]:
-    return (statistic("whole_mean" if dtype.name == "duration" else "mean"),)
+def _mean(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+    return (("whole_mean" if dtype.name == "duration" else "mean", {}),)
 
 
-def _null_count(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Wanted, ...]:
-    return statistic("count"), statistic("n_rows")
+def _null_count(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+    return ("count", {}), ("n_rows", {})
 
 
-def _quantile(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Wanted, ...]:
+def _quantile(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
     """Return one request, or of what lies between two durations: both, and how many there are."""
     if not dtype.is_temporal:
-        return (statistic("quantile", **params),)
+        return (("quantile", params),)
     if params["interpolation"] in STATISTICS["whole_quantile"].interpolations:
-        return (statistic("whole_quantile", **params),)
-    ends = [
-        statistic("whole_quantile", q=params["q"], interpolation=end) for end in ("lower", "higher")
-    ]
-    return *ends, statistic("count")
+        return (("whole_quantile", params),)
+    low, high = ({"q": params["q"], "interpolation": end} for end in ("lower", "higher"))
+    return ("whole_quantile", low), ("whole_quantile", high), ("count", {})
 
 
 def _since(name: str) -> Requests:
-    def requests(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Wanted, ...]:
+    def requests(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
         since = seconds_per_tick(dtype) if dtype.is_temporal else (1, 0)
-        return (statistic(name, **params, since=since),)
+        return ((name, {**params, "since": since}),)
 
     return requests
 
 
-def _valid_n(params: Params) -> bool:
-    """Return whether the parameters are a number of rows."""
-    match params:
-        case (("n", n),):
-            return type(n) is int and 1 <= n < 1 << 63
-        case _:
-            return False
-
+_N_BACK = (Parameter("n", Whole(1, LONGEST), "which row of the window, 1 for the latest", 1),)
 
 _UNTIL = "The time until the first row in it is col('t').first(over=...) - col('t')"
 
@@ -391,7 +383,7 @@ OVER_FUNCTIONS: dict[str, WindowFunction] = {
     "last": WindowFunction(_same, ("last",), asks("last")),
     "lag": WindowFunction(
         *(_same, ("lag",), asks("lag")),
-        valid=_valid_n,
+        parameters=_N_BACK,
         not_ahead="The last value in it is col('x').last(over=...), and there is .first(over=...)",
     ),
     "time_since": WindowFunction(
@@ -402,7 +394,7 @@ OVER_FUNCTIONS: dict[str, WindowFunction] = {
     ),
     "time_since_lag": WindowFunction(
         *(_seconds, ("lag",), _since("lag")),
-        valid=_valid_n,
+        parameters=_N_BACK,
         of_times=True,
         too_large=TIME_TOO_LONG,
         not_ahead=_UNTIL,
@@ -506,30 +498,122 @@ def _over_step(function: WindowFunction) -> StepFunction:
     def result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
         return function.result(_same(types[0], params), params)
 
-    return StepFunction(result, _never, valid=function.valid, n_args=2)
+    return StepFunction(
+        result,
+        _never,
+        parameters=function.parameters,
+        n_args=2,
+        ends_with=("ahead", "window"),
+        belongs=_is_over,
+    )
 
 
-VALID_ORDER = takes(has_tie=is_flag, n_keys=whole(0))
-_VALID_WINDOW = takes(
-    closed=one_of(*CLOSED),
-    last=or_none(whole(1, LONGEST)),
-    min_samples=whole(0, LONGEST),
-    offset=whole(0, LONGEST),
-    rows=or_none(whole(1, LONGEST)),
-    unit=one_of(None, "time", "steps"),
-)
-_END_OF_TIME = whole(-62_135_596_800 * 10**9, 253_402_300_800 * 10**9 - 1)
-"""Moments of the years 1 to 9999, in nanoseconds."""
-_VALID_AHEAD = takes(
-    end=or_none(_END_OF_TIME),
-    gap=whole(0, LONGEST),
-    next=whole(1, LONGEST),
-    unit=one_of("time", "steps"),
+def _is_order(call: Call) -> bool:
+    params = dict(call.params)
+    return len(call.args) == 1 + params["n_keys"] + params["has_tie"]
+
+
+def _is_window(call: Call) -> bool:
+    (order,) = call.args
+    params = dict(call.params)
+    has_unit = params["last"] is not None or params["offset"] > 0
+    return (
+        isinstance(order, Call)
+        and order.function in ("order", "table_order")
+        and (params["unit"] is not None or not has_unit)
+    )
+
+
+def _is_ahead(call: Call) -> bool:
+    (order,) = call.args
+    params = dict(call.params)
+    end, reach = params["end"], params["next"] + params["gap"]
+    has_end = end is None or params["unit"] == "time" or -LONGEST <= end <= LONGEST
+    is_order = isinstance(order, Call) and order.function in ("order", "table_order")
+    return is_order and has_end and reach <= LONGEST
+
+
+def _is_over(call: Call) -> bool:
+    """Return whether a function over a window is one of a value and a window."""
+    function = OVER_FUNCTIONS.get(call.function.removeprefix(OVER))
+    match call.args:
+        case (_, Call("window", _, window)) if function is not None:
+            given = dict(window)
+            is_whole = given["last"] is None and given["rows"] is None
+            fits = is_whole or not function.of_all_past
+            fits &= not (function.reads_own and is_over_table(call))
+            return fits
+        case (_, Call("ahead")) if function is not None:
+            return not function.looks_back
+        case _:
+            return False
+
+
+_REACH = Whole(0, LONGEST)
+_MOMENT = Whole(-62_135_596_800 * 10**9, 253_402_300_800 * 10**9 - 1)
+"""Those of the years 1 to 9999, in nanoseconds."""
+_UNIT = Words(("time", "steps"))
+OF_ORDERS = (
+    Parameter("n_keys", Whole(0), written_as=None),
+    Parameter("has_tie", Flag(), written_as=None),
 )
 
 STEPS: dict[str, StepFunction] = {
-    "ahead": StepFunction(_window_result, _never, valid=_VALID_AHEAD),
-    "order": StepFunction(_order_result, _never, valid=VALID_ORDER, n_args=None),
-    "window": StepFunction(_window_result, _never, valid=_VALID_WINDOW),
+    "ahead": StepFunction(
+        _window_result,
+        _never,
+        ends_with=ORDERS,
+        belongs=_is_ahead,
+        parameters=(
+            Parameter("next", Whole(1, LONGEST), "how far the window reaches"),
+            Parameter("gap", _REACH, "how long after the row the window begins", 0, hidden=True),
+            Parameter(
+                "end",
+                _MOMENT,
+                "until when what happened is recorded",
+                None,
+                or_none=True,
+                hidden=True,
+            ),
+            Parameter("unit", _UNIT, written_as=None),
+        ),
+    ),
+    "order": StepFunction(
+        _order_result, _never, n_args=None, belongs=_is_order, parameters=OF_ORDERS
+    ),
+    "window": StepFunction(
+        _window_result,
+        _never,
+        ends_with=ORDERS,
+        belongs=_is_window,
+        parameters=(
+            Parameter(
+                "last",
+                Whole(1, LONGEST),
+                "how far the window reaches back",
+                None,
+                or_none=True,
+                hidden=True,
+            ),
+            Parameter(
+                "rows",
+                Whole(1, LONGEST),
+                "how many of the latest rows are kept",
+                None,
+                or_none=True,
+                hidden=True,
+            ),
+            Parameter("offset", _REACH, "how long before the row the window ends", 0, hidden=True),
+            Parameter(
+                "closed",
+                Words(get_args(Closed)),
+                "which ends belong to the window",
+                "left",
+                hidden=True,
+            ),
+            Parameter("min_samples", _REACH, "of fewer values a result is missing", 0, hidden=True),
+            Parameter("unit", _UNIT, or_none=True, written_as=None),
+        ),
+    ),
     **{OVER + name: _over_step(function) for name, function in OVER_FUNCTIONS.items()},
 }

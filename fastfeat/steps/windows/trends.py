@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
-from fastfeat_kernels.windows.requests import Wanted
-from fastfeat_kernels.windows.statistic import RANK_METHODS
+from fastfeat_kernels.words import RankMethod
 
 from fastfeat.aggregates.rules import to_float64
 from fastfeat.dtypes import BOOL, FLOAT64, INT64, NEVER_COLUMNS, DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.ir.node import Params
+from fastfeat.ir.parameters import (
+    LONGEST,
+    Flag,
+    Parameter,
+    Real,
+    Whole,
+    Words,
+)
 from fastfeat.steps.windows.function import (
+    Request,
     WindowFunction,
     asks,
     seconds_per_tick,
-    statistic,
     ticks_of_duration,
 )
 
@@ -37,60 +43,43 @@ def _to_streak(dtype: DType, params: Mapping[str, Any]) -> DType:
     return INT64
 
 
-def _rank(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Wanted, ...]:
-    return (statistic("percentile" if params["pct"] else "rank", method=params["method"]),)
+def _rank(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+    return (("percentile" if params["pct"] else "rank", {"method": params["method"]}),)
 
 
-def _ewm_mean(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Wanted, ...]:
-    return (statistic("ewm_mean", decay=1.0 - params["alpha"]),)
+def _ewm_mean(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+    return (("ewm_mean", {"decay": 1.0 - params["alpha"]}),)
 
 
-def _ewm_mean_by(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Wanted, ...]:
-    return (statistic("ewm_mean_by", half_life=ticks_of_duration(params["half_life"], time)),)
+def _ewm_mean_by(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+    return (("ewm_mean_by", {"half_life": ticks_of_duration(params["half_life"], time)}),)
 
 
-def _slope(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Wanted, ...]:
-    return (statistic("slope", per=seconds_per_tick(time)[::-1]),)
-
-
-def _valid_rank(params: Params) -> bool:
-    match params:
-        case (("method", method), ("pct", bool())):
-            return method in RANK_METHODS
-        case _:
-            return False
-
-
-def _valid_alpha(params: Params) -> bool:
-    match params:
-        case (("alpha", float(alpha)),):
-            return 0 < alpha <= 1
-        case _:
-            return False
-
-
-def _valid_half_life(params: Params) -> bool:
-    match params:
-        case (("half_life", half_life),):
-            return type(half_life) is int and 1 <= half_life < 1 << 63
-        case _:
-            return False
+def _slope(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+    return (("slope", {"per": seconds_per_tick(time)[::-1]}),)
 
 
 TRENDS: dict[str, WindowFunction] = {
     "ewm_mean": WindowFunction(
         *(_to_float64, ("ewm_mean",), _ewm_mean),
-        valid=_valid_alpha,
+        parameters=(Parameter("alpha", Real(0.0, 1.0, above=True), "what the latest row weighs"),),
         not_ahead="Take a mean: col('x').mean(over=...)",
     ),
     "ewm_mean_by": WindowFunction(
         *(_to_float64, ("ewm_mean_by",), _ewm_mean_by),
-        valid=_valid_half_life,
+        parameters=(
+            Parameter(
+                "half_life", Whole(1, LONGEST), "after how long a weight is half of what it was"
+            ),
+        ),
         not_ahead="Take a mean: col('x').mean(over=...)",
     ),
     "rank": WindowFunction(
         *(_to_rank, ("rank", "percentile"), _rank),
-        valid=_valid_rank,
+        parameters=(
+            Parameter("method", Words(get_args(RankMethod)), "the rank of equal values", "average"),
+            Parameter("pct", Flag(), "whether to divide by the number of values", False),
+        ),
         not_ahead="Compare the value itself: col('x') > col('x').mean(over=...)",
     ),
     "slope": WindowFunction(
@@ -102,5 +91,3 @@ TRENDS: dict[str, WindowFunction] = {
         not_ahead="Ask whether all are true, or any: condition.all(over=...)",
     ),
 }
-
-__all__ = ["RANK_METHODS", "TRENDS"]

@@ -16,7 +16,7 @@ def over(
     columns: Sequence[tuple[str, Sequence[Value]]],
     wanted: Sequence[Wanted],
     first_row: int = 0,
-    asking: tuple[Sequence[int], Sequence[Value]] | None = None,
+    query: tuple[Sequence[int], Sequence[Value]] | None = None,
 ) -> list[list[Value]]:
     """Return each wanted statistic of each row from the first that asks on; None where missing.
 
@@ -27,9 +27,9 @@ def over(
         columns: (type of the values, of `column.ELEMENTS`; the values).
         wanted: the statistics; sums of integers may come out beyond int64.
         first_row: the first row that asks.
-        asking: the entities and times of other rows that ask; None where rows ask for themselves.
+        query: the entities and times of other rows that ask; None where rows ask for themselves.
     """
-    asks_of, asks_at = (codes, times) if asking is None else asking
+    asks_of, asks_at = (codes, times) if query is None else query
     order = _rows_in_order(codes, times, ties)
     found: list[list[Value]] = []
     no_column: tuple[str, Sequence[Value]] = ("int8", [])

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels.column import Chunk
+from fastfeat_kernels.words import Interpolation, RankMethod
 
 NO_BOUND: Final = -(2**63)
-
-Interpolation = Literal["linear", "lower", "higher", "nearest", "midpoint"]
-RankMethod = Literal["average", "min", "max"]
 
 
 class Window(NamedTuple):

@@ -51,7 +51,7 @@ def units(
     rows: Ordered,
     wanted: Sequence[Wanted],
     asked: Words,
-    asking: Ordered | None = None,
+    query: Ordered | None = None,
     whole: Collection[int] = (),
 ) -> list[Unit]:
     """Return what the calls of a pass compute.
@@ -60,14 +60,14 @@ def units(
         rows: the rows in the order of windows.
         wanted: the statistics of the pass.
         asked: shape (partitions,): how many rows of each ask.
-        asking: other rows that ask, for which all entities stay whole; None where rows ask for
+        query: other rows that ask, for which all entities stay whole; None where rows ask for
             themselves.
         whole: entities that are not cut, however long they are.
     """
     long = np.empty(0, np.int64)
     if rows.n_placed > LONG:
         long = np.flatnonzero(np.diff(rows.starts) > _longest_whole(rows, wanted))
-    if len(long) and (asking is not None or not all(map(is_sliced, wanted))):
+    if len(long) and (query is not None or not all(map(is_sliced, wanted))):
         long = long[:0]
     of_partition: dict[int, list[int]] = {}
     for entity in long.tolist():
@@ -76,7 +76,7 @@ def units(
     return [
         unit
         for p in np.flatnonzero(asked).tolist()
-        for unit in _units_of(rows, wanted, asking or rows, p, of_partition.get(p, []))
+        for unit in _units_of(rows, wanted, query or rows, p, of_partition.get(p, []))
     ]
 
 
@@ -138,7 +138,7 @@ def _n_latest(one: Wanted, n_rows: int) -> int:
 def _units_of(
     rows: Ordered,
     wanted: Sequence[Wanted],
-    asking: Ordered,
+    query: Ordered,
     partition: int,
     long: Sequence[int],
 ) -> Iterator[Unit]:
@@ -146,7 +146,7 @@ def _units_of(
     first, n = entities_of(rows, partition)
     for entity in [*long, first + n]:
         if entity > first:
-            places = int(asking.starts[first]), int(asking.starts[entity])
+            places = int(query.starts[first]), int(query.starts[entity])
             n_rows = int(rows.starts[entity] - rows.starts[first])
             yield Unit(partition, first, entity - first, *places, n_rows, None)
         if entity in long:

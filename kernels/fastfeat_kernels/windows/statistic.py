@@ -9,7 +9,8 @@ from fractions import Fraction
 from typing import Final, Literal, NamedTuple, get_args
 
 from fastfeat_kernels.column import key_of
-from fastfeat_kernels.windows.requests import Interpolation, RankMethod, Wanted
+from fastfeat_kernels.windows.requests import Wanted
+from fastfeat_kernels.words import Interpolation, RankMethod
 
 Value = float | int | bool | None
 Gives = Literal["count", "whole", "number", "same", "sum"]
@@ -27,8 +28,7 @@ class Family:
 
     Args:
         number: by which an output says which loop writes it.
-        entry: the smallest entry that has the loop; one with fewer compiles in less time.
-        loop: module and function, beside the entries; None of those that `outputs` calls itself.
+        entry: the smallest entry that has the loop; one with fewer of them compiles in less time.
         memory: how many bytes it keeps, from the rows of a batch; None of one that keeps nothing.
         is_carried: whether what is known of all rows before a place says all of them there.
         on_device: whether a device has a kernel for them.
@@ -36,7 +36,6 @@ class Family:
 
     number: int
     entry: Entry
-    loop: str | None = None
     memory: Callable[[int], int] | None = None
     is_carried: bool = False
     on_device: bool = False

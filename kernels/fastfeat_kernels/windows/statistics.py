@@ -19,7 +19,7 @@ from fastfeat_kernels.powers.layout import options_of
 from fastfeat_kernels.powers.reference import kurtosis_of, skew_of
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.decay import half_power, moved_towards
-from fastfeat_kernels.windows.requests import Interpolation, Wanted
+from fastfeat_kernels.windows.requests import Wanted
 from fastfeat_kernels.windows.statistic import (
     INTERPOLATIONS,
     RANK_METHODS,
@@ -32,8 +32,9 @@ from fastfeat_kernels.windows.statistic import (
     root_of,
     to_53_bits,
 )
+from fastfeat_kernels.words import Interpolation
 
-# Families, whose loops are in all entries or beside them.
+# Families.
 COUNTING: Final = 0
 SUMMING: Final = 1
 COMPARING: Final = 2
@@ -334,21 +335,19 @@ def _of_tree(n_rows: int) -> int:
 
 def _in_all(number: int, memory: Callable[[int], int] | None = None) -> Family:
     """Return a family whose loop all entries have."""
-    return Family(number, "compute", None, memory, is_carried=True, on_device=True)
+    return Family(number, "compute", memory, is_carried=True, on_device=True)
 
 
 _COUNTS = _in_all(COUNTING)
 _SUMS = _in_all(SUMMING, _of_words(layout.N_WIDE_WORDS))
 _EXTREMES = _in_all(COMPARING, _of_keys)
 _PICKS = _in_all(PICKING)
-_ORDERED = Family(ORDERING, "compute_ordered", "ranks.read_ordered", _of_tree)
-_RANKS = Family(RANKING, "compute_any", "standings.read_ranks", _of_tree)
-_AVERAGES = Family(
-    DECAYING, "compute_any", "averages.read_averages", _of_words(layout.N_AVERAGE_WORDS)
-)
-_SLOPES = Family(FITTING, "compute_any", "slopes.read_slopes", _of_words(layout.N_SLOPE_WORDS))
-_STREAKS = Family(RUNNING, "compute_any", "streaks.read_streaks")
-_SHAPES = Family(SHAPING, "compute_any", "shapes.read_shapes", _of_words(layout.N_SHAPE_WORDS))
+_ORDERED = Family(ORDERING, "compute_ordered", _of_tree)
+_RANKS = Family(RANKING, "compute_any", _of_tree)
+_AVERAGES = Family(DECAYING, "compute_any", _of_words(layout.N_AVERAGE_WORDS))
+_SLOPES = Family(FITTING, "compute_any", _of_words(layout.N_SLOPE_WORDS))
+_STREAKS = Family(RUNNING, "compute_any")
+_SHAPES = Family(SHAPING, "compute_any", _of_words(layout.N_SHAPE_WORDS))
 
 _SUM = (layout.COLUMN_SUMS,)
 _SQUARES = (layout.COLUMN_SUMS, layout.COLUMN_SQUARES)

@@ -68,7 +68,13 @@ from fastfeat.steps.windows.gpu.sums import (
     sums_of,
     whole_means,
 )
-from fastfeat.steps.windows.rows import OVER_FUNCTIONS, Asked, OverFailed, Past, result_over
+from fastfeat.steps.windows.rows import (
+    OVER_FUNCTIONS,
+    OverFailed,
+    RowOrder,
+    WindowRequest,
+    result_over,
+)
 
 
 def is_on_device(function: str) -> bool:
@@ -123,7 +129,7 @@ class _Work:
             self.sums.append(sums_of(self.column, with_squares=self.squares))
         return self.sums[0]
 
-    def window(self, asked: Asked) -> Bounds:
+    def window(self, asked: WindowRequest) -> Bounds:
         """Return the bounds of the windows of a function."""
         window = ticks_window(asked.window, self.time)._replace(min_samples=0)
         if window not in self.bounds:
@@ -136,7 +142,7 @@ _Result = tuple[Found, int | None] | None
 
 
 def found_on_device(
-    runtime: Runtime, past: Past, asked: Mapping[int, Asked], first_row: int
+    runtime: Runtime, past: RowOrder, asked: Mapping[int, WindowRequest], first_row: int
 ) -> dict[int, Any]:
     """Return functions over windows as columns, less those whose values lie too far apart.
 
@@ -180,7 +186,7 @@ def found_on_device(
     return found
 
 
-def _by_column(asked: Mapping[int, Asked]) -> dict[int, list[int]]:
+def _by_column(asked: Mapping[int, WindowRequest]) -> dict[int, list[int]]:
     """Return the functions of each column."""
     members: dict[int, list[int]] = {}
     for k, one in asked.items():
@@ -188,7 +194,9 @@ def _by_column(asked: Mapping[int, Asked]) -> dict[int, list[int]]:
     return members
 
 
-def _check_room(runtime: Runtime, past: Past, asked: Sequence[Asked], first_row: int) -> None:
+def _check_room(
+    runtime: Runtime, past: RowOrder, asked: Sequence[WindowRequest], first_row: int
+) -> None:
     """Raise where the rows do not fit the device.
 
     Raises:
@@ -211,12 +219,15 @@ def _check_room(runtime: Runtime, past: Past, asked: Sequence[Asked], first_row:
         )
 
 
-def _found(work: _Work, asked: Asked) -> _Result:
+def _found(work: _Work, asked: WindowRequest) -> _Result:
     """Return what is found for a function by the kernels of the family of its statistic."""
-    wanted, *others = OVER_FUNCTIONS[asked.function].requests(asked.params, asked.dtype, work.time)
+    (name, given), *others = OVER_FUNCTIONS[asked.function].requests(
+        asked.params, asked.dtype, work.time
+    )
     if others:  # the rows less those with a value
         return count_in(work.column, work.window(asked), cuda.COUNT_MISSING), None
-    family = STATISTICS[wanted.statistic].family.number
+    wanted = Wanted(ticks_window(asked.window, work.time), 0, name, **given)
+    family = STATISTICS[name].family.number
     return _FAMILIES[family](work, work.window(asked), wanted, asked.window["min_samples"])
 
 
@@ -261,7 +272,9 @@ _FAMILIES: dict[int, Callable[[_Work, Bounds, Wanted, int], _Result]] = {
 """What computes the statistics of the families that a device has kernels for."""
 
 
-def over(runtime: Runtime, past: Past, asked: Sequence[Asked], first_row: int) -> list[Any]:
+def over(
+    runtime: Runtime, past: RowOrder, asked: Sequence[WindowRequest], first_row: int
+) -> list[Any]:
     """Return a column for each function of the rows in a window: Arrow's or of the device.
 
     Args:
@@ -292,20 +305,22 @@ def over(runtime: Runtime, past: Past, asked: Sequence[Asked], first_row: int) -
     return [found[k] for k in range(len(asked))]
 
 
-def over_table(runtime: Runtime, past: Past, asked: Sequence[Asked], asking: Past) -> list[Any]:
+def over_table(
+    runtime: Runtime, past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder
+) -> list[Any]:
     """Return an Arrow array for each function of the rows of a table in a window.
 
     Args:
         runtime: where columns may be.
         past: the columns that order the rows of the table, in the host's memory.
         asked: the functions, with the columns of the table that they are of.
-        asking: the times and the keys of the rows that ask.
+        query: the times and the keys of the rows that ask.
     """
     moved = _asked_in_host(runtime, asked)
-    return table_windows.over_table(past, moved, _in_host(runtime, asking))
+    return table_windows.over_table(past, moved, _in_host(runtime, query))
 
 
-def _in_host(runtime: Runtime, past: Past) -> Past:
+def _in_host(runtime: Runtime, past: RowOrder) -> RowOrder:
     """Return the columns that order rows in the host's memory."""
 
     def keys(values: Any, dtype: Any) -> Any:
@@ -319,7 +334,7 @@ def _in_host(runtime: Runtime, past: Past) -> Past:
     )
 
 
-def _asked_in_host(runtime: Runtime, asked: Sequence[Asked]) -> list[Asked]:
+def _asked_in_host(runtime: Runtime, asked: Sequence[WindowRequest]) -> list[WindowRequest]:
     """Return functions with their columns in the host's memory, each brought there once."""
     columns = {id(one.values): column_in_host(runtime, one.values) for one in asked}
     return [replace(one, values=columns[id(one.values)]) for one in asked]

@@ -12,9 +12,16 @@ from fastfeat_kernels.intrinsics import (
     pointer_int64,
     select,
 )
+from fastfeat_kernels.windows import layout
+from fastfeat_kernels.windows.cpu.averages import read_averages
 from fastfeat_kernels.windows.cpu.bounds import is_open, window_of
 from fastfeat_kernels.windows.cpu.extremes import read_extremes
 from fastfeat_kernels.windows.cpu.picks import read_picks, read_since
+from fastfeat_kernels.windows.cpu.ranks import read_ordered
+from fastfeat_kernels.windows.cpu.shapes import read_shapes
+from fastfeat_kernels.windows.cpu.slopes import read_slopes
+from fastfeat_kernels.windows.cpu.standings import read_ranks
+from fastfeat_kernels.windows.cpu.streaks import read_streaks
 from fastfeat_kernels.windows.cpu.sums import (
     is_narrow,
     mark_infinite,
@@ -26,46 +33,19 @@ from fastfeat_kernels.windows.cpu.sums import (
     sum_over,
 )
 from fastfeat_kernels.windows.cpu.wide import read_wide
-from fastfeat_kernels.windows.layout import (
-    ASKS,
-    COLUMN_COUNTS,
-    COLUMN_KIND,
-    COLUMN_STATE,
-    COUNTS,
-    FLAGGED_BY_COUNT,
-    FLOAT,
-    N_COLUMN_WORDS,
-    N_OUTPUT_WORDS,
-    OUTPUT_COLUMN,
-    OUTPUT_COUNTED,
-    OUTPUT_FAMILY,
-    OUTPUT_FLAGGED,
-    OUTPUT_LEAST,
-    OUTPUT_MIN_SAMPLES,
-    OUTPUT_NOTHING,
-    OUTPUT_SINCE,
-    OUTPUT_SLOT,
-    OUTPUT_STATISTIC,
-    OUTPUT_WINDOW,
-    RESULTS,
-    STATE_INFINITE,
-    STATE_MISSING,
-    STATE_WIDE,
-    TABLE_CARRIED,
-    TABLE_COLUMNS,
-    TABLE_FLAGS,
-    TABLE_OUTPUTS,
-    TABLE_OVERFLOWS,
-    TABLE_SCRATCH,
-    WINDOW_BEGINS,
-    WINDOW_ENDS,
-)
+from fastfeat_kernels.windows.layout import OUTPUT_FAMILY
 from fastfeat_kernels.windows.statistics import (
     COMPARING,
     COUNTING,
+    DECAYING,
+    FITTING,
     MEAN,
     N_ROWS,
+    ORDERING,
     PICKING,
+    RANKING,
+    RUNNING,
+    SHAPING,
     SUM,
     SUMMING,
     WHOLE_MEAN,
@@ -77,40 +57,43 @@ i64 = types.int64
 @njit(**INNER_OPTIONS)
 def column_of(words, number):
     """Return the words of a column."""
-    return pointer_int64(words[TABLE_COLUMNS] + 8 * N_COLUMN_WORDS * number)
+    return pointer_int64(words[layout.TABLE_COLUMNS] + 8 * layout.N_COLUMN_WORDS * number)
 
 
 @njit(**INNER_OPTIONS)
 def output_of(words, number):
     """Return the words of an output."""
-    return pointer_int64(words[TABLE_OUTPUTS] + 8 * N_OUTPUT_WORDS * number)
+    return pointer_int64(words[layout.TABLE_OUTPUTS] + 8 * layout.N_OUTPUT_WORDS * number)
 
 
 @njit(**INNER_OPTIONS)
 def is_wide(words, column):
     """Return whether the limbs of a column do not hold its values."""
-    return pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_STATE])[STATE_WIDE] != 0
+    return (
+        pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_STATE])[layout.STATE_WIDE]
+        != 0
+    )
 
 
 @njit(**SEPARATE_OPTIONS)
 def count_in_windows(words, column, window, n, is_of_rows):
     """Write how many values, or rows, each window has."""
-    scratch, more = words[TABLE_SCRATCH], types.int32(0)
+    scratch, more = words[layout.TABLE_SCRATCH], types.int32(0)
     begins, ends = (
-        pointer_int32(scratch + window[WINDOW_BEGINS]),
-        pointer_int32(scratch + window[WINDOW_ENDS]),
+        pointer_int32(scratch + window[layout.WINDOW_BEGINS]),
+        pointer_int32(scratch + window[layout.WINDOW_ENDS]),
     )
     counts, before = (
-        pointer_int32(scratch + COUNTS),
-        pointer_int32(scratch + column[COLUMN_COUNTS]),
+        pointer_int32(scratch + layout.COUNTS),
+        pointer_int32(scratch + column[layout.COLUMN_COUNTS]),
     )
-    is_missing = pointer_int64(scratch + column[COLUMN_STATE])[STATE_MISSING] != 0
+    is_missing = pointer_int64(scratch + column[layout.COLUMN_STATE])[layout.STATE_MISSING] != 0
     if is_missing and not is_of_rows:
         for j in range(n):
             counts[j] = before[i64(ends[j])] - before[i64(begins[j])]
     else:
-        if words[TABLE_CARRIED] != 0 and is_open(window):
-            more = types.int32(words[TABLE_CARRIED] - 1)
+        if words[layout.TABLE_CARRIED] != 0 and is_open(window):
+            more = types.int32(words[layout.TABLE_CARRIED] - 1)
         for j in range(n):
             counts[j] = ends[j] - begins[j] + more
 
@@ -118,7 +101,10 @@ def count_in_windows(words, column, window, n, is_of_rows):
 @njit(**SEPARATE_OPTIONS)
 def copy_counts(words, n, target):
     """Write the counts as results."""
-    counts, results = pointer_int32(words[TABLE_SCRATCH] + COUNTS), pointer_int64(target)
+    counts, results = (
+        pointer_int32(words[layout.TABLE_SCRATCH] + layout.COUNTS),
+        pointer_int64(target),
+    )
     for j in range(n):
         results[j] = i64(counts[j])
 
@@ -126,8 +112,11 @@ def copy_counts(words, n, target):
 @njit(**SEPARATE_OPTIONS)
 def mark_few(words, output, n, target):
     """Write nothing where a window has fewer values than it must."""
-    counts, results = pointer_int32(words[TABLE_SCRATCH] + COUNTS), pointer_int64(target)
-    least, nothing = output[OUTPUT_LEAST], output[OUTPUT_NOTHING]
+    counts, results = (
+        pointer_int32(words[layout.TABLE_SCRATCH] + layout.COUNTS),
+        pointer_int64(target),
+    )
+    least, nothing = output[layout.OUTPUT_LEAST], output[layout.OUTPUT_NOTHING]
     for j in range(n):
         results[j] = select(counts[j] < least, nothing, results[j])
 
@@ -135,9 +124,13 @@ def mark_few(words, output, n, target):
 @njit(**SEPARATE_OPTIONS)
 def flag(words, output, n):
     """Say by a bit for each window whether its result is there."""
-    scratch, slot, least = words[TABLE_SCRATCH], output[OUTPUT_SLOT], output[OUTPUT_LEAST]
-    counts = pointer_int32(scratch + COUNTS)
-    flags = pointer_int64(scratch + RESULTS + 8 * ASKS * words[TABLE_FLAGS])
+    scratch, slot, least = (
+        words[layout.TABLE_SCRATCH],
+        output[layout.OUTPUT_SLOT],
+        output[layout.OUTPUT_LEAST],
+    )
+    counts = pointer_int32(scratch + layout.COUNTS)
+    flags = pointer_int64(scratch + layout.RESULTS + 8 * layout.ASKS * words[layout.TABLE_FLAGS])
     for j in range(n):
         flags[j] |= i64(counts[j] >= least) << slot
 
@@ -145,15 +138,15 @@ def flag(words, output, n):
 @njit(**SEPARATE_OPTIONS)
 def read_sums(words, column, window, output, n, target, number):
     """Write results that come from sums."""
-    scratch, statistic = words[TABLE_SCRATCH], output[OUTPUT_STATISTIC]
-    state = pointer_int64(scratch + column[COLUMN_STATE])
-    begins, ends = scratch + window[WINDOW_BEGINS], scratch + window[WINDOW_ENDS]
+    scratch, statistic = words[layout.TABLE_SCRATCH], output[layout.OUTPUT_STATISTIC]
+    state = pointer_int64(scratch + column[layout.COLUMN_STATE])
+    begins, ends = scratch + window[layout.WINDOW_BEGINS], scratch + window[layout.WINDOW_ENDS]
     if is_wide(words, column):
         read_wide(words, column, output, begins, ends, n, target)
     else:
         sum_over(words, column, window, n)
-        if statistic == SUM and column[COLUMN_KIND] != FLOAT:
-            overflow = words[TABLE_OVERFLOWS] + 8 * number
+        if statistic == SUM and column[layout.COLUMN_KIND] != layout.FLOAT:
+            overflow = words[layout.TABLE_OVERFLOWS] + 8 * number
             read_integer_sums(words, column, output, n, target, overflow)
         elif statistic == WHOLE_MEAN:
             read_whole_means(words, column, n, target)
@@ -163,7 +156,7 @@ def read_sums(words, column, window, output, n, target, number):
             read_narrow_spreads(words, column, window, output, n, target)
         else:
             read_spreads(words, column, output, begins, ends, n, target)
-    if state[STATE_INFINITE] != 0:
+    if state[layout.STATE_INFINITE] != 0:
         mark_infinite(words, column, output, begins, ends, n, target)
 
 
@@ -177,13 +170,16 @@ def read_output(words, number, n, read_rest):
         n: how many rows there are.
         read_rest: what writes the results of families that have loops of their own.
     """
-    scratch, output = words[TABLE_SCRATCH], output_of(words, number)
-    window = window_of(words, output[OUTPUT_WINDOW])
-    column = column_of(words, output[OUTPUT_COLUMN])
-    begins, ends = scratch + window[WINDOW_BEGINS], scratch + window[WINDOW_ENDS]
-    target, family = scratch + RESULTS + 8 * ASKS * output[OUTPUT_SLOT], output[OUTPUT_FAMILY]
-    if output[OUTPUT_COUNTED] == 0:
-        count_in_windows(words, column, window, n, output[OUTPUT_STATISTIC] == N_ROWS)
+    scratch, output = words[layout.TABLE_SCRATCH], output_of(words, number)
+    window = window_of(words, output[layout.OUTPUT_WINDOW])
+    column = column_of(words, output[layout.OUTPUT_COLUMN])
+    begins, ends = scratch + window[layout.WINDOW_BEGINS], scratch + window[layout.WINDOW_ENDS]
+    target, family = (
+        scratch + layout.RESULTS + 8 * layout.ASKS * output[layout.OUTPUT_SLOT],
+        output[layout.OUTPUT_FAMILY],
+    )
+    if output[layout.OUTPUT_COUNTED] == 0:
+        count_in_windows(words, column, window, n, output[layout.OUTPUT_STATISTIC] == N_ROWS)
     if family == COUNTING:
         copy_counts(words, n, target)
         return
@@ -192,14 +188,51 @@ def read_output(words, number, n, read_rest):
     elif family == COMPARING:
         read_extremes(words, column, output, begins, ends, n, target)
     elif family == PICKING:
-        if output[OUTPUT_SINCE] != 0:
-            overflow = words[TABLE_OVERFLOWS] + 8 * number
+        if output[layout.OUTPUT_SINCE] != 0:
+            overflow = words[layout.TABLE_OVERFLOWS] + 8 * number
             read_since(words, column, output, begins, ends, n, target, overflow)
             return
         read_picks(words, column, window, output, n, target)
     else:
         read_rest(words, column, output, begins, ends, n, target)
-    if output[OUTPUT_MIN_SAMPLES] > 0:
+    if output[layout.OUTPUT_MIN_SAMPLES] > 0:
         mark_few(words, output, n, target)
-    if output[OUTPUT_FLAGGED] == FLAGGED_BY_COUNT:
+    if output[layout.OUTPUT_FLAGGED] == layout.FLAGGED_BY_COUNT:
         flag(words, output, n)
+
+
+LOOPS = {
+    ORDERING: read_ordered,
+    RANKING: read_ranks,
+    DECAYING: read_averages,
+    FITTING: read_slopes,
+    SHAPING: read_shapes,
+    RUNNING: read_streaks,
+}
+
+
+@njit(**INNER_OPTIONS)
+def nothing_read(words, column, output, begins_at, ends_at, n, target):
+    """Write nothing, where an entry has no such loop."""
+
+
+def reader_of(families):
+    """Return what writes the results of an output of some families, by the loop of its own.
+
+    Args:
+        families: their numbers; those that all entries have are left out.
+    """
+    numbers = [number for number in LOOPS if number in families]
+    if not numbers:
+        return nothing_read
+    first, *others = numbers
+    loop, read_others = LOOPS[first], reader_of(others)
+
+    @njit(**INNER_OPTIONS)
+    def read(words, column, output, begins_at, ends_at, n, target):
+        if output[OUTPUT_FAMILY] == first:
+            loop(words, column, output, begins_at, ends_at, n, target)
+        else:
+            read_others(words, column, output, begins_at, ends_at, n, target)
+
+    return read
