@@ -16,20 +16,8 @@ from fastfeat_kernels.powers.cpu.reading import read_shape
 from fastfeat_kernels.powers.layout import CARRY_EVERY, N_SUM_WORDS
 from fastfeat_kernels.powers.layout import KURTOSIS as FOURTH_POWER
 from fastfeat_kernels.powers.layout import SKEW as THIRD_POWER
+from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.averages import is_value
-from fastfeat_kernels.windows.layout import (
-    COLUMN_KIND,
-    COLUMN_WORDS,
-    COUNTS,
-    ENTITY_ENDS,
-    ENTITY_STARTS,
-    FLOAT,
-    OUTPUT_MEMORY,
-    OUTPUT_PARAMETER,
-    OUTPUT_STATE,
-    OUTPUT_STATISTIC,
-    TABLE_SCRATCH,
-)
 from fastfeat_kernels.windows.statistics import SKEW
 
 i64 = types.int64
@@ -49,7 +37,7 @@ def begin_entity(memory_at, kind, words_at, start, stop):
 @njit(**SEPARATE_OPTIONS)
 def change_sums(memory_at, kind, shape, word, sign):
     """Add a value to the sums, or take it away; return 1 if it is infinite instead."""
-    if (kind == FLOAT) & ((word & HIGHEST) >= INFINITE):
+    if (kind == layout.FLOAT) & ((word & HIGHEST) >= INFINITE):
         return i64((word & HIGHEST) == INFINITE)
     magnitude, place, value_sign = parts_of(kind, word)
     add_powers(memory_at + 8 * SUMS, shape, magnitude, place, value_sign, sign)
@@ -59,14 +47,20 @@ def change_sums(memory_at, kind, shape, word, sign):
 @njit(**SEPARATE_OPTIONS)
 def read_shapes(words, column, output, begins_at, ends_at, n, target):
     """Write the skewness or kurtosis of each window."""
-    scratch, kind = words[TABLE_SCRATCH], column[COLUMN_KIND]
-    memory_at, words_at = scratch + output[OUTPUT_MEMORY], scratch + column[COLUMN_WORDS]
-    is_skew, options = output[OUTPUT_STATISTIC] == SKEW, output[OUTPUT_PARAMETER]
+    scratch, kind = words[layout.TABLE_SCRATCH], column[layout.COLUMN_KIND]
+    memory_at, words_at = (
+        scratch + output[layout.OUTPUT_MEMORY],
+        scratch + column[layout.COLUMN_WORDS],
+    )
+    is_skew, options = output[layout.OUTPUT_STATISTIC] == SKEW, output[layout.OUTPUT_PARAMETER]
     shape = select(is_skew, i64(THIRD_POWER), i64(FOURTH_POWER))
-    x, counts = pointer_int64(words_at), pointer_int32(scratch + COUNTS)
+    x, counts = pointer_int64(words_at), pointer_int32(scratch + layout.COUNTS)
     begins, ends, results = pointer_int32(begins_at), pointer_int32(ends_at), pointer_int64(target)
-    starts, stops = pointer_int32(scratch + ENTITY_STARTS), pointer_int32(scratch + ENTITY_ENDS)
-    memory, state = pointer_int64(memory_at), pointer_int64(scratch + output[OUTPUT_STATE])
+    starts, stops = (
+        pointer_int32(scratch + layout.ENTITY_STARTS),
+        pointer_int32(scratch + layout.ENTITY_ENDS),
+    )
+    memory, state = pointer_int64(memory_at), pointer_int64(scratch + output[layout.OUTPUT_STATE])
     sums_at, reading_at = memory_at + 8 * SUMS, memory_at + 8 * (SUMS + N_SUM_WORDS)
     for j in range(n):
         if state[ENTITY] != starts[j]:
