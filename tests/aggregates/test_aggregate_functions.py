@@ -24,6 +24,7 @@ from kernel_columns import (  # pyright: ignore[reportMissingImports]  # see con
     make_chunk,
     reference,
 )
+from scipy import stats
 
 from fastfeat import dtypes
 from fastfeat.aggregates import AGGREGATES, Summary, level_of, needs_order, ranks_of
@@ -290,3 +291,18 @@ def test_rounding_to_53_bits_agrees_with_division(numerator: int, denominator: i
     exact = nearest_float(numerator, denominator)
     if math.isfinite(exact) and (exact == 0 or abs(exact) > 1e-300):
         assert math.ldexp(mantissa, exponent) == exact
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@given(values=st.lists(st.integers(-50, 50).map(lambda x: x / 8), min_size=5, max_size=60))
+def test_shapes_are_close_to_scipy(bias: bool, values: list[float]) -> None:
+    x = np.array(values)
+    if len(set(values)) == 1:
+        assert learn("skew", values, bias=bias) is None
+        assert learn("kurtosis", values, bias=bias, fisher=True) is None
+        return
+    assert learn("skew", values, bias=bias) == pytest.approx(stats.skew(x, bias=bias), abs=1e-9)
+    for fisher in (True, False):
+        expected = stats.kurtosis(x, fisher=fisher, bias=bias)
+        found = learn("kurtosis", values, bias=bias, fisher=fisher)
+        assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
