@@ -17,8 +17,9 @@ numbers         .abs .sign .floor .ceil .round .clip .sqrt .cbrt .exp .expm1 .lo
 conditions      ff.when .is_between .is_in .replace_strict .is_finite .is_infinite
 missing values  .is_null .is_not_null .fill_null .fill_infinite .impute ff.coalesce
 across columns  ff.max_horizontal ff.mean_horizontal ff.min_horizontal ff.sum_horizontal
-statistics      .count .null_count .sum .mean .var .std .min .max .quantile .median .mode .n_unique:
-                of all training rows, of those of a key (by=), or of earlier rows (over=)
+statistics      .count .null_count .sum .mean .var .std .skew .kurtosis .min .max .quantile .median
+                .mode .n_unique: of all training rows, of those of a key (by=), or of earlier rows
+                (over=)
 scaling         .standard_scale .min_max_scale .max_abs_scale .robust_scale .quantile_transform
                 .power_transform
 bins, splines   .cut .qcut .k_bins_discretize .spline_transform

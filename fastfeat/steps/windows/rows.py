@@ -409,6 +409,8 @@ OVER_FUNCTIONS: dict[str, WindowFunction] = {
         not_ahead=_UNTIL,
     ),
     **TRENDS,
+    "skew": _of_aggregate("skew"),
+    "kurtosis": _of_aggregate("kurtosis"),
 }
 
 
