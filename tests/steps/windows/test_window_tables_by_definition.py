@@ -52,6 +52,8 @@ OF_NUMBERS: dict[str, Any] = {
 OF_ALL_PAST: dict[str, Any] = {
     "ewm_mean": lambda x, w: x.ewm_mean(alpha=0.3, over=w),
     "ewm_mean_by": lambda x, w: x.ewm_mean(half_life=2, over=w),
+    "ewm_sum": lambda x, w: x.ewm_sum(alpha=0.3, over=w),
+    "ewm_sum_by": lambda x, w: x.ewm_sum(half_life=2, over=w),
 }
 
 
@@ -157,6 +159,7 @@ def test_times_of_any_two_units_are_compared_as_instants(
         "lag": col("x").lag(2, over=window),
         "slope": col("x").slope(over=window),
         "level": col("x").ewm_mean(half_life="90m", over=payments(closed="right")),
+        "total": col("x").ewm_sum(half_life="90m", over=payments(closed="right")),
     }
     found, expected = (seen(features, rows, table, backend) for backend in ("cpu", "reference"))
     assert found == expected

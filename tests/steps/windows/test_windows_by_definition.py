@@ -67,6 +67,8 @@ OF_NUMBERS = {
     "slope": lambda x, w: x.slope(over=w),
     "by_rows": lambda x, w: x.ewm_mean(alpha=0.3, over=all_past(w)),
     "by_time": lambda x, w: x.ewm_mean(half_life=3, over=all_past(w)),
+    "sum_by_rows": lambda x, w: x.ewm_sum(alpha=0.3, over=all_past(w)),
+    "sum_by_time": lambda x, w: x.ewm_sum(half_life=3, over=all_past(w)),
 }
 OF_BOOLS = {"streak": lambda x, w: x.streak(over=w)}
 OF_TIMES = {
@@ -164,6 +166,7 @@ def test_ends_of_windows_fall_between_the_ticks_of_any_time(unit: str, data: st.
             "since": ff.time_since_last(over=window),
             "slope": col("x").slope(over=window),
             "by_time": col("x").ewm_mean(half_life=half_life, over=all_past(window)),
+            "sum_by_time": col("x").ewm_sum(half_life=half_life, over=all_past(window)),
         }
     )
     values = data.draw(st.lists(st.floats(), min_size=len(ticks), max_size=len(ticks)))
