@@ -263,7 +263,8 @@ def test_the_sum_of_no_values_is_zero_and_of_too_few_is_missing() -> None:
         "x": [None, 1.0, None, 5.0, 1.0],
         "k": ["a", "a", "a", "a", None],
     }
-    for weights in ({"alpha": 0.5}, {"half_life": 1}):
+    either: list[Any] = [{"alpha": 0.5}, {"half_life": 1}]
+    for weights in either:
         found = over(
             data,
             any=X.ewm_sum(**weights, over=ff.window(time="t", by="k", closed="right")),
@@ -278,13 +279,14 @@ def test_the_sum_of_no_values_is_zero_and_of_too_few_is_missing() -> None:
 def test_infinities_decide_a_decaying_sum_from_then_on_and_so_does_a_sum_beyond_floats() -> None:
     inf = float("inf")
     past = ff.window(time="t", closed="right")
+    either: list[Any] = [{"alpha": 1e-300}, {"half_life": 10**12}]
     cases = {
         (1.0, inf, 2.0, -inf, 3.0): [1.0, inf, inf, None, None],
         (MOST, MOST, None, 0.0, -inf): [MOST, inf, inf, inf, None],
         (-MOST, -MOST, MOST, MOST, 0.0): [-MOST, -inf, -inf, -inf, -inf],
     }
     for x, expected in cases.items():
-        for weights in ({"alpha": 1e-300}, {"half_life": 10**12}):
+        for weights in either:
             found = over({"t": [0, 1, 2, 3, 4], "x": [*x]}, s=X.ewm_sum(**weights, over=past))
             assert found["s"] == expected
     large = {"t": [0, 1], "x": [MOST, MOST]}
