@@ -27,7 +27,7 @@ from fastfeat_kernels.grouped.state import (
 )
 from fastfeat_kernels.grouped.statistics import Statistic, statistics_of
 from fastfeat_kernels.grouped.summarize import summarize
-from fastfeat_kernels.powers.layout import options_of
+from fastfeat_kernels.powers.layout import SHAPES, options_of
 from fastfeat_kernels.powers.state import shapes_of
 from numpy.typing import NDArray
 
@@ -176,7 +176,7 @@ def learnt(rows: Rows, name: str, params: Params) -> Groups:
             return rows.quantile(given["q"], given["interpolation"])
         case "mode":
             return _of_ordered(modes_of(rows.ordered(), runner(_RUN), rows.n_parts), rows)
-        case "skew" | "kurtosis":
+        case _ if name in SHAPES:
             read = partial(shapes_of, rows.ordered(), name, options_of(**given))
             return _floats(read, rows, "powers")
         case "n_unique":

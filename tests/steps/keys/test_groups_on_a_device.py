@@ -191,7 +191,9 @@ def test_columns_of_a_device_are_learnt_from() -> None:
     buffer = runtime.allocate(x.nbytes)
     runtime.upload(x, buffer)
     on_device = runtime.array(buffer, x.shape, x.dtype, (8,))
-    plan = ff.Plan({"mean": X.mean(by="k"), "median": X.median(by="k"), "std": X.std(by="k")})
+    found = {"mean": X.mean(by="k"), "median": X.median(by="k"), "std": X.std(by="k")}
+    shapes = {"skew": X.skew(by="k"), "of all": X.kurtosis(), "computed": (2 * X + 1).skew()}
+    plan = ff.Plan({**found, **shapes})
     with emulated.running_on(runtime):
         fitted = plan.fit({"k": ROWS["k"], "x": on_device}, backend="emulated")
     assert artifact_bytes(fitted.record) == artifact_bytes(
