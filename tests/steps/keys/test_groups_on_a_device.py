@@ -169,12 +169,13 @@ def test_folds_are_those_of_the_host(n_bytes: int, monkeypatch: pytest.MonkeyPat
 
 
 def test_explain_says_where_groups_are_learnt() -> None:
-    plan = ff.Plan({"mean": X.mean(by="k"), "mode": X.mode(by="k")})
+    plan = ff.Plan({"mean": X.mean(by="k"), "mode": X.mode(by="k"), "skew": X.skew(by="k")})
     lines = plan.explain("cuda", schema=ROWS.schema).splitlines()
     at = lines.index("// learnt per group:")
-    assert lines[at + 1 : at + 3] == [
+    assert lines[at + 1 : at + 4] == [
         "//   on the device: col('x').mean(by=col('k'))",
         "//   on the host: col('x').mode(by=col('k'))",
+        "//   on the host: col('x').skew(bias=True, by=col('k'))",
     ]
 
 
