@@ -204,9 +204,8 @@ def column_in_host(column: Any, backend: Backend | None) -> Any:
     """
     if not isinstance(column, DeviceArray):
         return column
-    from fastfeat.plan.run.to_host import array_on_host  # imports the GPU backend
-
-    return pa.chunked_array([array_on_host(column, column.name, backend)])
+    assert backend is not None
+    return pa.chunked_array([backend.to_host(column, column.name)])
 
 
 def check_place(table: Any, backend: str) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends import backend_named
+from fastfeat.backends import backend_named, run_task
 from fastfeat.engine.program import Constants, Program
+from fastfeat.engine.tasks import MatrixTask
 from fastfeat.errors import counted
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.device import DeviceTable
@@ -35,6 +36,7 @@ from fastfeat.plan.run.order_warnings import warn_repeated
 from fastfeat.plan.run.results import check_memory, computed_form, given_out
 from fastfeat.plan.run.row_selection import row_numbers
 from fastfeat.plan.run.steps import columns_of_chosen, make
+from fastfeat.plan.run.to_host import on_host
 from fastfeat.progress import doing
 
 if TYPE_CHECKING:
@@ -211,8 +213,6 @@ def _table(fitted: FittedPlan, batch: Batch, features: Sequence[Any]) -> Table:
     """Return features, as arrays, with the kept columns of the rows."""
     keep, table = fitted.plan.keep, batch.table
     if keep and isinstance(table, DeviceTable):
-        from fastfeat.plan.run.to_host import on_host  # imports the GPU backend
-
         table = on_host(table.select(keep), batch.backend)
     if batch.source is not None:  # that the rows were chosen of
         given = batch.source.rows.table.select(keep)
@@ -231,7 +231,7 @@ def _own_columns(batch: Batch, program: Program, constants: Constants) -> Sequen
     arrays = compute(batch, program, constants)
     shared: Container[int] = range(len(arrays))
     if batch.backend is backend_named("cpu"):
-        from fastfeat.backends.cpu import outputs_of_steps
+        from fastfeat.engine.cpu.arrays import outputs_of_steps
 
         shared = outputs_of_steps(program)
     return [own_array(array) if k in shared else array for k, array in enumerate(arrays)]
@@ -248,14 +248,13 @@ def _matrix_form(
 def _into_matrix(
     batch: Batch, program: Program, constants: Constants, out: NDArray[Any]
 ) -> NDArray[Any]:
-    if batch.backend is not backend_named("cpu"):
+    if MatrixTask not in batch.backend.functions:
         for k, array in enumerate(compute(batch, program, constants)):
             out[:, k] = array.to_numpy(zero_copy_only=False)
         return out
-    from fastfeat.backends.cpu import compute_matrix
 
     def run(columns: Columns) -> None:
-        compute_matrix(program, columns, batch.n_rows, constants, out)
+        run_task(batch.backend, MatrixTask(program, columns, batch.n_rows, constants, out))
 
     run_program(batch, program, constants, run)
     return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -19,55 +19,36 @@ from fastfeat.engine.gpu.pieces.adopt import sources_of
 from fastfeat.engine.gpu.pieces.column_groups import Group, group_of, groups_of
 from fastfeat.engine.gpu.programs.launch import settled
 from fastfeat.engine.gpu.runtime import Runtime
-from fastfeat.engine.program import Constants, Functions, Program, RowFailed
+from fastfeat.engine.program import Functions, RowFailed
 from fastfeat.engine.storage import storage
-from fastfeat.scalars.value import InputSlot
+from fastfeat.engine.tasks import LearnTask
 
 
-def learn(
-    runtime: Runtime,
-    program: Program,
-    wanted: Sequence[Functions],
-    columns: Mapping[InputSlot, Any],
-    n_rows: int,
-    constants: Constants,
-) -> list[list[Any]]:
+def learn(runtime: Runtime, task: LearnTask) -> list[list[Any]]:
     """Return the value of each wanted aggregate of each output; None is missing.
 
     Args:
         runtime: where to run.
-        program: computes what is learnt from.
-        wanted: the aggregates of each output.
-        columns: a column of `n_rows` rows for each input slot: an Arrow chunked array, or a
-            DeviceArray.
-        n_rows: number of rows.
-        constants: what the program reads besides.
+        task: the aggregates, and the program that computes what is learnt from.
 
     Raises:
         RowFailed: an overflow, or the like; the first row.
         OutOfDeviceMemory: not even 64 rows fit.
     """
-    work = partial(_learn, runtime, program, wanted, columns, n_rows, constants)
-    return runtime.computations.run(work)
+    return runtime.computations.run(partial(_learn, runtime, task))
 
 
-def _learn(
-    runtime: Runtime,
-    program: Program,
-    wanted: Sequence[Functions],
-    columns: Mapping[InputSlot, Any],
-    n_rows: int,
-    constants: Constants,
-) -> list[list[Any]]:
+def _learn(runtime: Runtime, task: LearnTask) -> list[list[Any]]:
+    program, wanted, n_rows = task.program, task.wanted, task.n_rows
     results: list[list[Any]] = [[] for _ in program.outputs]
     failed: list[int] = []
     with settled(runtime):
-        sources = sources_of(runtime, program.inputs, columns)
+        sources = sources_of(runtime, program.inputs, task.columns)
         scratch = [scratch_bytes(len(_ranks(functions, n_rows, n_rows))) for functions in wanted]
         for members in groups_of(runtime, program, sources, n_rows, scratch):
             try:  # no name for a group: the next one takes its memory
                 learnt = _learn_group(
-                    group_of(runtime, program, members, sources, n_rows, constants, scratch),
+                    group_of(runtime, program, members, sources, n_rows, task.constants, scratch),
                     [wanted[k] for k in members],
                 )
             except RowFailed as failure:
