@@ -17,8 +17,9 @@ numbers         .abs .sign .floor .ceil .round .clip .sqrt .cbrt .exp .expm1 .lo
 conditions      ff.when .is_between .is_in .replace_strict .is_finite .is_infinite
 missing values  .is_null .is_not_null .fill_null .fill_infinite .impute ff.coalesce
 across columns  ff.max_horizontal ff.mean_horizontal ff.min_horizontal ff.sum_horizontal
-statistics      .count .null_count .sum .mean .var .std .min .max .quantile .median .mode .n_unique:
-                of all training rows, of those of a key (by=), or of earlier rows (over=)
+statistics      .count .null_count .sum .mean .var .std .skew .kurtosis .min .max .quantile .median
+                .mode .n_unique: of all training rows, of those of a key (by=), or of earlier rows
+                (over=)
 scaling         .standard_scale .min_max_scale .max_abs_scale .robust_scale .quantile_transform
                 .power_transform
 bins, splines   .cut .qcut .k_bins_discretize .spline_transform
@@ -31,7 +32,8 @@ other tables    ff.lookup ff.asof
 times           .dt: help(ff.col("t").dt)
 text            .str: help(ff.col("s").str)
 lists           .list: help(ff.col("tags").list)
-plans           ff.Plan ff.FittedPlan ff.Fold ff.load ff.num_threads ff.set_num_threads
+plans           ff.Plan ff.FittedPlan ff.Fold ff.load ff.plan_schema ff.num_threads
+                ff.set_num_threads
 live            ff.online ff.Live ff.replay
 checks          ff.leak_test
 types, errors   ff.DType ff.Expr ff.errors ff.FastfeatError ff.FastfeatWarning
@@ -41,6 +43,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -49,6 +52,8 @@ from fastfeat import errors, pickles
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, FastfeatWarning
 from fastfeat.expr import Expr, col, lit, when
+from fastfeat.ir.node import Aggregate, Call
+from fastfeat.ir.show import ROWS, Rows
 from fastfeat.named_values import param
 from fastfeat.operators.ahead import ahead
 from fastfeat.operators.asof import asof
@@ -68,14 +73,14 @@ from fastfeat.operators.windows import count, session_id, time_since, time_since
 from fastfeat.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from fastfeat.api.fitted import FittedPlan
-    from fastfeat.api.plan import Plan
+    from fastfeat.api.online import online
+    from fastfeat.api.plan import FittedPlan, Plan, load
+    from fastfeat.api.replay import replay
     from fastfeat.engine.cpu.threads import num_threads, set_num_threads
     from fastfeat.integrations.leak_test import leak_test
-    from fastfeat.online.audit.replay import replay
-    from fastfeat.online.live import Live, online
+    from fastfeat.online.live import Live
     from fastfeat.plan.fit.cross_fit import Fold
-    from fastfeat.plan.keep.artifact import load
+    from fastfeat.plan.keep.schema import plan_schema
 
 __all__ = [
     "DType",
@@ -105,6 +110,7 @@ __all__ = [
     "num_threads",
     "online",
     "param",
+    "plan_schema",
     "polynomial_features",
     "replay",
     "session_id",
@@ -117,17 +123,18 @@ __all__ = [
 ]
 
 _LAZY = {
-    "FittedPlan": "fastfeat.api.fitted",
+    "FittedPlan": "fastfeat.api.plan",
     "Fold": "fastfeat.plan.fit.cross_fit",
     "Live": "fastfeat.online.live",
     "Plan": "fastfeat.api.plan",
     "leak_test": "fastfeat.integrations.leak_test",
-    "load": "fastfeat.plan.keep.artifact",
+    "load": "fastfeat.api.plan",
     "num_threads": "fastfeat.engine.cpu.threads",
-    "replay": "fastfeat.online.audit.replay",
+    "plan_schema": "fastfeat.plan.keep.schema",
+    "replay": "fastfeat.api.replay",
     "set_num_threads": "fastfeat.engine.cpu.threads",
 }
-"""Names whose modules import pyarrow and NumPy: writing expressions does without them."""
+"""Names whose modules import pyarrow and NumPy, which `import fastfeat` does without."""
 
 _INSTEAD = {
     **{
@@ -154,13 +161,33 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+@cache
+def _rows_of_calls() -> Rows:
+    """Return how scalar functions and steps are written; imports PyArrow."""
+    from fastfeat.scalars import SCALARS
+    from fastfeat.steps.registry import STEPS
+
+    return {name: (row.written, row.parameters) for name, row in {**STEPS, **SCALARS}.items()}
+
+
+@cache
+def _rows_of_aggregates() -> Rows:
+    """Return how aggregates are written; imports NumPy."""
+    from fastfeat.aggregates import AGGREGATES
+
+    return {name: (row.written, row.parameters) for name, row in AGGREGATES.items()}
+
+
+ROWS.update({Call: _rows_of_calls, Aggregate: _rows_of_aggregates})
+
+
 class _Package(ModuleType):
     """The package, in which `online` is a function: the folder of that name would hide it."""
 
     @property
     def online(self) -> Callable[..., Any]:
         """The function that gives several plans one state."""
-        return import_module("fastfeat.online.live").online
+        return import_module("fastfeat.api.online").online
 
     @online.setter
     def online(self, folder: object) -> None:

@@ -86,7 +86,7 @@ FUNCTIONS: Mapping[type[Task[Any]], Callable[[Runtime, Any], Any]] = {
     GroupsTask: learn_groups,
     TargetTask: learn_target,
     WindowTask: lambda runtime, task: over(runtime, task.past, task.asked, task.first_row),
-    TableWindowTask: lambda runtime, task: over_table(runtime, task.past, task.asked, task.asking),
+    TableWindowTask: lambda runtime, task: over_table(runtime, task.past, task.asked, task.query),
 }
 """By the kind of a task, the function that runs it on a device."""
 

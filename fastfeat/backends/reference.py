@@ -51,6 +51,6 @@ BACKEND = Backend(
         GroupsTask: learn_groups,
         TargetTask: learn_target,
         WindowTask: lambda task: over(task.past, task.asked, task.first_row),
-        TableWindowTask: lambda task: over_table(task.past, task.asked, task.asking),
+        TableWindowTask: lambda task: over_table(task.past, task.asked, task.query),
     },
 )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any
 
 from fastfeat.expr import Expr, call, several
+from fastfeat.ir.node import Call, Node
+from fastfeat.ir.writing import SeveralWriter, Texts, number_text
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import number
-from fastfeat.scalars.cyclical import LONGEST, SHORTEST
+from fastfeat.operators.parameters import checked
+from fastfeat.scalars.cyclical import PERIOD
 
 
 def cyclical(x: Expr, period: float) -> Expr:
@@ -32,11 +33,11 @@ def cyclical(x: Expr, period: float) -> Expr:
         >>> fitted.transform({"hour": [0, 6, 12]}, backend="reference").to_pydict()
         {'hour_sin': [0.0, 1.0, 0.0], 'hour_cos': [1.0, 0.0, -1.0]}
     """
-    period = number("cyclical", "period", period, SHORTEST, LONGEST)
+    given = checked("cyclical", PERIOD, period=period)
     return several(
         {
-            "_sin": call("cyclical_sin", x, period=period),
-            "_cos": call("cyclical_cos", x, period=period),
+            "_sin": call("cyclical_sin", x, **given),
+            "_cos": call("cyclical_cos", x, **given),
         }
     )
 
@@ -54,12 +55,28 @@ def _point(x: float, period: float) -> tuple[float, float]:
         return math.nan, math.nan
     if not float(period).is_integer():
         x = float(x)
+    from fractions import Fraction
+
     quarters = Fraction(x) / Fraction(period) * 4
     nearest = round(quarters)
     angle = float(quarters - nearest) * (math.pi / 2)
     sin, cos = math.sin(angle), math.cos(angle)
     turned = [(sin, cos), (cos, -sin), (-sin, -cos), (-cos, sin)]
     return turned[nearest % 4]
+
+
+def _text(nodes: Sequence[Node], texts: Texts) -> str | None:
+    match nodes:
+        case [Call("cyclical_sin", (x,), (("period", period),)), Call("cyclical_cos", (y,), _)] if (
+            x is y
+        ):
+            return f"{texts[x]}.cyclical({number_text(period)})"
+        case _:
+            return None
+
+
+WRITTEN_TOGETHER: dict[str, SeveralWriter] = {"cyclical_sin": _text}
+"""How the two columns are written together, by the function of the first."""
 
 
 OPERATORS: dict[str, Operator] = {

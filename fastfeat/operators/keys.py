@@ -7,13 +7,16 @@ from typing import Any, cast
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, vocabulary
-from fastfeat.ir.node import Call
-from fastfeat.ir.parameters import MAX_MEMORY
+from fastfeat.ir.node import Aggregate, Call, Node
+from fastfeat.ir.parameters import MAX_MEMORY, Parameter, Whole, is_of_type
+from fastfeat.ir.writing import Texts, Writer
 from fastfeat.literals import in_order, python_value
-from fastfeat.operators.parameters import whole_number
+from fastfeat.operators.parameters import checked, parameters_of, written_parameter
 
 Keys = str | Expr | Iterable["str | Expr"]
 """One key or several: names of columns, or expressions."""
+
+MIN_ROWS = Parameter("min_rows", Whole(1), "how many training rows a key needs", None, or_none=True)
 
 
 def keys_of(operator: str, by: Any, name: str = "by") -> list[Expr]:
@@ -64,7 +67,9 @@ def group_of(parts: list[Expr], min_rows: int | None = None) -> Expr:
         parts: of the key; where one is missing, the key is.
         min_rows: as of `min_rows_of`.
     """
-    return _encoded(parts, "key", 1, min_rows, None, MAX_MEMORY)
+    return _encoded(
+        parts, "key", 1, min_frequency=min_rows, max_categories=None, max_memory=MAX_MEMORY
+    )
 
 
 def min_rows_of(operator: str, given: Any) -> int | None:
@@ -73,7 +78,7 @@ def min_rows_of(operator: str, given: Any) -> int | None:
     Raises:
         InvalidPlan: it is no whole number from 1.
     """
-    least = None if given is None else whole_number(operator, "min_rows", given, 1)
+    least = checked(operator, (MIN_ROWS,), min_rows=given)["min_rows"]
     return None if least == 1 else least
 
 
@@ -100,13 +105,12 @@ def code_of(
         InvalidPlan: a parameter that is no such number.
     """
     least = _frequency(operator, min_frequency)
-    most = None
-    if max_categories is not None:
-        most = whole_number(operator, "max_categories", max_categories, 1)
-    room = whole_number(operator, "max_memory", max_memory, 1)
+    given = checked(
+        operator, parameters_of("vocabulary"), max_categories=max_categories, max_memory=max_memory
+    )
     parts = parts_of_cross(x)
     missing = "key" if len(parts) == 1 else "value"
-    return _encoded(parts, missing, n_unseen, least, most, room)
+    return _encoded(parts, missing, n_unseen, min_frequency=least, **given)
 
 
 def parts_of_cross(x: Expr) -> list[Expr]:
@@ -117,11 +121,8 @@ def parts_of_cross(x: Expr) -> list[Expr]:
     return [x]
 
 
-def _encoded(
-    parts: list[Expr], missing: str, n_unseen: int, least: Any, most: int | None, room: int
-) -> Expr:
-    params = {"min_frequency": least, "max_categories": most, "max_memory": room}
-    learnt = vocabulary(parts, missing=missing, **params)
+def _encoded(parts: list[Expr], missing: str, n_unseen: int, **of_vocabulary: Any) -> Expr:
+    learnt = vocabulary(parts, missing=missing, **of_vocabulary)
     return call("encode", *parts, learnt, missing=missing, n_unseen=n_unseen)
 
 
@@ -130,11 +131,71 @@ def _frequency(operator: str, given: Any) -> int | float | None:
     least = python_value(given)
     if least is None:
         return None
-    if type(least) is int and least >= 1:
-        return least
-    if type(least) is float and 0 < least < 1:
+    frequency = written_parameter(parameters_of("vocabulary"), "min_frequency")
+    if is_of_type(frequency.type, least):
         return least
     raise InvalidPlan(
         f"{operator}(min_frequency={given!r}): takes a number of rows from 1, or as a float a "
         "share between 0 and 1"
     )
+
+
+def keys_text(parts: Iterable[Node], missing: object, texts: Texts) -> str:
+    """Return the text of a key.
+
+    Args:
+        parts: of the key.
+        missing: "value" where a part that is missing is a value, as in a cross.
+        texts: those of the parts.
+    """
+    shown = [texts[part] for part in parts]
+    if missing == "value":
+        return f"ff.cross({', '.join(shown)})"
+    return shown[0] if len(shown) == 1 else f"[{', '.join(shown)}]"
+
+
+def vocabulary_options(learnt: Aggregate, texts: Texts) -> list[str]:
+    """Return which categories are rare, as the parameters of an encoder."""
+    return texts.options(learnt, without=("max_memory",))[::-1]  # as encoders take them
+
+
+def codes_options(codes: Call, texts: Texts) -> list[str]:
+    """Return the parameters of an encoder of codes, as they are written."""
+    match codes.args:
+        case (*_, Aggregate("vocabulary") as learnt):
+            return [*vocabulary_options(learnt, texts), *texts.options(codes)]
+        case _:
+            return texts.options(codes)
+
+
+def group_text(codes: Node, texts: Texts) -> tuple[str, list[str]]:
+    """Return the text of the key that tells groups apart, and how many rows it needs.
+
+    Args:
+        codes: the number of the group.
+        texts: those of the codes and of all below.
+    """
+    match codes:
+        case Call("encode", (*parts, Aggregate("vocabulary", _, params) as learnt)):
+            rare = vocabulary_options(learnt, texts)
+            least = [f"min_rows={dict(params).get('min_frequency')!r}"] if rare else []
+            if codes_options(codes, texts) != rare:  # no key of an operator: the codes themselves
+                return texts[codes], least
+            return keys_text(parts, dict(codes.params).get("missing"), texts), least
+        case _:
+            return texts[codes], []
+
+
+def by_options(learnt: Aggregate, texts: Texts) -> list[str]:
+    """Return the parameters that say the key of an aggregate per group."""
+    key, least = group_text(learnt.args[1], texts)
+    return [f"by={key}", *least]
+
+
+def _vocabulary_text(node: Aggregate, texts: Texts) -> str:
+    key = keys_text(node.args, dict(node.params).get("missing"), texts)
+    return f"vocabulary({', '.join([key, *vocabulary_options(node, texts)])})"
+
+
+WRITTEN: dict[str, Writer] = {"vocabulary": _vocabulary_text}
+"""How what operators make of keys is written, by the function of its last node."""

@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from fastfeat.expr import Expr, aggregate, call
+from fastfeat.ir.node import Aggregate, Call, Node
+from fastfeat.ir.parameters import Flag, Parameter, Parameters, Words
+from fastfeat.ir.writing import Texts, Writer
 from fastfeat.operators.aggregates import learnt_value
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import choice, switch
-from fastfeat.operators.scaling import standard_scale
+from fastfeat.operators.parameters import checked
+from fastfeat.operators.scaling import standard_scale, standardized
+
+Method = Literal["yeo-johnson", "box-cox"]
+POWER_TRANSFORM: Parameters = (
+    Parameter(
+        "method",
+        Words(get_args(Method)),
+        "`yeo-johnson` for any numbers, `box-cox` for numbers above 0",
+        "yeo-johnson",
+    ),
+    Parameter(
+        "standardize", Flag(), "whether the result has mean 0 and standard deviation 1", True
+    ),
+)
 
 
 def power_transform(
     x: Expr,
     *,
-    method: Literal["yeo-johnson", "box-cox"] = "yeo-johnson",
+    method: Method = "yeo-johnson",
     standardize: bool = True,
 ) -> Expr:
     """Return x raised to a learnt power, shifted and scaled so that all powers are comparable.
@@ -50,11 +66,10 @@ def power_transform(
         >>> [round(x, 2) for x in fitted.transform({"x": [0.0, 31.0]})["x"].to_pylist()]
         [-1.41, 2.12]
     """
-    chosen = choice("power_transform", "method", method, ("yeo-johnson", "box-cox"))
-    name = "box_cox" if chosen == "box-cox" else "yeo_johnson"
+    given = checked("power_transform", POWER_TRANSFORM, method=method, standardize=standardize)
+    name = "box_cox" if given["method"] == "box-cox" else "yeo_johnson"
     raised = call(name, x, aggregate(f"{name}_lambda", x))
-    standardize = switch("power_transform", "standardize", standardize)
-    return standard_scale(raised) if standardize else raised
+    return standard_scale(raised) if given["standardize"] else raised
 
 
 def _power_transform(
@@ -96,6 +111,35 @@ def _raised(logarithm: float, power: float) -> float:
         return math.inf / power
 
 
+def _raised_text(node: Call, texts: Texts) -> str | None:
+    return _text(node, ["standardize=False"], texts)
+
+
+def _standardized_text(node: Call, texts: Texts) -> str | None:
+    found = standardized(node, texts)
+    return None if found is None or found[1] else _text(found[0], [], texts)
+
+
+def _text(node: Node, given: Sequence[str], texts: Texts) -> str | None:
+    """Return the text of a value raised to the power that is learnt of it; None of any other."""
+    match node:
+        case Call("yeo_johnson" | "box_cox" as power, (x, Aggregate(learnt, (y,)))) if (
+            x is y and learnt == f"{power}_lambda"
+        ):
+            method = ["method='box-cox'"] if power == "box_cox" else []
+            return f"{texts[x]}.power_transform({', '.join([*method, *given])})"
+        case _:
+            return None
+
+
+WRITTEN: dict[str, Writer] = {
+    "box_cox": _raised_text,
+    "div": _standardized_text,
+    "yeo_johnson": _raised_text,
+}
+"""How it is written, by the function of its last node."""
+
+
 OPERATORS: dict[str, Operator] = {
     "power_transform": Operator(
         power_transform,
@@ -106,5 +150,6 @@ OPERATORS: dict[str, Operator] = {
             Case(("positive",), {"method": "box-cox", "standardize": False}),
         ),
         ulp=2**11,  # of exp(y), |y| <= 709, where the last place of y is as many last places
+        parameters=POWER_TRANSFORM,
     ),
 }

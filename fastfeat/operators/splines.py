@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
+from fastfeat.checks import rising
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, several, table_of
-from fastfeat.operators.binning import learnt_points, points_by_definition
+from fastfeat.ir import node as ir
+from fastfeat.ir.parameters import Flag, Parameter, Parameters, Whole
+from fastfeat.ir.writing import SeveralWriter, Texts, numbers_text
+from fastfeat.operators.binning import (
+    STRATEGY,
+    Strategy,
+    learnt_points,
+    points_by_definition,
+    points_of,
+)
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import choice, rising, switch, whole_number
-from fastfeat.scalars.spline_knots import MOST_DEGREE, MOST_KNOTS
+from fastfeat.operators.parameters import checked
+from fastfeat.scalars.spline_knots import MOST_KNOTS
+from fastfeat.scalars.splines import DEGREE, EXTRAPOLATION, Extrapolation
 
-Extrapolation = Literal["constant", "linear", "continue", "periodic", "error"]
-_EXTRAPOLATIONS = ("constant", "linear", "continue", "periodic", "error")
+KNOTS = Parameter("knots", STRATEGY.type, "how the knots are learnt", "uniform")
+SPLINE_TRANSFORM: Parameters = (
+    Parameter("n_knots", Whole(2, MOST_KNOTS), "how many knots", 5),
+    DEGREE,
+    EXTRAPOLATION,
+    Parameter("include_bias", Flag(), "whether the last column is there", True),
+)
 
 
 def spline_transform(
@@ -22,7 +38,7 @@ def spline_transform(
     *,
     n_knots: int = 5,
     degree: int = 3,
-    knots: Literal["uniform", "quantile"] | Sequence[float] = "uniform",
+    knots: Strategy | Sequence[float] = "uniform",
     extrapolation: Extrapolation = "constant",
     include_bias: bool = True,
 ) -> Expr:
@@ -63,12 +79,17 @@ def spline_transform(
         {'x_sp_0': [0.5, 0.0], 'x_sp_1': [0.5, 0.0], 'x_sp_2': [0.0, 1.0]}
     """
     operator = "spline_transform"
-    n_knots = whole_number(operator, "n_knots", n_knots, 2, MOST_KNOTS)
-    degree = whole_number(operator, "degree", degree, 0, MOST_DEGREE)
-    beyond = choice(operator, "extrapolation", extrapolation, _EXTRAPOLATIONS)
-    include_bias = switch(operator, "include_bias", include_bias)
+    chosen = checked(
+        operator,
+        SPLINE_TRANSFORM,
+        n_knots=n_knots,
+        degree=degree,
+        extrapolation=extrapolation,
+        include_bias=include_bias,
+    )
+    n_knots, degree, beyond = chosen["n_knots"], chosen["degree"], chosen["extrapolation"]
     if isinstance(knots, str):
-        table = learnt_points(operator, "knots", x, knots, n_knots)
+        table = learnt_points(operator, KNOTS, x, knots, n_knots)
     else:
         given = rising(operator, "knots", knots)
         if not 2 <= len(given) <= MOST_KNOTS or not all(map(math.isfinite, given)):
@@ -82,7 +103,9 @@ def spline_transform(
             f"{operator}(degree={degree}): periodic splines of {n_knots} knots have a degree below "
             f"{n_knots}"
         )
-    n_columns = (n_knots - 1 if beyond == "periodic" else n_knots + degree - 1) - (not include_bias)
+    n_columns = (n_knots - 1 if beyond == "periodic" else n_knots + degree - 1) - (
+        not chosen["include_bias"]
+    )
     if n_columns == 0:
         raise InvalidPlan(f"{operator}(include_bias=False): the only column is the last one")
     return several(
@@ -182,6 +205,41 @@ class _Piece:
         return self.value(index, degree - 1, x) * times / width
 
 
+def _text(nodes: Sequence[ir.Node], texts: Texts) -> str | None:
+    match nodes:
+        case [ir.Call("spline_basis", (x, table), params), *_] if all(
+            node.args == (x, table) for node in nodes
+        ):
+            given = _given(x, table, dict(params), len(nodes))
+            return f"{texts[x]}.spline_transform({given})"
+        case _:
+            return None
+
+
+def _given(x: ir.Node, table: ir.Node, params: Mapping[str, Any], n_columns: int) -> str:
+    """Return the parameters of a spline, as they are written."""
+    points = points_of(x, table)
+    degree, beyond = params.get("degree"), params.get("extrapolation")
+    given: dict[str, str] = {}
+    if points is not None:
+        given = {"n_knots": str(points[0]), "knots": repr(points[1])}
+    elif isinstance(table, ir.Literal):
+        given = {"knots": numbers_text(table.value)}
+    given |= {"degree": repr(degree), "extrapolation": repr(beyond)}
+    n_points = points[0] if points is not None else len(getattr(table, "value", ()))
+    full = n_points - 1 if beyond == "periodic" else n_points + cast(int, degree) - 1
+    if n_columns < full:
+        given["include_bias"] = "False"
+    plain = {
+        "n_knots": "5", "knots": "'uniform'", "degree": "3", "extrapolation": "'constant'"
+    }  # fmt: skip
+    return ", ".join(f"{name}={text}" for name, text in given.items() if text != plain.get(name))
+
+
+WRITTEN_TOGETHER: dict[str, SeveralWriter] = {"spline_basis": _text}
+"""How columns of splines are written together, by the function of the first."""
+
+
 _PARAMS: tuple[dict[str, Any], ...] = (
     {},
     {"n_knots": 4, "degree": 2, "knots": "quantile", "extrapolation": "linear"},
@@ -196,5 +254,6 @@ OPERATORS: dict[str, Operator] = {
         spline_transform,
         _spline_transform,
         tuple(Case(("number" if not params else "float",), params) for params in _PARAMS),
+        parameters=SPLINE_TRANSFORM,
     ),
 }

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, group_aggregate, several
-from fastfeat.ir.node import GROUPS_AND_MISSING
-from fastfeat.ir.parameters import MOST_FOLDS
+from fastfeat.ir.node import GROUPS_AND_MISSING, Aggregate, Call, Node, Params
+from fastfeat.ir.parameters import Parameter, Words
+from fastfeat.ir.writing import Texts, Writer
 from fastfeat.literals import Scalar, in_order, literal_value
 from fastfeat.operators.aggregates import learnt_value
 from fastfeat.operators.elementary import log
-from fastfeat.operators.keys import Keys, code_of, keys_of, min_rows_of, parts_of_cross
+from fastfeat.operators.keys import Keys, code_of, group_text, keys_of, min_rows_of, parts_of_cross
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import choice, number, whole_number
+from fastfeat.operators.parameters import checked, parameters_of
 
 Statistic = Literal["mean", "var", "quantile"]
+STAT = Parameter("stat", Words(get_args(Statistic)), "which statistic", "mean")
 
 
 def target_encode(
@@ -94,9 +96,9 @@ def target_encode(
         >>> fitted.transform({"k": ["a", "b"]}, backend="reference")["k"].to_pylist()
         [0.5, 1.0]
     """
-    stat = choice("target_encode", "stat", stat, ("mean", "var", "quantile"))
+    stat = checked("target_encode", (STAT,), stat=stat)["stat"]
     weight = _weight(smooth, stat)
-    q = number("target_encode", "q", q, 0, 1)
+    q = checked("target_encode", parameters_of("target_quantile"), q=q)["q"]
     least = min_rows_of("target_encode", min_rows)
     codes = code_of(x, "target_encode", n_unseen=1, min_frequency=least)
     number_of_fold, how = _folds("target_encode", folds, fold_by, fold, time)
@@ -156,12 +158,12 @@ def woe_encode(
         >>> fitted.transform({"k": ["c"]}, backend="reference")["k"].to_pylist()
         [0.0]
     """
-    more = number("woe_encode", "regularization", regularization, 1e-300, 1e300)
+    more = checked("woe_encode", parameters_of("target_odds"), regularization=regularization)
     least = min_rows_of("woe_encode", min_rows)
     codes = code_of(x, "woe_encode", n_unseen=1, min_frequency=least)
     number_of_fold, how = _folds("woe_encode", folds, fold_by, fold, time)
     y = _target("woe_encode", target)
-    params = {**how, **_if_given(least), "regularization": more}
+    params = {**how, **_if_given(least), **more}
     return log(_statistic("target_odds", y, codes, number_of_fold, params))
 
 
@@ -183,7 +185,7 @@ def _weight(smooth: Any, stat: str) -> float | str:
         only = 'a number of rows, such as smooth=20: "auto" weighs means alone'
         allowed = '"auto" or a number of rows' if stat == "mean" else only
         raise InvalidPlan(f"target_encode(smooth={smooth!r}, stat={stat!r}): takes {allowed}")
-    return number("target_encode", "smooth", smooth, 0, 1e300)
+    return checked("target_encode", parameters_of("target_var"), smooth=smooth)["smooth"]
 
 
 def _target(operator: str, target: Any) -> Expr:
@@ -216,7 +218,7 @@ def _folds(
         raise InvalidPlan(
             f"{operator}({given[0]}=..., {given[1]}=...): takes one way to make folds"
         )
-    n_folds = whole_number(operator, "folds", folds, 2, MOST_FOLDS)
+    n_folds = checked(operator, parameters_of("fold"), folds=folds)["n_folds"]
     if fold is not None:
         codes = code_of(_one(operator, "fold", fold), operator, n_unseen=1)
         return codes, {"n_folds": None, "ordered": False}
@@ -299,6 +301,64 @@ def _woe_encode(
 
 _TARGETS = ("bool", "integer")
 
+
+def _target_text(node: Aggregate, texts: Texts) -> str | None:
+    given = dict(node.params)
+    shown = [f"smooth={given.get('smooth')!r}"]
+    if node.function != "target_mean":
+        shown.append(f"stat={node.function.removeprefix('target_')!r}")
+    return _encoder_text("target_encode", node, [*shown, *_named(given, "q")], texts)
+
+
+def _woe_text(node: Aggregate, texts: Texts) -> str | None:
+    return _encoder_text("woe_encode", node, _named(dict(node.params), "regularization"), texts)
+
+
+def _named(given: Mapping[str, Any], name: str) -> list[str]:
+    return [f"{name}={given[name]!r}"] if name in given else []
+
+
+def _encoder_text(
+    function: str, node: Aggregate, statistic: Sequence[str], texts: Texts
+) -> str | None:
+    match node.args:
+        case (target, codes, folds, *_):
+            key, least = group_text(codes, texts)
+            given = [texts[target], *_folds_options(folds, node.params, texts), *statistic, *least]
+            return f"{key}.{function}({', '.join(given)})"
+        case _:
+            return None
+
+
+def _folds_options(folds: Node, params: Params, texts: Texts) -> list[str]:
+    """Return how training rows are divided, as parameters."""
+    match folds:
+        case Call("fold", keys):
+            by = [f"fold_by=[{', '.join(texts[key] for key in keys)}]"] if keys else []
+            return [f"folds={dict(params)['n_folds']!r}", *by]
+        case Call("time_fold", (time, *_)):
+            return [f"folds={dict(params)['n_folds']!r}", f"time={texts[time]}"]
+        case _:
+            key, least = group_text(folds, texts)
+            return [f"fold={texts[folds] if least else key}"]
+
+
+def _log_text(node: Call, texts: Texts) -> str | None:
+    match node.args:
+        case (Aggregate("target_odds") as odds,):  # of which users see the logarithm alone
+            return texts[odds]
+        case _:
+            return None
+
+
+WRITTEN: dict[str, Writer] = {
+    **dict.fromkeys(("target_mean", "target_var", "target_quantile"), _target_text),
+    "target_odds": _woe_text,
+    "log": _log_text,
+}
+"""How encoders by a target are written, by the function of their last node."""
+
+
 OPERATORS: dict[str, Operator] = {
     "target_encode": Operator(
         target_encode,
@@ -310,6 +370,7 @@ OPERATORS: dict[str, Operator] = {
         ),
         ulp=8,
         size=1e-300,
+        parameters=(STAT,),
     ),
     "woe_encode": Operator(
         woe_encode,

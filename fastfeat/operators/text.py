@@ -16,18 +16,18 @@ from functools import wraps
 from typing import Any
 
 from fastfeat.arguments import explaining_methods
-from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.checks import switch, text, whole_number
+from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, several
+from fastfeat.ir.node import Call, Node
 from fastfeat.ir.parameters import MAX_MEMORY
+from fastfeat.ir.writing import SeveralWriter, Texts
 from fastfeat.operators.hashing import xxh64
 from fastfeat.operators.operator import Case, Operator, Reference, Values, each
-from fastfeat.operators.parameters import switch, whole_number
+from fastfeat.operators.parameters import checked, parameters_of
 from fastfeat.recording import Recipe, recording_methods
-from fastfeat.scalars.hashing import LARGEST_SEED
 
 _SPECIAL = frozenset("\\.^$*+?{}[]|()")
-_LONGEST = 2**60
-_MOST_COLUMNS = 2**16
 _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
@@ -147,10 +147,8 @@ class TextFunctions:
             >>> col("s").str.slice(0, 2)
             col('s').str.slice(length=2, offset=0)
         """
-        offset = whole_number("slice", "offset", offset, -_LONGEST, _LONGEST)
-        if length is not None:
-            length = whole_number("slice", "length", length, 0, _LONGEST)
-        return call("str.slice", self.expr, offset=offset, length=length)
+        given = checked("slice", parameters_of("str.slice"), offset=offset, length=length)
+        return call("str.slice", self.expr, **given)
 
     def starts_with(self, prefix: str) -> Expr:
         """Return whether the text starts with another, plain one.
@@ -162,7 +160,8 @@ class TextFunctions:
             >>> col("s").str.starts_with("N")
             col('s').str.starts_with(prefix='N')
         """
-        return call("str.starts_with", self.expr, pattern=_text("starts_with", "prefix", prefix))
+        given = checked("starts_with", parameters_of("str.starts_with"), prefix=prefix)
+        return call("str.starts_with", self.expr, **given)
 
     def ends_with(self, suffix: str) -> Expr:
         """Return whether the text ends with another, plain one.
@@ -174,7 +173,8 @@ class TextFunctions:
             >>> col("s").str.ends_with(".csv")
             col('s').str.ends_with(suffix='.csv')
         """
-        return call("str.ends_with", self.expr, pattern=_text("ends_with", "suffix", suffix))
+        given = checked("ends_with", parameters_of("str.ends_with"), suffix=suffix)
+        return call("str.ends_with", self.expr, **given)
 
     def contains(self, pattern: str, *, literal: bool = False) -> Expr:
         """Return whether a pattern matches somewhere in the text.
@@ -234,7 +234,7 @@ class TextFunctions:
             >>> col("s").str.extract("-([0-9]+)")
             col('s').str.extract(group_index=1, pattern='-([0-9]+)')
         """
-        groups = _names_of_groups(_text("extract", "pattern", pattern))
+        groups = _names_of_groups(text("extract", "pattern", pattern))
         group = whole_number("extract", "group_index", group_index, 0, len(groups) - 1)
         return call("str.extract", self.expr, pattern=pattern, group_index=group)
 
@@ -294,9 +294,8 @@ class TextFunctions:
             >>> col("s").str.to_integer(base=16, strict=False)
             col('s').str.to_integer(base=16, strict=False)
         """
-        base = whole_number("to_integer", "base", base, 2, 36)
-        strict = switch("to_integer", "strict", strict)
-        return call("str.to_integer", self.expr, base=base, strict=strict)
+        given = checked("to_integer", parameters_of("str.to_integer"), base=base, strict=strict)
+        return call("str.to_integer", self.expr, **given)
 
     def to_float(self, *, strict: bool = True) -> Expr:
         """Return the float64 nearest to the decimal that the text is; "inf" and "nan" are known.
@@ -308,7 +307,8 @@ class TextFunctions:
             >>> col("s").str.to_float()
             col('s').str.to_float(strict=True)
         """
-        return call("str.to_float", self.expr, strict=switch("to_float", "strict", strict))
+        given = checked("to_float", parameters_of("str.to_float"), strict=strict)
+        return call("str.to_float", self.expr, **given)
 
     def to_datetime(self, format: str, *, strict: bool = True) -> Expr:
         """Return the time that the text is, timestamp[us] without a zone.
@@ -332,9 +332,11 @@ class TextFunctions:
         """
         from fastfeat.io.columns.dates import date_format  # imports PyArrow
 
-        date_format(_text("to_datetime", "format", format))
-        strict = switch("to_datetime", "strict", strict)
-        return call("str.to_datetime", self.expr, format=format, strict=strict)
+        date_format(text("to_datetime", "format", format))
+        given = checked(
+            "to_datetime", parameters_of("str.to_datetime"), format=format, strict=strict
+        )
+        return call("str.to_datetime", self.expr, **given)
 
     def hash_ngrams(self, n: int, n_buckets: int, *, seed: int = 0) -> Expr:
         """Return how many n-grams fall into each bucket, int32: columns "_0", "_1" and so on.
@@ -359,8 +361,7 @@ class TextFunctions:
             >>> fitted.transform({"s": ["abab"]}, backend="reference").to_pydict()
             {'s_0': [0], 's_1': [2], 's_2': [1], 's_3': [0]}
         """
-        n = whole_number("hash_ngrams", "n", n, 1, _LONGEST)
-        return _counts("hash_ngrams", self.expr, n_buckets, seed, n=n)
+        return _counts("hash_ngrams", self.expr, n=n, n_buckets=n_buckets, seed=seed)
 
     def hash_tokens(self, n_buckets: int, *, seed: int = 0) -> Expr:
         """Return how many tokens fall into each bucket, int32: columns "_0", "_1" and so on.
@@ -384,18 +385,7 @@ class TextFunctions:
             >>> fitted.transform({"s": ["a b a"]}, backend="reference").to_pydict()
             {'s_0': [1], 's_1': [2]}
         """
-        return _counts("hash_tokens", self.expr, n_buckets, seed)
-
-
-def _text(operator: str, name: str, value: object) -> str:
-    """Return a parameter that is a text.
-
-    Raises:
-        TypeMismatch: it is something else.
-    """
-    if isinstance(value, str):
-        return value
-    raise TypeMismatch(f"{operator}({name}={value!r}): takes a text")
+        return _counts("hash_tokens", self.expr, n_buckets=n_buckets, seed=seed)
 
 
 def _pattern(operator: str, pattern: object, literal: object) -> tuple[str, bool]:
@@ -404,7 +394,7 @@ def _pattern(operator: str, pattern: object, literal: object) -> tuple[str, bool
     Raises:
         InvalidPlan: it is neither plain text nor a regular expression.
     """
-    pattern = _text(operator, "pattern", pattern)
+    pattern = text(operator, "pattern", pattern)
     if switch(operator, "literal", literal) or _SPECIAL.isdisjoint(pattern):
         return pattern, True
     _names_of_groups(pattern)
@@ -429,34 +419,33 @@ def _matches_nothing(pattern: str) -> bool:
 
 
 def _strip(operator: str, x: Expr, characters: str | None) -> Expr:
-    if characters is not None:
-        characters = _text(operator, "characters", characters)
-    return call(f"str.{operator}", x, characters=characters)
+    function = f"str.{operator}"
+    return call(function, x, **checked(operator, parameters_of(function), characters=characters))
 
 
 def _replace(
     operator: str, x: Expr, pattern: str, value: str, n: int, literal: bool, max_memory: int
 ) -> Expr:
     """Return text with matches replaced; with the usual room it has no such parameter."""
-    room = whole_number(operator, "max_memory", max_memory, 1)
-    rest = {} if room == MAX_MEMORY else {"max_memory": room}
-    pattern, value = _text(operator, "pattern", pattern), _text(operator, "value", value)
-    literal = switch(operator, "literal", literal)
-    if literal and not pattern:
+    parameters = parameters_of("str.replace")
+    room = checked(operator, parameters, max_memory=max_memory)
+    given = checked(operator, parameters, pattern=pattern, value=value, literal=literal)
+    if given["literal"] and not pattern:
         raise InvalidPlan(f"{operator}(pattern=''): the empty text is everywhere")
-    if not literal:
+    if not given["literal"]:
         from fastfeat.io.columns.regex import replacement  # imports PyArrow
 
-        value = replacement(value, pattern)
-    return call("str.replace", x, pattern=pattern, value=value, n=n, literal=literal, **rest)
+        given["value"] = replacement(value, pattern)
+    return call("str.replace", x, n=n, **given, **room)
 
 
-def _counts(operator: str, x: Expr, n_buckets: Any, seed: Any, **params: Any) -> Expr:
+def _counts(operator: str, x: Expr, **params: Any) -> Expr:
     """Return a column a bucket; what is counted is counted once for all."""
-    n_buckets = whole_number(operator, "n_buckets", n_buckets, 1, _MOST_COLUMNS)
-    seed = whole_number(operator, "seed", seed, 0, LARGEST_SEED)
-    counts = call(f"str.{operator}", x, n_buckets=n_buckets, seed=seed, **params)
-    return several({f"_{k}": call("bucket_count", counts, bucket=k) for k in range(n_buckets)})
+    function = f"str.{operator}"
+    given = checked(operator, parameters_of(function), **params)
+    counts = call(function, x, **given)
+    buckets = range(given["n_buckets"])
+    return several({f"_{k}": call("bucket_count", counts, bucket=k) for k in buckets})
 
 
 @property
@@ -665,6 +654,19 @@ _GIVING_NUMBERS: dict[Callable[..., Expr], tuple[Reference, tuple[dict[str, Any]
     ),
     TextFunctions.hash_tokens: (_by_bucket(_tokens), ({"n_buckets": 3},)),
 }
+
+
+def _counts_text(nodes: Sequence[Node], texts: Texts) -> str | None:
+    match nodes:
+        case [Call(_, (counts,)), *_] if all(node.args == (counts,) for node in nodes):
+            return texts[counts]
+        case _:
+            return None
+
+
+WRITTEN_TOGETHER: dict[str, SeveralWriter] = {"bucket_count": _counts_text}
+"""How the columns of counts of hashes are written together, by the function of the first."""
+
 
 OPERATORS: dict[str, Operator] = {
     f"str.{method.__name__}": _operator(method, meaning, cases, gives_text=gives_text)

@@ -44,7 +44,7 @@ plan = ff.Plan(
     },
     label="y",
 )
-plain = plan_of_rows = ff.Plan({"scaled": plan.expressions["scaled"], "turn": col("x").sin()})
+plain = plan_of_rows = ff.Plan({"scaled": plan.features["scaled"], "turn": col("x").sin()})
 schema = {"x": "float64", "t": "timestamp[us]", "card": "int64", "shop": "utf8", "y": "bool"}
 tables = {"shops": {"shop": "utf8", "rank": "int32"}}
 

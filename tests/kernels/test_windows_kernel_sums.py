@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fastfeat_kernels.windows import slices
 from fastfeat_kernels.windows.reference import over as over_by_definition
-from fastfeat_kernels.windows.requests import Column, Interpolation, Name, Wanted, Window
+from fastfeat_kernels.windows.requests import Column, Interpolation, Wanted, Window
 from fastfeat_kernels.windows.state import ordered, over
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +29,8 @@ def test_sums_of_any_spread_are_exact(data: st.DataObject) -> None:
     n_rows = len(values)
     codes = np.array(data.draw(st.lists(st.integers(0, 2), min_size=n_rows, max_size=n_rows)), "i4")
     times: list[Value] = data.draw(st.lists(st.integers(0, 9), min_size=n_rows, max_size=n_rows))
-    wanted = data.draw(requests(1, ["sum", "mean", "var", "std", "slope", "ewm_mean"]))
+    names: list[str] = ["sum", "mean", "var", "std", "slope", "ewm_mean", "skew", "kurtosis"]
+    wanted = data.draw(requests(1, names))
     column = Column("float64", data.draw(chunked("float64", values)))
     rows = ordered(codes, [make_chunk("int64", times)], None, 3, RUN)
     with pytest.MonkeyPatch.context() as patch:
@@ -46,7 +47,7 @@ def test_sums_of_many_rows_are_exact() -> None:
     values = np.random.default_rng(4).uniform(1.9, 2, n_rows)
     values[::7] += 2.0**-40
     rows = ordered(np.zeros(n_rows, np.int32), [numpy_chunk(np.arange(n_rows))], None, 1, RUN)
-    names: list[Name] = ["sum", "mean", "var", "std"]
+    names: list[str] = ["sum", "mean", "var", "std"]
     wanted = [Wanted(Window(own=True), 0, name) for name in names]
     found = over(rows, [Column("float64", [numpy_chunk(values)])], wanted, RUN)
     for row in [100, 9_000, 20_000, 29_998, 29_999]:

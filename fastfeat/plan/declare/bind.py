@@ -11,7 +11,7 @@ from typing import Any, TypeVar, assert_never
 from fastfeat import dtypes
 from fastfeat.aggregates import AGGREGATES, result_per_key
 from fastfeat.dtypes import DType
-from fastfeat.errors import FastfeatError, InvalidPlan, TypeMismatch, UnknownColumn, did_you_mean
+from fastfeat.errors import TypeMismatch, UnknownColumn, did_you_mean
 from fastfeat.io.columns.types import UnsupportedType, supported
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, TableColumn
 from fastfeat.ir.show import show
@@ -23,7 +23,6 @@ Schema = Mapping[str, DType | UnsupportedType]
 Schemas = Mapping[str, Schema]
 """The schema of each lookup table, by its name."""
 R = TypeVar("R")
-_OF_CATEGORIES = frozenset({"category_count", "category_share", "vocabulary"})
 _NO_VALUES = dtypes.NEVER_COLUMNS - {dtypes.TABLE}
 
 
@@ -60,9 +59,7 @@ def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -
                     f"{show(node)}: a list has operators of its own, such as .list.len(), "
                     f".list.mean(), .list.get(0), got {next(t for t in types if t.is_list)}"
                 )
-            case Call(function) | Aggregate(function) if (
-                function not in _OF_CATEGORIES and not _NO_VALUES.isdisjoint(types)
-            ):
+            case Call() | Aggregate() if not (_NO_VALUES.isdisjoint(types) or _is_of_keys(node)):
                 made = next(dtype for dtype in types if dtype in _NO_VALUES)
                 raise TypeMismatch(
                     f"{show(node)}: needs a value a row, got {made}. Encode a cross by "
@@ -89,35 +86,19 @@ def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -
     return fold(roots, visit)
 
 
+def _is_of_keys(node: Call | Aggregate) -> bool:
+    """Return whether a function takes what is no value of a row: keys, or their vocabulary."""
+    if isinstance(node, Aggregate):
+        return AGGREGATES[node.function].is_of_parts
+    return SCALARS[node.function].of_keys
+
+
 def _explained(node: Node, rule: Callable[[], R]) -> R:
     """Return what a type rule gives; a mismatch is raised again with the expression in front."""
     try:
-        return as_operator_makes(node, rule)
+        return rule()
     except TypeMismatch as error:
         raise TypeMismatch(f"{show(node)}: {error}") from None
-
-
-_ALTERED = (
-    *(LookupError, ValueError, TypeError, AttributeError, AssertionError),
-    *(OverflowError, MemoryError, RecursionError),
-)
-
-
-def as_operator_makes(node: Node, rule: Callable[[], R]) -> R:
-    """Return what a rule of a call gives.
-
-    Raises:
-        InvalidPlan: the rule cannot make anything of the call: no operator makes such a call, the
-            plan was read from a text that someone has altered.
-    """
-    try:
-        return rule()
-    except FastfeatError:
-        raise
-    except _ALTERED as error:
-        raise InvalidPlan(
-            f"{show(node)} is not a call that an operator makes: {error!r}"
-        ) from error
 
 
 def column_type(name: str, schema: Schema) -> DType:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from fastfeat.aggregates import is_target
 from fastfeat.errors import InvalidPlan, Leakage, did_you_mean
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, Column, Node, TableColumn
-from fastfeat.ir.scope import OVER, asking_of, is_over, is_over_ahead, order_of, window_of
+from fastfeat.ir.scope import OVER, is_over, is_over_ahead, order_of, query_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.operators.durations import duration_given
 from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.steps.windows.rows import OVER_FUNCTIONS
 
 
 def over_ahead(roots: Iterable[Node]) -> list[Call]:
@@ -118,9 +119,6 @@ DelayText = str | int
 GivenDelay = DelayText | Mapping[str, DelayText] | None
 
 NO_NAMES: frozenset[str] = frozenset()
-
-_WITHOUT_NUMBER = frozenset({"first", "last", "mean", "quantile"})
-"""The functions of later rows whose value does not tell how many they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,12 +286,12 @@ def ahead_of(label: Iterable[Node]) -> Ahead | None:
     keys = [frozenset(_entity_of(call)) for call in calls]
     together = keys[0].intersection(*keys[1:])  # rows of one of these share no window with others
     arguments = frozenset(columns_of(call.args[0] for call in calls))
-    functions = {call.function.removeprefix(OVER) for call in calls}
-    return Ahead(together, arguments, not functions <= _WITHOUT_NUMBER)
+    functions = [OVER_FUNCTIONS[call.function.removeprefix(OVER)] for call in calls]
+    return Ahead(together, arguments, any(function.tells_number for function in functions))
 
 
 def _entity_of(call: Call) -> tuple[Node, ...]:
-    return asking_of(order_of(call))[1:]
+    return query_of(order_of(call))[1:]
 
 
 def ahead_delays(label: Node, outcomes: Mapping[str, Sequence[Delay]]) -> list[Delay]:
@@ -305,7 +303,7 @@ def ahead_delays(label: Node, outcomes: Mapping[str, Sequence[Delay]]) -> list[D
     """
     found: list[Delay] = []
     for call in over_ahead([label]):
-        params, (time, *_) = dict(window_of(call).params), asking_of(order_of(call))
+        params, (time, *_) = dict(window_of(call).params), query_of(order_of(call))
         values = [n.name for n in postorder([call.args[0]]) if isinstance(n, Column | TableColumn)]
         seen = {name: tuple(outcomes[name]) for name in values if name in outcomes}
         length = params["gap"] + params["next"], params["unit"]
@@ -354,3 +352,11 @@ def _check_known_tables(late: Late) -> None:
                     f"Plan(known_tables={{{table!r}: [{name!r}]}}): no late column has that name, "
                     f"so that it is known anyway.{hint}"
                 )
+
+
+def late_with(late: Late, column: str | None) -> Late:
+    """Return the late columns of a plan, with the one that its label is given in."""
+    if column is None:
+        return late
+    label = late.label | {Column(column)}
+    return replace(late, of_label=late.of_label | {column}, label=label)

@@ -29,7 +29,7 @@ from fastfeat.plan.run.inputs import column_in_host
 from fastfeat.plan.run.steps import make
 from fastfeat.plan.run.values import compute_columns
 from fastfeat.plan.run.windows import past_of
-from fastfeat.steps.windows.rows import Asked, Past
+from fastfeat.steps.windows.rows import RowOrder, WindowRequest
 from fastfeat.steps.windows.tasks import WindowTask
 
 Rows = NDArray[np.int64]
@@ -236,7 +236,7 @@ def _n_tied(seen: Batch, order: Call) -> int:
     if not seen.n_rows or _all_differ(past):
         return 0
     moment = {"last": 0, "offset": 0, "closed": "both", "rows": None, "min_samples": 0}
-    asked = Asked("count", {}, past.times, past.dtype, moment)
+    asked = WindowRequest("count", {}, past.times, past.dtype, moment)
     is_slow = seen.backend is backend_named("reference")
     backend = backend_named("cpu") if is_slow else seen.backend
     (found,) = run_task(backend, WindowTask(past, [asked], 0))
@@ -244,7 +244,7 @@ def _n_tied(seen: Batch, order: Call) -> int:
     return int(np.count_nonzero(counts > 1) + np.count_nonzero(counts == 2))  # and the first ones
 
 
-def _all_differ(past: Past) -> bool:
+def _all_differ(past: RowOrder) -> bool:
     """Return whether times grow from row to row, as far as that is seen at once."""
     if isinstance(past.times, DeviceArray):
         return False

@@ -1,4 +1,4 @@
-"""Columns and rows on a device as Arrow in the memory of the host, for messages and tables."""
+"""Rows in the memory of a device, brought to the host: for a message, a table, or a step there."""
 
 from __future__ import annotations
 

@@ -11,10 +11,16 @@ from typing import Any
 
 from fastfeat_kernels.hashing.reference import canonical_bytes, canonical_row, xxh64
 
+from fastfeat.aggregates.target import (
+    FOLDS,
+)
 from fastfeat.dtypes import INT32, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.columns.conversions import tick_ns
-from fastfeat.ir.parameters import LONGEST, MOST_FOLDS, one_of, takes, whole
+from fastfeat.ir.durations import length_text
+from fastfeat.ir.node import Call
+from fastfeat.ir.parameters import LONGEST, Parameter, Whole, Words, never
+from fastfeat.ir.writing import Texts
 from fastfeat.scalars.hashing import bucket_of
 from fastfeat.steps.keys.rows import bytes_of
 from fastfeat.steps.step import Argument, StepFunction
@@ -106,31 +112,62 @@ def delay_in_ticks(dtype: DType, params: Mapping[str, Any]) -> int:
     return params["delay"] // (tick_ns(dtype) if dtype.is_temporal else 1)
 
 
-_HAS_FOLDS = takes(n_folds=whole(2, MOST_FOLDS))
+def _fold_text(node: Call, texts: Texts) -> str | None:
+    match node.params:
+        case (("n_folds", n_folds),):
+            return f"fold({', '.join([*(texts[arg] for arg in node.args), f'n_folds={n_folds}'])})"
+        case _:
+            return None
+
+
+def _time_fold_text(node: Call, texts: Texts) -> str | None:
+    match node.params:
+        case (("n_folds", n_folds),):
+            return f"time_fold({texts[node.args[0]]}, n_folds={n_folds})"
+        case _:
+            return None
+
+
+def _time_fold_known_text(node: Call, texts: Texts) -> str:
+    given = dict(node.params)
+    delay, n_folds = length_text(given["delay"], given["unit"]), given["n_folds"]
+    return f"time_fold({texts[node.args[0]]}, n_folds={n_folds}, known_after={delay})"
+
+
+_N_FOLDS = Parameter(
+    "n_folds", FOLDS, "into how many folds training rows are divided", 5, written_as="folds"
+)
+
 FOLD = StepFunction(
     _fold_type,
     _fold,
     always_present=True,
     of_keys=True,
-    valid=_HAS_FOLDS,
     n_args=None,
     of_all_rows=True,  # by the number of a row among them
+    written=_fold_text,
+    parameters=(_N_FOLDS,),
 )
 TIME_FOLD = StepFunction(
     _time_type,
     _time_fold,
     always_present=True,
     of_keys=True,
-    valid=_HAS_FOLDS,
     of_all_rows=True,
+    written=_time_fold_text,
+    parameters=(_N_FOLDS,),
 )
 TIME_FOLD_KNOWN = StepFunction(
     _time_known_type,
     _time_fold_known,
     always_present=True,
     of_keys=True,
-    valid=takes(
-        delay=whole(0, LONGEST), n_folds=whole(2, MOST_FOLDS), unit=one_of("time", "steps")
-    ),
     of_all_rows=True,
+    written=_time_fold_known_text,
+    belongs=never,
+    parameters=(
+        _N_FOLDS,
+        Parameter("delay", Whole(0, LONGEST), written_as=None),
+        Parameter("unit", Words(("time", "steps")), written_as=None),
+    ),
 )

@@ -15,17 +15,10 @@ from fastfeat_kernels.text.requests import REQUESTS, Gives, Request
 from fastfeat.dtypes import BOOL, COUNTS, FLOAT64, INT32, INT64, UTF8, DType
 from fastfeat.errors import Overflow, TypeMismatch
 from fastfeat.io.columns.strings import content_of
-from fastfeat.ir.parameters import (
-    FARTHEST,
-    ValidParams,
-    is_flag,
-    is_text,
-    or_none,
-    takes,
-    takes_none,
-    whole,
-)
-from fastfeat.scalars.hashing import LARGEST_SEED, MOST_BUCKETS
+from fastfeat.ir.node import Call
+from fastfeat.ir.parameters import Belongs, Flag, Parameter, Parameters, Text, Whole, always
+from fastfeat.ir.writing import Texts, Writer, method_text
+from fastfeat.scalars.hashing import SEED
 from fastfeat.scalars.text import advice_on_bytes
 from fastfeat.scalars.value import TypeRule
 from fastfeat.steps.step import Argument, Reference, StepFailed, StepFunction
@@ -141,6 +134,37 @@ def _bucket_count_type(types: Sequence[DType], params: Mapping[str, Any]) -> DTy
     return INT32
 
 
+def _plain_text(function: str) -> Writer:
+    """Return how a function that takes its pattern as plain text is written."""
+
+    def written(node: Call, texts: Texts) -> str:
+        given = [*texts.options(node), "literal=True"]
+        return method_text(function, node.args, given, texts)
+
+    return written
+
+
+def _bucket_text(node: Call, texts: Texts) -> str | None:
+    match node.params:
+        case (("bucket", bucket),):
+            return f"{texts[node.args[0]]}[{bucket}]"
+        case _:
+            return None
+
+
+def _is_bucket_count(call: Call) -> bool:
+    (counts,) = call.args
+    return (
+        isinstance(counts, Call)
+        and counts.function in ("str.hash_ngrams", "str.hash_tokens")
+        and dict(call.params)["bucket"] < dict(counts.params)["n_buckets"]
+    )
+
+
+def _has_literal(call: Call) -> bool:
+    return dict(call.params)["pattern"] != ""
+
+
 NUMBERS: dict[Gives, DType] = {"parsed_integer": INT64, "parsed_float": FLOAT64}
 """The type of the numbers that a function reads."""
 _TYPES: dict[Gives, DType] = {
@@ -153,35 +177,98 @@ _TYPES: dict[Gives, DType] = {
 }
 
 
-def _row(name: str, valid: ValidParams = takes_none) -> StepFunction:
+def _row(
+    name: str,
+    parameters: Parameters = (),
+    belongs: Belongs = always,
+    written: Writer | None = None,
+) -> StepFunction:
     """Return the step of a row of the table of the kernels."""
     request = REQUESTS[name]
     of_rows = of_content if request.takes == "bytes" else of_text
     reference = _parsed(request) if request.gives in NUMBERS else _each(request)
-    result = of_rows(_TYPES[request.gives])
-    return StepFunction(result, reference, narrow=True, valid=valid, request=request)
+    return StepFunction(
+        of_rows(_TYPES[request.gives]),
+        reference,
+        narrow=True,
+        parameters=parameters,
+        belongs=belongs,
+        request=request,
+        written=written,
+    )
 
 
-HAS_PATTERN = takes(pattern=is_text)
-_STRIPS = takes(characters=or_none(is_text))
-_BUCKETS = {"n_buckets": whole(1, MOST_BUCKETS), "seed": whole(0, LARGEST_SEED)}
+_MOST_CHARACTERS = 2**60
+_PLAIN = Parameter("pattern", Text(), "a plain text")
+_STRIPPED = (
+    Parameter(
+        "characters",
+        Text(),
+        "the set of characters; None for white space",
+        None,
+        or_none=True,
+        hidden=True,
+    ),
+)
+_N_COLUMNS = Parameter("n_buckets", Whole(1, 2**16), "how many columns")
+STRICT = Parameter("strict", Flag(), "whether other text is an error; else it is missing", True)
 
 STEPS: dict[str, StepFunction] = {
-    "bucket_count": StepFunction(_bucket_count_type, _bucket_count, valid=takes(bucket=whole(0))),
-    "str.contains_literal": _row("contains_literal", HAS_PATTERN),
-    "str.count_matches_literal": _row("count_matches_literal", HAS_PATTERN),
-    "str.ends_with": _row("ends_with", HAS_PATTERN),
-    "str.hash_ngrams": _row("hash_ngrams", takes(n=whole(1), **_BUCKETS)),
-    "str.hash_tokens": _row("hash_tokens", takes(**_BUCKETS)),
+    "bucket_count": StepFunction(
+        _bucket_count_type,
+        _bucket_count,
+        belongs=_is_bucket_count,
+        written=_bucket_text,
+        parameters=(Parameter("bucket", Whole(0), written_as=None),),
+    ),
+    "str.contains_literal": _row(
+        "contains_literal", (_PLAIN,), written=_plain_text("str.contains")
+    ),
+    "str.count_matches_literal": _row(
+        "count_matches_literal", (_PLAIN,), _has_literal, _plain_text("str.count_matches")
+    ),
+    "str.ends_with": _row(
+        "ends_with", (Parameter("pattern", Text(), "a plain text", written_as="suffix"),)
+    ),
+    "str.hash_ngrams": _row(
+        "hash_ngrams",
+        (
+            Parameter("n", Whole(1, _MOST_CHARACTERS), "how many characters in a row"),
+            _N_COLUMNS,
+            SEED,
+        ),
+    ),
+    "str.hash_tokens": _row("hash_tokens", (_N_COLUMNS, SEED)),
     "str.len_bytes": _row("len_bytes"),
     "str.len_chars": _row("len_chars"),
-    "str.slice": _row("slice", takes(length=or_none(whole(0)), offset=whole(-FARTHEST))),
-    "str.starts_with": _row("starts_with", HAS_PATTERN),
-    "str.strip_chars": _row("strip_chars", _STRIPS),
-    "str.strip_chars_end": _row("strip_chars_end", _STRIPS),
-    "str.strip_chars_start": _row("strip_chars_start", _STRIPS),
-    "str.to_float": _row("to_float", takes(strict=is_flag)),
-    "str.to_integer": _row("to_integer", takes(base=whole(2, 36), strict=is_flag)),
+    "str.slice": _row(
+        "slice",
+        (
+            Parameter(
+                "offset",
+                Whole(-_MOST_CHARACTERS, _MOST_CHARACTERS),
+                "where it begins, from 0, or below 0 from the end",
+            ),
+            Parameter(
+                "length",
+                Whole(0, _MOST_CHARACTERS),
+                "how many characters; None up to the end",
+                None,
+                or_none=True,
+                hidden=True,
+            ),
+        ),
+    ),
+    "str.starts_with": _row(
+        "starts_with", (Parameter("pattern", Text(), "a plain text", written_as="prefix"),)
+    ),
+    "str.strip_chars": _row("strip_chars", _STRIPPED),
+    "str.strip_chars_end": _row("strip_chars_end", _STRIPPED),
+    "str.strip_chars_start": _row("strip_chars_start", _STRIPPED),
+    "str.to_float": _row("to_float", (STRICT,)),
+    "str.to_integer": _row(
+        "to_integer", (Parameter("base", Whole(2, 36), "of the digits", 10), STRICT)
+    ),
     "str.to_lowercase": _row("to_lowercase"),
     "str.to_uppercase": _row("to_uppercase"),
     "str.token_count": _row("token_count"),

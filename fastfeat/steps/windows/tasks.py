@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastfeat.engine.tasks import Task
-from fastfeat.steps.windows.rows import Asked, Past
+from fastfeat.steps.windows.rows import RowOrder, WindowRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class WindowTask(Task[list[Any]]):
         first_row: the first row that asks.
     """
 
-    past: Past
-    asked: Sequence[Asked]
+    past: RowOrder
+    asked: Sequence[WindowRequest]
     first_row: int
 
 
@@ -35,9 +35,9 @@ class TableWindowTask(Task[list[Any]]):
     Args:
         past: the rows of the table, and what orders them.
         asked: the functions.
-        asking: the rows that ask.
+        query: the rows that ask.
     """
 
-    past: Past
-    asked: Sequence[Asked]
-    asking: Past
+    past: RowOrder
+    asked: Sequence[WindowRequest]
+    query: RowOrder

@@ -13,6 +13,7 @@ from fastfeat import col
 from fastfeat.engine.gpu.programs import program as output_groups
 from fastfeat.engine.gpu.programs.program import MOST_INPUTS, MOST_OUTPUTS, device_program
 from fastfeat.engine.layout import Loop, lay_out
+from fastfeat.ir.show import names_of
 
 
 def rows_of(n_columns: int) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def rows_of(n_columns: int) -> dict[str, Any]:
 
 
 def loops_of(features: dict[str, ff.Expr], n_columns: int) -> tuple[Loop, ...]:
-    program = ff.Plan(features).fit(rows_of(n_columns)).arrow_program
+    program = ff.Plan(features).fit(rows_of(n_columns)).record.arrow_program
     device_program.cache_clear()
     loops = device_program(program).loops
     computed = [k for loop in loops for one in loop.instances for k in one.outputs]
@@ -31,7 +32,9 @@ def loops_of(features: dict[str, ff.Expr], n_columns: int) -> tuple[Loop, ...]:
 def readers(loops: tuple[Loop, ...]) -> Counter[str]:
     """Return how many runs of kernels read each column."""
     instances = [instance for loop in loops for instance in loop.instances]
-    return Counter(name for one in instances for slot in one.inputs for name in slot.columns)
+    return Counter(
+        name for one in instances for slot in one.inputs for name in names_of(slot.sources)
+    )
 
 
 def test_features_of_one_column_share_a_kernel() -> None:
@@ -86,4 +89,4 @@ def test_columns_so_entangled_that_kernels_would_be_many_share_code_first(
     by_code = loops_of(pairs, 40)
     device_program.cache_clear()
     assert sum(readers(by_columns).values()) < sum(readers(by_code).values())
-    assert by_code == lay_out(ff.Plan(pairs).fit(rows_of(40)).arrow_program)
+    assert by_code == lay_out(ff.Plan(pairs).fit(rows_of(40)).record.arrow_program)

@@ -14,6 +14,7 @@ from fastfeat import col, lit
 from fastfeat.engine import failure
 from fastfeat.engine.search import first_failing_row
 from fastfeat.errors import InvalidData, Overflow
+from fastfeat.ir.show import names_of
 from fastfeat.plan.run.failures import failed_row
 
 LARGE = 2**62
@@ -228,11 +229,11 @@ def test_data_that_changes_while_it_is_read_is_a_named_error():
         return False
 
     assert first_failing_row(fails, 1000) == 960
-    program = FITTED.matrix_program
+    program = FITTED.record.matrix_program
     rows = {"n": pa.chunked_array([[1]]), "m": pa.chunked_array([[1]])}
-    columns = {slot: rows[slot.columns[0]] for slot in program.inputs}
+    columns = {slot: rows[names_of(slot.sources)[0]] for slot in program.inputs}
     table = pa.table(rows)
-    error = failed_row(program, 0, columns, FITTED.matrix_constants, table)
+    error = failed_row(program, 0, columns, FITTED.record.matrix_constants, table)
     assert isinstance(error, InvalidData)
     assert "features 'half', 'double', 'byte': row 0" in str(error)
     assert "Was the data changed" in str(error)

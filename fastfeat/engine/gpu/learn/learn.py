@@ -12,16 +12,21 @@ from fastfeat.aggregates.function import (
     Summary,
     level_of,
     needs_order,
+    needs_powers,
     ranks_of,
 )
+from fastfeat.engine.cpu.learn import learn as learn_on_host
 from fastfeat.engine.gpu.learn.scan import LearntColumn, find_moments, find_order, scratch_bytes
 from fastfeat.engine.gpu.pieces.adopt import sources_of
 from fastfeat.engine.gpu.pieces.column_groups import Group, group_of, groups_of
+from fastfeat.engine.gpu.pieces.run import on_host
 from fastfeat.engine.gpu.programs.launch import settled
 from fastfeat.engine.gpu.runtime import Runtime
-from fastfeat.engine.program import Functions, RowFailed
+from fastfeat.engine.program import Functions, RowFailed, program_of
 from fastfeat.engine.storage import storage
 from fastfeat.engine.tasks import LearnTask
+from fastfeat.io.arrow import pa
+from fastfeat.io.device import DeviceArray
 
 
 def learn(runtime: Runtime, task: LearnTask) -> list[list[Any]]:
@@ -35,7 +40,42 @@ def learn(runtime: Runtime, task: LearnTask) -> list[list[Any]]:
         RowFailed: an overflow, or the like; the first row.
         OutOfDeviceMemory: not even 64 rows fit.
     """
+    apart = [k for k, functions in enumerate(task.wanted) if needs_powers(_rows(functions))]
+    if apart:
+        return _learn_apart(runtime, task, apart)
     return runtime.computations.run(partial(_learn, runtime, task))
+
+
+def _learn_apart(runtime: Runtime, task: LearnTask, apart: Sequence[int]) -> list[list[Any]]:
+    """Return the same, of which some outputs are learnt on the host: for powers it has a kernel."""
+    program, wanted = task.program, task.wanted
+    needed = program_of([program.outputs[k] for k in apart]).inputs
+    in_host = {slot: _column_in_host(runtime, task.columns[slot]) for slot in needed}
+    results: dict[int, list[Any]] = {}
+    failed: list[int] = []
+    for members, learn_some, given in (
+        ([k for k in range(len(wanted)) if k not in apart], partial(learn, runtime), task.columns),
+        (apart, learn_on_host, in_host),
+    ):
+        if members:
+            part = program_of([program.outputs[k] for k in members])
+            some = [wanted[k] for k in members]
+            own = {slot: given[slot] for slot in part.inputs}
+            try:
+                found = learn_some(LearnTask(part, some, own, task.n_rows, task.constants))
+            except RowFailed as failure:
+                failed.append(failure.args[0])
+            else:
+                results.update(zip(members, found, strict=True))
+    if failed:
+        raise RowFailed(min(failed))
+    return [results[k] for k in range(len(wanted))]
+
+
+def _column_in_host(runtime: Runtime, column: Any) -> Any:
+    if not isinstance(column, DeviceArray):
+        return column
+    return pa.chunked_array([on_host(runtime, column, column.name)])
 
 
 def _learn(runtime: Runtime, task: LearnTask) -> list[list[Any]]:

@@ -10,47 +10,26 @@ from __future__ import annotations
 from numba import njit, types
 
 from fastfeat_kernels.blocks import HIGHEST, INFINITE, NAN_BITS
+from fastfeat_kernels.digits import FRACTION, LOW, UNIT, carry, divided, finish, top_of_digits
 from fastfeat_kernels.grouped.cpu.exact_integers import square_root
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
     SEPARATE_OPTIONS,
     bits_of,
     float_of,
-    fma,
     larger,
     pointer_int32,
     pointer_int64,
-    popcount,
     select,
     shift_logical,
 )
+from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.vectors import multiply_wrapping
-from fastfeat_kernels.windows.layout import (
-    COLUMN_STATE,
-    COLUMN_WORDS,
-    COUNTS,
-    DEVIATION,
-    DIGITS,
-    MEAN,
-    N_SUM_LIMBS,
-    N_WIDE_WORDS,
-    OUTPUT_MEMORY,
-    OUTPUT_PARAMETER,
-    OUTPUT_STATE,
-    OUTPUT_STATISTIC,
-    STATE_HIGHEST,
-    STATE_LOWEST,
-    SUM,
-    TABLE_SCRATCH,
-)
+from fastfeat_kernels.windows.statistics import DEVIATION, MEAN, SUM, VARIANCE
 
 i64 = types.int64
-FRACTION = (1 << 52) - 1
-LOW = 0xFFFFFFFF
-TOP_BITS = 62
 MAX_DIGITS = 160
 ADDED, REMOVED = 0, 1  # of the state
-UNIT = -1074
 
 
 @njit(**INNER_OPTIONS)
@@ -93,95 +72,6 @@ def add_value(sums, squares, bits, has_squares, sign):
             add_square_shifted(squares, mantissa, place, sign)
 
 
-@njit(**INNER_OPTIONS)
-def carry(limbs, first, n, digits):
-    """Write n limbs from the first on as digits of 32 bits, of the magnitude; return the sign."""
-    rest = i64(0)
-    for k in range(n):
-        total = limbs[first + k] + rest
-        digits[k] = total & LOW
-        rest = total >> 32
-    if rest >= 0:
-        return i64(1)
-    rest = i64(1)
-    for k in range(n):
-        total = (digits[k] ^ LOW) + rest
-        digits[k] = total & LOW
-        rest = total >> 32
-    return i64(-1)
-
-
-@njit(**INNER_OPTIONS)
-def n_bits_of(digit):
-    """Return how many bits a digit of 32 bits has."""
-    for k in range(5):
-        digit |= digit >> (1 << k)
-    return popcount(digit)
-
-
-@njit(**SEPARATE_OPTIONS)
-def top_of_digits(digits, n):
-    """Return (top, place) of an integer of n digits: its highest 62 bits, the last one sticky.
-
-    Converting top to a float rounds the integer.
-    """
-    at = n - 1
-    while at > 0 and digits[at] == 0:
-        at -= 1
-    n_bits = n_bits_of(digits[at])
-    room = TOP_BITS - n_bits  # 30 or more
-    second, third = i64(0), i64(0)
-    if at > 0:
-        second = digits[at - 1]
-    if at > 1:
-        third = digits[at - 2]
-    top, lost = digits[at] << room, i64(0)
-    if room >= 32:
-        top |= (second << (room - 32)) | (third >> (64 - room))
-        lost = third & ((i64(1) << (64 - room)) - 1)
-    else:
-        top |= second >> (32 - room)
-        lost = (second & ((i64(1) << (32 - room)) - 1)) | third
-    for k in range(at - 2):
-        lost |= digits[k]
-    return top | i64(lost != 0), 32 * at - room
-
-
-@njit(**INNER_OPTIONS)
-def finish(x, rest, exponent):
-    """Return x * 2**exponent rounded once, where x is a value of 53 bits that lost a `rest`.
-
-    Args:
-        x: a normal float, or 0.
-        rest: positive where the magnitude of the value is above that of x, negative if below.
-        exponent: any.
-    """
-    bits = bits_of(x)
-    sign, size = bits & (i64(-1) << 63), bits & HIGHEST
-    biased = (size >> 52) + exponent
-    if size == 0:
-        return x
-    if biased >= 0x7FF:
-        return float_of(sign | INFINITE)
-    if biased > 0:
-        return float_of(sign | (size & FRACTION) | (biased << 52))
-    drop, mantissa = 1 - biased, (size & FRACTION) | (FRACTION + 1)
-    if drop > 54:
-        return float_of(sign)
-    half, kept = i64(1) << (drop - 1), mantissa >> drop
-    tail = mantissa & ((i64(1) << drop) - 1)
-    is_up = (tail > half) | ((tail == half) & ((rest > 0.0) | ((rest == 0.0) & (kept & 1 != 0))))
-    return float_of(sign | (kept + i64(is_up)))
-
-
-@njit(**INNER_OPTIONS)
-def divided(x, divisor, exponent):
-    """Return x * 2**exponent / divisor, rounded once; x >= 1 in magnitude, or 0."""
-    quotient = x / divisor
-    rest = fma(-quotient, divisor, x)
-    return finish(quotient, select(x < 0.0, -rest, rest), exponent)
-
-
 @njit(**SEPARATE_OPTIONS)
 def take_square(target, digits, n):
     """Take the square of n digits from an integer that is not less."""
@@ -203,9 +93,9 @@ def take_square(target, digits, n):
 @njit(**SEPARATE_OPTIONS)
 def read_level(limbs, scratch, state, count, statistic):
     """Return a sum or mean."""
-    digits = pointer_int64(scratch + DIGITS)
-    first = state[STATE_LOWEST] >> 5
-    n = (state[STATE_HIGHEST] >> 5) + 5 - first
+    digits = pointer_int64(scratch + layout.DIGITS)
+    first = state[layout.STATE_LOWEST] >> 5
+    n = (state[layout.STATE_HIGHEST] >> 5) + 5 - first
     sign = carry(limbs, first, n, digits)
     top, place = top_of_digits(digits, n)
     total, exponent = types.float64(sign * top), place + 32 * first + UNIT
@@ -218,11 +108,11 @@ def read_level(limbs, scratch, state, count, statistic):
 def read_spread(sums, squares, scratch, state, count, ddof, statistic):
     """Return a variance or deviation."""
     digits, spread = (
-        pointer_int64(scratch + DIGITS),
-        pointer_int64(scratch + DIGITS + 8 * MAX_DIGITS),
+        pointer_int64(scratch + layout.DIGITS),
+        pointer_int64(scratch + layout.DIGITS + 8 * MAX_DIGITS),
     )
-    first = state[STATE_LOWEST] >> 5
-    n = (state[STATE_HIGHEST] >> 5) + 5 - first
+    first = state[layout.STATE_LOWEST] >> 5
+    n = (state[layout.STATE_HIGHEST] >> 5) + 5 - first
     n_squares, rest = 2 * n, i64(0)
     for k in range(n_squares):
         total = squares[2 * first + k] + rest
@@ -248,24 +138,30 @@ def read_spread(sums, squares, scratch, state, count, ddof, statistic):
 @njit(**SEPARATE_OPTIONS)
 def clear_wide(words, output):
     """Begin with no values."""
-    limbs = pointer_int64(words[TABLE_SCRATCH] + output[OUTPUT_MEMORY])
-    for k in range(N_WIDE_WORDS):
+    limbs = pointer_int64(words[layout.TABLE_SCRATCH] + output[layout.OUTPUT_MEMORY])
+    for k in range(layout.N_WIDE_WORDS):
         limbs[k] = i64(0)
-    state = pointer_int64(words[TABLE_SCRATCH] + output[OUTPUT_STATE])
+    state = pointer_int64(words[layout.TABLE_SCRATCH] + output[layout.OUTPUT_STATE])
     state[ADDED], state[REMOVED] = i64(0), i64(0)
 
 
 @njit(**SEPARATE_OPTIONS)
 def read_wide(words, column, output, begins_at, ends_at, n, target):
     """Write sums, means, variances or deviations of floats of any spread."""
-    scratch, statistic = words[TABLE_SCRATCH], output[OUTPUT_STATISTIC]
-    x = pointer_int64(scratch + column[COLUMN_WORDS])
-    sums = pointer_int64(scratch + output[OUTPUT_MEMORY])
-    squares = pointer_int64(scratch + output[OUTPUT_MEMORY] + 8 * N_SUM_LIMBS)
+    scratch, statistic = words[layout.TABLE_SCRATCH], output[layout.OUTPUT_STATISTIC]
+    x = pointer_int64(scratch + column[layout.COLUMN_WORDS])
+    sums = pointer_int64(scratch + output[layout.OUTPUT_MEMORY])
+    squares = pointer_int64(scratch + output[layout.OUTPUT_MEMORY] + 8 * layout.N_SUM_LIMBS)
     begins, ends, results = pointer_int32(begins_at), pointer_int32(ends_at), pointer_int64(target)
-    counts, state = pointer_int32(scratch + COUNTS), pointer_int64(scratch + output[OUTPUT_STATE])
-    known, ddof = pointer_int64(scratch + column[COLUMN_STATE]), output[OUTPUT_PARAMETER]
-    has_squares = statistic > MEAN
+    counts, state = (
+        pointer_int32(scratch + layout.COUNTS),
+        pointer_int64(scratch + output[layout.OUTPUT_STATE]),
+    )
+    known, ddof = (
+        pointer_int64(scratch + column[layout.COLUMN_STATE]),
+        output[layout.OUTPUT_PARAMETER],
+    )
+    has_squares = (statistic == VARIANCE) | (statistic == DEVIATION)
     added, removed = state[ADDED], state[REMOVED]
     for j in range(n):
         while added < ends[j]:
