@@ -18,7 +18,7 @@ from key_tables import key_tables
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import cpu as host_steps
-from fastfeat.backends import device_steps, emulated
+from fastfeat.backends import emulated, step_kernels
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, Order
 from fastfeat.engine.gpu.runtime import Geometry
 from fastfeat.errors import Overflow
@@ -160,8 +160,8 @@ def test_folds_are_those_of_the_host(n_bytes: int, monkeypatch: pytest.MonkeyPat
     }
     plan, rows = ff.Plan(features, outcomes=["y"]), pa.concat_tables([ROWS] * 20)
     expected = plan.fit_transform(rows)[1]
-    assert "fold" in device_steps.KERNELS
-    monkeypatch.delitem(host_steps.KERNELS, "fold")
+    assert "fold" in step_kernels("gpu")
+    monkeypatch.delitem(step_kernels("cpu"), "fold")
     monkeypatch.setattr(host_steps, "run_by_definition", refused)
     with emulated.running_on(EmulatedRuntime("random", n_bytes=n_bytes)):
         found = plan.fit_transform(rows, backend="emulated")[1]

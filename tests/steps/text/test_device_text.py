@@ -10,9 +10,7 @@ from operator_tables import bits_of
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.backends import cpu as host
-from fastfeat.backends import device_steps as device
-from fastfeat.backends import emulated
+from fastfeat.backends import emulated, step_kernels
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.errors import FastfeatError
 
@@ -54,8 +52,8 @@ def no_host_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: Any) -> None:
         raise AssertionError("runs on the host")
 
-    for name in device.KERNELS:
-        monkeypatch.setitem(host.KERNELS, name, fail)
+    for name in step_kernels("gpu"):
+        monkeypatch.setitem(step_kernels("cpu"), name, fail)
 
 
 @pytest.mark.usefixtures("no_host_kernels")

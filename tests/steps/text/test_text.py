@@ -15,6 +15,7 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData, InvalidPlan, Overflow, TypeMismatch
+from fastfeat.steps.step import StepTask
 
 TEXTS = [
     *("", " ", "a", "A b", "  tab\t\n", "éÉ", "straße", "日本 語", "x\0y", "0012", "-7", "1e3"),
@@ -404,14 +405,13 @@ def test_pieces_are_counted_once_for_all_columns(monkeypatch: pytest.MonkeyPatch
     from fastfeat.backends import cpu
 
     ran: list[str] = []
-    run_step = cpu.run_step
 
-    def counted(call: Any, *args: Any) -> Any:
-        ran.append(call.function)
-        return run_step(call, *args)
+    def counted(task: StepTask) -> Any:
+        ran.append(task.call.function)
+        return cpu.run_step(task)
 
     fitted = ff.Plan({"g": S.hash_ngrams(2, 16)}).fit({"s": TEXTS})
-    monkeypatch.setattr(cpu, "run_step", counted)
+    monkeypatch.setitem(cpu.BACKEND.functions, StepTask, counted)
     assert fitted.transform({"s": TEXTS}).num_columns == 16
     assert ran.count("str.hash_ngrams") == 1
 

@@ -21,6 +21,7 @@ from fastfeat.errors import InvalidData, OutOfDeviceMemory, Overflow
 from fastfeat.io.device import DeviceArray
 from fastfeat.operators.windows import Window
 from fastfeat.steps.windows.gpu import functions as device_windows
+from fastfeat.steps.windows.tasks import WindowTask
 
 pytestmark = [
     pytest.mark.emulator,
@@ -198,12 +199,14 @@ def test_results_stay_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = fitted.transform(rows, history="batch", to="numpy")
     made: list[Any] = []
 
-    def noting(*args: Any) -> Any:
-        columns = device_windows.over(emulated.runtime(), *args)
+    over = emulated.BACKEND.functions[WindowTask]
+
+    def noting(task: WindowTask) -> Any:
+        columns = over(task)
         made.extend(columns)
         return columns
 
-    monkeypatch.setattr(emulated, "over", noting)
+    monkeypatch.setitem(emulated.BACKEND.functions, WindowTask, noting)
     with emulated.running_on(runtime):
         found = fitted.transform(rows, history="batch", to="cupy", backend="emulated")
     assert found.get().tobytes("F") == expected.tobytes("F")
