@@ -115,6 +115,8 @@ class Expr:
         is_null = missing.is_null
         is_not_null = missing.is_not_null
         fill_null = missing.fill_null
+        eq_missing = missing.eq_missing
+        ne_missing = missing.ne_missing
         is_finite = missing.is_finite
         is_infinite = missing.is_infinite
         fill_infinite = missing.fill_infinite
