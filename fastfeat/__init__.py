@@ -17,8 +17,9 @@ numbers         .abs .sign .floor .ceil .round .clip .sqrt .cbrt .exp .expm1 .lo
 conditions      ff.when .is_between .is_in .replace_strict .is_finite .is_infinite
 missing values  .is_null .is_not_null .fill_null .fill_infinite .impute ff.coalesce
 across columns  ff.max_horizontal ff.mean_horizontal ff.min_horizontal ff.sum_horizontal
-statistics      .count .null_count .sum .mean .var .std .min .max .quantile .median .mode .n_unique:
-                of all training rows, of those of a key (by=), or of earlier rows (over=)
+statistics      .count .null_count .sum .mean .var .std .skew .kurtosis .min .max .quantile .median
+                .mode .n_unique: of all training rows, of those of a key (by=), or of earlier rows
+                (over=)
 scaling         .standard_scale .min_max_scale .max_abs_scale .robust_scale .quantile_transform
                 .power_transform
 bins, splines   .cut .qcut .k_bins_discretize .spline_transform
@@ -42,6 +43,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -50,6 +52,8 @@ from fastfeat import errors, pickles
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, FastfeatWarning
 from fastfeat.expr import Expr, col, lit, when
+from fastfeat.ir.node import Aggregate, Call
+from fastfeat.ir.show import ROWS, Rows
 from fastfeat.named_values import param
 from fastfeat.operators.ahead import ahead
 from fastfeat.operators.asof import asof
@@ -155,6 +159,26 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(_LAZY[name]), name)
     globals()[name] = value
     return value
+
+
+@cache
+def _rows_of_calls() -> Rows:
+    """Return how scalar functions and steps are written; imports PyArrow."""
+    from fastfeat.scalars import SCALARS
+    from fastfeat.steps.registry import STEPS
+
+    return {name: (row.written, row.parameters) for name, row in {**STEPS, **SCALARS}.items()}
+
+
+@cache
+def _rows_of_aggregates() -> Rows:
+    """Return how aggregates are written; imports NumPy."""
+    from fastfeat.aggregates import AGGREGATES
+
+    return {name: (row.written, row.parameters) for name, row in AGGREGATES.items()}
+
+
+ROWS.update({Call: _rows_of_calls, Aggregate: _rows_of_aggregates})
 
 
 class _Package(ModuleType):

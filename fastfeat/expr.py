@@ -133,6 +133,8 @@ class Expr:
         mean = aggregates.mean
         var = aggregates.var
         std = aggregates.std
+        skew = aggregates.skew
+        kurtosis = aggregates.kurtosis
         min = aggregates.min
         max = aggregates.max
         quantile = aggregates.quantile

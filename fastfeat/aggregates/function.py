@@ -1,7 +1,8 @@
 """What an aggregate is: the primitives that kernels accumulate, and how its value comes from them.
 
 A backend runs the moments kernel at `level_of` the aggregates of an expression and, where one of
-them has ranks, the selection kernel; `finalize` makes the value from that `Summary`, exactly.
+them has ranks, the selection kernel, where one needs sums of powers, that of powers; `finalize`
+makes the value from that `Summary`, exactly.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from fastfeat_kernels.column import value_of_key
 from fastfeat_kernels.moments.state import Level, Moments
+from fastfeat_kernels.powers.state import NO_POWERS, PowerSums
 from fastfeat_kernels.selection.state import AllValues
 from numpy.typing import NDArray
 
@@ -20,8 +22,11 @@ from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import Aggregate, Params
 from fastfeat.ir.parameters import Parameters
+from fastfeat.ir.writing import Form
 
-Primitive = Literal["count", "min", "max", "sum", "sum_of_squares", "order", "keys", "target"]
+Primitive = Literal[
+    "count", "min", "max", "sum", "sum_of_squares", "powers", "order", "keys", "target"
+]
 Number = float | int | bool
 Floats = NDArray[np.float64]
 Learnt = Number | str | None | tuple[float, ...]
@@ -36,11 +41,13 @@ class Summary:
         dtype: type of the expression.
         moments: exact, of at least the level that the aggregates need.
         order: values by rank, at least those that the aggregates need.
+        powers: sums of powers, where one of the aggregates needs them.
     """
 
     dtype: DType
     moments: Moments
     order: Mapping[int, Number]
+    powers: PowerSums = NO_POWERS
 
 
 def no_ranks(count: int, n_rows: int, params: Params) -> Iterable[int]:
@@ -66,6 +73,9 @@ class AggregateFunction:
         is_of_parts: whether it is learnt of the parts of a key, over all training rows alone.
         belongs: of one that is learnt per category in folds, whether its folds are those that its
             parameters tell of.
+        written: how one is written in Python.
+        called: what users call what is learnt, where it is no word of theirs; empty for its name.
+        tells_number: whether its value tells how many values there are.
     """
 
     name: str
@@ -77,6 +87,9 @@ class AggregateFunction:
     parameters: Parameters = ()
     is_of_parts: bool = False
     belongs: Callable[[Aggregate], bool] | None = None
+    written: Form = None
+    called: str = ""
+    tells_number: bool = True
 
 
 def result_per_key(function: AggregateFunction, dtype: DType, params: Params) -> DType:
@@ -109,6 +122,11 @@ def needs_moments(functions: Iterable[AggregateFunction]) -> bool:
 def needs_order(functions: Iterable[AggregateFunction]) -> bool:
     """Return whether the selection kernel is needed for some aggregates."""
     return any("order" in function.primitives for function in functions)
+
+
+def needs_powers(functions: Iterable[AggregateFunction]) -> bool:
+    """Return whether the kernel of powers is needed for some aggregates."""
+    return any("powers" in function.primitives for function in functions)
 
 
 def ranks_of(

@@ -24,7 +24,7 @@ BOUNDS = [NO_BOUND, -(2**63) + 1, -10, -3, -1, 0, 1, 4, 2**63 - 1]
 NAMES: list[str] = [
     "n_rows", "count", "sum", "mean", "var", "std", "min", "max",
     "first", "last", "lag", "quantile", "n_unique", "mode", "rank", "percentile",
-    "ewm_mean", "ewm_mean_by", "slope", "streak",
+    "ewm_mean", "ewm_mean_by", "slope", "streak", "skew", "kurtosis",
 ]  # fmt: skip
 METHODS: list[RankMethod] = ["average", "min", "max"]
 INTERPOLATIONS: list[Interpolation] = ["linear", "lower", "higher", "nearest", "midpoint"]
@@ -70,6 +70,8 @@ def requests(
         st.sampled_from([0.0, 0.5, 0.9, 0.999]),
         st.sampled_from([1.0, 0.01, 3.7, 1e18]),
         st.sampled_from([(1, 1), (10**9, 1), (1, 86400), (7, 3)]),
+        st.booleans(),
+        st.booleans(),
     ).map(of_all_past)
     return draw(st.lists(one, min_size=1, max_size=12))
 

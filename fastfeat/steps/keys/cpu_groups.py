@@ -27,6 +27,8 @@ from fastfeat_kernels.grouped.state import (
 )
 from fastfeat_kernels.grouped.statistics import Statistic, statistics_of
 from fastfeat_kernels.grouped.summarize import summarize
+from fastfeat_kernels.powers.layout import options_of
+from fastfeat_kernels.powers.state import shapes_of
 from numpy.typing import NDArray
 
 from fastfeat.aggregates import AGGREGATES, Summary, level_of, needs_order
@@ -174,6 +176,9 @@ def learnt(rows: Rows, name: str, params: Params) -> Groups:
             return rows.quantile(given["q"], given["interpolation"])
         case "mode":
             return _of_ordered(modes_of(rows.ordered(), runner(_RUN), rows.n_parts), rows)
+        case "skew" | "kurtosis":
+            read = partial(shapes_of, rows.ordered(), name, options_of(**given))
+            return _floats(read, rows, "powers")
         case "n_unique":
             return _whole(n_unique_of(rows.ordered(), runner(_RUN), rows.n_parts))
         case _:
@@ -192,8 +197,8 @@ def _whole(values: NDArray[np.int64]) -> Groups:
     return Groups(values, np.ones(len(values), np.bool_))
 
 
-def _floats(read: Callable[..., NDArray[np.float64]], rows: Rows) -> Groups:
-    values = read(runner(_RUN), n_parts(rows.n_groups))
+def _floats(read: Callable[..., NDArray[np.float64]], rows: Rows, folder: str = _RUN) -> Groups:
+    values = read(runner(folder), n_parts(rows.n_groups))
     return Groups(values, values == values)
 
 

@@ -31,6 +31,7 @@ are seen, of the same entities; no window ends with them. Over a window:
     slope             of least squares, of values against times: factor * (n sum(t x) - sum(t)
                       sum(x)) and divisor * (n sum(t t) - sum(t)**2), exact, rounded once each,
                       and divided; missing where no two times differ
+    skew, kurtosis    as in `powers`, from the exact sums
     streak            how many of the latest rows are true, one after the other; missing is not true
 
 Infinities are counted apart, as in `moments`; a slope with one is missing. Of fewer than
@@ -50,8 +51,8 @@ float64, others as integers of 80 bits on a grid that holds the values of a batc
 where they are not on it, those of an entity get as many bits as they need (`wide`). Least and
 greatest values are those of two runs of 2**k rows, in larger batches of a suffix and a prefix
 (`extremes`), order statistics come from trees over the ranks of an entity's values (`ranks`),
-averages with weights and slopes from what takes values in as windows move on (`averages`,
-`slopes`).
+averages with weights, slopes, skewness and kurtosis from what takes values in as windows move on
+(`averages`, `slopes`, `shapes`).
 
 Up to 16 results of a row, with the word of bits that says which are there, are one pass. They wait
 as a row, half a line of the cache, one or two, where the columns of the next stripe will stand,
@@ -75,8 +76,8 @@ Where a window has no beginning, the first place of a slice stands for all rows 
 and sums on a grid that holds all values of the entity, and these are put together. So a slice has
 as few rows as for windows that are short. An entity stays whole, on one thread, and takes these
 bytes for all of its rows, where a window without a beginning has an order statistic, an average
-with weights, a slope or a streak; where windows have no end; where other rows ask; and where no
-grid holds its values. Statistics that keep entities whole have passes of their own.
+with weights, a slope, a shape or a streak; where windows have no end; where other rows ask; and
+where no grid holds its values. Statistics that keep entities whole have passes of their own.
 
 An entry takes what its table asks for and returns 0; the words stand in `layout`. In Python:
 
@@ -89,7 +90,8 @@ On a device rows are sorted by stable passes over 8 bits, where they do not stan
 scans give what stands before each place; both ends of each window are searched for. Sums are
 differences of integers of 128 bits, those of squares of 256, in units of the lowest bit of their
 entity: the caller computes columns that reach further elsewhere. Least values come from a tree of
-eights. quantile, n_unique, mode, rank, percentile, averages with weights, slope and streak have no
-kernel there. Memory: 37 bytes a row while rows are sorted, then 16 for the order and 8 a window;
-for each column at a time 20, with sums 24 more, with variances 32 more, with extremes 9 for either.
+eights. quantile, n_unique, mode, rank, percentile, averages with weights, slope, streak, skew and
+kurtosis have no kernel there. Memory: 37 bytes a row while rows are sorted, then 16 for the order
+and 8 a window; for each column at a time 20, with sums 24 more, with variances 32 more, with
+extremes 9 for either.
 """

@@ -66,6 +66,8 @@ class Wanted(NamedTuple):
         decay: of ewm_mean: what is left of a weight one row later, in [0, 1].
         half_life: of ewm_mean_by: after how much time half of it is left, above 0.
         per: of slope: its factor and divisor, in [1, 2**31).
+        bias: of skew and kurtosis: whether it is that of the values, not of a sample.
+        fisher: of kurtosis: whether that of the normal distribution is 0, not 3.
     """
 
     window: Window
@@ -80,6 +82,8 @@ class Wanted(NamedTuple):
     decay: float = 0.5
     half_life: float = 1.0
     per: tuple[int, int] = (1, 1)
+    bias: bool = True
+    fisher: bool = True
 
 
 class Wanteds(tuple[Wanted, ...]):

@@ -15,6 +15,8 @@ from fractions import Fraction
 from typing import Final
 
 from fastfeat_kernels.column import value_of_key
+from fastfeat_kernels.powers.layout import options_of
+from fastfeat_kernels.powers.reference import kurtosis_of, skew_of
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.decay import half_power, moved_towards
 from fastfeat_kernels.windows.requests import Wanted
@@ -42,6 +44,7 @@ RANKING: Final = 5
 DECAYING: Final = 6
 FITTING: Final = 7
 RUNNING: Final = 8
+SHAPING: Final = 9
 
 # Statistics.
 N_ROWS: Final = 0
@@ -66,6 +69,8 @@ EWM_MEAN: Final = 18
 EWM_MEAN_BY: Final = 19
 SLOPE: Final = 20
 STREAK: Final = 21
+SKEW: Final = 22
+KURTOSIS: Final = 23
 
 
 def _bits_of(number: float) -> int:
@@ -115,6 +120,10 @@ def _half_life(wanted: Wanted) -> Mapping[int, int]:
 def _per(wanted: Wanted) -> Mapping[int, int]:
     factor, divisor = wanted.per
     return {layout.OUTPUT_PARAMETER: factor, layout.OUTPUT_DIVISOR: divisor}
+
+
+def _shape(wanted: Wanted) -> Mapping[int, int]:
+    return {layout.OUTPUT_PARAMETER: options_of(wanted.bias, wanted.fisher)}
 
 
 def _n_rows_of(wanted: Wanted, element: str, view: WindowView) -> int:
@@ -303,6 +312,14 @@ def _streak_of(wanted: Wanted, element: str, view: WindowView) -> int:
     return [*latest_first, False].index(False)
 
 
+def _skew_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+    return skew_of(view.known, wanted.bias)
+
+
+def _kurtosis_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+    return kurtosis_of(view.known, wanted.bias, wanted.fisher)
+
+
 def _of_words(n_words: int) -> Callable[[int], int]:
     return lambda n_rows: 8 * n_words
 
@@ -330,6 +347,7 @@ _RANKS = Family(RANKING, "compute_any", _of_tree)
 _AVERAGES = Family(DECAYING, "compute_any", _of_words(layout.N_AVERAGE_WORDS))
 _SLOPES = Family(FITTING, "compute_any", _of_words(layout.N_SLOPE_WORDS))
 _STREAKS = Family(RUNNING, "compute_any")
+_SHAPES = Family(SHAPING, "compute_any", _of_words(layout.N_SHAPE_WORDS))
 
 _SUM = (layout.COLUMN_SUMS,)
 _SQUARES = (layout.COLUMN_SUMS, layout.COLUMN_SQUARES)
@@ -378,6 +396,8 @@ _ROWS = (
     ),
     Statistic("slope", SLOPE, _SLOPES, "number", _slope_of, words=_per),
     Statistic("streak", STREAK, _STREAKS, "whole", _streak_of, is_zero_of_none=True),
+    Statistic("skew", SKEW, _SHAPES, "number", _skew_of, words=_shape),
+    Statistic("kurtosis", KURTOSIS, _SHAPES, "number", _kurtosis_of, words=_shape),
 )
 STATISTICS: Final[Mapping[str, Statistic]] = {row.name: row for row in _ROWS}
 """The statistics by name."""

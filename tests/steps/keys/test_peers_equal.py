@@ -96,6 +96,47 @@ def test_aggregates_per_key_are_those_over_a_partition_of_polars(
         np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-11, err_msg=name)
 
 
+@pytest.mark.filterwarnings("ignore::fastfeat.errors.TooFewValues")
+@pytest.mark.parametrize("value", ["x", "i", "j"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_shapes_per_key_are_those_over_a_partition_of_polars(
+    table: pa.Table, value: str, bias: bool
+) -> None:
+    ours = {
+        "skew": col(value).skew(bias=bias, by=["k", "j"]),
+        "kurtosis": col(value).kurtosis(bias=bias, by=["k", "j"]),
+        "pearson": col(value).kurtosis(bias=bias, fisher=False, by=["k", "j"]),
+    }
+    found = ff.Plan(ours).fit(table).transform(table)
+    frame, x = cast("pl.DataFrame", pl.from_arrow(table)), pl.col(value)
+    wanted = {
+        "skew": x.skew(bias=bias),
+        "kurtosis": x.kurtosis(bias=bias),
+        "pearson": x.kurtosis(bias=bias, fisher=False),
+    }
+    enough = x.count() >= (1 if bias else 4)  # of fewer Polars gives what is biased
+    known = pl.all_horizontal(pl.col("k", "j").is_not_null())
+    for name, one in wanted.items():
+        few = enough if name != "skew" or bias else x.count() >= 3
+        has_shape = few & (x.drop_nulls().n_unique() > 1)  # where all are equal Polars has NaN
+        there = pl.when(known).then(pl.when(has_shape).then(one).over(["k", "j"]))
+        expected = frame.select(there).to_series().to_numpy().astype(float)
+        got = found[name].to_numpy().astype(float)
+        np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("value", ["x", "i"])
+def test_shapes_per_key_are_those_of_groupby_of_pandas(table: pa.Table, value: str) -> None:
+    x = col(value)
+    plan = ff.Plan({"skew": x.skew(bias=False, by="k"), "kurt": x.kurtosis(bias=False, by="k")})
+    found, frame = plan.fit(table).transform(table), table.to_pandas()
+    grouped = frame.groupby("k")[value]
+    for name, per_key in (("skew", grouped.skew()), ("kurt", grouped.apply(pd.Series.kurt))):
+        expected = frame["k"].map(per_key).to_numpy(float)
+        got = found[name].to_numpy().astype(float)
+        np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9, err_msg=name)
+
+
 @pytest.mark.parametrize("value", ["x", "i"])
 def test_aggregates_per_key_are_those_of_groupby_transform_of_pandas(
     table: pa.Table, value: str

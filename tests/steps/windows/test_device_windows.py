@@ -64,6 +64,7 @@ OF_NUMBERS: dict[str, Callable[[ff.Expr, Window], ff.Expr]] = {
     "mean": lambda x, w: x.mean(over=w),
     "var": lambda x, w: x.var(over=w, ddof=0),
     "std": lambda x, w: x.std(over=w),
+    "kurtosis": lambda x, w: x.kurtosis(over=w),
 }
 WINDOWS = (
     ff.window(40, time="t", by="card"),

@@ -12,15 +12,20 @@ from fastfeat.aggregates.function import (
     Summary,
     level_of,
     needs_order,
+    needs_powers,
     ranks_of,
 )
+from fastfeat.engine.cpu.learn import learn as learn_on_host
 from fastfeat.engine.gpu.learn.scan import LearntColumn, find_moments, find_order, scratch_bytes
 from fastfeat.engine.gpu.pieces.adopt import sources_of
 from fastfeat.engine.gpu.pieces.column_groups import Group, group_of, groups_of
+from fastfeat.engine.gpu.pieces.run import on_host
 from fastfeat.engine.gpu.programs.launch import settled
 from fastfeat.engine.gpu.runtime import Runtime
-from fastfeat.engine.program import Constants, Functions, Program, RowFailed
+from fastfeat.engine.program import Constants, Functions, Program, RowFailed, program_of
 from fastfeat.engine.storage import storage
+from fastfeat.io.arrow import pa
+from fastfeat.io.device import DeviceArray
 from fastfeat.scalars.value import InputSlot
 
 
@@ -47,8 +52,50 @@ def learn(
         RowFailed: an overflow, or the like; the first row.
         OutOfDeviceMemory: not even 64 rows fit.
     """
+    apart = [k for k, functions in enumerate(wanted) if needs_powers(_rows(functions))]
+    if apart:
+        return _learn_apart(runtime, program, wanted, columns, n_rows, constants, apart)
     work = partial(_learn, runtime, program, wanted, columns, n_rows, constants)
     return runtime.computations.run(work)
+
+
+def _learn_apart(
+    runtime: Runtime,
+    program: Program,
+    wanted: Sequence[Functions],
+    columns: Mapping[InputSlot, Any],
+    n_rows: int,
+    constants: Constants,
+    apart: Sequence[int],
+) -> list[list[Any]]:
+    """Return the same, of which some outputs are learnt on the host: for powers it has a kernel."""
+    needed = program_of([program.outputs[k] for k in apart]).inputs
+    in_host = {slot: _column_in_host(runtime, columns[slot]) for slot in needed}
+    results: dict[int, list[Any]] = {}
+    failed: list[int] = []
+    for members, learn_some, given in (
+        ([k for k in range(len(wanted)) if k not in apart], partial(learn, runtime), columns),
+        (apart, learn_on_host, in_host),
+    ):
+        if members:
+            part = program_of([program.outputs[k] for k in members])
+            some = [wanted[k] for k in members]
+            own = {slot: given[slot] for slot in part.inputs}
+            try:
+                found = learn_some(part, some, own, n_rows, constants)
+            except RowFailed as failure:
+                failed.append(failure.args[0])
+            else:
+                results.update(zip(members, found, strict=True))
+    if failed:
+        raise RowFailed(min(failed))
+    return [results[k] for k in range(len(wanted))]
+
+
+def _column_in_host(runtime: Runtime, column: Any) -> Any:
+    if not isinstance(column, DeviceArray):
+        return column
+    return pa.chunked_array([on_host(runtime, column, column.name)])
 
 
 def _learn(

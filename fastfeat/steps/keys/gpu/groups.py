@@ -11,6 +11,7 @@ from fastfeat_kernels.grouped.order import Ordered, order
 from fastfeat_kernels.grouped.state import GroupedMoments, counts_of
 
 from fastfeat.aggregates import AGGREGATES, level_of
+from fastfeat.aggregates.function import needs_powers
 from fastfeat.aggregates.keys import Groups
 from fastfeat.dtypes import INT32, DType
 from fastfeat.engine.cpu.kernels import n_parts, runner
@@ -26,12 +27,12 @@ from fastfeat.steps.keys.gpu.grouped_scan import Round, Words, find_groups, scra
 from fastfeat.steps.on_device import column_in_host
 
 _ON_HOST = frozenset({"mode", "n_unique"})
-"""What takes all values of a group in order: they are sorted on the host."""
+"""What takes all values of a group in order: they are sorted on the host, as for sums of powers."""
 
 
 def is_found_on_device(function: str) -> bool:
     """Return whether an aggregate per group is found on the device, not on the host."""
-    return function not in _ON_HOST
+    return function not in _ON_HOST and not needs_powers([AGGREGATES[function]])
 
 
 def learn_groups(
