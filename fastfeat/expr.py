@@ -168,6 +168,7 @@ class Expr:
         ordinal_encode = categories.ordinal_encode
         one_hot_encode = categories.one_hot_encode
         count_encode = categories.count_encode
+        binary_encode = categories.binary_encode
         hash = hashing.hash
         target_encode = targets.target_encode
         woe_encode = targets.woe_encode
