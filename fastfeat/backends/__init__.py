@@ -1,4 +1,7 @@
-"""The backends: each computes programs over rows, and learns from them, with the same bits."""
+"""The backends: each computes programs over rows, and learns from them, with the same bits.
+
+`plan` and what stands above it import them.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ Wanted = Sequence[Functions]
 
 
 class Backend(Protocol):
-    """What the plan layer asks of a backend; each has a module of this shape."""
+    """The functions that the plan layer asks of a backend; each has a module of this shape."""
 
     def compute(
         self,

@@ -55,7 +55,7 @@ def runs_on_device(call: Call, types: Sequence[DType]) -> bool:
 
 
 def place_of(call: Call, types: Sequence[DType]) -> str:
-    """Return where a step runs, as `explain` tells it; see `runs_on_device` for the arguments."""
+    """Return the place where a step runs, as `explain` tells it; see `runs_on_device`."""
     if not runs_on_device(call, types):
         return "on the host"
     function = call.function.removeprefix(OVER)

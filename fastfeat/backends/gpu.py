@@ -40,7 +40,7 @@ __all__ = [
 
 
 def runtime() -> Runtime:
-    """Return what runs kernels on the card that the calling thread works on.
+    """Return the runtime of the card that the calling thread works on.
 
     Raises:
         BackendUnavailable: there is none that can be used; says what is missing.

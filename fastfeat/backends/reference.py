@@ -104,7 +104,7 @@ def count_keys(
 
 
 def _order(part: Any) -> tuple[bool, Any]:
-    """Return what orders the parts of keys: a missing one first, text by its bytes."""
+    """Return the sort key of a part of keys: a missing one first, text by its bytes."""
     return part is not None, content_of(part) if isinstance(part, str | bytes) else part or 0
 
 
@@ -182,7 +182,7 @@ def learn_target(
 def _statistics(
     function: str, given: Mapping[str, Any], rows: list[Any], dtype: DType, n_codes: int
 ) -> Statistics:
-    """Return what is known of some rows, by the definitions of the aggregates."""
+    """Return the statistics of some rows, by the definitions of the aggregates."""
     members: list[list[Any]] = [[] for _ in range(n_codes)]
     for value, code, _ in rows:
         members[code].append(value)

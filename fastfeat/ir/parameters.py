@@ -107,7 +107,7 @@ class Required:
     """The default of a parameter that has none."""
 
     def __repr__(self) -> str:
-        """Return how it is written in a signature."""
+        """Return the dots that stand in a signature."""
         return "..."
 
 
@@ -115,7 +115,7 @@ REQUIRED = Required()
 
 
 class Parameter(NamedTuple):
-    """What is said of one parameter.
+    """One parameter of a function.
 
     Args:
         name: in a plan.
@@ -151,12 +151,12 @@ them: kernels read tables by codes that they do not check. May raise an InvalidP
 
 
 def always(call: Call) -> bool:
-    """Return that any arguments belong together."""
+    """Return True: any arguments belong together."""
     return True
 
 
 def never(call: Call) -> bool:
-    """Return that no plan is written with a call: it is made of others where a plan is built."""
+    """Return False: no plan is written with the call, which a plan is built of."""
     return False
 
 

@@ -169,7 +169,7 @@ def frame_options(learnt: Aggregate, texts: Texts) -> list[str]:
 
 
 def _row_of(node: Call | Aggregate) -> tuple[Form, Parameters]:
-    """Return how a function is written and its parameters, as its row says."""
+    """Return the form in which a function is written, and its parameters, from its row."""
     return ROWS[type(node)]().get(node.function, (None, ()))
 
 

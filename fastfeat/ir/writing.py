@@ -1,4 +1,4 @@
-"""How calls are written in Python: forms that a row says, and the pieces that texts are made of.
+"""Calls as Python: forms that rows say, and the pieces that texts are made of.
 
 What a row says nothing of is a method of its first argument: `x.function(y, name=value)`. A part of
 operators, which no user can write, is a plain function.

@@ -1,4 +1,4 @@
-"""What a user calls a type, and what a user calls a schema."""
+"""Types and schemas as users write them."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class _Elements(NamedTuple):
 
 
 def aggregate(function: str) -> Callable[[Sequence[Argument], Mapping[str, Any], int], Array]:
-    """Return what computes an aggregate of the elements of each row.
+    """Return the function that computes an aggregate of the elements of each row.
 
     Args:
         function: one of `steps.lists.AGGREGATES_OF_LISTS`.
@@ -261,7 +261,7 @@ def _words_at(lists: Lists, index: int) -> tuple[Array, Flags]:
 
 
 def _taken(lists: Lists, index: int) -> tuple[Array, Flags]:
-    """Return the same of elements of any type."""
+    """Return the elements at an index, of any type, and which rows have one."""
     starts, ends = lists.offsets[:-1], lists.offsets[1:]
     places = starts + index if index >= 0 else ends + index
     inside = (places >= starts) & (places < ends)
@@ -306,7 +306,7 @@ def _contains(args: Sequence[Argument], params: Params, words: Words) -> Array:
 
 
 class Items(NamedTuple):
-    """What lists are searched for, of each row.
+    """The items that lists are searched for, of each row.
 
     Args:
         keys: as keys of the type of the elements, an Arrow array; null where it is none.

@@ -1,5 +1,7 @@
 """Functions of columns of text: lengths, case, pieces, literals, numbers, hashed n-grams.
 
+`steps` import it.
+
 Spec: a row is bytes; a missing row is missing in every result. Functions of bytes take any bytes:
 `len_bytes`, `starts_with`, `ends_with`, `contains`, `count_matches`, `to_integer`, `to_float`.
 The others are functions of characters and need UTF-8, strictly, without surrogates: `len_chars`,

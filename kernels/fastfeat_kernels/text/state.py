@@ -55,7 +55,7 @@ class InvalidUtf8(ValueError):
 
 
 class Missing(NamedTuple):
-    """Which rows are missing: bits as Arrow's, None where there are none, and how many."""
+    """Missing rows: bits as Arrow's, None where there are none, and their number."""
 
     validity: Bytes | None
     n_missing: int
@@ -160,7 +160,7 @@ def bitmap(n_rows: int) -> Bytes:
 
 
 def missing_of(column: TextColumn) -> Missing:
-    """Return which rows are missing."""
+    """Return the missing rows of a column."""
     if all(chunk.validity == 0 for chunk in column.chunks):
         return Missing(None, 0)
     bits = bitmap(column.n_rows)
@@ -249,7 +249,7 @@ def sizes_of_input(column: TextColumn) -> Int64s:
 
 
 def offset_of(chunk: TextChunk, row: int) -> int:
-    """Return where a row of a chunk starts."""
+    """Return the offset at which a row of a chunk starts."""
     width = chunk.offset_bytes
     return words_at(chunk.offsets + row * width, 1, bits=8 * width)[0]
 

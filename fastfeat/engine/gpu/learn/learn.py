@@ -68,7 +68,7 @@ def _learn_apart(
     constants: Constants,
     apart: Sequence[int],
 ) -> list[list[Any]]:
-    """Return the same, of which some outputs are learnt on the host: for powers it has a kernel."""
+    """Return the results of `learn`; some outputs are learnt on the host, which knows powers."""
     needed = program_of([program.outputs[k] for k in apart]).inputs
     in_host = {slot: _column_in_host(runtime, columns[slot]) for slot in needed}
     results: dict[int, list[Any]] = {}

@@ -1,1 +1,4 @@
-"""Lists on a device: columns in pieces, functions and exact sums."""
+"""Lists on a device: columns in pieces, functions and exact sums.
+
+`backends` imports it.
+"""

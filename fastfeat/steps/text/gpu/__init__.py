@@ -1,1 +1,4 @@
-"""Text on a device: columns in pieces, functions, hashes and numbers."""
+"""Text on a device: columns in pieces, functions, hashes and numbers.
+
+`backends` imports it.
+"""

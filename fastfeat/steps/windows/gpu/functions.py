@@ -103,7 +103,7 @@ def _read(function: str) -> frozenset[int]:
 
 @dataclass(slots=True)
 class _Work:
-    """What is known of the rows, the windows and the columns, while functions are computed.
+    """The rows, the windows and the columns, while functions are computed.
 
     Args:
         runtime: of the device.
@@ -220,7 +220,7 @@ def _check_room(
 
 
 def _found(work: _Work, asked: WindowRequest) -> _Result:
-    """Return what is found for a function by the kernels of the family of its statistic."""
+    """Return the results of a function, by the kernels of the family of its statistic."""
     (name, given), *others = OVER_FUNCTIONS[asked.function].requests(
         asked.params, asked.dtype, work.time
     )
