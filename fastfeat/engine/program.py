@@ -26,7 +26,7 @@ class RowFailed(Exception):
 
 
 Leaf = tuple[str, Any]
-"""What an operation reads: ("input", slot), ("parameter", (key, physical type)), ("table", key)."""
+"""A read value: ("input", slot), ("parameter", (key, physical type)), ("table", key)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,11 +165,11 @@ Parameters = tuple[Parameter, ...]
 
 
 Closed = Literal["left", "right", "both", "neither"]
-"""Which ends belong to a window."""
+"""The ends that belong to a window."""
 FARTHEST = 1 << 62
 FARTHEST_ELEMENT = 2**31 - 1
 LONGEST = (1 << 63) - 1
-"""How far windows and delays reach at most, in nanoseconds or steps."""
+"""The longest reach of windows and delays, in nanoseconds or steps."""
 MAX_MEMORY = 1 << 32
 """Bytes that the keys of one encoder, or text that grows, may take, unless the user says so."""
 

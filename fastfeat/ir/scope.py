@@ -8,7 +8,7 @@ from typing import TypeGuard, TypeVar
 from fastfeat.ir.node import Aggregate, Call, GroupFrame, Node, TableColumn
 
 OVER = "over."
-"""What the names of functions of the rows in a window begin with."""
+"""Prefix of the names of functions of the rows in a window."""
 
 R = TypeVar("R")
 

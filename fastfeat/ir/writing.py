@@ -73,7 +73,7 @@ Writer = Callable[[Any, Texts], str | None]
 None where it is not of the shape that an operator makes: then it is written as any call is.
 """
 Form = Infix | Prefix | Function | Writer | None
-"""How the calls of a function are written; None for a method of the first argument."""
+"""The form in which calls of a function are written; None for a method of the first argument."""
 SeveralWriter = Callable[[Sequence[Any], Texts], str | None]
 """As `Writer`, of an operator of several columns."""
 PLAIN = Function()

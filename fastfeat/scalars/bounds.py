@@ -1,4 +1,4 @@
-"""How large the result of an operation can be, where that follows from the operation alone."""
+"""Bounds of the results of operations, where they follow from the operation alone."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ from fastfeat.scalars.value import InputSlot
 
 ROWS_PER_PIECE = 1 << 20
 Found = tuple[Moments | None, PowerSums, list[Chunk]]
-"""What is found of an output, and its values: any is left out where nobody asks for it."""
+"""The summary of an output, and its values: any is left out where nobody asks for it."""
 
 
 class Needs(NamedTuple):

@@ -91,7 +91,7 @@ class Watch(weakref.ref[Owner]):
     """Of the first byte."""
     n_bytes: int
     kept: object
-    """What else is needed to give the memory back."""
+    """Objects that are needed to give the memory back."""
 
 
 ALIGNMENT = 256
@@ -102,7 +102,7 @@ SHARED_LIMIT = 48 << 10
 PRELUDE = "prelude.cuh"
 
 KERNEL_FILE = "kernel.cu"
-"""What compilers and sanitizers call the text of a kernel."""
+"""Name of a kernel's text for compilers and sanitizers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)

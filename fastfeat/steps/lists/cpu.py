@@ -209,7 +209,7 @@ _QUICK: Mapping[Gives, Callable[[Lists, DType, Words], _Found]] = {
     "mean": _mean,
     "sum": _sum,
 }
-"""What finds an aggregate by a kernel of lists, by what it gives."""
+"""Functions that find an aggregate by a kernel of lists, by the kind of its result."""
 
 
 _WORDS = (pa.float64(), pa.int64(), pa.uint64())
@@ -363,7 +363,7 @@ _GIVES: Mapping[Gives, Callable[[Sequence[Argument], Params, Words], Array]] = {
     "length": _length,
     "slice": _slice,
 }
-"""What computes a function, by what it gives: of the arguments, parameters and words of a table."""
+"""Functions of arguments, parameters and words of a table, by the kind of their result."""
 
 KERNELS: dict[str, Kernel] = {
     "list.encode": _encode,

@@ -276,4 +276,4 @@ STEPS: dict[str, StepFunction] = {
 REQUESTED: dict[str, Request] = {
     name: row.request for name, row in STEPS.items() if isinstance(row.request, Request)
 }
-"""What the functions of text ask of the kernels, by the names of the steps."""
+"""Requests of the functions of text to the kernels, by the names of the steps."""

@@ -329,7 +329,7 @@ def _between(
 
 
 _JOINED: dict[str, Callable[..., NDArray[Any]]] = {"difference": _difference, "between": _between}
-"""What makes one value of several statistics, by the word of a function's row."""
+"""Functions that make one value of several statistics, by the word of a function's row."""
 
 
 def _value(asked: WindowRequest, found: Found, others: Sequence[Found]) -> Any:

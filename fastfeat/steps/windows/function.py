@@ -25,7 +25,7 @@ Params = Mapping[str, Any]
 Request = tuple[str, Mapping[str, Any]]
 """A statistic of the kernel, and its parameters: those of `Wanted` but window and column."""
 Requests = Callable[[Params, DType, DType], tuple[Request, ...]]
-"""What a function asks of the kernel, from its parameters, the type of the column and that of the
+"""Requests of a function, from its parameters, the type of the column and that of the
 times."""
 _WINDOW = Window()
 

@@ -40,7 +40,7 @@ Offsets = npt.NDArray[np.int32 | np.int64]
 Allocate = Callable[[int], Bytes]
 """Makes so many bytes of memory, of any content."""
 Words = Mapping[int, int | Int64s]
-"""What stands in the tables: one number for all calls, or one for each."""
+"""One number for the tables of all calls, or one for each."""
 
 ROWS_PER_WORD: Final = 64  # parts meet at such multiples: no two threads write one bitmap word
 MAX_NARROW: Final = 2**31 - 1  # bytes of text that offsets of 32 bits reach

@@ -22,7 +22,7 @@ _PLACES = {
     13: "nvidia/cu13/lib/libnvrtc.so.13",
     12: "nvidia/cuda_nvrtc/lib/libnvrtc.so.12",
 }
-"""Where the wheel for each version of CUDA keeps the library, newest first."""
+"""Folders of the library in the wheel for each version of CUDA, newest first."""
 _MISSING = (
     "the GPU backend needs NVRTC, NVIDIA's compiler of kernels, and there is none here. Install "
     "fastfeat[gpu] for a driver of CUDA 13, or fastfeat[gpu-cuda12]; to compile without a card, "

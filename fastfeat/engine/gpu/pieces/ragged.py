@@ -21,11 +21,11 @@ from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.device import DeviceArray
 
 KEPT_SHARE = 1 / 16
-"""How much of the free memory a column may take that stays on the device for those that read it."""
+"""Share of the free memory for a column that stays on the device for those that read it."""
 _OFFSET_BYTES = 8 + 1 / 8  # of a row: its offset and its bit
 
 Offsets = NDArray[np.int64]
-"""Where the bytes or elements of each row begin, shape (n_rows + 1,), from any number on."""
+"""Offsets of the bytes or elements of each row, shape (n_rows + 1,), from any number on."""
 Made = TypeVar("Made")
 
 

@@ -177,7 +177,7 @@ _GIVES: Mapping[Gives, Callable[[Request], Work]] = {
     "slice": _slice,
     "sum": sums,
 }
-"""What computes a function, by what it gives."""
+"""Functions that compute a step, by the kind of its result."""
 KERNELS: dict[str, DeviceStep] = {
     name: list_step(_GIVES[request.gives](request)) for name, request in REQUESTED.items()
 }

@@ -138,7 +138,7 @@ class _Work:
 
 
 _Result = tuple[Found, int | None] | None
-"""What is found, and the first row that asks where it does not fit; None for the host to find."""
+"""Results, and the first row that asks where they do not fit; None for the host to find."""
 
 
 def found_on_device(
@@ -269,7 +269,7 @@ _FAMILIES: dict[int, Callable[[_Work, Bounds, Wanted, int], _Result]] = {
     COMPARING: _extreme,
     SUMMING: _sum,
 }
-"""What computes the statistics of the families that a device has kernels for."""
+"""Functions that compute the statistics of the families that a device has kernels for."""
 
 
 def over(
