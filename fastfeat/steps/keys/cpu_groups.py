@@ -198,7 +198,7 @@ def _floats(read: Callable[..., NDArray[np.float64]], rows: Rows, folder: str = 
 
 
 def _of_values(values: NDArray[Any], rows: Rows) -> Groups:
-    """Return what every group with a value has."""
+    """Return the values as groups, present where a group has a value."""
     return _stored(values, counts_of(rows.moments()) > 0)
 
 

@@ -1,4 +1,4 @@
-"""What the text functions do, in plain Python: from the bytes of a row to its result."""
+"""The reference of the text functions: plain Python, from the bytes of a row to its result."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def are_equal(one, other, n):
 
 @njit(**SEPARATE_OPTIONS)
 def candidates(words, at, end, readable):
-    """Return where among the 64 offsets from `at` on the literal may start, to end by `end`."""
+    """Return bits of the 64 offsets from `at`, 1 where the literal may start, to end by `end`."""
     size, data = words[TABLE_PATTERN_BYTES], words[TABLE_DATA]
     pattern = pointer_uint8(words[TABLE_PATTERN])
     first, last = i64(pattern[0]), i64(pattern[size - 1])
@@ -118,7 +118,7 @@ def has_affix(words, x, i, word, keep, readable):
 
 @njit(**INNER_OPTIONS)
 def affix_bits(words, offsets, n, readable):
-    """Return which of n <= 64 rows start or end with the literal."""
+    """Return the bits of n <= 64 rows, 1 where a row starts or ends with the literal."""
     x, pattern = pointer_int64(offsets), pointer_uint8(words[TABLE_PATTERN])
     size, word, keep = smaller(words[TABLE_PATTERN_BYTES], 8), i64(0), i64(0)
     for i in range(size):
@@ -132,7 +132,7 @@ def affix_bits(words, offsets, n, readable):
 
 @njit(**INNER_OPTIONS)
 def nonzero_bits(address, n):
-    """Return which of n <= 64 words are not 0."""
+    """Return the bits of n <= 64 words, 1 where a word is not 0."""
     x, bits = pointer_int64(address), i64(0)
     for i in range(n):
         bits |= i64(x[i] != 0) << i
