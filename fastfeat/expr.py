@@ -184,7 +184,7 @@ class Expr:
         return self.nodes[0]
 
     def alias(self, name: Text) -> Expr:
-        """Return the same expression under a name, for plans given as a list.
+        """Return the expression under a name, for plans given as a list.
 
         What is computed from it has that name too, until another `alias`, where it is the first
         operand; of `when`, the first value.

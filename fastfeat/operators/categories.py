@@ -112,7 +112,7 @@ def count_encode(
     min_rows: int | None = None,
     max_memory: int = MAX_MEMORY,
 ) -> Expr:
-    """Return how many training rows have the category of a row: 0 of one that is unseen.
+    """Return the number of training rows with the category of a row: 0 of one that is unseen.
 
     Args:
         x: text, numbers, bools, dates or times; or several of those by `ff.cross`. Missing is a

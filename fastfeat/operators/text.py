@@ -37,7 +37,7 @@ _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
 @explaining_methods(lambda of: f"{of.expr!r}.str.")
 @dataclass(frozen=True, slots=True)
 class TextFunctions:
-    """What can be computed from text: `col("s").str`.
+    """Functions of text: `col("s").str`.
 
     Every method takes missing to missing. Characters are code points. Text that is not UTF-8 is an
     error where characters are looked at; methods of bytes (`len_bytes`, `starts_with`, `ends_with`,
@@ -196,7 +196,7 @@ class TextFunctions:
         return call(function, self.expr, pattern=pattern)
 
     def count_matches(self, pattern: str, *, literal: bool = False) -> Expr:
-        """Return how often a pattern matches, from the left and without overlap, int64.
+        """Return the number of matches of a pattern, from the left and without overlap, int64.
 
         Args:
             pattern: a regular expression of RE2 that does not match the empty text.
@@ -264,7 +264,7 @@ class TextFunctions:
         return self.count_matches(by, literal=True) + 1
 
     def extract(self, pattern: str, group_index: int = 1) -> Expr:
-        """Return what a group of a pattern matches, the first time; missing where nothing does.
+        """Return the first match of a group of a pattern; missing where nothing matches.
 
         A group that takes no part in a match is an empty text.
 
@@ -384,7 +384,7 @@ class TextFunctions:
         return call("str.to_datetime", self.expr, **given)
 
     def hash_ngrams(self, n: int, n_buckets: int, *, seed: int = 0) -> Expr:
-        """Return how many n-grams fall into each bucket, int32: columns "_0", "_1" and so on.
+        """Return the number of n-grams in each bucket, int32: columns "_0", "_1" and so on.
 
         An n-gram is n characters in a row. Its bucket is that of `hash`. A missing text is missing
         in every column; of `.fill_null("")` all counts are 0.
@@ -409,7 +409,7 @@ class TextFunctions:
         return _counts("hash_ngrams", self.expr, n=n, n_buckets=n_buckets, seed=seed)
 
     def hash_tokens(self, n_buckets: int, *, seed: int = 0) -> Expr:
-        """Return how many tokens fall into each bucket, int32: columns "_0", "_1" and so on.
+        """Return the number of tokens in each bucket, int32: columns "_0", "_1" and so on.
 
         Tokens are those of `token_count`. The bucket of a token is that of `hash`. A missing text
         is missing in every column; of `.fill_null("")` all counts are 0.
@@ -495,7 +495,7 @@ def _counts(operator: str, x: Expr, **params: Any) -> Expr:
 
 @property
 def str_(expr: Expr) -> TextFunctions:
-    """What can be computed from text: `col("s").str.len_chars()`."""
+    """Functions of text: `col("s").str.len_chars()`."""
     return TextFunctions(expr)
 
 
