@@ -156,7 +156,7 @@ def _calls(function: str, column: str, over: Window, unit: Any) -> Calls:
 
 
 def _own_value(over: Window, session_of: Window | None) -> Calls:
-    """Yield what is made of functions over windows."""
+    """Yield expressions made of functions over windows."""
     yield "diff", col("f64").diff(2, over=over)
     yield "pct_change", col("i8").pct_change(over=over)
     yield "range", col("f32").range(over=over)
@@ -274,7 +274,7 @@ def _folds_in_time() -> Calls:
 
 
 def _nested() -> Calls:
-    """Yield what is made of what stands beyond the row."""
+    """Yield expressions made of what stands beyond the row."""
     week, all_past = window("7d", **_ENTITY), window(**_ENTITY)
     late = window("9d", offset="12h", **_ENTITY)
     x = col("f64")

@@ -92,7 +92,7 @@ def _named(order: dict[str, str], *names: str) -> list[str]:
 
 
 def _order(window: Call, texts: Texts) -> dict[str, str] | None:
-    """Return what orders the rows of a window, by the parameter that it is written as."""
+    """Return the order of the rows of a window, by the parameter that it is written as."""
     match window.args:
         case (Call("order", parts, order),):
             return _order_of_rows(parts, dict(order), texts)
@@ -111,7 +111,7 @@ def _order_of_rows(parts: tuple[Node, ...], order: dict[str, Any], texts: Texts)
 
 
 def _order_of_table(parts: tuple[Node, ...], order: dict[str, Any], texts: Texts) -> dict[str, str]:
-    """Return what orders the rows of a table, and by what the data's rows ask for them."""
+    """Return the order of the rows of a table, and the columns by which the data's rows ask."""
     n, columns = 1 + order["n_keys"], [part for part in parts if isinstance(part, TableColumn)]
     right, own = columns[0], column_text(parts[0], texts)
     keys = *parts[1:n], *parts[n + 1 : 2 * n]

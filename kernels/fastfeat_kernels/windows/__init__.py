@@ -1,5 +1,7 @@
 """Features of an entity's own past: statistics over windows of its rows, ordered in time.
 
+`asof` builds on it; `engine.cpu` and `steps` import it.
+
 Spec: every row has the number of its entity, int32 in [0, n_entities), a time, int64, and values.
 A row whose number is negative or whose time is missing is in no window, and every value of it is
 missing. The rows of an entity are ordered by time, then by a further column if there is one

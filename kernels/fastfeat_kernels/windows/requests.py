@@ -1,4 +1,4 @@
-"""What is asked of windows, and what is found: data alone."""
+"""Requests for statistics over windows, and their results: data alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NO_BOUND: Final = -(2**63)
 
 
 class Window(NamedTuple):
-    """Which rows of its entity a row at time t sees.
+    """The rows of its entity that a row at time t sees.
 
     Args:
         low: they are at t + low or later; `NO_BOUND` for all.

@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import Final
 
 from fastfeat_kernels.column import value_of_key
-from fastfeat_kernels.powers.layout import options_of
+from fastfeat_kernels.powers.layout import SHAPES, options_of
 from fastfeat_kernels.powers.reference import kurtosis_of, skew_of
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.decay import half_power, moved_towards
@@ -125,7 +125,8 @@ def _per(wanted: Wanted) -> Mapping[int, int]:
 
 
 def _shape(wanted: Wanted) -> Mapping[int, int]:
-    return {layout.OUTPUT_PARAMETER: options_of(wanted.bias, wanted.fisher)}
+    options = options_of(wanted.bias, wanted.fisher)
+    return {layout.OUTPUT_PARAMETER: options, layout.OUTPUT_SHAPE: SHAPES[wanted.statistic]}
 
 
 def _n_rows_of(wanted: Wanted, element: str, view: WindowView) -> int:
