@@ -50,7 +50,7 @@ def compute(task: RowTask) -> list[Any]:
 
 
 def outputs_of_steps(program: Program) -> Collection[int]:
-    """Return which outputs may be arrays that a step made, and which others may refer to, too."""
+    """Return the places of outputs that may be arrays of a step, which others may refer to, too."""
     return _parts(program)[0].keys()
 
 

@@ -15,7 +15,7 @@ _chosen: ContextVar[Runtime | None] = ContextVar("emulated_runtime", default=Non
 
 
 def runtime() -> Runtime:
-    """Return what runs the kernels: threads one after the other, unless `running_on` says how.
+    """Return the runtime of the kernels: threads one after the other, unless `running_on` says how.
 
     Raises:
         BackendUnavailable: there is no g++.

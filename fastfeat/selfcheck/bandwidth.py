@@ -1,4 +1,4 @@
-"""How fast 12 features of a row are computed on a device, beside a copy of as many bytes there."""
+"""Speed of 12 features of a row on a device, beside a copy of as many bytes there."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Bandwidth:
 
 
 def measure_bandwidth(backend: str, n_rows: int, n_repeats: int = N_REPEATS) -> Bandwidth:
-    """Return how fast a row plan runs on a device, and how fast a copy.
+    """Return the speed of a row plan on a device, and that of a copy.
 
     Args:
         backend: one with memory of its own.

@@ -28,7 +28,7 @@ _PACKAGES_OF_NVIDIA = ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12")
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """What came of one plan.
+    """The results of one plan.
 
     Args:
         name: of the plan.
@@ -46,7 +46,7 @@ class PlanResult:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What a check of a backend found.
+    """The results of a check of a backend.
 
     Args:
         backend: its name.
@@ -76,7 +76,7 @@ class CheckReport:
 
 
 def check(backend: str, step: Callable[[str], None], *, n_rows: int = 1 << 27) -> CheckReport:
-    """Return what comes of the contract on a backend.
+    """Return the results of the contract on a backend.
 
     Args:
         backend: its name.

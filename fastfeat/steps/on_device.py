@@ -1,4 +1,4 @@
-"""What a step on a device is given, and what of it is brought to the host's memory."""
+"""Arguments of a step on a device, and their copies in the host's memory."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def argument_in_host(runtime: Runtime, argument: Argument) -> Argument:
 
 
 def column_in_host(runtime: Runtime, values: Any) -> Any:
-    """Return what is in the memory of the device as a chunked array, and all else as it is."""
+    """Return a column of the device as a chunked array, and anything else as it is."""
     if not isinstance(values, DeviceArray):
         return values
     return pa.chunked_array([on_host(runtime, values, values.name)])

@@ -37,7 +37,7 @@ class StepFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """What a step is given: a column, or what fit has learnt, with its type."""
+    """One argument of a step: a column, or a learnt value, with its type."""
 
     values: Any
     dtype: DType

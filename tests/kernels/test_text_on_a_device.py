@@ -46,6 +46,7 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ends_with": ("str.ends_with", ("pattern",)),
     "contains": ("str.contains_literal", ("pattern",)),
     "count_matches": ("str.count_matches_literal", ("pattern",)),
+    "find": ("str.find_literal", ("pattern",)),
     "len_chars": ("str.len_chars", ()),
     "token_count": ("str.token_count", ()),
     "to_lowercase": ("str.to_lowercase", ()),

@@ -46,11 +46,11 @@ from fastfeat.scalars.value import InputSlot
 
 ROWS_PER_PIECE = 1 << 20
 Found = tuple[Moments | None, PowerSums, list[Chunk]]
-"""What is found of an output, and its values: any is left out where nobody asks for it."""
+"""The summary of an output, and its values: any is left out where nobody asks for it."""
 
 
 class Needs(NamedTuple):
-    """What the aggregates of one output ask of its values."""
+    """The kernels that the aggregates of one output need."""
 
     level: Level
     moments: bool
@@ -82,7 +82,7 @@ def _summary(
     functions: Functions,
     n_rows: int,
 ) -> Summary:
-    """Return what the aggregates of an output are made from."""
+    """Return the summary that the aggregates of an output are made from."""
     element, order = storage(output.dtype), dict[int, Number]()
     if needs.order:
         selected = _order(element, chunks, functions, n_rows)
@@ -99,7 +99,7 @@ def _learn_in_place(
     columns: Mapping[InputSlot, Any],
     n_rows: int,
 ) -> dict[int, Found]:
-    """Return what is found of outputs that are columns, and the columns.
+    """Return the summaries of outputs that are columns, and the columns.
 
     Of many columns each is a task: to divide every one of 8 between two threads took 0.1 ms more a
     column than it saved.
@@ -136,7 +136,7 @@ def _learn_computed(
     n_rows: int,
     constants: Constants,
 ) -> dict[int, Found]:
-    """Return what is found of computed outputs, and the values whose order is asked for."""
+    """Return the summaries of computed outputs, and the values whose order is needed."""
     if not computed:
         return {}
     outputs = [program.outputs[k] for k in computed]

@@ -100,7 +100,7 @@ def evaluate_row(program: Program, leaf: Callable[[Op], Any]) -> list[tuple[Any,
 def leaf_reader(
     program: Program, inputs: Mapping[InputSlot, Any], constants: Constants
 ) -> Callable[[Op], Any]:
-    """Return what gives the value of a leaf operation in one row; None is a missing input."""
+    """Return the function that gives the value of a leaf in one row; None is a missing input."""
     return _reader(inputs, constants.parameters, tables_of(program, constants))
 
 

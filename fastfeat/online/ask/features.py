@@ -172,7 +172,7 @@ def make_stage(
 
 
 def kept_arrays(lowered: LivePlan, batches: Batches, names: Iterable[str]) -> dict[str, Array]:
-    """Return what functions that windows read gave for each row, by their name."""
+    """Return the values of functions that windows read, one a row, by their name."""
     kept = {name: lowered.kept[name] for name in names}
     return {name: _plain(batches[one.plans[0]].made[one.call]) for name, one in kept.items()}
 
@@ -181,7 +181,7 @@ def kept_arrays(lowered: LivePlan, batches: Batches, names: Iterable[str]) -> di
 def kept_of_history(
     lowered: LivePlan, rows: Table, tables: Mapping[str, Any], backend: str = "cpu"
 ) -> dict[str, Array]:
-    """Return what functions that windows read give for rows that hold their own past.
+    """Return the values of functions that windows read, for rows that hold their own past.
 
     Args:
         lowered: what is asked.
@@ -230,7 +230,7 @@ def make_windows(one: Round, batch: Batch, log: Table, seen: Seen) -> None:
 
 
 class WindowsWanted(NamedTuple):
-    """What a backend is asked for.
+    """The requests to a backend, with the order of the rows.
 
     Args:
         past: what orders the rows that are seen, and after them those that ask.
@@ -244,7 +244,7 @@ class WindowsWanted(NamedTuple):
 
 
 def windows_wanted(one: Round, batch: Batch, log: Table, seen: Seen) -> WindowsWanted:
-    """Return what a backend is asked for; see `make_windows` for the arguments."""
+    """Return the requests to a backend; see `make_windows` for the arguments."""
     past = _past(one, batch, log, seen)
     if one.schedule:
         make_rounds(past, one.schedule)
@@ -319,7 +319,7 @@ def _numbers(codes: NDArray[np.int32]) -> Array:
 
 
 def _asked(past: Batch, wanted: Round, ordering: RowOrder) -> tuple[list[WindowRequest], list[Any]]:
-    """Return what a backend is asked for, and the texts that the codes of each stand for, or None.
+    """Return the requests to a backend, and for each the texts that its codes stand for, or None.
 
     Args:
         past: the rows that windows see.

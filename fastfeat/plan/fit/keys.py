@@ -237,7 +237,7 @@ def _check_finite(shown: str, values: Any, batch: Batch) -> None:
 
 
 def _n_folds(batch: Batch, aggregate: Aggregate) -> int:
-    """Return how many folds the rows of an aggregate of a target are in."""
+    """Return the number of folds of the rows that an aggregate of a target reads."""
     params = dict(aggregate.params)
     if params["n_folds"] is None:
         return n_codes(aggregate.args[2], batch.learnt)
@@ -261,7 +261,7 @@ def _check_cells(shown: str, n_folds: int, n_categories: int, cell_bytes: int) -
 
 
 def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:
-    """Return what is learnt per key, in place: of rows without one, and of unseen keys, nothing."""
+    """Return the groups, in place, with nothing learnt of rows without a key and of unseen keys."""
     assert isinstance(aggregate.frame, GroupFrame)
     if aggregate.frame.with_missing:
         return groups
@@ -272,7 +272,7 @@ def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:
 
 
 def _n_without_key(codes: Node) -> int:
-    """Return how many codes are those of no key: of missing, and of unseen ones."""
+    """Return the number of codes that stand for no key: of missing, and of unseen ones."""
     assert isinstance(codes, Call)
     return 1 + int(dict(codes.params)["n_unseen"])
 
@@ -288,7 +288,7 @@ def _counts(batch: Batch, aggregate: Aggregate, *, with_rows: bool) -> KeyCounts
 
 
 def _of_counts(aggregate: Aggregate, found: KeyCounts, dtype: DType) -> Constant:
-    """Return what is learnt from the keys of all training rows."""
+    """Return the constant that an aggregate learns from the keys of all training rows."""
     match aggregate.function:
         case "vocabulary":
             return without_rare(found, aggregate.params)

@@ -1,4 +1,4 @@
-"""What went wrong with the data, told to a user: feature, row, value, and what to do."""
+"""Failures on the data, told to a user: feature, row, value, and what to do."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class _Alike(NamedTuple):
 
 
 def _narrowed(alike: _Alike, columns: Iterable[tuple[ChunkedArray, ChunkedArray]]) -> _Alike:
-    """Return those of some rows that are alike in further columns too.
+    """Return the rows that are alike in further columns too.
 
     Args:
         alike: the rows.
@@ -229,7 +229,7 @@ def _is_of_sessions(over: Call) -> bool:
 
 
 def _n_tied(seen: Batch, order: Call) -> int:
-    """Return how many rows share their time with another one of their entity."""
+    """Return the number of rows that share their time with another one of their entity."""
     make(seen, order.args)
     compute_columns(seen, order.args)
     past = past_of(seen, order)

@@ -1,4 +1,4 @@
-"""What steps make of the data: whole columns, computed between the programs over rows.
+"""Steps over the data: whole columns, computed between the programs over rows.
 
 The steps below some expressions are run in the order of their nesting. Their arguments are columns,
 what fit has learnt, other steps, or expressions over rows, which a program computes first.
@@ -157,7 +157,7 @@ def make_windows(batch: Batch, calls: Sequence[Node]) -> None:
 
 
 def _read_by(orders: Mapping[Call, Sequence[Call]]) -> list[Node]:
-    """Return what orders of rows, and the functions over each, read of the rows."""
+    """Return the expressions over the rows that orders, and the functions over each, read."""
     return [
         node
         for order, members in orders.items()

@@ -166,7 +166,7 @@ def _by_definition(batch: Batch, ordering: RowOrder, asked: WindowRequest, which
 
 
 def codes_in_host(codes: Any, backend: Backend) -> Any:
-    """Return which of some texts each row is as an Arrow array.
+    """Return the codes of texts, one a row, as an Arrow array.
 
     Args:
         codes: an array, perhaps of a device.
@@ -217,7 +217,7 @@ def named_by(calls: Sequence[Node]) -> Generator[None]:
 def asked_of(
     rows: Batch, calls: Sequence[Node], values: Sequence[Node]
 ) -> tuple[list[WindowRequest], list[Any]]:
-    """Return what a backend is asked for, and the texts that the codes of each stand for, or None.
+    """Return the requests to a backend, and for each the texts that its codes stand for, or None.
 
     Args:
         rows: the rows that windows see; what the functions read of them is made.
@@ -258,7 +258,7 @@ def text_codes(batch: Batch, node: Node) -> Any:
 
 
 def _asked_of(call: Node, values: Any, dtype: DType) -> WindowRequest:
-    """Return what a backend is asked for of the rows in a window.
+    """Return the request to a backend for a function over a window.
 
     Args:
         call: a function over a window.
@@ -383,13 +383,13 @@ def past_of_table(batch: Batch, order: Call) -> RowOrder:
 
 
 def _tie(values: TableValues, dtype: Any) -> Any:
-    """Return what orders rows of one instant as keys are stored."""
+    """Return the tie of rows of one instant, as keys are stored."""
     return pa.chunked_array([keys_as(values.array, dtype, dtype)])
 
 
 @contextmanager
 def naming_table(order: Call) -> Generator[None]:
-    """Say in what is wrong with the rows of a table that they are a table's."""
+    """Put the name of a table in front of errors about its rows."""
     try:
         yield
     except (InvalidData, Overflow, TypeMismatch) as error:

@@ -27,7 +27,7 @@ from fastfeat_kernels.grouped.state import (
 )
 from fastfeat_kernels.grouped.statistics import Statistic, statistics_of
 from fastfeat_kernels.grouped.summarize import summarize
-from fastfeat_kernels.powers.layout import options_of
+from fastfeat_kernels.powers.layout import SHAPES, options_of
 from fastfeat_kernels.powers.state import shapes_of
 from numpy.typing import NDArray
 
@@ -171,7 +171,7 @@ def learnt(rows: Rows, name: str, params: Params) -> Groups:
             return rows.quantile(given["q"], given["interpolation"])
         case "mode":
             return _of_ordered(modes_of(rows.ordered(), runner(_RUN), rows.n_parts), rows)
-        case "skew" | "kurtosis":
+        case _ if name in SHAPES:
             read = partial(shapes_of, rows.ordered(), name, options_of(**given))
             return _floats(read, rows, "powers")
         case "n_unique":
@@ -198,7 +198,7 @@ def _floats(read: Callable[..., NDArray[np.float64]], rows: Rows, folder: str = 
 
 
 def _of_values(values: NDArray[Any], rows: Rows) -> Groups:
-    """Return what every group with a value has."""
+    """Return the values as groups, present where a group has a value."""
     return _stored(values, counts_of(rows.moments()) > 0)
 
 

@@ -70,7 +70,7 @@ def in_order(
     missing: str,
     max_memory: int,
 ) -> NDArray[np.int64]:
-    """Return which of some distinct keys comes first in the order of codes, and so on.
+    """Return the order of some distinct keys, as places: of the first in the order of codes first.
 
     Args:
         parts: an Arrow array for each part of a key, as keys are stored.
@@ -122,7 +122,7 @@ def _ordered(found: Found) -> Ordered:
 
 
 def _of_rows(found: Found, places: Places) -> OfRows:
-    """Return what gives rows the number of their key.
+    """Return the function that gives rows the number of their key.
 
     Args:
         found: learnt with rows.
@@ -304,7 +304,7 @@ def _taken(values: Array, digits: NDArray[np.int64]) -> Array:
 
 
 class Lookup(NamedTuple):
-    """What the codes of rows are looked up in: an index a part, and one of their combinations."""
+    """The indices in which codes of rows are looked up: one a part, and one of combinations."""
 
     parts: tuple[Index, ...]
     sizes: tuple[int, ...]
@@ -381,7 +381,7 @@ def _of_entries(index: Index, chunk: Array, dtype: DType, n_unseen: int) -> Plac
 
 
 def _cached(vocabulary: Vocabulary, name: str, make: Any) -> Any:
-    """Return what a vocabulary keeps under a name; made on first use."""
+    """Return the value that a vocabulary keeps under a name; made on first use."""
     found = vocabulary.cache.get(name)
     return vocabulary.cache.setdefault(name, make()) if found is None else found
 
@@ -391,7 +391,7 @@ def _index(keys: Array, dtype: DType) -> Index:
 
 
 def _lookup(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> Lookup:
-    """Return what rows of several parts are looked up in."""
+    """Return the indices in which rows of several parts are looked up."""
     ranks = [
         _ranks(pa.chunked_array([part]), dtype, _WIDEST)
         for part, dtype in zip(vocabulary.parts, dtypes, strict=True)

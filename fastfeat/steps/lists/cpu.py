@@ -68,7 +68,7 @@ class _Elements(NamedTuple):
 
 
 def aggregate(function: str) -> Callable[[Sequence[Argument], Mapping[str, Any], int], Array]:
-    """Return what computes an aggregate of the elements of each row.
+    """Return the function that computes an aggregate of the elements of each row.
 
     Args:
         function: one of `steps.lists.AGGREGATES_OF_LISTS`.
@@ -210,7 +210,7 @@ _QUICK: Mapping[Gives, Callable[[Lists, DType, Words], _Found]] = {
     "mean": _mean,
     "sum": _sum,
 }
-"""What finds an aggregate by a kernel of lists, by what it gives."""
+"""Functions that find an aggregate by a kernel of lists, by the kind of its result."""
 
 
 _WORDS = (pa.float64(), pa.int64(), pa.uint64())
@@ -262,7 +262,7 @@ def _words_at(lists: Lists, index: int) -> tuple[Array, Flags]:
 
 
 def _taken(lists: Lists, index: int) -> tuple[Array, Flags]:
-    """Return the same of elements of any type."""
+    """Return the elements at an index, of any type, and which rows have one."""
     starts, ends = lists.offsets[:-1], lists.offsets[1:]
     places = starts + index if index >= 0 else ends + index
     inside = (places >= starts) & (places < ends)
@@ -307,7 +307,7 @@ def _contains(args: Sequence[Argument], params: Params, words: Words) -> Array:
 
 
 class Items(NamedTuple):
-    """What lists are searched for, of each row.
+    """The items that lists are searched for, of each row.
 
     Args:
         keys: as keys of the type of the elements, an Arrow array; null where it is none.
@@ -364,7 +364,7 @@ _GIVES: Mapping[Gives, Callable[[Sequence[Argument], Params, Words], Array]] = {
     "length": _length,
     "slice": _slice,
 }
-"""What computes a function, by what it gives: of the arguments, parameters and words of a table."""
+"""Functions of arguments, parameters and words of a table, by the kind of their result."""
 
 KERNELS: dict[str, Kernel] = {
     "list.encode": _encode,

@@ -53,7 +53,7 @@ def lookup_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int
 
 
 def lookup_values(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
-    """Return what the table has in the rows that were found; no float of it is NaN."""
+    """Return the values of the table in the rows that were found; no float of it is NaN."""
     rows, column = args
     exact, array = arrow_type(comparable(column.dtype)), _without_nan(column.values)
     n_bytes = array.type.bit_width // 8 if _has_whole_bytes(array.type) else 0

@@ -90,14 +90,14 @@ def folded(found: Iterable[Statistics], function: str, params: Params) -> Folded
 
 
 def target_level(function: str, params: Params) -> Level:
-    """Return at which level a statistic of moments needs them."""
+    """Return the level of the moments that a statistic needs."""
     return 2 if needs_squares(function, params) else 1
 
 
 def by_moments(
     by_category: GroupedMoments, n_folds: int, function: str, params: Params
 ) -> Iterator[Statistics]:
-    """Yield what is known of all rows, and outside of each fold.
+    """Yield the statistics of all rows, and of those outside of each fold.
 
     Args:
         by_category: the moments of cells: group fold * n_codes + code.
@@ -129,7 +129,7 @@ Read = Callable[[GroupedMoments], Floats]
 
 
 def _reader(function: str) -> Read:
-    """Return what reads the statistic of groups."""
+    """Return the function that reads the statistic of groups."""
     run = runner(_RUN)
     if function == "target_var":
         return lambda moments: finalize.variances_of(moments, 1, run, n_parts(moments.n_groups))

@@ -88,7 +88,7 @@ def _by_quantiles(
 
 
 def _statistics(counts: Words, statistic: Floats, prior: float) -> Statistics:
-    """Return what is known of a quantile in each category, and in all rows."""
+    """Return the statistics of a quantile in each category, and in all rows."""
     n, n_all = counts.astype(np.float64), float(counts.sum())
     return Statistics(n, statistic, statistic, statistic, n_all, prior, prior, prior)
 

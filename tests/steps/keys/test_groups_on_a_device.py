@@ -169,12 +169,13 @@ def test_folds_are_those_of_the_host(n_bytes: int, monkeypatch: pytest.MonkeyPat
 
 
 def test_explain_says_where_groups_are_learnt() -> None:
-    plan = ff.Plan({"mean": X.mean(by="k"), "mode": X.mode(by="k")})
+    plan = ff.Plan({"mean": X.mean(by="k"), "mode": X.mode(by="k"), "skew": X.skew(by="k")})
     lines = plan.explain("cuda", schema=ROWS.schema).splitlines()
     at = lines.index("// learnt per group:")
-    assert lines[at + 1 : at + 3] == [
+    assert lines[at + 1 : at + 4] == [
         "//   on the device: col('x').mean(by=col('k'))",
         "//   on the host: col('x').mode(by=col('k'))",
+        "//   on the host: col('x').skew(bias=True, by=col('k'))",
     ]
 
 
@@ -191,7 +192,9 @@ def test_columns_of_a_device_are_learnt_from() -> None:
     buffer = runtime.allocate(x.nbytes)
     runtime.upload(x, buffer)
     on_device = runtime.array(buffer, x.shape, x.dtype, (8,))
-    plan = ff.Plan({"mean": X.mean(by="k"), "median": X.median(by="k"), "std": X.std(by="k")})
+    found = {"mean": X.mean(by="k"), "median": X.median(by="k"), "std": X.std(by="k")}
+    shapes = {"skew": X.skew(by="k"), "of all": X.kurtosis(), "computed": (2 * X + 1).skew()}
+    plan = ff.Plan({**found, **shapes})
     with emulated.running_on(runtime):
         fitted = plan.fit({"k": ROWS["k"], "x": on_device}, backend="emulated")
     assert artifact_bytes(fitted.record) == artifact_bytes(

@@ -26,6 +26,7 @@ PLAN = ff.Plan(
         "starts": X.starts_with("S") | X.ends_with("e1"),
         "contains": X.contains("o", literal=True).fill_null(False),
         "matches": X.count_matches("ß", literal=True) + 1,
+        "at": X.find("o", literal=True).fill_null(-2),
         "lower": X.to_lowercase().str.strip_chars().ordinal_encode(),
         "upper": X.to_uppercase().str.slice(-3, 2).str.len_bytes(),
         "number": X.to_float(strict=False).standard_scale(),

@@ -65,7 +65,6 @@ OF_NUMBERS: dict[str, Callable[[ff.Expr, Window], ff.Expr]] = {
     "mean": lambda x, w: x.mean(over=w),
     "var": lambda x, w: x.var(over=w, ddof=0),
     "std": lambda x, w: x.std(over=w),
-    "kurtosis": lambda x, w: x.kurtosis(over=w),
 }
 WINDOWS = (
     ff.window(40, time="t", by="card"),
@@ -152,6 +151,7 @@ def test_what_has_no_kernel_is_computed_on_the_host_beside_the_rest() -> None:
             **{f"hard {n}": OF_NUMBERS[n](col("hard"), week) for n in ("sum", "std", "max")},
             "rank": col("int8").rank(over=week),
             "trend": col("float64").slope(over=week),
+            "shape": col("float64").skew(over=week),
             "level": col("hard").ewm_mean(half_life=3, over=WINDOWS[1]),
             "streak": (col("float64") > 1).streak(over=week),
             "nested": col("hard").lag(1, over=WINDOWS[4]).mean(over=week),
@@ -171,6 +171,7 @@ def test_what_has_no_kernel_is_computed_on_the_host_beside_the_rest() -> None:
     )
     assert "on the device: col('hard').max(" in shown
     assert "on the host: col('float64').quantile(" in shown
+    assert "on the host: col('float64').skew(" in shown
 
 
 def test_columns_of_a_device_are_seen_by_windows() -> None:

@@ -78,7 +78,7 @@ def _compute(runtime: Runtime, task: RowTask) -> list[Any]:
 
 
 def target_of(output: DeviceMemory) -> Target:
-    """Return where a kernel writes an output whose rows stand one after the other."""
+    """Return the addresses for an output whose rows stand one after the other."""
     return Target(output.values.address, output.validity.address if output.validity else 0)
 
 

@@ -27,7 +27,7 @@ from fastfeat.steps.keys.tasks import GroupsTask
 from fastfeat.steps.on_device import column_in_host
 
 _ON_HOST = frozenset({"mode", "n_unique"})
-"""What takes all values of a group in order: they are sorted on the host, as for sums of powers."""
+"""Aggregates of all values of a group in order: they are sorted on the host, as for powers."""
 
 
 def is_found_on_device(function: str) -> bool:
