@@ -27,6 +27,7 @@ categories      .ordinal_encode .one_hot_encode .count_encode .hash ff.cross
 by a target     .target_encode .woe_encode
 earlier rows    ff.window ff.count ff.time_since ff.time_since_last ff.session_id .lag .diff
                 .pct_change .first .last .any .all .range .rank .slope .streak .ewm_mean
+                .ewm_sum
 labels ahead    ff.ahead
 other tables    ff.lookup ff.asof
 times           .dt: help(ff.col("t").dt)

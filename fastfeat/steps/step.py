@@ -12,7 +12,7 @@ from fastfeat_kernels.text.requests import Request as TextRequest
 from fastfeat.dtypes import DType
 from fastfeat.engine.tasks import Task
 from fastfeat.errors import FastfeatError, InvalidData
-from fastfeat.ir.node import Call
+from fastfeat.ir.node import Call, Node
 from fastfeat.ir.parameters import Belongs, Parameters, always
 from fastfeat.ir.writing import Form
 from fastfeat.scalars.value import TypeRule
@@ -88,6 +88,8 @@ class StepFunction:
         in_halves: whether its arguments are as many of the data as, after them, of a table.
         ends_with: the functions of windows of which its last argument is one.
         belongs: whether the arguments of a call belong together.
+        check: what raises TypeMismatch where a call does not fit the types of what it is computed
+            from, of which a type rule sees those of its arguments alone.
         request: what it asks of hand-written kernels, where their folder has a table of that.
         written: how a call is written in Python.
     """
@@ -106,5 +108,6 @@ class StepFunction:
     in_halves: bool = False
     ends_with: tuple[str, ...] = ()
     belongs: Belongs = always
+    check: Callable[[Call, Mapping[Node, DType]], None] | None = None
     request: TextRequest | ListRequest | None = None
     written: Form = None

@@ -83,7 +83,12 @@ def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -
             case _:
                 assert_never(node)
 
-    return fold(roots, visit)
+    types = fold(roots, visit)
+    for node in types:
+        row = STEPS.get(node.function) if isinstance(node, Call) else None
+        if row is not None and row.check is not None:
+            _explained(node, partial(row.check, node, types))
+    return types
 
 
 def _is_of_keys(node: Call | Aggregate) -> bool:

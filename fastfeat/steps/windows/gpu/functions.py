@@ -39,7 +39,7 @@ from fastfeat.steps.on_device import argument_in_host, column_in_host
 from fastfeat.steps.step import Argument
 from fastfeat.steps.windows import cpu as windows
 from fastfeat.steps.windows import cpu_tables as table_windows
-from fastfeat.steps.windows.cpu import ticks_window
+from fastfeat.steps.windows.function import ticks_window
 from fastfeat.steps.windows.gpu.columns import (
     BOUNDS_BYTES,
     COLUMN_BYTES,
