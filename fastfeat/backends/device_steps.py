@@ -23,7 +23,7 @@ from fastfeat.steps.step import Argument
 from fastfeat.steps.tables.gpu import asof_rows, is_gathered, lookup_values
 from fastfeat.steps.targets.gpu import fold
 from fastfeat.steps.text.gpu import functions as text
-from fastfeat.steps.windows.gpu.functions import is_of_values_near_each_other, is_on_device
+from fastfeat.steps.windows.gpu.functions import is_on_device, needs_near_values
 
 KERNELS: dict[str, DeviceStep] = {
     "asof_row": asof_rows,
@@ -59,7 +59,7 @@ def place_of(call: Call, types: Sequence[DType]) -> str:
     if not runs_on_device(call, types):
         return "on the host"
     function = call.function.removeprefix(OVER)
-    if is_over_window(call) and is_of_values_near_each_other(function, types[0]):
+    if is_over_window(call) and needs_near_values(function, types[0]):
         return "on the device, or on the host if an entity's values span over 100 bits"
     return "on the device"
 

@@ -29,7 +29,7 @@ def compute(
     made, rest = _parts(program)
     if is_observed():  # where columns of steps come in pieces, or in no form that holds them
         compiled(program).loops_address()
-    found = {k: _as_made(columns[slot], program.outputs[k]) for k, slot in made.items()}
+    found = {k: _array_of_step(columns[slot], program.outputs[k]) for k, slot in made.items()}
     if not found or any(array is None for array in found.values()):
         return _compute(program, columns, n_rows, constants)
     computed = iter(_compute(rest, columns, n_rows, constants) if rest.outputs else ())
@@ -63,7 +63,7 @@ def _is_without_nan(step: Node) -> bool:
     return is_looked_up or is_over_window(step)
 
 
-def _as_made(column: Any, output: Output) -> Any:
+def _array_of_step(column: Any, output: Output) -> Any:
     """Return the column of a step as the array that the output is; None where it is in pieces."""
     same_type = column.type == arrow_type(output.dtype)
     return column.chunk(0) if same_type and column.num_chunks == 1 else None

@@ -20,7 +20,7 @@ from fastfeat.engine.gpu.learn.scan import LearntColumn, find_moments, find_orde
 from fastfeat.engine.gpu.pieces.adopt import sources_of
 from fastfeat.engine.gpu.pieces.column_groups import Group, group_of, groups_of
 from fastfeat.engine.gpu.pieces.run import on_host
-from fastfeat.engine.gpu.programs.launch import settled
+from fastfeat.engine.gpu.programs.launch import settling
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.program import Constants, Functions, Program, RowFailed, program_of
 from fastfeat.engine.storage import storage
@@ -108,7 +108,7 @@ def _learn(
 ) -> list[list[Any]]:
     results: list[list[Any]] = [[] for _ in program.outputs]
     failed: list[int] = []
-    with settled(runtime):
+    with settling(runtime):
         sources = sources_of(runtime, program.inputs, columns)
         scratch = [scratch_bytes(len(_ranks(functions, n_rows, n_rows))) for functions in wanted]
         for members in groups_of(runtime, program, sources, n_rows, scratch):
