@@ -163,7 +163,7 @@ def __getattr__(name: str) -> Any:
 
 @cache
 def _rows_of_calls() -> Rows:
-    """Return how scalar functions and steps are written; imports PyArrow."""
+    """Return the written form and the parameters of scalar functions and steps; imports PyArrow."""
     from fastfeat.scalars import SCALARS
     from fastfeat.steps.registry import STEPS
 
@@ -172,7 +172,7 @@ def _rows_of_calls() -> Rows:
 
 @cache
 def _rows_of_aggregates() -> Rows:
-    """Return how aggregates are written; imports NumPy."""
+    """Return the written form and the parameters of aggregates; imports NumPy."""
     from fastfeat.aggregates import AGGREGATES
 
     return {name: (row.written, row.parameters) for name, row in AGGREGATES.items()}
@@ -194,7 +194,7 @@ class _Package(ModuleType):
         """Leave the function where the import of the folder would put this."""
 
     def __reduce__(self) -> tuple[Callable[[str], ModuleType], tuple[str]]:
-        """Return how another process has the package: by its name, as of any module."""
+        """Return the import by name, by which another process gets the package."""
         return import_module, (self.__name__,)
 
 

@@ -393,7 +393,7 @@ def mode(
 def n_unique(
     x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
 ) -> Expr:
-    """Return how many different values there are; a missing one is none.
+    """Return the number of different values; a missing one is none.
 
     Args:
         x: values of any type; with `by` numbers, dates or times.

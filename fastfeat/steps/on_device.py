@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from fastfeat.dtypes import DType
 from fastfeat.engine.gpu.pieces.run import on_host
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.io.arrow import pa
@@ -17,6 +18,19 @@ Params = Mapping[str, Any]
 DeviceStep = Callable[[Runtime, Sequence[Argument], Params, int], Any]
 """From the device, the arguments, the parameters and the number of rows to a column: a DeviceArray
 or Arrow's. Columns among the arguments are as keys are stored, some of them DeviceArrays."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceKernel:
+    """The kernel of a step on a device.
+
+    Args:
+        run: the step.
+        takes: whether it runs there, by the types of its arguments; else it runs on the host.
+    """
+
+    run: DeviceStep
+    takes: Callable[[Sequence[DType]], bool] = lambda types: True
 
 
 def argument_in_host(runtime: Runtime, argument: Argument) -> Argument:

@@ -38,6 +38,7 @@ from fastfeat.engine.cpu.kernels import PARTS_PER_THREAD, n_parts, runner
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
 from fastfeat.engine.program import Constants, Functions, Output, Program, RowFailed, program_of
 from fastfeat.engine.storage import column_of, storage
+from fastfeat.engine.tasks import LearnTask, RowTask
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.column import Chunk, physical_chunks
 from fastfeat.io.columns.types import storage_type
@@ -57,21 +58,16 @@ class Needs(NamedTuple):
     order: bool
 
 
-def learn(
-    program: Program,
-    wanted: Sequence[Functions],
-    columns: Mapping[InputSlot, Any],
-    n_rows: int,
-    constants: Constants,
-) -> list[list[Any]]:
+def learn(task: LearnTask) -> list[list[Any]]:
     """Return the value of each wanted aggregate of each output; None is missing."""
-    needs = [_needs(functions) for functions in wanted]
+    program, columns, n_rows = task.program, task.columns, task.n_rows
+    needs = [_needs(functions) for functions in task.wanted]
     slots = [column_of(output) for output in program.outputs]
     computed = [k for k, slot in enumerate(slots) if slot is None]
-    found = _learn_computed(program, computed, needs, columns, n_rows, constants)
+    found = _learn_computed(program, computed, needs, columns, n_rows, task.constants)
     found |= _learn_in_place(program, slots, needs, columns, n_rows)
     results: list[list[Any]] = []
-    for k, (output, functions) in enumerate(zip(program.outputs, wanted, strict=True)):
+    for k, (output, functions) in enumerate(zip(program.outputs, task.wanted, strict=True)):
         summary = _summary(output, needs[k], *found[k], functions, n_rows)
         results.append([AGGREGATES[f].finalize(summary, params) for f, params in functions])
     return results
@@ -152,7 +148,7 @@ def _learn_computed(
         n = min(ROWS_PER_PIECE, n_rows - start)
         piece = {slot: columns[slot].slice(start, n) for slot in part.inputs}
         try:
-            arrays = compute(part, piece, n, constants)
+            arrays = compute(RowTask(part, piece, n, constants))
         except RowFailed as failure:
             raise RowFailed(start + failure.args[0]) from None
         for j, array in enumerate(arrays):

@@ -33,31 +33,21 @@ from fastfeat.io.columns.column import Chunk, physical_chunks
 from fastfeat.io.columns.keys import first_keys, key_type
 from fastfeat.io.columns.strings import text_chunks
 from fastfeat.steps.keys.cpu_hashing import buckets, key_hashes
+from fastfeat.steps.keys.tasks import KeysTask
 
 _RUN = "vocabulary"
 _WIDEST = 1 << 62
 Places = NDArray[np.int32]
 
 
-def count_keys(
-    columns: Sequence[ChunkedArray],
-    dtypes: Sequence[DType],
-    missing: str,
-    max_memory: int,
-    with_rows: bool = False,
-) -> KeyCounts:
+def count_keys(task: KeysTask) -> KeyCounts:
     """Return the distinct keys of some rows in order.
 
-    Args:
-        columns: the parts of the key, as `io.keys` stores them.
-        dtypes: their types.
-        missing: "key" where one missing part makes the key missing, "value" where it is a value.
-        max_memory: bytes that the keys may take.
-        with_rows: whether to keep which key each row has.
-
     Raises:
-        InvalidData: they take more.
+        InvalidData: they take more memory than they may.
     """
+    columns, dtypes, missing = task.columns, task.dtypes, task.missing
+    max_memory, with_rows = task.max_memory, task.with_rows
     try:
         if len(columns) == 1 and missing == "key":
             return _count(columns[0], dtypes[0], max_memory, with_rows)

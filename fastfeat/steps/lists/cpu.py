@@ -23,6 +23,7 @@ from fastfeat.io.columns.lists import Lists, list_array, lists_of, offsets_of
 from fastfeat.io.columns.types import arrow_type, storage_type
 from fastfeat.steps.keys.cpu_groups import learn_groups
 from fastfeat.steps.keys.cpu_vocabulary import encode
+from fastfeat.steps.keys.tasks import GroupsTask
 from fastfeat.steps.lists.rows import (
     AGGREGATES_OF_LISTS,
     OUT_OF_BOUNDS,
@@ -100,7 +101,7 @@ def _by_groups(wanted: Any, lists: Lists, dtype: DType) -> _ListAggregate:
     n_rows = len(lists.offsets) - 1
     rows = np.repeat(np.arange(n_rows, dtype=np.int32), np.diff(lists.offsets))
     codes = pa.chunked_array([array_of_values(rows, None, pa.int32())])
-    (found,) = learn_groups([wanted], lists.values, dtype, codes, n_rows)
+    (found,) = learn_groups(GroupsTask([wanted], lists.values, dtype, codes, n_rows))
     values = found.values.view(np.uint64) if _is_unsigned(wanted[0], dtype) else found.values
     return _ListAggregate(values, found.present)
 

@@ -230,6 +230,7 @@ STEPS: dict[str, StepFunction] = {
     "str.ends_with": _row(
         "ends_with", (Parameter("pattern", Text(), "a plain text", written_as="suffix"),)
     ),
+    "str.find_literal": _row("find_literal", (_PLAIN,)),
     "str.hash_ngrams": _row(
         "hash_ngrams",
         (

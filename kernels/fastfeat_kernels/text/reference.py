@@ -67,6 +67,15 @@ def contains(text: bytes, pattern: bytes) -> bool:
     return pattern in text
 
 
+def find(text: bytes, pattern: bytes) -> int:
+    """Return the byte at which a plain pattern stands first in a text, -1 if nowhere.
+
+    >>> find(b"abab", b"b"), find(b"a", b"b"), find(b"a", b"")
+    (1, -1, 0)
+    """
+    return text.find(pattern)
+
+
 def to_lowercase(text: bytes) -> bytes:
     """Return a text in lower case.
 

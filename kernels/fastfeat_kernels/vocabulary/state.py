@@ -65,7 +65,7 @@ class RowIds:
         ids: int32 per row, -1 where the value is missing, in the order of the tables' rows. With
             partitions nothing is said of rows without a value.
         starts: where the rows of each table begin, and the end; none with partitions.
-        keys: for each table, the place in `DistinctKeys.keys` of each id, or all of them as a slice.
+        keys: for each table, the place in `DistinctKeys.keys` of each id, or all as a slice.
         partitions: how the rows come in that order; None if it is that of the column.
     """
 

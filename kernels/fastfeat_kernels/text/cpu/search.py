@@ -1,5 +1,5 @@
 # pyright: basic
-"""Literal bytes in text on the CPU: at the start, at the end, anywhere, how often.
+"""Literal bytes in text on the CPU: at the start, at the end, anywhere, how often, where.
 
 To find a literal anywhere, 64 bytes of the column at once are compared with its first byte and its
 last, across rows; where both match, the row is found and the rest compared.
@@ -159,5 +159,42 @@ def find(table, first, n):
     return 0
 
 
-SEARCH = (count_matches, find)
+@njit(**SEPARATE_OPTIONS)
+def first_matches_of_rows(words, n, offsets, target, readable):
+    """Write the byte at which the literal, not empty, first stands in each row; else -1."""
+    x, y = pointer_int64(offsets), pointer_int64(target)
+    size, data, pattern = words[TABLE_PATTERN_BYTES], words[TABLE_DATA], words[TABLE_PATTERN]
+    for i in range(n):
+        y[i] = -1
+    at, end, row = x[0], x[n], i64(0)
+    while at < end:
+        bits = candidates(words, at, end, readable)
+        while bits != 0:
+            start = at + trailing_zeros(bits)
+            bits &= bits - 1
+            while x[row + 1] <= start:
+                row += 1
+            fits = (y[row] < 0) & (start + size <= x[row + 1])
+            if fits and are_equal(data + start, pattern, size):
+                y[row] = start - x[row]
+        at += 64
+
+
+def find_first(table, first, n):
+    """Write the byte at which the literal first stands in each row; the empty one at the first."""
+    words, readable = pointer_int64(opaque(table)), end_of_call(pointer_int64(table), first, n)
+    for start in range(0, n, BLOCK):
+        row, m = first + start, smaller(n - start, BLOCK)
+        target = target_of(words, row)
+        if words[TABLE_PATTERN_BYTES] != 0:
+            first_matches_of_rows(words, m, read_offsets(words, row, m), target, readable)
+        else:
+            y = pointer_int64(target)
+            for i in range(m):
+                y[i] = 0
+        mask_missing(words, row, m, target)
+    return 0
+
+
+SEARCH = (count_matches, find, find_first)
 """The entries of this file."""
