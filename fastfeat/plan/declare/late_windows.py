@@ -12,7 +12,7 @@ from fastfeat.errors import Leakage
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.ir.durations import duration_text, length_text
 from fastfeat.ir.node import Call, Column, Node, TableColumn
-from fastfeat.ir.scope import is_over_table, order_of, seen_of, table_of, window_of
+from fastfeat.ir.scope import is_over_table, order_of, table_columns_of, table_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.bind import bind
@@ -232,7 +232,7 @@ def trusted_clock(told_of: Node, time: Node, types: Types | None) -> Clock:
 def _check_clock_of_table(over: Call, types: Types | None) -> None:
     """Raise where late columns of a table are seen by another time than that of the data."""
     order = order_of(over)
-    left, right = order.args[0], seen_of(order)[0]
+    left, right = order.args[0], table_columns_of(order)[0]
     table = table_of(order)
     if not isinstance(left, Column) or left.name != right.name:
         raise Leakage(

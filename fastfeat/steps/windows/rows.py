@@ -485,7 +485,7 @@ def _window_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
         if "rows" in params and params["unit"] == "steps":
             write += "; rows=7 keeps seven rows"
         kind = "whole numbers" if types[0] == ORDER_OF_INTEGERS else "dates or times"
-        raise TypeMismatch(f"{_told(params)} {given}, and the time is {kind}. Write {write}")
+        raise TypeMismatch(f"{_reach_names(params)} {given}, and the time is {kind}. Write {write}")
     return WINDOW
 
 
