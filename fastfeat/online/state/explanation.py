@@ -43,7 +43,7 @@ from fastfeat.online.lower.live_plan import LivePlan, lower
 from fastfeat.online.lower.row_orders import log_rows
 from fastfeat.online.lower.row_tables import given_type
 from fastfeat.online.state.call_rows import Here
-from fastfeat.online.state.explained_features import FeatureExplained, RowsSeen, explained_html
+from fastfeat.online.state.feature_origins import FeatureExplained, RowsSeen, explained_html
 from fastfeat.online.state.memory import Memory
 from fastfeat.plan.declare.columns_read import reads_own
 from fastfeat.plan.keep.state import aggregates_of

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from random_plans import TABLES, events, features, fitted
-from test_asking_random import assert_same_bits, pieces_of
+from test_features_of_rows_random import assert_same_bits, pieces_of
 
 from fastfeat.api.plan import records_of
 from fastfeat.io.columns.conversions import tick_ns
