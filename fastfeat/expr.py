@@ -115,6 +115,8 @@ class Expr:
         is_null = missing.is_null
         is_not_null = missing.is_not_null
         fill_null = missing.fill_null
+        eq_missing = missing.eq_missing
+        ne_missing = missing.ne_missing
         is_finite = missing.is_finite
         is_infinite = missing.is_infinite
         fill_infinite = missing.fill_infinite
@@ -166,6 +168,7 @@ class Expr:
         ordinal_encode = categories.ordinal_encode
         one_hot_encode = categories.one_hot_encode
         count_encode = categories.count_encode
+        binary_encode = categories.binary_encode
         hash = hashing.hash
         target_encode = targets.target_encode
         woe_encode = targets.woe_encode

@@ -1,4 +1,7 @@
-"""The aggregates: what each accumulates, and how its value comes from exact integers."""
+"""The aggregates: what each accumulates, and how its value comes from exact integers.
+
+`engine` and what stands above import them.
+"""
 
 from __future__ import annotations
 

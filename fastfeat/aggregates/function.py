@@ -1,4 +1,4 @@
-"""What an aggregate is: the primitives that kernels accumulate, and how its value comes from them.
+"""Aggregates: the primitives that kernels accumulate, and the value that is made from them.
 
 A backend runs the moments kernel at `level_of` the aggregates of an expression and, where one of
 them has ranks, the selection kernel, where one needs sums of powers, that of powers; `finalize`
@@ -35,7 +35,7 @@ Learnt = Number | str | None | tuple[float, ...]
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the kernels found of one expression over all rows.
+    """The summary of one expression over all rows, as kernels find it.
 
     Args:
         dtype: type of the expression.

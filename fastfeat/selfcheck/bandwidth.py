@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.api.plan import FittedPlan
-from fastfeat.backends import device_backend_named
+from fastfeat.backends import backend_named, device_of
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.selfcheck.plans import row_plan
 from fastfeat.selfcheck.tables import training_table
@@ -62,7 +62,7 @@ def measure_bandwidth(backend: str, n_rows: int, n_repeats: int = N_REPEATS) -> 
         n_rows: as many as these, or as fit into half of the memory.
         n_repeats: of each, after one that is not timed.
     """
-    runtime, fitted = device_backend_named(backend).runtime(), row_plan().fit(training_table())
+    runtime, fitted = device_of(backend_named(backend)), row_plan().fit(training_table())
     pattern = _pattern(fitted)
     n_outputs = len(fitted.feature_names)
     bytes_per_row = sum(values.itemsize for values in pattern.values()) + 4 * n_outputs

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastfeat.api.plan import Plan
-from fastfeat.backends import DEVICE_NAMES, backend_named, device_backend_named
+from fastfeat.backends import DEVICE_NAMES, backend_named, device_of
 from fastfeat.engine.gpu.device.driver import driver_version
 from fastfeat.errors import FastfeatWarning
 from fastfeat.selfcheck.bandwidth import Bandwidth, measure_bandwidth
@@ -96,7 +96,7 @@ def check(backend: str, step: Callable[[str], None], *, n_rows: int = 1 << 27) -
             results.append(_check_plan(name, plan, backend, train, rows))
     device, bandwidth = platform.processor() or platform.machine(), None
     if backend in DEVICE_NAMES:
-        device = device_backend_named(backend).runtime().name
+        device = device_of(backend_named(backend)).name
         if n_rows:
             step("Measuring the speed of a row plan")
             bandwidth = measure_bandwidth(backend, n_rows)

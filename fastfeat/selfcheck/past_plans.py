@@ -31,6 +31,7 @@ from fastfeat.operators.windows import (
 )
 from fastfeat.selfcheck.tables import KINDS
 from fastfeat.steps.windows.rows import OVER_FUNCTIONS
+from fastfeat.steps.windows.texts import BY_TIME
 
 _NUMBERS = ("f64", "i64", "f32", "i8", "flag")
 _GIVES_TEXT = ("mode", "first", "last", "lag")
@@ -130,12 +131,15 @@ def _calls(function: str, column: str, over: Window, unit: Any) -> Calls:
             yield "time_since", time_since(x > 0, over=over)
         case "time_since_lag":
             return  # of sessions
-        case "ewm_mean":
-            yield "ewm_mean 0.3", x.ewm_mean(alpha=0.3, over=over)
-            yield "ewm_mean 1", x.ewm_mean(alpha=1, over=over)
-        case "ewm_mean_by":
+        case _ if function in _OF_ALL_PAST and function.endswith(BY_TIME):
             half_life = 90 if unit == "step" else "36h"
-            yield "ewm_mean_by", x.ewm_mean(half_life=half_life, over=over)
+            method = getattr(x, function.removesuffix(BY_TIME))
+            yield function, method(half_life=half_life, over=over)
+        case _ if function in _OF_ALL_PAST:
+            yield from (
+                (f"{function} {alpha}", getattr(x, function)(alpha=alpha, over=over))
+                for alpha in (0.3, 1)
+            )
         case "streak":
             yield "streak", (x > 0).streak(over=over)
         case "lag":

@@ -38,6 +38,7 @@ from fastfeat.engine.cpu.kernels import PARTS_PER_THREAD, n_parts, runner
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
 from fastfeat.engine.program import Constants, Functions, Output, Program, RowFailed, program_of
 from fastfeat.engine.storage import column_of, storage
+from fastfeat.engine.tasks import LearnTask, RowTask
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.column import Chunk, physical_chunks
 from fastfeat.io.columns.types import storage_type
@@ -45,11 +46,11 @@ from fastfeat.scalars.value import InputSlot
 
 ROWS_PER_PIECE = 1 << 20
 Found = tuple[Moments | None, PowerSums, list[Chunk]]
-"""What is found of an output, and its values: any is left out where nobody asks for it."""
+"""The summary of an output, and its values: any is left out where nobody asks for it."""
 
 
 class Needs(NamedTuple):
-    """What the aggregates of one output ask of its values."""
+    """The kernels that the aggregates of one output need."""
 
     level: Level
     moments: bool
@@ -57,21 +58,16 @@ class Needs(NamedTuple):
     order: bool
 
 
-def learn(
-    program: Program,
-    wanted: Sequence[Functions],
-    columns: Mapping[InputSlot, Any],
-    n_rows: int,
-    constants: Constants,
-) -> list[list[Any]]:
+def learn(task: LearnTask) -> list[list[Any]]:
     """Return the value of each wanted aggregate of each output; None is missing."""
-    needs = [_needs(functions) for functions in wanted]
+    program, columns, n_rows = task.program, task.columns, task.n_rows
+    needs = [_needs(functions) for functions in task.wanted]
     slots = [column_of(output) for output in program.outputs]
     computed = [k for k, slot in enumerate(slots) if slot is None]
-    found = _learn_computed(program, computed, needs, columns, n_rows, constants)
+    found = _learn_computed(program, computed, needs, columns, n_rows, task.constants)
     found |= _learn_in_place(program, slots, needs, columns, n_rows)
     results: list[list[Any]] = []
-    for k, (output, functions) in enumerate(zip(program.outputs, wanted, strict=True)):
+    for k, (output, functions) in enumerate(zip(program.outputs, task.wanted, strict=True)):
         summary = _summary(output, needs[k], *found[k], functions, n_rows)
         results.append([AGGREGATES[f].finalize(summary, params) for f, params in functions])
     return results
@@ -86,7 +82,7 @@ def _summary(
     functions: Functions,
     n_rows: int,
 ) -> Summary:
-    """Return what the aggregates of an output are made from."""
+    """Return the summary that the aggregates of an output are made from."""
     element, order = storage(output.dtype), dict[int, Number]()
     if needs.order:
         selected = _order(element, chunks, functions, n_rows)
@@ -103,7 +99,7 @@ def _learn_in_place(
     columns: Mapping[InputSlot, Any],
     n_rows: int,
 ) -> dict[int, Found]:
-    """Return what is found of outputs that are columns, and the columns.
+    """Return the summaries of outputs that are columns, and the columns.
 
     Of many columns each is a task: to divide every one of 8 between two threads took 0.1 ms more a
     column than it saved.
@@ -140,7 +136,7 @@ def _learn_computed(
     n_rows: int,
     constants: Constants,
 ) -> dict[int, Found]:
-    """Return what is found of computed outputs, and the values whose order is asked for."""
+    """Return the summaries of computed outputs, and the values whose order is needed."""
     if not computed:
         return {}
     outputs = [program.outputs[k] for k in computed]
@@ -152,7 +148,7 @@ def _learn_computed(
         n = min(ROWS_PER_PIECE, n_rows - start)
         piece = {slot: columns[slot].slice(start, n) for slot in part.inputs}
         try:
-            arrays = compute(part, piece, n, constants)
+            arrays = compute(RowTask(part, piece, n, constants))
         except RowFailed as failure:
             raise RowFailed(start + failure.args[0]) from None
         for j, array in enumerate(arrays):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends import cpu
+from fastfeat.backends import backend_named, run_task
 from fastfeat.dtypes import INT64, DType
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.io.arrow import Array, Table, pa
@@ -36,6 +36,7 @@ from fastfeat.plan.run.values import compute_columns, key_values, values_of
 from fastfeat.plan.run.windows import arrays_of, codes_in_host, text_codes
 from fastfeat.scalars.zones import using
 from fastfeat.steps.windows.rows import OverFailed, RowOrder, WindowRequest
+from fastfeat.steps.windows.tasks import WindowTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +217,7 @@ def make_windows(one: Round, batch: Batch, log: Table, seen: Seen) -> None:
 
     def compute(asked: Sequence[WindowRequest]) -> list[Any]:
         with numbered_by(batch):
-            arrays = batch.backend.over(wanted.past, asked, n_seen)
+            arrays = run_task(batch.backend, WindowTask(wanted.past, asked, n_seen))
         return [
             codes_in_host(array, batch.backend) if types[statistic.call].holds_bytes else array
             for statistic, array in zip(one.statistics, arrays, strict=True)
@@ -298,7 +299,7 @@ def _ordering(past: Batch, one: Round, seen: Seen) -> RowOrder:
     """Return the columns that order the rows that are seen and those that ask."""
     dtype, times = values_of(past, one.time)
     codes = np.concatenate([seen.codes, seen.asking], dtype=np.int32)
-    tie, reads_codes = one.tie, past.backend is cpu
+    tie, reads_codes = one.tie, past.backend is backend_named("cpu")
     return RowOrder(
         times,
         dtype,

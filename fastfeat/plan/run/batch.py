@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.keys import KeyCounts, Vocabulary
-from fastfeat.backends import Backend
+from fastfeat.backends import Backend, run_task
 from fastfeat.dtypes import COUNTS
 from fastfeat.engine.program import Constants, Output, Program, RowFailed, program_of
+from fastfeat.engine.tasks import RowTask
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
 from fastfeat.io.columns.bits import Flags, array_of_values
 from fastfeat.io.columns.decode import decoded, plain
@@ -340,12 +341,11 @@ def run_program(
 
 def compute(batch: Batch, program: Program, constants: Constants) -> list[Any]:
     """Return an Arrow array for each output of a program; see `run_program`."""
-    return run_program(
-        batch,
-        program,
-        constants,
-        lambda columns: batch.backend.compute(program, columns, batch.n_rows, constants),
-    )
+
+    def run(columns: Columns) -> list[Any]:
+        return run_task(batch.backend, RowTask(program, columns, batch.n_rows, constants))
+
+    return run_program(batch, program, constants, run)
 
 
 def compute_nodes(

@@ -28,7 +28,6 @@ from fastfeat.io.sources.read import column_names, read_table
 from fastfeat.ir.node import Column, Node
 from fastfeat.ir.show import names_of
 from fastfeat.plan.declare.columns_read import columns_of
-from fastfeat.plan.run.to_host import array_on_host
 from fastfeat.scalars.value import InputSlot
 
 Columns = Mapping[InputSlot, Any]
@@ -206,7 +205,8 @@ def column_in_host(column: Any, backend: Backend | None) -> Any:
     """
     if not isinstance(column, DeviceArray):
         return column
-    return pa.chunked_array([array_on_host(column, column.name, backend)])
+    assert backend is not None
+    return pa.chunked_array([backend.to_host(column, column.name)])
 
 
 def check_place(table: Any, backend: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends import backend_named
+from fastfeat.backends import backend_named, run_task
 from fastfeat.errors import FastfeatError, RowsRepeated, TiesInOrder, Told, counted, warn
 from fastfeat.io.arrow import ChunkedArray, call, cast, index_in, pa
 from fastfeat.io.columns.decode import decoded, plain
@@ -30,6 +30,7 @@ from fastfeat.plan.run.steps import make
 from fastfeat.plan.run.values import compute_columns
 from fastfeat.plan.run.windows import past_of
 from fastfeat.steps.windows.rows import RowOrder, WindowRequest
+from fastfeat.steps.windows.tasks import WindowTask
 
 Rows = NDArray[np.int64]
 
@@ -237,7 +238,8 @@ def _n_tied(seen: Batch, order: Call) -> int:
     moment = {"last": 0, "offset": 0, "closed": "both", "rows": None, "min_samples": 0}
     asked = WindowRequest("count", {}, past.times, past.dtype, moment)
     is_slow = seen.backend is backend_named("reference")
-    (found,) = (backend_named("cpu") if is_slow else seen.backend).over(past, [asked], 0)
+    backend = backend_named("cpu") if is_slow else seen.backend
+    (found,) = run_task(backend, WindowTask(past, [asked], 0))
     counts = call("coalesce", column_in_host(found, seen.backend), pa.scalar(0)).to_numpy()
     return int(np.count_nonzero(counts > 1) + np.count_nonzero(counts == 2))  # and the first ones
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.backends import Backend
+from fastfeat.backends import Backend, run_task
 from fastfeat.dtypes import FLOAT64, INT64, DType
 from fastfeat.errors import InvalidData, Overflow, TypeMismatch
 from fastfeat.io.arrow import call as arrow_call
@@ -37,6 +37,7 @@ from fastfeat.steps.windows.rows import (
     function_over,
     window_params,
 )
+from fastfeat.steps.windows.tasks import TableWindowTask, WindowTask
 
 
 def past_of(batch: Batch, order: Node, *, is_mixed: bool = False) -> RowOrder:
@@ -114,7 +115,7 @@ def check_history(batch: Batch, order: Node) -> None:
         InvalidData: the first such row of the history.
     """
     try:
-        batch.backend.over(past_of(batch.seen, order), [], batch.n_earlier)
+        run_task(batch.backend, WindowTask(past_of(batch.seen, order), [], batch.n_earlier))
     except HistoryOverlaps as failure:
         raise _overlap(batch.seen, order, failure.args[0]) from None
 
@@ -123,12 +124,13 @@ def _of_rows_asked(batch: Batch, ordering: RowOrder, asked: Sequence[WindowReque
     """Return the column of each function of the rows in a window, of the rows of a batch."""
     places, first_row = batch.places, batch.first_place
     if places is None:
-        return batch.backend.over(ordering, asked, first_row)
+        return run_task(batch.backend, WindowTask(ordering, asked, first_row))
     left, found = dict(enumerate(asked)), dict[int, Any]()
     while len(found) < len(asked):
         names = list(left)
         try:
-            arrays = batch.backend.over(ordering, list(left.values()), first_row)
+            task = WindowTask(ordering, list(left.values()), first_row)
+            arrays = run_task(batch.backend, task)
         except OverFailed as failure:
             (which, row), (text, kind) = map(int, failure.args[:2]), failure.args[2:]
             asking = np.flatnonzero(places == first_row + row)
@@ -316,7 +318,7 @@ def run_over_table(
     past, query = past_of_table(batch, order), query_columns(batch, order)
 
     def compute(asked: Sequence[WindowRequest]) -> list[Any]:
-        return batch.backend.over_table(past, asked, query)
+        return run_task(batch.backend, TableWindowTask(past, asked, query))
 
     with naming_table(order):
         asked, texts = asked_of(table, calls, values)
@@ -339,7 +341,7 @@ def run_ahead(batch: Batch, order: Call, calls: Sequence[Node]) -> list[Any]:
     past = replace(past, times=times, keys=keys, tie=tie)
 
     def compute(asked: Sequence[WindowRequest]) -> list[Any]:
-        return batch.backend.over_table(past, asked, query)
+        return run_task(batch.backend, TableWindowTask(past, asked, query))
 
     asked, texts = asked_of(seen, calls, [call.args[0] for call in calls])
     return arrays_of(calls, asked, texts, batch.types, compute)

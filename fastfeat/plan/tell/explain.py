@@ -107,7 +107,7 @@ def _steps(plan: Declaration, types: Types | None = None) -> list[str]:
 
 def _steps_of_a_device(plan: Declaration, types: Types) -> list[str]:
     """Return lines of steps, by the place where a device backend runs them: there, or the host."""
-    from fastfeat.backends.device_steps import place_of
+    from fastfeat.backends.device import place_of
 
     def place(step: Call) -> str:
         return place_of(step, [types[arg] for arg in step.args])

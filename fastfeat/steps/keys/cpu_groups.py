@@ -27,7 +27,7 @@ from fastfeat_kernels.grouped.state import (
 )
 from fastfeat_kernels.grouped.statistics import Statistic, statistics_of
 from fastfeat_kernels.grouped.summarize import summarize
-from fastfeat_kernels.powers.layout import options_of
+from fastfeat_kernels.powers.layout import SHAPES, options_of
 from fastfeat_kernels.powers.state import shapes_of
 from numpy.typing import NDArray
 
@@ -41,6 +41,7 @@ from fastfeat.io.arrow import Array, pa
 from fastfeat.io.columns.column import physical_chunks
 from fastfeat.io.columns.types import storage_type
 from fastfeat.ir.node import Params
+from fastfeat.steps.keys.tasks import GroupsTask
 
 _RUN = "grouped"
 
@@ -73,17 +74,11 @@ class Rows:
         return n_parts(self.n_rows)
 
 
-def learn_groups(
-    wanted: Sequence[tuple[str, Params]],
-    values: Any,
-    dtype: DType,
-    codes: Any,
-    n_groups: int,
-    n_left_out: int = 0,
-) -> list[Groups]:
-    """Return each wanted aggregate of each group; see `reference.steps.learn_groups`."""
+def learn_groups(task: GroupsTask) -> list[Groups]:
+    """Return each wanted aggregate of each group."""
+    wanted, dtype, n_groups = task.wanted, task.dtype, task.n_groups
     functions = [AGGREGATES[name] for name, _ in wanted]
-    chunks, groups = plain_chunks(values, dtype), codes_of(codes)
+    chunks, groups = plain_chunks(task.values, dtype), codes_of(task.codes)
     statistics = [_statistic(name, dict(params), dtype) for name, params in wanted]
     if all(statistics):
         asked = [one for one in statistics if one is not None]
@@ -99,7 +94,7 @@ def learn_groups(
         dtype,
         len(groups),
         n_groups,
-        n_left_out,
+        task.n_left_out,
         moments,
         ordered,
         lambda q, interpolation: _quantile_of(ordered(), dtype, q, interpolation),
@@ -176,7 +171,7 @@ def learnt(rows: Rows, name: str, params: Params) -> Groups:
             return rows.quantile(given["q"], given["interpolation"])
         case "mode":
             return _of_ordered(modes_of(rows.ordered(), runner(_RUN), rows.n_parts), rows)
-        case "skew" | "kurtosis":
+        case _ if name in SHAPES:
             read = partial(shapes_of, rows.ordered(), name, options_of(**given))
             return _floats(read, rows, "powers")
         case "n_unique":
@@ -203,7 +198,7 @@ def _floats(read: Callable[..., NDArray[np.float64]], rows: Rows, folder: str = 
 
 
 def _of_values(values: NDArray[Any], rows: Rows) -> Groups:
-    """Return what every group with a value has."""
+    """Return the values as groups, present where a group has a value."""
     return _stored(values, counts_of(rows.moments()) > 0)
 
 

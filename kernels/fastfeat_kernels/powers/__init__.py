@@ -1,5 +1,7 @@
 """Sums of the powers of values up to the fourth, exact, and the shape that they say: skewness etc.
 
+`windows` builds on it; `aggregates`, `engine.cpu` and `steps.keys` import it.
+
 Spec: missing values, NaN among them, are skipped; infinities are counted and not added. The sums
 S1 to S4 of x to x**4 are exact integers in units of the powers of the lowest bit of a float, or of
 1, so states add up, and what is added can be taken away: any split and order says the same. With

@@ -25,6 +25,7 @@ N_TABLE_WORDS: Final = 12
 # Shapes, and what else is asked of them.
 SKEW: Final = 0
 KURTOSIS: Final = 1
+SHAPES: Final = {"skew": SKEW, "kurtosis": KURTOSIS}
 IS_BIASED: Final = 1  # bits of the options
 IS_EXCESS: Final = 2
 

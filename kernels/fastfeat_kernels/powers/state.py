@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,6 @@ from fastfeat_kernels.moments.state import integer_of
 from fastfeat_kernels.powers import layout
 
 Words = npt.NDArray[np.int64]
-Shape = Literal["skew", "kurtosis"]
-
-SHAPES: Final[dict[Shape, int]] = {"skew": layout.SKEW, "kurtosis": layout.KURTOSIS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +69,14 @@ def summarize(element: str, chunks: Sequence[Chunk], run: Run, n_parts: int = 1)
 
 
 def shapes_of(
-    ordered: Ordered, shape: Shape, options: int, run: Run, n_parts: int = 1
+    ordered: Ordered, shape: str, options: int, run: Run, n_parts: int = 1
 ) -> npt.NDArray[np.float64]:
     """Return the shape of the values of each group, shape (n_groups,); NaN where it is missing.
 
     Args:
         ordered: the values by group.
-        shape: which one.
-        options: `options_of` it.
+        shape: which one, of `layout.SHAPES`.
+        options: `layout.options_of` it.
         run: runs sequences of calls of `cpu.ENTRIES`.
         n_parts: into how many runs of groups to divide the work; the result does not depend on it.
     """
@@ -95,7 +92,8 @@ def shapes_of(
         table[layout.TABLE_KEYS] = ordered.keys.ctypes.data
         table[layout.TABLE_STARTS] = ordered.starts.ctypes.data
         table[layout.TABLE_COUNTS] = ordered.counts.ctypes.data
-        table[layout.TABLE_SHAPE], table[layout.TABLE_OPTIONS] = SHAPES[shape], options
+        table[layout.TABLE_SHAPE] = layout.SHAPES[shape]
+        table[layout.TABLE_OPTIONS] = options
         table[layout.TABLE_OUT] = found.ctypes.data
         owners = memory, ordered, found
         calls.append([Call(table, first, min(share, n_groups - first), owners)])

@@ -1,5 +1,7 @@
 """Features of an entity's own past: statistics over windows of its rows, ordered in time.
 
+`asof` builds on it; `engine.cpu` and `steps` import it.
+
 Spec: every row has the number of its entity, int32 in [0, n_entities), a time, int64, and values.
 A row whose number is negative or whose time is missing is in no window, and every value of it is
 missing. The rows of an entity are ordered by time, then by a further column if there is one
@@ -9,30 +11,8 @@ The window of a row at t has the rows of its entity with t + low <= time <= t + 
 those of integers without bounds, and a bound may be left out. With `own` it ends with the row
 itself instead: the rows before it in order, and itself. Of these the `rows` latest are kept. Both
 ends of windows only move forward along an entity. The rows that ask may be others than those that
-are seen, of the same entities; no window ends with them. Over a window:
-
-    n_rows            its rows
-    count             those with a value: neither missing nor NaN
-    sum               of floats the exact sum rounded once, of integers the exact sum, 0 of none
-    mean, var, std    as in `grouped`, from the exact sums
-    whole_mean        of integers the exact mean without its fraction
-    min, max          in total order, -0.0 below 0.0
-    first, last       the earliest and the latest value
-    lag               the value of the n-th latest row, missing if that is or there are fewer rows
-    quantile          exact; between two values as `grouped.order` has it
-    whole_quantile    of integers the value itself: "lower", "higher" or "nearest"
-    n_unique, mode    of values, -0.0 as 0.0; of several most frequent ones the least
-    rank              of the row's own value, in the window or not, among the values of the window:
-                      1 and the number below it; of equal ones their "average", "min" or "max"
-    percentile        the rank divided by the number of values, the own one counted once
-    ewm_mean          of all values of the entity before the end: the weight of one is decay to the
-                      power of the rows since, missing ones too; one step a value (`decay`)
-    ewm_mean_by       the same, with the weight 2**-((time since) / half_life)
-    slope             of least squares, of values against times: factor * (n sum(t x) - sum(t)
-                      sum(x)) and divisor * (n sum(t t) - sum(t)**2), exact, rounded once each,
-                      and divided; missing where no two times differ
-    skew, kurtosis    as in `powers`, from the exact sums
-    streak            how many of the latest rows are true, one after the other; missing is not true
+are seen, of the same entities; no window ends with them. What is found over a window says the
+definition of each row in `statistics`.
 
 Infinities are counted apart, as in `moments`; a slope with one is missing. Of fewer than
 `min_samples` values all but n_rows and count are missing. A value depends on the rows in the window

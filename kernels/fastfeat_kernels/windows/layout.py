@@ -163,7 +163,8 @@ OUTPUT_DIVISOR: Final = 14  # of a slope: by what it is divided; what it is time
 OUTPUT_FAMILY: Final = 15  # the loop that writes it
 OUTPUT_LEAST: Final = 16  # of fewer values it is missing
 OUTPUT_NOTHING: Final = 17  # the word that stands where it is missing
-N_OUTPUT_WORDS: Final = 18
+OUTPUT_SHAPE: Final = 18  # which one, as `powers` numbers them
+N_OUTPUT_WORDS: Final = 19
 N_OUTPUT_STATE_WORDS: Final = 4
 
 FLAGGED_BY_COUNT: Final = 1  # it is there where the window has as many values as it must

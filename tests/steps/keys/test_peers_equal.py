@@ -349,3 +349,34 @@ def test_folds_that_are_given_give_what_scikit_learn_gives(
     np.testing.assert_allclose(out_of_fold, expected, rtol=1e-12, atol=1e-14)
     found = fitted.transform({"k": keys[:, 0]}, to="numpy")
     np.testing.assert_allclose(found, whole, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("n_columns", [6, 10])
+def test_binary_encode_tells_apart_what_category_encoders_tells_apart(
+    table: pa.Table, n_columns: int
+) -> None:
+    frame = table.select(["k"]).to_pandas()
+    with quiet():
+        theirs = OTHERS.BinaryEncoder(cols=["k"]).fit_transform(frame).to_numpy()
+    made = ff.Plan({"k": K.binary_encode(n_columns=n_columns)}).fit_transform(table)[1]
+    ours = np.column_stack([made[name].to_numpy() for name in made.column_names])
+    assert ours.shape == (N_ROWS, n_columns)
+    of_theirs = np.unique(theirs, axis=0, return_inverse=True)[1]
+    of_ours = np.unique(ours, axis=0, return_inverse=True)[1]
+    pairs = {*zip(of_theirs.tolist(), of_ours.tolist(), strict=True)}
+    assert len(pairs) == of_theirs.max() + 1 == of_ours.max() + 1
+
+
+def test_binary_encode_has_the_bits_of_the_codes(table: pa.Table) -> None:
+    features = {
+        "code": K.ordinal_encode(max_categories=6),
+        "bit": K.binary_encode(n_columns=3),
+        "wide": K.binary_encode(n_columns=12),
+        "all": K.ordinal_encode(),
+    }
+    made = ff.Plan(features).fit_transform(table)[1].to_pydict()
+    assert max(made["code"]) == 6  # five categories and, as 1, those that are too many
+    for code, n in (("code", "bit"), ("all", "wide")):
+        bits = [made[name] for name in made if name.startswith(f"{n}_")]
+        found = [sum(one << k for k, one in enumerate(row)) for row in zip(*bits, strict=True)]
+        assert found == made[code]

@@ -1,5 +1,8 @@
 # pyright: basic
-"""Powers on the CPU: entries that add rows of a column, and that find the shape of each group."""
+"""Powers on the CPU: entries that add rows of a column, and that find the shape of each group.
+
+`engine.cpu` imports it by name; `windows` uses its loops.
+"""
 
 from __future__ import annotations
 

@@ -217,7 +217,7 @@ def nothing_read(words, column, output, begins_at, ends_at, n, target):
 
 
 def reader_of(families):
-    """Return what writes the results of an output of some families, by the loop of its own.
+    """Return the function that writes results of some families, each by a loop of its own.
 
     Args:
         families: their numbers; those that all entries have are left out.

@@ -10,15 +10,12 @@ from numba import njit, types
 
 from fastfeat_kernels.blocks import HIGHEST, INFINITE, NAN_BITS
 from fastfeat_kernels.digits import parts_of
-from fastfeat_kernels.intrinsics import SEPARATE_OPTIONS, pointer_int32, pointer_int64, select
+from fastfeat_kernels.intrinsics import SEPARATE_OPTIONS, pointer_int32, pointer_int64
 from fastfeat_kernels.powers.cpu.adding import add_powers, carry_reached, clear_sums, reach_of
 from fastfeat_kernels.powers.cpu.reading import read_shape
 from fastfeat_kernels.powers.layout import CARRY_EVERY, N_SUM_WORDS
-from fastfeat_kernels.powers.layout import KURTOSIS as FOURTH_POWER
-from fastfeat_kernels.powers.layout import SKEW as THIRD_POWER
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.averages import is_value
-from fastfeat_kernels.windows.statistics import SKEW
 
 i64 = types.int64
 ENTITY, ADDED, REMOVED, N_INFINITE = 0, 1, 2, 3  # of the state
@@ -52,8 +49,7 @@ def read_shapes(words, column, output, begins_at, ends_at, n, target):
         scratch + output[layout.OUTPUT_MEMORY],
         scratch + column[layout.COLUMN_WORDS],
     )
-    is_skew, options = output[layout.OUTPUT_STATISTIC] == SKEW, output[layout.OUTPUT_PARAMETER]
-    shape = select(is_skew, i64(THIRD_POWER), i64(FOURTH_POWER))
+    shape, options = output[layout.OUTPUT_SHAPE], output[layout.OUTPUT_PARAMETER]
     x, counts = pointer_int64(words_at), pointer_int32(scratch + layout.COUNTS)
     begins, ends, results = pointer_int32(begins_at), pointer_int32(ends_at), pointer_int64(target)
     starts, stops = (
