@@ -47,7 +47,7 @@ def _kernel(call: Call, types: Sequence[DType]) -> DeviceKernel | None:
 
 
 def place_of(call: Call, types: Sequence[DType]) -> str:
-    """Return where a step runs, as `explain` tells it.
+    """Return the place where a step runs, as `explain` tells it.
 
     Args:
         call: the step.

@@ -22,7 +22,7 @@ or Arrow's. Columns among the arguments are as keys are stored, some of them Dev
 
 @dataclass(frozen=True, slots=True)
 class DeviceKernel:
-    """What runs a step on a device.
+    """The function that runs a step on a device, and the types that it takes.
 
     Args:
         run: the step.

@@ -146,7 +146,7 @@ def seen_of_one(times: Ticks, held: Retention, first: int, last: int) -> tuple[i
 
 
 def kept_of_one(times: Ticks, held: Retention) -> int:
-    """Return from which row on those of one entity are in reach.
+    """Return the place of the first row of one entity that is in reach.
 
     Args:
         times: of its rows, in order.

@@ -179,7 +179,7 @@ def _hint_of(history: Any) -> str:
 
 @contextmanager
 def _told_of_history(hint: str = "") -> Generator[None]:
-    """Say of what is wrong with earlier rows that it is they, and then a hint."""
+    """Put `history=` in front of errors about earlier rows, and a hint behind."""
     try:
         yield
     except FastfeatError as error:

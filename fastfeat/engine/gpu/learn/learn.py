@@ -47,7 +47,7 @@ def learn(runtime: Runtime, task: LearnTask) -> list[list[Any]]:
 
 
 def _learn_apart(runtime: Runtime, task: LearnTask, apart: Sequence[int]) -> list[list[Any]]:
-    """Return the same, of which some outputs are learnt on the host: for powers it has a kernel."""
+    """Return learnt values, some of them from the host: for powers it has a kernel."""
     program, wanted = task.program, task.wanted
     needed = program_of([program.outputs[k] for k in apart]).inputs
     in_host = {slot: _column_in_host(runtime, task.columns[slot]) for slot in needed}
