@@ -23,7 +23,7 @@ def explain_of(service: Service) -> Handler:
         check_known(asked, ("row",))
         if "row" not in asked:
             raise Refusal(400, "InvalidRequest", "say which: /v1/explain?row={...}, or POST it")
-        return await _explained(service, read_json(asked["row"].encode()))
+        return await _explain(service, read_json(asked["row"].encode()))
 
     return answer
 
@@ -34,20 +34,20 @@ def explain_given(service: Service) -> Handler:
     async def answer(request: Request) -> Answer:
         asked = json_object(request)
         check_known(asked, ("row",))
-        return await _explained(service, asked.get("row"))
+        return await _explain(service, asked.get("row"))
 
     return answer
 
 
-async def _explained(service: Service, row: Any) -> Answer:
+async def _explain(service: Service, row: Any) -> Answer:
     given = as_object(row, "row is an object with a value by column")
 
-    def explained() -> tuple[ServedPlan, Explained]:
+    def explain() -> tuple[ServedPlan, Explained]:
         served = service.now
         rows: Table = served.reader.table([given])
         return served, served.own(served.live.explain(rows))
 
-    served, found = await service.work.apart(explained)
+    served, found = await service.work.apart(explain)
     return Answer(write_json(document(served, found)))
 
 

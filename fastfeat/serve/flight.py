@@ -20,7 +20,7 @@ from typing import Any, get_args
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import Table, pa
 from fastfeat.serve.app import check_token
-from fastfeat.serve.arrow_rows import Taken, not_arrow
+from fastfeat.serve.arrow_rows import CheckedStream, not_arrow
 from fastfeat.serve.refusals import Refusal, refusal_of
 from fastfeat.serve.service import Service
 from fastfeat.serve.work import Kind
@@ -154,7 +154,7 @@ class FlightServer(flight.FlightServerBase):
             if chunk.data is None:
                 continue
             served = self._service.now
-            taken = Taken(served.reader, self._service.limits.body)
+            taken = CheckedStream(served.reader, self._service.limits.body)
             rows = pa.Table.from_batches([taken.checked(chunk.data)])
             found = self._computed(command, rows)
             if found is None:

@@ -293,7 +293,7 @@ class State:
 
     def explain(self, row: Table, *, has_ids: bool) -> dict[str, Explained]:
         """Return the origins of one row's features, by plan; arguments as of `features`."""
-        from fastfeat.online.state.explanation import explained_here  # seldom needed
+        from fastfeat.online.state.explanation import explain_in_memory  # seldom needed
 
         with self.reading:
             self.check_usable()
@@ -302,7 +302,7 @@ class State:
                 row = memory.with_ids(row)
             here = memory.here(row, add=False, has_ids=has_ids)
             check_early(memory, here)
-            return explained_here(memory, self._sight_alone(here).here)
+            return explain_in_memory(memory, self._sight_alone(here).here)
 
     def _sight_alone(self, here: Here) -> Sight:
         """Return rows that do not see each other, with what they see, where that is all there."""
