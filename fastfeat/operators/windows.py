@@ -305,7 +305,7 @@ def diff(x: Expr, n: int = 1, *, over: Window) -> Expr:
 
 
 def pct_change(x: Expr, n: int = 1, *, over: Window) -> Expr:
-    """Return by which part the value changed from that of the n-th latest row of a window.
+    """Return the relative change of the value from that of the n-th latest row of a window.
 
     Args:
         x: numbers.

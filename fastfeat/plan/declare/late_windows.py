@@ -72,7 +72,7 @@ Types = Mapping[Node, DType]
 
 
 class KnownAfter(NamedTuple):
-    """When a late column is known, by a clock.
+    """The delay of a late column by a clock.
 
     Args:
         length: how long after its row, in nanoseconds or steps as the clock counts.
@@ -353,7 +353,7 @@ def _other_kind(told_of: Node, known: KnownAfter, what: str) -> Leakage:
 
 
 def age_told(over: Call, types: Types | None = None) -> str:
-    """Return by which clock a function over a window sees rows, and how old they are at least."""
+    """Return the clock by which a window sees rows, and their least age, as text."""
     time, window = order_of(over).args[0], dict(window_of(over).params)
     by = f"by {show(time)}"
     clock = clock_of(time, types)
