@@ -76,6 +76,7 @@ class StepFunction:
         reference: its meaning: from the arguments (columns as lists), the parameters and the number
             of rows, the values as they are stored.
         always_present: whether no value of the result is missing.
+        without_nan: whether no float of its result is NaN: it is null where missing.
         of_keys: whether it looks keys up, which nothing that is known too late may enter.
         host: where Arrow's own functions compute it, on every backend alike: that computation.
         narrow: whether it takes text and bytes with offsets of 32 bits too, which are not copied.
@@ -96,6 +97,7 @@ class StepFunction:
     result: TypeRule
     reference: Reference
     always_present: bool = False
+    without_nan: bool = False
     of_keys: bool = False
     host: HostStep | None = None
     narrow: bool = False

@@ -33,7 +33,7 @@ from fastfeat.io.columns.keys import comparable
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Call, Node
 from fastfeat.ir.parameters import LONGEST, Closed, Flag, Parameter, Whole, Words
-from fastfeat.ir.scope import OVER, is_over_table, query_of, seen_of
+from fastfeat.ir.scope import OVER, is_over_table, query_of, table_columns_of
 from fastfeat.steps.step import Argument, StepFunction, Values
 from fastfeat.steps.windows.function import (
     Request,
@@ -485,7 +485,7 @@ def _window_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
         if "rows" in params and params["unit"] == "steps":
             write += "; rows=7 keeps seven rows"
         kind = "whole numbers" if types[0] == ORDER_OF_INTEGERS else "dates or times"
-        raise TypeMismatch(f"{_told(params)} {given}, and the time is {kind}. Write {write}")
+        raise TypeMismatch(f"{_reach_names(params)} {given}, and the time is {kind}. Write {write}")
     return WINDOW
 
 
@@ -493,7 +493,7 @@ def _check_window(window: Call, types: Mapping[Node, DType]) -> None:
     """Raise TypeMismatch where a window lies between two moments that its times can have."""
     (order,) = window.args
     assert isinstance(order, Call)
-    times = [types[query_of(order)[0]], *(types[time] for time in seen_of(order)[:1])]
+    times = [types[query_of(order)[0]], *(types[time] for time in table_columns_of(order)[:1])]
     if not all(time.is_temporal for time in times):
         return
     finest = min(times, key=tick_ns)
@@ -509,7 +509,7 @@ def _check_window(window: Call, types: Mapping[Node, DType]) -> None:
     )
 
 
-def _told(window: Mapping[str, Any]) -> str:
+def _reach_names(window: Mapping[str, Any]) -> str:
     """Return the names of parameters that are durations or numbers of steps, with their verb."""
     if "next" in window:
         return "next= and gap= are"

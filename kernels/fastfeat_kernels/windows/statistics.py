@@ -298,7 +298,7 @@ def _average_by_rows(wanted: Wanted, element: str, view: WindowView) -> float | 
 
 
 def _average_by_time(wanted: Wanted, element: str, view: WindowView) -> float | None:
-    """Return the same, with the weight 2**-((time since) / half_life)."""
+    """Return the average with the weight 2**-((time since) / half_life)."""
     average, weight, last = 0.0, 0.0, 0
     for x, time in zip(view.values, view.times, strict=True):
         if x is None or x != x:
