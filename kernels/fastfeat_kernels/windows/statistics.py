@@ -325,7 +325,7 @@ def _weighted_sum_by_rows(wanted: Wanted, element: str, view: WindowView) -> flo
 
 
 def _weighted_sum_by_time(wanted: Wanted, element: str, view: WindowView) -> float | None:
-    """Return the same, with the weight 2**-((time since, to the row that asks) / half_life).
+    """Return the sum with the weights 2**-((time since, to the row that asks) / half_life).
 
     The sum decays to the time of each value, and once more to that of the row that asks, where that
     is later.
