@@ -103,8 +103,8 @@ def learn_groups(task: GroupsTask) -> list[Groups]:
 
 
 def needs_extremes(wanted: Sequence[tuple[str, Params]]) -> bool:
-    """Return whether the least or the greatest value of groups is asked for."""
-    return any(name in ("min", "max") for name, _ in wanted)
+    """Return whether the least or the greatest value of groups is needed for some aggregates."""
+    return any({"min", "max"} & AGGREGATES[name].primitives for name, _ in wanted)
 
 
 def _statistic(name: str, params: Mapping[str, Any], dtype: DType) -> Statistic | None:
