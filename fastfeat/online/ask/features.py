@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends import backend_named, run_task
+from fastfeat.backends import run_task
 from fastfeat.dtypes import INT64, DType
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.io.arrow import Array, Table, pa
@@ -299,7 +299,7 @@ def _ordering(past: Batch, one: Round, seen: LogView) -> RowOrder:
     """Return the columns that order the rows that are seen and those that ask."""
     dtype, times = values_of(past, one.time)
     codes = np.concatenate([seen.codes, seen.asking], dtype=np.int32)
-    tie, reads_codes = one.tie, past.backend is backend_named("cpu")
+    tie, reads_codes = one.tie, past.backend.reads_codes
     return RowOrder(
         times,
         dtype,

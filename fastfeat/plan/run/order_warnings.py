@@ -237,8 +237,7 @@ def _n_tied(seen: Batch, order: Call) -> int:
         return 0
     moment = {"last": 0, "offset": 0, "closed": "both", "rows": None, "min_samples": 0}
     asked = WindowRequest("count", {}, past.times, past.dtype, moment)
-    is_slow = seen.backend is backend_named("reference")
-    backend = backend_named("cpu") if is_slow else seen.backend
+    backend = backend_named("cpu") if seen.backend.is_slow else seen.backend
     (found,) = run_task(backend, WindowTask(past, [asked], 0))
     counts = call("coalesce", column_in_host(found, seen.backend), pa.scalar(0)).to_numpy()
     return int(np.count_nonzero(counts > 1) + np.count_nonzero(counts == 2))  # and the first ones

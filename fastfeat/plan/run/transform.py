@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -229,11 +229,7 @@ def _table(fitted: Fitted, batch: Batch, features: Sequence[Any]) -> Table:
 def _own_columns(batch: Batch, program: Program, constants: Constants) -> Sequence[Any]:
     """Return an Arrow array for each output, in memory that nothing else refers to."""
     arrays = compute(batch, program, constants)
-    shared: Container[int] = range(len(arrays))
-    if batch.backend is backend_named("cpu"):
-        from fastfeat.backends.cpu import outputs_of_steps
-
-        shared = outputs_of_steps(program)
+    shared = batch.backend.shared_outputs(program)
     return [own_array(array) if k in shared else array for k, array in enumerate(arrays)]
 
 
