@@ -85,7 +85,9 @@ def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -
 
     types = fold(roots, visit)
     for node in types:
-        row = STEPS.get(node.function) if isinstance(node, Call) else None
+        if not isinstance(node, Call):
+            continue
+        row = STEPS.get(node.function)
         if row is not None and row.check is not None:
             _explained(node, partial(row.check, node, types))
     return types
