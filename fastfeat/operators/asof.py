@@ -6,7 +6,7 @@ from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Call, Column, TableColumn, params_of
-from fastfeat.operators.durations import Duration, duration_given
+from fastfeat.operators.durations import Duration, resolve_duration
 from fastfeat.operators.lookup import By, Lookup, pairs_of
 from fastfeat.operators.parameters import checked, parameters_of
 from fastfeat.recording import recording
@@ -69,8 +69,8 @@ def asof(
     if not isinstance(right_time, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         raise TypeMismatch(f"{told}, right_time={right_time!r}): takes the name of a column")
     pairs = [] if by is None else pairs_of(f"{told}, by={by!r})", by)
-    oldest, unit = duration_given(f"{told}, tolerance={tolerance!r})", tolerance)
-    later, unit_of_delay = duration_given(f"{told}, delay={delay!r})", delay)
+    oldest, unit = resolve_duration(f"{told}, tolerance={tolerance!r})", tolerance)
+    later, unit_of_delay = resolve_duration(f"{told}, delay={delay!r})", delay)
     units = {one for one in (unit, unit_of_delay) if one is not None}
     if len(units) > 1:
         raise InvalidPlan(

@@ -55,7 +55,7 @@ class LogView:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class AnsweredRows:
     """Rows of which all is made but the features themselves.
 
     Args:
@@ -107,7 +107,7 @@ def answer(
     first_number: int = 0,
     log: Table | None = None,
     begun: Batches | None = None,
-) -> Answered:
+) -> AnsweredRows:
     """Return rows with all that their features are computed of.
 
     Args:
@@ -132,7 +132,7 @@ def answer(
     for name, prepared in lowered.prepared.items():
         with using(prepared.fitted.zones):
             make_rounds(batches[name], prepared.schedule)
-    return Answered(lowered, batches, kept_arrays(lowered, batches, lowered.kept), log)
+    return AnsweredRows(lowered, batches, kept_arrays(lowered, batches, lowered.kept), log)
 
 
 def begin(

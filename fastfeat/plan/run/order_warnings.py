@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named, run_task
-from fastfeat.errors import FastfeatError, RowsRepeated, TiesInOrder, Told, counted, warn
+from fastfeat.errors import FastfeatError, GivenWarnings, RowsRepeated, TiesInOrder, counted, warn
 from fastfeat.io.arrow import ChunkedArray, call, cast, index_in, pa
 from fastfeat.io.columns.decode import decoded, plain
 from fastfeat.io.columns.times import ticks_column, ticks_of
@@ -24,7 +24,7 @@ from fastfeat.ir.scope import OVER, is_over_window, order_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.late_windows import holds_own
-from fastfeat.plan.run.batch import Batch, taken
+from fastfeat.plan.run.batch import Batch, take_rows
 from fastfeat.plan.run.inputs import column_in_host
 from fastfeat.plan.run.steps import make
 from fastfeat.plan.run.values import compute_columns
@@ -35,7 +35,9 @@ from fastfeat.steps.windows.tasks import WindowTask
 Rows = NDArray[np.int64]
 
 
-def warn_repeated(batch: Batch, data: Any, history: Any, roots: Sequence[Node], told: Told) -> None:
+def warn_repeated(
+    batch: Batch, data: Any, history: Any, roots: Sequence[Node], told: GivenWarnings
+) -> None:
     """Warn of rows of the history that equal rows of the data in all columns that both have.
 
     Rows without a time, which are in no window, do not count where there is one time.
@@ -89,7 +91,7 @@ def _of_its_times(column: ChunkedArray, times: ChunkedArray) -> Rows:
     rows = np.flatnonzero(call("coalesce", inside, pa.scalar(False)).to_numpy())
     if len(rows) < len(times):  # as many as there are to compare with: no need of fewer
         return rows
-    few = column if len(rows) == len(column) else taken(column, rows)
+    few = column if len(rows) == len(column) else take_rows(column, rows)
     is_in = call("is_valid", index_in(few, call("unique", times)))
     return rows[is_in.to_numpy()]
 
@@ -119,7 +121,7 @@ def _narrowed(alike: _Alike, columns: Iterable[tuple[ChunkedArray, ChunkedArray]
         rows, others, groups = alike
         if not len(rows):
             break
-        codes = _codes([taken(before, rows), taken(now, others)])
+        codes = _codes([take_rows(before, rows), take_rows(now, others)])
         if codes is None:
             continue
         groups = _numbered(groups * (codes.max() + 1) + codes)
@@ -171,7 +173,9 @@ def _others(
     yield from zip(before.columns, now.columns, strict=True)
 
 
-def warn_ties(batch: Batch, roots: Sequence[Node], told: Told, *, by_learnt: bool = False) -> None:
+def warn_ties(
+    batch: Batch, roots: Sequence[Node], told: GivenWarnings, *, by_learnt: bool = False
+) -> None:
     """Warn of rows of one entity and one moment, where windows take those before in their order.
 
     Args:

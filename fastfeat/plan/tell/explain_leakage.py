@@ -12,7 +12,7 @@ from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.columns_read import own_columns, past_columns
 from fastfeat.plan.declare.late_columns import Delay, Late
-from fastfeat.plan.declare.late_windows import age_told
+from fastfeat.plan.declare.late_windows import age_text
 
 
 def describe_leakage(features: Mapping[str, Node], late: Late) -> str:
@@ -76,7 +76,7 @@ def _listed_windows(root: Node) -> list[str]:
         "rows of tables": [node for node in postorder([root]) if is_over_table(node)],
     }
     lines = [
-        f"  {told}: {text} ({age_told(over)})"
+        f"  {told}: {text} ({age_text(over)})"
         for told, calls in found.items()
         for over, text in zip(calls, show_all(calls).values(), strict=True)
     ]
