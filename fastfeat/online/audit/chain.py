@@ -142,7 +142,7 @@ class Chain:
             artifacts: of each plan that answered; of a change of plans, of each new one.
         """
         change, applied = entry.change, entry.applied
-        outputs = self.digest(resolve_tables(applied), len(applied.stored), "outputs")
+        outputs = self.digest(answered_tables(applied), len(applied.stored), "outputs")
         stored = np.packbits(applied.stored).tobytes()
         return self._link(_fields(change, artifacts), self._inputs(change.rows), outputs, stored)
 
@@ -234,7 +234,7 @@ def differing_texts(one: Link, other: Link) -> list[str]:
     ]
 
 
-def resolve_tables(applied: ChangeResults) -> dict[str, Table]:
+def answered_tables(applied: ChangeResults) -> dict[str, Table]:
     """Return the tables that a change gave: features of each plan, and what is kept beside rows."""
     tables = {f"{FEATURES}{plan}": features for plan, features in applied.features.items()}
     kept = {name: _of_every_row(column, applied.stored) for name, column in applied.kept.items()}

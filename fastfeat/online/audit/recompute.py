@@ -18,10 +18,10 @@ from fastfeat.online.audit.chain import (
     Artifacts,
     Chain,
     Link,
+    answered_tables,
     artifacts_of,
     differing_texts,
     link_of,
-    resolve_tables,
 )
 from fastfeat.online.audit.digests import Digest, names_of
 from fastfeat.online.file.entries import WrittenEntry
@@ -188,7 +188,7 @@ class Again:
         """Raise where what a change gave, or what is told of it, is another than noted."""
         change, found = entry.change, self.chain.link(entry, self.artifacts)
         if link.outputs != found.outputs:
-            names = [_shown(*name) for name in names_of(resolve_tables(entry.applied))]
+            names = [_shown(*name) for name in names_of(answered_tables(entry.applied))]
             place = place_of(self.chain, link.outputs, found.outputs, "outputs", names)
             raise Differs(seq, change, "the features are others than those noted", place)
         if link.stored != found.stored:
