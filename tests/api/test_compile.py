@@ -129,8 +129,8 @@ made = plan.compile({"x": "float64"})
 print(made.n_compiled, made.n_loaded, made.n_not_kept, len(made.kernels), made.notes)
 """
     using = """
-from fastfeat.engine.cpu import compile as compiler
-compiler._compile = None
+from fastfeat.engine.cpu import kernels
+kernels._compile = None
 fitted, _ = plan.fit_transform({"x": [1.0, 4.0]})
 fitted.transform({"x": [None, 2.0]}, to="numpy")
 print(fitted.transform_row({"x": 3.0}).shape)

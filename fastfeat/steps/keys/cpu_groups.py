@@ -11,7 +11,6 @@ import numpy as np
 from fastfeat_kernels.column import Chunk
 from fastfeat_kernels.grouped import finalize
 from fastfeat_kernels.grouped.order import (
-    Interpolation,
     Ordered,
     modes_of,
     n_unique_of,
@@ -29,6 +28,7 @@ from fastfeat_kernels.grouped.statistics import Statistic, statistics_of
 from fastfeat_kernels.grouped.summarize import summarize
 from fastfeat_kernels.powers import SHAPES, options_of
 from fastfeat_kernels.powers.state import shapes_of
+from fastfeat_kernels.words import Interpolation
 from numpy.typing import NDArray
 
 from fastfeat.aggregates import AGGREGATES, Summary, level_of, needs_order

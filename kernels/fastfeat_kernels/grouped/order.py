@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,10 @@ from fastfeat_kernels.grouped.tables import (
     Words,
     split_groups,
 )
+from fastfeat_kernels.words import Interpolation
 
 MAX_PARTITION_BITS = 11  # so many partitions are written to at a time
 
-Interpolation = Literal["linear", "lower", "higher", "nearest", "midpoint"]
 Keys = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 

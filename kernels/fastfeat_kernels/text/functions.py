@@ -168,7 +168,7 @@ def computed(
     """Return the results of a function of each row.
 
     They are, by what the function gives: Integers, Flags, BucketCounts, ParsedIntegers or
-    ParsedFloats of `parsing`; a text or a piece as a list of Texts, the rows one after the other.
+    ParsedFloats; a text or a piece as a list of Texts, the rows one after the other.
 
     Args:
         request: the function.

@@ -9,11 +9,11 @@ import numpy as np
 from fastfeat_kernels.grouped import cuda
 from fastfeat_kernels.grouped.cuda import ranks
 from fastfeat_kernels.grouped.order import (
-    Interpolation,
     neighbours,
     quantile_between,
     whole_quantile_between,
 )
+from fastfeat_kernels.words import Interpolation
 from numpy.typing import NDArray
 
 from fastfeat.engine.gpu.columns.kernels import launch_sums, on_device, zeros_on_device

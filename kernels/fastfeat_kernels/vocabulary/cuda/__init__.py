@@ -3,7 +3,7 @@
 `steps.keys` imports it.
 
 A table has the words of a header; behind it those of the columns of the rows, a part of the key
-each, as in `hashing.layout`; and, to look up, behind those the columns of the known keys. Keys that
+each, as in `hashing`; and, to look up, behind those the columns of the known keys. Keys that
 are inserted stay where they are: slots hold numbers of rows, at most MOST_ROWS of them.
 """
 
