@@ -257,7 +257,7 @@ def _mean_of_numbers(dtype: DType, params: ParameterValues) -> Statistic | None:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """How an aggregate of groups is read.
+    """The row of an aggregate of groups: how it is read.
 
     Args:
         read: reads it out of what is kept of the rows of each group.

@@ -45,7 +45,7 @@ class Statistic(NamedTuple):
 
 
 class _Reading(NamedTuple):
-    """What the kernel is told of a statistic, and how it is read out of moments.
+    """The row of a statistic: its number for the kernel, and how moments give it.
 
     Args:
         number: of the statistic, of `layout`.

@@ -1,7 +1,7 @@
 """The inputs of pieces on a device: memory that is placed once, and filled piece after piece.
 
 Columns whose type is not the one that fit saw are converted there, if exactly, when a piece needs
-their rows: what `io.conform` is for columns of the host.
+their rows: what `io.columns.conform` is for columns of the host.
 """
 
 from __future__ import annotations

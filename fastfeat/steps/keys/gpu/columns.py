@@ -1,8 +1,9 @@
 """Columns of keys on a device: rows of a part of a key, as the kernels of keys read them.
 
-A column is Arrow's in the host's memory, as `io.keys` stores it, or a DeviceArray of numbers. Text
-may be a dictionary: its entries go to the device, and for each row which of them it is. Numbers
-that kernels write for rows stay on the device where there is room; else they come in pieces.
+A column is Arrow's in the host's memory, as `columns.keys` stores it, or a DeviceArray of numbers.
+Text may be a dictionary: its entries go to the device, and for each row which of them it is.
+Numbers that kernels write for rows stay on the device where there is room; else they come in
+pieces.
 """
 
 from __future__ import annotations
