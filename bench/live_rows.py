@@ -202,7 +202,7 @@ def measure_without_windows(sizes: Any, folder: Path) -> list[Figure]:
         given = tables if title == "a lookup" else None
         fitted = plan.fit(rows, tables=given)
         live = fitted.online(tables=given)
-        asked = rows.select(list(fitted.plan.row_columns)).to_pylist()
+        asked = rows.select(list(fitted.record.declaration.row_columns)).to_pylist()
         calls = {
             f"live.features(row), {title}": lambda k, live=live, asked=asked: live.features(
                 asked[k % 1000]

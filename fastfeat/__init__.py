@@ -31,7 +31,8 @@ other tables    ff.lookup ff.asof
 times           .dt: help(ff.col("t").dt)
 text            .str: help(ff.col("s").str)
 lists           .list: help(ff.col("tags").list)
-plans           ff.Plan ff.FittedPlan ff.Fold ff.load ff.num_threads ff.set_num_threads
+plans           ff.Plan ff.FittedPlan ff.Fold ff.load ff.plan_schema ff.num_threads
+                ff.set_num_threads
 live            ff.online ff.Live ff.replay
 checks          ff.leak_test
 types, errors   ff.DType ff.Expr ff.errors ff.FastfeatError ff.FastfeatWarning
@@ -68,14 +69,14 @@ from fastfeat.operators.windows import count, session_id, time_since, time_since
 from fastfeat.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from fastfeat.api.fitted import FittedPlan
-    from fastfeat.api.plan import Plan
+    from fastfeat.api.online import online
+    from fastfeat.api.plan import FittedPlan, Plan, load
+    from fastfeat.api.replay import replay
     from fastfeat.engine.cpu.threads import num_threads, set_num_threads
     from fastfeat.integrations.leak_test import leak_test
-    from fastfeat.online.audit.replay import replay
-    from fastfeat.online.live import Live, online
+    from fastfeat.online.live import Live
     from fastfeat.plan.fit.cross_fit import Fold
-    from fastfeat.plan.keep.artifact import load
+    from fastfeat.plan.keep.schema import plan_schema
 
 __all__ = [
     "DType",
@@ -105,6 +106,7 @@ __all__ = [
     "num_threads",
     "online",
     "param",
+    "plan_schema",
     "polynomial_features",
     "replay",
     "session_id",
@@ -117,17 +119,18 @@ __all__ = [
 ]
 
 _LAZY = {
-    "FittedPlan": "fastfeat.api.fitted",
+    "FittedPlan": "fastfeat.api.plan",
     "Fold": "fastfeat.plan.fit.cross_fit",
     "Live": "fastfeat.online.live",
     "Plan": "fastfeat.api.plan",
     "leak_test": "fastfeat.integrations.leak_test",
-    "load": "fastfeat.plan.keep.artifact",
+    "load": "fastfeat.api.plan",
     "num_threads": "fastfeat.engine.cpu.threads",
-    "replay": "fastfeat.online.audit.replay",
+    "plan_schema": "fastfeat.plan.keep.schema",
+    "replay": "fastfeat.api.replay",
     "set_num_threads": "fastfeat.engine.cpu.threads",
 }
-"""Names whose modules import pyarrow and NumPy: writing expressions does without them."""
+"""Names whose modules import pyarrow and NumPy, which `import fastfeat` does without."""
 
 _INSTEAD = {
     **{
@@ -160,7 +163,7 @@ class _Package(ModuleType):
     @property
     def online(self) -> Callable[..., Any]:
         """The function that gives several plans one state."""
-        return import_module("fastfeat.online.live").online
+        return import_module("fastfeat.api.online").online
 
     @online.setter
     def online(self, folder: object) -> None:

@@ -90,6 +90,12 @@ INTEGER_RANGE: dict[str, tuple[int, int]] = {
     **{f"int{bits}": (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) for bits in (8, 16, 32, 64)},
     **{f"uint{bits}": (0, (1 << bits) - 1) for bits in (8, 16, 32, 64)},
 }
+PLAIN_TYPES = (
+    *("bool", "null", "utf8", "binary", "date32", "date64"),
+    *sorted(_FLOATS),
+    *INTEGER_RANGE,
+)
+"""The names of the types of columns, lists aside, that have neither unit nor zone."""
 
 BOOL = DType("bool")
 INT8, INT32, INT64 = (DType(f"int{bits}") for bits in (8, 32, 64))

@@ -7,7 +7,7 @@ an earlier version may name, and where it is now, is a table; whoever moves it e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -16,19 +16,19 @@ from typing import Any
 _PACKAGE = f"{__name__.partition('.')[0]}."
 OLD: Mapping[str, Mapping[str, str]] = {
     "plan.plan": {"Plan": "fastfeat.api.plan.Plan"},
-    "plan.fitted": {"FittedPlan": "fastfeat.api.fitted.FittedPlan"},
+    "plan.fitted": {"FittedPlan": "fastfeat.api.plan.FittedPlan"},
     "plan.artifact": {
-        "fitted_of": "fastfeat.plan.keep.artifact.fitted_of",
-        "load": "fastfeat.plan.keep.artifact.load",
+        "fitted_of": "fastfeat.api.plan.fitted_of",
+        "load": "fastfeat.api.plan.load",
     },
     "plan.cross_fit": {"Fold": "fastfeat.plan.fit.cross_fit.Fold"},
     "online.live": {
         "Live": "fastfeat.online.live.Live",
-        "online": "fastfeat.online.live.online",
+        "online": "fastfeat.api.online.online",
     },
     "online.replay": {
         "Replay": "fastfeat.online.audit.replay.Replay",
-        "replay": "fastfeat.online.audit.replay.replay",
+        "replay": "fastfeat.api.replay.replay",
     },
     "integrations.leak_test": {"leak_test": "fastfeat.integrations.leak_test.leak_test"},
     "integrations.leak_report": {
@@ -50,7 +50,24 @@ def plan_of(text: str) -> Any:
 
 def fitted_of(content: bytes) -> Any:
     """Return the `FittedPlan` of the content of its artifact."""
-    return import_module("fastfeat.plan.keep.artifact").fitted_of(content)
+    return import_module("fastfeat.api.plan").fitted_of(content)
+
+
+def moved_from(module: str) -> Callable[[str], Any]:
+    """Return the `__getattr__` of a module that is there still, for names that have left it."""
+    row = OLD.get(module.removeprefix(_PACKAGE), {})
+
+    def moved(name: str) -> Any:
+        if name not in row:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        return _at(row[name])
+
+    return moved
+
+
+def _at(address: str) -> Any:
+    home, _, name = address.rpartition(".")
+    return getattr(import_module(home), name)
 
 
 class OldAddresses:
@@ -78,5 +95,4 @@ class OldAddresses:
     def exec_module(module: ModuleType) -> None:
         """Fill a module with what its row says."""
         for name, address in OLD.get(module.__name__.removeprefix(_PACKAGE), {}).items():
-            home, _, current = address.rpartition(".")
-            setattr(module, name, getattr(import_module(home), current))
+            setattr(module, name, _at(address))

@@ -113,12 +113,12 @@ def recording_methods(
     return recorded_class
 
 
-def made_by_recipes(name: str) -> Callable[[C], C]:
-    """Return a decorator of a class that stands last in recipes, by this name."""
+def made_by_recipes(name: str) -> Callable[[F], F]:
+    """Return a decorator of what stands last in recipes, by this name."""
 
-    def known(cls: C) -> C:
-        RECORDED[name] = cls
-        return cls
+    def known(function: F) -> F:
+        RECORDED[name] = function
+        return function
 
     return known
 

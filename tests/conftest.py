@@ -1,5 +1,7 @@
 """What all tests share: profiles, a seed for each run, sampled tests, a cache of compiled kernels.
 
+Tests that need a card, or a compiler for one, are skipped where it is missing, with the reason.
+
 A run draws its Hypothesis examples and its sampled tests by one seed, new in each run, which its
 header names: `--hypothesis-seed=SEED`, or the variable FASTFEAT_TEST_SEED, repeats it. Profile
 `full` runs the tests of large libraries too, and `nightly` every test but those.
@@ -99,6 +101,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=list(left_out))
         items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose compiler, or card, is missing."""
+    if not any(map(item.get_closest_marker, ("emulator", "sanitizer", "cuda_compile", "gpu"))):
+        return
+    # not above: numbers of threads must be set before NumPy is imported
+    from fastfeat.engine.gpu.compile import nvrtc
+    from fastfeat.engine.gpu.compile.gcc import find_compiler
+    from fastfeat.engine.gpu.device.current import current_runtime
+    from fastfeat.errors import BackendUnavailable
+
+    try:
+        if item.get_closest_marker("emulator") or item.get_closest_marker("sanitizer"):
+            find_compiler()
+        if item.get_closest_marker("cuda_compile"):
+            nvrtc.version()
+        if item.get_closest_marker("gpu"):
+            current_runtime()
+    except BackendUnavailable as error:
+        pytest.skip(str(error))
 
 
 def _not_drawn(config: pytest.Config, items: list[pytest.Item]) -> set[pytest.Item]:

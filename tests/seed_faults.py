@@ -141,7 +141,7 @@ FAULTS = {
         ("tests/selfcheck/test_selfcheck.py", "-k", "past and cpu"),
     ),
     "an_error_is_told_otherwise": Fault(
-        "fastfeat/operators/parameters.py",
+        "fastfeat/checks.py",
         'f"takes a whole number {allowed}"',
         'f"takes a whole number, {allowed}"',
         ("tests/compatibility/test_recorded_errors.py", "-k", "calls"),

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.ir.node import Params
-from fastfeat.ir.parameters import ValidParams, takes_none
+from fastfeat.ir.node import Aggregate, Params
+from fastfeat.ir.parameters import Parameters
 
 Primitive = Literal["count", "min", "max", "sum", "sum_of_squares", "order", "keys", "target"]
 Number = float | int | bool
@@ -62,8 +62,10 @@ class AggregateFunction:
             the parameters and the type of the argument.
         ranks: from the number of values (at least 1), the number of rows and the parameters, the
             ranks in [0, number of values) that `finalize` reads; a range where it is all.
-        valid: whether the parameters are such as an operator gives; a plan may be read from a text
-            that someone has altered.
+        parameters: those of each call.
+        is_of_parts: whether it is learnt of the parts of a key, over all training rows alone.
+        belongs: of one that is learnt per category in folds, whether its folds are those that its
+            parameters tell of.
     """
 
     name: str
@@ -72,7 +74,9 @@ class AggregateFunction:
     finalize: Callable[[Summary, Params], Learnt]
     reference: Callable[[Sequence[Any], Params, DType], Learnt]
     ranks: Callable[[int, int, Params], Iterable[int]] = no_ranks
-    valid: ValidParams = takes_none
+    parameters: Parameters = ()
+    is_of_parts: bool = False
+    belongs: Callable[[Aggregate], bool] | None = None
 
 
 def result_per_key(function: AggregateFunction, dtype: DType, params: Params) -> DType:

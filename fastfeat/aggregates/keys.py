@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,14 @@ from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Array
 from fastfeat.io.columns.keys import first_keys
 from fastfeat.ir.node import Params
-from fastfeat.ir.parameters import one_of, or_none, takes, whole
+from fastfeat.ir.parameters import (
+    MAX_MEMORY,
+    Either,
+    Parameter,
+    Real,
+    Whole,
+    Words,
+)
 
 Counts = NDArray[np.int64]
 
@@ -117,18 +123,13 @@ def _vocabulary_reference(values: Sequence[Any], params: Params, dtype: DType) -
     raise AssertionError("a vocabulary is learnt from keys, not from one column")
 
 
-def _is_frequency(value: Any) -> bool:
-    """Return whether a value is a number of rows, or a share of them."""
-    return whole(1, math.inf)(value) or (type(value) is float and 0 < value < 1)
-
-
-_VALID = takes(
-    max_categories=or_none(whole(1, math.inf)),
-    max_memory=whole(1, math.inf),
-    min_frequency=or_none(_is_frequency),
-    missing=one_of("key", "value"),
+MIN_FREQUENCY = Parameter(
+    "min_frequency",
+    Either((Whole(1), Real(0.0, 1.0, above=True, below=True))),
+    "categories with fewer training rows are rare: a number, or a share as a float below 1",
+    None,
+    or_none=True,
 )
-
 
 VOCABULARY_OF = AggregateFunction(
     "vocabulary",
@@ -136,7 +137,24 @@ VOCABULARY_OF = AggregateFunction(
     _vocabulary_result,
     learnt_from_keys,
     _vocabulary_reference,
-    valid=_VALID,
+    is_of_parts=True,
+    parameters=(
+        MIN_FREQUENCY,
+        Parameter(
+            "max_categories",
+            Whole(1),
+            "how many categories there may be, that of the rare included",
+            None,
+            or_none=True,
+        ),
+        Parameter(
+            "max_memory",
+            Whole(1),
+            "bytes that fit may need for the categories, beyond which it fails",
+            MAX_MEMORY,
+        ),
+        Parameter("missing", Words(("key", "value")), written_as=None),
+    ),
 )
 
 

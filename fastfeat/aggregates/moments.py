@@ -19,10 +19,14 @@ from fastfeat.aggregates.definition import (
     total,
 )
 from fastfeat.aggregates.function import AggregateFunction, Number, Summary, parameter, value_of
-from fastfeat.aggregates.rules import any_to_integer, same, to_float64, to_level, to_sum, valid_ddof
+from fastfeat.aggregates.rules import any_to_integer, same, to_float64, to_level, to_sum
 from fastfeat.dtypes import INTEGER_RANGE, DType
 from fastfeat.errors import Overflow
 from fastfeat.ir.node import Params
+from fastfeat.ir.parameters import (
+    Parameter,
+    Whole,
+)
 
 
 def _count_finalize(summary: Summary, params: Params) -> int:
@@ -112,13 +116,15 @@ def _var_reference(values: Values, params: Params, dtype: DType) -> float | None
     return to_float(spread) if isinstance(spread, Fraction) else spread
 
 
+DDOF = Parameter("ddof", Whole(0), "what is taken from the number of values in the divisor", 1)
+
 VAR = AggregateFunction(
     "var",
     frozenset({"count", "sum", "sum_of_squares"}),
     to_float64,
     _var_finalize,
     _var_reference,
-    valid=valid_ddof,
+    parameters=(DDOF,),
 )
 
 
@@ -137,7 +143,7 @@ STD = AggregateFunction(
     to_float64,
     _std_finalize,
     _std_reference,
-    valid=valid_ddof,
+    parameters=(DDOF,),
 )
 
 

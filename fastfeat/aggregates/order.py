@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from typing import Any, Literal, cast, get_args
+from typing import get_args
+
+from fastfeat_kernels.words import Interpolation
 
 from fastfeat.aggregates.definition import Values, ordered, to_53_bits, to_float
 from fastfeat.aggregates.function import AggregateFunction, Number, Summary, parameter, value_of
@@ -13,8 +15,13 @@ from fastfeat.aggregates.rules import same, to_level, to_table
 from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import Params
-
-Interpolation = Literal["linear", "lower", "higher", "nearest", "midpoint"]
+from fastfeat.ir.parameters import (
+    Parameter,
+    Real,
+    Several,
+    Whole,
+    Words,
+)
 
 
 def neighbours(count: int, q: float, interpolation: Interpolation) -> tuple[int, int, float]:
@@ -124,18 +131,11 @@ def _between(low: float, high: float, share: float) -> float:
     return to_float(Fraction(low) + to_53_bits(exact * Fraction(share)))
 
 
-def is_share(q: object) -> bool:
-    """Return whether q is a probability."""
-    return isinstance(q, int | float) and not isinstance(q, bool) and 0 <= q <= 1
-
-
-def _quantile_valid(params: Params) -> bool:
-    match params:
-        case (("interpolation", interpolation), ("q", q)):
-            return is_share(q) and interpolation in get_args(Interpolation)
-        case _:
-            return False
-
+SHARE = Real(0.0, 1.0, or_whole=True)
+Q = Parameter("q", SHARE, "the quantile: 0 is the minimum, 1 the maximum")
+INTERPOLATION = Parameter(
+    "interpolation", Words(get_args(Interpolation)), "what stands between two values", "linear"
+)
 
 QUANTILE = AggregateFunction(
     "quantile",
@@ -144,7 +144,7 @@ QUANTILE = AggregateFunction(
     _quantile_finalize,
     _quantile_reference,
     _quantile_ranks,
-    _quantile_valid,
+    parameters=(Q, INTERPOLATION),
 )
 
 
@@ -177,13 +177,6 @@ def table_by_definition(
     return None if None in table else tuple(float(q) for q in table if isinstance(q, float))
 
 
-def _quantiles_valid(params: Params) -> bool:
-    if [name for name, _ in params] != ["probabilities"]:
-        return False
-    probabilities: Any = params[0][1]
-    return isinstance(probabilities, tuple) and all(map(is_share, cast("Any", probabilities)))
-
-
 QUANTILES = AggregateFunction(
     "quantiles",
     frozenset({"count", "order"}),
@@ -191,11 +184,8 @@ QUANTILES = AggregateFunction(
     _quantiles_finalize,
     _quantiles_reference,
     _quantiles_ranks,
-    _quantiles_valid,
+    parameters=(Parameter("probabilities", Several(SHARE), "the quantiles"),),
 )
-
-
-MOST_QUANTILES = 100_000
 
 
 def _probabilities(n_rows: int, params: Params) -> list[float]:
@@ -224,14 +214,6 @@ def _even_quantiles_reference(
     return table_by_definition(values, even, dtype)
 
 
-def _even_quantiles_valid(params: Params) -> bool:
-    match params:
-        case (("n_quantiles", int(n)),):
-            return not isinstance(n, bool) and 1 <= n <= MOST_QUANTILES
-        case _:
-            return False
-
-
 EVEN_QUANTILES = AggregateFunction(
     "even_quantiles",
     frozenset({"count", "order"}),
@@ -239,11 +221,10 @@ EVEN_QUANTILES = AggregateFunction(
     _even_quantiles_finalize,
     _even_quantiles_reference,
     _even_quantiles_ranks,
-    _even_quantiles_valid,
+    parameters=(
+        Parameter("n_quantiles", Whole(1, 100_000), "how many quantiles are learnt", 1000),
+    ),
 )
-
-
-MOST_POINTS = 100_001
 
 
 def _evenly_spaced_finalize(summary: Summary, params: Params) -> tuple[float, ...] | None:
@@ -284,19 +265,11 @@ def _evenly_spaced_reference(
     return tuple(scale * point for point in [*points, high / scale])
 
 
-def _evenly_spaced_valid(params: Params) -> bool:
-    match params:
-        case (("n_points", int(n)),):
-            return not isinstance(n, bool) and 2 <= n <= MOST_POINTS
-        case _:
-            return False
-
-
 EVENLY_SPACED = AggregateFunction(
     "evenly_spaced",
     frozenset({"count", "min", "max"}),
     to_table,
     _evenly_spaced_finalize,
     _evenly_spaced_reference,
-    valid=_evenly_spaced_valid,
+    parameters=(Parameter("n_points", Whole(2, 100_001), "how many points", 5),),
 )

@@ -61,12 +61,3 @@ def _advice(dtype: DType) -> str:
     if dtype.is_temporal:
         return ". Take a number of it first: .dt.epoch('s'), .dt.hour(), .dt.total_seconds()"
     return ""
-
-
-def valid_ddof(params: Params) -> bool:
-    """Return whether the parameters are a whole number that is taken from the number of values."""
-    match params:
-        case (("ddof", int(ddof)),):
-            return not isinstance(ddof, bool) and ddof >= 0
-        case _:
-            return False

@@ -7,10 +7,8 @@ at, so that a fold sees nothing of its own rows.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,10 +16,19 @@ from numpy.typing import NDArray
 
 from fastfeat.aggregates.function import AggregateFunction, Learnt, Summary
 from fastfeat.aggregates.keys import Groups
-from fastfeat.aggregates.order import is_share
+from fastfeat.aggregates.order import Q
 from fastfeat.dtypes import FLOAT64, DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.ir.node import Params
+from fastfeat.ir.node import Aggregate, Call, Params
+from fastfeat.ir.parameters import (
+    Either,
+    Flag,
+    Parameter,
+    Parameters,
+    Real,
+    Whole,
+    Words,
+)
 
 Floats = NDArray[np.float64]
 UNSEEN = 1
@@ -151,33 +158,56 @@ def _reference(values: Sequence[Any], params: Params, dtype: DType) -> Learnt:
     raise AssertionError("a target is learnt from per category")
 
 
-_OPTIONS = {
-    "target_mean": {"smooth"},
-    "target_var": {"smooth"},
-    "target_quantile": {"q", "smooth"},
-    "target_odds": {"regularization"},
-}
-"""The parameters of each statistic, besides those of its folds."""
-
-
-def _valid(function: str, params: Params) -> bool:
-    given: Mapping[str, Any] = dict(params)
-    smooth, min_rows = given.get("smooth", 0), given.get("min_rows", 2)
+def _is_in_folds(aggregate: Aggregate) -> bool:
+    """Return whether training rows are divided as the parameters say."""
+    given, folds = dict(aggregate.params), aggregate.args[2]
+    n_folds, ordered = given["n_folds"], given["ordered"]
+    made_by = "encode" if n_folds is None else "time_fold" if ordered else "fold"
     return (
-        set(given) - {"min_rows"} == {"n_folds", "ordered"} | _OPTIONS[function]
-        and type(min_rows) is int
-        and min_rows > 1
-        and (given["n_folds"] is None or type(given["n_folds"]) is int)
-        and type(given["ordered"]) is bool
-        and (_is_weight(smooth) or (smooth == "auto" and function == "target_mean"))
-        and is_share(given.get("q", 0))
-        and _is_weight(given.get("regularization", 1))
+        isinstance(folds, Call)
+        and folds.function == made_by
+        and (n_folds is None or dict(folds.params)["n_folds"] == n_folds)
     )
 
 
-def _is_weight(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < math.inf
-
+_WEIGHT = Real(0.0, 1e300, or_whole=True)
+FOLDS = Whole(2, 1000)
+_OF_FOLDS: Parameters = (
+    Parameter(
+        "n_folds",
+        FOLDS,
+        "into how many folds training rows are divided",
+        5,
+        or_none=True,
+        written_as="folds",
+    ),
+    Parameter("ordered", Flag(), written_as=None),
+    Parameter(
+        "min_rows",
+        Whole(2),
+        "of fewer training rows a category is as one unseen",
+        None,
+        may_lack=True,
+    ),
+)
+_SMOOTH = Parameter("smooth", _WEIGHT, "how many rows of the prior are added to each category")
+_PARAMETERS: Mapping[str, Parameters] = {
+    "target_mean": (
+        Parameter("smooth", Either((Words(("auto",)), _WEIGHT)), _SMOOTH.about, "auto"),
+        *_OF_FOLDS,
+    ),
+    "target_var": (_SMOOTH, *_OF_FOLDS),
+    "target_quantile": (Q, _SMOOTH, *_OF_FOLDS),
+    "target_odds": (
+        Parameter(
+            "regularization",
+            Real(1e-300, 1e300, or_whole=True),
+            "how many rows of each class are added to each category",
+            1.0,
+        ),
+        *_OF_FOLDS,
+    ),
+}
 
 TARGET_FUNCTIONS = tuple(
     AggregateFunction(
@@ -186,7 +216,8 @@ TARGET_FUNCTIONS = tuple(
         _result,
         _finalize,
         _reference,
-        valid=partial(_valid, name),
+        parameters=parameters,
+        belongs=_is_in_folds,
     )
-    for name in _OPTIONS
+    for name, parameters in _PARAMETERS.items()
 )

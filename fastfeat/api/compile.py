@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastfeat.api.example_rows import made_up
 from fastfeat.backends import DEVICE_NAMES, backend_named
@@ -27,16 +27,22 @@ from fastfeat.errors import (
     counted,
 )
 from fastfeat.io.columns.types import UnsupportedType
+from fastfeat.io.sources.schema import read_schema
 from fastfeat.ir.scope import is_over, order_of
 from fastfeat.ir.walk import postorder
+from fastfeat.online.row.one_row import transform_row
+from fastfeat.plan.declare.bind import bind
 from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.fit.fit import fit, fit_transform
+from fastfeat.plan.fit.labels import label_of
+from fastfeat.plan.fit.training_data import check_clocks
 from fastfeat.plan.lower.indicators import is_one_hot
-from fastfeat.plan.run.history import BATCH
+from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.history import BATCH, given_ids
+from fastfeat.plan.run.lookup_tables import Tables, schemas_given
+from fastfeat.plan.run.transform import transform
 from fastfeat.progress import doing
-
-if TYPE_CHECKING:
-    from fastfeat.api.fitted import FittedPlan
-    from fastfeat.api.plan import Plan
 
 Types = Mapping[str, DType | UnsupportedType]
 N_ROWS = 600
@@ -82,28 +88,36 @@ class Compiled:
         return "\n".join([told, *(f"note: {note}" for note in self.notes)])
 
 
-def compile_plan(plan: Plan, schema: Types, tables: Mapping[str, Types], backend: str) -> Compiled:
+def compile_plan(plan: Declaration, schema: Any, tables: Tables, backend: str) -> Compiled:
     """Return a record of the kernels made ready for fit, and for all that comes after it.
 
     Args:
-        plan: the plan, whose types fit the schema.
-        schema: the types of the columns.
-        tables: the types of the columns of lookup tables.
+        plan: the plan.
+        schema: as of `Plan.compile`, as the following are.
+        tables: types of the columns of lookup tables.
         backend: its name.
+
+    Raises:
+        FastfeatError: as of `Plan.compile`.
     """
-    trial = _Trial(schema, _of_tables(tables), backend, _distinct(plan))
+    known, of_tables = read_schema(schema), schemas_given(tables)
+    check_clocks(plan, bind(list(plan.nodes.values()), known, of_tables))
+    read = {*plan.columns, *plan.label_columns, *plan.keep, *plan.known_late.columns}
+    read |= set(given_ids(plan.row_id, plan.history_columns))
+    types = {name: dtype for name, dtype in known.items() if name in read}
+    trial = _Trial(types, _of_tables(of_tables), backend, _distinct(plan))
     notes = [_OF_ONE_HOT] if any(map(is_one_hot, plan.nodes.values())) else []
     return _compiled(partial(_run_plan, plan, trial), trial, notes)
 
 
-def compile_fitted(fitted: FittedPlan, backend: str) -> Compiled:
+def compile_fitted(fitted: Fitted, backend: str) -> Compiled:
     """Return a record of the kernels made ready to transform rows by a fitted plan.
 
     Args:
         fitted: the plan.
         backend: its name.
     """
-    plan = fitted.plan
+    plan = fitted.declaration
     schema = {name: UnsupportedType("any") for name in plan.keep} | dict(fitted.inputs)
     if plan.row_id is not None:
         schema = {plan.row_id: INT64} | schema
@@ -152,7 +166,7 @@ class _Trial:
         self.succeeded.add(what)
         return result
 
-    def forms(self, fitted: FittedPlan) -> tuple[str, ...]:
+    def forms(self, fitted: Fitted) -> tuple[str, ...]:
         """Return the forms that the features of a plan have: text and times have no matrix."""
         try:
             _ = fitted.matrix_program
@@ -161,7 +175,7 @@ class _Trial:
         return _FORMS.get(self.backend, ("arrow", "numpy"))
 
 
-def _distinct(plan: Plan) -> frozenset[str]:
+def _distinct(plan: Declaration) -> frozenset[str]:
     """Return the columns whose values all differ: the id, and what orders rows in time."""
     roots = [*plan.nodes.values(), *plan.label_nodes.values()]
     clocks = [order_of(node).args[0] for node in postorder(roots) if is_over(node)]
@@ -172,25 +186,29 @@ def _of_tables(tables: Mapping[str, Types]) -> dict[str, Any]:
     return {name: made_up(types, _N_OF_TABLE) for name, types in tables.items()}
 
 
-def _run_plan(plan: Plan, trial: _Trial) -> None:
+def _run_plan(plan: Declaration, trial: _Trial) -> None:
     """Fit a plan on rows without missing values, and with some; where no values do, on none."""
     backend, is_fitted = trial.backend, False
     for missing in (*_MISSING, "all"):
         if missing == "all" and is_fitted:
             return
         rows = trial.rows(missing)
-        fitted = trial.run("fit", plan.fit, rows, backend=backend)
+        fitted = trial.run("fit", fit, plan, rows, backend=backend)
         if fitted is None:
             continue
         is_fitted = True
         for to in trial.forms(fitted):
-            trial.run("fit_transform", plan.fit_transform, rows, to=to, backend=backend)
+            trial.run("fit_transform", fit_transform, plan, rows, to=to, backend=backend)
         _run_fitted(fitted, trial)
 
 
-def _run_fitted(fitted: FittedPlan, trial: _Trial) -> None:
+def _run_fitted(fitted: Fitted, trial: _Trial) -> None:
     """Transform rows without missing values, and with some, in each form; and one row."""
-    past, late, forms = fitted.plan.past_columns, set(fitted.plan.late), trial.forms(fitted)
+    past, late, forms = (
+        fitted.declaration.past_columns,
+        set(fitted.declaration.late),
+        trial.forms(fitted),
+    )
     for rows in map(trial.rows, _MISSING):
         first = rows.slice(0, 1)
         to_come = rows.select([name for name in rows.column_names if name not in late])
@@ -201,7 +219,8 @@ def _run_fitted(fitted: FittedPlan, trial: _Trial) -> None:
             ):
                 trial.run(
                     f"transform to {to!r}",
-                    fitted.transform,
+                    transform,
+                    fitted,
                     data,
                     history=history,
                     to=to,
@@ -209,9 +228,9 @@ def _run_fitted(fitted: FittedPlan, trial: _Trial) -> None:
                 )
         if not past and "numpy" in forms and trial.backend == "cpu":
             for row in rows.slice(0, 5).to_pylist():  # the fifth has missing values
-                trial.run("transform_row", fitted.transform_row, row)
-        if fitted.plan.label_columns:
-            trial.run("label", fitted.label, rows, history=BATCH, backend=trial.backend)
+                trial.run("transform_row", transform_row, fitted, row)
+        if fitted.declaration.label_columns:
+            trial.run("label", label_of, fitted, rows, history=BATCH, backend=trial.backend)
 
 
 def _compiled(run: Callable[[], None], trial: _Trial, notes: list[str]) -> Compiled:

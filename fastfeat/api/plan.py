@@ -1,91 +1,69 @@
-"""`Plan`: named features over columns, and what is known too late. It learns by `fit`."""
+"""The faces of plans, with what users call: `Plan` declares, `FittedPlan` knows what it has learnt.
+
+Both hold a frozen record, `Declaration` and `Fitted`, on which all that is below works. They stand
+in one file, for each gives the other.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from numpy.typing import NDArray
+
 from fastfeat import pickles
-from fastfeat.api.fitted import FittedPlan
-from fastfeat.arguments import TOO_MANY, Hints, explaining_methods
+from fastfeat.arguments import TOO_MANY, Hints, explaining, explaining_methods
 from fastfeat.completion import offering
-from fastfeat.engine.float_environment import in_ieee
-from fastfeat.errors import InvalidPlan, Leakage, NotFitted, did_you_mean
+from fastfeat.errors import NotFitted
 from fastfeat.expr import Expr
+from fastfeat.io.arrow import Array, ChunkedArray, Table
 from fastfeat.io.arrow import Schema as ArrowSchema
 from fastfeat.io.sources.schema import read_schema
-from fastfeat.ir.node import Column, Node, TableColumn
-from fastfeat.ir.walk import postorder
-from fastfeat.named_values import plain_value
-from fastfeat.operators.durations import Duration
-from fastfeat.plan.declare.arguments import (
-    Features,
-    check_text,
-    float_name,
-    known_tables_given,
-    label_delay_given,
-    label_given,
-    named_features,
-    names_given,
-    outcomes_given,
-    row_id_given,
-)
-from fastfeat.plan.declare.bind import Schemas, bind
-from fastfeat.plan.declare.columns_read import columns_of, own_columns, past_columns
-from fastfeat.plan.declare.external_label import late_with, learnt_from
-from fastfeat.plan.declare.late_columns import (
-    GivenDelay,
-    Late,
-    check_features,
-    late_of,
-    over_ahead,
-    without_targets,
-)
-from fastfeat.plan.declare.leakage import check_leakage, with_label
+from fastfeat.online.row.one_row import transform_row
+from fastfeat.plan.declare.arguments import Features
+from fastfeat.plan.declare.bind import bind
+from fastfeat.plan.declare.declaration import Declaration, Label, UserDelay, declare
+from fastfeat.plan.declare.late_columns import GivenDelay
 from fastfeat.plan.declare.window_reach import Reach, history_needed, history_reach
-from fastfeat.plan.fit.fit import fit_on
-from fastfeat.plan.fit.training_data import check_clocks, prepare
-from fastfeat.plan.fit.training_features import has_folds, training_features
-from fastfeat.plan.keep import canonical
-from fastfeat.plan.lower.outputs import check_result, output_schema
-from fastfeat.plan.run.history import BATCH, given_ids, id_columns
-from fastfeat.plan.run.lookup_tables import Tables, table_columns_of, tables_given
-from fastfeat.plan.run.row_selection import rows_to_learn_from
+from fastfeat.plan.fit.fit import fit, fit_transform
+from fastfeat.plan.fit.labels import label_of
+from fastfeat.plan.fit.training_data import check_clocks
+from fastfeat.plan.lower.outputs import output_schema
+from fastfeat.plan.run.fitted import Fitted, InputSchema
+from fastfeat.plan.run.lookup_tables import Tables, schemas_given
 from fastfeat.plan.run.transform import transform
 from fastfeat.plan.tell.explain import explain_plan
-from fastfeat.plan.tell.summary import plan_summary
-from fastfeat.recording import Recipe, hold_params, made_by_recipes, params_of, recipe_of, value_of
-
-if TYPE_CHECKING:
-    from fastfeat.plan.fit.cross_fit import Fold
+from fastfeat.plan.tell.fitted_tables import inverse, learnt_values, vocabulary
+from fastfeat.plan.tell.summary import fitted_summary, plan_summary
+from fastfeat.recording import Recipe
+from fastfeat.scalars.zones import using
 
 if TYPE_CHECKING:
     from fastfeat.api.compile import Compiled
+    from fastfeat.online.live import Live
+    from fastfeat.online.state.changes import Durability, Late
+    from fastfeat.plan.fit.cross_fit import Fold
+    from fastfeat.verify.comparison import Report
 
-Label = str | Mapping[str, Expr] | None
-UserDelay = Duration | Mapping[str, Duration] | None
-_READ = (
+_READ_OF_PLAN = (
     *("features", "label", "outcomes", "dtype", "keep", "label_delay", "known", "known_tables"),
     *("row_id", "columns", "late"),
 )
 """The attributes of a plan that users read."""
-PLAN = "ff.Plan"
-"""The name of `Plan` in recipes."""
 _OF_FITTED = frozenset(
     {"transform", "transform_row", "verify", "save", "learnt", "select", "feature_names", "online"}
 )
-
-
 _LABEL_IN_DATA = "The label is a column of the data: ff.Plan(..., label='y').fit(X.assign(y=y))"
 _NO_WEIGHTS = "Nothing is learnt with weights yet. A model takes them beside the features"
 _FIT_HINTS = {
     **dict.fromkeys((TOO_MANY, "y", "label"), _LABEL_IN_DATA),
     **dict.fromkeys(("sample_weight", "sample_weights", "weights"), _NO_WEIGHTS),
 }
-_HINTS: dict[str, Hints] = {
+_HINTS_OF_PLAN: dict[str, Hints] = {
     "__init__": {},
     "fit": _FIT_HINTS,
     "fit_transform": {
@@ -97,10 +75,28 @@ _HINTS: dict[str, Hints] = {
     },
 }
 
+_LABEL_UNREAD = "No label is read here: fitted.transform(data). fitted.label(data) computes it"
+_HINTS_OF_FITTED: dict[str, Hints] = {
+    "transform": dict.fromkeys((TOO_MANY, "y", "label"), _LABEL_UNREAD),
+    "transform_row": {
+        "history": "One row has no past. Keep it: live = fitted.online(history=...), then "
+        "live.process(row); or pass both: fitted.transform([row], history=...)"
+    },
+}
+_READ_OF_FITTED = (
+    *("plan", "schema", "feature_names", "n_codes", "categories"),
+    *("inputs", "n_rows", "n_rows_without_label"),
+)
+"""The attributes of a fitted plan that users read."""
+_OF_PLAN = dict.fromkeys(("fit", "fit_transform"), "It stays as it is; fitted.plan.{} learns anew")
+_OF_MODEL = dict.fromkeys(
+    ("predict", "predict_proba", "score"), "Give fitted.transform(data, to='numpy') to a model"
+)
+_ELSEWHERE = {**_OF_PLAN, **_OF_MODEL}
 
-@offering(*_READ, without=("ids",))
-@made_by_recipes(PLAN)
-@explaining_methods(lambda plan: "plan.", _HINTS)
+
+@offering(*_READ_OF_PLAN)
+@explaining_methods(lambda plan: "plan.", _HINTS_OF_PLAN)
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class Plan:
     """Features to compute, by name.
@@ -146,17 +142,7 @@ class Plan:
         {'size': [0.0, None]}
     """
 
-    features: Features
-    label: Label = None
-    outcomes: Sequence[str] | Mapping[str, GivenDelay] = ()
-    dtype: str | None = None
-    keep: Sequence[str] = ()
-    label_delay: GivenDelay = None
-    known: Sequence[str] = ()
-    known_tables: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
-    row_id: str | None = None
-    recipe: Recipe | None = None  # see `params`: not an argument
-    label_column: str | None = None  # see `given_label`: not an argument
+    declaration: Declaration
 
     def __init__(
         self,
@@ -172,87 +158,73 @@ class Plan:
         row_id: str | None = None,
     ) -> None:
         """Check the plan; see the class for the arguments."""
-        given = {name: value for name, value in locals().items() if name != "self"}
-        if has_params := hold_params(given.values()):
-            features, label, outcomes, dtype, keep, label_delay, known, known_tables, row_id = map(
-                value_of, given.values()
-            )
-        named = named_features(features)
-        if label is not None and not isinstance(label, str):
-            label = label_given(label)
-        _set(self, "features", named)
-        _set(self, "label", label)
-        _set(self, "outcomes", outcomes_given(outcomes))
-        _set(self, "dtype", float_name(dtype))
-        _set(self, "keep", names_given(keep, "keep"))
-        has_late = self.label is not None or len(self.outcomes) > 0
-        _set(self, "label_delay", label_delay_given(label_delay, has_late=has_late))
-        _set(self, "known", names_given(known, "known"))
-        _set(self, "known_tables", known_tables_given({} if known_tables is None else known_tables))
-        _set(self, "row_id", row_id_given(row_id, self.late))
-        _set(self, "recipe", self._recipe(given) if has_params else None)
-        self._check_names()
-        named = [*self.nodes, *self.keep, *self.outcomes, *self.row_ids]
-        check_text(named, self._every_node())
-        self._check_tables()
-        check_features(self.nodes, list(self.label_nodes.values()))
-        check_leakage(self.nodes, self.known_late)
-
-    def _recipe(self, given: Mapping[str, Any]) -> Recipe:
-        """Return how the plan was written: options without a parameter as the plan has them."""
-        options = {
-            name: value if hold_params((value,)) else getattr(self, name)
-            for name, value in given.items()
-        }
-        said = {name: value for name, value in options.items() if value not in (None, (), {})}
-        recipe = recipe_of(PLAN, (), said)
-        params_of(recipe)  # raises where a name has two values
-        return recipe
-
-    def _check_names(self) -> None:
-        if not self.nodes:
-            raise InvalidPlan("a plan needs at least one feature: Plan({'name': col('x')})")
-        taken: set[str] = set(self.nodes)
-        for name in self.keep:
-            if name in taken:
-                raise InvalidPlan(
-                    f"keep={name!r} has the name of another output. Rename the feature"
-                )
-            taken.add(name)
-        labels = [self.label] if isinstance(self.label, str) else list(self.label or ())
-        for name in labels:
-            if name in taken:
-                raise InvalidPlan(
-                    f"{name!r} is the label, which is never in the output: fitted.label(data) "
-                    f"gives it. Leave it out of {'keep=' if name in self.keep else 'the features'}"
-                    ", or rename one of the two"
-                )
-        for name in self.keep:
-            if name in self.late:
-                raise Leakage(
-                    f"keep={name!r} would put beside the features what is known only after the "
-                    "moment of prediction. Take it from the data; fitted.label(data) is the label"
-                )
-
-    def _check_tables(self) -> None:
-        read = {column.table for column in self.table_columns}
-        for table in self.known_tables:
-            if table not in read:
-                raise InvalidPlan(
-                    f"known_tables={{{table!r}: ...}}: no feature reads a table of that name."
-                    f"{did_you_mean(table, read)}"
-                )
-
-    def _every_node(self) -> list[Node]:
-        return postorder([*self.nodes.values(), *self.label_nodes.values()])
-
-    @cached_property
-    def known_late(self) -> Late:
-        """What is known too late, and how long after its row."""
-        late = late_of(
-            self.label_nodes, self.outcomes, self.label_delay, self.known, self.known_tables
+        declared = declare(
+            features,
+            label=label,
+            outcomes=outcomes,
+            dtype=dtype,
+            keep=keep,
+            label_delay=label_delay,
+            known=known,
+            known_tables=known_tables,
+            row_id=row_id,
         )
-        return late_with(late, self.label_column)
+        object.__setattr__(self, "declaration", declared)
+
+    @property
+    def features(self) -> Mapping[str, Expr]:
+        """The features by name, whichever way they were given."""
+        return self.declaration.features
+
+    @property
+    def label(self) -> Label:
+        """The target: the name of a column, or an expression by its name."""
+        return self.declaration.label
+
+    @property
+    def outcomes(self) -> Sequence[str] | Mapping[str, GivenDelay]:
+        """The further columns that are late, with their delays where they have some."""
+        return self.declaration.outcomes
+
+    @property
+    def dtype(self) -> str | None:
+        """The float type of the features; None leaves them as computed."""
+        return self.declaration.dtype
+
+    @property
+    def keep(self) -> Sequence[str]:
+        """The columns that are passed through."""
+        return self.declaration.keep
+
+    @property
+    def label_delay(self) -> GivenDelay:
+        """How long after a row its late columns are known."""
+        return self.declaration.label_delay
+
+    @property
+    def known(self) -> Sequence[str]:
+        """The columns of the label that are known in time."""
+        return self.declaration.known
+
+    @property
+    def known_tables(self) -> Mapping[str, Sequence[str]]:
+        """The columns of tables that are known in time."""
+        return self.declaration.known_tables
+
+    @property
+    def row_id(self) -> str | None:
+        """The column that tells rows apart."""
+        return self.declaration.row_id
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that the features read."""
+        return self.declaration.columns
+
+    @property
+    def late(self) -> list[str]:
+        """The columns known only after the moment of prediction."""
+        return self.declaration.late
 
     def params(self) -> dict[str, Any]:
         """Return the values of the parameters that stand in the plan, by name; see `ff.param`.
@@ -262,7 +234,7 @@ class Plan:
             >>> plan.params()
             {'n_bins': 4}
         """
-        return {name: plain_value(value) for name, value in params_of(self.recipe).items()}
+        return self.declaration.params
 
     def with_params(self, /, **values: Any) -> Plan:
         """Return the plan with other values of its parameters, as if it were written with them.
@@ -281,16 +253,19 @@ class Plan:
             >>> plan.with_params(n_bins=2).fit_transform({"x": [1, 2, 3]})[1]["bin"].to_pylist()
             [0, 1, 1]
         """
-        from fastfeat.plan.keep.parameters import with_params  # imports Plan itself
+        from fastfeat.plan.keep.with_parameters import check_known, with_params  # seldom needed
 
-        return with_params(self, values)
+        check_known(self.declaration, values)
+        if self._checked_recipe is None:
+            return self
+        return plan_of(with_params(self.declaration, self._checked_recipe, values))
 
     @cached_property
-    def checked_recipe(self) -> Recipe | None:
+    def _checked_recipe(self) -> Recipe | None:
         """How the plan was written, known to give this plan; None without parameters."""
-        from fastfeat.plan.keep.parameters import checked_recipe  # imports Plan itself
+        from fastfeat.plan.keep.with_parameters import checked_recipe  # seldom needed
 
-        return checked_recipe(self)
+        return checked_recipe(self.declaration)
 
     def history_needed(self) -> dict[str, str]:
         """Return how far back windows see, by the entity: "7d", "28 rows" or "everything".
@@ -306,7 +281,7 @@ class Plan:
             >>> ff.Plan({"change": col("x").diff(2, over=card)}).history_needed()
             {'card': '2 rows'}
         """
-        return history_needed(self.nodes.values())
+        return history_needed(self.declaration.nodes.values())
 
     def reach(self) -> dict[str, Reach]:
         """Return how far back windows see, by the entity: `history_needed` as numbers.
@@ -316,85 +291,8 @@ class Plan:
             >>> ff.Plan({"spent": col("x").sum(over=week)}).reach()
             {'card': Reach(span=604800000000000, n_rows=0, unit='time')}
         """
-        return history_reach(self.nodes.values())
+        return history_reach(self.declaration.nodes.values())
 
-    @cached_property
-    def written(self) -> dict[str, Node]:
-        """The expression of each output column as it was given, in order."""
-        written: dict[str, Node] = {}
-        for feature, expression in self.expressions.items():
-            for suffix, node in zip(expression.suffixes, expression.nodes, strict=True):
-                name = feature + suffix
-                if name in written:
-                    raise InvalidPlan(f"two features give the column {name!r}. Rename one of them")
-                written[name] = node
-        return written
-
-    @cached_property
-    def nodes(self) -> dict[str, Node]:
-        """The expression of each output column, in order; targets are as the plan declares them."""
-        written = self.written
-        if not self.known_late.columns:
-            return written
-        of_label = with_label(list(written.values()), self.label_nodes, self.known_late)
-        targets = learnt_from(of_label, self.label_nodes, self.label_column)
-        return dict(zip(written, targets, strict=True))
-
-    @property
-    def expressions(self) -> Mapping[str, Expr]:
-        """The features by name, whichever way they were given."""
-        assert isinstance(self.features, Mapping)
-        return self.features
-
-    @property
-    def label_nodes(self) -> dict[str, Node]:
-        """The expression of the label."""
-        if self.label is None:
-            return {}
-        if isinstance(self.label, str):
-            return {self.label: Column(self.label)}
-        return {name: expression.node for name, expression in self.label.items()}
-
-    @property
-    def late(self) -> list[str]:
-        """The columns known only after the moment of prediction."""
-        given = [] if self.label_column is None else [self.label_column]
-        of_label = [*columns_of(self.label_nodes.values()), *given]
-        own = [name for name in of_label if name in self.known_late.of_label]
-        return list(dict.fromkeys([*own, *self.outcomes]))
-
-    @cached_property
-    def columns(self) -> list[str]:
-        """The columns that the features read."""
-        return columns_of(self.nodes.values())
-
-    @cached_property
-    def table_columns(self) -> tuple[TableColumn, ...]:
-        """The columns of lookup tables that the features read."""
-        return table_columns_of(self.nodes.values())
-
-    @cached_property
-    def row_table_columns(self) -> tuple[TableColumn, ...]:
-        """The columns of lookup tables that rows read; of others fit has learnt."""
-        nodes = without_targets(self.nodes.values())
-        return tuple(node for node in nodes if isinstance(node, TableColumn))
-
-    @cached_property
-    def row_columns(self) -> list[str]:
-        """The columns that features read of their own row; others are learnt from only.
-
-        Where there is none, one that tells how many rows there are, and is not late.
-        """
-        known = [name for name in self.columns if name not in self.late]
-        read = [*own_columns(self.nodes.values()), *self.past_columns]
-        return [name for name in dict.fromkeys(read) if name not in self.late] or known[:1]
-
-    @cached_property
-    def past_columns(self) -> list[str]:
-        """The columns that windows read of earlier rows, late ones among them."""
-        return past_columns(self.nodes.values())
-
-    @in_ieee
     def fit(
         self,
         data: Any,
@@ -433,60 +331,11 @@ class Plan:
             RowsWithoutLabel: some rows have no label that looks ahead: they are not learnt from.
             FastfeatWarning: of its other kinds, see `ff.errors`, what is odd about the data.
         """
-        prepared = prepare(self, data, history=history, tables=tables, backend=backend)
-        return fit_on(prepared, rows_to_learn_from(rows, prepared.table))[0]
+        record = fit(
+            self.declaration, data, rows=rows, history=history, tables=tables, backend=backend
+        )
+        return FittedPlan(self, record)
 
-    @cached_property
-    def training_past_columns(self) -> list[str]:
-        """The columns that windows of features read of rows before the training rows."""
-        return past_columns(self.nodes.values(), training=True)
-
-    def ids(self, history: Any) -> list[str]:
-        """Return the column that tells training rows from those of a history, where it is read."""
-        return id_columns(self.row_id, history, self.history_columns)
-
-    @property
-    def history_columns(self) -> list[str]:
-        """The columns that fit reads of rows before the training rows, for a label ahead too."""
-        of_label = past_columns(self.label_nodes.values()) if self.looks_ahead else []
-        return list(dict.fromkeys([*self.training_past_columns, *of_label]))
-
-    @property
-    def looks_ahead(self) -> bool:
-        """Whether the label is computed from rows ahead, and rows may have none."""
-        return len(over_ahead(self.label_nodes.values())) > 0
-
-    @property
-    def label_columns(self) -> list[str]:
-        """The columns that a label is computed from; none where it is a column itself."""
-        return [] if isinstance(self.label, str) else columns_of(self.label_nodes.values())
-
-    @property
-    def label_sources(self) -> list[str]:
-        """The columns of the data that a label is, or is computed from; none without one."""
-        return [self.label] if isinstance(self.label, str) else self.label_columns
-
-    @property
-    def row_ids(self) -> list[str]:
-        """The column that tells rows apart, `row_id`, as a list; empty where none does."""
-        return [] if self.row_id is None else [self.row_id]
-
-    @property
-    def label_table_columns(self) -> tuple[TableColumn, ...]:
-        """The columns of tables that a label is computed from."""
-        return table_columns_of(self.label_nodes.values())
-
-    @cached_property
-    def label_plan(self) -> Plan:
-        """What computes a label that is an expression: its only feature, which may look ahead."""
-        assert isinstance(self.label, Mapping)
-        plan = object.__new__(Plan)  # without the checks: they refuse features that look ahead
-        _set(plan, "features", dict(self.label))
-        _set(plan, "known_tables", {})
-        _set(plan, "row_id", self.row_id)
-        return plan
-
-    @in_ieee
     def fit_transform(
         self,
         data: Any,
@@ -517,22 +366,18 @@ class Plan:
         Raises:
             FastfeatError: as `fit` and `FittedPlan.transform`.
         """
-        check_result(to, None, backend, categories=categories)
-        prepared = prepare(
-            self, data, history=history, tables=tables, backend=backend, further=self.keep
+        record, features = fit_transform(
+            self.declaration,
+            data,
+            rows=rows,
+            history=history,
+            tables=tables,
+            to=to,
+            categories=categories,
+            backend=backend,
         )
-        wanted = rows_to_learn_from(rows, prepared.table)
-        fitted, training = fit_on(prepared, wanted, transforms=True)
-        if has_folds(training.learnt_from) or wanted is not None:
-            return fitted, training_features(fitted, training, to, categories=categories)
-        past = BATCH if prepared.earlier is None else prepared.earlier
-        made = training.learnt_from.made if training.is_learnt is None else {}
-        table, read = prepared.table, prepared.tables
-        given = {"categories": categories, "index": prepared.index}
-        features = transform(fitted, table, None, past, read, to, None, backend, made, **given)
-        return fitted, features
+        return FittedPlan(self, record), features
 
-    @in_ieee
     def cross_fit(
         self,
         data: Any,
@@ -546,7 +391,7 @@ class Plan:
         to: str = "arrow",
         categories: bool = False,
         backend: str = "cpu",
-    ) -> Iterator[Fold]:
+    ) -> Iterator[Fold[FittedPlan]]:
         """Yield the folds of a cross-validation, each with the plan fitted on its training rows.
 
         Windows, lookups and joins see all rows, learning sees the training rows: a fold has what
@@ -603,9 +448,10 @@ class Plan:
         from fastfeat.plan.fit.cross_fit import cross_fit  # seldom needed
 
         return cross_fit(
-            self,
+            self.declaration,
             data,
             cv,
+            lambda record: FittedPlan(self, record),
             groups=groups,
             purge=purge,
             embargo=embargo,
@@ -628,9 +474,11 @@ class Plan:
             TypeMismatch: an operator cannot take the type of a column.
             Leakage: a window sees labels too early by the zone or the type of its time.
         """
-        types = bind(list(self.nodes.values()), read_schema(input_schema), _schemas(tables))
-        check_clocks(self, types)
-        return output_schema(self, self.nodes, types)
+        declared = self.declaration
+        known, of_tables = read_schema(input_schema), schemas_given(tables)
+        types = bind(list(declared.nodes.values()), known, of_tables)
+        check_clocks(declared, types)
+        return output_schema(declared, declared.nodes, types)
 
     def compile(self, schema: Any, *, tables: Tables = None, backend: str = "cpu") -> Compiled:
         """Return a record of the kernels made ready for data of a schema, which need not be there.
@@ -657,14 +505,10 @@ class Plan:
             >>> made.n_compiled + made.n_loaded, made.notes
             (2, ())
         """
-        known = read_schema(schema)
-        check_clocks(self, bind(list(self.nodes.values()), known, _schemas(tables)))
-        read = {*self.columns, *self.label_columns, *self.keep, *self.known_late.columns}
-        read |= set(given_ids(self.row_id, self.history_columns))
-        types = {name: dtype for name, dtype in known.items() if name in read}
+
         from fastfeat.api.compile import compile_plan  # seldom needed
 
-        return compile_plan(self, types, _schemas(tables), backend)
+        return compile_plan(self.declaration, schema, tables, backend)
 
     def explain(self, stage: str = "plan", *, schema: Any = None, tables: Tables = None) -> str:
         """Return the plan as text.
@@ -678,7 +522,7 @@ class Plan:
             tables: as in `schema`.
         """
         known = None if schema is None else read_schema(schema)
-        return explain_plan(self, stage, known, tables=_schemas(tables))
+        return explain_plan(self.declaration, stage, known, tables=schemas_given(tables))
 
     if not TYPE_CHECKING:  # type checkers would take any attribute for granted
 
@@ -693,13 +537,13 @@ class Plan:
 
     def __repr__(self) -> str:
         """Return a line for each of the first features: how it is made, what it learns and sees."""
-        return plan_summary(self)
+        return plan_summary(self.declaration)
 
     def _repr_html_(self) -> str:
         """Return a table of the features, for notebooks."""
         from fastfeat.plan.tell.html import plan_html
 
-        return plan_html(self)
+        return plan_html(self.declaration)
 
     def __eq__(self, other: object) -> bool:
         """Return whether the other is a plan of the same canonical JSON."""
@@ -729,9 +573,9 @@ class Plan:
 
     def to_json(self) -> str:
         """Return the plan as canonical JSON: equal plans give equal text."""
-        from fastfeat.plan.keep.document import plan_document  # imports Plan itself
+        from fastfeat.plan.keep.document import plan_text  # seldom needed
 
-        return canonical.dump(plan_document(self))
+        return plan_text(self.declaration)
 
     @staticmethod
     def from_json(text: str | bytes) -> Plan:
@@ -741,15 +585,483 @@ class Plan:
             ArtifactError: it is no plan, or has what this version does not know.
             Leakage, InvalidPlan, TypeMismatch: as of a plan that is written in Python.
         """
-        from fastfeat.plan.keep.document import plan_of_text  # imports Plan itself
+        from fastfeat.plan.keep.document import plan_of_text  # seldom needed
 
-        return plan_of_text(text)
-
-
-def _set(plan: Plan, name: str, value: object) -> None:
-    object.__setattr__(plan, name, value)
+        return plan_of(plan_of_text(text))
 
 
-def _schemas(tables: Tables) -> Schemas:
-    """Return the schemas of lookup tables, of which a user gives types or data."""
-    return {name: read_schema(given) for name, given in tables_given(tables).items()}
+def plan_of(declared: Declaration) -> Plan:
+    """Return the face of a declaration."""
+    plan = object.__new__(Plan)
+    object.__setattr__(plan, "declaration", declared)
+    return plan
+
+
+@offering(*_READ_OF_FITTED)
+@explaining_methods(lambda fitted: "fitted.", _HINTS_OF_FITTED)
+@dataclass(frozen=True, eq=False, repr=False)
+class FittedPlan:
+    """A plan with what `fit` has learnt; made by `Plan.fit` and `load`, never changed.
+
+    Args:
+        plan: the plan.
+        record: what it has learnt.
+    """
+
+    plan: Plan
+    record: Fitted = field(repr=False)
+
+    @property
+    def inputs(self) -> InputSchema:
+        """The type of each column that the features read, as seen in fit."""
+        return self.record.inputs
+
+    @property
+    def n_rows(self) -> int:
+        """The number of training rows that were learnt from."""
+        return self.record.n_rows
+
+    @property
+    def n_rows_without_label(self) -> int:
+        """The number of training rows that were not learnt from.
+
+        Their label looks ahead of what is recorded, or of rows that give none.
+        """
+        return self.record.n_rows_without_label
+
+    @property
+    def schema(self) -> ArrowSchema:
+        """The Arrow schema of the features, without kept columns.
+
+        The field of an ordinal encoding has the metadata "n_codes"; see `n_codes`.
+        """
+        return self.record.schema
+
+    @property
+    def n_codes(self) -> dict[str, int]:
+        """How many codes each ordinal encoding has: the rows of an embedding."""
+        return self.record.n_codes
+
+    @property
+    def categories(self) -> dict[str, Array]:
+        """The categories of each ordinal encoding as text, in the order of its codes from 1 on.
+
+        First stands "__other", of unseen and rare values ("__other_1" to "__other_k" with
+        `n_unseen_buckets=k`), then the vocabulary: a value is written as in the names of one-hot
+        columns, the parts of a `cross` with a space between them, a part that is missing as
+        "missing". Where two texts are equal the later one gets a "_" more.
+        """
+        return self.record.categories
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The names of the features, in output order."""
+        return self.record.feature_names
+
+    def transform(
+        self,
+        data: Any,
+        *,
+        rows: Any = None,
+        history: Any = None,
+        tables: Tables = None,
+        to: str = "arrow",
+        out: Any = None,
+        categories: bool = False,
+        backend: str = "cpu",
+    ) -> Any:
+        """Return the features of the rows, in their order.
+
+        Args:
+            data: as in `fit`; late columns are not needed, further columns are ignored. Without
+                late ones windows see late values of the history alone: features are others than
+                those of the same rows with their labels.
+            rows: the rows of the data that are computed, by a bool for each row or by their
+                numbers, in any order and as often as one likes; None for all. Windows, lookups and
+                joins see all rows of the data.
+            history: earlier rows of the same entities, which windows see; late columns too, where
+                windows read them. "batch" says that the data holds its own past; without either a
+                plan with windows warns. A plan without windows does not look at it. With `row_id=`
+                of the plan, rows of one id in both are one row; without, they count twice.
+            tables: as in `fit`; further tables and columns are ignored.
+            to: the form of the result.
+
+                - "arrow": a pyarrow Table, with the kept columns.
+                - "pandas": a DataFrame with them, and with the index of the data where that is a
+                  DataFrame. A float that is missing is NaN. An integer or bool that may be missing,
+                  whether or not it is in these rows, has a nullable type, such as Int64 or
+                  boolean; others have NumPy's, and dates are datetime64. Features of one float
+                  type, and nothing else, are one block of memory. All memory is the frame's own.
+                - "polars": a DataFrame with the kept columns, over the memory of Arrow.
+                - "numpy": a float matrix of shape (n_rows, n_features), column after column in
+                  memory, where NaN is missing. For one row after row, give it as `out`.
+                - "torch": that matrix as a tensor on the CPU, row after row in memory.
+                - "cupy": that matrix in the memory of the device, column after column.
+                - "cupy_columns": a dict of arrays there, each of the type of its feature: a float
+                  that is missing is NaN, an integer or bool that is missing is an error.
+            out: for "numpy", "torch" and "cupy", the array or tensor to write to, shape
+                (n_rows, n_features), any strides; it must not overlap the data.
+            categories: whether ordinal encodings come as categories in place of codes: dictionaries
+                of Arrow, Categorical of pandas, Enum of Polars, of the same categories in the same
+                order at each call, see `categories`. A missing value is missing; one that is unseen
+                or rare is the first category, "__other". Not for matrices.
+            backend: "cpu", "gpu", "reference", or "emulated" (CUDA kernels by g++): the same bits.
+
+        Raises:
+            UnknownColumn: the data lacks a column, or `tables` a table.
+            TypeMismatch, InvalidData: a column is not of the type seen in fit, nor exactly
+                convertible.
+            Overflow: a result does not fit its type; names the feature and the first row.
+            LibraryUnavailable: the library of the form is not installed.
+
+        Warns:
+            HistoryMissing: windows begin before the data, which came without `history`.
+            RowsRepeated: rows of the history are rows of the data too, and count twice.
+            EncodedInFold: they are rows that an encoding of the target was learnt from, told by the
+                plan's `row_id=`, or where they are all of them. `Plan.fit_transform` gives the
+                features to train a model on.
+        """
+        return transform(
+            self.record,
+            data,
+            rows=rows,
+            history=history,
+            tables=tables,
+            to=to,
+            out=out,
+            categories=categories,
+            backend=backend,
+        )
+
+    def transform_row(self, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:
+        """Return the features of one row, as a float array of shape (n_features,); NaN is missing.
+
+        Args:
+            row: value of each input column; None or NaN is missing, further entries are ignored.
+            tables: as in `fit`. Pass the same pyarrow Tables at each call: what is made of one is
+                kept as long as it lives, that of any other kind is made at each call.
+
+        Raises:
+            UnknownColumn: a column is not in the row, or a table not in `tables`.
+            TypeMismatch: a value is not of the column's type, nor exactly convertible.
+        """
+        return transform_row(self.record, row, tables=tables)
+
+    def online(
+        self,
+        history: Any = None,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        tables: Tables = None,
+        late: Late | None = None,
+        keep: str | int | None = None,
+        max_ahead: str | None = None,
+        durability: Durability | None = None,
+    ) -> Live[FittedPlan]:
+        """Return the plan with a state of rows that arrive, each served with its past.
+
+        Args:
+            history: the rows that a new state begins with, in order of arrival, with late columns
+                where they are known; None for none.
+            path: a file that the state is kept in. One that exists is opened, and takes no history;
+                a new one is made whole or not at all. None keeps the state in memory alone.
+            tables: the lookup tables that a new state begins with, as in `transform`.
+            late: what becomes of a row that is earlier than the latest one of its entity: "error"
+                (the default); "insert" answers it as of its time and puts it into the state, where
+                later answers see it; "drop" answers it and leaves it out.
+            keep: how much longer than windows see rows stay, for late rows: a duration such as
+                "2d", a whole number for clocks of integers, or "everything". None keeps, for late
+                rows that are taken, as long again as windows see.
+            max_ahead: how far a time may be ahead of this machine's clock, such as "1h".
+            durability: when a call is on disk: "commit" (the default) before it returns,
+                "interval" within a second, "checkpoint" once `Live.checkpoint` or `close` returns.
+
+        `late`, `keep` and `max_ahead` are stored in the file: None takes those when it is opened.
+
+        Raises:
+            InvalidPlan: a window sees all of an entity, whose rows could never be dropped, and
+                `keep` is not "everything"; or a setting that the plan cannot have.
+            StateError: a file that is damaged, of another plan, or in use.
+            FastfeatError: of the history and the tables, as in `transform`.
+
+        Example:
+            >>> spent = col("x").sum(over=ff.window(24, time="t", by="card"))
+            >>> fitted = ff.Plan({"spent": spent}).fit({"t": [0], "card": ["a"], "x": [1.0]})
+            >>> live = fitted.online({"t": [1], "card": ["a"], "x": [2.5]})
+            >>> live.features({"t": 2, "card": "a", "x": 4.0})
+            array([2.5])
+        """
+        from fastfeat.online.live import ALONE, begin_live  # seldom needed
+
+        return begin_live(
+            {ALONE: self.record},
+            {ALONE: self},
+            history,
+            path=path,
+            tables=tables,
+            late=late,
+            keep=keep,
+            max_ahead=max_ahead,
+            durability=durability,
+        )
+
+    def learnt(self) -> dict[str, Any]:
+        """Return what fit has learnt, by the text of the aggregate; missing is None.
+
+        What is learnt per key is a table of the key (named by its column, or "key") and the value:
+        first of missing, unseen and rare keys, then of the others.
+
+        Times are Python's datetime, date, time and timedelta; those that Python does not have, such
+        as one with nanoseconds, are pyarrow scalars.
+        """
+        return learnt_values(self.record)
+
+    def vocabulary(self, feature: str) -> Table:
+        """Return the categories of an encoder as a table of code, value and number of rows.
+
+        Args:
+            feature: a feature in which an encoder looks its categories up, or a column of it; of
+                several encoders the first counts.
+
+        Returns:
+            A table with the columns "code", one a part of the key (named by its column, or "value")
+            and "count", of the training rows: first the code 0 of missing, then those of unseen
+            and rare categories, then the categories. Where several codes share the rare ones,
+            the count of each of them is missing.
+
+        Raises:
+            InvalidPlan: there is no such feature, or it has no categories.
+        """
+        return vocabulary(self.record, feature)
+
+    def inverse(self, feature: str, codes: Any) -> Any:
+        """Return the categories that codes of an encoder stand for.
+
+        Args:
+            feature: as of `vocabulary`.
+            codes: integers, in any form that pyarrow takes.
+
+        Returns:
+            An array of the type of the column, of a `cross` a struct array; missing for the codes
+            of missing, unseen and rare categories, which do not say what they were.
+
+        Raises:
+            InvalidData: a code that the encoder does not give.
+            TypeMismatch: something else than codes.
+        """
+        return inverse(self.record, feature, codes)
+
+    def label(
+        self,
+        data: Any,
+        *,
+        rows: Any = None,
+        history: Any = None,
+        tables: Tables = None,
+        backend: str = "cpu",
+    ) -> ChunkedArray:
+        """Return the label of the rows, computed as in fit: of their late columns, or rows ahead.
+
+        Args:
+            data: the rows, with the columns that the label is computed from.
+            rows: as in `transform`; a label that looks ahead sees all rows of the data.
+            history: as in `transform`; a label that looks ahead sees these rows too.
+            tables: those that the label looks ahead in, as in `fit`.
+            backend: as in `transform`.
+
+        Returns:
+            One value a row; missing too where a window ahead ends after what is recorded.
+
+        Raises:
+            InvalidPlan: the plan has no label.
+            UnknownColumn: the data, the history or a table lacks a column.
+            InvalidData: it looks ahead, and the data is in the memory of a device.
+        """
+        return label_of(
+            self.record, data, rows=rows, history=history, tables=tables, backend=backend
+        )
+
+    def history_needed(self) -> dict[str, str]:
+        """Return how far back windows see, by the entity; see `Plan.history_needed`."""
+        return self.plan.history_needed()
+
+    def reach(self) -> dict[str, Reach]:
+        """Return how far back windows see as numbers, by the entity; see `Plan.reach`."""
+        return self.plan.reach()
+
+    def select(self, names: str | Sequence[str]) -> FittedPlan:
+        """Return the fitted plan with some of its features, in that order, and no kept columns.
+
+        Args:
+            names: features by their name in the plan, or single columns of those that have several
+                by their name in the output: "hour", or "hour_sin". One name may stand alone.
+
+        Raises:
+            InvalidPlan: a name that is neither.
+        """
+        from fastfeat.plan.fit.feature_subset import selected  # seldom needed
+
+        return face_of(selected(self.record, [names] if isinstance(names, str) else list(names)))
+
+    def feature_map(self) -> Table:
+        """Return the feature and the sources of each output column, to group importances by.
+
+        Returns:
+            A table with the columns "column", "feature" and "sources", which lists the columns of
+            the data that the feature is made of; those of tables are named "table.column". What an
+            encoder learns from is not among them.
+
+        Example:
+            >>> plan = ff.Plan({"hour": col("t").cyclical(24), "x": col("x") + col("z").mean()})
+            >>> plan.fit({"t": [1], "x": [2], "z": [3]}).feature_map().to_pylist()[1:]
+            [{'column': 'hour_cos', 'feature': 'hour', 'sources': ['t']}, \
+{'column': 'x', 'feature': 'x', 'sources': ['x', 'z']}]
+        """
+        from fastfeat.plan.tell.fitted_tables import feature_map  # seldom needed
+
+        return feature_map(self.record)
+
+    def compile(self, *, backend: str = "cpu") -> Compiled:
+        """Return a record of the kernels made ready to transform rows; see `Plan.compile`.
+
+        For an image that serves: what `transform` and `transform_row` would compile.
+
+        Args:
+            backend: as in `transform`.
+
+        Raises:
+            BackendUnavailable: a backend that does not exist, or cannot run here.
+        """
+
+        from fastfeat.api.compile import compile_fitted  # seldom needed
+
+        return compile_fitted(self.record, backend)
+
+    def explain(self, stage: str = "physical") -> str:
+        """Return the fitted plan as text.
+
+        Args:
+            stage: "plan" (features and scans), "bound" (types), "optimized" (what is hoisted and
+                shared), "physical" (loops), "cpu" and "cuda" (the generated kernels), "leakage"
+                (what each feature can see), "live" (how rows are computed as they arrive, and what
+                a live state holds).
+        """
+        record = self.record
+        with using(record.zones):
+            return explain_plan(
+                record.declaration, stage, record.inputs, record.nodes, record.tables
+            )
+
+    def verify(
+        self,
+        data: Any,
+        *,
+        history: Any = None,
+        tables: Tables = None,
+        n_rows: int = 1000,
+        backends: Sequence[str] = ("cpu", "reference"),
+    ) -> Report:
+        """Return a report of whether all paths give the same bits: backends, threads, rows, live.
+
+        Args:
+            data: as in `transform`.
+            history: as in `transform`; None where the data holds its own past.
+            tables: as in `transform`.
+            n_rows: how many rows the reference computes, which is slow: evenly spaced, or of whole
+                entities where the plan has windows. Of rows with a long past it computes fewer, and
+                after the latest of the history alone; the report says how many.
+            backends: at least two, such as ("cpu", "gpu"): each is compared with the first.
+
+        Raises:
+            InvalidPlan: fewer rows than 1, fewer backends than 2.
+            BackendUnavailable: a backend that does not exist, or cannot run here.
+        """
+        from fastfeat.online.live import begin_alone  # seldom needed
+        from fastfeat.verify.paths import verify
+
+        return verify(self.record, data, history, tables, n_rows, backends, begin_alone)
+
+    def __repr__(self) -> str:
+        """Return a line for each of the first features: its type, and how it is made."""
+        return fitted_summary(self.record)
+
+    def _repr_html_(self) -> str:
+        """Return a table of the features, and of what was learnt for each, for notebooks."""
+        from fastfeat.plan.tell.html import fitted_html  # seldom needed
+
+        return fitted_html(self.record)
+
+    if not TYPE_CHECKING:  # type checkers would take any attribute for granted
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what to do where a fitted plan is used as a plan, or as a model."""
+            hint = f". {_ELSEWHERE[name].format(name)}" if name in _ELSEWHERE else ""
+            raise AttributeError(f"a fitted plan has no attribute {name!r}{hint}")
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other has the same plan, types of columns and learnt values."""
+        if not isinstance(other, FittedPlan):
+            return NotImplemented
+        return self is other or self._digest == other._digest
+
+    def __hash__(self) -> int:
+        """Return a number that equal fitted plans have in common."""
+        return hash(self._digest)
+
+    @cached_property
+    def _digest(self) -> bytes:
+        from fastfeat.plan.keep.artifact import fitted_digest  # seldom needed
+
+        return fitted_digest(self.record)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how pickle and copy make the plan again: from the content of its artifact."""
+        from fastfeat.plan.keep.artifact import artifact_bytes  # seldom needed
+
+        return pickles.fitted_of, (artifact_bytes(self.record),)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted plan to a file, whole or not at all; it holds no code.
+
+        Raises:
+            ArtifactError: the file cannot be written.
+        """
+        from fastfeat.plan.keep.artifact import save  # seldom needed
+
+        save(self.record, path)
+
+
+def face_of(record: Fitted) -> FittedPlan:
+    """Return the face of a fitted record, and of its declaration."""
+    return FittedPlan(plan_of(record.declaration), record)
+
+
+def records_of(plans: Mapping[str, FittedPlan]) -> dict[str, Fitted]:
+    """Return the records of fitted plans, by name."""
+    return {name: fitted.record for name, fitted in plans.items()}
+
+
+@explaining
+def load(path: str | os.PathLike[str]) -> FittedPlan:
+    """Return the fitted plan of a file that `save` wrote. Nothing of the file is run as code.
+
+    Raises:
+        ArtifactError: the file is missing, truncated, altered, too new, or no artifact.
+        TypeMismatch: what is given is no path.
+        Leakage, InvalidPlan: its plan is one that this version does not build.
+    """
+    from fastfeat.plan.keep.artifact import read_artifact  # seldom needed
+
+    return face_of(read_artifact(path))
+
+
+def fitted_of(content: bytes) -> FittedPlan:
+    """Return the fitted plan of the content of an artifact.
+
+    Raises:
+        ArtifactError: it is truncated, altered, too new, or no artifact.
+        FastfeatError: as `Plan`, of the plan in it.
+    """
+    from fastfeat.plan.keep.artifact import fitted_of_bytes  # seldom needed
+
+    return face_of(fitted_of_bytes(content))

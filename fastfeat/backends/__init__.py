@@ -14,7 +14,7 @@ from fastfeat.errors import BackendUnavailable
 from fastfeat.ir.node import Call, Params
 from fastfeat.scalars.value import InputSlot
 from fastfeat.steps.step import Argument
-from fastfeat.steps.windows.rows import Asked, Past
+from fastfeat.steps.windows.rows import RowOrder, WindowRequest
 
 if TYPE_CHECKING:
     from fastfeat.engine.gpu.runtime import Runtime
@@ -77,7 +77,7 @@ class Backend(Protocol):
         """
         ...
 
-    def over(self, past: Past, asked: Sequence[Asked], first_row: int) -> list[Any]:
+    def over(self, past: RowOrder, asked: Sequence[WindowRequest], first_row: int) -> list[Any]:
         """Return an Arrow array for each function of the rows in a window.
 
         Rows from `first_row` on ask; those before are history. Where one of these is later than a
@@ -86,7 +86,9 @@ class Backend(Protocol):
         """
         ...
 
-    def over_table(self, past: Past, asked: Sequence[Asked], asking: Past) -> list[Any]:
+    def over_table(
+        self, past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder
+    ) -> list[Any]:
         """Return an Arrow array for each function of the rows of a table in a window."""
         ...
 

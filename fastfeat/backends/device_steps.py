@@ -17,16 +17,12 @@ from fastfeat.ir.scope import OVER, is_over_window
 from fastfeat.steps.keys.gpu.numbers import hash_cross
 from fastfeat.steps.keys.gpu.vocabulary import encode
 from fastfeat.steps.lists.gpu import functions as lists
-from fastfeat.steps.lists.gpu import sums as list_sums
-from fastfeat.steps.lists.rows import element_type
 from fastfeat.steps.on_device import DeviceStep, argument_in_host
 from fastfeat.steps.registry import step_function
 from fastfeat.steps.step import Argument
 from fastfeat.steps.tables.gpu import asof_rows, is_gathered, lookup_values
 from fastfeat.steps.targets.gpu import fold
 from fastfeat.steps.text.gpu import functions as text
-from fastfeat.steps.text.gpu import hashes as text_hashes
-from fastfeat.steps.text.gpu import numbers as text_numbers
 from fastfeat.steps.windows.gpu.functions import is_of_values_near_each_other, is_on_device
 
 KERNELS: dict[str, DeviceStep] = {
@@ -36,17 +32,11 @@ KERNELS: dict[str, DeviceStep] = {
     "hash_cross": hash_cross,
     "lookup_value": lookup_values,
     **lists.KERNELS,
-    **list_sums.KERNELS,
     **text.KERNELS,
-    **text_hashes.KERNELS,
-    **text_numbers.KERNELS,
 }
 """The steps that run on the device, by name; the others run on the host."""
 
-TAKES = lists.TAKES | list_sums.TAKES
-"""The elements of lists that a step takes on the device, where it does not take all."""
-
-TAKES_TYPES = {"lookup_value": is_gathered}
+TAKES_TYPES = {"lookup_value": is_gathered, **lists.TAKES_TYPES}
 """The types of arguments that a step takes on the device, where it does not take all."""
 
 
@@ -61,9 +51,7 @@ def runs_on_device(call: Call, types: Sequence[DType]) -> bool:
         return is_on_device(call.function.removeprefix(OVER))
     if call.function not in KERNELS or step_function(call).host is not None:
         return False
-    if call.function in TAKES_TYPES:
-        return TAKES_TYPES[call.function](types)
-    return call.function not in TAKES or TAKES[call.function](element_type(types))
+    return call.function not in TAKES_TYPES or TAKES_TYPES[call.function](types)
 
 
 def place_of(call: Call, types: Sequence[DType]) -> str:

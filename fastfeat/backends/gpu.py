@@ -24,7 +24,7 @@ from fastfeat.steps.keys.gpu import vocabulary as device_keys
 from fastfeat.steps.step import Argument
 from fastfeat.steps.targets import gpu as device_targets
 from fastfeat.steps.windows.gpu import functions as device_windows
-from fastfeat.steps.windows.rows import Asked, Past
+from fastfeat.steps.windows.rows import RowOrder, WindowRequest
 
 __all__ = [
     "compute",
@@ -111,11 +111,11 @@ def learn_target(
     )
 
 
-def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Any]:
+def over(past: RowOrder, asked: Sequence[WindowRequest], first_row: int) -> list[Any]:
     """Return an Arrow array for each function of the rows in a window; see `gpu.windows.over`."""
     return device_windows.over(runtime(), past, asked, first_row)
 
 
-def over_table(past: Past, asked: Sequence[Asked], asking: Past) -> list[Any]:
+def over_table(past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder) -> list[Any]:
     """Return an Arrow array for each function of rows of a table; see `gpu.windows.over_table`."""
-    return device_windows.over_table(runtime(), past, asked, asking)
+    return device_windows.over_table(runtime(), past, asked, query)

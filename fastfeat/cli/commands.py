@@ -127,12 +127,13 @@ def fit(
     started = time.perf_counter()
     with doing("Reading the plan", at_once=True) as step:
         plan = read_plan(plan_file)
-        step(f"Fitting {counted(len(plan.nodes), 'feature')} on {data}")
+        step(f"Fitting {counted(len(plan.declaration.nodes), 'feature')} on {data}")
         tables = tables_named(table)
         fitted = plan.fit(data, history=history, tables=tables, backend=backend)
         fitted.save(out)
     typer.echo(
-        f"{out}: {counted(len(plan.nodes), 'feature')}, fitted on {counted(fitted.n_rows, 'row')} "
+        f"{out}: {counted(len(plan.declaration.nodes), 'feature')}, "
+        f"fitted on {counted(fitted.n_rows, 'row')} "
         f"in {time.perf_counter() - started:.2f} s"
     )
 
@@ -149,9 +150,9 @@ def transform(
     backend: Backend = "cpu",
 ) -> None:
     """Compute the features of data."""
+    from fastfeat.api.plan import load
     from fastfeat.cli.plans import tables_named
     from fastfeat.io.sinks.write import write_table
-    from fastfeat.plan.keep.artifact import load
     from fastfeat.plan.run.history import id_columns
     from fastfeat.plan.run.inputs import read_columns
 
@@ -159,9 +160,9 @@ def transform(
     with doing("Reading the fitted plan", at_once=True) as step:
         fitted = load(fitted_file)
         step(f"Reading {data}")
-        ids = id_columns(fitted.plan.row_id, history, fitted.plan.past_columns)
-        wanted = [*fitted.plan.row_columns, *fitted.plan.keep, *ids]
-        rows = read_columns(data, wanted, fitted.plan.past_columns)
+        ids = id_columns(fitted.plan.row_id, history, fitted.plan.declaration.past_columns)
+        wanted = [*fitted.plan.declaration.row_columns, *fitted.plan.keep, *ids]
+        rows = read_columns(data, wanted, fitted.plan.declaration.past_columns)
         n_features, n_rows = len(fitted.feature_names), rows.num_rows
         step(f"Computing {counted(n_features, 'feature')} of {counted(n_rows, 'row')}")
         tables = tables_named(table)
@@ -257,8 +258,8 @@ def verify(
     table: LookupTables = None,
 ) -> None:
     """Check on a sample that every path gives the same bits; exit code 1 where one does not."""
+    from fastfeat.api.plan import load
     from fastfeat.cli.plans import tables_named
-    from fastfeat.plan.keep.artifact import load
 
     with doing("Reading the fitted plan", at_once=True) as step:
         fitted = load(fitted_file)

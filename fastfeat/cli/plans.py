@@ -14,8 +14,7 @@ import typer
 from fastfeat.errors import InvalidPlan
 
 if TYPE_CHECKING:
-    from fastfeat.api.fitted import FittedPlan
-    from fastfeat.api.plan import Plan
+    from fastfeat.api.plan import FittedPlan, Plan
 
 
 def read_plan(path: Path) -> Plan:
@@ -39,7 +38,7 @@ def read_plan_or_fitted(path: Path) -> Plan | FittedPlan:
     """Return a plan from .py or .json, or a fitted plan from any other file."""
     if path.suffix in (".py", ".json"):
         return read_plan(path)
-    from fastfeat.plan.keep.artifact import load
+    from fastfeat.api.plan import load
 
     return load(path)
 

@@ -43,7 +43,7 @@ from fastfeat.io.arrow import Table, call, pa
 from fastfeat.stream.kafka import library
 
 if TYPE_CHECKING:
-    from fastfeat.api.fitted import FittedPlan
+    from fastfeat.api.plan import FittedPlan
 
 N_KILLS = 3
 N_ASKED = 500
@@ -177,7 +177,7 @@ def run(folder: Path, step: Callable[[str], None], n_flights: int | None = None)
         write_config(folder, broker.address, valkey.address)
         _create_topics(broker.address)
         step("Sending flights, landings and the weather")
-        feeds = feeds_of(year.flights, year.weather, plan.row_columns)
+        feeds = feeds_of(year.flights, year.weather, plan.declaration.row_columns)
         send(broker.address, feeds)
         streamed = _stream(folder, broker.address, year, step, until)
         step("Asking one row at a time, in process and over HTTP")
@@ -284,7 +284,7 @@ def _coming(flights: Table, end: int) -> Row:
 
 
 def _asked_columns() -> list[str]:
-    return list(dict.fromkeys([*plan.row_columns, "flight_id"]))
+    return list(dict.fromkeys([*plan.declaration.row_columns, "flight_id"]))
 
 
 def _asked_alone(folder: Path, state: Path, year: _Year) -> Alone:

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from fastfeat.api.replay import replay
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import pa
-from fastfeat.online.audit.replay import Replay, replay
+from fastfeat.online.audit.replay import Replay
 from fastfeat.online.file.entries import table_bytes
 
 COPY = "changed.state"

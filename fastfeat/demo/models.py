@@ -18,7 +18,7 @@ import xgboost
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch.utils.data import DataLoader, TensorDataset
 
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.plan import FittedPlan
 from fastfeat.demo import in_polars
 from fastfeat.integrations import catboost as ff_catboost
 from fastfeat.integrations import lightgbm as ff_lightgbm

@@ -21,7 +21,7 @@ from fastfeat.io.arrow import Table
 from fastfeat.io.sinks.write import write_table
 
 if TYPE_CHECKING:
-    from fastfeat.api.fitted import FittedPlan
+    from fastfeat.api.plan import FittedPlan
     from fastfeat.verify.comparison import Report
 
 N_VERIFIED = 1000

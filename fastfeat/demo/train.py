@@ -246,7 +246,7 @@ def _through_mlflow(flights: Table, tables: dict[str, Table], folder: Path) -> t
     rows = pa.array(known)
     of_train = XGBOOST.of_plan(fitted, features.take(rows), pa.array(_as_floats(label.take(rows))))
     model = XGBOOST.train(of_train)
-    rows_to_serve = test.select(plan.row_columns)  # what is known when a flight leaves
+    rows_to_serve = test.select(plan.declaration.row_columns)  # what is known when a flight leaves
     served = fitted.transform(rows_to_serve, history=train, tables=tables)
     expected = model.predict(XGBOOST.of_plan(fitted, served, None))
     folder.mkdir(parents=True, exist_ok=True)

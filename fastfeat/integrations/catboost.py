@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.plan import FittedPlan
 from fastfeat.arguments import explaining_as
 from fastfeat.integrations.handover import Label, handed
 from fastfeat.integrations.library import library

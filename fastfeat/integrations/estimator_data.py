@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import sklearn.utils.validation  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
-from fastfeat.api.plan import Plan
+from fastfeat.api.plan import Plan, plan_of
 from fastfeat.dtypes import BOOL, NULL, DType
 from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, shortened
 from fastfeat.integrations.held import is_arrow
@@ -130,22 +130,22 @@ def with_label(plan: Plan, data: Any, names: Sequence[str], y: Any, past: Any) -
         _check_has_label(plan, names)
         return plan, data
     _check_length(data, y)
-    if not plan.label_nodes:
+    if not plan.declaration.label_nodes:
         return plan, data
-    given = with_given_label(plan)
+    given = with_given_label(plan.declaration)
     of_past = seen_by_windows_alone(given.nodes.values(), given.late)
     if past is None or is_batch(past):
         _check_has_late(of_past, names)
     column = cast("str", given.label_column)
     if column not in given.columns:
-        return given, data
+        return plan_of(given), data
     others = [name for name in given.columns if name != column and name not in of_past]
-    declared = [*plan.keep, *columns_of(plan.label_nodes.values()), *plan.outcomes]
-    if_there = [name for name in [*of_past, *declared, *plan.row_ids] if name != column]
+    declared = [*plan.keep, *columns_of(plan.declaration.label_nodes.values()), *plan.outcomes]
+    if_there = [name for name in [*of_past, *declared, *plan.declaration.row_ids] if name != column]
     table = read_columns(data, others, if_there, features=given.nodes, label=given.label_nodes)
     label = label_column(y, column)
     _check_classes(plan, table, label)
-    return given, table.append_column(column, label)
+    return plan_of(given), table.append_column(column, label)
 
 
 def _check_classes(plan: Plan, table: Table, label: Any) -> None:
@@ -154,10 +154,12 @@ def _check_classes(plan: Plan, table: Table, label: Any) -> None:
     Raises:
         InvalidData: y has a number that is neither 0 nor 1.
     """
-    if not plan.label_columns or not set(plan.label_columns) <= set(table.column_names):
+    if not plan.declaration.label_columns or not set(plan.declaration.label_columns) <= set(
+        table.column_names
+    ):
         return
-    ((name, node),) = plan.label_nodes.items()
-    if bind([node], used_schema(table, plan.label_columns))[node] != BOOL:
+    ((name, node),) = plan.declaration.label_nodes.items()
+    if bind([node], used_schema(table, plan.declaration.label_columns))[node] != BOOL:
         return
     if not (pa.types.is_integer(label.type) or pa.types.is_floating(label.type)):
         return
@@ -204,12 +206,12 @@ def _check_length(data: Any, y: Any) -> None:
 
 def _check_has_label(plan: Plan, names: Sequence[str]) -> None:
     """Raise where encoders learn from a label that the data lacks."""
-    if not reads_label(plan):
+    if not reads_label(plan.declaration):
         return
-    of_label = set(columns_of(plan.label_nodes.values())).intersection(plan.columns)
+    of_label = set(columns_of(plan.declaration.label_nodes.values())).intersection(plan.columns)
     lacking = sorted(of_label - set(names))
     if lacking:
-        (label,) = plan.label_nodes
+        (label,) = plan.declaration.label_nodes
         raise UnknownColumn(
             f"Features requires y to be passed, but the target y is None: encoders learn from the "
             f"label {label!r} of the plan, and X lacks {shortened(lacking)}. Write fit(X, y)"

@@ -54,7 +54,7 @@ def past_given(plan: Plan, given: Any) -> Any:
             "as X. Hold it: history=Held(frame), or Features(plan, history=frame)"
         )
     past = content_of(given)
-    if not plan.training_past_columns or is_batch(past):
+    if not plan.declaration.training_past_columns or is_batch(past):
         return past
     if past is None:
         raise InvalidData(
@@ -82,7 +82,12 @@ def check_whole(plan: Plan, data: Any, past: Any) -> None:
     Warns:
         PurgeOff: labels of training rows share time with those of rows that a split leaves out.
     """
-    if past is None or is_batch(past) or plan.row_id is None or not plan.training_past_columns:
+    if (
+        past is None
+        or is_batch(past)
+        or plan.row_id is None
+        or not plan.declaration.training_past_columns
+    ):
         return
     rows = read_columns(data, [plan.row_id])
     try:
@@ -102,10 +107,10 @@ def check_whole(plan: Plan, data: Any, past: Any) -> None:
 
 def _warn_unpurged(plan: Plan, past: Any, split: Split) -> None:
     """Warn of training rows that `cross_fit` would purge, which scikit-learn's splitters keep."""
-    purging = purging_given(plan, None, None)
+    purging = purging_given(plan.declaration, None, None)
     if not purging or not len(split.test):
         return
-    table = read_columns(past, purging.columns, plan.label_sources)
+    table = read_columns(past, purging.columns, plan.declaration.label_sources)
     has_label = np.ones(table.num_rows, np.bool_)  # and a moment: rows without are in no fold
     for column in table.columns:
         has_label &= has_value(column)
@@ -124,4 +129,6 @@ def _warn_unpurged(plan: Plan, past: Any, split: Split) -> None:
 
 
 def _first_window(plan: Plan) -> Node:
-    return next(node for node in postorder(list(plan.nodes.values())) if is_over_window(node))
+    return next(
+        node for node in postorder(list(plan.declaration.nodes.values())) if is_over_window(node)
+    )

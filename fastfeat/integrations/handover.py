@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.plan import FittedPlan, face_of
 from fastfeat.errors import (
     InvalidData,
     InvalidPlan,
@@ -28,6 +28,7 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.decode import has_value
 from fastfeat.io.sources.read import read_table
 from fastfeat.plan.declare.arguments import names_given
+from fastfeat.plan.fit.feature_subset import selected
 
 Label = Any | Literal[False] | None
 """One value a row; None for the label of the plan, where it has one; False for none."""
@@ -109,7 +110,8 @@ def without_kept(fitted: FittedPlan) -> FittedPlan:
     if not fitted.plan.keep:
         return fitted
     # a selection forgets rows whose labels its features know, for it may not read their columns
-    return replace(fitted.select(fitted.feature_names), encoded=fitted.encoded)
+    bare = selected(fitted.record, fitted.feature_names)
+    return face_of(replace(bare, encoded=fitted.record.encoded))
 
 
 def _given_features(fitted: FittedPlan, features: Any) -> Table:

@@ -18,7 +18,7 @@ from threadpoolctl import (  # pyright: ignore[reportMissingTypeStubs]  # nor ha
     threadpool_limits,
 )
 
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.plan import FittedPlan
 from fastfeat.arguments import explaining
 from fastfeat.errors import FastfeatWarning, InvalidPlan, TypeMismatch, shortened
 from fastfeat.integrations.leak_report import ALMOST, LEAST, N_ERRORS, LeakReport, Score
@@ -116,10 +116,10 @@ def leak_test(
         raise InvalidPlan(
             f"n_permutations must be at least 2, got {n_permutations}: the error comes of several"
         )
-    of_folds = [*columns_named(cv, None), *purging_given(plan, None, None).columns]
-    read = [*plan.columns, *plan.label_sources, *plan.keep, *of_folds]
-    table = plain_table(read_columns(data, read, [*plan.outcomes, *plan.row_ids]))
-    world = null_world(plan, table)
+    of_folds = [*columns_named(cv, None), *purging_given(plan.declaration, None, None).columns]
+    read = [*plan.columns, *plan.declaration.label_sources, *plan.keep, *of_folds]
+    table = plain_table(read_columns(data, read, [*plan.outcomes, *plan.declaration.row_ids]))
+    world = null_world(plan.declaration, table)
     given = {"history": history, "tables": tables}
     # each permutation reads the folds
     folds = list(cast("Iterator[Any]", cv)) if isinstance(cv, Iterator) else cv
@@ -158,7 +158,7 @@ def _as_given(test: _Test) -> tuple[Kind, tuple[str, ...]]:
     fitted, features = test.plan.fit_transform(test.table, to="numpy", **test.given)
     given = fitted.label(test.table, **test.given)
     kind = kind_of(given)
-    labels, late = labels_of(given, kind), seeing(test.plan, test.world.permuted)
+    labels, late = labels_of(given, kind), seeing(test.plan.declaration, test.world.permuted)
     known = np.flatnonzero(~np.isnan(labels.values))
     alike = np.abs(scores(features[known], labels, known, np.zeros(len(labels.values), np.int64)))
     if kind.are_classes:
@@ -194,7 +194,7 @@ def _run(test: _Test, worlds: Sequence[_World], generator: np.random.Generator) 
     own = scores_apart(
         (features, worlds[1].features), (labels, worlds[1].labels, worlds[0].labels), strata
     )
-    is_free = ~np.isin(fitted.feature_names, list(seeing(plan, test.world.permuted)))
+    is_free = ~np.isin(fitted.feature_names, list(seeing(plan.declaration, test.world.permuted)))
     told: list[NDArray[np.float64]] = []
     for fold in plan.cross_fit(table, test.cv, to="numpy", **test.given):
         train, rows = _drawn(fold.train_rows, test.n_rows, generator), fold.test_rows
@@ -257,7 +257,7 @@ def _report(test: _Test, runs: Sequence[_Run], almost: tuple[str, ...]) -> LeakR
     """Return the report of all permutations."""
     plan, world, first = test.plan, test.world, runs[0]
     none, least = (0.5, LEAST) if first.are_classes else (0.0, 2 * LEAST)
-    late = seeing(plan, world.permuted)
+    late = seeing(plan.declaration, world.permuted)
     own = np.array([run.features for run in runs])
     features = tuple(
         _score(name, name in late, own[:, at], none, least) for at, name in enumerate(first.names)
@@ -291,7 +291,7 @@ def _score(
 def _not_found(plan: Plan, world: NullWorld) -> Iterator[str]:
     """Yield which leaks the permutation cannot show."""
     declared = {*world.permuted, *plan.known}
-    read = [name for name in plan.row_columns if name not in declared]
+    read = [name for name in plan.declaration.row_columns if name not in declared]
     if read:
         yield (
             "columns that are known too late, and are not declared late: a copy of the label in "
@@ -299,7 +299,7 @@ def _not_found(plan: Plan, world: NullWorld) -> Iterator[str]:
         )
     if plan.known:
         yield f"the same of known={list(plan.known)}, which the label reads"
-    names = dict.fromkeys(column.table for column in plan.table_columns)
+    names = dict.fromkeys(column.table for column in plan.declaration.table_columns)
     if names:
         yield f"what tables tell that was not known then: {shortened(names)}"
     yield "a label that depends on rows near in time, where label_delay= is too short"

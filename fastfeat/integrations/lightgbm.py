@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.plan import FittedPlan
 from fastfeat.arguments import explaining_as
 from fastfeat.errors import InvalidData
 from fastfeat.integrations.handover import Label, check_names, handed

@@ -25,7 +25,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.plan import FittedPlan, load
 from fastfeat.arguments import explaining_as, explaining_methods
 from fastfeat.errors import ArtifactError, InvalidPlan
 from fastfeat.integrations.handover import check_fitted, without_kept
@@ -40,7 +40,6 @@ from fastfeat.integrations.mlflow_models import (
 from fastfeat.integrations.mlflow_signature import signature_of
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.sources.read import read_table
-from fastfeat.plan.keep.artifact import load
 from fastfeat.plan.run.history import is_batch
 from fastfeat.plan.run.lookup_tables import tables_given
 from fastfeat.version import __version__
@@ -278,7 +277,7 @@ def _whole(
     check_fitted(fitted)
     flavor = flavor_of(model)
     check_model(fitted, model, method)
-    looked_up = {column.table for column in fitted.table_columns}
+    looked_up = {column.table for column in fitted.record.table_columns}
     given = tables_given(tables)
     known = {name: read_table(table) for name, table in given.items() if name in looked_up}
     lacking = looked_up - set(known)
@@ -288,15 +287,15 @@ def _whole(
             f"tables={{{min(lacking)!r}: ...}}, which is kept with the model"
         )
     plan = fitted.plan
-    if plan.past_columns and history is None:
+    if plan.declaration.past_columns and history is None:
         raise InvalidPlan(
             "windows of the plan see earlier rows. Pass history=, which is kept with the model, or "
             "history='batch' where the rows to predict hold their own past"
         )
-    if not plan.past_columns:
+    if not plan.declaration.past_columns:
         history = None  # no window sees one
     elif not is_batch(history):
-        history = read_table(history, [*plan.past_columns, *plan.row_ids])
+        history = read_table(history, [*plan.declaration.past_columns, *plan.declaration.row_ids])
     return PlanModel(fitted, without_kept(fitted), model, flavor, method, history, known)
 
 

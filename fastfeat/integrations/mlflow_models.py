@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.plan import FittedPlan
 from fastfeat.errors import InvalidPlan, TypeMismatch, counted
 from fastfeat.integrations.handover import check_types
 from fastfeat.integrations.library import library

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.plan import FittedPlan
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidPlan, did_you_mean
 from fastfeat.integrations.library import library
@@ -39,13 +39,15 @@ def signature_of(fitted: FittedPlan, not_missing: Sequence[str], outputs: Any = 
     """
     models, schema = library("mlflow.models", "mlflow"), library("mlflow.types.schema", "mlflow")
     plan = fitted.plan
-    late = [name for name in plan.past_columns if name not in plan.row_columns]
-    row_id = plan.row_ids if plan.past_columns else []
+    late = [
+        name for name in plan.declaration.past_columns if name not in plan.declaration.row_columns
+    ]
+    row_id = plan.declaration.row_ids if plan.declaration.past_columns else []
     for name in (not_missing := names_given(not_missing, "not_missing")):
-        if name not in plan.row_columns:
+        if name not in plan.declaration.row_columns:
             raise InvalidPlan(
                 f"not_missing={list(not_missing)}: {name!r} is no column that the plan reads."
-                f"{did_you_mean(name, plan.row_columns)}"
+                f"{did_you_mean(name, plan.declaration.row_columns)}"
             )
 
     def column(name: str, *, required: bool) -> Any:
@@ -54,7 +56,7 @@ def signature_of(fitted: FittedPlan, not_missing: Sequence[str], outputs: Any = 
         return schema.ColSpec(kind or schema.AnyType(), name, required=required)
 
     inputs = [
-        *(column(name, required=True) for name in plan.row_columns),
+        *(column(name, required=True) for name in plan.declaration.row_columns),
         *(column(name, required=False) for name in dict.fromkeys([*late, *row_id])),
     ]
     given = None if outputs is None else models.infer_signature(None, outputs).outputs
@@ -63,7 +65,7 @@ def signature_of(fitted: FittedPlan, not_missing: Sequence[str], outputs: Any = 
 
 def _params(fitted: FittedPlan, schema: Any) -> Any:
     """Return the parameters of `predict`: the path of a history, where windows see one."""
-    if not fitted.plan.past_columns:
+    if not fitted.plan.declaration.past_columns:
         return None
     return schema.ParamSchema([schema.ParamSpec("history", "string", None)])
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +18,10 @@ from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import ChunkedArray, Table, call, pa
 from fastfeat.io.columns.decode import decoded
 from fastfeat.ir.node import Call
-from fastfeat.ir.scope import asking_of, is_of_table, order_of, window_nodes
+from fastfeat.ir.scope import is_of_table, order_of, query_of, window_nodes
 from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.late_columns import over_ahead
-
-if TYPE_CHECKING:
-    from fastfeat.api.plan import Plan
 
 N_BLOCKS = 10
 FEWEST_ROWS = 30
@@ -62,7 +59,7 @@ class NullWorld:
         return table
 
 
-def null_world(plan: Plan, table: Table) -> NullWorld:
+def null_world(plan: Declaration, table: Table) -> NullWorld:
     """Return the null world of training rows.
 
     Rows are permuted within blocks of time, and of entities where these have rows enough, by the
@@ -87,7 +84,7 @@ def null_world(plan: Plan, table: Table) -> NullWorld:
     blocks = np.zeros(len(table), np.int64)
     if order is None:
         return NullWorld(tuple(permuted), blocks, "all rows")
-    time, *keys = asking_of(order)
+    time, *keys = query_of(order)
     clocks = [name for name in columns_of([time]) if name in table.column_names]
     entity = [name for name in columns_of(keys) if name in table.column_names]
     if clocks:
@@ -97,7 +94,7 @@ def null_world(plan: Plan, table: Table) -> NullWorld:
     return NullWorld(tuple(permuted), strata, " and ".join([*named, *map(repr, entity)]))
 
 
-def seeing(plan: Plan, permuted: Sequence[str]) -> frozenset[str]:
+def seeing(plan: Declaration, permuted: Sequence[str]) -> frozenset[str]:
     """Return the output columns that are computed from permuted columns, of whichever rows."""
     names = set(permuted)
     return frozenset(
@@ -105,7 +102,7 @@ def seeing(plan: Plan, permuted: Sequence[str]) -> frozenset[str]:
     )
 
 
-def _sources(plan: Plan) -> Iterator[str]:
+def _sources(plan: Declaration) -> Iterator[str]:
     """Yield the columns of the data that a label looks ahead for, but for times and keys."""
     for over in over_ahead(plan.label_nodes.values()):
         order = order_of(over)
@@ -114,7 +111,7 @@ def _sources(plan: Plan) -> Iterator[str]:
             yield from (name for name in columns_of([over.args[0]]) if name not in asked)
 
 
-def _orders(plan: Plan, permuted: Sequence[str]) -> Iterator[Call]:
+def _orders(plan: Declaration, permuted: Sequence[str]) -> Iterator[Call]:
     """Yield the orders of windows: of those ahead, then of those over late columns."""
     yield from map(order_of, over_ahead(plan.label_nodes.values()))
     names = set(permuted)

@@ -10,7 +10,7 @@ from fastfeat.api.plan import Plan
 from fastfeat.errors import HistoryMissing, Told, warn
 from fastfeat.io.arrow import Table, call, pa
 from fastfeat.io.columns.decode import plain_table
-from fastfeat.ir.scope import asking_of, order_of, window_nodes
+from fastfeat.ir.scope import order_of, query_of, window_nodes
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.run.history import is_batch
 from fastfeat.plan.run.inputs import read_columns
@@ -43,10 +43,10 @@ def beginnings(plan: Plan, data: Any, past: Any) -> tuple[Beginning, ...]:
     """
     if not is_batch(past):
         return ()
-    orders = dict.fromkeys(order_of(over) for over in window_nodes(plan.nodes.values()))
+    orders = dict.fromkeys(order_of(over) for over in window_nodes(plan.declaration.nodes.values()))
     found: dict[tuple[str, tuple[str, ...]], Beginning] = {}
     for order in orders:
-        time, *by = asking_of(order)
+        time, *by = query_of(order)
         clocks, keys = columns_of([time]), tuple(columns_of(by))
         if len(clocks) == 1:  # of several none says alone what is earlier
             asked = clocks[0], keys

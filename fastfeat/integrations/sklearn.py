@@ -7,8 +7,7 @@ from typing import Any, Self, cast
 import numpy as np
 import sklearn.base  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
-from fastfeat.api.fitted import FittedPlan
-from fastfeat.api.plan import Plan
+from fastfeat.api.plan import FittedPlan, Plan
 from fastfeat.arguments import explaining_methods
 from fastfeat.errors import EncodedInFold, InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.expr import col
@@ -181,7 +180,9 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             categories = self.categories
             self.fitted_, made = plan.fit_transform(data, to=form, categories=categories, **beside)
             self._begun = beginnings(plan, data, beside["history"])
-        self.fitted_.told.note(EncodedInFold)  # a pipeline predicts training rows to score them
+        self.fitted_.record.told.note(
+            EncodedInFold
+        )  # a pipeline predicts training rows to score them
         return self._given_out(made, form, X)
 
     def transform(self, X: Any, *, history: Any = None, tables: Any = None) -> Any:
@@ -206,7 +207,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         form = self._form()
         beside = self._beside(self.fitted_.plan, history, tables)
         if is_batch(beside["history"]):
-            warn_after_fit(self._begun, data, self.fitted_.told)
+            warn_after_fit(self._begun, data, self.fitted_.record.told)
         made = self.fitted_.transform(data, to=form, categories=self.categories, **beside)
         return self._given_out(made, form, X)
 

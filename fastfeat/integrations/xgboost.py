@@ -19,8 +19,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.plan import FittedPlan
 from fastfeat.arguments import explaining_as
+from fastfeat.checks import whole_number
 from fastfeat.errors import InvalidData, InvalidPlan, UnknownColumn, counted
 from fastfeat.integrations.batches.pieces import ParquetPieces, Pieces, pieces_of
 from fastfeat.integrations.handover import (
@@ -34,7 +35,6 @@ from fastfeat.integrations.handover import (
 )
 from fastfeat.integrations.library import library
 from fastfeat.io.arrow import DataType, Table, pa
-from fastfeat.operators.parameters import whole_number
 
 __all__ = ["dmatrix", "dmatrix_by_pieces", "feature_types"]
 
@@ -210,12 +210,12 @@ def _check_alone(fitted: FittedPlan, history: Any, *, label: bool) -> None:
     Raises:
         InvalidPlan: windows see earlier rows, and there is no history; or the label looks ahead.
     """
-    if history is None and fitted.plan.past_columns:
+    if history is None and fitted.plan.declaration.past_columns:
         raise InvalidPlan(
             "windows of the plan see earlier rows, and a piece does not hold them. Pass history= "
             "with all rows, and row_id= in the plan; or transform at once, by dmatrix"
         )
-    if label and fitted.plan.looks_ahead:
+    if label and fitted.plan.declaration.looks_ahead:
         raise InvalidPlan(
             "the label looks ahead, at rows that a piece does not hold. Put fitted.label(data) "
             "into a column of the data, and pass its name: label='y'"
@@ -230,9 +230,13 @@ def _read_of_a_piece(fitted: FittedPlan, *, label: bool) -> tuple[list[str], lis
         label: whether its label is computed too.
     """
     plan = fitted.plan
-    needed = [*plan.row_columns]
-    needed += [name for name in plan.label_sources if label and name not in needed]
-    return needed, [name for name in (*plan.past_columns, *plan.row_ids) if name not in needed]
+    needed = [*plan.declaration.row_columns]
+    needed += [name for name in plan.declaration.label_sources if label and name not in needed]
+    return needed, [
+        name
+        for name in (*plan.declaration.past_columns, *plan.declaration.row_ids)
+        if name not in needed
+    ]
 
 
 def _column(piece: Table, name: str) -> Any:

@@ -22,7 +22,7 @@ def row_args(node: Node, *, training: bool = False) -> tuple[Node, ...]:
             counts too.
     """
     if is_over(node):
-        return () if is_over_window(node) else asking_of(order_of(node))
+        return () if is_over_window(node) else query_of(order_of(node))
     match node:
         case Aggregate(_, args, _, GroupFrame()):
             return args[1:] if training else args[1:2]
@@ -77,7 +77,7 @@ def order_of(over: Call) -> Call:
     return order
 
 
-def asking_of(order: Call) -> tuple[Node, ...]:
+def query_of(order: Call) -> tuple[Node, ...]:
     """Return the time and the keys by which rows of the data ask for others."""
     return order.args[: 1 + dict(order.params)["n_keys"]]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self, cast, get_args
+from typing import TYPE_CHECKING, Any, Generic, Self, get_args
 
-from fastfeat.api.fitted import FittedPlan
-from fastfeat.arguments import Hints, explaining, explaining_methods
+from fastfeat import pickles
+from fastfeat.arguments import Hints, explaining_methods
 from fastfeat.dtypes import DType
 from fastfeat.errors import (
     FastfeatError,
@@ -42,12 +42,17 @@ from fastfeat.online.lower.row_tables import (
 )
 from fastfeat.online.opening import begin, reopened
 from fastfeat.online.parquet import export, exported
+from fastfeat.online.row.one_row import transform_row
 from fastfeat.online.state.arrivals import Wanted
 from fastfeat.online.state.changes import Base, Change, Durability, Late, Settings
 from fastfeat.online.state.state import Sizes, State
 from fastfeat.online.state.table_updates import table_types
+from fastfeat.plan.run.fitted import Face, Fitted
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables, read_tables, tables_given
+
+if not TYPE_CHECKING:
+    __getattr__ = pickles.moved_from(__name__)
 
 _HINTS: dict[str, Hints] = {
     "process": dict.fromkeys(("history", "tables"), "The state has them: live.history()"),
@@ -56,7 +61,7 @@ _HINTS: dict[str, Hints] = {
 
 
 @explaining_methods(lambda live: "live.", _HINTS)
-class Live:
+class Live(Generic[Face]):
     """Fitted plans with a state of rows that arrive; made by `FittedPlan.online` and `ff.online`.
 
     The state is the history: a log of the rows that windows can still see, in order of arrival, and
@@ -75,24 +80,25 @@ class Live:
         array([2.5])
     """
 
-    def __init__(self, plans: Mapping[str, FittedPlan], state: State) -> None:
+    def __init__(self, plans: Mapping[str, Face], state: State) -> None:
         """See `FittedPlan.online` and `ff.online`, which make it.
 
         Args:
-            plans: by name.
-            state: what they are asked over.
+            plans: by name, as users have them.
+            state: what their records are asked over.
         """
-        self._plans = dict(plans)
+        self._faces = dict(plans)
         self._state = state
         lowered = state.lowered
+        self._plans = lowered.plans
         self._late = [name for name in lowered.columns if name in lowered.late]
-        keep = [name for fitted in plans.values() for name in fitted.plan.keep]
+        keep = [name for one in self._plans.values() for name in one.declaration.keep]
         self._passed = list(dict.fromkeys(keep))
 
     @property
-    def plans(self) -> Mapping[str, FittedPlan]:
+    def plans(self) -> Mapping[str, Face]:
         """The fitted plans, by name; of `FittedPlan.online` the name is ""."""
-        return self._plans
+        return self._faces
 
     @property
     def late(self) -> Late:
@@ -454,7 +460,7 @@ class Live:
         """Return the features of a row that sees no other, at the cost of `transform_row`."""
         self._state.check_usable()
         tables = self._state.tables
-        found = {name: f.transform_row(row, tables=tables) for name, f in self._plans.items()}
+        found = {name: transform_row(f, row, tables=tables) for name, f in self._plans.items()}
         return found.get(ALONE, found)
 
     def _read(self, given: Any, *, is_one: bool) -> Any:
@@ -529,9 +535,9 @@ def _check_alone(row: object, to: str, out: Any, *, categories: bool) -> None:
     )
 
 
-@explaining
-def online(
-    plans: Mapping[str, FittedPlan],
+def begin_live(
+    plans: Mapping[str, Fitted],
+    faces: Mapping[str, Face],
     history: Any = None,
     *,
     path: str | os.PathLike[str] | None = None,
@@ -540,11 +546,12 @@ def online(
     keep: str | int | None = None,
     max_ahead: str | None = None,
     durability: Durability | None = None,
-) -> Live:
-    """Return fitted plans over one state, which is asked for the features of rows as they arrive.
+) -> Live[Face]:
+    """Return fitted plans over one state, which is new, or that of a file.
 
     Args:
-        plans: fitted plans by name; they agree in the types of the columns that they share.
+        plans: the records of fitted plans by name.
+        faces: the fitted plans as users have them.
         history: as of `FittedPlan.online`, as the following are.
         path: of the file.
         tables: the lookup tables.
@@ -554,18 +561,8 @@ def online(
         durability: when a call is on disk.
 
     Raises:
-        InvalidPlan, TypeMismatch: plans that do not agree, or none.
-        StateError: as of `FittedPlan.online`.
-
-    Example:
-        >>> spent = col("x").sum(over=ff.window(24, time="t", by="card"))
-        >>> row = {"t": [0], "card": ["a"], "x": [1.0]}
-        >>> live = ff.online({"a": ff.Plan([spent]).fit(row), "b": ff.Plan([spent * 2]).fit(row)})
-        >>> live.update(row)
-        >>> live.features({"t": 1, "card": "a", "x": 0.0})
-        {'a': array([1.]), 'b': array([2.])}
+        FastfeatError: as of `ff.online`.
     """
-    _check_plans(plans)
     _check_word("late", late, get_args(Late))
     _check_word("durability", durability, get_args(Durability))
     if path is None and durability is not None:
@@ -584,7 +581,7 @@ def online(
         said = {"late": late, "keep": keep, "max_ahead": max_ahead}
         given = {name: value for name, value in said.items() if value is not None}
         state = reopened(path, lowered, given, durability or "commit", time.time_ns())
-        return Live(plans, state)
+        return Live(faces, state)
     settings = Settings(late or "error", keep, max_ahead)
     named, types = tables_given(tables), table_types(lowered.plans)
     read = [column for fitted in plans.values() for column in fitted.table_columns]
@@ -592,7 +589,7 @@ def online(
     known = {name: rows_table(table, types[name]) for name, table in given.items()}
     base = exported(history, lowered, settings, known)
     state = State(lowered, settings, base or Base(None, known))
-    live = Live(plans, state)
+    live = Live(faces, state)
     if history is not None and base is None:
         state.begin(live.read_history(history))
     if path is not None:
@@ -600,20 +597,10 @@ def online(
     return live
 
 
-def _check_plans(plans: Any) -> None:
-    """Raise unless what was given are fitted plans by name."""
-    given: list[Any] = [plans]
-    odd = given
-    if isinstance(plans, Mapping):
-        given = list(cast("Mapping[Any, Any]", plans).values())
-        odd = [plan for plan in given if not isinstance(plan, FittedPlan)]
-    if odd:
-        raise TypeMismatch(
-            "ff.online takes fitted plans by name, {'fraud': fitted}, got a "
-            f"{type(odd[0]).__name__}. Of one plan: fitted.online(...)"
-        )
-    if not given:
-        raise InvalidPlan("ff.online has no plans. Give it one: ff.online({'fraud': fitted})")
+def begin_alone(fitted: Fitted, history: Any, **options: Any) -> Live[Fitted]:
+    """Return one plan over a new state; arguments and errors as of `FittedPlan.online`."""
+    plans = {ALONE: fitted}
+    return begin_live(plans, plans, history, **options)
 
 
 def _check_word(option: str, given: object, words: Sequence[str]) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from fastfeat.api.fitted import FittedPlan
 from fastfeat.errors import (
     ArtifactError,
     HistoryMissing,
@@ -29,9 +28,10 @@ from fastfeat.online.state.changes import ANSWERED, Base, Durability, Settings
 from fastfeat.online.state.order_clocks import Clock, clocks_of
 from fastfeat.online.state.state import State
 from fastfeat.online.state.table_updates import table_types
-from fastfeat.plan.keep.artifact import artifact_bytes, fitted_digest, fitted_of
+from fastfeat.plan.keep.artifact import artifact_bytes, fitted_digest, fitted_of_bytes
+from fastfeat.plan.run.fitted import Fitted
 
-Plans = Mapping[str, FittedPlan]
+Plans = Mapping[str, Fitted]
 
 
 def begin(state: State, path: str | os.PathLike[str], durability: Durability) -> None:
@@ -258,9 +258,9 @@ def _check_settings(journal: Journal, given: Mapping[str, Any]) -> None:
             )
 
 
-def _fitted(journal: Journal) -> dict[str, FittedPlan]:
+def _fitted(journal: Journal) -> dict[str, Fitted]:
     try:
-        return {name: fitted_of(content) for name, content in journal.plans.items()}
+        return {name: fitted_of_bytes(content) for name, content in journal.plans.items()}
     except ArtifactError as error:
         raise StateError(f"{journal.path}: a plan of it cannot be read: {error}") from None
 
@@ -275,6 +275,6 @@ def _is_same(stored: Mapping[str, bytes], plans: Plans) -> bool:
         return False
     return all(
         content == artifact_bytes(plans[name])
-        or fitted_digest(fitted_of(content)) == fitted_digest(plans[name])
+        or fitted_digest(fitted_of_bytes(content)) == fitted_digest(plans[name])
         for name, content in stored.items()
     )

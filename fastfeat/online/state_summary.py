@@ -10,7 +10,6 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fastfeat.api.fitted import FittedPlan
 from fastfeat.errors import UnknownColumn, counted, shortened
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.types import arrow_type
@@ -19,7 +18,9 @@ from fastfeat.online.lower.live_plan import lower
 from fastfeat.online.opening import reopened
 from fastfeat.online.state.changes import Settings
 from fastfeat.online.state.state import State
-from fastfeat.plan.keep.artifact import fitted_of
+from fastfeat.plan.declare.window_reach import history_needed
+from fastfeat.plan.keep.artifact import fitted_of_bytes
+from fastfeat.plan.run.fitted import Fitted
 
 _SUFFIXES = ("", "-wal")
 
@@ -44,7 +45,7 @@ class StateSummary:
 
     path: Path
     n_bytes: int
-    plans: Mapping[str, FittedPlan]
+    plans: Mapping[str, Fitted]
     settings: Settings
     n_rows: int
     tables: Mapping[str, int]
@@ -62,7 +63,7 @@ class StateSummary:
         reach = [
             f"{entity}: {reach}"
             for fitted in self.plans.values()
-            for entity, reach in fitted.history_needed().items()
+            for entity, reach in history_needed(fitted.declaration.nodes.values()).items()
         ]
         settings = [f"{n}={value!r}" for n, value in asdict(self.settings).items() if value]
         changes = [f"{n:,} {kind}" for kind, n in sorted(self.changes.items())]
@@ -82,7 +83,7 @@ class StateSummary:
         return "\n".join(f"{name:<{width}}  {text}" for name, text in lines)
 
 
-def _told(fitted: FittedPlan) -> str:
+def _told(fitted: Fitted) -> str:
     return f"{counted(len(fitted.feature_names), 'feature')}, fitted on {fitted.n_rows:,} rows"
 
 
@@ -94,7 +95,7 @@ def read_state(path: str | os.PathLike[str]) -> tuple[State, StateSummary]:
     """
     with closing(Follower(path)) as follower:
         news = follower.news()
-        plans = {name: fitted_of(content) for name, content in follower.plans.items()}
+        plans = {name: fitted_of_bytes(content) for name, content in follower.plans.items()}
         key, settings = follower.key, follower.settings
         link = news.entries[-1].link if news.entries else follower.links(follower.head.base).link
     base = news.base
@@ -165,7 +166,7 @@ def delete_audit_key(path: str | os.PathLike[str]) -> None:
 def _opened(path: str | os.PathLike[str]) -> State:
     """Return a state that is open for writing, under its own plans."""
     with closing(Follower(path)) as follower:
-        plans = {name: fitted_of(content) for name, content in follower.plans.items()}
+        plans = {name: fitted_of_bytes(content) for name, content in follower.plans.items()}
     return reopened(path, lower(plans), {}, "commit", time.time_ns())
 
 

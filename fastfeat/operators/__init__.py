@@ -77,8 +77,10 @@ for _name, _namespace in {
     setattr(Expr, _name, recorded_property(_namespace, f"Expr.{_name}"))
 for _name, _value in foreign.SPECIAL.items():
     setattr(Expr, _name, _value)
-for _class in (calendar.DatetimeParts, lists.ListElements, text.TextFunctions):
+for _class, _name in (
+    (calendar.DatetimeParts, "dt"),
+    (lists.ListElements, "list"),
+    (text.TextFunctions, "str"),
+):
     _class.__dir__ = foreign.offered
-setattr(calendar.DatetimeParts, "__getattr__", foreign.missing_part)  # noqa: B010  # checkers would take any name
-setattr(lists.ListElements, "__getattr__", foreign.missing_of_list)  # noqa: B010
-setattr(text.TextFunctions, "__getattr__", foreign.missing_text_function)  # noqa: B010
+    setattr(_class, "__getattr__", foreign.missing_in(_name))  # noqa: B010  # checkers would take any name

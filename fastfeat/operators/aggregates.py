@@ -6,7 +6,9 @@ They may stand anywhere in an expression: `col("x") - col("x").mean()`. Missing 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, get_args
+
+from fastfeat_kernels.words import Interpolation
 
 from fastfeat.dtypes import FLOAT64, INT64, INTEGER_RANGE, UINT64, UTF8, DType
 from fastfeat.errors import InvalidPlan
@@ -14,11 +16,8 @@ from fastfeat.expr import Expr, aggregate, group_aggregate
 from fastfeat.ir.node import params_of
 from fastfeat.operators.keys import Keys, group_of, keys_of, min_rows_of
 from fastfeat.operators.operator import Case, Operator, Reference, Values, present
-from fastfeat.operators.parameters import choice, number, whole_number
+from fastfeat.operators.parameters import checked, parameters_of
 from fastfeat.operators.windows import Window, over_window
-
-Interpolation = Literal["linear", "lower", "higher", "nearest", "midpoint"]
-_INTERPOLATIONS = ("linear", "lower", "higher", "nearest", "midpoint")
 
 
 def count(
@@ -145,7 +144,7 @@ def var(
         >>> col("x").var()
         col('x').var(ddof=1)
     """
-    return _learnt("var", x, by, min_rows, over, ddof=whole_number("var", "ddof", ddof, 0))
+    return _learnt("var", x, by, min_rows, over, **checked("var", parameters_of("var"), ddof=ddof))
 
 
 def std(
@@ -176,7 +175,7 @@ def std(
         >>> col("x").std(ddof=0)
         col('x').std(ddof=0)
     """
-    return _learnt("std", x, by, min_rows, over, ddof=whole_number("std", "ddof", ddof, 0))
+    return _learnt("std", x, by, min_rows, over, **checked("std", parameters_of("std"), ddof=ddof))
 
 
 def min(
@@ -259,9 +258,8 @@ def quantile(
         col('x').clip(col('x').quantile(interpolation='linear', q=0.01), \
 col('x').quantile(interpolation='linear', q=0.99))
     """
-    chosen = choice("quantile", "interpolation", interpolation, _INTERPOLATIONS)
-    q = number("quantile", "q", q, 0, 1)
-    return _learnt("quantile", x, by, min_rows, over, q=q, interpolation=chosen)
+    given = checked("quantile", parameters_of("quantile"), interpolation=interpolation, q=q)
+    return _learnt("quantile", x, by, min_rows, over, **given)
 
 
 def median(
@@ -398,7 +396,7 @@ def _constant(function: str, **given: Any) -> Reference:
 
 _QUANTILES = tuple(
     Case(params={"q": q, "interpolation": name})
-    for q, name in zip((0.0, 0.1, 0.5, 0.77, 1.0), _INTERPOLATIONS, strict=True)
+    for q, name in zip((0.0, 0.1, 0.5, 0.77, 1.0), get_args(Interpolation), strict=True)
 )
 
 OPERATORS: dict[str, Operator] = {

@@ -8,7 +8,7 @@ from fastfeat.expr import Expr
 from fastfeat.ir.node import Call, Column, TableColumn, params_of
 from fastfeat.operators.durations import Duration, duration_given
 from fastfeat.operators.lookup import By, Lookup, pairs_of
-from fastfeat.operators.parameters import switch
+from fastfeat.operators.parameters import checked, parameters_of
 from fastfeat.recording import recording
 
 
@@ -82,7 +82,7 @@ def asof(
     params = params_of(
         tolerance=oldest,
         delay=later or 0,
-        allow_exact_matches=switch("asof", "allow_exact_matches", allow_exact_matches),
+        **checked("asof", parameters_of("asof_row"), allow_exact_matches=allow_exact_matches),
         unit=next(iter(units), None),
     )
     args = (moment, *left, TableColumn(table, right_time), *right)

@@ -5,14 +5,27 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, aggregate, call, table_of
+from fastfeat.ir.parameters import Parameter, Real, Several, Whole, Words
 from fastfeat.literals import python_value
 from fastfeat.operators.aggregates import learnt_value, quantile_of
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import choice, rising, whole_number
+from fastfeat.operators.parameters import checked
+
+Strategy = Literal["uniform", "quantile"]
+EDGES = Parameter("edges", Several(Real(), 1, rising=True), "numbers in rising order")
+N_BINS = Parameter("n_bins", Whole(2, 100_000), "how many bins", 5)
+N_QUANTILE_BINS = Parameter("q", N_BINS.type, "how many bins of about equally many rows")
+PROBABILITIES = Parameter("q", EDGES.type, "the inner probabilities")
+STRATEGY = Parameter(
+    "strategy",
+    Words(get_args(Strategy)),
+    "whether bins have equal widths, or about equally many training rows",
+    "quantile",
+)
 
 
 def cut(x: Expr, edges: Sequence[float]) -> Expr:
@@ -35,7 +48,7 @@ def cut(x: Expr, edges: Sequence[float]) -> Expr:
         >>> fitted.transform(ages, backend="reference")["age"].to_pylist()
         [0, 1, 2, None]
     """
-    return call("bin", x, table_of(rising("cut", "edges", edges)))
+    return call("bin", x, table_of(checked("cut", (EDGES,), edges=edges)["edges"]))
 
 
 def qcut(x: Expr, q: int | Sequence[float]) -> Expr:
@@ -68,9 +81,7 @@ def qcut(x: Expr, q: int | Sequence[float]) -> Expr:
     return call("bin", x, aggregate("quantiles", x, probabilities=inner_probabilities(q)))
 
 
-def k_bins_discretize(
-    x: Expr, *, n_bins: int = 5, strategy: Literal["uniform", "quantile"] = "quantile"
-) -> Expr:
+def k_bins_discretize(x: Expr, *, n_bins: int = 5, strategy: Strategy = "quantile") -> Expr:
     """Return the bin of each value as an int32 code 0..n_bins-1, between the ends of training.
 
     The bins lie between the smallest and the largest training value; a value that equals an edge
@@ -101,18 +112,17 @@ def k_bins_discretize(
         >>> fitted.transform({"x": [-9.0, 2.9, 3.0, 9.0]}, backend="reference")["x"].to_pylist()
         [0, 0, 1, 1]
     """
-    n_bins = whole_number("k_bins_discretize", "n_bins", n_bins, 2, 100_000)
-    return call(
-        "bin_inside", x, learnt_points("k_bins_discretize", "strategy", x, strategy, n_bins + 1)
-    )
+    n = checked("k_bins_discretize", (N_BINS,), n_bins=n_bins)["n_bins"]
+    points = learnt_points("k_bins_discretize", STRATEGY, x, strategy, n + 1)
+    return call("bin_inside", x, points)
 
 
-def learnt_points(operator: str, name: str, x: Expr, strategy: object, n: int) -> Expr:
+def learnt_points(operator: str, named: Parameter, x: Expr, strategy: object, n: int) -> Expr:
     """Return the table of n points from the smallest to the largest training value.
 
     Args:
-        operator: what has the parameter `name`, for the message.
-        name: of the parameter that chooses.
+        operator: what has the parameter, for the message.
+        named: the parameter that chooses.
         x: what is learnt from.
         strategy: "uniform" for equal distances, "quantile" for about equally many rows between.
         n: the number of points.
@@ -120,7 +130,7 @@ def learnt_points(operator: str, name: str, x: Expr, strategy: object, n: int) -
     Raises:
         InvalidPlan: another strategy.
     """
-    if choice(operator, name, strategy, ("uniform", "quantile")) == "uniform":
+    if checked(operator, (named,), **{named.name: strategy})[named.name] == "uniform":
         return aggregate("evenly_spaced", x, n_points=n)
     return aggregate("quantiles", x, probabilities=tuple(k / (n - 1) for k in range(n)))
 
@@ -134,9 +144,9 @@ def inner_probabilities(q: int | Sequence[float]) -> tuple[float, ...]:
     """
     given = python_value(q)
     if not isinstance(given, Iterable):
-        n_bins = whole_number("qcut", "q", q, 2, 100_000)
+        n_bins = checked("qcut", (N_QUANTILE_BINS,), q=q)["q"]
         return tuple(k / n_bins for k in range(1, n_bins))
-    inner = rising("qcut", "q", q)
+    inner: tuple[float, ...] = checked("qcut", (PROBABILITIES,), q=q)["q"]
     if not 0 < inner[0] <= inner[-1] < 1:
         raise InvalidPlan(f"qcut(q={q!r}): takes probabilities strictly between 0 and 1")
     return inner
@@ -183,9 +193,13 @@ OPERATORS: dict[str, Operator] = {
             Case(params={"edges": edges})
             for edges in ((0,), (-1e300, 0.0, 1.5, math.inf), tuple(range(-20, 20)))
         ),
+        parameters=(EDGES,),
     ),
     "qcut": Operator(
-        qcut, _qcut, tuple(Case(params={"q": q}) for q in (2, 4, 20, (0.01, 0.5, 0.99)))
+        qcut,
+        _qcut,
+        tuple(Case(params={"q": q}) for q in (2, 4, 20, (0.01, 0.5, 0.99))),
+        parameters=(N_QUANTILE_BINS,),
     ),
     "k_bins_discretize": Operator(
         k_bins_discretize,
@@ -197,5 +211,6 @@ OPERATORS: dict[str, Operator] = {
                 for n_bins, strategy in ((5, "uniform"), (40, "uniform"), (2, "quantile"))
             ),
         ),
+        parameters=(N_BINS, STRATEGY),
     ),
 }

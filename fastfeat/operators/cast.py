@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import struct
-from fractions import Fraction
 from typing import Any
 
 from fastfeat import dtypes
 from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, call
 from fastfeat.operators.operator import Case, Operator, each
-from fastfeat.operators.parameters import switch
+from fastfeat.operators.parameters import checked, parameters_of
 
 
 def cast(x: Expr, dtype: object, *, strict: bool = True) -> Expr:
@@ -41,7 +40,7 @@ def cast(x: Expr, dtype: object, *, strict: bool = True) -> Expr:
     wanted = as_dtype(dtype)
     if wanted.is_list:
         raise TypeMismatch(f"cast(dtype={dtype!r}): nothing is cast to a list. Take its elements")
-    return call("cast", x, dtype=wanted, strict=switch("cast", "strict", strict))
+    return call("cast", x, dtype=wanted, **checked("cast", parameters_of("cast"), strict=strict))
 
 
 def as_float(x: Expr) -> Expr:
@@ -68,6 +67,8 @@ def _cast(x: Any, dtype: str, strict: bool) -> Any:
 def _as_float32(x: float) -> float | None:
     if isinstance(x, int) and x.bit_length() > 24:
         unit = 2 ** (x.bit_length() - 24)
+        from fractions import Fraction
+
         x = round(Fraction(x, unit)) * float(unit)
     try:
         return struct.unpack("<f", struct.pack("<f", x))[0]

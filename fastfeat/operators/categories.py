@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, table_of
 from fastfeat.ir.node import Call
-from fastfeat.ir.parameters import MAX_MEMORY, MOST_UNSEEN
+from fastfeat.ir.parameters import MAX_MEMORY, Flag, Parameter
 from fastfeat.literals import Scalar, in_order, literal_value
 from fastfeat.operators.keys import code_of, min_rows_of, parts_of
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import choice, switch, whole_number
+from fastfeat.operators.parameters import checked, parameters_of
 from fastfeat.recording import recording
+from fastfeat.scalars.categories import Drop, Missing
 
-Drop = Literal["first", "if_binary"]
+NORMALIZE = Parameter(
+    "normalize", Flag(), "whether to give the share of the training rows instead", False
+)
 
 
 def ordinal_encode(
@@ -55,20 +58,18 @@ def ordinal_encode(
         >>> fitted.transform({"k": ["a", "b", "c", None]}, backend="reference")["k"].to_pylist()
         [2, 3, 1, 0]
     """
-    n_unseen = whole_number("ordinal_encode", "n_unseen_buckets", n_unseen_buckets, 1, MOST_UNSEEN)
+    unseen = checked("ordinal_encode", parameters_of("encode"), n_unseen_buckets=n_unseen_buckets)
     if vocabulary is not None:
         if min_frequency is not None or max_categories is not None:
             raise InvalidPlan(
                 "ordinal_encode(vocabulary=...): what is rare is learnt in fit. Leave out "
                 "min_frequency and max_categories, or the vocabulary"
             )
-        return call(
-            "encode", x, _given(vocabulary), missing="key", n_unseen=n_unseen
-        )  # fmt: skip
+        return call("encode", x, _given(vocabulary), missing="key", **unseen)
     return code_of(
         x,
         "ordinal_encode",
-        n_unseen=n_unseen,
+        n_unseen=unseen["n_unseen"],
         min_frequency=min_frequency,
         max_categories=max_categories,
         max_memory=max_memory,
@@ -122,13 +123,13 @@ def count_encode(
         >>> fitted.transform({"k": ["a", "b", "c", None]}, backend="reference")["n"].to_pylist()
         [2, 1, 0, 1]
     """
-    normalize = switch("count_encode", "normalize", normalize)
+    given = checked("count_encode", (NORMALIZE,), normalize=normalize)
     least = min_rows_of("count_encode", min_rows)
     codes = code_of(x, "count_encode", n_unseen=1, min_frequency=least, max_memory=max_memory)
     node = codes.node
     assert isinstance(node, Call)
     learnt = Expr((node.args[-1],))
-    return call("category_share" if normalize else "category_count", codes, learnt)
+    return call("category_share" if given["normalize"] else "category_count", codes, learnt)
 
 
 def one_hot_encode(
@@ -137,7 +138,7 @@ def one_hot_encode(
     min_frequency: float | None = None,
     max_categories: int | None = None,
     drop: Drop | None = None,
-    missing: Literal["zeros", "column"] = "zeros",
+    missing: Missing = "zeros",
     max_memory: int = MAX_MEMORY,
 ) -> Expr:
     """Return a column a category, 1 in the rows that have it; named by the category, as "_AA".
@@ -168,8 +169,7 @@ def one_hot_encode(
         >>> fitted.transform({"k": ["a", "c"]}, backend="reference").to_pydict()
         {'k_a': [1, 0], 'k_b': [0, 0]}
     """
-    drop = None if drop is None else choice("one_hot_encode", "drop", drop, ("first", "if_binary"))
-    missing = choice("one_hot_encode", "missing", missing, ("zeros", "column"))
+    given = checked("one_hot_encode", parameters_of("one_hot"), drop=drop, missing=missing)
     codes = code_of(
         x,
         "one_hot_encode",
@@ -178,7 +178,7 @@ def one_hot_encode(
         max_categories=max_categories,
         max_memory=max_memory,
     )
-    return call("one_hot", codes, drop=drop, missing=missing)
+    return call("one_hot", codes, **given)
 
 
 @recording("ff.cross")
@@ -270,6 +270,7 @@ OPERATORS: dict[str, Operator] = {
         count_encode,
         _count_encode,
         (*(Case((kind,)) for kind in _KEYS), Case(("text",), {"normalize": True})),
+        parameters=(NORMALIZE,),
     ),
     "one_hot_encode": Operator(
         one_hot_encode,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any
 
 from fastfeat.expr import Expr, call, several
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import number
-from fastfeat.scalars.cyclical import LONGEST, SHORTEST
+from fastfeat.operators.parameters import checked
+from fastfeat.scalars.cyclical import PERIOD
 
 
 def cyclical(x: Expr, period: float) -> Expr:
@@ -32,11 +31,11 @@ def cyclical(x: Expr, period: float) -> Expr:
         >>> fitted.transform({"hour": [0, 6, 12]}, backend="reference").to_pydict()
         {'hour_sin': [0.0, 1.0, 0.0], 'hour_cos': [1.0, 0.0, -1.0]}
     """
-    period = number("cyclical", "period", period, SHORTEST, LONGEST)
+    given = checked("cyclical", PERIOD, period=period)
     return several(
         {
-            "_sin": call("cyclical_sin", x, period=period),
-            "_cos": call("cyclical_cos", x, period=period),
+            "_sin": call("cyclical_sin", x, **given),
+            "_cos": call("cyclical_cos", x, **given),
         }
     )
 
@@ -54,6 +53,8 @@ def _point(x: float, period: float) -> tuple[float, float]:
         return math.nan, math.nan
     if not float(period).is_integer():
         x = float(x)
+    from fractions import Fraction
+
     quarters = Fraction(x) / Fraction(period) * 4
     nearest = round(quarters)
     angle = float(quarters - nearest) * (math.pi / 2)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from fastfeat.expr import Expr, aggregate, call, lit
+from fastfeat.ir.parameters import Parameter, Words
 from fastfeat.operators import aggregates as learnt
 from fastfeat.operators.aggregates import quantile_of
 from fastfeat.operators.horizontal import min_horizontal
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import choice, whole_number
+from fastfeat.operators.parameters import checked, parameters_of
 
+Distribution = Literal["uniform", "normal"]
+DISTRIBUTION = Parameter(
+    "output_distribution", Words(get_args(Distribution)), "what the result is like", "uniform"
+)
 MARGIN = 1e-7
 """How close to 0 and 1 a rank may come as a normal deviate: those of 0 and 1 are infinite."""
 
@@ -21,7 +26,7 @@ def quantile_transform(
     x: Expr,
     *,
     n_quantiles: int = 1000,
-    output_distribution: Literal["uniform", "normal"] = "uniform",
+    output_distribution: Distribution = "uniform",
 ) -> Expr:
     """Return the share of training rows below each value, or the normal deviate of that share.
 
@@ -47,13 +52,11 @@ def quantile_transform(
         >>> fitted.transform({"x": [0.0, 2.0, 3.0, 9.0]}, backend="reference")["x"].to_pylist()
         [0.0, 0.5, 0.75, 1.0]
     """
-    n_quantiles = whole_number("quantile_transform", "n_quantiles", n_quantiles, 1, 100_000)
-    distribution = choice(
-        "quantile_transform", "output_distribution", output_distribution, ("uniform", "normal")
-    )
-    normal = distribution == "normal"
-    table = aggregate("even_quantiles", x, n_quantiles=n_quantiles)
-    n_learnt = min_horizontal(n_quantiles, learnt.count(x) + learnt.null_count(x))
+    given = checked("quantile_transform", parameters_of("even_quantiles"), n_quantiles=n_quantiles)
+    chosen = checked("quantile_transform", (DISTRIBUTION,), output_distribution=output_distribution)
+    normal = chosen["output_distribution"] == "normal"
+    table = aggregate("even_quantiles", x, **given)
+    n_learnt = min_horizontal(given["n_quantiles"], learnt.count(x) + learnt.null_count(x))
     rank = call("interpolate_rank", x, table, n_learnt, margin=MARGIN if normal else 0.0)
     if not normal:
         return rank
@@ -126,5 +129,6 @@ OPERATORS: dict[str, Operator] = {
         ),
         ulp=8,
         size=1.0,
+        parameters=(DISTRIBUTION,),
     ),
 }

@@ -9,10 +9,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from fastfeat.checks import number
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call
+from fastfeat.ir.parameters import is_of_type
 from fastfeat.operators.operator import Case, Operator, each
-from fastfeat.operators.parameters import number
+from fastfeat.scalars.elementary_functions import BASE
 
 
 def sqrt(x: Expr) -> Expr:
@@ -85,7 +87,7 @@ def log(x: Expr, base: float | None = None) -> Expr:
     if base is None:
         return call("log", x, base=None)
     positive = number("log", "base", base)
-    if not 0 < positive < math.inf or positive == 1:
+    if not is_of_type(BASE.type, positive):
         raise InvalidPlan(f"log(base={base!r}): the base is a positive finite number other than 1")
     return call("log", x, base=positive)
 

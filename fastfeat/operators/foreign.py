@@ -12,17 +12,13 @@ from typing import Any, NoReturn
 from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, lit
 from fastfeat.operators.calendar import DatetimeParts
-from fastfeat.operators.hints import (
-    WRITE,
-    instead_of,
-    instead_of_list,
-    instead_of_part,
-    instead_of_text,
-)
+from fastfeat.operators.hints import EXPRESSION, NUMPY, instead_in, instead_of, tables
 from fastfeat.operators.horizontal import max_horizontal, min_horizontal
 from fastfeat.operators.lists import ListElements
 from fastfeat.operators.missing import REFUSED
 from fastfeat.operators.text import TextFunctions
+
+_NAMESPACES: dict[str, type] = {"dt": DatetimeParts, "list": ListElements, "str": TextFunctions}
 
 
 def array_ufunc(self: Expr, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Expr:
@@ -67,42 +63,24 @@ def missing_attribute(self: Expr, name: str) -> NoReturn:
     Raises:
         AttributeError: always.
     """
-    hint = (
-        ""
-        if name.startswith("_")
-        else instead_of(name, _public(Expr), _public(DatetimeParts), _public(TextFunctions))
-    )
+    members = {namespace: _public(_NAMESPACES[namespace]) for namespace in ("str", "dt")}
+    hint = "" if name.startswith("_") else instead_of(name, _public(Expr), members)
     raise AttributeError(f"an expression has no {name!r}.{hint}", name=name, obj=self)
 
 
-def missing_part(self: DatetimeParts, name: str) -> NoReturn:
-    """Raise for a method that `.dt` does not have, with what to write instead.
+def missing_in(namespace: str) -> Callable[[Any, str], NoReturn]:
+    """Return what raises for a method that a namespace does not have, with what to write instead.
 
-    Raises:
-        AttributeError: always.
+    Args:
+        namespace: one of "dt", "list" and "str".
     """
-    hint = "" if name.startswith("_") else instead_of_part(name, _public(DatetimeParts))
-    raise AttributeError(f".dt has no {name!r}.{hint}", name=name, obj=self)
 
+    def missing(self: Any, name: str) -> NoReturn:
+        methods = _public(_NAMESPACES[namespace])
+        hint = "" if name.startswith("_") else instead_in(namespace, name, methods)
+        raise AttributeError(f".{namespace} has no {name!r}.{hint}", name=name, obj=self)
 
-def missing_of_list(self: ListElements, name: str) -> NoReturn:
-    """Raise for a method that `.list` does not have, with what to write instead.
-
-    Raises:
-        AttributeError: always.
-    """
-    hint = "" if name.startswith("_") else instead_of_list(name, _public(ListElements))
-    raise AttributeError(f".list has no {name!r}.{hint}", name=name, obj=self)
-
-
-def missing_text_function(self: TextFunctions, name: str) -> NoReturn:
-    """Raise for a method that `.str` does not have, with what to write instead.
-
-    Raises:
-        AttributeError: always.
-    """
-    hint = "" if name.startswith("_") else instead_of_text(name, _public(TextFunctions))
-    raise AttributeError(f".str has no {name!r}.{hint}", name=name, obj=self)
+    return missing
 
 
 def offered(self: object) -> list[str]:
@@ -119,7 +97,7 @@ def _public(kind: type) -> frozenset[str]:
 
 def _refuse(x: Expr, name: str) -> NoReturn:
     """Raise for a function of NumPy that has no equal among ufuncs."""
-    instead = WRITE | _LEARNT
+    instead = {**tables()[EXPRESSION], **tables()[NUMPY]}
     bare = name.removeprefix("nan")
     method = bare if name not in instead and (bare in instead or hasattr(Expr, bare)) else name
     written = instead.get(method)
@@ -208,14 +186,3 @@ SPECIAL: dict[str, Any] = {
     "__pandas_priority__": 5000,  # above a Series: it leaves `series * col("x")` to Expr
 }
 """What `Expr` gets besides its operators."""
-
-_LEARNT = {
-    **{name: f".{name}(), which is learnt in fit" for name in (
-        "max", "mean", "median", "min", "sum")},
-    "amax": ".max(), which is learnt in fit",
-    "amin": ".min(), which is learnt in fit",
-    "quantile": ".quantile(q), which is learnt in fit",
-    "std": ".std(ddof=0), which is learnt in fit",
-    "var": ".var(ddof=0), which is learnt in fit",
-}  # fmt: skip
-"""Functions of NumPy over a whole array; expressions have others by these names."""

@@ -9,8 +9,7 @@ from typing import Any
 from fastfeat.expr import Expr, call
 from fastfeat.ir.node import Call
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import whole_number
-from fastfeat.scalars.hashing import LARGEST_SEED, MOST_BUCKETS
+from fastfeat.operators.parameters import checked, parameters_of
 
 
 def hash(x: Expr, n_buckets: int | None = None, *, seed: int = 0) -> Expr:
@@ -50,9 +49,7 @@ def hash_params(operator: str, n_buckets: Any, seed: Any) -> dict[str, Any]:
     Raises:
         InvalidPlan: one of them is no such number.
     """
-    if n_buckets is not None:
-        n_buckets = whole_number(operator, "n_buckets", n_buckets, 1, MOST_BUCKETS)
-    return {"n_buckets": n_buckets, "seed": whole_number(operator, "seed", seed, 0, LARGEST_SEED)}
+    return checked(operator, parameters_of("hash"), n_buckets=n_buckets, seed=seed)
 
 
 def _hash(

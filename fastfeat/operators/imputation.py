@@ -7,13 +7,15 @@ from typing import Any
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, several
+from fastfeat.ir.parameters import Flag, Parameter
 from fastfeat.literals import Scalar
 from fastfeat.operators import aggregates as learnt
 from fastfeat.operators.aggregates import learnt_value, quantile_of
 from fastfeat.operators.keys import Keys
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import switch
+from fastfeat.operators.parameters import checked
 
+INDICATOR = Parameter("add_indicator", Flag(), "whether to return a second column", False)
 _LEARNT = ("mean", "median", "mode", "most_frequent")
 
 
@@ -57,7 +59,7 @@ def impute(
         {'x': [0.0], 'x_missing': [True]}
     """
     filled = _filled(x, value, by, min_rows)
-    if not switch("impute", "add_indicator", add_indicator):
+    if not checked("impute", (INDICATOR,), add_indicator=add_indicator)["add_indicator"]:
         return filled
     return several({"": filled, "_missing": call("is_null", x)})
 
@@ -115,5 +117,6 @@ OPERATORS: dict[str, Operator] = {
             *(Case(params={"value": value}) for value in ("mean", "median", "mode", 0, 2.5)),
             Case(params={"value": "median", "add_indicator": True}),
         ),
+        parameters=(INDICATOR,),
     ),
 }

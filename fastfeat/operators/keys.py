@@ -8,12 +8,14 @@ from typing import Any, cast
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, vocabulary
 from fastfeat.ir.node import Call
-from fastfeat.ir.parameters import MAX_MEMORY
+from fastfeat.ir.parameters import MAX_MEMORY, Parameter, Whole, is_of_type
 from fastfeat.literals import in_order, python_value
-from fastfeat.operators.parameters import whole_number
+from fastfeat.operators.parameters import checked, parameters_of, written_parameter
 
 Keys = str | Expr | Iterable["str | Expr"]
 """One key or several: names of columns, or expressions."""
+
+MIN_ROWS = Parameter("min_rows", Whole(1), "how many training rows a key needs", None, or_none=True)
 
 
 def keys_of(operator: str, by: Any, name: str = "by") -> list[Expr]:
@@ -64,7 +66,9 @@ def group_of(parts: list[Expr], min_rows: int | None = None) -> Expr:
         parts: of the key; where one is missing, the key is.
         min_rows: as of `min_rows_of`.
     """
-    return _encoded(parts, "key", 1, min_rows, None, MAX_MEMORY)
+    return _encoded(
+        parts, "key", 1, min_frequency=min_rows, max_categories=None, max_memory=MAX_MEMORY
+    )
 
 
 def min_rows_of(operator: str, given: Any) -> int | None:
@@ -73,7 +77,7 @@ def min_rows_of(operator: str, given: Any) -> int | None:
     Raises:
         InvalidPlan: it is no whole number from 1.
     """
-    least = None if given is None else whole_number(operator, "min_rows", given, 1)
+    least = checked(operator, (MIN_ROWS,), min_rows=given)["min_rows"]
     return None if least == 1 else least
 
 
@@ -100,13 +104,12 @@ def code_of(
         InvalidPlan: a parameter that is no such number.
     """
     least = _frequency(operator, min_frequency)
-    most = None
-    if max_categories is not None:
-        most = whole_number(operator, "max_categories", max_categories, 1)
-    room = whole_number(operator, "max_memory", max_memory, 1)
+    given = checked(
+        operator, parameters_of("vocabulary"), max_categories=max_categories, max_memory=max_memory
+    )
     parts = parts_of_cross(x)
     missing = "key" if len(parts) == 1 else "value"
-    return _encoded(parts, missing, n_unseen, least, most, room)
+    return _encoded(parts, missing, n_unseen, min_frequency=least, **given)
 
 
 def parts_of_cross(x: Expr) -> list[Expr]:
@@ -117,11 +120,8 @@ def parts_of_cross(x: Expr) -> list[Expr]:
     return [x]
 
 
-def _encoded(
-    parts: list[Expr], missing: str, n_unseen: int, least: Any, most: int | None, room: int
-) -> Expr:
-    params = {"min_frequency": least, "max_categories": most, "max_memory": room}
-    learnt = vocabulary(parts, missing=missing, **params)
+def _encoded(parts: list[Expr], missing: str, n_unseen: int, **of_vocabulary: Any) -> Expr:
+    learnt = vocabulary(parts, missing=missing, **of_vocabulary)
     return call("encode", *parts, learnt, missing=missing, n_unseen=n_unseen)
 
 
@@ -130,9 +130,8 @@ def _frequency(operator: str, given: Any) -> int | float | None:
     least = python_value(given)
     if least is None:
         return None
-    if type(least) is int and least >= 1:
-        return least
-    if type(least) is float and 0 < least < 1:
+    frequency = written_parameter(parameters_of("vocabulary"), "min_frequency")
+    if is_of_type(frequency.type, least):
         return least
     raise InvalidPlan(
         f"{operator}(min_frequency={given!r}): takes a number of rows from 1, or as a float a "

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from fastfeat.arguments import explaining_methods
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, lit, several, when
 from fastfeat.ir.node import Call
-from fastfeat.ir.parameters import FARTHEST_ELEMENT, MAX_MEMORY
+from fastfeat.ir.parameters import MAX_MEMORY, Parameter, Whole
 from fastfeat.literals import Scalar, literal_value
 from fastfeat.operators.aggregates import learnt_value
 from fastfeat.operators.categories import OPERATORS as ENCODERS
@@ -23,10 +23,11 @@ from fastfeat.operators.hashing import OPERATORS as HASHES
 from fastfeat.operators.hashing import hash, hash_params
 from fastfeat.operators.keys import code_of
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import choice, switch, whole_number
+from fastfeat.operators.parameters import checked, parameters_of
 from fastfeat.recording import Recipe, recording_methods
+from fastfeat.scalars.categories import MISSING, Missing
 
-_WIDEST = 10_000
+WIDTH = Parameter("width", Whole(1, 10_000), "how many columns")
 
 
 @recording_methods("list")
@@ -83,7 +84,9 @@ class ListElements:
             >>> col("x").list.var()
             col('x').list.var(ddof=1)
         """
-        return call("list.var", self.expr, ddof=whole_number("list.var", "ddof", ddof, 0))
+        return call(
+            "list.var", self.expr, **checked("list.var", parameters_of("list.var"), ddof=ddof)
+        )
 
     def std(self, *, ddof: int = 1) -> Expr:
         """Return the standard deviation, float64; missing of `ddof` values or fewer.
@@ -95,7 +98,9 @@ class ListElements:
             >>> col("x").list.std(ddof=0)
             col('x').list.std(ddof=0)
         """
-        return call("list.std", self.expr, ddof=whole_number("list.std", "ddof", ddof, 0))
+        return call(
+            "list.std", self.expr, **checked("list.std", parameters_of("list.std"), ddof=ddof)
+        )
 
     def min(self) -> Expr:
         """Return the least value of numbers, bools, dates or times, of their type.
@@ -130,10 +135,8 @@ class ListElements:
             >>> col("tags").list.get(0) == "new"
             (col('tags').list.get(index=0) == 'new')
         """
-        place = whole_number("list.get", "index", index, -FARTHEST_ELEMENT, FARTHEST_ELEMENT)
-        allowed = switch("list.get", "null_on_oob", null_on_oob)
-        checks = {} if allowed else {"null_on_oob": False}
-        return call("list.get", self.expr, index=place, **checks)
+        given = checked("list.get", parameters_of("list.get"), index=index, null_on_oob=null_on_oob)
+        return call("list.get", self.expr, **given)
 
     def first(self) -> Expr:
         """Return the first element; missing of an empty list.
@@ -167,11 +170,8 @@ class ListElements:
             >>> col("x").list.slice(-3).list.mean()
             col('x').list.slice(offset=-3).list.mean()
         """
-        begin = whole_number("list.slice", "offset", offset, -FARTHEST_ELEMENT, FARTHEST_ELEMENT)
-        if length is None:
-            return call("list.slice", self.expr, offset=begin)
-        n = whole_number("list.slice", "length", length, 0, FARTHEST_ELEMENT)
-        return call("list.slice", self.expr, offset=begin, length=n)
+        given = checked("list.slice", parameters_of("list.slice"), offset=offset, length=length)
+        return call("list.slice", self.expr, **given)
 
     def contains(self, item: Expr | Scalar) -> Expr:
         """Return whether a value is among the elements; missing where it, or the list, is.
@@ -211,7 +211,7 @@ class ListElements:
             >>> plan.fit({"x": [[1.5]]}).transform({"x": [[2.5], [1.0, 2.0, 3.0]]}).to_pydict()
             {'x_0': [2.5, 1.0], 'x_1': [0.0, 2.0]}
         """
-        n = whole_number("list.pad", "width", width, 1, _WIDEST)
+        n = checked("list.pad", (WIDTH,), width=width)["width"]
         columns = {f"_{k}": self.get(k) for k in range(n)}
         if value is not None:
             columns = {
@@ -256,7 +256,7 @@ class ListElements:
             >>> fitted.transform({"tags": [["a", "b", "c"], ["z"], []]}).to_pydict()
             {'tag_0': [2, 1, 0], 'tag_1': [3, 0, 0]}
         """
-        n = whole_number("list.ordinal_encode", "width", width, 1, _WIDEST)
+        n = checked("list.ordinal_encode", (WIDTH,), width=width)["width"]
         encoded = ordinal_encode(
             call("list.explode", self.expr),
             min_frequency=min_frequency,
@@ -291,7 +291,7 @@ class ListElements:
             >>> plan.fit({"tags": [["a"]]}).transform({"tags": [["a", "b"], [None]]}).to_pydict()
             {'tag_0': [83, 0], 'tag_1': [47, 0]}
         """
-        n = whole_number("list.hash_encode", "width", width, 1, _WIDEST)
+        n = checked("list.hash_encode", (WIDTH,), width=width)["width"]
         if n_buckets is None:  # pyright: ignore[reportUnnecessaryComparison]  # user input
             raise InvalidPlan("list.hash_encode(n_buckets=None): takes a number of codes")
         params = hash_params("list.hash_encode", n_buckets, seed)
@@ -305,7 +305,7 @@ class ListElements:
         *,
         min_frequency: float | None = None,
         max_categories: int | None = None,
-        missing: Literal["zeros", "column"] = "zeros",
+        missing: Missing = "zeros",
         max_memory: int = MAX_MEMORY,
     ) -> Expr:
         """Return a column a category, 1 where it is among the elements; named by it, as "_AA".
@@ -333,7 +333,7 @@ class ListElements:
             >>> fitted.transform({"tags": [["a"], ["z", "b"], []]}).to_pydict()
             {'tag_a': [1, 0, 0], 'tag_b': [0, 1, 0]}
         """
-        missing = choice("list.multi_hot_encode", "missing", missing, ("zeros", "column"))
+        given = checked("list.multi_hot_encode", (MISSING,), missing=missing)
         encoded = code_of(
             call("list.explode", self.expr),
             "list.multi_hot_encode",
@@ -345,7 +345,7 @@ class ListElements:
         assert isinstance(encoded, Call)
         learnt = Expr((encoded.args[-1],))
         codes = call("list.encode", self.expr, learnt, missing="key", n_unseen=1)
-        return call("one_hot", codes, drop=None, missing=missing)
+        return call("one_hot", codes, drop=None, **given)
 
 
 @property
@@ -465,6 +465,7 @@ OPERATORS: dict[str, Operator] = {
         ListElements.pad,
         _pad,
         (Case(("list",), {"width": 3}), Case(("list",), {"width": 2, "value": 0})),
+        parameters=(WIDTH,),
     ),
     "list.ordinal_encode": _row(
         ListElements.ordinal_encode,
@@ -474,6 +475,7 @@ OPERATORS: dict[str, Operator] = {
             Case(("text_list",), {"width": 1, "max_categories": 2}),
             Case(("text_list",), {"width": 3, "vocabulary": ("é", "a")}),
         ),
+        parameters=(WIDTH,),
     ),
     "list.hash_encode": _row(
         ListElements.hash_encode,
@@ -482,6 +484,7 @@ OPERATORS: dict[str, Operator] = {
             *(Case((kind,), {"width": 2, "n_buckets": 7}) for kind in ("text_list", "list")),
             Case(("text_list",), {"width": 1, "n_buckets": 2**31 - 1, "seed": 3}),
         ),
+        parameters=(WIDTH,),
     ),
     "list.multi_hot_encode": _row(
         ListElements.multi_hot_encode,

@@ -6,15 +6,14 @@ import datetime
 from collections.abc import Iterable, Mapping
 from functools import reduce
 from types import EllipsisType
-from typing import Any, Literal
+from typing import Any, get_args
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, when
 from fastfeat.literals import Scalar, in_order, literal_value
 from fastfeat.operators.operator import Case, Operator, each, each_seen
-from fastfeat.scalars.membership import CLOSED
+from fastfeat.scalars.membership import Closed
 
-Closed = Literal["both", "left", "right", "none"]
 _TIMES = (datetime.date, datetime.time, datetime.timedelta)
 
 
@@ -38,7 +37,7 @@ def is_between(
         col('x').is_between(0, 1, closed='left')
     """
     is_text = isinstance(closed, str)  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
-    if not is_text or closed not in CLOSED:
+    if not is_text or closed not in get_args(Closed):
         raise InvalidPlan(f'closed={closed!r}: takes "both", "left", "right" or "none"')
     return call("is_between", x, lower, upper, closed=closed)
 

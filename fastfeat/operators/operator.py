@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastfeat.ir.parameters import Parameters
+
 Values = Sequence[Any]
 """A column in a reference: Python values, None where missing, never NaN."""
 
@@ -47,6 +49,7 @@ class Operator:
         method: whether it is a method of Expr too, or a function only.
         namespace: where it is a method of `Expr.<namespace>`, its name.
         gives_text: whether it gives text, of which tests compare the hash.
+        parameters: those that are its own, and of no function of a plan that it is made of.
     """
 
     define: Callable[..., Any]
@@ -57,6 +60,7 @@ class Operator:
     method: bool = True
     namespace: str = ""
     gives_text: bool = False
+    parameters: Parameters = ()
 
     def of(self, *expressions: Any, **params: Any) -> Any:
         """Return the operator applied to expressions."""

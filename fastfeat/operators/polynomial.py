@@ -12,11 +12,17 @@ from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, shortened
 from fastfeat.expr import Expr, lit, several
 from fastfeat.ir.node import Column
+from fastfeat.ir.parameters import Flag, Parameter, Parameters, Whole
 from fastfeat.operators.horizontal import Operand, operands
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import switch, whole_number
+from fastfeat.operators.parameters import checked
 from fastfeat.recording import recording
 
+POLYNOMIAL_FEATURES: Parameters = (
+    Parameter("degree", Whole(1), "the largest number of factors", 2),
+    Parameter("interaction_only", Flag(), "whether no factor is in a product twice", False),
+    Parameter("include_bias", Flag(), "whether the first column is the constant 1", False),
+)
 MOST_COLUMNS = 10_000
 
 Term = tuple[int, ...]
@@ -62,9 +68,14 @@ def polynomial_features(
         {'p_a': [2.0], 'p_b': [3.0], 'p_a^2': [4.0], 'p_a b': [6.0], 'p_b^2': [9.0]}
     """
     factors = operands("polynomial_features", exprs)
-    degree = whole_number("polynomial_features", "degree", degree, 1)
-    interaction_only = switch("polynomial_features", "interaction_only", interaction_only)
-    include_bias = switch("polynomial_features", "include_bias", include_bias)
+    given = checked(
+        "polynomial_features",
+        POLYNOMIAL_FEATURES,
+        degree=degree,
+        interaction_only=interaction_only,
+        include_bias=include_bias,
+    )
+    degree, interaction_only = given["degree"], given["interaction_only"]
     n_terms = _count(len(factors), degree, interaction_only)
     if n_terms > MOST_COLUMNS:
         raise InvalidPlan(
@@ -72,7 +83,7 @@ def polynomial_features(
             f"columns, more than {MOST_COLUMNS:,}. Take fewer of either"
         )
     names = _names(factors)
-    products: dict[Term, Expr] = {(): lit(1.0)} if include_bias else {}
+    products: dict[Term, Expr] = {(): lit(1.0)} if given["include_bias"] else {}
     for term in _terms(len(factors), degree, interaction_only):
         first = factors[term[0]]
         products[term] = first * products[term[1:]] if len(term) > 1 else first
@@ -156,5 +167,6 @@ OPERATORS: dict[str, Operator] = {
             Case(("bool",), {"degree": 3}),
         ),
         method=False,
+        parameters=POLYNOMIAL_FEATURES,
     ),
 }

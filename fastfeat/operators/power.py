@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from fastfeat.expr import Expr, aggregate, call
+from fastfeat.ir.parameters import Flag, Parameter, Parameters, Words
 from fastfeat.operators.aggregates import learnt_value
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import choice, switch
+from fastfeat.operators.parameters import checked
 from fastfeat.operators.scaling import standard_scale
+
+Method = Literal["yeo-johnson", "box-cox"]
+POWER_TRANSFORM: Parameters = (
+    Parameter(
+        "method",
+        Words(get_args(Method)),
+        "`yeo-johnson` for any numbers, `box-cox` for numbers above 0",
+        "yeo-johnson",
+    ),
+    Parameter(
+        "standardize", Flag(), "whether the result has mean 0 and standard deviation 1", True
+    ),
+)
 
 
 def power_transform(
     x: Expr,
     *,
-    method: Literal["yeo-johnson", "box-cox"] = "yeo-johnson",
+    method: Method = "yeo-johnson",
     standardize: bool = True,
 ) -> Expr:
     """Return x raised to a learnt power, shifted and scaled so that all powers are comparable.
@@ -50,11 +64,10 @@ def power_transform(
         >>> [round(x, 2) for x in fitted.transform({"x": [0.0, 31.0]})["x"].to_pylist()]
         [-1.41, 2.12]
     """
-    chosen = choice("power_transform", "method", method, ("yeo-johnson", "box-cox"))
-    name = "box_cox" if chosen == "box-cox" else "yeo_johnson"
+    given = checked("power_transform", POWER_TRANSFORM, method=method, standardize=standardize)
+    name = "box_cox" if given["method"] == "box-cox" else "yeo_johnson"
     raised = call(name, x, aggregate(f"{name}_lambda", x))
-    standardize = switch("power_transform", "standardize", standardize)
-    return standard_scale(raised) if standardize else raised
+    return standard_scale(raised) if given["standardize"] else raised
 
 
 def _power_transform(
@@ -106,5 +119,6 @@ OPERATORS: dict[str, Operator] = {
             Case(("positive",), {"method": "box-cox", "standardize": False}),
         ),
         ulp=2**11,  # of exp(y), |y| <= 709, where the last place of y is as many last places
+        parameters=POWER_TRANSFORM,
     ),
 }

@@ -10,8 +10,7 @@ from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, as_expr, call
 from fastfeat.literals import Scalar, python_value
 from fastfeat.operators.operator import Case, Operator, each
-from fastfeat.operators.parameters import whole_number
-from fastfeat.scalars.rounding import MOST_DECIMALS
+from fastfeat.operators.parameters import checked, parameters_of
 
 
 def abs(x: Expr) -> Expr:
@@ -85,7 +84,7 @@ def round(x: Expr, decimals: int = 0) -> Expr:
         >>> col("x").round(2)
         col('x').round(decimals=2)
     """
-    return call("round", x, decimals=whole_number("round", "decimals", decimals, 0, MOST_DECIMALS))
+    return call("round", x, **checked("round", parameters_of("round"), decimals=decimals))
 
 
 def clip(x: Expr, lower_bound: Expr | Scalar = None, upper_bound: Expr | Scalar = None) -> Expr:

@@ -10,13 +10,42 @@ from typing import Any
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, lit
+from fastfeat.ir.parameters import Flag, Parameter, Parameters, Real, Several
 from fastfeat.operators import aggregates as learnt
 from fastfeat.operators.aggregates import learnt_value, quantile_of
 from fastfeat.operators.cast import as_float
 from fastfeat.operators.horizontal import max_horizontal
 from fastfeat.operators.keys import Keys
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import number_pair, switch
+from fastfeat.operators.parameters import checked
+
+_PAIR = Several(Real(), least=2, most=2, rising=True)
+STANDARD_SCALE: Parameters = (
+    Parameter("with_mean", Flag(), "whether to subtract the mean", True),
+    Parameter("with_std", Flag(), "whether to divide by the standard deviation", True),
+)
+MIN_MAX_SCALE: Parameters = (
+    Parameter(
+        "feature_range", _PAIR, "where the smallest and the largest training value go", (0, 1)
+    ),
+    Parameter(
+        "clip", Flag(), "whether values beyond the training rows are limited to the range", False
+    ),
+)
+MAX_ABS_SCALE: Parameters = (
+    Parameter("clip", Flag(), "whether the result is limited to [-1, 1]", False),
+)
+ROBUST_SCALE: Parameters = (
+    Parameter("with_centering", Flag(), "whether to subtract the median", True),
+    Parameter("with_scaling", Flag(), "whether to divide by the distance of the quantiles", True),
+    Parameter("quantile_range", _PAIR, "the two quantiles in percent", (25.0, 75.0)),
+    Parameter(
+        "unit_variance",
+        Flag(),
+        "whether normally distributed values get variance 1",
+        False,
+    ),
+)
 
 
 def standard_scale(
@@ -46,13 +75,12 @@ def standard_scale(
         >>> fitted.transform({"x": [5.0]}, backend="reference")["z"].to_pylist()
         [3.0]
     """
-    with_mean = switch("standard_scale", "with_mean", with_mean)
-    with_std = switch("standard_scale", "with_std", with_std)
+    given = checked("standard_scale", STANDARD_SCALE, with_mean=with_mean, with_std=with_std)
     mean = learnt.mean(x, by=by, min_rows=min_rows)
-    shifted = x - mean if with_mean else as_float(x)
+    shifted = x - mean if given["with_mean"] else as_float(x)
     return (
         shifted / scale(learnt.std(x, ddof=0, by=by, min_rows=min_rows), mean)
-        if with_std
+        if given["with_std"]
         else shifted
     )
 
@@ -87,8 +115,8 @@ def min_max_scale(
         >>> fitted.transform({"x": [5.0]}, backend="reference")["z"].to_pylist()
         [2.0]
     """
-    low, high = number_pair("min_max_scale", "feature_range", feature_range)
-    clip = switch("min_max_scale", "clip", clip)
+    given = checked("min_max_scale", MIN_MAX_SCALE, feature_range=feature_range, clip=clip)
+    low, high = given["feature_range"]
     smallest, largest = (
         as_float(learnt.min(x, by=by, min_rows=min_rows)),
         as_float(learnt.max(x, by=by, min_rows=min_rows)),
@@ -96,7 +124,7 @@ def min_max_scale(
     scaled = (x - smallest) / scale(largest - smallest, largest)
     if (low, high) != (0.0, 1.0):
         scaled = scaled * (high - low) + low
-    return call("clip", scaled, low, high) if clip else scaled
+    return call("clip", scaled, low, high) if given["clip"] else scaled
 
 
 def max_abs_scale(
@@ -120,7 +148,7 @@ def max_abs_scale(
         >>> fitted.transform({"x": [2.0]}, backend="reference")["z"].to_pylist()
         [0.5]
     """
-    clip = switch("max_abs_scale", "clip", clip)
+    given = checked("max_abs_scale", MAX_ABS_SCALE, clip=clip)
     ends = [
         call("abs", as_float(end))
         for end in (
@@ -129,7 +157,7 @@ def max_abs_scale(
         )
     ]
     scaled = x / scale(max_horizontal(*ends), lit(0.0))
-    return call("clip", scaled, -1.0, 1.0) if clip else scaled
+    return call("clip", scaled, -1.0, 1.0) if given["clip"] else scaled
 
 
 def robust_scale(
@@ -166,18 +194,24 @@ def robust_scale(
         >>> fitted.transform({"x": [9.0]}, backend="reference")["z"].to_pylist()
         [3.0]
     """
-    with_centering = switch("robust_scale", "with_centering", with_centering)
-    with_scaling = switch("robust_scale", "with_scaling", with_scaling)
-    unit_variance = switch("robust_scale", "unit_variance", unit_variance)
-    low, high = number_pair("robust_scale", "quantile_range", quantile_range)
+    given = checked(
+        "robust_scale",
+        ROBUST_SCALE,
+        with_centering=with_centering,
+        with_scaling=with_scaling,
+        unit_variance=unit_variance,
+        quantile_range=quantile_range,
+    )
+    low, high = given["quantile_range"]
+    unit_variance = given["unit_variance"]
     if low < 0 or high > 100 or (unit_variance and (low == 0 or high == 100)):
         raise InvalidPlan(
             f"robust_scale(quantile_range={quantile_range!r}): takes two percentages, and neither "
             "0 nor 100 with unit_variance"
         )
     median = learnt.median(x, by=by, min_rows=min_rows)
-    shifted = x - median if with_centering else as_float(x)
-    if not with_scaling:
+    shifted = x - median if given["with_centering"] else as_float(x)
+    if not given["with_scaling"]:
         return shifted
     ends = [learnt.quantile(x, percent / 100, by=by, min_rows=min_rows) for percent in (high, low)]
     spread = ends[0] - ends[1]
@@ -282,6 +316,7 @@ OPERATORS: dict[str, Operator] = {
         standard_scale,
         _learnt_rows(_standard, _unchanged),
         (Case(), Case(params={"with_mean": False}), Case(params={"with_std": False})),
+        parameters=STANDARD_SCALE,
     ),
     "min_max_scale": Operator(
         min_max_scale,
@@ -291,9 +326,13 @@ OPERATORS: dict[str, Operator] = {
             Case(params={"feature_range": (-1, 3), "clip": True}),
             Case(params={"clip": True}),
         ),
+        parameters=MIN_MAX_SCALE,
     ),
     "max_abs_scale": Operator(
-        max_abs_scale, _learnt_rows(_max_abs, _into_unit), (Case(), Case(params={"clip": True}))
+        max_abs_scale,
+        _learnt_rows(_max_abs, _into_unit),
+        (Case(), Case(params={"clip": True})),
+        parameters=MAX_ABS_SCALE,
     ),
     "robust_scale": Operator(
         robust_scale,
@@ -305,5 +344,6 @@ OPERATORS: dict[str, Operator] = {
             Case(params={"with_scaling": False}),
         ),
         ulp=4,
+        parameters=ROBUST_SCALE,
     ),
 }

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
+from fastfeat.checks import rising
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, several, table_of
-from fastfeat.operators.binning import learnt_points, points_by_definition
+from fastfeat.ir.parameters import Flag, Parameter, Parameters, Whole
+from fastfeat.operators.binning import STRATEGY, Strategy, learnt_points, points_by_definition
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import choice, rising, switch, whole_number
-from fastfeat.scalars.spline_knots import MOST_DEGREE, MOST_KNOTS
+from fastfeat.operators.parameters import checked
+from fastfeat.scalars.spline_knots import MOST_KNOTS
+from fastfeat.scalars.splines import DEGREE, EXTRAPOLATION, Extrapolation
 
-Extrapolation = Literal["constant", "linear", "continue", "periodic", "error"]
-_EXTRAPOLATIONS = ("constant", "linear", "continue", "periodic", "error")
+KNOTS = Parameter("knots", STRATEGY.type, "how the knots are learnt", "uniform")
+SPLINE_TRANSFORM: Parameters = (
+    Parameter("n_knots", Whole(2, MOST_KNOTS), "how many knots", 5),
+    DEGREE,
+    EXTRAPOLATION,
+    Parameter("include_bias", Flag(), "whether the last column is there", True),
+)
 
 
 def spline_transform(
@@ -22,7 +30,7 @@ def spline_transform(
     *,
     n_knots: int = 5,
     degree: int = 3,
-    knots: Literal["uniform", "quantile"] | Sequence[float] = "uniform",
+    knots: Strategy | Sequence[float] = "uniform",
     extrapolation: Extrapolation = "constant",
     include_bias: bool = True,
 ) -> Expr:
@@ -63,12 +71,17 @@ def spline_transform(
         {'x_sp_0': [0.5, 0.0], 'x_sp_1': [0.5, 0.0], 'x_sp_2': [0.0, 1.0]}
     """
     operator = "spline_transform"
-    n_knots = whole_number(operator, "n_knots", n_knots, 2, MOST_KNOTS)
-    degree = whole_number(operator, "degree", degree, 0, MOST_DEGREE)
-    beyond = choice(operator, "extrapolation", extrapolation, _EXTRAPOLATIONS)
-    include_bias = switch(operator, "include_bias", include_bias)
+    chosen = checked(
+        operator,
+        SPLINE_TRANSFORM,
+        n_knots=n_knots,
+        degree=degree,
+        extrapolation=extrapolation,
+        include_bias=include_bias,
+    )
+    n_knots, degree, beyond = chosen["n_knots"], chosen["degree"], chosen["extrapolation"]
     if isinstance(knots, str):
-        table = learnt_points(operator, "knots", x, knots, n_knots)
+        table = learnt_points(operator, KNOTS, x, knots, n_knots)
     else:
         given = rising(operator, "knots", knots)
         if not 2 <= len(given) <= MOST_KNOTS or not all(map(math.isfinite, given)):
@@ -82,7 +95,9 @@ def spline_transform(
             f"{operator}(degree={degree}): periodic splines of {n_knots} knots have a degree below "
             f"{n_knots}"
         )
-    n_columns = (n_knots - 1 if beyond == "periodic" else n_knots + degree - 1) - (not include_bias)
+    n_columns = (n_knots - 1 if beyond == "periodic" else n_knots + degree - 1) - (
+        not chosen["include_bias"]
+    )
     if n_columns == 0:
         raise InvalidPlan(f"{operator}(include_bias=False): the only column is the last one")
     return several(
@@ -196,5 +211,6 @@ OPERATORS: dict[str, Operator] = {
         spline_transform,
         _spline_transform,
         tuple(Case(("number" if not params else "float",), params) for params in _PARAMS),
+        parameters=SPLINE_TRANSFORM,
     ),
 }

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, group_aggregate, several
 from fastfeat.ir.node import GROUPS_AND_MISSING
-from fastfeat.ir.parameters import MOST_FOLDS
+from fastfeat.ir.parameters import Parameter, Words
 from fastfeat.literals import Scalar, in_order, literal_value
 from fastfeat.operators.aggregates import learnt_value
 from fastfeat.operators.elementary import log
 from fastfeat.operators.keys import Keys, code_of, keys_of, min_rows_of, parts_of_cross
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import choice, number, whole_number
+from fastfeat.operators.parameters import checked, parameters_of
 
 Statistic = Literal["mean", "var", "quantile"]
+STAT = Parameter("stat", Words(get_args(Statistic)), "which statistic", "mean")
 
 
 def target_encode(
@@ -94,9 +95,9 @@ def target_encode(
         >>> fitted.transform({"k": ["a", "b"]}, backend="reference")["k"].to_pylist()
         [0.5, 1.0]
     """
-    stat = choice("target_encode", "stat", stat, ("mean", "var", "quantile"))
+    stat = checked("target_encode", (STAT,), stat=stat)["stat"]
     weight = _weight(smooth, stat)
-    q = number("target_encode", "q", q, 0, 1)
+    q = checked("target_encode", parameters_of("target_quantile"), q=q)["q"]
     least = min_rows_of("target_encode", min_rows)
     codes = code_of(x, "target_encode", n_unseen=1, min_frequency=least)
     number_of_fold, how = _folds("target_encode", folds, fold_by, fold, time)
@@ -156,12 +157,12 @@ def woe_encode(
         >>> fitted.transform({"k": ["c"]}, backend="reference")["k"].to_pylist()
         [0.0]
     """
-    more = number("woe_encode", "regularization", regularization, 1e-300, 1e300)
+    more = checked("woe_encode", parameters_of("target_odds"), regularization=regularization)
     least = min_rows_of("woe_encode", min_rows)
     codes = code_of(x, "woe_encode", n_unseen=1, min_frequency=least)
     number_of_fold, how = _folds("woe_encode", folds, fold_by, fold, time)
     y = _target("woe_encode", target)
-    params = {**how, **_if_given(least), "regularization": more}
+    params = {**how, **_if_given(least), **more}
     return log(_statistic("target_odds", y, codes, number_of_fold, params))
 
 
@@ -183,7 +184,7 @@ def _weight(smooth: Any, stat: str) -> float | str:
         only = 'a number of rows, such as smooth=20: "auto" weighs means alone'
         allowed = '"auto" or a number of rows' if stat == "mean" else only
         raise InvalidPlan(f"target_encode(smooth={smooth!r}, stat={stat!r}): takes {allowed}")
-    return number("target_encode", "smooth", smooth, 0, 1e300)
+    return checked("target_encode", parameters_of("target_var"), smooth=smooth)["smooth"]
 
 
 def _target(operator: str, target: Any) -> Expr:
@@ -216,7 +217,7 @@ def _folds(
         raise InvalidPlan(
             f"{operator}({given[0]}=..., {given[1]}=...): takes one way to make folds"
         )
-    n_folds = whole_number(operator, "folds", folds, 2, MOST_FOLDS)
+    n_folds = checked(operator, parameters_of("fold"), folds=folds)["n_folds"]
     if fold is not None:
         codes = code_of(_one(operator, "fold", fold), operator, n_unseen=1)
         return codes, {"n_folds": None, "ordered": False}
@@ -310,6 +311,7 @@ OPERATORS: dict[str, Operator] = {
         ),
         ulp=8,
         size=1e-300,
+        parameters=(STAT,),
     ),
     "woe_encode": Operator(
         woe_encode,

@@ -1,29 +1,34 @@
 """The `.str` namespace: lengths, case, pieces, patterns, numbers and dates of text, hashed counts.
 
 What gives text may be followed by more of `.str`, by `==`, `is_in`, `replace_strict`, `fill_null`,
-an encoder or `hash`; a feature is a number.
+an encoder or `hash`; a feature is a number. What each function means, for the generic tests, is
+written here by Python's own methods of text.
 """
 
 from __future__ import annotations
 
+import datetime
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
 from fastfeat.arguments import explaining_methods
-from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.checks import switch, text, whole_number
+from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, several
 from fastfeat.ir.parameters import MAX_MEMORY
-from fastfeat.operators import text_references as reference
-from fastfeat.operators.operator import Case, Operator, Reference
-from fastfeat.operators.parameters import switch, whole_number
+from fastfeat.operators.hashing import xxh64
+from fastfeat.operators.operator import Case, Operator, Reference, Values, each
+from fastfeat.operators.parameters import checked, parameters_of
 from fastfeat.recording import Recipe, recording_methods
-from fastfeat.scalars.hashing import LARGEST_SEED
 
 _SPECIAL = frozenset("\\.^$*+?{}[]|()")
-_LONGEST = 2**60
-_MOST_COLUMNS = 2**16
+_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
 
 
 @recording_methods("str")
@@ -140,10 +145,8 @@ class TextFunctions:
             >>> col("s").str.slice(0, 2)
             col('s').str.slice(length=2, offset=0)
         """
-        offset = whole_number("slice", "offset", offset, -_LONGEST, _LONGEST)
-        if length is not None:
-            length = whole_number("slice", "length", length, 0, _LONGEST)
-        return call("str.slice", self.expr, offset=offset, length=length)
+        given = checked("slice", parameters_of("str.slice"), offset=offset, length=length)
+        return call("str.slice", self.expr, **given)
 
     def starts_with(self, prefix: str) -> Expr:
         """Return whether the text starts with another, plain one.
@@ -155,7 +158,8 @@ class TextFunctions:
             >>> col("s").str.starts_with("N")
             col('s').str.starts_with(prefix='N')
         """
-        return call("str.starts_with", self.expr, pattern=_text("starts_with", "prefix", prefix))
+        given = checked("starts_with", parameters_of("str.starts_with"), prefix=prefix)
+        return call("str.starts_with", self.expr, **given)
 
     def ends_with(self, suffix: str) -> Expr:
         """Return whether the text ends with another, plain one.
@@ -167,7 +171,8 @@ class TextFunctions:
             >>> col("s").str.ends_with(".csv")
             col('s').str.ends_with(suffix='.csv')
         """
-        return call("str.ends_with", self.expr, pattern=_text("ends_with", "suffix", suffix))
+        given = checked("ends_with", parameters_of("str.ends_with"), suffix=suffix)
+        return call("str.ends_with", self.expr, **given)
 
     def contains(self, pattern: str, *, literal: bool = False) -> Expr:
         """Return whether a pattern matches somewhere in the text.
@@ -227,7 +232,7 @@ class TextFunctions:
             >>> col("s").str.extract("-([0-9]+)")
             col('s').str.extract(group_index=1, pattern='-([0-9]+)')
         """
-        groups = _names_of_groups(_text("extract", "pattern", pattern))
+        groups = _names_of_groups(text("extract", "pattern", pattern))
         group = whole_number("extract", "group_index", group_index, 0, len(groups) - 1)
         return call("str.extract", self.expr, pattern=pattern, group_index=group)
 
@@ -287,9 +292,8 @@ class TextFunctions:
             >>> col("s").str.to_integer(base=16, strict=False)
             col('s').str.to_integer(base=16, strict=False)
         """
-        base = whole_number("to_integer", "base", base, 2, 36)
-        strict = switch("to_integer", "strict", strict)
-        return call("str.to_integer", self.expr, base=base, strict=strict)
+        given = checked("to_integer", parameters_of("str.to_integer"), base=base, strict=strict)
+        return call("str.to_integer", self.expr, **given)
 
     def to_float(self, *, strict: bool = True) -> Expr:
         """Return the float64 nearest to the decimal that the text is; "inf" and "nan" are known.
@@ -301,7 +305,8 @@ class TextFunctions:
             >>> col("s").str.to_float()
             col('s').str.to_float(strict=True)
         """
-        return call("str.to_float", self.expr, strict=switch("to_float", "strict", strict))
+        given = checked("to_float", parameters_of("str.to_float"), strict=strict)
+        return call("str.to_float", self.expr, **given)
 
     def to_datetime(self, format: str, *, strict: bool = True) -> Expr:
         """Return the time that the text is, timestamp[us] without a zone.
@@ -325,9 +330,11 @@ class TextFunctions:
         """
         from fastfeat.io.columns.dates import date_format  # imports PyArrow
 
-        date_format(_text("to_datetime", "format", format))
-        strict = switch("to_datetime", "strict", strict)
-        return call("str.to_datetime", self.expr, format=format, strict=strict)
+        date_format(text("to_datetime", "format", format))
+        given = checked(
+            "to_datetime", parameters_of("str.to_datetime"), format=format, strict=strict
+        )
+        return call("str.to_datetime", self.expr, **given)
 
     def hash_ngrams(self, n: int, n_buckets: int, *, seed: int = 0) -> Expr:
         """Return how many n-grams fall into each bucket, int32: columns "_0", "_1" and so on.
@@ -352,8 +359,7 @@ class TextFunctions:
             >>> fitted.transform({"s": ["abab"]}, backend="reference").to_pydict()
             {'s_0': [0], 's_1': [2], 's_2': [1], 's_3': [0]}
         """
-        n = whole_number("hash_ngrams", "n", n, 1, _LONGEST)
-        return _counts("hash_ngrams", self.expr, n_buckets, seed, n=n)
+        return _counts("hash_ngrams", self.expr, n=n, n_buckets=n_buckets, seed=seed)
 
     def hash_tokens(self, n_buckets: int, *, seed: int = 0) -> Expr:
         """Return how many tokens fall into each bucket, int32: columns "_0", "_1" and so on.
@@ -377,18 +383,7 @@ class TextFunctions:
             >>> fitted.transform({"s": ["a b a"]}, backend="reference").to_pydict()
             {'s_0': [1], 's_1': [2]}
         """
-        return _counts("hash_tokens", self.expr, n_buckets, seed)
-
-
-def _text(operator: str, name: str, value: object) -> str:
-    """Return a parameter that is a text.
-
-    Raises:
-        TypeMismatch: it is something else.
-    """
-    if isinstance(value, str):
-        return value
-    raise TypeMismatch(f"{operator}({name}={value!r}): takes a text")
+        return _counts("hash_tokens", self.expr, n_buckets=n_buckets, seed=seed)
 
 
 def _pattern(operator: str, pattern: object, literal: object) -> tuple[str, bool]:
@@ -397,7 +392,7 @@ def _pattern(operator: str, pattern: object, literal: object) -> tuple[str, bool
     Raises:
         InvalidPlan: it is neither plain text nor a regular expression.
     """
-    pattern = _text(operator, "pattern", pattern)
+    pattern = text(operator, "pattern", pattern)
     if switch(operator, "literal", literal) or _SPECIAL.isdisjoint(pattern):
         return pattern, True
     _names_of_groups(pattern)
@@ -422,34 +417,33 @@ def _matches_nothing(pattern: str) -> bool:
 
 
 def _strip(operator: str, x: Expr, characters: str | None) -> Expr:
-    if characters is not None:
-        characters = _text(operator, "characters", characters)
-    return call(f"str.{operator}", x, characters=characters)
+    function = f"str.{operator}"
+    return call(function, x, **checked(operator, parameters_of(function), characters=characters))
 
 
 def _replace(
     operator: str, x: Expr, pattern: str, value: str, n: int, literal: bool, max_memory: int
 ) -> Expr:
     """Return text with matches replaced; with the usual room it has no such parameter."""
-    room = whole_number(operator, "max_memory", max_memory, 1)
-    rest = {} if room == MAX_MEMORY else {"max_memory": room}
-    pattern, value = _text(operator, "pattern", pattern), _text(operator, "value", value)
-    literal = switch(operator, "literal", literal)
-    if literal and not pattern:
+    parameters = parameters_of("str.replace")
+    room = checked(operator, parameters, max_memory=max_memory)
+    given = checked(operator, parameters, pattern=pattern, value=value, literal=literal)
+    if given["literal"] and not pattern:
         raise InvalidPlan(f"{operator}(pattern=''): the empty text is everywhere")
-    if not literal:
+    if not given["literal"]:
         from fastfeat.io.columns.regex import replacement  # imports PyArrow
 
-        value = replacement(value, pattern)
-    return call("str.replace", x, pattern=pattern, value=value, n=n, literal=literal, **rest)
+        given["value"] = replacement(value, pattern)
+    return call("str.replace", x, n=n, **given, **room)
 
 
-def _counts(operator: str, x: Expr, n_buckets: Any, seed: Any, **params: Any) -> Expr:
+def _counts(operator: str, x: Expr, **params: Any) -> Expr:
     """Return a column a bucket; what is counted is counted once for all."""
-    n_buckets = whole_number(operator, "n_buckets", n_buckets, 1, _MOST_COLUMNS)
-    seed = whole_number(operator, "seed", seed, 0, LARGEST_SEED)
-    counts = call(f"str.{operator}", x, n_buckets=n_buckets, seed=seed, **params)
-    return several({f"_{k}": call("bucket_count", counts, bucket=k) for k in range(n_buckets)})
+    function = f"str.{operator}"
+    given = checked(operator, parameters_of(function), **params)
+    counts = call(function, x, **given)
+    buckets = range(given["n_buckets"])
+    return several({f"_{k}": call("bucket_count", counts, bucket=k) for k in buckets})
 
 
 @property
@@ -475,47 +469,188 @@ def _operator(
     return Operator(define, meaning, cases, method=False, gives_text=gives_text)
 
 
+def _lower(text: str) -> str:
+    return "".join(character.lower()[0] for character in text)
+
+
+def _upper(text: str) -> str:
+    """Return the simple mapping: where Python's is longer, the title case of one character."""
+    pairs = [(c, c.upper(), c.title()) for c in text]
+    return "".join(
+        upper if len(upper) == 1 else title if len(title) == 1 else c for c, upper, title in pairs
+    )
+
+
+def _tokens(text: str) -> list[str]:
+    return "".join(" " if character in _SPACE else character for character in text).split(" ")
+
+
+def _slice(text: str, offset: int, length: int | None = None) -> str:
+    start = offset if offset >= 0 else len(text) + offset
+    end = len(text) if length is None else start + length
+    return text[max(start, 0) : max(end, 0)]
+
+
+def _finds(pattern: str, literal: bool) -> re.Pattern[str]:
+    return re.compile(re.escape(pattern) if literal else pattern.replace("$", r"\Z"))
+
+
+def _extract(text: str, pattern: str, group_index: int = 1) -> str | None:
+    found = re.search(pattern, text)
+    return None if found is None else found.group(group_index) or ""
+
+
+def _replaced(text: str, pattern: str, value: str, literal: bool, count: int) -> str:
+    written = value if literal else None
+
+    def one(found: re.Match[str]) -> str:
+        if written is not None:
+            return written
+        return value.replace("$1", found.group(min(1, found.re.groups))).replace("$$", "$")
+
+    return _finds(pattern, literal).sub(one, text, count=count)
+
+
+def _integer(text: str, base: int = 10, strict: bool = True) -> int | None:
+    digits = "0123456789abcdefghijklmnopqrstuvwxyz"[:base]
+    plain = text[1:] if text[:1] in ("+", "-") else text
+    if not plain or not plain.isascii() or any(c not in digits for c in plain.lower()):
+        return None
+    value = int(text, base)
+    return value if -(2**63) <= value < 2**63 else None
+
+
+def _float(text: str, strict: bool = True) -> float | None:
+    if not text.isascii() or text.strip() != text or "_" in text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    named = text.lower().lstrip("+-") in ("inf", "infinity")
+    return value if named or abs(value) != float("inf") else None
+
+
+def _by_bucket(pieces: Callable[..., list[str]]) -> Callable[..., tuple[list[Any], ...]]:
+    """Return the reference of a function that counts pieces into buckets."""
+
+    def reference(
+        train: Sequence[Values],
+        rows: Sequence[Values],
+        n_buckets: int,
+        seed: int = 0,
+        **params: Any,
+    ) -> tuple[list[Any], ...]:
+        counts: list[Counter[int] | None] = []
+        for row in rows[0]:
+            found = [] if row is None else [p for p in pieces(row, **params) if p]
+            hashes = [xxh64(piece.encode(), seed) for piece in found]
+            counts.append(None if row is None else Counter(h * n_buckets // 2**64 for h in hashes))
+        return tuple([None if c is None else c[k] for c in counts] for k in range(n_buckets))
+
+    return reference
+
+
+def _n_bytes(text: str) -> int:
+    return len(text.encode())
+
+
+def _n_tokens(text: str) -> int:
+    return len([token for token in _tokens(text) if token])
+
+
+def _stripped(text: str, characters: str = _SPACE) -> str:
+    return text.strip(characters)
+
+
+def _stripped_start(text: str, characters: str = _SPACE) -> str:
+    return text.lstrip(characters)
+
+
+def _stripped_end(text: str, characters: str = _SPACE) -> str:
+    return text.rstrip(characters)
+
+
+def _starts_with(text: str, prefix: str) -> bool:
+    return text.startswith(prefix)
+
+
+def _ends_with(text: str, suffix: str) -> bool:
+    return text.endswith(suffix)
+
+
+def _contains(text: str, pattern: str, literal: bool = False) -> bool:
+    return _finds(pattern, literal).search(text) is not None
+
+
+def _count_matches(text: str, pattern: str, literal: bool = False) -> int:
+    return len(_finds(pattern, literal).findall(text))
+
+
+def _replaced_once(text: str, pattern: str, value: str, literal: bool = False) -> str:
+    return _replaced(text, pattern, value, literal, 1)
+
+
+def _replace_all(text: str, pattern: str, value: str, literal: bool = False) -> str:
+    return _replaced(text, pattern, value, literal, 0)
+
+
+def _datetime(text: str, format: str, strict: bool = True) -> int | None:
+    """Return microseconds since 1970."""
+    if not text.isascii():
+        return None
+    try:
+        since = datetime.datetime.strptime(text, format) - datetime.datetime(1970, 1, 1)
+    except ValueError:
+        return None
+    return since // datetime.timedelta(microseconds=1)
+
+
+def _ngrams(text: str, n: int) -> list[str]:
+    return [text[k : k + n] for k in range(len(text) - n + 1)]
+
+
 _STRIPPED: tuple[dict[str, Any], ...] = ({}, {"characters": "azé"})
 _LITERAL = {"pattern": "z", "literal": True}
 _SLICES = ({"offset": 1}, {"offset": -2, "length": 1}, {"offset": -9, "length": 8})
 _DOUBLED = {"pattern": "([a-z])", "value": "$1$1"}
 _GROUPS = ({"pattern": "(z)[^z]*(z)"}, {"pattern": "[a-z]", "group_index": 0})
 _GIVING_TEXT: dict[Callable[..., Expr], tuple[Reference, tuple[dict[str, Any], ...]]] = {
-    TextFunctions.to_lowercase: (reference.to_lowercase, ({},)),
-    TextFunctions.to_uppercase: (reference.to_uppercase, ({},)),
-    TextFunctions.strip_chars: (reference.strip_chars, _STRIPPED),
-    TextFunctions.strip_chars_start: (reference.strip_chars_start, _STRIPPED),
-    TextFunctions.strip_chars_end: (reference.strip_chars_end, _STRIPPED),
-    TextFunctions.slice: (reference.slice_, _SLICES),
-    TextFunctions.extract: (reference.extract, _GROUPS),
-    TextFunctions.replace: (reference.replace, ({"pattern": "z", "value": "$$"},)),
+    TextFunctions.to_lowercase: (each(_lower), ({},)),
+    TextFunctions.to_uppercase: (each(_upper), ({},)),
+    TextFunctions.strip_chars: (each(_stripped), _STRIPPED),
+    TextFunctions.strip_chars_start: (each(_stripped_start), _STRIPPED),
+    TextFunctions.strip_chars_end: (each(_stripped_end), _STRIPPED),
+    TextFunctions.slice: (each(_slice), _SLICES),
+    TextFunctions.extract: (each(_extract), _GROUPS),
+    TextFunctions.replace: (each(_replaced_once), ({"pattern": "z", "value": "$$"},)),
     TextFunctions.replace_all: (
-        reference.replace_all,
+        each(_replace_all),
         (_DOUBLED, {"value": "\\", **_LITERAL}),
     ),
 }
 _GIVING_NUMBERS: dict[Callable[..., Expr], tuple[Reference, tuple[dict[str, Any], ...]]] = {
-    TextFunctions.len_bytes: (reference.len_bytes, ({},)),
-    TextFunctions.len_chars: (reference.len_chars, ({},)),
-    TextFunctions.token_count: (reference.token_count, ({},)),
-    TextFunctions.starts_with: (reference.starts_with, ({"prefix": "z"}, {"prefix": ""})),
-    TextFunctions.ends_with: (reference.ends_with, ({"suffix": "é"},)),
-    TextFunctions.contains: (reference.contains, (_LITERAL, {"pattern": "^[ab]$"})),
-    TextFunctions.count_matches: (reference.count_matches, (_LITERAL, {"pattern": "[az]"})),
+    TextFunctions.len_bytes: (each(_n_bytes), ({},)),
+    TextFunctions.len_chars: (each(len), ({},)),
+    TextFunctions.token_count: (each(_n_tokens), ({},)),
+    TextFunctions.starts_with: (each(_starts_with), ({"prefix": "z"}, {"prefix": ""})),
+    TextFunctions.ends_with: (each(_ends_with), ({"suffix": "é"},)),
+    TextFunctions.contains: (each(_contains), (_LITERAL, {"pattern": "^[ab]$"})),
+    TextFunctions.count_matches: (each(_count_matches), (_LITERAL, {"pattern": "[az]"})),
     TextFunctions.to_integer: (
-        reference.to_integer,
+        each(_integer),
         ({"strict": False}, {"strict": False, "base": 36}),
     ),
-    TextFunctions.to_float: (reference.to_float, ({"strict": False},)),
+    TextFunctions.to_float: (each(_float), ({"strict": False},)),
     TextFunctions.to_datetime: (
-        reference.to_datetime,
+        each(_datetime),
         ({"format": "%Y", "strict": False},),
     ),
     TextFunctions.hash_ngrams: (
-        reference.hash_ngrams,
+        _by_bucket(_ngrams),
         ({"n": 1, "n_buckets": 3}, {"n": 2, "n_buckets": 2, "seed": 5}),
     ),
-    TextFunctions.hash_tokens: (reference.hash_tokens, ({"n_buckets": 3},)),
+    TextFunctions.hash_tokens: (_by_bucket(_tokens), ({"n_buckets": 3},)),
 }
 
 OPERATORS: dict[str, Operator] = {

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
+
+from fastfeat_kernels.words import RankMethod
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Call, params_of
 from fastfeat.operators.durations import Duration, duration_given
-from fastfeat.operators.parameters import choice, number, switch
+from fastfeat.operators.parameters import checked, parameters_of
 from fastfeat.operators.table_windows import refuse_own_value
 from fastfeat.operators.windows import (
     Window,
@@ -17,9 +18,6 @@ from fastfeat.operators.windows import (
     refuse_ahead,
     window_given,
 )
-
-RankMethod = Literal["average", "min", "max"]
-_RANK_METHODS: tuple[str, ...] = get_args(RankMethod)
 
 
 def rank(
@@ -59,8 +57,8 @@ def rank(
     refuse_ahead("rank", over)
     instead = "Compare a column of the data: col('x') > col('y').mean(over=)"
     refuse_own_value("rank", window_given(f"{x!r}.rank", over).node, instead)
-    chosen, share = choice("rank", "method", method, _RANK_METHODS), switch("rank", "pct", pct)
-    return over_window("rank", x, over, method=chosen, pct=share)
+    given = checked("rank", parameters_of("over.rank"), method=method, pct=pct)
+    return over_window("rank", x, over, **given)
 
 
 def ewm_mean(
@@ -91,7 +89,7 @@ def ewm_mean(
     Source:
         One step a value, in float64: w = w * decay + 1, mean = mean + (x - mean) / w, from w = 0,
         and x itself where w is 1; decay is 1 - alpha a row, or of (time since the value before /
-        half_life) the `half_power` of `fastfeat.steps.windows.trends`.
+        half_life) the `half_power` of `fastfeat_kernels.windows.decay`.
 
     Example:
         >>> past = ff.window(time="t", by="card", closed="right")
@@ -111,10 +109,12 @@ def ewm_mean(
     if (alpha is None) == (half_life is None):
         raise InvalidPlan(f"{x!r}.ewm_mean(): takes alpha=, by rows, or half_life=, by time")
     if alpha is not None:
-        share = number("ewm_mean", "alpha", alpha, 0, 1)
-        if share == 0:
-            raise InvalidPlan(f"ewm_mean(alpha={alpha!r}): takes a number above 0, up to 1")
-        return over_window("ewm_mean", x, chosen, alpha=share)
+        return over_window(
+            "ewm_mean",
+            x,
+            chosen,
+            **checked("ewm_mean", parameters_of("over.ewm_mean"), alpha=alpha),
+        )
     told = f"ewm_mean(half_life={half_life!r})"
     length, unit = duration_given(told, half_life)
     if not length:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from fastfeat.arguments import explaining
 from fastfeat.completion import offering
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, when
 from fastfeat.ir.node import Call, params_of
-from fastfeat.ir.parameters import CLOSED, LONGEST
+from fastfeat.ir.parameters import LONGEST, Closed
 from fastfeat.ir.show import show
 from fastfeat.operators.durations import Duration, duration_given, too_long
 from fastfeat.operators.keys import Keys, keys_of
 from fastfeat.operators.lookup import By
-from fastfeat.operators.parameters import choice, whole_number
+from fastfeat.operators.parameters import checked, parameters_of
 from fastfeat.operators.table_windows import (
     in_table,
     refuse_own_value,
@@ -25,22 +25,6 @@ from fastfeat.operators.table_windows import (
     time_of_table,
 )
 from fastfeat.recording import Recipe, carrier, recording
-
-Closed = Literal["left", "right", "both", "neither"]
-_NOT_AHEAD = {
-    "diff": "Write the change itself: col('x').last(over=...) - col('x')",
-    "ewm_mean": "Take a mean: col('x').mean(over=...)",
-    "ewm_mean_by": "Take a mean: col('x').mean(over=...)",
-    "lag": "The last value in it is col('x').last(over=...), and there is .first(over=...)",
-    "pct_change": "Write the change itself: col('x').last(over=...) / col('x') - 1",
-    "rank": "Compare the value itself: col('x') > col('x').mean(over=...)",
-    "session_id": "Count the rows in it: ff.count(over=...)",
-    "slope": "Write the change itself: col('x').last(over=...) - col('x')",
-    "streak": "Ask whether all are true, or any: condition.all(over=...)",
-    "time_since": "The time until the first row in it is col('t').first(over=...) - col('t')",
-    "time_since_lag": "The time until the first row in it is col('t').first(over=...) - col('t')",
-}
-"""The functions over windows that look back from a row, and what to write of rows ahead of it."""
 
 
 @offering()
@@ -152,9 +136,9 @@ def window(
         order_given("window", time, by, tie, table, right_time),
         last=reach,
         offset=back or 0,
-        rows=None if rows is None else whole_number("window", "rows", rows, 1, LONGEST),
-        closed=choice("window", "closed", closed, CLOSED),
-        min_samples=whole_number("window", "min_samples", min_samples, 0, LONGEST),
+        **checked(
+            "window", parameters_of("window"), rows=rows, closed=closed, min_samples=min_samples
+        ),
         unit=next(iter(units), None),
     )
     assert isinstance(node.node, Call)
@@ -229,20 +213,27 @@ def window_given(told: str, over: Any) -> Window:
     raise TypeMismatch(f"{told}(over={over!r}): takes a window, such as ff.window('7d', time='t')")
 
 
-def refuse_ahead(function: str, over: Any) -> None:
+def refuse_ahead(function: str, over: Any, instead: str | None = None) -> None:
     """Raise where a function that looks back is asked of the rows ahead.
 
     Args:
         function: its name.
         over: the window, or something else that was given as one.
+        instead: what to write of rows ahead; None where the row of the function says it, or that it
+            does not look back.
 
     Raises:
         InvalidPlan: it is one ahead.
     """
-    if isinstance(over, Window) and over.node.function == "ahead" and function in _NOT_AHEAD:
+    if not isinstance(over, Window) or over.node.function != "ahead":
+        return
+    from fastfeat.steps.windows.rows import OVER_FUNCTIONS  # imports NumPy, as every plan does
+
+    instead = OVER_FUNCTIONS[function].not_ahead if instead is None else instead
+    if instead is not None:
         raise InvalidPlan(
             f"{function}(over={over!r}): looks back from a row, and the window is ahead of it. "
-            f"{_NOT_AHEAD[function]}"
+            f"{instead}"
         )
 
 
@@ -259,11 +250,11 @@ def lag(x: Expr, n: int = 1, *, over: Window) -> Expr:
         col('x').lag(n=1, over=ff.window(by='card', time='t'))
     """
     try:
-        chosen = whole_number("lag", "n", n, 1, LONGEST)
+        given = checked("lag", parameters_of("over.lag"), n=n)
     except InvalidPlan as error:
         later = "Later rows are for labels: .last(over=ff.ahead('30m', ...))"
         raise InvalidPlan(f"{error}. {later}" if str(n).startswith("-") else str(error)) from None
-    return over_window("lag", x, over, n=chosen)
+    return over_window("lag", x, over, **given)
 
 
 def first(x: Expr, *, over: Window) -> Expr:
@@ -306,7 +297,7 @@ def diff(x: Expr, n: int = 1, *, over: Window) -> Expr:
         >>> col("x").diff(over=ff.window(time="t"))
         (col('x') - col('x').lag(n=1, over=ff.window(time='t')))
     """
-    _refuse_change("diff", over)
+    _refuse_change("diff", over, "col('x').last(over=...) - col('x')")
     return x - lag(x, n, over=over)
 
 
@@ -322,13 +313,13 @@ def pct_change(x: Expr, n: int = 1, *, over: Window) -> Expr:
         >>> col("x").pct_change(over=ff.window(time="t"))
         ((col('x') / col('x').lag(n=1, over=ff.window(time='t'))) - 1)
     """
-    _refuse_change("pct_change", over)
+    _refuse_change("pct_change", over, "col('x').last(over=...) / col('x') - 1")
     return x / lag(x, n, over=over) - 1
 
 
-def _refuse_change(function: str, over: Any) -> None:
-    """Raise where the value that changes would be one of a table."""
-    refuse_ahead(function, over)
+def _refuse_change(function: str, over: Any, ahead: str) -> None:
+    """Raise where the value that changes would be one of a table, or its window is ahead."""
+    refuse_ahead(function, over, f"Write the change itself: {ahead}")
     if isinstance(over, Window):
         instead = "Compare a column of the data with the table's: col('x') - col('y').lag(1, over=)"
         refuse_own_value(function, over.node, instead)
@@ -440,7 +431,7 @@ def session_id(gap: Duration, *, over: Window) -> Expr:
         [0, 0, 1, 1]
     """
     chosen = window_given("session_id", over)
-    refuse_ahead("session_id", chosen)
+    refuse_ahead("session_id", chosen, "Count the rows in it: ff.count(over=...)")
     refuse_own_value(
         "session_id", chosen.node, "Number the sessions in the table, and take the .last(over=)"
     )

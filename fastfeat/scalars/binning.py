@@ -8,7 +8,8 @@ from typing import Any
 
 from fastfeat.dtypes import INT32, DType
 from fastfeat.errors import BinsMerged, FastfeatWarning, counted
-from fastfeat.ir.node import Aggregate, Literal, Node
+from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node
+from fastfeat.ir.parameters import Real, Several, is_of_type
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import require_numbers
 from fastfeat.scalars.table import count_not_above, padded_length
@@ -18,6 +19,17 @@ from fastfeat.scalars.value import ScalarFunction, TableKey, Value, as_f64
 def _bin_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     require_numbers(types[:1])
     return INT32
+
+
+def has_table(call: Call) -> bool:
+    """Return whether the second argument of a call is a table: of numbers, or learnt."""
+    match call.args[1]:
+        case Literal(value):
+            return is_of_type(Several(Real(), least=1), value)
+        case Aggregate("even_quantiles" | "evenly_spaced" | "quantiles", frame=frame):
+            return frame == TRAINING
+        case _:
+            return False
 
 
 def table_size(node: Node) -> int:
@@ -94,6 +106,8 @@ def _warn_merged_bins(values: Sequence[Any], params: Mapping[str, Any]) -> Fastf
 
 
 FUNCTIONS: dict[str, ScalarFunction] = {
-    "bin": ScalarFunction(_bin_type, _bin, _warn_merged, n_args=2),
-    "bin_inside": ScalarFunction(_bin_type, _bin_inside, _warn_merged_bins, n_args=2),
+    "bin": ScalarFunction(_bin_type, _bin, _warn_merged, n_args=2, belongs=has_table),
+    "bin_inside": ScalarFunction(
+        _bin_type, _bin_inside, _warn_merged_bins, n_args=2, belongs=has_table
+    ),
 }

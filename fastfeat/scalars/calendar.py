@@ -12,7 +12,7 @@ from typing import Any
 
 from fastfeat.dtypes import BOOL, DATE32, INT32, INT64, NULL, DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.ir.parameters import is_name, one_of, takes, takes_some
+from fastfeat.ir.parameters import Parameter, Text, Words
 from fastfeat.scalars import op
 from fastfeat.scalars.civil_calendar import (
     CivilDate,
@@ -49,6 +49,7 @@ PER_DAY = {
     **{unit: SECONDS_PER_DAY * 10**k for unit, k in (("s", 0), ("ms", 3), ("us", 6), ("ns", 9))},
 }
 """How many of a unit make 24 hours."""
+ZONE = Parameter("tz", Text(may_be_empty=False), "the zone of the local time", None, may_lack=True)
 EPOCH_UNITS = ("s", "ms", "us", "ns", "d")
 _DATES = ("date32", "date64", "timestamp")
 _DURATIONS = ("duration",)
@@ -112,7 +113,7 @@ def _row(
         number = to_integer(taken) if taken.physical == "f64" else taken
         return Value(result, number, value.ok, value.status)
 
-    return ScalarFunction(rule, lower, valid=takes_some({"tz": is_name}))
+    return ScalarFunction(rule, lower, parameters=(ZONE,))
 
 
 def _of_days(part: Callable[[Op], Op], result: DType = INT32) -> ScalarFunction:
@@ -241,7 +242,11 @@ FUNCTIONS: dict[str, ScalarFunction] = {
     "dt.is_quarter_end": _of_date(_is_quarter_end, BOOL),
     "dt.days_in_month": _of_date(days_in_month),
     "dt.date": _date(),
-    "dt.epoch": ScalarFunction(_epoch_type, _epoch, valid=takes(unit=one_of(*EPOCH_UNITS))),
+    "dt.epoch": ScalarFunction(
+        _epoch_type,
+        _epoch,
+        parameters=(Parameter("unit", Words(EPOCH_UNITS), "what is counted", "us"),),
+    ),
     "dt.total_days": _total("d"),
     "dt.total_hours": _total("h"),
     "dt.total_minutes": _total("m"),

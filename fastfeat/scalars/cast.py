@@ -8,7 +8,7 @@ from typing import Any
 
 from fastfeat.dtypes import BOOL, INTEGER_RANGE, DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.ir.parameters import is_dtype, is_flag, takes
+from fastfeat.ir.parameters import Flag, Parameter, TypeName
 from fastfeat.scalars import op, temporal_cast
 from fastfeat.scalars.integers import TWO_63
 from fastfeat.scalars.op import Op
@@ -125,5 +125,17 @@ def is_within(value: Value, name: str, low: int, high: int) -> Op:
 
 
 FUNCTIONS: dict[str, ScalarFunction] = {
-    "cast": ScalarFunction(_cast_type, _cast, valid=takes(dtype=is_dtype, strict=is_flag))
+    "cast": ScalarFunction(
+        _cast_type,
+        _cast,
+        parameters=(
+            Parameter("dtype", TypeName(), "the type"),
+            Parameter(
+                "strict",
+                Flag(),
+                "whether a value that the type cannot hold is an error; otherwise it is missing",
+                True,
+            ),
+        ),
+    )
 }

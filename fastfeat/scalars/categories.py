@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 from fastfeat.dtypes import CROSS, FLOAT64, INT64, ONE_HOT, UINT8, VOCABULARY, DType
-from fastfeat.ir.parameters import one_of, takes
+from fastfeat.ir.node import Aggregate, Call, Node, Params
+from fastfeat.ir.node import Literal as Constant
+from fastfeat.ir.parameters import Parameter, Words
 from fastfeat.scalars import op
 from fastfeat.scalars.value import ScalarFunction, TableKey, Value
+
+Drop = Literal["first", "if_binary"]
+"""Which indicator column is left out."""
+Missing = Literal["zeros", "column"]
+"""What a missing category has among indicator columns."""
+MISSING = Parameter(
+    "missing",
+    Words(get_args(Missing)),
+    "whether the missing have zeros, or a column of their own",
+    "zeros",
+    hidden=True,
+)
 
 
 def _count_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
@@ -64,14 +78,69 @@ def _cross(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     raise AssertionError("an encoder takes the parts of a cross")
 
 
+def leaves_out_few(learnt: Params) -> bool:
+    """Return whether a vocabulary has all keys, or all of so many rows."""
+    given = dict(learnt)
+    return given["max_categories"] is None and type(given["min_frequency"]) in (int, type(None))
+
+
+def _is_of_category(call: Call) -> bool:
+    codes, learnt = call.args
+    return (
+        _counts_in_one_unseen(codes)
+        and codes.args[-1] == learnt
+        and isinstance(learnt, Aggregate)
+        and leaves_out_few(learnt.params)
+    )
+
+
+def _is_one_hot(call: Call) -> bool:
+    (codes,) = call.args
+    if _are_codes_of_lists(codes):
+        return dict(call.params)["drop"] is None
+    return _counts_in_one_unseen(codes)
+
+
+def _is_of_code(call: Call) -> bool:
+    """Return whether a code is compared with one: a column of an indicator that was selected."""
+    codes, one = call.args
+    is_number = isinstance(one, Constant) and type(one.value) is int and one.value >= 0
+    return is_number and _counts_in_one_unseen(codes)
+
+
+def _counts_in_one_unseen(codes: Node) -> bool:
+    """Return whether codes are those of a learnt vocabulary, one of which is of the unseen."""
+    return (
+        isinstance(codes, Call)
+        and codes.function == "encode"
+        and dict(codes.params)["n_unseen"] == 1
+        and isinstance(codes.args[-1], Aggregate)
+    )
+
+
+def _are_codes_of_lists(node: Node) -> bool:
+    return isinstance(node, Call) and node.function == "list.encode"
+
+
 FUNCTIONS: dict[str, ScalarFunction] = {
-    "category_count": ScalarFunction(_count_type, _count, n_args=2),
-    "category_share": ScalarFunction(_share_type, _share, n_args=2),
-    "cross": ScalarFunction(_cross_type, _cross, n_args=None),
-    "is_code": ScalarFunction(_is_code_type, _is_code, n_args=2),
+    "category_count": ScalarFunction(_count_type, _count, n_args=2, belongs=_is_of_category),
+    "category_share": ScalarFunction(_share_type, _share, n_args=2, belongs=_is_of_category),
+    "cross": ScalarFunction(_cross_type, _cross, n_args=None, least_args=2),
+    "is_code": ScalarFunction(_is_code_type, _is_code, n_args=2, belongs=_is_of_code),
     "one_hot": ScalarFunction(
         _one_hot_type,
         _one_hot,
-        valid=takes(drop=one_of(None, "first", "if_binary"), missing=one_of("zeros", "column")),
+        parameters=(
+            Parameter(
+                "drop",
+                Words(get_args(Drop)),
+                "the first column, or that only where there are two columns, is left out",
+                None,
+                or_none=True,
+                hidden=True,
+            ),
+            MISSING,
+        ),
+        belongs=_is_one_hot,
     ),
 }

@@ -218,12 +218,14 @@ def _mean_horizontal(values: Sequence[Value], params: Mapping[str, Any]) -> Valu
 
 FUNCTIONS: dict[str, ScalarFunction] = {
     "when": ScalarFunction(_when_type, _when, n_args=3),
-    "coalesce": ScalarFunction(lambda types, params: common_type(types), _coalesce, n_args=None),
+    "coalesce": ScalarFunction(
+        lambda types, params: common_type(types), _coalesce, n_args=None, least_args=1
+    ),
     "fill_null": ScalarFunction(_fill_type, _fill_null, n_args=2),
     "is_null": ScalarFunction(_bool_type, _is_null),
     "is_not_null": ScalarFunction(_bool_type, _is_not_null),
-    "min_horizontal": ScalarFunction(_extreme_type, _min_horizontal, n_args=None),
-    "max_horizontal": ScalarFunction(_extreme_type, _max_horizontal, n_args=None),
-    "sum_horizontal": ScalarFunction(_sum_type, _sum_horizontal, n_args=None),
-    "mean_horizontal": ScalarFunction(float_type, _mean_horizontal, n_args=None),
+    "min_horizontal": ScalarFunction(_extreme_type, _min_horizontal, n_args=None, least_args=1),
+    "max_horizontal": ScalarFunction(_extreme_type, _max_horizontal, n_args=None, least_args=1),
+    "sum_horizontal": ScalarFunction(_sum_type, _sum_horizontal, n_args=None, least_args=1),
+    "mean_horizontal": ScalarFunction(float_type, _mean_horizontal, n_args=None, least_args=1),
 }

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
 from fastfeat.dtypes import FLOAT64
-from fastfeat.ir.parameters import real, takes
+from fastfeat.ir.parameters import Parameter, Real
 from fastfeat.scalars import op, whole
 from fastfeat.scalars.arithmetic import float_type
 from fastfeat.scalars.elementary.remainder import MOST_PERIODS
@@ -26,8 +25,13 @@ from fastfeat.scalars.value import (
     raise_where,
 )
 
-_TWO_PI = Fraction(884279719003555, 140737488355328) + Fraction(4967757600021511, 2**104)
-"""2 pi to 106 bits: the quotient by the period is rounded once."""
+
+def _angle_of_one(period: float) -> float:
+    """Return 2 pi / period, from 106 bits of 2 pi, rounded once."""
+    from fractions import Fraction  # no plan needs it to be built
+
+    two_pi = Fraction(884279719003555, 140737488355328) + Fraction(4967757600021511, 2**104)
+    return float(two_pi / Fraction(period))
 
 
 def _reduced(value: Value, period: float) -> Value:
@@ -48,7 +52,7 @@ def _point(values: Sequence[Value], period: float) -> tuple[Op, Op, Op, Value]:
     value = _reduced(values[0], period)
     quarters = op.round_even(value.op * (4.0 / period))
     rest = op.fma(-quarters, period / 4, value.op)
-    angle = rest * float(_TWO_PI / Fraction(period))
+    angle = rest * _angle_of_one(period)
     return (
         op.elementary("sin_near", angle),
         op.elementary("cos_near", angle),
@@ -75,9 +79,11 @@ def _cyclical_cos(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 SHORTEST, LONGEST = 1e-150, 1e150
 """The periods that an operator takes."""
-_HAS_PERIOD = takes(period=real(SHORTEST, LONGEST))
+PERIOD = (
+    Parameter("period", Real(SHORTEST, LONGEST), "after how much x begins anew: 24 for hours"),
+)
 
 FUNCTIONS: dict[str, ScalarFunction] = {
-    "cyclical_sin": ScalarFunction(float_type, _cyclical_sin, valid=_HAS_PERIOD),
-    "cyclical_cos": ScalarFunction(float_type, _cyclical_cos, valid=_HAS_PERIOD),
+    "cyclical_sin": ScalarFunction(float_type, _cyclical_sin, parameters=PERIOD),
+    "cyclical_cos": ScalarFunction(float_type, _cyclical_cos, parameters=PERIOD),
 }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastfeat.dtypes import FLOAT64
-from fastfeat.ir.parameters import is_base, or_none, takes
+from fastfeat.ir.parameters import Parameter, Real
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import float_type
 from fastfeat.scalars.elementary.exact_reduction import LARGE
@@ -57,9 +58,21 @@ def _log(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     return Value(FLOAT64, result, status=values[0].status)
 
 
+BASE = Parameter(
+    "base",
+    Real(0.0, math.inf, above=True, below=True, other_than=1.0),
+    "a positive number other than 1; None for the natural logarithm",
+    None,
+    or_none=True,
+)
+
 FUNCTIONS: dict[str, ScalarFunction] = {
     **{name: _elementary(name) for name in ELEMENTARY},
     **{name: _trigonometric(name) for name in ("sin", "cos", "tan")},
     "sqrt": _float_function(op.sqrt),
-    "log": ScalarFunction(float_type, _log, valid=takes(base=or_none(is_base))),
+    "log": ScalarFunction(
+        float_type,
+        _log,
+        parameters=(BASE,),
+    ),
 }

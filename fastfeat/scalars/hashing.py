@@ -13,7 +13,10 @@ from typing import Any
 
 from fastfeat.dtypes import CROSS, INT32, NULL, UINT64, DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.ir.parameters import or_none, takes, whole
+from fastfeat.ir.parameters import (
+    Parameter,
+    Whole,
+)
 from fastfeat.scalars import op
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import ScalarFunction, Value, missing
@@ -96,8 +99,17 @@ def _bucket(found: Op, n_buckets: int) -> Op:
     return op.shift_logical(op.shift_logical(found, 32) * n_buckets + low, 32)
 
 
-MOST_BUCKETS = 2**31 - 1
-LARGEST_SEED = 2**64 - 1
-VALID_HASH = takes(n_buckets=or_none(whole(1, MOST_BUCKETS)), seed=whole(0, LARGEST_SEED))
+SEED = Parameter("seed", Whole(0, 2**64 - 1), "of the hash", 0, hidden=True)
+PARAMETERS = (
+    Parameter(
+        "n_buckets",
+        Whole(1, 2**31 - 1),
+        "how many buckets to give instead of the hash",
+        None,
+        or_none=True,
+        hidden=True,
+    ),
+    SEED,
+)
 
-FUNCTIONS: dict[str, ScalarFunction] = {"hash": ScalarFunction(_type, _hash, valid=VALID_HASH)}
+FUNCTIONS: dict[str, ScalarFunction] = {"hash": ScalarFunction(_type, _hash, parameters=PARAMETERS)}

@@ -7,10 +7,10 @@ from typing import Any
 
 from fastfeat.dtypes import FLOAT64, DType
 from fastfeat.errors import ColumnConstant, FastfeatWarning
-from fastfeat.ir.parameters import real, takes
+from fastfeat.ir.parameters import Parameter, Real
 from fastfeat.scalars import op, whole
 from fastfeat.scalars.arithmetic import float_type
-from fastfeat.scalars.binning import table_size
+from fastfeat.scalars.binning import has_table, table_size
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.table import count_not_above, padded_length
 from fastfeat.scalars.value import ScalarFunction, TableKey, Value, as_f64, join_status
@@ -81,6 +81,10 @@ def _interpolate_rank(values: Sequence[Value], params: Mapping[str, Any]) -> Val
 FUNCTIONS: dict[str, ScalarFunction] = {
     "scale_or_one": ScalarFunction(float_type, _scale_or_one, _warn_constant, n_args=2),
     "interpolate_rank": ScalarFunction(
-        _rank_type, _interpolate_rank, valid=takes(margin=real(0.0, 0.5)), n_args=3
+        _rank_type,
+        _interpolate_rank,
+        parameters=(Parameter("margin", Real(0.0, 0.5), written_as=None),),
+        n_args=3,
+        belongs=has_table,
     ),
 }

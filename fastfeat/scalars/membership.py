@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import sys
+import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 from fastfeat.dtypes import BOOL, FLOAT64, INT64, INTEGER_RANGE, NULL, UTF8, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import Literal
-from fastfeat.ir.parameters import each_of, is_constant, is_present, one_of, takes, takes_some
+from fastfeat.ir.parameters import Constant, Pair, Parameter, Several, Words
 from fastfeat.scalars import boolean, comparison, op, text
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.table import count_not_above, padded_length
@@ -187,25 +188,42 @@ def _between(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     return boolean.FUNCTIONS["and"].lower(sides, {})
 
 
-CLOSED = ("both", "left", "right", "none")
-
-
-def _is_pair(value: Any) -> bool:
-    match value:
-        case (key, result):
-            return is_present(key) and is_constant(result)
-        case _:
-            return False
+Closed = typing.Literal["both", "left", "right", "none"]
+"""Which limits belong to a range."""
 
 
 FUNCTIONS: dict[str, ScalarFunction] = {
-    "is_in": ScalarFunction(_is_in_type, _is_in, valid=takes(values=each_of(is_present))),
+    "is_in": ScalarFunction(
+        _is_in_type,
+        _is_in,
+        parameters=(Parameter("values", Several(Constant()), "constants of the type of x"),),
+    ),
     "is_between": ScalarFunction(
-        _between_type, _between, valid=takes(closed=one_of(*CLOSED)), n_args=3
+        _between_type,
+        _between,
+        parameters=(
+            Parameter(
+                "closed", Words(get_args(Closed)), "which limits belong to the range", "both"
+            ),
+        ),
+        n_args=3,
     ),
     "replace_strict": ScalarFunction(
         _replace_type,
         _replace,
-        valid=takes_some({"default": is_constant}, mapping=each_of(_is_pair)),
+        parameters=(
+            Parameter(
+                "default",
+                Constant(may_miss=True),
+                "the result for values that the mapping lacks",
+                or_none=True,
+                may_lack=True,
+            ),
+            Parameter(
+                "mapping",
+                Several(Pair(Constant(), Constant(may_miss=True))),
+                "from values to numbers, bools or None",
+            ),
+        ),
     ),
 }

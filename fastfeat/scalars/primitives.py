@@ -14,7 +14,6 @@ import math
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 from fastfeat.dtypes import Physical
@@ -72,6 +71,8 @@ def _fma_by_fractions(x: float, y: float, z: float) -> float:
         return x * y + z
     if not math.isfinite(z):
         return z  # x * y is finite, even where its rounding is not
+    from fractions import Fraction  # no plan needs it to be built
+
     total = Fraction(x) * Fraction(y) + Fraction(z)
     if total == 0:
         return x * y + z  # an exact zero: IEEE's rules for its sign are those of the sum

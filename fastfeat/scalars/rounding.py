@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastfeat.dtypes import BOOL, FLOAT64, INT64, NULL, DType
-from fastfeat.ir.parameters import takes, whole
+from fastfeat.ir.parameters import Parameter, Whole
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import float_type, number_type, require_numbers
 from fastfeat.scalars.choice import common_type, convert
@@ -97,7 +97,13 @@ def _fill_infinite(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 FUNCTIONS: dict[str, ScalarFunction] = {
     "floor": _integral(op.floor),
     "ceil": _integral(op.ceil),
-    "round": ScalarFunction(number_type, _round, valid=takes(decimals=whole(0, MOST_DECIMALS))),
+    "round": ScalarFunction(
+        number_type,
+        _round,
+        parameters=(
+            Parameter("decimals", Whole(0, MOST_DECIMALS), "how many digits after the point", 0),
+        ),
+    ),
     "clip": ScalarFunction(_clip_type, _clip, n_args=3),
     "is_finite": ScalarFunction(_bool_of_number, _is_finite),
     "is_infinite": ScalarFunction(_bool_of_number, _is_infinite),

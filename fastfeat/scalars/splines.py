@@ -7,14 +7,14 @@ recursion, as equal operations are one; each picks the function that is its own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from fastfeat.dtypes import FLOAT64, DType
 from fastfeat.errors import BinsMerged, ColumnConstant, FastfeatWarning
-from fastfeat.ir.parameters import one_of, takes, whole
+from fastfeat.ir.parameters import Parameter, Whole, Words
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import float_type, python_modulo
-from fastfeat.scalars.binning import table_size
+from fastfeat.scalars.binning import has_table, table_size
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.spline_knots import MOST_DEGREE, MOST_KNOTS
 from fastfeat.scalars.table import count_not_above, padded_length
@@ -27,7 +27,14 @@ from fastfeat.scalars.value import (
     raise_status,
 )
 
-EXTRAPOLATIONS = ("constant", "linear", "continue", "periodic", "error")
+Extrapolation = Literal["constant", "linear", "continue", "periodic", "error"]
+DEGREE = Parameter("degree", Whole(0, MOST_DEGREE), "of the polynomials", 3)
+EXTRAPOLATION = Parameter(
+    "extrapolation",
+    Words(get_args(Extrapolation)),
+    "what x beyond the outer knots gives",
+    "constant",
+)
 
 
 class Spline(NamedTuple):
@@ -67,8 +74,6 @@ def _spline_basis(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     value, table = values
     extrapolation, index = params["extrapolation"], params["index"]
     is_periodic = extrapolation == "periodic"
-    assert extrapolation in EXTRAPOLATIONS
-    assert 0 <= params["degree"] <= MOST_DEGREE
     spline = _spline(table, params["degree"], is_periodic)
     x = as_f64(value)
     if is_periodic:
@@ -174,11 +179,12 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         _basis_type,
         _spline_basis,
         _warn_knots,
-        valid=takes(
-            degree=whole(0, MOST_DEGREE),
-            extrapolation=one_of(*EXTRAPOLATIONS),
-            index=whole(0, MOST_KNOTS + MOST_DEGREE - 2),
+        parameters=(
+            DEGREE,
+            EXTRAPOLATION,
+            Parameter("index", Whole(0, MOST_KNOTS + MOST_DEGREE - 2), written_as=None),
         ),
         n_args=2,
+        belongs=has_table,
     )
 }

@@ -19,9 +19,9 @@ from typing import Any
 
 from fastfeat.dtypes import NULL, PER_SECOND, DType, Unit
 from fastfeat.errors import TypeMismatch
-from fastfeat.ir.parameters import is_name, is_text, takes_some
+from fastfeat.ir.parameters import Parameter, Text
 from fastfeat.scalars import op
-from fastfeat.scalars.calendar import PER_DAY, require_kind, require_zone
+from fastfeat.scalars.calendar import PER_DAY, ZONE, require_kind, require_zone
 from fastfeat.scalars.civil_calendar import civil_date, first_day_of_month
 from fastfeat.scalars.integers import INT64_MIN
 from fastfeat.scalars.local_time import LocalTime, local_time, zone_of
@@ -194,6 +194,8 @@ def _instant(zone: ZoneTable, unit: Unit, x: Op, start: Op) -> Op:
 
 FUNCTIONS: dict[str, ScalarFunction] = {
     "dt.truncate": ScalarFunction(
-        _result_type, _truncate, valid=takes_some({"tz": is_name}, every=is_text)
+        _result_type,
+        _truncate,
+        parameters=(Parameter("every", Text(), "how long the intervals are"), ZONE),
     )
 }

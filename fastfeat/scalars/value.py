@@ -9,7 +9,7 @@ from typing import Any
 from fastfeat.dtypes import INT64, DType
 from fastfeat.errors import FastfeatWarning
 from fastfeat.ir.node import Column, Node
-from fastfeat.ir.parameters import ValidParams, takes_none
+from fastfeat.ir.parameters import Belongs, Parameters, always
 from fastfeat.ir.show import show
 from fastfeat.scalars import op
 from fastfeat.scalars.op import FALSE, TRUE, Op
@@ -113,16 +113,20 @@ class ScalarFunction:
             follows the argument, or None.
         check: given the types and the nodes of the arguments, raises TypeMismatch for a literal
             that the function cannot take of such types.
-        valid: whether the parameters of a call are such as an operator gives.
-        n_args: how many arguments it has; None for any number.
+        parameters: those that each call has.
+        n_args: how many arguments it has; None for any number from `least_args` on.
+        least_args: see `n_args`.
+        belongs: whether the arguments of a call belong together.
     """
 
     result: TypeRule
     lower: Lower
     warning: Callable[[Sequence[Any], Mapping[str, Any]], FastfeatWarning | None] | None = None
     check: Callable[[Sequence[DType], Sequence[Node]], None] | None = None
-    valid: ValidParams = takes_none
+    parameters: Parameters = ()
     n_args: int | None = 1
+    least_args: int = 0
+    belongs: Belongs = always
 
 
 def join_status(*values: Value) -> Op:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.plan import FittedPlan
 from fastfeat.backends import device_backend_named
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.selfcheck.plans import row_plan

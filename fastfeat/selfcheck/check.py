@@ -110,12 +110,12 @@ def _check_plan(name: str, plan: Plan, backend: str, train: Any, rows: Any) -> P
         features = fitted.transform(rows, backend=backend)
     except Exception as error:  # what one plan meets must not hide what the others give
         said = f"{type(error).__name__}: {error}"
-        return PlanResult(name, len(plan.nodes), time.perf_counter() - begin, (said,))
+        return PlanResult(name, len(plan.declaration.nodes), time.perf_counter() - begin, (said,))
     seconds = time.perf_counter() - begin
     found, golden = digests_of(fitted, features), golden_digests()[name]
     wrong = [feature for feature, digest in found.items() if golden.get(feature) != digest]
     if not wrong:
-        return PlanResult(name, len(plan.nodes), seconds, ())
+        return PlanResult(name, len(plan.declaration.nodes), seconds, ())
     on_cpu = plan.fit(train)
     expected = on_cpu.transform(rows)
     differences = [
@@ -124,7 +124,7 @@ def _check_plan(name: str, plan: Plan, backend: str, train: Any, rows: Any) -> P
         else _difference(feature, expected, features)
         for feature in wrong
     ]
-    return PlanResult(name, len(plan.nodes), seconds, tuple(differences))
+    return PlanResult(name, len(plan.declaration.nodes), seconds, tuple(differences))
 
 
 def _difference(feature: str, expected: Any, features: Any) -> str:

@@ -11,8 +11,7 @@ from importlib.resources import files
 from typing import Any, cast
 
 from fastfeat.aggregates.keys import Groups, Vocabulary
-from fastfeat.api.fitted import FittedPlan
-from fastfeat.api.plan import Plan
+from fastfeat.api.plan import FittedPlan, Plan
 from fastfeat.plan.keep.state import aggregates_of
 from fastfeat.selfcheck.past_tables import PastTables
 
@@ -29,7 +28,10 @@ Digests = dict[str, dict[str, str]]
 def digests_of(fitted: FittedPlan, features: Any) -> dict[str, str]:
     """Return a digest of each feature of a table, and one of all that was learnt."""
     found = {name: column_digest(features.column(name)) for name in features.column_names}
-    learnt = [fitted.constants[one] for one in aggregates_of(fitted.plan.nodes.values())]
+    learnt = [
+        fitted.record.constants[one]
+        for one in aggregates_of(fitted.plan.declaration.nodes.values())
+    ]
     return {LEARNT: _learnt_digest(learnt), **found}
 
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.plan import FittedPlan, fitted_of
 from fastfeat.errors import ArtifactError, FastfeatError
 from fastfeat.online.live import Live
-from fastfeat.plan.keep.artifact import fitted_digest, fitted_of
+from fastfeat.plan.keep.artifact import fitted_digest
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.json_text import write_json
 from fastfeat.serve.refusals import Refusal, refusal_of
@@ -174,7 +174,7 @@ def _loaded(content: bytes, old: Served) -> FittedPlan | None:
         FastfeatError: it is no artifact, or cannot compute.
     """
     new = fitted_of(content)
-    if fitted_digest(new).hex() == old.artifact:
+    if fitted_digest(new.record).hex() == old.artifact:
         return None
     told = difference(old.fitted, new)
     if told:

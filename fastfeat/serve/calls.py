@@ -119,9 +119,9 @@ def table_of(serving: Serving) -> Handler:
 
     async def answer(request: Request) -> Answer:
         served = serving.now
-        types = served.fitted.tables.get(request.name)
+        types = served.fitted.record.tables.get(request.name)
         if types is None:
-            known = served.fitted.tables
+            known = served.fitted.record.tables
             there = f" There are: {shortened(known)}" if known else " It reads none"
             near = did_you_mean(request.name, known) or there
             raise Refusal(404, "UnknownTable", f"the plan reads no table of this name.{near}")

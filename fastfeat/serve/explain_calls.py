@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastfeat.io.arrow import Table
-from fastfeat.online.state.explanation import MOST_ROWS, Explained, shown
+from fastfeat.online.state.explained_features import MOST_ROWS, shown
+from fastfeat.online.state.explanation import Explained
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.calls import check_known, json_object
 from fastfeat.serve.json_text import as_object, read_json, write_json

@@ -9,13 +9,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.plan import FittedPlan, fitted_of, records_of
 from fastfeat.errors import StateError
 from fastfeat.online.file.follower import Follower, News
 from fastfeat.online.live import Live
 from fastfeat.online.lower.live_plan import lower
 from fastfeat.online.state.state import State
-from fastfeat.plan.keep.artifact import fitted_digest, fitted_of
+from fastfeat.plan.keep.artifact import fitted_digest
 from fastfeat.serve.served import Served, served
 from fastfeat.serve.state_opening import warm
 
@@ -42,7 +42,7 @@ class Following:
 
     def __init__(self, path: str, fitted: FittedPlan, most_rows: int) -> None:
         self._path = path
-        self._digest = fitted_digest(fitted)
+        self._digest = fitted_digest(fitted.record)
         self._most_rows = most_rows
         self._is_first = True
         self._follower: Follower | None = None
@@ -95,7 +95,7 @@ class Following:
         raise StateError("the state changes its plans again and again")
 
     def _served(self, read: _Read) -> Served:
-        digests = {name: fitted_digest(fitted) for name, fitted in read.plans.items()}
+        digests = {name: fitted_digest(fitted.record) for name, fitted in read.plans.items()}
         names = [name for name, digest in digests.items() if digest == self._digest]
         if not names and len(digests) > 1:
             raise StateError(
@@ -117,7 +117,7 @@ class Following:
 
 def _of_news(news: News, plans: Mapping[str, FittedPlan], follower: Follower) -> _Read:
     assert news.base is not None, "the first news are a base"
-    state = State(lower(plans), follower.settings, news.base)
+    state = State(lower(records_of(plans)), follower.settings, news.base)
     state.restore([written.entry for written in news.entries])
     return _Read(state, plans)
 

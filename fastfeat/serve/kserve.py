@@ -144,7 +144,7 @@ def _model(serving: Serving, name: str) -> Served:
 
 
 def _output_type(served: Served) -> str:
-    return "FP32" if matrix_dtype(served.fitted.plan) == FLOAT32 else "FP64"
+    return "FP32" if matrix_dtype(served.fitted.plan.declaration) == FLOAT32 else "FP64"
 
 
 def _update(asked: Mapping[str, Any]) -> bool:

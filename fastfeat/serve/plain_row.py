@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.plan import FittedPlan
 from fastfeat.dtypes import DType
 from fastfeat.serve.answers import infinite
 from fastfeat.serve.json_rows import RowReader

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.plan import FittedPlan
 from fastfeat.online.live import ALONE, Live
 from fastfeat.plan.keep.artifact import fitted_digest
 from fastfeat.serve.json_rows import RowReader, row_reader
@@ -56,14 +56,18 @@ def served(live: Live, fitted: FittedPlan, most_rows: int, *, name: str = ALONE)
         name: of the plan in the state.
     """
     plan = fitted.plan
-    artifact = fitted_digest(fitted).hex()
+    artifact = fitted_digest(fitted.record).hex()
     columns = (*fitted.feature_names, *plan.keep)
     late = {name: dtype for name, dtype in fitted.inputs.items() if name in plan.late}
     outcomes = None
-    if plan.row_ids and late:
-        ids = {name: fitted.inputs[name] for name in plan.row_ids if name in fitted.inputs}
-        outcomes = row_reader({**ids, **late}, late, plan.row_ids, most_rows)
-    reader = row_reader(fitted.inputs, plan.late, [*plan.keep, *plan.row_ids], most_rows)
+    if plan.declaration.row_ids and late:
+        ids = {
+            name: fitted.inputs[name] for name in plan.declaration.row_ids if name in fitted.inputs
+        }
+        outcomes = row_reader({**ids, **late}, late, plan.declaration.row_ids, most_rows)
+    reader = row_reader(
+        fitted.inputs, plan.late, [*plan.keep, *plan.declaration.row_ids], most_rows
+    )
     return Served(
         live,
         fitted,

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
+from fastfeat.api.plan import load
 from fastfeat.arguments import explaining_as
 from fastfeat.errors import StateError
-from fastfeat.plan.keep.artifact import load
 from fastfeat.serve.access import Access, access_of
 from fastfeat.serve.app import App, Limits, Receive, Send
 from fastfeat.serve.artifacts import Artifacts, Watched, stamp_of

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastfeat.api.example_rows import made_up
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.online import online
+from fastfeat.api.plan import FittedPlan
 from fastfeat.io.arrow import Table
 from fastfeat.online.file.state_file import path_of
-from fastfeat.online.live import Live, online
+from fastfeat.online.live import Live
 
 _ALONE = ""
 _WARM_ROWS = 20
@@ -97,7 +98,7 @@ def warm(fitted: FittedPlan, tables: Mapping[str, Table]) -> None:
     Raises:
         FastfeatError: it cannot compute rows of its columns.
     """
-    distinct = [*fitted.plan.row_ids]
+    distinct = [*fitted.plan.declaration.row_ids]
     rows = made_up(fitted.inputs, _WARM_ROWS, distinct=distinct)
     lacking = [name for name in distinct if name not in rows.column_names]
     for name in lacking:
@@ -125,14 +126,13 @@ def difference(old: FittedPlan, new: FittedPlan) -> str:
                 f"it reads the column {name!r} as {dtype}, the plan that is served as "
                 f"{old.inputs[name]}"
             )
-    for table, types in new.tables.items():
+    for table, types in new.record.tables.items():
         for name, dtype in types.items():
-            if old.tables.get(table, {}).get(name) != dtype:
+            if old.record.tables.get(table, {}).get(name) != dtype:
                 return f"it reads {name!r} of the table {table!r}, which is not in the state"
-    if new.plan.row_ids != old.plan.row_ids:
-        return (
-            f"its row_id is {new.plan.row_ids}, that of the plan that is served {old.plan.row_ids}"
-        )
+    of_new, of_old = new.plan.declaration.row_ids, old.plan.declaration.row_ids
+    if of_new != of_old:
+        return f"its row_id is {of_new}, that of the plan that is served {of_old}"
     return ""
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.plan import FittedPlan
 from fastfeat.dtypes import DType
 from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.io.prometheus import CONTENT_TYPE, Labels, family, histogram
@@ -55,22 +55,22 @@ def plan_document(served: Served, name: str) -> dict[str, Any]:
     return {
         "artifact": served.artifact,
         "model": name,
-        "summary": head_of_fitted(fitted),
-        "features": [_feature(fitted, feature) for feature in fitted.plan.expressions],
+        "summary": head_of_fitted(fitted.record),
+        "features": [_feature(fitted, feature) for feature in fitted.plan.features],
         "names": list(served.columns),
         "columns": [*_ids(fitted), *_columns(fitted.inputs, fitted.plan.late)],
-        "tables": {table: _columns(types, ()) for table, types in fitted.tables.items()},
+        "tables": {table: _columns(types, ()) for table, types in fitted.record.tables.items()},
         "reach": fitted.history_needed(),
-        "row_id": next(iter(fitted.plan.row_ids), None),
+        "row_id": next(iter(fitted.plan.declaration.row_ids), None),
     }
 
 
 def _feature(fitted: FittedPlan, name: str) -> dict[str, Any]:
-    expression = fitted.plan.expressions[name]
-    nodes = [fitted.plan.nodes[name + suffix] for suffix in expression.suffixes]
+    expression = fitted.plan.features[name]
+    nodes = [fitted.plan.declaration.nodes[name + suffix] for suffix in expression.suffixes]
     return {
         "name": name,
-        "type": type_of(fitted, name),
+        "type": type_of(fitted.record, name),
         "formula": capped(show_columns(expression.nodes), _LONGEST_FORMULA),
         "told": str(seen_by(nodes)) or "its own row",
     }
@@ -78,7 +78,7 @@ def _feature(fitted: FittedPlan, name: str) -> dict[str, Any]:
 
 def _ids(fitted: FittedPlan) -> list[dict[str, Any]]:
     """Return the column of the id of a row, where no feature reads it."""
-    names = [name for name in fitted.plan.row_ids if name not in fitted.inputs]
+    names = [name for name in fitted.plan.declaration.row_ids if name not in fitted.inputs]
     return [{"name": name, "type": "any", "late": False} for name in names]
 
 

@@ -34,7 +34,8 @@ STEPS: dict[str, StepFunction] = {
 }
 OF_CONTENT: dict[str, StepFunction] = {**choice.OF_CONTENT, **hashing.OF_CONTENT}
 """Scalar functions that are steps where an argument is text or bytes."""
-_PARTS_OF_WINDOWS = frozenset({"ahead", "order", "table_order", "window"})
+PARTS_OF_WINDOWS = frozenset(part for step in STEPS.values() for part in step.ends_with)
+"""The functions that are no values of rows: windows, and what orders rows."""
 
 
 def is_step(node: Node, types: Mapping[Node, DType]) -> bool:
@@ -46,7 +47,7 @@ def is_step(node: Node, types: Mapping[Node, DType]) -> bool:
     """
     if isinstance(node, Aggregate):
         return types[node].holds_bytes
-    if not isinstance(node, Call) or node.function in _PARTS_OF_WINDOWS:
+    if not isinstance(node, Call) or node.function in PARTS_OF_WINDOWS:
         return False
     if node.function in OF_CONTENT:
         return any(types[arg].holds_bytes for arg in node.args)
@@ -76,6 +77,7 @@ def is_constant_step(node: Call, texts: set[Node]) -> bool:
 
 __all__ = [
     "OF_CONTENT",
+    "PARTS_OF_WINDOWS",
     "STEPS",
     "Argument",
     "StepFailed",

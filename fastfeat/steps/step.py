@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fastfeat_kernels.lists.requests import Request as ListRequest
+from fastfeat_kernels.text.requests import Request as TextRequest
+
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, InvalidData
-from fastfeat.ir.parameters import ValidParams, takes_none
+from fastfeat.ir.parameters import Belongs, Parameters, always
 from fastfeat.scalars.value import TypeRule
 
 Values = Sequence[Any]
@@ -56,10 +59,15 @@ class StepFunction:
         of_keys: whether it looks keys up, which nothing that is known too late may enter.
         host: where Arrow's own functions compute it, on every backend alike: that computation.
         narrow: whether it takes text and bytes with offsets of 32 bits too, which are not copied.
-        valid: whether the parameters of a call are such as an operator gives.
-        n_args: how many arguments it has; None for any number.
+        parameters: those of each call.
+        n_args: how many arguments it has; None for any number from `least_args` on.
+        least_args: see `n_args`.
         of_all_rows: whether the value of a row depends on which other rows there are, so that it is
             another one among some of them, or the result has not a value a row.
+        in_halves: whether its arguments are as many of the data as, after them, of a table.
+        ends_with: the functions of windows of which its last argument is one.
+        belongs: whether the arguments of a call belong together.
+        request: what it asks of hand-written kernels, where their folder has a table of that.
     """
 
     result: TypeRule
@@ -68,6 +76,11 @@ class StepFunction:
     of_keys: bool = False
     host: HostStep | None = None
     narrow: bool = False
-    valid: ValidParams = takes_none
+    parameters: Parameters = ()
     n_args: int | None = 1
+    least_args: int = 0
     of_all_rows: bool = False
+    in_halves: bool = False
+    ends_with: tuple[str, ...] = ()
+    belongs: Belongs = always
+    request: TextRequest | ListRequest | None = None

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.online import online
+from fastfeat.api.plan import FittedPlan, load, records_of
 from fastfeat.dtypes import UTF8, DType, Unit, timestamp
 from fastfeat.errors import InvalidConfig
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.types import UnsupportedType, arrow_type
 from fastfeat.io.sources.read import read_table
-from fastfeat.online.live import Live, online
+from fastfeat.online.live import Live
 from fastfeat.online.state.table_updates import table_types
-from fastfeat.plan.keep.artifact import load
 from fastfeat.stream.config import Config, Topic
 from fastfeat.stream.json_features import check_json
 from fastfeat.stream.messages import Decode, decoder
@@ -78,7 +78,7 @@ class Job:
     def _tables(self) -> dict[str, Table]:
         """Return the lookup tables that a new state begins with; without a file empty ones."""
         found: dict[str, Table] = {}
-        for name, types in table_types(self.plans).items():
+        for name, types in table_types(records_of(self.plans)).items():
             told = self.config.tables[name]
             found[name] = (
                 _empty(types) if told.path is None else read_table(str(told.path), list(types))
@@ -98,7 +98,7 @@ def job_of(config: Config) -> Job:
     """
     plans = {name: load(path) for name, path in config.artifacts.items()}
     types = _event_types(plans, config.events)
-    tables = table_types(plans)
+    tables = table_types(records_of(plans))
     _check_tables(config, tables)
     _check_outputs(config, plans, types)
     return Job(

@@ -7,7 +7,7 @@ a plan, whichever entities and times they are of, and computed ones too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from fastfeat.io.columns.decode import decoded, plain_table
 from fastfeat.ir.node import Call, Node
 from fastfeat.ir.scope import order_of, window_nodes
 from fastfeat.plan.run.batch import Batch
+from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import with_past
 from fastfeat.plan.run.lookup_tables import Tables, table_values
 from fastfeat.plan.run.row_selection import Numbers
@@ -25,9 +26,6 @@ from fastfeat.plan.run.steps import make
 from fastfeat.plan.run.values import compute_columns
 from fastfeat.plan.run.windows import past_of
 from fastfeat.scalars.zones import using
-
-if TYPE_CHECKING:
-    from fastfeat.api.fitted import FittedPlan
 
 PAIRS_PER_ROW = 120
 """Rows of its past that the reference reads for a row of the sample, on average."""
@@ -55,7 +53,7 @@ class Order(NamedTuple):
         return Order(self.clock, self.entities[wanted], self.times[wanted])
 
 
-def orders_of(fitted: FittedPlan, rows: Any, earlier: Any, tables: Tables) -> list[Order]:
+def orders_of(fitted: Fitted, rows: Any, earlier: Any, tables: Tables) -> list[Order]:
     """Return the orders of earlier rows, and after them some rows, that the windows of a plan read.
 
     Args:
@@ -68,7 +66,7 @@ def orders_of(fitted: FittedPlan, rows: Any, earlier: Any, tables: Tables) -> li
     made = table_values(fitted.table_columns, tables)
     batch = Batch(rows, fitted.types, backend_named("cpu"), dict(fitted.constants), {**made})
     with using(fitted.zones):
-        seen = with_past(batch, earlier, fitted.plan.past_columns).seen
+        seen = with_past(batch, earlier, fitted.declaration.past_columns).seen
         read = [arg for order in orders for arg in order.args]
         make(seen, read)
         compute_columns(seen, read)

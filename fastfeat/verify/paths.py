@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,16 @@ from fastfeat.io.arrow import pa
 from fastfeat.io.columns.decode import plain_table
 from fastfeat.ir.node import Node
 from fastfeat.ir.scope import window_nodes
+from fastfeat.online.row.one_row import transform_row
 from fastfeat.plan.declare.window_reach import live_functions
+from fastfeat.plan.fit.feature_subset import selected
 from fastfeat.plan.lower.outputs import matrix_dtype
+from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import BATCH, history_table, id_columns
 from fastfeat.plan.run.inputs import check_place, read_columns
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
 from fastfeat.plan.run.row_identity import one_table
+from fastfeat.plan.run.transform import transform
 from fastfeat.progress import Step, doing
 from fastfeat.verify.comparison import Check, Report, compare
 from fastfeat.verify.orders import (
@@ -38,13 +43,14 @@ from fastfeat.verify.orders import (
     together,
 )
 
-if TYPE_CHECKING:
-    from fastfeat.api.fitted import FittedPlan
-
 Names = Sequence[str]
 ROWS_ONE_BY_ONE = 100
 ROWS_AFTER_THEIR_PAST = 20
 MOST_ROWS = 1 << 20
+
+
+Begin = Callable[..., Any]
+"""Begins a live state of a plan and a history, with the options of `FittedPlan.online`."""
 
 
 class Beside(NamedTuple):
@@ -53,18 +59,19 @@ class Beside(NamedTuple):
     tables: Tables
     history: Any
 
-    def to(self, fitted: FittedPlan, rows: Any, **options: Any) -> Any:
+    def to(self, fitted: Fitted, rows: Any, **options: Any) -> Any:
         """Return the features of rows."""
-        return fitted.transform(rows, tables=self.tables, history=self.history, **options)
+        return transform(fitted, rows, tables=self.tables, history=self.history, **options)
 
 
 def verify(
-    fitted: FittedPlan,
+    fitted: Fitted,
     data: Any,
     history: Any,
     tables: Tables,
     n_rows: int,
     backends: Sequence[str],
+    begin: Begin,
 ) -> Report:
     """Return a report: of the reference on a sample of the rows, of all else on many.
 
@@ -75,32 +82,30 @@ def verify(
         tables: as in `transform`.
         n_rows: size of the sample.
         backends: which are compared.
+        begin: begins a live state.
     """
-    from fastfeat.plan.fit.feature_subset import (
-        selected,  # imports Plan, which imports fitted plans
-    )
-
     fitted = replace(fitted, encoded=None)  # nothing is trained on these features
     names = _checked_names(backends)
     if isinstance(n_rows, bool) or n_rows < 1:
         raise InvalidPlan(f"n_rows must be at least 1, got {n_rows!r}: there is nothing to verify")
-    columns = fitted.plan.past_columns
-    ids = id_columns(fitted.plan.row_id, history, columns)
-    table = read_columns(data, [*fitted.plan.row_columns, *ids], columns)
+    columns = fitted.declaration.past_columns
+    ids = id_columns(fitted.declaration.row_id, history, columns)
+    table = read_columns(data, [*fitted.declaration.row_columns, *ids], columns)
     check_place(table, "cpu")
     if table.num_rows == 0:
         raise InvalidData("the data has no rows, so there is nothing to verify")
-    earlier = history_table(history, columns, "cpu", fitted.plan.row_id)
-    read = read_tables(tables, fitted.plan.row_table_columns)
+    earlier = history_table(history, columns, "cpu", fitted.declaration.row_id)
+    read = read_tables(tables, fitted.declaration.row_table_columns)
     beside = Beside(read, BATCH if earlier is None else earlier)
-    expected = selected(fitted, list(fitted.plan.expressions), keeps_ids=bool(ids))
-    checks = _checks_of_past if window_nodes(fitted.nodes.values()) else _checks_of_rows
+    expected = selected(fitted, list(fitted.declaration.features), keeps_ids=bool(ids))
+    has_past = len(window_nodes(fitted.nodes.values())) > 0
+    checks = partial(_checks_of_past, begin=begin) if has_past else _checks_of_rows
     with doing("verifying") as step:
         return Report(tuple(checks(expected, table, beside, n_rows, names, step)))
 
 
 def _checks_of_rows(
-    fitted: FittedPlan, table: Any, beside: Beside, n_rows: int, backends: Names, step: Step
+    fitted: Fitted, table: Any, beside: Beside, n_rows: int, backends: Names, step: Step
 ) -> Iterator[Check]:
     """Yield the checks of a plan that reads of each row that row alone.
 
@@ -124,7 +129,14 @@ def _checks_of_rows(
 
 
 def _checks_of_past(
-    fitted: FittedPlan, table: Any, beside: Beside, n_rows: int, backends: Names, step: Step
+    fitted: Fitted,
+    table: Any,
+    beside: Beside,
+    n_rows: int,
+    backends: Names,
+    step: Step,
+    *,
+    begin: Begin,
 ) -> Iterator[Check]:
     """Yield the checks of a plan with windows; see `_checks_of_rows`."""
     many = plain_table(table.slice(0, MOST_ROWS))
@@ -145,7 +157,7 @@ def _checks_of_past(
     yield _halves_in_time(fitted, own, many, beside, step)
     own = [order.rows(chosen) for order in own]
     yield _row_after_row(fitted, own, sample, of_sample, note, step)
-    yield _live(fitted, own, sample, of_sample, note, step)
+    yield _live(fitted, own, sample, of_sample, note, step, begin)
 
 
 def _say(step: Step, name: str) -> str:
@@ -155,7 +167,7 @@ def _say(step: Step, name: str) -> str:
 
 
 def _checks_of_backends(
-    fitted: FittedPlan,
+    fitted: Fitted,
     many: Any,
     beside: Beside,
     sample: Any,
@@ -175,7 +187,7 @@ def _checks_of_backends(
 
 
 def _checks_of_pieces(
-    fitted: FittedPlan, rows: Any, beside: Beside, features: Any, step: Step
+    fitted: Fitted, rows: Any, beside: Beside, features: Any, step: Step
 ) -> Iterator[Check]:
     """Yield the comparisons of features with those of rows in chunks, and by one thread."""
     name = _say(step, "one chunk = many chunks")
@@ -185,7 +197,7 @@ def _checks_of_pieces(
 
 
 def _rows_moved(
-    fitted: FittedPlan,
+    fitted: Fitted,
     orders: Sequence[Order],
     rows: Any,
     beside: Beside,
@@ -201,7 +213,7 @@ def _rows_moved(
 
 
 def _halves_in_time(
-    fitted: FittedPlan, orders: Sequence[Order], rows: Any, beside: Beside, step: Step
+    fitted: Fitted, orders: Sequence[Order], rows: Any, beside: Beside, step: Step
 ) -> Check:
     """Return the comparison of rows with those before a moment, and those after with these."""
     name = _say(step, "all rows = earlier half + later half, after it")
@@ -221,7 +233,7 @@ def _halves_in_time(
 
 
 def _row_after_row(
-    fitted: FittedPlan, orders: Sequence[Order], rows: Any, beside: Beside, note: str, step: Step
+    fitted: Fitted, orders: Sequence[Order], rows: Any, beside: Beside, note: str, step: Step
 ) -> Check:
     """Return the comparison of the last rows in a batch with each alone, after all before it."""
     name = _say(step, "batch = one row at a time, after its past")
@@ -241,11 +253,15 @@ def _row_after_row(
 
 
 def _live(
-    fitted: FittedPlan, orders: Sequence[Order], rows: Any, beside: Beside, note: str, step: Step
+    fitted: Fitted,
+    orders: Sequence[Order],
+    rows: Any,
+    beside: Beside,
+    note: str,
+    step: Step,
+    begin: Begin,
 ) -> Check:
     """Return the comparison of rows in a batch with a live state, to which they come bit by bit."""
-    from fastfeat.online.live import ALONE, online  # seldom needed
-
     name = _say(step, "batch = live, as rows arrive")
     order = in_time(orders)
     if order is None:
@@ -258,8 +274,9 @@ def _live(
     has_tie = any(dict(one.order.params)["has_tie"] for one in functions)
     pieces: list[Any] = []
     try:
-        live = online(
-            *({ALONE: fitted}, earlier),
+        live = begin(
+            fitted,
+            earlier,
             tables=beside.tables,
             keep="everything" if sees_all else None,
         )
@@ -269,9 +286,7 @@ def _live(
     except LateRow:  # of a history that goes on after the rows
         if has_tie or any(one.is_kept for one in functions):
             return Check(name, 0, None, "rows do not stand in an order in which they could arrive")
-        live = online(
-            *({ALONE: fitted}, earlier), tables=beside.tables, late="insert", keep="everything"
-        )
+        live = begin(fitted, earlier, tables=beside.tables, late="insert", keep="everything")
         pieces = [live.process(rows.slice(first, n)) for first, n in _growing(rows.num_rows)]
     expected = beside._replace(history=history).to(fitted, rows)
     return replace(compare(name, expected, pa.concat_tables(pieces)), note=note)
@@ -285,9 +300,7 @@ def _growing(n_rows: int) -> Iterator[tuple[int, int]]:
         first, n = first + n, n * 3 // 2 + 1
 
 
-def _histories_of_halves(
-    fitted: FittedPlan, earlier: Any, later: Any, known: Any
-) -> tuple[Any, Any]:
+def _histories_of_halves(fitted: Fitted, earlier: Any, later: Any, known: Any) -> tuple[Any, Any]:
     """Return what comes before each half of some rows: nothing of the later half before the other.
 
     Args:
@@ -296,7 +309,7 @@ def _histories_of_halves(
         later: the later one.
         known: what comes before both: a table, or "batch" where nothing does.
     """
-    columns, row_id = fitted.plan.past_columns, fitted.plan.row_id
+    columns, row_id = fitted.declaration.past_columns, fitted.declaration.row_id
     if isinstance(known, str):
         return known, as_history(earlier, columns)
     if row_id is None:
@@ -319,7 +332,7 @@ def _checked_names(backends: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(backends))
 
 
-def _check_rows(fitted: FittedPlan, rows: Any, beside: Beside) -> Check:
+def _check_rows(fitted: Fitted, rows: Any, beside: Beside) -> Check:
     """Return the comparison of a batch with its rows one at a time."""
     name = "batch = one row at a time"
     held = _features_of_a_matrix(fitted, rows, beside)
@@ -328,7 +341,7 @@ def _check_rows(fitted: FittedPlan, rows: Any, beside: Beside) -> Check:
         return Check(name, 0, None, "no feature is a number that a matrix holds")
     if by_name is None:
         return Check(name, 0, None, "the rows hold times that Python's datetime cannot")
-    return _row_check(name, fitted.select(held), rows, by_name, beside)
+    return _row_check(name, selected(fitted, held), rows, by_name, beside)
 
 
 def _python_rows(table: Any) -> list[dict[str, Any]] | None:
@@ -351,27 +364,27 @@ def _loses_nanoseconds(column: Any) -> bool:
     return bool((ticks % 1000 != 0).any())
 
 
-def _features_of_a_matrix(fitted: FittedPlan, rows: Any, beside: Beside) -> list[str]:
+def _features_of_a_matrix(fitted: Fitted, rows: Any, beside: Beside) -> list[str]:
     """Return the features that a matrix of these rows holds: numbers, no integer beyond floats."""
     numbers = _features_of(fitted, lambda dtype: dtype.is_number)
     try:
         if numbers:
-            beside.to(fitted.select(numbers), rows, to="numpy")
+            beside.to(selected(fitted, numbers), rows, to="numpy")
     except Overflow:
         return _features_of(fitted, lambda dtype: dtype.is_float or dtype.name == "bool")
     return numbers
 
 
-def _features_of(fitted: FittedPlan, holds: Callable[[DType], bool]) -> list[str]:
-    nodes = fitted.plan.nodes
+def _features_of(fitted: Fitted, holds: Callable[[DType], bool]) -> list[str]:
+    nodes = fitted.declaration.nodes
     return [
         name
-        for name, expression in fitted.plan.expressions.items()
+        for name, expression in fitted.declaration.features.items()
         if all(holds(_column_type(fitted, nodes[name + s])) for s in expression.suffixes)
     ]
 
 
-def _column_type(fitted: FittedPlan, node: Node) -> DType:
+def _column_type(fitted: Fitted, node: Node) -> DType:
     """Return the type of the columns of a feature."""
     return UINT8 if fitted.types[node] == ONE_HOT else fitted.types[node]
 
@@ -389,24 +402,24 @@ def _rechunked(table: Any) -> Any:
     return pa.concat_tables([table.slice(s, step) for s in starts]) if len(starts) else table
 
 
-def _in_halves(fitted: FittedPlan, table: Any, beside: Beside) -> Any:
+def _in_halves(fitted: Fitted, table: Any, beside: Beside) -> Any:
     half = table.num_rows // 2
     parts = table.slice(0, half), table.slice(half)
     return pa.concat_tables([beside.to(fitted, part) for part in parts])
 
 
-def _with_one_thread(fitted: FittedPlan, table: Any, beside: Beside) -> Any:
+def _with_one_thread(fitted: Fitted, table: Any, beside: Beside) -> Any:
     with using_threads(1):
         return beside.to(fitted, table)
 
 
 def _row_check(
-    name: str, fitted: FittedPlan, table: Any, rows: list[dict[str, Any]], beside: Beside
+    name: str, fitted: Fitted, table: Any, rows: list[dict[str, Any]], beside: Beside
 ) -> Check:
     matrix = np.ascontiguousarray(beside.to(fitted, table, to="numpy"))
-    integer = f"i{np.dtype(matrix_dtype(fitted.plan).name).itemsize}"
+    integer = f"i{np.dtype(matrix_dtype(fitted.declaration).name).itemsize}"
     for k, row in enumerate(rows):
-        differ = fitted.transform_row(row, tables=beside.tables).view(integer) != matrix[k].view(
+        differ = transform_row(fitted, row, tables=beside.tables).view(integer) != matrix[k].view(
             integer
         )
         if differ.any():

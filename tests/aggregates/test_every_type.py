@@ -14,18 +14,18 @@ from typing import Any, get_args
 
 import pyarrow as pa
 import pytest
+from fastfeat_kernels.words import Interpolation, RankMethod
 
 import fastfeat as ff
 from fastfeat import dtypes
 from fastfeat.aggregates import AGGREGATES, result_per_key
-from fastfeat.aggregates.order import Interpolation
 from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, aggregate, call, col, group_aggregate, lit
 from fastfeat.io.columns.types import _OUTPUT as NAMES
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.ir.node import GROUPS_AND_MISSING, Params, params_of
-from fastfeat.ir.parameters import MAX_MEMORY
+from fastfeat.ir.parameters import MAX_MEMORY, Parameters, are_valid
 from fastfeat.operators.aggregates import OPERATORS
 from fastfeat.operators.keys import code_of, group_of
 from fastfeat.operators.windows import over_window
@@ -33,7 +33,6 @@ from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.plan.lower.lower import stored_type
 from fastfeat.steps.registry import STEPS
 from fastfeat.steps.windows.rows import OVER_FUNCTIONS
-from fastfeat.steps.windows.trends import RANK_METHODS
 from fastfeat.verify.comparison import first_difference
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
@@ -45,7 +44,7 @@ POOL: dict[str, Sequence[Any]] = {
     "interpolation": get_args(Interpolation),
     "max_categories": [None],
     "max_memory": [MAX_MEMORY],
-    "method": RANK_METHODS,
+    "method": get_args(RankMethod),
     "min_frequency": [None],
     "missing": ["key"],
     "n": [1, 2],
@@ -121,19 +120,19 @@ def rows() -> pa.Table:
 
 
 @cache
-def with_params(valid: Callable[[Params], bool]) -> list[Params]:
+def with_params(parameters: Parameters) -> list[Params]:
     """Return all parameters of POOL that a function takes."""
     names = next(
         (
             names
             for n in range(6)
             for names in itertools.combinations(POOL, n)
-            if any(map(valid, product_of(names)))
+            if any(are_valid(parameters, given) for given in product_of(names))
         ),
         None,
     )
     assert names is not None, "POOL lacks a value of a parameter"
-    return [params for params in product_of(names) if valid(params)]
+    return [params for params in product_of(names) if are_valid(parameters, params)]
 
 
 def product_of(names: Sequence[str]) -> Iterator[Params]:
@@ -152,7 +151,7 @@ def in_training(x: Expr) -> dict[str, Made]:
     for name, function in AGGREGATES.items():
         if "target" in function.primitives:
             continue
-        for params in with_params(function.valid):
+        for params in with_params(function.parameters):
             of = x.abs() + 1 if name == "box_cox_lambda" else x  # which takes values above 0
             learnt = aggregate(name, of, **dict(params))
             if name == "vocabulary":
@@ -181,7 +180,7 @@ def by_key(x: Expr, *, alone: bool = False) -> dict[str, Made]:
     found: dict[str, Made] = {}
     for name in (name for name in AGGREGATES if name in OPERATORS):
         function = AGGREGATES[name]
-        for params in with_params(function.valid):
+        for params in with_params(function.parameters):
             key = col("k") + len(found) if alone else col("k")
             made = group_aggregate(name, x, group_of([key]), **dict(params))
             of = partial(result_per_key, function, params=params)
@@ -199,7 +198,7 @@ def of_target(x: Expr) -> dict[str, Made]:
         )
         for name, function in AGGREGATES.items()
         if "target" in function.primitives and name != "target_odds"
-        for params in with_params(function.valid)
+        for params in with_params(function.parameters)
     }
 
 
@@ -215,7 +214,7 @@ def over(key: str | None, table: str | None) -> Scope:
             if (table and function.reads_own) or name.startswith("time_since"):
                 continue
             window = of_all_past if function.of_all_past else of_some
-            for params in with_params(function.valid):
+            for params in with_params(function.parameters):
                 result = STEPS[f"over.{name}"].result
 
                 def of(dtype: DType, result: Any = result, params: Params = params) -> DType:
@@ -311,7 +310,7 @@ BACKENDS = ["cpu", pytest.param("emulated", marks=pytest.mark.emulator)]
 @pytest.mark.parametrize("scope", SCOPES)
 def test_every_backend_has_the_bits_of_the_reference(scope: str, backend: str) -> None:
     fitted = fitted_by(scope, backend)
-    assert artifact_bytes(fitted) == artifact_bytes(fitted_by(scope, "reference"))
+    assert artifact_bytes(fitted.record) == artifact_bytes(fitted_by(scope, "reference").record)
     found = fitted.transform(rows(), backend=backend, **given_to(scope))
     assert_same(found, by_reference(scope))
 

@@ -44,7 +44,7 @@ plan = ff.Plan(
     },
     label="y",
 )
-plain = plan_of_rows = ff.Plan({"scaled": plan.expressions["scaled"], "turn": col("x").sin()})
+plain = plan_of_rows = ff.Plan({"scaled": plan.features["scaled"], "turn": col("x").sin()})
 schema = {"x": "float64", "t": "timestamp[us]", "card": "int64", "shop": "utf8", "y": "bool"}
 tables = {"shops": {"shop": "utf8", "rank": "int32"}}
 
@@ -127,7 +127,7 @@ made = plan.compile({"x": "float64"})
 print(made.n_compiled, made.n_loaded, made.n_not_kept, len(made.kernels), made.notes)
 """
     using = """
-from fastfeat.backends.cpu import compile as compiler
+from fastfeat.engine.cpu import compile as compiler
 compiler._compile = None
 fitted, _ = plan.fit_transform({"x": [1.0, 4.0]})
 fitted.transform({"x": [None, 2.0]}, to="numpy")

@@ -61,7 +61,7 @@ def test_every_method_is_offered_and_of_attributes_those_that_users_read(name: s
 
 def test_the_rest_is_as_it_was() -> None:
     assert "__init__" in dir(PLAN)
-    assert PLAN.nodes  # an internal that is not offered is there
+    assert PLAN.declaration.nodes  # an internal that is not offered is there
     assert "nodes" in dir(ff.Plan)
     assert pickle.loads(pickle.dumps(FITTED)) == FITTED
 

@@ -112,7 +112,7 @@ def altered_outcome(alteration: str) -> Outcome:
         plan = ff.Plan.from_json(json.dumps(document))
     except ff.FastfeatError as error:
         return type(error).__name__, str(error)
-    return ACCEPTED, str(len(plan.expressions))
+    return ACCEPTED, str(len(plan.features))
 
 
 @cache

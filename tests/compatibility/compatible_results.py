@@ -71,7 +71,7 @@ def printed(fitted: ff.FittedPlan) -> dict[str, str]:
     for stage in GENERATED:
         lines = [line for line in fitted.explain(stage).split("\n") if " import " not in line]
         shown[stage] = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    shown["expressions"] = "\n".join(map(repr, plan.expressions.values()))
+    shown["expressions"] = "\n".join(map(repr, plan.features.values()))
     shown["shown"] = f"{plan!r}\n\n{fitted!r}"
     return shown
 

@@ -83,7 +83,9 @@ def running_in(folder: Path, log: str = "") -> list[int]:
 def test_messages_are_known_in_time_and_not_before_their_flight() -> None:
     flights = read_flights().slice(0, 20_000)
     flights = flights.append_column("flight_id", pa.array(range(flights.num_rows)))
-    left, landed, weather = live_feed.feeds_of(flights, read_weather(), plan.row_columns)
+    left, landed, weather = live_feed.feeds_of(
+        flights, read_weather(), plan.declaration.row_columns
+    )
     assert not set(left.rows.column_names) & set(live_feed.LATE)
     for feed in (left, landed, weather):
         assert (np.diff(feed.known_ms) >= 0).all()

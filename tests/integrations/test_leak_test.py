@@ -143,7 +143,7 @@ def test_label_ahead_is_permuted_by_what_it_looks_for() -> None:
 
 def test_rows_are_permuted_within_their_time_and_entity() -> None:
     table, plan = events(9000), ff.Plan(SOUND, label="y", outcomes=["after"])
-    world = null_world(plan, table)
+    world = null_world(plan.declaration, table)
     permuted = world.table(table, np.random.default_rng(1))
     assert permuted.drop_columns(["y", "after"]).equals(table.drop_columns(["y", "after"]))
     assert not permuted["after"].equals(table["after"])

@@ -189,7 +189,7 @@ def test_categories_stand_in_place_of_codes(form: str) -> None:
     )
     model: Any = HistGradientBoostingClassifier(max_iter=2, categorical_features="from_dtype")
     model.fit(features.set_output(transform="pandas").transform(FRAME), Y)
-    assert model.is_categorical_.tolist() == [name == "city" for name in PLAN.expressions]
+    assert model.is_categorical_.tolist() == [name == "city" for name in PLAN.features]
 
 
 def test_kept_columns_are_no_features() -> None:

@@ -86,7 +86,7 @@ def test_a_plan_whose_label_was_given_keeps_its_parameters() -> None:
     rate = col("k").target_encode("is_high", smooth=ff.param("smooth", 20.0))
     plan = ff.Plan({"rate": rate}, label={"is_high": col("x") > 1})
     fitted = Features(plan).fit(X, Y).fitted_
-    assert fitted.plan.label_column == "is_high"
+    assert fitted.plan.declaration.label_column == "is_high"
     again = fitted.plan.with_params(smooth=1.0)
     assert again.params() == {"smooth": 1.0}
     data = X.drop(columns="x").assign(is_high=Y)

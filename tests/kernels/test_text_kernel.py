@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import unicodedata
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from fastfeat_kernels.text import functions, generate, parsing, reference, state, unicode_table
 from fastfeat_kernels.text.layout import NOT_PARSEABLE, OUT_OF_RANGE, PARSED
+from fastfeat_kernels.text.requests import REQUESTS, Request
 from fastfeat_kernels.text.state import InvalidUtf8
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +36,7 @@ from text_columns import (
 
 Function = Callable[..., Any]
 RUN = compiled("text", 2)
+BY_REFERENCE = {request.reference.__name__: request for request in REQUESTS.values()}
 
 literals = st.one_of(
     st.sampled_from([b"a", b"ab", b"aa", b"AB 1", b"A1 BaA1 Ba", "é".encode(), b"\x00", b"\xff"]),
@@ -91,8 +94,14 @@ def by_reference(name: str, texts: list[Text], arguments: tuple[Any, ...]) -> li
 
 
 def computed(name: str, chunks: list[TextChunk], arguments: tuple[Any, ...], n_parts: int) -> Any:
-    function: Function = getattr(functions, name)
-    return function(chunks, *arguments, RUN, n_parts)
+    request = BY_REFERENCE[name]
+    return functions.computed(request, named(request, arguments), chunks, RUN, n_parts)
+
+
+def named(request: Request, arguments: tuple[Any, ...]) -> dict[str, Any]:
+    """Return parameters by the names that the reference has for them."""
+    _, *names = inspect.signature(request.reference).parameters
+    return dict(zip(names, arguments, strict=True))
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
@@ -154,8 +163,10 @@ def test_offsets_are_wide_where_the_text_is_long() -> None:
     chunks = [make_text_chunk(texts)]
 
     def found() -> list[Any]:
-        pieces = functions.strip_chars(chunks, None, RUN, 1)
-        return [functions.to_uppercase(chunks, RUN, 2), *pieces]
+        return [
+            *computed("to_uppercase", chunks, (), 2),
+            *computed("strip_chars", chunks, (None,), 1),
+        ]
 
     narrow = found()
     with patch.object(state, "MAX_NARROW", 200):
@@ -200,24 +211,24 @@ def test_the_table_is_what_its_script_writes() -> None:
 @pytest.mark.parametrize("length", [-1, -(2**70)])
 def test_a_negative_length_is_refused(length: int) -> None:
     with pytest.raises(ValueError, match="length"):
-        functions.slice_chars([], 0, length, RUN)
+        computed("slice_chars", [], (0, length), 1)
 
 
 def test_an_empty_literal_is_not_counted() -> None:
     with pytest.raises(ValueError, match="empty"):
-        functions.count_matches([], b"", RUN)
+        computed("count_matches", [], (b"",), 1)
 
 
 @pytest.mark.parametrize(("n", "n_buckets"), [(0, 1), (1, 0), (-1, 1)])
 def test_no_ngrams_or_no_buckets_are_refused(n: int, n_buckets: int) -> None:
     with pytest.raises(ValueError, match="at least one"):
-        functions.ngram_hash_counts([], n, n_buckets, 0, RUN)
+        computed("ngram_hash_counts", [], (n, n_buckets, 0), 1)
 
 
 @pytest.mark.parametrize("base", [1, 37])
 def test_a_base_without_digits_is_refused(base: int) -> None:
     with pytest.raises(ValueError, match="base"):
-        parsing.to_integer([], base, RUN)
+        computed("to_integer", [], (base,), 1)
 
 
 def parsed(texts: list[Text], function: Function) -> list[tuple[Any, int]]:
@@ -247,7 +258,7 @@ integers = st.one_of(
 @given(data=st.data(), base=st.one_of(st.just(10), st.integers(2, 36)), n_parts=st.integers(1, 3))
 def test_integers_equal_the_reference(data: st.DataObject, base: int, n_parts: int) -> None:
     texts = data.draw(text_columns(integers))
-    found = parsing.to_integer(data.draw(text_chunks(texts)), base, RUN, n_parts)
+    found = computed("to_integer", data.draw(text_chunks(texts)), (base,), n_parts)
     expected = parsed(texts, partial(reference.to_integer, base=base))
     present = present_of(found, len(texts))
     assert present == [text is not None for text in texts]
@@ -345,7 +356,7 @@ def assert_floats_equal(texts: list[Text], found: parsing.ParsedFloats) -> None:
 @given(data=st.data(), n_parts=st.integers(1, 3))
 def test_floats_equal_the_reference(data: st.DataObject, n_parts: int) -> None:
     texts = data.draw(text_columns(decimals))
-    assert_floats_equal(texts, parsing.to_float(data.draw(text_chunks(texts)), RUN, n_parts))
+    assert_floats_equal(texts, computed("to_float", data.draw(text_chunks(texts)), (), n_parts))
 
 
 def test_many_floats_equal_the_reference() -> None:
@@ -357,7 +368,7 @@ def test_many_floats_equal_the_reference() -> None:
     texts += [f"{m}e{p}".encode() for m, p in zip(mantissas, powers, strict=True)]
     texts += [f"{m % 10**6}e{p % 60 - 30}".encode() for m, p in zip(mantissas, powers, strict=True)]
     texts += DECIMALS
-    assert_floats_equal(texts, parsing.to_float([make_text_chunk(texts)], RUN, 2))
+    assert_floats_equal(texts, computed("to_float", [make_text_chunk(texts)], (), 2))
 
 
 @given(data=st.data())

@@ -12,17 +12,17 @@ from fastfeat_kernels.column import ELEMENTS
 from fastfeat_kernels.windows import slices, state
 from fastfeat_kernels.windows.programs import passes
 from fastfeat_kernels.windows.reference import over as over_by_definition
-from fastfeat_kernels.windows.requests import NO_BOUND, Column, Name, Wanted, Window
+from fastfeat_kernels.windows.requests import NO_BOUND, Column, Wanted, Window
 from fastfeat_kernels.windows.state import ordered, over
 from hypothesis import given
 from hypothesis import strategies as st
 from kernel_columns import Value, chunked, columns, compiled, make_chunk, numpy_chunk, values_of
 from window_rows import BOUNDS, NAMES, RUN, check, everything, instants, requests, same, table
 
-CARRIED: list[Name] = [
+CARRIED: list[str] = [
     "n_rows", "count", "sum", "mean", "var", "std", "min", "max", "first", "last", "lag",
 ]  # fmt: skip
-SUMS: list[Name] = ["sum", "mean", "var", "std"]
+SUMS: list[str] = ["sum", "mean", "var", "std"]
 
 
 def cut(patch: pytest.MonkeyPatch, long: int, size: int) -> None:
@@ -138,7 +138,7 @@ def test_all_that_came_before_is_exact_in_an_entity_of_many_rows(kind: str) -> N
         n, exact = len(known), [Fraction(x) for x in known.tolist()]
         spread = float(n * sum(x * x for x in exact) - sum(exact) ** 2)
         variance = spread / (n * (n - 1)) if n > 1 else math.nan
-        expected: dict[Name, float] = {
+        expected: dict[str, float] = {
             "n_rows": row + 1, "count": n, "sum": math.fsum(known),
             "mean": math.fsum(known) / n, "var": variance, "std": math.sqrt(variance),
             "min": known.min(), "max": known.max(), "first": known[0], "last": known[-1],

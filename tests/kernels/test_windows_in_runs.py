@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from fastfeat_kernels.windows import layout, slices
 from fastfeat_kernels.windows.reference import over as over_by_definition
-from fastfeat_kernels.windows.requests import NO_BOUND, Column, Name, Wanted, Window
+from fastfeat_kernels.windows.requests import NO_BOUND, Column, Wanted, Window
 from fastfeat_kernels.windows.state import ordered, over
 from hypothesis import given
 from hypothesis import strategies as st
 from kernel_columns import Value, chunked, make_chunk, numpy_chunk
 from window_rows import RUN, check
 
-SUMS: list[Name] = ["sum", "mean", "var", "std"]
+SUMS: list[str] = ["sum", "mean", "var", "std"]
 
 
 def check_all(
@@ -55,7 +55,7 @@ def test_values_of_few_bits(element: str, data: st.DataObject) -> None:
     n_rows = len(values)
     codes = np.array(data.draw(st.lists(st.integers(0, 1), min_size=n_rows, max_size=n_rows)), "i4")
     times: list[Value] = data.draw(st.lists(st.integers(0, 30), min_size=n_rows, max_size=n_rows))
-    names: list[Name] = data.draw(st.sampled_from([SUMS, SUMS[:2], ["std", "mean"]]))
+    names: list[str] = data.draw(st.sampled_from([SUMS, SUMS[:2], ["std", "mean"]]))
     few = [Window(-5, -1), Window(NO_BOUND, own=True), Window(own=True, rows=2, min_samples=2)]
     wanted = [
         Wanted(window, 0, name, ddof=data.draw(st.sampled_from([0, 1, 3])))
@@ -88,7 +88,7 @@ def test_rows_at_even_times_with_gaps_and_peers(data: st.DataObject) -> None:
         Window(data.draw(lows), data.draw(highs), data.draw(st.booleans()), rows)
         for rows in (0, 0, 2)
     ]
-    names: list[Name] = ["n_rows", "sum", "max", "min", "lag", "first", "last"]
+    names: list[str] = ["n_rows", "sum", "max", "min", "lag", "first", "last"]
     wanted = [Wanted(window, 0, name, n=2) for window in few for name in names]
     first_row = data.draw(st.sampled_from([0, 0, len(codes) // 3]))
     order = np.arange(len(codes))

@@ -12,7 +12,7 @@ from fastfeat_kernels.compile import compile_entry
 from fastfeat_kernels.load import load_object
 from fastfeat_kernels.windows import ordering, slices
 from fastfeat_kernels.windows.reference import over as over_by_definition
-from fastfeat_kernels.windows.requests import NO_BOUND, Column, Name, Wanted, Window
+from fastfeat_kernels.windows.requests import NO_BOUND, Column, Wanted, Window
 from fastfeat_kernels.windows.state import Ordered, ordered, over, partition_shift
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,7 +58,7 @@ def test_rows_that_ask_see_the_rows_of_others(element: str, data: st.DataObject)
     times, asking_times = data.draw(instants(n_rows)), data.draw(instants(n_asking))
     seed = data.draw(st.integers(0, 2**32))
     asking_codes = np.random.default_rng(seed).integers(-1, n_entities, n_asking, np.int32)
-    names: list[Name] = [name for name in NAMES if name not in ("rank", "percentile")]
+    names: list[str] = [name for name in NAMES if name not in ("rank", "percentile")]
     wanted = data.draw(requests(1, names))
     wanted = [one._replace(window=one.window._replace(own=False)) for one in wanted]
     column = Column(element, data.draw(chunked(element, values)))
@@ -67,18 +67,18 @@ def test_rows_that_ask_see_the_rows_of_others(element: str, data: st.DataObject)
         patch.setattr(ordering, "MIN_STRIPE_BITS", data.draw(st.sampled_from([4, 5, 13])))
         patch.setattr(slices, "LONG", data.draw(st.sampled_from([1, 5, 1 << 17])))
         shift = partition_shift(n_rows + n_asking, n_entities)
-        rows, asking = (
+        rows, query = (
             ordered(numbers, [make_chunk("int64", at)], None, n_entities, RUN, 2, shift)
             for numbers, at in ((codes, times), (asking_codes, asking_times))
         )
-        found = over(rows, [column], wanted, RUN, data.draw(st.integers(1, 5)), asking=asking)
+        found = over(rows, [column], wanted, RUN, data.draw(st.integers(1, 5)), query=query)
     expected = over_by_definition(
         codes.tolist(),
         times,
         None,
         [(element, values)],
         wanted,
-        asking=(asking_codes.tolist(), asking_times),
+        query=(asking_codes.tolist(), asking_times),
     )
     for one, got, want in zip(wanted, found, expected, strict=True):
         check(got, one, want, 0)
@@ -91,9 +91,9 @@ def test_rows_that_ask_have_the_entities_of_those_seen_and_no_windows_of_their_o
 
     column = Column("int64", [make_chunk("int64", [1])])
     with pytest.raises(ValueError, match="other entities"):
-        over(rows_of(1), [column], [Wanted(Window(), 0, "sum")], RUN, asking=rows_of(2))
+        over(rows_of(1), [column], [Wanted(Window(), 0, "sum")], RUN, query=rows_of(2))
     with pytest.raises(ValueError, match="the row itself"):
-        over(rows_of(1), [column], [Wanted(Window(own=True), 0, "sum")], RUN, asking=rows_of(1))
+        over(rows_of(1), [column], [Wanted(Window(own=True), 0, "sum")], RUN, query=rows_of(1))
 
 
 @pytest.mark.parametrize("element", ["int64", "uint64", "float64"])
@@ -121,7 +121,7 @@ def test_a_long_entity_equals_the_reference() -> None:
     n_rows = 1300  # more than one block of rows that ask
     random = np.random.default_rng(5)
     times, values = np.sort(random.integers(0, 4000, n_rows)), random.integers(-9, 9, n_rows) / 4
-    names: list[Name] = ["count", "sum", "min", "max", "last", "quantile", "n_unique", "mode"]
+    names: list[str] = ["count", "sum", "min", "max", "last", "quantile", "n_unique", "mode"]
     wanted = [Wanted(Window(-100, -1), 0, name) for name in names]
     codes = np.zeros(n_rows, np.int32)
     rows = ordered(codes, [numpy_chunk(times)], None, 1, RUN)
@@ -145,7 +145,7 @@ def test_the_time_since_something_is_told_in_ticks_or_seconds(
     some = [time if is_known else None for time, is_known in zip(times, known, strict=True)]
     low, least = st.sampled_from([NO_BOUND, -5]), st.integers(0, 2)
     past = st.builds(Window, low, st.just(-1), st.booleans(), st.sampled_from([0, 2]), least)
-    picks: list[tuple[int, Name, int]] = [(0, "last", 1), (1, "last", 1), (0, "lag", 2)]
+    picks: list[tuple[int, str, int]] = [(0, "last", 1), (1, "last", 1), (0, "lag", 2)]
     wanted = [Wanted(data.draw(past), column, name, n=n) for column, name, n in picks]
     wanted = [one._replace(since=since) for one in wanted]
     rows = ordered(codes, [make_chunk("int64", times)], None, n_entities, RUN)
@@ -174,7 +174,7 @@ def test_what_has_left_a_window_changes_nothing_in_it() -> None:
     wild = [1e300, -1e300, math.inf, -math.inf, 5e-324, math.nan, 1e-300]
     calm = np.random.default_rng(1).normal(size=200)
     codes, times = np.zeros(207, np.int32), np.arange(207)
-    leaving: list[Name] = [name for name in NAMES if not name.startswith("ewm")]
+    leaving: list[str] = [name for name in NAMES if not name.startswith("ewm")]
     wanted = [Wanted(Window(-10, -1), 0, name, q=0.4) for name in leaving]
     rows = ordered(codes, [numpy_chunk(times)], None, 1, RUN)
     values = np.concatenate([wild, calm])

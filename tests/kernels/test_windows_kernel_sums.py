@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fastfeat_kernels.windows import slices
 from fastfeat_kernels.windows.reference import over as over_by_definition
-from fastfeat_kernels.windows.requests import Column, Interpolation, Name, Wanted, Window
+from fastfeat_kernels.windows.requests import Column, Interpolation, Wanted, Window
 from fastfeat_kernels.windows.state import ordered, over
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,7 +46,7 @@ def test_sums_of_many_rows_are_exact() -> None:
     values = np.random.default_rng(4).uniform(1.9, 2, n_rows)
     values[::7] += 2.0**-40
     rows = ordered(np.zeros(n_rows, np.int32), [numpy_chunk(np.arange(n_rows))], None, 1, RUN)
-    names: list[Name] = ["sum", "mean", "var", "std"]
+    names: list[str] = ["sum", "mean", "var", "std"]
     wanted = [Wanted(Window(own=True), 0, name) for name in names]
     found = over(rows, [Column("float64", [numpy_chunk(values)])], wanted, RUN)
     for row in [100, 9_000, 20_000, 29_998, 29_999]:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from fastfeat_kernels.windows.programs import Dealt, Program, passes_of, prepared, program_of
-from fastfeat_kernels.windows.requests import Name, Wanted, Window
+from fastfeat_kernels.windows.requests import Wanted, Window
 
 ELEMENTS = ("float64", "uint64", "int64", "bool")
-NAMES: list[Name] = ["sum", "std", "min", "first", "last", "lag", "n_unique", "rank", "slope"]
+NAMES: list[str] = ["sum", "std", "min", "first", "last", "lag", "n_unique", "rank", "slope"]
 WANTED = tuple(
     Wanted(window, column, name)
     for column in range(len(ELEMENTS))

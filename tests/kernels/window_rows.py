@@ -11,7 +11,6 @@ from fastfeat_kernels.windows.requests import (
     NO_BOUND,
     Found,
     Interpolation,
-    Name,
     RankMethod,
     Wanted,
     Window,
@@ -22,7 +21,7 @@ from kernel_columns import Value, compiled
 RUN = compiled("windows")
 EXTREME_TIMES = [-(2**63), -(2**63) + 1, -1, 0, 1, 2**63 - 2, 2**63 - 1]
 BOUNDS = [NO_BOUND, -(2**63) + 1, -10, -3, -1, 0, 1, 4, 2**63 - 1]
-NAMES: list[Name] = [
+NAMES: list[str] = [
     "n_rows", "count", "sum", "mean", "var", "std", "min", "max",
     "first", "last", "lag", "quantile", "n_unique", "mode", "rank", "percentile",
     "ewm_mean", "ewm_mean_by", "slope", "streak",
@@ -53,7 +52,7 @@ def of_all_past(wanted: Wanted) -> Wanted:
 def requests(
     draw: st.DrawFn,
     n_columns: int,
-    names: Sequence[Name] = NAMES,
+    names: Sequence[str] = NAMES,
     window: st.SearchStrategy[Window] = windows(),  # noqa: B008
 ) -> list[Wanted]:
     few = draw(st.lists(window, min_size=1, max_size=3))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.plan import FittedPlan, records_of
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.online.ask.features import Answered, Seen, answer
 from fastfeat.online.ask.one_row import answer_row
@@ -35,7 +35,7 @@ class PlainLog:
         evicts: bool = False,
     ) -> None:
         self.evicts = evicts
-        self.lowered: LivePlan = lower(plans)
+        self.lowered: LivePlan = lower(records_of(plans))
         self.tables = tables or {}
         types = {**self.lowered.columns, **self.lowered.kept_types}
         self.rows = pa.table({name: pa.array([], arrow_type(t)) for name, t in types.items()})

@@ -13,6 +13,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.api.plan import records_of
 from fastfeat.errors import (
     FastfeatError,
     InvalidData,
@@ -335,7 +336,7 @@ class Failing:
 
 def begun(journal: Any, late: Any = "insert") -> tuple[ff.Live, State]:
     """Return a state whose changes a journal keeps."""
-    state = State(lower({"": IDS}), Settings(late), Base(), journal)
+    state = State(lower(records_of({"": IDS})), Settings(late), Base(), journal)
     return ff.Live({"": IDS}, state), state
 
 
@@ -396,10 +397,12 @@ def test_state_is_restored_from_what_was_kept(call: str) -> None:
     state.process(with_ids(rows(10), 0), source="events:0", first=0, end=10)
     CALLS[call](state)
     state.process(with_ids(rows(3, 30), 30))
-    again = State(lower({"": IDS}), Settings("insert"), Base())
+    again = State(lower(records_of({"": IDS})), Settings("insert"), Base())
     again.restore(journal.entries)
     assert again.history() == state.history()
-    assert again.base() == State(lower({"": IDS}), Settings("insert"), again.base()).base()
+    assert (
+        again.base() == State(lower(records_of({"": IDS})), Settings("insert"), again.base()).base()
+    )
     assert again.offsets == state.offsets
     asked, other = rows(2, 33), ff.Live({"": IDS}, again)
     assert other.features(asked) == state.features(asked)

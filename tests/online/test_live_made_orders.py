@@ -17,6 +17,7 @@ from test_live_random import check_equal, check_row
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.api.plan import records_of
 from fastfeat.errors import InvalidData, InvalidPlan, LateRow
 from fastfeat.io.arrow import call
 from fastfeat.online.lower.live_plan import lower
@@ -204,7 +205,7 @@ def _is_in(plan: ff.FittedPlan, order: Made) -> bool:
     """Return whether rows of a plan are put into an order."""
     nodes = [order.time.node, *(key.node for key in order.keys)]
     nodes += [] if order.tie is None else [order.tie.node]
-    return any(list(one.values) == nodes for one in lower({"": plan}).orders)
+    return any(list(one.values) == nodes for one in lower(records_of({"": plan})).orders)
 
 
 def _check_features(live: ff.Live, plan: ff.FittedPlan, batch: pa.Table, known: pa.Table) -> None:

@@ -151,7 +151,9 @@ def test_rows_that_change_are_seen_as_if_they_had_come_so(data: st.DataObject) -
     live = plan.online(tables=TABLES, late="insert", keep="everything")
     model = Model(plan, rows.schema, TABLES, data.draw(st.sampled_from(["cpu", "reference"])))
     left = rows.to_pylist()
-    columns = [name for name in live.plans[""].plan.past_columns if name in rows.column_names]
+    columns = [
+        name for name in live.plans[""].plan.declaration.past_columns if name in rows.column_names
+    ]
     there: list[Any] = []
     while left:
         n = data.draw(st.integers(1, 4))

@@ -241,15 +241,27 @@ def test_what_is_no_method_is_not_proposed(name: str) -> None:
 
 
 def test_what_is_proposed_exists() -> None:
-    for proposed in [*hints.WRITE.values(), *hints.WRITE_DT.values(), *hints.WRITE_STR.values()]:
+    tables = hints.tables()
+    for proposed in [
+        text for place in ("expression", "dt", "str") for text in tables[place].values()
+    ]:
         if not proposed.startswith(("fastfeat.", "Plan(")):
             assert all(hasattr(ff, name) for name in re.findall(r"fastfeat\.(\w+)", proposed))
             of_x = re.sub(r"fastfeat\.\w+", "", proposed)
             for path in re.findall(r"((?:\.[a-z_]\w*)+)\(", of_x):
                 assert callable(operator.attrgetter(path[1:])(X)), proposed
     known = {name for name in dir(ff.Expr) if not name.startswith("_")}
-    shadowed = (set(hints.WRITE) | set(hints.NOT_HERE)) & known - {"name"}
+    shadowed = (set(tables["expression"]) | set(tables["none expression"])) & known - {"name"}
     assert not shadowed
+
+
+def test_functions_of_fastfeat_are_proposed() -> None:
+    functions = {name: getattr(ff, name) for name in ff.__all__ if not hasattr(ff.Expr, name)}
+    for name, function in functions.items():
+        of_operators = getattr(function, "__module__", "").startswith("fastfeat.operators.")
+        if of_operators and function.__annotations__["return"] == "Expr":
+            with pytest.raises(AttributeError, match=rf"Write fastfeat\.{name}\(\.\.\.\)"):
+                getattr(X, name)
 
 
 def test_functions_of_python_are_methods() -> None:

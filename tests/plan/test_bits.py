@@ -72,7 +72,7 @@ PLAN = ff.Plan(
         "largest": col("small").max() - col("small"),
     }
 )
-NUMBERS = [name for name in PLAN.expressions if name not in ("late", "since")]
+NUMBERS = [name for name in PLAN.features if name not in ("late", "since")]
 
 
 def fitted_on(seed: int, n_rows: int = 500) -> ff.FittedPlan:
@@ -178,7 +178,7 @@ def test_memory_given_for_a_matrix_gets_the_same_bits(rows_and_cuts, layout, dty
         assert (around[:, 2::3] == 7).all()
 
 
-NARROW = ff.Plan(dict(PLAN.expressions), dtype="float32").fit(table_of(500, 0, finite=True))
+NARROW = ff.Plan(dict(PLAN.features), dtype="float32").fit(table_of(500, 0, finite=True))
 
 
 @settings(max_examples=EXAMPLES)
@@ -192,18 +192,20 @@ def test_what_fit_learns_does_not_depend_on_split_or_order(rows_and_cuts, offset
     n_rows, edges = rows_and_cuts
     rows = table_of(n_rows, seed, finite=True)
     ff.set_num_threads(1)
-    expected = artifact_bytes(LEARNS.fit(rows))
+    expected = artifact_bytes(LEARNS.fit(rows).record)
     ff.set_num_threads(n_threads)
-    assert artifact_bytes(LEARNS.fit(cut_differently(rows, edges, offset))) == expected
+    assert artifact_bytes(LEARNS.fit(cut_differently(rows, edges, offset)).record) == expected
     shuffled = rows.take(np.random.default_rng(seed).permutation(n_rows))
-    assert artifact_bytes(LEARNS.fit(shuffled)) == expected
+    assert artifact_bytes(LEARNS.fit(shuffled).record) == expected
 
 
 @settings(max_examples=EXAMPLES // 2)
 @given(st.integers(1, 300), st.integers(0, 2**31), st.floats(0, 1))
 def test_the_reference_learns_the_same(n_rows, seed, missing):
     rows = table_of(n_rows, seed, finite=True, missing=missing)
-    assert artifact_bytes(LEARNS.fit(rows)) == artifact_bytes(LEARNS.fit(rows, backend="reference"))
+    assert artifact_bytes(LEARNS.fit(rows).record) == artifact_bytes(
+        LEARNS.fit(rows, backend="reference").record
+    )
 
 
 def _statistics() -> dict[str, ff.Expr]:

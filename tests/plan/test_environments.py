@@ -76,7 +76,7 @@ needs_flushing = pytest.mark.skipif(
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_flush_to_zero_changes_no_bit(backend):
     train, rows = rows_of(200, 0), rows_of(100, 1)
-    learnt = artifact_bytes(PLAN.fit(train))
+    learnt = artifact_bytes(PLAN.fit(train).record)
     fitted = PLAN.fit(train)
     expected = fitted.transform(rows)
     some_rows = [row_of(rows, k) for k in range(20)]
@@ -88,7 +88,7 @@ def test_flush_to_zero_changes_no_bit(backend):
         rows_again = [again.transform_row(row).tobytes() for row in some_rows]
     assert half == 0.0
     assert differing(features, expected) == {}
-    assert artifact_bytes(again) == learnt
+    assert artifact_bytes(again.record) == learnt
     assert rows_again == by_row
 
 
@@ -154,7 +154,7 @@ def assert_same_elsewhere(folder: Path, environment: str, variables: dict[str, s
     )
     assert run.returncode == 0, run.stderr
     fitted = PLAN.fit(train)
-    assert paths[2].read_bytes() == artifact_bytes(fitted)
+    assert paths[2].read_bytes() == artifact_bytes(fitted.record)
     assert differing(pa.ipc.open_file(paths[3]).read_all(), fitted.transform(rows)) == {}
     return run.stderr
 

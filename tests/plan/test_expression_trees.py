@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from plan_tables import differing, table_of
 
 import fastfeat as ff
-from fastfeat.plan.keep.artifact import artifact_bytes, fitted_of
+from fastfeat.api.plan import fitted_of
+from fastfeat.plan.keep.artifact import artifact_bytes
 
 # One example compiles about twenty features of up to a hundred operations, which takes seconds.
 EXAMPLES = 3 + settings().max_examples // 20
@@ -39,9 +40,9 @@ def test_both_backends_agree_on_any_expression(features, seed):
     if isinstance(fitted, str) or isinstance(by_reference, str):
         assert fitted == by_reference
         return
-    content = artifact_bytes(fitted)
-    assert content == artifact_bytes(by_reference)
-    assert artifact_bytes(fitted_of(content)) == content
+    content = artifact_bytes(fitted.record)
+    assert content == artifact_bytes(by_reference.record)
+    assert artifact_bytes(fitted_of(content).record) == content
     on_cpu = outcome(lambda: fitted.transform(rows))
     reference = outcome(lambda: fitted.transform(rows, backend="reference"))
     if isinstance(on_cpu, str) or isinstance(reference, str):

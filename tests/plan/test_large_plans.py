@@ -11,9 +11,10 @@ from plan_tables import differing
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.api.plan import fitted_of
 from fastfeat.engine.layout import lay_out
 from fastfeat.ir.intern import _POOL
-from fastfeat.plan.keep.artifact import artifact_bytes, fitted_of
+from fastfeat.plan.keep.artifact import artifact_bytes
 
 N_OPERATORS = 5000
 N_COLUMNS = 10_000
@@ -43,7 +44,7 @@ def test_a_chain_of_thousands_of_operators_works_everywhere():
     for stage in ("plan", "bound", "optimized", "leakage", "live", "physical", "cpu", "cuda"):
         assert fitted.explain(stage)
     assert len(repr(plan)) < 10_000
-    again = fitted_of(artifact_bytes(fitted))
+    again = fitted_of(artifact_bytes(fitted.record))
     by_reference = again.transform(rows, backend="reference")
     assert differing(again.transform(rows), by_reference) == {}
     assert fitted.transform_row({"x": None}).tolist() == [by_reference["a"][1].as_py()]
@@ -72,7 +73,7 @@ def test_thousands_of_columns_of_one_shape_share_their_code():
     plan = ff.Plan({f"{name} scaled": col(name).standard_scale() for name in names})
     fitted = plan.fit(rows)
     features = fitted.transform(rows)
-    loops = lay_out(fitted.arrow_program)
+    loops = lay_out(fitted.record.arrow_program)
     assert len(loops) == 1
     assert sum(len(instance.outputs) for instance in loops[0].instances) == N_COLUMNS
     assert features.num_columns == N_COLUMNS
@@ -95,5 +96,5 @@ def test_a_table_in_a_thousand_chunks_gives_the_same_bits():
     pieces = pa.concat_tables([whole.slice(start, 10) for start in range(0, len(values), 10)])
     plan = ff.Plan({"a": col("x").exp().standard_scale(), "b": ~col("flag")})
     fitted = plan.fit(whole)
-    assert artifact_bytes(plan.fit(pieces)) == artifact_bytes(fitted)
+    assert artifact_bytes(plan.fit(pieces).record) == artifact_bytes(fitted.record)
     assert differing(fitted.transform(pieces), fitted.transform(whole)) == {}

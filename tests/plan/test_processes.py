@@ -28,7 +28,7 @@ from plan_tables import differing, feature_bytes, row_of, table_of
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.plan import FittedPlan
 from fastfeat.engine.cpu.threads import run_tasks
 from fastfeat.plan.keep.artifact import artifact_bytes
 
@@ -90,12 +90,12 @@ def test_a_forked_child_transforms_fits_and_computes_rows():
     fitted = PLAN.fit(TRAIN)
     expected = feature_bytes(fitted.transform(ROWS))
     row = fitted.transform_row(row_of(ROWS, 0)).tobytes()
-    learnt = artifact_bytes(fitted)
+    learnt = artifact_bytes(fitted.record)
 
     def work() -> None:
         assert feature_bytes(fitted.transform(ROWS)) == expected
         assert fitted.transform_row(row_of(ROWS, 0)).tobytes() == row
-        assert artifact_bytes(PLAN.fit(TRAIN)) == learnt
+        assert artifact_bytes(PLAN.fit(TRAIN).record) == learnt
         in_child(lambda: fitted.transform(ROWS))
         new = ff.Plan({"new": col("full") * 3 - 1})
         assert new.fit(ROWS).transform(ROWS).num_rows == ROWS.num_rows
@@ -118,7 +118,7 @@ def test_a_child_forked_while_others_compute_does_not_hang():
 
     def work() -> None:
         assert feature_bytes(fitted.transform(ROWS)) == expected
-        assert ff.Plan({"y": col("x") + 2.5, "z": col("y")}).nodes
+        assert ff.Plan({"y": col("x") + 2.5, "z": col("y")}).declaration.nodes
 
     threads = [threading.Thread(target=compute) for _ in range(2)]
     for thread in threads:
@@ -167,7 +167,7 @@ def test_workers_that_load_an_artifact_give_the_same_bits(method, tmp_path):
 def test_four_threads_transform_fit_and_compute_rows_at_once():
     fitted = PLAN.fit(TRAIN)
     expected = feature_bytes(fitted.transform(ROWS))
-    learnt = artifact_bytes(fitted)
+    learnt = artifact_bytes(fitted.record)
     numbers = np.ascontiguousarray(fitted.transform(ROWS, to="numpy"))
     failures: list[str] = []
 
@@ -176,7 +176,7 @@ def test_four_threads_transform_fit_and_compute_rows_at_once():
             for turn in range(6):
                 row = 100 * k + turn
                 assert feature_bytes(fitted.transform(ROWS)) == expected
-                assert artifact_bytes(PLAN.fit(TRAIN)) == learnt
+                assert artifact_bytes(PLAN.fit(TRAIN).record) == learnt
                 found = fitted.transform_row(row_of(ROWS, row)).tobytes()
                 assert found == numbers[row].tobytes()
                 own = ff.Plan({f"own {k}": col("y") * (k + turn)}).fit(ROWS).transform(ROWS)

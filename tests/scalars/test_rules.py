@@ -232,7 +232,7 @@ def test_a_computed_float32_is_rounded_by_a_cast_and_on_the_way_out_alone() -> N
     learnt: list[bytes] = []
     for backend in ("cpu", "reference"):
         fitted = plan.fit(table, backend=backend)
-        learnt.append(artifact_bytes(fitted))
+        learnt.append(artifact_bytes(fitted.record))
         row = fitted.transform(table, backend=backend).to_pylist()[0]
         assert row == {"sum": 0.6, "less": 0.0, "cast": float(np.float32(0.1)), "scaled": 0.0}
     assert learnt[0] == learnt[1]

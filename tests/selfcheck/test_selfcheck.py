@@ -86,11 +86,13 @@ def test_a_state_gives_the_golden_digests() -> None:
 
 def test_the_plans_of_the_past_hold_every_window_key_and_fold() -> None:
     assert {*PAST_PLANS, "live"} == set(golden_digests(FILE_OF_PAST))
-    nodes = postorder([node for plan in PAST_PLANS.values() for node in plan.nodes.values()])
+    nodes = postorder(
+        [node for plan in PAST_PLANS.values() for node in plan.declaration.nodes.values()]
+    )
     seen = {node.function for node in nodes if isinstance(node, Call)}
     assert {f"over.{name}" for name in OVER_FUNCTIONS} <= seen
     for plan, parameter in (("by", "by"), ("folds", "folds")):
-        names = {feature.partition(" ")[0] for feature in PAST_PLANS[plan].expressions}
+        names = {feature.partition(" ")[0] for feature in PAST_PLANS[plan].features}
         assert {
             name
             for name, operator in OPERATORS.items()
@@ -99,7 +101,7 @@ def test_the_plans_of_the_past_hold_every_window_key_and_fold() -> None:
 
 
 def test_the_plans_hold_every_operator() -> None:
-    names = {feature.partition(" ")[0] for plan in PLANS.values() for feature in plan.expressions}
+    names = {feature.partition(" ")[0] for plan in PLANS.values() for feature in plan.features}
     assert set(OPERATORS) <= names
     assert set(PLANS) == set(golden_digests())
 

@@ -307,7 +307,7 @@ def test_another_artifact_takes_the_place_or_is_refused(
 def test_a_swap_is_between_two_batches(files: Files, tmp_path: Path) -> None:
     kind = "application/octet-stream"
     contents = [files.artifact.read_bytes(), artifact(BETTER, tmp_path / "better.fastfeat")]
-    widths = [len(PLAN.expressions), len(BETTER.expressions)]
+    widths = [len(PLAN.features), len(BETTER.features)]
     body = {"rows": json_rows(ASKED.slice(0, 2))}
     seen: set[tuple[str, int]] = set()
     with server(**files.options) as found, ThreadPoolExecutor(3) as callers:
@@ -344,7 +344,7 @@ def test_an_artifact_is_taken_when_its_file_changes(files: Files, tmp_path: Path
         artifact(BETTER, swapped)
         os.replace(swapped, path)
         found.wait_for("is served")
-        assert found.get("/v1/plan").json["names"] == [*BETTER.expressions]
+        assert found.get("/v1/plan").json["names"] == [*BETTER.features]
         assert found.stop() == 0
 
 

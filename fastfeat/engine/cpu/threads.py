@@ -16,8 +16,8 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from fastfeat.arguments import explaining
+from fastfeat.checks import whole_number
 from fastfeat.errors import InvalidPlan
-from fastfeat.operators.parameters import whole_number
 
 _WHOLE = re.compile("0*[1-9][0-9]{0,8}")  # str.isdigit takes "\u00b2" too, which int does not
 _PATIENCE = 0.01  # seconds; an interrupt may have taken what a thread said when it stopped

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.plan import FittedPlan, face_of
 from fastfeat.errors import (
     InvalidData,
     InvalidPlan,
@@ -66,24 +66,28 @@ class Contents:
         """The columns of the data that the label is computed from."""
         if self.label is None:
             return []
-        return self.fitted.plan.label_sources if self.label is PLANS_LABEL else [str(self.label)]
+        return (
+            self.fitted.plan.declaration.label_sources
+            if self.label is PLANS_LABEL
+            else [str(self.label)]
+        )
 
     @property
     def label_is_ahead(self) -> bool:
         """Whether the label is computed from rows ahead, and rows may have none."""
-        return self.label is PLANS_LABEL and self.fitted.plan.looks_ahead
+        return self.label is PLANS_LABEL and self.fitted.plan.declaration.looks_ahead
 
     @property
     def columns(self) -> list[str]:
         """The columns of the data that must be there."""
-        read = [*self.fitted.plan.row_columns, *self.keep, *self.label_columns]
+        read = [*self.fitted.plan.declaration.row_columns, *self.keep, *self.label_columns]
         return list(dict.fromkeys(read))
 
     @property
     def columns_if_there(self) -> list[str]:
         """Further columns, which windows read, or rows are known by, where the data has them."""
         plan = self.fitted.plan
-        further = [*plan.past_columns, *plan.row_ids]
+        further = [*plan.declaration.past_columns, *plan.declaration.row_ids]
         return [name for name in dict.fromkeys(further) if name not in set(self.columns)]
 
 
@@ -124,8 +128,8 @@ def contents_of(
         raise InvalidPlan("the plan has no columns: fit found no category of its indicators")
     return Contents(
         fitted,
-        selected(fitted, dense, dtype=dtype) if dense else None,
-        selected(fitted, coded) if coded else None,
+        face_of(selected(fitted.record, dense, dtype=dtype)) if dense else None,
+        face_of(selected(fitted.record, coded)) if coded else None,
         alone,
         columns,
         {name: counts[of_bag[0]] for name, of_bag in columns.items()},
@@ -148,7 +152,7 @@ def _check_counts(fitted: FittedPlan, counts: Mapping[str, int]) -> None:
 
 def _bag_columns(fitted: FittedPlan, name: str, counts: Mapping[str, int]) -> tuple[str, ...]:
     """Return the columns of a bag: of one feature, all codes, of one vocabulary."""
-    expressions = fitted.plan.expressions
+    expressions = fitted.plan.features
     if name not in expressions:
         raise InvalidPlan(f"bags=[{name!r}]: no feature is named so.{_near(name, expressions)}")
     columns = tuple(name + suffix for suffix in expressions[name].suffixes)
@@ -165,11 +169,11 @@ def _label_given(fitted: FittedPlan, label: str | bool | None) -> str | bool | N
     plan = fitted.plan
     match label:
         case None:
-            return PLANS_LABEL if plan.label_nodes else None
+            return PLANS_LABEL if plan.declaration.label_nodes else None
         case False:
             return None
         case str():
-            return PLANS_LABEL if label in plan.label_nodes else label
+            return PLANS_LABEL if label in plan.declaration.label_nodes else label
         case _:
             raise InvalidPlan(
                 f"label={_shown(label)}: takes the name of a column of the data, None for the "

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.plan import FittedPlan
+from fastfeat.checks import choice, switch, whole_number
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
 from fastfeat.integrations.batches.blocks import Contents, Float, contents_of
 from fastfeat.integrations.batches.epochs import Division, Even
 from fastfeat.integrations.batches.streams import Mixing
-from fastfeat.operators.parameters import choice, switch, whole_number
 from fastfeat.plan.declare.arguments import names_given
 
 Form = Literal["dict", "matrix"]

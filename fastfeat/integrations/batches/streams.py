@@ -160,7 +160,7 @@ class Stream:
                 data = pieces.digest()
         division, mixing = self.division, self.mixing
         return {
-            "plan": hashlib.sha256(artifact_bytes(contents.fitted)).hexdigest(),
+            "plan": hashlib.sha256(artifact_bytes(contents.fitted.record)).hexdigest(),
             "data": data,
             "n_rows": division.n_rows,
             "batch_size": division.batch_size,
@@ -196,7 +196,7 @@ def rows_of(
     if isinstance(pieces, ParquetPieces):
         pieces.check(contents.columns)
     by_piece = isinstance(history, str) and history == PIECE
-    if history is None and plan.past_columns:
+    if history is None and plan.declaration.past_columns:
         raise InvalidPlan(
             f"the plan has windows, {_listed(plan.history_needed())}, which see rows of other "
             "pieces. Say where they are: history='batch' where the data holds its own past, and "
@@ -205,7 +205,7 @@ def rows_of(
         )
     computed = Computed(contents, pieces, tables, by_piece)
     _warn_encoded(computed)
-    if not by_piece and (plan.past_columns or contents.label_is_ahead):
+    if not by_piece and (plan.declaration.past_columns or contents.label_is_ahead):
         return _ready(computed, history)
     if pieces.sizes:
         past = BATCH if by_piece else None
@@ -226,14 +226,14 @@ def _warn_encoded(computed: Computed) -> None:
     from, the columns by which they are known are read once more.
     """
     fitted = computed.contents.fitted
-    encoded = fitted.encoded
+    encoded = fitted.record.encoded
     if encoded is None or encoded.row_id is not None:
         return
     if all(n_rows != computed.n_rows for n_rows, *_ in encoded.digests):
         return
     read = computed.pieces.reader([name for name, _ in encoded.columns])
     parts = [read(piece) for piece in range(len(computed.pieces.sizes))]
-    warn_encoded(encoded, pa.concat_tables(parts), None, fitted.told)
+    warn_encoded(encoded, pa.concat_tables(parts), None, fitted.record.told)
 
 
 def _ready(computed: Computed, history: Any) -> Computed | Ready:

@@ -34,8 +34,7 @@ checkpoint from the middle of an epoch goes on with the rows that were not seen:
 
 from __future__ import annotations
 
-from fastfeat.integrations.torch.batches import FeatureBatches
+from fastfeat.integrations.torch.batches import FeatureBatches, FeatureLoader
 from fastfeat.integrations.torch.embeddings import embedding_sizes
-from fastfeat.integrations.torch.loader import FeatureLoader
 
 __all__ = ["FeatureBatches", "FeatureLoader", "embedding_sizes"]

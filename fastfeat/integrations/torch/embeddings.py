@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.plan import FittedPlan
 from fastfeat.arguments import explaining_as
+from fastfeat.checks import whole_number
 from fastfeat.errors import TypeMismatch
 from fastfeat.integrations.torch.batches import FeatureBatches
-from fastfeat.operators.parameters import whole_number
 
 
 @explaining_as("", {})

@@ -35,7 +35,7 @@ from fastfeat.plan.run.transform import bound, computed
 from fastfeat.plan.run.values import compute_columns, key_values, values_of
 from fastfeat.plan.run.windows import arrays_of, codes_in_host, text_codes
 from fastfeat.scalars.zones import using
-from fastfeat.steps.windows.rows import Asked, OverFailed, Past
+from fastfeat.steps.windows.rows import OverFailed, RowOrder, WindowRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +214,7 @@ def make_windows(one: Round, batch: Batch, log: Table, seen: Seen) -> None:
     wanted = windows_wanted(one, batch, log, seen)
     types, n_seen = batch.types, len(seen.codes)
 
-    def compute(asked: Sequence[Asked]) -> list[Any]:
+    def compute(asked: Sequence[WindowRequest]) -> list[Any]:
         with numbered_by(batch):
             arrays = batch.backend.over(wanted.past, asked, n_seen)
         return [
@@ -237,8 +237,8 @@ class WindowsWanted(NamedTuple):
         texts: those that the codes of each stand for, or None.
     """
 
-    past: Past
-    asked: list[Asked]
+    past: RowOrder
+    asked: list[WindowRequest]
     texts: list[Any]
 
 
@@ -294,12 +294,12 @@ def _joined(before: Any, own: Any, name: str, dtype: DType) -> Any:
     return pa.chunked_array([*before.chunks, *own.chunks], own.type)
 
 
-def _ordering(past: Batch, one: Round, seen: Seen) -> Past:
+def _ordering(past: Batch, one: Round, seen: Seen) -> RowOrder:
     """Return the columns that order the rows that are seen and those that ask."""
     dtype, times = values_of(past, one.time)
     codes = np.concatenate([seen.codes, seen.asking], dtype=np.int32)
     tie, reads_codes = one.tie, past.backend is cpu
-    return Past(
+    return RowOrder(
         times,
         dtype,
         [] if reads_codes else [pa.chunked_array([_numbers(codes)])],
@@ -317,7 +317,7 @@ def _numbers(codes: NDArray[np.int32]) -> Array:
     return pa.array(wide, mask=wide < 0) if wide.min(initial=0) < 0 else pa.array(wide)
 
 
-def _asked(past: Batch, wanted: Round, ordering: Past) -> tuple[list[Asked], list[Any]]:
+def _asked(past: Batch, wanted: Round, ordering: RowOrder) -> tuple[list[WindowRequest], list[Any]]:
     """Return what a backend is asked for, and the texts that the codes of each stand for, or None.
 
     Args:
@@ -328,14 +328,14 @@ def _asked(past: Batch, wanted: Round, ordering: Past) -> tuple[list[Asked], lis
     known: dict[tuple[Node, bool], tuple[Any, DType, Any]] = {
         (wanted.time, False): (ordering.times, ordering.dtype, None)
     }
-    asked: list[Asked] = []
+    asked: list[WindowRequest] = []
     texts: list[Any] = []
     for one in wanted.statistics:
         key = one.value, one.is_of_text
         if key not in known:
             known[key] = _values(past, *key)
         values, dtype, text = known[key]
-        asked.append(Asked(one.function, one.params, values, dtype, one.window, one.kept))
+        asked.append(WindowRequest(one.function, one.params, values, dtype, one.window, one.kept))
         texts.append(text)
     return asked, texts
 

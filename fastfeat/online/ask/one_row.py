@@ -17,6 +17,7 @@ from fastfeat.online.ask.features import Seen, kept_arrays, numbered_by, windows
 from fastfeat.online.lower.live_plan import LivePlan
 from fastfeat.online.lower.schedules import Prepared, Round
 from fastfeat.online.row.kernel import RowKernel, row_kernel_after_windows
+from fastfeat.online.row.one_row import transform_row
 from fastfeat.plan.run.batch import Batch
 from fastfeat.plan.run.lookup_tables import table_values
 from fastfeat.plan.run.windows import named_by
@@ -61,7 +62,7 @@ def answer_row(
     for name, prepared in lowered.prepared.items():
         fitted = prepared.fitted
         if not prepared.rounds:
-            features[name] = fitted.transform_row(row, tables=tables)
+            features[name] = transform_row(fitted, row, tables=tables)
             continue
         made: dict[Node, Any] = dict(table_values(fitted.table_columns, tables))
         batch = batches[name] = prepared.batch(log, made, "cpu", 0)

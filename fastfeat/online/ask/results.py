@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from fastfeat.api.fitted import FittedPlan
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import Table, pa
@@ -15,12 +14,13 @@ from fastfeat.io.sinks.results import frame_index, memory_of_tensor
 from fastfeat.online.ask.features import Answered
 from fastfeat.online.ask.one_row import AnsweredRow
 from fastfeat.plan.lower.outputs import check_result, matrix_dtype
+from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.results import check_memory, computed_form, given_out
 from fastfeat.plan.run.transform import bound, computed
 
 ALONE = ""
 """The name of the plan of `FittedPlan.online`."""
-Plans = Mapping[str, FittedPlan]
+Plans = Mapping[str, Fitted]
 Results = Mapping[str, Any]
 """By plan, features as they are computed for a form: a table, or a matrix."""
 
@@ -101,7 +101,7 @@ def check_out(plans: Plans, rows: Table, to: str, out: Any) -> None:
         fitted = plans[name]
         shape = (rows.num_rows, len(fitted.feature_names))
         array = memory_of_tensor(memory) if to == "torch" else memory
-        check_memory(array, shape, np.dtype(matrix_dtype(fitted.plan).name), rows)
+        check_memory(array, shape, np.dtype(matrix_dtype(fitted.declaration).name), rows)
 
 
 def given_to_user(
@@ -139,7 +139,7 @@ def of_one_row(results: Results) -> Any:
 def with_passed(plans: Plans, results: Results, given: Any) -> Results:
     """Return features beside the columns that plans pass on, of the types that were given."""
     return {
-        name: _with_columns(features, given, plans[name].plan.keep)
+        name: _with_columns(features, given, plans[name].declaration.keep)
         for name, features in results.items()
     }
 

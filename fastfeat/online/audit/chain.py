@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.api.fitted import FittedPlan
 from fastfeat.errors import StateError
 from fastfeat.io.arrow import Table, pa
 from fastfeat.online.audit.column_words import keyed
@@ -30,6 +29,7 @@ from fastfeat.online.audit.digests import N_BYTES, Digest, digest_of, what_diffe
 from fastfeat.online.file.entries import Links
 from fastfeat.online.state.changes import Applied, Base, Change, Entry, Settings
 from fastfeat.plan.keep.artifact import fitted_digest
+from fastfeat.plan.run.fitted import Fitted
 
 Artifacts = Mapping[str, bytes]
 """Of each plan by its name the digest."""
@@ -249,7 +249,7 @@ def _of_every_row(column: Any, stored: NDArray[np.bool_]) -> Any:
     return column.take(pa.array(places, mask=~stored))
 
 
-def artifacts_of(plans: Mapping[str, FittedPlan]) -> dict[str, bytes]:
+def artifacts_of(plans: Mapping[str, Fitted]) -> dict[str, bytes]:
     """Return the digest of each plan, by name: equal plans have equal ones."""
     return {name: fitted_digest(fitted) for name, fitted in plans.items()}
 

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from fastfeat.api.fitted import FittedPlan
 from fastfeat.errors import FastfeatError, StateError
 from fastfeat.online.audit.chain import (
     FEATURES,
@@ -29,8 +28,9 @@ from fastfeat.online.file.entries import Written
 from fastfeat.online.lower.live_plan import lower
 from fastfeat.online.state.changes import Applied, Base, Change, Entry, Settings
 from fastfeat.online.state.state import State
+from fastfeat.plan.run.fitted import Fitted
 
-Plans = Mapping[str, FittedPlan]
+Plans = Mapping[str, Fitted]
 _WITHOUT_ROWS = frozenset({"forget", "plans", "sweep"})
 """Changes whose rows say what is done, and are none of the data."""
 

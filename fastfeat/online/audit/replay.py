@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from fastfeat.api.fitted import FittedPlan
-from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, StateError, TypeMismatch, counted, shortened
 from fastfeat.online.audit.chain import (
     BEGIN,
@@ -29,9 +27,10 @@ from fastfeat.online.file.entries import Written
 from fastfeat.online.file.follower import Follower
 from fastfeat.online.state.changes import Applied, Change
 from fastfeat.online.state.state import State
-from fastfeat.plan.keep.artifact import fitted_of, load
+from fastfeat.plan.keep.artifact import fitted_of_bytes, read_artifact
+from fastfeat.plan.run.fitted import Fitted
 
-Artifact = FittedPlan | Plans | str | os.PathLike[str]
+Artifact = Fitted | Plans | str | os.PathLike[str]
 PlansOf = Callable[[Mapping[str, bytes]], Plans]
 Take = Callable[[Change, Applied], None]
 """Is given each change that was done again and found as it was noted."""
@@ -69,8 +68,7 @@ class Replay:
         return f"FAIL {self.difference}\n     {done} before it as they were noted"
 
 
-@explaining
-def replay(
+def replay_state(
     path: str | os.PathLike[str],
     artifact: Artifact | None = None,
     *,
@@ -81,37 +79,7 @@ def replay(
 ) -> Replay:
     """Return a report of all changes of a state, done again: the first difference, or none.
 
-    Every change in the file is computed again from the rows beside it, in a state of its own:
-    features have the bits that were served, and links follow from all that was noted. The file is
-    not written, and may be in use.
-
-    Args:
-        path: of the state.
-        artifact: the fitted plan that is said to have answered, or the path of its file; of several
-            plans a dict by name. None for the plans in the file.
-        head: a link that was noted elsewhere, from `live.head` or an earlier replay: a file that
-            was written anew as a whole does not have it.
-        to: a Parquet file that the features go to that were served, to train on: of each row that
-            the state took its id and times, its source and offset, when it was answered, the
-            features, and the label where all that it is computed of is known. After a difference
-            there is no such file.
-        plan: whose features these are; None for the only one.
-        outcomes: late columns by the id of their row, for labels whose columns the state does not
-            have; in any form that `fit` takes.
-
-    Raises:
-        StateError: the file is no state, or it has no audit, or its key was deleted.
-        InvalidPlan: the artifact, or `plan=`, is of other names than the plans in the file; or
-            `plan=` or `outcomes=` without `to=`.
-        InvalidData: `to=` is no Parquet file.
-
-    Example:
-        >>> spent = col("x").sum(over=ff.window(24, time="t", by="card"))
-        >>> fitted = ff.Plan({"spent": spent}).fit({"t": [0], "card": ["a"], "x": [1.0]})
-        >>> live = fitted.online(path="state.db")  # doctest: +SKIP
-        >>> live.process({"t": 1, "card": "a", "x": 2.5})  # doctest: +SKIP
-        >>> ff.replay("state.db", fitted).ok  # doctest: +SKIP
-        True
+    Arguments and errors as of `ff.replay`; the fitted plans among them are records.
     """
     noted = _head_given(head)
     for option, value in (("plan", plan), ("outcomes", outcomes)):
@@ -243,7 +211,7 @@ def _plans_reader(follower: Follower, artifact: Artifact | None) -> PlansOf:
     def plans_of(artifacts: Mapping[str, bytes]) -> Plans:
         if passed is not None and dict(artifacts) == dict(last):
             return passed
-        return {name: fitted_of(content) for name, content in artifacts.items()}
+        return {name: fitted_of_bytes(content) for name, content in artifacts.items()}
 
     return plans_of
 
@@ -251,7 +219,7 @@ def _plans_reader(follower: Follower, artifact: Artifact | None) -> PlansOf:
 def _plans_given(artifact: Artifact, known: Mapping[str, bytes]) -> Plans:
     """Return the plans that a user passed, by the names that the file has for them."""
     if isinstance(artifact, Mapping):
-        named: dict[str, FittedPlan] = {name: _loaded(one) for name, one in artifact.items()}
+        named: dict[str, Fitted] = {name: _loaded(one) for name, one in artifact.items()}
     else:
         (name, *others) = known
         if others:
@@ -266,11 +234,11 @@ def _plans_given(artifact: Artifact, known: Mapping[str, bytes]) -> Plans:
     return named
 
 
-def _loaded(artifact: object) -> FittedPlan:
-    if isinstance(artifact, FittedPlan):
+def _loaded(artifact: object) -> Fitted:
+    if isinstance(artifact, Fitted):
         return artifact
     if isinstance(artifact, str | os.PathLike):
-        return load(Path(cast("str", artifact)))
+        return read_artifact(Path(cast("str", artifact)))
     raise TypeMismatch(
         f"artifact= takes a fitted plan, or the path of its file, got a {type(artifact).__name__}"
     )

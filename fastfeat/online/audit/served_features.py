@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.api.fitted import FittedPlan
 from fastfeat.errors import InvalidData, InvalidPlan, counted, shortened
 from fastfeat.io.arrow import ChunkedArray, Table, call, index_in, pa, parquet_module
 from fastfeat.io.sinks.atomic import replacing
@@ -25,6 +24,8 @@ from fastfeat.io.sources.formats import SUFFIXES
 from fastfeat.ir.scope import order_of, window_nodes
 from fastfeat.online.state.changes import Applied, Change
 from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.fit.labels import label_of
+from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.inputs import read_columns
 
 SOURCE, OFFSET, ANSWERED_AT = "source", "offset", "answered_at"
@@ -77,7 +78,7 @@ class Serving:
         outcomes: what has become known of such columns, by id, in order.
     """
 
-    fitted: FittedPlan
+    fitted: Fitted
     name: str
     path: Path
     writer: Any = None
@@ -95,18 +96,18 @@ class Serving:
         match change.kind:
             case "process" | "update":
                 self._take_rows(change, applied)
-            case "outcomes" | "correct" if self.fitted.plan.row_id is not None:
+            case "outcomes" | "correct" if self.fitted.declaration.row_id is not None:
                 names = [n for n in self._label_columns if n in change.rows.column_names]
                 rows = change.rows.filter(pa.array(applied.stored))
                 if names and rows.num_rows:
-                    self.outcomes.append(rows.select([self.fitted.plan.row_id, *names]))
+                    self.outcomes.append(rows.select([self.fitted.declaration.row_id, *names]))
             case _:
                 pass
 
     def _take_rows(self, change: Change, applied: Applied) -> None:
         stored = applied.stored
         rows, n_stored = change.rows.filter(pa.array(stored)), int(stored.sum())
-        if self.fitted.plan.label_nodes:
+        if self.fitted.declaration.label_nodes:
             names = dict.fromkeys([*self._ids, *self._label_columns])
             self.labelled.append(rows.select([n for n in names if n in rows.column_names]))
         if change.kind == "process":
@@ -119,14 +120,14 @@ class Serving:
 
     @property
     def _ids(self) -> list[str]:
-        row_id = self.fitted.plan.row_id
+        row_id = self.fitted.declaration.row_id
         return [] if row_id is None else [row_id]
 
     @property
     def _label_columns(self) -> list[str]:
         """The columns that the label is computed of, which are not the id."""
-        label = self.fitted.plan.label
-        names = [label] if isinstance(label, str) else self.fitted.plan.label_columns
+        label = self.fitted.declaration.label
+        names = [label] if isinstance(label, str) else self.fitted.declaration.label_columns
         return [name for name in names if name not in self._ids]
 
     def _beside(self, change: Change, at: Any, rows: Table, features: Table) -> Table:
@@ -144,7 +145,7 @@ class Serving:
         before[OFFSET] = pa.array(change.first + at, mask=np.full(n, not has_source))
         moment = pa.scalar(change.time_ns, pa.timestamp("ns", "UTC"))
         before[ANSWERED_AT] = pa.repeat(moment, n)
-        known = set(features.column_names) | set(self.fitted.plan.label_nodes)
+        known = set(features.column_names) | set(self.fitted.declaration.label_nodes)
         told = {name: column for name, column in before.items() if name not in known}
         return pa.table({**told, **dict(zip(features.column_names, features.columns, strict=True))})
 
@@ -161,7 +162,7 @@ class Serving:
             given: further outcomes: late columns by the id of their row; None for none.
             tables: the lookup tables, which a label may look ahead in.
         """
-        plan = self.fitted.plan
+        plan = self.fitted.declaration
         if not plan.label_nodes:
             return None, ""
         rows = pa.concat_tables(self.labelled, promote_options="permissive")
@@ -178,7 +179,7 @@ class Serving:
             )
             told = f"No label: the state has no {shortened(lacking)}, which no window reads: {join}"
             return None, told
-        values = self.fitted.label(rows, tables=tables or None)
+        values = label_of(self.fitted, rows, tables=tables or None)
         places = np.concatenate([*self.places, np.zeros(0, np.int64)])
         name = next(iter(plan.label_nodes))
         return pa.table({name: values.take(pa.array(places))}), ""
@@ -209,7 +210,7 @@ def _joined(columns: Sequence[ChunkedArray]) -> ChunkedArray:
     return pa.chunked_array([c for one in columns for c in one.cast(wanted).chunks], wanted)
 
 
-def served_plan(plans: Mapping[str, FittedPlan], name: str | None) -> str:
+def served_plan(plans: Mapping[str, Fitted], name: str | None) -> str:
     """Return the name of the plan whose features are wanted.
 
     Args:
@@ -228,7 +229,7 @@ def served_plan(plans: Mapping[str, FittedPlan], name: str | None) -> str:
 
 
 @contextmanager
-def serving(path: str | os.PathLike[str], fitted: FittedPlan, name: str) -> Generator[Serving]:
+def serving(path: str | os.PathLike[str], fitted: Fitted, name: str) -> Generator[Serving]:
     """Give what takes changes, and remove what it has written beside the file in the end.
 
     Args:

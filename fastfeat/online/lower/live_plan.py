@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fastfeat.api.fitted import FittedPlan
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.ir.node import Aggregate, Call, Node
-from fastfeat.ir.scope import asking_of
+from fastfeat.ir.scope import query_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.online.lower.schedules import Prepared, Round, prepare
@@ -21,6 +20,7 @@ from fastfeat.plan.declare.window_reach import (
     live_functions,
     together,
 )
+from fastfeat.plan.run.fitted import Fitted
 
 __all__ = ["Kept", "LivePlan", "Order", "Reach", "Stage", "lower"]
 
@@ -112,7 +112,7 @@ class LivePlan:
         prepared: by plan, what asking needs of it alone.
     """
 
-    plans: Mapping[str, FittedPlan]
+    plans: Mapping[str, Fitted]
     columns: Mapping[str, DType]
     asked: Mapping[str, DType]
     orders: tuple[Order, ...]
@@ -134,7 +134,7 @@ class LivePlan:
         return tuple(dict.fromkeys(name for stage in self.stages for name in stage.kept))
 
 
-def lower(plans: Mapping[str, FittedPlan]) -> LivePlan:
+def lower(plans: Mapping[str, Fitted]) -> LivePlan:
     """Return what some plans ask of one log.
 
     Args:
@@ -148,17 +148,19 @@ def lower(plans: Mapping[str, FittedPlan]) -> LivePlan:
     row_id = _row_id(plans)
     columns: dict[str, DType] = {}
     for fitted in plans.values():
-        for name in fitted.plan.past_columns:
+        for name in fitted.declaration.past_columns:
             columns[name] = _known(name, inputs[name])
     if row_id is not None and row_id in inputs and columns:
         columns[row_id] = _known(row_id, inputs[row_id])
     asked = {
         name: dtype
         for fitted in plans.values()
-        for name in fitted.plan.row_columns
+        for name in fitted.declaration.row_columns
         if name not in columns and not isinstance(dtype := inputs[name], UnsupportedType)
     }
-    late = {name for fitted in plans.values() for name in fitted.plan.late if name in columns}
+    late = {
+        name for fitted in plans.values() for name in fitted.declaration.late if name in columns
+    }
     functions = {name: live_functions(fitted.nodes.items()) for name, fitted in plans.items()}
     orders, places = _orders(functions)
     kept = _kept(plans, functions, columns)
@@ -178,7 +180,7 @@ def lower(plans: Mapping[str, FittedPlan]) -> LivePlan:
     )
 
 
-def _agreed(plans: Mapping[str, FittedPlan]) -> dict[str, DType | UnsupportedType]:
+def _agreed(plans: Mapping[str, Fitted]) -> dict[str, DType | UnsupportedType]:
     """Return the type of each column of the data that plans read, on which they agree."""
     found: dict[tuple[str | None, str], tuple[str, DType | UnsupportedType]] = {}
     for plan, fitted in plans.items():
@@ -196,9 +198,13 @@ def _agreed(plans: Mapping[str, FittedPlan]) -> dict[str, DType | UnsupportedTyp
     return {name: dtype for (table, name), (_, dtype) in found.items() if table is None}
 
 
-def _row_id(plans: Mapping[str, FittedPlan]) -> str | None:
+def _row_id(plans: Mapping[str, Fitted]) -> str | None:
     """Return the column that tells rows apart, on which plans with windows agree."""
-    given = {name: fitted.plan.row_id for name, fitted in plans.items() if fitted.plan.past_columns}
+    given = {
+        name: fitted.declaration.row_id
+        for name, fitted in plans.items()
+        if fitted.declaration.past_columns
+    }
     ids = dict.fromkeys(given.values())
     if len(ids) > 1:
         told = ", ".join(f"{name!r} has row_id={row_id!r}" for name, row_id in given.items())
@@ -264,7 +270,7 @@ def _stages(
 
 
 def _order(call: Call, plan: str, reach: Reach) -> Order:
-    time, *keys = asking_of(call)
+    time, *keys = query_of(call)
     tie = call.args[-1] if dict(call.params)["has_tie"] else None
     return Order(time, tuple(keys), tie, reach, plan, call)
 
@@ -285,7 +291,7 @@ def _grouped(
 
 
 def _kept(
-    plans: Mapping[str, FittedPlan],
+    plans: Mapping[str, Fitted],
     functions: Mapping[str, Sequence[Function]],
     columns: Collection[str],
 ) -> dict[str, Kept]:

@@ -7,7 +7,6 @@ from typing import Any, TypeGuard, cast
 
 import numpy as np
 
-from fastfeat.api.fitted import FittedPlan
 from fastfeat.dtypes import NULL, UTF8, DType
 from fastfeat.errors import InvalidData, UnknownColumn, did_you_mean, shortened
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, Table, pa
@@ -20,6 +19,7 @@ from fastfeat.io.columns.row_values import content_value, convert, list_value
 from fastfeat.io.columns.types import arrow_type, storage_type
 from fastfeat.ir.scope import order_of, window_nodes
 from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.inputs import check_still_missing, read_columns
 
 FLOAT16 = DType("float16")
@@ -126,7 +126,7 @@ def rows_by_id(given: Any, types: Types, row_id: str, id_type: DType | None) -> 
     return table
 
 
-def time_columns(plans: Iterable[FittedPlan]) -> list[str]:
+def time_columns(plans: Iterable[Fitted]) -> list[str]:
     """Return the columns that the times of windows are computed from."""
     calls = window_nodes([node for fitted in plans for node in fitted.nodes.values()])
     return columns_of(order_of(over).args[0] for over in calls)

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastfeat.api.fitted import FittedPlan
 from fastfeat.backends import backend_named
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import OVER, row_order, window_of
 from fastfeat.plan.declare.window_reach import Function, windows_read
 from fastfeat.plan.run.batch import Batch, Programs
+from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.steps import rounds_of
 from fastfeat.plan.run.windows import reads_text
 from fastfeat.scalars.zones import using
@@ -100,7 +100,7 @@ class Prepared:
         placing: by the order that the plan places rows in, what that needs.
     """
 
-    fitted: FittedPlan
+    fitted: Fitted
     rounds: tuple[Round, ...]
     schedule: Schedule
     placing: Mapping[int, Placing]
@@ -129,7 +129,7 @@ class Prepared:
 
 
 def prepare(
-    fitted: FittedPlan,
+    fitted: Fitted,
     grouped: Sequence[tuple[int, int, Sequence[Function]]],
     kept: Mapping[str, Call],
     placed: Mapping[int, Sequence[Node]],
@@ -151,7 +151,7 @@ def prepare(
     return Prepared(fitted, rounds, schedule, placing)
 
 
-def _placing(fitted: FittedPlan, values: Sequence[Node], kept: Mapping[str, Call]) -> Placing:
+def _placing(fitted: Fitted, values: Sequence[Node], kept: Mapping[str, Call]) -> Placing:
     inner = windows_read(values)
     return Placing(_read_of(kept, inner), _schedule(fitted, values, inner))
 
@@ -162,7 +162,7 @@ def _read_of(kept: Mapping[str, Call], inner: Sequence[Call]) -> dict[str, Call]
 
 
 def _round(
-    fitted: FittedPlan,
+    fitted: Fitted,
     stage: int,
     order: int,
     functions: Sequence[Function],
@@ -188,14 +188,14 @@ def _round(
     )
 
 
-def _statistic(fitted: FittedPlan, one: Function) -> Statistic:
+def _statistic(fitted: Fitted, one: Function) -> Statistic:
     call = one.call
     value, window = call.args[0], window_params(window_of(call))
     function, is_of_text = call.function.removeprefix(OVER), reads_text(fitted.types, call, value)
     return Statistic(call, function, dict(call.params), window, value, is_of_text, one.is_kept)
 
 
-def _schedule(fitted: FittedPlan, roots: Sequence[Node], known: Sequence[Node]) -> Schedule:
+def _schedule(fitted: Fitted, roots: Sequence[Node], known: Sequence[Node]) -> Schedule:
     """Return the steps that rows read for expressions, but those that are known."""
     made: dict[Node, Any] = dict.fromkeys([*known, *fitted.table_columns])
     rows = Batch(None, fitted.types, backend_named("cpu"), dict(fitted.constants), made)

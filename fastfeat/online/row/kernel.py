@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,19 +24,17 @@ from fastfeat.ir.node import Column
 from fastfeat.ir.scope import row_order, window_nodes
 from fastfeat.online.row.steps import has_row_steps, row_key, row_maker, slot_value
 from fastfeat.plan.lower.outputs import matrix_dtype
+from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.inputs import FIT_ON_VALUES, ONLY_MISSING
 from fastfeat.scalars.value import InputSlot
-
-if TYPE_CHECKING:
-    from fastfeat.api.fitted import FittedPlan
 
 RowKernel = Callable[[Mapping[str, Any]], NDArray[Any]]
 NAN = float("nan")
 
 
-def row_kernel(fitted: FittedPlan) -> RowKernel:
+def row_kernel(fitted: Fitted) -> RowKernel:
     """Return the function that computes one row; it belongs to the thread that asks for it."""
-    if fitted.plan.past_columns:
+    if fitted.declaration.past_columns:
         name = next(name for name, node in fitted.nodes.items() if window_nodes([node]))
         raise InvalidPlan(
             f"transform_row has one row, and the feature {name!r} reads earlier ones. Keep them in "
@@ -46,14 +44,14 @@ def row_kernel(fitted: FittedPlan) -> RowKernel:
     return row_kernel_after_windows(fitted)
 
 
-def row_kernel_after_windows(fitted: FittedPlan) -> RowKernel:
+def row_kernel_after_windows(fitted: Fitted) -> RowKernel:
     """Return the function that computes one row of which windows are made; see `row_kernel`.
 
     The row has, beside its columns, the value of each function over a window by its call, as it is
     stored.
     """
     program = fitted.matrix_program
-    dtype = np.dtype(matrix_dtype(fitted.plan).name)
+    dtype = np.dtype(matrix_dtype(fitted.declaration).name)
     ready = row_program(program, fitted.matrix_constants, dtype)
     names = [row_key(slot.sources[0]) for slot in program.inputs]
     plain = bool(names) and all(slot.kind == "column" for slot in program.inputs)
@@ -98,7 +96,7 @@ def joined(row: Mapping[str, Any], made: Mapping[Any, Any]) -> Mapping[Any, Any]
         raise _no_row(row) from None
 
 
-def _with_steps(compute: RowKernel, fitted: FittedPlan) -> RowKernel:
+def _with_steps(compute: RowKernel, fitted: Fitted) -> RowKernel:
     """Return what computes a row after its steps have been made."""
     make = row_maker(fitted)
     columns = tuple(dict.fromkeys(
@@ -143,7 +141,7 @@ def _expected(slot: InputSlot) -> type | None:
 
 
 @in_ieee
-def _convert_and_run(fitted: FittedPlan, ready: RowProgram, row: Mapping[str, Any]) -> NDArray[Any]:
+def _convert_and_run(fitted: Fitted, ready: RowProgram, row: Mapping[str, Any]) -> NDArray[Any]:
     """Compute a row whose values must be converted, or are missing."""
     slots = fitted.matrix_program.inputs
     sources = [source for slot in slots for source in slot.sources]
@@ -181,7 +179,7 @@ def _no_row(given: object) -> TypeMismatch:
     return TypeMismatch(f"a row is a dict of values by column, got {given!r}")
 
 
-def _fail(fitted: FittedPlan, row: Mapping[str, Any], values: Any) -> NDArray[Any]:
+def _fail(fitted: Fitted, row: Mapping[str, Any], values: Any) -> NDArray[Any]:
     program, constants = fitted.matrix_program, fitted.matrix_constants
     inputs = dict(zip(program.inputs, values, strict=True))
     leaf = leaf_reader(program, inputs, constants)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastfeat.backends import backend_named
 from fastfeat.dtypes import BINARY, FLOAT64, TABLE, VOCABULARY, DType
@@ -21,10 +21,10 @@ from fastfeat.io.columns.row_values import (
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import (
     OVER,
-    asking_of,
     is_over_table,
     is_over_window,
     order_of,
+    query_of,
     row_args,
     row_order,
     window_of,
@@ -36,35 +36,32 @@ from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constan
 from fastfeat.plan.lower.lower import output_of
 from fastfeat.plan.lower.patterns import outputs_of
 from fastfeat.plan.run.batch import Batch
+from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.steps import table_with
-from fastfeat.plan.run.windows import asked_of, past_of_table, telling_table
+from fastfeat.plan.run.windows import asked_of, naming_table, past_of_table
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 from fastfeat.steps.registry import is_step, step_function
 from fastfeat.steps.step import Argument, StepFailed
 from fastfeat.steps.windows.reference import listed, ordering
-from fastfeat.steps.windows.rows import Asked, OverFailed, Past
+from fastfeat.steps.windows.rows import OverFailed, RowOrder, WindowRequest, function_over
 from fastfeat.steps.windows.table_rows import Rows, moments_of, over_table, rows_of_table
-
-if TYPE_CHECKING:
-    from fastfeat.api.fitted import FittedPlan
-
 
 Row = Mapping[Any, Any]
 """Values by column, those that steps have made by their call, columns of lookup tables."""
 
 
 def over_table_maker(
-    step: Call, fitted: FittedPlan, asking: Sequence[Callable[[Row], Any]]
+    step: Call, fitted: Fitted, query: Sequence[Callable[[Row], Any]]
 ) -> Callable[[Row], Any]:
     """Return what computes a function over a window of a table for a row.
 
     Args:
         step: the function.
         fitted: the plan.
-        asking: get the time and the keys of a row, each as a column of one value.
+        query: get the time and the keys of a row, each as a column of one value.
     """
     order, types = order_of(step), fitted.types
-    time, *keys = (types[node] for node in asking_of(order))
+    time, *keys = (types[node] for node in query_of(order))
     read: list[Node] = [node for node in postorder([step]) if isinstance(node, TableColumn)]
 
     def make(row: Row) -> Any:
@@ -72,7 +69,7 @@ def over_table_maker(
         batch = Batch(None, types, backend_named("cpu"), {}, made)
         past = past_of_table(batch, order)
         asked, texts = _asked(batch, past, order, step)
-        moment, *parts = (get(row) for get in asking)
+        moment, *parts = (get(row) for get in query)
         moments = moments_of(moment, time, parts, keys)
         try:
             found: Any = over_table(_rows(past), past.dtype, asked, 0, moments)[0]
@@ -84,7 +81,7 @@ def over_table_maker(
     return make
 
 
-def _rows(past: Past) -> Rows:
+def _rows(past: RowOrder) -> Rows:
     """Return the rows of each key of a table in order; made on first use."""
     assert past.cache is not None
     if "rows" not in past.cache:
@@ -93,7 +90,9 @@ def _rows(past: Past) -> Rows:
     return past.cache["rows"]
 
 
-def _asked(batch: Batch, past: Past, order: Call, step: Call) -> tuple[Asked, list[Any]]:
+def _asked(
+    batch: Batch, past: RowOrder, order: Call, step: Call
+) -> tuple[WindowRequest, list[Any]]:
     """Return what is asked, of a column as a list, and its texts; made on first use.
 
     The functions of one column share the list.
@@ -101,10 +100,10 @@ def _asked(batch: Batch, past: Past, order: Call, step: Call) -> tuple[Asked, li
     assert past.cache is not None
     function = step.function.removeprefix(OVER)
     dtypes = tuple(batch.types[column] for column in batch.made)
-    name = (step.args[0], dtypes, function in ("count", "null_count"))
+    name = (step.args[0], dtypes, function_over(step).counts)
     if name not in past.cache:
         table, values = table_with(batch, order, [step])
-        with telling_table(order):
+        with naming_table(order):
             (asked,), (texts,) = asked_of(table, [step], values)
         past.cache[name] = listed(asked), [] if texts is None else texts.to_pylist()
     known, texts = past.cache[name]
@@ -115,7 +114,7 @@ def _asked(batch: Batch, past: Past, order: Call, step: Call) -> tuple[Asked, li
 Getter = Callable[[Row], Any]
 
 
-def row_maker(fitted: FittedPlan) -> Callable[[Row], Row]:
+def row_maker(fitted: Fitted) -> Callable[[Row], Row]:
     """Return what adds to a row all that the steps of a fitted plan make of it."""
     makers = [(step, _maker(step, fitted)) for step in _row_steps(fitted)]
 
@@ -128,18 +127,18 @@ def row_maker(fitted: FittedPlan) -> Callable[[Row], Row]:
     return make
 
 
-def has_row_steps(fitted: FittedPlan) -> bool:
+def has_row_steps(fitted: Fitted) -> bool:
     """Return whether steps make something of a row itself."""
     return len(_row_steps(fitted)) > 0
 
 
-def _row_steps(fitted: FittedPlan) -> list[Node]:
+def _row_steps(fitted: Fitted) -> list[Node]:
     """Return the steps of a row, in order, but functions of its past."""
     nodes = row_order(fitted.nodes.values())
     return [node for node in nodes if is_step(node, fitted.types) and not is_over_window(node)]
 
 
-def _maker(step: Node, fitted: FittedPlan) -> Getter:
+def _maker(step: Node, fitted: Fitted) -> Getter:
     """Return what makes the value of a step, as it is stored, None where missing."""
     if isinstance(step, Aggregate):
         return lambda row: fitted.constants[step]
@@ -163,7 +162,7 @@ def _maker(step: Node, fitted: FittedPlan) -> Getter:
     return maker
 
 
-def _getter(node: Node, step: Call, fitted: FittedPlan) -> Getter:
+def _getter(node: Node, step: Call, fitted: Fitted) -> Getter:
     """Return what gives an argument of a step: what fit has learnt, or a column of one value."""
     dtype = fitted.types[node]
     if dtype == VOCABULARY:
@@ -196,7 +195,7 @@ def _key(value: Any, dtype: DType, name: str) -> Any:
     return stored + 0.0 if isinstance(stored, float) else stored  # 0.0 for -0.0
 
 
-def _computed(node: Node, dtype: DType, fitted: FittedPlan) -> Getter:
+def _computed(node: Node, dtype: DType, fitted: Fitted) -> Getter:
     """Return what evaluates an expression over the row."""
     known = evaluate_constants(constant_roots([node]), fitted.types, dict(fitted.constants))
     named = [(show(node), node)]

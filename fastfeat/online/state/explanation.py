@@ -13,19 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.api.fitted import FittedPlan
 from fastfeat.backends import backend_named
 from fastfeat.engine.float_environment import in_ieee
-from fastfeat.errors import counted
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.decode import decoded
 from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.scope import (
-    asking_of,
     is_of_table,
     is_over,
     is_over_window,
     order_of,
+    query_of,
     row_order,
     table_of,
     window_of,
@@ -45,17 +43,18 @@ from fastfeat.online.lower.live_plan import LivePlan, lower
 from fastfeat.online.lower.row_orders import log_rows
 from fastfeat.online.lower.row_tables import given_type
 from fastfeat.online.state.call_rows import Here
+from fastfeat.online.state.explained_features import FeatureExplained, RowsSeen, explained_html
 from fastfeat.online.state.memory import Memory
 from fastfeat.plan.declare.columns_read import reads_own
 from fastfeat.plan.keep.state import aggregates_of
 from fastfeat.plan.run.batch import Batch
+from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import as_type
 from fastfeat.plan.run.lookup_tables import table_values
 from fastfeat.plan.run.steps import make
 from fastfeat.plan.run.values import compute_columns
-from fastfeat.plan.run.windows import asking_columns, past_of, past_of_table
+from fastfeat.plan.run.windows import past_of, past_of_table, query_columns
 from fastfeat.plan.tell.html import learnt_text
-from fastfeat.plan.tell.summary import capped
 from fastfeat.scalars.zones import using
 from fastfeat.steps.tables.rows import instants
 from fastfeat.steps.windows.reference import ordering
@@ -66,85 +65,8 @@ from fastfeat.steps.windows.table_rows import moments_of, places_in_window, rows
 Numbers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-MOST_ROWS = 8
-_LONGEST_VALUE = 60
 NUMBER = "row number"
 """The column that tells rows of the state apart where the plan has no `row_id`."""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class RowsSeen:
-    """The rows that a function over a window, a lookup or an as-of join read.
-
-    Args:
-        what: the function, as it is written.
-        table: the name of the table; empty for rows of the state.
-        rows: those rows: their id or number, their time, and the columns that were read.
-        n_own: how many of the last of them are the row itself: 1 or 0.
-    """
-
-    what: str
-    table: str
-    rows: Table
-    n_own: int = 0
-
-    def __repr__(self) -> str:
-        """Return a line, and one for each of the latest rows."""
-        return "\n".join([self.head, *(f"  {line}" for line in self.lines)])
-
-    @property
-    def head(self) -> str:
-        """The function, and how many rows there are."""
-        of_table = f" of table {self.table!r}" if self.table else ""
-        own = ", the last one itself" if self.n_own else ""
-        return f"{self.what}: {counted(self.rows.num_rows, 'row')}{of_table}{own}"
-
-    @property
-    def lines(self) -> list[str]:
-        """A line for each of the latest rows."""
-        left = max(0, self.rows.num_rows - MOST_ROWS)
-        rows = self.rows.slice(left).to_pylist()
-        told = [", ".join(f"{n}={shown(v)}" for n, v in row.items()) for row in rows]
-        return [*([f"... {counted(left, 'earlier row')}"] if left else []), *told]
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class FeatureExplained:
-    """A feature of a row, and what it came from.
-
-    Args:
-        name: of the feature, or of its column.
-        value: as Python has it; None where it is missing.
-        formula: how it is made.
-        columns: of the row itself that it read, and their values.
-        learnt: what fit has learnt that it read, by its text.
-        seen: the rows that it read.
-        rows: the numbers of the rows of the state that it needs, in `Explained.rows`.
-        tables: of each table the numbers of the rows that it needs.
-    """
-
-    name: str
-    value: Any
-    formula: str
-    columns: Mapping[str, Any]
-    learnt: Mapping[str, str]
-    seen: tuple[RowsSeen, ...]
-    rows: Numbers = field(compare=False)
-    tables: Mapping[str, Numbers] = field(compare=False)
-
-    def __repr__(self) -> str:
-        """Return the value, how it is made, and what of."""
-        learnt = [f"  learnt {text} = {value}" for text, value in self.learnt.items()]
-        read = ", ".join(f"{name}={shown(value)}" for name, value in self.columns.items())
-        return "\n".join(
-            [
-                f"{self.name} = {shown(self.value)}",
-                f"  {self.formula}",
-                *([f"  of the row: {read}"] if read else []),
-                *learnt,
-                *(f"  {line}" for one in self.seen for line in repr(one).splitlines()),
-            ]
-        )
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -198,15 +120,7 @@ class Explained:
 
     def _repr_html_(self) -> str:
         """Return a table of the features, each of which opens to what it came from."""
-        from fastfeat.online.state.explained_features import explained_html
-
-        return explained_html(self)
-
-
-def shown(value: Any) -> str:
-    return capped(
-        repr(value) if value is None or isinstance(value, str) else str(value), _LONGEST_VALUE
-    )
+        return explained_html(self.features)
 
 
 def _taken(table: Any, numbers: Numbers) -> Any:
@@ -401,7 +315,7 @@ class _Sight:
         kept: the names of what is kept of each row.
     """
 
-    fitted: FittedPlan
+    fitted: Fitted
     own: Batch
     batch: Batch
     ids: tuple[str, Sequence[Any]]
@@ -474,13 +388,13 @@ def _explained(sight: _Sight, column: str, values: Table) -> FeatureExplained:
     fitted = sight.fitted
     node, read = fitted.nodes[column], _Read()
     _read_of_row(sight, sight.own, [node], [0], read)
-    asked = [arg for n in row_order([node]) if is_over_window(n) for arg in asking_of(order_of(n))]
+    asked = [arg for n in row_order([node]) if is_over_window(n) for arg in query_of(order_of(n))]
     own = dict.fromkeys(n.name for n in row_order([node, *asked]) if isinstance(n, Column))
     learnt = show_all(aggregates_of([node]))
     return FeatureExplained(
         column,
         values.column(column)[0].as_py(),
-        show(fitted.plan.nodes.get(column, node)),
+        show(fitted.declaration.nodes.get(column, node)),
         {name: sight.own.table.column(name)[0].as_py() for name in own},
         {
             text: learnt_text(fitted.constants[one], fitted.bound[one])
@@ -561,8 +475,8 @@ def _in_window_of_table(batch: Batch, over: Call, places: Sequence[int]) -> list
     """Return the numbers of the rows of a table that are in the window of some rows."""
     order = order_of(over)
     make(batch, [over])
-    compute_columns(batch, asking_of(order))
-    past, asking = past_of_table(batch, order), asking_columns(batch, order)
+    compute_columns(batch, query_of(order))
+    past, asking = past_of_table(batch, order), query_columns(batch, order)
     times, keys, tie = ordering(past)
     table = rows_of_table(times, past.dtype, keys, past.key_dtypes, tie)
     own, own_keys, _ = ordering(asking)

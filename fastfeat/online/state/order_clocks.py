@@ -8,7 +8,7 @@ from fastfeat.errors import InvalidPlan
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Column
-from fastfeat.ir.scope import asking_of, order_of, window_of
+from fastfeat.ir.scope import order_of, query_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.online.log.retention import Retention, retention
 from fastfeat.online.lower.live_plan import LivePlan, Order
@@ -144,7 +144,7 @@ def check_forgotten(lowered: LivePlan, column: str) -> None:
         InvalidPlan: a window that others read is not by this column.
     """
     for kept in lowered.kept.values():
-        keys = asking_of(order_of(kept.call))[1:]
+        keys = query_of(order_of(kept.call))[1:]
         if Column(column) not in keys:
             shown = ", ".join(map(show, keys)) or "no key"
             raise InvalidPlan(

@@ -19,9 +19,10 @@ from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.decode import has_value
 from fastfeat.io.columns.types import column_text
 from fastfeat.ir.node import Call, Column
-from fastfeat.ir.scope import OVER, row_order, window_of
+from fastfeat.ir.scope import row_order, window_of
 from fastfeat.online.lower.live_plan import LivePlan
 from fastfeat.plan.run.row_identity import first_unlike
+from fastfeat.steps.windows.rows import function_over
 
 Numbers = NDArray[np.int64]
 
@@ -67,8 +68,7 @@ def _late_read(over: Call, late: Collection[str]) -> frozenset[str]:
 
 
 def _reading(over: Call, columns: frozenset[str], *, is_kept: bool) -> Reading:
-    name = over.function.removeprefix(OVER)
-    lag = dict(over.params)["n"] if name in ("lag", "time_since_lag") else None
+    lag = dict(over.params)["n"] if function_over(over).picks == "n-th" else None
     return Reading(columns, dict(window_of(over).params), lag, is_kept)
 
 

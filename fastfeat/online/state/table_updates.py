@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.api.fitted import FittedPlan
 from fastfeat.dtypes import DType
 from fastfeat.io.arrow import ChunkedArray, Table, pa
 from fastfeat.io.columns.decode import decoded
@@ -15,9 +14,10 @@ from fastfeat.io.columns.keys import key_column
 from fastfeat.ir.node import Call, Node, TableColumn
 from fastfeat.ir.walk import postorder
 from fastfeat.online.lower.live_plan import LivePlan
+from fastfeat.plan.run.fitted import Fitted
 
 
-def table_types(plans: Mapping[str, FittedPlan]) -> dict[str, dict[str, DType]]:
+def table_types(plans: Mapping[str, Fitted]) -> dict[str, dict[str, DType]]:
     """Return the type of each column that plans read of tables, by table."""
     found: dict[str, dict[str, DType]] = {}
     for fitted in plans.values():
@@ -48,7 +48,7 @@ def key_columns(lowered: LivePlan, table: str) -> list[tuple[str, ...]]:
 
 
 def _nodes(lowered: LivePlan) -> Iterable[Node]:
-    roots = [n for fitted in lowered.plans.values() for n in fitted.plan.nodes.values()]
+    roots = [n for fitted in lowered.plans.values() for n in fitted.declaration.nodes.values()]
     return postorder(roots)
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, assert_never
 from fastfeat import dtypes
 from fastfeat.aggregates import AGGREGATES, result_per_key
 from fastfeat.dtypes import DType
-from fastfeat.errors import FastfeatError, InvalidPlan, TypeMismatch, UnknownColumn, did_you_mean
+from fastfeat.errors import TypeMismatch, UnknownColumn, did_you_mean
 from fastfeat.io.columns.types import UnsupportedType, supported
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, TableColumn
 from fastfeat.ir.show import show
@@ -92,32 +92,9 @@ def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -
 def _explained(node: Node, rule: Callable[[], R]) -> R:
     """Return what a type rule gives; a mismatch is raised again with the expression in front."""
     try:
-        return as_operator_makes(node, rule)
+        return rule()
     except TypeMismatch as error:
         raise TypeMismatch(f"{show(node)}: {error}") from None
-
-
-_ALTERED = (
-    *(LookupError, ValueError, TypeError, AttributeError, AssertionError),
-    *(OverflowError, MemoryError, RecursionError),
-)
-
-
-def as_operator_makes(node: Node, rule: Callable[[], R]) -> R:
-    """Return what a rule of a call gives.
-
-    Raises:
-        InvalidPlan: the rule cannot make anything of the call: no operator makes such a call, the
-            plan was read from a text that someone has altered.
-    """
-    try:
-        return rule()
-    except FastfeatError:
-        raise
-    except _ALTERED as error:
-        raise InvalidPlan(
-            f"{show(node)} is not a call that an operator makes: {error!r}"
-        ) from error
 
 
 def column_type(name: str, schema: Schema) -> DType:

@@ -12,19 +12,18 @@ from fastfeat.aggregates import is_target
 from fastfeat.errors import ArtifactError
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import (
-    OVER,
-    asking_of,
     is_of_table,
     is_over,
     is_over_rows_ahead,
     is_over_window,
     order_of,
+    query_of,
     row_order,
     table_of,
     window_nodes,
 )
 from fastfeat.ir.walk import fold, postorder
-from fastfeat.steps.windows.rows import OVER_FUNCTIONS
+from fastfeat.steps.windows.rows import function_over
 
 
 def columns_of(roots: Iterable[Node]) -> list[str]:
@@ -78,7 +77,12 @@ def _columns_of_rows(roots: Iterable[Node]) -> list[str]:
 
 def reads_own(over: Call) -> bool:
     """Return whether a function over a window reads the value of the row itself too."""
-    return OVER_FUNCTIONS[over.function.removeprefix(OVER)].reads_own
+    return function_over(over).reads_own
+
+
+def table_columns_of(roots: Iterable[Node]) -> tuple[TableColumn, ...]:
+    """Return the columns of lookup tables that expressions read, in order of first use."""
+    return tuple(node for node in postorder(roots) if isinstance(node, TableColumn))
 
 
 _DATA: Final = ()
@@ -129,7 +133,7 @@ def _rows_of(roots: Sequence[Node]) -> dict[Node, Rows]:
                 _check_halves(node, args, len(args) // 2)
                 return _DATA
             case Call("table_order"):
-                _check_halves(node, args, len(asking_of(node)))
+                _check_halves(node, args, len(query_of(node)))
                 return _DATA
             case Call() if is_over(node) and is_of_table(order_of(node)):
                 _check(node, args[:1], table_of(order_of(node)))

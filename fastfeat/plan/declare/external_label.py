@@ -5,23 +5,16 @@ The plan stays as it is declared, and all its rules hold: the column is the labe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
-from fastfeat.aggregates import is_target
 from fastfeat.errors import InvalidPlan
 from fastfeat.ir.node import Column, Node
-from fastfeat.ir.rewrite import rewritten, with_args
 from fastfeat.plan.declare.columns_read import columns_of
-from fastfeat.plan.declare.late_columns import Late
-from fastfeat.plan.declare.leakage import check_leakage
-
-if TYPE_CHECKING:
-    from fastfeat.api.plan import Plan
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.declare.leakage import check_leakage, learnt_from
 
 
-def with_given_label(plan: Plan) -> Plan:
+def with_given_label(plan: Declaration) -> Declaration:
     """Return a plan whose encoders learn the label from a column of it, beside the data's own.
 
     The column, `label_column`, has the name of the label, unless something else reads that.
@@ -45,7 +38,7 @@ def with_given_label(plan: Plan) -> Plan:
     return with_label_column(plan, column)
 
 
-def with_label_column(plan: Plan, column: str | None) -> Plan:
+def with_label_column(plan: Declaration, column: str | None) -> Declaration:
     """Return a plan whose encoders learn the label from a column; None: as it is declared.
 
     Raises:
@@ -56,53 +49,17 @@ def with_label_column(plan: Plan, column: str | None) -> Plan:
         return plan
     if not plan.label_nodes or column in (*plan.keep, plan.row_id):
         raise InvalidPlan(f"label_column={column!r} is no column of a label alone")
-    given = object.__new__(type(plan))
-    for part in fields(plan):
-        object.__setattr__(given, part.name, getattr(plan, part.name))
-    object.__setattr__(given, "label_column", column)
+    given = replace(plan, label_column=column)
     check_leakage(given.nodes, given.known_late)
     return given
 
 
-def reads_label(plan: Plan) -> bool:
+def reads_label(plan: Declaration) -> bool:
     """Return whether encoders learn from the label of a plan."""
     return _others(plan, "") != columns_of(plan.nodes.values())
 
 
-def late_with(late: Late, column: str | None) -> Late:
-    """Return the late columns of a plan, with the one that its label is given in."""
-    if column is None:
-        return late
-    label = late.label | {Column(column)}
-    return replace(late, of_label=late.of_label | {column}, label=label)
-
-
-def learnt_from(
-    roots: Sequence[Node], label: Mapping[str, Node], column: str | None
-) -> Sequence[Node]:
-    """Return features whose encoders learn the label from a column.
-
-    Args:
-        roots: the features, in which targets are the expression of the label.
-        label: that expression, by its name.
-        column: the column; None leaves them as they are.
-    """
-    if column is None:
-        return roots
-    given = Column(column)
-    named: dict[Node, Node] = {node: given for node in label.values()}  # noqa: C420  # its type
-
-    def rule(node: Node) -> Node:
-        if not is_target(node):
-            return node
-        target, *others = node.args
-        (target,) = rewritten([target], lambda part: named.get(part, part))
-        return with_args(node, (target, *others))
-
-    return rewritten(roots, rule)
-
-
-def _free_name(plan: Plan, name: str, label: Node) -> str:
+def _free_name(plan: Declaration, name: str, label: Node) -> str:
     """Return the name of the label, or one made of it where anything but encoders reads that."""
     of_label = [] if label == Column(name) else columns_of([label])
     taken = {*_others(plan, ""), *of_label, *plan.keep, *plan.outcomes, plan.row_id}
@@ -111,7 +68,7 @@ def _free_name(plan: Plan, name: str, label: Node) -> str:
     return name
 
 
-def _others(plan: Plan, column: str) -> list[str]:
+def _others(plan: Declaration, column: str) -> list[str]:
     """Return the columns that features read, with another name for the label of encoders."""
     nodes = learnt_from(list(plan.nodes.values()), plan.label_nodes, column)
     return columns_of(nodes)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from fastfeat.aggregates import is_target
 from fastfeat.errors import InvalidPlan, Leakage, did_you_mean
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, Column, Node, TableColumn
-from fastfeat.ir.scope import OVER, asking_of, is_over, is_over_ahead, order_of, window_of
+from fastfeat.ir.scope import OVER, is_over, is_over_ahead, order_of, query_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.operators.durations import duration_given
@@ -293,7 +293,7 @@ def ahead_of(label: Iterable[Node]) -> Ahead | None:
 
 
 def _entity_of(call: Call) -> tuple[Node, ...]:
-    return asking_of(order_of(call))[1:]
+    return query_of(order_of(call))[1:]
 
 
 def ahead_delays(label: Node, outcomes: Mapping[str, Sequence[Delay]]) -> list[Delay]:
@@ -305,7 +305,7 @@ def ahead_delays(label: Node, outcomes: Mapping[str, Sequence[Delay]]) -> list[D
     """
     found: list[Delay] = []
     for call in over_ahead([label]):
-        params, (time, *_) = dict(window_of(call).params), asking_of(order_of(call))
+        params, (time, *_) = dict(window_of(call).params), query_of(order_of(call))
         values = [n.name for n in postorder([call.args[0]]) if isinstance(n, Column | TableColumn)]
         seen = {name: tuple(outcomes[name]) for name in values if name in outcomes}
         length = params["gap"] + params["next"], params["unit"]
@@ -354,3 +354,11 @@ def _check_known_tables(late: Late) -> None:
                     f"Plan(known_tables={{{table!r}: [{name!r}]}}): no late column has that name, "
                     f"so that it is known anyway.{hint}"
                 )
+
+
+def late_with(late: Late, column: str | None) -> Late:
+    """Return the late columns of a plan, with the one that its label is given in."""
+    if column is None:
+        return late
+    label = late.label | {Column(column)}
+    return replace(late, of_label=late.of_label | {column}, label=label)

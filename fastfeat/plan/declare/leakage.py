@@ -389,3 +389,28 @@ def _first_late(root: Node, late: Late) -> str:
         unseen = is_target(node) or is_over_window(node) or is_over_table(node)
         pending.extend(reversed(node.args[1:] if unseen else node.args))
     raise AssertionError("no late column")
+
+
+def learnt_from(
+    roots: Sequence[Node], label: Mapping[str, Node], column: str | None
+) -> Sequence[Node]:
+    """Return features whose encoders learn the label from a column.
+
+    Args:
+        roots: the features, in which targets are the expression of the label.
+        label: that expression, by its name.
+        column: the column; None leaves them as they are.
+    """
+    if column is None:
+        return roots
+    given = Column(column)
+    named: dict[Node, Node] = {node: given for node in label.values()}  # noqa: C420  # its type
+
+    def rule(node: Node) -> Node:
+        if not is_target(node):
+            return node
+        target, *others = node.args
+        (target,) = rewritten([target], lambda part: named.get(part, part))
+        return with_args(node, (target, *others))
+
+    return rewritten(roots, rule)

@@ -16,15 +16,15 @@ from fastfeat.errors import counted
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import (
-    OVER,
-    asking_of,
     is_over_window,
     order_of,
+    query_of,
     row_order,
     window_nodes,
     window_of,
 )
 from fastfeat.ir.show import show
+from fastfeat.steps.windows.rows import function_over
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def history_reach(roots: Iterable[Node]) -> dict[str, Reach]:
 
 def entity_text(order: Call) -> str:
     """Return what tells the entities of an order apart, as text."""
-    keys = asking_of(order)[1:]
+    keys = query_of(order)[1:]
     shown = [key.name if isinstance(key, Column) else show(key) for key in keys]
     return ", ".join(shown) or "all rows"
 
@@ -235,10 +235,10 @@ def _latest_read(over: Call, window: dict[str, Any]) -> float:
     """Return how many of the latest rows in its window a function reads; infinite for all."""
     if window["min_samples"]:  # for which the values of all rows are counted
         return math.inf
-    match over.function.removeprefix(OVER):
-        case "lag" | "time_since_lag":
+    match function_over(over).picks:
+        case "n-th":
             return dict(over.params)["n"]
-        case "last" | "time_since" if over.args[0] is order_of(over).args[0]:
+        case "latest" if over.args[0] is order_of(over).args[0]:
             return 1  # no row in a window lacks its time
         case _:
             return math.inf

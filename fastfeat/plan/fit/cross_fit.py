@@ -6,14 +6,13 @@ joins see all rows. The data is read and bound once, and what needs nothing lear
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.api.fitted import FittedPlan
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import (
     FastfeatError,
@@ -28,6 +27,7 @@ from fastfeat.io.arrow import ChunkedArray
 from fastfeat.io.columns.decode import has_value
 from fastfeat.io.device import DeviceTable
 from fastfeat.io.sources.read import column_names
+from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.fit import fit_on
 from fastfeat.plan.fit.fold_warnings import warn_split
 from fastfeat.plan.fit.folds import Divided, Split, columns_named, splits_of
@@ -43,16 +43,14 @@ from fastfeat.plan.fit.training_data import Prepared, prepare, share, share_keys
 from fastfeat.plan.fit.training_features import later_features, training_features
 from fastfeat.plan.lower.outputs import check_result
 from fastfeat.plan.run.batch import taken_alike
+from fastfeat.plan.run.fitted import Face, Fitted
 from fastfeat.plan.run.history import BATCH
 from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.progress import doing
 
-if TYPE_CHECKING:
-    from fastfeat.api.plan import Plan
-
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Fold:
+class Fold(Generic[Face]):
     """A fold of `Plan.cross_fit`: what was learnt from its training rows, and features of both.
 
     Args:
@@ -66,7 +64,7 @@ class Fold:
         n_purged: how many training rows were left out because they are too near to test rows.
     """
 
-    fitted: FittedPlan
+    fitted: Face
     train: Any
     test: Any
     train_rows: NDArray[np.int64]
@@ -82,9 +80,10 @@ class Fold:
 
 
 def cross_fit(
-    plan: Plan,
+    plan: Declaration,
     data: Any,
     cv: Any,
+    faced: Callable[[Fitted], Face],
     *,
     groups: Any,
     purge: Any,
@@ -94,8 +93,11 @@ def cross_fit(
     to: str,
     categories: bool,
     backend: str,
-) -> Iterator[Fold]:
-    """Return the folds of a plan, each fitted when it is asked for; see `Plan.cross_fit`."""
+) -> Iterator[Fold[Face]]:
+    """Return the folds of a plan, each fitted when it is asked for.
+
+    Arguments as of `Plan.cross_fit`; `faced` makes the face of a fitted plan.
+    """
     check_result(to, None, backend, categories=categories)
     named = columns_named(cv, groups)
     _check_there(data, named)
@@ -115,7 +117,8 @@ def cross_fit(
         warn_split(plan.nodes, plan.known_late, prepared.table, left, rows.backend)
         share(prepared)
         share_keys(prepared)
-    return _folds(prepared, splits, left, label, {"to": to, "categories": categories})
+    form = {"to": to, "categories": categories}
+    return _folds(prepared, splits, left, label, form, faced)
 
 
 def _check_there(data: Any, names: Sequence[str]) -> None:
@@ -178,11 +181,13 @@ def _folds(
     left: Sequence[Split],
     label: ChunkedArray | None,
     form: Mapping[str, Any],
-) -> Iterator[Fold]:
+    faced: Callable[[Fitted], Face],
+) -> Iterator[Fold[Face]]:
     """Yield the folds; none is held once the next one is asked for."""
     for k, (given, split) in enumerate(zip(splits, left, strict=True)):
         n_purged = len(given.train) - len(split.train)
-        yield _fold(prepared, split, label, form, n_purged, f"fold {k + 1} of {len(left)}")
+        told = f"fold {k + 1} of {len(left)}"
+        yield _fold(prepared, split, label, form, n_purged, told, faced)
 
 
 @in_ieee
@@ -193,7 +198,8 @@ def _fold(
     form: Mapping[str, Any],
     n_purged: int,
     told: str,
-) -> Fold:
+    faced: Callable[[Fitted], Face],
+) -> Fold[Face]:
     """Return a fold: what is learnt from its training rows, and the features of both halves."""
     train, test = split
     try:
@@ -207,4 +213,4 @@ def _fold(
     of_train, of_test = (
         None if label is None else taken_alike(label, numbers) for numbers in split
     )
-    return Fold(fitted, features, later, train, test, of_train, of_test, n_purged)
+    return Fold(faced(fitted), features, later, train, test, of_train, of_test, n_purged)

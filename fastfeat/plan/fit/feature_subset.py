@@ -4,29 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from fastfeat.aggregates import is_target
-from fastfeat.api.plan import Plan
 from fastfeat.errors import InvalidPlan, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.bind import listed
+from fastfeat.plan.declare.columns_read import table_columns_of
+from fastfeat.plan.declare.declaration import Declaration, declare
 from fastfeat.plan.declare.external_label import with_label_column
 from fastfeat.plan.run.encoded_rows import EncodedRows
-from fastfeat.plan.run.lookup_tables import table_columns_of
-
-if TYPE_CHECKING:
-    from fastfeat.api.fitted import FittedPlan
+from fastfeat.plan.run.fitted import Fitted
 
 
 def selected(
-    fitted: FittedPlan,
+    fitted: Fitted,
     names: Sequence[str],
     *,
     keeps_ids: bool = True,
     dtype: str | None = None,
-) -> FittedPlan:
+) -> Fitted:
     """Return a fitted plan of some features; see `FittedPlan.select`.
 
     Args:
@@ -40,9 +37,11 @@ def selected(
     """
     # what a user wrote: in `nodes` targets and folds are completed, which a plan does by itself
     columns = fitted.nodes | {
-        name: node for name, node in fitted.plan.written.items() if name in fitted.nodes
+        name: node for name, node in fitted.declaration.written.items() if name in fitted.nodes
     }
-    known = {name: Expr((node,)) for name, node in columns.items()} | dict(fitted.plan.expressions)
+    known = {name: Expr((node,)) for name, node in columns.items()} | dict(
+        fitted.declaration.features
+    )
     for name in names:
         if name not in known:
             hint = did_you_mean(str(name), known) or f" There are: {listed(known)}"
@@ -51,21 +50,23 @@ def selected(
     read = {
         column.table for column in table_columns_of(n for e in chosen.values() for n in e.nodes)
     }
-    declared = Plan(
+    declared = declare(
         chosen,
-        label=fitted.plan.label,
-        outcomes=fitted.plan.outcomes,
-        dtype=fitted.plan.dtype if dtype is None else dtype,
-        label_delay=fitted.plan.label_delay,
-        known=fitted.plan.known,
-        known_tables={t: names for t, names in fitted.plan.known_tables.items() if t in read},
-        row_id=fitted.plan.row_id if keeps_ids else None,
+        label=fitted.declaration.label,
+        outcomes=fitted.declaration.outcomes,
+        dtype=fitted.declaration.dtype if dtype is None else dtype,
+        label_delay=fitted.declaration.label_delay,
+        known=fitted.declaration.known,
+        known_tables={
+            t: names for t, names in fitted.declaration.known_tables.items() if t in read
+        },
+        row_id=fitted.declaration.row_id if keeps_ids else None,
     )
-    plan = with_label_column(declared, fitted.plan.label_column)
+    plan = with_label_column(declared, fitted.declaration.label_column)
     reached = set(postorder(list(plan.nodes.values())))
     return replace(
         fitted,
-        plan=plan,
+        declaration=plan,
         inputs={name: fitted.inputs[name] for name in plan.columns},
         constants={node: value for node, value in fitted.constants.items() if node in reached},
         bound=fitted.types,
@@ -74,7 +75,7 @@ def selected(
     )
 
 
-def _encoded(fitted: FittedPlan, plan: Plan) -> EncodedRows | None:
+def _encoded(fitted: Fitted, plan: Declaration) -> EncodedRows | None:
     """Return the rows that encodings know, where a selection has some, and rows have ids.
 
     Without, they are known by columns that the selection may not read.

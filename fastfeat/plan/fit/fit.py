@@ -3,36 +3,92 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
 from fastfeat.aggregates import is_target
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import InvalidData, Told
 from fastfeat.ir.node import Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
+from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.fold_warnings import warn_of_folds
 from fastfeat.plan.fit.labels import known_among
 from fastfeat.plan.fit.scans import learn, warn_missing
-from fastfeat.plan.fit.training_data import Prepared, learning_roots, share
-from fastfeat.plan.fit.training_features import for_later_rows
+from fastfeat.plan.fit.training_data import Prepared, learning_roots, prepare, share
+from fastfeat.plan.fit.training_features import for_later_rows, has_folds, training_features
 from fastfeat.plan.lower.constants import constant_roots, evaluate_constants, warn_constants
 from fastfeat.plan.lower.indicators import check_clash, check_width, expanded, warn_empty
 from fastfeat.plan.lower.lower import Constant
-from fastfeat.plan.run.batch import as_unlearnt, chosen_rows
-from fastfeat.plan.run.encoded_rows import EncodedRows, TrainingRows, encoded_rows
+from fastfeat.plan.lower.outputs import check_result
+from fastfeat.plan.run.batch import TrainingRows, as_unlearnt, chosen_rows
+from fastfeat.plan.run.encoded_rows import EncodedRows, encoded_rows
+from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.history import BATCH
 from fastfeat.plan.run.inputs import column_in_host
-from fastfeat.plan.run.lookup_tables import columns_of_tables
+from fastfeat.plan.run.lookup_tables import Tables, columns_of_tables
 from fastfeat.plan.run.order_warnings import warn_ties
-from fastfeat.plan.run.row_selection import Numbers
+from fastfeat.plan.run.row_selection import Numbers, rows_to_learn_from
 from fastfeat.plan.run.steps import columns_of_chosen
+from fastfeat.plan.run.transform import transform
 from fastfeat.scalars.zones import using
+
+
+@in_ieee
+def fit(
+    plan: Declaration,
+    data: Any,
+    *,
+    rows: Any = None,
+    history: Any = None,
+    tables: Tables = None,
+    backend: str = "cpu",
+) -> Fitted:
+    """Return a plan with what it has learnt from training rows; arguments as of `Plan.fit`."""
+    prepared = prepare(plan, data, history=history, tables=tables, backend=backend)
+    return fit_on(prepared, rows_to_learn_from(rows, prepared.table))[0]
+
+
+@in_ieee
+def fit_transform(
+    plan: Declaration,
+    data: Any,
+    *,
+    rows: Any = None,
+    history: Any = None,
+    tables: Tables = None,
+    to: str = "arrow",
+    categories: bool = False,
+    backend: str = "cpu",
+) -> tuple[Fitted, Any]:
+    """Return the fitted plan and the features of the training rows; see `Plan.fit_transform`."""
+    check_result(to, None, backend, categories=categories)
+    prepared = prepare(
+        plan, data, history=history, tables=tables, backend=backend, further=plan.keep
+    )
+    wanted = rows_to_learn_from(rows, prepared.table)
+    fitted, training = fit_on(prepared, wanted, transforms=True)
+    if has_folds(training.learnt_from) or wanted is not None:
+        return fitted, training_features(fitted, training, to, categories=categories)
+    features = transform(
+        fitted,
+        prepared.table,
+        history=BATCH if prepared.earlier is None else prepared.earlier,
+        tables=prepared.tables,
+        to=to,
+        categories=categories,
+        backend=backend,
+        known=training.learnt_from.made if training.is_learnt is None else {},
+        index=prepared.index,
+    )
+    return fitted, features
 
 
 def fit_on(
     prepared: Prepared, wanted: Numbers | None = None, *, transforms: bool = False
-) -> tuple[FittedPlan, TrainingRows]:
+) -> tuple[Fitted, TrainingRows]:
     """Return the plan fitted on some of its training rows, and the rows, as fit left them.
 
     Args:
@@ -75,7 +131,7 @@ def _fitted(
     known: Mapping[Node, Constant],
     told: Told,
     encoded: EncodedRows | None,
-) -> FittedPlan:
+) -> Fitted:
     """Return the record of a fit.
 
     Args:
@@ -86,7 +142,7 @@ def _fitted(
         encoded: the rows whose labels encodings know.
     """
     plan, label, n_rows = prepared.plan, prepared.label, training.learnt_from.n_rows
-    return FittedPlan(
+    return Fitted(
         plan,
         prepared.schema,
         known,

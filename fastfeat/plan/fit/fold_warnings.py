@@ -18,7 +18,7 @@ from fastfeat.expr import Expr, col
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.bits import Flags
 from fastfeat.ir.node import Aggregate, Call, Column, Node, params_of
-from fastfeat.ir.scope import asking_of, order_of, row_order, window_nodes, window_of
+from fastfeat.ir.scope import order_of, query_of, row_order, window_nodes, window_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.operators.windows import Window
@@ -139,7 +139,7 @@ def _message(features: dict[str, Node], windows: Sequence[Call], told: str) -> s
     """
     late = set(windows)
     names = [name for name, node in features.items() if not late.isdisjoint(window_nodes([node]))]
-    keys = dict.fromkeys(show(key) for w in windows for key in asking_of(order_of(w))[1:])
+    keys = dict.fromkeys(show(key) for w in windows for key in query_of(order_of(w))[1:])
     entity = f" ({', '.join(keys)})" if keys else ""
     return (
         f"folds split the time of an entity{entity}: {told} come after test rows of their entity, "

@@ -6,12 +6,13 @@ A row whose window ahead ends after what is recorded has none, whatever its expr
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.errors import InvalidData, RowsWithoutLabel, counted, warn
+from fastfeat.errors import InvalidData, InvalidPlan, RowsWithoutLabel, counted, warn
 from fastfeat.io.arrow import ChunkedArray, call, pa
 from fastfeat.io.columns.bits import Flags, array_of_values
 from fastfeat.io.columns.conversions import tick_ns
@@ -19,17 +20,18 @@ from fastfeat.io.columns.decode import decoded
 from fastfeat.io.device import DeviceTable
 from fastfeat.ir.durations import duration_text, moment_text
 from fastfeat.ir.node import Call, Column, Node
-from fastfeat.ir.scope import asking_of, is_of_table, seen_of, window_of
+from fastfeat.ir.scope import is_of_table, query_of, seen_of, window_of
 from fastfeat.plan.declare.clocks import clock_of
+from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.late_columns import over_ahead
-from fastfeat.plan.run.batch import Batch
-from fastfeat.plan.run.inputs import column_in_host
+from fastfeat.plan.run.batch import Batch, taken_alike
+from fastfeat.plan.run.fitted import Fitted, fitted_label
+from fastfeat.plan.run.history import id_columns
+from fastfeat.plan.run.inputs import check_place, column_in_host, read_columns, used_schema
 from fastfeat.plan.run.lookup_tables import Tables
+from fastfeat.plan.run.row_selection import row_numbers
 from fastfeat.plan.run.transform import computed, made_rows
 from fastfeat.plan.run.values import key_values, times_in_ticks, values_of
-
-if TYPE_CHECKING:
-    from fastfeat.api.fitted import FittedPlan
 
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 
@@ -66,7 +68,36 @@ class Recorded(NamedTuple):
     end: int | None
 
 
-def labels_of(label: FittedPlan, rows: Any, history: Any, tables: Tables, backend: str) -> Labels:
+def label_of(
+    fitted: Fitted,
+    data: Any,
+    *,
+    rows: Any = None,
+    history: Any = None,
+    tables: Tables = None,
+    backend: str = "cpu",
+) -> ChunkedArray:
+    """Return the label of rows; arguments and errors as of `FittedPlan.label`."""
+    plan = fitted.declaration
+    nodes = plan.label_nodes
+    if not nodes:
+        raise InvalidPlan("the plan has no label. Give it one: Plan(..., label='y')")
+    of_label = None if isinstance(plan.label, str) else plan.label_plan
+    ids = [] if of_label is None else id_columns(of_label.row_id, history, of_label.history_columns)
+    table = read_columns(data, [*columns_of(nodes.values()), *ids])  # once: it may be a reader
+    if isinstance(plan.label, str):
+        check_place(table, "cpu")
+        values, wanted = table.column(plan.label), row_numbers(rows, table)
+        return values if wanted is None else taken_alike(values, wanted)
+    wanted = row_numbers(rows, table)
+    inputs = fitted.label_inputs or used_schema(table, plan.label_columns)
+    label = fitted_label(plan, inputs, fitted.label_tables, fitted.n_rows, dict(fitted.zones))
+    told = replace(label, told=fitted.told)  # what fit has warned of comes no more
+    values = labels_of(told, table, history, tables, backend).values
+    return values if wanted is None else values.take(pa.array(wanted))
+
+
+def labels_of(label: Fitted, rows: Any, history: Any, tables: Tables, backend: str) -> Labels:
     """Return the label of rows.
 
     Args:
@@ -79,7 +110,7 @@ def labels_of(label: FittedPlan, rows: Any, history: Any, tables: Tables, backen
     Raises:
         InvalidData: it looks ahead, and the rows are in the memory of a device.
     """
-    functions = over_ahead(label.plan.nodes.values())
+    functions = over_ahead(label.declaration.nodes.values())
     if functions and isinstance(rows, DeviceTable) and rows.on_device():
         raise InvalidData(
             "the label looks ahead, and the data is in the memory of a device: rows ahead are read "
@@ -117,7 +148,7 @@ def _ahead_of(batch: Batch, window: Call) -> Recorded:
     """
     order, params = window.args[0], dict(window.params)
     assert isinstance(order, Call)
-    time, *keys = asking_of(order)
+    time, *keys = query_of(order)
     ticks, placed, dtype = times_in_ticks(batch, *values_of(batch, time))
     end = params["end"]
     complete = end  # the last moment up to which all rows of that time are recorded

@@ -18,13 +18,14 @@ from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, Column, Node
-from fastfeat.ir.scope import asking_of, is_over, order_of
+from fastfeat.ir.scope import is_over, order_of, query_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.arguments import delay_given
 from fastfeat.plan.declare.bind import bind
 from fastfeat.plan.declare.clocks import clock_of
 from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.late_columns import Delay, Length, delay_of
 from fastfeat.plan.fit.folds import Split
 from fastfeat.plan.run.batch import Batch
@@ -34,7 +35,6 @@ from fastfeat.plan.run.steps import make
 from fastfeat.plan.run.values import times_in_ticks, values_of
 
 if TYPE_CHECKING:
-    from fastfeat.api.plan import Plan
     from fastfeat.backends import Backend
 
 
@@ -95,7 +95,7 @@ class Reach(NamedTuple):
         return f"{by} {' and '.join(filter(None, said))}"
 
 
-def purging_given(plan: Plan, purge: Any, embargo: Any) -> Purging:
+def purging_given(plan: Declaration, purge: Any, embargo: Any) -> Purging:
     """Return the purging that a user and the plan ask for, and warn where it is turned off.
 
     Args:
@@ -132,7 +132,7 @@ def _without_zero(delay: Delay) -> Delay:
     return replace(delay, everywhere=everywhere, by_clock=by_clock)
 
 
-def _delays_of_label(plan: Plan) -> Iterable[Delay]:
+def _delays_of_label(plan: Declaration) -> Iterable[Delay]:
     """Yield how long after its row the label of a plan is known."""
     for name in plan.label_nodes:
         for delay in plan.known_late.delays.get(name, ()):
@@ -141,12 +141,12 @@ def _delays_of_label(plan: Plan) -> Iterable[Delay]:
                 yield known
 
 
-def _times_of(plan: Plan) -> tuple[Node, ...]:
+def _times_of(plan: Declaration) -> tuple[Node, ...]:
     """Return the moments by which windows, folds by time and the label of a plan count."""
     found: dict[Node, None] = {}
     for node in postorder([*plan.nodes.values(), *plan.label_nodes.values()]):
         if is_over(node):
-            found[asking_of(order_of(node))[0]] = None
+            found[query_of(order_of(node))[0]] = None
         elif isinstance(node, Call) and node.function == "time_fold":
             found[node.args[0]] = None
     return tuple(found)

@@ -18,10 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastfeat.aggregates import is_target
-from fastfeat.api.fitted import FittedPlan, InputSchema, fitted_label
 from fastfeat.backends import backend_named
 from fastfeat.errors import FastfeatError, Told, TypeMismatch
 from fastfeat.io.sinks.results import frame_index
@@ -32,6 +31,7 @@ from fastfeat.ir.show import show
 from fastfeat.ir.walk import fold, postorder
 from fastfeat.plan.declare.bind import Schemas, bind
 from fastfeat.plan.declare.columns_read import columns_of, seen_by_windows_alone
+from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.leakage import check_leakage
 from fastfeat.plan.fit.keys import is_of_keys, number_keys
 from fastfeat.plan.fit.labels import Labels, labels_of
@@ -40,7 +40,8 @@ from fastfeat.plan.lower.indicators import is_one_hot
 from fastfeat.plan.lower.lower import Types
 from fastfeat.plan.lower.outputs import output_schema, output_types
 from fastfeat.plan.run.batch import Batch
-from fastfeat.plan.run.history import BATCH, given_ids, history_table, with_past
+from fastfeat.plan.run.fitted import Fitted, InputSchema, fitted_label
+from fastfeat.plan.run.history import BATCH, given_ids, history_table, id_columns, with_past
 from fastfeat.plan.run.inputs import check_place, read_columns, used_schema, warn_absent
 from fastfeat.plan.run.lookup_tables import (
     Tables,
@@ -53,9 +54,6 @@ from fastfeat.plan.run.order_warnings import warn_repeated, warn_ties
 from fastfeat.plan.run.steps import make
 from fastfeat.scalars.zones import ZoneTable, using
 from fastfeat.steps.registry import STEPS, is_step
-
-if TYPE_CHECKING:
-    from fastfeat.api.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +76,7 @@ class Prepared:
         index: of the rows, where the data is a pandas frame; else None.
     """
 
-    plan: Plan
+    plan: Declaration
     table: Any
     rows: Batch
     earlier: Any
@@ -86,14 +84,14 @@ class Prepared:
     schema: InputSchema
     schemas: Schemas
     zones: dict[str, ZoneTable]
-    label: FittedPlan | None
+    label: Fitted | None
     labels: Labels | None
     told: Told
     index: Any = None
 
 
 def prepare(
-    plan: Plan,
+    plan: Declaration,
     data: Any,
     *,
     history: Any,
@@ -114,7 +112,7 @@ def prepare(
     Raises:
         FastfeatError: as `Plan.fit`, but for what is learnt.
     """
-    ids = plan.ids(history)
+    ids = id_columns(plan.row_id, history, plan.history_columns)
     of_history = seen_by_windows_alone(plan.nodes.values(), plan.late) if ids else []
     table = _training_table(plan, data, [*plan.columns, *further, *ids], of_history)
     read = read_tables(tables, (*plan.table_columns, *plan.label_table_columns))
@@ -147,7 +145,7 @@ def prepare(
 
 
 def _training_table(
-    plan: Plan, data: Any, columns: Sequence[str], of_history: Sequence[str]
+    plan: Declaration, data: Any, columns: Sequence[str], of_history: Sequence[str]
 ) -> Any:
     """Return a table with columns of training rows, and those that the label is computed from.
 
@@ -167,7 +165,7 @@ def _training_table(
     return read_columns(data, wanted, if_there, features=plan.nodes, label=plan.label_nodes)
 
 
-def _declared(plan: Plan, of_history: Sequence[str]) -> dict[str, Sequence[str]]:
+def _declared(plan: Declaration, of_history: Sequence[str]) -> dict[str, Sequence[str]]:
     """Return the columns that options of a plan name, by the option, but those of a history."""
     of_label = [] if plan.label_column else columns_of(plan.label_nodes.values())
     return {
@@ -238,7 +236,7 @@ def learning_roots(features: Mapping[str, Node]) -> list[Node]:
     return [*(arg for aggregate in aggregates for arg in aggregate.args), *roots]
 
 
-def check_clocks(plan: Plan, types: Types) -> None:
+def check_clocks(plan: Declaration, types: Types) -> None:
     """Raise Leakage where windows see labels too early by the zones and types of the times.
 
     Args:
@@ -251,8 +249,8 @@ def check_clocks(plan: Plan, types: Types) -> None:
 
 
 def _bound_label(
-    plan: Plan, table: Any, tables: Schemas, zones: dict[str, ZoneTable]
-) -> FittedPlan | None:
+    plan: Declaration, table: Any, tables: Schemas, zones: dict[str, ZoneTable]
+) -> Fitted | None:
     """Return a plan that computes the label, of the types of the training rows.
 
     None where it is a column itself, or where the training rows lack its columns.
@@ -271,7 +269,7 @@ def _bound_label(
                 f"the label {name!r} is {label.types[node]}, {show(node)}: one that is computed is "
                 "a number. Compare it, == 'text', or name a column as the label, label='y'"
             )
-    output_schema(label.plan, label.nodes, label.types)
+    output_schema(label.declaration, label.nodes, label.types)
     return label
 
 

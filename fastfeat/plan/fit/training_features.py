@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,15 +26,12 @@ from fastfeat.plan.lower.outputs import (
     arrow_program,
     matrix_program,
 )
-from fastfeat.plan.run.batch import Batch, chosen_rows, known_constants, taken_alike
-from fastfeat.plan.run.encoded_rows import TrainingRows
+from fastfeat.plan.run.batch import Batch, TrainingRows, chosen_rows, known_constants, taken_alike
+from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.results import computed_form, given_out
 from fastfeat.plan.run.steps import columns_of_chosen, make
 from fastfeat.plan.run.transform import computed
 from fastfeat.scalars.zones import using
-
-if TYPE_CHECKING:
-    from fastfeat.api.fitted import FittedPlan
 
 
 def has_folds(batch: Batch) -> bool:
@@ -51,7 +48,7 @@ def for_later_rows(learnt: Mapping[Node, Constant]) -> Learnt:
 
 
 def training_features(
-    fitted: FittedPlan, training: TrainingRows, to: str, *, categories: bool = False
+    fitted: Fitted, training: TrainingRows, to: str, *, categories: bool = False
 ) -> Any:
     """Return the features of the rows given to fit, in their order, out of fold.
 
@@ -66,7 +63,7 @@ def training_features(
     return given_out(fitted, features, to, categories=categories, index=index)
 
 
-def _training_features(fitted: FittedPlan, training: TrainingRows, form: str) -> Any:
+def _training_features(fitted: Fitted, training: TrainingRows, form: str) -> Any:
     """Return the features of the rows given to fit, as `computed` gives them."""
     own = _features(fitted, replace(training.learnt_from, types=fitted.types), form, training=True)
     if training.is_learnt is None:
@@ -75,13 +72,13 @@ def _training_features(fitted: FittedPlan, training: TrainingRows, form: str) ->
     learnt, others = np.flatnonzero(training.is_learnt), np.flatnonzero(~training.is_learnt)
     parts = own, _later_features(fitted, training, numbers[others], form)
     if form in TABLES:  # kept columns may be of types that Arrow takes no rows of
-        parts = [part.drop_columns(list(fitted.plan.keep)) for part in parts]
+        parts = [part.drop_columns(list(fitted.declaration.keep)) for part in parts]
     features = _together(parts, np.concatenate([learnt, others]), training.rows, form)
     return _with_kept(fitted, features, training) if form in TABLES else features
 
 
 def later_features(
-    fitted: FittedPlan,
+    fitted: Fitted,
     training: TrainingRows,
     numbers: NDArray[np.int64],
     to: str,
@@ -103,7 +100,7 @@ def later_features(
 
 
 def _later_features(
-    fitted: FittedPlan, training: TrainingRows, numbers: NDArray[np.int64], form: str
+    fitted: Fitted, training: TrainingRows, numbers: NDArray[np.int64], form: str
 ) -> Any:
     """Return the features of some rows of the training data, as `computed` gives them."""
     later = replace(training.rows, training=False)
@@ -140,9 +137,9 @@ def _together(parts: Sequence[Any], places: NDArray[np.int64], rows: Batch, form
             return {name: placed([part[name] for part in parts]) for name in parts[0]}
 
 
-def _with_kept(fitted: FittedPlan, features: Table, training: TrainingRows) -> Table:
+def _with_kept(fitted: Fitted, features: Table, training: TrainingRows) -> Table:
     """Return features with the kept columns of the rows as these have them."""
-    for name in fitted.plan.keep:
+    for name in fitted.declaration.keep:
         column, field = training.rows.table.column(name), training.rows.table.schema.field(name)
         if training.wanted is not None:
             column = taken_alike(column, training.wanted)
@@ -161,7 +158,7 @@ def _placed(
     return whole
 
 
-def _features(fitted: FittedPlan, batch: Batch, form: str, *, training: bool) -> Any:
+def _features(fitted: Fitted, batch: Batch, form: str, *, training: bool) -> Any:
     """Return the features of rows, as `computed` gives them."""
     roots, key = list(fitted.nodes.values()), (form, training, *fitted.nodes.items())
     program: Program | None = batch.shared.get(key)
@@ -173,7 +170,7 @@ def _features(fitted: FittedPlan, batch: Batch, form: str, *, training: bool) ->
         }
         with using(fitted.zones):
             program = programs.get(form, matrix_program)(
-                fitted.plan, fitted.nodes, fitted.types, training=training
+                fitted.declaration, fitted.nodes, fitted.types, training=training
             )
         batch.shared[key] = program
     make(batch, roots)

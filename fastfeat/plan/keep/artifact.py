@@ -14,8 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from fastfeat.api.fitted import FittedPlan, InputSchema, fitted_of_values
-from fastfeat.arguments import explaining
 from fastfeat.dtypes import DType, list_of
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch, reason_of
@@ -29,6 +27,7 @@ from fastfeat.plan.keep.state import aggregates_of, state_parts, values_of_state
 from fastfeat.plan.lower.constants import Learnt
 from fastfeat.plan.lower.lower import Types
 from fastfeat.plan.lower.outputs import output_types
+from fastfeat.plan.run.fitted import Fitted, InputSchema, fitted_of_values
 from fastfeat.scalars.zones import ZoneTable, checked
 from fastfeat.version import __version__
 
@@ -42,7 +41,7 @@ OF_LABELS = frozenset({"n_rows_without_label", "label_tables"})
 _DIGEST = 32
 
 
-def save(fitted: FittedPlan, path: str | os.PathLike[str]) -> None:
+def save(fitted: Fitted, path: str | os.PathLike[str]) -> None:
     """Write a fitted plan to a file, whole or not at all.
 
     Raises:
@@ -57,15 +56,8 @@ def save(fitted: FittedPlan, path: str | os.PathLike[str]) -> None:
         raise ArtifactError(f"cannot write {target}: {reason}. Choose another place") from None
 
 
-@explaining
-def load(path: str | os.PathLike[str]) -> FittedPlan:
-    """Return the fitted plan of a file that `save` wrote. Nothing of the file is run as code.
-
-    Raises:
-        ArtifactError: the file is missing, truncated, altered, too new, or no artifact.
-        TypeMismatch: what is given is no path.
-        Leakage, InvalidPlan: its plan is one that this version does not build.
-    """
+def read_artifact(path: str | os.PathLike[str]) -> Fitted:
+    """Return the fitted plan of a file that `save` wrote; arguments and errors as of `ff.load`."""
     source = _path(path, "load")
     try:
         content = _read(source)
@@ -73,7 +65,7 @@ def load(path: str | os.PathLike[str]) -> FittedPlan:
         reason = reason_of(error)
         raise ArtifactError(f"cannot read {source}: {reason}") from None
     try:
-        return fitted_of(content)
+        return fitted_of_bytes(content)
     except FastfeatError as error:
         raise type(error)(f"{source}: {error}") from error.__cause__
 
@@ -99,7 +91,7 @@ def _read(source: Path) -> bytes:
     return content
 
 
-def artifact_bytes(fitted: FittedPlan) -> bytes:
+def artifact_bytes(fitted: Fitted) -> bytes:
     """Return a fitted plan as the content of an artifact; equal plans give equal bytes."""
     parts = _parts_of(fitted)
     manifest = {
@@ -116,7 +108,7 @@ def artifact_bytes(fitted: FittedPlan) -> bytes:
     return content + hashlib.sha256(content).digest()
 
 
-def fitted_digest(fitted: FittedPlan) -> bytes:
+def fitted_digest(fitted: Fitted) -> bytes:
     """Return what equal fitted plans have in common: of one plan, types of columns, and values.
 
     How many rows they have learnt from, and with which version, may differ.
@@ -125,10 +117,10 @@ def fitted_digest(fitted: FittedPlan) -> bytes:
     return hashlib.sha256(canonical.dump(content).encode()).digest()
 
 
-def _parts_of(fitted: FittedPlan) -> dict[str, bytes]:
-    aggregates = aggregates_of(fitted.plan.nodes.values())
+def _parts_of(fitted: Fitted) -> dict[str, bytes]:
+    aggregates = aggregates_of(fitted.declaration.nodes.values())
     return {
-        "plan": canonical.dump(plan_document(fitted.plan)).encode(),
+        "plan": canonical.dump(plan_document(fitted.declaration)).encode(),
         **state_parts([fitted.constants[aggregate] for aggregate in aggregates]),
         "zones": _zones_bytes(fitted.zones),
     }
@@ -138,7 +130,7 @@ def _listed(parts: Mapping[str, bytes]) -> list[Any]:
     return [[name, len(p), hashlib.sha256(p).hexdigest()] for name, p in parts.items()]
 
 
-def _schemas_of(fitted: FittedPlan) -> dict[str, Any]:
+def _schemas_of(fitted: Fitted) -> dict[str, Any]:
     return {
         "inputs": _schema_to_json(fitted.inputs),
         "label_inputs": fitted.label_inputs and _schema_to_json(fitted.label_inputs),
@@ -148,7 +140,7 @@ def _schemas_of(fitted: FittedPlan) -> dict[str, Any]:
 
 
 @in_ieee
-def fitted_of(content: bytes) -> FittedPlan:
+def fitted_of_bytes(content: bytes) -> Fitted:
     """Return the fitted plan of the content of an artifact.
 
     Raises:

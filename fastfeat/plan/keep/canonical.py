@@ -23,10 +23,12 @@ from fastfeat.ir.node import (
     Params,
     TableColumn,
 )
+from fastfeat.ir.parameters import are_valid
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.columns_read import check_rows
-from fastfeat.plan.keep.signatures import check_call, check_groups, check_windows, is_exploded
+from fastfeat.plan.keep.untrusted import check_call, check_groups, check_windows
 from fastfeat.scalars import SCALARS
+from fastfeat.steps.lists.rows import is_exploded
 from fastfeat.steps.registry import STEPS
 
 
@@ -93,8 +95,12 @@ def value_to_json(value: Any) -> Any:
             raise AssertionError(f"{value!r} has no JSON form")
 
 
-def value_from_json(document: Any) -> Any:
+def value_from_json(document: Any, depth: int = 2) -> Any:
     """Return the value that `value_to_json` gave this document for.
+
+    Args:
+        document: the JSON.
+        depth: of tuples in each other: a table of pairs has two.
 
     Raises:
         ArtifactError, ValueError, TypeError, OverflowError: there is none.
@@ -105,7 +111,11 @@ def value_from_json(document: Any) -> Any:
         case {"float": str(text), **rest} if not rest:
             return float.fromhex(text)
         case {"tuple": parts, **rest} if not rest and is_list(parts):
-            return tuple(value_from_json(part) for part in parts)
+            if depth == 0:
+                raise ArtifactError(
+                    "the plan has a tuple in a tuple of tuples, as no version writes"
+                )
+            return tuple(value_from_json(part, depth - 1) for part in parts)
         case {"dtype": parts, **rest} if not rest:
             return dtype_from_json(parts)
         case {"datetime": str(text), **rest} if not rest:
@@ -196,22 +206,21 @@ def _call(function: str, args: tuple[Node, ...], params: Params) -> Call:
 
 def _aggregate(function: str, args: tuple[Node, ...], params: Params, frame: Any) -> Aggregate:
     """Return an aggregate such as an operator makes."""
-    if not AGGREGATES[function].valid(params):
+    row = AGGREGATES[function]
+    if not are_valid(row.parameters, params):
         raise ArtifactError(f"{params!r} are no parameters of {function!r}")
     check_windows(function, args)
     if frame is None:
-        if len(args) != 1 and (function != "vocabulary" or not args):
+        if len(args) != 1 and (not row.is_of_parts or not args):
             raise ArtifactError(f"{function!r} takes one argument, got {len(args)}")
-        if "target" in AGGREGATES[function].primitives:
+        if "target" in row.primitives:
             raise ArtifactError(f"{function!r} is learnt per category")
-        if function != "vocabulary" and is_exploded(args[0]):
+        if not row.is_of_parts and is_exploded(args[0]):
             raise ArtifactError(f"{function!r} learns from elements of lists, not of rows")
         return Aggregate(function, args, params, TRAINING)
     match args:
         case (_, Call("encode"), *more) if (
-            frame in _FRAMES
-            and function != "vocabulary"
-            and len(more) == ("target" in AGGREGATES[function].primitives)
+            frame in _FRAMES and not row.is_of_parts and len(more) == ("target" in row.primitives)
         ):
             aggregate = Aggregate(function, args, params, _FRAMES[frame])
             check_groups(aggregate)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
-from fastfeat.api.plan import Plan
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Node
 from fastfeat.plan.declare.columns_read import tables_of
+from fastfeat.plan.declare.declaration import Declaration, declare
 from fastfeat.plan.declare.external_label import with_label_column
 from fastfeat.plan.keep import canonical
 from fastfeat.plan.keep.parameters import (
@@ -20,7 +21,7 @@ from fastfeat.plan.keep.parameters import (
     recipe_of_document,
     with_recipes,
 )
-from fastfeat.plan.keep.signatures import is_exploded
+from fastfeat.steps.lists.rows import is_exploded
 
 FORMAT = 1
 PARTS = frozenset(
@@ -31,10 +32,10 @@ OPTIONAL_PARTS = frozenset({"known", "known_tables", "label_column", "params", "
 
 
 @in_ieee
-def plan_document(plan: Plan) -> dict[str, Any]:
+def plan_document(plan: Declaration) -> dict[str, Any]:
     """Return a plan as a JSON document."""
     label: Mapping[str, Expr] = plan.label if isinstance(plan.label, Mapping) else {}
-    every = [*plan.expressions.values(), *label.values()]
+    every = [*plan.features.values(), *label.values()]
     roots = [node for expression in every for node in expression.nodes]
     nodes, position = canonical.nodes_to_json([*roots, *leaves_of(plan.recipe)])
 
@@ -47,7 +48,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     document = {
         "format": FORMAT,
         "nodes": nodes,
-        "features": shown(plan.expressions),
+        "features": shown(plan.features),
         "label": shown(label) if label else plan.label,
         "outcomes": _plain(plan.outcomes),
         "dtype": plan.dtype,
@@ -64,6 +65,11 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     return document | {name: part for name, part in optional.items() if part}
 
 
+def plan_text(plan: Declaration) -> str:
+    """Return a plan as canonical JSON: equal plans give equal text."""
+    return canonical.dump(plan_document(plan))
+
+
 def _plain(given: Any) -> Any:
     """Return names or delays as JSON holds them."""
     if isinstance(given, Mapping):
@@ -73,7 +79,7 @@ def _plain(given: Any) -> Any:
 
 
 @in_ieee
-def plan_of_text(text: str | bytes) -> Plan:
+def plan_of_text(text: str | bytes) -> Declaration:
     """Return the plan of a JSON text.
 
     Raises:
@@ -91,7 +97,7 @@ def plan_of_text(text: str | bytes) -> Plan:
     return plan_of_document(document)
 
 
-def plan_of_document(document: Any) -> Plan:
+def plan_of_document(document: Any) -> Declaration:
     """Return the plan of a JSON document."""
     if not isinstance(document, dict) or "format" not in document:
         raise ArtifactError("this is not the JSON of a plan: it has no format number")
@@ -112,7 +118,7 @@ def plan_of_document(document: Any) -> Plan:
         raise ArtifactError(f"the plan is damaged: {error}") from None
 
 
-def _plan(parts: Mapping[str, Any]) -> Plan:
+def _plan(parts: Mapping[str, Any]) -> Declaration:
     """Return the plan of the parts of a document.
 
     Raises:
@@ -128,7 +134,7 @@ def _plan(parts: Mapping[str, Any]) -> Plan:
         features = with_recipes(features, recipe.options.get("features"))
         if of_label is not None:
             of_label = with_recipes(of_label, recipe.options.get("label"))
-    plan = Plan(
+    plan = declare(
         features,
         label=cast("str | None", label) if of_label is None else of_label,
         outcomes=parts["outcomes"],
@@ -139,7 +145,8 @@ def _plan(parts: Mapping[str, Any]) -> Plan:
         known_tables=parts.get("known_tables", {}),
         row_id=parts.get("row_id"),
     )
-    object.__setattr__(plan, "recipe", recipe)  # it has what `Plan` was not given here
+    if recipe is not None:  # it has what was not given here
+        plan = replace(plan, recipe=recipe)
     return with_label_column(plan, _column_name(parts.get("label_column")))
 
 

@@ -1,4 +1,4 @@
-"""Plans with other values of their parameters, and how parameters stand in the JSON of a plan.
+"""How parameters stand in the JSON of a plan.
 
 A document has the nodes of a plan as ever, and beside them, in "params", the values of parameters
 and the calls that made the plan of them. Reading makes none of these calls: `with_params` does.
@@ -10,71 +10,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from fastfeat.api.plan import PLAN, Plan
-from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch, did_you_mean
+from fastfeat.errors import ArtifactError
 from fastfeat.expr import Expr
 from fastfeat.io.sources.schema import as_dtype
 from fastfeat.ir.node import Node
 from fastfeat.ir.walk import postorder
-from fastfeat.named_values import PLAIN, Members, Pairs, Param, param_value
-from fastfeat.plan.declare.external_label import with_label_column
+from fastfeat.named_values import PLAIN, Members, Pairs, Param
+from fastfeat.plan.declare.declaration import PLAN
 from fastfeat.plan.keep import canonical
 from fastfeat.recording import (
     RECORDED,
     Recipe,
-    made_again,
     named_arguments,
     params_of,
     parts_of,
     recipe_of,
 )
 
-_ALTERED = (
+ALTERED = (
     "the plan was altered, or written by a version of which operators are others: its record of "
     "how it was written makes another plan. Write it anew"
 )
-
-
-def with_params(plan: Plan, values: Mapping[str, Any]) -> Plan:
-    """Return the plan with other values of parameters; see `Plan.with_params`."""
-    known = params_of(plan.recipe)
-    for name in values:
-        if name not in known:
-            raise TypeMismatch(f"with_params({name}=...): {_unknown(name, known)}")
-    if plan.checked_recipe is None:
-        return plan
-    given = {name: param_value(name, value) for name, value in values.items()}
-    again = made_again(plan.checked_recipe, {**known, **given})
-    return with_label_column(again, plan.label_column)
-
-
-def _unknown(name: str, known: Mapping[str, Any]) -> str:
-    if not known:
-        return (
-            "the plan has no parameters. Write one where a value stands, such as "
-            f"ff.param({name!r}, 20)"
-        )
-    hint = did_you_mean(name, known) or f" It has {', '.join(known)}"
-    return f"the plan has no parameter {name!r}.{hint}"
-
-
-def checked_recipe(plan: Plan) -> Recipe | None:
-    """Return the recipe of a plan that may have been read, made once to see that it gives the plan.
-
-    Raises:
-        ArtifactError: it makes another plan.
-    """
-    if plan.recipe is None:
-        return None
-    try:
-        again = made_again(plan.recipe, params_of(plan.recipe))
-    except FastfeatError as error:
-        raise ArtifactError(f"{_ALTERED}: {error}") from None
-    except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
-        raise ArtifactError(f"{_ALTERED}: {error!r}") from None
-    if with_label_column(again, plan.label_column).to_json() != plan.to_json():
-        raise ArtifactError(_ALTERED)
-    return plan.recipe
 
 
 def leaves_of(recipe: Recipe | None) -> list[Node]:
@@ -194,7 +150,7 @@ def _step(
             try:
                 named_arguments(recipe)
             except TypeError as error:
-                raise ArtifactError(f"{_ALTERED}: {function}: {error}") from None
+                raise ArtifactError(f"{ALTERED}: {function}: {error}") from None
             return recipe
         case _:
             raise ArtifactError(f"{document!r} is not a call that this version knows")

@@ -1,4 +1,4 @@
-"""Codes of keys: the vocabulary that a step numbers by, learnt or given, and how many it has."""
+"""Codes of keys: the vocabulary that a step numbers by, learnt or given, and its categories."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from fastfeat.ir.node import Call, Literal, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.lower.lower import Constant, Types
+from fastfeat.steps.keys.rows import category_texts
 
 
 def n_codes(codes: Node, learnt: Mapping[Node, Constant]) -> int:
@@ -41,6 +42,39 @@ def vocabulary_of_codes(codes: Node, learnt: Mapping[Node, Constant], types: Typ
     found = learnt[known]
     assert isinstance(found, Vocabulary)
     return found
+
+
+def categories_of(
+    nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types
+) -> dict[str, Array]:
+    """Return the categories of each ordinal encoding, in the order of its codes from 1 on.
+
+    They are text in every frame: what stands for unseen and rare values has no number, and
+    models refuse categories that are numbers and text.
+
+    Args:
+        nodes: the features.
+        learnt: what fit has learnt.
+        types: of every node.
+    """
+    return {
+        name: pa.array(_texts(node, learnt, types), pa.utf8())
+        for name, node in nodes.items()
+        if isinstance(node, Call) and node.function == "encode"
+    }
+
+
+def _texts(codes: Call, learnt: Mapping[Node, Constant], types: Types) -> list[str]:
+    """Return the text of each code from 1 on; one that is taken gets a "_" more."""
+    n_unseen = int(dict(codes.params)["n_unseen"])
+    others = [f"__other_{k}" for k in range(1, n_unseen + 1)] if n_unseen > 1 else ["__other"]
+    vocabulary = vocabulary_of_codes(codes, learnt, types)
+    texts = dict.fromkeys(others)
+    for text in category_texts(vocabulary, [types[key] for key in codes.args[:-1]]):
+        while text in texts:
+            text += "_"
+        texts[text] = None
+    return list(texts)
 
 
 @lru_cache(maxsize=128)

@@ -13,7 +13,6 @@ from fastfeat.errors import FastfeatWarning, warn
 from fastfeat.ir.node import Aggregate, Call, Literal, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
-from fastfeat.plan.declare.bind import as_operator_makes
 from fastfeat.plan.lower.lower import Constant, Types, constant_nodes, parameter_value
 from fastfeat.plan.lower.patterns import outputs_of
 from fastfeat.scalars import SCALARS
@@ -99,7 +98,7 @@ def _warns(node: Node) -> TypeGuard[Call]:
 def _warning(node: Call, known: Sequence[Constant]) -> FastfeatWarning | None:
     warning = SCALARS[node.function].warning
     assert warning is not None
-    return as_operator_makes(node, lambda: warning(known, dict(node.params)))
+    return warning(known, dict(node.params))
 
 
 def _known(node: Node, values: Mapping[Node, Constant]) -> Constant:

@@ -21,7 +21,6 @@ from fastfeat.engine.program import Output
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, TableColumn
 from fastfeat.ir.scope import row_fold
 from fastfeat.ir.walk import fold
-from fastfeat.plan.declare.bind import as_operator_makes
 from fastfeat.scalars import SCALARS, op, temporal
 from fastfeat.scalars.bounds import LARGEST_FLOAT32, magnitude_bound
 from fastfeat.scalars.integers import INT64_MIN
@@ -101,7 +100,7 @@ def lower(
                 return _of_group(node, dtype, parts)
             case Call(function, _, params):
                 rule = SCALARS[function].lower
-                value = as_operator_makes(node, lambda: rule(parts, dict(params)))
+                value = rule(parts, dict(params))
                 return replace(value, node=None)  # it is no literal, column or table any more
             case _:
                 return _parameter(node, dtype)

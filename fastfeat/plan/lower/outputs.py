@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from fastfeat.backends import DEVICE_NAMES
 from fastfeat.dtypes import CROSS, FLOAT32, FLOAT64, NEVER_COLUMNS, ONE_HOT, DType
@@ -15,11 +15,9 @@ from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.sinks.results import library
 from fastfeat.ir.node import Node
 from fastfeat.ir.show import show
+from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.lower import Types, array_output, matrix_output, output_of, stored_type
 from fastfeat.plan.lower.patterns import outputs_of
-
-if TYPE_CHECKING:
-    from fastfeat.api.plan import Plan
 
 
 class Form(NamedTuple):
@@ -97,7 +95,7 @@ Features = Mapping[str, Node]
 
 
 def arrow_program(
-    plan: Plan, features: Features, types: Types, *, training: bool = False
+    plan: Declaration, features: Features, types: Types, *, training: bool = False
 ) -> Program:
     """Return the program whose outputs are the Arrow columns of the features.
 
@@ -112,13 +110,13 @@ def arrow_program(
     return program_of(outputs_of(named, types, make, hoist=True, training=training))
 
 
-def matrix_dtype(plan: Plan) -> DType:
+def matrix_dtype(plan: Declaration) -> DType:
     """Return the float type of the matrix: the plan's, or float64."""
     return _FLOATS[plan.dtype] or FLOAT64
 
 
 def matrix_program(
-    plan: Plan, features: Features, types: Types, *, training: bool = False
+    plan: Declaration, features: Features, types: Types, *, training: bool = False
 ) -> Program:
     """Return the program whose outputs are the columns of the matrix, all of one float type.
 
@@ -133,7 +131,7 @@ def matrix_program(
 
 
 def arrays_program(
-    plan: Plan, features: Features, types: Types, *, training: bool = False
+    plan: Declaration, features: Features, types: Types, *, training: bool = False
 ) -> Program:
     """Return the program whose outputs are the features as arrays, each of its own type.
 
@@ -158,7 +156,7 @@ def _numbers(features: Features, types: Types, place: str) -> list[tuple[str, No
     return list(features.items())
 
 
-def output_types(plan: Plan, features: Features, types: Types) -> dict[str, DType]:
+def output_types(plan: Declaration, features: Features, types: Types) -> dict[str, DType]:
     """Return the type of each Arrow output.
 
     Raises:
@@ -193,7 +191,7 @@ def output_types(plan: Plan, features: Features, types: Types) -> dict[str, DTyp
     return found
 
 
-def output_schema(plan: Plan, features: Features, types: Types) -> Schema:
+def output_schema(plan: Declaration, features: Features, types: Types) -> Schema:
     """Return the Arrow schema of the features, without kept columns."""
     found = output_types(plan, features, types)
     return pa.schema([(name, arrow_type(dtype)) for name, dtype in found.items()])

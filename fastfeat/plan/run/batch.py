@@ -15,7 +15,7 @@ from fastfeat.backends import Backend
 from fastfeat.dtypes import COUNTS
 from fastfeat.engine.program import Constants, Output, Program, RowFailed, program_of
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
-from fastfeat.io.columns.bits import array_of_values
+from fastfeat.io.columns.bits import Flags, array_of_values
 from fastfeat.io.columns.decode import decoded, plain
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.sources.frames import rows_only
@@ -81,12 +81,11 @@ Programs = dict[tuple[tuple[Node, ...], MakeOutput], tuple[Program, Constants]]
 """What computes expressions, and what it reads besides the rows."""
 
 
-Result = TypeVar("Result")
-
-Numbers = NDArray[np.intp]
-
 KeyOf = tuple[tuple[Node, ...], str, int]
 """The parts of a key, what a missing part makes of it, and how many bytes the keys may take."""
+
+
+Result = TypeVar("Result")
 
 
 class NumberedKeys(NamedTuple):
@@ -99,7 +98,7 @@ class NumberedKeys(NamedTuple):
     """
 
     parts: tuple[Array, ...]
-    of_rows: Numbers
+    of_rows: NDArray[np.intp]
 
     @property
     def n_keys(self) -> int:
@@ -180,6 +179,27 @@ class Source(NamedTuple):
     rows: Batch
     numbers: NDArray[np.int64]
     runs: Runs | None = None
+
+
+class TrainingRows(NamedTuple):
+    """The rows that were given to fit.
+
+    Args:
+        rows: all rows of the data, among which they stand.
+        learnt_from: those of them that were learnt from, as fit has left them.
+        wanted: the numbers of the rows given to fit among all, in their order, shape (n_rows,);
+            None where they are all.
+        is_learnt: whether each was learnt from, shape (n_rows,); None where all were.
+        n_rows: how many were given to fit.
+        index: of all rows, where the data is a pandas frame; else None.
+    """
+
+    rows: Batch
+    learnt_from: Batch
+    wanted: NDArray[np.int64] | None
+    is_learnt: Flags | None
+    n_rows: int
+    index: Any = None
 
 
 def rows_at(
@@ -424,7 +444,7 @@ def among(keys: NumberedKeys, source: Source) -> ChosenKeys:
     return ChosenKeys(KeyCounts(parts, counts[order], int(counts[n_keys]), numbers_of), order)
 
 
-def _at(of_rows: Numbers, source: Source) -> Numbers:
+def _at(of_rows: NDArray[np.intp], source: Source) -> NDArray[np.intp]:
     """Return the numbers of chosen rows."""
     if source.runs is None:
         return of_rows[source.numbers]

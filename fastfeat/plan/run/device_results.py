@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,9 @@ from fastfeat.io.device import DeviceArray, DeviceTable
 from fastfeat.io.device.cuda import read_interface
 from fastfeat.io.device.place import cuda_interface
 from fastfeat.plan.run.batch import Batch, run_program
+from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.inputs import Columns
 from fastfeat.plan.run.results import overlaps_itself
-
-if TYPE_CHECKING:
-    from fastfeat.api.fitted import FittedPlan
 
 
 def matrix(
@@ -81,9 +79,7 @@ def _matrix(
     return out
 
 
-def arrays(
-    fitted: FittedPlan, batch: Batch, program: Program, constants: Constants
-) -> dict[str, Any]:
+def arrays(fitted: Fitted, batch: Batch, program: Program, constants: Constants) -> dict[str, Any]:
     """Return the features as arrays on the device by name, each of its own type.
 
     Args:
@@ -101,7 +97,7 @@ def arrays(
 
 
 def _arrays(
-    fitted: FittedPlan, batch: Batch, program: Program, constants: Constants, runtime: Runtime
+    fitted: Fitted, batch: Batch, program: Program, constants: Constants, runtime: Runtime
 ) -> dict[str, Any]:
     n_rows = batch.n_rows
     found: dict[str, Any] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,29 +28,21 @@ from fastfeat.ir.node import Column, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.columns_read import own_columns
+from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.lower import Types
-from fastfeat.plan.run.batch import Batch, taken
+from fastfeat.plan.run.batch import Batch, TrainingRows, taken
 from fastfeat.plan.run.inputs import column_in_host
 from fastfeat.plan.run.row_selection import Numbers
 from fastfeat.plan.run.values import values_of
 
-if TYPE_CHECKING:
-    from fastfeat.api.plan import Plan
-
-
 Hashes = NDArray[np.uint64]
-
 Columns = tuple[tuple[str, DType], ...]
-
 Digests = tuple[int, int, int]
 """How many rows, and a number of them by leading columns, and by all, whatever their order."""
 
-
 _FEW = 1 << 16
 """Rows that are hashed whole, at 2 to 10 ms a column of 1M; of more, one in 256 is."""
-
 _MOST_LEADING = 3
-
 _ODD, _HALF = np.uint64(0x9E3779B97F4A7C15), np.uint64(32)
 
 
@@ -81,7 +73,7 @@ class EncodedRows:
         return np.sort(self.ids)
 
 
-def encoded_rows(training: TrainingRows, plan: Plan, table: Any) -> EncodedRows | None:
+def encoded_rows(training: TrainingRows, plan: Declaration, table: Any) -> EncodedRows | None:
     """Return the rows whose labels fit has put into encodings; None where there are none.
 
     Those in the memory of a device are not known again.
@@ -152,7 +144,7 @@ def _known_column(
     return name, dtype
 
 
-def _columns(plan: Plan, types: Types) -> Columns:
+def _columns(plan: Declaration, types: Types) -> Columns:
     """Return the columns that features read of their own row, numbers first: their hash is fast."""
     read = [name for name in own_columns(plan.nodes.values()) if name not in plan.late]
     schema = {name: types[Column(name)] for name in read}
@@ -307,24 +299,3 @@ def _ids(table: Any, name: str, dtype: DType) -> tuple[Hashes, Flags | None]:
         return ids.view(np.uint64), present
     hashes = _hashes(table, name, dtype, seed=0)
     return hashes, hashes != 0
-
-
-class TrainingRows(NamedTuple):
-    """The rows that were given to fit.
-
-    Args:
-        rows: all rows of the data, among which they stand.
-        learnt_from: those of them that were learnt from, as fit has left them.
-        wanted: the numbers of the rows given to fit among all, in their order, shape (n_rows,);
-            None where they are all.
-        is_learnt: whether each was learnt from, shape (n_rows,); None where all were.
-        n_rows: how many were given to fit.
-        index: of all rows, where the data is a pandas frame; else None.
-    """
-
-    rows: Batch
-    learnt_from: Batch
-    wanted: NDArray[np.int64] | None
-    is_learnt: Flags | None
-    n_rows: int
-    index: Any = None

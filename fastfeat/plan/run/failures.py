@@ -19,6 +19,7 @@ from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.lower.lower import Constant
 from fastfeat.plan.run.inputs import Columns, column_in_host, shown_value, slot_columns
+from fastfeat.plan.run.to_host import rows_on_host
 from fastfeat.scalars.value import InputSlot
 
 
@@ -63,8 +64,6 @@ def _failure_in_row(
     one = {slot: _of_row(slot, columns[slot], row, backend) for slot in program.inputs}
     given, at = table, row
     if isinstance(table, DeviceTable):
-        from fastfeat.plan.run.to_host import rows_on_host  # imports the GPU backend
-
         given, at = rows_on_host(table, row, 1, backend), 0
         parts = {slot.sources[0]: part for slot, part in one.items()}
         made: dict[Node, Any] = {s: part for s, part in parts.items() if not isinstance(s, Column)}

@@ -27,6 +27,7 @@ from fastfeat.io.device import DeviceArray, DeviceTable, holds_device_memory
 from fastfeat.io.sources.read import column_names, read_table
 from fastfeat.ir.node import Column, Node
 from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.run.to_host import array_on_host
 from fastfeat.scalars.value import InputSlot
 
 Columns = Mapping[InputSlot, Any]
@@ -204,8 +205,6 @@ def column_in_host(column: Any, backend: Backend | None) -> Any:
     """
     if not isinstance(column, DeviceArray):
         return column
-    from fastfeat.plan.run.to_host import array_on_host  # imports the GPU backend
-
     return pa.chunked_array([array_on_host(column, column.name, backend)])
 
 

@@ -19,8 +19,8 @@ from fastfeat.io.columns.keys import key_column
 from fastfeat.io.columns.lists import list_column
 from fastfeat.io.columns.types import schema_of
 from fastfeat.io.sources.read import read_table
+from fastfeat.io.sources.schema import read_schema
 from fastfeat.ir.node import Node, TableColumn
-from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.bind import Schemas, lacking_table, listed
 from fastfeat.steps.tables.rows import TableValues
 
@@ -29,11 +29,6 @@ Tables = Mapping[str, Any] | None
 
 Kept = dict[tuple[str, DType], TableValues]
 _KEPT: dict[int, tuple[weakref.ref[Any], Kept]] = {}
-
-
-def table_columns_of(roots: Iterable[Node]) -> tuple[TableColumn, ...]:
-    """Return the columns of lookup tables that expressions read, in order of first use."""
-    return tuple(node for node in postorder(roots) if isinstance(node, TableColumn))
 
 
 def read_tables(tables: Tables, columns: Sequence[TableColumn]) -> dict[str, Any]:
@@ -57,6 +52,11 @@ def read_tables(tables: Tables, columns: Sequence[TableColumn]) -> dict[str, Any
 def table_schemas(tables: Mapping[str, Any]) -> Schemas:
     """Return the types of the columns of each table."""
     return {name: schema_of(table) for name, table in tables.items()}
+
+
+def schemas_given(tables: Tables) -> Schemas:
+    """Return the types of the columns of tables, of which a user gives types or data."""
+    return {name: read_schema(given) for name, given in tables_given(tables).items()}
 
 
 def columns_of_tables(columns: Iterable[TableColumn], schemas: Schemas) -> Schemas:

@@ -29,7 +29,7 @@ from fastfeat.plan.run.inputs import column_in_host
 from fastfeat.plan.run.steps import make
 from fastfeat.plan.run.values import compute_columns
 from fastfeat.plan.run.windows import past_of
-from fastfeat.steps.windows.rows import Asked, Past
+from fastfeat.steps.windows.rows import RowOrder, WindowRequest
 
 Rows = NDArray[np.int64]
 
@@ -235,14 +235,14 @@ def _n_tied(seen: Batch, order: Call) -> int:
     if not seen.n_rows or _all_differ(past):
         return 0
     moment = {"last": 0, "offset": 0, "closed": "both", "rows": None, "min_samples": 0}
-    asked = Asked("count", {}, past.times, past.dtype, moment)
+    asked = WindowRequest("count", {}, past.times, past.dtype, moment)
     is_slow = seen.backend is backend_named("reference")
     (found,) = (backend_named("cpu") if is_slow else seen.backend).over(past, [asked], 0)
     counts = call("coalesce", column_in_host(found, seen.backend), pa.scalar(0)).to_numpy()
     return int(np.count_nonzero(counts > 1) + np.count_nonzero(counts == 2))  # and the first ones
 
 
-def _all_differ(past: Past) -> bool:
+def _all_differ(past: RowOrder) -> bool:
     """Return whether times grow from row to row, as far as that is seen at once."""
     if isinstance(past.times, DeviceArray):
         return False

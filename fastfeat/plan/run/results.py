@@ -7,7 +7,7 @@ ordinal encodings may be given as categories, which have the text of what the co
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,48 +19,9 @@ from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.sinks.results import matrix_frame, pandas_frame, polars_frame, tensor
 from fastfeat.io.sinks.write import overlaps
-from fastfeat.ir.node import Call, Node
-from fastfeat.plan.lower.codes import vocabulary_of_codes
-from fastfeat.plan.lower.lower import Constant, Types
 from fastfeat.plan.lower.outputs import FORMS, TABLES, matrix_dtype
+from fastfeat.plan.run.fitted import Fitted
 from fastfeat.scalars import op
-from fastfeat.steps.keys.rows import category_texts
-
-if TYPE_CHECKING:
-    from fastfeat.api.fitted import FittedPlan
-
-
-def categories_of(
-    nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types
-) -> dict[str, Array]:
-    """Return the categories of each ordinal encoding, in the order of its codes from 1 on.
-
-    They are text in every frame: what stands for unseen and rare values has no number, and
-    models refuse categories that are numbers and text.
-
-    Args:
-        nodes: the features.
-        learnt: what fit has learnt.
-        types: of every node.
-    """
-    return {
-        name: pa.array(_texts(node, learnt, types), pa.utf8())
-        for name, node in nodes.items()
-        if isinstance(node, Call) and node.function == "encode"
-    }
-
-
-def _texts(codes: Call, learnt: Mapping[Node, Constant], types: Types) -> list[str]:
-    """Return the text of each code from 1 on; one that is taken gets a "_" more."""
-    n_unseen = int(dict(codes.params)["n_unseen"])
-    others = [f"__other_{k}" for k in range(1, n_unseen + 1)] if n_unseen > 1 else ["__other"]
-    vocabulary = vocabulary_of_codes(codes, learnt, types)
-    texts = dict.fromkeys(others)
-    for text in category_texts(vocabulary, [types[key] for key in codes.args[:-1]]):
-        while text in texts:
-            text += "_"
-        texts[text] = None
-    return list(texts)
 
 
 def with_categories(features: Table, categories: Mapping[str, Array]) -> Table:
@@ -87,7 +48,7 @@ def _dictionary(codes: Any, texts: Array) -> Array:
     return pa.DictionaryArray.from_arrays(indices, texts)
 
 
-def computed_form(fitted: FittedPlan, to: str) -> str:
+def computed_form(fitted: Fitted, to: str) -> str:
     """Return the form in which features are computed, to be given out in another; see `Form`.
 
     A pandas frame of floats of one type, and of nothing else, is computed as a matrix: it is one
@@ -96,14 +57,14 @@ def computed_form(fitted: FittedPlan, to: str) -> str:
     return "numpy" if _is_matrix(fitted, to) else FORMS[to].computed
 
 
-def _is_matrix(fitted: FittedPlan, to: str) -> bool:
-    if to != "pandas" or fitted.plan.keep:
+def _is_matrix(fitted: Fitted, to: str) -> bool:
+    if to != "pandas" or fitted.declaration.keep:
         return False
-    return set(fitted.schema.types) == {arrow_type(matrix_dtype(fitted.plan))}
+    return set(fitted.schema.types) == {arrow_type(matrix_dtype(fitted.declaration))}
 
 
 def given_out(
-    fitted: FittedPlan, features: Any, to: str, *, categories: bool = False, index: Any = None
+    fitted: Fitted, features: Any, to: str, *, categories: bool = False, index: Any = None
 ) -> Any:
     """Return computed features in the form of the result.
 
@@ -130,7 +91,7 @@ def given_out(
             return features
 
 
-def _may_miss(fitted: FittedPlan) -> dict[str, bool]:
+def _may_miss(fitted: Fitted) -> dict[str, bool]:
     """Return whether a value of a feature may be missing, by its name, whatever the rows are."""
     outputs = fitted.arrow_program.outputs
     return {output.name: output.ok is not op.TRUE for output in outputs}

@@ -35,10 +35,10 @@ from fastfeat.plan.run.values import compute_columns, key_values
 from fastfeat.plan.run.windows import (
     check_history,
     in_table,
+    naming_table,
     run_ahead,
     run_over,
     run_over_table,
-    telling_table,
 )
 from fastfeat.progress import is_telling, tell
 from fastfeat.steps.registry import is_step, step_function
@@ -213,7 +213,7 @@ def make_ahead(batch: Batch, calls: Sequence[Node]) -> None:
 def table_with(batch: Batch, order: Call, calls: Sequence[Node]) -> tuple[Batch, list[Node]]:
     """Return the rows of a table with all that functions read of them, and what each is of."""
     table, values = in_table(batch, order, [call.args[0] for call in calls])
-    with telling_table(order):
+    with naming_table(order):
         make(table, values)
     return table, values
 

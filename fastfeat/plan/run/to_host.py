@@ -1,11 +1,10 @@
-"""Columns and rows on a device as Arrow in the memory of the host, for messages and tables."""
+"""Rows in the memory of a device, brought to the host: for a message, a table, or a step there."""
 
 from __future__ import annotations
 
 from typing import Any, cast
 
 from fastfeat.backends import Backend, DeviceBackend
-from fastfeat.engine.gpu.pieces import run as device_run
 from fastfeat.io.arrow import pa
 from fastfeat.io.device import DeviceArray, DeviceTable
 
@@ -34,4 +33,6 @@ def on_host(table: DeviceTable, backend: Backend | None) -> Any:
 
 def array_on_host(array: DeviceArray, name: str, backend: Backend | None) -> Any:
     """Return a column on the device of a backend as an Arrow array; `name` is for messages."""
+    from fastfeat.engine.gpu.pieces import run as device_run  # imports the GPU backend
+
     return device_run.on_host(cast(DeviceBackend, backend).runtime(), array, name)

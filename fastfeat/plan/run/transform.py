@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
+from fastfeat.engine.float_environment import in_ieee
 from fastfeat.engine.program import Constants, Program
 from fastfeat.errors import counted
 from fastfeat.io.arrow import Table, pa
@@ -21,6 +22,7 @@ from fastfeat.plan.lower.constants import bind
 from fastfeat.plan.lower.outputs import MATRIX_ORDERS, TABLES, check_result, matrix_dtype
 from fastfeat.plan.run.batch import Batch, Made, chosen_rows, compute, run_program, taken_alike
 from fastfeat.plan.run.encoded_rows import warn_encoded
+from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import (
     given_ids,
     history_table,
@@ -35,28 +37,27 @@ from fastfeat.plan.run.order_warnings import warn_repeated
 from fastfeat.plan.run.results import check_memory, computed_form, given_out
 from fastfeat.plan.run.row_selection import row_numbers
 from fastfeat.plan.run.steps import columns_of_chosen, make
+from fastfeat.plan.run.to_host import on_host
 from fastfeat.progress import doing
-
-if TYPE_CHECKING:
-    from fastfeat.api.fitted import FittedPlan
 
 SHORT = 1 << 14
 """Rows, below which a transform tells nothing of itself."""
 _NOTHING = nullcontext()
 
 
+@in_ieee
 def transform(
-    fitted: FittedPlan,
+    fitted: Fitted,
     data: Any,
-    rows: Any,
-    history: Any,
-    tables: Tables,
-    to: str,
-    out: NDArray[Any] | None,
-    backend: str,
-    known: Mapping[Node, Any],
     *,
+    rows: Any = None,
+    history: Any = None,
+    tables: Tables = None,
+    to: str = "arrow",
+    out: NDArray[Any] | None = None,
     categories: bool = False,
+    backend: str = "cpu",
+    known: Mapping[Node, Any] | None = None,
     index: Any = None,
 ) -> Any:
     """Return the features of rows.
@@ -69,16 +70,16 @@ def transform(
         tables: lookup tables.
         to: the form of the result.
         out: the array to write to.
+        categories: whether codes become categories.
         backend: its name.
         known: what steps have made of these rows already.
-        categories: whether codes become categories.
         index: of all rows of the data, for a pandas frame; None for that of the data, if it has
             one.
     """
     check_result(to, out, backend, categories=categories)
     form = computed_form(fitted, to)
-    kept = fitted.plan.keep if form in TABLES else ()
-    plan = fitted.plan
+    kept = fitted.declaration.keep if form in TABLES else ()
+    plan = fitted.declaration
     ids = id_columns(plan.row_id, history, plan.past_columns)
     if_there = [*plan.past_columns, *given_ids(plan.row_id, plan.past_columns)]
     if fitted.encoded is not None and fitted.encoded.row_id is not None:
@@ -93,7 +94,7 @@ def transform(
         n_rows = table.num_rows if wanted is None else len(wanted)
         check_memory(memory, *_matrix_form(fitted, program, n_rows), table)
     with _telling(fitted, table, history, backend):
-        batch = made_rows(fitted, table, history, tables, backend, known, wanted)
+        batch = made_rows(fitted, table, history, tables, backend, known or {}, wanted)
         every = batch if batch.source is None else batch.source.rows
         warn_repeated(every, data, history, list(fitted.nodes.values()), fitted.told)
         warn_encoded(fitted.encoded, table, wanted, fitted.told)
@@ -106,7 +107,7 @@ def transform(
 
 
 def _telling(
-    fitted: FittedPlan, table: Any, history: Any, backend: str
+    fitted: Fitted, table: Any, history: Any, backend: str
 ) -> AbstractContextManager[object]:
     """Return a context that tells of a transform that may take long; of few rows it tells nothing.
 
@@ -123,7 +124,7 @@ def _telling(
     return doing(f"computing {features} of {counted(table.num_rows, 'row')}")
 
 
-def bound(fitted: FittedPlan, form: str) -> tuple[Program, Constants]:
+def bound(fitted: Fitted, form: str) -> tuple[Program, Constants]:
     """Return the program of what is computed, and what it reads besides the rows."""
     match form:
         case "arrow" | "columns":
@@ -135,7 +136,7 @@ def bound(fitted: FittedPlan, form: str) -> tuple[Program, Constants]:
 
 
 def made_rows(
-    fitted: FittedPlan,
+    fitted: Fitted,
     table: Any,
     history: Any,
     tables: Tables,
@@ -157,7 +158,7 @@ def made_rows(
     made: Made = {**table_values(fitted.table_columns, tables), **known}
     engine = backend_named(backend)
     batch = Batch(table, fitted.types, engine, dict(fitted.constants), made)
-    columns, row_id = fitted.plan.past_columns, fitted.plan.row_id
+    columns, row_id = fitted.declaration.past_columns, fitted.declaration.row_id
     earlier = history_table(history, columns, backend, row_id)
     batch = with_past(batch, earlier, columns, row_id)
     nodes = list(fitted.nodes.values())
@@ -171,7 +172,7 @@ def made_rows(
 
 
 def computed(
-    fitted: FittedPlan,
+    fitted: Fitted,
     batch: Batch,
     program: Program,
     constants: Constants,
@@ -202,17 +203,15 @@ def computed(
             from fastfeat.plan.run import device_results as device  # imports the GPU backend
 
             if form == "cupy":
-                dtype = np.dtype(matrix_dtype(fitted.plan).name)
+                dtype = np.dtype(matrix_dtype(fitted.declaration).name)
                 return device.matrix(batch, program, constants, dtype, out)
             return device.arrays(fitted, batch, program, constants)
 
 
-def _table(fitted: FittedPlan, batch: Batch, features: Sequence[Any]) -> Table:
+def _table(fitted: Fitted, batch: Batch, features: Sequence[Any]) -> Table:
     """Return features, as arrays, with the kept columns of the rows."""
-    keep, table = fitted.plan.keep, batch.table
+    keep, table = fitted.declaration.keep, batch.table
     if keep and isinstance(table, DeviceTable):
-        from fastfeat.plan.run.to_host import on_host  # imports the GPU backend
-
         table = on_host(table.select(keep), batch.backend)
     if batch.source is not None:  # that the rows were chosen of
         given = batch.source.rows.table.select(keep)
@@ -238,11 +237,11 @@ def _own_columns(batch: Batch, program: Program, constants: Constants) -> Sequen
 
 
 def _matrix_form(
-    fitted: FittedPlan, program: Program, n_rows: int
+    fitted: Fitted, program: Program, n_rows: int
 ) -> tuple[tuple[int, int], np.dtype[Any]]:
     """Return the shape and the type of the matrix of some rows."""
     shape = (n_rows, len(program.outputs))
-    return shape, np.dtype(matrix_dtype(fitted.plan).name)
+    return shape, np.dtype(matrix_dtype(fitted.declaration).name)
 
 
 def _into_matrix(

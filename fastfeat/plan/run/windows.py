@@ -21,7 +21,7 @@ from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.device import DeviceArray
 from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.rewrite import with_args
-from fastfeat.ir.scope import OVER, asking_of, seen_of, table_of, window_of
+from fastfeat.ir.scope import OVER, query_of, seen_of, table_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import fold
 from fastfeat.plan.lower.lower import Types
@@ -29,17 +29,24 @@ from fastfeat.plan.run.batch import Batch, rows_at
 from fastfeat.plan.run.inputs import column_in_host
 from fastfeat.plan.run.values import key_values, values_of
 from fastfeat.steps.tables.rows import TableValues
-from fastfeat.steps.windows.rows import Asked, HistoryOverlaps, OverFailed, Past, window_params
+from fastfeat.steps.windows.rows import (
+    HistoryOverlaps,
+    OverFailed,
+    RowOrder,
+    WindowRequest,
+    function_over,
+    window_params,
+)
 
 
-def past_of(batch: Batch, order: Node, *, is_mixed: bool = False) -> Past:
-    """Return the columns that order the rows of each entity; see `Past`."""
+def past_of(batch: Batch, order: Node, *, is_mixed: bool = False) -> RowOrder:
+    """Return the columns that order the rows of each entity; see `RowOrder`."""
     assert isinstance(order, Call)
     params = dict(order.params)
     time, *others = order.args
     tie = others.pop() if params["has_tie"] else None
     dtype, times = values_of(batch, time)
-    return Past(
+    return RowOrder(
         times,
         dtype,
         [key_values(batch, key, narrow=True) for key in others],
@@ -53,7 +60,7 @@ def past_of(batch: Batch, order: Node, *, is_mixed: bool = False) -> Past:
 def _overlap(past: Batch, order: Node, row: int) -> InvalidData:
     """Return the error of a row of the history that is later than one of the data."""
     assert isinstance(order, Call)
-    values = [(show(node), _shown_value(past, node, row)) for node in asking_of(order)]
+    values = [(show(node), _shown_value(past, node, row)) for node in query_of(order)]
     time, *keys = (
         f"{name} = {str(value) if isinstance(value, date) else repr(value)}"
         for name, value in values
@@ -86,7 +93,7 @@ def run_over(batch: Batch, order: Node, calls: Sequence[Node]) -> list[Any]:
     """
     past, ordering = batch.seen, past_of(batch.seen, order, is_mixed=batch.places is not None)
 
-    def compute(asked: Sequence[Asked]) -> list[Any]:
+    def compute(asked: Sequence[WindowRequest]) -> list[Any]:
         arrays = _of_rows_asked(batch, ordering, asked)
         return [
             codes_in_host(array, past.backend) if past.types[call].holds_bytes else array
@@ -112,7 +119,7 @@ def check_history(batch: Batch, order: Node) -> None:
         raise _overlap(batch.seen, order, failure.args[0]) from None
 
 
-def _of_rows_asked(batch: Batch, ordering: Past, asked: Sequence[Asked]) -> list[Any]:
+def _of_rows_asked(batch: Batch, ordering: RowOrder, asked: Sequence[WindowRequest]) -> list[Any]:
     """Return the column of each function of the rows in a window, of the rows of a batch."""
     places, first_row = batch.places, batch.first_place
     if places is None:
@@ -138,7 +145,7 @@ def _of_rows_asked(batch: Batch, ordering: Past, asked: Sequence[Asked]) -> list
     return [found[k] for k in range(len(asked))]
 
 
-def _by_definition(batch: Batch, ordering: Past, asked: Asked, which: int) -> Any:
+def _by_definition(batch: Batch, ordering: RowOrder, asked: WindowRequest, which: int) -> Any:
     """Return the column of a function of the rows in a window, of the rows of a batch."""
     from fastfeat.steps.windows.reference import over_at  # seldom needed
 
@@ -169,10 +176,10 @@ def codes_in_host(codes: Any, backend: Backend) -> Any:
 
 def arrays_of(
     calls: Sequence[Node],
-    asked: Sequence[Asked],
+    asked: Sequence[WindowRequest],
     texts: Sequence[Any],
     types: Types,
-    compute: Callable[[Sequence[Asked]], list[Any]],
+    compute: Callable[[Sequence[WindowRequest]], list[Any]],
 ) -> list[Any]:
     """Return the column of each of some functions over windows.
 
@@ -207,7 +214,7 @@ def named_by(calls: Sequence[Node]) -> Generator[None]:
 
 def asked_of(
     rows: Batch, calls: Sequence[Node], values: Sequence[Node]
-) -> tuple[list[Asked], list[Any]]:
+) -> tuple[list[WindowRequest], list[Any]]:
     """Return what a backend is asked for, and the texts that the codes of each stand for, or None.
 
     Args:
@@ -235,8 +242,7 @@ def reads_text(types: Types, call: Node, value: Node) -> bool:
         value: what it is of.
     """
     assert isinstance(call, Call)
-    counts = call.function in (f"{OVER}count", f"{OVER}null_count")
-    return types[value].holds_bytes and not counts
+    return types[value].holds_bytes and not function_over(call).counts
 
 
 def text_codes(batch: Batch, node: Node) -> Any:
@@ -249,7 +255,7 @@ def text_codes(batch: Batch, node: Node) -> Any:
     return pa.DictionaryArray.from_arrays(codes, coded.dictionary.take(order))
 
 
-def _asked_of(call: Node, values: Any, dtype: DType) -> Asked:
+def _asked_of(call: Node, values: Any, dtype: DType) -> WindowRequest:
     """Return what a backend is asked for of the rows in a window.
 
     Args:
@@ -259,7 +265,7 @@ def _asked_of(call: Node, values: Any, dtype: DType) -> Asked:
     """
     assert isinstance(call, Call)
     function, window = call.function.removeprefix(OVER), window_of(call)
-    return Asked(function, dict(call.params), values, dtype, window_params(window))
+    return WindowRequest(function, dict(call.params), values, dtype, window_params(window))
 
 
 def in_table(batch: Batch, order: Call, values: Sequence[Node]) -> tuple[Batch, list[Node]]:
@@ -307,12 +313,12 @@ def run_over_table(
         table: the rows of the table, of which all that the functions read is made.
         values: what each function is of, as an expression over the table.
     """
-    past, asking = past_of_table(batch, order), asking_columns(batch, order)
+    past, query = past_of_table(batch, order), query_columns(batch, order)
 
-    def compute(asked: Sequence[Asked]) -> list[Any]:
-        return batch.backend.over_table(past, asked, asking)
+    def compute(asked: Sequence[WindowRequest]) -> list[Any]:
+        return batch.backend.over_table(past, asked, query)
 
-    with telling_table(order):
+    with naming_table(order):
         asked, texts = asked_of(table, calls, values)
     return arrays_of(calls, asked, texts, batch.types, compute)
 
@@ -325,15 +331,15 @@ def run_ahead(batch: Batch, order: Call, calls: Sequence[Node]) -> list[Any]:
         order: what orders the rows that are seen; all that the functions read of these is made.
         calls: the functions.
     """
-    seen, asking = batch.seen, asking_columns(batch, order)
+    seen, query = batch.seen, query_columns(batch, order)
     past = past_of(seen, order)
     keys = [_key_of_table(seen, *pair) for pair in zip(past.keys, past.key_dtypes, strict=True)]
     times = column_in_host(past.times, seen.backend)
     tie = None if past.tie is None else column_in_host(past.tie, seen.backend)
     past = replace(past, times=times, keys=keys, tie=tie)
 
-    def compute(asked: Sequence[Asked]) -> list[Any]:
-        return batch.backend.over_table(past, asked, asking)
+    def compute(asked: Sequence[WindowRequest]) -> list[Any]:
+        return batch.backend.over_table(past, asked, query)
 
     asked, texts = asked_of(seen, calls, [call.args[0] for call in calls])
     return arrays_of(calls, asked, texts, batch.types, compute)
@@ -347,15 +353,15 @@ def _key_of_table(seen: Batch, values: Any, dtype: DType) -> Any:
     return decoded(here).combine_chunks()
 
 
-def asking_columns(batch: Batch, order: Call) -> Past:
+def query_columns(batch: Batch, order: Call) -> RowOrder:
     """Return the time and the keys by which rows of the data ask."""
-    time, *keys = asking_of(order)
+    time, *keys = query_of(order)
     dtype, times = values_of(batch, time)
     parts = [key_values(batch, key, narrow=True) for key in keys]
-    return Past(times, dtype, parts, [batch.types[key] for key in keys])
+    return RowOrder(times, dtype, parts, [batch.types[key] for key in keys])
 
 
-def past_of_table(batch: Batch, order: Call) -> Past:
+def past_of_table(batch: Batch, order: Call) -> RowOrder:
     """Return the columns that order the rows of a table."""
     params, (time, *others) = dict(order.params), seen_of(order)
     tie = others.pop() if params["has_tie"] else None
@@ -363,7 +369,7 @@ def past_of_table(batch: Batch, order: Call) -> Past:
     times: TableValues = batch.made[time]
     cache: dict[Any, Any] = times.cache.setdefault(("order", params["n_keys"], names), {})
     tie_dtype = None if tie is None else comparable(batch.types[tie])
-    return Past(
+    return RowOrder(
         times.array,
         batch.types[time],
         [batch.made[key].array for key in others],
@@ -380,7 +386,7 @@ def _tie(values: TableValues, dtype: Any) -> Any:
 
 
 @contextmanager
-def telling_table(order: Call) -> Generator[None]:
+def naming_table(order: Call) -> Generator[None]:
     """Say in what is wrong with the rows of a table that they are a table's."""
     try:
         yield

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from fastfeat.engine.program import Program
 from fastfeat.errors import InvalidPlan, counted
@@ -13,6 +12,7 @@ from fastfeat.ir.scope import is_over
 from fastfeat.ir.show import show, show_all
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.bind import Schema, Schemas, bind
+from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.scans import scans_of
 from fastfeat.plan.lower.indicators import is_one_hot
 from fastfeat.plan.lower.lower import Types, constant_nodes
@@ -21,16 +21,13 @@ from fastfeat.plan.tell.explain_leakage import describe_leakage
 from fastfeat.plan.tell.explain_live import describe_live, describe_windows, is_window
 from fastfeat.steps.registry import STEPS, is_step, step_function
 
-if TYPE_CHECKING:
-    from fastfeat.api.plan import Plan
-
 _MOST_NAMES = 3
 UNTYPED = ("plan", "leakage", "live")
 TYPED = ("bound", "optimized", "physical", "cpu", "cuda")
 
 
 def explain_plan(
-    plan: Plan,
+    plan: Declaration,
     stage: str,
     schema: Schema | None,
     nodes: Mapping[str, Node] | None = None,
@@ -65,7 +62,7 @@ def explain_plan(
     fixed = {name: node for name, node in plan.nodes.items() if not is_one_hot(node)}
     columns = fixed if nodes is None else nodes
     types = bind([*plan.nodes.values(), *columns.values()], schema, tables)
-    stages: dict[str, Callable[[Plan, Types], str]] = {
+    stages: dict[str, Callable[[Declaration, Types], str]] = {
         "bound": lambda p, t: _bound(p, t, columns),
         "optimized": _optimized,
         "physical": lambda p, t: _physical(p, t, arrow_program(p, columns, t)),
@@ -75,13 +72,13 @@ def explain_plan(
     return stages[stage](plan, types)
 
 
-def _plan(plan: Plan) -> str:
+def _plan(plan: Declaration) -> str:
     shown = show_all(list(plan.nodes.values()))
     lines = [f"{name} = {shown[node]}" for name, node in plan.nodes.items()]
     return "\n".join([*lines, *_label(plan), "", _scans(plan), *_steps(plan)])
 
 
-def _label(plan: Plan) -> list[str]:
+def _label(plan: Declaration) -> list[str]:
     """Return the expression of a label, if it is one."""
     if plan.label is None or isinstance(plan.label, str):
         return []
@@ -91,7 +88,7 @@ def _label(plan: Plan) -> list[str]:
     return shown
 
 
-def _steps(plan: Plan, types: Types | None = None) -> list[str]:
+def _steps(plan: Declaration, types: Types | None = None) -> list[str]:
     """Return what computes each step: a hand-written kernel, or functions of Arrow on the host.
 
     Args:
@@ -108,7 +105,7 @@ def _steps(plan: Plan, types: Types | None = None) -> list[str]:
     return [*steps, *describe_windows(roots)]
 
 
-def _steps_of_a_device(plan: Plan, types: Types) -> list[str]:
+def _steps_of_a_device(plan: Declaration, types: Types) -> list[str]:
     """Return where each step runs on a device backend: there, or on the host."""
     from fastfeat.backends.device_steps import place_of
 
@@ -119,7 +116,7 @@ def _steps_of_a_device(plan: Plan, types: Types) -> list[str]:
     return [f"// {line}" for line in ("steps, of whole columns:", *lines)] if lines else []
 
 
-def _groups_of_a_device(plan: Plan) -> list[str]:
+def _groups_of_a_device(plan: Declaration) -> list[str]:
     """Return where what is learnt per group is found on a device backend: there, or on the host."""
     from fastfeat.steps.keys.gpu.groups import is_found_on_device
 
@@ -151,7 +148,7 @@ def _computed_by(
     return [f"  {place(step)}: {shown[step]}" for step in steps]
 
 
-def _scans(plan: Plan) -> str:
+def _scans(plan: Declaration) -> str:
     """Return which aggregates each scan of the training rows learns."""
     scans = scans_of(list(plan.nodes.values()))
     if not scans:
@@ -163,7 +160,7 @@ def _scans(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _bound(plan: Plan, types: Types, made: Mapping[str, Node]) -> str:
+def _bound(plan: Declaration, types: Types, made: Mapping[str, Node]) -> str:
     roots = list(plan.nodes.values())
     shown = show_all(roots)
     columns = [node for node in postorder(roots) if isinstance(node, Column)]
@@ -195,7 +192,7 @@ def _width(feature: str, node: Node, made: Mapping[str, Node]) -> str:
     return f"{counted(len(names), 'column')} of uint8 ({listed}{more})"
 
 
-def _optimized(plan: Plan, types: Types) -> str:
+def _optimized(plan: Declaration, types: Types) -> str:
     """Return what is computed once before the rows, and what is shared between features."""
     nodes = _outside_of_aggregates(list(plan.nodes.values()))
     constant = constant_nodes(nodes)
@@ -223,7 +220,7 @@ def _outside_of_aggregates(roots: Sequence[Node]) -> list[Node]:
     return [node for node in order if node in reached]
 
 
-def _physical(plan: Plan, types: Types, program: Program) -> str:
+def _physical(plan: Declaration, types: Types, program: Program) -> str:
     from fastfeat.engine.cpu.compiled import compiled
 
     lines = [_scans(plan), *_steps(plan, types), "", "transform:"]
@@ -245,7 +242,7 @@ def _kernel(program: Program) -> str:
     return compiled(program).text()
 
 
-def _cuda(plan: Plan, types: Types, program: Program) -> str:
+def _cuda(plan: Declaration, types: Types, program: Program) -> str:
     """Return where steps run and groups are learnt, what kernels stand for, and their text."""
     from fastfeat.engine.gpu.programs.program import device_program, text_of
 

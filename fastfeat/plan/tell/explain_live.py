@@ -6,17 +6,13 @@ Windows that read the rows of their entities in one order stand together.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from fastfeat.ir.node import Aggregate, Call, Node, TableColumn, params_of
 from fastfeat.ir.scope import is_of_table, is_over, order_of, row_order
 from fastfeat.ir.show import show, show_all
 from fastfeat.ir.walk import postorder
+from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.window_reach import Function, live_functions, together
-
-if TYPE_CHECKING:
-    from fastfeat.api.plan import Plan
-
 
 _WHOLE = params_of(last=None, offset=0, rows=None, closed="left", min_samples=0, unit=None)
 
@@ -78,7 +74,7 @@ _GENERAL = (
 _ALONE = "row way: no window reads earlier rows, so a row is computed as transform_row computes it"
 
 
-def describe_live(plan: Plan) -> str:
+def describe_live(plan: Declaration) -> str:
     """Return how a plan is computed live, as text.
 
     That is: the way that it goes; the orders of the rows, with how far back each function sees of
@@ -104,7 +100,7 @@ def describe_live(plan: Plan) -> str:
     return "\n".join([*lines, *_refused(functions, shown)])
 
 
-def _log(plan: Plan) -> list[str]:
+def _log(plan: Declaration) -> list[str]:
     """Return the columns that the log holds: those that windows read, and the id of rows."""
     late = set(plan.late)
     columns = [f"{name} (late)" if name in late else name for name in plan.past_columns]
@@ -121,7 +117,7 @@ def _kept(functions: Sequence[Function], shown: Mapping[Node, str]) -> list[str]
     return ["kept in the log beside each row, for other windows read it:", *_listed(kept, shown)]
 
 
-def _tables(plan: Plan) -> list[str]:
+def _tables(plan: Declaration) -> list[str]:
     """Return the tables that rows read, and how: by key and as of a moment, or in windows."""
     nodes = postorder(list(plan.nodes.values()))
     seen = {

@@ -7,7 +7,7 @@ it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,16 +18,17 @@ from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.io.arrow import Array, Table, call, pa
 from fastfeat.io.columns.bits import array_of_values, present_rows
 from fastfeat.io.columns.keys import comparable
+from fastfeat.io.columns.times import python_value
 from fastfeat.io.columns.types import arrow_type, storage_type
 from fastfeat.ir.node import Aggregate, Call, Column, Node, TableColumn
+from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import fold, postorder
 from fastfeat.plan.declare.bind import listed
+from fastfeat.plan.keep.state import aggregates_of
 from fastfeat.plan.lower.codes import vocabulary_of_codes
 from fastfeat.plan.lower.indicators import expanded
 from fastfeat.plan.lower.lower import Constant, Types
-
-if TYPE_CHECKING:
-    from fastfeat.api.fitted import FittedPlan
+from fastfeat.plan.run.fitted import Fitted
 
 
 def encoder_of(known: Mapping[str, Sequence[Node]], feature: str) -> Call:
@@ -65,7 +66,9 @@ def vocabulary_table(codes: Call, learnt: Mapping[Node, Constant], types: Types)
     return pa.table(columns)
 
 
-def inverse(codes: Call, given: Any, learnt: Mapping[Node, Constant], types: Types) -> Any:
+def categories_of_codes(
+    codes: Call, given: Any, learnt: Mapping[Node, Constant], types: Types
+) -> Any:
     """Return the categories that codes stand for, null for those of no category.
 
     Raises:
@@ -187,7 +190,7 @@ _SCHEMA = pa.schema(
 )
 
 
-def feature_map(fitted: FittedPlan) -> Table:
+def feature_map(fitted: Fitted) -> Table:
     """Return a table of the output columns; see `FittedPlan.feature_map`."""
     sources = sources_of(list(fitted.nodes.values()))
     rows = [(name, of, sources[fitted.nodes[name]]) for name, of in _features_of(fitted)]
@@ -215,10 +218,46 @@ def sources_of(roots: list[Node]) -> dict[Node, list[str]]:
     return {root: list(found[root]) for root in roots}
 
 
-def _features_of(fitted: FittedPlan) -> Iterator[tuple[str, str]]:
+def _features_of(fitted: Fitted) -> Iterator[tuple[str, str]]:
     """Yield each column of the output and the feature of the plan that it is of."""
-    plan = fitted.plan
-    for feature, expression in plan.expressions.items():
+    plan = fitted.declaration
+    for feature, expression in plan.features.items():
         written = {feature + suffix: plan.nodes[feature + suffix] for suffix in expression.suffixes}
         for column in expanded(written, fitted.constants, fitted.types):
             yield column, feature
+
+
+def learnt_values(fitted: Fitted) -> dict[str, Any]:
+    """Return what fit has learnt, by the text of the aggregate; see `FittedPlan.learnt`."""
+    aggregates = aggregates_of(fitted.declaration.nodes.values())
+    values: dict[str, Any] = {}
+    for aggregate, text in show_all(aggregates).items():
+        # texts that were shortened may be the same
+        name = text if text not in values else f"{text} #{len(values)}"
+        value = fitted.constants[aggregate]
+        if isinstance(aggregate, Aggregate) and isinstance(value, Vocabulary | Groups):
+            values[name] = learnt_table(aggregate, value, fitted.constants, fitted.types)
+        else:
+            values[name] = python_value(value, fitted.types[aggregate])
+    return values
+
+
+def vocabulary(fitted: Fitted, feature: str) -> Table:
+    """Return the categories of an encoder; see `FittedPlan.vocabulary`."""
+    return vocabulary_table(_encoder(fitted, feature), fitted.constants, fitted.types)
+
+
+def inverse(fitted: Fitted, feature: str, codes: Any) -> Any:
+    """Return the categories that codes of an encoder stand for; see `FittedPlan.inverse`."""
+    encoder = _encoder(fitted, feature)
+    return categories_of_codes(encoder, codes, fitted.constants, fitted.types)
+
+
+def _encoder(fitted: Fitted, feature: str) -> Call:
+    """Return the first encoder of an output column, or of a feature of the plan."""
+    plan = fitted.declaration
+    of_plan: dict[str, list[Node]] = {
+        name: [plan.nodes[name + suffix] for suffix in expression.suffixes]
+        for name, expression in plan.features.items()
+    }
+    return encoder_of({name: [node] for name, node in fitted.nodes.items()} | of_plan, feature)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from fastfeat.aggregates import is_target
 from fastfeat.aggregates.keys import Groups, Vocabulary
@@ -20,15 +19,13 @@ from fastfeat.ir.node import Aggregate, Call, GroupFrame, Node
 from fastfeat.ir.show import show, show_all, show_columns
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.window_reach import history_needed
 from fastfeat.plan.keep.state import aggregates_of
 from fastfeat.plan.lower.lower import Constant
+from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.tell.summary import capped, head_of_fitted, head_of_plan, seen_by, short, type_of
 from fastfeat.steps.registry import STEPS
-
-if TYPE_CHECKING:
-    from fastfeat.api.fitted import FittedPlan
-    from fastfeat.api.plan import Plan
 
 MOST_FEATURES = 50
 _MOST_LISTED = 12
@@ -63,19 +60,19 @@ gap:.15em .8em}}
 .fastfeat-plan dd{{margin:0}}"""
 
 
-def plan_html(plan: Plan) -> str:
+def plan_html(plan: Declaration) -> str:
     """Return a plan as HTML."""
     head = ("feature", "formula", "learns", "sees", "runs on")
     rows = [
         [_named(name), _formula(_details(plan, name)), *_facts(plan, name)]
-        for name in islice(plan.expressions, MOST_FEATURES)
+        for name in islice(plan.features, MOST_FEATURES)
     ]
     return _page(head_of_plan(plan), head, rows, plan)
 
 
-def fitted_html(fitted: FittedPlan) -> str:
+def fitted_html(fitted: Fitted) -> str:
     """Return a fitted plan as HTML, with types and what it has learnt."""
-    plan = fitted.plan
+    plan = fitted.declaration
     head = ("feature", "type", "formula", "learns", "sees", "runs on")
     rows = [
         [
@@ -84,16 +81,16 @@ def fitted_html(fitted: FittedPlan) -> str:
             _formula({**_details(plan, name), "learnt": _learnt(fitted, name)}),
             *_facts(plan, name),
         ]
-        for name in islice(plan.expressions, MOST_FEATURES)
+        for name in islice(plan.features, MOST_FEATURES)
     ]
     return _page(head_of_fitted(fitted), head, rows, plan)
 
 
-def _page(told: str, head: Sequence[str], rows: Sequence[Sequence[str]], plan: Plan) -> str:
+def _page(told: str, head: Sequence[str], rows: Sequence[Sequence[str]], plan: Declaration) -> str:
     """Return the whole: cells are HTML already, all else is text."""
     columns = "".join(f"<th>{escape(title)}</th>" for title in head)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    left = len(plan.expressions) - len(rows)
+    left = len(plan.features) - len(rows)
     more = f"<p>... and {left:,} more. explain() says how each is made</p>" if left else ""
     return (
         f'<div class="fastfeat-plan"><style>{STYLE}</style><p>{escape(told)}</p>'
@@ -102,7 +99,7 @@ def _page(told: str, head: Sequence[str], rows: Sequence[Sequence[str]], plan: P
     )
 
 
-def _options(plan: Plan) -> str:
+def _options(plan: Declaration) -> str:
     """Return the options of a plan, folded up; nothing where it has none."""
     label = [f"{name} = {show(node)}" for name, node in plan.label_nodes.items()]
     given = {
@@ -112,7 +109,7 @@ def _options(plan: Plan) -> str:
         "label_delay": [] if plan.label_delay is None else [str(plan.label_delay)],
         "keep": plan.keep,
         "row_id": plan.row_ids,
-        "parameters": [f"{name} = {value!r}" for name, value in plan.params().items()],
+        "parameters": [f"{name} = {value!r}" for name, value in plan.params.items()],
         "reads": plan.columns,
     }
     if not any(given.values()):
@@ -145,13 +142,13 @@ def _listed(details: Mapping[str, Sequence[str]]) -> str:
     return f"<dl>{''.join(parts)}</dl>"
 
 
-def _nodes(plan: Plan, feature: str) -> list[Node]:
-    return [plan.nodes[feature + suffix] for suffix in plan.expressions[feature].suffixes]
+def _nodes(plan: Declaration, feature: str) -> list[Node]:
+    return [plan.nodes[feature + suffix] for suffix in plan.features[feature].suffixes]
 
 
-def _details(plan: Plan, feature: str) -> dict[str, Sequence[str]]:
+def _details(plan: Declaration, feature: str) -> dict[str, Sequence[str]]:
     """Return the details of a feature by their title: its whole formula, and what it reads."""
-    expression, nodes = plan.expressions[feature], _nodes(plan, feature)
+    expression, nodes = plan.features[feature], _nodes(plan, feature)
     windows = [
         node for node in postorder(nodes) if isinstance(node, Call) and node.function == "window"
     ]
@@ -165,7 +162,7 @@ def _details(plan: Plan, feature: str) -> dict[str, Sequence[str]]:
     }
 
 
-def _facts(plan: Plan, feature: str) -> list[str]:
+def _facts(plan: Declaration, feature: str) -> list[str]:
     """Return the cells of what a feature learns, what it sees, and what computes it."""
     nodes = _nodes(plan, feature)
     cells = [_learns(nodes), _sees(nodes), _runs_on(nodes)]
@@ -203,9 +200,9 @@ def _runs_on(nodes: list[Node]) -> list[str]:
     return ["kernel", *(f"host: {name}" for name in dict.fromkeys(host))]
 
 
-def _learnt(fitted: FittedPlan, feature: str) -> list[str]:
+def _learnt(fitted: Fitted, feature: str) -> list[str]:
     """Return the values that fit has learnt for a feature, and of keys how many there are."""
-    learnt = aggregates_of(_nodes(fitted.plan, feature))
+    learnt = aggregates_of(_nodes(fitted.declaration, feature))
     return [
         f"{capped(text, _LONGEST_VALUE)} = {learnt_text(fitted.constants[one], fitted.bound[one])}"
         for one, text in show_all(learnt[: _MOST_LISTED + 1]).items()

@@ -13,12 +13,12 @@ from fastfeat.ir.node import Aggregate, Call, Node, TableColumn
 from fastfeat.ir.scope import window_nodes
 from fastfeat.ir.show import show_columns
 from fastfeat.ir.walk import postorder
+from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.indicators import is_one_hot, n_indicators
 from fastfeat.plan.lower.outputs import output_types
+from fastfeat.plan.run.fitted import Fitted
 
 if TYPE_CHECKING:
-    from fastfeat.api.fitted import FittedPlan
-    from fastfeat.api.plan import Plan
     from fastfeat.expr import Expr
 
 MOST_LINES = 20
@@ -65,36 +65,38 @@ def seen_by(nodes: Iterable[Node]) -> Seen:
     return Seen(len(learnt) > 0, any(map(is_target, learnt)), past, tuple(tables))
 
 
-def plan_summary(plan: Plan) -> str:
+def plan_summary(plan: Declaration) -> str:
     """Return a line of the plan, and one for each of its first features."""
     return _listed(head_of_plan(plan), plan, lambda name: "")
 
 
-def fitted_summary(fitted: FittedPlan) -> str:
+def fitted_summary(fitted: Fitted) -> str:
     """Return a line of the fitted plan, and one for each of its first features."""
-    return _listed(head_of_fitted(fitted), fitted.plan, lambda name: f" {type_of(fitted, name)} =")
+    return _listed(
+        head_of_fitted(fitted), fitted.declaration, lambda name: f" {type_of(fitted, name)} ="
+    )
 
 
-def head_of_plan(plan: Plan) -> str:
+def head_of_plan(plan: Declaration) -> str:
     """Return how many features a plan has, and its options."""
-    return f"Plan of {counted(len(plan.expressions), 'feature')}{_options(plan)}"
+    return f"Plan of {counted(len(plan.features), 'feature')}{_options(plan)}"
 
 
-def head_of_fitted(fitted: FittedPlan) -> str:
+def head_of_fitted(fitted: Fitted) -> str:
     """Return how many features and columns a fitted plan has, and what it has learnt from."""
-    n_features, n_columns = len(fitted.plan.expressions), len(fitted.nodes)
+    n_features, n_columns = len(fitted.declaration.features), len(fitted.nodes)
     columns = "" if n_columns == n_features else f" in {counted(n_columns, 'column')}"
-    head = f"FittedPlan of {counted(n_features, 'feature')}{columns}{_options(fitted.plan)}"
+    head = f"FittedPlan of {counted(n_features, 'feature')}{columns}{_options(fitted.declaration)}"
     without = fitted.n_rows_without_label
     left_out = f" ({counted(without, 'row')} without a label left out)" if without else ""
     return f"{head}, fitted on {counted(fitted.n_rows, 'row')}{left_out}"
 
 
-def type_of(fitted: FittedPlan, feature: str) -> str:
+def type_of(fitted: Fitted, feature: str) -> str:
     """Return the type of a feature of a fitted plan, or how many columns of which type it is."""
-    plan, n_columns = fitted.plan, 0
+    plan, n_columns = fitted.declaration, 0
     types: dict[str, None] = {}
-    for suffix in plan.expressions[feature].suffixes:
+    for suffix in plan.features[feature].suffixes:
         node = plan.nodes[feature + suffix]
         if is_one_hot(node):
             n_columns += n_indicators(cast("Call", node), fitted.constants, fitted.bound)
@@ -104,7 +106,7 @@ def type_of(fitted: FittedPlan, feature: str) -> str:
             dtype = output_types(plan, {feature: node}, fitted.bound)[feature]
             types[str(dtype)] = None
     of_type = f" of {next(iter(types))}" if len(types) == 1 else ""
-    is_one = n_columns == 1 and len(plan.expressions[feature].nodes) == 1
+    is_one = n_columns == 1 and len(plan.features[feature].nodes) == 1
     return next(iter(types)) if is_one else f"{counted(n_columns, 'column')}{of_type}"
 
 
@@ -120,9 +122,9 @@ def capped(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[:half]} ... {text[-half:]}"
 
 
-def _options(plan: Plan) -> str:
+def _options(plan: Declaration) -> str:
     """Return the options of a plan that were given."""
-    params = [f"{name!r}: {capped(repr(value), 20)}" for name, value in plan.params().items()]
+    params = [f"{name!r}: {capped(repr(value), 20)}" for name, value in plan.params.items()]
     more = ", ..." if len(params) > _MOST_NAMES else ""
     options = {
         "label": shortened(map(short, plan.label_nodes)),
@@ -133,8 +135,8 @@ def _options(plan: Plan) -> str:
     return "".join(f", {name}={value}" for name, value in options.items() if value)
 
 
-def _listed(head: str, plan: Plan, type_told: Callable[[str], str]) -> str:
-    features: Mapping[str, Expr] = plan.expressions
+def _listed(head: str, plan: Declaration, type_told: Callable[[str], str]) -> str:
+    features: Mapping[str, Expr] = plan.features
     n_shown = len(features) if len(features) < MOST_LINES else MOST_LINES - 2
     lines = [head]
     for name, expression in islice(features.items(), n_shown):

@@ -15,8 +15,13 @@ from fastfeat.dtypes import CROSS, INT32, UTF8, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.columns.strings import content_of, contents_of
 from fastfeat.io.columns.times import time_text
-from fastfeat.ir.parameters import MOST_UNSEEN, one_of, takes, whole
-from fastfeat.scalars.hashing import VALID_HASH, bucket_of, hash_type
+from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node
+from fastfeat.ir.parameters import (
+    Parameter,
+    Whole,
+    Words,
+)
+from fastfeat.scalars.hashing import PARAMETERS, bucket_of, hash_type
 from fastfeat.steps.step import Argument, StepFunction
 
 Params = Mapping[str, Any]
@@ -48,12 +53,12 @@ def _hash_cross(args: Sequence[Argument], params: Params, n_rows: int) -> list[A
 
 STEPS: dict[str, StepFunction] = {
     "hash_cross": StepFunction(
-        _type, _hash_cross, always_present=True, valid=VALID_HASH, n_args=None
+        _type, _hash_cross, always_present=True, n_args=None, least_args=2, parameters=PARAMETERS
     )
 }
 
 OF_CONTENT: dict[str, StepFunction] = {
-    "hash": StepFunction(_type, _hash, narrow=True, valid=VALID_HASH)
+    "hash": StepFunction(_type, _hash, narrow=True, parameters=PARAMETERS)
 }
 
 
@@ -135,12 +140,46 @@ def _key_hash(key: Key, is_cross: bool) -> int:
     return xxh64(canonical_row(parts) if is_cross else canonical_bytes(parts[0]))
 
 
+def _is_encode(call: Call) -> bool:
+    """Return whether codes count in a vocabulary of the same parts, or in a given one."""
+    *parts, known = call.args or (None,)
+    is_cross = dict(call.params)["missing"] == "value"
+    match known:
+        case Literal(value):
+            return isinstance(value, tuple) and value != () and len(parts) == 1 and not is_cross
+        case Aggregate("vocabulary", args, params, frame) if frame == TRAINING:
+            same_rule = dict(params)["missing"] == dict(call.params)["missing"]
+            return same_rule and (args == tuple(parts) or _are_elements(parts, args))
+        case _:
+            return False
+
+
+def _are_elements(parts: list[Any], of_vocabulary: tuple[Node, ...]) -> bool:
+    """Return whether an element of a list is encoded in a vocabulary of all its elements."""
+    match parts, of_vocabulary:
+        case [Call("list.get", lists)], (Call("list.explode", exploded),):
+            return lists == exploded
+        case _:
+            return False
+
+
 ENCODE = StepFunction(
     _result,
     _encode,
     always_present=True,
     of_keys=True,
     narrow=True,
-    valid=takes(missing=one_of("key", "value"), n_unseen=whole(1, MOST_UNSEEN)),
     n_args=None,
+    belongs=_is_encode,
+    parameters=(
+        Parameter(
+            "n_unseen",
+            Whole(1, 1 << 24),
+            "how many codes the unseen and the rare share",
+            1,
+            hidden=True,
+            written_as="n_unseen_buckets",
+        ),
+        Parameter("missing", Words(("key", "value")), written_as=None),
+    ),
 )

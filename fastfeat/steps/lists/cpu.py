@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.lists.layout import MAX
+from fastfeat_kernels.lists.requests import Gives, Request, Words
 from fastfeat_kernels.lists.state import elements_of, extremes_of, integer_sums_of, sums_of
 from numpy.typing import NDArray
 
@@ -24,6 +26,7 @@ from fastfeat.steps.keys.cpu_vocabulary import encode
 from fastfeat.steps.lists.rows import (
     AGGREGATES_OF_LISTS,
     OUT_OF_BOUNDS,
+    REQUESTED,
     element_type,
     params_of_aggregate,
 )
@@ -69,13 +72,18 @@ def aggregate(function: str) -> Callable[[Sequence[Argument], Mapping[str, Any],
     Args:
         function: one of `steps.lists.AGGREGATES_OF_LISTS`.
     """
-    step, quick = STEPS[f"list.{function}"], _QUICK.get(function)
+    name = f"list.{function}"
+    step, request = STEPS[name], REQUESTED.get(name)
 
     def kernel(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
         lists, dtype = lists_of(args[0].values), element_type([args[0].dtype])
         given = function, params_of_aggregate(function, params)
         try:
-            found = quick(lists, dtype) if quick else _by_groups(given, lists, dtype)
+            found = (
+                _by_groups(given, lists, dtype)
+                if request is None
+                else _QUICK[request.gives](lists, dtype, request.words(params))
+            )
             if found.left is not None and found.left.any():
                 found = _completed(found, found.left, given, lists, dtype)
         except Overflow:  # the definition finds the row
@@ -125,7 +133,7 @@ def _present(lists: Lists, dtype: DType) -> _Elements:
     return _Elements(offsets_of(known.astype(np.int64))[lists.offsets], values[known])
 
 
-def _sum(lists: Lists, dtype: DType) -> _Found:
+def _sum(lists: Lists, dtype: DType, words: Words) -> _Found:
     if dtype.physical == "f64":
         sums, _, left = sums_of(lists.offsets, _floats(lists, dtype), *_run(lists))
         return _Found(sums, np.ones(len(sums), np.bool_), left)
@@ -133,7 +141,7 @@ def _sum(lists: Lists, dtype: DType) -> _Found:
     return _Found(sums, np.ones(len(sums), np.bool_), left)
 
 
-def _mean(lists: Lists, dtype: DType) -> _Found:
+def _mean(lists: Lists, dtype: DType, words: Words) -> _Found:
     if dtype.physical == "f64":
         sums, counts, left = sums_of(lists.offsets, _floats(lists, dtype), *_run(lists))
         return _Found(sums / np.maximum(counts, 1), counts > 0, left)
@@ -147,21 +155,14 @@ def _mean(lists: Lists, dtype: DType) -> _Found:
     return _Found(sums / np.maximum(counts, 1), counts > 0, left)
 
 
-def _min(lists: Lists, dtype: DType) -> _Found:
-    return _end(lists, dtype, greatest=False)
-
-
-def _max(lists: Lists, dtype: DType) -> _Found:
-    return _end(lists, dtype, greatest=True)
-
-
-def _end(lists: Lists, dtype: DType, *, greatest: bool) -> _Found:
+def _end(lists: Lists, dtype: DType, words: Words) -> _Found:
     """Return the least or greatest element; of floats in the total order."""
     if dtype.physical == "f64":
         offsets, values = lists.offsets, _floats(lists, dtype)
     else:
         offsets, values = _present(lists, dtype)
         values = values if values.dtype == np.uint64 else values.astype(np.int64, copy=False)
+    greatest = words["FUNCTION"] == MAX
     found, counts = extremes_of(offsets, values, *_run(lists), greatest=greatest)
     return _Found(found, counts > 0)
 
@@ -203,33 +204,38 @@ def _stored(values: NDArray[Any], present: Flags, dtype: DType) -> Array:
     return array_of_values(np.ascontiguousarray(values, wide), present, kind)
 
 
-_QUICK: dict[str, Callable[[Lists, DType], _Found]] = {
-    "sum": _sum,
+_QUICK: Mapping[Gives, Callable[[Lists, DType, Words], _Found]] = {
+    "end": _end,
     "mean": _mean,
-    "min": _min,
-    "max": _max,
+    "sum": _sum,
 }
+"""What finds an aggregate by a kernel of lists, by what it gives."""
 
 
 _WORDS = (pa.float64(), pa.int64(), pa.uint64())
 
-_BEYOND = 1 << 61  # elements
+Params = Mapping[str, Any]
 
-Kernel = Callable[[Sequence[Argument], Mapping[str, Any], int], Any]
+Kernel = Callable[[Sequence[Argument], Params, int], Any]
 
 
-def _len(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
+def _step(request: Request) -> Kernel:
+    """Return the step of a function that has a row in the table of the kernels."""
+    gives = _GIVES[request.gives]
+
+    def step(args: Sequence[Argument], params: Params, n_rows: int) -> Array:
+        return gives(args, params, request.words(params))
+
+    return step
+
+
+def _length(args: Sequence[Argument], params: Params, words: Words) -> Array:
     lists = lists_of(args[0].values)
     return array_of_values(np.diff(lists.offsets), lists.present, pa.int64())
 
 
-def within_reach(index: int) -> int:
-    """Return an index that no list reaches instead of one that int64 does not hold, or nearly."""
-    return max(min(index, _BEYOND), -_BEYOND)
-
-
-def _get(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
-    lists, index = lists_of(args[0].values), within_reach(params["index"])
+def _element(args: Sequence[Argument], params: Params, words: Words) -> Array:
+    lists, index = lists_of(args[0].values), words["INDEX"]
     whole = len(lists.values) and lists.values.type in _WORDS
     stored, inside = (_words_at if whole else _taken)(lists, index)
     if not params.get("null_on_oob", True):
@@ -268,12 +274,11 @@ def _typed(stored: Array, dtype: DType) -> Array:
     return stored.view(arrow_type(dtype)) if dtype.is_temporal else stored
 
 
-def _slice(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
-    lists, offset, length = lists_of(args[0].values), params["offset"], params.get("length")
-    offset, length = within_reach(offset), None if length is None else within_reach(length)
+def _slice(args: Sequence[Argument], params: Params, words: Words) -> Array:
+    lists, offset = lists_of(args[0].values), words["INDEX"]
     sizes = np.diff(lists.offsets)
-    begins = np.full(n_rows, offset, np.int64) if offset >= 0 else sizes + offset
-    stops = sizes if length is None else begins + length
+    begins = np.full(len(sizes), offset, np.int64) if offset >= 0 else sizes + offset
+    stops = begins + words["LENGTH"]
     begins, stops = np.clip(begins, 0, sizes), np.clip(stops, 0, sizes)
     lengths = np.maximum(stops - begins, 0)
     offsets = offsets_of(lengths)
@@ -283,8 +288,9 @@ def _slice(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> 
     return list_array(offsets, chosen, lists.present)
 
 
-def _contains(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
+def _contains(args: Sequence[Argument], params: Params, words: Words) -> Array:
     lists, element = lists_of(args[0].values), element_type([args[0].dtype])
+    n_rows = len(args[0].values)
     items = items_of(args[1], element)
     wanted = items.keys
     elements = keys_as(lists.values, element, element)
@@ -328,11 +334,11 @@ def _in_storage(keys: Array, dtype: DType) -> Array:
     return array_of_values(values.astype(storage.to_pandas_dtype()), present_rows(keys), storage)
 
 
-def _explode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
+def _explode(args: Sequence[Argument], params: Params, n_rows: int) -> Array:
     return _typed(lists_of(args[0].values).values, element_type([args[0].dtype]))
 
 
-def _encode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
+def _encode(args: Sequence[Argument], params: Params, n_rows: int) -> Array:
     lists, element = lists_of(args[0].values), element_type([args[0].dtype])
     elements = pa.chunked_array([_typed(lists.values, element)])
     column = key_column(elements, "an element", element, narrow=True)
@@ -340,7 +346,7 @@ def _encode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) ->
     return list_array(lists.offsets, codes, lists.present)
 
 
-def _has_code(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
+def _has_code(args: Sequence[Argument], params: Params, n_rows: int) -> Array:
     lists, code = lists_of(args[0].values), params["code"]
     found = np.zeros(n_rows, np.uint8)
     if code is not None:
@@ -351,13 +357,18 @@ def _has_code(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) 
     return array_of_values(found, None, pa.uint8())
 
 
+_GIVES: Mapping[Gives, Callable[[Sequence[Argument], Params, Words], Array]] = {
+    "element": _element,
+    "flag": _contains,
+    "length": _length,
+    "slice": _slice,
+}
+"""What computes a function, by what it gives: of the arguments, parameters and words of a table."""
+
 KERNELS: dict[str, Kernel] = {
-    **{f"list.{function}": aggregate(function) for function in AGGREGATES_OF_LISTS},
-    "list.contains": _contains,
     "list.encode": _encode,
     "list.explode": _explode,
-    "list.get": _get,
     "list.has_code": _has_code,
-    "list.len": _len,
-    "list.slice": _slice,
+    **{name: _step(row) for name, row in REQUESTED.items() if row.gives in _GIVES},
+    **{f"list.{function}": aggregate(function) for function in AGGREGATES_OF_LISTS},
 }

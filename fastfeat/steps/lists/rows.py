@@ -8,12 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from fastfeat_kernels.lists.requests import REQUESTS, Request
+
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.dtypes import BOOL, INT32, INT64, UINT8, UTF8, DType, list_of
 from fastfeat.errors import InvalidData, Overflow, TypeMismatch
 from fastfeat.io.columns.conversions import conversion
 from fastfeat.io.columns.keys import comparable
-from fastfeat.ir.parameters import FARTHEST_ELEMENT, one_of, or_none, takes, takes_some, whole
+from fastfeat.ir.node import TRAINING, Aggregate, Call, Node
+from fastfeat.ir.parameters import (
+    FARTHEST_ELEMENT,
+    Flag,
+    Parameter,
+    Whole,
+    Words,
+)
 from fastfeat.steps.keys.rows import places_of
 from fastfeat.steps.step import Argument, StepFailed, StepFunction, Values
 from fastfeat.steps.tables.rows import compared
@@ -65,7 +74,8 @@ def _aggregate(function: str) -> StepFunction:
                 raise StepFailed(row, SUM_TOO_LARGE, Overflow) from None
         return [None if value != value else value for value in values]
 
-    return StepFunction(result, reference, valid=AGGREGATES[function].valid)
+    row, request = AGGREGATES[function], REQUESTS.get(function)
+    return StepFunction(result, reference, parameters=row.parameters, request=request)
 
 
 def _each(function: Callable[..., Any]) -> Callable[..., list[Any]]:
@@ -171,30 +181,82 @@ def _has_code_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType
     return UINT8
 
 
-_PLACE = whole(-FARTHEST_ELEMENT, FARTHEST_ELEMENT)
+def is_exploded(node: Node) -> bool:
+    """Return whether a node has a row an element of the lists, as only a vocabulary takes it."""
+    return isinstance(node, Call) and node.function == "list.explode"
+
+
+def _is_list_encode(call: Call) -> bool:
+    """Return whether the elements of lists count in a vocabulary of all of them."""
+    lists, known = call.args
+    match known:
+        case Aggregate("vocabulary", (Call("list.explode", exploded),), params, frame):
+            return exploded == (lists,) and frame == TRAINING and dict(params)["missing"] == "key"
+        case _:
+            return False
+
+
+def _is_has_code(call: Call) -> bool:
+    (codes, *_) = call.args
+    return isinstance(codes, Call) and codes.function == "list.encode"
+
+
+_PLACE = Whole(-FARTHEST_ELEMENT, FARTHEST_ELEMENT)
 
 LISTS: dict[str, StepFunction] = {
     **{f"list.{function}": _aggregate(function) for function in AGGREGATES_OF_LISTS},
-    "list.contains": StepFunction(_contains_result, _contains, n_args=2),
+    "list.contains": StepFunction(
+        _contains_result, _contains, n_args=2, request=REQUESTS["contains"]
+    ),
     "list.encode": StepFunction(
         _encode_result,
         _encode,
         of_keys=True,
-        valid=takes(missing=one_of("key"), n_unseen=whole(1, 1)),
+        belongs=_is_list_encode,
         n_args=2,
+        parameters=(
+            Parameter("n_unseen", Whole(1, 1), written_as=None),
+            Parameter("missing", Words(("key",)), written_as=None),
+        ),
     ),
     "list.explode": StepFunction(_explode_result, _explode, of_all_rows=True),  # a row an element
     "list.get": StepFunction(
-        _get_result, _each(_get), valid=takes_some({"null_on_oob": one_of(False)}, index=_PLACE)
+        _get_result,
+        _each(_get),
+        parameters=(
+            Parameter("index", _PLACE, "its place from 0, or below 0 from the end"),
+            Parameter(
+                "null_on_oob",
+                Flag((False,)),
+                "whether it is missing where the list is too short",
+                True,
+                may_lack=True,
+            ),
+        ),
+        request=REQUESTS["get"],
     ),
     "list.has_code": StepFunction(
-        _has_code_result, _has_code, always_present=True, valid=takes(code=or_none(whole(0)))
+        _has_code_result,
+        _has_code,
+        always_present=True,
+        belongs=_is_has_code,
+        parameters=(Parameter("code", Whole(0), or_none=True, written_as=None),),
     ),
-    "list.len": StepFunction(_len_result, _each(_len)),
+    "list.len": StepFunction(_len_result, _each(_len), request=REQUESTS["len"]),
     "list.slice": StepFunction(
         _slice_result,
         _each(_slice),
-        valid=takes_some({"length": whole(0, FARTHEST_ELEMENT)}, offset=_PLACE),
+        parameters=(
+            Parameter("offset", _PLACE, "where it begins, from 0, or below 0 from the end"),
+            Parameter(
+                "length",
+                Whole(0, FARTHEST_ELEMENT),
+                "how many elements at most",
+                None,
+                may_lack=True,
+            ),
+        ),
+        request=REQUESTS["slice"],
     ),
 }
 """The functions of a list; "list.explode" has a row an element, for vocabularies alone.
@@ -202,3 +264,7 @@ LISTS: dict[str, StepFunction] = {
 "list.encode" gives the codes of the elements in a vocabulary, of which one is of the unseen;
 "list.has_code" says whether a code is among those of a row, or, of None, whether there is no list.
 """
+REQUESTED: dict[str, Request] = {
+    name: row.request for name, row in LISTS.items() if isinstance(row.request, Request)
+}
+"""What the functions of lists ask of the kernels, by the names of the steps."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastfeat_kernels.asof.reference import Rule
 from fastfeat_kernels.asof.state import MAX_ROWS, InOrder, as_given, find, in_order
 from fastfeat_kernels.gather.state import gather
 from numpy.typing import NDArray
@@ -18,14 +17,13 @@ from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.column import Chunk, physical_chunks
-from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.io.columns.keys import comparable, table_keys_as
 from fastfeat.io.columns.times import ticks_column
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.sinks.write import empty_bytes
 from fastfeat.steps.keys.cpu_vocabulary import count_keys, encode
 from fastfeat.steps.step import Argument
-from fastfeat.steps.tables.rows import TableValues, parts_of, rows_by_key
+from fastfeat.steps.tables.rows import TableValues, parts_of, rows_by_key, rule_of
 
 _ANY_SIZE = 1 << 62
 
@@ -153,22 +151,12 @@ def asof_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) 
         encoded = encode(table.keys, [key.values for key in keys], dtypes, "key", 1)
         codes = encoded.to_numpy(zero_copy_only=False)
     times = physical_chunks(ticks_column(time.values, time.dtype))
-    rule = Rule(
-        _tick(time.dtype),
-        _tick(right.dtype),
-        params["delay"],
-        params["allow_exact_matches"],
-        params["tolerance"],
-    )
+    rule = rule_of(time.dtype, right.dtype, params)
     memory = empty_bytes(8 * n_rows).view(np.int64)
     run, parts = runner(_RUN), n_parts(n_rows)
     found = find(table.rows, codes, times, rule, run, parts, _FIRST_KEY, memory)
     buffers = [pa.py_buffer(found.bitmap), pa.py_buffer(found.rows)]
     return pa.Array.from_buffers(pa.int64(), n_rows, buffers)
-
-
-def _tick(dtype: DType) -> int:
-    return tick_ns(dtype) if dtype.is_temporal else 1
 
 
 def _ordered(right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType]) -> _Ordered:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from fastfeat_kernels.asof import cuda as asof_cuda
 from fastfeat_kernels.gather import cuda as gather_cuda
 
@@ -21,14 +20,13 @@ from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.engine.storage import storage
 from fastfeat.errors import OutOfDeviceMemory
 from fastfeat.io.arrow import pa
-from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.io.columns.keys import comparable, table_keys_as
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.device import DeviceArray
 from fastfeat.steps.keys.gpu.numbers import KEPT_SHARE
 from fastfeat.steps.keys.gpu.vocabulary import count_keys, encode
 from fastfeat.steps.step import Argument
-from fastfeat.steps.tables.rows import parts_of
+from fastfeat.steps.tables.rows import parts_of, rule_of
 from fastfeat.steps.windows.gpu.columns import RESULT_BYTES, column_of, no_results
 from fastfeat.steps.windows.gpu.kernels import column_words, room, whole_column
 from fastfeat.steps.windows.gpu.order import (
@@ -131,7 +129,7 @@ def asof_rows(
         words = {
             **times.words,
             **{name: table.words[name] for name in ("STARTS", "TIMES", "ROWS")},
-            **_rule(time.dtype, right.dtype, params),
+            **asof_cuda.rule_words(rule_of(time.dtype, right.dtype, params)),
             "CODES": 0 if codes is None else codes.address,
             "FIRST_CODE": _FIRST_KEY,
             "FOUND": out.address,
@@ -160,25 +158,6 @@ def _check_room(runtime: Runtime, n_right: int, n_rows: int) -> None:
             f"bytes of device memory, {free:,} are free. Use backend='cpu', transform fewer rows "
             "at a time, or free memory"
         )
-
-
-def _rule(given: DType, wanted: DType, params: Mapping[str, Any]) -> dict[str, int]:
-    """Return what says which rows are known at a moment, in ticks of the finer side."""
-    own, other = (tick_ns(dtype) if dtype.is_temporal else 1 for dtype in (given, wanted))
-    finer, tolerance = min(own, other), params["tolerance"]
-    later = params["delay"] + (0 if params["allow_exact_matches"] else 1)
-    return {
-        "FACTOR": own // finer,
-        "PARTS": other // finer,
-        "DELAY": _word(-(-later // finer)),
-        "IS_LIMITED": int(tolerance is not None),
-        "TOO_OLD": 0 if tolerance is None else _word(-(-(tolerance + 1) // finer)),
-    }
-
-
-def _word(unsigned: int) -> int:
-    """Return the int64 of the same bits."""
-    return int(np.uint64(unsigned).astype(np.int64))
 
 
 def _known(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from fastfeat_kernels.asof.reference import KnownRows, Rule, in_order, latest
 
 from fastfeat.dtypes import INT64, UTF8, DType
 from fastfeat.errors import InvalidData, TypeMismatch
@@ -13,7 +14,14 @@ from fastfeat.io.arrow import Array, pa
 from fastfeat.io.columns.conversions import conversion, tick_ns
 from fastfeat.io.columns.keys import comparable
 from fastfeat.io.columns.times import python_value, time_text
-from fastfeat.ir.node import Params
+from fastfeat.ir.node import Call, Node, TableColumn
+from fastfeat.ir.parameters import (
+    LONGEST,
+    Flag,
+    Parameter,
+    Whole,
+    Words,
+)
 from fastfeat.steps.step import Argument, StepFunction
 
 
@@ -120,9 +128,26 @@ def _values(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) ->
     return [None if row is None else stored[row] for row in rows.values]
 
 
-LOOKUP_ROW = StepFunction(_row_result, _lookup_rows, of_keys=True, n_args=None)
+def _is_lookup_value(call: Call) -> bool:
+    row, column = call.args
+    return (
+        isinstance(row, Call)
+        and row.function in ("asof_row", "lookup_row")
+        and isinstance(column, TableColumn)
+        and all(isinstance(k, TableColumn) and k.table == column.table for k in _right_keys(row))
+    )
 
-LOOKUP_VALUE = StepFunction(_value_result, _values, n_args=2)
+
+def _right_keys(row: Call) -> tuple[Node, ...]:
+    """Return the columns of the table that a lookup compares."""
+    return row.args[len(row.args) // 2 :]
+
+
+LOOKUP_ROW = StepFunction(
+    _row_result, _lookup_rows, of_keys=True, n_args=None, least_args=2, in_halves=True
+)
+
+LOOKUP_VALUE = StepFunction(_value_result, _values, n_args=2, belongs=_is_lookup_value)
 
 
 def parts_of(args: Sequence[Any]) -> tuple[Any, Sequence[Any], Any, Sequence[Any]]:
@@ -180,31 +205,48 @@ def _is_time(dtype: DType) -> bool:
     return whole or dtype.name in ("timestamp", "date32", "date64")
 
 
+def rule_of(time: DType, right: DType, params: Mapping[str, Any]) -> Rule:
+    """Return what a backend asks of the kernel: which rows of a table may be found.
+
+    Args:
+        time: the type of the time of the data.
+        right: that of the time of the table.
+        params: of the join.
+    """
+    return Rule(
+        _tick(time),
+        _tick(right),
+        params["delay"],
+        params["allow_exact_matches"],
+        params["tolerance"],
+    )
+
+
+def _tick(dtype: DType) -> int:
+    """Return the nanoseconds of a tick; 1 of whole numbers."""
+    return tick_ns(dtype) if dtype.is_temporal else 1
+
+
 def instants(values: Sequence[Any], dtype: DType) -> list[Any]:
     """Return times in nanoseconds, whole numbers as they are; None where missing."""
-    tick = tick_ns(dtype) if dtype.is_temporal else 1
+    tick = _tick(dtype)
     return [None if value is None else value * tick for value in values]
 
 
 def _asof_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
     time, keys, right, right_keys = parts_of(args)
-    known = _by_key(right, right_keys)
+    known, rule = _by_key(right, right_keys), rule_of(time.dtype, right.dtype, params)
     moments = instants(time.values, time.dtype)
     columns = [compared(key.values, key.dtype) for key in keys]
     found: list[Any] = []
     for row, moment in enumerate(moments):
         key = tuple(column[row] for column in columns)
-        if moment is None or key not in known:
-            found.append(None)
-        else:
-            found.append(_latest(*known[key], moment, params))
+        found.append(None if moment is None else latest(known.get(key), moment, rule))
     return found
 
 
-def _by_key(
-    right: Argument, keys: Sequence[Argument]
-) -> Mapping[tuple[Any, ...], tuple[list[int], list[int]]]:
-    """Return the times and rows of each key of a table, in order; the last of equal ones last."""
+def _by_key(right: Argument, keys: Sequence[Argument]) -> Mapping[tuple[Any, ...], KnownRows]:
+    """Return the rows of each key of a table in order, with their times; made on first use."""
     names = tuple(key.values.name for key in keys)
     cached: Any = right.values.cache.get(("asof", names))
     if cached is not None:
@@ -216,41 +258,34 @@ def _by_key(
         key = tuple(column[row] for column in columns)
         if moment is not None and None not in key:
             rows.setdefault(key, []).append((moment, row))
-    found = {
-        key: ([moment for moment, _ in sorted(pairs)], [row for _, row in sorted(pairs)])
-        for key, pairs in rows.items()
-    }
+    found = {key: in_order(pairs) for key, pairs in rows.items()}
     right.values.cache["asof", names] = found
     return found
 
 
-def _latest(
-    times: Sequence[int], rows: Sequence[int], moment: int, params: Mapping[str, Any]
-) -> int | None:
-    """Return the latest row known at a moment; None where there is none, or it is too old."""
-    find = bisect_right if params["allow_exact_matches"] else bisect_left
-    at = find(times, moment - params["delay"])
-    tolerance = params["tolerance"]
-    if at == 0 or (tolerance is not None and times[at - 1] < moment - tolerance):
-        return None
-    return rows[at - 1]
+_REACH = Whole(0, LONGEST)
 
-
-def valid_asof(params: Params) -> bool:
-    """Return whether parameters are such as an operator gives."""
-    match params:
-        case (
-            ("allow_exact_matches", bool()),
-            ("delay", delay),
-            ("tolerance", tolerance),
-            ("unit", None | "time" | "steps"),
-        ):
-            whole = type(delay) is int and 0 <= delay < 1 << 63
-            return whole and (
-                tolerance is None or (type(tolerance) is int and 0 <= tolerance < 1 << 63)
-            )
-        case _:
-            return False
-
-
-ASOF_ROW = StepFunction(_result, _asof_rows, of_keys=True, valid=valid_asof, n_args=None)
+ASOF_ROW = StepFunction(
+    _result,
+    _asof_rows,
+    of_keys=True,
+    n_args=None,
+    least_args=2,
+    in_halves=True,
+    parameters=(
+        Parameter(
+            "tolerance", _REACH, "how old a row may be at most", None, or_none=True, hidden=True
+        ),
+        Parameter(
+            "delay", _REACH, "how long after its time a row of the table is known", 0, hidden=True
+        ),
+        Parameter(
+            "allow_exact_matches",
+            Flag(),
+            "whether a row that is known at the very moment counts",
+            True,
+            hidden=True,
+        ),
+        Parameter("unit", Words(("time", "steps")), or_none=True, written_as=None),
+    ),
+)

@@ -11,10 +11,13 @@ from typing import Any
 
 from fastfeat_kernels.hashing.reference import canonical_bytes, canonical_row, xxh64
 
+from fastfeat.aggregates.target import (
+    FOLDS,
+)
 from fastfeat.dtypes import INT32, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.columns.conversions import tick_ns
-from fastfeat.ir.parameters import LONGEST, MOST_FOLDS, one_of, takes, whole
+from fastfeat.ir.parameters import LONGEST, Parameter, Whole, Words, never
 from fastfeat.scalars.hashing import bucket_of
 from fastfeat.steps.keys.rows import bytes_of
 from fastfeat.steps.step import Argument, StepFunction
@@ -106,31 +109,37 @@ def delay_in_ticks(dtype: DType, params: Mapping[str, Any]) -> int:
     return params["delay"] // (tick_ns(dtype) if dtype.is_temporal else 1)
 
 
-_HAS_FOLDS = takes(n_folds=whole(2, MOST_FOLDS))
+_N_FOLDS = Parameter(
+    "n_folds", FOLDS, "into how many folds training rows are divided", 5, written_as="folds"
+)
+
 FOLD = StepFunction(
     _fold_type,
     _fold,
     always_present=True,
     of_keys=True,
-    valid=_HAS_FOLDS,
     n_args=None,
     of_all_rows=True,  # by the number of a row among them
+    parameters=(_N_FOLDS,),
 )
 TIME_FOLD = StepFunction(
     _time_type,
     _time_fold,
     always_present=True,
     of_keys=True,
-    valid=_HAS_FOLDS,
     of_all_rows=True,
+    parameters=(_N_FOLDS,),
 )
 TIME_FOLD_KNOWN = StepFunction(
     _time_known_type,
     _time_fold_known,
     always_present=True,
     of_keys=True,
-    valid=takes(
-        delay=whole(0, LONGEST), n_folds=whole(2, MOST_FOLDS), unit=one_of("time", "steps")
-    ),
     of_all_rows=True,
+    belongs=never,
+    parameters=(
+        _N_FOLDS,
+        Parameter("delay", Whole(0, LONGEST), written_as=None),
+        Parameter("unit", Words(("time", "steps")), written_as=None),
+    ),
 )

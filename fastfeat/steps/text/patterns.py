@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,27 +12,29 @@ from fastfeat.io.arrow import Array, ChunkedArray, call, options_of, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.dates import date_format, parsed_dates
 from fastfeat.io.columns.keys import key_array
-from fastfeat.io.columns.regex import grouped_pattern
+from fastfeat.io.columns.regex import grouped_pattern, groups_of_replacement, matches_nothing
 from fastfeat.io.columns.strings import contents_of
+from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import (
+    FARTHEST,
     MAX_MEMORY,
-    ValidParams,
-    is_flag,
-    is_text,
-    takes,
-    takes_some,
-    whole,
+    Belongs,
+    Flag,
+    Parameter,
+    Parameters,
+    Text,
+    Whole,
 )
 from fastfeat.steps.entries import content_column, over_entries
 from fastfeat.steps.step import Argument, StepFailed, StepFunction
 from fastfeat.steps.text.growth import check_growth, replaced
-from fastfeat.steps.text.rows import HAS_PATTERN, NOT_UTF8, not_parseable, of_text
+from fastfeat.steps.text.rows import NOT_UTF8, STRICT, not_parseable, of_text
 
 Params = Mapping[str, Any]
 Work = Callable[..., Array]
 
 
-def _step(dtype: DType, work: Work, valid: ValidParams) -> StepFunction:
+def _step(dtype: DType, work: Work, belongs: Belongs, parameters: Parameters) -> StepFunction:
     """Return a host step: `work` is given a column of text and the parameters."""
 
     def host(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
@@ -51,7 +52,9 @@ def _step(dtype: DType, work: Work, valid: ValidParams) -> StepFunction:
             found = found.view(pa.int64())
         return contents_of(found)
 
-    return StepFunction(of_text(dtype), reference, host=host, valid=valid)
+    return StepFunction(
+        of_text(dtype), reference, host=host, parameters=parameters, belongs=belongs
+    )
 
 
 def _whole(column: ChunkedArray) -> Array:
@@ -118,20 +121,75 @@ def _to_datetime(column: ChunkedArray, format: str, strict: bool) -> Array:
     return array_of_values(ticks, present & is_parsed, pa.timestamp("us"))
 
 
+def _is_pattern(call: Call) -> bool:
+    """Return whether a call has a regular expression, and what else it says belongs to it.
+
+    Raises:
+        InvalidPlan: it is no regular expression.
+    """
+    params = dict(call.params)
+    pattern, value = params["pattern"], params.get("value")
+    if params.get("literal", False):
+        return pattern != ""
+    n_groups = len(grouped_pattern(pattern).names)
+    if call.function == "str.count_matches":
+        return not matches_nothing(pattern)
+    return params.get("group_index", 0) < n_groups and (
+        value is None or all(k < n_groups for k in groups_of_replacement(value))
+    )
+
+
+def _has_format(call: Call) -> bool:
+    """Return whether a call says how a time is written.
+
+    Raises:
+        InvalidPlan: it does not.
+    """
+    date_format(dict(call.params)["format"])
+    return True
+
+
+_PATTERN = Parameter("pattern", Text(), "a regular expression of RE2")
+
 STEPS: dict[str, StepFunction] = {
-    "str.contains": _step(BOOL, _contains, HAS_PATTERN),
-    "str.count_matches": _step(INT64, _count_matches, HAS_PATTERN),
-    "str.extract": _step(UTF8, _extract, takes(group_index=whole(0), pattern=is_text)),
+    "str.contains": _step(BOOL, _contains, _is_pattern, (_PATTERN,)),
+    "str.count_matches": _step(INT64, _count_matches, _is_pattern, (_PATTERN,)),
+    "str.extract": _step(
+        UTF8,
+        _extract,
+        _is_pattern,
+        (
+            _PATTERN,
+            Parameter("group_index", Whole(0, FARTHEST), "which group; 0 is the whole match", 1),
+        ),
+    ),
     "str.replace": _step(
         UTF8,
         _replace,
-        takes_some(
-            {"max_memory": whole(1, math.inf)},
-            literal=is_flag,
-            n=whole(-1),
-            pattern=is_text,
-            value=is_text,
+        _is_pattern,
+        (
+            _PATTERN,
+            Parameter("value", Text(), "the replacement"),
+            Parameter(
+                "literal", Flag(), "whether pattern and value are plain text", False, hidden=True
+            ),
+            Parameter(
+                "max_memory",
+                Whole(1),
+                "bytes that text may take while it grows",
+                MAX_MEMORY,
+                may_lack=True,
+            ),
+            Parameter("n", Whole(-1, FARTHEST), default=1, hidden=True, written_as=None),
         ),
     ),
-    "str.to_datetime": _step(timestamp("us"), _to_datetime, takes(format=is_text, strict=is_flag)),
+    "str.to_datetime": _step(
+        timestamp("us"),
+        _to_datetime,
+        _has_format,
+        (
+            Parameter("format", Text(), "how the time is written, as of `strptime`"),
+            STRICT,
+        ),
+    ),
 }

@@ -1,21 +1,23 @@
 """Functions of text that hand-written kernels compute: lengths, case, pieces, literals, numbers.
 
-The references here are those of the kernels, on one row at a time.
+What a function means, gives and asks of the kernels is its row of `text.requests`; of that follow
+its type rule and its reference here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from fastfeat_kernels.text import reference
+from fastfeat_kernels.text.reference import NotParseable
+from fastfeat_kernels.text.requests import REQUESTS, Gives, Request
 
 from fastfeat.dtypes import BOOL, COUNTS, FLOAT64, INT32, INT64, UTF8, DType
 from fastfeat.errors import Overflow, TypeMismatch
 from fastfeat.io.columns.strings import content_of
-from fastfeat.ir.parameters import FARTHEST, is_flag, is_text, or_none, takes, whole
-from fastfeat.scalars.hashing import LARGEST_SEED, MOST_BUCKETS
+from fastfeat.ir.node import Call
+from fastfeat.ir.parameters import Belongs, Flag, Parameter, Parameters, Text, Whole, always
+from fastfeat.scalars.hashing import SEED
 from fastfeat.scalars.text import advice_on_bytes
 from fastfeat.scalars.value import TypeRule
 from fastfeat.steps.step import Argument, Reference, StepFailed, StepFunction
@@ -64,19 +66,27 @@ def _shown(text: bytes) -> str:
     return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
 
 
-def integer_text(base: int) -> str:
-    """Return what `to_integer` reads, for messages."""
+def number_text(request: Request, params: Mapping[str, Any]) -> str:
+    """Return the name of the numbers that a function reads, for messages."""
+    if request.gives == "parsed_float":
+        return "a number"
+    base = params["base"]
     return "an integer" if base == 10 else f"an integer in base {base}"
 
 
-def _each(function: Callable[..., Any]) -> Reference:
+def kernel_params(request: Request, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a step as its kernel and their reference take them."""
+    return {k: v.encode() if k in request.literals else v for k, v in params.items()}
+
+
+def _each(request: Request) -> Reference:
     """Return the reference of a function of the bytes of a row."""
 
     def of_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
-        found: list[Any] = []
+        found, own = list[Any](), kernel_params(request, params)
         for row, value in enumerate(args[0].values):
             try:
-                result = None if value is None else function(content_of(value), **params)
+                result = None if value is None else request.reference(content_of(value), **own)
             except UnicodeDecodeError:
                 raise StepFailed(row, NOT_UTF8) from None
             is_text = isinstance(result, bytes)
@@ -86,46 +96,31 @@ def _each(function: Callable[..., Any]) -> Reference:
     return of_rows
 
 
-def _literal(function: Callable[[bytes, bytes], Any]) -> Callable[..., Any]:
-    def with_literal(text: bytes, pattern: str) -> Any:
-        return function(text, pattern.encode())
+def _parsed(request: Request) -> Reference:
+    """Return the reference of a function that reads numbers."""
 
-    return with_literal
-
-
-def _to_integer(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
-    base = params["base"]
-    return _parsed(
-        args[0], lambda text: reference.to_integer(text, base), params, integer_text(base), "int64"
-    )
-
-
-def _to_float(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
-    return _parsed(args[0], reference.to_float, params, "a number", "float64")
-
-
-def _parsed(
-    argument: Argument,
-    parse: Callable[[bytes], Any],
-    params: Mapping[str, Any],
-    what: str,
-    dtype: str,
-) -> list[Any]:
-    found: list[Any] = []
-    for row, value in enumerate(argument.values):
-        result = None
-        if value is not None:
-            text = content_of(value)
+    def of_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
+        found, what = list[Any](), number_text(request, params)
+        own = {name: value for name, value in params.items() if name != "strict"}
+        for row, value in enumerate(args[0].values):
+            text = None if value is None else content_of(value)
             try:
-                result = parse(text)
-            except (reference.NotParseable, OverflowError) as error:
-                if params["strict"]:
-                    beyond = isinstance(error, OverflowError)
-                    raise (
-                        out_of_range(row, text, dtype) if beyond else not_parseable(row, text, what)
-                    ) from None
-        found.append(result)
-    return found
+                found.append(None if text is None else request.reference(text, **own))
+            except (NotParseable, OverflowError) as error:
+                if params["strict"] and text is not None:
+                    raise _wrong_number(request, row, text, what, error) from None
+                found.append(None)
+        return found
+
+    return of_rows
+
+
+def _wrong_number(
+    request: Request, row: int, text: bytes, what: str, error: Exception
+) -> StepFailed:
+    if isinstance(error, OverflowError):
+        return out_of_range(row, text, NUMBERS[request.gives].name)
+    return not_parseable(row, text, what)
 
 
 def _bucket_count(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
@@ -138,53 +133,117 @@ def _bucket_count_type(types: Sequence[DType], params: Mapping[str, Any]) -> DTy
     return INT32
 
 
-HAS_PATTERN = takes(pattern=is_text)
-_STRIPS = takes(characters=or_none(is_text))
-_BUCKETS = {"n_buckets": whole(1, MOST_BUCKETS), "seed": whole(0, LARGEST_SEED)}
+def _is_bucket_count(call: Call) -> bool:
+    (counts,) = call.args
+    return (
+        isinstance(counts, Call)
+        and counts.function in ("str.hash_ngrams", "str.hash_tokens")
+        and dict(call.params)["bucket"] < dict(counts.params)["n_buckets"]
+    )
 
-_OF_TEXT: dict[str, StepFunction] = {
-    "str.contains_literal": StepFunction(
-        of_content(BOOL), _each(_literal(reference.contains)), valid=HAS_PATTERN
-    ),
-    "str.count_matches_literal": StepFunction(
-        of_content(INT64), _each(_literal(reference.count_matches)), valid=HAS_PATTERN
-    ),
-    "str.ends_with": StepFunction(
-        of_content(BOOL), _each(_literal(reference.ends_with)), valid=HAS_PATTERN
-    ),
-    "str.hash_ngrams": StepFunction(
-        of_text(COUNTS), _each(reference.ngram_hash_counts), valid=takes(n=whole(1), **_BUCKETS)
-    ),
-    "str.hash_tokens": StepFunction(
-        of_text(COUNTS), _each(reference.token_hash_counts), valid=takes(**_BUCKETS)
-    ),
-    "str.len_bytes": StepFunction(of_content(INT64), _each(reference.len_bytes)),
-    "str.len_chars": StepFunction(of_text(INT64), _each(reference.len_chars)),
-    "str.slice": StepFunction(
-        of_text(UTF8),
-        _each(reference.slice_chars),
-        valid=takes(length=or_none(whole(0)), offset=whole(-FARTHEST)),
-    ),
-    "str.starts_with": StepFunction(
-        of_content(BOOL), _each(_literal(reference.starts_with)), valid=HAS_PATTERN
-    ),
-    "str.strip_chars": StepFunction(of_text(UTF8), _each(reference.strip_chars), valid=_STRIPS),
-    "str.strip_chars_end": StepFunction(
-        of_text(UTF8), _each(reference.strip_chars_end), valid=_STRIPS
-    ),
-    "str.strip_chars_start": StepFunction(
-        of_text(UTF8), _each(reference.strip_chars_start), valid=_STRIPS
-    ),
-    "str.to_float": StepFunction(of_text(FLOAT64), _to_float, valid=takes(strict=is_flag)),
-    "str.to_integer": StepFunction(
-        of_text(INT64), _to_integer, valid=takes(base=whole(2, 36), strict=is_flag)
-    ),
-    "str.to_lowercase": StepFunction(of_text(UTF8), _each(reference.to_lowercase)),
-    "str.to_uppercase": StepFunction(of_text(UTF8), _each(reference.to_uppercase)),
-    "str.token_count": StepFunction(of_text(INT64), _each(reference.token_count)),
+
+def _has_literal(call: Call) -> bool:
+    return dict(call.params)["pattern"] != ""
+
+
+NUMBERS: dict[Gives, DType] = {"parsed_integer": INT64, "parsed_float": FLOAT64}
+"""The type of the numbers that a function reads."""
+_TYPES: dict[Gives, DType] = {
+    "count": INT64,
+    "flag": BOOL,
+    "text": UTF8,
+    "piece": UTF8,
+    "bucket_counts": COUNTS,
+    **NUMBERS,
 }
+
+
+def _row(name: str, parameters: Parameters = (), belongs: Belongs = always) -> StepFunction:
+    """Return the step of a row of the table of the kernels."""
+    request = REQUESTS[name]
+    of_rows = of_content if request.takes == "bytes" else of_text
+    reference = _parsed(request) if request.gives in NUMBERS else _each(request)
+    return StepFunction(
+        of_rows(_TYPES[request.gives]),
+        reference,
+        narrow=True,
+        parameters=parameters,
+        belongs=belongs,
+        request=request,
+    )
+
+
+_MOST_CHARACTERS = 2**60
+_PLAIN = Parameter("pattern", Text(), "a plain text")
+_STRIPPED = (
+    Parameter(
+        "characters",
+        Text(),
+        "the set of characters; None for white space",
+        None,
+        or_none=True,
+        hidden=True,
+    ),
+)
+_N_COLUMNS = Parameter("n_buckets", Whole(1, 2**16), "how many columns")
+STRICT = Parameter("strict", Flag(), "whether other text is an error; else it is missing", True)
 
 STEPS: dict[str, StepFunction] = {
-    "bucket_count": StepFunction(_bucket_count_type, _bucket_count, valid=takes(bucket=whole(0))),
-    **{name: replace(function, narrow=True) for name, function in _OF_TEXT.items()},
+    "bucket_count": StepFunction(
+        _bucket_count_type,
+        _bucket_count,
+        belongs=_is_bucket_count,
+        parameters=(Parameter("bucket", Whole(0), written_as=None),),
+    ),
+    "str.contains_literal": _row("contains_literal", (_PLAIN,)),
+    "str.count_matches_literal": _row("count_matches_literal", (_PLAIN,), _has_literal),
+    "str.ends_with": _row(
+        "ends_with", (Parameter("pattern", Text(), "a plain text", written_as="suffix"),)
+    ),
+    "str.hash_ngrams": _row(
+        "hash_ngrams",
+        (
+            Parameter("n", Whole(1, _MOST_CHARACTERS), "how many characters in a row"),
+            _N_COLUMNS,
+            SEED,
+        ),
+    ),
+    "str.hash_tokens": _row("hash_tokens", (_N_COLUMNS, SEED)),
+    "str.len_bytes": _row("len_bytes"),
+    "str.len_chars": _row("len_chars"),
+    "str.slice": _row(
+        "slice",
+        (
+            Parameter(
+                "offset",
+                Whole(-_MOST_CHARACTERS, _MOST_CHARACTERS),
+                "where it begins, from 0, or below 0 from the end",
+            ),
+            Parameter(
+                "length",
+                Whole(0, _MOST_CHARACTERS),
+                "how many characters; None up to the end",
+                None,
+                or_none=True,
+                hidden=True,
+            ),
+        ),
+    ),
+    "str.starts_with": _row(
+        "starts_with", (Parameter("pattern", Text(), "a plain text", written_as="prefix"),)
+    ),
+    "str.strip_chars": _row("strip_chars", _STRIPPED),
+    "str.strip_chars_end": _row("strip_chars_end", _STRIPPED),
+    "str.strip_chars_start": _row("strip_chars_start", _STRIPPED),
+    "str.to_float": _row("to_float", (STRICT,)),
+    "str.to_integer": _row(
+        "to_integer", (Parameter("base", Whole(2, 36), "of the digits", 10), STRICT)
+    ),
+    "str.to_lowercase": _row("to_lowercase"),
+    "str.to_uppercase": _row("to_uppercase"),
+    "str.token_count": _row("token_count"),
 }
+REQUESTED: dict[str, Request] = {
+    name: row.request for name, row in STEPS.items() if isinstance(row.request, Request)
+}
+"""What the functions of text ask of the kernels, by the names of the steps."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -24,14 +24,12 @@ from fastfeat.io.columns.times import ticks_column
 from fastfeat.io.columns.types import arrow_type, storage_type
 from fastfeat.steps.keys.cpu_groups import plain_chunks
 from fastfeat.steps.keys.cpu_vocabulary import numbered
-from fastfeat.steps.windows.function import seconds_per_tick, ticks_of_duration
 from fastfeat.steps.windows.rows import (
-    SUM_TOO_LARGE,
-    TIME_TOO_LONG,
-    Asked,
+    OVER_FUNCTIONS,
     HistoryOverlaps,
     OverFailed,
-    Past,
+    RowOrder,
+    WindowRequest,
     result_over,
 )
 
@@ -102,10 +100,8 @@ def _shifted(top: Words, bottom: Words, by: NDArray[Any]) -> tuple[Words, Words]
 
 RUN = "windows"
 
-_OF_ROWS = {"time_since": "last", "time_since_lag": "lag", "null_count": "count"}
 
-
-def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Array]:
+def over(past: RowOrder, asked: Sequence[WindowRequest], first_row: int) -> list[Array]:
     """Return an Arrow array for each function of the rows in a window.
 
     See `reference.steps.over` for the arguments.
@@ -113,7 +109,7 @@ def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Array]:
     return arrays_over(_ordered(past, first_row), asked, past.dtype, first_row=first_row)
 
 
-def values_over(past: Past, asked: Sequence[Asked]) -> list[Any]:
+def values_over(past: RowOrder, asked: Sequence[WindowRequest]) -> list[Any]:
     """Return the value of each function for the last row, as it is stored; None is missing.
 
     See `reference.steps.over` for the arguments.
@@ -123,7 +119,7 @@ def values_over(past: Past, asked: Sequence[Asked]) -> list[Any]:
     return [_value(one, *several) for one, several in zip(asked, found, strict=True)]
 
 
-def _ordered(past: Past, first_row: int) -> Ordered:
+def _ordered(past: RowOrder, first_row: int) -> Ordered:
     """Return rows in the order of windows, of which those before the first that asks are history.
 
     Raises:
@@ -139,11 +135,11 @@ def _ordered(past: Past, first_row: int) -> Ordered:
 
 def arrays_over(
     order: Ordered,
-    asked: Sequence[Asked],
+    asked: Sequence[WindowRequest],
     time: DType,
     *,
     first_row: int = 0,
-    asking: Ordered | None = None,
+    query: Ordered | None = None,
 ) -> list[Array]:
     """Return an Arrow array for each function of the rows in a window.
 
@@ -152,40 +148,39 @@ def arrays_over(
         asked: the functions.
         time: the type whose ticks the times of both are in.
         first_row: the first row that asks.
-        asking: the rows that ask, in order, where they are others than those that are seen.
+        query: the rows that ask, in order, where they are others than those that are seen.
 
     Raises:
         OverFailed: a value that does not fit its type.
     """
-    found = found_over(order, asked, time, first_row=first_row, asking=asking)
+    found = found_over(order, asked, time, first_row=first_row, query=query)
     return [_array(one, *several) for one, several in zip(asked, found, strict=True)]
 
 
 def found_over(
     order: Ordered,
-    asked: Sequence[Asked],
+    asked: Sequence[WindowRequest],
     time: DType,
     *,
     first_row: int = 0,
-    asking: Ordered | None = None,
+    query: Ordered | None = None,
 ) -> list[tuple[Found, list[Found]]]:
     """Return what the kernel finds for each function, by one name and perhaps others.
 
     See `arrays_over` for the arguments.
     """
-    run, parts = runner(RUN), n_parts(len(order.codes) if asking is None else len(asking.codes))
+    run, parts = runner(RUN), n_parts(len(order.codes) if query is None else len(query.codes))
     columns, places = _columns(asked)
     requests = _requests(asked, places, time)
     wanted: Sequence[Wanted] = requests.wanted
-    if asking is not None:  # which are in no window: it ends with all rows of a moment
+    if query is not None:  # which are in no window: it ends with all rows of a moment
         wanted = [one._replace(window=one.window._replace(own=False)) for one in wanted]
-    results = iter(statistics_over(order, columns, wanted, run, parts, first_row, asking))
+    results = iter(statistics_over(order, columns, wanted, run, parts, first_row, query))
     every: list[tuple[Found, list[Found]]] = []
     for k, n_names in enumerate(requests.n_names):
         found, *others = islice(results, n_names)
         if found.overflow_row >= 0:
-            is_since = asked[k].function.startswith("time_since")
-            text = TIME_TOO_LONG if is_since else SUM_TOO_LARGE
+            text = OVER_FUNCTIONS[asked[k].function].too_large or ""
             raise OverFailed(k, found.overflow_row - first_row, text, Overflow)
         every.append((found, others))
     return every
@@ -207,7 +202,7 @@ class _Requests(NamedTuple):
     n_names: list[int]
 
 
-def _requests(asked: Sequence[Asked], places: list[int], time: DType) -> _Requests:
+def _requests(asked: Sequence[WindowRequest], places: list[int], time: DType) -> _Requests:
     """Return what the kernel is asked for; kept with functions that are asked for again."""
     kept = asked[0].kept if asked else None
     known: _Requests | None = None if kept is None else kept.get("cpu")
@@ -221,7 +216,7 @@ def _requests(asked: Sequence[Asked], places: list[int], time: DType) -> _Reques
     return found
 
 
-def _entities(past: Past, n_rows: int) -> tuple[NDArray[np.int32], int]:
+def _entities(past: RowOrder, n_rows: int) -> tuple[NDArray[np.int32], int]:
     """Return the number of the entity of each row, negative for none, and how many there are."""
     if past.codes is not None:
         return past.codes, int(past.codes.max(initial=-1)) + 1
@@ -234,7 +229,7 @@ def in_order(
     codes: NDArray[np.int32],
     times: ChunkedArray,
     n_entities: int,
-    past: Past,
+    past: RowOrder,
     shift: int | None = None,
 ) -> Ordered:
     """Return rows in the order of windows.
@@ -250,7 +245,7 @@ def in_order(
     return ordered(codes, chunks, _tie(past), n_entities, runner(RUN), parts, shift)
 
 
-def _tie(past: Past) -> Column | None:
+def _tie(past: RowOrder) -> Column | None:
     if past.tie is None:
         return None
     chunks = physical_chunks(past.tie)
@@ -268,7 +263,7 @@ def _check_history(order: Ordered, first_row: int) -> None:
         raise HistoryOverlaps(row)
 
 
-def _columns(asked: Sequence[Asked]) -> tuple[list[Column], list[int]]:
+def _columns(asked: Sequence[WindowRequest]) -> tuple[list[Column], list[int]]:
     """Return the columns that functions are of, each once, and which of them each one reads."""
     known: dict[int, int] = {}
     columns: list[Column] = []
@@ -281,34 +276,11 @@ def _columns(asked: Sequence[Asked]) -> tuple[list[Column], list[int]]:
     return columns, places
 
 
-def _wanted(asked: Asked, column: int, time: DType) -> list[Wanted]:
+def _wanted(asked: WindowRequest, column: int, time: DType) -> list[Wanted]:
     """Return what the kernel finds for a function: most by one name, some from several."""
-    function, params = _OF_ROWS.get(asked.function, asked.function), dict(asked.params)
-    if function == "mean" and asked.dtype.name == "duration":
-        function = "whole_mean"
-    if function == "quantile" and asked.dtype.is_temporal:
-        function = "whole_quantile"
-    if asked.function.startswith("time_since"):
-        params["since"] = seconds_per_tick(asked.dtype) if asked.dtype.is_temporal else (1, 0)
     window = ticks_window(asked.window, time)
-    match function:
-        case "rank":
-            function = "percentile" if params.pop("pct") else "rank"
-        case "ewm_mean":
-            params = {"decay": 1.0 - params["alpha"]}
-        case "ewm_mean_by":
-            params = {"half_life": ticks_of_duration(params["half_life"], time)}
-        case "slope":
-            params = {"per": seconds_per_tick(time)[::-1]}
-        case _:
-            pass
-    one = Wanted(window, column, function, **params)  # pyright: ignore[reportArgumentType]  # names of both tables are the same
-    if asked.function == "null_count":
-        return [one, one._replace(statistic="n_rows")]
-    if function == "whole_quantile" and one.interpolation in ("linear", "midpoint"):
-        ends = [one._replace(interpolation=end) for end in ("lower", "higher")]
-        return [*ends, one._replace(statistic="count")]
-    return [one]
+    requests = OVER_FUNCTIONS[asked.function].requests(asked.params, asked.dtype, time)
+    return [Wanted(window, column, name, **given) for name, given in requests]
 
 
 def ticks_window(given: Mapping[str, Any], time: DType) -> Window:
@@ -328,7 +300,7 @@ def ticks_window(given: Mapping[str, Any], time: DType) -> Window:
     return Window(low, high, own, given["rows"] or 0, given["min_samples"])
 
 
-def _array(asked: Asked, found: Found, others: Sequence[Found]) -> Array:
+def _array(asked: WindowRequest, found: Found, others: Sequence[Found]) -> Array:
     """Return what was found as an array of the type of the function.
 
     Args:
@@ -336,19 +308,31 @@ def _array(asked: Asked, found: Found, others: Sequence[Found]) -> Array:
         found: what was found for the first name that the kernel has for it.
         others: for the other names.
     """
-    values, params = found.values, asked.params
-    match others:
-        case [n_rows]:
-            values = n_rows.values - values
-        case [high, count]:
-            share = shares(count.values, params["q"], params["interpolation"])
-            values = durations_between(values, high.values, share)
-        case _:
-            pass
+    values = found.values
+    joined = OVER_FUNCTIONS[asked.function].joined
+    if others and joined is not None:
+        values = _JOINED[joined](values, *(other.values for other in others), params=asked.params)
     return _typed_array(values, found.validity, _result(asked))
 
 
-def _value(asked: Asked, found: Found, others: Sequence[Found]) -> Any:
+def _difference(
+    count: NDArray[Any], n_rows: NDArray[Any], params: Mapping[str, Any]
+) -> NDArray[Any]:
+    return n_rows - count
+
+
+def _between(
+    low: NDArray[Any], high: NDArray[Any], count: NDArray[Any], params: Mapping[str, Any]
+) -> NDArray[Any]:
+    share = shares(count, params["q"], params["interpolation"])
+    return durations_between(low, high, share)
+
+
+_JOINED: dict[str, Callable[..., NDArray[Any]]] = {"difference": _difference, "between": _between}
+"""What makes one value of several statistics, by the word of a function's row."""
+
+
+def _value(asked: WindowRequest, found: Found, others: Sequence[Found]) -> Any:
     """Return what was found for one row as it is stored; None where it is missing."""
     if others:
         array, dtype = _array(asked, found, others), _result(asked)
@@ -359,7 +343,7 @@ def _value(asked: Asked, found: Found, others: Sequence[Found]) -> Any:
     return bool(value) if _result(asked).name == "bool" else value
 
 
-def _result(asked: Asked) -> DType:
+def _result(asked: WindowRequest) -> DType:
     """Return the type of what a function gives."""
     if asked.kept is None:
         return result_over(asked)

@@ -26,7 +26,7 @@ from fastfeat.io.columns.times import ticks_column, ticks_of
 from fastfeat.steps.keys.cpu_vocabulary import count_keys, encode
 from fastfeat.steps.windows.cpu import arrays_over, in_order
 from fastfeat.steps.windows.reference import over_table as over_by_definition
-from fastfeat.steps.windows.rows import Asked, OverFailed, Past
+from fastfeat.steps.windows.rows import OVER_FUNCTIONS, OverFailed, RowOrder, WindowRequest
 from fastfeat.steps.windows.table_rows import finer_time
 
 _ANY_SIZE = 1 << 62
@@ -60,23 +60,23 @@ class _Table:
         return 1 + (1 if self.keys is None else len(self.keys))
 
 
-def over_table(past: Past, asked: Sequence[Asked], asking: Past) -> list[Array]:
+def over_table(past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder) -> list[Array]:
     """Return an Arrow array for each function of the rows of a table in a window.
 
     See `reference.steps.over_table` for the arguments.
     """
-    time = finer_time(past.dtype, asking.dtype)
-    table = _table(past, asking.key_dtypes, time)
+    time = finer_time(past.dtype, query.dtype)
+    table = _table(past, query.key_dtypes, time)
     looks_ahead = any(one.window["offset"] < 0 for one in asked)
     if table.has_earlier or (table.has_later and looks_ahead):
-        return over_by_definition(past, asked, asking)
-    own, too_early, too_late = _in_ticks(asking.times, asking.dtype, time)
+        return over_by_definition(past, asked, query)
+    own, too_early, too_late = _in_ticks(query.times, query.dtype, time)
     odd = np.flatnonzero(too_early | too_late)
-    arrays = _over(past, table, asked, asking, own, time)
+    arrays = _over(past, table, asked, query, own, time)
     if not len(odd):
         return arrays
     rows = pa.array(odd)
-    few = replace(asking, times=asking.times.take(rows), keys=[k.take(rows) for k in asking.keys])
+    few = replace(query, times=query.times.take(rows), keys=[k.take(rows) for k in query.keys])
     try:
         by_definition = over_by_definition(past, asked, few)
     except OverFailed as failure:
@@ -89,28 +89,33 @@ def over_table(past: Past, asked: Sequence[Asked], asking: Past) -> list[Array]:
 
 
 def _over(
-    past: Past, table: _Table, asked: Sequence[Asked], asking: Past, own: Any, time: DType
+    past: RowOrder,
+    table: _Table,
+    asked: Sequence[WindowRequest],
+    query: RowOrder,
+    own: Any,
+    time: DType,
 ) -> list[Array]:
     """Return the arrays of rows that ask, whose times are all in ticks, or missing."""
     shift = partition_shift(len(table.codes) + len(own), table.n_entities)
     if shift not in table.orders:
         table.orders[shift] = in_order(table.codes, table.times, table.n_entities, past, shift)
-    asking = replace(asking, times=own, dtype=time)
-    codes = _entities_asked(table, asking, len(own))
-    asks = in_order(codes, own, table.n_entities, asking, shift)
+    query = replace(query, times=own, dtype=time)
+    codes = _entities_asked(table, query, len(own))
+    asks = in_order(codes, own, table.n_entities, query, shift)
     scaled = [_in_finer(one, time) for one in asked]
-    return arrays_over(table.orders[shift], scaled, time, asking=asks)
+    return arrays_over(table.orders[shift], scaled, time, query=asks)
 
 
-def _in_finer(asked: Asked, time: DType) -> Asked:
+def _in_finer(asked: WindowRequest, time: DType) -> WindowRequest:
     """Return a function of how long ago something was with its times in ticks of a finer type."""
-    if not asked.function.startswith("time_since") or asked.dtype == time:
+    if not OVER_FUNCTIONS[asked.function].of_times or asked.dtype == time:
         return asked
     times, _, _ = _in_ticks(asked.values, asked.dtype, time)
     return replace(asked, values=times, dtype=time)
 
 
-def _table(past: Past, key_dtypes: Sequence[DType], time: DType) -> _Table:
+def _table(past: RowOrder, key_dtypes: Sequence[DType], time: DType) -> _Table:
     """Return the rows of a table by entity; made on first use."""
     cache = {} if past.cache is None else past.cache
     name = (tuple(key_dtypes), time)
@@ -141,7 +146,7 @@ def _in_ticks(times: Any, given: DType, wanted: DType) -> tuple[ChunkedArray, Fl
 
 
 def _entities(
-    past: Past, key_dtypes: Sequence[DType], n_rows: int
+    past: RowOrder, key_dtypes: Sequence[DType], n_rows: int
 ) -> tuple[Vocabulary | None, Codes]:
     """Return the distinct keys of a table, and the place of that of each row, -1 without one."""
     if not past.keys:
@@ -155,12 +160,12 @@ def _entities(
     return Vocabulary(counted.parts, counted.counts, counted.n_missing), codes
 
 
-def _entities_asked(table: _Table, asking: Past, n_rows: int) -> Codes:
+def _entities_asked(table: _Table, query: RowOrder, n_rows: int) -> Codes:
     """Return the entity that each row of the data asks for: the last where the table lacks it."""
     if table.keys is None:
         return np.zeros(n_rows, np.int32)
-    dtypes = [comparable(dtype) for dtype in asking.key_dtypes]
-    encoded = encode(table.keys, asking.keys, dtypes, "key", 1).to_numpy(zero_copy_only=False)
+    dtypes = [comparable(dtype) for dtype in query.key_dtypes]
+    encoded = encode(table.keys, query.keys, dtypes, "key", 1).to_numpy(zero_copy_only=False)
     return np.where(encoded == 1, table.n_entities - 1, np.maximum(encoded - 2, -1)).astype(
         np.int32
     )

@@ -1,36 +1,32 @@
-"""A function of the rows in a window: what it sees, and a row of the table of them."""
+"""A row of the table of functions over windows: its type, what it asks of the kernel, what it sees.
+
+The kernel's statistics have rows of their own, in `fastfeat_kernels.windows.statistics`: what those
+say, such as whether one reads the value of the row itself, is not said here again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+from fastfeat_kernels.windows.reference import value_in_window
+from fastfeat_kernels.windows.requests import Wanted, Window
+from fastfeat_kernels.windows.statistic import Statistic, WindowView
+from fastfeat_kernels.windows.statistics import STATISTICS
 
 from fastfeat.dtypes import DType
+from fastfeat.errors import Overflow
 from fastfeat.io.columns.conversions import tick_ns
-from fastfeat.ir.parameters import ValidParams, takes_none
-from fastfeat.steps.step import Values
+from fastfeat.ir.parameters import Parameters
 
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a row sees in a window.
-
-    Args:
-        values: of the rows in it, in order; None where missing.
-        times: of the same rows, in ticks.
-        time: that of the row itself.
-        own: the value of the row itself, which is in the window or not.
-        place: the place of the row itself in the window; None where it is not in it.
-        ticks: the type of the times.
-    """
-
-    values: Values
-    times: Values
-    time: int
-    own: Any
-    place: int | None
-    ticks: DType
+Params = Mapping[str, Any]
+Request = tuple[str, Mapping[str, Any]]
+"""A statistic of the kernel, and its parameters: those of `Wanted` but window and column."""
+Requests = Callable[[Params, DType, DType], tuple[Request, ...]]
+"""What a function asks of the kernel, from its parameters, the type of the column and that of the
+times."""
+_WINDOW = Window()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +35,90 @@ class WindowFunction:
 
     Args:
         result: type of the value, from that of the column and the parameters.
-        reference: the value, from what a row sees, the parameters and the type of the column; None
-            is missing.
-        counts: whether it counts rows, whatever `min_samples` says.
-        valid: whether the parameters are such as an operator gives.
-        reads_own: whether it reads the value of the row itself, wherever the window ends.
-        of_all_past: whether the window must hold all of the entity's rows before its end.
-        looks_back: whether it tells how the window stands to the row, so that it is none of the
-            rows ahead.
+        statistics: the statistics of the kernel that it may ask for.
+        requests: those that it asks for.
+        reference: the value, from what a row sees, the parameters and the type of the column, of
+            those that are aggregates of training rows too; None where the kernel's definition of
+            the one statistic that is asked for says it.
+        joined: how the value comes of several statistics: the second less the first, or what lies
+            between the first two by the third, the number of values.
+        parameters: those of each call.
+        of_times: whether its column is of times, and it says how long ago one was.
+        too_large: what is wrong where a value does not fit its type; None for the words of the
+            error that says so.
+        not_ahead: of a function that tells how the window stands to the row, so that it is none of
+            the rows ahead: what to write of those instead.
     """
 
-    result: Callable[[DType, Mapping[str, Any]], DType]
-    reference: Callable[[Seen, Mapping[str, Any], DType], Any]
-    counts: bool = False
-    valid: ValidParams = takes_none
-    reads_own: bool = False
-    of_all_past: bool = False
-    looks_back: bool = False
+    result: Callable[[DType, Params], DType]
+    statistics: tuple[str, ...]
+    requests: Requests
+    reference: Callable[[WindowView, Params, DType], Any] | None = None
+    joined: Literal["difference", "between"] | None = None
+    parameters: Parameters = ()
+    of_times: bool = False
+    too_large: str | None = None
+    not_ahead: str | None = None
+
+    @property
+    def rows(self) -> tuple[Statistic, ...]:
+        """The rows of its statistics in the table of the kernel."""
+        return tuple(STATISTICS[name] for name in self.statistics)
+
+    @property
+    def counts(self) -> bool:
+        """Whether it counts rows, whatever `min_samples` says."""
+        return all(row.gives == "count" for row in self.rows)
+
+    @property
+    def reads_own(self) -> bool:
+        """Whether it reads the value of the row itself, wherever the window ends."""
+        return any(row.reads_own for row in self.rows)
+
+    @property
+    def of_all_past(self) -> bool:
+        """Whether the window must hold all of the entity's rows before its end."""
+        return any(row.of_all_past for row in self.rows)
+
+    @property
+    def picks(self) -> Literal["n-th", "latest"] | None:
+        """Whether it reads one of the latest rows alone: the n-th, or the latest with a value."""
+        return self.rows[0].picks
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether it is none of the rows ahead."""
+        return self.not_ahead is not None
+
+    def value(self, view: WindowView, params: Params, dtype: DType, time: DType) -> Any:
+        """Return its value by the definition; None is missing.
+
+        Args:
+            view: what a row sees.
+            params: its parameters.
+            dtype: the type of the column.
+            time: that of the times.
+
+        Raises:
+            Overflow: it does not fit its type.
+        """
+        if self.reference is not None:
+            return self.reference(view, params, dtype)
+        ((name, given),) = self.requests(params, dtype, time)
+        wanted = Wanted(_WINDOW, 0, name, **given)
+        value = value_in_window(wanted, "", view)  # of the values as they are, not by keys
+        if self.of_times and type(value) is int and value >> 63:
+            raise Overflow(self.too_large or "")
+        return value
+
+
+def asks(name: str) -> Requests:
+    """Return what asks for one statistic, whose parameters are those of the function."""
+
+    def requests(params: Params, dtype: DType, time: DType) -> tuple[Request, ...]:
+        return ((name, params),)
+
+    return requests
 
 
 def seconds_per_tick(dtype: DType) -> tuple[int, int]:

@@ -9,14 +9,14 @@ from typing import Any
 from fastfeat.engine.reference.arrays import column_of_values, stored_values
 from fastfeat.io.columns.strings import contents_of
 from fastfeat.progress import tell
-from fastfeat.steps.windows.rows import Asked, Past, check_order, ordered, result_over
+from fastfeat.steps.windows.rows import RowOrder, WindowRequest, check_order, ordered, result_over
 from fastfeat.steps.windows.rows import over as values_over
 from fastfeat.steps.windows.rows import over_rows as values_over_rows
 from fastfeat.steps.windows.table_rows import moments_of, rows_of_table
 from fastfeat.steps.windows.table_rows import over_table as values_over_table
 
 
-def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Any]:
+def over(past: RowOrder, asked: Sequence[WindowRequest], first_row: int) -> list[Any]:
     """Return an Arrow array for each function of the rows in a window.
 
     Args:
@@ -37,7 +37,7 @@ def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Any]:
     return found
 
 
-def over_at(past: Past, asked: Asked, which: int, rows: Sequence[int]) -> Any:
+def over_at(past: RowOrder, asked: WindowRequest, which: int, rows: Sequence[int]) -> Any:
     """Return an Arrow array of a function of the rows in a window, for some rows.
 
     Args:
@@ -54,18 +54,18 @@ def over_at(past: Past, asked: Asked, which: int, rows: Sequence[int]) -> Any:
     return column_of_values(values_over_rows(order, listed(asked), which, rows), result_over(asked))
 
 
-def over_table(past: Past, asked: Sequence[Asked], asking: Past) -> list[Any]:
+def over_table(past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder) -> list[Any]:
     """Return an Arrow array for each function of the rows of a table in a window.
 
     Args:
         past: the columns that order the rows of the table.
         asked: the functions, with the columns of the table that they are of.
-        asking: the times and the keys of the rows that ask.
+        query: the times and the keys of the rows that ask.
     """
     times, keys, tie = ordering(past)
     table = rows_of_table(times, past.dtype, keys, past.key_dtypes, tie)
-    own, own_keys, _ = ordering(asking)
-    moments = moments_of(own, asking.dtype, own_keys, asking.key_dtypes)
+    own, own_keys, _ = ordering(query)
+    moments = moments_of(own, query.dtype, own_keys, query.key_dtypes)
     return [
         column_of_values(
             values_over_table(table, past.dtype, listed(one), which, moments), result_over(one)
@@ -74,14 +74,14 @@ def over_table(past: Past, asked: Sequence[Asked], asking: Past) -> list[Any]:
     ]
 
 
-def ordering(past: Past) -> tuple[list[Any], list[Any], list[Any] | None]:
+def ordering(past: RowOrder) -> tuple[list[Any], list[Any], list[Any] | None]:
     """Return the times, the keys and the tie of some rows, as lists."""
     keys = [[None if k != k else k for k in contents_of(key)] for key in past.keys]
     tie = None if past.tie is None else contents_of(past.tie)
     return stored_values(past.times, past.dtype), keys, tie
 
 
-def listed(asked: Asked) -> Asked:
+def listed(asked: WindowRequest) -> WindowRequest:
     """Return what is asked of a column as a list, in which NaN is missing."""
     values = stored_values(asked.values, asked.dtype)
     return replace(asked, values=[None if value != value else value for value in values])

@@ -10,7 +10,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
+
+from fastfeat_kernels.windows.statistic import WindowView
+from fastfeat_kernels.windows.statistics import STATISTICS
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.dtypes import (
@@ -27,18 +30,20 @@ from fastfeat.dtypes import (
 from fastfeat.errors import FastfeatError, Overflow, TypeMismatch
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.io.columns.keys import comparable
-from fastfeat.ir.node import Call, Params
-from fastfeat.ir.parameters import CLOSED, LONGEST, is_flag, one_of, or_none, takes, whole
-from fastfeat.ir.scope import OVER
+from fastfeat.ir.node import Call
+from fastfeat.ir.parameters import LONGEST, Closed, Flag, Parameter, Whole, Words
+from fastfeat.ir.scope import OVER, is_over_table
 from fastfeat.steps.step import Argument, StepFunction, Values
-from fastfeat.steps.windows.function import Seen, WindowFunction, seconds_per_tick
+from fastfeat.steps.windows.function import (
+    Request,
+    Requests,
+    WindowFunction,
+    asks,
+    seconds_per_tick,
+)
 from fastfeat.steps.windows.trends import TRENDS
 
-_AGGREGATES_OVER = (
-    *("count", "null_count", "sum", "mean", "var", "std", "min", "max"),
-    *("quantile", "mode", "n_unique"),
-)
-"""The aggregates of AGGREGATES that windows have."""
+ORDERS = ("order", "table_order")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ class Ordered:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class RowOrder:
     """The columns that order the rows of each entity.
 
     Args:
@@ -87,7 +92,7 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class WindowRequest:
     """A function of the rows in a window, which a backend is asked for.
 
     Args:
@@ -220,7 +225,7 @@ def first_place(instants: Sequence[int], end: int, stop: int, window: Mapping[st
     return first if window["rows"] is None else max(first, stop - window["rows"])
 
 
-def over(order: Ordered, asked: Asked, which: int, first_row: int) -> list[Any]:
+def over(order: Ordered, asked: WindowRequest, which: int, first_row: int) -> list[Any]:
     """Return what a function over a window is for each row; None is missing.
 
     Args:
@@ -235,79 +240,92 @@ def over(order: Ordered, asked: Asked, which: int, first_row: int) -> list[Any]:
     return over_rows(order, asked, which, range(first_row, len(order.entity)))
 
 
-def over_rows(order: Ordered, asked: Asked, which: int, rows: Sequence[int]) -> list[Any]:
+def over_rows(order: Ordered, asked: WindowRequest, which: int, rows: Sequence[int]) -> list[Any]:
     """Return what a function over a window is for some rows; see `over`."""
-    function = OVER_FUNCTIONS[asked.function]
     found: list[Any] = []
     for k, row in enumerate(rows):
-        seen = _seen(order, asked, row)
-        try:
-            found.append(None if seen is None else value_of_seen(function, asked, seen))
-        except Overflow as error:
-            text = SUM_TOO_LARGE if asked.function == "sum" else str(error)
-            raise OverFailed(which, k, text, Overflow) from None
+        view = _view(order, asked, row)
+        found.append(None if view is None else value_of(view, asked, order.dtype, which, k))
     return found
 
 
-def result_over(asked: Asked) -> DType:
+def result_over(asked: WindowRequest) -> DType:
     """Return the type of what a function over a window gives."""
     return OVER_FUNCTIONS[asked.function].result(comparable(asked.dtype), asked.params)
 
 
-def _seen(order: Ordered, asked: Asked, row: int) -> Seen | None:
+def _view(order: Ordered, asked: WindowRequest, row: int) -> WindowView | None:
     rows = window_of(order, row, asked.window)
     if rows is None:
         return None
-    return Seen(
+    return WindowView(
         [asked.values[k] for k in rows],
         [order.times[k] for k in rows],
         order.times[row],
         asked.values[row],
         rows.index(row) if row in rows else None,
-        order.dtype,
     )
 
 
-def value_of_seen(function: WindowFunction, asked: Asked, seen: Seen) -> Any:
-    """Return what a function over a window is of what a row sees; None is missing."""
-    n_present = sum(value is not None for value in seen.values)
+def value_of(view: WindowView, asked: WindowRequest, time: DType, which: int, row: int) -> Any:
+    """Return what a function over a window is of what a row sees; None is missing.
+
+    Args:
+        view: what the row sees.
+        asked: the function.
+        time: the type of the times.
+        which: the place of the function among those that were asked for.
+        row: the number of the row, of those that results are wanted for.
+
+    Raises:
+        OverFailed: a value that does not fit its type.
+    """
+    function = OVER_FUNCTIONS[asked.function]
+    n_present = sum(value is not None for value in view.values)
     if not function.counts and n_present < asked.window["min_samples"]:
         return None
-    value = function.reference(seen, asked.params, asked.dtype)
+    try:
+        value = function.value(view, asked.params, asked.dtype, time)
+    except Overflow as error:
+        raise OverFailed(which, row, function.too_large or str(error), Overflow) from None
     return None if value is None or value != value else value
 
 
-def _of_aggregate(name: str) -> WindowFunction:
-    """Return an aggregate of training rows as one of the rows in a window."""
+def _of_aggregate(
+    name: str,
+    statistics: tuple[str, ...] = (),
+    requests: Requests | None = None,
+    joined: Literal["difference", "between"] | None = None,
+    too_large: str | None = None,
+) -> WindowFunction:
+    """Return an aggregate of training rows as one of the rows in a window.
+
+    Args:
+        name: that of the aggregate.
+        statistics: as of the row; none of one whose statistic has the same name.
+        requests: as of the row.
+        joined: as of the row.
+        too_large: as of the row.
+    """
     aggregate = AGGREGATES[name]
 
     def result(dtype: DType, params: Mapping[str, Any]) -> DType:
         return aggregate.result(dtype, tuple(sorted(params.items())))
 
-    def reference(seen: Seen, params: Mapping[str, Any], dtype: DType) -> Any:
-        return aggregate.reference(seen.values, tuple(sorted(params.items())), dtype)
+    def reference(view: WindowView, params: Mapping[str, Any], dtype: DType) -> Any:
+        return aggregate.reference(view.values, tuple(sorted(params.items())), dtype)
 
-    counts = name in ("count", "null_count")
-    return WindowFunction(result, reference, counts, valid=aggregate.valid)
+    return WindowFunction(
+        *(result, statistics or (name,), requests or asks(name), reference, joined),
+        parameters=aggregate.parameters,
+        too_large=too_large,
+    )
 
 
 def _same(dtype: DType, params: Mapping[str, Any]) -> DType:
     if dtype.is_list or dtype in NEVER_COLUMNS:
         raise TypeMismatch(f"needs text, numbers, bools, dates or times, got {dtype}")
     return comparable(dtype)
-
-
-def _first(seen: Seen, params: Mapping[str, Any], dtype: DType) -> Any:
-    return next((value for value in seen.values if value is not None), None)
-
-
-def _last(seen: Seen, params: Mapping[str, Any], dtype: DType) -> Any:
-    return next((value for value in reversed(seen.values) if value is not None), None)
-
-
-def _lag(seen: Seen, params: Mapping[str, Any], dtype: DType) -> Any:
-    n = params["n"]
-    return seen.values[-n] if n <= len(seen.values) else None
 
 
 def _seconds(dtype: DType, params: Mapping[str, Any]) -> DType:
@@ -317,45 +335,77 @@ def _seconds(dtype: DType, params: Mapping[str, Any]) -> DType:
     return FLOAT64 if dtype.is_temporal else INT64
 
 
-def _time_since(seen: Seen, params: Mapping[str, Any], dtype: DType) -> Any:
-    return _since(seen, _last(seen, params, dtype), dtype)
+def _mean(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+    return (("whole_mean" if dtype.name == "duration" else "mean", {}),)
 
 
-def _time_since_lag(seen: Seen, params: Mapping[str, Any], dtype: DType) -> Any:
-    return _since(seen, _lag(seen, params, dtype), dtype)
+def _null_count(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+    return ("count", {}), ("n_rows", {})
 
 
-def _since(seen: Seen, moment: int | None, dtype: DType) -> float | int | None:
-    """Return how long ago a moment was; None without one."""
-    if moment is None:
-        return None
-    ticks = seen.time - moment
+def _quantile(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+    """Return one request, or of what lies between two durations: both, and how many there are."""
     if not dtype.is_temporal:
-        if ticks >> 63:
-            raise Overflow(TIME_TOO_LONG)
-        return ticks
-    times, parts = seconds_per_tick(dtype)
-    return float(ticks * times) / float(parts)
+        return (("quantile", params),)
+    if params["interpolation"] in STATISTICS["whole_quantile"].interpolations:
+        return (("whole_quantile", params),)
+    low, high = ({"q": params["q"], "interpolation": end} for end in ("lower", "higher"))
+    return ("whole_quantile", low), ("whole_quantile", high), ("count", {})
 
 
-def _valid_n(params: Params) -> bool:
-    """Return whether the parameters are a number of rows."""
-    match params:
-        case (("n", n),):
-            return type(n) is int and 1 <= n < 1 << 63
-        case _:
-            return False
+def _since(name: str) -> Requests:
+    def requests(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+        since = seconds_per_tick(dtype) if dtype.is_temporal else (1, 0)
+        return ((name, {**params, "since": since}),)
 
+    return requests
+
+
+_N_BACK = (Parameter("n", Whole(1, LONGEST), "which row of the window, 1 for the latest", 1),)
+
+_UNTIL = "The time until the first row in it is col('t').first(over=...) - col('t')"
 
 OVER_FUNCTIONS: dict[str, WindowFunction] = {
-    **{name: _of_aggregate(name) for name in _AGGREGATES_OVER},
-    "first": WindowFunction(_same, _first),
-    "last": WindowFunction(_same, _last),
-    "lag": WindowFunction(_same, _lag, valid=_valid_n, looks_back=True),
-    "time_since": WindowFunction(_seconds, _time_since, looks_back=True),
-    "time_since_lag": WindowFunction(_seconds, _time_since_lag, valid=_valid_n, looks_back=True),
+    "count": _of_aggregate("count"),
+    "null_count": _of_aggregate("null_count", ("count", "n_rows"), _null_count, "difference"),
+    "sum": _of_aggregate("sum", too_large=SUM_TOO_LARGE),
+    "mean": _of_aggregate("mean", ("mean", "whole_mean"), _mean),
+    "var": _of_aggregate("var"),
+    "std": _of_aggregate("std"),
+    "min": _of_aggregate("min"),
+    "max": _of_aggregate("max"),
+    "quantile": _of_aggregate(
+        "quantile", ("quantile", "whole_quantile", "count"), _quantile, "between"
+    ),
+    "mode": _of_aggregate("mode"),
+    "n_unique": _of_aggregate("n_unique"),
+    "first": WindowFunction(_same, ("first",), asks("first")),
+    "last": WindowFunction(_same, ("last",), asks("last")),
+    "lag": WindowFunction(
+        *(_same, ("lag",), asks("lag")),
+        parameters=_N_BACK,
+        not_ahead="The last value in it is col('x').last(over=...), and there is .first(over=...)",
+    ),
+    "time_since": WindowFunction(
+        *(_seconds, ("last",), _since("last")),
+        of_times=True,
+        too_large=TIME_TOO_LONG,
+        not_ahead=_UNTIL,
+    ),
+    "time_since_lag": WindowFunction(
+        *(_seconds, ("lag",), _since("lag")),
+        parameters=_N_BACK,
+        of_times=True,
+        too_large=TIME_TOO_LONG,
+        not_ahead=_UNTIL,
+    ),
     **TRENDS,
 }
+
+
+def function_over(call: Call) -> WindowFunction:
+    """Return the row of a call of a function over a window."""
+    return OVER_FUNCTIONS[call.function.removeprefix(OVER)]
 
 
 def _order_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
@@ -446,30 +496,122 @@ def _over_step(function: WindowFunction) -> StepFunction:
     def result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
         return function.result(_same(types[0], params), params)
 
-    return StepFunction(result, _never, valid=function.valid, n_args=2)
+    return StepFunction(
+        result,
+        _never,
+        parameters=function.parameters,
+        n_args=2,
+        ends_with=("ahead", "window"),
+        belongs=_is_over,
+    )
 
 
-VALID_ORDER = takes(has_tie=is_flag, n_keys=whole(0))
-_VALID_WINDOW = takes(
-    closed=one_of(*CLOSED),
-    last=or_none(whole(1, LONGEST)),
-    min_samples=whole(0, LONGEST),
-    offset=whole(0, LONGEST),
-    rows=or_none(whole(1, LONGEST)),
-    unit=one_of(None, "time", "steps"),
-)
-_END_OF_TIME = whole(-62_135_596_800 * 10**9, 253_402_300_800 * 10**9 - 1)
-"""Moments of the years 1 to 9999, in nanoseconds."""
-_VALID_AHEAD = takes(
-    end=or_none(_END_OF_TIME),
-    gap=whole(0, LONGEST),
-    next=whole(1, LONGEST),
-    unit=one_of("time", "steps"),
+def _is_order(call: Call) -> bool:
+    params = dict(call.params)
+    return len(call.args) == 1 + params["n_keys"] + params["has_tie"]
+
+
+def _is_window(call: Call) -> bool:
+    (order,) = call.args
+    params = dict(call.params)
+    has_unit = params["last"] is not None or params["offset"] > 0
+    return (
+        isinstance(order, Call)
+        and order.function in ("order", "table_order")
+        and (params["unit"] is not None or not has_unit)
+    )
+
+
+def _is_ahead(call: Call) -> bool:
+    (order,) = call.args
+    params = dict(call.params)
+    end, reach = params["end"], params["next"] + params["gap"]
+    has_end = end is None or params["unit"] == "time" or -LONGEST <= end <= LONGEST
+    is_order = isinstance(order, Call) and order.function in ("order", "table_order")
+    return is_order and has_end and reach <= LONGEST
+
+
+def _is_over(call: Call) -> bool:
+    """Return whether a function over a window is one of a value and a window."""
+    function = OVER_FUNCTIONS.get(call.function.removeprefix(OVER))
+    match call.args:
+        case (_, Call("window", _, window)) if function is not None:
+            given = dict(window)
+            is_whole = given["last"] is None and given["rows"] is None
+            fits = is_whole or not function.of_all_past
+            fits &= not (function.reads_own and is_over_table(call))
+            return fits
+        case (_, Call("ahead")) if function is not None:
+            return not function.looks_back
+        case _:
+            return False
+
+
+_REACH = Whole(0, LONGEST)
+_MOMENT = Whole(-62_135_596_800 * 10**9, 253_402_300_800 * 10**9 - 1)
+"""Those of the years 1 to 9999, in nanoseconds."""
+_UNIT = Words(("time", "steps"))
+OF_ORDERS = (
+    Parameter("n_keys", Whole(0), written_as=None),
+    Parameter("has_tie", Flag(), written_as=None),
 )
 
 STEPS: dict[str, StepFunction] = {
-    "ahead": StepFunction(_window_result, _never, valid=_VALID_AHEAD),
-    "order": StepFunction(_order_result, _never, valid=VALID_ORDER, n_args=None),
-    "window": StepFunction(_window_result, _never, valid=_VALID_WINDOW),
+    "ahead": StepFunction(
+        _window_result,
+        _never,
+        ends_with=ORDERS,
+        belongs=_is_ahead,
+        parameters=(
+            Parameter("next", Whole(1, LONGEST), "how far the window reaches"),
+            Parameter("gap", _REACH, "how long after the row the window begins", 0, hidden=True),
+            Parameter(
+                "end",
+                _MOMENT,
+                "until when what happened is recorded",
+                None,
+                or_none=True,
+                hidden=True,
+            ),
+            Parameter("unit", _UNIT, written_as=None),
+        ),
+    ),
+    "order": StepFunction(
+        _order_result, _never, n_args=None, belongs=_is_order, parameters=OF_ORDERS
+    ),
+    "window": StepFunction(
+        _window_result,
+        _never,
+        ends_with=ORDERS,
+        belongs=_is_window,
+        parameters=(
+            Parameter(
+                "last",
+                Whole(1, LONGEST),
+                "how far the window reaches back",
+                None,
+                or_none=True,
+                hidden=True,
+            ),
+            Parameter(
+                "rows",
+                Whole(1, LONGEST),
+                "how many of the latest rows are kept",
+                None,
+                or_none=True,
+                hidden=True,
+            ),
+            Parameter("offset", _REACH, "how long before the row the window ends", 0, hidden=True),
+            Parameter(
+                "closed",
+                Words(get_args(Closed)),
+                "which ends belong to the window",
+                "left",
+                hidden=True,
+            ),
+            Parameter("min_samples", _REACH, "of fewer values a result is missing", 0, hidden=True),
+            Parameter("unit", _UNIT, or_none=True, written_as=None),
+        ),
+    ),
     **{OVER + name: _over_step(function) for name, function in OVER_FUNCTIONS.items()},
 }

@@ -12,23 +12,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fastfeat_kernels.windows.statistic import WindowView
+
 from fastfeat.dtypes import DType
-from fastfeat.errors import Overflow
 from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.ir.node import Call
+from fastfeat.ir.scope import seen_of
 from fastfeat.steps.step import Argument, StepFunction, Values
 from fastfeat.steps.tables.rows import check_moments, compared, instants
-from fastfeat.steps.windows.function import Seen
 from fastfeat.steps.windows.rows import (
+    OF_ORDERS,
     OVER_FUNCTIONS,
-    SUM_TOO_LARGE,
-    VALID_ORDER,
-    Asked,
-    OverFailed,
+    WindowRequest,
     check_tie,
     first_place,
     order_of_time,
     ordered,
-    value_of_seen,
+    value_of,
 )
 
 Rows = Mapping[tuple[Any, ...], tuple[Sequence[int], Sequence[int]]]
@@ -84,7 +84,9 @@ def rows_of_table(
     }
 
 
-def over_table(table: Rows, time: DType, asked: Asked, which: int, asking: Moments) -> list[Any]:
+def over_table(
+    table: Rows, time: DType, asked: WindowRequest, which: int, query: Moments
+) -> list[Any]:
     """Return what a function over a window of a table is for each row that asks.
 
     Args:
@@ -92,19 +94,19 @@ def over_table(table: Rows, time: DType, asked: Asked, which: int, asking: Momen
         time: the type of their times.
         asked: the function, with its column of the table as a list.
         which: its place among those that were asked for.
-        asking: the rows that ask.
+        query: the rows that ask.
 
     Raises:
         OverFailed: a value that does not fit its type.
     """
-    function, found = OVER_FUNCTIONS[asked.function], list[Any]()
-    finer = finer_time(time, asking.dtype)
-    if asked.function.startswith("time_since"):
+    found: list[Any] = []
+    finer = finer_time(time, query.dtype)
+    if OVER_FUNCTIONS[asked.function].of_times:
         values = _in_ticks(asked.values, asked.dtype, finer)
         asked = replace(asked, values=values, dtype=finer)
     tick = tick_ns(finer) if finer.is_temporal else 1
     for row, (key, moment) in enumerate(
-        zip(asking.keys, instants(asking.times, asking.dtype), strict=True)
+        zip(query.keys, instants(query.times, query.dtype), strict=True)
     ):
         if key is None or moment is None:
             found.append(None)
@@ -113,12 +115,8 @@ def over_table(table: Rows, time: DType, asked: Asked, which: int, asking: Momen
         inside = places_in_window(at, moment, asked.window)
         values = [asked.values[k] for k in rows[inside]]
         times = [instant // tick for instant in at[inside]]
-        seen = Seen(values, times, moment // tick, None, None, finer)
-        try:
-            found.append(value_of_seen(function, asked, seen))
-        except Overflow as error:
-            text = SUM_TOO_LARGE if asked.function == "sum" else str(error)
-            raise OverFailed(which, row, text, Overflow) from None
+        view = WindowView(values, times, moment // tick, None, None)
+        found.append(value_of(view, asked, finer, which, row))
     return found
 
 
@@ -158,6 +156,17 @@ def _never(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> 
     raise AssertionError("windows are computed of many rows at once: plan.over_table")
 
 
+def _is_table_order(call: Call) -> bool:
+    """Return whether times and keys of the data stand before those of one table, and its tie."""
+    params = dict(call.params)
+    is_whole = len(call.args) == 2 * (1 + params["n_keys"]) + params["has_tie"]
+    n_seen = 1 + params["n_keys"] + params["has_tie"]
+    tables = {column.table for column in seen_of(call)}
+    return is_whole and len(seen_of(call)) == n_seen and len(tables) == 1
+
+
 STEPS: dict[str, StepFunction] = {
-    "table_order": StepFunction(_result, _never, valid=VALID_ORDER, n_args=None)
+    "table_order": StepFunction(
+        _result, _never, n_args=None, belongs=_is_table_order, parameters=OF_ORDERS
+    )
 }

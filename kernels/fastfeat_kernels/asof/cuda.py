@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels.asof.layout import DEVICE_WORDS
+from fastfeat_kernels.asof.reference import Rule
 from fastfeat_kernels.cuda import column_text, definitions, named_words, search_text, word_places
 
 BLOCK: Final = 256
@@ -23,6 +24,24 @@ def text(block: int = BLOCK) -> str:
     words = word_places(DEVICE_WORDS) | {"BLOCK": block}
     own = Path(__file__).with_name("asof.cu").read_text()
     return "\n".join([definitions(words), column_text(), search_text(), own])
+
+
+def rule_words(rule: Rule) -> dict[str, int]:
+    """Return the words that say which rows are known at a moment, in ticks of the finer side."""
+    finer, tolerance = min(rule.tick, rule.tick_of_table), rule.tolerance
+    later = rule.delay + (0 if rule.exact else 1)
+    return {
+        "FACTOR": rule.tick // finer,
+        "PARTS": rule.tick_of_table // finer,
+        "DELAY": _word(-(-later // finer)),
+        "IS_LIMITED": int(tolerance is not None),
+        "TOO_OLD": 0 if tolerance is None else _word(-(-(tolerance + 1) // finer)),
+    }
+
+
+def _word(unsigned: int) -> int:
+    """Return the int64 of the same bits."""
+    return int(np.uint64(unsigned).astype(np.int64))
 
 
 def table_words(words: Mapping[str, int]) -> npt.NDArray[np.int64]:

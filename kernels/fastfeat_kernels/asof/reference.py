@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -27,24 +28,40 @@ class Rule(NamedTuple):
 Moment = tuple[int, int | None]
 """The number of a key, negative for none; a time, None where it is missing."""
 
+KnownRows = tuple[Sequence[int], Sequence[int]]
+"""The times of rows of one key in order, and the numbers of these rows."""
+
 
 def find(data: Sequence[Moment], table: Sequence[Moment], rule: Rule) -> list[int | None]:
     """Return the row of a table that each row of the data finds, None for none."""
-    return [_found(code, time, table, rule) for code, time in data]
+    known: dict[int, list[tuple[int, int]]] = {}
+    for row, (key, time) in enumerate(table):
+        if time is not None:
+            known.setdefault(key, []).append((time * rule.tick_of_table, row))
+    ordered = {key: in_order(rows) for key, rows in known.items()}
+    return [
+        None if code < 0 or time is None else latest(ordered.get(code), time * rule.tick, rule)
+        for code, time in data
+    ]
 
 
-def _found(code: int, time: int | None, table: Sequence[Moment], rule: Rule) -> int | None:
-    if code < 0 or time is None:
+def in_order(rows: Sequence[tuple[int, int]]) -> KnownRows:
+    """Return the rows of one key in order, from the time and the number of each."""
+    ordered = sorted(rows)
+    return [time for time, _ in ordered], [row for _, row in ordered]
+
+
+def latest(rows: KnownRows | None, moment: int, rule: Rule) -> int | None:
+    """Return the row of one key that is found at a moment, None for none.
+
+    Args:
+        rows: those of the key in order, with their times; None of a key that is not there.
+        moment: in nanoseconds, or steps, as the times are.
+        rule: which of them may be found.
+    """
+    times, numbers = rows or ((), ())
+    find_end = bisect_right if rule.exact else bisect_left
+    end = find_end(times, moment - rule.delay)
+    if end == 0 or (rule.tolerance is not None and times[end - 1] < moment - rule.tolerance):
         return None
-    moment = time * rule.tick
-    known: list[tuple[int, int]] = []
-    for row, (key, its_time) in enumerate(table):
-        if key == code and its_time is not None:
-            then = its_time * rule.tick_of_table
-            if then + rule.delay < moment or (rule.exact and then + rule.delay == moment):
-                known.append((then, row))
-    if not known:
-        return None
-    then, row = max(known)
-    is_too_old = rule.tolerance is not None and then < moment - rule.tolerance
-    return None if is_too_old else row
+    return numbers[end - 1]

@@ -17,5 +17,6 @@ number before. Source: D. Knuth, The Art of Computer Programming, volume 2, sect
 of an addition).
 
 On a device (`cuda`) there are more functions of lists, a row a thread: integers are added up in 128
-bits, ends are compared as keys in the total order, slices are measured and then written.
+bits, ends are compared as keys in the total order, slices are measured and then written. What a
+function asks of the kernels, on the CPU and on a device, is its row of `requests`.
 """

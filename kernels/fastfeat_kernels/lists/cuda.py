@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels.cuda import column_text, definitions, named_words, word_places
+from fastfeat_kernels.lists.layout import MAX, MEAN, MIN, SUM
 
 BLOCK: Final = 256
-SUM, MEAN, MIN, MAX = range(4)  # functions that share a kernel
 NO_ROW: Final = 2**63 - 1
-NO_LENGTH: Final = 2**61  # of a slice to the end
 
 _WORDS: Final = (
     # the elements

@@ -13,3 +13,6 @@ MAGNITUDE: Final = 5  # of `extremes`: see `lanes.least_words`
 FLIP: Final = 6
 INDEX: Final = 7  # of `elements`: from 0 on, or below 0 from the end
 N_WORDS: Final = 8
+
+SUM, MEAN, MIN, MAX = range(4)  # functions that share a kernel of a device
+FARTHEST: Final = 2**61  # of a place, and the length of a slice to the end: no list has as many

@@ -7,7 +7,8 @@ The others are functions of characters and need UTF-8, strictly, without surroga
 `ngram_hash_counts`, `token_hash_counts`; the first row that is not UTF-8 is an error. A character
 is a code point; case mappings are the simple ones, code point for code point ("ß" has no upper
 case), and white space is the property White_Space, of the version of Unicode that `unicode_table`
-names. `functions` and `parsing` say what each returns.
+names. A row of `requests` says what a function means and what it asks of the kernels, those of the
+CPU and those of a device alike.
 
 An entry does one of these on rows [first, first + n) of one chunk and returns 0; the words of its
 table stand in `layout`. Text that is a result is measured first, so that every call knows where it

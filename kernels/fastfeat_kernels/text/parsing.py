@@ -1,38 +1,31 @@
-"""Numbers that the rows of a text column are, on the caller's threads: see `functions`."""
+"""Numbers that the rows of a text column are; `functions` runs it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import Run, TextChunk
 from fastfeat_kernels.text.layout import (
     IS_NAN,
     OUT_OF_RANGE,
     PARSED,
-    TABLE_BASE,
     TABLE_OUT,
-    TABLE_POWERS,
     TABLE_STATUS,
     UNDECIDED,
 )
 from fastfeat_kernels.text.state import (
-    Allocate,
     Bytes,
     Int64s,
     Missing,
     TextColumn,
+    Words,
     bitmap,
-    column_of,
-    fresh_bytes,
     missing_of,
     run_entry,
     text_at,
 )
-from fastfeat_kernels.text.tables import powers_table
 
 Float64s = npt.NDArray[np.float64]
 
@@ -65,51 +58,26 @@ class ParsedFloats(NamedTuple):
     n_missing: int
 
 
-def to_integer(
-    chunks: Sequence[TextChunk],
-    base: int,
-    run: Run,
-    n_parts: int = 1,
-    allocate: Allocate = fresh_bytes,
-) -> ParsedIntegers:
-    """Return the int64 that each row is: an optional sign, then digits, and nothing else.
-
-    Args:
-        chunks: the column.
-        base: from 2 to 36; letters are digits from 10 on, in either case.
-        run: runs the kernel.
-        n_parts: number of parts.
-        allocate: makes memory.
-
-    Raises:
-        ValueError: there are no digits of that base.
-    """
-    if not 2 <= base <= 36:
-        raise ValueError(f"the base is {base}; it must be from 2 to 36")
-    column = column_of(chunks, run, n_parts, allocate)
+def parsed_integers(column: TextColumn, entry: str, words: Words, owners: object) -> ParsedIntegers:
+    """Return the int64 that each row is: an optional sign, then digits, and nothing else."""
     values = column.allocate(8 * column.n_rows).view(np.int64)
     status = column.allocate(column.n_rows)
-    words = _words(values, status) | {TABLE_BASE: base}
-    found = run_entry(column, "to_integer", words, (values, status))
+    found = run_entry(column, entry, {**words, **_places(values, status)}, (values, status, owners))
     all_parsed = bool((found == 1 << PARSED).all())
     return ParsedIntegers(values, status, all_parsed, *missing_of(column))
 
 
-def to_float(
-    chunks: Sequence[TextChunk], run: Run, n_parts: int = 1, allocate: Allocate = fresh_bytes
-) -> ParsedFloats:
+def parsed_floats(column: TextColumn, entry: str, words: Words, owners: object) -> ParsedFloats:
     """Return the float64 nearest to what each row is, ties to even.
 
     A row is an optional sign, then digits of ASCII, perhaps with a point, at least one, and perhaps
     "e", a sign and digits; or "inf", "infinity", "nan". Letters are of either case. "nan" is
     missing. A decimal whose nearest float64 is infinite is out of range.
     """
-    column = column_of(chunks, run, n_parts, allocate)
     values = column.allocate(8 * column.n_rows).view(np.float64)
     status = column.allocate(column.n_rows)
-    powers, missing = powers_table(), missing_of(column)
-    words = _words(values, status) | {TABLE_POWERS: powers.ctypes.data}
-    found = run_entry(column, "to_float", words, (values, status, powers))
+    missing = missing_of(column)
+    found = run_entry(column, entry, {**words, **_places(values, status)}, (values, status, owners))
     if (found & (1 << UNDECIDED)).any():
         _decide(column, values, status)
     if (found & (1 << IS_NAN)).any():
@@ -118,7 +86,7 @@ def to_float(
     return ParsedFloats(values, status, all_parsed, *missing)
 
 
-def _words(values: npt.NDArray[np.generic], status: Bytes) -> dict[int, int]:
+def _places(values: npt.NDArray[np.generic], status: Bytes) -> dict[int, int]:
     return {TABLE_OUT: values.ctypes.data, TABLE_STATUS: status.ctypes.data}
 
 

@@ -43,28 +43,28 @@ def token_count(text: bytes) -> int:
     return sum(before and not now for before, now in pairwise(spaces))
 
 
-def count_matches(text: bytes, literal: bytes) -> int:
-    """Return how often a literal stands in a text.
+def count_matches(text: bytes, pattern: bytes) -> int:
+    """Return how often a plain pattern stands in a text.
 
     >>> count_matches(b"aaa", b"aa")
     1
     """
-    return text.count(literal)
+    return text.count(pattern)
 
 
-def starts_with(text: bytes, literal: bytes) -> bool:
-    """Return whether a text starts with a literal."""
-    return text.startswith(literal)
+def starts_with(text: bytes, pattern: bytes) -> bool:
+    """Return whether a text starts with a plain pattern."""
+    return text.startswith(pattern)
 
 
-def ends_with(text: bytes, literal: bytes) -> bool:
-    """Return whether a text ends with a literal."""
-    return text.endswith(literal)
+def ends_with(text: bytes, pattern: bytes) -> bool:
+    """Return whether a text ends with a plain pattern."""
+    return text.endswith(pattern)
 
 
-def contains(text: bytes, literal: bytes) -> bool:
-    """Return whether a literal stands in a text."""
-    return literal in text
+def contains(text: bytes, pattern: bytes) -> bool:
+    """Return whether a plain pattern stands in a text."""
+    return pattern in text
 
 
 def to_lowercase(text: bytes) -> bytes:

@@ -177,8 +177,10 @@ def written_texts(column: TextColumn, entry: str, words: Words, owners: object) 
     return texts
 
 
-def pieces_of_texts(column: TextColumn, words: Words, owners: object, longest: int) -> list[Texts]:
-    """Return what "pieces" makes of the rows, those of each call for themselves.
+def pieces_of_texts(
+    column: TextColumn, entry: str, words: Words, owners: object, longest: int
+) -> list[Texts]:
+    """Return the pieces that an entry makes of the rows, those of each call for themselves.
 
     It is written at once: each call has room for its input, or for `longest` bytes a row.
     """
@@ -209,7 +211,7 @@ def pieces_of_texts(column: TextColumn, words: Words, owners: object, longest: i
         TABLE_OUT_DATA: np.array([array.ctypes.data for array in data], np.int64),
         TABLE_OUT_END: np.array(sizes, np.int64),
     }
-    found = run_entry(column, "pieces", {**words, **places}, (owners, offsets, data))
+    found = run_entry(column, entry, {**words, **places}, (owners, offsets, data))
     validity, n_missing = missing_of(column)
     pieces: list[Texts] = []
     for k, (first, lead, n_bytes) in enumerate(zip(firsts, leads, found.tolist(), strict=True)):

@@ -16,9 +16,9 @@ import numpy as np
 from fastfeat_kernels.column import Call, Run
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.ordering import Ordered, Words, order_table, sequences
-from fastfeat_kernels.windows.programs import SUMS
 from fastfeat_kernels.windows.requests import Wanted
 from fastfeat_kernels.windows.slices import Unit, is_carried
+from fastfeat_kernels.windows.statistics import STATISTICS
 
 _LOW = (1 << layout.LIMB_BITS) - 1
 _MOST = layout.CARRY_MAX_KEY, layout.CARRY_MIN_KEY
@@ -59,7 +59,11 @@ class _Divided(NamedTuple):
 
 def summed_columns(wanted: Iterable[Wanted], columns: Sequence[int]) -> list[int]:
     """Return the places of columns that have sums over windows without a beginning."""
-    summed = {one.column for one in wanted if one.statistic in SUMS and is_carried(one)}
+    summed = {
+        one.column
+        for one in wanted
+        if layout.COLUMN_SUMS in STATISTICS[one.statistic].reads and is_carried(one)
+    }
     return [place for place, column in enumerate(columns) if column in summed]
 
 

@@ -145,71 +145,30 @@ N_WINDOW_STATE_WORDS: Final = 4
 
 OUTPUT_WINDOW: Final = 0
 OUTPUT_COLUMN: Final = 1
-OUTPUT_STATISTIC: Final = 2
-OUTPUT_PARAMETER: Final = 3  # ddof, n, a method, WITHOUT_FRACTION, or the bits of a float
+OUTPUT_STATISTIC: Final = 2  # its number in `statistics`
+OUTPUT_PARAMETER: Final = 3  # ddof, n, a method, or the bits of a float
 OUTPUT_INTERPOLATION: Final = 4
 OUTPUT_MIN_SAMPLES: Final = 5
 OUTPUT_SLOT: Final = 6  # its word of the results of a row
-OUTPUT_FLAGGED: Final = 7  # whether a bit says that it is there
+OUTPUT_FLAGGED: Final = 7  # whether a bit says that it is there, and who writes it
 OUTPUT_STATE: Final = 8  # offset of N_OUTPUT_STATE_WORDS words
 OUTPUT_MEMORY: Final = 9  # offset of suffix keys, of limbs, of a tree, or of an average
 OUTPUT_COUNTED: Final = 10  # whether window and column are those of the output before
 OUTPUT_SINCE: Final = 11  # of picks: the value, or how long ago it was
-OUTPUT_FACTOR: Final = 12  # by which ticks are multiplied to be whole parts of a second; of
-# quantiles that are values themselves WITHOUT_FRACTION
+OUTPUT_FACTOR: Final = 12  # by which ticks are multiplied to be whole parts of a second
 OUTPUT_PARTS: Final = 13  # of a second
 OUTPUT_DIVISOR: Final = 14  # of a slope: by what it is divided; what it is times is the parameter
-N_OUTPUT_WORDS: Final = 15
+OUTPUT_FAMILY: Final = 15  # the loop that writes it
+OUTPUT_LEAST: Final = 16  # of fewer values it is missing
+OUTPUT_NOTHING: Final = 17  # the word that stands where it is missing
+N_OUTPUT_WORDS: Final = 18
 N_OUTPUT_STATE_WORDS: Final = 4
 
-# Statistics.
-N_ROWS: Final = 0
-COUNT: Final = 1
-SUM: Final = 2
-MEAN: Final = 3
-VARIANCE: Final = 4
-DEVIATION: Final = 5
-MIN: Final = 6
-MAX: Final = 7
-FIRST: Final = 8
-LAST: Final = 9
-LAG: Final = 10
-QUANTILE: Final = 11
-N_UNIQUE: Final = 12
-MODE: Final = 13
-RANK: Final = 14
-PERCENTILE: Final = 15
-EWM_MEAN: Final = 16
-EWM_MEAN_BY: Final = 17
-SLOPE: Final = 18
-STREAK: Final = 19
-STATISTICS: Final = (
-    "n_rows",
-    "count",
-    "sum",
-    "mean",
-    "var",
-    "std",
-    "min",
-    "max",
-    "first",
-    "last",
-    "lag",
-    "quantile",
-    "n_unique",
-    "mode",
-    "rank",
-    "percentile",
-    "ewm_mean",
-    "ewm_mean_by",
-    "slope",
-    "streak",
-)
-RANK_METHODS: Final = ("average", "min", "max")
-WITHOUT_FRACTION: Final = 1  # a mean or a quantile of integers is one
+FLAGGED_BY_COUNT: Final = 1  # it is there where the window has as many values as it must
+FLAGGED_BY_LOOP: Final = 2
+NAN_BITS: Final = 0x7FF8 << 48
 SINCE_TICKS: Final = 1  # how long ago, as int64
 SINCE_SECONDS: Final = 2  # as float64
-INTERPOLATIONS: Final = ("linear", "lower", "higher", "nearest", "midpoint")
 
 # Scratch memory begins with words of a batch.
 NEXT_ENTITY: Final = 0  # where to look for rows that ask

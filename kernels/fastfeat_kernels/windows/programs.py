@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -13,32 +12,31 @@ from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.ordering import Flags, Words
 from fastfeat_kernels.windows.requests import NO_BOUND, Wanted, Window
 from fastfeat_kernels.windows.slices import is_carried, is_sliced
+from fastfeat_kernels.windows.statistic import Statistic
+from fastfeat_kernels.windows.statistics import (
+    FAMILIES,
+    STATISTICS,
+)
 
 ROW_WORDS = (4, 8, layout.MAX_ROW_WORDS)  # of results of a row: half a line of the cache, one, two
 
 ALIGNMENT = 64
 
-NAN_BITS = 0x7FF8 << 48
+_COLUMN_BYTES = {
+    layout.COLUMN_SUMS: 16,
+    layout.COLUMN_SQUARES: 32,
+    layout.COLUMN_NEXT: 4,
+    layout.COLUMN_LAST: 4,
+    layout.COLUMN_RANKS: 4,
+    layout.COLUMN_RANK_KEYS: 8,
+    layout.COLUMN_MERGED_RANKS: 4,
+    layout.COLUMN_MERGED_KEYS: 8,
+}
+"""Of a row and one more: what words of a column that statistics read point to."""
 
-_SAME_TYPE = ("min", "max", "first", "last", "lag", "mode")
+_KEYS = (layout.COLUMN_MIN_KEYS, layout.COLUMN_MAX_KEYS)
 
-SUMS = ("sum", "mean", "whole_mean", "var", "std")
-
-_ORDERED = ("quantile", "whole_quantile", "n_unique", "mode")
-
-_QUANTILES = {"quantile", "whole_quantile"}
-
-_VALUES = ("lower", "higher", "nearest")  # interpolations that give values themselves
-
-_WHOLE = {"whole_mean": "mean", "whole_quantile": "quantile"}
-
-_RANKED = ("rank", "percentile")
-
-_DECAYING = ("ewm_mean", "ewm_mean_by")
-
-_TRENDS = (*_RANKED, *_DECAYING, "slope", "streak")
-
-_ALWAYS_FLOAT = ("mean", "var", "std", "quantile", *_RANKED, *_DECAYING, "slope")
+_RANKS = {layout.COLUMN_RANKS, layout.COLUMN_MERGED_RANKS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,22 +90,25 @@ class Program:
 def check_wanted(wanted: Sequence[Wanted], elements: Sequence[str]) -> None:
     """Raise ValueError where the kernel cannot compute what is asked for."""
     for one in wanted:
-        is_known = one.statistic == "n_rows" or 0 <= one.column < len(elements)
-        element = element_of(one, elements) if is_known else ""
-        is_known &= one.statistic not in _WHOLE or not element.startswith(("float", "uint64"))
-        is_known &= one.statistic != "whole_quantile" or one.interpolation in _VALUES
-        is_pick, is_integer = one.statistic in ("lag", "last"), "int" in element
-        is_known &= not one.since or (is_pick and is_integer and element != "uint64")
+        row = STATISTICS.get(one.statistic)
+        is_known = row is not None and _is_known(row, one, elements)
         is_counted = one.window.rows >= 0 and one.ddof >= 0 and one.n >= 1
-        is_weighed = 0 <= one.decay <= 1 and one.half_life > 0 and _is_of_all_past(one)
+        is_weighed = 0 <= one.decay <= 1 and one.half_life > 0
         is_scaled = all(1 <= number < 1 << 31 for number in one.per)
         if not (is_known and is_counted and 0 <= one.q <= 1 and is_weighed and is_scaled):
             raise ValueError(f"out of range, of {len(elements)} columns: {one}")
 
 
-def _is_of_all_past(wanted: Wanted) -> bool:
-    """Return whether a window holds all before its end, where the statistic needs that."""
-    return wanted.window.is_open or wanted.statistic not in _DECAYING
+def _is_known(row: Statistic, wanted: Wanted, elements: Sequence[str]) -> bool:
+    """Return whether a statistic is one of its column, its window and what else is asked for."""
+    if row.reads_values and not 0 <= wanted.column < len(elements):
+        return False
+    element = element_of(wanted, elements)
+    is_known = not row.of_integers or not element.startswith(("float", "uint64"))
+    is_known &= wanted.interpolation in row.interpolations
+    is_known &= wanted.window.is_open or not row.of_all_past
+    is_time = "int" in element and element != "uint64"
+    return is_known and (not wanted.since or (row.picks is not None and is_time))
 
 
 def passes(
@@ -155,34 +156,36 @@ def _width_of(n_words: int) -> int:
 
 def element_of(wanted: Wanted, elements: Sequence[str]) -> str:
     """Return the type of the column of a statistic; any where it reads none."""
-    return "int8" if wanted.statistic == "n_rows" else elements[wanted.column]
+    return elements[wanted.column] if STATISTICS[wanted.statistic].reads_values else "int8"
 
 
 def is_float(element: str, wanted: Wanted) -> bool:
-    """Return whether NaN says that a result is missing."""
-    if wanted.statistic in ("n_rows", "count", "n_unique"):
-        return False
+    """Return whether a result is float64, and NaN says that it is missing."""
     if wanted.since:
         return wanted.since[1] > 0
-    return wanted.statistic in _ALWAYS_FLOAT or (
-        element.startswith("float") and wanted.statistic != "streak"
-    )
+    match STATISTICS[wanted.statistic].gives:
+        case "number":
+            return True
+        case "same" | "sum":
+            return element.startswith("float")
+        case "count" | "whole":
+            return False
 
 
 def is_flagged(element: str, wanted: Wanted) -> bool:
     """Return whether a bit must say that a result is missing."""
-    if is_float(element, wanted) or wanted.statistic in ("n_rows", "count"):
+    row = STATISTICS[wanted.statistic]
+    if is_float(element, wanted) or row.gives == "count":
         return False
-    if wanted.statistic in _WHOLE:
-        return True
-    return wanted.statistic in _SAME_TYPE or wanted.window.min_samples > 0
+    return not row.is_zero_of_none or wanted.window.min_samples > 0
 
 
 def nothing_of(element: str, wanted: Wanted) -> int:
     """Return the word that stands where a result is missing."""
     if is_float(element, wanted):
-        return NAN_BITS
-    return -(2**63) if element == "uint64" and wanted.statistic in _SAME_TYPE else 0
+        return layout.NAN_BITS
+    is_same = STATISTICS[wanted.statistic].gives == "same"
+    return -(2**63) if element == "uint64" and is_same else 0
 
 
 def program_of(
@@ -208,7 +211,7 @@ def program_of(
     columns = [
         _column_words(
             dealt[k],
-            {one.statistic for one in chosen if one.column == k},
+            _read({STATISTICS[one.statistic] for one in chosen if one.column == k}),
             has_carries,
             memory,
             max_rows,
@@ -220,7 +223,7 @@ def program_of(
     before: object = None
     for slot, one in enumerate(chosen):
         element = element_of(one, elements)
-        counted = one.window, one.column, one.statistic == "n_rows"
+        counted = one.window, one.column, STATISTICS[one.statistic].reads_values
         words = _output_words(one, element, memory, max_rows)
         words[layout.OUTPUT_WINDOW] = windows.index(one.window)
         words[layout.OUTPUT_COLUMN] = numbers.get(one.column, 0)
@@ -232,10 +235,10 @@ def program_of(
     absent = [nothing_of(element_of(one, elements), one) for one in chosen]
     row_words = next(n for n in ROW_WORDS if n >= len(chosen) + is_marked)
     window_words = _window_words(windows, memory)
-    is_ordered = any(one.statistic in (*_ORDERED, *_RANKED) for one in chosen)
-    has_trends = any(one.statistic in _TRENDS for one in chosen)
+    families = {STATISTICS[one.statistic].family for one in chosen}
+    is_ordered = not _RANKS.isdisjoint(_read(STATISTICS[one.statistic] for one in chosen))
     return Program(
-        "compute_any" if has_trends else "compute_ordered" if is_ordered else "compute",
+        next(entry for entry, known in FAMILIES.items() if families <= known),
         places,
         np.array(columns or [[0] * layout.N_COLUMN_WORDS], np.int64),
         np.array(window_words, np.int64),
@@ -263,35 +266,31 @@ class _Memory:
         return offset
 
 
+def _read(statistics: Iterable[Statistic]) -> frozenset[int]:
+    """Return the words of columns that statistics read."""
+    return frozenset(word for row in statistics for word in row.reads)
+
+
 def _column_words(
-    dealt: Dealt, statistics: Iterable[str], has_carries: bool, memory: _Memory, max_rows: int
+    dealt: Dealt, read: Collection[int], has_carries: bool, memory: _Memory, max_rows: int
 ) -> list[int]:
     words = [0] * layout.N_COLUMN_WORDS
-    has, n, is_float = set(statistics), max_rows + 1, dealt.element.startswith("float")
+    n, is_float = max_rows + 1, dealt.element.startswith("float")
     is_counted = is_float or dealt.present is not None or has_carries
     integer = layout.UNSIGNED if dealt.element == "uint64" else layout.INTEGER
     words[layout.COLUMN_KIND] = layout.FLOAT if is_float else integer
     words[layout.COLUMN_VALUES] = 0 if dealt.words is None else dealt.words.ctypes.data
     words[layout.COLUMN_PRESENT] = 0 if dealt.present is None else dealt.present.ctypes.data
     words[layout.COLUMN_STATE] = memory.take(8 * layout.N_STATE_WORDS)
-    sizes = {
-        layout.COLUMN_WORDS: 8,
-        layout.COLUMN_COUNTS: 4 if is_counted else 0,
-        layout.COLUMN_INFINITE: 8 if is_float and has & {*SUMS} else 0,
-        layout.COLUMN_SUMS: 16 if has & {*SUMS} else 0,
-        layout.COLUMN_SQUARES: 32 if has & {"var", "std"} else 0,
-        layout.COLUMN_NEXT: 4 if "first" in has else 0,
-        layout.COLUMN_LAST: 4 if "last" in has else 0,
-        layout.COLUMN_RANKS: 4 if has & _QUANTILES else 0,
-        layout.COLUMN_RANK_KEYS: 8 if has & _QUANTILES else 0,
-        layout.COLUMN_MERGED_RANKS: 4 if has & {"n_unique", "mode", *_RANKED} else 0,
-        layout.COLUMN_MERGED_KEYS: 8 if has & {"n_unique", "mode", *_RANKED} else 0,
-    }
-    for place, size in sizes.items():
-        words[place] = memory.take(size * n) if size else 0
+    words[layout.COLUMN_WORDS] = memory.take(8 * n)
+    words[layout.COLUMN_COUNTS] = memory.take(4 * n) if is_counted else 0
+    if is_float and layout.COLUMN_SUMS in read:
+        words[layout.COLUMN_INFINITE] = memory.take(8 * n)
+    for word, size in _COLUMN_BYTES.items():
+        words[word] = memory.take(size * n) if word in read else 0
     n_keys = max(n, layout.N_LEVELS * layout.LEVEL_ROWS)
-    for place, statistic in ((layout.COLUMN_MIN_KEYS, "min"), (layout.COLUMN_MAX_KEYS, "max")):
-        words[place] = memory.take(8 * n_keys) if statistic in has else 0
+    for word in _KEYS:
+        words[word] = memory.take(8 * n_keys) if word in read else 0
     return words
 
 
@@ -328,57 +327,24 @@ def _bounds(windows: Sequence[Window]) -> Words:
 
 def _output_words(wanted: Wanted, element: str, memory: _Memory, max_rows: int) -> list[int]:
     words = [0] * layout.N_OUTPUT_WORDS
-    name = _WHOLE.get(wanted.statistic, wanted.statistic)
-    words[layout.OUTPUT_STATISTIC] = layout.STATISTICS.index(name)
-    words[layout.OUTPUT_INTERPOLATION] = layout.INTERPOLATIONS.index(wanted.interpolation)
-    words[layout.OUTPUT_MIN_SAMPLES] = wanted.window.min_samples
-    words[layout.OUTPUT_FLAGGED] = int(is_flagged(element, wanted))
+    row, window = STATISTICS[wanted.statistic], wanted.window
+    has_own_flags = row.flags_itself or wanted.since
+    flagged = layout.FLAGGED_BY_LOOP if has_own_flags else layout.FLAGGED_BY_COUNT
+    of_request = {
+        layout.OUTPUT_STATISTIC: row.number,
+        layout.OUTPUT_FAMILY: row.family.number,
+        layout.OUTPUT_MIN_SAMPLES: window.min_samples,
+        layout.OUTPUT_LEAST: max(window.min_samples, 0 if row.is_zero_of_none else 1),
+        layout.OUTPUT_FLAGGED: flagged if is_flagged(element, wanted) else 0,
+        layout.OUTPUT_NOTHING: nothing_of(element, wanted),
+        **row.words(wanted),
+    }
+    for word, value in of_request.items():
+        words[word] = value
     words[layout.OUTPUT_STATE] = memory.take(8 * layout.N_OUTPUT_STATE_WORDS)
-    match wanted.statistic:
-        case "whole_mean":
-            words[layout.OUTPUT_PARAMETER] = layout.WITHOUT_FRACTION
-        case "sum" | "mean" | "var" | "std":
-            is_spread = wanted.statistic in ("var", "std")
-            words[layout.OUTPUT_PARAMETER] = wanted.ddof if is_spread else 0
-            words[layout.OUTPUT_MEMORY] = memory.take(8 * layout.N_WIDE_WORDS)
-        case "min" | "max":
-            words[layout.OUTPUT_MEMORY] = memory.take(8 * max_rows)
-        case "quantile" | "whole_quantile" | "n_unique" | "mode":
-            is_whole = wanted.statistic == "whole_quantile"
-            words[layout.OUTPUT_FACTOR] = layout.WITHOUT_FRACTION if is_whole else 0
-            words[layout.OUTPUT_PARAMETER] = _bits_of(wanted.q)
-            words[layout.OUTPUT_MEMORY] = memory.take(8 * _n_leaves(max_rows))
-        case "rank" | "percentile":
-            words[layout.OUTPUT_PARAMETER] = layout.RANK_METHODS.index(wanted.method)
-            words[layout.OUTPUT_MEMORY] = memory.take(8 * _n_leaves(max_rows))
-        case "ewm_mean" | "ewm_mean_by":
-            is_by_rows = wanted.statistic == "ewm_mean"
-            words[layout.OUTPUT_PARAMETER] = _bits_of(
-                wanted.decay if is_by_rows else wanted.half_life
-            )
-            words[layout.OUTPUT_MEMORY] = memory.take(8 * layout.N_AVERAGE_WORDS)
-        case "slope":
-            words[layout.OUTPUT_PARAMETER], words[layout.OUTPUT_DIVISOR] = wanted.per
-            words[layout.OUTPUT_MEMORY] = memory.take(8 * layout.N_SLOPE_WORDS)
-        case "lag" | "last":
-            words[layout.OUTPUT_PARAMETER] = wanted.n if wanted.statistic == "lag" else 1
-            if wanted.since:
-                words[layout.OUTPUT_FACTOR], words[layout.OUTPUT_PARTS] = wanted.since
-                is_ticks = wanted.since[1] == 0
-                kind = layout.SINCE_TICKS if is_ticks else layout.SINCE_SECONDS
-                words[layout.OUTPUT_SINCE] = kind
-        case _:
-            pass
+    if row.family.memory is not None:
+        words[layout.OUTPUT_MEMORY] = memory.take(row.family.memory(max_rows))
     return words
-
-
-def _bits_of(number: float) -> int:
-    return int(struct.unpack("<q", struct.pack("<d", number))[0])
-
-
-def _n_leaves(n_rows: int) -> int:
-    """Return how many leaves a tree over the ranks of so many rows has, at most."""
-    return 1 << max(n_rows - 1, 1).bit_length()
 
 
 Asked = tuple[Wanted, ...]
@@ -410,7 +376,7 @@ def passes_of(
 
 
 def _reads(wanted: Wanted) -> bool:
-    return wanted.statistic != "n_rows"
+    return STATISTICS[wanted.statistic].reads_values
 
 
 def prepared(

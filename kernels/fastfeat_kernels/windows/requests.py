@@ -3,41 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels.column import Chunk
+from fastfeat_kernels.words import Interpolation, RankMethod
 
 NO_BOUND: Final = -(2**63)
-
-Interpolation = Literal["linear", "lower", "higher", "nearest", "midpoint"]
-Name = Literal[
-    "n_rows",
-    "count",
-    "sum",
-    "mean",
-    "whole_mean",
-    "var",
-    "std",
-    "min",
-    "max",
-    "first",
-    "last",
-    "lag",
-    "quantile",
-    "whole_quantile",
-    "n_unique",
-    "mode",
-    "rank",
-    "percentile",
-    "ewm_mean",
-    "ewm_mean_by",
-    "slope",
-    "streak",
-]
-RankMethod = Literal["average", "min", "max"]
 
 
 class Window(NamedTuple):
@@ -81,7 +55,7 @@ class Wanted(NamedTuple):
     Args:
         window: the window.
         column: place of the column; n_rows reads none.
-        statistic: its name.
+        statistic: its name in `statistics.STATISTICS`.
         ddof: of var and std: what is taken from the number of values.
         n: of lag: which of the latest rows, 1 for the latest.
         q: of quantile, in [0, 1].
@@ -96,7 +70,7 @@ class Wanted(NamedTuple):
 
     window: Window
     column: int
-    statistic: Name
+    statistic: str
     ddof: int = 1
     n: int = 1
     q: float = 0.5

@@ -16,7 +16,7 @@ TILE = 256  # rows that are collected at a time
 FEW = 1 << 16  # rows whose columns have one memory
 
 
-class Asking(NamedTuple):
+class Query(NamedTuple):
     """The rows that ask for results.
 
     Args:
@@ -51,7 +51,7 @@ class Memory(NamedTuple):
 
 
 class Results(NamedTuple):
-    """Columns of results, from row `base` of `Asking` on.
+    """Columns of results, from row `base` of `Query` on.
 
     Args:
         values: of each output.
@@ -70,7 +70,7 @@ class Results(NamedTuple):
     number_bits: Words
 
 
-def asking_rows(rows: Ordered, first_row: int, n_parts: int, run: Run) -> Asking:
+def query_of_rows(rows: Ordered, first_row: int, n_parts: int, run: Run) -> Query:
     """Return the rows that ask: those of the input from the first on."""
     n_rows, n_partitions = len(rows.codes), len(rows.partition_starts) - 1
     first_row, bits = min(max(first_row, 0), n_rows), rows.stripe_bits
@@ -82,14 +82,14 @@ def asking_rows(rows: Ordered, first_row: int, n_parts: int, run: Run) -> Asking
     cells = rows.cells[:, :-1].copy()
     if first_row == n_rows:
         nobody = np.zeros(n_partitions, np.int64)
-        return Asking(rows, first_row, base, [], cells, nobody, nobody)
+        return Query(rows, first_row, base, [], cells, nobody, nobody)
     if n_partitions == 1:  # with one, NumPy counts 2,000 rows while a call is written
         cells[first, 0] += np.count_nonzero(rows.codes[first << bits : first_row] >= 0)
     else:
         before = [(first << bits, first_row)]
         cells[first] += counted(rows.codes, rows.shift, n_partitions, before, run)[0]
     asked = (rows.cells[first:, 1:] - cells[first:]).sum(axis=0)
-    return Asking(rows, first_row, base, stripes, cells, cells[first], asked)
+    return Query(rows, first_row, base, stripes, cells, cells[first], asked)
 
 
 def aligned(n_words: int) -> Words:
@@ -99,9 +99,9 @@ def aligned(n_words: int) -> Words:
     return memory[start : start + n_words]
 
 
-def columns_for(asking: Asking, program: Program) -> Results:
+def columns_for(query: Query, program: Program) -> Results:
     """Return columns for the results of a pass."""
-    n = len(asking.rows.codes) - asking.base
+    n = len(query.rows.codes) - query.base
     flags = program.outputs[:, layout.OUTPUT_FLAGGED].tolist()
     n_marked = sum(map(bool, flags)) + sum(program.is_float)
     bits = np.zeros((n_marked, -(-n // 8)), np.uint8)
@@ -128,26 +128,26 @@ def _columns(n: int, n_columns: int) -> tuple[list[Words], Words]:
     return columns, together.ctypes.data + 8 * stride * np.arange(n_columns)
 
 
-def stage_for(asking: Asking, results: Results, memory: Memory) -> Words:
+def stage_for(query: Query, results: Results, memory: Memory) -> Words:
     """Return addresses of the pieces where results wait, shape (stripes * row_words,).
 
     The results of a stripe are lines, one for each of its dealt rows; the pieces that they are
     cut into have the size of a column of them. They wait where the columns of the next stripe will
     stand: these are written after the lines are read, by the same thread.
     """
-    rows, n_columns, row_words = asking.rows, len(results.values), len(results.targets)
+    rows, n_columns, row_words = query.rows, len(results.values), len(results.targets)
     size, n_words = 8 << rows.stripe_bits, 1 << rows.stripe_bits
-    n = len(rows.codes) - asking.base
+    n = len(rows.codes) - query.base
     while n_columns + len(memory.columns) < row_words:
         memory.columns.append(aligned(n))
     addresses = results.targets.copy()
     for slot in range(n_columns, row_words):
         addresses[slot] = memory.columns[slot - n_columns].ctypes.data
     stage = np.zeros((len(rows.cells), row_words), np.int64)
-    for stripes in asking.stripes:
-        end = min(stripes.stop << rows.stripe_bits, len(rows.codes)) - asking.base
+    for stripes in query.stripes:
+        end = min(stripes.stop << rows.stripe_bits, len(rows.codes)) - query.base
         for k in stripes:
-            begin = 8 * ((k + 1 << rows.stripe_bits) - asking.base)
+            begin = 8 * ((k + 1 << rows.stripe_bits) - query.base)
             if begin + size <= 8 * end:
                 stage[k] = addresses + begin
                 continue
@@ -162,16 +162,16 @@ def piece_bits(rows: Ordered, row_words: int) -> int:
     return rows.stripe_bits - (row_words - 1).bit_length()
 
 
-def point_to_results(table: Words, results: Results, asking: Asking) -> None:
+def point_to_results(table: Words, results: Results, query: Query) -> None:
     """Write addresses of columns of results to a table."""
     table[layout.TABLE_TARGETS] = results.targets.ctypes.data
     table[layout.TABLE_FLAG_BITS] = results.flag_bits.ctypes.data
     table[layout.TABLE_NUMBER_BITS] = results.number_bits.ctypes.data
-    table[layout.TABLE_FIRST_ASKING] = asking.base
+    table[layout.TABLE_FIRST_ASKING] = query.base
 
 
 def collect(
-    asking: Asking,
+    query: Query,
     program: Program,
     results: Results,
     stage: Words,
@@ -179,34 +179,34 @@ def collect(
     run: Run,
 ) -> None:
     """Write the results of a pass from the stage to columns."""
-    rows, cursors, calls = asking.rows, asking.cells.copy(), list[list[Call]]()
+    rows, cursors, calls = query.rows, query.cells.copy(), list[list[Call]]()
     common, cursors_at = codes_table(rows.codes, rows.shift), cursors.ctypes.data
-    point_to_results(common, results, asking)
+    point_to_results(common, results, query)
     common[layout.TABLE_STAGE] = stage.ctypes.data
     common[layout.TABLE_PIECE_BITS] = piece_bits(rows, program.row_words)
     common[layout.TABLE_ROW_WORDS] = program.row_words
     common[layout.TABLE_FLAGS] = program.flags
     common[layout.TABLE_ABSENT] = program.absent.ctypes.data
-    for stripes in asking.stripes:
+    for stripes in query.stripes:
         places = np.empty(2 * TILE, np.int64)
         common[layout.TABLE_SCRATCH] = places.ctypes.data
         calls.append([])
         for k in stripes:
             table = common.copy()
             table[layout.TABLE_CURSORS] = cursors_at + 8 * k * cursors.shape[1]
-            first = max(k << rows.stripe_bits, asking.first_row)
+            first = max(k << rows.stripe_bits, query.first_row)
             end = min(k + 1 << rows.stripe_bits, len(rows.codes))
-            owners = asking, program, results, stage, memory, cursors, places
+            owners = query, program, results, stage, memory, cursors, places
             calls[-1].append(Call(table, first, end - first, owners))
     run("collect", calls)
 
 
-def validity_of(asking: Asking, results: Results) -> list[Flags | None]:
+def validity_of(query: Query, results: Results) -> list[Flags | None]:
     """Return a bitmap of the rows that ask for each output; None where all have a value."""
-    rows = asking.rows
+    rows = query.rows
     is_placed = rows.n_placed == len(rows.codes)
-    placed = None if is_placed else _placed_bits(rows, asking.first_row)
-    bits = _shifted(results.bits, asking.first_row - asking.base)
+    placed = None if is_placed else _placed_bits(rows, query.first_row)
+    bits = _shifted(results.bits, query.first_row - query.base)
     return [placed if k is None else bits[k] for k in results.marked]
 
 

@@ -15,22 +15,12 @@ import numpy as np
 
 from fastfeat_kernels.windows.ordering import Ordered, Words, entities_of
 from fastfeat_kernels.windows.requests import NO_BOUND, Wanted, Window
+from fastfeat_kernels.windows.statistics import STATISTICS
 
 LONG = 1 << 17  # rows of an entity: more of them are cut
 SHARE = 16  # parts of all rows: an entity of less than one is not cut where that costs a survey
 SLICE = 1 << 15  # rows that ask in a slice, at least; half as many as are before them in it
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
-# Of what a slice holds all that they read: that of a window, or of its latest rows.
-_SLICED = (
-    *("n_rows", "count", "sum", "mean", "whole_mean", "var", "std", "min", "max"),
-    *("first", "last", "lag", "quantile", "whole_quantile", "n_unique", "mode"),
-    *("rank", "percentile", "slope", "streak"),
-)
-# Of these what is known of rows before says all.
-_CARRIED = (
-    *("n_rows", "count", "sum", "mean", "whole_mean", "var", "std", "min", "max"),
-    *("first", "last", "lag"),
-)
 
 
 class Unit(NamedTuple):
@@ -61,7 +51,7 @@ def units(
     rows: Ordered,
     wanted: Sequence[Wanted],
     asked: Words,
-    asking: Ordered | None = None,
+    query: Ordered | None = None,
     whole: Collection[int] = (),
 ) -> list[Unit]:
     """Return what the calls of a pass compute.
@@ -70,14 +60,14 @@ def units(
         rows: the rows in the order of windows.
         wanted: the statistics of the pass.
         asked: shape (partitions,): how many rows of each ask.
-        asking: other rows that ask, for which all entities stay whole; None where rows ask for
+        query: other rows that ask, for which all entities stay whole; None where rows ask for
             themselves.
         whole: entities that are not cut, however long they are.
     """
     long = np.empty(0, np.int64)
     if rows.n_placed > LONG:
         long = np.flatnonzero(np.diff(rows.starts) > _longest_whole(rows, wanted))
-    if len(long) and (asking is not None or not all(map(is_sliced, wanted))):
+    if len(long) and (query is not None or not all(map(is_sliced, wanted))):
         long = long[:0]
     of_partition: dict[int, list[int]] = {}
     for entity in long.tolist():
@@ -86,7 +76,7 @@ def units(
     return [
         unit
         for p in np.flatnonzero(asked).tolist()
-        for unit in _units_of(rows, wanted, asking or rows, p, of_partition.get(p, []))
+        for unit in _units_of(rows, wanted, query or rows, p, of_partition.get(p, []))
     ]
 
 
@@ -120,26 +110,27 @@ def max_rows(rows: Ordered, computed: Sequence[Unit]) -> int:
 
 
 def is_sliced(one: Wanted) -> bool:
-    """Return whether entities are cut where this is wanted."""
-    has_beginning = not one.window.is_open or one.statistic in _CARRIED
+    """Return whether entities are cut where this is wanted: a slice holds all that it reads."""
+    row = STATISTICS[one.statistic]
+    has_beginning = not one.window.is_open or row.family.is_carried
     is_behind = one.window.own or one.window.high != NO_BOUND
-    return one.statistic in _SLICED and has_beginning and is_behind
+    return not row.of_all_past and has_beginning and is_behind
 
 
 def is_carried(one: Wanted) -> bool:
     """Return whether all rows before its end say what a statistic is."""
-    return one.window.is_open and one.statistic in _CARRIED and not _is_near(one)
+    return one.window.is_open and STATISTICS[one.statistic].family.is_carried and not _is_near(one)
 
 
 def _is_near(one: Wanted) -> bool:
     """Return whether the n latest rows say all of a statistic, however many the window has."""
-    return one.statistic == "lag" and one.window.min_samples == 0
+    return STATISTICS[one.statistic].picks == "n-th" and one.window.min_samples == 0
 
 
 def _n_latest(one: Wanted, n_rows: int) -> int:
     """Return how many of the latest rows of a window are read one by one, of so many at most."""
     n_most = one.window.rows or n_rows
-    if one.statistic == "lag" and (_is_near(one) or is_carried(one)):
+    if STATISTICS[one.statistic].picks == "n-th" and (_is_near(one) or is_carried(one)):
         return min(n_most, one.n)
     return 0 if is_carried(one) else n_most
 
@@ -147,7 +138,7 @@ def _n_latest(one: Wanted, n_rows: int) -> int:
 def _units_of(
     rows: Ordered,
     wanted: Sequence[Wanted],
-    asking: Ordered,
+    query: Ordered,
     partition: int,
     long: Sequence[int],
 ) -> Iterator[Unit]:
@@ -155,7 +146,7 @@ def _units_of(
     first, n = entities_of(rows, partition)
     for entity in [*long, first + n]:
         if entity > first:
-            places = int(asking.starts[first]), int(asking.starts[entity])
+            places = int(query.starts[first]), int(query.starts[entity])
             n_rows = int(rows.starts[entity] - rows.starts[first])
             yield Unit(partition, first, entity - first, *places, n_rows, None)
         if entity in long:

@@ -41,19 +41,20 @@ from fastfeat_kernels.windows.requests import (
     Window,
 )
 from fastfeat_kernels.windows.results import (
-    Asking,
     Memory,
+    Query,
     Results,
     aligned,
-    asking_rows,
     collect,
     columns_for,
     piece_bits,
     point_to_results,
+    query_of_rows,
     stage_for,
     validity_of,
 )
 from fastfeat_kernels.windows.slices import LONG, Unit, has_long, max_rows, one_unit, units
+from fastfeat_kernels.windows.statistics import STATISTICS
 
 __all__ = [
     "NO_BOUND",
@@ -106,7 +107,7 @@ def over(
     run: Run,
     n_parts: int = 1,
     first_row: int = 0,
-    asking: Ordered | None = None,
+    query: Ordered | None = None,
 ) -> list[Found]:
     """Return statistics over windows in input order.
 
@@ -117,7 +118,7 @@ def over(
         run: runs sequences of calls of `cpu.ENTRIES`.
         n_parts: into how many runs of rows to divide the work; the result does not depend on it.
         first_row: results are wanted from this row of the input on; those before are history.
-        asking: other rows, of the same entities and partitions, that ask and are not seen; None
+        query: other rows, of the same entities and partitions, that ask and are not seen; None
             where rows ask for themselves.
 
     Raises:
@@ -128,12 +129,12 @@ def over(
     elements, found = tuple([column.element for column in columns]), dict[int, Found]()
     chosen: tuple[Wanted, ...] = wanted if isinstance(wanted, Wanteds) else tuple(wanted)
     check_once(chosen, elements)
-    if any(one.statistic == "last" for one in wanted):
+    if any(STATISTICS[one.statistic].picks == "latest" for one in wanted):
         chosen = tuple([_as_lag(one, columns) for one in wanted])
-    if asking is not None:
-        _check_asking(rows, asking, wanted)
-    asks = asking_rows(asking or rows, first_row, n_parts, run)
-    memory, cut = Memory({}, []), asking is None and has_long(rows)
+    if query is not None:
+        _check_asking(rows, query, wanted)
+    asks = query_of_rows(query or rows, first_row, n_parts, run)
+    memory, cut = Memory({}, []), query is None and has_long(rows)
     dealt: dict[int, Dealt] = {}
     shares: Shares | None = None
     for places, read in passes_of(chosen, elements, cut):
@@ -143,7 +144,7 @@ def over(
             words, present = (None, None) if is_time else deal(rows, columns[k], run)
             dealt[k] = Dealt(elements[k], words, present)
         if shares is None or cut:
-            shares = _shares(rows, asks, asking, places, chosen, elements, dealt, run, n_parts)
+            shares = _shares(rows, asks, query, places, chosen, elements, dealt, run, n_parts)
         work = [
             Work(prepared(places, chosen, elements, dealt, layout.BATCH + n_most), divided)
             for n_most, divided in shares.divided
@@ -165,12 +166,11 @@ def over(
     return [found[k] for k in range(len(wanted))]
 
 
-def _check_asking(rows: Ordered, asking: Ordered, wanted: Sequence[Wanted]) -> None:
+def _check_asking(rows: Ordered, query: Ordered, wanted: Sequence[Wanted]) -> None:
     """Raise ValueError where rows cannot ask for others."""
-    if (asking.n_entities, asking.shift) != (rows.n_entities, rows.shift):
+    if (query.n_entities, query.shift) != (rows.n_entities, rows.shift):
         raise ValueError("the rows that ask have other entities, or partitions, than those seen")
-    own = ("rank", "percentile")
-    if any(one.window.own or one.statistic in own for one in wanted):
+    if any(one.window.own or STATISTICS[one.statistic].reads_own for one in wanted):
         raise ValueError("the row itself is wanted, which is none of those that are seen")
 
 
@@ -185,7 +185,7 @@ def _is_time(rows: Ordered, column: Column) -> bool:
 
 def _as_lag(wanted: Wanted, columns: Sequence[Column]) -> Wanted:
     """Return the last value as that of the latest row, where none is missing."""
-    if wanted.statistic != "last":
+    if STATISTICS[wanted.statistic].picks != "latest":
         return wanted
     column = columns[wanted.column]
     may_lack = column.element.startswith("float") or any(c.validity for c in column.chunks)
@@ -203,14 +203,14 @@ def late_row(rows: Ordered, first_row: int, run: Run) -> int:
     Returns:
         its number in the input; -1 if there is none.
     """
-    asking = asking_rows(rows, first_row, rows.n_parts, run)
-    found = np.full((len(asking.asked), 1), NOBODY, np.int64)
+    query = query_of_rows(rows, first_row, rows.n_parts, run)
+    found = np.full((len(query.asked), 1), NOBODY, np.int64)
     common, calls = order_table(rows), list[list[Call]]()
     for partitions in sequences(np.diff(rows.partition_starts), SEQUENCES_PER_PART * rows.n_parts):
         calls.append([])
-        for p in (p for p in partitions if asking.asked[p]):
+        for p in (p for p in partitions if query.asked[p]):
             table = common.copy()
-            table[layout.TABLE_ASK_FROM] = asking.ask_from[p]
+            table[layout.TABLE_ASK_FROM] = query.ask_from[p]
             table[layout.TABLE_OVERFLOWS] = found[p].ctypes.data
             calls[-1].append(Call(table, *entities_of(rows, p), (rows, found)))
     run("check", calls)
@@ -219,7 +219,7 @@ def late_row(rows: Ordered, first_row: int, run: Run) -> int:
 
 def _compute(
     rows: Ordered,
-    asking: Asking,
+    query: Query,
     shares: Shares,
     work: Sequence[Work],
     n_columns: int,
@@ -239,8 +239,8 @@ def _compute(
     overflows_at, bounds_at = overflows.ctypes.data, bounds.ctypes.data
     calls: list[list[Call]] = []
     for program, divided in work:
-        common = _program_table(rows, asking.rows, program, n_columns)
-        point_to_results(common, results, asking)
+        common = _program_table(rows, query.rows, program, n_columns)
+        point_to_results(common, results, query)
         if stage is not None:
             common[layout.TABLE_TARGETS] = 0
             common[layout.TABLE_STAGE] = stage.ctypes.data
@@ -252,7 +252,7 @@ def _compute(
             calls.append([])
             for k in numbers:
                 table, unit = common.copy(), computed[k]
-                table[layout.TABLE_ASK_FROM] = asking.ask_from[unit.partition]
+                table[layout.TABLE_ASK_FROM] = query.ask_from[unit.partition]
                 table[layout.TABLE_OVERFLOWS] = overflows_at + 8 * k * n_outputs
                 table[layout.TABLE_FIRST_PLACE] = unit.first_place
                 table[layout.TABLE_END_PLACE] = unit.end_place
@@ -262,17 +262,17 @@ def _compute(
                 if carries is not None and unit.n_carried:
                     table[layout.TABLE_CARRIED] = unit.n_carried
                     table[layout.TABLE_CARRY] = carries.address_of(unit)
-                owners = rows, asking, program, scratch, spare, results, stage, memory, carries
+                owners = rows, query, program, scratch, spare, results, stage, memory, carries
                 calls[-1].append(Call(table, unit.first, unit.n, (*owners, overflows, bounds)))
     run(work[0].program.entry, calls)
     return overflows
 
 
-def _program_table(rows: Ordered, asking: Ordered, program: Program, n_columns: int) -> Words:
+def _program_table(rows: Ordered, query: Ordered, program: Program, n_columns: int) -> Words:
     table = order_table(rows)
-    table[layout.TABLE_ASKING_STARTS] = asking.starts.ctypes.data
-    table[layout.TABLE_ASKING_ARRIVALS] = asking.arrivals.ctypes.data
-    table[layout.TABLE_ASKING_TIMES] = asking.times.ctypes.data
+    table[layout.TABLE_ASKING_STARTS] = query.starts.ctypes.data
+    table[layout.TABLE_ASKING_ARRIVALS] = query.arrivals.ctypes.data
+    table[layout.TABLE_ASKING_TIMES] = query.times.ctypes.data
     table[layout.TABLE_COLUMNS] = program.columns.ctypes.data
     table[layout.TABLE_N_COLUMNS] = n_columns
     table[layout.TABLE_WINDOWS] = program.windows.ctypes.data
@@ -283,14 +283,14 @@ def _program_table(rows: Ordered, asking: Ordered, program: Program, n_columns: 
     table[layout.TABLE_N_OUTPUTS] = len(program.outputs)
     table[layout.TABLE_ROW_WORDS] = program.row_words
     table[layout.TABLE_FLAGS] = program.flags
-    table[layout.TABLE_PIECE_BITS] = piece_bits(asking, program.row_words)
+    table[layout.TABLE_PIECE_BITS] = piece_bits(query, program.row_words)
     return table
 
 
 def _shares(
     rows: Ordered,
-    asks: Asking,
-    asking: Ordered | None,
+    asks: Query,
+    query: Ordered | None,
     places: tuple[int, ...],
     wanted: tuple[Wanted, ...],
     elements: tuple[str, ...],
@@ -299,17 +299,17 @@ def _shares(
     n_parts: int,
 ) -> Shares:
     """Return what the calls of a pass compute."""
-    one = one_unit(rows, asks.asked) if asking is None else None
+    one = one_unit(rows, asks.asked) if query is None else None
     if one is not None:
         return Shares([one], [(int(np.diff(rows.starts).max()), [[0]])], None)
     chosen, carries = [wanted[k] for k in places], None
-    computed = units(rows, chosen, asks.asked, asking)
+    computed = units(rows, chosen, asks.asked, query)
     if any(unit.n_carried for unit in computed):
         columns = prepared(places, wanted, elements, dealt, 1).columns[: len(dealt)]
         summed = summed_columns(chosen, list(dealt))
         carries = carries_of(rows, computed, columns, summed, run, n_parts)
         if carries.too_wide:
-            computed = units(rows, chosen, asks.asked, asking, carries.too_wide)
+            computed = units(rows, chosen, asks.asked, query, carries.too_wide)
     return Shares(computed, _divided(rows, computed, n_parts), carries)
 
 
@@ -336,7 +336,7 @@ def _values(
 ) -> npt.NDArray[Any]:
     if is_float:
         return words.view(np.float64)
-    if wanted.statistic in ("min", "max", "first", "last", "lag", "mode"):
+    if STATISTICS[wanted.statistic].gives == "same":
         match element_of(wanted, elements):
             case "uint64":
                 return words.view(np.uint64) ^ np.uint64(1 << 63)

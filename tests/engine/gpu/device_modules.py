@@ -77,15 +77,15 @@ def program_of_plan(name: str) -> Program:
         warnings.simplefilter("ignore")  # of columns that are constant
         match name:
             case "wide":
-                return _wide_plan().fit(small_table(), backend="reference").arrow_program
+                return _wide_plan().fit(small_table(), backend="reference").record.arrow_program
             case "bench 12" | "bench 200":
                 plan = features.fastfeat_plan(int(name.split()[1]))
                 return plan.fit(features.table(100), backend="reference").arrow_program
             case "columns" | "neighbours":
                 rows = {f"x{k}": [float(k), 2.0, None] for k in range(N_COLUMNS)}
-                return _plan_of_columns(name).fit(rows, backend="reference").arrow_program
+                return _plan_of_columns(name).fit(rows, backend="reference").record.arrow_program
             case _:
-                return plan_of(name).fit(small_table(), backend="reference").arrow_program
+                return plan_of(name).fit(small_table(), backend="reference").record.arrow_program
 
 
 def _wide_plan() -> ff.Plan:

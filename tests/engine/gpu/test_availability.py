@@ -103,7 +103,7 @@ def test_an_unknown_backend_names_those_that_there_are() -> None:
 def test_nothing_of_cuda_is_imported_before_it_is_asked_for() -> None:
     code = (
         "import sys, fastfeat as ff\n"
-        "from fastfeat.engine.gpu import backend\n"
+        "from fastfeat.backends import gpu\n"
         "ff.Plan({'y': ff.col('x') + 1}).fit({'x': [1.0]}).transform({'x': [2.0]})\n"
         "print([m for m in sys.modules if m.partition('.')[0] in ('cupy', 'cupy_backends')])\n"
         "maps = open('/proc/self/maps') if sys.platform == 'linux' else []\n"

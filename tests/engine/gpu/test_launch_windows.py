@@ -133,8 +133,8 @@ def downloaded(runtime: EmulatedRuntime, buffer: Any) -> bytes:
 @pytest.mark.parametrize("first", FIRSTS[1:])
 def test_rows_beyond_32_bits_are_those_of_the_beginning(first: int, exact: bool) -> None:
     fitted, rows = PLAN.fit(rows_of()), rows_of()
-    program = fitted.arrow_program
-    constants = constants_of(program, fitted.constants)
+    program = fitted.record.arrow_program
+    constants = constants_of(program, fitted.record.constants)
     expected = computed(program, constants, rows, 0, exact=exact)
     assert computed(program, constants, rows, first, exact=exact) == expected
     assert any(any(part) for part in expected[0])
@@ -147,8 +147,8 @@ def learnt(first: int, name: str, kernel: str) -> Sequence[int]:
     """Return the words that a kernel leaves of a column whose rows begin at `first`."""
     runtime = EmulatedRuntime("random", geometry=Geometry(block=64, rows_per_thread=1))
     fitted = ff.Plan({"c": col(name)}).fit(rows_of())
-    (slot,) = fitted.arrow_program.inputs
-    columns = slot_columns(fitted.arrow_program, rows_of())
+    (slot,) = fitted.record.arrow_program.inputs
+    columns = slot_columns(fitted.record.arrow_program, rows_of())
     whole = rows_on_device(runtime, columns[slot], slot.dtype)
     at = whole.from_row(-first, slot.dtype)
     words, element = (at.values, at.value_bit, at.validity, at.bit), storage(slot.dtype)
@@ -243,10 +243,10 @@ def test_what_is_learnt_beyond_32_bits_is_that_of_the_beginning(name: str, kerne
 
 def test_no_rows_run_no_thread() -> None:
     fitted, rows = PLAN.fit(rows_of()), rows_of(64)
-    program = fitted.arrow_program
+    program = fitted.record.arrow_program
     runtime = EmulatedRuntime()
     plan = device_program(program)
-    bound = bind(runtime, program, constants_of(program, fitted.constants))
+    bound = bind(runtime, program, constants_of(program, fitted.record.constants))
     nothing = [DeviceColumn(1 << 60, 0, 1 << 60, 0, ()) for _ in program.inputs]
     targets = [
         target_of(allocate_output(runtime, o.dtype, 0, with_validity=True)) for o in program.outputs
@@ -269,7 +269,7 @@ def test_more_instances_than_a_grid_has_rows_take_several_launches(
     monkeypatch.setattr(table, "MOST_INSTANCES", most)
     device_program.cache_clear()
     try:
-        plan = device_program(fitted.arrow_program)
+        plan = device_program(fitted.record.arrow_program)
         assert max(one.n_instances for one in plan.table.launches) == most
         per_loop: dict[int, int] = {}
         for one in plan.table.launches:
@@ -294,7 +294,7 @@ def test_grids_stay_within_what_a_card_takes() -> None:
 
 def test_host_columns_begin_at_any_row() -> None:
     rows = rows_of(300)
-    plan = ff.Plan({**dict(PLAN.expressions), "share": col("flag").mean() + col("i").median()})
+    plan = ff.Plan({**dict(PLAN.features), "share": col("flag").mean() + col("i").median()})
     with emulated.running_on(EmulatedRuntime(n_bytes=12_000)):
         for offset in [*range(34), 63, 64, 65]:
             part = rows.slice(offset, 230)
@@ -328,7 +328,7 @@ def test_host_buffers_that_are_not_aligned_are_aligned_on_the_way(n_bytes: int) 
             for name, column in zip(rows.column_names, rows.columns, strict=True)
         }
     ).slice(3)
-    plan = ff.Plan({**dict(PLAN.expressions), "median": col("k").median() + col("y").std()})
+    plan = ff.Plan({**dict(PLAN.features), "median": col("k").median() + col("y").std()})
     fitted = plan.fit(odd, backend="emulated")
     expected = plan.fit(rows.slice(3))
     assert fitted.learnt() == expected.learnt()

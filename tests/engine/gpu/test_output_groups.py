@@ -20,7 +20,7 @@ def rows_of(n_columns: int) -> dict[str, Any]:
 
 
 def loops_of(features: dict[str, ff.Expr], n_columns: int) -> tuple[Loop, ...]:
-    program = ff.Plan(features).fit(rows_of(n_columns)).arrow_program
+    program = ff.Plan(features).fit(rows_of(n_columns)).record.arrow_program
     device_program.cache_clear()
     loops = device_program(program).loops
     computed = [k for loop in loops for one in loop.instances for k in one.outputs]
@@ -86,4 +86,4 @@ def test_columns_so_entangled_that_kernels_would_be_many_share_code_first(
     by_code = loops_of(pairs, 40)
     device_program.cache_clear()
     assert sum(readers(by_columns).values()) < sum(readers(by_code).values())
-    assert by_code == lay_out(ff.Plan(pairs).fit(rows_of(40)).arrow_program)
+    assert by_code == lay_out(ff.Plan(pairs).fit(rows_of(40)).record.arrow_program)

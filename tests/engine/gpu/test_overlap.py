@@ -86,7 +86,7 @@ def test_a_kernel_is_launched_before_the_columns_of_later_ones_are_copied() -> N
 def test_the_launch_that_needs_the_fewest_new_columns_comes_first() -> None:
     wide = sum((col(f"c{k}") for k in range(1, 14)), start=col("c0"))
     features = {"sum": wide.exp(), "one": col("c20").sin(), "next": (col("c20") + col("c21")).log()}
-    program = ff.Plan({**features, "own": col("c30") > 0}).fit(WIDE).arrow_program
+    program = ff.Plan({**features, "own": col("c30") > 0}).fit(WIDE).record.arrow_program
     launches = device_program(program).table.launches
     seen: set[int] = set()
     new: list[int] = []
@@ -100,7 +100,7 @@ def test_the_launch_that_needs_the_fewest_new_columns_comes_first() -> None:
 def test_many_alike_columns_are_launched_in_parts() -> None:
     data = {f"c{k}": np.zeros(1) for k in range(1000)}
     plan = ff.Plan({name: col(name) * 2 for name in data})
-    table = device_program(plan.fit(data).arrow_program).table
+    table = device_program(plan.fit(data).record.arrow_program).table
     assert len(table.launches) == 4
     read = [column for launch in table.launches for column in launch.inputs]
     assert sorted(read) == list(range(1000))

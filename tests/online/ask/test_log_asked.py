@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from random_plans import TABLES, events, features, fitted
 from test_asking_random import assert_same_bits, pieces_of
 
+from fastfeat.api.plan import records_of
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.online.ask.features import Seen, answer, kept_of_history
 from fastfeat.online.log.entities import Placed
@@ -65,7 +66,7 @@ def processed(lowered: LivePlan, log: Log, rows: pa.Table) -> pa.Table:
 def test_a_log_answers_as_transform_does(data: st.DataObject, nested: bool) -> None:
     rows = data.draw(events(in_order=True))
     plan = fitted(data.draw(features(nested=nested)), data.draw(events()))
-    lowered = lower({"": plan})
+    lowered = lower(records_of({"": plan}))
     log = log_for(lowered, 0)
     found = [processed(lowered, log, piece) for piece in pieces_of(data, rows)]
     if not nested and any(order.tie is not None for order in lowered.orders):
@@ -79,7 +80,7 @@ def test_a_log_that_keeps_everything_answers_late_rows(data: st.DataObject) -> N
     rows, asked = data.draw(events()), data.draw(events(most=5))
     asked = asked.set_column(0, "id", pa.array(range(asked.num_rows)))
     plan = fitted(data.draw(features()), rows)
-    lowered = lower({"": plan})
+    lowered = lower(records_of({"": plan}))
     log = log_for(lowered, None)
     own = log_rows(lowered, rows)
     kept = kept_of_history(lowered, rows, TABLES)

@@ -36,8 +36,8 @@ HOUR = ff.window("1h", by="card", time="time")
 FITTED = ff.Plan(
     {"sum": col("amount").sum(over=HOUR), "n": ff.count(over=HOUR), "x": col("amount") + 1}
 ).fit(rows(50, 0), history="batch")
-ARTIFACTS = artifacts_of({"": FITTED})
-PLANS = {"": FITTED}
+PLANS = {"": FITTED.record}
+ARTIFACTS = artifacts_of(PLANS)
 
 
 def again() -> Again:
@@ -139,7 +139,7 @@ def test_what_is_told_of_a_change_is_bound(field: str, value: object, told: str)
 
 def test_another_artifact_is_found_at_the_first_change() -> None:
     other = ff.Plan({"sum": col("amount").sum(over=HOUR)}).fit(rows(50, 0), history="batch")
-    _, found = replay(RECORDED, {"": other})
+    _, found = replay(RECORDED, {"": other.record})
     assert (found.segment, found.what) == (0, "it was answered by another artifact")
 
 

@@ -14,9 +14,11 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.api.plan import records_of
+from fastfeat.api.replay import replay
 from fastfeat.errors import InvalidPlan, StateError
 from fastfeat.online.audit.chain import Audit, artifacts_of
-from fastfeat.online.audit.replay import Replay, replay
+from fastfeat.online.audit.replay import Replay
 from fastfeat.online.file.entries import table_bytes, table_of
 from fastfeat.online.file.journal import Journal
 from fastfeat.online.live import Live
@@ -278,7 +280,7 @@ def test_the_past_that_a_compaction_keeps_is_done_again_too(tmp_path: Path) -> N
     with begin(path) as live:
         live.process(rows(200, 2).slice(0, 60))
     journal = Journal.open(path)
-    audit = Audit(journal.key, artifacts_of({"": FITTED}))
+    audit = Audit(journal.key, artifacts_of(records_of({"": FITTED})))
     journal.linking, journal.linking_base = audit.link, audit.base
     state, _ = read_state(path)
     journal.compact(state.base(), keeps_past=True)

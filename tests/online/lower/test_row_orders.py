@@ -11,6 +11,7 @@ from test_asking_random import assert_same_bits
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.api.plan import records_of
 from fastfeat.online.lower.live_plan import lower
 from fastfeat.online.lower.row_orders import place
 
@@ -69,7 +70,7 @@ KEYS: dict[str, tuple[Any, list[list[Any]], list[bool]]] = {
 def test_rows_have_their_time_and_key_in_each_order(name: str) -> None:
     by, keys, is_placed = KEYS[name]
     plan = ff.Plan({"s": X.sum(over=ff.window("1d", by=by, time="ts"))}).fit(ROWS, tables=TABLES)
-    (found,) = place(lower({"": plan}), ROWS, TABLES)
+    (found,) = place(lower(records_of({"": plan})), ROWS, TABLES)
     assert found.times.tolist() == [0, 5 * HOUR, 30 * HOUR, 31 * HOUR, 0]
     assert [key.to_pylist() for key in found.keys] == keys
     assert found.is_placed.tolist() == is_placed
@@ -84,7 +85,7 @@ def test_rows_have_their_time_and_key_in_each_order(name: str) -> None:
 def test_ties_are_given_as_keys() -> None:
     over = ff.window("1d", by="card", time="ts", tie="shop")
     plan = ff.Plan({"s": X.sum(over=over)}).fit(ROWS)
-    (found,) = place(lower({"": plan}), ROWS, {})
+    (found,) = place(lower(records_of({"": plan})), ROWS, {})
     assert found.tie is not None
     assert found.tie.to_pylist() == [1, 2, 1, 1, 2]
 

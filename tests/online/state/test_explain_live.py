@@ -13,6 +13,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.api.plan import records_of
 from fastfeat.errors import InvalidData
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.online.ask.features import Seen, answer
@@ -124,7 +125,7 @@ def features() -> dict[str, ff.Expr]:
 
 PLAN = ff.Plan(features())
 FITTED = PLAN.fit(rows(1), tables=TABLES, history="batch")
-LOWERED = lower({"": FITTED})
+LOWERED = lower(records_of({"": FITTED}))
 
 
 def log_of(data: pa.Table, lowered: LivePlan = LOWERED, tables: Any = TABLES) -> pa.Table:

@@ -179,7 +179,7 @@ def test_a_clock_turns_back_where_it_is_said_to(zone: str) -> None:
     plan = ff.Plan(CUTS).fit(data)
     for name, column in zip(CUTS, plan.transform(data).columns, strict=True):
         times = column.cast("int32" if column.type == pa.date32() else "int64").to_pylist()
-        clock = clock_of(plan.nodes[name], plan.types)
+        clock = clock_of(plan.record.nodes[name], plan.record.types)
         assert clock is not None
         assert clock.turns == any(later < earlier for earlier, later in pairwise(times)), name
 

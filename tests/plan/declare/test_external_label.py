@@ -12,9 +12,10 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.api.plan import fitted_of, plan_of
 from fastfeat.errors import ArtifactError, InvalidPlan, Leakage, UnknownColumn
 from fastfeat.plan.declare.external_label import reads_label, with_given_label, with_label_column
-from fastfeat.plan.keep.artifact import artifact_bytes, fitted_of
+from fastfeat.plan.keep.artifact import artifact_bytes
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::fastfeat.errors.EncodedInFold"  # what is learnt is compared on rows learnt from
@@ -40,8 +41,8 @@ PLAN = ff.Plan(
 
 
 def test_encoders_learn_from_the_given_label_and_windows_see_the_own() -> None:
-    plan = with_given_label(PLAN)
-    assert plan.label_column == "is_late"
+    plan = plan_of(with_given_label(PLAN.declaration))
+    assert plan.declaration.label_column == "is_late"
     fitted, features = plan.fit_transform({**ROWS, "is_late": GIVEN}, history="batch")
     by_hand = ff.Plan(FEATURES, label="is_late", outcomes=["delay"])
     other, wanted = by_hand.fit_transform({**ROWS, "is_late": GIVEN}, history="batch")
@@ -63,7 +64,9 @@ def test_the_label_is_as_late_as_it_was_declared() -> None:
     )
     own = by_time.fit_transform(ROWS)[1]
     is_late = np.asarray(ROWS["delay"]) > 15
-    given = with_given_label(by_time).fit_transform({**ROWS, "is_late": is_late})[1]
+    given = plan_of(with_given_label(by_time.declaration)).fit_transform(
+        {**ROWS, "is_late": is_late}
+    )[1]
     assert given.equals(own)
     at_once = ff.Plan(
         {"rate": col("k").target_encode("is_late", time="t", folds=4)}, label="is_late"
@@ -73,15 +76,15 @@ def test_the_label_is_as_late_as_it_was_declared() -> None:
 
 def test_a_plan_whose_label_is_given_is_saved_and_loaded() -> None:
     data = {**ROWS, "is_late": GIVEN}
-    fitted = with_given_label(PLAN).fit(data, history="batch")
-    for again in (fitted_of(artifact_bytes(fitted)), pickle.loads(pickle.dumps(fitted))):
-        assert again.plan.label_column == "is_late"
+    fitted = plan_of(with_given_label(PLAN.declaration)).fit(data, history="batch")
+    for again in (fitted_of(artifact_bytes(fitted.record)), pickle.loads(pickle.dumps(fitted))):
+        assert again.plan.declaration.label_column == "is_late"
         assert again.transform(data, history="batch").equals(
             fitted.transform(data, history="batch")
         )
         assert again.label(ROWS).to_pylist() == [delay > 15 for delay in ROWS["delay"]]
     alone = fitted.select("rate")
-    assert alone.plan.label_column == "is_late"
+    assert alone.plan.declaration.label_column == "is_late"
     assert alone.transform(ROWS)["rate"].equals(fitted.transform(data, history="batch")["rate"])
 
 
@@ -96,10 +99,10 @@ def test_a_plan_whose_label_is_given_is_saved_and_loaded() -> None:
     ],
 )  # fmt: skip
 def test_the_column_of_a_given_label_has_a_name_that_is_free(plan: ff.Plan, name: str) -> None:
-    given = with_given_label(plan)
+    given = with_given_label(plan.declaration)
     assert given.label_column == name
-    assert reads_label(plan) == (name in given.columns)
-    is_same = given.to_json() == plan.to_json()
+    assert reads_label(plan.declaration) == (name in given.columns)
+    is_same = plan_of(given) == plan
     assert is_same == (plan.label == name)  # then it says nothing more
 
 
@@ -109,12 +112,12 @@ def test_a_target_that_holds_the_label_takes_the_given_one() -> None:
         {"a": col("k").target_encode(late), "b": col("k").target_encode(~late, smooth=1.0)},
         label={"is_late": late},
     )
-    given = with_given_label(plan)
+    given = with_given_label(plan.declaration)
     assert given.columns == ["is_late", "k"]
     in_time = col("k").target_encode(~col("is_late"), smooth=1.0)
     other = ff.Plan({"a": col("k").target_encode("is_late"), "b": in_time}, label="is_late")
     data = {**ROWS, "is_late": GIVEN.astype(bool)}
-    assert given.fit_transform(data)[1].equals(other.fit_transform(data)[1])
+    assert plan_of(given).fit_transform(data)[1].equals(other.fit_transform(data)[1])
 
 
 def test_an_outcome_as_target_stays_the_data_own() -> None:
@@ -123,17 +126,17 @@ def test_an_outcome_as_target_stays_the_data_own() -> None:
         label="y",
         outcomes=["delay"],
     )
-    assert with_given_label(plan).columns == ["delay", "k", "y"]
+    assert with_given_label(plan.declaration).columns == ["delay", "k", "y"]
 
 
 def test_labels_that_cannot_be_given_are_errors() -> None:
     with pytest.raises(InvalidPlan, match=r"a label is given, and the plan has none\. Name it"):
-        with_given_label(ff.Plan({"x": col("x")}))
+        with_given_label(ff.Plan({"x": col("x")}).declaration)
     ahead = ff.count(over=ff.ahead("1d", by="k", time="t"))
     with pytest.raises(InvalidPlan, match="'gone' looks ahead: it is computed from later rows"):
-        with_given_label(ff.Plan({"x": col("x")}, label={"gone": ahead == 0}))
+        with_given_label(ff.Plan({"x": col("x")}, label={"gone": ahead == 0}).declaration)
     with pytest.raises(InvalidPlan, match="is no column of a label alone"):
-        with_label_column(ff.Plan({"x": col("x")}, label="y", keep=["z"]), "z")
+        with_label_column(ff.Plan({"x": col("x")}, label="y", keep=["z"]).declaration, "z")
 
 
 @pytest.mark.parametrize(
@@ -161,7 +164,7 @@ def test_an_absent_label_is_no_odd_column_where_it_is_given() -> None:
     plan = ff.Plan({"x": col("x")}, label={"y": col("z") > 1})
     with pytest.warns(ff.errors.ColumnAbsent, match="'z'"):
         plan.fit({"x": [1.0]})
-    with_given_label(plan).fit({"x": [1.0]})  # warnings are errors
+    plan_of(with_given_label(plan.declaration)).fit({"x": [1.0]})  # warnings are errors
 
 
 def test_late_columns_that_windows_alone_see_come_from_a_history_by_id() -> None:

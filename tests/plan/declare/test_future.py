@@ -17,6 +17,7 @@ from fastfeat import col
 from fastfeat.dtypes import BOOL, FLOAT64, INT64, DType
 from fastfeat.errors import Leakage, TypeMismatch
 from fastfeat.ir.node import params_of
+from fastfeat.ir.parameters import are_valid
 from fastfeat.operators.windows import Window, over_window
 from fastfeat.steps.windows.rows import OVER_FUNCTIONS
 
@@ -55,8 +56,8 @@ def window(of_all_past: bool = False, **given: Any) -> Window:
 
 def options_of(name: str) -> dict[str, Any]:
     """Return parameters that a function takes."""
-    valid = OVER_FUNCTIONS[name].valid
-    found = [given for given in OPTIONS if valid(params_of(**given))]
+    parameters = OVER_FUNCTIONS[name].parameters
+    found = [given for given in OPTIONS if are_valid(parameters, params_of(**given))]
     assert found, f"{name} takes none of OPTIONS: give it a line"
     return found[0]
 
@@ -222,7 +223,7 @@ def test_the_label_of_a_row_does_not_move_its_encoding_in_fit(n: int, seed: int,
         },
         label="y",
     )
-    names = list(plan.nodes) if who == "row" else ["in_time", "ordered"]
+    names = list(plan.declaration.nodes) if who == "row" else ["in_time", "ordered"]
     flipped = [
         {**row, "y": 1 - row["y"]}
         if k == at or (who == "peers" and row["t"] == rows[at]["t"])

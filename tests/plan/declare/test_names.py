@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.plan.keep.artifact import artifact_bytes, fitted_of
+from fastfeat.api.plan import fitted_of
+from fastfeat.plan.keep.artifact import artifact_bytes
 
 NAMES = [
     '"]; import os; os._exit(3); ["',
@@ -58,7 +59,7 @@ def test_names_that_look_like_code_are_names(backend):
     for k, name in enumerate(NAMES):
         assert features[f"{name} of {name}"].to_pylist() == [k + 1, None]
     assert fitted.transform_row(rows.to_pylist()[0]).tolist() == [k + 1 for k in range(len(NAMES))]
-    again = fitted_of(artifact_bytes(fitted))
+    again = fitted_of(artifact_bytes(fitted.record))
     assert again.transform(rows, backend=backend).equals(features)
     for stage in ("plan", "bound", "optimized", "physical", "cpu", "cuda", "leakage", "live"):
         assert again.explain(stage)
@@ -81,7 +82,7 @@ def test_any_names_survive_json_and_artifacts(names, literal):
     plan = ff.Plan({name: col(name) == literal for name in names})
     assert ff.Plan.from_json(plan.to_json()).to_json() == plan.to_json()
     assert json.loads(plan.to_json())
-    fitted = fitted_of(artifact_bytes(plan.fit(rows)))
+    fitted = fitted_of(artifact_bytes(plan.fit(rows).record))
     features = fitted.transform(rows, backend="reference")
     assert features.to_pydict() == {name: [True, None] for name in names}
 

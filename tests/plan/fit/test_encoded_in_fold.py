@@ -198,7 +198,7 @@ def test_plans_that_put_no_label_into_a_code_are_silent() -> None:
     data = rows_of(40, 0)
     plan = ff.Plan({"k": K.ordinal_encode(), "x": X - X.mean(by="k")}, label="y", row_id="id")
     fitted = plan.fit(data)
-    assert fitted.encoded is None
+    assert fitted.record.encoded is None
     with silent():
         fitted.transform(data)
 
@@ -297,5 +297,5 @@ def test_memory_of_training_rows_is_not_held() -> None:
     before = pa.total_allocated_bytes()
     fitted = PLAN.fit(data)
     del data
-    assert fitted.encoded is not None
+    assert fitted.record.encoded is not None
     assert pa.total_allocated_bytes() < before

@@ -279,8 +279,8 @@ def test_the_label_is_in_the_artifact(of_table: ff.FittedPlan, way: str, tmp_pat
         else:
             again = pickle.loads(pickle.dumps(fitted)) if way == "pickle" else copy.copy(fitted)
         assert again.label(TRAIN, tables=tables).equals(fitted.label(TRAIN, tables=tables))
-        assert again.label_inputs == fitted.label_inputs is not None
-        assert again.label_tables == fitted.label_tables
+        assert again.record.label_inputs == fitted.record.label_inputs is not None
+        assert again.record.label_tables == fitted.record.label_tables
         assert again.n_rows_without_label == fitted.n_rows_without_label
         assert again.transform(TRAIN).equals(fitted.transform(TRAIN))
 

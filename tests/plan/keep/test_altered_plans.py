@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.api.plan import fitted_of
 from fastfeat.errors import ArtifactError, FastfeatError
-from fastfeat.plan.keep.artifact import artifact_bytes, fitted_of
+from fastfeat.plan.keep.artifact import artifact_bytes
 
 K, X, S = col("k"), col("x"), col("s").str
 PLAN = ff.Plan(
@@ -201,5 +202,5 @@ def test_an_altered_plan_is_refused_or_computed(text: str) -> None:
         found = fitted.transform(ROWS, tables=TABLES)
     except FastfeatError:
         return
-    assert fitted_of(artifact_bytes(fitted)).transform(ROWS, tables=TABLES).equals(found)
+    assert fitted_of(artifact_bytes(fitted.record)).transform(ROWS, tables=TABLES).equals(found)
     assert fitted.transform(ROWS, tables=TABLES, backend="reference").equals(found)

@@ -17,10 +17,11 @@ from plan_tables import differing, table_of
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.api.plan import fitted_of
 from fastfeat.errors import ArtifactError, TypeMismatch
 from fastfeat.io.sinks import atomic
 from fastfeat.plan.keep import artifact
-from fastfeat.plan.keep.artifact import artifact_bytes, fitted_of
+from fastfeat.plan.keep.artifact import artifact_bytes
 
 TRAIN = table_of(200, 0, finite=True)
 ROWS = table_of(50, 1)
@@ -45,14 +46,14 @@ def fitted() -> ff.FittedPlan:
 @pytest.fixture(scope="module")
 def small() -> bytes:
     """Return the artifact of a plan of one feature."""
-    return artifact_bytes(ff.Plan({"a": col("x") - col("x").mean()}).fit({"x": [1.0, 2.0]}))
+    return artifact_bytes(ff.Plan({"a": col("x") - col("x").mean()}).fit({"x": [1.0, 2.0]}).record)
 
 
 def test_a_saved_plan_comes_back_with_the_same_bits(fitted, tmp_path):
     path = tmp_path / "plan.fastfeat"
     fitted.save(path)
     again = ff.load(str(path))
-    assert artifact_bytes(again) == path.read_bytes() == artifact_bytes(fitted)
+    assert artifact_bytes(again.record) == path.read_bytes() == artifact_bytes(fitted.record)
     assert again.learnt() == fitted.learnt()
     assert again.schema == fitted.schema
     assert (again.n_rows, again.inputs) == (fitted.n_rows, fitted.inputs)
@@ -90,7 +91,7 @@ def test_every_kind_of_learnt_value_comes_back(values):
     fitted = ff.Plan({"low": col("x").min(), "high": col("x").max(), "n": col("x").count()}).fit(
         data
     )
-    again = fitted_of(artifact_bytes(fitted))
+    again = fitted_of(artifact_bytes(fitted.record))
     assert repr(again.learnt()) == repr(fitted.learnt())
     assert differing(again.transform(data), fitted.transform(data)) == {}
 
@@ -201,7 +202,7 @@ def test_an_odd_manifest_with_a_right_digest_is_refused(small, changes, message)
 
 
 def test_an_artifact_whose_feature_is_text_is_refused():
-    content = artifact_bytes(ff.Plan({"f": col("x")}).fit({"x": [1.0]}))
+    content = artifact_bytes(ff.Plan({"f": col("x")}).fit({"x": [1.0]}).record)
     text = with_manifest(content, inputs=[["x", ["utf8", None, None]]])
     with pytest.raises(ArtifactError, match="do not fit together: feature 'f' is text"):
         fitted_of(text)
@@ -210,7 +211,7 @@ def test_an_artifact_whose_feature_is_text_is_refused():
 def test_an_artifact_without_the_table_of_a_zone_is_refused():
     hours = ff.Plan({"a": col("t").dt.hour(tz="Asia/Tokyo")})
     fitted = hours.fit({"t": pa.array([0], pa.timestamp("s"))})
-    lacking = dataclasses.replace(fitted, zones={})
+    lacking = dataclasses.replace(fitted.record, zones={})
     with pytest.raises(ArtifactError, match="lacks the table of the time zone 'Asia/Tokyo'"):
         fitted_of(artifact_bytes(lacking))
 
@@ -293,6 +294,6 @@ def test_a_wide_plan_can_be_loaded_again():
     names = [f"a column with quite a long name, number {k}" for k in range(20_000)]
     plan = ff.Plan({name: col(name) for name in names})
     table = pa.table([pa.array([1.0])] * len(names), names=names)
-    content = artifact_bytes(plan.fit(table))
+    content = artifact_bytes(plan.fit(table).record)
     assert len(content) > 1 << 20
     assert list(fitted_of(content).feature_names) == names

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.aggregates import AGGREGATES
+from fastfeat.api.plan import fitted_of
 from fastfeat.errors import ArtifactError, Leakage
 from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.keep import artifact, canonical
-from fastfeat.plan.keep.artifact import artifact_bytes, fitted_of
+from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.scalars import SCALARS
 from fastfeat.selfcheck.plans import contract_plans
 from fastfeat.steps.registry import STEPS
@@ -77,7 +78,7 @@ OF_PLANS = {"time_fold_known"}  # no operator either: what a plan makes of folds
 def documents() -> dict[str, list[tuple[list[Any], int]]]:
     """Return calls and aggregates by function, each as the nodes of a document and its place."""
     plans = contract_plans().values()
-    roots: list[Node] = [node for plan in plans for node in plan.nodes.values()]
+    roots: list[Node] = [node for plan in plans for node in plan.declaration.nodes.values()]
     roots += [node for expression in MORE for node in expression.nodes]
     found: dict[str, dict[Any, Node]] = {}
     for node in postorder(roots):
@@ -156,7 +157,7 @@ def test_what_select_makes_of_a_column_has_its_parameters_alone() -> None:
     rows = {"k": ["a", "b", "b"], "l": [["a"], ["b"], []]}
     plan = ff.Plan({"k": col("k").one_hot_encode(), "l": col("l").list.multi_hot_encode()})
     fitted = plan.fit(rows).select(["k_a", "l_b"])
-    nodes, _ = canonical.nodes_to_json(list(fitted.plan.nodes.values()))
+    nodes, _ = canonical.nodes_to_json(list(fitted.plan.declaration.nodes.values()))
     calls = {node["call"]: at for at, node in enumerate(nodes) if node.get("call") in OF_SELECTED}
     assert calls.keys() == OF_SELECTED
     for place in calls.values():
@@ -172,9 +173,9 @@ def test_a_column_that_is_selected_is_as_it_was_written() -> None:
     feature = col("k").target_encode("y", classes=["u", "v"], time="t", folds=3)
     fitted = ff.Plan({"f": feature}, label="y", label_delay=2).fit(data)
     one = fitted.select("f_v")
-    assert fitted_of(artifact_bytes(one)).transform(data).equals(one.transform(data))
+    assert fitted_of(artifact_bytes(one.record)).transform(data).equals(one.transform(data))
     assert one.transform(data).equals(fitted.transform(data).select(["f_v"]))
-    nodes, _ = canonical.nodes_to_json(list(fitted.plan.nodes.values()))
+    nodes, _ = canonical.nodes_to_json(list(fitted.plan.declaration.nodes.values()))
     known = next(k for k, node in enumerate(nodes) if node.get("call") in OF_PLANS)
     with pytest.raises(ArtifactError):
         canonical.nodes_from_json(nodes[: known + 1])
@@ -187,14 +188,14 @@ def test_an_artifact_sealed_again_is_refused_as_its_plan_is(value: list[Any]) ->
     place = next(k for k, node in enumerate(document["nodes"]) if node.get("call") == "abs")
     document["nodes"][place]["params"] = [value]
     with pytest.raises(ArtifactError, match="are no parameters of 'abs'"):
-        fitted_of(resealed(artifact_bytes(fitted), canonical.dump(document).encode()))
+        fitted_of(resealed(artifact_bytes(fitted.record), canonical.dump(document).encode()))
 
 
 def test_a_leak_in_a_file_is_a_leak(tmp_path: Path) -> None:
     fitted = ff.Plan({"a": col("x").abs()}, outcomes=["z"]).fit({"x": [1.0, -2.0], "z": [1, 2]})
     document = json.loads(fitted.plan.to_json()) | {"outcomes": ["x"]}
     path = tmp_path / "leaky.fastfeat"
-    path.write_bytes(resealed(artifact_bytes(fitted), canonical.dump(document).encode()))
+    path.write_bytes(resealed(artifact_bytes(fitted.record), canonical.dump(document).encode()))
     with pytest.raises(Leakage, match=r"leaky\.fastfeat: feature 'a' reads 'x'"):
         ff.load(path)
 

@@ -126,8 +126,10 @@ def test_another_value_gives_the_plan_that_is_written_with_it(changed: dict[str,
     plan = PLAN.with_params(**changed)
     by_hand = written(plainly, FIRST | changed)
     assert without_params(plan) == by_hand.to_json()
-    assert plan.nodes == by_hand.nodes  # nodes are interned: equal expressions are one object
-    assert plan.label_nodes == by_hand.label_nodes
+    assert (
+        plan.declaration.nodes == by_hand.declaration.nodes
+    )  # nodes are interned: equal expressions are one object
+    assert plan.declaration.label_nodes == by_hand.declaration.label_nodes
     assert (plan.dtype, plan.label_delay) == (by_hand.dtype, by_hand.label_delay)
     assert plan.to_json() == written(ff.param, FIRST | changed).to_json()
     again = ff.Plan.from_json(plan.to_json())
@@ -172,9 +174,9 @@ def test_every_argument_of_every_operator_takes_a_parameter(name: str) -> None:
         plan = ff.Plan([named], outcomes=late)
         assert list(plan.params()) == [*case.params, "alias"]
         again = ff.Plan.from_json(plan.to_json()).with_params(alias="other")
-        assert [*again.expressions] == ["other"]
-        assert [*again.nodes.values()] == [
-            *ff.Plan([plain.alias("z")], outcomes=late).nodes.values()
+        assert [*again.features] == ["other"]
+        assert [*again.declaration.nodes.values()] == [
+            *ff.Plan([plain.alias("z")], outcomes=late).declaration.nodes.values()
         ]
 
 
@@ -208,8 +210,8 @@ def test_a_parameter_without_a_change_is_no_part_of_the_document() -> None:
     assert "params" not in json.loads(written(plainly, FIRST).to_json())
     plan = ff.Plan({"x": ff.when(col("x").dt.hour() > 1).then(2).otherwise(3)})
     assert plan.params() == {}
-    assert plan.recipe is None
-    assert plan.expressions["x"].recipe is None
+    assert plan.declaration.recipe is None
+    assert plan.features["x"].recipe is None
     assert plan.with_params().to_json() == plan.to_json()
 
 
@@ -307,7 +309,7 @@ def test_a_parameter_stands_in_expressions_as_its_value(
     made, five = compute(ff.param("k", 3), x), compute(5, x)
     assert made.nodes == compute(3, x).nodes
     plan = ff.Plan.from_json(ff.Plan({"a": made}).to_json())
-    assert [*plan.with_params(k=5).nodes.values()] == [*five.nodes]
+    assert [*plan.with_params(k=5).declaration.nodes.values()] == [*five.nodes]
 
 
 @pytest.mark.parametrize(
@@ -343,8 +345,8 @@ def test_a_fitted_plan_keeps_them_and_learns_anew(tmp_path: Any) -> None:
 
 def test_features_of_a_plan_that_was_read_keep_theirs() -> None:
     again = ff.Plan.from_json(PLAN.to_json())
-    assert again.expressions["smoothed"].recipe is not None
-    part = ff.Plan({"s": again.expressions["cut"], "o": again.expressions["plain"]})
+    assert again.features["smoothed"].recipe is not None
+    part = ff.Plan({"s": again.features["cut"], "o": again.features["plain"]})
     assert part.params() == {"edges": (0, 1)}
     assert again.label is not None
     assert ff.Plan({"a": col("x")}, label=again.label).params() == {"label": 0.5}
@@ -371,8 +373,11 @@ def test_options_of_a_plan_take_parameters() -> None:
 
 def test_features_of_a_list_are_named_anew() -> None:
     plan = ff.Plan([col(ff.param("column", "x")).log1p(), col("y")])
-    assert list(plan.with_params(column="z").nodes) == ["z", "y"]
-    assert list(ff.Plan.from_json(plan.to_json()).with_params(column="z").nodes) == ["z", "y"]
+    assert list(plan.with_params(column="z").declaration.nodes) == ["z", "y"]
+    assert list(ff.Plan.from_json(plan.to_json()).with_params(column="z").declaration.nodes) == [
+        "z",
+        "y",
+    ]
 
 
 SMALL = ff.Plan({"a": col("x").clip(0, ff.param("top", 5)), "b": col("y")})

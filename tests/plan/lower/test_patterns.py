@@ -60,13 +60,15 @@ def features() -> dict[str, ff.Expr]:
 def test_features_of_one_pattern_are_lowered_as_each_alone():
     given = features()
     fitted = ff.Plan(given).fit(table())
-    outputs = fitted.arrow_program.outputs
+    outputs = fitted.record.arrow_program.outputs
     assert sum(bool(output.leaves) for output in outputs) > 10 * N_COLUMNS
     for output in outputs:
         alone = ff.Plan({output.name: given[output.name]})
         assert (
             with_own_operations(output)
-            == arrow_program(alone, alone.nodes, fitted.types).outputs[0]
+            == arrow_program(
+                alone.declaration, alone.declaration.nodes, fitted.record.types
+            ).outputs[0]
         )
 
 

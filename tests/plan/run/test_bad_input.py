@@ -258,7 +258,7 @@ def test_a_row_takes_what_converts_exactly():
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_no_rows_give_no_rows_with_the_right_schema(backend):
-    fitted = ff.Plan({**PLAN.expressions, "c": lit(1), "s": col("n").cyclical(7)}).fit(ROWS)
+    fitted = ff.Plan({**PLAN.features, "c": lit(1), "s": col("n").cyclical(7)}).fit(ROWS)
     empty = fitted.transform(ROWS.slice(0, 0), backend=backend)
     assert empty.num_rows == 0
     assert empty.schema == fitted.schema == fitted.transform(ROWS, backend=backend).schema

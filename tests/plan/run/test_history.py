@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.api.plan import fitted_of
 from fastfeat.errors import HistoryMissing, InvalidData, InvalidPlan, UnknownColumn
-from fastfeat.plan.keep.artifact import artifact_bytes, fitted_of
+from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.verify.orders import latest_before, orders_of
 
 pytestmark = [  # rows of few values, at few moments
@@ -151,7 +152,7 @@ def test_nothing_is_learnt_from_history() -> None:
     plan = ff.Plan({"less": X - X.mean(), "sum": X.sum(over=CARD), "of": X.sum(over=CARD).mean()})
     fitted, features = plan.fit_transform(data, history=earlier)
     assert features.to_pydict() == {"less": [-1.0, 1.0], "sum": [12.0, 13.0], "of": [12.5, 12.5]}
-    assert artifact_bytes(plan.fit(data, history=earlier)) == artifact_bytes(fitted)
+    assert artifact_bytes(plan.fit(data, history=earlier).record) == artifact_bytes(fitted.record)
 
 
 def test_without_history_a_plan_warns_of_its_windows() -> None:
@@ -203,7 +204,7 @@ def test_one_row_has_no_past() -> None:
 def test_a_saved_plan_has_its_windows() -> None:
     plan = ff.Plan(FEATURES, label="y", label_delay=None)
     fitted = plan.fit(events(50))
-    again = fitted_of(artifact_bytes(fitted))
+    again = fitted_of(artifact_bytes(fitted.record))
     rows = events(20)
     assert again.transform(rows, history="batch").equals(fitted.transform(rows, history="batch"))
     delayed = ff.Plan({"n": ff.count(over=WEEK)}, label="y", label_delay=datetime.timedelta(30))
@@ -282,7 +283,7 @@ def test_verify_leaves_out_what_no_entity_of_its_sample_has_done() -> None:
     history = events(40, 2).set_column(1, "card", events(40, 2)["card"].dictionary_encode())
     rows = events(9, 3, begins=100)
     rows = rows.filter(pa.array([card == "a" for card in rows["card"].to_pylist()]))
-    orders = orders_of(fitted, rows, history, None)
+    orders = orders_of(fitted.record, rows, history, None)
     kept = history.take(latest_before(orders, 40, np.arange(rows.num_rows)))
     assert set(kept["card"].to_pylist()) == {"a"}
     expected = fitted.transform(rows, history=history)

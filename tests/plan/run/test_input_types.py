@@ -119,7 +119,7 @@ def fitted() -> ff.FittedPlan:
 
 def test_both_backends_read_and_learn_alike():
     by_reference = ff.Plan(features()).fit(ROWS, backend="reference")
-    assert artifact_bytes(by_reference) == artifact_bytes(fitted())
+    assert artifact_bytes(by_reference.record) == artifact_bytes(fitted().record)
     assert differing(fitted().transform(ROWS), fitted().transform(ROWS, backend="reference")) == {}
 
 
@@ -147,7 +147,11 @@ def test_slices_at_any_offset_read_the_same():
 
 def test_a_row_is_read_as_the_batch_is():
     whole = fitted()
-    numbers = [n for n in whole.feature_names if whole.types[whole.plan.nodes[n]].is_number]
+    numbers = [
+        n
+        for n in whole.feature_names
+        if whole.record.types[whole.plan.declaration.nodes[n]].is_number
+    ]
     numbers = [name for name in numbers if not name.startswith(("i64", "u64"))]  # beyond 2**53
     some = whole.select(numbers)
     matrix = np.ascontiguousarray(some.transform(ROWS, to="numpy"))

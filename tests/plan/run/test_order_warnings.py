@@ -247,4 +247,4 @@ def test_a_warning_that_is_an_error_is_one_each_time() -> None:
     for _ in range(2):
         with pytest.raises(RowsRepeated):
             fitted.transform(ROWS.slice(3), history=ROWS)
-    assert fitted.select("sum").told is fitted.told
+    assert fitted.select("sum").record.told is fitted.record.told

@@ -228,11 +228,11 @@ def test_data_that_changes_while_it_is_read_is_a_named_error():
         return False
 
     assert first_failing_row(fails, 1000) == 960
-    program = FITTED.matrix_program
+    program = FITTED.record.matrix_program
     rows = {"n": pa.chunked_array([[1]]), "m": pa.chunked_array([[1]])}
     columns = {slot: rows[slot.columns[0]] for slot in program.inputs}
     table = pa.table(rows)
-    error = failed_row(program, 0, columns, FITTED.matrix_constants, table)
+    error = failed_row(program, 0, columns, FITTED.record.matrix_constants, table)
     assert isinstance(error, InvalidData)
     assert "features 'half', 'double', 'byte': row 0" in str(error)
     assert "Was the data changed" in str(error)

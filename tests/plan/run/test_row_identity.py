@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.api.plan import fitted_of
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch, UnknownColumn
-from fastfeat.plan.keep.artifact import artifact_bytes, fitted_of
+from fastfeat.plan.keep.artifact import artifact_bytes
 
 PAST = ff.window(7, by="card", time="t")
 OWN = ff.window(7, by="card", time="t", closed="right")
@@ -252,7 +253,7 @@ def test_fit_sees_each_row_once() -> None:
     rows, history = table_of(EVENTS[1:], "y"), table_of(EVENTS)
     fitted, features = scaled.fit_transform(rows, history=history)
     assert features.to_pydict() == {"scaled": [5.0, 5.0], "own": [3, 7]}
-    assert artifact_bytes(fitted) == artifact_bytes(scaled.fit(rows, history=history))
+    assert artifact_bytes(fitted.record) == artifact_bytes(scaled.fit(rows, history=history).record)
     encoded = ff.Plan(
         {"e": X.sum(over=OWN).target_encode("y", folds=2), "n": ff.count(over=OWN)},
         label="y",
@@ -266,7 +267,7 @@ def test_the_id_is_kept_with_the_plan() -> None:
     rows, history = table_of(EVENTS[1:]), table_of(EVENTS)
     again = [
         pickle.loads(pickle.dumps(FITTED)),
-        fitted_of(artifact_bytes(FITTED)),
+        fitted_of(artifact_bytes(FITTED.record)),
         FITTED.select(["own", "late"]),
         ff.Plan.from_json(PLAN.to_json()).fit(history),
     ]

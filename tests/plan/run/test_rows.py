@@ -137,7 +137,7 @@ def test_every_backend_learns_the_same_of_rows(backend: str) -> None:
     expected, wanted = quietly(PLAN.fit_transform, table, rows=rows, tables=TABLES)
     fitted, features = quietly(PLAN.fit_transform, table, rows=rows, tables=TABLES, backend=backend)
     assert features.equals(wanted)
-    assert artifact_bytes(fitted) == artifact_bytes(expected)
+    assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
     others = {"rows": [59, 0, 1, 59], "tables": TABLES}
     found = quietly(fitted.transform, table, backend=backend, **others)
     assert found.equals(quietly(expected.transform, table, **others))
@@ -148,10 +148,10 @@ def test_a_mask_is_the_numbers_of_its_rows() -> None:
     fitted, features = quietly(PLAN.fit_transform, table, rows=mask, tables=TABLES)
     same, also = quietly(PLAN.fit_transform, table, rows=np.flatnonzero(mask), tables=TABLES)
     assert features.equals(also)
-    assert artifact_bytes(fitted) == artifact_bytes(same)
-    assert artifact_bytes(quietly(PLAN.fit, table, rows=mask, tables=TABLES)) == artifact_bytes(
-        same
-    )
+    assert artifact_bytes(fitted.record) == artifact_bytes(same.record)
+    assert artifact_bytes(
+        quietly(PLAN.fit, table, rows=mask, tables=TABLES).record
+    ) == artifact_bytes(same.record)
 
 
 def test_all_rows_are_as_none() -> None:
@@ -160,7 +160,7 @@ def test_all_rows_are_as_none() -> None:
     for rows in (np.ones(30, bool), np.arange(30)):
         fitted, features = quietly(PLAN.fit_transform, table, rows=rows, tables=TABLES)
         assert features.equals(wanted)
-        assert artifact_bytes(fitted) == artifact_bytes(expected)
+        assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
 
 
 @FEW
@@ -174,7 +174,7 @@ def test_rows_that_stand_twice_count_twice(n: int, seed: int, data: st.DataObjec
         ff.Plan(features, label="y").fit_transform, table, rows=rows, tables=TABLES
     )
     plan, whole = by_hand(table)
-    plan = ff.Plan({k: plan.expressions[k] for k in features}, label="y")
+    plan = ff.Plan({k: plan.features[k] for k in features}, label="y")
     alone, expected = quietly(plan.fit_transform, whole.take(pa.array(rows)), tables=TABLES)
     assert found.equals(expected)
     assert fitted.n_rows == len(rows)
@@ -411,7 +411,9 @@ def test_a_row_that_is_not_learnt_from_may_fail() -> None:
     assert found["month"].to_pylist() == [1, 3]
     later = fitted.transform(data, rows=[3, 0], history="batch")
     assert later["month"].to_pylist() == [5, 1]
-    prepared = prepare(ff.Plan(features), data, history=None, tables=None, backend="cpu")
+    prepared = prepare(
+        ff.Plan(features).declaration, data, history=None, tables=None, backend="cpu"
+    )
     share(prepared)
     assert len(prepared.rows.made) > 0  # the count, which every row has
     again, training = fit_on(prepared, np.arange(2), transforms=True)
@@ -457,7 +459,9 @@ def test_columns_of_the_rows_are_read_only_where_they_are_needed() -> None:
 
 def test_fits_of_one_preparation_are_as_fits_of_the_data() -> None:
     table = events(80, 11)
-    prepared = prepare(PLAN, table, history=None, tables=TABLES, backend="cpu", further=PLAN.keep)
+    prepared = prepare(
+        PLAN.declaration, table, history=None, tables=TABLES, backend="cpu", further=PLAN.keep
+    )
     quietly(share, prepared)
     shared = set(prepared.rows.made)
     for seed in range(3):
@@ -465,7 +469,7 @@ def test_fits_of_one_preparation_are_as_fits_of_the_data() -> None:
         others = np.setdiff1d(np.arange(80), wanted)
         fitted, training = quietly(fit_on, prepared, wanted, transforms=True)
         expected, features = quietly(PLAN.fit_transform, table, rows=wanted, tables=TABLES)
-        assert artifact_bytes(fitted) == artifact_bytes(expected)
+        assert artifact_bytes(fitted) == artifact_bytes(expected.record)
         assert training_features(fitted, training, "arrow").equals(features)
         later = quietly(expected.transform, table, rows=others, tables=TABLES)
         assert later_features(fitted, training, others, "arrow").equals(later)
@@ -483,7 +487,9 @@ def test_what_one_fit_needs_is_computed_once(monkeypatch: pytest.MonkeyPatch) ->
 
     over = made.run_over
     monkeypatch.setattr(made, "run_over", run_over)
-    prepared = prepare(PLAN, table, history=None, tables=TABLES, backend="cpu", further=PLAN.keep)
+    prepared = prepare(
+        PLAN.declaration, table, history=None, tables=TABLES, backend="cpu", further=PLAN.keep
+    )
     quietly(share, prepared)
     n_shared = len(n_runs)
     assert n_shared > 0

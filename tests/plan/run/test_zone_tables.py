@@ -32,8 +32,10 @@ def times() -> pa.Table:
 
 
 def test_a_fitted_plan_has_the_tables_of_its_zones(fitted: ff.FittedPlan) -> None:
-    assert fitted.zones == {name: table_for(name) for name in ("Europe/Berlin", "Asia/Tokyo")}
-    assert fitted.select(["here"]).zones["Europe/Berlin"] == table_for("Europe/Berlin")
+    assert fitted.record.zones == {
+        name: table_for(name) for name in ("Europe/Berlin", "Asia/Tokyo")
+    }
+    assert fitted.select(["here"]).record.zones["Europe/Berlin"] == table_for("Europe/Berlin")
 
 
 def test_a_loaded_plan_computes_with_the_zones_of_the_day_it_was_fitted(
@@ -47,7 +49,7 @@ def test_a_loaded_plan_computes_with_the_zones_of_the_day_it_was_fitted(
 
     monkeypatch.setattr(zones, "_machine_table", changed)
     loaded = ff.load(tmp_path / "plan.fastfeat")
-    assert loaded.zones == fitted.zones
+    assert loaded.record.zones == fitted.record.zones
     for backend in ("cpu", "reference"):
         assert loaded.transform(times(), backend=backend).equals(expected)
     numbers = loaded.select(["here", "there", "late"])

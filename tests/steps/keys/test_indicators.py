@@ -9,8 +9,9 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.api.plan import fitted_of
 from fastfeat.errors import InvalidData, InvalidPlan
-from fastfeat.plan.keep.artifact import artifact_bytes, fitted_of
+from fastfeat.plan.keep.artifact import artifact_bytes
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 Table = Any
@@ -112,7 +113,7 @@ def test_an_indicator_of_no_category_has_no_column_but_its_rows(
     assert fitted.transform(rows, to="numpy", backend=backend).shape == (3, 0)
     assert fitted.transform(rows.slice(0, 0), backend=backend).shape == (0, 0)
     assert fitted.transform_row({"k": None, "l": ["a"]}).shape == (0,)
-    assert fitted_of(artifact_bytes(fitted)).transform(rows).shape == (3, 0)
+    assert fitted_of(artifact_bytes(fitted.record)).transform(rows).shape == (3, 0)
     with_missing = ff.Plan({"hot": col("k").one_hot_encode(missing="column")})
     found = with_missing.fit(train, backend=backend).transform(rows, backend=backend)
     assert found.schema == pa.schema({"hot__missing": pa.uint8()})
@@ -123,7 +124,9 @@ def test_an_indicator_of_no_category_has_no_column_but_its_rows(
 
 def test_a_selected_indicator_goes_through_an_artifact() -> None:
     fitted = ff.Plan({"k": col("k").one_hot_encode()}).fit({"k": ["a", "b"]}).select("k_b")
-    assert fitted_of(artifact_bytes(fitted)).transform({"k": ["b"]}).to_pydict() == {"k_b": [1]}
+    assert fitted_of(artifact_bytes(fitted.record)).transform({"k": ["b"]}).to_pydict() == {
+        "k_b": [1]
+    }
 
 
 @pytest.mark.parametrize("options", [{"keep": ["k_a"]}, {"label": "k_a"}])

@@ -17,8 +17,9 @@ from key_tables import KEYS, key_tables, one_chunk
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.api.plan import fitted_of
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
-from fastfeat.plan.keep.artifact import artifact_bytes, fitted_of
+from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.verify.comparison import first_difference
 
 EXAMPLES = settings(max_examples=10 + settings().max_examples // 10)
@@ -83,7 +84,7 @@ def assert_same(left: Table, right: Table) -> None:
 def test_backends_agree(train: Table, rows: Table) -> None:
     on_cpu = plan().fit(train)
     by_reference = plan().fit(train, backend="reference")
-    assert artifact_bytes(on_cpu) == artifact_bytes(by_reference)
+    assert artifact_bytes(on_cpu.record) == artifact_bytes(by_reference.record)
     report = on_cpu.verify(rows)
     assert report.ok, report
 
@@ -92,10 +93,10 @@ def test_backends_agree(train: Table, rows: Table) -> None:
 @given(train=key_tables(min_rows=2), rows=key_tables(min_rows=2))
 def test_chunks_threads_rows_and_the_artifact_change_no_bit(train: Table, rows: Table) -> None:
     fitted = plan().fit(train)
-    with_threads = artifact_bytes(fitted)
+    with_threads = artifact_bytes(fitted.record)
     ff.set_num_threads(3)
     try:
-        assert artifact_bytes(plan().fit(one_chunk(train))) == with_threads
+        assert artifact_bytes(plan().fit(one_chunk(train)).record) == with_threads
         expected = fitted.transform(rows)
         assert_same(fitted.transform(one_chunk(rows)), expected)
     finally:
@@ -117,7 +118,7 @@ def test_the_order_of_training_rows_changes_no_bit(train: Table) -> None:
             for name, column in zip(train.column_names, train.columns, strict=True)
         }
     )
-    assert artifact_bytes(plan().fit(train)) == artifact_bytes(plan().fit(backwards))
+    assert artifact_bytes(plan().fit(train).record) == artifact_bytes(plan().fit(backwards).record)
 
 
 @pytest.mark.parametrize("aggregate", ["sum", "mean", "var", "median", "mode"])
@@ -125,7 +126,7 @@ def test_infinities_of_a_key_leave_the_same_artifact_on_every_backend(aggregate:
     train = {"k": [1, 1, 2, 3], "x": [math.inf, -math.inf, math.inf, 1.0]}
     plan = ff.Plan({"a": getattr(col("x"), aggregate)(by="k")})
     by_reference = plan.fit(train, backend="reference")
-    assert artifact_bytes(plan.fit(train)) == artifact_bytes(by_reference)
+    assert artifact_bytes(plan.fit(train).record) == artifact_bytes(by_reference.record)
 
 
 NANOSECONDS = [2**62 + 1, -(2**62) - 7, 2**53 + 1, -(2**63), 2**63 - 1, 2**53 + 3]
@@ -151,7 +152,7 @@ def test_quantiles_of_times_are_exact(name: str, interpolation: Any, tmp_path: P
             plan.fit(TIMES)
         return
     fitted, by_reference = (plan.fit(TIMES, backend=backend) for backend in ("cpu", "reference"))
-    assert artifact_bytes(fitted) == artifact_bytes(by_reference)
+    assert artifact_bytes(fitted.record) == artifact_bytes(by_reference.record)
     assert fitted.verify(TIMES, backends=("cpu", "reference")).ok
     fitted.save(tmp_path / "times.fastfeat")
     found = ff.load(tmp_path / "times.fastfeat").transform(TIMES)
@@ -197,7 +198,7 @@ def test_a_literal_is_a_key_as_any(value: Any, backend: str) -> None:
     assert found["mean"] == ([None] * 3 if missing else [2.0, 2.0, 2.0])
     assert found["seen"] == [None if missing else 3] * 3
     assert fitted.verify(rows).ok
-    assert fitted_of(artifact_bytes(fitted)).transform(rows).to_pydict() == found
+    assert fitted_of(artifact_bytes(fitted.record)).transform(rows).to_pydict() == found
 
 
 def test_rare_keys_share_the_code_of_unseen_ones() -> None:

@@ -18,8 +18,9 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.api.plan import fitted_of
 from fastfeat.errors import FastfeatError, InvalidPlan
-from fastfeat.plan.keep.artifact import artifact_bytes, fitted_of
+from fastfeat.plan.keep.artifact import artifact_bytes
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 K, X = col("k"), col("x")
@@ -120,7 +121,7 @@ def test_empty_text_and_text_with_lines_are_categories() -> None:
     names = ["", " ", "\n", "a\nb", "a\r\n", "\t", "[UNK]", "nan", "None", "a\0b"]
     fitted = fitted_on({"k": K.ordinal_encode(), "n": K.count_encode()}, {"k": names * 2})
     assert sorted(fitted.vocabulary("k")["k"].to_pylist()[2:]) == sorted(names)
-    loaded = fitted_of(artifact_bytes(fitted)).transform({"k": names})
+    loaded = fitted_of(artifact_bytes(fitted.record)).transform({"k": names})
     assert sorted(loaded["k"].to_pylist()) == list(range(2, 12))
     assert loaded["n"].to_pylist() == [2] * 10
 
@@ -155,7 +156,7 @@ def test_a_category_of_pandas_that_no_row_has_is_none() -> None:
     assert fitted.vocabulary("k")["k"].to_pylist()[2:] == ["b", "a"]
     assert fitted.schema.names == ["k", "hot_b", "hot_a", "x"]
     enum = pl.DataFrame({"k": pl.Series(["b", "a", "b"], dtype=pl.Enum(["z", "a", "b"]))})
-    assert artifact_bytes(fitted) == artifact_bytes(ff.Plan(features).fit(enum))
+    assert artifact_bytes(fitted.record) == artifact_bytes(ff.Plan(features).fit(enum).record)
 
 
 def test_a_misspelt_option_is_refused() -> None:
@@ -271,7 +272,7 @@ def test_encodings_need_no_target_later() -> None:
     fitted = fitted_on({"k": K.target_encode("y"), "w": K.woe_encode("y")}, labelled(), label="y")
     assert fitted.transform({"k": ["1"]}).num_rows == 1
     assert fitted.transform_row({"k": "1"}).shape == (2,)
-    assert fitted_of(artifact_bytes(fitted)).transform({"k": ["1"]}).num_rows == 1
+    assert fitted_of(artifact_bytes(fitted.record)).transform({"k": ["1"]}).num_rows == 1
 
 
 def test_groups_are_in_one_fold() -> None:

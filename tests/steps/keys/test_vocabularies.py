@@ -12,9 +12,10 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.api.plan import fitted_of
 from fastfeat.errors import ArtifactError, InvalidData, InvalidPlan, TypeMismatch
 from fastfeat.plan.keep import artifact, canonical
-from fastfeat.plan.keep.artifact import artifact_bytes, fitted_of
+from fastfeat.plan.keep.artifact import artifact_bytes
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 Table = Any
@@ -110,16 +111,16 @@ def test_the_schema_says_how_many_codes_there_are() -> None:
 def test_an_altered_state_of_keys_is_refused() -> None:
     fitted = ff.Plan({"m": col("x").mean(by="k")}).fit({"k": [*"aab"], "x": [1.0, 2.0, 3.0]})
     other = ff.Plan({"m": col("x").mean(by="k")}).fit({"k": [*"abc"], "x": [1.0, 2.0, 3.0]})
-    nodes = list(fitted.constants)
-    mixed = {**fitted.constants, nodes[-1]: other.constants[nodes[-1]]}
+    nodes = list(fitted.record.constants)
+    mixed = {**fitted.record.constants, nodes[-1]: other.record.constants[nodes[-1]]}
     object.__setattr__(fitted, "constants", mixed)
     with pytest.raises(ArtifactError, match="5 groups for the 4"):
-        fitted_of(artifact_bytes(fitted))
+        fitted_of(artifact_bytes(fitted.record))
 
 
 def altered(fitted: ff.FittedPlan, name: str, change: Any) -> bytes:
     """Return an artifact in which a table of the state is another one, its digests renewed."""
-    manifest, parts = artifact._open(artifact_bytes(fitted))  # pyright: ignore[reportPrivateUsage]
+    manifest, parts = artifact._open(artifact_bytes(fitted.record))  # pyright: ignore[reportPrivateUsage]
     table = pa.ipc.open_file(parts[name]).read_all()
     sink, new = pa.BufferOutputStream(), change(table)
     with pa.ipc.new_file(sink, new.schema) as writer:
@@ -169,7 +170,7 @@ def test_text_that_is_not_utf8_is_a_key_in_an_artifact_too() -> None:
     text = pa.Array.from_buffers(pa.large_string(), 3, content.buffers())
     features = {"o": col("k").ordinal_encode(), "h": col("k").one_hot_encode()}
     fitted = ff.Plan(features).fit({"k": text})
-    loaded = fitted_of(artifact_bytes(fitted))
+    loaded = fitted_of(artifact_bytes(fitted.record))
     expected = {"o": [3, 2, 2], "h_\\xff": [0, 1, 1], "h_a": [1, 0, 0]}
     assert loaded.transform({"k": text}).to_pydict() == expected
     with pytest.raises(InvalidData, match="most frequent text is not UTF-8"):

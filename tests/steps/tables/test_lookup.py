@@ -253,12 +253,12 @@ def test_plans_with_lookups_survive_json_and_artifact(tmp_path: Path) -> None:
     fitted = plan.fit(FLIGHTS, tables=tables)
     fitted.save(tmp_path / "plan.fastfeat")
     loaded = ff.load(tmp_path / "plan.fastfeat")
-    assert loaded.tables == fitted.tables
+    assert loaded.record.tables == fitted.record.tables
     expected = fitted.transform(FLIGHTS, tables=tables)
     assert loaded.transform(FLIGHTS, tables=tables).equals(expected)
     only = {"planes": PLANES}
     assert loaded.select("a").transform(FLIGHTS, tables=only)["a"].equals(expected["a"])
-    assert list(loaded.select("a").tables) == ["planes"]
+    assert list(loaded.select("a").record.tables) == ["planes"]
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,10 @@ from sklearn.preprocessing import TargetEncoder
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.api.plan import fitted_of
 from fastfeat.errors import InvalidData, InvalidPlan, Leakage, TypeMismatch
 from fastfeat.io.host_memory import host_memory
-from fastfeat.plan.keep.artifact import artifact_bytes, fitted_of
+from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.verify.comparison import first_difference
 
 EXAMPLES = settings(max_examples=8 + settings().max_examples // 20)
@@ -69,8 +70,10 @@ def test_backends_and_chunks_agree(train: Any, rows: Any) -> None:
     later = rows.drop_columns(LATE)
     fitted, features = plan().fit_transform(train)
     by_reference, expected = plan().fit_transform(train, backend="reference")
-    assert artifact_bytes(fitted) == artifact_bytes(by_reference)
-    assert artifact_bytes(fitted) == artifact_bytes(plan().fit(train.combine_chunks()))
+    assert artifact_bytes(fitted.record) == artifact_bytes(by_reference.record)
+    assert artifact_bytes(fitted.record) == artifact_bytes(
+        plan().fit(train.combine_chunks()).record
+    )
     assert_same(features, expected)
     matrix = plan().fit_transform(train, to="numpy")[1]
     for k, name in enumerate(features.column_names):
@@ -80,7 +83,7 @@ def test_backends_and_chunks_agree(train: Any, rows: Any) -> None:
     assert report.ok, report
     whole = fitted.transform(later)
     assert_same(whole, fitted.transform(later, backend="reference"))
-    assert_same(whole, fitted_of(artifact_bytes(fitted)).transform(later))
+    assert_same(whole, fitted_of(artifact_bytes(fitted.record)).transform(later))
 
 
 @EXAMPLES
@@ -90,7 +93,7 @@ def test_a_label_does_not_move_what_its_own_row_gets(train: Any, data: st.DataOb
     alone = ff.Plan(
         {
             name: expression
-            for name, expression in plan().expressions.items()
+            for name, expression in plan().features.items()
             if name not in ("scaled", "filled")  # learnt from all encodings
         },
         label=plan().label,
@@ -209,7 +212,7 @@ def test_an_aggregate_above_an_encoding_learns_from_values_out_of_fold() -> None
     encoded = K.target_encode("x", smooth=1)
     with_mean = ff.Plan({"k": encoded, "mean": encoded.mean()}, label="x")
     fitted, features = with_mean.fit_transform(table)
-    assert artifact_bytes(fitted) == artifact_bytes(with_mean.fit(table))
+    assert artifact_bytes(fitted.record) == artifact_bytes(with_mean.fit(table).record)
     out_of_fold = math.fsum(features["k"].to_pylist()) / table.num_rows
     assert fitted.transform(table)["mean"][0].as_py() == pytest.approx(out_of_fold, rel=1e-14)
     assert out_of_fold != pytest.approx(np.mean(fitted.transform(table)["k"]), rel=1e-12)

@@ -60,7 +60,7 @@ def test_plans_that_mix_rows_are_not_read() -> None:
     with pytest.raises(ArtifactError, match="has rows of the data as an argument"):
         ff.Plan.from_json(altered(reads_the_data, own_first=True))
     for own_first in (False, True):
-        assert ff.Plan.from_json(altered(lambda nodes: None, own_first=own_first)).nodes
+        assert ff.Plan.from_json(altered(lambda nodes: None, own_first=own_first)).declaration.nodes
 
 
 def test_what_reads_the_row_itself_is_refused() -> None:

@@ -16,7 +16,7 @@ from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.engine.gpu.runtime import Buffer, Geometry
 from fastfeat.steps.windows.gpu.kernels import room, scan
 from fastfeat.steps.windows.gpu.order import order_of
-from fastfeat.steps.windows.rows import Past
+from fastfeat.steps.windows.rows import RowOrder
 
 pytestmark = pytest.mark.emulator
 BLOCK = 32
@@ -60,7 +60,7 @@ def test_rows_stand_by_entity_time_tie_and_as_they_come_in(n: int, order: str) -
     keys = [rng.choice([None, 7, -1, 2**40]) for _ in range(n)]
     times = [rng.choice([None, -(2**63), 2**63 - 1, -1, 0, rng.randrange(300)]) for _ in range(n)]
     ties = [rng.choice([None, 0.0, -0.0, -5.0, float("inf")]) for _ in range(n)]
-    past = Past(
+    past = RowOrder(
         pa.chunked_array([pa.array(times, pa.int64())]),
         INT64,
         [pa.chunked_array([pa.array(keys, pa.int64())])],

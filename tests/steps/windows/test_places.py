@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.api.fitted import FittedPlan
+from fastfeat.api.plan import FittedPlan
 from fastfeat.backends import backend_named
 from fastfeat.errors import HistoryMissing, Overflow
 from fastfeat.plan.run.batch import Batch
@@ -52,16 +52,22 @@ def events(n: int, seed: int) -> pa.Table:
 
 def batch_of(fitted: FittedPlan, past: pa.Table, places: Any, backend: str) -> Batch:
     """Return rows of a table as a batch whose windows see the whole table."""
-    of_past = Batch(past, fitted.types, backend_named(backend), dict(fitted.constants), {})
+    of_past = Batch(
+        past, fitted.record.types, backend_named(backend), dict(fitted.record.constants), {}
+    )
     at = np.asarray(places, np.int64)
     rows = past.take(pa.array(at))
-    return Batch(rows, *(fitted.types, of_past.backend, of_past.learnt, {}), False, of_past, at)
+    return Batch(
+        rows, *(fitted.record.types, of_past.backend, of_past.learnt, {}), False, of_past, at
+    )
 
 
 def features_at(fitted: FittedPlan, past: pa.Table, places: Any, backend: str) -> Any:
     batch = batch_of(fitted, past, places, backend)
-    make(batch, list(fitted.nodes.values()))
-    return computed(fitted, batch, fitted.arrow_program, fitted.arrow_constants, "arrow")
+    make(batch, list(fitted.record.nodes.values()))
+    return computed(
+        fitted.record, batch, fitted.record.arrow_program, fitted.record.arrow_constants, "arrow"
+    )
 
 
 @pytest.mark.parametrize("backend", ["cpu", "reference", "emulated"])
@@ -113,4 +119,4 @@ def test_the_warning_counts_the_rows_that_ask() -> None:
     fitted = ff.Plan({"n": X.sum(over=WEEK)}).fit(past)
     batch = batch_of(fitted, past, [3, 1, 4], "cpu")
     with pytest.warns(HistoryMissing, match=r"before the data: 1 row of"):
-        warn_without_history(batch, fitted.nodes.values(), fitted.told)
+        warn_without_history(batch, fitted.record.nodes.values(), fitted.record.told)

@@ -91,7 +91,7 @@ def test_plans_and_artifacts_are_read_again(tmp_path: Path) -> None:
     assert ff.Plan.from_json(text).fit(ASKING, tables=tables).transform(
         ASKING, tables=tables
     ).equals(expected)  # fmt: skip
-    assert list(ff.Plan([col("amount").mean(over=payments())]).nodes) == ["amount"]
+    assert list(ff.Plan([col("amount").mean(over=payments())]).declaration.nodes) == ["amount"]
 
 
 def test_history_adds_nothing_and_is_not_missed() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from fastfeat_kernels.column import ELEMENTS
 from fastfeat_kernels.lists import cuda
+from numpy.typing import NDArray
 
 from fastfeat.dtypes import BOOL, DType
 from fastfeat.engine.gpu.columns.kernels import downloaded, launch_rows, on_device
@@ -25,10 +26,13 @@ from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import Array, pa
 from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.lists import lists_of
+from fastfeat.io.device import DeviceArray
 from fastfeat.steps.lists.rows import element_type
+from fastfeat.steps.on_device import Params
 from fastfeat.steps.step import Argument
 
 Made = TypeVar("Made")
+BIT_BYTES: float = 1 / 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,10 @@ class ListPiece:
     n_rows: int
     words: Mapping[str, int]
     owners: tuple[object, ...]
+
+
+Work = Callable[[Runtime, HostLists, Sequence[Argument], Params], Any]
+"""From the device, the column, the arguments and the parameters to a column."""
 
 
 def host_lists(argument: Argument) -> HostLists:
@@ -172,3 +180,29 @@ def run_lists(
     launch_rows(runtime, module, kernel, table, 0, piece.n_rows)
     row = int(downloaded(runtime, report, np.int64, 1)[0])
     return None if row == cuda.NO_ROW else row
+
+
+def unit_bytes(lists: HostLists) -> float:
+    """Return the memory that an element takes."""
+    return (lists.width or BIT_BYTES) + BIT_BYTES
+
+
+def value_array(
+    piece: ListPiece, dtype: DType, values: Buffer, validity: Buffer | int
+) -> DeviceArray:
+    """Return values of the rows of a piece.
+
+    Args:
+        piece: the rows.
+        dtype: of the values.
+        values: holds them.
+        validity: their bitmap, or its address.
+    """
+    owner, n = (values, validity, piece.owners), piece.n_rows
+    at = validity if isinstance(validity, int) else validity.address
+    return DeviceArray(dtype, n, values.address, validity=at, owner=owner)
+
+
+def words_of(array: Array) -> NDArray[np.int64]:
+    """Return the values of an Arrow array, of 8 bytes each, as integers of the same bits."""
+    return np.frombuffer(array.buffers()[1], np.int64, len(array), array.offset * 8)

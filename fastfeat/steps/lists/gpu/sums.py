@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastfeat_kernels.lists import cuda
+from fastfeat_kernels.lists.requests import Request
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import FLOAT64, INT64, DType
+from fastfeat.dtypes import FLOAT64, INT64
 from fastfeat.engine.gpu.columns.memory import word_bytes
 from fastfeat.engine.gpu.pieces.ragged import Cost, made_values
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
@@ -17,17 +17,17 @@ from fastfeat.io.arrow import Array, pa
 from fastfeat.io.columns.bits import present_rows
 from fastfeat.io.device import DeviceArray
 from fastfeat.steps.lists import cpu as host
-from fastfeat.steps.lists.gpu.columns import HostLists, ListPiece, placed, run_lists
-from fastfeat.steps.lists.gpu.functions import (
+from fastfeat.steps.lists.gpu.columns import (
     BIT_BYTES,
-    Takes,
+    HostLists,
+    ListPiece,
     Work,
-    list_step,
+    placed,
+    run_lists,
     unit_bytes,
     value_array,
     words_of,
 )
-from fastfeat.steps.on_device import DeviceStep
 from fastfeat.steps.step import Argument, StepFailed
 
 
@@ -40,29 +40,27 @@ class _Sums(NamedTuple):
     left: Buffer
 
 
-def _sums(name: str, function: int) -> Work:
+def sums(request: Request) -> Work:
     """Return what finds the sum or the mean of each list."""
 
     def work(
         runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: Mapping[str, Any]
     ) -> Any:
         is_float = lists.dtype.is_float
-        of_integers = "list_integer_means" if function == cuda.MEAN else "list_integer_sums"
-        kernel = "list_float_sums" if is_float else of_integers
-        dtype = FLOAT64 if is_float or function == cuda.MEAN else INT64
+        kernel = request.kernel if is_float or not request.of_integers else request.of_integers
+        dtype = FLOAT64 if is_float or request.gives == "mean" else INT64
 
         def of_piece(piece: ListPiece) -> DeviceArray:
             n = piece.n_rows
             values, left = runtime.allocate(8 * n), runtime.allocate(n)
             found = _Sums(piece, values, runtime.allocate(word_bytes(n)), left)
-            words = {
+            places = {
                 "OUT": found.values.address,
                 "OUT_VALIDITY": found.validity.address,
                 "LEFT": found.left.address,
-                "FUNCTION": function,
             }
-            if run_lists(runtime, kernel, piece, words) is not None:
-                _complete(runtime, name, found, params)
+            if run_lists(runtime, kernel, piece, {**request.words(params), **places}) is not None:
+                _complete(runtime, request, found, params)
             return value_array(piece, dtype, found.values, found.validity)
 
         cost = Cost(8 + 1 + BIT_BYTES, unit_bytes(lists))
@@ -71,7 +69,7 @@ def _sums(name: str, function: int) -> Work:
     return work
 
 
-def _complete(runtime: Runtime, name: str, found: _Sums, params: Mapping[str, Any]) -> None:
+def _complete(runtime: Runtime, request: Request, found: _Sums, params: Mapping[str, Any]) -> None:
     """Let the host find the rows that are left."""
     n = found.piece.n_rows
     left, values = np.empty(n, np.bool_), np.empty(n, np.int64)
@@ -80,7 +78,7 @@ def _complete(runtime: Runtime, name: str, found: _Sums, params: Mapping[str, An
         runtime.download(buffer, array)
     runtime.synchronize()
     rows = np.flatnonzero(left)
-    result = _on_host(name, found.piece, rows, params)
+    result = _on_host(request, found.piece, rows, params)
     values[rows] = words_of(result)
     present = np.unpackbits(bits, bitorder="little")
     known = present_rows(result)
@@ -90,25 +88,14 @@ def _complete(runtime: Runtime, name: str, found: _Sums, params: Mapping[str, An
 
 
 def _on_host(
-    name: str, piece: ListPiece, rows: NDArray[np.intp], params: Mapping[str, Any]
+    request: Request, piece: ListPiece, rows: NDArray[np.intp], params: Mapping[str, Any]
 ) -> Array:
     """Return what the host finds of some rows of a piece."""
     argument = piece.lists.argument
     chosen = argument.values.chunk(0).take(pa.array(rows + piece.start))
     given = Argument(pa.chunked_array([chosen]), argument.dtype)
     try:
-        return host.KERNELS[name]([given], params, len(rows))
+        return host.KERNELS[f"list.{request.name}"]([given], params, len(rows))
     except StepFailed as failure:
         row, *told = failure.args
         raise StepFailed(piece.start + int(rows[row]), *told) from None
-
-
-def _has_sums(dtype: DType) -> bool:
-    return dtype.is_number
-
-
-KERNELS: dict[str, DeviceStep] = {
-    "list.mean": list_step(_sums("list.mean", cuda.MEAN)),
-    "list.sum": list_step(_sums("list.sum", cuda.SUM)),
-}
-TAKES: dict[str, Takes] = {"list.mean": _has_sums, "list.sum": _has_sums}

@@ -6,9 +6,9 @@ other, whatever the chunks of the column.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from fastfeat_kernels.text import cuda
@@ -20,21 +20,25 @@ from fastfeat_kernels.text.layout import (
     TABLE_OFFSETS,
     TABLE_VALIDITY,
 )
+from fastfeat_kernels.text.requests import Reads, Request
 from numpy.typing import NDArray
 
 from fastfeat.dtypes import BOOL, DType
 from fastfeat.engine.gpu.columns.kernels import downloaded, launch_rows, on_device
 from fastfeat.engine.gpu.columns.memory import bytes_at, fill_column, laid_out, place_column
-from fastfeat.engine.gpu.pieces.ragged import Cost, Offsets, made_values
+from fastfeat.engine.gpu.pieces.ragged import Cost, Offsets, array_on_host, made_values
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
-from fastfeat.io.arrow import ChunkedArray
+from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.columns.bits import validity_of
 from fastfeat.io.columns.strings import TextChunk, text_chunks
 from fastfeat.io.device import DeviceArray
+from fastfeat.steps.entries import content_column, over_entries
+from fastfeat.steps.on_device import DeviceStep, Params
+from fastfeat.steps.step import Argument, StepFailed
+from fastfeat.steps.text.rows import NOT_UTF8, kernel_params
 
 Made = TypeVar("Made")
-Reads = Literal["offsets", "bytes", "words"]
-"""What a kernel reads of text: no byte of it, the bytes, or the aligned words that hold them."""
+Work = Callable[[Runtime, ChunkedArray, Params], Any]
 _WORD_BYTES = 8
 
 
@@ -88,6 +92,18 @@ class TextPiece:
     def validity(self) -> tuple[int, int]:
         """Address of the bitmap, 0 where no row is missing, and the bit of the first row."""
         return self.words.get(TABLE_VALIDITY, 0), self.words.get(TABLE_BIT_OFFSET, 0)
+
+
+class PlacedWords(NamedTuple):
+    """Words of a table that say what a function does, and the memory on the device they point to.
+
+    Args:
+        words: by place.
+        held: the buffers, which are to live until the kernels have run.
+    """
+
+    words: dict[int, int]
+    held: tuple[Buffer, ...]
 
 
 class Report(NamedTuple):
@@ -204,3 +220,67 @@ def values_of_text(
     """
     texts = host_texts(column)
     return made_values(runtime, texts.offsets, dtype, cost, placed(runtime, texts, work, reads))
+
+
+def text_step(work: Work, brought: Callable[[Runtime, Any], Array] = array_on_host) -> DeviceStep:
+    """Return a step of text: of a dictionary it works on the entries, which the host looks up.
+
+    Args:
+        work: makes a column of one without dictionary, on the device or as a chunked array.
+        brought: gives what was made on the device as an array of the host.
+    """
+
+    def step(runtime: Runtime, args: Sequence[Argument], params: Params, n_rows: int) -> Any:
+        def of_entries(entries: ChunkedArray) -> Array:
+            made = work(runtime, entries, params)
+            is_there = isinstance(made, pa.ChunkedArray)
+            return made.combine_chunks() if is_there else brought(runtime, made)
+
+        column = content_column(args[0])
+        if not pa.types.is_dictionary(column.type):
+            return work(runtime, column, params)
+        return over_entries(column, of_entries)
+
+    return step
+
+
+def checked(piece: TextPiece, failed: int | None) -> None:
+    """Raise StepFailed where a row of a piece is not UTF-8."""
+    if failed is not None:
+        raise StepFailed(piece.start + failed, NOT_UTF8)
+
+
+def made_array(piece: TextPiece, dtype: DType, values: Buffer, start: int = 0) -> DeviceArray:
+    """Return what was made of a piece, missing where its text is.
+
+    Args:
+        piece: the rows.
+        dtype: of the values.
+        values: holds them.
+        start: byte of it where they begin.
+    """
+    owner, (validity, bit) = (values, piece.owners), piece.validity
+    return DeviceArray(dtype, piece.n_rows, values.address + start, 0, validity, bit, owner=owner)
+
+
+def placed_words(runtime: Runtime, request: Request, params: Params) -> PlacedWords:
+    """Return the words of a table that say what a function does, and the memory they point to.
+
+    Args:
+        runtime: of the device.
+        request: the function.
+        params: of its step.
+    """
+    words, held = dict[int, int](), list[Buffer]()
+    for place, word in request.words(kernel_params(request, params)).items():
+        if isinstance(word, int):
+            words[place] = word
+        else:
+            held.append(on_device(runtime, word))
+            words[place] = held[-1].address
+    return PlacedWords(words, tuple(held))
+
+
+def cost_of(request: Request, row_bytes: float) -> Cost:
+    """Return the memory that a function takes, if a row takes so much besides its text."""
+    return Cost(row_bytes, 0 if request.reads == "offsets" else 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +10,14 @@ import numpy as np
 from fastfeat_kernels.column import TEXT
 from fastfeat_kernels.hashing import cuda, layout
 from fastfeat_kernels.text.layout import (
-    NO_LENGTH,
     TABLE_BIT_OFFSET,
     TABLE_DATA,
-    TABLE_LENGTH,
     TABLE_N_BUCKETS,
     TABLE_OFFSETS,
     TABLE_OUT,
-    TABLE_SEED,
     TABLE_VALIDITY,
 )
-from fastfeat_kernels.text.tables import white_space_table
+from fastfeat_kernels.text.requests import Request, signed_seed
 
 from fastfeat.dtypes import INT32, UINT64
 from fastfeat.engine.gpu.columns.kernels import launch_rows
@@ -30,13 +27,17 @@ from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.device import DeviceArray
 from fastfeat.steps.on_device import DeviceStep, Params
 from fastfeat.steps.step import Argument
-from fastfeat.steps.text.gpu.columns import TextPiece, host_texts, placed, run_rows, values_of_text
-from fastfeat.steps.text.gpu.functions import (
-    FunctionWords,
+from fastfeat.steps.text.gpu.columns import (
+    TextPiece,
     checked,
-    code_points,
+    cost_of,
+    host_texts,
     made_array,
+    placed,
+    placed_words,
+    run_rows,
     text_step,
+    values_of_text,
 )
 
 _OFFSET_BYTES = 8
@@ -56,7 +57,7 @@ def _hash(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
 
     def of_piece(piece: TextPiece) -> DeviceArray:
         out = runtime.allocate(width * piece.n_rows)
-        header = [1, _signed(params["seed"]), out.address, n_buckets or 0]
+        header = [1, signed_seed(params["seed"]), out.address, n_buckets or 0]
         table = np.array([*header, *_column_words(piece)], np.int64)
         module = runtime.module(cuda.text(runtime.geometry.block))
         launch_rows(runtime, module, cuda.KERNELS[TEXT], table, 0, piece.n_rows)
@@ -78,41 +79,35 @@ def _column_words(piece: TextPiece) -> list[int]:
     return [words.get(word, 0) for word in range(layout.N_COLUMN_WORDS)]
 
 
-def _signed(seed: int) -> int:
-    """Return 64 bits as a signed integer."""
-    return (seed + 2**63) % 2**64 - 2**63
-
-
-def _counts(kernel: str, words_of: Callable[[Runtime, Params], FunctionWords]) -> DeviceStep:
+def bucket_counts(request: Request) -> DeviceStep:
     """Return the step that counts what a kernel finds in each row."""
 
     def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
-        n_buckets = params["n_buckets"]
-        words, _held = words_of(runtime, params)
-        words |= {TABLE_N_BUCKETS: n_buckets, TABLE_SEED: _signed(params["seed"])}
+        words, _held = placed_words(runtime, request, params)
 
         def of_piece(piece: TextPiece) -> DeviceCounts:
-            return _counted(runtime, kernel, piece, words)
+            return _counted(runtime, request, piece, words)
 
         def brought(made: DeviceCounts) -> Array:
             return _struct(runtime, made)
 
+        n_buckets, texts = words[TABLE_N_BUCKETS], host_texts(column)
         kind = pa.struct([(str(k), pa.int32()) for k in range(n_buckets)])
-        texts = host_texts(column)
-        counted = placed(runtime, texts, of_piece, "words")
-        cost = Cost(4 * n_buckets, 1)
+        counted = placed(runtime, texts, of_piece, request.reads)
+        cost = cost_of(request, 4 * n_buckets)
         return made_column(runtime, texts.offsets, kind, cost, counted, brought)
 
     return text_step(work, _struct)
 
 
 def _counted(
-    runtime: Runtime, kernel: str, piece: TextPiece, words: Mapping[int, int]
+    runtime: Runtime, request: Request, piece: TextPiece, words: Mapping[int, int]
 ) -> DeviceCounts:
     n, n_buckets = piece.n_rows, words[TABLE_N_BUCKETS]
     out = runtime.allocate(4 * n * n_buckets)
     runtime.zero(out)
-    report = run_rows(runtime, "ngrams", kernel, piece, {**words, TABLE_OUT: out.address})
+    places = {**words, TABLE_OUT: out.address}
+    report = run_rows(runtime, request.subject, request.entry, piece, places)
     checked(piece, report.failed)
     starts = range(0, 4 * n * n_buckets, 4 * n)
     return DeviceCounts(tuple(made_array(piece, INT32, out, start) for start in starts))
@@ -125,24 +120,13 @@ def _struct(runtime: Runtime, made: DeviceCounts) -> Array:
     return counts
 
 
-def _bucket_count(runtime: Runtime, args: Sequence[Argument], params: Params, n_rows: int) -> Any:
+def bucket_count(runtime: Runtime, args: Sequence[Argument], params: Params, n_rows: int) -> Any:
+    """Return the counts of one bucket."""
     counts, bucket = args[0].values, int(params["bucket"])
     if isinstance(counts, DeviceCounts):
         return counts.buckets[bucket]
     return pa.chunked_array([chunk.field(bucket) for chunk in counts.chunks], pa.int32())
 
 
-def _ngram_words(runtime: Runtime, params: Params) -> FunctionWords:
-    return {TABLE_LENGTH: min(params["n"], NO_LENGTH)}, ()
-
-
-def _token_words(runtime: Runtime, params: Params) -> FunctionWords:
-    return code_points(runtime, white_space_table())
-
-
-KERNELS: dict[str, DeviceStep] = {
-    "bucket_count": _bucket_count,
-    "hash": text_step(_hash),
-    "str.hash_ngrams": _counts("ngrams", _ngram_words),
-    "str.hash_tokens": _counts("tokens", _token_words),
-}
+hashes = text_step(_hash)
+"""The step that hashes text, or gives its bucket."""

@@ -5,35 +5,30 @@ The host parses what the kernel leaves undecided: decimals of many digits, near 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from fastfeat_kernels.text.cuda import TABLE_OUT_VALIDITY
-from fastfeat_kernels.text.layout import (
-    OUT_OF_RANGE,
-    TABLE_BASE,
-    TABLE_OUT,
-    TABLE_POWERS,
-    TABLE_STATUS,
-    UNDECIDED,
-)
-from fastfeat_kernels.text.tables import powers_table
+from fastfeat_kernels.text.layout import OUT_OF_RANGE, TABLE_OUT, TABLE_STATUS, UNDECIDED
+from fastfeat_kernels.text.requests import Request
 
-from fastfeat.dtypes import FLOAT64, INT64, DType
-from fastfeat.engine.gpu.columns.kernels import on_device
+from fastfeat.dtypes import DType
 from fastfeat.engine.gpu.columns.memory import word_bytes
-from fastfeat.engine.gpu.pieces.ragged import Cost
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.io.arrow import ChunkedArray
 from fastfeat.io.columns.strings import content_at
 from fastfeat.io.device import DeviceArray
 from fastfeat.steps.on_device import DeviceStep, Params
-from fastfeat.steps.text.gpu.columns import Report, TextPiece, run_rows, values_of_text
-from fastfeat.steps.text.gpu.functions import FunctionWords, text_step
-from fastfeat.steps.text.rows import integer_text, not_parseable, out_of_range
-
-_COST = Cost(8 + 1 + 1 / 8, 1)
+from fastfeat.steps.text.gpu.columns import (
+    Report,
+    TextPiece,
+    cost_of,
+    placed_words,
+    run_rows,
+    text_step,
+    values_of_text,
+)
+from fastfeat.steps.text.rows import NUMBERS, not_parseable, number_text, out_of_range
 
 
 class _Parsed(NamedTuple):
@@ -45,42 +40,32 @@ class _Parsed(NamedTuple):
     validity: Buffer
 
 
-def _numbers(
-    kernel: str,
-    dtype: DType,
-    words_of: Callable[[Runtime, Params], FunctionWords],
-    what: Callable[[Params], str],
-) -> DeviceStep:
-    """Return the step that parses numbers.
-
-    Args:
-        kernel: its name.
-        dtype: of the numbers.
-        words_of: says what it does.
-        what: names such numbers, for messages.
-    """
+def numbers(request: Request) -> DeviceStep:
+    """Return the step that parses numbers."""
+    dtype = NUMBERS[request.gives]
 
     def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
-        words, _held = words_of(runtime, params)
+        words, _held = placed_words(runtime, request, params)
 
         def of_piece(piece: TextPiece) -> DeviceArray:
-            parsed, report = _parse(runtime, kernel, piece, words)
+            parsed, report = _parse(runtime, request, piece, words)
             failed = report.failed
             if report.found & (1 << UNDECIDED):
                 failed = _decide(runtime, parsed, failed)
             if failed is not None and params["strict"]:
-                _raise(runtime, parsed, failed, dtype, what(params))
+                _raise(runtime, parsed, failed, dtype, number_text(request, params))
             owner, validity = tuple(parsed), parsed.validity.address
             n, values = piece.n_rows, parsed.values.address
             return DeviceArray(dtype, n, values, validity=validity, owner=owner)
 
-        return values_of_text(runtime, column, dtype, _COST, of_piece)
+        cost = cost_of(request, 8 + 1 + 1 / 8)
+        return values_of_text(runtime, column, dtype, cost, of_piece, request.reads)
 
     return text_step(work)
 
 
 def _parse(
-    runtime: Runtime, kernel: str, piece: TextPiece, words: dict[int, int]
+    runtime: Runtime, request: Request, piece: TextPiece, words: dict[int, int]
 ) -> tuple[_Parsed, Report]:
     n = piece.n_rows
     values, statuses = runtime.allocate(8 * n), runtime.allocate(n)
@@ -90,7 +75,7 @@ def _parse(
         TABLE_STATUS: statuses.address,
         TABLE_OUT_VALIDITY: validity.address,
     }
-    report = run_rows(runtime, "numbers", kernel, piece, {**words, **places})
+    report = run_rows(runtime, request.subject, request.entry, piece, {**words, **places})
     return _Parsed(piece, values, statuses, validity), report
 
 
@@ -124,22 +109,3 @@ def _raise(runtime: Runtime, parsed: _Parsed, row: int, dtype: DType, what: str)
     if status[0] == OUT_OF_RANGE:
         raise out_of_range(row_of_column, text, dtype.name)
     raise not_parseable(row_of_column, text, what)
-
-
-def _base(runtime: Runtime, params: Params) -> FunctionWords:
-    return {TABLE_BASE: params["base"]}, ()
-
-
-def _powers(runtime: Runtime, params: Params) -> FunctionWords:
-    held = on_device(runtime, powers_table())
-    return {TABLE_POWERS: held.address}, (held,)
-
-
-def _integer(params: Params) -> str:
-    return integer_text(params["base"])
-
-
-KERNELS: dict[str, DeviceStep] = {
-    "str.to_float": _numbers("to_float", FLOAT64, _powers, lambda params: "a number"),
-    "str.to_integer": _numbers("to_integer", INT64, _base, _integer),
-}

@@ -144,7 +144,7 @@ def picked(column: InOrder, bounds: Bounds, kind: int, n: int, least: int) -> Fo
     Args:
         column: the values.
         bounds: the windows.
-        kind: PICK_FIRST, PICK_LAST or PICK_LAG.
+        kind: the number of "first", "last" or "lag" in `windows.statistics`.
         n: of the last of them.
         least: of fewer values there is none.
     """
@@ -180,7 +180,7 @@ def extremes(column: InOrder, bounds: Bounds, kind: int, least: int) -> Found:
     Args:
         column: the values.
         bounds: the windows.
-        kind: EXTREME_MIN or EXTREME_MAX.
+        kind: the number of "min" or "max" in `windows.statistics`.
         least: of fewer values there is none.
     """
     if kind not in column.trees:

@@ -12,7 +12,20 @@ from functools import partial
 from typing import Any
 
 from fastfeat_kernels.windows import cuda
-from fastfeat_kernels.windows.requests import Window
+from fastfeat_kernels.windows.layout import (
+    COLUMN_MAX_KEYS,
+    COLUMN_MIN_KEYS,
+    COLUMN_SQUARES,
+    COLUMN_SUMS,
+)
+from fastfeat_kernels.windows.requests import Wanted, Window
+from fastfeat_kernels.windows.statistics import (
+    COMPARING,
+    COUNTING,
+    PICKING,
+    STATISTICS,
+    SUMMING,
+)
 
 from fastfeat.dtypes import DType
 from fastfeat.engine.gpu.pieces.pieces import room_of_pieces
@@ -27,7 +40,6 @@ from fastfeat.steps.step import Argument
 from fastfeat.steps.windows import cpu as windows
 from fastfeat.steps.windows import cpu_tables as table_windows
 from fastfeat.steps.windows.cpu import ticks_window
-from fastfeat.steps.windows.function import seconds_per_tick
 from fastfeat.steps.windows.gpu.columns import (
     BOUNDS_BYTES,
     COLUMN_BYTES,
@@ -57,11 +69,10 @@ from fastfeat.steps.windows.gpu.sums import (
     whole_means,
 )
 from fastfeat.steps.windows.rows import (
-    SUM_TOO_LARGE,
-    TIME_TOO_LONG,
-    Asked,
+    OVER_FUNCTIONS,
     OverFailed,
-    Past,
+    RowOrder,
+    WindowRequest,
     result_over,
 )
 
@@ -72,7 +83,7 @@ def is_on_device(function: str) -> bool:
     Args:
         function: of `steps.windows.OVER_FUNCTIONS`.
     """
-    return function in _FUNCTIONS
+    return all(row.family.on_device for row in OVER_FUNCTIONS[function].rows)
 
 
 def is_of_values_near_each_other(function: str, dtype: DType) -> bool:
@@ -82,7 +93,12 @@ def is_of_values_near_each_other(function: str, dtype: DType) -> bool:
         function: of `steps.windows.OVER_FUNCTIONS`.
         dtype: the type of the column that it is of.
     """
-    return function in ("sum", "mean", "var", "std") and dtype.is_float
+    return dtype.is_float and COLUMN_SUMS in _read(function)
+
+
+def _read(function: str) -> frozenset[int]:
+    """Return the words of its column that the kernel reads for a function."""
+    return frozenset(word for row in OVER_FUNCTIONS[function].rows for word in row.reads)
 
 
 @dataclass(slots=True)
@@ -113,7 +129,7 @@ class _Work:
             self.sums.append(sums_of(self.column, with_squares=self.squares))
         return self.sums[0]
 
-    def window(self, asked: Asked) -> Bounds:
+    def window(self, asked: WindowRequest) -> Bounds:
         """Return the bounds of the windows of a function."""
         window = ticks_window(asked.window, self.time)._replace(min_samples=0)
         if window not in self.bounds:
@@ -126,7 +142,7 @@ _Result = tuple[Found, int | None] | None
 
 
 def found_on_device(
-    runtime: Runtime, past: Past, asked: Mapping[int, Asked], first_row: int
+    runtime: Runtime, past: RowOrder, asked: Mapping[int, WindowRequest], first_row: int
 ) -> dict[int, Any]:
     """Return functions over windows as columns, less those whose values lie too far apart.
 
@@ -153,10 +169,10 @@ def found_on_device(
             placed = whole_column(runtime, one.values, one.dtype)
             words = column_words(placed, storage(one.dtype))
             column = in_order(runtime, order, words, one.dtype)
-            squares = any(asked[k].function in ("var", "std") for k in members)
+            squares = any(COLUMN_SQUARES in _read(asked[k].function) for k in members)
             work = _Work(runtime, order, past.dtype, bounds, column, squares)
             for k in members:
-                result = _FUNCTIONS[asked[k].function](work, asked[k])
+                result = _found(work, asked[k])
                 if result is None:
                     continue
                 if result[1] is not None:
@@ -165,12 +181,12 @@ def found_on_device(
                 left -= made.item_bytes * len(made)
                 found[k] = made if left > 0 else array_on_host(runtime, made)
     for k in sorted(failed):
-        text = SUM_TOO_LARGE if asked[k].function == "sum" else TIME_TOO_LONG
+        text = OVER_FUNCTIONS[asked[k].function].too_large or ""
         raise OverFailed(k, failed[k], text, Overflow)
     return found
 
 
-def _by_column(asked: Mapping[int, Asked]) -> dict[int, list[int]]:
+def _by_column(asked: Mapping[int, WindowRequest]) -> dict[int, list[int]]:
     """Return the functions of each column."""
     members: dict[int, list[int]] = {}
     for k, one in asked.items():
@@ -178,18 +194,20 @@ def _by_column(asked: Mapping[int, Asked]) -> dict[int, list[int]]:
     return members
 
 
-def _check_room(runtime: Runtime, past: Past, asked: Sequence[Asked], first_row: int) -> None:
+def _check_room(
+    runtime: Runtime, past: RowOrder, asked: Sequence[WindowRequest], first_row: int
+) -> None:
     """Raise where the rows do not fit the device.
 
     Raises:
         OutOfDeviceMemory: says what they need.
     """
-    n, names = len(past.times), {one.function for one in asked}
+    n, read = len(past.times), frozenset[int]().union(*(_read(one.function) for one in asked))
     windows = {tuple(sorted(one.window.items())) for one in asked}
     row_bytes = ORDER_BYTES + 8 + COLUMN_BYTES + len(windows) * BOUNDS_BYTES
-    row_bytes += SUM_BYTES if names & {"sum", "mean", "var", "std"} else 0
-    row_bytes += SQUARE_BYTES if names & {"var", "std"} else 0
-    row_bytes += 2 * EXTREME_BYTES if names & {"min", "max"} else 0
+    row_bytes += SUM_BYTES if COLUMN_SUMS in read else 0
+    row_bytes += SQUARE_BYTES if COLUMN_SQUARES in read else 0
+    row_bytes += 2 * EXTREME_BYTES if read & {COLUMN_MIN_KEYS, COLUMN_MAX_KEYS} else 0
     needed = n * max(row_bytes, SORT_BYTES) + (n - first_row) * RESULT_BYTES
     if needed > room_of_pieces(runtime):
         runtime.give_back()
@@ -201,86 +219,62 @@ def _check_room(runtime: Runtime, past: Past, asked: Sequence[Asked], first_row:
         )
 
 
-def _count(kind: int) -> Callable[[_Work, Asked], _Result]:
-    def work(work: _Work, asked: Asked) -> _Result:
-        return count_in(work.column, work.window(asked), kind), None
-
-    return work
-
-
-def _pick(kind: int) -> Callable[[_Work, Asked], _Result]:
-    def work(work: _Work, asked: Asked) -> _Result:
-        n, least = dict(asked.params).get("n", 1), asked.window["min_samples"]
-        return picked(work.column, work.window(asked), kind, n, least), None
-
-    return work
+def _found(work: _Work, asked: WindowRequest) -> _Result:
+    """Return what is found for a function by the kernels of the family of its statistic."""
+    (name, given), *others = OVER_FUNCTIONS[asked.function].requests(
+        asked.params, asked.dtype, work.time
+    )
+    if others:  # the rows less those with a value
+        return count_in(work.column, work.window(asked), cuda.COUNT_MISSING), None
+    wanted = Wanted(ticks_window(asked.window, work.time), 0, name, **given)
+    family = STATISTICS[name].family.number
+    return _FAMILIES[family](work, work.window(asked), wanted, asked.window["min_samples"])
 
 
-def _since(kind: int) -> Callable[[_Work, Asked], _Result]:
-    def work(work: _Work, asked: Asked) -> _Result:
-        n, least = dict(asked.params).get("n", 1), asked.window["min_samples"]
-        seconds = seconds_per_tick(asked.dtype) if asked.dtype.is_temporal else None
-        return since(work.column, work.window(asked), kind, n, least, seconds)
-
-    return work
+def _count(work: _Work, bounds: Bounds, wanted: Wanted, least: int) -> _Result:
+    return count_in(work.column, bounds, cuda.COUNT_VALUES), None
 
 
-def _extreme(kind: int) -> Callable[[_Work, Asked], _Result]:
-    def work(work: _Work, asked: Asked) -> _Result:
-        return extremes(work.column, work.window(asked), kind, asked.window["min_samples"]), None
+def _pick(work: _Work, bounds: Bounds, wanted: Wanted, least: int) -> _Result:
+    kind = STATISTICS[wanted.statistic].number
+    if wanted.since is None:
+        return picked(work.column, bounds, kind, wanted.n, least), None
+    factor, parts = wanted.since
+    return since(work.column, bounds, kind, wanted.n, least, (factor, parts) if parts else None)
 
-    return work
+
+def _extreme(work: _Work, bounds: Bounds, wanted: Wanted, least: int) -> _Result:
+    return extremes(work.column, bounds, STATISTICS[wanted.statistic].number, least), None
 
 
-def _sum(work: _Work, asked: Asked) -> _Result:
-    sums, least = work.known_sums(), asked.window["min_samples"]
+def _sum(work: _Work, bounds: Bounds, wanted: Wanted, least: int) -> _Result:
+    sums = work.known_sums()
     if sums is None:
         return None
-    if work.column.element.startswith("float"):
-        found = levels(work.column, sums, work.window(asked), cuda.SUM_TOTAL, least)
-        return found, None
-    return integer_sums(work.column, sums, work.window(asked), least)
+    number = STATISTICS[wanted.statistic].number
+    match STATISTICS[wanted.statistic].gives:
+        case "sum" if not work.column.element.startswith("float"):
+            return integer_sums(work.column, sums, bounds, least)
+        case "whole":
+            return whole_means(work.column, sums, bounds, least), None
+        case _ if COLUMN_SQUARES in STATISTICS[wanted.statistic].reads:
+            return spreads(work.column, sums, bounds, number, wanted.ddof, least), None
+        case _:
+            return levels(work.column, sums, bounds, number, least), None
 
 
-def _mean(work: _Work, asked: Asked) -> _Result:
-    sums, least = work.known_sums(), asked.window["min_samples"]
-    if sums is None:
-        return None
-    if asked.dtype.name == "duration":
-        return whole_means(work.column, sums, work.window(asked), least), None
-    return levels(work.column, sums, work.window(asked), cuda.SUM_MEAN, least), None
-
-
-def _spread(kind: int) -> Callable[[_Work, Asked], _Result]:
-    def work(work: _Work, asked: Asked) -> _Result:
-        sums, least = work.known_sums(), asked.window["min_samples"]
-        if sums is None:
-            return None
-        ddof = dict(asked.params).get("ddof", 1)
-        return spreads(work.column, sums, work.window(asked), kind, ddof, least), None
-
-    return work
-
-
-_FUNCTIONS: dict[str, Callable[[_Work, Asked], _Result]] = {
-    "count": _count(cuda.COUNT_VALUES),
-    "null_count": _count(cuda.COUNT_MISSING),
-    "first": _pick(cuda.PICK_FIRST),
-    "last": _pick(cuda.PICK_LAST),
-    "lag": _pick(cuda.PICK_LAG),
-    "time_since": _since(cuda.PICK_LAST),
-    "time_since_lag": _since(cuda.PICK_LAG),
-    "min": _extreme(cuda.EXTREME_MIN),
-    "max": _extreme(cuda.EXTREME_MAX),
-    "sum": _sum,
-    "mean": _mean,
-    "var": _spread(cuda.SUM_VARIANCE),
-    "std": _spread(cuda.SUM_DEVIATION),
+_FAMILIES: dict[int, Callable[[_Work, Bounds, Wanted, int], _Result]] = {
+    COUNTING: _count,
+    PICKING: _pick,
+    COMPARING: _extreme,
+    SUMMING: _sum,
 }
-"""The functions that the device computes."""
+"""What computes the statistics of the families that a device has kernels for."""
 
 
-def over(runtime: Runtime, past: Past, asked: Sequence[Asked], first_row: int) -> list[Any]:
+def over(
+    runtime: Runtime, past: RowOrder, asked: Sequence[WindowRequest], first_row: int
+) -> list[Any]:
     """Return a column for each function of the rows in a window: Arrow's or of the device.
 
     Args:
@@ -311,20 +305,22 @@ def over(runtime: Runtime, past: Past, asked: Sequence[Asked], first_row: int) -
     return [found[k] for k in range(len(asked))]
 
 
-def over_table(runtime: Runtime, past: Past, asked: Sequence[Asked], asking: Past) -> list[Any]:
+def over_table(
+    runtime: Runtime, past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder
+) -> list[Any]:
     """Return an Arrow array for each function of the rows of a table in a window.
 
     Args:
         runtime: where columns may be.
         past: the columns that order the rows of the table, in the host's memory.
         asked: the functions, with the columns of the table that they are of.
-        asking: the times and the keys of the rows that ask.
+        query: the times and the keys of the rows that ask.
     """
     moved = _asked_in_host(runtime, asked)
-    return table_windows.over_table(past, moved, _in_host(runtime, asking))
+    return table_windows.over_table(past, moved, _in_host(runtime, query))
 
 
-def _in_host(runtime: Runtime, past: Past) -> Past:
+def _in_host(runtime: Runtime, past: RowOrder) -> RowOrder:
     """Return the columns that order rows in the host's memory."""
 
     def keys(values: Any, dtype: Any) -> Any:
@@ -338,7 +334,7 @@ def _in_host(runtime: Runtime, past: Past) -> Past:
     )
 
 
-def _asked_in_host(runtime: Runtime, asked: Sequence[Asked]) -> list[Asked]:
+def _asked_in_host(runtime: Runtime, asked: Sequence[WindowRequest]) -> list[WindowRequest]:
     """Return functions with their columns in the host's memory, each brought there once."""
     columns = {id(one.values): column_in_host(runtime, one.values) for one in asked}
     return [replace(one, values=columns[id(one.values)]) for one in asked]

@@ -23,7 +23,7 @@ from fastfeat.steps.windows.gpu.kernels import (
     scan,
     whole_column,
 )
-from fastfeat.steps.windows.rows import HistoryOverlaps, Past
+from fastfeat.steps.windows.rows import HistoryOverlaps, RowOrder
 
 ORDER_BYTES = 4 + 8 + 4
 """Of a row, as long as there are windows: its number, time and entity in order."""
@@ -78,7 +78,7 @@ class Entities(NamedTuple):
     n_entities: int
 
 
-def order_of(runtime: Runtime, past: Past, first_row: int) -> Order:
+def order_of(runtime: Runtime, past: RowOrder, first_row: int) -> Order:
     """Return the rows in the order of windows.
 
     Args:
@@ -155,13 +155,13 @@ def placed_times(runtime: Runtime, times: Any, dtype: DType) -> Placed:
     return Placed(column_words(column, element), column)
 
 
-def _tie(runtime: Runtime, past: Past) -> Placed:
+def _tie(runtime: Runtime, past: RowOrder) -> Placed:
     dtype = _tie_dtype(past)
     column = whole_column(runtime, past.tie, dtype)
     return Placed(column_words(column, storage(dtype)), column)
 
 
-def _tie_dtype(past: Past) -> DType:
+def _tie_dtype(past: RowOrder) -> DType:
     """Return the type that ties are stored as: their own on the device, that of keys elsewhere."""
     if isinstance(past.tie, DeviceArray):
         return past.tie.dtype

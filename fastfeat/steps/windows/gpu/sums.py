@@ -118,7 +118,7 @@ def spreads(column: InOrder, sums: Sums, bounds: Bounds, kind: int, ddof: int, l
         column: of numbers.
         sums: of it, with squares.
         bounds: the windows.
-        kind: SUM_VARIANCE or SUM_DEVIATION.
+        kind: the number of "var" or "std" in `windows.statistics`.
         ddof: what is taken from the number of values.
         least: of fewer values there is none.
     """

@@ -3,26 +3,14 @@
 
 from __future__ import annotations
 
-from fastfeat_kernels.text.cpu.case import case
-from fastfeat_kernels.text.cpu.floats import to_float
-from fastfeat_kernels.text.cpu.integers import to_integer
-from fastfeat_kernels.text.cpu.lengths import len_bytes, len_chars, token_count
-from fastfeat_kernels.text.cpu.ngrams import ngrams, tokens
-from fastfeat_kernels.text.cpu.pieces import pieces
-from fastfeat_kernels.text.cpu.rows import validity
-from fastfeat_kernels.text.cpu.search import count_matches, find
+from fastfeat_kernels.text.cpu.case import CASE
+from fastfeat_kernels.text.cpu.floats import FLOATS
+from fastfeat_kernels.text.cpu.integers import INTEGERS
+from fastfeat_kernels.text.cpu.lengths import LENGTHS
+from fastfeat_kernels.text.cpu.ngrams import NGRAMS
+from fastfeat_kernels.text.cpu.pieces import PIECES
+from fastfeat_kernels.text.cpu.rows import VALIDITY
+from fastfeat_kernels.text.cpu.search import SEARCH
 
-ENTRIES = {
-    "case": case,
-    "count_matches": count_matches,
-    "find": find,
-    "len_bytes": len_bytes,
-    "len_chars": len_chars,
-    "ngrams": ngrams,
-    "pieces": pieces,
-    "to_float": to_float,
-    "to_integer": to_integer,
-    "token_count": token_count,
-    "tokens": tokens,
-    "validity": validity,
-}
+_ENTRIES = (*CASE, *FLOATS, *INTEGERS, *LENGTHS, *NGRAMS, *PIECES, *SEARCH, *VALIDITY)
+ENTRIES = {entry.__name__: entry for entry in _ENTRIES}

@@ -233,3 +233,7 @@ def case(table, first, n):
             return 0
     words[TABLE_FOUND] = out - words[TABLE_OUT_START]
     return 0
+
+
+CASE = (case,)
+"""The entries of this file."""

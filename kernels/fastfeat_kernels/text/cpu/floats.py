@@ -273,3 +273,7 @@ def to_float(table, first, n):
             found |= i64(1) << status
     words[TABLE_FOUND] = found
     return 0
+
+
+FLOATS = (to_float,)
+"""The entries of this file."""

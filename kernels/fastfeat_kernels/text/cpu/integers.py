@@ -141,3 +141,7 @@ def to_integer(table, first, n):
             found |= i64(1) << status
     words[TABLE_FOUND] = found
     return 0
+
+
+INTEGERS = (to_integer,)
+"""The entries of this file."""

@@ -157,3 +157,7 @@ def token_count(table, first, n):
                 words[TABLE_FAILED] = row + i
                 return 0
     return 0
+
+
+LENGTHS = (len_bytes, len_chars, token_count)
+"""The entries of this file."""

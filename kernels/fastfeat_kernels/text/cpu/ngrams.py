@@ -118,3 +118,7 @@ def tokens(table, first, n):
     """Add the tokens of each row to its counts."""
     count_rows(pointer_int64(opaque(table)), first, n, True)
     return 0
+
+
+NGRAMS = (ngrams, tokens)
+"""The entries of this file."""

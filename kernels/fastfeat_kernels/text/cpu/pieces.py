@@ -315,3 +315,7 @@ def pieces(table, first, n):
         out = copy_pieces(words, row, m, begins, stops, out, readable)
     words[TABLE_FOUND] = out
     return 0
+
+
+PIECES = (pieces,)
+"""The entries of this file."""

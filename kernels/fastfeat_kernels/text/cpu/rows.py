@@ -314,3 +314,7 @@ def validity(table, first, n):
         n_present += popcount(bits)
     words[TABLE_FOUND] = n_present
     return 0
+
+
+VALIDITY = (validity,)
+"""The entries of this file."""

@@ -157,3 +157,7 @@ def find(table, first, n):
             bits &= present_bits(words, row + i, k)
             write_bits(words[TABLE_OUT], words[TABLE_OUT_ROW] + row + i, bits, k)
     return 0
+
+
+SEARCH = (count_matches, find)
+"""The entries of this file."""

@@ -17,10 +17,11 @@ import numpy.typing as npt
 from fastfeat_kernels.cuda import definitions
 from fastfeat_kernels.hashing import cuda as hashing
 from fastfeat_kernels.text import layout
+from fastfeat_kernels.text.requests import REQUESTS
 from fastfeat_kernels.text.tables import HIGHEST_POWER, LOWEST_POWER
 
 BLOCK: Final = 256
-SUBJECTS: Final = ("lengths", "search", "case", "pieces", "numbers", "ngrams")
+SUBJECTS: Final = tuple(dict.fromkeys(row.subject for row in REQUESTS.values()))
 TABLE_OUT_VALIDITY: Final = layout.N_TABLE_WORDS
 N_TABLE_WORDS: Final = TABLE_OUT_VALIDITY + 1
 NO_ROW: Final = 2**63 - 1  # where every row is what it should be

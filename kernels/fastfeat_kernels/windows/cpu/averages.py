@@ -16,32 +16,10 @@ from fastfeat_kernels.intrinsics import (
     pointer_int64,
     select,
 )
+from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.vectors import subtract_wrapping
 from fastfeat_kernels.windows.decay import OLDEST, SERIES
-from fastfeat_kernels.windows.layout import (
-    AVERAGE,
-    COLUMN_COUNTS,
-    COLUMN_KIND,
-    COLUMN_STATE,
-    COLUMN_WORDS,
-    ENTITY_STARTS,
-    EWM_MEAN,
-    FLOAT,
-    IS_FINITE,
-    IS_NEGATIVE,
-    IS_POSITIVE,
-    LAST_TIME,
-    N_AVERAGE_WORDS,
-    OUTPUT_MEMORY,
-    OUTPUT_PARAMETER,
-    OUTPUT_STATE,
-    OUTPUT_STATISTIC,
-    STATE_MISSING,
-    TABLE_SCRATCH,
-    TIMES,
-    UNSIGNED,
-    WEIGHT,
-)
+from fastfeat_kernels.windows.statistics import EWM_MEAN
 
 i64 = types.int64
 POSITIVE, NEGATIVE = 0x7FF << 52, -1 << 52  # bits of infinities
@@ -52,9 +30,9 @@ ENTITY, ADDED = 0, 1  # of the state
 def number_of_word(kind, word):
     """Return a value as float64."""
     value = types.float64(word)
-    if kind == FLOAT:
+    if kind == layout.FLOAT:
         value = float_of(word)
-    elif kind == UNSIGNED:
+    elif kind == layout.UNSIGNED:
         value = types.float64(types.uint64(word ^ LOWEST))
     return value
 
@@ -63,8 +41,8 @@ def number_of_word(kind, word):
 def is_value(column, scratch, at):
     """Return whether the row in a place of the batch has a value."""
     is_there = True
-    if pointer_int64(scratch + column[COLUMN_STATE])[STATE_MISSING] != 0:
-        counts = pointer_int32(scratch + column[COLUMN_COUNTS])
+    if pointer_int64(scratch + column[layout.COLUMN_STATE])[layout.STATE_MISSING] != 0:
+        counts = pointer_int32(scratch + column[layout.COLUMN_COUNTS])
         is_there = counts[at + 1] != counts[at]
     return is_there
 
@@ -108,52 +86,54 @@ def add_to_average(memory, x):
     """Add a value that is there, of full weight, to an average whose weights are those of now."""
     bits = bits_of(x)
     if bits & HIGHEST == INFINITE:
-        memory[IS_POSITIVE] |= i64(bits > 0)
-        memory[IS_NEGATIVE] |= i64(bits < 0)
+        memory[layout.IS_POSITIVE] |= i64(bits > 0)
+        memory[layout.IS_NEGATIVE] |= i64(bits < 0)
     else:
-        weight = float_of(memory[WEIGHT]) + 1.0
-        average = moved_towards(float_of(memory[AVERAGE]), x, weight)
-        memory[AVERAGE], memory[WEIGHT] = bits_of(average), bits_of(weight)
-        memory[IS_FINITE] = i64(1)
+        weight = float_of(memory[layout.WEIGHT]) + 1.0
+        average = moved_towards(float_of(memory[layout.AVERAGE]), x, weight)
+        memory[layout.AVERAGE], memory[layout.WEIGHT] = bits_of(average), bits_of(weight)
+        memory[layout.IS_FINITE] = i64(1)
 
 
 @njit(**INNER_OPTIONS)
 def read_average(memory):
     """Return the bits of an average; NaN of no values, and of infinities of both signs."""
-    infinity = select(memory[IS_POSITIVE] != 0, i64(POSITIVE), i64(NEGATIVE))
-    found = select(memory[IS_FINITE] != 0, memory[AVERAGE], i64(NAN_BITS))
-    found = select((memory[IS_POSITIVE] | memory[IS_NEGATIVE]) != 0, infinity, found)
-    return select((memory[IS_POSITIVE] & memory[IS_NEGATIVE]) != 0, i64(NAN_BITS), found)
+    infinity = select(memory[layout.IS_POSITIVE] != 0, i64(POSITIVE), i64(NEGATIVE))
+    found = select(memory[layout.IS_FINITE] != 0, memory[layout.AVERAGE], i64(NAN_BITS))
+    found = select((memory[layout.IS_POSITIVE] | memory[layout.IS_NEGATIVE]) != 0, infinity, found)
+    return select(
+        (memory[layout.IS_POSITIVE] & memory[layout.IS_NEGATIVE]) != 0, i64(NAN_BITS), found
+    )
 
 
 @njit(**SEPARATE_OPTIONS)
-def read_averages(words, column, output, ends_at, n, target):
+def read_averages(words, column, output, begins_at, ends_at, n, target):
     """Write the average of all values of the entity before the end of each window."""
-    scratch, kind = words[TABLE_SCRATCH], column[COLUMN_KIND]
-    is_by_rows = output[OUTPUT_STATISTIC] == EWM_MEAN
-    parameter = float_of(output[OUTPUT_PARAMETER])
-    state = pointer_int64(scratch + output[OUTPUT_STATE])
-    memory = pointer_int64(scratch + output[OUTPUT_MEMORY])
-    x = pointer_int64(scratch + column[COLUMN_WORDS])
-    times = pointer_int64(pointer_int64(scratch)[TIMES])
+    scratch, kind = words[layout.TABLE_SCRATCH], column[layout.COLUMN_KIND]
+    is_by_rows = output[layout.OUTPUT_STATISTIC] == EWM_MEAN
+    parameter = float_of(output[layout.OUTPUT_PARAMETER])
+    state = pointer_int64(scratch + output[layout.OUTPUT_STATE])
+    memory = pointer_int64(scratch + output[layout.OUTPUT_MEMORY])
+    x = pointer_int64(scratch + column[layout.COLUMN_WORDS])
+    times = pointer_int64(pointer_int64(scratch)[layout.TIMES])
     ends, results = pointer_int32(ends_at), pointer_int64(target)
-    starts = pointer_int32(scratch + ENTITY_STARTS)
+    starts = pointer_int32(scratch + layout.ENTITY_STARTS)
     for j in range(n):
         if state[ENTITY] != starts[j]:
             state[ENTITY] = i64(starts[j])
             state[ADDED] = i64(starts[j])
-            for k in range(N_AVERAGE_WORDS):
+            for k in range(layout.N_AVERAGE_WORDS):
                 memory[k] = i64(0)
         at, end = state[ADDED], i64(ends[j])
         while at < end:
             if is_by_rows:
-                memory[WEIGHT] = bits_of(float_of(memory[WEIGHT]) * parameter)
+                memory[layout.WEIGHT] = bits_of(float_of(memory[layout.WEIGHT]) * parameter)
             if is_value(column, scratch, at):
-                if not is_by_rows and memory[WEIGHT] != 0:
-                    since = types.uint64(subtract_wrapping(times[at], memory[LAST_TIME]))
+                if not is_by_rows and memory[layout.WEIGHT] != 0:
+                    since = types.uint64(subtract_wrapping(times[at], memory[layout.LAST_TIME]))
                     power = half_power(types.float64(since) / parameter)
-                    memory[WEIGHT] = bits_of(float_of(memory[WEIGHT]) * power)
-                memory[LAST_TIME] = times[at]
+                    memory[layout.WEIGHT] = bits_of(float_of(memory[layout.WEIGHT]) * power)
+                memory[layout.LAST_TIME] = times[at]
                 add_to_average(memory, number_of_word(kind, x[at]))
             at += 1
         state[ADDED] = at

@@ -15,31 +15,8 @@ from fastfeat_kernels.intrinsics import (
     select,
     smaller,
 )
+from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.vectors import STEP, add_wrapping, leading_below, leading_up_to
-from fastfeat_kernels.windows.layout import (
-    ASKING_TIMES,
-    BEGIN_STEADY,
-    END_STEADY,
-    ENTITY_ENDS,
-    ENTITY_STARTS,
-    FOUR_BOUNDS,
-    N_WINDOW_WORDS,
-    PLACES,
-    TABLE_BOUNDS,
-    TABLE_N_BOUNDS,
-    TABLE_N_WINDOWS,
-    TABLE_SCRATCH,
-    TABLE_TIMES,
-    TABLE_WINDOWS,
-    TIMES_ASKED,
-    WINDOW_BEGINS,
-    WINDOW_ENDS,
-    WINDOW_HIGH,
-    WINDOW_LOW,
-    WINDOW_OWN,
-    WINDOW_ROWS,
-    WINDOW_STATE,
-)
 
 i64 = types.int64
 FAR = 1 << 61  # times and bounds that are nearer have no sum beyond int64
@@ -50,13 +27,13 @@ TRIED = 16  # of them, before all
 @njit(**INNER_OPTIONS)
 def window_of(words, number):
     """Return the words of a window."""
-    return pointer_int64(words[TABLE_WINDOWS] + 8 * N_WINDOW_WORDS * number)
+    return pointer_int64(words[layout.TABLE_WINDOWS] + 8 * layout.N_WINDOW_WORDS * number)
 
 
 @njit(**INNER_OPTIONS)
 def is_open(window):
     """Return whether a window holds all rows before its end."""
-    return (window[WINDOW_LOW] == LOWEST) & (window[WINDOW_ROWS] == 0)
+    return (window[layout.WINDOW_LOW] == LOWEST) & (window[layout.WINDOW_ROWS] == 0)
 
 
 @njit(**INNER_OPTIONS)
@@ -101,14 +78,17 @@ def advance_begin(times, at, start, stop, time, low):
 @njit(**SEPARATE_OPTIONS)
 def find_begins(words, window, base, n):
     """Write where the windows of rows that ask begin, by their low bound."""
-    scratch, low = words[TABLE_SCRATCH], window[WINDOW_LOW]
-    starts = pointer_int32(scratch + ENTITY_STARTS)
+    scratch, low = words[layout.TABLE_SCRATCH], window[layout.WINDOW_LOW]
+    starts = pointer_int32(scratch + layout.ENTITY_STARTS)
     stops, begins = (
-        pointer_int32(scratch + ENTITY_ENDS),
-        pointer_int32(scratch + window[WINDOW_BEGINS]),
+        pointer_int32(scratch + layout.ENTITY_ENDS),
+        pointer_int32(scratch + window[layout.WINDOW_BEGINS]),
     )
-    state, times_at = pointer_int64(scratch + window[WINDOW_STATE]), words[TABLE_TIMES] + 8 * base
-    times, at = pointer_int64(scratch + TIMES_ASKED), state[0]
+    state, times_at = (
+        pointer_int64(scratch + window[layout.WINDOW_STATE]),
+        words[layout.TABLE_TIMES] + 8 * base,
+    )
+    times, at = pointer_int64(scratch + layout.TIMES_ASKED), state[0]
     for j in range(n):
         time, start, stop = times[j], i64(starts[j]), i64(stops[j])
         at = advance_begin(times_at, at, start, stop, time, low)
@@ -120,21 +100,25 @@ def find_begins(words, window, base, n):
 def shift_of(words, number):
     """Return what is added to a time for the limit of a bound: of the first place not below it."""
     window = window_of(words, number >> 1)
-    return select(number & 1 != 0, window[WINDOW_HIGH] + 1, window[WINDOW_LOW])
+    return select(number & 1 != 0, window[layout.WINDOW_HIGH] + 1, window[layout.WINDOW_LOW])
 
 
 @njit(**INNER_OPTIONS)
 def bounds_of(words, number):
     """Return the address where a bound of each row of a block is written."""
     window = window_of(words, number >> 1)
-    offset = select(number & 1 != 0, window[WINDOW_ENDS], window[WINDOW_BEGINS])
-    return words[TABLE_SCRATCH] + offset
+    offset = select(number & 1 != 0, window[layout.WINDOW_ENDS], window[layout.WINDOW_BEGINS])
+    return words[layout.TABLE_SCRATCH] + offset
 
 
 @njit(**INNER_OPTIONS)
 def state_of(words, number):
     """Return the address where a bound of the last row of a block is kept."""
-    return words[TABLE_SCRATCH] + window_of(words, number >> 1)[WINDOW_STATE] + 8 * (number & 1)
+    return (
+        words[layout.TABLE_SCRATCH]
+        + window_of(words, number >> 1)[layout.WINDOW_STATE]
+        + 8 * (number & 1)
+    )
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -203,13 +187,13 @@ def write_run(found, first, n):
 @njit(**SEPARATE_OPTIONS)
 def find_run(words, number, base, n_rows, start, n):
     """Write a bound of n rows from row `start` of a block on; return whether it is a run."""
-    scratch, times_at = words[TABLE_SCRATCH], words[TABLE_TIMES] + 8 * base
+    scratch, times_at = words[layout.TABLE_SCRATCH], words[layout.TABLE_TIMES] + 8 * base
     starts, stops = (
-        pointer_int32(scratch + ENTITY_STARTS + 4 * start),
-        pointer_int32(scratch + ENTITY_ENDS + 4 * start),
+        pointer_int32(scratch + layout.ENTITY_STARTS + 4 * start),
+        pointer_int32(scratch + layout.ENTITY_ENDS + 4 * start),
     )
     times, state = (
-        pointer_int64(scratch + TIMES_ASKED + 8 * start),
+        pointer_int64(scratch + layout.TIMES_ASKED + 8 * start),
         pointer_int64(state_of(words, number)),
     )
     shift, at = shift_of(words, number), larger(state[0], i64(starts[0]))
@@ -233,9 +217,12 @@ def find_four(words, numbers_at, base, start, n):
     Each step waits for the one before, and four wait at once. A bound is that of window k >> 1: its
     begin where the lowest bit is 0, else its end.
     """
-    scratch, times_at = words[TABLE_SCRATCH], words[TABLE_TIMES] + 8 * base
-    starts, stops = pointer_int32(scratch + ENTITY_STARTS), pointer_int32(scratch + ENTITY_ENDS)
-    times, numbers = pointer_int64(scratch + TIMES_ASKED), pointer_int64(numbers_at)
+    scratch, times_at = words[layout.TABLE_SCRATCH], words[layout.TABLE_TIMES] + 8 * base
+    starts, stops = (
+        pointer_int32(scratch + layout.ENTITY_STARTS),
+        pointer_int32(scratch + layout.ENTITY_ENDS),
+    )
+    times, numbers = pointer_int64(scratch + layout.TIMES_ASKED), pointer_int64(numbers_at)
     k1, k2, k3, k4 = numbers[0], numbers[1], numbers[2], numbers[3]
     shift1, shift2 = shift_of(words, k1), shift_of(words, k2)
     shift3, shift4 = shift_of(words, k3), shift_of(words, k4)
@@ -258,9 +245,12 @@ def find_four(words, numbers_at, base, start, n):
 @njit(**SEPARATE_OPTIONS)
 def find_some(words, base, n_rows, start, n):
     """Write the bounds of n rows from row `start` of a block on, where all limits are near."""
-    numbers, four = pointer_int64(words[TABLE_BOUNDS]), words[TABLE_SCRATCH] + 8 * FOUR_BOUNDS
+    numbers, four = (
+        pointer_int64(words[layout.TABLE_BOUNDS]),
+        words[layout.TABLE_SCRATCH] + 8 * layout.FOUR_BOUNDS,
+    )
     chosen, n_chosen = pointer_int64(four), i64(0)
-    for k in range(words[TABLE_N_BOUNDS]):
+    for k in range(words[layout.TABLE_N_BOUNDS]):
         if not find_run(words, numbers[k], base, n_rows, start, n):
             for i in range(n_chosen, 4):  # those that are not there are the last one again
                 chosen[i] = numbers[k]
@@ -275,8 +265,8 @@ def find_some(words, base, n_rows, start, n):
 @njit(**SEPARATE_OPTIONS)
 def find_slowly(words, base, n):
     """Write the bounds of rows that ask, one after the other; limits may leave int64."""
-    numbers = pointer_int64(words[TABLE_BOUNDS])
-    for k in range(words[TABLE_N_BOUNDS]):
+    numbers = pointer_int64(words[layout.TABLE_BOUNDS])
+    for k in range(words[layout.TABLE_N_BOUNDS]):
         window = window_of(words, numbers[k] >> 1)
         if numbers[k] & 1 != 0:
             find_ends(words, window, base, n)
@@ -287,14 +277,17 @@ def find_slowly(words, base, n):
 @njit(**SEPARATE_OPTIONS)
 def find_ends(words, window, base, n):
     """Write where the windows of rows that ask end, by their high bound."""
-    scratch = words[TABLE_SCRATCH]
-    starts, stops = pointer_int32(scratch + ENTITY_STARTS), pointer_int32(scratch + ENTITY_ENDS)
-    ends, state = (
-        pointer_int32(scratch + window[WINDOW_ENDS]),
-        pointer_int64(scratch + window[WINDOW_STATE]),
+    scratch = words[layout.TABLE_SCRATCH]
+    starts, stops = (
+        pointer_int32(scratch + layout.ENTITY_STARTS),
+        pointer_int32(scratch + layout.ENTITY_ENDS),
     )
-    times_at, high = words[TABLE_TIMES] + 8 * base, window[WINDOW_HIGH]
-    times, at = pointer_int64(scratch + TIMES_ASKED), state[1]
+    ends, state = (
+        pointer_int32(scratch + window[layout.WINDOW_ENDS]),
+        pointer_int64(scratch + window[layout.WINDOW_STATE]),
+    )
+    times_at, high = words[layout.TABLE_TIMES] + 8 * base, window[layout.WINDOW_HIGH]
+    times, at = pointer_int64(scratch + layout.TIMES_ASKED), state[1]
     for j in range(n):
         at = larger(at, i64(starts[j]))
         time = times[j]
@@ -310,22 +303,25 @@ def find_ends(words, window, base, n):
 @njit(**SEPARATE_OPTIONS)
 def find_bounds(words, window, n):
     """Write where the windows of rows that ask begin and end, where no bound of time says it."""
-    scratch = words[TABLE_SCRATCH]
-    places, starts = pointer_int32(scratch + PLACES), pointer_int32(scratch + ENTITY_STARTS)
-    stops = pointer_int32(scratch + ENTITY_ENDS)
-    begins = pointer_int32(scratch + window[WINDOW_BEGINS])
-    ends = pointer_int32(scratch + window[WINDOW_ENDS])
-    if window[WINDOW_OWN] != 0:
+    scratch = words[layout.TABLE_SCRATCH]
+    places, starts = (
+        pointer_int32(scratch + layout.PLACES),
+        pointer_int32(scratch + layout.ENTITY_STARTS),
+    )
+    stops = pointer_int32(scratch + layout.ENTITY_ENDS)
+    begins = pointer_int32(scratch + window[layout.WINDOW_BEGINS])
+    ends = pointer_int32(scratch + window[layout.WINDOW_ENDS])
+    if window[layout.WINDOW_OWN] != 0:
         for j in range(n):
             ends[j] = places[j] + types.int32(1)
-    elif window[WINDOW_HIGH] == LOWEST:
+    elif window[layout.WINDOW_HIGH] == LOWEST:
         for j in range(n):
             ends[j] = stops[j]
-    if window[WINDOW_LOW] == LOWEST:
+    if window[layout.WINDOW_LOW] == LOWEST:
         for j in range(n):
             begins[j] = starts[j]
-    if window[WINDOW_ROWS] != 0:
-        rows = window[WINDOW_ROWS]
+    if window[layout.WINDOW_ROWS] != 0:
+        rows = window[layout.WINDOW_ROWS]
         for j in range(n):
             begins[j] = types.int32(larger(i64(begins[j]), i64(ends[j]) - rows))
     for j in range(n):
@@ -344,20 +340,28 @@ def is_steady(bounds, n):
 @njit(**INNER_OPTIONS)
 def is_steady_begin(words, window):
     """Return whether windows of a block begin one row after the other."""
-    return pointer_int64(words[TABLE_SCRATCH] + window[WINDOW_STATE])[BEGIN_STEADY] != 0
+    return (
+        pointer_int64(words[layout.TABLE_SCRATCH] + window[layout.WINDOW_STATE])[
+            layout.BEGIN_STEADY
+        ]
+        != 0
+    )
 
 
 @njit(**INNER_OPTIONS)
 def is_steady_end(words, window):
     """Return whether windows of a block end one row after the other."""
-    return pointer_int64(words[TABLE_SCRATCH] + window[WINDOW_STATE])[END_STEADY] != 0
+    return (
+        pointer_int64(words[layout.TABLE_SCRATCH] + window[layout.WINDOW_STATE])[layout.END_STEADY]
+        != 0
+    )
 
 
 @njit(**INNER_OPTIONS)
 def least_and_most_shift(words):
     """Return how far the bounds of windows are from the rows that ask."""
-    numbers, least, most = pointer_int64(words[TABLE_BOUNDS]), i64(0), i64(0)
-    for k in range(words[TABLE_N_BOUNDS]):
+    numbers, least, most = pointer_int64(words[layout.TABLE_BOUNDS]), i64(0), i64(0)
+    for k in range(words[layout.TABLE_N_BOUNDS]):
         shift = shift_of(words, numbers[k])
         least, most = smaller(least, shift), larger(most, shift)
     return least, most
@@ -366,21 +370,25 @@ def least_and_most_shift(words):
 @njit(**SEPARATE_OPTIONS)
 def find_all_bounds(words, base, n_rows, n):
     """Write where all windows of rows that ask begin and end, of a batch of n_rows rows."""
-    scratch = words[TABLE_SCRATCH]
+    scratch = words[layout.TABLE_SCRATCH]
     times, asked = (
-        pointer_int64(pointer_int64(scratch)[ASKING_TIMES]),
-        pointer_int64(scratch + TIMES_ASKED),
+        pointer_int64(pointer_int64(scratch)[layout.ASKING_TIMES]),
+        pointer_int64(scratch + layout.TIMES_ASKED),
     )
-    copy_times(times, pointer_int32(scratch + PLACES), n, asked)
+    copy_times(times, pointer_int32(scratch + layout.PLACES), n, asked)
     least, most = least_and_most_shift(words)
     if are_near(asked, n, least, most):
         for start in range(0, n, SOME):
             find_some(words, base, n_rows, start, smaller(n - start, i64(SOME)))
     else:
         find_slowly(words, base, n)
-    for k in range(words[TABLE_N_WINDOWS]):
+    for k in range(words[layout.TABLE_N_WINDOWS]):
         window = window_of(words, k)
         find_bounds(words, window, n)
-        state = pointer_int64(scratch + window[WINDOW_STATE])
-        state[BEGIN_STEADY] = i64(is_steady(pointer_int32(scratch + window[WINDOW_BEGINS]), n))
-        state[END_STEADY] = i64(is_steady(pointer_int32(scratch + window[WINDOW_ENDS]), n))
+        state = pointer_int64(scratch + window[layout.WINDOW_STATE])
+        state[layout.BEGIN_STEADY] = i64(
+            is_steady(pointer_int32(scratch + window[layout.WINDOW_BEGINS]), n)
+        )
+        state[layout.END_STEADY] = i64(
+            is_steady(pointer_int32(scratch + window[layout.WINDOW_ENDS]), n)
+        )

@@ -16,40 +16,8 @@ from fastfeat_kernels.intrinsics import (
     select,
     smaller,
 )
+from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.prefixes import add_up
-from fastfeat_kernels.windows.layout import (
-    CARRY_COUNT,
-    CARRY_LAST,
-    CARRY_MAX_KEY,
-    CARRY_MIN_KEY,
-    CARRY_NEGATIVE,
-    CARRY_POSITIVE,
-    COLUMN_COUNTS,
-    COLUMN_INFINITE,
-    COLUMN_KIND,
-    COLUMN_LAST,
-    COLUMN_MAX_KEYS,
-    COLUMN_MIN_KEYS,
-    COLUMN_NEXT,
-    COLUMN_PRESENT,
-    COLUMN_STATE,
-    COLUMN_SUMS,
-    COLUMN_VALUES,
-    COLUMN_WORDS,
-    FLOAT,
-    STATE_CARRY,
-    STATE_HIGHEST,
-    STATE_INFINITE,
-    STATE_LOWEST,
-    STATE_MAX_LEVELS,
-    STATE_MIN_LEVELS,
-    STATE_MISSING,
-    STATE_WIDE,
-    TABLE_ARRIVALS,
-    TABLE_SCRATCH,
-    TABLE_TIMES,
-    UNSIGNED,
-)
 
 i64 = types.int64
 
@@ -57,20 +25,20 @@ i64 = types.int64
 @njit(**INNER_OPTIONS)
 def nothing_of(column):
     """Return the word that stands where a value is missing: NaN, or what comes out as 0."""
-    nothing = select(column[COLUMN_KIND] == UNSIGNED, LOWEST, i64(0))
-    return select(column[COLUMN_KIND] == FLOAT, i64(NAN_BITS), nothing)
+    nothing = select(column[layout.COLUMN_KIND] == layout.UNSIGNED, LOWEST, i64(0))
+    return select(column[layout.COLUMN_KIND] == layout.FLOAT, i64(NAN_BITS), nothing)
 
 
 @njit(**SEPARATE_OPTIONS)
 def load_words(words, column, base, n):
     """Write the values of n rows in order; missing ones as NaN or 0."""
-    arrivals = pointer_int32(words[TABLE_ARRIVALS] + 4 * base)
+    arrivals = pointer_int32(words[layout.TABLE_ARRIVALS] + 4 * base)
     dealt, times = (
-        pointer_int64(column[COLUMN_VALUES]),
-        pointer_int64(words[TABLE_TIMES] + 8 * base),
+        pointer_int64(column[layout.COLUMN_VALUES]),
+        pointer_int64(words[layout.TABLE_TIMES] + 8 * base),
     )
-    x = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_WORDS])
-    if column[COLUMN_VALUES] == 0:
+    x = pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_WORDS])
+    if column[layout.COLUMN_VALUES] == 0:
         for i in range(n):
             x[i] = times[i]
     else:
@@ -81,7 +49,7 @@ def load_words(words, column, base, n):
 @njit(**SEPARATE_OPTIONS)
 def find_missing_floats(words, column, n, state):
     """Make NaN one, and write what is missing, infinite, and how far the others reach."""
-    x = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_WORDS])
+    x = pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_WORDS])
     greatest = i64(0)
     for i in range(n):
         greatest = larger(greatest, x[i] & HIGHEST)
@@ -93,33 +61,36 @@ def find_missing_floats(words, column, n, state):
             is_infinite |= i64(size == INFINITE)
             greatest = larger(greatest, select(size < INFINITE, size, i64(0)))
             x[i] = select(size > INFINITE, i64(NAN_BITS), x[i])
-        state[STATE_MISSING] |= is_missing
-        state[STATE_INFINITE] |= is_infinite
-    state[STATE_HIGHEST] = larger(greatest >> 52, i64(1)) - 1
+        state[layout.STATE_MISSING] |= is_missing
+        state[layout.STATE_INFINITE] |= is_infinite
+    state[layout.STATE_HIGHEST] = larger(greatest >> 52, i64(1)) - 1
     return greatest
 
 
 @njit(**SEPARATE_OPTIONS)
 def count_values(words, column, base, n, state):
     """Write how many values stand before each place."""
-    counts = pointer_int32(words[TABLE_SCRATCH] + column[COLUMN_COUNTS])
-    x = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_WORDS])
-    arrivals, first = pointer_int32(words[TABLE_ARRIVALS] + 4 * base), i64(0)
+    counts = pointer_int32(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_COUNTS])
+    x = pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_WORDS])
+    arrivals, first = pointer_int32(words[layout.TABLE_ARRIVALS] + 4 * base), i64(0)
     total = types.int32(0)
     counts[0] = total
-    if state[STATE_CARRY] != 0:
-        total, first = types.int32(pointer_int64(state[STATE_CARRY])[CARRY_COUNT]), i64(1)
+    if state[layout.STATE_CARRY] != 0:
+        total, first = (
+            types.int32(pointer_int64(state[layout.STATE_CARRY])[layout.CARRY_COUNT]),
+            i64(1),
+        )
         counts[1] = total
-    if column[COLUMN_KIND] == FLOAT:
+    if column[layout.COLUMN_KIND] == layout.FLOAT:
         for i in range(first, n):
             total += types.int32((x[i] & HIGHEST) <= INFINITE)
             counts[i + 1] = total
-    elif column[COLUMN_PRESENT] != 0:
-        present = pointer_uint8(column[COLUMN_PRESENT])
+    elif column[layout.COLUMN_PRESENT] != 0:
+        present = pointer_uint8(column[layout.COLUMN_PRESENT])
         for i in range(first, n):
             total += types.int32(present[i64(arrivals[i])])
             counts[i + 1] = total
-        state[STATE_MISSING] |= i64(total != n)
+        state[layout.STATE_MISSING] |= i64(total != n)
     else:
         for i in range(first, n):
             total += types.int32(1)
@@ -129,13 +100,16 @@ def count_values(words, column, base, n, state):
 @njit(**SEPARATE_OPTIONS)
 def count_infinite(words, column, n, carry):
     """Write how many infinities of both signs stand before each place."""
-    x = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_WORDS])
-    counts = pointer_int32(words[TABLE_SCRATCH] + column[COLUMN_INFINITE])
+    x = pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_WORDS])
+    counts = pointer_int32(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_INFINITE])
     positive, negative, first = types.int32(0), types.int32(0), i64(0)
     counts[0], counts[1] = positive, negative
     if carry != 0:
         known, first = pointer_int64(carry), i64(1)
-        positive, negative = types.int32(known[CARRY_POSITIVE]), types.int32(known[CARRY_NEGATIVE])
+        positive, negative = (
+            types.int32(known[layout.CARRY_POSITIVE]),
+            types.int32(known[layout.CARRY_NEGATIVE]),
+        )
         counts[2], counts[3] = positive, negative
     for i in range(first, n):
         is_infinite = (x[i] & HIGHEST) == INFINITE
@@ -147,16 +121,16 @@ def count_infinite(words, column, n, carry):
 @njit(**SEPARATE_OPTIONS)
 def find_neighbours(words, column, n):
     """Write the last place before each with a value, and the next from it on."""
-    scratch = words[TABLE_SCRATCH]
-    counts = pointer_int32(scratch + column[COLUMN_COUNTS])
-    if column[COLUMN_LAST] != 0:
-        last, found = pointer_int32(scratch + column[COLUMN_LAST]), types.int32(-1)
+    scratch = words[layout.TABLE_SCRATCH]
+    counts = pointer_int32(scratch + column[layout.COLUMN_COUNTS])
+    if column[layout.COLUMN_LAST] != 0:
+        last, found = pointer_int32(scratch + column[layout.COLUMN_LAST]), types.int32(-1)
         for i in range(n):
             last[i] = found
             found = types.int32(select(counts[i + 1] != counts[i], i64(i), i64(found)))
         last[n] = found
-    if column[COLUMN_NEXT] != 0:
-        following, found = pointer_int32(scratch + column[COLUMN_NEXT]), types.int32(n)
+    if column[layout.COLUMN_NEXT] != 0:
+        following, found = pointer_int32(scratch + column[layout.COLUMN_NEXT]), types.int32(n)
         following[n] = found
         for k in range(n):
             i = n - 1 - k
@@ -167,13 +141,13 @@ def find_neighbours(words, column, n):
 @njit(**SEPARATE_OPTIONS)
 def write_keys(words, column, target, n, flip, is_missing):
     """Write the keys of values, xored with `flip`; the lowest for what is missing."""
-    scratch = words[TABLE_SCRATCH]
-    x, keys = pointer_int64(scratch + column[COLUMN_WORDS]), pointer_int64(scratch + target)
-    magnitude = select(column[COLUMN_KIND] == FLOAT, i64(HIGHEST), i64(0))
+    scratch = words[layout.TABLE_SCRATCH]
+    x, keys = pointer_int64(scratch + column[layout.COLUMN_WORDS]), pointer_int64(scratch + target)
+    magnitude = select(column[layout.COLUMN_KIND] == layout.FLOAT, i64(HIGHEST), i64(0))
     for i in range(n):
         keys[i] = x[i] ^ ((x[i] >> 63) & magnitude) ^ flip
     if is_missing:
-        counts = pointer_int32(scratch + column[COLUMN_COUNTS])
+        counts = pointer_int32(scratch + column[layout.COLUMN_COUNTS])
         for i in range(n):
             keys[i] = select(counts[i + 1] != counts[i], keys[i], LOWEST)
 
@@ -181,40 +155,48 @@ def write_keys(words, column, target, n, flip, is_missing):
 @njit(**SEPARATE_OPTIONS)
 def find_lowest(words, column, n, state):
     """Write the lowest place of a bit of any finite value, above 2**-1074."""
-    x = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_WORDS])
-    lowest = state[STATE_HIGHEST]
+    x = pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_WORDS])
+    lowest = state[layout.STATE_HIGHEST]
     for i in range(n):
         size = x[i] & HIGHEST
         is_number = (size != 0) & (size < INFINITE)
         lowest = select(is_number, smaller(lowest, larger(size >> 52, i64(1)) - 1), lowest)
-    state[STATE_LOWEST] = lowest
+    state[layout.STATE_LOWEST] = lowest
 
 
 @njit(**SEPARATE_OPTIONS)
 def begin_with_carry(words, column, state, carry):
     """Let the first place have the latest value of the rows that it stands for."""
     known = pointer_int64(carry)
-    state[STATE_MISSING] = 1  # so that values are counted
-    state[STATE_INFINITE] = i64((known[CARRY_POSITIVE] | known[CARRY_NEGATIVE]) != 0)
-    pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_WORDS])[0] = known[CARRY_LAST]
+    state[layout.STATE_MISSING] = 1  # so that values are counted
+    state[layout.STATE_INFINITE] = i64(
+        (known[layout.CARRY_POSITIVE] | known[layout.CARRY_NEGATIVE]) != 0
+    )
+    pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_WORDS])[0] = known[
+        layout.CARRY_LAST
+    ]
 
 
 @njit(**SEPARATE_OPTIONS)
 def load_keys(words, column, n, state):
     """Write the keys that least and greatest values are found by."""
-    scratch, carry, is_missing = words[TABLE_SCRATCH], state[STATE_CARRY], state[STATE_MISSING] != 0
-    if column[COLUMN_MAX_KEYS] != 0:
-        write_keys(words, column, column[COLUMN_MAX_KEYS], n, i64(0), is_missing)
+    scratch, carry, is_missing = (
+        words[layout.TABLE_SCRATCH],
+        state[layout.STATE_CARRY],
+        state[layout.STATE_MISSING] != 0,
+    )
+    if column[layout.COLUMN_MAX_KEYS] != 0:
+        write_keys(words, column, column[layout.COLUMN_MAX_KEYS], n, i64(0), is_missing)
         if carry != 0:
-            greatest = pointer_int64(carry)[CARRY_MAX_KEY]
-            pointer_int64(scratch + column[COLUMN_MAX_KEYS])[0] = greatest
-        state[STATE_MAX_LEVELS] = 1
-    if column[COLUMN_MIN_KEYS] != 0:
-        write_keys(words, column, column[COLUMN_MIN_KEYS], n, i64(-1), is_missing)
+            greatest = pointer_int64(carry)[layout.CARRY_MAX_KEY]
+            pointer_int64(scratch + column[layout.COLUMN_MAX_KEYS])[0] = greatest
+        state[layout.STATE_MAX_LEVELS] = 1
+    if column[layout.COLUMN_MIN_KEYS] != 0:
+        write_keys(words, column, column[layout.COLUMN_MIN_KEYS], n, i64(-1), is_missing)
         if carry != 0:
-            greatest = pointer_int64(carry)[CARRY_MIN_KEY]
-            pointer_int64(scratch + column[COLUMN_MIN_KEYS])[0] = greatest
-        state[STATE_MIN_LEVELS] = 1
+            greatest = pointer_int64(carry)[layout.CARRY_MIN_KEY]
+            pointer_int64(scratch + column[layout.COLUMN_MIN_KEYS])[0] = greatest
+        state[layout.STATE_MIN_LEVELS] = 1
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -228,22 +210,26 @@ def load_column(words, column, base, n, carry):
         n: how many rows there are.
         carry: address of what is known of the rows that the first place stands for; 0 for itself.
     """
-    state = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_STATE])
-    state[STATE_MISSING], state[STATE_INFINITE], state[STATE_WIDE] = i64(0), i64(0), i64(0)
-    state[STATE_CARRY] = carry
+    state = pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_STATE])
+    state[layout.STATE_MISSING], state[layout.STATE_INFINITE], state[layout.STATE_WIDE] = (
+        i64(0),
+        i64(0),
+        i64(0),
+    )
+    state[layout.STATE_CARRY] = carry
     load_words(words, column, base, n)
     if carry != 0:
         begin_with_carry(words, column, state, carry)
-    is_float, greatest = column[COLUMN_KIND] == FLOAT, i64(0)
+    is_float, greatest = column[layout.COLUMN_KIND] == layout.FLOAT, i64(0)
     if is_float:
         greatest = find_missing_floats(words, column, n, state)
-    if state[STATE_MISSING] != 0 or (not is_float and column[COLUMN_PRESENT] != 0):
+    if state[layout.STATE_MISSING] != 0 or (not is_float and column[layout.COLUMN_PRESENT] != 0):
         count_values(words, column, base, n, state)
-    if state[STATE_INFINITE] != 0 and column[COLUMN_INFINITE] != 0:
+    if state[layout.STATE_INFINITE] != 0 and column[layout.COLUMN_INFINITE] != 0:
         count_infinite(words, column, n, carry)
-    if state[STATE_MISSING] != 0:
+    if state[layout.STATE_MISSING] != 0:
         find_neighbours(words, column, n)
     load_keys(words, column, n, state)
-    if column[COLUMN_SUMS] != 0:
+    if column[layout.COLUMN_SUMS] != 0:
         add_up(words, column, n, greatest)
-    return state[STATE_WIDE]
+    return state[layout.STATE_WIDE]

@@ -21,31 +21,8 @@ from fastfeat_kernels.intrinsics import (
     select,
     smaller,
 )
+from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.vectors import fence, load_turned4, load_turned8
-from fastfeat_kernels.windows.layout import (
-    TABLE_ABSENT,
-    TABLE_BIT_OFFSET,
-    TABLE_CODES,
-    TABLE_CURSORS,
-    TABLE_DEALT,
-    TABLE_DEALT_CODES,
-    TABLE_DEALT_PRESENT,
-    TABLE_ELEMENT,
-    TABLE_FIRST_ASKING,
-    TABLE_FLAG_BITS,
-    TABLE_FLAGS,
-    TABLE_KEPT,
-    TABLE_NUMBER_BITS,
-    TABLE_PIECE_BITS,
-    TABLE_ROW_WORDS,
-    TABLE_SCRATCH,
-    TABLE_SHIFT,
-    TABLE_STAGE,
-    TABLE_TARGETS,
-    TABLE_VALIDITY,
-    TABLE_VALUE_BIT_OFFSET,
-    TABLE_VALUES,
-)
 
 i64 = types.int64
 FLOAT32 = ELEMENTS.index("float32")
@@ -55,12 +32,14 @@ TILE = 256  # rows whose results are collected at a time
 def keep(table, first, n):
     """Write the codes of rows, -1 where the value is missing."""
     words = pointer_int64(table)
-    codes, kept = pointer_int32(words[TABLE_CODES]), pointer_int32(words[TABLE_KEPT])
-    validity, present = words[TABLE_VALIDITY], i64(-1)
+    codes, kept = pointer_int32(words[layout.TABLE_CODES]), pointer_int32(words[layout.TABLE_KEPT])
+    validity, present = words[layout.TABLE_VALIDITY], i64(-1)
     for i in range(n):
         row = first + i
         if validity != 0 and i & 63 == 0:
-            present = read_bits(validity, words[TABLE_BIT_OFFSET] + row, smaller(n - i, i64(64)))
+            present = read_bits(
+                validity, words[layout.TABLE_BIT_OFFSET] + row, smaller(n - i, i64(64))
+            )
         kept[row] = select((present >> (i & 63)) & 1 != 0, i64(codes[row]), i64(-1))
     return 0
 
@@ -68,8 +47,11 @@ def keep(table, first, n):
 def count(table, first, n):
     """Count the rows of each partition."""
     words = pointer_int64(table)
-    codes, counts = pointer_int32(words[TABLE_CODES]), pointer_int64(words[TABLE_CURSORS])
-    shift = words[TABLE_SHIFT]
+    codes, counts = (
+        pointer_int32(words[layout.TABLE_CODES]),
+        pointer_int64(words[layout.TABLE_CURSORS]),
+    )
+    shift = words[layout.TABLE_SHIFT]
     for row in range(first, first + n):
         code = i64(codes[row])
         if code >= 0:
@@ -80,22 +62,32 @@ def count(table, first, n):
 @njit(**INNER_OPTIONS)
 def read(words, row, n):
     """Return the address of n values as float64, NaN for missing ones, or as keys of integers."""
-    element, scratch = words[TABLE_ELEMENT], words[TABLE_SCRATCH]
-    bit = words[TABLE_VALUE_BIT_OFFSET]
-    source = read_words(element, words[TABLE_VALUES], bit, row, n, scratch)
-    if (element > FLOAT32) | (words[TABLE_VALIDITY] == 0):
+    element, scratch = words[layout.TABLE_ELEMENT], words[layout.TABLE_SCRATCH]
+    bit = words[layout.TABLE_VALUE_BIT_OFFSET]
+    source = read_words(element, words[layout.TABLE_VALUES], bit, row, n, scratch)
+    if (element > FLOAT32) | (words[layout.TABLE_VALIDITY] == 0):
         return source
-    mask(scratch, source, words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET] + row, n, i64(NAN_BITS))
+    mask(
+        scratch,
+        source,
+        words[layout.TABLE_VALIDITY],
+        words[layout.TABLE_BIT_OFFSET] + row,
+        n,
+        i64(NAN_BITS),
+    )
     return scratch
 
 
 @njit(**SEPARATE_OPTIONS)
 def deal_words(words, source, row, n):
     """Append values to their partitions, and codes where they are asked for."""
-    x, codes = pointer_int64(source), pointer_int32(words[TABLE_CODES] + 4 * row)
-    values, numbers = pointer_int64(words[TABLE_DEALT]), pointer_int32(words[TABLE_DEALT_CODES])
-    cursors, shift = pointer_int64(words[TABLE_CURSORS]), words[TABLE_SHIFT]
-    if words[TABLE_DEALT_CODES] != 0:
+    x, codes = pointer_int64(source), pointer_int32(words[layout.TABLE_CODES] + 4 * row)
+    values, numbers = (
+        pointer_int64(words[layout.TABLE_DEALT]),
+        pointer_int32(words[layout.TABLE_DEALT_CODES]),
+    )
+    cursors, shift = pointer_int64(words[layout.TABLE_CURSORS]), words[layout.TABLE_SHIFT]
+    if words[layout.TABLE_DEALT_CODES] != 0:
         for i in range(n):
             code = i64(codes[i])
             if code >= 0:
@@ -114,10 +106,17 @@ def deal_words(words, source, row, n):
 @njit(**SEPARATE_OPTIONS)
 def deal_marked(words, source, row, n):
     """The same for integers some of which are missing."""
-    x, codes = pointer_int64(source), pointer_int32(words[TABLE_CODES] + 4 * row)
-    values, marks = pointer_int64(words[TABLE_DEALT]), pointer_uint8(words[TABLE_DEALT_PRESENT])
-    cursors, shift = pointer_int64(words[TABLE_CURSORS]), words[TABLE_SHIFT]
-    validity, bit, present = words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET] + row, i64(-1)
+    x, codes = pointer_int64(source), pointer_int32(words[layout.TABLE_CODES] + 4 * row)
+    values, marks = (
+        pointer_int64(words[layout.TABLE_DEALT]),
+        pointer_uint8(words[layout.TABLE_DEALT_PRESENT]),
+    )
+    cursors, shift = pointer_int64(words[layout.TABLE_CURSORS]), words[layout.TABLE_SHIFT]
+    validity, bit, present = (
+        words[layout.TABLE_VALIDITY],
+        words[layout.TABLE_BIT_OFFSET] + row,
+        i64(-1),
+    )
     for i in range(n):
         if validity != 0 and i & 63 == 0:
             present = read_bits(validity, bit + i, smaller(n - i, i64(64)))
@@ -135,7 +134,7 @@ def deal(table, first, n):
     for start in range(0, n, BLOCK):
         row, m = first + start, smaller(n - start, i64(BLOCK))
         source = read(words, row, m)
-        if words[TABLE_DEALT_PRESENT] != 0:
+        if words[layout.TABLE_DEALT_PRESENT] != 0:
             deal_marked(words, source, row, m)
         else:
             deal_words(words, source, row, m)
@@ -147,11 +146,15 @@ def deal(table, first, n):
 def find_results(words, row, n, places):
     """Write where the results of rows stand."""
     codes, cursors = (
-        pointer_int32(words[TABLE_CODES] + 4 * row),
-        pointer_int64(words[TABLE_CURSORS]),
+        pointer_int32(words[layout.TABLE_CODES] + 4 * row),
+        pointer_int64(words[layout.TABLE_CURSORS]),
     )
-    pieces, bits = pointer_int64(words[TABLE_STAGE]), words[TABLE_PIECE_BITS]
-    shift, size, low = words[TABLE_SHIFT], words[TABLE_ROW_WORDS] << 3, (i64(1) << bits) - 1
+    pieces, bits = pointer_int64(words[layout.TABLE_STAGE]), words[layout.TABLE_PIECE_BITS]
+    shift, size, low = (
+        words[layout.TABLE_SHIFT],
+        words[layout.TABLE_ROW_WORDS] << 3,
+        (i64(1) << bits) - 1,
+    )
     for i in range(n):
         code = i64(codes[i])
         if code >= 0:
@@ -161,7 +164,7 @@ def find_results(words, row, n, places):
                 prefetch(places[i] + line)
             cursors[code >> shift] = at + 1
         else:
-            places[i] = words[TABLE_ABSENT]
+            places[i] = words[layout.TABLE_ABSENT]
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -171,9 +174,9 @@ def turn_results(words, places_at, row, n):
     Of floats a bitmap is written, too, of which are numbers.
     """
     targets, bits, n_words = (
-        words[TABLE_TARGETS],
-        words[TABLE_NUMBER_BITS],
-        words[TABLE_ROW_WORDS],
+        words[layout.TABLE_TARGETS],
+        words[layout.TABLE_NUMBER_BITS],
+        words[layout.TABLE_ROW_WORDS],
     )
     if n_words == 4:
         for i in range(0, n, 8):
@@ -187,9 +190,9 @@ def turn_results(words, places_at, row, n):
 @njit(**SEPARATE_OPTIONS)
 def turn_few(words, places_at, row, n):
     """The same of rows that have one byte of a bitmap together."""
-    places, targets = pointer_int64(places_at), pointer_int64(words[TABLE_TARGETS])
-    bitmaps = pointer_int64(words[TABLE_NUMBER_BITS])
-    for slot in range(words[TABLE_ROW_WORDS]):
+    places, targets = pointer_int64(places_at), pointer_int64(words[layout.TABLE_TARGETS])
+    bitmaps = pointer_int64(words[layout.TABLE_NUMBER_BITS])
+    for slot in range(words[layout.TABLE_ROW_WORDS]):
         if targets[slot] != 0:
             target, found = pointer_int64(targets[slot] + 8 * row), i64(0)
             for i in range(n):
@@ -202,14 +205,14 @@ def turn_few(words, places_at, row, n):
 @njit(**SEPARATE_OPTIONS)
 def spread_flags(words, places_at, row, n):
     """Write bitmaps of which results are there by their flags, of rows in eights or of few."""
-    places, flags = pointer_int64(places_at), words[TABLE_FLAGS] << 3
+    places, flags = pointer_int64(places_at), words[layout.TABLE_FLAGS] << 3
     found, bitmaps = (
         pointer_int64(places_at + 8 * TILE),
-        pointer_int64(words[TABLE_FLAG_BITS]),
+        pointer_int64(words[layout.TABLE_FLAG_BITS]),
     )
     for i in range(n):
         found[i] = pointer_int64(places[i] + flags)[0]
-    for slot in range(words[TABLE_ROW_WORDS]):
+    for slot in range(words[layout.TABLE_ROW_WORDS]):
         if bitmaps[slot] != 0:
             bitmap = pointer_uint8(bitmaps[slot])
             for start in range(0, n, 8):
@@ -222,13 +225,13 @@ def spread_flags(words, places_at, row, n):
 @njit(**SEPARATE_OPTIONS)
 def collect_rows(words, first, n):
     """Copy the results of rows in eights, up to a tile of them, or of few that share a byte."""
-    places, row = words[TABLE_SCRATCH], first - words[TABLE_FIRST_ASKING]
+    places, row = words[layout.TABLE_SCRATCH], first - words[layout.TABLE_FIRST_ASKING]
     find_results(words, first, n, pointer_int64(places))
     if n & 7 == 0:
         turn_results(words, places, row, n)
     else:
         turn_few(words, places, row, n)
-    if words[TABLE_FLAGS] >= 0:
+    if words[layout.TABLE_FLAGS] >= 0:
         spread_flags(words, places, row, n)
 
 
@@ -236,7 +239,7 @@ def collect(table, first, n):
     """Copy the results of rows to columns in input order."""
     words = pointer_int64(table)
     start, end = first, first + n
-    n_few = smaller(-(first - words[TABLE_FIRST_ASKING]) & 7, n)
+    n_few = smaller(-(first - words[layout.TABLE_FIRST_ASKING]) & 7, n)
     if n_few != 0:
         collect_rows(words, start, n_few)
         start += n_few

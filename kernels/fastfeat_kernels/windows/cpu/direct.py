@@ -13,19 +13,8 @@ from fastfeat_kernels.intrinsics import (
     pointer_uint8,
     smaller,
 )
+from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.vectors import add_bits, store_words
-from fastfeat_kernels.windows.layout import (
-    ARRIVALS,
-    ASKS,
-    RESULTS,
-    TABLE_FIRST_ASKING,
-    TABLE_FLAG_BITS,
-    TABLE_FLAGS,
-    TABLE_NUMBER_BITS,
-    TABLE_ROW_WORDS,
-    TABLE_SCRATCH,
-    TABLE_TARGETS,
-)
 
 i64 = types.int64
 
@@ -57,7 +46,9 @@ def store_column(target, bitmap, source, row, n):
 @njit(**SEPARATE_OPTIONS)
 def store_flags(words, bitmap, slot, row, n):
     """Write a bitmap of which results of an output are there by their flags."""
-    flags = pointer_int64(words[TABLE_SCRATCH] + RESULTS + 8 * ASKS * words[TABLE_FLAGS])
+    flags = pointer_int64(
+        words[layout.TABLE_SCRATCH] + layout.RESULTS + 8 * layout.ASKS * words[layout.TABLE_FLAGS]
+    )
     start = i64(0)
     while start < n:
         end, byte = smaller(start + 8 - ((row + start) & 7), n), i64(0)
@@ -70,15 +61,15 @@ def store_flags(words, bitmap, slot, row, n):
 @njit(**SEPARATE_OPTIONS)
 def store_columns(words, n):
     """Copy the results of a block, of rows one after the other, to columns."""
-    scratch, targets = words[TABLE_SCRATCH], pointer_int64(words[TABLE_TARGETS])
-    row = i64(pointer_int32(scratch + ARRIVALS)[0]) - words[TABLE_FIRST_ASKING]
+    scratch, targets = words[layout.TABLE_SCRATCH], pointer_int64(words[layout.TABLE_TARGETS])
+    row = i64(pointer_int32(scratch + layout.ARRIVALS)[0]) - words[layout.TABLE_FIRST_ASKING]
     number_bits, flag_bits = (
-        pointer_int64(words[TABLE_NUMBER_BITS]),
-        pointer_int64(words[TABLE_FLAG_BITS]),
+        pointer_int64(words[layout.TABLE_NUMBER_BITS]),
+        pointer_int64(words[layout.TABLE_FLAG_BITS]),
     )
-    for slot in range(words[TABLE_ROW_WORDS]):
+    for slot in range(words[layout.TABLE_ROW_WORDS]):
         if targets[slot] != 0:
-            source = scratch + RESULTS + 8 * ASKS * slot
+            source = scratch + layout.RESULTS + 8 * layout.ASKS * slot
             store_column(targets[slot], number_bits[slot], source, row, n)
         if flag_bits[slot] != 0:
             store_flags(words, flag_bits[slot], slot, row, n)

@@ -21,24 +21,9 @@ from fastfeat_kernels.intrinsics import (
     pointer_int64,
     select,
 )
+from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.columns import nothing_of
-from fastfeat_kernels.windows.layout import (
-    BATCH_ROWS,
-    COLUMN_KIND,
-    COLUMN_MAX_KEYS,
-    COLUMN_MIN_KEYS,
-    COLUMN_STATE,
-    COUNTS,
-    FLOAT,
-    LEVEL_ROWS,
-    MIN,
-    OUTPUT_MEMORY,
-    OUTPUT_STATE,
-    OUTPUT_STATISTIC,
-    STATE_MAX_LEVELS,
-    STATE_MIN_LEVELS,
-    TABLE_SCRATCH,
-)
+from fastfeat_kernels.windows.statistics import MIN
 
 i64 = types.int64
 PIVOT, DONE, PREFIX = 0, 1, 2
@@ -98,8 +83,8 @@ def write_levels(keys_at, n_levels, n_rows, length):
     """Write the levels of keys that windows of a length need; return how many there are."""
     while (i64(1) << n_levels) <= length:
         half = i64(1) << (n_levels - 1)
-        below = keys_at + 8 * LEVEL_ROWS * (n_levels - 1)
-        level = pointer_int64(below + 8 * LEVEL_ROWS)
+        below = keys_at + 8 * layout.LEVEL_ROWS * (n_levels - 1)
+        level = pointer_int64(below + 8 * layout.LEVEL_ROWS)
         middle = pointer_int64(below + 8 * half)
         write_level(pointer_int64(below), middle, n_rows - 2 * half + 1, level)
         n_levels += 1
@@ -112,7 +97,7 @@ def read_levels_of_keys(keys, begins, ends, counts, n, flip, magnitude, nothing,
     for j in range(n):
         begin, end = i64(begins[j]), i64(ends[j])
         level = (bits_of(types.float64(larger(end - begin, i64(1)))) >> 52) - 1023
-        row = level * LEVEL_ROWS
+        row = level * layout.LEVEL_ROWS
         last = larger(end - (i64(1) << level), begin)
         key = larger(keys[row + begin], keys[row + last]) ^ flip
         value = key ^ ((key >> 63) & magnitude)
@@ -122,22 +107,24 @@ def read_levels_of_keys(keys, begins, ends, counts, n, flip, magnitude, nothing,
 @njit(**SEPARATE_OPTIONS)
 def read_extremes(words, column, output, begins_at, ends_at, n, target):
     """Write the least or greatest values."""
-    scratch, is_min = words[TABLE_SCRATCH], output[OUTPUT_STATISTIC] == MIN
+    scratch, is_min = words[layout.TABLE_SCRATCH], output[layout.OUTPUT_STATISTIC] == MIN
     begins, ends = pointer_int32(begins_at), pointer_int32(ends_at)
-    counts, results = pointer_int32(scratch + COUNTS), pointer_int64(target)
+    counts, results = pointer_int32(scratch + layout.COUNTS), pointer_int64(target)
     flip = select(is_min, i64(-1), i64(0))
-    magnitude = select(column[COLUMN_KIND] == FLOAT, i64(HIGHEST), i64(0))
-    keys_at = scratch + select(is_min, column[COLUMN_MIN_KEYS], column[COLUMN_MAX_KEYS])
-    nothing, n_rows = nothing_of(column), pointer_int64(scratch)[BATCH_ROWS]
-    if n_rows < LEVEL_ROWS:
-        state = pointer_int64(scratch + column[COLUMN_STATE])
-        word = select(is_min, i64(STATE_MIN_LEVELS), i64(STATE_MAX_LEVELS))
+    magnitude = select(column[layout.COLUMN_KIND] == layout.FLOAT, i64(HIGHEST), i64(0))
+    keys_at = scratch + select(
+        is_min, column[layout.COLUMN_MIN_KEYS], column[layout.COLUMN_MAX_KEYS]
+    )
+    nothing, n_rows = nothing_of(column), pointer_int64(scratch)[layout.BATCH_ROWS]
+    if n_rows < layout.LEVEL_ROWS:
+        state = pointer_int64(scratch + column[layout.COLUMN_STATE])
+        word = select(is_min, i64(layout.STATE_MIN_LEVELS), i64(layout.STATE_MAX_LEVELS))
         state[word] = write_levels(keys_at, state[word], n_rows, longest(begins, ends, n))
         keys = pointer_int64(keys_at)
         read_levels_of_keys(keys, begins, ends, counts, n, flip, magnitude, nothing, results)
     else:
-        suffixes = pointer_int64(scratch + output[OUTPUT_MEMORY])
-        state = pointer_int64(scratch + output[OUTPUT_STATE])
+        suffixes = pointer_int64(scratch + output[layout.OUTPUT_MEMORY])
+        state = pointer_int64(scratch + output[layout.OUTPUT_STATE])
         keys = pointer_int64(keys_at)
         read_suffixes(
             keys, suffixes, state, begins, ends, counts, n, flip, magnitude, nothing, results

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.blocks import NAN_BITS
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
     SEPARATE_OPTIONS,
@@ -13,9 +12,9 @@ from fastfeat_kernels.intrinsics import (
     pointer_int64,
     select,
 )
+from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.averages import read_averages
 from fastfeat_kernels.windows.cpu.bounds import is_open, window_of
-from fastfeat_kernels.windows.cpu.columns import nothing_of
 from fastfeat_kernels.windows.cpu.extremes import read_extremes
 from fastfeat_kernels.windows.cpu.picks import read_picks, read_since
 from fastfeat_kernels.windows.cpu.ranks import read_ordered
@@ -33,53 +32,21 @@ from fastfeat_kernels.windows.cpu.sums import (
     sum_over,
 )
 from fastfeat_kernels.windows.cpu.wide import read_wide
-from fastfeat_kernels.windows.layout import (
-    ASKS,
-    COLUMN_COUNTS,
-    COLUMN_KIND,
-    COLUMN_STATE,
-    COUNT,
-    COUNTS,
-    DEVIATION,
-    EWM_MEAN_BY,
-    FLOAT,
-    LAG,
-    MAX,
+from fastfeat_kernels.windows.layout import OUTPUT_FAMILY
+from fastfeat_kernels.windows.statistics import (
+    COMPARING,
+    COUNTING,
+    DECAYING,
+    FITTING,
     MEAN,
-    MODE,
-    N_COLUMN_WORDS,
-    N_OUTPUT_WORDS,
     N_ROWS,
-    N_UNIQUE,
-    OUTPUT_COLUMN,
-    OUTPUT_COUNTED,
-    OUTPUT_FACTOR,
-    OUTPUT_FLAGGED,
-    OUTPUT_MIN_SAMPLES,
-    OUTPUT_PARAMETER,
-    OUTPUT_SINCE,
-    OUTPUT_SLOT,
-    OUTPUT_STATISTIC,
-    OUTPUT_WINDOW,
-    PERCENTILE,
-    QUANTILE,
-    RANK,
-    RESULTS,
-    SLOPE,
-    STATE_INFINITE,
-    STATE_MISSING,
-    STATE_WIDE,
+    ORDERING,
+    PICKING,
+    RANKING,
+    RUNNING,
     SUM,
-    TABLE_CARRIED,
-    TABLE_COLUMNS,
-    TABLE_FLAGS,
-    TABLE_OUTPUTS,
-    TABLE_OVERFLOWS,
-    TABLE_SCRATCH,
-    VARIANCE,
-    WINDOW_BEGINS,
-    WINDOW_ENDS,
-    WITHOUT_FRACTION,
+    SUMMING,
+    WHOLE_MEAN,
 )
 
 i64 = types.int64
@@ -88,40 +55,43 @@ i64 = types.int64
 @njit(**INNER_OPTIONS)
 def column_of(words, number):
     """Return the words of a column."""
-    return pointer_int64(words[TABLE_COLUMNS] + 8 * N_COLUMN_WORDS * number)
+    return pointer_int64(words[layout.TABLE_COLUMNS] + 8 * layout.N_COLUMN_WORDS * number)
 
 
 @njit(**INNER_OPTIONS)
 def output_of(words, number):
     """Return the words of an output."""
-    return pointer_int64(words[TABLE_OUTPUTS] + 8 * N_OUTPUT_WORDS * number)
+    return pointer_int64(words[layout.TABLE_OUTPUTS] + 8 * layout.N_OUTPUT_WORDS * number)
 
 
 @njit(**INNER_OPTIONS)
 def is_wide(words, column):
     """Return whether the limbs of a column do not hold its values."""
-    return pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_STATE])[STATE_WIDE] != 0
+    return (
+        pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_STATE])[layout.STATE_WIDE]
+        != 0
+    )
 
 
 @njit(**SEPARATE_OPTIONS)
 def count_in_windows(words, column, window, n, is_of_rows):
     """Write how many values, or rows, each window has."""
-    scratch, more = words[TABLE_SCRATCH], types.int32(0)
+    scratch, more = words[layout.TABLE_SCRATCH], types.int32(0)
     begins, ends = (
-        pointer_int32(scratch + window[WINDOW_BEGINS]),
-        pointer_int32(scratch + window[WINDOW_ENDS]),
+        pointer_int32(scratch + window[layout.WINDOW_BEGINS]),
+        pointer_int32(scratch + window[layout.WINDOW_ENDS]),
     )
     counts, before = (
-        pointer_int32(scratch + COUNTS),
-        pointer_int32(scratch + column[COLUMN_COUNTS]),
+        pointer_int32(scratch + layout.COUNTS),
+        pointer_int32(scratch + column[layout.COLUMN_COUNTS]),
     )
-    is_missing = pointer_int64(scratch + column[COLUMN_STATE])[STATE_MISSING] != 0
+    is_missing = pointer_int64(scratch + column[layout.COLUMN_STATE])[layout.STATE_MISSING] != 0
     if is_missing and not is_of_rows:
         for j in range(n):
             counts[j] = before[i64(ends[j])] - before[i64(begins[j])]
     else:
-        if words[TABLE_CARRIED] != 0 and is_open(window):
-            more = types.int32(words[TABLE_CARRIED] - 1)
+        if words[layout.TABLE_CARRIED] != 0 and is_open(window):
+            more = types.int32(words[layout.TABLE_CARRIED] - 1)
         for j in range(n):
             counts[j] = ends[j] - begins[j] + more
 
@@ -129,32 +99,22 @@ def count_in_windows(words, column, window, n, is_of_rows):
 @njit(**SEPARATE_OPTIONS)
 def copy_counts(words, n, target):
     """Write the counts as results."""
-    counts, results = pointer_int32(words[TABLE_SCRATCH] + COUNTS), pointer_int64(target)
+    counts, results = (
+        pointer_int32(words[layout.TABLE_SCRATCH] + layout.COUNTS),
+        pointer_int64(target),
+    )
     for j in range(n):
         results[j] = i64(counts[j])
 
 
-@njit(**INNER_OPTIONS)
-def is_always_float(output):
-    """Return whether a statistic of integers is a float."""
-    statistic, parameter = output[OUTPUT_STATISTIC], output[OUTPUT_PARAMETER]
-    is_spread = (statistic >= VARIANCE) & (statistic <= DEVIATION)
-    is_mean = (statistic == MEAN) & (parameter != WITHOUT_FRACTION)
-    is_trend = (statistic >= RANK) & (statistic <= SLOPE)
-    is_quantile = (statistic == QUANTILE) & (output[OUTPUT_FACTOR] != WITHOUT_FRACTION)
-    return is_spread | is_mean | is_quantile | is_trend
-
-
 @njit(**SEPARATE_OPTIONS)
-def mark_few(words, column, output, n, target):
+def mark_few(words, output, n, target):
     """Write nothing where a window has fewer values than it must."""
-    counts, results = pointer_int32(words[TABLE_SCRATCH] + COUNTS), pointer_int64(target)
-    least, nothing = output[OUTPUT_MIN_SAMPLES], nothing_of(column)
-    statistic = output[OUTPUT_STATISTIC]
-    if is_always_float(output):
-        nothing = i64(NAN_BITS)
-    elif (statistic == N_UNIQUE) | ((statistic == SUM) & (column[COLUMN_KIND] != FLOAT)):
-        nothing = i64(0)
+    counts, results = (
+        pointer_int32(words[layout.TABLE_SCRATCH] + layout.COUNTS),
+        pointer_int64(target),
+    )
+    least, nothing = output[layout.OUTPUT_LEAST], output[layout.OUTPUT_NOTHING]
     for j in range(n):
         results[j] = select(counts[j] < least, nothing, results[j])
 
@@ -162,12 +122,13 @@ def mark_few(words, column, output, n, target):
 @njit(**SEPARATE_OPTIONS)
 def flag(words, output, n):
     """Say by a bit for each window whether its result is there."""
-    scratch, slot = words[TABLE_SCRATCH], output[OUTPUT_SLOT]
-    counts = pointer_int32(scratch + COUNTS)
-    flags = pointer_int64(scratch + RESULTS + 8 * ASKS * words[TABLE_FLAGS])
-    least, statistic = output[OUTPUT_MIN_SAMPLES], output[OUTPUT_STATISTIC]
-    if (least == 0) & (statistic != SUM) & (statistic != N_UNIQUE):
-        least = i64(1)
+    scratch, slot, least = (
+        words[layout.TABLE_SCRATCH],
+        output[layout.OUTPUT_SLOT],
+        output[layout.OUTPUT_LEAST],
+    )
+    counts = pointer_int32(scratch + layout.COUNTS)
+    flags = pointer_int64(scratch + layout.RESULTS + 8 * layout.ASKS * words[layout.TABLE_FLAGS])
     for j in range(n):
         flags[j] |= i64(counts[j] >= least) << slot
 
@@ -175,25 +136,25 @@ def flag(words, output, n):
 @njit(**SEPARATE_OPTIONS)
 def read_sums(words, column, window, output, n, target, number):
     """Write results that come from sums."""
-    scratch, statistic = words[TABLE_SCRATCH], output[OUTPUT_STATISTIC]
-    state = pointer_int64(scratch + column[COLUMN_STATE])
-    begins, ends = scratch + window[WINDOW_BEGINS], scratch + window[WINDOW_ENDS]
+    scratch, statistic = words[layout.TABLE_SCRATCH], output[layout.OUTPUT_STATISTIC]
+    state = pointer_int64(scratch + column[layout.COLUMN_STATE])
+    begins, ends = scratch + window[layout.WINDOW_BEGINS], scratch + window[layout.WINDOW_ENDS]
     if is_wide(words, column):
         read_wide(words, column, output, begins, ends, n, target)
     else:
         sum_over(words, column, window, n)
-        if statistic == SUM and column[COLUMN_KIND] != FLOAT:
-            overflow = words[TABLE_OVERFLOWS] + 8 * number
+        if statistic == SUM and column[layout.COLUMN_KIND] != layout.FLOAT:
+            overflow = words[layout.TABLE_OVERFLOWS] + 8 * number
             read_integer_sums(words, column, output, n, target, overflow)
-        elif statistic == MEAN and output[OUTPUT_PARAMETER] == WITHOUT_FRACTION:
+        elif statistic == WHOLE_MEAN:
             read_whole_means(words, column, n, target)
-        elif statistic <= MEAN:
+        elif (statistic == SUM) | (statistic == MEAN):
             read_levels(words, column, output, n, target)
         elif is_narrow(words, column):
             read_narrow_spreads(words, column, window, output, n, target)
         else:
             read_spreads(words, column, output, begins, ends, n, target)
-    if state[STATE_INFINITE] != 0:
+    if state[layout.STATE_INFINITE] != 0:
         mark_infinite(words, column, output, begins, ends, n, target)
 
 
@@ -205,47 +166,70 @@ def read_output(words, number, n, read_rest):
         words: the table.
         number: of the output.
         n: how many rows there are.
-        read_rest: what writes the results of order statistics.
+        read_rest: what writes the results of families that have loops of their own.
     """
-    scratch, output = words[TABLE_SCRATCH], output_of(words, number)
-    window = window_of(words, output[OUTPUT_WINDOW])
-    column = column_of(words, output[OUTPUT_COLUMN])
-    begins, ends = scratch + window[WINDOW_BEGINS], scratch + window[WINDOW_ENDS]
-    target, statistic = scratch + RESULTS + 8 * ASKS * output[OUTPUT_SLOT], output[OUTPUT_STATISTIC]
-    if output[OUTPUT_COUNTED] == 0:
-        count_in_windows(words, column, window, n, statistic == N_ROWS)
-    if statistic <= COUNT:
+    scratch, output = words[layout.TABLE_SCRATCH], output_of(words, number)
+    window = window_of(words, output[layout.OUTPUT_WINDOW])
+    column = column_of(words, output[layout.OUTPUT_COLUMN])
+    begins, ends = scratch + window[layout.WINDOW_BEGINS], scratch + window[layout.WINDOW_ENDS]
+    target, family = (
+        scratch + layout.RESULTS + 8 * layout.ASKS * output[layout.OUTPUT_SLOT],
+        output[layout.OUTPUT_FAMILY],
+    )
+    if output[layout.OUTPUT_COUNTED] == 0:
+        count_in_windows(words, column, window, n, output[layout.OUTPUT_STATISTIC] == N_ROWS)
+    if family == COUNTING:
         copy_counts(words, n, target)
         return
-    if statistic <= DEVIATION:
+    if family == SUMMING:
         read_sums(words, column, window, output, n, target, number)
-    elif statistic <= MAX:
+    elif family == COMPARING:
         read_extremes(words, column, output, begins, ends, n, target)
-    elif output[OUTPUT_SINCE] != 0:
-        overflow = words[TABLE_OVERFLOWS] + 8 * number
-        read_since(words, column, output, begins, ends, n, target, overflow)
-        return
-    elif statistic <= LAG:
+    elif family == PICKING:
+        if output[layout.OUTPUT_SINCE] != 0:
+            overflow = words[layout.TABLE_OVERFLOWS] + 8 * number
+            read_since(words, column, output, begins, ends, n, target, overflow)
+            return
         read_picks(words, column, window, output, n, target)
     else:
         read_rest(words, column, output, begins, ends, n, target)
-    if output[OUTPUT_MIN_SAMPLES] > 0:
-        mark_few(words, column, output, n, target)
-    if output[OUTPUT_FLAGGED] != 0 and statistic != LAG:
+    if output[layout.OUTPUT_MIN_SAMPLES] > 0:
+        mark_few(words, output, n, target)
+    if output[layout.OUTPUT_FLAGGED] == layout.FLAGGED_BY_COUNT:
         flag(words, output, n)
 
 
+LOOPS = {
+    ORDERING: read_ordered,
+    RANKING: read_ranks,
+    DECAYING: read_averages,
+    FITTING: read_slopes,
+    RUNNING: read_streaks,
+}
+
+
 @njit(**INNER_OPTIONS)
-def read_any(words, column, output, begins, ends, n, target):
-    """Write the results of an output that is no sum, extreme or single value."""
-    statistic = output[OUTPUT_STATISTIC]
-    if statistic <= MODE:
-        read_ordered(words, column, output, begins, ends, n, target)
-    elif statistic <= PERCENTILE:
-        read_ranks(words, column, output, begins, ends, n, target)
-    elif statistic <= EWM_MEAN_BY:
-        read_averages(words, column, output, ends, n, target)
-    elif statistic == SLOPE:
-        read_slopes(words, column, output, begins, ends, n, target)
-    else:
-        read_streaks(words, column, output, begins, ends, n, target)
+def nothing_read(words, column, output, begins_at, ends_at, n, target):
+    """Write nothing, where an entry has no such loop."""
+
+
+def reader_of(families):
+    """Return what writes the results of an output of some families, by the loop of its own.
+
+    Args:
+        families: their numbers; those that all entries have are left out.
+    """
+    numbers = [number for number in LOOPS if number in families]
+    if not numbers:
+        return nothing_read
+    first, *others = numbers
+    loop, read_others = LOOPS[first], reader_of(others)
+
+    @njit(**INNER_OPTIONS)
+    def read(words, column, output, begins_at, ends_at, n, target):
+        if output[OUTPUT_FAMILY] == first:
+            loop(words, column, output, begins_at, ends_at, n, target)
+        else:
+            read_others(words, column, output, begins_at, ends_at, n, target)
+
+    return read

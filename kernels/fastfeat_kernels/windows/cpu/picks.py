@@ -16,43 +16,11 @@ from fastfeat_kernels.intrinsics import (
     select,
     smaller,
 )
+from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.bounds import is_open, is_steady_end
 from fastfeat_kernels.windows.cpu.columns import nothing_of
 from fastfeat_kernels.windows.cpu.vectors import multiply_wrapping, subtract_wrapping
-from fastfeat_kernels.windows.layout import (
-    ARRIVALS,
-    ASKING_TIMES,
-    ASKS,
-    CARRY_COUNT,
-    CARRY_FIRST,
-    COLUMN_COUNTS,
-    COLUMN_LAST,
-    COLUMN_NEXT,
-    COLUMN_STATE,
-    COLUMN_WORDS,
-    COUNTS,
-    DOUBTS,
-    FIRST,
-    LAG,
-    LAST,
-    OUTPUT_FACTOR,
-    OUTPUT_FLAGGED,
-    OUTPUT_MIN_SAMPLES,
-    OUTPUT_PARAMETER,
-    OUTPUT_PARTS,
-    OUTPUT_SINCE,
-    OUTPUT_SLOT,
-    OUTPUT_STATISTIC,
-    PLACES,
-    RESULTS,
-    SINCE_SECONDS,
-    STATE_CARRY,
-    STATE_MISSING,
-    TABLE_FLAGS,
-    TABLE_SCRATCH,
-    WINDOW_BEGINS,
-    WINDOW_ENDS,
-)
+from fastfeat_kernels.windows.statistics import FIRST, LAG, LAST
 
 i64 = types.int64
 
@@ -60,16 +28,16 @@ i64 = types.int64
 @njit(**SEPARATE_OPTIONS)
 def find_picks(words, column, output, begins_at, ends_at, n, found):
     """Write where the value is, the last or the n-th latest; -1 where there is none."""
-    scratch, is_lag = words[TABLE_SCRATCH], output[OUTPUT_STATISTIC] == LAG
+    scratch, is_lag = words[layout.TABLE_SCRATCH], output[layout.OUTPUT_STATISTIC] == LAG
     begins, ends, counts = (
         pointer_int32(begins_at),
         pointer_int32(ends_at),
-        pointer_int32(scratch + COUNTS),
+        pointer_int32(scratch + layout.COUNTS),
     )
-    before = pointer_int32(scratch + column[COLUMN_COUNTS])
-    last = pointer_int32(scratch + column[COLUMN_LAST])
-    is_missing = pointer_int64(scratch + column[COLUMN_STATE])[STATE_MISSING] != 0
-    back, least = output[OUTPUT_PARAMETER], output[OUTPUT_MIN_SAMPLES]
+    before = pointer_int32(scratch + column[layout.COLUMN_COUNTS])
+    last = pointer_int32(scratch + column[layout.COLUMN_LAST])
+    is_missing = pointer_int64(scratch + column[layout.COLUMN_STATE])[layout.STATE_MISSING] != 0
+    back, least = output[layout.OUTPUT_PARAMETER], output[layout.OUTPUT_MIN_SAMPLES]
     for j in range(n):
         at = i64(ends[j]) - back
         if is_missing and not is_lag:
@@ -85,22 +53,25 @@ def find_picks(words, column, output, begins_at, ends_at, n, found):
 def read_since(words, column, output, begins_at, ends_at, n, target, overflow_at):
     """Write how long ago the last or the n-th latest value is, a time; 0 or NaN where none is."""
     scratch, found, times = (
-        words[TABLE_SCRATCH],
-        pointer_int64(words[TABLE_SCRATCH] + DOUBTS),
-        pointer_int64(pointer_int64(words[TABLE_SCRATCH])[ASKING_TIMES]),
+        words[layout.TABLE_SCRATCH],
+        pointer_int64(words[layout.TABLE_SCRATCH] + layout.DOUBTS),
+        pointer_int64(pointer_int64(words[layout.TABLE_SCRATCH])[layout.ASKING_TIMES]),
     )
     find_picks(words, column, output, begins_at, ends_at, n, found)
-    x, results = pointer_int64(scratch + column[COLUMN_WORDS]), pointer_int64(target)
-    places, arrivals = pointer_int32(scratch + PLACES), pointer_int32(scratch + ARRIVALS)
-    factor, parts = output[OUTPUT_FACTOR], types.float64(output[OUTPUT_PARTS])
-    if output[OUTPUT_SINCE] == SINCE_SECONDS:
+    x, results = pointer_int64(scratch + column[layout.COLUMN_WORDS]), pointer_int64(target)
+    places, arrivals = (
+        pointer_int32(scratch + layout.PLACES),
+        pointer_int32(scratch + layout.ARRIVALS),
+    )
+    factor, parts = output[layout.OUTPUT_FACTOR], types.float64(output[layout.OUTPUT_PARTS])
+    if output[layout.OUTPUT_SINCE] == layout.SINCE_SECONDS:
         for j in range(n):
             at = larger(found[j], i64(0))
             ticks = multiply_wrapping(subtract_wrapping(times[i64(places[j])], x[at]), factor)
             seconds = bits_of(types.float64(types.uint64(ticks)) / parts)
             results[j] = select(found[j] >= 0, seconds, i64(NAN_BITS))
         return
-    flags = pointer_int64(scratch + RESULTS + 8 * ASKS * words[TABLE_FLAGS])
+    flags = pointer_int64(scratch + layout.RESULTS + 8 * layout.ASKS * words[layout.TABLE_FLAGS])
     overflow = pointer_int64(overflow_at)
     for j in range(n):
         at = larger(found[j], i64(0))
@@ -108,7 +79,7 @@ def read_since(words, column, output, begins_at, ends_at, n, target, overflow_at
         results[j] = select(found[j] >= 0, ticks, i64(0))
         if ticks < 0 and found[j] >= 0:
             overflow[0] = smaller(overflow[0], i64(arrivals[j]))
-        flags[j] |= i64(found[j] >= 0) << output[OUTPUT_SLOT]
+        flags[j] |= i64(found[j] >= 0) << output[layout.OUTPUT_SLOT]
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -155,10 +126,13 @@ def look_up(neighbours, places, n, found):
 @njit(**SEPARATE_OPTIONS)
 def read_lags(words, column, window, back, n, target):
     """Write the value so many rows before the end of each window."""
-    scratch, x_at = words[TABLE_SCRATCH], words[TABLE_SCRATCH] + column[COLUMN_WORDS]
+    scratch, x_at = (
+        words[layout.TABLE_SCRATCH],
+        words[layout.TABLE_SCRATCH] + column[layout.COLUMN_WORDS],
+    )
     begins, ends = (
-        pointer_int32(scratch + window[WINDOW_BEGINS]),
-        pointer_int32(scratch + window[WINDOW_ENDS]),
+        pointer_int32(scratch + window[layout.WINDOW_BEGINS]),
+        pointer_int32(scratch + window[layout.WINDOW_ENDS]),
     )
     first, results = i64(ends[0]) - back, pointer_int64(target)
     if is_steady_end(words, window) and are_reached(begins, first, n):
@@ -170,36 +144,40 @@ def read_lags(words, column, window, back, n, target):
 @njit(**SEPARATE_OPTIONS)
 def flag_lags(words, column, window, output, n):
     """Say by a bit for each window whether the value so many rows before its end is there."""
-    scratch, back = words[TABLE_SCRATCH], output[OUTPUT_PARAMETER]
+    scratch, back = words[layout.TABLE_SCRATCH], output[layout.OUTPUT_PARAMETER]
     begins, ends = (
-        pointer_int32(scratch + window[WINDOW_BEGINS]),
-        pointer_int32(scratch + window[WINDOW_ENDS]),
+        pointer_int32(scratch + window[layout.WINDOW_BEGINS]),
+        pointer_int32(scratch + window[layout.WINDOW_ENDS]),
     )
-    before = pointer_int32(scratch + column[COLUMN_COUNTS])
-    is_missing = pointer_int64(scratch + column[COLUMN_STATE])[STATE_MISSING] != 0
-    counts, least = pointer_int32(scratch + COUNTS), output[OUTPUT_MIN_SAMPLES]
-    flags = pointer_int64(scratch + RESULTS + 8 * ASKS * words[TABLE_FLAGS])
+    before = pointer_int32(scratch + column[layout.COLUMN_COUNTS])
+    is_missing = pointer_int64(scratch + column[layout.COLUMN_STATE])[layout.STATE_MISSING] != 0
+    counts, least = pointer_int32(scratch + layout.COUNTS), output[layout.OUTPUT_MIN_SAMPLES]
+    flags = pointer_int64(scratch + layout.RESULTS + 8 * layout.ASKS * words[layout.TABLE_FLAGS])
     for j in range(n):
         at = i64(ends[j]) - back
         is_there = at >= begins[j]
         at = select(is_there, at, i64(0))
         if is_missing:
             is_there &= before[at + 1] != before[at]
-        flags[j] |= i64(is_there & (counts[j] >= least)) << output[OUTPUT_SLOT]
+        flags[j] |= i64(is_there & (counts[j] >= least)) << output[layout.OUTPUT_SLOT]
 
 
 @njit(**INNER_OPTIONS)
 def carries_first(words, column, window):
     """Return whether the first value is one of those that are carried."""
-    carry = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_STATE])[STATE_CARRY]
-    return carry != 0 and is_open(window) and pointer_int64(carry)[CARRY_COUNT] != 0
+    carry = pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_STATE])[
+        layout.STATE_CARRY
+    ]
+    return carry != 0 and is_open(window) and pointer_int64(carry)[layout.CARRY_COUNT] != 0
 
 
 @njit(**SEPARATE_OPTIONS)
 def copy_carried_first(words, column, n, target):
     """Write the first value of the rows that the first place stands for."""
-    carry = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_STATE])[STATE_CARRY]
-    first, results = pointer_int64(carry)[CARRY_FIRST], pointer_int64(target)
+    carry = pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_STATE])[
+        layout.STATE_CARRY
+    ]
+    first, results = pointer_int64(carry)[layout.CARRY_FIRST], pointer_int64(target)
     for j in range(n):
         results[j] = first
 
@@ -207,11 +185,11 @@ def copy_carried_first(words, column, n, target):
 @njit(**SEPARATE_OPTIONS)
 def read_picks(words, column, window, output, n, target):
     """Write the value of one row of each window."""
-    scratch, statistic = words[TABLE_SCRATCH], output[OUTPUT_STATISTIC]
-    is_missing = pointer_int64(scratch + column[COLUMN_STATE])[STATE_MISSING] != 0
+    scratch, statistic = words[layout.TABLE_SCRATCH], output[layout.OUTPUT_STATISTIC]
+    is_missing = pointer_int64(scratch + column[layout.COLUMN_STATE])[layout.STATE_MISSING] != 0
     if statistic == LAG:
-        read_lags(words, column, window, output[OUTPUT_PARAMETER], n, target)
-        if output[OUTPUT_FLAGGED] != 0:
+        read_lags(words, column, window, output[layout.OUTPUT_PARAMETER], n, target)
+        if output[layout.OUTPUT_FLAGGED] != 0:
             flag_lags(words, column, window, output, n)
         return
     if statistic == LAST and not is_missing:
@@ -221,15 +199,15 @@ def read_picks(words, column, window, output, n, target):
         copy_carried_first(words, column, n, target)
         return
     begins, ends = (
-        pointer_int32(scratch + window[WINDOW_BEGINS]),
-        pointer_int32(scratch + window[WINDOW_ENDS]),
+        pointer_int32(scratch + window[layout.WINDOW_BEGINS]),
+        pointer_int32(scratch + window[layout.WINDOW_ENDS]),
     )
-    places, found = begins, pointer_int32(scratch + DOUBTS)
+    places, found = begins, pointer_int32(scratch + layout.DOUBTS)
     if statistic == LAST:
-        look_up(pointer_int32(scratch + column[COLUMN_LAST]), ends, n, found)
+        look_up(pointer_int32(scratch + column[layout.COLUMN_LAST]), ends, n, found)
         places = found
     elif is_missing:
-        look_up(pointer_int32(scratch + column[COLUMN_NEXT]), begins, n, found)
+        look_up(pointer_int32(scratch + column[layout.COLUMN_NEXT]), begins, n, found)
         places = found
-    x, results = pointer_int64(scratch + column[COLUMN_WORDS]), pointer_int64(target)
+    x, results = pointer_int64(scratch + column[layout.COLUMN_WORDS]), pointer_int64(target)
     copy_places(x, places, begins, ends, n, nothing_of(column), results)

@@ -16,6 +16,7 @@ from fastfeat_kernels.intrinsics import (
     pointer_int64,
     smaller,
 )
+from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.bounds import find_all_bounds, window_of
 from fastfeat_kernels.windows.cpu.columns import find_lowest, load_column
 from fastfeat_kernels.windows.cpu.direct import store_columns
@@ -24,50 +25,7 @@ from fastfeat_kernels.windows.cpu.outputs import column_of, is_wide, output_of, 
 from fastfeat_kernels.windows.cpu.ranks import ENTITY
 from fastfeat_kernels.windows.cpu.vectors import fence, store_turned4, store_turned8
 from fastfeat_kernels.windows.cpu.wide import clear_wide
-from fastfeat_kernels.windows.layout import (
-    ARRIVALS,
-    ASKING_TIMES,
-    ASKS,
-    BATCH,
-    BATCH_ROWS,
-    COLUMN_STATE,
-    DEVIATION,
-    ENTITY_ENDS,
-    ENTITY_STARTS,
-    MAX,
-    MIN,
-    N_CARRY_WORDS,
-    NEXT_ENTITY,
-    NEXT_ROW,
-    OUTPUT_COLUMN,
-    OUTPUT_STATE,
-    OUTPUT_STATISTIC,
-    PLACES,
-    QUANTILE,
-    RESULTS,
-    SUM,
-    SUMMED,
-    TABLE_ASK_FROM,
-    TABLE_ASKING_ARRIVALS,
-    TABLE_ASKING_STARTS,
-    TABLE_ASKING_TIMES,
-    TABLE_CARRY,
-    TABLE_END_PLACE,
-    TABLE_FIRST_PLACE,
-    TABLE_FLAGS,
-    TABLE_N_COLUMNS,
-    TABLE_N_OUTPUTS,
-    TABLE_N_WINDOWS,
-    TABLE_PIECE_BITS,
-    TABLE_ROW_WORDS,
-    TABLE_SCRATCH,
-    TABLE_STAGE,
-    TABLE_STARTS,
-    TABLE_TARGETS,
-    TABLE_TIMES,
-    TIMES,
-    WINDOW_STATE,
-)
+from fastfeat_kernels.windows.statistics import COMPARING, SUMMING
 
 i64 = types.int64
 
@@ -78,16 +36,30 @@ def find_asking(words, end, base, asking_base):
 
     Rows ask from a place on up to a place, and from a dealt row on.
     """
-    scratch, arrivals = words[TABLE_SCRATCH], pointer_int32(words[TABLE_ASKING_ARRIVALS])
-    state, starts = pointer_int64(scratch), pointer_int64(words[TABLE_STARTS])
-    asking_starts = pointer_int64(words[TABLE_ASKING_STARTS])
-    places, begins = pointer_int32(scratch + PLACES), pointer_int32(scratch + ENTITY_STARTS)
-    stops, found = pointer_int32(scratch + ENTITY_ENDS), pointer_int32(scratch + ARRIVALS)
-    entity, row, ask_from, n = state[NEXT_ENTITY], state[NEXT_ROW], words[TABLE_ASK_FROM], i64(0)
-    end_place = words[TABLE_END_PLACE]
-    while entity < end and row < end_place and n < ASKS:
+    scratch, arrivals = (
+        words[layout.TABLE_SCRATCH],
+        pointer_int32(words[layout.TABLE_ASKING_ARRIVALS]),
+    )
+    state, starts = pointer_int64(scratch), pointer_int64(words[layout.TABLE_STARTS])
+    asking_starts = pointer_int64(words[layout.TABLE_ASKING_STARTS])
+    places, begins = (
+        pointer_int32(scratch + layout.PLACES),
+        pointer_int32(scratch + layout.ENTITY_STARTS),
+    )
+    stops, found = (
+        pointer_int32(scratch + layout.ENTITY_ENDS),
+        pointer_int32(scratch + layout.ARRIVALS),
+    )
+    entity, row, ask_from, n = (
+        state[layout.NEXT_ENTITY],
+        state[layout.NEXT_ROW],
+        words[layout.TABLE_ASK_FROM],
+        i64(0),
+    )
+    end_place = words[layout.TABLE_END_PLACE]
+    while entity < end and row < end_place and n < layout.ASKS:
         start, stop, asking_stop = starts[entity], starts[entity + 1], asking_starts[entity + 1]
-        last = smaller(smaller(asking_stop, end_place), row + ASKS - n)
+        last = smaller(smaller(asking_stop, end_place), row + layout.ASKS - n)
         for at in range(row, last):
             places[n], begins[n] = types.int32(at - asking_base), types.int32(start - base)
             stops[n], found[n] = types.int32(stop - base), arrivals[at]
@@ -95,17 +67,20 @@ def find_asking(words, end, base, asking_base):
         row = last
         if row == asking_stop:
             entity += 1
-    state[NEXT_ENTITY], state[NEXT_ROW] = entity, row
+    state[layout.NEXT_ENTITY], state[layout.NEXT_ROW] = entity, row
     return n
 
 
 @njit(**SEPARATE_OPTIONS)
 def is_asking(words, first, end):
     """Return whether any row of the entities [first, end) asks."""
-    arrivals, ask_from = pointer_int32(words[TABLE_ASKING_ARRIVALS]), words[TABLE_ASK_FROM]
-    starts, found = pointer_int64(words[TABLE_ASKING_STARTS]), i64(0)
-    begin = larger(starts[first], words[TABLE_FIRST_PLACE])
-    for at in range(begin, smaller(starts[end], words[TABLE_END_PLACE])):
+    arrivals, ask_from = (
+        pointer_int32(words[layout.TABLE_ASKING_ARRIVALS]),
+        words[layout.TABLE_ASK_FROM],
+    )
+    starts, found = pointer_int64(words[layout.TABLE_ASKING_STARTS]), i64(0)
+    begin = larger(starts[first], words[layout.TABLE_FIRST_PLACE])
+    for at in range(begin, smaller(starts[end], words[layout.TABLE_END_PLACE])):
         found |= i64(arrivals[at] >= ask_from)
     return found != 0
 
@@ -113,9 +88,17 @@ def is_asking(words, first, end):
 @njit(**SEPARATE_OPTIONS)
 def store_rows(words, n):
     """Copy the results of a block to where those of each row wait."""
-    scratch, n_words, pieces = words[TABLE_SCRATCH], words[TABLE_ROW_WORDS], words[TABLE_STAGE]
-    rows, results, stride = scratch + ARRIVALS, scratch + RESULTS, i64(8 * ASKS)
-    bits, size = words[TABLE_PIECE_BITS], n_words << 3
+    scratch, n_words, pieces = (
+        words[layout.TABLE_SCRATCH],
+        words[layout.TABLE_ROW_WORDS],
+        words[layout.TABLE_STAGE],
+    )
+    rows, results, stride = (
+        scratch + layout.ARRIVALS,
+        scratch + layout.RESULTS,
+        i64(8 * layout.ASKS),
+    )
+    bits, size = words[layout.TABLE_PIECE_BITS], n_words << 3
     whole = n & -8
     if n_words == 4:
         for j in range(0, whole, 4):
@@ -136,34 +119,36 @@ def store_rows(words, n):
 @njit(**SEPARATE_OPTIONS)
 def begin_batch(words, n_rows):
     """Set windows and outputs to the beginning of a batch."""
-    scratch = words[TABLE_SCRATCH]
-    pointer_int64(scratch)[BATCH_ROWS] = n_rows
-    for k in range(words[TABLE_N_COLUMNS]):
+    scratch = words[layout.TABLE_SCRATCH]
+    pointer_int64(scratch)[layout.BATCH_ROWS] = n_rows
+    for k in range(words[layout.TABLE_N_COLUMNS]):
         column = column_of(words, k)
         if is_wide(words, column):
-            find_lowest(words, column, n_rows, pointer_int64(scratch + column[COLUMN_STATE]))
-    for k in range(words[TABLE_N_WINDOWS]):
-        state = pointer_int64(scratch + window_of(words, k)[WINDOW_STATE])
+            find_lowest(words, column, n_rows, pointer_int64(scratch + column[layout.COLUMN_STATE]))
+    for k in range(words[layout.TABLE_N_WINDOWS]):
+        state = pointer_int64(scratch + window_of(words, k)[layout.WINDOW_STATE])
         state[0], state[1] = i64(0), i64(0)
-    for k in range(words[TABLE_N_OUTPUTS]):
+    for k in range(words[layout.TABLE_N_OUTPUTS]):
         output = output_of(words, k)
-        state, statistic = (
-            pointer_int64(scratch + output[OUTPUT_STATE]),
-            output[OUTPUT_STATISTIC],
+        state, family = (
+            pointer_int64(scratch + output[layout.OUTPUT_STATE]),
+            output[layout.OUTPUT_FAMILY],
         )
-        column = column_of(words, output[OUTPUT_COLUMN])
-        if statistic >= QUANTILE:
-            state[ENTITY] = i64(-1)
-        elif (statistic >= MIN) & (statistic <= MAX):
+        column = column_of(words, output[layout.OUTPUT_COLUMN])
+        if family == COMPARING:
             state[PIVOT], state[1], state[2] = i64(0), i64(0), LOWEST
-        elif (statistic <= DEVIATION) & (statistic >= SUM) and is_wide(words, column):
+        elif family != SUMMING:
+            state[ENTITY] = i64(-1)
+        elif is_wide(words, column):
             clear_wide(words, output)
 
 
 @njit(**SEPARATE_OPTIONS)
 def clear_flags(words, n):
     """Begin a block with no bits."""
-    flags = pointer_int64(words[TABLE_SCRATCH] + RESULTS + 8 * ASKS * words[TABLE_FLAGS])
+    flags = pointer_int64(
+        words[layout.TABLE_SCRATCH] + layout.RESULTS + 8 * layout.ASKS * words[layout.TABLE_FLAGS]
+    )
     for j in range(n):
         flags[j] = i64(0)
 
@@ -171,13 +156,13 @@ def clear_flags(words, n):
 @njit(**SEPARATE_OPTIONS)
 def load_columns(words, first, end):
     """Prepare the columns for entities [first, end); return whether sums of one are wide."""
-    starts = pointer_int64(words[TABLE_STARTS])
-    base, is_wide, carry = starts[first], i64(0), words[TABLE_CARRY]
+    starts = pointer_int64(words[layout.TABLE_STARTS])
+    base, is_wide, carry = starts[first], i64(0), words[layout.TABLE_CARRY]
     n = starts[end] - base
-    for k in range(words[TABLE_N_COLUMNS]):
+    for k in range(words[layout.TABLE_N_COLUMNS]):
         is_wide |= load_column(words, column_of(words, k), base, n, carry)
         if carry != 0:
-            carry += 8 * N_CARRY_WORDS
+            carry += 8 * layout.N_CARRY_WORDS
     return is_wide
 
 
@@ -185,30 +170,33 @@ def computer(read_rest, rank):
     """Return an entry that writes the results of the rows that ask, of n entities from the first.
 
     Args:
-        read_rest: what writes the results of order statistics.
-        rank: what prepares a column for them.
+        read_rest: what writes the results of families that have loops of their own.
+        rank: what prepares a column for those that read ranks.
     """
 
     @njit(**SEPARATE_OPTIONS)
     def run_batch(words, first, end):
-        scratch = words[TABLE_SCRATCH]
-        starts, state = pointer_int64(words[TABLE_STARTS]), pointer_int64(scratch)
-        base, asking_base = starts[first], pointer_int64(words[TABLE_ASKING_STARTS])[first]
-        for k in range(words[TABLE_N_COLUMNS]):
+        scratch = words[layout.TABLE_SCRATCH]
+        starts, state = pointer_int64(words[layout.TABLE_STARTS]), pointer_int64(scratch)
+        base, asking_base = starts[first], pointer_int64(words[layout.TABLE_ASKING_STARTS])[first]
+        for k in range(words[layout.TABLE_N_COLUMNS]):
             rank(words, column_of(words, k), first, end)
         begin_batch(words, starts[end] - base)
-        state[TIMES] = words[TABLE_TIMES] + 8 * base
-        state[ASKING_TIMES] = words[TABLE_ASKING_TIMES] + 8 * asking_base
-        state[NEXT_ENTITY], state[NEXT_ROW] = first, larger(asking_base, words[TABLE_FIRST_PLACE])
+        state[layout.TIMES] = words[layout.TABLE_TIMES] + 8 * base
+        state[layout.ASKING_TIMES] = words[layout.TABLE_ASKING_TIMES] + 8 * asking_base
+        state[layout.NEXT_ENTITY], state[layout.NEXT_ROW] = (
+            first,
+            larger(asking_base, words[layout.TABLE_FIRST_PLACE]),
+        )
         n = find_asking(words, end, base, asking_base)
         while n > 0:
-            if words[TABLE_FLAGS] >= 0:
+            if words[layout.TABLE_FLAGS] >= 0:
                 clear_flags(words, n)
             find_all_bounds(words, base, starts[end] - base, n)
-            state[SUMMED] = i64(0)
-            for k in range(words[TABLE_N_OUTPUTS]):
+            state[layout.SUMMED] = i64(0)
+            for k in range(words[layout.TABLE_N_OUTPUTS]):
                 read_output(words, k, n, read_rest)
-            if words[TABLE_TARGETS] != 0:
+            if words[layout.TABLE_TARGETS] != 0:
                 store_columns(words, n)
             else:
                 store_rows(words, n)
@@ -227,11 +215,11 @@ def computer(read_rest, rank):
     def compute(table, first, n):
         saved = enter_ieee()
         words = pointer_int64(opaque(table))
-        starts = pointer_int64(words[TABLE_STARTS])
+        starts = pointer_int64(words[layout.TABLE_STARTS])
         entity, end = first, first + n
         while entity < end:
             stop = entity + 1
-            while stop < end and starts[stop] - starts[entity] < BATCH:
+            while stop < end and starts[stop] - starts[entity] < layout.BATCH:
                 stop += 1
             if is_asking(words, entity, stop):
                 run_entities(words, entity, stop)

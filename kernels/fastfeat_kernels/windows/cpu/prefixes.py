@@ -25,40 +25,12 @@ from fastfeat_kernels.intrinsics import (
     shift_logical,
     smaller,
 )
+from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.vectors import add_wrapping, square_limbs
-from fastfeat_kernels.windows.layout import (
-    BIAS,
-    CARRY_GRID,
-    CARRY_SQUARES,
-    CARRY_SUM,
-    CARRY_UNIT,
-    COLUMN_COUNTS,
-    COLUMN_KIND,
-    COLUMN_PRESENT,
-    COLUMN_SQUARES,
-    COLUMN_STATE,
-    COLUMN_SUMS,
-    COLUMN_WORDS,
-    FLOAT,
-    FLOAT_BITS,
-    LIMB_BITS,
-    MAX_EXPONENT,
-    MAX_NARROW_BITS,
-    MIN_EXPONENT,
-    NARROW_GRID,
-    NO_GRID,
-    STATE_CARRY,
-    STATE_MISSING,
-    STATE_NARROW,
-    STATE_UNIT,
-    STATE_WIDE,
-    TABLE_SCRATCH,
-    UNSIGNED,
-)
 
 i64 = types.int64
-LOW = (1 << LIMB_BITS) - 1
-LIMB = 2.0**LIMB_BITS
+LOW = (1 << layout.LIMB_BITS) - 1
+LIMB = 2.0**layout.LIMB_BITS
 MAGIC = (1023 + 52) << 52 | 1 << 51  # bits of 1.5 * 2**52: adding it rounds to an integer
 PIECE = 256  # values that are looked at before it is given up
 
@@ -67,7 +39,7 @@ PIECE = 256  # values that are looked at before it is given up
 def add_limbs(sums, i, high, low):
     """Write the sum of the values up to place i, carried, from that before it."""
     total = sums[2 * i + 1] + low
-    sums[2 * i + 2] = sums[2 * i] + high + (total >> LIMB_BITS)
+    sums[2 * i + 2] = sums[2 * i] + high + (total >> layout.LIMB_BITS)
     sums[2 * i + 3] = total & LOW
 
 
@@ -76,9 +48,9 @@ def add_square_limbs(squares, i, high, low):
     """The same of squares."""
     a, b, c, d = square_limbs(high, low)
     d += squares[4 * i + 3]
-    c += squares[4 * i + 2] + (d >> LIMB_BITS)
-    b += squares[4 * i + 1] + (c >> LIMB_BITS)
-    squares[4 * i + 4] = squares[4 * i] + a + (b >> LIMB_BITS)
+    c += squares[4 * i + 2] + (d >> layout.LIMB_BITS)
+    b += squares[4 * i + 1] + (c >> layout.LIMB_BITS)
+    squares[4 * i + 4] = squares[4 * i] + a + (b >> layout.LIMB_BITS)
     squares[4 * i + 5], squares[4 * i + 6], squares[4 * i + 7] = b & LOW, c & LOW, d & LOW
 
 
@@ -92,22 +64,22 @@ def begin_limbs(sums, squares, has_squares, carry):
     if carry == 0:
         return i64(0)
     known = pointer_int64(carry)
-    sums[2], sums[3] = known[CARRY_SUM], known[CARRY_SUM + 1]
+    sums[2], sums[3] = known[layout.CARRY_SUM], known[layout.CARRY_SUM + 1]
     if has_squares:
         for k in range(4):
-            squares[4 + k] = known[CARRY_SQUARES + k]
+            squares[4 + k] = known[layout.CARRY_SQUARES + k]
     return i64(1)
 
 
 @njit(**SEPARATE_OPTIONS)
 def add_floats(words, column, n, unit, carry):
     """Write sums, and sums of squares, of floats; return 0 if all are whole units."""
-    scratch, left = words[TABLE_SCRATCH], i64(0)
-    x = pointer_int64(scratch + column[COLUMN_WORDS])
-    sums = pointer_int64(scratch + column[COLUMN_SUMS])
-    squares = pointer_int64(scratch + column[COLUMN_SQUARES])
-    has_squares = column[COLUMN_SQUARES] != 0
-    scale, magic = power_of_two(-unit - LIMB_BITS), float_of(i64(MAGIC))
+    scratch, left = words[layout.TABLE_SCRATCH], i64(0)
+    x = pointer_int64(scratch + column[layout.COLUMN_WORDS])
+    sums = pointer_int64(scratch + column[layout.COLUMN_SUMS])
+    squares = pointer_int64(scratch + column[layout.COLUMN_SQUARES])
+    has_squares = column[layout.COLUMN_SQUARES] != 0
+    scale, magic = power_of_two(-unit - layout.LIMB_BITS), float_of(i64(MAGIC))
     for i in range(begin_limbs(sums, squares, has_squares, carry), n):
         bits = select((x[i] & HIGHEST) < INFINITE, x[i], i64(0))
         y = float_of(bits) * scale
@@ -126,17 +98,22 @@ def add_floats(words, column, n, unit, carry):
 @njit(**SEPARATE_OPTIONS)
 def add_integers(words, column, n, carry):
     """Write sums, and sums of squares, of integers."""
-    scratch, is_unsigned = words[TABLE_SCRATCH], column[COLUMN_KIND] == UNSIGNED
-    x = pointer_int64(scratch + column[COLUMN_WORDS])
-    sums = pointer_int64(scratch + column[COLUMN_SUMS])
-    squares = pointer_int64(scratch + column[COLUMN_SQUARES])
-    has_squares, flip = column[COLUMN_SQUARES] != 0, select(is_unsigned, LOWEST, i64(0))
-    counts = pointer_int32(scratch + column[COLUMN_COUNTS])
+    scratch, is_unsigned = (
+        words[layout.TABLE_SCRATCH],
+        column[layout.COLUMN_KIND] == layout.UNSIGNED,
+    )
+    x = pointer_int64(scratch + column[layout.COLUMN_WORDS])
+    sums = pointer_int64(scratch + column[layout.COLUMN_SUMS])
+    squares = pointer_int64(scratch + column[layout.COLUMN_SQUARES])
+    has_squares, flip = column[layout.COLUMN_SQUARES] != 0, select(is_unsigned, LOWEST, i64(0))
+    counts = pointer_int32(scratch + column[layout.COLUMN_COUNTS])
     for i in range(begin_limbs(sums, squares, has_squares, carry), n):
         value = x[i] ^ flip
-        if column[COLUMN_PRESENT] != 0:
+        if column[layout.COLUMN_PRESENT] != 0:
             value = select(counts[i + 1] != counts[i], value, i64(0))
-        high = select(is_unsigned, shift_logical(value, i64(LIMB_BITS)), value >> LIMB_BITS)
+        high = select(
+            is_unsigned, shift_logical(value, i64(layout.LIMB_BITS)), value >> layout.LIMB_BITS
+        )
         add_limbs(sums, i, high, value & LOW)
         if has_squares:
             add_square_limbs(squares, i, high, value & LOW)
@@ -211,17 +188,17 @@ def add_squared_units(units, first, n, carried, squares):
 @njit(**INNER_OPTIONS)
 def units_of(words, column, n):
     """Return the address of values of a narrow column as whole units: they stand behind sums."""
-    return words[TABLE_SCRATCH] + column[COLUMN_SUMS] + 8 * (n + 1)
+    return words[layout.TABLE_SCRATCH] + column[layout.COLUMN_SUMS] + 8 * (n + 1)
 
 
 @njit(**SEPARATE_OPTIONS)
 def are_in_units(words, column, n, unit, n_bits):
     """Write values as whole units; return whether all are, and have so many bits at most."""
-    scratch, is_float = words[TABLE_SCRATCH], column[COLUMN_KIND] == FLOAT
-    is_missing = pointer_int64(scratch + column[COLUMN_STATE])[STATE_MISSING] != 0
-    x_at, units_at = scratch + column[COLUMN_WORDS], units_of(words, column, n)
+    scratch, is_float = words[layout.TABLE_SCRATCH], column[layout.COLUMN_KIND] == layout.FLOAT
+    is_missing = pointer_int64(scratch + column[layout.COLUMN_STATE])[layout.STATE_MISSING] != 0
+    x_at, units_at = scratch + column[layout.COLUMN_WORDS], units_of(words, column, n)
     left, start, lowest, flip = i64(0), i64(0), -(i64(1) << n_bits), i64(0)
-    if column[COLUMN_KIND] == UNSIGNED:
+    if column[layout.COLUMN_KIND] == layout.UNSIGNED:
         lowest, flip = i64(0), LOWEST
     n_values = (i64(1) << n_bits) - lowest
     scale, magic = power_of_two(-unit), float_of(i64(MAGIC))
@@ -231,7 +208,7 @@ def are_in_units(words, column, n, unit, n_bits):
         if is_float:
             left = floats_in_units(x, m, scale, magic, units)
         elif is_missing:
-            counts = pointer_int32(scratch + column[COLUMN_COUNTS] + 4 * start)
+            counts = pointer_int32(scratch + column[layout.COLUMN_COUNTS] + 4 * start)
             left = present_integers_in_units(x, m, flip, lowest, n_values, counts, units)
         else:
             left = integers_in_units(x, m, flip, lowest, n_values, units)
@@ -242,32 +219,35 @@ def are_in_units(words, column, n, unit, n_bits):
 @njit(**SEPARATE_OPTIONS)
 def add_all_units(words, column, n, carry):
     """Write sums, and sums of squares, of values that stand as whole units."""
-    scratch, units = words[TABLE_SCRATCH], pointer_float64(units_of(words, column, n))
+    scratch, units = words[layout.TABLE_SCRATCH], pointer_float64(units_of(words, column, n))
     first, total, total_square = i64(0), 0.0, 0.0
     if carry != 0:
         known, first = pointer_int64(carry), i64(1)
-        total, total_square = float_of(known[CARRY_SUM]), float_of(known[CARRY_SQUARES])
-    add_units(units, first, n, total, pointer_float64(scratch + column[COLUMN_SUMS]))
-    if column[COLUMN_SQUARES] != 0:
-        squares = pointer_float64(scratch + column[COLUMN_SQUARES])
+        total, total_square = (
+            float_of(known[layout.CARRY_SUM]),
+            float_of(known[layout.CARRY_SQUARES]),
+        )
+    add_units(units, first, n, total, pointer_float64(scratch + column[layout.COLUMN_SUMS]))
+    if column[layout.COLUMN_SQUARES] != 0:
+        squares = pointer_float64(scratch + column[layout.COLUMN_SQUARES])
         add_squared_units(units, first, n, total_square, squares)
 
 
 @njit(**SEPARATE_OPTIONS)
 def add_narrow(words, column, n, greatest):
     """Write sums as float64 if these hold them; return whether they do."""
-    state = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_STATE])
-    n_bits = FLOAT_BITS - bits_of_count(n)
-    if column[COLUMN_SQUARES] != 0:
-        n_bits = (FLOAT_BITS - 2 * bits_of_count(n)) >> 1
-    n_bits, unit = smaller(n_bits, i64(MAX_NARROW_BITS)), i64(0)
+    state = pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_STATE])
+    n_bits = layout.FLOAT_BITS - bits_of_count(n)
+    if column[layout.COLUMN_SQUARES] != 0:
+        n_bits = (layout.FLOAT_BITS - 2 * bits_of_count(n)) >> 1
+    n_bits, unit = smaller(n_bits, i64(layout.MAX_NARROW_BITS)), i64(0)
     if n_bits <= 0:
         return False
-    if column[COLUMN_KIND] == FLOAT and greatest != 0:
-        unit = (greatest >> 52) - BIAS - n_bits
+    if column[layout.COLUMN_KIND] == layout.FLOAT and greatest != 0:
+        unit = (greatest >> 52) - layout.BIAS - n_bits
     if not are_in_units(words, column, n, unit, n_bits):
         return False
-    state[STATE_NARROW], state[STATE_UNIT] = i64(1), unit
+    state[layout.STATE_NARROW], state[layout.STATE_UNIT] = i64(1), unit
     add_all_units(words, column, n, i64(0))
     return True
 
@@ -275,7 +255,7 @@ def add_narrow(words, column, n, greatest):
 @njit(**SEPARATE_OPTIONS)
 def add_limbs_of(words, column, n, unit, carry):
     """Write sums as limbs; return 0 if these hold the values."""
-    if column[COLUMN_KIND] == FLOAT:
+    if column[layout.COLUMN_KIND] == layout.FLOAT:
         return add_floats(words, column, n, unit, carry)
     add_integers(words, column, n, carry)
     return i64(0)
@@ -285,16 +265,16 @@ def add_limbs_of(words, column, n, unit, carry):
 def add_to_carry(words, column, n, carry):
     """Write sums of what is carried and the values behind it, on the grid of their entity."""
     state, known = (
-        pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_STATE]),
+        pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_STATE]),
         pointer_int64(carry),
     )
-    state[STATE_UNIT] = known[CARRY_UNIT]
-    if known[CARRY_GRID] == NARROW_GRID:
-        state[STATE_NARROW] = 1
-        are_in_units(words, column, n, known[CARRY_UNIT], i64(MAX_NARROW_BITS))
+    state[layout.STATE_UNIT] = known[layout.CARRY_UNIT]
+    if known[layout.CARRY_GRID] == layout.NARROW_GRID:
+        state[layout.STATE_NARROW] = 1
+        are_in_units(words, column, n, known[layout.CARRY_UNIT], i64(layout.MAX_NARROW_BITS))
         add_all_units(words, column, n, carry)
     else:
-        add_limbs_of(words, column, n, known[CARRY_UNIT], carry)
+        add_limbs_of(words, column, n, known[layout.CARRY_UNIT], carry)
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -307,16 +287,16 @@ def add_up(words, column, n, greatest):
         n: how many rows there are.
         greatest: bits of the greatest magnitude of floats.
     """
-    state = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_STATE])
-    exponent, carry, unit = greatest >> 52, state[STATE_CARRY], i64(0)
-    state[STATE_NARROW], state[STATE_UNIT] = i64(0), i64(0)
-    if carry != 0 and pointer_int64(carry)[CARRY_GRID] != NO_GRID:
+    state = pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_STATE])
+    exponent, carry, unit = greatest >> 52, state[layout.STATE_CARRY], i64(0)
+    state[layout.STATE_NARROW], state[layout.STATE_UNIT] = i64(0), i64(0)
+    if carry != 0 and pointer_int64(carry)[layout.CARRY_GRID] != layout.NO_GRID:
         add_to_carry(words, column, n, carry)
-    elif greatest != 0 and (exponent < MIN_EXPONENT or exponent > MAX_EXPONENT):
-        state[STATE_WIDE] = 1
+    elif greatest != 0 and (exponent < layout.MIN_EXPONENT or exponent > layout.MAX_EXPONENT):
+        state[layout.STATE_WIDE] = 1
     elif not add_narrow(words, column, n, greatest):
         if greatest != 0:
-            high_bits = smaller(i64(LIMB_BITS), 62 - bits_of_count(n))
-            unit = exponent - BIAS - LIMB_BITS - high_bits
-        state[STATE_UNIT] = unit
-        state[STATE_WIDE] = i64(add_limbs_of(words, column, n, unit, i64(0)) != 0)
+            high_bits = smaller(i64(layout.LIMB_BITS), 62 - bits_of_count(n))
+            unit = exponent - layout.BIAS - layout.LIMB_BITS - high_bits
+        state[layout.STATE_UNIT] = unit
+        state[layout.STATE_WIDE] = i64(add_limbs_of(words, column, n, unit, i64(0)) != 0)

@@ -16,57 +16,36 @@ from fastfeat_kernels.intrinsics import (
     pointer_int64,
     select,
 )
-from fastfeat_kernels.windows.cpu.columns import nothing_of
+from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.sorting import sort_with_ids
-from fastfeat_kernels.windows.layout import (
-    COLUMN_COUNTS,
-    COLUMN_KIND,
-    COLUMN_MERGED_KEYS,
-    COLUMN_MERGED_RANKS,
-    COLUMN_RANK_KEYS,
-    COLUMN_RANKS,
-    COLUMN_STATE,
-    COLUMN_WORDS,
-    ENTITY_ENDS,
-    ENTITY_STARTS,
-    FLOAT,
+from fastfeat_kernels.windows.statistic import INTERPOLATIONS
+from fastfeat_kernels.windows.statistics import (
     MODE,
-    N_DIGITS,
     N_UNIQUE,
-    OUTPUT_FACTOR,
-    OUTPUT_INTERPOLATION,
-    OUTPUT_MEMORY,
-    OUTPUT_PARAMETER,
-    OUTPUT_STATE,
-    OUTPUT_STATISTIC,
     QUANTILE,
-    STATE_MISSING,
-    TABLE_SCRATCH,
-    TABLE_SPARE,
-    TABLE_STARTS,
-    UNSIGNED,
-    WITHOUT_FRACTION,
+    WHOLE_QUANTILE,
 )
 
 i64 = types.int64
-LOWER, HIGHER, NEAREST, MIDPOINT = 1, 2, 3, 4
+LOWER, HIGHER = INTERPOLATIONS.index("lower"), INTERPOLATIONS.index("higher")
+NEAREST, MIDPOINT = INTERPOLATIONS.index("nearest"), INTERPOLATIONS.index("midpoint")
 ENTITY, ADDED, REMOVED, FOUND = 0, 1, 2, 3  # of the state: FOUND counts different values
 
 
 @njit(**SEPARATE_OPTIONS)
 def rank_entity(words, column, start, n, is_merged):
     """Write the ranks of the n values of an entity, whose place in the batch is `start`."""
-    scratch, is_float = words[TABLE_SCRATCH], column[COLUMN_KIND] == FLOAT
-    ranks_of = select(is_merged, column[COLUMN_MERGED_RANKS], column[COLUMN_RANKS])
-    keys_of = select(is_merged, column[COLUMN_MERGED_KEYS], column[COLUMN_RANK_KEYS])
+    scratch, is_float = words[layout.TABLE_SCRATCH], column[layout.COLUMN_KIND] == layout.FLOAT
+    ranks_of = select(is_merged, column[layout.COLUMN_MERGED_RANKS], column[layout.COLUMN_RANKS])
+    keys_of = select(is_merged, column[layout.COLUMN_MERGED_KEYS], column[layout.COLUMN_RANK_KEYS])
     ranks, known = (
         pointer_int32(scratch + ranks_of + 4 * start),
         pointer_int64(scratch + keys_of + 8 * start),
     )
-    x = pointer_int64(scratch + column[COLUMN_WORDS] + 8 * start)
-    counts = pointer_int32(scratch + column[COLUMN_COUNTS] + 4 * start)
-    is_missing = pointer_int64(scratch + column[COLUMN_STATE])[STATE_MISSING] != 0
-    keys_at = words[TABLE_SPARE] + 8 * N_DIGITS + 16 * n
+    x = pointer_int64(scratch + column[layout.COLUMN_WORDS] + 8 * start)
+    counts = pointer_int32(scratch + column[layout.COLUMN_COUNTS] + 4 * start)
+    is_missing = pointer_int64(scratch + column[layout.COLUMN_STATE])[layout.STATE_MISSING] != 0
+    keys_at = words[layout.TABLE_SPARE] + 8 * layout.N_DIGITS + 16 * n
     keys, ids = pointer_int64(keys_at), pointer_int32(keys_at + 8 * n)
     magnitude, size = select(is_float, i64(HIGHEST), i64(0)), i64(0)
     for i in range(n):
@@ -77,7 +56,7 @@ def rank_entity(words, column, start, n, is_merged):
         if is_missing:
             is_there = counts[i + 1] != counts[i]
         size += i64(is_there)
-    sort_with_ids(keys_at, keys_at + 8 * n, words[TABLE_SPARE], size)
+    sort_with_ids(keys_at, keys_at + 8 * n, words[layout.TABLE_SPARE], size)
     rank = i64(-1)
     for i in range(size):
         if i == 0 or keys[i] != keys[i - 1]:
@@ -89,14 +68,14 @@ def rank_entity(words, column, start, n, is_merged):
 @njit(**SEPARATE_OPTIONS)
 def rank_column(words, column, first, end):
     """Write the ranks of the values of a batch of entities, as they are asked for."""
-    starts = pointer_int64(words[TABLE_STARTS])
+    starts = pointer_int64(words[layout.TABLE_STARTS])
     base = starts[first]
-    if column[COLUMN_RANKS] != 0 or column[COLUMN_MERGED_RANKS] != 0:
+    if column[layout.COLUMN_RANKS] != 0 or column[layout.COLUMN_MERGED_RANKS] != 0:
         for entity in range(first, end):
             start, n = starts[entity] - base, starts[entity + 1] - starts[entity]
-            if n > 0 and column[COLUMN_RANKS] != 0:
+            if n > 0 and column[layout.COLUMN_RANKS] != 0:
                 rank_entity(words, column, start, n, False)
-            if n > 0 and column[COLUMN_MERGED_RANKS] != 0:
+            if n > 0 and column[layout.COLUMN_MERGED_RANKS] != 0:
                 rank_entity(words, column, start, n, True)
 
 
@@ -153,15 +132,15 @@ def most_frequent(tree, n_leaves):
 @njit(**INNER_OPTIONS)
 def value_of_key(column, key):
     """Return the word of a key."""
-    return key ^ select(column[COLUMN_KIND] == FLOAT, (key >> 63) & HIGHEST, i64(0))
+    return key ^ select(column[layout.COLUMN_KIND] == layout.FLOAT, (key >> 63) & HIGHEST, i64(0))
 
 
 @njit(**INNER_OPTIONS)
 def number_of_key(column, key):
     """Return the value of a key as float64."""
-    if column[COLUMN_KIND] == FLOAT:
+    if column[layout.COLUMN_KIND] == layout.FLOAT:
         return float_of(value_of_key(column, key))
-    if column[COLUMN_KIND] == UNSIGNED:
+    if column[layout.COLUMN_KIND] == layout.UNSIGNED:
         return types.float64(types.uint64(key ^ LOWEST))
     return types.float64(key)
 
@@ -221,10 +200,10 @@ def whole_quantile_of(column, tree, n_leaves, keys, count, q, interpolation):
 @njit(**INNER_OPTIONS)
 def change(tree, leaf, by, statistic, found):
     """Add or remove a value; return how many different ones there are, if that is asked for."""
-    if statistic == QUANTILE:
-        add_rank(tree, leaf, by)
-    elif statistic == MODE:
+    if statistic == MODE:
         change_frequency(tree, leaf, by)
+    elif statistic != N_UNIQUE:
+        add_rank(tree, leaf, by)
     else:
         before = i64(tree[leaf])
         tree[leaf] += by
@@ -235,24 +214,29 @@ def change(tree, leaf, by, statistic, found):
 @njit(**SEPARATE_OPTIONS)
 def read_ordered(words, column, output, begins_at, ends_at, n, target):
     """Write quantiles, modes or numbers of different values."""
-    scratch, statistic = words[TABLE_SCRATCH], output[OUTPUT_STATISTIC]
-    is_quantile = statistic == QUANTILE
-    ranks_of = select(is_quantile, column[COLUMN_RANKS], column[COLUMN_MERGED_RANKS])
-    keys_of = select(is_quantile, column[COLUMN_RANK_KEYS], column[COLUMN_MERGED_KEYS])
+    scratch, statistic = words[layout.TABLE_SCRATCH], output[layout.OUTPUT_STATISTIC]
+    is_whole = statistic == WHOLE_QUANTILE
+    is_quantile = is_whole | (statistic == QUANTILE)
+    ranks_of = select(is_quantile, column[layout.COLUMN_RANKS], column[layout.COLUMN_MERGED_RANKS])
+    keys_of = select(
+        is_quantile, column[layout.COLUMN_RANK_KEYS], column[layout.COLUMN_MERGED_KEYS]
+    )
     ranks, tree = (
         pointer_int32(scratch + ranks_of),
-        pointer_int32(scratch + output[OUTPUT_MEMORY]),
+        pointer_int32(scratch + output[layout.OUTPUT_MEMORY]),
     )
     begins, ends, results = pointer_int32(begins_at), pointer_int32(ends_at), pointer_int64(target)
     starts, stops = (
-        pointer_int32(scratch + ENTITY_STARTS),
-        pointer_int32(scratch + ENTITY_ENDS),
+        pointer_int32(scratch + layout.ENTITY_STARTS),
+        pointer_int32(scratch + layout.ENTITY_ENDS),
     )
-    state, q = pointer_int64(scratch + output[OUTPUT_STATE]), float_of(output[OUTPUT_PARAMETER])
+    state, q = (
+        pointer_int64(scratch + output[layout.OUTPUT_STATE]),
+        float_of(output[layout.OUTPUT_PARAMETER]),
+    )
     entity, added, removed, found = state[ENTITY], state[ADDED], state[REMOVED], state[FOUND]
-    counts_at = scratch + column[COLUMN_COUNTS]
-    is_whole = output[OUTPUT_FACTOR] == WITHOUT_FRACTION
-    nothing = select(is_quantile & (not is_whole), i64(NAN_BITS), nothing_of(column))
+    counts_at = scratch + column[layout.COLUMN_COUNTS]
+    nothing = output[layout.OUTPUT_NOTHING]
     for j in range(n):
         begin, end, n_leaves = i64(begins[j]), i64(ends[j]), leaves_for(i64(stops[j] - starts[j]))
         if entity != starts[j]:
@@ -269,14 +253,14 @@ def read_ordered(words, column, output, begins_at, ends_at, n, target):
                 found = change(tree, n_leaves + ranks[removed], i64(-1), statistic, found)
             removed += 1
         keys, count = pointer_int64(scratch + keys_of + 8 * entity), end - begin
-        if pointer_int64(scratch + column[COLUMN_STATE])[STATE_MISSING] != 0:
+        if pointer_int64(scratch + column[layout.COLUMN_STATE])[layout.STATE_MISSING] != 0:
             counts = pointer_int32(counts_at)
             count = i64(counts[end]) - i64(counts[begin])
         value = nothing
         if statistic == N_UNIQUE:
             value = found
         elif count > 0 and is_quantile:
-            kind = output[OUTPUT_INTERPOLATION]
+            kind = output[layout.OUTPUT_INTERPOLATION]
             if is_whole:
                 value = whole_quantile_of(column, tree, n_leaves, keys, count, q, kind)
             else:
@@ -287,13 +271,3 @@ def read_ordered(words, column, output, begins_at, ends_at, n, target):
         if stops[j] == starts[j]:  # the next entity begins where this one does
             entity = i64(-1)
     state[ENTITY], state[ADDED], state[REMOVED], state[FOUND] = entity, added, removed, found
-
-
-@njit(**INNER_OPTIONS)
-def no_ranks(words, column, first, end):
-    """Prepare nothing, where no order statistic is asked for: the entry compiles in less time."""
-
-
-@njit(**INNER_OPTIONS)
-def nothing_read(words, column, output, begins_at, ends_at, n, target):
-    """Write nothing, where no order statistic is asked for."""

@@ -22,35 +22,10 @@ from fastfeat_kernels.intrinsics import (
     shift_logical,
     smaller,
 )
+from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.averages import is_value
 from fastfeat_kernels.windows.cpu.vectors import multiply_wrapping, subtract_wrapping
 from fastfeat_kernels.windows.cpu.wide import FRACTION, LOW, UNIT, carry, divided, top_of_digits
-from fastfeat_kernels.windows.layout import (
-    BOUNDS,
-    COLUMN_KIND,
-    COLUMN_WORDS,
-    COUNTS,
-    DIGITS_OF_TIME,
-    DIGITS_OF_TX,
-    DIGITS_OF_X,
-    ENTITY_ENDS,
-    ENTITY_STARTS,
-    FLOAT,
-    N_TIME_LIMBS,
-    N_TIME_SQUARE_LIMBS,
-    OUTPUT_DIVISOR,
-    OUTPUT_MEMORY,
-    OUTPUT_PARAMETER,
-    OUTPUT_STATE,
-    SUM_OF_T,
-    SUM_OF_TT,
-    SUM_OF_TX,
-    SUM_OF_X,
-    TABLE_SCRATCH,
-    TIMES,
-    TOTAL,
-    UNSIGNED,
-)
 
 i64 = types.int64
 ENTITY, ADDED, REMOVED, N_INFINITE = 0, 1, 2, 3  # of the state
@@ -59,12 +34,12 @@ ENTITY, ADDED, REMOVED, N_INFINITE = 0, 1, 2, 3  # of the state
 @njit(**INNER_OPTIONS)
 def parts_of(kind, word):
     """Return (magnitude, place, sign) of a finite value: magnitude * 2**place units, of 64 bits."""
-    if kind == FLOAT:
+    if kind == layout.FLOAT:
         size = word & HIGHEST
         exponent = size >> 52
         magnitude = (size & FRACTION) | select(exponent != 0, i64(FRACTION + 1), i64(0))
         return magnitude, larger(exponent, i64(1)) - 1, select(word < 0, i64(-1), i64(1))
-    if kind == UNSIGNED:
+    if kind == layout.UNSIGNED:
         return word ^ LOWEST, i64(0), i64(1)
     is_negative = word < 0
     magnitude = select(is_negative, subtract_wrapping(i64(0), word), word)
@@ -95,15 +70,15 @@ def add_product(limbs, at, shift, x, y, sign):
 @njit(**SEPARATE_OPTIONS)
 def change_sums(memory_at, kind, word, time, sign):
     """Add a value at a time to the sums, or take it away; return 1 if it is infinite instead."""
-    if (kind == FLOAT) & ((word & HIGHEST) == INFINITE):
+    if (kind == layout.FLOAT) & ((word & HIGHEST) == INFINITE):
         return i64(1)
     sums, products = (
-        pointer_int64(memory_at + 8 * SUM_OF_X),
-        pointer_int64(memory_at + 8 * SUM_OF_TX),
+        pointer_int64(memory_at + 8 * layout.SUM_OF_X),
+        pointer_int64(memory_at + 8 * layout.SUM_OF_TX),
     )
     times, squares = (
-        pointer_int64(memory_at + 8 * SUM_OF_T),
-        pointer_int64(memory_at + 8 * SUM_OF_TT),
+        pointer_int64(memory_at + 8 * layout.SUM_OF_T),
+        pointer_int64(memory_at + 8 * layout.SUM_OF_TT),
     )
     magnitude, place, own_sign = parts_of(kind, word)
     at, shift = place >> 5, place & 31
@@ -120,10 +95,10 @@ def change_sums(memory_at, kind, word, time, sign):
 def begin_entity(memory_at, kind, words_at, start, stop):
     """Begin with no values, and find how low and how high those of the entity reach."""
     memory, x = pointer_int64(memory_at), pointer_int64(words_at)
-    for k in range(BOUNDS):
+    for k in range(layout.BOUNDS):
         memory[k] = i64(0)
     lowest, highest = i64(0), i64(0)
-    if kind == FLOAT:
+    if kind == layout.FLOAT:
         lowest = i64(2046)
         for at in range(start, stop):
             size = x[at] & HIGHEST
@@ -131,7 +106,7 @@ def begin_entity(memory_at, kind, words_at, start, stop):
             place = larger(size >> 52, i64(1)) - 1
             lowest = select(is_number, smaller(lowest, place), lowest)
             highest = select(is_number, larger(highest, place), highest)
-    memory[BOUNDS], memory[BOUNDS + 1] = smaller(lowest, highest), highest
+    memory[layout.BOUNDS], memory[layout.BOUNDS + 1] = smaller(lowest, highest), highest
 
 
 @njit(**INNER_OPTIONS)
@@ -161,26 +136,26 @@ def read_slope(memory_at, kind, count, factor, divisor):
     Numerator and denominator are rounded once each, and their quotient once.
     """
     times, squares = (
-        pointer_int64(memory_at + 8 * SUM_OF_T),
-        pointer_int64(memory_at + 8 * SUM_OF_TT),
+        pointer_int64(memory_at + 8 * layout.SUM_OF_T),
+        pointer_int64(memory_at + 8 * layout.SUM_OF_TT),
     )
     t_digits, x_digits = (
-        pointer_int64(memory_at + 8 * DIGITS_OF_TIME),
-        pointer_int64(memory_at + 8 * DIGITS_OF_X),
+        pointer_int64(memory_at + 8 * layout.DIGITS_OF_TIME),
+        pointer_int64(memory_at + 8 * layout.DIGITS_OF_X),
     )
     other_digits, total = (
-        pointer_int64(memory_at + 8 * DIGITS_OF_TX),
-        pointer_int64(memory_at + 8 * TOTAL),
+        pointer_int64(memory_at + 8 * layout.DIGITS_OF_TX),
+        pointer_int64(memory_at + 8 * layout.TOTAL),
     )
-    carry(times, i64(0), i64(N_TIME_LIMBS), t_digits)
-    carry(squares, i64(0), i64(N_TIME_SQUARE_LIMBS), other_digits)
-    n_times = i64(N_TIME_LIMBS)
+    carry(times, i64(0), i64(layout.N_TIME_LIMBS), t_digits)
+    carry(squares, i64(0), i64(layout.N_TIME_SQUARE_LIMBS), other_digits)
+    n_times = i64(layout.N_TIME_LIMBS)
     while n_times > 1 and t_digits[n_times - 1] == 0:
         n_times -= 1
-    n_wide = i64(2 * N_TIME_LIMBS + 2)
+    n_wide = i64(2 * layout.N_TIME_LIMBS + 2)
     for k in range(n_wide):
         total[k] = i64(0)
-    for k in range(N_TIME_SQUARE_LIMBS):
+    for k in range(layout.N_TIME_SQUARE_LIMBS):
         take_product(total, k, other_digits[k], count, i64(-1))
     for k in range(n_times):
         for i in range(n_times):
@@ -190,12 +165,12 @@ def read_slope(memory_at, kind, count, factor, divisor):
     bottom, bottom_place = top_of_digits(other_digits, n_wide)
     if bottom == 0:
         return i64(NAN_BITS)
-    bounds = pointer_int64(memory_at + 8 * BOUNDS)
+    bounds = pointer_int64(memory_at + 8 * layout.BOUNDS)
     first = bounds[0] >> 5
     n = (bounds[1] >> 5) + 8 - first
-    x_sign = carry(pointer_int64(memory_at + 8 * SUM_OF_X), first, n, x_digits)
-    sign = carry(pointer_int64(memory_at + 8 * SUM_OF_TX), first, n, other_digits)
-    n_wide = n + N_TIME_LIMBS + 2
+    x_sign = carry(pointer_int64(memory_at + 8 * layout.SUM_OF_X), first, n, x_digits)
+    sign = carry(pointer_int64(memory_at + 8 * layout.SUM_OF_TX), first, n, other_digits)
+    n_wide = n + layout.N_TIME_LIMBS + 2
     for k in range(n_wide):
         total[k] = i64(0)
     for k in range(n):
@@ -203,28 +178,31 @@ def read_slope(memory_at, kind, count, factor, divisor):
     for k in range(n):
         for i in range(n_times):
             take_product(total, i + k, t_digits[i], x_digits[k], x_sign)
-    digits = pointer_int64(memory_at + 8 * DIGITS_OF_TIME)
+    digits = pointer_int64(memory_at + 8 * layout.DIGITS_OF_TIME)
     sign = carry(total, i64(0), n_wide, digits)
     multiply_digits(digits, n_wide, factor)
     top, place = top_of_digits(digits, n_wide)
-    exponent = place + 32 * first + select(kind == FLOAT, i64(UNIT), i64(0)) - bottom_place
+    exponent = place + 32 * first + select(kind == layout.FLOAT, i64(UNIT), i64(0)) - bottom_place
     return bits_of(divided(types.float64(sign * top), types.float64(bottom), exponent))
 
 
 @njit(**SEPARATE_OPTIONS)
 def read_slopes(words, column, output, begins_at, ends_at, n, target):
     """Write the slope of the values of each window against time."""
-    scratch, kind = words[TABLE_SCRATCH], column[COLUMN_KIND]
-    memory_at, words_at = scratch + output[OUTPUT_MEMORY], scratch + column[COLUMN_WORDS]
-    factor, divisor = output[OUTPUT_PARAMETER], output[OUTPUT_DIVISOR]
-    x, counts = pointer_int64(words_at), pointer_int32(scratch + COUNTS)
-    times = pointer_int64(pointer_int64(scratch)[TIMES])
+    scratch, kind = words[layout.TABLE_SCRATCH], column[layout.COLUMN_KIND]
+    memory_at, words_at = (
+        scratch + output[layout.OUTPUT_MEMORY],
+        scratch + column[layout.COLUMN_WORDS],
+    )
+    factor, divisor = output[layout.OUTPUT_PARAMETER], output[layout.OUTPUT_DIVISOR]
+    x, counts = pointer_int64(words_at), pointer_int32(scratch + layout.COUNTS)
+    times = pointer_int64(pointer_int64(scratch)[layout.TIMES])
     begins, ends, results = pointer_int32(begins_at), pointer_int32(ends_at), pointer_int64(target)
     starts, stops = (
-        pointer_int32(scratch + ENTITY_STARTS),
-        pointer_int32(scratch + ENTITY_ENDS),
+        pointer_int32(scratch + layout.ENTITY_STARTS),
+        pointer_int32(scratch + layout.ENTITY_ENDS),
     )
-    state = pointer_int64(scratch + output[OUTPUT_STATE])
+    state = pointer_int64(scratch + output[layout.OUTPUT_STATE])
     entity, added, removed, n_infinite = (
         state[ENTITY],
         state[ADDED],

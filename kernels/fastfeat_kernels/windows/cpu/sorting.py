@@ -12,24 +12,7 @@ from fastfeat_kernels.intrinsics import (
     smaller,
 )
 from fastfeat_kernels.vocabulary.cpu.sorting import N_INSERTED, insertion_sort, radix_sort
-from fastfeat_kernels.windows.layout import (
-    N_DIGITS,
-    TABLE_ARRIVALS,
-    TABLE_ASK_FROM,
-    TABLE_CELL_STRIDE,
-    TABLE_CELLS,
-    TABLE_DEALT,
-    TABLE_DEALT_CODES,
-    TABLE_DEALT_TIES,
-    TABLE_END_PLACE,
-    TABLE_FIRST_PLACE,
-    TABLE_IS_MOVED,
-    TABLE_N_STRIPES,
-    TABLE_OVERFLOWS,
-    TABLE_SPARE,
-    TABLE_STARTS,
-    TABLE_TIMES,
-)
+from fastfeat_kernels.windows import layout
 
 i64 = types.int64
 
@@ -37,13 +20,19 @@ i64 = types.int64
 @njit(**SEPARATE_OPTIONS)
 def place_rows(words, first, n, start):
     """Write the rows of n entities by entity, in the order in which they came, from a place on."""
-    codes, starts = pointer_int32(words[TABLE_DEALT_CODES]), pointer_int64(words[TABLE_STARTS])
-    times, arrivals = pointer_int64(words[TABLE_TIMES]), pointer_int32(words[TABLE_ARRIVALS])
-    dealt = pointer_int64(words[TABLE_DEALT])
-    cells, stride = pointer_int64(words[TABLE_CELLS]), words[TABLE_CELL_STRIDE]
+    codes, starts = (
+        pointer_int32(words[layout.TABLE_DEALT_CODES]),
+        pointer_int64(words[layout.TABLE_STARTS]),
+    )
+    times, arrivals = (
+        pointer_int64(words[layout.TABLE_TIMES]),
+        pointer_int32(words[layout.TABLE_ARRIVALS]),
+    )
+    dealt = pointer_int64(words[layout.TABLE_DEALT])
+    cells, stride = pointer_int64(words[layout.TABLE_CELLS]), words[layout.TABLE_CELL_STRIDE]
     for entity in range(first, first + n):
         starts[entity] = 0
-    for k in range(words[TABLE_N_STRIPES]):
+    for k in range(words[layout.TABLE_N_STRIPES]):
         for row in range(cells[k * stride], cells[k * stride + 1]):
             starts[i64(codes[row])] += 1
     total = start
@@ -51,7 +40,7 @@ def place_rows(words, first, n, start):
         size = starts[entity]
         starts[entity] = total
         total += size
-    for k in range(words[TABLE_N_STRIPES]):
+    for k in range(words[layout.TABLE_N_STRIPES]):
         for row in range(cells[k * stride], cells[k * stride + 1]):
             code = i64(codes[row])
             at = starts[code]
@@ -67,12 +56,15 @@ def place_rows(words, first, n, start):
 @njit(**SEPARATE_OPTIONS)
 def is_in_order(words, start, end):
     """Return whether the rows [start, end) of an entity stand by time and tie."""
-    times, arrivals = pointer_int64(words[TABLE_TIMES]), pointer_int32(words[TABLE_ARRIVALS])
+    times, arrivals = (
+        pointer_int64(words[layout.TABLE_TIMES]),
+        pointer_int32(words[layout.TABLE_ARRIVALS]),
+    )
     falls = i64(0)
     for at in range(start + 1, end):
         falls |= i64(times[at] < times[at - 1])
-    if words[TABLE_DEALT_TIES] != 0:
-        ties = pointer_int64(words[TABLE_DEALT_TIES])
+    if words[layout.TABLE_DEALT_TIES] != 0:
+        ties = pointer_int64(words[layout.TABLE_DEALT_TIES])
         for at in range(start + 1, end):
             falls_tied = ties[i64(arrivals[at])] < ties[i64(arrivals[at - 1])]
             falls |= i64((times[at] == times[at - 1]) & falls_tied)
@@ -85,18 +77,24 @@ def sort_with_ids(keys_at, ids_at, spare, n):
     if n <= N_INSERTED:
         insertion_sort(pointer_int64(keys_at), pointer_int32(ids_at), n)
     else:
-        digits, spare_keys = pointer_int64(spare), spare + 8 * N_DIGITS
+        digits, spare_keys = pointer_int64(spare), spare + 8 * layout.N_DIGITS
         radix_sort(keys_at, ids_at, spare_keys, spare_keys + 8 * n, digits, n)
 
 
 @njit(**SEPARATE_OPTIONS)
 def sort_rows(words, start, end):
     """Sort the rows [start, end) of an entity by time and tie."""
-    times_at, arrivals_at = words[TABLE_TIMES] + 8 * start, words[TABLE_ARRIVALS] + 4 * start
-    spare, n = words[TABLE_SPARE], end - start
-    if words[TABLE_DEALT_TIES] != 0:
+    times_at, arrivals_at = (
+        words[layout.TABLE_TIMES] + 8 * start,
+        words[layout.TABLE_ARRIVALS] + 4 * start,
+    )
+    spare, n = words[layout.TABLE_SPARE], end - start
+    if words[layout.TABLE_DEALT_TIES] != 0:
         times, arrivals = pointer_int64(times_at), pointer_int32(arrivals_at)
-        ties, dealt = pointer_int64(words[TABLE_DEALT_TIES]), pointer_int64(words[TABLE_DEALT])
+        ties, dealt = (
+            pointer_int64(words[layout.TABLE_DEALT_TIES]),
+            pointer_int64(words[layout.TABLE_DEALT]),
+        )
         for i in range(n):
             times[i] = ties[i64(arrivals[i])]
         sort_with_ids(times_at, arrivals_at, spare, n)
@@ -108,8 +106,8 @@ def sort_rows(words, start, end):
 def order(table, first, n):
     """Put the rows of n entities from the first on, which make a partition, in order."""
     words = pointer_int64(table)
-    starts, end = pointer_int64(words[TABLE_STARTS]), words[TABLE_END_PLACE]
-    place_rows(words, first, n, words[TABLE_FIRST_PLACE])
+    starts, end = pointer_int64(words[layout.TABLE_STARTS]), words[layout.TABLE_END_PLACE]
+    place_rows(words, first, n, words[layout.TABLE_FIRST_PLACE])
     for entity in range(first, first + n):
         begin = starts[entity]
         stop = end
@@ -117,19 +115,22 @@ def order(table, first, n):
             stop = starts[entity + 1]
         if stop - begin > 1 and not is_in_order(words, begin, stop):
             sort_rows(words, begin, stop)
-    is_moved, arrivals = i64(0), pointer_int32(words[TABLE_ARRIVALS])
-    for at in range(words[TABLE_FIRST_PLACE], end):
+    is_moved, arrivals = i64(0), pointer_int32(words[layout.TABLE_ARRIVALS])
+    for at in range(words[layout.TABLE_FIRST_PLACE], end):
         is_moved |= i64(arrivals[at]) ^ i64(at)
-    pointer_int64(words[TABLE_IS_MOVED])[0] = is_moved
+    pointer_int64(words[layout.TABLE_IS_MOVED])[0] = is_moved
     return 0
 
 
 def check(table, first, n):
     """Find the first dealt row of n entities that is history, and later than one that asks."""
     words = pointer_int64(table)
-    starts, arrivals = pointer_int64(words[TABLE_STARTS]), pointer_int32(words[TABLE_ARRIVALS])
-    times, ask_from = pointer_int64(words[TABLE_TIMES]), i64(words[TABLE_ASK_FROM])
-    late = pointer_int64(words[TABLE_OVERFLOWS])
+    starts, arrivals = (
+        pointer_int64(words[layout.TABLE_STARTS]),
+        pointer_int32(words[layout.TABLE_ARRIVALS]),
+    )
+    times, ask_from = pointer_int64(words[layout.TABLE_TIMES]), i64(words[layout.TABLE_ASK_FROM])
+    late = pointer_int64(words[layout.TABLE_OVERFLOWS])
     for entity in range(first, first + n):
         at, stop = starts[entity], starts[entity + 1]
         while at < stop and arrivals[at] < ask_from:

@@ -14,22 +14,13 @@ from fastfeat_kernels.intrinsics import (
     pointer_int64,
     select,
 )
+from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.ranks import ADDED, ENTITY, REMOVED, add_rank, leaves_for
-from fastfeat_kernels.windows.layout import (
-    COLUMN_MERGED_RANKS,
-    ENTITY_ENDS,
-    ENTITY_STARTS,
-    OUTPUT_MEMORY,
-    OUTPUT_PARAMETER,
-    OUTPUT_STATE,
-    OUTPUT_STATISTIC,
-    PERCENTILE,
-    PLACES,
-    TABLE_SCRATCH,
-)
+from fastfeat_kernels.windows.statistic import RANK_METHODS
+from fastfeat_kernels.windows.statistics import PERCENTILE
 
 i64 = types.int64
-MIN_RANK, MAX_RANK = 1, 2  # of the methods; 0 is the average
+MIN_RANK, MAX_RANK = RANK_METHODS.index("min"), RANK_METHODS.index("max")
 
 
 @njit(**INNER_OPTIONS)
@@ -45,17 +36,17 @@ def count_below(tree, leaf):
 @njit(**SEPARATE_OPTIONS)
 def read_ranks(words, column, output, begins_at, ends_at, n, target):
     """Write ranks, or ranks divided by the number of values, the own one among them."""
-    scratch, method = words[TABLE_SCRATCH], output[OUTPUT_PARAMETER]
-    is_share = output[OUTPUT_STATISTIC] == PERCENTILE
-    ranks = pointer_int32(scratch + column[COLUMN_MERGED_RANKS])
-    tree = pointer_int32(scratch + output[OUTPUT_MEMORY])
+    scratch, method = words[layout.TABLE_SCRATCH], output[layout.OUTPUT_PARAMETER]
+    is_share = output[layout.OUTPUT_STATISTIC] == PERCENTILE
+    ranks = pointer_int32(scratch + column[layout.COLUMN_MERGED_RANKS])
+    tree = pointer_int32(scratch + output[layout.OUTPUT_MEMORY])
     begins, ends, results = pointer_int32(begins_at), pointer_int32(ends_at), pointer_int64(target)
-    places = pointer_int32(scratch + PLACES)
+    places = pointer_int32(scratch + layout.PLACES)
     starts, stops = (
-        pointer_int32(scratch + ENTITY_STARTS),
-        pointer_int32(scratch + ENTITY_ENDS),
+        pointer_int32(scratch + layout.ENTITY_STARTS),
+        pointer_int32(scratch + layout.ENTITY_ENDS),
     )
-    state = pointer_int64(scratch + output[OUTPUT_STATE])
+    state = pointer_int64(scratch + output[layout.OUTPUT_STATE])
     entity, added, removed = state[ENTITY], state[ADDED], state[REMOVED]
     for j in range(n):
         begin, end, n_leaves = i64(begins[j]), i64(ends[j]), leaves_for(i64(stops[j] - starts[j]))

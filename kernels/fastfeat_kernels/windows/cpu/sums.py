@@ -23,44 +23,27 @@ from fastfeat_kernels.intrinsics import (
     select,
     smaller,
 )
+from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.bounds import is_steady_begin, is_steady_end
 from fastfeat_kernels.windows.cpu.prefixes import LIMB, LOW
-from fastfeat_kernels.windows.layout import (
-    ARRIVALS,
-    ASKS,
-    COLUMN_INFINITE,
-    COLUMN_SQUARES,
-    COLUMN_STATE,
-    COLUMN_SUMS,
-    COUNTS,
-    DEVIATION,
-    DOUBTS,
-    LIMB_BITS,
-    LINES,
-    MEAN,
-    OUTPUT_MIN_SAMPLES,
-    OUTPUT_PARAMETER,
-    OUTPUT_STATISTIC,
-    STATE_NARROW,
-    STATE_UNIT,
-    SUMMED,
-    SUMS,
-    TABLE_SCRATCH,
-    WINDOW_BEGINS,
-    WINDOW_ENDS,
-)
+from fastfeat_kernels.windows.statistics import DEVIATION, MEAN, SUM
 
 i64 = types.int64
-HALF_BITS = LIMB_BITS // 2
+HALF_BITS = layout.LIMB_BITS // 2
 POSITIVE, NEGATIVE = 0x7FF << 52, -1 << 52  # bits of infinities
-INT64_LIMB = 1 << (63 - LIMB_BITS)  # a highest limb below it is that of an int64
-LOWS = SUMS + 8 * ASKS
+INT64_LIMB = 1 << (63 - layout.LIMB_BITS)  # a highest limb below it is that of an int64
+LOWS = layout.SUMS + 8 * layout.ASKS
 
 
 @njit(**INNER_OPTIONS)
 def is_narrow(words, column):
     """Return whether sums of a column are whole units in float64."""
-    return pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_STATE])[STATE_NARROW] != 0
+    return (
+        pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_STATE])[
+            layout.STATE_NARROW
+        ]
+        != 0
+    )
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -113,8 +96,11 @@ def subtract_pairs(sums, begins, ends, n, highs, lows):
 @njit(**SEPARATE_OPTIONS)
 def sum_floats_of(words, window, sums_at, n, found):
     """Write sums of whole units over windows."""
-    scratch = words[TABLE_SCRATCH]
-    begins_at, ends_at = scratch + window[WINDOW_BEGINS], scratch + window[WINDOW_ENDS]
+    scratch = words[layout.TABLE_SCRATCH]
+    begins_at, ends_at = (
+        scratch + window[layout.WINDOW_BEGINS],
+        scratch + window[layout.WINDOW_ENDS],
+    )
     begins, ends, sums = (
         pointer_int32(begins_at),
         pointer_int32(ends_at),
@@ -132,8 +118,11 @@ def sum_floats_of(words, window, sums_at, n, found):
 @njit(**SEPARATE_OPTIONS)
 def sum_limbs_of(words, window, sums_at, n, highs, lows):
     """Write sums over windows as limbs, not carried."""
-    scratch = words[TABLE_SCRATCH]
-    begins_at, ends_at = scratch + window[WINDOW_BEGINS], scratch + window[WINDOW_ENDS]
+    scratch = words[layout.TABLE_SCRATCH]
+    begins_at, ends_at = (
+        scratch + window[layout.WINDOW_BEGINS],
+        scratch + window[layout.WINDOW_ENDS],
+    )
     begins, ends, sums = (
         pointer_int32(begins_at),
         pointer_int32(ends_at),
@@ -152,16 +141,19 @@ def sum_limbs_of(words, window, sums_at, n, highs, lows):
 @njit(**SEPARATE_OPTIONS)
 def sum_over(words, column, window, n):
     """Write the sums over the windows of a block, if they do not stand there already."""
-    scratch = words[TABLE_SCRATCH]
-    state, name = pointer_int64(scratch), column[COLUMN_STATE] << 32 | window[WINDOW_BEGINS]
-    if state[SUMMED] == name:
+    scratch = words[layout.TABLE_SCRATCH]
+    state, name = (
+        pointer_int64(scratch),
+        column[layout.COLUMN_STATE] << 32 | window[layout.WINDOW_BEGINS],
+    )
+    if state[layout.SUMMED] == name:
         return
-    state[SUMMED] = name
-    sums_at = scratch + column[COLUMN_SUMS]
+    state[layout.SUMMED] = name
+    sums_at = scratch + column[layout.COLUMN_SUMS]
     if is_narrow(words, column):
-        sum_floats_of(words, window, sums_at, n, pointer_float64(scratch + SUMS))
+        sum_floats_of(words, window, sums_at, n, pointer_float64(scratch + layout.SUMS))
     else:
-        highs, lows = pointer_int64(scratch + SUMS), pointer_int64(scratch + LOWS)
+        highs, lows = pointer_int64(scratch + layout.SUMS), pointer_int64(scratch + LOWS)
         sum_limbs_of(words, window, sums_at, n, highs, lows)
 
 
@@ -211,13 +203,13 @@ def means_of_limbs(highs, lows, counts, n, scale0, scale1, results):
 @njit(**SEPARATE_OPTIONS)
 def read_levels(words, column, output, n, target):
     """Write sums or means as floats."""
-    scratch, is_mean = words[TABLE_SCRATCH], output[OUTPUT_STATISTIC] == MEAN
-    counts, bits = pointer_int32(scratch + COUNTS), pointer_int64(target)
-    unit = pointer_int64(scratch + column[COLUMN_STATE])[STATE_UNIT]
+    scratch, is_mean = words[layout.TABLE_SCRATCH], output[layout.OUTPUT_STATISTIC] == MEAN
+    counts, bits = pointer_int32(scratch + layout.COUNTS), pointer_int64(target)
+    unit = pointer_int64(scratch + column[layout.COLUMN_STATE])[layout.STATE_UNIT]
     half = unit >> 1
     scale0, scale1 = power_of_two(half), power_of_two(unit - half)
-    floats, units = pointer_float64(target), pointer_float64(scratch + SUMS)
-    highs, lows = pointer_int64(scratch + SUMS), pointer_int64(scratch + LOWS)
+    floats, units = pointer_float64(target), pointer_float64(scratch + layout.SUMS)
+    highs, lows = pointer_int64(scratch + layout.SUMS), pointer_int64(scratch + LOWS)
     if is_narrow(words, column):
         if is_mean:
             means_of_units(units, counts, n, scale0, scale1, bits)
@@ -239,18 +231,21 @@ def whole_units(sums, n, results):
 @njit(**SEPARATE_OPTIONS)
 def read_integer_sums(words, column, output, n, target, overflow_at):
     """Write sums of integers, 0 where they do not fit; keep the first dealt row where one does."""
-    scratch, overflow = words[TABLE_SCRATCH], pointer_int64(overflow_at)
+    scratch, overflow = words[layout.TABLE_SCRATCH], pointer_int64(overflow_at)
     results = pointer_int64(target)
     if is_narrow(words, column):
-        whole_units(pointer_float64(scratch + SUMS), n, results)
+        whole_units(pointer_float64(scratch + layout.SUMS), n, results)
         return
-    highs, lows = pointer_int64(scratch + SUMS), pointer_int64(scratch + LOWS)
-    arrivals, counts = pointer_int32(scratch + ARRIVALS), pointer_int32(scratch + COUNTS)
-    least = output[OUTPUT_MIN_SAMPLES]
+    highs, lows = pointer_int64(scratch + layout.SUMS), pointer_int64(scratch + LOWS)
+    arrivals, counts = (
+        pointer_int32(scratch + layout.ARRIVALS),
+        pointer_int32(scratch + layout.COUNTS),
+    )
+    least = output[layout.OUTPUT_MIN_SAMPLES]
     for j in range(n):
-        high, low = highs[j] + (lows[j] >> LIMB_BITS), lows[j] & LOW
+        high, low = highs[j] + (lows[j] >> layout.LIMB_BITS), lows[j] & LOW
         fits = (high >= -INT64_LIMB) & (high < INT64_LIMB)
-        results[j] = select(fits, (high << LIMB_BITS) + low, i64(0))
+        results[j] = select(fits, (high << layout.LIMB_BITS) + low, i64(0))
         if not fits and counts[j] >= least:
             overflow[0] = smaller(overflow[0], i64(arrivals[j]))
 
@@ -261,27 +256,27 @@ def quotient(high, low, count):
     is_negative = high < 0
     if is_negative:
         low = -low
-        high, low = -high + (low >> LIMB_BITS), low & LOW
+        high, low = -high + (low >> layout.LIMB_BITS), low & LOW
     first, rest = high // count, high % count
     middle = (rest << HALF_BITS) | (low >> HALF_BITS)
     second, rest = middle // count, middle % count
     last = ((rest << HALF_BITS) | (low & ((1 << HALF_BITS) - 1))) // count
-    found = (first << LIMB_BITS) + (second << HALF_BITS) + last
+    found = (first << layout.LIMB_BITS) + (second << HALF_BITS) + last
     return select(is_negative, -found, found)
 
 
 @njit(**SEPARATE_OPTIONS)
 def read_whole_means(words, column, n, target):
     """Write means of integers without their fractions, 0 of none."""
-    scratch, results = words[TABLE_SCRATCH], pointer_int64(target)
-    counts, sums = pointer_int32(scratch + COUNTS), pointer_float64(scratch + SUMS)
-    highs, lows = pointer_int64(scratch + SUMS), pointer_int64(scratch + LOWS)
+    scratch, results = words[layout.TABLE_SCRATCH], pointer_int64(target)
+    counts, sums = pointer_int32(scratch + layout.COUNTS), pointer_float64(scratch + layout.SUMS)
+    highs, lows = pointer_int64(scratch + layout.SUMS), pointer_int64(scratch + LOWS)
     of_units = is_narrow(words, column)
     for j in range(n):
-        high, low = highs[j] + (lows[j] >> LIMB_BITS), lows[j] & LOW
+        high, low = highs[j] + (lows[j] >> layout.LIMB_BITS), lows[j] & LOW
         if of_units:
             total = i64(sums[j])
-            high, low = total >> LIMB_BITS, total & LOW
+            high, low = total >> layout.LIMB_BITS, total & LOW
         results[j] = quotient(high, low, larger(i64(counts[j]), i64(1)))
 
 
@@ -289,9 +284,9 @@ def read_whole_means(words, column, n, target):
 def squares_between(squares, begin, end):
     """Return the limbs of the sum of squares of a window, carried."""
     d = squares[4 * end + 3] - squares[4 * begin + 3]
-    c = squares[4 * end + 2] - squares[4 * begin + 2] + (d >> LIMB_BITS)
-    b = squares[4 * end + 1] - squares[4 * begin + 1] + (c >> LIMB_BITS)
-    a = squares[4 * end] - squares[4 * begin] + (b >> LIMB_BITS)
+    c = squares[4 * end + 2] - squares[4 * begin + 2] + (d >> layout.LIMB_BITS)
+    b = squares[4 * end + 1] - squares[4 * begin + 1] + (c >> layout.LIMB_BITS)
+    a = squares[4 * end] - squares[4 * begin] + (b >> layout.LIMB_BITS)
     return a, b & LOW, c & LOW, d & LOW
 
 
@@ -301,7 +296,7 @@ def write_limbs(highs, lows, squares, begins, ends, counts, n, lines):
     for j in range(n):
         a, b, c, d = squares_between(squares, i64(begins[j]), i64(ends[j]))
         lines[j], lines[ROWS + j] = i64(counts[j]), i64(0)
-        lines[2 * ROWS + j] = highs[j] + (lows[j] >> LIMB_BITS)
+        lines[2 * ROWS + j] = highs[j] + (lows[j] >> layout.LIMB_BITS)
         lines[3 * ROWS + j] = lows[j] & LOW
         lines[4 * ROWS + j], lines[5 * ROWS + j] = a, b
         lines[6 * ROWS + j], lines[7 * ROWS + j] = c, d
@@ -321,31 +316,31 @@ def spreads_of_units(sums, squares, counts, n, ddof, is_root, scale, results):
 @njit(**SEPARATE_OPTIONS)
 def read_narrow_spreads(words, column, window, output, n, target):
     """Write variances or deviations of a narrow column."""
-    scratch, ddof = words[TABLE_SCRATCH], types.float64(output[OUTPUT_PARAMETER])
-    unit = pointer_int64(scratch + column[COLUMN_STATE])[STATE_UNIT]
-    is_root = output[OUTPUT_STATISTIC] == DEVIATION
-    sums, squares = pointer_float64(scratch + SUMS), pointer_float64(scratch + LINES)
-    sum_floats_of(words, window, scratch + column[COLUMN_SQUARES], n, squares)
-    counts, results = pointer_int32(scratch + COUNTS), pointer_int64(target)
+    scratch, ddof = words[layout.TABLE_SCRATCH], types.float64(output[layout.OUTPUT_PARAMETER])
+    unit = pointer_int64(scratch + column[layout.COLUMN_STATE])[layout.STATE_UNIT]
+    is_root = output[layout.OUTPUT_STATISTIC] == DEVIATION
+    sums, squares = pointer_float64(scratch + layout.SUMS), pointer_float64(scratch + layout.LINES)
+    sum_floats_of(words, window, scratch + column[layout.COLUMN_SQUARES], n, squares)
+    counts, results = pointer_int32(scratch + layout.COUNTS), pointer_int64(target)
     spreads_of_units(sums, squares, counts, n, ddof, is_root, power_of_two(unit), results)
 
 
 @njit(**SEPARATE_OPTIONS)
 def read_spreads(words, column, output, begins_at, ends_at, n, target):
     """Write variances or deviations, in pairs of floats where these say how they round."""
-    scratch, ddof = words[TABLE_SCRATCH], output[OUTPUT_PARAMETER]
-    unit = pointer_int64(scratch + column[COLUMN_STATE])[STATE_UNIT]
-    is_root = output[OUTPUT_STATISTIC] == DEVIATION
+    scratch, ddof = words[layout.TABLE_SCRATCH], output[layout.OUTPUT_PARAMETER]
+    unit = pointer_int64(scratch + column[layout.COLUMN_STATE])[layout.STATE_UNIT]
+    is_root = output[layout.OUTPUT_STATISTIC] == DEVIATION
     statistic = select(is_root, i64(GROUPED_DEVIATION), i64(GROUPED_VARIANCE))
-    lines, doubts = scratch + LINES, pointer_int64(scratch + DOUBTS)
-    highs, lows = pointer_int64(scratch + SUMS), pointer_int64(scratch + LOWS)
+    lines, doubts = scratch + layout.LINES, pointer_int64(scratch + layout.DOUBTS)
+    highs, lows = pointer_int64(scratch + layout.SUMS), pointer_int64(scratch + LOWS)
     squares, counts = (
-        pointer_int64(scratch + column[COLUMN_SQUARES]),
-        pointer_int32(scratch + COUNTS),
+        pointer_int64(scratch + column[layout.COLUMN_SQUARES]),
+        pointer_int32(scratch + layout.COUNTS),
     )
     begins, ends = pointer_int32(begins_at), pointer_int32(ends_at)
     write_limbs(highs, lows, squares, begins, ends, counts, n, pointer_int64(lines))
-    near_spreads(lines, n, statistic, 1.0, unit, ddof, target, scratch + DOUBTS)
+    near_spreads(lines, n, statistic, 1.0, unit, ddof, target, scratch + layout.DOUBTS)
     for j in range(n):
         if doubts[j] != 0:
             value, _ = read_one(lines, j, statistic, False, unit, ddof)
@@ -355,9 +350,10 @@ def read_spreads(words, column, output, begins_at, ends_at, n, target):
 @njit(**SEPARATE_OPTIONS)
 def mark_infinite(words, column, output, begins_at, ends_at, n, target):
     """Write what infinities decide: the sum and mean of one sign; nothing of both, or of spread."""
-    counts = pointer_int32(words[TABLE_SCRATCH] + column[COLUMN_INFINITE])
+    counts = pointer_int32(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_INFINITE])
     begins, ends, results = pointer_int32(begins_at), pointer_int32(ends_at), pointer_int64(target)
-    is_level = output[OUTPUT_STATISTIC] <= MEAN
+    statistic = output[layout.OUTPUT_STATISTIC]
+    is_level = (statistic == SUM) | (statistic == MEAN)
     for j in range(n):
         begin, end = i64(begins[j]), i64(ends[j])
         positive = counts[2 * end] != counts[2 * begin]

@@ -28,39 +28,11 @@ from fastfeat_kernels.intrinsics import (
     shift_logical,
     smaller,
 )
+from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.columns import nothing_of
 from fastfeat_kernels.windows.cpu.outputs import column_of
 from fastfeat_kernels.windows.cpu.prefixes import LIMB, LOW, MAGIC
 from fastfeat_kernels.windows.cpu.vectors import square_limbs
-from fastfeat_kernels.windows.layout import (
-    CARRY_COUNT,
-    CARRY_FIRST,
-    CARRY_GREATEST,
-    CARRY_GRID,
-    CARRY_LAST,
-    CARRY_LOWEST,
-    CARRY_MAX_KEY,
-    CARRY_MIN_KEY,
-    CARRY_NEGATIVE,
-    CARRY_POSITIVE,
-    CARRY_SQUARES,
-    CARRY_SUM,
-    CARRY_UNIT,
-    COLUMN_KIND,
-    COLUMN_PRESENT,
-    COLUMN_SQUARES,
-    COLUMN_SUMS,
-    COLUMN_VALUES,
-    FLOAT,
-    LIMB_BITS,
-    N_CARRY_WORDS,
-    NO_GRID,
-    TABLE_ARRIVALS,
-    TABLE_CARRY,
-    TABLE_N_COLUMNS,
-    TABLE_TIMES,
-    UNSIGNED,
-)
 
 i64 = types.int64
 FRACTION = (1 << 52) - 1
@@ -71,14 +43,14 @@ NO_PLACE = 1 << 20  # above all
 @njit(**INNER_OPTIONS)
 def value_at(words, column, place):
     """Return the word of a row, and whether it has a value."""
-    row = i64(pointer_int32(words[TABLE_ARRIVALS])[place])
-    if column[COLUMN_VALUES] == 0:
-        return pointer_int64(words[TABLE_TIMES])[place], i64(1)
-    x = pointer_int64(column[COLUMN_VALUES])[row]
-    if column[COLUMN_KIND] == FLOAT:
+    row = i64(pointer_int32(words[layout.TABLE_ARRIVALS])[place])
+    if column[layout.COLUMN_VALUES] == 0:
+        return pointer_int64(words[layout.TABLE_TIMES])[place], i64(1)
+    x = pointer_int64(column[layout.COLUMN_VALUES])[row]
+    if column[layout.COLUMN_KIND] == layout.FLOAT:
         return x, i64((x & HIGHEST) <= INFINITE)
-    if column[COLUMN_PRESENT] != 0:
-        return x, i64(pointer_uint8(column[COLUMN_PRESENT])[row])
+    if column[layout.COLUMN_PRESENT] != 0:
+        return x, i64(pointer_uint8(column[layout.COLUMN_PRESENT])[row])
     return x, i64(1)
 
 
@@ -103,14 +75,14 @@ def survey_reach(words, column, first, end, known):
         greatest = larger(greatest, size)
         at = lowest_place(size)
         lowest = select(size != 0, smaller(lowest, at), lowest)
-    known[CARRY_GREATEST], known[CARRY_LOWEST] = greatest, lowest
-    known[CARRY_POSITIVE], known[CARRY_NEGATIVE] = positive, negative
+    known[layout.CARRY_GREATEST], known[layout.CARRY_LOWEST] = greatest, lowest
+    known[layout.CARRY_POSITIVE], known[layout.CARRY_NEGATIVE] = positive, negative
 
 
 @njit(**SEPARATE_OPTIONS)
 def survey_column(words, column, first, end, known):
     """Write what needs no grid."""
-    magnitude = select(column[COLUMN_KIND] == FLOAT, i64(HIGHEST), i64(0))
+    magnitude = select(column[layout.COLUMN_KIND] == layout.FLOAT, i64(HIGHEST), i64(0))
     most, least, count = i64(LOWEST), i64(LOWEST), i64(0)
     for place in range(first, end):
         x, is_there = value_at(words, column, place)
@@ -118,7 +90,11 @@ def survey_column(words, column, first, end, known):
         most = select(is_there != 0, larger(most, key), most)
         least = select(is_there != 0, larger(least, ~key), least)
         count += is_there
-    known[CARRY_COUNT], known[CARRY_MAX_KEY], known[CARRY_MIN_KEY] = count, most, least
+    known[layout.CARRY_COUNT], known[layout.CARRY_MAX_KEY], known[layout.CARRY_MIN_KEY] = (
+        count,
+        most,
+        least,
+    )
 
 
 @njit(**INNER_OPTIONS)
@@ -142,46 +118,51 @@ def limbs_of(x, is_there, is_float, is_unsigned, scale, magic):
         rest = (y - (total - magic)) * LIMB
         return bits_of(total) - i64(MAGIC), bits_of(rest + magic) - i64(MAGIC)
     value = select(is_there != 0, x ^ select(is_unsigned, LOWEST, i64(0)), i64(0))
-    high = select(is_unsigned, shift_logical(value, i64(LIMB_BITS)), value >> LIMB_BITS)
+    high = select(
+        is_unsigned, shift_logical(value, i64(layout.LIMB_BITS)), value >> layout.LIMB_BITS
+    )
     return high, value & LOW
 
 
 @njit(**SEPARATE_OPTIONS)
 def add_column(words, column, first, end, known):
     """Write the sum of values, and of their squares if these are wanted, as limbs."""
-    is_float, is_unsigned = column[COLUMN_KIND] == FLOAT, column[COLUMN_KIND] == UNSIGNED
-    scale, magic = power_of_two(-known[CARRY_UNIT] - LIMB_BITS), float_of(i64(MAGIC))
-    has_squares, high, low = column[COLUMN_SQUARES] != 0, i64(0), i64(0)
+    is_float, is_unsigned = (
+        column[layout.COLUMN_KIND] == layout.FLOAT,
+        column[layout.COLUMN_KIND] == layout.UNSIGNED,
+    )
+    scale, magic = power_of_two(-known[layout.CARRY_UNIT] - layout.LIMB_BITS), float_of(i64(MAGIC))
+    has_squares, high, low = column[layout.COLUMN_SQUARES] != 0, i64(0), i64(0)
     a, b, c, d = i64(0), i64(0), i64(0), i64(0)
     for place in range(first, end):
         x, is_there = value_at(words, column, place)
         one_high, one_low = limbs_of(x, is_there, is_float, is_unsigned, scale, magic)
         low += one_low
-        high += one_high + (low >> LIMB_BITS)
+        high += one_high + (low >> layout.LIMB_BITS)
         low &= LOW
         if has_squares:
             one_a, one_b, one_c, one_d = square_limbs(one_high, one_low)
             d += one_d
-            c += one_c + (d >> LIMB_BITS)
-            b += one_b + (c >> LIMB_BITS)
-            a += one_a + (b >> LIMB_BITS)
+            c += one_c + (d >> layout.LIMB_BITS)
+            b += one_b + (c >> layout.LIMB_BITS)
+            a += one_a + (b >> layout.LIMB_BITS)
             b, c, d = b & LOW, c & LOW, d & LOW
-    known[CARRY_SUM], known[CARRY_SUM + 1] = high, low
-    known[CARRY_SQUARES], known[CARRY_SQUARES + 1] = a, b
-    known[CARRY_SQUARES + 2], known[CARRY_SQUARES + 3] = c, d
+    known[layout.CARRY_SUM], known[layout.CARRY_SUM + 1] = high, low
+    known[layout.CARRY_SQUARES], known[layout.CARRY_SQUARES + 1] = a, b
+    known[layout.CARRY_SQUARES + 2], known[layout.CARRY_SQUARES + 3] = c, d
 
 
 def survey(table, first, n):
     """Write what is known of each column in n rows from a place on, but sums."""
     saved = enter_ieee()
     words = pointer_int64(opaque(table))
-    for k in range(words[TABLE_N_COLUMNS]):
+    for k in range(words[layout.TABLE_N_COLUMNS]):
         column = column_of(words, k)
-        known = pointer_int64(words[TABLE_CARRY] + 8 * N_CARRY_WORDS * k)
+        known = pointer_int64(words[layout.TABLE_CARRY] + 8 * layout.N_CARRY_WORDS * k)
         survey_column(words, column, first, first + n, known)
-        known[CARRY_FIRST] = value_from(words, column, first, first + n, i64(1))
-        known[CARRY_LAST] = value_from(words, column, first + n - 1, first - 1, i64(-1))
-        if column[COLUMN_KIND] == FLOAT and column[COLUMN_SUMS] != 0:
+        known[layout.CARRY_FIRST] = value_from(words, column, first, first + n, i64(1))
+        known[layout.CARRY_LAST] = value_from(words, column, first + n - 1, first - 1, i64(-1))
+        if column[layout.COLUMN_KIND] == layout.FLOAT and column[layout.COLUMN_SUMS] != 0:
             survey_reach(words, column, first, first + n, known)
     leave_ieee(saved)
     return 0
@@ -191,9 +172,9 @@ def add(table, first, n):
     """Write sums of each column that has a grid in n rows from a place on."""
     saved = enter_ieee()
     words = pointer_int64(opaque(table))
-    for k in range(words[TABLE_N_COLUMNS]):
-        known = pointer_int64(words[TABLE_CARRY] + 8 * N_CARRY_WORDS * k)
-        if known[CARRY_GRID] != NO_GRID:
+    for k in range(words[layout.TABLE_N_COLUMNS]):
+        known = pointer_int64(words[layout.TABLE_CARRY] + 8 * layout.N_CARRY_WORDS * k)
+        if known[layout.CARRY_GRID] != layout.NO_GRID:
             add_column(words, column_of(words, k), first, first + n, known)
     leave_ieee(saved)
     return 0

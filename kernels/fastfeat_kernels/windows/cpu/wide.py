@@ -24,25 +24,9 @@ from fastfeat_kernels.intrinsics import (
     select,
     shift_logical,
 )
+from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.vectors import multiply_wrapping
-from fastfeat_kernels.windows.layout import (
-    COLUMN_STATE,
-    COLUMN_WORDS,
-    COUNTS,
-    DEVIATION,
-    DIGITS,
-    MEAN,
-    N_SUM_LIMBS,
-    N_WIDE_WORDS,
-    OUTPUT_MEMORY,
-    OUTPUT_PARAMETER,
-    OUTPUT_STATE,
-    OUTPUT_STATISTIC,
-    STATE_HIGHEST,
-    STATE_LOWEST,
-    SUM,
-    TABLE_SCRATCH,
-)
+from fastfeat_kernels.windows.statistics import DEVIATION, MEAN, SUM, VARIANCE
 
 i64 = types.int64
 FRACTION = (1 << 52) - 1
@@ -203,9 +187,9 @@ def take_square(target, digits, n):
 @njit(**SEPARATE_OPTIONS)
 def read_level(limbs, scratch, state, count, statistic):
     """Return a sum or mean."""
-    digits = pointer_int64(scratch + DIGITS)
-    first = state[STATE_LOWEST] >> 5
-    n = (state[STATE_HIGHEST] >> 5) + 5 - first
+    digits = pointer_int64(scratch + layout.DIGITS)
+    first = state[layout.STATE_LOWEST] >> 5
+    n = (state[layout.STATE_HIGHEST] >> 5) + 5 - first
     sign = carry(limbs, first, n, digits)
     top, place = top_of_digits(digits, n)
     total, exponent = types.float64(sign * top), place + 32 * first + UNIT
@@ -218,11 +202,11 @@ def read_level(limbs, scratch, state, count, statistic):
 def read_spread(sums, squares, scratch, state, count, ddof, statistic):
     """Return a variance or deviation."""
     digits, spread = (
-        pointer_int64(scratch + DIGITS),
-        pointer_int64(scratch + DIGITS + 8 * MAX_DIGITS),
+        pointer_int64(scratch + layout.DIGITS),
+        pointer_int64(scratch + layout.DIGITS + 8 * MAX_DIGITS),
     )
-    first = state[STATE_LOWEST] >> 5
-    n = (state[STATE_HIGHEST] >> 5) + 5 - first
+    first = state[layout.STATE_LOWEST] >> 5
+    n = (state[layout.STATE_HIGHEST] >> 5) + 5 - first
     n_squares, rest = 2 * n, i64(0)
     for k in range(n_squares):
         total = squares[2 * first + k] + rest
@@ -248,24 +232,30 @@ def read_spread(sums, squares, scratch, state, count, ddof, statistic):
 @njit(**SEPARATE_OPTIONS)
 def clear_wide(words, output):
     """Begin with no values."""
-    limbs = pointer_int64(words[TABLE_SCRATCH] + output[OUTPUT_MEMORY])
-    for k in range(N_WIDE_WORDS):
+    limbs = pointer_int64(words[layout.TABLE_SCRATCH] + output[layout.OUTPUT_MEMORY])
+    for k in range(layout.N_WIDE_WORDS):
         limbs[k] = i64(0)
-    state = pointer_int64(words[TABLE_SCRATCH] + output[OUTPUT_STATE])
+    state = pointer_int64(words[layout.TABLE_SCRATCH] + output[layout.OUTPUT_STATE])
     state[ADDED], state[REMOVED] = i64(0), i64(0)
 
 
 @njit(**SEPARATE_OPTIONS)
 def read_wide(words, column, output, begins_at, ends_at, n, target):
     """Write sums, means, variances or deviations of floats of any spread."""
-    scratch, statistic = words[TABLE_SCRATCH], output[OUTPUT_STATISTIC]
-    x = pointer_int64(scratch + column[COLUMN_WORDS])
-    sums = pointer_int64(scratch + output[OUTPUT_MEMORY])
-    squares = pointer_int64(scratch + output[OUTPUT_MEMORY] + 8 * N_SUM_LIMBS)
+    scratch, statistic = words[layout.TABLE_SCRATCH], output[layout.OUTPUT_STATISTIC]
+    x = pointer_int64(scratch + column[layout.COLUMN_WORDS])
+    sums = pointer_int64(scratch + output[layout.OUTPUT_MEMORY])
+    squares = pointer_int64(scratch + output[layout.OUTPUT_MEMORY] + 8 * layout.N_SUM_LIMBS)
     begins, ends, results = pointer_int32(begins_at), pointer_int32(ends_at), pointer_int64(target)
-    counts, state = pointer_int32(scratch + COUNTS), pointer_int64(scratch + output[OUTPUT_STATE])
-    known, ddof = pointer_int64(scratch + column[COLUMN_STATE]), output[OUTPUT_PARAMETER]
-    has_squares = statistic > MEAN
+    counts, state = (
+        pointer_int32(scratch + layout.COUNTS),
+        pointer_int64(scratch + output[layout.OUTPUT_STATE]),
+    )
+    known, ddof = (
+        pointer_int64(scratch + column[layout.COLUMN_STATE]),
+        output[layout.OUTPUT_PARAMETER],
+    )
+    has_squares = (statistic == VARIANCE) | (statistic == DEVIATION)
     added, removed = state[ADDED], state[REMOVED]
     for j in range(n):
         while added < ends[j]:

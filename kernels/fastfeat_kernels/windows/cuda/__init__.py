@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from fastfeat_kernels.column import ELEMENTS
 from fastfeat_kernels.cuda import column_text, definitions, named_words, search_text, word_places
+from fastfeat_kernels.windows.statistics import STATISTICS
 
 Subject = Literal["scans", "order", "picks", "sums"]
 SUBJECTS: Final[tuple[Subject, ...]] = ("scans", "order", "picks", "sums")
@@ -33,9 +34,6 @@ NO_ROW: Final = 2**63 - 1
 
 KEY_VALUE, KEY_PRESENT, KEY_ENTITY = range(3)
 COUNT_VALUES, COUNT_MISSING = range(2)
-PICK_FIRST, PICK_LAST, PICK_LAG = range(3)
-EXTREME_MIN, EXTREME_MAX = range(2)
-SUM_TOTAL, SUM_MEAN, SUM_VARIANCE, SUM_DEVIATION = range(4)
 SEEN_INFINITE: Final = 1
 
 _WORDS: Final = (
@@ -66,9 +64,9 @@ def _constants(block: int) -> dict[str, int]:
     words |= {"UINT64": ELEMENTS.index("uint64"), "BOOL": ELEMENTS.index("bool")}
     words |= {"SEEN_INFINITE": SEEN_INFINITE}
     words |= {"KEY_PRESENT": KEY_PRESENT, "KEY_ENTITY": KEY_ENTITY}
-    words |= {"COUNT_MISSING": COUNT_MISSING, "EXTREME_MAX": EXTREME_MAX}
-    words |= {"PICK_FIRST": PICK_FIRST, "PICK_LAG": PICK_LAG}
-    return words | {"SUM_MEAN": SUM_MEAN, "SUM_DEVIATION": SUM_DEVIATION}
+    words |= {"COUNT_MISSING": COUNT_MISSING}
+    of_device = (row for row in STATISTICS.values() if row.family.on_device)
+    return words | {f"STATISTIC_{row.name.upper()}": row.number for row in of_device}
 
 
 @cache

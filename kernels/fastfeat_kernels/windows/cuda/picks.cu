@@ -77,12 +77,12 @@ window_counts(const i64* t, i64 first, i64 n) {
 static __device__ __forceinline__ i64 ff_pick(const i64* t, ff_window w) {
     const u64* counts = FF_GLOBAL(const u64, t[TABLE_COUNTS]);
     if (w.count < t[TABLE_MIN_SAMPLES]) return -1;
-    if (t[TABLE_KIND] == PICK_LAG) {
+    if (t[TABLE_KIND] == STATISTIC_LAG) {
         const i64 at = t[TABLE_N] <= w.end - w.begin ? w.end - t[TABLE_N] : -1;
         return at >= 0 && counts[at + 1] != counts[at] ? at : -1;
     }
     if (w.count == 0) return -1;
-    const u64 rank = t[TABLE_KIND] == PICK_FIRST ? counts[w.begin] : counts[w.end] - 1;
+    const u64 rank = t[TABLE_KIND] == STATISTIC_FIRST ? counts[w.begin] : counts[w.end] - 1;
     return FF_GLOBAL(const i32, t[TABLE_PRESENT])[rank];
 }
 
@@ -127,7 +127,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK, 2)
 extreme_keys(const i64* t, i64 first, i64 n) {
     const u64* counts = FF_GLOBAL(const u64, t[TABLE_COUNTS]);
     const i64* words = FF_GLOBAL(const i64, t[TABLE_WORDS]);
-    const u64 flip = t[TABLE_KIND] == EXTREME_MAX ? ~HALF : HALF;
+    const u64 flip = t[TABLE_KIND] == STATISTIC_MAX ? ~HALF : HALF;
     const i64 step = (i64)gridDim.x * BLOCK;
     for (i64 k = (i64)blockIdx.x * BLOCK + threadIdx.x; k < n; k += step) {
         const i64 word = words[k];
@@ -165,7 +165,7 @@ static __device__ __forceinline__ u64 ff_least(const u64* keys, i64 n, i64 begin
 extern "C" __global__ void __launch_bounds__(BLOCK, 2)
 window_extremes(const i64* t, i64 first, i64 n) {
     const u64* keys = FF_GLOBAL(const u64, t[TABLE_DATA]);
-    const u64 flip = t[TABLE_KIND] == EXTREME_MAX ? ~HALF : HALF;
+    const u64 flip = t[TABLE_KIND] == STATISTIC_MAX ? ~HALF : HALF;
     const i64 step = (i64)gridDim.x * BLOCK;
     for (i64 k = (i64)blockIdx.x * BLOCK + threadIdx.x; k < n; k += step) {
         const ff_window w = ff_window_of(t, k);

@@ -269,7 +269,7 @@ static __device__ __forceinline__ ff_kind ff_infinity(const i64* t, ff_window w,
 // Writes sums of floats, and means.
 extern "C" __global__ void __launch_bounds__(BLOCK, 2)
 window_levels(const i64* t, i64 first, i64 n) {
-    const bool is_mean = t[TABLE_KIND] == SUM_MEAN;
+    const bool is_mean = t[TABLE_KIND] == STATISTIC_MEAN;
     const i64 least = is_mean && t[TABLE_MIN_SAMPLES] == 0 ? 1 : t[TABLE_MIN_SAMPLES];
     const i64 step = (i64)gridDim.x * BLOCK;
     for (i64 k = (i64)blockIdx.x * BLOCK + threadIdx.x; k < n; k += step) {
@@ -334,7 +334,7 @@ window_spreads(const i64* t, i64 first, i64 n) {
             const int exponent = top.place + 2 * (ff_unit(t, k) + UNIT), odd = exponent & 1;
             const double total = ff_f64_from_i64(top.top);
             const double divisor = ff_f64_from_i64(w.count * (w.count - ddof));
-            if (t[TABLE_KIND] == SUM_DEVIATION) {
+            if (t[TABLE_KIND] == STATISTIC_STD) {
                 const double variance = __dmul_rn(__ddiv_rn(total, divisor), odd ? 2.0 : 1.0);
                 word = ff_finish(__dsqrt_rn(variance), 0.0, (exponent - odd) >> 1);
             } else {

@@ -1,0 +1,310 @@
+"""`Declaration`: what a plan declares, frozen, and what follows from that alone.
+
+A plan is declared, bound to types, fitted, and run: all of these read the declaration. `Plan` is
+its face, with the methods that users call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from fastfeat.errors import InvalidPlan, Leakage, did_you_mean
+from fastfeat.expr import Expr
+from fastfeat.ir.node import Column, Node, TableColumn
+from fastfeat.ir.walk import postorder
+from fastfeat.named_values import plain_value
+from fastfeat.operators.durations import Duration
+from fastfeat.plan.declare.arguments import (
+    Features,
+    check_text,
+    float_name,
+    known_tables_given,
+    label_delay_given,
+    label_given,
+    named_features,
+    names_given,
+    outcomes_given,
+    row_id_given,
+)
+from fastfeat.plan.declare.columns_read import (
+    columns_of,
+    own_columns,
+    past_columns,
+    table_columns_of,
+)
+from fastfeat.plan.declare.late_columns import (
+    GivenDelay,
+    Late,
+    check_features,
+    late_of,
+    late_with,
+    over_ahead,
+    without_targets,
+)
+from fastfeat.plan.declare.leakage import check_leakage, learnt_from, with_label
+from fastfeat.recording import Recipe, hold_params, made_by_recipes, params_of, recipe_of, value_of
+
+Label = str | Mapping[str, Expr] | None
+UserDelay = Duration | Mapping[str, Duration] | None
+PLAN = "ff.Plan"
+"""The name of `Plan` in recipes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Declaration:
+    """What a plan declares; `declare` makes one of what a user gives.
+
+    Args:
+        features: expressions by name; the others as of `Plan`, as it has them.
+        label: the target.
+        outcomes: further columns that are late.
+        dtype: the float type of the features.
+        keep: columns that are passed through.
+        label_delay: how long after a row its late columns are known.
+        known: columns of the label that are known in time.
+        known_tables: columns of tables that are.
+        row_id: the column that tells rows apart.
+        recipe: how the plan was written, where parameters stand in it; see `ff.param`.
+        label_column: the column that the label is given in; see `given_label`.
+    """
+
+    features: Mapping[str, Expr]
+    label: Label = None
+    outcomes: Sequence[str] | Mapping[str, GivenDelay] = ()
+    dtype: str | None = None
+    keep: Sequence[str] = ()
+    label_delay: GivenDelay = None
+    known: Sequence[str] = ()
+    known_tables: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    row_id: str | None = None
+    recipe: Recipe | None = None
+    label_column: str | None = None
+
+    @cached_property
+    def known_late(self) -> Late:
+        """What is known too late, and how long after its row."""
+        late = late_of(
+            self.label_nodes, self.outcomes, self.label_delay, self.known, self.known_tables
+        )
+        return late_with(late, self.label_column)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The values of the parameters that stand in the plan, by name; see `ff.param`."""
+        return {name: plain_value(value) for name, value in params_of(self.recipe).items()}
+
+    @cached_property
+    def written(self) -> dict[str, Node]:
+        """The expression of each output column as it was given, in order."""
+        written: dict[str, Node] = {}
+        for feature, expression in self.features.items():
+            for suffix, node in zip(expression.suffixes, expression.nodes, strict=True):
+                name = feature + suffix
+                if name in written:
+                    raise InvalidPlan(f"two features give the column {name!r}. Rename one of them")
+                written[name] = node
+        return written
+
+    @cached_property
+    def nodes(self) -> dict[str, Node]:
+        """The expression of each output column, in order; targets are as the plan declares them."""
+        written = self.written
+        if not self.known_late.columns:
+            return written
+        of_label = with_label(list(written.values()), self.label_nodes, self.known_late)
+        targets = learnt_from(of_label, self.label_nodes, self.label_column)
+        return dict(zip(written, targets, strict=True))
+
+    @property
+    def label_nodes(self) -> dict[str, Node]:
+        """The expression of the label."""
+        if self.label is None:
+            return {}
+        if isinstance(self.label, str):
+            return {self.label: Column(self.label)}
+        return {name: expression.node for name, expression in self.label.items()}
+
+    @property
+    def late(self) -> list[str]:
+        """The columns known only after the moment of prediction."""
+        given = [] if self.label_column is None else [self.label_column]
+        of_label = [*columns_of(self.label_nodes.values()), *given]
+        own = [name for name in of_label if name in self.known_late.of_label]
+        return list(dict.fromkeys([*own, *self.outcomes]))
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """The columns that the features read."""
+        return columns_of(self.nodes.values())
+
+    @cached_property
+    def table_columns(self) -> tuple[TableColumn, ...]:
+        """The columns of lookup tables that the features read."""
+        return table_columns_of(self.nodes.values())
+
+    @cached_property
+    def row_table_columns(self) -> tuple[TableColumn, ...]:
+        """The columns of lookup tables that rows read; of others fit has learnt."""
+        nodes = without_targets(self.nodes.values())
+        return tuple(node for node in nodes if isinstance(node, TableColumn))
+
+    @cached_property
+    def row_columns(self) -> list[str]:
+        """The columns that features read of their own row; others are learnt from only.
+
+        Where there is none, one that tells how many rows there are, and is not late.
+        """
+        known = [name for name in self.columns if name not in self.late]
+        read = [*own_columns(self.nodes.values()), *self.past_columns]
+        return [name for name in dict.fromkeys(read) if name not in self.late] or known[:1]
+
+    @cached_property
+    def past_columns(self) -> list[str]:
+        """The columns that windows read of earlier rows, late ones among them."""
+        return past_columns(self.nodes.values())
+
+    @cached_property
+    def training_past_columns(self) -> list[str]:
+        """The columns that windows of features read of rows before the training rows."""
+        return past_columns(self.nodes.values(), training=True)
+
+    @property
+    def history_columns(self) -> list[str]:
+        """The columns that fit reads of rows before the training rows, for a label ahead too."""
+        of_label = past_columns(self.label_nodes.values()) if self.looks_ahead else []
+        return list(dict.fromkeys([*self.training_past_columns, *of_label]))
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether the label is computed from rows ahead, and rows may have none."""
+        return len(over_ahead(self.label_nodes.values())) > 0
+
+    @property
+    def label_columns(self) -> list[str]:
+        """The columns that a label is computed from; none where it is a column itself."""
+        return [] if isinstance(self.label, str) else columns_of(self.label_nodes.values())
+
+    @property
+    def label_sources(self) -> list[str]:
+        """The columns of the data that a label is, or is computed from; none without one."""
+        return [self.label] if isinstance(self.label, str) else self.label_columns
+
+    @property
+    def row_ids(self) -> list[str]:
+        """The column that tells rows apart, `row_id`, as a list; empty where none does."""
+        return [] if self.row_id is None else [self.row_id]
+
+    @property
+    def label_table_columns(self) -> tuple[TableColumn, ...]:
+        """The columns of tables that a label is computed from."""
+        return table_columns_of(self.label_nodes.values())
+
+    @cached_property
+    def label_plan(self) -> Declaration:
+        """What computes a label that is an expression: its only feature, which may look ahead.
+
+        It is not checked: checks refuse features that look ahead.
+        """
+        assert isinstance(self.label, Mapping)
+        return Declaration(dict(self.label), row_id=self.row_id)
+
+
+@made_by_recipes(PLAN)
+def declare(
+    features: Features,
+    *,
+    label: Label = None,
+    outcomes: Sequence[str] | Mapping[str, UserDelay] = (),
+    dtype: str | None = None,
+    keep: Sequence[str] = (),
+    label_delay: UserDelay = None,
+    known: Sequence[str] = (),
+    known_tables: Mapping[str, Sequence[str]] | None = None,
+    row_id: str | None = None,
+) -> Declaration:
+    """Return the declaration of what a user gives, checked; arguments and errors as of `Plan`."""
+    given = dict(locals())
+    if has_params := hold_params(given.values()):
+        features, label, outcomes, dtype, keep, label_delay, known, known_tables, row_id = map(
+            value_of, given.values()
+        )
+    named = named_features(features)
+    if label is not None and not isinstance(label, str):
+        label = label_given(label)
+    late = outcomes_given(outcomes)
+    float_type, kept = float_name(dtype), names_given(keep, "keep")
+    has_late = label is not None or len(late) > 0
+    declared = Declaration(
+        named,
+        label,
+        late,
+        float_type,
+        kept,
+        label_delay_given(label_delay, has_late=has_late),
+        names_given(known, "known"),
+        known_tables_given({} if known_tables is None else known_tables),
+    )
+    row_id = row_id_given(row_id, declared.late)
+    if row_id is not None:
+        declared = replace(declared, row_id=row_id)
+    if has_params:
+        declared = replace(declared, recipe=_recipe(declared, given))
+    _check_names(declared)
+    check_text([*declared.nodes, *kept, *late, *declared.row_ids], _every_node(declared))
+    _check_tables(declared)
+    check_features(declared.nodes, list(declared.label_nodes.values()))
+    check_leakage(declared.nodes, declared.known_late)
+    return declared
+
+
+def _recipe(declared: Declaration, given: Mapping[str, Any]) -> Recipe:
+    """Return how a plan was written: options without a parameter as the declaration has them."""
+    options = {
+        name: value if hold_params((value,)) else getattr(declared, name)
+        for name, value in given.items()
+    }
+    said = {name: value for name, value in options.items() if value not in (None, (), {})}
+    recipe = recipe_of(PLAN, (), said)
+    params_of(recipe)  # raises where a name has two values
+    return recipe
+
+
+def _check_names(declared: Declaration) -> None:
+    if not declared.nodes:
+        raise InvalidPlan("a plan needs at least one feature: Plan({'name': col('x')})")
+    taken: set[str] = set(declared.nodes)
+    for name in declared.keep:
+        if name in taken:
+            raise InvalidPlan(f"keep={name!r} has the name of another output. Rename the feature")
+        taken.add(name)
+    labels = [declared.label] if isinstance(declared.label, str) else list(declared.label or ())
+    for name in labels:
+        if name in taken:
+            raise InvalidPlan(
+                f"{name!r} is the label, which is never in the output: fitted.label(data) "
+                f"gives it. Leave it out of {'keep=' if name in declared.keep else 'the features'}"
+                ", or rename one of the two"
+            )
+    for name in declared.keep:
+        if name in declared.late:
+            raise Leakage(
+                f"keep={name!r} would put beside the features what is known only after the "
+                "moment of prediction. Take it from the data; fitted.label(data) is the label"
+            )
+
+
+def _check_tables(declared: Declaration) -> None:
+    read = {column.table for column in declared.table_columns}
+    for table in declared.known_tables:
+        if table not in read:
+            raise InvalidPlan(
+                f"known_tables={{{table!r}: ...}}: no feature reads a table of that name."
+                f"{did_you_mean(table, read)}"
+            )
+
+
+def _every_node(declared: Declaration) -> list[Node]:
+    return postorder([*declared.nodes.values(), *declared.label_nodes.values()])

@@ -1,0 +1,233 @@
+"""`Fitted`: a declaration with what it has learnt, frozen, and the programs that it runs by."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from fastfeat.dtypes import INT64, NULL, UINT8, DType
+from fastfeat.engine.program import Constants, Program
+from fastfeat.errors import Told
+from fastfeat.io.arrow import Array, Schema, pa
+from fastfeat.io.columns.types import UnsupportedType
+from fastfeat.ir.node import Call, Literal, Node, TableColumn
+from fastfeat.ir.scope import row_order
+from fastfeat.plan.declare.bind import Schemas
+from fastfeat.plan.declare.bind import bind as bind_types
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.lower.codes import categories_of, n_codes
+from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
+from fastfeat.plan.lower.indicators import expanded
+from fastfeat.plan.lower.lower import Constant, Types
+from fastfeat.plan.lower.outputs import arrays_program, arrow_program, matrix_program, output_schema
+from fastfeat.plan.run.encoded_rows import EncodedRows
+from fastfeat.scalars.zones import ZoneTable, using
+from fastfeat.steps.registry import is_step
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    Face = TypeVar("Face", default=Any)
+else:
+    from typing import TypeVar
+
+    Face = TypeVar("Face")
+    """A fitted plan as users have it: what holds some is generic, as `Live[FittedPlan]` is."""
+
+InputSchema = Mapping[str, DType | UnsupportedType]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Fitted:
+    """A declaration with what `fit` has learnt; `FittedPlan` is its face.
+
+    Args:
+        declaration: what was fitted.
+        inputs: type of each column that the features read, as seen in fit.
+        constants: value of each aggregate, and of what is computed from aggregates alone.
+        n_rows: number of training rows that were learnt from.
+        zones: the tables of the time zones that the features read.
+        bound: the type of every node of the plan, bound to the columns seen in fit.
+        label_inputs: type of each column that the label is computed from; None where it is a column
+            itself, or fit has not seen its columns.
+        tables: type of each column of the lookup tables that the features read.
+        label_tables: the same of those that the label is computed from.
+        n_rows_without_label: number of training rows that were not learnt from, because their
+            label looks ahead of what is recorded, or of rows that give none.
+        told: the warnings that it has given; a selection of its features does not repeat them.
+        encoded: the rows whose labels an encoding knows, where it was fitted in this process.
+    """
+
+    declaration: Declaration
+    inputs: InputSchema
+    constants: Mapping[Node, Constant]
+    n_rows: int
+    zones: dict[str, ZoneTable]
+    bound: Types = field(repr=False)
+    label_inputs: InputSchema | None = None
+    tables: Schemas = field(default_factory=dict[str, InputSchema])
+    label_tables: Schemas = field(default_factory=dict[str, InputSchema])
+    n_rows_without_label: int = 0
+    told: Told = field(default_factory=Told, repr=False)
+    encoded: EncodedRows | None = field(default=None, repr=False)
+    row_kernels: threading.local = field(default_factory=threading.local, init=False, repr=False)
+    """The kernel of one row of each thread; `replace` gives another record its own."""
+
+    @cached_property
+    def table_columns(self) -> dict[TableColumn, DType]:
+        """The columns of lookup tables that rows read, and their types."""
+        return {column: self.bound[column] for column in self.declaration.row_table_columns}
+
+    @cached_property
+    def has_steps(self) -> bool:
+        """Whether features read columns that steps make."""
+        return any(is_step(node, self.types) for node in row_order(self.nodes.values()))
+
+    @cached_property
+    def nodes(self) -> dict[str, Node]:
+        """The expression of each output column, in order."""
+        return expanded(self.declaration.nodes, self.constants, self.bound)
+
+    @cached_property
+    def types(self) -> Types:
+        """The type of every node, bound to the columns seen in fit."""
+        new = [node for node in self.nodes.values() if node not in self.bound]
+        literals = {arg for node in new for arg in node.args if isinstance(arg, Literal)}
+        return {**self.bound, **dict.fromkeys(literals, INT64), **dict.fromkeys(new, UINT8)}
+
+    @cached_property
+    def never_seen(self) -> tuple[str, ...]:
+        """The columns that had no value in fit, and no type: they may not have one later."""
+        read = set(self.declaration.row_columns)
+        return tuple(name for name, t in self.inputs.items() if t == NULL and name in read)
+
+    @cached_property
+    def arrow_program(self) -> Program:
+        """What is computed for `to="arrow"`."""
+        with using(self.zones):
+            return arrow_program(self.declaration, self.nodes, self.types)
+
+    @cached_property
+    def matrix_program(self) -> Program:
+        """What is computed for `to="numpy"` and for one row."""
+        with using(self.zones):
+            return matrix_program(self.declaration, self.nodes, self.types)
+
+    @cached_property
+    def arrays_program(self) -> Program:
+        """What is computed for `to="cupy_columns"`."""
+        with using(self.zones):
+            return arrays_program(self.declaration, self.nodes, self.types)
+
+    @cached_property
+    def arrow_constants(self) -> Constants:
+        """What the Arrow program reads besides its inputs."""
+        return bind(self.arrow_program, self.constants)
+
+    @cached_property
+    def matrix_constants(self) -> Constants:
+        """What the matrix program reads besides its inputs."""
+        return bind(self.matrix_program, self.constants)
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The Arrow schema of the features, without kept columns.
+
+        The field of an ordinal encoding has the metadata "n_codes"; see `n_codes`.
+        """
+        fields = output_schema(self.declaration, self.nodes, self.types)
+        counts = {name: {"n_codes": str(n)} for name, n in self.n_codes.items()}
+        return pa.schema(
+            [f.with_metadata(counts[f.name]) if f.name in counts else f for f in fields]
+        )
+
+    @cached_property
+    def n_codes(self) -> dict[str, int]:
+        """How many codes each ordinal encoding has: the rows of an embedding."""
+        return {
+            name: n_codes(node, self.constants)
+            for name, node in self.nodes.items()
+            if isinstance(node, Call) and node.function == "encode"
+        }
+
+    @cached_property
+    def categories(self) -> dict[str, Array]:
+        """The categories of each ordinal encoding as text, in the order of its codes from 1 on.
+
+        First stands "__other", of unseen and rare values ("__other_1" to "__other_k" with
+        `n_unseen_buckets=k`), then the vocabulary: a value is written as in the names of one-hot
+        columns, the parts of a `cross` with a space between them, a part that is missing as
+        "missing". Where two texts are equal the later one gets a "_" more.
+        """
+        return categories_of(self.nodes, self.constants, self.types)
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The names of the features, in output order."""
+        return list(self.nodes)
+
+
+def fitted_label(
+    plan: Declaration,
+    inputs: InputSchema,
+    tables: Schemas,
+    n_rows: int,
+    zones: dict[str, ZoneTable],
+) -> Fitted:
+    """Return what computes the label of a plan, which is an expression.
+
+    Args:
+        plan: the plan.
+        inputs: type of each column that the label is computed from.
+        tables: the same of tables.
+        n_rows: as of `Fitted`, as the following are.
+        zones: the tables of time zones.
+    """
+    return fitted_of_values(plan.label_plan, inputs, lambda _: {}, n_rows, zones, tables=tables)
+
+
+def fitted_of_values(
+    plan: Declaration,
+    inputs: InputSchema,
+    learnt: Callable[[Types], Mapping[Node, Constant]],
+    n_rows: int,
+    zones: dict[str, ZoneTable],
+    label_inputs: InputSchema | None = None,
+    tables: Schemas | None = None,
+    label_tables: Schemas | None = None,
+    n_rows_without_label: int = 0,
+) -> Fitted:
+    """Return a plan fitted by what is known already.
+
+    Args:
+        plan: the plan.
+        inputs: as of `Fitted`.
+        learnt: gives the value of each aggregate, from the types of the nodes.
+        n_rows: as of `Fitted`.
+        zones: as of `Fitted`.
+        label_inputs: as of `Fitted`.
+        tables: as of `Fitted`.
+        label_tables: as of `Fitted`.
+        n_rows_without_label: as of `Fitted`.
+    """
+    roots = list(plan.nodes.values())
+    with using(zones):
+        types = bind_types(roots, inputs, tables)
+        values = learnt(types)
+        constants = evaluate_constants(constant_roots(roots), types, values)
+    known = {**values, **constants}
+    return Fitted(
+        plan,
+        inputs,
+        known,
+        n_rows,
+        zones,
+        types,
+        label_inputs,
+        tables or {},
+        label_tables or {},
+        n_rows_without_label,
+    )

@@ -1,0 +1,263 @@
+"""The functions of text, a row each: what they mean, and what they ask of the kernels.
+
+Both sides read the rows: `functions`, which runs the loops of the CPU, and what launches kernels on
+a device. What a row does not say, neither of them knows of a function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeat_kernels.text import reference
+from fastfeat_kernels.text.layout import (
+    CONTAINS,
+    ENDS_WITH,
+    LOWERCASE,
+    NO_LENGTH,
+    SLICE,
+    STARTS_WITH,
+    STRIP,
+    STRIP_END,
+    STRIP_START,
+    TABLE_BASE,
+    TABLE_CELLS,
+    TABLE_FUNCTION,
+    TABLE_LENGTH,
+    TABLE_N_BUCKETS,
+    TABLE_OFFSET,
+    TABLE_PAGES,
+    TABLE_PATTERN,
+    TABLE_PATTERN_BYTES,
+    TABLE_POWERS,
+    TABLE_SEED,
+    UPPERCASE,
+)
+from fastfeat_kernels.text.tables import (
+    CodePointTable,
+    lowercase_table,
+    powers_table,
+    set_of,
+    uppercase_table,
+    white_space_table,
+)
+
+Params = Mapping[str, Any]
+"""Parameters by name, as the reference has them."""
+Words = Mapping[int, int | npt.NDArray[Any]]
+"""Words of a table: a number, or memory whose address the word is."""
+Gives = Literal["count", "flag", "text", "piece", "bucket_counts", "parsed_integer", "parsed_float"]
+"""What a function gives of a row: an int64; whether; a text; bytes of the row that stand together;
+how many of its parts fall into each bucket; the number that it is."""
+Takes = Literal["characters", "bytes"]
+Reads = Literal["offsets", "bytes", "words"]
+"""What a kernel of a device reads of text: no byte of it, the bytes, or the aligned words that hold
+them."""
+
+
+def _no_words(params: Params) -> Words:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A row of the table of functions of text.
+
+    Args:
+        name: of the function: that of its step, less "str.".
+        reference: its meaning: from the bytes of a row, and its parameters by name, to the result.
+        gives: what that is.
+        kernel: a file of kernels of a device, one of `cuda.SUBJECTS`, and in it the entry, by which
+            name the CPU has it too. What gives text has two on a device, "measure_" and "write_"
+            before it.
+        words: from the parameters to the words of the table that say what the entry does; raises
+            ValueError for those that mean nothing.
+        takes: whether rows must be UTF-8, or are bytes of any kind.
+        literals: the parameters that are texts to a user and bytes here.
+        reads: what a kernel of a device reads.
+        growth: the most bytes of a text that it gives, for one of the row.
+    """
+
+    name: str
+    reference: Callable[..., Any]
+    gives: Gives
+    kernel: str
+    words: Callable[[Params], Words] = _no_words
+    takes: Takes = "characters"
+    literals: tuple[str, ...] = ()
+    reads: Reads = "bytes"
+    growth: float = 1
+
+    @property
+    def subject(self) -> str:
+        """The file of the kernel on a device."""
+        return self.kernel.partition(".")[0]
+
+    @property
+    def entry(self) -> str:
+        """Name of the kernel."""
+        return self.kernel.partition(".")[2]
+
+
+def _literal(params: Params) -> Words:
+    literal: bytes = params["pattern"]
+    memory = np.frombuffer(literal + b"\0", np.uint8)
+    return {TABLE_PATTERN: memory, TABLE_PATTERN_BYTES: len(literal)}
+
+
+def _counted_literal(params: Params) -> Words:
+    if not params["pattern"]:
+        raise ValueError("an empty literal cannot be counted")
+    return _literal(params)
+
+
+def _prefix(params: Params) -> Words:
+    return {**_literal(params), TABLE_FUNCTION: STARTS_WITH}
+
+
+def _suffix(params: Params) -> Words:
+    return {**_literal(params), TABLE_FUNCTION: ENDS_WITH}
+
+
+def _inner(params: Params) -> Words:
+    return {**_literal(params), TABLE_FUNCTION: CONTAINS if params["pattern"] else STARTS_WITH}
+
+
+def _code_points(table: CodePointTable) -> Words:
+    return {TABLE_PAGES: table.pages, TABLE_CELLS: table.cells}
+
+
+def _white_space(params: Params) -> Words:
+    return _code_points(white_space_table())
+
+
+def _lower(params: Params) -> Words:
+    return {**_code_points(lowercase_table()), TABLE_FUNCTION: LOWERCASE}
+
+
+def _upper(params: Params) -> Words:
+    return {**_code_points(uppercase_table()), TABLE_FUNCTION: UPPERCASE}
+
+
+def _slice(params: Params) -> Words:
+    offset, length = params["offset"], params["length"]
+    if length is not None and length < 0:
+        raise ValueError(f"the length of a slice is {length}; it must not be negative")
+    return {
+        TABLE_FUNCTION: SLICE,
+        TABLE_OFFSET: max(min(offset, NO_LENGTH), -NO_LENGTH),
+        TABLE_LENGTH: NO_LENGTH if length is None else min(length, NO_LENGTH),
+    }
+
+
+def _strip(ends: int) -> Callable[[Params], Words]:
+    def words(params: Params) -> Words:
+        characters: str | None = params["characters"]
+        table = white_space_table() if characters is None else set_of(map(ord, characters))
+        return {**_code_points(table), TABLE_FUNCTION: ends}
+
+    return words
+
+
+def signed_seed(seed: int) -> int:
+    """Return a seed in [0, 2**64) as a word of a table: the signed integer of the same bits."""
+    return (seed + 2**63) % 2**64 - 2**63
+
+
+def _buckets(params: Params) -> Words:
+    n_buckets, seed = params["n_buckets"], params["seed"]
+    if n_buckets < 1:
+        raise ValueError(f"the number of buckets is {n_buckets}; there must be at least one")
+    return {TABLE_N_BUCKETS: n_buckets, TABLE_SEED: signed_seed(seed)}
+
+
+def _ngrams(params: Params) -> Words:
+    n = params["n"]
+    if n < 1:
+        raise ValueError(f"n is {n}; an n-gram has at least one code point")
+    return {**_buckets(params), TABLE_LENGTH: min(n, NO_LENGTH)}
+
+
+def _tokens(params: Params) -> Words:
+    return {**_buckets(params), **_white_space(params)}
+
+
+def _base(params: Params) -> Words:
+    base = params["base"]
+    if not 2 <= base <= 36:
+        raise ValueError(f"the base is {base}; it must be from 2 to 36")
+    return {TABLE_BASE: base}
+
+
+def _powers(params: Params) -> Words:
+    return {TABLE_POWERS: powers_table()}
+
+
+_ROWS: Final = (
+    Request(
+        "len_bytes",
+        reference.len_bytes,
+        "count",
+        "lengths.len_bytes",
+        takes="bytes",
+        reads="offsets",
+    ),
+    Request("len_chars", reference.len_chars, "count", "lengths.len_chars"),
+    Request("token_count", reference.token_count, "count", "lengths.token_count", _white_space),
+    Request(
+        "count_matches_literal",
+        reference.count_matches,
+        "count",
+        "search.count_matches",
+        _counted_literal,
+        "bytes",
+        ("pattern",),
+    ),
+    Request(
+        "starts_with", reference.starts_with, "flag", "search.find", _prefix, "bytes", ("pattern",)
+    ),
+    Request(
+        "ends_with", reference.ends_with, "flag", "search.find", _suffix, "bytes", ("pattern",)
+    ),
+    Request(
+        "contains_literal", reference.contains, "flag", "search.find", _inner, "bytes", ("pattern",)
+    ),
+    Request("to_lowercase", reference.to_lowercase, "text", "case.case", _lower, growth=1.5),
+    Request("to_uppercase", reference.to_uppercase, "text", "case.case", _upper, growth=1.5),
+    Request("slice", reference.slice_chars, "piece", "pieces.pieces", _slice),
+    Request("strip_chars", reference.strip_chars, "piece", "pieces.pieces", _strip(STRIP)),
+    Request(
+        "strip_chars_start",
+        reference.strip_chars_start,
+        "piece",
+        "pieces.pieces",
+        _strip(STRIP_START),
+    ),
+    Request(
+        "strip_chars_end", reference.strip_chars_end, "piece", "pieces.pieces", _strip(STRIP_END)
+    ),
+    Request("to_integer", reference.to_integer, "parsed_integer", "numbers.to_integer", _base),
+    Request("to_float", reference.to_float, "parsed_float", "numbers.to_float", _powers),
+    Request(
+        "hash_ngrams",
+        reference.ngram_hash_counts,
+        "bucket_counts",
+        "ngrams.ngrams",
+        _ngrams,
+        reads="words",
+    ),
+    Request(
+        "hash_tokens",
+        reference.token_hash_counts,
+        "bucket_counts",
+        "ngrams.tokens",
+        _tokens,
+        reads="words",
+    ),
+)
+REQUESTS: Final[Mapping[str, Request]] = {row.name: row for row in _ROWS}
+"""The functions by name."""

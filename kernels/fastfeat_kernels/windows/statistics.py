@@ -1,0 +1,395 @@
+"""The statistics of windows: a row each, and families of them, each of which is one loop.
+
+What a row says stands nowhere else: passes, programs and slices, the reference, the loops of the
+CPU and the text of a device read it from here. A loop is told the number of its statistic by a word
+of the output, where it computes several; the order of numbers means nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from typing import Final
+
+from fastfeat_kernels.column import value_of_key
+from fastfeat_kernels.windows import layout
+from fastfeat_kernels.windows.decay import half_power, moved_towards
+from fastfeat_kernels.windows.requests import Wanted
+from fastfeat_kernels.windows.statistic import (
+    INTERPOLATIONS,
+    RANK_METHODS,
+    Entry,
+    Family,
+    Statistic,
+    Value,
+    WindowView,
+    float_of,
+    root_of,
+    to_53_bits,
+)
+from fastfeat_kernels.words import Interpolation
+
+# Families.
+COUNTING: Final = 0
+SUMMING: Final = 1
+COMPARING: Final = 2
+PICKING: Final = 3
+ORDERING: Final = 4
+RANKING: Final = 5
+DECAYING: Final = 6
+FITTING: Final = 7
+RUNNING: Final = 8
+
+# Statistics.
+N_ROWS: Final = 0
+COUNT: Final = 1
+SUM: Final = 2
+MEAN: Final = 3
+WHOLE_MEAN: Final = 4
+VARIANCE: Final = 5
+DEVIATION: Final = 6
+MIN: Final = 7
+MAX: Final = 8
+FIRST: Final = 9
+LAST: Final = 10
+LAG: Final = 11
+QUANTILE: Final = 12
+WHOLE_QUANTILE: Final = 13
+N_UNIQUE: Final = 14
+MODE: Final = 15
+RANK: Final = 16
+PERCENTILE: Final = 17
+EWM_MEAN: Final = 18
+EWM_MEAN_BY: Final = 19
+SLOPE: Final = 20
+STREAK: Final = 21
+
+
+def _bits_of(number: float) -> int:
+    """Return the int64 of the bits of a float64."""
+    return int(struct.unpack("<q", struct.pack("<d", number))[0])
+
+
+def _ddof(wanted: Wanted) -> Mapping[int, int]:
+    return {layout.OUTPUT_PARAMETER: wanted.ddof}
+
+
+def _pick(wanted: Wanted) -> Mapping[int, int]:
+    if wanted.since is None:
+        return {layout.OUTPUT_PARAMETER: wanted.n}
+    factor, parts = wanted.since
+    return {
+        layout.OUTPUT_PARAMETER: wanted.n,
+        layout.OUTPUT_FACTOR: factor,
+        layout.OUTPUT_PARTS: parts,
+        layout.OUTPUT_SINCE: layout.SINCE_SECONDS if parts else layout.SINCE_TICKS,
+    }
+
+
+def _latest(wanted: Wanted) -> Mapping[int, int]:
+    return _pick(wanted._replace(n=1))
+
+
+def _quantile(wanted: Wanted) -> Mapping[int, int]:
+    return {
+        layout.OUTPUT_PARAMETER: _bits_of(wanted.q),
+        layout.OUTPUT_INTERPOLATION: INTERPOLATIONS.index(wanted.interpolation),
+    }
+
+
+def _method(wanted: Wanted) -> Mapping[int, int]:
+    return {layout.OUTPUT_PARAMETER: RANK_METHODS.index(wanted.method)}
+
+
+def _decay(wanted: Wanted) -> Mapping[int, int]:
+    return {layout.OUTPUT_PARAMETER: _bits_of(wanted.decay)}
+
+
+def _half_life(wanted: Wanted) -> Mapping[int, int]:
+    return {layout.OUTPUT_PARAMETER: _bits_of(wanted.half_life)}
+
+
+def _per(wanted: Wanted) -> Mapping[int, int]:
+    factor, divisor = wanted.per
+    return {layout.OUTPUT_PARAMETER: factor, layout.OUTPUT_DIVISOR: divisor}
+
+
+def _n_rows_of(wanted: Wanted, element: str, view: WindowView) -> int:
+    return len(view.values)
+
+
+def _count_of(wanted: Wanted, element: str, view: WindowView) -> int:
+    return len(view.known)
+
+
+def _least_of(wanted: Wanted, element: str, view: WindowView) -> Value:
+    keys = view.keys(element)
+    return value_of_key(element, keys[0]) if keys else None
+
+
+def _greatest_of(wanted: Wanted, element: str, view: WindowView) -> Value:
+    keys = view.keys(element)
+    return value_of_key(element, keys[-1]) if keys else None
+
+
+def _first_of(wanted: Wanted, element: str, view: WindowView) -> Value:
+    return next(iter(view.known), None)
+
+
+def _last_of(wanted: Wanted, element: str, view: WindowView) -> Value:
+    return next(reversed(view.known), None)
+
+
+def _lag_of(wanted: Wanted, element: str, view: WindowView) -> Value:
+    return view.values[-wanted.n] if wanted.n <= len(view.values) else None
+
+
+def _sum_of(wanted: Wanted, element: str, view: WindowView) -> Value:
+    infinite = {x for x in view.known if math.isinf(x)}
+    if infinite:
+        return infinite.pop() if len(infinite) == 1 else None
+    total = sum(map(Fraction, view.known), Fraction(0))
+    return float_of(total) if element.startswith("float") else int(total)
+
+
+def _mean_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+    known, infinite = view.known, {x for x in view.known if math.isinf(x)}
+    if infinite:
+        return infinite.pop() if len(infinite) == 1 else None
+    total = sum(map(Fraction, known), Fraction(0))
+    return float_of(to_53_bits(total) / len(known)) if known else None
+
+
+def _whole_mean_of(wanted: Wanted, element: str, view: WindowView) -> int | None:
+    known = view.known
+    return math.trunc(Fraction(sum(map(int, known)), len(known))) if known else None
+
+
+def _variance_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+    variance = _exact_variance(wanted, view)
+    return None if variance is None else float_of(variance)
+
+
+def _deviation_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+    variance = _exact_variance(wanted, view)
+    return None if variance is None else root_of(to_53_bits(variance))
+
+
+def _exact_variance(wanted: Wanted, view: WindowView) -> Fraction | None:
+    """Return the variance, of which numerator and denominator are rounded once each."""
+    known = view.known
+    n = len(known)
+    if n == 0 or n <= wanted.ddof or any(map(math.isinf, known)):
+        return None
+    total = sum(map(Fraction, known), Fraction(0))
+    spread = n * sum(Fraction(x) ** 2 for x in known) - total * total
+    return to_53_bits(spread) / Fraction(float(n * (n - wanted.ddof)))
+
+
+def _quantile_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+    ordered = [float(value_of_key(element, key)) for key in view.keys(element)]
+    return _between_values(ordered, wanted.q, wanted.interpolation) if ordered else None
+
+
+def _whole_quantile_of(wanted: Wanted, element: str, view: WindowView) -> Value:
+    keys = view.keys(element)
+    at = (len(keys) - 1) * wanted.q
+    place = {"lower": math.floor, "higher": math.ceil, "nearest": round}[wanted.interpolation]
+    return value_of_key(element, keys[place(at)]) if keys else None
+
+
+def _between_values(ordered: Sequence[float], q: float, interpolation: Interpolation) -> float:
+    index = (len(ordered) - 1) * q
+    low, high = ordered[math.floor(index)], ordered[math.ceil(index)]
+    share = index - math.floor(index)
+    match interpolation:
+        case "lower":
+            return low
+        case "higher":
+            return high
+        case "nearest":
+            return ordered[round(index)]
+        case "midpoint":
+            share = 0.5 if share else 0.0
+        case "linear":
+            pass
+    if share == 0 or low == high:
+        return low
+    if math.isinf(high - low) and math.isfinite(low) and math.isfinite(high):
+        return 2 * (low / 2 + (high / 2 - low / 2) * share)
+    return low + (high - low) * share
+
+
+def _n_unique_of(wanted: Wanted, element: str, view: WindowView) -> int:
+    return len(set(view.known))
+
+
+def _mode_of(wanted: Wanted, element: str, view: WindowView) -> Value:
+    times = Counter(view.known)
+    mode = min(times, key=lambda x: (-times[x], x), default=None)
+    return mode + 0.0 if isinstance(mode, float) else mode
+
+
+def _rank_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+    own, others = view.own, view.known
+    if own is None or own != own or not others:
+        return None
+    if view.place is not None:
+        others.remove(own)
+    n_below, n_peers = sum(x < own for x in others), others.count(own)
+    further = {"min": 0.0, "max": float(n_peers), "average": n_peers / 2}[wanted.method]
+    return 1 + n_below + further
+
+
+def _percentile_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+    rank = _rank_of(wanted, element, view)
+    n_others = len(view.known) - (view.place is not None)
+    return None if rank is None else rank / (n_others + 1)
+
+
+def _average_by_rows(wanted: Wanted, element: str, view: WindowView) -> float | None:
+    average, weight = 0.0, 0.0
+    for x in view.values:
+        weight *= wanted.decay
+        if x is not None and math.isfinite(x):
+            weight += 1.0
+            average = moved_towards(average, float(x), weight)
+    return _with_infinities(view, average)
+
+
+def _average_by_time(wanted: Wanted, element: str, view: WindowView) -> float | None:
+    average, weight, last = 0.0, 0.0, 0
+    for x, time in zip(view.values, view.times, strict=True):
+        if x is None or x != x:
+            continue
+        if weight:
+            weight *= half_power(float(time - last) / wanted.half_life)
+        last = time
+        if math.isfinite(x):
+            weight += 1.0
+            average = moved_towards(average, float(x), weight)
+    return _with_infinities(view, average)
+
+
+def _with_infinities(view: WindowView, average: float) -> float | None:
+    """Return an average, or an infinity where there is one; None of both signs, and of no value."""
+    infinite = {x for x in view.known if math.isinf(x)}
+    if infinite:
+        return infinite.pop() if len(infinite) == 1 else None
+    return average if view.known else None
+
+
+def _slope_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+    points = zip(view.times, view.values, strict=True)
+    known = [(t, x) for t, x in points if x is not None and x == x]
+    if any(isinstance(x, float) and math.isinf(x) for _, x in known):
+        return None
+    n, total_time = len(known), sum(t for t, _ in known)
+    total = sum((Fraction(x) for _, x in known), Fraction(0))
+    products = sum((t * Fraction(x) for t, x in known), Fraction(0))
+    spread = n * sum(t * t for t, _ in known) - total_time**2
+    if spread == 0:
+        return None
+    factor, divisor = wanted.per
+    top = to_53_bits(factor * (n * products - total_time * total))
+    return float_of(top / to_53_bits(Fraction(divisor * spread)))
+
+
+def _streak_of(wanted: Wanted, element: str, view: WindowView) -> int:
+    latest_first = [bool(x) and x == x for x in reversed(view.values)]
+    return [*latest_first, False].index(False)
+
+
+def _of_words(n_words: int) -> Callable[[int], int]:
+    return lambda n_rows: 8 * n_words
+
+
+def _of_keys(n_rows: int) -> int:
+    return 8 * n_rows
+
+
+def _of_tree(n_rows: int) -> int:
+    """Return the bytes of a tree over the ranks of so many rows."""
+    return 8 << max(n_rows - 1, 1).bit_length()
+
+
+def _in_all(number: int, memory: Callable[[int], int] | None = None) -> Family:
+    """Return a family whose loop all entries have."""
+    return Family(number, "compute", memory, is_carried=True, on_device=True)
+
+
+_COUNTS = _in_all(COUNTING)
+_SUMS = _in_all(SUMMING, _of_words(layout.N_WIDE_WORDS))
+_EXTREMES = _in_all(COMPARING, _of_keys)
+_PICKS = _in_all(PICKING)
+_ORDERED = Family(ORDERING, "compute_ordered", _of_tree)
+_RANKS = Family(RANKING, "compute_any", _of_tree)
+_AVERAGES = Family(DECAYING, "compute_any", _of_words(layout.N_AVERAGE_WORDS))
+_SLOPES = Family(FITTING, "compute_any", _of_words(layout.N_SLOPE_WORDS))
+_STREAKS = Family(RUNNING, "compute_any")
+
+_SUM = (layout.COLUMN_SUMS,)
+_SQUARES = (layout.COLUMN_SUMS, layout.COLUMN_SQUARES)
+_LEAST, _GREATEST = (layout.COLUMN_MIN_KEYS,), (layout.COLUMN_MAX_KEYS,)
+_NEXT, _LAST = (layout.COLUMN_NEXT,), (layout.COLUMN_LAST,)
+_RANKED = (layout.COLUMN_RANKS, layout.COLUMN_RANK_KEYS)
+_MERGED = (layout.COLUMN_MERGED_RANKS, layout.COLUMN_MERGED_KEYS)
+
+_ROWS = (
+    Statistic("n_rows", N_ROWS, _COUNTS, "count", _n_rows_of, reads_values=False),
+    Statistic("count", COUNT, _COUNTS, "count", _count_of),
+    Statistic("sum", SUM, _SUMS, "sum", _sum_of, _SUM, is_zero_of_none=True),
+    Statistic("mean", MEAN, _SUMS, "number", _mean_of, _SUM),
+    Statistic("whole_mean", WHOLE_MEAN, _SUMS, "whole", _whole_mean_of, _SUM, of_integers=True),
+    Statistic("var", VARIANCE, _SUMS, "number", _variance_of, _SQUARES, words=_ddof),
+    Statistic("std", DEVIATION, _SUMS, "number", _deviation_of, _SQUARES, words=_ddof),
+    Statistic("min", MIN, _EXTREMES, "same", _least_of, _LEAST),
+    Statistic("max", MAX, _EXTREMES, "same", _greatest_of, _GREATEST),
+    Statistic("first", FIRST, _PICKS, "same", _first_of, _NEXT),
+    Statistic("last", LAST, _PICKS, "same", _last_of, _LAST, words=_latest, picks="latest"),
+    Statistic("lag", LAG, _PICKS, "same", _lag_of, words=_pick, picks="n-th"),
+    Statistic("quantile", QUANTILE, _ORDERED, "number", _quantile_of, _RANKED, words=_quantile),
+    Statistic(
+        *("whole_quantile", WHOLE_QUANTILE, _ORDERED, "whole", _whole_quantile_of, _RANKED),
+        words=_quantile,
+        of_integers=True,
+        interpolations=("lower", "higher", "nearest"),
+    ),
+    Statistic("n_unique", N_UNIQUE, _ORDERED, "whole", _n_unique_of, _MERGED, is_zero_of_none=True),
+    Statistic("mode", MODE, _ORDERED, "same", _mode_of, _MERGED),
+    Statistic("rank", RANK, _RANKS, "number", _rank_of, _MERGED, words=_method, reads_own=True),
+    Statistic(
+        *("percentile", PERCENTILE, _RANKS, "number", _percentile_of, _MERGED),
+        words=_method,
+        reads_own=True,
+    ),
+    Statistic(
+        *("ewm_mean", EWM_MEAN, _AVERAGES, "number", _average_by_rows),
+        words=_decay,
+        of_all_past=True,
+    ),
+    Statistic(
+        *("ewm_mean_by", EWM_MEAN_BY, _AVERAGES, "number", _average_by_time),
+        words=_half_life,
+        of_all_past=True,
+    ),
+    Statistic("slope", SLOPE, _SLOPES, "number", _slope_of, words=_per),
+    Statistic("streak", STREAK, _STREAKS, "whole", _streak_of, is_zero_of_none=True),
+)
+STATISTICS: Final[Mapping[str, Statistic]] = {row.name: row for row in _ROWS}
+"""The statistics by name."""
+
+
+def _entry(*entries: Entry) -> frozenset[Family]:
+    return frozenset(row.family for row in _ROWS if row.family.entry in entries)
+
+
+FAMILIES: Final[Mapping[Entry, frozenset[Family]]] = {
+    "compute": _entry("compute"),
+    "compute_ordered": _entry("compute", "compute_ordered"),
+    "compute_any": _entry("compute", "compute_ordered", "compute_any"),
+}
+"""The families whose statistics an entry computes; entries with fewer first."""
