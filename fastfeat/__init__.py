@@ -42,6 +42,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,8 @@ from fastfeat import errors, pickles
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, FastfeatWarning
 from fastfeat.expr import Expr, col, lit, when
+from fastfeat.ir.node import Aggregate, Call
+from fastfeat.ir.show import ROWS, Rows
 from fastfeat.named_values import param
 from fastfeat.operators.ahead import ahead
 from fastfeat.operators.asof import asof
@@ -155,6 +158,26 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(_LAZY[name]), name)
     globals()[name] = value
     return value
+
+
+@cache
+def _rows_of_calls() -> Rows:
+    """Return how scalar functions and steps are written; imports PyArrow."""
+    from fastfeat.scalars import SCALARS
+    from fastfeat.steps.registry import STEPS
+
+    return {name: (row.written, row.parameters) for name, row in {**STEPS, **SCALARS}.items()}
+
+
+@cache
+def _rows_of_aggregates() -> Rows:
+    """Return how aggregates are written; imports NumPy."""
+    from fastfeat.aggregates import AGGREGATES
+
+    return {name: (row.written, row.parameters) for name, row in AGGREGATES.items()}
+
+
+ROWS.update({Call: _rows_of_calls, Aggregate: _rows_of_aggregates})
 
 
 class _Package(ModuleType):

@@ -20,6 +20,7 @@ from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import Aggregate, Params
 from fastfeat.ir.parameters import Parameters
+from fastfeat.ir.writing import Form
 
 Primitive = Literal["count", "min", "max", "sum", "sum_of_squares", "order", "keys", "target"]
 Number = float | int | bool
@@ -66,6 +67,9 @@ class AggregateFunction:
         is_of_parts: whether it is learnt of the parts of a key, over all training rows alone.
         belongs: of one that is learnt per category in folds, whether its folds are those that its
             parameters tell of.
+        written: how one is written in Python.
+        called: what users call what is learnt, where it is no word of theirs; empty for its name.
+        tells_number: whether its value tells how many values there are.
     """
 
     name: str
@@ -77,6 +81,9 @@ class AggregateFunction:
     parameters: Parameters = ()
     is_of_parts: bool = False
     belongs: Callable[[Aggregate], bool] | None = None
+    written: Form = None
+    called: str = ""
+    tells_number: bool = True
 
 
 def result_per_key(function: AggregateFunction, dtype: DType, params: Params) -> DType:

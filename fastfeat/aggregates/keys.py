@@ -129,6 +129,7 @@ MIN_FREQUENCY = Parameter(
     "categories with fewer training rows are rare: a number, or a share as a float below 1",
     None,
     or_none=True,
+    hidden=True,
 )
 
 VOCABULARY_OF = AggregateFunction(
@@ -138,6 +139,7 @@ VOCABULARY_OF = AggregateFunction(
     learnt_from_keys,
     _vocabulary_reference,
     is_of_parts=True,
+    called="categories",
     parameters=(
         MIN_FREQUENCY,
         Parameter(
@@ -146,6 +148,7 @@ VOCABULARY_OF = AggregateFunction(
             "how many categories there may be, that of the rare included",
             None,
             or_none=True,
+            hidden=True,
         ),
         Parameter(
             "max_memory",

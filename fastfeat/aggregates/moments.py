@@ -103,7 +103,12 @@ def _mean_reference(values: Values, params: Params, dtype: DType) -> float | int
 
 
 MEAN = AggregateFunction(
-    "mean", frozenset({"count", "sum"}), to_level, _mean_finalize, _mean_reference
+    "mean",
+    frozenset({"count", "sum"}),
+    to_level,
+    _mean_finalize,
+    _mean_reference,
+    tells_number=False,
 )
 
 

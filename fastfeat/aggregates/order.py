@@ -22,6 +22,7 @@ from fastfeat.ir.parameters import (
     Whole,
     Words,
 )
+from fastfeat.ir.writing import PLAIN
 
 
 def neighbours(count: int, q: float, interpolation: Interpolation) -> tuple[int, int, float]:
@@ -144,6 +145,7 @@ QUANTILE = AggregateFunction(
     _quantile_finalize,
     _quantile_reference,
     _quantile_ranks,
+    tells_number=False,
     parameters=(Q, INTERPOLATION),
 )
 
@@ -184,6 +186,7 @@ QUANTILES = AggregateFunction(
     _quantiles_finalize,
     _quantiles_reference,
     _quantiles_ranks,
+    written=PLAIN,
     parameters=(Parameter("probabilities", Several(SHARE), "the quantiles"),),
 )
 
@@ -221,6 +224,8 @@ EVEN_QUANTILES = AggregateFunction(
     _even_quantiles_finalize,
     _even_quantiles_reference,
     _even_quantiles_ranks,
+    written=PLAIN,
+    called="quantiles",
     parameters=(
         Parameter("n_quantiles", Whole(1, 100_000), "how many quantiles are learnt", 1000),
     ),
@@ -271,5 +276,7 @@ EVENLY_SPACED = AggregateFunction(
     to_table,
     _evenly_spaced_finalize,
     _evenly_spaced_reference,
+    written=PLAIN,
+    called="min, max",
     parameters=(Parameter("n_points", Whole(2, 100_001), "how many points", 5),),
 )

@@ -29,6 +29,7 @@ from fastfeat.aggregates.rules import to_float64
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidData
 from fastfeat.ir.node import Params
+from fastfeat.ir.writing import PLAIN
 from fastfeat.scalars.arrays import Floats, of_array, of_float
 
 GOLDEN = 0.5 * (3.0 - math.sqrt(5.0))
@@ -336,7 +337,9 @@ def _function(name: str, method: Method) -> AggregateFunction:
         return _by_definition(values, dtype, method)
 
     primitives: frozenset[Primitive] = frozenset({"count", "order"})
-    return AggregateFunction(name, primitives, to_float64, finalize, reference, _ranks)
+    return AggregateFunction(
+        name, primitives, to_float64, finalize, reference, _ranks, written=PLAIN
+    )
 
 
 YEO_JOHNSON_LAMBDA = _function("yeo_johnson_lambda", "yeo-johnson")

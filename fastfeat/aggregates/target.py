@@ -218,6 +218,7 @@ TARGET_FUNCTIONS = tuple(
         _reference,
         parameters=parameters,
         belongs=_is_in_folds,
+        called=f"{name.removeprefix('target_')} of the label",
     )
     for name, parameters in _PARAMETERS.items()
 )

@@ -8,6 +8,7 @@ from typing import Any
 from fastfeat.engine.program import Output, Program, with_own_operations
 from fastfeat.engine.reference.interpret import evaluate
 from fastfeat.errors import FastfeatError, InvalidData, Overflow, shortened
+from fastfeat.ir.show import names_of
 from fastfeat.ir.walk import postorder
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import (
@@ -165,7 +166,7 @@ def _failure_in(
     slots = dict.fromkeys(
         node.value for node in postorder([output.status]) if node.name in ("input", "input_ok")
     )
-    values = ", ".join(f"{slot.columns[0]}={shown(slot)!r}" for slot in slots)
+    values = ", ".join(f"{names_of(slot.sources)[0]}={shown(slot)!r}" for slot in slots)
     where = f" ({values})" if values else ""
     error = error_of_status(status, f"feature {output.name!r}, row {row}{where}")
     if status == FLOAT_RANGE:

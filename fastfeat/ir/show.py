@@ -1,54 +1,42 @@
 """Printing nodes as text that reads like the code of a user: for error messages and `explain`.
 
-What operators are made of, and no user can write, is printed as a plain function.
+How a call is written stands in the row of its function; the package says where the rows are. They
+import NumPy and PyArrow, so that they are read once something is printed: writing expressions does
+without them. Operators of several nodes tell here how they are written, by their last node.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, assert_never, cast
 
-from fastfeat.dtypes import DType
-from fastfeat.ir.node import (
-    Aggregate,
-    Call,
-    Column,
-    GroupFrame,
-    Literal,
-    Node,
-    Params,
-    TableColumn,
-)
-from fastfeat.ir.show_keys import key_of, show_of_keys
-from fastfeat.ir.show_learnt import show_of_learnt, show_several
-from fastfeat.ir.show_signs import bare, show_of_signs
-from fastfeat.ir.show_windows import show_of_windows
+from fastfeat.ir.node import Aggregate, Call, Column, Frame, GroupFrame, Literal, Node, TableColumn
+from fastfeat.ir.parameters import Parameters
 from fastfeat.ir.walk import postorder
-
-_PUBLIC = frozenset(
-    {"coalesce", "max_horizontal", "mean_horizontal", "min_horizontal", "sum_horizontal"}
+from fastfeat.ir.writing import (
+    Form,
+    Function,
+    Infix,
+    Prefix,
+    SeveralWriter,
+    Texts,
+    Writer,
+    method_text,
+    options,
 )
-_INTERNAL = frozenset(
-    {"bin", "bin_inside", "box_cox", "box_cox_lambda", "category_count", "category_share",
-     "cyclical_cos", "cyclical_sin", "encode", "even_quantiles", "evenly_spaced",
-     "interpolate_rank", "is_code", "normal_quantile", "one_hot", "quantiles", "scale_or_one",
-     "spline_basis", "yeo_johnson", "yeo_johnson_lambda"}
-)  # fmt: skip
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "hash": {"n_buckets": None, "seed": 0},
-    "str.hash_ngrams": {"seed": 0},
-    "str.hash_tokens": {"seed": 0},
-    "str.replace": {"literal": False, "n": 1},
-    "str.replace_all": {"literal": False},
-    "str.slice": {"length": None},
-    "str.strip_chars": {"characters": None},
-    "str.strip_chars_end": {"characters": None},
-    "str.strip_chars_start": {"characters": None},
-}
-"""Parameters that are not shown where they have these values."""
-_NAMES = {("str.starts_with", "pattern"): "prefix", ("str.ends_with", "pattern"): "suffix"}
-"""What users write for a parameter, where it has another name in a node."""
+
 LONGEST = 400
+Rows = Mapping[str, tuple[Form, Parameters]]
+"""How each function is written, and its parameters."""
+ROWS: dict[type[Call] | type[Aggregate], Callable[[], Rows]] = {}
+"""What reads the rows of scalar functions and steps, and those of aggregates."""
+CALLS: dict[str, tuple[Writer, ...]] = {}
+"""How operators of several nodes are written, by the function of their last node."""
+COLUMNS: dict[str, SeveralWriter] = {}
+"""How operators of several columns are written, by the function of the first column."""
+FRAMES: dict[type[Frame], Callable[[Aggregate, Texts], list[str]]] = {}
+"""The parameters that say over which rows an aggregate is, by its frame."""
 
 
 def show(node: Node) -> str:
@@ -59,7 +47,7 @@ def show(node: Node) -> str:
 def show_columns(nodes: Sequence[Node]) -> str:
     """Return the text of an expression of one column or several, of bounded length."""
     texts = _texts(nodes)
-    together = show_several(nodes, texts)
+    together = _together(nodes, texts)
     if together is not None:
         return _within(together, LONGEST)
     shown: list[str] = []
@@ -77,108 +65,112 @@ def show_all(nodes: Sequence[Node]) -> dict[Node, str]:
     return {node: _within(texts[node], LONGEST) for node in nodes}
 
 
-def _texts(nodes: Sequence[Node]) -> dict[Node, str]:
-    texts: dict[Node, str] = {}
+def names_of(sources: Iterable[Node]) -> tuple[str, ...]:
+    """Return the names of columns that a kernel reads; of a column that is made, its text."""
+    return tuple(node.name if isinstance(node, Column) else show(node) for node in sources)
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """The texts of nodes.
+
+    Args:
+        texts: of each node that is written.
+        in_parentheses: those that are written by a sign, in parentheses of their own.
+    """
+
+    texts: dict[Node, str] = field(default_factory=dict[Node, str])
+    in_parentheses: set[Node] = field(default_factory=set[Node])
+
+    def __getitem__(self, node: Node) -> str:
+        return self.texts[node]
+
+    def bare(self, node: Node) -> str:
+        text = self.texts[node]
+        return text[1:-1] if node in self.in_parentheses else text
+
+    def options(self, node: Call | Aggregate, without: Sequence[str] = ()) -> list[str]:
+        _, parameters = _row_of(node)
+        unwritten = {one.name for one in parameters if one.written_as is None}.union(without)
+        return options(parameters, tuple(one for one in node.params if one[0] not in unwritten))
+
+    def of_changed(self, node: Node) -> str:
+        return _within(_text_of(node, self), 2 * LONGEST)
+
+
+def _texts(nodes: Sequence[Node]) -> _Texts:
+    texts = _Texts()
     for node in postorder(nodes):
-        texts[node] = _within(_show_one(node, texts), 2 * LONGEST)
+        texts.texts[node] = _within(_text_of(node, texts), 2 * LONGEST)
     return texts
 
 
-def _show_one(node: Node, texts: Mapping[Node, str]) -> str:
+def _together(nodes: Sequence[Node], texts: Texts) -> str | None:
+    """Return the text of an operator of several columns; None for columns of one each."""
+    first = nodes[0] if nodes else None
+    write = COLUMNS.get(first.function) if isinstance(first, Call) else None
+    return None if write is None else write(nodes, texts)
+
+
+def _text_of(node: Node, texts: _Texts) -> str:
     """Return the text of a node, from those of the nodes below it."""
-    args = [texts[arg] for arg in node.args]
-    special = (
-        show_of_learnt(node, texts)
-        or show_of_signs(node, args)
-        or show_of_keys(node, args)
-        or show_of_windows(node, texts)
-    )
-    if special is not None:
-        return special
     match node:
         case Column(name):
             return f"col({name!r})"
         case TableColumn(_, name):  # only a window over the table has it as an operand
             return f"col({name!r})"
         case Literal(value):
-            return (
-                _table(cast("tuple[Any, ...]", value)) if isinstance(value, tuple) else repr(value)
-            )
-        case Call("when") if len(args) == 3:
-            condition, value, other = _bare(node.args, args)
-            return f"ff.when({condition}).then({value}).otherwise({other})"
-        case Aggregate(function, _, params, GroupFrame()):
-            return _call(function, node.args[:1], args[:1], params, key_of(node, args))
-        case Call("str.replace" | "str.replace_literal" as function, _, params) if (
-            dict(params).get("n") == -1
-        ):
-            rest = tuple(param for param in params if param[0] != "n")
-            return _call(function.replace("replace", "replace_all"), node.args, args, rest)
-        case Call(function, _, params) if function.endswith("_literal"):
-            plain = (*params, ("literal", True))
-            return _call(function.removesuffix("_literal"), node.args, args, plain)
-        case Call("hash_cross", _, params):
-            return f"ff.cross({', '.join(args)}).{_call('hash', (), [], params)}"
-        case Call("bucket_count", _, (("bucket", bucket),)):
-            return f"{args[0]}[{bucket}]"
-        case Call(function, _, params) | Aggregate(function, _, params, _):
-            return _call(function, node.args, args, params)
+            is_table = isinstance(value, tuple)
+            return repr(list(cast("tuple[Any, ...]", value)) if is_table else value)
+        case Call(function) | Aggregate(function):
+            form, parameters = _row_of(node)
+            writers = [*CALLS.get(function, ()), *([form] if callable(form) else [])]
+            found = (text for write in writers if (text := write(node, texts)) is not None)
+            text = next(found, None)
+            if text is None:
+                text = _by_sign(node, form, texts)
+            if text is not None:
+                return text
+            # what is of no operator's shape is shown with all that it holds
+            return _call_text(node, form, () if writers else parameters, texts)
         case _:
             assert_never(node)
 
 
-def _call(
-    function: str,
-    nodes: tuple[Node, ...],
-    args: list[str],
-    params: Params,
-    more: Sequence[str] = (),
-) -> str:
-    """Return the text of a function: a method of its first argument where Expr has it.
-
-    Args:
-        function: its name.
-        nodes: its arguments.
-        args: the texts of these.
-        params: its parameters.
-        more: further ones, as they are written.
-    """
-    hidden = _DEFAULTS.get(function, {})
-    shown = [
-        _parameter(function, name, value)
-        for name, value in params
-        if name not in hidden or hidden[name] != value
-    ]
-    shown += more
-    if function in _PUBLIC or function in _INTERNAL or not args:
-        prefix = "ff." if function in _PUBLIC else ""
-        return f"{prefix}{function}({', '.join([*_bare(nodes, args), *shown])})"
-    on = f"lit({args[0]})" if isinstance(nodes[0], Literal) else args[0]
-    return f"{on}.{function}({', '.join([*_bare(nodes, args)[1:], *shown])})"
+def _by_sign(node: Call | Aggregate, form: Form, texts: _Texts) -> str | None:
+    """Return the text of a call by a sign, which is marked; None of what has none."""
+    match form, node.args:
+        case Infix(sign, before_minus), (left, right):
+            is_negative = before_minus and texts[left].startswith("-")
+            one = f"({texts[left]})" if is_negative else texts[left]
+            text = f"({one} {sign} {texts[right]})"
+        case Prefix(sign), (operand,):
+            text = f"({sign}{texts[operand]})"
+        case _:
+            return None
+    texts.in_parentheses.add(node)
+    return text
 
 
-def _bare(nodes: tuple[Node, ...], args: list[str]) -> list[str]:
-    """Return arguments without the parentheses that they have as operands of a sign."""
-    return [bare(node, text) for node, text in zip(nodes, args, strict=True)]
+def _call_text(node: Call | Aggregate, form: Form, parameters: Parameters, texts: _Texts) -> str:
+    """Return the text of a function: a method of its first argument, unless its row says other."""
+    args, given = node.args, options(parameters, node.params)
+    if isinstance(node, Aggregate) and isinstance(node.frame, GroupFrame):
+        args, given = args[:1], [*given, *frame_options(node, texts)]
+    if isinstance(form, Function):
+        return f"{form.prefix}{node.function}({', '.join([*map(texts.bare, args), *given])})"
+    return method_text(node.function, args, given, texts)
 
 
-def _table(elements: tuple[Any, ...]) -> str:
-    return repr(list(elements))
+def frame_options(learnt: Aggregate, texts: Texts) -> list[str]:
+    """Return the parameters that say over which rows an aggregate is; none of all rows."""
+    write = FRAMES.get(type(learnt.frame))
+    return [] if write is None else write(learnt, texts)
 
 
-def _parameter(function: str, name: str, value: Any) -> str:
-    """Return a parameter as a keyword; a mapping is kept as its pairs."""
-    if (function, name) == ("replace_strict", "mapping"):
-        try:
-            return f"mapping={dict(value)!r}"
-        except (TypeError, ValueError):  # a plan that someone has altered
-            pass
-    return f"{_NAMES.get((function, name), name)}={_shown(value)}"
-
-
-def _shown(value: Any) -> str:
-    """Return a parameter as it would be written; a type as text."""
-    return repr(str(value) if isinstance(value, DType) else value)
+def _row_of(node: Call | Aggregate) -> tuple[Form, Parameters]:
+    """Return how a function is written and its parameters, as its row says."""
+    return ROWS[type(node)]().get(node.function, (None, ()))
 
 
 def _within(text: str, length: int) -> str:

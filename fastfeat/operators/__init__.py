@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from fastfeat.arguments import explaining
 from fastfeat.expr import Expr
+from fastfeat.ir.node import GroupFrame
+from fastfeat.ir.show import CALLS, COLUMNS, FRAMES
 from fastfeat.operators import (
     aggregates,
     binning,
@@ -22,6 +24,7 @@ from fastfeat.operators import (
     hashing,
     horizontal,
     imputation,
+    keys,
     lists,
     membership,
     missing,
@@ -63,6 +66,24 @@ OPERATORS: dict[str, Operator] = {
     **splines.OPERATORS,
     **trigonometry.OPERATORS,
 }
+
+for _family in (
+    power,  # before scalers: its division is that of one
+    binning,
+    categories,
+    distribution,
+    imputation,
+    keys,
+    lists,
+    scaling,
+    targets,
+    windows,
+):
+    for _function, _write in _family.WRITTEN.items():
+        CALLS[_function] = (*CALLS.get(_function, ()), _write)
+for _family in (cyclical, imputation, splines, text):
+    COLUMNS.update(_family.WRITTEN_TOGETHER)
+FRAMES[GroupFrame] = keys.by_options
 
 _METHODS = {name: operator.define for name, operator in OPERATORS.items() if operator.method}
 _OF_WINDOWS = {**windows.METHODS, **trends.METHODS}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, aggregate, call, table_of
+from fastfeat.ir import node as ir
 from fastfeat.ir.parameters import Parameter, Real, Several, Whole, Words
+from fastfeat.ir.writing import Texts, Writer, numbers_text
 from fastfeat.literals import python_value
 from fastfeat.operators.aggregates import learnt_value, quantile_of
 from fastfeat.operators.operator import Case, Operator, Values
@@ -183,6 +185,45 @@ def points_by_definition(values: Values, strategy: str, n: int) -> tuple[float, 
     points = [quantile_of(values, k / (n - 1)) for k in range(n)]
     known = [point for point in points if point is not None]
     return tuple(known) if known else None
+
+
+def _bin_text(node: ir.Call, texts: Texts) -> str | None:
+    match node.args:
+        case (x, ir.Literal(edges)) if isinstance(edges, tuple):
+            return f"{texts[x]}.cut({numbers_text(cast('tuple[float, ...]', edges))})"
+        case (x, ir.Aggregate("quantiles", (y,), (("probabilities", inner),))) if x is y:
+            n_bins = len(inner) + 1
+            is_even = tuple(inner) == tuple(k / n_bins for k in range(1, n_bins))
+            return f"{texts[x]}.qcut({n_bins if is_even else numbers_text(inner)})"
+        case _:
+            return None
+
+
+def _bin_inside_text(node: ir.Call, texts: Texts) -> str | None:
+    match node.args:
+        case (x, table) if (points := points_of(x, table)) is not None:
+            n_points, strategy = points
+            named = "" if strategy == "quantile" else f", strategy={strategy!r}"
+            return f"{texts[x]}.k_bins_discretize(n_bins={n_points - 1}{named})"
+        case _:
+            return None
+
+
+def points_of(x: ir.Node, table: ir.Node) -> tuple[int, str] | None:
+    """Return how many points are learnt of x, and by which strategy; None for anything else."""
+    match table:
+        case ir.Aggregate("evenly_spaced", (y,), (("n_points", n_points),)) if x is y:
+            return n_points, "uniform"
+        case ir.Aggregate("quantiles", (y,), (("probabilities", shares),)) if x is y:
+            n_points = len(shares)
+            is_even = shares == tuple(k / max(1, n_points - 1) for k in range(n_points))
+            return (n_points, "quantile") if is_even else None
+        case _:
+            return None
+
+
+WRITTEN: dict[str, Writer] = {"bin": _bin_text, "bin_inside": _bin_inside_text}
+"""How bins are written, by the function of their last node."""
 
 
 OPERATORS: dict[str, Operator] = {

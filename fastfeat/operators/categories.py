@@ -9,10 +9,19 @@ from typing import Any, cast
 from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, table_of
+from fastfeat.ir import node as ir
 from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import MAX_MEMORY, Flag, Parameter
+from fastfeat.ir.writing import Texts, Writer
 from fastfeat.literals import Scalar, in_order, literal_value
-from fastfeat.operators.keys import code_of, min_rows_of, parts_of
+from fastfeat.operators.keys import (
+    code_of,
+    codes_options,
+    group_text,
+    keys_text,
+    min_rows_of,
+    parts_of,
+)
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import checked, parameters_of
 from fastfeat.recording import recording
@@ -252,6 +261,51 @@ def _one_hot_encode(
 
 
 _KEYS = ("text", "integer", "bool", "number")
+
+
+def _ordinal_text(node: Call, texts: Texts) -> str | None:
+    return _encoder_text("ordinal_encode", node, [], texts)
+
+
+def _encoder_text(function: str, codes: Call, more: Sequence[str], texts: Texts) -> str | None:
+    """Return the text of an encoder by codes of a vocabulary, which is learnt or given."""
+    match codes.args:
+        case (*parts, ir.Aggregate("vocabulary")):
+            given = codes_options(codes, texts)
+        case (*parts, ir.Literal(listed)):
+            given = [f"vocabulary={list(listed)!r}", *codes_options(codes, texts)]
+        case _:
+            return None
+    key = keys_text(parts, dict(codes.params).get("missing"), texts)
+    return f"{key}.{function}({', '.join([*given, *more])})"
+
+
+def _count_text(node: Call, texts: Texts) -> str | None:
+    match node.args:
+        case (Call("encode") as codes, _):
+            key, least = group_text(codes, texts)
+            share = ["normalize=True"] if node.function == "category_share" else []
+            return f"{key}.count_encode({', '.join([*share, *least])})"
+        case _:
+            return None
+
+
+def _one_hot_text(node: Call, texts: Texts) -> str | None:
+    match node.args:
+        case (Call("encode") as codes,):
+            return _encoder_text("one_hot_encode", codes, texts.options(node), texts)
+        case _:
+            return None
+
+
+WRITTEN: dict[str, Writer] = {
+    "encode": _ordinal_text,
+    "category_count": _count_text,
+    "category_share": _count_text,
+    "one_hot": _one_hot_text,
+}
+"""How encoders are written, by the function of their last node."""
+
 
 OPERATORS: dict[str, Operator] = {
     "ordinal_encode": Operator(

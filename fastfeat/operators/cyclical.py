@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastfeat.expr import Expr, call, several
+from fastfeat.ir.node import Call, Node
+from fastfeat.ir.writing import SeveralWriter, Texts, number_text
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import checked
 from fastfeat.scalars.cyclical import PERIOD
@@ -61,6 +63,20 @@ def _point(x: float, period: float) -> tuple[float, float]:
     sin, cos = math.sin(angle), math.cos(angle)
     turned = [(sin, cos), (cos, -sin), (-sin, -cos), (-cos, sin)]
     return turned[nearest % 4]
+
+
+def _text(nodes: Sequence[Node], texts: Texts) -> str | None:
+    match nodes:
+        case [Call("cyclical_sin", (x,), (("period", period),)), Call("cyclical_cos", (y,), _)] if (
+            x is y
+        ):
+            return f"{texts[x]}.cyclical({number_text(period)})"
+        case _:
+            return None
+
+
+WRITTEN_TOGETHER: dict[str, SeveralWriter] = {"cyclical_sin": _text}
+"""How the two columns are written together, by the function of the first."""
 
 
 OPERATORS: dict[str, Operator] = {

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 from fastfeat.expr import Expr, aggregate, call, lit
+from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.parameters import Parameter, Words
+from fastfeat.ir.writing import Texts, Writer
 from fastfeat.operators import aggregates as learnt
 from fastfeat.operators.aggregates import quantile_of
 from fastfeat.operators.horizontal import min_horizontal
@@ -114,6 +116,31 @@ def _normal(p: float) -> float:
 
     low, high = _NORMAL_LIMITS
     return NormalDist().inv_cdf(min(max(p, low), high)) if not math.isnan(p) else p
+
+
+def _uniform_text(node: Call, texts: Texts) -> str | None:
+    return _text(node, [], texts)
+
+
+def _normal_text(node: Call, texts: Texts) -> str | None:
+    match node.args:
+        case (Call("normal_quantile", (rank,)), _, _):
+            return _text(rank, ["output_distribution='normal'"], texts)
+        case _:
+            return None
+
+
+def _text(rank: Node, given: Sequence[str], texts: Texts) -> str | None:
+    match rank:
+        case Call("interpolate_rank", (x, Aggregate("even_quantiles", (y,), params), _)) if x is y:
+            n_quantiles = f"n_quantiles={dict(params)['n_quantiles']}"
+            return f"{texts[x]}.quantile_transform({', '.join([n_quantiles, *given])})"
+        case _:
+            return None
+
+
+WRITTEN: dict[str, Writer] = {"clip": _normal_text, "interpolate_rank": _uniform_text}
+"""How it is written, by the function of its last node."""
 
 
 OPERATORS: dict[str, Operator] = {

@@ -7,7 +7,10 @@ from typing import Any
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, several
+from fastfeat.ir.node import Aggregate, Call, Literal, Node
 from fastfeat.ir.parameters import Flag, Parameter
+from fastfeat.ir.show import frame_options
+from fastfeat.ir.writing import SeveralWriter, Texts, Writer
 from fastfeat.literals import Scalar
 from fastfeat.operators import aggregates as learnt
 from fastfeat.operators.aggregates import learnt_value, quantile_of
@@ -107,6 +110,44 @@ def _impute(
             known = value
     filled = [known if x is None else x for x in rows[0]]
     return (filled, [x is None for x in rows[0]]) if add_indicator else filled
+
+
+def _filled_text(node: Call, texts: Texts) -> str | None:
+    return _text(node, [], texts)
+
+
+def _with_indicator(nodes: Sequence[Node], texts: Texts) -> str | None:
+    match nodes:
+        case [Call() as filled, Call("is_null", (x,))] if filled.args[0] is x:
+            return _text(filled, ["add_indicator=True"], texts)
+        case _:
+            return None
+
+
+def _text(node: Call, more: Sequence[str], texts: Texts) -> str | None:
+    match node.args:
+        case (x, value) if not isinstance(value, Literal):
+            return f"{texts[x]}.impute({', '.join([*_given(x, value, texts), *more])})"
+        case _:
+            return None
+
+
+def _given(x: Node, value: Node, texts: Texts) -> list[str]:
+    """Return the parameters of an imputation: its strategy or value; a median is a quantile."""
+    median = (("interpolation", "linear"), ("q", 0.5))
+    match value:
+        case Aggregate("mean" | "mode" as word, (y, *_)) if x is y:
+            return [repr(word), *frame_options(value, texts)]
+        case Aggregate("quantile", (y, *_), params) if x is y and params == median:
+            return ["'median'", *frame_options(value, texts)]
+        case _:
+            return [texts.bare(value)]
+
+
+WRITTEN: dict[str, Writer] = {"fill_null": _filled_text}
+"""How it is written, by the function of its last node."""
+WRITTEN_TOGETHER: dict[str, SeveralWriter] = {"fill_null": _with_indicator}
+"""How it is written with its indicator, by the function of the first column."""
 
 
 OPERATORS: dict[str, Operator] = {

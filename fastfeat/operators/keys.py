@@ -7,8 +7,9 @@ from typing import Any, cast
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, vocabulary
-from fastfeat.ir.node import Call
+from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.parameters import MAX_MEMORY, Parameter, Whole, is_of_type
+from fastfeat.ir.writing import Texts, Writer
 from fastfeat.literals import in_order, python_value
 from fastfeat.operators.parameters import checked, parameters_of, written_parameter
 
@@ -137,3 +138,64 @@ def _frequency(operator: str, given: Any) -> int | float | None:
         f"{operator}(min_frequency={given!r}): takes a number of rows from 1, or as a float a "
         "share between 0 and 1"
     )
+
+
+def keys_text(parts: Iterable[Node], missing: object, texts: Texts) -> str:
+    """Return the text of a key.
+
+    Args:
+        parts: of the key.
+        missing: "value" where a part that is missing is a value, as in a cross.
+        texts: those of the parts.
+    """
+    shown = [texts[part] for part in parts]
+    if missing == "value":
+        return f"ff.cross({', '.join(shown)})"
+    return shown[0] if len(shown) == 1 else f"[{', '.join(shown)}]"
+
+
+def vocabulary_options(learnt: Aggregate, texts: Texts) -> list[str]:
+    """Return which categories are rare, as the parameters of an encoder."""
+    return texts.options(learnt, without=("max_memory",))[::-1]  # as encoders take them
+
+
+def codes_options(codes: Call, texts: Texts) -> list[str]:
+    """Return the parameters of an encoder of codes, as they are written."""
+    match codes.args:
+        case (*_, Aggregate("vocabulary") as learnt):
+            return [*vocabulary_options(learnt, texts), *texts.options(codes)]
+        case _:
+            return texts.options(codes)
+
+
+def group_text(codes: Node, texts: Texts) -> tuple[str, list[str]]:
+    """Return the text of the key that tells groups apart, and how many rows it needs.
+
+    Args:
+        codes: the number of the group.
+        texts: those of the codes and of all below.
+    """
+    match codes:
+        case Call("encode", (*parts, Aggregate("vocabulary", _, params) as learnt)):
+            rare = vocabulary_options(learnt, texts)
+            least = [f"min_rows={dict(params).get('min_frequency')!r}"] if rare else []
+            if codes_options(codes, texts) != rare:  # no key of an operator: the codes themselves
+                return texts[codes], least
+            return keys_text(parts, dict(codes.params).get("missing"), texts), least
+        case _:
+            return texts[codes], []
+
+
+def by_options(learnt: Aggregate, texts: Texts) -> list[str]:
+    """Return the parameters that say the key of an aggregate per group."""
+    key, least = group_text(learnt.args[1], texts)
+    return [f"by={key}", *least]
+
+
+def _vocabulary_text(node: Aggregate, texts: Texts) -> str:
+    key = keys_text(node.args, dict(node.params).get("missing"), texts)
+    return f"vocabulary({', '.join([key, *vocabulary_options(node, texts)])})"
+
+
+WRITTEN: dict[str, Writer] = {"vocabulary": _vocabulary_text}
+"""How what operators make of keys is written, by the function of its last node."""

@@ -13,15 +13,16 @@ from typing import Any
 from fastfeat.arguments import explaining_methods
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, lit, several, when
-from fastfeat.ir.node import Call
+from fastfeat.ir.node import Aggregate, Call
 from fastfeat.ir.parameters import MAX_MEMORY, Parameter, Whole
+from fastfeat.ir.writing import Texts, Writer
 from fastfeat.literals import Scalar, literal_value
 from fastfeat.operators.aggregates import learnt_value
 from fastfeat.operators.categories import OPERATORS as ENCODERS
 from fastfeat.operators.categories import ordinal_encode
 from fastfeat.operators.hashing import OPERATORS as HASHES
 from fastfeat.operators.hashing import hash, hash_params
-from fastfeat.operators.keys import code_of
+from fastfeat.operators.keys import code_of, vocabulary_options
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import checked, parameters_of
 from fastfeat.recording import Recipe, recording_methods
@@ -434,6 +435,27 @@ def _row(
     function: Any, reference: Any, cases: tuple[Case, ...] = _NUMBERS, **more: Any
 ) -> Operator:
     return Operator(function, reference, cases, method=False, namespace="list", **more)
+
+
+def _codes_text(node: Call, texts: Texts) -> str | None:
+    match node.args:
+        case (lists, Aggregate("vocabulary") as learnt):
+            return f"{texts[lists]}.list.encode({', '.join(vocabulary_options(learnt, texts))})"
+        case _:
+            return None
+
+
+def _multi_hot_text(node: Call, texts: Texts) -> str | None:
+    match node.args:
+        case (Call("list.encode", (lists, Aggregate("vocabulary") as learnt)),):
+            given = [*vocabulary_options(learnt, texts), *texts.options(node)]
+            return f"{texts[lists]}.list.multi_hot_encode({', '.join(given)})"
+        case _:
+            return None
+
+
+WRITTEN: dict[str, Writer] = {"list.encode": _codes_text, "one_hot": _multi_hot_text}
+"""How encoders of lists are written, by the function of their last node."""
 
 
 OPERATORS: dict[str, Operator] = {

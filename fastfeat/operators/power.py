@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 from fastfeat.expr import Expr, aggregate, call
+from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.parameters import Flag, Parameter, Parameters, Words
+from fastfeat.ir.writing import Texts, Writer
 from fastfeat.operators.aggregates import learnt_value
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import checked
-from fastfeat.operators.scaling import standard_scale
+from fastfeat.operators.scaling import standard_scale, standardized
 
 Method = Literal["yeo-johnson", "box-cox"]
 POWER_TRANSFORM: Parameters = (
@@ -107,6 +109,35 @@ def _raised(logarithm: float, power: float) -> float:
         return math.expm1(power * logarithm) / power
     except OverflowError:
         return math.inf / power
+
+
+def _raised_text(node: Call, texts: Texts) -> str | None:
+    return _text(node, ["standardize=False"], texts)
+
+
+def _standardized_text(node: Call, texts: Texts) -> str | None:
+    found = standardized(node, texts)
+    return None if found is None or found[1] else _text(found[0], [], texts)
+
+
+def _text(node: Node, given: Sequence[str], texts: Texts) -> str | None:
+    """Return the text of a value raised to the power that is learnt of it; None of any other."""
+    match node:
+        case Call("yeo_johnson" | "box_cox" as power, (x, Aggregate(learnt, (y,)))) if (
+            x is y and learnt == f"{power}_lambda"
+        ):
+            method = ["method='box-cox'"] if power == "box_cox" else []
+            return f"{texts[x]}.power_transform({', '.join([*method, *given])})"
+        case _:
+            return None
+
+
+WRITTEN: dict[str, Writer] = {
+    "box_cox": _raised_text,
+    "div": _standardized_text,
+    "yeo_johnson": _raised_text,
+}
+"""How it is written, by the function of its last node."""
 
 
 OPERATORS: dict[str, Operator] = {

@@ -10,7 +10,10 @@ from typing import Any
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, lit
+from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.parameters import Flag, Parameter, Parameters, Real, Several
+from fastfeat.ir.show import frame_options
+from fastfeat.ir.writing import Texts, Writer, number_text
 from fastfeat.operators import aggregates as learnt
 from fastfeat.operators.aggregates import learnt_value, quantile_of
 from fastfeat.operators.cast import as_float
@@ -309,6 +312,116 @@ def _robust(
 
 def _unchanged(x: float, **params: Any) -> float:
     return x
+
+
+def _scaled_text(node: Call, texts: Texts) -> str | None:
+    """Return the text of a scaler, by what it divides by."""
+    match node.args:
+        case (shifted, Call("scale_or_one", (spread, level))):
+            return (
+                _standard_text(shifted, spread, level, texts)
+                or _robust_text(shifted, spread, level, [], texts)
+                or _min_max_text(shifted, spread, level, texts)
+                or _max_abs_text(shifted, spread, texts)
+            )
+        case (shifted, Call("div", (Call("scale_or_one", (spread, level)), _))):
+            return _robust_text(shifted, spread, level, ["unit_variance=True"], texts)
+        case _:
+            return None
+
+
+def standardized(node: Node, texts: Texts) -> tuple[Node, list[str]] | None:
+    """Return what is scaled to mean 0 and variance 1, and how, as parameters; None of no such.
+
+    Args:
+        node: the division.
+        texts: those of the nodes below it.
+    """
+    match node:
+        case Call("div", (shifted, Call("scale_or_one", (spread, level)))):
+            return _standardized(shifted, spread, level, texts)
+        case _:
+            return None
+
+
+def _standardized(
+    shifted: Node, spread: Node, level: Node, texts: Texts
+) -> tuple[Node, list[str]] | None:
+    match spread, level:
+        case Aggregate("std", args, (("ddof", 0),)), Aggregate("mean") if args == level.args:
+            x, is_centred = _centred(shifted, level)
+            how = [*([] if is_centred else ["with_mean=False"]), *frame_options(level, texts)]
+            return None if x is None else (x, how)
+        case _:
+            return None
+
+
+def _standard_text(shifted: Node, spread: Node, level: Node, texts: Texts) -> str | None:
+    found = _standardized(shifted, spread, level, texts)
+    return None if found is None else f"{texts[found[0]]}.standard_scale({', '.join(found[1])})"
+
+
+def _robust_text(
+    shifted: Node, spread: Node, level: Node, more: Sequence[str], texts: Texts
+) -> str | None:
+    match spread, level:
+        case Call("sub", (Aggregate("quantile") as high, Aggregate("quantile") as low)), Aggregate(
+            "quantile"
+        ):
+            x, is_centred = _centred(shifted, level)
+            if x is None or not x == high.args[0] == low.args[0]:
+                return None
+            centring = [] if is_centred else ["with_centering=False"]
+            given = [*centring, *_range(low, high), *more, *frame_options(level, texts)]
+            return f"{texts[x]}.robust_scale({', '.join(given)})"
+        case _:
+            return None
+
+
+def _min_max_text(shifted: Node, spread: Node, level: Node, texts: Texts) -> str | None:
+    match shifted, spread:
+        case Call("sub", (x, low)), Call(
+            "sub",
+            (
+                Call("cast", (Aggregate("max"),)) as top,
+                Call("cast", (Aggregate("min") as least,)) as bottom,
+            ),
+        ) if top is level and low is bottom and x is least.args[0]:
+            return f"{texts[x]}.min_max_scale({', '.join(frame_options(least, texts))})"
+        case _:
+            return None
+
+
+def _max_abs_text(x: Node, spread: Node, texts: Texts) -> str | None:
+    match spread:
+        case Call(
+            "max_horizontal", (Call("abs", (Call("cast", (Aggregate("min") as least,)),)), _)
+        ):
+            by = frame_options(least, texts)
+            return f"{texts[x]}.max_abs_scale({', '.join(by)})" if x is least.args[0] else None
+        case _:
+            return None
+
+
+def _centred(shifted: Node, level: Aggregate) -> tuple[Node | None, bool]:
+    """Return the scaled expression, and whether the level is subtracted; None of anything else."""
+    match shifted:
+        case Call("sub", (x, one)) if one is level and x is level.args[0]:
+            return x, True
+        case Call("cast", (x,)) if x is level.args[0]:
+            return x, False
+        case _:
+            return None, False
+
+
+def _range(low: Aggregate, high: Aggregate) -> list[str]:
+    """Return which quantiles a robust scaler takes, in percent, where they are not the usual."""
+    ends = [round(100 * dict(one.params)["q"], 9) for one in (low, high)]
+    return [] if ends == [25, 75] else [f"quantile_range=({', '.join(map(number_text, ends))})"]
+
+
+WRITTEN: dict[str, Writer] = {"div": _scaled_text}
+"""How scalers are written, by the function of their last node."""
 
 
 OPERATORS: dict[str, Operator] = {

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from fastfeat.checks import rising
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, several, table_of
+from fastfeat.ir import node as ir
 from fastfeat.ir.parameters import Flag, Parameter, Parameters, Whole
-from fastfeat.operators.binning import STRATEGY, Strategy, learnt_points, points_by_definition
+from fastfeat.ir.writing import SeveralWriter, Texts, numbers_text
+from fastfeat.operators.binning import (
+    STRATEGY,
+    Strategy,
+    learnt_points,
+    points_by_definition,
+    points_of,
+)
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import checked
 from fastfeat.scalars.spline_knots import MOST_KNOTS
@@ -195,6 +203,41 @@ class _Piece:
             return 0.0
         width = self.knots[index + degree] - self.knots[index]
         return self.value(index, degree - 1, x) * times / width
+
+
+def _text(nodes: Sequence[ir.Node], texts: Texts) -> str | None:
+    match nodes:
+        case [ir.Call("spline_basis", (x, table), params), *_] if all(
+            node.args == (x, table) for node in nodes
+        ):
+            given = _given(x, table, dict(params), len(nodes))
+            return f"{texts[x]}.spline_transform({given})"
+        case _:
+            return None
+
+
+def _given(x: ir.Node, table: ir.Node, params: Mapping[str, Any], n_columns: int) -> str:
+    """Return the parameters of a spline, as they are written."""
+    points = points_of(x, table)
+    degree, beyond = params.get("degree"), params.get("extrapolation")
+    given: dict[str, str] = {}
+    if points is not None:
+        given = {"n_knots": str(points[0]), "knots": repr(points[1])}
+    elif isinstance(table, ir.Literal):
+        given = {"knots": numbers_text(table.value)}
+    given |= {"degree": repr(degree), "extrapolation": repr(beyond)}
+    n_points = points[0] if points is not None else len(getattr(table, "value", ()))
+    full = n_points - 1 if beyond == "periodic" else n_points + cast(int, degree) - 1
+    if n_columns < full:
+        given["include_bias"] = "False"
+    plain = {
+        "n_knots": "5", "knots": "'uniform'", "degree": "3", "extrapolation": "'constant'"
+    }  # fmt: skip
+    return ", ".join(f"{name}={text}" for name, text in given.items() if text != plain.get(name))
+
+
+WRITTEN_TOGETHER: dict[str, SeveralWriter] = {"spline_basis": _text}
+"""How columns of splines are written together, by the function of the first."""
 
 
 _PARAMS: tuple[dict[str, Any], ...] = (

@@ -13,12 +13,13 @@ from typing import Any, Literal, get_args
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, group_aggregate, several
-from fastfeat.ir.node import GROUPS_AND_MISSING
+from fastfeat.ir.node import GROUPS_AND_MISSING, Aggregate, Call, Node, Params
 from fastfeat.ir.parameters import Parameter, Words
+from fastfeat.ir.writing import Texts, Writer
 from fastfeat.literals import Scalar, in_order, literal_value
 from fastfeat.operators.aggregates import learnt_value
 from fastfeat.operators.elementary import log
-from fastfeat.operators.keys import Keys, code_of, keys_of, min_rows_of, parts_of_cross
+from fastfeat.operators.keys import Keys, code_of, group_text, keys_of, min_rows_of, parts_of_cross
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import checked, parameters_of
 
@@ -299,6 +300,64 @@ def _woe_encode(
 
 
 _TARGETS = ("bool", "integer")
+
+
+def _target_text(node: Aggregate, texts: Texts) -> str | None:
+    given = dict(node.params)
+    shown = [f"smooth={given.get('smooth')!r}"]
+    if node.function != "target_mean":
+        shown.append(f"stat={node.function.removeprefix('target_')!r}")
+    return _encoder_text("target_encode", node, [*shown, *_named(given, "q")], texts)
+
+
+def _woe_text(node: Aggregate, texts: Texts) -> str | None:
+    return _encoder_text("woe_encode", node, _named(dict(node.params), "regularization"), texts)
+
+
+def _named(given: Mapping[str, Any], name: str) -> list[str]:
+    return [f"{name}={given[name]!r}"] if name in given else []
+
+
+def _encoder_text(
+    function: str, node: Aggregate, statistic: Sequence[str], texts: Texts
+) -> str | None:
+    match node.args:
+        case (target, codes, folds, *_):
+            key, least = group_text(codes, texts)
+            given = [texts[target], *_folds_options(folds, node.params, texts), *statistic, *least]
+            return f"{key}.{function}({', '.join(given)})"
+        case _:
+            return None
+
+
+def _folds_options(folds: Node, params: Params, texts: Texts) -> list[str]:
+    """Return how training rows are divided, as parameters."""
+    match folds:
+        case Call("fold", keys):
+            by = [f"fold_by=[{', '.join(texts[key] for key in keys)}]"] if keys else []
+            return [f"folds={dict(params)['n_folds']!r}", *by]
+        case Call("time_fold", (time, *_)):
+            return [f"folds={dict(params)['n_folds']!r}", f"time={texts[time]}"]
+        case _:
+            key, least = group_text(folds, texts)
+            return [f"fold={texts[folds] if least else key}"]
+
+
+def _log_text(node: Call, texts: Texts) -> str | None:
+    match node.args:
+        case (Aggregate("target_odds") as odds,):  # of which users see the logarithm alone
+            return texts[odds]
+        case _:
+            return None
+
+
+WRITTEN: dict[str, Writer] = {
+    **dict.fromkeys(("target_mean", "target_var", "target_quantile"), _target_text),
+    "target_odds": _woe_text,
+    "log": _log_text,
+}
+"""How encoders by a target are written, by the function of their last node."""
+
 
 OPERATORS: dict[str, Operator] = {
     "target_encode": Operator(

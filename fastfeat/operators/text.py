@@ -19,7 +19,9 @@ from fastfeat.arguments import explaining_methods
 from fastfeat.checks import switch, text, whole_number
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, several
+from fastfeat.ir.node import Call, Node
 from fastfeat.ir.parameters import MAX_MEMORY
+from fastfeat.ir.writing import SeveralWriter, Texts
 from fastfeat.operators.hashing import xxh64
 from fastfeat.operators.operator import Case, Operator, Reference, Values, each
 from fastfeat.operators.parameters import checked, parameters_of
@@ -652,6 +654,19 @@ _GIVING_NUMBERS: dict[Callable[..., Expr], tuple[Reference, tuple[dict[str, Any]
     ),
     TextFunctions.hash_tokens: (_by_bucket(_tokens), ({"n_buckets": 3},)),
 }
+
+
+def _counts_text(nodes: Sequence[Node], texts: Texts) -> str | None:
+    match nodes:
+        case [Call(_, (counts,)), *_] if all(node.args == (counts,) for node in nodes):
+            return texts[counts]
+        case _:
+            return None
+
+
+WRITTEN_TOGETHER: dict[str, SeveralWriter] = {"bucket_count": _counts_text}
+"""How the columns of counts of hashes are written together, by the function of the first."""
+
 
 OPERATORS: dict[str, Operator] = {
     f"str.{method.__name__}": _operator(method, meaning, cases, gives_text=gives_text)

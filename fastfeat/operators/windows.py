@@ -10,9 +10,12 @@ from fastfeat.arguments import explaining
 from fastfeat.completion import offering
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, when
-from fastfeat.ir.node import Call, params_of
+from fastfeat.ir.durations import length_text
+from fastfeat.ir.node import Call, Literal, Node, params_of
 from fastfeat.ir.parameters import LONGEST, Closed
+from fastfeat.ir.scope import OVER, seen_of
 from fastfeat.ir.show import show
+from fastfeat.ir.writing import Texts, Writer
 from fastfeat.operators.durations import Duration, duration_given, too_long
 from fastfeat.operators.keys import Keys, keys_of
 from fastfeat.operators.lookup import By
@@ -466,3 +469,66 @@ METHODS: dict[str, Callable[..., Expr]] = {
     "pct_change": pct_change,
 }
 """What expressions have as methods, besides the aggregates that take `over=`."""
+
+
+def _time_since_text(node: Call, texts: Texts) -> str | None:
+    """Return the text of the time since the latest of some moments."""
+    match node.args:
+        case (moment, Call("window") as window) if _is_time(moment, window):
+            return f"ff.time_since_last(over={texts[window]})"
+        case (Call("when", (held, time, Literal(None))), Call("window") as window) if _is_time(
+            time, window
+        ):
+            return f"ff.time_since({texts.bare(held)}, over={texts[window]})"
+        case (moment, Call("window") as window):  # of a plan that someone has altered
+            return f"time_since({texts[moment]}, over={texts[window]})"
+        case _:
+            return None
+
+
+def _is_time(moment: Node, window: Call) -> bool:
+    """Return whether an expression is the time of the rows in a window."""
+    match window.args:
+        case (Call("order", (time, *_)),):
+            return moment is time
+        case (Call("table_order") as order,):
+            return moment is seen_of(order)[0]
+        case _:
+            return False
+
+
+def _session_text(node: Call, texts: Texts) -> str | None:
+    """Return the text of the number of a session, which counts the rows that begin one."""
+    match node.args:
+        case (Call("fill_null", (begins, _)), over):
+            limit = _limit_of_session(begins, over)
+        case _:
+            return None
+    if limit is None:
+        return None
+    if not isinstance(over, Call) or over.function != "window":  # someone has altered the plan
+        return f"{texts[begins]}.sum(over={texts[over]})"
+    params = dict(over.params)
+    unit = params["unit"]
+    gap = length_text(round(limit * 10**9), unit) if unit == "time" else str(limit)
+    if params["closed"] == "right":  # as of `_with_own_row`
+        over = Call("window", over.args, params_of(**{**params, "closed": "left"}))
+    return f"ff.session_id({gap}, over={texts.of_changed(over)})"
+
+
+def _limit_of_session(begins: Node, over: Node) -> Any:
+    """Return the gap after which rows begin a session, of all rows up to one; None of no gap."""
+    match begins:
+        case Call("gt", (Call(since, (_, one), (("n", 2),)), Literal(limit))) if (
+            since == f"{OVER}time_since_lag" and one is over and isinstance(limit, int | float)
+        ):
+            return limit
+        case _:
+            return None
+
+
+WRITTEN: dict[str, Writer] = {
+    f"{OVER}sum": _session_text,
+    f"{OVER}time_since": _time_since_text,
+}
+"""How functions of the time of rows are written, by the function of their last node."""

@@ -13,6 +13,7 @@ from typing import Any
 from fastfeat.dtypes import FLOAT64, INT64, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import Literal, Node
+from fastfeat.ir.writing import Infix, Prefix
 from fastfeat.scalars import op, temporal_arithmetic
 from fastfeat.scalars.integers import (
     INT64_MIN,
@@ -78,6 +79,7 @@ def _integer_rule(
 
 def _binary(
     name: str,
+    sign: str,
     integers: Callable[[Value, Value], Value],
     floats: Callable[[Op, Op], Op],
 ) -> ScalarFunction:
@@ -94,7 +96,7 @@ def _binary(
             return Value(FLOAT64, floats(as_f64(left), as_f64(right)), status=join_status(*values))
         return integers(left, right)
 
-    return ScalarFunction(result, lower, n_args=2)
+    return ScalarFunction(result, lower, n_args=2, written=Infix(sign))
 
 
 def _divide(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
@@ -236,14 +238,22 @@ def _sign(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 FUNCTIONS: dict[str, ScalarFunction] = {
-    "add": _binary("add", _integer_rule(lambda x, y: x + y, add_overflows), lambda x, y: x + y),
-    "sub": _binary("sub", _integer_rule(lambda x, y: x - y, sub_overflows), lambda x, y: x - y),
-    "mul": _binary("mul", _integer_rule(lambda x, y: x * y, mul_overflows), lambda x, y: x * y),
-    "div": ScalarFunction(_divide_type, _divide, n_args=2),
-    "floordiv": _binary("floordiv", _floordiv_integers, python_floordiv),
-    "mod": _binary("mod", _mod_integers, python_modulo),
-    "pow": ScalarFunction(number_type, _power, check=_check_power, n_args=2),
-    "neg": ScalarFunction(_keep_duration(number_type), _negate),
+    "add": _binary(
+        "add", "+", _integer_rule(lambda x, y: x + y, add_overflows), lambda x, y: x + y
+    ),
+    "sub": _binary(
+        "sub", "-", _integer_rule(lambda x, y: x - y, sub_overflows), lambda x, y: x - y
+    ),
+    "mul": _binary(
+        "mul", "*", _integer_rule(lambda x, y: x * y, mul_overflows), lambda x, y: x * y
+    ),
+    "div": ScalarFunction(_divide_type, _divide, n_args=2, written=Infix("/")),
+    "floordiv": _binary("floordiv", "//", _floordiv_integers, python_floordiv),
+    "mod": _binary("mod", "%", _mod_integers, python_modulo),
+    "pow": ScalarFunction(
+        number_type, _power, check=_check_power, n_args=2, written=Infix("**", before_minus=True)
+    ),
+    "neg": ScalarFunction(_keep_duration(number_type), _negate, written=Prefix("-")),
     "abs": ScalarFunction(_keep_duration(number_type), _abs),
     "sign": ScalarFunction(number_type, _sign),
 }

@@ -10,6 +10,7 @@ from fastfeat.dtypes import INT32, DType
 from fastfeat.errors import BinsMerged, FastfeatWarning, counted
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node
 from fastfeat.ir.parameters import Real, Several, is_of_type
+from fastfeat.ir.writing import PLAIN
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import require_numbers
 from fastfeat.scalars.table import count_not_above, padded_length
@@ -106,8 +107,10 @@ def _warn_merged_bins(values: Sequence[Any], params: Mapping[str, Any]) -> Fastf
 
 
 FUNCTIONS: dict[str, ScalarFunction] = {
-    "bin": ScalarFunction(_bin_type, _bin, _warn_merged, n_args=2, belongs=has_table),
+    "bin": ScalarFunction(
+        _bin_type, _bin, _warn_merged, n_args=2, belongs=has_table, written=PLAIN
+    ),
     "bin_inside": ScalarFunction(
-        _bin_type, _bin_inside, _warn_merged_bins, n_args=2, belongs=has_table
+        _bin_type, _bin_inside, _warn_merged_bins, n_args=2, belongs=has_table, written=PLAIN
     ),
 }

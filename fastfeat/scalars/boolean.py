@@ -8,6 +8,7 @@ from typing import Any
 
 from fastfeat.dtypes import BOOL, INT64, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.writing import Infix, Prefix
 from fastfeat.scalars import op
 from fastfeat.scalars.value import ScalarFunction, Value, as_i64, join_status, missing
 
@@ -67,8 +68,8 @@ def _not(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 FUNCTIONS: dict[str, ScalarFunction] = {
-    "and": ScalarFunction(_logic_type, _and, n_args=2),
-    "or": ScalarFunction(_logic_type, _or, n_args=2),
-    "xor": ScalarFunction(_logic_type, _xor, n_args=2),
-    "not": ScalarFunction(_logic_type, _not),
+    "and": ScalarFunction(_logic_type, _and, n_args=2, written=Infix("&")),
+    "or": ScalarFunction(_logic_type, _or, n_args=2, written=Infix("|")),
+    "xor": ScalarFunction(_logic_type, _xor, n_args=2, written=Infix("^")),
+    "not": ScalarFunction(_logic_type, _not, written=Prefix("~")),
 }

@@ -9,6 +9,7 @@ from fastfeat.dtypes import CROSS, FLOAT64, INT64, ONE_HOT, UINT8, VOCABULARY, D
 from fastfeat.ir.node import Aggregate, Call, Node, Params
 from fastfeat.ir.node import Literal as Constant
 from fastfeat.ir.parameters import Parameter, Words
+from fastfeat.ir.writing import PLAIN, Texts
 from fastfeat.scalars import op
 from fastfeat.scalars.value import ScalarFunction, TableKey, Value
 
@@ -78,6 +79,18 @@ def _cross(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     raise AssertionError("an encoder takes the parts of a cross")
 
 
+def _cross_text(node: Call, texts: Texts) -> str:
+    return f"ff.cross({', '.join(texts[part] for part in node.args)})"
+
+
+def _is_code_text(node: Call, texts: Texts) -> str:
+    match node.args:
+        case (codes, Constant(code)):
+            return f"({texts[codes]} == {code})"
+        case _:
+            return f"is_code({', '.join(map(texts.bare, node.args))})"
+
+
 def leaves_out_few(learnt: Params) -> bool:
     """Return whether a vocabulary has all keys, or all of so many rows."""
     given = dict(learnt)
@@ -123,10 +136,16 @@ def _are_codes_of_lists(node: Node) -> bool:
 
 
 FUNCTIONS: dict[str, ScalarFunction] = {
-    "category_count": ScalarFunction(_count_type, _count, n_args=2, belongs=_is_of_category),
-    "category_share": ScalarFunction(_share_type, _share, n_args=2, belongs=_is_of_category),
-    "cross": ScalarFunction(_cross_type, _cross, n_args=None, least_args=2),
-    "is_code": ScalarFunction(_is_code_type, _is_code, n_args=2, belongs=_is_of_code),
+    "category_count": ScalarFunction(
+        _count_type, _count, n_args=2, belongs=_is_of_category, of_keys=True, written=PLAIN
+    ),
+    "category_share": ScalarFunction(
+        _share_type, _share, n_args=2, belongs=_is_of_category, of_keys=True, written=PLAIN
+    ),
+    "cross": ScalarFunction(_cross_type, _cross, n_args=None, least_args=2, written=_cross_text),
+    "is_code": ScalarFunction(
+        _is_code_type, _is_code, n_args=2, belongs=_is_of_code, written=_is_code_text
+    ),
     "one_hot": ScalarFunction(
         _one_hot_type,
         _one_hot,
@@ -142,5 +161,6 @@ FUNCTIONS: dict[str, ScalarFunction] = {
             MISSING,
         ),
         belongs=_is_one_hot,
+        written=PLAIN,
     ),
 }

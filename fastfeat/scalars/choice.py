@@ -11,7 +11,8 @@ from typing import Any
 
 from fastfeat.dtypes import BOOL, FLOAT64, INT64, NULL, UTF8, DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.ir.node import Literal
+from fastfeat.ir.node import Call, Literal
+from fastfeat.ir.writing import PUBLIC, Texts
 from fastfeat.scalars import op, temporal
 from fastfeat.scalars.arithmetic import float_type, number_type
 from fastfeat.scalars.integers import add_overflows
@@ -216,16 +217,35 @@ def _mean_horizontal(values: Sequence[Value], params: Mapping[str, Any]) -> Valu
     return Value(FLOAT64, total / count, status=join_status(*values))
 
 
+def _when_text(node: Call, texts: Texts) -> str | None:
+    if len(node.args) != 3:
+        return None
+    condition, value, other = map(texts.bare, node.args)
+    return f"ff.when({condition}).then({value}).otherwise({other})"
+
+
 FUNCTIONS: dict[str, ScalarFunction] = {
-    "when": ScalarFunction(_when_type, _when, n_args=3),
+    "when": ScalarFunction(_when_type, _when, n_args=3, written=_when_text),
     "coalesce": ScalarFunction(
-        lambda types, params: common_type(types), _coalesce, n_args=None, least_args=1
+        lambda types, params: common_type(types),
+        _coalesce,
+        n_args=None,
+        least_args=1,
+        written=PUBLIC,
     ),
     "fill_null": ScalarFunction(_fill_type, _fill_null, n_args=2),
     "is_null": ScalarFunction(_bool_type, _is_null),
     "is_not_null": ScalarFunction(_bool_type, _is_not_null),
-    "min_horizontal": ScalarFunction(_extreme_type, _min_horizontal, n_args=None, least_args=1),
-    "max_horizontal": ScalarFunction(_extreme_type, _max_horizontal, n_args=None, least_args=1),
-    "sum_horizontal": ScalarFunction(_sum_type, _sum_horizontal, n_args=None, least_args=1),
-    "mean_horizontal": ScalarFunction(float_type, _mean_horizontal, n_args=None, least_args=1),
+    "min_horizontal": ScalarFunction(
+        _extreme_type, _min_horizontal, n_args=None, least_args=1, written=PUBLIC
+    ),
+    "max_horizontal": ScalarFunction(
+        _extreme_type, _max_horizontal, n_args=None, least_args=1, written=PUBLIC
+    ),
+    "sum_horizontal": ScalarFunction(
+        _sum_type, _sum_horizontal, n_args=None, least_args=1, written=PUBLIC
+    ),
+    "mean_horizontal": ScalarFunction(
+        float_type, _mean_horizontal, n_args=None, least_args=1, written=PUBLIC
+    ),
 }

@@ -11,6 +11,7 @@ from typing import Any
 
 from fastfeat.dtypes import BOOL, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.writing import Infix
 from fastfeat.scalars import op, temporal, text
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import ScalarFunction, Value, as_f64, as_i64, join_status
@@ -83,7 +84,10 @@ def _lower(name: str) -> Callable[[Sequence[Value], Mapping[str, Any]], Value]:
 
 def _row(name: str) -> ScalarFunction:
     return ScalarFunction(
-        lambda types, params: comparison_type(name, types), _lower(name), n_args=2
+        lambda types, params: comparison_type(name, types),
+        _lower(name),
+        n_args=2,
+        written=Infix(_SIGNS[name]),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from fastfeat.dtypes import FLOAT64
 from fastfeat.ir.parameters import Parameter, Real
+from fastfeat.ir.writing import PLAIN
 from fastfeat.scalars import op, whole
 from fastfeat.scalars.arithmetic import float_type
 from fastfeat.scalars.elementary.remainder import MOST_PERIODS
@@ -84,6 +85,6 @@ PERIOD = (
 )
 
 FUNCTIONS: dict[str, ScalarFunction] = {
-    "cyclical_sin": ScalarFunction(float_type, _cyclical_sin, parameters=PERIOD),
-    "cyclical_cos": ScalarFunction(float_type, _cyclical_cos, parameters=PERIOD),
+    "cyclical_sin": ScalarFunction(float_type, _cyclical_sin, parameters=PERIOD, written=PLAIN),
+    "cyclical_cos": ScalarFunction(float_type, _cyclical_cos, parameters=PERIOD, written=PLAIN),
 }

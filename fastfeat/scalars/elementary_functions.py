@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fastfeat.dtypes import FLOAT64
 from fastfeat.ir.parameters import Parameter, Real
+from fastfeat.ir.writing import PLAIN
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import float_type
 from fastfeat.scalars.elementary.exact_reduction import LARGE
@@ -68,6 +70,7 @@ BASE = Parameter(
 
 FUNCTIONS: dict[str, ScalarFunction] = {
     **{name: _elementary(name) for name in ELEMENTARY},
+    "normal_quantile": replace(_elementary("normal_quantile"), written=PLAIN),
     **{name: _trigonometric(name) for name in ("sin", "cos", "tan")},
     "sqrt": _float_function(op.sqrt),
     "log": ScalarFunction(

@@ -8,6 +8,7 @@ from typing import Any
 from fastfeat.dtypes import FLOAT64, DType
 from fastfeat.errors import ColumnConstant, FastfeatWarning
 from fastfeat.ir.parameters import Parameter, Real
+from fastfeat.ir.writing import PLAIN
 from fastfeat.scalars import op, whole
 from fastfeat.scalars.arithmetic import float_type
 from fastfeat.scalars.binning import has_table, table_size
@@ -79,12 +80,15 @@ def _interpolate_rank(values: Sequence[Value], params: Mapping[str, Any]) -> Val
 
 
 FUNCTIONS: dict[str, ScalarFunction] = {
-    "scale_or_one": ScalarFunction(float_type, _scale_or_one, _warn_constant, n_args=2),
+    "scale_or_one": ScalarFunction(
+        float_type, _scale_or_one, _warn_constant, n_args=2, written=PLAIN
+    ),
     "interpolate_rank": ScalarFunction(
         _rank_type,
         _interpolate_rank,
         parameters=(Parameter("margin", Real(0.0, 0.5), written_as=None),),
         n_args=3,
+        written=PLAIN,
         belongs=has_table,
     ),
 }

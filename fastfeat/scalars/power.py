@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastfeat.dtypes import FLOAT64
+from fastfeat.ir.writing import PLAIN
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import float_type
 from fastfeat.scalars.op import Op
@@ -43,6 +44,6 @@ def _raised(logarithm: Op, power: Op) -> Op:
 
 
 FUNCTIONS: dict[str, ScalarFunction] = {
-    "yeo_johnson": ScalarFunction(float_type, _yeo_johnson, n_args=2),
-    "box_cox": ScalarFunction(float_type, _box_cox, n_args=2),
+    "yeo_johnson": ScalarFunction(float_type, _yeo_johnson, n_args=2, written=PLAIN),
+    "box_cox": ScalarFunction(float_type, _box_cox, n_args=2, written=PLAIN),
 }

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from fastfeat.dtypes import FLOAT64, DType
 from fastfeat.errors import BinsMerged, ColumnConstant, FastfeatWarning
 from fastfeat.ir.parameters import Parameter, Whole, Words
+from fastfeat.ir.writing import PLAIN
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import float_type, python_modulo
 from fastfeat.scalars.binning import has_table, table_size
@@ -185,6 +186,7 @@ FUNCTIONS: dict[str, ScalarFunction] = {
             Parameter("index", Whole(0, MOST_KNOTS + MOST_DEGREE - 2), written_as=None),
         ),
         n_args=2,
+        written=PLAIN,
         belongs=has_table,
     )
 }

@@ -10,7 +10,7 @@ from fastfeat.dtypes import INT64, DType
 from fastfeat.errors import FastfeatWarning
 from fastfeat.ir.node import Column, Node
 from fastfeat.ir.parameters import Belongs, Parameters, always
-from fastfeat.ir.show import show
+from fastfeat.ir.writing import Form
 from fastfeat.scalars import op
 from fastfeat.scalars.op import FALSE, TRUE, Op
 
@@ -49,11 +49,6 @@ class InputSlot:
     sources: tuple[Node, ...]
     dtype: DType
     literals: tuple[str, ...] = ()
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The names of the columns read; of a step, its text."""
-        return tuple(s.name if isinstance(s, Column) else show(s) for s in self.sources)
 
 
 def column_slot(name: str, dtype: DType) -> InputSlot:
@@ -117,6 +112,8 @@ class ScalarFunction:
         n_args: how many arguments it has; None for any number from `least_args` on.
         least_args: see `n_args`.
         belongs: whether the arguments of a call belong together.
+        of_keys: whether it takes codes and their vocabulary, which is no value of a row.
+        written: how a call is written in Python.
     """
 
     result: TypeRule
@@ -127,6 +124,8 @@ class ScalarFunction:
     n_args: int | None = 1
     least_args: int = 0
     belongs: Belongs = always
+    of_keys: bool = False
+    written: Form = None
 
 
 def join_status(*values: Value) -> Op:

@@ -12,6 +12,7 @@ from fastfeat_kernels.text.requests import Request as TextRequest
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.ir.parameters import Belongs, Parameters, always
+from fastfeat.ir.writing import Form
 from fastfeat.scalars.value import TypeRule
 
 Values = Sequence[Any]
@@ -68,6 +69,7 @@ class StepFunction:
         ends_with: the functions of windows of which its last argument is one.
         belongs: whether the arguments of a call belong together.
         request: what it asks of hand-written kernels, where their folder has a table of that.
+        written: how a call is written in Python.
     """
 
     result: TypeRule
@@ -84,3 +86,4 @@ class StepFunction:
     ends_with: tuple[str, ...] = ()
     belongs: Belongs = always
     request: TextRequest | ListRequest | None = None
+    written: Form = None

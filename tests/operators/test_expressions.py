@@ -23,9 +23,10 @@ import fastfeat as ff
 from fastfeat import col, lit
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Column
-from fastfeat.ir.show import show
+from fastfeat.ir.show import CALLS, COLUMNS, show
 from fastfeat.ir.walk import postorder
 from fastfeat.scalars import SCALARS
+from fastfeat.steps.registry import STEPS
 
 Definition = Callable[..., Any]
 
@@ -322,6 +323,23 @@ def test_the_order_of_a_set_is_that_of_its_values(make: Any) -> None:
     """A set of texts has another order in each process: plans would differ."""
     names = [f"name {k}" for k in range(10, 40)]
     assert make(set(names)).nodes == make(frozenset(names)).nodes == make(names).nodes
+
+
+def test_a_scaler_of_what_is_in_parentheses_keeps_them_as_an_argument() -> None:
+    scaled = (X + 1).standard_scale()
+    assert repr(ff.coalesce(scaled, X)) == "ff.coalesce((col('x') + 1).standard_scale(), col('x'))"
+    assert repr(ff.coalesce(X + 1, X)) == "ff.coalesce(col('x') + 1, col('x'))"
+
+
+def test_a_call_of_no_operator_is_shown_with_all_that_it_holds() -> None:
+    codes = Call("encode", (Column("x"), Column("y")), (("missing", "key"), ("n_unseen", 1)))
+    assert show(codes) == "encode(col('x'), col('y'), missing='key', n_unseen=1)"
+    window = Call("window", (Column("t"),), (("closed", "left"), ("last", 7)))
+    assert show(window) == "col('t').window(closed='left', last=7)"
+
+
+def test_operators_tell_how_they_are_written_by_functions_that_there_are() -> None:
+    assert {*CALLS, *COLUMNS} <= {*SCALARS, *STEPS, *AGGREGATES}
 
 
 def test_what_is_shown_as_a_method_is_one() -> None:

@@ -29,7 +29,7 @@ from fastfeat.ir.scope import (
     row_order,
     window_of,
 )
-from fastfeat.ir.show import show
+from fastfeat.ir.show import names_of, show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.lower.codes import given_vocabulary
 from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
@@ -222,7 +222,7 @@ def slot_value(slot: InputSlot, row: Row) -> Any:
     value = given[0]
     match slot.kind:
         case "column" if isinstance(slot.sources[0], Column):
-            return convert(value, slot.dtype, slot.columns[0])
+            return convert(value, slot.dtype, names_of(slot.sources)[0])
         case "column":
             return value
         case "valid":
@@ -244,11 +244,11 @@ def row_key(source: Node) -> Any:
 
 
 def _text(value: Any, slot: InputSlot, k: int) -> str | None:
-    return text_of(value, slot.columns[k])
+    return text_of(value, names_of(slot.sources)[k])
 
 
 def _bytes(value: Any, slot: InputSlot, k: int) -> str | bytes | None:
-    return content_value(value, BINARY, slot.columns[k])
+    return content_value(value, BINARY, names_of(slot.sources)[k])
 
 
 def _position(text: str, literals: tuple[str, ...]) -> int:

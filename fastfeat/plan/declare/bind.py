@@ -23,7 +23,6 @@ Schema = Mapping[str, DType | UnsupportedType]
 Schemas = Mapping[str, Schema]
 """The schema of each lookup table, by its name."""
 R = TypeVar("R")
-_OF_CATEGORIES = frozenset({"category_count", "category_share", "vocabulary"})
 _NO_VALUES = dtypes.NEVER_COLUMNS - {dtypes.TABLE}
 
 
@@ -60,9 +59,7 @@ def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -
                     f"{show(node)}: a list has operators of its own, such as .list.len(), "
                     f".list.mean(), .list.get(0), got {next(t for t in types if t.is_list)}"
                 )
-            case Call(function) | Aggregate(function) if (
-                function not in _OF_CATEGORIES and not _NO_VALUES.isdisjoint(types)
-            ):
+            case Call() | Aggregate() if not (_NO_VALUES.isdisjoint(types) or _is_of_keys(node)):
                 made = next(dtype for dtype in types if dtype in _NO_VALUES)
                 raise TypeMismatch(
                     f"{show(node)}: needs a value a row, got {made}. Encode a cross by "
@@ -87,6 +84,13 @@ def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -
                 assert_never(node)
 
     return fold(roots, visit)
+
+
+def _is_of_keys(node: Call | Aggregate) -> bool:
+    """Return whether a function takes what is no value of a row: keys, or their vocabulary."""
+    if isinstance(node, Aggregate):
+        return AGGREGATES[node.function].is_of_parts
+    return SCALARS[node.function].of_keys
 
 
 def _explained(node: Node, rule: Callable[[], R]) -> R:

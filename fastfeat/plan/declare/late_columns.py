@@ -15,6 +15,7 @@ from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.operators.durations import duration_given
 from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.steps.windows.rows import OVER_FUNCTIONS
 
 
 def over_ahead(roots: Iterable[Node]) -> list[Call]:
@@ -118,9 +119,6 @@ DelayText = str | int
 GivenDelay = DelayText | Mapping[str, DelayText] | None
 
 NO_NAMES: frozenset[str] = frozenset()
-
-_WITHOUT_NUMBER = frozenset({"first", "last", "mean", "quantile"})
-"""The functions of later rows whose value does not tell how many they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,8 +286,8 @@ def ahead_of(label: Iterable[Node]) -> Ahead | None:
     keys = [frozenset(_entity_of(call)) for call in calls]
     together = keys[0].intersection(*keys[1:])  # rows of one of these share no window with others
     arguments = frozenset(columns_of(call.args[0] for call in calls))
-    functions = {call.function.removeprefix(OVER) for call in calls}
-    return Ahead(together, arguments, not functions <= _WITHOUT_NUMBER)
+    functions = [OVER_FUNCTIONS[call.function.removeprefix(OVER)] for call in calls]
+    return Ahead(together, arguments, any(function.tells_number for function in functions))
 
 
 def _entity_of(call: Call) -> tuple[Node, ...]:

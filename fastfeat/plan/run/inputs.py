@@ -26,6 +26,7 @@ from fastfeat.io.columns.types import UnsupportedType, column_text, schema_of
 from fastfeat.io.device import DeviceArray, DeviceTable, holds_device_memory
 from fastfeat.io.sources.read import column_names, read_table
 from fastfeat.ir.node import Column, Node
+from fastfeat.ir.show import names_of
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.run.to_host import array_on_host
 from fastfeat.scalars.value import InputSlot
@@ -157,13 +158,13 @@ def slot_column(slot: InputSlot, given: Mapping[Node, Any], first_row: int = 0) 
             stored = in_storage(columns[0], slot.dtype)
             if stored is not None:  # no name is needed, and that of a step is slow to write
                 return stored
-            return conform(columns[0], slot.columns[0], slot.dtype, first_row)
+            return conform(columns[0], names_of(slot.sources)[0], slot.dtype, first_row)
         case "codes":
-            return string_codes(columns[0], slot.columns[0], slot.literals)
+            return string_codes(columns[0], names_of(slot.sources)[0], slot.literals)
         case "valid" | "valid_bytes":
-            return string_validity(columns[0], slot.columns[0], _content_type(slot))
+            return string_validity(columns[0], names_of(slot.sources)[0], _content_type(slot))
         case _:
-            left, right = slot.columns
+            left, right = names_of(slot.sources)
             return string_equal(columns[0], columns[1], left, right, _content_type(slot))
 
 
@@ -182,7 +183,7 @@ def _device_column(slot: InputSlot, columns: Sequence[Any]) -> DeviceArray:
     wanted = str(slot.dtype) if slot.kind == "column" else "text"
     name, found = next(
         (name, column)
-        for name, column in zip(slot.columns, columns, strict=True)
+        for name, column in zip(names_of(slot.sources), columns, strict=True)
         if isinstance(column, DeviceArray)
     )
     raise unlike_on_device(name, wanted, found)
@@ -247,7 +248,7 @@ def check_still_missing(table: Any, names: Iterable[str]) -> None:
 
 def shown_value(slot: InputSlot, table: Any, row: int) -> object:
     """Return what the data holds in a row, for a message."""
-    scalar = table.column(slot.columns[0])[row]
+    scalar = table.column(names_of(slot.sources)[0])[row]
     try:
         return scalar.as_py()
     except (OverflowError, ValueError):  # a date or nanoseconds that Python's datetime cannot hold

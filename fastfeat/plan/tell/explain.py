@@ -9,7 +9,7 @@ from fastfeat.engine.program import Program
 from fastfeat.errors import InvalidPlan, counted
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn
 from fastfeat.ir.scope import is_over
-from fastfeat.ir.show import show, show_all
+from fastfeat.ir.show import names_of, show, show_all
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.bind import Schema, Schemas, bind
 from fastfeat.plan.declare.declaration import Declaration
@@ -228,7 +228,9 @@ def _physical(plan: Declaration, types: Types, program: Program) -> str:
         runs, steps = len(loop.instances), counted(len(loop.shape.steps), "step")
         lines.append(f"  loop {k}: {steps}, run for {counted(runs, 'group')} of outputs")
         for instance in loop.instances[:4]:
-            reads = ", ".join(dict.fromkeys(c for slot in instance.inputs for c in slot.columns))
+            reads = ", ".join(
+                dict.fromkeys(c for slot in instance.inputs for c in names_of(slot.sources))
+            )
             writes = ", ".join(program.outputs[o].name for o in instance.outputs)
             lines.append(f"    {writes} <- {reads or 'constants'}")
         if runs > 4:
@@ -249,7 +251,7 @@ def _cuda(plan: Declaration, types: Types, program: Program) -> str:
     lines = [*_steps_of_a_device(plan, types), *_groups_of_a_device(plan)]
     for k, loop in enumerate(device_program(program).loops):
         for j, instance in enumerate(loop.instances[:4]):
-            reads = ", ".join("/".join(slot.columns) for slot in instance.inputs)
+            reads = ", ".join("/".join(names_of(slot.sources)) for slot in instance.inputs)
             writes = ", ".join(program.outputs[o].name for o in instance.outputs)
             row = f"loop_{k}, blockIdx.y {j}: {writes} <- {reads or 'constants'}"
             lines.append(" ".join(f"// {row}".split()))

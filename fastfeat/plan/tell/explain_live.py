@@ -13,15 +13,14 @@ from fastfeat.ir.show import show, show_all
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.window_reach import Function, live_functions, together
+from fastfeat.steps.registry import PARTS_OF_WINDOWS
 
 _WHOLE = params_of(last=None, offset=0, rows=None, closed="left", min_samples=0, unit=None)
 
 
 def is_window(node: Node) -> bool:
     """Return whether a node is a window, or the order of rows that it is of: no value of a row."""
-    return isinstance(node, Call) and node.function in (
-        *("ahead", "order", "table_order", "window"),
-    )
+    return isinstance(node, Call) and node.function in PARTS_OF_WINDOWS
 
 
 def describe_windows(roots: Iterable[Node]) -> list[str]:

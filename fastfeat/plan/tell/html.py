@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import islice
 
-from fastfeat.aggregates import is_target
+from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.keys import Groups, Vocabulary
 from fastfeat.dtypes import DType
 from fastfeat.errors import counted
@@ -31,8 +31,6 @@ MOST_FEATURES = 50
 _MOST_LISTED = 12
 _LONGEST_FORMULA = 90
 _LONGEST_VALUE = 100
-_WORDS = {"vocabulary": "categories", "even_quantiles": "quantiles", "evenly_spaced": "min, max"}
-"""What a user calls an aggregate that operators are made of."""
 _FORMULAS = frozenset({"formula", "label", "learnt", "parameters", "windows"})
 """The titles of details that are no names."""
 
@@ -177,10 +175,8 @@ def _learns(nodes: Iterable[Node]) -> list[str]:
 
 def _word(learnt: Aggregate) -> str:
     """Return in a word or two what is learnt."""
-    if is_target(learnt):
-        return f"{learnt.function.removeprefix('target_')} of the label by key"
     by_key = " by key" if isinstance(learnt.frame, GroupFrame) else ""
-    return f"{_WORDS.get(learnt.function, learnt.function)}{by_key}"
+    return f"{AGGREGATES[learnt.function].called or learnt.function}{by_key}"
 
 
 def _sees(nodes: list[Node]) -> list[str]:

@@ -21,6 +21,7 @@ from fastfeat.ir.parameters import (
     Whole,
     Words,
 )
+from fastfeat.ir.writing import PLAIN, Texts
 from fastfeat.scalars.hashing import PARAMETERS, bucket_of, hash_type
 from fastfeat.steps.step import Argument, StepFunction
 
@@ -51,9 +52,21 @@ def _hash_cross(args: Sequence[Argument], params: Params, n_rows: int) -> list[A
     return [bucket_of(xxh64(canonical_row(row), seed), n_buckets) for row in rows]
 
 
+def _hash_cross_text(node: Call, texts: Texts) -> str:
+    parts = ", ".join(texts[part] for part in node.args)
+    how = ", ".join(texts.options(node))
+    return f"ff.cross({parts}).hash({how})"
+
+
 STEPS: dict[str, StepFunction] = {
     "hash_cross": StepFunction(
-        _type, _hash_cross, always_present=True, n_args=None, least_args=2, parameters=PARAMETERS
+        _type,
+        _hash_cross,
+        always_present=True,
+        n_args=None,
+        least_args=2,
+        parameters=PARAMETERS,
+        written=_hash_cross_text,
     )
 }
 
@@ -170,6 +183,7 @@ ENCODE = StepFunction(
     of_keys=True,
     narrow=True,
     n_args=None,
+    written=PLAIN,
     belongs=_is_encode,
     parameters=(
         Parameter(

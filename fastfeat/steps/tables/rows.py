@@ -14,7 +14,8 @@ from fastfeat.io.arrow import Array, pa
 from fastfeat.io.columns.conversions import conversion, tick_ns
 from fastfeat.io.columns.keys import comparable
 from fastfeat.io.columns.times import python_value, time_text
-from fastfeat.ir.node import Call, Node, TableColumn
+from fastfeat.ir.durations import length_text
+from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.parameters import (
     LONGEST,
     Flag,
@@ -22,6 +23,7 @@ from fastfeat.ir.parameters import (
     Whole,
     Words,
 )
+from fastfeat.ir.writing import Texts, pairs_text
 from fastfeat.steps.step import Argument, StepFunction
 
 
@@ -128,6 +130,19 @@ def _values(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) ->
     return [None if row is None else stored[row] for row in rows.values]
 
 
+def _row_text(node: Call, texts: Texts) -> str:
+    table = next((key.table for key in node.args if isinstance(key, TableColumn)), "")
+    return f"ff.lookup({table!r}, by={pairs_text(node.args, texts)})"
+
+
+def _value_text(node: Call, texts: Texts) -> str | None:
+    match node.args:
+        case (row, TableColumn(_, name)):
+            return f"{texts[row]}.col({name!r})"
+        case _:
+            return None
+
+
 def _is_lookup_value(call: Call) -> bool:
     row, column = call.args
     return (
@@ -144,10 +159,18 @@ def _right_keys(row: Call) -> tuple[Node, ...]:
 
 
 LOOKUP_ROW = StepFunction(
-    _row_result, _lookup_rows, of_keys=True, n_args=None, least_args=2, in_halves=True
+    _row_result,
+    _lookup_rows,
+    of_keys=True,
+    n_args=None,
+    least_args=2,
+    in_halves=True,
+    written=_row_text,
 )
 
-LOOKUP_VALUE = StepFunction(_value_result, _values, n_args=2, belongs=_is_lookup_value)
+LOOKUP_VALUE = StepFunction(
+    _value_result, _values, n_args=2, belongs=_is_lookup_value, written=_value_text
+)
 
 
 def parts_of(args: Sequence[Any]) -> tuple[Any, Sequence[Any], Any, Sequence[Any]]:
@@ -263,6 +286,24 @@ def _by_key(right: Argument, keys: Sequence[Argument]) -> Mapping[tuple[Any, ...
     return found
 
 
+def _text(node: Call, texts: Texts) -> str:
+    time, keys, right, right_keys = parts_of(node.args)
+    given = dict(node.params)
+    name = repr(time.name) if isinstance(time, Column) else texts[time]
+    shown = [f"time={name}"]
+    if isinstance(right, TableColumn) and repr(right.name) != name:
+        shown.append(f"right_time={right.name!r}")
+    if keys:
+        shown.append(f"by={pairs_text([*keys, *right_keys], texts)}")
+    for option in ("tolerance", "delay"):
+        if given[option]:
+            shown.append(f"{option}={length_text(given[option], given['unit'])}")
+    if not given["allow_exact_matches"]:
+        shown.append("allow_exact_matches=False")
+    table = right.table if isinstance(right, TableColumn) else ""
+    return f"ff.asof({table!r}, {', '.join(shown)})"
+
+
 _REACH = Whole(0, LONGEST)
 
 ASOF_ROW = StepFunction(
@@ -288,4 +329,5 @@ ASOF_ROW = StepFunction(
         ),
         Parameter("unit", Words(("time", "steps")), or_none=True, written_as=None),
     ),
+    written=_text,
 )

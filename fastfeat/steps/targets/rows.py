@@ -17,7 +17,10 @@ from fastfeat.aggregates.target import (
 from fastfeat.dtypes import INT32, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.ir.durations import length_text
+from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import LONGEST, Parameter, Whole, Words, never
+from fastfeat.ir.writing import Texts
 from fastfeat.scalars.hashing import bucket_of
 from fastfeat.steps.keys.rows import bytes_of
 from fastfeat.steps.step import Argument, StepFunction
@@ -109,6 +112,28 @@ def delay_in_ticks(dtype: DType, params: Mapping[str, Any]) -> int:
     return params["delay"] // (tick_ns(dtype) if dtype.is_temporal else 1)
 
 
+def _fold_text(node: Call, texts: Texts) -> str | None:
+    match node.params:
+        case (("n_folds", n_folds),):
+            return f"fold({', '.join([*(texts[arg] for arg in node.args), f'n_folds={n_folds}'])})"
+        case _:
+            return None
+
+
+def _time_fold_text(node: Call, texts: Texts) -> str | None:
+    match node.params:
+        case (("n_folds", n_folds),):
+            return f"time_fold({texts[node.args[0]]}, n_folds={n_folds})"
+        case _:
+            return None
+
+
+def _time_fold_known_text(node: Call, texts: Texts) -> str:
+    given = dict(node.params)
+    delay, n_folds = length_text(given["delay"], given["unit"]), given["n_folds"]
+    return f"time_fold({texts[node.args[0]]}, n_folds={n_folds}, known_after={delay})"
+
+
 _N_FOLDS = Parameter(
     "n_folds", FOLDS, "into how many folds training rows are divided", 5, written_as="folds"
 )
@@ -120,6 +145,7 @@ FOLD = StepFunction(
     of_keys=True,
     n_args=None,
     of_all_rows=True,  # by the number of a row among them
+    written=_fold_text,
     parameters=(_N_FOLDS,),
 )
 TIME_FOLD = StepFunction(
@@ -128,6 +154,7 @@ TIME_FOLD = StepFunction(
     always_present=True,
     of_keys=True,
     of_all_rows=True,
+    written=_time_fold_text,
     parameters=(_N_FOLDS,),
 )
 TIME_FOLD_KNOWN = StepFunction(
@@ -136,6 +163,7 @@ TIME_FOLD_KNOWN = StepFunction(
     always_present=True,
     of_keys=True,
     of_all_rows=True,
+    written=_time_fold_known_text,
     belongs=never,
     parameters=(
         _N_FOLDS,

@@ -25,6 +25,7 @@ from fastfeat.ir.parameters import (
     Text,
     Whole,
 )
+from fastfeat.ir.writing import Texts, Writer, method_text
 from fastfeat.steps.entries import content_column, over_entries
 from fastfeat.steps.step import Argument, StepFailed, StepFunction
 from fastfeat.steps.text.growth import check_growth, replaced
@@ -34,7 +35,13 @@ Params = Mapping[str, Any]
 Work = Callable[..., Array]
 
 
-def _step(dtype: DType, work: Work, belongs: Belongs, parameters: Parameters) -> StepFunction:
+def _step(
+    dtype: DType,
+    work: Work,
+    belongs: Belongs,
+    parameters: Parameters,
+    written: Writer | None = None,
+) -> StepFunction:
     """Return a host step: `work` is given a column of text and the parameters."""
 
     def host(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
@@ -53,7 +60,12 @@ def _step(dtype: DType, work: Work, belongs: Belongs, parameters: Parameters) ->
         return contents_of(found)
 
     return StepFunction(
-        of_text(dtype), reference, host=host, parameters=parameters, belongs=belongs
+        of_text(dtype),
+        reference,
+        host=host,
+        parameters=parameters,
+        belongs=belongs,
+        written=written,
     )
 
 
@@ -121,6 +133,12 @@ def _to_datetime(column: ChunkedArray, format: str, strict: bool) -> Array:
     return array_of_values(ticks, present & is_parsed, pa.timestamp("us"))
 
 
+def _replace_text(node: Call, texts: Texts) -> str | None:
+    functions = {1: "str.replace", -1: "str.replace_all"}
+    function = functions.get(dict(node.params).get("n", 1))
+    return function and method_text(function, node.args, texts.options(node), texts)
+
+
 def _is_pattern(call: Call) -> bool:
     """Return whether a call has a regular expression, and what else it says belongs to it.
 
@@ -182,6 +200,7 @@ STEPS: dict[str, StepFunction] = {
             ),
             Parameter("n", Whole(-1, FARTHEST), default=1, hidden=True, written_as=None),
         ),
+        _replace_text,
     ),
     "str.to_datetime": _step(
         timestamp("us"),

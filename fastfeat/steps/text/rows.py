@@ -17,6 +17,7 @@ from fastfeat.errors import Overflow, TypeMismatch
 from fastfeat.io.columns.strings import content_of
 from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import Belongs, Flag, Parameter, Parameters, Text, Whole, always
+from fastfeat.ir.writing import Texts, Writer, method_text
 from fastfeat.scalars.hashing import SEED
 from fastfeat.scalars.text import advice_on_bytes
 from fastfeat.scalars.value import TypeRule
@@ -133,6 +134,24 @@ def _bucket_count_type(types: Sequence[DType], params: Mapping[str, Any]) -> DTy
     return INT32
 
 
+def _plain_text(function: str) -> Writer:
+    """Return how a function that takes its pattern as plain text is written."""
+
+    def written(node: Call, texts: Texts) -> str:
+        given = [*texts.options(node), "literal=True"]
+        return method_text(function, node.args, given, texts)
+
+    return written
+
+
+def _bucket_text(node: Call, texts: Texts) -> str | None:
+    match node.params:
+        case (("bucket", bucket),):
+            return f"{texts[node.args[0]]}[{bucket}]"
+        case _:
+            return None
+
+
 def _is_bucket_count(call: Call) -> bool:
     (counts,) = call.args
     return (
@@ -158,7 +177,12 @@ _TYPES: dict[Gives, DType] = {
 }
 
 
-def _row(name: str, parameters: Parameters = (), belongs: Belongs = always) -> StepFunction:
+def _row(
+    name: str,
+    parameters: Parameters = (),
+    belongs: Belongs = always,
+    written: Writer | None = None,
+) -> StepFunction:
     """Return the step of a row of the table of the kernels."""
     request = REQUESTS[name]
     of_rows = of_content if request.takes == "bytes" else of_text
@@ -170,6 +194,7 @@ def _row(name: str, parameters: Parameters = (), belongs: Belongs = always) -> S
         parameters=parameters,
         belongs=belongs,
         request=request,
+        written=written,
     )
 
 
@@ -193,10 +218,15 @@ STEPS: dict[str, StepFunction] = {
         _bucket_count_type,
         _bucket_count,
         belongs=_is_bucket_count,
+        written=_bucket_text,
         parameters=(Parameter("bucket", Whole(0), written_as=None),),
     ),
-    "str.contains_literal": _row("contains_literal", (_PLAIN,)),
-    "str.count_matches_literal": _row("count_matches_literal", (_PLAIN,), _has_literal),
+    "str.contains_literal": _row(
+        "contains_literal", (_PLAIN,), written=_plain_text("str.contains")
+    ),
+    "str.count_matches_literal": _row(
+        "count_matches_literal", (_PLAIN,), _has_literal, _plain_text("str.count_matches")
+    ),
     "str.ends_with": _row(
         "ends_with", (Parameter("pattern", Text(), "a plain text", written_as="suffix"),)
     ),

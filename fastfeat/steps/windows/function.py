@@ -19,6 +19,7 @@ from fastfeat.dtypes import DType
 from fastfeat.errors import Overflow
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.ir.parameters import Parameters
+from fastfeat.ir.writing import Writer
 
 Params = Mapping[str, Any]
 Request = tuple[str, Mapping[str, Any]]
@@ -48,6 +49,8 @@ class WindowFunction:
             error that says so.
         not_ahead: of a function that tells how the window stands to the row, so that it is none of
             the rows ahead: what to write of those instead.
+        tells_number: whether its value tells how many rows are in the window.
+        written: how one is written in Python; None for a method of the values that takes a window.
     """
 
     result: Callable[[DType, Params], DType]
@@ -59,6 +62,8 @@ class WindowFunction:
     of_times: bool = False
     too_large: str | None = None
     not_ahead: str | None = None
+    tells_number: bool = True
+    written: Writer | None = None
 
     @property
     def rows(self) -> tuple[Statistic, ...]:

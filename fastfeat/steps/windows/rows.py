@@ -41,6 +41,13 @@ from fastfeat.steps.windows.function import (
     asks,
     seconds_per_tick,
 )
+from fastfeat.steps.windows.texts import (
+    ahead_text,
+    order_text,
+    over_text,
+    since_lag_text,
+    window_text,
+)
 from fastfeat.steps.windows.trends import TRENDS
 
 ORDERS = ("order", "table_order")
@@ -319,6 +326,7 @@ def _of_aggregate(
         *(result, statistics or (name,), requests or asks(name), reference, joined),
         parameters=aggregate.parameters,
         too_large=too_large,
+        tells_number=aggregate.tells_number,
     )
 
 
@@ -379,8 +387,8 @@ OVER_FUNCTIONS: dict[str, WindowFunction] = {
     ),
     "mode": _of_aggregate("mode"),
     "n_unique": _of_aggregate("n_unique"),
-    "first": WindowFunction(_same, ("first",), asks("first")),
-    "last": WindowFunction(_same, ("last",), asks("last")),
+    "first": WindowFunction(_same, ("first",), asks("first"), tells_number=False),
+    "last": WindowFunction(_same, ("last",), asks("last"), tells_number=False),
     "lag": WindowFunction(
         *(_same, ("lag",), asks("lag")),
         parameters=_N_BACK,
@@ -395,6 +403,7 @@ OVER_FUNCTIONS: dict[str, WindowFunction] = {
     "time_since_lag": WindowFunction(
         *(_seconds, ("lag",), _since("lag")),
         parameters=_N_BACK,
+        written=since_lag_text,
         of_times=True,
         too_large=TIME_TOO_LONG,
         not_ahead=_UNTIL,
@@ -503,6 +512,7 @@ def _over_step(function: WindowFunction) -> StepFunction:
         n_args=2,
         ends_with=("ahead", "window"),
         belongs=_is_over,
+        written=function.written or over_text,
     )
 
 
@@ -562,6 +572,7 @@ STEPS: dict[str, StepFunction] = {
         _never,
         ends_with=ORDERS,
         belongs=_is_ahead,
+        written=ahead_text,
         parameters=(
             Parameter("next", Whole(1, LONGEST), "how far the window reaches"),
             Parameter("gap", _REACH, "how long after the row the window begins", 0, hidden=True),
@@ -577,13 +588,19 @@ STEPS: dict[str, StepFunction] = {
         ),
     ),
     "order": StepFunction(
-        _order_result, _never, n_args=None, belongs=_is_order, parameters=OF_ORDERS
+        _order_result,
+        _never,
+        n_args=None,
+        belongs=_is_order,
+        written=order_text,
+        parameters=OF_ORDERS,
     ),
     "window": StepFunction(
         _window_result,
         _never,
         ends_with=ORDERS,
         belongs=_is_window,
+        written=window_text,
         parameters=(
             Parameter(
                 "last",

@@ -30,6 +30,7 @@ from fastfeat.steps.windows.rows import (
     ordered,
     value_of,
 )
+from fastfeat.steps.windows.texts import order_text
 
 Rows = Mapping[tuple[Any, ...], tuple[Sequence[int], Sequence[int]]]
 """Of each key of a table, the instants of its rows in order, and their numbers."""
@@ -167,6 +168,11 @@ def _is_table_order(call: Call) -> bool:
 
 STEPS: dict[str, StepFunction] = {
     "table_order": StepFunction(
-        _result, _never, n_args=None, belongs=_is_table_order, parameters=OF_ORDERS
+        _result,
+        _never,
+        n_args=None,
+        belongs=_is_table_order,
+        parameters=OF_ORDERS,
+        written=order_text,
     )
 }

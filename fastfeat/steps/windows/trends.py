@@ -25,6 +25,7 @@ from fastfeat.steps.windows.function import (
     seconds_per_tick,
     ticks_of_duration,
 )
+from fastfeat.steps.windows.texts import by_time_text
 
 
 def _to_rank(dtype: DType, params: Mapping[str, Any]) -> DType:
@@ -73,6 +74,7 @@ TRENDS: dict[str, WindowFunction] = {
             ),
         ),
         not_ahead="Take a mean: col('x').mean(over=...)",
+        written=by_time_text,
     ),
     "rank": WindowFunction(
         *(_to_rank, ("rank", "percentile"), _rank),

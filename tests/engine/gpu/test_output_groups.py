@@ -13,6 +13,7 @@ from fastfeat import col
 from fastfeat.engine.gpu.programs import program as output_groups
 from fastfeat.engine.gpu.programs.program import MOST_INPUTS, MOST_OUTPUTS, device_program
 from fastfeat.engine.layout import Loop, lay_out
+from fastfeat.ir.show import names_of
 
 
 def rows_of(n_columns: int) -> dict[str, Any]:
@@ -31,7 +32,9 @@ def loops_of(features: dict[str, ff.Expr], n_columns: int) -> tuple[Loop, ...]:
 def readers(loops: tuple[Loop, ...]) -> Counter[str]:
     """Return how many runs of kernels read each column."""
     instances = [instance for loop in loops for instance in loop.instances]
-    return Counter(name for one in instances for slot in one.inputs for name in slot.columns)
+    return Counter(
+        name for one in instances for slot in one.inputs for name in names_of(slot.sources)
+    )
 
 
 def test_features_of_one_column_share_a_kernel() -> None:

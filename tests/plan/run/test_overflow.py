@@ -14,6 +14,7 @@ from fastfeat import col, lit
 from fastfeat.engine import failure
 from fastfeat.engine.search import first_failing_row
 from fastfeat.errors import InvalidData, Overflow
+from fastfeat.ir.show import names_of
 from fastfeat.plan.run.failures import failed_row
 
 LARGE = 2**62
@@ -230,7 +231,7 @@ def test_data_that_changes_while_it_is_read_is_a_named_error():
     assert first_failing_row(fails, 1000) == 960
     program = FITTED.record.matrix_program
     rows = {"n": pa.chunked_array([[1]]), "m": pa.chunked_array([[1]])}
-    columns = {slot: rows[slot.columns[0]] for slot in program.inputs}
+    columns = {slot: rows[names_of(slot.sources)[0]] for slot in program.inputs}
     table = pa.table(rows)
     error = failed_row(program, 0, columns, FITTED.record.matrix_constants, table)
     assert isinstance(error, InvalidData)

@@ -16,6 +16,7 @@ from fastfeat.engine.program import Constants, Output, Program, program_of
 from fastfeat.errors import InvalidData
 from fastfeat.io.columns.types import column_text
 from fastfeat.io.device import DeviceArray
+from fastfeat.ir.show import names_of
 from fastfeat.scalars import op
 from fastfeat.scalars.op import TRUE
 from fastfeat.scalars.value import NO_STATUS, InputSlot, column_slot
@@ -42,7 +43,7 @@ def sources_of(
 def _source(runtime: Runtime, slot: InputSlot, column: Any) -> Source:
     if not isinstance(column, DeviceArray):
         return column
-    adopted = adopt(runtime, column, slot.columns[0])
+    adopted = adopt(runtime, column, names_of(slot.sources)[0])
     return adopted if column.dtype == slot.dtype else UnlikeColumn(adopted, column.dtype)
 
 

@@ -1,0 +1,121 @@
+"""Windows as text: how they, what orders their rows and what is over them are written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastfeat.ir.durations import length_text, moment_text
+from fastfeat.ir.node import Call, Node, TableColumn
+from fastfeat.ir.scope import OVER
+from fastfeat.ir.writing import Texts, column_text, pairs_text
+
+_AFTER = ("tie", "table", "right_time")
+"""The parameters of an order that stand behind those of the window itself."""
+
+
+def window_text(node: Call, texts: Texts) -> str | None:
+    """Return the text of a window; None where nothing orders its rows."""
+    order = _order(node, texts)
+    if order is None:
+        return None
+    given = dict(node.params)
+    unit = given["unit"]
+    written = [] if given["last"] is None else [length_text(given["last"], unit)]
+    if given["rows"] is not None:
+        written.append(f"rows={given['rows']}")
+    written += _named(order, "by", "time")
+    if given["offset"]:
+        written.append(f"offset={length_text(given['offset'], unit)}")
+    if given["closed"] != "left":
+        written.append(f"closed={given['closed']!r}")
+    if given["min_samples"]:
+        written.append(f"min_samples={given['min_samples']}")
+    return f"ff.window({', '.join([*written, *_named(order, *_AFTER)])})"
+
+
+def ahead_text(node: Call, texts: Texts) -> str | None:
+    """Return the text of a window ahead; None where nothing orders its rows."""
+    order = _order(node, texts)
+    if order is None:
+        return None
+    given = dict(node.params)
+    unit, end = given["unit"], given["end"]
+    written = [length_text(given["next"], unit), *_named(order, "by", "time")]
+    if given["gap"]:
+        written.append(f"gap={length_text(given['gap'], unit)}")
+    written += _named(order, *_AFTER)
+    if end is not None:
+        written.append(f"end={moment_text(end)!r}" if unit == "time" else f"end={end}")
+    return f"ff.ahead({', '.join(written)})"
+
+
+def order_text(node: Call, texts: Texts) -> str:
+    """Return the text of what orders rows, which no user writes by itself."""
+    return ", ".join(texts[part] for part in node.args)
+
+
+def over_text(node: Call, texts: Texts) -> str | None:
+    """Return the text of a function of the rows in a window: a method of their values."""
+    match node.args:
+        case (x, over):
+            given = [f"{name}={value!r}" for name, value in node.params]
+            function = node.function.removeprefix(OVER)
+            return f"{texts[x]}.{function}({', '.join([*given, f'over={texts[over]}'])})"
+        case _:
+            return None
+
+
+def by_time_text(node: Call, texts: Texts) -> str | None:
+    """Return the text of a weighted mean whose weights fall with time."""
+    match node.args, node.params:
+        case (x, Call(_, _, window) as over), (("half_life", half_life),):
+            length = length_text(half_life, dict(window)["unit"])
+            return f"{texts[x]}.ewm_mean(half_life={length}, over={texts[over]})"
+        case _:
+            return over_text(node, texts)
+
+
+def since_lag_text(node: Call, texts: Texts) -> str | None:
+    """Return the text of the time since an earlier row, of which sessions are made."""
+    match node.args, node.params:
+        case (_, over), (("n", n),):
+            return f"time_since_lag(n={n!r}, over={texts[over]})"
+        case _:
+            return over_text(node, texts)
+
+
+def _named(order: dict[str, str], *names: str) -> list[str]:
+    return [f"{name}={order[name]}" for name in names if name in order]
+
+
+def _order(window: Call, texts: Texts) -> dict[str, str] | None:
+    """Return what orders the rows of a window, by the parameter that it is written as."""
+    match window.args:
+        case (Call("order", parts, order),):
+            return _order_of_rows(parts, dict(order), texts)
+        case (Call("table_order", parts, order),):
+            return _order_of_table(parts, dict(order), texts)
+        case _:
+            return None
+
+
+def _order_of_rows(parts: tuple[Node, ...], order: dict[str, Any], texts: Texts) -> dict[str, str]:
+    shown = [column_text(part, texts) for part in parts]
+    keys = shown[1 : 1 + order["n_keys"]]
+    by = {"by": keys[0] if len(keys) == 1 else f"[{', '.join(keys)}]"} if keys else {}
+    tie = {"tie": shown[-1]} if order["has_tie"] else {}
+    return {**by, "time": shown[0], **tie}
+
+
+def _order_of_table(parts: tuple[Node, ...], order: dict[str, Any], texts: Texts) -> dict[str, str]:
+    """Return what orders the rows of a table, and by what the data's rows ask for them."""
+    n, columns = 1 + order["n_keys"], [part for part in parts if isinstance(part, TableColumn)]
+    right, own = columns[0], column_text(parts[0], texts)
+    keys = *parts[1:n], *parts[n + 1 : 2 * n]
+    shown = {"by": pairs_text(keys, texts)} if keys else {}
+    shown["time"] = own
+    if order["has_tie"]:
+        shown["tie"] = repr(columns[-1].name)
+    shown["table"] = repr(right.table)
+    other = repr(right.name)
+    return shown if own == other else {**shown, "right_time": other}
