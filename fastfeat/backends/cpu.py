@@ -26,7 +26,7 @@ StepKernel = Callable[[Sequence[Argument], Mapping[str, Any], int], Any]
 
 
 def run_step(call: Call, args: Sequence[Argument], dtype: DType, n_rows: int) -> Any:
-    """Return the column that a step makes; see `reference.steps.run_step`."""
+    """Return the column that a step makes; see `backends.reference.run_step`."""
     kernel = KERNELS.get(call.function)
     if kernel is None or step_function(call).host is not None:
         return run_by_definition(call, args, dtype, n_rows)

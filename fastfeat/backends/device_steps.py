@@ -67,7 +67,7 @@ def place_of(call: Call, types: Sequence[DType]) -> str:
 def run_step(
     runtime: Runtime, call: Call, args: Sequence[Argument], dtype: DType, n_rows: int
 ) -> Any:
-    """Return the column that a step makes; see `reference.steps.run_step`.
+    """Return the column that a step makes; see `backends.reference.run_step`.
 
     Raises:
         OutOfDeviceMemory: it does not fit.

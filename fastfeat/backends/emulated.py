@@ -68,7 +68,7 @@ def running_on(chosen: Runtime) -> Generator[None]:
 def compute(
     program: Program, columns: Mapping[InputSlot, Any], n_rows: int, constants: Constants
 ) -> list[Any]:
-    """Return an Arrow array for each output; see `gpu.run.compute`."""
+    """Return an Arrow array for each output; see `pieces.run.compute`."""
     return device_run.compute(runtime(), program, columns, n_rows, constants)
 
 
@@ -84,7 +84,7 @@ def learn(
 
 
 def run_step(call: Call, args: Sequence[Argument], dtype: DType, n_rows: int) -> Any:
-    """Return the column that a step makes, on the device or in the host; see `gpu.steps`."""
+    """Return the column that a step makes, on the device or in the host; see `device_steps`."""
     return device_steps.run_step(runtime(), call, args, dtype, n_rows)
 
 
@@ -122,17 +122,17 @@ def learn_target(
     n_codes: int,
     n_folds: int,
 ) -> FoldedGroups:
-    """Return a statistic of the target per category; see `gpu.targets.learn_target`."""
+    """Return a statistic of the target per category; see `targets.gpu.learn_target`."""
     return device_targets.learn_target(
         runtime(), function, params, values, dtype, codes, folds, n_codes, n_folds
     )
 
 
 def over(past: RowOrder, asked: Sequence[WindowRequest], first_row: int) -> list[Any]:
-    """Return an Arrow array for each function of the rows in a window; see `gpu.windows.over`."""
+    """Return an Arrow array for each function of the rows in a window; see `windows.gpu`."""
     return device_windows.over(runtime(), past, asked, first_row)
 
 
 def over_table(past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder) -> list[Any]:
-    """Return an Arrow array for each function of rows of a table; see `gpu.windows.over_table`."""
+    """Return an Arrow array for each function of rows of a table; see `windows.gpu`."""
     return device_windows.over_table(runtime(), past, asked, query)

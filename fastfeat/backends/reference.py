@@ -89,7 +89,7 @@ def count_keys(
     """Return the distinct keys of some rows in order.
 
     Args:
-        columns: the parts of the key, as `io.keys` stores them.
+        columns: the parts of the key, as `io.columns.keys` stores them.
         dtypes: their types.
         missing: as of `rows_of_keys`.
         max_memory: not looked at: the reference is for few rows.

@@ -1,4 +1,4 @@
-"""A value as one of another type, where it is exactly one: what `io.conform` does, in a kernel.
+"""A value as one of another type, where it is exactly one: `columns.conform`, in a kernel.
 
 Columns in the memory of a device are converted so at the border of a run.
 """
@@ -24,7 +24,7 @@ def exactly(value: Value, wanted: DType) -> Value:
     """Return a value as another type, CAST_OUT_OF_RANGE raised where it is not exactly one.
 
     Args:
-        value: of a type that `io.conversions.conversion` knows how to convert.
+        value: of a type that `io.columns.conversions.conversion` knows how to convert.
         wanted: the type.
     """
     if value.dtype.is_temporal:

@@ -135,7 +135,7 @@ def keys_as(values: Array, given: DType, wanted: DType) -> Array:
     """Return values as keys of another type; null where they are no values of that type.
 
     Args:
-        values: as `io.types.storage_type` stores them.
+        values: as `io.columns.types.storage_type` stores them.
         given: their type, of `comparable`.
         wanted: a type that they can be compared with.
     """

@@ -88,7 +88,7 @@ class Log:
 
         Args:
             order: its place.
-            keys: the parts of the key, as `io.keys` stores them; none for one entity.
+            keys: the parts of the key, as `io.columns.keys` stores them; none for one entity.
             n_rows: how many rows there are.
             add: whether a new key gets a number: that of rows that will be appended.
 

@@ -23,7 +23,7 @@ _LARGE = 1 << 18
 class Numbering:
     """A number for each value that was added, from 0 on.
 
-    Values are of one type for each part, as `io.keys` stores them.
+    Values are of one type for each part, as `io.columns.keys` stores them.
     """
 
     def __init__(self) -> None:

@@ -117,7 +117,7 @@ def check_given_vocabularies(roots: Sequence[Node], types: Types) -> None:
 
 
 def are_keys(parts: Sequence[Array], missing: str) -> bool:
-    """Return whether arrays are the parts of distinct keys, as `io.keys` stores them."""
+    """Return whether arrays are the parts of distinct keys, as `io.columns.keys` stores them."""
     for part in parts:
         if part.null_count and missing == "key":
             return False

@@ -61,14 +61,14 @@ def _is_computed(node: Node, batch: Batch) -> bool:
 
 
 def key_values(batch: Batch, node: Node, *, narrow: bool) -> Any:
-    """Return the values of an expression as keys are stored; see `io.keys`.
+    """Return the values of an expression as keys are stored; see `io.columns.keys`.
 
     Numbers and times in the memory of a device stay there, as they are.
 
     Args:
         batch: the rows.
         node: a column of them, what is made, or a literal.
-        narrow: as of `io.keys.key_column`.
+        narrow: as of `io.columns.keys.key_column`.
 
     Raises:
         TypeMismatch, InvalidData: it is not of the type that fit saw, nor exactly convertible.

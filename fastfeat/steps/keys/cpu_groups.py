@@ -79,7 +79,7 @@ def learn_groups(
     n_groups: int,
     n_left_out: int = 0,
 ) -> list[Groups]:
-    """Return each wanted aggregate of each group; see `reference.steps.learn_groups`."""
+    """Return each wanted aggregate of each group; see `backends.reference.learn_groups`."""
     functions = [AGGREGATES[name] for name, _ in wanted]
     chunks, groups = plain_chunks(values, dtype), codes_of(codes)
     statistics = [_statistic(name, dict(params), dtype) for name, params in wanted]

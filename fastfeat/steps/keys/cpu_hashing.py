@@ -30,7 +30,7 @@ def key_hashes(
     """Return the hash of each key, `(n_rows,)`; of a value that is missing, 0.
 
     Args:
-        columns: the parts of the key, as `io.keys` stores them.
+        columns: the parts of the key, as `io.columns.keys` stores them.
         dtypes: their types.
         is_cross: whether the parts are hashed with their tags, as those of a cross.
         seed: of XXH64.

@@ -49,7 +49,7 @@ def count_keys(
     """Return the distinct keys of some rows in order.
 
     Args:
-        columns: the parts of the key, as `io.keys` stores them.
+        columns: the parts of the key, as `io.columns.keys` stores them.
         dtypes: their types.
         missing: "key" where one missing part makes the key missing, "value" where it is a value.
         max_memory: bytes that the keys may take.
@@ -202,7 +202,7 @@ def numbered(columns: Sequence[ChunkedArray], dtypes: Sequence[DType]) -> tuple[
     Numbers come in any order: what only tells keys apart need not sort them.
 
     Args:
-        columns: the parts of the key, as `io.keys` stores them.
+        columns: the parts of the key, as `io.columns.keys` stores them.
         dtypes: their types.
     """
     parts = [_numbered(*part) for part in zip(columns, dtypes, strict=True)]
@@ -328,7 +328,7 @@ def encode(
     missing: str,
     n_unseen: int,
 ) -> Array:
-    """Return the code of each row, int32; see `steps.encode`."""
+    """Return the code of each row, int32; see `steps.keys.rows`."""
     run, first = runner(_RUN), 1 + n_unseen
     if len(columns) == 1 and missing == "key":
         index = _cached(vocabulary, "index", lambda: _index(vocabulary.parts[0], dtypes[0]))

@@ -82,7 +82,7 @@ def rows_of_keys(columns: Sequence[Sequence[Any]], missing: str) -> list[Key | N
     """Return the key of each row, None where it is missing.
 
     Args:
-        columns: the parts, as `io.keys` stores them, None where missing.
+        columns: the parts, as `io.columns.keys` stores them, None where missing.
         missing: "key" where one missing part makes the key missing, "value" where it is a value.
     """
     rows = zip(*columns, strict=True)

@@ -41,7 +41,7 @@ class _Index(NamedTuple):
 
 
 def lookup_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
-    """Return the row of the table that has the key of each row; see `steps.lookup`."""
+    """Return the row of the table that has the key of each row; see `tables.rows`."""
     half = len(args) // 2
     left, right = args[:half], args[half:]
     dtypes = [comparable(argument.dtype) for argument in left]
@@ -142,7 +142,7 @@ class _Ordered(NamedTuple):
 
 
 def asof_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
-    """Return the row of the table that was known at the moment of each row; see `steps.asof`."""
+    """Return the row of the table that was known at the moment of each row; see `tables.rows`."""
     time, keys, right, right_keys = parts_of(args)
     dtypes = [comparable(key.dtype) for key in keys]
     table = _ordered(right, right_keys, dtypes)

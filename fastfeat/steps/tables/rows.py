@@ -34,7 +34,7 @@ class TableValues:
     Args:
         table: the name of the table.
         name: that of the column.
-        array: the values as `io.types.storage_type` stores them, text as large_string.
+        array: the values as `io.columns.types.storage_type` stores them, text as large_string.
         cache: what backends make of it to look rows up; kept as long as the table is.
     """
 

@@ -72,7 +72,7 @@ def learn_target(
     n_codes: int,
     n_folds: int,
 ) -> FoldedGroups:
-    """Return a statistic of the target per category; see `reference.steps.learn_target`."""
+    """Return a statistic of the target per category; see `backends.reference.learn_target`."""
     cells = Cells(
         storage(dtype), plain_chunks(values, dtype), codes_of(codes), codes_of(folds),
         n_codes, n_folds, bool(dict(params)["ordered"]),

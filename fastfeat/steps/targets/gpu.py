@@ -40,7 +40,7 @@ def learn_target(
     n_codes: int,
     n_folds: int,
 ) -> FoldedGroups:
-    """Return a statistic of the target per category; see `reference.steps.learn_target`.
+    """Return a statistic of the target per category; see `backends.reference.learn_target`.
 
     Args:
         runtime: where to run.

@@ -75,9 +75,9 @@ class RowOrder:
     """The columns that order the rows of each entity.
 
     Args:
-        times: of each row, a column as `io.conform` returns it.
+        times: of each row, a column as `io.columns.conform` returns it.
         dtype: the type of the times.
-        keys: the parts of the key of each row, as `io.keys` stores them.
+        keys: the parts of the key of each row, as `io.columns.keys` stores them.
         key_dtypes: their types.
         tie: what orders rows of one instant; None where their place does.
         tie_dtype: its type.

@@ -1,6 +1,6 @@
 """Columns on the device whose type is not the one that fit saw: converted there, if exactly.
 
-What `io.conform` is for columns of the host. Rows are converted when a piece needs them.
+What `io.columns.conform` is for columns of the host. Rows are converted when a piece needs them.
 """
 
 from __future__ import annotations

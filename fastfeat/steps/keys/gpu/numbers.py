@@ -69,7 +69,7 @@ def numbers_by(
 def hash_cross(
     runtime: Runtime, args: Sequence[Argument], params: Mapping[str, Any], n_rows: int
 ) -> Any:
-    """Return the hash of each row of some columns, or its bucket; see `steps.hashing`."""
+    """Return the hash of each row of some columns, or its bucket; see `steps.keys.rows`."""
     columns, dtypes = [arg.values for arg in args], [arg.dtype for arg in args]
     module = runtime.module(cuda.text(runtime.geometry.block))
 

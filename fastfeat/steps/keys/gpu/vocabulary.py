@@ -32,7 +32,7 @@ def count_keys(
     max_memory: int,
     with_rows: bool = False,
 ) -> KeyCounts:
-    """Return the distinct keys of some rows in order; see `cpu.vocabulary.count_keys`.
+    """Return the distinct keys of some rows in order; see `cpu_vocabulary.count_keys`.
 
     Raises:
         InvalidData: they take more memory than allowed.
@@ -102,7 +102,7 @@ class _Known(NamedTuple):
 def encode(
     runtime: Runtime, args: Sequence[Argument], params: Mapping[str, Any], n_rows: int
 ) -> Any:
-    """Return the code of each row, int32, on the device if there is room; see `steps.encode`."""
+    """Return the code of each row, int32, on the device if there is room; see `steps.keys.rows`."""
     *parts, learnt = args
     columns, dtypes = [part.values for part in parts], [part.dtype for part in parts]
     missing = params["missing"]

@@ -42,7 +42,7 @@ class HostLists:
     Args:
         argument: as a step is given it.
         offsets: where the elements of each row begin, shape (n_rows + 1,).
-        elements: those of all rows, as `io.types.storage_type` says.
+        elements: those of all rows, as `io.columns.types.storage_type` says.
         present: whether a row has a list; None when all do.
         dtype: of the elements.
     """
