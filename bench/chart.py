@@ -20,6 +20,7 @@ COLOURS = {
     "polars": "#2b8cff",
     "pandas": "#8a63d2",
     "scikit-learn": "#f08c2e",
+    "scipy": "#4c6ef5",
     "numpy": "#17a2a2",
     "duckdb": "#d4a900",
     "pyarrow": "#d6336c",

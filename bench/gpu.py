@@ -21,7 +21,7 @@ from bench import environment, features, frames, timing, units
 from bench.compare import EXACT, Tolerance, require_equal
 from bench.gpu_features import array_12_features, cupy_library, torch_library
 from bench.workloads.row_features import SINGLE
-from fastfeat.backends import DEVICE_NAMES, device_backend_named
+from fastfeat.backends import DEVICE_NAMES, backend_named, device_of
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.errors import BackendUnavailable
 from fastfeat.selfcheck.bandwidth import copy_bytes_per_second
@@ -52,7 +52,7 @@ class Side:
 
 def fastfeat_sides(backend: str, table: Any) -> list[Side]:
     """Return fastfeat from and to the memory of the device, and of the host."""
-    runtime, fitted = device_backend_named(backend).runtime(), features.fastfeat_plan(12).fit(table)
+    runtime, fitted = device_of(backend_named(backend)), features.fastfeat_plan(12).fit(table)
     inputs = {name: _on_device(runtime, x) for name, x in frames.to_arrays(table).items()}
     n_rows = table.num_rows
     held = runtime.allocate(4 * n_rows * N_OUTPUTS)
@@ -145,7 +145,7 @@ def measure(backend: str, n_rows: int, repeats: int) -> dict[str, Any]:
         BackendUnavailable: there is no card.
         OutputsDiffer: a side computes something else.
     """
-    runtime = device_backend_named(backend).runtime()
+    runtime = device_of(backend_named(backend))
     table = features.table(n_rows)
     expected = features.fastfeat_plan(12).fit(table).transform(table, to="numpy")
     sides = sides_of(backend, table)

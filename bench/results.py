@@ -17,6 +17,7 @@ NAMES = {
     "polars": "Polars",
     "pandas": "pandas",
     "scikit-learn": "scikit-learn",
+    "scipy": "SciPy",
     "numpy": "NumPy",
     "pyarrow": "pyarrow",
     "duckdb": "DuckDB",

@@ -17,8 +17,9 @@ numbers         .abs .sign .floor .ceil .round .clip .sqrt .cbrt .exp .expm1 .lo
 conditions      ff.when .is_between .is_in .replace_strict .is_finite .is_infinite
 missing values  .is_null .is_not_null .fill_null .fill_infinite .impute ff.coalesce
 across columns  ff.max_horizontal ff.mean_horizontal ff.min_horizontal ff.sum_horizontal
-statistics      .count .null_count .sum .mean .var .std .min .max .quantile .median .mode .n_unique:
-                of all training rows, of those of a key (by=), or of earlier rows (over=)
+statistics      .count .null_count .sum .mean .var .std .skew .kurtosis .min .max .quantile .median
+                .mode .n_unique: of all training rows, of those of a key (by=), or of earlier rows
+                (over=)
 scaling         .standard_scale .min_max_scale .max_abs_scale .robust_scale .quantile_transform
                 .power_transform
 bins, splines   .cut .qcut .k_bins_discretize .spline_transform
@@ -162,7 +163,7 @@ def __getattr__(name: str) -> Any:
 
 @cache
 def _rows_of_calls() -> Rows:
-    """Return how scalar functions and steps are written; imports PyArrow."""
+    """Return the written form and the parameters of scalar functions and steps; imports PyArrow."""
     from fastfeat.scalars import SCALARS
     from fastfeat.steps.registry import STEPS
 
@@ -171,7 +172,7 @@ def _rows_of_calls() -> Rows:
 
 @cache
 def _rows_of_aggregates() -> Rows:
-    """Return how aggregates are written; imports NumPy."""
+    """Return the written form and the parameters of aggregates; imports NumPy."""
     from fastfeat.aggregates import AGGREGATES
 
     return {name: (row.written, row.parameters) for name, row in AGGREGATES.items()}
@@ -193,7 +194,7 @@ class _Package(ModuleType):
         """Leave the function where the import of the folder would put this."""
 
     def __reduce__(self) -> tuple[Callable[[str], ModuleType], tuple[str]]:
-        """Return how another process has the package: by its name, as of any module."""
+        """Return the import by name, by which another process gets the package."""
         return import_module, (self.__name__,)
 
 

@@ -70,14 +70,14 @@ ff.<lambda>(over=ff.window(time='t', by='card'))
 
 
 def explaining_as(prefix: Prefix, hints: Hints) -> Callable[[F], F]:
-    """Return what makes a function say so, as `explaining` with these arguments does."""
+    """Return `explaining` with these arguments, as a decorator of a function."""
     return lambda function: explaining(function, prefix=prefix, hints=hints)
 
 
 def explaining_methods(
     prefix: Prefix, hints: Mapping[str, Hints] | None = None
 ) -> Callable[[C], C]:
-    """Return what makes the public methods of a class, and what makes it, say so too.
+    """Return a decorator of a class: `explaining` for its public methods and its making.
 
     Args:
         prefix: as of `explaining`.
@@ -106,7 +106,7 @@ def _wrong_with(
     options: Mapping[str, Any],
     hints: Hints,
 ) -> str | None:
-    """Return what is wrong with the arguments of a call, and what to write.
+    """Return the mistake in the arguments of a call as text, and what to write.
 
     None where nothing is wrong, and for a method that is called without its first argument.
     """

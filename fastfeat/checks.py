@@ -1,4 +1,4 @@
-"""What users give as parameters: numbers, words and switches, refused by name and value.
+"""Parameters that users give: numbers, words and switches, refused by name and value.
 
 What is welcome in an expression is welcome here: the scalars of NumPy, pandas and `decimal`.
 """

@@ -1,4 +1,4 @@
-"""What tab completion offers of an object: what users call and read, and no internals."""
+"""Names that tab completion offers of an object: what users call and read, and no internals."""
 
 from __future__ import annotations
 

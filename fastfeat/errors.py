@@ -153,7 +153,7 @@ class BinsMerged(FastfeatWarning):
 
 
 class TooFewValues(FastfeatWarning):
-    """What is learnt is missing: the training rows have too few values."""
+    """A learnt value is missing: the training rows have too few values."""
 
 
 class NoCategories(FastfeatWarning):
@@ -227,7 +227,7 @@ def shortened(names: Iterable[str], most: int = 5) -> str:
 
 
 def counted(n: int, thing: str) -> str:
-    """Return how many things there are, for a message.
+    """Return a number of things as text, for a message.
 
     Args:
         n: how many.

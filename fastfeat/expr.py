@@ -115,6 +115,8 @@ class Expr:
         is_null = missing.is_null
         is_not_null = missing.is_not_null
         fill_null = missing.fill_null
+        eq_missing = missing.eq_missing
+        ne_missing = missing.ne_missing
         is_finite = missing.is_finite
         is_infinite = missing.is_infinite
         fill_infinite = missing.fill_infinite
@@ -131,6 +133,8 @@ class Expr:
         mean = aggregates.mean
         var = aggregates.var
         std = aggregates.std
+        skew = aggregates.skew
+        kurtosis = aggregates.kurtosis
         min = aggregates.min
         max = aggregates.max
         quantile = aggregates.quantile
@@ -164,6 +168,7 @@ class Expr:
         ordinal_encode = categories.ordinal_encode
         one_hot_encode = categories.one_hot_encode
         count_encode = categories.count_encode
+        binary_encode = categories.binary_encode
         hash = hashing.hash
         target_encode = targets.target_encode
         woe_encode = targets.woe_encode
@@ -179,7 +184,7 @@ class Expr:
         return self.nodes[0]
 
     def alias(self, name: Text) -> Expr:
-        """Return the same expression under a name, for plans given as a list.
+        """Return the expression under a name, for plans given as a list.
 
         What is computed from it has that name too, until another `alias`, where it is the first
         operand; of `when`, the first value.

@@ -56,7 +56,7 @@ class _Work:
 
 
 class _Drawing(NamedTuple):
-    """How a line is shown.
+    """The functions that draw a line and take it away, and the time between drawings.
 
     Args:
         draw: shows a text in place of what was there.

@@ -287,7 +287,7 @@ def _remembered(given: Any) -> Any:
 
 
 def parts_of(given: Iterable[Any]) -> Iterator[Any]:
-    """Yield what stands among arguments, that in lists and mappings too."""
+    """Yield the parts of arguments, those in lists and mappings too."""
     pending = [*given][::-1]
     while pending:
         part = pending.pop()

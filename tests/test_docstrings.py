@@ -1,9 +1,11 @@
-"""The examples in docstrings, of every module."""
+"""Docstrings of every module: their examples run, and their first noun is what is returned."""
 
 from __future__ import annotations
 
+import ast
 import doctest
 import pkgutil
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
@@ -15,6 +17,22 @@ import pytest
 
 import bench
 import fastfeat as ff
+
+_NO_NOUN = re.compile(
+    r"(?:Return|Yield|Give|Say)(?:, [^,]*,)? (?:(?:as|at|by|for|from|in|of|on|to) )?"
+    r"(?:what|where|which|when|why|that|those|the same)\b"
+    r"|(?:What|Where|Which|When|Why|Who|Those|How(?! (?:many|much|long|far)))\b"
+)
+"""Beginnings of docstrings that withhold the noun: what is returned, or what a module holds."""
+
+_NAMED = [
+    "kernels/fastfeat_kernels",
+    *(
+        f"fastfeat/{folder}"
+        for folder in ("aggregates", "backends", "engine", "io", "ir", "scalars", "steps")
+    ),
+]
+"""Folders in which every docstring begins with its noun."""
 
 
 def _modules() -> Iterator[str]:
@@ -60,3 +78,48 @@ def test_examples_in_docstrings_run(name: str) -> None:
     result = doctest.testmod(module, extraglobs={"ff": ff, "col": ff.col})
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def _beginnings(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line and the first line of text of each docstring in a file."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            text = ast.get_docstring(node)
+            if text:
+                yield node.body[0].lineno, text.partition("\n")[0]
+
+
+@pytest.mark.parametrize("folder", _NAMED)
+def test_docstrings_begin_with_a_noun(folder: str) -> None:
+    files = [*(Path(__file__).parents[1] / folder).rglob("*.py")]
+    assert files
+    withheld = [
+        f"{file}:{line}: {text}"
+        for file in files
+        for line, text in _beginnings(file)
+        if _NO_NOUN.match(text)
+    ]
+    assert not withheld, "\n".join(withheld)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Return what is asked, of a column as a list.",
+        "Return those that are not over.",
+        "Return, of a plan, which columns it reads.",
+        "Return the same, stripped at the start only.",
+        "Say in what a table is wrong.",
+        "What fit learns.",
+        "How it runs.",
+    ],
+)
+def test_beginnings_that_withhold_the_noun_are_found(text: str) -> None:
+    assert _NO_NOUN.match(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["Return how many rows there are.", "Return the column.", "Whether it holds text."]
+)
+def test_beginnings_with_a_noun_are_not_found(text: str) -> None:
+    assert not _NO_NOUN.match(text)

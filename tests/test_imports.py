@@ -126,7 +126,8 @@ def test_one_import_upwards_makes_a_circle(
     ],
 )
 def test_every_way_to_import_is_seen(text: str, expected: set[str], tmp_path: Path) -> None:
-    known = dict.fromkeys(("a", "a.b", "a.d", "e"), tmp_path)
+    names: list[str] = ["a", "a.b", "a.d", "e"]
+    known = dict.fromkeys(names, tmp_path)
     path = tmp_path / "d.py"
     path.write_text(text)
     assert imported("a.d", path, known) == expected

@@ -23,6 +23,7 @@ from bench.workloads.retail import RETAIL
 from bench.workloads.row_features import ROW_FEATURES, ROW_SCALING, ROW_THREADS
 from bench.workloads.scalers import SCALER_WORKLOADS
 from bench.workloads.sessions import SESSIONS
+from bench.workloads.shapes import SHAPES
 from bench.workloads.statistics import STATISTICS_20, STATISTICS_THREADS
 from bench.workloads.target_encoding import TARGET_ENCODING
 from bench.workloads.text import TEXT
@@ -33,6 +34,7 @@ WORKLOADS = (
     *ROW_FEATURES,
     *WIDE,
     *STATISTICS_20,
+    *SHAPES,
     *QUANTILES,
     *SCALER_WORKLOADS,
     *PIPELINE_STEP,

@@ -1,4 +1,7 @@
-"""The aggregates: what each accumulates, and how its value comes from exact integers."""
+"""The aggregates: what each accumulates, and how its value comes from exact integers.
+
+`engine` and what stands above import them.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,18 @@ from fastfeat.aggregates.function import (
     result_per_key,
 )
 from fastfeat.aggregates.keys import MODE, N_UNIQUE, VOCABULARY_OF
-from fastfeat.aggregates.moments import COUNT, MAX, MEAN, MIN, NULL_COUNT, STD, SUM, VAR
+from fastfeat.aggregates.moments import (
+    COUNT,
+    KURTOSIS,
+    MAX,
+    MEAN,
+    MIN,
+    NULL_COUNT,
+    SKEW,
+    STD,
+    SUM,
+    VAR,
+)
 from fastfeat.aggregates.order import EVEN_QUANTILES, EVENLY_SPACED, QUANTILE, QUANTILES
 from fastfeat.aggregates.power import BOX_COX_LAMBDA, YEO_JOHNSON_LAMBDA
 from fastfeat.aggregates.target import TARGET_FUNCTIONS
@@ -28,6 +42,8 @@ AGGREGATES: dict[str, AggregateFunction] = {
         MEAN,
         VAR,
         STD,
+        SKEW,
+        KURTOSIS,
         MIN,
         MAX,
         QUANTILE,

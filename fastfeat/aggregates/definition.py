@@ -1,4 +1,4 @@
-"""What the references are written with: lists, None and fractions; nothing of what they check."""
+"""Definitions that the references use: lists, None and fractions; nothing of what they check."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""What an aggregate is: the primitives that kernels accumulate, and how its value comes from them.
+"""Aggregates: the primitives that kernels accumulate, and the value that is made from them.
 
 A backend runs the moments kernel at `level_of` the aggregates of an expression and, where one of
-them has ranks, the selection kernel; `finalize` makes the value from that `Summary`, exactly.
+them has ranks, the selection kernel, where one needs sums of powers, that of powers; `finalize`
+makes the value from that `Summary`, exactly.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from fastfeat_kernels.column import value_of_key
 from fastfeat_kernels.moments.state import Level, Moments
+from fastfeat_kernels.powers.state import NO_POWERS, PowerSums
 from fastfeat_kernels.selection.state import AllValues
 from numpy.typing import NDArray
 
@@ -22,7 +24,9 @@ from fastfeat.ir.node import Aggregate, Params
 from fastfeat.ir.parameters import Parameters
 from fastfeat.ir.writing import Form
 
-Primitive = Literal["count", "min", "max", "sum", "sum_of_squares", "order", "keys", "target"]
+Primitive = Literal[
+    "count", "min", "max", "sum", "sum_of_squares", "powers", "order", "keys", "target"
+]
 Number = float | int | bool
 Floats = NDArray[np.float64]
 Learnt = Number | str | None | tuple[float, ...]
@@ -31,17 +35,19 @@ Learnt = Number | str | None | tuple[float, ...]
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the kernels found of one expression over all rows.
+    """The summary of one expression over all rows, as kernels find it.
 
     Args:
         dtype: type of the expression.
         moments: exact, of at least the level that the aggregates need.
         order: values by rank, at least those that the aggregates need.
+        powers: sums of powers, where one of the aggregates needs them.
     """
 
     dtype: DType
     moments: Moments
     order: Mapping[int, Number]
+    powers: PowerSums = NO_POWERS
 
 
 def no_ranks(count: int, n_rows: int, params: Params) -> Iterable[int]:
@@ -116,6 +122,11 @@ def needs_moments(functions: Iterable[AggregateFunction]) -> bool:
 def needs_order(functions: Iterable[AggregateFunction]) -> bool:
     """Return whether the selection kernel is needed for some aggregates."""
     return any("order" in function.primitives for function in functions)
+
+
+def needs_powers(functions: Iterable[AggregateFunction]) -> bool:
+    """Return whether the kernel of powers is needed for some aggregates."""
+    return any("powers" in function.primitives for function in functions)
 
 
 def ranks_of(

@@ -1,4 +1,4 @@
-"""count, null_count, sum, mean, var, std, min, max: read out of exact moments and extremes."""
+"""count, sum, mean, var, std, skew, kurtosis, min, max: read out of exact sums and extremes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 from fractions import Fraction
 
 from fastfeat_kernels.moments.exact import deviation_of, mean_of, sum_of, variance_of
+from fastfeat_kernels.powers import reference as shapes
+from fastfeat_kernels.powers.exact import kurtosis_of, skew_of
 
 from fastfeat.aggregates.definition import (
     Values,
@@ -24,6 +26,7 @@ from fastfeat.dtypes import INTEGER_RANGE, DType
 from fastfeat.errors import Overflow
 from fastfeat.ir.node import Params
 from fastfeat.ir.parameters import (
+    Flag,
     Parameter,
     Whole,
 )
@@ -149,6 +152,45 @@ STD = AggregateFunction(
     _std_finalize,
     _std_reference,
     parameters=(DDOF,),
+)
+
+
+def _skew_finalize(summary: Summary, params: Params) -> float | None:
+    return skew_of(summary.powers, parameter(params, "bias"))
+
+
+def _kurtosis_finalize(summary: Summary, params: Params) -> float | None:
+    bias, fisher = parameter(params, "bias"), parameter(params, "fisher")
+    return kurtosis_of(summary.powers, bias, fisher)
+
+
+def _skew_reference(values: Values, params: Params, dtype: DType) -> float | None:
+    return shapes.skew_of(present(values, dtype), **dict(params))
+
+
+def _kurtosis_reference(values: Values, params: Params, dtype: DType) -> float | None:
+    return shapes.kurtosis_of(present(values, dtype), **dict(params))
+
+
+BIAS = Parameter("bias", Flag(), "whether it is that of the values, not of a sample", True)
+
+SKEW = AggregateFunction(
+    "skew",
+    frozenset({"count", "powers"}),
+    to_float64,
+    _skew_finalize,
+    _skew_reference,
+    parameters=(BIAS,),
+)
+FISHER = Parameter("fisher", Flag(), "whether that of the normal distribution is 0, not 3", True)
+
+KURTOSIS = AggregateFunction(
+    "kurtosis",
+    frozenset({"count", "powers"}),
+    to_float64,
+    _kurtosis_finalize,
+    _kurtosis_reference,
+    parameters=(BIAS, FISHER),
 )
 
 

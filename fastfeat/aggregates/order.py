@@ -57,7 +57,7 @@ def float_between(low: Number, high: Number, share: float) -> float:
 
 
 def duration_between(low: int, high: int, share: float) -> int:
-    """Return what lies between two durations, exactly, without its fraction."""
+    """Return the duration at a share of the way between two, exactly, without its fraction."""
     return math.trunc(low + (high - low) * Fraction(share))
 
 

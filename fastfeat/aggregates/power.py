@@ -42,7 +42,7 @@ MOST_EVALUATIONS = 500
 def bounded_minimum(
     function: Callable[[float], float], low: float, high: float, tolerance: float
 ) -> float:
-    """Return where a function of one minimum is smallest, between two bounds.
+    """Return the argument at which a function of one minimum is smallest, between two bounds.
 
     A step goes to the minimum of the parabola through the three best points, or, where that is of
     no use, to the golden section of the larger part. Only sums, products and quotients of floats:

@@ -48,12 +48,12 @@ class FoldedGroups(Groups):
 
     @property
     def without_folds(self) -> Groups:
-        """What later rows need."""
+        """The groups that later rows need."""
         return Groups(self.values, self.present)
 
 
 class Statistics(NamedTuple):
-    """What is known of the target in each category, and in all rows (`prior`).
+    """Statistics of the target in each category, and in all rows (`prior`).
 
     Args:
         count: number of values, shape (n_groups,).
@@ -105,7 +105,7 @@ def smoothed(function: str, s: Statistics, params: Params) -> Floats:
 
 
 def _without_few(s: Statistics, min_rows: int) -> Statistics:
-    """Return what is known as if categories of fewer values, and those left out, had none.
+    """Return the statistics as if categories of fewer values, and those left out, had none.
 
     The rows of the categories that the vocabulary has left out stand together in the group of the
     unseen ones; they take part in the prior.

@@ -60,7 +60,7 @@ _OF_ONE_HOT = (
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Compiled:
-    """What `compile` made ready: kernels in the cache folder, for every process of this machine.
+    """The kernels that `compile` made ready in the cache, for every process of this machine.
 
     Args:
         n_compiled: how many kernels were compiled.
@@ -127,7 +127,7 @@ def compile_fitted(fitted: Fitted, backend: str) -> Compiled:
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """What a plan is run on, and how that went.
+    """The rows that a plan is run on, and the outcome of each run.
 
     Args:
         schema: the types of the columns.

@@ -198,7 +198,7 @@ class Plan:
 
     @property
     def label_delay(self) -> GivenDelay:
-        """How long after a row its late columns are known."""
+        """The time after a row until its late columns are known."""
         return self.declaration.label_delay
 
     @property
@@ -262,13 +262,13 @@ class Plan:
 
     @cached_property
     def _checked_recipe(self) -> Recipe | None:
-        """How the plan was written, known to give this plan; None without parameters."""
+        """The recipe of the plan, known to give this plan; None without parameters."""
         from fastfeat.plan.keep.with_parameters import checked_recipe  # seldom needed
 
         return checked_recipe(self.declaration)
 
     def history_needed(self) -> dict[str, str]:
-        """Return how far back windows see, by the entity: "7d", "28 rows" or "everything".
+        """Return the reach of windows, by the entity: "7d", "28 rows" or "everything".
 
         "7d" are the rows of the seven days before the first row of the data. "28 rows" are, of each
         entity in the data, the 28 latest rows that are earlier than its first one there. To both
@@ -284,7 +284,7 @@ class Plan:
         return history_needed(self.declaration.nodes.values())
 
     def reach(self) -> dict[str, Reach]:
-        """Return how far back windows see, by the entity: `history_needed` as numbers.
+        """Return the reach of windows, by the entity: `history_needed` as numbers.
 
         Example:
             >>> week = ff.window("7d", by="card", time="t")
@@ -527,7 +527,7 @@ class Plan:
     if not TYPE_CHECKING:  # type checkers would take any attribute for granted
 
         def __getattr__(self, name: str) -> Any:
-            """Say what to do where a plan is used as if it were fitted."""
+            """Raise a hint where a plan is used as if it were fitted."""
             if name in _OF_FITTED:
                 raise NotFitted(
                     f"a plan has no {name} before it is fitted. Fit it first: fitted = "
@@ -568,7 +568,7 @@ class Plan:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return how pickle makes the plan again: from its JSON."""
+        """Return the call by which pickle makes the plan again: from its JSON."""
         return pickles.plan_of, (self.to_json(),)
 
     def to_json(self) -> str:
@@ -639,7 +639,7 @@ class FittedPlan:
 
     @property
     def n_codes(self) -> dict[str, int]:
-        """How many codes each ordinal encoding has: the rows of an embedding."""
+        """The number of codes of each ordinal encoding: the rows of an embedding."""
         return self.record.n_codes
 
     @property
@@ -806,7 +806,7 @@ class FittedPlan:
         )
 
     def learnt(self) -> dict[str, Any]:
-        """Return what fit has learnt, by the text of the aggregate; missing is None.
+        """Return the learnt values, by the text of the aggregate; missing is None.
 
         What is learnt per key is a table of the key (named by its column, or "key") and the value:
         first of missing, unseen and rare keys, then of the others.
@@ -882,11 +882,11 @@ class FittedPlan:
         )
 
     def history_needed(self) -> dict[str, str]:
-        """Return how far back windows see, by the entity; see `Plan.history_needed`."""
+        """Return the reach of windows as text, by the entity; see `Plan.history_needed`."""
         return self.plan.history_needed()
 
     def reach(self) -> dict[str, Reach]:
-        """Return how far back windows see as numbers, by the entity; see `Plan.reach`."""
+        """Return the reach of windows as numbers, by the entity; see `Plan.reach`."""
         return self.plan.reach()
 
     def select(self, names: str | Sequence[str]) -> FittedPlan:
@@ -994,7 +994,7 @@ class FittedPlan:
     if not TYPE_CHECKING:  # type checkers would take any attribute for granted
 
         def __getattr__(self, name: str) -> Any:
-            """Say what to do where a fitted plan is used as a plan, or as a model."""
+            """Raise a hint where a fitted plan is used as a plan, or as a model."""
             hint = f". {_ELSEWHERE[name].format(name)}" if name in _ELSEWHERE else ""
             raise AttributeError(f"a fitted plan has no attribute {name!r}{hint}")
 
@@ -1015,7 +1015,7 @@ class FittedPlan:
         return fitted_digest(self.record)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return how pickle and copy make the plan again: from the content of its artifact."""
+        """Return the call by which pickle and copy make the plan again: from its artifact."""
         from fastfeat.plan.keep.artifact import artifact_bytes  # seldom needed
 
         return pickles.fitted_of, (artifact_bytes(self.record),)

@@ -1,122 +1,53 @@
-"""The backends: each computes programs over rows, and learns from them, with the same bits."""
+"""The backends: each runs tasks, and gives the same bits.
+
+A backend is a table from the kind of a task to the function that runs it. The kinds are records:
+programs over rows in `engine.tasks`, a step in `steps.step`, others in the `tasks` of the folders
+of steps. `plan` and what stands above it import the backends.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any
 
-from fastfeat.aggregates.keys import Groups, KeyCounts
-from fastfeat.aggregates.target import FoldedGroups
-from fastfeat.dtypes import DType
-from fastfeat.engine.program import Constants, Functions, Program
+from fastfeat import steps
+from fastfeat.engine.tasks import Result, Task
 from fastfeat.errors import BackendUnavailable
-from fastfeat.ir.node import Call, Params
-from fastfeat.scalars.value import InputSlot
-from fastfeat.steps.step import Argument
-from fastfeat.steps.windows.rows import RowOrder, WindowRequest
 
 if TYPE_CHECKING:
     from fastfeat.engine.gpu.runtime import Runtime
 
-Wanted = Sequence[Functions]
-"""For each output of a program, the aggregates (name, parameters) to learn from it."""
+
+def as_it_is(column: Any, name: str) -> Any:
+    """Return a column of the host's memory, where a backend computes in that."""
+    return column
 
 
-class Backend(Protocol):
-    """What the plan layer asks of a backend; each has a module of this shape."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Backend:
+    """A table from the kind of a task to the function that runs it, and where it runs.
 
-    def compute(
-        self,
-        program: Program,
-        columns: Mapping[InputSlot, Any],
-        n_rows: int,
-        constants: Constants,
-    ) -> list[Any]:
-        """Return an Arrow array for each output."""
-        ...
+    Args:
+        name: as plans are given it.
+        functions: by the kind, the function: from the task to its result.
+        runtime: the device of the calling thread; None where the memory is the host's. It raises
+            BackendUnavailable where there is none.
+        to_host: brings a DeviceArray to the host's memory, as an Arrow array; messages name it.
+    """
 
-    def learn(
-        self,
-        program: Program,
-        wanted: Wanted,
-        columns: Mapping[InputSlot, Any],
-        n_rows: int,
-        constants: Constants,
-    ) -> list[list[Any]]:
-        """Return the value of each wanted aggregate of each output; None is missing."""
-        ...
-
-    def run_step(self, call: Call, args: Sequence[Argument], dtype: DType, n_rows: int) -> Any:
-        """Return the column that a step makes: Arrow's, or one in the memory of the device."""
-        ...
-
-    def count_keys(
-        self,
-        columns: Sequence[Any],
-        dtypes: Sequence[DType],
-        missing: str,
-        max_memory: int,
-        with_rows: bool = False,
-    ) -> KeyCounts:
-        """Return the distinct keys of some rows, in the order of codes."""
-        ...
-
-    def learn_groups(
-        self,
-        wanted: Sequence[tuple[str, Params]],
-        values: Any,
-        dtype: DType,
-        codes: Any,
-        n_groups: int,
-        n_left_out: int = 0,
-    ) -> list[Groups]:
-        """Return the value of each wanted aggregate in each group, any in the first `n_left_out`.
-
-        Where the sum of one of those does not fit its type, it is no error.
-        """
-        ...
-
-    def over(self, past: RowOrder, asked: Sequence[WindowRequest], first_row: int) -> list[Any]:
-        """Return an Arrow array for each function of the rows in a window.
-
-        Rows from `first_row` on ask; those before are history. Where one of these is later than a
-        row of its entity that asks, it raises, even if no function is asked for; not if the past is
-        mixed.
-        """
-        ...
-
-    def over_table(
-        self, past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder
-    ) -> list[Any]:
-        """Return an Arrow array for each function of the rows of a table in a window."""
-        ...
-
-    def learn_target(
-        self,
-        function: str,
-        params: Params,
-        values: Any,
-        dtype: DType,
-        codes: Any,
-        folds: Any,
-        n_codes: int,
-        n_folds: int,
-    ) -> FoldedGroups:
-        """Return a statistic of a target per category, of all rows and outside of each fold."""
-        ...
+    name: str
+    functions: Mapping[type[Task[Any]], Callable[[Any], Any]]
+    runtime: Callable[[], Runtime] | None = None
+    to_host: Callable[[Any, str], Any] = as_it_is
 
 
-class DeviceBackend(Backend, Protocol):
-    """A backend whose memory is not the host's: it reads arrays there, and leaves results there."""
-
-    def runtime(self) -> Runtime:
-        """Return the device.
-
-        Raises:
-            BackendUnavailable: there is none.
-        """
-        ...
+def run_task(backend: Backend, task: Task[Result]) -> Result:
+    """Return what a backend makes of a task."""
+    return backend.functions[type(task)](task)
 
 
 NAMES = ("cpu", "gpu", "reference", "emulated")
@@ -133,17 +64,37 @@ def backend_named(name: str) -> Backend:
         raise BackendUnavailable(
             f"there is no backend {name!r} in this version. There are: {', '.join(NAMES)}"
         )
-    module: Any = import_module(f"fastfeat.backends.{name}")
-    if name in DEVICE_NAMES:
-        module.runtime()  # raises also where nothing is to be computed
-    return cast(Backend, module)
+    backend = _loaded(name)
+    if backend.runtime is not None:
+        backend.runtime()  # raises also where nothing is to be computed
+    return backend
 
 
-def device_backend_named(name: str) -> DeviceBackend:
-    """Return a backend that has memory of its own; `name` is one of DEVICE_NAMES.
+@cache
+def _loaded(name: str) -> Backend:
+    return import_module(f"fastfeat.backends.{name}").BACKEND
+
+
+def device_of(backend: Backend) -> Runtime:
+    """Return the device of a backend that has memory of its own.
 
     Raises:
-        BackendUnavailable: there is none of that name in this version.
+        BackendUnavailable: there is none that can be used.
     """
-    assert name in DEVICE_NAMES
-    return cast(DeviceBackend, backend_named(name))
+    assert backend.runtime is not None, f"{backend.name} computes in the host's memory"
+    return backend.runtime()
+
+
+@cache
+def step_kernels(side: str) -> dict[str, Any]:
+    """Return the kernels of steps by name: those that each folder of steps names.
+
+    Args:
+        side: "cpu" or "gpu", the module in each folder that is asked.
+    """
+    found: dict[str, Any] = {}
+    for folder in iter_modules(steps.__path__):
+        if folder.ispkg:
+            module = import_module(f"fastfeat.steps.{folder.name}.{side}")
+            found.update(getattr(module, "KERNELS", {}))  # windows are asked for by other tasks
+    return found

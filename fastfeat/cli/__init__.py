@@ -1,4 +1,7 @@
-"""The command line: `fastfeat --help` lists its commands."""
+"""The command line: `fastfeat --help` lists its commands.
+
+It may import every other folder, each when a command needs it; none imports it.
+"""
 
 from __future__ import annotations
 

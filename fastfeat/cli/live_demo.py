@@ -1,4 +1,4 @@
-"""What the live demo found, on one screen."""
+"""Results of the live demo, on one screen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What messages of the library call its parameters, as the options of commands."""
+"""Options of commands for the parameters that messages of the library name."""
 
 from __future__ import annotations
 

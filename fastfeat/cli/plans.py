@@ -44,7 +44,7 @@ def read_plan_or_fitted(path: Path) -> Plan | FittedPlan:
 
 
 def _plan_of_python(path: Path) -> Plan:
-    """Return what a Python file calls `plan`; its folder is searched for what it imports."""
+    """Return the `plan` of a Python file; its folder is searched for what it imports."""
     from fastfeat.api.plan import Plan
 
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""How commands end badly: one red line and a hint on stderr, exit code 2; 130 when interrupted."""
+"""Errors of commands: one red line and a hint on stderr, exit code 2; 130 when interrupted."""
 
 from __future__ import annotations
 

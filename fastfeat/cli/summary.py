@@ -1,4 +1,4 @@
-"""What the demo did, on one screen."""
+"""Results of the demo, on one screen."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _files(outcome: Outcome) -> Table:
 
 
 def _commands(folder: str) -> list[str]:
-    """Return what to try, one command a line; by name where the shell finds it by name."""
+    """Return commands to try, one a line; by name where the shell finds it by name."""
     program = "fastfeat" if shutil.which("fastfeat") else sys.argv[0]
     mine, train, test = (f"{folder}/{name}" for name in ("mine", "train.parquet", "test.parquet"))
     weather = f"--table weather={folder}/weather.parquet"

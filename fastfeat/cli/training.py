@@ -1,4 +1,4 @@
-"""What the training demo found, on one screen."""
+"""Results of the training demo, on one screen."""
 
 from __future__ import annotations
 

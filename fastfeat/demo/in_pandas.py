@@ -20,7 +20,7 @@ Learnt = dict[str, Any]
 
 
 def fit(flights: Frame) -> Learnt:
-    """Return what the features learn from training rows."""
+    """Return the values that the features learn from training rows."""
     distance, delay = np.log1p(flights["distance"]), flights["dep_delay"]
     imputed = delay.fillna(delay.median())
     low, high = delay.quantile(0.01), delay.quantile(0.99)
@@ -96,7 +96,7 @@ def transform(flights: Frame, learnt: Learnt, weather: Frame) -> Frame:
 
 
 def _last_week(flights: Frame) -> dict[str, Any]:
-    """Return what each plane did in seven days: before a flight, and before LANDED before it."""
+    """Return the last seven days of each plane: before a flight, and before LANDED before it."""
     import pandas as pd
 
     plane = flights[["tailnum", "time_hour"]]
@@ -130,14 +130,14 @@ def _rolled(rows: Frame, columns: list[str]) -> Any:
 
 
 def _at(plane: Frame, rolled: Frame) -> Frame:
-    """Return what was found for a plane at a time, which is the same for all rows of both."""
+    """Return the values found for a plane at a time, the same for all rows of both."""
     import pandas as pd
 
     return rolled[~rolled.index.duplicated()].reindex(pd.MultiIndex.from_frame(plane))
 
 
 def _weather(flights: Frame, weather: Frame) -> dict[str, Any]:
-    """Return what was measured at the airport in the latest hour that was over."""
+    """Return the weather at the airport in the latest hour that was over."""
     import pandas as pd
 
     measured = weather.assign(time_hour=weather["time_hour"] + HOUR).sort_values("time_hour")

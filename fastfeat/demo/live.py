@@ -70,7 +70,7 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """What came of the stream.
+    """The answers of the stream, and the time that they took.
 
     Args:
         answers: all of them.
@@ -101,7 +101,7 @@ class Alone:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the live demo did.
+    """The results of the live demo.
 
     Args:
         n_flights, n_landings, n_weather: messages of the three topics.
@@ -288,7 +288,7 @@ def _asked_columns() -> list[str]:
 
 
 def _asked_alone(folder: Path, state: Path, year: _Year) -> Alone:
-    """Return how single rows are answered: the last flights once more, in the hour after them."""
+    """Return the latencies of single rows: the last flights once more, in the hour after them."""
     n_asked, n_flights = min(N_ASKED, year.flights.num_rows), year.flights.num_rows
     last = year.flights.slice(n_flights - n_asked).select(_asked_columns())
     hour = pa.array(np.full(n_asked, year.flights["time_hour"][-1].value + 3600))

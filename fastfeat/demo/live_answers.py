@@ -1,4 +1,4 @@
-"""What a stream has answered, read back from its topic, and how many bits differ from training."""
+"""Answers of a stream, read back from its topic, and how many bits differ from training."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Compared:
 
 
 def compared(answers: Answers, expected: Table) -> Compared:
-    """Return how many bits of the answers differ from features of all events.
+    """Return a comparison of the answers with features of all events.
 
     Args:
         answers: of the stream; the offset of an event is its row in `expected`.
@@ -101,7 +101,7 @@ def compared(answers: Answers, expected: Table) -> Compared:
 
 
 def bits_apart(expected: Table, found: Table) -> int:
-    """Return how many bits of two tables differ; a value that one lacks counts as one.
+    """Return the number of bits that differ in two tables; a value that one lacks counts as one.
 
     Raises:
         FastfeatError: they have other columns, types or numbers of rows.

@@ -24,7 +24,7 @@ _READY_WITHIN_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """How long single answers take.
+    """The latency of single answers.
 
     Args:
         n: answers.
@@ -123,7 +123,7 @@ def _text(value: Any) -> str:
 
 
 def differing_bits(expected: NDArray[np.float32], answers: Sequence[Sequence[Any]]) -> int:
-    """Return how many bits of answers differ from features, shape (n_rows, n_features).
+    """Return the number of bits of answers that differ from features, shape (n_rows, n_features).
 
     Args:
         expected: NaN is missing.
@@ -162,7 +162,7 @@ class Asking:
         self.thread.start()
 
     def end(self) -> Latency:
-        """Return how long the answers took, after the last one.
+        """Return the latency of the answers, after the last one.
 
         Raises:
             FastfeatError: an answer was not what it should be.

@@ -24,7 +24,7 @@ _COLUMN = "dep_delay"
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """What replays found.
+    """The results of replays.
 
     Args:
         told: of the state as it is, in a line.

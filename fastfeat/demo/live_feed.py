@@ -1,4 +1,4 @@
-"""What the live demo sends: flights as they leave, landings as they are known, hourly weather.
+"""Messages of the live demo: flights as they leave, landings as they are known, hourly weather.
 
 Airports report four times a day: which flights have left, which have landed, and the weather of
 the hours that are over. A message has the moment of its report as its timestamp, by which
@@ -69,7 +69,7 @@ def feeds_of(flights: Table, weather: Table, row_columns: Sequence[str]) -> tupl
 
 
 def _reported(known_ms: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return when the first report is that has what was known at a time."""
+    """Return the moment of the first report that has what was known at a time."""
     return -(-known_ms // _REPORT_MS) * _REPORT_MS
 
 

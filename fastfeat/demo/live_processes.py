@@ -161,7 +161,7 @@ def server_in(folder: Path, state: Path) -> Generator[Service]:
 
 
 def state_path(folder: Path) -> Path:
-    """Return where the worker has the state of the one partition."""
+    """Return the path of the worker's state of the one partition."""
     return folder / STATE / f"{FLIGHTS}-0.state"
 
 

@@ -1,4 +1,4 @@
-"""What Valkey has after the stream: the latest features of each plane, beside those of training."""
+"""Rows of Valkey after the stream: the latest features of each plane, beside training's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PREFIX, KEY = "plane:", "tailnum"
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What was read of the store.
+    """The comparison of the store with training.
 
     Args:
         name: of the server, and its version, as it says itself.

@@ -35,7 +35,7 @@ Matrix = np.ndarray
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """How one library takes features, and learns.
+    """The functions by which one library takes features, and learns.
 
     Args:
         name: of the library.
@@ -218,7 +218,7 @@ class Network(torch.nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """What a network learns from, or predicts: batches of (dense, codes, label or None).
+    """The batches that a network learns from, or predicts: (dense, codes, label or None).
 
     Args:
         loader: gives dicts, or tuples.

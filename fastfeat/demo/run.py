@@ -45,7 +45,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the demo did.
+    """The results of the demo.
 
     Args:
         n_flights: of the year.

@@ -37,7 +37,7 @@ np.save(sys.argv[3], loaded.predict(pd.read_parquet(sys.argv[2])))
 
 @dataclass(slots=True)
 class Side:
-    """What one way to features gave a model, over the folds.
+    """The results of one way to features for a model, over the folds.
 
     Args:
         handed: seconds to hand the features of all folds to the library.
@@ -72,7 +72,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What the demo did.
+    """The results of the training demo.
 
     Args:
         n_rows: flights that have a label.
@@ -181,7 +181,7 @@ def _in_time() -> Any:
 
 
 def _timed(folds: Iterator[Any]) -> Iterator[tuple[Any, float]]:
-    """Yield what an iterator gives, and the seconds that each took."""
+    """Yield the items of an iterator, and the seconds that each took."""
     while True:
         started = time.perf_counter()
         found = next(folds, None)

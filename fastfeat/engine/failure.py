@@ -1,4 +1,4 @@
-"""What a row that failed is reported as: the feature, the row, the values, and what to do."""
+"""Errors of rows that failed: the feature, the row, the values, and what to do."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def _failure_in(
 
 
 def _matrix_rule(number: float, name: str) -> str:
-    """Return why a matrix of a float type cannot hold a number, and what to do."""
+    """Return the reason why a matrix of a float type cannot hold a number, and what to do."""
     n_bits, instead = _MANTISSA[name], "" if name == "float64" else "use Plan(dtype='float64'), or "
     if abs(number) > 2.0**64:
         return f"{number!r} is beyond the largest {name}. Use Plan(dtype='float64')"

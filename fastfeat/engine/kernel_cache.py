@@ -22,7 +22,7 @@ _BESIDE_CODE = re.compile(r"[0-9a-f]{40}(\.py|\.[a-z]+\.digest)")
 
 
 def cache_folder() -> Path:
-    """Return where compiled code is kept: FASTFEAT_CACHE_DIR, or the user's cache folder.
+    """Return the folder of compiled code: FASTFEAT_CACHE_DIR, or the user's cache folder.
 
     Raises:
         FastfeatError: neither that variable nor the home folder of the user is known.

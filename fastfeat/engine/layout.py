@@ -42,7 +42,7 @@ class Step(NamedTuple):
 
 
 class Store(NamedTuple):
-    """Where an output comes from: how it is stored; the steps of value, presence and status."""
+    """The store of an output: its type, and the steps of its value, presence and status."""
 
     dtype: DType
     value: int
@@ -69,7 +69,7 @@ class Shape(NamedTuple):
 
 
 class Instance(NamedTuple):
-    """What one run of a loop reads and writes."""
+    """One run of a loop: the outputs that it writes, and all that it reads."""
 
     outputs: tuple[int, ...]
     inputs: tuple[InputSlot, ...]
@@ -206,7 +206,7 @@ def _of_kind(kind: str, leaves: Sequence[Leaf]) -> tuple[Any, ...]:
 
 
 def _detail(node: Op, number: Mapping[Leaf, int]) -> Any:
-    """Return what a step names: a leaf by its number."""
+    """Return the detail of a step: a leaf by its number."""
     leaf = leaf_of(node)
     if leaf is not None:
         return number[leaf]

@@ -26,7 +26,7 @@ class RowFailed(Exception):
 
 
 Leaf = tuple[str, Any]
-"""What an operation reads: ("input", slot), ("parameter", (key, physical type)), ("table", key)."""
+"""A read value: ("input", slot), ("parameter", (key, physical type)), ("table", key)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Constants:
-    """What a program reads besides its inputs.
+    """The constants that a program reads besides its inputs.
 
     Args:
         parameters: value of each parameter by its key: float, int or bool.
@@ -98,7 +98,7 @@ def program_of(outputs: Sequence[Output]) -> Program:
 
 
 def leaf_of(node: Op) -> Leaf | None:
-    """Return what an operation reads from outside of the graph, None of others."""
+    """Return the leaf that an operation reads from outside of the graph, None of others."""
     match node.name:
         case "input" | "input_ok":
             return "input", node.value
@@ -112,18 +112,18 @@ def leaf_of(node: Op) -> Leaf | None:
 
 @lru_cache(maxsize=256)
 def leaves_below(op: Op, ok: Op, status: Op) -> tuple[Leaf, ...]:
-    """Return what the operations of an output read, in order of first use."""
+    """Return the leaves that the operations of an output read, in order of first use."""
     nodes = postorder((op, ok, status))
     return tuple(dict.fromkeys(leaf for node in nodes if (leaf := leaf_of(node))))
 
 
 def leaves_of(output: Output) -> tuple[Leaf, ...]:
-    """Return what an output reads, in order of first use."""
+    """Return the leaves that an output reads, in order of first use."""
     return output.leaves or leaves_below(output.op, output.ok, output.status)
 
 
 def own_leaf(output: Output) -> Callable[[Op], Op]:
-    """Return what gives the leaf that an output reads, for one of its operations."""
+    """Return the function that gives the leaf that an output reads, for one of its operations."""
     below = leaves_below(output.op, output.ok, output.status)
     own = dict(zip(below, leaves_of(output), strict=True))
 

@@ -1,4 +1,4 @@
-"""How what a program reads and writes is stored in memory, on the host and on a device alike."""
+"""Storage of values that programs read and write, on the host and on a device alike."""
 
 from __future__ import annotations
 

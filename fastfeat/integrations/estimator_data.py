@@ -1,4 +1,4 @@
-"""What scikit-learn gives to an estimator, as data of a plan: X by names, and y as a label."""
+"""Data of a plan from the arguments of scikit-learn's estimators: X by names, y as a label."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a library of boosted trees is given: the features of rows as Arrow, their types, the label.
+"""Data for a library of boosted trees: the features of rows as Arrow, their types, the label.
 
 Codes of categories arrive as the plan gives them, in every form: 0 is missing, 1 unseen or rare,
 the vocabulary follows. So a model has the same input from Arrow, from a matrix and from one row.
@@ -36,7 +36,7 @@ Label = Any | Literal[False] | None
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """What a library is given of some rows.
+    """The features and the label of some rows, as a library is given them.
 
     Args:
         features: their features, in the order of the plan: numbers and booleans.
@@ -231,7 +231,7 @@ def _label(
 
 
 def count_missing(column: Any) -> int:
-    """Return how many values of a column are missing, NaN among them."""
+    """Return the number of missing values of a column, NaN among them."""
     return len(column) - int(np.count_nonzero(has_value(column)))
 
 

@@ -138,7 +138,7 @@ def _unpacked(packed: Any) -> Any:
 
 
 def _summary(data: Any) -> str:
-    """Return how many rows and columns there are, by the name of each table."""
+    """Return the numbers of rows and columns as text, by the name of each table."""
     if isinstance(data, pa.Table):
         return f"{data.num_rows:,} rows x {data.num_columns} columns"
     if isinstance(data, dict):

@@ -1,4 +1,4 @@
-"""What `leak_test` finds: how much each output column, and a model, tells of permuted labels."""
+"""Report of `leak_test`: how much each output column, and a model, tells of permuted labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_LINES = 20
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How much one output column, or a model, tells of a label of which nothing can be told.
+    """The score of an output column, or a model, for a label of which nothing can be told.
 
     Args:
         name: of the column, or of the model.
@@ -38,7 +38,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class LeakReport:
-    """What features and a model tell of permuted labels.
+    """The scores of features and of a model for permuted labels.
 
     Args:
         measure: "AUC", of which .5 says nothing, or "rank correlation", of which 0 does.

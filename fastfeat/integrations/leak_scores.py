@@ -1,4 +1,4 @@
-"""How much columns tell of labels: the AUC, or the correlation of ranks, within strata of rows."""
+"""Scores of columns for labels: the AUC, or the correlation of ranks, within strata of rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastfeat.io.columns.decode import decoded
 
 
 class Kind(NamedTuple):
-    """How labels are made numbers, in all worlds.
+    """The kind of a label, by which it is made numbers in all worlds.
 
     Args:
         are_classes: whether there are two values, or text.
@@ -37,7 +37,7 @@ class Labels(NamedTuple):
 
 
 def kind_of(label: ChunkedArray) -> Kind:
-    """Return how labels are made numbers; of text, 1 is the most frequent one.
+    """Return the kind of a label; of text, 1 is the most frequent one.
 
     Raises:
         InvalidData: all are the same, or missing.

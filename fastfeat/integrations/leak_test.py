@@ -42,7 +42,7 @@ N_TREES = 50
 
 
 class _Run(NamedTuple):
-    """What one permutation gave.
+    """The scores of one permutation.
 
     Args:
         names: the output columns.
@@ -142,7 +142,7 @@ class _World(NamedTuple):
 
 
 class _Test(NamedTuple):
-    """What stays the same from one permutation to the next; see `leak_test`."""
+    """The parts of a test that all permutations share; see `leak_test`."""
 
     plan: Plan
     table: Table
@@ -154,7 +154,7 @@ class _Test(NamedTuple):
 
 
 def _as_given(test: _Test) -> tuple[Kind, tuple[str, ...]]:
-    """Return how labels are made numbers, and the columns that are almost the label as it is."""
+    """Return the kind of the label, and the columns that are almost the label as it is."""
     fitted, features = test.plan.fit_transform(test.table, to="numpy", **test.given)
     given = fitted.label(test.table, **test.given)
     kind = kind_of(given)
@@ -187,7 +187,7 @@ def _world(test: _Test, kind: Kind, generator: np.random.Generator) -> _World:
 
 
 def _run(test: _Test, worlds: Sequence[_World], generator: np.random.Generator) -> _Run:
-    """Return what the last of three worlds gives."""
+    """Return the scores of the last of three worlds."""
     plan, strata = test.plan, test.world.strata
     table, fitted, features, labels = worlds[2]
     known = np.flatnonzero(~np.isnan(labels.values))
@@ -289,7 +289,7 @@ def _score(
 
 
 def _not_found(plan: Plan, world: NullWorld) -> Iterator[str]:
-    """Yield which leaks the permutation cannot show."""
+    """Yield the leaks that the permutation cannot show, as text."""
     declared = {*world.permuted, *plan.known}
     read = [name for name in plan.declaration.row_columns if name not in declared]
     if read:

@@ -222,7 +222,7 @@ def _load_pyfunc(path: str | os.PathLike[str]) -> PlanModel:
 
 
 def _kept(folder: Path) -> dict[str, Any]:
-    """Return what is written of a model beside its files.
+    """Return the document that is written of a model beside its files.
 
     Raises:
         ArtifactError: a later version of fastfeat wrote it, or something else did.

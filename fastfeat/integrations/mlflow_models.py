@@ -61,7 +61,7 @@ Options = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Flavor:
-    """How models of some classes are kept, and predict.
+    """A flavor of MLflow: the way that models of some classes are kept, and predict.
 
     Args:
         classes: by package and name; the flavor is that of the first row that has one of a model's.
@@ -249,7 +249,7 @@ def check_model(fitted: FittedPlan, model: Any, method: str) -> None:
 
 
 def _difference(names: Sequence[str], expected: Sequence[str], made: bool) -> str:
-    """Return how the features of a model are others than those of a plan."""
+    """Return the difference between the features of a model and those of a plan, as text."""
     told = f"the model was trained on {counted(len(names), 'feature')}"
     lacking = [name for name in names if name not in expected]
     if not made and set(names) == set(expected):

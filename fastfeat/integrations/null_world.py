@@ -30,7 +30,7 @@ FEWEST_ROWS = 30
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NullWorld:
-    """What is permuted in a table, and within which of its rows.
+    """The columns of a table that are permuted, and the rows within which they are.
 
     Args:
         permuted: the columns that are permuted, together.

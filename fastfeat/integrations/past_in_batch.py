@@ -1,4 +1,4 @@
-"""Where X is said to hold its own past: rows that came after those of `fit`, without them."""
+"""Warning for an X that is said to hold its own past, and begins after the rows of `fit`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FIRST = "first of fit"
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """Where the rows of each entity begin, by the clock of a window.
+    """The first time of each entity, by the clock of a window.
 
     Args:
         clock: the column of times.
@@ -34,7 +34,7 @@ class Beginning:
 
 
 def beginnings(plan: Plan, data: Any, past: Any) -> tuple[Beginning, ...]:
-    """Return where training rows begin, for windows over X alone; none where a history is given.
+    """Return the first times in training rows, for windows over X alone; none with a history.
 
     Args:
         plan: that is fitted.
@@ -94,7 +94,7 @@ def _first_times(data: Any, clock: str, keys: tuple[str, ...]) -> Table:
 
 
 def _count_later(own: Table, beginning: Beginning) -> int:
-    """Return how many entities begin later than in fit."""
+    """Return the number of entities that begin later than in fit."""
     first, keys = beginning.table, list(beginning.keys)
     own = own.cast(first.schema)
     if not keys:

@@ -255,7 +255,7 @@ def _column(piece: Table, name: str) -> Any:
 
 
 class _Iterator(_xgboost.DataIter):  # pyright: ignore[reportUntypedBaseClass]  # see `library`
-    """What XGBoost asks for one piece after the other, in each pass; it raises what a piece raises.
+    """An iterator of pieces for XGBoost, in each pass; it raises what a piece raises.
 
     Args:
         pieces: the data.

@@ -42,7 +42,7 @@ __all__ = [
 
 
 def call(function: str, *args: Any, options: Any = None) -> Any:
-    """Return what an Arrow compute function gives for arrays."""
+    """Return the result of an Arrow compute function for arrays."""
     return _compute().call_function(function, list(args), options)
 
 

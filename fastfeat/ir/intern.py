@@ -52,7 +52,7 @@ class Interned(type):
 
 
 def _again(node: Any) -> tuple[Any, ...]:
-    """Return how pickle and copy make a node: by its class, which returns the one that is there."""
+    """Return the call by which pickle and copy make a node: its class returns the existing one."""
     values = tuple(getattr(node, field.name) for field in fields(node) if field.init)
     return type(node), values  # pyright: ignore[reportUnknownVariableType]
 

@@ -107,7 +107,7 @@ class Required:
     """The default of a parameter that has none."""
 
     def __repr__(self) -> str:
-        """Return how it is written in a signature."""
+        """Return the dots that stand in a signature."""
         return "..."
 
 
@@ -115,7 +115,7 @@ REQUIRED = Required()
 
 
 class Parameter(NamedTuple):
-    """What is said of one parameter.
+    """One parameter of a function.
 
     Args:
         name: in a plan.
@@ -151,12 +151,12 @@ them: kernels read tables by codes that they do not check. May raise an InvalidP
 
 
 def always(call: Call) -> bool:
-    """Return that any arguments belong together."""
+    """Return True: any arguments belong together."""
     return True
 
 
 def never(call: Call) -> bool:
-    """Return that no plan is written with a call: it is made of others where a plan is built."""
+    """Return False: no plan is written with the call, which a plan is built of."""
     return False
 
 
@@ -165,11 +165,11 @@ Parameters = tuple[Parameter, ...]
 
 
 Closed = Literal["left", "right", "both", "neither"]
-"""Which ends belong to a window."""
+"""The ends that belong to a window."""
 FARTHEST = 1 << 62
 FARTHEST_ELEMENT = 2**31 - 1
 LONGEST = (1 << 63) - 1
-"""How far windows and delays reach at most, in nanoseconds or steps."""
+"""The longest reach of windows and delays, in nanoseconds or steps."""
 MAX_MEMORY = 1 << 32
 """Bytes that the keys of one encoder, or text that grows, may take, unless the user says so."""
 

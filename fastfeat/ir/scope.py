@@ -1,4 +1,4 @@
-"""What a row itself reads of an expression, what it sees of its past, and what is only learnt."""
+"""Scope of expressions: the row itself, its past, and the values that are only learnt."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeGuard, TypeVar
 from fastfeat.ir.node import Aggregate, Call, GroupFrame, Node, TableColumn
 
 OVER = "over."
-"""What the names of functions of the rows in a window begin with."""
+"""Prefix of the names of functions of the rows in a window."""
 
 R = TypeVar("R")
 
@@ -71,7 +71,7 @@ def window_of(over: Call) -> Call:
 
 
 def order_of(over: Call) -> Call:
-    """Return what orders the rows that a function over a window reads."""
+    """Return the order of the rows that a function over a window reads."""
     order = window_of(over).args[0]
     assert isinstance(order, Call)
     return order

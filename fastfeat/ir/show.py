@@ -28,13 +28,13 @@ from fastfeat.ir.writing import (
 
 LONGEST = 400
 Rows = Mapping[str, tuple[Form, Parameters]]
-"""How each function is written, and its parameters."""
+"""The form in which each function is written, and its parameters."""
 ROWS: dict[type[Call] | type[Aggregate], Callable[[], Rows]] = {}
-"""What reads the rows of scalar functions and steps, and those of aggregates."""
+"""Functions that read the rows of scalar functions and steps, and those of aggregates."""
 CALLS: dict[str, tuple[Writer, ...]] = {}
-"""How operators of several nodes are written, by the function of their last node."""
+"""Forms of operators of several nodes, by the function of their last node."""
 COLUMNS: dict[str, SeveralWriter] = {}
-"""How operators of several columns are written, by the function of the first column."""
+"""Forms of operators of several columns, by the function of the first column."""
 FRAMES: dict[type[Frame], Callable[[Aggregate, Texts], list[str]]] = {}
 """The parameters that say over which rows an aggregate is, by its frame."""
 
@@ -169,7 +169,7 @@ def frame_options(learnt: Aggregate, texts: Texts) -> list[str]:
 
 
 def _row_of(node: Call | Aggregate) -> tuple[Form, Parameters]:
-    """Return how a function is written and its parameters, as its row says."""
+    """Return the form in which a function is written, and its parameters, from its row."""
     return ROWS[type(node)]().get(node.function, (None, ()))
 
 

@@ -1,4 +1,4 @@
-"""How calls are written in Python: forms that a row says, and the pieces that texts are made of.
+"""Calls as Python: forms that rows say, and the pieces that texts are made of.
 
 What a row says nothing of is a method of its first argument: `x.function(y, name=value)`. A part of
 operators, which no user can write, is a plain function.
@@ -73,7 +73,7 @@ Writer = Callable[[Any, Texts], str | None]
 None where it is not of the shape that an operator makes: then it is written as any call is.
 """
 Form = Infix | Prefix | Function | Writer | None
-"""How the calls of a function are written; None for a method of the first argument."""
+"""The form in which calls of a function are written; None for a method of the first argument."""
 SeveralWriter = Callable[[Sequence[Any], Texts], str | None]
 """As `Writer`, of an operator of several columns."""
 PLAIN = Function()

@@ -2,8 +2,9 @@
 
 *The state is the history*: a log of rows in order of arrival, exactly what `transform(history=)`
 takes; all else is an index of it that can be made again. A call of `Live` is read as a `Change`,
-which `State` applies in memory and `Journal` writes to disk; `lowering` says what some plans ask
-of one log, `asking` computes features of rows with what they see.
+which `State` applies in memory and `Journal` writes to disk; `lower` says what some plans ask of
+one log, `ask` computes features of rows with what they see.
 
-The command line, `serve` and `stream` import this folder; it imports `plan` and what is below.
+The API, the command line, `serve` and `stream` import this folder; it imports `plan` and what is
+below.
 """

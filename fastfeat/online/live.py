@@ -102,7 +102,7 @@ class Live(Generic[Face]):
 
     @property
     def late(self) -> Late:
-        """What becomes of late rows."""
+        """The rule for late rows."""
         return self._state.settings.late
 
     def process(
@@ -348,7 +348,7 @@ class Live(Generic[Face]):
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many rows something has happened to since the state was opened, by its name.
+        """The number of rows since the state was opened, by what has happened to them.
 
         "late", "dropped", "repeated", "outcomes", "late_outcomes", "corrected", "forgotten",
         "swept"; what has not happened yet is not there.
@@ -357,7 +357,7 @@ class Live(Generic[Face]):
 
     @property
     def sizes(self) -> Sizes:
-        """How many rows and entities are in memory."""
+        """The numbers of rows and entities in memory."""
         return self._state.sizes
 
     @property
@@ -433,7 +433,7 @@ class Live(Generic[Face]):
         self.close()
 
     def __repr__(self) -> str:
-        """Return how many plans there are, and how many rows."""
+        """Return the names of the plans and the number of rows, as text."""
         names = ", ".join(name or "one plan" for name in self._plans)
         return f"Live({names}: {self._state.n_rows:,} rows)"
 

@@ -203,7 +203,7 @@ def _tell_missing(known: LivePlan, wanted: LivePlan, settings: Settings, base: B
 
 
 def _missing(clock: Clock, kept: tuple[Clock, ...], known: LivePlan, base: Base) -> str | None:
-    """Return what a log lacks of what windows of an order see; None for nothing."""
+    """Return the rows that a log lacks for the windows of an order, as text; None for none."""
     order, wanted = clock.order, clock.held
     same = [k for k, one in enumerate(kept) if one.order.time is order.time]
     held = [kept[k].held for k in same]

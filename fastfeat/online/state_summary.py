@@ -1,4 +1,4 @@
-"""What the file of a state holds, read beside the process that writes it: for the command line."""
+"""Summary of the file of a state, read beside the process that writes it: for the command line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SUFFIXES = ("", "-wal")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class StateSummary:
-    """What the file of a state holds; prints as some lines.
+    """The content of the file of a state, in numbers; prints as some lines.
 
     Args:
         path: of the file.

@@ -2,6 +2,8 @@
 
 A new operator is a function in a family's file, a row in that file's OPERATORS, and, for type
 checkers, a line in `Expr`. Binding, fitting, rendering and the generic test need nothing more.
+
+Imports expressions and the rows of functions; the package, the API and `plan` import it.
 """
 
 from __future__ import annotations

@@ -178,6 +178,88 @@ def std(
     return _learnt("std", x, by, min_rows, over, **checked("std", parameters_of("std"), ddof=ddof))
 
 
+def skew(
+    x: Expr,
+    *,
+    bias: bool = True,
+    by: Keys | None = None,
+    min_rows: int | None = None,
+    over: Window | None = None,
+) -> Expr:
+    """Return the skewness: how far the values reach up further than down; 0 of symmetric ones.
+
+    Missing where all values are equal, where one is infinite, and of too few values: of none, or of
+    less than 3 where bias is False.
+
+    Args:
+        x: numbers.
+        bias: whether it is that of the values, as Polars and SciPy have it; False estimates that of
+            what they are a sample of, as pandas does.
+        by: one key or several, names or expressions: of a row, what was learnt from the training
+            rows of its key; missing for a key that fit has not seen.
+        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
+            those that it has not seen; None keeps all.
+        over: a window: of a row, what the rows in it give instead.
+
+    Raises:
+        InvalidPlan: both `by` and `over`, `min_rows` below 1 or without `by`, or `bias` is no
+            bool.
+
+    Source:
+        g1 = m3 / m2**1.5 and G1 = g1 sqrt(n (n - 1)) / (n - 2), of central moments that are exact
+        and rounded once each: Joanes and Gill (1998).
+
+    Example:
+        >>> col("x").skew()
+        col('x').skew(bias=True)
+    """
+    return _learnt(
+        "skew", x, by, min_rows, over, **checked("skew", parameters_of("skew"), bias=bias)
+    )
+
+
+def kurtosis(
+    x: Expr,
+    *,
+    fisher: bool = True,
+    bias: bool = True,
+    by: Keys | None = None,
+    min_rows: int | None = None,
+    over: Window | None = None,
+) -> Expr:
+    """Return the kurtosis: how much of the spread comes from few values that are far out.
+
+    Missing where all values are equal, where one is infinite, and of too few values: of none, or of
+    less than 4 where bias is False.
+
+    Args:
+        x: numbers.
+        fisher: whether that of the normal distribution is 0, as Polars and SciPy have it; False
+            makes it 3.
+        bias: whether it is that of the values, the same; False estimates that of what they are a
+            sample of, as pandas does.
+        by: one key or several, names or expressions: of a row, what was learnt from the training
+            rows of its key; missing for a key that fit has not seen.
+        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
+            those that it has not seen; None keeps all.
+        over: a window: of a row, what the rows in it give instead.
+
+    Raises:
+        InvalidPlan: both `by` and `over`, `min_rows` below 1 or without `by`, or `fisher` or
+            `bias` is no bool.
+
+    Source:
+        g2 = m4 / m2**2 - 3 and G2 = (n - 1) ((n + 1) g2 + 6) / ((n - 2) (n - 3)), of central
+        moments that are exact: Joanes and Gill (1998).
+
+    Example:
+        >>> col("x").kurtosis()
+        col('x').kurtosis(bias=True, fisher=True)
+    """
+    given = checked("kurtosis", parameters_of("kurtosis"), fisher=fisher, bias=bias)
+    return _learnt("kurtosis", x, by, min_rows, over, **given)
+
+
 def min(
     x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
 ) -> Expr:
@@ -311,7 +393,7 @@ def mode(
 def n_unique(
     x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
 ) -> Expr:
-    """Return how many different values there are; a missing one is none.
+    """Return the number of different values; a missing one is none.
 
     Args:
         x: values of any type; with `by` numbers, dates or times.
@@ -399,6 +481,12 @@ _QUANTILES = tuple(
     for q, name in zip((0.0, 0.1, 0.5, 0.77, 1.0), get_args(Interpolation), strict=True)
 )
 
+_KURTOSES = tuple(
+    Case(params={"bias": bias, "fisher": fisher})
+    for bias in (True, False)
+    for fisher in (True, False)
+)
+
 OPERATORS: dict[str, Operator] = {
     "count": Operator(count, _constant("count"), (Case(), Case(("text",)))),
     "null_count": Operator(null_count, _constant("null_count"), (Case(), Case(("text",)))),
@@ -406,6 +494,8 @@ OPERATORS: dict[str, Operator] = {
     "mean": Operator(mean, _constant("mean")),
     "var": Operator(var, _constant("var", ddof=1), (Case(), Case(params={"ddof": 0}))),
     "std": Operator(std, _constant("std", ddof=1), (Case(), Case(params={"ddof": 2}))),
+    "skew": Operator(skew, _constant("skew", bias=True), (Case(), Case(params={"bias": False}))),
+    "kurtosis": Operator(kurtosis, _constant("kurtosis", bias=True, fisher=True), _KURTOSES),
     "min": Operator(min, _constant("min")),
     "max": Operator(max, _constant("max")),
     "quantile": Operator(quantile, _constant("quantile"), _QUANTILES),

@@ -210,7 +210,7 @@ def _bin_inside_text(node: ir.Call, texts: Texts) -> str | None:
 
 
 def points_of(x: ir.Node, table: ir.Node) -> tuple[int, str] | None:
-    """Return how many points are learnt of x, and by which strategy; None for anything else."""
+    """Return the number of points learnt of x, and their strategy; None for anything else."""
     match table:
         case ir.Aggregate("evenly_spaced", (y,), (("n_points", n_points),)) if x is y:
             return n_points, "uniform"

@@ -19,7 +19,7 @@ from fastfeat.scalars.truncation import interval_of
 @explaining_methods(lambda of: f"{of.expr!r}.dt.")
 @dataclass(frozen=True, slots=True)
 class DatetimeParts:
-    """What a date, time, timestamp or duration is made of: `col("t").dt`.
+    """The parts of a date, time, timestamp or duration: `col("t").dt`.
 
     Every method takes missing to missing. Those with `tz=` take the part in that zone, a name of
     the tz database or an offset such as "+02:00", instead of the column's own; only timestamps have
@@ -110,7 +110,7 @@ class DatetimeParts:
         return _part("is_quarter_end", self.expr, tz)
 
     def days_in_month(self, *, tz: str | None = None) -> Expr:
-        """Return how many days the month of a date or timestamp has, 28 to 31."""
+        """Return the number of days in the month of a date or timestamp, 28 to 31."""
         return _part("days_in_month", self.expr, tz)
 
     def date(self, *, tz: str | None = None) -> Expr:

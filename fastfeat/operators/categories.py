@@ -8,10 +8,10 @@ from typing import Any, cast
 
 from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, TypeMismatch
-from fastfeat.expr import Expr, call, table_of
+from fastfeat.expr import Expr, call, several, table_of
 from fastfeat.ir import node as ir
 from fastfeat.ir.node import Call
-from fastfeat.ir.parameters import MAX_MEMORY, Flag, Parameter
+from fastfeat.ir.parameters import MAX_MEMORY, Flag, Parameter, Whole
 from fastfeat.ir.writing import Texts, Writer
 from fastfeat.literals import Scalar, in_order, literal_value
 from fastfeat.operators.keys import (
@@ -30,6 +30,8 @@ from fastfeat.scalars.categories import Drop, Missing
 NORMALIZE = Parameter(
     "normalize", Flag(), "whether to give the share of the training rows instead", False
 )
+
+N_COLUMNS = Parameter("n_columns", Whole(2, 31), "how many columns")
 
 
 def ordinal_encode(
@@ -110,7 +112,7 @@ def count_encode(
     min_rows: int | None = None,
     max_memory: int = MAX_MEMORY,
 ) -> Expr:
-    """Return how many training rows have the category of a row: 0 of one that is unseen.
+    """Return the number of training rows with the category of a row: 0 of one that is unseen.
 
     Args:
         x: text, numbers, bools, dates or times; or several of those by `ff.cross`. Missing is a
@@ -190,6 +192,51 @@ def one_hot_encode(
     return call("one_hot", codes, **given)
 
 
+def binary_encode(
+    x: Expr,
+    *,
+    n_columns: int,
+    min_frequency: float | None = None,
+    max_memory: int = MAX_MEMORY,
+) -> Expr:
+    """Return the bits of the code of a category, uint8: "_0" is the lowest, "_1" the next.
+
+    The codes are those of `ordinal_encode`: 0 missing, 1 unseen or rare, then the most frequent
+    first, as many as the columns tell apart. 8 columns hold up to 254 categories.
+
+    Args:
+        x: text, numbers, bools, dates or times; or several of those by `ff.cross`.
+        n_columns: how many columns; where there are more categories than they tell apart, the least
+            frequent are rare.
+        min_frequency: as of `ordinal_encode`.
+        max_memory: bytes that fit may need for the categories, beyond which it fails.
+
+    Raises:
+        InvalidPlan: a parameter that is no such number.
+
+    Source:
+        category_encoders' BinaryEncoder, whose codes are in the order of the rows, and which has as
+        many columns as fit finds necessary, the highest bit first.
+
+    Example:
+        >>> plan = ff.Plan({"k": col("k").binary_encode(n_columns=2)})
+        >>> fitted = plan.fit({"k": ["b", "a", "a", None]})
+        >>> fitted.transform({"k": ["a", "b", "c", None]}, backend="reference").to_pydict()
+        {'k_0': [0, 1, 1, 0], 'k_1': [1, 1, 0, 0]}
+    """
+    given = checked("binary_encode", (N_COLUMNS,), n_columns=n_columns)
+    codes = code_of(
+        x,
+        "binary_encode",
+        n_unseen=1,
+        min_frequency=min_frequency,
+        max_categories=2 ** given["n_columns"] - 2,
+        max_memory=max_memory,
+    )
+    bits = range(given["n_columns"])
+    return several({f"_{bit}": (codes // 2**bit % 2).cast("uint8") for bit in bits})
+
+
 @recording("ff.cross")
 @explaining
 def cross(*parts: Expr | str) -> Expr:
@@ -260,6 +307,13 @@ def _one_hot_encode(
     return tuple([int(code == one) for code in codes] for one in wanted)
 
 
+def _binary_encode(
+    train: Sequence[Values], rows: Sequence[Values], n_columns: int, **params: Any
+) -> tuple[list[int], ...]:
+    codes = _codes(train[0], rows[0], max_categories=2**n_columns - 2, **params)
+    return tuple([code >> bit & 1 for code in codes] for bit in range(n_columns))
+
+
 _KEYS = ("text", "integer", "bool", "number")
 
 
@@ -325,6 +379,17 @@ OPERATORS: dict[str, Operator] = {
         _count_encode,
         (*(Case((kind,)) for kind in _KEYS), Case(("text",), {"normalize": True})),
         parameters=(NORMALIZE,),
+    ),
+    "binary_encode": Operator(
+        binary_encode,
+        _binary_encode,
+        (
+            Case(("text",), {"n_columns": 5}),
+            Case(("integer",), {"n_columns": 3}),
+            Case(("bool",), {"n_columns": 2}),
+            Case(("text",), {"n_columns": 3, "min_frequency": 2}),
+        ),
+        parameters=(N_COLUMNS,),
     ),
     "one_hot_encode": Operator(
         one_hot_encode,

@@ -1,4 +1,4 @@
-"""What users of NumPy and pandas write: taken where it means the same, else told what to write.
+"""Functions of NumPy and pandas: taken where they mean the same, else told what to write.
 
 NumPy asks an operand for `__array_ufunc__` and `__array_function__`. Without them it takes an
 expression for an array of one object, and `np.median(col("x"))` gives `col("x") / 1`.
@@ -22,7 +22,7 @@ _NAMESPACES: dict[str, type] = {"dt": DatetimeParts, "list": ListElements, "str"
 
 
 def array_ufunc(self: Expr, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Expr:
-    """Return what a function of NumPy that works element by element means of expressions.
+    """Return the expression that a function of NumPy, which works element by element, means.
 
     Raises:
         TypeMismatch: it has no equal here, or has an option.
@@ -69,7 +69,7 @@ def missing_attribute(self: Expr, name: str) -> NoReturn:
 
 
 def missing_in(namespace: str) -> Callable[[Any, str], NoReturn]:
-    """Return what raises for a method that a namespace does not have, with what to write instead.
+    """Return a method that raises for a name that a namespace lacks, with what to write instead.
 
     Args:
         namespace: one of "dt", "list" and "str".
@@ -84,7 +84,7 @@ def missing_in(namespace: str) -> Callable[[Any, str], NoReturn]:
 
 
 def offered(self: object) -> list[str]:
-    """Return what tab completion offers: methods that a user may call, and what begins with _."""
+    """Return the names for tab completion: methods that a user may call, and what begins with _."""
     own = (name for name in object.__dir__(self) if name.startswith("_"))
     return [*own, *_public(type(self))]
 

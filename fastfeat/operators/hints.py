@@ -1,4 +1,4 @@
-"""What to write in place of a method that expressions do not have.
+"""Hints for methods that expressions do not have: what to write in their place.
 
 Users of pandas, Polars and NumPy type the names of the table `hints.txt`. The nearest name is often
 that of something else: `square` is near `sqrt`, and `cumsum` near `sum`, which is learnt.
@@ -73,7 +73,7 @@ def instead_in(namespace: str, name: str, methods: frozenset[str]) -> str:
 
 
 def _told(place: str, name: str) -> str:
-    """Return what the table says of a name that is typed at a place, or nothing."""
+    """Return the hint of the table for a name that is typed at a place; empty for none."""
     if written := tables()[place].get(name):
         return f" Write {written}"
     reasons = tables()[f"{NONE}{place}"]

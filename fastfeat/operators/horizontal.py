@@ -1,4 +1,4 @@
-"""What several columns of one row have in common: the first present value, extremes, sums."""
+"""Functions of several columns of one row: the first present value, extremes, sums."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def mean_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
 
 
 def operands(function: str, exprs: tuple[Operand | Iterable[Operand], ...]) -> list[Expr]:
-    """Return what a function was given as expressions; a text is the name of a column.
+    """Return the arguments of a function as expressions; a text is the name of a column.
 
     Raises:
         InvalidPlan: nothing is given.

@@ -73,7 +73,7 @@ def group_of(parts: list[Expr], min_rows: int | None = None) -> Expr:
 
 
 def min_rows_of(operator: str, given: Any) -> int | None:
-    """Return how many training rows a key needs, so as not to be as an unseen one; None for any.
+    """Return the number of training rows below which a key is as an unseen one; None for none.
 
     Raises:
         InvalidPlan: it is no whole number from 1.
@@ -155,7 +155,7 @@ def keys_text(parts: Iterable[Node], missing: object, texts: Texts) -> str:
 
 
 def vocabulary_options(learnt: Aggregate, texts: Texts) -> list[str]:
-    """Return which categories are rare, as the parameters of an encoder."""
+    """Return the parameters of an encoder that say which categories are rare."""
     return texts.options(learnt, without=("max_memory",))[::-1]  # as encoders take them
 
 

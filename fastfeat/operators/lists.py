@@ -35,7 +35,7 @@ WIDTH = Parameter("width", Whole(1, 10_000), "how many columns")
 @explaining_methods(lambda of: f"{of.expr!r}.list.")
 @dataclass(frozen=True, slots=True)
 class ListElements:
-    """What is in the list of each row: `col("tags").list`.
+    """Functions of the list of each row: `col("tags").list`.
 
     Lists hold numbers, bools, text, dates or times. Methods have the names that Polars gives them.
 
@@ -351,7 +351,7 @@ class ListElements:
 
 @property
 def elements(expr: Expr) -> ListElements:
-    """What is in the list of each row: `col("tags").list.len()`."""
+    """Functions of the list of each row: `col("tags").list.len()`."""
     return ListElements(expr)
 
 

@@ -93,7 +93,7 @@ def lookup(table: str, *, by: By) -> Lookup:
 
 
 def pairs_of(told: str, by: Any) -> list[tuple[str | Expr, str]]:
-    """Return what is compared: of the data, and the columns of the table.
+    """Return the pairs that are compared: a column of the data, and one of the table.
 
     Args:
         told: the beginning of the message about anything else.

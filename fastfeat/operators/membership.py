@@ -74,7 +74,7 @@ def _plain(value: Any) -> Any:
 def replace_strict(
     x: Expr, mapping: Mapping[Any, Any], *, default: Scalar | EllipsisType = ...
 ) -> Expr:
-    """Return what the mapping gives for each value: numbers or bools for numbers or text.
+    """Return the result of the mapping for each value: numbers or bools for numbers or text.
 
     Args:
         x: numbers or text; missing stays missing, unless the mapping has a key None.

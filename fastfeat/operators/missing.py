@@ -55,6 +55,40 @@ def fill_null(x: Expr, value: Expr | Scalar) -> Expr:
     return call("fill_null" if isinstance(fill.node, Literal) else "coalesce", x, fill)
 
 
+def eq_missing(x: Expr, other: Expr | Scalar) -> Expr:
+    """Return whether two values are equal, where missing equals missing; the result is present.
+
+    Args:
+        x: values of any type that `==` takes.
+        other: an expression or a constant to compare with; None stands for missing.
+
+    Example:
+        >>> plan = ff.Plan({"same": col("x").eq_missing(col("y"))})
+        >>> rows = {"x": [1, 1, None, None], "y": [1, None, 1, None]}
+        >>> plan.fit(rows).transform(rows, backend="reference")["same"].to_pylist()
+        [True, False, False, True]
+    """
+    y = as_expr(other)
+    return call("eq", x, y).fill_null(x.is_null() & y.is_null())
+
+
+def ne_missing(x: Expr, other: Expr | Scalar) -> Expr:
+    """Return whether two values differ, where missing equals missing; the result is present.
+
+    Args:
+        x: values of any type that `!=` takes.
+        other: an expression or a constant to compare with; None stands for missing.
+
+    Example:
+        >>> plan = ff.Plan({"moved": col("x").ne_missing(col("y"))})
+        >>> rows = {"x": [1, 1, None, None], "y": [1, None, 1, None]}
+        >>> plan.fit(rows).transform(rows, backend="reference")["moved"].to_pylist()
+        [False, True, True, False]
+    """
+    y = as_expr(other)
+    return call("ne", x, y).fill_null(x.is_null() ^ y.is_null())
+
+
 def is_finite(x: Expr) -> Expr:
     """Return whether the value is neither inf nor -inf.
 
@@ -136,6 +170,16 @@ def _is_not_null(x: Any) -> bool:
     return x is not None
 
 
+def _eq_missing(x: Any, other: Any) -> bool:
+    if {type(x), type(other)} == {int, float}:  # as `==`: the integer is rounded once
+        return float(x) == float(other)
+    return x == other
+
+
+def _ne_missing(x: Any, other: Any) -> bool:
+    return not _eq_missing(x, other)
+
+
 def _is_finite(x: Any) -> bool:
     return not math.isinf(x)
 
@@ -148,6 +192,15 @@ def _fill_infinite(x: Any, value: Any = None) -> Any:
     return value if math.isinf(x) else float(x)
 
 
+_PAIRS = (
+    Case(("number", "number")),
+    Case(("bool", "number")),
+    Case(("text", "text")),
+    Case(("number",), {"other": 1}),
+    Case(("text",), {"other": "zz"}),
+    Case(("number",), {"other": None}),
+)
+
 OPERATORS: dict[str, Operator] = {
     "is_null": Operator(is_null, each_seen(_is_null), (Case(("number",)), Case(("text",)))),
     "is_not_null": Operator(
@@ -158,6 +211,8 @@ OPERATORS: dict[str, Operator] = {
         each_seen(_fill_null),
         tuple(Case(params={"value": value}) for value in (0, True, -1.5, None)),
     ),
+    "eq_missing": Operator(eq_missing, each_seen(_eq_missing), _PAIRS),
+    "ne_missing": Operator(ne_missing, each_seen(_ne_missing), _PAIRS),
     "is_finite": Operator(is_finite, each(_is_finite)),
     "is_infinite": Operator(is_infinite, each(math.isinf)),
     "fill_infinite": Operator(

@@ -1,4 +1,4 @@
-"""What the registry knows of an operator: its definition, its meaning, and how tests call it."""
+"""Record of an operator in the registry: its definition, its meaning, and how tests call it."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def polynomial_features(
 
 
 def _count(n: int, degree: int, interaction_only: bool) -> int:
-    """Return how many terms there are, without the constant."""
+    """Return the number of terms, without the constant."""
     if interaction_only:
         return sum(math.comb(n, k) for k in range(1, min(n, degree) + 1))
     return math.comb(n + degree, min(n, degree)) - 1
@@ -111,7 +111,7 @@ def _terms(n: int, degree: int, interaction_only: bool) -> Iterator[Term]:
 
 
 def _names(factors: Sequence[Expr]) -> list[str]:
-    """Return what each expression is called in the names of products, each once."""
+    """Return the name of each expression in the names of products, each once."""
     names: list[str] = []
     for place, factor in enumerate(factors):
         node = factor.node
@@ -126,7 +126,7 @@ def _names(factors: Sequence[Expr]) -> list[str]:
 
 
 def _name(term: Term, names: Sequence[str]) -> str:
-    """Return what scikit-learn calls a product: "a^2 b"."""
+    """Return the name of a product as scikit-learn writes it: "a^2 b"."""
     powers = {place: term.count(place) for place in term}
     shown = [names[p] if power == 1 else f"{names[p]}^{power}" for p, power in powers.items()]
     return " ".join(shown) or "1"

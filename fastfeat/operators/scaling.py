@@ -226,7 +226,7 @@ def robust_scale(
 
 
 def scale(spread: Expr, level: Expr) -> Expr:
-    """Return what a scaler divides by: the spread, or 1 if it is rounding noise at that level."""
+    """Return the divisor of a scaler: the spread, or 1 if it is rounding noise at that level."""
     return call("scale_or_one", spread, level)
 
 
@@ -331,7 +331,7 @@ def _scaled_text(node: Call, texts: Texts) -> str | None:
 
 
 def standardized(node: Node, texts: Texts) -> tuple[Node, list[str]] | None:
-    """Return what is scaled to mean 0 and variance 1, and how, as parameters; None of no such.
+    """Return the expression scaled to mean 0 and variance 1, and its parameters; None of no such.
 
     Args:
         node: the division.
@@ -415,7 +415,7 @@ def _centred(shifted: Node, level: Aggregate) -> tuple[Node | None, bool]:
 
 
 def _range(low: Aggregate, high: Aggregate) -> list[str]:
-    """Return which quantiles a robust scaler takes, in percent, where they are not the usual."""
+    """Return the quantiles of a robust scaler, in percent, where they are not the usual."""
     ends = [round(100 * dict(one.params)["q"], 9) for one in (low, high)]
     return [] if ends == [25, 75] else [f"quantile_range=({', '.join(map(number_text, ends))})"]
 

@@ -18,7 +18,7 @@ from fastfeat.operators.lookup import pairs_of
 def table_order(
     function: str, table: Any, time: str | Expr, right_time: Any, by: Any, tie: Any
 ) -> Call:
-    """Return what orders the rows of a table, and by what rows of the data ask for them.
+    """Return the order of the rows of a table, with the moment and key that ask for them.
 
     Args:
         function: what has the arguments, for messages.
@@ -111,7 +111,7 @@ def in_table(told: str, x: Expr, window: Call) -> Expr:
 
 
 def _reads_more(node: Node) -> str:
-    """Return what else than its own row of the table a node reads; nothing of most."""
+    """Return the rows that a node reads besides its own of the table, as text; empty for most."""
     match node:
         case Aggregate():
             return "is learnt from the training rows"

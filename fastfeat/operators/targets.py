@@ -178,7 +178,7 @@ def _if_given(min_rows: int | None) -> dict[str, Any]:
 
 
 def _weight(smooth: Any, stat: str) -> float | str:
-    """Return how many rows of the prior are added."""
+    """Return the number of rows of the prior that are added, or "auto"."""
     if isinstance(smooth, str):
         if smooth == "auto" and stat == "mean":
             return smooth
@@ -247,7 +247,7 @@ def _target_encode(
     min_rows: int = 1,
     **folds: Any,
 ) -> list[float | None]:
-    """Return what later rows get: of all training rows."""
+    """Return the encodings of later rows: of all training rows."""
 
     def statistic(values: Values) -> float | None:
         given = {"var": {"ddof": 1}, "quantile": {"q": q, "interpolation": "linear"}, "mean": {}}
@@ -331,7 +331,7 @@ def _encoder_text(
 
 
 def _folds_options(folds: Node, params: Params, texts: Texts) -> list[str]:
-    """Return how training rows are divided, as parameters."""
+    """Return the parameters that say how training rows are divided."""
     match folds:
         case Call("fold", keys):
             by = [f"fold_by=[{', '.join(texts[key] for key in keys)}]"] if keys else []

@@ -37,12 +37,12 @@ _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
 @explaining_methods(lambda of: f"{of.expr!r}.str.")
 @dataclass(frozen=True, slots=True)
 class TextFunctions:
-    """What can be computed from text: `col("s").str`.
+    """Functions of text: `col("s").str`.
 
     Every method takes missing to missing. Characters are code points. Text that is not UTF-8 is an
     error where characters are looked at; methods of bytes (`len_bytes`, `starts_with`, `ends_with`,
-    and `contains` and `count_matches` of plain text) take it, and columns of bytes. Patterns are
-    regular expressions of RE2, run by Arrow on the host.
+    `split_count`, and `contains`, `count_matches` and `find` of plain text) take it, and columns of
+    bytes. Patterns are regular expressions of RE2, run by Arrow on the host.
 
     Example:
         >>> from fastfeat import col
@@ -196,7 +196,7 @@ class TextFunctions:
         return call(function, self.expr, pattern=pattern)
 
     def count_matches(self, pattern: str, *, literal: bool = False) -> Expr:
-        """Return how often a pattern matches, from the left and without overlap, int64.
+        """Return the number of matches of a pattern, from the left and without overlap, int64.
 
         Args:
             pattern: a regular expression of RE2 that does not match the empty text.
@@ -218,8 +218,53 @@ class TextFunctions:
         function = "str.count_matches_literal" if is_plain else "str.count_matches"
         return call(function, self.expr, pattern=pattern)
 
+    def find(self, pattern: str, *, literal: bool = False) -> Expr:
+        """Return the byte at which a pattern first matches, int64, from 0; missing if nowhere.
+
+        As of Polars: a byte, as UTF-8 has it, which is the character where the text is ASCII.
+
+        Args:
+            pattern: a regular expression of RE2.
+            literal: whether it is plain text instead.
+
+        Raises:
+            InvalidPlan: it is no regular expression.
+
+        Example:
+            >>> plan = ff.Plan({"at": col("s").str.find("-")})
+            >>> fitted = plan.fit({"s": ["N12-3", "7"]})
+            >>> fitted.transform({"s": ["a-b-c", "é-", "b"]}, backend="reference")["at"].to_pylist()
+            [1, 2, None]
+        """
+        pattern, is_plain = _pattern("find", pattern, literal)
+        at = call("str.find_literal" if is_plain else "str.find", self.expr, pattern=pattern)
+        return call("when", at >= 0, at, None)
+
+    def split_count(self, by: str) -> Expr:
+        """Return the number of pieces between separators, int64: as of Polars' `split`.
+
+        The empty text is one piece, as is a text in which the separator does not stand.
+
+        Args:
+            by: the separator, plain text that is not empty.
+
+        Raises:
+            InvalidPlan: the separator is empty.
+
+        Example:
+            >>> plan = ff.Plan({"n": col("s").str.split_count(",")})
+            >>> fitted = plan.fit({"s": ["a"]})
+            >>> fitted.transform({"s": ["a,b,,c", "", None]}, backend="reference")["n"].to_pylist()
+            [4, 1, None]
+        """
+        if not text("split_count", "by", by):
+            raise InvalidPlan(
+                "split_count(by=''): nothing separates pieces. Count characters with len_chars()"
+            )
+        return self.count_matches(by, literal=True) + 1
+
     def extract(self, pattern: str, group_index: int = 1) -> Expr:
-        """Return what a group of a pattern matches, the first time; missing where nothing does.
+        """Return the first match of a group of a pattern; missing where nothing matches.
 
         A group that takes no part in a match is an empty text.
 
@@ -339,7 +384,7 @@ class TextFunctions:
         return call("str.to_datetime", self.expr, **given)
 
     def hash_ngrams(self, n: int, n_buckets: int, *, seed: int = 0) -> Expr:
-        """Return how many n-grams fall into each bucket, int32: columns "_0", "_1" and so on.
+        """Return the number of n-grams in each bucket, int32: columns "_0", "_1" and so on.
 
         An n-gram is n characters in a row. Its bucket is that of `hash`. A missing text is missing
         in every column; of `.fill_null("")` all counts are 0.
@@ -364,7 +409,7 @@ class TextFunctions:
         return _counts("hash_ngrams", self.expr, n=n, n_buckets=n_buckets, seed=seed)
 
     def hash_tokens(self, n_buckets: int, *, seed: int = 0) -> Expr:
-        """Return how many tokens fall into each bucket, int32: columns "_0", "_1" and so on.
+        """Return the number of tokens in each bucket, int32: columns "_0", "_1" and so on.
 
         Tokens are those of `token_count`. The bucket of a token is that of `hash`. A missing text
         is missing in every column; of `.fill_null("")` all counts are 0.
@@ -450,7 +495,7 @@ def _counts(operator: str, x: Expr, **params: Any) -> Expr:
 
 @property
 def str_(expr: Expr) -> TextFunctions:
-    """What can be computed from text: `col("s").str.len_chars()`."""
+    """Functions of text: `col("s").str.len_chars()`."""
     return TextFunctions(expr)
 
 
@@ -589,6 +634,15 @@ def _count_matches(text: str, pattern: str, literal: bool = False) -> int:
     return len(_finds(pattern, literal).findall(text))
 
 
+def _find(text: str, pattern: str, literal: bool = False) -> int | None:
+    found = _finds(pattern, literal).search(text)
+    return None if found is None else len(text[: found.start()].encode())
+
+
+def _split_count(text: str, by: str) -> int:
+    return len(text.split(by))
+
+
 def _replaced_once(text: str, pattern: str, value: str, literal: bool = False) -> str:
     return _replaced(text, pattern, value, literal, 1)
 
@@ -639,6 +693,8 @@ _GIVING_NUMBERS: dict[Callable[..., Expr], tuple[Reference, tuple[dict[str, Any]
     TextFunctions.ends_with: (each(_ends_with), ({"suffix": "é"},)),
     TextFunctions.contains: (each(_contains), (_LITERAL, {"pattern": "^[ab]$"})),
     TextFunctions.count_matches: (each(_count_matches), (_LITERAL, {"pattern": "[az]"})),
+    TextFunctions.find: (each(_find), (_LITERAL, {"pattern": ""}, {"pattern": "[az]$"})),
+    TextFunctions.split_count: (each(_split_count), ({"by": "z"},)),
     TextFunctions.to_integer: (
         each(_integer),
         ({"strict": False}, {"strict": False, "base": 36}),

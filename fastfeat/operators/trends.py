@@ -1,4 +1,4 @@
-"""Where a row stands among those of its window, and where the values of the window tend."""
+"""Ranks of a row among those of its window, and trends of the values in the window."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def slope(x: Expr, *, over: Window) -> Expr:
 
 
 def streak(x: Expr, *, over: Window) -> Expr:
-    """Return how many of the latest rows in a window are true, one after the other to its end.
+    """Return the number of latest rows in a window that are true, one after the other to its end.
 
     0 where the latest is not, and of no rows. A missing value is not true.
 

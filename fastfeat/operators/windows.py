@@ -151,7 +151,7 @@ def window(
 def order_given(
     told: str, time: Any, by: Any, tie: Any, table: str | None, right_time: str | None
 ) -> Expr:
-    """Return what orders the rows that a window sees: the data's own, or those of a table.
+    """Return the order of the rows that a window sees: of the data itself, or of a table.
 
     Args:
         told: what has the arguments, for messages; they are those of `window`.

@@ -1,4 +1,7 @@
-"""The table of scalar functions: what each row function means, by type."""
+"""The table of scalar functions: what each row function means, by type.
+
+`aggregates` and what stands above import it.
+"""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ ON_ARRAYS: Functions = {
     "bits_i64": _bits,
     "bits_f64": _floats,
 }
-"""What stands for the primitives in the bodies of log, log1p and expm1."""
+"""Functions of arrays for the primitives in the bodies of log, log1p and expm1."""
 
 ON_FLOATS: Functions = {
     **{name: primitive.python for name, primitive in PRIMITIVES.items()},

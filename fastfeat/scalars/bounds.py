@@ -1,4 +1,4 @@
-"""How large the result of an operation can be, where that follows from the operation alone."""
+"""Bounds of the results of operations, where they follow from the operation alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LARGEST_FLOAT32 = (2.0 - 2.0**-23) * 2.0**127
 
 
 def magnitude_bound(x: Op) -> float:
-    """Return what no finite result of a float operation exceeds in size; inf where unknown.
+    """Return the size that no finite result of a float operation exceeds; inf where unknown.
 
     The bound is itself rounded: compare it with room for that.
     """

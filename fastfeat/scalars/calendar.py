@@ -48,7 +48,7 @@ PER_DAY = {
     "m": 1440,
     **{unit: SECONDS_PER_DAY * 10**k for unit, k in (("s", 0), ("ms", 3), ("us", 6), ("ns", 9))},
 }
-"""How many of a unit make 24 hours."""
+"""The number of a unit that make 24 hours."""
 ZONE = Parameter("tz", Text(may_be_empty=False), "the zone of the local time", None, may_lack=True)
 EPOCH_UNITS = ("s", "ms", "us", "ns", "d")
 _DATES = ("date32", "date64", "timestamp")

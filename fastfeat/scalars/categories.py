@@ -14,9 +14,9 @@ from fastfeat.scalars import op
 from fastfeat.scalars.value import ScalarFunction, TableKey, Value
 
 Drop = Literal["first", "if_binary"]
-"""Which indicator column is left out."""
+"""The indicator column that is left out."""
 Missing = Literal["zeros", "column"]
-"""What a missing category has among indicator columns."""
+"""The indicator columns of a missing category."""
 MISSING = Parameter(
     "missing",
     Words(get_args(Missing)),

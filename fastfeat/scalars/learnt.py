@@ -42,7 +42,7 @@ def _rank_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _interpolate_rank(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Return where a value stands among sorted, evenly spaced quantiles, from 0 to 1.
+    """Return the rank of a value among sorted, evenly spaced quantiles, from 0 to 1.
 
     Between two quantiles the rank is interpolated; of several that equal the value it is the mean
     of the first and the last rank. Nearer to the ends than `margin`, or beyond them, it is 0 or 1;

@@ -189,7 +189,7 @@ def _between(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 Closed = typing.Literal["both", "left", "right", "none"]
-"""Which limits belong to a range."""
+"""The limits that belong to a range."""
 
 
 FUNCTIONS: dict[str, ScalarFunction] = {

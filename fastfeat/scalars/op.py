@@ -165,7 +165,7 @@ def apply(name: str, *args: Op) -> Op:
 
 
 def _simplify(name: str, args: tuple[Op, ...]) -> Op | None:
-    """Return what the laws of booleans reduce an operation to; floats are left as they are."""
+    """Return the operation that the laws of booleans make of one; floats are left as they are."""
     match name, args:
         case ("and_b1", (x, y)) if x is TRUE or y is FALSE or x is y:
             return y
@@ -287,7 +287,7 @@ def quotient(x: Op, y: Op | int) -> Op:
 
 
 def remainder(x: Op, y: Op | int) -> Op:
-    """Return what `quotient` leaves, with the sign of x; y as there."""
+    """Return the remainder of `quotient`, with the sign of x; y as there."""
     return apply("remainder_i64", x, lift(y, "i64"))
 
 

@@ -51,7 +51,7 @@ def _hint(source: DType, target: DType) -> str:
 
 
 def _rule(source: DType, target: DType) -> Callable[[Value, DType], Ticks] | None:
-    """Return how values of one type become ticks of the other, or None."""
+    """Return the function from values of one type to ticks of the other, or None."""
     match source.name, target.name:
         case "timestamp", "timestamp":
             return _same_instant

@@ -21,7 +21,7 @@ _NOT_UTF8 = (
 
 
 def advice_on_bytes(dtype: DType) -> str:
-    """Return what to do where text is needed and a type is bytes; nothing for another type."""
+    """Return advice where text is needed and a type is bytes; nothing for another type."""
     return _NOT_UTF8 if dtype.name == "binary" else ""
 
 

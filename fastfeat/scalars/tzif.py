@@ -66,7 +66,7 @@ def _parse(content: bytes) -> tuple[int, list[Change], str]:
 
 
 def _header(content: bytes, at: int) -> tuple[int, tuple[int, ...]]:
-    """Return where a block begins and the six counts of its header."""
+    """Return the place where a block begins and the six counts of its header."""
     magic, version, *counts = _HEADER.unpack_from(content, at)
     if magic != b"TZif" or version < b"2":
         raise InvalidData("the zone file is not TZif of version 2 or later")

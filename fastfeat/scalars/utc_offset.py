@@ -21,7 +21,7 @@ from fastfeat.scalars.zones import CYCLE, HORIZON, ZoneTable
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """What is known of a zone at an instant.
+    """The offset of a zone at an instant.
 
     Args:
         ticks: the offset east of UTC, a whole number in float64.

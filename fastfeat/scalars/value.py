@@ -34,7 +34,7 @@ _ROUNDS_TO_INFINITY = (2.0 - 2.0**-24) * 2.0**127
 
 @dataclass(frozen=True, slots=True)
 class InputSlot:
-    """What a kernel reads: a column of the data or of a step, or what the border makes of one.
+    """An input of a kernel: a column of the data or of a step, or one that the border makes of it.
 
     Args:
         kind: "column"; "codes" (position of a text among `literals`, -1 for none); "valid" (whether

@@ -1,4 +1,4 @@
-"""How kernels are given a zone: its changes of offset in buckets, at most one in each."""
+"""Zones as kernels read them: changes of offset in buckets, at most one in each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast 12 features of a row are computed on a device, beside a copy of as many bytes there."""
+"""Speed of 12 features of a row on a device, beside a copy of as many bytes there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.api.plan import FittedPlan
-from fastfeat.backends import device_backend_named
+from fastfeat.backends import backend_named, device_of
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.selfcheck.plans import row_plan
 from fastfeat.selfcheck.tables import training_table
@@ -55,14 +55,14 @@ class Bandwidth:
 
 
 def measure_bandwidth(backend: str, n_rows: int, n_repeats: int = N_REPEATS) -> Bandwidth:
-    """Return how fast a row plan runs on a device, and how fast a copy.
+    """Return the speed of a row plan on a device, and that of a copy.
 
     Args:
         backend: one with memory of its own.
         n_rows: as many as these, or as fit into half of the memory.
         n_repeats: of each, after one that is not timed.
     """
-    runtime, fitted = device_backend_named(backend).runtime(), row_plan().fit(training_table())
+    runtime, fitted = device_of(backend_named(backend)), row_plan().fit(training_table())
     pattern = _pattern(fitted)
     n_outputs = len(fitted.feature_names)
     bytes_per_row = sum(values.itemsize for values in pattern.values()) + 4 * n_outputs

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastfeat.api.plan import Plan
-from fastfeat.backends import DEVICE_NAMES, backend_named, device_backend_named
+from fastfeat.backends import DEVICE_NAMES, backend_named, device_of
 from fastfeat.engine.gpu.device.driver import driver_version
 from fastfeat.errors import FastfeatWarning
 from fastfeat.selfcheck.bandwidth import Bandwidth, measure_bandwidth
@@ -28,7 +28,7 @@ _PACKAGES_OF_NVIDIA = ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12")
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """What came of one plan.
+    """The results of one plan.
 
     Args:
         name: of the plan.
@@ -46,7 +46,7 @@ class PlanResult:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What a check of a backend found.
+    """The results of a check of a backend.
 
     Args:
         backend: its name.
@@ -76,7 +76,7 @@ class CheckReport:
 
 
 def check(backend: str, step: Callable[[str], None], *, n_rows: int = 1 << 27) -> CheckReport:
-    """Return what comes of the contract on a backend.
+    """Return the results of the contract on a backend.
 
     Args:
         backend: its name.
@@ -96,7 +96,7 @@ def check(backend: str, step: Callable[[str], None], *, n_rows: int = 1 << 27) -
             results.append(_check_plan(name, plan, backend, train, rows))
     device, bandwidth = platform.processor() or platform.machine(), None
     if backend in DEVICE_NAMES:
-        device = device_backend_named(backend).runtime().name
+        device = device_of(backend_named(backend)).name
         if n_rows:
             step("Measuring the speed of a row plan")
             bandwidth = measure_bandwidth(backend, n_rows)

@@ -31,6 +31,7 @@ from fastfeat.operators.windows import (
 )
 from fastfeat.selfcheck.tables import KINDS
 from fastfeat.steps.windows.rows import OVER_FUNCTIONS
+from fastfeat.steps.windows.texts import BY_TIME
 
 _NUMBERS = ("f64", "i64", "f32", "i8", "flag")
 _GIVES_TEXT = ("mode", "first", "last", "lag")
@@ -130,12 +131,15 @@ def _calls(function: str, column: str, over: Window, unit: Any) -> Calls:
             yield "time_since", time_since(x > 0, over=over)
         case "time_since_lag":
             return  # of sessions
-        case "ewm_mean":
-            yield "ewm_mean 0.3", x.ewm_mean(alpha=0.3, over=over)
-            yield "ewm_mean 1", x.ewm_mean(alpha=1, over=over)
-        case "ewm_mean_by":
+        case _ if function in _OF_ALL_PAST and function.endswith(BY_TIME):
             half_life = 90 if unit == "step" else "36h"
-            yield "ewm_mean_by", x.ewm_mean(half_life=half_life, over=over)
+            method = getattr(x, function.removesuffix(BY_TIME))
+            yield function, method(half_life=half_life, over=over)
+        case _ if function in _OF_ALL_PAST:
+            yield from (
+                (f"{function} {alpha}", getattr(x, function)(alpha=alpha, over=over))
+                for alpha in (0.3, 1)
+            )
         case "streak":
             yield "streak", (x > 0).streak(over=over)
         case "lag":
@@ -152,7 +156,7 @@ def _calls(function: str, column: str, over: Window, unit: Any) -> Calls:
 
 
 def _own_value(over: Window, session_of: Window | None) -> Calls:
-    """Yield what is made of functions over windows."""
+    """Yield expressions made of functions over windows."""
     yield "diff", col("f64").diff(2, over=over)
     yield "pct_change", col("i8").pct_change(over=over)
     yield "range", col("f32").range(over=over)
@@ -270,7 +274,7 @@ def _folds_in_time() -> Calls:
 
 
 def _nested() -> Calls:
-    """Yield what is made of what stands beyond the row."""
+    """Yield expressions made of what stands beyond the row."""
     week, all_past = window("7d", **_ENTITY), window(**_ENTITY)
     late = window("9d", offset="12h", **_ENTITY)
     x = col("f64")

@@ -26,7 +26,7 @@ class PastTables(NamedTuple):
 
 
 def past_tables() -> PastTables:
-    """Return the same rows on every machine: many share an instant, and lack a time or a key."""
+    """Return tables, equal on every machine: rows share an instant, and lack a time or a key."""
     tables = {
         "payments": _events(training_table(_N_PAYMENTS), seed=31, first=0, last=70 * _DAYS),
         "keys": _keys(),

@@ -7,7 +7,7 @@ answered and the state is on disk. It raises InvalidPlan for options that it doe
 another FastfeatError where the artifact or the state cannot be opened.
 
 A request goes from `wire` (HTTP) through `app` (limits, access, refusals) and `routes` to what
-answers it (`calls`, `kserve`, `mlflow`, `told`, `explain_calls`, `artifacts`), and from there
+answers it (`calls`, `kserve`, `mlflow`, `status`, `explain_calls`, `artifacts`), and from there
 through `serving` to `work`, which asks the live plan. `flight` gives its batches to the same work.
 """
 

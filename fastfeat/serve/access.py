@@ -1,4 +1,4 @@
-"""Who may call a server: those that know a token, over TLS where there is a certificate."""
+"""Access to a server: for those that know a token, over TLS where there is a certificate."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Access:
 
     @property
     def scheme(self) -> str:
-        """What an address begins with."""
+        """The beginning of an address."""
         return "http" if self.tls is None else "https"
 
 

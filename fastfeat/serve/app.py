@@ -68,7 +68,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is answered.
+    """An answer to a request.
 
     Args:
         body: of the answer.
@@ -88,7 +88,7 @@ Handler = Callable[[Request], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What answers a path.
+    """The handlers of a path.
 
     Args:
         name: of it in the metrics.
@@ -105,7 +105,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a server takes at most.
+    """The most that a server takes.
 
     Args:
         body: bytes of a request.
@@ -120,7 +120,7 @@ class Limits:
 
 @dataclass(slots=True)
 class Load:
-    """What a server has taken and not answered yet.
+    """The requests that a server has taken and not answered yet.
 
     Args:
         requests: how many.

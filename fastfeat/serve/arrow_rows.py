@@ -53,7 +53,7 @@ def not_arrow(error: Exception) -> Refusal:
 
 
 class Taken:
-    """What is taken of a stream, batch by batch.
+    """A reader that checks a stream, batch by batch.
 
     Args:
         reader: says which columns are read, and how many rows are taken.

@@ -45,7 +45,7 @@ class Watched:
 
 
 class Artifacts:
-    """What takes another artifact.
+    """The exchange of the served artifact for another.
 
     Args:
         serving: the server.

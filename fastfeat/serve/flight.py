@@ -32,7 +32,7 @@ _TCP = (socket.AF_INET, socket.AF_INET6)
 
 
 class Token(flight.ServerMiddlewareFactory):
-    """What lets calls in that know a token."""
+    """A middleware that lets calls in that know a token."""
 
     def __init__(self, token: bytes) -> None:
         super().__init__()  # pyright: ignore[reportUnknownMemberType]  # it has no types

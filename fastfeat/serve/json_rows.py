@@ -25,7 +25,7 @@ Given = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class RowReader:
-    """What reads rows of a plan.
+    """A reader of the rows of a plan.
 
     Args:
         columns: the type of each column that the plan reads.

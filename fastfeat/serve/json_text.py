@@ -94,7 +94,7 @@ def _may_repeat_keys(body: bytes, value: Any) -> bool:
 
 
 def _colons(values: Iterable[Any]) -> tuple[int, int]:
-    """Return how many keys there are in some values, and how many colons in their texts."""
+    """Return the number of keys in some values, and of colons in their texts."""
     n_keys = n_in_texts = 0
     for value in values:
         match value:

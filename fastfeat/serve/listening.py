@@ -1,4 +1,4 @@
-"""Where a server listens: a port of TCP, or a Unix socket that a dead server may have left."""
+"""Address of a server: a port of TCP, or a Unix socket that a dead server may have left."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """Where a server listens.
+    """The address that a server listens at.
 
     Args:
         host: the address.
@@ -52,7 +52,7 @@ class Listening:
                     os.unlink(self.path)
 
     def url(self, listener: socket.socket, scheme: str) -> str:
-        """Return where a bound socket is reached, for a message."""
+        """Return the address of a bound socket, for a message."""
         if self.path is not None:
             return f"unix:{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host

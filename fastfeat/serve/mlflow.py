@@ -1,4 +1,4 @@
-"""What MLflow's scoring server takes: a frame as JSON, split or as records; records come back."""
+"""Calls of MLflow's scoring server: a frame as JSON, split or as records; records come back."""
 
 from __future__ import annotations
 

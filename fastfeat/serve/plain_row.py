@@ -29,7 +29,7 @@ class NotPlain(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PlainRow:
-    """What reads one plain row, and writes its features.
+    """A reader of one plain row, which also writes its features.
 
     Args:
         converting: of each column that a row must have, what makes a value of it.

@@ -78,7 +78,7 @@ class Refusal(Exception):
 
     @property
     def document(self) -> dict[str, Any]:
-        """What is answered."""
+        """The body of the answer."""
         return {"error": self.error}
 
 

@@ -1,4 +1,4 @@
-"""What is served: a fitted plan over a state, and all that does not change between its calls."""
+"""The plan that is served, over a state, and all that does not change between its calls."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Served:
 
 
 def served(live: Live, fitted: FittedPlan, most_rows: int, *, name: str = ALONE) -> Served:
-    """Return what is served.
+    """Return a plan as it is served.
 
     Args:
         live: a plan with its state.

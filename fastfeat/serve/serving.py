@@ -20,7 +20,7 @@ from fastfeat.serve.work import Computed, Kind, Work
 
 
 class Metrics:
-    """What a server has counted; of one event loop."""
+    """The counters of a server; of one event loop."""
 
     def __init__(self) -> None:
         self.answers: Counter[tuple[str, int]] = Counter()
@@ -42,7 +42,7 @@ class Metrics:
 
 
 class Serving:
-    """What a server serves now, its work, and what it has counted; of one event loop.
+    """The plan that a server serves now, its work, and its counters; of one event loop.
 
     Args:
         limits: what is taken at most.
@@ -67,7 +67,7 @@ class Serving:
 
     @property
     def now(self) -> Served:
-        """What is served.
+        """The plan that is served.
 
         Raises:
             Refusal: nothing yet, or no more.

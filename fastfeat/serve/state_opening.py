@@ -1,4 +1,4 @@
-"""How the state of a server is opened, and opened anew for another version of its plan."""
+"""Opening of the state of a server, and its opening anew for another version of its plan."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WARM_ROWS = 20
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """How a state is opened.
+    """The options with which a state is opened.
 
     Args:
         path: of its file; None for one in memory.
@@ -112,7 +112,7 @@ def warm(fitted: FittedPlan, tables: Mapping[str, Table]) -> None:
 
 
 def difference(old: FittedPlan, new: FittedPlan) -> str:
-    """Return why a plan cannot take the place of another; empty where it can.
+    """Return the reason why a plan cannot take the place of another; empty where it can.
 
     Whoever sends rows sends the columns of the old one.
     """

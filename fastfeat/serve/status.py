@@ -1,4 +1,4 @@
-"""What a server tells of itself: its plan, how it does, and what it has counted."""
+"""Status of a server: its plan, how it does, and its counters."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def metrics_of(serving: Serving) -> Handler:
 
 
 def metrics_text(serving: Serving) -> str:
-    """Return all that a server has counted, as text."""
+    """Return the counters of a server, as text."""
     metrics, served = serving.metrics, serving.served
     answers = [
         ((("route", route), ("status", str(status))), float(n))

@@ -141,7 +141,7 @@ class Server(uvicorn.Server):
 
 
 class Wire:
-    """What reads requests from a socket, and writes what an application answers.
+    """A connection of a socket to an application: it reads requests, and writes answers.
 
     Args:
         app: an application of ASGI.

@@ -53,7 +53,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """What a call gave, and what was served as it was computed.
+    """The result of a call, and the plan that was served as it was computed.
 
     Args:
         features: of the rows; None of "update".
@@ -147,7 +147,7 @@ class Lane:
 
     @property
     def n_waiting(self) -> int:
-        """How many jobs wait."""
+        """The number of jobs that wait."""
         return len(self._waiting)
 
     def add(self, job: Job) -> None:
@@ -254,7 +254,7 @@ class Work:
 
     @property
     def n_waiting(self) -> int:
-        """How many calls wait for a thread."""
+        """The number of calls that wait for a thread."""
         return sum(lane.n_waiting for lane in self._lanes)
 
     async def call(self, kind: Kind, rows: Table, *, alone: bool) -> Computed:

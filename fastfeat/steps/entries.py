@@ -20,7 +20,7 @@ def content_column(argument: Argument) -> ChunkedArray:
 
 
 def over_entries(column: ChunkedArray, work: Work) -> Any:
-    """Return what a function gives for the rows of a column of text or bytes.
+    """Return the result of a function for the rows of a column of text or bytes.
 
     Of a dictionary the entries are worked on, unless they are more than the rows, or one of them
     is an error of its own: rows may not have it.

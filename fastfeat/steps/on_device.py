@@ -1,11 +1,12 @@
-"""What a step on a device is given, and what of it is brought to the host's memory."""
+"""Arguments of a step on a device, and their copies in the host's memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from fastfeat.dtypes import DType
 from fastfeat.engine.gpu.pieces.run import on_host
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.io.arrow import pa
@@ -19,6 +20,19 @@ DeviceStep = Callable[[Runtime, Sequence[Argument], Params, int], Any]
 or Arrow's. Columns among the arguments are as keys are stored, some of them DeviceArrays."""
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceKernel:
+    """What runs a step on a device.
+
+    Args:
+        run: the step.
+        takes: whether it runs there, by the types of its arguments; else it runs on the host.
+    """
+
+    run: DeviceStep
+    takes: Callable[[Sequence[DType]], bool] = lambda types: True
+
+
 def argument_in_host(runtime: Runtime, argument: Argument) -> Argument:
     """Return an argument whose column, if it is one, is in the host's memory, stored as keys."""
     if not isinstance(argument.values, DeviceArray):
@@ -28,7 +42,7 @@ def argument_in_host(runtime: Runtime, argument: Argument) -> Argument:
 
 
 def column_in_host(runtime: Runtime, values: Any) -> Any:
-    """Return what is in the memory of the device as a chunked array, and all else as it is."""
+    """Return a column of the device as a chunked array, and anything else as it is."""
     if not isinstance(values, DeviceArray):
         return values
     return pa.chunked_array([on_host(runtime, values, values.name)])

@@ -10,7 +10,9 @@ from fastfeat_kernels.lists.requests import Request as ListRequest
 from fastfeat_kernels.text.requests import Request as TextRequest
 
 from fastfeat.dtypes import DType
+from fastfeat.engine.tasks import Task
 from fastfeat.errors import FastfeatError, InvalidData
+from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import Belongs, Parameters, always
 from fastfeat.ir.writing import Form
 from fastfeat.scalars.value import TypeRule
@@ -35,10 +37,27 @@ class StepFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """What a step is given: a column, or what fit has learnt, with its type."""
+    """One argument of a step: a column, or a learnt value, with its type."""
 
     values: Any
     dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class StepTask(Task[Any]):
+    """A step: the column that it makes, Arrow's or one in the memory of a device.
+
+    Args:
+        call: of the step.
+        args: columns, as keys or as data has them, and what fit has learnt.
+        dtype: the type of the result.
+        n_rows: number of rows.
+    """
+
+    call: Call
+    args: Sequence[Argument]
+    dtype: DType
+    n_rows: int
 
 
 Reference = Callable[[Sequence[Argument], Mapping[str, Any], int], list[Any]]

@@ -1,4 +1,4 @@
-"""What a stream is told: records of its configuration, checked; `read_config` makes them of TOML.
+"""Configuration of a stream as records, checked; `read_config` makes them of TOML.
 
 A configuration, with every key; those in brackets of a comment may be left out:
 
@@ -80,7 +80,7 @@ Option = str | int | float | bool
 
 @dataclass(frozen=True, slots=True)
 class Kafka:
-    """Where the brokers are, and options of confluent-kafka.
+    """The addresses of the brokers, and options of confluent-kafka.
 
     Args:
         brokers: addresses, host:port, with commas between them.
@@ -193,7 +193,7 @@ class ParquetOut:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What `run` is told; `read_config` makes it of TOML.
+    """The configuration of `run`; `read_config` makes it of TOML.
 
     Args:
         artifacts: files of fitted plans by name; of one alone the name is "".

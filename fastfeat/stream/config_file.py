@@ -225,7 +225,7 @@ class Section:
         return section.plain()
 
     def plain(self) -> dict[str, Option]:
-        """Return all that stands there: text, numbers and bools."""
+        """Return the whole table: text, numbers and bools."""
         for key, value in self._values.items():
             if not isinstance(value, str | int | float | bool):
                 raise InvalidConfig(

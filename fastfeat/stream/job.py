@@ -1,4 +1,4 @@
-"""What all partitions of a stream share, made of its configuration once: plans, readers, names."""
+"""Parts that all partitions of a stream share, made once: plans, readers, names."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TIMESTAMP = re.compile(r"timestamp\[(s|ms|us|ns)(?:,\s*([^\]\s]+))?\]")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What all partitions share.
+    """The parts of a stream that all partitions share.
 
     Args:
         config: what the stream was told.

@@ -304,7 +304,7 @@ class Producer:
             raise StreamError(f"the broker did not take a message: {self._lost[0]}")
 
     def n_partitions(self) -> dict[str, int] | None:
-        """Return how many partitions each topic has; None where the brokers do not answer.
+        """Return the number of partitions of each topic; None where the brokers do not answer.
 
         All topics are asked for: to ask for one that is not there would create it.
         """

@@ -55,7 +55,7 @@ class Poison:
 
 
 class Decode(Protocol):
-    """What makes rows of messages; raises ValueError where any of them cannot be read."""
+    """A reader of messages as rows; raises ValueError where any of them cannot be read."""
 
     def __call__(self, values: Sequence[bytes]) -> Rows:
         """Return the rows of messages, in their order."""

@@ -1,4 +1,4 @@
-"""What a stream has done, as the text that Prometheus reads, on a port of its own."""
+"""Counters of a stream, as the text that Prometheus reads, on a port of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastfeat.stream.outputs import Reason
 
 
 class Measured(Protocol):
-    """What was done, as far as it is shown."""
+    """The counters of a stream, as far as they are shown."""
 
     n_events: int
     n_batches: int
@@ -25,7 +25,7 @@ class Measured(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """How a partition stands.
+    """The position and the size of a partition.
 
     Args:
         lag: events that are not answered yet.

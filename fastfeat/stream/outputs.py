@@ -1,4 +1,4 @@
-"""What a micro-batch gives: features and where they come from, and what was refused."""
+"""Outputs of a micro-batch: features and where they come from, and what was refused."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What the messages of a partition between two offsets give.
+    """The outputs of the messages of a partition between two offsets.
 
     Args:
         topic: that they came from.
@@ -72,7 +72,7 @@ class Outputs:
 
 
 class Sink(Protocol):
-    """Where outputs go. Each partition's come in order, and some of them again after a crash."""
+    """A target of outputs. Each partition's come in order, and some of them again after a crash."""
 
     def opened(self, partition: int) -> None:
         """Take a partition that comes to this member."""
@@ -91,7 +91,7 @@ class Sink(Protocol):
         ...
 
     def size(self, outputs: Outputs) -> int:
-        """Return how much there is to take of some outputs."""
+        """Return the amount that there is to take of some outputs."""
         ...
 
     def flush(self, partition: int, end: int, wait_s: float) -> bool:

@@ -230,7 +230,7 @@ def _value(content: bytes, kind: DataType, width: str) -> Any:
 
 
 def _width(kind: DataType) -> str | None:
-    """Return how NumPy writes a value of a fixed width; None for others."""
+    """Return NumPy's name for a value of a fixed width; None for others."""
     types = pa.types
     if types.is_boolean(kind):
         return "|u1"

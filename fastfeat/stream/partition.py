@@ -40,7 +40,7 @@ class Waiting:
 
 @dataclass(slots=True)
 class Done:
-    """What has been done of a partition since it was opened.
+    """The counters of a partition since it was opened.
 
     Args:
         n_events: events that were answered.
@@ -119,7 +119,7 @@ class Partition:
 
     @property
     def n_polled(self) -> int:
-        """How many messages wait to be taken."""
+        """The number of messages that wait to be taken."""
         return len(self._inbox)
 
     @property
@@ -359,7 +359,7 @@ class Partition:
 
 
 def source_of(place: Place) -> str:
-    """Return how a state calls a partition of a topic."""
+    """Return the name of a partition of a topic in a state."""
     return f"{place[0]}:{place[1]}"
 
 

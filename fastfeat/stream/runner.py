@@ -35,7 +35,7 @@ _MEASURES_EACH_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a stream has done.
+    """The counters of a stream at its end.
 
     Args:
         n_events: events that were answered.
@@ -306,7 +306,7 @@ def topics_of(config: Config) -> list[str]:
 
 
 def sinks_of(job: Job, producer: Producer, counts: Mapping[str, int]) -> list[Sink]:
-    """Return where the outputs of a stream go.
+    """Return the sinks that take the outputs of a stream.
 
     Args:
         job: what it is to do.

@@ -44,7 +44,7 @@ class ToKafka:
         """Take a partition that comes to this member."""
 
     def size(self, outputs: Outputs) -> int:
-        """Return how many rows of features there are."""
+        """Return the number of rows of features."""
         return outputs.features.num_rows
 
     def put(self, outputs: Outputs, first: int) -> int:
@@ -110,7 +110,7 @@ class DeadLetters:
         """Take a partition that comes to this member."""
 
     def size(self, outputs: Outputs) -> int:
-        """Return how many letters there are."""
+        """Return the number of letters."""
         return len(outputs.dead)
 
     def put(self, outputs: Outputs, first: int) -> int:

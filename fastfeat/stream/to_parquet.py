@@ -78,7 +78,7 @@ class ToParquet:
         self._waiting[partition] = _Waiting(covered, covered, covered)
 
     def size(self, outputs: Outputs) -> int:
-        """Return how many rows of features there are."""
+        """Return the number of rows of features."""
         return outputs.features.num_rows
 
     def put(self, outputs: Outputs, first: int) -> int:

@@ -85,7 +85,7 @@ class ToValkey:
         """Take a partition that comes to this member."""
 
     def size(self, outputs: Outputs) -> int:
-        """Return how many rows of features there are."""
+        """Return the number of rows of features."""
         return outputs.features.num_rows
 
     def put(self, outputs: Outputs, first: int) -> int:

@@ -39,7 +39,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Report:
-    """What `verify` found; prints as one line a check."""
+    """The results of `verify`; prints as one line a check."""
 
     checks: tuple[Check, ...]
 

@@ -1,4 +1,4 @@
-"""What `verify` does with the rows of plans that have windows: which, in what order, how split.
+"""Orders of the rows of plans with windows: which rows `verify` takes, in what order, how split.
 
 Windows put rows in orders: those of an entity, by a time. What is done here holds for all orders of
 a plan, whichever entities and times they are of, and computed ones too.
@@ -251,7 +251,7 @@ def taken(rows: Any, numbers: Numbers) -> Any:
 
 
 def as_history(rows: Any, columns: Sequence[str]) -> Any:
-    """Return what windows read of rows; late columns that the rows lack are missing."""
+    """Return the columns of rows that windows read; late ones that the rows lack are missing."""
     there = set(rows.column_names)
     found = plain_table(rows.select([name for name in columns if name in there]))
     for name in columns:

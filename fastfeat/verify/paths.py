@@ -54,7 +54,7 @@ Begin = Callable[..., Any]
 
 
 class Beside(NamedTuple):
-    """What is passed to `transform` beside the rows, at each call."""
+    """The tables and the history that `transform` is given beside the rows, at each call."""
 
     tables: Tables
     history: Any
@@ -301,7 +301,7 @@ def _growing(n_rows: int) -> Iterator[tuple[int, int]]:
 
 
 def _histories_of_halves(fitted: Fitted, earlier: Any, later: Any, known: Any) -> tuple[Any, Any]:
-    """Return what comes before each half of some rows: nothing of the later half before the other.
+    """Return the history of each half of some rows: the earlier one has nothing of the later.
 
     Args:
         fitted: what is verified.

@@ -124,7 +124,7 @@ def read_words(element, values, value_bit, row, n, scratch):
 
 @njit(**SEPARATE_OPTIONS)
 def present_rows(validity, bit, n, rows):
-    """Write which of n rows have a value, ascending; return how many. No bitmap: all have."""
+    """Write the numbers of rows with a value, ascending; return their count. No bitmap: all n."""
     r, m = pointer_int64(rows), types.int64(0)
     if validity == 0:
         for i in range(n):

@@ -124,7 +124,7 @@ def _hide(symbol) -> None:
 
 
 def _declared_symbols(module) -> set[str]:
-    """Return what the module declares: a good guess, for objects of an unknown format."""
+    """Return the names that the module declares: a good guess, for objects of an unknown format."""
     declared = [*module.functions, *module.global_variables]
     names = {symbol.name for symbol in declared if symbol.is_declaration}
     return {name for name in names if not name.startswith("llvm.")}

@@ -1,5 +1,5 @@
 # pyright: basic
-"""What kernels need and Numba lacks: memory at an address, bit casts, fma, the float environment.
+"""Intrinsics that Numba lacks: memory at an address, bit casts, fma, the float environment.
 
 Hand-written and generated kernels share these. Every intrinsic is one LLVM instruction or a
 handful.
@@ -184,7 +184,7 @@ def popcount(typingctx, bits):
 
 @intrinsic
 def lowest_bit(typingctx, bits):
-    """Return which is the lowest bit of an int64 that is set; 64 where none is."""
+    """Return the place of the lowest bit of an int64 that is set; 64 where none is."""
 
     def generate(context, builder, signature, args):
         shape = ir.FunctionType(I64, [I64, I1])
@@ -196,7 +196,7 @@ def lowest_bit(typingctx, bits):
 
 @intrinsic
 def equal_words(typingctx, address, word):
-    """Return which of the 8 words at an address are equal to one, the first in bit 0."""
+    """Return a bit for each of the 8 words at an address, 1 where it equals one; first is bit 0."""
 
     def generate(context, builder, signature, args):
         vector = ir.VectorType(I64, 8)

@@ -1,5 +1,5 @@
 # pyright: basic
-"""How Numba compiles our functions: arguments that do not overlap, LLVM run over a kernel once.
+"""Compilation of our functions by Numba: arguments that do not overlap, LLVM run once a kernel.
 
 Numba optimises each function and turns it into machine code before it inlines it into its callers,
 and then does both again. Ours stay LLVM code as it was written until `compile` has the whole
@@ -114,13 +114,13 @@ class SeparateLower(Lower):
 
 @register_pass(mutates_CFG=True, analysis_only=False)
 class SeparateLowering(PlainLowering):
-    """The same for such a function."""
+    """Lowers a function that LLVM must not copy into its callers."""
 
     _name = "fastfeat_separate_lowering"
 
     @property
     def lowering_class(self):
-        """Return what writes it."""
+        """Return the class that writes its LLVM code."""
         return SeparateLower
 
 
@@ -145,7 +145,7 @@ class PlainCompiler(CompilerBase):
 
 
 class SeparateCompiler(CompilerBase):
-    """The same for the loops of a plan, which stay functions of their own."""
+    """The way to LLVM code for the loops of a plan, which stay functions of their own."""
 
     def define_pipelines(self):
         """Return the pipelines, as Numba asks for them."""

@@ -1,4 +1,4 @@
-"""Which symbols an object file expects from elsewhere.
+"""Symbols that an object file expects from elsewhere.
 
 LLVM may turn an intrinsic, or even an instruction, into a call of libm (`llvm.sin`, `frem`), so
 only the object itself says what it needs.

@@ -82,7 +82,7 @@ class KernelDescriptor(CPUTarget):
 
 
 class KernelDispatcher(Dispatcher):
-    """What `njit` makes of a function for this target."""
+    """The dispatcher that `njit` makes of a function for this target."""
 
     targetdescr = KernelDescriptor(NAME)
 

@@ -5,6 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 Interpolation = Literal["linear", "lower", "higher", "nearest", "midpoint"]
-"""What stands between two values in order."""
+"""The value between two values in order."""
 RankMethod = Literal["average", "min", "max"]
-"""Which rank values have that are equal."""
+"""The rank of values that are equal."""

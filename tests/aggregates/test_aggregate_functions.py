@@ -12,6 +12,9 @@ import pytest
 from fastfeat_kernels.moments import reference as moments_reference
 from fastfeat_kernels.moments.exact import nearest_float, rounded
 from fastfeat_kernels.moments.state import summarize
+from fastfeat_kernels.powers import reference as powers_reference
+from fastfeat_kernels.powers.state import NO_POWERS
+from fastfeat_kernels.powers.state import summarize as summarize_powers
 from fastfeat_kernels.selection import reference as selection_reference
 from fastfeat_kernels.selection.state import select
 from hypothesis import given
@@ -21,9 +24,11 @@ from kernel_columns import (  # pyright: ignore[reportMissingImports]  # see con
     make_chunk,
     reference,
 )
+from scipy import stats
 
 from fastfeat import dtypes
 from fastfeat.aggregates import AGGREGATES, Summary, level_of, needs_order, ranks_of
+from fastfeat.aggregates.function import needs_powers
 from fastfeat.dtypes import TABLE, DType
 from fastfeat.errors import FastfeatError, InvalidData, Overflow, TypeMismatch
 from fastfeat.ir.node import Params, params_of
@@ -31,6 +36,7 @@ from fastfeat.ir.node import Params, params_of
 INTERPOLATIONS = ("linear", "lower", "higher", "nearest", "midpoint")
 NUMBERS = [dtypes.FLOAT64, dtypes.FLOAT32, dtypes.BOOL, dtypes.INT8, dtypes.INT64, dtypes.UINT64]
 MOMENTS, SELECTION = reference(moments_reference.ENTRIES), reference(selection_reference.ENTRIES)
+POWERS = reference(powers_reference.ENTRIES)
 PROBABILITY = st.one_of(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.floats(0, 1))
 
 
@@ -45,7 +51,10 @@ def learn(name: str, values: list[Any], dtype: DType = dtypes.FLOAT64, **params:
         order = select(
             element, [chunk], lambda n: ranks_of(wanted, n, len(values)), SELECTION
         ).values
-    return function.finalize(Summary(dtype, moments, order), given_params)
+    powers = NO_POWERS
+    if needs_powers([function]):
+        powers = summarize_powers(element, [chunk], POWERS)
+    return function.finalize(Summary(dtype, moments, order, powers), given_params)
 
 
 def element_of(dtype: DType) -> str:
@@ -61,6 +70,10 @@ def parameters(draw: st.DrawFn, name: str) -> dict[str, Any]:
     match name:
         case "var" | "std":
             return {"ddof": draw(st.integers(0, 2))}
+        case "skew":
+            return {"bias": draw(st.booleans())}
+        case "kurtosis":
+            return {"bias": draw(st.booleans()), "fisher": draw(st.booleans())}
         case "quantile":
             return {"q": draw(PROBABILITY), "interpolation": draw(st.sampled_from(INTERPOLATIONS))}
         case "quantiles":
@@ -117,6 +130,8 @@ def test_values_are_close_to_numpy(values: list[float]) -> None:
         ("mean", {}, None),
         ("var", {"ddof": 0}, None),
         ("std", {"ddof": 1}, None),
+        ("skew", {"bias": True}, None),
+        ("kurtosis", {"bias": False, "fisher": True}, None),
         ("min", {}, None),
         ("max", {}, None),
         ("quantile", {"q": 0.5, "interpolation": "linear"}, None),
@@ -276,3 +291,18 @@ def test_rounding_to_53_bits_agrees_with_division(numerator: int, denominator: i
     exact = nearest_float(numerator, denominator)
     if math.isfinite(exact) and (exact == 0 or abs(exact) > 1e-300):
         assert math.ldexp(mantissa, exponent) == exact
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@given(values=st.lists(st.integers(-50, 50).map(lambda x: x / 8), min_size=5, max_size=60))
+def test_shapes_are_close_to_scipy(bias: bool, values: list[float]) -> None:
+    x = np.array(values)
+    if len(set(values)) == 1:
+        assert learn("skew", values, bias=bias) is None
+        assert learn("kurtosis", values, bias=bias, fisher=True) is None
+        return
+    assert learn("skew", values, bias=bias) == pytest.approx(stats.skew(x, bias=bias), abs=1e-9)
+    for fisher in (True, False):
+        expected = stats.kurtosis(x, fisher=fisher, bias=bias)
+        found = learn("kurtosis", values, bias=bias, fisher=fisher)
+        assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)

@@ -39,7 +39,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 
 POOL: dict[str, Sequence[Any]] = {
     "alpha": [0.5],
+    "bias": [True, False],
     "ddof": [0, 1],
+    "fisher": [True],
     "half_life": [2],
     "interpolation": get_args(Interpolation),
     "max_categories": [None],

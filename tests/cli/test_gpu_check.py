@@ -15,6 +15,7 @@ from fastfeat.backends import emulated
 from fastfeat.engine.gpu.compile.gcc import find_compiler
 from fastfeat.engine.gpu.device.availability import missing
 from fastfeat.engine.gpu.device.cupy_card import look
+from fastfeat.engine.tasks import RowTask
 from fastfeat.errors import BackendUnavailable, KernelFailed
 from fastfeat.selfcheck import bandwidth, check
 from fastfeat.selfcheck.digests import golden_digests
@@ -36,13 +37,14 @@ def few_plans(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def replace_compute(monkeypatch: pytest.MonkeyPatch, change: Callable[..., Any]) -> None:
     """Let the emulated backend give what `change` makes of each array, or raise."""
-    compute = emulated.compute
+    functions = emulated.BACKEND.functions
+    compute = functions[RowTask]
 
-    def changed(program: Any, *given: Any) -> list[Any]:
-        arrays = compute(program, *given)
-        return [change(o.name, a) for o, a in zip(program.outputs, arrays, strict=True)]
+    def changed(task: RowTask) -> list[Any]:
+        arrays = compute(task)
+        return [change(o.name, a) for o, a in zip(task.program.outputs, arrays, strict=True)]
 
-    monkeypatch.setattr(emulated, "compute", changed)
+    monkeypatch.setitem(functions, RowTask, changed)
 
 
 @pytest.mark.emulator

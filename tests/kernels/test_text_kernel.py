@@ -50,6 +50,7 @@ OF_BYTES: dict[str, st.SearchStrategy[tuple[Any, ...]]] = {
     "ends_with": st.tuples(st.one_of(st.just(b""), literals)),
     "contains": st.tuples(st.one_of(st.just(b""), literals)),
     "count_matches": st.tuples(literals),
+    "find": st.tuples(st.one_of(st.just(b""), literals)),
 }
 OF_CHARACTERS: dict[str, st.SearchStrategy[tuple[Any, ...]]] = {
     "len_chars": st.just(()),
@@ -75,6 +76,7 @@ FIXED_ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "ends_with": (b"aab",),
     "contains": (b"aab",),
     "count_matches": (b"aab",),
+    "find": (b"aab",),
     "len_chars": (),
     "token_count": (),
     "to_lowercase": (),
@@ -387,6 +389,7 @@ def test_functions_equal_polars(data: st.DataObject) -> None:
         ("ends_with", literal.encode()): column.str.ends_with(literal),
         ("contains", literal.encode()): column.str.contains(literal, literal=True),
         ("count_matches", literal.encode()): column.str.count_matches(literal, literal=True),
+        ("find", literal.encode()): column.str.find(literal, literal=True),
         ("slice_chars", offset, length): column.str.slice(offset, length),
         ("strip_chars", strip): column.str.strip_chars(strip),
         ("strip_chars_start", strip): column.str.strip_chars_start(strip),
@@ -395,6 +398,8 @@ def test_functions_equal_polars(data: st.DataObject) -> None:
     for (name, *arguments), expected in theirs.items():
         found = rows_of(computed(name, chunks, tuple(arguments), 2), len(texts))
         shown = [row.decode() if isinstance(row, bytes) else row for row in found]
+        if name == "find":
+            shown = [None if place == -1 else place for place in shown]
         assert shown == expected.to_list(), name
 
 

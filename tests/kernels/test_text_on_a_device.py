@@ -24,7 +24,7 @@ from test_text_kernel import (
 )
 from text_columns import FILLER, INVALID, Text, text_columns, texts_bytes, texts_utf8
 
-from fastfeat.backends.device_steps import KERNELS
+from fastfeat.backends import step_kernels
 from fastfeat.dtypes import BINARY
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.engine.gpu.pieces.run import on_host
@@ -46,6 +46,7 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ends_with": ("str.ends_with", ("pattern",)),
     "contains": ("str.contains_literal", ("pattern",)),
     "count_matches": ("str.count_matches_literal", ("pattern",)),
+    "find": ("str.find_literal", ("pattern",)),
     "len_chars": ("str.len_chars", ()),
     "token_count": ("str.token_count", ()),
     "to_lowercase": ("str.to_lowercase", ()),
@@ -86,7 +87,7 @@ def _chunk(texts: list[Text], shift: int) -> pa.Array:
 
 def stepped(runtime: Runtime, step: str, column: Any, **params: Any) -> Any:
     """Return what a step makes of a column."""
-    return KERNELS[step](runtime, [Argument(column, BINARY)], params, len(column))
+    return step_kernels("gpu")[step].run(runtime, [Argument(column, BINARY)], params, len(column))
 
 
 def made(runtime: Runtime, name: str, column: Any, arguments: tuple[Any, ...]) -> Any:

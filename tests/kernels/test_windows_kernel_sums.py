@@ -29,7 +29,8 @@ def test_sums_of_any_spread_are_exact(data: st.DataObject) -> None:
     n_rows = len(values)
     codes = np.array(data.draw(st.lists(st.integers(0, 2), min_size=n_rows, max_size=n_rows)), "i4")
     times: list[Value] = data.draw(st.lists(st.integers(0, 9), min_size=n_rows, max_size=n_rows))
-    wanted = data.draw(requests(1, ["sum", "mean", "var", "std", "slope", "ewm_mean"]))
+    names: list[str] = ["sum", "mean", "var", "std", "slope", "ewm_mean", "skew", "kurtosis"]
+    wanted = data.draw(requests(1, names))
     column = Column("float64", data.draw(chunked("float64", values)))
     rows = ordered(codes, [make_chunk("int64", times)], None, 3, RUN)
     with pytest.MonkeyPatch.context() as patch:

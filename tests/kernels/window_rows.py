@@ -7,25 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from fastfeat_kernels.windows.requests import (
-    NO_BOUND,
-    Found,
-    Interpolation,
-    RankMethod,
-    Wanted,
-    Window,
-)
+from fastfeat_kernels.windows.requests import NO_BOUND, Found, Wanted, Window
+from fastfeat_kernels.windows.statistics import STATISTICS
+from fastfeat_kernels.words import Interpolation, RankMethod
 from hypothesis import strategies as st
 from kernel_columns import Value, compiled
 
 RUN = compiled("windows")
 EXTREME_TIMES = [-(2**63), -(2**63) + 1, -1, 0, 1, 2**63 - 2, 2**63 - 1]
 BOUNDS = [NO_BOUND, -(2**63) + 1, -10, -3, -1, 0, 1, 4, 2**63 - 1]
-NAMES: list[str] = [
-    "n_rows", "count", "sum", "mean", "var", "std", "min", "max",
-    "first", "last", "lag", "quantile", "n_unique", "mode", "rank", "percentile",
-    "ewm_mean", "ewm_mean_by", "slope", "streak",
-]  # fmt: skip
+NAMES = [name for name, row in STATISTICS.items() if not row.of_integers]
 METHODS: list[RankMethod] = ["average", "min", "max"]
 INTERPOLATIONS: list[Interpolation] = ["linear", "lower", "higher", "nearest", "midpoint"]
 
@@ -43,7 +34,7 @@ def windows(draw: st.DrawFn) -> Window:
 
 def of_all_past(wanted: Wanted) -> Wanted:
     """Return the same over a window that holds all before its end, where only that is computed."""
-    if wanted.statistic not in ("ewm_mean", "ewm_mean_by"):
+    if not STATISTICS[wanted.statistic].of_all_past:
         return wanted
     return wanted._replace(window=wanted.window._replace(low=NO_BOUND, rows=0))
 
@@ -70,6 +61,8 @@ def requests(
         st.sampled_from([0.0, 0.5, 0.9, 0.999]),
         st.sampled_from([1.0, 0.01, 3.7, 1e18]),
         st.sampled_from([(1, 1), (10**9, 1), (1, 86400), (7, 3)]),
+        st.booleans(),
+        st.booleans(),
     ).map(of_all_past)
     return draw(st.lists(one, min_size=1, max_size=12))
 

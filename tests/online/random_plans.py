@@ -103,6 +103,8 @@ OF_NUMBERS = {
     "mean": lambda x, w: x.mean(over=w),
     "var": lambda x, w: x.var(over=w, ddof=0),
     "std": lambda x, w: x.std(over=w),
+    "skew": lambda x, w: x.skew(over=w),
+    "kurtosis": lambda x, w: x.kurtosis(over=w, bias=False),
     "quantile": lambda x, w: x.quantile(0.3, over=w, interpolation="midpoint"),
     "slope": lambda x, w: x.slope(over=w),
 }

@@ -65,6 +65,7 @@ BAD_PARAMETERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: X.ordinal_encode(vocabulary="ab"), TypeMismatch, "a list of categories"),
     (lambda: X.ordinal_encode(vocabulary=["a", None]), InvalidPlan, "code 0"),
     (lambda: X.ordinal_encode(vocabulary=["a"], max_categories=3), InvalidPlan, "learnt in fit"),
+    (lambda: X.binary_encode(n_columns=1), InvalidPlan, "binary_encode(n_columns=1)"),
     (lambda: X.one_hot_encode(drop="last"), InvalidPlan, "'first' or 'if_binary'"),
     (lambda: X.one_hot_encode(missing="nan"), InvalidPlan, "'zeros' or 'column'"),
     (lambda: ff.cross(X), InvalidPlan, "two or more"),

@@ -11,6 +11,7 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import emulated
+from fastfeat.engine.tasks import RowTask
 
 pytestmark = pytest.mark.emulator
 
@@ -28,15 +29,16 @@ def test_the_device_and_the_cpu_agree() -> None:
 
 
 def test_one_bit_that_differs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    compute = emulated.compute
+    functions = emulated.BACKEND.functions
+    compute = functions[RowTask]
 
-    def one_bit_off(*arguments: Any) -> list[Any]:
-        first, *others = compute(*arguments)
+    def one_bit_off(task: RowTask) -> list[Any]:
+        first, *others = compute(task)
         values = first.to_numpy().copy()
         values.view(np.int64)[321] ^= 1
         return [pa.array(values), *others]
 
-    monkeypatch.setattr(emulated, "compute", one_bit_off)
+    monkeypatch.setitem(functions, RowTask, one_bit_off)
     report = PLAN.fit(ROWS).verify(ROWS, backends=("emulated", "cpu"))
     assert not report.ok
     (failed,) = [check for check in report.checks if check.difference]

@@ -14,6 +14,7 @@ from plan_tables import cut, table_of
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import cpu, reference
+from fastfeat.engine.tasks import RowTask
 from fastfeat.errors import BackendUnavailable, InvalidData, InvalidPlan
 from fastfeat.verify import comparison
 
@@ -108,9 +109,9 @@ def spoil(array: Any, row: int) -> Any:
 
 
 def spoiling(original: Callable[..., Any], applies: Callable[[int], bool]) -> Callable[..., Any]:
-    def compute(program: Any, columns: Any, n_rows: int, constants: Any) -> Any:
-        arrays = original(program, columns, n_rows, constants)
-        if applies(n_rows):
+    def compute(task: RowTask) -> Any:
+        arrays = original(task)
+        if applies(task.n_rows):
             return [arrays[0], spoil(arrays[1], 7), *arrays[2:]]
         return arrays
 
@@ -126,7 +127,8 @@ def spoiling(original: Callable[..., Any], applies: Callable[[int], bool]) -> Ca
 )
 def test_verify_finds_a_single_bit(backend, applies, failing, monkeypatch):
     fitted = VERIFIED.fit(BIG)
-    monkeypatch.setattr(backend, "compute", spoiling(backend.compute, applies))
+    functions = backend.BACKEND.functions
+    monkeypatch.setitem(functions, RowTask, spoiling(functions[RowTask], applies))
     report = fitted.verify(BIG, n_rows=100)
     assert not report.ok
     (failed,) = [check for check in report.checks if check.difference is not None]

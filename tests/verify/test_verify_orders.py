@@ -17,6 +17,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import cpu
 from fastfeat.ir.node import Column
+from fastfeat.steps.windows.tasks import WindowTask
 from fastfeat.verify.orders import Order, halves, latest_before, moved, sampled
 
 pytestmark = [
@@ -159,16 +160,17 @@ def test_a_fault_is_found_by_the_check_of_it(fault: str, monkeypatch: pytest.Mon
     rows = visits(90).sort_by("t")
     fitted = ff.Plan({"n": ff.count(over=over(closed="both"))}).fit(rows)
     is_wrong, failing = FAULTS[fault]
-    compute = cpu.over
+    functions = cpu.BACKEND.functions
+    compute = functions[WindowTask]
 
-    def faulty(past: Any, asked: Any, first_row: int) -> list[Any]:
-        arrays = compute(past, asked, first_row)
-        times = past.times.to_numpy().astype(np.int64)
-        if not is_wrong(times, first_row):
+    def faulty(task: WindowTask) -> list[Any]:
+        arrays = compute(task)
+        times = task.past.times.to_numpy().astype(np.int64)
+        if not is_wrong(times, task.first_row):
             return arrays
         return [pa.array([n + 1 for n in array.to_pylist()], array.type) for array in arrays]
 
-    monkeypatch.setattr(cpu, "over", faulty)
+    monkeypatch.setitem(functions, WindowTask, faulty)
     report = fitted.verify(rows, n_rows=40)
     assert [check.name for check in report.checks if check.difference] == failing, report
 

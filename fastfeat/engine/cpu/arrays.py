@@ -15,6 +15,7 @@ from fastfeat.engine.cpu.run import Target, Tile, run
 from fastfeat.engine.kernel_cache import is_observed
 from fastfeat.engine.program import Constants, Output, Program, program_of
 from fastfeat.engine.storage import column_of
+from fastfeat.engine.tasks import MatrixTask, RowTask
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.sinks.write import array_from_buffers, staggered_addresses, staggered_columns
 from fastfeat.ir.node import Call, Column, Node
@@ -22,10 +23,9 @@ from fastfeat.ir.scope import is_over_window
 from fastfeat.scalars.value import InputSlot
 
 
-def compute(
-    program: Program, columns: Mapping[InputSlot, Any], n_rows: int, constants: Constants
-) -> list[Any]:
+def compute(task: RowTask) -> list[Any]:
     """Return an Arrow array for each output: that the kernel wrote, or that a step made."""
+    program, columns, n_rows, constants = task.program, task.columns, task.n_rows, task.constants
     made, rest = _parts(program)
     if is_observed():  # where columns of steps come in pieces, or in no form that holds them
         compiled(program).loops_address()
@@ -37,7 +37,7 @@ def compute(
 
 
 def outputs_of_steps(program: Program) -> Collection[int]:
-    """Return which outputs may be arrays that a step made, and which others may refer to, too."""
+    """Return the places of outputs that may be arrays of a step, which others may refer to, too."""
     return _parts(program)[0].keys()
 
 
@@ -103,27 +103,18 @@ def _allocate(program: Program, n_rows: int) -> list[tuple[NDArray[Any], int]]:
     return [columns[k] for k in range(len(program.outputs))]
 
 
-def compute_matrix(
-    program: Program,
-    columns: Mapping[InputSlot, Any],
-    n_rows: int,
-    constants: Constants,
-    out: NDArray[Any],
-) -> None:
-    """Write the outputs, all of one float type, into a matrix.
-
-    Args:
-        out: shape (n_rows, n_outputs), any strides; missing values become NaN.
-    """
+def compute_matrix(task: MatrixTask) -> None:
+    """Write the outputs, all of one float type, into a matrix."""
+    out = task.out
     first, (row, column), n_bytes = out.ctypes.data, out.strides, out.itemsize
-    n_outputs = len(program.outputs)
+    n_outputs = len(task.program.outputs)
     tile = None if row == n_bytes else _tile(out)
     if tile is not None:
         first, column = 0, tile.column_bytes
     targets = [
         Target(first + k * column, n_bytes, in_tile=tile is not None) for k in range(n_outputs)
     ]
-    run(program, columns, n_rows, constants, targets, out, tile)
+    run(task.program, task.columns, task.n_rows, task.constants, targets, out, tile)
 
 
 def _tile(out: NDArray[Any]) -> Tile:

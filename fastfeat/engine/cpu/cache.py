@@ -114,7 +114,7 @@ def _is_kept(key: str) -> bool:
 
 @contextmanager
 def _telling(text: str) -> Generator[None]:
-    """Tell that a kernel is compiled, and how many were before it."""
+    """Report that a kernel is compiled, and the number of those before it."""
     now = time.monotonic()
     if now - _burst.ended > _PAUSE:
         _burst.began, _burst.n = now, 0
@@ -215,7 +215,7 @@ if hasattr(os, "register_at_fork"):
 
 @cache
 def _machine() -> str:
-    """Return what object code depends on besides sources: compilers, CPU and its features."""
+    """Return the names of all that object code depends on besides sources: compilers and CPU."""
     from llvmlite import binding  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
     features = binding.get_host_cpu_features().flatten()

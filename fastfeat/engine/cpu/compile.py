@@ -53,7 +53,7 @@ def _compile(entry: Callable[..., int]) -> tuple[bytes, str] | Kernel:
 
 
 def _told(error: Exception) -> str:
-    """Return why compiled kernels last no longer than this process."""
+    """Return the reason for which compiled kernels last no longer than this process."""
     import numba
 
     if isinstance(error, AttributeError):  # its private interface has moved

@@ -66,7 +66,7 @@ def _store(element, physical, narrow):
 
 
 def _canonical(bits, nan, kind):
-    """Return what narrows a float to its bits, NaN to the one pattern.
+    """Return the function that narrows a float to its bits, NaN to the one pattern.
 
     The choice is between integers: LLVM may drop a choice between a NaN and a NaN.
     """

@@ -62,7 +62,7 @@ _kernel_of = cache(written_kernel)
 
 @cache
 def runner(folder: str) -> Run:
-    """Return what runs the calls of a hand-written kernel on our threads."""
+    """Return the function that runs the calls of a hand-written kernel on our threads."""
     kernel_of = partial(_kernel_of, folder)
 
     def run(element: str, sequences: Sequence[Sequence[Call]]) -> None:

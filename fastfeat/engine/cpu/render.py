@@ -21,7 +21,7 @@ _NO_STATUS = Step("literal", (), 0, "i64")
 
 
 def reads(shape: Shape) -> tuple[set[int], set[int]]:
-    """Return which inputs a loop reads values of, and of which it reads flags.
+    """Return the inputs of which a loop reads values, and those of which it reads flags.
 
     A missing float is a NaN in the loop: its flag is read with the value, so that the memory of
     both streams into the computation (copying floats to scratch first cost 3 of 17 ns a row).

@@ -76,7 +76,7 @@ def row_program(program: Program, constants: Constants, dtype: np.dtype[Any]) ->
 
 
 def _runner(plan: CompiledProgram, words: NDArray[np.int64]) -> Callable[[], int]:
-    """Return what computes the one row of a table; it returns the status."""
+    """Return the function that computes the one row of a table; it returns the status."""
     kernel, address = driver(), words.ctypes.data
     words[1] = plan.loops_address()
 

@@ -109,7 +109,7 @@ _scratch = threading.local()
 
 
 class Target(NamedTuple):
-    """Where an output goes.
+    """Addresses that an output is written to.
 
     Args:
         values: address of row 0, or of the first bits of a bool column.
@@ -125,7 +125,7 @@ class Target(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """How the outputs of a block come to the rows of a matrix; see `fastfeat_kernels.rows`.
+    """The tile in which the outputs of a block wait to be written as rows of a matrix.
 
     Args:
         n_rows: rows of a block.
@@ -299,7 +299,7 @@ def _tasks(
 
 
 def _offset(row: int, n_bytes: int) -> int:
-    """Return where a row begins in a column, in bytes; one of bools is bits."""
+    """Return the offset of a row in a column, in bytes; one of bools is bits."""
     return row * n_bytes if n_bytes else row // 8
 
 

@@ -68,7 +68,7 @@ def _side_by_side(columns: list[Words]) -> Words:
 
 
 class TablePlan(NamedTuple):
-    """Where the words of a table stand.
+    """The words of a table, and the place of each word that a run fills.
 
     Args:
         words: the table with everything that is the same for each run; addresses are 0.
@@ -93,7 +93,7 @@ class TablePlan(NamedTuple):
 
 
 def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
-    """Return where everything stands in the table of a program."""
+    """Return the layout of the table of a program."""
     number = {slot: k for k, slot in enumerate(program.inputs)}
     reads_at: list[tuple[int, int]] = []
     writes_at: list[tuple[int, int]] = []

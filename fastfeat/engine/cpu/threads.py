@@ -158,7 +158,7 @@ def _take_tasks(queue: deque[Callable[[], None]]) -> None:
 
 
 def _stop(run: _Run) -> None:
-    """Return when all have stopped, however often that is interrupted; the interrupt comes then."""
+    """Wait until all have stopped, however often that is interrupted; then raise the interrupt."""
     interrupt: BaseException | None = None
     while True:
         try:

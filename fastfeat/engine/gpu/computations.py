@@ -69,14 +69,14 @@ class _Computation:
 
 
 class Computations:
-    """Those of the threads that compute on a device."""
+    """The computations of all threads that compute on a device."""
 
     def __init__(self) -> None:
         # In the order of arrival. What is dropped without a word, by an interrupt, is over, too.
         self._known: list[weakref.ref[_Computation]] = []
 
     def run(self, work: Callable[[], _Result]) -> _Result:
-        """Return what a computation returns; it may be begun several times.
+        """Return the result of a computation, which may be begun several times.
 
         What has failed gives its memory back, though the error may be kept. A computation within
         another of the same thread, such as that of a handler of a signal, waits for nobody.
@@ -119,7 +119,7 @@ class Computations:
         return 1.0 if mine is None else mine.share
 
     def plan(self, n_claimed: float, can_shrink: bool) -> None:
-        """Note what the calling computation has planned.
+        """Record the memory that the calling computation has planned.
 
         Args:
             n_claimed: bytes that it is going to take bit by bit, besides its pieces.
@@ -163,7 +163,7 @@ class Computations:
             return own[-1] if own else None
 
     def _live(self) -> list[_Computation]:
-        """Return those that are not over; others of the process that was forked never end here."""
+        """Return the computations that are not over; after a fork only this thread's can end."""
         process, thread = os.getpid(), threading.get_ident()
         known = (ref() for ref in self._known)
         return [

@@ -1,4 +1,4 @@
-"""What the GPU backend asks of a device: memory, copies, kernels. Two runtimes have this shape.
+"""The protocol of a device: memory, copies, kernels. Two runtimes have this shape.
 
 Everything above is the same code for both: `CardRuntime` on a card, `EmulatedRuntime` by g++.
 
@@ -31,7 +31,7 @@ GRID_STRIDE_BLOCKS = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """How a runtime shapes its launches; the bits of a result depend on none of this.
+    """The shape of a runtime's launches; the bits of a result depend on none of this.
 
     Args:
         block: threads a block, a multiple of 32, at most the 256 that kernels are compiled for.
@@ -74,7 +74,7 @@ def grid_of(n_rows: int, block: int, most: int = GRID_STRIDE_BLOCKS) -> int:
 
 
 class Owner:
-    """What buffers refer to; its end gives the memory back."""
+    """The owner that buffers refer to; its end gives the memory back."""
 
     __slots__ = ("__weakref__",)
 
@@ -91,7 +91,7 @@ class Watch(weakref.ref[Owner]):
     """Of the first byte."""
     n_bytes: int
     kept: object
-    """What else is needed to give the memory back."""
+    """Objects that are needed to give the memory back."""
 
 
 ALIGNMENT = 256
@@ -102,7 +102,7 @@ SHARED_LIMIT = 48 << 10
 PRELUDE = "prelude.cuh"
 
 KERNEL_FILE = "kernel.cu"
-"""What compilers and sanitizers call the text of a kernel."""
+"""Name of a kernel's text for compilers and sanitizers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -146,12 +146,12 @@ class Runtime(Protocol):
 
     @property
     def name(self) -> str:
-        """Return what messages call the device."""
+        """Return the name of the device in messages."""
         ...
 
     @property
     def geometry(self) -> Geometry:
-        """Return how launches are shaped."""
+        """Return the shape of launches."""
         ...
 
     @property
@@ -181,7 +181,7 @@ class Runtime(Protocol):
         ...
 
     def wait_for(self, kind: Literal["stream", "event"], number: int) -> None:
-        """Return when work of others is done.
+        """Wait until work of others is done.
 
         Args:
             kind: "stream": all that was asked of a stream; "event": an event has come to pass.
@@ -267,7 +267,7 @@ class Runtime(Protocol):
         ...
 
     def finish(self, mark: Mark) -> None:
-        """Return when what was asked for before a mark is done, and the downloads after that.
+        """Wait until everything asked for before a mark is done, and the downloads after that.
 
         Args:
             mark: made by the calling thread.
@@ -275,7 +275,7 @@ class Runtime(Protocol):
         ...
 
     def synchronize(self) -> None:
-        """Return when everything that was asked for is done."""
+        """Wait until everything that was asked for is done."""
         ...
 
     def memory(self) -> tuple[int, int]:

@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from fastfeat.aggregates import AGGREGATES
 from fastfeat.engine.program import Constants, Program, RowFailed, own_leaf, with_own_operations
+from fastfeat.engine.reference.arrays import array_of
 from fastfeat.engine.reference.interpret import Steps, evaluate, run_steps, steps_of
+from fastfeat.engine.tasks import LearnTask, RowTask
 from fastfeat.progress import is_telling, tell
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.table import LAYOUTS
@@ -17,6 +20,25 @@ from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot, TableKey
 NAN = float("nan")
 TOLD_EVERY = 64
 Values = list[float | int | bool | None]
+
+
+def compute(task: RowTask) -> list[Any]:
+    """Return an Arrow array for each output."""
+    results = run(task.program, task.columns, task.n_rows, task.constants)
+    return [
+        array_of(values, output.dtype)
+        for values, output in zip(results, task.program.outputs, strict=True)
+    ]
+
+
+def learn(task: LearnTask) -> list[list[Any]]:
+    """Return the value of each wanted aggregate of each output, from its definition."""
+    outputs = task.program.outputs
+    results = run(task.program, task.columns, task.n_rows, task.constants)
+    return [
+        [AGGREGATES[name].reference(values, params, output.dtype) for name, params in functions]
+        for output, values, functions in zip(outputs, results, task.wanted, strict=True)
+    ]
 
 
 def run(
@@ -78,7 +100,7 @@ def evaluate_row(program: Program, leaf: Callable[[Op], Any]) -> list[tuple[Any,
 def leaf_reader(
     program: Program, inputs: Mapping[InputSlot, Any], constants: Constants
 ) -> Callable[[Op], Any]:
-    """Return what gives the value of a leaf operation in one row; None is a missing input."""
+    """Return the function that gives the value of a leaf in one row; None is a missing input."""
     return _reader(inputs, constants.parameters, tables_of(program, constants))
 
 

@@ -37,7 +37,7 @@ PLANS_LABEL = True
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a block holds, and what computes it.
+    """The columns of a block, and the plans that compute them.
 
     Args:
         fitted: the plan.
@@ -350,5 +350,5 @@ def sampled(block: Block) -> bytes:
 
 
 def n_rows_of(block: Block) -> int:
-    """Return how many rows a block has."""
+    """Return the number of rows of a block."""
     return len(next(iter(block.values())))

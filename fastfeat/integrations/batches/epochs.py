@@ -29,7 +29,7 @@ class Segment(NamedTuple):
 
     @property
     def n_rows(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return self.stop - self.start
 
 
@@ -51,7 +51,7 @@ class Pool(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """How the rows of an epoch are divided into ranks and batches, whatever their order.
+    """The division of an epoch's rows into ranks and batches, whatever their order.
 
     Args:
         n_rows: of all pieces.
@@ -90,7 +90,7 @@ class Division:
 
     @property
     def n_batches(self) -> int:
-        """How many batches the rank has."""
+        """The number of batches of the rank."""
         return -(-len(self.positions) // self.batch_size)
 
     def batches(self, numbers: range) -> range:
@@ -121,11 +121,11 @@ class Worker(NamedTuple):
         return Worker((self.number + n_given) % self.n_workers, self.n_workers)
 
     def n_given(self, n_given: int) -> int:
-        """Return how many of the batches that a rank has given are of this worker."""
+        """Return the number of this worker's batches among those that a rank has given."""
         return (n_given - self.number + self.n_workers - 1) // self.n_workers
 
     def share(self, n_batches: int) -> range:
-        """Return which batches of a rank the worker has: a range of their numbers.
+        """Return the range of numbers of a rank's batches that the worker has.
 
         Workers give them in turn. Shares differ by one at most, the first workers have the larger
         ones, and the worker whose turn is the last has the last batch, which may be short.

@@ -1,4 +1,4 @@
-"""What a user gives of batches: checked, and made what a stream is made of."""
+"""Options of batches that a user gives: checked, and made what a stream is made of."""
 
 from __future__ import annotations
 

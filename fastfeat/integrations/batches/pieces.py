@@ -34,7 +34,7 @@ class Pieces(Protocol):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """How many rows each piece has."""
+        """The number of rows of each piece."""
         ...
 
     @property
@@ -65,7 +65,7 @@ class TablePieces:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """How many rows each part has."""
+        """The number of rows of each part."""
         n_whole, rest = divmod(self.table.num_rows, self.piece_rows)
         return (*[self.piece_rows] * n_whole, *([rest] if rest else []))
 
@@ -151,7 +151,7 @@ class ParquetPieces:
 
 @dataclass(frozen=True, slots=True)
 class BatchPieces:
-    """What a function gives anew at each call: a reader, or tables one after another.
+    """The pieces that a function gives anew at each call: a reader, or tables in turn.
 
     Args:
         make: the function.

@@ -69,7 +69,7 @@ class Computed:
 
     @property
     def n_rows(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return sum(self.pieces.sizes)
 
     def reader(self) -> ReadPiece:
@@ -93,13 +93,13 @@ class Ready:
 
     @property
     def n_rows(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return n_rows_of(self.block)
 
 
 @dataclass(frozen=True, slots=True)
 class Mixing:
-    """How the rows of an epoch are mixed.
+    """The options by which the rows of an epoch are mixed.
 
     Args:
         shuffle: whether they are.

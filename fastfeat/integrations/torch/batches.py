@@ -235,12 +235,12 @@ class FeatureBatches(torch_data.IterableDataset):
 
     @property
     def n_codes(self) -> dict[str, int]:
-        """How many codes there are, by the name of each column of "codes", in their order."""
+        """The number of codes, by the name of each column of "codes", in their order."""
         return dict(self._contents.n_codes)
 
     @property
     def n_bag_codes(self) -> dict[str, int]:
-        """How many codes there are, by the name of each bag."""
+        """The number of codes, by the name of each bag."""
         return dict(self._contents.n_bag_codes)
 
     @property
@@ -251,17 +251,17 @@ class FeatureBatches(torch_data.IterableDataset):
 
     @property
     def n_rows(self) -> int:
-        """How many rows there are, over all ranks."""
+        """The number of rows, over all ranks."""
         return self.stream.division.n_rows
 
     @property
     def n_batches(self) -> int:
-        """How many batches this rank has in an epoch."""
+        """The number of batches of this rank in an epoch."""
         return self.stream.division.n_batches
 
     @property
     def n_rows_without_label(self) -> int:
-        """How many rows were left out, because a label that looks ahead gives them none."""
+        """The number of rows left out, because a label that looks ahead gives them none."""
         rows = self.stream.rows
         return rows.n_left_out if isinstance(rows, Ready) else 0
 
@@ -270,7 +270,7 @@ class FeatureBatches(torch_data.IterableDataset):
         return self.stream.rows.contents
 
     def copy(self) -> FeatureBatches:
-        """Return the same batches with an epoch of their own."""
+        """Return a copy of the batches with an epoch of its own."""
         other = object.__new__(FeatureBatches)
         other._begin(self.stream, self._form)
         return other
@@ -323,7 +323,7 @@ class FeatureBatches(torch_data.IterableDataset):
         return map(as_matrix if self._form == "matrix" else as_dict, blocks)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what pickle takes: a ready block in shared memory, which workers do not copy."""
+        """Return the state for pickle: a block in shared memory, which workers do not copy."""
         rows = self.stream.rows
         if not isinstance(rows, Ready):
             return dict(self.__dict__)
@@ -340,7 +340,7 @@ class FeatureBatches(torch_data.IterableDataset):
             self.stream = replace(self.stream, rows=replace(rows, block=in_place(rows.block)))
 
     def __repr__(self) -> str:
-        """Return how many rows and batches there are, and what a worker holds."""
+        """Return the numbers of rows, batches and columns, as text."""
         division, contents = self.stream.division, self._contents
         n_codes = len(contents.n_codes) + sum(map(len, contents.bags.values()))
         has_label = LABEL in getattr(self.stream.rows, "block", ()) or contents.label is not None
@@ -353,7 +353,7 @@ class FeatureBatches(torch_data.IterableDataset):
 
 
 def n_batches_text(n: int) -> str:
-    """Return how many batches there are, for a message."""
+    """Return a number of batches as text, for a message."""
     return "1 batch" if n == 1 else f"{n:,} batches"
 
 
@@ -438,7 +438,7 @@ class FeatureLoader:
         return self._epoch
 
     def __len__(self) -> int:
-        """Return how many batches an epoch has, for this rank."""
+        """Return the number of batches of an epoch, for this rank."""
         return self._batches.n_batches
 
     def __iter__(self) -> Iterator[Any]:
@@ -488,7 +488,7 @@ class FeatureLoader:
             self._epoch, self._n_given, self._is_next = epoch, 0, True
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the loop is: an epoch, the batches given in it, and of what they are."""
+        """Return the position of the loop: its epoch, the batches given in it, and settings."""
         is_over = self._n_given >= len(self) and not self._is_next
         return {
             "epoch": self._epoch + is_over,

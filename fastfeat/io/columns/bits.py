@@ -28,7 +28,7 @@ def pack(flags: Flags) -> Buffer:
 
 
 def present_rows(array: Array) -> Flags | None:
-    """Return which rows of an array hold a value by its bitmap; None when all do."""
+    """Return flags of rows that hold a value by the array's bitmap; None when all do."""
     if array.null_count == 0:
         return None
     bitmap = array.buffers()[0]

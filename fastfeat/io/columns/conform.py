@@ -48,7 +48,7 @@ def conform(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -
 
 
 def in_storage(column: ChunkedArray, dtype: DType) -> ChunkedArray | None:
-    """Return what `conform` does of a column whose values stand as `dtype` is stored, else None.
+    """Return the column as from `conform`, if its values stand as `dtype` is stored, else None.
 
     Args:
         column: with nulls where values are missing; dictionaries, but of text, are decoded before.
@@ -148,7 +148,7 @@ def _holds_only_nan(piece: Array, dtype: DType) -> bool:
 
 
 def _hint(given: DType | None, wanted: DType) -> str:
-    """Return what to do about a type that cannot stand for the one that fit saw."""
+    """Return advice about a type that cannot stand for the one that fit saw."""
     if given is None or given.name != "timestamp" or wanted.name != "timestamp":
         return "Cast the column yourself, or fit again"
     if given.tz is None:

@@ -48,7 +48,7 @@ def _family(dtype: DType) -> tuple[str, str | None] | None:
 
 
 def _number_kind(dtype: DType) -> str:
-    """Return how a number is held: whole (booleans too), decimal, or float."""
+    """Return the kind of a number: whole (booleans too), decimal, or float."""
     if dtype.is_integer or dtype.name == "bool":
         return "whole"
     return "decimal" if dtype.name == "decimal" else "float"
@@ -161,7 +161,7 @@ def read_values(piece: Array, dtype: DType) -> NDArray[Any]:
 
 
 def _fits_mantissa(values: NDArray[Any], wanted: DType) -> Flags:
-    """Return where integers are exactly floats of a width."""
+    """Return flags of integers that are exactly floats of a width."""
     signed = values.astype(np.int64) if values.dtype != np.uint64 else values
     magnitude = np.where(signed < 0, np.negative(signed.view(np.uint64)), signed.view(np.uint64))
     lowest_bit = magnitude & np.negative(magnitude)

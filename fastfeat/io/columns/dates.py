@@ -119,7 +119,7 @@ def parsed_dates(text: Array, known: DateFormat) -> tuple[Int64s, Flags, Flags]:
 
 
 def _numbers(groups: Array, group: int, name: str, is_parsed: Flags) -> Int64s:
-    """Return what a directive says in each row; 0 where the text is no such time."""
+    """Return the number of a directive in each row; 0 where the text is no such time."""
     field = call("struct_field", groups, options=options_of("StructFieldOptions", [group]))
     if name in ("b", "B", "p"):
         listed = {"b": _MONTHS, "B": _FULL_MONTHS, "p": ("am", "pm")}[name]

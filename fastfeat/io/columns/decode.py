@@ -26,7 +26,7 @@ def decoded(column: ChunkedArray) -> ChunkedArray:
 
 
 def has_value(column: ChunkedArray | Array) -> Flags:
-    """Return which rows of a column have a value: NaN is missing, in every encoding.
+    """Return flags of rows that have a value: NaN is missing, in every encoding.
 
     Example:
         >>> has_value(pa.chunked_array([[1.0, None, float("nan")]])).tolist()

@@ -42,12 +42,12 @@ def narrow(wide: NDArray[np.float64]) -> tuple[NDArray[np.float32], Flags]:
 
 
 def is_half(wide: NDArray[np.float64]) -> Flags:
-    """Return where float64 values are exactly float16 values (NaN is)."""
+    """Return flags of float64 values that are exactly float16 values (NaN is)."""
     with np.errstate(all="ignore"):
         half = wide.astype(np.float16)
     return same_floats(widen(half), wide)
 
 
 def same_floats(left: NDArray[np.float64], right: NDArray[np.float64]) -> Flags:
-    """Return where two arrays hold the same bits, or both NaN."""
+    """Return flags of rows in which two arrays hold the same bits, or both NaN."""
     return (left.view(np.int64) == right.view(np.int64)) | (np.isnan(left) & np.isnan(right))

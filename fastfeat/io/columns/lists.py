@@ -130,7 +130,7 @@ def lists_of(column: ChunkedArray) -> Lists:
 
 
 def offsets_of(lengths: NDArray[Any]) -> Offsets:
-    """Return where lists of some lengths begin, and where the last one ends."""
+    """Return the offsets of lists of some lengths, and the end of the last one."""
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, dtype=np.int64, out=offsets[1:])
     return offsets

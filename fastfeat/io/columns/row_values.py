@@ -234,7 +234,7 @@ def _ticks(value: Any, dtype: DType, name: str) -> int:
 
 
 def _kind_of(dtype: DType) -> str:
-    """Return what a temporal type counts: dates are times at midnight, of no zone."""
+    """Return the kind of a temporal type: dates are times at midnight, of no zone."""
     if dtype.name in ("date32", "date64"):
         return "time"
     if dtype.name == "timestamp":
@@ -243,7 +243,7 @@ def _kind_of(dtype: DType) -> str:
 
 
 def _numpy_time(value: Any) -> tuple[str, int, int]:
-    """Return what a time of NumPy is, how many of its unit, and the unit in nanoseconds."""
+    """Return the kind of a time of NumPy, its number of units, and the unit in nanoseconds."""
     kind = "time" if value.dtype.kind == "M" else "duration"
     if kind == "time" and np.datetime_data(value.dtype)[0] in ("Y", "M"):
         value = value.astype("M8[D]")
@@ -254,7 +254,7 @@ def _numpy_time(value: Any) -> tuple[str, int, int]:
 
 
 def _python_time(value: Any) -> tuple[str, int, int]:
-    """Return what a time of Python is, how many of its unit, and the unit in nanoseconds."""
+    """Return the kind of a time of Python, its number of units, and the unit in nanoseconds."""
     match value:
         case datetime.datetime():
             offset = value.utcoffset()  # of a zone that does not know it, None: the time is naive

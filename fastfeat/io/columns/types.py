@@ -1,4 +1,4 @@
-"""Which DType an Arrow column has, and which Arrow type a feature is given out in."""
+"""The DType of an Arrow column, and the Arrow type that a feature is given out in."""
 
 from __future__ import annotations
 

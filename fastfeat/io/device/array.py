@@ -12,7 +12,7 @@ from fastfeat.io.columns.types import arrow_type
 
 
 class Ready(NamedTuple):
-    """What to wait for before memory is read.
+    """The stream or event to wait for before memory is read.
 
     Args:
         kind: "stream": all that was asked of a stream, by its number in CUDA's array interface;

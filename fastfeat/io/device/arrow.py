@@ -59,7 +59,7 @@ class _Owner:
 
 
 class _Schema:
-    """What PyArrow takes a schema from."""
+    """A schema in a capsule, for PyArrow."""
 
     def __init__(self, capsule: object) -> None:
         self._capsule = capsule
@@ -69,7 +69,7 @@ class _Schema:
 
 
 class Imported(NamedTuple):
-    """What an exporter gave.
+    """An exported array.
 
     Args:
         field: the Arrow field: name and type.
@@ -88,7 +88,7 @@ class Imported(NamedTuple):
 
 
 def import_arrow(data: Any, subject: str) -> Imported:
-    """Return what an object with `__arrow_c_device_array__` exports.
+    """Return the array that an object with `__arrow_c_device_array__` exports.
 
     Args:
         data: the object.

@@ -21,7 +21,7 @@ MOST_ADDRESS = (1 << 63) - 1
 
 
 class Described(NamedTuple):
-    """What an array on a device says of itself.
+    """The description of an array on a device, by itself.
 
     Args:
         kind: type of its elements.
@@ -41,7 +41,7 @@ class Described(NamedTuple):
 
 
 def read_interface(interface: Any, subject: str) -> Described:
-    """Return what `cuda_interface` returned, once it is known to make sense.
+    """Return the description that `cuda_interface` gave, once it is known to make sense.
 
     Args:
         interface: what an array says of itself.

@@ -1,4 +1,4 @@
-"""Where the memory of a column is: on a device, or in the host's."""
+"""The place of a column's memory: on a device, or in the host's."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def is_on_device(values: Any) -> bool:
 
 
 def cuda_interface(values: object) -> Any:
-    """Return what an array says of itself, unread; None where it is no CUDA array.
+    """Return an array's description of itself, unread; None where it is no CUDA array.
 
     Raises:
         TypeMismatch: it cannot be shared as it is, such as a tensor that records gradients.

@@ -161,7 +161,7 @@ def _flags(array: Array) -> Flags:
 
 
 def _missing(array: Array) -> Flags:
-    """Return which values of an array are missing."""
+    """Return flags of the missing values of an array."""
     present = present_rows(array)
     return np.zeros(len(array), np.bool_) if present is None else ~present
 

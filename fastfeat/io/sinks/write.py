@@ -92,7 +92,7 @@ def staggered_columns(n_columns: int, n_rows: int, dtype: DType) -> list[NDArray
 
 
 def staggered_addresses(columns: Sequence[NDArray[Any]]) -> list[int]:
-    """Return where each of `staggered_columns` begins; to ask each array takes 1 us."""
+    """Return the addresses of `staggered_columns`; to ask each array takes 1 us."""
     if len(columns) < 2:
         return [column.ctypes.data for column in columns]
     first, second = (column.ctypes.data for column in columns[:2])
@@ -162,7 +162,7 @@ def write_table(table: Table, path: str | os.PathLike[str]) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Return why a file could not be written, without the name of the partial file."""
+    """Return the reason why a file could not be written, without the name of the partial file."""
     number = getattr(error, "errno", None)
     return os.strerror(number) if number else str(error)
 

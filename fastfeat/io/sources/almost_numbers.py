@@ -12,7 +12,7 @@ _LOOKED_AT = 1_000_000
 
 
 def almost_numbers(column: ChunkedArray, name: str) -> str:
-    """Return what makes text of a column whose values are numbers but for a few, or nothing.
+    """Return a message about the first text among a column of numbers, or nothing.
 
     Args:
         column: the column, of any type.

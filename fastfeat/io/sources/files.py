@@ -84,7 +84,7 @@ def _format(path: Path) -> Format:
 
 
 def _not_here(path: Path) -> str:
-    """Return what to do about a path that is an address or a pattern, or nothing."""
+    """Return advice about a path that is an address or a pattern, or nothing."""
     text = str(path)
     if re.match(r"[a-z][a-z0-9]+:/", text):  # Path makes one slash of two
         address = text.replace(":/", "://", 1)
@@ -95,7 +95,7 @@ def _not_here(path: Path) -> str:
 
 
 def _wanted(names: Sequence[str], columns: Sequence[str] | None, path: Path) -> list[str]:
-    """Return which of the columns of a file are wanted and there, each once."""
+    """Return the columns of a file that are wanted and there, each once."""
     if not names:
         raise InvalidData(f"{path}: the file has no columns")
     wanted = list(names) if columns is None else [name for name in columns if name in set(names)]

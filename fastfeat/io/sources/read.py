@@ -177,7 +177,7 @@ def _of_dataset(dataset: Any, columns: Sequence[str] | None) -> Table:
 
 
 def _of_capsule(data: Any, columns: Sequence[str] | None) -> Table:
-    """Return what gives Arrow data by the C interface."""
+    """Return the table of an object that gives Arrow data by the C interface."""
     try:
         if hasattr(data, "__arrow_c_stream__"):
             return _of_reader(pa.RecordBatchReader.from_stream(data), columns)

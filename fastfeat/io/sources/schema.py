@@ -1,4 +1,4 @@
-"""What a user calls a type, and what a user calls a schema."""
+"""Types and schemas as users write them."""
 
 from __future__ import annotations
 
@@ -146,4 +146,4 @@ _PYTHON: dict[type, DType] = {
     datetime.timedelta: dtypes.duration("us"),
 }
 _TYPES = (DType, UnsupportedType, pa.DataType, np.dtype, str, type)
-"""How types are written; anything else in a mapping is the values of a column."""
+"""Forms of types; anything else in a mapping is the values of a column."""

@@ -95,7 +95,7 @@ def _apart(n_columns: int, n_rows: int, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _side_by_side(columns: Sequence[NDArray[Any]]) -> Iterator[tuple[slice, NDArray[Any]]]:
-    """Yield which of the columns, in order of address, are neighbours in memory, as a matrix."""
+    """Yield the runs of columns that are neighbours in memory, in order of address, as matrices."""
     first = columns[0]
     stride, n_bytes = first.strides[0], first.itemsize
     addresses = [_address(column) for column in columns]

@@ -1,4 +1,4 @@
-"""How large an Arrow IPC stream is unpacked, as it says itself, before anything is unpacked.
+"""The unpacked size of an Arrow IPC stream, as it says itself, before anything is unpacked.
 
 A few kilobytes may hold gigabytes of zeros. Before each compressed buffer stands how many bytes it
 unpacks to, which is what a reader allocates; where the buffers are stands in the metadata of each
@@ -83,14 +83,14 @@ def _root(metadata: memoryview) -> int:
 
 
 def _table(metadata: memoryview, at: int, is_there: bool) -> int:
-    """Return where the table is that a field points to."""
+    """Return the place of the table that a field points to."""
     if not is_there:
         raise struct.error
     return at + _number("<I", metadata, at)
 
 
 def _field(metadata: memoryview, table: int, number: int) -> tuple[int, bool]:
-    """Return where a field of a table is, and whether it is there."""
+    """Return the place of a field of a table, and whether it is there."""
     names = table - _number("<i", metadata, table)
     if 4 + 2 * number >= _number("<H", metadata, names):
         return 0, False

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends import cpu
+from fastfeat.backends import backend_named, run_task
 from fastfeat.dtypes import INT64, DType
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.io.arrow import Array, Table, pa
@@ -36,6 +36,7 @@ from fastfeat.plan.run.values import compute_columns, key_values, values_of
 from fastfeat.plan.run.windows import arrays_of, codes_in_host, text_codes
 from fastfeat.scalars.zones import using
 from fastfeat.steps.windows.rows import OverFailed, RowOrder, WindowRequest
+from fastfeat.steps.windows.tasks import WindowTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,7 @@ def make_stage(
 
 
 def kept_arrays(lowered: LivePlan, batches: Batches, names: Iterable[str]) -> dict[str, Array]:
-    """Return what functions that windows read gave for each row, by their name."""
+    """Return the values of functions that windows read, one a row, by their name."""
     kept = {name: lowered.kept[name] for name in names}
     return {name: _plain(batches[one.plans[0]].made[one.call]) for name, one in kept.items()}
 
@@ -180,7 +181,7 @@ def kept_arrays(lowered: LivePlan, batches: Batches, names: Iterable[str]) -> di
 def kept_of_history(
     lowered: LivePlan, rows: Table, tables: Mapping[str, Any], backend: str = "cpu"
 ) -> dict[str, Array]:
-    """Return what functions that windows read give for rows that hold their own past.
+    """Return the values of functions that windows read, for rows that hold their own past.
 
     Args:
         lowered: what is asked.
@@ -216,7 +217,7 @@ def make_windows(one: Round, batch: Batch, log: Table, seen: Seen) -> None:
 
     def compute(asked: Sequence[WindowRequest]) -> list[Any]:
         with numbered_by(batch):
-            arrays = batch.backend.over(wanted.past, asked, n_seen)
+            arrays = run_task(batch.backend, WindowTask(wanted.past, asked, n_seen))
         return [
             codes_in_host(array, batch.backend) if types[statistic.call].holds_bytes else array
             for statistic, array in zip(one.statistics, arrays, strict=True)
@@ -229,7 +230,7 @@ def make_windows(one: Round, batch: Batch, log: Table, seen: Seen) -> None:
 
 
 class WindowsWanted(NamedTuple):
-    """What a backend is asked for.
+    """The requests to a backend, with the order of the rows.
 
     Args:
         past: what orders the rows that are seen, and after them those that ask.
@@ -243,7 +244,7 @@ class WindowsWanted(NamedTuple):
 
 
 def windows_wanted(one: Round, batch: Batch, log: Table, seen: Seen) -> WindowsWanted:
-    """Return what a backend is asked for; see `make_windows` for the arguments."""
+    """Return the requests to a backend; see `make_windows` for the arguments."""
     past = _past(one, batch, log, seen)
     if one.schedule:
         make_rounds(past, one.schedule)
@@ -298,7 +299,7 @@ def _ordering(past: Batch, one: Round, seen: Seen) -> RowOrder:
     """Return the columns that order the rows that are seen and those that ask."""
     dtype, times = values_of(past, one.time)
     codes = np.concatenate([seen.codes, seen.asking], dtype=np.int32)
-    tie, reads_codes = one.tie, past.backend is cpu
+    tie, reads_codes = one.tie, past.backend is backend_named("cpu")
     return RowOrder(
         times,
         dtype,
@@ -318,7 +319,7 @@ def _numbers(codes: NDArray[np.int32]) -> Array:
 
 
 def _asked(past: Batch, wanted: Round, ordering: RowOrder) -> tuple[list[WindowRequest], list[Any]]:
-    """Return what a backend is asked for, and the texts that the codes of each stand for, or None.
+    """Return the requests to a backend, and for each the texts that its codes stand for, or None.
 
     Args:
         past: the rows that windows see.

@@ -53,7 +53,7 @@ _BASE = Change("update", pa.table({}), "a whole state")
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What is noted of a change.
+    """The digests that are noted of a change.
 
     Args:
         digest: the link itself, which the next one holds; 32 bytes.
@@ -225,7 +225,7 @@ def _secret(key: bytes) -> bytes:
 
 
 def told_that_differ(one: Link, other: Link) -> list[str]:
-    """Return which of `TOLD` two links after one link were not told alike."""
+    """Return the names of `TOLD` by which two links after one link differ."""
     places = range(0, _N_TOLD, _TOLD_BYTES)
     return [
         name
@@ -256,7 +256,7 @@ def artifacts_of(plans: Mapping[str, Fitted]) -> dict[str, bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What makes the links of a state, as its file stores them.
+    """The key and the artifacts of which the links of a state are made, as its file stores them.
 
     Args:
         key: of the state.

@@ -133,7 +133,7 @@ def column_words(array: Array, secret: bytes, name: str) -> tuple[list[Any], Wor
 
 
 def _present(array: Array) -> NDArray[np.bool_] | None:
-    """Return which rows hold a value; None where all do."""
+    """Return flags of the rows that hold a value; None where all do."""
     present = present_rows(array)
     if not pa.types.is_floating(array.type):
         return present
@@ -205,7 +205,7 @@ def _pairs(maps: Array) -> Array:
 
 
 def _offsets(array: Array, kind: Any = np.int64) -> NDArray[np.int64]:
-    """Return where each value of text or a list begins, and the last ends, shape (n_rows + 1,)."""
+    """Return the offsets of values of text or lists, and of the end, shape (n_rows + 1,)."""
     buffer = array.buffers()[1]
     if buffer is None or len(array) == 0:
         return np.zeros(len(array) + 1, np.int64)

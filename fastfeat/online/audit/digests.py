@@ -118,7 +118,7 @@ def _places(n_rows: int) -> Words:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How the columns of a schema are read.
+    """The layout of the columns of a schema, by which they are read.
 
     Args:
         schema: of the table.
@@ -150,7 +150,7 @@ _MOST_LAYOUTS = 64
 
 
 def _layout(schema: Schema, label: str, secret: bytes) -> _Layout:
-    """Return how the columns of a schema are read; that of the last schemas is kept."""
+    """Return the layout of the columns of a schema; that of the last schemas is kept."""
     known = _LAYOUTS.get(key := (secret, label, tuple(schema.names)))
     if known is not None and known.schema.equals(schema):
         return known
@@ -260,7 +260,7 @@ def _block(
 
 
 def _one_nan(words: Words, n_bytes: int, missing: NDArray[np.bool_] | None) -> None:
-    """Give all that is missing of narrow floats the bits of one NaN; it is not missing then."""
+    """Write the bits of one NaN over missing narrow floats; they are not missing then."""
     floats = words.astype(f"u{n_bytes}").view(f"f{n_bytes}")
     is_missing = floats != floats
     if missing is not None:
@@ -272,7 +272,7 @@ def _one_nan(words: Words, n_bytes: int, missing: NDArray[np.bool_] | None) -> N
 def _flags_of(
     nulls: Mapping[int, tuple[Buffer, int]], n_columns: int, n_rows: int
 ) -> NDArray[np.bool_] | None:
-    """Return where columns are null, shape (n_columns, n_rows); None where none is."""
+    """Return flags of null values, shape (n_columns, n_rows); None where none is."""
     if not nulls:
         return None
     flags = np.zeros((n_columns, n_rows), np.bool_)

@@ -37,7 +37,7 @@ _WITHOUT_ROWS = frozenset({"forget", "plans", "sweep"})
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where a state does not give what was noted, first of all.
+    """The first difference between a state and what was noted.
 
     Args:
         segment: the number of the change in the file; None where it is of none.
@@ -55,7 +55,7 @@ class Difference:
 
     @property
     def source(self) -> str | None:
-        """Where the rows of the change come from; None where that is not known."""
+        """The source of the rows of the change; None where that is not known."""
         return None if self.change is None else self.change.source or None
 
     @property

@@ -38,7 +38,7 @@ Take = Callable[[Change, Applied], None]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Replay:
-    """What `ff.replay` found; prints as a line, or two.
+    """The result of `ff.replay`; prints as a line, or two.
 
     Args:
         n_changes: how many changes were done again and found as they were noted.

@@ -35,7 +35,7 @@ _ROWS_AT_ONCE = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What was written.
+    """The numbers of rows that were written, and of others.
 
     Args:
         n_rows: how many rows.
@@ -230,7 +230,7 @@ def served_plan(plans: Mapping[str, Fitted], name: str | None) -> str:
 
 @contextmanager
 def serving(path: str | os.PathLike[str], fitted: Fitted, name: str) -> Generator[Serving]:
-    """Give what takes changes, and remove what it has written beside the file in the end.
+    """Give a `Serving` that takes changes, and remove its file beside the target in the end.
 
     Args:
         path: of the file that will hold the features, as Parquet.

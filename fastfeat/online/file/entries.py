@@ -1,4 +1,4 @@
-"""What a journal holds, as bytes: entries, one a change, and bases, whole states."""
+"""Entries of a journal as bytes, one a change, and its bases, whole states."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """What the audit says of a base.
+    """The links of the audit around a base.
 
     Args:
         previous: the link of the last entry before it; empty for the first base.
@@ -84,7 +84,7 @@ class Segment:
 
     @property
     def n_bytes(self) -> int:
-        """How much of the file it takes, about."""
+        """The number of bytes of the file that it takes, about."""
         return len(self.rows) + len(self.kept) + len(self.stored) + len(self.digests) + 200
 
 

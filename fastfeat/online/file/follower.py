@@ -35,7 +35,7 @@ from fastfeat.online.state.changes import Base
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a follower has not given yet.
+    """The changes that a follower has not given yet.
 
     Args:
         base: the state to begin anew from; None where the entries follow those given before.
@@ -87,7 +87,7 @@ class Follower:
 
     @property
     def head(self) -> Head:
-        """Where the state stands: the number of the last entry, and of the base that counts."""
+        """The head of the state: the number of the last entry, and of the base that counts."""
         with self._snapshot() as (_, head):
             return head
 

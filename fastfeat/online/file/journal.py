@@ -145,7 +145,7 @@ class Journal:
 
     @property
     def link(self) -> bytes:
-        """What the audit chain says after the last entry, or of the base."""
+        """The link of the audit chain after the last entry, or of the base."""
         return self._link
 
     @property

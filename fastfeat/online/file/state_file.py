@@ -66,7 +66,7 @@ TABLES = (
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where a state stands.
+    """The head of a state: its last entry, the digest up to it, and its base.
 
     Args:
         seq: the number of the last entry.
@@ -119,7 +119,7 @@ def path_of(path: str | os.PathLike[str]) -> Path:
 
 
 def file_at(path: Path) -> tuple[int, int]:
-    """Return what tells the file at a path from others; nothing has (0, 0)."""
+    """Return the device and the number of the file at a path; (0, 0) where nothing is."""
     try:
         found = os.stat(path)
     except OSError:
@@ -140,7 +140,7 @@ def explained(path: Path) -> Generator[None]:
 
 
 def read_head(connection: sqlite3.Connection) -> Head:
-    """Return where a state stands."""
+    """Return the head of a state."""
     found = connection.execute("SELECT seq, digest, base FROM head").fetchall()
     if len(found) != 1:
         raise StateError("it is altered: its head is not whole")
@@ -198,7 +198,7 @@ def read_base_seqs(connection: sqlite3.Connection) -> tuple[int, ...]:
 
 
 def read_head_at(connection: sqlite3.Connection, seq: int) -> Head:
-    """Return where a state stood after an entry that a base has replaced."""
+    """Return the head of a state after an entry that a base has replaced."""
     found = connection.execute("SELECT digest FROM segments WHERE seq = ?", (seq,)).fetchone()
     if found is None:
         raise StateError(f"it is altered: its entry {seq} is missing")
@@ -228,7 +228,7 @@ def has_kind(connection: sqlite3.Connection, base: int, kind: str) -> bool:
 
 
 def read_sizes(connection: sqlite3.Connection, base: int) -> tuple[int, int]:
-    """Return how many bytes a base takes, and the entries after it."""
+    """Return the number of bytes of a base, and of the entries after it."""
     of_base = "SELECT coalesce(sum(length(content)), 0) FROM parts WHERE base = ?"
     of_entries = (
         "SELECT coalesce(sum(length(rows) + length(kept) + length(digests) + 200), 0) "

@@ -60,7 +60,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What stands in a file without entries.
+    """The content of a file without entries.
 
     Args:
         seq: the number of the last entry before.

@@ -25,7 +25,7 @@ NEVER = int(np.iinfo(np.int64).min)
 
 
 class Placed(NamedTuple):
-    """Where rows stand in one order.
+    """The places of rows in one order.
 
     Args:
         times: in ticks, shape (n_rows,).
@@ -54,7 +54,7 @@ class Entities:
 
     @property
     def n_entities(self) -> int:
-        """How many numbers entities have here, those without rows included."""
+        """The count of numbers that entities have here, those without rows included."""
         return self._count.n
 
     def stretch(self, entity: int) -> Places:
@@ -63,7 +63,7 @@ class Entities:
         return self._places.values[start : start + int(self._count.values[entity])]
 
     def stretches(self, entities: NDArray[Any]) -> tuple[Slots, Slots]:
-        """Return where the stretches of entities begin and end; numbers are not negative."""
+        """Return the begins and ends of the stretches of entities; numbers are not negative."""
         starts = self._start.values.take(entities)
         return starts, starts + self._count.values.take(entities)
 

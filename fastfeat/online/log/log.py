@@ -69,16 +69,16 @@ class Log:
 
     @property
     def n_rows(self) -> int:
-        """How many rows have come: the number of the next one."""
+        """The number of rows that have come: the number of the next one."""
         return self._next
 
     @property
     def n_stored(self) -> int:
-        """How many rows stand in memory."""
+        """The number of rows in memory."""
         return self._numbers.n
 
     def n_entities(self, order: int) -> int:
-        """Return how many entities an order has in memory."""
+        """Return the number of entities that an order has in memory."""
         return self._indexes[order].numbering.n_values
 
     def entities(
@@ -157,7 +157,7 @@ class Log:
     def too_late(
         self, order: int, entities: NDArray[Any], times: Ticks, *, n_rows: int | None = None
     ) -> NDArray[np.bool_]:
-        """Return which rows are too old to be answered: what they see may be put away.
+        """Return flags of rows too old to be answered: what they see may be put away.
 
         Args:
             order: its place.
@@ -329,7 +329,7 @@ class Log:
         return pa.Table.from_arrays([self._columns[n].take(places) for n in names], names=names)
 
     def _places(self, rows: Gathered | Rows) -> Places:
-        """Return where rows stand."""
+        """Return the places of rows."""
         numbers = self._numbers.values
         if isinstance(rows, Gathered):
             if rows.numbers.base is numbers.base:
@@ -360,7 +360,7 @@ class Log:
         return np.flatnonzero(is_reached)
 
     def _in_reach(self, places: Places, n_rows: int | None) -> NDArray[np.bool_]:
-        """Return which rows are in reach of some order."""
+        """Return flags of the rows that are in reach of some order."""
         found = np.zeros(len(places), np.bool_)
         limit = self._limit(n_rows)
         for index, held in zip(self._indexes, self.orders, strict=True):
@@ -388,7 +388,7 @@ class Log:
         index.trim(entities, begins)
 
     def _is_held(self, held: Sequence[_Held]) -> NDArray[np.bool_]:
-        """Return which places some order holds.
+        """Return flags of the places that some order holds.
 
         Args:
             held: of each order, its entities, and where their rows begin and end.

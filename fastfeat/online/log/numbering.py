@@ -33,7 +33,7 @@ class Numbering:
 
     @property
     def n_numbers(self) -> int:
-        """How many numbers there are, those that are free included."""
+        """The count of numbers, those that are free included."""
         return len(self._values)
 
     @property
@@ -43,7 +43,7 @@ class Numbering:
 
     @property
     def n_values(self) -> int:
-        """How many values have a number."""
+        """The number of values that have a number."""
         return len(self._values) - len(self._free)
 
     def numbers(self, parts: Sequence[Any], n_rows: int, *, add: bool) -> Numbers:

@@ -20,7 +20,7 @@ _LONGEST = int(np.iinfo(np.int64).max)
 
 
 class Retention(NamedTuple):
-    """How far back windows of one order see, and how long rows are kept beyond, in ticks.
+    """The reach of windows of one order, and the time that rows are kept beyond, in ticks.
 
     Args:
         span: rows not older than this are seen; None where no window is bounded by time.
@@ -69,7 +69,7 @@ def earlier(times: Ticks, ticks: int) -> Ticks:
 def seen_slots(
     index: Entities, held: Retention, entities: NDArray[Any], first: Ticks, last: Ticks
 ) -> tuple[Slots, Slots]:
-    """Return where what is seen of entities begins and ends.
+    """Return the begins and ends of the rows that are seen of entities.
 
     Args:
         index: the rows of the entities.
@@ -86,7 +86,7 @@ def seen_slots(
 
 
 def kept_slots(index: Entities, held: Retention, entities: NDArray[Any]) -> tuple[Slots, Slots]:
-    """Return where what is in reach of entities that have rows begins, and ends."""
+    """Return the begins and ends of the rows in reach, of entities that have rows."""
     starts, ends = index.stretches(entities)
     if held.kept is None:
         return starts, ends
@@ -131,7 +131,7 @@ def _begins(index: Entities, held: Retention, starts: Slots, ends: Slots, times:
 
 
 def seen_of_one(times: Ticks, held: Retention, first: int, last: int) -> tuple[int, int]:
-    """Return which rows of one entity are seen: where they begin, and end.
+    """Return the begin and the end of the rows of one entity that are seen.
 
     Args:
         times: of its rows, in order.
@@ -285,7 +285,7 @@ def kept_places(index: Entities, held: Retention, limit: int) -> Places:
 
 
 def are_kept(index: Entities, held: Retention, places: Places, limit: int) -> NDArray[np.bool_]:
-    """Return which of some rows are in reach, of rows before a place."""
+    """Return flags of the rows that are in reach, of rows before a place."""
     entities, own = np.unique(index.entity.values.take(places), return_inverse=True)
     first = np.full(len(entities), -1, np.int64)  # the first place of each in reach
     if limit < index.times.n:

@@ -73,7 +73,7 @@ class Ids:
         return found
 
     def add(self, ids: ChunkedArray, rows: Rows) -> None:
-        """Say which rows have ids; what is missing is none."""
+        """Add the ids of rows; a missing one is none."""
         if len(ids) > _STEP:
             self._settle(_digests_of(ids), rows)
             return

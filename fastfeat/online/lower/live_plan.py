@@ -1,4 +1,4 @@
-"""What fitted plans ask of one log: its columns, the orders of its rows, how far back they see."""
+"""Columns of one log that fitted plans ask for, orders of its rows, and how far back they see."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class Order:
 
     @property
     def values(self) -> tuple[Node, ...]:
-        """What rows are placed by: the time, the keys and the tie."""
+        """The expressions that rows are placed by: the time, the keys and the tie."""
         return (self.time, *self.keys, *(() if self.tie is None else (self.tie,)))
 
     @property
     def entity(self) -> str:
-        """What tells its entities apart, as text."""
+        """The keys that tell its entities apart, as text."""
         return entity_text(self.call)
 
 
@@ -94,7 +94,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class LivePlan:
-    """What some plans ask of one log.
+    """The columns, orders and functions that some plans ask of one log.
 
     Args:
         plans: by name.
@@ -135,7 +135,7 @@ class LivePlan:
 
 
 def lower(plans: Mapping[str, Fitted]) -> LivePlan:
-    """Return what some plans ask of one log.
+    """Return the columns, orders and functions that some plans ask of one log.
 
     Args:
         plans: by name.
@@ -220,7 +220,7 @@ def _known(name: str, dtype: DType | UnsupportedType) -> DType:
 
 
 def _shared(call: Call, plan: str) -> tuple[Call, str]:
-    """Return what is one for all plans that have it: what is learnt is a plan's own."""
+    """Return a key that plans share if they have the call; what is learnt is a plan's own."""
     nodes = postorder([call])
     return call, plan if any(isinstance(node, Aggregate) for node in nodes) else ""
 

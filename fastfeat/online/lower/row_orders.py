@@ -1,4 +1,4 @@
-"""Where rows stand in the orders of a log: their times and the keys of their entities."""
+"""Places of rows in the orders of a log: their times and the keys of their entities."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from fastfeat.scalars.zones import using
 
 @dataclass(frozen=True, slots=True)
 class OrderValues:
-    """Where rows stand in one order of a log.
+    """The places of rows in one order of a log.
 
     Args:
         times: in ticks of the type of the time, 0 where there is none, shape (n_rows,).
@@ -76,7 +76,7 @@ def place(
     log: Table | None = None,
     orders: Iterable[int] | None = None,
 ) -> list[OrderValues]:
-    """Return where rows stand in orders of a log.
+    """Return the places of rows in orders of a log.
 
     Args:
         lowered: what is asked of the log.

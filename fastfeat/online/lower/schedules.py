@@ -1,4 +1,4 @@
-"""What asking needs of a plan alone, made once: functions in rounds, steps in schedules."""
+"""Schedules of a plan that is asked, made once: functions in rounds, steps in schedules."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """How rows are put into an order.
+    """The steps that put rows into an order.
 
     Args:
         kept: by the name of a column of the log, the functions over windows that are read.
@@ -89,7 +89,7 @@ class Placing:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """How a plan is asked.
+    """The rounds and schedules by which a plan is asked.
 
     Args:
         fitted: the plan.
@@ -134,7 +134,7 @@ def prepare(
     kept: Mapping[str, Call],
     placed: Mapping[int, Sequence[Node]],
 ) -> Prepared:
-    """Return how a plan is asked.
+    """Return the rounds and schedules by which a plan is asked.
 
     Args:
         fitted: the plan.

@@ -97,7 +97,7 @@ def joined(row: Mapping[str, Any], made: Mapping[Any, Any]) -> Mapping[Any, Any]
 
 
 def _with_steps(compute: RowKernel, fitted: Fitted) -> RowKernel:
-    """Return what computes a row after its steps have been made."""
+    """Return a kernel that computes a row after its steps have been made."""
     make = row_maker(fitted)
     columns = tuple(dict.fromkeys(
         node.name for node in row_order(fitted.nodes.values()) if isinstance(node, Column)
@@ -111,7 +111,7 @@ def _with_steps(compute: RowKernel, fitted: Fitted) -> RowKernel:
 
 
 def _checked(compute: RowKernel, never_seen: tuple[str, ...]) -> RowKernel:
-    """Return what computes a row after a look at the columns that had no value in fit."""
+    """Return a kernel that first looks at the columns that had no value in fit."""
     if not never_seen:
         return compute
 
@@ -127,7 +127,7 @@ def _checked(compute: RowKernel, never_seen: tuple[str, ...]) -> RowKernel:
 
 
 def _getter(keys: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
-    """Return what takes the values at some keys, as a tuple even of one."""
+    """Return a getter of the values at some keys, as a tuple even of one."""
     return itemgetter(*keys) if len(keys) > 1 else (lambda row: (row[keys[0]],))
 
 

@@ -1,4 +1,4 @@
-"""What steps make of one row: the definitions, one value at a time, by the rules of the border."""
+"""Steps of one row: the definitions, one value at a time, by the rules of the border."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ Row = Mapping[Any, Any]
 def over_table_maker(
     step: Call, fitted: Fitted, query: Sequence[Callable[[Row], Any]]
 ) -> Callable[[Row], Any]:
-    """Return what computes a function over a window of a table for a row.
+    """Return a function that computes, for a row, a function over a window of a table.
 
     Args:
         step: the function.
@@ -93,7 +93,7 @@ def _rows(past: RowOrder) -> Rows:
 def _asked(
     batch: Batch, past: RowOrder, order: Call, step: Call
 ) -> tuple[WindowRequest, list[Any]]:
-    """Return what is asked, of a column as a list, and its texts; made on first use.
+    """Return the request for a function, its column as a list, and its texts; made on first use.
 
     The functions of one column share the list.
     """
@@ -115,7 +115,7 @@ Getter = Callable[[Row], Any]
 
 
 def row_maker(fitted: Fitted) -> Callable[[Row], Row]:
-    """Return what adds to a row all that the steps of a fitted plan make of it."""
+    """Return a function that adds to a row all that the steps of a fitted plan make of it."""
     makers = [(step, _maker(step, fitted)) for step in _row_steps(fitted)]
 
     def make(row: Row) -> Row:
@@ -139,7 +139,7 @@ def _row_steps(fitted: Fitted) -> list[Node]:
 
 
 def _maker(step: Node, fitted: Fitted) -> Getter:
-    """Return what makes the value of a step, as it is stored, None where missing."""
+    """Return a function that makes the value of a step, as it is stored, None where missing."""
     if isinstance(step, Aggregate):
         return lambda row: fitted.constants[step]
     assert isinstance(step, Call)
@@ -163,7 +163,7 @@ def _maker(step: Node, fitted: Fitted) -> Getter:
 
 
 def _getter(node: Node, step: Call, fitted: Fitted) -> Getter:
-    """Return what gives an argument of a step: what fit has learnt, or a column of one value."""
+    """Return a getter of an argument of a step: a learnt value, or a column of one value."""
     dtype = fitted.types[node]
     if dtype == VOCABULARY:
         learnt = fitted.constants[node]
@@ -196,7 +196,7 @@ def _key(value: Any, dtype: DType, name: str) -> Any:
 
 
 def _computed(node: Node, dtype: DType, fitted: Fitted) -> Getter:
-    """Return what evaluates an expression over the row."""
+    """Return a getter that evaluates an expression over the row."""
     known = evaluate_constants(constant_roots([node]), fitted.types, dict(fitted.constants))
     named = [(show(node), node)]
     outputs = outputs_of(named, fitted.types, lambda n, v: output_of(n, v, FLOAT64), hoist=True)
@@ -239,7 +239,7 @@ def slot_value(slot: InputSlot, row: Row) -> Any:
 
 
 def row_key(source: Node) -> Any:
-    """Return what the value of a column, or of a step, has in a row."""
+    """Return the key of the value of a column, or of a step, in a row."""
     return source.name if isinstance(source, Column) else source
 
 

@@ -37,7 +37,7 @@ NOTHING = Wanted()
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What rows give that arrive.
+    """The results of rows that arrive.
 
     Args:
         results: their features, by plan, as they are computed for the form that is wanted.
@@ -62,7 +62,7 @@ def given_by(
     alone: bool,
     keeps: bool,
 ) -> Given:
-    """Return what rows give.
+    """Return the results of rows that arrive.
 
     Args:
         memory: they arrive at.
@@ -89,7 +89,7 @@ def given_by(
 def check_arrived(
     memory: Memory, here: Here, late: Late, ahead_ns: int | None, time_ns: int, *, asks: bool
 ) -> Arrived:
-    """Return what becomes of rows that arrive, after all that may be wrong with them.
+    """Return the runs of rows that arrive, once all that may be wrong with them is checked.
 
     Args:
         memory: they arrive at.

@@ -35,7 +35,7 @@ class Here:
 
     @property
     def n_rows(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return self.rows.num_rows
 
     def part(self, begin: int, end: int) -> Here:
@@ -54,7 +54,7 @@ class Here:
 
     @property
     def placed(self) -> list[Placed]:
-        """Where they stand, as a log takes them."""
+        """The places of the rows, as a log takes them."""
         return [Placed(*pair) for pair in zip(self.times, self.entities, strict=True)]
 
 

@@ -17,7 +17,7 @@ Durability = Literal["commit", "interval", "checkpoint"]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a state takes rows: what is stored with it, and does not change.
+    """The rules by which a state takes rows: they are stored with it, and do not change.
 
     Args:
         late: what becomes of rows that are earlier than the latest row of their entity.
@@ -59,7 +59,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What applying a change gave.
+    """The results of an applied change.
 
     Args:
         features: by plan, the features of the rows of "process", as Arrow; empty for others.
@@ -113,7 +113,7 @@ ANSWERED = "?answered"
 
 
 class Writing(Protocol):
-    """What keeps the changes of a state, such as a file."""
+    """A keeper of the changes of a state, such as a file."""
 
     @property
     def link(self) -> bytes:

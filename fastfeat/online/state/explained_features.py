@@ -1,4 +1,4 @@
-"""What the features of a row came from as a table: of notebooks, and of the page of the server.
+"""HTML of where the features of a row came from: for notebooks, and the page of the server.
 
 All that is not made here is escaped, there is no script, and the style is that of plans.
 """

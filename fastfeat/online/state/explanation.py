@@ -1,4 +1,4 @@
-"""What the features of a row came from: rows of its entity, of tables, and what fit has learnt.
+"""Origins of the features of a row: rows of its entity, of tables, and what fit has learnt.
 
 For each function over a window the rows in it are found by the definition, not by the kernels that
 compute features; `Explained.recompute` gives the kernels these rows alone, and must give the bits.
@@ -71,7 +71,7 @@ NUMBER = "row number"
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Explained:
-    """What the features of one row came from; prints as text, in notebooks as a table.
+    """The origins of the features of one row; prints as text, in notebooks as a table.
 
     Args:
         features: each of them.
@@ -136,7 +136,7 @@ def explained(
     numbers: Numbers | None = None,
     hidden: Sequence[Flags] | None = None,
 ) -> Explained:
-    """Return what the features of a row came from.
+    """Return the origins of the features of a row.
 
     Args:
         lowered: one plan, and what it asks of a log.
@@ -161,7 +161,7 @@ def explained(
 
 
 def explained_here(memory: Memory, here: Here) -> dict[str, Explained]:
-    """Return what the features of a row came from, by plan, over what a state has in memory.
+    """Return the origins of the features of a row, by plan, over a state in memory.
 
     Args:
         memory: the rows and tables of the state.
@@ -175,7 +175,7 @@ def explained_here(memory: Memory, here: Here) -> dict[str, Explained]:
 def _explained_of(
     memory: Memory, here: Here, name: str, seen: Sequence[Numbers], numbers: Numbers
 ) -> Explained:
-    """Return what the features of one plan came from.
+    """Return the origins of the features of one plan.
 
     Args:
         memory: the rows and tables of the state.
@@ -204,7 +204,7 @@ def _explained_of(
 
 
 def _place_of(lowered: LivePlan, order: Call, plan: str) -> int:
-    """Return which order of all plans is that of one; what is learnt is a plan's own."""
+    """Return the place of a plan's order among those of all; what is learnt is a plan's own."""
     same = [k for k, one in enumerate(lowered.orders) if one.call is order]
     return next((k for k in same if lowered.orders[k].plan == plan), same[0])
 
@@ -282,7 +282,7 @@ def _answered(
 
 
 def _seen(rows: Table, order: Ordered) -> Seen:
-    """Return what a row sees of rows, after which it stands in an order."""
+    """Return the view of a row on the rows after which it stands in an order."""
     *others, own = order.entity
     codes = [0 if e is not None and own is not None and e[0] == own[0] else -1 for e in others]
     asking = np.array([-1 if own is None else 0], np.int32)
@@ -331,7 +331,7 @@ class _Sight:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What is read for a feature, as far as it is known.
+    """The rows that are read for a feature, as far as they are known.
 
     Args:
         rows: the places of rows of the state, perhaps the row itself.
@@ -384,7 +384,7 @@ def _ids(
 
 
 def _explained(sight: _Sight, column: str, values: Table) -> FeatureExplained:
-    """Return what one column of the features came from."""
+    """Return the origins of one column of the features."""
     fitted = sight.fitted
     node, read = fitted.nodes[column], _Read()
     _read_of_row(sight, sight.own, [node], [0], read)

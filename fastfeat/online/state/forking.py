@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 
 class Forked(Protocol):
-    """What changes under a lock, and is read under it."""
+    """An object that changes under a lock, and is read under it."""
 
     reading: Any
 

@@ -56,7 +56,7 @@ class Arriving:
 
     @property
     def n_rows(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return len(self.known)
 
 
@@ -78,7 +78,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """What becomes of the rows of a call.
+    """The runs of the rows of a call: taken, repeated or dropped.
 
     Args:
         runs: all rows, in order.
@@ -104,7 +104,7 @@ Tell = Callable[[int, int], str]
 def arrive(
     arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell, *, answers: bool = True
 ) -> Arrived:
-    """Return what becomes of rows that arrive.
+    """Return the runs of rows that arrive.
 
     Args:
         arriving: the rows.
@@ -148,7 +148,7 @@ def _may_be_late(arriving: Arriving, order: int) -> bool:
 def _row_by_row(
     arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell, *, answers: bool
 ) -> Arrived:
-    """Return what becomes of rows, looked at one after the other."""
+    """Return the runs of rows, looked at one after the other."""
     states = [_Latest.of(arriving, k) for k in range(len(clocks))]
     known, again = arriving.known.tolist(), arriving.again.tolist()
     is_repeated: NDArray[np.bool_] = np.zeros(arriving.n_rows, np.bool_)
@@ -260,7 +260,7 @@ class _Latest:
         return latest is not None and self._moment(row) < latest
 
     def behind(self, row: int) -> int:
-        """Return how much earlier it is, in ticks."""
+        """Return the ticks by which it is earlier."""
         return self._latest[self._entities[row]][0] - self._times[row]
 
     def begin_run(self) -> None:
@@ -369,7 +369,7 @@ def _swept(told: str) -> str:
 
 
 def row_text(order: Order, log: Table, row: int, first: int = 0) -> str:
-    """Return which row of a call a message is of: its number, its time and its entity.
+    """Return the number, the time and the entity of a row of a call, for a message.
 
     Args:
         order: by which it is told.

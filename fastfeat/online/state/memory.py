@@ -1,4 +1,4 @@
-"""What a live state has in memory: the log and the tables, and how rows are placed and asked there.
+"""Memory of a live state: the log and the tables, and how rows are placed and asked there.
 
 It does not lock, and it does not journal: `State` does.
 """
@@ -139,7 +139,7 @@ class Memory:
         return rows.set_column(rows.column_names.index(row_id), row_id, column)
 
     def here(self, rows: Table, *, add: bool, has_ids: bool = True, first: int = 0) -> Here:
-        """Return where rows stand in the orders of the first stage, which mostly are all.
+        """Return the places of rows in the orders of the first stage, which mostly are all.
 
         Args:
             rows: with the columns that plans read, of the types that the log has.
@@ -158,7 +158,7 @@ class Memory:
         return Here(rows, log, times, entities, numbers, self.tables, first)
 
     def standing(self, rows: Table, kept: Mapping[str, Any], *, add: bool) -> Here:
-        """Return where rows stand in all orders, of which it is known what functions gave.
+        """Return the places of rows in all orders, from the values of functions.
 
         Args:
             rows: as of `here`.
@@ -171,7 +171,7 @@ class Memory:
         return here
 
     def standing_at(self, numbers: Numbers) -> Here:
-        """Return where rows of the log stand in all orders.
+        """Return the places of rows of the log in all orders.
 
         Args:
             numbers: of the rows.
@@ -221,7 +221,7 @@ class Memory:
     def _ties(
         self, order: int, here: Here, latest: Numbers
     ) -> Callable[[], tuple[Sequence[Tie], Mapping[int, Tie]]] | None:
-        """Return what gives the ties of rows, and those of the latest rows of their entities."""
+        """Return a function that gives the ties of rows, and of the latest of their entities."""
         if self.lowered.orders[order].tie is None:
             return None
 
@@ -246,7 +246,7 @@ class Memory:
         return ties
 
     def ties_of(self, order: int, log: Table) -> list[Tie]:
-        """Return what orders rows of one instant; of rows of the log."""
+        """Return the ties that order rows of one instant; of rows of the log."""
         tie = self.lowered.orders[order].tie
         assert tie is not None
         prepared = self.lowered.prepared[self.lowered.orders[order].plan]
@@ -286,7 +286,7 @@ class Memory:
         return Sight(here, seen, begun)
 
     def _seen(self, here: Here, stage: Stage, *, alone: bool) -> list[Seen]:
-        """Return what rows that ask see in the orders of a stage."""
+        """Return the views of rows that ask, one an order of a stage."""
         if self.log is None:
             return [self._nothing(k, here.entities[k]) for k in stage.orders]
         found: list[Seen] = []
@@ -301,7 +301,7 @@ class Memory:
         return found
 
     def at_once(self, here: Here) -> list[int]:
-        """Return where rows that ask alone are cut, so that what they see takes bounded memory."""
+        """Return the cuts of rows that ask alone, so that what they see takes bounded memory."""
         if self.log is None or here.n_rows < 2:
             return [0, here.n_rows]
         n_seen: Numbers = np.zeros(here.n_rows, np.int64)
@@ -311,14 +311,14 @@ class Memory:
         return [0, *(np.flatnonzero(np.diff(turns)) + 1).tolist(), here.n_rows]
 
     def _nothing(self, order: int, entities: Codes) -> Seen:
-        """Return what rows see of a log that no row has come to."""
+        """Return the view of rows on a log that no row has come to."""
         types = {**self.lowered.columns, **self.lowered.kept_types}
         rows = pa.table({name: pa.nulls(0, given_type(types[name])) for name in self._read[order]})
         asking = np.where(entities == -1, -1, np.arange(len(entities)))
         return Seen(rows, np.zeros(0, np.int32), asking.astype(np.int32))
 
     def _without_later(self, order: int, here: Here, gathered: Gathered, seen: Seen) -> Seen:
-        """Return what rows see that stand in the log: not themselves, nor what came after them."""
+        """Return the view of rows of the log: not themselves, nor what came after them."""
         assert self.log is not None
         own: Numbers = np.full(here.n_rows + 1, -1, np.int64)
         own_times: Numbers = np.zeros(here.n_rows + 1, np.int64)
@@ -373,7 +373,7 @@ class Memory:
                     known[entity] = max(time, known.get(entity, time))
 
     def is_early(self, order: int, here: Here) -> NDArray[np.bool_]:
-        """Return which rows ask for what was dropped before rows were removed or moved."""
+        """Return flags of rows that ask for what was dropped before rows were removed or moved."""
         known, keep = self.lowered_latest[order], self.clocks[order].held.keep or 0
         before = [known.get(entity, NEVER) for entity in here.entities[order].tolist()]
         return here.times[order] < earlier(np.array(before, np.int64), keep)
@@ -451,7 +451,7 @@ class Memory:
                 known.update((entity, time) for entity, time in pairs if time is not None)
 
     def teller(self, here: Here) -> Callable[[int, int], str]:
-        """Return what says which row of a call a message is of: its number, time and entity."""
+        """Return a function that names a row of a call in messages: number, time and entity."""
         return lambda row, order: row_text(self.lowered.orders[order], here.log, row, here.first)
 
 

@@ -36,7 +36,7 @@ class Clock:
 
     @property
     def unit(self) -> str:
-        """What a length of it is written in."""
+        """The unit in which its lengths are written."""
         return "steps" if self.tick_ns is None else "time"
 
     def text_of(self, ticks: int) -> str:
@@ -73,7 +73,7 @@ def clocks_of(lowered: LivePlan, settings: Settings) -> tuple[Clock, ...]:
 
 
 def max_ahead_ns(settings: Settings) -> int | None:
-    """Return how far times may be ahead of this machine's clock, in nanoseconds.
+    """Return the longest time ahead of this machine's clock that is taken, in nanoseconds.
 
     Raises:
         InvalidPlan, TypeMismatch: it is no duration.
@@ -86,7 +86,7 @@ def max_ahead_ns(settings: Settings) -> int | None:
 
 
 def _kept_given(settings: Settings) -> tuple[int, str] | None:
-    """Return how much longer rows are to stay, and its unit; None where it is not said."""
+    """Return the further time that rows are to stay, and its unit; None where it is not said."""
     if settings.keep in (None, EVERYTHING):
         return None
     length, unit = duration_given(f"keep={settings.keep!r}", settings.keep)
@@ -155,7 +155,7 @@ def check_forgotten(lowered: LivePlan, column: str) -> None:
 
 
 def of_kept(lowered: LivePlan) -> str:
-    """Return why a plan with windows in windows takes no late row, and no correction."""
+    """Return the reason why a plan with windows in windows takes no late row or correction."""
     kept = next(iter(lowered.kept.values()))
     return (
         f"feature {kept.feature!r} has a window over {show(kept.call)}, which is computed for each "

@@ -29,7 +29,7 @@ Numbers = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How functions over windows of one order read late columns.
+    """The reading of late columns by functions over windows of one order.
 
     Args:
         columns: what they read.
@@ -45,7 +45,7 @@ class Reading:
 
 
 def readings_of(lowered: LivePlan) -> tuple[tuple[Reading, ...], ...]:
-    """Return how late columns are read in each order."""
+    """Return the readings of late columns, by order."""
     found: list[dict[Any, Reading]] = [{} for _ in lowered.orders]
     for plan, prepared in lowered.prepared.items():
         kept = {function.call for function in lowered.functions[plan] if function.is_kept}
@@ -107,7 +107,7 @@ def is_read(standing: Standing, reading: Reading) -> NDArray[np.bool_]:
 
 
 def _windows(standing: Standing, reading: Reading) -> tuple[Numbers, Numbers]:
-    """Return where the rows begin and end that the window of each row reads."""
+    """Return the begins and ends of the rows that the window of each row reads."""
     window, tick = reading.window, standing.tick
     offset, last, closed = window["offset"], window["last"], window["closed"]
     places: Numbers = np.arange(len(standing.times))
@@ -134,7 +134,7 @@ def _windows(standing: Standing, reading: Reading) -> tuple[Numbers, Numbers]:
 
 
 def _places(standing: Standing, shift: int, side: Any) -> Numbers:
-    """Return where rows of each row's entity begin that are at a moment, or after it.
+    """Return the first places of each row's entity that are at a moment, or after it.
 
     Args:
         standing: the rows.
@@ -165,7 +165,7 @@ class Known:
 
 
 def compared(row_id: str, given: Table, there: Table, again: Numbers) -> Known:
-    """Return which outcomes say something that was not known.
+    """Return the outcomes that say something that was not known.
 
     Args:
         row_id: the column of the id.

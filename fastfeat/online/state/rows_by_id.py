@@ -129,7 +129,7 @@ def numbers_known(memory: Memory, rows: Table, told: str) -> Numbers:
 
 
 def compared_outcomes(memory: Memory, rows: Table, numbers: Numbers) -> Known:
-    """Return which outcomes say something that was not known; see `outcomes.compared`."""
+    """Return the outcomes that say something that was not known; see `outcomes.compared`."""
     row_id = row_id_of(memory)
     again = first_of_each(rows.column(row_id))
     if not len(numbers):
@@ -141,7 +141,7 @@ def compared_outcomes(memory: Memory, rows: Table, numbers: Numbers) -> Known:
 def late_outcomes(
     memory: Memory, readings: Readings, rows: Table, numbers: Numbers, new: Mapping[str, Flags]
 ) -> NDArray[np.bool_]:
-    """Return which outcomes come after a row was answered whose window would have read them.
+    """Return flags of outcomes that come after the answer of a row whose window reads them.
 
     Args:
         memory: has the log.
@@ -212,7 +212,7 @@ def put_outcomes(memory: Memory, rows: Table) -> None:
 
 
 def corrected(memory: Memory, rows: Table) -> Here:
-    """Return where rows of the log stand once some of their columns have changed.
+    """Return the places of rows of the log once some of their columns have changed.
 
     Args:
         memory: has the log.
@@ -234,7 +234,7 @@ def put_corrections(memory: Memory, rows: Table, here: Here) -> None:
 
 
 def last_of_each(ids: Any) -> NDArray[np.bool_]:
-    """Return which rows are the last that have their id."""
+    """Return flags of the rows that are the last of their id."""
     backwards = ids.take(pa.array(np.arange(len(ids))[::-1]))
     first = first_of_each(backwards)
     return (first == np.arange(len(ids)))[::-1]

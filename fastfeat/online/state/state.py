@@ -69,7 +69,7 @@ SWEPT_AT = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How large a state is.
+    """The size of a state.
 
     Args:
         rows: in memory.
@@ -134,14 +134,14 @@ class State:
 
     @property
     def n_rows(self) -> int:
-        """How many rows stand in the log, and can still be seen."""
+        """The number of rows that stand in the log, and can still be seen."""
         with self.reading:
             log = self._memory.log
             return 0 if log is None else len(log.rows())
 
     @property
     def sizes(self) -> Sizes:
-        """How many rows and entities are in memory."""
+        """The numbers of rows and entities in memory."""
         with self.reading:
             log = self._memory.log
             if log is None:
@@ -157,7 +157,7 @@ class State:
             return None if log is None or not log.n_rows else log.table(self._memory.columns)
 
     def base(self) -> Base:
-        """Return what another state begins with that is to be equal to this one."""
+        """Return the base from which another state begins that is to be equal to this one."""
         with self.reading:
             log = self._memory.log
             if log is None:
@@ -229,7 +229,7 @@ class State:
                 self.journal.delete_key(self.base())
 
     def apply(self, change: Change, wanted: Wanted = NOTHING) -> tuple[Applied, Results]:
-        """Return what a change gives, once it is applied; after any error the state is as it was.
+        """Return the results of a change, once applied; after any error the state is as it was.
 
         Args:
             change: what is asked for.
@@ -272,7 +272,7 @@ class State:
         return self._features(rows, wanted, has_ids=has_ids, first=0)
 
     def _features(self, rows: Table, wanted: Wanted, *, has_ids: bool, first: int) -> Results:
-        """Return what `features` does, of rows from some row of the call on."""
+        """Return the results of `features`, of rows from some row of the call on."""
         with self.reading:
             self.check_usable()
             memory = self._memory
@@ -292,7 +292,7 @@ class State:
         return results_of(memory.answer(sight), wanted.to)
 
     def explain(self, row: Table, *, has_ids: bool) -> dict[str, Explained]:
-        """Return what the features of one row come from, by plan; arguments as of `features`."""
+        """Return the origins of one row's features, by plan; arguments as of `features`."""
         from fastfeat.online.state.explanation import explained_here  # seldom needed
 
         with self.reading:
@@ -354,7 +354,7 @@ class State:
                 return applied, {}
 
     def _arrive(self, change: Change, wanted: Wanted) -> tuple[Applied, Results]:
-        """Return what rows give that arrive."""
+        """Return the results of rows that arrive."""
         memory, begun = self._memory, self._memory.log is None
         try:
             return self._arrive_whole(change, wanted)
@@ -377,7 +377,7 @@ class State:
     def _arrive_at_once(
         self, change: Change, here: Here, arrived: Arrived, wanted: Wanted
     ) -> tuple[Applied, Results]:
-        """Return what rows give that are all new, none late against another."""
+        """Return the results of rows that are all new, none late against another."""
         asks = change.kind == "process"
         given = self._given(change, here, wanted, alone=False)
         is_stored = np.ones(here.n_rows, np.bool_)
@@ -389,7 +389,7 @@ class State:
         return applied, given.results
 
     def _given(self, change: Change, here: Here, wanted: Wanted, *, alone: bool) -> Given:
-        """Return what rows of a change give; see `arrivals.given_by`."""
+        """Return the results of the rows of a change; see `arrivals.given_by`."""
         asks, keeps, memory = change.kind == "process", self.journal is not None, self._memory
 
         def check(placed: Here) -> None:
@@ -403,7 +403,7 @@ class State:
     def _arrive_in_runs(
         self, change: Change, here: Here, arrived: Arrived, wanted: Wanted
     ) -> tuple[Applied, Results]:
-        """Return what rows give of which some are late, or come again: run by run."""
+        """Return the results of rows of which some are late, or come again: run by run."""
         memory, asks, log = self._memory, change.kind == "process", self._memory.log
         assert log is not None
         n_rows, watermarks = log.n_rows, list(self._watermarks)
@@ -446,7 +446,7 @@ class State:
         return replace(part, numbers=self._memory.log.find(ids))
 
     def _outcomes(self, change: Change) -> Applied:
-        """Return what outcomes give."""
+        """Return the results of outcomes."""
         memory = self._memory
         rows = memory.with_ids(change.rows)
         numbers = numbers_known(memory, rows, "outcomes")
@@ -466,7 +466,7 @@ class State:
         return applied
 
     def _correct(self, change: Change) -> Applied:
-        """Return what corrections give."""
+        """Return the results of corrections."""
         if self.lowered.kept:
             raise InvalidPlan(f"correct: {of_kept(self.lowered)}")
         memory = self._memory
@@ -487,7 +487,7 @@ class State:
         return applied
 
     def _forget(self, change: Change) -> Applied:
-        """Return what forgetting rows gives."""
+        """Return the results of forgetting rows."""
         memory = self._memory
         check_forgotten(self.lowered, change.name)
         with self.reading:
@@ -523,7 +523,7 @@ class State:
         memory.note_latest(before, latest, forgotten)
 
     def _table(self, change: Change) -> Applied:
-        """Return what rows of a lookup table give."""
+        """Return the results of rows of a lookup table."""
         known = self._memory.tables.get(change.name)
         table = with_rows(self.lowered, change.name, known, change.rows)
         applied = Applied({}, np.ones(int(change.rows.num_rows), np.bool_))

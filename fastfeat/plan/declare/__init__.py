@@ -1,4 +1,4 @@
 """Declaring: arguments checked, columns and rows that expressions read, what may leak, types bound.
 
-Imports nothing else of `plan`; every other floor of it may import from here.
+Imports nothing else of `plan`; its other floors, and all that stands above it, import from here.
 """

@@ -162,7 +162,7 @@ def label_given(label: Any) -> dict[str, Expr]:
 
 
 def _no_label(given: Any) -> str:
-    """Return what was given as a label, and what to write instead."""
+    """Return the text of what was given as a label, and what to write instead."""
     match given:
         case Expr():
             return f"{given!r}. Give it a name: label={{'y': ...}}"

@@ -94,7 +94,7 @@ def _is_of_keys(node: Call | Aggregate) -> bool:
 
 
 def _explained(node: Node, rule: Callable[[], R]) -> R:
-    """Return what a type rule gives; a mismatch is raised again with the expression in front."""
+    """Return the result of a type rule; a mismatch is raised again with the expression in front."""
     try:
         return rule()
     except TypeMismatch as error:

@@ -37,7 +37,7 @@ Unit = str | None
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """What is known of the time of a window.
+    """The known properties of the time of a window.
 
     Lengths are in nanoseconds; where the time is a column of whole numbers, in its steps.
 
@@ -62,7 +62,7 @@ class Clock:
 
 
 def clock_of(time: Node, types: Mapping[Node, DType] | None = None) -> Clock | None:
-    """Return what is known of the time of a window; None where it cannot be trusted.
+    """Return the clock of a window's time; None where it cannot be trusted.
 
     Args:
         time: the expression.
@@ -203,7 +203,7 @@ def turns_back(table: ZoneTable, interval: Interval, *, is_date: bool) -> bool:
 
 
 def _start_of(local: int, interval: Interval) -> int:
-    """Return where the interval of a local time begins, in nanoseconds since 1970."""
+    """Return the start of the interval of a local time, in nanoseconds since 1970."""
     if not interval.months:
         length = interval.nanoseconds or interval.days * _DAY
         return local - (local - interval.first_day * _DAY) % length
@@ -257,7 +257,7 @@ def _unevenly(clock: Clock, longest: int) -> Clock:
 
 
 def youngest(clock: Clock, offset: int, *, holds_end: bool) -> int:
-    """Return how old the youngest row is at least that a window sees, as the clock counts.
+    """Return the least age of the youngest row that a window sees, as the clock counts.
 
     Args:
         clock: the time of the window.

@@ -55,7 +55,7 @@ PLAN = "ff.Plan"
 
 @dataclass(frozen=True, eq=False)
 class Declaration:
-    """What a plan declares; `declare` makes one of what a user gives.
+    """The features, label and options of a plan; `declare` makes one of what a user gives.
 
     Args:
         features: expressions by name; the others as of `Plan`, as it has them.
@@ -85,7 +85,7 @@ class Declaration:
 
     @cached_property
     def known_late(self) -> Late:
-        """What is known too late, and how long after its row."""
+        """The columns that are known too late, and their delays after the row."""
         late = late_of(
             self.label_nodes, self.outcomes, self.label_delay, self.known, self.known_tables
         )
@@ -204,7 +204,7 @@ class Declaration:
 
     @cached_property
     def label_plan(self) -> Declaration:
-        """What computes a label that is an expression: its only feature, which may look ahead.
+        """The plan of a label that is an expression: its only feature, which may look ahead.
 
         It is not checked: checks refuse features that look ahead.
         """
@@ -261,7 +261,7 @@ def declare(
 
 
 def _recipe(declared: Declaration, given: Mapping[str, Any]) -> Recipe:
-    """Return how a plan was written: options without a parameter as the declaration has them."""
+    """Return the recipe of a plan: options without a parameter as the declaration has them."""
     options = {
         name: value if hold_params((value,)) else getattr(declared, name)
         for name, value in given.items()

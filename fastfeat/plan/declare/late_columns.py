@@ -123,7 +123,7 @@ NO_NAMES: frozenset[str] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """How long after a row a late column is known.
+    """The time after a row until a late column is known.
 
     Args:
         everywhere: by any clock; None where nothing is said.
@@ -145,13 +145,13 @@ class Delay:
 
     @property
     def texts_by_clock(self) -> list[str]:
-        """How it is written by each clock: "30 by 'day'"."""
+        """The delay by each clock, as it is written: "30 by 'day'"."""
         return [f"{length_text(*n)} by {clock!r}" for clock, n in self.by_clock.items()]
 
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """What a label from the future sees of later rows.
+    """The later rows and columns that a label from the future sees.
 
     Args:
         entity: the keys of its windows, as expressions over the data.
@@ -171,7 +171,7 @@ class Ahead:
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """What a plan declares as known too late.
+    """The columns that a plan declares as known too late.
 
     Args:
         of_label: the late columns that the label is computed from, and its name.
@@ -215,7 +215,7 @@ def late_of(
     known: Sequence[str],
     known_tables: Mapping[str, Sequence[str]],
 ) -> Late:
-    """Return what a plan declares as late, from its arguments as it keeps them.
+    """Return the late columns of a plan, from its arguments as it keeps them.
 
     Raises:
         InvalidPlan: `known` names the label, an outcome, a column that is not late, or all columns
@@ -279,7 +279,7 @@ def _length(text: DelayText) -> Length:
 
 
 def ahead_of(label: Iterable[Node]) -> Ahead | None:
-    """Return what a label sees of later rows; None for nothing."""
+    """Return the later rows and columns that a label sees; None for none."""
     calls = over_ahead(label)
     if not calls:
         return None
@@ -295,7 +295,7 @@ def _entity_of(call: Call) -> tuple[Node, ...]:
 
 
 def ahead_delays(label: Node, outcomes: Mapping[str, Sequence[Delay]]) -> list[Delay]:
-    """Return how long after its row each window of later rows ends that a label reads.
+    """Return the delays of a label: one for each window of later rows that it reads.
 
     Args:
         label: its expression.

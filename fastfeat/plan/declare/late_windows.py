@@ -37,7 +37,7 @@ class Way(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What an expression sees of late columns.
+    """The late columns that an expression sees, and the ways in which it does.
 
     Args:
         ways: how it does.
@@ -54,7 +54,7 @@ NOTHING = Sight()
 
 
 def together(sights: Sequence[Sight]) -> Sight:
-    """Return what an expression sees of which these are the arguments."""
+    """Return the sight of an expression, from the sights of its arguments."""
     seeing = [sight for sight in sights if sight.ways]
     if len(seeing) < 2:
         return seeing[0] if seeing else NOTHING
@@ -90,12 +90,12 @@ class KnownAfter(NamedTuple):
 
     @property
     def told(self) -> str:
-        """What a message says of it."""
+        """The sentence about it in a message."""
         return f"{self.column!r} is known {self.given} after its row ({self.said_by})"
 
 
 def sight_over(over: Call, args: Sequence[Sight], late: Late, types: Types | None) -> Sight:
-    """Return what a function over a window sees.
+    """Return the sight of a function over a window.
 
     Args:
         over: the function.
@@ -156,7 +156,7 @@ def _check_own_row(over: Call) -> None:
 
 
 def _or_known(over: Call) -> str:
-    """Return what else a user may write where a column of a table has the name of a late one."""
+    """Return a hint for a column of a table that has the name of a late one; empty for others."""
     if not is_over_table(over):
         return ""
     names = sorted({n.name for n in postorder([over.args[0]]) if isinstance(n, TableColumn)})
@@ -208,7 +208,7 @@ def _check_clock(over: Call, columns: Iterable[str], late: Late, types: Types | 
 
 
 def trusted_clock(told_of: Node, time: Node, types: Types | None) -> Clock:
-    """Return what is known of a time by which late columns are seen.
+    """Return the clock of a time by which late columns are seen.
 
     Args:
         told_of: the expression that sees them, for the message.
@@ -253,7 +253,7 @@ def _check_clock_of_table(over: Call, types: Types | None) -> None:
 def known_after(
     told_of: Node, time: Node, clock: Clock, columns: Iterable[str], late: Late, types: Types | None
 ) -> list[KnownAfter]:
-    """Return when late columns are known by a clock, the one that comes last first.
+    """Return the delays of late columns by a clock, the longest first.
 
     Args:
         told_of: what sees them, for messages.
@@ -310,7 +310,7 @@ def _length_by(told_of: Node, clock: Clock, column: str, delay: Delay) -> Length
 def _length_ahead(
     told_of: Node, time: Node, clock: Clock, column: str, delay: Delay, types: Types | None
 ) -> Length:
-    """Return how long after its row a label is known that sees later rows.
+    """Return the delay after its row of a label that sees later rows.
 
     Its window ends by a clock of its own, which may be rounded: by another one it ends later by as
     much. Outcomes of the last row in it are known later still.

@@ -1,4 +1,4 @@
-"""How far back the windows of a plan see of each entity: for a history, and in a live state.
+"""Reach of the windows of a plan back into each entity: for a history, and in a live state.
 
 A history is what comes before some rows, and all that windows see of it is computed anew: a window
 over what windows see of each row looks back from the first of its rows. In a live state, what a
@@ -29,7 +29,7 @@ from fastfeat.steps.windows.rows import function_over
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far back windows see of an entity.
+    """The reach of windows back into an entity.
 
     Args:
         span: rows not older than this, in nanoseconds or in steps of an integer clock; None where
@@ -82,17 +82,17 @@ class Function:
 
     @property
     def order(self) -> Call:
-        """What orders the rows that it reads."""
+        """The order of the rows that it reads."""
         return order_of(self.call)
 
 
 def history_needed(roots: Iterable[Node]) -> dict[str, str]:
-    """Return how far back windows see as text, by the entity; see `Plan.history_needed`."""
+    """Return the reach of windows as text, by the entity; see `Plan.history_needed`."""
     return {entity: str(reach) for entity, reach in history_reach(roots).items()}
 
 
 def history_reach(roots: Iterable[Node]) -> dict[str, Reach]:
-    """Return how far back windows see before some rows, by the entity; see `Plan.reach`."""
+    """Return the reach of windows before some rows, by the entity; see `Plan.reach`."""
     asked: dict[str, list[tuple[Call, float]]] = {}
     for over, before in _asked_before(roots).items():
         asked.setdefault(entity_text(order_of(over)), []).append((over, before))
@@ -100,7 +100,7 @@ def history_reach(roots: Iterable[Node]) -> dict[str, Reach]:
 
 
 def entity_text(order: Call) -> str:
-    """Return what tells the entities of an order apart, as text."""
+    """Return the keys that tell the entities of an order apart, as text."""
     keys = query_of(order)[1:]
     shown = [key.name if isinstance(key, Column) else show(key) for key in keys]
     return ", ".join(shown) or "all rows"
@@ -148,7 +148,7 @@ def windows_read(roots: Sequence[Node]) -> list[Call]:
 
 
 def live_reach(over: Call) -> Reach:
-    """Return how far back a function over a window sees of an entity, from its latest row on.
+    """Return the reach of a function over a window, back from the latest row of an entity.
 
     All that windows read stands beside the rows. With an offset, the latest rows of a window that
     is not bounded in time are those before the offset.
@@ -163,7 +163,7 @@ def live_reach(over: Call) -> Reach:
 
 
 def together(reaches: Sequence[Reach]) -> Reach:
-    """Return how far back functions over one order of the rows see together."""
+    """Return the common reach of functions over one order of the rows."""
     spans = [reach.span for reach in reaches if reach.span is not None]
     n_rows = [math.inf if reach.n_rows is None else reach.n_rows for reach in reaches]
     unit = next((reach.unit for reach in reaches if reach.span is not None), "time")
@@ -173,7 +173,7 @@ def together(reaches: Sequence[Reach]) -> Reach:
 
 
 def _asked_before(roots: Iterable[Node]) -> dict[Call, float]:
-    """Return how long before a row the earliest row is that asks for each function over a window.
+    """Return the time from the earliest row that asks for it to a row, by function over a window.
 
     That is 0 where no other window reads the function, and infinite where one reads it of all rows.
     """
@@ -191,7 +191,7 @@ def _asked_before(roots: Iterable[Node]) -> dict[Call, float]:
 
 
 def _needed_by(asked: Sequence[tuple[Call, float]]) -> Reach:
-    """Return how far back functions over windows of one entity see together.
+    """Return the common reach of functions over windows of one entity.
 
     Args:
         asked: each function, and how long before a row it is asked for.
@@ -209,7 +209,7 @@ def _needed_by(asked: Sequence[tuple[Call, float]]) -> Reach:
 
 
 def _rows_read(over: Call, before: float) -> float:
-    """Return how many of an entity's latest rows before the data a function reads, at most.
+    """Return the number of an entity's latest rows before the data that a function reads, at most.
 
     Those before a row of the past, or before an offset, may be any number of rows back.
 
@@ -222,7 +222,7 @@ def _rows_read(over: Call, before: float) -> float:
 
 
 def _rows_of_window(over: Call, window: dict[str, Any]) -> float:
-    """Return how many of the latest rows before its end a function reads; infinite for all.
+    """Return the number of latest rows before its end that a function reads; infinite for all.
 
     Args:
         over: the function, over a window that is not bounded in time.
@@ -232,7 +232,7 @@ def _rows_of_window(over: Call, window: dict[str, Any]) -> float:
 
 
 def _latest_read(over: Call, window: dict[str, Any]) -> float:
-    """Return how many of the latest rows in its window a function reads; infinite for all."""
+    """Return the number of latest rows in its window that a function reads; infinite for all."""
     if window["min_samples"]:  # for which the values of all rows are counted
         return math.inf
     match function_over(over).picks:

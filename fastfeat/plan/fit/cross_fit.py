@@ -74,7 +74,7 @@ class Fold(Generic[Face]):
     n_purged: int = 0
 
     def __repr__(self) -> str:
-        """Return how many rows the fold has."""
+        """Return the numbers of rows of the fold, as text."""
         purged = f", {self.n_purged:,} purged" if self.n_purged else ""
         return f"Fold({len(self.train_rows):,} to learn from, {len(self.test_rows):,} test{purged})"
 

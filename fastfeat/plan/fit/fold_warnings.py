@@ -94,7 +94,7 @@ def _is_before(ticks: NDArray[np.int64], present: Flags, split: Split) -> bool:
 def _rows_seeing(
     windows: Sequence[Call], late: Late, table: Any, split: Split, backend: Backend
 ) -> Flags:
-    """Return which rows have late values of a test row in a window, shape (n_rows,)."""
+    """Return flags of rows that have late values of a test row in a window, shape (n_rows,)."""
     is_tested = np.zeros(table.num_rows, np.bool_)
     is_tested[split.test] = True
     name = "tested"
@@ -184,7 +184,7 @@ def warn_of_folds(batch: Batch, roots: Iterable[Node]) -> None:
 
 
 def _told(batch: Batch, folds: Node) -> str:
-    """Return what is wrong with folds; nothing of folds that are few and large."""
+    """Return the fault of folds as text; empty for folds that are few and large."""
     n_rows = batch.n_rows
     assert isinstance(folds, Call)
     n_folds: int = dict(folds.params).get("n_folds", 0)
@@ -199,7 +199,7 @@ def _told(batch: Batch, folds: Node) -> str:
 
 
 def _sizes(folds: Any) -> NDArray[np.int64]:
-    """Return how many rows each fold has that has any."""
+    """Return the number of rows of each fold that has any."""
     counts = np.zeros(0, np.int64)
     for chunk in folds.chunks:
         found = np.bincount(chunk.to_numpy(zero_copy_only=False), minlength=len(counts))

@@ -173,7 +173,7 @@ def column_of(given: Any, told: str, rows: Divided) -> ChunkedArray:
 
 
 def codes_of(column: ChunkedArray) -> tuple[NDArray[np.int64], int]:
-    """Return which distinct value each row has, by their order, and how many there are.
+    """Return a code for each row, by the order of distinct values, and the number of values.
 
     Args:
         column: of values that compare.

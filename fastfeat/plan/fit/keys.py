@@ -11,6 +11,7 @@ import numpy as np
 from fastfeat.aggregates import AGGREGATES, is_target
 from fastfeat.aggregates.keys import Groups, KeyCounts, Vocabulary, without_rare
 from fastfeat.aggregates.target import UNSEEN, FoldedGroups, bytes_per_cell
+from fastfeat.backends import run_task
 from fastfeat.dtypes import BOOL, DType
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.io.arrow import pa
@@ -29,6 +30,8 @@ from fastfeat.plan.run.batch import Batch, Made, among, keep_codes, key_of, numb
 from fastfeat.plan.run.steps import make
 from fastfeat.plan.run.values import compute_columns, computed_values, key_values, values_of
 from fastfeat.progress import tell
+from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
+from fastfeat.steps.targets.tasks import TargetTask
 
 _MOST_CELLS = 2**31 - 1
 """Folds times categories: groups are numbered by int32."""
@@ -94,7 +97,8 @@ def number_keys(batch: Batch, aggregates: Sequence[Aggregate]) -> None:
             _, missing, room = key_of(aggregate)
             dtypes = [batch.types[arg] for arg in aggregate.args]
             parts = [pa.chunked_array([part]) for part in found.parts]
-            by_value = batch.backend.count_keys(parts, dtypes, missing, room, with_rows=True)
+            task = KeysTask(parts, dtypes, missing, room, with_rows=True)
+            by_value = run_task(batch.backend, task)
         except FastfeatError:
             continue
         keys = numbered(found, by_value)
@@ -108,7 +112,8 @@ def _learn_groups(batch: Batch, argument: Node, codes: Node, members: Sequence[A
     wanted = [(member.function, member.params) for member in members]
     n_groups = n_codes(codes, batch.learnt)
     none = 0 if any(m.frame == GROUPS_AND_MISSING for m in members) else _n_without_key(codes)
-    found = batch.backend.learn_groups(wanted, array, dtype, batch.made[codes], n_groups, none)
+    task = GroupsTask(wanted, array, dtype, batch.made[codes], n_groups, none)
+    found = run_task(batch.backend, task)
     batch.learnt.update((m, _of_keys(g, m)) for m, g in zip(members, found, strict=True))
 
 
@@ -171,7 +176,7 @@ def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
     shown = show(aggregate)
     cell_bytes = bytes_per_cell(aggregate.function, aggregate.params)
     _check_cells(shown, n_folds, n_categories, cell_bytes)
-    found = batch.backend.learn_target(
+    task = TargetTask(
         aggregate.function,
         aggregate.params,
         values,
@@ -181,6 +186,7 @@ def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
         n_categories,
         n_folds,
     )
+    found = run_task(batch.backend, task)
     prior = float(found.values[UNSEEN])
     if aggregate.function == "target_odds" or not math.isfinite(prior):
         on_host = computed_values(batch, target)[1] if isinstance(values, DeviceArray) else values
@@ -231,7 +237,7 @@ def _check_finite(shown: str, values: Any, batch: Batch) -> None:
 
 
 def _n_folds(batch: Batch, aggregate: Aggregate) -> int:
-    """Return how many folds the rows of an aggregate of a target are in."""
+    """Return the number of folds of the rows that an aggregate of a target reads."""
     params = dict(aggregate.params)
     if params["n_folds"] is None:
         return n_codes(aggregate.args[2], batch.learnt)
@@ -255,7 +261,7 @@ def _check_cells(shown: str, n_folds: int, n_categories: int, cell_bytes: int) -
 
 
 def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:
-    """Return what is learnt per key, in place: of rows without one, and of unseen keys, nothing."""
+    """Return the groups, in place, with nothing learnt of rows without a key and of unseen keys."""
     assert isinstance(aggregate.frame, GroupFrame)
     if aggregate.frame.with_missing:
         return groups
@@ -266,7 +272,7 @@ def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:
 
 
 def _n_without_key(codes: Node) -> int:
-    """Return how many codes are those of no key: of missing, and of unseen ones."""
+    """Return the number of codes that stand for no key: of missing, and of unseen ones."""
     assert isinstance(codes, Call)
     return 1 + int(dict(codes.params)["n_unseen"])
 
@@ -278,11 +284,11 @@ def _counts(batch: Batch, aggregate: Aggregate, *, with_rows: bool) -> KeyCounts
     params = dict(aggregate.params)
     dtypes = [batch.types[arg] for arg in aggregate.args]
     missing, room = params.get("missing", "key"), params.get("max_memory", MAX_MEMORY)
-    return batch.backend.count_keys(parts, dtypes, missing, room, with_rows)
+    return run_task(batch.backend, KeysTask(parts, dtypes, missing, room, with_rows))
 
 
 def _of_counts(aggregate: Aggregate, found: KeyCounts, dtype: DType) -> Constant:
-    """Return what is learnt from the keys of all training rows."""
+    """Return the constant that an aggregate learns from the keys of all training rows."""
     match aggregate.function:
         case "vocabulary":
             return without_rare(found, aggregate.params)

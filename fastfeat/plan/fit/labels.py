@@ -55,7 +55,7 @@ class Labels(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """What some rows know of the rows that a window ahead of them sees.
+    """The state of the record for some rows, whose windows look ahead.
 
     Args:
         placed: whether a row has a time and a key, shape (n_rows,).
@@ -135,12 +135,12 @@ def _where(column: ChunkedArray, known: Flags) -> ChunkedArray:
 
 
 def _flags(column: ChunkedArray) -> Flags:
-    """Return where a column has a value."""
+    """Return flags of the rows that have a value in a column."""
     return call("is_valid", column).to_numpy(zero_copy_only=False)
 
 
 def _ahead_of(batch: Batch, window: Call) -> Recorded:
-    """Return which rows have a moment and an entity, and which of their windows have ended.
+    """Return flags of rows that have a moment and an entity, and of windows that have ended.
 
     Args:
         batch: the rows, of which the label is made.
@@ -203,7 +203,7 @@ def _latest(batch: Batch, order: Call) -> int | None:
 
 
 def _reason(window: Call, end: int | None) -> str:
-    """Return how far a window reaches and until when is recorded, for messages."""
+    """Return the reach of a window and the end of the record as text, for messages."""
     params = dict(window.params)
     is_time, reach = params["unit"] == "time", params["next"] + params["gap"]
     if end is None:
@@ -214,7 +214,7 @@ def _reason(window: Call, end: int | None) -> str:
 
 
 def known_among(labels: Labels, wanted: NDArray[np.int64] | None) -> Flags | None:
-    """Return which of the training rows have a label, and warn of the others.
+    """Return flags of the training rows that have a label, and warn of the others.
 
     Args:
         labels: of all rows.
@@ -246,7 +246,7 @@ def known_among(labels: Labels, wanted: NDArray[np.int64] | None) -> Flags | Non
 
 
 def _told(labels: Labels, wanted: NDArray[np.int64]) -> Iterator[str]:
-    """Yield why some rows have no label, with how many there are."""
+    """Yield the reasons for which rows have no label, with the number of rows."""
     placed, recorded, known = (
         flags[wanted] for flags in (labels.placed, labels.recorded, labels.known)
     )

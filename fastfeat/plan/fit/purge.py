@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Purging:
-    """What is kept away from test rows, as a user and the plan say it.
+    """The times kept between training and test rows, as a user and the plan say it.
 
     Args:
         delays: how long after its row a label is known; of several each counts.
@@ -68,7 +68,7 @@ class Purging:
 
 
 class Reach(NamedTuple):
-    """What is kept away by one clock.
+    """The delay and the embargo by one clock.
 
     Args:
         time: the moment of a row.
@@ -86,7 +86,7 @@ class Reach(NamedTuple):
 
     @property
     def told(self) -> str:
-        """What a message says of it."""
+        """The sentence about it in a message."""
         by = f"by {show(self.time)}"
         later = length_text(self.delay or 0, self.unit)
         known = f"a label is known {later} after its row ({self.said_by})"
@@ -133,7 +133,7 @@ def _without_zero(delay: Delay) -> Delay:
 
 
 def _delays_of_label(plan: Declaration) -> Iterable[Delay]:
-    """Yield how long after its row the label of a plan is known."""
+    """Yield the delays after its row of the label of a plan."""
     for name in plan.label_nodes:
         for delay in plan.known_late.delays.get(name, ()):
             known = _without_zero(delay)
@@ -191,7 +191,7 @@ def _column_of(time: Node, types: Mapping[Node, DType]) -> str | None:
 
 
 def _of_delay(delay: Delay, times: Sequence[Node], types: Mapping[Node, DType]) -> list[Reach]:
-    """Return how far a delay reaches by each clock that it counts by."""
+    """Return the reach of a delay by each clock that it counts by."""
     if delay.time is not None:
         assert delay.everywhere is not None
         length, unit = delay.everywhere
@@ -210,7 +210,7 @@ def _of_delay(delay: Delay, times: Sequence[Node], types: Mapping[Node, DType]) 
 
 
 def _wait(delay: Delay, unit: str, types: Mapping[Node, DType]) -> int:
-    """Return how much later than the last row that a label sees it is known, by its own clock."""
+    """Return the wait from the last row that a label sees until it is known, by its own clock."""
     assert delay.time is not None
     column, longest = _column_of(delay.time, types), 0
     for name, waits in delay.seen.items():
@@ -229,7 +229,7 @@ def _wait(delay: Delay, unit: str, types: Mapping[Node, DType]) -> int:
 def _by_clock(
     delay: Delay, name: str, length: Length, times: Sequence[Node], types: Mapping[Node, DType]
 ) -> Reach:
-    """Return how far a delay reaches by a clock that is named."""
+    """Return the reach of a delay by a clock that is named."""
     of_name = [time for time in times if _column_of(time, types) == name]
     for time in (Column(name), *of_name):
         reach = _by(time, *length, delay.said_by, types)
@@ -241,7 +241,7 @@ def _by_clock(
 def _by(
     time: Node, length: int, unit: str, said_by: str, types: Mapping[Node, DType]
 ) -> Reach | None:
-    """Return how far a delay reaches by a time, or by the column that it is made of.
+    """Return the reach of a delay by a time, or by the column that it is made of.
 
     A time that is rounded down says less than the column; where only it counts in the unit of the
     delay, what it may be rounded by is more to wait.
@@ -312,7 +312,7 @@ class Moments(NamedTuple):
 def moments_of(
     purging: Purging, table: Any, splits: Sequence[Split], backend: Backend
 ) -> list[Moments]:
-    """Return when rows are by each clock, and what is kept away there.
+    """Return the moments of rows by each clock, and the reach of purging there.
 
     Args:
         purging: what a user and the plan say.
@@ -337,7 +337,7 @@ def moments_of(
 
 
 def _moments(batch: Batch, reach: Reach, splits: Sequence[Split]) -> Moments:
-    """Return when rows are by one clock, which each row of a fold needs."""
+    """Return the moments of rows by one clock, which each row of a fold needs."""
     ticks, present, dtype = times_in_ticks(batch, *values_of(batch, reach.time))
     for numbers in (numbers for split in splits for numbers in split):
         lacking = numbers[~present[numbers]]

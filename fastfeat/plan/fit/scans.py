@@ -11,7 +11,9 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from fastfeat.aggregates.keys import Groups
+from fastfeat.backends import run_task
 from fastfeat.engine.program import Constants, Program, RowFailed, program_of
+from fastfeat.engine.tasks import LearnTask, RowTask
 from fastfeat.errors import (
     BackendUnavailable,
     FastfeatError,
@@ -179,7 +181,8 @@ def _learn(
 ) -> list[list[Any]]:
     """Return the values of aggregates of what the program of a scan, or a part, computes."""
     wanted = [[(a.function, a.params) for a in group] for group in aggregates]
-    return batch.backend.learn(program, wanted, scan.columns, batch.n_rows, scan.constants)
+    task = LearnTask(program, wanted, scan.columns, batch.n_rows, scan.constants)
+    return run_task(batch.backend, task)
 
 
 def _named(scan: Scan, features: Mapping[str, Node]) -> Program:
@@ -213,5 +216,6 @@ def _check_finite(batch: Batch, scan: Scan) -> None:
         for aggregate in group:
             if is_infinite(batch.learnt[aggregate]):
                 part = program_of([scan.program.outputs[k]])
-                arrays = batch.backend.compute(part, scan.columns, batch.n_rows, scan.constants)
+                task = RowTask(part, scan.columns, batch.n_rows, scan.constants)
+                arrays = run_task(batch.backend, task)
                 raise infinite_value(aggregate, arrays[0], batch.number_of)

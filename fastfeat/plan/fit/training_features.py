@@ -40,7 +40,7 @@ def has_folds(batch: Batch) -> bool:
 
 
 def for_later_rows(learnt: Mapping[Node, Constant]) -> Learnt:
-    """Return what is kept of what fit has learnt: nothing of folds."""
+    """Return the constants that are kept for later rows: nothing of folds."""
     return {
         node: value.without_folds if isinstance(value, FoldedGroups) else value
         for node, value in learnt.items()

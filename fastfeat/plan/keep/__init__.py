@@ -1,4 +1,4 @@
 """Keeping: plans as JSON documents, and artifacts of what fit has learnt.
 
-Imports `lower` and `declare` of `plan`; no floor below imports it.
+Imports the floors below `fit`; `tell`, `api`, `online` and `serve` import it.
 """

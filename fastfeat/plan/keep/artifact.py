@@ -109,7 +109,7 @@ def artifact_bytes(fitted: Fitted) -> bytes:
 
 
 def fitted_digest(fitted: Fitted) -> bytes:
-    """Return what equal fitted plans have in common: of one plan, types of columns, and values.
+    """Return a digest that equal fitted plans share: of plan, types of columns, and values.
 
     How many rows they have learnt from, and with which version, may differ.
     """

@@ -1,4 +1,4 @@
-"""How parameters stand in the JSON of a plan.
+"""Parameters in the JSON of a plan.
 
 A document has the nodes of a plan as ever, and beside them, in "params", the values of parameters
 and the calls that made the plan of them. Reading makes none of these calls: `with_params` does.

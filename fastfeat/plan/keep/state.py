@@ -151,7 +151,7 @@ _MOST_ROWS = 1 << 60
 
 
 def key_table(learnt: Vocabulary | Groups) -> bytes:
-    """Return what is learnt of keys as an Arrow IPC file; equal values give equal bytes."""
+    """Return a table of learnt keys as an Arrow IPC file; equal values give equal bytes."""
     return _vocabulary(learnt) if isinstance(learnt, Vocabulary) else _groups(learnt)
 
 
@@ -216,7 +216,7 @@ def _are_in_order(parts: Sequence[Array], counts: NDArray[np.int64]) -> bool:
 
 
 def _flags(found: Array) -> NDArray[np.bool_]:
-    """Return where a comparison holds; where a side is missing, it does not."""
+    """Return flags of the rows where a comparison holds; where a side is missing, it does not."""
     return found.fill_null(False).to_numpy(zero_copy_only=False)
 
 
@@ -230,7 +230,7 @@ def _groups(groups: Groups) -> bytes:
 
 
 def groups_of(part: bytes | None, dtype: DType, n_groups: int) -> Groups:
-    """Return what is learnt per group, as `key_table` wrote it.
+    """Return the values learnt per group, as `key_table` wrote them.
 
     Args:
         part: an Arrow IPC file.

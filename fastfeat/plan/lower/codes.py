@@ -21,7 +21,7 @@ from fastfeat.steps.keys.rows import category_texts
 
 
 def n_codes(codes: Node, learnt: Mapping[Node, Constant]) -> int:
-    """Return how many codes there are: of missing, of unseen, of the keys."""
+    """Return the number of codes: of missing, of unseen, of the keys."""
     assert isinstance(codes, Call)
     known = codes.args[-1]
     n_keys = len(known.value) if isinstance(known, Literal) else _n_keys(learnt[known])

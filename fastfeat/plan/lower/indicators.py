@@ -55,7 +55,7 @@ def expanded(
 
 
 def n_indicators(node: Call, learnt: Mapping[Node, Constant], types: Types) -> int:
-    """Return how many columns an indicator has, as of `expanded`."""
+    """Return the number of columns that `expanded` makes of an indicator."""
     return sum(1 for _ in _indicators(node, learnt, types))
 
 

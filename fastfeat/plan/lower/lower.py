@@ -117,7 +117,7 @@ def _made(node: Node, dtype: DType, *, always_present: bool) -> Value:
 
 
 def _of_group(node: Node, dtype: DType, parts: Sequence[Value]) -> Value:
-    """Return what is learnt of the group of the row; of a training row, outside of its fold."""
+    """Return the value learnt for the group of the row; of a training row, outside of its fold."""
     group = parts[0].op
     if len(parts) > 1:
         n_groups = op.parameter(("n_groups", node), "i64")
@@ -153,7 +153,7 @@ def _parameter(node: Node, dtype: DType) -> Value:
 def parameter_value(
     key: tuple[str, Node], physical: str, constants: Mapping[Node, Constant]
 ) -> Any:
-    """Return what a parameter is in this run, from the constants that fit has learnt."""
+    """Return the value of a parameter in this run, from the constants that fit has learnt."""
     part, node = key
     if part == "n_groups":
         learnt = constants[node]

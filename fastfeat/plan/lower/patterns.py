@@ -77,7 +77,7 @@ def _copied(roots: Iterable[Node], types: Types) -> dict[Node, tuple[Node, list[
 
 
 def _pattern(nodes: Sequence[Node], types: Types) -> tuple[Any, ...]:
-    """Return what expressions alike have in common: all but the names of columns."""
+    """Return the pattern of expressions: all that they are but the names of columns."""
     place: dict[Node, int] = {}
     parts: list[Any] = []
     for node in nodes:

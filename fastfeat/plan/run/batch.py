@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.keys import KeyCounts, Vocabulary
-from fastfeat.backends import Backend
+from fastfeat.backends import Backend, run_task
 from fastfeat.dtypes import COUNTS
 from fastfeat.engine.program import Constants, Output, Program, RowFailed, program_of
+from fastfeat.engine.tasks import RowTask
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
 from fastfeat.io.columns.bits import Flags, array_of_values
 from fastfeat.io.columns.decode import decoded, plain
@@ -102,7 +103,7 @@ class NumberedKeys(NamedTuple):
 
     @property
     def n_keys(self) -> int:
-        """How many keys there are."""
+        """The number of keys."""
         return len(self.parts[0])
 
 
@@ -147,7 +148,7 @@ class Batch:
 
     @property
     def n_rows(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return self.table.num_rows
 
     @property
@@ -168,7 +169,7 @@ class Batch:
 
 
 class Source(NamedTuple):
-    """What some rows were chosen of: what is made of it is taken, not made again.
+    """The rows that some were chosen of: columns made there are taken, not made again.
 
     Args:
         rows: all rows.
@@ -316,7 +317,7 @@ def is_made_of_source(batch: Batch, node: Node) -> bool:
 def run_program(
     batch: Batch, program: Program, constants: Constants, run: Callable[[Columns], Result]
 ) -> Result:
-    """Return what running a program over the rows returns.
+    """Return the result of a program over the rows.
 
     Args:
         batch: the rows.
@@ -340,12 +341,11 @@ def run_program(
 
 def compute(batch: Batch, program: Program, constants: Constants) -> list[Any]:
     """Return an Arrow array for each output of a program; see `run_program`."""
-    return run_program(
-        batch,
-        program,
-        constants,
-        lambda columns: batch.backend.compute(program, columns, batch.n_rows, constants),
-    )
+
+    def run(columns: Columns) -> list[Any]:
+        return run_task(batch.backend, RowTask(program, columns, batch.n_rows, constants))
+
+    return run_program(batch, program, constants, run)
 
 
 def compute_nodes(
@@ -372,7 +372,7 @@ def compute_nodes(
 def _program_of_nodes(
     batch: Batch, named: Sequence[tuple[str, Node]], output: MakeOutput
 ) -> tuple[Program, Constants]:
-    """Return what computes expressions over the rows, and what it reads besides them."""
+    """Return the program that computes expressions over the rows, and its constants."""
     program = program_of(
         outputs_of(named, batch.types, output, hoist=True, training=batch.training)
     )
@@ -380,7 +380,7 @@ def _program_of_nodes(
 
 
 def known_constants(batch: Batch, roots: Iterable[Node]) -> Learnt:
-    """Return what is learnt so far, and the constants that expressions make of it."""
+    """Return the constants learnt so far, and those that expressions make of them."""
     return evaluate_constants(constant_roots(list(roots)), batch.types, batch.learnt)
 
 

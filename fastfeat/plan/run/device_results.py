@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends import DeviceBackend
+from fastfeat.backends import device_of
 from fastfeat.dtypes import DType
 from fastfeat.engine.gpu.pieces.matrix import Place, compute_into
 from fastfeat.engine.gpu.pieces.pieces import room_for
@@ -52,7 +52,7 @@ def matrix(
 
 
 def _runtime(batch: Batch) -> Runtime:
-    return cast(DeviceBackend, batch.backend).runtime()
+    return device_of(batch.backend)
 
 
 def _matrix(

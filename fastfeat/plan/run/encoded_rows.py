@@ -111,7 +111,7 @@ def encoded_rows(training: TrainingRows, plan: Declaration, table: Any) -> Encod
 def _digests_of_sets(
     training: TrainingRows, table: Any, columns: Columns, learnt: Numbers | None
 ) -> tuple[int, list[Digests]]:
-    """Return how many columns lead, and digests of all rows, of those given, and learnt from.
+    """Return the number of leading columns, and digests of all rows, of given and of learnt ones.
 
     Args:
         training: the rows; fits of the same data look at it once.
@@ -130,7 +130,7 @@ def _digests_of_sets(
 
 
 def _is_present(batch: Batch, target: Node) -> Flags:
-    """Return which rows have a target."""
+    """Return flags of the rows that have a target."""
     return has_value(column_in_host(values_of(batch, target)[1], batch.backend))
 
 
@@ -179,7 +179,7 @@ def warn_encoded(rows: EncodedRows | None, table: Any, wanted: Numbers | None, t
 
 
 def _n_known(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
-    """Return how many rows of some data are known by their ids, or together by a digest."""
+    """Return the number of rows that are known by their ids, or together by a digest."""
     if rows.row_id is None:
         return _n_alike(rows, table, wanted)
     if rows.row_id[0] not in table.column_names or not len(rows.ids):
@@ -193,7 +193,7 @@ def _n_known(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
 
 
 def _chosen(rows: Numbers, present: Flags | None) -> Numbers:
-    """Return those of some rows that are present."""
+    """Return the rows that are present."""
     return rows if present is None else rows[present[rows]]
 
 
@@ -202,7 +202,7 @@ def _n_rows(table: Any, wanted: Numbers | None) -> int:
 
 
 def _n_alike(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
-    """Return how many rows are known by digests of them all, looking no further than needed."""
+    """Return the number of rows known by digests of them all, looking no further than needed."""
     n_rows = _n_rows(table, wanted)
     known = [digests for digests in rows.digests if digests[0] == n_rows]
     if not known:
@@ -215,7 +215,7 @@ def _n_alike(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
 
 
 def _leading(table: Any, columns: Columns) -> tuple[int, Hashes]:
-    """Return how many columns tell rows apart well enough to pick some, and what `_values` gives.
+    """Return the number of columns that tell rows apart enough to pick some, and their `_values`.
 
     A column of few values picks none of the rows, or very many.
     """
@@ -239,12 +239,12 @@ def _values(table: Any, columns: Columns) -> Hashes:
 
 
 def _is_picked(values: Hashes) -> Flags:
-    """Return which of many rows are hashed whole: one in 256."""
+    """Return flags of the rows that are hashed whole: one in 256."""
     return values.astype(np.uint8) == 0
 
 
 def _digests(table: Any, others: Columns, values: Hashes, rows: Numbers | None) -> Digests:
-    """Return how many rows there are, and digests of them, by leading columns and by all.
+    """Return the number of rows, and digests of them, by leading columns and by all.
 
     Args:
         table: all rows, in the host's memory.

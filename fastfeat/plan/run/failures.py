@@ -1,4 +1,4 @@
-"""What went wrong with the data, told to a user: feature, row, value, and what to do."""
+"""Failures on the data, told to a user: feature, row, value, and what to do."""
 
 from __future__ import annotations
 
@@ -64,6 +64,7 @@ def _failure_in_row(
     one = {slot: _of_row(slot, columns[slot], row, backend) for slot in program.inputs}
     given, at = table, row
     if isinstance(table, DeviceTable):
+        assert backend is not None
         given, at = rows_on_host(table, row, 1, backend), 0
         parts = {slot.sources[0]: part for slot, part in one.items()}
         made: dict[Node, Any] = {s: part for s, part in parts.items() if not isinstance(s, Column)}

@@ -106,30 +106,30 @@ class Fitted:
 
     @cached_property
     def arrow_program(self) -> Program:
-        """What is computed for `to="arrow"`."""
+        """The program for `to="arrow"`."""
         with using(self.zones):
             return arrow_program(self.declaration, self.nodes, self.types)
 
     @cached_property
     def matrix_program(self) -> Program:
-        """What is computed for `to="numpy"` and for one row."""
+        """The program for `to="numpy"` and for one row."""
         with using(self.zones):
             return matrix_program(self.declaration, self.nodes, self.types)
 
     @cached_property
     def arrays_program(self) -> Program:
-        """What is computed for `to="cupy_columns"`."""
+        """The program for `to="cupy_columns"`."""
         with using(self.zones):
             return arrays_program(self.declaration, self.nodes, self.types)
 
     @cached_property
     def arrow_constants(self) -> Constants:
-        """What the Arrow program reads besides its inputs."""
+        """The constants that the Arrow program reads."""
         return bind(self.arrow_program, self.constants)
 
     @cached_property
     def matrix_constants(self) -> Constants:
-        """What the matrix program reads besides its inputs."""
+        """The constants that the matrix program reads."""
         return bind(self.matrix_program, self.constants)
 
     @cached_property
@@ -146,7 +146,7 @@ class Fitted:
 
     @cached_property
     def n_codes(self) -> dict[str, int]:
-        """How many codes each ordinal encoding has: the rows of an embedding."""
+        """The number of codes of each ordinal encoding: the rows of an embedding."""
         return {
             name: n_codes(node, self.constants)
             for name, node in self.nodes.items()
@@ -177,7 +177,7 @@ def fitted_label(
     n_rows: int,
     zones: dict[str, ZoneTable],
 ) -> Fitted:
-    """Return what computes the label of a plan, which is an expression.
+    """Return a fitted plan that computes the label, which is an expression.
 
     Args:
         plan: the plan.

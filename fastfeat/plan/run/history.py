@@ -44,7 +44,7 @@ BATCH = "batch"
 
 
 class Ages(NamedTuple):
-    """How long after the earliest time of a batch each time is.
+    """The times of a batch, counted from its earliest one.
 
     Args:
         ticks: shape (n_present,).
@@ -170,7 +170,7 @@ def _joined(batch: Batch, earlier: Any, name: str) -> ChunkedArray:
 
 
 def _hint_of(history: Any) -> str:
-    """Return what to write where a text that was given is no file, or nothing."""
+    """Return a hint for a text that is no file; empty for anything else."""
     if not isinstance(history, str) or os.path.exists(history):
         return ""
     hint = did_you_mean(history, [BATCH])
@@ -237,7 +237,7 @@ def warn_without_history(batch: Batch, roots: Iterable[Node], told: Told) -> Non
 
 
 def _ages(batch: Batch, time: Node) -> Ages:
-    """Return how long after the earliest time of a batch each other one is, and in which ticks."""
+    """Return the times of a batch, counted from its earliest one, and the length of a tick."""
     past = batch.seen
     make(past, [time])
     dtype, times = values_of(past, time)

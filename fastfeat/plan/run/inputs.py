@@ -28,7 +28,6 @@ from fastfeat.io.sources.read import column_names, read_table
 from fastfeat.ir.node import Column, Node
 from fastfeat.ir.show import names_of
 from fastfeat.plan.declare.columns_read import columns_of
-from fastfeat.plan.run.to_host import array_on_host
 from fastfeat.scalars.value import InputSlot
 
 Columns = Mapping[InputSlot, Any]
@@ -169,7 +168,7 @@ def slot_column(slot: InputSlot, given: Mapping[Node, Any], first_row: int = 0) 
 
 
 def _content_type(slot: InputSlot) -> DType:
-    """Return what the columns of a slot hold: text or bytes."""
+    """Return the type of the content of a slot's columns: text or bytes."""
     return BINARY if slot.kind.endswith("_bytes") else UTF8
 
 
@@ -206,7 +205,8 @@ def column_in_host(column: Any, backend: Backend | None) -> Any:
     """
     if not isinstance(column, DeviceArray):
         return column
-    return pa.chunked_array([array_on_host(column, column.name, backend)])
+    assert backend is not None
+    return pa.chunked_array([backend.to_host(column, column.name)])
 
 
 def check_place(table: Any, backend: str) -> None:
@@ -247,7 +247,7 @@ def check_still_missing(table: Any, names: Iterable[str]) -> None:
 
 
 def shown_value(slot: InputSlot, table: Any, row: int) -> object:
-    """Return what the data holds in a row, for a message."""
+    """Return the value of the data in a row, for a message."""
     scalar = table.column(names_of(slot.sources)[0])[row]
     try:
         return scalar.as_py()
@@ -289,7 +289,7 @@ def _listed(names: Collection[object]) -> str:
 
 
 def _pandas_hint(name: str, data: Any) -> str:
-    """Return what is to be said of the index and the labels of a pandas frame."""
+    """Return a hint about the index and the labels of a pandas frame."""
     labels: Any = getattr(data, "columns", None)
     index: Any = getattr(data, "index", None)
     if not hasattr(labels, "nlevels") or not hasattr(index, "names"):
@@ -314,7 +314,7 @@ def _pandas_hint(name: str, data: Any) -> str:
 
 
 def _separator_hint(names: list[str]) -> str:
-    """Return what is to be said of a file whose header was read as one name."""
+    """Return a hint about a file whose header was read as one name."""
     found = [word for mark, word in _SEPARATORS.items() if len(names) == 1 and mark in names[0]]
     if not found:
         return ""
@@ -325,7 +325,7 @@ def _separator_hint(names: list[str]) -> str:
 
 
 def _made_hint(name: str, made: Mapping[str, Node], what: str) -> str:
-    """Return what to do where what a plan makes was meant; if named as its column it was not."""
+    """Return a hint for a name that the plan makes; none if it reads a column of that name."""
     if name not in made or name in columns_of([made[name]]):
         return ""
     return (

@@ -119,7 +119,7 @@ def _table_named(name: str, tables: Any) -> Any:
 
 
 def _kept(given: Any) -> Kept:
-    """Return what is kept of a table: of one that may change, nothing."""
+    """Return the cache of a table; an empty one for a table that may change."""
     if not isinstance(given, pa.Table):
         return {}
     key = id(given)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends import backend_named
+from fastfeat.backends import backend_named, run_task
 from fastfeat.errors import FastfeatError, RowsRepeated, TiesInOrder, Told, counted, warn
 from fastfeat.io.arrow import ChunkedArray, call, cast, index_in, pa
 from fastfeat.io.columns.decode import decoded, plain
@@ -30,6 +30,7 @@ from fastfeat.plan.run.steps import make
 from fastfeat.plan.run.values import compute_columns
 from fastfeat.plan.run.windows import past_of
 from fastfeat.steps.windows.rows import RowOrder, WindowRequest
+from fastfeat.steps.windows.tasks import WindowTask
 
 Rows = NDArray[np.int64]
 
@@ -108,7 +109,7 @@ class _Alike(NamedTuple):
 
 
 def _narrowed(alike: _Alike, columns: Iterable[tuple[ChunkedArray, ChunkedArray]]) -> _Alike:
-    """Return those of some rows that are alike in further columns too.
+    """Return the rows that are alike in further columns too.
 
     Args:
         alike: the rows.
@@ -228,7 +229,7 @@ def _is_of_sessions(over: Call) -> bool:
 
 
 def _n_tied(seen: Batch, order: Call) -> int:
-    """Return how many rows share their time with another one of their entity."""
+    """Return the number of rows that share their time with another one of their entity."""
     make(seen, order.args)
     compute_columns(seen, order.args)
     past = past_of(seen, order)
@@ -237,7 +238,8 @@ def _n_tied(seen: Batch, order: Call) -> int:
     moment = {"last": 0, "offset": 0, "closed": "both", "rows": None, "min_samples": 0}
     asked = WindowRequest("count", {}, past.times, past.dtype, moment)
     is_slow = seen.backend is backend_named("reference")
-    (found,) = (backend_named("cpu") if is_slow else seen.backend).over(past, [asked], 0)
+    backend = backend_named("cpu") if is_slow else seen.backend
+    (found,) = run_task(backend, WindowTask(past, [asked], 0))
     counts = call("coalesce", column_in_host(found, seen.backend), pa.scalar(0)).to_numpy()
     return int(np.count_nonzero(counts > 1) + np.count_nonzero(counts == 2))  # and the first ones
 

@@ -44,7 +44,7 @@ class Identified(NamedTuple):
 
 
 def identified(name: str, history: Any, data: Any) -> Identified:
-    """Return which rows of a history and of data are one.
+    """Return the rows of a history and of data together, those of one id as one row.
 
     Args:
         name: the column of the id.

@@ -1,4 +1,4 @@
-"""What steps make of the data: whole columns, computed between the programs over rows.
+"""Steps over the data: whole columns, computed between the programs over rows.
 
 The steps below some expressions are run in the order of their nesting. Their arguments are columns,
 what fit has learnt, other steps, or expressions over rows, which a program computes first.
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fastfeat.backends import run_task
 from fastfeat.dtypes import COUNTS, TABLE, VOCABULARY, DType
 from fastfeat.errors import InvalidData, counted
 from fastfeat.io.arrow import pa
@@ -42,7 +43,7 @@ from fastfeat.plan.run.windows import (
 )
 from fastfeat.progress import is_telling, tell
 from fastfeat.steps.registry import is_step, step_function
-from fastfeat.steps.step import Argument, StepFailed
+from fastfeat.steps.step import Argument, StepFailed, StepTask
 
 _COUNT_BYTES = 4
 
@@ -156,7 +157,7 @@ def make_windows(batch: Batch, calls: Sequence[Node]) -> None:
 
 
 def _read_by(orders: Mapping[Call, Sequence[Call]]) -> list[Node]:
-    """Return what orders of rows, and the functions over each, read of the rows."""
+    """Return the expressions over the rows that orders, and the functions over each, read."""
     return [
         node
         for order, members in orders.items()
@@ -248,7 +249,8 @@ def _run(batch: Batch, step: Node) -> Any:
     if types[step] == COUNTS:
         _check_counts(step, batch.n_rows)
     try:
-        array = batch.backend.run_step(step, args, types[step], batch.n_rows)
+        task = StepTask(step, args, types[step], batch.n_rows)
+        array = run_task(batch.backend, task)
     except StepFailed as failure:
         row, text, kind = failure.args
         where = "" if row is None else f", row {batch.number_of(row)}"
@@ -261,7 +263,7 @@ def _folds_by_number(batch: Batch, source: Batch, step: Call) -> Any:
     folds = source.shared.get(step)
     if folds is None or len(folds) < batch.n_rows:
         n_rows = max(batch.n_rows, source.n_rows)  # a row may be chosen several times
-        array = batch.backend.run_step(step, [], batch.types[step], n_rows)
+        array = run_task(batch.backend, StepTask(step, [], batch.types[step], n_rows))
         folds = column_in_host(_as_column(array), batch.backend)
         source.shared[step] = folds
     return folds.slice(0, batch.n_rows)

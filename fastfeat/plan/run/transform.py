@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends import backend_named
+from fastfeat.backends import backend_named, run_task
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.engine.program import Constants, Program
+from fastfeat.engine.tasks import MatrixTask
 from fastfeat.errors import counted
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.device import DeviceTable
@@ -230,7 +231,7 @@ def _own_columns(batch: Batch, program: Program, constants: Constants) -> Sequen
     arrays = compute(batch, program, constants)
     shared: Container[int] = range(len(arrays))
     if batch.backend is backend_named("cpu"):
-        from fastfeat.backends.cpu import outputs_of_steps
+        from fastfeat.engine.cpu.arrays import outputs_of_steps
 
         shared = outputs_of_steps(program)
     return [own_array(array) if k in shared else array for k, array in enumerate(arrays)]
@@ -247,14 +248,13 @@ def _matrix_form(
 def _into_matrix(
     batch: Batch, program: Program, constants: Constants, out: NDArray[Any]
 ) -> NDArray[Any]:
-    if batch.backend is not backend_named("cpu"):
+    if MatrixTask not in batch.backend.functions:
         for k, array in enumerate(compute(batch, program, constants)):
             out[:, k] = array.to_numpy(zero_copy_only=False)
         return out
-    from fastfeat.backends.cpu import compute_matrix
 
     def run(columns: Columns) -> None:
-        compute_matrix(program, columns, batch.n_rows, constants, out)
+        run_task(batch.backend, MatrixTask(program, columns, batch.n_rows, constants, out))
 
     run_program(batch, program, constants, run)
     return out

@@ -130,7 +130,7 @@ def argument_output(name: str, value: Value) -> Output:
 
 
 def _counted(value: Value) -> Value:
-    """Return what an aggregate of text counts: a bool that is missing where the text is."""
+    """Return the value that an aggregate of text counts: a bool, missing where the text is."""
     if not value.dtype.holds_bytes:
         return value
     present = presence_of_text(value)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.backends import Backend
+from fastfeat.backends import Backend, run_task
 from fastfeat.dtypes import FLOAT64, INT64, DType
 from fastfeat.errors import InvalidData, Overflow, TypeMismatch
 from fastfeat.io.arrow import call as arrow_call
@@ -37,6 +37,7 @@ from fastfeat.steps.windows.rows import (
     function_over,
     window_params,
 )
+from fastfeat.steps.windows.tasks import TableWindowTask, WindowTask
 
 
 def past_of(batch: Batch, order: Node, *, is_mixed: bool = False) -> RowOrder:
@@ -114,7 +115,7 @@ def check_history(batch: Batch, order: Node) -> None:
         InvalidData: the first such row of the history.
     """
     try:
-        batch.backend.over(past_of(batch.seen, order), [], batch.n_earlier)
+        run_task(batch.backend, WindowTask(past_of(batch.seen, order), [], batch.n_earlier))
     except HistoryOverlaps as failure:
         raise _overlap(batch.seen, order, failure.args[0]) from None
 
@@ -123,12 +124,13 @@ def _of_rows_asked(batch: Batch, ordering: RowOrder, asked: Sequence[WindowReque
     """Return the column of each function of the rows in a window, of the rows of a batch."""
     places, first_row = batch.places, batch.first_place
     if places is None:
-        return batch.backend.over(ordering, asked, first_row)
+        return run_task(batch.backend, WindowTask(ordering, asked, first_row))
     left, found = dict(enumerate(asked)), dict[int, Any]()
     while len(found) < len(asked):
         names = list(left)
         try:
-            arrays = batch.backend.over(ordering, list(left.values()), first_row)
+            task = WindowTask(ordering, list(left.values()), first_row)
+            arrays = run_task(batch.backend, task)
         except OverFailed as failure:
             (which, row), (text, kind) = map(int, failure.args[:2]), failure.args[2:]
             asking = np.flatnonzero(places == first_row + row)
@@ -164,7 +166,7 @@ def _by_definition(batch: Batch, ordering: RowOrder, asked: WindowRequest, which
 
 
 def codes_in_host(codes: Any, backend: Backend) -> Any:
-    """Return which of some texts each row is as an Arrow array.
+    """Return the codes of texts, one a row, as an Arrow array.
 
     Args:
         codes: an array, perhaps of a device.
@@ -215,7 +217,7 @@ def named_by(calls: Sequence[Node]) -> Generator[None]:
 def asked_of(
     rows: Batch, calls: Sequence[Node], values: Sequence[Node]
 ) -> tuple[list[WindowRequest], list[Any]]:
-    """Return what a backend is asked for, and the texts that the codes of each stand for, or None.
+    """Return the requests to a backend, and for each the texts that its codes stand for, or None.
 
     Args:
         rows: the rows that windows see; what the functions read of them is made.
@@ -256,7 +258,7 @@ def text_codes(batch: Batch, node: Node) -> Any:
 
 
 def _asked_of(call: Node, values: Any, dtype: DType) -> WindowRequest:
-    """Return what a backend is asked for of the rows in a window.
+    """Return the request to a backend for a function over a window.
 
     Args:
         call: a function over a window.
@@ -316,7 +318,7 @@ def run_over_table(
     past, query = past_of_table(batch, order), query_columns(batch, order)
 
     def compute(asked: Sequence[WindowRequest]) -> list[Any]:
-        return batch.backend.over_table(past, asked, query)
+        return run_task(batch.backend, TableWindowTask(past, asked, query))
 
     with naming_table(order):
         asked, texts = asked_of(table, calls, values)
@@ -339,7 +341,7 @@ def run_ahead(batch: Batch, order: Call, calls: Sequence[Node]) -> list[Any]:
     past = replace(past, times=times, keys=keys, tie=tie)
 
     def compute(asked: Sequence[WindowRequest]) -> list[Any]:
-        return batch.backend.over_table(past, asked, query)
+        return run_task(batch.backend, TableWindowTask(past, asked, query))
 
     asked, texts = asked_of(seen, calls, [call.args[0] for call in calls])
     return arrays_of(calls, asked, texts, batch.types, compute)
@@ -381,13 +383,13 @@ def past_of_table(batch: Batch, order: Call) -> RowOrder:
 
 
 def _tie(values: TableValues, dtype: Any) -> Any:
-    """Return what orders rows of one instant as keys are stored."""
+    """Return the tie of rows of one instant, as keys are stored."""
     return pa.chunked_array([keys_as(values.array, dtype, dtype)])
 
 
 @contextmanager
 def naming_table(order: Call) -> Generator[None]:
-    """Say in what is wrong with the rows of a table that they are a table's."""
+    """Put the name of a table in front of errors about its rows."""
     try:
         yield
     except (InvalidData, Overflow, TypeMismatch) as error:

@@ -1,4 +1,4 @@
 """Telling: `explain`, summaries, tables and pages of plans.
 
-Imports any floor of `plan`; none imports it.
+Imports any floor of `plan`; none imports it, but `api`, `serve` and the command line.
 """

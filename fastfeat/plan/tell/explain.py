@@ -89,7 +89,7 @@ def _label(plan: Declaration) -> list[str]:
 
 
 def _steps(plan: Declaration, types: Types | None = None) -> list[str]:
-    """Return what computes each step: a hand-written kernel, or functions of Arrow on the host.
+    """Return lines of steps, by what computes them: a hand-written kernel, or Arrow on the host.
 
     Args:
         plan: what is shown.
@@ -106,8 +106,8 @@ def _steps(plan: Declaration, types: Types | None = None) -> list[str]:
 
 
 def _steps_of_a_device(plan: Declaration, types: Types) -> list[str]:
-    """Return where each step runs on a device backend: there, or on the host."""
-    from fastfeat.backends.device_steps import place_of
+    """Return lines of steps, by the place where a device backend runs them: there, or the host."""
+    from fastfeat.backends.device import place_of
 
     def place(step: Call) -> str:
         return place_of(step, [types[arg] for arg in step.args])
@@ -117,7 +117,7 @@ def _steps_of_a_device(plan: Declaration, types: Types) -> list[str]:
 
 
 def _groups_of_a_device(plan: Declaration) -> list[str]:
-    """Return where what is learnt per group is found on a device backend: there, or on the host."""
+    """Return lines of values per group, by the place where a device backend finds them."""
     from fastfeat.steps.keys.gpu.groups import is_found_on_device
 
     nodes = postorder(list(plan.nodes.values()))
@@ -149,7 +149,7 @@ def _computed_by(
 
 
 def _scans(plan: Declaration) -> str:
-    """Return which aggregates each scan of the training rows learns."""
+    """Return the scans of the training rows as text, with the aggregates that each learns."""
     scans = scans_of(list(plan.nodes.values()))
     if not scans:
         return "fit: nothing to learn, no scan of the training rows"
@@ -180,7 +180,7 @@ def _bound(plan: Declaration, types: Types, made: Mapping[str, Node]) -> str:
 
 
 def _width(feature: str, node: Node, made: Mapping[str, Node]) -> str:
-    """Return how many columns an indicator has, and the first of them; nothing if not known."""
+    """Return the number of columns of an indicator, and the first of them; empty if not known."""
     if not is_one_hot(node):
         return ""
     of_codes = (name for name, column in made.items() if column.args[:1] == node.args[:1])
@@ -193,7 +193,7 @@ def _width(feature: str, node: Node, made: Mapping[str, Node]) -> str:
 
 
 def _optimized(plan: Declaration, types: Types) -> str:
-    """Return what is computed once before the rows, and what is shared between features."""
+    """Return the expressions computed once before the rows, and those that features share."""
     nodes = _outside_of_aggregates(list(plan.nodes.values()))
     constant = constant_nodes(nodes)
     users = [node for node in nodes if not isinstance(node, Aggregate)]
@@ -245,7 +245,7 @@ def _kernel(program: Program) -> str:
 
 
 def _cuda(plan: Declaration, types: Types, program: Program) -> str:
-    """Return where steps run and groups are learnt, what kernels stand for, and their text."""
+    """Return the text of the kernels, after the places of steps and groups."""
     from fastfeat.engine.gpu.programs.program import device_program, text_of
 
     lines = [*_steps_of_a_device(plan, types), *_groups_of_a_device(plan)]

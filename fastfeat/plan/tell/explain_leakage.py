@@ -1,4 +1,4 @@
-"""What `explain("leakage")` says: what each feature can see, by which clock, and how old it is."""
+"""The text of `explain("leakage")`: what features can see, by which clock, and how old it is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastfeat.plan.declare.late_windows import age_told
 
 
 def describe_leakage(features: Mapping[str, Node], late: Late) -> str:
-    """Return what each feature can see: columns of its own row, earlier rows, what fit learns."""
+    """Return the sight of each feature: columns of its own row, earlier rows, what fit learns."""
     lines = [f"late columns (label, outcomes): {_listed_late(late)}"]
     if late.known:
         lines.append(f"read by the label, and known: {', '.join(sorted(late.known))}")
@@ -51,7 +51,7 @@ def _listed_late(late: Late) -> str:
 
 
 def _known_after(delays: Sequence[Delay]) -> str:
-    """Return how long after its row a column is known: of delays of one kind the longest counts."""
+    """Return the delay of a column after its row: of delays of one kind the longest counts."""
     longest: dict[str, int] = {}
     for delay in delays:
         if delay.everywhere is not None:
@@ -70,7 +70,7 @@ def _listed(
 
 
 def _listed_windows(root: Node) -> list[str]:
-    """Return what a feature sees of earlier rows, of the data and of tables, a line a function."""
+    """Return a line for each window of a feature, over earlier rows and over tables."""
     found: dict[str, Sequence[Call]] = {
         "earlier rows": window_nodes([root]),
         "rows of tables": [node for node in postorder([root]) if is_over_table(node)],

@@ -74,7 +74,7 @@ _ALONE = "row way: no window reads earlier rows, so a row is computed as transfo
 
 
 def describe_live(plan: Declaration) -> str:
-    """Return how a plan is computed live, as text.
+    """Return a description of how a plan is computed live, as text.
 
     That is: the way that it goes; the orders of the rows, with how far back each function sees of
     an entity; what stands in the log; the tables that are read; and what is refused, with why.
@@ -132,7 +132,7 @@ def _tables(plan: Declaration) -> list[str]:
 
 
 def _refused(functions: Sequence[Function], shown: Mapping[Node, str]) -> list[str]:
-    """Return what a state of the plan refuses, and why."""
+    """Return the calls that a state of the plan refuses, and the reasons, as lines."""
     endless = [one for one in functions if one.reach.is_everything]
     kept = [one for one in functions if one.is_kept]
     lines: list[str] = []

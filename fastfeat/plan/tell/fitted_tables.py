@@ -112,7 +112,7 @@ def _integers(given: Any) -> Array:
 def learnt_table(
     aggregate: Aggregate, value: Vocabulary | Groups, learnt: Mapping[Node, Constant], types: Types
 ) -> Table:
-    """Return what is learnt of keys as a table: the key, and its count or its value."""
+    """Return a table of learnt keys: the key, and its count or its value."""
     if isinstance(value, Vocabulary):
         parts = _named(aggregate.args, value, types, 0)
         return pa.table({**parts, "count": array_of_values(value.counts, None, pa.int64())})
@@ -228,7 +228,7 @@ def _features_of(fitted: Fitted) -> Iterator[tuple[str, str]]:
 
 
 def learnt_values(fitted: Fitted) -> dict[str, Any]:
-    """Return what fit has learnt, by the text of the aggregate; see `FittedPlan.learnt`."""
+    """Return the learnt values, by the text of the aggregate; see `FittedPlan.learnt`."""
     aggregates = aggregates_of(fitted.declaration.nodes.values())
     values: dict[str, Any] = {}
     for aggregate, text in show_all(aggregates).items():

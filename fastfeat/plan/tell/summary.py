@@ -30,7 +30,7 @@ _SHORTEST_FORMULA = 24
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a feature learns, and sees besides its own row.
+    """The sources of a feature besides its own row: what it learns and sees.
 
     Args:
         learns: whether fit learns something for it.
@@ -78,12 +78,12 @@ def fitted_summary(fitted: Fitted) -> str:
 
 
 def head_of_plan(plan: Declaration) -> str:
-    """Return how many features a plan has, and its options."""
+    """Return the number of features of a plan, and its options, as text."""
     return f"Plan of {counted(len(plan.features), 'feature')}{_options(plan)}"
 
 
 def head_of_fitted(fitted: Fitted) -> str:
-    """Return how many features and columns a fitted plan has, and what it has learnt from."""
+    """Return the numbers of features, columns and training rows of a fitted plan, as text."""
     n_features, n_columns = len(fitted.declaration.features), len(fitted.nodes)
     columns = "" if n_columns == n_features else f" in {counted(n_columns, 'column')}"
     head = f"FittedPlan of {counted(n_features, 'feature')}{columns}{_options(fitted.declaration)}"

@@ -1,5 +1,7 @@
 """Elementary functions: each a body over the primitives, written once, rendered by every backend.
 
+`scalars` composes them, and `engine` renders them.
+
 float64 in, float64 out, without branches and without libm, so the bits are the same everywhere. NaN
 gives NaN; signs of zero, infinities and subnormals are as IEEE 754 recommends.
 """

@@ -1,1 +1,4 @@
-"""Keys: codes in vocabularies, hashes, and aggregates of groups."""
+"""Keys: codes in vocabularies, hashes, and aggregates of groups.
+
+Other subjects of `steps` read their keys by it; `backends` and `plan` import it.
+"""

@@ -27,6 +27,8 @@ from fastfeat_kernels.grouped.state import (
 )
 from fastfeat_kernels.grouped.statistics import Statistic, statistics_of
 from fastfeat_kernels.grouped.summarize import summarize
+from fastfeat_kernels.powers.layout import SHAPES, options_of
+from fastfeat_kernels.powers.state import shapes_of
 from numpy.typing import NDArray
 
 from fastfeat.aggregates import AGGREGATES, Summary, level_of, needs_order
@@ -39,6 +41,7 @@ from fastfeat.io.arrow import Array, pa
 from fastfeat.io.columns.column import physical_chunks
 from fastfeat.io.columns.types import storage_type
 from fastfeat.ir.node import Params
+from fastfeat.steps.keys.tasks import GroupsTask
 
 _RUN = "grouped"
 
@@ -71,17 +74,11 @@ class Rows:
         return n_parts(self.n_rows)
 
 
-def learn_groups(
-    wanted: Sequence[tuple[str, Params]],
-    values: Any,
-    dtype: DType,
-    codes: Any,
-    n_groups: int,
-    n_left_out: int = 0,
-) -> list[Groups]:
-    """Return each wanted aggregate of each group; see `backends.reference.learn_groups`."""
+def learn_groups(task: GroupsTask) -> list[Groups]:
+    """Return each wanted aggregate of each group."""
+    wanted, dtype, n_groups = task.wanted, task.dtype, task.n_groups
     functions = [AGGREGATES[name] for name, _ in wanted]
-    chunks, groups = plain_chunks(values, dtype), codes_of(codes)
+    chunks, groups = plain_chunks(task.values, dtype), codes_of(task.codes)
     statistics = [_statistic(name, dict(params), dtype) for name, params in wanted]
     if all(statistics):
         asked = [one for one in statistics if one is not None]
@@ -97,7 +94,7 @@ def learn_groups(
         dtype,
         len(groups),
         n_groups,
-        n_left_out,
+        task.n_left_out,
         moments,
         ordered,
         lambda q, interpolation: _quantile_of(ordered(), dtype, q, interpolation),
@@ -174,6 +171,9 @@ def learnt(rows: Rows, name: str, params: Params) -> Groups:
             return rows.quantile(given["q"], given["interpolation"])
         case "mode":
             return _of_ordered(modes_of(rows.ordered(), runner(_RUN), rows.n_parts), rows)
+        case _ if name in SHAPES:
+            read = partial(shapes_of, rows.ordered(), name, options_of(**given))
+            return _floats(read, rows, "powers")
         case "n_unique":
             return _whole(n_unique_of(rows.ordered(), runner(_RUN), rows.n_parts))
         case _:
@@ -192,13 +192,13 @@ def _whole(values: NDArray[np.int64]) -> Groups:
     return Groups(values, np.ones(len(values), np.bool_))
 
 
-def _floats(read: Callable[..., NDArray[np.float64]], rows: Rows) -> Groups:
-    values = read(runner(_RUN), n_parts(rows.n_groups))
+def _floats(read: Callable[..., NDArray[np.float64]], rows: Rows, folder: str = _RUN) -> Groups:
+    values = read(runner(folder), n_parts(rows.n_groups))
     return Groups(values, values == values)
 
 
 def _of_values(values: NDArray[Any], rows: Rows) -> Groups:
-    """Return what every group with a value has."""
+    """Return the values as groups, present where a group has a value."""
     return _stored(values, counts_of(rows.moments()) > 0)
 
 

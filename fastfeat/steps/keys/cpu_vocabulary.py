@@ -33,31 +33,21 @@ from fastfeat.io.columns.column import Chunk, physical_chunks
 from fastfeat.io.columns.keys import first_keys, key_type
 from fastfeat.io.columns.strings import text_chunks
 from fastfeat.steps.keys.cpu_hashing import buckets, key_hashes
+from fastfeat.steps.keys.tasks import KeysTask
 
 _RUN = "vocabulary"
 _WIDEST = 1 << 62
 Places = NDArray[np.int32]
 
 
-def count_keys(
-    columns: Sequence[ChunkedArray],
-    dtypes: Sequence[DType],
-    missing: str,
-    max_memory: int,
-    with_rows: bool = False,
-) -> KeyCounts:
+def count_keys(task: KeysTask) -> KeyCounts:
     """Return the distinct keys of some rows in order.
 
-    Args:
-        columns: the parts of the key, as `io.columns.keys` stores them.
-        dtypes: their types.
-        missing: "key" where one missing part makes the key missing, "value" where it is a value.
-        max_memory: bytes that the keys may take.
-        with_rows: whether to keep which key each row has.
-
     Raises:
-        InvalidData: they take more.
+        InvalidData: they take more memory than they may.
     """
+    columns, dtypes, missing = task.columns, task.dtypes, task.missing
+    max_memory, with_rows = task.max_memory, task.with_rows
     try:
         if len(columns) == 1 and missing == "key":
             return _count(columns[0], dtypes[0], max_memory, with_rows)
@@ -80,7 +70,7 @@ def in_order(
     missing: str,
     max_memory: int,
 ) -> NDArray[np.int64]:
-    """Return which of some distinct keys comes first in the order of codes, and so on.
+    """Return the order of some distinct keys, as places: of the first in the order of codes first.
 
     Args:
         parts: an Arrow array for each part of a key, as keys are stored.
@@ -132,7 +122,7 @@ def _ordered(found: Found) -> Ordered:
 
 
 def _of_rows(found: Found, places: Places) -> OfRows:
-    """Return what gives rows the number of their key.
+    """Return the function that gives rows the number of their key.
 
     Args:
         found: learnt with rows.
@@ -202,7 +192,7 @@ def numbered(columns: Sequence[ChunkedArray], dtypes: Sequence[DType]) -> tuple[
     Numbers come in any order: what only tells keys apart need not sort them.
 
     Args:
-        columns: the parts of the key, as `io.columns.keys` stores them.
+        columns: the parts of the key, as `io.keys` stores them.
         dtypes: their types.
     """
     parts = [_numbered(*part) for part in zip(columns, dtypes, strict=True)]
@@ -314,7 +304,7 @@ def _taken(values: Array, digits: NDArray[np.int64]) -> Array:
 
 
 class Lookup(NamedTuple):
-    """What the codes of rows are looked up in: an index a part, and one of their combinations."""
+    """The indices in which codes of rows are looked up: one a part, and one of combinations."""
 
     parts: tuple[Index, ...]
     sizes: tuple[int, ...]
@@ -328,7 +318,7 @@ def encode(
     missing: str,
     n_unseen: int,
 ) -> Array:
-    """Return the code of each row, int32; see `steps.keys.rows`."""
+    """Return the code of each row, int32; see `steps.encode`."""
     run, first = runner(_RUN), 1 + n_unseen
     if len(columns) == 1 and missing == "key":
         index = _cached(vocabulary, "index", lambda: _index(vocabulary.parts[0], dtypes[0]))
@@ -391,7 +381,7 @@ def _of_entries(index: Index, chunk: Array, dtype: DType, n_unseen: int) -> Plac
 
 
 def _cached(vocabulary: Vocabulary, name: str, make: Any) -> Any:
-    """Return what a vocabulary keeps under a name; made on first use."""
+    """Return the value that a vocabulary keeps under a name; made on first use."""
     found = vocabulary.cache.get(name)
     return vocabulary.cache.setdefault(name, make()) if found is None else found
 
@@ -401,7 +391,7 @@ def _index(keys: Array, dtype: DType) -> Index:
 
 
 def _lookup(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> Lookup:
-    """Return what rows of several parts are looked up in."""
+    """Return the indices in which rows of several parts are looked up."""
     ranks = [
         _ranks(pa.chunked_array([part]), dtype, _WIDEST)
         for part, dtype in zip(vocabulary.parts, dtypes, strict=True)

@@ -23,6 +23,7 @@ from fastfeat.io.columns.lists import Lists, list_array, lists_of, offsets_of
 from fastfeat.io.columns.types import arrow_type, storage_type
 from fastfeat.steps.keys.cpu_groups import learn_groups
 from fastfeat.steps.keys.cpu_vocabulary import encode
+from fastfeat.steps.keys.tasks import GroupsTask
 from fastfeat.steps.lists.rows import (
     AGGREGATES_OF_LISTS,
     OUT_OF_BOUNDS,
@@ -67,7 +68,7 @@ class _Elements(NamedTuple):
 
 
 def aggregate(function: str) -> Callable[[Sequence[Argument], Mapping[str, Any], int], Array]:
-    """Return what computes an aggregate of the elements of each row.
+    """Return the function that computes an aggregate of the elements of each row.
 
     Args:
         function: one of `steps.lists.AGGREGATES_OF_LISTS`.
@@ -100,7 +101,7 @@ def _by_groups(wanted: Any, lists: Lists, dtype: DType) -> _Found:
     n_rows = len(lists.offsets) - 1
     rows = np.repeat(np.arange(n_rows, dtype=np.int32), np.diff(lists.offsets))
     codes = pa.chunked_array([array_of_values(rows, None, pa.int32())])
-    (found,) = learn_groups([wanted], lists.values, dtype, codes, n_rows)
+    (found,) = learn_groups(GroupsTask([wanted], lists.values, dtype, codes, n_rows))
     values = found.values.view(np.uint64) if _is_unsigned(wanted[0], dtype) else found.values
     return _Found(values, found.present)
 
@@ -209,7 +210,7 @@ _QUICK: Mapping[Gives, Callable[[Lists, DType, Words], _Found]] = {
     "mean": _mean,
     "sum": _sum,
 }
-"""What finds an aggregate by a kernel of lists, by what it gives."""
+"""Functions that find an aggregate by a kernel of lists, by the kind of its result."""
 
 
 _WORDS = (pa.float64(), pa.int64(), pa.uint64())
@@ -261,7 +262,7 @@ def _words_at(lists: Lists, index: int) -> tuple[Array, Flags]:
 
 
 def _taken(lists: Lists, index: int) -> tuple[Array, Flags]:
-    """Return the same of elements of any type."""
+    """Return the elements at an index, of any type, and which rows have one."""
     starts, ends = lists.offsets[:-1], lists.offsets[1:]
     places = starts + index if index >= 0 else ends + index
     inside = (places >= starts) & (places < ends)
@@ -306,7 +307,7 @@ def _contains(args: Sequence[Argument], params: Params, words: Words) -> Array:
 
 
 class Items(NamedTuple):
-    """What lists are searched for, of each row.
+    """The items that lists are searched for, of each row.
 
     Args:
         keys: as keys of the type of the elements, an Arrow array; null where it is none.
@@ -363,7 +364,7 @@ _GIVES: Mapping[Gives, Callable[[Sequence[Argument], Params, Words], Array]] = {
     "length": _length,
     "slice": _slice,
 }
-"""What computes a function, by what it gives: of the arguments, parameters and words of a table."""
+"""Functions of arguments, parameters and words of a table, by the kind of their result."""
 
 KERNELS: dict[str, Kernel] = {
     "list.encode": _encode,

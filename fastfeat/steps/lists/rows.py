@@ -267,4 +267,4 @@ LISTS: dict[str, StepFunction] = {
 REQUESTED: dict[str, Request] = {
     name: row.request for name, row in LISTS.items() if isinstance(row.request, Request)
 }
-"""What the functions of lists ask of the kernels, by the names of the steps."""
+"""Requests of the functions of lists to the kernels, by the names of the steps."""

@@ -1,1 +1,4 @@
-"""Tables: rows of another table, by key, or by key and moment."""
+"""Tables: rows of another table, by key, or by key and moment.
+
+`steps.registry`, `backends` and `plan` import it.
+"""

@@ -22,6 +22,7 @@ from fastfeat.io.columns.times import ticks_column
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.sinks.write import empty_bytes
 from fastfeat.steps.keys.cpu_vocabulary import count_keys, encode
+from fastfeat.steps.keys.tasks import KeysTask
 from fastfeat.steps.step import Argument
 from fastfeat.steps.tables.rows import TableValues, parts_of, rows_by_key, rule_of
 
@@ -52,7 +53,7 @@ def lookup_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int
 
 
 def lookup_values(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
-    """Return what the table has in the rows that were found; no float of it is NaN."""
+    """Return the values of the table in the rows that were found; no float of it is NaN."""
     rows, column = args
     exact, array = arrow_type(comparable(column.dtype)), _without_nan(column.values)
     n_bytes = array.type.bit_width // 8 if _has_whole_bytes(array.type) else 0
@@ -105,13 +106,13 @@ def _index(keys: Sequence[Argument], dtypes: Sequence[DType]) -> _Index:
 def _indexed(keys: Sequence[Argument], dtypes: Sequence[DType]) -> _Index:
     own = [comparable(key.dtype) for key in keys]
     parts = _parts(keys, own)
-    counted = count_keys(parts, own, "key", _ANY_SIZE)
+    counted = count_keys(KeysTask(parts, own, "key", _ANY_SIZE))
     if len(counted.counts) and counted.counts[0] > 1:  # they are ordered by their counts
         rows_by_key(keys)
         raise AssertionError("a key is there twice, and the definition does not see it")
     if own != list(dtypes):  # what is a value of both types stays distinct
         parts = _parts(keys, dtypes)
-        counted = count_keys(parts, dtypes, "key", _ANY_SIZE)
+        counted = count_keys(KeysTask(parts, dtypes, "key", _ANY_SIZE))
     distinct = Vocabulary(counted.parts, counted.counts, counted.n_missing)
     codes = encode(distinct, parts, dtypes, "key", 1).to_numpy(zero_copy_only=False)
     rows = np.zeros(2 + len(distinct), np.int64)
@@ -185,9 +186,12 @@ def _in_order(right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType]
     else:
         own = [key.dtype for key in keys]
         parts = table_keys_as([key.values.array for key in keys], own, dtypes)
-        counted = count_keys(parts, dtypes, "key", _ANY_SIZE, with_rows=True)
+        counted = count_keys(KeysTask(parts, dtypes, "key", _ANY_SIZE, with_rows=True))
         known = Vocabulary(counted.parts, counted.counts, counted.n_missing)
         n_keys = len(known)
         assert counted.of_rows is not None, "it was asked for"
         codes = counted.of_rows(np.arange(n_keys, dtype=np.int32), -1)
     return _Ordered(known, in_order(codes, chunks, n_keys, runner("windows"), parts_of_rows))
+
+
+KERNELS = {"asof_row": asof_rows, "lookup_row": lookup_rows, "lookup_value": lookup_values}

@@ -25,6 +25,8 @@ from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.device import DeviceArray
 from fastfeat.steps.keys.gpu.numbers import KEPT_SHARE
 from fastfeat.steps.keys.gpu.vocabulary import count_keys, encode
+from fastfeat.steps.keys.tasks import KeysTask
+from fastfeat.steps.on_device import DeviceKernel
 from fastfeat.steps.step import Argument
 from fastfeat.steps.tables.rows import parts_of, rule_of
 from fastfeat.steps.windows.gpu.columns import RESULT_BYTES, column_of, no_results
@@ -55,7 +57,7 @@ def is_gathered(types: Sequence[DType]) -> bool:
 def lookup_values(
     runtime: Runtime, args: Sequence[Argument], params: Mapping[str, Any], n_rows: int
 ) -> Any:
-    """Return what the table has in the rows that were found; see `steps.tables.rows`.
+    """Return the values of the table in the rows that were found; see `steps.lookup`.
 
     It stays on the device where there is room for it.
 
@@ -110,7 +112,7 @@ _ASOF_ROW_BYTES = 4 + 8 + 8 + 1 / 8
 def asof_rows(
     runtime: Runtime, args: Sequence[Argument], params: Mapping[str, Any], n_rows: int
 ) -> Any:
-    """Return the row of the table that was known at the moment of each row; see `tables.rows`.
+    """Return the row of the table that was known at the moment of each row; see `steps.asof`.
 
     Raises:
         OutOfDeviceMemory: the rows do not fit the device.
@@ -167,7 +169,7 @@ def _known(
     name = ("keys of an as-of join", tuple(key.values.name for key in keys), tuple(dtypes))
     found: Vocabulary | None = right.values.cache.get(name)
     if found is None:
-        counted = count_keys(runtime, _parts(keys, dtypes), dtypes, "key", _ANY_SIZE)
+        counted = count_keys(runtime, KeysTask(_parts(keys, dtypes), dtypes, "key", _ANY_SIZE))
         found = Vocabulary(counted.parts, counted.counts, counted.n_missing)
         right.values.cache[name] = found
     return found
@@ -211,3 +213,10 @@ def _codes(
         return runtime.adopt(codes.values, 4 * n_rows, codes.owner)
     whole = codes.combine_chunks() if isinstance(codes, pa.ChunkedArray) else codes
     return on_device(runtime, whole.to_numpy(zero_copy_only=False))
+
+
+KERNELS = {
+    "asof_row": DeviceKernel(asof_rows),
+    "lookup_value": DeviceKernel(lookup_values, is_gathered),
+}
+"""The steps of tables that run on the device; the others run on the host."""

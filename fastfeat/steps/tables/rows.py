@@ -229,7 +229,7 @@ def _is_time(dtype: DType) -> bool:
 
 
 def rule_of(time: DType, right: DType, params: Mapping[str, Any]) -> Rule:
-    """Return what a backend asks of the kernel: which rows of a table may be found.
+    """Return the kernel's rule: the rows of a table that may be found.
 
     Args:
         time: the type of the time of the data.

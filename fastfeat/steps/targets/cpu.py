@@ -24,7 +24,7 @@ from fastfeat_kernels.moments.state import Level
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.target import FoldedGroups, Statistics, needs_squares, smoothed
-from fastfeat.dtypes import INT64, DType
+from fastfeat.dtypes import INT64
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import pa
@@ -34,6 +34,7 @@ from fastfeat.steps.keys.cpu_groups import codes_of, plain_chunks
 from fastfeat.steps.keys.cpu_hashing import buckets, key_hashes
 from fastfeat.steps.step import Argument
 from fastfeat.steps.targets.rows import delay_in_ticks
+from fastfeat.steps.targets.tasks import TargetTask
 
 _RUN = "grouped"
 
@@ -62,19 +63,12 @@ class Cells(NamedTuple):
     ordered: bool
 
 
-def learn_target(
-    function: str,
-    params: Params,
-    values: Any,
-    dtype: DType,
-    codes: Any,
-    folds: Any,
-    n_codes: int,
-    n_folds: int,
-) -> FoldedGroups:
-    """Return a statistic of the target per category; see `backends.reference.learn_target`."""
+def learn_target(task: TargetTask) -> FoldedGroups:
+    """Return a statistic of the target per category."""
+    function, params, n_codes, n_folds = task.function, task.params, task.n_codes, task.n_folds
     cells = Cells(
-        storage(dtype), plain_chunks(values, dtype), codes_of(codes), codes_of(folds),
+        storage(task.dtype), plain_chunks(task.values, task.dtype),
+        codes_of(task.codes), codes_of(task.folds),
         n_codes, n_folds, bool(dict(params)["ordered"]),
     )  # fmt: skip
     if function == "target_quantile":
@@ -96,14 +90,14 @@ def folded(found: Iterable[Statistics], function: str, params: Params) -> Folded
 
 
 def target_level(function: str, params: Params) -> Level:
-    """Return at which level a statistic of moments needs them."""
+    """Return the level of the moments that a statistic needs."""
     return 2 if needs_squares(function, params) else 1
 
 
 def by_moments(
     by_category: GroupedMoments, n_folds: int, function: str, params: Params
 ) -> Iterator[Statistics]:
-    """Yield what is known of all rows, and outside of each fold.
+    """Yield the statistics of all rows, and of those outside of each fold.
 
     Args:
         by_category: the moments of cells: group fold * n_codes + code.
@@ -135,7 +129,7 @@ Read = Callable[[GroupedMoments], Floats]
 
 
 def _reader(function: str) -> Read:
-    """Return what reads the statistic of groups."""
+    """Return the function that reads the statistic of groups."""
     run = runner(_RUN)
     if function == "target_var":
         return lambda moments: finalize.variances_of(moments, 1, run, n_parts(moments.n_groups))
@@ -246,3 +240,6 @@ def _values(chunk: Any) -> NDArray[Any]:
 
 def _present(chunk: Any) -> NDArray[np.bool_]:
     return chunk.is_valid().to_numpy(zero_copy_only=False)
+
+
+KERNELS = {"fold": fold, "time_fold": time_fold, "time_fold_known": time_fold_known}

@@ -12,55 +12,41 @@ from fastfeat_kernels.hashing import cuda as hashing_cuda
 from fastfeat_kernels.hashing import layout
 
 from fastfeat.aggregates.target import FoldedGroups, Statistics
-from fastfeat.dtypes import INT32, DType
+from fastfeat.dtypes import INT32
 from fastfeat.engine.gpu.columns.kernels import launch_rows
 from fastfeat.engine.gpu.learn.scan import EachPiece
 from fastfeat.engine.gpu.pieces.rounds import Columns, over_rows
 from fastfeat.engine.gpu.programs.launch import settled
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.storage import storage
-from fastfeat.ir.node import Params
 from fastfeat.steps.keys.gpu import grouped_ranks
 from fastfeat.steps.keys.gpu.grouped_ranks import Floats, LeftOut, Quantile, Search, find_quantile
 from fastfeat.steps.keys.gpu.grouped_scan import Words
 from fastfeat.steps.keys.gpu.groups import group_moments
 from fastfeat.steps.keys.gpu.numbers import hash_cross, numbers_by
+from fastfeat.steps.on_device import DeviceKernel
 from fastfeat.steps.step import Argument
 from fastfeat.steps.targets import cpu as targets
+from fastfeat.steps.targets.tasks import TargetTask
 
 
-def learn_target(
-    runtime: Runtime,
-    function: str,
-    params: Params,
-    values: Any,
-    dtype: DType,
-    codes: Any,
-    folds: Any,
-    n_codes: int,
-    n_folds: int,
-) -> FoldedGroups:
-    """Return a statistic of the target per category; see `backends.reference.learn_target`.
-
-    Args:
-        runtime: where to run.
-        function: one of `aggregates.target.TARGET_FUNCTIONS`.
-        params: its parameters.
-        values: the target, an Arrow array or a DeviceArray.
-        dtype: its type.
-        codes: the category of each row, int32, the same.
-        folds: the fold of each row, int32, the same.
-        n_codes: how many categories there are.
-        n_folds: how many folds.
+def learn_target(runtime: Runtime, task: TargetTask) -> FoldedGroups:
+    """Return a statistic of the target per category.
 
     Raises:
         OutOfDeviceMemory: what is kept of all cells and 64 rows do not fit.
     """
-    columns = {"values": (values, dtype), "codes": (codes, INT32), "folds": (folds, INT32)}
+    function, params, dtype = task.function, task.params, task.dtype
+    n_codes, n_folds = task.n_codes, task.n_folds
+    columns = {
+        "values": (task.values, dtype),
+        "codes": (task.codes, INT32),
+        "folds": (task.folds, INT32),
+    }
     is_quantile = function == "target_quantile"
     level = 0 if is_quantile else targets.target_level(function, params)
-    task = grouped_cuda.Task(storage(dtype), n_folds * n_codes, level, False, len(codes))
-    cells = group_moments(runtime, task, columns, (1, 2), n_codes)
+    of_cells = grouped_cuda.Task(storage(dtype), n_folds * n_codes, level, False, len(task.codes))
+    cells = group_moments(runtime, of_cells, columns, (1, 2), n_codes)
     if is_quantile:
         counts = counts_of(cells).reshape(n_folds, n_codes)
         found = _by_quantiles(runtime, columns, counts, dict(params))
@@ -102,7 +88,7 @@ def _by_quantiles(
 
 
 def _statistics(counts: Words, statistic: Floats, prior: float) -> Statistics:
-    """Return what is known of a quantile in each category, and in all rows."""
+    """Return the statistics of a quantile in each category, and in all rows."""
     n, n_all = counts.astype(np.float64), float(counts.sum())
     return Statistics(n, statistic, statistic, statistic, n_all, prior, prior, prior)
 
@@ -124,3 +110,7 @@ def fold(runtime: Runtime, args: Sequence[Argument], params: Mapping[str, Any], 
 
     with settled(runtime):
         return numbers_by(runtime, [], [], INT32, n_rows, write)
+
+
+KERNELS = {"fold": DeviceKernel(fold)}
+"""The steps of targets that run on the device; the others run on the host."""

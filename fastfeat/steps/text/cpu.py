@@ -48,7 +48,7 @@ def _step(request: Request) -> Kernel:
 
 
 def _computed(request: Request, params: Params, column: ChunkedArray) -> Any:
-    """Return what the kernel gives for a column."""
+    """Return the result of the kernel for a column."""
     own, parts = kernel_params(request, params), n_parts(len(column))
     try:
         return computed(request, own, text_chunks(column), runner(_RUN), parts, empty_bytes)

@@ -1,4 +1,4 @@
-"""How large text becomes that grows: known before memory is asked for, and refused by its size."""
+"""Size of text that grows: known before memory is asked for, and refused where it is too large."""
 
 from __future__ import annotations
 

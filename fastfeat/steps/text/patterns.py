@@ -100,6 +100,12 @@ def _count_matches(column: ChunkedArray, pattern: str) -> Array:
     return call("count_substring_regex", column, options=_matching(pattern))
 
 
+def _find(column: ChunkedArray, pattern: str) -> Array:
+    """Return the first byte of the first match in each row, -1 where there is none."""
+    found = call("find_substring_regex", column, options=_matching(pattern))
+    return _whole(found).cast(pa.int64())
+
+
 def _matching(pattern: str) -> Any:
     return options_of("MatchSubstringOptions", pattern)
 
@@ -181,6 +187,7 @@ STEPS: dict[str, StepFunction] = {
             Parameter("group_index", Whole(0, FARTHEST), "which group; 0 is the whole match", 1),
         ),
     ),
+    "str.find": _step(INT64, _find, _is_pattern, (_PATTERN,)),
     "str.replace": _step(
         UTF8,
         _replace,

@@ -135,7 +135,7 @@ def _bucket_count_type(types: Sequence[DType], params: Mapping[str, Any]) -> DTy
 
 
 def _plain_text(function: str) -> Writer:
-    """Return how a function that takes its pattern as plain text is written."""
+    """Return the writer of a function that takes its pattern as plain text."""
 
     def written(node: Call, texts: Texts) -> str:
         given = [*texts.options(node), "literal=True"]
@@ -230,6 +230,7 @@ STEPS: dict[str, StepFunction] = {
     "str.ends_with": _row(
         "ends_with", (Parameter("pattern", Text(), "a plain text", written_as="suffix"),)
     ),
+    "str.find_literal": _row("find_literal", (_PLAIN,)),
     "str.hash_ngrams": _row(
         "hash_ngrams",
         (
@@ -276,4 +277,4 @@ STEPS: dict[str, StepFunction] = {
 REQUESTED: dict[str, Request] = {
     name: row.request for name, row in STEPS.items() if isinstance(row.request, Request)
 }
-"""What the functions of text ask of the kernels, by the names of the steps."""
+"""Requests of the functions of text to the kernels, by the names of the steps."""

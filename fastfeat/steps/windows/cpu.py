@@ -165,7 +165,7 @@ def found_over(
     first_row: int = 0,
     query: Ordered | None = None,
 ) -> list[tuple[Found, list[Found]]]:
-    """Return what the kernel finds for each function, by one name and perhaps others.
+    """Return the kernel's results for each function, by one name and perhaps others.
 
     See `arrays_over` for the arguments.
     """
@@ -187,7 +187,7 @@ def found_over(
 
 
 class _Requests(NamedTuple):
-    """What the kernel is asked for.
+    """The requests to the kernel.
 
     Args:
         places: which column each function is of.
@@ -203,7 +203,7 @@ class _Requests(NamedTuple):
 
 
 def _requests(asked: Sequence[WindowRequest], places: list[int], time: DType) -> _Requests:
-    """Return what the kernel is asked for; kept with functions that are asked for again."""
+    """Return the requests to the kernel; kept with functions that are asked for again."""
     kept = asked[0].kept if asked else None
     known: _Requests | None = None if kept is None else kept.get("cpu")
     if known is not None and (known.places, known.time) == (places, time):
@@ -277,7 +277,7 @@ def _columns(asked: Sequence[WindowRequest]) -> tuple[list[Column], list[int]]:
 
 
 def _wanted(asked: WindowRequest, column: int, time: DType) -> list[Wanted]:
-    """Return what the kernel finds for a function: most by one name, some from several."""
+    """Return the kernel's statistics for a function: most by one name, some from several."""
     window = ticks_window(asked.window, time)
     requests = OVER_FUNCTIONS[asked.function].requests(asked.params, asked.dtype, time)
     return [Wanted(window, column, name, **given) for name, given in requests]
@@ -301,7 +301,7 @@ def ticks_window(given: Mapping[str, Any], time: DType) -> Window:
 
 
 def _array(asked: WindowRequest, found: Found, others: Sequence[Found]) -> Array:
-    """Return what was found as an array of the type of the function.
+    """Return the results of a function as an array of its type.
 
     Args:
         asked: the function.
@@ -329,11 +329,11 @@ def _between(
 
 
 _JOINED: dict[str, Callable[..., NDArray[Any]]] = {"difference": _difference, "between": _between}
-"""What makes one value of several statistics, by the word of a function's row."""
+"""Functions that make one value of several statistics, by the word of a function's row."""
 
 
 def _value(asked: WindowRequest, found: Found, others: Sequence[Found]) -> Any:
-    """Return what was found for one row as it is stored; None where it is missing."""
+    """Return the result of one row as it is stored; None where it is missing."""
     if others:
         array, dtype = _array(asked, found, others), _result(asked)
         return (array.view(storage_type(dtype)) if dtype.is_temporal else array)[0].as_py()

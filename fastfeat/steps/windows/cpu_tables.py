@@ -24,6 +24,7 @@ from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.io.columns.keys import comparable, table_keys_as
 from fastfeat.io.columns.times import ticks_column, ticks_of
 from fastfeat.steps.keys.cpu_vocabulary import count_keys, encode
+from fastfeat.steps.keys.tasks import KeysTask
 from fastfeat.steps.windows.cpu import arrays_over, in_order
 from fastfeat.steps.windows.reference import over_table as over_by_definition
 from fastfeat.steps.windows.rows import OVER_FUNCTIONS, OverFailed, RowOrder, WindowRequest
@@ -153,7 +154,7 @@ def _entities(
         return None, np.zeros(n_rows, np.int32)
     dtypes = [comparable(dtype) for dtype in key_dtypes]
     parts = table_keys_as(past.keys, past.key_dtypes, dtypes)
-    counted = count_keys(parts, dtypes, "key", _ANY_SIZE, with_rows=True)
+    counted = count_keys(KeysTask(parts, dtypes, "key", _ANY_SIZE, with_rows=True))
     assert counted.of_rows is not None
     n_keys = len(counted.counts)
     codes = counted.of_rows(np.arange(n_keys, dtype=np.int32), -1)

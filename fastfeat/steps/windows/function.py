@@ -25,7 +25,7 @@ Params = Mapping[str, Any]
 Request = tuple[str, Mapping[str, Any]]
 """A statistic of the kernel, and its parameters: those of `Wanted` but window and column."""
 Requests = Callable[[Params, DType, DType], tuple[Request, ...]]
-"""What a function asks of the kernel, from its parameters, the type of the column and that of the
+"""Requests of a function, from its parameters, the type of the column and that of the
 times."""
 _WINDOW = Window()
 
@@ -118,7 +118,7 @@ class WindowFunction:
 
 
 def asks(name: str) -> Requests:
-    """Return what asks for one statistic, whose parameters are those of the function."""
+    """Return the requests of a function for one statistic, whose parameters are its own."""
 
     def requests(params: Params, dtype: DType, time: DType) -> tuple[Request, ...]:
         return ((name, params),)
@@ -127,7 +127,7 @@ def asks(name: str) -> Requests:
 
 
 def seconds_per_tick(dtype: DType) -> tuple[int, int]:
-    """Return by what ticks of a type are multiplied and divided to be seconds; (1, 1) of steps."""
+    """Return the factor and the divisor from ticks of a type to seconds; (1, 1) of steps."""
     if not dtype.is_temporal:
         return 1, 1
     tick = tick_ns(dtype)

@@ -82,6 +82,6 @@ def ordering(past: RowOrder) -> tuple[list[Any], list[Any], list[Any] | None]:
 
 
 def listed(asked: WindowRequest) -> WindowRequest:
-    """Return what is asked of a column as a list, in which NaN is missing."""
+    """Return the request with its column as a list, in which NaN is missing."""
     values = stored_values(asked.values, asked.dtype)
     return replace(asked, values=[None if value != value else value for value in values])

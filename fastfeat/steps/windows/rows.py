@@ -217,7 +217,7 @@ def window_of(order: Ordered, row: int, window: Mapping[str, Any]) -> Sequence[i
 
 
 def first_place(instants: Sequence[int], end: int, stop: int, window: Mapping[str, Any]) -> int:
-    """Return where a window begins among the rows of an entity in order.
+    """Return the first place of a window among the rows of an entity in order.
 
     Args:
         instants: their times in nanoseconds, or whole numbers.
@@ -233,7 +233,7 @@ def first_place(instants: Sequence[int], end: int, stop: int, window: Mapping[st
 
 
 def over(order: Ordered, asked: WindowRequest, which: int, first_row: int) -> list[Any]:
-    """Return what a function over a window is for each row; None is missing.
+    """Return the values of a function over a window for each row; None is missing.
 
     Args:
         order: the rows.
@@ -248,7 +248,7 @@ def over(order: Ordered, asked: WindowRequest, which: int, first_row: int) -> li
 
 
 def over_rows(order: Ordered, asked: WindowRequest, which: int, rows: Sequence[int]) -> list[Any]:
-    """Return what a function over a window is for some rows; see `over`."""
+    """Return the values of a function over a window for some rows; see `over`."""
     found: list[Any] = []
     for k, row in enumerate(rows):
         view = _view(order, asked, row)
@@ -275,7 +275,7 @@ def _view(order: Ordered, asked: WindowRequest, row: int) -> WindowView | None:
 
 
 def value_of(view: WindowView, asked: WindowRequest, time: DType, which: int, row: int) -> Any:
-    """Return what a function over a window is of what a row sees; None is missing.
+    """Return the value of a function over a window in one row; None is missing.
 
     Args:
         view: what the row sees.
@@ -409,6 +409,8 @@ OVER_FUNCTIONS: dict[str, WindowFunction] = {
         not_ahead=_UNTIL,
     ),
     **TRENDS,
+    "skew": _of_aggregate("skew"),
+    "kurtosis": _of_aggregate("kurtosis"),
 }
 
 
@@ -486,7 +488,7 @@ def _window_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _told(window: Mapping[str, Any]) -> str:
-    """Return what of a window, or of what is over it, is a duration or a number of steps."""
+    """Return the names of parameters that are durations or numbers of steps, with their verb."""
     if "next" in window:
         return "next= and gap= are"
     has_own = window["last"] or window["offset"]
@@ -559,7 +561,7 @@ def _is_over(call: Call) -> bool:
 
 _REACH = Whole(0, LONGEST)
 _MOMENT = Whole(-62_135_596_800 * 10**9, 253_402_300_800 * 10**9 - 1)
-"""Those of the years 1 to 9999, in nanoseconds."""
+"""Moments of the years 1 to 9999, in nanoseconds."""
 _UNIT = Words(("time", "steps"))
 OF_ORDERS = (
     Parameter("n_keys", Whole(0), written_as=None),

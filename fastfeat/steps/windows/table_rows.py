@@ -88,7 +88,7 @@ def rows_of_table(
 def over_table(
     table: Rows, time: DType, asked: WindowRequest, which: int, query: Moments
 ) -> list[Any]:
-    """Return what a function over a window of a table is for each row that asks.
+    """Return the values of a function over a window of a table for each row that asks.
 
     Args:
         table: the rows of the table.
@@ -122,7 +122,7 @@ def over_table(
 
 
 def finer_time(one: DType, other: DType) -> DType:
-    """Return that of two types of times whose ticks are shorter."""
+    """Return the one of two types of times whose ticks are shorter."""
     if not one.is_temporal:
         return one
     return other if tick_ns(other) < tick_ns(one) else one

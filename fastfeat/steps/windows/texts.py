@@ -9,6 +9,8 @@ from fastfeat.ir.node import Call, Node, TableColumn
 from fastfeat.ir.scope import OVER
 from fastfeat.ir.writing import Texts, column_text, pairs_text
 
+BY_TIME = "_by"
+"""How the name of a function ends whose weights fall with time; the method has the name before."""
 _AFTER = ("tie", "table", "right_time")
 """The parameters of an order that stand behind those of the window itself."""
 
@@ -66,11 +68,12 @@ def over_text(node: Call, texts: Texts) -> str | None:
 
 
 def by_time_text(node: Call, texts: Texts) -> str | None:
-    """Return the text of a weighted mean whose weights fall with time."""
+    """Return the text of a function whose weights fall with time, one of two forms of a method."""
     match node.args, node.params:
         case (x, Call(_, _, window) as over), (("half_life", half_life),):
             length = length_text(half_life, dict(window)["unit"])
-            return f"{texts[x]}.ewm_mean(half_life={length}, over={texts[over]})"
+            method = node.function.removeprefix(OVER).removesuffix(BY_TIME)
+            return f"{texts[x]}.{method}(half_life={length}, over={texts[over]})"
         case _:
             return over_text(node, texts)
 
@@ -89,7 +92,7 @@ def _named(order: dict[str, str], *names: str) -> list[str]:
 
 
 def _order(window: Call, texts: Texts) -> dict[str, str] | None:
-    """Return what orders the rows of a window, by the parameter that it is written as."""
+    """Return the order of the rows of a window, by the parameter that it is written as."""
     match window.args:
         case (Call("order", parts, order),):
             return _order_of_rows(parts, dict(order), texts)
@@ -108,7 +111,7 @@ def _order_of_rows(parts: tuple[Node, ...], order: dict[str, Any], texts: Texts)
 
 
 def _order_of_table(parts: tuple[Node, ...], order: dict[str, Any], texts: Texts) -> dict[str, str]:
-    """Return what orders the rows of a table, and by what the data's rows ask for them."""
+    """Return the order of the rows of a table, and the columns by which the data's rows ask."""
     n, columns = 1 + order["n_keys"], [part for part in parts if isinstance(part, TableColumn)]
     right, own = columns[0], column_text(parts[0], texts)
     keys = *parts[1:n], *parts[n + 1 : 2 * n]

@@ -1,5 +1,7 @@
 """As-of joins: the latest row of a table, of the key of each row, that was known at its moment.
 
+`steps.tables` imports it.
+
 Spec: a row of the data has the number of its key, int32 in [0, n_keys) or negative for none, and a
 time, int64, which may be missing. So has a row of the table. Both times are in ticks of their own,
 each a whole number of nanoseconds, and the longer of the two a multiple of the shorter (of whole

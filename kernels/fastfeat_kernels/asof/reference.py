@@ -1,4 +1,4 @@
-"""What the kernel of as-of joins does, in plain Python over lists, by the definition."""
+"""The reference of the kernel of as-of joins: plain Python over lists, by the definition."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Rule(NamedTuple):
-    """Which rows of a table a row of the data may find.
+    """The rows of a table that a row of the data may find.
 
     Args:
         tick: nanoseconds of a tick of the data; 1 of whole numbers.

@@ -38,7 +38,7 @@ class InOrder(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What rows of the data have found.
+    """Results of an as-of join: for each row of the data, the row of the table.
 
     Args:
         rows: shape (n_rows,): rows of the table, 0 where none was found.

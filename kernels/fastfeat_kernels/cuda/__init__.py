@@ -1,4 +1,7 @@
-"""CUDA C++ for all kernels: the prelude of their text, and the emulator that runs it by g++."""
+"""CUDA C++ for all kernels: the prelude of their text, and the emulator that runs it by g++.
+
+The `cuda` modules of kernels import it, and `engine.gpu` compiles their text.
+"""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -34,7 +37,7 @@ def definitions(constants: Mapping[str, int]) -> str:
 
 
 def word_places(names: Sequence[str]) -> dict[str, int]:
-    """Return what the text of a kernel calls the words of its table, and where they stand.
+    """Return the place of each word of a table, by its name in the text of a kernel.
 
     >>> word_places(["VALUES", "OUT"])
     {'TABLE_VALUES': 0, 'TABLE_OUT': 1}

@@ -1,5 +1,7 @@
 """Values by the number of their row: what a table has in the rows that were found.
 
+`steps.tables` imports it.
+
 Spec: a row of the data has the number of a row of the table, int64, which may be missing, and gets
 the value that stands there: of 1, 2, 4 or 8 bytes, as its bits are, or a missing one. Where the
 number is missing the value is, and its bytes are 0.

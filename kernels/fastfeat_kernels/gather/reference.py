@@ -1,4 +1,4 @@
-"""What the kernel that gathers values does, in plain Python over lists."""
+"""The reference of the kernel that gathers values: plain Python over lists."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """Statistics of every group of rows: count, exact sums, least and greatest value, and by order.
 
+`powers` and `windows` build on it; `engine.cpu` and `steps` import it.
+
 Spec: rows come as a column and, beside it, the number of the group of each row, int32 in
 [0, n_groups); a negative one is in no group, and the row is skipped. Within its group a row counts
 as in `moments`: a missing value is counted and otherwise skipped, an infinity is counted by its

@@ -1,4 +1,4 @@
-"""What is read out of the moments of groups: floats rounded where the definition rounds."""
+"""Statistics from the moments of groups: floats rounded where the definition rounds."""
 
 from __future__ import annotations
 
@@ -106,13 +106,13 @@ def _has_none(moments: GroupedMoments) -> npt.NDArray[np.bool_]:
 
 
 def wanted_words(statistics: Sequence[tuple[int, int]], out: Sequence[Floats]) -> Words:
-    """Return what the kernel reads: statistics with their ddof, and arrays of shape (n_groups,)."""
+    """Return words for the kernel: statistics with their ddof, and arrays of shape (n_groups,)."""
     addresses = [one.ctypes.data for one in out]
     return np.array([(*s, at) for s, at in zip(statistics, addresses, strict=True)], np.int64)
 
 
 class _Statistic(NamedTuple):
-    """What is read out: by the kernel, and by the definition for one group."""
+    """One statistic: its number in the kernel, and its definition for one group."""
 
     number: int
     read: Callable[[Moments], float | None]

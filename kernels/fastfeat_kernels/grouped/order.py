@@ -1,4 +1,4 @@
-"""What depends on the order of the values of each group: quantiles, modes, different values."""
+"""Statistics of the order of each group's values: quantiles, modes, different values."""
 
 from __future__ import annotations
 

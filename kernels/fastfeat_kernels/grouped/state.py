@@ -34,7 +34,7 @@ LOWEST_EXPONENT = -layout.EXPONENT_BIAS
 
 
 class GroupedMoments(NamedTuple):
-    """What is known of each group of rows, in exact integers.
+    """Moments of each group of rows, in exact integers.
 
     An array of no elements stands for zeros, or, of the keys, for what is not known.
 
@@ -215,12 +215,12 @@ def n_rows_of(moments: GroupedMoments) -> Words:
 
 
 def moments_of(moments: GroupedMoments, group: int) -> Moments:
-    """Return what is known of one group as if it were a column; the first infinity is not known."""
+    """Return the moments of one group as if it were a column; the first infinity is not known."""
     return all_moments_of(moments, np.array([group]))[0]
 
 
 def all_moments_of(moments: GroupedMoments, groups: npt.NDArray[Any]) -> list[Moments]:
-    """Return what is known of some groups, each as if it were a column."""
+    """Return the moments of some groups, each as if it were a column."""
     scale = scale_of(moments.element)
     lines = moments.lines[groups]
     left = take_left(moments.left, groups.astype(np.int64))

@@ -40,7 +40,7 @@ _NUMBERS = {
 
 
 class Statistic(NamedTuple):
-    """What is wanted of each group; `ddof` of var and std alone."""
+    """One statistic of each group; `ddof` of var and std alone."""
 
     name: Literal["sum", "mean", "var", "std"]
     ddof: int = 1

@@ -76,7 +76,7 @@ def summarize(
 
 
 class Task(NamedTuple):
-    """What is asked for."""
+    """A request for the moments of groups."""
 
     element: str
     n_groups: int
@@ -116,7 +116,7 @@ def split_task(
     run: Run,
     extremes: bool = False,
 ) -> tuple[Task, Partitions]:
-    """Return what is asked for, and the rows in partitions; the arguments are of `summarize`."""
+    """Return the task, and the rows in partitions; the arguments are of `summarize`."""
     groups = np.ascontiguousarray(groups, np.int32)
     task = _new_task(element, parts, n_groups, level, run, extremes)
     return task, split_groups(element, parts, groups, n_groups, PARTITION_SHIFT, run)

@@ -1,4 +1,4 @@
-"""What the windows of groups do not hold: exact sums of any width for the few groups that need it.
+"""Exact sums of any width, for the few groups whose values their windows do not hold.
 
 Python integers in the units of `Moments`, sorted by group; each group stands there once.
 """
@@ -100,12 +100,12 @@ def add_left(a: Left, b: Left) -> Left:
 
 
 def negated(left: Left) -> Left:
-    """Return what takes it away."""
+    """Return the sums with their signs turned: added, they take these away."""
     return Left(left.groups, -left.sums, -left.squares)
 
 
 def take_left(left: Left, indices: npt.NDArray[np.int64]) -> Left:
-    """Return what is left of groups by number, as `state.take` has them."""
+    """Return the sums of groups by number, as `state.take` has them."""
     if len(left.groups) == 0:
         return left
     at = np.minimum(np.searchsorted(left.groups, indices), len(left.groups) - 1)

@@ -1,5 +1,7 @@
 """XXH64 of the values of a column, and of the rows of several columns.
 
+`text` and `vocabulary` build on it; `steps` import it.
+
 Spec: the hash of a value is XXH64, with a seed that is 0 unless given, of its canonical bytes:
 
     integers, bools, dates, times     8 bytes: the number as int64, little endian, of any width

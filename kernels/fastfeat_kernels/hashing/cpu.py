@@ -121,7 +121,7 @@ def take_stripes(state, address, n):
 
 @njit(**INNER_OPTIONS)
 def total_of(state):
-    """Return what the lanes make together."""
+    """Return the hash of the four lanes together."""
     lanes = pointer_int64(state)
     total = turned(lanes[0], 1) + turned(lanes[1], 7) + turned(lanes[2], 12) + turned(lanes[3], 18)
     for k in range(4):

@@ -1,4 +1,4 @@
-"""What the hashing kernels do, in plain Python: XXH64 on bytes; the same arguments and table."""
+"""The reference of the hashing kernels: XXH64 on bytes, plain Python; same arguments and table."""
 
 from __future__ import annotations
 

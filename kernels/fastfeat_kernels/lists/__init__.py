@@ -1,5 +1,7 @@
 """Sums, extremes and elements of each list of a column of lists.
 
+`steps` import it.
+
 Spec: row i has the words values[offsets[i]:offsets[i + 1]], of 64 bits.
 
 `sums` takes float64, NaN where missing, which is skipped. Of each row it writes how many numbers

@@ -71,7 +71,7 @@ def _elements(builder, addresses, offset):
 
 
 def _reduced(builder, offsets, values, end, start, step):
-    """Return what a step makes of the elements of eight lists, one after the other.
+    """Return the result of a step for each of eight lists, taken over the elements one by one.
 
     Every lane reads as many elements as the longest list has. Where there are not so many up to the
     end, it begins before its list.

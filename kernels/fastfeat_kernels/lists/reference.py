@@ -1,4 +1,4 @@
-"""What the kernels of lists do, in plain Python: the same arguments and table."""
+"""The reference of the kernels of lists: plain Python, the same arguments and table."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def _run(
     run: Run,
     n_parts: int,
 ) -> tuple[Int64s, Int64s, Int64s]:
-    """Return what an entry writes: results, counts, and what is left, each (n_rows,)."""
+    """Return the output of an entry: results, counts, and left-over lists, each (n_rows,)."""
     n_given = len(offsets) - 1
     if n_given < FEWEST_ROWS:  # the others are empty
         offsets = np.append(offsets, np.repeat(offsets[-1:], FEWEST_ROWS - n_given))

@@ -1,5 +1,7 @@
 """Count, exact sum, exact sum of squares, least and greatest value of a column, in one pass.
 
+`grouped` and `powers` build on it; `aggregates`, `engine` and `steps` import it.
+
 Spec: missing values (a cleared bit of the bitmap; of floats also NaN) are counted and otherwise
 skipped. Infinities count, take part in the least and the greatest, are counted apart by sign with
 the first row of any, and add nothing to the sums. Sums are exact, subnormals and the largest floats

@@ -68,7 +68,7 @@ def table_words(
 
 
 def read_state(element: str, state: Words, level: Level) -> Moments:
-    """Return what a state holds of the level that its table asked for."""
+    """Return the moments that a state holds, of the level that its table asked for."""
     total = _integer(state[layout.SUM : layout.SQUARES].tolist())
     squares = _integer(state[layout.SQUARES : layout.SCRATCH].tolist())
     return moments_of(element, state, total, squares, level)

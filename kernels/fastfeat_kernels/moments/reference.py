@@ -1,4 +1,4 @@
-"""What the moments kernel does, in plain Python: same arguments, same table, same state."""
+"""The reference of the moments kernel: plain Python, same arguments, same table, same state."""
 
 from __future__ import annotations
 

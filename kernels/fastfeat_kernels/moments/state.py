@@ -46,7 +46,7 @@ NO_MAX_KEY: Final = -(2**63)
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """What is known of the rows seen so far, in exact integers; equal for any split of them.
+    """Moments of the rows seen so far, in exact integers; equal for any split of them.
 
     Args:
         n_rows: rows, with or without a value.
@@ -141,7 +141,7 @@ def make_table(element: str, chunk: Chunk, state: Words, level: Level, first_row
 
 
 def read_state(element: str, state: Words, level: Level) -> Moments:
-    """Return what a state holds of the level that its tables asked for."""
+    """Return the moments that a state holds, of the level that its tables asked for."""
     total = integer_of(state, SUM, N_SUM_LIMBS)
     return moments_of(element, state, total, integer_of(state, SQUARES, N_SQUARE_LIMBS), level)
 

@@ -1,5 +1,7 @@
 """The driver of row kernels: runs generated loops over blocks, between Arrow's layout and theirs.
 
+`engine.cpu` imports it.
+
 A generated loop reads plain arrays and writes plain arrays: numbers, and bytes 0 or 1 for bools and
 for flags ("is present"). The driver finds or makes those arrays block by block: numbers are read in
 place, bits are unpacked to bytes. After the loop bits are packed, missing values counted, and rows

@@ -1,4 +1,4 @@
-"""What the driver of row kernels does, in plain Python: same arguments, same table, same memory."""
+"""The reference of the driver of row kernels: plain Python, same arguments, table and memory."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _unpacked(target: int, bitmap: int, bit: int, rows: range) -> int:
 
 
 def _place(column: Any, slot: int, tile: int, rows: range) -> tuple[int, int]:
-    """Return where a loop writes values and flags of an output."""
+    """Return the addresses of the values and flags that a loop writes of an output."""
     kind, values, _, _, is_in_tile = column
     if is_in_tile:
         return tile + values, slot + _SLOT

@@ -1,5 +1,7 @@
 """Exact order statistics of a column: the k-th smallest of its values, for any set of ranks k.
 
+`aggregates` and `engine` import it.
+
 Spec: missing values (a cleared bit of the bitmap; of floats also NaN) are skipped; infinities take
 part. The order of floats is total, -0.0 below 0.0. An entry does one of three rounds on rows
 [first, first + n) of one chunk and returns 0: it takes a sample of keys, counts keys in the buckets

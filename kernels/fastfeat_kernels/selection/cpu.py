@@ -74,7 +74,7 @@ def is_float(element):
 
 @njit(**INNER_OPTIONS)
 def key_rules(element):
-    """Return what of a negative word is flipped, and between which keys a value is present."""
+    """Return the bits that are flipped of a negative word, and the first and last key of values."""
     flip = select(is_float(element), i64(HIGHEST), i64(0))
     first_key = select(is_float(element), i64(-INFINITE - 1), LOWEST)
     return flip, first_key, select(is_float(element), i64(INFINITE), i64(HIGHEST))
@@ -154,7 +154,7 @@ def count(words, target, n, n_missing):
 
 @njit(**INNER_OPTIONS)
 def find(words, n, offsets_at, found_at):
-    """Write which of n rows are in a wanted bucket, without branches; return how many."""
+    """Write the numbers of the rows in a wanted bucket, without branches; return their count."""
     offsets, found = pointer_int64(offsets_at), pointer_int64(found_at)
     cells, shift = pointer_int64(words[TABLE_CELLS]), words[TABLE_SHIFT]
     targets, size = pointer_int32(words[TABLE_TARGETS]), i64(0)

@@ -1,4 +1,4 @@
-"""What the selection kernel does, in plain Python: same arguments, same table."""
+"""The reference of the selection kernel: plain Python, same arguments, same table."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ Float64s = npt.NDArray[np.float64]
 
 
 class ParsedIntegers(NamedTuple):
-    """What rows are as integers.
+    """Rows of text as integers.
 
     Args:
         values: `(n_rows,)`; 0 where the row is missing or was not parsed.
@@ -49,7 +49,7 @@ class ParsedIntegers(NamedTuple):
 
 
 class ParsedFloats(NamedTuple):
-    """What rows are as float64: as `ParsedIntegers`, but infinite where out of range."""
+    """Rows of text as float64: as `ParsedIntegers`, but infinite where out of range."""
 
     values: Float64s
     status: Bytes

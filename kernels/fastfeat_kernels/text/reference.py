@@ -1,4 +1,4 @@
-"""What the text functions do, in plain Python: from the bytes of a row to its result."""
+"""The reference of the text functions: plain Python, from the bytes of a row to its result."""
 
 from __future__ import annotations
 
@@ -65,6 +65,15 @@ def ends_with(text: bytes, pattern: bytes) -> bool:
 def contains(text: bytes, pattern: bytes) -> bool:
     """Return whether a plain pattern stands in a text."""
     return pattern in text
+
+
+def find(text: bytes, pattern: bytes) -> int:
+    """Return the byte at which a plain pattern stands first in a text, -1 if nowhere.
+
+    >>> find(b"abab", b"b"), find(b"a", b"b"), find(b"a", b"")
+    (1, -1, 0)
+    """
+    return text.find(pattern)
 
 
 def to_lowercase(text: bytes) -> bytes:

@@ -226,6 +226,15 @@ _ROWS: Final = (
     Request(
         "contains_literal", reference.contains, "flag", "search.find", _inner, "bytes", ("pattern",)
     ),
+    Request(
+        "find_literal",
+        reference.find,
+        "count",
+        "search.find_first",
+        _literal,
+        "bytes",
+        ("pattern",),
+    ),
     Request("to_lowercase", reference.to_lowercase, "text", "case.case", _lower, growth=1.5),
     Request("to_uppercase", reference.to_uppercase, "text", "case.case", _upper, growth=1.5),
     Request("slice", reference.slice_chars, "piece", "pieces.pieces", _slice),

@@ -40,7 +40,7 @@ Offsets = npt.NDArray[np.int32 | np.int64]
 Allocate = Callable[[int], Bytes]
 """Makes so many bytes of memory, of any content."""
 Words = Mapping[int, int | Int64s]
-"""What stands in the tables: one number for all calls, or one for each."""
+"""One number for the tables of all calls, or one for each."""
 
 ROWS_PER_WORD: Final = 64  # parts meet at such multiples: no two threads write one bitmap word
 MAX_NARROW: Final = 2**31 - 1  # bytes of text that offsets of 32 bits reach
@@ -55,7 +55,7 @@ class InvalidUtf8(ValueError):
 
 
 class Missing(NamedTuple):
-    """Which rows are missing: bits as Arrow's, None where there are none, and how many."""
+    """Missing rows: bits as Arrow's, None where there are none, and their number."""
 
     validity: Bytes | None
     n_missing: int
@@ -160,7 +160,7 @@ def bitmap(n_rows: int) -> Bytes:
 
 
 def missing_of(column: TextColumn) -> Missing:
-    """Return which rows are missing."""
+    """Return the missing rows of a column."""
     if all(chunk.validity == 0 for chunk in column.chunks):
         return Missing(None, 0)
     bits = bitmap(column.n_rows)
@@ -249,7 +249,7 @@ def sizes_of_input(column: TextColumn) -> Int64s:
 
 
 def offset_of(chunk: TextChunk, row: int) -> int:
-    """Return where a row of a chunk starts."""
+    """Return the offset at which a row of a chunk starts."""
     width = chunk.offset_bytes
     return words_at(chunk.offsets + row * width, 1, bits=8 * width)[0]
 

@@ -48,7 +48,7 @@ def set_of(codes: Iterable[int]) -> CodePointTable:
 
 
 def mapping_of(runs: Runs) -> dict[int, int]:
-    """Return what is added to each code point of some runs."""
+    """Return the difference that is added to each code point of some runs."""
     return {
         code: difference
         for first, last, step, difference in runs
@@ -58,13 +58,13 @@ def mapping_of(runs: Runs) -> dict[int, int]:
 
 @cache
 def lowercase_table() -> CodePointTable:
-    """Return what is added to a code point for lower case."""
+    """Return the table of differences that are added to code points for lower case."""
     return table_of(mapping_of(LOWERCASE))
 
 
 @cache
 def uppercase_table() -> CodePointTable:
-    """Return what is added to a code point for upper case."""
+    """Return the table of differences that are added to code points for upper case."""
     return table_of(mapping_of(UPPERCASE))
 
 

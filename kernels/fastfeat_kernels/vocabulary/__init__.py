@@ -1,5 +1,7 @@
 """The distinct keys of a column with exact counts, and the place of each value among known keys.
 
+`engine.cpu` and `steps.keys` import it.
+
 Spec: a key is an int64, or bytes. Numbers of every type become int64 as `column.key_of` says, so
 that the order of keys is the order of values; -0.0 is the key of 0.0. Text and bytes are compared
 as bytes, UTF-8 is not checked. Missing values (a cleared bit of the bitmap; of floats also NaN) are

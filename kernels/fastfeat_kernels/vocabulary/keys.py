@@ -81,7 +81,7 @@ def numbers_of(element: str, keys: NumberKeys) -> npt.NDArray[Any]:
 
 
 def values_of(element: str, keys: Keys) -> Sequence[float | int | bool | bytes]:
-    """Return what keys stand for, as Python values.
+    """Return the values that keys stand for, as Python values.
 
     >>> values_of("text", text_keys([b"a", b""]))
     [b'a', b'']

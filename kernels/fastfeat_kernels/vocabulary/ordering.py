@@ -151,7 +151,7 @@ def _sort_one_by_one(keys: TextKeys, order: Ids, groups: list[Integers]) -> None
 
 
 def _tied(at: Integers, same: npt.NDArray[np.bool_]) -> tuple[Integers, Integers]:
-    """Return those places that are the same as the one before or behind, and a number per run."""
+    """Return the places that are the same as the one before or behind, and a number per run."""
     is_tied = np.zeros(len(at), np.bool_)
     is_tied[1:] |= same
     is_tied[:-1] |= same

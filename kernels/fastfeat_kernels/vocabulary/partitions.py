@@ -43,7 +43,7 @@ N_VERY_MANY_KEYS: Final = 120_000
 
 @dataclass(frozen=True, slots=True)
 class Partitions:
-    """How the rows of a column were dealt out, block by block.
+    """The rows of a column as they were dealt out, block by block.
 
     Args:
         numbers: uint8 per row: its partition; the last is of rows without a value.
@@ -62,7 +62,7 @@ class Partitions:
         return int((self.starts[:, -1] - self.starts[:, -2]).sum())
 
     def runs(self, number: int) -> Runs:
-        """Return where the rows of a partition are."""
+        """Return the runs of rows of a partition."""
         return Runs(self.starts, self.starts.ctypes.data + 8 * number, self.starts.shape[1])
 
 

@@ -1,4 +1,4 @@
-"""What the vocabulary kernels do, in plain Python: same arguments and tables, a dict for slots."""
+"""The reference of the vocabulary kernels: plain Python, slots as a dict; same arguments, words."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ def _of_range(words: Any, row: int, key: int | None) -> None:
 
 
 def _number(words: Any, place: int) -> int:
-    """Return what is written for a place, -1 for no key."""
+    """Return the number that is written for a place; that of no key for -1."""
     if place < 0:
         return words[TABLE_NONE]
     if not words[TABLE_OUTPUTS]:

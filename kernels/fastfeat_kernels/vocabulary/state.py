@@ -59,7 +59,7 @@ Places = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class RowIds:
-    """Which key each row has, as the tables that found the keys number them.
+    """The key of each row, as a number that the tables which found the keys gave it.
 
     Args:
         ids: int32 per row, -1 where the value is missing, in the order of the tables' rows. With
@@ -77,7 +77,7 @@ class RowIds:
 
 @dataclass(frozen=True, slots=True)
 class RowKeys:
-    """Which key each row has, read from the column again: its keys are of a narrow range."""
+    """The key of each row, read from the column again: its keys are of a narrow range."""
 
     chunks: Sequence[AnyChunk]
     n_parts: int

@@ -42,7 +42,7 @@ class VocabularyTooLarge(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What depends on whether keys are numbers or text.
+    """The kind of keys, numbers or text, and the entry and the sizes that depend on it.
 
     Args:
         entry: the kernel.
@@ -62,7 +62,7 @@ TEXTS: Final = Kind(TEXT, layout.N_TEXT_SLOT_WORDS, 2, 4)
 
 
 def kind_of(element: str) -> Kind:
-    """Return how keys of a type are kept."""
+    """Return the kind of keys of a type."""
     return TEXTS if element == TEXT else NUMBERS
 
 
@@ -181,7 +181,7 @@ def check_keys(kind: Kind, n: int, n_bytes: int, limit_bytes: int | None) -> Non
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """Where the rows of a partition are: from one number to the next, in each block of rows.
+    """The rows of a partition: from one number to the next, in each block of rows.
 
     Args:
         owner: keeps the numbers alive.

@@ -1,5 +1,7 @@
 """Features of an entity's own past: statistics over windows of its rows, ordered in time.
 
+`asof` builds on it; `engine.cpu` and `steps` import it.
+
 Spec: every row has the number of its entity, int32 in [0, n_entities), a time, int64, and values.
 A row whose number is negative or whose time is missing is in no window, and every value of it is
 missing. The rows of an entity are ordered by time, then by a further column if there is one
@@ -9,29 +11,8 @@ The window of a row at t has the rows of its entity with t + low <= time <= t + 
 those of integers without bounds, and a bound may be left out. With `own` it ends with the row
 itself instead: the rows before it in order, and itself. Of these the `rows` latest are kept. Both
 ends of windows only move forward along an entity. The rows that ask may be others than those that
-are seen, of the same entities; no window ends with them. Over a window:
-
-    n_rows            its rows
-    count             those with a value: neither missing nor NaN
-    sum               of floats the exact sum rounded once, of integers the exact sum, 0 of none
-    mean, var, std    as in `grouped`, from the exact sums
-    whole_mean        of integers the exact mean without its fraction
-    min, max          in total order, -0.0 below 0.0
-    first, last       the earliest and the latest value
-    lag               the value of the n-th latest row, missing if that is or there are fewer rows
-    quantile          exact; between two values as `grouped.order` has it
-    whole_quantile    of integers the value itself: "lower", "higher" or "nearest"
-    n_unique, mode    of values, -0.0 as 0.0; of several most frequent ones the least
-    rank              of the row's own value, in the window or not, among the values of the window:
-                      1 and the number below it; of equal ones their "average", "min" or "max"
-    percentile        the rank divided by the number of values, the own one counted once
-    ewm_mean          of all values of the entity before the end: the weight of one is decay to the
-                      power of the rows since, missing ones too; one step a value (`decay`)
-    ewm_mean_by       the same, with the weight 2**-((time since) / half_life)
-    slope             of least squares, of values against times: factor * (n sum(t x) - sum(t)
-                      sum(x)) and divisor * (n sum(t t) - sum(t)**2), exact, rounded once each,
-                      and divided; missing where no two times differ
-    streak            how many of the latest rows are true, one after the other; missing is not true
+are seen, of the same entities; no window ends with them. What is found over a window says the
+definition of each row in `statistics`.
 
 Infinities are counted apart, as in `moments`; a slope with one is missing. Of fewer than
 `min_samples` values all but n_rows and count are missing. A value depends on the rows in the window
@@ -50,8 +31,8 @@ float64, others as integers of 80 bits on a grid that holds the values of a batc
 where they are not on it, those of an entity get as many bits as they need (`wide`). Least and
 greatest values are those of two runs of 2**k rows, in larger batches of a suffix and a prefix
 (`extremes`), order statistics come from trees over the ranks of an entity's values (`ranks`),
-averages with weights and slopes from what takes values in as windows move on (`averages`,
-`slopes`).
+averages with weights, slopes, skewness and kurtosis from what takes values in as windows move on
+(`averages`, `slopes`, `shapes`).
 
 Up to 16 results of a row, with the word of bits that says which are there, are one pass. They wait
 as a row, half a line of the cache, one or two, where the columns of the next stripe will stand,
@@ -75,8 +56,8 @@ Where a window has no beginning, the first place of a slice stands for all rows 
 and sums on a grid that holds all values of the entity, and these are put together. So a slice has
 as few rows as for windows that are short. An entity stays whole, on one thread, and takes these
 bytes for all of its rows, where a window without a beginning has an order statistic, an average
-with weights, a slope or a streak; where windows have no end; where other rows ask; and where no
-grid holds its values. Statistics that keep entities whole have passes of their own.
+with weights, a slope, a shape or a streak; where windows have no end; where other rows ask; and
+where no grid holds its values. Statistics that keep entities whole have passes of their own.
 
 An entry takes what its table asks for and returns 0; the words stand in `layout`. In Python:
 
@@ -89,7 +70,8 @@ On a device rows are sorted by stable passes over 8 bits, where they do not stan
 scans give what stands before each place; both ends of each window are searched for. Sums are
 differences of integers of 128 bits, those of squares of 256, in units of the lowest bit of their
 entity: the caller computes columns that reach further elsewhere. Least values come from a tree of
-eights. quantile, n_unique, mode, rank, percentile, averages with weights, slope and streak have no
-kernel there. Memory: 37 bytes a row while rows are sorted, then 16 for the order and 8 a window;
-for each column at a time 20, with sums 24 more, with variances 32 more, with extremes 9 for either.
+eights. quantile, n_unique, mode, rank, percentile, averages with weights, slope, streak, skew and
+kurtosis have no kernel there. Memory: 37 bytes a row while rows are sorted, then 16 for the order
+and 8 a window; for each column at a time 20, with sums 24 more, with variances 32 more, with
+extremes 9 for either.
 """

@@ -1,4 +1,4 @@
-"""What slices begin with where windows have no beginning: of all rows of their entity before.
+"""States that slices begin with where windows have no beginning: of all their entity's rows before.
 
 Each entity is divided where its slices begin, and what is known of these parts is put together:
 counts, keys and exact sums, so that nothing depends on where it is divided.
@@ -26,7 +26,7 @@ _COUNTED = layout.CARRY_COUNT, layout.CARRY_POSITIVE, layout.CARRY_NEGATIVE
 
 
 class Carries(NamedTuple):
-    """What is known of the rows that the first places of slices stand for.
+    """Summary of the rows that the first places of slices stand for.
 
     Args:
         words: shape (slices, columns, N_CARRY_WORDS).
@@ -39,7 +39,7 @@ class Carries(NamedTuple):
     too_wide: frozenset[int]
 
     def address_of(self, unit: Unit) -> int:
-        """Return where the words of a slice are."""
+        """Return the address of the words of a slice."""
         return self.words.ctypes.data + self.words.strides[0] * self.places[unit]
 
 
@@ -75,7 +75,7 @@ def carries_of(
     run: Run,
     n_parts: int,
 ) -> Carries:
-    """Return what the slices of a pass begin with.
+    """Return the states that the slices of a pass begin with.
 
     Args:
         rows: the rows in the order of windows.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from fastfeat_kernels.powers import layout as powers
+
 # What a plan runs of these is the rows' to choose, by how many they are, and of how many entities.
 BY_ROWS: Final = ("keep", "count", "deal", "order", "check", "survey", "add", "collect")
 
@@ -161,7 +163,8 @@ OUTPUT_DIVISOR: Final = 14  # of a slope: by what it is divided; what it is time
 OUTPUT_FAMILY: Final = 15  # the loop that writes it
 OUTPUT_LEAST: Final = 16  # of fewer values it is missing
 OUTPUT_NOTHING: Final = 17  # the word that stands where it is missing
-N_OUTPUT_WORDS: Final = 18
+OUTPUT_SHAPE: Final = 18  # which one, as `powers` numbers them
+N_OUTPUT_WORDS: Final = 19
 N_OUTPUT_STATE_WORDS: Final = 4
 
 FLAGGED_BY_COUNT: Final = 1  # it is there where the window has as many values as it must
@@ -231,3 +234,6 @@ DIGITS_OF_TX: Final = DIGITS_OF_X + N_VALUE_LIMBS
 DIGITS_OF_TIME: Final = DIGITS_OF_TX + N_VALUE_LIMBS
 TOTAL: Final = DIGITS_OF_TIME + N_VALUE_LIMBS + 16
 N_SLOPE_WORDS: Final = TOTAL + N_VALUE_LIMBS + 16
+
+# Words of the memory of a shape: lowest and highest bit of the entity's values, sums, digits.
+N_SHAPE_WORDS: Final = 2 + powers.N_SUM_WORDS + powers.N_READING_WORDS

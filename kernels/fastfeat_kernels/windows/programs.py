@@ -1,4 +1,4 @@
-"""What the kernel computes in one pass: words of columns, windows and outputs, and its memory."""
+"""The kernel's program of one pass: words of columns, windows and outputs, and its memory."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Dealt:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What is computed in one pass over the rows.
+    """The program of one pass over the rows.
 
     Args:
         entry: of `cpu.ENTRIES`.
@@ -311,7 +311,7 @@ def _window_words(windows: Sequence[Window], memory: _Memory) -> list[list[int]]
 
 
 def _end_of(window: Window) -> tuple[int, bool]:
-    """Return what says where a window ends."""
+    """Return the bound that ends a window."""
     return (0, True) if window.own else (window.high, False)
 
 

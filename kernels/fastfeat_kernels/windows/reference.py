@@ -1,4 +1,4 @@
-"""What the kernel of windows does, in plain Python over lists: which rows windows hold."""
+"""The reference of the kernel of windows: plain Python over lists, the rows that windows hold."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _rows_in_order(
 def _rows_in_window(
     window: Window, times: Sequence[Value], own: Sequence[int], time: int
 ) -> Sequence[int]:
-    """Return which rows of an entity, in order, are in the window of a row at a time."""
+    """Return the rows of an entity, in order, that are in the window of a row at a time."""
     if not window.own and window.high != NO_BOUND:
         own = [other for other in own if _time(times, other) <= time + window.high]
     if window.low != NO_BOUND:

@@ -1,4 +1,4 @@
-"""What is asked of windows, and what is found: data alone."""
+"""Requests for statistics over windows, and their results: data alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NO_BOUND: Final = -(2**63)
 
 
 class Window(NamedTuple):
-    """Which rows of its entity a row at time t sees.
+    """The rows of its entity that a row at time t sees.
 
     Args:
         low: they are at t + low or later; `NO_BOUND` for all.
@@ -63,9 +63,11 @@ class Wanted(NamedTuple):
         since: of last and lag of integers: how long before the time of the row the value is, times
             the first number and, as float64, divided by the second; as int64 where that is 0.
         method: of rank and percentile: which of the ranks of equal values.
-        decay: of ewm_mean: what is left of a weight one row later, in [0, 1].
-        half_life: of ewm_mean_by: after how much time half of it is left, above 0.
+        decay: of weights that fall by rows: what is left of a weight one row later, in [0, 1].
+        half_life: of weights that fall by time: after how much time half of it is left, above 0.
         per: of slope: its factor and divisor, in [1, 2**31).
+        bias: of skew and kurtosis: whether it is that of the values, not of a sample.
+        fisher: of kurtosis: whether that of the normal distribution is 0, not 3.
     """
 
     window: Window
@@ -80,6 +82,8 @@ class Wanted(NamedTuple):
     decay: float = 0.5
     half_life: float = 1.0
     per: tuple[int, int] = (1, 1)
+    bias: bool = True
+    fisher: bool = True
 
 
 class Wanteds(tuple[Wanted, ...]):

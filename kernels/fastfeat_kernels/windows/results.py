@@ -39,7 +39,7 @@ class Query(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What results wait in where no column of results has room for them, reused by all passes.
+    """Memory for results that no column has room for, reused by all passes.
 
     Args:
         stripes: by stripe, as many words as the results of its rows have.

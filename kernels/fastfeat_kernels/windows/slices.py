@@ -1,4 +1,4 @@
-"""What one call computes: the entities of a partition, or a slice of a long one.
+"""Units of work, one a call: the entities of a partition, or a slice of a long one.
 
 A slice has the rows that ask and those that their windows reach, so long entities are divided
 among threads, and their sums and keys stay small. Where a window reaches back without end, the
@@ -24,7 +24,7 @@ _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 
 
 class Unit(NamedTuple):
-    """What one call computes.
+    """The work of one call.
 
     Args:
         partition: of its entities.
@@ -54,7 +54,7 @@ def units(
     query: Ordered | None = None,
     whole: Collection[int] = (),
 ) -> list[Unit]:
-    """Return what the calls of a pass compute.
+    """Return the units that the calls of a pass compute.
 
     Args:
         rows: the rows in the order of windows.

@@ -86,7 +86,7 @@ class Work(NamedTuple):
 
 
 class Shares(NamedTuple):
-    """What the calls of a pass compute.
+    """The units that the calls of a pass compute, divided among them.
 
     Args:
         computed: the units.
@@ -298,7 +298,7 @@ def _shares(
     run: Run,
     n_parts: int,
 ) -> Shares:
-    """Return what the calls of a pass compute."""
+    """Return the units that the calls of a pass compute."""
     one = one_unit(rows, asks.asked) if query is None else None
     if one is not None:
         return Shares([one], [(int(np.diff(rows.starts).max()), [[0]])], None)

@@ -42,7 +42,7 @@ class Family:
 
 
 class WindowView(NamedTuple):
-    """What a row sees in a window.
+    """The rows in the window of a row, as a statistic sees them.
 
     Args:
         values: of the rows in it, in order; None, or NaN, where missing.

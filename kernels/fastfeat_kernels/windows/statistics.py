@@ -15,6 +15,8 @@ from fractions import Fraction
 from typing import Final
 
 from fastfeat_kernels.column import value_of_key
+from fastfeat_kernels.powers.layout import SHAPES, options_of
+from fastfeat_kernels.powers.reference import kurtosis_of, skew_of
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.decay import half_power, moved_towards
 from fastfeat_kernels.windows.requests import Wanted
@@ -42,6 +44,7 @@ RANKING: Final = 5
 DECAYING: Final = 6
 FITTING: Final = 7
 RUNNING: Final = 8
+SHAPING: Final = 9
 
 # Statistics.
 N_ROWS: Final = 0
@@ -66,6 +69,8 @@ EWM_MEAN: Final = 18
 EWM_MEAN_BY: Final = 19
 SLOPE: Final = 20
 STREAK: Final = 21
+SKEW: Final = 22
+KURTOSIS: Final = 23
 
 
 def _bits_of(number: float) -> int:
@@ -117,37 +122,50 @@ def _per(wanted: Wanted) -> Mapping[int, int]:
     return {layout.OUTPUT_PARAMETER: factor, layout.OUTPUT_DIVISOR: divisor}
 
 
+def _shape(wanted: Wanted) -> Mapping[int, int]:
+    options = options_of(wanted.bias, wanted.fisher)
+    return {layout.OUTPUT_PARAMETER: options, layout.OUTPUT_SHAPE: SHAPES[wanted.statistic]}
+
+
 def _n_rows_of(wanted: Wanted, element: str, view: WindowView) -> int:
+    """Return how many rows the window has."""
     return len(view.values)
 
 
 def _count_of(wanted: Wanted, element: str, view: WindowView) -> int:
+    """Return how many values are there: neither missing nor NaN."""
     return len(view.known)
 
 
 def _least_of(wanted: Wanted, element: str, view: WindowView) -> Value:
+    """Return the least value in total order, -0.0 below 0.0."""
     keys = view.keys(element)
     return value_of_key(element, keys[0]) if keys else None
 
 
 def _greatest_of(wanted: Wanted, element: str, view: WindowView) -> Value:
+    """Return the greatest value in total order, -0.0 below 0.0."""
     keys = view.keys(element)
     return value_of_key(element, keys[-1]) if keys else None
 
 
 def _first_of(wanted: Wanted, element: str, view: WindowView) -> Value:
+    """Return the earliest value."""
     return next(iter(view.known), None)
 
 
 def _last_of(wanted: Wanted, element: str, view: WindowView) -> Value:
+    """Return the latest value."""
     return next(reversed(view.known), None)
 
 
 def _lag_of(wanted: Wanted, element: str, view: WindowView) -> Value:
+    """Return the value of the n-th latest row; None if that is missing or there are fewer rows."""
     return view.values[-wanted.n] if wanted.n <= len(view.values) else None
 
 
 def _sum_of(wanted: Wanted, element: str, view: WindowView) -> Value:
+    """Return the sum, of floats the exact one rounded once, of integers exact; 0 of none."""
     infinite = {x for x in view.known if math.isinf(x)}
     if infinite:
         return infinite.pop() if len(infinite) == 1 else None
@@ -156,6 +174,7 @@ def _sum_of(wanted: Wanted, element: str, view: WindowView) -> Value:
 
 
 def _mean_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+    """Return the mean as `grouped` has it, from the exact sum."""
     known, infinite = view.known, {x for x in view.known if math.isinf(x)}
     if infinite:
         return infinite.pop() if len(infinite) == 1 else None
@@ -164,16 +183,19 @@ def _mean_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
 
 
 def _whole_mean_of(wanted: Wanted, element: str, view: WindowView) -> int | None:
+    """Return the exact mean of integers without its fraction."""
     known = view.known
     return math.trunc(Fraction(sum(map(int, known)), len(known))) if known else None
 
 
 def _variance_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+    """Return the variance as `grouped` has it, from the exact sums."""
     variance = _exact_variance(wanted, view)
     return None if variance is None else float_of(variance)
 
 
 def _deviation_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+    """Return the root of the variance."""
     variance = _exact_variance(wanted, view)
     return None if variance is None else root_of(to_53_bits(variance))
 
@@ -190,11 +212,13 @@ def _exact_variance(wanted: Wanted, view: WindowView) -> Fraction | None:
 
 
 def _quantile_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+    """Return the exact quantile; between two values as `grouped.order` has it."""
     ordered = [float(value_of_key(element, key)) for key in view.keys(element)]
     return _between_values(ordered, wanted.q, wanted.interpolation) if ordered else None
 
 
 def _whole_quantile_of(wanted: Wanted, element: str, view: WindowView) -> Value:
+    """Return one of two neighbouring integers: "lower", "higher" or "nearest"."""
     keys = view.keys(element)
     at = (len(keys) - 1) * wanted.q
     place = {"lower": math.floor, "higher": math.ceil, "nearest": round}[wanted.interpolation]
@@ -224,16 +248,22 @@ def _between_values(ordered: Sequence[float], q: float, interpolation: Interpola
 
 
 def _n_unique_of(wanted: Wanted, element: str, view: WindowView) -> int:
+    """Return how many values differ, -0.0 as 0.0."""
     return len(set(view.known))
 
 
 def _mode_of(wanted: Wanted, element: str, view: WindowView) -> Value:
+    """Return the most frequent value, -0.0 as 0.0; of several the least."""
     times = Counter(view.known)
     mode = min(times, key=lambda x: (-times[x], x), default=None)
     return mode + 0.0 if isinstance(mode, float) else mode
 
 
 def _rank_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+    """Return the place of the row's own value, in the window or not, among those of the window.
+
+    It is 1 and the number below; of equal values their "average", "min" or "max".
+    """
     own, others = view.own, view.known
     if own is None or own != own or not others:
         return None
@@ -245,12 +275,17 @@ def _rank_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
 
 
 def _percentile_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+    """Return the rank divided by the number of values, the own one counted once."""
     rank = _rank_of(wanted, element, view)
     n_others = len(view.known) - (view.place is not None)
     return None if rank is None else rank / (n_others + 1)
 
 
 def _average_by_rows(wanted: Wanted, element: str, view: WindowView) -> float | None:
+    """Return the mean of all values of the entity before the end, in which older ones weigh less.
+
+    The weight of one is decay to the power of the rows since, missing ones too; one step a value.
+    """
     average, weight = 0.0, 0.0
     for x in view.values:
         weight *= wanted.decay
@@ -261,6 +296,7 @@ def _average_by_rows(wanted: Wanted, element: str, view: WindowView) -> float | 
 
 
 def _average_by_time(wanted: Wanted, element: str, view: WindowView) -> float | None:
+    """Return the same, with the weight 2**-((time since) / half_life)."""
     average, weight, last = 0.0, 0.0, 0
     for x, time in zip(view.values, view.times, strict=True):
         if x is None or x != x:
@@ -283,6 +319,11 @@ def _with_infinities(view: WindowView, average: float) -> float | None:
 
 
 def _slope_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+    """Return the slope of least squares, of values against times; None where no two times differ.
+
+    It is factor * (n sum(t x) - sum(t) sum(x)) by divisor * (n sum(t t) - sum(t)**2), both exact,
+    rounded once each and divided. None where a value is infinite.
+    """
     points = zip(view.times, view.values, strict=True)
     known = [(t, x) for t, x in points if x is not None and x == x]
     if any(isinstance(x, float) and math.isinf(x) for _, x in known):
@@ -299,8 +340,22 @@ def _slope_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
 
 
 def _streak_of(wanted: Wanted, element: str, view: WindowView) -> int:
+    """Return how many of the latest rows are true, one after the other.
+
+    A missing value is not true.
+    """
     latest_first = [bool(x) and x == x for x in reversed(view.values)]
     return [*latest_first, False].index(False)
+
+
+def _skew_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+    """Return the skewness as `powers` has it, from the exact sums."""
+    return skew_of(view.known, wanted.bias)
+
+
+def _kurtosis_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
+    """Return the kurtosis as `powers` has it, from the exact sums."""
+    return kurtosis_of(view.known, wanted.bias, wanted.fisher)
 
 
 def _of_words(n_words: int) -> Callable[[int], int]:
@@ -330,6 +385,7 @@ _RANKS = Family(RANKING, "compute_any", _of_tree)
 _AVERAGES = Family(DECAYING, "compute_any", _of_words(layout.N_AVERAGE_WORDS))
 _SLOPES = Family(FITTING, "compute_any", _of_words(layout.N_SLOPE_WORDS))
 _STREAKS = Family(RUNNING, "compute_any")
+_SHAPES = Family(SHAPING, "compute_any", _of_words(layout.N_SHAPE_WORDS))
 
 _SUM = (layout.COLUMN_SUMS,)
 _SQUARES = (layout.COLUMN_SUMS, layout.COLUMN_SQUARES)
@@ -378,6 +434,8 @@ _ROWS = (
     ),
     Statistic("slope", SLOPE, _SLOPES, "number", _slope_of, words=_per),
     Statistic("streak", STREAK, _STREAKS, "whole", _streak_of, is_zero_of_none=True),
+    Statistic("skew", SKEW, _SHAPES, "number", _skew_of, words=_shape),
+    Statistic("kurtosis", KURTOSIS, _SHAPES, "number", _kurtosis_of, words=_shape),
 )
 STATISTICS: Final[Mapping[str, Statistic]] = {row.name: row for row in _ROWS}
 """The statistics by name."""

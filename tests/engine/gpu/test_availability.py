@@ -14,6 +14,7 @@ from fastfeat import col
 from fastfeat.backends import DEVICE_NAMES, NAMES, backend_named
 from fastfeat.engine.gpu.device.availability import Surroundings, missing
 from fastfeat.engine.gpu.device.cupy_card import look
+from fastfeat.engine.tasks import RowTask
 from fastfeat.errors import BackendUnavailable
 
 COMPLETE = Surroundings(
@@ -97,7 +98,7 @@ def test_every_call_says_what_is_missing_and_falls_back_to_nothing(use: Any) -> 
 def test_an_unknown_backend_names_those_that_there_are() -> None:
     with pytest.raises(BackendUnavailable, match=r"'tpu' .* cpu, gpu, reference, emulated"):
         backend_named("tpu")
-    assert all(hasattr(backend_named(name), "compute") for name in set(NAMES) - {*DEVICE_NAMES})
+    assert all(RowTask in backend_named(name).functions for name in set(NAMES) - {*DEVICE_NAMES})
 
 
 def test_nothing_of_cuda_is_imported_before_it_is_asked_for() -> None:

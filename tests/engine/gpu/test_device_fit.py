@@ -35,6 +35,7 @@ PLAN = ff.Plan(
         "k": col("k") - col("k").median(),
         "computed": (col("x") * col("y")).standard_scale() + (col("x") * col("y")).quantile(0.1),
         "integer": col("k") // 3 - (col("k") // 3).max() + (col("k") // 3).quantile(0.25),
+        "shape": (col("x") * 2).skew() + col("k").kurtosis(bias=False) + col("y").skew(),
         "share": col("flag").mean() + (~col("flag")).sum(),
         "nested": (col("x") - col("x").mean()).abs().quantile(0.5),
     }

@@ -39,7 +39,7 @@ OTHER_CLOCKS: list[str | Expr] = ["booked", -TS.dt.epoch("s")]
 """Those by which what windows saw may not be seen again."""
 AGGREGATES: list[Callable[..., Expr]] = [
     Expr.mean, Expr.sum, Expr.max, Expr.count, Expr.median, Expr.first, Expr.last, Expr.lag,
-    Expr.std, Expr.n_unique, Expr.slope,
+    Expr.std, Expr.n_unique, Expr.slope, Expr.skew, Expr.kurtosis,
 ]  # fmt: skip
 
 

@@ -31,6 +31,7 @@ ALL = ff.window(time="t", by="k")
 MORE = [
     *(f(over=W) for f in (X.sum, X.mean, X.first, X.last, X.range, X.slope, X.n_unique, X.mode)),
     *(f(over=W) for f in (X.min, X.max, X.var, X.std, X.null_count, (X > 0).any, (X > 0).all)),
+    *(X.skew(over=W), X.kurtosis(over=W), X.skew(), X.kurtosis(by="k")),
     *(X.quantile(0.5, over=W), X.rank(over=W), X.count(over=W), ff.count(over=ALL)),
     *(X.lag(1, over=ALL), X.diff(1, over=ALL), X.pct_change(1, over=ALL), (X > 0).streak(over=ALL)),
     *(X.ewm_mean(alpha=0.5, over=ALL), X.ewm_mean(half_life="1d", over=ALL)),

@@ -188,6 +188,8 @@ ODD_AGGREGATES = [
     ("quantile", [["q", {"float": "nan"}]]),
     ("std", [["ddof", -5]]),
     ("var", [["ddof", {"float": "0x1p-1"}]]),
+    ("skew", [["bias", 1]]),
+    ("kurtosis", [["bias", True]]),
     ("even_quantiles", [["n_quantiles", 10**12]]),
     ("quantiles", [["probabilities", {"tuple": [2]}]]),
     ("evenly_spaced", [["n_points", 1]]),

@@ -16,7 +16,7 @@ from operator_tables import bits_of
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.backends import device_steps, emulated
+from fastfeat.backends import device, emulated
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.engine.gpu.runtime import Geometry
 from fastfeat.errors import InvalidData, OutOfDeviceMemory, TypeMismatch
@@ -24,6 +24,7 @@ from fastfeat.io.device import DeviceArray
 from fastfeat.steps.keys import cpu_hashing as hashing
 from fastfeat.steps.keys import cpu_vocabulary as vocabulary
 from fastfeat.steps.keys.gpu import distinct_keys
+from fastfeat.steps.step import StepTask
 
 pytestmark = [
     pytest.mark.emulator,
@@ -104,7 +105,7 @@ def nothing_on_the_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         patch.setattr(vocabulary, "index_of", fail)
         patch.setattr(vocabulary, "count_keys", fail)
         patch.setattr(hashing, "hash_rows", fail)
-        patch.setattr(device_steps.host, "run_step", fail)
+        patch.setattr(device.host, "run_step", fail)
         yield
 
 
@@ -121,11 +122,13 @@ def test_keys_are_found_and_looked_up_on_the_device(monkeypatch: pytest.MonkeyPa
 def test_codes_stay_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
 
-    def noting(*args: Any) -> Any:
-        made.append(device_steps.run_step(emulated.runtime(), *args))
+    run_step = emulated.BACKEND.functions[StepTask]
+
+    def noting(task: StepTask) -> Any:
+        made.append(run_step(task))
         return made[-1]
 
-    monkeypatch.setattr(emulated, "run_step", noting)
+    monkeypatch.setitem(emulated.BACKEND.functions, StepTask, noting)
     plan = ff.Plan(
         {"a": col("s").ordinal_encode(), "b": CROSS.hash(), "c": col("f").count_encode()}
     )

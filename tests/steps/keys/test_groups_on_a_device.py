@@ -18,7 +18,7 @@ from key_tables import key_tables
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import cpu as host_steps
-from fastfeat.backends import device_steps, emulated
+from fastfeat.backends import emulated, step_kernels
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, Order
 from fastfeat.engine.gpu.runtime import Geometry
 from fastfeat.errors import Overflow
@@ -160,8 +160,8 @@ def test_folds_are_those_of_the_host(n_bytes: int, monkeypatch: pytest.MonkeyPat
     }
     plan, rows = ff.Plan(features, outcomes=["y"]), pa.concat_tables([ROWS] * 20)
     expected = plan.fit_transform(rows)[1]
-    assert "fold" in device_steps.KERNELS
-    monkeypatch.delitem(host_steps.KERNELS, "fold")
+    assert "fold" in step_kernels("gpu")
+    monkeypatch.delitem(step_kernels("cpu"), "fold")
     monkeypatch.setattr(host_steps, "run_by_definition", refused)
     with emulated.running_on(EmulatedRuntime("random", n_bytes=n_bytes)):
         found = plan.fit_transform(rows, backend="emulated")[1]
@@ -169,12 +169,13 @@ def test_folds_are_those_of_the_host(n_bytes: int, monkeypatch: pytest.MonkeyPat
 
 
 def test_explain_says_where_groups_are_learnt() -> None:
-    plan = ff.Plan({"mean": X.mean(by="k"), "mode": X.mode(by="k")})
+    plan = ff.Plan({"mean": X.mean(by="k"), "mode": X.mode(by="k"), "skew": X.skew(by="k")})
     lines = plan.explain("cuda", schema=ROWS.schema).splitlines()
     at = lines.index("// learnt per group:")
-    assert lines[at + 1 : at + 3] == [
+    assert lines[at + 1 : at + 4] == [
         "//   on the device: col('x').mean(by=col('k'))",
         "//   on the host: col('x').mode(by=col('k'))",
+        "//   on the host: col('x').skew(bias=True, by=col('k'))",
     ]
 
 
@@ -191,7 +192,9 @@ def test_columns_of_a_device_are_learnt_from() -> None:
     buffer = runtime.allocate(x.nbytes)
     runtime.upload(x, buffer)
     on_device = runtime.array(buffer, x.shape, x.dtype, (8,))
-    plan = ff.Plan({"mean": X.mean(by="k"), "median": X.median(by="k"), "std": X.std(by="k")})
+    found = {"mean": X.mean(by="k"), "median": X.median(by="k"), "std": X.std(by="k")}
+    shapes = {"skew": X.skew(by="k"), "of all": X.kurtosis(), "computed": (2 * X + 1).skew()}
+    plan = ff.Plan({**found, **shapes})
     with emulated.running_on(runtime):
         fitted = plan.fit({"k": ROWS["k"], "x": on_device}, backend="emulated")
     assert artifact_bytes(fitted.record) == artifact_bytes(

@@ -33,6 +33,8 @@ BY: dict[str, Callable[..., ff.Expr]] = {
     "mean": partial(Z.mean, by="f64"),
     "var": partial(Z.var, by="u64"),
     "std": partial(Z.std, by="large"),
+    "skew": partial(Z.skew, by="i8", bias=False),
+    "kurtosis": partial(Z.kurtosis, by="flag"),
     "min": partial(Z.min, by="dict"),
     "max": partial(W.max, by="view"),
     "quantile": partial(Z.quantile, 0.3, by="i64"),
@@ -45,6 +47,7 @@ BY: dict[str, Callable[..., ff.Expr]] = {
     "robust": partial(Z.robust_scale, by="text"),
 }
 KEY_OF = {"sum": ["i8", "flag"], "mean": ["f64"], "var": ["u64"], "std": ["large"],
+          "skew": ["i8"], "kurtosis": ["flag"],
           "min": ["dict"], "max": ["view"], "quantile": ["i64"], "median": ["day"]}  # fmt: skip
 TARGETS: dict[str, Callable[..., ff.Expr]] = {
     "auto": partial(TEXT.target_encode, "y"),

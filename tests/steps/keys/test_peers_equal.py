@@ -96,6 +96,47 @@ def test_aggregates_per_key_are_those_over_a_partition_of_polars(
         np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-11, err_msg=name)
 
 
+@pytest.mark.filterwarnings("ignore::fastfeat.errors.TooFewValues")
+@pytest.mark.parametrize("value", ["x", "i", "j"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_shapes_per_key_are_those_over_a_partition_of_polars(
+    table: pa.Table, value: str, bias: bool
+) -> None:
+    ours = {
+        "skew": col(value).skew(bias=bias, by=["k", "j"]),
+        "kurtosis": col(value).kurtosis(bias=bias, by=["k", "j"]),
+        "pearson": col(value).kurtosis(bias=bias, fisher=False, by=["k", "j"]),
+    }
+    found = ff.Plan(ours).fit(table).transform(table)
+    frame, x = cast("pl.DataFrame", pl.from_arrow(table)), pl.col(value)
+    wanted = {
+        "skew": x.skew(bias=bias),
+        "kurtosis": x.kurtosis(bias=bias),
+        "pearson": x.kurtosis(bias=bias, fisher=False),
+    }
+    enough = x.count() >= (1 if bias else 4)  # of fewer Polars gives what is biased
+    known = pl.all_horizontal(pl.col("k", "j").is_not_null())
+    for name, one in wanted.items():
+        few = enough if name != "skew" or bias else x.count() >= 3
+        has_shape = few & (x.drop_nulls().n_unique() > 1)  # where all are equal Polars has NaN
+        there = pl.when(known).then(pl.when(has_shape).then(one).over(["k", "j"]))
+        expected = frame.select(there).to_series().to_numpy().astype(float)
+        got = found[name].to_numpy().astype(float)
+        np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("value", ["x", "i"])
+def test_shapes_per_key_are_those_of_groupby_of_pandas(table: pa.Table, value: str) -> None:
+    x = col(value)
+    plan = ff.Plan({"skew": x.skew(bias=False, by="k"), "kurt": x.kurtosis(bias=False, by="k")})
+    found, frame = plan.fit(table).transform(table), table.to_pandas()
+    grouped = frame.groupby("k")[value]
+    for name, per_key in (("skew", grouped.skew()), ("kurt", grouped.apply(pd.Series.kurt))):
+        expected = frame["k"].map(per_key).to_numpy(float)
+        got = found[name].to_numpy().astype(float)
+        np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9, err_msg=name)
+
+
 @pytest.mark.parametrize("value", ["x", "i"])
 def test_aggregates_per_key_are_those_of_groupby_transform_of_pandas(
     table: pa.Table, value: str
@@ -308,3 +349,34 @@ def test_folds_that_are_given_give_what_scikit_learn_gives(
     np.testing.assert_allclose(out_of_fold, expected, rtol=1e-12, atol=1e-14)
     found = fitted.transform({"k": keys[:, 0]}, to="numpy")
     np.testing.assert_allclose(found, whole, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("n_columns", [6, 10])
+def test_binary_encode_tells_apart_what_category_encoders_tells_apart(
+    table: pa.Table, n_columns: int
+) -> None:
+    frame = table.select(["k"]).to_pandas()
+    with quiet():
+        theirs = OTHERS.BinaryEncoder(cols=["k"]).fit_transform(frame).to_numpy()
+    made = ff.Plan({"k": K.binary_encode(n_columns=n_columns)}).fit_transform(table)[1]
+    ours = np.column_stack([made[name].to_numpy() for name in made.column_names])
+    assert ours.shape == (N_ROWS, n_columns)
+    of_theirs = np.unique(theirs, axis=0, return_inverse=True)[1]
+    of_ours = np.unique(ours, axis=0, return_inverse=True)[1]
+    pairs = {*zip(of_theirs.tolist(), of_ours.tolist(), strict=True)}
+    assert len(pairs) == of_theirs.max() + 1 == of_ours.max() + 1
+
+
+def test_binary_encode_has_the_bits_of_the_codes(table: pa.Table) -> None:
+    features = {
+        "code": K.ordinal_encode(max_categories=6),
+        "bit": K.binary_encode(n_columns=3),
+        "wide": K.binary_encode(n_columns=12),
+        "all": K.ordinal_encode(),
+    }
+    made = ff.Plan(features).fit_transform(table)[1].to_pydict()
+    assert max(made["code"]) == 6  # five categories and, as 1, those that are too many
+    for code, n in (("code", "bit"), ("all", "wide")):
+        bits = [made[name] for name in made if name.startswith(f"{n}_")]
+        found = [sum(one << k for k, one in enumerate(row)) for row in zip(*bits, strict=True)]
+        assert found == made[code]

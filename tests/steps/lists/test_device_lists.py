@@ -13,9 +13,8 @@ from operator_tables import bits_of
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.backends import cpu as host
-from fastfeat.backends import emulated
-from fastfeat.backends.device_steps import KERNELS, run_step
+from fastfeat.backends import emulated, step_kernels
+from fastfeat.backends.device import run_step
 from fastfeat.dtypes import UTF8, DType
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, Order
 from fastfeat.engine.gpu.runtime import Geometry
@@ -26,7 +25,7 @@ from fastfeat.io.device import DeviceArray
 from fastfeat.ir.node import Call
 from fastfeat.steps.lists import cpu as cpu_lists
 from fastfeat.steps.on_device import column_in_host
-from fastfeat.steps.step import Argument, StepFailed
+from fastfeat.steps.step import Argument, StepFailed, StepTask
 
 pytestmark = pytest.mark.emulator
 
@@ -108,7 +107,7 @@ def check(runtime: EmulatedRuntime, step: str, params: dict[str, Any], args: lis
     n_rows = len(args[0].values)
     expected = ran(lambda: cpu_lists.KERNELS[step](args, params, n_rows))
     call = Call(step, (), tuple(params.items()))
-    found = ran(lambda: run_step(runtime, call, args, args[0].dtype, n_rows))
+    found = ran(lambda: run_step(runtime, StepTask(call, args, args[0].dtype, n_rows)))
     if isinstance(expected, tuple):
         assert found == expected
     else:
@@ -185,8 +184,8 @@ def no_host_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: Any) -> None:
         raise AssertionError("runs on the host")
 
-    for kernels in (host.KERNELS, cpu_lists.KERNELS):
-        for name in KERNELS.keys() & cpu_lists.KERNELS.keys():
+    for kernels in (step_kernels("cpu"), cpu_lists.KERNELS):
+        for name in step_kernels("gpu").keys() & cpu_lists.KERNELS.keys():
             monkeypatch.setitem(kernels, name, fail)
 
 

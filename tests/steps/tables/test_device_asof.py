@@ -11,10 +11,11 @@ import pytest
 from device_producers import put
 
 import fastfeat as ff
-from fastfeat.backends import device_steps, emulated
+from fastfeat.backends import device, emulated
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.engine.gpu.runtime import Geometry
 from fastfeat.errors import OutOfDeviceMemory
+from fastfeat.steps.step import StepTask
 
 pytestmark = pytest.mark.emulator
 
@@ -73,13 +74,13 @@ def test_whole_numbers_are_joined_as_they_are(order: Any, monkeypatch: pytest.Mo
     )
     expected = fitted.transform(data, tables=tables, backend="reference")
     made: list[str] = []
-    run_step = device_steps.host.run_step
+    run_step = device.host.run_step
 
-    def noting(call: Any, *rest: Any) -> Any:
-        made.append(call.function)
-        return run_step(call, *rest)
+    def noting(task: StepTask) -> Any:
+        made.append(task.call.function)
+        return run_step(task)
 
-    monkeypatch.setattr(device_steps.host, "run_step", noting)
+    monkeypatch.setattr(device.host, "run_step", noting)
     with emulated.running_on(EmulatedRuntime(order, geometry=SMALL)):
         assert fitted.transform(data, tables=tables, backend="emulated").equals(expected)
     assert made == []  # nothing of this is the host's

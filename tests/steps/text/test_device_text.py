@@ -10,9 +10,7 @@ from operator_tables import bits_of
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.backends import cpu as host
-from fastfeat.backends import device_steps as device
-from fastfeat.backends import emulated
+from fastfeat.backends import emulated, step_kernels
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.errors import FastfeatError
 
@@ -28,6 +26,7 @@ PLAN = ff.Plan(
         "starts": X.starts_with("S") | X.ends_with("e1"),
         "contains": X.contains("o", literal=True).fill_null(False),
         "matches": X.count_matches("ß", literal=True) + 1,
+        "at": X.find("o", literal=True).fill_null(-2),
         "lower": X.to_lowercase().str.strip_chars().ordinal_encode(),
         "upper": X.to_uppercase().str.slice(-3, 2).str.len_bytes(),
         "number": X.to_float(strict=False).standard_scale(),
@@ -54,8 +53,8 @@ def no_host_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: Any) -> None:
         raise AssertionError("runs on the host")
 
-    for name in device.KERNELS:
-        monkeypatch.setitem(host.KERNELS, name, fail)
+    for name in step_kernels("gpu"):
+        monkeypatch.setitem(step_kernels("cpu"), name, fail)
 
 
 @pytest.mark.usefixtures("no_host_kernels")

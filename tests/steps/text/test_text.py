@@ -15,6 +15,7 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData, InvalidPlan, Overflow, TypeMismatch
+from fastfeat.steps.step import StepTask
 
 TEXTS = [
     *("", " ", "a", "A b", "  tab\t\n", "éÉ", "straße", "日本 語", "x\0y", "0012", "-7", "1e3"),
@@ -53,6 +54,9 @@ FEATURES: dict[str, ff.Expr] = {
     "contains": S.contains("a"),
     "regex": S.contains(r"^\w+$"),
     "matches": S.count_matches("a|b"),
+    "found": S.find("a|b"),
+    "found plain": S.find("é"),
+    "pieces": S.split_count(","),
     "integer": S.to_integer(strict=False),
     "float": S.to_float(strict=False),
     "extract": S.extract("([a-z])([0-9]?)").ordinal_encode(),
@@ -112,6 +116,9 @@ AS_POLARS: dict[str, tuple[ff.Expr, pl.Expr]] = {
         S.count_matches("a", literal=True),
         pl.col("s").str.count_matches("a", literal=True),
     ),
+    "find": (S.find("[b-z]"), pl.col("s").str.find("[b-z]")),
+    "find text": (S.find("-bb", literal=True), pl.col("s").str.find("-bb", literal=True)),
+    "split": (S.split_count(","), pl.col("s").str.split(",").list.len()),
     "extract": (
         S.extract("([a-z]+)-([a-z]+)", 2) == "bb",
         pl.col("s").str.extract("([a-z]+)-([a-z]+)", 2) == "bb",
@@ -246,6 +253,9 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
     (lambda: S.contains(3), TypeMismatch, "contains(pattern=3): takes a text"),  # type: ignore
     (lambda: S.count_matches("x*"), InvalidPlan, "matches the empty text"),
     (lambda: S.count_matches("", literal=True), InvalidPlan, "matches the empty text"),
+    (lambda: S.find("("), InvalidPlan, "'(' is no regular expression of RE2: missing )"),
+    (lambda: S.find(3), TypeMismatch, "find(pattern=3): takes a text"),  # type: ignore
+    (lambda: S.split_count(""), InvalidPlan, "split_count(by=''): nothing separates pieces"),
     (lambda: S.extract("a"), InvalidPlan, "extract(group_index=1): takes a whole number"),
     (lambda: S.replace("(a)", "$2"), InvalidPlan, "names the group '2'"),
     (lambda: S.replace_all("", "x", literal=True), InvalidPlan, "the empty text is everywhere"),
@@ -404,14 +414,13 @@ def test_pieces_are_counted_once_for_all_columns(monkeypatch: pytest.MonkeyPatch
     from fastfeat.backends import cpu
 
     ran: list[str] = []
-    run_step = cpu.run_step
 
-    def counted(call: Any, *args: Any) -> Any:
-        ran.append(call.function)
-        return run_step(call, *args)
+    def counted(task: StepTask) -> Any:
+        ran.append(task.call.function)
+        return cpu.run_step(task)
 
     fitted = ff.Plan({"g": S.hash_ngrams(2, 16)}).fit({"s": TEXTS})
-    monkeypatch.setattr(cpu, "run_step", counted)
+    monkeypatch.setitem(cpu.BACKEND.functions, StepTask, counted)
     assert fitted.transform({"s": TEXTS}).num_columns == 16
     assert ran.count("str.hash_ngrams") == 1
 

@@ -21,6 +21,7 @@ from fastfeat.errors import InvalidData, OutOfDeviceMemory, Overflow
 from fastfeat.io.device import DeviceArray
 from fastfeat.operators.windows import Window
 from fastfeat.steps.windows.gpu import functions as device_windows
+from fastfeat.steps.windows.tasks import WindowTask
 
 pytestmark = [
     pytest.mark.emulator,
@@ -150,6 +151,7 @@ def test_what_has_no_kernel_is_computed_on_the_host_beside_the_rest() -> None:
             **{f"hard {n}": OF_NUMBERS[n](col("hard"), week) for n in ("sum", "std", "max")},
             "rank": col("int8").rank(over=week),
             "trend": col("float64").slope(over=week),
+            "shape": col("float64").skew(over=week),
             "level": col("hard").ewm_mean(half_life=3, over=WINDOWS[1]),
             "streak": (col("float64") > 1).streak(over=week),
             "nested": col("hard").lag(1, over=WINDOWS[4]).mean(over=week),
@@ -169,6 +171,7 @@ def test_what_has_no_kernel_is_computed_on_the_host_beside_the_rest() -> None:
     )
     assert "on the device: col('hard').max(" in shown
     assert "on the host: col('float64').quantile(" in shown
+    assert "on the host: col('float64').skew(" in shown
 
 
 def test_columns_of_a_device_are_seen_by_windows() -> None:
@@ -196,12 +199,14 @@ def test_results_stay_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = fitted.transform(rows, history="batch", to="numpy")
     made: list[Any] = []
 
-    def noting(*args: Any) -> Any:
-        columns = device_windows.over(emulated.runtime(), *args)
+    over = emulated.BACKEND.functions[WindowTask]
+
+    def noting(task: WindowTask) -> Any:
+        columns = over(task)
         made.extend(columns)
         return columns
 
-    monkeypatch.setattr(emulated, "over", noting)
+    monkeypatch.setitem(emulated.BACKEND.functions, WindowTask, noting)
     with emulated.running_on(runtime):
         found = fitted.transform(rows, history="batch", to="cupy", backend="emulated")
     assert found.get().tobytes("F") == expected.tobytes("F")

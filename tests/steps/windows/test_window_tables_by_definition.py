@@ -44,6 +44,8 @@ OF_NUMBERS: dict[str, Any] = {
     "sum": lambda x, w: x.sum(over=w),
     "mean": lambda x, w: x.mean(over=w),
     "std": lambda x, w: x.std(over=w),
+    "skew": lambda x, w: x.skew(over=w),
+    "kurtosis": lambda x, w: x.kurtosis(over=w, bias=False, fisher=False),
     "quantile": lambda x, w: x.quantile(0.3, over=w),
     "slope": lambda x, w: x.slope(over=w),
 }

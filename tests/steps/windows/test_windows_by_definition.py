@@ -61,6 +61,8 @@ OF_NUMBERS = {
     "mean": lambda x, w: x.mean(over=w),
     "var": lambda x, w: x.var(over=w, ddof=0),
     "std": lambda x, w: x.std(over=w),
+    "skew": lambda x, w: x.skew(over=w, bias=False),
+    "kurtosis": lambda x, w: x.kurtosis(over=w),
     "quantile": lambda x, w: x.quantile(0.3, over=w, interpolation="midpoint"),
     "slope": lambda x, w: x.slope(over=w),
     "by_rows": lambda x, w: x.ewm_mean(alpha=0.3, over=all_past(w)),

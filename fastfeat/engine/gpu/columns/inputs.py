@@ -55,7 +55,7 @@ def _place(runtime: Runtime, source: Source, dtype: DType, n_rows: int) -> Place
 def rows_of(
     runtime: Runtime, placed: PlacedInput, start: int, n: int
 ) -> tuple[DeviceColumn, Fill | None]:
-    """Return where rows [start, start + n) of an input are read, and what brings them there.
+    """Return the column that rows [start, start + n) of an input are read from, and its fill.
 
     None brings those that are there; a column of another type is converted before this returns.
 

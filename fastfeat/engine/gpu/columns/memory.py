@@ -57,7 +57,7 @@ class DeviceMemory:
     validity: Buffer | None
 
     def as_column(self) -> DeviceColumn:
-        """Return what was written as the input of another kernel."""
+        """Return the written column as the input of another kernel."""
         validity = 0 if self.validity is None else self.validity.address
         return DeviceColumn(self.values.address, 0, validity, 0, (self,))
 
@@ -79,7 +79,7 @@ def place_column(runtime: Runtime, column: Any, dtype: DType, n_rows: int) -> De
 
 
 def laid_out(memory: DeviceMemory, rows: Any, dtype: DType) -> DeviceColumn:
-    """Return where rows of a column are going to be, once `fill_column` has copied them.
+    """Return the column that holds some rows, once `fill_column` has copied them.
 
     Args:
         memory: what `place_column` has returned.

@@ -1,1 +1,4 @@
-"""Compiling CUDA text by NVRTC, or by g++ without a card, and keeping what comes of it."""
+"""Compiling CUDA text by NVRTC, or by g++ without a card, and keeping what comes of it.
+
+`engine.gpu.device` imports it.
+"""

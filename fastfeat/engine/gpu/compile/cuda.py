@@ -45,7 +45,7 @@ def cubin_file(text: str, architecture: int) -> Path:
 
 
 def compile_module(text: str, architecture: int) -> Compiled:
-    """Return what a text compiles to, of which `cubin_file` keeps the machine code.
+    """Return the compiled module of a text, of which `cubin_file` keeps the machine code.
 
     Raises:
         KernelFailed: NVRTC refuses the text; the message holds what it says.

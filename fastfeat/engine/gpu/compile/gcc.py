@@ -120,7 +120,7 @@ def check_preloaded(sanitizer: Sanitizer) -> None:
 
 
 def _source(text: str) -> str:
-    """Return what g++ is given to compile."""
+    """Return the source that g++ compiles."""
     included = "".join(f'#include "{name}"\n' for name in _HEADERS)
     return f'{included}#line 1 "{KERNEL_FILE}"\n{text}'
 
@@ -143,7 +143,7 @@ def _build(compiler: str, flags: tuple[str, ...], text: str) -> bytes:
 
 
 def _run(command: Sequence[str], source: str = "") -> subprocess.CompletedProcess[bytes]:
-    """Return what g++ has said and given.
+    """Return the finished process of g++, with its output.
 
     Raises:
         BackendUnavailable: it cannot be started.
@@ -164,7 +164,7 @@ def _said(done: subprocess.CompletedProcess[bytes]) -> str:
 
 
 def _answer(command: Sequence[str]) -> str:
-    """Return what g++ answers to a question about itself.
+    """Return the answer of g++ to a question about itself.
 
     Raises:
         BackendUnavailable: it fails, or cannot be started.

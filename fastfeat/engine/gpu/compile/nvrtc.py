@@ -22,7 +22,7 @@ _PLACES = {
     13: "nvidia/cu13/lib/libnvrtc.so.13",
     12: "nvidia/cuda_nvrtc/lib/libnvrtc.so.12",
 }
-"""Where the wheel for each version of CUDA keeps the library, newest first."""
+"""Folders of the library in the wheel for each version of CUDA, newest first."""
 _MISSING = (
     "the GPU backend needs NVRTC, NVIDIA's compiler of kernels, and there is none here. Install "
     "fastfeat[gpu] for a driver of CUDA 13, or fastfeat[gpu-cuda12]; to compile without a card, "
@@ -32,7 +32,7 @@ _MISSING = (
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What a module was compiled to: machine code, readable assembly, and the compiler's remarks.
+    """A compiled module: machine code, readable assembly, and the compiler's remarks.
 
     Args:
         cubin: machine code of one architecture.
@@ -47,7 +47,7 @@ class Compiled:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a thread, or a block, of a kernel takes.
+    """The resources that a thread, or a block, of a kernel takes.
 
     Args:
         registers: a thread.
@@ -85,7 +85,7 @@ def architectures() -> list[int]:
 def compile_text(
     text: str, name: str, headers: Mapping[str, str], options: tuple[str, ...]
 ) -> Compiled:
-    """Return what a text compiles to.
+    """Return the compiled module of a text.
 
     Args:
         text: CUDA C++.
@@ -119,7 +119,7 @@ def compile_text(
 
 
 def resources_of(log: str) -> dict[str, Resources]:
-    """Return what each kernel takes, from the log of a compilation with --ptxas-options=-v."""
+    """Return each kernel's resources, from the log of a compilation with --ptxas-options=-v."""
     found: dict[str, Resources] = {}
     parts = re.split(r"Compiling entry function '(\w+)'", log)[1:]
     for name, part in zip(parts[::2], parts[1::2], strict=True):
@@ -197,7 +197,7 @@ def library_path(folders: Sequence[Path], driver: tuple[int, int] | None) -> Pat
 
 
 def _folders() -> list[Path]:
-    """Return where wheels may have been installed."""
+    """Return the folders in which wheels may have been installed."""
     spec = find_spec("nvidia")  # a namespace: the wheels of NVIDIA share it
     held = list(spec.submodule_search_locations or ()) if spec is not None else []
     return [*(Path(folder).parent for folder in held), *map(Path, [*site.getsitepackages()])]

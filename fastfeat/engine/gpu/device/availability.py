@@ -1,4 +1,4 @@
-"""Whether this process can use a card: if not, precisely what is missing, and what to do."""
+"""Availability of a card to this process: if there is none, what is missing, and what to do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _INSTALL_DRIVER = (
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What was found, in the order in which it is needed, as far as the search came.
+    """The surroundings that were found, in the order in which they are needed.
 
     Args:
         platform: as `sys.platform` says.
@@ -45,7 +45,7 @@ class Surroundings:
 
 
 def missing(found: Surroundings) -> str | None:
-    """Return what keeps the GPU backend from running, and what to do; None where nothing does."""
+    """Return the reason why the GPU backend cannot run, and what to do; None where it can."""
     reason = _missing_software(found) or _missing_device(found)
     return None if reason is None else f"backend 'gpu' {reason}{_ELSE}"
 

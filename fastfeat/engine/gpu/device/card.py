@@ -1,4 +1,4 @@
-"""What the runtime of a card asks of CUDA: memory, streams, events, copies, kernels.
+"""Requests of a card's runtime to CUDA: memory, streams, events, copies, kernels.
 
 `CupyCard` is the one of a real card. What is asked for is put at the end of a stream and done some
 time later; only an event says when. Streams and events are of the card's own kind.
@@ -17,7 +17,7 @@ class Card(Protocol):
 
     @property
     def name(self) -> str:
-        """Return what messages call the card."""
+        """Return the name of the card in messages."""
         ...
 
     def is_current(self) -> bool:
@@ -85,11 +85,11 @@ class Card(Protocol):
         ...
 
     def finish(self, pending: Any) -> None:
-        """Return when an event has happened, or when all that is in a stream is done."""
+        """Wait until an event has happened, or until all that is in a stream is done."""
         ...
 
     def finish_other(self, kind: Literal["stream", "event"], number: int) -> None:
-        """Return when all in a stream of somebody else is done, or an event has happened.
+        """Wait until all in a stream of somebody else is done, or until an event has happened.
 
         Args:
             kind: what it is.

@@ -39,7 +39,7 @@ FORKED = (
 
 
 class _Lane:
-    """What a thread has asked of a card since it last waited."""
+    """The work of a thread on a card since it last waited."""
 
     def __init__(self, card: Card, slot_bytes: int) -> None:
         self.stream: Any = card.current_stream()
@@ -52,7 +52,7 @@ class _Lane:
         self.launched: dict[str, int] = {}  # number of the last launch of each kernel
 
     def streams(self) -> tuple[Any, Any, Any]:
-        """Return where work may be outstanding."""
+        """Return the streams in which work may be outstanding."""
         return self.stream, self.upload_stream, self.download_stream
 
 
@@ -81,7 +81,7 @@ class CardRuntime:
 
     @property
     def name(self) -> str:
-        """Return what messages call the card."""
+        """Return the name of the card in messages."""
         return self._card.name
 
     def allocate(self, n_bytes: int) -> Buffer:
@@ -115,7 +115,7 @@ class CardRuntime:
         return Buffer(address, n_bytes, owner)
 
     def wait_for(self, kind: Literal["stream", "event"], number: int) -> None:
-        """Return when work of others is done."""
+        """Wait until work of others is done."""
         with self._asking():
             self._card.finish_other(kind, number)
 
@@ -186,7 +186,7 @@ class CardRuntime:
             return self._mark(lane)
 
     def finish(self, mark: Mark) -> None:
-        """Return when what was asked for before a mark is done, and all downloads."""
+        """Wait until everything asked for before a mark is done, and all downloads."""
         with self._asking() as lane:
             self._card.finish(mark.event)
             self._card.finish(lane.download_stream)
@@ -195,7 +195,7 @@ class CardRuntime:
             lane.launched = later
 
     def synchronize(self) -> None:
-        """Return when all that this thread has asked for is done."""
+        """Wait until everything that this thread has asked for is done."""
         with self._asking() as lane:
             self._sweep()
             self._finish(lane)
@@ -216,7 +216,7 @@ class CardRuntime:
             self._card.give_back()
 
     def _lane(self) -> _Lane:
-        """Return what the calling thread has outstanding, after a look at whether it may call.
+        """Return the outstanding work of the calling thread, after a look at whether it may call.
 
         Raises:
             BackendUnavailable: this process was forked from the one that uses the card, or the
@@ -302,7 +302,7 @@ class CardRuntime:
 
 
 def _failure(error: RuntimeError, kernels: Sequence[str]) -> str:
-    """Return what a failure that CUDA reports is told as; it does not say of which kernel."""
+    """Return the message of a failure that CUDA reports; it does not say of which kernel."""
     names = ", ".join(map(repr, kernels)) or "none"
     which = ", with CUDA_LAUNCH_BLOCKING=1 to see which" if len(kernels) > 1 else ""
     return (

@@ -22,7 +22,7 @@ from fastfeat.errors import InvalidData, OutOfDeviceMemory
 
 
 def look() -> Surroundings:
-    """Return what there is; a card is asked for its name, and CUDA starts in this process."""
+    """Return the surroundings; a card is asked for its name, and CUDA starts in this process."""
     driver, visible = driver_version(), os.environ.get("CUDA_VISIBLE_DEVICES")
     found = Surroundings(sys.platform, driver=driver, visible=visible)
     if find_spec("cupy") is None:
@@ -84,7 +84,7 @@ class CupyCard:
 
     @property
     def name(self) -> str:
-        """Return what messages call the card."""
+        """Return the name of the card in messages."""
         return self._name
 
     def is_current(self) -> bool:
@@ -169,11 +169,11 @@ class CupyCard:
         return event.done
 
     def finish(self, pending: Any) -> None:
-        """Return when an event has happened, or when all that is in a stream is done."""
+        """Wait until an event has happened, or until all that is in a stream is done."""
         pending.synchronize()
 
     def finish_other(self, kind: Literal["stream", "event"], number: int) -> None:
-        """Return when all in a stream of somebody else is done, or an event has happened."""
+        """Wait until all in a stream of somebody else is done, or until an event has happened."""
         if kind == "stream":
             self._runtime.streamSynchronize(number)
         else:

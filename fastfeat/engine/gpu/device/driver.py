@@ -1,4 +1,4 @@
-"""What NVIDIA's driver says of itself, asked without CuPy and without starting CUDA."""
+"""The version of NVIDIA's driver, asked without CuPy and without starting CUDA."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class EmulatedArray:
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
-        """Say where it is, as arrays on a card do."""
+        """Return the interface by which arrays on a card say where they are."""
         return {
             "shape": self.shape,
             "typestr": self.dtype.str,
@@ -194,7 +194,7 @@ class EmulatedRuntime:
         return Buffer(address, n_bytes, owner)
 
     def wait_for(self, kind: Literal["stream", "event"], number: int) -> None:
-        """Note what was waited for: there is no stream but the one of this runtime."""
+        """Record the wait: there is no stream but the one of this runtime."""
         self.waited_for.append((kind, number))
 
     def array(

@@ -67,7 +67,7 @@ class HostMemory:
         return Buffer(place.value, n_bytes, owner)
 
     def notice(self) -> None:
-        """Note what was dropped since the last request: no later request uses it."""
+        """Retire the memory that was dropped since the last request: no later request uses it."""
         with LOCK:
             while self._dropped:
                 self._retiring.append((self.n_asked, self._dropped[0]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -12,62 +12,83 @@ from fastfeat.aggregates.function import (
     Summary,
     level_of,
     needs_order,
+    needs_powers,
     ranks_of,
 )
+from fastfeat.engine.cpu.learn import learn as learn_on_host
 from fastfeat.engine.gpu.learn.scan import LearntColumn, find_moments, find_order, scratch_bytes
 from fastfeat.engine.gpu.pieces.adopt import sources_of
 from fastfeat.engine.gpu.pieces.column_groups import Group, group_of, groups_of
+from fastfeat.engine.gpu.pieces.run import on_host
 from fastfeat.engine.gpu.programs.launch import settled
 from fastfeat.engine.gpu.runtime import Runtime
-from fastfeat.engine.program import Constants, Functions, Program, RowFailed
+from fastfeat.engine.program import Functions, RowFailed, program_of
 from fastfeat.engine.storage import storage
-from fastfeat.scalars.value import InputSlot
+from fastfeat.engine.tasks import LearnTask
+from fastfeat.io.arrow import pa
+from fastfeat.io.device import DeviceArray
 
 
-def learn(
-    runtime: Runtime,
-    program: Program,
-    wanted: Sequence[Functions],
-    columns: Mapping[InputSlot, Any],
-    n_rows: int,
-    constants: Constants,
-) -> list[list[Any]]:
+def learn(runtime: Runtime, task: LearnTask) -> list[list[Any]]:
     """Return the value of each wanted aggregate of each output; None is missing.
 
     Args:
         runtime: where to run.
-        program: computes what is learnt from.
-        wanted: the aggregates of each output.
-        columns: a column of `n_rows` rows for each input slot: an Arrow chunked array, or a
-            DeviceArray.
-        n_rows: number of rows.
-        constants: what the program reads besides.
+        task: the aggregates, and the program that computes what is learnt from.
 
     Raises:
         RowFailed: an overflow, or the like; the first row.
         OutOfDeviceMemory: not even 64 rows fit.
     """
-    work = partial(_learn, runtime, program, wanted, columns, n_rows, constants)
-    return runtime.computations.run(work)
+    apart = [k for k, functions in enumerate(task.wanted) if needs_powers(_rows(functions))]
+    if apart:
+        return _learn_apart(runtime, task, apart)
+    return runtime.computations.run(partial(_learn, runtime, task))
 
 
-def _learn(
-    runtime: Runtime,
-    program: Program,
-    wanted: Sequence[Functions],
-    columns: Mapping[InputSlot, Any],
-    n_rows: int,
-    constants: Constants,
-) -> list[list[Any]]:
+def _learn_apart(runtime: Runtime, task: LearnTask, apart: Sequence[int]) -> list[list[Any]]:
+    """Return the same, of which some outputs are learnt on the host: for powers it has a kernel."""
+    program, wanted = task.program, task.wanted
+    needed = program_of([program.outputs[k] for k in apart]).inputs
+    in_host = {slot: _column_in_host(runtime, task.columns[slot]) for slot in needed}
+    results: dict[int, list[Any]] = {}
+    failed: list[int] = []
+    for members, learn_some, given in (
+        ([k for k in range(len(wanted)) if k not in apart], partial(learn, runtime), task.columns),
+        (apart, learn_on_host, in_host),
+    ):
+        if members:
+            part = program_of([program.outputs[k] for k in members])
+            some = [wanted[k] for k in members]
+            own = {slot: given[slot] for slot in part.inputs}
+            try:
+                found = learn_some(LearnTask(part, some, own, task.n_rows, task.constants))
+            except RowFailed as failure:
+                failed.append(failure.args[0])
+            else:
+                results.update(zip(members, found, strict=True))
+    if failed:
+        raise RowFailed(min(failed))
+    return [results[k] for k in range(len(wanted))]
+
+
+def _column_in_host(runtime: Runtime, column: Any) -> Any:
+    if not isinstance(column, DeviceArray):
+        return column
+    return pa.chunked_array([on_host(runtime, column, column.name)])
+
+
+def _learn(runtime: Runtime, task: LearnTask) -> list[list[Any]]:
+    program, wanted, n_rows = task.program, task.wanted, task.n_rows
     results: list[list[Any]] = [[] for _ in program.outputs]
     failed: list[int] = []
     with settled(runtime):
-        sources = sources_of(runtime, program.inputs, columns)
+        sources = sources_of(runtime, program.inputs, task.columns)
         scratch = [scratch_bytes(len(_ranks(functions, n_rows, n_rows))) for functions in wanted]
         for members in groups_of(runtime, program, sources, n_rows, scratch):
             try:  # no name for a group: the next one takes its memory
                 learnt = _learn_group(
-                    group_of(runtime, program, members, sources, n_rows, constants, scratch),
+                    group_of(runtime, program, members, sources, n_rows, task.constants, scratch),
                     [wanted[k] for k in members],
                 )
             except RowFailed as failure:

@@ -1,4 +1,4 @@
-"""Where the column of each input is: in memory of the device, as it is, or in the host's."""
+"""Sources of the columns of inputs: in memory of the device, as they are, or in the host's."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FLAG = column_slot("flag", UINT8)
 def sources_of(
     runtime: Runtime, slots: Sequence[InputSlot], columns: Mapping[InputSlot, Any]
 ) -> dict[InputSlot, Source]:
-    """Return where the rows of each slot come from.
+    """Return the source of the rows of each slot.
 
     Args:
         runtime: of the device.

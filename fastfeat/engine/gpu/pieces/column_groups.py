@@ -64,7 +64,7 @@ def groups_of(
     n_rows: int,
     scratch: Sequence[float],
 ) -> list[list[int]]:
-    """Return which outputs are learnt from together: as many as fit the device whole.
+    """Return groups of outputs that are learnt from together: as many as fit the device whole.
 
     Args:
         runtime: of the device.

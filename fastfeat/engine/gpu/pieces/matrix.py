@@ -18,7 +18,7 @@ from fastfeat.scalars.value import InputSlot
 
 
 class Place(NamedTuple):
-    """Where an output goes: the address of row 0, and the bytes and elements between rows."""
+    """The place of an output: the address of row 0, and the bytes and elements between rows."""
 
     address: int
     row_bytes: int

@@ -9,7 +9,7 @@ from fastfeat.engine.search import WORD_ROWS
 from fastfeat.errors import OutOfDeviceMemory, counted
 
 SHARE_OF_MEMORY = 0.8
-"""How much of the free memory the pieces of rows on a device may take."""
+"""Share of the free memory that the pieces of rows on a device may take."""
 PIECE_BYTES = 256 << 20
 """Rows that are only copied, computed and copied back go in pieces no larger than that.
 
@@ -17,7 +17,7 @@ While one is computed the next one is copied, which takes longer than to launch 
 """
 SMALL_SHARE = 1 / 4
 MOST_SMALL_BYTES = 64 << 20
-"""What a computation may take besides its pieces, for words and states: no more than either."""
+"""Memory of a computation besides its pieces, for words and states: no more than either."""
 
 
 class Pieces(NamedTuple):

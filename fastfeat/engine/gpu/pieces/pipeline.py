@@ -158,7 +158,7 @@ def run_pieces(
 def columns_of(
     runtime: Runtime, memory: PieceMemory, start: int, stop: int
 ) -> tuple[list[DeviceColumn], dict[int, Fill]]:
-    """Return where rows [start, stop) of each input are read, and by number what fills them.
+    """Return the columns that hold rows [start, stop) of each input, and by number their fills.
 
     Raises:
         RowFailed: a row that is not exactly a value of the type that fit saw.
@@ -169,7 +169,7 @@ def columns_of(
 
 
 def filling(fills: dict[int, Fill], others: Iterator[None]) -> Callable[[Launch], None]:
-    """Return what fills the inputs of a launch that no earlier launch has read.
+    """Return the function that fills the inputs of a launch that no earlier launch has read.
 
     Args:
         fills: what fills each input; those that are filled are taken out.

@@ -21,11 +21,11 @@ from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.device import DeviceArray
 
 KEPT_SHARE = 1 / 16
-"""How much of the free memory a column may take that stays on the device for those that read it."""
+"""Share of the free memory for a column that stays on the device for those that read it."""
 _OFFSET_BYTES = 8 + 1 / 8  # of a row: its offset and its bit
 
 Offsets = NDArray[np.int64]
-"""Where the bytes or elements of each row begin, shape (n_rows + 1,), from any number on."""
+"""Offsets of the bytes or elements of each row, shape (n_rows + 1,), from any number on."""
 Made = TypeVar("Made")
 
 
@@ -44,7 +44,7 @@ class Cost(NamedTuple):
 def over_spans(
     runtime: Runtime, offsets: Offsets, cost: Cost, work: Callable[[int, int], Made]
 ) -> list[Made]:
-    """Return what a function gives for runs of rows that fit the device, one after the other.
+    """Return the results of a function for runs of rows that fit the device, one after the other.
 
     Args:
         runtime: of the device.
@@ -73,7 +73,7 @@ def made_column(
     work: Callable[[int, int], Made],
     brought: Callable[[Made], Array],
 ) -> Any:
-    """Return what a function makes of a column: on the device, or Arrow's if it takes much.
+    """Return the result of a function of a column: on the device, or Arrow's if it takes much.
 
     Args:
         runtime: of the device.
@@ -101,7 +101,7 @@ def made_values(
     cost: Cost,
     work: Callable[[int, int], DeviceArray],
 ) -> Any:
-    """Return what a function makes of a column, a value a row; see `made_column`."""
+    """Return the result of a function of a column, a value a row; see `made_column`."""
     return made_column(
         runtime, offsets, arrow_type(dtype), cost, work, partial(array_on_host, runtime)
     )

@@ -26,7 +26,7 @@ Found = TypeVar("Found")
 def over_rows(
     runtime: Runtime, columns: Columns, n_bytes: int, work: Callable[[EachPiece], Found]
 ) -> Found:
-    """Return what rounds over some rows find; the rows go to the device once where they fit.
+    """Return the result of rounds over some rows, which go to the device once where they fit.
 
     Args:
         runtime: where to run.

@@ -5,7 +5,7 @@ They go on at the same time, one for the next piece while another is for the for
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -23,50 +23,35 @@ from fastfeat.engine.gpu.pieces.pipeline import (
 from fastfeat.engine.gpu.programs.launch import settled
 from fastfeat.engine.gpu.programs.program import Target, bind
 from fastfeat.engine.gpu.runtime import Mark, Runtime
-from fastfeat.engine.program import Constants, Output, Program, program_of
+from fastfeat.engine.program import Constants, Output, program_of
+from fastfeat.engine.tasks import RowTask
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.sinks.write import array_from_buffers, staggered_columns
 from fastfeat.scalars import op
 from fastfeat.scalars.op import TRUE
-from fastfeat.scalars.value import NO_STATUS, InputSlot, column_slot
+from fastfeat.scalars.value import NO_STATUS, column_slot
 
 
-def compute(
-    runtime: Runtime,
-    program: Program,
-    columns: Mapping[InputSlot, Any],
-    n_rows: int,
-    constants: Constants,
-) -> list[Any]:
+def compute(runtime: Runtime, task: RowTask) -> list[Any]:
     """Return an Arrow array for each output.
 
     Args:
         runtime: where to run.
-        program: what to compute.
-        columns: a column of `n_rows` rows for each input slot: an Arrow chunked array, or a
-            DeviceArray.
-        n_rows: number of rows.
-        constants: what fit has learnt.
+        task: what to compute.
 
     Raises:
         RowFailed: an overflow, or the like; the first row.
         OutOfDeviceMemory: not even 64 rows fit.
     """
-    work = partial(_compute, runtime, program, columns, n_rows, constants)
-    return runtime.computations.run(work)
+    return runtime.computations.run(partial(_compute, runtime, task))
 
 
-def _compute(
-    runtime: Runtime,
-    program: Program,
-    columns: Mapping[InputSlot, Any],
-    n_rows: int,
-    constants: Constants,
-) -> list[Any]:
+def _compute(runtime: Runtime, task: RowTask) -> list[Any]:
+    program, n_rows = task.program, task.n_rows
     with settled(runtime):
-        sources = sources_of(runtime, program.inputs, columns)  # first: it knows wrong lengths
+        sources = sources_of(runtime, program.inputs, task.columns)  # first: knows wrong lengths
         values = [staggered_columns(1, n_rows, output.dtype)[0] for output in program.outputs]
-        bound = bind(runtime, program, constants)
+        bound = bind(runtime, program, task.constants)
         has_validity = bound.plan.has_validity
         bits = [staggered_columns(1, n_rows, BOOL)[0] if has else None for has in has_validity]
         row_bytes = added_bytes(sources) + sum(element_bytes(o.dtype) for o in program.outputs)
@@ -93,7 +78,7 @@ def _compute(
 
 
 def target_of(output: DeviceMemory) -> Target:
-    """Return where a kernel writes an output whose rows stand one after the other."""
+    """Return the addresses for an output whose rows stand one after the other."""
     return Target(output.values.address, output.validity.address if output.validity else 0)
 
 
@@ -107,7 +92,7 @@ def on_host(runtime: Runtime, array: DeviceArray, name: str) -> Any:
     """
     program = program_of([as_it_is(name, array.dtype)])
     (slot,) = program.inputs
-    return compute(runtime, program, {slot: array}, len(array), Constants({}, {}))[0]
+    return compute(runtime, RowTask(program, {slot: array}, len(array), Constants({}, {})))[0]
 
 
 def as_it_is(name: str, dtype: DType) -> Output:

@@ -1,1 +1,4 @@
-"""Programs as CUDA kernels: rendered, bound to memory, launched."""
+"""Programs as CUDA kernels: rendered, bound to memory, launched.
+
+`engine.gpu` and the steps of a device import it.
+"""

@@ -39,7 +39,7 @@ MOST_KERNELS = 64
 
 
 def by_columns(outputs: Sequence[Output], shape_of: ShapeOf) -> list[Group]:
-    """Return which outputs are computed together, as positions; see `layout.lay_out`."""
+    """Return groups of outputs that are computed together, as positions; see `layout.lay_out`."""
     reads = {k: inputs_of(output) for k, output in enumerate(outputs)}
     pieces = [piece for members in _connected(reads) for piece in _cut(members, reads)]
     alike: dict[object, list[Group]] = {}
@@ -138,7 +138,7 @@ def text_of(program: Program, exact: bool) -> str:
 
 
 class Target(NamedTuple):
-    """Where an output goes on the device.
+    """Addresses on the device that an output is written to.
 
     Args:
         values: address of row 0, or of the first bits of a bool column.

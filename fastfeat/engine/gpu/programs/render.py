@@ -187,7 +187,7 @@ def _kernel(number: int, shape: Shape, exact: bool) -> Iterator[str]:
 
 
 def _row(shape: Shape, exact: bool) -> Iterator[str]:
-    """Yield what computes a row: all inputs are read, then each output is stored once it is known.
+    """Yield the text that computes a row: it reads all inputs, then stores each output once known.
 
     The other words of the table are read where they are needed, so that they hold no registers
     elsewhere. The compiler keeps that order, because for all it knows a store changes them.
@@ -237,7 +237,7 @@ def _first_parameter(shape: Shape) -> int:
 
 
 def _input(j: int, kind: str) -> str:
-    """Return what reads an input: a float that is missing is NaN."""
+    """Return the text that reads an input: a float that is missing is NaN."""
     at = INPUT_WORDS * j
     if kind == "bool":
         return f"ff_bit(FF_GLOBAL(const u32, w[{at}]), w[{at + 1}], i)"

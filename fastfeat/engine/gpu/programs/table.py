@@ -44,7 +44,7 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class TablePlan:
-    """Where the words of a program stand: the status, then those of each launch.
+    """The places of the words of a program: the status, then those of each launch.
 
     Args:
         n_words: how many there are.
@@ -67,7 +67,7 @@ class TablePlan:
 
 
 def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
-    """Return where everything stands in the words of a program."""
+    """Return the layout of the words of a program."""
     number = {slot: k for k, slot in enumerate(program.inputs)}
     launches: list[Launch] = []
     read: list[tuple[int, int]] = []

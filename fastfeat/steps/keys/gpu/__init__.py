@@ -1,1 +1,10 @@
 """Keys on a device: distinct keys, codes, hashes, and groups of rows."""
+
+from __future__ import annotations
+
+from fastfeat.steps.keys.gpu.numbers import hash_cross
+from fastfeat.steps.keys.gpu.vocabulary import encode
+from fastfeat.steps.on_device import DeviceKernel
+
+KERNELS = {"encode": DeviceKernel(encode), "hash_cross": DeviceKernel(hash_cross)}
+"""The steps of keys that run on the device; hashes of text are with text."""

@@ -118,7 +118,7 @@ def _n_bytes(chunk: Array) -> int:
 
 
 def dictionary_codes(chunks: Sequence[Array]) -> NDArray[np.int32]:
-    """Return which entry each row is, of the dictionaries of all chunks one after the other.
+    """Return the entry of each row, of the dictionaries of all chunks one after the other.
 
     -1 where the row is missing.
     """

@@ -252,7 +252,7 @@ def _at_rows(
 
 
 def missing_word(missing: str) -> int:
-    """Return what the kernels call a way to take missing parts of a key."""
+    """Return the word of the kernels for a way to take missing parts of a key."""
     return cuda.MISSING_IS_NO_KEY if missing == "key" else cuda.MISSING_IS_A_PART
 
 

@@ -27,7 +27,7 @@ Quantile = tuple[float, Interpolation]
 
 
 class LeftOut(NamedTuple):
-    """Which rows are left out, by their fold, which is column 2 of a piece."""
+    """The rows that are left out, by their fold, which is column 2 of a piece."""
 
     fold: int
     is_ordered: bool

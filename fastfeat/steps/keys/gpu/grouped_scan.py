@@ -43,7 +43,7 @@ class Listed(NamedTuple):
 
 
 class Round(NamedTuple):
-    """What every piece is asked for.
+    """One request to every piece.
 
     Args:
         runtime: where the rows are.
@@ -68,7 +68,7 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What the rows of some pieces are added to.
+    """The sums that the rows of some pieces are added to.
 
     Args:
         exponent: of the window.
@@ -84,7 +84,7 @@ class Sums:
 
 
 class Found(NamedTuple):
-    """What some pieces were added to, in the memory of the host."""
+    """The sums of some pieces, in the memory of the host."""
 
     exponent: int
     arrays: cuda.Arrays
@@ -166,7 +166,7 @@ def _rows_listed(runtime: Runtime) -> int:
 
 
 def _list(given: Round, exponent: int, piece: Piece, first: int, n: int) -> Listed:
-    """Return those of some rows that the window does not hold."""
+    """Return the values of some rows that the window does not hold."""
     runtime = given.runtime
     state = np.zeros(cuda.N_STATE_WORDS, np.int64)
     held, values, groups = (
@@ -189,7 +189,7 @@ def _list(given: Round, exponent: int, piece: Piece, first: int, n: int) -> List
 
 
 def _read(given: Round, sums: Sums) -> Found:
-    """Return what was found, its limbs carried."""
+    """Return the sums in the memory of the host, their limbs carried."""
     runtime, task = given.runtime, given.task
     words = _words(given, Piece(0, ()), cuda.Memory(sums.memory.address, 0), sums.exponent)
     _launch(runtime, "grouped_finish", words, 0, task.n_groups)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache, partial
-from typing import Any
 
 from fastfeat_kernels.grouped import cuda
 from fastfeat_kernels.grouped.order import Ordered, order
 from fastfeat_kernels.grouped.state import GroupedMoments, counts_of
 
 from fastfeat.aggregates import AGGREGATES, level_of
+from fastfeat.aggregates.function import needs_powers
 from fastfeat.aggregates.keys import Groups
-from fastfeat.dtypes import INT32, DType
+from fastfeat.dtypes import INT32
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.engine.gpu.learn.scan import EachPiece
 from fastfeat.engine.gpu.pieces.rounds import Columns, over_rows
@@ -23,54 +23,39 @@ from fastfeat.steps.keys.cpu_groups import Rows, codes_of, learnt, needs_extreme
 from fastfeat.steps.keys.gpu import grouped_ranks
 from fastfeat.steps.keys.gpu.grouped_ranks import Quantile
 from fastfeat.steps.keys.gpu.grouped_scan import Round, Words, find_groups, scratch_bytes
+from fastfeat.steps.keys.tasks import GroupsTask
 from fastfeat.steps.on_device import column_in_host
 
 _ON_HOST = frozenset({"mode", "n_unique"})
-"""What takes all values of a group in order: they are sorted on the host."""
+"""Aggregates of all values of a group in order: they are sorted on the host, as for powers."""
 
 
 def is_found_on_device(function: str) -> bool:
     """Return whether an aggregate per group is found on the device, not on the host."""
-    return function not in _ON_HOST
+    return function not in _ON_HOST and not needs_powers([AGGREGATES[function]])
 
 
-def learn_groups(
-    runtime: Runtime,
-    wanted: Sequence[tuple[str, Params]],
-    values: Any,
-    dtype: DType,
-    codes: Any,
-    n_groups: int,
-    n_left_out: int = 0,
-) -> list[Groups]:
+def learn_groups(runtime: Runtime, task: GroupsTask) -> list[Groups]:
     """Return each wanted aggregate of each group.
-
-    Args:
-        runtime: where to run.
-        wanted: aggregates, by name and parameters.
-        values: the argument, shape (n_rows,): an Arrow array, or a DeviceArray.
-        dtype: its type.
-        codes: the group of each row, int32, the same.
-        n_groups: how many groups there are.
-        n_left_out: of how many groups, the first, nothing is wanted.
 
     Raises:
         OutOfDeviceMemory: what is kept of all groups and 64 rows do not fit.
     """
+    wanted, dtype, n_groups, n_rows = task.wanted, task.dtype, task.n_groups, len(task.codes)
     level = level_of([AGGREGATES[name] for name, _ in wanted])
-    task = cuda.Task(storage(dtype), n_groups, level, needs_extremes(wanted), len(codes))
-    columns = {"values": (values, dtype), "codes": (codes, INT32)}
-    moments = cache(lambda: group_moments(runtime, task, columns))
+    of_cells = cuda.Task(storage(dtype), n_groups, level, needs_extremes(wanted), n_rows)
+    columns = {"values": (task.values, dtype), "codes": (task.codes, INT32)}
+    moments = cache(lambda: group_moments(runtime, of_cells, columns))
     quantiles = cache(
         lambda: group_quantiles(runtime, columns, counts_of(moments()), _quantiles_in(wanted))
     )
     rows = Rows(
         dtype,
-        len(codes),
+        n_rows,
         n_groups,
-        n_left_out,
+        task.n_left_out,
         moments,
-        cache(lambda: _order(runtime, values, dtype, codes, n_groups)),
+        cache(lambda: _order(runtime, task)),
         lambda q, interpolation: quantiles()[q, interpolation],
     )
     return [learnt(rows, name, params) for name, params in wanted]
@@ -82,12 +67,12 @@ def _quantiles_in(wanted: Sequence[tuple[str, Params]]) -> list[Quantile]:
     return list(dict.fromkeys((one["q"], one["interpolation"]) for one in given))
 
 
-def _order(runtime: Runtime, values: Any, dtype: DType, codes: Any, n_groups: int) -> Ordered:
+def _order(runtime: Runtime, task: GroupsTask) -> Ordered:
     """Return the values of each group in order, found on the host."""
-    chunks = plain_chunks(column_in_host(runtime, values), dtype)
-    groups = codes_of(column_in_host(runtime, codes))
+    chunks = plain_chunks(column_in_host(runtime, task.values), task.dtype)
+    groups = codes_of(column_in_host(runtime, task.codes))
     parts = n_parts(len(groups))
-    return order(storage(dtype), chunks, groups, n_groups, runner("grouped"), parts)
+    return order(storage(task.dtype), chunks, groups, task.n_groups, runner("grouped"), parts)
 
 
 def group_moments(

@@ -21,39 +21,25 @@ from fastfeat.steps.keys.cpu_vocabulary import in_order
 from fastfeat.steps.keys.gpu.columns import KeyRows, key_rows
 from fastfeat.steps.keys.gpu.distinct_keys import Distinct, Numbers, distinct, launch, missing_word
 from fastfeat.steps.keys.gpu.numbers import numbers_by
+from fastfeat.steps.keys.tasks import KeysTask
 from fastfeat.steps.step import Argument
 
 
-def count_keys(
-    runtime: Runtime,
-    columns: Sequence[Any],
-    dtypes: Sequence[DType],
-    missing: str,
-    max_memory: int,
-    with_rows: bool = False,
-) -> KeyCounts:
-    """Return the distinct keys of some rows in order; see `cpu_vocabulary.count_keys`.
+def count_keys(runtime: Runtime, task: KeysTask) -> KeyCounts:
+    """Return the distinct keys of some rows in order.
 
     Raises:
         InvalidData: they take more memory than allowed.
         OutOfDeviceMemory: not even 64 rows fit, or not the distinct keys.
     """
-    work = partial(_count, runtime, columns, dtypes, missing, max_memory, with_rows)
-    return runtime.computations.run(work)
+    return runtime.computations.run(partial(_count, runtime, task))
 
 
-def _count(
-    runtime: Runtime,
-    columns: Sequence[Any],
-    dtypes: Sequence[DType],
-    missing: str,
-    max_memory: int,
-    with_rows: bool,
-) -> KeyCounts:
+def _count(runtime: Runtime, task: KeysTask) -> KeyCounts:
     with settled(runtime):
-        found = distinct(runtime, columns, dtypes, missing)
-    order = in_order(found.parts, dtypes, found.counts, missing, max_memory)
-    n_rows = len(columns[0])
+        found = distinct(runtime, task.columns, task.dtypes, task.missing)
+    order = in_order(found.parts, task.dtypes, found.counts, task.missing, task.max_memory)
+    n_rows, with_rows = len(task.columns[0]), task.with_rows
 
     def of_rows(numbers: Numbers, missing: int) -> DeviceArray | Numbers:
         work = partial(_of_rows, runtime, found, order, n_rows, numbers, missing)
@@ -102,7 +88,7 @@ class _Known(NamedTuple):
 def encode(
     runtime: Runtime, args: Sequence[Argument], params: Mapping[str, Any], n_rows: int
 ) -> Any:
-    """Return the code of each row, int32, on the device if there is room; see `steps.keys.rows`."""
+    """Return the code of each row, int32, on the device if there is room; see `steps.encode`."""
     *parts, learnt = args
     columns, dtypes = [part.values for part in parts], [part.dtype for part in parts]
     missing = params["missing"]

@@ -1,1 +1,7 @@
 """Lists on a device: columns in pieces, functions and exact sums."""
+
+from __future__ import annotations
+
+from fastfeat.steps.lists.gpu.functions import KERNELS
+
+__all__ = ["KERNELS"]

@@ -37,7 +37,7 @@ from fastfeat.steps.lists.gpu.columns import (
 )
 from fastfeat.steps.lists.gpu.sums import sums
 from fastfeat.steps.lists.rows import OUT_OF_BOUNDS, REQUESTED, element_type
-from fastfeat.steps.on_device import DeviceStep, Params, argument_in_host
+from fastfeat.steps.on_device import DeviceKernel, DeviceStep, Params, argument_in_host
 from fastfeat.steps.step import Argument, StepFailed
 
 
@@ -178,14 +178,12 @@ _GIVES: Mapping[Gives, Callable[[Request], Work]] = {
     "sum": sums,
 }
 """What computes a function, by what it gives."""
-KERNELS: dict[str, DeviceStep] = {
-    name: list_step(_GIVES[request.gives](request)) for name, request in REQUESTED.items()
-}
 
 
-def _takes(request: Request) -> Callable[[Sequence[DType]], bool]:
-    return lambda types: _TAKES[request.elements](element_type(types))
+def _kernel(request: Request) -> DeviceKernel:
+    """Return the kernel of a function."""
+    takes, step = _TAKES[request.elements], list_step(_GIVES[request.gives](request))
+    return DeviceKernel(step, lambda types: takes(element_type(types)))
 
 
-TAKES_TYPES = {name: _takes(request) for name, request in REQUESTED.items()}
-"""The types of arguments that a step takes on the device."""
+KERNELS = {name: _kernel(request) for name, request in REQUESTED.items()}

@@ -32,7 +32,7 @@ from fastfeat.steps.step import Argument, StepFailed
 
 
 class _Sums(NamedTuple):
-    """What a kernel has made of a piece: values, their bitmap, and which rows are left."""
+    """The sums of a piece: values, their bitmap, and the rows that are left."""
 
     piece: ListPiece
     values: Buffer
@@ -41,7 +41,7 @@ class _Sums(NamedTuple):
 
 
 def sums(request: Request) -> Work:
-    """Return what finds the sum or the mean of each list."""
+    """Return the function that finds the sum or the mean of each list."""
 
     def work(
         runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: Mapping[str, Any]
@@ -90,7 +90,7 @@ def _complete(runtime: Runtime, request: Request, found: _Sums, params: Mapping[
 def _on_host(
     request: Request, piece: ListPiece, rows: NDArray[np.intp], params: Mapping[str, Any]
 ) -> Array:
-    """Return what the host finds of some rows of a piece."""
+    """Return the sums of some rows of a piece, found by the host."""
     argument = piece.lists.argument
     chosen = argument.values.chunk(0).take(pa.array(rows + piece.start))
     given = Argument(pa.chunked_array([chosen]), argument.dtype)

@@ -1,1 +1,7 @@
 """Text on a device: columns in pieces, functions, hashes and numbers."""
+
+from __future__ import annotations
+
+from fastfeat.steps.text.gpu.functions import KERNELS
+
+__all__ = ["KERNELS"]

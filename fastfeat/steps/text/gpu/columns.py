@@ -107,7 +107,7 @@ class PlacedWords(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a kernel reports of a piece: a row that is not what it should be, and statuses."""
+    """The report of a kernel about a piece: a row that is not what it should be, and statuses."""
 
     failed: int | None
     found: int
@@ -251,7 +251,7 @@ def checked(piece: TextPiece, failed: int | None) -> None:
 
 
 def made_array(piece: TextPiece, dtype: DType, values: Buffer, start: int = 0) -> DeviceArray:
-    """Return what was made of a piece, missing where its text is.
+    """Return the values of a piece as an array, missing where its text is.
 
     Args:
         piece: the rows.

@@ -21,7 +21,7 @@ from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.columns.bits import pack, validity_of
 from fastfeat.io.device import DeviceArray
-from fastfeat.steps.on_device import DeviceStep, Params
+from fastfeat.steps.on_device import DeviceKernel, DeviceStep, Params
 from fastfeat.steps.text.gpu.columns import (
     TextPiece,
     checked,
@@ -129,8 +129,8 @@ _GIVES: Mapping[Gives, Callable[[Request], DeviceStep]] = {
     "parsed_float": numbers,
 }
 """The step of a function, by what it gives."""
-KERNELS: dict[str, DeviceStep] = {
-    "bucket_count": bucket_count,
-    "hash": hashes,
-    **{name: _GIVES[request.gives](request) for name, request in REQUESTED.items()},
+KERNELS = {
+    "bucket_count": DeviceKernel(bucket_count),
+    "hash": DeviceKernel(hashes),
+    **{name: DeviceKernel(_GIVES[request.gives](request)) for name, request in REQUESTED.items()},
 }

@@ -32,7 +32,7 @@ from fastfeat.steps.text.rows import NUMBERS, not_parseable, number_text, out_of
 
 
 class _Parsed(NamedTuple):
-    """What a kernel has made of a piece: numbers, statuses and a bitmap on the device."""
+    """The parsed numbers of a piece, with statuses and a bitmap, on the device."""
 
     piece: TextPiece
     values: Buffer

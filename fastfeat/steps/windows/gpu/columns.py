@@ -102,7 +102,7 @@ def in_order(runtime: Runtime, order: Order, column: Words, dtype: DType) -> InO
 
 
 class Bounds(NamedTuple):
-    """Where the window of each place begins and ends."""
+    """Begin and end of the window of each place."""
 
     begins: Buffer
     ends: Buffer
@@ -113,7 +113,7 @@ class Bounds(NamedTuple):
 
 
 def bounds_of(runtime: Runtime, order: Order, window: Window) -> Bounds:
-    """Return where the window of each place begins and ends."""
+    """Return begin and end of the window of each place."""
     n = order.n_placed
     bounds = Bounds(room(runtime, n, 4), room(runtime, n, 4))
     words = {
@@ -218,7 +218,7 @@ def first_row_of(runtime: Runtime, state: Buffer) -> int | None:
 def run_over(
     column: InOrder, bounds: Bounds, subject: cuda.Subject, kernel: str, words: Words
 ) -> Found:
-    """Return what a kernel finds in each window."""
+    """Return the results of a kernel for each window."""
     found = no_results(column.runtime, column.order.n_asking)
     table = {**column.words, **bounds.table(), **found.table(), **words}
     launch(column.runtime, subject, kernel, table, column.order.n_placed)

@@ -103,7 +103,7 @@ def _read(function: str) -> frozenset[int]:
 
 @dataclass(slots=True)
 class _Work:
-    """What is known of the rows, the windows and the columns, while functions are computed.
+    """The rows, the windows and the columns, while functions are computed.
 
     Args:
         runtime: of the device.
@@ -138,7 +138,7 @@ class _Work:
 
 
 _Result = tuple[Found, int | None] | None
-"""What is found, and the first row that asks where it does not fit; None for the host to find."""
+"""Results, and the first row that asks where they do not fit; None for the host to find."""
 
 
 def found_on_device(
@@ -220,7 +220,7 @@ def _check_room(
 
 
 def _found(work: _Work, asked: WindowRequest) -> _Result:
-    """Return what is found for a function by the kernels of the family of its statistic."""
+    """Return the results of a function, by the kernels of the family of its statistic."""
     (name, given), *others = OVER_FUNCTIONS[asked.function].requests(
         asked.params, asked.dtype, work.time
     )
@@ -269,7 +269,7 @@ _FAMILIES: dict[int, Callable[[_Work, Bounds, Wanted, int], _Result]] = {
     COMPARING: _extreme,
     SUMMING: _sum,
 }
-"""What computes the statistics of the families that a device has kernels for."""
+"""Functions that compute the statistics of the families that a device has kernels for."""
 
 
 def over(

@@ -60,7 +60,7 @@ class _Rows(NamedTuple):
     other_keys: Buffer
 
     def turned(self) -> _Rows:
-        """Return what has been moved."""
+        """Return the moved rows."""
         return _Rows(self.other_rows, self.other_keys, self.rows, self.keys)
 
 

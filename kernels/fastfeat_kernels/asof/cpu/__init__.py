@@ -1,5 +1,8 @@
 # pyright: basic
-"""As-of joins on the CPU: rows of the data find their places among the times of the table."""
+"""As-of joins on the CPU: rows of the data find their places among the times of the table.
+
+`engine.cpu` imports it by name.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +93,7 @@ def subtract(words, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def subtract_from_longer(words, row, n):
-    """The same where ticks of the data are as long as several of the table."""
+    """Write the last known tick where ticks of the data are as long as several of the table."""
     scratch, times = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_VALUES])
     factor, added = words[TABLE_FACTOR], words[TABLE_ADDED]
     for i in range(n):
@@ -100,7 +103,7 @@ def subtract_from_longer(words, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def subtract_from_shorter(words, row, n):
-    """The same where several ticks of the data are as long as one of the table."""
+    """Write the last known tick where several ticks of the data are as long as one of the table."""
     scratch, times = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_VALUES])
     ratio, added, rest = words[TABLE_RATIO], words[TABLE_ADDED], words[TABLE_REST]
     for i in range(n):
@@ -111,7 +114,7 @@ def subtract_from_shorter(words, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def mark_missing(words, row, n):
-    """Write which rows have no time."""
+    """Clear the marks of rows without a time."""
     scratch, validity = pointer_int64(words[TABLE_SCRATCH]), words[TABLE_VALIDITY]
     for start in range(0, n, LANES):
         m = smaller(n - start, i64(LANES))
@@ -136,7 +139,7 @@ def read_times(words, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def read_codes(words, row, n):
-    """Write which rows have a key, too, and ask for where its run begins."""
+    """Clear the marks of rows without a key, too, and prefetch the start of each run."""
     scratch, codes = pointer_int64(words[TABLE_SCRATCH]), pointer_int32(words[TABLE_CODES])
     starts, first_code = words[TABLE_STARTS], words[TABLE_FIRST_CODE]
     for i in range(n):
@@ -173,7 +176,7 @@ def do_fall(words, n):
 
 @njit(**SEPARATE_OPTIONS)
 def read_runs(words, row, n):
-    """Write where the run of the key of each row begins and ends; return whether runs differ."""
+    """Write begin and end of each row's run, that of its key; return whether runs differ."""
     scratch, starts = pointer_int64(words[TABLE_SCRATCH]), pointer_int32(words[TABLE_STARTS])
     codes, first_code = pointer_int32(words[TABLE_CODES]), words[TABLE_FIRST_CODE]
     start, end, changes = i64(0), i64(0), i64(0)
@@ -190,7 +193,7 @@ def read_runs(words, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def search_all(words, n, start, low, end):
-    """Write that each row is searched for in the places [low, end) of one run."""
+    """Set the places [low, end) of one run to be searched for every row."""
     scratch = pointer_int64(words[TABLE_SCRATCH])
     for i in range(n):
         scratch[STARTS + i], scratch[LOWS + i], scratch[ENDS + i] = start, low, end
@@ -209,7 +212,7 @@ def top_shift(words, n):
 
 @njit(**SEPARATE_OPTIONS)
 def enter_tree(words, n, shift):
-    """Write which word of a level is above what each row finds; of two, the first is read."""
+    """Descend to the word of a level above each row's result; of two, to the first."""
     scratch, levels = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_LEVELS])
     level, below = pointer_int64(levels[shift // LOG_FANOUT]), levels[shift // LOG_FANOUT - 1]
     for i in range(n):
@@ -221,7 +224,7 @@ def enter_tree(words, n, shift):
 
 @njit(**SEPARATE_OPTIONS)
 def descend(words, n, shift):
-    """Write which of the words below a word is above what each row finds; on the last level, it.
+    """Descend to the word above each row's result among those below; last, to the result itself.
 
     Of words below that are of other runs nothing is read.
     """
@@ -253,7 +256,7 @@ def search_together(words, n):
 
 @njit(**SEPARATE_OPTIONS)
 def forget_old(words, row, n):
-    """Write that rows have found nothing where it is too old."""
+    """Clear the marks of rows whose result is too old."""
     scratch, levels = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_LEVELS])
     times, moments = pointer_int64(levels[0]), pointer_int64(words[TABLE_VALUES])
     tick, tick_of_table = words[TABLE_TICK], words[TABLE_TICK_OF_TABLE]
@@ -277,7 +280,7 @@ def copy_falls(times, placed, first, n, before):
 
 @njit(**INNER_OPTIONS)
 def write_bits(words, row, n, bits):
-    """Write which of at most 64 rows have found a row."""
+    """Write the bits of at most 64 rows: 1 where a row was found."""
     bitmap, bit = pointer_int64(words[TABLE_BITMAP]), words[TABLE_FIRST_BIT] + row
     shift = bit & 63
     bitmap[bit >> 6] |= bits << shift
@@ -331,7 +334,7 @@ def search_falling(words, n, start, end):
 
 @njit(**SEPARATE_OPTIONS)
 def find_block(words, row, n, has_room):
-    """Write what the rows of a block find; has_room says whether words behind may be written."""
+    """Write the results of a block of rows; has_room says whether words behind may be written."""
     scratch, starts = pointer_int64(words[TABLE_SCRATCH]), pointer_int32(words[TABLE_STARTS])
     read_times(words, row, n)
     start, end, differ = i64(0), i64(starts[1]), False

@@ -233,7 +233,7 @@ def merge(words, n, place, end):
 
 @njit(**SEPARATE_OPTIONS)
 def merge_rows(words, row, n, place, end):
-    """Write what rows find that do not fall, each of them something; up to 15 words more.
+    """Write the results of rows that do not fall, each of which has one; up to 15 words more.
 
     Returns the place of the last.
     """

@@ -1,5 +1,8 @@
 # pyright: basic
-"""Grouped moments on the CPU: the entries, and those of their loops that are short."""
+"""Grouped moments on the CPU: the entries, and those of their loops that are short.
+
+`engine.cpu` imports it by name; `powers` and `windows` use its loops.
+"""
 
 from __future__ import annotations
 

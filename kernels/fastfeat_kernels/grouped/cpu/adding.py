@@ -159,7 +159,7 @@ def keep_floats(words, source, groups_at, n):
 
 @njit(**INNER_OPTIONS)
 def keep_integers(words, source, groups_at, row, n):
-    """The same for integers, whose bitmap says which are missing."""
+    """Keep the integers of rows in a group; a bitmap says which are missing."""
     scratch = words[TABLE_SCRATCH]
     x, groups = pointer_int64(source), pointer_int32(groups_at)
     kept, kept_groups = pointer_int64(scratch + KEPT_VALUES), pointer_int32(scratch + KEPT_GROUPS)

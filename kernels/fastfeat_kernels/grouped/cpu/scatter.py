@@ -96,7 +96,7 @@ def scatter_present(words, source, row, n, flip):
 
 @njit(**INNER_OPTIONS)
 def scatter_marked(words, source, row, n, flip):
-    """The same for integers some of which are missing."""
+    """Append integers that are in a group to their partitions; some are missing."""
     x, groups = pointer_int64(source), pointer_int32(words[TABLE_GROUPS] + 4 * row)
     values, numbers = (
         pointer_int64(words[TABLE_LEFT_VALUES]),

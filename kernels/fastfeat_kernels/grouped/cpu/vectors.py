@@ -39,7 +39,7 @@ def _line_adder(n_words: int):
 
 
 def _half_moves(n: int, step: int) -> tuple[list[int], list[int]]:
-    """Return which lanes of two rows, `step` apart, make them after one step of a transposition."""
+    """Return the lanes of two rows, `step` apart, that each takes in a step of a transposition."""
     first = [k if not k & step else n + (k ^ step) for k in range(n)]
     return first, [k | step if not k & step else n + k for k in range(n)]
 

@@ -1,5 +1,7 @@
 """The grouped kernels on a device: their text, what they add to, and what that says.
 
+`steps.keys` imports it.
+
 The lines are those of `layout`. What the window does not hold is listed by a kernel of its own,
 which is launched only where the state says that there is any.
 """
@@ -77,7 +79,7 @@ def kernel_of(element: str) -> str:
 
 
 class Task(NamedTuple):
-    """What is asked for.
+    """A request for the moments of groups.
 
     Args:
         element: type of the values, of `column.ELEMENTS`.
@@ -105,7 +107,7 @@ class Task(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Where the arrays stand in the memory that is added to, bytes from its beginning.
+    """Offsets of the arrays in the memory that is added to, in bytes.
 
     Args:
         lines: shape (n_groups, `layout.LINE_WORDS[level]`).
@@ -125,14 +127,14 @@ class Places(NamedTuple):
 
 
 def places_of(task: Task) -> Places:
-    """Return where the arrays of a task stand; zeros are the state of no rows."""
+    """Return the offsets of the arrays of a task; zeros are the state of no rows."""
     n_words = layout.LINE_WORDS[task.level], 2 * task.extremes, 1, 1, 1
     ends = np.cumsum([8 * n * task.n_groups for n in n_words]).tolist()
     return Places(0, *ends)
 
 
 class Shared(NamedTuple):
-    """What the first groups have in shared memory.
+    """The shared memory of a block, which the first groups have.
 
     Args:
         n_groups: how many groups have anything there.
@@ -146,7 +148,7 @@ class Shared(NamedTuple):
 
 
 def shared_of(n_groups: int, n_bytes: int, limit: int = SHARED_BYTES) -> Shared:
-    """Return which groups have something of so many bytes in shared memory.
+    """Return the division of shared memory among groups that take so many bytes each.
 
     >>> shared_of(4, 72), shared_of(10**6, 72)
     (Shared(n_groups=4, n_copies=32, n_bytes=9216), Shared(n_groups=227, n_copies=1, n_bytes=16344))
@@ -243,7 +245,7 @@ def is_well_held(begins: Words, ends: Words, exponent: int) -> bool:
 
 
 class Arrays(NamedTuple):
-    """What a device has added to, in the memory of the host; shapes are those of `Places`."""
+    """Arrays that a device added to, in the memory of the host; shapes are those of `Places`."""
 
     lines: Words
     extremes: Words

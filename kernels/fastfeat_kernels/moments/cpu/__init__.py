@@ -1,5 +1,8 @@
 # pyright: basic
-"""Moments on the CPU: entries for floats, integers and bools, through `floats` and `integers`."""
+"""Moments on the CPU: entries for floats, integers and bools, through `floats` and `integers`.
+
+`engine.cpu` imports it by name; `grouped` uses its loops.
+"""
 
 from __future__ import annotations
 

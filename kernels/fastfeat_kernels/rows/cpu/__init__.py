@@ -1,5 +1,8 @@
 # pyright: basic
-"""The driver of row kernels for the CPU; the package says what the words of its table are."""
+"""The driver of row kernels for the CPU; the package says what the words of its table are.
+
+`engine.cpu` imports it by name.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +83,7 @@ def unpack(typingctx, target, index, bits):
 
 @intrinsic
 def pack_nonzero(typingctx, source, index):
-    """Return which of 64 bytes are not 0, as bits."""
+    """Return a bit for each of 64 bytes, 1 where it is not 0."""
 
     def generate(context, builder, signature, args):
         source, index = args
@@ -94,7 +97,7 @@ def pack_nonzero(typingctx, source, index):
 def _pack_ordered(element, scalar, n_bytes):
     @intrinsic
     def pack(typingctx, source, index):
-        """Return which of 64 floats are not NaN, as bits."""
+        """Return a bit for each of 64 floats, 1 where it is not NaN."""
 
         def generate(context, builder, signature, args):
             source, index = args

@@ -1,5 +1,8 @@
 # pyright: basic
-"""The text kernels of the CPU, by name."""
+"""The text kernels of the CPU, by name.
+
+`engine.cpu` imports it by name.
+"""
 
 from __future__ import annotations
 

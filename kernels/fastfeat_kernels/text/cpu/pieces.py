@@ -96,7 +96,7 @@ def skip(address, n, n_points, room):
 
 @njit(**INNER_OPTIONS)
 def slice_of(offset, length, n_points):
-    """Return where the slice of a row of so many code points begins and ends."""
+    """Return the begin and end of the slice of a row of so many code points."""
     begin = offset + select(offset < 0, n_points, i64(0))
     end = smaller(larger(begin + length, 0), n_points)
     return smaller(larger(begin, 0), end), end
@@ -104,7 +104,7 @@ def slice_of(offset, length, n_points):
 
 @njit(**SEPARATE_OPTIONS)
 def slice_long(offset, length, address, n, room):
-    """Return where the slice of a row of UTF-8 begins and stops, in bytes."""
+    """Return the start and stop of the slice of a row of UTF-8, in bytes."""
     n_points = n  # no more than that
     if offset < 0:
         n_points = count_valid_points(address, n, room)
@@ -117,7 +117,7 @@ def slice_long(offset, length, address, n, room):
 
 @njit(**SEPARATE_OPTIONS)
 def slice_rows(words, n, offsets, begins_at, stops_at, readable):
-    """Write where the slices of n rows of UTF-8 begin and stop."""
+    """Write the start and stop of the slices of n rows of UTF-8."""
     x, begins, stops = pointer_int64(offsets), pointer_int64(begins_at), pointer_int64(stops_at)
     offset, length, data = words[TABLE_OFFSET], words[TABLE_LENGTH], words[TABLE_DATA]
     for i in range(n):
@@ -138,7 +138,7 @@ def slice_rows(words, n, offsets, begins_at, stops_at, readable):
 
 @njit(**SEPARATE_OPTIONS)
 def slice_ascii(words, n, offsets, begins_at, stops_at):
-    """Write where the slices of n rows of ASCII begin and stop, in vectors."""
+    """Write the start and stop of the slices of n rows of ASCII, in vectors."""
     x, begins, stops = pointer_int64(offsets), pointer_int64(begins_at), pointer_int64(stops_at)
     offset, length = words[TABLE_OFFSET], words[TABLE_LENGTH]
     for i in range(n):
@@ -148,7 +148,7 @@ def slice_ascii(words, n, offsets, begins_at, stops_at):
 
 @njit(**SEPARATE_OPTIONS)
 def stripped(words, start, stop):
-    """Return which bytes of a row in UTF-8 are left."""
+    """Return the start and stop of a row in UTF-8 after stripping."""
     data = words[TABLE_DATA]
     x = pointer_uint8(data)
     while words[TABLE_FUNCTION] & STRIP_START != 0 and start < stop:
@@ -176,7 +176,7 @@ def is_in_set(low, high, byte):
 
 @njit(**SEPARATE_OPTIONS)
 def strip_set(words, n, offsets, begins_at, stops_at, low, high):
-    """Write where n rows of UTF-8 begin and stop after stripping; the set of ASCII is given."""
+    """Write the start and stop of n rows of UTF-8 after stripping; the set of ASCII is given."""
     x, begins, stops = pointer_int64(offsets), pointer_int64(begins_at), pointer_int64(stops_at)
     bytes_, function = pointer_uint8(words[TABLE_DATA]), words[TABLE_FUNCTION]
     for i in range(n):
@@ -196,7 +196,7 @@ def strip_set(words, n, offsets, begins_at, stops_at, low, high):
 
 @njit(**SEPARATE_OPTIONS)
 def strip_spaces(words, n, offsets, begins_at, stops_at, readable):
-    """Write where n rows of UTF-8 begin and stop without white space at their ends."""
+    """Write the start and stop of n rows of UTF-8 without white space at their ends."""
     x, begins, stops = pointer_int64(offsets), pointer_int64(begins_at), pointer_int64(stops_at)
     data, function = words[TABLE_DATA], words[TABLE_FUNCTION]
     bytes_ = pointer_uint8(data)
@@ -219,7 +219,7 @@ def strip_spaces(words, n, offsets, begins_at, stops_at, readable):
 
 @njit(**SEPARATE_OPTIONS)
 def strip_rows(words, n, offsets, begins_at, stops_at, readable):
-    """Write where n rows of UTF-8 begin and stop after stripping."""
+    """Write the start and stop of n rows of UTF-8 after stripping."""
     low, high = i64(0), i64(0)
     for code in range(64):
         low |= i64(is_in_table(words, code)) << code
@@ -266,7 +266,7 @@ def empty_missing(words, row, n, begins_at, stops_at):
 
 @njit(**SEPARATE_OPTIONS)
 def find_pieces(words, row, n, begins_at, stops_at, readable):
-    """Write where the pieces of n rows begin and stop; return a row that is not UTF-8, or -1."""
+    """Write the start and stop of the pieces of n rows; return a row that is not UTF-8, or -1."""
     offsets = read_offsets(words, row, n)
     x = pointer_int64(offsets)
     ascii_only = is_ascii(words[TABLE_DATA] + x[0], x[n] - x[0])

@@ -56,7 +56,7 @@ def read_offsets(words, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def write_ends(words, row, n, ends, shift):
-    """Write where n rows of the output end: int64 at an address, plus `shift`."""
+    """Write the ends of n rows of the output: int64 at an address, plus `shift`."""
     x, at = pointer_int64(ends), words[TABLE_OUT_ROW] + row + 1
     if words[TABLE_OUT_OFFSET_BYTES] == 8:
         wide = pointer_int64(words[TABLE_OUT] + (at << 3))
@@ -70,7 +70,7 @@ def write_ends(words, row, n, ends, shift):
 
 @njit(**INNER_OPTIONS)
 def write_offset(words, row, end):
-    """Write where a row of the output ends."""
+    """Write the end of a row of the output."""
     at = words[TABLE_OUT_ROW] + row + 1
     if words[TABLE_OUT_OFFSET_BYTES] == 8:
         pointer_int64(words[TABLE_OUT])[at] = end
@@ -80,7 +80,7 @@ def write_offset(words, row, end):
 
 @njit(**INNER_OPTIONS)
 def present_bits(words, row, n):
-    """Return which of n <= 64 rows are present."""
+    """Return the bits of n <= 64 rows, 1 where a row is present."""
     if words[TABLE_VALIDITY] == 0:
         return shift_logical(i64(-1), 64 - n)
     return read_bits(words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET] + row, n)
@@ -285,7 +285,7 @@ def copy(target, source, n, room):
 
 @njit(**INNER_OPTIONS)
 def cell_of(words, code):
-    """Return what the table of code points holds of one."""
+    """Return the cell of a code point in its table."""
     start = i64(pointer_int32(words[TABLE_PAGES])[code >> 8])
     return i64(pointer_int32(words[TABLE_CELLS])[start + (code & 255)])
 

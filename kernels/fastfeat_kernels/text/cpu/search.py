@@ -1,5 +1,5 @@
 # pyright: basic
-"""Literal bytes in text on the CPU: at the start, at the end, anywhere, how often.
+"""Literal bytes in text on the CPU: at the start, at the end, anywhere, how often, where.
 
 To find a literal anywhere, 64 bytes of the column at once are compared with its first byte and its
 last, across rows; where both match, the row is found and the rest compared.
@@ -50,7 +50,7 @@ def are_equal(one, other, n):
 
 @njit(**SEPARATE_OPTIONS)
 def candidates(words, at, end, readable):
-    """Return where among the 64 offsets from `at` on the literal may start, to end by `end`."""
+    """Return bits of the 64 offsets from `at`, 1 where the literal may start, to end by `end`."""
     size, data = words[TABLE_PATTERN_BYTES], words[TABLE_DATA]
     pattern = pointer_uint8(words[TABLE_PATTERN])
     first, last = i64(pattern[0]), i64(pattern[size - 1])
@@ -118,7 +118,7 @@ def has_affix(words, x, i, word, keep, readable):
 
 @njit(**INNER_OPTIONS)
 def affix_bits(words, offsets, n, readable):
-    """Return which of n <= 64 rows start or end with the literal."""
+    """Return the bits of n <= 64 rows, 1 where a row starts or ends with the literal."""
     x, pattern = pointer_int64(offsets), pointer_uint8(words[TABLE_PATTERN])
     size, word, keep = smaller(words[TABLE_PATTERN_BYTES], 8), i64(0), i64(0)
     for i in range(size):
@@ -132,7 +132,7 @@ def affix_bits(words, offsets, n, readable):
 
 @njit(**INNER_OPTIONS)
 def nonzero_bits(address, n):
-    """Return which of n <= 64 words are not 0."""
+    """Return the bits of n <= 64 words, 1 where a word is not 0."""
     x, bits = pointer_int64(address), i64(0)
     for i in range(n):
         bits |= i64(x[i] != 0) << i
@@ -159,5 +159,42 @@ def find(table, first, n):
     return 0
 
 
-SEARCH = (count_matches, find)
+@njit(**SEPARATE_OPTIONS)
+def first_matches_of_rows(words, n, offsets, target, readable):
+    """Write at which byte of each row the literal, not empty, stands first, -1 where nowhere."""
+    x, y = pointer_int64(offsets), pointer_int64(target)
+    size, data, pattern = words[TABLE_PATTERN_BYTES], words[TABLE_DATA], words[TABLE_PATTERN]
+    for i in range(n):
+        y[i] = -1
+    at, end, row = x[0], x[n], i64(0)
+    while at < end:
+        bits = candidates(words, at, end, readable)
+        while bits != 0:
+            start = at + trailing_zeros(bits)
+            bits &= bits - 1
+            while x[row + 1] <= start:
+                row += 1
+            fits = (y[row] < 0) & (start + size <= x[row + 1])
+            if fits and are_equal(data + start, pattern, size):
+                y[row] = start - x[row]
+        at += 64
+
+
+def find_first(table, first, n):
+    """Write at which byte of each row the literal stands first; the empty one at the first."""
+    words, readable = pointer_int64(opaque(table)), end_of_call(pointer_int64(table), first, n)
+    for start in range(0, n, BLOCK):
+        row, m = first + start, smaller(n - start, BLOCK)
+        target = target_of(words, row)
+        if words[TABLE_PATTERN_BYTES] != 0:
+            first_matches_of_rows(words, m, read_offsets(words, row, m), target, readable)
+        else:
+            y = pointer_int64(target)
+            for i in range(m):
+                y[i] = 0
+        mask_missing(words, row, m, target)
+    return 0
+
+
+SEARCH = (count_matches, find, find_first)
 """The entries of this file."""

@@ -36,7 +36,7 @@ def _splat(builder, value):
 
 @intrinsic
 def high_bits(typingctx, address):
-    """Return which bytes are not ASCII."""
+    """Return a bit for each byte, 1 where it is not ASCII."""
 
     def generate(context, builder, signature, args):
         high = builder.icmp_signed("<", _load(builder, args[0]), _constant(0))
@@ -47,7 +47,7 @@ def high_bits(typingctx, address):
 
 @intrinsic
 def start_bits(typingctx, address):
-    """Return which bytes start a code point, in UTF-8."""
+    """Return a bit for each byte, 1 where it starts a code point, in UTF-8."""
 
     def generate(context, builder, signature, args):
         start = builder.icmp_signed(">", _load(builder, args[0]), _constant(0xBF))
@@ -58,7 +58,7 @@ def start_bits(typingctx, address):
 
 @intrinsic
 def equal_bits(typingctx, address, byte):
-    """Return which bytes are the given one."""
+    """Return a bit for each byte, 1 where it is the given one."""
 
     def generate(context, builder, signature, args):
         same = builder.icmp_unsigned("==", _load(builder, args[0]), _splat(builder, args[1]))
@@ -69,7 +69,7 @@ def equal_bits(typingctx, address, byte):
 
 @intrinsic
 def at_least_bits(typingctx, address, byte):
-    """Return which bytes, read as unsigned, are the given one or more."""
+    """Return a bit for each byte, 1 where it is, read as unsigned, the given one or more."""
 
     def generate(context, builder, signature, args):
         read, least = _load(builder, args[0]), _splat(builder, args[1])
@@ -80,7 +80,7 @@ def at_least_bits(typingctx, address, byte):
 
 @intrinsic
 def space_bits(typingctx, address):
-    """Return which bytes are white space of ASCII."""
+    """Return a bit for each byte, 1 where it is white space of ASCII."""
 
     def generate(context, builder, signature, args):
         read = _load(builder, args[0])

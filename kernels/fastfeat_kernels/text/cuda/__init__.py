@@ -1,5 +1,7 @@
 """The text kernels on a device: their text by subject.
 
+`steps.text` imports it.
+
 The words of their tables are those of `layout`, of 64-bit offsets, and of the address of a bitmap
 for what is parsed; TABLE_FAILED is the address of the first row that is not what it should be, and
 TABLE_FOUND that of the statuses there are besides PARSED, as bits.

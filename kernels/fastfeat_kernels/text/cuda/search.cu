@@ -1,4 +1,4 @@
-// Literal bytes in text on a device: at the start, at the end, anywhere, how often.
+// Literal bytes in text on a device: at the start, at the end, anywhere, how often, where.
 
 static __device__ __forceinline__ Bytes pattern_of(const i64* t) {
     return Bytes{FF_GLOBAL(const u8, t[TABLE_PATTERN]), t[TABLE_PATTERN_BYTES]};
@@ -53,4 +53,12 @@ extern "C" __global__ void __launch_bounds__(BLOCK)
 count_matches(const i64* t, i64 first, i64 n) {
     i64* out = FF_GLOBAL(i64, t[TABLE_OUT]);
     FOR_EACH_ROW(row) out[row] = is_present(t, row) ? n_matches(bytes_of(t, row), pattern_of(t)) : 0;
+}
+
+extern "C" __global__ void __launch_bounds__(BLOCK)
+find_first(const i64* t, i64 first, i64 n) {
+    i64* out = FF_GLOBAL(i64, t[TABLE_OUT]);
+    FOR_EACH_ROW(row) {
+        out[row] = is_present(t, row) ? next_match(bytes_of(t, row), pattern_of(t), 0) : 0;
+    }
 }

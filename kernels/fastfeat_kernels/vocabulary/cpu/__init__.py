@@ -1,5 +1,8 @@
 # pyright: basic
-"""The vocabulary kernels on the CPU, by the kind of key."""
+"""The vocabulary kernels on the CPU, by the kind of key.
+
+`engine.cpu` imports it by name; `windows` uses its loops.
+"""
 
 from __future__ import annotations
 

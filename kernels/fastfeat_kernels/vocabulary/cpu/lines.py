@@ -61,7 +61,7 @@ def next_line(line, last_of_region):
 
 @njit(**INNER_OPTIONS)
 def equal_keys(line_at, n, key):
-    """Return which of n keys of a line are equal to one: at most one bit."""
+    """Return the bits of n keys of a line, 1 where a key is equal to one: at most one bit."""
     return equal_words(line_at, key) & ((i64(1) << n) - 1)
 
 
@@ -137,7 +137,7 @@ def find_keys(words, m, keys_at, hashes_at, places_at):
 
 @njit(**SEPARATE_OPTIONS)
 def build_keys(words, first, m, keys_at, hashes_at, rows_at):
-    """Put those of m distinct keys into the table whose line it is for, with their row as place.
+    """Put the keys whose lines are of this table, of m distinct ones, into it; places are rows.
 
     The state says that it is full if they have no room in their region.
     """

@@ -1,5 +1,5 @@
 # pyright: basic
-"""What is written once the places of a batch of keys are known: counts, a number for each row."""
+"""Writing of a batch of keys whose places are known: counts, and a number for each row."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def count_places(words, row, m, rows_at, places_at):
 
 @njit(**SEPARATE_OPTIONS)
 def record_learnt(words, row, n, m, rows_at, places_at):
-    """Note that n rows are taken, m of which have a value, and write the place of each row.
+    """Count n rows as taken, m of which have a value, and write the place of each row.
 
     The places may stand where they are to be written.
     """

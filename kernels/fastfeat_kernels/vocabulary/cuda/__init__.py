@@ -1,5 +1,7 @@
 """The vocabulary kernels on a device: their text, and the words of their tables.
 
+`steps.keys` imports it.
+
 A table has the words of a header; behind it those of the columns of the rows, a part of the key
 each, as in `hashing.layout`; and, to look up, behind those the columns of the known keys. Keys that
 are inserted stay where they are: slots hold numbers of rows, at most MOST_ROWS of them.
@@ -29,7 +31,7 @@ MISSING_IS_A_PART: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class KeyTable:
-    """What a header says; a kernel reads those of its words that it needs.
+    """The header of a table of keys; a kernel reads the words of it that it needs.
 
     Args:
         n_parts: of a key.

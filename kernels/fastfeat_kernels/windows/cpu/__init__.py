@@ -1,5 +1,8 @@
 # pyright: basic
-"""Windows on the CPU: the entries."""
+"""Windows on the CPU: the entries.
+
+`engine.cpu` imports it by name; `asof` uses its arithmetic.
+"""
 
 from __future__ import annotations
 

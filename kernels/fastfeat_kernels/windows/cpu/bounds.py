@@ -1,5 +1,5 @@
 # pyright: basic
-"""Where windows begin and end: both only move forward along an entity."""
+"""Begin and end of windows: both only move forward along an entity."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def advance_up_to(times, at, end, limit):
 
 @njit(**INNER_OPTIONS)
 def advance_begin(times, at, start, stop, time, low):
-    """Return where the window of a row begins, from where that of the row before does."""
+    """Return the begin of the window of a row, from that of the row before."""
     at = larger(at, start)
     limit = add_wrapping(time, low)
     is_over = (low > 0) & (limit < time)
@@ -77,7 +77,7 @@ def advance_begin(times, at, start, stop, time, low):
 
 @njit(**SEPARATE_OPTIONS)
 def find_begins(words, window, base, n):
-    """Write where the windows of rows that ask begin, by their low bound."""
+    """Write the begins of the windows of rows that ask, by their low bound."""
     scratch, low = words[layout.TABLE_SCRATCH], window[layout.WINDOW_LOW]
     starts = pointer_int32(scratch + layout.ENTITY_STARTS)
     stops, begins = (
@@ -98,7 +98,7 @@ def find_begins(words, window, base, n):
 
 @njit(**INNER_OPTIONS)
 def shift_of(words, number):
-    """Return what is added to a time for the limit of a bound: of the first place not below it."""
+    """Return the shift from a time to the limit of a bound: the first place is not below it."""
     window = window_of(words, number >> 1)
     return select(number & 1 != 0, window[layout.WINDOW_HIGH] + 1, window[layout.WINDOW_LOW])
 
@@ -155,7 +155,7 @@ def is_run_within(seen, times, n, shift):
 
 @njit(**SEPARATE_OPTIONS)
 def is_run(seen, times, starts, stops, first, n, shift):
-    """The same of rows of some entities.
+    """Return whether n rows of some entities have bounds that follow one another.
 
     Args:
         seen: times from place `first` on; one behind the last place of the batch may be read.
@@ -276,7 +276,7 @@ def find_slowly(words, base, n):
 
 @njit(**SEPARATE_OPTIONS)
 def find_ends(words, window, base, n):
-    """Write where the windows of rows that ask end, by their high bound."""
+    """Write the ends of the windows of rows that ask, by their high bound."""
     scratch = words[layout.TABLE_SCRATCH]
     starts, stops = (
         pointer_int32(scratch + layout.ENTITY_STARTS),
@@ -302,7 +302,7 @@ def find_ends(words, window, base, n):
 
 @njit(**SEPARATE_OPTIONS)
 def find_bounds(words, window, n):
-    """Write where the windows of rows that ask begin and end, where no bound of time says it."""
+    """Write begin and end of the windows of rows that ask, where no bound of time says it."""
     scratch = words[layout.TABLE_SCRATCH]
     places, starts = (
         pointer_int32(scratch + layout.PLACES),
@@ -369,7 +369,7 @@ def least_and_most_shift(words):
 
 @njit(**SEPARATE_OPTIONS)
 def find_all_bounds(words, base, n_rows, n):
-    """Write where all windows of rows that ask begin and end, of a batch of n_rows rows."""
+    """Write begin and end of all windows of rows that ask, of a batch of n_rows rows."""
     scratch = words[layout.TABLE_SCRATCH]
     times, asked = (
         pointer_int64(pointer_int64(scratch)[layout.ASKING_TIMES]),

@@ -105,7 +105,7 @@ def deal_words(words, source, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def deal_marked(words, source, row, n):
-    """The same for integers some of which are missing."""
+    """Deal out integers some of which are missing."""
     x, codes = pointer_int64(source), pointer_int32(words[layout.TABLE_CODES] + 4 * row)
     values, marks = (
         pointer_int64(words[layout.TABLE_DEALT]),
@@ -144,7 +144,7 @@ def deal(table, first, n):
 
 @njit(**SEPARATE_OPTIONS)
 def find_results(words, row, n, places):
-    """Write where the results of rows stand."""
+    """Write the places of the results of rows."""
     codes, cursors = (
         pointer_int32(words[layout.TABLE_CODES] + 4 * row),
         pointer_int64(words[layout.TABLE_CURSORS]),
@@ -189,7 +189,7 @@ def turn_results(words, places_at, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def turn_few(words, places_at, row, n):
-    """The same of rows that have one byte of a bitmap together."""
+    """Copy the results of rows that have one byte of a bitmap together to columns."""
     places, targets = pointer_int64(places_at), pointer_int64(words[layout.TABLE_TARGETS])
     bitmaps = pointer_int64(words[layout.TABLE_NUMBER_BITS])
     for slot in range(words[layout.TABLE_ROW_WORDS]):

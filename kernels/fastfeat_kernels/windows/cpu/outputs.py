@@ -18,6 +18,7 @@ from fastfeat_kernels.windows.cpu.bounds import is_open, window_of
 from fastfeat_kernels.windows.cpu.extremes import read_extremes
 from fastfeat_kernels.windows.cpu.picks import read_picks, read_since
 from fastfeat_kernels.windows.cpu.ranks import read_ordered
+from fastfeat_kernels.windows.cpu.shapes import read_shapes
 from fastfeat_kernels.windows.cpu.slopes import read_slopes
 from fastfeat_kernels.windows.cpu.standings import read_ranks
 from fastfeat_kernels.windows.cpu.streaks import read_streaks
@@ -44,6 +45,7 @@ from fastfeat_kernels.windows.statistics import (
     PICKING,
     RANKING,
     RUNNING,
+    SHAPING,
     SUM,
     SUMMING,
     WHOLE_MEAN,
@@ -204,6 +206,7 @@ LOOPS = {
     RANKING: read_ranks,
     DECAYING: read_averages,
     FITTING: read_slopes,
+    SHAPING: read_shapes,
     RUNNING: read_streaks,
 }
 
@@ -214,7 +217,7 @@ def nothing_read(words, column, output, begins_at, ends_at, n, target):
 
 
 def reader_of(families):
-    """Return what writes the results of an output of some families, by the loop of its own.
+    """Return the function that writes results of some families, each by a loop of its own.
 
     Args:
         families: their numbers; those that all entries have are left out.

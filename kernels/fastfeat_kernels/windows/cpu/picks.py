@@ -27,7 +27,7 @@ i64 = types.int64
 
 @njit(**SEPARATE_OPTIONS)
 def find_picks(words, column, output, begins_at, ends_at, n, found):
-    """Write where the value is, the last or the n-th latest; -1 where there is none."""
+    """Write the place of the value, the last or the n-th latest; -1 where there is none."""
     scratch, is_lag = words[layout.TABLE_SCRATCH], output[layout.OUTPUT_STATISTIC] == LAG
     begins, ends, counts = (
         pointer_int32(begins_at),

@@ -45,7 +45,7 @@ def add_limbs(sums, i, high, low):
 
 @njit(**INNER_OPTIONS)
 def add_square_limbs(squares, i, high, low):
-    """The same of squares."""
+    """Write the sum of the squares up to place i, carried, from that before it."""
     a, b, c, d = square_limbs(high, low)
     d += squares[4 * i + 3]
     c += squares[4 * i + 2] + (d >> layout.LIMB_BITS)
@@ -56,7 +56,7 @@ def add_square_limbs(squares, i, high, low):
 
 @njit(**INNER_OPTIONS)
 def begin_limbs(sums, squares, has_squares, carry):
-    """Write what stands before the first place, and what it carries; return the next place."""
+    """Write the limbs before the first place, and those that it carries; return the next place."""
     sums[0], sums[1] = i64(0), i64(0)
     if has_squares:
         for k in range(4):
@@ -154,7 +154,7 @@ def integers_in_units(x, n, flip, lowest, n_values, units):
 
 @njit(**SEPARATE_OPTIONS)
 def present_integers_in_units(x, n, flip, lowest, n_values, counts, units):
-    """The same, 0 for what is missing."""
+    """Write integers as floats, 0 for missing ones; return 0 if all are in the range."""
     left = i64(0)
     for i in range(n):
         value = select(counts[i + 1] != counts[i], x[i] ^ flip, i64(0))
@@ -176,7 +176,7 @@ def add_units(units, first, n, carried, sums):
 
 @njit(**SEPARATE_OPTIONS)
 def add_squared_units(units, first, n, carried, squares):
-    """The same of squares of whole units."""
+    """Write sums of squares of whole units, from a place on up to which they are carried."""
     total = carried
     squares[0] = 0.0
     squares[first] = total

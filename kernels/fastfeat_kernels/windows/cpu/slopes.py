@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.blocks import HIGHEST, INFINITE, LOWEST, NAN_BITS
+from fastfeat_kernels.blocks import HIGHEST, INFINITE, NAN_BITS
+from fastfeat_kernels.digits import LOW, UNIT, carry, divided, parts_of, top_of_digits
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
     SEPARATE_OPTIONS,
@@ -25,25 +26,9 @@ from fastfeat_kernels.intrinsics import (
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.averages import is_value
 from fastfeat_kernels.windows.cpu.vectors import multiply_wrapping, subtract_wrapping
-from fastfeat_kernels.windows.cpu.wide import FRACTION, LOW, UNIT, carry, divided, top_of_digits
 
 i64 = types.int64
 ENTITY, ADDED, REMOVED, N_INFINITE = 0, 1, 2, 3  # of the state
-
-
-@njit(**INNER_OPTIONS)
-def parts_of(kind, word):
-    """Return (magnitude, place, sign) of a finite value: magnitude * 2**place units, of 64 bits."""
-    if kind == layout.FLOAT:
-        size = word & HIGHEST
-        exponent = size >> 52
-        magnitude = (size & FRACTION) | select(exponent != 0, i64(FRACTION + 1), i64(0))
-        return magnitude, larger(exponent, i64(1)) - 1, select(word < 0, i64(-1), i64(1))
-    if kind == layout.UNSIGNED:
-        return word ^ LOWEST, i64(0), i64(1)
-    is_negative = word < 0
-    magnitude = select(is_negative, subtract_wrapping(i64(0), word), word)
-    return magnitude, i64(0), select(is_negative, i64(-1), i64(1))
 
 
 @njit(**INNER_OPTIONS)

@@ -55,14 +55,14 @@ def subtract_runs(at_ends, at_begins, n, found):
 
 @njit(**SEPARATE_OPTIONS)
 def subtract_from_run(at_ends, sums, begins, n, found):
-    """The same where the end alone does."""
+    """Write differences where the end of windows alone moves by one a row."""
     for j in range(n):
         found[j] = at_ends[j] - sums[i64(begins[j])]
 
 
 @njit(**SEPARATE_OPTIONS)
 def subtract(sums, begins, ends, n, found):
-    """The same anywhere."""
+    """Write differences where begin and end of windows are anywhere."""
     for j in range(n):
         found[j] = sums[i64(ends[j])] - sums[i64(begins[j])]
 
@@ -77,7 +77,7 @@ def subtract_pair_runs(at_ends, at_begins, n, highs, lows):
 
 @njit(**SEPARATE_OPTIONS)
 def subtract_pairs_from_run(at_ends, sums, begins, n, highs, lows):
-    """The same where the end alone does."""
+    """Write differences of limbs where the end of windows alone moves by one a row."""
     for j in range(n):
         begin = i64(begins[j])
         highs[j] = at_ends[2 * j] - sums[2 * begin]
@@ -86,7 +86,7 @@ def subtract_pairs_from_run(at_ends, sums, begins, n, highs, lows):
 
 @njit(**SEPARATE_OPTIONS)
 def subtract_pairs(sums, begins, ends, n, highs, lows):
-    """The same anywhere."""
+    """Write differences of limbs where begin and end of windows are anywhere."""
     for j in range(n):
         begin, end = i64(begins[j]), i64(ends[j])
         highs[j] = sums[2 * end] - sums[2 * begin]
@@ -349,7 +349,7 @@ def read_spreads(words, column, output, begins_at, ends_at, n, target):
 
 @njit(**SEPARATE_OPTIONS)
 def mark_infinite(words, column, output, begins_at, ends_at, n, target):
-    """Write what infinities decide: the sum and mean of one sign; nothing of both, or of spread."""
+    """Write the results of infinities: sum and mean are of one sign; NaN of both, or of spread."""
     counts = pointer_int32(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_INFINITE])
     begins, ends, results = pointer_int32(begins_at), pointer_int32(ends_at), pointer_int64(target)
     statistic = output[layout.OUTPUT_STATISTIC]

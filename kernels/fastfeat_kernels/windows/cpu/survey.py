@@ -1,5 +1,5 @@
 # pyright: basic
-"""What is known of a column in some rows of an entity, for windows that hold all rows before.
+"""Summary of a column in some rows of an entity, for windows that hold all rows before.
 
 `survey` finds what needs no grid, and how far values reach; `add` their sums on the grid that the
 caller chooses for the entity, as limbs.
@@ -81,7 +81,7 @@ def survey_reach(words, column, first, end, known):
 
 @njit(**SEPARATE_OPTIONS)
 def survey_column(words, column, first, end, known):
-    """Write what needs no grid."""
+    """Write the part of a column's summary that needs no grid."""
     magnitude = select(column[layout.COLUMN_KIND] == layout.FLOAT, i64(HIGHEST), i64(0))
     most, least, count = i64(LOWEST), i64(LOWEST), i64(0)
     for place in range(first, end):
@@ -153,7 +153,7 @@ def add_column(words, column, first, end, known):
 
 
 def survey(table, first, n):
-    """Write what is known of each column in n rows from a place on, but sums."""
+    """Write the summary of each column in n rows from a place on, but sums."""
     saved = enter_ieee()
     words = pointer_int64(opaque(table))
     for k in range(words[layout.TABLE_N_COLUMNS]):

@@ -10,17 +10,16 @@ from __future__ import annotations
 from numba import njit, types
 
 from fastfeat_kernels.blocks import HIGHEST, INFINITE, NAN_BITS
+from fastfeat_kernels.digits import FRACTION, LOW, UNIT, carry, divided, finish, top_of_digits
 from fastfeat_kernels.grouped.cpu.exact_integers import square_root
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
     SEPARATE_OPTIONS,
     bits_of,
     float_of,
-    fma,
     larger,
     pointer_int32,
     pointer_int64,
-    popcount,
     select,
     shift_logical,
 )
@@ -29,12 +28,8 @@ from fastfeat_kernels.windows.cpu.vectors import multiply_wrapping
 from fastfeat_kernels.windows.statistics import DEVIATION, MEAN, SUM, VARIANCE
 
 i64 = types.int64
-FRACTION = (1 << 52) - 1
-LOW = 0xFFFFFFFF
-TOP_BITS = 62
 MAX_DIGITS = 160
 ADDED, REMOVED = 0, 1  # of the state
-UNIT = -1074
 
 
 @njit(**INNER_OPTIONS)
@@ -75,95 +70,6 @@ def add_value(sums, squares, bits, has_squares, sign):
         add_shifted(sums, mantissa, place, select(bits < 0, -sign, sign))
         if has_squares:
             add_square_shifted(squares, mantissa, place, sign)
-
-
-@njit(**INNER_OPTIONS)
-def carry(limbs, first, n, digits):
-    """Write n limbs from the first on as digits of 32 bits, of the magnitude; return the sign."""
-    rest = i64(0)
-    for k in range(n):
-        total = limbs[first + k] + rest
-        digits[k] = total & LOW
-        rest = total >> 32
-    if rest >= 0:
-        return i64(1)
-    rest = i64(1)
-    for k in range(n):
-        total = (digits[k] ^ LOW) + rest
-        digits[k] = total & LOW
-        rest = total >> 32
-    return i64(-1)
-
-
-@njit(**INNER_OPTIONS)
-def n_bits_of(digit):
-    """Return how many bits a digit of 32 bits has."""
-    for k in range(5):
-        digit |= digit >> (1 << k)
-    return popcount(digit)
-
-
-@njit(**SEPARATE_OPTIONS)
-def top_of_digits(digits, n):
-    """Return (top, place) of an integer of n digits: its highest 62 bits, the last one sticky.
-
-    Converting top to a float rounds the integer.
-    """
-    at = n - 1
-    while at > 0 and digits[at] == 0:
-        at -= 1
-    n_bits = n_bits_of(digits[at])
-    room = TOP_BITS - n_bits  # 30 or more
-    second, third = i64(0), i64(0)
-    if at > 0:
-        second = digits[at - 1]
-    if at > 1:
-        third = digits[at - 2]
-    top, lost = digits[at] << room, i64(0)
-    if room >= 32:
-        top |= (second << (room - 32)) | (third >> (64 - room))
-        lost = third & ((i64(1) << (64 - room)) - 1)
-    else:
-        top |= second >> (32 - room)
-        lost = (second & ((i64(1) << (32 - room)) - 1)) | third
-    for k in range(at - 2):
-        lost |= digits[k]
-    return top | i64(lost != 0), 32 * at - room
-
-
-@njit(**INNER_OPTIONS)
-def finish(x, rest, exponent):
-    """Return x * 2**exponent rounded once, where x is a value of 53 bits that lost a `rest`.
-
-    Args:
-        x: a normal float, or 0.
-        rest: positive where the magnitude of the value is above that of x, negative if below.
-        exponent: any.
-    """
-    bits = bits_of(x)
-    sign, size = bits & (i64(-1) << 63), bits & HIGHEST
-    biased = (size >> 52) + exponent
-    if size == 0:
-        return x
-    if biased >= 0x7FF:
-        return float_of(sign | INFINITE)
-    if biased > 0:
-        return float_of(sign | (size & FRACTION) | (biased << 52))
-    drop, mantissa = 1 - biased, (size & FRACTION) | (FRACTION + 1)
-    if drop > 54:
-        return float_of(sign)
-    half, kept = i64(1) << (drop - 1), mantissa >> drop
-    tail = mantissa & ((i64(1) << drop) - 1)
-    is_up = (tail > half) | ((tail == half) & ((rest > 0.0) | ((rest == 0.0) & (kept & 1 != 0))))
-    return float_of(sign | (kept + i64(is_up)))
-
-
-@njit(**INNER_OPTIONS)
-def divided(x, divisor, exponent):
-    """Return x * 2**exponent / divisor, rounded once; x >= 1 in magnitude, or 0."""
-    quotient = x / divisor
-    rest = fma(-quotient, divisor, x)
-    return finish(quotient, select(x < 0.0, -rest, rest), exponent)
 
 
 @njit(**SEPARATE_OPTIONS)

@@ -1,4 +1,7 @@
-"""The kernels of windows on a device: their text, and the words of their table."""
+"""The kernels of windows on a device: their text, and the words of their table.
+
+`steps.windows` imports it.
+"""
 
 from __future__ import annotations
 
@@ -117,7 +120,7 @@ def level_sizes(n: int) -> list[int]:
 
 
 def digit_shifts(differing: int) -> list[int]:
-    """Return from which bits on digits are sorted by, where the keys differ in some bits only.
+    """Return the first bits of the digits to sort by, where the keys differ in some bits only.
 
     >>> digit_shifts(0), digit_shifts(0xFF << 12), digit_shifts(1 | 1 << 20)
     ([], [12], [0, 20])

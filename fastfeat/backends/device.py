@@ -1,0 +1,110 @@
+"""The backends of a device: one table, over the runtime of a card or of g++ in its place.
+
+A step runs by the kernel that its folder has for a device, and on the host where it has none. A
+column that a step makes stays on the device as a DeviceArray where a kernel has made it; where the
+next step runs on the host it is brought there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from fastfeat.backends import Backend, step_kernels
+from fastfeat.backends import cpu as host
+from fastfeat.dtypes import DType
+from fastfeat.engine.gpu.learn.learn import learn
+from fastfeat.engine.gpu.pieces.run import compute, on_host
+from fastfeat.engine.gpu.runtime import Runtime
+from fastfeat.engine.tasks import LearnTask, RowTask, Task
+from fastfeat.ir.node import Call
+from fastfeat.ir.scope import OVER, is_over_window
+from fastfeat.steps.keys.gpu.groups import learn_groups
+from fastfeat.steps.keys.gpu.vocabulary import count_keys
+from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
+from fastfeat.steps.on_device import DeviceKernel, argument_in_host
+from fastfeat.steps.registry import step_function
+from fastfeat.steps.step import StepTask
+from fastfeat.steps.targets.gpu import learn_target
+from fastfeat.steps.targets.tasks import TargetTask
+from fastfeat.steps.windows.gpu.functions import (
+    is_of_values_near_each_other,
+    is_on_device,
+    over,
+    over_table,
+)
+from fastfeat.steps.windows.tasks import TableWindowTask, WindowTask
+
+
+def _kernel(call: Call, types: Sequence[DType]) -> DeviceKernel | None:
+    """Return the kernel of the device that makes a step; None of one that runs on the host."""
+    kernel: DeviceKernel | None = step_kernels("gpu").get(call.function)
+    if kernel is None or step_function(call).host is not None or not kernel.takes(types):
+        return None
+    return kernel
+
+
+def place_of(call: Call, types: Sequence[DType]) -> str:
+    """Return where a step runs, as `explain` tells it.
+
+    Args:
+        call: the step.
+        types: of its arguments.
+    """
+    if not is_over_window(call):
+        return "on the host" if _kernel(call, types) is None else "on the device"
+    function = call.function.removeprefix(OVER)
+    if not is_on_device(function):
+        return "on the host"
+    if is_of_values_near_each_other(function, types[0]):
+        return "on the device, or on the host if an entity's values span over 100 bits"
+    return "on the device"
+
+
+def run_step(runtime: Runtime, task: StepTask) -> Any:
+    """Return the column that a step makes.
+
+    Raises:
+        OutOfDeviceMemory: it does not fit.
+    """
+    call, args, n_rows = task.call, task.args, task.n_rows
+    kernel = _kernel(call, [arg.dtype for arg in args])
+    if kernel is None:
+        in_host = [argument_in_host(runtime, arg) for arg in args]
+        return host.run_step(replace(task, args=in_host))
+    params = dict(call.params)
+    return runtime.computations.run(lambda: kernel.run(runtime, args, params, n_rows))
+
+
+FUNCTIONS: Mapping[type[Task[Any]], Callable[[Runtime, Any], Any]] = {
+    RowTask: compute,
+    LearnTask: learn,
+    StepTask: run_step,
+    KeysTask: count_keys,
+    GroupsTask: learn_groups,
+    TargetTask: learn_target,
+    WindowTask: lambda runtime, task: over(runtime, task.past, task.asked, task.first_row),
+    TableWindowTask: lambda runtime, task: over_table(runtime, task.past, task.asked, task.query),
+}
+"""By the kind of a task, the function that runs it on a device."""
+
+
+def device_backend(name: str, runtime: Callable[[], Runtime]) -> Backend:
+    """Return the backend of a device.
+
+    Args:
+        name: of the backend.
+        runtime: the device that the calling thread works on; raises BackendUnavailable.
+    """
+
+    def on_device(function: Callable[[Runtime, Any], Any], task: Any) -> Any:
+        return function(runtime(), task)
+
+    return Backend(
+        name,
+        {kind: partial(on_device, function) for kind, function in FUNCTIONS.items()},
+        runtime,
+        lambda column, shown: on_host(runtime(), column, shown),
+    )
