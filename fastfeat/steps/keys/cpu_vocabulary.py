@@ -192,7 +192,7 @@ def numbered(columns: Sequence[ChunkedArray], dtypes: Sequence[DType]) -> tuple[
     Numbers come in any order: what only tells keys apart need not sort them.
 
     Args:
-        columns: the parts of the key, as `io.keys` stores them.
+        columns: the parts of the key, as `io.columns.keys` stores them.
         dtypes: their types.
     """
     parts = [_numbered(*part) for part in zip(columns, dtypes, strict=True)]
@@ -318,7 +318,7 @@ def encode(
     missing: str,
     n_unseen: int,
 ) -> Array:
-    """Return the code of each row, int32; see `steps.encode`."""
+    """Return the code of each row, int32; see `keys.rows`."""
     run, first = runner(_RUN), 1 + n_unseen
     if len(columns) == 1 and missing == "key":
         index = _cached(vocabulary, "index", lambda: _index(vocabulary.parts[0], dtypes[0]))

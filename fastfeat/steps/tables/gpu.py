@@ -57,7 +57,7 @@ def is_gathered(types: Sequence[DType]) -> bool:
 def lookup_values(
     runtime: Runtime, args: Sequence[Argument], params: Mapping[str, Any], n_rows: int
 ) -> Any:
-    """Return the values of the table in the rows that were found; see `steps.lookup`.
+    """Return the values of the table in the rows that were found; see `tables.rows`.
 
     It stays on the device where there is room for it.
 
@@ -112,7 +112,7 @@ _ASOF_ROW_BYTES = 4 + 8 + 8 + 1 / 8
 def asof_rows(
     runtime: Runtime, args: Sequence[Argument], params: Mapping[str, Any], n_rows: int
 ) -> Any:
-    """Return the row of the table that was known at the moment of each row; see `steps.asof`.
+    """Return the row of the table that was known at the moment of each row; see `tables.rows`.
 
     Raises:
         OutOfDeviceMemory: the rows do not fit the device.
