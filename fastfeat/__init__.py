@@ -15,7 +15,8 @@ numbers         .abs .sign .floor .ceil .round .clip .sqrt .cbrt .exp .expm1 .lo
                 .log10 .sigmoid .sin .cos .tan .arcsin .arccos .arctan .sinh .cosh .tanh .cyclical
                 ff.haversine ff.polynomial_features
 conditions      ff.when .is_between .is_in .replace_strict .is_finite .is_infinite
-missing values  .is_null .is_not_null .fill_null .fill_infinite .impute ff.coalesce
+missing values  .is_null .is_not_null .eq_missing .ne_missing .fill_null .fill_infinite .impute
+                ff.coalesce
 across columns  ff.max_horizontal ff.mean_horizontal ff.min_horizontal ff.sum_horizontal
 statistics      .count .null_count .sum .mean .var .std .skew .kurtosis .min .max .quantile .median
                 .mode .n_unique: of all training rows, of those of a key (by=), or of earlier rows
@@ -23,10 +24,11 @@ statistics      .count .null_count .sum .mean .var .std .skew .kurtosis .min .ma
 scaling         .standard_scale .min_max_scale .max_abs_scale .robust_scale .quantile_transform
                 .power_transform
 bins, splines   .cut .qcut .k_bins_discretize .spline_transform
-categories      .ordinal_encode .one_hot_encode .count_encode .hash ff.cross
+categories      .ordinal_encode .one_hot_encode .binary_encode .count_encode .hash ff.cross
 by a target     .target_encode .woe_encode
 earlier rows    ff.window ff.count ff.time_since ff.time_since_last ff.session_id .lag .diff
                 .pct_change .first .last .any .all .range .rank .slope .streak .ewm_mean
+                .ewm_sum
 labels ahead    ff.ahead
 other tables    ff.lookup ff.asof
 times           .dt: help(ff.col("t").dt)

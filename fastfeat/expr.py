@@ -149,6 +149,7 @@ class Expr:
         last = windows.last
         pct_change = windows.pct_change
         ewm_mean = trends.ewm_mean
+        ewm_sum = trends.ewm_sum
         range = trends.range
         rank = trends.rank
         slope = trends.slope

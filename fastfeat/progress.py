@@ -117,7 +117,7 @@ def is_telling() -> bool:
 
 
 def tell(now: str = "", done: int | None = None) -> None:
-    """Say what is done now within whatever is told, and how many are done.
+    """Tell a step of the work that is told, and how many are done.
 
     Code that is called from far away may say so without the step of the block that it runs in.
     """

@@ -64,7 +64,7 @@ FAULTS = {
     ),
     "a_window_loses_its_carry": Fault(
         f"{KERNELS}/windows/cpu/sums.py",
-        "high, low = highs[j] + (lows[j] >> LIMB_BITS), lows[j] & LOW\n        fits",
+        "high, low = highs[j] + (lows[j] >> layout.LIMB_BITS), lows[j] & LOW\n        fits",
         "high, low = highs[j], lows[j] & LOW\n        fits",
         ("tests/kernels/test_windows_kernel_sums.py",),
     ),

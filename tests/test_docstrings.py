@@ -25,13 +25,7 @@ _NO_NOUN = re.compile(
 )
 """Beginnings of docstrings that withhold the noun: what is returned, or what a module holds."""
 
-_NAMED = [
-    "kernels/fastfeat_kernels",
-    *(
-        f"fastfeat/{folder}"
-        for folder in ("aggregates", "backends", "engine", "io", "ir", "scalars", "steps")
-    ),
-]
+_NAMED = ["kernels/fastfeat_kernels", "fastfeat"]
 """Folders in which every docstring begins with its noun."""
 
 

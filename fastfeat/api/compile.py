@@ -17,7 +17,7 @@ from typing import Any
 from fastfeat.api.example_rows import made_up
 from fastfeat.backends import DEVICE_NAMES, backend_named
 from fastfeat.dtypes import INT64, DType
-from fastfeat.engine.kernel_cache import Used, observed
+from fastfeat.engine.kernel_cache import UsedKernel, observing
 from fastfeat.errors import (
     FastfeatError,
     FastfeatWarning,
@@ -239,7 +239,7 @@ def _compiled(run: Callable[[], None], trial: _Trial, notes: list[str]) -> Compi
     from fastfeat.engine.cpu import compiled, kernels
 
     started = time.perf_counter()
-    with observed() as used, warnings.catch_warnings(), doing("compiling a plan"):
+    with observing() as used, warnings.catch_warnings(), doing("compiling a plan"):
         for kind in FastfeatWarning.__subclasses__():
             if kind is not KernelsNotKept:  # of made-up rows, the others are nobody's business
                 warnings.simplefilter("ignore", kind)
@@ -259,7 +259,7 @@ def _compiled(run: Callable[[], None], trial: _Trial, notes: list[str]) -> Compi
     return _record(used, time.perf_counter() - started, notes)
 
 
-def _record(used: Mapping[str, Used], seconds: float, notes: list[str]) -> Compiled:
+def _record(used: Mapping[str, UsedKernel], seconds: float, notes: list[str]) -> Compiled:
     n_compiled = sum(one.is_compiled for one in used.values())
     return Compiled(
         n_compiled,

@@ -46,7 +46,7 @@ class Backend:
 
 
 def run_task(backend: Backend, task: Task[Result]) -> Result:
-    """Return what a backend makes of a task."""
+    """Return the result of a task on a backend."""
     return backend.functions[type(task)](task)
 
 

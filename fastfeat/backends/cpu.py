@@ -1,14 +1,28 @@
-"""The CPU backend: programs and steps, by kernels, and by the definition where there is none."""
+"""The CPU backend: programs and steps, by kernels, and by the definition where there is none.
+
+An output of a program that is a column of a step, unchanged, is given out as the step made it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any
 
 from fastfeat.backends import Backend, step_kernels
 from fastfeat.backends.reference import run_step as run_by_definition
-from fastfeat.engine.cpu.arrays import compute, compute_matrix
+from fastfeat.engine.cpu import arrays
+from fastfeat.engine.cpu.arrays import compute_matrix
+from fastfeat.engine.cpu.compiled import compiled
 from fastfeat.engine.cpu.learn import learn
+from fastfeat.engine.kernel_cache import is_observed
+from fastfeat.engine.program import Output, Program, program_of
+from fastfeat.engine.storage import column_of
 from fastfeat.engine.tasks import LearnTask, MatrixTask, RowTask
+from fastfeat.io.columns.types import arrow_type
+from fastfeat.ir.node import Call, Column, Node
+from fastfeat.ir.scope import is_over_window
+from fastfeat.scalars.value import InputSlot
 from fastfeat.steps.keys.cpu_groups import learn_groups
 from fastfeat.steps.keys.cpu_vocabulary import count_keys
 from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
@@ -19,6 +33,52 @@ from fastfeat.steps.targets.tasks import TargetTask
 from fastfeat.steps.windows.cpu import over
 from fastfeat.steps.windows.cpu_tables import over_table
 from fastfeat.steps.windows.tasks import TableWindowTask, WindowTask
+
+
+def compute(task: RowTask) -> list[Any]:
+    """Return an Arrow array for each output: that the kernel wrote, or that a step made."""
+    program, columns = task.program, task.columns
+    made, rest = _parts(program)
+    if is_observed():  # where columns of steps come in pieces, or in no form that holds them
+        compiled(program).loops_address()
+    found = {k: _as_made(columns[slot], program.outputs[k]) for k, slot in made.items()}
+    if not found or any(array is None for array in found.values()):
+        return arrays.compute(task)
+    others = RowTask(rest, columns, task.n_rows, task.constants)
+    computed = iter(arrays.compute(others) if rest.outputs else ())
+    return [found[k] if k in found else next(computed) for k in range(len(program.outputs))]
+
+
+def outputs_of_steps(program: Program) -> Collection[int]:
+    """Return the places of outputs that may be arrays of a step, which others may refer to, too."""
+    return _parts(program)[0].keys()
+
+
+@lru_cache(maxsize=128)
+def _parts(program: Program) -> tuple[Mapping[int, InputSlot], Program]:
+    """Return the outputs that are columns of steps, unchanged, and the program of all others.
+
+    Floats are not given out as they are made, for a NaN in them is missing; but those of windows
+    and of lookup tables are null there.
+    """
+    made: dict[int, InputSlot] = {}
+    for k, output in enumerate(program.outputs):
+        slot = column_of(output)
+        if slot is None or isinstance(slot.sources[0], Column):
+            continue
+        if output.dtype.physical != "f64" or _is_without_nan(slot.sources[0]):
+            made[k] = slot
+    return made, program_of([o for k, o in enumerate(program.outputs) if k not in made])
+
+
+def _is_without_nan(step: Node) -> bool:
+    return isinstance(step, Call) and (is_over_window(step) or step_function(step).without_nan)
+
+
+def _as_made(column: Any, output: Output) -> Any:
+    """Return the column of a step as the array that the output is; None where it is in pieces."""
+    same_type = column.type == arrow_type(output.dtype)
+    return column.chunk(0) if same_type and column.num_chunks == 1 else None
 
 
 def run_step(task: StepTask) -> Any:

@@ -30,8 +30,8 @@ from fastfeat.steps.step import StepTask
 from fastfeat.steps.targets.gpu import learn_target
 from fastfeat.steps.targets.tasks import TargetTask
 from fastfeat.steps.windows.gpu.functions import (
-    is_of_values_near_each_other,
     is_on_device,
+    needs_near_values,
     over,
     over_table,
 )
@@ -47,7 +47,7 @@ def _kernel(call: Call, types: Sequence[DType]) -> DeviceKernel | None:
 
 
 def place_of(call: Call, types: Sequence[DType]) -> str:
-    """Return where a step runs, as `explain` tells it.
+    """Return the place where a step runs, as `explain` tells it.
 
     Args:
         call: the step.
@@ -58,7 +58,7 @@ def place_of(call: Call, types: Sequence[DType]) -> str:
     function = call.function.removeprefix(OVER)
     if not is_on_device(function):
         return "on the host"
-    if is_of_values_near_each_other(function, types[0]):
+    if needs_near_values(function, types[0]):
         return "on the device, or on the host if an entity's values span over 100 bits"
     return "on the device"
 

@@ -59,7 +59,7 @@ def is_code(path: Path) -> bool:
     return _CODE.fullmatch(path.name) is not None
 
 
-class Used(NamedTuple):
+class UsedKernel(NamedTuple):
     """A kernel that was asked for.
 
     Args:
@@ -73,17 +73,17 @@ class Used(NamedTuple):
     is_kept: bool
 
 
-_observers: list[dict[str, Used]] = []
+_observers: list[dict[str, UsedKernel]] = []
 
 
 @contextmanager
-def observed() -> Generator[dict[str, Used]]:
+def observing() -> Generator[dict[str, UsedKernel]]:
     """Give the kernels that a block asks for, by their keys.
 
     Each is on disk then, if it can be: what this process has loaded, and the file of which is gone,
     is compiled again.
     """
-    used: dict[str, Used] = {}
+    used: dict[str, UsedKernel] = {}
     _observers.append(used)
     try:
         yield used
@@ -96,7 +96,7 @@ def is_observed() -> bool:
     return bool(_observers)
 
 
-def note(key: str, used: Used) -> None:
+def note(key: str, used: UsedKernel) -> None:
     """Tell whoever looks of a kernel; the first time counts."""
     for seen in _observers:
         seen.setdefault(key, used)

@@ -19,7 +19,7 @@ from typing import Any
 
 from fastfeat.api.plan import FittedPlan
 from fastfeat.arguments import explaining_as
-from fastfeat.integrations.handover import Label, handed
+from fastfeat.integrations.handover import Label, hand_over
 from fastfeat.integrations.library import library
 from fastfeat.io.arrow import Table, pa
 
@@ -63,7 +63,7 @@ def pool(
         TypeMismatch: a feature is no number, or the label neither number nor text.
         FastfeatError: as `FittedPlan.transform`.
     """
-    given = handed(
+    given = hand_over(
         fitted,
         data,
         features,

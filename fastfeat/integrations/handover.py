@@ -35,7 +35,7 @@ Label = Any | Literal[False] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Handed:
+class HandedData:
     """The features and the label of some rows, as a library is given them.
 
     Args:
@@ -49,7 +49,7 @@ class Handed:
     categorical: tuple[str, ...]
 
 
-def handed(
+def hand_over(
     fitted: FittedPlan,
     data: Any,
     features: Any,
@@ -60,7 +60,7 @@ def handed(
     tables: Any = None,
     rows: Any = None,
     text_label: bool = False,
-) -> Handed:
+) -> HandedData:
     """Return the features of some rows, their label and categories, for a library.
 
     Args:
@@ -90,7 +90,7 @@ def handed(
     check_types(table)
     values = _label(fitted, data, label, history, tables, rows)
     numbers = None if values is None else label_values(values, table.num_rows, text=text_label)
-    return Handed(table, numbers, categorical(fitted, categories))
+    return HandedData(table, numbers, categorical(fitted, categories))
 
 
 def check_fitted(fitted: object) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 from fastfeat.api.plan import FittedPlan
 from fastfeat.arguments import explaining_as
 from fastfeat.errors import InvalidData
-from fastfeat.integrations.handover import Label, check_names, handed
+from fastfeat.integrations.handover import Label, check_names, hand_over
 from fastfeat.integrations.library import library
 from fastfeat.io.arrow import Table
 
@@ -68,7 +68,7 @@ def dataset(
         TypeMismatch: a feature or the label is no number.
         FastfeatError: as `FittedPlan.transform`.
     """
-    given = handed(
+    given = hand_over(
         fitted, data, features, label, categories, history=history, tables=tables, rows=rows
     )
     if given.label is None:
@@ -108,6 +108,6 @@ def features(
         >>> features(fitted, {"city": ["Bern", "Rome", None]}).to_pydict()
         {'city': [2, 1, 0]}
     """
-    return handed(
+    return hand_over(
         fitted, data, None, False, None, history=history, tables=tables, rows=rows
     ).features

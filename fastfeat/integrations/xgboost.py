@@ -29,7 +29,7 @@ from fastfeat.integrations.handover import (
     categorical,
     check_names,
     count_missing,
-    handed,
+    hand_over,
     is_float,
     without_kept,
 )
@@ -111,7 +111,7 @@ def dmatrix(
         TypeMismatch: a feature or the label is no number.
         FastfeatError: as `FittedPlan.transform`.
     """
-    given = handed(
+    given = hand_over(
         fitted, data, features, label, categories, history=history, tables=tables, rows=rows
     )
     check_names(given.features.column_names, _REFUSED, "XGBoost")
@@ -190,7 +190,7 @@ def dmatrix_by_pieces(
     def given(piece: Table) -> dict[str, Any]:
         of_piece = {name: _column(piece, column) for name, column in columns.items()}
         values = of_piece.pop("label", None if of_plan else False)
-        hand = handed(bare, piece, None, values, categories, history=history, tables=tables)
+        hand = hand_over(bare, piece, None, values, categories, history=history, tables=tables)
         labelled = {} if hand.label is None else {"label": hand.label}
         return {"data": hand.features, "feature_types": types, **labelled, **of_piece}
 

@@ -82,7 +82,7 @@ def query_of(order: Call) -> tuple[Node, ...]:
     return order.args[: 1 + dict(order.params)["n_keys"]]
 
 
-def seen_of(order: Call) -> tuple[TableColumn, ...]:
+def table_columns_of(order: Call) -> tuple[TableColumn, ...]:
     """Return the time, the keys and perhaps the tie of a table whose rows are asked for."""
     seen = order.args[1 + dict(order.params)["n_keys"] :]
     return tuple(column for column in seen if isinstance(column, TableColumn))
@@ -95,7 +95,7 @@ def is_of_table(order: Call) -> bool:
 
 def table_of(order: Call) -> str:
     """Return the name of the table whose rows are asked for."""
-    return seen_of(order)[0].table
+    return table_columns_of(order)[0].table
 
 
 def is_over_rows_ahead(node: Node) -> TypeGuard[Call]:

@@ -108,12 +108,12 @@ def _read(given: object) -> tuple[Table, Any] | None:
         with parquet_module().ParquetFile(path) as file:
             metadata: dict[bytes, bytes] = file.schema_arrow.metadata or {}
             told = metadata.get(_KEY)
-            return None if told is None else (file.read(), _told(told, path))
+            return None if told is None else (file.read(), _state_document(told, path))
     except (pa.ArrowException, OSError):
         return None  # what is wrong with a history is told by who reads histories
 
 
-def _told(content: bytes, path: Path) -> dict[str, Any]:
+def _state_document(content: bytes, path: Path) -> dict[str, Any]:
     try:
         given: dict[str, Any] = json.loads(content)
         known = given["format"]

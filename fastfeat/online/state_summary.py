@@ -58,7 +58,8 @@ class StateSummary:
     def __repr__(self) -> str:
         """Return a line of each thing."""
         told = [
-            (f"plan {name}" if name else "plan", _told(one)) for name, one in self.plans.items()
+            (f"plan {name}" if name else "plan", _plan_text(one))
+            for name, one in self.plans.items()
         ]
         reach = [
             f"{entity}: {reach}"
@@ -83,7 +84,7 @@ class StateSummary:
         return "\n".join(f"{name:<{width}}  {text}" for name, text in lines)
 
 
-def _told(fitted: Fitted) -> str:
+def _plan_text(fitted: Fitted) -> str:
     return f"{counted(len(fitted.feature_names), 'feature')}, fitted on {fitted.n_rows:,} rows"
 
 

@@ -46,13 +46,13 @@ def instead_of(name: str, methods: frozenset[str], members: Mapping[str, frozens
         methods: the methods that there are.
         members: those of namespaces, by namespace.
     """
-    if told := _told(EXPRESSION, name):
+    if told := _hint(EXPRESSION, name):
         return told
     for namespace, names in members.items():
         if name in names:
             return f" Write .{namespace}.{name}()"
     for namespace in members:
-        if told := _told(namespace, name):
+        if told := _hint(namespace, name):
             return told
     bare = name.removeprefix("nan")
     if bare != name and bare in methods:
@@ -68,11 +68,11 @@ def instead_in(namespace: str, name: str, methods: frozenset[str]) -> str:
         name: what was typed.
         methods: the methods that there are.
     """
-    hint = _told(namespace, name) or did_you_mean(name, methods, LIKELY)
+    hint = _hint(namespace, name) or did_you_mean(name, methods, LIKELY)
     return hint or f" There are: {', '.join(sorted(methods))}"
 
 
-def _told(place: str, name: str) -> str:
+def _hint(place: str, name: str) -> str:
     """Return the hint of the table for a name that is typed at a place; empty for none."""
     if written := tables()[place].get(name):
         return f" Write {written}"

@@ -9,7 +9,7 @@ from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Aggregate, Call, Column, Node, TableColumn, params_of
 from fastfeat.ir.rewrite import rewritten
-from fastfeat.ir.scope import is_of_table, is_over, seen_of, table_of
+from fastfeat.ir.scope import is_of_table, is_over, table_columns_of, table_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.operators.lookup import pairs_of
@@ -62,7 +62,7 @@ def sees_table(window: Call) -> bool:
 
 def time_of_table(window: Call) -> Expr:
     """Return the time of the table that a window is over, as an expression inside of it."""
-    return Expr((Column(seen_of(_order(window))[0].name),))
+    return Expr((Column(table_columns_of(_order(window))[0].name),))
 
 
 def refuse_own_value(function: str, window: Call, instead: str) -> None:

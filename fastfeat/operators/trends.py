@@ -98,28 +98,81 @@ def ewm_mean(
         >>> plan.fit_transform(data)[1]["level"].to_pylist()
         [3.0, 1.0, 1.0]
     """
-    chosen = window_given(f"{x!r}.ewm_mean", over)
-    refuse_ahead("ewm_mean", chosen)
+    return _decaying("ewm_mean", "mean", x, over, alpha, half_life)
+
+
+def ewm_sum(
+    x: Expr, *, over: Window, alpha: float | None = None, half_life: Duration | None = None
+) -> Expr:
+    """Return the sum of all of an entity's values so far, in which older ones weigh less.
+
+    By rows, with `alpha`, the value of k rows before the window's last one weighs (1 - alpha)**k,
+    rows whose value is missing being counted, so the last row weighs 1: pandas'
+    `ewm(alpha=).sum()`. By time, with `half_life`, a value weighs 2**-(age / half_life), its age
+    being the time from it to the row itself: a value of the same moment weighs 1, and a sum falls
+    while nothing happens. These are the weights of `ewm_mean`, not divided by their sum.
+
+    Missing values are skipped; the sum of none is 0. An infinity is the result from then on, and so
+    is that of a sum beyond float64; of both signs there is none.
+
+    Args:
+        x: numbers; of a condition it is a count that decays.
+        over: all of the past: a window without `last` and `rows`. The row itself is in it with
+            closed="right" or "both", and not otherwise.
+        alpha: above 0, up to 1, which takes the latest row alone.
+        half_life: after how long a weight is half of what it was: a duration as of `window`, or for
+            whole-number times a whole number.
+
+    Raises:
+        InvalidPlan: both or none of `alpha` and `half_life`, one out of range, or a window with
+            `last` or `rows`.
+
+    Source:
+        One step a value, in float64: sum = sum * decay + x, from 0, product and sum rounded each;
+        decay as of `ewm_mean`, and by time once more from the latest value to the row itself.
+
+    Example:
+        >>> past = ff.window(time="t", by="card")
+        >>> plan = ff.Plan({"spent": col("x").ewm_sum(half_life=2, over=past)})
+        >>> data = {"t": [0, 2, 4, 8], "card": ["a"] * 4, "x": [8.0, 4.0, None, 1.0]}
+        >>> plan.fit_transform(data)[1]["spent"].to_pylist()
+        [0.0, 4.0, 4.0, 1.0]
+    """
+    return _decaying("ewm_sum", "sum", x, over, alpha, half_life)
+
+
+def _decaying(
+    name: str, noun: str, x: Expr, over: Window, alpha: float | None, half_life: Duration | None
+) -> Expr:
+    """Return a function of all of the past whose weights decay, by rows or by time.
+
+    Args:
+        name: that of the method; by time it is the function name + "_by".
+        noun: what it is of the values.
+        x: the values.
+        over: the window.
+        alpha: by rows.
+        half_life: by time.
+    """
+    chosen = window_given(f"{x!r}.{name}", over)
+    refuse_ahead(name, chosen)
     given = dict(chosen.node.params)
     if given["last"] is not None or given["rows"] is not None:
         raise InvalidPlan(
-            f"{x!r}.ewm_mean(over={chosen!r}): is the mean of all of an entity's past. Leave last "
+            f"{x!r}.{name}(over={chosen!r}): is the {noun} of all of an entity's past. Leave last "
             "and rows of the window out: what is old weighs little by itself"
         )
     if (alpha is None) == (half_life is None):
-        raise InvalidPlan(f"{x!r}.ewm_mean(): takes alpha=, by rows, or half_life=, by time")
+        raise InvalidPlan(f"{x!r}.{name}(): takes alpha=, by rows, or half_life=, by time")
     if alpha is not None:
         return over_window(
-            "ewm_mean",
-            x,
-            chosen,
-            **checked("ewm_mean", parameters_of("over.ewm_mean"), alpha=alpha),
+            name, x, chosen, **checked(name, parameters_of(f"over.{name}"), alpha=alpha)
         )
-    told = f"ewm_mean(half_life={half_life!r})"
+    told = f"{name}(half_life={half_life!r})"
     length, unit = duration_given(told, half_life)
     if not length:
         raise InvalidPlan(f"{told}: nothing would be left of any value. Take a longer one")
-    return over_window("ewm_mean_by", x, _in_unit(chosen, told, unit), half_life=length)
+    return over_window(f"{name}_by", x, _in_unit(chosen, told, unit), half_life=length)
 
 
 def _in_unit(over: Window, told: str, unit: str | None) -> Window:
@@ -193,6 +246,7 @@ def range(x: Expr, *, over: Window) -> Expr:  # what it is called everywhere
 
 METHODS: dict[str, Callable[..., Expr]] = {
     "ewm_mean": ewm_mean,
+    "ewm_sum": ewm_sum,
     "range": range,
     "rank": rank,
     "slope": slope,

@@ -13,7 +13,7 @@ from fastfeat.expr import Expr, call, col, when
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, Literal, Node, params_of
 from fastfeat.ir.parameters import LONGEST, Closed
-from fastfeat.ir.scope import OVER, seen_of
+from fastfeat.ir.scope import OVER, table_columns_of
 from fastfeat.ir.show import show
 from fastfeat.ir.writing import Texts, Writer
 from fastfeat.operators.durations import Duration, duration_given, too_long
@@ -305,7 +305,7 @@ def diff(x: Expr, n: int = 1, *, over: Window) -> Expr:
 
 
 def pct_change(x: Expr, n: int = 1, *, over: Window) -> Expr:
-    """Return by which part the value changed from that of the n-th latest row of a window.
+    """Return the relative change of the value from that of the n-th latest row of a window.
 
     Args:
         x: numbers.
@@ -492,7 +492,7 @@ def _is_time(moment: Node, window: Call) -> bool:
         case (Call("order", (time, *_)),):
             return moment is time
         case (Call("table_order") as order,):
-            return moment is seen_of(order)[0]
+            return moment is table_columns_of(order)[0]
         case _:
             return False
 

@@ -225,7 +225,7 @@ def _of_row(name: str, row: Lookup, columns: tuple[str, ...]) -> Calls:
 def _by() -> Calls:
     """Yield every operator that takes keys, with one key, two, an expression, and few rows."""
     keys: dict[str, Any] = {"key": "key", "two": ["key", "text"], "expression": col("i8") % 5}
-    for name, operator in _with_parameter("by"):
+    for name, operator in _with_parameters("by", "min_rows"):  # a text is split by no key
         cases = [case for case in operator.cases if _is_learnt_per_key(name, case)]
         for number, case in enumerate(cases):
             for place, (by, given) in enumerate(keys.items()):
@@ -252,7 +252,7 @@ def _folds() -> Calls:
         "column": {"fold": col("u64") % 3},
         "60 rows": {"folds": 3, "min_rows": 60},
     }
-    for (name, operator), (told, given) in product(_with_parameter("folds"), variants.items()):
+    for (name, operator), (told, given) in product(_with_parameters("folds"), variants.items()):
         for number, case in enumerate(operator.cases):
             target = case.params.get("target", "i8" if "classes" in case.params else "flag")
             params = {k: v for k, v in case.params.items() if k not in (*given, "target")}
@@ -312,11 +312,11 @@ def _parts() -> Calls:
     yield "cross", cross("text", "key", "flag").ordinal_encode(max_categories=20)
 
 
-def _with_parameter(name: str) -> list[tuple[str, Operator]]:
+def _with_parameters(*names: str) -> list[tuple[str, Operator]]:
     return [
         (operator_name, operator)
         for operator_name, operator in OPERATORS.items()
-        if name in inspect.signature(operator.define).parameters
+        if {*names} <= inspect.signature(operator.define).parameters.keys()
     ]
 
 

@@ -8,7 +8,7 @@ another FastfeatError where the artifact or the state cannot be opened.
 
 A request goes from `wire` (HTTP) through `app` (limits, access, refusals) and `routes` to what
 answers it (`calls`, `kserve`, `mlflow`, `status`, `explain_calls`, `artifacts`), and from there
-through `serving` to `work`, which asks the live plan. `flight` gives its batches to the same work.
+through `service` to `work`, which asks the live plan. `flight` gives its batches to the same work.
 """
 
 from __future__ import annotations

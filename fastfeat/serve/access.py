@@ -14,7 +14,7 @@ FilePath = str | os.PathLike[str]
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may call.
+    """The token and the certificate that calls need.
 
     Args:
         token: what a caller must know; None where anyone may call.

@@ -24,7 +24,7 @@ def arrow_rows(body: bytes, reader: RowReader, most_bytes: int) -> Table:
             raise too_large(most_bytes)
         with pa.ipc.open_stream(body) as stream:
             batches: list[RecordBatch] = []
-            taken = Taken(reader, most_bytes)
+            taken = CheckedStream(reader, most_bytes)
             for batch in stream:
                 batches.append(taken.checked(batch))
             return pa.Table.from_batches(batches, taken.schema(stream.schema))
@@ -52,7 +52,7 @@ def not_arrow(error: Exception) -> Refusal:
     return Refusal(400, "NotArrow", f"the body is no Arrow stream: {str(error)[:200]}")
 
 
-class Taken:
+class CheckedStream:
     """A reader that checks a stream, batch by batch.
 
     Args:

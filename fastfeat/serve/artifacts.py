@@ -20,8 +20,8 @@ from fastfeat.plan.keep.artifact import fitted_digest
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.json_text import write_json
 from fastfeat.serve.refusals import Refusal, refusal_of
-from fastfeat.serve.served import Served, served
-from fastfeat.serve.serving import Serving
+from fastfeat.serve.served_plan import ServedPlan, served_plan
+from fastfeat.serve.service import Service
 from fastfeat.serve.state_opening import Opening, difference, missing_in_memory, warm, without_path
 
 _TYPES = ("application/octet-stream", "application/vnd.fastfeat")
@@ -48,13 +48,13 @@ class Artifacts:
     """The exchange of the served artifact for another.
 
     Args:
-        serving: the server.
+        service: the plan that is served, with its work.
         opening: how its state is opened.
         said: is told what happened, a line each.
     """
 
-    def __init__(self, serving: Serving, opening: Opening, said: Callable[[str], None]) -> None:
-        self._serving = serving
+    def __init__(self, service: Service, opening: Opening, said: Callable[[str], None]) -> None:
+        self._service = service
         self._opening = opening
         self._said = said
         self._turn = asyncio.Lock()
@@ -80,19 +80,19 @@ class Artifacts:
         Raises:
             Refusal: it is not taken: the reason.
         """
-        serving = self._serving
+        service = self._service
         async with self._turn:
             try:
                 told = await self._take(content)
             except (Refusal, FastfeatError) as error:
                 refusal = refusal_of(self._without_path(error), "artifact")
-                serving.refused = str(refusal)
-                serving.metrics.swaps["refused"] += 1
+                service.refused = str(refusal)
+                service.metrics.swaps["refused"] += 1
                 self._said(f"artifact refused: {refusal}")
                 raise refusal from None
-            serving.refused = ""
+            service.refused = ""
             if told["changed"]:
-                serving.metrics.swaps["taken"] += 1
+                service.metrics.swaps["taken"] += 1
                 self._said(f"artifact {told['artifact']} is served")
             return told
 
@@ -104,15 +104,15 @@ class Artifacts:
         return type(error)(without_path(str(error), path))
 
     async def _take(self, content: bytes) -> dict[str, Any]:
-        serving = self._serving
-        old = serving.now
-        if serving.read_only:
+        service = self._service
+        old = service.now
+        if service.read_only:
             raise Refusal(403, "ReadOnly", "the process that writes the state says what is served")
-        new = await serving.work.apart(lambda: _loaded(content, old))
+        new = await service.work.apart(lambda: _loaded(content, old))
         missing = ""
         if new is not None:
-            missing = await serving.work.between(lambda: self._swap(old, new))
-        now = serving.now
+            missing = await service.work.between(lambda: self._swap(old, new))
+        now = service.now
         return {
             "artifact": now.artifact,
             "was": old.artifact,
@@ -124,7 +124,7 @@ class Artifacts:
             "removed": [name for name in old.columns if name not in now.columns],
         }
 
-    def _swap(self, old: Served, new: FittedPlan) -> str:
+    def _swap(self, old: ServedPlan, new: FittedPlan) -> str:
         """Put a plan in the place of what is served, while no call runs.
 
         Returns:
@@ -143,8 +143,8 @@ class Artifacts:
             return missing_in_memory(old.fitted, new)
         return "; ".join(without_path(str(one.message), self._opening.path) for one in told)
 
-    def _serve(self, live: Live, fitted: FittedPlan, old: Served) -> None:
-        self._serving.served = served(live, fitted, old.reader.most)
+    def _serve(self, live: Live, fitted: FittedPlan, old: ServedPlan) -> None:
+        self._service.served = served_plan(live, fitted, old.reader.most)
 
     async def watch(self, watched: Watched) -> None:
         """Take what a file holds whenever it has changed, until it is cancelled."""
@@ -159,14 +159,14 @@ class Artifacts:
                 continue
             seen = found
             try:
-                await self.take(await self._serving.work.apart(path.read_bytes))
+                await self.take(await self._service.work.apart(path.read_bytes))
             except Refusal:
                 continue  # it was told
             except OSError as error:
                 print(f"fastfeat serve: {path}: {error.strerror}", file=sys.stderr, flush=True)
 
 
-def _loaded(content: bytes, old: Served) -> FittedPlan | None:
+def _loaded(content: bytes, old: ServedPlan) -> FittedPlan | None:
     """Return the plan of an artifact, ready to compute; None where it is the one that is served.
 
     Raises:

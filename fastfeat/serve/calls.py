@@ -13,15 +13,15 @@ from fastfeat.serve.arrow_rows import arrow_rows
 from fastfeat.serve.json_rows import ROWS, RowReader, row_reader
 from fastfeat.serve.json_text import as_bool, as_list, as_object, read_json, write_json
 from fastfeat.serve.refusals import Refusal
-from fastfeat.serve.served import Served
-from fastfeat.serve.serving import Serving
+from fastfeat.serve.served_plan import ServedPlan
+from fastfeat.serve.service import Service
 from fastfeat.serve.work import Computed
 
 _BOOLS = {"true": True, "false": False}
 _OF_FEATURES = ("rows", "update", "names")
 
 
-def features_of(serving: Serving) -> Handler:
+def features_of(service: Service) -> Handler:
     """Return the handler that answers features of rows, and puts these into the state if asked."""
 
     async def of_arrow(request: Request) -> Answer:
@@ -30,9 +30,9 @@ def features_of(serving: Serving) -> Handler:
         update = _BOOLS.get(asked.get("update", "false"))
         update = as_bool(update, "update is true or false")
         names = asked["names"].split(",") if "names" in asked else None
-        checked_names(serving.now, names)
-        rows = arrow_rows(request.body, serving.now.reader, serving.limits.body)
-        found = await serving.features(rows, update=update)
+        checked_names(service.now, names)
+        rows = arrow_rows(request.body, service.now.reader, service.limits.body)
+        found = await service.features(rows, update=update)
         wanted = checked_names(found.by, names)  # of what was served as they were computed
         return _arrow_answer(found, wanted)
 
@@ -41,14 +41,14 @@ def features_of(serving: Serving) -> Handler:
         check_known(asked, _OF_FEATURES)
         update = as_bool(asked.get("update", False), "update is true or false")
         names, given = asked.get("names"), asked.get("rows")
-        checked_names(serving.now, names)
+        checked_names(service.now, names)
         rows = as_list(given, ROWS)
         if names is None and len(rows) == 1:
-            single = serving.row(rows[0], update=update)
+            single = service.row(rows[0], update=update)
             if single is not None:
                 return _json_answer(single, [single.features], None)
-        table = serving.now.reader.table(rows)
-        found = await serving.features(table, update=update)
+        table = service.now.reader.table(rows)
+        found = await service.features(table, update=update)
         wanted = checked_names(found.by, names)
         return _json_answer(found, rows_of(_chosen(found.features, wanted)), wanted)
 
@@ -86,39 +86,39 @@ def _audit(found: Computed) -> Any:
     return {"link": found.link.hex()} if found.link else None
 
 
-def update_of(serving: Serving) -> Handler:
+def update_of(service: Service) -> Handler:
     """Return the handler that puts events into the state, without their features."""
 
     async def answer(request: Request) -> Answer:
-        rows = _rows(request, serving, serving.now.reader)
-        return _taken(await serving.call("update", rows), rows)
+        rows = _rows(request, service, service.now.reader)
+        return _taken(await service.call("update", rows), rows)
 
     return answer
 
 
-def outcomes_of(serving: Serving) -> Handler:
+def outcomes_of(service: Service) -> Handler:
     """Return the handler that puts late columns of rows into the state, by the id of their row."""
 
     async def answer(request: Request) -> Answer:
-        served = serving.now
+        served = service.now
         if served.outcomes is None:
             raise Refusal(
                 400,
                 "InvalidPlan",
                 "the plan has no row_id= that outcomes could be told by, or no late columns",
             )
-        rows = _rows(request, serving, served.outcomes)
-        found = await serving.apart("outcomes", rows.num_rows, lambda live: live.outcomes(rows))
+        rows = _rows(request, service, served.outcomes)
+        found = await service.apart("outcomes", rows.num_rows, lambda live: live.outcomes(rows))
         return _taken(found, rows)
 
     return answer
 
 
-def table_of(serving: Serving) -> Handler:
+def table_of(service: Service) -> Handler:
     """Return the handler that puts rows into a lookup table."""
 
     async def answer(request: Request) -> Answer:
-        served = serving.now
+        served = service.now
         types = served.fitted.record.tables.get(request.name)
         if types is None:
             known = served.fitted.record.tables
@@ -126,9 +126,9 @@ def table_of(serving: Serving) -> Handler:
             near = did_you_mean(request.name, known) or there
             raise Refusal(404, "UnknownTable", f"the plan reads no table of this name.{near}")
         reader = row_reader(types, (), (), served.reader.most)
-        rows = _rows(request, serving, reader)
+        rows = _rows(request, service, reader)
         name = request.name
-        found = await serving.apart(
+        found = await service.apart(
             "table", rows.num_rows, lambda live: live.update_table(name, rows)
         )
         return _taken(found, rows)
@@ -136,10 +136,10 @@ def table_of(serving: Serving) -> Handler:
     return answer
 
 
-def _rows(request: Request, serving: Serving, reader: RowReader) -> Table:
+def _rows(request: Request, service: Service, reader: RowReader) -> Table:
     if request.content_type == ARROW_STREAM:
         check_known(request.parameters, ())
-        return arrow_rows(request.body, reader, serving.limits.body)
+        return arrow_rows(request.body, reader, service.limits.body)
     asked = json_object(request, " or, for rows, " + ARROW_STREAM)
     check_known(asked, ("rows",))
     return reader.table(asked.get("rows"))
@@ -183,7 +183,7 @@ def check_known(given: Mapping[str, Any], known: tuple[str, ...]) -> None:
             raise Refusal(400, "InvalidRequest", f"there is no parameter {name[:60]!r}.{near}")
 
 
-def checked_names(served: Served, names: Any) -> Sequence[str] | None:
+def checked_names(served: ServedPlan, names: Any) -> Sequence[str] | None:
     """Return the names of features that a caller asks for; None for all.
 
     Raises:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from fastfeat.io.arrow import Table
-from fastfeat.online.state.explained_features import MOST_ROWS, shown
 from fastfeat.online.state.explanation import Explained
+from fastfeat.online.state.feature_origins import MOST_ROWS, shown
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.calls import check_known, json_object
 from fastfeat.serve.json_text import as_object, read_json, write_json
 from fastfeat.serve.refusals import Refusal
-from fastfeat.serve.served import Served
-from fastfeat.serve.serving import Serving
+from fastfeat.serve.served_plan import ServedPlan
+from fastfeat.serve.service import Service
 
 
-def explain_of(serving: Serving) -> Handler:
+def explain_of(service: Service) -> Handler:
     """Return the handler that explains a row: the parameter `row` of the address, as JSON."""
 
     async def answer(request: Request) -> Answer:
@@ -23,35 +23,35 @@ def explain_of(serving: Serving) -> Handler:
         check_known(asked, ("row",))
         if "row" not in asked:
             raise Refusal(400, "InvalidRequest", "say which: /v1/explain?row={...}, or POST it")
-        return await _explained(serving, read_json(asked["row"].encode()))
+        return await _explain(service, read_json(asked["row"].encode()))
 
     return answer
 
 
-def explain_given(serving: Serving) -> Handler:
+def explain_given(service: Service) -> Handler:
     """Return the handler that explains a row: the entry `row` of the body."""
 
     async def answer(request: Request) -> Answer:
         asked = json_object(request)
         check_known(asked, ("row",))
-        return await _explained(serving, asked.get("row"))
+        return await _explain(service, asked.get("row"))
 
     return answer
 
 
-async def _explained(serving: Serving, row: Any) -> Answer:
+async def _explain(service: Service, row: Any) -> Answer:
     given = as_object(row, "row is an object with a value by column")
 
-    def explained() -> tuple[Served, Explained]:
-        served = serving.now
+    def explain() -> tuple[ServedPlan, Explained]:
+        served = service.now
         rows: Table = served.reader.table([given])
         return served, served.own(served.live.explain(rows))
 
-    served, found = await serving.work.apart(explained)
+    served, found = await service.work.apart(explain)
     return Answer(write_json(document(served, found)))
 
 
-def document(served: Served, explained: Explained) -> dict[str, Any]:
+def document(served: ServedPlan, explained: Explained) -> dict[str, Any]:
     """Return a report of a row as a document for JSON, each value as text."""
     return {
         "artifact": served.artifact,

@@ -20,9 +20,9 @@ from typing import Any, get_args
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import Table, pa
 from fastfeat.serve.app import check_token
-from fastfeat.serve.arrow_rows import Taken, not_arrow
+from fastfeat.serve.arrow_rows import CheckedStream, not_arrow
 from fastfeat.serve.refusals import Refusal, refusal_of
-from fastfeat.serve.serving import Serving
+from fastfeat.serve.service import Service
 from fastfeat.serve.work import Kind
 
 flight: Any = import_module("pyarrow.flight")  # it has no types
@@ -54,7 +54,7 @@ class FlightServer(flight.FlightServerBase):
     """A server of Arrow Flight beside one of HTTP, whose work it gives its rows to.
 
     Args:
-        serving: the server.
+        service: the plan that is served, with its work.
         loop: its event loop.
         host: the address to listen at.
         port: 0 for a free one.
@@ -64,7 +64,7 @@ class FlightServer(flight.FlightServerBase):
 
     def __init__(
         self,
-        serving: Serving,
+        service: Service,
         loop: asyncio.AbstractEventLoop,
         host: str,
         port: int,
@@ -76,7 +76,7 @@ class FlightServer(flight.FlightServerBase):
             options["middleware"] = {"token": Token(token)}
         if tls is not None:
             options["tls_certificates"] = [tls]
-        self._serving = serving
+        self._service = service
         self._loop = loop
         scheme = "grpc" if tls is None else "grpc+tls"
         address = f"[{host}]" if ":" in host else host
@@ -153,8 +153,8 @@ class FlightServer(flight.FlightServerBase):
                 return
             if chunk.data is None:
                 continue
-            served = self._serving.now
-            taken = Taken(served.reader, self._serving.limits.body)
+            served = self._service.now
+            taken = CheckedStream(served.reader, self._service.limits.body)
             rows = pa.Table.from_batches([taken.checked(chunk.data)])
             found = self._computed(command, rows)
             if found is None:
@@ -169,11 +169,11 @@ class FlightServer(flight.FlightServerBase):
         """Return the features of rows, which the loop computes."""
 
         async def computed() -> Table | None:
-            self._serving.begin(rows.nbytes)
+            self._service.begin(rows.nbytes)
             try:
-                return (await self._serving.call(command, rows)).features
+                return (await self._service.call(command, rows)).features
             finally:
-                self._serving.end(rows.nbytes)
+                self._service.end(rows.nbytes)
 
         return _waited(computed(), self._loop)
 
@@ -182,7 +182,7 @@ class FlightServer(flight.FlightServerBase):
         refusal = _refusal(error)
 
         def count() -> None:
-            self._serving.metrics.errors["flight", refusal.kind] += 1
+            self._service.metrics.errors["flight", refusal.kind] += 1
 
         self._loop.call_soon_threadsafe(count)
         text = json.dumps(refusal.document)

@@ -16,7 +16,7 @@ from fastfeat.online.live import Live
 from fastfeat.online.lower.live_plan import lower
 from fastfeat.online.state.state import State
 from fastfeat.plan.keep.artifact import fitted_digest
-from fastfeat.serve.served import Served, served
+from fastfeat.serve.served_plan import ServedPlan, served_plan
 from fastfeat.serve.state_opening import warm
 
 _TRIES = 50
@@ -48,7 +48,7 @@ class Following:
         self._follower: Follower | None = None
         self._read: _Read | None = None
 
-    def opened(self) -> Served:
+    def opened(self) -> ServedPlan:
         """Return the plan that is served, over the state as the file stands.
 
         Raises:
@@ -57,7 +57,7 @@ class Following:
         self._read = self._begun()
         return self._served(self._read)
 
-    def renewed(self) -> Served | None:
+    def renewed(self) -> ServedPlan | None:
         """Read what has changed since; return what is served from now on where that is another.
 
         Raises:
@@ -71,7 +71,7 @@ class Following:
             self._read = None  # another file may be there, such as a state that was made again
             raise
 
-    def _changed(self, follower: Follower, read: _Read) -> Served | None:
+    def _changed(self, follower: Follower, read: _Read) -> ServedPlan | None:
         news = follower.news()
         if news.base is not None or _is_of_other_plans(news):  # a base may be of other plans
             return self.opened()
@@ -94,7 +94,7 @@ class Following:
             time.sleep(_PAUSE_SECONDS)  # its writer writes the base of the new plans by then
         raise StateError("the state changes its plans again and again")
 
-    def _served(self, read: _Read) -> Served:
+    def _served(self, read: _Read) -> ServedPlan:
         digests = {name: fitted_digest(fitted.record) for name, fitted in read.plans.items()}
         names = [name for name, digest in digests.items() if digest == self._digest]
         if not names and len(digests) > 1:
@@ -112,7 +112,7 @@ class Following:
         if not names or self._is_first:
             warm(fitted, read.state.tables)
         self._is_first = False
-        return served(Live(read.plans, read.state), fitted, self._most_rows, name=name)
+        return served_plan(Live(read.plans, read.state), fitted, self._most_rows, name=name)
 
 
 def _of_news(news: News, plans: Mapping[str, FittedPlan], follower: Follower) -> _Read:

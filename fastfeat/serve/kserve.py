@@ -23,8 +23,8 @@ from fastfeat.serve.calls import json_object
 from fastfeat.serve.json_rows import check_number, column_of
 from fastfeat.serve.json_text import as_bool, as_list, as_object, write_json
 from fastfeat.serve.refusals import Refusal
-from fastfeat.serve.served import Served
-from fastfeat.serve.serving import Serving
+from fastfeat.serve.served_plan import ServedPlan
+from fastfeat.serve.service import Service
 from fastfeat.version import __version__
 
 OUTPUT = "features"
@@ -54,11 +54,11 @@ def server_metadata() -> Handler:
     return answer
 
 
-def model_metadata(serving: Serving) -> Handler:
+def model_metadata(service: Service) -> Handler:
     """Return the handler that tells the tensors of a model."""
 
     async def answer(request: Request) -> Answer:
-        served = _model(serving, request.name)
+        served = _model(service, request.name)
         fitted = served.fitted
         inputs = [
             {
@@ -76,7 +76,7 @@ def model_metadata(serving: Serving) -> Handler:
             "parameters": {"names": fitted.feature_names},
         }
         told = {
-            "name": serving.name,
+            "name": service.name,
             "versions": [served.artifact],
             "platform": "fastfeat",
             "inputs": inputs,
@@ -87,32 +87,32 @@ def model_metadata(serving: Serving) -> Handler:
     return answer
 
 
-def model_ready(serving: Serving) -> Handler:
+def model_ready(service: Service) -> Handler:
     """Return the handler that tells whether a model is ready."""
 
     async def answer(request: Request) -> Answer:
-        _model(serving, request.name)
-        return Answer(write_json({"name": serving.name, "ready": True}))
+        _model(service, request.name)
+        return Answer(write_json({"name": service.name, "ready": True}))
 
     return answer
 
 
-def infer(serving: Serving) -> Handler:
+def infer(service: Service) -> Handler:
     """Return the handler that answers the features of rows that come as tensors."""
 
     async def answer(request: Request) -> Answer:
-        served = _model(serving, request.name)
+        served = _model(service, request.name)
         asked = json_object(request)
         update = _update(asked)
         _check_outputs(asked.get("outputs"))
         rows = _rows(asked.get("inputs"), served)
-        found = await serving.features(rows, update=update)
+        found = await service.features(rows, update=update)
         served = found.by
         matrix = matrix_of(found.features.select(served.fitted.feature_names))
         datatype = _output_type(served)
         data = matrix.ravel() if datatype == "FP64" else matrix.astype(np.float32).ravel()
         told = {
-            "model_name": serving.name,
+            "model_name": service.name,
             "model_version": served.artifact,
             "outputs": [
                 {"name": OUTPUT, "datatype": datatype, "shape": [*matrix.shape], "data": data}
@@ -130,20 +130,20 @@ def datatype_of(dtype: DType) -> str:
     return "INT64" if dtype.is_temporal else _TYPES[dtype.name]
 
 
-def _model(serving: Serving, name: str) -> Served:
+def _model(service: Service, name: str) -> ServedPlan:
     """Return the plan that is served, by the name of a model and perhaps its version.
 
     Raises:
         Refusal: there is no such model.
     """
-    served = serving.now
+    served = service.now
     model, _, version = name.partition("/versions/")
-    if model != serving.name or version not in ("", served.artifact):
-        raise Refusal(404, "UnknownModel", f"there is one model, {serving.name!r}, of one version")
+    if model != service.name or version not in ("", served.artifact):
+        raise Refusal(404, "UnknownModel", f"there is one model, {service.name!r}, of one version")
     return served
 
 
-def _output_type(served: Served) -> str:
+def _output_type(served: ServedPlan) -> str:
     return "FP32" if matrix_dtype(served.fitted.plan.declaration) == FLOAT32 else "FP64"
 
 
@@ -161,7 +161,7 @@ def _check_outputs(outputs: Any) -> None:
             raise Refusal(400, "InvalidRequest", told)
 
 
-def _rows(inputs: Any, served: Served) -> Table:
+def _rows(inputs: Any, served: ServedPlan) -> Table:
     """Return tensors as a table.
 
     Raises:

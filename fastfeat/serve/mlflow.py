@@ -11,12 +11,12 @@ from fastfeat.serve.calls import check_known, json_object
 from fastfeat.serve.json_rows import RowReader
 from fastfeat.serve.json_text import as_bool, as_list, as_object, write_json
 from fastfeat.serve.refusals import Refusal
-from fastfeat.serve.serving import Serving
+from fastfeat.serve.service import Service
 
 _FORMS = ("dataframe_split", "dataframe_records")
 
 
-def invocations(serving: Serving) -> Handler:
+def invocations(service: Service) -> Handler:
     """Return the handler that answers the features of a frame, as one record a row."""
 
     async def answer(request: Request) -> Answer:
@@ -25,12 +25,12 @@ def invocations(serving: Serving) -> Handler:
         given = [form for form in _FORMS if form in asked]
         if len(given) != 1:
             raise Refusal(400, "InvalidRequest", f"the body has one of {' and '.join(_FORMS)}")
-        reader = serving.now.reader
+        reader = service.now.reader
         if given == ["dataframe_split"]:
             rows = _split(asked["dataframe_split"], reader)
         else:
             rows = reader.table(asked["dataframe_records"])
-        found = await serving.features(rows, update=_update(asked.get("params", {})))
+        found = await service.features(rows, update=_update(asked.get("params", {})))
         features: Table = found.features
         lists = [values_of(name, features.column(name)) for name in features.column_names]
         names = features.column_names

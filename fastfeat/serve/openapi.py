@@ -10,8 +10,8 @@ from fastfeat.dtypes import INTEGER_RANGE, DType
 from fastfeat.serve.answers import ARROW_STREAM
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.json_text import write_json
-from fastfeat.serve.served import Served
-from fastfeat.serve.serving import Serving
+from fastfeat.serve.served_plan import ServedPlan
+from fastfeat.serve.service import Service
 from fastfeat.version import __version__
 
 Schema = dict[str, Any]
@@ -23,16 +23,16 @@ _ANY_OBJECT: Schema = {"type": "object"}
 _HASH: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 
 
-def document_of(serving: Serving) -> Handler:
+def document_of(service: Service) -> Handler:
     """Return the handler that describes the addresses of a server."""
 
     async def answer(request: Request) -> Answer:
-        return Answer(write_json(document(serving.now)))
+        return Answer(write_json(document(service.now)))
 
     return answer
 
 
-def document(served: Served) -> Schema:
+def document(served: ServedPlan) -> Schema:
     """Return the description of a server that serves a plan."""
     return {
         "openapi": "3.1.0",
@@ -197,7 +197,7 @@ def _list(of: Schema) -> Schema:
     return {"type": "array", "items": of}
 
 
-def _schemas(served: Served) -> dict[str, Schema]:
+def _schemas(served: ServedPlan) -> dict[str, Schema]:
     reader = served.reader
     row: Schema = {
         "type": "object",

@@ -11,35 +11,35 @@ from fastfeat.serve.artifacts import Artifacts
 from fastfeat.serve.explain_calls import explain_given, explain_of
 from fastfeat.serve.openapi import document_of
 from fastfeat.serve.page import page_of
-from fastfeat.serve.serving import Serving
+from fastfeat.serve.service import Service
 
 Finding = Callable[[str], tuple[Route, str] | None]
 
 
-def routes_of(serving: Serving, artifacts: Artifacts) -> dict[str, Route]:
+def routes_of(service: Service, artifacts: Artifacts) -> dict[str, Route]:
     """Return the route of each address; `{name}` in it stands for a name."""
-    metadata = Route("model", {"GET": kserve.model_metadata(serving)})
-    infer = Route("infer", {"POST": kserve.infer(serving)})
-    model_ready = Route("model_ready", {"GET": kserve.model_ready(serving)})
+    metadata = Route("model", {"GET": kserve.model_metadata(service)})
+    infer = Route("infer", {"POST": kserve.infer(service)})
+    model_ready = Route("model_ready", {"GET": kserve.model_ready(service)})
     version = "/v2/models/{name}/versions/{version}"
     return {
         "/": Route("page", {"GET": page_of()}, is_open=True, always=True),
-        "/openapi.json": Route("openapi", {"GET": document_of(serving)}),
-        "/metrics": Route("metrics", {"GET": told.metrics_of(serving)}, always=True),
-        "/v1/features": Route("features", {"POST": calls.features_of(serving)}),
-        "/v1/update": Route("update", {"POST": calls.update_of(serving)}),
-        "/v1/outcomes": Route("outcomes", {"POST": calls.outcomes_of(serving)}),
-        "/v1/tables/{name}": Route("tables", {"POST": calls.table_of(serving)}),
+        "/openapi.json": Route("openapi", {"GET": document_of(service)}),
+        "/metrics": Route("metrics", {"GET": told.metrics_of(service)}, always=True),
+        "/v1/features": Route("features", {"POST": calls.features_of(service)}),
+        "/v1/update": Route("update", {"POST": calls.update_of(service)}),
+        "/v1/outcomes": Route("outcomes", {"POST": calls.outcomes_of(service)}),
+        "/v1/tables/{name}": Route("tables", {"POST": calls.table_of(service)}),
         "/v1/artifact": Route("artifact", {"POST": artifacts.handler()}),
-        "/v1/plan": Route("plan", {"GET": told.plan_of(serving)}),
+        "/v1/plan": Route("plan", {"GET": told.plan_of(service)}),
         "/v1/explain": Route(
-            "explain", {"GET": explain_of(serving), "POST": explain_given(serving)}
+            "explain", {"GET": explain_of(service), "POST": explain_given(service)}
         ),
-        "/v1/status": Route("status", {"GET": told.status_of(serving)}),
+        "/v1/status": Route("status", {"GET": told.status_of(service)}),
         "/v2": Route("server", {"GET": kserve.server_metadata()}),
         "/v2/health/live": Route("live", {"GET": told.is_live()}, is_open=True, always=True),
         "/v2/health/ready": Route(
-            "ready", {"GET": told.is_ready(serving)}, is_open=True, always=True
+            "ready", {"GET": told.is_ready(service)}, is_open=True, always=True
         ),
         "/v2/models/{name}": metadata,
         "/v2/models/{name}/ready": model_ready,
@@ -47,7 +47,7 @@ def routes_of(serving: Serving, artifacts: Artifacts) -> dict[str, Route]:
         version: metadata,
         version + "/ready": model_ready,
         version + "/infer": infer,
-        "/invocations": Route("invocations", {"POST": mlflow.invocations(serving)}),
+        "/invocations": Route("invocations", {"POST": mlflow.invocations(service)}),
     }
 
 

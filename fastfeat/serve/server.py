@@ -23,8 +23,8 @@ from fastfeat.serve.following import Following
 from fastfeat.serve.listening import Listening
 from fastfeat.serve.option_checks import check_limits, check_options
 from fastfeat.serve.routes import finding, routes_of
-from fastfeat.serve.served import Served, served
-from fastfeat.serve.serving import Serving
+from fastfeat.serve.served_plan import ServedPlan, served_plan
+from fastfeat.serve.service import Service
 from fastfeat.serve.state_opening import Opening, warm
 from fastfeat.serve.wire import Wire
 
@@ -110,23 +110,23 @@ def run(
     check_limits(limits, max_rows)
     access = access_of(token, token_file, tls_cert, tls_key)
     tell = said or _printed
-    serving = Serving(
+    service = Service(
         limits, name=name or Path(artifact).stem, durable=opening.waits_for_disk, read_only=follow
     )
     watched = Watched(Path(artifact), stamp_of(Path(artifact))) if watch else None
     fitted = load(artifact)
 
-    def opened() -> Served:
+    def opened() -> ServedPlan:
         if opening.is_there and (history is not None or tables is not None):
             tell("the state is there: it has begun, and takes no history and no tables any more")
         live = opening.open(fitted, history)
         warm(fitted, live.tables)
-        return served(live, fitted, max_rows)
+        return served_plan(live, fitted, max_rows)
 
     following = Following(opening.path, fitted, max_rows) if follow and opening.path else None
     Process(
-        serving,
-        Artifacts(serving, opening, tell),
+        service,
+        Artifacts(service, opening, tell),
         opened if following is None else following.opened,
         watched,
         following,
@@ -144,7 +144,7 @@ class Process:
     """A server from its begin to its end.
 
     Args:
-        serving: what it serves.
+        service: what it serves.
         artifacts: what takes another artifact.
         opened: opens what is served, which takes a while.
         watched: the file of the artifact, where it is taken anew when it changes.
@@ -156,16 +156,16 @@ class Process:
 
     def __init__(
         self,
-        serving: Serving,
+        service: Service,
         artifacts: Artifacts,
-        opened: Callable[[], Served],
+        opened: Callable[[], ServedPlan],
         watched: Watched | None,
         following: Following | None,
         where: Listening,
         access: Access,
         said: Callable[[str], None],
     ) -> None:
-        self._serving = serving
+        self._service = service
         self._artifacts = artifacts
         self._opened = opened
         self._watched = watched
@@ -184,14 +184,14 @@ class Process:
         Raises:
             FastfeatError: what is served could not be opened.
         """
-        serving = self._serving
+        service = self._service
         app = App(
-            finding(routes_of(serving, self._artifacts)),
-            serving.limits,
+            finding(routes_of(service, self._artifacts)),
+            service.limits,
             self._access.token,
-            lambda: serving.served is not None,
-            serving.metrics.observed,
-            serving.load,
+            lambda: service.served is not None,
+            service.metrics.observed,
+            service.load,
             self._lifespan,
         )
         try:
@@ -240,11 +240,11 @@ class Process:
             self._wire.end()
 
     async def _look_after(self) -> None:
-        serving = self._serving
-        serving.served = await serving.work.apart(self._opened)
+        service = self._service
+        service.served = await service.work.apart(self._opened)
         if self._where.flight_port is not None:
             self._begin_flight(self._where.host, self._where.flight_port)
-        self._said(f"ready with {serving.name}, artifact {serving.now.artifact}")
+        self._said(f"ready with {service.name}, artifact {service.now.artifact}")
         if self._watched is not None:
             await self._artifacts.watch(self._watched)
         if self._following is not None:
@@ -252,39 +252,39 @@ class Process:
 
     async def _follow(self, following: Following) -> None:
         """Read what another process writes, until it is cancelled."""
-        serving, told = self._serving, ""
+        service, told = self._service, ""
         while True:
             await asyncio.sleep(_FOLLOW_SECONDS)
             try:
-                found = await serving.work.apart(following.renewed)
+                found = await service.work.apart(following.renewed)
             except StateError as error:
-                serving.is_lost = True
+                service.is_lost = True
                 if str(error) != told:
                     self._said(f"the state cannot be read: {error}")
                 told = str(error)
                 continue
-            serving.is_lost, told = False, ""
+            service.is_lost, told = False, ""
             if found is None:
                 continue
-            if found.artifact != serving.now.artifact:
+            if found.artifact != service.now.artifact:
                 self._said(f"artifact {found.artifact} is served")
-            serving.served = found
+            service.served = found
 
     def _begin_flight(self, host: str, port: int) -> None:
         from fastfeat.serve.flight import FlightServer
 
         loop, access = asyncio.get_running_loop(), self._access
-        self._flight = FlightServer(self._serving, loop, host, port, access.token, access.pem)
+        self._flight = FlightServer(self._service, loop, host, port, access.token, access.pem)
         scheme = "grpc" if access.pem is None else "grpc+tls"
         self._said(f"Arrow Flight at {scheme}://{host}:{self._flight.port}")
 
     def _close(self) -> None:
         """Finish what was begun, and have the state on disk."""
-        self._serving.work.close()
+        self._service.work.close()
         if self._following is not None:
             self._following.close()
-        if self._serving.served is not None:
-            self._serving.served.live.close()
+        if self._service.served is not None:
+            self._service.served.live.close()
 
 
 @contextmanager

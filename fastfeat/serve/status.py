@@ -15,8 +15,8 @@ from fastfeat.plan.tell.summary import capped, head_of_fitted, seen_by, type_of
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.json_text import write_json
 from fastfeat.serve.refusals import Refusal
-from fastfeat.serve.served import Served
-from fastfeat.serve.serving import Serving
+from fastfeat.serve.served_plan import ServedPlan
+from fastfeat.serve.service import Service
 
 _LONGEST_FORMULA = 2000
 
@@ -30,26 +30,26 @@ def is_live() -> Handler:
     return answer
 
 
-def is_ready(serving: Serving) -> Handler:
+def is_ready(service: Service) -> Handler:
     """Return the handler that tells whether features can be asked for."""
 
     async def answer(request: Request) -> Answer:
-        ready = serving.served is not None and not serving.is_lost
+        ready = service.served is not None and not service.is_lost
         return Answer(write_json({"ready": ready}), status=200 if ready else 503)
 
     return answer
 
 
-def plan_of(serving: Serving) -> Handler:
+def plan_of(service: Service) -> Handler:
     """Return the handler that tells the plan: features, columns and tables that it reads, reach."""
 
     async def answer(request: Request) -> Answer:
-        return Answer(write_json(plan_document(serving.now, serving.name)))
+        return Answer(write_json(plan_document(service.now, service.name)))
 
     return answer
 
 
-def plan_document(served: Served, name: str) -> dict[str, Any]:
+def plan_document(served: ServedPlan, name: str) -> dict[str, Any]:
     """Return a plan, for readers."""
     fitted = served.fitted
     return {
@@ -91,27 +91,27 @@ def _columns(
     ]
 
 
-def status_of(serving: Serving) -> Handler:
+def status_of(service: Service) -> Handler:
     """Return the handler that tells how the server does, as the page shows it."""
 
     async def answer(request: Request) -> Answer:
-        metrics, served = serving.metrics, serving.now
+        metrics, served = service.metrics, service.now
         asked = metrics.seconds.get("features")
         return Answer(
             write_json(
                 {
                     "artifact": served.artifact,
-                    "model": serving.name,
-                    "read_only": serving.read_only,
-                    "uptime": time.time() - serving.started,
+                    "model": service.name,
+                    "read_only": service.read_only,
+                    "uptime": time.time() - service.started,
                     "time": time.time(),
                     "answers": sum(metrics.answers.values()),
                     "errors": sum(metrics.errors.values()),
                     "rows": dict(metrics.rows_by_call),
-                    "waiting": serving.load.requests - 1,
+                    "waiting": service.load.requests - 1,
                     "events": dict(served.live.counts),
                     "seconds": [] if asked is None else asked.counts,
-                    "refused": serving.refused,
+                    "refused": service.refused,
                 }
             )
         )
@@ -119,20 +119,20 @@ def status_of(serving: Serving) -> Handler:
     return answer
 
 
-def metrics_of(serving: Serving) -> Handler:
+def metrics_of(service: Service) -> Handler:
     """Return the handler that tells all that was counted, in the text that Prometheus reads."""
 
     async def answer(request: Request) -> Answer:
         if request.query:
             raise Refusal(400, "InvalidRequest", "this address has no parameters")
-        return Answer(metrics_text(serving).encode(), CONTENT_TYPE.encode())
+        return Answer(metrics_text(service).encode(), CONTENT_TYPE.encode())
 
     return answer
 
 
-def metrics_text(serving: Serving) -> str:
+def metrics_text(service: Service) -> str:
     """Return the counters of a server, as text."""
-    metrics, served = serving.metrics, serving.served
+    metrics, served = service.metrics, service.served
     answers = [
         ((("route", route), ("status", str(status))), float(n))
         for (route, status), n in metrics.answers.items()
@@ -165,13 +165,13 @@ def metrics_text(serving: Serving) -> str:
             "fastfeat_waiting_requests",
             "gauge",
             "Requests that wait for an answer.",
-            [((), serving.load.requests)],
+            [((), service.load.requests)],
         ),
         family(
             "fastfeat_waiting_bytes",
             "gauge",
             "Bytes of their bodies.",
-            [((), serving.load.n_bytes)],
+            [((), service.load.n_bytes)],
         ),
         family(
             "fastfeat_artifact_swaps_total",
@@ -183,7 +183,7 @@ def metrics_text(serving: Serving) -> str:
             "fastfeat_start_time_seconds",
             "gauge",
             "When the server began, since 1970.",
-            [((), serving.started)],
+            [((), service.started)],
         ),
     ]
     if served is not None:
@@ -192,7 +192,7 @@ def metrics_text(serving: Serving) -> str:
                 "fastfeat_artifact_info",
                 "gauge",
                 "The artifact that is served.",
-                [((("artifact", served.artifact), ("model", serving.name)), 1)],
+                [((("artifact", served.artifact), ("model", service.name)), 1)],
             )
         )
         sizes = served.live.sizes

@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeVar
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Table, pa
 from fastfeat.serve.refusals import Refusal
-from fastfeat.serve.served import Served
+from fastfeat.serve.served_plan import ServedPlan
 
 Kind = Literal["features", "process", "update"]
 Result = TypeVar("Result")
@@ -62,11 +62,11 @@ class Computed:
     """
 
     features: Any
-    by: Served
+    by: ServedPlan
     link: bytes = b""
 
 
-def call(served: Served, kind: Kind, rows: Table) -> Table | None:
+def call(served: ServedPlan, kind: Kind, rows: Table) -> Table | None:
     """Return the features of rows by the plan that is served; None of "update"."""
     live = served.live
     match kind:
@@ -79,7 +79,7 @@ def call(served: Served, kind: Kind, rows: Table) -> Table | None:
             return None
 
 
-def call_together(served: Served, jobs: Sequence[Job]) -> list[Any]:
+def call_together(served: ServedPlan, jobs: Sequence[Job]) -> list[Any]:
     """Return the results of jobs of one kind: for each a table, None, or its error.
 
     Where they fail together nothing was applied, and each is tried alone.
@@ -103,14 +103,14 @@ def call_together(served: Served, jobs: Sequence[Job]) -> list[Any]:
     return parts
 
 
-def _call_alone(served: Served, job: Job) -> Any:
+def _call_alone(served: ServedPlan, job: Job) -> Any:
     try:
         return call(served, job.kind, job.rows)
     except Exception as error:  # whatever it is, it is raised where the job is waited for
         return error
 
 
-def _link(served: Served, kind: Kind) -> bytes:
+def _link(served: ServedPlan, kind: Kind) -> bytes:
     return b"" if kind == "features" else served.live.head
 
 
@@ -126,7 +126,7 @@ class Lane:
 
     def __init__(
         self,
-        served: Callable[[], Served],
+        served: Callable[[], ServedPlan],
         name: str,
         is_here: Callable[[Kind], bool],
         learn: Callable[[float], None],
@@ -243,7 +243,7 @@ class Work:
         durable: whether each update waits for the disk: then none is done on the loop.
     """
 
-    def __init__(self, served: Callable[[], Served], *, durable: bool) -> None:
+    def __init__(self, served: Callable[[], ServedPlan], *, durable: bool) -> None:
         self._served = served
         self._durable = durable
         self._small = Lane(served, "fastfeat-small", self._is_here, self._learn)

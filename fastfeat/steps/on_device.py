@@ -22,7 +22,7 @@ or Arrow's. Columns among the arguments are as keys are stored, some of them Dev
 
 @dataclass(frozen=True, slots=True)
 class DeviceKernel:
-    """What runs a step on a device.
+    """The kernel of a step on a device.
 
     Args:
         run: the step.

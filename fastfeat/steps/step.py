@@ -12,7 +12,7 @@ from fastfeat_kernels.text.requests import Request as TextRequest
 from fastfeat.dtypes import DType
 from fastfeat.engine.tasks import Task
 from fastfeat.errors import FastfeatError, InvalidData
-from fastfeat.ir.node import Call
+from fastfeat.ir.node import Call, Node
 from fastfeat.ir.parameters import Belongs, Parameters, always
 from fastfeat.ir.writing import Form
 from fastfeat.scalars.value import TypeRule
@@ -76,6 +76,7 @@ class StepFunction:
         reference: its meaning: from the arguments (columns as lists), the parameters and the number
             of rows, the values as they are stored.
         always_present: whether no value of the result is missing.
+        without_nan: whether no float of its result is NaN: it is null where missing.
         of_keys: whether it looks keys up, which nothing that is known too late may enter.
         host: where Arrow's own functions compute it, on every backend alike: that computation.
         narrow: whether it takes text and bytes with offsets of 32 bits too, which are not copied.
@@ -87,6 +88,8 @@ class StepFunction:
         in_halves: whether its arguments are as many of the data as, after them, of a table.
         ends_with: the functions of windows of which its last argument is one.
         belongs: whether the arguments of a call belong together.
+        check: what raises TypeMismatch where a call does not fit the types of what it is computed
+            from, of which a type rule sees those of its arguments alone.
         request: what it asks of hand-written kernels, where their folder has a table of that.
         written: how a call is written in Python.
     """
@@ -94,6 +97,7 @@ class StepFunction:
     result: TypeRule
     reference: Reference
     always_present: bool = False
+    without_nan: bool = False
     of_keys: bool = False
     host: HostStep | None = None
     narrow: bool = False
@@ -104,5 +108,6 @@ class StepFunction:
     in_halves: bool = False
     ends_with: tuple[str, ...] = ()
     belongs: Belongs = always
+    check: Callable[[Call, Mapping[Node, DType]], None] | None = None
     request: TextRequest | ListRequest | None = None
     written: Form = None

@@ -137,7 +137,7 @@ class LookupTable:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """When a micro-batch ends.
+    """The size and the time at which a micro-batch ends.
 
     Args:
         rows: messages that are polled at once, at most.

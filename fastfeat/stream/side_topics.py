@@ -44,7 +44,7 @@ class Side:
 
     @property
     def turn(self) -> Turn | None:
-        """When the next message is taken; None where none was polled."""
+        """The turn of the next message; None where none was polled."""
         if not self.inbox:
             return None
         return self.inbox[0].timestamp()[1], OF_TABLES if self.table else OF_OUTCOMES

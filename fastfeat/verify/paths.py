@@ -53,13 +53,13 @@ Begin = Callable[..., Any]
 """Begins a live state of a plan and a history, with the options of `FittedPlan.online`."""
 
 
-class Beside(NamedTuple):
+class SideInputs(NamedTuple):
     """The tables and the history that `transform` is given beside the rows, at each call."""
 
     tables: Tables
     history: Any
 
-    def to(self, fitted: Fitted, rows: Any, **options: Any) -> Any:
+    def transform(self, fitted: Fitted, rows: Any, **options: Any) -> Any:
         """Return the features of rows."""
         return transform(fitted, rows, tables=self.tables, history=self.history, **options)
 
@@ -96,42 +96,42 @@ def verify(
         raise InvalidData("the data has no rows, so there is nothing to verify")
     earlier = history_table(history, columns, "cpu", fitted.declaration.row_id)
     read = read_tables(tables, fitted.declaration.row_table_columns)
-    beside = Beside(read, BATCH if earlier is None else earlier)
+    side = SideInputs(read, BATCH if earlier is None else earlier)
     expected = selected(fitted, list(fitted.declaration.features), keeps_ids=bool(ids))
     has_past = len(window_nodes(fitted.nodes.values())) > 0
     checks = partial(_checks_of_past, begin=begin) if has_past else _checks_of_rows
     with doing("verifying") as step:
-        return Report(tuple(checks(expected, table, beside, n_rows, names, step)))
+        return Report(tuple(checks(expected, table, side, n_rows, names, step)))
 
 
 def _checks_of_rows(
-    fitted: Fitted, table: Any, beside: Beside, n_rows: int, backends: Names, step: Step
+    fitted: Fitted, table: Any, side: SideInputs, n_rows: int, backends: Names, step: Step
 ) -> Iterator[Check]:
     """Yield the checks of a plan that reads of each row that row alone.
 
     Args:
         fitted: the plan.
         table: the rows.
-        beside: what is passed beside them.
+        side: what is passed beside them.
         n_rows: size of the sample.
         backends: their names.
         step: is told what is compared.
     """
     sample = _sample(table, n_rows)
     many = table.slice(0, MOST_ROWS)  # in larger pieces than a sample, which would be joined
-    yield from _checks_of_backends(fitted, many, beside, sample, beside, "", backends, step)
-    features = beside.to(fitted, many)
-    yield from _checks_of_pieces(fitted, many, beside, features, step)
+    yield from _checks_of_backends(fitted, many, side, sample, side, "", backends, step)
+    features = side.transform(fitted, many)
+    yield from _checks_of_pieces(fitted, many, side, features, step)
     name = _say(step, "all rows = first half + second half")
-    yield compare(name, features, _in_halves(fitted, many, beside))
+    yield compare(name, features, _in_halves(fitted, many, side))
     _say(step, "batch = one row at a time")
-    yield _check_rows(fitted, sample.slice(0, ROWS_ONE_BY_ONE), beside)
+    yield _check_rows(fitted, sample.slice(0, ROWS_ONE_BY_ONE), side)
 
 
 def _checks_of_past(
     fitted: Fitted,
     table: Any,
-    beside: Beside,
+    side: SideInputs,
     n_rows: int,
     backends: Names,
     step: Step,
@@ -140,21 +140,21 @@ def _checks_of_past(
 ) -> Iterator[Check]:
     """Yield the checks of a plan with windows; see `_checks_of_rows`."""
     many = plain_table(table.slice(0, MOST_ROWS))
-    earlier = None if isinstance(beside.history, str) else beside.history
-    orders = orders_of(fitted, many, earlier, beside.tables)
+    earlier = None if isinstance(side.history, str) else side.history
+    orders = orders_of(fitted, many, earlier, side.tables)
     n_earlier = len(orders[0].times) - many.num_rows
     chosen = sampled(orders, n_earlier, n_rows)
-    sample, of_sample, note = taken(many, chosen), beside, ""
+    sample, of_sample, note = taken(many, chosen), side, ""
     if earlier is not None:
         kept = latest_before(orders, n_earlier, chosen)
-        of_sample = beside._replace(history=taken(earlier, kept))
+        of_sample = side._replace(history=taken(earlier, kept))
         note = f", after {len(kept):,} of {counted(n_earlier, 'row')} of history"
-    yield from _checks_of_backends(fitted, many, beside, sample, of_sample, note, backends, step)
-    features = beside.to(fitted, many)
-    yield from _checks_of_pieces(fitted, table.slice(0, MOST_ROWS), beside, features, step)
+    yield from _checks_of_backends(fitted, many, side, sample, of_sample, note, backends, step)
+    features = side.transform(fitted, many)
+    yield from _checks_of_pieces(fitted, table.slice(0, MOST_ROWS), side, features, step)
     own = [order.rows(slice(n_earlier, None)) for order in orders]
-    yield _rows_moved(fitted, own, many, beside, features, step)
-    yield _halves_in_time(fitted, own, many, beside, step)
+    yield _rows_moved(fitted, own, many, side, features, step)
+    yield _halves_in_time(fitted, own, many, side, step)
     own = [order.rows(chosen) for order in own]
     yield _row_after_row(fitted, own, sample, of_sample, note, step)
     yield _live(fitted, own, sample, of_sample, note, step, begin)
@@ -169,9 +169,9 @@ def _say(step: Step, name: str) -> str:
 def _checks_of_backends(
     fitted: Fitted,
     many: Any,
-    beside: Beside,
+    side: SideInputs,
     sample: Any,
-    of_sample: Beside,
+    of_sample: SideInputs,
     note: str,
     backends: Names,
     step: Step,
@@ -181,26 +181,28 @@ def _checks_of_backends(
     for other in others:
         name = _say(step, f"{first} = {other}")
         is_slow = "reference" in (first, other)
-        rows, passed = (sample, of_sample) if is_slow else (many, beside)
-        left, right = (passed.to(fitted, rows, backend=backend) for backend in (first, other))
+        rows, passed = (sample, of_sample) if is_slow else (many, side)
+        left, right = (
+            passed.transform(fitted, rows, backend=backend) for backend in (first, other)
+        )
         yield replace(compare(name, left, right), note=note if is_slow else "")
 
 
 def _checks_of_pieces(
-    fitted: Fitted, rows: Any, beside: Beside, features: Any, step: Step
+    fitted: Fitted, rows: Any, side: SideInputs, features: Any, step: Step
 ) -> Iterator[Check]:
     """Yield the comparisons of features with those of rows in chunks, and by one thread."""
     name = _say(step, "one chunk = many chunks")
-    yield compare(name, features, beside.to(fitted, _rechunked(rows)))
+    yield compare(name, features, side.transform(fitted, _rechunked(rows)))
     name = _say(step, "all threads = 1 thread")
-    yield compare(name, features, _with_one_thread(fitted, rows, beside))
+    yield compare(name, features, _with_one_thread(fitted, rows, side))
 
 
 def _rows_moved(
     fitted: Fitted,
     orders: Sequence[Order],
     rows: Any,
-    beside: Beside,
+    side: SideInputs,
     features: Any,
     step: Step,
 ) -> Check:
@@ -209,11 +211,11 @@ def _rows_moved(
     order = moved(orders)
     if order is None:
         return Check(name, 0, None, "all rows are of one entity and moment, whose order counts")
-    return compare(name, taken(features, order), beside.to(fitted, taken(rows, order)))
+    return compare(name, taken(features, order), side.transform(fitted, taken(rows, order)))
 
 
 def _halves_in_time(
-    fitted: Fitted, orders: Sequence[Order], rows: Any, beside: Beside, step: Step
+    fitted: Fitted, orders: Sequence[Order], rows: Any, side: SideInputs, step: Step
 ) -> Check:
     """Return the comparison of rows with those before a moment, and those after with these."""
     name = _say(step, "all rows = earlier half + later half, after it")
@@ -221,19 +223,19 @@ def _halves_in_time(
     if not len(early) or not len(late):
         return Check(name, 0, None, "no moment has rows before it by all times of windows")
     earlier, later = taken(rows, early), taken(rows, late)
-    histories = _histories_of_halves(fitted, earlier, later, beside.history)
+    histories = _histories_of_halves(fitted, earlier, later, side.history)
     parts = [
-        beside._replace(history=history).to(fitted, half)
+        side._replace(history=history).transform(fitted, half)
         for half, history in zip((earlier, later), histories, strict=True)
     ]
-    whole = beside.to(fitted, pa.concat_tables([earlier, later]))
+    whole = side.transform(fitted, pa.concat_tables([earlier, later]))
     n_left_out = rows.num_rows - len(early) - len(late)
     note = f", without {n_left_out:,} that stand between by several times" if n_left_out else ""
     return replace(compare(name, whole, pa.concat_tables(parts)), note=note)
 
 
 def _row_after_row(
-    fitted: Fitted, orders: Sequence[Order], rows: Any, beside: Beside, note: str, step: Step
+    fitted: Fitted, orders: Sequence[Order], rows: Any, side: SideInputs, note: str, step: Step
 ) -> Check:
     """Return the comparison of the last rows in a batch with each alone, after all before it."""
     name = _say(step, "batch = one row at a time, after its past")
@@ -245,9 +247,9 @@ def _row_after_row(
     alone: list[Any] = []
     for k in range(first, rows.num_rows):
         row = rows.slice(k, 1)
-        _, history = _histories_of_halves(fitted, rows.slice(0, k), row, beside.history)
-        alone.append(beside._replace(history=history).to(fitted, row))
-    expected = beside.to(fitted, rows).slice(first)
+        _, history = _histories_of_halves(fitted, rows.slice(0, k), row, side.history)
+        alone.append(side._replace(history=history).transform(fitted, row))
+    expected = side.transform(fitted, rows).slice(first)
     found = compare(name, expected, pa.concat_tables(alone))
     return replace(found, note=f", the last of {counted(rows.num_rows, 'row')}{note}")
 
@@ -256,7 +258,7 @@ def _live(
     fitted: Fitted,
     orders: Sequence[Order],
     rows: Any,
-    beside: Beside,
+    side: SideInputs,
     note: str,
     step: Step,
     begin: Begin,
@@ -267,7 +269,7 @@ def _live(
     if order is None:
         return Check(name, 0, None, "windows have several times: none tells what comes before")
     rows = taken(rows, order)
-    history, _ = _histories_of_halves(fitted, rows, rows.slice(0, 0), beside.history)
+    history, _ = _histories_of_halves(fitted, rows, rows.slice(0, 0), side.history)
     earlier = None if isinstance(history, str) else history
     functions = live_functions(fitted.nodes.items())
     sees_all = any(one.reach.is_everything for one in functions)
@@ -277,7 +279,7 @@ def _live(
         live = begin(
             fitted,
             earlier,
-            tables=beside.tables,
+            tables=side.tables,
             keep="everything" if sees_all else None,
         )
         pieces = [live.process(rows.slice(first, n)) for first, n in _growing(rows.num_rows)]
@@ -286,9 +288,9 @@ def _live(
     except LateRow:  # of a history that goes on after the rows
         if has_tie or any(one.is_kept for one in functions):
             return Check(name, 0, None, "rows do not stand in an order in which they could arrive")
-        live = begin(fitted, earlier, tables=beside.tables, late="insert", keep="everything")
+        live = begin(fitted, earlier, tables=side.tables, late="insert", keep="everything")
         pieces = [live.process(rows.slice(first, n)) for first, n in _growing(rows.num_rows)]
-    expected = beside._replace(history=history).to(fitted, rows)
+    expected = side._replace(history=history).transform(fitted, rows)
     return replace(compare(name, expected, pa.concat_tables(pieces)), note=note)
 
 
@@ -332,16 +334,16 @@ def _checked_names(backends: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(backends))
 
 
-def _check_rows(fitted: Fitted, rows: Any, beside: Beside) -> Check:
+def _check_rows(fitted: Fitted, rows: Any, side: SideInputs) -> Check:
     """Return the comparison of a batch with its rows one at a time."""
     name = "batch = one row at a time"
-    held = _features_of_a_matrix(fitted, rows, beside)
+    held = _features_of_a_matrix(fitted, rows, side)
     by_name = _python_rows(rows)
     if not held:
         return Check(name, 0, None, "no feature is a number that a matrix holds")
     if by_name is None:
         return Check(name, 0, None, "the rows hold times that Python's datetime cannot")
-    return _row_check(name, selected(fitted, held), rows, by_name, beside)
+    return _row_check(name, selected(fitted, held), rows, by_name, side)
 
 
 def _python_rows(table: Any) -> list[dict[str, Any]] | None:
@@ -364,12 +366,12 @@ def _loses_nanoseconds(column: Any) -> bool:
     return bool((ticks % 1000 != 0).any())
 
 
-def _features_of_a_matrix(fitted: Fitted, rows: Any, beside: Beside) -> list[str]:
+def _features_of_a_matrix(fitted: Fitted, rows: Any, side: SideInputs) -> list[str]:
     """Return the features that a matrix of these rows holds: numbers, no integer beyond floats."""
     numbers = _features_of(fitted, lambda dtype: dtype.is_number)
     try:
         if numbers:
-            beside.to(selected(fitted, numbers), rows, to="numpy")
+            side.transform(selected(fitted, numbers), rows, to="numpy")
     except Overflow:
         return _features_of(fitted, lambda dtype: dtype.is_float or dtype.name == "bool")
     return numbers
@@ -402,24 +404,24 @@ def _rechunked(table: Any) -> Any:
     return pa.concat_tables([table.slice(s, step) for s in starts]) if len(starts) else table
 
 
-def _in_halves(fitted: Fitted, table: Any, beside: Beside) -> Any:
+def _in_halves(fitted: Fitted, table: Any, side: SideInputs) -> Any:
     half = table.num_rows // 2
     parts = table.slice(0, half), table.slice(half)
-    return pa.concat_tables([beside.to(fitted, part) for part in parts])
+    return pa.concat_tables([side.transform(fitted, part) for part in parts])
 
 
-def _with_one_thread(fitted: Fitted, table: Any, beside: Beside) -> Any:
+def _with_one_thread(fitted: Fitted, table: Any, side: SideInputs) -> Any:
     with using_threads(1):
-        return beside.to(fitted, table)
+        return side.transform(fitted, table)
 
 
 def _row_check(
-    name: str, fitted: Fitted, table: Any, rows: list[dict[str, Any]], beside: Beside
+    name: str, fitted: Fitted, table: Any, rows: list[dict[str, Any]], side: SideInputs
 ) -> Check:
-    matrix = np.ascontiguousarray(beside.to(fitted, table, to="numpy"))
+    matrix = np.ascontiguousarray(side.transform(fitted, table, to="numpy"))
     integer = f"i{np.dtype(matrix_dtype(fitted.declaration).name).itemsize}"
     for k, row in enumerate(rows):
-        differ = transform_row(fitted, row, tables=beside.tables).view(integer) != matrix[k].view(
+        differ = transform_row(fitted, row, tables=side.tables).view(integer) != matrix[k].view(
             integer
         )
         if differ.any():

@@ -18,7 +18,7 @@ from operator_tables import TYPES, missing_table, small_table
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine.cpu import compiled, kernels
-from fastfeat.engine.kernel_cache import Used, cache_folder, observed
+from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, observing
 from fastfeat.errors import BackendUnavailable, FastfeatError, TypeMismatch, UnknownColumn
 from fastfeat.selfcheck.plans import contract_plans
 
@@ -81,17 +81,17 @@ EXAMPLE: dict[str, Any] = {}
 exec(PLAN, EXAMPLE)
 
 
-def keys_of(call: Callable[[], object]) -> dict[str, Used]:
+def keys_of(call: Callable[[], object]) -> dict[str, UsedKernel]:
     """Return the kernels that a call asks for, those of this process too."""
     kernels.forget_kernels()
     compiled.forget_loops()
-    with observed() as used:
+    with observing() as used:
         call()
     return used
 
 
 @pytest.fixture(scope="module")
-def made_ready() -> dict[str, Used]:
+def made_ready() -> dict[str, UsedKernel]:
     """Return the kernels that `compile` makes ready for the example."""
 
     def both() -> None:
@@ -101,7 +101,9 @@ def made_ready() -> dict[str, Used]:
     return keys_of(both)
 
 
-def test_a_process_beside_it_compiles_nothing(made_ready: dict[str, Used], tmp_path: Path) -> None:
+def test_a_process_beside_it_compiles_nothing(
+    made_ready: dict[str, UsedKernel], tmp_path: Path
+) -> None:
     for key in made_ready:  # these alone, of all that tests have compiled
         shutil.copy(cache_folder() / f"{key}.kernel", tmp_path)
     program = f"""

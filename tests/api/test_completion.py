@@ -27,14 +27,14 @@ OBJECTS: dict[str, Any] = {
     "then": ff.when(col("x") > 0).then(1),
     "window": ff.window(time="t"),
 }
-NOT_FOR_USERS = {"plan": {"ids"}, "expression": {*REFUSED}}
+NOT_FOR_USERS = {"expression": {*REFUSED}}
 ATTRIBUTES = {
     "plan": {
         *("features", "label", "outcomes", "dtype", "keep", "label_delay", "known"),
         *("known_tables", "row_id", "columns", "late"),
     },
     "fitted": {
-        *("plan", "schema", "feature_names", "n_codes", "inputs", "n_rows"),
+        *("plan", "schema", "feature_names", "n_codes", "categories", "inputs", "n_rows"),
         "n_rows_without_label",
     },
     "expression": {"dt", "str", "list"},
@@ -62,7 +62,7 @@ def test_every_method_is_offered_and_of_attributes_those_that_users_read(name: s
 def test_the_rest_is_as_it_was() -> None:
     assert "__init__" in dir(PLAN)
     assert PLAN.declaration.nodes  # an internal that is not offered is there
-    assert "nodes" in dir(ff.Plan)
+    assert "_checked_recipe" in dir(ff.Plan)
     assert pickle.loads(pickle.dumps(FITTED)) == FITTED
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.engine.kernel_cache import observed
+from fastfeat.engine.kernel_cache import observing
 
 ROWS = pa.table({"x": [1.0, None, 3.0], "k": [1, 1, 2]})
 BACKENDS = [
@@ -34,6 +34,6 @@ def test_what_runs_on_a_device_is_made_ready(
     def use() -> Any:
         return plan.fit_transform(ROWS, backend=backend)[0].transform(ROWS, backend=backend)
 
-    with observed() as used:
+    with observing() as used:
         use()
     assert not any(kernel.is_compiled for kernel in used.values())

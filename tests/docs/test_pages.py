@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,28 @@ def test_the_operator_of_the_recipe_agrees_with_its_reference() -> None:
         fitted = ff.Plan({"y": operator.define(ff.col("x"))}).fit({"x": pa.array(train, "double")})
         found = fitted.transform({"x": rows})["y"].to_pylist()
         assert found == operator.reference((train,), (rows,))
+
+
+def test_the_table_of_folders_is_what_they_say() -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "folders.py"))
+    page = text_of("docs/contributing/layout.md")
+    assert page == script["refreshed"](page), "run python docs/folders.py"
+    assert [
+        folder for folder, sentence in script["sentences"]() if not sentence.endswith(".")
+    ] == []
+
+
+def test_every_file_that_a_page_of_contributing_names_exists() -> None:
+    named: set[tuple[str, str]] = set()
+    for page in (ROOT / "docs" / "contributing").glob("*.md"):
+        text = page.read_text("utf-8")
+        named |= {
+            (page.name, path)
+            for path in re.findall(r"`((?:fastfeat|tests|kernels|docs)/[^` ]*)`", text)
+        }
+    paths = [(page, path) for page, path in named if not re.search("[A-Z]{4}", path)]
+    assert len(paths) >= 20
+    assert [(page, path) for page, path in paths if not (ROOT / path).exists()] == []
 
 
 def test_every_fastfeat_command_of_the_readme_runs(demo_folder: Path) -> None:

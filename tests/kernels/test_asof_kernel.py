@@ -11,7 +11,7 @@ import pytest
 from fastfeat_kernels.asof import state
 from fastfeat_kernels.asof.reference import Moment
 from fastfeat_kernels.asof.reference import find as find_by_definition
-from fastfeat_kernels.asof.state import Rule, as_given, find, in_order
+from fastfeat_kernels.asof.state import Rule, find, in_order, rows_in_place
 from fastfeat_kernels.compile import compile_entry
 from fastfeat_kernels.load import load_object
 from hypothesis import example, given, settings
@@ -52,7 +52,7 @@ def codes_of(rows: Sequence[Moment]) -> np.ndarray[Any, Any]:
     return np.array([code for code, _ in rows], np.int32)
 
 
-def rows_found(found: state.Found) -> list[int | None]:
+def rows_found(found: state.FoundRows) -> list[int | None]:
     """Return what was found, and check what stands in memory beside it."""
     n = len(found.rows)
     bits = np.unpackbits(found.bitmap.view(np.uint8), bitorder="little")
@@ -207,7 +207,7 @@ def test_a_table_that_stands_in_order_is_taken_as_it_is(n: int, n_parts: int) ->
     random = np.random.default_rng(n)
     times = np.sort(random.integers(0, 100, n))
     chunks = pieces_of(times, random)
-    found = as_given(chunks, RUN, n_parts)
+    found = rows_in_place(chunks, RUN, n_parts)
     expected = in_order(np.zeros(n, np.int32), chunks, 1, RUN_WINDOWS)
     assert found is not None
     assert found.starts.tolist() == expected.starts.tolist()
@@ -222,12 +222,12 @@ def test_a_table_that_stands_in_order_is_taken_as_it_is(n: int, n_parts: int) ->
 def test_a_table_that_does_not_stand_in_order_is_not(at: int, n_parts: int) -> None:
     times = np.arange(3_000)
     times[at:] -= 2
-    assert as_given([numpy_chunk(times)], RUN, n_parts) is None
-    assert as_given([numpy_chunk(times[:at]), numpy_chunk(times[at:])], RUN, n_parts) is None
+    assert rows_in_place([numpy_chunk(times)], RUN, n_parts) is None
+    assert rows_in_place([numpy_chunk(times[:at]), numpy_chunk(times[at:])], RUN, n_parts) is None
 
 
 def test_a_table_with_a_missing_time_is_not_taken_as_it_is() -> None:
-    assert as_given([chunk_of([1, None, 2])], RUN) is None
+    assert rows_in_place([chunk_of([1, None, 2])], RUN) is None
 
 
 def chunk_of(times: Sequence[int | None]) -> Any:
@@ -262,7 +262,7 @@ def test_too_many_rows_and_wrong_numbers_are_refused(monkeypatch: pytest.MonkeyP
     with pytest.raises(ValueError, match="3 rows are more than 2"):
         in_order(codes, times, 1, RUN_WINDOWS)
     with pytest.raises(ValueError, match="3 rows are more than 2"):
-        as_given(times, RUN)
+        rows_in_place(times, RUN)
 
 
 def test_entries_load_where_there_is_no_numba() -> None:

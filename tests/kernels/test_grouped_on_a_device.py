@@ -31,7 +31,7 @@ from fastfeat.engine.gpu.runtime import Geometry
 from fastfeat.errors import OutOfDeviceMemory
 from fastfeat.io.device import DeviceArray
 from fastfeat.steps.keys.gpu import grouped_ranks, grouped_scan
-from fastfeat.steps.keys.gpu.grouped_ranks import LeftOut, Search, find_keys, find_quantile
+from fastfeat.steps.keys.gpu.grouped_ranks import ExcludedRows, Search, find_keys, find_quantile
 from fastfeat.steps.keys.gpu.groups import group_moments
 
 pytestmark = pytest.mark.emulator
@@ -254,13 +254,13 @@ def keys_of(element: str, values: Sequence[Value], chosen: Any) -> list[int]:
     return sorted(key_of(element, x) for x, is_in in rows if is_in and x is not None)
 
 
-LEFT_OUT = st.none() | st.builds(LeftOut, st.integers(0, 2), st.booleans())
+LEFT_OUT = st.none() | st.builds(ExcludedRows, st.integers(0, 2), st.booleans())
 
 
 @pytest.mark.parametrize("element", ELEMENTS)
 @given(st.data(), st.sampled_from(ORDERS), SHARED, LEFT_OUT)
 def test_keys_are_found_by_rank(
-    element: str, data: st.DataObject, order: Order, n_bytes: int, left_out: LeftOut | None
+    element: str, data: st.DataObject, order: Order, n_bytes: int, left_out: ExcludedRows | None
 ) -> None:
     values = data.draw(columns(element, 30))
     groups, n_groups = data.draw(group_numbers(len(values)))

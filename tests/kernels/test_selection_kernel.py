@@ -14,7 +14,7 @@ from fastfeat_kernels.column import ELEMENTS, key_of
 from fastfeat_kernels.selection import state
 from fastfeat_kernels.selection.reference import ENTRIES
 from fastfeat_kernels.selection.rounds import bucket_of, learn_map
-from fastfeat_kernels.selection.state import Selected, select
+from fastfeat_kernels.selection.state import OrderStatistics, select
 from hypothesis import given
 from hypothesis import strategies as st
 from kernel_columns import chunked, columns, compiled, make_chunk, numpy_chunk, reference
@@ -41,13 +41,13 @@ def small_rounds(n_sample: int) -> Iterator[None]:
         yield
 
 
-def by_sorting(values: list[float], ranks: list[int]) -> Selected:
+def by_sorting(values: list[float], ranks: list[int]) -> OrderStatistics:
     """Return the same by the definition; sorting by keys puts -0.0 before 0.0."""
     ordered = sorted(values, key=lambda value: (value, math.copysign(1, value)))
-    return Selected(len(values), {rank: ordered[rank] for rank in sorted(set(ranks))})
+    return OrderStatistics(len(values), {rank: ordered[rank] for rank in sorted(set(ranks))})
 
 
-def shown(selected: Selected) -> tuple[int, dict[int, str]]:
+def shown(selected: OrderStatistics) -> tuple[int, dict[int, str]]:
     """Return what tells 0.0 from -0.0 and True from 1."""
     return selected.count, {rank: repr(value) for rank, value in selected.values.items()}
 
@@ -93,7 +93,7 @@ def test_the_count_of_values_reaches_the_caller() -> None:
 def test_nothing_but_missing_values(n: int) -> None:
     chunk = numpy_chunk(np.full(n, np.nan))
     found = select("float64", [chunk], quantile_ranks, compiled("selection"), 2)
-    assert found == Selected(0, {})
+    assert found == OrderStatistics(0, {})
 
 
 def _distributions() -> dict[str, npt.NDArray[np.generic]]:

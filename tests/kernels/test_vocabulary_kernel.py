@@ -25,8 +25,8 @@ from fastfeat_kernels.vocabulary.ordering import final_order
 from fastfeat_kernels.vocabulary.reference import ENTRIES
 from fastfeat_kernels.vocabulary.spans import counts_of, numbers_of_codes
 from fastfeat_kernels.vocabulary.state import (
-    Found,
-    Ordered,
+    DistinctKeys,
+    OrderedKeys,
     RowIds,
     RowKeys,
     index_of,
@@ -88,7 +88,7 @@ def small_tables(deals_out: bool, are_narrow: bool = False) -> Iterator[None]:
         yield
 
 
-def numbers(final: Ordered) -> NumberKeys:
+def numbers(final: OrderedKeys) -> NumberKeys:
     assert not isinstance(final.keys, TextKeys)
     return final.keys
 
@@ -99,7 +99,7 @@ def by_counting(values: Sequence[Any], key: Any = lambda value: value) -> list[t
     return sorted(counts.items(), key=lambda item: (-item[1], key(item[0])))
 
 
-def in_order(found: Found, run: Any, n_parts: int = 1) -> list[tuple[Any, int]]:
+def in_order(found: DistinctKeys, run: Any, n_parts: int = 1) -> list[tuple[Any, int]]:
     final = ordered(found, run, n_parts)
     return list(zip(values_of(found.element, final.keys), final.counts.tolist(), strict=True))
 
@@ -173,7 +173,7 @@ def test_merging_is_learning_from_all_rows(
 
 
 def test_merged_counts_exceed_32_bits() -> None:
-    found = Found("int64", np.array([5, 7]), np.array([2**40, 1]), 2**40, None)
+    found = DistinctKeys("int64", np.array([5, 7]), np.array([2**40, 1]), 2**40, None)
     merged = merge(merge(found, found, COMPILED), found, COMPILED)
     assert in_order(merged, COMPILED) == [(5, 3 * 2**40), (7, 3)]
     assert merged.n_missing == 3 * 2**40

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from fastfeat.api.plan import FittedPlan, records_of
 from fastfeat.io.columns.types import arrow_type
-from fastfeat.online.ask.features import Answered, Seen, answer
+from fastfeat.online.ask.features import Answered, LogView, answer
 from fastfeat.online.ask.one_row import answer_row
 from fastfeat.online.lower.live_plan import LivePlan, lower
 from fastfeat.online.lower.row_orders import OrderValues, log_rows, place
@@ -76,7 +76,7 @@ class PlainLog:
         self.append(rows, answered.kept)
         return answered.features[""]
 
-    def _seen(self, order: int, asking: Sequence[Key], alone: bool) -> Seen:
+    def _seen(self, order: int, asking: Sequence[Key], alone: bool) -> LogView:
         known = self.entities[order]
         if self.evicts:
             known = self._in_reach(order)
@@ -95,7 +95,7 @@ class PlainLog:
             rows = [j for j, key in enumerate(known) if key is not None and key in numbers]
             codes = [numbers[known[j]] for j in rows]
         taken = self.rows.take(pa.array(rows, pa.int64()))
-        return Seen(taken, np.array(codes, np.int32), np.array(own, np.int32))
+        return LogView(taken, np.array(codes, np.int32), np.array(own, np.int32))
 
     def _in_reach(self, order: int) -> list[Key]:
         """Return the entity of each row, None of one out of reach."""

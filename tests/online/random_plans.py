@@ -161,7 +161,9 @@ def functions(draw: st.DrawFn, value: ff.Expr | None, *, in_order: bool = False)
     if in_order and draw(st.integers(0, 8)) == 0:
         return ff.session_id("2h", over=ff.window(time="ts", by="card"))
     if draw(st.integers(0, 8)) == 0:
-        return (X if value is None else value).ewm_mean(alpha=0.3, over=unbounded(window))
+        of = X if value is None else value
+        half_life = st.just(of.ewm_sum(half_life="5h", over=unbounded(window)))
+        return draw(st.just(of.ewm_mean(alpha=0.3, over=unbounded(window))) | half_life)
     of = value
     if of is None:
         of = draw(st.sampled_from([X, X, WHOLE, col("small"), X.abs(), SHOPS, RAIN, TAGS]))

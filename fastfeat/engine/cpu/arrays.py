@@ -2,76 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from functools import lru_cache
 from typing import Any
 
 from fastfeat_kernels.rows import CODES, tile_column_bytes, tile_rows
 from numpy.typing import NDArray
 
 from fastfeat.dtypes import BOOL
-from fastfeat.engine.cpu.compiled import compiled
 from fastfeat.engine.cpu.run import Target, Tile, run
-from fastfeat.engine.kernel_cache import is_observed
-from fastfeat.engine.program import Constants, Output, Program, program_of
-from fastfeat.engine.storage import column_of
+from fastfeat.engine.program import Program
 from fastfeat.engine.tasks import MatrixTask, RowTask
-from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.sinks.write import array_from_buffers, staggered_addresses, staggered_columns
-from fastfeat.ir.node import Call, Column, Node
-from fastfeat.ir.scope import is_over_window
-from fastfeat.scalars.value import InputSlot
 
 
 def compute(task: RowTask) -> list[Any]:
-    """Return an Arrow array for each output: that the kernel wrote, or that a step made."""
-    program, columns, n_rows, constants = task.program, task.columns, task.n_rows, task.constants
-    made, rest = _parts(program)
-    if is_observed():  # where columns of steps come in pieces, or in no form that holds them
-        compiled(program).loops_address()
-    found = {k: _as_made(columns[slot], program.outputs[k]) for k, slot in made.items()}
-    if not found or any(array is None for array in found.values()):
-        return _compute(program, columns, n_rows, constants)
-    computed = iter(_compute(rest, columns, n_rows, constants) if rest.outputs else ())
-    return [found[k] if k in found else next(computed) for k in range(len(program.outputs))]
-
-
-def outputs_of_steps(program: Program) -> Collection[int]:
-    """Return the places of outputs that may be arrays of a step, which others may refer to, too."""
-    return _parts(program)[0].keys()
-
-
-@lru_cache(maxsize=128)
-def _parts(program: Program) -> tuple[Mapping[int, InputSlot], Program]:
-    """Return the outputs that are columns of steps, unchanged, and the program of all others.
-
-    Floats are not given out as they are made, for a NaN in them is missing; but those of windows
-    and of lookup tables are null there.
-    """
-    made: dict[int, InputSlot] = {}
-    for k, output in enumerate(program.outputs):
-        slot = column_of(output)
-        if slot is None or isinstance(slot.sources[0], Column):
-            continue
-        if output.dtype.physical != "f64" or _is_without_nan(slot.sources[0]):
-            made[k] = slot
-    return made, program_of([o for k, o in enumerate(program.outputs) if k not in made])
-
-
-def _is_without_nan(step: Node) -> bool:
-    is_looked_up = isinstance(step, Call) and step.function == "lookup_value"
-    return is_looked_up or is_over_window(step)
-
-
-def _as_made(column: Any, output: Output) -> Any:
-    """Return the column of a step as the array that the output is; None where it is in pieces."""
-    same_type = column.type == arrow_type(output.dtype)
-    return column.chunk(0) if same_type and column.num_chunks == 1 else None
-
-
-def _compute(
-    program: Program, columns: Mapping[InputSlot, Any], n_rows: int, constants: Constants
-) -> list[Any]:
+    """Return an Arrow array for each output, which the kernel wrote."""
+    program, n_rows = task.program, task.n_rows
     values = _allocate(program, n_rows)
     validity = staggered_columns(len(program.outputs), n_rows, BOOL)
     targets = [
@@ -81,7 +26,7 @@ def _compute(
         )
     ]
     owners = (values, validity)
-    missing = run(program, columns, n_rows, constants, targets, owners).tolist()
+    missing = run(program, task.columns, n_rows, task.constants, targets, owners).tolist()
     return [
         array_from_buffers(output.dtype, array, bits, count, n_rows)
         for output, (array, _), bits, count in zip(

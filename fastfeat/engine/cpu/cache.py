@@ -21,7 +21,7 @@ from pathlib import Path
 
 from fastfeat_kernels.load import Kernel, load_object
 
-from fastfeat.engine.kernel_cache import Used, cache_folder, is_observed, note
+from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, is_observed, note
 from fastfeat.engine.sources import (
     Import,
     Places,
@@ -72,7 +72,7 @@ def cached_kernel(text: str, compile_kernel: Compile) -> Kernel:
             if kernel is None or (is_observed() and not _is_kept(key)):
                 kernel, is_compiled = _load_or_compile(key, text, compile_kernel)
                 _loaded[key] = kernel
-            note(key, Used(_name(text), is_compiled, _is_kept(key)))
+            note(key, UsedKernel(_name(text), is_compiled, _is_kept(key)))
     return kernel
 
 
@@ -113,7 +113,7 @@ def _is_kept(key: str) -> bool:
 
 
 @contextmanager
-def _telling(text: str) -> Generator[None]:
+def _progress_of(text: str) -> Generator[None]:
     """Report that a kernel is compiled, and the number of those before it."""
     now = time.monotonic()
     if now - _burst.ended > _PAUSE:
@@ -132,7 +132,7 @@ def _load_or_compile(key: str, text: str, compile_kernel: Compile) -> tuple[Kern
     stored = None if path is None else _read(path, key)
     is_compiled = stored is None
     if stored is None:
-        with _telling(text):
+        with _progress_of(text):
             stored = compile_kernel()
         if callable(stored):
             return stored, True

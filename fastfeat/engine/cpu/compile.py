@@ -48,11 +48,11 @@ def _compile(entry: Callable[..., int]) -> tuple[bytes, str] | Kernel:
     try:
         return compile_entry(entry)
     except (NotCacheable, AttributeError) as error:
-        warn_once("kernels that cannot be kept", _told(error))
+        warn_once("kernels that cannot be kept", _reason(error))
         return kernel_of_process(entry)
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """Return the reason for which compiled kernels last no longer than this process."""
     import numba
 

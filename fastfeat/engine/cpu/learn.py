@@ -21,7 +21,7 @@ from fastfeat_kernels.moments.state import (
 from fastfeat_kernels.powers.state import NO_POWERS, PowerSums
 from fastfeat_kernels.powers.state import merge as merge_powers
 from fastfeat_kernels.powers.state import summarize as summarize_powers
-from fastfeat_kernels.selection.state import Selected, select
+from fastfeat_kernels.selection.state import OrderStatistics, select
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.function import (
@@ -174,7 +174,9 @@ def _moments(element: str, chunks: Sequence[Chunk], level: Level, n_parts: int) 
     return summarize(element, chunks, level, runner("moments"), n_parts)
 
 
-def _order(element: str, chunks: Sequence[Chunk], functions: Functions, n_rows: int) -> Selected:
+def _order(
+    element: str, chunks: Sequence[Chunk], functions: Functions, n_rows: int
+) -> OrderStatistics:
     """Return the values by rank that some aggregates read, and how many values there are."""
     wanted = [(AGGREGATES[name], params) for name, params in functions]
 

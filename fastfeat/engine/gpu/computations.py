@@ -106,7 +106,7 @@ class Computations:
             finally:
                 mine.is_over = True  # not by a call, which an interrupt may come before
 
-    def left(self, free: int) -> float:
+    def unclaimed(self, free: int) -> float:
         """Return how much of the free memory the computations of other threads do not claim."""
         with _LOCK:
             thread = threading.get_ident()

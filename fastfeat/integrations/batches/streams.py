@@ -152,7 +152,7 @@ class Stream:
         return shuffled_batches(read, order, self.division, worker, n_given, mix, key)
 
     def settings(self) -> dict[str, Any]:
-        """Return by what a resumed epoch knows that its order is the same: texts and numbers."""
+        """Return texts and numbers by which a resumed epoch knows that its order is the same."""
         match self.rows:
             case Ready(contents=contents, block=block):
                 data = hashlib.sha256(sampled(block)).hexdigest()

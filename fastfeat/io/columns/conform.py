@@ -11,7 +11,7 @@ from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, pa
 from fastfeat.io.columns.bits import array_of_values, present_rows
 from fastfeat.io.columns.column import combined
-from fastfeat.io.columns.conversions import Converted, conversion, read_values
+from fastfeat.io.columns.conversions import ConvertedPiece, conversion, read_values
 from fastfeat.io.columns.decode import decoded, is_binary, is_text
 from fastfeat.io.columns.types import arrow_type, column_text, known_type, storage_type
 from fastfeat.io.sources.almost_numbers import almost_numbers
@@ -115,7 +115,7 @@ def _converted(column: ChunkedArray, name: str, dtype: DType, first_row: int) ->
 
 
 def _check_exact(
-    column: ChunkedArray, pieces: list[Converted], name: str, dtype: DType, first_row: int
+    column: ChunkedArray, pieces: list[ConvertedPiece], name: str, dtype: DType, first_row: int
 ) -> None:
     """Raise for the first value that the conversion would change."""
     at = 0
@@ -132,7 +132,7 @@ def _check_exact(
         at += len(piece.values)
 
 
-def _array(piece: Converted, storage: DataType) -> Array:
+def _array(piece: ConvertedPiece, storage: DataType) -> Array:
     """Return a converted piece as an Arrow array; integers that are missing are 0."""
     values = piece.values
     if piece.present is not None and values.dtype.kind != "f":

@@ -16,7 +16,7 @@ from fastfeat.io.columns.decimals import decimal_to_float64, decimal_units
 from fastfeat.io.columns.floats import is_half, narrow, same_floats, widen
 
 
-class Converted(NamedTuple):
+class ConvertedPiece(NamedTuple):
     """One piece of a column in the storage of another type.
 
     Args:
@@ -30,7 +30,9 @@ class Converted(NamedTuple):
     present: Flags | None
 
 
-def conversion(given: DType, wanted: DType) -> Callable[[Array, DType, DType], Converted] | None:
+def conversion(
+    given: DType, wanted: DType
+) -> Callable[[Array, DType, DType], ConvertedPiece] | None:
     """Return the function that converts pieces of one type to another; None if they are unlike."""
     family = _family(given)
     if family is None or family != _family(wanted):
@@ -54,7 +56,7 @@ def _number_kind(dtype: DType) -> str:
     return "decimal" if dtype.name == "decimal" else "float"
 
 
-def _from_whole(piece: Array, given: DType, wanted: DType) -> Converted:
+def _from_whole(piece: Array, given: DType, wanted: DType) -> ConvertedPiece:
     """Return integers or booleans as another type of number."""
     values = read_values(piece, given)
     present = present_rows(piece)
@@ -62,16 +64,16 @@ def _from_whole(piece: Array, given: DType, wanted: DType) -> Converted:
         low, high = _whole_range(wanted)
         limits = np.iinfo(values.dtype)
         exact = (values >= max(low, limits.min)) & (values <= min(high, limits.max))
-        return Converted(values.astype(np.dtype(wanted.name)), exact, present)
+        return ConvertedPiece(values.astype(np.dtype(wanted.name)), exact, present)
     exact = (
         np.ones(len(values), dtype=np.bool_)  # a decimal of any precision may hold it
         if wanted.name == "decimal"
         else _fits_mantissa(values, wanted)
     )
-    return Converted(values.astype(_float_storage(wanted)), exact, present)
+    return ConvertedPiece(values.astype(_float_storage(wanted)), exact, present)
 
 
-def _from_float(piece: Array, given: DType, wanted: DType) -> Converted:
+def _from_float(piece: Array, given: DType, wanted: DType) -> ConvertedPiece:
     """Return floats as another type of number; in integers NaN is a missing value."""
     wide = widen(read_values(piece, given))
     present = present_rows(piece)
@@ -84,19 +86,19 @@ def _from_float(piece: Array, given: DType, wanted: DType) -> Converted:
     # Bits, not ==: with denormals-are-zero on, 5e-324 == 0.0.
     is_whole = same_floats(values.astype(np.float64), wide) | (wide.view(np.int64) << 1 == 0)
     present = is_number if present is None else present & is_number
-    return Converted(values.astype(np.dtype(wanted.name)), inside & is_whole, present)
+    return ConvertedPiece(values.astype(np.dtype(wanted.name)), inside & is_whole, present)
 
 
-def _from_wide(wide: NDArray[np.float64], present: Flags | None, wanted: DType) -> Converted:
+def _from_wide(wide: NDArray[np.float64], present: Flags | None, wanted: DType) -> ConvertedPiece:
     """Return float64 values as a type of float; decimals and float16 are held as float64."""
     if wanted.name == "float32":
         values, exact = narrow(wide)
-        return Converted(values, exact, present)
+        return ConvertedPiece(values, exact, present)
     exact = is_half(wide) if wanted.name == "float16" else np.ones(len(wide), dtype=np.bool_)
-    return Converted(wide, exact, present)
+    return ConvertedPiece(wide, exact, present)
 
 
-def _from_decimal(piece: Array, given: DType, wanted: DType) -> Converted:
+def _from_decimal(piece: Array, given: DType, wanted: DType) -> ConvertedPiece:
     """Return decimals as another type of number: read as decimals are, or value by value."""
     del given
     present = present_rows(piece)
@@ -110,7 +112,7 @@ def _from_decimal(piece: Array, given: DType, wanted: DType) -> Converted:
         low, high = _whole_range(wanted)
         fits = [value.denominator == 1 and low <= value <= high for value in true_values]
         whole = [int(value) if fit else 0 for value, fit in zip(true_values, fits, strict=True)]
-        return Converted(
+        return ConvertedPiece(
             np.array(whole, dtype=np.dtype(wanted.name)), np.array(fits, bool), present
         )
     result = _from_wide(wide, present, wanted)
@@ -119,10 +121,10 @@ def _from_decimal(piece: Array, given: DType, wanted: DType) -> Converted:
         ok and Fraction(near) == value
         for ok, near, value in zip(is_finite.tolist(), wide.tolist(), true_values, strict=True)
     ]
-    return Converted(result.values, result.exact & np.array(same, bool), present)
+    return ConvertedPiece(result.values, result.exact & np.array(same, bool), present)
 
 
-def _rescale(piece: Array, given: DType, wanted: DType) -> Converted:
+def _rescale(piece: Array, given: DType, wanted: DType) -> ConvertedPiece:
     """Return times of one resolution in another; dates are midnights."""
     ticks = read_values(piece, given).astype(np.int64)
     given_ns, wanted_ns = tick_ns(given), tick_ns(wanted)
@@ -139,7 +141,7 @@ def _rescale(piece: Array, given: DType, wanted: DType) -> Converted:
     if is_32_bits(wanted):
         exact &= values == values.astype(np.int32)
         values = values.astype(np.int32)
-    return Converted(values, exact, present_rows(piece))
+    return ConvertedPiece(values, exact, present_rows(piece))
 
 
 def read_values(piece: Array, dtype: DType) -> NDArray[Any]:
@@ -196,7 +198,7 @@ def tick_ns(dtype: DType) -> int:
 DAY_MS = 86_400_000
 LARGEST_HALF = 65_504
 MANTISSA_BITS = {"float16": 11, "float32": 24, "float64": 53}
-_FROM_NUMBERS: dict[str, Callable[[Array, DType, DType], Converted]] = {
+_FROM_NUMBERS: dict[str, Callable[[Array, DType, DType], ConvertedPiece]] = {
     "whole": _from_whole,
     "float": _from_float,
     "decimal": _from_decimal,

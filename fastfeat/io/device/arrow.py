@@ -68,7 +68,7 @@ class _Schema:
         return self._capsule
 
 
-class Imported(NamedTuple):
+class ImportedArray(NamedTuple):
     """An exported array.
 
     Args:
@@ -87,7 +87,7 @@ class Imported(NamedTuple):
         return self.held.device_type
 
 
-def import_arrow(data: Any, subject: str) -> Imported:
+def import_arrow(data: Any, subject: str) -> ImportedArray:
     """Return the array that an object with `__arrow_c_device_array__` exports.
 
     Args:
@@ -114,7 +114,7 @@ def import_arrow(data: Any, subject: str) -> Imported:
         )
     owner = _Owner()
     weakref.finalize(owner, _release, address, capsule).atexit = False
-    return Imported(field, held, owner)
+    return ImportedArray(field, held, owner)
 
 
 def _release(address: int, capsule: object) -> None:
@@ -124,7 +124,7 @@ def _release(address: int, capsule: object) -> None:
         _Release(callback)(address)
 
 
-def columns_in(imported: Imported) -> Iterator[tuple[str, DeviceArray | None, Any]]:
+def columns_in(imported: ImportedArray) -> Iterator[tuple[str, DeviceArray | None, Any]]:
     """Yield the columns of a table: name, column, Arrow type; None of a type that is not read.
 
     Raises:
@@ -148,7 +148,7 @@ def columns_in(imported: Imported) -> Iterator[tuple[str, DeviceArray | None, An
         )
 
 
-def of_arrow(imported: Imported, name: str) -> DeviceArray:
+def of_arrow(imported: ImportedArray, name: str) -> DeviceArray:
     """Return one array as a column.
 
     Raises:
@@ -170,7 +170,7 @@ def unread(name: str, kind: Any) -> TypeMismatch:
 
 
 def _column(
-    imported: Imported, array: Any, field: Any, offset: int, length: int
+    imported: ImportedArray, array: Any, field: Any, offset: int, length: int
 ) -> DeviceArray | None:
     dtype = known_type(field.type)
     if dtype is None or not _is_plain(dtype, field.type):
@@ -204,7 +204,7 @@ def _malformed(subject: str) -> InvalidData:
     )
 
 
-def _event(imported: Imported) -> int | None:
+def _event(imported: ImportedArray) -> int | None:
     """Return the event to wait for; the structure holds where it is: a `cudaEvent_t*`."""
     place: int | None = imported.held.sync_event
     return ctypes.c_void_p.from_address(place).value if place else None

@@ -20,7 +20,7 @@ MOST_ADDRESS = (1 << 63) - 1
 """Kernels take addresses and lengths as int64."""
 
 
-class Described(NamedTuple):
+class ArrayDescription(NamedTuple):
     """The description of an array on a device, by itself.
 
     Args:
@@ -40,7 +40,7 @@ class Described(NamedTuple):
     stream: int | None
 
 
-def read_interface(interface: Any, subject: str) -> Described:
+def read_interface(interface: Any, subject: str) -> ArrayDescription:
     """Return the description that `cuda_interface` gave, once it is known to make sense.
 
     Args:
@@ -51,7 +51,7 @@ def read_interface(interface: Any, subject: str) -> Described:
         InvalidData: an entry is missing, or is not what the interface says it is.
     """
     try:
-        return _described(interface)
+        return _description(interface)
     except (LookupError, TypeError, ValueError) as error:
         raise InvalidData(
             f"{subject}: its __cuda_array_interface__ is malformed: {error!r}. Pass an array of "
@@ -59,12 +59,12 @@ def read_interface(interface: Any, subject: str) -> Described:
         ) from None
 
 
-def _described(interface: Any) -> Described:
+def _description(interface: Any) -> ArrayDescription:
     kind, (address, is_readonly) = interface["typestr"], interface["data"]
     if not isinstance(kind, str):
         raise TypeError(f"typestr is {kind!r}")
     strides, stream = interface.get("strides"), interface.get("stream")
-    described = Described(
+    described = ArrayDescription(
         np.dtype(kind),
         tuple(map(index, interface["shape"])),
         0 if address is None else index(address),

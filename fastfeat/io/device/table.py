@@ -9,7 +9,7 @@ from fastfeat.errors import InvalidData, TypeMismatch, counted
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.types import column_text
 from fastfeat.io.device.array import DeviceArray, DeviceTable
-from fastfeat.io.device.arrow import Imported, columns_in, import_arrow, of_arrow, unread
+from fastfeat.io.device.arrow import ImportedArray, columns_in, import_arrow, of_arrow, unread
 from fastfeat.io.device.cuda import of_cuda_array
 from fastfeat.io.device.dlpack import of_tensor
 from fastfeat.io.device.place import (
@@ -71,7 +71,7 @@ def _column(values: Any, name: str) -> Any:
 
 
 def _of_arrow(data: Any, columns: Sequence[str]) -> Any:
-    imported: Imported = import_arrow(data, "the table")
+    imported: ImportedArray = import_arrow(data, "the table")
     if imported.device_type in HOST_DEVICES:
         table = pa.Table.from_batches([pa.record_batch(data)])
         return table.select([name for name in columns if name in table.column_names])

@@ -40,7 +40,7 @@ from fastfeat.steps.windows.tasks import WindowTask
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class LogView:
     """The rows of a log that rows that ask see in one order.
 
     Args:
@@ -100,7 +100,7 @@ Batches = Mapping[str, Batch]
 def answer(
     lowered: LivePlan,
     rows: Table,
-    seen: Sequence[Seen],
+    seen: Sequence[LogView],
     tables: Mapping[str, Any],
     backend: str = "cpu",
     *,
@@ -154,7 +154,7 @@ def begin(
 
 @in_ieee
 def make_stage(
-    lowered: LivePlan, stage: Stage, batches: Batches, log: Table, seen: Sequence[Seen]
+    lowered: LivePlan, stage: Stage, batches: Batches, log: Table, seen: Sequence[LogView]
 ) -> None:
     """Compute the functions over windows of a stage.
 
@@ -203,7 +203,7 @@ def kept_of_history(
     return kept_arrays(lowered, batches, lowered.kept)
 
 
-def make_windows(one: Round, batch: Batch, log: Table, seen: Seen) -> None:
+def make_windows(one: Round, batch: Batch, log: Table, seen: LogView) -> None:
     """Compute functions over windows of one order of the rows for the rows that ask.
 
     Args:
@@ -243,7 +243,7 @@ class WindowsWanted(NamedTuple):
     texts: list[Any]
 
 
-def windows_wanted(one: Round, batch: Batch, log: Table, seen: Seen) -> WindowsWanted:
+def windows_wanted(one: Round, batch: Batch, log: Table, seen: LogView) -> WindowsWanted:
     """Return the requests to a backend; see `make_windows` for the arguments."""
     past = _past(one, batch, log, seen)
     if one.schedule:
@@ -251,7 +251,7 @@ def windows_wanted(one: Round, batch: Batch, log: Table, seen: Seen) -> WindowsW
     if one.expressions:
         compute_columns(past, one.expressions)
     ordering = _ordering(past, one, seen)
-    return WindowsWanted(ordering, *_asked(past, one, ordering))
+    return WindowsWanted(ordering, *_requests(past, one, ordering))
 
 
 @contextmanager
@@ -264,7 +264,7 @@ def numbered_by(batch: Batch) -> Generator[None]:
         raise OverFailed(which, batch.number_of(row), text, kind) from None
 
 
-def _past(one: Round, batch: Batch, log: Table, seen: Seen) -> Batch:
+def _past(one: Round, batch: Batch, log: Table, seen: LogView) -> Batch:
     """Return the rows that are seen, and after them those that ask, as windows read them."""
     types = batch.types
     columns = [
@@ -295,7 +295,7 @@ def _joined(before: Any, own: Any, name: str, dtype: DType) -> Any:
     return pa.chunked_array([*before.chunks, *own.chunks], own.type)
 
 
-def _ordering(past: Batch, one: Round, seen: Seen) -> RowOrder:
+def _ordering(past: Batch, one: Round, seen: LogView) -> RowOrder:
     """Return the columns that order the rows that are seen and those that ask."""
     dtype, times = values_of(past, one.time)
     codes = np.concatenate([seen.codes, seen.asking], dtype=np.int32)
@@ -318,7 +318,9 @@ def _numbers(codes: NDArray[np.int32]) -> Array:
     return pa.array(wide, mask=wide < 0) if wide.min(initial=0) < 0 else pa.array(wide)
 
 
-def _asked(past: Batch, wanted: Round, ordering: RowOrder) -> tuple[list[WindowRequest], list[Any]]:
+def _requests(
+    past: Batch, wanted: Round, ordering: RowOrder
+) -> tuple[list[WindowRequest], list[Any]]:
     """Return the requests to a backend, and for each the texts that its codes stand for, or None.
 
     Args:

@@ -13,7 +13,7 @@ from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.io.columns.keys import stored_array
 from fastfeat.ir.node import Node
-from fastfeat.online.ask.features import Seen, kept_arrays, numbered_by, windows_wanted
+from fastfeat.online.ask.features import LogView, kept_arrays, numbered_by, windows_wanted
 from fastfeat.online.lower.live_plan import LivePlan
 from fastfeat.online.lower.schedules import Prepared, Round
 from fastfeat.online.row.kernel import RowKernel, row_kernel_after_windows
@@ -45,7 +45,7 @@ def answer_row(
     lowered: LivePlan,
     row: Mapping[str, Any],
     log: Table,
-    seen: Sequence[Seen],
+    seen: Sequence[LogView],
     tables: Mapping[str, Any],
 ) -> AnsweredRow:
     """Return the features of one row, as `transform_row` gives those of plans without windows.
@@ -74,7 +74,7 @@ def answer_row(
     return AnsweredRow(features, kept_arrays(lowered, batches, lowered.kept))
 
 
-def _values(one: Round, batch: Batch, log: Table, seen: Seen) -> dict[Node, Any]:
+def _values(one: Round, batch: Batch, log: Table, seen: LogView) -> dict[Node, Any]:
     """Return the value of each function over a window, as it is stored; None where missing.
 
     Those that other windows read become columns of the batch too.

@@ -142,7 +142,7 @@ class Chain:
             artifacts: of each plan that answered; of a change of plans, of each new one.
         """
         change, applied = entry.change, entry.applied
-        outputs = self.digest(given(applied), len(applied.stored), "outputs")
+        outputs = self.digest(tables_given(applied), len(applied.stored), "outputs")
         stored = np.packbits(applied.stored).tobytes()
         return self._link(_fields(change, artifacts), self._inputs(change.rows), outputs, stored)
 
@@ -224,7 +224,7 @@ def _secret(key: bytes) -> bytes:
     return keyed(key, [b"words"])
 
 
-def told_that_differ(one: Link, other: Link) -> list[str]:
+def differing_texts(one: Link, other: Link) -> list[str]:
     """Return the names of `TOLD` by which two links after one link differ."""
     places = range(0, _N_TOLD, _TOLD_BYTES)
     return [
@@ -234,7 +234,7 @@ def told_that_differ(one: Link, other: Link) -> list[str]:
     ]
 
 
-def given(applied: Applied) -> dict[str, Table]:
+def tables_given(applied: Applied) -> dict[str, Table]:
     """Return the tables that a change gave: features of each plan, and what is kept beside rows."""
     tables = {f"{FEATURES}{plan}": features for plan, features in applied.features.items()}
     kept = {name: _of_every_row(column, applied.stored) for name, column in applied.kept.items()}

@@ -19,9 +19,9 @@ from fastfeat.online.audit.chain import (
     Chain,
     Link,
     artifacts_of,
-    given,
+    differing_texts,
     link_of,
-    told_that_differ,
+    tables_given,
 )
 from fastfeat.online.audit.digests import Digest, names_of
 from fastfeat.online.file.entries import Written
@@ -67,7 +67,7 @@ class Difference:
 
     def __str__(self) -> str:
         """Return one line."""
-        told = "" if self.change is None else f" ({_told(self.change)})"
+        told = "" if self.change is None else f" ({_change_text(self.change)})"
         places = [] if self.segment is None else [f"segment {self.segment}{told}"]
         places += [] if self.offset is None else [f"offset {self.offset:,}"]
         places += [] if self.row is None else [f"row {self.row:,}"]
@@ -89,7 +89,7 @@ class Differs(Exception):
         self.difference = Difference(segment, change, *place, what)
 
 
-class _Taken:
+class _Entries:
     """Takes what changes give that are done again, where a state has a file."""
 
     def __init__(self) -> None:
@@ -137,7 +137,7 @@ class Again:
     plans: Plans
     artifacts: Artifacts
     state: State
-    taken: _Taken
+    taken: _Entries
     n_changes: int = 0
     n_rows: int = 0
 
@@ -166,7 +166,7 @@ class Again:
         if link.before != self.chain.head:
             raise Differs(seq, change, _misplaced(self.chain, link))
         asked = self.chain.asked(change, self.artifacts)
-        if "artifact" in told_that_differ(link, asked):
+        if "artifact" in differing_texts(link, asked):
             raise Differs(seq, change, "it was answered by another artifact")
         if link.inputs != asked.inputs:
             names = [name for _, name in names_of({"": change.rows})]
@@ -188,7 +188,7 @@ class Again:
         """Raise where what a change gave, or what is told of it, is another than noted."""
         change, found = entry.change, self.chain.link(entry, self.artifacts)
         if link.outputs != found.outputs:
-            names = [_shown(*name) for name in names_of(given(entry.applied))]
+            names = [_shown(*name) for name in names_of(tables_given(entry.applied))]
             place = place_of(self.chain, link.outputs, found.outputs, "outputs", names)
             raise Differs(seq, change, "the features are others than those noted", place)
         if link.stored != found.stored:
@@ -197,7 +197,7 @@ class Again:
             rows = np.flatnonzero(flags[0][:n_rows] != flags[1][:n_rows])
             place = (int(rows[0]) if len(rows) else None, None)
             raise Differs(seq, change, "other rows were put into the log than those noted", place)
-        differ = told_that_differ(link, found)
+        differ = differing_texts(link, found)
         if differ:
             raise Differs(seq, change, f"its {differ[0]} is another than noted")
         if link.digest != found.digest:
@@ -214,7 +214,7 @@ def begun(key: bytes, head: bytes, plans: Plans, settings: Settings, base: Base)
         settings: of the state.
         base: what it began with.
     """
-    taken = _Taken()
+    taken = _Entries()
     state = State(lower(plans), settings, base, taken)
     state.sweeps = False  # it is a change that was noted
     return Again(Chain(key, head), plans, artifacts_of(plans), state, taken)
@@ -246,7 +246,7 @@ def _shown(label: str, name: str) -> str:
     return f"{plan}.{name}" if plan else name
 
 
-def _told(change: Change) -> str:
+def _change_text(change: Change) -> str:
     """Return in a few words what a change is."""
     name = f" {change.name!r}" if change.name else ""
     source = f" from {change.source}" if change.source else ""

@@ -18,11 +18,11 @@ from fastfeat.online.audit.chain import (
     N_BYTES,
     Chain,
     artifacts_of,
+    differing_texts,
     link_of,
-    told_that_differ,
 )
 from fastfeat.online.audit.recompute import Again, Difference, Differs, Plans, begun, place_of
-from fastfeat.online.audit.served_features import Served, finish, served_plan, serving
+from fastfeat.online.audit.served_features import Served, finish, served_plan, writing_served
 from fastfeat.online.file.entries import Written
 from fastfeat.online.file.follower import Follower
 from fastfeat.online.state.changes import Applied, Change
@@ -100,7 +100,7 @@ def replay_state(
             return _replayed(follower, key, plans_of, noted, None)[0]
         plans = plans_of(follower.plans)
         name = served_plan(plans, plan)
-        with serving(to, plans[name], name) as one:
+        with writing_served(to, plans[name], name) as one:
             report, state = _replayed(follower, key, plans_of, noted, one.take)
             if not report.ok or state is None:
                 return report
@@ -166,7 +166,7 @@ def _at_base(
         raise Differs(seq, None, "the whole state does not follow from the changes before it")
     chain = Chain(key, link.before)
     found = chain.base(base, follower.settings, artifacts_of(plans))
-    if "artifact" in told_that_differ(link, found):
+    if "artifact" in differing_texts(link, found):
         raise Differs(seq, None, "the whole state: it is one of another artifact")
     if link.inputs != found.inputs:
         names = [] if base.rows is None else sorted(base.rows.column_names)

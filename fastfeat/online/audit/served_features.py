@@ -65,7 +65,7 @@ class Served:
 
 
 @dataclass(slots=True)
-class Serving:
+class ServedWriter:
     """Features on their way to a file, and what their labels are computed of.
 
     Args:
@@ -229,8 +229,10 @@ def served_plan(plans: Mapping[str, Fitted], name: str | None) -> str:
 
 
 @contextmanager
-def serving(path: str | os.PathLike[str], fitted: Fitted, name: str) -> Generator[Serving]:
-    """Give a `Serving` that takes changes, and remove its file beside the target in the end.
+def writing_served(
+    path: str | os.PathLike[str], fitted: Fitted, name: str
+) -> Generator[ServedWriter]:
+    """Give a `ServedWriter` that takes changes, and remove its file beside the target in the end.
 
     Args:
         path: of the file that will hold the features, as Parquet.
@@ -244,7 +246,7 @@ def serving(path: str | os.PathLike[str], fitted: Fitted, name: str) -> Generato
     if SUFFIXES.get(target.suffix.lower()) != "parquet":
         raise InvalidData(f"to={str(path)!r}: what was served is written as Parquet: name.parquet")
     beside = target.with_name(f".{os.urandom(8).hex()}.partial")
-    one = Serving(fitted, name, beside)
+    one = ServedWriter(fitted, name, beside)
     try:
         yield one
     finally:
@@ -254,7 +256,7 @@ def serving(path: str | os.PathLike[str], fitted: Fitted, name: str) -> Generato
 
 
 def finish(
-    one: Serving, path: str | os.PathLike[str], outcomes: Any, tables: Mapping[str, Table]
+    one: ServedWriter, path: str | os.PathLike[str], outcomes: Any, tables: Mapping[str, Table]
 ) -> Served:
     """Write the features that were taken, with their label, whole or not at all.
 

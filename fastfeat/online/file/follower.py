@@ -14,8 +14,8 @@ from fastfeat.online.file.entries import Links, Written
 from fastfeat.online.file.state_file import (
     Head,
     connect,
-    explained,
     file_at,
+    naming_state,
     path_of,
     read_artifact,
     read_base,
@@ -199,7 +199,7 @@ class Follower:
             raise StateError(f"{self.path} was opened in process {self._process}: open it anew")
         if file_at(self.path) != self._file:
             raise StateError(f"{self.path} is another file than when it was opened: open it anew")
-        with self._lock, explained(self.path):
+        with self._lock, naming_state(self.path):
             self._connection.execute("BEGIN")
             try:
                 yield self._connection, read_head(self._connection)

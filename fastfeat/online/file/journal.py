@@ -22,8 +22,8 @@ from fastfeat.io.arrow import pa
 from fastfeat.online.file.entries import Links, Written, digest_of_segment, segment_of
 from fastfeat.online.file.follower import Follower
 from fastfeat.online.file.state_file import (
-    explained,
     has_kind,
+    naming_state,
     path_of,
     read_base,
     read_base_digest,
@@ -70,7 +70,7 @@ class Journal:
         self._due: float | None = None
         self._timer: threading.Timer | None = None
         self._seq, self._digest, base = file.head.seq, file.head.digest, file.head.base
-        with explained(self.path):
+        with naming_state(self.path):
             connection = file.connection
             self.settings = read_settings(connection, base)
             self.key = read_key(connection)
@@ -163,7 +163,7 @@ class Journal:
         Raises:
             StateError: it is altered.
         """
-        with self._using(), explained(self.path):
+        with self._using(), naming_state(self.path):
             return read_base(self._file.connection, self._file.head.base)
 
     def entries(self) -> Iterator[Written]:
@@ -172,11 +172,11 @@ class Journal:
         Raises:
             StateError: one is missing or altered; those before it have been given.
         """
-        with self._using(), explained(self.path):
+        with self._using(), naming_state(self.path):
             head = self._file.head
             after, digest = head.base, read_base_digest(self._file.connection, head.base)
         while True:
-            with self._using(), explained(self.path):
+            with self._using(), naming_state(self.path):
                 some, digest = read_entries(self._file.connection, after, digest, head)
             yield from some
             if not some or some[-1].seq >= head.seq:
@@ -382,7 +382,7 @@ class Journal:
         content = Content(self._seq, given, self.settings, self._plans, known, self.key)
         self._file.put_base(content, pending, keeps_past=keeps_past)
         self._digest, self._link = self._file.head.digest, known.link
-        with explained(self.path):
+        with naming_state(self.path):
             sizes = read_sizes(self._file.connection, self._seq)
         self._n_base_bytes, self._n_bytes = sizes
 

@@ -86,7 +86,7 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
         StateError: it is missing, empty, no state, newer, truncated, altered, or cannot be read.
     """
     check_beginning(path, writes=writes)
-    with explained(path):
+    with naming_state(path):
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={'rw' if writes else 'ro'}",
             timeout=5.0,
@@ -95,7 +95,7 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
             uri=True,
         )
     try:
-        with explained(path):
+        with naming_state(path):
             _check(connection, path, writes)
     except BaseException:
         connection.close()
@@ -128,8 +128,8 @@ def file_at(path: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def explained(path: Path) -> Generator[None]:
-    """Tell errors of SQLite as errors of the state."""
+def naming_state(path: Path) -> Generator[None]:
+    """Raise errors of SQLite as errors of the state, with its path."""
     try:
         yield
     except (sqlite3.Error, UnicodeDecodeError) as error:  # of SQLite's own message, too

@@ -29,8 +29,8 @@ from fastfeat.online.file.state_file import (
     TABLES,
     Head,
     connect,
-    explained,
     file_at,
+    naming_state,
     read_head,
 )
 from fastfeat.online.file.write_lock import WriteLock
@@ -94,7 +94,7 @@ class StateWriter:
         self._file = file_at(path)
         self._is_broken = False
         try:
-            with explained(path):
+            with naming_state(path):
                 self.head = read_head(self.connection)
                 self._check_noted()
                 self._empty_log()
@@ -151,7 +151,7 @@ class StateWriter:
         Raises:
             StateError: the disk is full.
         """
-        with explained(self.path):
+        with naming_state(self.path):
             self.connection.execute("VACUUM")
             return self._empty_log()
 
@@ -166,7 +166,7 @@ class StateWriter:
         if self._is_broken:
             raise StateError(f"{self.path}: an earlier write has failed: close it and open it anew")
         try:
-            with explained(self.path):
+            with naming_state(self.path):
                 self.connection.execute("BEGIN IMMEDIATE")
                 self._check_alone()
                 yield self.connection
@@ -244,7 +244,7 @@ def create_file(target: Path, lock: WriteLock, content: Content) -> None:
     lock.note(content.seq, content.seq)  # of a state that was removed
     try:
         _remove(beside)
-        with explained(target):
+        with naming_state(target):
             _write_new(beside, content)
         sync(beside)
         os.replace(beside, target)

@@ -20,7 +20,7 @@ from fastfeat.online.log.columns import Column, Growing, Places, column_of, rang
 from fastfeat.online.log.entities import NEVER, Entities, Placed, Ticks
 from fastfeat.online.log.numbering import python_values
 from fastfeat.online.log.retention import (
-    Asked,
+    AskingRows,
     Gathered,
     Retention,
     Rows,
@@ -206,7 +206,7 @@ class Log:
                 for each. Otherwise what is in reach of any row of an entity is given once.
             n_rows: as of `latest`.
         """
-        asked = Asked(entities, times, alone)
+        asked = AskingRows(entities, times, alone)
         index, limit = self._indexes[order], self._limit(n_rows)
         return gather(index, self.orders[order], asked, self._numbers.values, limit)
 

@@ -146,7 +146,7 @@ def seen_of_one(times: Ticks, held: Retention, first: int, last: int) -> tuple[i
 
 
 def kept_of_one(times: Ticks, held: Retention) -> int:
-    """Return from which row on those of one entity are in reach.
+    """Return the place of the first row of one entity that is in reach.
 
     Args:
         times: of its rows, in order.
@@ -174,7 +174,7 @@ Rows = NDArray[np.int64]
 _FEW = 4  # entities that are looked at one by one
 
 
-class Asked(NamedTuple):
+class AskingRows(NamedTuple):
     """Rows that ask.
 
     Args:
@@ -212,7 +212,9 @@ class Gathered:
         return self.numbers.take(self.places)
 
 
-def gather(index: Entities, held: Retention, asked: Asked, numbers: Rows, limit: int) -> Gathered:
+def gather(
+    index: Entities, held: Retention, asked: AskingRows, numbers: Rows, limit: int
+) -> Gathered:
     """Return the rows in reach of those that ask.
 
     Args:

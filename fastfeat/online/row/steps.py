@@ -68,7 +68,7 @@ def over_table_maker(
         made = {column: row[column] for column in read}
         batch = Batch(None, types, backend_named("cpu"), {}, made)
         past = past_of_table(batch, order)
-        asked, texts = _asked(batch, past, order, step)
+        asked, texts = _request(batch, past, order, step)
         moment, *parts = (get(row) for get in query)
         moments = moments_of(moment, time, parts, keys)
         try:
@@ -90,7 +90,7 @@ def _rows(past: RowOrder) -> Rows:
     return past.cache["rows"]
 
 
-def _asked(
+def _request(
     batch: Batch, past: RowOrder, order: Call, step: Call
 ) -> tuple[WindowRequest, list[Any]]:
     """Return the request for a function, its column as a list, and its texts; made on first use.

@@ -36,7 +36,7 @@ NOTHING = Wanted()
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class ArrivalResults:
     """The results of rows that arrive.
 
     Args:
@@ -52,7 +52,7 @@ class Given:
     here: Here
 
 
-def given_by(
+def results_of_arrival(
     memory: Memory,
     here: Here,
     wanted: Wanted,
@@ -61,7 +61,7 @@ def given_by(
     asks: bool,
     alone: bool,
     keeps: bool,
-) -> Given:
+) -> ArrivalResults:
     """Return the results of rows that arrive.
 
     Args:
@@ -74,16 +74,16 @@ def given_by(
         keeps: whether a journal keeps features.
     """
     if not asks and not memory.lowered.kept:
-        return Given({}, {}, {}, here)
+        return ArrivalResults({}, {}, {}, here)
     sight = memory.sight(here, alone=alone, check=check)
     if asks and wanted.row is not None and not keeps:
         row = memory.answer_row(wanted.row, sight)
-        return Given(results_of_row(row), {}, row.kept, sight.here)
+        return ArrivalResults(results_of_row(row), {}, row.kept, sight.here)
     answered = memory.answer(sight)
     to = "numpy" if wanted.row is not None else wanted.to
     results: Results = results_of(answered, to) if asks and to else {}
     features: Results = results_of(answered, "arrow") if asks and keeps else {}
-    return Given(results, features, answered.kept, sight.here)
+    return ArrivalResults(results, features, answered.kept, sight.here)
 
 
 def check_arrived(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fastfeat.io.arrow import Table
-from fastfeat.online.ask.features import Batches, Seen
+from fastfeat.online.ask.features import Batches, LogView
 from fastfeat.online.log.entities import Placed
 from fastfeat.online.state.lateness import Codes, Numbers
 
@@ -69,5 +69,5 @@ class Sight:
     """
 
     here: Here
-    seen: Sequence[Seen]
+    seen: Sequence[LogView]
     begun: Batches | None = None

@@ -33,7 +33,7 @@ from fastfeat.ir.walk import postorder
 from fastfeat.online.ask.features import (
     Answered,
     Batches,
-    Seen,
+    LogView,
     answer,
     begin,
     kept_arrays,
@@ -43,7 +43,7 @@ from fastfeat.online.lower.live_plan import LivePlan, lower
 from fastfeat.online.lower.row_orders import log_rows
 from fastfeat.online.lower.row_tables import given_type
 from fastfeat.online.state.call_rows import Here
-from fastfeat.online.state.explained_features import FeatureExplained, RowsSeen, explained_html
+from fastfeat.online.state.feature_origins import FeatureExplained, RowsSeen, explained_html
 from fastfeat.online.state.memory import Memory
 from fastfeat.plan.declare.columns_read import reads_own
 from fastfeat.plan.keep.state import aggregates_of
@@ -128,7 +128,7 @@ def _taken(table: Any, numbers: Numbers) -> Any:
 
 
 @in_ieee
-def explained(
+def explain_row(
     lowered: LivePlan,
     row: Table,
     rows: Table,
@@ -156,11 +156,11 @@ def explained(
         own, ids = answered.batches[name], _ids(lowered, row, rows, numbers)
         sight = _Sight(fitted, own, batch, ids, tables, orders, kept)
         values = answered.features(name)
-        found = tuple(_explained(sight, column, values) for column in fitted.nodes)
+        found = tuple(_explain_column(sight, column, values) for column in fitted.nodes)
     return Explained(found, lowered, row, rows, hidden, dict(tables))
 
 
-def explained_here(memory: Memory, here: Here) -> dict[str, Explained]:
+def explain_in_memory(memory: Memory, here: Here) -> dict[str, Explained]:
     """Return the origins of the features of a row, by plan, over a state in memory.
 
     Args:
@@ -169,10 +169,10 @@ def explained_here(memory: Memory, here: Here) -> dict[str, Explained]:
     """
     seen = [_seen_numbers(memory, here, k) for k in range(len(memory.lowered.orders))]
     numbers = np.unique(np.concatenate([*seen, np.zeros(0, np.int64)]))
-    return {name: _explained_of(memory, here, name, seen, numbers) for name in memory.lowered.plans}
+    return {name: _explain_plan(memory, here, name, seen, numbers) for name in memory.lowered.plans}
 
 
-def _explained_of(
+def _explain_plan(
     memory: Memory, here: Here, name: str, seen: Sequence[Numbers], numbers: Numbers
 ) -> Explained:
     """Return the origins of the features of one plan.
@@ -200,7 +200,7 @@ def _explained_of(
         names = {text: _name_of(every, kept.call) for text, kept in lowered.kept.items()}
         rows = memory.log.take(numbers, [*memory.columns, *names.values()])
         rows = rows.rename_columns([*memory.columns, *names])
-    return explained(lowered, here.rows, rows, memory.tables, numbers, hidden)
+    return explain_row(lowered, here.rows, rows, memory.tables, numbers, hidden)
 
 
 def _place_of(lowered: LivePlan, order: Call, plan: str) -> int:
@@ -267,7 +267,7 @@ def _answered(
         tables: the lookup tables.
     """
     orders: dict[Call, Ordered] = {}
-    seen: list[Seen] = []
+    seen: list[LogView] = []
     begun, log = begin(lowered, row, tables), log_rows(lowered, row)
     *before, last = lowered.stages
     for stage in [*before, last]:
@@ -281,12 +281,12 @@ def _answered(
     return orders, answer(lowered, row, seen, tables, log=log, begun=begun)
 
 
-def _seen(rows: Table, order: Ordered) -> Seen:
+def _seen(rows: Table, order: Ordered) -> LogView:
     """Return the view of a row on the rows after which it stands in an order."""
     *others, own = order.entity
     codes = [0 if e is not None and own is not None and e[0] == own[0] else -1 for e in others]
     asking = np.array([-1 if own is None else 0], np.int32)
-    return Seen(rows, np.array(codes, np.int32), asking)
+    return LogView(rows, np.array(codes, np.int32), asking)
 
 
 def _take_own(lowered: LivePlan, batch: Batch, begun: Batches) -> None:
@@ -383,7 +383,7 @@ def _ids(
     return NUMBER, [*known, None]
 
 
-def _explained(sight: _Sight, column: str, values: Table) -> FeatureExplained:
+def _explain_column(sight: _Sight, column: str, values: Table) -> FeatureExplained:
     """Return the origins of one column of the features."""
     fitted = sight.fitted
     node, read = fitted.nodes[column], _Read()

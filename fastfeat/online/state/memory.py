@@ -19,7 +19,7 @@ from fastfeat.io.arrow import Table, call, pa
 from fastfeat.io.columns.keys import key_column
 from fastfeat.io.columns.types import column_text, dtype_of
 from fastfeat.ir.node import Column
-from fastfeat.online.ask.features import Answered, Seen, answer, begin, kept_arrays, make_stage
+from fastfeat.online.ask.features import Answered, LogView, answer, begin, kept_arrays, make_stage
 from fastfeat.online.ask.one_row import AnsweredRow, answer_row
 from fastfeat.online.log.entities import NEVER
 from fastfeat.online.log.log import Gathered, Log
@@ -285,16 +285,16 @@ class Memory:
             seen += self._seen(here, stage, alone=alone)
         return Sight(here, seen, begun)
 
-    def _seen(self, here: Here, stage: Stage, *, alone: bool) -> list[Seen]:
+    def _seen(self, here: Here, stage: Stage, *, alone: bool) -> list[LogView]:
         """Return the views of rows that ask, one an order of a stage."""
         if self.log is None:
             return [self._nothing(k, here.entities[k]) for k in stage.orders]
-        found: list[Seen] = []
+        found: list[LogView] = []
         for k in stage.orders:
             times, entities = here.times[k], here.entities[k]
             gathered = self.log.seen(k, entities, times, alone=alone)
             rows = self.log.take(gathered, self._read[k])
-            seen = Seen(rows, gathered.codes, gathered.asking)
+            seen = LogView(rows, gathered.codes, gathered.asking)
             if alone and bool((here.numbers >= 0).any()):
                 seen = self._without_later(k, here, gathered, seen)
             found.append(seen)
@@ -310,14 +310,14 @@ class Memory:
         turns = np.cumsum(n_seen) // _MOST_SEEN
         return [0, *(np.flatnonzero(np.diff(turns)) + 1).tolist(), here.n_rows]
 
-    def _nothing(self, order: int, entities: Codes) -> Seen:
+    def _nothing(self, order: int, entities: Codes) -> LogView:
         """Return the view of rows on a log that no row has come to."""
         types = {**self.lowered.columns, **self.lowered.kept_types}
         rows = pa.table({name: pa.nulls(0, given_type(types[name])) for name in self._read[order]})
         asking = np.where(entities == -1, -1, np.arange(len(entities)))
-        return Seen(rows, np.zeros(0, np.int32), asking.astype(np.int32))
+        return LogView(rows, np.zeros(0, np.int32), asking.astype(np.int32))
 
-    def _without_later(self, order: int, here: Here, gathered: Gathered, seen: Seen) -> Seen:
+    def _without_later(self, order: int, here: Here, gathered: Gathered, seen: LogView) -> LogView:
         """Return the view of rows of the log: not themselves, nor what came after them."""
         assert self.log is not None
         own: Numbers = np.full(here.n_rows + 1, -1, np.int64)
@@ -336,7 +336,7 @@ class Memory:
         is_known = own[asker] >= 0
         hidden = is_known & ((numbers == own[asker]) | (is_same & (numbers > own[asker])))
         stays = ~hidden
-        return Seen(seen.rows.filter(pa.array(stays)), seen.codes[stays], seen.asking)
+        return LogView(seen.rows.filter(pa.array(stays)), seen.codes[stays], seen.asking)
 
     def note_latest(self, before: Here, latest: Sequence[Numbers], forgotten: str) -> None:
         """Note of which entities the latest row is an earlier one than before, or none.

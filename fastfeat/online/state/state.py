@@ -27,11 +27,11 @@ from fastfeat.online.log.entities import NEVER
 from fastfeat.online.lower.live_plan import LivePlan
 from fastfeat.online.state.arrivals import (
     NOTHING,
-    Given,
+    ArrivalResults,
     Wanted,
     check_arrived,
     check_early,
-    given_by,
+    results_of_arrival,
 )
 from fastfeat.online.state.call_rows import Here, Sight
 from fastfeat.online.state.changes import ANSWERED, Applied, Base, Change, Entry, Settings, Writing
@@ -293,7 +293,7 @@ class State:
 
     def explain(self, row: Table, *, has_ids: bool) -> dict[str, Explained]:
         """Return the origins of one row's features, by plan; arguments as of `features`."""
-        from fastfeat.online.state.explanation import explained_here  # seldom needed
+        from fastfeat.online.state.explanation import explain_in_memory  # seldom needed
 
         with self.reading:
             self.check_usable()
@@ -302,7 +302,7 @@ class State:
                 row = memory.with_ids(row)
             here = memory.here(row, add=False, has_ids=has_ids)
             check_early(memory, here)
-            return explained_here(memory, self._sight_alone(here).here)
+            return explain_in_memory(memory, self._sight_alone(here).here)
 
     def _sight_alone(self, here: Here) -> Sight:
         """Return rows that do not see each other, with what they see, where that is all there."""
@@ -379,7 +379,7 @@ class State:
     ) -> tuple[Applied, Results]:
         """Return the results of rows that are all new, none late against another."""
         asks = change.kind == "process"
-        given = self._given(change, here, wanted, alone=False)
+        given = self._arrival_results(change, here, wanted, alone=False)
         is_stored = np.ones(here.n_rows, np.bool_)
         applied = Applied(given.features, is_stored, given.kept, arrived.counts)
         with self._commit(change, applied):
@@ -388,8 +388,10 @@ class State:
             self._memory.caught_up(given.here)
         return applied, given.results
 
-    def _given(self, change: Change, here: Here, wanted: Wanted, *, alone: bool) -> Given:
-        """Return the results of the rows of a change; see `arrivals.given_by`."""
+    def _arrival_results(
+        self, change: Change, here: Here, wanted: Wanted, *, alone: bool
+    ) -> ArrivalResults:
+        """Return the results of the rows of a change; see `arrivals.results_of_arrival`."""
         asks, keeps, memory = change.kind == "process", self.journal is not None, self._memory
 
         def check(placed: Here) -> None:
@@ -398,7 +400,9 @@ class State:
 
         has_stages = len(self.lowered.stages) > 1  # then entities get their numbers there
         with self.reading if has_stages else nullcontext():
-            return given_by(memory, here, wanted, check, asks=asks, alone=alone, keeps=keeps)
+            return results_of_arrival(
+                memory, here, wanted, check, asks=asks, alone=alone, keeps=keeps
+            )
 
     def _arrive_in_runs(
         self, change: Change, here: Here, arrived: Arrived, wanted: Wanted
@@ -407,12 +411,12 @@ class State:
         memory, asks, log = self._memory, change.kind == "process", self._memory.log
         assert log is not None
         n_rows, watermarks = log.n_rows, list(self._watermarks)
-        pieces: list[Given] = []
+        pieces: list[ArrivalResults] = []
         with self.reading:
             try:
                 for run in arrived.runs:
                     part, alone = self._part(here, run), not run.is_stored
-                    given = self._given(change, part, wanted, alone=alone)
+                    given = self._arrival_results(change, part, wanted, alone=alone)
                     pieces.append(given)
                     if run.is_stored:
                         with self._changing():

@@ -83,7 +83,14 @@ def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -
             case _:
                 assert_never(node)
 
-    return fold(roots, visit)
+    types = fold(roots, visit)
+    for node in types:
+        if not isinstance(node, Call):
+            continue
+        row = STEPS.get(node.function)
+        if row is not None and row.check is not None:
+            _explained(node, partial(row.check, node, types))
+    return types
 
 
 def _is_of_keys(node: Call | Aggregate) -> bool:

@@ -12,7 +12,7 @@ from fastfeat.errors import Leakage
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.ir.durations import duration_text, length_text
 from fastfeat.ir.node import Call, Column, Node, TableColumn
-from fastfeat.ir.scope import is_over_table, order_of, seen_of, table_of, window_of
+from fastfeat.ir.scope import is_over_table, order_of, table_columns_of, table_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.bind import bind
@@ -72,7 +72,7 @@ Types = Mapping[Node, DType]
 
 
 class KnownAfter(NamedTuple):
-    """When a late column is known, by a clock.
+    """The delay of a late column by a clock.
 
     Args:
         length: how long after its row, in nanoseconds or steps as the clock counts.
@@ -232,7 +232,7 @@ def trusted_clock(told_of: Node, time: Node, types: Types | None) -> Clock:
 def _check_clock_of_table(over: Call, types: Types | None) -> None:
     """Raise where late columns of a table are seen by another time than that of the data."""
     order = order_of(over)
-    left, right = order.args[0], seen_of(order)[0]
+    left, right = order.args[0], table_columns_of(order)[0]
     table = table_of(order)
     if not isinstance(left, Column) or left.name != right.name:
         raise Leakage(
@@ -353,7 +353,7 @@ def _other_kind(told_of: Node, known: KnownAfter, what: str) -> Leakage:
 
 
 def age_told(over: Call, types: Types | None = None) -> str:
-    """Return by which clock a function over a window sees rows, and how old they are at least."""
+    """Return the clock by which a window sees rows, and their least age, as text."""
     time, window = order_of(over).args[0], dict(window_of(over).params)
     by = f"by {show(time)}"
     clock = clock_of(time, types)

@@ -219,7 +219,7 @@ def _length_of_folds(clock: Clock, known: Sequence[KnownAfter]) -> int:
 
 
 def _folds_when_known(node: Aggregate, target: Node, late: Late) -> list[Node]:
-    """Return from which fold on each row is known, of folds by time of a target that comes late."""
+    """Return the fold from which on each row is known: of folds by time, with a late target."""
     folds = node.args[2]
     if not (isinstance(folds, Call) and folds.function == "time_fold"):
         return []

@@ -20,7 +20,7 @@ from fastfeat.io.columns.decode import decoded
 from fastfeat.io.device import DeviceTable
 from fastfeat.ir.durations import duration_text, moment_text
 from fastfeat.ir.node import Call, Column, Node
-from fastfeat.ir.scope import is_of_table, query_of, seen_of, window_of
+from fastfeat.ir.scope import is_of_table, query_of, table_columns_of, window_of
 from fastfeat.plan.declare.clocks import clock_of
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.late_columns import over_ahead
@@ -191,7 +191,7 @@ def _latest(batch: Batch, order: Call) -> int | None:
     """Return the latest time of the rows that a window sees, in nanoseconds or steps."""
     seen = batch.seen
     if is_of_table(order):
-        column = seen_of(order)[0]
+        column = table_columns_of(order)[0]
         given = batch.types[column], batch.made[column].array
     else:
         given = values_of(seen, order.args[0])

@@ -291,7 +291,7 @@ _OFF = "If labels of rows so near to each other share nothing, purge=0 keeps the
 
 
 class Moments(NamedTuple):
-    """When rows are by one clock, and what is kept away there.
+    """The moments of rows by one clock, and the lengths of time that are purged there.
 
     Args:
         places: of the moment of each row among all, -1 of a row that has none, shape (n_rows,).
@@ -371,7 +371,7 @@ def left_after_purging(moments: Sequence[Moments], split: Split) -> Numbers:
 
 
 def _near(moments: Moments, test: Numbers) -> Flags:
-    """Return at which moments rows are kept away from test rows, shape (n_moments,)."""
+    """Return flags of the moments that are too near to test rows, shape (n_moments,)."""
     ticks = moments.ticks.view(np.uint64)  # differences of which do not overflow
     numbers = np.arange(len(ticks))
     is_tested = np.zeros(len(ticks), np.bool_)

@@ -17,7 +17,7 @@ from fastfeat.backends import device_of
 from fastfeat.dtypes import DType
 from fastfeat.engine.gpu.pieces.matrix import Place, compute_into
 from fastfeat.engine.gpu.pieces.pieces import room_for
-from fastfeat.engine.gpu.programs.launch import settled
+from fastfeat.engine.gpu.programs.launch import settling
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.program import Constants, Program
 from fastfeat.errors import InvalidData, TypeMismatch
@@ -128,7 +128,7 @@ def on_device(array: NDArray[Any], batch: Batch) -> Any:
 
 def _moved(array: NDArray[Any], runtime: Runtime) -> Any:
     buffer = room_for(runtime, array.nbytes, f"features of shape {array.shape}")
-    with settled(runtime):
+    with settling(runtime):
         runtime.upload(array.ravel(order="F"), buffer)
         runtime.synchronize()  # a user reads the array by another way than we do
     return runtime.array(buffer, array.shape, array.dtype, array.strides)

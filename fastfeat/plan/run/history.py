@@ -102,7 +102,7 @@ def history_table(
     """
     if not _is_read(history, columns):
         return None
-    with _told_of_history(_hint_of(history)):
+    with _naming_history(_hint_of(history)):
         table = read_columns(history, [*columns, *id_columns(row_id, history, columns)])
     check_place(table, backend)
     if isinstance(table, DeviceTable):
@@ -164,7 +164,7 @@ def _joined(batch: Batch, earlier: Any, name: str) -> ChunkedArray:
     past = earlier.column(name)
     if past.type == now.type and (dtype.holds_bytes or past.type == arrow_type(dtype)):
         return _concatenated(past, now)
-    with _told_of_history():
+    with _naming_history():
         past = as_type(past, name, dtype)
     return _concatenated(past, as_type(now, name, dtype))
 
@@ -178,8 +178,8 @@ def _hint_of(history: Any) -> str:
 
 
 @contextmanager
-def _told_of_history(hint: str = "") -> Generator[None]:
-    """Say of what is wrong with earlier rows that it is they, and then a hint."""
+def _naming_history(hint: str = "") -> Generator[None]:
+    """Put `history=` in front of errors about earlier rows, and a hint behind."""
     try:
         yield
     except FastfeatError as error:

@@ -66,7 +66,7 @@ def identified(name: str, history: Any, data: Any) -> Identified:
         return Identified(every, every, every[n_history:])
     codes = _codes(pa.concat_arrays(ids))
     before, of_data = codes[:n_history], codes[n_history:]
-    _check_once(name, ids[1], of_data)
+    _check_distinct(name, ids[1], of_data)
     rows = np.flatnonzero(before > np.maximum.accumulate(np.append(-1, before))[:-1])  # new ids
     n_kept = len(rows)
     if n_kept < n_history:
@@ -92,7 +92,7 @@ def check_ids(name: str, data: Any) -> None:
     """
     ids = _ids(name, data, _id_type(name, data, data), "data")
     if not _all_differ(ids[:0], ids):
-        _check_once(name, ids, _codes(ids))
+        _check_distinct(name, ids, _codes(ids))
 
 
 def one_table(name: str, history: Any, data: Any) -> tuple[Any, Rows]:
@@ -181,7 +181,7 @@ def _codes(ids: Any) -> Rows:
     return call("dictionary_encode", ids).indices.to_numpy().astype(np.int64)
 
 
-def _check_once(name: str, ids: Any, codes: Rows) -> None:
+def _check_distinct(name: str, ids: Any, codes: Rows) -> None:
     """Raise InvalidData where two rows of the data have one id."""
     order = np.argsort(codes, kind="stable")
     again = np.flatnonzero(np.diff(codes[order]) == 0)

@@ -231,7 +231,7 @@ def _own_columns(batch: Batch, program: Program, constants: Constants) -> Sequen
     arrays = compute(batch, program, constants)
     shared: Container[int] = range(len(arrays))
     if batch.backend is backend_named("cpu"):
-        from fastfeat.engine.cpu.arrays import outputs_of_steps
+        from fastfeat.backends.cpu import outputs_of_steps
 
         shared = outputs_of_steps(program)
     return [own_array(array) if k in shared else array for k, array in enumerate(arrays)]

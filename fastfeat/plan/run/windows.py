@@ -21,7 +21,7 @@ from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.device import DeviceArray
 from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.rewrite import with_args
-from fastfeat.ir.scope import OVER, query_of, seen_of, table_of, window_of
+from fastfeat.ir.scope import OVER, query_of, table_columns_of, table_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import fold
 from fastfeat.plan.lower.lower import Types
@@ -278,7 +278,7 @@ def in_table(batch: Batch, order: Call, values: Sequence[Node]) -> tuple[Batch, 
         order: what orders the rows of the table.
         values: expressions over it, of columns of the table.
     """
-    nodes = [*values, seen_of(order)[0]]
+    nodes = [*values, table_columns_of(order)[0]]
     found = fold(nodes, _as_row)
     types = {found[node]: batch.types[node] for node in found}
     read = {node: batch.made[node] for node in found if isinstance(node, TableColumn)}
@@ -365,9 +365,9 @@ def query_columns(batch: Batch, order: Call) -> RowOrder:
 
 def past_of_table(batch: Batch, order: Call) -> RowOrder:
     """Return the columns that order the rows of a table."""
-    params, (time, *others) = dict(order.params), seen_of(order)
+    params, (time, *others) = dict(order.params), table_columns_of(order)
     tie = others.pop() if params["has_tie"] else None
-    names = tuple((column.name, batch.types[column]) for column in seen_of(order)[1:])
+    names = tuple((column.name, batch.types[column]) for column in table_columns_of(order)[1:])
     times: TableValues = batch.made[time]
     cache: dict[Any, Any] = times.cache.setdefault(("order", params["n_keys"], names), {})
     tie_dtype = None if tie is None else comparable(batch.types[tie])

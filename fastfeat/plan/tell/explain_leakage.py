@@ -84,7 +84,7 @@ def _listed_windows(root: Node) -> list[str]:
 
 
 def _listed_past(features: Mapping[str, Node], late: Late) -> list[str]:
-    """Return of which late columns windows lack the rows of a batch that comes without them."""
+    """Return lines of the late columns that windows miss in a batch that comes without them."""
     nodes = postorder(list(features.values()))
     if not any(is_over_window(node) for node in nodes):
         return []

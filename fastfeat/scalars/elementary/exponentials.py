@@ -42,7 +42,7 @@ _EXP = (
 
 
 @dataclass(frozen=True, slots=True)
-class Reduced:
+class Reduction:
     """A number as n ln 2 + r + lost, with |r| <= ln 2 / 2.
 
     Args:
@@ -58,17 +58,17 @@ class Reduced:
     lost: Op
 
 
-def reduced(x: Op, low: Op | float = 0.0) -> Reduced:
+def reduction_of(x: Op, low: Op | float = 0.0) -> Reduction:
     """Return the reduction of x + low, for |x| < 2**20 and low below the last place of x."""
     n, n_bits = nearest_integer(x, LOG2_E)
     exact = fma(n, -LN2_HIGH, x)
     correction = fma(n, -LN2_LOW, low)
-    return Reduced(n, n_bits, *sum_ordered(exact, correction))
+    return Reduction(n, n_bits, *sum_ordered(exact, correction))
 
 
 def exp_parts(x: Op, low: Op | float = 0.0) -> tuple[Op, Op, Op, Op]:
     """Return (high, low, f, g) with exp(x + low) = (high + low) f g, and f g a power of two."""
-    parts = reduced(x, low)
+    parts = reduction_of(x, low)
     high, lost = sum_ordered(1.0, parts.r)
     rest = fma(parts.r * parts.r, polynomial(parts.r, _EXP), parts.lost)
     return (*sum_ordered(high, lost + rest), *scale_factors(parts.n, parts.n_bits))
@@ -80,9 +80,9 @@ def exp(x: Op) -> Op:
     return high * first * second
 
 
-def expm1_parts(x: Op) -> tuple[Op, Op, Reduced]:
+def expm1_parts(x: Op) -> tuple[Op, Op, Reduction]:
     """Return (high, low, reduction) with expm1(x) = (high + low) 2**n, for x > -40."""
-    parts = reduced(x)
+    parts = reduction_of(x)
     # 2**n (1 + r + ...) - 1 = 2**n (1 - 2**-n + r + r**2/2 + r**3 P(r)), all but the last exact
     one = select(parts.n > 60.0, 0.0, power_of_two(-parts.n_bits))
     offset, offset_low = sum_ordered(1.0, -one)

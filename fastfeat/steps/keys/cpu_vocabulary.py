@@ -11,9 +11,9 @@ from fastfeat_kernels.column import TEXT
 from fastfeat_kernels.vocabulary.keys import Keys, TextKeys, number_keys, numbers_of
 from fastfeat_kernels.vocabulary.spans import counts_of, numbers_of_codes
 from fastfeat_kernels.vocabulary.state import (
-    Found,
+    DistinctKeys,
     Index,
-    Ordered,
+    OrderedKeys,
     index_of,
     learn,
     lookup,
@@ -88,7 +88,7 @@ def in_order(
             n_bytes = len(keys.data) if isinstance(keys, TextKeys) else 0
             element = element_of(dtypes[0])
             check_keys(kind_of(element), len(counts), n_bytes, max_memory)
-            return np.argsort(_ordered(Found(element, keys, counts, 0, None)).places)
+            return np.argsort(_ordered(DistinctKeys(element, keys, counts, 0, None)).places)
         ranks = [
             _ranks(pa.chunked_array([part]), dtype, max_memory)
             for part, dtype in zip(parts, dtypes, strict=True)
@@ -112,16 +112,16 @@ def _count(column: ChunkedArray, dtype: DType, max_memory: int, with_rows: bool)
 
 def _learn(
     element: str, chunks: Sequence[Any], n_rows: int, max_memory: int, with_rows: bool = False
-) -> Found:
+) -> DistinctKeys:
     run, parts = runner(_RUN), n_parts(n_rows)
     return learn(element, chunks, run, parts, limit_bytes=max_memory, with_rows=with_rows)
 
 
-def _ordered(found: Found) -> Ordered:
+def _ordered(found: DistinctKeys) -> OrderedKeys:
     return ordered(found, runner(_RUN), n_parts(len(found.counts)))
 
 
-def _of_rows(found: Found, places: Places) -> OfRows:
+def _of_rows(found: DistinctKeys, places: Places) -> OfRows:
     """Return the function that gives rows the number of their key.
 
     Args:
@@ -218,7 +218,7 @@ def _numbered(column: ChunkedArray, dtype: DType) -> tuple[Places, int]:
     return np.concatenate([np.zeros(0, np.int32), *pieces]), len(found.counts)
 
 
-def _numbers(found: Found) -> Places:
+def _numbers(found: DistinctKeys) -> Places:
     numbers = np.arange(len(found.counts), dtype=np.int32)
     return row_values(found, numbers, runner(_RUN), missing=-1)
 

@@ -32,7 +32,7 @@ def count_keys(task: KeysTask) -> KeyCounts:
 
 
 def _order(part: Any) -> tuple[bool, Any]:
-    """Return what orders the parts of keys: a missing one first, text by its bytes."""
+    """Return the sort key of a part of keys: a missing one first, text by its bytes."""
     return part is not None, content_of(part) if isinstance(part, str | bytes) else part or 0
 
 

@@ -41,7 +41,7 @@ _LOW = 2**32 - 1
 _LARGEST_WHOLE = 2**53  # up to which each integer is a float
 
 
-class _Found(NamedTuple):
+class _ListAggregate(NamedTuple):
     """An aggregate of each list, each array of shape (n_rows,).
 
     Args:
@@ -96,21 +96,23 @@ def aggregate(function: str) -> Callable[[Sequence[Argument], Mapping[str, Any],
     return kernel
 
 
-def _by_groups(wanted: Any, lists: Lists, dtype: DType) -> _Found:
+def _by_groups(wanted: Any, lists: Lists, dtype: DType) -> _ListAggregate:
     """Return an aggregate of the elements of each list as that of a group of rows."""
     n_rows = len(lists.offsets) - 1
     rows = np.repeat(np.arange(n_rows, dtype=np.int32), np.diff(lists.offsets))
     codes = pa.chunked_array([array_of_values(rows, None, pa.int32())])
     (found,) = learn_groups(GroupsTask([wanted], lists.values, dtype, codes, n_rows))
     values = found.values.view(np.uint64) if _is_unsigned(wanted[0], dtype) else found.values
-    return _Found(values, found.present)
+    return _ListAggregate(values, found.present)
 
 
 def _is_unsigned(function: str, dtype: DType) -> bool:
     return dtype.name == "uint64" and function in ("min", "max")
 
 
-def _completed(found: _Found, left: Flags, wanted: Any, lists: Lists, dtype: DType) -> _Found:
+def _completed(
+    found: _ListAggregate, left: Flags, wanted: Any, lists: Lists, dtype: DType
+) -> _ListAggregate:
     """Return an aggregate of all lists, of which those that were left are found in groups."""
     rows = np.flatnonzero(left)
     lengths = np.diff(lists.offsets)[rows]
@@ -120,7 +122,7 @@ def _completed(found: _Found, left: Flags, wanted: Any, lists: Lists, dtype: DTy
     values = call("array_take", lists.values, array_of_values(places, None, pa.int64()))
     others = _by_groups(wanted, Lists(offsets, values, None), dtype)
     found.values[rows], found.present[rows] = others.values, others.present
-    return _Found(found.values, found.present)
+    return _ListAggregate(found.values, found.present)
 
 
 def _present(lists: Lists, dtype: DType) -> _Elements:
@@ -134,29 +136,29 @@ def _present(lists: Lists, dtype: DType) -> _Elements:
     return _Elements(offsets_of(known.astype(np.int64))[lists.offsets], values[known])
 
 
-def _sum(lists: Lists, dtype: DType, words: Words) -> _Found:
+def _sum(lists: Lists, dtype: DType, words: Words) -> _ListAggregate:
     if dtype.physical == "f64":
         sums, _, left = sums_of(lists.offsets, _floats(lists, dtype), *_run(lists))
-        return _Found(sums, np.ones(len(sums), np.bool_), left)
+        return _ListAggregate(sums, np.ones(len(sums), np.bool_), left)
     sums, left = _integer_sums(_present(lists, dtype), lists)
-    return _Found(sums, np.ones(len(sums), np.bool_), left)
+    return _ListAggregate(sums, np.ones(len(sums), np.bool_), left)
 
 
-def _mean(lists: Lists, dtype: DType, words: Words) -> _Found:
+def _mean(lists: Lists, dtype: DType, words: Words) -> _ListAggregate:
     if dtype.physical == "f64":
         sums, counts, left = sums_of(lists.offsets, _floats(lists, dtype), *_run(lists))
-        return _Found(sums / np.maximum(counts, 1), counts > 0, left)
+        return _ListAggregate(sums / np.maximum(counts, 1), counts > 0, left)
     elements = _present(lists, dtype)
     sums, left = _integer_sums(elements, lists)
     counts = np.diff(elements.offsets)
     if dtype.name == "duration":  # without its fraction
         means = np.sign(sums) * (np.abs(sums) // np.maximum(counts, 1))
-        return _Found(means, counts > 0, left | (sums == -_MAGNITUDE - 1))
+        return _ListAggregate(means, counts > 0, left | (sums == -_MAGNITUDE - 1))
     left |= (sums > _LARGEST_WHOLE) | (sums < -_LARGEST_WHOLE)
-    return _Found(sums / np.maximum(counts, 1), counts > 0, left)
+    return _ListAggregate(sums / np.maximum(counts, 1), counts > 0, left)
 
 
-def _end(lists: Lists, dtype: DType, words: Words) -> _Found:
+def _end(lists: Lists, dtype: DType, words: Words) -> _ListAggregate:
     """Return the least or greatest element; of floats in the total order."""
     if dtype.physical == "f64":
         offsets, values = lists.offsets, _floats(lists, dtype)
@@ -165,7 +167,7 @@ def _end(lists: Lists, dtype: DType, words: Words) -> _Found:
         values = values if values.dtype == np.uint64 else values.astype(np.int64, copy=False)
     greatest = words["FUNCTION"] == MAX
     found, counts = extremes_of(offsets, values, *_run(lists), greatest=greatest)
-    return _Found(found, counts > 0)
+    return _ListAggregate(found, counts > 0)
 
 
 def _floats(lists: Lists, dtype: DType) -> NDArray[np.float64]:
@@ -205,7 +207,7 @@ def _stored(values: NDArray[Any], present: Flags, dtype: DType) -> Array:
     return array_of_values(np.ascontiguousarray(values, wide), present, kind)
 
 
-_QUICK: Mapping[Gives, Callable[[Lists, DType, Words], _Found]] = {
+_QUICK: Mapping[Gives, Callable[[Lists, DType, Words], _ListAggregate]] = {
     "end": _end,
     "mean": _mean,
     "sum": _sum,

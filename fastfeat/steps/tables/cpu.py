@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastfeat_kernels.asof.state import MAX_ROWS, InOrder, as_given, find, in_order
+from fastfeat_kernels.asof.state import MAX_ROWS, InOrder, find, in_order, rows_in_place
 from fastfeat_kernels.gather.state import gather
 from numpy.typing import NDArray
 
@@ -130,7 +130,7 @@ _RUN = "asof"
 _FIRST_KEY = 2  # codes 0 and 1 are those of missing and unseen keys
 
 
-class _Ordered(NamedTuple):
+class _TableOrder(NamedTuple):
     """The rows of a table by key and time.
 
     Args:
@@ -146,7 +146,7 @@ def asof_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) 
     """Return the row of the table that was known at the moment of each row; see `tables.rows`."""
     time, keys, right, right_keys = parts_of(args)
     dtypes = [comparable(key.dtype) for key in keys]
-    table = _ordered(right, right_keys, dtypes)
+    table = _table_order(right, right_keys, dtypes)
     codes = None
     if table.keys is not None:
         encoded = encode(table.keys, [key.values for key in keys], dtypes, "key", 1)
@@ -160,16 +160,16 @@ def asof_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) 
     return pa.Array.from_buffers(pa.int64(), n_rows, buffers)
 
 
-def _ordered(right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType]) -> _Ordered:
+def _table_order(right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType]) -> _TableOrder:
     """Return the rows of a table in order; made on first use."""
     name = ("asof", tuple(key.values.name for key in keys), tuple(dtypes))
-    found: _Ordered | None = right.values.cache.get(name)
+    found: _TableOrder | None = right.values.cache.get(name)
     if found is None:
         found = right.values.cache[name] = _in_order(right, keys, dtypes)
     return found
 
 
-def _in_order(right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType]) -> _Ordered:
+def _in_order(right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType]) -> _TableOrder:
     times = ticks_column(right.values.array, right.dtype)
     n_rows, known = len(times), None
     if n_rows > MAX_ROWS:
@@ -180,9 +180,9 @@ def _in_order(right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType]
     chunks, parts_of_rows = physical_chunks(times), n_parts(n_rows)
     codes, n_keys = np.zeros(n_rows, np.int32), 1
     if not keys:
-        rows = as_given(chunks, runner(_RUN), parts_of_rows)
+        rows = rows_in_place(chunks, runner(_RUN), parts_of_rows)
         if rows is not None:
-            return _Ordered(None, rows)
+            return _TableOrder(None, rows)
     else:
         own = [key.dtype for key in keys]
         parts = table_keys_as([key.values.array for key in keys], own, dtypes)
@@ -191,7 +191,7 @@ def _in_order(right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType]
         n_keys = len(known)
         assert counted.of_rows is not None, "it was asked for"
         codes = counted.of_rows(np.arange(n_keys, dtype=np.int32), -1)
-    return _Ordered(known, in_order(codes, chunks, n_keys, runner("windows"), parts_of_rows))
+    return _TableOrder(known, in_order(codes, chunks, n_keys, runner("windows"), parts_of_rows))
 
 
 KERNELS = {"asof_row": asof_rows, "lookup_row": lookup_rows, "lookup_value": lookup_values}

@@ -15,7 +15,7 @@ from fastfeat.engine.gpu.columns.kernels import launch_rows, on_device
 from fastfeat.engine.gpu.columns.memory import DeviceColumn, word_bytes
 from fastfeat.engine.gpu.pieces.pieces import pieces_of, room_of_pieces
 from fastfeat.engine.gpu.pieces.ragged import array_on_host
-from fastfeat.engine.gpu.programs.launch import settled
+from fastfeat.engine.gpu.programs.launch import settling
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.engine.storage import storage
 from fastfeat.errors import OutOfDeviceMemory
@@ -65,7 +65,7 @@ def lookup_values(
         OutOfDeviceMemory: the column of the table, or 64 rows, do not fit.
     """
     rows, column = args
-    with settled(runtime):
+    with settling(runtime):
         held = whole_column(runtime, pa.chunked_array([column.values.array]), column.dtype)
         spans = pieces_of(runtime, _LOOKUP_ROW_BYTES, n_rows).spans
         if len(spans) == 1 and n_rows * _LOOKUP_ROW_BYTES <= KEPT_SHARE * room_of_pieces(runtime):
@@ -121,9 +121,9 @@ def asof_rows(
     if not n_rows:
         return pa.chunked_array([], pa.int64())
     dtypes = [comparable(key.dtype) for key in keys]
-    with settled(runtime):
+    with settling(runtime):
         _check_room(runtime, len(right.values.array), n_rows)
-        known = _known(runtime, right, right_keys, dtypes) if keys else None
+        known = _distinct_keys(runtime, right, right_keys, dtypes) if keys else None
         table = _in_order(runtime, right, right_keys, dtypes, known)
         codes = None if known is None else _codes(runtime, known, keys, dtypes, n_rows)
         out, present = room(runtime, n_rows, 8), room(runtime, word_bytes(n_rows), 1)
@@ -162,7 +162,7 @@ def _check_room(runtime: Runtime, n_right: int, n_rows: int) -> None:
         )
 
 
-def _known(
+def _distinct_keys(
     runtime: Runtime, right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType]
 ) -> Vocabulary:
     """Return the distinct keys of a table; found on first use."""

@@ -169,7 +169,12 @@ LOOKUP_ROW = StepFunction(
 )
 
 LOOKUP_VALUE = StepFunction(
-    _value_result, _values, n_args=2, belongs=_is_lookup_value, written=_value_text
+    _value_result,
+    _values,
+    without_nan=True,
+    n_args=2,
+    belongs=_is_lookup_value,
+    written=_value_text,
 )
 
 

@@ -16,11 +16,17 @@ from fastfeat.dtypes import INT32
 from fastfeat.engine.gpu.columns.kernels import launch_rows
 from fastfeat.engine.gpu.learn.scan import EachPiece
 from fastfeat.engine.gpu.pieces.rounds import Columns, over_rows
-from fastfeat.engine.gpu.programs.launch import settled
+from fastfeat.engine.gpu.programs.launch import settling
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.storage import storage
 from fastfeat.steps.keys.gpu import grouped_ranks
-from fastfeat.steps.keys.gpu.grouped_ranks import Floats, LeftOut, Quantile, Search, find_quantile
+from fastfeat.steps.keys.gpu.grouped_ranks import (
+    ExcludedRows,
+    Floats,
+    Quantile,
+    Search,
+    find_quantile,
+)
 from fastfeat.steps.keys.gpu.grouped_scan import Words
 from fastfeat.steps.keys.gpu.groups import group_moments
 from fastfeat.steps.keys.gpu.numbers import hash_cross, numbers_by
@@ -74,7 +80,7 @@ def _by_quantiles(
     def work(each_piece: EachPiece) -> list[Statistics]:
         found: list[Statistics] = []
         for fold, n in enumerate([total, *outside], -1):
-            left_out = None if fold < 0 else LeftOut(fold, is_ordered)
+            left_out = None if fold < 0 else ExcludedRows(fold, is_ordered)
             by_category = Search(storage(dtype), n, left_out=left_out)
             of_all = Search(storage(dtype), n.sum(keepdims=True), True, left_out)
             statistic, prior = (
@@ -108,7 +114,7 @@ def fold(runtime: Runtime, args: Sequence[Argument], params: Mapping[str, Any], 
         words[layout.HASHES], words[hashing_cuda.N_BUCKETS] = target - FOLD_BYTES * start, n_folds
         launch_rows(runtime, module, hashing_cuda.ROW_NUMBERS, words, start, n)
 
-    with settled(runtime):
+    with settling(runtime):
         return numbers_by(runtime, [], [], INT32, n_rows, write)
 
 

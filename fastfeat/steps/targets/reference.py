@@ -35,7 +35,7 @@ def learn_target(task: TargetTask) -> FoldedGroups:
 def _statistics(
     function: str, given: Mapping[str, Any], rows: list[Any], dtype: DType, n_codes: int
 ) -> Statistics:
-    """Return what is known of some rows, by the definitions of the aggregates."""
+    """Return the statistics of some rows, by the definitions of the aggregates."""
     members: list[list[Any]] = [[] for _ in range(n_codes)]
     for value, code, _ in rows:
         members[code].append(value)

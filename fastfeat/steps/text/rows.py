@@ -230,7 +230,7 @@ STEPS: dict[str, StepFunction] = {
     "str.ends_with": _row(
         "ends_with", (Parameter("pattern", Text(), "a plain text", written_as="suffix"),)
     ),
-    "str.find_literal": _row("find_literal", (_PLAIN,)),
+    "str.find_literal": _row("find_literal", (_PLAIN,), written=_plain_text("str.find")),
     "str.hash_ngrams": _row(
         "hash_ngrams",
         (

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastfeat_kernels.windows.requests import NO_BOUND, Column, Found, Wanted, Wanteds, Window
+from fastfeat_kernels.windows.requests import Column, Found, Wanted, Wanteds
 from fastfeat_kernels.windows.state import Ordered, late_row, ordered
 from fastfeat_kernels.windows.state import over as statistics_over
 from numpy.typing import NDArray
@@ -19,11 +19,11 @@ from fastfeat.errors import Overflow
 from fastfeat.io.arrow import Array, ChunkedArray
 from fastfeat.io.columns.bits import array_with_bits
 from fastfeat.io.columns.column import physical_chunks
-from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.io.columns.times import ticks_column
 from fastfeat.io.columns.types import arrow_type, storage_type
 from fastfeat.steps.keys.cpu_groups import plain_chunks
 from fastfeat.steps.keys.cpu_vocabulary import numbered
+from fastfeat.steps.windows.function import ticks_window
 from fastfeat.steps.windows.rows import (
     OVER_FUNCTIONS,
     HistoryOverlaps,
@@ -281,23 +281,6 @@ def _wanted(asked: WindowRequest, column: int, time: DType) -> list[Wanted]:
     window = ticks_window(asked.window, time)
     requests = OVER_FUNCTIONS[asked.function].requests(asked.params, asked.dtype, time)
     return [Wanted(window, column, name, **given) for name, given in requests]
-
-
-def ticks_window(given: Mapping[str, Any], time: DType) -> Window:
-    """Return a window in ticks of the time.
-
-    A row at t sees times from t + low to t + high; ends that are no whole number of ticks are
-    rounded to the ticks inside.
-    """
-    tick = tick_ns(time) if time.is_temporal else 1
-    last, offset, closed = given["last"], given["offset"], given["closed"]
-    low = NO_BOUND
-    if last is not None:
-        reach = last + offset
-        low = -(reach // tick) if closed in ("left", "both") else 1 + (-reach // tick)
-    own = closed in ("right", "both") and not offset
-    high = -offset // tick if closed in ("right", "both") else -(offset // tick) - 1
-    return Window(low, high, own, given["rows"] or 0, given["min_samples"])
 
 
 def _array(asked: WindowRequest, found: Found, others: Sequence[Found]) -> Array:

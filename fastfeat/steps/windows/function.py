@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fastfeat_kernels.windows.reference import value_in_window
-from fastfeat_kernels.windows.requests import Wanted, Window
+from fastfeat_kernels.windows.requests import NO_BOUND, Wanted, Window
 from fastfeat_kernels.windows.statistic import Statistic, WindowView
 from fastfeat_kernels.windows.statistics import STATISTICS
 
@@ -137,3 +137,20 @@ def seconds_per_tick(dtype: DType) -> tuple[int, int]:
 def ticks_of_duration(duration: int, dtype: DType) -> float:
     """Return how many ticks of a type nanoseconds, or steps, are."""
     return duration / (tick_ns(dtype) if dtype.is_temporal else 1)
+
+
+def ticks_window(given: Mapping[str, Any], time: DType) -> Window:
+    """Return a window in ticks of the time.
+
+    A row at t sees times from t + low to t + high; ends that are no whole number of ticks are
+    rounded to the ticks inside.
+    """
+    tick = tick_ns(time) if time.is_temporal else 1
+    last, offset, closed = given["last"], given["offset"], given["closed"]
+    low = NO_BOUND
+    if last is not None:
+        reach = last + offset
+        low = -(reach // tick) if closed in ("left", "both") else 1 + (-reach // tick)
+    own = closed in ("right", "both") and not offset
+    high = -offset // tick if closed in ("right", "both") else -(offset // tick) - 1
+    return Window(low, high, own, given["rows"] or 0, given["min_samples"])

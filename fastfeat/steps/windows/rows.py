@@ -30,9 +30,10 @@ from fastfeat.dtypes import (
 from fastfeat.errors import FastfeatError, Overflow, TypeMismatch
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.io.columns.keys import comparable
-from fastfeat.ir.node import Call
+from fastfeat.ir.durations import duration_text
+from fastfeat.ir.node import Call, Node
 from fastfeat.ir.parameters import LONGEST, Closed, Flag, Parameter, Whole, Words
-from fastfeat.ir.scope import OVER, is_over_table
+from fastfeat.ir.scope import OVER, is_over_table, query_of, table_columns_of
 from fastfeat.steps.step import Argument, StepFunction, Values
 from fastfeat.steps.windows.function import (
     Request,
@@ -40,6 +41,7 @@ from fastfeat.steps.windows.function import (
     WindowFunction,
     asks,
     seconds_per_tick,
+    ticks_window,
 )
 from fastfeat.steps.windows.texts import (
     ahead_text,
@@ -483,11 +485,31 @@ def _window_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
         if "rows" in params and params["unit"] == "steps":
             write += "; rows=7 keeps seven rows"
         kind = "whole numbers" if types[0] == ORDER_OF_INTEGERS else "dates or times"
-        raise TypeMismatch(f"{_told(params)} {given}, and the time is {kind}. Write {write}")
+        raise TypeMismatch(f"{_reach_names(params)} {given}, and the time is {kind}. Write {write}")
     return WINDOW
 
 
-def _told(window: Mapping[str, Any]) -> str:
+def _check_window(window: Call, types: Mapping[Node, DType]) -> None:
+    """Raise TypeMismatch where a window lies between two moments that its times can have."""
+    (order,) = window.args
+    assert isinstance(order, Call)
+    times = [types[query_of(order)[0]], *(types[time] for time in table_columns_of(order)[:1])]
+    if not all(time.is_temporal for time in times):
+        return
+    finest = min(times, key=tick_ns)
+    given, tick = window_params(window), tick_ns(finest)
+    found = ticks_window(given, finest)
+    if found.own or found.low <= found.high:
+        return
+    least = -(-given["last"] // tick) * tick + (tick if given["closed"] == "neither" else 0)
+    write = _written(dict(window.params), duration_text(least))
+    raise TypeMismatch(
+        f"no row is ever in it: it is {duration_text(given['last'])} long, and the time is "
+        f"{finest}, whole steps of {duration_text(tick)}. Write {write}, or take a finer time"
+    )
+
+
+def _reach_names(window: Mapping[str, Any]) -> str:
     """Return the names of parameters that are durations or numbers of steps, with their verb."""
     if "next" in window:
         return "next= and gap= are"
@@ -574,6 +596,7 @@ STEPS: dict[str, StepFunction] = {
         _never,
         ends_with=ORDERS,
         belongs=_is_ahead,
+        check=_check_window,
         written=ahead_text,
         parameters=(
             Parameter("next", Whole(1, LONGEST), "how far the window reaches"),
@@ -602,6 +625,7 @@ STEPS: dict[str, StepFunction] = {
         _never,
         ends_with=ORDERS,
         belongs=_is_window,
+        check=_check_window,
         written=window_text,
         parameters=(
             Parameter(

@@ -17,7 +17,7 @@ from fastfeat_kernels.windows.statistic import WindowView
 from fastfeat.dtypes import DType
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.ir.node import Call
-from fastfeat.ir.scope import seen_of
+from fastfeat.ir.scope import table_columns_of
 from fastfeat.steps.step import Argument, StepFunction, Values
 from fastfeat.steps.tables.rows import check_moments, compared, instants
 from fastfeat.steps.windows.rows import (
@@ -162,8 +162,8 @@ def _is_table_order(call: Call) -> bool:
     params = dict(call.params)
     is_whole = len(call.args) == 2 * (1 + params["n_keys"]) + params["has_tie"]
     n_seen = 1 + params["n_keys"] + params["has_tie"]
-    tables = {column.table for column in seen_of(call)}
-    return is_whole and len(seen_of(call)) == n_seen and len(tables) == 1
+    tables = {column.table for column in table_columns_of(call)}
+    return is_whole and len(table_columns_of(call)) == n_seen and len(tables) == 1
 
 
 STEPS: dict[str, StepFunction] = {

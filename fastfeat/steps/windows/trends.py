@@ -1,4 +1,4 @@
-"""rank, ewm_mean, slope, streak: where the rows of a window stand, and where they tend."""
+"""rank, ewm_mean, ewm_sum, slope, streak: where the rows of a window stand, and where they tend."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from fastfeat.ir.parameters import (
     Words,
 )
 from fastfeat.steps.windows.function import (
+    Params,
     Request,
+    Requests,
     WindowFunction,
     asks,
     seconds_per_tick,
@@ -48,31 +50,37 @@ def _rank(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request
     return (("percentile" if params["pct"] else "rank", {"method": params["method"]}),)
 
 
-def _ewm_mean(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
-    return (("ewm_mean", {"decay": 1.0 - params["alpha"]}),)
+def _by_rows(statistic: str) -> Requests:
+    def requests(params: Params, dtype: DType, time: DType) -> tuple[Request, ...]:
+        return ((statistic, {"decay": 1.0 - params["alpha"]}),)
+
+    return requests
 
 
-def _ewm_mean_by(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
-    return (("ewm_mean_by", {"half_life": ticks_of_duration(params["half_life"], time)}),)
+def _by_time(statistic: str) -> Requests:
+    def requests(params: Params, dtype: DType, time: DType) -> tuple[Request, ...]:
+        return ((statistic, {"half_life": ticks_of_duration(params["half_life"], time)}),)
+
+    return requests
 
 
 def _slope(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
     return (("slope", {"per": seconds_per_tick(time)[::-1]}),)
 
 
+_HALF_LIFE = (
+    Parameter("half_life", Whole(1, LONGEST), "after how long a weight is half of what it was"),
+)
+
 TRENDS: dict[str, WindowFunction] = {
     "ewm_mean": WindowFunction(
-        *(_to_float64, ("ewm_mean",), _ewm_mean),
+        *(_to_float64, ("ewm_mean",), _by_rows("ewm_mean")),
         parameters=(Parameter("alpha", Real(0.0, 1.0, above=True), "what the latest row weighs"),),
         not_ahead="Take a mean: col('x').mean(over=...)",
     ),
     "ewm_mean_by": WindowFunction(
-        *(_to_float64, ("ewm_mean_by",), _ewm_mean_by),
-        parameters=(
-            Parameter(
-                "half_life", Whole(1, LONGEST), "after how long a weight is half of what it was"
-            ),
-        ),
+        *(_to_float64, ("ewm_mean_by",), _by_time("ewm_mean_by")),
+        parameters=_HALF_LIFE,
         not_ahead="Take a mean: col('x').mean(over=...)",
         written=by_time_text,
     ),
@@ -91,5 +99,18 @@ TRENDS: dict[str, WindowFunction] = {
     "streak": WindowFunction(
         *(_to_streak, ("streak",), asks("streak")),
         not_ahead="Ask whether all are true, or any: condition.all(over=...)",
+    ),
+    "ewm_sum": WindowFunction(
+        *(_to_float64, ("ewm_sum",), _by_rows("ewm_sum")),
+        parameters=(
+            Parameter("alpha", Real(0.0, 1.0, above=True), "how much less a row before weighs"),
+        ),
+        not_ahead="Take a sum: col('x').sum(over=...)",
+    ),
+    "ewm_sum_by": WindowFunction(
+        *(_to_float64, ("ewm_sum_by",), _by_time("ewm_sum_by")),
+        parameters=_HALF_LIFE,
+        not_ahead="Take a sum: col('x').sum(over=...)",
+        written=by_time_text,
     ),
 }

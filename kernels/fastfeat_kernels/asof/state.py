@@ -13,7 +13,7 @@ from fastfeat_kernels.asof.reference import Rule
 from fastfeat_kernels.column import Call, Chunk, Rows, Run, split_rows
 from fastfeat_kernels.windows.ordering import ordered, partition_shift, permutation
 
-__all__ = ["MAX_ROWS", "Found", "InOrder", "Rule", "as_given", "find", "in_order"]
+__all__ = ["MAX_ROWS", "FoundRows", "InOrder", "Rule", "find", "in_order", "rows_in_place"]
 
 Words = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
@@ -37,7 +37,7 @@ class InOrder(NamedTuple):
     levels: tuple[Words, ...]
 
 
-class Found(NamedTuple):
+class FoundRows(NamedTuple):
     """Results of an as-of join: for each row of the data, the row of the table.
 
     Args:
@@ -74,7 +74,7 @@ def in_order(
     return InOrder(starts, numbers, _levels(line, rows.n_placed))
 
 
-def as_given(times: Sequence[Chunk], run: Run, n_parts: int = 1) -> InOrder | None:
+def rows_in_place(times: Sequence[Chunk], run: Run, n_parts: int = 1) -> InOrder | None:
     """Return the rows of a table of one key where they stand in order, else None.
 
     Where they do not, little more is read than up to the first that falls.
@@ -149,7 +149,7 @@ def find(
     n_parts: int = 1,
     first_code: int = 0,
     memory: Words | None = None,
-) -> Found:
+) -> FoundRows:
     """Return the row of a table that each row of the data finds.
 
     Args:
@@ -174,7 +174,7 @@ def find(
     found = memory, np.zeros(-(-n_rows // _LANES), np.int64)
     if len(table.rows) == 0:
         found[0][:] = 0
-        return Found(*found)
+        return FoundRows(*found)
     levels = np.array([level.ctypes.data for level in table.levels], np.int64)
     common = _common(table, levels, rule)
     common[layout.TABLE_FIRST_CODE] = first_code
@@ -184,7 +184,7 @@ def find(
         owners = table, levels, codes, scratch, found
         calls.append([_call(common.copy(), rows, codes, scratch, found, owners) for rows in part])
     run("find", calls)
-    return Found(*found)
+    return FoundRows(*found)
 
 
 def _common(table: InOrder, levels: Words, rule: Rule) -> Words:

@@ -17,7 +17,7 @@ Words = npt.NDArray[np.int64]
 _LANES: Final = 64
 
 
-class Gathered(NamedTuple):
+class GatheredValues(NamedTuple):
     """Values by row.
 
     Args:
@@ -36,7 +36,7 @@ def gather(
     run: Run,
     n_parts: int = 1,
     memory: Bytes | None = None,
-) -> Gathered:
+) -> GatheredValues:
     """Return the value of each row number.
 
     Args:
@@ -53,7 +53,7 @@ def gather(
     values = np.empty(n_bytes * n_rows, np.uint8) if memory is None else memory
     if column.length == 0:  # no number is there
         values[:] = 0
-        return Gathered(values, bitmap)
+        return GatheredValues(values, bitmap)
     calls: list[list[Call]] = []
     for part in split_rows(numbers, n_parts, _LANES):
         calls.append([])
@@ -72,4 +72,4 @@ def gather(
             owners = rows, column, values, bitmap
             calls[-1].append(Call(words, rows.first, rows.n, owners))
     run("gather", calls)
-    return Gathered(values, bitmap)
+    return GatheredValues(values, bitmap)

@@ -26,11 +26,12 @@ numbers would give, whatever the values are; sums of floats would lose all digit
 large.
 
 Sums stand as limbs of 32 bits in 64 that hold any float, of which only those are touched that
-values reach. On one core of a Zen 4 adding a value costs 5 ns where it is an integer of 15 bits, 18
-where it is a float; reading takes 0.3 us for skew, 0.6 for kurtosis, where floats span less than
-2**30, quadratically more beyond. The kernel reads a column once (`state.summarize`), or values by
-group, which the order of groups brings together (`state.shapes_of`); windows add to such sums and
-take away from them (`windows.cpu.shapes`). There is no kernel for a device.
+values reach. Rows of a column are added to a bucket for each exponent instead, in 14 words, which
+a call empties into limbs in its end: 8 ns a value on one core, and 230 kB for each run of rows.
+Values by group, which the order of groups brings together (`state.shapes_of`), and those that
+windows take in and let go (`windows.cpu.shapes`) cost 5 ns where they are integers of 15 bits, 12
+for skew and 18 for kurtosis where they are floats; reading a shape takes 0.3 us and 0.6 where these
+span less than 2**30, quadratically more beyond. There is no kernel for a device.
 
 In Python:
 

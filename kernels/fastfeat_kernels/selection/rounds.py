@@ -105,7 +105,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Extracted:
+class BucketKeys:
     """The keys of the wanted buckets but one of each, its pivot.
 
     Args:
@@ -168,7 +168,7 @@ def extract(
     counts: npt.NDArray[np.uint32],
     wanted: Indices,
     sample: Keys,
-) -> Extracted:
+) -> BucketKeys:
     """Return the keys of each wanted bucket; its pivot is its commonest key in the sample."""
     targets = np.zeros(buckets.n_buckets, np.int32)
     targets[wanted] = np.arange(1, len(wanted) + 1)
@@ -195,7 +195,7 @@ def extract(
         ],
         (buckets, targets, pivots, cursors, n_less, outputs),
     )
-    return Extracted(outputs, starts[:, 1:], cursors[:, 1:], pivots[1:], n_less[:, 1:].sum(axis=0))
+    return BucketKeys(outputs, starts[:, 1:], cursors[:, 1:], pivots[1:], n_less[:, 1:].sum(axis=0))
 
 
 def _commonest(sample: Keys, buckets: BucketMap) -> Keys:

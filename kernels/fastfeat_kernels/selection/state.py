@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from fastfeat_kernels.column import Chunk, Run, floats_of_keys, split_rows, value_of_key
 from fastfeat_kernels.selection.rounds import (
+    BucketKeys,
     Column,
-    Extracted,
     Indices,
     Keys,
     count_buckets,
@@ -66,7 +66,7 @@ class AllValues(Mapping[int, "float | int | bool"]):
 
 
 @dataclass(frozen=True, slots=True)
-class Selected:
+class OrderStatistics:
     """Order statistics of a column.
 
     Args:
@@ -92,7 +92,7 @@ class KeyChunk:
 
 def select(
     element: str, chunks: Sequence[Chunk], ranks: Ranks, run: Run, n_parts: int = 1
-) -> Selected:
+) -> OrderStatistics:
     """Return exact order statistics of a column.
 
     Args:
@@ -108,7 +108,7 @@ def select(
     if n_rows and isinstance(ranks(n_rows), range):
         keys = take_sample(Column(element, split_rows(chunks, max(n_parts, 1)), run), 1)
         keys.sort()
-        return Selected(len(keys), AllValues(element, keys))
+        return OrderStatistics(len(keys), AllValues(element, keys))
     if n_rows <= N_SORTED_WHOLE:
         keys = np.sort(take_sample(Column(element, split_rows(chunks, 1), run), 1))
         places = _places(ranks, len(keys))
@@ -117,7 +117,7 @@ def select(
     return _select_in_buckets(Column(element, parts, run), ranks, n_rows)
 
 
-def _select_in_buckets(column: Column, ranks: Ranks, n_rows: int) -> Selected:
+def _select_in_buckets(column: Column, ranks: Ranks, n_rows: int) -> OrderStatistics:
     few = len(set(ranks(n_rows))) <= FEW_RANKS
     n_sample, n_per_key = (N_SAMPLE_FEW, N_BUCKETS_FEW) if few else (N_SAMPLE_MANY, N_BUCKETS_MANY)
     sample = np.sort(take_sample(column, max(n_rows // n_sample, 1)))
@@ -136,7 +136,7 @@ def _select_in_buckets(column: Column, ranks: Ranks, n_rows: int) -> Selected:
 
 
 def _keys_at(
-    extracted: Extracted,
+    extracted: BucketKeys,
     totals: Indices,
     index: Indices,
     inside: Indices,
@@ -175,6 +175,6 @@ def _places(ranks: Ranks, count: int) -> Indices:
     return np.array(sorted(set(ranks(count))) if count else [], np.int64)
 
 
-def _decode(element: str, count: int, places: Indices, keys: Keys) -> Selected:
+def _decode(element: str, count: int, places: Indices, keys: Keys) -> OrderStatistics:
     found = zip(places.tolist(), keys.tolist(), strict=True)
-    return Selected(count, {place: value_of_key(element, key) for place, key in found})
+    return OrderStatistics(count, {place: value_of_key(element, key) for place, key in found})

@@ -22,7 +22,7 @@ _SIGN: Final = np.uint64(1 << 63)
 
 
 @dataclass(frozen=True, slots=True)
-class Sorted:
+class SortedKeys:
     """Keys in their final order.
 
     Args:
@@ -38,7 +38,7 @@ class Sorted:
     places: Ids
 
 
-def final_order(keys: Keys, counts: Integers, run: Run, n_parts: int = 1) -> Sorted:
+def final_order(keys: Keys, counts: Integers, run: Run, n_parts: int = 1) -> SortedKeys:
     """Return distinct keys in their final order.
 
     Args:
@@ -63,11 +63,11 @@ def final_order(keys: Keys, counts: Integers, run: Run, n_parts: int = 1) -> Sor
     return found
 
 
-def _descending(words: Integers, counts: Integers, run: Run, n_parts: int) -> Sorted:
+def _descending(words: Integers, counts: Integers, run: Run, n_parts: int) -> SortedKeys:
     """Return keys by count, the greatest first; with room for places."""
     n = len(words)
     ids, places = np.empty(n, np.int32), np.empty(n, np.int32)
-    found = Sorted(np.empty_like(words), np.empty_like(counts), ids, places)
+    found = SortedKeys(np.empty_like(words), np.empty_like(counts), ids, places)
     n_bins = min(int(counts.max(initial=0)), COMMON) + 1
     bins = np.zeros((n_parts, n_bins), np.int64)
     cuts = [n * k // n_parts for k in range(n_parts + 1)]
@@ -99,7 +99,7 @@ def _descending(words: Integers, counts: Integers, run: Run, n_parts: int) -> So
     return found
 
 
-def _sort_runs(found: Sorted, run: Run, n_parts: int, *, with_places: bool) -> None:
+def _sort_runs(found: SortedKeys, run: Run, n_parts: int, *, with_places: bool) -> None:
     """Sort words, with their ids, in each run of equal counts, which are descending."""
     n = len(found.words)
     spare_words, spare_ids = np.empty_like(found.words), np.empty_like(found.ids)

@@ -65,7 +65,7 @@ class RowIds:
         ids: int32 per row, -1 where the value is missing, in the order of the tables' rows. With
             partitions nothing is said of rows without a value.
         starts: where the rows of each table begin, and the end; none with partitions.
-        keys: for each table, the place in `Found.keys` of each id, or all of them as a slice.
+        keys: for each table, the place in `DistinctKeys.keys` of each id, or all as a slice.
         partitions: how the rows come in that order; None if it is that of the column.
     """
 
@@ -84,7 +84,7 @@ class RowKeys:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DistinctKeys:
     """The distinct keys of a column, in no order that means anything.
 
     Args:
@@ -103,13 +103,13 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Ordered:
+class OrderedKeys:
     """The distinct keys of a column by count descending, key ascending.
 
     Args:
-        keys: as in `Found`.
+        keys: as in `DistinctKeys`.
         counts: int64 per key.
-        places: int32 per key of `Found`: where it stands here.
+        places: int32 per key of `DistinctKeys`: where it stands here.
     """
 
     keys: Keys
@@ -142,7 +142,7 @@ def learn(
     *,
     limit_bytes: int | None = None,
     with_rows: bool = False,
-) -> Found:
+) -> DistinctKeys:
     """Return the distinct keys of a column with exact counts.
 
     Args:
@@ -162,7 +162,7 @@ def learn(
     if tallied is not None:
         check_keys(NUMBERS, len(tallied.keys), 0, limit_bytes)
         of_rows = RowKeys(chunks, n_parts) if with_rows else None
-        return Found(element, tallied.keys, tallied.counts, tallied.n_missing, of_rows)
+        return DistinctKeys(element, tallied.keys, tallied.counts, tallied.n_missing, of_rows)
     starts = [0, *accumulate(sum(rows.n for rows in part) for part in parts)]
     ids = np.empty(starts[-1], np.int32) if with_rows else None
     sources = [Source(element, part, None, ids) for part in parts]
@@ -183,7 +183,7 @@ def _learn_partitioned(
     run: Run,
     limit_bytes: int | None,
     with_rows: bool,
-) -> Found:
+) -> DistinctKeys:
     """Learn by hash of the key; the tables, of a few rows, say how many keys to expect."""
     n_rows = sum(rows.n for part in parts for rows in part)
     n_keys = max(expected_keys(table.n_keys, table.n_rows, n_rows) for table in tables)
@@ -195,7 +195,9 @@ def _learn_partitioned(
     return _found(element, filled, partitions.n_missing, rows, run)
 
 
-def merge(a: Found, b: Found, run: Run, *, limit_bytes: int | None = None) -> Found:
+def merge(
+    a: DistinctKeys, b: DistinctKeys, run: Run, *, limit_bytes: int | None = None
+) -> DistinctKeys:
     """Return the keys of the rows of both, without which row has which; in any order the same.
 
     Raises:
@@ -211,21 +213,21 @@ def merge(a: Found, b: Found, run: Run, *, limit_bytes: int | None = None) -> Fo
     return _found(a.element, [table], a.n_missing + b.n_missing, None, run)
 
 
-def ordered(found: Found, run: Run, n_parts: int = 1) -> Ordered:
+def ordered(found: DistinctKeys, run: Run, n_parts: int = 1) -> OrderedKeys:
     """Return the keys in their final order, which depends on nothing but the rows."""
     final = final_order(found.keys, found.counts, run, n_parts)
     keys = final.words
     if isinstance(found.keys, TextKeys):
         keys = _copied(_pairs(found.keys)[final.ids], run, found.keys)
-    return Ordered(keys, final.counts, final.places)
+    return OrderedKeys(keys, final.counts, final.places)
 
 
-def row_values(found: Found, values: Places, run: Run, *, missing: int = -2) -> Places:
+def row_values(found: DistinctKeys, values: Places, run: Run, *, missing: int = -2) -> Places:
     """Return for each row the value of its key, `(n_rows,)`.
 
     Args:
         found: learnt `with_rows`.
-        values: int32 per key of `found`, such as `Ordered.places`.
+        values: int32 per key of `found`, such as `OrderedKeys.places`.
         run: runs sequences of calls of `cpu.ENTRIES`.
         missing: for rows without a value.
     """
@@ -260,7 +262,9 @@ def row_values(found: Found, values: Places, run: Run, *, missing: int = -2) -> 
     return in_order_of_rows(partitions, grouped, run)
 
 
-def _values_of_keys(found: Found, rows: RowKeys, values: Places, run: Run, missing: int) -> Places:
+def _values_of_keys(
+    found: DistinctKeys, rows: RowKeys, values: Places, run: Run, missing: int
+) -> Places:
     """Return for each row the value of its key, which is of a narrow range."""
     assert not isinstance(found.keys, TextKeys)
     places = np.arange(len(found.keys), dtype=np.int32)
@@ -405,12 +409,12 @@ def _add(
 
 def _found(
     element: str, tables: Sequence[Table], n_missing: int, rows: RowIds | None, run: Run
-) -> Found:
+) -> DistinctKeys:
     """Return the keys of tables that have none in common."""
     words = np.concatenate([table.keys[: table.n_keys] for table in tables])
     counts = np.concatenate([table.counts[: table.n_keys] for table in tables])
     keys = _copied(words, run, tables) if element == TEXT else words.reshape(len(words))
-    return Found(element, keys, counts, n_missing, rows)
+    return DistinctKeys(element, keys, counts, n_missing, rows)
 
 
 def _pairs(keys: TextKeys) -> Integers:

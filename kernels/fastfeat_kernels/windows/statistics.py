@@ -71,6 +71,8 @@ SLOPE: Final = 20
 STREAK: Final = 21
 SKEW: Final = 22
 KURTOSIS: Final = 23
+EWM_SUM: Final = 24
+EWM_SUM_BY: Final = 25
 
 
 def _bits_of(number: float) -> int:
@@ -296,7 +298,7 @@ def _average_by_rows(wanted: Wanted, element: str, view: WindowView) -> float | 
 
 
 def _average_by_time(wanted: Wanted, element: str, view: WindowView) -> float | None:
-    """Return the same, with the weight 2**-((time since) / half_life)."""
+    """Return the average with the weight 2**-((time since) / half_life)."""
     average, weight, last = 0.0, 0.0, 0
     for x, time in zip(view.values, view.times, strict=True):
         if x is None or x != x:
@@ -310,12 +312,59 @@ def _average_by_time(wanted: Wanted, element: str, view: WindowView) -> float | 
     return _with_infinities(view, average)
 
 
+def _weighted_sum_by_rows(wanted: Wanted, element: str, view: WindowView) -> float | None:
+    """Return the sum of all values of the entity before the end, in which older ones weigh less.
+
+    The weight of one is decay to the power of the rows since in the window, missing ones too, so
+    that the last row weighs 1; 0 of none. A sum beyond float64 is an infinity among the values.
+    """
+    total, infinities = 0.0, set[float]()
+    for x in view.values:
+        total = _plus(total * wanted.decay, x, infinities)
+    return _or_infinity(total, infinities)
+
+
+def _weighted_sum_by_time(wanted: Wanted, element: str, view: WindowView) -> float | None:
+    """Return the sum with the weights 2**-((time since, to the row that asks) / half_life).
+
+    The sum decays to the time of each value, and once more to that of the row that asks, where that
+    is later.
+    """
+    total, last, infinities = 0.0, 0, set[float]()
+    for x, time in zip(view.values, view.times, strict=True):
+        if x is not None and x == x:
+            total *= half_power(float(time - last) / wanted.half_life) if total else 1.0
+            total, last = _plus(total, x, infinities), time
+    if total:
+        total *= half_power(float(max(view.time - last, 0)) / wanted.half_life)
+    return _or_infinity(total, infinities)
+
+
+def _plus(total: float, x: Value, infinities: set[float]) -> float:
+    """Return the sum with one more value, which may be missing.
+
+    An infinite one is put aside; after that the finite ones do not matter.
+    """
+    if x is None or x != x:
+        return total
+    more = float(x) if infinities else total + float(x)
+    if math.isfinite(more):
+        return more
+    infinities.add(more)
+    return total
+
+
+def _or_infinity(number: float, infinities: set[float]) -> float | None:
+    """Return an infinity where there is one, else a number; None of infinities of both signs."""
+    if infinities:
+        return infinities.pop() if len(infinities) == 1 else None
+    return number
+
+
 def _with_infinities(view: WindowView, average: float) -> float | None:
     """Return an average, or an infinity where there is one; None of both signs, and of no value."""
-    infinite = {x for x in view.known if math.isinf(x)}
-    if infinite:
-        return infinite.pop() if len(infinite) == 1 else None
-    return average if view.known else None
+    infinities = {float(x) for x in view.known if math.isinf(x)}
+    return _or_infinity(average, infinities) if view.known else None
 
 
 def _slope_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
@@ -436,6 +485,18 @@ _ROWS = (
     Statistic("streak", STREAK, _STREAKS, "whole", _streak_of, is_zero_of_none=True),
     Statistic("skew", SKEW, _SHAPES, "number", _skew_of, words=_shape),
     Statistic("kurtosis", KURTOSIS, _SHAPES, "number", _kurtosis_of, words=_shape),
+    Statistic(
+        *("ewm_sum", EWM_SUM, _AVERAGES, "number", _weighted_sum_by_rows),
+        is_zero_of_none=True,
+        words=_decay,
+        of_all_past=True,
+    ),
+    Statistic(
+        *("ewm_sum_by", EWM_SUM_BY, _AVERAGES, "number", _weighted_sum_by_time),
+        is_zero_of_none=True,
+        words=_half_life,
+        of_all_past=True,
+    ),
 )
 STATISTICS: Final[Mapping[str, Statistic]] = {row.name: row for row in _ROWS}
 """The statistics by name."""

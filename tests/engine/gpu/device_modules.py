@@ -27,7 +27,7 @@ from bench import features
 from fastfeat.engine.gpu.compile import nvrtc
 from fastfeat.engine.gpu.compile.cache import cached_file, key_of
 from fastfeat.engine.gpu.compile.cuda import FLAGS, compile_module
-from fastfeat.engine.gpu.compile.nvrtc import Compiled
+from fastfeat.engine.gpu.compile.nvrtc import CompiledModule
 from fastfeat.engine.gpu.programs.program import text_of
 from fastfeat.engine.gpu.runtime import PRELUDE
 from fastfeat.engine.program import Program
@@ -60,7 +60,7 @@ HAND_WRITTEN = (
 
 
 @cache
-def compiled(text: str, architecture: int) -> Compiled:
+def compiled(text: str, architecture: int) -> CompiledModule:
     """Return what a text compiles to; kept on disk, beside the kernels of other tests."""
     where = Compiled.__module__  # a pickle of another place cannot be read
     key = key_of(text, PRELUDE_TEXT, nvrtc.version(), str(architecture), *FLAGS, "tests", where)

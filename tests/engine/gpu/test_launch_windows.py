@@ -36,7 +36,7 @@ from fastfeat.engine.gpu.columns.memory import (
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
 from fastfeat.engine.gpu.pieces.run import target_of
 from fastfeat.engine.gpu.programs import table
-from fastfeat.engine.gpu.programs.launch import Prepared, ask, status_of
+from fastfeat.engine.gpu.programs.launch import PreparedPiece, ask, status_of
 from fastfeat.engine.gpu.programs.program import bind, device_program, words_of
 from fastfeat.engine.gpu.runtime import MOST_BLOCKS, Geometry, grid_of
 from fastfeat.engine.program import Constants, Program
@@ -112,7 +112,7 @@ def computed(program: Program, constants: Constants, rows: Any, first: int, *, e
         for output, o in zip(outputs, program.outputs, strict=True)
     ]
     bound = bind(runtime, program, constants)
-    prepared = Prepared(plan, words_of(bound, inputs, targets), n, (bound, inputs))
+    prepared = PreparedPiece(plan, words_of(bound, inputs, targets), n, (bound, inputs))
     status = status_of(runtime, ask(runtime, prepared, first, n, exact=exact))
     found: list[bytes] = []
     for output in outputs:
@@ -251,7 +251,7 @@ def test_no_rows_run_no_thread() -> None:
     targets = [
         target_of(allocate_output(runtime, o.dtype, 0, with_validity=True)) for o in program.outputs
     ]
-    prepared = Prepared(plan, words_of(bound, nothing, targets), 0, ())
+    prepared = PreparedPiece(plan, words_of(bound, nothing, targets), 0, ())
     assert status_of(runtime, ask(runtime, prepared, 0, 0)) == 0
     empty = fitted.transform(rows.slice(0, 0), backend="emulated")
     assert (empty.num_rows, empty.schema) == (0, fitted.schema)

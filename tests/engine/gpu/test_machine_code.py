@@ -20,7 +20,7 @@ from device_modules import (
 from ptx_lint import findings, spelled_fma
 
 from fastfeat.engine.gpu.compile.cuda import FLAGS
-from fastfeat.engine.gpu.compile.nvrtc import Compiled, compile_text, resources_of
+from fastfeat.engine.gpu.compile.nvrtc import CompiledModule, compile_text, resources_of
 from fastfeat.engine.gpu.runtime import PRELUDE
 
 pytestmark = pytest.mark.cuda_compile
@@ -89,7 +89,7 @@ def test_a_maximum_is_two_comparisons_where_it_is_compared_only() -> None:
 # ---- seeded faults: what the lint and the budgets are for
 
 
-def seeded(body: str, *flags: str) -> Compiled:
+def seeded(body: str, *flags: str) -> CompiledModule:
     """Return what a kernel with a fault compiles to; later flags override."""
     source = f'#include "{PRELUDE}"\n{KERNEL} kernel{ARGUMENTS} {{\n{body}\n}}'
     options = ("-arch=sm_90", *FLAGS, *flags)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plain_log import PlainLog
 from random_plans import TABLES, events, features, fitted
-from test_asking_random import assert_same_bits, pieces_of
+from test_features_of_rows_random import assert_same_bits, pieces_of
 
 import fastfeat as ff
 from fastfeat import col

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from plain_log import PlainLog
-from test_asking_random import assert_same_bits
+from test_features_of_rows_random import assert_same_bits
 
 import fastfeat as ff
 from fastfeat import col

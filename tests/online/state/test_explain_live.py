@@ -16,10 +16,10 @@ from fastfeat import col
 from fastfeat.api.plan import records_of
 from fastfeat.errors import InvalidData
 from fastfeat.io.columns.types import arrow_type
-from fastfeat.online.ask.features import Seen, answer
+from fastfeat.online.ask.features import LogView, answer
 from fastfeat.online.lower.live_plan import LivePlan, lower
 from fastfeat.online.lower.row_orders import place
-from fastfeat.online.state.explanation import NUMBER, Explained, explained
+from fastfeat.online.state.explanation import NUMBER, Explained, explain_row
 from fastfeat.verify.comparison import compare
 
 N_ROWS = 90
@@ -133,7 +133,7 @@ def log_of(data: pa.Table, lowered: LivePlan = LOWERED, tables: Any = TABLES) ->
     none = data.select([*lowered.columns]).slice(0, 0)
     for name, kept in lowered.kept.items():
         none = none.append_column(name, pa.array([], arrow_type(kept.dtype)))
-    seen: list[Seen] = []
+    seen: list[LogView] = []
     for order in place(lowered, data, tables):
         keys = list(zip(*(key.to_pylist() for key in order.keys), strict=True))
         known: dict[Any, int] = {}
@@ -141,7 +141,7 @@ def log_of(data: pa.Table, lowered: LivePlan = LOWERED, tables: Any = TABLES) ->
             known.setdefault(key, len(known)) if is_placed else -1
             for key, is_placed in zip(keys or [()] * data.num_rows, order.is_placed, strict=True)
         ]
-        seen.append(Seen(none, np.zeros(0, np.int32), np.array(codes, np.int32)))
+        seen.append(LogView(none, np.zeros(0, np.int32), np.array(codes, np.int32)))
     answered = answer(lowered, data, seen, tables)
     columns = [*lowered.columns] + ["id"] * ("id" not in lowered.columns)
     log = data.select(columns)
@@ -154,7 +154,7 @@ def explain(seed: int) -> tuple[Explained, pa.Table]:
     """Return what the last of some rows came from, and its features by `transform`."""
     data = rows(seed)
     row, past = data.slice(N_ROWS - 1), data.slice(0, N_ROWS - 1)
-    report = explained(LOWERED, row, log_of(past), TABLES)
+    report = explain_row(LOWERED, row, log_of(past), TABLES)
     return report, FITTED.transform(row, history=past, tables=TABLES)
 
 
@@ -214,7 +214,7 @@ def test_values_of_rows_are_escaped_in_html() -> None:
     cards = pa.array(["ä <script>"] * N_ROWS)
     data = data.set_column(1, "card", cards)
     row, past = data.slice(N_ROWS - 1), data.slice(0, N_ROWS - 1)
-    html = explained(LOWERED, row, log_of(past), TABLES)._repr_html_()
+    html = explain_row(LOWERED, row, log_of(past), TABLES)._repr_html_()
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
     assert "count_day" in html
@@ -223,7 +223,7 @@ def test_values_of_rows_are_escaped_in_html() -> None:
 def test_a_row_without_key_or_time_saw_nothing() -> None:
     data = rows(7)
     row = data.slice(0, 1).set_column(1, "card", pa.array([None], pa.string()))
-    report = explained(LOWERED, row, log_of(data), TABLES)
+    report = explain_row(LOWERED, row, log_of(data), TABLES)
     assert report["count_day"].value is None
     assert report["count_day"].seen[0].rows.num_rows == 0
     again = report.recompute()

@@ -35,6 +35,7 @@ MORE = [
     *(X.quantile(0.5, over=W), X.rank(over=W), X.count(over=W), ff.count(over=ALL)),
     *(X.lag(1, over=ALL), X.diff(1, over=ALL), X.pct_change(1, over=ALL), (X > 0).streak(over=ALL)),
     *(X.ewm_mean(alpha=0.5, over=ALL), X.ewm_mean(half_life="1d", over=ALL)),
+    *(X.ewm_sum(alpha=0.5, over=ALL), X.ewm_sum(half_life="1d", over=ALL)),
     *(ff.time_since_last(over=ALL), ff.time_since(X > 0, over=ALL), ff.session_id("1h", over=ALL)),
     X.sum(over=ff.window("3d", time="t", by="k", table="rows")),
     X.sum(over=ff.ahead("3d", time="t", by="k")),

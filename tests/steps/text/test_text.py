@@ -441,3 +441,12 @@ def test_a_column_without_text_gives_missing_values() -> None:
     without = ff.Plan({"n": S.len_chars(), "c": S.contains("^a"), "h": col("s").hash()})
     assert without.fit({"s": pa.nulls(2)}).transform({"s": pa.nulls(1)}).to_pydict() == {
         "n": [None], "c": [None], "h": [None]}  # fmt: skip
+
+
+def test_find_prints_as_it_may_be_written() -> None:
+    assert (
+        repr(S.find("a", literal=True) + 1).count("col('s').str.find(pattern='a', literal=True)")
+        == 2
+    )
+    assert "col('s').str.find(pattern='[a]') >= 0" in repr(S.find("[a]"))
+    assert repr(S.split_count(",")) == "(col('s').str.count_matches(pattern=',', literal=True) + 1)"

@@ -73,6 +73,45 @@ def test_a_window_names_what_it_does_not_take(given: dict[str, Any], told: str) 
         ff.window(**{"time": "t", **given})
 
 
+DAYS = {"day": [datetime.date(2024, 1, day) for day in (1, 2, 3)], "x": [1.0, 2.0, 4.0]}
+
+
+@pytest.mark.parametrize(
+    ("given", "write"),
+    [
+        ({"last": "12h"}, "last='1d'"),
+        ({"last": "12h", "closed": "neither"}, "last='2d'"),
+        ({"last": "1d", "closed": "neither"}, "last='2d'"),
+        ({"last": "12h", "offset": "6h", "closed": "right"}, "last='1d'"),
+        ({"last": "30h", "offset": "40h", "closed": "neither", "table": "days"}, None),
+        ({"last": "12h", "table": "days"}, "last='1d'"),
+        ({"last": "12h", "closed": "right"}, None),
+        ({"last": "12h", "offset": "12h"}, None),
+        ({"last": "36h"}, None),
+    ],
+)
+def test_a_window_between_two_dates_says_that_no_row_is_ever_in_it(
+    given: dict[str, Any], write: str | None
+) -> None:
+    plan = ff.Plan({"f": X.sum(over=ff.window(time="day", **given))})
+    if write is None:
+        plan.fit(DAYS, tables={"days": DAYS} if "table" in given else None)
+        return
+    told = rf"^ff\.window\(.*\): no row is ever in it: it is .* date32, .* 1d\. Write {write}, or"
+    for call in (plan.fit, plan.schema):
+        with pytest.raises(TypeMismatch, match=told):
+            call(DAYS, tables={"days": DAYS} if "table" in given else None)
+    if "table" in given:  # whose times are finer
+        moments = {**DAYS, "day": [datetime.datetime(2024, 1, 1, 18)] * 3}
+        assert plan.fit_transform(DAYS, tables={"days": moments})[1]["f"].to_pylist() == [0, 7, 0]
+
+
+def test_a_window_ahead_between_two_dates_says_that_no_row_is_ever_in_it() -> None:
+    plan = ff.Plan({"f": X}, label={"y": ff.count(over=ff.ahead("12h", time="day")) == 0})
+    with pytest.raises(TypeMismatch, match=r"no row is ever in it: it is 12h.*Write next='1d'"):
+        plan.fit(DAYS)
+
+
 def test_durations_of_numpy_and_pandas_are_taken() -> None:
     week = ff.window("7d", time="t")
     given = [np.timedelta64(7, "D"), pd.Timedelta(7, "D"), datetime.timedelta(7), "1w"]

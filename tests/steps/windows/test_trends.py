@@ -174,11 +174,153 @@ def test_a_mean_by_time_weighs_by_age_whatever_the_order_of_rows() -> None:
     assert found["m"] == pytest.approx(expected, rel=1e-15)
 
 
-def test_an_offset_ends_a_decaying_mean_earlier() -> None:
+def test_a_sum_by_rows_is_that_of_pandas_its_mean_times_its_weights() -> None:
+    frame = events()
+    found = over(
+        frame,
+        own=X.ewm_sum(alpha=0.3, over=CARD),
+        before=X.ewm_sum(alpha=0.3, over=ff.window(by="card", time="t")),
+        latest=X.ewm_sum(alpha=1, over=CARD),
+    )
+
+    def summed(rows: pd.DataFrame) -> Any:
+        # what is missing weighs nothing: the sum of the weights is that of a column of ones
+        ones = rows["x"].notna().astype(float)
+        weights = [
+            sum(0.7**k * x for k, x in enumerate(ones[: n + 1][::-1])) for n in range(len(ones))
+        ]
+        return (rows["x"].ewm(alpha=0.3).mean() * weights).fillna(0)
+
+    check(found["own"], by_card(frame, summed))
+    check(found["own"], by_card(frame, lambda rows: rows["x"].ewm(alpha=0.3).sum().fillna(0)))
+    before = by_card(frame, lambda rows: summed(rows).shift(1, fill_value=0))
+    check(found["before"], before)
+    check(found["latest"], frame["x"].fillna(0).to_list())
+
+
+def test_a_sum_by_time_is_the_mean_of_pandas_times_the_weights_of_now() -> None:
+    frame = events()
+    frame["x"] = frame["x"].fillna(1.5)
+    found = over(
+        frame,
+        own=X.ewm_sum(half_life="36h", over=CARD),
+        before=X.ewm_sum(half_life="36h", over=ff.window(by="card", time="t")),
+    )
+
+    def summed(rows: pd.DataFrame) -> Any:
+        mean = rows["x"].ewm(halflife="36h", times=rows["t"]).mean()
+        hours = (rows["t"] - pd.Timestamp(START)) / pd.Timedelta("36h")
+        return mean * [sum(2 ** (hours[: n + 1] - hours.iloc[n])) for n in range(len(rows))]
+
+    def summed_before(rows: pd.DataFrame) -> Any:
+        fallen = 2 ** -(rows["t"].diff() / pd.Timedelta("36h"))
+        return (summed(rows).shift(1) * fallen).fillna(0)
+
+    check(found["own"], by_card(frame, summed), rtol=1e-11)
+    check(found["before"], by_card(frame, summed_before), rtol=1e-11)
+
+
+def defined_sum(rows: list[tuple[float | None, float]]) -> float:
+    """Return the exact sum of values, each with its weight, as a float."""
+    return float(sum((Fraction(x) * Fraction(w) for x, w in rows if x is not None), Fraction(0)))
+
+
+def test_sums_that_decay_are_those_of_their_definition() -> None:
+    rng = np.random.default_rng(5)
+    times = np.cumsum(rng.integers(1, 5, 60)).tolist()
+    x: list[float | None] = [None if rng.random() < 0.3 else float(v) for v in rng.normal(9, 4, 60)]
+    for closed in ("left", "right"):
+        past = ff.window(time="t", closed=closed)
+        found = over(
+            {"t": times, "x": x},
+            rows=X.ewm_sum(alpha=0.25, over=past),
+            time=X.ewm_sum(half_life=7, over=past),
+        )
+        for row, now in enumerate(times):
+            end = row + (closed == "right")
+            seen = list(zip(x[:end], times[:end], strict=True))
+            by_rows = defined_sum([(v, 0.75 ** (end - 1 - k)) for k, (v, _) in enumerate(seen)])
+            by_time = defined_sum([(v, 2 ** -((now - t) / 7)) for v, t in seen])
+            assert found["rows"][row] == pytest.approx(by_rows, rel=1e-13)
+            assert found["time"][row] == pytest.approx(by_time, rel=1e-13)
+
+
+@pytest.mark.filterwarnings("ignore::fastfeat.errors.TiesInOrder")
+def test_the_last_row_weighs_one_by_rows_and_by_time_the_moment_of_the_row() -> None:
+    data = {"t": [0, 1, 1, 3, 2003], "x": [8.0, 4.0, 2.0, None, 1.0]}
+    past = ff.window(time="t", closed="right")
+    by_rows = over(data, s=X.ewm_sum(alpha=0.5, over=past))["s"]
+    assert by_rows == [8.0, 8.0, 6.0, 3.0, 2.5]  # the row without a value counts, and weighs one
+    by_time = over(data, s=X.ewm_sum(half_life=1, over=past))["s"]
+    assert by_time == [8.0, 8.0, 10.0, 2.5, 1.0]  # of 2000 half-lives nothing is left
+    before = over(data, s=X.ewm_sum(half_life=1, over=ff.window(time="t")))["s"]
+    assert before == [0.0, 4.0, 4.0, 2.5, 0.0]
+
+
+def test_the_sum_of_no_values_is_zero_and_of_too_few_is_missing() -> None:
+    data = {
+        "t": [0, 1, 2, None, 3],
+        "x": [None, 1.0, None, 5.0, 1.0],
+        "k": ["a", "a", "a", "a", None],
+    }
+    either: list[Any] = [{"alpha": 0.5}, {"half_life": 1}]
+    for weights in either:
+        found = over(
+            data,
+            any=X.ewm_sum(**weights, over=ff.window(time="t", by="k", closed="right")),
+            one=X.ewm_sum(
+                **weights, over=ff.window(time="t", by="k", closed="right", min_samples=1)
+            ),
+        )
+        assert found["any"] == [0.0, 1.0, 0.5, None, None]
+        assert found["one"] == [None, 1.0, 0.5, None, None]
+
+
+def test_infinities_decide_a_decaying_sum_from_then_on_and_so_does_a_sum_beyond_floats() -> None:
+    inf = float("inf")
+    past = ff.window(time="t", closed="right")
+    either: list[Any] = [{"alpha": 1e-300}, {"half_life": 10**12}]
+    cases = {
+        (1.0, inf, 2.0, -inf, 3.0): [1.0, inf, inf, None, None],
+        (MOST, MOST, None, 0.0, -inf): [MOST, inf, inf, inf, None],
+        (-MOST, -MOST, MOST, MOST, 0.0): [-MOST, -inf, -inf, -inf, -inf],
+    }
+    for x, expected in cases.items():
+        for weights in either:
+            found = over({"t": [0, 1, 2, 3, 4], "x": [*x]}, s=X.ewm_sum(**weights, over=past))
+            assert found["s"] == expected
+    large = {"t": [0, 1], "x": [MOST, MOST]}
+    assert over(large, s=X.ewm_sum(alpha=1, over=past))["s"] == [MOST, MOST]
+
+
+def test_a_decaying_sum_has_the_same_bits_live() -> None:
+    rows = [
+        {"t": int(t), "card": c, "x": None if t % 5 == 0 else t / 7}
+        for t, c in zip(np.cumsum(np.arange(40) % 4 + 1), "abcb" * 10, strict=True)
+    ]
+    past = ff.window(by="card", time="t")
+    features = {"rows": X.ewm_sum(alpha=0.1, over=past), "time": X.ewm_sum(half_life=9, over=past)}
+    fitted = ff.Plan(features).fit(rows[:10], history="batch")
+    with fitted.online(history=rows[:10], keep="everything") as live:
+        answers = [live.process([row]).to_pylist()[0] for row in rows[10:]]
+    for backend in ("cpu", "reference"):
+        found = fitted.transform(rows[10:], history=rows[:10], backend=backend)
+        assert found.to_pylist() == answers
+
+
+def test_an_offset_ends_what_decays_earlier() -> None:
     data = {"t": [0, 1, 2, 3], "x": [1.0, 2.0, 4.0, 8.0]}
     late = ff.window(time="t", offset=2, closed="right")
-    found = over(data, m=X.ewm_mean(alpha=0.5, over=late), h=X.ewm_mean(half_life=1, over=late))
+    found = over(
+        data,
+        m=X.ewm_mean(alpha=0.5, over=late),
+        h=X.ewm_mean(half_life=1, over=late),
+        s=X.ewm_sum(alpha=0.5, over=late),
+        t=X.ewm_sum(half_life=1, over=late),
+    )
     assert found["m"] == found["h"] == [None, None, 1.0, pytest.approx(2.5 / 1.5)]
+    assert found["s"] == [0.0, 0.0, 1.0, 2.5]
+    assert found["t"] == [0.0, 0.0, 0.25, 0.625]  # the age is that at the row, not at the end
 
 
 def test_a_weight_that_is_too_little_to_tell_makes_a_plain_mean() -> None:
@@ -309,9 +451,11 @@ def test_what_is_made_of_other_functions_is_theirs() -> None:
         ({"half_life": 3}, ff.window(time="t", offset="1d"), "Write both in the kind of the time"),
     ],
 )
-def test_what_a_decaying_mean_does_not_take(given: Any, window: Any, told: str) -> None:
+def test_what_a_decaying_mean_or_sum_does_not_take(given: Any, window: Any, told: str) -> None:
     with pytest.raises(InvalidPlan, match=told):
         X.ewm_mean(over=window, **given)
+    with pytest.raises(InvalidPlan, match=told):
+        X.ewm_sum(over=window, **given)
 
 
 @pytest.mark.parametrize(
@@ -340,9 +484,16 @@ def test_ranks_have_a_window_and_one_of_three_methods() -> None:
 
 def test_plans_with_them_come_back_from_json() -> None:
     mean = X.ewm_mean(half_life="36h", over=ff.window(by="card", time="t", offset="1h"))
-    features = {"mean": mean, "rank": X.rank(over=CARD, pct=True), "slope": X.slope(over=CARD)}
+    total = X.ewm_sum(half_life="36h", over=ff.window(by="card", time="t", offset="1h"))
+    features = {
+        "mean": mean,
+        "sum": total,
+        "rank": X.rank(over=CARD, pct=True),
+        "slope": X.slope(over=CARD),
+    }
     plan = ff.Plan(features)
-    assert "ewm_mean(half_life='1d12h', over=ff.window(by='card'" in plan.explain()
+    for name in ("ewm_mean", "ewm_sum"):
+        assert f"{name}(half_life='1d12h', over=ff.window(by='card'" in plan.explain()
     text = plan.to_json()
     assert ff.Plan.from_json(text).to_json() == text
     for old, new in [('["rows",null]', '["rows",3]'), ('"average"', '"dense"')]:

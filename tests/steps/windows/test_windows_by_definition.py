@@ -6,12 +6,13 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from between_ticks import TICKS, is_between_ticks
 from hypothesis import given
 from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.errors import Overflow
+from fastfeat.errors import Overflow, TypeMismatch
 from fastfeat.ir.node import Call, params_of
 from fastfeat.operators.windows import Window
 from fastfeat.verify.comparison import first_difference
@@ -67,6 +68,8 @@ OF_NUMBERS = {
     "slope": lambda x, w: x.slope(over=w),
     "by_rows": lambda x, w: x.ewm_mean(alpha=0.3, over=all_past(w)),
     "by_time": lambda x, w: x.ewm_mean(half_life=3, over=all_past(w)),
+    "sum_by_rows": lambda x, w: x.ewm_sum(alpha=0.3, over=all_past(w)),
+    "sum_by_time": lambda x, w: x.ewm_sum(half_life=3, over=all_past(w)),
 }
 OF_BOOLS = {"streak": lambda x, w: x.streak(over=w)}
 OF_TIMES = {
@@ -164,10 +167,15 @@ def test_ends_of_windows_fall_between_the_ticks_of_any_time(unit: str, data: st.
             "since": ff.time_since_last(over=window),
             "slope": col("x").slope(over=window),
             "by_time": col("x").ewm_mean(half_life=half_life, over=all_past(window)),
+            "sum_by_time": col("x").ewm_sum(half_life=half_life, over=all_past(window)),
         }
     )
     values = data.draw(st.lists(st.floats(), min_size=len(ticks), max_size=len(ticks)))
     table = pa.table({"t": column, "x": pa.array(values, pa.float64())})
+    if is_between_ticks(window, TICKS[unit]):
+        with pytest.raises(TypeMismatch, match="no row is ever in it"):
+            plan.fit(table)
+        return
     fitted = plan.fit(table)
     found, expected = (
         fitted.transform(table, history="batch", backend=backend).to_pydict()

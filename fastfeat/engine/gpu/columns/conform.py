@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from fastfeat.dtypes import DType
 from fastfeat.engine.gpu.columns.memory import DeviceColumn, DeviceMemory, allocate_output
-from fastfeat.engine.gpu.programs.launch import Prepared, run_piece
+from fastfeat.engine.gpu.programs.launch import PreparedPiece, run_piece
 from fastfeat.engine.gpu.programs.program import Target, bind, device_program, words_of
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.program import Constants, Output, Program, program_of
@@ -57,7 +57,7 @@ def conformed_rows(
     bound = bind(runtime, _conversion(source.dtype, dtype), Constants({}, {}))
     given, result = source.column.from_row(start, source.dtype), memory.as_column()
     words = words_of(bound, [given], [Target(result.values, result.validity)])
-    run_piece(runtime, Prepared(bound.plan, words, n, (given, memory)), start)
+    run_piece(runtime, PreparedPiece(bound.plan, words, n, (given, memory)), start)
 
 
 @lru_cache(maxsize=256)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from fastfeat.engine.kernel_cache import Used, cache_folder, note
+from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, note
 from fastfeat.errors import BackendUnavailable, FastfeatError, KernelsNotKept, warn
 from fastfeat.io.sinks.atomic import write_bytes
 from fastfeat.progress import doing
@@ -45,7 +45,7 @@ def cached_file(key: str, suffix: str, build: Callable[[], bytes]) -> Path:
         folder = _folder_of_process(str(error))
     known = _known_file(folder, key, suffix)
     if known is not None:
-        note(key, Used(_NAME, is_compiled=False, is_kept=True))
+        note(key, UsedKernel(_NAME, is_compiled=False, is_kept=True))
         return known
     with doing("compiling kernels for the device"):
         content = build()
@@ -54,7 +54,7 @@ def cached_file(key: str, suffix: str, build: Callable[[], bytes]) -> Path:
     except OSError as error:
         reason = f"compiled kernels cannot be kept in {folder} ({error.strerror or error})"
         path = _keep(_folder_of_process(reason), key, suffix, content)
-    note(key, Used(_NAME, is_compiled=True, is_kept=path.parent == cache_folder()))
+    note(key, UsedKernel(_NAME, is_compiled=True, is_kept=path.parent == cache_folder()))
     return path
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fastfeat.engine.gpu.compile import nvrtc
 from fastfeat.engine.gpu.compile.cache import cached_file, key_of
-from fastfeat.engine.gpu.compile.nvrtc import Compiled
+from fastfeat.engine.gpu.compile.nvrtc import CompiledModule
 from fastfeat.engine.gpu.runtime import KERNEL_FILE, PRELUDE
 from fastfeat.errors import BackendUnavailable
 
@@ -44,7 +44,7 @@ def cubin_file(text: str, architecture: int) -> Path:
     return cached_file(key, ".cubin", lambda: compile_module(text, architecture).cubin)
 
 
-def compile_module(text: str, architecture: int) -> Compiled:
+def compile_module(text: str, architecture: int) -> CompiledModule:
     """Return the compiled module of a text, of which `cubin_file` keeps the machine code.
 
     Raises:

@@ -31,7 +31,7 @@ _MISSING = (
 
 
 @dataclass(frozen=True, slots=True)
-class Compiled:
+class CompiledModule:
     """A compiled module: machine code, readable assembly, and the compiler's remarks.
 
     Args:
@@ -84,7 +84,7 @@ def architectures() -> list[int]:
 
 def compile_text(
     text: str, name: str, headers: Mapping[str, str], options: tuple[str, ...]
-) -> Compiled:
+) -> CompiledModule:
     """Return the compiled module of a text.
 
     Args:
@@ -113,7 +113,7 @@ def compile_text(
         if status:
             raise KernelFailed(f"NVRTC {version()} refuses the text of a kernel:\n{log}")
         ptx = _output(program, "PTX").rstrip(b"\0").decode()
-        return Compiled(_output(program, "CUBIN"), ptx, log)
+        return CompiledModule(_output(program, "CUBIN"), ptx, log)
     finally:
         _call("nvrtcDestroyProgram", ctypes.byref(program))
 

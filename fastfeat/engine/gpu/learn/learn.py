@@ -20,7 +20,7 @@ from fastfeat.engine.gpu.learn.scan import LearntColumn, find_moments, find_orde
 from fastfeat.engine.gpu.pieces.adopt import sources_of
 from fastfeat.engine.gpu.pieces.column_groups import Group, group_of, groups_of
 from fastfeat.engine.gpu.pieces.run import on_host
-from fastfeat.engine.gpu.programs.launch import settled
+from fastfeat.engine.gpu.programs.launch import settling
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.program import Functions, RowFailed, program_of
 from fastfeat.engine.storage import storage
@@ -47,7 +47,7 @@ def learn(runtime: Runtime, task: LearnTask) -> list[list[Any]]:
 
 
 def _learn_apart(runtime: Runtime, task: LearnTask, apart: Sequence[int]) -> list[list[Any]]:
-    """Return the same, of which some outputs are learnt on the host: for powers it has a kernel."""
+    """Return the results of `learn`; some outputs are learnt on the host, which knows powers."""
     program, wanted = task.program, task.wanted
     needed = program_of([program.outputs[k] for k in apart]).inputs
     in_host = {slot: _column_in_host(runtime, task.columns[slot]) for slot in needed}
@@ -82,7 +82,7 @@ def _learn(runtime: Runtime, task: LearnTask) -> list[list[Any]]:
     program, wanted, n_rows = task.program, task.wanted, task.n_rows
     results: list[list[Any]] = [[] for _ in program.outputs]
     failed: list[int] = []
-    with settled(runtime):
+    with settling(runtime):
         sources = sources_of(runtime, program.inputs, task.columns)
         scratch = [scratch_bytes(len(_ranks(functions, n_rows, n_rows))) for functions in wanted]
         for members in groups_of(runtime, program, sources, n_rows, scratch):

@@ -9,7 +9,7 @@ from fastfeat.dtypes import BOOL, UINT8
 from fastfeat.engine.gpu.columns.conform import UnlikeColumn
 from fastfeat.engine.gpu.columns.inputs import Source
 from fastfeat.engine.gpu.columns.memory import WORD_BYTES, DeviceColumn, allocate_output
-from fastfeat.engine.gpu.programs.launch import Prepared, run_piece
+from fastfeat.engine.gpu.programs.launch import PreparedPiece, run_piece
 from fastfeat.engine.gpu.programs.program import Target, bind, words_of
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.program import Constants, Output, Program, program_of
@@ -107,7 +107,7 @@ def _packed(runtime: Runtime, array: DeviceArray) -> DeviceColumn:
     given = DeviceColumn(array.values, 0, 0, 0, (array.owner,))
     bound = bind(runtime, _packing(), Constants({}, {}))
     words = words_of(bound, [given], [Target(output.values.address)])
-    run_piece(runtime, Prepared(bound.plan, words, n, (given, output)), 0)
+    run_piece(runtime, PreparedPiece(bound.plan, words, n, (given, output)), 0)
     return output.as_column()
 
 

@@ -29,7 +29,7 @@ from fastfeat.engine.gpu.pieces.pipeline import (
     memories_of,
 )
 from fastfeat.engine.gpu.pieces.run import target_of
-from fastfeat.engine.gpu.programs.launch import Prepared, ask, settle_piece, settled
+from fastfeat.engine.gpu.programs.launch import PreparedPiece, ask, settle_piece, settling
 from fastfeat.engine.gpu.programs.program import Bound, bind, text_of, words_of
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.program import Constants, Program, leaves_of, program_of
@@ -159,7 +159,7 @@ def group_of(
 
             return finish_both
 
-        with settled(runtime):
+        with settling(runtime):
             in_turn(memories, pieces.spans, ask_and_work)
 
     return Group(runtime, part, n_rows, each_piece)
@@ -225,7 +225,7 @@ def _ask_computed(
     finish: Finish = _nothing
     if bound.plan.program.outputs:
         words = words_of(bound, [there[slot] for slot in own], [*map(target_of, memory.outputs)])
-        prepared = Prepared(bound.plan, words, stop - start, (memory, bound.tables))
+        prepared = PreparedPiece(bound.plan, words, stop - start, (memory, bound.tables))
         own_fills = {k: fill_of.pop(slot) for k, slot in enumerate(own) if slot in fill_of}
         before = filling(own_fills, iter(()))
         asked = ask(runtime, prepared, 0, stop - start, before=before)

@@ -10,7 +10,7 @@ from fastfeat.engine.gpu.columns.inputs import added_bytes
 from fastfeat.engine.gpu.pieces.adopt import sources_of
 from fastfeat.engine.gpu.pieces.pieces import PIECE_BYTES, pieces_of
 from fastfeat.engine.gpu.pieces.pipeline import PieceMemory, memories_of, run_pieces
-from fastfeat.engine.gpu.programs.launch import settled
+from fastfeat.engine.gpu.programs.launch import settling
 from fastfeat.engine.gpu.programs.program import Target, bind
 from fastfeat.engine.gpu.runtime import Mark, Runtime
 from fastfeat.engine.program import Constants, Program
@@ -59,7 +59,7 @@ def _compute_into(
     constants: Constants,
     places: Sequence[Place],
 ) -> None:
-    with settled(runtime):
+    with settling(runtime):
         bound = bind(runtime, program, constants)
         sources = sources_of(runtime, program.inputs, columns)
         pieces = pieces_of(runtime, added_bytes(sources), n_rows, most_bytes=PIECE_BYTES)

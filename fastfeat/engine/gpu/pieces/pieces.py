@@ -108,7 +108,7 @@ def _room(runtime: Runtime, row_bytes: float, n_rows: int, reserved: float) -> f
 def room_of_pieces(runtime: Runtime) -> float:
     """Return how many bytes pieces may take of what is free, and not claimed by other threads."""
     free, _ = runtime.memory()
-    return SHARE_OF_MEMORY * runtime.computations.left(free)
+    return SHARE_OF_MEMORY * runtime.computations.unclaimed(free)
 
 
 def room_for(runtime: Runtime, n_bytes: int, purpose: str) -> Buffer:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fastfeat.engine.gpu.columns.inputs import Fill, PlacedInput, Source, place_inputs, rows_of
 from fastfeat.engine.gpu.columns.memory import DeviceColumn, DeviceMemory, allocate_output
 from fastfeat.engine.gpu.pieces.pieces import Pieces
-from fastfeat.engine.gpu.programs.launch import Prepared, ask, naming_features, settle_piece
+from fastfeat.engine.gpu.programs.launch import PreparedPiece, ask, naming_features, settle_piece
 from fastfeat.engine.gpu.programs.program import Bound, Target, words_of
 from fastfeat.engine.gpu.programs.table import Launch
 from fastfeat.engine.gpu.runtime import Mark, Runtime
@@ -139,7 +139,7 @@ def run_pieces(
         nonlocal former
         columns, fills = columns_of(runtime, memory, start, stop)
         words = words_of(bound, columns, targets_of(memory, start))
-        prepared = Prepared(bound.plan, words, stop - start, (memory, bound.tables))
+        prepared = PreparedPiece(bound.plan, words, stop - start, (memory, bound.tables))
         asked = ask(runtime, prepared, 0, stop - start, before=filling(fills, former))
         former = parts = downloads(memory, start, stop, asked.mark)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastfeat.dtypes import DType
 from fastfeat.engine.gpu.pieces.pieces import room_of_pieces
 from fastfeat.engine.gpu.pieces.run import on_host
-from fastfeat.engine.gpu.programs.launch import settled
+from fastfeat.engine.gpu.programs.launch import settling
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.search import WORD_ROWS
 from fastfeat.errors import OutOfDeviceMemory, counted
@@ -61,11 +61,11 @@ def over_spans(
 def _worked(
     runtime: Runtime, spans: Sequence[tuple[int, int]], work: Callable[[int, int], Made]
 ) -> list[Made]:
-    with settled(runtime):
+    with settling(runtime):
         return [work(start, stop) for start, stop in spans]
 
 
-def made_column(
+def compute_column(
     runtime: Runtime,
     offsets: Offsets,
     kind: Any,
@@ -94,15 +94,15 @@ def made_column(
     )
 
 
-def made_values(
+def compute_values(
     runtime: Runtime,
     offsets: Offsets,
     dtype: DType,
     cost: Cost,
     work: Callable[[int, int], DeviceArray],
 ) -> Any:
-    """Return the result of a function of a column, a value a row; see `made_column`."""
-    return made_column(
+    """Return the result of a function of a column, a value a row; see `compute_column`."""
+    return compute_column(
         runtime, offsets, arrow_type(dtype), cost, work, partial(array_on_host, runtime)
     )
 

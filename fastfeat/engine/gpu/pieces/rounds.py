@@ -11,7 +11,7 @@ from fastfeat.engine.gpu.learn.scan import EachPiece
 from fastfeat.engine.gpu.pieces.adopt import sources_of
 from fastfeat.engine.gpu.pieces.column_groups import group_of
 from fastfeat.engine.gpu.pieces.run import as_it_is
-from fastfeat.engine.gpu.programs.launch import settled
+from fastfeat.engine.gpu.programs.launch import settling
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.program import Constants, program_of
 from fastfeat.io.arrow import pa
@@ -46,7 +46,7 @@ def _over_rows(
     program = program_of([as_it_is(name, dtype) for name, (_, dtype) in columns.items()])
     plain = [plain_column(column, dtype) for column, dtype in columns.values()]
     scratch = [n_bytes, *[0] * (len(columns) - 1)]
-    with settled(runtime):
+    with settling(runtime):
         sources = sources_of(runtime, program.inputs, dict(zip(program.inputs, plain, strict=True)))
         n_rows, members = len(plain[0]), range(len(columns))
         rows = group_of(runtime, program, members, sources, n_rows, Constants({}, {}), scratch)

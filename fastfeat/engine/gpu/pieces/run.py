@@ -20,7 +20,7 @@ from fastfeat.engine.gpu.pieces.pipeline import (
     memories_of,
     run_pieces,
 )
-from fastfeat.engine.gpu.programs.launch import settled
+from fastfeat.engine.gpu.programs.launch import settling
 from fastfeat.engine.gpu.programs.program import Target, bind
 from fastfeat.engine.gpu.runtime import Mark, Runtime
 from fastfeat.engine.program import Constants, Output, program_of
@@ -48,7 +48,7 @@ def compute(runtime: Runtime, task: RowTask) -> list[Any]:
 
 def _compute(runtime: Runtime, task: RowTask) -> list[Any]:
     program, n_rows = task.program, task.n_rows
-    with settled(runtime):
+    with settling(runtime):
         sources = sources_of(runtime, program.inputs, task.columns)  # first: knows wrong lengths
         values = [staggered_columns(1, n_rows, output.dtype)[0] for output in program.outputs]
         bound = bind(runtime, program, task.constants)

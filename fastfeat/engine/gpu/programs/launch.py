@@ -23,7 +23,7 @@ from fastfeat.scalars.value import LARGE_ARGUMENT
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedPiece:
     """The rows of a piece on a device: the words of its kernels and all that they point to."""
 
     plan: DeviceProgram
@@ -33,7 +33,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PendingPiece:
     """Kernels that have been asked for.
 
     Args:
@@ -46,7 +46,7 @@ class Asked:
 
 
 @contextmanager
-def settled(runtime: Runtime) -> Generator[None]:
+def settling(runtime: Runtime) -> Generator[None]:
     """Wait, when something goes wrong or is interrupted, until the device has done what it has.
 
     Copies that are outstanding would write to memory that the caller has let go.
@@ -59,7 +59,7 @@ def settled(runtime: Runtime) -> Generator[None]:
         raise
 
 
-def run_piece(runtime: Runtime, prepared: Prepared, start: int) -> None:
+def run_piece(runtime: Runtime, prepared: PreparedPiece, start: int) -> None:
     """Run all rows of a piece, whose first row is row `start` of the data.
 
     Raises:
@@ -68,7 +68,9 @@ def run_piece(runtime: Runtime, prepared: Prepared, start: int) -> None:
     settle_piece(runtime, prepared, ask(runtime, prepared, 0, prepared.n_rows), start)
 
 
-def settle_piece(runtime: Runtime, prepared: Prepared, asked: Asked, start: int) -> bool:
+def settle_piece(
+    runtime: Runtime, prepared: PreparedPiece, asked: PendingPiece, start: int
+) -> bool:
     """Wait for all rows of a piece; return whether they had to be computed again.
 
     Args:
@@ -89,7 +91,7 @@ def settle_piece(runtime: Runtime, prepared: Prepared, asked: Asked, start: int)
     return is_again
 
 
-def _run(runtime: Runtime, prepared: Prepared, first: int, n: int) -> int:
+def _run(runtime: Runtime, prepared: PreparedPiece, first: int, n: int) -> int:
     """Run rows [first, first + n) of a piece; return their status.
 
     The kernels for large arguments are run where a status asks for them.
@@ -98,7 +100,7 @@ def _run(runtime: Runtime, prepared: Prepared, first: int, n: int) -> int:
     return _exact_status(runtime, prepared, first, n) if status & LARGE_ARGUMENT else status
 
 
-def _exact_status(runtime: Runtime, prepared: Prepared, first: int, n: int) -> int:
+def _exact_status(runtime: Runtime, prepared: PreparedPiece, first: int, n: int) -> int:
     """Run the kernels for large arguments; return their status.
 
     Other bits of the status that asked for them may come from values that are wrong.
@@ -106,7 +108,7 @@ def _exact_status(runtime: Runtime, prepared: Prepared, first: int, n: int) -> i
     return status_of(runtime, ask(runtime, prepared, first, n, exact=True)) & ~LARGE_ARGUMENT
 
 
-def _failing_row(runtime: Runtime, prepared: Prepared) -> int:
+def _failing_row(runtime: Runtime, prepared: PreparedPiece) -> int:
     def fails(first: int, n: int) -> bool:
         return _run(runtime, prepared, first, n) != 0
 
@@ -115,13 +117,13 @@ def _failing_row(runtime: Runtime, prepared: Prepared) -> int:
 
 def ask(
     runtime: Runtime,
-    prepared: Prepared,
+    prepared: PreparedPiece,
     first: int,
     n: int,
     *,
     exact: bool = False,
     before: Callable[[Launch], None] | None = None,
-) -> Asked:
+) -> PendingPiece:
     """Ask for the kernels of rows [first, first + n).
 
     Args:
@@ -146,10 +148,10 @@ def ask(
         grid = (geometry.grid_of_rows(n), one.n_instances)
         at = table.address + 8 * one.at
         runtime.launch(module, kernel, grid, geometry.block, at, first, n)
-    return Asked(table, runtime.mark())
+    return PendingPiece(table, runtime.mark())
 
 
-def status_of(runtime: Runtime, asked: Asked) -> int:
+def status_of(runtime: Runtime, asked: PendingPiece) -> int:
     """Wait for kernels, and for downloads after them; return their status."""
     status = np.zeros(1, np.int64)
     runtime.download(asked.table, status, after=asked.mark)

@@ -55,7 +55,7 @@ class Distinct:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _PieceKeys:
     """Distinct keys of a piece: the first row and the count of each, and the key of each row."""
 
     firsts: Integers
@@ -190,7 +190,7 @@ class _Table:
 
 def _find(
     runtime: Runtime, columns: Sequence[KeyRows], missing: str, n: int, weights: Integers | None
-) -> _Found:
+) -> _PieceKeys:
     """Return the distinct keys of a piece, in a table that grows until they fit."""
     rows = runtime.allocate(max(4 * n, 8))
     held = None if weights is None else on_device(runtime, weights)
@@ -205,7 +205,7 @@ def _find(
     launch(runtime, "collect_keys", words, columns, table.words.n_slots)
     launch(runtime, "number_keys", words, columns, n)
     first_rows, counts = (downloaded(runtime, b, np.int64, table.n_keys) for b in (firsts, totals))
-    return _Found(first_rows, counts, rows)
+    return _PieceKeys(first_rows, counts, rows)
 
 
 def _insert(

@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 Quantile = tuple[float, Interpolation]
 
 
-class LeftOut(NamedTuple):
+class ExcludedRows(NamedTuple):
     """The rows that are left out, by their fold, which is column 2 of a piece."""
 
     fold: int
@@ -46,7 +46,7 @@ class Search(NamedTuple):
     element: str
     counts: Keys
     is_whole: bool = False
-    left_out: LeftOut | None = None
+    left_out: ExcludedRows | None = None
 
 
 def scratch_bytes(n_groups: int, n_searches: int) -> int:

@@ -35,7 +35,7 @@ Columns = Sequence[DeviceColumn]
 """The columns of the rows of a piece: the values first."""
 
 
-class Listed(NamedTuple):
+class ListedValues(NamedTuple):
     """Values that a window does not hold, and the group of each."""
 
     values: NDArray[np.float64]
@@ -80,15 +80,15 @@ class Sums:
     exponent: int
     memory: Buffer
     states: list[Words]
-    listed: list[Listed]
+    listed: list[ListedValues]
 
 
-class Found(NamedTuple):
+class HostSums(NamedTuple):
     """The sums of some pieces, in the memory of the host."""
 
     exponent: int
     arrays: cuda.Arrays
-    listed: list[Listed]
+    listed: list[ListedValues]
 
 
 def scratch_bytes(task: cuda.Task) -> int:
@@ -105,7 +105,7 @@ def find_groups(given: Round, each_piece: EachPiece) -> GroupedMoments:
         each_piece: gives the rows, as `Columns`.
     """
     current: list[Sums] = []
-    found: list[Found] = []
+    found: list[HostSums] = []
 
     def work(_: int, n: int, columns: Columns) -> Take:
         piece = Piece(n, columns)
@@ -165,7 +165,7 @@ def _rows_listed(runtime: Runtime) -> int:
     return max(WORD_ROWS, min(ROWS_LISTED, free // (4 * BYTES_LISTED)))
 
 
-def _list(given: Round, exponent: int, piece: Piece, first: int, n: int) -> Listed:
+def _list(given: Round, exponent: int, piece: Piece, first: int, n: int) -> ListedValues:
     """Return the values of some rows that the window does not hold."""
     runtime = given.runtime
     state = np.zeros(cuda.N_STATE_WORDS, np.int64)
@@ -180,7 +180,7 @@ def _list(given: Round, exponent: int, piece: Piece, first: int, n: int) -> List
     runtime.download(held, state)
     runtime.synchronize()
     n_left = int(state[cuda.N_LEFT])
-    listed = Listed(np.empty(n_left, np.float64), np.empty(n_left, np.int32))
+    listed = ListedValues(np.empty(n_left, np.float64), np.empty(n_left, np.int32))
     if n_left:
         runtime.download(values, listed.values)
         runtime.download(groups, listed.groups)
@@ -188,7 +188,7 @@ def _list(given: Round, exponent: int, piece: Piece, first: int, n: int) -> List
     return listed
 
 
-def _read(given: Round, sums: Sums) -> Found:
+def _read(given: Round, sums: Sums) -> HostSums:
     """Return the sums in the memory of the host, their limbs carried."""
     runtime, task = given.runtime, given.task
     words = _words(given, Piece(0, ()), cuda.Memory(sums.memory.address, 0), sums.exponent)
@@ -200,10 +200,10 @@ def _read(given: Round, sums: Sums) -> Found:
         if array.size:
             runtime.download(sums.memory, array, place)
     runtime.synchronize()
-    return Found(sums.exponent, arrays, sums.listed)
+    return HostSums(sums.exponent, arrays, sums.listed)
 
 
-def _moments_of(task: cuda.Task, found: Found) -> GroupedMoments:
+def _moments_of(task: cuda.Task, found: HostSums) -> GroupedMoments:
     """Return the moments of some pieces, with what was listed of them."""
     left = no_left()
     if any(len(one.values) for one in found.listed):

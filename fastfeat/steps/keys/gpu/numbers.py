@@ -11,7 +11,7 @@ from fastfeat_kernels.hashing import cuda
 from fastfeat.dtypes import DType
 from fastfeat.engine.gpu.columns.kernels import downloaded, launch_rows
 from fastfeat.engine.gpu.pieces.pieces import pieces_of, room_of_pieces
-from fastfeat.engine.gpu.programs.launch import settled
+from fastfeat.engine.gpu.programs.launch import settling
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.storage import storage
 from fastfeat.io.columns.bits import array_of_values
@@ -81,5 +81,5 @@ def hash_cross(
         table = np.array([word % 2**64 for word in words], np.uint64)
         launch_rows(runtime, module, cuda.KERNELS["mixed"], table, 0, n)
 
-    with settled(runtime):
+    with settling(runtime):
         return numbers_by(runtime, columns, dtypes, hash_type(params), n_rows, write)

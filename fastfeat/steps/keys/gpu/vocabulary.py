@@ -13,7 +13,7 @@ from fastfeat_kernels.vocabulary import cuda
 from fastfeat.aggregates.keys import KeyCounts, Vocabulary
 from fastfeat.dtypes import INT32, DType
 from fastfeat.engine.gpu.columns.kernels import on_device, zeros_on_device
-from fastfeat.engine.gpu.programs.launch import settled
+from fastfeat.engine.gpu.programs.launch import settling
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.io.arrow import pa
 from fastfeat.io.device import DeviceArray
@@ -36,7 +36,7 @@ def count_keys(runtime: Runtime, task: KeysTask) -> KeyCounts:
 
 
 def _count(runtime: Runtime, task: KeysTask) -> KeyCounts:
-    with settled(runtime):
+    with settling(runtime):
         found = distinct(runtime, task.columns, task.dtypes, task.missing)
     order = in_order(found.parts, task.dtypes, found.counts, task.missing, task.max_memory)
     n_rows, with_rows = len(task.columns[0]), task.with_rows
@@ -77,7 +77,7 @@ def _of_rows(
     return DeviceArray(INT32, n_rows, target.address, owner=target)
 
 
-class _Known(NamedTuple):
+class _DeviceVocabulary(NamedTuple):
     """A vocabulary on a device: its parts, its slots, and the words that find them."""
 
     parts: Sequence[KeyRows]
@@ -92,8 +92,8 @@ def encode(
     *parts, learnt = args
     columns, dtypes = [part.values for part in parts], [part.dtype for part in parts]
     missing = params["missing"]
-    with settled(runtime):
-        known = _known(runtime, learnt.values, dtypes, missing)
+    with settling(runtime):
+        known = _device_vocabulary(runtime, learnt.values, dtypes, missing)
         is_cross = int(len(parts) > 1 or missing != "key")
         wanted = replace(known.words, n_unseen=params["n_unseen"], is_cross=is_cross)
 
@@ -108,9 +108,9 @@ def encode(
         return numbers_by(runtime, columns, dtypes, INT32, n_rows, write)
 
 
-def _known(
+def _device_vocabulary(
     runtime: Runtime, vocabulary: Vocabulary, dtypes: Sequence[DType], missing: str
-) -> _Known:
+) -> _DeviceVocabulary:
     """Return the keys of a vocabulary on the device, each in a slot."""
     n_keys = len(vocabulary)
     pairs = zip(vocabulary.parts, dtypes, strict=True)
@@ -122,4 +122,4 @@ def _known(
         len(parts), missing_word(missing), slots.address, n_slots, state.address, limit=n_slots
     )
     launch(runtime, "insert_keys", words.words(), parts, n_keys)
-    return _Known(parts, slots, words)
+    return _DeviceVocabulary(parts, slots, words)

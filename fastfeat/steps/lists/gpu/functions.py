@@ -14,7 +14,7 @@ from fastfeat_kernels.lists.requests import Elements, Gives, Request
 from fastfeat.dtypes import BOOL, FLOAT64, INT64, UINT64, DType
 from fastfeat.engine.gpu.columns.kernels import on_device
 from fastfeat.engine.gpu.columns.memory import word_bytes
-from fastfeat.engine.gpu.pieces.ragged import Cost, made_values, over_spans
+from fastfeat.engine.gpu.pieces.ragged import Cost, compute_values, over_spans
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Array, pa
@@ -59,7 +59,7 @@ def _length(request: Request) -> Work:
             return value_array(piece, INT64, out, piece.words.get("LISTS", 0))
 
         of_rows = placed(runtime, lists, of_piece, with_elements=request.reads_elements)
-        return made_values(runtime, lists.offsets, INT64, Cost(8, 0), of_rows)
+        return compute_values(runtime, lists.offsets, INT64, Cost(8, 0), of_rows)
 
     return work
 
@@ -79,7 +79,7 @@ def _element(request: Request) -> Work:
 
         cost = Cost((lists.width or BIT_BYTES) + BIT_BYTES, unit_bytes(lists))
         of_rows = placed(runtime, lists, of_piece)
-        return made_values(runtime, lists.offsets, lists.dtype, cost, of_rows)
+        return compute_values(runtime, lists.offsets, lists.dtype, cost, of_rows)
 
     return work
 
@@ -97,7 +97,7 @@ def _end(request: Request) -> Work:
             return value_array(piece, dtype, out, validity)
 
         cost = Cost(8 + BIT_BYTES, unit_bytes(lists))
-        return made_values(runtime, lists.offsets, dtype, cost, placed(runtime, lists, of_piece))
+        return compute_values(runtime, lists.offsets, dtype, cost, placed(runtime, lists, of_piece))
 
     return work
 
@@ -120,7 +120,7 @@ def _contains(request: Request) -> Work:
             return value_array(piece, BOOL, out, bits_on_device(runtime, present[rows]))
 
         cost = Cost(8 + 3 * BIT_BYTES, unit_bytes(lists))
-        return made_values(runtime, lists.offsets, BOOL, cost, placed(runtime, lists, of_piece))
+        return compute_values(runtime, lists.offsets, BOOL, cost, placed(runtime, lists, of_piece))
 
     return work
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastfeat.dtypes import FLOAT64, INT64
 from fastfeat.engine.gpu.columns.memory import word_bytes
-from fastfeat.engine.gpu.pieces.ragged import Cost, made_values
+from fastfeat.engine.gpu.pieces.ragged import Cost, compute_values
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.io.arrow import Array, pa
 from fastfeat.io.columns.bits import present_rows
@@ -64,7 +64,7 @@ def sums(request: Request) -> Work:
             return value_array(piece, dtype, found.values, found.validity)
 
         cost = Cost(8 + 1 + BIT_BYTES, unit_bytes(lists))
-        return made_values(runtime, lists.offsets, dtype, cost, placed(runtime, lists, of_piece))
+        return compute_values(runtime, lists.offsets, dtype, cost, placed(runtime, lists, of_piece))
 
     return work
 

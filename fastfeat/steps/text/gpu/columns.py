@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from fastfeat.dtypes import BOOL, DType
 from fastfeat.engine.gpu.columns.kernels import downloaded, launch_rows, on_device
 from fastfeat.engine.gpu.columns.memory import bytes_at, fill_column, laid_out, place_column
-from fastfeat.engine.gpu.pieces.ragged import Cost, Offsets, array_on_host, made_values
+from fastfeat.engine.gpu.pieces.ragged import Cost, Offsets, array_on_host, compute_values
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.columns.bits import validity_of
@@ -208,7 +208,7 @@ def values_of_text(
     work: Callable[[TextPiece], DeviceArray],
     reads: Reads = "bytes",
 ) -> Any:
-    """Return a column that is made of text, a value a row; see `ragged.made_column`.
+    """Return a column that is made of text, a value a row; see `ragged.compute_column`.
 
     Args:
         runtime: of the device.
@@ -219,7 +219,7 @@ def values_of_text(
         reads: what it reads of the text.
     """
     texts = host_texts(column)
-    return made_values(runtime, texts.offsets, dtype, cost, placed(runtime, texts, work, reads))
+    return compute_values(runtime, texts.offsets, dtype, cost, placed(runtime, texts, work, reads))
 
 
 def text_step(work: Work, brought: Callable[[Runtime, Any], Array] = array_on_host) -> DeviceStep:

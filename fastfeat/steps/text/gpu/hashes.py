@@ -21,7 +21,7 @@ from fastfeat_kernels.text.requests import Request, signed_seed
 
 from fastfeat.dtypes import INT32, UINT64
 from fastfeat.engine.gpu.columns.kernels import launch_rows
-from fastfeat.engine.gpu.pieces.ragged import Cost, array_on_host, made_column
+from fastfeat.engine.gpu.pieces.ragged import Cost, array_on_host, compute_column
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.device import DeviceArray
@@ -95,7 +95,7 @@ def bucket_counts(request: Request) -> DeviceStep:
         kind = pa.struct([(str(k), pa.int32()) for k in range(n_buckets)])
         counted = placed(runtime, texts, of_piece, request.reads)
         cost = cost_of(request, 4 * n_buckets)
-        return made_column(runtime, texts.offsets, kind, cost, counted, brought)
+        return compute_column(runtime, texts.offsets, kind, cost, counted, brought)
 
     return text_step(work, _struct)
 

@@ -29,7 +29,7 @@ EXTREME_BYTES = 8 * cuda.FAN / (cuda.FAN - 1)
 """Of a row: the keys of a column, and the tree above them."""
 
 
-class Found(NamedTuple):
+class WindowResults(NamedTuple):
     """A result of each row that asks.
 
     Args:
@@ -128,17 +128,17 @@ def bounds_of(runtime: Runtime, order: Order, window: Window) -> Bounds:
     return bounds
 
 
-def no_results(runtime: Runtime, n: int) -> Found:
+def no_results(runtime: Runtime, n: int) -> WindowResults:
     """Return room for a result of each row that asks, none of which is there."""
-    return Found(zeros_on_device(runtime, 8 * n), zeros_on_device(runtime, n))
+    return WindowResults(zeros_on_device(runtime, 8 * n), zeros_on_device(runtime, n))
 
 
-def count_in(column: InOrder, bounds: Bounds, kind: int) -> Found:
+def count_in(column: InOrder, bounds: Bounds, kind: int) -> WindowResults:
     """Return how many values, or missing ones, each window has."""
     return _run(column, bounds, "window_counts", {"KIND": kind})
 
 
-def picked(column: InOrder, bounds: Bounds, kind: int, n: int, least: int) -> Found:
+def picked(column: InOrder, bounds: Bounds, kind: int, n: int, least: int) -> WindowResults:
     """Return the first or last value of each window, or that of the n-th latest row.
 
     Args:
@@ -153,7 +153,7 @@ def picked(column: InOrder, bounds: Bounds, kind: int, n: int, least: int) -> Fo
 
 def since(
     column: InOrder, bounds: Bounds, kind: int, n: int, least: int, seconds: tuple[int, int] | None
-) -> tuple[Found, int | None]:
+) -> tuple[WindowResults, int | None]:
     """Return how long before its own time each row has what is picked, a time.
 
     Args:
@@ -174,7 +174,7 @@ def since(
     return found, None if seconds else first_row_of(column.runtime, state)
 
 
-def extremes(column: InOrder, bounds: Bounds, kind: int, least: int) -> Found:
+def extremes(column: InOrder, bounds: Bounds, kind: int, least: int) -> WindowResults:
     """Return the least or greatest value of each window.
 
     Args:
@@ -217,7 +217,7 @@ def first_row_of(runtime: Runtime, state: Buffer) -> int | None:
 
 def run_over(
     column: InOrder, bounds: Bounds, subject: cuda.Subject, kernel: str, words: Words
-) -> Found:
+) -> WindowResults:
     """Return the results of a kernel for each window."""
     found = no_results(column.runtime, column.order.n_asking)
     table = {**column.words, **bounds.table(), **found.table(), **words}
@@ -225,11 +225,11 @@ def run_over(
     return found
 
 
-def _run(column: InOrder, bounds: Bounds, kernel: str, words: Words) -> Found:
+def _run(column: InOrder, bounds: Bounds, kernel: str, words: Words) -> WindowResults:
     return run_over(column, bounds, "picks", kernel, words)
 
 
-def column_of(runtime: Runtime, found: Found, n: int, dtype: DType) -> DeviceArray:
+def column_of(runtime: Runtime, found: WindowResults, n: int, dtype: DType) -> DeviceArray:
     """Return results as a column.
 
     Args:

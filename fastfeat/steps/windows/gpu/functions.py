@@ -30,7 +30,7 @@ from fastfeat_kernels.windows.statistics import (
 from fastfeat.dtypes import DType
 from fastfeat.engine.gpu.pieces.pieces import room_of_pieces
 from fastfeat.engine.gpu.pieces.ragged import array_on_host
-from fastfeat.engine.gpu.programs.launch import settled
+from fastfeat.engine.gpu.programs.launch import settling
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.storage import storage
 from fastfeat.errors import OutOfDeviceMemory, Overflow
@@ -39,15 +39,15 @@ from fastfeat.steps.on_device import argument_in_host, column_in_host
 from fastfeat.steps.step import Argument
 from fastfeat.steps.windows import cpu as windows
 from fastfeat.steps.windows import cpu_tables as table_windows
-from fastfeat.steps.windows.cpu import ticks_window
+from fastfeat.steps.windows.function import ticks_window
 from fastfeat.steps.windows.gpu.columns import (
     BOUNDS_BYTES,
     COLUMN_BYTES,
     EXTREME_BYTES,
     RESULT_BYTES,
     Bounds,
-    Found,
     InOrder,
+    WindowResults,
     bounds_of,
     column_of,
     count_in,
@@ -86,7 +86,7 @@ def is_on_device(function: str) -> bool:
     return all(row.family.on_device for row in OVER_FUNCTIONS[function].rows)
 
 
-def is_of_values_near_each_other(function: str, dtype: DType) -> bool:
+def needs_near_values(function: str, dtype: DType) -> bool:
     """Return whether a function is computed on the host where an entity's values lie far apart.
 
     Args:
@@ -137,7 +137,7 @@ class _Work:
         return self.bounds[window]
 
 
-_Result = tuple[Found, int | None] | None
+_Result = tuple[WindowResults, int | None] | None
 """Results, and the first row that asks where they do not fit; None for the host to find."""
 
 
@@ -159,7 +159,7 @@ def found_on_device(
     """
     found: dict[int, Any] = {}
     failed: dict[int, int] = {}
-    with settled(runtime):
+    with settling(runtime):
         _check_room(runtime, past, list(asked.values()), first_row)
         order = order_of(runtime, past, first_row)
         bounds: dict[Window, Bounds] = {}

@@ -103,7 +103,7 @@ def order_of(runtime: Runtime, past: RowOrder, first_row: int) -> Order:
     return order
 
 
-class Placed(NamedTuple):
+class PlacedColumn(NamedTuple):
     """A column on a device: the words of kernels that read it, and what keeps it."""
 
     words: Words
@@ -111,7 +111,11 @@ class Placed(NamedTuple):
 
 
 def ordered(
-    runtime: Runtime, n: int, times: Placed, entities: Entities, tie: Placed | None = None
+    runtime: Runtime,
+    n: int,
+    times: PlacedColumn,
+    entities: Entities,
+    tie: PlacedColumn | None = None,
 ) -> Order:
     """Return rows by entity, time, tie, and as they come in.
 
@@ -140,7 +144,7 @@ def ordered(
     return _placed(runtime, rows, times.words, entities.n_entities, n)
 
 
-def placed_times(runtime: Runtime, times: Any, dtype: DType) -> Placed:
+def placed_times(runtime: Runtime, times: Any, dtype: DType) -> PlacedColumn:
     """Return times, or whole numbers, on the device.
 
     Args:
@@ -152,13 +156,13 @@ def placed_times(runtime: Runtime, times: Any, dtype: DType) -> Placed:
         column, element = whole_column(runtime, times, dtype), storage(dtype)
     else:
         column, element = whole_column(runtime, ticks_column(times, dtype), INT64), "int64"
-    return Placed(column_words(column, element), column)
+    return PlacedColumn(column_words(column, element), column)
 
 
-def _tie(runtime: Runtime, past: RowOrder) -> Placed:
+def _tie(runtime: Runtime, past: RowOrder) -> PlacedColumn:
     dtype = _tie_dtype(past)
     column = whole_column(runtime, past.tie, dtype)
-    return Placed(column_words(column, storage(dtype)), column)
+    return PlacedColumn(column_words(column, storage(dtype)), column)
 
 
 def _tie_dtype(past: RowOrder) -> DType:

@@ -11,8 +11,8 @@ from fastfeat.engine.gpu.columns.kernels import downloaded, zeros_on_device
 from fastfeat.engine.gpu.runtime import Buffer
 from fastfeat.steps.windows.gpu.columns import (
     Bounds,
-    Found,
     InOrder,
+    WindowResults,
     first_row_of,
     first_row_state,
     run_over,
@@ -81,7 +81,7 @@ def _fits(column: InOrder, ends: Buffer, *, with_squares: bool) -> bool:
 
 def integer_sums(
     column: InOrder, sums: Sums, bounds: Bounds, least: int
-) -> tuple[Found, int | None]:
+) -> tuple[WindowResults, int | None]:
     """Return the sum of integers in each window.
 
     Args:
@@ -99,19 +99,21 @@ def integer_sums(
     return found, first_row_of(column.runtime, state)
 
 
-def whole_means(column: InOrder, sums: Sums, bounds: Bounds, least: int) -> Found:
+def whole_means(column: InOrder, sums: Sums, bounds: Bounds, least: int) -> WindowResults:
     """Return the mean of integers in each window, without its fraction."""
     words = {**sums.words, "MIN_SAMPLES": least}
     return run_over(column, bounds, "sums", "window_whole_means", words)
 
 
-def levels(column: InOrder, sums: Sums, bounds: Bounds, kind: int, least: int) -> Found:
+def levels(column: InOrder, sums: Sums, bounds: Bounds, kind: int, least: int) -> WindowResults:
     """Return the sum of floats in each window, or the mean of numbers; see `spreads`."""
     words = {**sums.words, "KIND": kind, "MIN_SAMPLES": least}
     return run_over(column, bounds, "sums", "window_levels", words)
 
 
-def spreads(column: InOrder, sums: Sums, bounds: Bounds, kind: int, ddof: int, least: int) -> Found:
+def spreads(
+    column: InOrder, sums: Sums, bounds: Bounds, kind: int, ddof: int, least: int
+) -> WindowResults:
     """Return the variance or deviation in each window.
 
     Args:

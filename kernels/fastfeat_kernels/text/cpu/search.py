@@ -161,7 +161,7 @@ def find(table, first, n):
 
 @njit(**SEPARATE_OPTIONS)
 def first_matches_of_rows(words, n, offsets, target, readable):
-    """Write at which byte of each row the literal, not empty, stands first, -1 where nowhere."""
+    """Write the byte at which the literal, not empty, first stands in each row; else -1."""
     x, y = pointer_int64(offsets), pointer_int64(target)
     size, data, pattern = words[TABLE_PATTERN_BYTES], words[TABLE_DATA], words[TABLE_PATTERN]
     for i in range(n):
@@ -181,7 +181,7 @@ def first_matches_of_rows(words, n, offsets, target, readable):
 
 
 def find_first(table, first, n):
-    """Write at which byte of each row the literal stands first; the empty one at the first."""
+    """Write the byte at which the literal first stands in each row; the empty one at the first."""
     words, readable = pointer_int64(opaque(table)), end_of_call(pointer_int64(table), first, n)
     for start in range(0, n, BLOCK):
         row, m = first + start, smaller(n - start, BLOCK)

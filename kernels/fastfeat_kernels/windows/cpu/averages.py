@@ -1,5 +1,8 @@
 # pyright: basic
-"""Averages of all values of an entity before a place, whose weights decay by rows or by time."""
+"""Averages and sums of all values of an entity before a place, whose weights decay.
+
+They decay by rows or by time.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from fastfeat_kernels.intrinsics import (
     SEPARATE_OPTIONS,
     bits_of,
     float_of,
+    larger,
     pointer_int32,
     pointer_int64,
     select,
@@ -19,11 +23,12 @@ from fastfeat_kernels.intrinsics import (
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.vectors import subtract_wrapping
 from fastfeat_kernels.windows.decay import OLDEST, SERIES
-from fastfeat_kernels.windows.statistics import EWM_MEAN
+from fastfeat_kernels.windows.statistics import EWM_MEAN, EWM_SUM, EWM_SUM_BY
 
 i64 = types.int64
 POSITIVE, NEGATIVE = 0x7FF << 52, -1 << 52  # bits of infinities
 ENTITY, ADDED = 0, 1  # of the state
+SUM = layout.AVERAGE  # the word of a sum in the memory of an average
 
 
 @njit(**INNER_OPTIONS)
@@ -96,10 +101,41 @@ def add_to_average(memory, x):
 
 
 @njit(**INNER_OPTIONS)
+def add_to_sum(memory, x):
+    """Add a value that is there, of full weight, to a sum whose weights are those of now.
+
+    After an infinity the finite ones do not matter.
+    """
+    is_infinite = (memory[layout.IS_POSITIVE] | memory[layout.IS_NEGATIVE]) != 0
+    total = select(is_infinite, bits_of(x), bits_of(float_of(memory[SUM]) + x))
+    if total & HIGHEST == INFINITE:
+        memory[layout.IS_POSITIVE] |= i64(total > 0)
+        memory[layout.IS_NEGATIVE] |= i64(total < 0)
+    else:
+        memory[SUM] = total
+
+
+@njit(**INNER_OPTIONS)
+def decay_in_time(memory, place, time, half_life):
+    """Return the bits of a weight or a sum of the latest value's time, as they are at a time."""
+    word = memory[place]
+    if word != 0:
+        since = types.uint64(subtract_wrapping(time, memory[layout.LAST_TIME]))
+        word = bits_of(float_of(word) * half_power(types.float64(since) / half_life))
+    return word
+
+
+@njit(**INNER_OPTIONS)
 def read_average(memory):
     """Return the bits of an average; NaN of no values, and of infinities of both signs."""
-    infinity = select(memory[layout.IS_POSITIVE] != 0, i64(POSITIVE), i64(NEGATIVE))
     found = select(memory[layout.IS_FINITE] != 0, memory[layout.AVERAGE], i64(NAN_BITS))
+    return or_infinity(memory, found)
+
+
+@njit(**INNER_OPTIONS)
+def or_infinity(memory, found):
+    """Return the bits of an infinity where there is one, else those found; NaN of both signs."""
+    infinity = select(memory[layout.IS_POSITIVE] != 0, i64(POSITIVE), i64(NEGATIVE))
     found = select((memory[layout.IS_POSITIVE] | memory[layout.IS_NEGATIVE]) != 0, infinity, found)
     return select(
         (memory[layout.IS_POSITIVE] & memory[layout.IS_NEGATIVE]) != 0, i64(NAN_BITS), found
@@ -108,14 +144,19 @@ def read_average(memory):
 
 @njit(**SEPARATE_OPTIONS)
 def read_averages(words, column, output, begins_at, ends_at, n, target):
-    """Write the average of all values of the entity before the end of each window."""
+    """Write the average, or the sum, of all values of the entity before the end of each window."""
     scratch, kind = words[layout.TABLE_SCRATCH], column[layout.COLUMN_KIND]
-    is_by_rows = output[layout.OUTPUT_STATISTIC] == EWM_MEAN
+    statistic = output[layout.OUTPUT_STATISTIC]
+    is_sum = (statistic == EWM_SUM) | (statistic == EWM_SUM_BY)
+    is_by_rows = (statistic == EWM_MEAN) | (statistic == EWM_SUM)
+    decaying = select(is_sum, i64(SUM), i64(layout.WEIGHT))
     parameter = float_of(output[layout.OUTPUT_PARAMETER])
     state = pointer_int64(scratch + output[layout.OUTPUT_STATE])
     memory = pointer_int64(scratch + output[layout.OUTPUT_MEMORY])
     x = pointer_int64(scratch + column[layout.COLUMN_WORDS])
     times = pointer_int64(pointer_int64(scratch)[layout.TIMES])
+    asking_times = pointer_int64(pointer_int64(scratch)[layout.ASKING_TIMES])
+    places = pointer_int32(scratch + layout.PLACES)
     ends, results = pointer_int32(ends_at), pointer_int64(target)
     starts = pointer_int32(scratch + layout.ENTITY_STARTS)
     for j in range(n):
@@ -127,14 +168,22 @@ def read_averages(words, column, output, begins_at, ends_at, n, target):
         at, end = state[ADDED], i64(ends[j])
         while at < end:
             if is_by_rows:
-                memory[layout.WEIGHT] = bits_of(float_of(memory[layout.WEIGHT]) * parameter)
+                memory[decaying] = bits_of(float_of(memory[decaying]) * parameter)
             if is_value(column, scratch, at):
-                if not is_by_rows and memory[layout.WEIGHT] != 0:
-                    since = types.uint64(subtract_wrapping(times[at], memory[layout.LAST_TIME]))
-                    power = half_power(types.float64(since) / parameter)
-                    memory[layout.WEIGHT] = bits_of(float_of(memory[layout.WEIGHT]) * power)
-                memory[layout.LAST_TIME] = times[at]
-                add_to_average(memory, number_of_word(kind, x[at]))
+                if not is_by_rows:
+                    memory[decaying] = decay_in_time(memory, decaying, times[at], parameter)
+                    memory[layout.LAST_TIME] = times[at]
+                value = number_of_word(kind, x[at])
+                if is_sum:
+                    add_to_sum(memory, value)
+                else:
+                    add_to_average(memory, value)
             at += 1
         state[ADDED] = at
-        results[j] = read_average(memory)
+        if not is_sum:
+            results[j] = read_average(memory)
+        elif is_by_rows:
+            results[j] = or_infinity(memory, memory[SUM])
+        else:
+            asked = larger(asking_times[i64(places[j])], memory[layout.LAST_TIME])
+            results[j] = or_infinity(memory, decay_in_time(memory, SUM, asked, parameter))

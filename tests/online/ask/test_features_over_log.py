@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from random_plans import TABLES, events, features, fitted
-from test_asking_random import assert_same_bits, pieces_of
+from test_features_of_rows_random import assert_same_bits, pieces_of
 
 from fastfeat.api.plan import records_of
 from fastfeat.io.columns.conversions import tick_ns
-from fastfeat.online.ask.features import Seen, answer, kept_of_history
+from fastfeat.online.ask.features import LogView, answer, kept_of_history
 from fastfeat.online.log.entities import Placed
 from fastfeat.online.log.log import Log
 from fastfeat.online.log.retention import retention
@@ -43,12 +43,12 @@ def placed_in(log: Log, values: list[OrderValues], *, add: bool) -> list[Placed]
     return found
 
 
-def seen_in(log: Log, placed: list[Placed], *, alone: bool) -> list[Seen]:
+def seen_in(log: Log, placed: list[Placed], *, alone: bool) -> list[LogView]:
     """Return what rows that ask see of a log, by order."""
     found = []
     for order, (times, entities) in enumerate(placed):
         gathered = log.seen(order, entities, times, alone=alone)
-        found.append(Seen(log.take(gathered), gathered.codes, gathered.asking))
+        found.append(LogView(log.take(gathered), gathered.codes, gathered.asking))
     return found
 
 

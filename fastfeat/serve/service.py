@@ -15,7 +15,7 @@ from fastfeat.online.live import Live
 from fastfeat.serve.app import Limits, Load, check_load
 from fastfeat.serve.plain_row import NotPlain
 from fastfeat.serve.refusals import Refusal
-from fastfeat.serve.served import Served
+from fastfeat.serve.served_plan import ServedPlan
 from fastfeat.serve.work import Computed, Kind, Work
 
 
@@ -41,7 +41,7 @@ class Metrics:
         self.rows_by_call[call] += n_rows
 
 
-class Serving:
+class Service:
     """The plan that a server serves now, its work, and its counters; of one event loop.
 
     Args:
@@ -54,7 +54,7 @@ class Serving:
     def __init__(self, limits: Limits, *, name: str, durable: bool, read_only: bool) -> None:
         self.metrics = Metrics()
         self.work = Work(lambda: self.now, durable=durable)
-        self.served: Served | None = None
+        self.served: ServedPlan | None = None
         self.load = Load()
         self.limits = limits
         self.name = name
@@ -66,7 +66,7 @@ class Serving:
         """Whether the state that another process writes cannot be read any more."""
 
     @property
-    def now(self) -> Served:
+    def now(self) -> ServedPlan:
         """The plan that is served.
 
         Raises:

@@ -12,7 +12,7 @@ from served_plan import ARROW, ASKED, Server, json_rows, stream
 from fastfeat.io.prometheus import BOUNDS, family, histogram
 from fastfeat.serve.openapi import value_of
 from fastfeat.serve.routes import finding
-from fastfeat.serve.serving import Metrics
+from fastfeat.serve.service import Metrics
 
 SAMPLE = re.compile(
     r'(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?P<labels>(?:[a-z_]+="(?:[^"\\\n]|\\[\\n"])*",?)*)\})?'

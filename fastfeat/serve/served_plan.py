@@ -14,7 +14,7 @@ from fastfeat.serve.plain_row import PlainRow, plain_row_of
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedPlan:
     """A fitted plan over a state.
 
     Args:
@@ -46,7 +46,7 @@ class Served:
         return results if self.plan == ALONE else results[self.plan]
 
 
-def served(live: Live, fitted: FittedPlan, most_rows: int, *, name: str = ALONE) -> Served:
+def served_plan(live: Live, fitted: FittedPlan, most_rows: int, *, name: str = ALONE) -> ServedPlan:
     """Return a plan as it is served.
 
     Args:
@@ -68,7 +68,7 @@ def served(live: Live, fitted: FittedPlan, most_rows: int, *, name: str = ALONE)
     reader = row_reader(
         fitted.inputs, plan.late, [*plan.keep, *plan.declaration.row_ids], most_rows
     )
-    return Served(
+    return ServedPlan(
         live,
         fitted,
         name,
