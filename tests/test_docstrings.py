@@ -117,3 +117,30 @@ def test_beginnings_that_withhold_the_noun_are_found(text: str) -> None:
 )
 def test_beginnings_with_a_noun_are_not_found(text: str) -> None:
     assert not _NO_NOUN.match(text)
+
+
+_FLOORS = "aggregates|backends|engine|io|ir|online|operators|scalars|steps"
+"""Folders of fastfeat that docstrings name without their package; `plan` is a word, too."""
+
+
+def _is_there(name: str) -> bool:
+    """Whether a module is there, or something in one."""
+    folder = Path(__file__).parents[1] / "fastfeat"
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        path = folder.joinpath(*parts[:length])
+        if path.with_suffix(".py").exists() or path.is_dir():
+            found = import_module(f"fastfeat.{'.'.join(parts[:length])}")
+            return length == len(parts) or hasattr(found, parts[length])
+    return False
+
+
+def test_modules_that_a_text_names_exist() -> None:
+    files = [*(Path(__file__).parents[1] / "fastfeat").rglob("*.py")]
+    named = [
+        (file.name, name)
+        for file in files
+        for name in re.findall(rf"`((?:{_FLOORS})(?:\.\w+)+)`", file.read_text("utf-8"))
+    ]
+    assert len(named) >= 20
+    assert [(file, name) for file, name in named if not _is_there(name)] == []

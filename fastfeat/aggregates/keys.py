@@ -132,34 +132,6 @@ MIN_FREQUENCY = Parameter(
     hidden=True,
 )
 
-VOCABULARY_OF = AggregateFunction(
-    "vocabulary",
-    frozenset({"keys"}),
-    _vocabulary_result,
-    learnt_from_keys,
-    _vocabulary_reference,
-    is_of_parts=True,
-    called="categories",
-    parameters=(
-        MIN_FREQUENCY,
-        Parameter(
-            "max_categories",
-            Whole(1),
-            "how many categories there may be, that of the rare included",
-            None,
-            or_none=True,
-            hidden=True,
-        ),
-        Parameter(
-            "max_memory",
-            Whole(1),
-            "bytes that fit may need for the categories, beyond which it fails",
-            MAX_MEMORY,
-        ),
-        Parameter("missing", Words(("key", "value")), written_as=None),
-    ),
-)
-
 
 @dataclass(frozen=True, eq=False)
 class Groups:
@@ -207,15 +179,40 @@ def _order(value: Number | str) -> object:
     return value.encode() if isinstance(value, str) else value
 
 
-MODE = AggregateFunction(
-    "mode", frozenset({"keys"}), _mode_result, learnt_from_keys, _mode_reference
-)
-
-
 def _n_unique_reference(values: Values, params: Params, dtype: DType) -> int:
     return len(set(present(values, dtype)))
 
 
-N_UNIQUE = AggregateFunction(
-    "n_unique", frozenset({"keys"}), any_to_integer, learnt_from_keys, _n_unique_reference
+FUNCTIONS = (
+    AggregateFunction(
+        "vocabulary",
+        frozenset({"keys"}),
+        _vocabulary_result,
+        learnt_from_keys,
+        _vocabulary_reference,
+        is_of_parts=True,
+        called="categories",
+        parameters=(
+            MIN_FREQUENCY,
+            Parameter(
+                "max_categories",
+                Whole(1),
+                "how many categories there may be, that of the rare included",
+                None,
+                or_none=True,
+                hidden=True,
+            ),
+            Parameter(
+                "max_memory",
+                Whole(1),
+                "bytes that fit may need for the categories, beyond which it fails",
+                MAX_MEMORY,
+            ),
+            Parameter("missing", Words(("key", "value")), written_as=None),
+        ),
+    ),
+    AggregateFunction("mode", frozenset({"keys"}), _mode_result, learnt_from_keys, _mode_reference),
+    AggregateFunction(
+        "n_unique", frozenset({"keys"}), any_to_integer, learnt_from_keys, _n_unique_reference
+    ),
 )

@@ -40,22 +40,12 @@ def _count_reference(values: Values, params: Params, dtype: DType) -> int:
     return len(present(values, dtype))
 
 
-COUNT = AggregateFunction(
-    "count", frozenset({"count"}), any_to_integer, _count_finalize, _count_reference
-)
-
-
 def _null_count_finalize(summary: Summary, params: Params) -> int:
     return summary.moments.n_rows - summary.moments.count
 
 
 def _null_count_reference(values: Values, params: Params, dtype: DType) -> int:
     return len(values) - len(present(values, dtype))
-
-
-NULL_COUNT = AggregateFunction(
-    "null_count", frozenset({"count"}), any_to_integer, _null_count_finalize, _null_count_reference
-)
 
 
 def _sum_finalize(summary: Summary, params: Params) -> float | int:
@@ -82,9 +72,6 @@ def _sum_reference(values: Values, params: Params, dtype: DType) -> float | int:
     return _checked(int(exact))
 
 
-SUM = AggregateFunction("sum", frozenset({"sum"}), to_sum, _sum_finalize, _sum_reference)
-
-
 def _mean_finalize(summary: Summary, params: Params) -> float | int | None:
     moments = summary.moments
     if summary.dtype.name == "duration":
@@ -105,16 +92,6 @@ def _mean_reference(values: Values, params: Params, dtype: DType) -> float | int
     return to_float(to_53_bits(total(known)) / len(known))
 
 
-MEAN = AggregateFunction(
-    "mean",
-    frozenset({"count", "sum"}),
-    to_level,
-    _mean_finalize,
-    _mean_reference,
-    tells_number=False,
-)
-
-
 def _var_finalize(summary: Summary, params: Params) -> float | None:
     return variance_of(summary.moments, parameter(params, "ddof"))
 
@@ -126,15 +103,6 @@ def _var_reference(values: Values, params: Params, dtype: DType) -> float | None
 
 DDOF = Parameter("ddof", Whole(0), "what is taken from the number of values in the divisor", 1)
 
-VAR = AggregateFunction(
-    "var",
-    frozenset({"count", "sum", "sum_of_squares"}),
-    to_float64,
-    _var_finalize,
-    _var_reference,
-    parameters=(DDOF,),
-)
-
 
 def _std_finalize(summary: Summary, params: Params) -> float | None:
     return deviation_of(summary.moments, parameter(params, "ddof"))
@@ -143,16 +111,6 @@ def _std_finalize(summary: Summary, params: Params) -> float | None:
 def _std_reference(values: Values, params: Params, dtype: DType) -> float | None:
     spread = spread_of(values, dtype, parameter(params, "ddof"))
     return root_of(to_53_bits(spread)) if isinstance(spread, Fraction) else spread
-
-
-STD = AggregateFunction(
-    "std",
-    frozenset({"count", "sum", "sum_of_squares"}),
-    to_float64,
-    _std_finalize,
-    _std_reference,
-    parameters=(DDOF,),
-)
 
 
 def _skew_finalize(summary: Summary, params: Params) -> float | None:
@@ -173,25 +131,7 @@ def _kurtosis_reference(values: Values, params: Params, dtype: DType) -> float |
 
 
 BIAS = Parameter("bias", Flag(), "whether it is that of the values, not of a sample", True)
-
-SKEW = AggregateFunction(
-    "skew",
-    frozenset({"count", "powers"}),
-    to_float64,
-    _skew_finalize,
-    _skew_reference,
-    parameters=(BIAS,),
-)
 FISHER = Parameter("fisher", Flag(), "whether that of the normal distribution is 0, not 3", True)
-
-KURTOSIS = AggregateFunction(
-    "kurtosis",
-    frozenset({"count", "powers"}),
-    to_float64,
-    _kurtosis_finalize,
-    _kurtosis_reference,
-    parameters=(BIAS, FISHER),
-)
 
 
 def _min_finalize(summary: Summary, params: Params) -> Number | None:
@@ -202,9 +142,6 @@ def _min_reference(values: Values, params: Params, dtype: DType) -> Number | Non
     return next(iter(ordered(values, dtype)), None)
 
 
-MIN = AggregateFunction("min", frozenset({"min"}), same, _min_finalize, _min_reference)
-
-
 def _max_finalize(summary: Summary, params: Params) -> Number | None:
     return value_of(summary, summary.moments.max_key)
 
@@ -213,4 +150,58 @@ def _max_reference(values: Values, params: Params, dtype: DType) -> Number | Non
     return next(reversed(ordered(values, dtype)), None)
 
 
-MAX = AggregateFunction("max", frozenset({"max"}), same, _max_finalize, _max_reference)
+FUNCTIONS = (
+    AggregateFunction(
+        "count", frozenset({"count"}), any_to_integer, _count_finalize, _count_reference
+    ),
+    AggregateFunction(
+        "null_count",
+        frozenset({"count"}),
+        any_to_integer,
+        _null_count_finalize,
+        _null_count_reference,
+    ),
+    AggregateFunction("sum", frozenset({"sum"}), to_sum, _sum_finalize, _sum_reference),
+    AggregateFunction(
+        "mean",
+        frozenset({"count", "sum"}),
+        to_level,
+        _mean_finalize,
+        _mean_reference,
+        tells_number=False,
+    ),
+    AggregateFunction(
+        "var",
+        frozenset({"count", "sum", "sum_of_squares"}),
+        to_float64,
+        _var_finalize,
+        _var_reference,
+        parameters=(DDOF,),
+    ),
+    AggregateFunction(
+        "std",
+        frozenset({"count", "sum", "sum_of_squares"}),
+        to_float64,
+        _std_finalize,
+        _std_reference,
+        parameters=(DDOF,),
+    ),
+    AggregateFunction(
+        "skew",
+        frozenset({"count", "powers"}),
+        to_float64,
+        _skew_finalize,
+        _skew_reference,
+        parameters=(BIAS,),
+    ),
+    AggregateFunction(
+        "kurtosis",
+        frozenset({"count", "powers"}),
+        to_float64,
+        _kurtosis_finalize,
+        _kurtosis_reference,
+        parameters=(BIAS, FISHER),
+    ),
+    AggregateFunction("min", frozenset({"min"}), same, _min_finalize, _min_reference),
+    AggregateFunction("max", frozenset({"max"}), same, _max_finalize, _max_reference),
+)

@@ -138,17 +138,6 @@ INTERPOLATION = Parameter(
     "interpolation", Words(get_args(Interpolation)), "what stands between two values", "linear"
 )
 
-QUANTILE = AggregateFunction(
-    "quantile",
-    frozenset({"count", "order"}),
-    _result,
-    _quantile_finalize,
-    _quantile_reference,
-    _quantile_ranks,
-    tells_number=False,
-    parameters=(Q, INTERPOLATION),
-)
-
 
 def _quantiles_ranks(count: int, n_rows: int, params: Params) -> Iterable[int]:
     for q in parameter(params, "probabilities"):
@@ -173,22 +162,10 @@ def table_by_definition(
 ) -> tuple[float, ...] | None:
     """Return each quantile by its own definition; None of no values."""
     table = [
-        QUANTILE.reference(values, (("interpolation", "linear"), ("q", q)), dtype)
+        _quantile_reference(values, (("interpolation", "linear"), ("q", q)), dtype)
         for q in probabilities
     ]
     return None if None in table else tuple(float(q) for q in table if isinstance(q, float))
-
-
-QUANTILES = AggregateFunction(
-    "quantiles",
-    frozenset({"count", "order"}),
-    to_table,
-    _quantiles_finalize,
-    _quantiles_reference,
-    _quantiles_ranks,
-    written=PLAIN,
-    parameters=(Parameter("probabilities", Several(SHARE), "the quantiles"),),
-)
 
 
 def _probabilities(n_rows: int, params: Params) -> list[float]:
@@ -215,21 +192,6 @@ def _even_quantiles_reference(
     last = min(parameter(params, "n_quantiles"), len(values)) - 1
     even = [k / last for k in range(last + 1)] if last > 0 else [0.0]
     return table_by_definition(values, even, dtype)
-
-
-EVEN_QUANTILES = AggregateFunction(
-    "even_quantiles",
-    frozenset({"count", "order"}),
-    to_table,
-    _even_quantiles_finalize,
-    _even_quantiles_reference,
-    _even_quantiles_ranks,
-    written=PLAIN,
-    called="quantiles",
-    parameters=(
-        Parameter("n_quantiles", Whole(1, 100_000), "how many quantiles are learnt", 1000),
-    ),
-)
 
 
 def _evenly_spaced_finalize(summary: Summary, params: Params) -> tuple[float, ...] | None:
@@ -270,13 +232,48 @@ def _evenly_spaced_reference(
     return tuple(scale * point for point in [*points, high / scale])
 
 
-EVENLY_SPACED = AggregateFunction(
-    "evenly_spaced",
-    frozenset({"count", "min", "max"}),
-    to_table,
-    _evenly_spaced_finalize,
-    _evenly_spaced_reference,
-    written=PLAIN,
-    called="min, max",
-    parameters=(Parameter("n_points", Whole(2, 100_001), "how many points", 5),),
+FUNCTIONS = (
+    AggregateFunction(
+        "quantile",
+        frozenset({"count", "order"}),
+        _result,
+        _quantile_finalize,
+        _quantile_reference,
+        _quantile_ranks,
+        tells_number=False,
+        parameters=(Q, INTERPOLATION),
+    ),
+    AggregateFunction(
+        "quantiles",
+        frozenset({"count", "order"}),
+        to_table,
+        _quantiles_finalize,
+        _quantiles_reference,
+        _quantiles_ranks,
+        written=PLAIN,
+        parameters=(Parameter("probabilities", Several(SHARE), "the quantiles"),),
+    ),
+    AggregateFunction(
+        "even_quantiles",
+        frozenset({"count", "order"}),
+        to_table,
+        _even_quantiles_finalize,
+        _even_quantiles_reference,
+        _even_quantiles_ranks,
+        written=PLAIN,
+        called="quantiles",
+        parameters=(
+            Parameter("n_quantiles", Whole(1, 100_000), "how many quantiles are learnt", 1000),
+        ),
+    ),
+    AggregateFunction(
+        "evenly_spaced",
+        frozenset({"count", "min", "max"}),
+        to_table,
+        _evenly_spaced_finalize,
+        _evenly_spaced_reference,
+        written=PLAIN,
+        called="min, max",
+        parameters=(Parameter("n_points", Whole(2, 100_001), "how many points", 5),),
+    ),
 )

@@ -342,6 +342,7 @@ def _function(name: str, method: Method) -> AggregateFunction:
     )
 
 
-YEO_JOHNSON_LAMBDA = _function("yeo_johnson_lambda", "yeo-johnson")
-
-BOX_COX_LAMBDA = _function("box_cox_lambda", "box-cox")
+FUNCTIONS = (
+    _function("yeo_johnson_lambda", "yeo-johnson"),
+    _function("box_cox_lambda", "box-cox"),
+)

@@ -209,7 +209,7 @@ _PARAMETERS: Mapping[str, Parameters] = {
     ),
 }
 
-TARGET_FUNCTIONS = tuple(
+FUNCTIONS = tuple(
     AggregateFunction(
         name,
         frozenset({"target"}),

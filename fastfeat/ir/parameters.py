@@ -102,6 +102,9 @@ class Either(NamedTuple):
 
 Type = Whole | Real | Words | Flag | Text | TypeName | Constant | Several | Pair | Either
 
+LITERAL = Either((Constant(may_miss=True), Several(Constant())))
+"""What stands in a plan as a literal: a constant, which may miss, or a table of some."""
+
 
 class Required:
     """The default of a parameter that has none."""

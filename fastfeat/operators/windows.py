@@ -187,7 +187,7 @@ def over_window(function: str, x: Expr, over: Any, **params: Any) -> Expr:
     """Return a function of the rows of x in a window.
 
     Args:
-        function: of `steps.windows.OVER_FUNCTIONS`.
+        function: of `steps.windows.rows.OVER_FUNCTIONS`.
         x: what it is of.
         over: the window.
         params: of the function.

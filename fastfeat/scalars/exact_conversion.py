@@ -1,4 +1,4 @@
-"""A value as one of another type, where it is exactly one: `columns.conform`, in a kernel.
+"""A value as one of another type, where it is exactly one: `io.columns.conform`, in a kernel.
 
 Columns in the memory of a device are converted so at the border of a run.
 """

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any, get_args
+from zlib import crc32
 
 from fastfeat.api.plan import Plan
 from fastfeat.expr import Expr, col, when
@@ -59,6 +60,12 @@ WINDOWS: dict[str, dict[str, Any]] = {
 }
 """Arguments of `window` by name: each end, with and without what bounds it, and of a table."""
 _NOT_OF_TABLES = frozenset({"rank"})
+_TURNS = (
+    "count", "null_count", "sum", "mean", "var", "std", "min", "max", "quantile", "mode",
+    "n_unique", "first", "last", "lag", "time_since", "time_since_lag", "ewm_mean", "ewm_mean_by",
+    "rank", "slope", "streak", "ewm_sum", "ewm_sum_by", "skew", "kurtosis",
+)  # fmt: skip
+"""Functions that take columns in turn; others come after them, and choose by their name."""
 _OF_ALL_PAST = frozenset(name for name, row in OVER_FUNCTIONS.items() if row.of_all_past)
 
 Calls = Iterator[tuple[str, Expr]]
@@ -107,10 +114,11 @@ def _over(name: str) -> Calls:
     of_table = "table" in WINDOWS[name]
     bounded = {"last", "rows"} & WINDOWS[name].keys()
     turn = list(WINDOWS).index(name)
-    for number, function in enumerate(OVER_FUNCTIONS):
+    for function in dict.fromkeys((*_TURNS, *OVER_FUNCTIONS)):
         if (of_table and function in _NOT_OF_TABLES) or (bounded and function in _OF_ALL_PAST):
             continue
-        columns = (_NUMBERS[(turn + number + k) % len(_NUMBERS)] for k in range(2))
+        number = turn + _turn_of(function)
+        columns = (_NUMBERS[(number + k) % len(_NUMBERS)] for k in range(2))
         for place, column in enumerate(dict.fromkeys(columns)):
             for told, made in _calls(function, column, over, unit=WINDOWS[name]["time"]):
                 if place == 0 or function not in ("quantile", "rank"):
@@ -120,6 +128,11 @@ def _over(name: str) -> Calls:
                 yield f"{told} text", made.hash() if function in _GIVES_TEXT else made
     if not of_table:
         yield from _own_value(over, session_of=None if bounded else over)
+
+
+def _turn_of(function: str) -> int:
+    """Return the first column that a function is of, wherever its row stands among others."""
+    return _TURNS.index(function) if function in _TURNS else crc32(function.encode())
 
 
 def _calls(function: str, column: str, over: Window, unit: Any) -> Calls:

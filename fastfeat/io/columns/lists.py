@@ -1,7 +1,7 @@
 """Columns of lists: the form in which steps take them, and its parts in memory.
 
 Every form of Arrow becomes large lists of the storage of their elements
-(`columns.types.storage_type`); a row that is missing has no elements.
+(`io.columns.types.storage_type`); a row that is missing has no elements.
 """
 
 from __future__ import annotations

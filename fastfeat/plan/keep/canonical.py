@@ -23,7 +23,7 @@ from fastfeat.ir.node import (
     Params,
     TableColumn,
 )
-from fastfeat.ir.parameters import are_valid
+from fastfeat.ir.parameters import LITERAL, are_valid, is_of_type
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.columns_read import check_rows
 from fastfeat.plan.keep.untrusted import check_call, check_groups, check_windows
@@ -180,7 +180,7 @@ def _node_from_json(document: Any, nodes: Sequence[Node]) -> Node:
         case {"column": str(name), "table": str(table), **rest} if not rest:
             return TableColumn(table, name)
         case {"literal": value, **rest} if not rest:
-            return Literal(value_from_json(value))
+            return _literal(value)
         case {"call": str(function), "args": args, "params": params, **rest} if (
             not rest and is_list(args) and is_list(params)
         ):
@@ -195,6 +195,14 @@ def _node_from_json(document: Any, nodes: Sequence[Node]) -> Node:
             return _aggregate(function, _args(args, nodes), _params(params), rest.get("frame"))
         case _:
             raise ArtifactError(f"{document!r} is not a node that this version knows")
+
+
+def _literal(document: Any) -> Literal:
+    """Return a literal such as an operator makes."""
+    value = value_from_json(document)
+    if not is_of_type(LITERAL, value):
+        raise ArtifactError(f"{document!r} is not a literal that this version knows")
+    return Literal(value)
 
 
 def _call(function: str, args: tuple[Node, ...], params: Params) -> Call:

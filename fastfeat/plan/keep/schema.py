@@ -15,6 +15,7 @@ from typing import Any
 from fastfeat.aggregates import AGGREGATES, AggregateFunction
 from fastfeat.dtypes import PLAIN_TYPES, UNITS
 from fastfeat.ir.parameters import (
+    LITERAL,
     REQUIRED,
     Constant,
     Either,
@@ -115,14 +116,7 @@ def _definitions() -> Schema:
         ),
         "float": _tagged("float", {"type": "string", "pattern": ANY_FLOAT}),
         "constant": _any_of([{"type": ["boolean", "integer", "string"]}, *_tagged_constants()]),
-        "literal": _any_of(
-            [
-                {"type": "null"},
-                {"const": value_to_json(math.nan)},
-                {"$ref": "#/$defs/constant"},
-                _tagged("tuple", {"type": "array", "items": {"$ref": "#/$defs/constant"}}),
-            ]
-        ),
+        "literal": schema_of(LITERAL),
         "dtype": _dtype(),
         "node": {
             "type": "object",

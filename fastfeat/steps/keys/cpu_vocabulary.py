@@ -318,7 +318,7 @@ def encode(
     missing: str,
     n_unseen: int,
 ) -> Array:
-    """Return the code of each row, int32; see `keys.rows`."""
+    """Return the code of each row, int32; see `steps.keys.rows`."""
     run, first = runner(_RUN), 1 + n_unseen
     if len(columns) == 1 and missing == "key":
         index = _cached(vocabulary, "index", lambda: _index(vocabulary.parts[0], dtypes[0]))

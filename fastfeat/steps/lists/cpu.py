@@ -71,7 +71,7 @@ def aggregate(function: str) -> Callable[[Sequence[Argument], Mapping[str, Any],
     """Return the function that computes an aggregate of the elements of each row.
 
     Args:
-        function: one of `steps.lists.AGGREGATES_OF_LISTS`.
+        function: one of `steps.lists.rows.AGGREGATES_OF_LISTS`.
     """
     name = f"list.{function}"
     step, request = STEPS[name], REQUESTED.get(name)

@@ -42,7 +42,7 @@ class _Index(NamedTuple):
 
 
 def lookup_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
-    """Return the row of the table that has the key of each row; see `tables.rows`."""
+    """Return the row of the table that has the key of each row; see `steps.tables.rows`."""
     half = len(args) // 2
     left, right = args[:half], args[half:]
     dtypes = [comparable(argument.dtype) for argument in left]

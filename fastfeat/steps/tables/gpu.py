@@ -57,7 +57,7 @@ def is_gathered(types: Sequence[DType]) -> bool:
 def lookup_values(
     runtime: Runtime, args: Sequence[Argument], params: Mapping[str, Any], n_rows: int
 ) -> Any:
-    """Return the values of the table in the rows that were found; see `tables.rows`.
+    """Return the values of the table in the rows that were found; see `steps.tables.rows`.
 
     It stays on the device where there is room for it.
 

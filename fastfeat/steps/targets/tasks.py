@@ -16,7 +16,7 @@ class TargetTask(Task[FoldedGroups]):
     """A statistic of a target per category, of all rows and outside of each fold.
 
     Args:
-        function: one of `aggregates.target.TARGET_FUNCTIONS`.
+        function: one of `aggregates.target.FUNCTIONS`.
         params: its parameters.
         values: the target, shape (n_rows,): an Arrow array, or a DeviceArray.
         dtype: its type.

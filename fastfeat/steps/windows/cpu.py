@@ -104,7 +104,7 @@ RUN = "windows"
 def over(past: RowOrder, asked: Sequence[WindowRequest], first_row: int) -> list[Array]:
     """Return an Arrow array for each function of the rows in a window.
 
-    See `windows.reference.over` for the arguments.
+    See `steps.windows.reference.over` for the arguments.
     """
     return arrays_over(_ordered(past, first_row), asked, past.dtype, first_row=first_row)
 
@@ -112,7 +112,7 @@ def over(past: RowOrder, asked: Sequence[WindowRequest], first_row: int) -> list
 def values_over(past: RowOrder, asked: Sequence[WindowRequest]) -> list[Any]:
     """Return the value of each function for the last row, as it is stored; None is missing.
 
-    See `windows.reference.over` for the arguments.
+    See `steps.windows.reference.over` for the arguments.
     """
     last = len(past.times) - 1
     found = found_over(_ordered(past, last), asked, past.dtype, first_row=last)

@@ -64,7 +64,7 @@ class _Table:
 def over_table(past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder) -> list[Array]:
     """Return an Arrow array for each function of the rows of a table in a window.
 
-    See `windows.reference.over_table` for the arguments.
+    See `steps.windows.reference.over_table` for the arguments.
     """
     time = finer_time(past.dtype, query.dtype)
     table = _table(past, query.key_dtypes, time)

@@ -375,20 +375,13 @@ _N_BACK = (Parameter("n", Whole(1, LONGEST), "which row of the window, 1 for the
 
 _UNTIL = "The time until the first row in it is col('t').first(over=...) - col('t')"
 
-OVER_FUNCTIONS: dict[str, WindowFunction] = {
-    "count": _of_aggregate("count"),
+_WRITTEN: dict[str, WindowFunction] = {
     "null_count": _of_aggregate("null_count", ("count", "n_rows"), _null_count, "difference"),
     "sum": _of_aggregate("sum", too_large=SUM_TOO_LARGE),
     "mean": _of_aggregate("mean", ("mean", "whole_mean"), _mean),
-    "var": _of_aggregate("var"),
-    "std": _of_aggregate("std"),
-    "min": _of_aggregate("min"),
-    "max": _of_aggregate("max"),
     "quantile": _of_aggregate(
         "quantile", ("quantile", "whole_quantile", "count"), _quantile, "between"
     ),
-    "mode": _of_aggregate("mode"),
-    "n_unique": _of_aggregate("n_unique"),
     "first": WindowFunction(_same, ("first",), asks("first"), tells_number=False),
     "last": WindowFunction(_same, ("last",), asks("last"), tells_number=False),
     "lag": WindowFunction(
@@ -411,9 +404,13 @@ OVER_FUNCTIONS: dict[str, WindowFunction] = {
         not_ahead=_UNTIL,
     ),
     **TRENDS,
-    "skew": _of_aggregate("skew"),
-    "kurtosis": _of_aggregate("kurtosis"),
 }
+
+OVER_FUNCTIONS: dict[str, WindowFunction] = {
+    **{name: _of_aggregate(name) for name in AGGREGATES if name in STATISTICS},
+    **_WRITTEN,
+}
+"""What may be asked of a window. An aggregate is, where there is a statistic of its name."""
 
 
 def function_over(call: Call) -> WindowFunction:
@@ -522,7 +519,7 @@ def _written(window: Mapping[str, Any], reach: object) -> str:
 
 
 def _never(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
-    raise AssertionError("windows are computed of many rows at once: plan.over")
+    raise AssertionError("windows are computed of many rows at once: WindowTask")
 
 
 def _over_step(function: WindowFunction) -> StepFunction:

@@ -154,7 +154,7 @@ def _result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _never(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
-    raise AssertionError("windows are computed of many rows at once: plan.over_table")
+    raise AssertionError("windows are computed of many rows at once: TableWindowTask")
 
 
 def _is_table_order(call: Call) -> bool:

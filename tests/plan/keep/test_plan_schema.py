@@ -60,6 +60,7 @@ ODD = [
         {"dtype": ["time", "h", 0]},
     ),
     *({"date": "2024-01-01"}, {"timedelta": [1, 2]}, {"x": 1}, {"tuple": [{"float": "nan"}]}),
+    *({"tuple": [None]}, {"tuple": [{"dtype": ["int8", None, None]}]}, {"tuple": ["a", 1.5]}),
 ]
 """Values as JSON: of each parameter some are right, and most are not."""
 
@@ -212,6 +213,22 @@ def refused(node: Any, parameters: tuple[Parameter, ...]) -> Iterator[Any]:
     if n_args is not None:
         yield {**node, "args": [*node["args"], 0]}
         yield {**node, "args": node["args"][1:]}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"dtype": ["int8", None, None]},
+        *({"tuple": [odd]} for odd in (None, {"float": "nan"}, {"tuple": []}, {"tuple": ["a", 1]})),
+    ],
+)
+def test_a_literal_that_no_operator_makes_is_refused(value: Any) -> None:
+    """Neither a type nor a table of pairs, nor one in which something is missing."""
+    x, call = {"column": "x"}, {"call": "ge", "args": [0, 1], "params": []}
+    assert nodes_are_valid([x, {"literal": {"tuple": [1]}}, call])
+    assert not nodes_are_valid([x, {"literal": value}, call])
+    with pytest.raises(ArtifactError, match="is not a literal that this version knows"):
+        canonical.nodes_from_json([x, {"literal": value}, call])
 
 
 @st.composite

@@ -1,7 +1,8 @@
 """Columns of keys on a device: rows of a part of a key, as the kernels of keys read them.
 
-A column is Arrow's in the host's memory, as `io.columns.keys` has it, or a DeviceArray of numbers.
-Text may be a dictionary: its entries go to the device, and for each row which of them it is.
+A column is Arrow's in the host's memory, as `io.columns.keys` stores it, or a DeviceArray of
+numbers. Text may be a dictionary: its entries go to the device, and for each row which of them it
+is.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def is_on_device(function: str) -> bool:
     """Return whether a function over a window is computed on the device.
 
     Args:
-        function: of `steps.windows.OVER_FUNCTIONS`.
+        function: of `steps.windows.rows.OVER_FUNCTIONS`.
     """
     return all(row.family.on_device for row in OVER_FUNCTIONS[function].rows)
 
@@ -90,7 +90,7 @@ def needs_near_values(function: str, dtype: DType) -> bool:
     """Return whether a function is computed on the host where an entity's values lie far apart.
 
     Args:
-        function: of `steps.windows.OVER_FUNCTIONS`.
+        function: of `steps.windows.rows.OVER_FUNCTIONS`.
         dtype: the type of the column that it is of.
     """
     return dtype.is_float and COLUMN_SUMS in _read(function)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import runpy
-from pathlib import Path
+
+from pages import ROOT, text_of
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.ir.parameters import REQUIRED, is_valid
@@ -12,14 +13,12 @@ from fastfeat.operators import OPERATORS
 from fastfeat.scalars import SCALARS
 from fastfeat.steps.registry import OF_CONTENT, STEPS
 
-ROOT = Path(__file__).parents[1]
 ROWS = {**AGGREGATES, **STEPS, **OF_CONTENT, **SCALARS}
 
 
 def test_the_page_is_up_to_date() -> None:
     script = runpy.run_path(str(ROOT / "docs" / "parameters.py"))
-    written = (ROOT / "docs" / "parameters.md").read_text("utf-8")
-    assert written == script["page"](), "run python docs/parameters.py"
+    assert text_of("docs/parameters.md") == script["page"](), "run python docs/parameters.py"
 
 
 def test_every_parameter_is_told_of() -> None:
