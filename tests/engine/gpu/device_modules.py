@@ -62,7 +62,7 @@ HAND_WRITTEN = (
 @cache
 def compiled(text: str, architecture: int) -> CompiledModule:
     """Return what a text compiles to; kept on disk, beside the kernels of other tests."""
-    where = Compiled.__module__  # a pickle of another place cannot be read
+    where = CompiledModule.__module__  # a pickle of another place cannot be read
     key = key_of(text, PRELUDE_TEXT, nvrtc.version(), str(architecture), *FLAGS, "tests", where)
 
     def build() -> bytes:
