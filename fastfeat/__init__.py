@@ -58,7 +58,6 @@ from fastfeat.ir.node import Aggregate, Call
 from fastfeat.ir.show import ROWS, Rows
 from fastfeat.named_values import param
 from fastfeat.operators.ahead import ahead
-from fastfeat.operators.asof import asof
 from fastfeat.operators.categories import cross
 from fastfeat.operators.columns import columns
 from fastfeat.operators.geo import haversine
@@ -69,15 +68,14 @@ from fastfeat.operators.horizontal import (
     min_horizontal,
     sum_horizontal,
 )
-from fastfeat.operators.lookup import lookup
+from fastfeat.operators.lookup import asof, lookup
 from fastfeat.operators.polynomial import polynomial_features
 from fastfeat.operators.windows import count, session_id, time_since, time_since_last, window
 from fastfeat.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from fastfeat.api.online import online
+    from fastfeat.api.online import online, replay
     from fastfeat.api.plan import FittedPlan, Plan, load
-    from fastfeat.api.replay import replay
     from fastfeat.engine.cpu.threads import num_threads, set_num_threads
     from fastfeat.integrations.leak_test import leak_test
     from fastfeat.online.live import Live
@@ -133,7 +131,7 @@ _LAZY = {
     "load": "fastfeat.api.plan",
     "num_threads": "fastfeat.engine.cpu.threads",
     "plan_schema": "fastfeat.plan.keep.schema",
-    "replay": "fastfeat.api.replay",
+    "replay": "fastfeat.api.online",
     "set_num_threads": "fastfeat.engine.cpu.threads",
 }
 """Names whose modules import pyarrow and NumPy, which `import fastfeat` does without."""

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar, cast
 from fastfeat.arguments import explaining
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidPlan, TypeMismatch
-from fastfeat.ir.intern import identity_key
+from fastfeat.ir.node import identity_key
 from fastfeat.literals import python_value
 
 Value = TypeVar("Value")

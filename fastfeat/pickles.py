@@ -28,8 +28,9 @@ OLD: Mapping[str, Mapping[str, str]] = {
     },
     "online.replay": {
         "Replay": "fastfeat.online.audit.replay.Replay",
-        "replay": "fastfeat.api.replay.replay",
+        "replay": "fastfeat.api.online.replay",
     },
+    "operators.asof": {"asof": "fastfeat.operators.lookup.asof"},
     "integrations.leak_test": {"leak_test": "fastfeat.integrations.leak_test.leak_test"},
     "integrations.leak_report": {
         "LeakReport": "fastfeat.integrations.leak_report.LeakReport",

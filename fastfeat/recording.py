@@ -14,7 +14,7 @@ from inspect import Parameter, isfunction, signature
 from typing import Any, TypeVar, cast
 
 from fastfeat.errors import InvalidPlan
-from fastfeat.ir.walk import postorder
+from fastfeat.ir.node import postorder
 from fastfeat.literals import python_value
 from fastfeat.named_values import (
     Members,

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.definition import Values, present
-from fastfeat.aggregates.function import AggregateFunction, Learnt, Number, Summary
-from fastfeat.aggregates.rules import any_to_integer
+from fastfeat.aggregates.function import AggregateFunction, Learnt, Number, Summary, any_to_integer
 from fastfeat.dtypes import FLOAT64, UTF8, VOCABULARY, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Array

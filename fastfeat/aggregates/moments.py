@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from fastfeat_kernels.moments.exact import deviation_of, mean_of, sum_of, variance_of
 from fastfeat_kernels.powers import reference as shapes
-from fastfeat_kernels.powers.exact import kurtosis_of, skew_of
+from fastfeat_kernels.powers.state import kurtosis_of, skew_of
 
 from fastfeat.aggregates.definition import (
     Values,
@@ -20,8 +20,18 @@ from fastfeat.aggregates.definition import (
     to_float,
     total,
 )
-from fastfeat.aggregates.function import AggregateFunction, Number, Summary, parameter, value_of
-from fastfeat.aggregates.rules import any_to_integer, same, to_float64, to_level, to_sum
+from fastfeat.aggregates.function import (
+    AggregateFunction,
+    Number,
+    Summary,
+    any_to_integer,
+    parameter,
+    same,
+    to_float64,
+    to_level,
+    to_sum,
+    value_of,
+)
 from fastfeat.dtypes import INTEGER_RANGE, DType
 from fastfeat.errors import Overflow
 from fastfeat.ir.node import Params

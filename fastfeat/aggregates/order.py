@@ -10,8 +10,16 @@ from typing import get_args
 from fastfeat_kernels.words import Interpolation
 
 from fastfeat.aggregates.definition import Values, ordered, to_53_bits, to_float
-from fastfeat.aggregates.function import AggregateFunction, Number, Summary, parameter, value_of
-from fastfeat.aggregates.rules import same, to_level, to_table
+from fastfeat.aggregates.function import (
+    AggregateFunction,
+    Number,
+    Summary,
+    parameter,
+    same,
+    to_level,
+    to_table,
+    value_of,
+)
 from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import Params

@@ -24,8 +24,8 @@ from fastfeat.aggregates.function import (
     Primitive,
     Summary,
     floats_in_order,
+    to_float64,
 )
-from fastfeat.aggregates.rules import to_float64
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidData
 from fastfeat.ir.node import Params

@@ -28,8 +28,8 @@ from fastfeat.errors import (
 )
 from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.io.sources.schema import read_schema
+from fastfeat.ir.node import postorder
 from fastfeat.ir.scope import is_over, order_of
-from fastfeat.ir.walk import postorder
 from fastfeat.online.row.one_row import transform_row
 from fastfeat.plan.declare.bind import bind
 from fastfeat.plan.declare.columns_read import columns_of

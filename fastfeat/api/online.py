@@ -1,4 +1,4 @@
-"""`ff.online`: several fitted plans over one state."""
+"""`ff.online`: several fitted plans over one state; `ff.replay`: all changes of its file again."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, cast
 from fastfeat.api.plan import FittedPlan, records_of
 from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.online.audit.replay import Replay, replay_state
 from fastfeat.online.live import Live, begin_live
 from fastfeat.online.state.changes import Durability, Late
 from fastfeat.plan.run.lookup_tables import Tables
@@ -78,3 +79,63 @@ def _check_plans(plans: Any) -> None:
         )
     if not given:
         raise InvalidPlan("ff.online has no plans. Give it one: ff.online({'fraud': fitted})")
+
+
+Artifact = FittedPlan | Mapping[str, FittedPlan] | str | os.PathLike[str]
+
+
+@explaining
+def replay(
+    path: str | os.PathLike[str],
+    artifact: Artifact | None = None,
+    *,
+    head: bytes | str | None = None,
+    to: str | os.PathLike[str] | None = None,
+    plan: str | None = None,
+    outcomes: Any = None,
+) -> Replay:
+    """Return a report of all changes of a state, done again: the first difference, or none.
+
+    Every change in the file is computed again from the rows beside it, in a state of its own:
+    features have the bits that were served, and links follow from all that was noted. The file is
+    not written, and may be in use.
+
+    Args:
+        path: of the state.
+        artifact: the fitted plan that is said to have answered, or the path of its file; of several
+            plans a dict by name. None for the plans in the file.
+        head: a link that was noted elsewhere, from `live.head` or an earlier replay: a file that
+            was written anew as a whole does not have it.
+        to: a Parquet file that the features go to that were served, to train on: of each row that
+            the state took its id and times, its source and offset, when it was answered, the
+            features, and the label where all that it is computed of is known. After a difference
+            there is no such file.
+        plan: whose features these are; None for the only one.
+        outcomes: late columns by the id of their row, for labels whose columns the state does not
+            have; in any form that `fit` takes.
+
+    Raises:
+        StateError: the file is no state, or it has no audit, or its key was deleted.
+        InvalidPlan: the artifact, or `plan=`, is of other names than the plans in the file; or
+            `plan=` or `outcomes=` without `to=`.
+        InvalidData: `to=` is no Parquet file.
+
+    Example:
+        >>> spent = col("x").sum(over=ff.window(24, time="t", by="card"))
+        >>> fitted = ff.Plan({"spent": spent}).fit({"t": [0], "card": ["a"], "x": [1.0]})
+        >>> live = fitted.online(path="state.db")  # doctest: +SKIP
+        >>> live.process({"t": 1, "card": "a", "x": 2.5})  # doctest: +SKIP
+        >>> ff.replay("state.db", fitted).ok  # doctest: +SKIP
+        True
+    """
+    given = (
+        {name: _record(one) for name, one in artifact.items()}
+        if isinstance(artifact, Mapping)
+        else _record(artifact)
+    )
+    return replay_state(path, given, head=head, to=to, plan=plan, outcomes=outcomes)
+
+
+def _record(artifact: Any) -> Any:
+    """Return the record of a fitted plan; what is none as it is."""
+    return artifact.record if isinstance(artifact, FittedPlan) else artifact

@@ -11,10 +11,10 @@ from typing import Any
 
 from fastfeat.backends import Backend, step_kernels
 from fastfeat.backends.reference import run_step as run_by_definition
-from fastfeat.engine.cpu import arrays
-from fastfeat.engine.cpu.arrays import compute_matrix
+from fastfeat.engine.cpu import run
 from fastfeat.engine.cpu.compiled import compiled
 from fastfeat.engine.cpu.learn import learn
+from fastfeat.engine.cpu.run import compute_matrix
 from fastfeat.engine.kernel_cache import is_observed
 from fastfeat.engine.program import Output, Program, program_of
 from fastfeat.engine.storage import column_of
@@ -43,9 +43,9 @@ def compute(task: RowTask) -> list[Any]:
         compiled(program).loops_address()
     found = {k: _as_made(columns[slot], program.outputs[k]) for k, slot in made.items()}
     if not found or any(array is None for array in found.values()):
-        return arrays.compute(task)
+        return run.compute(task)
     others = RowTask(rest, columns, task.n_rows, task.constants)
-    computed = iter(arrays.compute(others) if rest.outputs else ())
+    computed = iter(run.compute(others) if rest.outputs else ())
     return [found[k] if k in found else next(computed) for k in range(len(program.outputs))]
 
 

@@ -6,19 +6,15 @@ from typing import Any
 
 from fastfeat.backends import Backend
 from fastfeat.dtypes import COUNTS
-from fastfeat.engine.reference.arrays import column_of_values
-from fastfeat.engine.reference.run import compute, learn
+from fastfeat.engine.reference.run import column_of_values, compute, learn
 from fastfeat.engine.tasks import LearnTask, RowTask
 from fastfeat.io.columns.lists import list_array_of
 from fastfeat.io.columns.strings import contents_of
-from fastfeat.steps.keys.reference import count_keys, learn_groups
-from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
+from fastfeat.steps.keys.tasks import GroupsTask, KeysTask, count_keys, learn_groups
 from fastfeat.steps.registry import step_function
 from fastfeat.steps.step import Argument, StepTask
-from fastfeat.steps.targets.reference import learn_target
-from fastfeat.steps.targets.tasks import TargetTask
-from fastfeat.steps.windows.reference import over, over_table
-from fastfeat.steps.windows.tasks import TableWindowTask, WindowTask
+from fastfeat.steps.targets.tasks import TargetTask, learn_target
+from fastfeat.steps.windows.tasks import TableWindowTask, WindowTask, over, over_table
 
 
 def run_step(task: StepTask) -> Any:

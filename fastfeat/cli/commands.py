@@ -84,7 +84,7 @@ def demo_train(
     folder: Annotated[Path, typer.Option("--dir", help="Where the files go.")] = Path("demo"),
 ) -> None:
     """Train five models on features of the flights, beside Polars and scikit-learn."""
-    from fastfeat.cli.training import print_trained
+    from fastfeat.cli.summary import print_trained
     from fastfeat.demo.train import run
 
     with doing("Starting", at_once=True) as step:

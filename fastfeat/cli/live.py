@@ -176,7 +176,7 @@ def replay(
     ] = None,
 ) -> None:
     """Compute again all that a state answered; exit code 1, and where, if a bit is another."""
-    from fastfeat.api.replay import replay as replay_state
+    from fastfeat.api.online import replay as replay_state
 
     with doing(f"Replaying {state_file}", at_once=True):
         report = replay_state(state_file, artifact, head=head, to=to, plan=plan, outcomes=outcomes)

@@ -1,16 +1,18 @@
-"""Errors of commands: one red line and a hint on stderr, exit code 2; 130 when interrupted."""
+"""Errors of commands: one red line and a hint on stderr, exit code 2; 130 when interrupted.
+
+Messages of the library name parameters: here they become the options of commands.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import traceback
 import warnings
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
-
-from fastfeat.cli.option_names import with_options
 
 DEBUG = "--debug"
 FAILED, INTERRUPTED = 2, 130
@@ -82,3 +84,26 @@ def _show(error: Exception) -> None:
 def _show_warning(message: Warning | str, *_where: object) -> None:
     """Show a warning without the line of code that it comes from."""
     say(f"warning: {with_options(str(message))}", "yellow")
+
+
+_OPTIONS = (
+    (r"\btransform\(data, history=earlier\)", "--history FILE"),
+    (r"\bhistory='batch'", "--history batch"),
+    (r"\bhistory=", "--history"),
+    (r"\btables=\{(['\"])(.+?)\1: table\}", r"--table \2=FILE"),
+    (r"\bis not in tables=", "no --table names"),
+    (r"\bbackend='(\w+)'", r"--backend \1"),
+)
+"""A pattern of the text, and what a command has instead; the first ones first."""
+
+
+def with_options(text: str) -> str:
+    """Return a message in which what a user of the command line gives is named by its option.
+
+    Example:
+        >>> with_options("history=, row 3: is late. Pass it: tables={'rates': table}")
+        '--history, row 3: is late. Pass it: --table rates=FILE'
+    """
+    for pattern, option in _OPTIONS:
+        text = re.sub(pattern, option, text)
+    return text

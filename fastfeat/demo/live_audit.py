@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.api.replay import replay
+from fastfeat.api.online import replay
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import pa
 from fastfeat.online.audit.replay import Replay

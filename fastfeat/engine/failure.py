@@ -1,4 +1,7 @@
-"""Errors of rows that failed: the feature, the row, the values, and what to do."""
+"""Errors of rows that failed: which is the first, the feature, the values, and what to do.
+
+The first row that fails is found by running ever fewer rows of a failed piece.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from typing import Any
 from fastfeat.engine.program import Output, Program, with_own_operations
 from fastfeat.engine.reference.interpret import evaluate
 from fastfeat.errors import FastfeatError, InvalidData, Overflow, shortened
+from fastfeat.ir.node import postorder
 from fastfeat.ir.show import names_of
-from fastfeat.ir.walk import postorder
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import (
     BEYOND_KNOTS,
@@ -27,6 +30,30 @@ from fastfeat.scalars.value import (
     YEAR_OUT_OF_RANGE,
     InputSlot,
 )
+
+WORD_ROWS = 64
+"""Rows whose bits of validity are one word; pieces of rows begin at multiples of it."""
+
+
+def first_failing_row(fails: Callable[[int, int], bool], n_rows: int) -> int:
+    """Return the first row that fails, of rows some of which do.
+
+    Where none does any more, because the data has changed meanwhile, it is a row near by.
+
+    Args:
+        fails: whether any of n rows from a first one fails; the first one is a multiple of 64.
+        n_rows: how many rows there are.
+    """
+    low, high = 0, -(-n_rows // WORD_ROWS)  # the failing word is in [low, high)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if fails(low * WORD_ROWS, (middle - low) * WORD_ROWS):
+            high = middle
+        else:
+            low = middle
+    start = low * WORD_ROWS
+    return start + next((n for n in range(1, n_rows - start + 1) if fails(start, n)), 1) - 1
+
 
 _REPORT = "this is a fault of fastfeat: please report it, with the plan and the row"
 _MANTISSA = {"float32": 24, "float64": 53}

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from fastfeat.dtypes import DType
 from fastfeat.engine.program import Leaf, Output, Program, leaf_of, leaves_of, with_own_operations
-from fastfeat.ir.walk import postorder
+from fastfeat.ir.node import postorder
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import InputSlot, TableKey
 

@@ -12,8 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from fastfeat.dtypes import DType
-from fastfeat.ir.node import Params
-from fastfeat.ir.walk import fold, postorder
+from fastfeat.ir.node import Params, fold, postorder
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import InputSlot, TableKey
 

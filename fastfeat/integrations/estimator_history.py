@@ -19,10 +19,9 @@ from fastfeat.errors import (
 )
 from fastfeat.integrations.held import Held, content_of
 from fastfeat.io.columns.decode import has_value
-from fastfeat.ir.node import Node
+from fastfeat.ir.node import Node, postorder
 from fastfeat.ir.scope import is_over_window
 from fastfeat.ir.show import show
-from fastfeat.ir.walk import postorder
 from fastfeat.plan.fit.folds import Split
 from fastfeat.plan.fit.purge import left_after_purging, moments_of, purging_given
 from fastfeat.plan.run.history import is_batch

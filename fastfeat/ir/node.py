@@ -1,15 +1,78 @@
-"""The kinds of node in a plan: columns, literals, calls of functions, aggregates.
+"""The kinds of node in a plan: columns, literals, calls of functions, aggregates; and walks.
 
-Nodes are frozen and interned: equal expressions are one object. Types are not part of a node;
-binding gives them for one schema.
+Nodes are frozen and interned: equal expressions are one object, so common subexpressions are free.
+Types are not part of a node; binding gives them for one schema.
+
+Walks over graphs are iterative: long chains must not meet Python's recursion limit.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+import copyreg
+import os
+import struct
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol, TypeVar, assert_never
+from weakref import WeakValueDictionary
 
-from fastfeat.ir.intern import Interned
+_POOL: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
+_lock = threading.Lock()
+_TOLD_APART = frozenset({tuple, float, int, bool})
+
+
+def identity_key(value: object) -> object:
+    """Return a hashable key that tells 1 from 1.0 and True, and 0.0 from -0.0."""
+    kind = type(value)
+    if kind not in _TOLD_APART:
+        return value
+    if kind is tuple:
+        return _keys(value)  # type: ignore[arg-type]  # pyright: ignore
+    return kind, struct.pack("<d", value) if kind is float else value
+
+
+def _keys(fields: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the key of each field; most are names and nodes, and are their own."""
+    if _TOLD_APART.isdisjoint(map(type, fields)):
+        return fields
+    return tuple([f if type(f) not in _TOLD_APART else identity_key(f) for f in fields])
+
+
+class Interned(type):
+    """Metaclass of frozen dataclasses: calling the class returns the one node with these fields."""
+
+    def __init__(cls, *args: Any, **kwargs: Any) -> None:
+        """Have pickle and copy make nodes by calling the class."""
+        super().__init__(*args, **kwargs)
+        copyreg.pickle(cls, _again)
+
+    def __call__(cls, *fields: Any) -> Any:
+        """Return the interned node; fields are positional and complete."""
+        key = cls, *_keys(fields)
+        with _lock:
+            node = _POOL.get(key)
+            if node is None:
+                node = super().__call__(*fields)
+                _POOL[key] = node
+            return node
+
+
+def _again(node: Any) -> tuple[Any, ...]:
+    """Return the call by which pickle and copy make a node: its class returns the existing one."""
+    values = tuple(getattr(node, field.name) for field in fields(node) if field.init)
+    return type(node), values  # pyright: ignore[reportUnknownVariableType]
+
+
+def _unlock() -> None:
+    """Give a forked child its own lock: the old one may be held by a thread that is gone."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
 
 Params = tuple[tuple[str, Any], ...]
 
@@ -93,3 +156,78 @@ Node = Column | TableColumn | Literal | Call | Aggregate
 def params_of(**params: Any) -> Params:
     """Return parameters in the one order that makes equal calls equal nodes."""
     return tuple(sorted(params.items()))
+
+
+class HasArgs(Protocol):
+    """A node of a graph without cycles."""
+
+    @property
+    def args(self) -> tuple[HasArgs, ...]:
+        """The nodes that this one is computed from."""
+        ...
+
+
+N = TypeVar("N", bound=HasArgs)
+R = TypeVar("R")
+
+
+def postorder(roots: Iterable[N], at_most: int | None = None) -> list[N]:
+    """Return every node reachable from the roots once, arguments before users.
+
+    Args:
+        roots: where to begin.
+        at_most: return nothing where there are more nodes than that, without walking them all.
+    """
+    seen: set[N] = set()
+    order: list[N] = []
+    stack: list[N | None] = [*reversed(list(roots))]
+    while stack:
+        node = stack.pop()
+        if node is None:  # the arguments of the node below it are done
+            order.append(stack.pop())  # type: ignore[arg-type]  # pyright: ignore
+        elif node not in seen:
+            seen.add(node)
+            if at_most is not None and len(seen) > at_most:
+                return []
+            if node.args:
+                stack += (node, None, *node.args[::-1])  # type: ignore[arg-type]  # pyright: ignore
+            else:
+                order.append(node)
+    return order
+
+
+def fold(roots: Iterable[N], visit: Callable[[N, list[R]], R]) -> dict[N, R]:
+    """Return visit(node, results of its arguments) for every reachable node."""
+    results: dict[N, R] = {}
+    for node in postorder(roots):
+        results[node] = visit(node, [results[argument] for argument in node.args])  # type: ignore[index]  # pyright: ignore
+    return results
+
+
+Rule = Callable[[Node], Node]
+
+
+def rewritten(roots: Sequence[Node], rule: Rule) -> list[Node]:
+    """Return the roots with `rule` applied to every node, once its arguments are rewritten.
+
+    Args:
+        roots: expressions.
+        rule: returns what stands for a node; itself, mostly.
+    """
+    found = fold(roots, lambda node, args: rule(with_args(node, tuple(args))))
+    return [found[root] for root in roots]
+
+
+def with_args(node: Node, args: tuple[Node, ...]) -> Node:
+    """Return the node with other arguments."""
+    if args == node.args:
+        return node
+    match node:
+        case Call(function, _, params):
+            return Call(function, args, params)
+        case Aggregate(function, _, params, frame):
+            return Aggregate(function, args, params, frame)
+        case Column() | TableColumn() | Literal():
+            return node
+        case _:
+            assert_never(node)

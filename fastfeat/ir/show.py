@@ -11,9 +11,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never, cast
 
-from fastfeat.ir.node import Aggregate, Call, Column, Frame, GroupFrame, Literal, Node, TableColumn
+from fastfeat.ir.node import (
+    Aggregate,
+    Call,
+    Column,
+    Frame,
+    GroupFrame,
+    Literal,
+    Node,
+    TableColumn,
+    postorder,
+)
 from fastfeat.ir.parameters import Parameters
-from fastfeat.ir.walk import postorder
 from fastfeat.ir.writing import (
     Form,
     Function,

@@ -15,8 +15,15 @@ from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, aggregate, group_aggregate
 from fastfeat.ir.node import params_of
 from fastfeat.operators.keys import Keys, group_of, keys_of, min_rows_of
-from fastfeat.operators.operator import Case, Operator, Reference, Values, present
-from fastfeat.operators.parameters import checked, parameters_of
+from fastfeat.operators.operator import (
+    Case,
+    Operator,
+    Reference,
+    Values,
+    checked,
+    parameters_of,
+    present,
+)
 from fastfeat.operators.windows import Window, over_window
 
 

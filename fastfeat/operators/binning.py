@@ -14,8 +14,7 @@ from fastfeat.ir.parameters import Parameter, Real, Several, Whole, Words
 from fastfeat.ir.writing import Texts, Writer, numbers_text
 from fastfeat.literals import python_value
 from fastfeat.operators.aggregates import learnt_value, quantile_of
-from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import checked
+from fastfeat.operators.operator import Case, Operator, Values, checked
 
 Strategy = Literal["uniform", "quantile"]
 EDGES = Parameter("edges", Several(Real(), 1, rising=True), "numbers in rising order")

@@ -9,8 +9,7 @@ from typing import Any
 from fastfeat import dtypes
 from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, call
-from fastfeat.operators.operator import Case, Operator, each
-from fastfeat.operators.parameters import checked, parameters_of
+from fastfeat.operators.operator import Case, Operator, checked, each, parameters_of
 
 
 def cast(x: Expr, dtype: object, *, strict: bool = True) -> Expr:

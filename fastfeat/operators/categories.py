@@ -22,8 +22,7 @@ from fastfeat.operators.keys import (
     min_rows_of,
     parts_of,
 )
-from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import checked, parameters_of
+from fastfeat.operators.operator import Case, Operator, Values, checked, parameters_of
 from fastfeat.recording import recording
 from fastfeat.scalars.categories import Drop, Missing
 

@@ -9,8 +9,7 @@ from typing import Any
 from fastfeat.expr import Expr, call, several
 from fastfeat.ir.node import Call, Node
 from fastfeat.ir.writing import SeveralWriter, Texts, number_text
-from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import checked
+from fastfeat.operators.operator import Case, Operator, Values, checked
 from fastfeat.scalars.cyclical import PERIOD
 
 

@@ -13,8 +13,7 @@ from fastfeat.ir.writing import Texts, Writer
 from fastfeat.operators import aggregates as learnt
 from fastfeat.operators.aggregates import quantile_of
 from fastfeat.operators.horizontal import min_horizontal
-from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import checked, parameters_of
+from fastfeat.operators.operator import Case, Operator, Values, checked, parameters_of
 
 Distribution = Literal["uniform", "normal"]
 DISTRIBUTION = Parameter(

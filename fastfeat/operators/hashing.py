@@ -8,8 +8,7 @@ from typing import Any
 
 from fastfeat.expr import Expr, call
 from fastfeat.ir.node import Call
-from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import checked, parameters_of
+from fastfeat.operators.operator import Case, Operator, Values, checked, parameters_of
 
 
 def hash(x: Expr, n_buckets: int | None = None, *, seed: int = 0) -> Expr:

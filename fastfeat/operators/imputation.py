@@ -15,8 +15,7 @@ from fastfeat.literals import Scalar
 from fastfeat.operators import aggregates as learnt
 from fastfeat.operators.aggregates import learnt_value, quantile_of
 from fastfeat.operators.keys import Keys
-from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import checked
+from fastfeat.operators.operator import Case, Operator, Values, checked
 
 INDICATOR = Parameter("add_indicator", Flag(), "whether to return a second column", False)
 _LEARNT = ("mean", "median", "mode", "most_frequent")

@@ -11,7 +11,7 @@ from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.parameters import MAX_MEMORY, Parameter, Whole, is_of_type
 from fastfeat.ir.writing import Texts, Writer
 from fastfeat.literals import in_order, python_value
-from fastfeat.operators.parameters import checked, parameters_of, written_parameter
+from fastfeat.operators.operator import checked, parameters_of, written_parameter
 
 Keys = str | Expr | Iterable["str | Expr"]
 """One key or several: names of columns, or expressions."""

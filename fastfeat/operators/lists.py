@@ -23,8 +23,7 @@ from fastfeat.operators.categories import ordinal_encode
 from fastfeat.operators.hashing import OPERATORS as HASHES
 from fastfeat.operators.hashing import hash, hash_params
 from fastfeat.operators.keys import code_of, vocabulary_options
-from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import checked, parameters_of
+from fastfeat.operators.operator import Case, Operator, Values, checked, parameters_of
 from fastfeat.recording import Recipe, recording_methods
 from fastfeat.scalars.categories import MISSING, Missing
 

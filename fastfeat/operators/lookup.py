@@ -1,17 +1,33 @@
-"""`lookup`: what a table, passed beside the data, has for the key of a row."""
+"""Tables, passed beside the data: what they have for the key of a row, or had at its moment.
+
+`lookup` finds a row by its key, `asof` the latest of them at a moment; windows go over the rows of
+a table: what orders them, and who asks.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from fastfeat.arguments import explaining, explaining_methods
 from fastfeat.completion import offering
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr
-from fastfeat.ir.node import Call, Column, Node, TableColumn
+from fastfeat.ir.node import (
+    Aggregate,
+    Call,
+    Column,
+    Node,
+    TableColumn,
+    params_of,
+    postorder,
+    rewritten,
+)
+from fastfeat.ir.scope import is_of_table, is_over, table_columns_of, table_of
 from fastfeat.ir.show import show
+from fastfeat.operators.durations import Duration, duration_given
+from fastfeat.operators.operator import checked, parameters_of
 from fastfeat.recording import Recipe, recording, recording_methods
 
 By = str | Sequence[str] | Mapping[str, str] | Mapping[Expr, str] | Mapping[str | Expr, str]
@@ -113,3 +129,194 @@ def pairs_of(told: str, by: Any) -> list[tuple[str | Expr, str]]:
     if not pairs:
         raise InvalidPlan(f"{told}: names no key")
     return pairs
+
+
+@recording("ff.asof", always=True)
+@explaining
+def asof(
+    table: str,
+    *,
+    time: str | Expr,
+    right_time: str | None = None,
+    by: By | None = None,
+    tolerance: Duration | None = None,
+    delay: Duration | None = None,
+    allow_exact_matches: bool = True,
+) -> Lookup:
+    """Return the latest row of a table that was known at a row's moment; take columns with `.col`.
+
+    The table is passed at each call, `plan.fit(data, tables={"weather": weather})`, in any order,
+    and never stored. A row of it is known from its time plus `delay` on. Of rows of one key and
+    time the last one wins, even where its value is missing. A missing time or key matches nothing.
+
+    Times compare as instants, exactly, whatever their units and zones; a date is its midnight. A
+    time with a zone and one without are not compared, nor are times and whole numbers.
+
+    Args:
+        table: the name of the table in `tables=`.
+        time: the moment of a row of the data: a column, or an expression, of timestamps, dates or
+            whole numbers.
+        right_time: the column of the table that says when; None for the name that `time` is.
+        by: the key: the name of a column that both have, a list of them, or a mapping from columns
+            of the data, or expressions, to columns of the table; None for no key.
+        tolerance: how old a row of the table may be at most, such as "3h", counted from its time,
+            not from when it is known: one below `delay` matches nothing. None for any age.
+        delay: how long after its time a row of the table is known.
+        allow_exact_matches: whether a row that is known at the very moment counts.
+
+    Raises:
+        InvalidPlan: no key in `by`, or a duration that is none, or below zero.
+        TypeMismatch: something that is no name.
+
+    Example:
+        >>> plan = ff.Plan({"temp": ff.asof("weather", by="city", time="t").col("temp")})
+        >>> weather = {"city": ["x", "x"], "t": [10, 20], "temp": [1.5, 2.5]}
+        >>> data = {"city": ["x", "x", "y"], "t": [19, 20, 20]}
+        >>> plan.fit_transform(data, tables={"weather": weather})[1]["temp"].to_pylist()
+        [1.5, 2.5, None]
+    """
+    told = f"asof({table!r}"
+    if not isinstance(table, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+        raise TypeMismatch(f"asof() takes the name of a table, got {table!r}")
+    if not isinstance(time, str | Expr):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+        raise TypeMismatch(f"{told}, time={time!r}): takes the name of a column or an expression")
+    moment = Column(time) if isinstance(time, str) else time.node
+    if right_time is None:
+        if not isinstance(moment, Column):
+            raise InvalidPlan(f"{told}, time={time!r}): name the time of the table: right_time=")
+        right_time = moment.name
+    if not isinstance(right_time, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+        raise TypeMismatch(f"{told}, right_time={right_time!r}): takes the name of a column")
+    pairs = [] if by is None else pairs_of(f"{told}, by={by!r})", by)
+    oldest, unit = duration_given(f"{told}, tolerance={tolerance!r})", tolerance)
+    later, unit_of_delay = duration_given(f"{told}, delay={delay!r})", delay)
+    units = {one for one in (unit, unit_of_delay) if one is not None}
+    if len(units) > 1:
+        raise InvalidPlan(
+            f"{told}, tolerance={tolerance!r}, delay={delay!r}): one is a duration and the other a "
+            "whole number. Write both in the kind of the time"
+        )
+    left = [Column(key) if isinstance(key, str) else key.node for key, _ in pairs]
+    right = [TableColumn(table, name) for _, name in pairs]
+    params = params_of(
+        tolerance=oldest,
+        delay=later or 0,
+        **checked("asof", parameters_of("asof_row"), allow_exact_matches=allow_exact_matches),
+        unit=next(iter(units), None),
+    )
+    args = (moment, *left, TableColumn(table, right_time), *right)
+    return Lookup(table, Call("asof_row", args, params))
+
+
+def table_order(
+    function: str, table: Any, time: str | Expr, right_time: Any, by: Any, tie: Any
+) -> Call:
+    """Return the order of the rows of a table, with the moment and key that ask for them.
+
+    Args:
+        function: what has the arguments, for messages.
+        table: its name.
+        time: the moment of a row of the data.
+        right_time: the column of the table that says when; None for the name that `time` is.
+        by: the key, as of `asof`; None for no key.
+        tie: the column of the table that orders rows of one instant; None where their place does.
+    """
+    if not isinstance(table, str):
+        raise TypeMismatch(f"{function}(table={table!r}): takes the name of a table")
+    told = f"{function}(table={table!r}"
+    moment = Column(time) if isinstance(time, str) else time.node
+    if right_time is None:
+        if not isinstance(moment, Column):
+            raise InvalidPlan(f"{told}, time={time!r}): name the time of the table: right_time=")
+        right_time = moment.name
+    if not isinstance(right_time, str):
+        raise TypeMismatch(f"{told}, right_time={right_time!r}): takes the name of a column")
+    pairs = [] if by is None else pairs_of(f"{told}, by={by!r})", by)
+    left = [Column(key) if isinstance(key, str) else key.node for key, _ in pairs]
+    right = [TableColumn(table, name) for name in (right_time, *(name for _, name in pairs))]
+    ties = [] if tie is None else [TableColumn(table, _name(f"{told}, tie={tie!r})", tie))]
+    params = params_of(n_keys=len(pairs), has_tie=tie is not None)
+    return Call("table_order", (moment, *left, *right, *ties), params)
+
+
+def _name(told: str, given: Any) -> str:
+    """Return the name of a column of a table that a user gave, as a text or as `col(name)`."""
+    if isinstance(given, str):
+        return given
+    if isinstance(given, Expr) and isinstance(given.nodes[0], Column):
+        return given.nodes[0].name
+    raise TypeMismatch(f"{told}: takes the name of a column of the table")
+
+
+def sees_table(window: Call) -> bool:
+    """Return whether a window is over the rows of a table."""
+    return is_of_table(_order(window))
+
+
+def time_of_table(window: Call) -> Expr:
+    """Return the time of the table that a window is over, as an expression inside of it."""
+    return Expr((Column(table_columns_of(_order(window))[0].name),))
+
+
+def refuse_own_value(function: str, window: Call, instead: str) -> None:
+    """Raise where a function reads the row's own value, and the window is over a table.
+
+    Args:
+        function: its name.
+        window: over what it is asked.
+        instead: what to write.
+
+    Raises:
+        InvalidPlan: a row of the data has no value in the table.
+    """
+    if sees_table(window):
+        raise InvalidPlan(
+            f"{function}(over={show(window)}): reads the value of the row itself, which is none of "
+            f"the table {table_of(_order(window))!r}. {instead}"
+        )
+
+
+def in_table(told: str, x: Expr, window: Call) -> Expr:
+    """Return an expression of which every column is one of the table that a window is over.
+
+    Args:
+        told: the function, for messages.
+        x: an expression over rows.
+        window: the window.
+
+    Raises:
+        InvalidPlan: it reads more than the row of the table that it is computed for.
+    """
+    table = table_of(_order(window))
+    for node in postorder(x.nodes):
+        reads = _reads_more(node)
+        if reads:
+            raise InvalidPlan(
+                f"{told}: inside of a window over the table {table!r} columns are those of the "
+                f"table, and {show(node)} {reads}. Compute it outside of the window, or make it a "
+                "column of the table"
+            )
+
+    def rule(node: Node) -> Node:
+        return TableColumn(table, node.name) if isinstance(node, Column) else node
+
+    return replace(x, nodes=tuple(rewritten(x.nodes, rule)))
+
+
+def _reads_more(node: Node) -> str:
+    """Return the rows that a node reads besides its own of the table, as text; empty for most."""
+    match node:
+        case Aggregate():
+            return "is learnt from the training rows"
+        case Call() if is_over(node):
+            return "is over a window of other rows"
+        case Call("asof_row" | "lookup_row"):
+            return "looks rows up"
+        case _:
+            return ""
+
+
+def _order(window: Call) -> Call:
+    (order,) = window.args
+    assert isinstance(order, Call)
+    return order

@@ -14,8 +14,7 @@ from fastfeat.expr import Expr, lit, several
 from fastfeat.ir.node import Column
 from fastfeat.ir.parameters import Flag, Parameter, Parameters, Whole
 from fastfeat.operators.horizontal import Operand, operands
-from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import checked
+from fastfeat.operators.operator import Case, Operator, Values, checked
 from fastfeat.recording import recording
 
 POLYNOMIAL_FEATURES: Parameters = (

@@ -11,8 +11,7 @@ from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.parameters import Flag, Parameter, Parameters, Words
 from fastfeat.ir.writing import Texts, Writer
 from fastfeat.operators.aggregates import learnt_value
-from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import checked
+from fastfeat.operators.operator import Case, Operator, Values, checked
 from fastfeat.operators.scaling import standard_scale, standardized
 
 Method = Literal["yeo-johnson", "box-cox"]

@@ -9,8 +9,7 @@ from typing import Any
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, as_expr, call
 from fastfeat.literals import Scalar, python_value
-from fastfeat.operators.operator import Case, Operator, each
-from fastfeat.operators.parameters import checked, parameters_of
+from fastfeat.operators.operator import Case, Operator, checked, each, parameters_of
 
 
 def abs(x: Expr) -> Expr:

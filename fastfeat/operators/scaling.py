@@ -19,8 +19,7 @@ from fastfeat.operators.aggregates import learnt_value, quantile_of
 from fastfeat.operators.cast import as_float
 from fastfeat.operators.horizontal import max_horizontal
 from fastfeat.operators.keys import Keys
-from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import checked
+from fastfeat.operators.operator import Case, Operator, Values, checked
 
 _PAIR = Several(Real(), least=2, most=2, rising=True)
 STANDARD_SCALE: Parameters = (

@@ -19,8 +19,7 @@ from fastfeat.operators.binning import (
     points_by_definition,
     points_of,
 )
-from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import checked
+from fastfeat.operators.operator import Case, Operator, Values, checked
 from fastfeat.scalars.spline_knots import MOST_KNOTS
 from fastfeat.scalars.splines import DEGREE, EXTRAPOLATION, Extrapolation
 

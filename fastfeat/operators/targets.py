@@ -20,8 +20,7 @@ from fastfeat.literals import Scalar, in_order, literal_value
 from fastfeat.operators.aggregates import learnt_value
 from fastfeat.operators.elementary import log
 from fastfeat.operators.keys import Keys, code_of, group_text, keys_of, min_rows_of, parts_of_cross
-from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import checked, parameters_of
+from fastfeat.operators.operator import Case, Operator, Values, checked, parameters_of
 
 Statistic = Literal["mean", "var", "quantile"]
 STAT = Parameter("stat", Words(get_args(Statistic)), "which statistic", "mean")

@@ -23,8 +23,15 @@ from fastfeat.ir.node import Call, Node
 from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.ir.writing import SeveralWriter, Texts
 from fastfeat.operators.hashing import xxh64
-from fastfeat.operators.operator import Case, Operator, Reference, Values, each
-from fastfeat.operators.parameters import checked, parameters_of
+from fastfeat.operators.operator import (
+    Case,
+    Operator,
+    Reference,
+    Values,
+    checked,
+    each,
+    parameters_of,
+)
 from fastfeat.recording import Recipe, recording_methods
 
 _SPECIAL = frozenset("\\.^$*+?{}[]|()")

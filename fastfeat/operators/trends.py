@@ -10,8 +10,8 @@ from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Call, params_of
 from fastfeat.operators.durations import Duration, duration_given
-from fastfeat.operators.parameters import checked, parameters_of
-from fastfeat.operators.table_windows import refuse_own_value
+from fastfeat.operators.lookup import refuse_own_value
+from fastfeat.operators.operator import checked, parameters_of
 from fastfeat.operators.windows import (
     Window,
     over_window,

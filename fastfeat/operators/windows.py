@@ -18,15 +18,15 @@ from fastfeat.ir.show import show
 from fastfeat.ir.writing import Texts, Writer
 from fastfeat.operators.durations import Duration, duration_given, too_long
 from fastfeat.operators.keys import Keys, keys_of
-from fastfeat.operators.lookup import By
-from fastfeat.operators.parameters import checked, parameters_of
-from fastfeat.operators.table_windows import (
+from fastfeat.operators.lookup import (
+    By,
     in_table,
     refuse_own_value,
     sees_table,
     table_order,
     time_of_table,
 )
+from fastfeat.operators.operator import checked, parameters_of
 from fastfeat.recording import Recipe, carrier, recording
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.ir.walk import postorder
+from fastfeat.ir.node import postorder
 from fastfeat.scalars.elementary import body_of
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.primitives import PRIMITIVES

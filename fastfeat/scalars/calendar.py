@@ -23,7 +23,7 @@ from fastfeat.scalars.civil_calendar import (
 )
 from fastfeat.scalars.local_time import LocalTime, local_time, zone_of
 from fastfeat.scalars.op import Op
-from fastfeat.scalars.ticks import (
+from fastfeat.scalars.temporal import (
     SECONDS_PER_DAY,
     floored,
     recounted,

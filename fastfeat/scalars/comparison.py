@@ -1,7 +1,9 @@
 """Comparisons: `== != < <= > >=`, missing where either side is. Text knows `==` and `!=`.
 
 An integer against a float is converted by one rounding; uint64 against int64 compares the true
-values.
+values. Of text a row kernel never sees the bytes, only where a value stands among a set of
+literals: the border looks every text up once per literal set and hands the kernel a position, -1
+for none.
 """
 
 from __future__ import annotations
@@ -9,12 +11,62 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fastfeat.dtypes import BOOL, DType
+from fastfeat.dtypes import BOOL, INT32, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.node import Literal
 from fastfeat.ir.writing import Infix
-from fastfeat.scalars import op, temporal, text
-from fastfeat.scalars.op import Op
-from fastfeat.scalars.value import ScalarFunction, Value, as_f64, as_i64, join_status
+from fastfeat.scalars import op, temporal
+from fastfeat.scalars.op import TRUE, Op
+from fastfeat.scalars.value import (
+    InputSlot,
+    ScalarFunction,
+    Value,
+    as_f64,
+    as_i64,
+    join_status,
+    missing,
+)
+
+_NOT_UTF8 = (
+    ". Text of a CSV is bytes where the file is not UTF-8: write it as UTF-8, or read it with "
+    "pandas.read_csv(..., encoding='latin-1')"
+)
+
+
+def advice_on_bytes(dtype: DType) -> str:
+    """Return advice where text is needed and a type is bytes; nothing for another type."""
+    return _NOT_UTF8 if dtype.name == "binary" else ""
+
+
+def codes(value: Value, literals: Sequence[str]) -> Value:
+    """Return the position of a text's value among literals; -1 for none, missing stays."""
+    if value.node is None or isinstance(value.node, Literal):
+        raise TypeMismatch("text must be a column here")
+    slot = InputSlot("codes", (value.node,), INT32, tuple(literals))
+    return Value(INT32, op.input_value(slot, "i64"), op.input_ok(slot))
+
+
+def equal(left: Value, right: Value, *, negated: bool) -> Value:
+    """Return whether two texts are equal (or differ), missing where either is."""
+    if "null" in (left.dtype.name, right.dtype.name):
+        return missing(BOOL)
+    match left.node, right.node:
+        case Literal(first), Literal(second):
+            same, ok = op.literal(first == second, "b1"), TRUE
+        case _, Literal(text):
+            found = codes(left, (text,))
+            same, ok = found.op.eq(0), found.ok
+        case Literal(text), _:
+            found = codes(right, (text,))
+            same, ok = found.op.eq(0), found.ok
+        case first, second:
+            assert first is not None
+            assert second is not None
+            kind = "same" if left.dtype.name == "utf8" else "same_bytes"
+            slot = InputSlot(kind, (first, second), BOOL)
+            same, ok = op.input_value(slot, "b1"), op.input_ok(slot)
+    return Value(BOOL, ~same if negated else same, ok)
+
 
 _SIGNS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _SIGN_BIT = -(1 << 63)
@@ -37,7 +89,7 @@ def comparison_type(name: str, types: Sequence[DType]) -> DType:
 def _advice(left: DType, right: DType) -> str:
     match left.name, right.name:
         case ("binary", "utf8" | "binary" | "null") | ("utf8" | "null", "binary"):
-            return text.advice_on_bytes(DType("binary"))
+            return advice_on_bytes(DType("binary"))
         case (("utf8" | "null"), ("utf8" | "null")):
             return ". Text has no order here: only == and != exist for it"
         case ("utf8", _) | (_, "utf8"):
@@ -67,7 +119,7 @@ def _lower(name: str) -> Callable[[Sequence[Value], Mapping[str, Any]], Value]:
         left, right = values
         status = join_status(left, right)
         if left.dtype.holds_bytes or right.dtype.holds_bytes:
-            return text.equal(left, right, negated=name == "ne")
+            return equal(left, right, negated=name == "ne")
         if left.dtype.is_temporal or right.dtype.is_temporal:
             x, y = temporal.align(left, right)
             return Value(BOOL, _apply(name, x.op, y.op), x.ok & y.ok, join_status(x, y))

@@ -15,7 +15,7 @@ from fastfeat.ir.parameters import Parameter, Real
 from fastfeat.ir.writing import PLAIN
 from fastfeat.scalars import op, whole
 from fastfeat.scalars.arithmetic import float_type
-from fastfeat.scalars.elementary.remainder import MOST_PERIODS
+from fastfeat.scalars.elementary.floats import MOST_PERIODS
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import (
     LARGE_ARGUMENT,

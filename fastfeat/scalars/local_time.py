@@ -1,16 +1,138 @@
-"""Local time: an instant as a day number and the ticks since midnight, in the zone of a column."""
+"""Local time: an instant as a day number and the ticks since midnight, in the zone of a column.
+
+The offset of a zone at an instant is found in primitives: two loads and a comparison. Time from the
+first change to the last is cut into equal buckets that hold one change at most, so the bucket
+number is one multiplication, whatever the number of changes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
 
-from fastfeat.dtypes import DType
+from fastfeat.dtypes import PER_SECOND, DType, Unit
+from fastfeat.ir.node import Literal
 from fastfeat.scalars import op
 from fastfeat.scalars.op import Op
-from fastfeat.scalars.ticks import ticks_per_day, unit_of
-from fastfeat.scalars.utc_offset import offset_at, within_table
-from fastfeat.scalars.whole import floor_parts, from_small, nearest_parts
-from fastfeat.scalars.zones import ZoneTable, table_for
+from fastfeat.scalars.temporal import ticks_per_day, unit_of
+from fastfeat.scalars.value import TableKey
+from fastfeat.scalars.whole import floor_parts, from_small, nearest_parts, to_integer
+from fastfeat.scalars.zones import CYCLE, HORIZON, ZoneTable, table_for
+
+HEADER = 3
+"""Floats before the offsets: slope and intercept of the bucket number, and the last bucket."""
+NEVER = (1 << 63) - 1
+"""The change of a bucket that holds none, in ticks."""
+
+
+def bucket_length(changes: Sequence[int]) -> int:
+    """Return the length in seconds of the buckets of a zone: none holds two changes."""
+    return min((b - a for a, b in pairwise(changes)), default=HORIZON)
+
+
+def bucket_count(changes: Sequence[int]) -> int:
+    """Return how many buckets there are from the first change to the last."""
+    return (changes[-1] - changes[0]) // bucket_length(changes) + 1
+
+
+def bucket_changes(
+    elements: tuple[int, tuple[int, ...], tuple[int, ...]], length: int
+) -> list[int]:
+    """Return the instant of the change in each bucket, in ticks; 2**63 - 1 where there is none.
+
+    Args:
+        elements: ticks per second, changes and offsets in seconds.
+        length: number of buckets.
+    """
+    per_second, changes, _ = elements
+    n_seconds = bucket_length(changes)
+    words = [NEVER] * length
+    for change in changes:
+        words[(change - changes[0]) // n_seconds] = min(change * per_second, NEVER)
+    return words
+
+
+def bucket_offsets(
+    elements: tuple[int, tuple[int, ...], tuple[int, ...]], length: int
+) -> list[float]:
+    """Return the header, then the offset at the start of each bucket and after the last, in ticks.
+
+    Buckets begin half a second before a whole second: an instant whose float is rounded to the
+    wrong side of such a bound is still far from any change.
+    """
+    per_second, changes, offsets = elements
+    n_seconds = bucket_length(changes)
+    n_buckets = length - HEADER - 1
+    n_passed = [0] * (n_buckets + 1)
+    for change in changes:
+        n_passed[(change - changes[0]) // n_seconds + 1] += 1
+    start = (changes[0] - 0.5) / n_seconds
+    words = [1.0 / (n_seconds * per_second), -start - 0.5, float(n_buckets - 1)]
+    passed = 0
+    for n_more in n_passed:
+        passed += n_more
+        words.append(float(offsets[passed] * per_second))
+    return words
+
+
+LAYOUTS: Mapping[str, Any] = {"zone_changes": bucket_changes, "zone_offsets": bucket_offsets}
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """The offset of a zone at an instant.
+
+    Args:
+        ticks: the offset east of UTC, a whole number in float64.
+        change: the change of offset in the bucket of the instant, NEVER for none.
+    """
+
+    ticks: Op
+    change: Op
+
+
+def within_table(zone: ZoneTable, unit: Unit, x: Op) -> Op:
+    """Return an instant within the table around which offsets are those around `x`.
+
+    Args:
+        zone: the table.
+        unit: what instants count.
+        x: any int64.
+    """
+    if not zone.repeats or unit == "ns":  # nanoseconds end in 2262
+        return x
+    cycle, first = CYCLE * PER_SECOND[unit], (HORIZON - CYCLE) * PER_SECOND[unit]
+    n_cycles = op.floor((op.to_f64(x) - float(first)) * (1.0 / cycle))
+    n_cycles = op.select(n_cycles > 0.0, n_cycles, 0.0)
+    return x - to_integer(n_cycles) * cycle
+
+
+def offset_at(zone: ZoneTable, unit: Unit, x: Op) -> Offset:
+    """Return the offset at an instant within the table."""
+    if not zone.changes:
+        ticks = op.literal(zone.offsets[0] * PER_SECOND[unit], "f64")
+        return Offset(ticks, op.literal(NEVER, "i64"))
+    n_buckets = bucket_count(zone.changes)
+    elements = _elements(zone, unit)
+    changes = op.table(TableKey(elements, "zone_changes", n_buckets))
+    offsets = op.table(TableKey(elements, "zone_offsets", HEADER + n_buckets + 1))
+    slope, intercept, last = (op.load_f64(offsets, k) for k in range(HEADER))
+    number = op.fma(op.to_f64(x), slope, intercept)
+    number = op.select(number > 0.0, number, 0.0)
+    bucket = to_integer(op.select(number < last, number, last))
+    change = op.load_i64(changes, bucket)
+    passed = op.from_bool(x >= change)
+    return Offset(op.load_f64(offsets, bucket + passed + HEADER), change)
+
+
+@lru_cache(maxsize=256)
+def _elements(zone: ZoneTable, unit: Unit) -> Literal:
+    """Return the literal of a zone; kept, as interning looks at each of its thousand numbers."""
+    return Literal((PER_SECOND[unit], zone.changes, zone.offsets))
+
 
 UTC = ZoneTable((), (0,))
 

@@ -13,7 +13,7 @@ from fastfeat.dtypes import BOOL, FLOAT64, INT64, INTEGER_RANGE, NULL, UTF8, DTy
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import Literal
 from fastfeat.ir.parameters import Constant, Pair, Parameter, Several, Words
-from fastfeat.scalars import boolean, comparison, op, text
+from fastfeat.scalars import boolean, comparison, op
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.table import count_not_above, padded_length
 from fastfeat.scalars.value import (
@@ -35,7 +35,7 @@ def _require_literals(dtype: DType, elements: Sequence[Any], what: str) -> None:
         wrong = [e for e in elements if not isinstance(e, str)]
     elif dtype.name == "binary":
         raise TypeMismatch(
-            f"{what} needs numbers or text, got {dtype}{text.advice_on_bytes(dtype)}"
+            f"{what} needs numbers or text, got {dtype}{comparison.advice_on_bytes(dtype)}"
         )
     elif dtype.is_number:
         wrong = [e for e in elements if not isinstance(e, (int, float))]
@@ -86,7 +86,7 @@ def _is_in(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     (value,) = values
     elements = params["values"]
     if value.dtype == UTF8:
-        found = text.codes(value, elements)
+        found = comparison.codes(value, elements)
         return Value(BOOL, found.op >= 0, found.ok)
     if value.dtype == NULL:
         return replace(missing(BOOL), status=value.status)
@@ -138,7 +138,7 @@ def _replace(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 def _look_up(value: Value, mapping: Pairs, dtype: DType) -> tuple[Op, Op, Value]:
     """Return whether a value is present, whether the mapping has it, and what it is mapped to."""
     if value.dtype == UTF8:
-        code = text.codes(value, tuple(key for key, _ in mapping))
+        code = comparison.codes(value, tuple(key for key, _ in mapping))
         present, there = code.ok, code.ok & (code.op >= 0)
         position, results = op.select(there, code.op, 0), [result for _, result in mapping]
     else:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastfeat.dtypes import Physical
-from fastfeat.ir.intern import Interned
+from fastfeat.ir.node import Interned
 from fastfeat.scalars.primitives import PRIMITIVES
 
 Number = float | int | bool

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any
 
-from fastfeat.scalars import op, spline_knots, zone_buckets
+from fastfeat.scalars import local_time, op, spline_knots
 from fastfeat.scalars.op import Op
 
 COMPARED_WHOLE = 15
@@ -124,5 +124,5 @@ LAYOUTS: dict[str, Callable[[Any, int], list[Any]]] = {
     "groups_of_folds": groups_of_folds,
     "groups_present": groups_present,
     **spline_knots.LAYOUTS,
-    **zone_buckets.LAYOUTS,
+    **local_time.LAYOUTS,
 }

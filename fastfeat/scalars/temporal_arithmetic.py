@@ -32,8 +32,7 @@ from fastfeat.scalars.integers import (
     sub_overflows,
 )
 from fastfeat.scalars.op import Op
-from fastfeat.scalars.temporal import convert, shared_type
-from fastfeat.scalars.ticks import finest, floored, ticks_per_day
+from fastfeat.scalars.temporal import convert, finest, floored, shared_type, ticks_per_day
 from fastfeat.scalars.value import (
     TIME_OUT_OF_RANGE,
     Value,

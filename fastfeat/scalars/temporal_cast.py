@@ -15,7 +15,7 @@ from fastfeat.errors import TypeMismatch
 from fastfeat.scalars import op
 from fastfeat.scalars.local_time import local_time, zone_of
 from fastfeat.scalars.op import Op
-from fastfeat.scalars.ticks import (
+from fastfeat.scalars.temporal import (
     floored,
     multiplied,
     recounted,

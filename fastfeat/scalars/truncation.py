@@ -24,10 +24,9 @@ from fastfeat.scalars import op
 from fastfeat.scalars.calendar import PER_DAY, ZONE, require_kind, require_zone
 from fastfeat.scalars.civil_calendar import civil_date, first_day_of_month
 from fastfeat.scalars.integers import INT64_MIN
-from fastfeat.scalars.local_time import LocalTime, local_time, zone_of
+from fastfeat.scalars.local_time import LocalTime, local_time, offset_at, within_table, zone_of
 from fastfeat.scalars.op import Op
-from fastfeat.scalars.ticks import INT64_MAX, ticks_per_day, unit_of
-from fastfeat.scalars.utc_offset import offset_at, within_table
+from fastfeat.scalars.temporal import INT64_MAX, ticks_per_day, unit_of
 from fastfeat.scalars.value import TIME_OUT_OF_RANGE, ScalarFunction, Value, raise_status
 from fastfeat.scalars.whole import floor_parts, floor_parts_i64, to_integer
 from fastfeat.scalars.zones import LARGEST_OFFSET, ZoneTable

@@ -20,9 +20,8 @@ from fastfeat.selfcheck.digests import (
     golden_text,
 )
 from fastfeat.selfcheck.past_plans import live_plan, past_plans
-from fastfeat.selfcheck.past_tables import past_tables
 from fastfeat.selfcheck.plans import contract_plans
-from fastfeat.selfcheck.tables import check_table, training_table
+from fastfeat.selfcheck.tables import check_table, past_tables, training_table
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from typing import Any, cast
 from fastfeat.aggregates.keys import Groups, Vocabulary
 from fastfeat.api.plan import FittedPlan, Plan
 from fastfeat.plan.keep.state import aggregates_of
-from fastfeat.selfcheck.past_tables import PastTables
+from fastfeat.selfcheck.tables import PastTables
 
 FILE = "golden.json"
 FILE_OF_PAST = "golden_past.json"

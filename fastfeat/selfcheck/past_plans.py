@@ -16,10 +16,9 @@ from fastfeat.api.plan import Plan
 from fastfeat.expr import Expr, col, when
 from fastfeat.operators import OPERATORS
 from fastfeat.operators.ahead import ahead
-from fastfeat.operators.asof import asof
 from fastfeat.operators.calendar import DatetimeParts
 from fastfeat.operators.categories import cross
-from fastfeat.operators.lookup import Lookup, lookup
+from fastfeat.operators.lookup import Lookup, asof, lookup
 from fastfeat.operators.operator import Case, Operator
 from fastfeat.operators.targets import Statistic
 from fastfeat.operators.windows import (

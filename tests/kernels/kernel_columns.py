@@ -12,7 +12,7 @@ from fastfeat_kernels.column import Call, Run
 from fastfeat_kernels.load import Kernel
 from hypothesis import strategies as st
 
-from fastfeat.engine.cpu.compile import written_kernel
+from fastfeat.engine.cpu.kernels import written_kernel
 from fastfeat.io.columns.column import Chunk
 
 Value = float | int | bool | None

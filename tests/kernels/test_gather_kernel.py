@@ -7,7 +7,7 @@ import importlib
 import numpy as np
 import pytest
 from fastfeat_kernels.compile import compile_entry
-from fastfeat_kernels.gather.reference import gather as gather_by_definition
+from fastfeat_kernels.gather import gather as gather_by_definition
 from fastfeat_kernels.gather.state import gather
 from fastfeat_kernels.load import load_object
 from hypothesis import given

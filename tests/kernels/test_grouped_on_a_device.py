@@ -26,7 +26,7 @@ from kernel_columns import Value, columns, compiled, cuts, make_chunk, numpy_chu
 
 from fastfeat.dtypes import INT32, DType
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, Order
-from fastfeat.engine.gpu.pieces.rounds import over_rows
+from fastfeat.engine.gpu.pieces.column_groups import over_rows
 from fastfeat.engine.gpu.runtime import Geometry
 from fastfeat.errors import OutOfDeviceMemory
 from fastfeat.io.device import DeviceArray

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import xxhash
 from device_chunks import ORDERS, Placed, downloaded, launch, place, runtime_of
+from fastfeat_kernels import hashing
 from fastfeat_kernels.column import ELEMENTS, TEXT
-from fastfeat_kernels.hashing import cuda, layout
+from fastfeat_kernels.hashing import cuda
 from fastfeat_kernels.hashing.reference import ENTRIES
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +24,7 @@ CONTENT = bytes((i * 73 + 41) % 256 for i in range(300))
 
 def column_words(element: str, placed: Placed, start: int) -> list[int]:
     """Return the words of a column, whose first row is row `start`."""
-    code = layout.IS_TEXT if element == TEXT else ELEMENTS.index(element)
+    code = hashing.IS_TEXT if element == TEXT else ELEMENTS.index(element)
     bits = (placed.value_bit_offset, placed.validity, placed.bit_offset)
     return [placed.values, *bits, code, placed.offsets, placed.offset_bytes, start]
 
@@ -42,7 +43,7 @@ def hashes_of(
     launch(runtime, cuda.text(64), cuda.KERNELS[entry], words, start, n)
     table = np.array([w % 2**64 for w in words], np.uint64)
     expected = (ctypes.c_uint64 * max(n, 1))()
-    table[layout.HASHES] = ctypes.addressof(expected) - 8 * start
+    table[hashing.HASHES] = ctypes.addressof(expected) - 8 * start
     assert ENTRIES[entry](table.ctypes.data, start, n) == 0
     return downloaded(runtime, out, np.uint64, n).tolist(), [*expected][:n]
 

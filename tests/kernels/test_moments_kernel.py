@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from fastfeat_kernels.column import ELEMENTS, key_of, value_of_key
-from fastfeat_kernels.moments.layout import entry_of
+from fastfeat_kernels.moments import entry_of
 from fastfeat_kernels.moments.reference import ENTRIES
 from fastfeat_kernels.moments.state import (
     NO_ROW,

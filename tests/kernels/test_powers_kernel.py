@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fastfeat_kernels import powers as layout
 from fastfeat_kernels.column import ELEMENTS
 from fastfeat_kernels.grouped.order import Ordered, order
-from fastfeat_kernels.powers import exact, layout
-from fastfeat_kernels.powers.layout import options_of
+from fastfeat_kernels.powers import options_of
+from fastfeat_kernels.powers import state as exact
 from fastfeat_kernels.powers.reference import ENTRIES, kurtosis_of, skew_of
 from fastfeat_kernels.powers.state import (
     PowerSums,

@@ -12,8 +12,16 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from fastfeat_kernels.text import functions, generate, parsing, reference, state, unicode_table
-from fastfeat_kernels.text.layout import NOT_PARSEABLE, OUT_OF_RANGE, PARSED
+from fastfeat_kernels.text import (
+    NOT_PARSEABLE,
+    OUT_OF_RANGE,
+    PARSED,
+    functions,
+    generate,
+    reference,
+    state,
+    unicode_table,
+)
 from fastfeat_kernels.text.requests import REQUESTS, Request
 from fastfeat_kernels.text.state import InvalidUtf8
 from hypothesis import given
@@ -345,7 +353,7 @@ decimals = st.one_of(
 )
 
 
-def assert_floats_equal(texts: list[Text], found: parsing.ParsedFloats) -> None:
+def assert_floats_equal(texts: list[Text], found: functions.ParsedFloats) -> None:
     expected = parsed(texts, reference.to_float)
     present = [value is not None for value, _ in expected]
     assert present_of(found, len(texts)) == present

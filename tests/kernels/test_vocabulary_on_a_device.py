@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import xxhash
 from device_chunks import ORDERS, Placed, downloaded, launch, place, runtime_of, uploaded
+from fastfeat_kernels import hashing
 from fastfeat_kernels.column import ELEMENTS, TEXT
-from fastfeat_kernels.hashing import layout
 from fastfeat_kernels.hashing.reference import canonical_bytes, canonical_row
 from fastfeat_kernels.vocabulary import cuda
 from fastfeat_kernels.vocabulary.cuda import MISSING_IS_A_PART, MISSING_IS_NO_KEY, KeyTable
@@ -48,7 +48,7 @@ def chunk_of(part: Part, bit: int = 3) -> Any:
 
 
 def column_words(element: str, placed: Placed, indices: int = 0) -> list[int]:
-    code = layout.IS_TEXT if element == TEXT else ELEMENTS.index(element)
+    code = hashing.IS_TEXT if element == TEXT else ELEMENTS.index(element)
     bit = indices if element == TEXT else placed.value_bit_offset
     place_of = (placed.values, bit, placed.validity, placed.bit_offset)
     return [*place_of, code, placed.offsets, placed.offset_bytes, 0]

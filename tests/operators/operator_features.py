@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import fastfeat as ff
-from fastfeat.ir.node import Aggregate
-from fastfeat.ir.walk import postorder
+from fastfeat.ir.node import Aggregate, postorder
 from fastfeat.selfcheck import plans
 from fastfeat.selfcheck.plans import Feature, operator_features
 

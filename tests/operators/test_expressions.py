@@ -22,9 +22,8 @@ from test_operators import examples, families, features_of
 import fastfeat as ff
 from fastfeat import col, lit
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.ir.node import TRAINING, Aggregate, Call, Column
+from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, postorder
 from fastfeat.ir.show import CALLS, COLUMNS, show
-from fastfeat.ir.walk import postorder
 from fastfeat.scalars import SCALARS
 from fastfeat.steps.registry import STEPS
 

@@ -13,7 +13,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.api.plan import fitted_of
 from fastfeat.engine.layout import lay_out
-from fastfeat.ir.intern import _POOL
+from fastfeat.ir.node import _POOL
 from fastfeat.plan.keep.artifact import artifact_bytes
 
 N_OPERATORS = 5000

@@ -10,7 +10,7 @@ from fastfeat_kernels.compile import compile_entry
 
 from fastfeat.engine.cpu.emit import native_lanes
 from fastfeat.engine.reference.interpret import elementary_function
-from fastfeat.ir.walk import postorder
+from fastfeat.ir.node import postorder
 from fastfeat.scalars.elementary import BODIES, body_of
 from fastfeat.scalars.primitives import PRIMITIVES
 

@@ -18,8 +18,8 @@ from temporal_rows import LARGEST, SMALLEST, UNITS, computed, fitted
 from fastfeat import col
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.scalars import zones
+from fastfeat.scalars.local_time import bucket_length
 from fastfeat.scalars.tzif import read_changes
-from fastfeat.scalars.zone_buckets import bucket_length
 from fastfeat.scalars.zones import CYCLE, HORIZON, ZoneTable, table_for, using
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)

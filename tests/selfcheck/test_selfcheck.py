@@ -11,8 +11,7 @@ import pytest
 
 from fastfeat.engine.gpu.compile.gcc import find_compiler
 from fastfeat.errors import BackendUnavailable, FastfeatWarning
-from fastfeat.ir.node import Call
-from fastfeat.ir.walk import postorder
+from fastfeat.ir.node import Call, postorder
 from fastfeat.operators import OPERATORS
 from fastfeat.selfcheck.digests import (
     FILE_OF_PAST,
@@ -23,9 +22,15 @@ from fastfeat.selfcheck.digests import (
     golden_digests,
 )
 from fastfeat.selfcheck.past_plans import live_plan, past_plans
-from fastfeat.selfcheck.past_tables import PastTables, past_tables
 from fastfeat.selfcheck.plans import contract_plans
-from fastfeat.selfcheck.tables import N_ROWS, N_TRAINING_ROWS, check_table, training_table
+from fastfeat.selfcheck.tables import (
+    N_ROWS,
+    N_TRAINING_ROWS,
+    PastTables,
+    check_table,
+    past_tables,
+    training_table,
+)
 from fastfeat.steps.windows.rows import OVER_FUNCTIONS
 
 PLANS = contract_plans()

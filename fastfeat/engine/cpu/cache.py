@@ -21,13 +21,16 @@ from pathlib import Path
 
 from fastfeat_kernels.load import Kernel, load_object
 
-from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, is_observed, note
-from fastfeat.engine.sources import (
+from fastfeat.engine.kernel_cache import (
     Import,
     Places,
+    UsedKernel,
+    cache_folder,
     digest_of,
     imports_of,
     installed,
+    is_observed,
+    note,
     source_of,
     sources_of,
 )
@@ -48,7 +51,7 @@ _loaded: dict[str, Kernel] = {}
 _lock = threading.RLock()
 _warned: set[str] = set()
 _KERNELS = "fastfeat_kernels."
-_COMPILING = "fastfeat.engine.cpu.compile"
+_COMPILING = "fastfeat.engine.cpu.kernels"
 _WRITTEN = re.compile(
     r'from fastfeat_kernels\.(\w+)\.[\w.]+ import ENTRIES\n\nentry = ENTRIES\["(\w+)"\]\n'
 )

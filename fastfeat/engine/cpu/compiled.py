@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from fastfeat_kernels.load import Kernel
 
-from fastfeat.engine.cpu.compile import generated_kernel, written_kernel
+from fastfeat.engine.cpu.kernels import generated_kernel, written_kernel
 from fastfeat.engine.cpu.render import render
 from fastfeat.engine.cpu.table import TablePlan, plan_table
 from fastfeat.engine.kernel_cache import is_observed

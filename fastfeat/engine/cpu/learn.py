@@ -33,8 +33,8 @@ from fastfeat.aggregates.function import (
     needs_powers,
     ranks_of,
 )
-from fastfeat.engine.cpu.arrays import compute
 from fastfeat.engine.cpu.kernels import PARTS_PER_THREAD, n_parts, runner
+from fastfeat.engine.cpu.run import compute
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
 from fastfeat.engine.program import Constants, Functions, Output, Program, RowFailed, program_of
 from fastfeat.engine.storage import column_of, storage

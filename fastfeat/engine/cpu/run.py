@@ -1,4 +1,7 @@
-"""Running a program over the rows: pieces in place, threads, and what went wrong in which row."""
+"""Running a program over the rows: pieces in place, threads, and what went wrong in which row.
+
+It writes into memory of its own, Arrow columns, or into the columns of a matrix.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,20 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastfeat_kernels.rows import BLOCK_WORD, TILE_WORDS
+from fastfeat_kernels.rows import BLOCK_WORD, CODES, TILE_WORDS, tile_column_bytes, tile_rows
 from numpy.typing import NDArray
 
+from fastfeat.dtypes import BOOL
 from fastfeat.engine.cpu.compiled import CompiledProgram, compiled, driver
 from fastfeat.engine.cpu.table import BoundTable, Words, bind_constants
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
+from fastfeat.engine.failure import WORD_ROWS, first_failing_row
 from fastfeat.engine.program import Constants, Program, RowFailed
-from fastfeat.engine.search import WORD_ROWS, first_failing_row
 from fastfeat.engine.storage import storage
+from fastfeat.engine.tasks import MatrixTask, RowTask
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.column import Chunk, physical_chunks
+from fastfeat.io.sinks.write import array_from_buffers, staggered_addresses, staggered_columns
 from fastfeat.progress import is_telling, tell
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 
@@ -323,3 +329,65 @@ def _first_failing_row(plan: CompiledProgram, loops: int, task: Task) -> int:
         return _run_task(plan, loops, task, task.first + first, n_rows) != 0
 
     return task.start + task.first + first_failing_row(fails, task.n_rows)
+
+
+def compute(task: RowTask) -> list[Any]:
+    """Return an Arrow array for each output, which the kernel wrote."""
+    program, n_rows = task.program, task.n_rows
+    values = _allocate(program, n_rows)
+    validity = staggered_columns(len(program.outputs), n_rows, BOOL)
+    targets = [
+        Target(address, 0 if output.dtype.name == "bool" else array.itemsize, bits)
+        for output, (array, address), bits in zip(
+            program.outputs, values, staggered_addresses(validity), strict=True
+        )
+    ]
+    owners = (values, validity)
+    missing = run(program, task.columns, n_rows, task.constants, targets, owners).tolist()
+    return [
+        array_from_buffers(output.dtype, array, bits, count, n_rows)
+        for output, (array, _), bits, count in zip(
+            program.outputs, values, validity, missing, strict=True
+        )
+    ]
+
+
+def _allocate(program: Program, n_rows: int) -> list[tuple[NDArray[Any], int]]:
+    """Return output columns with their addresses, those of one type in one allocation."""
+    by_type: dict[Any, list[int]] = {}
+    for k, output in enumerate(program.outputs):
+        by_type.setdefault(output.dtype, []).append(k)
+    columns: dict[int, tuple[NDArray[Any], int]] = {}
+    for dtype, members in by_type.items():
+        arrays = staggered_columns(len(members), n_rows, dtype)
+        placed = zip(arrays, staggered_addresses(arrays), strict=True)
+        columns.update(zip(members, placed, strict=True))
+    return [columns[k] for k in range(len(program.outputs))]
+
+
+def compute_matrix(task: MatrixTask) -> None:
+    """Write the outputs, all of one float type, into a matrix."""
+    out = task.out
+    first, (row, column), n_bytes = out.ctypes.data, out.strides, out.itemsize
+    n_outputs = len(task.program.outputs)
+    tile = None if row == n_bytes else _tile(out)
+    if tile is not None:
+        first, column = 0, tile.column_bytes
+    targets = [
+        Target(first + k * column, n_bytes, in_tile=tile is not None) for k in range(n_outputs)
+    ]
+    run(task.program, task.columns, task.n_rows, task.constants, targets, out, tile)
+
+
+def _tile(out: NDArray[Any]) -> Tile:
+    """Return the tile of a matrix whose columns are not contiguous."""
+    n_columns, n_bytes = out.shape[1], out.itemsize
+    n_rows = tile_rows(n_columns, n_bytes)
+    return Tile(
+        n_rows,
+        tile_column_bytes(n_rows, n_bytes),
+        n_columns,
+        CODES[out.dtype.name],
+        out.ctypes.data,
+        (out.strides[0], out.strides[1]),
+    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from fastfeat.ir.walk import postorder
+from fastfeat.ir.node import postorder
 from fastfeat.scalars.elementary import EXACT, body_of
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.primitives import PRIMITIVES

@@ -1,4 +1,7 @@
-"""Input columns in the storage that a fitted plan reads: in place, or converted exactly."""
+"""Input columns in the storage that a fitted plan reads: in place, or converted exactly.
+
+Text may have been meant to be numbers: one "unknown" makes text of a whole column of a CSV file.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,6 @@ from fastfeat.io.columns.column import combined
 from fastfeat.io.columns.conversions import ConvertedPiece, conversion, read_values
 from fastfeat.io.columns.decode import decoded, is_binary, is_text
 from fastfeat.io.columns.types import arrow_type, column_text, known_type, storage_type
-from fastfeat.io.sources.almost_numbers import almost_numbers
 
 
 def conform(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -> ChunkedArray:
@@ -186,3 +188,34 @@ def _scalar_text(scalar: Any) -> str:
 
 _ALWAYS_CONVERTED = frozenset({"float16", "decimal", "null"})
 _LONGEST = 60
+
+
+_LOOKED_AT = 1_000_000
+
+
+def almost_numbers(column: ChunkedArray, name: str) -> str:
+    """Return a message about the first text among a column of numbers, or nothing.
+
+    Args:
+        column: the column, of any type.
+        name: its name.
+    """
+    if not is_text(column.type):
+        return ""
+    texts: list[Any] = decoded(column.slice(0, _LOOKED_AT)).to_pylist()
+    odd = [row for row, text in enumerate(texts) if text is not None and not _is_number(text)]
+    n_numbers = sum(text is not None for text in texts) - len(odd)
+    if not odd or n_numbers < len(odd):
+        return ""
+    return (
+        f"{column_text(name)} is text because of {texts[odd[0]][:60]!r} in row {odd[0]}. Leave "
+        "such fields empty, or read the file by pandas.read_csv(..., na_values=...)"
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,4 +1,10 @@
-"""Conversions between column types: the values in their new storage, and where that is exact."""
+"""Conversions between column types: the values in their new storage, and where that is exact.
+
+Those between float widths give the same bits with flush-to-zero switched on. A library may do that
+for the whole process; the processor's own conversions then turn subnormal numbers into zeros
+without a word. Decimals become integers and correctly rounded float64, which is how a plan reads
+them.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +18,113 @@ from numpy.typing import NDArray
 from fastfeat.dtypes import INTEGER_RANGE, PER_SECOND, DType
 from fastfeat.io.arrow import Array
 from fastfeat.io.columns.bits import Flags, present_rows, unpack
-from fastfeat.io.columns.decimals import decimal_to_float64, decimal_units
-from fastfeat.io.columns.floats import is_half, narrow, same_floats, widen
+
+_SMALLEST = 2.0**-149  # the smallest float32 above zero
+_NORMAL = 2.0**-126  # the smallest normal float32
+
+
+def widen(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Return floats of any width as float64, exactly."""
+    wide = values.astype(np.float64)
+    if values.dtype == np.float32:
+        bits = values.view(np.uint32)
+        magnitude = bits & np.uint32(0x7FFFFFFF)
+        subnormal = magnitude - np.uint32(1) < 0x7FFFFF
+        if subnormal.any():
+            exact = magnitude[subnormal].astype(np.float64) * _SMALLEST
+            wide[subnormal] = np.where(bits[subnormal] >> 31, -exact, exact)
+    return wide
+
+
+def narrow(wide: NDArray[np.float64]) -> tuple[NDArray[np.float32], Flags]:
+    """Return float64 as float32, and where that is exact (NaN is)."""
+    with np.errstate(all="ignore"):
+        values = wide.astype(np.float32)
+    tiny = (np.abs(wide) < _NORMAL) & (wide != 0)
+    if tiny.any():
+        units = (np.abs(wide[tiny]) / _SMALLEST).astype(np.uint32)
+        values.view(np.uint32)[tiny] = units | (np.signbit(wide[tiny]).astype(np.uint32) << 31)
+    return values, same_floats(widen(values), wide)
+
+
+def is_half(wide: NDArray[np.float64]) -> Flags:
+    """Return flags of float64 values that are exactly float16 values (NaN is)."""
+    with np.errstate(all="ignore"):
+        half = wide.astype(np.float16)
+    return same_floats(widen(half), wide)
+
+
+def same_floats(left: NDArray[np.float64], right: NDArray[np.float64]) -> Flags:
+    """Return flags of rows in which two arrays hold the same bits, or both NaN."""
+    return (left.view(np.int64) == right.view(np.int64)) | (np.isnan(left) & np.isnan(right))
+
+
+_EXACT_POWER = 22  # 10**22 is the largest power of ten that float64 holds exactly
+_EXACT_INTEGER = 2**53
+
+
+def decimal_to_float64(array: Array) -> NDArray[np.float64]:
+    """Return decimals, each correctly rounded; 0 where one is missing.
+
+    Up to 2**53 in units of the last digit, one IEEE division (or product) of two exact numbers
+    rounds once. Longer ones go through Python's integers, about half a microsecond each.
+
+    Args:
+        array: a pyarrow decimal array of any width, shape (n_rows,).
+    """
+    scale = array.type.scale
+    units, fits = _small_units(array)
+    if abs(scale) > _EXACT_POWER:
+        fits[:] = False
+    power = float(10 ** min(abs(scale), _EXACT_POWER))
+    values = units.astype(np.float64)
+    values = values / power if scale >= 0 else values * power
+    present = present_rows(array)
+    long = np.flatnonzero(~fits if present is None else ~fits & present)
+    if len(long):
+        all_units = decimal_units(array, long)
+        values[long] = [rounded(value, scale) for value in all_units]
+    if present is not None:
+        values[~present] = 0.0
+    return values
+
+
+def decimal_units(array: Array, rows: NDArray[np.intp]) -> list[int]:
+    """Return the value of some rows of a decimal array in units of its last digit."""
+    width = array.type.bit_width // 8
+    data = memoryview(array.buffers()[1])
+    start = array.offset * width
+    return [
+        int.from_bytes(data[at : at + width], "little", signed=True)
+        for at in (start + row * width for row in rows.tolist())
+    ]
+
+
+def rounded(units: int, scale: int) -> float:
+    """Return `units / 10**scale` as the nearest float64; beyond its range, an infinity."""
+    try:
+        # True division of Python integers is correctly rounded.
+        return units / 10**scale if scale >= 0 else float(units * 10**-scale)
+    except OverflowError:
+        return float("inf") if units > 0 else float("-inf")
+
+
+def _small_units(array: Array) -> tuple[NDArray[np.int64], Flags]:
+    """Return the values in units of the last digit, and where they are at most 2**53."""
+    width = array.type.bit_width // 8
+    count = len(array)
+    if count == 0:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.bool_)
+    data, start = array.buffers()[1], array.offset * width
+    if width == 4:
+        units = np.frombuffer(data, np.int32, count, start).astype(np.int64)
+        return units, np.ones(count, dtype=np.bool_)
+    words = np.frombuffer(data, np.int64, count * width // 8, start).reshape(count, width // 8)
+    units = words[:, 0].copy()
+    fits = (units >= -_EXACT_INTEGER) & (units <= _EXACT_INTEGER)
+    for word in range(1, width // 8):
+        fits &= words[:, word] == units >> 63
+    return units, fits
 
 
 class ConvertedPiece(NamedTuple):

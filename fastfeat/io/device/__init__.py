@@ -3,7 +3,6 @@
 What reads the structures of other libraries, `table` and below, is imported when there is any.
 """
 
-from fastfeat.io.device.array import DeviceArray, DeviceTable, Ready
-from fastfeat.io.device.place import holds_device_memory
+from fastfeat.io.device.array import DeviceArray, DeviceTable, Ready, holds_device_memory
 
 __all__ = ["DeviceArray", "DeviceTable", "Ready", "holds_device_memory"]

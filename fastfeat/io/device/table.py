@@ -8,19 +8,20 @@ from typing import Any, cast
 from fastfeat.errors import InvalidData, TypeMismatch, counted
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.types import column_text
-from fastfeat.io.device.array import DeviceArray, DeviceTable
-from fastfeat.io.device.arrow import ImportedArray, columns_in, import_arrow, of_arrow, unread
-from fastfeat.io.device.cuda import of_cuda_array
-from fastfeat.io.device.dlpack import of_tensor
-from fastfeat.io.device.place import (
+from fastfeat.io.device.array import (
     CUDA_DEVICES,
     HOST_DEVICES,
+    DeviceArray,
+    DeviceTable,
     cuda_interface,
     dlpack_device,
     is_mapping,
     is_on_device,
     names_in,
 )
+from fastfeat.io.device.arrow import ImportedArray, columns_in, import_arrow, of_arrow, unread
+from fastfeat.io.device.cuda import of_cuda_array
+from fastfeat.io.device.dlpack import of_tensor
 from fastfeat.io.sources.arrays import column_array
 
 

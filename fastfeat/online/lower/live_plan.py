@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.io.columns.types import UnsupportedType
-from fastfeat.ir.node import Aggregate, Call, Node
+from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.scope import query_of
 from fastfeat.ir.show import show
-from fastfeat.ir.walk import postorder
 from fastfeat.online.lower.schedules import Prepared, Round, prepare
 from fastfeat.plan.declare.window_reach import (
     Function,

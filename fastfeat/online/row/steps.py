@@ -18,7 +18,7 @@ from fastfeat.io.columns.row_values import (
     stored_literal,
     text_of,
 )
-from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn, postorder
 from fastfeat.ir.scope import (
     OVER,
     is_over_table,
@@ -30,7 +30,6 @@ from fastfeat.ir.scope import (
     window_of,
 )
 from fastfeat.ir.show import names_of, show
-from fastfeat.ir.walk import postorder
 from fastfeat.plan.lower.codes import given_vocabulary
 from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.lower.lower import output_of
@@ -42,9 +41,9 @@ from fastfeat.plan.run.windows import asked_of, naming_table, past_of_table
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 from fastfeat.steps.registry import is_step, step_function
 from fastfeat.steps.step import Argument, StepFailed
-from fastfeat.steps.windows.reference import listed, ordering
 from fastfeat.steps.windows.rows import OverFailed, RowOrder, WindowRequest, function_over
 from fastfeat.steps.windows.table_rows import Rows, moments_of, over_table, rows_of_table
+from fastfeat.steps.windows.tasks import listed, ordering
 
 Row = Mapping[Any, Any]
 """Values by column, those that steps have made by their call, columns of lookup tables."""

@@ -17,7 +17,7 @@ from fastfeat.backends import backend_named
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.decode import decoded
-from fastfeat.ir.node import Call, Column, Node, TableColumn
+from fastfeat.ir.node import Call, Column, Node, TableColumn, postorder
 from fastfeat.ir.scope import (
     is_of_table,
     is_over,
@@ -29,7 +29,6 @@ from fastfeat.ir.scope import (
     window_of,
 )
 from fastfeat.ir.show import show, show_all
-from fastfeat.ir.walk import postorder
 from fastfeat.online.ask.features import (
     Answered,
     Batches,
@@ -57,10 +56,10 @@ from fastfeat.plan.run.windows import past_of, past_of_table, query_columns
 from fastfeat.plan.tell.html import learnt_text
 from fastfeat.scalars.zones import using
 from fastfeat.steps.tables.rows import instants
-from fastfeat.steps.windows.reference import ordering
 from fastfeat.steps.windows.rows import Ordered, ordered
 from fastfeat.steps.windows.rows import window_of as rows_in_window
 from fastfeat.steps.windows.table_rows import moments_of, places_in_window, rows_of_table
+from fastfeat.steps.windows.tasks import ordering
 
 Numbers = NDArray[np.int64]
 Flags = NDArray[np.bool_]

@@ -11,8 +11,7 @@ from fastfeat.dtypes import DType
 from fastfeat.io.arrow import ChunkedArray, Table, pa
 from fastfeat.io.columns.decode import decoded
 from fastfeat.io.columns.keys import key_column
-from fastfeat.ir.node import Call, Node, TableColumn
-from fastfeat.ir.walk import postorder
+from fastfeat.ir.node import Call, Node, TableColumn, postorder
 from fastfeat.online.lower.live_plan import LivePlan
 from fastfeat.plan.run.fitted import Fitted
 

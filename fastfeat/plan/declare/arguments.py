@@ -15,9 +15,8 @@ from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, Then, When
 from fastfeat.io.sources.schema import as_dtype
 from fastfeat.ir.durations import duration_text
-from fastfeat.ir.node import Aggregate, Column, Literal, Node, TableColumn
+from fastfeat.ir.node import Aggregate, Column, Literal, Node, TableColumn, postorder
 from fastfeat.ir.show import show
-from fastfeat.ir.walk import postorder
 from fastfeat.operators.calendar import DatetimeParts
 from fastfeat.operators.durations import duration_given
 from fastfeat.operators.lookup import Lookup

@@ -13,9 +13,8 @@ from fastfeat.aggregates import AGGREGATES, result_per_key
 from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch, UnknownColumn, did_you_mean
 from fastfeat.io.columns.types import UnsupportedType, supported
-from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, TableColumn
+from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, TableColumn, fold
 from fastfeat.ir.show import show
-from fastfeat.ir.walk import fold
 from fastfeat.scalars import SCALARS
 from fastfeat.steps.registry import OF_CONTENT, STEPS, step_function
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from fastfeat.aggregates import is_target
 from fastfeat.errors import ArtifactError
-from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn, fold, postorder
 from fastfeat.ir.scope import (
     is_of_table,
     is_over,
@@ -22,7 +22,6 @@ from fastfeat.ir.scope import (
     table_of,
     window_nodes,
 )
-from fastfeat.ir.walk import fold, postorder
 from fastfeat.steps.windows.rows import function_over
 
 

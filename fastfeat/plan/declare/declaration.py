@@ -13,8 +13,7 @@ from typing import Any
 
 from fastfeat.errors import InvalidPlan, Leakage, did_you_mean
 from fastfeat.expr import Expr
-from fastfeat.ir.node import Column, Node, TableColumn
-from fastfeat.ir.walk import postorder
+from fastfeat.ir.node import Column, Node, TableColumn, postorder
 from fastfeat.named_values import plain_value
 from fastfeat.operators.durations import Duration
 from fastfeat.plan.declare.arguments import (

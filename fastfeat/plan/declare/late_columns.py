@@ -9,10 +9,9 @@ from typing import cast
 from fastfeat.aggregates import is_target
 from fastfeat.errors import InvalidPlan, Leakage, did_you_mean
 from fastfeat.ir.durations import length_text
-from fastfeat.ir.node import Call, Column, Node, TableColumn
+from fastfeat.ir.node import Call, Column, Node, TableColumn, postorder
 from fastfeat.ir.scope import OVER, is_over, is_over_ahead, order_of, query_of, window_of
 from fastfeat.ir.show import show
-from fastfeat.ir.walk import postorder
 from fastfeat.operators.durations import duration_given
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.steps.windows.rows import OVER_FUNCTIONS

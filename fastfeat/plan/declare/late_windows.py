@@ -11,10 +11,9 @@ from fastfeat.dtypes import DType
 from fastfeat.errors import Leakage
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.ir.durations import duration_text, length_text
-from fastfeat.ir.node import Call, Column, Node, TableColumn
+from fastfeat.ir.node import Call, Column, Node, TableColumn, postorder
 from fastfeat.ir.scope import is_over_table, order_of, table_columns_of, table_of, window_of
 from fastfeat.ir.show import show
-from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.bind import bind
 from fastfeat.plan.declare.clocks import Clock, clock_of, offset_for, youngest
 from fastfeat.plan.declare.columns_read import reads_own

@@ -12,8 +12,19 @@ from collections.abc import Mapping, Sequence
 
 from fastfeat.aggregates import is_target
 from fastfeat.errors import Leakage, did_you_mean
-from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn, params_of
-from fastfeat.ir.rewrite import rewritten, with_args
+from fastfeat.ir.node import (
+    Aggregate,
+    Call,
+    Column,
+    GroupFrame,
+    Node,
+    TableColumn,
+    fold,
+    params_of,
+    postorder,
+    rewritten,
+    with_args,
+)
 from fastfeat.ir.scope import (
     is_over_ahead,
     is_over_table,
@@ -21,7 +32,6 @@ from fastfeat.ir.scope import (
     window_nodes,
 )
 from fastfeat.ir.show import show
-from fastfeat.ir.walk import fold, postorder
 from fastfeat.plan.declare.clocks import Clock, clock_of, offset_for
 from fastfeat.plan.declare.columns_read import columns_of, own_columns
 from fastfeat.plan.declare.late_columns import Ahead, Late

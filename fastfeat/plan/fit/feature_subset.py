@@ -8,7 +8,7 @@ from dataclasses import replace
 from fastfeat.aggregates import is_target
 from fastfeat.errors import InvalidPlan, did_you_mean
 from fastfeat.expr import Expr
-from fastfeat.ir.walk import postorder
+from fastfeat.ir.node import postorder
 from fastfeat.plan.declare.bind import listed
 from fastfeat.plan.declare.columns_read import table_columns_of
 from fastfeat.plan.declare.declaration import Declaration, declare

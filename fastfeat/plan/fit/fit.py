@@ -10,9 +10,8 @@ import numpy as np
 from fastfeat.aggregates import is_target
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import InvalidData, Told
-from fastfeat.ir.node import Node
+from fastfeat.ir.node import Node, postorder
 from fastfeat.ir.show import show
-from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.fold_warnings import warn_of_folds
 from fastfeat.plan.fit.labels import known_among

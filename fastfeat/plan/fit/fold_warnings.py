@@ -17,10 +17,9 @@ from fastfeat.errors import FoldsLeak, FoldsSplitEntities, counted, shortened, w
 from fastfeat.expr import Expr, col
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.bits import Flags
-from fastfeat.ir.node import Aggregate, Call, Column, Node, params_of
+from fastfeat.ir.node import Aggregate, Call, Column, Node, params_of, postorder
 from fastfeat.ir.scope import order_of, query_of, row_order, window_nodes, window_of
 from fastfeat.ir.show import show
-from fastfeat.ir.walk import postorder
 from fastfeat.operators.windows import Window
 from fastfeat.plan.declare.bind import bind
 from fastfeat.plan.declare.columns_read import columns_of

@@ -19,11 +19,18 @@ from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.strings import contents_of
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.host_memory import host_memory
-from fastfeat.ir.node import GROUPS_AND_MISSING, TRAINING, Aggregate, Call, GroupFrame, Node
+from fastfeat.ir.node import (
+    GROUPS_AND_MISSING,
+    TRAINING,
+    Aggregate,
+    Call,
+    GroupFrame,
+    Node,
+    postorder,
+)
 from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show
-from fastfeat.ir.walk import postorder
 from fastfeat.plan.lower.codes import n_codes
 from fastfeat.plan.lower.lower import Constant
 from fastfeat.plan.run.batch import Batch, Made, among, keep_codes, key_of, numbered

@@ -17,10 +17,9 @@ from fastfeat.errors import InvalidData, InvalidPlan, PurgeOff, counted, warn
 from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.ir.durations import length_text
-from fastfeat.ir.node import Call, Column, Node
+from fastfeat.ir.node import Call, Column, Node, postorder
 from fastfeat.ir.scope import is_over, order_of, query_of
 from fastfeat.ir.show import show
-from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.arguments import delay_given
 from fastfeat.plan.declare.bind import bind
 from fastfeat.plan.declare.clocks import clock_of

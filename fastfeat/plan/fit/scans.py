@@ -25,9 +25,8 @@ from fastfeat.errors import (
     shortened,
     warn,
 )
-from fastfeat.ir.node import Aggregate, Call, Node
+from fastfeat.ir.node import Aggregate, Call, Node, fold
 from fastfeat.ir.show import show
-from fastfeat.ir.walk import fold
 from fastfeat.plan.fit.keys import encodes_of, is_of_keys, learn_keys
 from fastfeat.plan.lower.constants import bind
 from fastfeat.plan.lower.lower import Constant

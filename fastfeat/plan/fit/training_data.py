@@ -23,12 +23,11 @@ from typing import Any
 from fastfeat.aggregates import is_target
 from fastfeat.backends import backend_named
 from fastfeat.errors import FastfeatError, Told, TypeMismatch
+from fastfeat.io.columns.conform import almost_numbers
 from fastfeat.io.sinks.results import frame_index
-from fastfeat.io.sources.almost_numbers import almost_numbers
-from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Node
+from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Node, fold, postorder
 from fastfeat.ir.scope import is_over_window, row_order
 from fastfeat.ir.show import show
-from fastfeat.ir.walk import fold, postorder
 from fastfeat.plan.declare.bind import Schemas, bind
 from fastfeat.plan.declare.columns_read import columns_of, seen_by_windows_alone
 from fastfeat.plan.declare.declaration import Declaration

@@ -1,4 +1,9 @@
-"""Canonical JSON of nodes and values: the same text for the same plan, types included."""
+"""Canonical JSON of nodes and values: the same text for the same plan, types included.
+
+What a plan holds that came from outside is checked: nothing else may come to a kernel, which reads
+the tables of what is learnt per key by codes that it does not check. So a call must have such
+parameters and arguments as operators give: what these are says the row of its function.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +27,15 @@ from fastfeat.ir.node import (
     Node,
     Params,
     TableColumn,
+    postorder,
 )
 from fastfeat.ir.parameters import LITERAL, are_valid, is_of_type
-from fastfeat.ir.walk import postorder
+from fastfeat.ir.scope import is_over
 from fastfeat.plan.declare.columns_read import check_rows
-from fastfeat.plan.keep.untrusted import check_call, check_groups, check_windows
 from fastfeat.scalars import SCALARS
+from fastfeat.scalars.categories import leaves_out_few
 from fastfeat.steps.lists.rows import is_exploded
-from fastfeat.steps.registry import STEPS
+from fastfeat.steps.registry import PARTS_OF_WINDOWS, STEPS
 
 
 def dump(document: Mapping[str, Any]) -> str:
@@ -253,3 +259,63 @@ def _params(pairs: list[Any]) -> Params:
             case _:
                 raise ArtifactError(f"parameters {pairs!r} are not names in order, with values")
     return tuple(params)
+
+
+def check_call(call: Call) -> None:
+    """Raise where no operator makes such a call.
+
+    Raises:
+        ArtifactError: its parameters, or its arguments, are others.
+    """
+    function, args = call.function, call.args
+    row = SCALARS.get(function) or STEPS[function]
+    if not are_valid(row.parameters, call.params):
+        raise ArtifactError(f"{call.params!r} are no parameters of {function!r}")
+    in_halves = function in STEPS and STEPS[function].in_halves
+    is_number = row.n_args == len(args) if row.n_args is not None else row.least_args <= len(args)
+    if not is_number or (in_halves and len(args) % 2):
+        raise ArtifactError(f"{function!r} has {len(args)} arguments")
+    if any(map(is_exploded, args)):
+        raise ArtifactError(f"{function!r} has elements of lists as an argument, not rows")
+    check_windows(function, args)
+    if not row.belongs(call):
+        if is_over(call):
+            raise ArtifactError(f"{call.params!r}, {args!r} are not those of {function!r}")
+        raise ArtifactError(f"the arguments of {function!r} do not belong together")
+
+
+def check_groups(aggregate: Aggregate) -> None:
+    """Raise where no operator makes such an aggregate per group.
+
+    Raises:
+        ArtifactError: its folds, or its groups, are not those that its parameters tell of.
+    """
+    if not _are_groups(aggregate):
+        raise ArtifactError(f"the groups of {aggregate.function!r} are made in another way")
+    belongs = AGGREGATES[aggregate.function].belongs
+    if belongs is not None and not belongs(aggregate):
+        raise ArtifactError(f"the folds of {aggregate.function!r} are made in another way")
+    if any(map(is_exploded, aggregate.args)):
+        raise ArtifactError(f"{aggregate.function!r} learns from elements of lists, not of rows")
+
+
+def _are_groups(aggregate: Aggregate) -> bool:
+    """Return whether the vocabulary of the groups leaves out those of fewer rows than is said."""
+    match aggregate.args[1]:
+        case Call("encode", (*_, Aggregate("vocabulary", _, learnt))):
+            least = dict(learnt)["min_frequency"]
+            of_target = aggregate.frame == GROUPS_AND_MISSING
+            is_told = not of_target or least == dict(aggregate.params).get("min_rows")
+            return is_told and leaves_out_few(learnt)
+        case _:
+            return False
+
+
+def check_windows(function: str, args: tuple[Node, ...]) -> None:
+    """Raise where a window, or the order that it is of, stands as a value."""
+    last = STEPS[function].ends_with if function in STEPS else ()
+    for k, arg in enumerate(args):
+        if not isinstance(arg, Call) or arg.function not in PARTS_OF_WINDOWS:
+            continue
+        if arg.function not in last or k != len(args) - 1:
+            raise ArtifactError(f"{function!r} has {arg.function!r} as an argument")

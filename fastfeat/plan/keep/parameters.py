@@ -13,8 +13,7 @@ from typing import Any, cast
 from fastfeat.errors import ArtifactError
 from fastfeat.expr import Expr
 from fastfeat.io.sources.schema import as_dtype
-from fastfeat.ir.node import Node
-from fastfeat.ir.walk import postorder
+from fastfeat.ir.node import Node, postorder
 from fastfeat.named_values import PLAIN, Members, Pairs, Param
 from fastfeat.plan.declare.declaration import PLAN
 from fastfeat.plan.keep import canonical

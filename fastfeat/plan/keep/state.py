@@ -17,8 +17,7 @@ from fastfeat.errors import ArtifactError
 from fastfeat.io.arrow import Array, Table, call, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.keys import key_type
-from fastfeat.ir.node import Aggregate, GroupFrame, Node
-from fastfeat.ir.walk import postorder
+from fastfeat.ir.node import Aggregate, GroupFrame, Node, postorder
 from fastfeat.plan.lower.codes import are_keys, n_codes
 from fastfeat.plan.lower.constants import Learnt
 from fastfeat.plan.lower.lower import Constant, Types

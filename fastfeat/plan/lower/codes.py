@@ -13,9 +13,8 @@ from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.io.arrow import Array, call, index_in, pa
 from fastfeat.io.columns.keys import key_array
 from fastfeat.io.columns.row_values import stored_literal
-from fastfeat.ir.node import Call, Literal, Node
+from fastfeat.ir.node import Call, Literal, Node, postorder
 from fastfeat.ir.show import show
-from fastfeat.ir.walk import postorder
 from fastfeat.plan.lower.lower import Constant, Types
 from fastfeat.steps.keys.rows import category_texts
 

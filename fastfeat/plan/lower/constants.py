@@ -10,9 +10,8 @@ from fastfeat.engine.failure import error_of_status
 from fastfeat.engine.program import Constants, Output, Program, program_of
 from fastfeat.engine.reference.run import evaluate_row, leaf_reader
 from fastfeat.errors import FastfeatWarning, warn
-from fastfeat.ir.node import Aggregate, Call, Literal, Node
+from fastfeat.ir.node import Aggregate, Call, Literal, Node, postorder
 from fastfeat.ir.show import show
-from fastfeat.ir.walk import postorder
 from fastfeat.plan.lower.lower import Constant, Types, constant_nodes, parameter_value
 from fastfeat.plan.lower.patterns import outputs_of
 from fastfeat.scalars import SCALARS

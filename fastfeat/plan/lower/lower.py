@@ -18,9 +18,8 @@ from fastfeat.dtypes import (
     DType,
 )
 from fastfeat.engine.program import Output
-from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, TableColumn
+from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, TableColumn, fold
 from fastfeat.ir.scope import row_fold
-from fastfeat.ir.walk import fold
 from fastfeat.scalars import SCALARS, op, temporal
 from fastfeat.scalars.bounds import LARGEST_FLOAT32, magnitude_bound
 from fastfeat.scalars.integers import INT64_MIN

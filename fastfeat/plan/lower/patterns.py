@@ -11,9 +11,16 @@ from functools import partial
 from typing import Any
 
 from fastfeat.engine.program import Leaf, Output, leaves_of
-from fastfeat.ir.intern import identity_key
-from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
-from fastfeat.ir.walk import postorder
+from fastfeat.ir.node import (
+    Aggregate,
+    Call,
+    Column,
+    Literal,
+    Node,
+    TableColumn,
+    identity_key,
+    postorder,
+)
 from fastfeat.plan.lower.lower import Types, constant_nodes, lower
 from fastfeat.scalars.value import InputSlot, TableKey, Value
 

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from fastfeat.backends import device_of
 from fastfeat.dtypes import DType
-from fastfeat.engine.gpu.pieces.matrix import Place, compute_into
 from fastfeat.engine.gpu.pieces.pieces import room_for
+from fastfeat.engine.gpu.pieces.run import Place, compute_into
 from fastfeat.engine.gpu.programs.launch import settling
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.program import Constants, Program
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.device import DeviceArray, DeviceTable
+from fastfeat.io.device.array import cuda_interface
 from fastfeat.io.device.cuda import read_interface
-from fastfeat.io.device.place import cuda_interface
 from fastfeat.plan.run.batch import Batch, run_program
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.inputs import Columns

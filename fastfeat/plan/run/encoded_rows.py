@@ -24,9 +24,8 @@ from fastfeat.io.columns.keys import key_column
 from fastfeat.io.columns.times import ticks_of
 from fastfeat.io.columns.types import UnsupportedType, schema_of
 from fastfeat.io.device import DeviceTable
-from fastfeat.ir.node import Column, Node
+from fastfeat.ir.node import Column, Node, postorder
 from fastfeat.ir.show import show
-from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.columns_read import own_columns
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.lower import Types

@@ -14,12 +14,16 @@ from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.reference.run import leaf_reader
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.io.device import DeviceTable
-from fastfeat.ir.node import Aggregate, Column, Node
+from fastfeat.ir.node import Aggregate, Column, Node, postorder
 from fastfeat.ir.show import show
-from fastfeat.ir.walk import postorder
 from fastfeat.plan.lower.lower import Constant
-from fastfeat.plan.run.inputs import Columns, column_in_host, shown_value, slot_columns
-from fastfeat.plan.run.to_host import rows_on_host
+from fastfeat.plan.run.inputs import (
+    Columns,
+    column_in_host,
+    rows_on_host,
+    shown_value,
+    slot_columns,
+)
 from fastfeat.scalars.value import InputSlot
 
 

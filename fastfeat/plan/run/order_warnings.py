@@ -19,10 +19,9 @@ from fastfeat.io.columns.decode import decoded, plain
 from fastfeat.io.columns.times import ticks_column, ticks_of
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.sources.read import column_names, read_table
-from fastfeat.ir.node import Aggregate, Call, Column, Node
+from fastfeat.ir.node import Aggregate, Call, Column, Node, postorder
 from fastfeat.ir.scope import OVER, is_over_window, order_of, window_of
 from fastfeat.ir.show import show
-from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.late_windows import holds_own
 from fastfeat.plan.run.batch import Batch, taken
 from fastfeat.plan.run.inputs import column_in_host

@@ -32,13 +32,18 @@ from fastfeat.plan.run.history import (
     warn_without_history,
     with_past,
 )
-from fastfeat.plan.run.inputs import Columns, check_place, check_still_missing, read_columns
+from fastfeat.plan.run.inputs import (
+    Columns,
+    check_place,
+    check_still_missing,
+    on_host,
+    read_columns,
+)
 from fastfeat.plan.run.lookup_tables import Tables, table_values
 from fastfeat.plan.run.order_warnings import warn_repeated
 from fastfeat.plan.run.results import check_memory, computed_form, given_out
 from fastfeat.plan.run.row_selection import row_numbers
 from fastfeat.plan.run.steps import columns_of_chosen, make
-from fastfeat.plan.run.to_host import on_host
 from fastfeat.progress import doing
 
 SHORT = 1 << 14

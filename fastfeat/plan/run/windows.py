@@ -19,11 +19,9 @@ from fastfeat.io.columns.decode import decoded
 from fastfeat.io.columns.keys import comparable, key_column, keys_as
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.device import DeviceArray
-from fastfeat.ir.node import Call, Column, Node, TableColumn
-from fastfeat.ir.rewrite import with_args
+from fastfeat.ir.node import Call, Column, Node, TableColumn, fold, with_args
 from fastfeat.ir.scope import OVER, query_of, table_columns_of, table_of, window_of
 from fastfeat.ir.show import show
-from fastfeat.ir.walk import fold
 from fastfeat.plan.lower.lower import Types
 from fastfeat.plan.run.batch import Batch, rows_at
 from fastfeat.plan.run.inputs import column_in_host
@@ -149,7 +147,7 @@ def _of_rows_asked(batch: Batch, ordering: RowOrder, asked: Sequence[WindowReque
 
 def _by_definition(batch: Batch, ordering: RowOrder, asked: WindowRequest, which: int) -> Any:
     """Return the column of a function of the rows in a window, of the rows of a batch."""
-    from fastfeat.steps.windows.reference import over_at  # seldom needed
+    from fastfeat.steps.windows.tasks import over_at  # seldom needed
 
     assert batch.places is not None
 

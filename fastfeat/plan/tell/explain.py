@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fastfeat.engine.program import Program
 from fastfeat.errors import InvalidPlan, counted
-from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn
+from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn, postorder
 from fastfeat.ir.scope import is_over
 from fastfeat.ir.show import names_of, show, show_all
-from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.bind import Schema, Schemas, bind
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.scans import scans_of

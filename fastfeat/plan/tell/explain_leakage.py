@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fastfeat.aggregates import is_target
 from fastfeat.ir.durations import length_text
-from fastfeat.ir.node import Aggregate, Call, Node, TableColumn
+from fastfeat.ir.node import Aggregate, Call, Node, TableColumn, postorder
 from fastfeat.ir.scope import is_over_table, is_over_window, window_nodes
 from fastfeat.ir.show import show_all
-from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.columns_read import own_columns, past_columns
 from fastfeat.plan.declare.late_columns import Delay, Late
 from fastfeat.plan.declare.late_windows import age_told

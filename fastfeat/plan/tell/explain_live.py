@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from fastfeat.ir.node import Aggregate, Call, Node, TableColumn, params_of
+from fastfeat.ir.node import Aggregate, Call, Node, TableColumn, params_of, postorder
 from fastfeat.ir.scope import is_of_table, is_over, order_of, row_order
 from fastfeat.ir.show import show, show_all
-from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.window_reach import Function, live_functions, together
 from fastfeat.steps.registry import PARTS_OF_WINDOWS

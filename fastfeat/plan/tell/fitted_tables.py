@@ -20,9 +20,8 @@ from fastfeat.io.columns.bits import array_of_values, present_rows
 from fastfeat.io.columns.keys import comparable
 from fastfeat.io.columns.times import python_value
 from fastfeat.io.columns.types import arrow_type, storage_type
-from fastfeat.ir.node import Aggregate, Call, Column, Node, TableColumn
+from fastfeat.ir.node import Aggregate, Call, Column, Node, TableColumn, fold, postorder
 from fastfeat.ir.show import show_all
-from fastfeat.ir.walk import fold, postorder
 from fastfeat.plan.declare.bind import listed
 from fastfeat.plan.keep.state import aggregates_of
 from fastfeat.plan.lower.codes import vocabulary_of_codes

@@ -15,9 +15,8 @@ from fastfeat.aggregates.keys import Groups, Vocabulary
 from fastfeat.dtypes import DType
 from fastfeat.errors import counted
 from fastfeat.io.columns.times import python_value
-from fastfeat.ir.node import Aggregate, Call, GroupFrame, Node
+from fastfeat.ir.node import Aggregate, Call, GroupFrame, Node, postorder
 from fastfeat.ir.show import show, show_all, show_columns
-from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.window_reach import history_needed

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, cast
 
 from fastfeat.aggregates import is_target
 from fastfeat.errors import counted, shortened
-from fastfeat.ir.node import Aggregate, Call, Node, TableColumn
+from fastfeat.ir.node import Aggregate, Call, Node, TableColumn, postorder
 from fastfeat.ir.scope import window_nodes
 from fastfeat.ir.show import show_columns
-from fastfeat.ir.walk import postorder
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.indicators import is_one_hot, n_indicators
 from fastfeat.plan.lower.outputs import output_types

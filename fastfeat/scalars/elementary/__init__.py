@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from functools import cache
 from math import inf
 
-from fastfeat.scalars.elementary.exponentials import exp, expm1, sigmoid
-from fastfeat.scalars.elementary.hyperbolic import cosh, sinh, tanh
+from fastfeat.scalars.elementary.exponentials import cosh, exp, expm1, sigmoid, sinh, tanh
+from fastfeat.scalars.elementary.floats import fewer_periods, fewer_periods_exact, fmod
 from fastfeat.scalars.elementary.inverse_trigonometric import arccos, arcsin, arctan
 from fastfeat.scalars.elementary.logarithms import log, log1p, log2, log10
 from fastfeat.scalars.elementary.normal import normal_quantile
-from fastfeat.scalars.elementary.power import pow
-from fastfeat.scalars.elementary.remainder import fewer_periods, fewer_periods_exact, fmod
-from fastfeat.scalars.elementary.roots import cbrt
+from fastfeat.scalars.elementary.power import cbrt, pow
 from fastfeat.scalars.elementary.trigonometric import (
     cos,
     cos_exact,

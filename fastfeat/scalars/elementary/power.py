@@ -1,6 +1,9 @@
-"""x**y for any exponent.
+"""x**y for any exponent, and the cube root (the square root is a primitive).
 
 log x is found as (high, low) to about 2**-66, as exp(y log x) multiplies its error by up to 745.
+
+For the cube root x = 2**(3 n + j) f with f in [1, 2) and j in {0, 1, 2}: it is 2**n times that of
+m = 2**j f.
 """
 
 from __future__ import annotations
@@ -9,12 +12,17 @@ from fastfeat.scalars.elementary.exponentials import LN2_HIGH, LN2_LOW, exp_part
 from fastfeat.scalars.elementary.floats import (
     INFINITY,
     clamped,
+    is_finite,
+    nearest_integer,
     polynomial,
+    power_of_two,
     product_exact,
     quotient_of_pairs,
     split_exponent,
+    split_unit,
     sum_exact,
     sum_ordered,
+    with_sign_of,
 )
 from fastfeat.scalars.op import NAN, Op, bits_of, floor, fma, lift, magnitude, select
 
@@ -80,3 +88,40 @@ def _special(x: Op, y: Op, size: Op, result: Op) -> Op:
     undefined = (x < 0.0) & (size < INFINITY) & ~integral
     result = select(undefined | x.ne(x) | y.ne(y), NAN, result)
     return select(x.eq(1.0) | y.eq(0.0), 1.0, result)
+
+
+# Minimax of f**(-1/3) on [1, 2]: error 2**-14.7.
+_INVERSE_ROOT = (
+    1.6700071503918756,
+    -1.1728813432901846,
+    0.6954837787732517,
+    -0.2212383609117418,
+    0.02859110816199171,
+)
+
+
+def cbrt(x: Op) -> Op:
+    """Return the cube root, of negative numbers too."""
+    size = magnitude(x)
+    exponent, fraction = split_unit(size)
+    third, third_bits = nearest_integer((exponent - 1.0) * (1 / 3))
+    j = fma(third, -3.0, exponent)
+    result = _cube_root(fraction, j) * power_of_two(third_bits)
+    return with_sign_of(select(is_finite(x) & (size > 0.0), result, size), x)
+
+
+def _cube_root(fraction: Op, j: Op) -> Op:
+    """Return the cube root of m = 2**j fraction, in [1, 2)."""
+    m = fraction * select(j.eq(0.0), 1.0, select(j.eq(1.0), 2.0, 4.0))
+    shrink = select(j.eq(0.0), 1.0, select(j.eq(1.0), 0.7937005259840998, 0.6299605249474366))
+    inverse = polynomial(fraction, _INVERSE_ROOT) * shrink
+    # y (1 + d/3 + 2 d**2/9 + 14 d**3/81) with d = 1 - m y**3 is m**(-1/3) to d**4
+    distance = fma(-(m * inverse), inverse * inverse, 1.0)
+    series = polynomial(distance, (1 / 3, 2 / 9, 14 / 81))
+    inverse = fma(inverse * distance, series, inverse)
+    square = inverse * inverse
+    root = m * square
+    # one step of Newton with the exact cube
+    high, low = product_exact(root, root)
+    rest = fma(-root, low, fma(-root, high, m))
+    return fma(rest, square * (1 / 3), root)

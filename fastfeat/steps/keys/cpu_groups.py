@@ -27,7 +27,7 @@ from fastfeat_kernels.grouped.state import (
 )
 from fastfeat_kernels.grouped.statistics import Statistic, statistics_of
 from fastfeat_kernels.grouped.summarize import summarize
-from fastfeat_kernels.powers.layout import SHAPES, options_of
+from fastfeat_kernels.powers import SHAPES, options_of
 from fastfeat_kernels.powers.state import shapes_of
 from numpy.typing import NDArray
 

@@ -1,15 +1,26 @@
-"""Tasks of keys: records of what a backend is asked to count, and to learn per group."""
+"""Tasks of keys: records of what a backend is asked to count, and to learn per group.
+
+What they mean stands below them: keys are counted, and aggregates of groups learnt, row by row.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastfeat.aggregates.keys import Groups, KeyCounts
+import numpy as np
+
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates.keys import Groups, KeyCounts, groups_of
 from fastfeat.dtypes import DType
+from fastfeat.engine.reference.run import stored_values
 from fastfeat.engine.tasks import Task
+from fastfeat.io.columns.keys import key_array
+from fastfeat.io.columns.strings import content_of, contents_of
 from fastfeat.ir.node import Params
+from fastfeat.steps.keys.rows import rows_of_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +63,40 @@ class GroupsTask(Task[list[Groups]]):
     codes: Any
     n_groups: int
     n_left_out: int = 0
+
+
+def count_keys(task: KeysTask) -> KeyCounts:
+    """Return the distinct keys of some rows in order; rows are looked up again, not kept.
+
+    It takes the memory that it needs: the reference is for few rows.
+    """
+    counts = Counter(rows_of_keys([contents_of(column) for column in task.columns], task.missing))
+    n_missing = counts.pop(None, 0)
+    found = [(key, n) for key, n in counts.items() if key is not None]
+    found.sort(key=lambda pair: (-pair[1], *map(_order, pair[0])))
+    parts = tuple(
+        key_array([key[k] for key, _ in found], dtype) for k, dtype in enumerate(task.dtypes)
+    )
+    return KeyCounts(parts, np.array([n for _, n in found], dtype=np.int64), n_missing)
+
+
+def _order(part: Any) -> tuple[bool, Any]:
+    """Return the sort key of a part of keys: a missing one first, text by its bytes."""
+    return part is not None, content_of(part) if isinstance(part, str | bytes) else part or 0
+
+
+def learn_groups(task: GroupsTask) -> list[Groups]:
+    """Return each wanted aggregate of each group."""
+    dtype = task.dtype
+    members: list[list[Any]] = [[] for _ in range(task.n_groups)]
+    pairs = zip(stored_values(task.values, dtype), task.codes.to_pylist(), strict=True)
+    for value, code in pairs:
+        if code >= task.n_left_out:
+            members[code].append(value)
+    return [
+        groups_of(
+            [AGGREGATES[name].reference(group, params, dtype) for group in members],
+            AGGREGATES[name].result(dtype, params),
+        )
+        for name, params in task.wanted
+    ]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastfeat_kernels.lists.layout import MAX
+from fastfeat_kernels.lists import MAX
 from fastfeat_kernels.lists.requests import Gives, Request, Words
 from fastfeat_kernels.lists.state import elements_of, extremes_of, integer_sums_of, sums_of
 from numpy.typing import NDArray

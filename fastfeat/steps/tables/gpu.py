@@ -23,7 +23,7 @@ from fastfeat.io.arrow import pa
 from fastfeat.io.columns.keys import comparable, table_keys_as
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.device import DeviceArray
-from fastfeat.steps.keys.gpu.numbers import KEPT_SHARE
+from fastfeat.steps.keys.gpu.columns import KEPT_SHARE
 from fastfeat.steps.keys.gpu.vocabulary import count_keys, encode
 from fastfeat.steps.keys.tasks import KeysTask
 from fastfeat.steps.on_device import DeviceKernel

@@ -6,20 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels import hashing
 from fastfeat_kernels.grouped import cuda as grouped_cuda
 from fastfeat_kernels.grouped.state import counts_of
 from fastfeat_kernels.hashing import cuda as hashing_cuda
-from fastfeat_kernels.hashing import layout
 
 from fastfeat.aggregates.target import FoldedGroups, Statistics
 from fastfeat.dtypes import INT32
 from fastfeat.engine.gpu.columns.kernels import launch_rows
 from fastfeat.engine.gpu.learn.scan import EachPiece
-from fastfeat.engine.gpu.pieces.rounds import Columns, over_rows
+from fastfeat.engine.gpu.pieces.column_groups import Columns, over_rows
 from fastfeat.engine.gpu.programs.launch import settling
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.storage import storage
 from fastfeat.steps.keys.gpu import grouped_ranks
+from fastfeat.steps.keys.gpu.columns import hash_cross, numbers_by
 from fastfeat.steps.keys.gpu.grouped_ranks import (
     ExcludedRows,
     Floats,
@@ -29,7 +30,6 @@ from fastfeat.steps.keys.gpu.grouped_ranks import (
 )
 from fastfeat.steps.keys.gpu.grouped_scan import Words
 from fastfeat.steps.keys.gpu.groups import group_moments
-from fastfeat.steps.keys.gpu.numbers import hash_cross, numbers_by
 from fastfeat.steps.on_device import DeviceKernel
 from fastfeat.steps.step import Argument
 from fastfeat.steps.targets import cpu as targets
@@ -110,8 +110,8 @@ def fold(runtime: Runtime, args: Sequence[Argument], params: Mapping[str, Any], 
     module = runtime.module(hashing_cuda.text(runtime.geometry.block))
 
     def write(start: int, n: int, target: int) -> None:
-        words = np.zeros(layout.N_HEADER_WORDS, np.int64)
-        words[layout.HASHES], words[hashing_cuda.N_BUCKETS] = target - FOLD_BYTES * start, n_folds
+        words = np.zeros(hashing.N_HEADER_WORDS, np.int64)
+        words[hashing.HASHES], words[hashing_cuda.N_BUCKETS] = target - FOLD_BYTES * start, n_folds
         launch_rows(runtime, module, hashing_cuda.ROW_NUMBERS, words, start, n)
 
     with settling(runtime):

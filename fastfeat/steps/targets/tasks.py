@@ -1,14 +1,22 @@
-"""The task of targets: what a backend is asked to learn of a target per category."""
+"""The task of targets: what a backend is asked to learn of a target per category.
+
+What it means stands below: statistics by the definition, of all rows, and outside of each fold.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastfeat.aggregates.target import FoldedGroups
-from fastfeat.dtypes import DType
+import numpy as np
+
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates.target import FoldedGroups, Statistics, smoothed
+from fastfeat.dtypes import FLOAT64, DType
+from fastfeat.engine.reference.run import stored_values
 from fastfeat.engine.tasks import Task
-from fastfeat.ir.node import Params
+from fastfeat.ir.node import Params, params_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +42,52 @@ class TargetTask(Task[FoldedGroups]):
     folds: Any
     n_codes: int
     n_folds: int
+
+
+def learn_target(task: TargetTask) -> FoldedGroups:
+    """Return a statistic of the target per category, of all rows and outside of each fold."""
+    given, values = dict(task.params), stored_values(task.values, task.dtype)
+    rows = list(zip(values, task.codes.to_pylist(), task.folds.to_pylist(), strict=True))
+
+    def of(seen: list[Any]) -> Any:
+        statistics = _statistics(task.function, given, seen, task.dtype, task.n_codes)
+        return smoothed(task.function, statistics, task.params)
+
+    whole = of(rows)
+    outside = [
+        of([row for row in rows if (row[2] < fold if given["ordered"] else row[2] != fold)])
+        for fold in range(task.n_folds)
+    ]
+    return FoldedGroups(whole, whole == whole, np.concatenate(outside))
+
+
+def _statistics(
+    function: str, given: Mapping[str, Any], rows: list[Any], dtype: DType, n_codes: int
+) -> Statistics:
+    """Return the statistics of some rows, by the definitions of the aggregates."""
+    members: list[list[Any]] = [[] for _ in range(n_codes)]
+    for value, code, _ in rows:
+        members[code].append(value)
+    everything = [value for value, _, _ in rows]
+    found = [_of_values(function, given, group, dtype) for group in [*members, everything]]
+    count, total, statistic, variance = np.array(found[:-1], dtype=np.float64).T
+    return Statistics(count, total, statistic, variance, *found[-1])
+
+
+def _of_values(
+    function: str, given: Mapping[str, Any], values: list[Any], dtype: DType
+) -> tuple[float, float, float, float]:
+    """Return count, sum, statistic and variance of some values; NaN of none."""
+    named = {"target_var": "var", "target_quantile": "quantile"}.get(function, "mean")
+    params = {
+        "var": params_of(ddof=1),
+        "quantile": params_of(q=given.get("q", 0.5), interpolation="linear"),
+        "mean": (),
+    }[named]
+    count = AGGREGATES["count"].reference(values, (), dtype)
+    total = AGGREGATES["sum"].reference(values, (), dtype if dtype.is_float else FLOAT64)
+    statistic = AGGREGATES[named].reference(values, params, dtype)
+    variance = AGGREGATES["var"].reference(values, params_of(ddof=0), dtype)
+    found: tuple[Any, ...] = (count, total, statistic, variance)
+    numbers = [float("nan") if value is None else float(value) for value in found]
+    return numbers[0], numbers[1], numbers[2], numbers[3]

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.text import NOT_PARSEABLE, OUT_OF_RANGE, PARSED
 from fastfeat_kernels.text.functions import BucketCounts, Flags, Integers, computed
-from fastfeat_kernels.text.layout import NOT_PARSEABLE, OUT_OF_RANGE, PARSED
 from fastfeat_kernels.text.requests import Gives, Request
 from fastfeat_kernels.text.state import InvalidUtf8, Texts
 

@@ -18,8 +18,8 @@ from fastfeat.io.columns.strings import content_of
 from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import Belongs, Flag, Parameter, Parameters, Text, Whole, always
 from fastfeat.ir.writing import Texts, Writer, method_text
+from fastfeat.scalars.comparison import advice_on_bytes
 from fastfeat.scalars.hashing import SEED
-from fastfeat.scalars.text import advice_on_bytes
 from fastfeat.scalars.value import TypeRule
 from fastfeat.steps.step import Argument, Reference, StepFailed, StepFunction
 

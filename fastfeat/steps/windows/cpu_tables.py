@@ -26,9 +26,9 @@ from fastfeat.io.columns.times import ticks_column, ticks_of
 from fastfeat.steps.keys.cpu_vocabulary import count_keys, encode
 from fastfeat.steps.keys.tasks import KeysTask
 from fastfeat.steps.windows.cpu import arrays_over, in_order
-from fastfeat.steps.windows.reference import over_table as over_by_definition
 from fastfeat.steps.windows.rows import OVER_FUNCTIONS, OverFailed, RowOrder, WindowRequest
 from fastfeat.steps.windows.table_rows import finer_time
+from fastfeat.steps.windows.tasks import over_table as over_by_definition
 
 _ANY_SIZE = 1 << 62
 _MOST = (1 << 63) - 1

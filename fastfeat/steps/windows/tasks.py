@@ -1,13 +1,23 @@
-"""Tasks of windows: what a backend is asked of the rows that are seen in order."""
+"""Tasks of windows: what a backend is asked of the rows that are seen in order.
+
+What they mean stands below them: columns as lists, by the definitions.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from fastfeat.engine.reference.run import column_of_values, stored_values
 from fastfeat.engine.tasks import Task
-from fastfeat.steps.windows.rows import RowOrder, WindowRequest
+from fastfeat.io.columns.strings import contents_of
+from fastfeat.progress import tell
+from fastfeat.steps.windows.rows import RowOrder, WindowRequest, check_order, ordered, result_over
+from fastfeat.steps.windows.rows import over as values_over
+from fastfeat.steps.windows.rows import over_rows as values_over_rows
+from fastfeat.steps.windows.table_rows import moments_of, rows_of_table
+from fastfeat.steps.windows.table_rows import over_table as values_over_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +51,74 @@ class TableWindowTask(Task[list[Any]]):
     past: RowOrder
     asked: Sequence[WindowRequest]
     query: RowOrder
+
+
+def over(past: RowOrder, asked: Sequence[WindowRequest], first_row: int) -> list[Any]:
+    """Return an Arrow array for each function of the rows in a window.
+
+    Args:
+        past: the columns that order the rows.
+        asked: the functions, with the columns that they are of.
+        first_row: the first row that they are wanted for.
+    """
+    times, keys, tie = ordering(past)
+    order = ordered(times, past.dtype, keys, tie, len(times))
+    if not past.is_mixed:
+        check_order(order, first_row)
+    found: list[Any] = []
+    for which, one in enumerate(asked):
+        tell(f"window function {which + 1} of {len(asked)}")
+        found.append(
+            column_of_values(values_over(order, listed(one), which, first_row), result_over(one))
+        )
+    return found
+
+
+def over_at(past: RowOrder, asked: WindowRequest, which: int, rows: Sequence[int]) -> Any:
+    """Return an Arrow array of a function of the rows in a window, for some rows.
+
+    Args:
+        past: the columns that order all rows that are seen.
+        asked: the function, with its column of them.
+        which: its place among those that were asked for.
+        rows: the numbers of the rows that ask, in the order wanted.
+
+    Raises:
+        OverFailed: a value that does not fit its type, with the place of its row in `rows`.
+    """
+    times, keys, tie = ordering(past)
+    order = ordered(times, past.dtype, keys, tie, len(times))
+    return column_of_values(values_over_rows(order, listed(asked), which, rows), result_over(asked))
+
+
+def over_table(past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder) -> list[Any]:
+    """Return an Arrow array for each function of the rows of a table in a window.
+
+    Args:
+        past: the columns that order the rows of the table.
+        asked: the functions, with the columns of the table that they are of.
+        query: the times and the keys of the rows that ask.
+    """
+    times, keys, tie = ordering(past)
+    table = rows_of_table(times, past.dtype, keys, past.key_dtypes, tie)
+    own, own_keys, _ = ordering(query)
+    moments = moments_of(own, query.dtype, own_keys, query.key_dtypes)
+    return [
+        column_of_values(
+            values_over_table(table, past.dtype, listed(one), which, moments), result_over(one)
+        )
+        for which, one in enumerate(asked)
+    ]
+
+
+def ordering(past: RowOrder) -> tuple[list[Any], list[Any], list[Any] | None]:
+    """Return the times, the keys and the tie of some rows, as lists."""
+    keys = [[None if k != k else k for k in contents_of(key)] for key in past.keys]
+    tie = None if past.tie is None else contents_of(past.tie)
+    return stored_values(past.times, past.dtype), keys, tie
+
+
+def listed(asked: WindowRequest) -> WindowRequest:
+    """Return the request with its column as a list, in which NaN is missing."""
+    values = stored_values(asked.values, asked.dtype)
+    return replace(asked, values=[None if value != value else value for value in values])

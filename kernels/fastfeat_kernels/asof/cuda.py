@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.asof.layout import DEVICE_WORDS
+from fastfeat_kernels.asof import DEVICE_WORDS
 from fastfeat_kernels.asof.reference import Rule
 from fastfeat_kernels.cuda import column_text, definitions, named_words, search_text, word_places
 

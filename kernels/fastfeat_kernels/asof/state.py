@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.asof import layout
+from fastfeat_kernels import asof as layout
 from fastfeat_kernels.asof.reference import Rule
 from fastfeat_kernels.column import Call, Chunk, Rows, Run, split_rows
 from fastfeat_kernels.windows.ordering import ordered, partition_shift, permutation

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.gather.layout import (
+from fastfeat_kernels.gather import (
     BLOCK,
     TABLE_BIT_OFFSET,
     TABLE_BITMAP,

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels.cuda import column_text, definitions, named_words, word_places
-from fastfeat_kernels.gather.layout import DEVICE_WORDS
+from fastfeat_kernels.gather import DEVICE_WORDS
 
 BLOCK: Final = 256
 KERNEL: Final = "gathered_values"

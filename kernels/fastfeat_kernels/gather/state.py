@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels import gather as layout
 from fastfeat_kernels.column import Call, Chunk, Run, split_rows
-from fastfeat_kernels.gather import layout
 
 Bytes = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.int64]

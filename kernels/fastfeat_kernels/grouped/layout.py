@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from fastfeat_kernels.column import BLOCK
-from fastfeat_kernels.moments.layout import SCRATCH
+from fastfeat_kernels.moments import SCRATCH
 
 # What a plan runs of these is the rows' to choose, by how many they are, and of how many groups.
 BY_ROWS: Final = (

@@ -11,8 +11,13 @@ import numpy.typing as npt
 from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Run, split_rows
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.finalize import values_of_keys
-from fastfeat_kernels.grouped.partitions import SEQUENCES_PER_PART, Partitions, split_groups
-from fastfeat_kernels.grouped.tables import Groups, Words
+from fastfeat_kernels.grouped.tables import (
+    SEQUENCES_PER_PART,
+    Groups,
+    Partitions,
+    Words,
+    split_groups,
+)
 
 MAX_PARTITION_BITS = 11  # so many partitions are written to at a time
 

@@ -17,7 +17,6 @@ from fastfeat_kernels.grouped.finalize import (
     variances_of,
     wanted_words,
 )
-from fastfeat_kernels.grouped.partitions import SEQUENCES_PER_PART, Partitions
 from fastfeat_kernels.grouped.state import GroupedMoments, take
 from fastfeat_kernels.grouped.summarize import (
     Task,
@@ -28,7 +27,13 @@ from fastfeat_kernels.grouped.summarize import (
     summarize,
     summarize_partitions,
 )
-from fastfeat_kernels.grouped.tables import Groups, Words, aligned_zeros
+from fastfeat_kernels.grouped.tables import (
+    SEQUENCES_PER_PART,
+    Groups,
+    Partitions,
+    Words,
+    aligned_zeros,
+)
 from fastfeat_kernels.moments.state import Level
 
 _NUMBERS = {

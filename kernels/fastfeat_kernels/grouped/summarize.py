@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Rows, Run, split_rows
 from fastfeat_kernels.grouped import layout
-from fastfeat_kernels.grouped.partitions import SEQUENCES_PER_PART, Partitions, split_groups
 from fastfeat_kernels.grouped.state import (
     LOWEST_EXPONENT,
     NO_EXTREMES,
@@ -25,12 +24,15 @@ from fastfeat_kernels.grouped.state import (
     no_moments,
 )
 from fastfeat_kernels.grouped.tables import (
+    SEQUENCES_PER_PART,
     Groups,
+    Partitions,
     Words,
     aligned_zeros,
     column_table,
     rows_call,
     scratch,
+    split_groups,
 )
 from fastfeat_kernels.grouped.wide import left_of_rows, no_left
 from fastfeat_kernels.moments.state import Level

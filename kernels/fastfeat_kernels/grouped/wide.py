@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from fastfeat_kernels.column import Call, Run
 from fastfeat_kernels.grouped import layout
-from fastfeat_kernels.moments.layout import N_SQUARE_LIMBS, N_SUM_LIMBS, SQUARES, SUM
+from fastfeat_kernels.moments import N_SQUARE_LIMBS, N_SUM_LIMBS, SQUARES, SUM
 from fastfeat_kernels.moments.state import integer_of
 
 GROUPS_AT_A_TIME = 1 << 12  # 7 MB of limbs

@@ -1,4 +1,4 @@
-// A column of keys on a device, as the words of `layout` describe it, and its canonical bytes.
+// A column of keys on a device, as the words of the package describe it, and its canonical bytes.
 //
 // A column of text may be a dictionary: INDICES, else 0, is the address of an int32 for each row,
 // the place of its entry, or negative where it is missing; the rest describes the entries.

@@ -13,7 +13,7 @@ from fastfeat_kernels.blocks import (
     read_words,
 )
 from fastfeat_kernels.column import BLOCK, ELEMENTS, TEXT
-from fastfeat_kernels.hashing.layout import (
+from fastfeat_kernels.hashing import (
     BIT_OFFSET,
     BUFFER,
     BUFFER_END,

@@ -1,4 +1,4 @@
-"""The hashing kernels on a device: their text; the words of their table are those of `layout`.
+"""The hashing kernels on a device: their text; the words of their table are those of the package.
 
 A table on a device has no scratch; N_BUCKETS stands there. Bitmaps are read by words of 32 bits and
 text by words of 64: addresses of bitmaps are multiples of 4, text stands in whole aligned words. A
@@ -11,9 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from fastfeat_kernels import hashing as layout
 from fastfeat_kernels.column import TEXT
 from fastfeat_kernels.cuda import definitions
-from fastfeat_kernels.hashing import layout
 
 BLOCK: Final = 256
 N_BUCKETS: Final = layout.SCRATCH
@@ -41,7 +41,7 @@ def xxh64_text() -> str:
 
 @cache
 def column_text() -> str:
-    """Return the functions of XXH64 and those of columns whose words stand in `layout`."""
+    """Return the functions of XXH64 and those of columns whose words stand in the package."""
     words = {name: getattr(layout, name) for name in _LAYOUT} | {
         "N_BUCKETS": N_BUCKETS,
         "INDICES": INDICES,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastfeat_kernels.column import ELEMENTS, TEXT
-from fastfeat_kernels.hashing.layout import (
+from fastfeat_kernels.hashing import (
     BIT_OFFSET,
     ELEMENT,
     HASHES,

@@ -11,8 +11,8 @@ from typing import Final, cast
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels import hashing as layout
 from fastfeat_kernels.column import ELEMENTS, TEXT, AnyChunk, Call, Chunk, Run, TextChunk
-from fastfeat_kernels.hashing import layout
 
 Hashes = npt.NDArray[np.uint64]
 ALIGNMENT: Final = 64  # rows; a part begins at a multiple

@@ -14,7 +14,7 @@ many there are: NaN is skipped. `elements` writes the element at a place, counte
 the end, and whether there is one; 0 where there is none.
 
 An entry takes rows [first, first + n), at least eight of them, and returns 0; the words of its
-table stand in `layout`. Cost of `sums`: 8 bytes a number, and 12 additions of which 2 wait for the
+table follow. Cost of `sums`: 8 bytes a number, and 12 additions of which 2 wait for the
 number before. Source: D. Knuth, The Art of Computer Programming, volume 2, section 4.2.2 (the error
 of an addition).
 
@@ -22,3 +22,20 @@ On a device (`cuda`) there are more functions of lists, a row a thread: integers
 bits, ends are compared as keys in the total order, slices are measured and then written. What a
 function asks of the kernels, on the CPU and on a device, is its row of `requests`.
 """
+
+from __future__ import annotations
+
+from typing import Final
+
+OFFSETS: Final = 0  # int64, one more than rows
+VALUES: Final = 1  # float64 or int64
+RESULTS: Final = 2  # float64 or int64 a row
+COUNTS: Final = 3  # int64 a row; of `elements` not 0 where there is one
+LEFT: Final = 4  # int64 a row: not 0 where the sum may not be exact
+MAGNITUDE: Final = 5  # of `extremes`: see `lanes.least_words`
+FLIP: Final = 6
+INDEX: Final = 7  # of `elements`: from 0 on, or below 0 from the end
+N_WORDS: Final = 8
+
+SUM, MEAN, MIN, MAX = range(4)  # functions that share a kernel of a device
+FARTHEST: Final = 2**61  # of a place, and the length of a slice to the end: no list has as many

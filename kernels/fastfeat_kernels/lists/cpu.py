@@ -23,16 +23,7 @@ from fastfeat_kernels.intrinsics import (
     select,
     smaller,
 )
-from fastfeat_kernels.lists.layout import (
-    COUNTS,
-    FLIP,
-    INDEX,
-    LEFT,
-    MAGNITUDE,
-    OFFSETS,
-    RESULTS,
-    VALUES,
-)
+from fastfeat_kernels.lists import COUNTS, FLIP, INDEX, LEFT, MAGNITUDE, OFFSETS, RESULTS, VALUES
 
 LANES = 8
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels.cuda import column_text, definitions, named_words, word_places
-from fastfeat_kernels.lists.layout import MAX, MEAN, MIN, SUM
+from fastfeat_kernels.lists import MAX, MEAN, MIN, SUM
 
 BLOCK: Final = 256
 NO_ROW: Final = 2**63 - 1

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-from fastfeat_kernels.lists.layout import (
+from fastfeat_kernels.lists import (
     COUNTS,
     FLIP,
     INDEX,

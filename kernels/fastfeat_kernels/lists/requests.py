@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from fastfeat_kernels.lists.layout import FARTHEST, MAX, MEAN, MIN, SUM
+from fastfeat_kernels.lists import FARTHEST, MAX, MEAN, MIN, SUM
 
 Params = Mapping[str, Any]
 Words = Mapping[str, int]

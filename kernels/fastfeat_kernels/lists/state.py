@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels import lists as layout
 from fastfeat_kernels.column import Call, Run
-from fastfeat_kernels.lists import layout
 
 Int64s = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]

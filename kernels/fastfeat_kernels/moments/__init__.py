@@ -7,6 +7,48 @@ skipped. Infinities count, take part in the least and the greatest, are counted 
 the first row of any, and add nothing to the sums. Sums are exact, subnormals and the largest floats
 included; the order of floats is total, -0.0 below 0.0. States add up: any split of the rows, merged
 in any order, reads out as the same `state.Moments`. An entry adds rows [first, first + n) of one
-chunk to one state and returns 0; the words of its table stand in `layout`, and `state.summarize`
+chunk to one state and returns 0; the words of its table follow, and `state.summarize`
 runs it over chunks and threads.
 """
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastfeat_kernels.column import BLOCK
+
+# The table: addresses and words that an entry reads.
+TABLE_VALUES: Final = 0
+TABLE_VALUE_BIT_OFFSET: Final = 1
+TABLE_VALIDITY: Final = 2
+TABLE_BIT_OFFSET: Final = 3
+TABLE_STATE: Final = 4
+TABLE_LEVEL: Final = 5
+TABLE_FIRST_ROW: Final = 6
+TABLE_ELEMENT: Final = 7  # place in `column.ELEMENTS`
+N_TABLE_WORDS: Final = 8
+
+# The state.
+N_ROWS: Final = 0
+COUNT: Final = 1
+N_POSITIVE_INFINITE: Final = 2
+N_NEGATIVE_INFINITE: Final = 3
+FIRST_INFINITE: Final = 4
+MIN_KEY: Final = 5
+MAX_KEY: Final = 6
+SUM: Final = 8
+N_SUM_LIMBS: Final = 72
+SQUARES: Final = SUM + N_SUM_LIMBS
+N_SQUARE_LIMBS: Final = 136
+SCRATCH: Final = SQUARES + N_SQUARE_LIMBS
+N_STATE_WORDS: Final = SCRATCH + 3 * BLOCK
+
+# Limb 0 of the sum has the weight 2**-FLOAT_SCALE, of the sum of squares 2**(-2 * FLOAT_SCALE).
+FLOAT_SCALE: Final = 34 * 32
+
+
+def entry_of(element: str) -> str:
+    """Return the entry that takes a type of column."""
+    if element.startswith("float"):
+        return "floats"
+    return "bools" if element == "bool" else "integers"

@@ -1,7 +1,7 @@
 """The moments kernels on a device: their text, and what their state says.
 
-The words of table and state are those of `layout`, but the limbs are not carried: each is an int64
-that the blocks have added to.
+The words of table and state are those of the package, but the limbs are not carried: each is an
+int64 that the blocks have added to.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Final
 
 import numpy as np
 
+from fastfeat_kernels import moments as layout
 from fastfeat_kernels.column import ELEMENTS
 from fastfeat_kernels.cuda import column_text, definitions
-from fastfeat_kernels.moments import layout
 from fastfeat_kernels.moments.state import (
     NO_MAX_KEY,
     NO_MIN_KEY,

@@ -6,7 +6,7 @@ import math
 
 from fastfeat_kernels.column import ELEMENTS, key_of
 from fastfeat_kernels.memory import value_at, words_at
-from fastfeat_kernels.moments.layout import (
+from fastfeat_kernels.moments import (
     COUNT,
     FIRST_INFINITE,
     FLOAT_SCALE,

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Rows, Run, split_rows
-from fastfeat_kernels.moments.layout import (
+from fastfeat_kernels.moments import (
     COUNT,
     FIRST_INFINITE,
     FLOAT_SCALE,

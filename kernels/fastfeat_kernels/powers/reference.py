@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import partial
 
+from fastfeat_kernels import powers as layout
 from fastfeat_kernels.column import ELEMENTS, value_of_key
 from fastfeat_kernels.memory import doubles_at, value_at, words_at
-from fastfeat_kernels.powers import layout
 
 
 def skew_of(values: Sequence[float], bias: bool) -> float | None:

@@ -35,7 +35,7 @@ from fastfeat_kernels.intrinsics import (
     shift_logical,
     smaller,
 )
-from fastfeat_kernels.selection.layout import (
+from fastfeat_kernels.selection import (
     COUNT,
     SAMPLE,
     TABLE_BIT_OFFSET,

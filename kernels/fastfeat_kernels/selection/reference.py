@@ -7,7 +7,7 @@ from typing import Any
 
 from fastfeat_kernels.column import ELEMENTS, key_of
 from fastfeat_kernels.memory import value_at, words_at
-from fastfeat_kernels.selection.layout import (
+from fastfeat_kernels.selection import (
     COUNT,
     N_TABLE_WORDS,
     SAMPLE,

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Rows, Run
-from fastfeat_kernels.selection.layout import (
+from fastfeat_kernels.selection import (
     COUNT,
     EXTRACT,
     N_SCRATCH_WORDS,

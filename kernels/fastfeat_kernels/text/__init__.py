@@ -9,6 +9,71 @@ the property White_Space, of the version of Unicode that `unicode_table` names. 
 says what a function means and what it asks of the kernels, those of the CPU and of a device alike.
 
 An entry does one of these on rows [first, first + n) of one chunk and returns 0; the words of its
-table stand in `layout`. Text that is a result is measured first, so that every call knows where it
+table follow. Text that is a result is measured first, so that every call knows where it
 writes, and then written; but case mapping first tries to write each row where it stood.
 """
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastfeat_kernels.column import BLOCK
+
+# The column, and a scratch of N_SCRATCH_WORDS.
+TABLE_OFFSETS: Final = 0
+TABLE_OFFSET_BYTES: Final = 1
+TABLE_DATA: Final = 2
+TABLE_VALIDITY: Final = 3
+TABLE_BIT_OFFSET: Final = 4
+TABLE_SCRATCH: Final = 5
+# Outputs: the row of them that row 0 of the chunk is; values, or a bitmap, or offsets and bytes.
+TABLE_OUT_ROW: Final = 6
+TABLE_OUT: Final = 7
+TABLE_OUT_OFFSET_BYTES: Final = 8
+TABLE_OUT_DATA: Final = 9
+TABLE_OUT_START: Final = 10  # where in the bytes the text of the first row of the call starts
+TABLE_OUT_END: Final = 11  # and where that of its last row ends
+TABLE_STATUS: Final = 12  # of a parsed row, uint8
+# What an entry reports: the first row of the chunk whose text is not UTF-8, or -1; and a number.
+TABLE_FAILED: Final = 13
+TABLE_FOUND: Final = 14
+# Arguments of the function.
+TABLE_PASS: Final = 15
+TABLE_FUNCTION: Final = 16
+TABLE_PATTERN: Final = 17
+TABLE_PATTERN_BYTES: Final = 18
+TABLE_OFFSET: Final = 19
+TABLE_LENGTH: Final = 20
+TABLE_BASE: Final = 21
+TABLE_PAGES: Final = 22  # of code points: see `tables.CodePointTable`
+TABLE_CELLS: Final = 23
+TABLE_POWERS: Final = 24
+TABLE_N_BUCKETS: Final = 25
+TABLE_SEED: Final = 26
+N_TABLE_WORDS: Final = 27
+
+# Passes of a function whose value is text. IN_PLACE writes as long as every row keeps its length.
+MEASURE: Final = 0
+WRITE: Final = 1
+IN_PLACE: Final = 2
+
+# Functions that share an entry.
+STARTS_WITH: Final = 0
+ENDS_WITH: Final = 1
+CONTAINS: Final = 2
+LOWERCASE: Final = 0
+UPPERCASE: Final = 1
+SLICE: Final = 0
+STRIP_START: Final = 1
+STRIP_END: Final = 2
+STRIP: Final = 3  # both
+
+# Status of a parsed row.
+PARSED: Final = 0
+NOT_PARSEABLE: Final = 1
+OUT_OF_RANGE: Final = 2
+IS_NAN: Final = 3
+UNDECIDED: Final = 4
+
+N_SCRATCH_WORDS: Final = 3 * BLOCK + 64
+NO_LENGTH: Final = 2**61  # of a slice to the end

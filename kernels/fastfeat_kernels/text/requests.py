@@ -13,8 +13,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.text import reference
-from fastfeat_kernels.text.layout import (
+from fastfeat_kernels.text import (
     CONTAINS,
     ENDS_WITH,
     LOWERCASE,
@@ -36,6 +35,7 @@ from fastfeat_kernels.text.layout import (
     TABLE_POWERS,
     TABLE_SEED,
     UPPERCASE,
+    reference,
 )
 from fastfeat_kernels.text.tables import (
     CodePointTable,

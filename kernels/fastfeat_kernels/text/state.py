@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from fastfeat_kernels.column import Call, Rows, Run, TextChunk, split_rows
 from fastfeat_kernels.memory import words_at
-from fastfeat_kernels.text.layout import (
+from fastfeat_kernels.text import (
     MEASURE,
     N_SCRATCH_WORDS,
     N_TABLE_WORDS,

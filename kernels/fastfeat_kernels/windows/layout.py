@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fastfeat_kernels.powers import layout as powers
+from fastfeat_kernels import powers
 
 # What a plan runs of these is the rows' to choose, by how many they are, and of how many entities.
 BY_ROWS: Final = ("keep", "count", "deal", "order", "check", "survey", "add", "collect")

@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import Final
 
 from fastfeat_kernels.column import value_of_key
-from fastfeat_kernels.powers.layout import SHAPES, options_of
+from fastfeat_kernels.powers import SHAPES, options_of
 from fastfeat_kernels.powers.reference import kurtosis_of, skew_of
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.decay import half_power, moved_towards

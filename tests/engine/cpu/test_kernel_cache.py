@@ -21,7 +21,7 @@ from swapped_kernels import PLANS
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine.cpu import cache, compiled
-from fastfeat.engine.cpu.compile import generated_kernel
+from fastfeat.engine.cpu.kernels import generated_kernel
 
 ROWS = {"x": [1.0, None, 3.0]}
 EXPECTED = [2.25, None, 4.25]
@@ -51,7 +51,7 @@ def transform() -> list[float | None]:
 
 def compiles(monkeypatch) -> list[str]:
     """Return a list that grows with each kernel compiled."""
-    from fastfeat.engine.cpu import compile as compiling
+    from fastfeat.engine.cpu import kernels as compiling
 
     compiled: list[str] = []
     original = compiling._compile

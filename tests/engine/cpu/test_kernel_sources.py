@@ -16,11 +16,11 @@ from fastfeat_kernels import compile as kernel_compile
 from fastfeat_kernels.rows import cpu as rows_on_cpu
 
 from fastfeat.api import plan
-from fastfeat.engine import sources
+from fastfeat.engine import kernel_cache as sources
 from fastfeat.engine.cpu import emit, prelude
 from fastfeat.engine.cpu.cache import kernel_key, kernel_sources
-from fastfeat.engine.cpu.compile import written_kernel
-from fastfeat.engine.sources import Import, digest_of, imports_of, installed, sources_of
+from fastfeat.engine.cpu.kernels import written_kernel
+from fastfeat.engine.kernel_cache import Import, digest_of, imports_of, installed, sources_of
 from fastfeat.errors import FastfeatError
 from fastfeat.scalars import primitives
 
@@ -105,7 +105,7 @@ def test_imports_are_those_that_a_parser_finds() -> None:
 def test_nothing_is_compiled_from_a_file_that_no_statement_imports() -> None:
     """A module that reads files or imports by a name made at run time hides what it depends on."""
     hidden = re.compile(rb"__file__|importlib|__import__|\bopen\(|read_text|read_bytes|exec\(")
-    compiling = "fastfeat.engine.cpu.compile"
+    compiling = "fastfeat.engine.cpu.kernels"
     for name, text in texts().items():
         for module, content in sources_of_text(text, installed()).items():
             found = hidden.findall(content)

@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from fastfeat_kernels import compile as kernel_compile
-from fastfeat_kernels.symbols import undefined_symbols
+from fastfeat_kernels.load import undefined_symbols
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.engine.cpu.compile import _entry_of, assembly
 from fastfeat.engine.cpu.emit import native_lanes
+from fastfeat.engine.cpu.kernels import _entry_of, assembly
 from fastfeat.engine.cpu.render import INLINED_CALLS
 
 ROWS = pa.table(

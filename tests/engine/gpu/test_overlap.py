@@ -18,8 +18,8 @@ from fastfeat.backends import emulated
 from fastfeat.engine.gpu.columns.inputs import Fill
 from fastfeat.engine.gpu.device.card_runtime import CardRuntime
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
-from fastfeat.engine.gpu.pieces import matrix as device_matrix
 from fastfeat.engine.gpu.pieces import pipeline
+from fastfeat.engine.gpu.pieces import run as device_matrix
 from fastfeat.engine.gpu.pieces import run as device_run
 from fastfeat.engine.gpu.pieces.pieces import SHARE_OF_MEMORY, pieces_of
 from fastfeat.engine.gpu.programs.program import device_program

@@ -14,8 +14,8 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.api.online import replay
 from fastfeat.api.plan import records_of
-from fastfeat.api.replay import replay
 from fastfeat.errors import InvalidPlan, StateError
 from fastfeat.online.audit.chain import Audit, artifacts_of
 from fastfeat.online.audit.replay import Replay

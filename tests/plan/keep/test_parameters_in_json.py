@@ -18,8 +18,7 @@ from fastfeat import col
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.api.plan import fitted_of
 from fastfeat.errors import ArtifactError, Leakage
-from fastfeat.ir.node import Aggregate, Call, Node
-from fastfeat.ir.walk import postorder
+from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.plan.keep import artifact, canonical
 from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.scalars import SCALARS

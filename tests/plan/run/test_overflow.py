@@ -12,7 +12,7 @@ import pytest
 import fastfeat as ff
 from fastfeat import col, lit
 from fastfeat.engine import failure
-from fastfeat.engine.search import first_failing_row
+from fastfeat.engine.failure import first_failing_row
 from fastfeat.errors import InvalidData, Overflow
 from fastfeat.ir.show import names_of
 from fastfeat.plan.run.failures import failed_row

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastfeat.dtypes import BOOL, UINT8
-from fastfeat.engine.gpu.columns.conform import UnlikeColumn
-from fastfeat.engine.gpu.columns.inputs import Source
+from fastfeat.engine.gpu.columns.inputs import Source, UnlikeColumn
 from fastfeat.engine.gpu.columns.memory import WORD_BYTES, DeviceColumn, allocate_output
 from fastfeat.engine.gpu.programs.launch import PreparedPiece, run_piece
 from fastfeat.engine.gpu.programs.program import Target, bind, words_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from fastfeat.engine.failure import WORD_ROWS
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
-from fastfeat.engine.search import WORD_ROWS
 from fastfeat.errors import OutOfDeviceMemory, counted
 
 SHARE_OF_MEMORY = 0.8

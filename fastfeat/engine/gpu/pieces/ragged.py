@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
+from fastfeat.engine.failure import WORD_ROWS
 from fastfeat.engine.gpu.pieces.pieces import room_of_pieces
 from fastfeat.engine.gpu.pieces.run import on_host
 from fastfeat.engine.gpu.programs.launch import settling
 from fastfeat.engine.gpu.runtime import Runtime
-from fastfeat.engine.search import WORD_ROWS
 from fastfeat.errors import OutOfDeviceMemory, counted
 from fastfeat.io.arrow import Array, pa
 from fastfeat.io.columns.types import arrow_type

@@ -1,13 +1,14 @@
 """Running a program on a device: columns up, kernels, columns down, in pieces that fit in it.
 
 They go on at the same time, one for the next piece while another is for the former: `pipeline`.
+Or it runs into memory of the device that outlives the run: a matrix, or columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastfeat.dtypes import BOOL, DType
 from fastfeat.engine.gpu.columns.inputs import added_bytes
@@ -23,13 +24,13 @@ from fastfeat.engine.gpu.pieces.pipeline import (
 from fastfeat.engine.gpu.programs.launch import settling
 from fastfeat.engine.gpu.programs.program import Target, bind
 from fastfeat.engine.gpu.runtime import Mark, Runtime
-from fastfeat.engine.program import Constants, Output, program_of
+from fastfeat.engine.program import Constants, Output, Program, program_of
 from fastfeat.engine.tasks import RowTask
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.sinks.write import array_from_buffers, staggered_columns
 from fastfeat.scalars import op
 from fastfeat.scalars.op import TRUE
-from fastfeat.scalars.value import NO_STATUS, column_slot
+from fastfeat.scalars.value import NO_STATUS, InputSlot, column_slot
 
 
 def compute(runtime: Runtime, task: RowTask) -> list[Any]:
@@ -100,3 +101,65 @@ def as_it_is(name: str, dtype: DType) -> Output:
     slot = column_slot(name, dtype)
     present = TRUE if dtype.is_float else op.input_ok(slot)
     return Output(name, dtype, op.input_value(slot, dtype.physical), present, NO_STATUS)
+
+
+class Place(NamedTuple):
+    """The place of an output: the address of row 0, and the bytes and elements between rows."""
+
+    address: int
+    row_bytes: int
+    rows_apart: int
+
+
+def compute_into(
+    runtime: Runtime,
+    program: Program,
+    columns: Mapping[InputSlot, Any],
+    n_rows: int,
+    constants: Constants,
+    places: Sequence[Place],
+) -> None:
+    """Write the outputs, numbers without bitmaps, into memory of the device.
+
+    Args:
+        runtime: where to run.
+        program: what to compute; no output is of bits.
+        columns: the column of each input slot.
+        n_rows: number of rows.
+        constants: what fit has learnt.
+        places: where each output goes; NaN is missing there.
+
+    Raises:
+        RowFailed: an overflow, or the like; the first row.
+        OutOfDeviceMemory: the inputs that are not on the device do not fit by 64 rows.
+    """
+    work = partial(_compute_into, runtime, program, columns, n_rows, constants, places)
+    runtime.computations.run(work)
+
+
+def _compute_into(
+    runtime: Runtime,
+    program: Program,
+    columns: Mapping[InputSlot, Any],
+    n_rows: int,
+    constants: Constants,
+    places: Sequence[Place],
+) -> None:
+    with settling(runtime):
+        bound = bind(runtime, program, constants)
+        sources = sources_of(runtime, program.inputs, columns)
+        pieces = pieces_of(runtime, added_bytes(sources), n_rows, most_bytes=PIECE_BYTES)
+
+        def targets(_: PieceMemory, start: int) -> list[Target]:
+            return [
+                Target(place.address + start * place.row_bytes, 0, place.rows_apart)
+                for place in places
+            ]
+
+        memories = memories_of(runtime, program.inputs, sources, pieces, lambda _: ())
+        run_pieces(runtime, bound, memories, pieces.spans, targets, _stay)
+
+
+def _stay(_memory: PieceMemory, _start: int, _stop: int, _after: Mark) -> Iterator[None]:
+    """Bring nothing to the host."""
+    return iter(())

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastfeat.engine.failure import first_failing_row
 from fastfeat.engine.gpu.programs.program import DeviceProgram, Words, text_of
 from fastfeat.engine.gpu.programs.render import kernel_name
 from fastfeat.engine.gpu.programs.table import Launch
 from fastfeat.engine.gpu.runtime import Buffer, Mark, Runtime
 from fastfeat.engine.program import RowFailed
-from fastfeat.engine.search import first_failing_row
 from fastfeat.errors import FastfeatError, KernelFailed, shortened
 from fastfeat.scalars.value import LARGE_ARGUMENT
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 
 from fastfeat.engine.layout import Loop, Shape, Step, Store
 from fastfeat.engine.storage import has_flags, storage
-from fastfeat.ir.walk import postorder
+from fastfeat.ir.node import postorder
 from fastfeat.scalars.elementary import EXACT, body_of
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.primitives import PRIMITIVES

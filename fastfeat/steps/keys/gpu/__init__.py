@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastfeat.steps.keys.gpu.numbers import hash_cross
+from fastfeat.steps.keys.gpu.columns import hash_cross
 from fastfeat.steps.keys.gpu.vocabulary import encode
 from fastfeat.steps.on_device import DeviceKernel
 

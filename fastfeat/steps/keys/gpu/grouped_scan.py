@@ -20,11 +20,11 @@ from fastfeat_kernels.grouped.wide import left_of_rows, no_left
 from numpy.typing import NDArray
 
 from fastfeat.engine.cpu.kernels import runner
+from fastfeat.engine.failure import WORD_ROWS
 from fastfeat.engine.gpu.columns.kernels import launch_sums, on_device, zeros_on_device
 from fastfeat.engine.gpu.columns.memory import DeviceColumn
 from fastfeat.engine.gpu.learn.scan import EachPiece, Take
 from fastfeat.engine.gpu.runtime import SHARED_LIMIT, Buffer, Runtime
-from fastfeat.engine.search import WORD_ROWS
 
 ROWS_LISTED = 1 << 20
 """Rows among which the values that a window does not hold are listed at a time, at most."""

@@ -15,7 +15,7 @@ from fastfeat.aggregates.keys import Groups
 from fastfeat.dtypes import INT32
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.engine.gpu.learn.scan import EachPiece
-from fastfeat.engine.gpu.pieces.rounds import Columns, over_rows
+from fastfeat.engine.gpu.pieces.column_groups import Columns, over_rows
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.storage import storage
 from fastfeat.ir.node import Params

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from fastfeat_kernels.text import cuda
-from fastfeat_kernels.text.layout import (
+from fastfeat_kernels.text import (
     TABLE_BIT_OFFSET,
     TABLE_DATA,
     TABLE_FAILED,
     TABLE_FOUND,
     TABLE_OFFSETS,
     TABLE_VALIDITY,
+    cuda,
 )
 from fastfeat_kernels.text.requests import Reads, Request
 from numpy.typing import NDArray

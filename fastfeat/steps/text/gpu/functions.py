@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from fastfeat_kernels.text.layout import TABLE_OUT, TABLE_OUT_DATA
+from fastfeat_kernels.text import TABLE_OUT, TABLE_OUT_DATA
 from fastfeat_kernels.text.requests import Gives, Request
 
 from fastfeat.dtypes import BOOL, INT64

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels import hashing
 from fastfeat_kernels.column import TEXT
-from fastfeat_kernels.hashing import cuda, layout
-from fastfeat_kernels.text.layout import (
+from fastfeat_kernels.hashing import cuda
+from fastfeat_kernels.text import (
     TABLE_BIT_OFFSET,
     TABLE_DATA,
     TABLE_N_BUCKETS,
@@ -69,14 +70,14 @@ def _hash(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
 def _column_words(piece: TextPiece) -> list[int]:
     """Return the words of a column of text for the hashing kernels."""
     words = {
-        layout.VALUES: piece.words[TABLE_DATA],
-        layout.VALIDITY: piece.words.get(TABLE_VALIDITY, 0),
-        layout.BIT_OFFSET: piece.words.get(TABLE_BIT_OFFSET, 0),
-        layout.ELEMENT: layout.IS_TEXT,
-        layout.OFFSETS: piece.words[TABLE_OFFSETS],
-        layout.OFFSET_BYTES: _OFFSET_BYTES,
+        hashing.VALUES: piece.words[TABLE_DATA],
+        hashing.VALIDITY: piece.words.get(TABLE_VALIDITY, 0),
+        hashing.BIT_OFFSET: piece.words.get(TABLE_BIT_OFFSET, 0),
+        hashing.ELEMENT: hashing.IS_TEXT,
+        hashing.OFFSETS: piece.words[TABLE_OFFSETS],
+        hashing.OFFSET_BYTES: _OFFSET_BYTES,
     }
-    return [words.get(word, 0) for word in range(layout.N_COLUMN_WORDS)]
+    return [words.get(word, 0) for word in range(hashing.N_COLUMN_WORDS)]
 
 
 def bucket_counts(request: Request) -> DeviceStep:

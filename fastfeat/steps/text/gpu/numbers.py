@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
+from fastfeat_kernels.text import OUT_OF_RANGE, TABLE_OUT, TABLE_STATUS, UNDECIDED
 from fastfeat_kernels.text.cuda import TABLE_OUT_VALIDITY
-from fastfeat_kernels.text.layout import OUT_OF_RANGE, TABLE_OUT, TABLE_STATUS, UNDECIDED
 from fastfeat_kernels.text.requests import Request
 
 from fastfeat.dtypes import DType

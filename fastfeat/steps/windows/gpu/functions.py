@@ -34,7 +34,7 @@ from fastfeat.engine.gpu.programs.launch import settling
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.storage import storage
 from fastfeat.errors import OutOfDeviceMemory, Overflow
-from fastfeat.steps.keys.gpu.numbers import KEPT_SHARE
+from fastfeat.steps.keys.gpu.columns import KEPT_SHARE
 from fastfeat.steps.on_device import argument_in_host, column_in_host
 from fastfeat.steps.step import Argument
 from fastfeat.steps.windows import cpu as windows

@@ -12,7 +12,7 @@ from fastfeat.dtypes import DType
 from fastfeat.engine.gpu.columns.kernels import launch_rows
 from fastfeat.engine.gpu.columns.memory import DeviceColumn, fill_column, laid_out, place_column
 from fastfeat.engine.gpu.pieces.adopt import adopt
-from fastfeat.engine.gpu.pieces.rounds import plain_column
+from fastfeat.engine.gpu.pieces.column_groups import plain_column
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.io.device import DeviceArray
 

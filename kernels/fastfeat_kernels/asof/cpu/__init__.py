@@ -8,20 +8,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.asof.cpu.walking import (
-    are_dense,
-    bounds_nearby,
-    divided,
-    first_place,
-    is_within,
-    merge,
-    merge_rows,
-    moved,
-    scaled_sum,
-    search_from,
-    up_to_bits,
-)
-from fastfeat_kernels.asof.layout import (
+from fastfeat_kernels.asof import (
     BLOCK,
     ENDS,
     FANOUT,
@@ -56,6 +43,19 @@ from fastfeat_kernels.asof.layout import (
     TABLE_TOLERANCE,
     TABLE_VALIDITY,
     TABLE_VALUES,
+)
+from fastfeat_kernels.asof.cpu.walking import (
+    are_dense,
+    bounds_nearby,
+    divided,
+    first_place,
+    is_within,
+    merge,
+    merge_rows,
+    moved,
+    scaled_sum,
+    search_from,
+    up_to_bits,
 )
 from fastfeat_kernels.blocks import LOWEST
 from fastfeat_kernels.intrinsics import (

@@ -6,7 +6,7 @@ from __future__ import annotations
 from llvmlite import ir
 from numba import njit, types
 
-from fastfeat_kernels.asof.layout import (
+from fastfeat_kernels.asof import (
     BLOCK,
     FANOUT,
     HINT_LATEST,

@@ -22,9 +22,7 @@ from fastfeat_kernels.intrinsics import (
     select,
     smaller,
 )
-from fastfeat_kernels.moments.cpu.floats import float_block
-from fastfeat_kernels.moments.cpu.integers import add_shifted, integer_block, normalize_state
-from fastfeat_kernels.moments.layout import (
+from fastfeat_kernels.moments import (
     COUNT,
     MAX_KEY,
     MIN_KEY,
@@ -41,6 +39,8 @@ from fastfeat_kernels.moments.layout import (
     TABLE_VALUE_BIT_OFFSET,
     TABLE_VALUES,
 )
+from fastfeat_kernels.moments.cpu.floats import float_block
+from fastfeat_kernels.moments.cpu.integers import add_shifted, integer_block, normalize_state
 
 i64 = types.int64
 NORMALIZE_EVERY = 1 << 14  # blocks; adding floats alone adds at most 2**33 to a limb 3 times a row

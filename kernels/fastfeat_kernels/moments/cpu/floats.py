@@ -29,16 +29,7 @@ from fastfeat_kernels.intrinsics import (
     select,
     smaller,
 )
-from fastfeat_kernels.moments.cpu.integers import add_shifted
-from fastfeat_kernels.moments.cpu.scans import (
-    INFINITE,
-    SMALLEST_INFINITE,
-    magnitude_of_keys,
-    scan,
-    scan_and_clean,
-    scan_present,
-)
-from fastfeat_kernels.moments.layout import (
+from fastfeat_kernels.moments import (
     COUNT,
     FIRST_INFINITE,
     FLOAT_SCALE,
@@ -48,6 +39,15 @@ from fastfeat_kernels.moments.layout import (
     N_POSITIVE_INFINITE,
     SQUARES,
     SUM,
+)
+from fastfeat_kernels.moments.cpu.integers import add_shifted
+from fastfeat_kernels.moments.cpu.scans import (
+    INFINITE,
+    SMALLEST_INFINITE,
+    magnitude_of_keys,
+    scan,
+    scan_and_clean,
+    scan_present,
 )
 
 i64 = types.int64

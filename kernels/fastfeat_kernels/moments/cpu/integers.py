@@ -14,7 +14,7 @@ from fastfeat_kernels.intrinsics import (
     shift_logical,
     smaller,
 )
-from fastfeat_kernels.moments.layout import (
+from fastfeat_kernels.moments import (
     COUNT,
     MAX_KEY,
     MIN_KEY,

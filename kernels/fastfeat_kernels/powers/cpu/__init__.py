@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
+from fastfeat_kernels import powers as layout
 from fastfeat_kernels.blocks import (
     HIGHEST,
     INFINITE,
@@ -29,7 +30,6 @@ from fastfeat_kernels.intrinsics import (
     select,
     smaller,
 )
-from fastfeat_kernels.powers import layout
 from fastfeat_kernels.powers.cpu.adding import (
     add_powers,
     add_to_bucket,

@@ -18,7 +18,7 @@ from fastfeat_kernels.intrinsics import (
     shift_logical,
     smaller,
 )
-from fastfeat_kernels.powers.layout import (
+from fastfeat_kernels.powers import (
     BUCKET_WORDS,
     FLOAT_BITS,
     KURTOSIS,

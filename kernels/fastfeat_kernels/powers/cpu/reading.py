@@ -18,8 +18,7 @@ from fastfeat_kernels.digits import (
 )
 from fastfeat_kernels.grouped.cpu.exact_integers import square_root
 from fastfeat_kernels.intrinsics import SEPARATE_OPTIONS, bits_of, pointer_int64, smaller
-from fastfeat_kernels.powers.cpu.adding import FIRST, FOURTH, SECOND, THIRD, limbs_reached
-from fastfeat_kernels.powers.layout import (
+from fastfeat_kernels.powers import (
     DIGITS,
     FIRST_DIGITS,
     IS_BIASED,
@@ -32,6 +31,7 @@ from fastfeat_kernels.powers.layout import (
     THIRD_DIGITS,
     TOTAL,
 )
+from fastfeat_kernels.powers.cpu.adding import FIRST, FOURTH, SECOND, THIRD, limbs_reached
 
 i64 = types.int64
 

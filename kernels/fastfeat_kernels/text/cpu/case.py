@@ -21,6 +21,19 @@ from fastfeat_kernels.intrinsics import (
     shift_logical,
     smaller,
 )
+from fastfeat_kernels.text import (
+    IN_PLACE,
+    LOWERCASE,
+    MEASURE,
+    TABLE_DATA,
+    TABLE_FAILED,
+    TABLE_FOUND,
+    TABLE_FUNCTION,
+    TABLE_OUT_DATA,
+    TABLE_OUT_END,
+    TABLE_OUT_START,
+    TABLE_PASS,
+)
 from fastfeat_kernels.text.cpu.rows import (
     are_utf8,
     ascii_ahead,
@@ -35,19 +48,6 @@ from fastfeat_kernels.text.cpu.rows import (
     write_offset,
 )
 from fastfeat_kernels.text.cpu.vectors import copy_case, high_bits, start_bits, trailing_zeros
-from fastfeat_kernels.text.layout import (
-    IN_PLACE,
-    LOWERCASE,
-    MEASURE,
-    TABLE_DATA,
-    TABLE_FAILED,
-    TABLE_FOUND,
-    TABLE_FUNCTION,
-    TABLE_OUT_DATA,
-    TABLE_OUT_END,
-    TABLE_OUT_START,
-    TABLE_PASS,
-)
 
 i64 = types.int64
 NOT_UTF8, OTHER_LENGTH = -1, -2

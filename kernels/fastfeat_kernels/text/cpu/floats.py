@@ -22,11 +22,7 @@ from fastfeat_kernels.intrinsics import (
     shift_logical,
     smaller,
 )
-from fastfeat_kernels.text.cpu.integers import MINUS, PLUS, ZEROS, number_of, sign_size
-from fastfeat_kernels.text.cpu.lengths import target_of
-from fastfeat_kernels.text.cpu.rows import end_of_call, present_bits, read_offsets
-from fastfeat_kernels.text.cpu.vectors import leading_zeros, multiply_high, trailing_zeros
-from fastfeat_kernels.text.layout import (
+from fastfeat_kernels.text import (
     IS_NAN,
     NOT_PARSEABLE,
     OUT_OF_RANGE,
@@ -38,6 +34,10 @@ from fastfeat_kernels.text.layout import (
     TABLE_STATUS,
     UNDECIDED,
 )
+from fastfeat_kernels.text.cpu.integers import MINUS, PLUS, ZEROS, number_of, sign_size
+from fastfeat_kernels.text.cpu.lengths import target_of
+from fastfeat_kernels.text.cpu.rows import end_of_call, present_bits, read_offsets
+from fastfeat_kernels.text.cpu.vectors import leading_zeros, multiply_high, trailing_zeros
 from fastfeat_kernels.text.tables import HIGHEST_POWER, LOWEST_POWER
 
 i64 = types.int64

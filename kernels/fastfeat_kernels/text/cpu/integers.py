@@ -17,10 +17,7 @@ from fastfeat_kernels.intrinsics import (
     shift_logical,
     smaller,
 )
-from fastfeat_kernels.text.cpu.lengths import target_of
-from fastfeat_kernels.text.cpu.rows import end_of_call, present_bits, read_offsets
-from fastfeat_kernels.text.cpu.vectors import multiply_high
-from fastfeat_kernels.text.layout import (
+from fastfeat_kernels.text import (
     NOT_PARSEABLE,
     OUT_OF_RANGE,
     PARSED,
@@ -30,6 +27,9 @@ from fastfeat_kernels.text.layout import (
     TABLE_OUT_ROW,
     TABLE_STATUS,
 )
+from fastfeat_kernels.text.cpu.lengths import target_of
+from fastfeat_kernels.text.cpu.rows import end_of_call, present_bits, read_offsets
+from fastfeat_kernels.text.cpu.vectors import multiply_high
 
 i64 = types.int64
 LOWEST = -(2**63)

@@ -16,6 +16,14 @@ from fastfeat_kernels.intrinsics import (
     shift_logical,
     smaller,
 )
+from fastfeat_kernels.text import (
+    TABLE_BIT_OFFSET,
+    TABLE_DATA,
+    TABLE_FAILED,
+    TABLE_OUT,
+    TABLE_OUT_ROW,
+    TABLE_VALIDITY,
+)
 from fastfeat_kernels.text.cpu.rows import (
     are_utf8,
     ascii_ahead,
@@ -29,14 +37,6 @@ from fastfeat_kernels.text.cpu.rows import (
     read_offsets,
 )
 from fastfeat_kernels.text.cpu.vectors import space_bits
-from fastfeat_kernels.text.layout import (
-    TABLE_BIT_OFFSET,
-    TABLE_DATA,
-    TABLE_FAILED,
-    TABLE_OUT,
-    TABLE_OUT_ROW,
-    TABLE_VALIDITY,
-)
 
 i64 = types.int64
 

@@ -16,6 +16,16 @@ from fastfeat_kernels.intrinsics import (
     pointer_uint8,
     smaller,
 )
+from fastfeat_kernels.text import (
+    TABLE_DATA,
+    TABLE_FAILED,
+    TABLE_LENGTH,
+    TABLE_N_BUCKETS,
+    TABLE_OUT,
+    TABLE_OUT_ROW,
+    TABLE_SCRATCH,
+    TABLE_SEED,
+)
 from fastfeat_kernels.text.cpu.pieces import skip
 from fastfeat_kernels.text.cpu.rows import (
     count_code_points,
@@ -26,16 +36,6 @@ from fastfeat_kernels.text.cpu.rows import (
     read_offsets,
 )
 from fastfeat_kernels.text.cpu.vectors import multiply_high
-from fastfeat_kernels.text.layout import (
-    TABLE_DATA,
-    TABLE_FAILED,
-    TABLE_LENGTH,
-    TABLE_N_BUCKETS,
-    TABLE_OUT,
-    TABLE_OUT_ROW,
-    TABLE_SCRATCH,
-    TABLE_SEED,
-)
 
 i64 = types.int64
 

@@ -22,6 +22,21 @@ from fastfeat_kernels.intrinsics import (
     shift_logical,
     smaller,
 )
+from fastfeat_kernels.text import (
+    SLICE,
+    STRIP_END,
+    STRIP_START,
+    TABLE_DATA,
+    TABLE_FAILED,
+    TABLE_FOUND,
+    TABLE_FUNCTION,
+    TABLE_LENGTH,
+    TABLE_OFFSET,
+    TABLE_OUT_DATA,
+    TABLE_OUT_END,
+    TABLE_SCRATCH,
+    TABLE_VALIDITY,
+)
 from fastfeat_kernels.text.cpu.rows import (
     are_utf8,
     copy,
@@ -41,21 +56,6 @@ from fastfeat_kernels.text.cpu.vectors import (
     space_bits,
     start_bits,
     trailing_zeros,
-)
-from fastfeat_kernels.text.layout import (
-    SLICE,
-    STRIP_END,
-    STRIP_START,
-    TABLE_DATA,
-    TABLE_FAILED,
-    TABLE_FOUND,
-    TABLE_FUNCTION,
-    TABLE_LENGTH,
-    TABLE_OFFSET,
-    TABLE_OUT_DATA,
-    TABLE_OUT_END,
-    TABLE_SCRATCH,
-    TABLE_VALIDITY,
 )
 
 i64 = types.int64

@@ -17,15 +17,7 @@ from fastfeat_kernels.intrinsics import (
     shift_logical,
     smaller,
 )
-from fastfeat_kernels.text.cpu.vectors import (
-    at_least_bits,
-    copy_bytes,
-    equal_bits,
-    high_bits,
-    start_bits,
-    trailing_zeros,
-)
-from fastfeat_kernels.text.layout import (
+from fastfeat_kernels.text import (
     TABLE_BIT_OFFSET,
     TABLE_CELLS,
     TABLE_DATA,
@@ -38,6 +30,14 @@ from fastfeat_kernels.text.layout import (
     TABLE_PAGES,
     TABLE_SCRATCH,
     TABLE_VALIDITY,
+)
+from fastfeat_kernels.text.cpu.vectors import (
+    at_least_bits,
+    copy_bytes,
+    equal_bits,
+    high_bits,
+    start_bits,
+    trailing_zeros,
 )
 
 i64 = types.int64

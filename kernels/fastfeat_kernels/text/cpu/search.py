@@ -21,10 +21,7 @@ from fastfeat_kernels.intrinsics import (
     shift_logical,
     smaller,
 )
-from fastfeat_kernels.text.cpu.lengths import mask_missing, target_of
-from fastfeat_kernels.text.cpu.rows import end_of_call, present_bits, read_offsets, write_bits
-from fastfeat_kernels.text.cpu.vectors import equal_bits, trailing_zeros
-from fastfeat_kernels.text.layout import (
+from fastfeat_kernels.text import (
     CONTAINS,
     ENDS_WITH,
     TABLE_DATA,
@@ -35,6 +32,9 @@ from fastfeat_kernels.text.layout import (
     TABLE_PATTERN_BYTES,
     TABLE_SCRATCH,
 )
+from fastfeat_kernels.text.cpu.lengths import mask_missing, target_of
+from fastfeat_kernels.text.cpu.rows import end_of_call, present_bits, read_offsets, write_bits
+from fastfeat_kernels.text.cpu.vectors import equal_bits, trailing_zeros
 
 i64 = types.int64
 

@@ -2,9 +2,9 @@
 
 `steps.text` imports it.
 
-The words of their tables are those of `layout`, of 64-bit offsets, and of the address of a bitmap
-for what is parsed; TABLE_FAILED is the address of the first row that is not what it should be, and
-TABLE_FOUND that of the statuses there are besides PARSED, as bits.
+The words of their tables are those of the package, of 64-bit offsets, and of the address of a
+bitmap for what is parsed; TABLE_FAILED is the address of the first row that is not what it should
+be, and TABLE_FOUND that of the statuses there are besides PARSED, as bits.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels import text as layout
 from fastfeat_kernels.cuda import definitions
 from fastfeat_kernels.hashing import cuda as hashing
-from fastfeat_kernels.text import layout
 from fastfeat_kernels.text.requests import REQUESTS
 from fastfeat_kernels.text.tables import HIGHEST_POWER, LOWEST_POWER
 

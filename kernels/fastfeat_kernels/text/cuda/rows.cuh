@@ -2,7 +2,7 @@
 //
 // A thread takes a row and reads it byte by byte, nothing beyond it: the lines that neighbours share
 // stay in the cache, and a warp takes as long as its longest row. The words of the table are those
-// of `layout`; offsets are of 64 bits, and TABLE_FAILED and TABLE_FOUND are addresses.
+// of the package; offsets are of 64 bits, and TABLE_FAILED and TABLE_FOUND are addresses.
 
 #define NOT_UTF8 (-1)
 

@@ -16,12 +16,11 @@ from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.averages import read_averages
 from fastfeat_kernels.windows.cpu.bounds import is_open, window_of
 from fastfeat_kernels.windows.cpu.extremes import read_extremes
-from fastfeat_kernels.windows.cpu.picks import read_picks, read_since
+from fastfeat_kernels.windows.cpu.picks import read_picks, read_since, read_streaks
 from fastfeat_kernels.windows.cpu.ranks import read_ordered
 from fastfeat_kernels.windows.cpu.shapes import read_shapes
 from fastfeat_kernels.windows.cpu.slopes import read_slopes
 from fastfeat_kernels.windows.cpu.standings import read_ranks
-from fastfeat_kernels.windows.cpu.streaks import read_streaks
 from fastfeat_kernels.windows.cpu.sums import (
     is_narrow,
     mark_infinite,

@@ -1,5 +1,8 @@
 # pyright: basic
-"""Values of windows that are those of one row: the first, the last, the n-th latest."""
+"""Values of windows that are those of one row: the first, the last, the n-th latest; and streaks.
+
+A streak is how many of the latest rows of a window are true, one after the other up to its end.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,17 @@ from fastfeat_kernels.intrinsics import (
     smaller,
 )
 from fastfeat_kernels.windows import layout
+from fastfeat_kernels.windows.cpu.averages import is_value, number_of_word
 from fastfeat_kernels.windows.cpu.bounds import is_open, is_steady_end
 from fastfeat_kernels.windows.cpu.columns import nothing_of
 from fastfeat_kernels.windows.cpu.vectors import multiply_wrapping, subtract_wrapping
+from fastfeat_kernels.windows.layout import (
+    COLUMN_KIND,
+    COLUMN_WORDS,
+    ENTITY_STARTS,
+    OUTPUT_STATE,
+    TABLE_SCRATCH,
+)
 from fastfeat_kernels.windows.statistics import FIRST, LAG, LAST
 
 i64 = types.int64
@@ -211,3 +222,28 @@ def read_picks(words, column, window, output, n, target):
         places = found
     x, results = pointer_int64(scratch + column[layout.COLUMN_WORDS]), pointer_int64(target)
     copy_places(x, places, begins, ends, n, nothing_of(column), results)
+
+
+ENTITY, ADDED, BROKEN = 0, 1, 2  # of the state: BROKEN is the place behind the last that is not
+
+
+@njit(**SEPARATE_OPTIONS)
+def read_streaks(words, column, output, begins_at, ends_at, n, target):
+    """Write the lengths of streaks."""
+    scratch = words[TABLE_SCRATCH]
+    x = pointer_int64(scratch + column[COLUMN_WORDS])
+    state = pointer_int64(scratch + output[OUTPUT_STATE])
+    begins, ends, results = pointer_int32(begins_at), pointer_int32(ends_at), pointer_int64(target)
+    starts = pointer_int32(scratch + ENTITY_STARTS)
+    entity, added, broken = state[ENTITY], state[ADDED], state[BROKEN]
+    for j in range(n):
+        if entity != starts[j]:
+            entity = i64(starts[j])
+            added, broken = entity, entity
+        while added < ends[j]:
+            value = number_of_word(column[COLUMN_KIND], x[added])
+            if value == 0.0 or not is_value(column, scratch, added):
+                broken = added + 1
+            added += 1
+        results[j] = i64(ends[j]) - larger(i64(begins[j]), broken)
+    state[ENTITY], state[ADDED], state[BROKEN] = entity, added, broken

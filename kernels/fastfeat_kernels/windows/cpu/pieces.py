@@ -19,7 +19,7 @@ from fastfeat_kernels.intrinsics import (
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.bounds import find_all_bounds, window_of
 from fastfeat_kernels.windows.cpu.columns import find_lowest, load_column
-from fastfeat_kernels.windows.cpu.direct import store_columns
+from fastfeat_kernels.windows.cpu.dealing import store_columns
 from fastfeat_kernels.windows.cpu.extremes import PIVOT
 from fastfeat_kernels.windows.cpu.outputs import column_of, is_wide, output_of, read_output
 from fastfeat_kernels.windows.cpu.ranks import ENTITY

@@ -11,9 +11,9 @@ from numba import njit, types
 from fastfeat_kernels.blocks import HIGHEST, INFINITE, NAN_BITS
 from fastfeat_kernels.digits import parts_of
 from fastfeat_kernels.intrinsics import SEPARATE_OPTIONS, pointer_int32, pointer_int64
+from fastfeat_kernels.powers import CARRY_EVERY, N_SUM_WORDS
 from fastfeat_kernels.powers.cpu.adding import add_powers, carry_reached, clear_sums, reach_of
 from fastfeat_kernels.powers.cpu.reading import read_shape
-from fastfeat_kernels.powers.layout import CARRY_EVERY, N_SUM_WORDS
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.averages import is_value
 
