@@ -173,7 +173,7 @@ class FloatsChanged(FastfeatWarning):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class GivenWarnings:
     """The warnings that a fitted plan has given, each of which comes once; for many threads.
 
     Args:
@@ -190,7 +190,7 @@ class Told:
             self.kinds.add(kind)
 
 
-def warn(message: str, kind: type[FastfeatWarning], told: Told | None = None) -> None:
+def warn(message: str, kind: type[FastfeatWarning], told: GivenWarnings | None = None) -> None:
     """Warn at the line of the user: the nearest frame outside of this package.
 
     Args:

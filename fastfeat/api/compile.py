@@ -40,7 +40,7 @@ from fastfeat.plan.fit.training_data import check_clocks
 from fastfeat.plan.lower.indicators import is_one_hot
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import BATCH, given_ids
-from fastfeat.plan.run.lookup_tables import Tables, schemas_given
+from fastfeat.plan.run.lookup_tables import Tables, resolve_schemas
 from fastfeat.plan.run.transform import transform
 from fastfeat.progress import doing
 
@@ -100,7 +100,7 @@ def compile_plan(plan: Declaration, schema: Any, tables: Tables, backend: str) -
     Raises:
         FastfeatError: as of `Plan.compile`.
     """
-    known, of_tables = read_schema(schema), schemas_given(tables)
+    known, of_tables = read_schema(schema), resolve_schemas(tables)
     check_clocks(plan, bind(list(plan.nodes.values()), known, of_tables))
     read = {*plan.columns, *plan.label_columns, *plan.keep, *plan.known_late.columns}
     read |= set(given_ids(plan.row_id, plan.history_columns))

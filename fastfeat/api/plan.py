@@ -34,7 +34,7 @@ from fastfeat.plan.fit.labels import label_of
 from fastfeat.plan.fit.training_data import check_clocks
 from fastfeat.plan.lower.outputs import output_schema
 from fastfeat.plan.run.fitted import Fitted, InputSchema
-from fastfeat.plan.run.lookup_tables import Tables, schemas_given
+from fastfeat.plan.run.lookup_tables import Tables, resolve_schemas
 from fastfeat.plan.run.transform import transform
 from fastfeat.plan.tell.explain import explain_plan
 from fastfeat.plan.tell.fitted_tables import inverse, learnt_values, vocabulary
@@ -475,7 +475,7 @@ class Plan:
             Leakage: a window sees labels too early by the zone or the type of its time.
         """
         declared = self.declaration
-        known, of_tables = read_schema(input_schema), schemas_given(tables)
+        known, of_tables = read_schema(input_schema), resolve_schemas(tables)
         types = bind(list(declared.nodes.values()), known, of_tables)
         check_clocks(declared, types)
         return output_schema(declared, declared.nodes, types)
@@ -522,7 +522,7 @@ class Plan:
             tables: as in `schema`.
         """
         known = None if schema is None else read_schema(schema)
-        return explain_plan(self.declaration, stage, known, tables=schemas_given(tables))
+        return explain_plan(self.declaration, stage, known, tables=resolve_schemas(tables))
 
     if not TYPE_CHECKING:  # type checkers would take any attribute for granted
 

@@ -7,7 +7,7 @@ of steps. `plan` and what stands above it import the backends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -20,11 +20,17 @@ from fastfeat.errors import BackendUnavailable
 
 if TYPE_CHECKING:
     from fastfeat.engine.gpu.runtime import Runtime
+    from fastfeat.engine.program import Program
 
 
 def as_it_is(column: Any, name: str) -> Any:
     """Return a column of the host's memory, where a backend computes in that."""
     return column
+
+
+def every_output(program: Program) -> Container[int]:
+    """Return the places of all outputs, where a backend does not say which are its own."""
+    return range(len(program.outputs))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,12 +43,19 @@ class Backend:
         runtime: the device of the calling thread; None where the memory is the host's. It raises
             BackendUnavailable where there is none.
         to_host: brings a DeviceArray to the host's memory, as an Arrow array; messages name it.
+        shared_outputs: the places of outputs of a program that may be arrays which others refer
+            to, too.
+        reads_codes: whether windows read the numbers of entities instead of their keys.
+        is_slow: whether it computes by the definition, row by row.
     """
 
     name: str
     functions: Mapping[type[Task[Any]], Callable[[Any], Any]]
     runtime: Callable[[], Runtime] | None = None
     to_host: Callable[[Any, str], Any] = as_it_is
+    shared_outputs: Callable[[Program], Container[int]] = every_output
+    reads_codes: bool = False
+    is_slow: bool = False
 
 
 def run_task(backend: Backend, task: Task[Result]) -> Result:

@@ -103,4 +103,6 @@ BACKEND = Backend(
         WindowTask: lambda task: over(task.past, task.asked, task.first_row),
         TableWindowTask: lambda task: over_table(task.past, task.asked, task.query),
     },
+    shared_outputs=outputs_of_steps,
+    reads_codes=True,
 )

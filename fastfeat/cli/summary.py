@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from pathlib import Path
 from textwrap import indent
 
 from rich.console import Console
@@ -100,7 +101,7 @@ def _files(outcome: Outcome) -> Table:
 
 def _commands(folder: str) -> list[str]:
     """Return commands to try, one a line; by name where the shell finds it by name."""
-    program = "fastfeat" if shutil.which("fastfeat") else sys.argv[0]
+    program = program_run()
     mine, train, test = (f"{folder}/{name}" for name in ("mine", "train.parquet", "test.parquet"))
     weather = f"--table weather={folder}/weather.parquet"
     beside = f"--history {train} {weather}"
@@ -110,6 +111,14 @@ def _commands(folder: str) -> list[str]:
         f"{program} transform {mine}.fastfeat {test} {beside} -o {mine}.parquet",
         f"{program} verify {mine}.fastfeat {test} {beside}",
     ]
+
+
+def program_run() -> str:
+    """Return how this program is run again: by name, by its path, or as a module of its Python."""
+    if shutil.which("fastfeat"):
+        return "fastfeat"
+    is_module = Path(sys.argv[0]).name == "__main__.py"
+    return f"{sys.executable} -m fastfeat" if is_module else sys.argv[0]
 
 
 def _grid() -> Table:

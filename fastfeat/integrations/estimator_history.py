@@ -23,13 +23,13 @@ from fastfeat.ir.node import Node, postorder
 from fastfeat.ir.scope import is_over_window
 from fastfeat.ir.show import show
 from fastfeat.plan.fit.folds import Split
-from fastfeat.plan.fit.purge import left_after_purging, moments_of, purging_given
+from fastfeat.plan.fit.purge import left_after_purging, moments_of, resolve_purging
 from fastfeat.plan.run.history import is_batch
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.row_identity import identified
 
 
-def past_given(plan: Plan, given: Any) -> Any:
+def resolve_history(plan: Plan, given: Any) -> Any:
     """Return the history that the windows of a plan see; None where it has none.
 
     A split, such as a fold, leaves out rows that windows see: a history of all rows has them.
@@ -76,7 +76,7 @@ def check_whole(plan: Plan, data: Any, past: Any) -> None:
     Args:
         plan: has a row_id where the history is of rows.
         data: the training rows.
-        past: as `past_given` returns it.
+        past: as `resolve_history` returns it.
 
     Warns:
         PurgeOff: labels of training rows share time with those of rows that a split leaves out.
@@ -106,7 +106,7 @@ def check_whole(plan: Plan, data: Any, past: Any) -> None:
 
 def _warn_unpurged(plan: Plan, past: Any, split: Split) -> None:
     """Warn of training rows that `cross_fit` would purge, which scikit-learn's splitters keep."""
-    purging = purging_given(plan.declaration, None, None)
+    purging = resolve_purging(plan.declaration, None, None)
     if not purging or not len(split.test):
         return
     table = read_columns(past, purging.columns, plan.declaration.label_sources)

@@ -27,7 +27,7 @@ from fastfeat.integrations.labels import label_column
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.decode import has_value
 from fastfeat.io.sources.read import read_table
-from fastfeat.plan.declare.arguments import names_given
+from fastfeat.plan.declare.arguments import resolve_names
 from fastfeat.plan.fit.feature_subset import selected
 
 Label = Any | Literal[False] | None
@@ -176,7 +176,7 @@ def categorical(fitted: FittedPlan, categories: Sequence[str] | None) -> tuple[s
     """
     if categories is None:
         return tuple(fitted.n_codes)
-    categories = names_given(categories, "categories")
+    categories = resolve_names(categories, "categories")
     for name in categories:
         if name not in fitted.n_codes:
             raise InvalidPlan(

@@ -27,7 +27,7 @@ from fastfeat.integrations.null_world import NullWorld, null_world, seeing
 from fastfeat.io.arrow import Table
 from fastfeat.io.columns.decode import plain_table
 from fastfeat.plan.fit.folds import columns_named
-from fastfeat.plan.fit.purge import purging_given
+from fastfeat.plan.fit.purge import resolve_purging
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.progress import Step, doing, tell
 
@@ -116,7 +116,7 @@ def leak_test(
         raise InvalidPlan(
             f"n_permutations must be at least 2, got {n_permutations}: the error comes of several"
         )
-    of_folds = [*columns_named(cv, None), *purging_given(plan.declaration, None, None).columns]
+    of_folds = [*columns_named(cv, None), *resolve_purging(plan.declaration, None, None).columns]
     read = [*plan.columns, *plan.declaration.label_sources, *plan.keep, *of_folds]
     table = plain_table(read_columns(data, read, [*plan.outcomes, *plan.declaration.row_ids]))
     world = null_world(plan.declaration, table)

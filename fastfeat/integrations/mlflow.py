@@ -41,7 +41,7 @@ from fastfeat.integrations.mlflow_signature import signature_of
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.sources.read import read_table
 from fastfeat.plan.run.history import is_batch
-from fastfeat.plan.run.lookup_tables import tables_given
+from fastfeat.plan.run.lookup_tables import resolve_tables
 from fastfeat.version import __version__
 
 __all__ = ["PlanModel", "load_model", "log_model", "save_model"]
@@ -278,7 +278,7 @@ def _whole(
     flavor = flavor_of(model)
     check_model(fitted, model, method)
     looked_up = {column.table for column in fitted.record.table_columns}
-    given = tables_given(tables)
+    given = resolve_tables(tables)
     known = {name: read_table(table) for name, table in given.items() if name in looked_up}
     lacking = looked_up - set(known)
     if lacking:

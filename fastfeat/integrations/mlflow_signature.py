@@ -15,7 +15,7 @@ from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidPlan, did_you_mean
 from fastfeat.integrations.library import library
 from fastfeat.io.columns.types import UnsupportedType
-from fastfeat.plan.declare.arguments import names_given
+from fastfeat.plan.declare.arguments import resolve_names
 
 _FIXED = {
     "binary": "binary",
@@ -43,7 +43,7 @@ def signature_of(fitted: FittedPlan, not_missing: Sequence[str], outputs: Any = 
         name for name in plan.declaration.past_columns if name not in plan.declaration.row_columns
     ]
     row_id = plan.declaration.row_ids if plan.declaration.past_columns else []
-    for name in (not_missing := names_given(not_missing, "not_missing")):
+    for name in (not_missing := resolve_names(not_missing, "not_missing")):
         if name not in plan.declaration.row_columns:
             raise InvalidPlan(
                 f"not_missing={list(not_missing)}: {name!r} is no column that the plan reads."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastfeat.api.plan import Plan
-from fastfeat.errors import HistoryMissing, Told, warn
+from fastfeat.errors import GivenWarnings, HistoryMissing, warn
 from fastfeat.io.arrow import Table, call, pa
 from fastfeat.io.columns.decode import plain_table
 from fastfeat.ir.scope import order_of, query_of, window_nodes
@@ -55,7 +55,7 @@ def beginnings(plan: Plan, data: Any, past: Any) -> tuple[Beginning, ...]:
     return tuple(found.values())
 
 
-def warn_after_fit(begun: tuple[Beginning, ...], data: Any, told: Told) -> None:
+def warn_after_fit(begun: tuple[Beginning, ...], data: Any, told: GivenWarnings) -> None:
     """Warn of entities whose rows begin later than those that `fit` has seen of them.
 
     Their windows lack the rows of `fit`: X does not hold its own past. Keys and times of types that

@@ -18,7 +18,7 @@ from fastfeat.integrations.estimator_data import (
     whole_or_not,
     with_label,
 )
-from fastfeat.integrations.estimator_history import check_whole, past_given
+from fastfeat.integrations.estimator_history import check_whole, resolve_history
 from fastfeat.integrations.held import Held, content_of, held
 from fastfeat.integrations.past_in_batch import beginnings, warn_after_fit
 from fastfeat.io.arrow import Table
@@ -272,7 +272,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
 
     def _beside(self, plan: Plan, history: Any, tables: Any) -> dict[str, Any]:
         """Return the history and the tables of a call; of the transformer where it gives none."""
-        past = past_given(plan, self.history if history is None else history)
+        past = resolve_history(plan, self.history if history is None else history)
         return {"history": past, "tables": content_of(self.tables if tables is None else tables)}
 
     def _form(self) -> str:

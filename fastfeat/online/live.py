@@ -49,7 +49,7 @@ from fastfeat.online.state.state import Sizes, State
 from fastfeat.online.state.table_updates import table_types
 from fastfeat.plan.run.fitted import Face, Fitted
 from fastfeat.plan.run.inputs import read_columns
-from fastfeat.plan.run.lookup_tables import Tables, read_tables, tables_given
+from fastfeat.plan.run.lookup_tables import Tables, read_tables, resolve_tables
 
 if not TYPE_CHECKING:
     __getattr__ = pickles.moved_from(__name__)
@@ -583,7 +583,7 @@ def begin_live(
         state = reopened(path, lowered, given, durability or "commit", time.time_ns())
         return Live(faces, state)
     settings = Settings(late or "error", keep, max_ahead)
-    named, types = tables_given(tables), table_types(lowered.plans)
+    named, types = resolve_tables(tables), table_types(lowered.plans)
     read = [column for fitted in plans.values() for column in fitted.table_columns]
     given = read_tables(named, [column for column in read if column.table in named])
     known = {name: rows_table(table, types[name]) for name, table in given.items()}

@@ -12,12 +12,12 @@ from fastfeat.expr import Expr, call
 from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import LONGEST
 from fastfeat.literals import python_value
-from fastfeat.operators.durations import Duration, duration_given, too_long
+from fastfeat.operators.durations import Duration, resolve_duration, too_long
 from fastfeat.operators.keys import Keys
 from fastfeat.operators.lookup import By
 from fastfeat.operators.windows import (
     Window,
-    order_given,
+    resolve_order,
 )
 from fastfeat.recording import recording
 
@@ -89,8 +89,8 @@ def ahead(
         >>> fitted.label({"t": [51, 55], "user": ["a", "a"]}).to_pylist()
         [None, None]
     """
-    reach, unit = duration_given(f"ahead({next!r})", next)
-    begins, unit_of_gap = duration_given(f"ahead(gap={gap!r})", gap)
+    reach, unit = resolve_duration(f"ahead({next!r})", next)
+    begins, unit_of_gap = resolve_duration(f"ahead(gap={gap!r})", gap)
     if not reach or unit is None:
         raise InvalidPlan(f"ahead({next!r}): a window that reaches nothing has no rows")
     if begins and unit_of_gap != unit:
@@ -102,7 +102,7 @@ def ahead(
         raise InvalidPlan(f"ahead({next!r}, gap={gap!r}): reaches {too_long(unit)} in all")
     node = call(
         "ahead",
-        order_given("ahead", time, by, tie, table, right_time),
+        resolve_order("ahead", time, by, tie, table, right_time),
         next=reach,
         gap=begins or 0,
         end=None if end is None else _end_given(end, unit),

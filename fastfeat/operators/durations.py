@@ -30,7 +30,7 @@ _BELOW_ZERO = {
 _PART = re.compile(r"(\d+)(ns|us|ms|mo|s|m|h|d|w|q|y|i)")
 
 
-def duration_given(told: str, given: Any) -> tuple[int | None, str | None]:
+def resolve_duration(told: str, given: Any) -> tuple[int | None, str | None]:
     """Return a duration that a user gave, and its unit.
 
     Args:

@@ -26,7 +26,7 @@ from fastfeat.ir.node import (
 )
 from fastfeat.ir.scope import is_of_table, is_over, table_columns_of, table_of
 from fastfeat.ir.show import show
-from fastfeat.operators.durations import Duration, duration_given
+from fastfeat.operators.durations import Duration, resolve_duration
 from fastfeat.operators.operator import checked, parameters_of
 from fastfeat.recording import Recipe, recording, recording_methods
 
@@ -188,8 +188,8 @@ def asof(
     if not isinstance(right_time, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         raise TypeMismatch(f"{told}, right_time={right_time!r}): takes the name of a column")
     pairs = [] if by is None else pairs_of(f"{told}, by={by!r})", by)
-    oldest, unit = duration_given(f"{told}, tolerance={tolerance!r})", tolerance)
-    later, unit_of_delay = duration_given(f"{told}, delay={delay!r})", delay)
+    oldest, unit = resolve_duration(f"{told}, tolerance={tolerance!r})", tolerance)
+    later, unit_of_delay = resolve_duration(f"{told}, delay={delay!r})", delay)
     units = {one for one in (unit, unit_of_delay) if one is not None}
     if len(units) > 1:
         raise InvalidPlan(

@@ -9,14 +9,14 @@ from fastfeat_kernels.words import RankMethod
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Call, params_of
-from fastfeat.operators.durations import Duration, duration_given
+from fastfeat.operators.durations import Duration, resolve_duration
 from fastfeat.operators.lookup import refuse_own_value
 from fastfeat.operators.operator import checked, parameters_of
 from fastfeat.operators.windows import (
     Window,
     over_window,
     refuse_ahead,
-    window_given,
+    resolve_window,
 )
 
 
@@ -56,7 +56,7 @@ def rank(
         )
     refuse_ahead("rank", over)
     instead = "Compare a column of the data: col('x') > col('y').mean(over=)"
-    refuse_own_value("rank", window_given(f"{x!r}.rank", over).node, instead)
+    refuse_own_value("rank", resolve_window(f"{x!r}.rank", over).node, instead)
     given = checked("rank", parameters_of("over.rank"), method=method, pct=pct)
     return over_window("rank", x, over, **given)
 
@@ -154,7 +154,7 @@ def _decaying(
         alpha: by rows.
         half_life: by time.
     """
-    chosen = window_given(f"{x!r}.{name}", over)
+    chosen = resolve_window(f"{x!r}.{name}", over)
     refuse_ahead(name, chosen)
     given = dict(chosen.node.params)
     if given["last"] is not None or given["rows"] is not None:
@@ -169,7 +169,7 @@ def _decaying(
             name, x, chosen, **checked(name, parameters_of(f"over.{name}"), alpha=alpha)
         )
     told = f"{name}(half_life={half_life!r})"
-    length, unit = duration_given(told, half_life)
+    length, unit = resolve_duration(told, half_life)
     if not length:
         raise InvalidPlan(f"{told}: nothing would be left of any value. Take a longer one")
     return over_window(f"{name}_by", x, _in_unit(chosen, told, unit), half_life=length)

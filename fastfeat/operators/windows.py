@@ -16,7 +16,7 @@ from fastfeat.ir.parameters import LONGEST, Closed
 from fastfeat.ir.scope import OVER, table_columns_of
 from fastfeat.ir.show import show
 from fastfeat.ir.writing import Texts, Writer
-from fastfeat.operators.durations import Duration, duration_given, too_long
+from fastfeat.operators.durations import Duration, resolve_duration, too_long
 from fastfeat.operators.keys import Keys, keys_of
 from fastfeat.operators.lookup import (
     By,
@@ -120,8 +120,8 @@ def window(
         >>> plan.fit_transform(data, tables={"logins": logins})[1]["failed"].to_pylist()
         [1, 2, 0]
     """
-    reach, unit = duration_given(f"window(last={last!r})", last)
-    back, unit_of_offset = duration_given(f"window(offset={offset!r})", offset)
+    reach, unit = resolve_duration(f"window(last={last!r})", last)
+    back, unit_of_offset = resolve_duration(f"window(offset={offset!r})", offset)
     if reach is not None and reach == 0:
         raise InvalidPlan(f"window(last={last!r}): a window that reaches back nothing has no rows")
     if (reach or 1) + (back or 0) > LONGEST:  # an end may lie a step before the offset
@@ -136,7 +136,7 @@ def window(
         )
     node = call(
         "window",
-        order_given("window", time, by, tie, table, right_time),
+        resolve_order("window", time, by, tie, table, right_time),
         last=reach,
         offset=back or 0,
         **checked(
@@ -148,7 +148,7 @@ def window(
     return Window(node.node)
 
 
-def order_given(
+def resolve_order(
     told: str, time: Any, by: Any, tie: Any, table: str | None, right_time: str | None
 ) -> Expr:
     """Return the order of the rows that a window sees: of the data itself, or of a table.
@@ -193,14 +193,14 @@ def over_window(function: str, x: Expr, over: Any, **params: Any) -> Expr:
         params: of the function.
     """
     told = f"{x!r}.{function}"
-    chosen = window_given(told, over)
+    chosen = resolve_window(told, over)
     refuse_ahead(function, chosen)
     if sees_table(chosen.node):
         x = in_table(told, x, chosen.node)
     return call(f"over.{function}", x, Expr((chosen.node,)), **params)
 
 
-def window_given(told: str, over: Any) -> Window:
+def resolve_window(told: str, over: Any) -> Window:
     """Return a window that a user gave.
 
     Raises:
@@ -370,7 +370,7 @@ def count(*, over: Window) -> Expr:
         >>> ff.count(over=ff.window("1h", time="t"))
         col('t').count(over=ff.window('1h', time='t'))
     """
-    chosen = window_given("count", over)
+    chosen = resolve_window("count", over)
     return over_window("count", _time_of(chosen), chosen)
 
 
@@ -393,7 +393,7 @@ def time_since_last(*, over: Window) -> Expr:
         >>> ff.time_since_last(over=ff.window(time="t", by="card"))
         ff.time_since_last(over=ff.window(by='card', time='t'))
     """
-    chosen = window_given("time_since_last", over)
+    chosen = resolve_window("time_since_last", over)
     return over_window("time_since", _time_of(chosen), chosen)
 
 
@@ -410,7 +410,7 @@ def time_since(condition: Expr, *, over: Window) -> Expr:
         >>> ff.time_since(col("x") > 100, over=ff.window(time="t", by="card"))
         ff.time_since(col('x') > 100, over=ff.window(by='card', time='t'))
     """
-    chosen = window_given("time_since", over)
+    chosen = resolve_window("time_since", over)
     moments = when(condition).then(_time_of(chosen)).otherwise(None)
     return over_window("time_since", moments, chosen)
 
@@ -433,7 +433,7 @@ def session_id(gap: Duration, *, over: Window) -> Expr:
         >>> plan.fit_transform({"t": [0, 5, 30, 31], "user": [*"aaaa"]})[1]["session"].to_pylist()
         [0, 0, 1, 1]
     """
-    chosen = window_given("session_id", over)
+    chosen = resolve_window("session_id", over)
     refuse_ahead("session_id", chosen, "Count the rows in it: ff.count(over=...)")
     refuse_own_value(
         "session_id", chosen.node, "Number the sessions in the table, and take the .last(over=)"
@@ -444,7 +444,7 @@ def session_id(gap: Duration, *, over: Window) -> Expr:
             f"session_id(over={chosen!r}): counts the sessions of all of an entity's past. Leave "
             "last, rows, offset and min_samples of the window out"
         )
-    longest, unit = duration_given(f"session_id(gap={gap!r})", gap)
+    longest, unit = resolve_duration(f"session_id(gap={gap!r})", gap)
     if longest is None:
         raise TypeMismatch("session_id(gap=None): takes a duration, such as '30m'")
     limit = longest / 10**9 if unit == "time" else longest

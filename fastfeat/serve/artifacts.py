@@ -32,7 +32,7 @@ Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class WatchedFile:
     """A file that is watched.
 
     Args:
@@ -146,7 +146,7 @@ class Artifacts:
     def _serve(self, live: Live, fitted: FittedPlan, old: ServedPlan) -> None:
         self._service.served = served_plan(live, fitted, old.reader.most)
 
-    async def watch(self, watched: Watched) -> None:
+    async def watch(self, watched: WatchedFile) -> None:
         """Take what a file holds whenever it has changed, until it is cancelled."""
         path, seen = watched.path, watched.stamp
         while True:

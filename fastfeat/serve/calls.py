@@ -15,7 +15,7 @@ from fastfeat.serve.json_text import as_bool, as_list, as_object, read_json, wri
 from fastfeat.serve.refusals import Refusal
 from fastfeat.serve.served_plan import ServedPlan
 from fastfeat.serve.service import Service
-from fastfeat.serve.work import Computed
+from fastfeat.serve.work import CallResult
 
 _BOOLS = {"true": True, "false": False}
 _OF_FEATURES = ("rows", "update", "names")
@@ -63,7 +63,7 @@ def _chosen(features: Table, wanted: Sequence[str] | None) -> Table:
     return features if wanted is None else features.select(list(wanted))
 
 
-def _arrow_answer(found: Computed, wanted: Sequence[str] | None) -> Answer:
+def _arrow_answer(found: CallResult, wanted: Sequence[str] | None) -> Answer:
     headers = ((b"fastfeat-artifact", found.by.artifact.encode()),)
     if found.link:
         headers += ((b"fastfeat-audit", found.link.hex().encode()),)
@@ -71,7 +71,7 @@ def _arrow_answer(found: Computed, wanted: Sequence[str] | None) -> Answer:
     return Answer(content, ARROW_STREAM.encode(), headers)
 
 
-def _json_answer(found: Computed, features: Any, wanted: Sequence[str] | None) -> Answer:
+def _json_answer(found: CallResult, features: Any, wanted: Sequence[str] | None) -> Answer:
     document = {
         "artifact": found.by.head,
         "names": found.by.names if wanted is None else list(wanted),
@@ -81,7 +81,7 @@ def _json_answer(found: Computed, features: Any, wanted: Sequence[str] | None) -
     return Answer(write_json(document))
 
 
-def _audit(found: Computed) -> Any:
+def _audit(found: CallResult) -> Any:
     """Return the link of the audit that holds a change, or a later one, as JSON has it."""
     return {"link": found.link.hex()} if found.link else None
 
@@ -145,7 +145,7 @@ def _rows(request: Request, service: Service, reader: RowReader) -> Table:
     return reader.table(asked.get("rows"))
 
 
-def _taken(found: Computed, rows: Table) -> Answer:
+def _taken(found: CallResult, rows: Table) -> Answer:
     told = {"artifact": found.by.head, "rows": rows.num_rows, "audit": _audit(found)}
     return Answer(write_json(told))
 

@@ -28,7 +28,7 @@ def explain_of(service: Service) -> Handler:
     return answer
 
 
-def explain_given(service: Service) -> Handler:
+def explain_rows(service: Service) -> Handler:
     """Return the handler that explains a row: the entry `row` of the body."""
 
     async def answer(request: Request) -> Answer:

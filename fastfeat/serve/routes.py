@@ -8,7 +8,7 @@ from fastfeat.serve import calls, kserve, mlflow
 from fastfeat.serve import status as told
 from fastfeat.serve.app import Route
 from fastfeat.serve.artifacts import Artifacts
-from fastfeat.serve.explain_calls import explain_given, explain_of
+from fastfeat.serve.explain_calls import explain_of, explain_rows
 from fastfeat.serve.openapi import document_of
 from fastfeat.serve.page import page_of
 from fastfeat.serve.service import Service
@@ -33,7 +33,7 @@ def routes_of(service: Service, artifacts: Artifacts) -> dict[str, Route]:
         "/v1/artifact": Route("artifact", {"POST": artifacts.handler()}),
         "/v1/plan": Route("plan", {"GET": told.plan_of(service)}),
         "/v1/explain": Route(
-            "explain", {"GET": explain_of(service), "POST": explain_given(service)}
+            "explain", {"GET": explain_of(service), "POST": explain_rows(service)}
         ),
         "/v1/status": Route("status", {"GET": told.status_of(service)}),
         "/v2": Route("server", {"GET": kserve.server_metadata()}),

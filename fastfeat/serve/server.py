@@ -18,7 +18,7 @@ from fastfeat.arguments import explaining_as
 from fastfeat.errors import StateError
 from fastfeat.serve.access import Access, access_of
 from fastfeat.serve.app import App, Limits, Receive, Send
-from fastfeat.serve.artifacts import Artifacts, Watched, stamp_of
+from fastfeat.serve.artifacts import Artifacts, WatchedFile, stamp_of
 from fastfeat.serve.following import Following
 from fastfeat.serve.listening import Listening
 from fastfeat.serve.option_checks import check_limits, check_options
@@ -113,7 +113,7 @@ def run(
     service = Service(
         limits, name=name or Path(artifact).stem, durable=opening.waits_for_disk, read_only=follow
     )
-    watched = Watched(Path(artifact), stamp_of(Path(artifact))) if watch else None
+    watched = WatchedFile(Path(artifact), stamp_of(Path(artifact))) if watch else None
     fitted = load(artifact)
 
     def opened() -> ServedPlan:
@@ -159,7 +159,7 @@ class Process:
         service: Service,
         artifacts: Artifacts,
         opened: Callable[[], ServedPlan],
-        watched: Watched | None,
+        watched: WatchedFile | None,
         following: Following | None,
         where: Listening,
         access: Access,

@@ -16,7 +16,7 @@ from fastfeat.serve.app import Limits, Load, check_load
 from fastfeat.serve.plain_row import NotPlain
 from fastfeat.serve.refusals import Refusal
 from fastfeat.serve.served_plan import ServedPlan
-from fastfeat.serve.work import Computed, Kind, Work
+from fastfeat.serve.work import CallResult, Kind, Work
 
 
 class Metrics:
@@ -79,11 +79,11 @@ class Service:
             raise Refusal(503, "NotReady", "the plan is being loaded", retry_after=1)
         return self.served
 
-    async def features(self, rows: Table, *, update: bool) -> Computed:
+    async def features(self, rows: Table, *, update: bool) -> CallResult:
         """Return the features of rows, which then stand in the state if asked to."""
         return await self.call("process" if update else "features", rows)
 
-    def row(self, row: Any, *, update: bool) -> Computed | None:
+    def row(self, row: Any, *, update: bool) -> CallResult | None:
         """Return the features of one row as JSON has them; None where it goes the general way.
 
         Args:
@@ -110,7 +110,7 @@ class Service:
         written = plain_row.written(found.features, found.by.columns)
         return replace(found, features=written)
 
-    async def call(self, kind: Kind, rows: Table) -> Computed:
+    async def call(self, kind: Kind, rows: Table) -> CallResult:
         """Return the features of rows by the plan that is served; see `Work.call`.
 
         Raises:
@@ -122,7 +122,7 @@ class Service:
         self.metrics.rows(kind, rows.num_rows)
         return found
 
-    async def apart(self, kind: str, n_rows: int, function: Callable[[Live], None]) -> Computed:
+    async def apart(self, kind: str, n_rows: int, function: Callable[[Live], None]) -> CallResult:
         """Return the plan that was served as the state was changed, in a thread of its own.
 
         Raises:
@@ -130,10 +130,10 @@ class Service:
         """
         self._check_writes()
 
-        def changed() -> Computed:
+        def changed() -> CallResult:
             served = self.now
             function(served.live)
-            return Computed(None, served, served.live.head)
+            return CallResult(None, served, served.live.head)
 
         found = await self.work.apart(changed)
         self.metrics.rows(kind, n_rows)

@@ -11,7 +11,7 @@ from fastfeat.dtypes import DType
 from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.io.prometheus import CONTENT_TYPE, Labels, family, histogram
 from fastfeat.ir.show import show_columns
-from fastfeat.plan.tell.summary import capped, head_of_fitted, seen_by, type_of
+from fastfeat.plan.tell.summary import capped, feature_sources, head_of_fitted, type_of
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.json_text import write_json
 from fastfeat.serve.refusals import Refusal
@@ -72,7 +72,7 @@ def _feature(fitted: FittedPlan, name: str) -> dict[str, Any]:
         "name": name,
         "type": type_of(fitted.record, name),
         "formula": capped(show_columns(expression.nodes), _LONGEST_FORMULA),
-        "told": str(seen_by(nodes)) or "its own row",
+        "told": str(feature_sources(nodes)) or "its own row",
     }
 
 

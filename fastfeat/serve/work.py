@@ -48,11 +48,11 @@ class Job:
 
     kind: Kind
     rows: Table
-    done: asyncio.Future[Computed]
+    done: asyncio.Future[CallResult]
 
 
 @dataclass(frozen=True, slots=True)
-class Computed:
+class CallResult:
     """The result of a call, and the plan that was served as it was computed.
 
     Args:
@@ -197,7 +197,8 @@ class Lane:
             self._learn(time.thread_time() - start)
             link = _link(served, jobs[0].kind)
             return [
-                one if isinstance(one, Exception) else Computed(one, served, link) for one in found
+                one if isinstance(one, Exception) else CallResult(one, served, link)
+                for one in found
             ]
 
         if self._is_here(jobs[0].kind):
@@ -257,7 +258,7 @@ class Work:
         """The number of calls that wait for a thread."""
         return sum(lane.n_waiting for lane in self._lanes)
 
-    async def call(self, kind: Kind, rows: Table, *, alone: bool) -> Computed:
+    async def call(self, kind: Kind, rows: Table, *, alone: bool) -> CallResult:
         """Return the features of rows by the plan that is served; None of "update".
 
         Args:
@@ -272,15 +273,15 @@ class Work:
         if is_quick and alone and self._is_idle():
             served, start = self._served(), time.thread_time()
             try:
-                return Computed(call(served, kind, rows), served, _link(served, kind))
+                return CallResult(call(served, kind, rows), served, _link(served, kind))
             finally:
                 self._learn(time.thread_time() - start)
-        done: asyncio.Future[Computed] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
         lane = self._small if rows.num_rows <= SMALL else self._large
         lane.add(Job(kind, rows, done))
         return await done
 
-    def call_row(self, kind: Kind, row: Mapping[str, Any]) -> Computed | None:
+    def call_row(self, kind: Kind, row: Mapping[str, Any]) -> CallResult | None:
         """Return the features of one row as floats; None where it must wait.
 
         Args:
@@ -295,7 +296,7 @@ class Work:
         served, start = self._served(), time.thread_time()
         try:
             ask = served.live.features if kind == "features" else served.live.process
-            return Computed(served.own(ask(row)), served, _link(served, kind))
+            return CallResult(served.own(ask(row)), served, _link(served, kind))
         finally:
             self._learn(time.thread_time() - start)
 

@@ -19,7 +19,7 @@ from fastfeat.stream.kafka import Message, Place
 from fastfeat.stream.messages import Decode, Rows, decoded
 from fastfeat.stream.outputs import DeadLetter, Outputs, Sink
 from fastfeat.stream.place_lock import PlaceLock
-from fastfeat.stream.row_intake import Refused, Span, applied, kind_of, processed
+from fastfeat.stream.row_intake import RefusedRow, Span, applied, kind_of, processed
 from fastfeat.stream.source_order import Order
 
 
@@ -336,7 +336,7 @@ class Partition:
         return rows, dead
 
     def _refusals(
-        self, refused: Sequence[Refused], rows: Rows, messages: Sequence[Message]
+        self, refused: Sequence[RefusedRow], rows: Rows, messages: Sequence[Message]
     ) -> list[DeadLetter]:
         dead: list[DeadLetter] = []
         for each in refused:

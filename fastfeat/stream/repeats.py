@@ -17,12 +17,12 @@ from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Table, pa
 
 Source = tuple[str, int]
-Seen = MutableMapping[Source, tuple[int, int]]
+LastOffsets = MutableMapping[Source, tuple[int, int]]
 """Offset and row of the last features that were seen, by topic and partition of the events."""
 
 
 @explaining_as("fastfeat.stream.", {})
-def drop_repeats(messages: Iterable[Any], seen: Seen | None = None) -> Generator[Any]:
+def drop_repeats(messages: Iterable[Any], seen: LastOffsets | None = None) -> Generator[Any]:
     """Give the messages of a topic of features, or of dead letters, that did not come before.
 
     Args:
@@ -34,7 +34,7 @@ def drop_repeats(messages: Iterable[Any], seen: Seen | None = None) -> Generator
     Raises:
         InvalidData: a message has no headers of a stream.
     """
-    known: Seen = {} if seen is None else seen
+    known: LastOffsets = {} if seen is None else seen
     for message in messages:
         headers: dict[str, bytes] = dict(message.headers() or ())
         try:
@@ -53,7 +53,7 @@ def drop_repeats(messages: Iterable[Any], seen: Seen | None = None) -> Generator
 
 
 @explaining_as("fastfeat.stream.", {})
-def drop_repeated_rows(features: Table, source: Source, seen: Seen) -> Table:
+def drop_repeated_rows(features: Table, source: Source, seen: LastOffsets) -> Table:
     """Return the rows of a message in Arrow that did not come before.
 
     Args:

@@ -24,7 +24,7 @@ OF_ROWS = (InvalidData, Overflow, TypeMismatch)
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedRow:
     """A row that the state does not take.
 
     Args:
@@ -55,7 +55,7 @@ class Span:
     end: int
 
 
-def processed(live: Live, span: Span) -> tuple[Table, list[int], list[Refused]]:
+def processed(live: Live, span: Span) -> tuple[Table, list[int], list[RefusedRow]]:
     """Return the features of the rows that are taken, which rows these are, and the others.
 
     Args:
@@ -76,7 +76,7 @@ def processed(live: Live, span: Span) -> tuple[Table, list[int], list[Refused]]:
     return pa.concat_tables(pieces), taken, refused
 
 
-def applied(live: Live, call: Callable[..., None], span: Span) -> list[Refused]:
+def applied(live: Live, call: Callable[..., None], span: Span) -> list[RefusedRow]:
     """Return the rows that are not taken; the others are.
 
     Args:
@@ -118,7 +118,7 @@ def kind_of(error: FastfeatError) -> Reason:
             return "refused"
 
 
-def _halved(take: Callable[[Span, int], None], span: Span, at: int) -> list[Refused]:
+def _halved(take: Callable[[Span, int], None], span: Span, at: int) -> list[RefusedRow]:
     """Return the rows that are not taken; the others are, in order.
 
     A piece that ends within a message ends at its offset: the rest of it is still to come.
@@ -130,7 +130,7 @@ def _halved(take: Callable[[Span, int], None], span: Span, at: int) -> list[Refu
         take(span, at)
     except OF_ROWS as error:
         if n_rows == 1:
-            return [Refused(at, error)]
+            return [RefusedRow(at, error)]
         n_left = n_rows // 2
         between = span.offsets[n_left]
         rows, offsets = span.rows, span.offsets

@@ -245,7 +245,7 @@ def in_time(orders: Sequence[Order]) -> Numbers | None:
     return np.argsort(orders[0].times, kind="stable").astype(np.int64)
 
 
-def taken(rows: Any, numbers: Numbers) -> Any:
+def take_rows(rows: Any, numbers: Numbers) -> Any:
     """Return some rows of a table by their numbers."""
     return plain_table(rows).take(pa.array(numbers))
 

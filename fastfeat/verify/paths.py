@@ -39,7 +39,7 @@ from fastfeat.verify.orders import (
     moved,
     orders_of,
     sampled,
-    taken,
+    take_rows,
     together,
 )
 
@@ -144,10 +144,10 @@ def _checks_of_past(
     orders = orders_of(fitted, many, earlier, side.tables)
     n_earlier = len(orders[0].times) - many.num_rows
     chosen = sampled(orders, n_earlier, n_rows)
-    sample, of_sample, note = taken(many, chosen), side, ""
+    sample, of_sample, note = take_rows(many, chosen), side, ""
     if earlier is not None:
         kept = latest_before(orders, n_earlier, chosen)
-        of_sample = side._replace(history=taken(earlier, kept))
+        of_sample = side._replace(history=take_rows(earlier, kept))
         note = f", after {len(kept):,} of {counted(n_earlier, 'row')} of history"
     yield from _checks_of_backends(fitted, many, side, sample, of_sample, note, backends, step)
     features = side.transform(fitted, many)
@@ -211,7 +211,7 @@ def _rows_moved(
     order = moved(orders)
     if order is None:
         return Check(name, 0, None, "all rows are of one entity and moment, whose order counts")
-    return compare(name, taken(features, order), side.transform(fitted, taken(rows, order)))
+    return compare(name, take_rows(features, order), side.transform(fitted, take_rows(rows, order)))
 
 
 def _halves_in_time(
@@ -222,7 +222,7 @@ def _halves_in_time(
     early, late = halves(orders)
     if not len(early) or not len(late):
         return Check(name, 0, None, "no moment has rows before it by all times of windows")
-    earlier, later = taken(rows, early), taken(rows, late)
+    earlier, later = take_rows(rows, early), take_rows(rows, late)
     histories = _histories_of_halves(fitted, earlier, later, side.history)
     parts = [
         side._replace(history=history).transform(fitted, half)
@@ -242,7 +242,7 @@ def _row_after_row(
     order = in_time(orders)
     if order is None:
         return Check(name, 0, None, "windows have several times: none tells what comes before")
-    rows = taken(rows, order)
+    rows = take_rows(rows, order)
     first = max(0, rows.num_rows - ROWS_AFTER_THEIR_PAST)
     alone: list[Any] = []
     for k in range(first, rows.num_rows):
@@ -268,7 +268,7 @@ def _live(
     order = in_time(orders)
     if order is None:
         return Check(name, 0, None, "windows have several times: none tells what comes before")
-    rows = taken(rows, order)
+    rows = take_rows(rows, order)
     history, _ = _histories_of_halves(fitted, rows, rows.slice(0, 0), side.history)
     earlier = None if isinstance(history, str) else history
     functions = live_functions(fitted.nodes.items())

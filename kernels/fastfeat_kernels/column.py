@@ -31,6 +31,11 @@ ELEMENTS: Final = (
 # of their own.
 TEXT: Final = "text"
 
+# Kinds of the words of 64 bits that kernels read numbers as.
+FLOAT: Final = 0
+INTEGER: Final = 1
+UNSIGNED: Final = 2  # its words are less 2**63
+
 _SIGN: Final = 1 << 63
 _MAGNITUDE: Final = _SIGN - 1
 

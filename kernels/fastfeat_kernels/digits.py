@@ -9,6 +9,7 @@ from __future__ import annotations
 from numba import njit, types
 
 from fastfeat_kernels.blocks import HIGHEST, INFINITE, LOWEST
+from fastfeat_kernels.column import FLOAT, UNSIGNED
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
     SEPARATE_OPTIONS,
@@ -20,7 +21,6 @@ from fastfeat_kernels.intrinsics import (
     select,
     shift_logical,
 )
-from fastfeat_kernels.windows.layout import FLOAT, UNSIGNED
 
 i64, u64 = types.int64, types.uint64
 FRACTION = (1 << 52) - 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,20 @@ import pytest
 from small_plan import Run
 
 import fastfeat as ff
+from fastfeat.cli.summary import program_run
 from fastfeat.demo import flights
 from fastfeat.demo import run as demo
 from fastfeat.errors import FastfeatError
+
+
+@pytest.mark.parametrize("program", ["/bin/fastfeat", "/fastfeat/__main__.py"])
+def test_next_steps_name_a_program_that_runs(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(sys, "argv", [program, "demo"])
+    as_module = f"{sys.executable} -m fastfeat"
+    assert program_run() == (as_module if program.endswith(".py") else program)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
+    assert program_run() == "fastfeat"
 
 
 def test_demo_leaves_files_that_its_next_steps_use(
@@ -31,7 +44,8 @@ def test_demo_leaves_files_that_its_next_steps_use(
     fitted, tables = ff.load(folder / "out" / "flights.fastfeat"), {"weather": weather}
     assert fitted.transform(test, history=train, tables=tables).equals(features)
 
-    steps = [line.split()[1:] for line in result.stdout.partition("Next\n")[2].splitlines() if line]
+    lines = [line.strip() for line in result.stdout.partition("Next\n")[2].splitlines() if line]
+    steps = [line.removeprefix(program_run()).split() for line in lines]
     assert [step[0] for step in steps] == ["explain", "fit", "transform", "verify"]
     for step in steps:
         assert run(*step).exit_code == 0

@@ -28,7 +28,7 @@ from fastfeat.integrations.batches.blocks import (
 )
 from fastfeat.integrations.batches.columns import LABEL, Block, label_array
 from fastfeat.integrations.batches.epochs import Division, Worker
-from fastfeat.integrations.batches.options import state_given
+from fastfeat.integrations.batches.options import resolve_state
 from fastfeat.integrations.batches.pieces import pieces_of
 from fastfeat.integrations.batches.streams import Mixing, Ready, Stream, rows_of
 
@@ -522,7 +522,7 @@ def test_states_are_of_one_plan_data_and_order() -> None:
 
     settings = stream().settings()
     state = {"epoch": 2, "batches": 3, "of": settings}
-    assert state_given(state, stream().settings(), 10) == (2, 3)
+    assert resolve_state(state, stream().settings(), 10) == (2, 3)
     told = {
         "of another plan": other_plan().settings(),
         "of other data": stream(rows(seed=1)).settings(),
@@ -533,12 +533,12 @@ def test_states_are_of_one_plan_data_and_order() -> None:
     }
     for text, others in told.items():
         with pytest.raises(InvalidData, match=f"another loader: {text}.*set_epoch\\(3\\)"):
-            state_given(state, others, 10)
+            resolve_state(state, others, 10)
     for wrong in (None, {}, {"epoch": -1, "batches": 0, "of": settings}, {"epoch": 0}):
         with pytest.raises(InvalidData, match="no state of a FeatureLoader"):
-            state_given(wrong, settings, 10)
+            resolve_state(wrong, settings, 10)
     with pytest.raises(InvalidData, match="after 3 of 2 batches"):
-        state_given(state, settings, 2)
+        resolve_state(state, settings, 2)
 
 
 def test_data_is_known_again_by_its_rows_wherever_it_is(tmp_path: Path) -> None:

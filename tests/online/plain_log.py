@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from fastfeat.api.plan import FittedPlan, records_of
 from fastfeat.io.columns.types import arrow_type
-from fastfeat.online.ask.features import Answered, LogView, answer
+from fastfeat.online.ask.features import AnsweredRows, LogView, answer
 from fastfeat.online.ask.one_row import answer_row
 from fastfeat.online.lower.live_plan import LivePlan, lower
 from fastfeat.online.lower.row_orders import OrderValues, log_rows, place
@@ -44,7 +44,7 @@ class PlainLog:
 
     def ask(
         self, rows: pa.Table, *, alone: bool = False, backend: str = "cpu", **options: Any
-    ) -> Answered:
+    ) -> AnsweredRows:
         """Return rows with what they see; where they ask alone, each has entities of its own."""
         placed = place(self.lowered, rows, self.tables)
         seen = [self._seen(k, keys_of(values), alone) for k, values in enumerate(placed)]
@@ -61,7 +61,7 @@ class PlainLog:
         new = new.select(self.rows.column_names).cast(self.rows.schema)
         self.rows = pa.concat_tables([self.rows, new])
 
-    def process(self, rows: pa.Table, **options: Any) -> Answered:
+    def process(self, rows: pa.Table, **options: Any) -> AnsweredRows:
         """Return rows with what they see, and put them into the log."""
         answered = self.ask(rows, **options)
         self.append(rows, answered.kept)

@@ -18,7 +18,7 @@ import pytest
 import fastfeat as ff
 from fastfeat import col, lit
 from fastfeat.errors import TypeMismatch
-from fastfeat.operators import hints
+from fastfeat.operators import aggregates, hints
 from fastfeat.operators.foreign import UFUNCS
 
 X: Any = col("x")
@@ -263,6 +263,13 @@ def test_functions_of_fastfeat_are_proposed() -> None:
         if of_operators and function.__annotations__["return"] == "Expr":
             with pytest.raises(AttributeError, match=rf"Write fastfeat\.{name}\(\.\.\.\)"):
                 getattr(X, name)
+
+
+def test_a_missing_statistic_is_told_all_that_there_are() -> None:
+    with pytest.raises(AttributeError, match="fit learns") as told:
+        X.entropy()
+    words = set(re.findall(r"\w+", str(told.value).partition("fit learns")[2]))
+    assert words - {"and"} == set(aggregates.OPERATORS)
 
 
 def test_functions_of_python_are_methods() -> None:

@@ -234,7 +234,7 @@ def block_of(
     label = _label(contents, table, history, tables)
     if leaves_out and contents.label_is_ahead and label.null_count:
         known = np.flatnonzero(label.is_valid().to_numpy())
-        block, label = taken(block, known), label.drop_null()
+        block, label = take_rows(block, known), label.drop_null()
     return block | {LABEL: label_array(label)}
 
 
@@ -320,7 +320,7 @@ def _check_codes(
             )
 
 
-def taken(block: Block, rows: NDArray[np.int64]) -> Block:
+def take_rows(block: Block, rows: NDArray[np.int64]) -> Block:
     """Return some rows of a block, in their order."""
     return {
         key: array.take(rows, axis=0) if isinstance(array, np.ndarray) else array.take(rows)
@@ -345,7 +345,7 @@ def sampled(block: Block) -> bytes:
     """Return bytes that tell blocks apart: the names in it, how many rows, and some of these."""
     n = n_rows_of(block)
     rows = np.arange(0, n, max(1, n // _SAMPLE), dtype=np.int64)
-    values = {key: of.tolist() for key, of in taken(block, rows).items()}
+    values = {key: of.tolist() for key, of in take_rows(block, rows).items()}
     return ascii((n, values)).encode()
 
 

@@ -11,14 +11,14 @@ from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
 from fastfeat.integrations.batches.blocks import Contents, Float, contents_of
 from fastfeat.integrations.batches.epochs import Division, Even
 from fastfeat.integrations.batches.streams import Mixing
-from fastfeat.plan.declare.arguments import names_given
+from fastfeat.plan.declare.arguments import resolve_names
 
 Form = Literal["dict", "matrix"]
 _NAME = "FeatureBatches"
 _DIFFERS = {"plan": "of another plan", "data": "of other data"}
 
 
-def contents_given(
+def resolve_contents(
     fitted: FittedPlan,
     label: str | bool | None,
     codes: Mapping[str, int] | None,
@@ -41,15 +41,15 @@ def contents_given(
     return contents_of(
         fitted,
         codes=codes,
-        bags=names_given(bags, "bags"),
+        bags=resolve_names(bags, "bags"),
         label=label,
-        keep=None if keep is None else names_given(keep, "keep"),
+        keep=None if keep is None else resolve_names(keep, "keep"),
         dtype=choice(_NAME, "dtype", dtype, floats),
         as_matrix=choice(_NAME, "form", form, ("dict", "matrix")) == "matrix",
     )
 
 
-def mixing_given(shuffle: bool, seed: int, mix: int) -> Mixing:
+def resolve_mixing(shuffle: bool, seed: int, mix: int) -> Mixing:
     """Return the mixing of rows, of arguments as a user gives them."""
     return Mixing(
         switch(_NAME, "shuffle", shuffle),
@@ -58,7 +58,7 @@ def mixing_given(shuffle: bool, seed: int, mix: int) -> Mixing:
     )
 
 
-def division_given(
+def resolve_division(
     n_rows: int, batch_size: int, drop_last: bool, even: Even, rank: int, world_size: int
 ) -> Division:
     """Return the division of rows, of arguments as a user gives them."""
@@ -75,7 +75,7 @@ def division_given(
     )
 
 
-def ranks_given(
+def resolve_ranks(
     rank: int | None, world_size: int | None, found: tuple[int, int]
 ) -> tuple[int, int]:
     """Return the number of this process, and how many there are: given, or as they are found."""
@@ -89,7 +89,7 @@ def ranks_given(
     return rank, world_size
 
 
-def state_given(state: Any, settings: Mapping[str, Any], n_batches: int) -> tuple[int, int]:
+def resolve_state(state: Any, settings: Mapping[str, Any], n_batches: int) -> tuple[int, int]:
     """Return the epoch, and the batches given in it, of the state of a loader.
 
     Args:

@@ -25,7 +25,7 @@ from fastfeat.integrations.batches.blocks import (
     joined,
     n_rows_of,
     sampled,
-    taken,
+    take_rows,
 )
 from fastfeat.integrations.batches.columns import Block, kinds_of, of_kinds
 from fastfeat.integrations.batches.epochs import (
@@ -50,7 +50,7 @@ _OF_PIECES, _OF_POOLS = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
-class Computed:
+class TransformedRows:
     """Rows that are transformed a piece at a time, in each epoch.
 
     Args:
@@ -122,7 +122,7 @@ class Stream:
         mixing: how they are shuffled.
     """
 
-    rows: Computed | Ready
+    rows: TransformedRows | Ready
     division: Division
     mixing: Mixing
 
@@ -140,7 +140,7 @@ class Stream:
                 n = self.rows.n_rows
                 order = permutation(n, *key, _OF_PIECES) if shuffle else np.arange(n)
                 return ready_batches(block, order, self.division, worker, n_given)
-            case Computed(pieces=pieces):
+            case TransformedRows(pieces=pieces):
                 n = len(pieces.sizes)
                 in_turn = pieces.is_in_turn or not shuffle
                 chosen = np.arange(n) if in_turn else permutation(n, *key, _OF_PIECES)
@@ -156,7 +156,7 @@ class Stream:
         match self.rows:
             case Ready(contents=contents, block=block):
                 data = hashlib.sha256(sampled(block)).hexdigest()
-            case Computed(contents=contents, pieces=pieces):
+            case TransformedRows(contents=contents, pieces=pieces):
                 data = pieces.digest()
         division, mixing = self.division, self.mixing
         return {
@@ -175,7 +175,7 @@ class Stream:
 
 def rows_of(
     contents: Contents, pieces: Pieces, history: Any, tables: Mapping[str, Any] | None
-) -> Computed | Ready:
+) -> TransformedRows | Ready:
     """Return the rows of data: computed at once where windows see other pieces.
 
     A row is transformed here at any rate, so that what is wrong is told at once.
@@ -203,7 +203,7 @@ def rows_of(
             "is transformed at once; history=earlier rows; history='piece' where each piece holds "
             "the past of its rows"
         )
-    computed = Computed(contents, pieces, tables, by_piece)
+    computed = TransformedRows(contents, pieces, tables, by_piece)
     _warn_encoded(computed)
     if not by_piece and (plan.declaration.past_columns or contents.label_is_ahead):
         return _ready(computed, history)
@@ -219,7 +219,7 @@ def _listed(needed: Mapping[str, str]) -> str:
     return ", ".join(f"{reach} of each {key}" for key, reach in needed.items())
 
 
-def _warn_encoded(computed: Computed) -> None:
+def _warn_encoded(computed: TransformedRows) -> None:
     """Warn of data whose labels fit has put into an encoding, as `transform` does.
 
     Rows that have no ids are known by all of them together. Where there are as many as were learnt
@@ -236,7 +236,7 @@ def _warn_encoded(computed: Computed) -> None:
     warn_encoded(encoded, pa.concat_tables(parts), None, fitted.record.told)
 
 
-def _ready(computed: Computed, history: Any) -> Computed | Ready:
+def _ready(computed: TransformedRows, history: Any) -> TransformedRows | Ready:
     """Return rows that are transformed at once."""
     contents = computed.contents
     read = computed.reader()
@@ -255,7 +255,7 @@ ReadSegments = Callable[[Sequence[Segment]], Block]
 """Gives the rows of segments, one after another, as a block."""
 
 
-def segments_reader(rows: Computed, *, reuses: bool) -> ReadSegments:
+def segments_reader(rows: TransformedRows, *, reuses: bool) -> ReadSegments:
     """Return a function that reads and transforms segments, for one pass.
 
     Args:
@@ -315,7 +315,7 @@ def ready_batches(
     """
     for number in worker.turns(division.n_batches, n_given):
         positions = division.batches(range(number, number + 1))
-        yield taken(block, order[np.arange(positions.start, positions.stop) % len(order)])
+        yield take_rows(block, order[np.arange(positions.start, positions.stop) % len(order)])
 
 
 def ordered_batches(
@@ -355,9 +355,9 @@ def shuffled_batches(
         n_rest = n_rows_of(rest[0]) if rest else 0
         at = pool.first
         while pool.n_rows - at >= size - n_rest:
-            some = taken(block, rows[at : at + size - n_rest])
+            some = take_rows(block, rows[at : at + size - n_rest])
             yield joined([*rest, some])
             at, rest, n_rest = at + size - n_rest, [], 0
         if at < pool.n_rows:
-            rest = [joined([*rest, taken(block, rows[at:])])]
+            rest = [joined([*rest, take_rows(block, rows[at:])])]
     yield from rest

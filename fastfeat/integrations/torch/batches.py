@@ -28,14 +28,14 @@ from fastfeat.integrations.batches.columns import LABEL, Block
 from fastfeat.integrations.batches.epochs import Even, Worker
 from fastfeat.integrations.batches.options import (
     Form,
-    contents_given,
-    division_given,
-    mixing_given,
-    ranks_given,
-    state_given,
+    resolve_contents,
+    resolve_division,
+    resolve_mixing,
+    resolve_ranks,
+    resolve_state,
 )
 from fastfeat.integrations.batches.pieces import BatchPieces, pieces_of
-from fastfeat.integrations.batches.streams import Computed, Ready, Stream, rows_of
+from fastfeat.integrations.batches.streams import Ready, Stream, TransformedRows, rows_of
 from fastfeat.integrations.torch.tensors import (
     as_dict,
     as_matrix,
@@ -47,7 +47,7 @@ from fastfeat.integrations.torch.tensors import (
 )
 from fastfeat.io.sources.read import read_table
 from fastfeat.plan.run.inputs import read_columns
-from fastfeat.plan.run.lookup_tables import Tables, tables_given
+from fastfeat.plan.run.lookup_tables import Tables, resolve_tables
 
 _LOST = (EOFError, ConnectionError, FileNotFoundError)
 """What it looks like where a worker dies as the tensors of a batch are fetched from it."""
@@ -154,16 +154,16 @@ class FeatureBatches(torch_data.IterableDataset):
         tables: Tables = None,
     ) -> None:
         """Read the heads of files, and transform a row; see the class for the arguments."""
-        contents = contents_given(fitted, label, codes, bags, keep, form, dtype)
+        contents = resolve_contents(fitted, label, codes, bags, keep, form, dtype)
         columns = [*contents.columns, *contents.columns_if_there]
         pieces = pieces_of(
             data, columns, whole_number("FeatureBatches", "piece_rows", piece_rows, 1)
         )
-        read = {name: read_table(of) for name, of in tables_given(tables).items()}
+        read = {name: read_table(of) for name, of in resolve_tables(tables).items()}
         rows = rows_of(contents, pieces, history, read)
-        ranks = ranks_given(rank, world_size, rank_and_world_size())
-        division = division_given(rows.n_rows, batch_size, drop_last, even, *ranks)
-        self._begin(Stream(rows, division, mixing_given(shuffle, seed, mix)), form)
+        ranks = resolve_ranks(rank, world_size, rank_and_world_size())
+        division = resolve_division(rows.n_rows, batch_size, drop_last, even, *ranks)
+        self._begin(Stream(rows, division, resolve_mixing(shuffle, seed, mix)), form)
 
     @staticmethod
     def of_features(
@@ -217,13 +217,13 @@ class FeatureBatches(torch_data.IterableDataset):
             >>> [tuple(batch["dense"].shape) for batch in batches]
             [(64, 1), (36, 1)]
         """
-        contents = contents_given(fitted, False, codes, bags, keep, form, dtype)
+        contents = resolve_contents(fitted, False, codes, bags, keep, form, dtype)
         table = read_columns(features, [*fitted.feature_names, *contents.keep])
         rows = Ready(contents, features_block(contents, table, label))
-        ranks = ranks_given(rank, world_size, rank_and_world_size())
-        division = division_given(rows.n_rows, batch_size, drop_last, even, *ranks)
+        ranks = resolve_ranks(rank, world_size, rank_and_world_size())
+        division = resolve_division(rows.n_rows, batch_size, drop_last, even, *ranks)
         batches = object.__new__(FeatureBatches)
-        batches._begin(Stream(rows, division, mixing_given(shuffle, seed, 1)), form)
+        batches._begin(Stream(rows, division, resolve_mixing(shuffle, seed, 1)), form)
         return batches
 
     def _begin(self, stream: Stream, form: Form) -> None:
@@ -506,7 +506,7 @@ class FeatureLoader:
         Raises:
             InvalidData: it is of another loader, or no such state; says what differs.
         """
-        epoch, n_given = state_given(state, self._settings, len(self))
+        epoch, n_given = resolve_state(state, self._settings, len(self))
         self._epoch, self._n_given, self._is_next = epoch, n_given, True
 
     @cached_property
@@ -529,7 +529,7 @@ def _check_picklable(batches: FeatureBatches, context: str | None) -> None:
     """Raise where workers cannot be given the function that opens a reader."""
     rows = batches.stream.rows
     forks = (context or multiprocessing.get_start_method()) == "fork"
-    if forks or not isinstance(rows, Computed) or not isinstance(rows.pieces, BatchPieces):
+    if forks or not isinstance(rows, TransformedRows) or not isinstance(rows.pieces, BatchPieces):
         return
     try:
         pickle.dumps(rows.pieces.make)

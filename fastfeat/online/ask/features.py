@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends import backend_named, run_task
+from fastfeat.backends import run_task
 from fastfeat.dtypes import INT64, DType
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.io.arrow import Array, Table, pa
@@ -55,7 +55,7 @@ class LogView:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class AnsweredRows:
     """Rows of which all is made but the features themselves.
 
     Args:
@@ -107,7 +107,7 @@ def answer(
     first_number: int = 0,
     log: Table | None = None,
     begun: Batches | None = None,
-) -> Answered:
+) -> AnsweredRows:
     """Return rows with all that their features are computed of.
 
     Args:
@@ -132,7 +132,7 @@ def answer(
     for name, prepared in lowered.prepared.items():
         with using(prepared.fitted.zones):
             make_rounds(batches[name], prepared.schedule)
-    return Answered(lowered, batches, kept_arrays(lowered, batches, lowered.kept), log)
+    return AnsweredRows(lowered, batches, kept_arrays(lowered, batches, lowered.kept), log)
 
 
 def begin(
@@ -299,7 +299,7 @@ def _ordering(past: Batch, one: Round, seen: LogView) -> RowOrder:
     """Return the columns that order the rows that are seen and those that ask."""
     dtype, times = values_of(past, one.time)
     codes = np.concatenate([seen.codes, seen.asking], dtype=np.int32)
-    tie, reads_codes = one.tie, past.backend is backend_named("cpu")
+    tie, reads_codes = one.tie, past.backend.reads_codes
     return RowOrder(
         times,
         dtype,

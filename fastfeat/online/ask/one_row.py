@@ -15,7 +15,7 @@ from fastfeat.io.columns.keys import stored_array
 from fastfeat.ir.node import Node
 from fastfeat.online.ask.features import LogView, kept_arrays, numbered_by, windows_wanted
 from fastfeat.online.lower.live_plan import LivePlan
-from fastfeat.online.lower.schedules import Prepared, Round
+from fastfeat.online.lower.schedules import PlanSchedules, Round
 from fastfeat.online.row.kernel import RowKernel, row_kernel_after_windows
 from fastfeat.online.row.one_row import transform_row
 from fastfeat.plan.run.batch import Batch
@@ -95,7 +95,7 @@ def _values(one: Round, batch: Batch, log: Table, seen: LogView) -> dict[Node, A
     return found
 
 
-def _features(prepared: Prepared, row: Mapping[Any, Any]) -> NDArray[Any]:
+def _features(prepared: PlanSchedules, row: Mapping[Any, Any]) -> NDArray[Any]:
     """Return the features of a row by the kernel of this thread."""
     local = prepared.local
     kernel: RowKernel | None = getattr(local, "kernel", None)

@@ -11,7 +11,7 @@ from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.sinks.results import frame_index, memory_of_tensor
-from fastfeat.online.ask.features import Answered
+from fastfeat.online.ask.features import AnsweredRows
 from fastfeat.online.ask.one_row import AnsweredRow
 from fastfeat.plan.lower.outputs import check_result, matrix_dtype
 from fastfeat.plan.run.fitted import Fitted
@@ -26,7 +26,7 @@ Results = Mapping[str, Any]
 
 
 @in_ieee
-def results_of(answered: Answered, to: str) -> Results:
+def results_of(answered: AnsweredRows, to: str) -> Results:
     """Return the features of rows, by plan, as they are computed for a form.
 
     Args:

@@ -27,7 +27,7 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.online.audit.column_words import keyed
 from fastfeat.online.audit.digests import N_BYTES, Digest, digest_of, what_differs
 from fastfeat.online.file.entries import Links
-from fastfeat.online.state.changes import Applied, Base, Change, Entry, Settings
+from fastfeat.online.state.changes import Base, Change, ChangeResults, Entry, Settings
 from fastfeat.plan.keep.artifact import fitted_digest
 from fastfeat.plan.run.fitted import Fitted
 
@@ -142,7 +142,7 @@ class Chain:
             artifacts: of each plan that answered; of a change of plans, of each new one.
         """
         change, applied = entry.change, entry.applied
-        outputs = self.digest(tables_given(applied), len(applied.stored), "outputs")
+        outputs = self.digest(answered_tables(applied), len(applied.stored), "outputs")
         stored = np.packbits(applied.stored).tobytes()
         return self._link(_fields(change, artifacts), self._inputs(change.rows), outputs, stored)
 
@@ -234,7 +234,7 @@ def differing_texts(one: Link, other: Link) -> list[str]:
     ]
 
 
-def tables_given(applied: Applied) -> dict[str, Table]:
+def answered_tables(applied: ChangeResults) -> dict[str, Table]:
     """Return the tables that a change gave: features of each plan, and what is kept beside rows."""
     tables = {f"{FEATURES}{plan}": features for plan, features in applied.features.items()}
     kept = {name: _of_every_row(column, applied.stored) for name, column in applied.kept.items()}

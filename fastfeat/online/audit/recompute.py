@@ -18,15 +18,15 @@ from fastfeat.online.audit.chain import (
     Artifacts,
     Chain,
     Link,
+    answered_tables,
     artifacts_of,
     differing_texts,
     link_of,
-    tables_given,
 )
 from fastfeat.online.audit.digests import Digest, names_of
-from fastfeat.online.file.entries import Written
+from fastfeat.online.file.entries import WrittenEntry
 from fastfeat.online.lower.live_plan import lower
-from fastfeat.online.state.changes import Applied, Base, Change, Entry, Settings
+from fastfeat.online.state.changes import Base, Change, ChangeResults, Entry, Settings
 from fastfeat.online.state.state import State
 from fastfeat.plan.run.fitted import Fitted
 
@@ -141,7 +141,7 @@ class Again:
     n_changes: int = 0
     n_rows: int = 0
 
-    def replay(self, written: Written) -> Applied:
+    def replay(self, written: WrittenEntry) -> ChangeResults:
         """Return the result of a change, after all that was noted of it was compared.
 
         Raises:
@@ -156,7 +156,7 @@ class Again:
             self.n_rows += entry.change.rows.num_rows
         return applied
 
-    def _link(self, written: Written) -> Link:
+    def _link(self, written: WrittenEntry) -> Link:
         """Return the link of a change, whose place and rows are as they were noted."""
         change, seq = written.entry.change, written.seq
         try:
@@ -174,7 +174,7 @@ class Again:
             raise Differs(seq, change, "the rows that came in are others than those noted", place)
         return link
 
-    def _applied(self, written: Written, link: Link) -> Applied:
+    def _applied(self, written: WrittenEntry, link: Link) -> ChangeResults:
         """Return the result of a change that is done again."""
         self.taken.entries.clear()
         try:
@@ -188,7 +188,7 @@ class Again:
         """Raise where what a change gave, or what is told of it, is another than noted."""
         change, found = entry.change, self.chain.link(entry, self.artifacts)
         if link.outputs != found.outputs:
-            names = [_shown(*name) for name in names_of(tables_given(entry.applied))]
+            names = [_shown(*name) for name in names_of(answered_tables(entry.applied))]
             place = place_of(self.chain, link.outputs, found.outputs, "outputs", names)
             raise Differs(seq, change, "the features are others than those noted", place)
         if link.stored != found.stored:

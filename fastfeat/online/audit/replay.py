@@ -22,17 +22,17 @@ from fastfeat.online.audit.chain import (
     link_of,
 )
 from fastfeat.online.audit.recompute import Again, Difference, Differs, Plans, begun, place_of
-from fastfeat.online.audit.served_features import Served, finish, served_plan, writing_served
-from fastfeat.online.file.entries import Written
+from fastfeat.online.audit.served_features import ServedCounts, finish, served_plan, writing_served
+from fastfeat.online.file.entries import WrittenEntry
 from fastfeat.online.file.follower import Follower
-from fastfeat.online.state.changes import Applied, Change
+from fastfeat.online.state.changes import Change, ChangeResults
 from fastfeat.online.state.state import State
 from fastfeat.plan.keep.artifact import fitted_of_bytes, read_artifact
 from fastfeat.plan.run.fitted import Fitted
 
 Artifact = Fitted | Plans | str | os.PathLike[str]
 PlansOf = Callable[[Mapping[str, bytes]], Plans]
-Take = Callable[[Change, Applied], None]
+Take = Callable[[Change, ChangeResults], None]
 """Is given each change that was done again and found as it was noted."""
 
 
@@ -52,7 +52,7 @@ class Replay:
     n_rows: int
     head: bytes
     difference: Difference | None
-    served: Served | None = None
+    served: ServedCounts | None = None
 
     @property
     def ok(self) -> bool:
@@ -140,7 +140,7 @@ def _replayed(
     return report, again.state
 
 
-def _each(follower: Follower, base: int) -> Iterator[Written]:
+def _each(follower: Follower, base: int) -> Iterator[WrittenEntry]:
     """Return the changes after a base; one that cannot be read is a difference."""
     try:
         yield from follower.each(base)

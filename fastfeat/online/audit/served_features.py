@@ -22,7 +22,7 @@ from fastfeat.io.sinks.atomic import replacing
 from fastfeat.io.sinks.write import write_table
 from fastfeat.io.sources.formats import SUFFIXES
 from fastfeat.ir.scope import order_of, window_nodes
-from fastfeat.online.state.changes import Applied, Change
+from fastfeat.online.state.changes import Change, ChangeResults
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.fit.labels import label_of
 from fastfeat.plan.run.fitted import Fitted
@@ -34,7 +34,7 @@ _ROWS_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedCounts:
     """The numbers of rows that were written, and of others.
 
     Args:
@@ -90,7 +90,7 @@ class ServedWriter:
     n_left_out: int = 0
     n_late: int = 0
 
-    def take(self, change: Change, applied: Applied) -> None:
+    def take(self, change: Change, applied: ChangeResults) -> None:
         """Take a change that was done again."""
         self.n_late += applied.counts.get("late_outcomes", 0)
         match change.kind:
@@ -104,7 +104,7 @@ class ServedWriter:
             case _:
                 pass
 
-    def _take_rows(self, change: Change, applied: Applied) -> None:
+    def _take_rows(self, change: Change, applied: ChangeResults) -> None:
         stored = applied.stored
         rows, n_stored = change.rows.filter(pa.array(stored)), int(stored.sum())
         if self.fitted.declaration.label_nodes:
@@ -257,7 +257,7 @@ def writing_served(
 
 def finish(
     one: ServedWriter, path: str | os.PathLike[str], outcomes: Any, tables: Mapping[str, Table]
-) -> Served:
+) -> ServedCounts:
     """Write the features that were taken, with their label, whole or not at all.
 
     Args:
@@ -269,12 +269,12 @@ def finish(
     label, note = one.label(outcomes, tables) if one.labelled else (None, "")
     if one.writer is None:
         write_table(one.fitted.schema.empty_table(), path)
-        return Served(0, one.n_left_out, None, one.n_late, note)
+        return ServedCounts(0, one.n_left_out, None, one.n_late, note)
     one.writer.close()
     with replacing(Path(path)) as partial:
         _copy(one.path, partial, label)
     n_without = None if label is None else label.column(0).null_count
-    return Served(one.n_rows, one.n_left_out, n_without, one.n_late, note)
+    return ServedCounts(one.n_rows, one.n_left_out, n_without, one.n_late, note)
 
 
 def _copy(features: Path, target: Path, label: Table | None) -> None:

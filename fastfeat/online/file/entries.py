@@ -12,7 +12,7 @@ import numpy as np
 
 from fastfeat.errors import StateError
 from fastfeat.io.arrow import Array, Table, pa
-from fastfeat.online.state.changes import Applied, Base, Change, Entry, Kind, Settings
+from fastfeat.online.state.changes import Base, Change, ChangeResults, Entry, Kind, Settings
 
 KINDS = frozenset(get_args(Kind))
 ROWS_A_PART = 1 << 20
@@ -23,7 +23,7 @@ _OF_BASE = ("parts", "has_rows", "tables", "offsets", "swept", "settings", "plan
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenEntry:
     """An entry as it stands in a file: features are not in it, for they can be computed again.
 
     Args:
@@ -103,7 +103,7 @@ class Part:
     content: bytes
 
 
-def segment_of(written: Written) -> Segment:
+def segment_of(written: WrittenEntry) -> Segment:
     """Return an entry as bytes.
 
     Raises:
@@ -134,7 +134,7 @@ def segment_of(written: Written) -> Segment:
     )
 
 
-def written_of(segment: Segment, seq: int, plans: Mapping[str, bytes]) -> Written:
+def written_of(segment: Segment, seq: int, plans: Mapping[str, bytes]) -> WrittenEntry:
     """Return the entry of a segment.
 
     Args:
@@ -168,8 +168,8 @@ def written_of(segment: Segment, seq: int, plans: Mapping[str, bytes]) -> Writte
         raise StateError(f"its entry {seq} cannot be read: {error}") from None
     columns = {} if kept is None else dict(zip(kept.column_names, kept.columns, strict=True))
     arrays = {name: column.combine_chunks() for name, column in columns.items()}
-    entry = Entry(change, Applied({}, bits, arrays, counts))
-    return Written(seq, entry, segment.link, segment.digests, plans)
+    entry = Entry(change, ChangeResults({}, bits, arrays, counts))
+    return WrittenEntry(seq, entry, segment.link, segment.digests, plans)
 
 
 def plans_named(head: bytes) -> dict[str, str]:

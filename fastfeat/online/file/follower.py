@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fastfeat.errors import StateError
-from fastfeat.online.file.entries import Links, Written
+from fastfeat.online.file.entries import Links, WrittenEntry
 from fastfeat.online.file.state_file import (
     Head,
     connect,
@@ -43,7 +43,7 @@ class News:
     """
 
     base: Base | None
-    entries: tuple[Written, ...]
+    entries: tuple[WrittenEntry, ...]
 
 
 class Follower:
@@ -137,7 +137,7 @@ class Follower:
             self.seq = head.seq
             return News(base, tuple(entries))
 
-    def entries(self, base: int) -> list[Written]:
+    def entries(self, base: int) -> list[WrittenEntry]:
         """Return the entries in the file after a base, until the next one.
 
         Args:
@@ -152,7 +152,7 @@ class Follower:
             digest = read_base_digest(connection, base)
             return self._between(connection, base, digest, until)[0]
 
-    def each(self, base: int) -> Iterator[Written]:
+    def each(self, base: int) -> Iterator[WrittenEntry]:
         """Return the entries in the file after a base until the next one, read some at a time.
 
         Args:
@@ -181,9 +181,9 @@ class Follower:
 
     def _between(
         self, connection: sqlite3.Connection, begin: int, digest: bytes, until: Head
-    ) -> tuple[list[Written], bytes]:
+    ) -> tuple[list[WrittenEntry], bytes]:
         """Return the entries from one on, and the digest up to the last of them."""
-        entries: list[Written] = []
+        entries: list[WrittenEntry] = []
         while begin < until.seq:
             some, digest = read_entries(connection, begin, digest, until, checked=self._checked)
             if not some:

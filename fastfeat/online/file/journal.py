@@ -19,7 +19,7 @@ import numpy as np
 
 from fastfeat.errors import StateError
 from fastfeat.io.arrow import pa
-from fastfeat.online.file.entries import Links, Written, digest_of_segment, segment_of
+from fastfeat.online.file.entries import Links, WrittenEntry, digest_of_segment, segment_of
 from fastfeat.online.file.follower import Follower
 from fastfeat.online.file.state_file import (
     has_kind,
@@ -37,7 +37,7 @@ from fastfeat.online.file.state_file import (
 )
 from fastfeat.online.file.state_writer import Content, Pending, StateWriter, create_file
 from fastfeat.online.file.write_lock import WriteLock, take
-from fastfeat.online.state.changes import Applied, Base, Change, Durability, Entry, Settings
+from fastfeat.online.state.changes import Base, Change, ChangeResults, Durability, Entry, Settings
 
 _NO_LINKS = Links()
 Linking = Callable[[bytes, Entry], tuple[bytes, bytes]]
@@ -166,7 +166,7 @@ class Journal:
         with self._using(), naming_state(self.path):
             return read_base(self._file.connection, self._file.head.base)
 
-    def entries(self) -> Iterator[Written]:
+    def entries(self) -> Iterator[WrittenEntry]:
         """Return the entries on disk after the base, in order; nothing may be written meanwhile.
 
         Raises:
@@ -206,7 +206,7 @@ class Journal:
         with self._using():
             self._flush_whole()
             change = Change("plans", pa.table({}), time_ns=time_ns)
-            entry = Entry(change, Applied({}, np.zeros(0, np.bool_)))
+            entry = Entry(change, ChangeResults({}, np.zeros(0, np.bool_)))
             pending, link = self._linked([(entry, plans)])
             before = self._seq, self._link, self._plans
             self._seq, self._link, self._plans = pending[-1].seq, link, dict(plans)
@@ -362,7 +362,7 @@ class Journal:
             seq, digests = seq + 1, b""
             if self.linking is not None:
                 link, digests = self.linking(link, entry)
-            segment = segment_of(Written(seq, entry, link, digests, plans))
+            segment = segment_of(WrittenEntry(seq, entry, link, digests, plans))
             digest = digest_of_segment(digest, seq, segment)
             pending.append(Pending(seq, segment, digest, plans))
         return pending, link

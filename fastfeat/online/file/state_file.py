@@ -28,7 +28,7 @@ from fastfeat.online.file.entries import (
     Links,
     Part,
     Segment,
-    Written,
+    WrittenEntry,
     base_of,
     digest_of_base,
     digest_of_part,
@@ -260,7 +260,7 @@ def read_entries(
     until: Head,
     *,
     checked: bool = True,
-) -> tuple[list[Written], bytes]:
+) -> tuple[list[WrittenEntry], bytes]:
     """Return some of the entries after one, and the digest up to the last of them.
 
     Args:
@@ -278,7 +278,7 @@ def read_entries(
         "FROM segments WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
         (after, until.seq, _AT_ONCE),
     )
-    entries: list[Written] = []
+    entries: list[WrittenEntry] = []
     seq = after
     for row in found:
         number, *values, noted = _typed(row, "issibbbbbbb")

@@ -24,7 +24,7 @@ NEVER = int(np.iinfo(np.int64).min)
 """The latest time of an entity without rows."""
 
 
-class Placed(NamedTuple):
+class RowPlaces(NamedTuple):
     """The places of rows in one order.
 
     Args:
@@ -124,7 +124,7 @@ class Entities:
         found = self.times_at(slots)
         return found <= times if after else found < times
 
-    def append(self, placed: Placed) -> None:
+    def append(self, placed: RowPlaces) -> None:
         """Add rows, at the next places."""
         first, n_rows = self.times.n, len(placed.times)
         assert first + n_rows < 2**31, "places are numbers of 32 bits"

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from fastfeat.dtypes import DType
 from fastfeat.io.arrow import ChunkedArray, Table, pa
 from fastfeat.online.log.columns import Column, Growing, Places, column_of, ranges
-from fastfeat.online.log.entities import NEVER, Entities, Placed, Ticks
+from fastfeat.online.log.entities import NEVER, Entities, RowPlaces, Ticks
 from fastfeat.online.log.numbering import python_values
 from fastfeat.online.log.retention import (
     AskingRows,
-    Gathered,
     Retention,
     Rows,
+    RowsInReach,
     are_kept,
     earlier,
     gather,
@@ -98,7 +98,7 @@ class Log:
         """
         return self._indexes[order].numbering.numbers(keys, n_rows, add=add)
 
-    def append(self, rows: Table, kept: Mapping[str, Any], placed: Sequence[Placed]) -> None:
+    def append(self, rows: Table, kept: Mapping[str, Any], placed: Sequence[RowPlaces]) -> None:
         """Add rows; after any error the log is as it was.
 
         Args:
@@ -195,7 +195,7 @@ class Log:
         *,
         alone: bool,
         n_rows: int | None = None,
-    ) -> Gathered:
+    ) -> RowsInReach:
         """Return the rows in reach of those that ask.
 
         Args:
@@ -210,7 +210,7 @@ class Log:
         index, limit = self._indexes[order], self._limit(n_rows)
         return gather(index, self.orders[order], asked, self._numbers.values, limit)
 
-    def take(self, rows: Gathered | Rows, names: Iterable[str] | None = None) -> Table:
+    def take(self, rows: RowsInReach | Rows, names: Iterable[str] | None = None) -> Table:
         """Return columns of rows, in memory of their own.
 
         Args:
@@ -219,7 +219,7 @@ class Log:
         """
         return self._taken(self._places(rows), self.types if names is None else names)
 
-    def put(self, rows: Rows, table: Table, placed: Mapping[int, Placed] | None = None) -> None:
+    def put(self, rows: Rows, table: Table, placed: Mapping[int, RowPlaces] | None = None) -> None:
         """Replace columns of rows; after any error the log is as it was.
 
         Args:
@@ -328,10 +328,10 @@ class Log:
         names = list(names)
         return pa.Table.from_arrays([self._columns[n].take(places) for n in names], names=names)
 
-    def _places(self, rows: Gathered | Rows) -> Places:
+    def _places(self, rows: RowsInReach | Rows) -> Places:
         """Return the places of rows."""
         numbers = self._numbers.values
-        if isinstance(rows, Gathered):
+        if isinstance(rows, RowsInReach):
             if rows.numbers.base is numbers.base:
                 return rows.places
             rows = rows.rows
@@ -367,7 +367,7 @@ class Log:
             found |= are_kept(index, held, places, limit)
         return found
 
-    def _move(self, order: int, places: Places, placed: Placed) -> None:
+    def _move(self, order: int, places: Places, placed: RowPlaces) -> None:
         """Put rows elsewhere in an order, where they stood elsewhere."""
         index = self._indexes[order]
 

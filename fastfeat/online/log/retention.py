@@ -189,7 +189,7 @@ class AskingRows(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
+class RowsInReach:
     """The rows in reach of those that ask, in one order.
 
     Args:
@@ -214,7 +214,7 @@ class Gathered:
 
 def gather(
     index: Entities, held: Retention, asked: AskingRows, numbers: Rows, limit: int
-) -> Gathered:
+) -> RowsInReach:
     """Return the rows in reach of those that ask.
 
     Args:
@@ -244,7 +244,7 @@ def gather(
         begins, ends = seen_slots(index, held, who, first, last)
         counts = ends - begins
         places = index.places(ranges(begins, counts))
-    return Gathered(places, np.repeat(known.astype(np.int32), counts), asking, numbers)
+    return RowsInReach(places, np.repeat(known.astype(np.int32), counts), asking, numbers)
 
 
 def _seen_by_few(

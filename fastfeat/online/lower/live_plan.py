@@ -11,7 +11,7 @@ from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.scope import query_of
 from fastfeat.ir.show import show
-from fastfeat.online.lower.schedules import Prepared, Round, prepare
+from fastfeat.online.lower.schedules import PlanSchedules, Round, prepare
 from fastfeat.plan.declare.window_reach import (
     Function,
     Reach,
@@ -21,7 +21,7 @@ from fastfeat.plan.declare.window_reach import (
 )
 from fastfeat.plan.run.fitted import Fitted
 
-__all__ = ["Kept", "LivePlan", "Order", "Reach", "Stage", "lower"]
+__all__ = ["LivePlan", "Order", "Reach", "Stage", "WindowColumn", "lower"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class WindowColumn:
     """A function over a window that another window reads: a column of the log.
 
     Args:
@@ -116,11 +116,11 @@ class LivePlan:
     asked: Mapping[str, DType]
     orders: tuple[Order, ...]
     stages: tuple[Stage, ...]
-    kept: Mapping[str, Kept]
+    kept: Mapping[str, WindowColumn]
     row_id: str | None
     late: frozenset[str]
     functions: Mapping[str, Sequence[Function]]
-    prepared: Mapping[str, Prepared]
+    prepared: Mapping[str, PlanSchedules]
 
     @property
     def kept_types(self) -> dict[str, DType]:
@@ -244,7 +244,7 @@ def _orders(
 
 def _stages(
     orders: Sequence[Order],
-    prepared: Mapping[str, Prepared],
+    prepared: Mapping[str, PlanSchedules],
     functions: Mapping[str, Sequence[Function]],
     places: Mapping[tuple[Call, str], int],
 ) -> tuple[Stage, ...]:
@@ -293,7 +293,7 @@ def _kept(
     plans: Mapping[str, Fitted],
     functions: Mapping[str, Sequence[Function]],
     columns: Collection[str],
-) -> dict[str, Kept]:
+) -> dict[str, WindowColumn]:
     """Return the functions that windows read, by their text.
 
     Args:
@@ -301,7 +301,7 @@ def _kept(
         functions: those over windows, by plan.
         columns: names that are taken.
     """
-    found: dict[tuple[Call, str], Kept] = {}
+    found: dict[tuple[Call, str], WindowColumn] = {}
     for plan, own in functions.items():
         for function in own:
             if function.is_kept:
@@ -309,8 +309,8 @@ def _kept(
                 key = _shared(function.call, plan)
                 before = found[key].plans if key in found else ()
                 feature = found[key].feature if key in found else function.features[0]
-                found[key] = Kept(function.call, (*before, plan), feature, dtype)
-    named: dict[str, Kept] = {}
+                found[key] = WindowColumn(function.call, (*before, plan), feature, dtype)
+    named: dict[str, WindowColumn] = {}
     for kept in found.values():
         text = show(kept.call)
         name = text if text not in {*named, *columns} else f"{text} #{len(named)}"

@@ -88,7 +88,7 @@ class Placing:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PlanSchedules:
     """The rounds and schedules by which a plan is asked.
 
     Args:
@@ -133,7 +133,7 @@ def prepare(
     grouped: Sequence[tuple[int, int, Sequence[Function]]],
     kept: Mapping[str, Call],
     placed: Mapping[int, Sequence[Node]],
-) -> Prepared:
+) -> PlanSchedules:
     """Return the rounds and schedules by which a plan is asked.
 
     Args:
@@ -148,7 +148,7 @@ def prepare(
         calls = [function.call for *_, own in grouped for function in own]
         schedule = _schedule(fitted, list(fitted.nodes.values()), calls)
         placing = {order: _placing(fitted, roots, kept) for order, roots in placed.items()}
-    return Prepared(fitted, rounds, schedule, placing)
+    return PlanSchedules(fitted, rounds, schedule, placing)
 
 
 def _placing(fitted: Fitted, values: Sequence[Node], kept: Mapping[str, Call]) -> Placing:

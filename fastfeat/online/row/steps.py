@@ -37,7 +37,7 @@ from fastfeat.plan.lower.patterns import outputs_of
 from fastfeat.plan.run.batch import Batch
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.steps import table_with
-from fastfeat.plan.run.windows import asked_of, naming_table, past_of_table
+from fastfeat.plan.run.windows import naming_table, past_of_table, window_requests
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 from fastfeat.steps.registry import is_step, step_function
 from fastfeat.steps.step import Argument, StepFailed
@@ -103,7 +103,7 @@ def _request(
     if name not in past.cache:
         table, values = table_with(batch, order, [step])
         with naming_table(order):
-            (asked,), (texts,) = asked_of(table, [step], values)
+            (asked,), (texts,) = window_requests(table, [step], values)
         past.cache[name] = listed(asked), [] if texts is None else texts.to_pylist()
     known, texts = past.cache[name]
     window = dict(window_of(step).params)

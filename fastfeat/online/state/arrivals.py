@@ -13,7 +13,7 @@ from fastfeat.io.arrow import Array, Table
 from fastfeat.online.ask.results import Results, results_of, results_of_row
 from fastfeat.online.state.call_rows import Here
 from fastfeat.online.state.changes import Late
-from fastfeat.online.state.lateness import Arrived, arrive, check_ahead, check_swept, too_early
+from fastfeat.online.state.lateness import ArrivalRuns, arrive, check_ahead, check_swept, too_early
 from fastfeat.online.state.memory import Memory
 from fastfeat.online.state.rows_by_id import check_repeated
 
@@ -88,7 +88,7 @@ def results_of_arrival(
 
 def check_arrived(
     memory: Memory, here: Here, late: Late, ahead_ns: int | None, time_ns: int, *, asks: bool
-) -> Arrived:
+) -> ArrivalRuns:
     """Return the runs of rows that arrive, once all that may be wrong with them is checked.
 
     Args:

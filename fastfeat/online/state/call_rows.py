@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fastfeat.io.arrow import Table
 from fastfeat.online.ask.features import Batches, LogView
-from fastfeat.online.log.entities import Placed
+from fastfeat.online.log.entities import RowPlaces
 from fastfeat.online.state.lateness import Codes, Numbers
 
 
@@ -53,9 +53,9 @@ class Here:
         )
 
     @property
-    def placed(self) -> list[Placed]:
+    def placed(self) -> list[RowPlaces]:
         """The places of the rows, as a log takes them."""
-        return [Placed(*pair) for pair in zip(self.times, self.entities, strict=True)]
+        return [RowPlaces(*pair) for pair in zip(self.times, self.entities, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class ChangeResults:
     """The results of an applied change.
 
     Args:
@@ -86,7 +86,7 @@ class Entry:
     """
 
     change: Change
-    applied: Applied
+    applied: ChangeResults
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from fastfeat.ir.scope import (
 )
 from fastfeat.ir.show import show, show_all
 from fastfeat.online.ask.features import (
-    Answered,
+    AnsweredRows,
     Batches,
     LogView,
     answer,
@@ -254,7 +254,7 @@ def _answered(
     rows: Table,
     hidden: Sequence[Flags],
     tables: Mapping[str, Table],
-) -> tuple[dict[Call, Ordered], Answered]:
+) -> tuple[dict[Call, Ordered], AnsweredRows]:
     """Return rows in each order, and a row with what its features are computed of.
 
     Args:

@@ -77,7 +77,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class ArrivalRuns:
     """The runs of the rows of a call: taken, repeated or dropped.
 
     Args:
@@ -103,7 +103,7 @@ Tell = Callable[[int, int], str]
 
 def arrive(
     arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell, *, answers: bool = True
-) -> Arrived:
+) -> ArrivalRuns:
     """Return the runs of rows that arrive.
 
     Args:
@@ -122,7 +122,7 @@ def arrive(
     if not is_repeated.any() and not any(
         _may_be_late(arriving, k) for k in range(len(arriving.times))
     ):
-        return Arrived([Run(0, n_rows, True)], is_repeated)
+        return ArrivalRuns([Run(0, n_rows, True)], is_repeated)
     return _row_by_row(arriving, clocks, late, tell, answers=answers)
 
 
@@ -147,7 +147,7 @@ def _may_be_late(arriving: Arriving, order: int) -> bool:
 
 def _row_by_row(
     arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell, *, answers: bool
-) -> Arrived:
+) -> ArrivalRuns:
     """Return the runs of rows, looked at one after the other."""
     states = [_Latest.of(arriving, k) for k in range(len(clocks))]
     known, again = arriving.known.tolist(), arriving.again.tolist()
@@ -181,7 +181,7 @@ def _row_by_row(
         "dropped": int(is_dropped.sum()),
         "repeated": int(is_repeated.sum()),
     }
-    return Arrived(runs, is_repeated, {name: n for name, n in counts.items() if n})
+    return ArrivalRuns(runs, is_repeated, {name: n for name, n in counts.items() if n})
 
 
 def _check_late(

@@ -19,10 +19,17 @@ from fastfeat.io.arrow import Table, call, pa
 from fastfeat.io.columns.keys import key_column
 from fastfeat.io.columns.types import column_text, dtype_of
 from fastfeat.ir.node import Column
-from fastfeat.online.ask.features import Answered, LogView, answer, begin, kept_arrays, make_stage
+from fastfeat.online.ask.features import (
+    AnsweredRows,
+    LogView,
+    answer,
+    begin,
+    kept_arrays,
+    make_stage,
+)
 from fastfeat.online.ask.one_row import AnsweredRow, answer_row
 from fastfeat.online.log.entities import NEVER
-from fastfeat.online.log.log import Gathered, Log
+from fastfeat.online.log.log import Log, RowsInReach
 from fastfeat.online.log.retention import earlier
 from fastfeat.online.lower.live_plan import LivePlan, Stage
 from fastfeat.online.lower.row_orders import place, take_kept
@@ -317,7 +324,9 @@ class Memory:
         asking = np.where(entities == -1, -1, np.arange(len(entities)))
         return LogView(rows, np.zeros(0, np.int32), asking.astype(np.int32))
 
-    def _without_later(self, order: int, here: Here, gathered: Gathered, seen: LogView) -> LogView:
+    def _without_later(
+        self, order: int, here: Here, gathered: RowsInReach, seen: LogView
+    ) -> LogView:
         """Return the view of rows of the log: not themselves, nor what came after them."""
         assert self.log is not None
         own: Numbers = np.full(here.n_rows + 1, -1, np.int64)
@@ -378,7 +387,7 @@ class Memory:
         before = [known.get(entity, NEVER) for entity in here.entities[order].tolist()]
         return here.times[order] < earlier(np.array(before, np.int64), keep)
 
-    def answer(self, sight: Sight) -> Answered:
+    def answer(self, sight: Sight) -> AnsweredRows:
         """Return rows with all that their features are computed of."""
         here = sight.here
         return answer(

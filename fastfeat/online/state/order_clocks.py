@@ -13,7 +13,7 @@ from fastfeat.ir.show import show
 from fastfeat.online.log.retention import Retention, retention
 from fastfeat.online.lower.live_plan import LivePlan, Order
 from fastfeat.online.state.changes import Settings
-from fastfeat.operators.durations import duration_given
+from fastfeat.operators.durations import resolve_duration
 
 EVERYTHING = "everything"
 
@@ -79,7 +79,7 @@ def max_ahead_ns(settings: Settings) -> int | None:
         InvalidPlan, TypeMismatch: it is no duration.
     """
     told = f"max_ahead={settings.max_ahead!r}"
-    length, unit = duration_given(told, settings.max_ahead)
+    length, unit = resolve_duration(told, settings.max_ahead)
     if unit == "steps":
         raise InvalidPlan(f"{told}: takes a duration, such as '1h'")
     return length
@@ -89,7 +89,7 @@ def _kept_given(settings: Settings) -> tuple[int, str] | None:
     """Return the further time that rows are to stay, and its unit; None where it is not said."""
     if settings.keep in (None, EVERYTHING):
         return None
-    length, unit = duration_given(f"keep={settings.keep!r}", settings.keep)
+    length, unit = resolve_duration(f"keep={settings.keep!r}", settings.keep)
     assert length is not None
     assert unit is not None
     return length, unit

@@ -152,7 +152,7 @@ def _places(standing: Standing, shift: int, side: Any) -> Numbers:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class OutcomeComparison:
     """Outcomes beside what the state has of their rows.
 
     Args:
@@ -164,7 +164,7 @@ class Known:
     columns: Mapping[str, Flags]
 
 
-def compared(row_id: str, given: Table, there: Table, again: Numbers) -> Known:
+def compared(row_id: str, given: Table, there: Table, again: Numbers) -> OutcomeComparison:
     """Return the outcomes that say something that was not known.
 
     Args:
@@ -191,7 +191,7 @@ def compared(row_id: str, given: Table, there: Table, again: Numbers) -> Known:
         new[np.unique(first)] = True
         columns[name] = new
         is_new |= new
-    return Known(is_new, columns)
+    return OutcomeComparison(is_new, columns)
 
 
 def _first_said(rows: Numbers, again: Numbers) -> Numbers:

@@ -21,7 +21,14 @@ from fastfeat.online.state.call_rows import Here
 from fastfeat.online.state.changes import ANSWERED, Change
 from fastfeat.online.state.lateness import Numbers
 from fastfeat.online.state.memory import Memory, first_of_each
-from fastfeat.online.state.outcomes import Known, Reading, Standing, compared, filled, is_read
+from fastfeat.online.state.outcomes import (
+    OutcomeComparison,
+    Reading,
+    Standing,
+    compared,
+    filled,
+    is_read,
+)
 from fastfeat.plan.run.row_identity import first_unlike
 
 Readings = Sequence[Sequence[Reading]]
@@ -128,7 +135,7 @@ def numbers_known(memory: Memory, rows: Table, told: str) -> Numbers:
     return numbers
 
 
-def compared_outcomes(memory: Memory, rows: Table, numbers: Numbers) -> Known:
+def compared_outcomes(memory: Memory, rows: Table, numbers: Numbers) -> OutcomeComparison:
     """Return the outcomes that say something that was not known; see `outcomes.compared`."""
     row_id = row_id_of(memory)
     again = first_of_each(rows.column(row_id))

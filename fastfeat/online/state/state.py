@@ -34,9 +34,17 @@ from fastfeat.online.state.arrivals import (
     results_of_arrival,
 )
 from fastfeat.online.state.call_rows import Here, Sight
-from fastfeat.online.state.changes import ANSWERED, Applied, Base, Change, Entry, Settings, Writing
+from fastfeat.online.state.changes import (
+    ANSWERED,
+    Base,
+    Change,
+    ChangeResults,
+    Entry,
+    Settings,
+    Writing,
+)
 from fastfeat.online.state.forking import wait_before_forks
-from fastfeat.online.state.lateness import Arrived, Run, check_ahead
+from fastfeat.online.state.lateness import ArrivalRuns, Run, check_ahead
 from fastfeat.online.state.memory import Memory
 from fastfeat.online.state.order_clocks import check_forgotten, clocks_of, max_ahead_ns, of_kept
 from fastfeat.online.state.outcomes import readings_of
@@ -228,7 +236,7 @@ class State:
             if self.journal is not None:
                 self.journal.delete_key(self.base())
 
-    def apply(self, change: Change, wanted: Wanted = NOTHING) -> tuple[Applied, Results]:
+    def apply(self, change: Change, wanted: Wanted = NOTHING) -> tuple[ChangeResults, Results]:
         """Return the results of a change, once applied; after any error the state is as it was.
 
         Args:
@@ -334,7 +342,7 @@ class State:
                 f"to {known}. Go on from there: live.offsets[{change.source!r}]"
             )
 
-    def _applied(self, change: Change, wanted: Wanted) -> tuple[Applied, Results]:
+    def _applied(self, change: Change, wanted: Wanted) -> tuple[ChangeResults, Results]:
         match change.kind:
             case "process" | "update":
                 return self._arrive(change, wanted)
@@ -347,13 +355,13 @@ class State:
             case "table":
                 return self._table(change), {}
             case "sweep" | "plans":
-                applied = Applied({}, np.ones(int(change.rows.num_rows), np.bool_))
+                applied = ChangeResults({}, np.ones(int(change.rows.num_rows), np.bool_))
                 with self._commit(change, applied) as log:
                     if change.kind == "sweep":
                         self._swept(log, change.rows)
                 return applied, {}
 
-    def _arrive(self, change: Change, wanted: Wanted) -> tuple[Applied, Results]:
+    def _arrive(self, change: Change, wanted: Wanted) -> tuple[ChangeResults, Results]:
         """Return the results of rows that arrive."""
         memory, begun = self._memory, self._memory.log is None
         try:
@@ -363,7 +371,7 @@ class State:
                 memory.log = None if memory.log is None or not memory.log.n_rows else memory.log
             raise
 
-    def _arrive_whole(self, change: Change, wanted: Wanted) -> tuple[Applied, Results]:
+    def _arrive_whole(self, change: Change, wanted: Wanted) -> tuple[ChangeResults, Results]:
         memory = self._memory
         with self.reading:  # entities get their numbers
             change = replace(change, rows=memory.with_ids(change.rows, begins=True))
@@ -375,13 +383,13 @@ class State:
         return self._arrive_in_runs(change, here, arrived, wanted)
 
     def _arrive_at_once(
-        self, change: Change, here: Here, arrived: Arrived, wanted: Wanted
-    ) -> tuple[Applied, Results]:
+        self, change: Change, here: Here, arrived: ArrivalRuns, wanted: Wanted
+    ) -> tuple[ChangeResults, Results]:
         """Return the results of rows that are all new, none late against another."""
         asks = change.kind == "process"
         given = self._arrival_results(change, here, wanted, alone=False)
         is_stored = np.ones(here.n_rows, np.bool_)
-        applied = Applied(given.features, is_stored, given.kept, arrived.counts)
+        applied = ChangeResults(given.features, is_stored, given.kept, arrived.counts)
         with self._commit(change, applied):
             self._memory.append(given.here, given.kept, is_answered=asks)
             self._note_times(given.here)
@@ -405,8 +413,8 @@ class State:
             )
 
     def _arrive_in_runs(
-        self, change: Change, here: Here, arrived: Arrived, wanted: Wanted
-    ) -> tuple[Applied, Results]:
+        self, change: Change, here: Here, arrived: ArrivalRuns, wanted: Wanted
+    ) -> tuple[ChangeResults, Results]:
         """Return the results of rows of which some are late, or come again: run by run."""
         memory, asks, log = self._memory, change.kind == "process", self._memory.log
         assert log is not None
@@ -422,7 +430,7 @@ class State:
                         with self._changing():
                             memory.append(given.here, given.kept, is_answered=asks)
                             self._note_times(given.here)
-                applied = Applied(
+                applied = ChangeResults(
                     joined([piece.features for piece in pieces]),
                     arrived.is_stored,
                     joined([piece.kept for piece in pieces]),
@@ -449,7 +457,7 @@ class State:
         ids = part.rows.column(self.lowered.row_id)
         return replace(part, numbers=self._memory.log.find(ids))
 
-    def _outcomes(self, change: Change) -> Applied:
+    def _outcomes(self, change: Change) -> ChangeResults:
         """Return the results of outcomes."""
         memory = self._memory
         rows = memory.with_ids(change.rows)
@@ -463,13 +471,15 @@ class State:
             "repeated": int((~known.is_new).sum()),
             "late_outcomes": int(is_late.sum()),
         }
-        applied = Applied({}, known.is_new, counts={name: n for name, n in counts.items() if n})
+        applied = ChangeResults(
+            {}, known.is_new, counts={name: n for name, n in counts.items() if n}
+        )
         with self._commit(replace(change, rows=rows), applied):
             if known.is_new.any():
                 put_outcomes(memory, rows.filter(pa.array(known.is_new)))
         return applied
 
-    def _correct(self, change: Change) -> Applied:
+    def _correct(self, change: Change) -> ChangeResults:
         """Return the results of corrections."""
         if self.lowered.kept:
             raise InvalidPlan(f"correct: {of_kept(self.lowered)}")
@@ -477,7 +487,7 @@ class State:
         rows = memory.with_ids(change.rows)
         numbers_known(memory, rows, "corrections")
         is_last = last_of_each(rows.column(row_id_of(memory)))
-        applied = Applied({}, is_last, counts={"corrected": int(is_last.sum())})
+        applied = ChangeResults({}, is_last, counts={"corrected": int(is_last.sum())})
         last, here = rows.filter(pa.array(is_last)), None
         if is_last.any():
             with self.reading:  # entities get their numbers
@@ -490,13 +500,13 @@ class State:
                 self._corrected(last, here)
         return applied
 
-    def _forget(self, change: Change) -> Applied:
+    def _forget(self, change: Change) -> ChangeResults:
         """Return the results of forgetting rows."""
         memory = self._memory
         check_forgotten(self.lowered, change.name)
         with self.reading:
             numbers = rows_with(memory, change)
-        applied = Applied({}, np.ones(1, np.bool_), counts={"forgotten": len(numbers)})
+        applied = ChangeResults({}, np.ones(1, np.bool_), counts={"forgotten": len(numbers)})
         with self._commit(change, applied):
             self._remove(numbers, change.name)
         return applied
@@ -526,11 +536,11 @@ class State:
         yield
         memory.note_latest(before, latest, forgotten)
 
-    def _table(self, change: Change) -> Applied:
+    def _table(self, change: Change) -> ChangeResults:
         """Return the results of rows of a lookup table."""
         known = self._memory.tables.get(change.name)
         table = with_rows(self.lowered, change.name, known, change.rows)
-        applied = Applied({}, np.ones(int(change.rows.num_rows), np.bool_))
+        applied = ChangeResults({}, np.ones(int(change.rows.num_rows), np.bool_))
         with self._commit(change, applied):
             self._memory.tables = {**self._memory.tables, change.name: table}
         return applied
@@ -559,7 +569,7 @@ class State:
         self.counts = {**self.counts, "swept": self.counts.get("swept", 0) + n_dropped}
 
     @contextmanager
-    def _commit(self, change: Change, applied: Applied) -> Generator[Any]:
+    def _commit(self, change: Change, applied: ChangeResults) -> Generator[Any]:
         """Have a change written, and then let the body put it into memory, beside nobody.
 
         Where the body fails after that, the state is no longer that on disk, and is of no use.
@@ -588,7 +598,7 @@ class State:
             yield
             self._is_changing = False
 
-    def _finish(self, change: Change, applied: Applied) -> None:
+    def _finish(self, change: Change, applied: ChangeResults) -> None:
         if change.source:
             self.offsets = {**self.offsets, change.source: change.end}
         if applied.counts:
@@ -601,7 +611,7 @@ class State:
             latest = int(times.max(initial=NEVER, where=entities >= 0))
             self._watermarks[k] = max(self._watermarks[k], latest)
 
-    def _restore(self, change: Change, applied: Applied) -> None:
+    def _restore(self, change: Change, applied: ChangeResults) -> None:
         """Put into memory what a change gave."""
         memory = self._memory
         match change.kind:

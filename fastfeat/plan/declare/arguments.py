@@ -18,7 +18,7 @@ from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Aggregate, Column, Literal, Node, TableColumn, postorder
 from fastfeat.ir.show import show
 from fastfeat.operators.calendar import DatetimeParts
-from fastfeat.operators.durations import duration_given
+from fastfeat.operators.durations import resolve_duration
 from fastfeat.operators.lookup import Lookup
 from fastfeat.operators.windows import Window
 from fastfeat.plan.declare.late_columns import DelayText, GivenDelay, check_label
@@ -59,7 +59,7 @@ def _default_name(expression: object) -> str:
     raise InvalidPlan(f"{expression!r} reads no column to be named after. Give it .alias('name')")
 
 
-def label_delay_given(given: Any, *, has_late: bool) -> GivenDelay:
+def resolve_label_delay(given: Any, *, has_late: bool) -> GivenDelay:
     """Return a delay of all late columns as it is kept.
 
     Args:
@@ -67,7 +67,7 @@ def label_delay_given(given: Any, *, has_late: bool) -> GivenDelay:
         has_late: whether the plan declares late columns.
     """
     told = f"Plan(label_delay={given!r})"
-    delay = delay_given(told, given)
+    delay = resolve_delay(told, given)
     if delay is not None and not has_late:
         raise InvalidPlan(
             f"{told}: says when late columns are known, and the plan declares none. Name them, "
@@ -76,18 +76,18 @@ def label_delay_given(given: Any, *, has_late: bool) -> GivenDelay:
     return delay
 
 
-def outcomes_given(given: Any) -> tuple[str, ...] | dict[str, GivenDelay]:
+def resolve_outcomes(given: Any) -> tuple[str, ...] | dict[str, GivenDelay]:
     """Return late columns, by name where a user says how long after its row each is known."""
     if not _is_mapping(given):
-        return names_given(given, "outcomes")
-    names = names_given(list(given), "outcomes")
+        return resolve_names(given, "outcomes")
+    names = resolve_names(list(given), "outcomes")
     return {
-        name: delay_given(f"Plan(outcomes={{{name!r}: {given[name]!r}}})", given[name])
+        name: resolve_delay(f"Plan(outcomes={{{name!r}: {given[name]!r}}})", given[name])
         for name in names
     }
 
 
-def delay_given(told: str, given: Any) -> GivenDelay:
+def resolve_delay(told: str, given: Any) -> GivenDelay:
     """Return a delay that a user gave as a plan keeps it.
 
     Args:
@@ -115,11 +115,11 @@ def delay_given(told: str, given: Any) -> GivenDelay:
 
 
 def _delay_text(told: str, given: Any) -> DelayText | None:
-    length, unit = duration_given(told, given)
+    length, unit = resolve_duration(told, given)
     return duration_text(length) if length is not None and unit == "time" else length
 
 
-def known_tables_given(given: Any) -> dict[str, tuple[str, ...]]:
+def resolve_known_tables(given: Any) -> dict[str, tuple[str, ...]]:
     """Return the columns of tables that a user says are known.
 
     Raises:
@@ -140,7 +140,7 @@ def known_tables_given(given: Any) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def label_given(label: Any) -> dict[str, Expr]:
+def resolve_label(label: Any) -> dict[str, Expr]:
     """Return a label that is given as an expression."""
     wanted = "label must be a column name or {name: expression}, "
     if not _is_mapping(label) or len(label) != 1:
@@ -176,7 +176,7 @@ def _no_label(given: Any) -> str:
             return repr(given)
 
 
-def names_given(names: Any, option: str) -> tuple[str, ...]:
+def resolve_names(names: Any, option: str) -> tuple[str, ...]:
     """Return column names, each once; `option` is what they were given for."""
     listed = isinstance(names, Sequence) and not isinstance(names, str)
     if not listed or not all(isinstance(name, str) for name in cast("Sequence[Any]", names)):
@@ -184,7 +184,7 @@ def names_given(names: Any, option: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(cast("Sequence[str]", names)))
 
 
-def row_id_given(name: Any, late: Sequence[str]) -> str | None:
+def resolve_row_id(name: Any, late: Sequence[str]) -> str | None:
     """Return the column that tells rows apart; `late` are those known only after the moment."""
     if name is not None and (not isinstance(name, str) or not name):
         raise InvalidPlan(f"row_id= must be the name of a column, got {name!r}")

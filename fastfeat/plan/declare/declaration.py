@@ -20,13 +20,13 @@ from fastfeat.plan.declare.arguments import (
     Features,
     check_text,
     float_name,
-    known_tables_given,
-    label_delay_given,
-    label_given,
     named_features,
-    names_given,
-    outcomes_given,
-    row_id_given,
+    resolve_known_tables,
+    resolve_label,
+    resolve_label_delay,
+    resolve_names,
+    resolve_outcomes,
+    resolve_row_id,
 )
 from fastfeat.plan.declare.columns_read import (
     columns_of,
@@ -232,9 +232,9 @@ def declare(
         )
     named = named_features(features)
     if label is not None and not isinstance(label, str):
-        label = label_given(label)
-    late = outcomes_given(outcomes)
-    float_type, kept = float_name(dtype), names_given(keep, "keep")
+        label = resolve_label(label)
+    late = resolve_outcomes(outcomes)
+    float_type, kept = float_name(dtype), resolve_names(keep, "keep")
     has_late = label is not None or len(late) > 0
     declared = Declaration(
         named,
@@ -242,11 +242,11 @@ def declare(
         late,
         float_type,
         kept,
-        label_delay_given(label_delay, has_late=has_late),
-        names_given(known, "known"),
-        known_tables_given({} if known_tables is None else known_tables),
+        resolve_label_delay(label_delay, has_late=has_late),
+        resolve_names(known, "known"),
+        resolve_known_tables({} if known_tables is None else known_tables),
     )
-    row_id = row_id_given(row_id, declared.late)
+    row_id = resolve_row_id(row_id, declared.late)
     if row_id is not None:
         declared = replace(declared, row_id=row_id)
     if has_params:

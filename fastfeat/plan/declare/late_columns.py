@@ -12,7 +12,7 @@ from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, Column, Node, TableColumn, postorder
 from fastfeat.ir.scope import OVER, is_over, is_over_ahead, order_of, query_of, window_of
 from fastfeat.ir.show import show
-from fastfeat.operators.durations import duration_given
+from fastfeat.operators.durations import resolve_duration
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.steps.windows.rows import OVER_FUNCTIONS
 
@@ -271,7 +271,7 @@ def delay_of(given: GivenDelay, said_by: str) -> Delay:
 
 
 def _length(text: DelayText) -> Length:
-    length, unit = duration_given("delay", text)
+    length, unit = resolve_duration("delay", text)
     assert length is not None
     assert unit is not None
     return length, unit

@@ -351,7 +351,7 @@ def _other_kind(told_of: Node, known: KnownAfter, what: str) -> Leakage:
     )
 
 
-def age_told(over: Call, types: Types | None = None) -> str:
+def age_text(over: Call, types: Types | None = None) -> str:
     """Return the clock by which a window sees rows, and their least age, as text."""
     time, window = order_of(over).args[0], dict(window_of(over).params)
     by = f"by {show(time)}"

@@ -30,19 +30,19 @@ from fastfeat.io.sources.read import column_names
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.fit import fit_on
 from fastfeat.plan.fit.fold_warnings import warn_split
-from fastfeat.plan.fit.folds import Divided, Split, columns_named, splits_of
+from fastfeat.plan.fit.folds import FoldRows, Split, columns_named, splits_of
 from fastfeat.plan.fit.labels import known_among, labels_of
 from fastfeat.plan.fit.purge import (
     Purging,
     check_left,
     left_after_purging,
     moments_of,
-    purging_given,
+    resolve_purging,
 )
-from fastfeat.plan.fit.training_data import Prepared, prepare, share, share_keys
+from fastfeat.plan.fit.training_data import TrainingData, prepare, share, share_keys
 from fastfeat.plan.fit.training_features import later_features, training_features
 from fastfeat.plan.lower.outputs import check_result
-from fastfeat.plan.run.batch import taken_alike
+from fastfeat.plan.run.batch import take_rows_of_type
 from fastfeat.plan.run.fitted import Face, Fitted
 from fastfeat.plan.run.history import BATCH
 from fastfeat.plan.run.lookup_tables import Tables
@@ -101,7 +101,7 @@ def cross_fit(
     check_result(to, None, backend, categories=categories)
     named = columns_named(cv, groups)
     _check_there(data, named)
-    purging = purging_given(plan, purge, embargo)
+    purging = resolve_purging(plan, purge, embargo)
     further = [*plan.keep, *named, *purging.columns, *plan.label_sources]
     prepared = prepare(plan, data, history=history, tables=tables, backend=backend, further=further)
     if isinstance(prepared.table, DeviceTable) and prepared.table.on_device():
@@ -132,7 +132,7 @@ def _check_there(data: Any, names: Sequence[str]) -> None:
             )
 
 
-def _label_of(prepared: Prepared, backend: str) -> ChunkedArray | None:
+def _label_of(prepared: TrainingData, backend: str) -> ChunkedArray | None:
     """Return the label of all rows; None for plans without one."""
     plan, table = prepared.plan, prepared.table
     if plan.label is None:
@@ -147,7 +147,7 @@ def _label_of(prepared: Prepared, backend: str) -> ChunkedArray | None:
     return labels_of(label, table, past, prepared.tables, backend).values
 
 
-def _divided(prepared: Prepared, label: ChunkedArray | None) -> Divided:
+def _divided(prepared: TrainingData, label: ChunkedArray | None) -> FoldRows:
     """Return the rows that folds divide, and warn of those without a label."""
     table = prepared.table
     known = np.ones(table.num_rows, np.bool_) if label is None else has_value(label)
@@ -159,10 +159,10 @@ def _divided(prepared: Prepared, label: ChunkedArray | None) -> Divided:
             f"{next(iter(prepared.plan.label_nodes))!r}: no fold learns from them, or tests them",
             RowsWithoutLabel,
         )
-    return Divided(table.num_rows, known, label, table.column)
+    return FoldRows(table.num_rows, known, label, table.column)
 
 
-def _left(prepared: Prepared, purging: Purging, splits: Sequence[Split]) -> list[Split]:
+def _left(prepared: TrainingData, purging: Purging, splits: Sequence[Split]) -> list[Split]:
     """Return the folds without the training rows that are too near to test rows."""
     moments = moments_of(purging, prepared.table, splits, prepared.rows.backend)
     if not moments:
@@ -176,7 +176,7 @@ def _left(prepared: Prepared, purging: Purging, splits: Sequence[Split]) -> list
 
 
 def _folds(
-    prepared: Prepared,
+    prepared: TrainingData,
     splits: Sequence[Split],
     left: Sequence[Split],
     label: ChunkedArray | None,
@@ -192,7 +192,7 @@ def _folds(
 
 @in_ieee
 def _fold(
-    prepared: Prepared,
+    prepared: TrainingData,
     split: Split,
     label: ChunkedArray | None,
     form: Mapping[str, Any],
@@ -211,6 +211,6 @@ def _fold(
         error.add_note(f"in {told} of cross_fit")
         raise
     of_train, of_test = (
-        None if label is None else taken_alike(label, numbers) for numbers in split
+        None if label is None else take_rows_of_type(label, numbers) for numbers in split
     )
     return Fold(faced(fitted), features, later, train, test, of_train, of_test, n_purged)

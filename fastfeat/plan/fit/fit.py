@@ -9,14 +9,14 @@ import numpy as np
 
 from fastfeat.aggregates import is_target
 from fastfeat.engine.float_environment import in_ieee
-from fastfeat.errors import InvalidData, Told
+from fastfeat.errors import GivenWarnings, InvalidData
 from fastfeat.ir.node import Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.fold_warnings import warn_of_folds
 from fastfeat.plan.fit.labels import known_among
 from fastfeat.plan.fit.scans import learn, warn_missing
-from fastfeat.plan.fit.training_data import Prepared, learning_roots, prepare, share
+from fastfeat.plan.fit.training_data import TrainingData, learning_roots, prepare, share
 from fastfeat.plan.fit.training_features import for_later_rows, has_folds, training_features
 from fastfeat.plan.lower.constants import constant_roots, evaluate_constants, warn_constants
 from fastfeat.plan.lower.indicators import check_clash, check_width, expanded, warn_empty
@@ -86,7 +86,7 @@ def fit_transform(
 
 
 def fit_on(
-    prepared: Prepared, wanted: Numbers | None = None, *, transforms: bool = False
+    prepared: TrainingData, wanted: Numbers | None = None, *, transforms: bool = False
 ) -> tuple[Fitted, TrainingRows]:
     """Return the plan fitted on some of its training rows, and the rows, as fit left them.
 
@@ -125,10 +125,10 @@ def fit_on(
 
 
 def _fitted(
-    prepared: Prepared,
+    prepared: TrainingData,
     training: TrainingRows,
     known: Mapping[Node, Constant],
-    told: Told,
+    told: GivenWarnings,
     encoded: EncodedRows | None,
 ) -> Fitted:
     """Return the record of a fit.
@@ -157,12 +157,12 @@ def _fitted(
     )
 
 
-def _copied(told: Told) -> Told:
+def _copied(told: GivenWarnings) -> GivenWarnings:
     """Return the warnings that came, for a fitted plan to add to."""
-    return Told(set(told.kinds))
+    return GivenWarnings(set(told.kinds))
 
 
-def _training_rows(prepared: Prepared, wanted: Numbers | None) -> TrainingRows:
+def _training_rows(prepared: TrainingData, wanted: Numbers | None) -> TrainingRows:
     """Return the rows that are given to fit, those to learn from among them; nothing is learnt."""
     n_wanted = prepared.table.num_rows if wanted is None else len(wanted)
     is_known = None if prepared.labels is None else known_among(prepared.labels, wanted)

@@ -173,7 +173,7 @@ def warn_of_folds(batch: Batch, roots: Iterable[Node]) -> None:
         if is_target(node) and not dict(node.params)["ordered"]:
             first.setdefault(node.args[2], node)
     for folds, encoder in first.items():
-        told = _told(batch, folds)
+        told = _fault_of_folds(batch, folds)
         if told:
             warn(
                 f"{show(encoder)}: {told}. Such folds tell a model much of a row's own label, the "
@@ -182,7 +182,7 @@ def warn_of_folds(batch: Batch, roots: Iterable[Node]) -> None:
             )
 
 
-def _told(batch: Batch, folds: Node) -> str:
+def _fault_of_folds(batch: Batch, folds: Node) -> str:
     """Return the fault of folds as text; empty for folds that are few and large."""
     n_rows = batch.n_rows
     assert isinstance(folds, Call)

@@ -44,7 +44,7 @@ class Split(NamedTuple):
     test: Numbers
 
 
-class Divided(NamedTuple):
+class FoldRows(NamedTuple):
     """The rows that folds divide.
 
     Args:
@@ -65,7 +65,7 @@ def columns_named(cv: Any, groups: Any) -> list[str]:
     return [given for given in (cv, groups) if isinstance(given, str)]
 
 
-def splits_of(cv: Any, groups: Any, rows: Divided) -> list[Split]:
+def splits_of(cv: Any, groups: Any, rows: FoldRows) -> list[Split]:
     """Return the rows of each fold.
 
     Args:
@@ -91,7 +91,7 @@ def splits_of(cv: Any, groups: Any, rows: Divided) -> list[Split]:
     return splits
 
 
-def _splits(cv: Any, groups: Any, rows: Divided) -> Iterable[Split]:
+def _splits(cv: Any, groups: Any, rows: FoldRows) -> Iterable[Split]:
     """Return the rows of each fold, before rows without a label are left out of pairs."""
     number = python_value(cv)
     if isinstance(number, int) and not isinstance(number, bool):
@@ -113,7 +113,7 @@ def _splits(cv: Any, groups: Any, rows: Divided) -> Iterable[Split]:
     raise TypeMismatch(f"{_CV}: takes no {type(cast('object', cv)).__name__}. {_FORMS}")
 
 
-def _check_no_label(column: ChunkedArray, rows: Divided) -> None:
+def _check_no_label(column: ChunkedArray, rows: FoldRows) -> None:
     """Raise where folds are the label, `cross_fit(X, y)`: each would test one value of it."""
     if rows.label is None:
         return
@@ -144,7 +144,7 @@ def _is_column(given: Any) -> bool:
     return is_arrow or hasattr(given, "__array__") or hasattr(given, "__arrow_c_stream__")
 
 
-def column_of(given: Any, told: str, rows: Divided) -> ChunkedArray:
+def column_of(given: Any, told: str, rows: FoldRows) -> ChunkedArray:
     """Return a column that is given by its name in the data, or as an array.
 
     Args:
@@ -191,7 +191,7 @@ def codes_of(column: ChunkedArray) -> tuple[NDArray[np.int64], int]:
     return np.where(indices < 0, -1, place[indices] if len(place) else -1), len(place)
 
 
-def _numbered(n_folds: int, groups: Any, rows: Divided) -> Iterator[Split]:
+def _numbered(n_folds: int, groups: Any, rows: FoldRows) -> Iterator[Split]:
     """Return a number of folds of the rows with a label: blocks of rows, or whole groups."""
     if n_folds < 2:
         raise InvalidPlan(f"cross_fit(cv={n_folds}): takes two folds or more, such as cv=5")
@@ -208,7 +208,7 @@ def _numbered(n_folds: int, groups: Any, rows: Divided) -> Iterator[Split]:
     return _of_folds(labelled, np.repeat(np.arange(n_folds), sizes))
 
 
-def _folds_of_groups(n_folds: int, groups: Any, rows: Divided) -> NDArray[np.int64]:
+def _folds_of_groups(n_folds: int, groups: Any, rows: FoldRows) -> NDArray[np.int64]:
     """Return the fold of each row with a label, so that the rows of a group are in one.
 
     The largest group comes first, into the fold that has the fewest rows, as scikit-learn's
@@ -231,7 +231,7 @@ def _folds_of_groups(n_folds: int, groups: Any, rows: Divided) -> NDArray[np.int
     return fold_of_group[of_rows]
 
 
-def _groups_given(groups: Any, rows: Divided) -> ChunkedArray:
+def _groups_given(groups: Any, rows: FoldRows) -> ChunkedArray:
     column = column_of(groups, _GROUPS, rows)
     lacking = np.flatnonzero(call("is_null", column).to_numpy(zero_copy_only=False) & rows.known)
     if len(lacking):
@@ -260,7 +260,7 @@ def _of_folds(numbers: Numbers, folds: NDArray[np.int64]) -> Iterator[Split]:
         yield Split(numbers[~is_tested], numbers[is_tested])
 
 
-def _of_splitter(splitter: Any, groups: Any, rows: Divided) -> Iterator[Split]:
+def _of_splitter(splitter: Any, groups: Any, rows: FoldRows) -> Iterator[Split]:
     """Return the folds of a splitter, which is given the rows with a label alone."""
     labelled = np.flatnonzero(rows.known)
     told = f"cross_fit(cv={type(splitter).__name__})"
@@ -350,7 +350,7 @@ def _check_apart(train: Numbers, test: Numbers, n_rows: int, told: str) -> None:
         )
 
 
-def _with_label(split: Split, rows: Divided) -> Split:
+def _with_label(split: Split, rows: FoldRows) -> Split:
     """Return a fold without the rows that have no label."""
     if rows.known.all():
         return split

@@ -24,7 +24,7 @@ from fastfeat.ir.scope import is_of_table, query_of, table_columns_of, window_of
 from fastfeat.plan.declare.clocks import clock_of
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.late_columns import over_ahead
-from fastfeat.plan.run.batch import Batch, taken_alike
+from fastfeat.plan.run.batch import Batch, take_rows_of_type
 from fastfeat.plan.run.fitted import Fitted, fitted_label
 from fastfeat.plan.run.history import id_columns
 from fastfeat.plan.run.inputs import check_place, column_in_host, read_columns, used_schema
@@ -54,7 +54,7 @@ class Labels(NamedTuple):
     reasons: tuple[str, ...]
 
 
-class Recorded(NamedTuple):
+class RecordState(NamedTuple):
     """The state of the record for some rows, whose windows look ahead.
 
     Args:
@@ -88,7 +88,7 @@ def label_of(
     if isinstance(plan.label, str):
         check_place(table, "cpu")
         values, wanted = table.column(plan.label), row_numbers(rows, table)
-        return values if wanted is None else taken_alike(values, wanted)
+        return values if wanted is None else take_rows_of_type(values, wanted)
     wanted = row_numbers(rows, table)
     inputs = fitted.label_inputs or used_schema(table, plan.label_columns)
     label = fitted_label(plan, inputs, fitted.label_tables, fitted.n_rows, dict(fitted.zones))
@@ -139,7 +139,7 @@ def _flags(column: ChunkedArray) -> Flags:
     return call("is_valid", column).to_numpy(zero_copy_only=False)
 
 
-def _ahead_of(batch: Batch, window: Call) -> Recorded:
+def _ahead_of(batch: Batch, window: Call) -> RecordState:
     """Return flags of rows that have a moment and an entity, and of windows that have ended.
 
     Args:
@@ -160,11 +160,11 @@ def _ahead_of(batch: Batch, window: Call) -> Recorded:
         column = column_in_host(key_values(batch, key, narrow=False), batch.backend)
         placed = placed & _flags(decoded(column))
     if end is None or complete is None:
-        return Recorded(placed, np.zeros(batch.n_rows, np.bool_), None)
+        return RecordState(placed, np.zeros(batch.n_rows, np.bool_), None)
     tick = tick_ns(dtype) if dtype.is_temporal else 1
     latest = (complete - params["gap"] - params["next"]) // tick  # of Python: no wrap-around
     recorded = ticks <= min(latest, _MOST) if latest >= _LEAST else np.zeros(len(ticks), np.bool_)
-    return Recorded(placed, recorded, end)
+    return RecordState(placed, recorded, end)
 
 
 def _unrecorded(batch: Batch, time: Node, *, is_latest: bool) -> int:
@@ -231,7 +231,7 @@ def known_among(labels: Labels, wanted: NDArray[np.int64] | None) -> Flags | Non
     n_known = int(np.count_nonzero(is_known))
     if n_known == n_rows:
         return None
-    reasons = "; ".join(_told(labels, given))
+    reasons = "; ".join(_reasons_without_label(labels, given))
     if not n_known:
         raise InvalidData(
             f"none of {counted(n_rows, 'training row')} has a label: {reasons}. Say until when is "
@@ -245,7 +245,7 @@ def known_among(labels: Labels, wanted: NDArray[np.int64] | None) -> Flags | Non
     return is_known
 
 
-def _told(labels: Labels, wanted: NDArray[np.int64]) -> Iterator[str]:
+def _reasons_without_label(labels: Labels, wanted: NDArray[np.int64]) -> Iterator[str]:
     """Yield the reasons for which rows have no label, with the number of rows."""
     placed, recorded, known = (
         flags[wanted] for flags in (labels.placed, labels.recorded, labels.known)

@@ -20,7 +20,7 @@ from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, Column, Node, postorder
 from fastfeat.ir.scope import is_over, order_of, query_of
 from fastfeat.ir.show import show
-from fastfeat.plan.declare.arguments import delay_given
+from fastfeat.plan.declare.arguments import resolve_delay
 from fastfeat.plan.declare.bind import bind
 from fastfeat.plan.declare.clocks import clock_of
 from fastfeat.plan.declare.columns_read import columns_of
@@ -94,7 +94,7 @@ class Reach(NamedTuple):
         return f"{by} {' and '.join(filter(None, said))}"
 
 
-def purging_given(plan: Declaration, purge: Any, embargo: Any) -> Purging:
+def resolve_purging(plan: Declaration, purge: Any, embargo: Any) -> Purging:
     """Return the purging that a user and the plan ask for, and warn where it is turned off.
 
     Args:
@@ -105,8 +105,8 @@ def purging_given(plan: Declaration, purge: Any, embargo: Any) -> Purging:
     Raises:
         InvalidPlan, TypeMismatch: no duration, nor a mapping from clocks to them.
     """
-    given = delay_given(f"cross_fit(purge={purge!r})", purge)
-    after = delay_given(f"cross_fit(embargo={embargo!r})", embargo)
+    given = resolve_delay(f"cross_fit(purge={purge!r})", purge)
+    after = resolve_delay(f"cross_fit(embargo={embargo!r})", embargo)
     asked = _without_zero(delay_of(given, "purge="))
     of_label = list(_delays_of_label(plan))
     if given is not None and not asked and of_label:

@@ -22,7 +22,7 @@ from typing import Any
 
 from fastfeat.aggregates import is_target
 from fastfeat.backends import backend_named
-from fastfeat.errors import FastfeatError, Told, TypeMismatch
+from fastfeat.errors import FastfeatError, GivenWarnings, TypeMismatch
 from fastfeat.io.columns.conform import almost_numbers
 from fastfeat.io.sinks.results import frame_index
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Node, fold, postorder
@@ -56,7 +56,7 @@ from fastfeat.steps.registry import STEPS, is_step
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
+class TrainingData:
     """Training data that a plan can be fitted on; see the module.
 
     Args:
@@ -85,7 +85,7 @@ class Prepared:
     zones: dict[str, ZoneTable]
     label: Fitted | None
     labels: Labels | None
-    told: Told
+    told: GivenWarnings
     index: Any = None
 
 
@@ -97,7 +97,7 @@ def prepare(
     tables: Tables,
     backend: str,
     further: Sequence[str] = (),
-) -> Prepared:
+) -> TrainingData:
     """Return training data, read and bound.
 
     Args:
@@ -122,7 +122,7 @@ def prepare(
     schema, schemas = used_schema(table, plan.columns, earlier), table_schemas(read)
     roots = list(plan.nodes.values())
     zones: dict[str, ZoneTable] = {}
-    told = Told()
+    told = GivenWarnings()
     with using(zones):
         types = _bound(roots, schema, table, schemas)
         check_clocks(plan, types)
@@ -138,7 +138,7 @@ def prepare(
             past = BATCH if earlier is None else earlier
             labels = labels_of(replace(label, told=told), table, past, read, backend)
     index = frame_index(data)
-    return Prepared(
+    return TrainingData(
         plan, table, rows, earlier, read, schema, schemas, zones, label, labels, told, index
     )
 
@@ -175,7 +175,7 @@ def _declared(plan: Declaration, of_history: Sequence[str]) -> dict[str, Sequenc
     }
 
 
-def share(prepared: Prepared, *, windows_only: bool = False) -> None:
+def share(prepared: TrainingData, *, windows_only: bool = False) -> None:
     """Make what fits read of the rows, as far as it needs nothing learnt: fits take rows of it.
 
     What cannot be made of some row is left to the fits, which may do without that row.
@@ -200,7 +200,7 @@ def share(prepared: Prepared, *, windows_only: bool = False) -> None:
                 _make_if_possible(rows, node)
 
 
-def share_keys(prepared: Prepared) -> None:
+def share_keys(prepared: TrainingData) -> None:
     """Number the keys that fits count, of all rows, as far as they need nothing learnt.
 
     Args:

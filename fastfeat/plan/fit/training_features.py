@@ -26,7 +26,13 @@ from fastfeat.plan.lower.outputs import (
     arrow_program,
     matrix_program,
 )
-from fastfeat.plan.run.batch import Batch, TrainingRows, chosen_rows, known_constants, taken_alike
+from fastfeat.plan.run.batch import (
+    Batch,
+    TrainingRows,
+    chosen_rows,
+    known_constants,
+    take_rows_of_type,
+)
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.results import computed_form, given_out
 from fastfeat.plan.run.steps import columns_of_chosen, make
@@ -142,7 +148,7 @@ def _with_kept(fitted: Fitted, features: Table, training: TrainingRows) -> Table
     for name in fitted.declaration.keep:
         column, field = training.rows.table.column(name), training.rows.table.schema.field(name)
         if training.wanted is not None:
-            column = taken_alike(column, training.wanted)
+            column = take_rows_of_type(column, training.wanted)
         features = features.append_column(field, column)
     return features
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard, assert_never, cast
 
@@ -115,7 +116,7 @@ def value_from_json(document: Any, depth: int = 2) -> Any:
         case bool() | int() | str() | None:
             return document
         case {"float": str(text), **rest} if not rest:
-            return float.fromhex(text)
+            return _float_from_json(text)
         case {"tuple": parts, **rest} if not rest and is_list(parts):
             if depth == 0:
                 raise ArtifactError(
@@ -130,10 +131,31 @@ def value_from_json(document: Any, depth: int = 2) -> Any:
             return datetime.date.fromisoformat(text)
         case {"time": str(text), **rest} if not rest:
             return datetime.time.fromisoformat(text)
-        case {"timedelta": [int(days), int(seconds), int(microseconds)], **rest} if not rest:
+        case {"timedelta": [int(days), int(seconds), int(microseconds)] as parts, **rest} if (
+            not rest and not any(isinstance(part, bool) for part in parts)
+        ):
             return datetime.timedelta(days, seconds, microseconds)
         case _:
             raise ArtifactError(f"{document!r} is not a value that this version knows")
+
+
+def _float_from_json(text: str) -> float:
+    """Return the float of a text as `float.hex` writes it, with or without what can be left out.
+
+    Others that can be read would be read as what they do not look like: "1e3" as 483.
+
+    Raises:
+        ArtifactError, ValueError, OverflowError: it is none.
+    """
+    value = float.fromhex(text)
+    written = value.hex()
+    if text != written and _LEFT_OUT.sub("p", text) != _LEFT_OUT.sub("p", written):
+        raise ArtifactError(f"{text!r} is not a float as this version writes it")
+    return value
+
+
+_LEFT_OUT = re.compile(r"(\.0*|(?<=[1-9a-f])0*)?p\+?")
+"""The last zeros of a float in hexadecimal digits, and the sign of its exponent."""
 
 
 def dtype_from_json(parts: Any) -> DType:

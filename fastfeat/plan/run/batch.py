@@ -220,7 +220,9 @@ def rows_at(
     return here.take(pa.array(places))
 
 
-def taken(column: ChunkedArray, rows: NDArray[np.int64], runs: Runs | None = None) -> ChunkedArray:
+def take_rows(
+    column: ChunkedArray, rows: NDArray[np.int64], runs: Runs | None = None
+) -> ChunkedArray:
     """Return some rows of a column, one dictionary as it is, other encodings as plain values."""
     one = None
     if pa.types.is_dictionary(column.type):
@@ -231,19 +233,19 @@ def taken(column: ChunkedArray, rows: NDArray[np.int64], runs: Runs | None = Non
     return column.take(pa.array(rows)) if runs is None else cut(column, runs)
 
 
-def taken_alike(column: ChunkedArray, rows: NDArray[np.int64]) -> ChunkedArray:
+def take_rows_of_type(column: ChunkedArray, rows: NDArray[np.int64]) -> ChunkedArray:
     """Return some rows of a column, of the very type of the column."""
-    found = taken(column, rows)
+    found = take_rows(column, rows)
     if found.type == column.type:
         return found
     if pa.types.is_dictionary(column.type):
-        return _taken_by_piece(column, rows)
+        return _take_rows_by_piece(column, rows)
     if pa.types.is_run_end_encoded(column.type):
         found = call("run_end_encode", found)
     return cast(found, column.type)
 
 
-def _taken_by_piece(column: ChunkedArray, rows: NDArray[np.int64]) -> ChunkedArray:
+def _take_rows_by_piece(column: ChunkedArray, rows: NDArray[np.int64]) -> ChunkedArray:
     """Return some rows of a column whose pieces have dictionaries that do not go together."""
     n_before = np.cumsum([0, *map(len, column.chunks)])
     of_row = np.searchsorted(n_before, rows, side="right") - 1
@@ -267,7 +269,7 @@ def chosen_rows(
         columns: the columns that are read of the rows themselves; None for all.
     """
     names, runs = batch.table.column_names if columns is None else columns, runs_of(rows)
-    table = pa.table({name: taken(batch.table.column(name), rows, runs) for name in names})
+    table = pa.table({name: take_rows(batch.table.column(name), rows, runs) for name in names})
     return replace(
         batch,
         table=table if names else rows_only(len(rows)),
@@ -290,7 +292,7 @@ def as_unlearnt(batch: Batch) -> Batch:
     return replace(batch, made=dict(batch.made), learnt=learnt, past=past)
 
 
-def take_made(batch: Batch, nodes: Iterable[Node]) -> None:
+def take_columns_of_source(batch: Batch, nodes: Iterable[Node]) -> None:
     """Take what is made of the rows that some rows were chosen of, as far as they lack it.
 
     Args:

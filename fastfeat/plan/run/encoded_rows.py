@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fastfeat.aggregates import is_target
 from fastfeat.dtypes import INT64, NULL, DType
-from fastfeat.errors import EncodedInFold, FastfeatError, Told, counted, warn
+from fastfeat.errors import EncodedInFold, FastfeatError, GivenWarnings, counted, warn
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.decode import has_value
@@ -29,7 +29,7 @@ from fastfeat.ir.show import show
 from fastfeat.plan.declare.columns_read import own_columns
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.lower import Types
-from fastfeat.plan.run.batch import Batch, TrainingRows, taken
+from fastfeat.plan.run.batch import Batch, TrainingRows, take_rows
 from fastfeat.plan.run.inputs import column_in_host
 from fastfeat.plan.run.row_selection import Numbers
 from fastfeat.plan.run.values import values_of
@@ -151,7 +151,9 @@ def _columns(plan: Declaration, types: Types) -> Columns:
     return tuple(sorted(known, key=lambda column: column[1].holds_bytes))
 
 
-def warn_encoded(rows: EncodedRows | None, table: Any, wanted: Numbers | None, told: Told) -> None:
+def warn_encoded(
+    rows: EncodedRows | None, table: Any, wanted: Numbers | None, told: GivenWarnings
+) -> None:
     """Warn of rows whose labels fit has put into encodings.
 
     Args:
@@ -259,7 +261,7 @@ def _digests(table: Any, others: Columns, values: Hashes, rows: Numbers | None) 
         picked = np.arange(len(values)) if rows is None else rows
     of_all = values[picked]
     if others:
-        some = pa.table({name: taken(table.column(name), picked) for name, _ in others})
+        some = pa.table({name: take_rows(table.column(name), picked) for name, _ in others})
         of_all = _mixed(of_all + _values(some, others))
     return n_rows, _sum(values, rows), int(of_all.sum())
 

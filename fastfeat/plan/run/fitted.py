@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastfeat.dtypes import INT64, NULL, UINT8, DType
 from fastfeat.engine.program import Constants, Program
-from fastfeat.errors import Told
+from fastfeat.errors import GivenWarnings
 from fastfeat.io.arrow import Array, Schema, pa
 from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.ir.node import Call, Literal, Node, TableColumn
@@ -71,7 +71,7 @@ class Fitted:
     tables: Schemas = field(default_factory=dict[str, InputSchema])
     label_tables: Schemas = field(default_factory=dict[str, InputSchema])
     n_rows_without_label: int = 0
-    told: Told = field(default_factory=Told, repr=False)
+    told: GivenWarnings = field(default_factory=GivenWarnings, repr=False)
     encoded: EncodedRows | None = field(default=None, repr=False)
     row_kernels: threading.local = field(default_factory=threading.local, init=False, repr=False)
     """The kernel of one row of each thread; `replace` gives another record its own."""

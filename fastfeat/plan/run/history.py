@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from fastfeat.dtypes import NULL, DType
 from fastfeat.errors import (
     FastfeatError,
+    GivenWarnings,
     HistoryMissing,
     InvalidData,
-    Told,
     counted,
     did_you_mean,
     warn,
@@ -207,7 +207,7 @@ def as_type(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
     return plain if plain.type == wanted else cast(plain, wanted)
 
 
-def warn_without_history(batch: Batch, roots: Iterable[Node], told: Told) -> None:
+def warn_without_history(batch: Batch, roots: Iterable[Node], told: GivenWarnings) -> None:
     """Warn of rows whose windows begin before the rows of a batch that came without history.
 
     Args:

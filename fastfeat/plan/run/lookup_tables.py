@@ -27,8 +27,8 @@ from fastfeat.steps.tables.rows import TableValues
 Tables = Mapping[str, Any] | None
 """What a user passes: tables of any kind, by name."""
 
-Kept = dict[tuple[str, DType], TableValues]
-_KEPT: dict[int, tuple[weakref.ref[Any], Kept]] = {}
+KeptTables = dict[tuple[str, DType], TableValues]
+_KEPT: dict[int, tuple[weakref.ref[Any], KeptTables]] = {}
 
 
 def read_tables(tables: Tables, columns: Sequence[TableColumn]) -> dict[str, Any]:
@@ -54,9 +54,9 @@ def table_schemas(tables: Mapping[str, Any]) -> Schemas:
     return {name: schema_of(table) for name, table in tables.items()}
 
 
-def schemas_given(tables: Tables) -> Schemas:
+def resolve_schemas(tables: Tables) -> Schemas:
     """Return the types of the columns of tables, of which a user gives types or data."""
-    return {name: read_schema(given) for name, given in tables_given(tables).items()}
+    return {name: read_schema(given) for name, given in resolve_tables(tables).items()}
 
 
 def columns_of_tables(columns: Iterable[TableColumn], schemas: Schemas) -> Schemas:
@@ -93,7 +93,7 @@ def table_values(columns: Mapping[TableColumn, DType], tables: Tables) -> dict[N
     return made
 
 
-def tables_given(tables: Any, example: str = "planes") -> Mapping[str, Any]:
+def resolve_tables(tables: Any, example: str = "planes") -> Mapping[str, Any]:
     """Return tables by name, as a user passes them.
 
     Args:
@@ -112,13 +112,13 @@ def tables_given(tables: Any, example: str = "planes") -> Mapping[str, Any]:
 
 
 def _table_named(name: str, tables: Any) -> Any:
-    there = tables_given(tables, name)
+    there = resolve_tables(tables, name)
     if name not in there:
         raise lacking_table(name, [key for key in there if isinstance(key, str)])  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
     return there[name]
 
 
-def _kept(given: Any) -> Kept:
+def _kept(given: Any) -> KeptTables:
     """Return the cache of a table; an empty one for a table that may change."""
     if not isinstance(given, pa.Table):
         return {}
@@ -126,7 +126,7 @@ def _kept(given: Any) -> Kept:
     found = _KEPT.get(key)
     if found is not None and found[0]() is given:
         return found[1]
-    kept: Kept = {}
+    kept: KeptTables = {}
     _KEPT[key] = weakref.ref(given, lambda _: _KEPT.pop(key, None)), kept
     return kept
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named, run_task
-from fastfeat.errors import FastfeatError, RowsRepeated, TiesInOrder, Told, counted, warn
+from fastfeat.errors import FastfeatError, GivenWarnings, RowsRepeated, TiesInOrder, counted, warn
 from fastfeat.io.arrow import ChunkedArray, call, cast, index_in, pa
 from fastfeat.io.columns.decode import decoded, plain
 from fastfeat.io.columns.times import ticks_column, ticks_of
@@ -23,7 +23,7 @@ from fastfeat.ir.node import Aggregate, Call, Column, Node, postorder
 from fastfeat.ir.scope import OVER, is_over_window, order_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.late_windows import holds_own
-from fastfeat.plan.run.batch import Batch, taken
+from fastfeat.plan.run.batch import Batch, take_rows
 from fastfeat.plan.run.inputs import column_in_host
 from fastfeat.plan.run.steps import make
 from fastfeat.plan.run.values import compute_columns
@@ -34,7 +34,9 @@ from fastfeat.steps.windows.tasks import WindowTask
 Rows = NDArray[np.int64]
 
 
-def warn_repeated(batch: Batch, data: Any, history: Any, roots: Sequence[Node], told: Told) -> None:
+def warn_repeated(
+    batch: Batch, data: Any, history: Any, roots: Sequence[Node], told: GivenWarnings
+) -> None:
     """Warn of rows of the history that equal rows of the data in all columns that both have.
 
     Rows without a time, which are in no window, do not count where there is one time.
@@ -88,7 +90,7 @@ def _of_its_times(column: ChunkedArray, times: ChunkedArray) -> Rows:
     rows = np.flatnonzero(call("coalesce", inside, pa.scalar(False)).to_numpy())
     if len(rows) < len(times):  # as many as there are to compare with: no need of fewer
         return rows
-    few = column if len(rows) == len(column) else taken(column, rows)
+    few = column if len(rows) == len(column) else take_rows(column, rows)
     is_in = call("is_valid", index_in(few, call("unique", times)))
     return rows[is_in.to_numpy()]
 
@@ -118,7 +120,7 @@ def _narrowed(alike: _Alike, columns: Iterable[tuple[ChunkedArray, ChunkedArray]
         rows, others, groups = alike
         if not len(rows):
             break
-        codes = _codes([taken(before, rows), taken(now, others)])
+        codes = _codes([take_rows(before, rows), take_rows(now, others)])
         if codes is None:
             continue
         groups = _numbered(groups * (codes.max() + 1) + codes)
@@ -170,7 +172,9 @@ def _others(
     yield from zip(before.columns, now.columns, strict=True)
 
 
-def warn_ties(batch: Batch, roots: Sequence[Node], told: Told, *, by_learnt: bool = False) -> None:
+def warn_ties(
+    batch: Batch, roots: Sequence[Node], told: GivenWarnings, *, by_learnt: bool = False
+) -> None:
     """Warn of rows of one entity and one moment, where windows take those before in their order.
 
     Args:
@@ -236,8 +240,7 @@ def _n_tied(seen: Batch, order: Call) -> int:
         return 0
     moment = {"last": 0, "offset": 0, "closed": "both", "rows": None, "min_samples": 0}
     asked = WindowRequest("count", {}, past.times, past.dtype, moment)
-    is_slow = seen.backend is backend_named("reference")
-    backend = backend_named("cpu") if is_slow else seen.backend
+    backend = backend_named("cpu") if seen.backend.is_slow else seen.backend
     (found,) = run_task(backend, WindowTask(past, [asked], 0))
     counts = call("coalesce", column_in_host(found, seen.backend), pa.scalar(0)).to_numpy()
     return int(np.count_nonzero(counts > 1) + np.count_nonzero(counts == 2))  # and the first ones

@@ -17,7 +17,7 @@ from fastfeat.io.columns.types import UnsupportedType, column_text, schema_of
 Rows = NDArray[np.int64]
 
 
-class Identified(NamedTuple):
+class DistinctRows(NamedTuple):
     """The rows of a history and of data, each once, those of the history first.
 
     Args:
@@ -43,7 +43,7 @@ class Identified(NamedTuple):
         return joined if stand else plain(decoded(joined)).take(pa.array(rows))
 
 
-def identified(name: str, history: Any, data: Any) -> Identified:
+def identified(name: str, history: Any, data: Any) -> DistinctRows:
     """Return the rows of a history and of data together, those of one id as one row.
 
     Args:
@@ -63,7 +63,7 @@ def identified(name: str, history: Any, data: Any) -> Identified:
     ]
     if _all_differ(*ids):
         every: Rows = np.arange(int(n_history + n_data))
-        return Identified(every, every, every[n_history:])
+        return DistinctRows(every, every, every[n_history:])
     codes = _codes(pa.concat_arrays(ids))
     before, of_data = codes[:n_history], codes[n_history:]
     _check_distinct(name, ids[1], of_data)
@@ -76,7 +76,7 @@ def identified(name: str, history: Any, data: Any) -> Identified:
     own = np.empty(n_rows, np.int64)
     own[:n_kept] = rows
     own[of_data] = n_history + np.arange(n_data)
-    return Identified(own, np.append(rows, own[n_kept:]), of_data)
+    return DistinctRows(own, np.append(rows, own[n_kept:]), of_data)
 
 
 def check_ids(name: str, data: Any) -> None:

@@ -30,7 +30,14 @@ from fastfeat.ir.scope import (
 )
 from fastfeat.ir.show import show
 from fastfeat.plan.lower.codes import given_vocabulary
-from fastfeat.plan.run.batch import Batch, Source, encoded, is_made_of_source, rows_at, take_made
+from fastfeat.plan.run.batch import (
+    Batch,
+    Source,
+    encoded,
+    is_made_of_source,
+    rows_at,
+    take_columns_of_source,
+)
 from fastfeat.plan.run.inputs import column_in_host
 from fastfeat.plan.run.values import compute_columns, key_values
 from fastfeat.plan.run.windows import (
@@ -87,7 +94,7 @@ def rounds_of(batch: Batch, roots: Sequence[Node]) -> list[list[Node]]:
     rounds: dict[int, list[Node]] = {}
     n_rounds: dict[Node, int] = {}  # after which a node is there
     order = nodes_to_make(batch, roots)
-    take_made(batch, order)
+    take_columns_of_source(batch, order)
     for node in order:
         args = row_args(node, training=batch.training)
         n_rounds[node] = at = max([n_rounds.get(arg, 0) for arg in args], default=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -21,7 +21,14 @@ from fastfeat.io.sinks.write import empty_matrix
 from fastfeat.ir.node import Node
 from fastfeat.plan.lower.constants import bind
 from fastfeat.plan.lower.outputs import MATRIX_ORDERS, TABLES, check_result, matrix_dtype
-from fastfeat.plan.run.batch import Batch, Made, chosen_rows, compute, run_program, taken_alike
+from fastfeat.plan.run.batch import (
+    Batch,
+    Made,
+    chosen_rows,
+    compute,
+    run_program,
+    take_rows_of_type,
+)
 from fastfeat.plan.run.encoded_rows import warn_encoded
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import (
@@ -221,7 +228,7 @@ def _table(fitted: Fitted, batch: Batch, features: Sequence[Any]) -> Table:
         table = on_host(table.select(keep), batch.backend)
     if batch.source is not None:  # that the rows were chosen of
         given = batch.source.rows.table.select(keep)
-        columns = [taken_alike(column, batch.source.numbers) for column in given.columns]
+        columns = [take_rows_of_type(column, batch.source.numbers) for column in given.columns]
         table = pa.Table.from_arrays(columns, schema=given.schema)
     kept = [table.schema.field(name) for name in keep]
     columns = [*features, *(table.column(name) for name in keep)]
@@ -234,11 +241,7 @@ def _table(fitted: Fitted, batch: Batch, features: Sequence[Any]) -> Table:
 def _own_columns(batch: Batch, program: Program, constants: Constants) -> Sequence[Any]:
     """Return an Arrow array for each output, in memory that nothing else refers to."""
     arrays = compute(batch, program, constants)
-    shared: Container[int] = range(len(arrays))
-    if batch.backend is backend_named("cpu"):
-        from fastfeat.backends.cpu import outputs_of_steps
-
-        shared = outputs_of_steps(program)
+    shared = batch.backend.shared_outputs(program)
     return [own_array(array) if k in shared else array for k, array in enumerate(arrays)]
 
 

@@ -24,7 +24,7 @@ from fastfeat.io.device import DeviceArray
 from fastfeat.ir.node import Column, Literal, Node, TableColumn
 from fastfeat.ir.show import show
 from fastfeat.plan.lower.lower import output_of
-from fastfeat.plan.run.batch import Batch, compute_nodes, take_made
+from fastfeat.plan.run.batch import Batch, compute_nodes, take_columns_of_source
 from fastfeat.plan.run.inputs import column_in_host, unlike_on_device
 from fastfeat.scalars.choice import presence_of_text
 from fastfeat.scalars.value import Value
@@ -41,7 +41,7 @@ def compute_columns(batch: Batch, nodes: Iterable[Node]) -> None:
         nodes: expressions.
     """
     nodes = [*dict.fromkeys(nodes)]
-    take_made(batch, nodes)
+    take_columns_of_source(batch, nodes)
     wanted = [node for node in nodes if _is_computed(node, batch)]
     if not wanted:
         return

@@ -99,7 +99,7 @@ def run_over(batch: Batch, order: Node, calls: Sequence[Node]) -> list[Any]:
             for call, array in zip(calls, arrays, strict=True)
         ]
 
-    asked, texts = asked_of(past, calls, [call.args[0] for call in calls])
+    asked, texts = window_requests(past, calls, [call.args[0] for call in calls])
     try:
         return arrays_of(calls, asked, texts, past.types, compute)
     except HistoryOverlaps as failure:
@@ -186,7 +186,7 @@ def arrays_of(
     Args:
         calls: the functions.
         asked: what a backend is asked for, of each.
-        texts: as of `asked_of`.
+        texts: as of `window_requests`.
         types: the type of each function.
         compute: asks a backend.
     """
@@ -212,7 +212,7 @@ def named_by(calls: Sequence[Node]) -> Generator[None]:
         raise kind(f"{show(calls[int(which)])}, row {row}: {text}") from None
 
 
-def asked_of(
+def window_requests(
     rows: Batch, calls: Sequence[Node], values: Sequence[Node]
 ) -> tuple[list[WindowRequest], list[Any]]:
     """Return the requests to a backend, and for each the texts that its codes stand for, or None.
@@ -227,7 +227,9 @@ def asked_of(
     texts = {x: text_codes(rows, x) for x, is_text in dict.fromkeys(pairs) if is_text}
     numbers = {x: values_of(rows, x) for x, is_text in dict.fromkeys(pairs) if not is_text}
     asked = [
-        _asked_of(call, texts[x].indices, INT64) if is_text else _asked_of(call, *numbers[x][::-1])
+        _window_request(call, texts[x].indices, INT64)
+        if is_text
+        else _window_request(call, *numbers[x][::-1])
         for call, (x, is_text) in zip(calls, pairs, strict=True)
     ]
     return asked, [texts[x].dictionary if is_text else None for x, is_text in pairs]
@@ -255,7 +257,7 @@ def text_codes(batch: Batch, node: Node) -> Any:
     return pa.DictionaryArray.from_arrays(codes, coded.dictionary.take(order))
 
 
-def _asked_of(call: Node, values: Any, dtype: DType) -> WindowRequest:
+def _window_request(call: Node, values: Any, dtype: DType) -> WindowRequest:
     """Return the request to a backend for a function over a window.
 
     Args:
@@ -319,7 +321,7 @@ def run_over_table(
         return run_task(batch.backend, TableWindowTask(past, asked, query))
 
     with naming_table(order):
-        asked, texts = asked_of(table, calls, values)
+        asked, texts = window_requests(table, calls, values)
     return arrays_of(calls, asked, texts, batch.types, compute)
 
 
@@ -341,7 +343,7 @@ def run_ahead(batch: Batch, order: Call, calls: Sequence[Node]) -> list[Any]:
     def compute(asked: Sequence[WindowRequest]) -> list[Any]:
         return run_task(batch.backend, TableWindowTask(past, asked, query))
 
-    asked, texts = asked_of(seen, calls, [call.args[0] for call in calls])
+    asked, texts = window_requests(seen, calls, [call.args[0] for call in calls])
     return arrays_of(calls, asked, texts, batch.types, compute)
 
 

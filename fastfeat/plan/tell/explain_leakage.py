@@ -11,7 +11,7 @@ from fastfeat.ir.scope import is_over_table, is_over_window, window_nodes
 from fastfeat.ir.show import show_all
 from fastfeat.plan.declare.columns_read import own_columns, past_columns
 from fastfeat.plan.declare.late_columns import Delay, Late
-from fastfeat.plan.declare.late_windows import age_told
+from fastfeat.plan.declare.late_windows import age_text
 
 
 def describe_leakage(features: Mapping[str, Node], late: Late) -> str:
@@ -75,7 +75,7 @@ def _listed_windows(root: Node) -> list[str]:
         "rows of tables": [node for node in postorder([root]) if is_over_table(node)],
     }
     lines = [
-        f"  {told}: {text} ({age_told(over)})"
+        f"  {told}: {text} ({age_text(over)})"
         for told, calls in found.items()
         for over, text in zip(calls, show_all(calls).values(), strict=True)
     ]

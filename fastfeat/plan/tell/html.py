@@ -23,7 +23,14 @@ from fastfeat.plan.declare.window_reach import history_needed
 from fastfeat.plan.keep.state import aggregates_of
 from fastfeat.plan.lower.lower import Constant
 from fastfeat.plan.run.fitted import Fitted
-from fastfeat.plan.tell.summary import capped, head_of_fitted, head_of_plan, seen_by, short, type_of
+from fastfeat.plan.tell.summary import (
+    capped,
+    feature_sources,
+    head_of_fitted,
+    head_of_plan,
+    short,
+    type_of,
+)
 from fastfeat.steps.registry import STEPS
 
 MOST_FEATURES = 50
@@ -154,7 +161,7 @@ def _details(plan: Declaration, feature: str) -> dict[str, Sequence[str]]:
         "formula": [show_columns(expression.nodes)],
         "columns": columns if len(columns) > 1 else [],
         "reads": columns_of(nodes),
-        "tables": seen_by(nodes).tables,
+        "tables": feature_sources(nodes).tables,
         "windows": list(dict.fromkeys(show_all(windows).values())),
     }
 
@@ -179,7 +186,7 @@ def _word(learnt: Aggregate) -> str:
 
 
 def _sees(nodes: list[Node]) -> list[str]:
-    seen = seen_by(nodes)
+    seen = feature_sources(nodes)
     past = [
         f"earlier rows of {short(entity)}: {reach}"
         for entity, reach in history_needed(nodes).items()

@@ -28,7 +28,7 @@ _SHORTEST_FORMULA = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class FeatureSources:
     """The sources of a feature besides its own row: what it learns and sees.
 
     Args:
@@ -54,14 +54,14 @@ class Seen:
         return ", ".join(told)
 
 
-def seen_by(nodes: Iterable[Node]) -> Seen:
+def feature_sources(nodes: Iterable[Node]) -> FeatureSources:
     """Return the kinds of what a feature learns and sees, from the expressions of its columns."""
     roots = list(nodes)
     every = postorder(roots)
     learnt = [node for node in every if isinstance(node, Aggregate)]
     tables = dict.fromkeys(node.table for node in every if isinstance(node, TableColumn))
     past = len(window_nodes(roots)) > 0
-    return Seen(len(learnt) > 0, any(map(is_target, learnt)), past, tuple(tables))
+    return FeatureSources(len(learnt) > 0, any(map(is_target, learnt)), past, tuple(tables))
 
 
 def plan_summary(plan: Declaration) -> str:
@@ -139,7 +139,7 @@ def _listed(head: str, plan: Declaration, type_told: Callable[[str], str]) -> st
     n_shown = len(features) if len(features) < MOST_LINES else MOST_LINES - 2
     lines = [head]
     for name, expression in islice(features.items(), n_shown):
-        start, seen = f"  {short(name)}:{type_told(name)} ", str(seen_by(expression.nodes))
+        start, seen = f"  {short(name)}:{type_told(name)} ", str(feature_sources(expression.nodes))
         end = f"  ({seen})" if seen else ""
         room = max(_SHORTEST_FORMULA, _LONGEST_LINE - len(start) - len(end))
         lines.append(f"{start}{capped(show_columns(expression.nodes), room)}{end}")

@@ -45,6 +45,9 @@ from fastfeat.steps.keys.tasks import GroupsTask
 
 _RUN = "grouped"
 
+ParameterValues = Mapping[str, Any]
+"""Parameters of an aggregate."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -79,7 +82,7 @@ def learn_groups(task: GroupsTask) -> list[Groups]:
     wanted, dtype, n_groups = task.wanted, task.dtype, task.n_groups
     functions = [AGGREGATES[name] for name, _ in wanted]
     chunks, groups = plain_chunks(task.values, dtype), codes_of(task.codes)
-    statistics = [_statistic(name, dict(params), dtype) for name, params in wanted]
+    statistics = [_reading(name).statistic(dtype, dict(params)) for name, params in wanted]
     if all(statistics):
         asked = [one for one in statistics if one is not None]
         run, parts = runner(_RUN), n_parts(len(groups))
@@ -104,20 +107,7 @@ def learn_groups(task: GroupsTask) -> list[Groups]:
 
 def needs_extremes(wanted: Sequence[tuple[str, Params]]) -> bool:
     """Return whether the least or the greatest value of groups is asked for."""
-    return any(name in ("min", "max") for name, _ in wanted)
-
-
-def _statistic(name: str, params: Mapping[str, Any], dtype: DType) -> Statistic | None:
-    """Return an aggregate as the kernel names it that keeps nothing else; None of any other."""
-    match name:
-        case "sum" if dtype.physical == "f64":
-            return Statistic("sum")
-        case "mean" if dtype.name != "duration":
-            return Statistic("mean")
-        case "var" | "std":
-            return Statistic(name, params["ddof"])
-        case _:
-            return None
+    return any({"min", "max"} & AGGREGATES[name].primitives for name, _ in wanted)
 
 
 def plain_chunks(values: Any, dtype: DType) -> list[Chunk]:
@@ -139,45 +129,7 @@ def _codes(chunk: Array) -> NDArray[np.int32]:
 
 def learnt(rows: Rows, name: str, params: Params) -> Groups:
     """Return one aggregate of each group."""
-    given = dict(params)
-    match name:
-        case "count":
-            return _whole(counts_of(rows.moments()))
-        case "null_count":
-            return _whole(n_rows_of(rows.moments()) - counts_of(rows.moments()))
-        case "sum" if rows.dtype.physical == "f64":
-            return _floats(partial(finalize.sums_of, rows.moments()), rows)
-        case "sum" if rows.dtype.name != "uint64":
-            sums, overflow = finalize.integer_sums_of(rows.moments())
-            if overflow[rows.n_left_out :].any():
-                raise Overflow(
-                    "the sum of a group does not fit into int64. Cast to float64 first: "
-                    ".cast('float64')"
-                )
-            return _whole(sums)
-        case "mean" if rows.dtype.name == "duration":
-            return _of_values(finalize.truncated_means_of(rows.moments()), rows)
-        case "mean":
-            return _floats(partial(finalize.means_of, rows.moments()), rows)
-        case "var":
-            return _floats(partial(finalize.variances_of, rows.moments(), given["ddof"]), rows)
-        case "std":
-            return _floats(partial(finalize.deviations_of, rows.moments(), given["ddof"]), rows)
-        case "min":
-            return _of_values(finalize.minima_of(rows.moments()), rows)
-        case "max":
-            return _of_values(finalize.maxima_of(rows.moments()), rows)
-        case "quantile":
-            return rows.quantile(given["q"], given["interpolation"])
-        case "mode":
-            return _of_ordered(modes_of(rows.ordered(), runner(_RUN), rows.n_parts), rows)
-        case _ if name in SHAPES:
-            read = partial(shapes_of, rows.ordered(), name, options_of(**given))
-            return _floats(read, rows, "powers")
-        case "n_unique":
-            return _whole(n_unique_of(rows.ordered(), runner(_RUN), rows.n_parts))
-        case _:
-            return _one_by_one(rows, name, params)
+    return _reading(name).read(rows, dict(params))
 
 
 def _quantile_of(ordered: Ordered, dtype: DType, q: float, interpolation: Interpolation) -> Groups:
@@ -214,12 +166,124 @@ def _stored(values: NDArray[Any], present: NDArray[np.bool_]) -> Groups:
     return Groups(wide, present)
 
 
-def _one_by_one(rows: Rows, name: str, params: Params) -> Groups:
+def _one_by_one(name: str, rows: Rows, params: ParameterValues) -> Groups:
     """Return an aggregate that is made from the exact moments of one group after the other."""
-    function = AGGREGATES[name]
+    function, given = AGGREGATES[name], tuple(params.items())
     assert not needs_order([function])
     values = [
-        function.finalize(Summary(rows.dtype, moments_of(rows.moments(), group), {}), params)
+        function.finalize(Summary(rows.dtype, moments_of(rows.moments(), group), {}), given)
         for group in range(rows.n_left_out, rows.n_groups)
     ]
-    return groups_of([None] * rows.n_left_out + values, function.result(rows.dtype, params))
+    return groups_of([None] * rows.n_left_out + values, function.result(rows.dtype, given))
+
+
+def _counts(rows: Rows, params: ParameterValues) -> Groups:
+    return _whole(counts_of(rows.moments()))
+
+
+def _null_counts(rows: Rows, params: ParameterValues) -> Groups:
+    return _whole(n_rows_of(rows.moments()) - counts_of(rows.moments()))
+
+
+def _sums(rows: Rows, params: ParameterValues) -> Groups:
+    """Return sums: floats are rounded once, and integers fit.
+
+    Raises:
+        Overflow: the sum of a group does not fit into int64.
+    """
+    if rows.dtype.physical == "f64":
+        return _floats(partial(finalize.sums_of, rows.moments()), rows)
+    if rows.dtype.name == "uint64":
+        return _one_by_one("sum", rows, params)
+    sums, overflow = finalize.integer_sums_of(rows.moments())
+    if overflow[rows.n_left_out :].any():
+        raise Overflow(
+            "the sum of a group does not fit into int64. Cast to float64 first: .cast('float64')"
+        )
+    return _whole(sums)
+
+
+def _means(rows: Rows, params: ParameterValues) -> Groups:
+    if rows.dtype.name == "duration":
+        return _of_values(finalize.truncated_means_of(rows.moments()), rows)
+    return _floats(partial(finalize.means_of, rows.moments()), rows)
+
+
+def _variances(rows: Rows, params: ParameterValues) -> Groups:
+    return _floats(partial(finalize.variances_of, rows.moments(), params["ddof"]), rows)
+
+
+def _deviations(rows: Rows, params: ParameterValues) -> Groups:
+    return _floats(partial(finalize.deviations_of, rows.moments(), params["ddof"]), rows)
+
+
+def _minima(rows: Rows, params: ParameterValues) -> Groups:
+    return _of_values(finalize.minima_of(rows.moments()), rows)
+
+
+def _maxima(rows: Rows, params: ParameterValues) -> Groups:
+    return _of_values(finalize.maxima_of(rows.moments()), rows)
+
+
+def _quantiles(rows: Rows, params: ParameterValues) -> Groups:
+    return rows.quantile(params["q"], params["interpolation"])
+
+
+def _modes(rows: Rows, params: ParameterValues) -> Groups:
+    return _of_ordered(modes_of(rows.ordered(), runner(_RUN), rows.n_parts), rows)
+
+
+def _n_unique(rows: Rows, params: ParameterValues) -> Groups:
+    return _whole(n_unique_of(rows.ordered(), runner(_RUN), rows.n_parts))
+
+
+def _shapes(name: str, rows: Rows, params: ParameterValues) -> Groups:
+    read = partial(shapes_of, rows.ordered(), name, options_of(**params))
+    return _floats(read, rows, "powers")
+
+
+def _no_statistic(dtype: DType, params: ParameterValues) -> Statistic | None:
+    """Return None: what is kept of groups is read, not a statistic found in its place."""
+    return None
+
+
+def _sum_of_floats(dtype: DType, params: ParameterValues) -> Statistic | None:
+    return Statistic("sum") if dtype.physical == "f64" else None
+
+
+def _mean_of_numbers(dtype: DType, params: ParameterValues) -> Statistic | None:
+    return Statistic("mean") if dtype.name != "duration" else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How an aggregate of groups is read.
+
+    Args:
+        read: reads it out of what is kept of the rows of each group.
+        statistic: it as the kernel names it that keeps nothing else; None where it has none.
+    """
+
+    read: Callable[[Rows, ParameterValues], Groups]
+    statistic: Callable[[DType, ParameterValues], Statistic | None] = _no_statistic
+
+
+_READINGS = {
+    "count": _Reading(_counts),
+    "null_count": _Reading(_null_counts),
+    "sum": _Reading(_sums, _sum_of_floats),
+    "mean": _Reading(_means, _mean_of_numbers),
+    "var": _Reading(_variances, lambda dtype, params: Statistic("var", params["ddof"])),
+    "std": _Reading(_deviations, lambda dtype, params: Statistic("std", params["ddof"])),
+    "min": _Reading(_minima),
+    "max": _Reading(_maxima),
+    "quantile": _Reading(_quantiles),
+    "mode": _Reading(_modes),
+    "n_unique": _Reading(_n_unique),
+    **{name: _Reading(partial(_shapes, name)) for name in SHAPES},
+}
+
+
+def _reading(name: str) -> _Reading:
+    """Return how an aggregate is read: without a row, from the moments of one group at a time."""
+    return _READINGS.get(name) or _Reading(partial(_one_by_one, name))

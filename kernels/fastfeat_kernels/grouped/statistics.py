@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -36,19 +36,42 @@ from fastfeat_kernels.grouped.tables import (
 )
 from fastfeat_kernels.moments.state import Level
 
-_NUMBERS = {
-    "sum": layout.TOTAL,
-    "mean": layout.MEAN,
-    "var": layout.VARIANCE,
-    "std": layout.DEVIATION,
-}
-
 
 class Statistic(NamedTuple):
     """One statistic of each group; `ddof` of var and std alone."""
 
     name: Literal["sum", "mean", "var", "std"]
     ddof: int = 1
+
+
+class _Reading(NamedTuple):
+    """What the kernel is told of a statistic, and how it is read out of moments.
+
+    Args:
+        number: of the statistic, of `layout`.
+        needs_squares: whether it is of the squares, too.
+        read: reads it out of moments.
+    """
+
+    number: int
+    needs_squares: bool
+    read: Callable[[GroupedMoments, int, Run, int], Floats]
+
+
+def _sums(moments: GroupedMoments, ddof: int, run: Run, n_parts: int) -> Floats:
+    return sums_of(moments, run, n_parts)
+
+
+def _means(moments: GroupedMoments, ddof: int, run: Run, n_parts: int) -> Floats:
+    return means_of(moments, run, n_parts)
+
+
+_READINGS = {
+    "sum": _Reading(layout.TOTAL, False, _sums),
+    "mean": _Reading(layout.MEAN, False, _means),
+    "var": _Reading(layout.VARIANCE, True, variances_of),
+    "std": _Reading(layout.DEVIATION, True, deviations_of),
+}
 
 
 def statistics_of(
@@ -71,7 +94,7 @@ def statistics_of(
         run: runs sequences of calls of `cpu.ENTRIES`.
         n_parts: into how many runs of rows to divide the work; the result does not depend on it.
     """
-    level: Level = 2 if any(one.name in ("var", "std") for one in wanted) else 1
+    level: Level = 2 if any(_READINGS[one.name].needs_squares for one in wanted) else 1
     parts = split_rows(chunks, n_parts)
     if not parts or not is_partitioned(n_groups, level, extremes=False):
         moments = summarize(element, chunks, groups, n_groups, level, run, n_parts, False)
@@ -91,15 +114,7 @@ def statistics_of(
 
 
 def _read(moments: GroupedMoments, wanted: Statistic, run: Run, n_parts: int) -> Floats:
-    match wanted.name:
-        case "sum":
-            return sums_of(moments, run, n_parts)
-        case "mean":
-            return means_of(moments, run, n_parts)
-        case "var":
-            return variances_of(moments, wanted.ddof, run, n_parts)
-        case "std":
-            return deviations_of(moments, wanted.ddof, run, n_parts)
+    return _READINGS[wanted.name].read(moments, wanted.ddof, run, n_parts)
 
 
 def _read_partitions(
@@ -117,7 +132,7 @@ def _read_partitions(
     target = target._replace(missing=np.zeros(task.n_groups, np.int64))
     target = target._replace(positive_infinite=np.zeros(task.n_groups, np.int64))
     target = target._replace(negative_infinite=np.zeros(task.n_groups, np.int64))
-    numbers = [(_NUMBERS[one.name], one.ddof) for one in wanted]
+    numbers = [(_READINGS[one.name].number, one.ddof) for one in wanted]
     asked = wanted_words(numbers, found)
     n_words, which = layout.LINE_WORDS[task.level], range(n_partitions)
     n_sequences = SEQUENCES_PER_PART * n_parts

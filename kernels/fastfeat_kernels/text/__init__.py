@@ -1,5 +1,7 @@
 """Functions of columns of text: lengths, case, pieces, literals, numbers, hashed n-grams.
 
+`steps` import it.
+
 Spec: a row is bytes; a missing row is missing in every result. Functions of bytes take any bytes,
 such as `len_bytes`, `find_literal` and `to_float`. Functions of characters need UTF-8, strictly,
 without surrogates, such as `len_chars`, `to_lowercase` and `hash_ngrams`; the first row that is not

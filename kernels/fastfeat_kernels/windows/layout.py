@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from fastfeat_kernels import powers
+from fastfeat_kernels.column import FLOAT as FLOAT
+from fastfeat_kernels.column import INTEGER as INTEGER
+from fastfeat_kernels.column import UNSIGNED as UNSIGNED
 
 # What a plan runs of these is the rows' to choose, by how many they are, and of how many entities.
 BY_ROWS: Final = ("keep", "count", "deal", "order", "check", "survey", "add", "collect")
@@ -67,7 +70,7 @@ TABLE_CARRY: Final = 47  # of these what is known, N_CARRY_WORDS words for each 
 N_TABLE_WORDS: Final = 48
 
 # A column: an offset is a number of bytes from the scratch memory on, 0 where nobody asks.
-COLUMN_KIND: Final = 0
+COLUMN_KIND: Final = 0  # of its words: `FLOAT`, `INTEGER` or `UNSIGNED`
 COLUMN_VALUES: Final = 1  # address of dealt values; 0 of the times of the rows
 COLUMN_PRESENT: Final = 2  # address of dealt bytes, or 0
 COLUMN_STATE: Final = 3  # offset of N_STATE_WORDS words
@@ -86,10 +89,6 @@ COLUMN_RANK_KEYS: Final = 14  # those values in order, from the place of the ent
 COLUMN_MERGED_RANKS: Final = 15  # the same with -0.0 as 0.0
 COLUMN_MERGED_KEYS: Final = 16
 N_COLUMN_WORDS: Final = 17
-
-FLOAT: Final = 0
-INTEGER: Final = 1
-UNSIGNED: Final = 2  # its words are less 2**63
 
 # What is known of a column in a batch of entities.
 STATE_MISSING: Final = 0  # whether a value is missing

@@ -359,7 +359,7 @@ _NO_WORDS, _NO_FLAGS = np.zeros(0, np.int64), np.zeros(0, np.uint8)
 
 
 @lru_cache(maxsize=128)
-def check_once(wanted: Asked, elements: Elements) -> None:
+def check_wanted_once(wanted: Asked, elements: Elements) -> None:
     """Raise ValueError where the kernel cannot compute what is asked for."""
     check_wanted(wanted, elements)
 

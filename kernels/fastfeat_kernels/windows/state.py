@@ -27,7 +27,7 @@ from fastfeat_kernels.windows.ordering import (
 from fastfeat_kernels.windows.programs import (
     Dealt,
     Program,
-    check_once,
+    check_wanted_once,
     element_of,
     passes_of,
     prepared,
@@ -128,7 +128,7 @@ def over(
     check_lengths(rows.codes, columns)
     elements, found = tuple([column.element for column in columns]), dict[int, Found]()
     chosen: tuple[Wanted, ...] = wanted if isinstance(wanted, Wanteds) else tuple(wanted)
-    check_once(chosen, elements)
+    check_wanted_once(chosen, elements)
     if any(STATISTICS[one.statistic].picks == "latest" for one in wanted):
         chosen = tuple([_as_lag(one, columns) for one in wanted])
     if query is not None:

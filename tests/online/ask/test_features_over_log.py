@@ -13,7 +13,7 @@ from test_features_of_rows_random import assert_same_bits, pieces_of
 from fastfeat.api.plan import records_of
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.online.ask.features import LogView, answer, kept_of_history
-from fastfeat.online.log.entities import Placed
+from fastfeat.online.log.entities import RowPlaces
 from fastfeat.online.log.log import Log
 from fastfeat.online.log.retention import retention
 from fastfeat.online.lower.live_plan import LivePlan, lower
@@ -34,16 +34,16 @@ def log_for(lowered: LivePlan, keep: int | None) -> Log:
     return Log(lowered.columns, lowered.kept_types, orders)
 
 
-def placed_in(log: Log, values: list[OrderValues], *, add: bool) -> list[Placed]:
+def placed_in(log: Log, values: list[OrderValues], *, add: bool) -> list[RowPlaces]:
     """Return where rows stand in each order of a log."""
     found = []
     for order, one in enumerate(values):
         entities = log.entities(order, one.keys, len(one.times), add=add)
-        found.append(Placed(one.times, np.where(one.is_placed, entities, np.int32(-1))))
+        found.append(RowPlaces(one.times, np.where(one.is_placed, entities, np.int32(-1))))
     return found
 
 
-def seen_in(log: Log, placed: list[Placed], *, alone: bool) -> list[LogView]:
+def seen_in(log: Log, placed: list[RowPlaces], *, alone: bool) -> list[LogView]:
     """Return what rows that ask see of a log, by order."""
     found = []
     for order, (times, entities) in enumerate(placed):

@@ -14,7 +14,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.online.audit.chain import BEGIN, Chain, artifacts_of, new_key
 from fastfeat.online.audit.recompute import Again, Difference, Differs, begun
-from fastfeat.online.file.entries import Written
+from fastfeat.online.file.entries import WrittenEntry
 from fastfeat.online.state.changes import Base, Change, Settings
 
 KEY = new_key()
@@ -44,8 +44,8 @@ def again() -> Again:
     return begun(KEY, BEGIN, PLANS, Settings(), Base(None, {}))
 
 
-def recorded(n_changes: int = 5, n_rows: int = 20) -> list[Written]:
-    state, written = again(), list[Written]()
+def recorded(n_changes: int = 5, n_rows: int = 20) -> list[WrittenEntry]:
+    state, written = again(), list[WrittenEntry]()
     chain = state.chain
     for k in range(n_changes):
         first = k * n_rows
@@ -56,7 +56,7 @@ def recorded(n_changes: int = 5, n_rows: int = 20) -> list[Written]:
         state.state.apply(change)
         (entry,) = state.taken.entries
         link = chain.link(entry, ARTIFACTS)
-        written.append(Written(k, entry, link.digest, link.noted()))
+        written.append(WrittenEntry(k, entry, link.digest, link.noted()))
         chain = chain.after(link)
     return written
 
@@ -64,7 +64,9 @@ def recorded(n_changes: int = 5, n_rows: int = 20) -> list[Written]:
 RECORDED = recorded()
 
 
-def replay(written: Sequence[Written], plans: Mapping[str, Any] = PLANS) -> tuple[int, Difference]:
+def replay(
+    written: Sequence[WrittenEntry], plans: Mapping[str, Any] = PLANS
+) -> tuple[int, Difference]:
     """Return how many changes are as noted, and the first difference."""
     state = begun(KEY, BEGIN, plans, Settings(), Base(None, {}))
     for k, one in enumerate(written):
@@ -78,7 +80,7 @@ def replay(written: Sequence[Written], plans: Mapping[str, Any] = PLANS) -> tupl
 NONE = Difference(None, None, None, None, "none")
 
 
-def altered(k: int, **of_change: Any) -> list[Written]:
+def altered(k: int, **of_change: Any) -> list[WrittenEntry]:
     one = RECORDED[k]
     entry = replace(one.entry, change=replace(one.entry.change, **of_change))
     return [*RECORDED[:k], replace(one, entry=entry), *RECORDED[k + 1 :]]
@@ -106,7 +108,7 @@ def test_features_noted_otherwise_are_named_by_row_and_column() -> None:
     features = pa.Table.from_pandas(forged, applied.features[""].schema, preserve_index=False)
     entry = replace(one.entry, applied=replace(applied, features={"": features}))
     link = Chain(KEY, RECORDED[2].link).link(entry, ARTIFACTS)
-    _, found = replay([*RECORDED[:3], Written(3, entry, link.digest, link.noted())])
+    _, found = replay([*RECORDED[:3], WrittenEntry(3, entry, link.digest, link.noted())])
     assert (found.segment, found.row, found.column) == (3, 11, "n")
     assert "the features are others than those noted" in str(found)
 
@@ -117,7 +119,7 @@ def test_rows_that_were_not_stored_are_named() -> None:
     stored[4] = False
     entry = replace(one.entry, applied=replace(one.entry.applied, stored=stored))
     link = Chain(KEY, RECORDED[0].link).link(entry, ARTIFACTS)
-    _, found = replay([RECORDED[0], Written(1, entry, link.digest, link.noted())])
+    _, found = replay([RECORDED[0], WrittenEntry(1, entry, link.digest, link.noted())])
     assert (found.segment, found.row) == (1, 4)
     assert "other rows were put into the log" in found.what
 

@@ -13,7 +13,7 @@ import pytest
 
 from fastfeat.online.file import entries as entries_module
 from fastfeat.online.file.journal import Journal
-from fastfeat.online.state.changes import Applied, Base, Change, Entry, Settings
+from fastfeat.online.state.changes import Base, Change, ChangeResults, Entry, Settings
 
 _ODD = (float("nan"), -0.0, float("inf"))
 PLANS = {"": b"the artifact of a plan"}
@@ -50,7 +50,7 @@ def entry_of(first: int, n_rows: int = 3, kind: Any = "process", source: str = "
     stored = np.arange(first, first + n_rows) % 2 == 1
     kept = {"a window": pa.array(np.arange(n_rows) / 3, mask=~stored)}
     change = Change(kind, rows, "", source, first, first + n_rows, 1_700_000_000_000_000_000)
-    return Entry(change, Applied({}, stored, kept, {"late": int(stored.sum())}))
+    return Entry(change, ChangeResults({}, stored, kept, {"late": int(stored.sum())}))
 
 
 def base_of(first: int, n_rows: int = 3) -> Base:

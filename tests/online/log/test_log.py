@@ -14,7 +14,7 @@ import pytest
 from fastfeat.dtypes import FLOAT64, INT64, UTF8
 from fastfeat.errors import InvalidData
 from fastfeat.online.log import row_ids as ids
-from fastfeat.online.log.entities import Placed
+from fastfeat.online.log.entities import RowPlaces
 from fastfeat.online.log.log import Log
 from fastfeat.online.log.numbering import Numbering
 from fastfeat.online.log.retention import retention
@@ -35,7 +35,7 @@ def put_in(log: Log, e: list[str | None], t: list[int], first_id: int | None = N
         {"id": ids, "e": pa.array(e, pa.string()), "t": t, "v": [float(time) for time in t]}
     )
     who = log.entities(0, [rows["e"]], len(t), add=True)
-    log.append(rows, {}, [Placed(np.array(t, np.int64), who)])
+    log.append(rows, {}, [RowPlaces(np.array(t, np.int64), who)])
     return rows
 
 
@@ -137,7 +137,7 @@ def test_after_an_error_a_log_is_as_it_was():
     put_in(log, ["a"], [0])
     rows = pa.table({"id": ["r1"], "e": ["a"], "t": [1], "v": ["text"]})
     with pytest.raises(Exception, match="fit saw float64, got utf8"):
-        log.append(rows, {}, [Placed(np.array([1]), np.array([0], np.int32))])
+        log.append(rows, {}, [RowPlaces(np.array([1]), np.array([0], np.int32))])
     with pytest.raises(InvalidData, match="is not exactly a value of type int64"):
         log.put(np.array([0]), pa.table({"v": [7.0], "t": [0.5]}))
     assert (log.n_rows, log.n_stored) == (1, 1)
@@ -172,7 +172,7 @@ def test_ids_of_one_digest_are_told_apart():
         log = Log({"id": INT64}, {}, [retention(Reach(9, 0), 0, 1, has_tie=False)], "id")
         who = log.entities(0, [], 3, add=True)
         rows = pa.table({"id": [-1, 2**61 - 2, 5]})
-        log.append(rows, {}, [Placed(np.arange(3), who)])
+        log.append(rows, {}, [RowPlaces(np.arange(3), who)])
         assert log.find(pa.array([5, -2, -1, 2**61 - 2, 2**62 - 3])).tolist() == [2, -1, 0, 1, -1]
 
 
@@ -198,7 +198,7 @@ def test_no_rows_at_all():
         seen = log.seen(0, none.astype(np.int32), none, alone=False)
         assert log.take(seen).num_rows == log.take(none).num_rows == 0
         assert log.too_late(0, none.astype(np.int32), none).tolist() == []
-        log.put(none, log.table(["v"]), {0: Placed(none, none.astype(np.int32))})
+        log.put(none, log.table(["v"]), {0: RowPlaces(none, none.astype(np.int32))})
         assert log.sweep([1_000]) == 0
         log.remove(none)
         assert log.tidy(now=True)
@@ -236,10 +236,10 @@ def test_a_row_that_moves_stands_by_its_arrival():
     put_in(log, ["a", "a", "a"], [1, 5, 9])
     put_in(log, ["b"], [2])
     who = np.array([0, 1], np.int32)
-    log.put(np.array([0]), pa.table({"t": [9]}), {0: Placed(np.array([9]), who[:1])})
+    log.put(np.array([0]), pa.table({"t": [9]}), {0: RowPlaces(np.array([9]), who[:1])})
     asked = np.array([9, 9])
     assert log.seen(0, who, asked, alone=True).rows.tolist() == [1, 0, 2, 3]
-    log.put(np.array([1]), pa.table({"e": ["b"]}), {0: Placed(np.array([5]), who[1:])})
+    log.put(np.array([1]), pa.table({"e": ["b"]}), {0: RowPlaces(np.array([5]), who[1:])})
     assert log.seen(0, who, asked, alone=True).rows.tolist() == [0, 2, 3, 1]
     assert log.table(["e", "t"]).to_pylist()[:2] == [{"e": "a", "t": 9}, {"e": "b", "t": 5}]
 
@@ -250,7 +250,7 @@ def test_a_row_that_one_order_put_away_has_no_entity_there():
 
     def add(key: str, times: tuple[int, int]) -> None:
         who = [log.entities(k, keys, 1, add=True) for k, keys in enumerate(([pa.array([key])], []))]
-        placed = [Placed(np.array([t]), e) for t, e in zip(times, who, strict=True)]
+        placed = [RowPlaces(np.array([t]), e) for t, e in zip(times, who, strict=True)]
         log.append(pa.table({"id": [log.n_rows]}), {}, placed)
 
     add("x", (50, 50))
@@ -270,7 +270,7 @@ def test_what_was_out_of_reach_does_not_come_back():
     assert log.rows().tolist() == [1]
     put_in(log, ["a"], [26])
     log.put(
-        np.array([3]), pa.table({"t": [16]}), {0: Placed(np.array([16]), np.zeros(1, np.int32))}
+        np.array([3]), pa.table({"t": [16]}), {0: RowPlaces(np.array([16]), np.zeros(1, np.int32))}
     )
     assert log.rows().tolist() == [3]
 
@@ -278,7 +278,7 @@ def test_what_was_out_of_reach_does_not_come_back():
 def test_what_was_put_away_is_not_found_when_an_earlier_row_stays():
     log = log_of(span=None, n_rows=1)
     put_in(log, ["a", "a", "a"], [8, 9, 10])
-    where = Placed(np.array([0]), np.zeros(1, np.int32))
+    where = RowPlaces(np.array([0]), np.zeros(1, np.int32))
     log.put(np.array([2]), pa.table({"t": [0]}), {0: where})
     assert log.rows().tolist() == [1, 2]
     assert log.find(pa.array(["r0", "r1", "r2"])).tolist() == [-1, 1, 2]

@@ -18,8 +18,8 @@ from fastfeat import dtypes
 from fastfeat.online.log import entities, numbering
 from fastfeat.online.log import retention as gathering
 from fastfeat.online.log import row_ids as ids
-from fastfeat.online.log.entities import NEVER, Placed
-from fastfeat.online.log.log import Gathered, Log
+from fastfeat.online.log.entities import NEVER, RowPlaces
+from fastfeat.online.log.log import Log, RowsInReach
 from fastfeat.online.log.retention import retention
 from fastfeat.online.lower.live_plan import Reach
 
@@ -173,12 +173,12 @@ def keys_of(order: int, rows: list[dict[str, Any]]) -> list[pa.Array]:
     return [pa.array([row[name] for row in rows], kinds[name]) for name in KEYS[order]]
 
 
-def placed(log: Log, rows: list[dict[str, Any]]) -> list[Placed]:
+def placed(log: Log, rows: list[dict[str, Any]]) -> list[RowPlaces]:
     """Return where rows stand in each order; their keys are added."""
     times = np.array([row["t"] or 0 for row in rows], np.int64)
     there = np.array([row["t"] is not None for row in rows], np.bool_)
     return [
-        Placed(
+        RowPlaces(
             times,
             np.where(there, log.entities(k, keys_of(k, rows), len(rows), add=True), -1).astype(
                 np.int32
@@ -249,7 +249,7 @@ def checked(
         ]
 
 
-def rows_of(gathered: Gathered, k: int) -> list[int]:
+def rows_of(gathered: RowsInReach, k: int) -> list[int]:
     """Return the numbers of the rows that a row that asks sees."""
     return gathered.rows[gathered.codes == gathered.asking[k]].tolist()
 

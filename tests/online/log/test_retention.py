@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fastfeat.dtypes import FLOAT64, INT64, UTF8
 from fastfeat.online.log.columns import ranges
-from fastfeat.online.log.entities import NEVER, Entities, Placed
+from fastfeat.online.log.entities import NEVER, Entities, RowPlaces
 from fastfeat.online.log.log import Log
 from fastfeat.online.log.retention import (
     earlier,
@@ -74,7 +74,7 @@ def test_one_entity_is_as_many(
     index = Entities()
     who = index.numbering.numbers([pa.array([7, 8])], 2, add=True)
     of_each = np.repeat(who, len(times))
-    index.append(Placed(np.array(times * 2, np.int64), of_each))
+    index.append(RowPlaces(np.array(times * 2, np.int64), of_each))
     sorted_times = np.array(times, np.int64)
     last = min(first + longer, LAST)
     both = np.array([first, first], np.int64), np.array([last, last], np.int64)
@@ -108,12 +108,12 @@ def test_with_a_tie_the_latest_rows_are_of_whole_instants():
     assert kept_of_one(times, held) == 1
     index = Entities()
     who = index.numbering.numbers([pa.array([7])], 1, add=True)
-    index.append(Placed(times, np.repeat(who, 5)))
+    index.append(RowPlaces(times, np.repeat(who, 5)))
     asked = np.array([60])
     begins, ends = seen_slots(index, held, who, asked, asked)
     assert index.places(ranges(begins, ends - begins)).tolist() == [1, 2, 3, 4]
     assert kept_slots(index, held, who)[0].tolist() == [begins[0]]
-    index.append(Placed(np.array([60]), who))
+    index.append(RowPlaces(np.array([60]), who))
     silent, begins = silent_slots(index, held, 81)
     assert silent.tolist() == [0]
     assert index.places(begins).tolist() == [4]
@@ -125,10 +125,10 @@ def test_an_entity_whose_rows_were_swept_grows_into_its_own_room():
     rows = pa.table({"e": [1, 2, 3, 4], "t": [0, 1, 30, 31], "s": [""] * 4, "v": [0.0] * 4})
     who = np.array([0, 0, 1, 1], np.int32)
     log.entities(0, [pa.array([1, 2])], 2, add=True)
-    log.append(rows, {}, [Placed(rows["t"].to_numpy(), who)])
+    log.append(rows, {}, [RowPlaces(rows["t"].to_numpy(), who)])
     assert log.sweep([22]) == 1
     more = pa.table({"e": [5], "t": [50], "s": [""], "v": [0.0]})
-    log.append(more, {}, [Placed(np.array([50]), who[:1])])
+    log.append(more, {}, [RowPlaces(np.array([50]), who[:1])])
     assert log.seen(0, who[1:3], np.array([50, 35]), alone=True).rows.tolist() == [1, 4, 2, 3]
 
 
@@ -138,7 +138,7 @@ def test_entities_that_come_and_go_leave_nothing():
         times = now + np.arange(1_000)
         keys = pa.array(times)
         rows = pa.table({"e": keys, "t": keys, "s": ["text"] * 1_000, "v": np.zeros(1_000)})
-        log.append(rows, {}, [Placed(times, log.entities(0, [keys], 1_000, add=True))])
+        log.append(rows, {}, [RowPlaces(times, log.entities(0, [keys], 1_000, add=True))])
         log.sweep([int(times[-1])])
         log.tidy()
         most = max(most, log.n_stored)
@@ -154,7 +154,7 @@ def test_a_row_older_than_what_was_swept_is_too_late():
     log = steps(0)
     rows = pa.table({"e": [1, 2], "t": [0, 100], "s": ["a", "b"], "v": [0.0, 0.0]})
     who = log.entities(0, [rows["e"]], 2, add=True)
-    log.append(rows, {}, [Placed(rows["t"].to_numpy(), who)])
+    log.append(rows, {}, [RowPlaces(rows["t"].to_numpy(), who)])
     assert log.sweep([20]) == 0  # not older than twice the reach
     assert log.sweep([21]) == 1
     assert log.swept == [0]
@@ -162,6 +162,6 @@ def test_a_row_older_than_what_was_swept_is_too_late():
     times = np.array([10, 11, 0, 99, 100])
     assert log.too_late(0, asked, times).tolist() == [True, False, False, True, False]
     assert log.sweep([None]) == 0
-    log.append(rows.slice(0, 1), {}, [Placed(np.array([-9]), who[:1])])
+    log.append(rows.slice(0, 1), {}, [RowPlaces(np.array([-9]), who[:1])])
     assert log.sweep([21]) == 1
     assert log.swept == [0]

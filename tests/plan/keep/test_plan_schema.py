@@ -59,8 +59,16 @@ ODD = [
         {"dtype": ["int7", None, None]},
         {"dtype": ["time", "h", 0]},
     ),
-    *({"date": "2024-01-01"}, {"timedelta": [1, 2]}, {"x": 1}, {"tuple": [{"float": "nan"}]}),
+    *(
+        {"date": "2024-01-01"},
+        {"timedelta": [1, 2]},
+        {"timedelta": [True, 0, 0]},
+        {"x": 1},
+        {"tuple": [{"float": "nan"}]},
+    ),
     *({"tuple": [None]}, {"tuple": [{"dtype": ["int8", None, None]}]}, {"tuple": ["a", 1.5]}),
+    *({"float": text} for text in ("1e3", "1", "0x1", "0x.8p0", "0X1P0", "infinity", "-nan")),
+    *({"float": text} for text in ("0x1p-1", "0x1.80p+0", "-inf", " 0x1p0", "0x10p-4", "0x1p+01")),
 ]
 """Values as JSON: of each parameter some are right, and most are not."""
 
@@ -229,6 +237,21 @@ def test_a_literal_that_no_operator_makes_is_refused(value: Any) -> None:
     assert not nodes_are_valid([x, {"literal": value}, call])
     with pytest.raises(ArtifactError, match="is not a literal that this version knows"):
         canonical.nodes_from_json([x, {"literal": value}, call])
+
+
+FLOATS = {
+    **dict.fromkeys(("0x1.8p+0", "0x1.8p0", "0x1.80p-1", "0x1p-1", "-0x0p0", "-inf", "nan"), True),
+    **dict.fromkeys(("1e3", "1", "0x1", "0x.8p0", "0X1P0", "0x10p-4"), False),
+    **dict.fromkeys((" 0x1p0", "infinity", "-nan", "NaN"), False),
+}
+"""Texts that Python reads as floats in hexadecimal digits, and whether one is of a plan."""
+
+
+@pytest.mark.parametrize("text", FLOATS)
+def test_a_float_that_is_written_otherwise_is_refused(text: str) -> None:
+    """What looks like a decimal number would be read as another number."""
+    nodes = [{"literal": {"float": text}}]
+    assert are_read(nodes) == nodes_are_valid(nodes) == FLOATS[text]
 
 
 @st.composite

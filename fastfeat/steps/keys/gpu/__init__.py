@@ -1,4 +1,7 @@
-"""Keys on a device: distinct keys, codes, hashes, and groups of rows."""
+"""Keys on a device: distinct keys, codes, hashes, and groups of rows.
+
+`backends` imports it, `steps.tables`, and `plan.tell` for what `explain` says of groups.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ from fastfeat_kernels.grouped.order import Ordered, order
 from fastfeat_kernels.grouped.state import GroupedMoments, counts_of
 
 from fastfeat.aggregates import AGGREGATES, level_of
-from fastfeat.aggregates.function import needs_powers
 from fastfeat.aggregates.keys import Groups
 from fastfeat.dtypes import INT32
 from fastfeat.engine.cpu.kernels import n_parts, runner
@@ -26,13 +25,13 @@ from fastfeat.steps.keys.gpu.grouped_scan import Round, Words, find_groups, scra
 from fastfeat.steps.keys.tasks import GroupsTask
 from fastfeat.steps.on_device import column_in_host
 
-_ON_HOST = frozenset({"mode", "n_unique"})
-"""Aggregates of all values of a group in order: they are sorted on the host, as for powers."""
-
 
 def is_found_on_device(function: str) -> bool:
-    """Return whether an aggregate per group is found on the device, not on the host."""
-    return function not in _ON_HOST and not needs_powers([AGGREGATES[function]])
+    """Return whether an aggregate per group is found on the device.
+
+    Of one that tells values apart, or adds up powers, values are sorted on the host.
+    """
+    return not {"keys", "powers"} & AGGREGATES[function].primitives
 
 
 def learn_groups(runtime: Runtime, task: GroupsTask) -> list[Groups]:

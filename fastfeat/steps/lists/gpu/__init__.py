@@ -1,4 +1,7 @@
-"""Lists on a device: columns in pieces, functions and exact sums."""
+"""Lists on a device: columns in pieces, functions and exact sums.
+
+`backends` imports it.
+"""
 
 from __future__ import annotations
 

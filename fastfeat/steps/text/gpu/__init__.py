@@ -1,4 +1,7 @@
-"""Text on a device: columns in pieces, functions, hashes and numbers."""
+"""Text on a device: columns in pieces, functions, hashes and numbers.
+
+`backends` imports it.
+"""
 
 from __future__ import annotations
 

@@ -153,6 +153,12 @@ def near_rounded_spread(n, a, b, c, p, q, r, s, raised):
 
 
 @njit(**INNER_OPTIONS)
+def is_level(statistic):
+    """Return whether a statistic is read out of the sum alone."""
+    return (statistic == TOTAL) | (statistic == MEAN)
+
+
+@njit(**INNER_OPTIONS)
 def level_of(total, place, n, statistic, unit):
     """Return the sum, or the mean, from total * 2**place, and whether it is right."""
     sum_ = scale_by(total, place + unit)
@@ -262,7 +268,7 @@ def read_one(columns, i, statistic, is_float, unit, ddof):
         limb(columns, 2)[i],
         limb(columns, 3)[i],
     )
-    if statistic <= MEAN:
+    if is_level(statistic):
         top, place = top_of_sum(a, b, c)
         value, is_right = level_of(types.float64(top), place, n, statistic, unit)
         return value, is_right & (n < MAX_COUNT)
@@ -286,7 +292,7 @@ def read_block(words, columns, statistic, ddof, target, first, n):
     is_float = words[TABLE_ELEMENT] <= FLOAT32
     unit = select(is_float, words[TABLE_EXPONENT] - SUM_BITS, i64(0))
     doubts, state = words[TABLE_SCRATCH], pointer_int64(words[TABLE_STATE])
-    if statistic <= MEAN:
+    if is_level(statistic):
         near_levels(columns, n, statistic, unit, target, doubts)
     else:
         raised = select(is_float, RAISED, 1.0)

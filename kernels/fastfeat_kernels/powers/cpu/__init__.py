@@ -18,7 +18,7 @@ from fastfeat_kernels.blocks import (
     mask,
     read_words,
 )
-from fastfeat_kernels.column import BLOCK, ELEMENTS
+from fastfeat_kernels.column import BLOCK, ELEMENTS, FLOAT, INTEGER, UNSIGNED
 from fastfeat_kernels.digits import parts_of
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
@@ -39,7 +39,6 @@ from fastfeat_kernels.powers.cpu.adding import (
     reach_of,
 )
 from fastfeat_kernels.powers.cpu.reading import read_shape
-from fastfeat_kernels.windows.layout import FLOAT, INTEGER, UNSIGNED
 
 i64 = types.int64
 UINT64, FLOAT32 = ELEMENTS.index("uint64"), ELEMENTS.index("float32")

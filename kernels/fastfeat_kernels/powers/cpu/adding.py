@@ -7,6 +7,7 @@ from llvmlite import ir
 from numba import njit, types
 
 from fastfeat_kernels.blocks import HIGHEST, INFINITE
+from fastfeat_kernels.column import FLOAT
 from fastfeat_kernels.digits import LOW, carried_limbs, clear, parts_of
 from fastfeat_kernels.intrinsics import (
     I64,
@@ -27,7 +28,6 @@ from fastfeat_kernels.powers import (
     N_LIMBS,
     SUMS,
 )
-from fastfeat_kernels.windows.layout import FLOAT
 
 i64 = types.int64
 BITS = (128, 192, 256)  # of the powers of 64 bits
