@@ -62,8 +62,8 @@ HAND_WRITTEN = (
 @cache
 def compiled(text: str, architecture: int) -> CompiledModule:
     """Return what a text compiles to; kept on disk, beside the kernels of other tests."""
-    where = CompiledModule.__module__  # a pickle of another place cannot be read
-    key = key_of(text, PRELUDE_TEXT, nvrtc.version(), str(architecture), *FLAGS, "tests", where)
+    kind = f"{CompiledModule.__module__}.{CompiledModule.__qualname__}"  # a pickle names it
+    key = key_of(text, PRELUDE_TEXT, nvrtc.version(), str(architecture), *FLAGS, "tests", kind)
 
     def build() -> bytes:
         return pickle.dumps(compile_module(text, architecture))
