@@ -110,7 +110,7 @@ def test_one_row_finds_what_a_batch_does() -> None:
     assert np.isnan(fitted.transform_row({"city": "y", "t": 21}, tables=tables)).all()
     assert ff.Plan.from_json(plan.to_json()).to_json() == plan.to_json()
     told = "ff.asof('weather', time='t', by='city', tolerance=5).col('temp')"
-    assert repr(plan.expressions["temp"]) == told  # type: ignore[index]
+    assert repr(plan.features["temp"]) == told  # type: ignore[index]
 
 
 def test_what_cannot_be_joined_says_why() -> None:
