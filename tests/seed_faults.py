@@ -135,7 +135,7 @@ FAULTS = {
         ("tests/scalars/test_zones.py", "tests/scalars/test_calendar_parts.py"),
     ),
     "a_window_begins_a_tick_early": Fault(
-        "fastfeat/steps/windows/cpu.py",
+        "fastfeat/steps/windows/function.py",
         "else 1 + (-reach // tick)",
         "else (-reach // tick)",
         ("tests/selfcheck/test_selfcheck.py", "-k", "past and cpu"),

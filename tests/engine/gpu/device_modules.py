@@ -62,7 +62,8 @@ HAND_WRITTEN = (
 @cache
 def compiled(text: str, architecture: int) -> CompiledModule:
     """Return what a text compiles to; kept on disk, beside the kernels of other tests."""
-    key = key_of(text, PRELUDE_TEXT, nvrtc.version(), str(architecture), *FLAGS, "tests")
+    kind = f"{CompiledModule.__module__}.{CompiledModule.__qualname__}"  # a pickle names it
+    key = key_of(text, PRELUDE_TEXT, nvrtc.version(), str(architecture), *FLAGS, "tests", kind)
 
     def build() -> bytes:
         return pickle.dumps(compile_module(text, architecture))
@@ -80,7 +81,7 @@ def program_of_plan(name: str) -> Program:
                 return _wide_plan().fit(small_table(), backend="reference").record.arrow_program
             case "bench 12" | "bench 200":
                 plan = features.fastfeat_plan(int(name.split()[1]))
-                return plan.fit(features.table(100), backend="reference").arrow_program
+                return plan.fit(features.table(100), backend="reference").record.arrow_program
             case "columns" | "neighbours":
                 rows = {f"x{k}": [float(k), 2.0, None] for k in range(N_COLUMNS)}
                 return _plan_of_columns(name).fit(rows, backend="reference").record.arrow_program
