@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from fastfeat_kernels.windows import slices
 from fastfeat_kernels.windows.reference import over as over_by_definition
-from fastfeat_kernels.windows.requests import Column, Interpolation, Wanted, Window
+from fastfeat_kernels.windows.requests import Column, Wanted, Window
 from fastfeat_kernels.windows.state import ordered, over
+from fastfeat_kernels.words import Interpolation
 from hypothesis import given
 from hypothesis import strategies as st
 from kernel_columns import Value, chunked, make_chunk, numpy_chunk
