@@ -195,8 +195,8 @@ def skew(
 ) -> Expr:
     """Return the skewness: how far the values reach up further than down; 0 of symmetric ones.
 
-    Missing where all values are equal, where one is infinite, and of too few values: of none, or of
-    less than 3 where bias is False.
+    Missing where all values are equal, where one in a window or of a key is infinite (`fit` refuses
+    it over all training rows), and of too few values: none, or less than 3 where bias is False.
 
     Args:
         x: numbers.
@@ -236,8 +236,8 @@ def kurtosis(
 ) -> Expr:
     """Return the kurtosis: how much of the spread comes from few values that are far out.
 
-    Missing where all values are equal, where one is infinite, and of too few values: of none, or of
-    less than 4 where bias is False.
+    Missing where all values are equal, where one in a window or of a key is infinite (`fit` refuses
+    it over all training rows), and of too few values: none, or less than 4 where bias is False.
 
     Args:
         x: numbers.
