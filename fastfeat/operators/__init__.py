@@ -77,8 +77,10 @@ for _family in (
     imputation,
     keys,
     lists,
+    missing,
     scaling,
     targets,
+    text,
     windows,
 ):
     for _function, _write in _family.WRITTEN.items():

@@ -7,7 +7,8 @@ from typing import Any, NoReturn
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, as_expr, call
-from fastfeat.ir.node import Literal
+from fastfeat.ir.node import Call, Literal
+from fastfeat.ir.writing import Texts, Writer, method_text
 from fastfeat.literals import Scalar
 from fastfeat.operators.operator import Case, Operator, each, each_seen
 
@@ -87,6 +88,22 @@ def ne_missing(x: Expr, other: Expr | Scalar) -> Expr:
     """
     y = as_expr(other)
     return call("ne", x, y).fill_null(x.is_null() ^ y.is_null())
+
+
+_JOINED = {"eq": "and", "ne": "xor"}
+"""How it is told whether two values are missing, by the comparison."""
+
+
+def _missing_text(node: Call, texts: Texts) -> str | None:
+    match node.args:
+        case (
+            Call("eq" | "ne" as sign, (x, y)),
+            Call(both, (Call("is_null", a), Call("is_null", b))),
+        ):
+            is_own = (a, b) == ((x,), (y,)) and both == _JOINED[sign]
+            return method_text(f"{sign}_missing", [x, y], [], texts) if is_own else None
+        case _:
+            return None
 
 
 def is_finite(x: Expr) -> Expr:
@@ -224,3 +241,6 @@ OPERATORS: dict[str, Operator] = {
 
 REFUSED = {"is_nan": is_nan, "is_not_nan": is_not_nan, "fill_nan": fill_nan}
 """Names that users of pandas and Polars reach for, and that say what to use instead."""
+
+WRITTEN: dict[str, Writer] = {"coalesce": _missing_text}
+"""How it is written, by the function of its last node."""

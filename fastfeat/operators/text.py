@@ -19,9 +19,9 @@ from fastfeat.arguments import explaining_methods
 from fastfeat.checks import switch, text, whole_number
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, several
-from fastfeat.ir.node import Call, Node
+from fastfeat.ir.node import Call, Literal, Node
 from fastfeat.ir.parameters import MAX_MEMORY
-from fastfeat.ir.writing import SeveralWriter, Texts
+from fastfeat.ir.writing import SeveralWriter, Texts, Writer
 from fastfeat.operators.hashing import xxh64
 from fastfeat.operators.operator import (
     Case,
@@ -727,6 +727,18 @@ def _counts_text(nodes: Sequence[Node], texts: Texts) -> str | None:
             return None
 
 
+def _found_text(node: Call, texts: Texts) -> str | None:
+    match node.args:
+        case (Call("ge", (at, Literal(0))), Call(function) as found, Literal(None)) if (
+            at is found and function in ("str.find", "str.find_literal")
+        ):
+            return texts[found]
+        case _:
+            return None
+
+
+WRITTEN: dict[str, Writer] = {"when": _found_text}
+"""How it is written, by the function of its last node."""
 WRITTEN_TOGETHER: dict[str, SeveralWriter] = {"bucket_count": _counts_text}
 """How the columns of counts of hashes are written together, by the function of the first."""
 

@@ -162,7 +162,8 @@ def functions(draw: st.DrawFn, value: ff.Expr | None, *, in_order: bool = False)
         return ff.session_id("2h", over=ff.window(time="ts", by="card"))
     if draw(st.integers(0, 8)) == 0:
         of = X if value is None else value
-        half_life = st.just(of.ewm_sum(half_life="5h", over=unbounded(window)))
+        length: Any = "5h" if window.node.args[0].args[0] is col("ts").node else 5
+        half_life = st.just(of.ewm_sum(half_life=length, over=unbounded(window)))
         return draw(st.just(of.ewm_mean(alpha=0.3, over=unbounded(window))) | half_life)
     of = value
     if of is None:

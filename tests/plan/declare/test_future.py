@@ -37,6 +37,8 @@ OPTIONS: Rows = [
     {"method": "average", "pct": False},
     {"alpha": 0.5},
     {"half_life": 3},
+    {"bias": True},
+    {"bias": True, "fisher": True},
 ]
 """Parameters of functions over windows, of which each takes the first that fit it."""
 WITHOUT_ROW = {
