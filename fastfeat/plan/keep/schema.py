@@ -13,6 +13,7 @@ from itertools import product
 from typing import Any
 
 from fastfeat.aggregates import AGGREGATES, AggregateFunction
+from fastfeat.arguments import explaining
 from fastfeat.dtypes import PLAIN_TYPES, UNITS
 from fastfeat.ir.parameters import (
     LITERAL,
@@ -49,6 +50,7 @@ _POSITION: Schema = {
 }
 
 
+@explaining
 def plan_schema() -> dict[str, Any]:
     """Return the JSON schema (draft 2020-12) of what `Plan.to_json` gives.
 

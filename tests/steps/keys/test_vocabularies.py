@@ -113,7 +113,7 @@ def test_an_altered_state_of_keys_is_refused() -> None:
     other = ff.Plan({"m": col("x").mean(by="k")}).fit({"k": [*"abc"], "x": [1.0, 2.0, 3.0]})
     nodes = list(fitted.record.constants)
     mixed = {**fitted.record.constants, nodes[-1]: other.record.constants[nodes[-1]]}
-    object.__setattr__(fitted, "constants", mixed)
+    object.__setattr__(fitted.record, "constants", mixed)
     with pytest.raises(ArtifactError, match="5 groups for the 4"):
         fitted_of(artifact_bytes(fitted.record))
 
