@@ -16,7 +16,7 @@ _ANY = "[0-9a-f]"
 _FRACTION = rf"(\.{_ANY}{{1,{_N_DIGITS}}})?"
 _LEAST_EXPONENT, _MOST_EXPONENT = -1022, 1023
 
-ANY_FLOAT = rf"^-?(0x[01]{_FRACTION}p[+-]?[0-9]{{1,4}}|inf)$"
+ANY_FLOAT = rf"^-?(0x[01]{_FRACTION}p[+-]?(0|[1-9][0-9]{{0,3}})|inf)$"
 """All floats but NaN."""
 
 
