@@ -19,11 +19,11 @@ from fastfeat.io.columns.keys import first_keys
 from fastfeat.ir.node import Params
 from fastfeat.ir.parameters import (
     MAX_MEMORY,
+    MISSING_PARTS,
     Either,
     Parameter,
     Real,
     Whole,
-    Words,
 )
 
 Counts = NDArray[np.int64]
@@ -207,7 +207,7 @@ FUNCTIONS = (
                 "bytes that fit may need for the categories, beyond which it fails",
                 MAX_MEMORY,
             ),
-            Parameter("missing", Words(("key", "value")), written_as=None),
+            Parameter("missing", MISSING_PARTS, written_as=None),
         ),
     ),
     AggregateFunction("mode", frozenset({"keys"}), _mode_result, learnt_from_keys, _mode_reference),

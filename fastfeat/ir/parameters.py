@@ -167,6 +167,10 @@ Parameters = tuple[Parameter, ...]
 """The parameters of a function: one that is not there is none of it."""
 
 
+UNIT = Words(("time", "steps"))
+"""The unit of windows and delays: nanoseconds, or steps of whole-number times."""
+MISSING_PARTS = Words(("key", "value"))
+"""A missing part of a key: the whole key is missing, or the part is a value, as in a cross."""
 Closed = Literal["left", "right", "both", "neither"]
 """The ends that belong to a window."""
 FARTHEST = 1 << 62

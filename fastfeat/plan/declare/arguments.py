@@ -184,8 +184,13 @@ def resolve_names(names: Any, option: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(cast("Sequence[str]", names)))
 
 
-def resolve_row_id(name: Any, late: Sequence[str]) -> str | None:
-    """Return the column that tells rows apart; `late` are those known only after the moment."""
+def check_row_id(name: Any, late: Sequence[str]) -> None:
+    """Raise unless a name is that of a column that tells rows apart, or None.
+
+    Args:
+        name: as the user gave it.
+        late: the columns known only after the moment.
+    """
     if name is not None and (not isinstance(name, str) or not name):
         raise InvalidPlan(f"row_id= must be the name of a column, got {name!r}")
     if name in late:
@@ -193,7 +198,6 @@ def resolve_row_id(name: Any, late: Sequence[str]) -> str | None:
             f"row_id={name!r} names a late column, of label= or outcomes=: rows are told apart "
             "when they come. Name a column that is known then"
         )
-    return name
 
 
 def float_name(dtype: Any) -> str | None:

@@ -18,6 +18,7 @@ from fastfeat.named_values import plain_value
 from fastfeat.operators.durations import Duration
 from fastfeat.plan.declare.arguments import (
     Features,
+    check_row_id,
     check_text,
     float_name,
     named_features,
@@ -26,7 +27,6 @@ from fastfeat.plan.declare.arguments import (
     resolve_label_delay,
     resolve_names,
     resolve_outcomes,
-    resolve_row_id,
 )
 from fastfeat.plan.declare.columns_read import (
     columns_of,
@@ -245,10 +245,9 @@ def declare(
         resolve_label_delay(label_delay, has_late=has_late),
         resolve_names(known, "known"),
         resolve_known_tables({} if known_tables is None else known_tables),
+        row_id,
     )
-    row_id = resolve_row_id(row_id, declared.late)
-    if row_id is not None:
-        declared = replace(declared, row_id=row_id)
+    check_row_id(row_id, declared.late)
     if has_params:
         declared = replace(declared, recipe=_recipe(declared, given))
     _check_names(declared)

@@ -17,9 +17,9 @@ from fastfeat.io.columns.strings import content_of, contents_of
 from fastfeat.io.columns.times import time_text
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node
 from fastfeat.ir.parameters import (
+    MISSING_PARTS,
     Parameter,
     Whole,
-    Words,
 )
 from fastfeat.ir.writing import PLAIN, Texts
 from fastfeat.scalars.hashing import PARAMETERS, bucket_of, hash_type
@@ -194,6 +194,6 @@ ENCODE = StepFunction(
             hidden=True,
             written_as="n_unseen_buckets",
         ),
-        Parameter("missing", Words(("key", "value")), written_as=None),
+        Parameter("missing", MISSING_PARTS, written_as=None),
     ),
 )

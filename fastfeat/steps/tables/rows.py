@@ -18,10 +18,10 @@ from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.parameters import (
     LONGEST,
+    UNIT,
     Flag,
     Parameter,
     Whole,
-    Words,
 )
 from fastfeat.ir.writing import Texts, pairs_text
 from fastfeat.steps.step import Argument, StepFunction
@@ -332,7 +332,7 @@ ASOF_ROW = StepFunction(
             True,
             hidden=True,
         ),
-        Parameter("unit", Words(("time", "steps")), or_none=True, written_as=None),
+        Parameter("unit", UNIT, or_none=True, written_as=None),
     ),
     written=_text,
 )

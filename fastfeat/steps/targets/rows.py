@@ -19,7 +19,7 @@ from fastfeat.errors import TypeMismatch
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call
-from fastfeat.ir.parameters import LONGEST, Parameter, Whole, Words, never
+from fastfeat.ir.parameters import LONGEST, UNIT, Parameter, Whole, never
 from fastfeat.ir.writing import Texts
 from fastfeat.scalars.hashing import bucket_of
 from fastfeat.steps.keys.rows import bytes_of
@@ -168,6 +168,6 @@ TIME_FOLD_KNOWN = StepFunction(
     parameters=(
         _N_FOLDS,
         Parameter("delay", Whole(0, LONGEST), written_as=None),
-        Parameter("unit", Words(("time", "steps")), written_as=None),
+        Parameter("unit", UNIT, written_as=None),
     ),
 )

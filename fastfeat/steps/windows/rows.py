@@ -32,7 +32,7 @@ from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.io.columns.keys import comparable
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Call, Node
-from fastfeat.ir.parameters import LONGEST, Closed, Flag, Parameter, Whole, Words
+from fastfeat.ir.parameters import LONGEST, UNIT, Closed, Flag, Parameter, Whole, Words
 from fastfeat.ir.scope import OVER, is_over_table, query_of, table_columns_of
 from fastfeat.steps.step import Argument, StepFunction, Values
 from fastfeat.steps.windows.function import (
@@ -581,7 +581,6 @@ def _is_over(call: Call) -> bool:
 _REACH = Whole(0, LONGEST)
 _MOMENT = Whole(-62_135_596_800 * 10**9, 253_402_300_800 * 10**9 - 1)
 """Moments of the years 1 to 9999, in nanoseconds."""
-_UNIT = Words(("time", "steps"))
 OF_ORDERS = (
     Parameter("n_keys", Whole(0), written_as=None),
     Parameter("has_tie", Flag(), written_as=None),
@@ -606,7 +605,7 @@ STEPS: dict[str, StepFunction] = {
                 or_none=True,
                 hidden=True,
             ),
-            Parameter("unit", _UNIT, written_as=None),
+            Parameter("unit", UNIT, written_as=None),
         ),
     ),
     "order": StepFunction(
@@ -650,7 +649,7 @@ STEPS: dict[str, StepFunction] = {
                 hidden=True,
             ),
             Parameter("min_samples", _REACH, "of fewer values a result is missing", 0, hidden=True),
-            Parameter("unit", _UNIT, or_none=True, written_as=None),
+            Parameter("unit", UNIT, or_none=True, written_as=None),
         ),
     ),
     **{OVER + name: _over_step(function) for name, function in OVER_FUNCTIONS.items()},

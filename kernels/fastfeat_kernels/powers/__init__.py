@@ -27,11 +27,11 @@ large.
 
 Sums stand as limbs of 32 bits in 64 that hold any float, of which only those are touched that
 values reach. Rows of a column are added to a bucket for each exponent instead, in 14 words, which
-a call empties into limbs in its end: 8 ns a value on one core, and 230 kB for each run of rows.
-Values by group, which the order of groups brings together (`state.shapes_of`), and those that
-windows take in and let go (`windows.cpu.shapes`) cost 5 ns where they are integers of 15 bits, 12
-for skew and 18 for kurtosis where they are floats; reading a shape takes 0.3 us and 0.6 where these
-span less than 2**30, quadratically more beyond. There is no kernel for a device.
+a call empties into limbs in its end, with 230 kB for each run of rows. Values by group, which the
+order of groups brings together (`state.shapes_of`), and those that windows take in and let go
+(`windows.cpu.shapes`) cost a few limbs each; reading a shape costs the square of the limbs that
+values span. `python -m bench --only shapes`, and the same of `shapes_by_key` and
+`shapes_over_rows`, measure them. There is no kernel for a device.
 
 In Python:
 
