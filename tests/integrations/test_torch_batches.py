@@ -265,12 +265,15 @@ def test_what_is_wrong_is_told(make: Callable[[], Any], kind: Any, told: str) ->
         make()
 
 
-@pytest.mark.parametrize("module", ["batches", "loader", "embeddings"])
-def test_examples_in_docstrings_run(module: str) -> None:
+def test_examples_in_docstrings_run() -> None:
     import doctest
     from importlib import import_module
+    from pkgutil import iter_modules
 
-    found = import_module(f"fastfeat.integrations.torch.{module}")
-    result = doctest.testmod(found, extraglobs={"ff": ff, "col": col})
-    assert result.attempted > 0
-    assert result.failed == 0
+    attempted = 0
+    for module in iter_modules(integration.__path__, "fastfeat.integrations.torch."):
+        found = import_module(module.name)
+        result = doctest.testmod(found, extraglobs={"ff": ff, "col": col})
+        assert result.failed == 0, module.name
+        attempted += result.attempted
+    assert attempted > 0

@@ -21,16 +21,13 @@ from pathlib import Path
 
 from fastfeat_kernels.load import Kernel, load_object
 
-from fastfeat.engine.kernel_cache import (
+from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, is_observed, note
+from fastfeat.engine.sources import (
     Import,
     Places,
-    UsedKernel,
-    cache_folder,
     digest_of,
     imports_of,
     installed,
-    is_observed,
-    note,
     source_of,
     sources_of,
 )

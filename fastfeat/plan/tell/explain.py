@@ -7,7 +7,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fastfeat.engine.program import Program
 from fastfeat.errors import InvalidPlan, counted
-from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn, postorder
+from fastfeat.ir.node import (
+    Aggregate,
+    Call,
+    Column,
+    GroupFrame,
+    Node,
+    TableColumn,
+    TrainingFrame,
+    postorder,
+)
 from fastfeat.ir.scope import is_over
 from fastfeat.ir.show import names_of, show, show_all
 from fastfeat.plan.declare.bind import Schema, Schemas, bind
@@ -115,20 +124,28 @@ def _steps_of_a_device(plan: Declaration, types: Types) -> list[str]:
     return [f"// {line}" for line in ("steps, of whole columns:", *lines)] if lines else []
 
 
-def _groups_of_a_device(plan: Declaration) -> list[str]:
-    """Return lines of values per group, by the place where a device backend finds them."""
+def _learnt_with_a_device(plan: Declaration) -> list[str]:
+    """Return lines of learnt values: where each of a group is found, and which the host finds."""
+    from fastfeat.engine.gpu.learn.learn import is_learnt_on_device
     from fastfeat.steps.keys.gpu.groups import is_found_on_device
 
     nodes = postorder(list(plan.nodes.values()))
-    groups = [n for n in nodes if isinstance(n, Aggregate) and isinstance(n.frame, GroupFrame)]
-    if not groups:
-        return []
-    shown = show_all(groups)
-    lines = [
+    aggregates = [n for n in nodes if isinstance(n, Aggregate)]
+    groups = [n for n in aggregates if isinstance(n.frame, GroupFrame)]
+    in_host = [
+        n
+        for n in aggregates
+        if isinstance(n.frame, TrainingFrame) and not is_learnt_on_device(n.function)
+    ]
+    shown = show_all([*in_host, *groups])
+    of_all = [f"  on the host: {shown[one]}" for one in in_host]
+    of_groups = [
         f"  {'on the device' if is_found_on_device(one.function) else 'on the host'}: {shown[one]}"
         for one in groups
     ]
-    return [f"// {line}" for line in ("learnt per group:", *lines)]
+    lines = ["learnt from all rows, of what a device does not find:", *of_all] if of_all else []
+    lines += ["learnt per group:", *of_groups] if of_groups else []
+    return [f"// {line}" for line in lines]
 
 
 def _computed_by(
@@ -247,7 +264,7 @@ def _cuda(plan: Declaration, types: Types, program: Program) -> str:
     """Return the text of the kernels, after the places of steps and groups."""
     from fastfeat.engine.gpu.programs.program import device_program, text_of
 
-    lines = [*_steps_of_a_device(plan, types), *_groups_of_a_device(plan)]
+    lines = [*_steps_of_a_device(plan, types), *_learnt_with_a_device(plan)]
     for k, loop in enumerate(device_program(program).loops):
         for j, instance in enumerate(loop.instances[:4]):
             reads = ", ".join("/".join(names_of(slot.sources)) for slot in instance.inputs)

@@ -16,11 +16,11 @@ from fastfeat_kernels import compile as kernel_compile
 from fastfeat_kernels.rows import cpu as rows_on_cpu
 
 from fastfeat.api import plan
-from fastfeat.engine import kernel_cache as sources
+from fastfeat.engine import sources
 from fastfeat.engine.cpu import emit, prelude
 from fastfeat.engine.cpu.cache import kernel_key, kernel_sources
 from fastfeat.engine.cpu.kernels import written_kernel
-from fastfeat.engine.kernel_cache import Import, digest_of, imports_of, installed, sources_of
+from fastfeat.engine.sources import Import, digest_of, imports_of, installed, sources_of
 from fastfeat.errors import FastfeatError
 from fastfeat.scalars import primitives
 

@@ -13,7 +13,7 @@ from fastfeat import col
 from fastfeat.backends import emulated
 from fastfeat.engine.gpu.columns import kernels
 from fastfeat.engine.gpu.device.emulated import EmulatedRuntime
-from fastfeat.engine.gpu.learn import scan
+from fastfeat.engine.gpu.learn import learn, scan
 from fastfeat.engine.gpu.runtime import Geometry
 from fastfeat.errors import FastfeatError, OutOfDeviceMemory, Overflow
 
@@ -102,6 +102,23 @@ def test_a_column_that_fits_goes_to_the_device_once() -> None:
         plan.fit(DATA, backend="emulated")
     values, bitmap = 8 * N_ROWS, N_ROWS / 8
     assert values <= runtime.n_uploaded <= values + bitmap + 1
+
+
+def test_what_has_no_kernel_takes_nothing_else_to_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    learnt_in_host: list[Any] = []
+    in_host = learn.learn_on_host
+    monkeypatch.setattr(
+        learn, "learn_on_host", lambda task: (learnt_in_host.extend(task.wanted), in_host(task))[1]
+    )
+    plan = ff.Plan({"x": col("x").skew() + col("x").quantile(0.1), "k": col("k").median()})
+    fitted = plan.fit(DATA, backend="emulated")
+    assert fitted.learnt() == plan.fit(DATA).learnt()
+    assert [[name for name, _ in functions] for functions in learnt_in_host] == [["skew"]]
+    told = fitted.explain("cuda")
+    assert (
+        "// learnt from all rows, of what a device does not find:\n//   on the host: col('x')"
+        in told
+    )
 
 
 def test_columns_that_fit_one_by_one_go_to_the_device_once_each() -> None:

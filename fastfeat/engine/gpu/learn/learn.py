@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -40,36 +41,50 @@ def learn(runtime: Runtime, task: LearnTask) -> list[list[Any]]:
         RowFailed: an overflow, or the like; the first row.
         OutOfDeviceMemory: not even 64 rows fit.
     """
-    apart = [k for k, functions in enumerate(task.wanted) if needs_powers(_rows(functions))]
-    if apart:
-        return _learn_apart(runtime, task, apart)
-    return runtime.computations.run(partial(_learn, runtime, task))
+    if all(is_learnt_on_device(name) for functions in task.wanted for name, _ in functions):
+        return runtime.computations.run(partial(_learn, runtime, task))
+    return _learn_on_both(runtime, task)
 
 
-def _learn_apart(runtime: Runtime, task: LearnTask, apart: Sequence[int]) -> list[list[Any]]:
-    """Return the results of `learn`; some outputs are learnt on the host, which knows powers."""
-    program, wanted = task.program, task.wanted
-    needed = program_of([program.outputs[k] for k in apart]).inputs
-    in_host = {slot: _column_in_host(runtime, task.columns[slot]) for slot in needed}
-    results: dict[int, list[Any]] = {}
+def is_learnt_on_device(function: str) -> bool:
+    """Return whether a device has a kernel for an aggregate of all rows."""
+    return not needs_powers([AGGREGATES[function]])
+
+
+def _learn_on_both(runtime: Runtime, task: LearnTask) -> list[list[Any]]:
+    """Return the results of `learn`; the host learns the aggregates that have no kernel."""
+    results: dict[tuple[int, int], Any] = {}
     failed: list[int] = []
-    for members, learn_some, given in (
-        ([k for k in range(len(wanted)) if k not in apart], partial(learn, runtime), task.columns),
-        (apart, learn_on_host, in_host),
-    ):
-        if members:
-            part = program_of([program.outputs[k] for k in members])
-            some = [wanted[k] for k in members]
-            own = {slot: given[slot] for slot in part.inputs}
-            try:
-                found = learn_some(LearnTask(part, some, own, task.n_rows, task.constants))
-            except RowFailed as failure:
-                failed.append(failure.args[0])
-            else:
-                results.update(zip(members, found, strict=True))
+    for learn_some, on_device in ((learn, True), (_learn_in_host, False)):
+        places = {
+            k: [n for n, (f, _) in enumerate(functions) if is_learnt_on_device(f) == on_device]
+            for k, functions in enumerate(task.wanted)
+        }
+        members = [k for k, own in places.items() if own]
+        if not members:
+            continue
+        part = program_of([task.program.outputs[k] for k in members])
+        wanted = [[task.wanted[k][n] for n in places[k]] for k in members]
+        columns = {slot: task.columns[slot] for slot in part.inputs}
+        try:
+            found = learn_some(
+                runtime, LearnTask(part, wanted, columns, task.n_rows, task.constants)
+            )
+        except RowFailed as failure:
+            failed.append(failure.args[0])
+            continue
+        for k, values in zip(members, found, strict=True):
+            results |= {(k, n): value for n, value in zip(places[k], values, strict=True)}
     if failed:
         raise RowFailed(min(failed))
-    return [results[k] for k in range(len(wanted))]
+    return [
+        [results[k, n] for n in range(len(functions))] for k, functions in enumerate(task.wanted)
+    ]
+
+
+def _learn_in_host(runtime: Runtime, task: LearnTask) -> list[list[Any]]:
+    columns = {slot: _column_in_host(runtime, column) for slot, column in task.columns.items()}
+    return learn_on_host(replace(task, columns=columns))
 
 
 def _column_in_host(runtime: Runtime, column: Any) -> Any:
