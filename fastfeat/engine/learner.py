@@ -1,0 +1,147 @@
+"""Learners: what a learning task makes of rows that come in parts, and how parts join.
+
+A state is what one task has seen in one round. Adding all rows at once, or in any parts that are
+merged in any order, through bytes or not, gives the same values, bit for bit; states themselves may
+differ. Kinds of tasks have one learner each, in the folder of their subject; to fit in memory is to
+add once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import InvalidData
+from fastfeat.io.arrow import Table, pa
+
+Rows = range | NDArray[np.int64]
+"""The numbers of rows in the whole data: consecutive, or any, of which none stands twice."""
+
+Spec = TypeVar("Spec")
+State = TypeVar("State")
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """The end of a task: what it has learnt.
+
+    Args:
+        values: one for each that the task learns.
+    """
+
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The end of a round after which all rows are read once more.
+
+    Args:
+        hint: what the next round begins with: plain numbers, texts, tuples and NumPy arrays.
+    """
+
+    hint: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A state as data.
+
+    Args:
+        numbers: integers of any size, texts, booleans, None, and lists and dicts of these, by name.
+        tables: Arrow tables by name.
+    """
+
+    numbers: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    tables: Mapping[str, Table] = field(default_factory=dict[str, Table])
+
+
+@dataclass(frozen=True, slots=True)
+class Learner(Generic[Spec, State]):
+    """What one kind of learning task does; a row of the table of learners.
+
+    Args:
+        kind: the name of the kind, as states carry it.
+        start: the state of no rows, from what the task is told and the hint of the round before
+            (None in the first).
+        add: takes rows into a state: from the state, the columns that the task reads, and the
+            numbers of the rows. Raises where a row cannot be taken, and names it by its number.
+        merge: the state of the rows of two states of one task and round, which are used up.
+        next: the values, or what the next round begins with.
+        pack: a state as data.
+        unpack: the state, from what the task is told and the data.
+        size: the bytes that a state takes.
+        bound: the most bytes that a state may take, from what the task is told and the number of
+            rows.
+        spill: writes what can leave memory into files of a folder, and goes on; None where the
+            state is small or cannot.
+    """
+
+    kind: str
+    start: Callable[[Spec, Any], State]
+    add: Callable[[State, Mapping[Any, Any], Rows], None]
+    merge: Callable[[State, State], State]
+    next: Callable[[State], Learnt | Again]
+    pack: Callable[[State], Packed]
+    unpack: Callable[[Spec, Packed], State]
+    size: Callable[[State], int]
+    bound: Callable[[Spec, int], int]
+    spill: Callable[[State, Path], None] | None = None
+
+
+_MAGIC = b"fastfeat-state-1\n"
+_DIGEST_BYTES = 32
+
+
+def to_bytes(learner: Learner[Any, State], state: State) -> bytes:
+    """Return a state as bytes, without code: a digest, a head in JSON, tables as Arrow streams."""
+    packed = learner.pack(state)
+    parts: list[bytes] = []
+    for table in packed.tables.values():
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        parts.append(sink.getvalue().to_pybytes())
+    sizes = {name: len(part) for name, part in zip(packed.tables, parts, strict=True)}
+    head = {"kind": learner.kind, "numbers": packed.numbers, "tables": sizes}
+    body = b"".join([json.dumps(head, allow_nan=False).encode() + b"\n", *parts])
+    return _MAGIC + hashlib.sha256(body).digest() + body
+
+
+def of_bytes(learner: Learner[Spec, State], spec: Spec, content: bytes) -> State:
+    """Return the state of some bytes.
+
+    Args:
+        learner: of the kind of task.
+        spec: what the task is told.
+        content: as of `to_bytes`.
+
+    Raises:
+        InvalidData: they are cut, changed, or of another kind of task.
+    """
+    start = len(_MAGIC) + _DIGEST_BYTES
+    digest, body = content[len(_MAGIC) : start], content[start:]
+    if not content.startswith(_MAGIC) or hashlib.sha256(body).digest() != digest:
+        raise InvalidData(
+            f"{len(content):,} bytes are no state of this version, or are cut or changed. Take the "
+            "bytes that to_bytes() gave, whole"
+        )
+    first, _, rest = body.partition(b"\n")
+    head = json.loads(first)
+    if head["kind"] != learner.kind:
+        raise InvalidData(
+            f"the state is of a task of kind {head['kind']!r}, and {learner.kind!r} is wanted: "
+            "merge states of one task and round"
+        )
+    tables: dict[str, Table] = {}
+    for name, n_bytes in head["tables"].items():
+        tables[name] = pa.ipc.open_stream(pa.py_buffer(rest[:n_bytes])).read_all()
+        rest = rest[n_bytes:]
+    return learner.unpack(spec, Packed(head["numbers"], tables))
