@@ -75,6 +75,10 @@ class Fitted:
     encoded: EncodedRows | None = field(default=None, repr=False)
     row_kernels: threading.local = field(default_factory=threading.local, init=False, repr=False)
     """The kernel of one row of each thread; `replace` gives another record its own."""
+    prepared: dict[str, tuple[Any, ...]] = field(
+        default_factory=dict[str, tuple[Any, ...]], init=False, repr=False
+    )
+    """What was made for small batches, by the form of the result; see `plan.run.prepared`."""
 
     @cached_property
     def table_columns(self) -> dict[TableColumn, DType]:
