@@ -69,9 +69,7 @@ def _with_tables(fitted: Fitted) -> RowKernel:
 
     def compute(row: Mapping[Any, Any]) -> NDArray[Any]:
         columns = pick(row)
-        if len(seen) != len(columns) or any(
-            known() is not column for known, column in zip(seen, columns, strict=True)
-        ):
+        if [known() for known in seen] != [*columns]:
             forget(None)
             seen.extend(weakref.ref(column, forget) for column in columns)
             raise LookupError("new tables")

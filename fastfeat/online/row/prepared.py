@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,14 +105,18 @@ def prepared_row(fitted: Fitted, tables: Mapping[Node, Any]) -> RowKernel:
     ready = row_program(program, fitted.matrix_constants, dtype)
     finish = _stage(ready, program, slots, n_places=layout.n_places)
     args = {arg for step in steps for arg in row_args(step)}
-    lay_out = _lay_out(given, types, args)
+    get, expected, read = _reading(given, types, args)
     actions, constants = layout.actions, layout.constants
 
     def of_columns(row: Mapping[Any, Any]) -> NDArray[Any]:
-        return finish(lay_out(row))
+        values = get(row)
+        kinds = tuple(map(type, values))
+        return finish(values if kinds == expected else read(values, kinds))
 
     def of_more(row: Mapping[Any, Any]) -> NDArray[Any]:
-        line = [*lay_out(row), *constants]
+        values = get(row)
+        kinds = tuple(map(type, values))
+        line = [*(values if kinds == expected else read(values, kinds)), *constants]
         for act in actions:
             act(line)
         return finish(line)
@@ -170,32 +174,37 @@ def _take_constants(layout: _Layout, steps: Iterable[Node]) -> None:
                 layout.constants.append(stored_literal(arg.value, dtype))
 
 
-def _lay_out(
-    given: Sequence[Node], types: Types, args: Container[Node]
-) -> Callable[[Mapping[Any, Any]], Sequence[Any]]:
-    """Return the function that gives the values of a row as their columns store them.
+class _Reading(NamedTuple):
+    """How the values of a row are read.
+
+    Args:
+        get: gives them, in order.
+        expected: their Python types where all are stored as they are; None where there are none.
+        read: gives values as their columns store them, from values and their Python types.
+    """
+
+    get: Callable[[Mapping[Any, Any]], tuple[Any, ...]]
+    expected: tuple[type | None, ...] | None
+    read: Callable[[tuple[Any, ...], tuple[type, ...]], Sequence[Any]]
+
+
+def _reading(given: Sequence[Node], types: Types, args: Container[Node]) -> _Reading:
+    """Return how the values of a row are read.
 
     Args:
         given: what a row has to give.
         types: of every node.
         args: what steps read: programs look at the size of integers themselves.
     """
-    get = getter([row_key(node) for node in given])
     plain = [type_as_stored(types[node], is_column=isinstance(node, Column)) for node in given]
     looked_at = [
         (k, types[node])
         for k, node in enumerate(given)
         if types[node].holds_bytes or (node in args and isinstance(node, Column))
     ]
-    expected, check, known = tuple(plain), checks_of(looked_at), dict[Any, Mended]()
+    known = dict[Any, Mended]()
 
-    def lay_out(row: Mapping[Any, Any]) -> Sequence[Any]:
-        values = get(row)
-        kinds = tuple(map(type, values))
-        if kinds == expected:
-            if check is not None:
-                check(values)
-            return values
+    def read(values: tuple[Any, ...], kinds: tuple[type, ...]) -> Sequence[Any]:
         mended = known.get(kinds)
         if mended is None:
             mended = _mended(given, types, kinds, plain, looked_at)
@@ -203,7 +212,9 @@ def _lay_out(
                 known[kinds] = mended
         return mended(values)
 
-    return lay_out
+    is_looked_at = checks_of(looked_at) is not None
+    get = getter([row_key(node) for node in given])
+    return _Reading(get, None if is_looked_at else tuple(plain), read)
 
 
 def _mended(
@@ -230,6 +241,14 @@ def _mended(
         if kinds[k] is type(None) or isinstance(given[k], Column)
     ]
     check = checks_of([(k, dtype) for k, dtype in looked_at if kinds[k] is plain[k]])
+
+    if not readers and check is not None:
+
+        def checked(values: Sequence[Any]) -> Sequence[Any]:
+            check(values)
+            return values
+
+        return checked
 
     def mended(values: Sequence[Any]) -> Sequence[Any]:
         found = [*values]
