@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.aggregates import AGGREGATES, is_target
+from fastfeat.aggregates import is_target
 from fastfeat.aggregates.keys import Groups, KeyCounts, Vocabulary, without_rare
 from fastfeat.aggregates.target import UNSEEN, FoldedGroups, bytes_per_cell
 from fastfeat.backends import run_task
@@ -33,7 +33,8 @@ from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show
 from fastfeat.plan.lower.codes import n_codes
 from fastfeat.plan.lower.lower import Constant
-from fastfeat.plan.run.batch import Batch, Made, among, keep_codes, key_of, numbered
+from fastfeat.plan.lower.passes import KeyOf, key_of
+from fastfeat.plan.run.batch import Batch, Made, among, keep_codes, numbered
 from fastfeat.plan.run.steps import make
 from fastfeat.plan.run.values import compute_columns, computed_values, key_values, values_of
 from fastfeat.progress import tell
@@ -56,10 +57,7 @@ def learn_keys(
     """
     make(batch, aggregates)
     make(batch, [arg for aggregate in aggregates for arg in aggregate.args])
-    for k, aggregate in enumerate(aggregates):
-        tell(f"keys, {k} of {len(aggregates)}")
-        if aggregate.frame == TRAINING:
-            _learn_vocabulary(batch, aggregate, encodes.get(aggregate, ()))
+    _learn_vocabularies(batch, aggregates, encodes)
     grouped: dict[tuple[Node, Node], list[Aggregate]] = {}
     for aggregate in aggregates:
         if is_target(aggregate):
@@ -70,20 +68,26 @@ def learn_keys(
         _learn_groups(batch, argument, codes, members)
 
 
-def _learn_vocabulary(batch: Batch, aggregate: Aggregate, steps: Sequence[Call]) -> None:
-    """Learn what is counted of keys, and the codes of the rows that some steps ask for."""
-    keys = None if batch.source is None else batch.source.rows.keys.get(key_of(aggregate))
-    if keys is None or batch.source is None:
-        found = _counts(batch, aggregate, with_rows=bool(steps))
-        learnt = _of_counts(aggregate, found, batch.types[aggregate])
-    else:
-        chosen = among(keys, batch.source)
-        found = chosen.counts
-        learnt = _of_counts(aggregate, found, batch.types[aggregate])
-        if isinstance(learnt, Vocabulary):
-            keep_codes(learnt, keys, chosen)
-    batch.learnt[aggregate] = learnt
-    batch.made.update(_codes_of_rows(found, learnt, steps))
+def _learn_vocabularies(
+    batch: Batch, aggregates: Sequence[Aggregate], encodes: Mapping[Node, Sequence[Call]]
+) -> None:
+    """Learn vocabularies, modes and numbers of keys: keys that several read are counted once."""
+    readers: dict[KeyOf, list[Aggregate]] = {}
+    for aggregate in aggregates:
+        if aggregate.frame == TRAINING:
+            readers.setdefault(key_of(aggregate), []).append(aggregate)
+    for k, (key, members) in enumerate(readers.items()):
+        tell(f"keys, {k} of {len(readers)}")
+        keys = None if batch.source is None else batch.source.rows.keys.get(key)
+        chosen = None if keys is None or batch.source is None else among(keys, batch.source)
+        with_rows = any(encodes.get(member) for member in members)
+        found = _counts(batch, members[0], with_rows=with_rows) if chosen is None else chosen.counts
+        for member in members:
+            learnt = _of_counts(member, found, batch.types[member])
+            if isinstance(learnt, Vocabulary) and keys is not None and chosen is not None:
+                keep_codes(learnt, keys, chosen)
+            batch.learnt[member] = learnt
+            batch.made.update(_codes_of_rows(found, learnt, encodes.get(member, ())))
 
 
 def number_keys(batch: Batch, aggregates: Sequence[Aggregate]) -> None:
@@ -165,12 +169,6 @@ def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> 
             codes = pa.chunked_array([array_of_values(codes, None, pa.int32())])
         made[step] = codes
     return made
-
-
-def is_of_keys(aggregate: Aggregate) -> bool:
-    """Return whether an aggregate is learnt from keys, or per key."""
-    counted = "keys" in AGGREGATES[aggregate.function].primitives
-    return counted or isinstance(aggregate.frame, GroupFrame)
 
 
 def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:

@@ -25,12 +25,13 @@ from fastfeat.errors import (
     shortened,
     warn,
 )
-from fastfeat.ir.node import Aggregate, Call, Node, fold
+from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.show import show
-from fastfeat.plan.fit.keys import encodes_of, is_of_keys, learn_keys
+from fastfeat.plan.fit.keys import encodes_of, learn_keys
 from fastfeat.plan.lower.constants import bind
 from fastfeat.plan.lower.lower import Constant
 from fastfeat.plan.lower.patterns import outputs_of
+from fastfeat.plan.lower.scheduling import is_of_keys, scans_of
 from fastfeat.plan.run.batch import Batch, known_constants
 from fastfeat.plan.run.failures import failed_row, first_readers, infinite_value, is_infinite
 from fastfeat.plan.run.inputs import Columns, slot_columns
@@ -55,21 +56,6 @@ class Scan(NamedTuple):
     program: Program
     constants: Constants
     columns: Columns
-
-
-def scans_of(roots: Sequence[Node]) -> list[list[Aggregate]]:
-    """Return the aggregates of each scan, in the order in which they must be learnt."""
-
-    def depth(node: Node, below: list[int]) -> int:
-        deepest = max(below, default=0)
-        return deepest + 1 if isinstance(node, Aggregate) else deepest
-
-    depths = fold(roots, depth)
-    scans: list[list[Aggregate]] = [[] for _ in range(max(depths.values(), default=0))]
-    for node, level in depths.items():
-        if isinstance(node, Aggregate):
-            scans[level - 1].append(node)
-    return scans
 
 
 def learn(batch: Batch, features: Mapping[str, Node], *, transforms: bool = False) -> None:
