@@ -22,7 +22,7 @@ from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Table, pa
 
 Rows = range | NDArray[np.int64]
-"""The numbers of rows in the whole data: consecutive, or any, of which none stands twice."""
+"""The numbers of rows in the whole data: consecutive, or any, ascending; none stands twice."""
 
 Spec = TypeVar("Spec")
 State = TypeVar("State")
@@ -65,18 +65,20 @@ class Packed:
 
 @dataclass(frozen=True, slots=True)
 class Learner(Generic[Spec, State]):
-    """What one kind of learning task does; a row of the table of learners.
+    """A row of the table of learners: what one kind of learning task does.
 
     Args:
         kind: the name of the kind, as states carry it.
         start: the state of no rows, from what the task is told and the hint of the round before
             (None in the first).
         add: takes rows into a state: from the state, the columns that the task reads, and the
-            numbers of the rows. Raises where a row cannot be taken, and names it by its number.
+            numbers of the rows. Raises where a row cannot be taken, and names it by its number;
+            the state is then of no use.
         merge: the state of the rows of two states of one task and round, which are used up.
         next: the values, or what the next round begins with.
         pack: a state as data.
-        unpack: the state, from what the task is told and the data.
+        unpack: the state, from what the task is told, the hint that its round began with, which
+            states do not carry, and the data.
         size: the bytes that a state takes.
         bound: the most bytes that a state may take, from what the task is told and the number of
             rows.
@@ -90,10 +92,19 @@ class Learner(Generic[Spec, State]):
     merge: Callable[[State, State], State]
     next: Callable[[State], Learnt | Again]
     pack: Callable[[State], Packed]
-    unpack: Callable[[Spec, Packed], State]
+    unpack: Callable[[Spec, Any, Packed], State]
     size: Callable[[State], int]
     bound: Callable[[Spec, int], int]
     spill: Callable[[State, Path], None] | None = None
+
+
+def number_of(rows: Rows, place: int) -> int:
+    """Return the number of the row at a place among some rows.
+
+    >>> number_of(range(100, 200), 3)
+    103
+    """
+    return int(rows[place])
 
 
 _MAGIC = b"fastfeat-state-1\n"
@@ -115,12 +126,13 @@ def to_bytes(learner: Learner[Any, State], state: State) -> bytes:
     return _MAGIC + hashlib.sha256(body).digest() + body
 
 
-def of_bytes(learner: Learner[Spec, State], spec: Spec, content: bytes) -> State:
+def of_bytes(learner: Learner[Spec, State], spec: Spec, hint: Any, content: bytes) -> State:
     """Return the state of some bytes.
 
     Args:
         learner: of the kind of task.
         spec: what the task is told.
+        hint: what the round of the state began with, as of `Learner.start`.
         content: as of `to_bytes`.
 
     Raises:
@@ -144,4 +156,4 @@ def of_bytes(learner: Learner[Spec, State], spec: Spec, content: bytes) -> State
     for name, n_bytes in head["tables"].items():
         tables[name] = pa.ipc.open_stream(pa.py_buffer(rest[:n_bytes])).read_all()
         rest = rest[n_bytes:]
-    return learner.unpack(spec, Packed(head["numbers"], tables))
+    return learner.unpack(spec, hint, Packed(head["numbers"], tables))

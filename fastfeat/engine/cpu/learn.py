@@ -1,4 +1,4 @@
-"""Learning on the CPU: the hand-written kernels over the columns of a scan, on all threads.
+"""Learner of the aggregates of all rows: the hand-written kernels over batches, on all threads.
 
 An output that is an input column as it is, is read in place. Others are computed piece by piece
 and freed, except those whose order is asked for: quantiles keep one copy.
@@ -7,10 +7,12 @@ and freed, except those whose order is asked for: quantiles keep one copy.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
 from fastfeat_kernels.moments.state import (
+    NO_ROW,
     Level,
     Moments,
     merge,
@@ -36,17 +38,17 @@ from fastfeat.aggregates.function import (
 from fastfeat.engine.cpu.kernels import PARTS_PER_THREAD, n_parts, runner
 from fastfeat.engine.cpu.run import compute
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
-from fastfeat.engine.program import Constants, Functions, Output, Program, RowFailed, program_of
+from fastfeat.engine.learner import Learner, Learnt, Packed, Rows, number_of
+from fastfeat.engine.program import Constants, Functions, Program, RowFailed, program_of
 from fastfeat.engine.storage import column_of, storage
 from fastfeat.engine.tasks import LearnTask, RowTask
-from fastfeat.io.arrow import pa
+from fastfeat.io.arrow import ChunkedArray, pa
 from fastfeat.io.columns.column import Chunk, physical_chunks
 from fastfeat.io.columns.types import storage_type
 from fastfeat.scalars.value import InputSlot
 
 ROWS_PER_PIECE = 1 << 20
-Found = tuple[Moments | None, PowerSums, list[Chunk]]
-"""The summary of an output, and its values: any is left out where nobody asks for it."""
+N_BYTES_OF_MOMENTS, N_BYTES_OF_POWERS = 1 << 10, 3 << 10  # of the widest floats
 
 
 class Needs(NamedTuple):
@@ -58,120 +60,200 @@ class Needs(NamedTuple):
     order: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """Aggregates of what a program computes.
+
+    Args:
+        program: computes what is learnt from.
+        wanted: the aggregates of each output, by name and parameters.
+        constants: what the program reads besides the columns.
+    """
+
+    program: Program
+    wanted: Sequence[Functions]
+    constants: Constants
+
+
+@dataclass(slots=True)
+class Statistics:
+    """The state: what the kernels have found of each output so far.
+
+    Args:
+        spec: what is learnt.
+        needs: the kernels that each output needs.
+        n_rows: how many rows were added.
+        moments: of each output; of no rows where nobody asks for them, as the following are.
+        powers: sums of powers.
+        kept: the values, where their order is needed.
+    """
+
+    spec: Spec
+    needs: list[Needs]
+    n_rows: int
+    moments: list[Moments]
+    powers: list[PowerSums]
+    kept: list[list[ChunkedArray]]
+
+
 def learn(task: LearnTask) -> list[list[Any]]:
     """Return the value of each wanted aggregate of each output; None is missing."""
-    program, columns, n_rows = task.program, task.columns, task.n_rows
-    needs = [_needs(functions) for functions in task.wanted]
-    slots = [column_of(output) for output in program.outputs]
+    state = _start(Spec(task.program, task.wanted, task.constants), None)
+    _add(state, task.columns, range(task.n_rows))
+    return list(_next(state).values)
+
+
+def _start(spec: Spec, hint: None) -> Statistics:
+    needs = [_needs(functions) for functions in spec.wanted]
+    outputs = spec.program.outputs
+    nothing = [no_moments(storage(output.dtype)) for output in outputs]
+    return Statistics(spec, needs, 0, nothing, [NO_POWERS for _ in outputs], [[] for _ in outputs])
+
+
+def _add(state: Statistics, columns: Mapping[InputSlot, Any], rows: Rows) -> None:
+    slots = [column_of(output) for output in state.spec.program.outputs]
     computed = [k for k, slot in enumerate(slots) if slot is None]
-    found = _learn_computed(program, computed, needs, columns, n_rows, task.constants)
-    found |= _learn_in_place(program, slots, needs, columns, n_rows)
-    results: list[list[Any]] = []
-    for k, (output, functions) in enumerate(zip(program.outputs, task.wanted, strict=True)):
-        summary = _summary(output, needs[k], *found[k], functions, n_rows)
-        results.append([AGGREGATES[f].finalize(summary, params) for f, params in functions])
-    return results
+    _add_computed(state, computed, columns, rows)
+    _add_in_place(state, slots, columns, rows)
+    state.n_rows += len(rows)
 
 
-def _summary(
-    output: Output,
-    needs: Needs,
-    moments: Moments | None,
-    powers: PowerSums,
-    chunks: Sequence[Chunk],
-    functions: Functions,
-    n_rows: int,
-) -> Summary:
-    """Return the summary that the aggregates of an output are made from."""
-    element, order = storage(output.dtype), dict[int, Number]()
-    if needs.order:
-        selected = _order(element, chunks, functions, n_rows)
-        order = selected.values
-        moments = moments or moments_of_count(element, n_rows, selected.count)
-    assert moments is not None
-    return Summary(output.dtype, moments, order, powers)
-
-
-def _learn_in_place(
-    program: Program,
+def _add_in_place(
+    state: Statistics,
     slots: Sequence[InputSlot | None],
-    needs: Sequence[Needs],
     columns: Mapping[InputSlot, Any],
-    n_rows: int,
-) -> dict[int, Found]:
-    """Return the summaries of outputs that are columns, and the columns.
+    rows: Rows,
+) -> None:
+    """Add the outputs that are columns.
 
     Of many columns each is a task: to divide every one of 8 between two threads took 0.1 ms more a
     column than it saved.
     """
-    found: dict[int, Found] = {}
     many = sum(slot is not None for slot in slots) >= PARTS_PER_THREAD * num_threads()
 
-    def summarize_column(k: int, slot: InputSlot) -> None:
-        pieces = physical_chunks(columns[slot])
-        n_parts = 1 if many else _n_parts(pieces)
-        element = storage(program.outputs[k].dtype)
-        moments = None
-        if needs[k].moments:
-            moments = _moments(element, pieces, needs[k].level, n_parts)
-        powers = NO_POWERS
-        if needs[k].powers:
-            powers = summarize_powers(element, pieces, runner("powers"), n_parts)
-        found[k] = moments, powers, pieces
+    def add_column(k: int, slot: InputSlot) -> None:
+        _add_output(state, k, columns[slot], rows, 1 if many else n_parts(len(rows)))
 
-    tasks = [partial(summarize_column, k, slot) for k, slot in enumerate(slots) if slot is not None]
-    if many and n_parts(n_rows) > 1:
+    tasks = [partial(add_column, k, slot) for k, slot in enumerate(slots) if slot is not None]
+    if many and n_parts(len(rows)) > 1:
         run_tasks(tasks)
     else:
         for task in tasks:
             task()
-    return found
 
 
-def _learn_computed(
-    program: Program,
-    computed: Sequence[int],
-    needs: Sequence[Needs],
-    columns: Mapping[InputSlot, Any],
-    n_rows: int,
-    constants: Constants,
-) -> dict[int, Found]:
-    """Return the summaries of computed outputs, and the values whose order is needed."""
+def _add_computed(
+    state: Statistics, computed: Sequence[int], columns: Mapping[InputSlot, Any], rows: Rows
+) -> None:
+    """Add the outputs that are computed.
+
+    Raises:
+        RowFailed: the first row that cannot be computed.
+    """
     if not computed:
-        return {}
-    outputs = [program.outputs[k] for k in computed]
-    part = program_of(outputs)
-    moments = [no_moments(storage(output.dtype)) for output in outputs]
-    powers = [NO_POWERS for _ in outputs]
-    kept: list[list[Chunk]] = [[] for _ in outputs]
-    for start in range(0, n_rows, ROWS_PER_PIECE):
-        n = min(ROWS_PER_PIECE, n_rows - start)
-        piece = {slot: columns[slot].slice(start, n) for slot in part.inputs}
+        return
+    outputs = state.spec.program.outputs
+    part = program_of([outputs[k] for k in computed])
+    for start in range(0, len(rows), ROWS_PER_PIECE):
+        some = rows[start : start + ROWS_PER_PIECE]
+        piece = {slot: columns[slot].slice(start, len(some)) for slot in part.inputs}
         try:
-            arrays = compute(RowTask(part, piece, n, constants))
+            arrays = compute(RowTask(part, piece, len(some), state.spec.constants))
         except RowFailed as failure:
-            raise RowFailed(start + failure.args[0]) from None
-        for j, array in enumerate(arrays):
-            plain = array.view(storage_type(outputs[j].dtype))
-            chunks = physical_chunks(pa.chunked_array([plain]))
-            k = computed[j]
-            element = storage(outputs[j].dtype)
-            if needs[k].moments:
-                more = _moments(element, chunks, needs[k].level, _n_parts(chunks))
-                moments[j] = merge(moments[j], more)
-            if needs[k].powers:
-                more_powers = summarize_powers(element, chunks, runner("powers"), _n_parts(chunks))
-                powers[j] = merge_powers(powers[j], more_powers)
-            if needs[k].order:
-                kept[j] += chunks
-    return {
-        k: (moments[j] if needs[k].moments else None, powers[j], kept[j])
-        for j, k in enumerate(computed)
+            raise RowFailed(number_of(some, failure.args[0])) from None
+        for k, array in zip(computed, arrays, strict=True):
+            plain = pa.chunked_array([array.view(storage_type(outputs[k].dtype))])
+            _add_output(state, k, plain, some, n_parts(len(some)))
+
+
+def _add_output(state: Statistics, k: int, column: ChunkedArray, rows: Rows, n_parts: int) -> None:
+    """Add rows of an output, as numbers in plain storage."""
+    chunks = physical_chunks(column)
+    element, needs = storage(state.spec.program.outputs[k].dtype), state.needs[k]
+    if needs.moments:
+        found = summarize(element, chunks, needs.level, runner("moments"), n_parts)
+        if found.first_infinite != NO_ROW:
+            found = replace(found, first_infinite=number_of(rows, found.first_infinite))
+        state.moments[k] = merge(state.moments[k], found)
+    if needs.powers:
+        powers = summarize_powers(element, chunks, runner("powers"), n_parts)
+        state.powers[k] = merge_powers(state.powers[k], powers)
+    if needs.order:
+        state.kept[k].append(column)
+
+
+def _merge(a: Statistics, b: Statistics) -> Statistics:
+    return Statistics(
+        a.spec,
+        a.needs,
+        a.n_rows + b.n_rows,
+        [merge(x, y) for x, y in zip(a.moments, b.moments, strict=True)],
+        [merge_powers(x, y) for x, y in zip(a.powers, b.powers, strict=True)],
+        [[*x, *y] for x, y in zip(a.kept, b.kept, strict=True)],
+    )
+
+
+def _next(state: Statistics) -> Learnt:
+    results: list[list[Any]] = []
+    for k, functions in enumerate(state.spec.wanted):
+        summary = _summary(state, k)
+        results.append([AGGREGATES[f].finalize(summary, params) for f, params in functions])
+    return Learnt(tuple(results))
+
+
+def _summary(state: Statistics, k: int) -> Summary:
+    """Return the summary that the aggregates of an output are made from."""
+    dtype, moments = state.spec.program.outputs[k].dtype, state.moments[k]
+    order = dict[int, Number]()
+    if state.needs[k].order:
+        chunks = [chunk for column in state.kept[k] for chunk in physical_chunks(column)]
+        selected = _order(storage(dtype), chunks, state.spec.wanted[k], state.n_rows)
+        order = selected.values
+        if not state.needs[k].moments:
+            moments = moments_of_count(storage(dtype), state.n_rows, selected.count)
+    return Summary(dtype, moments, order, state.powers[k])
+
+
+def _pack(state: Statistics) -> Packed:
+    numbers = {
+        "n_rows": state.n_rows,
+        "moments": [astuple(moments) for moments in state.moments],
+        "powers": [astuple(powers) for powers in state.powers],
     }
+    kept = {
+        str(k): pa.table({"values": pa.chunked_array([c for some in kept for c in some.chunks])})
+        for k, kept in enumerate(state.kept)
+        if kept
+    }
+    return Packed(numbers, kept)
 
 
-def _moments(element: str, chunks: Sequence[Chunk], level: Level, n_parts: int) -> Moments:
-    return summarize(element, chunks, level, runner("moments"), n_parts)
+def _unpack(spec: Spec, hint: None, packed: Packed) -> Statistics:
+    state = _start(spec, hint)
+    state.n_rows = packed.numbers["n_rows"]
+    state.moments = [Moments(*numbers) for numbers in packed.numbers["moments"]]
+    state.powers = [
+        PowerSums(count, n_infinite, (sums[0], sums[1], sums[2], sums[3]))
+        for count, n_infinite, sums in packed.numbers["powers"]
+    ]
+    for k, table in packed.tables.items():
+        state.kept[int(k)] = [table.column(0)]
+    return state
+
+
+def _size(state: Statistics) -> int:
+    return sum(map(_size_of_sums, state.needs)) + sum(
+        column.nbytes for kept in state.kept for column in kept
+    )
+
+
+def _bound(spec: Spec, n_rows: int) -> int:
+    needs = [_needs(functions) for functions in spec.wanted]
+    return sum(_size_of_sums(one) + 8 * n_rows * one.order for one in needs)
+
+
+def _size_of_sums(needs: Needs) -> int:
+    return N_BYTES_OF_MOMENTS * needs.moments + N_BYTES_OF_POWERS * needs.powers
 
 
 def _order(
@@ -183,13 +265,12 @@ def _order(
     def ranks(count: int) -> set[int] | range:
         return ranks_of(wanted, count, n_rows)
 
-    return select(element, chunks, ranks, runner("selection"), _n_parts(chunks))
-
-
-def _n_parts(chunks: Sequence[Chunk]) -> int:
-    return n_parts(sum(chunk.length for chunk in chunks))
+    return select(element, chunks, ranks, runner("selection"), n_parts(n_rows))
 
 
 def _needs(functions: Functions) -> Needs:
     rows = [AGGREGATES[name] for name, _ in functions]
     return Needs(level_of(rows), needs_moments(rows), needs_powers(rows), needs_order(rows))
+
+
+LEARNER = Learner("statistics", _start, _add, _merge, _next, _pack, _unpack, _size, _bound)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +13,12 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.api.plan import fitted_of
+from fastfeat.backends.cpu import BACKEND
 from fastfeat.errors import ArtifactError, InvalidData, InvalidPlan, TypeMismatch
 from fastfeat.plan.keep import artifact, canonical
 from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.steps.keys.tasks import KeysTask
+from fastfeat.steps.step import StepTask
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 Table = Any
@@ -190,3 +193,44 @@ def test_distinct_text_in_a_dictionary_is_counted_as_text_is() -> None:
     for column in (texts, texts.dictionary_encode()):
         rows = pa.table({"s": column})
         assert plan.fit(rows).transform(rows)["n"].to_pylist() == [3] * 5
+
+
+def test_keys_that_several_read_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever reads a column's keys, fit_transform hashes them once, to the same artifact."""
+    codes = {"all": col("k").ordinal_encode(), "some": col("k").ordinal_encode(min_frequency=3)}
+    features = {
+        **codes,
+        "few": col("k").one_hot_encode(max_categories=3),
+        "count": col("k").count_encode(),
+        "different": col("k").n_unique() + col("x"),
+        "most": col("k").fill_null(col("k").mode()).ordinal_encode(),
+        "mean": col("x").mean(by="k"),
+        "target": col("k").target_encode("y"),
+    }
+    rows = {
+        "k": ["a", "b", "a", None, "c", "b", "a", "d"] * 9,
+        "x": [float(k) for k in range(72)],
+        "y": [k % 3 == 0 for k in range(72)],
+    }
+    alone = {name: ff.Plan({name: one}, label="y").fit(rows) for name, one in features.items()}
+    ran: list[str] = []
+
+    def counted(kind: type[Any], told: Any) -> None:
+        run = BACKEND.functions[kind]
+
+        def count(task: Any) -> Any:
+            ran.append(told(task))
+            return run(task)
+
+        monkeypatch.setitem(cast("dict[Any, Any]", BACKEND.functions), kind, count)
+
+    counted(KeysTask, lambda task: f"keys of {len(task.columns)}")
+    counted(StepTask, lambda task: task.call.function)
+    fitted, found = ff.Plan(features, label="y").fit_transform(rows)
+    assert ran.count("keys of 1") == 2  # of k, and of k without missing values
+    assert "encode" not in ran
+    for name, one in alone.items():
+        of_one, of_all = one.learnt(), fitted.learnt()
+        assert all(str(of_all[text]) == str(value) for text, value in of_one.items())
+        if name != "target":  # which is out of fold
+            assert found.select(one.transform(rows).column_names) == one.transform(rows)

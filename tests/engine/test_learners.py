@@ -1,0 +1,147 @@
+"""Learners: rows in any parts, merged in any order, through bytes or not, give the same values.
+
+A new kind of learning task is one row of `KINDS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from group_cases import groups, shown
+from hypothesis import given
+from hypothesis import strategies as st
+from learner_cases import (
+    Case,
+    Kind,
+    Split,
+    exactly,
+    of_rows,
+    splits,
+    taken,
+    task_of,
+)
+
+from fastfeat import col
+from fastfeat.engine.cpu import learn
+from fastfeat.engine.learner import Again, Learnt, of_bytes, to_bytes
+from fastfeat.engine.program import RowFailed
+from fastfeat.errors import FastfeatError, InvalidData
+from fastfeat.expr import Expr
+from fastfeat.steps.keys import cpu_group_states
+
+MOST_ROUNDS = 20
+
+
+def moments(kind: str) -> Sequence[Expr]:
+    """Return features of the exact sums, of a column and of what is computed from one."""
+    x = col("x")
+    found = [x.count(), x.null_count()]
+    if kind == "text":
+        return found
+    found += [x.min(), x.max()]
+    if kind == "duration":
+        return [*found, x.mean()]
+    if kind in ("date32", "timestamp"):
+        return found
+    found += [x.mean(), x.var(), x.std(), x.skew(), x.kurtosis()]
+    if kind in ("tame", "float32", "bool", "int8"):
+        found += [x.sum(), (x * 3 + 1).sum(), (x * 0.5).fill_null(2.0).kurtosis(bias=False)]
+    return found
+
+
+KINDS = {
+    "moments": Kind(
+        learn.LEARNER,
+        of_rows(
+            moments,
+            [
+                *("float64", "tame", "float32", "bool", "int8", "int64", "uint64"),
+                *("date32", "timestamp", "duration", "text"),
+            ],
+        ),
+        exactly,
+    ),
+    "groups": Kind(cpu_group_states.LEARNER, groups(), shown),
+}
+
+
+def learnt_at_once(kind: Kind, case: Case) -> Sequence[Any]:
+    """Return the values, all rows added at once in each round."""
+    hint = None
+    for _ in range(MOST_ROUNDS):
+        state = kind.learner.start(case.spec, hint)
+        kind.learner.add(state, case.columns, range(case.n_rows))
+        match kind.learner.next(state):
+            case Learnt(values):
+                return values
+            case Again(hint):
+                pass
+    raise AssertionError("too many rounds")
+
+
+def learnt_in_parts(kind: Kind, case: Case, draw: Callable[..., Any]) -> Sequence[Any]:
+    """Return the values, the rows split anew in each round."""
+    hint = None
+    for _ in range(MOST_ROUNDS):
+        state = _state_of(kind, case, hint, draw(splits(case.n_rows)))
+        assert kind.learner.size(state) <= kind.learner.bound(case.spec, case.n_rows)
+        match kind.learner.next(state):
+            case Learnt(values):
+                return values
+            case Again(hint):
+                pass
+    raise AssertionError("too many rounds")
+
+
+def _state_of(kind: Kind, case: Case, hint: Any, split: Split) -> Any:
+    learner = kind.learner
+    states: list[Any] = []
+    for part, batches in zip(split.parts, split.batches, strict=True):
+        state, columns = learner.start(case.spec, hint), taken(case.columns, part)
+        for first, stop in batches:
+            learner.add(state, taken(columns, range(first, stop)), part[first:stop])
+        states.append(state)
+    for first, second, through_bytes in split.order:
+        a, b = states[first], states[second]
+        if through_bytes:
+            a = of_bytes(learner, case.spec, hint, to_bytes(learner, a))
+        states = [s for k, s in enumerate(states) if k not in (first, second)]
+        states.append(learner.merge(a, b))
+    return of_bytes(learner, case.spec, hint, to_bytes(learner, states[0]))
+
+
+@pytest.mark.parametrize("name", KINDS)
+@given(data=st.data())
+def test_any_parts_in_any_order_give_the_same_values(name: str, data: st.DataObject) -> None:
+    kind = KINDS[name]
+    case = data.draw(kind.cases)
+    expected = outcome(kind, lambda: learnt_at_once(kind, case))
+    assert outcome(kind, lambda: learnt_in_parts(kind, case, data.draw)) == expected
+
+
+def outcome(kind: Kind, learnt: Callable[[], Sequence[Any]]) -> Any:
+    """Return what of the values must be equal, or the error of one that cannot be learnt."""
+    try:
+        values = learnt()
+    except (FastfeatError, RowFailed) as error:
+        return type(error), error.args
+    return kind.shown(values)
+
+
+def test_a_row_that_fails_is_named_by_its_number() -> None:
+    case = task_of({"y": (col("x") + 1).sum()}, pa.table({"x": [1, 2, 2**63 - 1, 3]}))
+    state = learn.LEARNER.start(case.spec, None)
+    with pytest.raises(RowFailed) as caught:
+        learn.LEARNER.add(state, case.columns, range(1000, 1004))
+    assert caught.value.args == (1002,)
+
+
+def test_states_of_other_kinds_and_damaged_ones_are_refused() -> None:
+    case = task_of({"y": col("x").mean()}, pa.table({"x": [1.0, 2.0]}))
+    content = to_bytes(learn.LEARNER, learn.LEARNER.start(case.spec, None))
+    for damaged in (content[:-1], content[1:], content[:-1] + b"?", b""):
+        with pytest.raises(InvalidData, match="cut or changed"):
+            of_bytes(learn.LEARNER, case.spec, None, damaged)
