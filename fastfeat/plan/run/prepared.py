@@ -102,7 +102,7 @@ def _is_compiled(to: str) -> bool:
 
 def _transform(fitted: Fitted, schema: Schema, to: str) -> Transform | None:
     """Return what computes features of tables of a schema; None where nothing can be prepared."""
-    if fitted.has_steps or fitted.declaration.past_columns or fitted.encoded is not None:
+    if any(task.kind != "features" for task in fitted.schedule.tasks):
         return None
     if any(schema.field(name).type != pa.null() for name in fitted.never_seen):
         return None
