@@ -19,7 +19,7 @@ from fastfeat.engine.kernel_cache import is_observed
 from fastfeat.engine.program import Program
 from fastfeat.io.arrow import Schema, pa
 from fastfeat.io.columns.conform import stands_as_stored
-from fastfeat.io.sinks.write import empty_matrix
+from fastfeat.io.sinks.write import LARGE, empty_matrix
 from fastfeat.ir.node import Column
 from fastfeat.plan.lower.outputs import matrix_dtype
 from fastfeat.plan.run.fitted import Fitted
@@ -164,7 +164,9 @@ def _matrix(fitted: Fitted, schema: Schema) -> Transform | None:
             return None
         shape = batch.num_rows, n_columns
         if out is None:
-            out = empty_matrix(shape, dtype)
+            n_bytes = shape[0] * shape[1] * dtype.itemsize
+            small = n_bytes < LARGE  # .5 us less
+            out = np.empty(shape, dtype, "F") if small else empty_matrix(shape, dtype)
         elif type(out) is not np.ndarray or out.shape != shape or out.dtype != dtype:
             return None
         by_rows = not out.flags.f_contiguous
