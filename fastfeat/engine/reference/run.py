@@ -13,11 +13,11 @@ import numpy as np
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.dtypes import DType
 from fastfeat.engine.program import Constants, Program, RowFailed, own_leaf, with_own_operations
-from fastfeat.engine.reference.interpret import Steps, evaluate, run_steps, steps_of
 from fastfeat.engine.tasks import LearnTask, RowTask
 from fastfeat.io.columns.keys import key_array, stored_array
 from fastfeat.io.sinks.write import array_from_buffers, output_storage
 from fastfeat.progress import is_telling, tell
+from fastfeat.scalars.interpret import Steps, evaluate, run_steps, steps_of
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.table import LAYOUTS
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot, TableKey
