@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 import pyarrow as pa
 import pytest
+from group_cases import groups, shown
 from hypothesis import given
 from hypothesis import strategies as st
 from learner_cases import (
@@ -32,6 +33,7 @@ from fastfeat.engine.program import RowFailed
 from fastfeat.engine.tasks import LearnTask
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.expr import Expr
+from fastfeat.steps.keys import cpu_group_states
 
 MOST_ROUNDS = 20
 
@@ -77,6 +79,7 @@ KINDS = {
     "moments": Kind(learn.LEARNER, of_rows(moments, [*NUMBERS, *TIMES, "text"]), exactly),
     "ranks": Kind(learn.LEARNER, of_rows(ranks, [*NUMBERS, *TIMES]), exactly),
     "powers": Kind(learn.LEARNER, of_rows(powers, ["tame", "float64", "bool", "int8"]), exactly),
+    "groups": Kind(cpu_group_states.LEARNER, groups(), shown),
 }
 
 
@@ -94,9 +97,7 @@ def learnt_at_once(kind: Kind, case: Case) -> Sequence[Any]:
     raise AssertionError("too many rounds")
 
 
-def learnt_in_parts(
-    kind: Kind, case: Case, draw: Callable[[st.SearchStrategy[Any]], Any]
-) -> Sequence[Any]:
+def learnt_in_parts(kind: Kind, case: Case, draw: Callable[..., Any]) -> Sequence[Any]:
     """Return the values, the rows split anew in each round."""
     hint = None
     for _ in range(MOST_ROUNDS):
