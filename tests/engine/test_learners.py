@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import pyarrow as pa
 import pytest
-from group_cases import groups, shown
+from group_cases import groups, shown, shown_target, targets
 from hypothesis import given
 from hypothesis import strategies as st
 from learner_cases import (
@@ -34,6 +34,7 @@ from fastfeat.engine.tasks import LearnTask
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.expr import Expr
 from fastfeat.steps.keys import cpu_group_states
+from fastfeat.steps.targets import cpu_states
 
 MOST_ROUNDS = 20
 
@@ -80,6 +81,7 @@ KINDS = {
     "ranks": Kind(learn.LEARNER, of_rows(ranks, [*NUMBERS, *TIMES]), exactly),
     "powers": Kind(learn.LEARNER, of_rows(powers, ["tame", "float64", "bool", "int8"]), exactly),
     "groups": Kind(cpu_group_states.LEARNER, groups(), shown),
+    "target": Kind(cpu_states.LEARNER, targets(), shown_target),
 }
 
 
