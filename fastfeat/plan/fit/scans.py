@@ -26,33 +26,58 @@ from fastfeat.errors import (
     warn,
 )
 from fastfeat.ir.node import Aggregate, Call, Node, fold
+from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show
 from fastfeat.plan.fit.keys import encodes_of, is_of_keys, learn_keys
-from fastfeat.plan.lower.constants import bind
-from fastfeat.plan.lower.lower import Constant
+from fastfeat.plan.lower.constants import (
+    ConstantCalls,
+    bind,
+    constant_calls,
+    constant_roots,
+    evaluated,
+)
+from fastfeat.plan.lower.lower import Constant, Types
 from fastfeat.plan.lower.patterns import outputs_of
-from fastfeat.plan.run.batch import Batch, known_constants
+from fastfeat.plan.lower.typed import TypedPlan
+from fastfeat.plan.run.batch import Batch
 from fastfeat.plan.run.failures import failed_row, first_readers, infinite_value, is_infinite
 from fastfeat.plan.run.inputs import Columns, slot_columns
 from fastfeat.plan.run.steps import make
 from fastfeat.plan.run.values import argument_output
 from fastfeat.progress import doing, tell
+from fastfeat.steps.registry import is_step
 
 
 class Scan(NamedTuple):
-    """One pass over the training rows.
+    """One pass over the training rows; nothing learnt is in it.
 
     Args:
-        arguments: what is learnt from, one output of the program each.
+        first: the first aggregate, for messages.
+        of_keys: the aggregates of keys and of groups.
+        arguments: what others are learnt from, one output of the program each.
         aggregates: what is learnt from each argument.
         program: computes the arguments.
+        known: the constants below the arguments.
+        makes_columns: whether steps make what the program reads.
+    """
+
+    first: Aggregate
+    of_keys: tuple[Aggregate, ...]
+    arguments: tuple[Node, ...]
+    aggregates: tuple[tuple[Aggregate, ...], ...]
+    program: Program
+    known: ConstantCalls
+    makes_columns: bool
+
+
+class Read(NamedTuple):
+    """Columns and constants that a scan reads of the training rows.
+
+    Args:
         constants: what the program reads besides the columns.
         columns: the column of each slot of the program.
     """
 
-    arguments: tuple[Node, ...]
-    aggregates: tuple[tuple[Aggregate, ...], ...]
-    program: Program
     constants: Constants
     columns: Columns
 
@@ -72,50 +97,66 @@ def scans_of(roots: Sequence[Node]) -> list[list[Aggregate]]:
     return scans
 
 
-def learn(batch: Batch, features: Mapping[str, Node], *, transforms: bool = False) -> None:
+def planned_scans(typed: TypedPlan) -> list[Scan]:
+    """Return the scans of a plan, with what follows from the types of the training rows."""
+    return [_scan(aggregates, typed.types) for aggregates in scans_of(list(typed.nodes.values()))]
+
+
+def learn(batch: Batch, typed: TypedPlan, *, transforms: bool = False) -> None:
     """Learn the value of every aggregate below the features.
 
     Args:
         batch: the training rows; takes the values, and what steps make of them.
-        features: their expressions, by name.
+        typed: the plan, with the types of these rows.
         transforms: whether the features of the training rows are wanted too.
 
     Raises:
         InvalidData: there are no rows, or a value that is learnt is not finite.
         Overflow: an argument, or a sum, does not fit its type; names a feature that reads it.
     """
-    roots = list(features.values())
-    encodes, scans = encodes_of(roots, transforms=transforms), scans_of(roots)
+    encodes = typed.once(_encodes_to_transform if transforms else _encodes_to_learn)
+    scans = typed.once(planned_scans)
     with doing(f"learning from {counted(batch.n_rows, 'row')}", len(scans), "scans") as step:
-        for k, aggregates in enumerate(scans):
+        for k, scan in enumerate(scans):
             step(k)
             if batch.n_rows == 0:
-                shown = show(aggregates[0])
                 raise InvalidData(
-                    f"fit has no rows to learn {shown} from. Give it at least one training row"
+                    f"fit has no rows to learn {show(scan.first)} from. Give it at least one "
+                    "training row"
                 )
-            _learn_scan(batch, aggregates, features, encodes)
+            _learn_scan(batch, scan, typed.nodes, encodes)
+
+
+def _encodes_to_learn(typed: TypedPlan) -> dict[Node, list[Call]]:
+    return encodes_of(list(typed.nodes.values()), transforms=False)
+
+
+def _encodes_to_transform(typed: TypedPlan) -> dict[Node, list[Call]]:
+    return encodes_of(list(typed.nodes.values()), transforms=True)
 
 
 def _learn_scan(
     batch: Batch,
-    aggregates: Sequence[Aggregate],
+    scan: Scan,
     features: Mapping[str, Node],
     encodes: Mapping[Node, Sequence[Call]],
 ) -> None:
     """Learn the aggregates of one scan."""
-    of_keys = [a for a in aggregates if is_of_keys(a)]
-    if of_keys:
-        learn_keys(batch, of_keys, encodes)
-    of_rows = [a for a in aggregates if a not in batch.learnt]
-    if not of_rows:
+    if scan.of_keys:
+        learn_keys(batch, scan.of_keys, encodes)
+    if not scan.arguments:
         return
-    make(batch, [a.args[0] for a in of_rows])
-    scan = _scan(batch, of_rows)
-    tell(f"{counted(len(of_rows), 'statistic')} of {counted(len(scan.arguments), 'column')}")
-    for group, values in zip(scan.aggregates, _run(batch, scan, features), strict=True):
+    if scan.makes_columns:
+        make(batch, scan.arguments)
+    n_aggregates = sum(map(len, scan.aggregates))
+    tell(f"{counted(n_aggregates, 'statistic')} of {counted(len(scan.arguments), 'column')}")
+    read = Read(
+        bind(scan.program, evaluated(scan.known, batch.learnt)),
+        slot_columns(scan.program, batch.table, batch.made),
+    )
+    for group, values in zip(scan.aggregates, _run(batch, scan, read, features), strict=True):
         batch.learnt.update(zip(group, values, strict=True))
-    _check_finite(batch, scan)
+    _check_finite(batch, scan, read)
 
 
 def warn_missing(learnt: Mapping[Node, Constant]) -> None:
@@ -134,30 +175,34 @@ def warn_missing(learnt: Mapping[Node, Constant]) -> None:
         )
 
 
-def _scan(batch: Batch, aggregates: Sequence[Aggregate]) -> Scan:
+def _scan(aggregates: Sequence[Aggregate], types: Types) -> Scan:
+    """Return the scan of aggregates of one depth."""
+    of_keys = tuple(a for a in aggregates if is_of_keys(a))
     grouped: dict[Node, list[Aggregate]] = {}
     for aggregate in aggregates:
-        grouped.setdefault(aggregate.args[0], []).append(aggregate)
+        if not is_of_keys(aggregate):
+            grouped.setdefault(aggregate.args[0], []).append(aggregate)
     named = [("", argument) for argument in grouped]
-    outputs = outputs_of(named, batch.types, argument_output, hoist=True, training=True)
-    program = program_of(outputs)
+    outputs = outputs_of(named, types, argument_output, hoist=True, training=True)
     return Scan(
+        aggregates[0],
+        of_keys,
         tuple(grouped),
         tuple(map(tuple, grouped.values())),
-        program,
-        bind(program, known_constants(batch, grouped)),
-        slot_columns(program, batch.table, batch.made),
+        program_of(outputs),
+        constant_calls(constant_roots(list(grouped)), types),
+        any(is_step(node, types) for node in row_order(grouped, training=True)),
     )
 
 
-def _run(batch: Batch, scan: Scan, features: Mapping[str, Node]) -> list[list[Any]]:
+def _run(batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]) -> list[list[Any]]:
     """Return the values of the aggregates of each argument."""
     try:
-        return _learn(batch, scan, scan.program, scan.aggregates)
+        return _learn(batch, read, scan.program, scan.aggregates)
     except RowFailed as failure:
         program, row = _named(scan, features), failure.args[0]
         raise failed_row(
-            *(program, row, scan.columns, scan.constants, batch.table, batch.backend),
+            *(program, row, read.columns, read.constants, batch.table, batch.backend),
             batch.number_of(row),
         ) from None
     except KernelFailed as error:  # after which a card takes nothing more: no second try
@@ -166,7 +211,7 @@ def _run(batch: Batch, scan: Scan, features: Mapping[str, Node]) -> list[list[An
     except (OutOfDeviceMemory, BackendUnavailable):
         raise
     except FastfeatError as error:
-        raise _failed_aggregate(batch, scan, features) or error from None
+        raise _failed_aggregate(batch, scan, read, features) or error from None
 
 
 def _first_features(scan: Scan, features: Mapping[str, Node]) -> str:
@@ -176,11 +221,11 @@ def _first_features(scan: Scan, features: Mapping[str, Node]) -> str:
 
 
 def _learn(
-    batch: Batch, scan: Scan, program: Program, aggregates: Sequence[Sequence[Aggregate]]
+    batch: Batch, read: Read, program: Program, aggregates: Sequence[Sequence[Aggregate]]
 ) -> list[list[Any]]:
     """Return the values of aggregates of what the program of a scan, or a part, computes."""
     wanted = [[(a.function, a.params) for a in group] for group in aggregates]
-    task = LearnTask(program, wanted, scan.columns, batch.n_rows, scan.constants)
+    task = LearnTask(program, wanted, read.columns, batch.n_rows, read.constants)
     return run_task(batch.backend, task)
 
 
@@ -195,26 +240,26 @@ def _named(scan: Scan, features: Mapping[str, Node]) -> Program:
 
 
 def _failed_aggregate(
-    batch: Batch, scan: Scan, features: Mapping[str, Node]
+    batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]
 ) -> FastfeatError | None:
     """Return the error of the first aggregate that fails when it is learnt alone."""
     for k, group in enumerate(scan.aggregates):
         for aggregate in group:
             part = program_of([scan.program.outputs[k]])
             try:
-                _learn(batch, scan, part, [[aggregate]])
+                _learn(batch, read, part, [[aggregate]])
             except FastfeatError as error:
                 name = first_readers(features)[aggregate]
                 return type(error)(f"feature {name!r}, {show(aggregate)}: {error}")
     return None
 
 
-def _check_finite(batch: Batch, scan: Scan) -> None:
+def _check_finite(batch: Batch, scan: Scan, read: Read) -> None:
     """Raise where an infinite value of an argument reached what was learnt from it."""
     for k, group in enumerate(scan.aggregates):
         for aggregate in group:
             if is_infinite(batch.learnt[aggregate]):
                 part = program_of([scan.program.outputs[k]])
-                task = RowTask(part, scan.columns, batch.n_rows, scan.constants)
+                task = RowTask(part, read.columns, batch.n_rows, read.constants)
                 arrays = run_task(batch.backend, task)
                 raise infinite_value(aggregate, arrays[0], batch.number_of)

@@ -23,6 +23,7 @@ from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constan
 from fastfeat.plan.lower.indicators import expanded
 from fastfeat.plan.lower.lower import Constant, Types
 from fastfeat.plan.lower.outputs import arrays_program, arrow_program, matrix_program, output_schema
+from fastfeat.plan.lower.typed import TypedPlan, typed_of
 from fastfeat.plan.run.encoded_rows import EncodedRows
 from fastfeat.scalars.zones import ZoneTable, using
 from fastfeat.steps.registry import is_step
@@ -37,6 +38,7 @@ else:
     Face = TypeVar("Face")
     """A fitted plan as users have it: what holds some is generic, as `Live[FittedPlan]` is."""
 
+R = TypeVar("R")
 InputSchema = Mapping[str, DType | UnsupportedType]
 
 
@@ -84,7 +86,7 @@ class Fitted:
     @cached_property
     def has_steps(self) -> bool:
         """Whether features read columns that steps make."""
-        return any(is_step(node, self.types) for node in row_order(self.nodes.values()))
+        return self._once(_has_steps)
 
     @cached_property
     def nodes(self) -> dict[str, Node]:
@@ -105,22 +107,33 @@ class Fitted:
         return tuple(name for name, t in self.inputs.items() if t == NULL and name in read)
 
     @cached_property
+    def typed(self) -> TypedPlan:
+        """The output columns with their types: of the plan, where fit has added none to them."""
+        typed = typed_of(self.declaration, self.bound)
+        if typed is not None and self.nodes == typed.nodes:
+            return typed
+        dtype, zones = self.declaration.dtype, self.zones
+        return TypedPlan(self.nodes, dtype, self.inputs, self.tables, self.types, zones)
+
+    def _once(self, make: Callable[[TypedPlan], R]) -> R:
+        """Return the result of a function of the output columns and their types."""
+        with using(self.zones):
+            return self.typed.once(make)
+
+    @cached_property
     def arrow_program(self) -> Program:
         """The program for `to="arrow"`."""
-        with using(self.zones):
-            return arrow_program(self.declaration, self.nodes, self.types)
+        return self._once(_arrow_program)
 
     @cached_property
     def matrix_program(self) -> Program:
         """The program for `to="numpy"` and for one row."""
-        with using(self.zones):
-            return matrix_program(self.declaration, self.nodes, self.types)
+        return self._once(_matrix_program)
 
     @cached_property
     def arrays_program(self) -> Program:
         """The program for `to="cupy_columns"`."""
-        with using(self.zones):
-            return arrays_program(self.declaration, self.nodes, self.types)
+        return self._once(_arrays_program)
 
     @cached_property
     def arrow_constants(self) -> Constants:
@@ -138,8 +151,10 @@ class Fitted:
 
         The field of an ordinal encoding has the metadata "n_codes"; see `n_codes`.
         """
-        fields = output_schema(self.declaration, self.nodes, self.types)
+        fields = self._once(_output_schema)
         counts = {name: {"n_codes": str(n)} for name, n in self.n_codes.items()}
+        if not counts:
+            return fields
         return pa.schema(
             [f.with_metadata(counts[f.name]) if f.name in counts else f for f in fields]
         )
@@ -168,6 +183,26 @@ class Fitted:
     def feature_names(self) -> list[str]:
         """The names of the features, in output order."""
         return list(self.nodes)
+
+
+def _has_steps(typed: TypedPlan) -> bool:
+    return any(is_step(node, typed.types) for node in row_order(typed.nodes.values()))
+
+
+def _arrow_program(typed: TypedPlan) -> Program:
+    return arrow_program(typed, typed.nodes, typed.types)
+
+
+def _matrix_program(typed: TypedPlan) -> Program:
+    return matrix_program(typed, typed.nodes, typed.types)
+
+
+def _arrays_program(typed: TypedPlan) -> Program:
+    return arrays_program(typed, typed.nodes, typed.types)
+
+
+def _output_schema(typed: TypedPlan) -> Schema:
+    return output_schema(typed, typed.nodes, typed.types)
 
 
 def fitted_label(
