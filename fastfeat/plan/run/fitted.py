@@ -25,6 +25,7 @@ from fastfeat.plan.lower.outputs import arrays_program, arrow_program, matrix_pr
 from fastfeat.plan.lower.schedule import Schedule
 from fastfeat.plan.lower.scheduling import laid_out
 from fastfeat.plan.lower.typed import TypedPlan, typed_of
+from fastfeat.plan.run.batch import Programs
 from fastfeat.plan.run.encoded_rows import EncodedRows
 from fastfeat.scalars.zones import ZoneTable, using
 
@@ -77,6 +78,8 @@ class Fitted:
     encoded: EncodedRows | None = field(default=None, repr=False)
     row_kernels: threading.local = field(default_factory=threading.local, init=False, repr=False)
     """The kernel of one row of each thread; `replace` gives another record its own."""
+    programs: Programs = field(default_factory=dict[Any, Any], init=False, repr=False)
+    """What computes expressions that tasks read, kept from one call to the next."""
 
     @cached_property
     def table_columns(self) -> dict[TableColumn, DType]:
