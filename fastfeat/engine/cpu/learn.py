@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +167,7 @@ def _add_computed(
     if not computed:
         return
     outputs = state.spec.program.outputs
-    part = program_of([outputs[k] for k in computed])
+    part = _part(state.spec.program, tuple(computed))
     for start in range(0, len(rows), ROWS_PER_PIECE):
         some = rows[start : start + ROWS_PER_PIECE]
         piece = {slot: columns[slot].slice(start, len(some)) for slot in part.inputs}
@@ -178,6 +178,12 @@ def _add_computed(
         for k, array in zip(computed, arrays, strict=True):
             plain = pa.chunked_array([array.view(storage_type(outputs[k].dtype))])
             _add_output(state.outputs[k], plain, some, n_parts(len(some)))
+
+
+@lru_cache(maxsize=64)
+def _part(program: Program, numbers: tuple[int, ...]) -> Program:
+    """Return the program of some outputs of another one."""
+    return program_of([program.outputs[k] for k in numbers])
 
 
 def _add_output(output: OfOutput, column: ChunkedArray, rows: Rows, n_parts: int) -> None:
