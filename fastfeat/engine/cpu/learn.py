@@ -104,7 +104,10 @@ def _start(spec: Spec, hint: Any) -> Statistics:
     for k, (output, functions) in enumerate(zip(spec.program.outputs, spec.wanted, strict=True)):
         asked = Asked(output.dtype, functions)
         parts = _parts(asked)
-        found, hints = ({}, {part.name: None for part in parts}) if hint is None else hint[k]
+        found: dict[str, Any] = {}
+        hints: dict[str, Any] = {part.name: None for part in parts}
+        if hint is not None:
+            found, hints = hint[k]
         begun = [
             (part, part.start(asked, hints[part.name])) for part in parts if part.name in hints
         ]

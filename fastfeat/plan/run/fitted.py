@@ -80,6 +80,10 @@ class Fitted:
     """The kernel of one row of each thread; `replace` gives another record its own."""
     programs: Programs = field(default_factory=dict[Any, Any], init=False, repr=False)
     """What computes expressions that tasks read, kept from one call to the next."""
+    prepared: dict[str, tuple[Any, ...]] = field(
+        default_factory=dict[str, tuple[Any, ...]], init=False, repr=False
+    )
+    """What was made for small batches, by the form of the result; see `plan.run.prepared`."""
 
     @cached_property
     def table_columns(self) -> dict[TableColumn, DType]:
