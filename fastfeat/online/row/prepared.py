@@ -105,7 +105,7 @@ def prepared_row(fitted: Fitted, tables: Mapping[Node, Any]) -> RowKernel:
     ready = row_program(program, fitted.matrix_constants, dtype)
     finish = _stage(ready, program, slots, n_places=layout.n_places)
     args = {arg for step in steps for arg in row_args(step)}
-    get, expected, read = _reading(given, types, args)
+    get, expected, read = reading_of(given, types, args)
     actions, constants = layout.actions, layout.constants
 
     def of_columns(row: Mapping[Any, Any]) -> NDArray[Any]:
@@ -174,7 +174,7 @@ def _take_constants(layout: _Layout, steps: Iterable[Node]) -> None:
                 layout.constants.append(stored_literal(arg.value, dtype))
 
 
-class _Reading(NamedTuple):
+class Reading(NamedTuple):
     """How the values of a row are read.
 
     Args:
@@ -188,7 +188,7 @@ class _Reading(NamedTuple):
     read: Callable[[tuple[Any, ...], tuple[type, ...]], Sequence[Any]]
 
 
-def _reading(given: Sequence[Node], types: Types, args: Container[Node]) -> _Reading:
+def reading_of(given: Sequence[Node], types: Types, args: Container[Node]) -> Reading:
     """Return how the values of a row are read.
 
     Args:
@@ -214,7 +214,14 @@ def _reading(given: Sequence[Node], types: Types, args: Container[Node]) -> _Rea
 
     is_looked_at = checks_of(looked_at) is not None
     get = getter([row_key(node) for node in given])
-    return _Reading(get, None if is_looked_at else tuple(plain), read)
+    return Reading(get, None if is_looked_at else tuple(plain), read)
+
+
+def values_as_stored(reading: Reading, row: Mapping[Any, Any]) -> Sequence[Any]:
+    """Return the values of a row as their columns store them; of floats NaN is missing."""
+    values = reading.get(row)
+    kinds = tuple(map(type, values))
+    return values if kinds == reading.expected else reading.read(values, kinds)
 
 
 def _mended(
