@@ -31,11 +31,11 @@ from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import (
     OVER,
     is_over_table,
-    is_over_window,
     order_of,
     query_of,
     row_args,
     row_order,
+    table_of,
     window_of,
 )
 from fastfeat.ir.show import names_of, show
@@ -44,6 +44,7 @@ from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constan
 from fastfeat.plan.lower.lower import output_of
 from fastfeat.plan.lower.outputs import matrix_dtype
 from fastfeat.plan.lower.patterns import outputs_of
+from fastfeat.plan.lower.schedule import ROWS
 from fastfeat.plan.run.batch import Batch
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.steps import table_with
@@ -114,7 +115,7 @@ def _request(
     name = (step.args[0], dtypes, function_over(step).counts)
     if name not in past.cache:
         table, values = table_with(batch, order, [step])
-        with naming_table(order):
+        with naming_table(table_of(order)):
             (asked,), (texts,) = window_requests(table, [step], values)
         past.cache[name] = listed(asked), [] if texts is None else texts.to_pylist()
     known, texts = past.cache[name]
@@ -123,6 +124,9 @@ def _request(
 
 
 Getter = Callable[[Row], Any]
+
+_OF_A_ROW = ("step", "windows over a table", "ahead")
+"""The kinds of task whose columns are made of a row alone, and of tables."""
 
 
 def defined_row(fitted: Fitted) -> RowKernel:
@@ -161,8 +165,10 @@ def row_maker(fitted: Fitted) -> Callable[[Row], Row]:
 
 def row_steps(fitted: Fitted) -> list[Node]:
     """Return the steps of a row, in order, but functions of its past."""
-    nodes = row_order(fitted.nodes.values())
-    return [node for node in nodes if is_step(node, fitted.types) and not is_over_window(node)]
+    tasks = [task for task in fitted.schedule.tasks if task.kind in _OF_A_ROW]
+    columns = fitted.schedule.columns
+    made = [columns[place] for task in tasks for place in task.gives]
+    return [column.origin for column in made if column.space == ROWS]
 
 
 def _maker(step: Node, fitted: Fitted) -> Getter:

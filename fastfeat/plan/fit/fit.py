@@ -16,12 +16,13 @@ from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.fold_warnings import warn_of_folds
 from fastfeat.plan.fit.labels import known_among
 from fastfeat.plan.fit.scans import learn, warn_missing
-from fastfeat.plan.fit.training_data import TrainingData, learning_roots, prepare, share
+from fastfeat.plan.fit.training_data import TrainingData, prepare, share
 from fastfeat.plan.fit.training_features import for_later_rows, has_folds, training_features
 from fastfeat.plan.lower.constants import constant_roots, evaluate_constants, warn_constants
 from fastfeat.plan.lower.indicators import check_clash, check_width, expanded, warn_empty
 from fastfeat.plan.lower.lower import Constant
 from fastfeat.plan.lower.outputs import check_result
+from fastfeat.plan.lower.schedule import Purpose
 from fastfeat.plan.run.batch import TrainingRows, as_unlearnt, chosen_rows
 from fastfeat.plan.run.encoded_rows import EncodedRows, encoded_rows
 from fastfeat.plan.run.fitted import Fitted
@@ -106,7 +107,8 @@ def fit_on(
     with using(prepared.zones):
         training = _training_rows(prepared, wanted)
         batch = training.learnt_from
-        learn(batch, plan.nodes, transforms=transforms)
+        purpose: Purpose = "fit_transform" if transforms else "fit"
+        learn(batch, plan.nodes, prepared.schedules.of(purpose))
         _check_repeated(training, roots)
         learnt = for_later_rows(batch.learnt)
         check_width(plan.nodes, learnt, types, training.n_rows)
@@ -141,7 +143,7 @@ def _fitted(
         encoded: the rows whose labels encodings know.
     """
     plan, label, n_rows = prepared.plan, prepared.label, training.learnt_from.n_rows
-    return Fitted(
+    fitted = Fitted(
         plan,
         prepared.schema,
         known,
@@ -155,6 +157,8 @@ def _fitted(
         told,
         encoded,
     )
+    fitted.__dict__["schedules"] = prepared.schedules  # those that are there are not made again
+    return fitted
 
 
 def _copied(told: GivenWarnings) -> GivenWarnings:
@@ -174,7 +178,8 @@ def _training_rows(prepared: TrainingData, wanted: Numbers | None) -> TrainingRo
         return TrainingRows(rows, rows, None, None, n_wanted, prepared.index)
     share(prepared, windows_only=True)  # which are computed of all rows anyway
     rows = as_unlearnt(prepared.rows)
-    columns = columns_of_chosen(rows, learning_roots(prepared.plan.nodes))
+    schedules = [prepared.schedules.of("fit"), prepared.schedules.of("training")]
+    columns = columns_of_chosen(rows, schedules)
     chosen = chosen_rows(rows, numbers, columns)
     return TrainingRows(rows, chosen, wanted, is_known, n_wanted, prepared.index)
 

@@ -1,6 +1,6 @@
-"""Training: the plan is cut at its aggregates into scans, as many as they are nested deep.
+"""Training: the schedule of what is learnt, in rounds, as many as aggregates are nested deep.
 
-All aggregates of one depth are learnt in one scan. An argument that is a column is read in place;
+All statistics of one depth are learnt in one scan. An argument that is a column is read in place;
 any other is computed by the row kernel, piece by piece.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from fastfeat.aggregates.keys import Groups
@@ -25,17 +26,18 @@ from fastfeat.errors import (
     shortened,
     warn,
 )
-from fastfeat.ir.node import Aggregate, Call, Node
+from fastfeat.ir.node import Aggregate, Node
 from fastfeat.ir.show import show
-from fastfeat.plan.fit.keys import encodes_of, learn_keys
+from fastfeat.plan.fit.keys import learn_groups, learn_keys, learn_target
 from fastfeat.plan.lower.constants import bind
 from fastfeat.plan.lower.lower import Constant
 from fastfeat.plan.lower.patterns import outputs_of
-from fastfeat.plan.lower.scheduling import is_of_keys, scans_of
+from fastfeat.plan.lower.schedule import Schedule, Task
+from fastfeat.plan.lower.scheduling import scans_of
 from fastfeat.plan.run.batch import Batch, known_constants
 from fastfeat.plan.run.failures import failed_row, first_readers, infinite_value, is_infinite
 from fastfeat.plan.run.inputs import Columns, slot_columns
-from fastfeat.plan.run.steps import make
+from fastfeat.plan.run.steps import Running, begun, run_columns
 from fastfeat.plan.run.values import argument_output
 from fastfeat.progress import doing, tell
 
@@ -58,47 +60,56 @@ class Scan(NamedTuple):
     columns: Columns
 
 
-def learn(batch: Batch, features: Mapping[str, Node], *, transforms: bool = False) -> None:
+def learn(batch: Batch, features: Mapping[str, Node], schedule: Schedule) -> None:
     """Learn the value of every aggregate below the features.
 
     Args:
         batch: the training rows; takes the values, and what steps make of them.
         features: their expressions, by name.
-        transforms: whether the features of the training rows are wanted too.
+        schedule: of what is learnt for them.
 
     Raises:
         InvalidData: there are no rows, or a value that is learnt is not finite.
         Overflow: an argument, or a sum, does not fit its type; names a feature that reads it.
     """
-    roots = list(features.values())
-    encodes, scans = encodes_of(roots, transforms=transforms), scans_of(roots)
-    with doing(f"learning from {counted(batch.n_rows, 'row')}", len(scans), "scans") as step:
-        for k, aggregates in enumerate(scans):
-            step(k)
-            if batch.n_rows == 0:
-                shown = show(aggregates[0])
-                raise InvalidData(
-                    f"fit has no rows to learn {shown} from. Give it at least one training row"
-                )
-            _learn_scan(batch, aggregates, features, encodes)
+    n_rounds = schedule.n_rounds
+    with doing(f"learning from {counted(batch.n_rows, 'row')}", n_rounds, "scans") as step:
+        if n_rounds and batch.n_rows == 0:
+            shown = show(scans_of(list(features.values()))[0][0])
+            raise InvalidData(
+                f"fit has no rows to learn {shown} from. Give it at least one training row"
+            )
+        running = begun(batch, schedule, frees=True)
+        for number, tasks in groupby(running.schedule.tasks, key=lambda task: task.round):
+            step(number - 1)
+            for task in tasks:
+                _learn_task(running, task, features)
+                run_columns(running, task)
 
 
-def _learn_scan(
-    batch: Batch,
-    aggregates: Sequence[Aggregate],
-    features: Mapping[str, Node],
-    encodes: Mapping[Node, Sequence[Call]],
+def _learn_task(running: Running, task: Task, features: Mapping[str, Node]) -> None:
+    """Learn the values of a task; one that makes columns learns nothing."""
+    aggregates = [running.schedule.values[value].origin for value in task.learns]
+    match task.kind:
+        case "keys":
+            codes = [running.schedule.columns[place].origin for place in task.free]
+            learn_keys(running.batch, aggregates, codes)
+        case "target":
+            learn_target(running.batch, aggregates[0])
+        case "groups":
+            learn_groups(running.batch, aggregates)
+        case "statistics":
+            _learn_statistics(running.batch, aggregates, features)
+        case _:
+            pass
+
+
+def _learn_statistics(
+    batch: Batch, aggregates: Sequence[Aggregate], features: Mapping[str, Node]
 ) -> None:
-    """Learn the aggregates of one scan."""
-    of_keys = [a for a in aggregates if is_of_keys(a)]
-    if of_keys:
-        learn_keys(batch, of_keys, encodes)
-    of_rows = [a for a in aggregates if a not in batch.learnt]
-    if not of_rows:
-        return
-    make(batch, [a.args[0] for a in of_rows])
-    scan = _scan(batch, of_rows)
-    tell(f"{counted(len(of_rows), 'statistic')} of {counted(len(scan.arguments), 'column')}")
+    """Learn statistics of all rows, in one pass over them."""
+    scan = _scan(batch, aggregates)
+    tell(f"{counted(len(aggregates), 'statistic')} of {counted(len(scan.arguments), 'column')}")
     for group, values in zip(scan.aggregates, _run(batch, scan, features), strict=True):
         batch.learnt.update(zip(group, values, strict=True))
     _check_finite(batch, scan)

@@ -38,7 +38,7 @@ from fastfeat.plan.lower.codes import check_given_vocabularies
 from fastfeat.plan.lower.indicators import is_one_hot
 from fastfeat.plan.lower.lower import Types
 from fastfeat.plan.lower.outputs import output_schema, output_types
-from fastfeat.plan.lower.scheduling import is_of_keys
+from fastfeat.plan.lower.scheduling import Schedules, is_of_keys
 from fastfeat.plan.run.batch import Batch
 from fastfeat.plan.run.fitted import Fitted, InputSchema, fitted_label
 from fastfeat.plan.run.history import BATCH, given_ids, history_table, id_columns, with_past
@@ -73,6 +73,7 @@ class TrainingData:
         label: what computes the label; None where it is a column, or its columns are not there.
         labels: of all rows, where it looks ahead; else None.
         told: the warnings that these rows have given, which fits do not repeat.
+        schedules: of the features.
         index: of the rows, where the data is a pandas frame; else None.
     """
 
@@ -87,6 +88,7 @@ class TrainingData:
     label: Fitted | None
     labels: Labels | None
     told: GivenWarnings
+    schedules: Schedules
     index: Any = None
 
 
@@ -140,7 +142,9 @@ def prepare(
             labels = labels_of(replace(label, told=told), table, past, read, backend)
     index = frame_index(data)
     return TrainingData(
-        plan, table, rows, earlier, read, schema, schemas, zones, label, labels, told, index
+        *(plan, table, rows, earlier, read, schema, schemas, zones, label, labels, told),
+        Schedules(plan.nodes, types),
+        index,
     )
 
 

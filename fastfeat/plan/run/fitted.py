@@ -14,7 +14,6 @@ from fastfeat.errors import GivenWarnings
 from fastfeat.io.arrow import Array, Schema, pa
 from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.ir.node import Call, Literal, Node, TableColumn
-from fastfeat.ir.scope import row_order
 from fastfeat.plan.declare.bind import Schemas
 from fastfeat.plan.declare.bind import bind as bind_types
 from fastfeat.plan.declare.declaration import Declaration
@@ -23,9 +22,10 @@ from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constan
 from fastfeat.plan.lower.indicators import expanded
 from fastfeat.plan.lower.lower import Constant, Types
 from fastfeat.plan.lower.outputs import arrays_program, arrow_program, matrix_program, output_schema
+from fastfeat.plan.lower.schedule import Schedule
+from fastfeat.plan.lower.scheduling import Schedules, laid_out
 from fastfeat.plan.run.encoded_rows import EncodedRows
 from fastfeat.scalars.zones import ZoneTable, using
-from fastfeat.steps.registry import is_step
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -82,9 +82,19 @@ class Fitted:
         return {column: self.bound[column] for column in self.declaration.row_table_columns}
 
     @cached_property
-    def has_steps(self) -> bool:
-        """Whether features read columns that steps make."""
-        return any(is_step(node, self.types) for node in row_order(self.nodes.values()))
+    def schedules(self) -> Schedules:
+        """The schedules of the features, as they are declared."""
+        return Schedules(self.declaration.nodes, self.bound)
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """The schedule of the features of later rows."""
+        return laid_out(self.schedules.of("apply"), self.nodes.values(), self.types)
+
+    @cached_property
+    def training_schedule(self) -> Schedule:
+        """The schedule of the features of the rows that were learnt from."""
+        return laid_out(self.schedules.of("training"), self.nodes.values(), self.types)
 
     @cached_property
     def nodes(self) -> dict[str, Node]:
