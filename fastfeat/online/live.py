@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Self, get_args
+from typing import TYPE_CHECKING, Any, Generic, Self, cast, get_args
 
 from fastfeat import pickles
 from fastfeat.arguments import Hints, explaining_methods
@@ -464,7 +464,7 @@ class Live(Generic[Face]):
         row_id = self._state.lowered.row_id
         if type(row) is not dict or self._passed or (row_id is not None and row_id in row):
             return None
-        found = self._state.features_of_row(row)
+        found = self._state.features_of_row(cast("dict[str, Any]", row))
         return found if found is None else found.get(ALONE, found)
 
     def _of_row(self, row: Mapping[str, Any]) -> Any:

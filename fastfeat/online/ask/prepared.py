@@ -106,7 +106,7 @@ def _is_plain_order(order: Order, lowered: LivePlan) -> bool:
 
 def _is_plain_round(one: Round, lowered: LivePlan) -> bool:
     """Return whether functions over windows are of columns of numbers or times as they are."""
-    if one.tie is not None or one.kept or any(one.schedule) or one.expressions:
+    if one.tie is not None or one.kept or one.schedule.tasks or one.expressions:
         return False
     return all(
         isinstance(statistic.value, Column)
