@@ -79,7 +79,7 @@ def learnt_at_once(kind: Kind, case: Case) -> Sequence[Any]:
     raise AssertionError("too many rounds")
 
 
-def learnt_in_parts(kind: Kind, case: Case, draw: st.DrawFn) -> Sequence[Any]:
+def learnt_in_parts(kind: Kind, case: Case, draw: Callable[..., Any]) -> Sequence[Any]:
     """Return the values, the rows split anew in each round."""
     hint = None
     for _ in range(MOST_ROUNDS):

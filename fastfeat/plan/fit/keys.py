@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.aggregates import AGGREGATES, is_target
+from fastfeat.aggregates import is_target
 from fastfeat.aggregates.keys import Groups, KeyCounts, Vocabulary, without_rare
 from fastfeat.aggregates.target import UNSEEN, FoldedGroups, bytes_per_cell
 from fastfeat.backends import run_task
@@ -33,7 +33,8 @@ from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show
 from fastfeat.plan.lower.codes import n_codes
 from fastfeat.plan.lower.lower import Constant
-from fastfeat.plan.run.batch import Batch, KeyOf, Made, among, keep_codes, key_of, numbered
+from fastfeat.plan.lower.passes import KeyOf, key_of
+from fastfeat.plan.run.batch import Batch, Made, among, keep_codes, numbered
 from fastfeat.plan.run.steps import make
 from fastfeat.plan.run.values import compute_columns, computed_values, key_values, values_of
 from fastfeat.progress import tell
@@ -168,12 +169,6 @@ def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> 
             codes = pa.chunked_array([array_of_values(codes, None, pa.int32())])
         made[step] = codes
     return made
-
-
-def is_of_keys(aggregate: Aggregate) -> bool:
-    """Return whether an aggregate is learnt from keys, or per key."""
-    counted = "keys" in AGGREGATES[aggregate.function].primitives
-    return counted or isinstance(aggregate.frame, GroupFrame)
 
 
 def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:

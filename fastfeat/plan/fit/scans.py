@@ -25,10 +25,10 @@ from fastfeat.errors import (
     shortened,
     warn,
 )
-from fastfeat.ir.node import Aggregate, Call, Node, fold
+from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show
-from fastfeat.plan.fit.keys import encodes_of, is_of_keys, learn_keys
+from fastfeat.plan.fit.keys import encodes_of, learn_keys
 from fastfeat.plan.lower.constants import (
     ConstantCalls,
     bind,
@@ -38,6 +38,7 @@ from fastfeat.plan.lower.constants import (
 )
 from fastfeat.plan.lower.lower import Constant, Types
 from fastfeat.plan.lower.patterns import outputs_of
+from fastfeat.plan.lower.scheduling import is_of_keys, scans_of
 from fastfeat.plan.lower.typed import TypedPlan
 from fastfeat.plan.run.batch import Batch
 from fastfeat.plan.run.failures import failed_row, first_readers, infinite_value, is_infinite
@@ -80,21 +81,6 @@ class Read(NamedTuple):
 
     constants: Constants
     columns: Columns
-
-
-def scans_of(roots: Sequence[Node]) -> list[list[Aggregate]]:
-    """Return the aggregates of each scan, in the order in which they must be learnt."""
-
-    def depth(node: Node, below: list[int]) -> int:
-        deepest = max(below, default=0)
-        return deepest + 1 if isinstance(node, Aggregate) else deepest
-
-    depths = fold(roots, depth)
-    scans: list[list[Aggregate]] = [[] for _ in range(max(depths.values(), default=0))]
-    for node, level in depths.items():
-        if isinstance(node, Aggregate):
-            scans[level - 1].append(node)
-    return scans
 
 
 def planned_scans(typed: TypedPlan) -> list[Scan]:

@@ -33,12 +33,13 @@ from fastfeat.plan.declare.bind import Schemas, bind
 from fastfeat.plan.declare.columns_read import columns_of, seen_by_windows_alone
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.leakage import check_leakage
-from fastfeat.plan.fit.keys import is_of_keys, number_keys
+from fastfeat.plan.fit.keys import number_keys
 from fastfeat.plan.fit.labels import Labels, labels_of
 from fastfeat.plan.lower.codes import check_given_vocabularies
 from fastfeat.plan.lower.indicators import is_one_hot
 from fastfeat.plan.lower.lower import Types
 from fastfeat.plan.lower.outputs import output_schema, output_types
+from fastfeat.plan.lower.scheduling import is_of_keys
 from fastfeat.plan.lower.typed import TypedPlan, typed_plan
 from fastfeat.plan.run.batch import Batch
 from fastfeat.plan.run.fitted import Fitted, InputSchema, fitted_label

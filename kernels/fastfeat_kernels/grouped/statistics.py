@@ -9,6 +9,7 @@ import numpy as np
 
 from fastfeat_kernels.column import Call, Chunk, Run, split_rows
 from fastfeat_kernels.grouped import layout
+from fastfeat_kernels.grouped.calls import Task, new_target, partition_calls
 from fastfeat_kernels.grouped.finalize import (
     Floats,
     deviations_of,
@@ -19,10 +20,7 @@ from fastfeat_kernels.grouped.finalize import (
 )
 from fastfeat_kernels.grouped.state import GroupedMoments, take
 from fastfeat_kernels.grouped.summarize import (
-    Task,
     is_partitioned,
-    new_target,
-    partition_calls,
     split_task,
     summarize,
     summarize_partitions,
