@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from group_cases import groups, shown
 from hypothesis import given
 from hypothesis import strategies as st
 from learner_cases import (
@@ -29,6 +30,7 @@ from fastfeat.engine.learner import Again, Learnt, of_bytes, to_bytes
 from fastfeat.engine.program import RowFailed
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.expr import Expr
+from fastfeat.steps.keys import cpu_group_states
 
 MOST_ROUNDS = 20
 
@@ -62,6 +64,7 @@ KINDS = {
         ),
         exactly,
     ),
+    "groups": Kind(cpu_group_states.LEARNER, groups(), shown),
 }
 
 

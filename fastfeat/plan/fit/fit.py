@@ -16,7 +16,7 @@ from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.fold_warnings import folded_encoders, warn_of_folds
 from fastfeat.plan.fit.labels import known_among
 from fastfeat.plan.fit.scans import learn, warn_missing
-from fastfeat.plan.fit.training_data import TrainingData, learning_roots, prepare, share
+from fastfeat.plan.fit.training_data import TrainingData, prepare, share
 from fastfeat.plan.fit.training_features import for_later_rows, has_folds, training_features
 from fastfeat.plan.lower.constants import (
     ConstantCalls,
@@ -30,6 +30,7 @@ from fastfeat.plan.lower.constants import (
 from fastfeat.plan.lower.indicators import check_clash, check_width, expanded, warn_empty
 from fastfeat.plan.lower.lower import Constant
 from fastfeat.plan.lower.outputs import check_result
+from fastfeat.plan.lower.schedule import Purpose
 from fastfeat.plan.lower.typed import TypedPlan
 from fastfeat.plan.run.batch import TrainingRows, as_unlearnt, chosen_rows
 from fastfeat.plan.run.encoded_rows import EncodedRows, encoded_rows
@@ -115,7 +116,8 @@ def fit_on(
     with using(prepared.zones):
         training = _training_rows(prepared, wanted)
         batch = training.learnt_from
-        learn(batch, typed, transforms=transforms)
+        purpose: Purpose = "fit_transform" if transforms else "fit"
+        learn(batch, typed, purpose)
         _check_repeated(training, encoders)
         learnt = for_later_rows(batch.learnt)
         check_width(plan.nodes, learnt, typed.types, training.n_rows)
@@ -169,7 +171,7 @@ def _fitted(
         encoded: the rows whose labels encodings know.
     """
     plan, label, n_rows = prepared.plan, prepared.label, training.learnt_from.n_rows
-    return Fitted(
+    fitted = Fitted(
         plan,
         prepared.schema,
         known,
@@ -183,6 +185,10 @@ def _fitted(
         told,
         encoded,
     )
+    fitted.__dict__["schedules"] = (
+        prepared.typed.schedules
+    )  # those that are there are not made again
+    return fitted
 
 
 def _copied(told: GivenWarnings) -> GivenWarnings:
@@ -202,7 +208,8 @@ def _training_rows(prepared: TrainingData, wanted: Numbers | None) -> TrainingRo
         return TrainingRows(rows, rows, None, None, n_wanted, prepared.index)
     share(prepared, windows_only=True)  # which are computed of all rows anyway
     rows = as_unlearnt(prepared.rows)
-    columns = columns_of_chosen(rows, learning_roots(prepared.plan.nodes))
+    schedules = [prepared.typed.schedules.of("fit"), prepared.typed.schedules.of("training")]
+    columns = columns_of_chosen(rows, schedules)
     chosen = chosen_rows(rows, numbers, columns)
     return TrainingRows(rows, chosen, wanted, is_known, n_wanted, prepared.index)
 

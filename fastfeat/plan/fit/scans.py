@@ -1,6 +1,6 @@
-"""Training: the plan is cut at its aggregates into scans, as many as they are nested deep.
+"""Training: the schedule of what is learnt, in rounds, as many as aggregates are nested deep.
 
-All aggregates of one depth are learnt in one scan. An argument that is a column is read in place;
+All statistics of one depth are learnt in one scan. An argument that is a column is read in place;
 any other is computed by the row kernel, piece by piece.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from fastfeat.aggregates.keys import Groups
@@ -25,10 +26,9 @@ from fastfeat.errors import (
     shortened,
     warn,
 )
-from fastfeat.ir.node import Aggregate, Call, Node
-from fastfeat.ir.scope import row_order
+from fastfeat.ir.node import Aggregate, Node
 from fastfeat.ir.show import show
-from fastfeat.plan.fit.keys import encodes_of, learn_keys
+from fastfeat.plan.fit.keys import learn_groups, learn_keys, learn_target
 from fastfeat.plan.lower.constants import (
     ConstantCalls,
     bind,
@@ -38,37 +38,31 @@ from fastfeat.plan.lower.constants import (
 )
 from fastfeat.plan.lower.lower import Constant, Types
 from fastfeat.plan.lower.patterns import outputs_of
-from fastfeat.plan.lower.scheduling import is_of_keys, scans_of
+from fastfeat.plan.lower.schedule import Purpose, Task
+from fastfeat.plan.lower.scheduling import scans_of
 from fastfeat.plan.lower.typed import TypedPlan
 from fastfeat.plan.run.batch import Batch
 from fastfeat.plan.run.failures import failed_row, first_readers, infinite_value, is_infinite
 from fastfeat.plan.run.inputs import Columns, slot_columns
-from fastfeat.plan.run.steps import make
+from fastfeat.plan.run.steps import Running, begun, run_columns
 from fastfeat.plan.run.values import argument_output
 from fastfeat.progress import doing, tell
-from fastfeat.steps.registry import is_step
 
 
 class Scan(NamedTuple):
     """One pass over the training rows; nothing learnt is in it.
 
     Args:
-        first: the first aggregate, for messages.
-        of_keys: the aggregates of keys and of groups.
-        arguments: what others are learnt from, one output of the program each.
+        arguments: what is learnt from, one output of the program each.
         aggregates: what is learnt from each argument.
         program: computes the arguments.
         known: the constants below the arguments.
-        makes_columns: whether steps make what the program reads.
     """
 
-    first: Aggregate
-    of_keys: tuple[Aggregate, ...]
     arguments: tuple[Node, ...]
     aggregates: tuple[tuple[Aggregate, ...], ...]
     program: Program
     known: ConstantCalls
-    makes_columns: bool
 
 
 class Read(NamedTuple):
@@ -83,64 +77,61 @@ class Read(NamedTuple):
     columns: Columns
 
 
-def planned_scans(typed: TypedPlan) -> list[Scan]:
-    """Return the scans of a plan, with what follows from the types of the training rows."""
-    return [_scan(aggregates, typed.types) for aggregates in scans_of(list(typed.nodes.values()))]
-
-
-def learn(batch: Batch, typed: TypedPlan, *, transforms: bool = False) -> None:
+def learn(batch: Batch, typed: TypedPlan, purpose: Purpose) -> None:
     """Learn the value of every aggregate below the features.
 
     Args:
         batch: the training rows; takes the values, and what steps make of them.
         typed: the plan, with the types of these rows.
-        transforms: whether the features of the training rows are wanted too.
+        purpose: "fit", or "fit_transform" where the features of these rows are wanted too.
 
     Raises:
         InvalidData: there are no rows, or a value that is learnt is not finite.
         Overflow: an argument, or a sum, does not fit its type; names a feature that reads it.
     """
-    encodes = typed.once(_encodes_to_transform if transforms else _encodes_to_learn)
-    scans = typed.once(planned_scans)
-    with doing(f"learning from {counted(batch.n_rows, 'row')}", len(scans), "scans") as step:
-        for k, scan in enumerate(scans):
-            step(k)
-            if batch.n_rows == 0:
-                raise InvalidData(
-                    f"fit has no rows to learn {show(scan.first)} from. Give it at least one "
-                    "training row"
-                )
-            _learn_scan(batch, scan, typed.nodes, encodes)
+    schedule = typed.schedules.of(purpose)
+    n_rounds = schedule.n_rounds
+    with doing(f"learning from {counted(batch.n_rows, 'row')}", n_rounds, "scans") as step:
+        if n_rounds and batch.n_rows == 0:
+            shown = show(scans_of(list(typed.nodes.values()))[0][0])
+            raise InvalidData(
+                f"fit has no rows to learn {shown} from. Give it at least one training row"
+            )
+        running = begun(batch, schedule, frees=True)
+        for number, tasks in groupby(running.schedule.tasks, key=lambda task: task.round):
+            step(number - 1)
+            for task in tasks:
+                _learn_task(running, task, typed)
+                run_columns(running, task)
 
 
-def _encodes_to_learn(typed: TypedPlan) -> dict[Node, list[Call]]:
-    return encodes_of(list(typed.nodes.values()), transforms=False)
+def _learn_task(running: Running, task: Task, typed: TypedPlan) -> None:
+    """Learn the values of a task; one that makes columns learns nothing."""
+    aggregates = [running.schedule.values[value].origin for value in task.learns]
+    match task.kind:
+        case "keys":
+            codes = [running.schedule.columns[place].origin for place in task.free]
+            learn_keys(running.batch, aggregates, codes)
+        case "target":
+            learn_target(running.batch, aggregates[0])
+        case "groups":
+            learn_groups(running.batch, aggregates)
+        case "statistics":
+            _learn_statistics(running.batch, aggregates, typed)
+        case _:
+            pass
 
 
-def _encodes_to_transform(typed: TypedPlan) -> dict[Node, list[Call]]:
-    return encodes_of(list(typed.nodes.values()), transforms=True)
-
-
-def _learn_scan(
-    batch: Batch,
-    scan: Scan,
-    features: Mapping[str, Node],
-    encodes: Mapping[Node, Sequence[Call]],
-) -> None:
-    """Learn the aggregates of one scan."""
-    if scan.of_keys:
-        learn_keys(batch, scan.of_keys, encodes)
-    if not scan.arguments:
-        return
-    if scan.makes_columns:
-        make(batch, scan.arguments)
-    n_aggregates = sum(map(len, scan.aggregates))
-    tell(f"{counted(n_aggregates, 'statistic')} of {counted(len(scan.arguments), 'column')}")
+def _learn_statistics(batch: Batch, aggregates: Sequence[Aggregate], typed: TypedPlan) -> None:
+    """Learn statistics of all rows, in one pass over them."""
+    scans = typed.once(_no_scans)
+    scan = scans.get(key := tuple(aggregates)) or scans.setdefault(key, _scan(key, typed.types))
+    tell(f"{counted(len(aggregates), 'statistic')} of {counted(len(scan.arguments), 'column')}")
     read = Read(
         bind(scan.program, evaluated(scan.known, batch.learnt)),
         slot_columns(scan.program, batch.table, batch.made),
     )
-    for group, values in zip(scan.aggregates, _run(batch, scan, read, features), strict=True):
+    for group, values in zip(scan.aggregates, _run(batch, scan, read, typed.nodes), strict=True):
         batch.learnt.update(zip(group, values, strict=True))
     _check_finite(batch, scan, read)
 
@@ -161,23 +152,23 @@ def warn_missing(learnt: Mapping[Node, Constant]) -> None:
         )
 
 
+def _no_scans(typed: TypedPlan) -> dict[tuple[Aggregate, ...], Scan]:
+    """Return the scans that a plan is known to make: none yet."""
+    return {}
+
+
 def _scan(aggregates: Sequence[Aggregate], types: Types) -> Scan:
-    """Return the scan of aggregates of one depth."""
-    of_keys = tuple(a for a in aggregates if is_of_keys(a))
+    """Return the pass that learns some aggregates."""
     grouped: dict[Node, list[Aggregate]] = {}
     for aggregate in aggregates:
-        if not is_of_keys(aggregate):
-            grouped.setdefault(aggregate.args[0], []).append(aggregate)
+        grouped.setdefault(aggregate.args[0], []).append(aggregate)
     named = [("", argument) for argument in grouped]
     outputs = outputs_of(named, types, argument_output, hoist=True, training=True)
     return Scan(
-        aggregates[0],
-        of_keys,
         tuple(grouped),
         tuple(map(tuple, grouped.values())),
         program_of(outputs),
         constant_calls(constant_roots(list(grouped)), types),
-        any(is_step(node, types) for node in row_order(grouped, training=True)),
     )
 
 

@@ -86,6 +86,27 @@ def schedule_of_columns(nodes: Sequence[Node], types: Types, *, training: bool =
     return schedule
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Schedules:
+    """The schedules of some features, each made when it is first asked for, and kept.
+
+    Args:
+        features: their expressions, by name, as they are declared.
+        types: type of every node.
+        made: the schedules that are there.
+    """
+
+    features: Mapping[str, Node]
+    types: Types
+    made: dict[Purpose, Schedule] = field(default_factory=dict[Purpose, Schedule])
+
+    def of(self, purpose: Purpose) -> Schedule:
+        """Return the schedule of a purpose."""
+        if purpose not in self.made:
+            self.made[purpose] = schedule_of(self.features, self.types, purpose)
+        return self.made[purpose]
+
+
 def drafted(features: Mapping[str, Node], types: Types, purpose: Purpose) -> Schedule:
     """Return the schedule of features before any pass; arguments as of `schedule_of`."""
     draft = _draft(types, training=purpose != "apply")
@@ -437,3 +458,41 @@ def _add_indicators(draft: _Draft, node: Node) -> None:
         round=draft.round,
     )
     draft.tasks.append(task)
+
+
+def laid_out(schedule: Schedule, nodes: Iterable[Node], types: Types) -> Schedule:
+    """Return the schedule of a fitted plan: what makes a block of columns is a step for each.
+
+    Args:
+        schedule: of the features as they are declared.
+        nodes: the expressions of the columns of the fitted plan.
+        types: type of every node, of these too.
+    """
+    blocks = [task for task in schedule.tasks if task.kind == "indicators"]
+    if not blocks:
+        return schedule
+    columns, steps = list(schedule.columns), dict[Node, Task]()
+    made: dict[ColumnOf, tuple[ColumnOf, ...]] = {}
+    for block in blocks:
+        own = [node for node in nodes if node.args[:1] == block.nodes[0].args[:1]]
+        for node in own:
+            if is_step(node, types) and node not in steps:
+                given = (len(columns),)
+                steps[node] = replace(block, kind="step", nodes=(node,), gives=given, frees=())
+                columns.append(Column(ROWS, types[node], node))
+        made[block.gives[0]] = tuple(steps[node].gives[0] for node in own if node in steps)
+
+    def each(places: Iterable[ColumnOf]) -> tuple[ColumnOf, ...]:
+        return _once(*(one for place in places for one in made.get(place, (place,))))
+
+    left = [task for task in schedule.tasks if task.kind != "indicators"]
+    tasks = [replace(task, reads=each(task.reads)) for task in left]
+    first = tasks.index(next(task for task in tasks if task.kind == "features"))
+    spaces = (replace(schedule.spaces[ROWS], types=types), *schedule.spaces[1:])
+    return replace(
+        schedule,
+        spaces=spaces,
+        columns=tuple(columns),
+        tasks=(*tasks[:first], *steps.values(), *tasks[first:]),
+        outputs=each(schedule.outputs),
+    )

@@ -17,6 +17,7 @@ from fastfeat.ir.node import Node
 from fastfeat.plan.declare.bind import Schemas
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.lower import Types
+from fastfeat.plan.lower.scheduling import Schedules
 from fastfeat.scalars.zones import ZoneTable, table_for, using
 
 R = TypeVar("R")
@@ -37,6 +38,7 @@ class TypedPlan:
         tables: the same of lookup tables.
         types: type of every node.
         zones: the tables of the time zones that were read for this.
+        schedules: of the features.
         made: what was made of it, by the function that made it.
     """
 
@@ -46,6 +48,7 @@ class TypedPlan:
     tables: Schemas
     types: Types
     zones: dict[str, ZoneTable]
+    schedules: Schedules
     made: dict[Callable[..., Any], Any] = field(default_factory=dict[Callable[..., Any], Any])
 
     def once(self, make: Callable[[TypedPlan], R]) -> R:
@@ -84,7 +87,8 @@ def typed_plan(
     zones: dict[str, ZoneTable] = {}
     with using(zones):
         types = bound()
-    made = TypedPlan(plan.nodes, plan.dtype, dict(inputs), dict(tables), types, zones)
+    schedules = Schedules(plan.nodes, types)
+    made = TypedPlan(plan.nodes, plan.dtype, dict(inputs), dict(tables), types, zones, schedules)
     _KEPT[plan] = (made, *kept[: N_KEPT - 1])
     return made
 

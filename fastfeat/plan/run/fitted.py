@@ -14,7 +14,6 @@ from fastfeat.errors import GivenWarnings
 from fastfeat.io.arrow import Array, Schema, pa
 from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.ir.node import Call, Literal, Node, TableColumn
-from fastfeat.ir.scope import row_order
 from fastfeat.plan.declare.bind import Schemas
 from fastfeat.plan.declare.bind import bind as bind_types
 from fastfeat.plan.declare.declaration import Declaration
@@ -23,10 +22,11 @@ from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constan
 from fastfeat.plan.lower.indicators import expanded
 from fastfeat.plan.lower.lower import Constant, Types
 from fastfeat.plan.lower.outputs import arrays_program, arrow_program, matrix_program, output_schema
+from fastfeat.plan.lower.schedule import Schedule
+from fastfeat.plan.lower.scheduling import Schedules, laid_out
 from fastfeat.plan.lower.typed import TypedPlan, typed_of
 from fastfeat.plan.run.encoded_rows import EncodedRows
 from fastfeat.scalars.zones import ZoneTable, using
-from fastfeat.steps.registry import is_step
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -84,9 +84,19 @@ class Fitted:
         return {column: self.bound[column] for column in self.declaration.row_table_columns}
 
     @cached_property
-    def has_steps(self) -> bool:
-        """Whether features read columns that steps make."""
-        return self._once(_has_steps)
+    def schedules(self) -> Schedules:
+        """The schedules of the features, as they are declared."""
+        return Schedules(self.declaration.nodes, self.bound)
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """The schedule of the features of later rows."""
+        return laid_out(self.schedules.of("apply"), self.nodes.values(), self.types)
+
+    @cached_property
+    def training_schedule(self) -> Schedule:
+        """The schedule of the features of the rows that were learnt from."""
+        return laid_out(self.schedules.of("training"), self.nodes.values(), self.types)
 
     @cached_property
     def nodes(self) -> dict[str, Node]:
@@ -113,7 +123,9 @@ class Fitted:
         if typed is not None and self.nodes == typed.nodes:
             return typed
         dtype, zones = self.declaration.dtype, self.zones
-        return TypedPlan(self.nodes, dtype, self.inputs, self.tables, self.types, zones)
+        return TypedPlan(
+            *(self.nodes, dtype, self.inputs, self.tables, self.types, zones, self.schedules)
+        )
 
     def _once(self, make: Callable[[TypedPlan], R]) -> R:
         """Return the result of a function of the output columns and their types."""
@@ -183,10 +195,6 @@ class Fitted:
     def feature_names(self) -> list[str]:
         """The names of the features, in output order."""
         return list(self.nodes)
-
-
-def _has_steps(typed: TypedPlan) -> bool:
-    return any(is_step(node, typed.types) for node in row_order(typed.nodes.values()))
 
 
 def _arrow_program(typed: TypedPlan) -> Program:

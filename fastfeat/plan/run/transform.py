@@ -50,7 +50,7 @@ from fastfeat.plan.run.lookup_tables import Tables, table_values
 from fastfeat.plan.run.order_warnings import warn_repeated
 from fastfeat.plan.run.results import check_memory, computed_form, given_out
 from fastfeat.plan.run.row_selection import row_numbers
-from fastfeat.plan.run.steps import columns_of_chosen, make
+from fastfeat.plan.run.steps import columns_of_chosen, run
 from fastfeat.progress import doing
 
 SHORT = 1 << 14
@@ -176,11 +176,10 @@ def made_rows(
     batch = with_past(batch, earlier, columns, row_id)
     nodes = list(fitted.nodes.values())
     if wanted is not None:
-        batch = chosen_rows(batch, wanted, columns_of_chosen(batch, nodes))
+        batch = chosen_rows(batch, wanted, columns_of_chosen(batch, [fitted.schedule]))
     if history is None and columns:
         warn_without_history(batch, nodes, fitted.told)
-    if fitted.has_steps:
-        make(batch, nodes)
+    run(batch, fitted.schedule, frees=True)
     return batch
 
 

@@ -8,6 +8,7 @@ from fastfeat_kernels.column import Call, Run
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.state import NO_EXTREMES, NONE, GroupedMoments, left_of_lines
 from fastfeat_kernels.grouped.summarize import (
+    MOST_OTHERS,
     MOST_REACH,
     Table,
     has_window,
@@ -17,8 +18,7 @@ from fastfeat_kernels.grouped.summarize import (
 from fastfeat_kernels.grouped.tables import Groups, Words, aligned_zeros
 from fastfeat_kernels.grouped.wide import add_left, no_left
 
-MANY_FALLEN = 32  # of groups, one in so many has sums of its own window where two are joined
-MOST_OTHERS = 4  # windows, before they are joined where they can be
+MANY_FALLEN = 32  # of groups, one in so many keeps sums of its own window where two are joined
 
 
 def join_tables(a: Table, b: Table, run: Run, n_parts: int = 1) -> Table:
@@ -82,8 +82,18 @@ def _by_window(a: Table, b: Table) -> tuple[Table, Table]:
     return (a, b) if a.moments.exponent >= b.moments.exponent else (b, a)
 
 
-def _join(target: Table, source: Table, run: Run, n_parts: int) -> list[Table]:
-    """Join a table to one of a window as high or higher; return what is not in that window."""
+def _join(
+    target: Table, source: Table, run: Run, n_parts: int, is_last: bool = False
+) -> list[Table]:
+    """Join a table to one of a window as high or higher; return what is not in that window.
+
+    Args:
+        target: the table.
+        source: the other.
+        run: as of `join_tables`.
+        n_parts: as of `join_tables`.
+        is_last: whether all that is not in the window becomes integers, however much it is.
+    """
     _make_room(target, source)
     up = target.moments.exponent - source.moments.exponent
     target.reach += source.reach >> up
@@ -95,9 +105,9 @@ def _join(target: Table, source: Table, run: Run, n_parts: int) -> list[Table]:
         n_negative_infinite=_added(a.n_negative_infinite, b.n_negative_infinite),
         left=add_left(a.left, b.left),
     )
-    if len(hard) * MANY_FALLEN > a.n_groups:
+    if len(hard) * MANY_FALLEN > a.n_groups and not is_last:
         sums = b._replace(
-            n_missing=NONE, n_positive_infinite=NONE, n_negative_infinite=NONE,
+            element="float64", n_missing=NONE, n_positive_infinite=NONE, n_negative_infinite=NONE,
             extremes=NO_EXTREMES, left=no_left(), n_added=1,
         )  # fmt: skip
         return [Table(sums, [], source.reach, True)]
@@ -113,16 +123,15 @@ def _join_other(table: Table, other: Table, run: Run, n_parts: int) -> None:
         if known.moments.exponent == other.moments.exponent:
             _join(known, other, run, n_parts)
             return
-    higher = [one for one in table.others if one.moments.exponent > other.moments.exponent]
-    if len(table.others) >= MOST_OTHERS and higher:
-        known = min(higher, key=lambda one: one.moments.exponent)
-        rest = _join(known, other, run, n_parts)
-        left, known.moments = known.moments.left, known.moments._replace(left=no_left())
-        moments = table.moments
-        table.moments = moments._replace(left=add_left(moments.left, left))
-        table.others += rest
-        return
     table.others.append(other)
+    if len(table.others) > MOST_OTHERS:
+        table.others.sort(key=lambda one: one.moments.exponent)
+        source, target = table.others[:2]
+        _join(target, source, run, n_parts, is_last=True)
+        del table.others[0]
+        left = add_left(table.moments.left, target.moments.left)
+        table.moments = table.moments._replace(left=left)
+        target.moments = target.moments._replace(left=no_left())
 
 
 def _make_room(target: Table, source: Table) -> None:

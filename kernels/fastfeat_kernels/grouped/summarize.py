@@ -58,6 +58,8 @@ PARTITION_SHIFT = 13  # a partition of 2**13 groups has 512 kB of lines
 FEWEST_LEFT = 16  # rows that no window holds, and that become integers of any width at once
 FEW_LEFT = 1 << 10  # rows for which no table of a further window is made
 MOST_REACH = 1 << 62  # of the highest limbs
+N_LEFT_BYTES = 1 << 10  # of the widest integers of a group
+MOST_OTHERS = 6  # further windows
 MAX_ROOM = 8  # bits of a window that are left free for more rows, before it is moved up
 MOVED_UP = 16  # bits
 
@@ -88,6 +90,13 @@ def summarize(
     table = new_table(element, n_groups, level, extremes)
     add(table, chunks, groups, run, n_parts)
     return moments_in(table, run)
+
+
+class _LeftRows(NamedTuple):
+    """Floats that a window does not hold, and their groups."""
+
+    values: npt.NDArray[np.float64]
+    groups: Groups
 
 
 @dataclass(slots=True)
@@ -156,7 +165,25 @@ def carry(table: Table, run: Run) -> None:
 
 def add(table: Table, chunks: Sequence[Chunk], groups: Groups, run: Run, n_parts: int = 1) -> None:
     """Add rows to a table; the arguments are of `summarize`."""
-    left = _add_to_window(table, chunks, groups, run, n_parts)
+    _keep_left(table, _add_to_window(table, chunks, groups, run, n_parts), run)
+
+
+def add_partitions(
+    table: Table, task: Task, partitions: Partitions, run: Run, n_parts: int = 1
+) -> None:
+    """Add rows to a table of no rows, as `split_task` gives them."""
+    assert not table.has_rows
+    table.moments = table.moments._replace(exponent=task.exponent)
+    n_rows = int(partitions.starts[-1])
+    if n_rows:
+        task = task._replace(headroom=_make_room(table, n_rows), extremes=table.has_extremes)
+        left = _add_partitions(table, task, partitions, n_parts, run)
+        table.has_rows = True
+        _keep_left(table, left, run)
+
+
+def _keep_left(table: Table, left: _LeftRows, run: Run) -> None:
+    """Keep rows that the window does not hold: in further windows, a few as integers."""
     while len(left.groups) > FEWEST_LEFT:
         n_left = len(left.groups)
         column = [_Column(left.values.ctypes.data, 0, 0, 0, n_left, left)]
@@ -170,13 +197,6 @@ def add(table: Table, chunks: Sequence[Chunk], groups: Groups, run: Run, n_parts
         moments = table.moments
         integers = left_of_rows(*left, moments.level, run)
         table.moments = moments._replace(left=add_left(moments.left, integers))
-
-
-class _LeftRows(NamedTuple):
-    """Floats that a window does not hold, and their groups."""
-
-    values: npt.NDArray[np.float64]
-    groups: Groups
 
 
 class _Column(NamedTuple):
@@ -203,7 +223,8 @@ def _window_for(table: Table, column: Sequence[Chunk], run: Run) -> Table | None
     for other in table.others:
         if held[other.moments.exponent + layout.EXPONENT_BIAS] * 2 > most:
             return other
-    if n_rows <= FEW_LEFT or n_rows * 4 < moments.n_groups:
+    is_full = len(table.others) >= MOST_OTHERS
+    if is_full or n_rows <= FEW_LEFT or n_rows * 4 < moments.n_groups:
         return None
     table.others.append(new_table("float64", moments.n_groups, moments.level, extremes=False))
     return table.others[-1]
@@ -461,3 +482,21 @@ def _read(task: Task, target: Target, state: Words) -> GroupedMoments:
         target.extremes,
         no_left(),
     )
+
+
+def n_bytes_of(table: Table) -> int:
+    """Return the memory that a table takes."""
+    moments = table.moments
+    arrays = moments.lines, moments.n_missing, moments.n_positive_infinite
+    n_bytes = sum(array.nbytes for array in (*arrays, moments.n_negative_infinite))
+    left = len(moments.left.groups) * N_LEFT_BYTES
+    return n_bytes + moments.extremes.nbytes + left + sum(map(n_bytes_of, table.others))
+
+
+def most_bytes(element: str, n_groups: int, level: Level, extremes: bool, n_rows: int) -> int:
+    """Return the most memory that a table of so many rows takes."""
+    has_window = element.startswith("float") and level > 0
+    n_windows = 1 + (MOST_OTHERS if has_window and n_rows > FEW_LEFT else 0)
+    n_bytes = n_windows * 8 * layout.LINE_WORDS[level] + 3 * 8 + (16 if extremes else 0)
+    n_left = min(n_rows, n_groups) if has_window else 0
+    return n_groups * n_bytes + n_left * N_LEFT_BYTES

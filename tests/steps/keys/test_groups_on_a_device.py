@@ -23,7 +23,8 @@ from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, Order
 from fastfeat.engine.gpu.runtime import Geometry
 from fastfeat.errors import Overflow
 from fastfeat.plan.keep.artifact import artifact_bytes
-from fastfeat.steps.keys import cpu_groups as host_groups
+from fastfeat.steps.keys import cpu_group_states as host_groups
+from fastfeat.steps.keys import cpu_ordered as host_ordered
 from fastfeat.steps.keys.gpu import groups as device_groups
 from fastfeat.steps.targets import cpu as host_targets
 
@@ -142,11 +143,12 @@ def refused(*_: Any, **__: Any) -> None:
 def test_sums_are_not_found_on_the_host(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = ff.Plan({name: LEARNT[name]}, outcomes=["y"])
     expected = artifact_bytes(plan.fit(ROWS).record)
-    for module in (host_groups, host_targets):
-        monkeypatch.setattr(module, "summarize", refused)
-        monkeypatch.setattr(module, "order", refused)
+    for name in ("summarize", "order"):
+        monkeypatch.setattr(host_targets, name, refused)
+    for name in ("add", "split_task"):
+        monkeypatch.setattr(host_groups, name, refused)
+    monkeypatch.setattr(host_ordered, "split_by_group", refused)
     monkeypatch.setattr(device_groups, "order", refused)
-    monkeypatch.setattr(host_groups, "statistics_of", refused)
     with pytest.raises(AssertionError, match="done on the host"):
         plan.fit(ROWS)
     assert artifact_bytes(plan.fit(ROWS, backend="emulated").record) == expected
