@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from group_cases import groups, shown, shown_target, targets
+from group_cases import groups, shown, shown_folds, shown_target, targets, times
 from hypothesis import given
 from hypothesis import strategies as st
 from learner_cases import (
@@ -31,7 +31,7 @@ from fastfeat.engine.program import RowFailed
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.expr import Expr
 from fastfeat.steps.keys import cpu_group_states
-from fastfeat.steps.targets import cpu_states
+from fastfeat.steps.targets import cpu_states, cpu_time_folds
 
 MOST_ROUNDS = 20
 
@@ -67,6 +67,7 @@ KINDS = {
     ),
     "groups": Kind(cpu_group_states.LEARNER, groups(), shown),
     "target": Kind(cpu_states.LEARNER, targets(), shown_target),
+    "time_folds": Kind(cpu_time_folds.LEARNER, times(), shown_folds),
 }
 
 
