@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import pyarrow as pa
 import pytest
-from group_cases import groups, shown, shown_target, targets
+from group_cases import groups, shown, shown_folds, shown_target, targets, times
 from hypothesis import given
 from hypothesis import strategies as st
 from learner_cases import (
@@ -34,7 +34,7 @@ from fastfeat.engine.tasks import LearnTask
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.expr import Expr
 from fastfeat.steps.keys import cpu_group_states
-from fastfeat.steps.targets import cpu_states
+from fastfeat.steps.targets import cpu_states, cpu_time_folds
 
 MOST_ROUNDS = 20
 
@@ -82,6 +82,7 @@ KINDS = {
     "powers": Kind(learn.LEARNER, of_rows(powers, ["tame", "float64", "bool", "int8"]), exactly),
     "groups": Kind(cpu_group_states.LEARNER, groups(), shown),
     "target": Kind(cpu_states.LEARNER, targets(), shown_target),
+    "time_folds": Kind(cpu_time_folds.LEARNER, times(), shown_folds),
 }
 
 

@@ -147,9 +147,8 @@ def ranges_in_order(rows: OrderedRows) -> Iterator[tuple[int, Ordered]]:
     if not rows.runs:
         yield 0, in_order(rows)
         return
-    runs = [_blocks_of_run(path) for path in rows.runs]
     first, held, n_held = 0, list[Piece](), 0
-    for block in _merged([*runs, _blocks(in_order(rows))]):
+    for block in _merged([*map(_blocks_of_run, rows.runs), _blocks(in_order(rows))]):
         held.append(block)
         n_held += len(block.keys)
         last = int(block.groups[-1])  # it may go on
@@ -160,6 +159,24 @@ def ranges_in_order(rows: OrderedRows) -> Iterator[tuple[int, Ordered]]:
         yield first, _ordered_of(rows.element, whole, first, last)
         first, held, n_held = last, [rest], len(rest.keys)
     yield first, _ordered_of(rows.element, _joined(held), first, rows.n_groups)
+
+
+def n_rows_of(rows: OrderedRows) -> int:
+    """Return how many values there are."""
+    n_rows = sum(len(block.keys) for path in rows.runs for block in _blocks_of_run(path))
+    return n_rows + len(unordered(rows).keys)
+
+
+def keys_at(rows: OrderedRows, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the keys at some places of all rows in order, from 0 on; there is one group."""
+    if not rows.runs:
+        return np.partition(unordered(rows).keys, np.unique(places))[places]
+    found, first = np.zeros(len(places), np.int64), 0
+    for block in _merged([*map(_blocks_of_run, rows.runs), _blocks(in_order(rows))]):
+        here = np.flatnonzero((places >= first) & (places < first + len(block.keys)))
+        found[here] = block.keys[places[here] - first]
+        first += len(block.keys)
+    return found
 
 
 def table_of(rows: OrderedRows) -> Table:

@@ -31,7 +31,7 @@ from fastfeat.ir.node import Params
 from fastfeat.steps.keys.cpu_hashing import buckets, key_hashes
 from fastfeat.steps.keys.cpu_ordered import chunks_of
 from fastfeat.steps.step import Argument
-from fastfeat.steps.targets.rows import delay_in_ticks
+from fastfeat.steps.targets.cpu_time_folds import time_fold, time_fold_known
 
 _RUN = "grouped"
 
@@ -169,59 +169,6 @@ def fold_of_rows(rows: Rows, n_folds: int) -> NDArray[np.int32]:
     numbers = np.arange(rows.start, rows.stop) if isinstance(rows, range) else rows
     column = array_of_values(numbers.astype(np.int64, copy=False), None, pa.int64())
     return buckets(key_hashes([pa.chunked_array([column])], [INT64], is_cross=False), n_folds)
-
-
-def time_fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
-    """Return the fold of each row by time."""
-    times, present = _times_of(args[0])
-    return _numbers(_folds_by_time(times, present, params["n_folds"]))
-
-
-def time_fold_known(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
-    """Return the last fold by time that does not learn from each row yet."""
-    times, present = _times_of(args[0])
-    folds = _folds_by_time(times, present, params["n_folds"])
-    last = folds.max(initial=0)
-    used, places = np.unique(np.sort(folds[present]), return_index=True)
-    begins = np.sort(times[present])[places]  # folds stand in the order of time
-    after = np.searchsorted(begins, _later(times, delay_in_ticks(args[0].dtype, params)), "right")
-    before = np.append(used - 1, last)  # the fold before the first one that begins later
-    return _numbers(np.where(present, np.maximum(folds, before[after]), last))
-
-
-def _later(times: NDArray[Any], delay: int) -> NDArray[Any]:
-    """Return times and a delay; whole numbers end at the last of their type."""
-    if times.dtype.kind == "f":
-        return times + delay
-    most = np.iinfo(times.dtype).max
-    return np.where(times > most - min(delay, int(most)), most, times + min(delay, int(most)))
-
-
-def _folds_by_time(
-    times: NDArray[Any], present: NDArray[np.bool_], n_folds: int
-) -> NDArray[np.int64]:
-    known = np.sort(times[present])
-    ranks: NDArray[np.int64] = np.searchsorted(known, times, side="left")
-    return np.where(present, ranks * n_folds // max(len(known), 1), n_folds)
-
-
-def _times_of(argument: Argument) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return times as numbers, and where they are present."""
-    chunks = argument.values.chunks
-    times = np.concatenate([_values(chunk) for chunk in chunks] or [np.zeros(0)])
-    return times, np.concatenate([_present(chunk) for chunk in chunks] or [np.zeros(0, bool)])
-
-
-def _numbers(folds: NDArray[np.int64]) -> Any:
-    return array_of_values(folds.astype(np.int32), None, pa.int32())
-
-
-def _values(chunk: Any) -> NDArray[Any]:
-    return chunk.fill_null(0).to_numpy(zero_copy_only=False)
-
-
-def _present(chunk: Any) -> NDArray[np.bool_]:
-    return chunk.is_valid().to_numpy(zero_copy_only=False)
 
 
 KERNELS = {"fold": fold, "time_fold": time_fold, "time_fold_known": time_fold_known}
