@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import product
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 from fastfeat_kernels.column import ELEMENTS, key_of
 from fastfeat_kernels.vocabulary import ordering, partitions, spans, tables
+from fastfeat_kernels.vocabulary.growing import count_into, distinct_keys, growing
 from fastfeat_kernels.vocabulary.keys import (
     NumberKeys,
     TextKeys,
@@ -365,3 +366,71 @@ def test_text_is_ordered_by_count_and_bytes(items: list[tuple[bytes, int]], run:
     with patch.multiple(ordering, COMMON=3, N_WORDS_SORTED=2):
         order = final_order(keys, counts, run, 3).ids
     assert [items[k] for k in order.tolist()] == sorted(items, key=lambda x: (-x[1], x[0]))
+
+
+def overwrite(chunks: Any) -> None:
+    """Let the memory of text be used for something else."""
+    for piece in chunks:
+        _, data, _ = cast("tuple[Any, Any, Any]", piece.owner)
+        data[:] = 0
+
+
+@pytest.mark.parametrize("element", [*ELEMENTS, "text"])
+@given(st.data(), RUNS, st.booleans())
+def test_keys_of_several_calls_keep_their_places(
+    element: str, data: st.DataObject, run: Any, is_weighted: bool
+) -> None:
+    """The memory of the rows may go after each call, also that of text."""
+    whole: list[Any] = []
+    counts: Counter[Any] = Counter()
+    with small_tables(deals_out=False):
+        found = growing(element)
+        for _ in range(data.draw(st.integers(1, 4))):
+            if element == "text":
+                values = data.draw(text_columns())
+                chunks = data.draw(chunked_text(values))
+            else:
+                values = data.draw(columns(element))
+                chunks = data.draw(chunked(element, values))
+            weights = np.arange(len(values)) + 1 if is_weighted else None
+            places = count_into(found, chunks, run, weights=weights, with_places=True)
+            assert places is not None
+            if element == "text":
+                overwrite(chunks)
+            keys = values_of(element, distinct_keys(found, run).keys)
+            of_rows = [None if place < 0 else keys[place] for place in places.tolist()]
+            assert of_rows == [without_sign_of_zero(value) for value in values]
+            assert keys[: len(whole)] == whole
+            whole = list(keys)
+            for k, value in enumerate(values):
+                if value is not None:
+                    counts[value] += k + 1 if is_weighted else 1
+        last = distinct_keys(found, run)
+    assert dict(zip(whole, last.counts.tolist(), strict=True)) == counts
+
+
+def test_many_keys_of_several_calls_are_counted_while_the_table_grows() -> None:
+    generator = np.random.default_rng(3)
+    columns_of = [generator.integers(0, 3000, 1500) << 33 for _ in range(4)]
+    numbers, spelt = growing("int64"), growing("text")
+    with small_tables(deals_out=False):
+        for values in columns_of:
+            texts_of = [b"key %d " % x * (1 + x % 3) for x in values.tolist()]
+            pieces = [text_chunk(texts_of[:700]), text_chunk(texts_of[700:], offset_bytes=8)]
+            count_into(numbers, [numpy_chunk(values)], COMPILED)
+            count_into(spelt, pieces, COMPILED)
+            overwrite(pieces)
+    expected = Counter(np.concatenate(columns_of).tolist())
+    found = distinct_keys(numbers, COMPILED)
+    of_text = distinct_keys(spelt, COMPILED)
+    assert dict(zip(values_of("int64", found.keys), found.counts.tolist(), strict=True)) == expected
+    assert dict(zip(values_of("text", of_text.keys), of_text.counts.tolist(), strict=True)) == {
+        b"key %d " % x * (1 + x % 3): n for x, n in expected.items()
+    }
+
+
+def test_keys_of_several_calls_take_no_more_than_they_may() -> None:
+    found, rows = growing("text"), [text_chunk([b"%d" % k * 1000]) for k in range(100)]
+    count_into(found, rows[:50], COMPILED, limit_bytes=200_000)
+    with pytest.raises(VocabularyTooLarge):
+        count_into(found, rows[50:], COMPILED, limit_bytes=200_000)

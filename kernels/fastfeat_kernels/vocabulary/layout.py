@@ -133,8 +133,9 @@ N_STATE_WORDS: Final = 6
 N_NUMBER_SLOT_WORDS: Final = 2
 N_LINE_KEYS: Final = 5
 N_SLOTS_PER_LINE: Final = 4
-# A slot of text: of up to 16 bytes the bytes as two words, else hash and address; place + 1 in the
-# lower half and the number of bytes, or ALL_ONES if it is greater, in the upper; the hash.
+# A slot of text: of up to 16 bytes the bytes as two words, else the hash and a word that is not
+# read, for the bytes stand where the array of keys says; place + 1 in the lower half and the number
+# of bytes, or ALL_ONES if it is greater, in the upper; the hash.
 N_TEXT_SLOT_WORDS: Final = 4
 N_INLINE_BYTES: Final = 16
 ALL_ONES: Final = 2**32 - 1

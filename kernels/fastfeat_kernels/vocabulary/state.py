@@ -218,7 +218,7 @@ def ordered(found: DistinctKeys, run: Run, n_parts: int = 1) -> OrderedKeys:
     final = final_order(found.keys, found.counts, run, n_parts)
     keys = final.words
     if isinstance(found.keys, TextKeys):
-        keys = _copied(_pairs(found.keys)[final.ids], run, found.keys)
+        keys = copied(_pairs(found.keys)[final.ids], run, found.keys)
     return OrderedKeys(keys, final.counts, final.places)
 
 
@@ -413,7 +413,7 @@ def _found(
     """Return the keys of tables that have none in common."""
     words = np.concatenate([table.keys[: table.n_keys] for table in tables])
     counts = np.concatenate([table.counts[: table.n_keys] for table in tables])
-    keys = _copied(words, run, tables) if element == TEXT else words.reshape(len(words))
+    keys = copied(words, run, tables) if element == TEXT else words.reshape(len(words))
     return DistinctKeys(element, keys, counts, n_missing, rows)
 
 
@@ -422,7 +422,7 @@ def _pairs(keys: TextKeys) -> Integers:
     return np.stack([keys.offsets[:-1] + keys.data.ctypes.data, np.diff(keys.offsets)], axis=1)
 
 
-def _copied(pairs: Integers, run: Run, owner: object) -> TextKeys:
+def copied(pairs: Integers, run: Run, owner: object) -> TextKeys:
     """Return the keys at some addresses in one piece of memory of their own."""
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(pairs[:, 1])])
     data = np.empty(int(offsets[-1]), np.uint8)

@@ -167,12 +167,10 @@ def is_same(slot, first, second, size, words):
     """Return whether the key of a slot in use is this one."""
     if (slot[0] != first) | (shift_logical(slot[2], 32) != smaller(size, ALL_ONES)):
         return False
-    if slot[1] == second:
-        return True
     if size <= N_INLINE_BYTES:
-        return False
+        return slot[1] == second
     key = pointer_int64(words[TABLE_KEYS] + (((slot[2] & ALL_ONES) - 1) << 4))
-    return (key[1] == size) and same_bytes(slot[1], second, size)
+    return (key[1] == size) and same_bytes(key[0], second, size)
 
 
 @njit(**SEPARATE_OPTIONS)
