@@ -180,7 +180,8 @@ def made_rows(
     """
     made: Made = {**table_values(fitted.table_columns, tables), **known}
     engine = backend_named(backend)
-    batch = Batch(table, fitted.types, engine, dict(fitted.constants), made)
+    learnt = dict(fitted.constants)
+    batch = Batch(table, fitted.types, engine, learnt, made, programs=fitted.programs)
     columns, row_id = fitted.declaration.past_columns, fitted.declaration.row_id
     earlier = history_table(history, columns, backend, row_id)
     batch = with_past(batch, earlier, columns, row_id)
