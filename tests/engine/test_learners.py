@@ -17,6 +17,8 @@ from learner_cases import (
     Kind,
     Split,
     exactly,
+    keys_shown,
+    of_keys,
     of_rows,
     splits,
     taken,
@@ -29,6 +31,7 @@ from fastfeat.engine.learner import Again, Learnt, of_bytes, to_bytes
 from fastfeat.engine.program import RowFailed
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.expr import Expr
+from fastfeat.steps.keys import cpu_learner
 
 MOST_ROUNDS = 20
 
@@ -62,6 +65,7 @@ KINDS = {
         ),
         exactly,
     ),
+    "keys": Kind(cpu_learner.LEARNER, of_keys(), keys_shown),
 }
 
 
