@@ -18,6 +18,9 @@ TESTED := $(VENV)
 TEST_NEEDS := $(VENV)/test.installed
 endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Tests start hundreds of processes: each would compile all sources that it imports, of libraries
+# too. Installing compiles none of them, for most are never imported.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-train demo-live test check bench bench-live clean
@@ -61,7 +64,7 @@ $(VENV)/%.installed: pyproject.toml $(PINS) $(RUN)/python
 	@echo "Installing fastfeat[$*] into $(VENV)"
 	@if command -v uv >/dev/null 2>&1; \
 	then uv pip install --quiet --python $(RUN)/python --constraint $(PINS) --editable '.[$*]'; \
-	else $(RUN)/python -m pip install --quiet --constraint $(PINS) --editable '.[$*]'; fi
+	else $(RUN)/python -m pip install --quiet --no-compile --constraint $(PINS) --editable '.[$*]'; fi
 	@touch $@
 
 # By pip, for what a machine says of torch stands in its configuration.

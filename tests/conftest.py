@@ -46,14 +46,16 @@ SHARE = 10
 
 @pytest.hookimpl(tryfirst=True)  # Hypothesis reads the option as it is configured
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the seed, which workers are given; keep kernels beside pytest's own cache.
-
-    Kernels are kept between runs, and away from those of the user.
-    """
+    """Choose the seed, which workers are given."""
     chosen = config.option.hypothesis_seed or os.environ.get(SEED)
     seed = chosen or str(random.SystemRandom().randrange(10**9))
     config.option.hypothesis_seed = os.environ[SEED] = seed  # workers have this environment
-    cache = getattr(config, "cache", None)  # none with -p no:cacheprovider
+
+
+@pytest.hookimpl(tryfirst=True)  # before workers are started, which have this environment
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Keep kernels beside pytest's own cache: between runs, and away from those of the user."""
+    cache = getattr(session.config, "cache", None)  # none with -p no:cacheprovider
     if cache is not None:
         os.environ.setdefault("FASTFEAT_CACHE_DIR", str(cache.mkdir("kernels")))
 

@@ -516,8 +516,9 @@ class Plan:
         Args:
             stage: "plan" (features and scans), "leakage" (what each feature can see), "live" (how
                 rows are computed as they arrive, and what a live state holds); with a schema also
-                "bound" (types), "optimized" (what is hoisted and shared), "physical" (loops), "cpu"
-                and "cuda" (the generated kernels).
+                "bound" (types), "optimized" (what is hoisted and shared), "schedule" (the tasks
+                that run it, in rounds), "physical" (loops), "cpu" and "cuda" (the generated
+                kernels).
             schema: as in `schema`, for the stages that need types.
             tables: as in `schema`.
         """
@@ -942,9 +943,9 @@ class FittedPlan:
 
         Args:
             stage: "plan" (features and scans), "bound" (types), "optimized" (what is hoisted and
-                shared), "physical" (loops), "cpu" and "cuda" (the generated kernels), "leakage"
-                (what each feature can see), "live" (how rows are computed as they arrive, and what
-                a live state holds).
+                shared), "schedule" (the tasks that run it, in rounds), "physical" (loops), "cpu"
+                and "cuda" (the generated kernels), "leakage" (what each feature can see), "live"
+                (how rows are computed as they arrive, and what a live state holds).
         """
         record = self.record
         with using(record.zones):

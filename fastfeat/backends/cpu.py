@@ -23,12 +23,12 @@ from fastfeat.io.columns.types import arrow_type
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import is_over_window
 from fastfeat.scalars.value import InputSlot
-from fastfeat.steps.keys.cpu_groups import learn_groups
+from fastfeat.steps.keys.cpu_group_states import learn_groups
 from fastfeat.steps.keys.cpu_learner import count_keys
 from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
 from fastfeat.steps.registry import step_function
 from fastfeat.steps.step import StepTask
-from fastfeat.steps.targets.cpu import learn_target
+from fastfeat.steps.targets.cpu_states import learn_target
 from fastfeat.steps.targets.tasks import TargetTask
 from fastfeat.steps.windows.cpu import over
 from fastfeat.steps.windows.cpu_tables import over_table

@@ -63,6 +63,15 @@ class StepTask(Task[Any]):
 Reference = Callable[[Sequence[Argument], Mapping[str, Any], int], list[Any]]
 
 
+OfRow = Callable[[Sequence[Argument], Mapping[str, Any]], Callable[..., Any]]
+"""From what is known before any row to a function of one row.
+
+Of the arguments, what fit has learnt and columns of tables are known; those of the row have None
+for values. The function takes the values of these, in order, as they are stored, None where
+missing, and gives that of the step. It raises what it will where the reference tells what is wrong.
+"""
+
+
 HostStep = Callable[[Sequence[Argument], Mapping[str, Any], int], Any]
 """From the arguments (columns of Arrow, as keys are stored) to an Arrow array or column."""
 
@@ -90,6 +99,7 @@ class StepFunction:
         belongs: whether the arguments of a call belong together.
         check: what raises TypeMismatch where a call does not fit the types of what it is computed
             from, of which a type rule sees those of its arguments alone.
+        of_row: the same as the reference of one row, faster; without it that is the reference.
         request: what it asks of hand-written kernels, where their folder has a table of that.
         written: how a call is written in Python.
     """
@@ -109,5 +119,24 @@ class StepFunction:
     ends_with: tuple[str, ...] = ()
     belongs: Belongs = always
     check: Callable[[Call, Mapping[Node, DType]], None] | None = None
+    of_row: OfRow | None = None
     request: TextRequest | ListRequest | None = None
     written: Form = None
+
+
+def function_of_row(
+    step: StepFunction, args: Sequence[Argument], params: Mapping[str, Any]
+) -> Callable[..., Any]:
+    """Return the function of one row that a step is; see `OfRow` for arguments and result."""
+    if step.of_row is not None:
+        return step.of_row(args, params)
+
+    def by_reference(*values: Any) -> Any:
+        given = iter(values)
+        columns = [
+            Argument([next(given)], known.dtype) if known.values is None else known
+            for known in args
+        ]
+        return step.reference(columns, params, 1)[0]
+
+    return by_reference

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
-    import numpy.typing as npt
 
 BLOCK: Final = 1024  # rows that a kernel takes at a time: 8 kB, a quarter of the first-level cache
 
@@ -188,15 +187,3 @@ def value_of_key(element: str, key: int) -> float | int | bool:
     if element == "bool":
         return bool(key)
     return key + (_SIGN if element == "uint64" else 0)
-
-
-def floats_of_keys(element: str, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Return the values that keys order, each rounded to float64."""
-    if element.startswith("float"):
-        bits = keys >> 63
-        bits &= _MAGNITUDE
-        bits ^= keys
-        return bits.view("float64")
-    if element == "uint64":
-        return (keys ^ -_SIGN).view("uint64").astype("float64")
-    return keys.astype("float64")

@@ -5,11 +5,13 @@ A new kind of learning task is one row of `KINDS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow as pa
 import pytest
+from group_cases import groups, shown, shown_folds, shown_target, targets, times
 from hypothesis import given
 from hypothesis import strategies as st
 from learner_cases import (
@@ -27,11 +29,14 @@ from learner_cases import (
 
 from fastfeat import col
 from fastfeat.engine.cpu import learn
+from fastfeat.engine.cpu import ranks as part_of_ranks
 from fastfeat.engine.learner import Again, Learnt, of_bytes, to_bytes
 from fastfeat.engine.program import RowFailed
+from fastfeat.engine.tasks import LearnTask
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.expr import Expr
-from fastfeat.steps.keys import cpu_learner
+from fastfeat.steps.keys import cpu_group_states, cpu_learner
+from fastfeat.steps.targets import cpu_states, cpu_time_folds
 
 MOST_ROUNDS = 20
 
@@ -53,19 +58,34 @@ def moments(kind: str) -> Sequence[Expr]:
     return found
 
 
+def ranks(kind: str) -> Sequence[Expr]:
+    """Return features of the order of the values of a column, and of what is computed from one."""
+    x = col("x")
+    found = [x.quantile(q, interpolation="lower") for q in (0, 0.3, 0.5, 1)]
+    if kind in ("float64", "tame", "float32", "int8", "int64", "uint64"):
+        found += [x.quantile(0.7), x.robust_scale(), x.quantile_transform(), x.max() * x.count()]
+        found += [(x.cast("float64") * 0.5 + 1).quantile(0.9)]
+    return found
+
+
+def powers(kind: str) -> Sequence[Expr]:
+    """Return features of the likeliest power of a column."""
+    x = col("x")
+    given = [x, x.cast("float64").abs() + 0.5, -1 - x.cast("float64").abs()]
+    found = [one.power_transform(standardize=False) for one in given]
+    return [*found, given[1].power_transform(method="box-cox", standardize=False)]
+
+
+NUMBERS = ["float64", "tame", "float32", "bool", "int8", "int64", "uint64"]
+TIMES = ["date32", "timestamp", "duration"]
 KINDS = {
-    "moments": Kind(
-        learn.LEARNER,
-        of_rows(
-            moments,
-            [
-                *("float64", "tame", "float32", "bool", "int8", "int64", "uint64"),
-                *("date32", "timestamp", "duration", "text"),
-            ],
-        ),
-        exactly,
-    ),
+    "moments": Kind(learn.LEARNER, of_rows(moments, [*NUMBERS, *TIMES, "text"]), exactly),
+    "ranks": Kind(learn.LEARNER, of_rows(ranks, [*NUMBERS, *TIMES]), exactly),
+    "powers": Kind(learn.LEARNER, of_rows(powers, ["tame", "float64", "bool", "int8"]), exactly),
     "keys": Kind(cpu_learner.LEARNER, of_keys(), keys_shown),
+    "groups": Kind(cpu_group_states.LEARNER, groups(), shown),
+    "target": Kind(cpu_states.LEARNER, targets(), shown_target),
+    "time_folds": Kind(cpu_time_folds.LEARNER, times(), shown_folds),
 }
 
 
@@ -83,7 +103,7 @@ def learnt_at_once(kind: Kind, case: Case) -> Sequence[Any]:
     raise AssertionError("too many rounds")
 
 
-def learnt_in_parts(kind: Kind, case: Case, draw: st.DrawFn) -> Sequence[Any]:
+def learnt_in_parts(kind: Kind, case: Case, draw: Callable[..., Any]) -> Sequence[Any]:
     """Return the values, the rows split anew in each round."""
     hint = None
     for _ in range(MOST_ROUNDS):
@@ -114,6 +134,12 @@ def _state_of(kind: Kind, case: Case, hint: Any, split: Split) -> Any:
     return of_bytes(learner, case.spec, hint, to_bytes(learner, states[0]))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _few_rows_go_through_all_rounds() -> Iterator[None]:
+    with patch.object(part_of_ranks, "N_SAMPLE", 8):
+        yield
+
+
 @pytest.mark.parametrize("name", KINDS)
 @given(data=st.data())
 def test_any_parts_in_any_order_give_the_same_values(name: str, data: st.DataObject) -> None:
@@ -130,6 +156,17 @@ def outcome(kind: Kind, learnt: Callable[[], Sequence[Any]]) -> Any:
     except (FastfeatError, RowFailed) as error:
         return type(error), error.args
     return kind.shown(values)
+
+
+@pytest.mark.parametrize("name", ["moments", "ranks", "powers"])
+@given(data=st.data())
+def test_all_rows_in_memory_give_the_values_of_the_rounds(name: str, data: st.DataObject) -> None:
+    kind = KINDS[name]
+    case = data.draw(kind.cases)
+    spec = case.spec
+    task = LearnTask(spec.program, spec.wanted, case.columns, case.n_rows, spec.constants)
+    expected = outcome(kind, lambda: learnt_at_once(kind, case))
+    assert outcome(kind, lambda: learn.learn(task)) == expected
 
 
 def test_a_row_that_fails_is_named_by_its_number() -> None:

@@ -175,6 +175,7 @@ def test_partitions_change_nothing(element: str, data: st.DataObject) -> None:
     whole = all_of(summarize(*arguments, RUN, 1, keys))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(summaries, "MIN_BYTES_PARTITIONED", 0)
+        patch.setattr(summaries, "MIN_ROWS_PARTITIONED", 0)
         patch.setattr(summaries, "PARTITION_SHIFT", data.draw(st.integers(0, 3)))
         n_parts = data.draw(st.integers(1, 5))
         assert all_of(summarize(*arguments, compiled("grouped", 2), n_parts, keys)) == whole

@@ -30,7 +30,7 @@ from fastfeat.plan.run.batch import Batch
 from fastfeat.plan.run.inputs import check_still_missing
 from fastfeat.plan.run.lookup_tables import table_values
 from fastfeat.plan.run.results import computed_form, given_out
-from fastfeat.plan.run.steps import make, make_rounds
+from fastfeat.plan.run.steps import make, run
 from fastfeat.plan.run.transform import bound, computed
 from fastfeat.plan.run.values import compute_columns, key_values, values_of
 from fastfeat.plan.run.windows import arrays_of, codes_in_host, text_codes
@@ -131,7 +131,7 @@ def answer(
         make_stage(lowered, stage, batches, log, seen)
     for name, prepared in lowered.prepared.items():
         with using(prepared.fitted.zones):
-            make_rounds(batches[name], prepared.schedule)
+            run(batches[name], prepared.schedule)
     return AnsweredRows(lowered, batches, kept_arrays(lowered, batches, lowered.kept), log)
 
 
@@ -246,8 +246,8 @@ class WindowsWanted(NamedTuple):
 def windows_wanted(one: Round, batch: Batch, log: Table, seen: LogView) -> WindowsWanted:
     """Return the requests to a backend; see `make_windows` for the arguments."""
     past = _past(one, batch, log, seen)
-    if one.schedule:
-        make_rounds(past, one.schedule)
+    if one.schedule.tasks:
+        run(past, one.schedule)
     if one.expressions:
         compute_columns(past, one.expressions)
     ordering = _ordering(past, one, seen)

@@ -16,7 +16,8 @@ from fastfeat.ir.node import Node
 from fastfeat.online.ask.features import LogView, kept_arrays, numbered_by, windows_wanted
 from fastfeat.online.lower.live_plan import LivePlan
 from fastfeat.online.lower.schedules import PlanSchedules, Round
-from fastfeat.online.row.kernel import RowKernel, row_kernel_after_windows
+from fastfeat.online.row.definitions import RowKernel
+from fastfeat.online.row.kernel import row_kernel_after_windows
 from fastfeat.online.row.one_row import transform_row
 from fastfeat.plan.run.batch import Batch
 from fastfeat.plan.run.lookup_tables import table_values

@@ -20,7 +20,7 @@ from fastfeat.online.lower.row_tables import typed
 from fastfeat.online.lower.schedules import Placing
 from fastfeat.plan.run.batch import Batch
 from fastfeat.plan.run.lookup_tables import table_values
-from fastfeat.plan.run.steps import make_rounds
+from fastfeat.plan.run.steps import run
 from fastfeat.plan.run.values import compute_columns, key_values, times_in_ticks, values_of
 from fastfeat.scalars.zones import using
 
@@ -102,7 +102,7 @@ def place(
 
 def _values(batch: Batch, order: Order, placing: Placing) -> OrderValues:
     take_kept(batch, placing)
-    make_rounds(batch, placing.schedule)
+    run(batch, placing.schedule)
     compute_columns(batch, order.values)
     ticks, is_placed, _ = times_in_ticks(batch, *values_of(batch, order.time))
     keys = [_key(batch, key) for key in order.keys]

@@ -11,15 +11,14 @@ from fastfeat.backends import backend_named
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import OVER, row_order, window_of
 from fastfeat.plan.declare.window_reach import Function, windows_read
+from fastfeat.plan.lower.schedule import Schedule
+from fastfeat.plan.lower.scheduling import schedule_of_columns
 from fastfeat.plan.run.batch import Batch, Programs
 from fastfeat.plan.run.fitted import Fitted
-from fastfeat.plan.run.steps import rounds_of
+from fastfeat.plan.run.steps import lacking_of
 from fastfeat.plan.run.windows import reads_text
 from fastfeat.scalars.zones import using
 from fastfeat.steps.windows.rows import window_params
-
-Schedule = Sequence[Sequence[Node]]
-"""Steps in the rounds in which they are made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +195,7 @@ def _statistic(fitted: Fitted, one: Function) -> Statistic:
 
 
 def _schedule(fitted: Fitted, roots: Sequence[Node], known: Sequence[Node]) -> Schedule:
-    """Return the steps that rows read for expressions, but those that are known."""
-    made: dict[Node, Any] = dict.fromkeys([*known, *fitted.table_columns])
+    """Return the schedule of the steps that rows read for expressions, but those that are known."""
+    made: dict[Node, Any] = dict.fromkeys(known)
     rows = Batch(None, fitted.types, backend_named("cpu"), dict(fitted.constants), made)
-    return rounds_of(rows, roots)
+    return lacking_of(rows, schedule_of_columns(roots, fitted.types))

@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 
 from fastfeat.errors import FastfeatError
 from fastfeat.plan.run.fitted import Fitted
-from fastfeat.plan.run.lookup_tables import Tables, table_values
+from fastfeat.plan.run.lookup_tables import TableReader, Tables, table_reader
+
+RowKernel = Callable[[Mapping[Any, Any]], NDArray[Any]]
 
 
 def transform_row(fitted: Fitted, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:
     """Return the features of one row; arguments and errors as of `FittedPlan.transform_row`."""
     local = fitted.row_kernels
-    kernel = getattr(local, "kernel", None)
-    if kernel is None:
-        from fastfeat.online.row.kernel import row_kernel  # imports the CPU backend
-
-        kernel = row_kernel(fitted)
-    if fitted.table_columns:
-        from fastfeat.online.row.kernel import joined
-
-        row = joined(row, table_values(fitted.table_columns, tables))
-    local.kernel = None  # its buffers are in use: what an interrupt runs makes its own
     try:
-        features = kernel(row)
+        free: list[RowKernel] = local.free
+    except AttributeError:
+        free = local.free = []
+    kernel = free.pop() if free else _new_kernel(fitted)
+    try:  # meanwhile its buffers are in use: what an interrupt runs makes its own
+        features = kernel(_with_tables(fitted, row, tables) if fitted.table_columns else row)
     except FastfeatError:
-        local.kernel = kernel
+        free.append(kernel)
         raise
-    local.kernel = kernel
+    free.append(kernel)
     return features
+
+
+def _new_kernel(fitted: Fitted) -> RowKernel:
+    from fastfeat.online.row.kernel import row_kernel  # imports the CPU backend
+
+    return row_kernel(fitted)
+
+
+def _with_tables(fitted: Fitted, row: Mapping[str, Any], tables: Tables) -> Mapping[Any, Any]:
+    """Return a row with the columns of lookup tables that it reads."""
+    from fastfeat.online.row.kernel import joined
+
+    local = fitted.row_kernels
+    read: TableReader | None = getattr(local, "read_tables", None)
+    if read is None:
+        read = local.read_tables = table_reader(fitted.table_columns)
+    return joined(row, read(tables))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from fastfeat.aggregates import AGGREGATES, is_target
 from fastfeat.aggregates.keys import Groups, KeyCounts, Vocabulary, without_rare
 from fastfeat.aggregates.target import UNSEEN, FoldedGroups, bytes_per_cell
 from fastfeat.backends import run_task
@@ -21,19 +20,17 @@ from fastfeat.io.device import DeviceArray
 from fastfeat.io.host_memory import host_memory
 from fastfeat.ir.node import (
     GROUPS_AND_MISSING,
-    TRAINING,
     Aggregate,
     Call,
     GroupFrame,
     Node,
-    postorder,
 )
 from fastfeat.ir.parameters import MAX_MEMORY
-from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show
 from fastfeat.plan.lower.codes import n_codes
 from fastfeat.plan.lower.lower import Constant
-from fastfeat.plan.run.batch import Batch, KeyOf, Made, among, keep_codes, key_of, numbered
+from fastfeat.plan.lower.passes import key_of
+from fastfeat.plan.run.batch import Batch, Made, among, keep_codes, numbered
 from fastfeat.plan.run.steps import make
 from fastfeat.plan.run.values import compute_columns, computed_values, key_values, values_of
 from fastfeat.progress import tell
@@ -44,49 +41,29 @@ _MOST_CELLS = 2**31 - 1
 """Folds times categories: groups are numbered by int32."""
 
 
-def learn_keys(
-    batch: Batch, aggregates: Sequence[Aggregate], encodes: Mapping[Node, Sequence[Call]]
-) -> None:
-    """Learn aggregates of keys and of groups.
+def learn_keys(batch: Batch, aggregates: Sequence[Aggregate], codes: Sequence[Node]) -> None:
+    """Learn vocabularies, modes and numbers of keys: they are counted once.
 
     Args:
-        batch: the training rows; takes what is learnt, and what steps make of them.
-        aggregates: of one scan.
-        encodes: as of `encodes_of`.
+        batch: the training rows; takes what is learnt, and the codes.
+        aggregates: of the same keys.
+        codes: the steps that give the rows the code of their key, which counting may give too.
     """
-    make(batch, aggregates)
-    make(batch, [arg for aggregate in aggregates for arg in aggregate.args])
-    _learn_vocabularies(batch, aggregates, encodes)
-    grouped: dict[tuple[Node, Node], list[Aggregate]] = {}
-    for aggregate in aggregates:
-        if is_target(aggregate):
-            batch.learnt[aggregate] = _target(batch, aggregate)
-        elif isinstance(aggregate.frame, GroupFrame):
-            grouped.setdefault((aggregate.args[0], aggregate.args[1]), []).append(aggregate)
-    for (argument, codes), members in grouped.items():
-        _learn_groups(batch, argument, codes, members)
-
-
-def _learn_vocabularies(
-    batch: Batch, aggregates: Sequence[Aggregate], encodes: Mapping[Node, Sequence[Call]]
-) -> None:
-    """Learn vocabularies, modes and numbers of keys: keys that several read are counted once."""
-    readers: dict[KeyOf, list[Aggregate]] = {}
-    for aggregate in aggregates:
-        if aggregate.frame == TRAINING:
-            readers.setdefault(key_of(aggregate), []).append(aggregate)
-    for k, (key, members) in enumerate(readers.items()):
-        tell(f"keys, {k} of {len(readers)}")
-        keys = None if batch.source is None else batch.source.rows.keys.get(key)
-        chosen = None if keys is None or batch.source is None else among(keys, batch.source)
-        with_rows = any(encodes.get(member) for member in members)
-        found = _counts(batch, members[0], with_rows=with_rows) if chosen is None else chosen.counts
-        for member in members:
-            learnt = _of_counts(member, found, batch.types[member])
-            if isinstance(learnt, Vocabulary) and keys is not None and chosen is not None:
-                keep_codes(learnt, keys, chosen)
-            batch.learnt[member] = learnt
-            batch.made.update(_codes_of_rows(found, learnt, encodes.get(member, ())))
+    key = key_of(aggregates[0])
+    tell(f"keys of {', '.join(map(show, aggregates[0].args))}")
+    keys = None if batch.source is None else batch.source.rows.keys.get(key)
+    chosen = None if keys is None or batch.source is None else among(keys, batch.source)
+    encodes = [step for step in codes if isinstance(step, Call)]
+    found = (
+        _counts(batch, aggregates[0], with_rows=bool(encodes)) if chosen is None else chosen.counts
+    )
+    for member in aggregates:
+        learnt = _of_counts(member, found, batch.types[member])
+        if isinstance(learnt, Vocabulary) and keys is not None and chosen is not None:
+            keep_codes(learnt, keys, chosen)
+        batch.learnt[member] = learnt
+        own = [step for step in encodes if step.args[-1] is member]
+        batch.made.update(_codes_of_rows(found, learnt, own))
 
 
 def number_keys(batch: Batch, aggregates: Sequence[Aggregate]) -> None:
@@ -116,8 +93,9 @@ def number_keys(batch: Batch, aggregates: Sequence[Aggregate]) -> None:
             batch.keys[key_of(aggregate)] = keys
 
 
-def _learn_groups(batch: Batch, argument: Node, codes: Node, members: Sequence[Aggregate]) -> None:
+def learn_groups(batch: Batch, members: Sequence[Aggregate]) -> None:
     """Learn aggregates of the same values in the same groups."""
+    argument, codes, *_ = members[0].args
     dtype, array = values_of(batch, argument)
     wanted = [(member.function, member.params) for member in members]
     n_groups = n_codes(codes, batch.learnt)
@@ -127,28 +105,9 @@ def _learn_groups(batch: Batch, argument: Node, codes: Node, members: Sequence[A
     batch.learnt.update((m, _of_keys(g, m)) for m, g in zip(members, found, strict=True))
 
 
-def encodes_of(roots: Sequence[Node], *, transforms: bool) -> dict[Node, list[Call]]:
-    """Return the steps that give training rows the code of their key, by its vocabulary.
-
-    Args:
-        roots: the features.
-        transforms: whether the features of the training rows are wanted too.
-    """
-    aggregates = [node for node in postorder(roots) if isinstance(node, Aggregate)]
-    read = [arg for aggregate in aggregates for arg in aggregate.args]
-    found: dict[Node, list[Call]] = {}
-    for node in row_order([*read, *roots] if transforms else read, training=True):
-        if not isinstance(node, Call) or node.function != "encode":
-            continue
-        *parts, learnt = node.args
-        missing = dict(node.params)["missing"]
-        if (
-            isinstance(learnt, Aggregate)
-            and learnt.args == tuple(parts)
-            and dict(learnt.params)["missing"] == missing
-        ):
-            found.setdefault(learnt, []).append(node)
-    return found
+def learn_target(batch: Batch, aggregate: Aggregate) -> None:
+    """Learn the statistic of a target per category, and outside of each fold."""
+    batch.learnt[aggregate] = _target(batch, aggregate)
 
 
 def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> Made:
@@ -168,12 +127,6 @@ def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> 
             codes = pa.chunked_array([array_of_values(codes, None, pa.int32())])
         made[step] = codes
     return made
-
-
-def is_of_keys(aggregate: Aggregate) -> bool:
-    """Return whether an aggregate is learnt from keys, or per key."""
-    counted = "keys" in AGGREGATES[aggregate.function].primitives
-    return counted or isinstance(aggregate.frame, GroupFrame)
 
 
 def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:

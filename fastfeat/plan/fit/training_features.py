@@ -35,7 +35,7 @@ from fastfeat.plan.run.batch import (
 )
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.results import computed_form, given_out
-from fastfeat.plan.run.steps import columns_of_chosen, make
+from fastfeat.plan.run.steps import columns_of_chosen, run
 from fastfeat.plan.run.transform import computed
 from fastfeat.scalars.zones import using
 
@@ -110,7 +110,7 @@ def _later_features(
 ) -> Any:
     """Return the features of some rows of the training data, as `computed` gives them."""
     later = replace(training.rows, training=False)
-    columns = columns_of_chosen(later, list(fitted.nodes.values()))
+    columns = columns_of_chosen(later, [fitted.schedule])
     chosen = chosen_rows(later, numbers, columns)
     batch = replace(chosen, types=fitted.types, learnt=dict(fitted.constants))
     return _features(fitted, batch, form, training=False)
@@ -179,6 +179,6 @@ def _features(fitted: Fitted, batch: Batch, form: str, *, training: bool) -> Any
                 fitted.declaration, fitted.nodes, fitted.types, training=training
             )
         batch.shared[key] = program
-    make(batch, roots)
+    run(batch, fitted.training_schedule if training else fitted.schedule)
     constants = bind(program, known_constants(batch, roots))
     return computed(fitted, batch, program, constants, form)

@@ -21,10 +21,10 @@ from fastfeat.io.columns.decode import decoded, plain
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.sources.frames import rows_only
 from fastfeat.ir.node import Aggregate, Call, Node, TableColumn
-from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.ir.show import show
 from fastfeat.plan.lower.constants import Learnt, bind, constant_roots, evaluate_constants
 from fastfeat.plan.lower.lower import Types
+from fastfeat.plan.lower.passes import KeyOf, key_of
 from fastfeat.plan.lower.patterns import outputs_of
 from fastfeat.plan.run.failures import failed_row
 from fastfeat.plan.run.inputs import Columns, column_in_host, slot_columns
@@ -80,10 +80,6 @@ MakeOutput = Callable[[str, Value], Output]
 
 Programs = dict[tuple[tuple[Node, ...], MakeOutput], tuple[Program, Constants]]
 """What computes expressions, and what it reads besides the rows."""
-
-
-KeyOf = tuple[tuple[Node, ...], str, int]
-"""The parts of a key, what a missing part makes of it, and how many bytes the keys may take."""
 
 
 Result = TypeVar("Result")
@@ -401,13 +397,6 @@ class ChosenKeys(NamedTuple):
 
     counts: KeyCounts
     order: NDArray[np.int64]
-
-
-def key_of(aggregate: Aggregate) -> KeyOf:
-    """Return the key that an aggregate counts."""
-    params = dict(aggregate.params)
-    room = params.get("max_memory", MAX_MEMORY)
-    return tuple(aggregate.args), params.get("missing", "key"), room
 
 
 def numbered(found: KeyCounts, by_value: KeyCounts) -> NumberedKeys | None:

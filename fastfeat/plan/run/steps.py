@@ -1,13 +1,14 @@
-"""Steps over the data: whole columns, computed between the programs over rows.
+"""Schedules over the data: tasks that make columns, in order, of whole columns in memory.
 
-The steps below some expressions are run in the order of their nesting. Their arguments are columns,
-what fit has learnt, other steps, or expressions over rows, which a program computes first.
+The arguments of a step are columns, what fit has learnt, or expressions over rows, which a program
+computes first. A column is freed once no later task reads it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,17 +20,13 @@ from fastfeat.io.arrow import pa
 from fastfeat.io.columns.keys import repeated
 from fastfeat.io.host_memory import host_memory
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
-from fastfeat.ir.scope import (
-    is_of_table,
-    is_over,
-    is_over_rows_ahead,
-    is_over_window,
-    order_of,
-    row_args,
-    row_order,
-)
+from fastfeat.ir.scope import table_of
 from fastfeat.ir.show import show
 from fastfeat.plan.lower.codes import given_vocabulary
+from fastfeat.plan.lower.passes import without_made
+from fastfeat.plan.lower.schedule import ROWS, SEEN, Schedule, SpaceOf, Task
+from fastfeat.plan.lower.schedule import Column as Made
+from fastfeat.plan.lower.scheduling import of_table, schedule_of_columns, type_in_table
 from fastfeat.plan.run.batch import (
     Batch,
     Source,
@@ -42,17 +39,35 @@ from fastfeat.plan.run.inputs import column_in_host
 from fastfeat.plan.run.values import compute_columns, key_values
 from fastfeat.plan.run.windows import (
     check_history,
-    in_table,
     naming_table,
     run_ahead,
     run_over,
     run_over_table,
+    table_rows,
 )
 from fastfeat.progress import is_telling, tell
-from fastfeat.steps.registry import is_step, step_function
+from fastfeat.steps.registry import step_function
 from fastfeat.steps.step import Argument, StepFailed, StepTask
 
 _COUNT_BYTES = 4
+_NOTHING = nullcontext()
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A schedule on its way over some rows.
+
+    Args:
+        schedule: the tasks of it whose columns are not there yet.
+        batch: the rows.
+        spaces: the rows of each space; those of tables come as they are read.
+        frees: whether columns are freed.
+    """
+
+    schedule: Schedule
+    batch: Batch
+    spaces: dict[SpaceOf, Batch]
+    frees: bool
 
 
 def make(batch: Batch, roots: Sequence[Node]) -> None:
@@ -62,125 +77,149 @@ def make(batch: Batch, roots: Sequence[Node]) -> None:
         batch: the rows; takes what is made of them.
         roots: expressions.
     """
-    make_rounds(batch, rounds_of(batch, roots))
+    run(batch, schedule_of_columns(roots, batch.types, training=batch.training))
 
 
-def make_rounds(batch: Batch, rounds: Sequence[Sequence[Node]]) -> None:
-    """Run steps in rounds.
-
-    Args:
-        batch: the rows; takes what is made of them.
-        rounds: as `rounds_of` gives them for these rows, or for others of which the same is made.
-    """
-    for ready in rounds:
-        compute_columns(batch, [arg for step in ready for arg in row_args(step)])
-        make_windows(batch, [step for step in ready if is_over_window(step)])
-        make_over_tables(batch, [step for step in ready if _sees_table(step)])
-        make_ahead(batch, [step for step in ready if is_over_rows_ahead(step)])
-        for step in ready:
-            if step not in batch.made:
-                if is_telling():
-                    tell(show(step))
-                batch.made[step] = _run(batch, step)
-
-
-def rounds_of(batch: Batch, roots: Sequence[Node]) -> list[list[Node]]:
-    """Return the steps that are not made yet, those that read others of them after these.
-
-    Args:
-        batch: the rows; takes what is made of those that they were chosen of.
-        roots: expressions that read the steps.
-    """
-    rounds: dict[int, list[Node]] = {}
-    n_rounds: dict[Node, int] = {}  # after which a node is there
-    order = nodes_to_make(batch, roots)
-    take_columns_of_source(batch, order)
-    for node in order:
-        args = row_args(node, training=batch.training)
-        n_rounds[node] = at = max([n_rounds.get(arg, 0) for arg in args], default=0)
-        if _is_waiting(batch, node):
-            n_rounds[node] = at + 1
-            rounds.setdefault(at, []).append(node)
-    return [rounds[at] for at in sorted(rounds)]
-
-
-def nodes_to_make(batch: Batch, roots: Sequence[Node]) -> list[Node]:
-    """Return the nodes that rows read for expressions, without those below what is made of them.
-
-    Args:
-        batch: the rows; what is made of those that they were chosen of counts.
-        roots: the expressions.
-    """
-    if batch.source is None:
-        return row_order(roots, training=batch.training)
-
-    def is_there(node: Node) -> bool:
-        known = node in batch.made or is_made_of_source(batch, node)
-        return known and is_step(node, batch.types)
-
-    return row_order(roots, training=batch.training, is_there=is_there)
-
-
-def columns_of_chosen(batch: Batch, roots: Sequence[Node]) -> list[str]:
-    """Return the columns that rows chosen of a batch read of themselves for expressions.
-
-    Args:
-        batch: the rows that they are chosen of, with what is made of them.
-        roots: the expressions.
-    """
-    order = nodes_to_make(
-        replace(batch, made={}, source=Source(batch, np.zeros(0, np.int64))), roots
-    )
-    return [node.name for node in order if isinstance(node, Column)]
-
-
-def _is_waiting(batch: Batch, node: Node) -> bool:
-    """Return whether a node is a step that can be made and is not yet."""
-    is_known = not isinstance(node, Aggregate) or node in batch.learnt
-    return is_known and node not in batch.made and is_step(node, batch.types)
-
-
-def make_windows(batch: Batch, calls: Sequence[Node]) -> None:
-    """Compute functions of the rows in windows, those over one order of the rows together.
+def run(batch: Batch, schedule: Schedule, *, frees: bool = False) -> None:
+    """Run the tasks of a schedule that make columns, as far as these are not there yet.
 
     Args:
         batch: the rows; takes the columns.
-        calls: the functions.
+        schedule: of the same types.
+        frees: whether columns that no later task reads are freed.
     """
-    past, orders = batch.seen, _by_order(calls)
-    make(past, _read_by(orders))
-    compute_columns(past, [arg for order in orders for arg in order.args])
-    has_history = batch.places is None and batch.first_place > 0
-    for order, members in orders.items():
-        lacking = [member for member in members if member not in past.made]
-        if batch.n_earlier:
-            check_history(batch, order)
-        if lacking or has_history:  # without functions it is checked that it comes before the data
-            if is_telling():
-                tell(f"windows, {counted(past.n_rows, 'row')} with what came before")
-            arrays = run_over(batch, order, lacking)
-            batch.made.update(zip(lacking, map(_as_column, arrays), strict=True))
-    _take_from_seen(batch, calls)
+    running = begun(batch, schedule, frees=frees)
+    for task in running.schedule.tasks:
+        run_columns(running, task)
 
 
-def _read_by(orders: Mapping[Call, Sequence[Call]]) -> list[Node]:
-    """Return the expressions over the rows that orders, and the functions over each, read."""
-    return [
-        node
-        for order, members in orders.items()
-        for node in (*order.args, *(member.args[0] for member in members))
-    ]
+def begun(batch: Batch, schedule: Schedule, *, frees: bool = False) -> Running:
+    """Return a schedule before its first task; arguments as of `run`."""
+    lacking = lacking_of(batch, schedule)
+    if batch.source is not None:
+        read = [place for task in lacking.tasks for place in task.reads]
+        places = dict.fromkeys((*read, *lacking.outputs))
+        columns = (schedule.columns[place] for place in places)
+        take_columns_of_source(batch, [c.origin for c in columns if c.space == ROWS])
+    return Running(lacking, batch, {ROWS: batch, SEEN: batch.seen}, frees)
 
 
-def _take_from_seen(batch: Batch, nodes: Sequence[Node]) -> None:
-    """Take what is made of the rows that windows see, the batch's own among them, for its own."""
-    made = batch.seen.made
+def run_columns(running: Running, task: Task) -> None:
+    """Run a task that makes columns, and free those that it is the last to read."""
+    kind = _KINDS.get(task.kind)
+    if kind is not None:
+        space = running.schedule.columns[task.gives[0]].space
+        with _naming(running, space):
+            kind(running, _rows_of(running, space), task)
+    if running.frees:
+        _free(running, task)
+
+
+def lacking_of(batch: Batch, schedule: Schedule) -> Schedule:
+    """Return the tasks of a schedule that some rows need, without those whose columns are there."""
+    own, seen = batch.made, batch.seen.made
+    if batch.source is None and _is_nothing(own) and _is_nothing(seen):
+        return schedule
+
+    def is_there(column: Made) -> bool:
+        if column.space == ROWS:
+            return column.origin in own or is_made_of_source(batch, column.origin)
+        return column.space == SEEN and column.origin in seen
+
+    known = {place for place, column in enumerate(schedule.columns) if is_there(column)}
+    return without_made(schedule, known)
+
+
+def _is_nothing(made: Mapping[Node, Any]) -> bool:
+    """Return whether nothing is made of rows: columns of tables are given."""
+    return all(isinstance(node, TableColumn) for node in made)
+
+
+def columns_of_chosen(batch: Batch, schedules: Sequence[Schedule]) -> list[str]:
+    """Return the columns that rows chosen of a batch read of themselves.
+
+    Args:
+        batch: the rows that they are chosen of, with what is made of them.
+        schedules: those that they run.
+    """
+    chosen = replace(batch, made={}, source=Source(batch, np.zeros(0, np.int64)))
+    names: dict[str, None] = {}
+    for schedule in schedules:
+        for task in lacking_of(chosen, schedule).tasks:
+            columns = (schedule.columns[place] for place in task.reads)
+            own = [c.origin for c in columns if c.space == ROWS]
+            names.update(dict.fromkeys(node.name for node in own if isinstance(node, Column)))
+    return list(names)
+
+
+def _rows_of(running: Running, space: SpaceOf) -> Batch:
+    """Return the rows of a space; those of a table with the columns that its tasks read."""
+    rows = running.spaces.get(space)
+    if rows is None:
+        schedule, wanted = running.schedule, running.schedule.spaces[space]
+        read = [c.origin for c in schedule.columns if c.space == space]
+        names = [node.name for node in read if isinstance(node, Column)]
+        assert wanted.of is not None
+        columns = [TableColumn(wanted.of, name) for name in names]
+        rows = running.spaces[space] = table_rows(running.batch, columns, wanted.types)
+    return rows
+
+
+def _naming(running: Running, space: SpaceOf) -> AbstractContextManager[object]:
+    """Return a context that puts the name of a table in front of errors about its rows."""
+    name = running.schedule.spaces[space].of
+    return _NOTHING if name is None else naming_table(name)
+
+
+def _free(running: Running, task: Task) -> None:
+    """Free columns; others may read those of rows that some were chosen of."""
+    for place in task.frees:
+        column = running.schedule.columns[place]
+        rows = running.spaces.get(column.space)
+        if rows is not None and not (column.space == SEEN and running.batch.source is not None):
+            rows.made.pop(column.origin, None)
+
+
+def _program(running: Running, rows: Batch, task: Task) -> None:
+    compute_columns(rows, task.nodes)
+
+
+def _step(running: Running, rows: Batch, task: Task) -> None:
+    (step,) = task.nodes
+    if step not in rows.made:
+        if is_telling():
+            tell(show(step))
+        rows.made[step] = _run(rows, step)
+
+
+def _windows(running: Running, rows: Batch, task: Task) -> None:
+    """Compute functions of the rows in windows over one order of the rows.
+
+    What is made of the rows that windows see, these among them, is taken from there.
+    """
+    past, order = rows.seen, task.order
+    assert isinstance(order, Call)
+    has_history = rows.places is None and rows.first_place > 0
+    lacking = [node for node in task.nodes if node not in past.made and node not in rows.made]
+    if rows.n_earlier:
+        check_history(rows, order)
+    if lacking or has_history:  # without functions it is checked that it comes before the data
+        if is_telling():
+            tell(f"windows, {counted(past.n_rows, 'row')} with what came before")
+        arrays = run_over(rows, order, lacking)
+        rows.made.update(zip(lacking, map(_as_column, arrays), strict=True))
+    _take_from_seen(rows, task.nodes)
+
+
+def _take_from_seen(rows: Batch, nodes: Sequence[Node]) -> None:
+    """Take what is made of the rows that windows see, the rows' own among them, for these."""
+    made = rows.seen.made
     for node in nodes:
-        if node in made and node not in batch.made:
-            if batch.places is None:
-                batch.made[node] = made[node].slice(batch.first_place, batch.n_rows)
+        if node in made and node not in rows.made:
+            if rows.places is None:
+                rows.made[node] = made[node].slice(rows.first_place, rows.n_rows)
             else:
-                batch.made[node] = rows_at(made[node], batch.places, batch.backend)
+                rows.made[node] = rows_at(made[node], rows.places, rows.backend)
 
 
 def _as_column(made: Any) -> Any:
@@ -188,56 +227,63 @@ def _as_column(made: Any) -> Any:
     return pa.chunked_array([made]) if isinstance(made, pa.Array) else made
 
 
-def make_over_tables(batch: Batch, calls: Sequence[Node]) -> None:
-    """Compute functions of the rows of tables in windows, those over one order together.
+def _over_table(running: Running, rows: Batch, task: Task) -> None:
+    """Compute functions of the rows of a table in windows over one order of them."""
+    _take_from_seen(rows, task.nodes)
+    order, schedule = task.order, running.schedule
+    assert isinstance(order, Call)
+    lacking = [node for node in task.nodes if node not in rows.made]
+    if lacking:
+        renamed = schedule.kept.get((order, task.nodes))
+        if renamed is None:
+            renamed = of_table(order, [node.args[0] for node in task.nodes])
+            schedule.kept[order, task.nodes] = renamed
+        space = _space_of_table(schedule, order)
+        values = [renamed[node.args[0]] for node in lacking]
+        arrays = run_over_table(rows, order, lacking, _rows_of(running, space), values)
+        rows.made.update(zip(lacking, map(_as_column, arrays), strict=True))
 
-    Args:
-        batch: the rows that ask, of which times and keys are made; takes the columns.
-        calls: the functions.
-    """
-    _take_from_seen(batch, calls)
-    for order, members in _by_order(n for n in calls if n not in batch.made).items():
-        table, values = table_with(batch, order, members)
-        arrays = run_over_table(batch, order, members, table, values)
-        for member, array in zip(members, arrays, strict=True):
-            batch.made[member] = pa.chunked_array([array])
+
+def _space_of_table(schedule: Schedule, order: Call) -> SpaceOf:
+    """Return the place of the space of the rows of a table."""
+    name = table_of(order)
+    return next(k for k, space in enumerate(schedule.spaces) if space.of == name)
 
 
-def make_ahead(batch: Batch, calls: Sequence[Node]) -> None:
-    """Compute functions of the data's rows ahead, those over one order of the rows together.
+def _ahead(running: Running, rows: Batch, task: Task) -> None:
+    """Compute functions of the data's rows ahead over one order of them."""
+    assert isinstance(task.order, Call)
+    lacking = [node for node in task.nodes if node not in rows.made]
+    if lacking:
+        arrays = run_ahead(rows, task.order, lacking)
+        rows.made.update(zip(lacking, map(_as_column, arrays), strict=True))
 
-    Args:
-        batch: the rows that ask, of which times and keys are made; takes the columns.
-        calls: the functions.
-    """
-    seen, orders = batch.seen, _by_order(calls)
-    make(seen, _read_by(orders))
-    compute_columns(seen, [arg for order in orders for arg in order.args])
-    for order, members in orders.items():
-        arrays = run_ahead(batch, order, members)
-        batch.made.update(zip(members, map(_as_column, arrays), strict=True))
+
+_KINDS: dict[str, Callable[[Running, Batch, Task], None]] = {
+    "program": _program,
+    "step": _step,
+    "windows": _windows,
+    "windows over a table": _over_table,
+    "ahead": _ahead,
+}
+"""What makes the columns of a task, by its kind."""
 
 
 def table_with(batch: Batch, order: Call, calls: Sequence[Node]) -> tuple[Batch, list[Node]]:
-    """Return the rows of a table with all that functions read of them, and what each is of."""
-    table, values = in_table(batch, order, [call.args[0] for call in calls])
-    with naming_table(order):
+    """Return the rows of a table with all that functions read of them, and what each is of.
+
+    Args:
+        batch: rows, with the columns of the table.
+        order: what orders the rows of the table.
+        calls: the functions.
+    """
+    renamed = of_table(order, [call.args[0] for call in calls])
+    types = {new: type_in_table(old, batch.types[old]) for old, new in renamed.items()}
+    columns = [node for node in renamed if isinstance(node, TableColumn)]
+    table, values = table_rows(batch, columns, types), [renamed[call.args[0]] for call in calls]
+    with naming_table(table_of(order)):
         make(table, values)
     return table, values
-
-
-def _sees_table(step: Node) -> bool:
-    """Return whether a step is a function of the rows of a table in a window, or of those ahead."""
-    return is_over(step) and is_of_table(order_of(step))
-
-
-def _by_order(calls: Iterable[Node]) -> dict[Call, list[Call]]:
-    """Return functions over windows by what orders the rows that they read."""
-    found: dict[Call, list[Call]] = {}
-    for call in calls:
-        assert isinstance(call, Call)
-        found.setdefault(order_of(call), []).append(call)
-    return found
 
 
 def _run(batch: Batch, step: Node) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastfeat.backends import Backend, run_task
-from fastfeat.dtypes import FLOAT64, INT64, DType
+from fastfeat.dtypes import INT64, DType
 from fastfeat.errors import InvalidData, Overflow, TypeMismatch
 from fastfeat.io.arrow import call as arrow_call
 from fastfeat.io.arrow import pa
@@ -19,7 +19,7 @@ from fastfeat.io.columns.decode import decoded
 from fastfeat.io.columns.keys import comparable, key_column, keys_as
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.device import DeviceArray
-from fastfeat.ir.node import Call, Column, Node, TableColumn, fold, with_args
+from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.scope import OVER, query_of, table_columns_of, table_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.plan.lower.lower import Types
@@ -270,31 +270,16 @@ def _window_request(call: Node, values: Any, dtype: DType) -> WindowRequest:
     return WindowRequest(function, dict(call.params), values, dtype, window_params(window))
 
 
-def in_table(batch: Batch, order: Call, values: Sequence[Node]) -> tuple[Batch, list[Node]]:
-    """Return the rows of a table, and expressions over them.
+def table_rows(batch: Batch, columns: Iterable[TableColumn], types: Types) -> Batch:
+    """Return the rows of a table on their way.
 
     Args:
         batch: the rows of the data, with the columns of the table.
-        order: what orders the rows of the table.
-        values: expressions over it, of columns of the table.
+        columns: those of the table that are read.
+        types: of what is computed of its rows.
     """
-    nodes = [*values, table_columns_of(order)[0]]
-    found = fold(nodes, _as_row)
-    types = {found[node]: batch.types[node] for node in found}
-    read = {node: batch.made[node] for node in found if isinstance(node, TableColumn)}
-    types |= {found[node]: _stored_as(batch.types[node]) for node in read}
-    columns = {c.name: _column(values, types[found[c]]) for c, values in read.items()}
-    table = Batch(pa.table(columns), types, batch.backend, {}, {})
-    return table, [found[node] for node in values]
-
-
-def _as_row(node: Node, args: list[Node]) -> Node:
-    return Column(node.name) if isinstance(node, TableColumn) else with_args(node, tuple(args))
-
-
-def _stored_as(dtype: DType) -> DType:
-    """Return the type of a column of a table as it is kept: what is read as float64 is one."""
-    return FLOAT64 if dtype.name in ("decimal", "float16") else dtype
+    read = {c.name: _column(batch.made[c], types[Column(c.name)]) for c in columns}
+    return Batch(pa.table(read), types, batch.backend, {}, {})
 
 
 def _column(values: TableValues, dtype: DType) -> Any:
@@ -320,7 +305,7 @@ def run_over_table(
     def compute(asked: Sequence[WindowRequest]) -> list[Any]:
         return run_task(batch.backend, TableWindowTask(past, asked, query))
 
-    with naming_table(order):
+    with naming_table(table_of(order)):
         asked, texts = window_requests(table, calls, values)
     return arrays_of(calls, asked, texts, batch.types, compute)
 
@@ -388,9 +373,9 @@ def _tie(values: TableValues, dtype: Any) -> Any:
 
 
 @contextmanager
-def naming_table(order: Call) -> Generator[None]:
+def naming_table(name: str) -> Generator[None]:
     """Put the name of a table in front of errors about its rows."""
     try:
         yield
     except (InvalidData, Overflow, TypeMismatch) as error:
-        raise type(error)(f"the table {table_of(order)!r}: {error}") from None
+        raise type(error)(f"the table {name!r}: {error}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from fastfeat.aggregates import is_target
 from fastfeat.engine.program import Program
 from fastfeat.errors import InvalidPlan, counted
 from fastfeat.ir.node import (
@@ -21,17 +22,19 @@ from fastfeat.ir.scope import is_over
 from fastfeat.ir.show import names_of, show, show_all
 from fastfeat.plan.declare.bind import Schema, Schemas, bind
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.fit.scans import scans_of
 from fastfeat.plan.lower.indicators import is_one_hot
 from fastfeat.plan.lower.lower import Types, constant_nodes
 from fastfeat.plan.lower.outputs import arrow_program
+from fastfeat.plan.lower.schedule import Purpose
+from fastfeat.plan.lower.scheduling import scans_of, schedule_of
 from fastfeat.plan.tell.explain_leakage import describe_leakage
 from fastfeat.plan.tell.explain_live import describe_live, describe_windows, is_window
+from fastfeat.plan.tell.explain_schedule import describe_schedule
 from fastfeat.steps.registry import STEPS, is_step, step_function
 
 _MOST_NAMES = 3
 UNTYPED = ("plan", "leakage", "live")
-TYPED = ("bound", "optimized", "physical", "cpu", "cuda")
+TYPED = ("bound", "optimized", "schedule", "physical", "cpu", "cuda")
 
 
 def explain_plan(
@@ -73,6 +76,7 @@ def explain_plan(
     stages: dict[str, Callable[[Declaration, Types], str]] = {
         "bound": lambda p, t: _bound(p, t, columns),
         "optimized": _optimized,
+        "schedule": _schedules,
         "physical": lambda p, t: _physical(p, t, arrow_program(p, columns, t)),
         "cpu": lambda p, t: _kernel(arrow_program(p, columns, t)),
         "cuda": lambda p, t: _cuda(p, t, arrow_program(p, columns, t)),
@@ -221,6 +225,22 @@ def _optimized(plan: Declaration, types: Types) -> str:
     shown = show_all([*hoisted, *shared])
     lines = ["computed once, before the rows:", *_indented(shown[n] for n in hoisted)]
     return "\n".join([*lines, "computed once a row:", *_indented(shown[n] for n in shared)])
+
+
+def _schedules(plan: Declaration, types: Types) -> str:
+    """Return the tasks that run a plan, in their order: what fit learns, and then the features.
+
+    Those of the training rows are told where they differ: where encodings are out of fold.
+    """
+    learnt = [n for n in postorder(list(plan.nodes.values())) if isinstance(n, Aggregate)]
+    purposes: list[Purpose] = []
+    if learnt:
+        purposes.append("fit")
+    if any(map(is_target, learnt)):
+        purposes.append("training")
+    purposes.append("apply")
+    told = [describe_schedule(schedule_of(plan.nodes, types, purpose)) for purpose in purposes]
+    return "\n\n".join(told)
 
 
 def _indented(texts: Iterable[str]) -> list[str]:

@@ -1,10 +1,10 @@
-"""Aggregates per group on the CPU: exact moments and order statistics of the rows of each group."""
+"""Aggregates per group on the CPU, as read out of exact moments and the order of values."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ from fastfeat_kernels.grouped.order import (
     Ordered,
     modes_of,
     n_unique_of,
-    order,
     quantiles_of,
     whole_quantiles_of,
 )
@@ -24,24 +23,21 @@ from fastfeat_kernels.grouped.state import (
     moments_of,
     n_rows_of,
 )
-from fastfeat_kernels.grouped.statistics import Statistic, statistics_of
-from fastfeat_kernels.grouped.summarize import summarize
+from fastfeat_kernels.grouped.statistics import Statistic
 from fastfeat_kernels.powers import SHAPES, options_of
 from fastfeat_kernels.powers.state import shapes_of
 from fastfeat_kernels.words import Interpolation
 from numpy.typing import NDArray
 
-from fastfeat.aggregates import AGGREGATES, Summary, level_of, needs_order
+from fastfeat.aggregates import AGGREGATES, Summary, needs_order
 from fastfeat.aggregates.keys import Groups, groups_of
 from fastfeat.dtypes import DType
 from fastfeat.engine.cpu.kernels import n_parts, runner
-from fastfeat.engine.storage import storage
 from fastfeat.errors import Overflow
 from fastfeat.io.arrow import Array, pa
 from fastfeat.io.columns.column import physical_chunks
 from fastfeat.io.columns.types import storage_type
 from fastfeat.ir.node import Params
-from fastfeat.steps.keys.tasks import GroupsTask
 
 _RUN = "grouped"
 
@@ -77,32 +73,14 @@ class Rows:
         return n_parts(self.n_rows)
 
 
-def learn_groups(task: GroupsTask) -> list[Groups]:
-    """Return each wanted aggregate of each group."""
-    wanted, dtype, n_groups = task.wanted, task.dtype, task.n_groups
-    functions = [AGGREGATES[name] for name, _ in wanted]
-    chunks, groups = plain_chunks(task.values, dtype), codes_of(task.codes)
-    statistics = [_reading(name).statistic(dtype, dict(params)) for name, params in wanted]
-    if all(statistics):
-        asked = [one for one in statistics if one is not None]
-        run, parts = runner(_RUN), n_parts(len(groups))
-        found = statistics_of(storage(dtype), chunks, groups, n_groups, asked, run, parts)
-        return [Groups(one, one == one) for one in found]
-    column = storage(dtype), chunks, groups, n_groups
-    run, parts = runner(_RUN), n_parts(len(groups))
-    extremes, level = needs_extremes(wanted), level_of(functions)
-    moments = cache(partial(summarize, *column, level, run, parts, extremes))
-    ordered = cache(partial(order, *column, run, parts))
-    rows = Rows(
-        dtype,
-        len(groups),
-        n_groups,
-        task.n_left_out,
-        moments,
-        ordered,
-        lambda q, interpolation: _quantile_of(ordered(), dtype, q, interpolation),
-    )
-    return [learnt(rows, name, params) for name, params in wanted]
+def reads_order(name: str) -> bool:
+    """Return whether an aggregate is read out of the order of values, not of moments."""
+    return _reading(name).of_order
+
+
+def statistic_of(name: str, dtype: DType, params: Params) -> Statistic | None:
+    """Return an aggregate as the kernel names it that keeps nothing else, or None."""
+    return _reading(name).statistic(dtype, dict(params))
 
 
 def needs_extremes(wanted: Sequence[tuple[str, Params]]) -> bool:
@@ -132,7 +110,7 @@ def learnt(rows: Rows, name: str, params: Params) -> Groups:
     return _reading(name).read(rows, dict(params))
 
 
-def _quantile_of(ordered: Ordered, dtype: DType, q: float, interpolation: Interpolation) -> Groups:
+def quantile_of(ordered: Ordered, dtype: DType, q: float, interpolation: Interpolation) -> Groups:
     """Return a quantile of each group: an integer of times, which have no floats between them."""
     if dtype.is_temporal:
         return Groups(whole_quantiles_of(ordered, q, interpolation), ordered.counts > 0)
@@ -262,10 +240,12 @@ class _Reading:
     Args:
         read: reads it out of what is kept of the rows of each group.
         statistic: it as the kernel names it that keeps nothing else; None where it has none.
+        of_order: whether it is read out of the order of values, not of moments.
     """
 
     read: Callable[[Rows, ParameterValues], Groups]
     statistic: Callable[[DType, ParameterValues], Statistic | None] = _no_statistic
+    of_order: bool = False
 
 
 _READINGS = {
@@ -277,10 +257,10 @@ _READINGS = {
     "std": _Reading(_deviations, lambda dtype, params: Statistic("std", params["ddof"])),
     "min": _Reading(_minima),
     "max": _Reading(_maxima),
-    "quantile": _Reading(_quantiles),
-    "mode": _Reading(_modes),
-    "n_unique": _Reading(_n_unique),
-    **{name: _Reading(partial(_shapes, name)) for name in SHAPES},
+    "quantile": _Reading(_quantiles, of_order=True),
+    "mode": _Reading(_modes, of_order=True),
+    "n_unique": _Reading(_n_unique, of_order=True),
+    **{name: _Reading(partial(_shapes, name), of_order=True) for name in SHAPES},
 }
 
 

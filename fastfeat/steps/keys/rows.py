@@ -5,7 +5,8 @@ Hashes of text, bytes and crosses are XXH64 of what `fastfeat_kernels.hashing` p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from fastfeat_kernels.hashing.reference import canonical_bytes, canonical_row, xxh64
@@ -147,6 +148,51 @@ def _encode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) ->
     return codes
 
 
+def codes_by_key(vocabulary: Vocabulary, params: Params) -> dict[Any, int]:
+    """Return the code of each key of a vocabulary, which keeps it.
+
+    A key of one part stands for itself, one of several is a tuple; a key of one part that is
+    missing has the code 0, where that is no key.
+    """
+    n_unseen, missing = params["n_unseen"], params["missing"]
+    kept = f"codes from {1 + n_unseen}, missing is a {missing}"
+    codes: dict[Any, int] | None = vocabulary.cache.get(kept)
+    if codes is None:
+        columns = [contents_of(part) for part in vocabulary.parts]
+        keys = columns[0] if len(columns) == 1 else zip(*columns, strict=True)
+        codes = dict(zip(keys, count(1 + n_unseen)))
+        if len(columns) == 1 and missing == "key":
+            codes[None] = 0
+        vocabulary.cache[kept] = codes
+    return codes
+
+
+def _encode_of_row(args: Sequence[Argument], params: Params) -> Callable[..., int]:
+    *parts, learnt = args
+    n_unseen, is_cross = params["n_unseen"], params["missing"] == "value"
+    find = codes_by_key(learnt.values, params).get
+
+    def unseen(key: Key) -> int:
+        return 1 if n_unseen == 1 else 1 + bucket_of(_key_hash(key, is_cross), n_unseen)
+
+    def of_one(key: Any) -> int:
+        code = find(key)
+        return unseen((key,)) if code is None else code
+
+    def of_several(*key: Any) -> int:
+        if not is_cross and None in key:
+            return 0
+        code = find(key)
+        return unseen(key) if code is None else code
+
+    def of_one_or_unseen(key: Any) -> int:
+        return find(key, 1)
+
+    if len(parts) > 1:
+        return of_several
+    return of_one if n_unseen > 1 else of_one_or_unseen
+
+
 def _key_hash(key: Key, is_cross: bool) -> int:
     """Return the hash of a key, as `hash` gives it."""
     parts = [bytes_of(part) for part in key]
@@ -185,6 +231,7 @@ ENCODE = StepFunction(
     n_args=None,
     written=PLAIN,
     belongs=_is_encode,
+    of_row=_encode_of_row,
     parameters=(
         Parameter(
             "n_unseen",

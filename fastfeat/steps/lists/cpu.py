@@ -21,7 +21,7 @@ from fastfeat.io.columns.decode import decoded
 from fastfeat.io.columns.keys import comparable, key_column, keys_as
 from fastfeat.io.columns.lists import Lists, list_array, lists_of, offsets_of
 from fastfeat.io.columns.types import arrow_type, storage_type
-from fastfeat.steps.keys.cpu_groups import learn_groups
+from fastfeat.steps.keys.cpu_group_states import learn_groups
 from fastfeat.steps.keys.cpu_vocabulary import encode
 from fastfeat.steps.keys.tasks import GroupsTask
 from fastfeat.steps.lists.rows import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -115,6 +115,29 @@ def _lookup_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: in
     return [None if None in key else known.get(key) for key in zip(*columns, strict=True)]
 
 
+def _lookup_of_row(args: Sequence[Argument], params: Mapping[str, Any]) -> Callable[..., Any]:
+    half = len(args) // 2
+    find, scale = rows_by_key(args[half:]).get, _scaling(args[:half])
+
+    def row_of(*key: Any) -> int | None:
+        return None if None in key else find(scale(key))
+
+    return row_of
+
+
+def _scaling(keys: Sequence[Argument]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """Return what makes a key of a row, none of which is missing, equal to what means the same."""
+    ticks = [tick_ns(key.dtype) if key.dtype.is_temporal else None for key in keys]
+    if not any(ticks):
+        return lambda key: key
+
+    def scaled(key: tuple[Any, ...]) -> tuple[Any, ...]:
+        pairs = zip(key, ticks, strict=True)
+        return tuple([part if tick is None else part * tick for part, tick in pairs])
+
+    return scaled
+
+
 def _value_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     if types[1].is_list:
         raise TypeMismatch(
@@ -128,6 +151,15 @@ def _values(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) ->
     rows, column = args
     stored = column.values.stored()
     return [None if row is None else stored[row] for row in rows.values]
+
+
+def _value_of_row(args: Sequence[Argument], params: Mapping[str, Any]) -> Callable[..., Any]:
+    stored = args[1].values.stored()
+
+    def value_of(row: int | None) -> Any:
+        return None if row is None else stored[row]
+
+    return value_of
 
 
 def _row_text(node: Call, texts: Texts) -> str:
@@ -165,6 +197,7 @@ LOOKUP_ROW = StepFunction(
     n_args=None,
     least_args=2,
     in_halves=True,
+    of_row=_lookup_of_row,
     written=_row_text,
 )
 
@@ -173,6 +206,7 @@ LOOKUP_VALUE = StepFunction(
     _values,
     without_nan=True,
     n_args=2,
+    of_row=_value_of_row,
     belongs=_is_lookup_value,
     written=_value_text,
 )
@@ -273,6 +307,19 @@ def _asof_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int)
     return found
 
 
+def _asof_of_row(args: Sequence[Argument], params: Mapping[str, Any]) -> Callable[..., Any]:
+    time, keys, right, right_keys = parts_of(args)
+    find, rule = _by_key(right, right_keys).get, rule_of(time.dtype, right.dtype, params)
+    scale, tick = _scaling(keys), rule.tick
+
+    def row_of(moment: Any, *key: Any) -> int | None:
+        if moment is None or None in key:
+            return None
+        return latest(find(scale(key)), moment * tick, rule)
+
+    return row_of
+
+
 def _by_key(right: Argument, keys: Sequence[Argument]) -> Mapping[tuple[Any, ...], KnownRows]:
     """Return the rows of each key of a table in order, with their times; made on first use."""
     names = tuple(key.values.name for key in keys)
@@ -318,6 +365,7 @@ ASOF_ROW = StepFunction(
     n_args=None,
     least_args=2,
     in_halves=True,
+    of_row=_asof_of_row,
     parameters=(
         Parameter(
             "tolerance", _REACH, "how old a row may be at most", None, or_none=True, hidden=True

@@ -5,7 +5,7 @@ Rows of numbers are chosen by scalar functions of the same names; `scalars.choic
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastfeat.dtypes import NULL, DType
@@ -44,6 +44,17 @@ def _when(args: Sequence[Argument], params: Params, n_rows: int) -> list[Any]:
 def _coalesce(args: Sequence[Argument], params: Params, n_rows: int) -> list[Any]:
     rows = zip(*(argument.values for argument in args), strict=True)
     return [next((value for value in row if value is not None), None) for row in rows]
+
+
+def _when_of_row(args: Sequence[Argument], params: Params) -> Callable[..., Any]:
+    def chosen(condition: bool | None, yes: Any, no: Any) -> Any:
+        return yes if condition else no
+
+    return chosen
+
+
+def _coalesce_of_row(args: Sequence[Argument], params: Params) -> Callable[..., Any]:
+    return lambda *row: next((value for value in row if value is not None), None)
 
 
 def _host_when(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
@@ -88,7 +99,11 @@ def _one_text(column: ChunkedArray) -> Any:
 
 
 OF_CONTENT: dict[str, StepFunction] = {
-    "coalesce": StepFunction(_coalesce_type, _coalesce, host=_host_coalesce),
-    "fill_null": StepFunction(_coalesce_type, _coalesce, host=_host_coalesce),
-    "when": StepFunction(_when_type, _when, host=_host_when),
+    "coalesce": StepFunction(
+        _coalesce_type, _coalesce, host=_host_coalesce, of_row=_coalesce_of_row
+    ),
+    "fill_null": StepFunction(
+        _coalesce_type, _coalesce, host=_host_coalesce, of_row=_coalesce_of_row
+    ),
+    "when": StepFunction(_when_type, _when, host=_host_when, of_row=_when_of_row),
 }

@@ -6,11 +6,12 @@ its type rule and its reference here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from fastfeat_kernels.text.reference import NotParseable
 from fastfeat_kernels.text.requests import REQUESTS, Gives, Request
+from fastfeat_kernels.text.unicode_table import WHITE_SPACE
 
 from fastfeat.dtypes import BOOL, COUNTS, FLOAT64, INT32, INT64, UTF8, DType
 from fastfeat.errors import Overflow, TypeMismatch
@@ -21,12 +22,14 @@ from fastfeat.ir.writing import Texts, Writer, method_text
 from fastfeat.scalars.comparison import advice_on_bytes
 from fastfeat.scalars.hashing import SEED
 from fastfeat.scalars.value import TypeRule
-from fastfeat.steps.step import Argument, Reference, StepFailed, StepFunction
+from fastfeat.steps.step import Argument, OfRow, Reference, StepFailed, StepFunction
 
 NOT_UTF8: Final = (
     "the text is not UTF-8, and its characters are needed. Decode it again, with its right encoding"
 )
 _LONGEST = 40
+OfAscii = Callable[[Mapping[str, Any]], Callable[[str], Any]]
+"""From the parameters of a function of text to that function of a text that is ASCII."""
 
 
 def of_text(dtype: DType) -> TypeRule:
@@ -95,6 +98,59 @@ def _each(request: Request) -> Reference:
         return found
 
     return of_rows
+
+
+def _each_of_row(request: Request, of_ascii: OfAscii | None) -> OfRow:
+    """Return a function of one row: of ASCII by `of_ascii`, of other text by the definition."""
+
+    def of_row(args: Sequence[Argument], params: Mapping[str, Any]) -> Callable[..., Any]:
+        own = kernel_params(request, params)
+        fast = None if of_ascii is None else of_ascii(params)
+
+        def of_value(value: Any) -> Any:
+            if value is None:
+                return None
+            if fast is not None and type(value) is str and value.isascii():
+                return fast(value)
+            result = request.reference(content_of(value), **own)
+            is_text = isinstance(result, bytes)
+            return result.decode(errors="surrogateescape") if is_text else result
+
+        return of_value
+
+    return of_row
+
+
+def _stripping(method: Callable[[str, str], str]) -> OfAscii:
+    """Return a function of ASCII that strips, by a method of text."""
+
+    def of_ascii(params: Mapping[str, Any]) -> Callable[[str], Any]:
+        given: str | None = params["characters"]
+        characters = "".join(map(chr, WHITE_SPACE)) if given is None else given
+        return lambda text: method(text, characters)
+
+    return of_ascii
+
+
+def _slicing(params: Mapping[str, Any]) -> Callable[[str], Any]:
+    offset, length = params["offset"], params["length"]
+
+    def sliced(text: str) -> str:
+        begin = offset if offset >= 0 else len(text) + offset
+        end = len(text) if length is None else begin + length
+        return text[max(begin, 0) : max(end, 0)]
+
+    return sliced
+
+
+def _with_pattern(method: Callable[[str, str], Any]) -> OfAscii:
+    """Return a function of ASCII that looks for a plain text, by a method of text."""
+
+    def of_ascii(params: Mapping[str, Any]) -> Callable[[str], Any]:
+        pattern = params["pattern"]
+        return lambda text: method(text, pattern)
+
+    return of_ascii
 
 
 def _parsed(request: Request) -> Reference:
@@ -182,6 +238,7 @@ def _row(
     parameters: Parameters = (),
     belongs: Belongs = always,
     written: Writer | None = None,
+    of_ascii: OfAscii | None = None,
 ) -> StepFunction:
     """Return the step of a row of the table of the kernels."""
     request = REQUESTS[name]
@@ -193,6 +250,7 @@ def _row(
         narrow=True,
         parameters=parameters,
         belongs=belongs,
+        of_row=None if request.gives in NUMBERS else _each_of_row(request, of_ascii),
         request=request,
         written=written,
     )
@@ -222,15 +280,29 @@ STEPS: dict[str, StepFunction] = {
         parameters=(Parameter("bucket", Whole(0), written_as=None),),
     ),
     "str.contains_literal": _row(
-        "contains_literal", (_PLAIN,), written=_plain_text("str.contains")
+        "contains_literal",
+        (_PLAIN,),
+        written=_plain_text("str.contains"),
+        of_ascii=_with_pattern(str.__contains__),
     ),
     "str.count_matches_literal": _row(
-        "count_matches_literal", (_PLAIN,), _has_literal, _plain_text("str.count_matches")
+        "count_matches_literal",
+        (_PLAIN,),
+        _has_literal,
+        _plain_text("str.count_matches"),
+        _with_pattern(str.count),
     ),
     "str.ends_with": _row(
-        "ends_with", (Parameter("pattern", Text(), "a plain text", written_as="suffix"),)
+        "ends_with",
+        (Parameter("pattern", Text(), "a plain text", written_as="suffix"),),
+        of_ascii=_with_pattern(str.endswith),
     ),
-    "str.find_literal": _row("find_literal", (_PLAIN,), written=_plain_text("str.find")),
+    "str.find_literal": _row(
+        "find_literal",
+        (_PLAIN,),
+        written=_plain_text("str.find"),
+        of_ascii=_with_pattern(str.find),
+    ),
     "str.hash_ngrams": _row(
         "hash_ngrams",
         (
@@ -240,8 +312,8 @@ STEPS: dict[str, StepFunction] = {
         ),
     ),
     "str.hash_tokens": _row("hash_tokens", (_N_COLUMNS, SEED)),
-    "str.len_bytes": _row("len_bytes"),
-    "str.len_chars": _row("len_chars"),
+    "str.len_bytes": _row("len_bytes", of_ascii=lambda _: len),
+    "str.len_chars": _row("len_chars", of_ascii=lambda _: len),
     "str.slice": _row(
         "slice",
         (
@@ -259,19 +331,22 @@ STEPS: dict[str, StepFunction] = {
                 hidden=True,
             ),
         ),
+        of_ascii=_slicing,
     ),
     "str.starts_with": _row(
-        "starts_with", (Parameter("pattern", Text(), "a plain text", written_as="prefix"),)
+        "starts_with",
+        (Parameter("pattern", Text(), "a plain text", written_as="prefix"),),
+        of_ascii=_with_pattern(str.startswith),
     ),
-    "str.strip_chars": _row("strip_chars", _STRIPPED),
-    "str.strip_chars_end": _row("strip_chars_end", _STRIPPED),
-    "str.strip_chars_start": _row("strip_chars_start", _STRIPPED),
+    "str.strip_chars": _row("strip_chars", _STRIPPED, of_ascii=_stripping(str.strip)),
+    "str.strip_chars_end": _row("strip_chars_end", _STRIPPED, of_ascii=_stripping(str.rstrip)),
+    "str.strip_chars_start": _row("strip_chars_start", _STRIPPED, of_ascii=_stripping(str.lstrip)),
     "str.to_float": _row("to_float", (STRICT,)),
     "str.to_integer": _row(
         "to_integer", (Parameter("base", Whole(2, 36), "of the digits", 10), STRICT)
     ),
-    "str.to_lowercase": _row("to_lowercase"),
-    "str.to_uppercase": _row("to_uppercase"),
+    "str.to_lowercase": _row("to_lowercase", of_ascii=lambda _: str.lower),
+    "str.to_uppercase": _row("to_uppercase", of_ascii=lambda _: str.upper),
     "str.token_count": _row("token_count"),
 }
 REQUESTED: dict[str, Request] = {

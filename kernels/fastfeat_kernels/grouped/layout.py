@@ -10,6 +10,7 @@ from fastfeat_kernels.moments import SCRATCH
 # What a plan runs of these is the rows' to choose, by how many they are, and of how many groups.
 BY_ROWS: Final = (
     "rows",
+    "join",
     "partition",
     "interleave",
     "look",
@@ -63,7 +64,10 @@ TABLE_SOURCES: Final = 35
 TABLE_N_COLUMNS: Final = 37
 TABLE_STRIDE: Final = 38  # words from the value of a group to that of the next
 TABLE_HEADROOM: Final = 39  # bits of the window that stay free
-N_TABLE_WORDS: Final = 40
+# What is joined to the lines and the extremes: those of other rows, of a window that is not higher.
+TABLE_OTHER_LINES: Final = 40
+TABLE_OTHER_EXTREMES: Final = 41
+N_TABLE_WORDS: Final = 42
 
 MAX_SORTED: Final = 4096  # keys of a group that the kernel sorts; NumPy sorts more of them faster
 

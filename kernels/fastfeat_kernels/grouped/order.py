@@ -22,6 +22,8 @@ from fastfeat_kernels.words import Interpolation
 
 MAX_PARTITION_BITS = 11  # so many partitions are written to at a time
 
+_SIGN, _MAGNITUDE, _INFINITE = np.int64(-(2**63)), np.int64(2**63 - 1), np.int64(0x7FF << 52)
+
 Keys = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
@@ -60,13 +62,32 @@ def order(
         run: runs sequences of calls of `cpu.ENTRIES`.
         n_parts: into how many runs of rows to divide the work; the result does not depend on it.
     """
+    partitions = split_by_group(element, chunks, groups, n_groups, run, n_parts)
+    return order_partitions(element, partitions, n_groups, run, n_parts)
+
+
+def split_by_group(
+    element: str,
+    chunks: Sequence[Chunk],
+    groups: Groups,
+    n_groups: int,
+    run: Run,
+    n_parts: int = 1,
+) -> Partitions:
+    """Return the rows of a column that are in a group, as `order_partitions` takes them."""
     groups = np.ascontiguousarray(groups, np.int32)
-    parts = split_rows(chunks, n_parts)
-    if not parts or n_groups == 0:
-        nothing = np.zeros(n_groups, np.int64)
-        return Ordered(element, np.zeros(0, np.int64), nothing, nothing)
     shift = max(n_groups.bit_length() - MAX_PARTITION_BITS, 0)
-    partitions = split_groups(element, parts, groups, n_groups, shift, run)
+    parts = split_rows(chunks, n_parts) or [[]]
+    return split_groups(element, parts, groups, n_groups, shift, run)
+
+
+def order_partitions(
+    element: str, partitions: Partitions, n_groups: int, run: Run, n_parts: int = 1
+) -> Ordered:
+    """Return the values of some rows sorted by group and value; the rows are used up."""
+    if n_groups == 0:
+        nothing = np.zeros(0, np.int64)
+        return Ordered(element, nothing, nothing, nothing)
     ordered = Ordered(
         element,
         np.empty(len(partitions.values), np.int64),
@@ -78,6 +99,29 @@ def order(
         start = int(ordered.starts[group])
         ordered.keys[start : start + int(ordered.counts[group])].sort()
     return ordered
+
+
+def keys_in(partitions: Partitions) -> tuple[Keys, Groups]:
+    """Return `column.key_of` each value that is there, and its group."""
+    values, groups = partitions.values, partitions.groups
+    if partitions.element == "float64":
+        is_value = (values & _MAGNITUDE) <= _INFINITE
+        keys = values ^ ((values >> 63) & _MAGNITUDE)
+    else:
+        is_value = groups >= 0
+        keys = values ^ _SIGN if partitions.element == "uint64" else values
+    if is_value.all():
+        return keys, groups
+    return keys[is_value], groups[is_value]
+
+
+def keys_of(ordered: Ordered) -> tuple[Keys, Groups]:
+    """Return the sorted keys without gaps, and the group of each."""
+    counts = ordered.counts
+    places = np.repeat(ordered.starts - (np.cumsum(counts) - counts), counts)
+    places += np.arange(len(places))
+    groups = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    return ordered.keys[places], groups
 
 
 def quantiles_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.layout import NO_MAX_KEY, NO_MIN_KEY
 from fastfeat_kernels.grouped.lines import align_lines, integers_of
 from fastfeat_kernels.grouped.wide import (
+    Integers,
     Left,
     add_left,
     negated,
@@ -82,8 +83,8 @@ def no_moments(element: str, n_groups: int, level: Level, extremes: bool = True)
     )
 
 
-def merge(a: GroupedMoments, b: GroupedMoments) -> GroupedMoments:
-    """Return the moments of the rows of both, group by group."""
+def merge(a: GroupedMoments, b: GroupedMoments, into_first: bool = False) -> GroupedMoments:
+    """Return the moments of the rows of both, group by group, maybe in the memory of the first."""
     a, b = _alike(a, b)
     extremes = NO_EXTREMES
     if len(a.extremes) and len(b.extremes):
@@ -92,7 +93,7 @@ def merge(a: GroupedMoments, b: GroupedMoments) -> GroupedMoments:
         np.maximum(a.extremes[:, 1], b.extremes[:, 1], out=extremes[:, 1])
     return a._replace(
         n_added=a.n_added + b.n_added,
-        lines=a.lines + b.lines,
+        lines=np.add(a.lines, b.lines, out=a.lines if into_first else None),
         n_missing=_added(a.n_missing, b.n_missing),
         n_positive_infinite=_added(a.n_positive_infinite, b.n_positive_infinite),
         n_negative_infinite=_added(a.n_negative_infinite, b.n_negative_infinite),
@@ -257,13 +258,13 @@ def _alike(a: GroupedMoments, b: GroupedMoments) -> tuple[GroupedMoments, Groupe
     if (a.element, a.level, a.n_groups) != (b.element, b.level, b.n_groups):
         raise ValueError("moments of different groups, types or levels do not merge")
     exponent = max(a.exponent, b.exponent)
-    a, b = _aligned(a, exponent), _aligned(b, exponent)
+    a, b = aligned(a, exponent), aligned(b, exponent)
     if a.n_added + b.n_added > MAX_ADDED:
         return _carried_for(a, MAX_ADDED), _carried_for(b, MAX_ADDED)
     return a, b
 
 
-def _aligned(moments: GroupedMoments, exponent: int) -> GroupedMoments:
+def aligned(moments: GroupedMoments, exponent: int) -> GroupedMoments:
     """Return the moments in a window at least as high; what falls out of it is left over."""
     if moments.exponent == exponent:
         return moments
@@ -271,15 +272,25 @@ def _aligned(moments: GroupedMoments, exponent: int) -> GroupedMoments:
         return moments._replace(exponent=exponent)
     lines, fallen = align_lines(moments.lines, moments.level, exponent - moments.exponent)
     groups = np.unique(np.concatenate([np.flatnonzero(low) for low in fallen]))
-    units = layout.units_of(moments.element, moments.exponent)
-    scale, sums = scale_of(moments.element), list[Any]()
-    for power, (low, unit) in enumerate(zip(fallen, units, strict=False), 1):
-        values: list[int] = low[groups].tolist()
-        sums.append(np.array([scaled(x, unit + power * scale) for x in values], object))
-    zeros = np.zeros(len(groups), object)
-    total, squares = [*sums, zeros][:2]
-    left = add_left(moments.left, Left(groups, total, squares))
+    left = add_left(moments.left, _left_of(moments, groups, [low[groups] for low in fallen]))
     return moments._replace(exponent=exponent, n_added=1, lines=lines, left=left)
+
+
+def left_of_lines(moments: GroupedMoments, groups: Words) -> Left:
+    """Return the sums that the lines of some groups have, in order, as integers of any width."""
+    return _left_of(moments, groups, integers_of(moments.lines[groups], moments.level))
+
+
+def _left_of(moments: GroupedMoments, groups: Words, sums: Sequence[Integers]) -> Left:
+    """Return sums in units of the lowest bit of a window as integers of any width."""
+    units = layout.units_of(moments.element, moments.exponent)
+    scale, found = scale_of(moments.element), list[Any]()
+    for power, (low, unit) in enumerate(zip(sums, units, strict=False), 1):
+        values: list[int] = low.tolist()
+        found.append(np.array([scaled(x, unit + power * scale) for x in values], object))
+    zeros = np.zeros(len(groups), object)
+    total, squares = [*found, zeros][:2]
+    return Left(groups.astype(np.int64), total, squares)
 
 
 def carried(moments: GroupedMoments) -> GroupedMoments:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastfeat_kernels.column import Call, Chunk, Run, split_rows
 from fastfeat_kernels.grouped import layout
+from fastfeat_kernels.grouped.calls import Task, new_target, partition_calls
 from fastfeat_kernels.grouped.finalize import (
     Floats,
     deviations_of,
@@ -19,10 +20,7 @@ from fastfeat_kernels.grouped.finalize import (
 )
 from fastfeat_kernels.grouped.state import GroupedMoments, take
 from fastfeat_kernels.grouped.summarize import (
-    Task,
     is_partitioned,
-    new_target,
-    partition_calls,
     split_task,
     summarize,
     summarize_partitions,
@@ -94,12 +92,33 @@ def statistics_of(
         run: runs sequences of calls of `cpu.ENTRIES`.
         n_parts: into how many runs of rows to divide the work; the result does not depend on it.
     """
-    level: Level = 2 if any(_READINGS[one.name].needs_squares for one in wanted) else 1
+    level = level_of(wanted)
     parts = split_rows(chunks, n_parts)
     if not parts or not is_partitioned(n_groups, level, extremes=False):
         moments = summarize(element, chunks, groups, n_groups, level, run, n_parts, False)
         return [_read(moments, one, run, n_parts) for one in wanted]
-    task, partitions = split_task(element, parts, groups, n_groups, level, run)
+    split = split_task(element, parts, groups, n_groups, level, run)
+    return statistics_in(*split, wanted, run, n_parts)
+
+
+def level_of(wanted: Sequence[Statistic]) -> Level:
+    """Return the level of the moments that statistics need."""
+    return 2 if any(_READINGS[one.name].needs_squares for one in wanted) else 1
+
+
+def statistics_in(
+    task: Task, partitions: Partitions, wanted: Sequence[Statistic], run: Run, n_parts: int = 1
+) -> list[Floats]:
+    """Return statistics of each group of some rows, as `statistics_of` does.
+
+    Args:
+        task: of `level_of` the statistics, without extremes.
+        partitions: the rows.
+        wanted: which statistics; one array of shape (n_groups,) is returned for each.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
+    """
+    n_groups = task.n_groups
     found = [np.empty(n_groups, np.float64) for _ in wanted]
     hard = _read_partitions(task, partitions, wanted, found, n_parts, run)
     if len(hard):

@@ -1,25 +1,41 @@
-"""Moments of the groups of a column: the kernel over chunks and threads.
+"""Moments of the groups of a column: rows are added to a table of groups, which stays.
 
-Few groups: every part of the rows has lines of its own, which are merged. Many: the rows are first
-sorted into partitions, whose lines stay in the cache, and no two calls add to the same line.
+Few groups: every part of the rows but the first has lines of its own, which are merged. Many: the
+rows are first sorted into partitions, whose lines stay in the cache, and no two calls add to the
+same line. The window is that of the first floats; where many rows of later ones, or of other
+tables, are far from it, a further table of lines has a window of theirs: a few become integers of
+any width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Rows, Run, split_rows
+from fastfeat_kernels.column import Call, Chunk, Rows, Run, split_rows
 from fastfeat_kernels.grouped import layout
+from fastfeat_kernels.grouped.calls import (
+    Target,
+    Task,
+    common_exponent,
+    held_by,
+    look,
+    new_target,
+    partition_calls,
+    words_of,
+)
 from fastfeat_kernels.grouped.state import (
     LOWEST_EXPONENT,
+    MAX_ADDED,
     NO_EXTREMES,
     NONE,
     GroupedMoments,
+    aligned,
     merge,
     no_moments,
 )
@@ -28,19 +44,24 @@ from fastfeat_kernels.grouped.tables import (
     Groups,
     Partitions,
     Words,
-    aligned_zeros,
-    column_table,
     rows_call,
     scratch,
     split_groups,
 )
-from fastfeat_kernels.grouped.wide import left_of_rows, no_left
+from fastfeat_kernels.grouped.wide import add_left, left_of_rows, no_left
 from fastfeat_kernels.moments.state import Level
 
 MIN_BYTES_PARTITIONED = 8 << 20  # of lines; 180,000 groups: 11 ns a row and core, 13 directly
+MIN_ROWS_PARTITIONED = 1 << 14  # of fewer, a call for each partition takes more than it saves
 N_EXTREMES_BYTES = 64  # extremes of a group cost as much as a line of it
 PARTITION_SHIFT = 13  # a partition of 2**13 groups has 512 kB of lines
-MAX_HEADROOM = 8  # bits above the greatest magnitude that was looked at
+FEWEST_LEFT = 16  # rows that no window holds, and that become integers of any width at once
+FEW_LEFT = 1 << 10  # rows for which no table of a further window is made
+MOST_REACH = 1 << 62  # of the highest limbs
+N_LEFT_BYTES = 1 << 10  # of the widest integers of a group
+MOST_OTHERS = 6  # further windows
+MAX_ROOM = 8  # bits of a window that are left free for more rows, before it is moved up
+MOVED_UP = 16  # bits
 
 
 def summarize(
@@ -66,26 +87,170 @@ def summarize(
         n_parts: into how many runs of rows to divide the work; the result does not depend on it.
         extremes: whether to find the least and greatest value.
     """
-    parts = split_rows(chunks, n_parts)
-    if not parts:
-        return no_moments(element, n_groups, level, extremes)
-    if is_partitioned(n_groups, level, extremes):
-        task, partitions = split_task(element, parts, groups, n_groups, level, run, extremes)
-        which = range(len(partitions.starts) - 1)
-        return summarize_partitions(task, partitions, which, n_parts, run)
-    task = _new_task(element, parts, n_groups, level, run, extremes)
-    return _summarize_parts(task, parts, np.ascontiguousarray(groups, np.int32), run)
+    table = new_table(element, n_groups, level, extremes)
+    add(table, chunks, groups, run, n_parts)
+    return moments_in(table, run)
 
 
-class Task(NamedTuple):
-    """A request for the moments of groups."""
+class _LeftRows(NamedTuple):
+    """Floats that a window does not hold, and their groups."""
 
-    element: str
-    n_groups: int
-    level: Level
-    exponent: int
-    extremes: bool
-    headroom: int
+    values: npt.NDArray[np.float64]
+    groups: Groups
+
+
+@dataclass(slots=True)
+class Table:
+    """The groups of a column, to which rows are added.
+
+    Args:
+        moments: of the rows so far, but for the sums in `others`; its memory is written to.
+        others: sums of rows that the window does not hold, by windows that do; that a count is not
+            0 says which groups they have.
+        reach: what the highest limbs of all groups do not add up to more than.
+        has_rows: whether any were added; the extremes are not written before.
+        has_extremes: whether the least and the greatest value of each group are kept.
+    """
+
+    moments: GroupedMoments
+    others: list[Table] = field(default_factory=list["Table"])
+    reach: int = 0
+    has_rows: bool = False
+    has_extremes: bool = False
+
+    @property
+    def needs_window(self) -> bool:
+        """Whether the values are floats of which sums are wanted."""
+        return self.moments.element.startswith("float") and self.moments.level > 0
+
+
+def new_table(element: str, n_groups: int, level: Level, extremes: bool = True) -> Table:
+    """Return the table of no rows; memory that is never touched costs nothing."""
+    target = new_target(Task(element, n_groups, level, LOWEST_EXPONENT, extremes, 0), 0)
+    moments = no_moments(element, 0, level, extremes)
+    moments = moments._replace(lines=target.lines, extremes=target.extremes)
+    return Table(moments, has_extremes=extremes)
+
+
+def moments_in(table: Table, run: Run) -> GroupedMoments:
+    """Return the moments of the rows of a table, which may go on, and shares their memory."""
+    moments = table.moments
+    if not table.has_rows:
+        return no_moments(moments.element, moments.n_groups, moments.level, table.has_extremes)
+    carry(table, run)
+    others = [
+        one.moments._replace(element=moments.element, lines=one.moments.lines.copy())
+        for one in table.others
+    ]
+    for one in others:
+        one.lines[:, layout.COUNT] = 0
+    sums = reduce(merge, others, table.moments._replace(extremes=NO_EXTREMES))
+    return sums._replace(extremes=moments.extremes)
+
+
+def carry(table: Table, run: Run) -> None:
+    """Carry in the lines of a table what stands above 40 bits into the next limbs."""
+    moments = table.moments
+    if moments.n_added == 1:
+        return
+    words = np.zeros(layout.N_TABLE_WORDS, np.int64)
+    state = np.zeros(layout.N_STATE_WORDS, np.int64)
+    words[layout.TABLE_STATE] = state.ctypes.data
+    words[layout.TABLE_STAGE] = layout.LAST_CALL
+    words[layout.TABLE_LEVEL], words[layout.TABLE_N_GROUPS] = moments.level, moments.n_groups
+    words[layout.TABLE_LINES] = moments.lines.ctypes.data
+    run("rows", [[Call(words, 0, 0, (moments, state))]])
+    table.moments = moments._replace(n_added=1)
+
+
+def add(table: Table, chunks: Sequence[Chunk], groups: Groups, run: Run, n_parts: int = 1) -> None:
+    """Add rows to a table; the arguments are of `summarize`."""
+    _keep_left(table, _add_to_window(table, chunks, groups, run, n_parts), run)
+
+
+def add_partitions(
+    table: Table, task: Task, partitions: Partitions, run: Run, n_parts: int = 1
+) -> None:
+    """Add rows to a table of no rows, as `split_task` gives them."""
+    assert not table.has_rows
+    table.moments = table.moments._replace(exponent=task.exponent)
+    n_rows = int(partitions.starts[-1])
+    if n_rows:
+        task = task._replace(headroom=_make_room(table, n_rows), extremes=table.has_extremes)
+        left = _add_partitions(table, task, partitions, n_parts, run)
+        table.has_rows = True
+        _keep_left(table, left, run)
+
+
+def _keep_left(table: Table, left: _LeftRows, run: Run) -> None:
+    """Keep rows that the window does not hold: in further windows, a few as integers."""
+    while len(left.groups) > FEWEST_LEFT:
+        n_left = len(left.groups)
+        column = [_Column(left.values.ctypes.data, 0, 0, 0, n_left, left)]
+        other = _window_for(table, column, run)
+        if other is None:
+            break
+        left = _add_to_window(other, column, left.groups, run)
+        if len(left.groups) > n_left * 7 // 8:
+            break
+    if len(left.groups):
+        moments = table.moments
+        integers = left_of_rows(*left, moments.level, run)
+        table.moments = moments._replace(left=add_left(moments.left, integers))
+
+
+class _Column(NamedTuple):
+    """Floats in memory, as kernels are told of them."""
+
+    values: int
+    value_bit_offset: int
+    validity: int
+    bit_offset: int
+    length: int
+    owner: object
+
+
+def _window_for(table: Table, column: Sequence[Chunk], run: Run) -> Table | None:
+    """Return the table whose window holds most of some floats, a new one if need be.
+
+    None where they are few, or a table of all groups would take more memory than integers.
+    """
+    moments, n_rows = table.moments, column[0].length
+    task = Task(moments.element, 0, moments.level, 0, False, layout.headroom_of(n_rows))
+    begins, ends = look(task._replace(element="float64"), split_rows(column, 1), run)
+    held = held_by(begins, ends)
+    most = int(held.max())
+    for other in table.others:
+        if held[other.moments.exponent + layout.EXPONENT_BIAS] * 2 > most:
+            return other
+    is_full = len(table.others) >= MOST_OTHERS
+    if is_full or n_rows <= FEW_LEFT or n_rows * 4 < moments.n_groups:
+        return None
+    table.others.append(new_table("float64", moments.n_groups, moments.level, extremes=False))
+    return table.others[-1]
+
+
+def _add_to_window(
+    table: Table, chunks: Sequence[Chunk], groups: Groups, run: Run, n_parts: int = 1
+) -> _LeftRows:
+    """Add rows to a table; return those that its window does not hold, which are counted."""
+    moments = table.moments
+    n_rows = sum(chunk.length for chunk in chunks)
+    if n_rows == 0 or moments.n_groups == 0:
+        return _LeftRows(np.zeros(0), np.zeros(0, np.int32))
+    is_large = is_partitioned(moments.n_groups, moments.level, table.has_extremes)
+    is_split = is_large and n_rows >= MIN_ROWS_PARTITIONED
+    parts = split_rows(chunks, 1 if is_large and not is_split else n_parts)
+    task = _task_of(table, parts, run)
+    groups = np.ascontiguousarray(groups, np.int32)
+    if is_split:
+        shift = PARTITION_SHIFT
+        partitions = split_groups(task.element, parts, groups, task.n_groups, shift, run)
+        left = _add_partitions(table, task, partitions, n_parts, run)
+    else:
+        left = _add_parts(table, task, parts, groups, run)
+    table.has_rows = True
+    return left
 
 
 def is_partitioned(n_groups: int, level: Level, extremes: bool) -> bool:
@@ -94,7 +259,7 @@ def is_partitioned(n_groups: int, level: Level, extremes: bool) -> bool:
     return n_groups * n_bytes >= MIN_BYTES_PARTITIONED
 
 
-def _new_task(
+def new_task(
     element: str,
     parts: Sequence[Sequence[Rows[Chunk]]],
     n_groups: int,
@@ -102,11 +267,77 @@ def _new_task(
     run: Run,
     extremes: bool,
 ) -> Task:
-    exponent = LOWEST_EXPONENT
+    """Return the task of some rows alone; where no floats are seen, of the lowest window."""
     headroom = layout.headroom_of(sum(rows.n for part in parts for rows in part))
+    task = Task(element, n_groups, level, LOWEST_EXPONENT, extremes, headroom)
     if element.startswith("float") and level > 0:
-        exponent = _look(element, level, parts, headroom, run)
-    return Task(element, n_groups, level, exponent, extremes, headroom)
+        begins, ends = look(task, parts, run)
+        if begins.any():
+            return task._replace(exponent=common_exponent(begins, ends))
+    return task
+
+
+def _task_of(table: Table, parts: Sequence[Sequence[Rows[Chunk]]], run: Run) -> Task:
+    """Return the task of further rows of a table; the first floats say what its window is."""
+    moments = table.moments
+    n_rows = sum(rows.n for part in parts for rows in part)
+    if table.needs_window:
+        if not has_window(table):
+            task = new_task(moments.element, parts, 0, moments.level, run, False)
+            table.moments = moments._replace(exponent=task.exponent)
+        headroom = _make_room(table, n_rows)
+    else:
+        headroom = 0
+    return Task(
+        moments.element,
+        moments.n_groups,
+        moments.level,
+        table.moments.exponent,
+        table.has_extremes,
+        headroom,
+    )
+
+
+def has_window(table: Table) -> bool:
+    """Return whether floats other than 0 were added."""
+    moments = table.moments
+    is_lowest = moments.exponent == LOWEST_EXPONENT
+    return table.has_rows and (not is_lowest or bool(moments.lines[:, layout.SUM :].any()))
+
+
+def _make_room(table: Table, n_rows: int) -> int:
+    """Return how many bits of the window stay free, so that the highest limbs hold further rows."""
+    room = _room(table.reach, n_rows)
+    if room > MAX_ROOM // 2:
+        table.reach = reach_of(table.moments)
+        room = _room(table.reach, n_rows)
+    if room > MAX_ROOM and table.reach:
+        move_up(table)
+        room = _room(table.reach, n_rows)
+    table.reach += (n_rows << layout.LIMB_BITS) >> room
+    return room
+
+
+def move_up(table: Table) -> None:
+    """Move the window of a table up, so that its highest limbs have room for more."""
+    moments = table.moments
+    table.moments = aligned(moments, moments.exponent + MOVED_UP)
+    table.reach = reach_of(table.moments)
+
+
+def _room(reach: int, n_rows: int) -> int:
+    room, most = layout.headroom_of(n_rows), n_rows << layout.LIMB_BITS
+    while reach + (most >> room) > MOST_REACH and room < layout.LIMB_BITS:
+        room += 1
+    return room
+
+
+def reach_of(moments: GroupedMoments) -> int:
+    """Return a bound of the sum of the highest limbs of all groups."""
+    highest = [layout.SUM, layout.SQUARES][: moments.level]
+    carries = 2 * moments.n_added * moments.n_groups  # of the limbs below
+    sums = [float(np.abs(moments.lines[:, k]).sum(dtype=np.float64)) for k in highest]
+    return int(1.001 * max(sums)) + carries
 
 
 def split_task(
@@ -120,130 +351,124 @@ def split_task(
 ) -> tuple[Task, Partitions]:
     """Return the task, and the rows in partitions; the arguments are of `summarize`."""
     groups = np.ascontiguousarray(groups, np.int32)
-    task = _new_task(element, parts, n_groups, level, run, extremes)
+    task = new_task(element, parts, n_groups, level, run, extremes)
     return task, split_groups(element, parts, groups, n_groups, PARTITION_SHIFT, run)
 
 
-class Target(NamedTuple):
-    """Memory that calls add to."""
+def _target_in(table: Table, n_rows: int) -> Target:
+    """Return the memory of a table, to which rows are added."""
+    moments = table.moments
 
-    lines: Words
-    extremes: Words
-    missing: Words
-    positive_infinite: Words
-    negative_infinite: Words
-    left_values: npt.NDArray[np.float64]
-    left_groups: Groups
+    def memory(column: Words) -> Words:
+        return column if len(column) else np.zeros(moments.n_groups, np.int64)
 
-
-def new_target(task: Task, n_rows: int) -> Target:
-    """Return memory; what is never touched costs nothing."""
-    n_groups = task.n_groups
     return Target(
-        aligned_zeros(n_groups, layout.LINE_WORDS[task.level]),
-        np.empty((n_groups, 2), np.int64) if task.extremes else NO_EXTREMES,
-        np.zeros(n_groups, np.int64),
-        np.zeros(n_groups, np.int64),
-        np.zeros(n_groups, np.int64),
+        moments.lines,
+        moments.extremes,
+        memory(moments.n_missing),
+        memory(moments.n_positive_infinite),
+        memory(moments.n_negative_infinite),
         np.empty(n_rows, np.float64),
         np.empty(n_rows, np.int32),
     )
 
 
-def _words_of(task: Task, target: Target, state: Words, space: Words) -> dict[int, int]:
-    """Return the words of a table that say what to add to."""
-    return {
-        layout.TABLE_STATE: state.ctypes.data,
-        layout.TABLE_LEVEL: task.level,
-        layout.TABLE_EXPONENT: task.exponent,
-        layout.TABLE_HEADROOM: task.headroom,
-        layout.TABLE_LINES: target.lines.ctypes.data,
-        layout.TABLE_EXTREMES: target.extremes.ctypes.data if task.extremes else 0,
-        layout.TABLE_MISSING: target.missing.ctypes.data,
-        layout.TABLE_POSITIVE_INFINITE: target.positive_infinite.ctypes.data,
-        layout.TABLE_NEGATIVE_INFINITE: target.negative_infinite.ctypes.data,
-        layout.TABLE_LEFT_VALUES: target.left_values.ctypes.data,
-        layout.TABLE_LEFT_GROUPS: target.left_groups.ctypes.data,
-        layout.TABLE_N_GROUPS: task.n_groups,
-        layout.TABLE_SCRATCH: space.ctypes.data,
-    }
+def _stage_of(table: Table, n_rows: int) -> int:
+    """Return whether a table begins with these rows, and whether its lines are carried then."""
+    moments = table.moments
+    n_added = moments.n_added + 2 * n_rows
+    is_carried = n_added > MAX_ADDED or not table.has_rows
+    table.moments = moments._replace(n_added=1 if is_carried else n_added)
+    first = 0 if table.has_rows else layout.FIRST_CALL
+    return first | (layout.LAST_CALL if is_carried else 0)
 
 
-def _summarize_parts(
-    task: Task, parts: Sequence[Sequence[Rows[Chunk]]], groups: Groups, run: Run
-) -> GroupedMoments:
+def _take(table: Table, target: Target, state: Words) -> None:
+    """Keep the memory that rows were added to, where it is not all zeros."""
+    moments = table.moments
+    if state[layout.N_MISSING]:
+        moments = moments._replace(n_missing=target.missing)
+    if state[layout.N_INFINITE]:
+        moments = moments._replace(
+            n_positive_infinite=target.positive_infinite,
+            n_negative_infinite=target.negative_infinite,
+        )
+    table.moments = moments
+
+
+def _add_parts(
+    table: Table,
+    task: Task,
+    parts: Sequence[Sequence[Rows[Chunk]]],
+    groups: Groups,
+    run: Run,
+) -> _LeftRows:
+    """Add parts of rows, the first to the table itself."""
+    n_rows = [sum(rows.n for rows in part) for part in parts]
     states = np.zeros((len(parts), layout.N_STATE_WORDS), np.int64)
-    targets = [new_target(task, sum(rows.n for rows in part)) for part in parts]
+    states[0, layout.N_SINCE] = table.moments.n_added // 2 + 1
+    targets = [_target_in(table, n_rows[0]), *(new_target(task, n) for n in n_rows[1:])]
+    stages = [_stage_of(table, n_rows[0]), *[layout.FIRST_CALL | layout.LAST_CALL] * len(parts)]
     calls: list[list[Call]] = []
-    for part, target, state in zip(parts, targets, states, strict=True):
+    for part, target, state, stage in zip(parts, targets, states, stages, strict=False):
         space = scratch()
-        words, owner = _words_of(task, target, state, space), (target, states, space)
+        words, owner = words_of(task, target, state, space), (target, states, space)
         calls.append([rows_call(task.element, rows, groups, words, owner) for rows in part])
-        calls[-1][0].table[layout.TABLE_STAGE] |= layout.FIRST_CALL
-        calls[-1][-1].table[layout.TABLE_STAGE] |= layout.LAST_CALL
+        calls[-1][0].table[layout.TABLE_STAGE] |= stage & layout.FIRST_CALL
+        calls[-1][-1].table[layout.TABLE_STAGE] |= stage & layout.LAST_CALL
     run("rows", calls)
-    found: list[GroupedMoments] = []
-    for target, state in zip(targets, states, strict=True):
-        n_left = int(state[layout.N_LEFT])
-        left = target.left_values[:n_left], target.left_groups[:n_left]
-        found.append(_read(task, target, state, *left, run))
-    return reduce(merge, found)
+    _take(table, targets[0], states[0])
+    for target, state in zip(targets[1:], states[1:], strict=True):
+        table.moments = merge(table.moments, _read(task, target, state), into_first=True)
+    n_left = states[:, layout.N_LEFT].tolist()
+    return _LeftRows(
+        np.concatenate([one.left_values[:n] for one, n in zip(targets, n_left, strict=True)]),
+        np.concatenate([one.left_groups[:n] for one, n in zip(targets, n_left, strict=True)]),
+    )
 
 
-def partition_calls(
-    task: Task, partitions: Partitions, which: Sequence[int], target: Target, states: Words, n: int
-) -> list[list[Call]]:
-    """Return n sequences of calls, one call for each partition."""
-    starts, size = partitions.starts, 1 << partitions.shift
-    calls: list[list[Call]] = []
-    for k in range(min(len(which), n)):
-        space = scratch()
-        common = np.zeros(layout.N_TABLE_WORDS, np.int64)
-        for place, word in _words_of(task, target, states[0], space).items():
-            common[place] = word
-        common[layout.TABLE_VALUES] = partitions.values.ctypes.data
-        common[layout.TABLE_ELEMENT] = ELEMENTS.index(partitions.element)
-        common[layout.TABLE_GROUPS] = partitions.groups.ctypes.data
-        common[layout.TABLE_MARKED] = 1
-        common[layout.TABLE_STAGE] = layout.FIRST_CALL | layout.LAST_CALL
-        calls.append([])
-        for p in which[k::n]:
-            first, table = int(starts[p]), common.copy()
-            table[layout.TABLE_STATE] = states[p].ctypes.data
-            table[layout.TABLE_FIRST_GROUP] = p * size
-            table[layout.TABLE_N_GROUPS] = min(size, task.n_groups - p * size)
-            table[layout.TABLE_LEFT_VALUES] += 8 * first
-            table[layout.TABLE_LEFT_GROUPS] += 4 * first
-            owners = (partitions, target, states, space)
-            calls[-1].append(Call(table, first, int(starts[p + 1]) - first, owners))
-    return calls
+def _add_partitions(
+    table: Table, task: Task, partitions: Partitions, n_parts: int, run: Run
+) -> _LeftRows:
+    starts = partitions.starts
+    n_partitions, n_rows = len(starts) - 1, int(starts[-1])
+    states = np.zeros((n_partitions, layout.N_STATE_WORDS), np.int64)
+    states[:, layout.N_SINCE] = table.moments.n_added // 2 + 1
+    target, stage = _target_in(table, n_rows), _stage_of(table, n_rows)
+    n_sequences = SEQUENCES_PER_PART * n_parts
+    which = range(n_partitions)
+    run("rows", partition_calls(task, partitions, which, target, states, n_sequences, stage))
+    state = states.sum(axis=0)
+    _take(table, target, state)
+    return _left_in(partitions, target, states)
+
+
+def _left_in(partitions: Partitions, target: Target, states: Words) -> _LeftRows:
+    starts, n_left = partitions.starts, states[:, layout.N_LEFT]
+    some = [slice(int(starts[p]), int(starts[p] + n_left[p])) for p in np.flatnonzero(n_left)]
+    return _LeftRows(
+        np.concatenate([np.zeros(0), *(target.left_values[rows] for rows in some)]),
+        np.concatenate([np.zeros(0, np.int32), *(target.left_groups[rows] for rows in some)]),
+    )
 
 
 def summarize_partitions(
     task: Task, partitions: Partitions, which: Sequence[int], n_parts: int, run: Run
 ) -> GroupedMoments:
     """Return the moments of all groups, those of other partitions as of no rows."""
-    starts = partitions.starts
-    n_partitions = len(starts) - 1
-    states = np.zeros((n_partitions, layout.N_STATE_WORDS), np.int64)
-    target = new_target(task, int(starts[-1]))
+    states = np.zeros((len(partitions.starts) - 1, layout.N_STATE_WORDS), np.int64)
+    target = new_target(task, int(partitions.starts[-1]))
     n_sequences = SEQUENCES_PER_PART * n_parts
     run("rows", partition_calls(task, partitions, which, target, states, n_sequences))
-    n_left = states[:, layout.N_LEFT]
-    some = [slice(int(starts[p]), int(starts[p] + n_left[p])) for p in np.flatnonzero(n_left)]
-    values = np.concatenate([np.zeros(0), *(target.left_values[rows] for rows in some)])
-    numbers = np.concatenate([np.zeros(0, np.int32), *(target.left_groups[rows] for rows in some)])
-    return _read(task, target, states.sum(axis=0), values, numbers, run)
+    left = _left_in(partitions, target, states)
+    moments = _read(task, target, states.sum(axis=0))
+    if len(left.groups):
+        return moments._replace(left=left_of_rows(*left, task.level, run))
+    return moments
 
 
-def _read(
-    task: Task,
-    target: Target,
-    state: Words,
-    left_values: npt.NDArray[np.float64],
-    left_groups: Groups,
-    run: Run,
-) -> GroupedMoments:
+def _read(task: Task, target: Target, state: Words) -> GroupedMoments:
+    """Return the moments of rows, but for those that the window does not hold."""
     infinite = bool(state[layout.N_INFINITE])
     return GroupedMoments(
         task.element,
@@ -255,43 +480,23 @@ def _read(
         target.positive_infinite if infinite else NONE,
         target.negative_infinite if infinite else NONE,
         target.extremes,
-        left_of_rows(left_values, left_groups, task.level, run) if len(left_values) else no_left(),
+        no_left(),
     )
 
 
-def _look(
-    element: str,
-    level: Level,
-    parts: Sequence[Sequence[Rows[Chunk]]],
-    headroom: int,
-    run: Run,
-) -> int:
-    """Return the exponent of the window, from some of the blocks."""
-    counters = np.zeros((len(parts), 2, layout.N_EXPONENTS), np.int64)
-    calls: list[list[Call]] = []
-    for part, own in zip(parts, counters, strict=True):
-        space = scratch()
-        calls.append([])
-        for rows in part:
-            table = column_table(element, rows.chunk)
-            table[layout.TABLE_LEVEL] = level
-            table[layout.TABLE_EXPONENTS] = own.ctypes.data
-            table[layout.TABLE_HEADROOM] = headroom
-            table[layout.TABLE_SCRATCH] = space.ctypes.data
-            calls[-1].append(Call(table, rows.first, rows.n, (rows.chunk, counters, space)))
-    run("look", calls)
-    begins, ends = counters.sum(axis=0)
-    return best_exponent(begins, ends)
+def n_bytes_of(table: Table) -> int:
+    """Return the memory that a table takes."""
+    moments = table.moments
+    arrays = moments.lines, moments.n_missing, moments.n_positive_infinite
+    n_bytes = sum(array.nbytes for array in (*arrays, moments.n_negative_infinite))
+    left = len(moments.left.groups) * N_LEFT_BYTES
+    return n_bytes + moments.extremes.nbytes + left + sum(map(n_bytes_of, table.others))
 
 
-def best_exponent(begins: Words, ends: Words) -> int:
-    """Return the exponent whose window holds most floats; of several, the middle, or less.
-
-    Args:
-        begins: how many floats a window of each biased exponent is the first to hold.
-        ends: how many it is the last to hold.
-    """
-    held = np.cumsum(begins) - np.cumsum(ends) + ends
-    first = int(np.argmax(held))
-    last = int(np.flatnonzero(held == held[first])[-1])
-    return min((first + last) // 2, first + MAX_HEADROOM) - layout.EXPONENT_BIAS
+def most_bytes(element: str, n_groups: int, level: Level, extremes: bool, n_rows: int) -> int:
+    """Return the most memory that a table of so many rows takes."""
+    has_window = element.startswith("float") and level > 0
+    n_windows = 1 + (MOST_OTHERS if has_window and n_rows > FEW_LEFT else 0)
+    n_bytes = n_windows * 8 * layout.LINE_WORDS[level] + 3 * 8 + (16 if extremes else 0)
+    n_left = min(n_rows, n_groups) if has_window else 0
+    return n_groups * n_bytes + n_left * N_LEFT_BYTES

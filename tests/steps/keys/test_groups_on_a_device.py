@@ -23,9 +23,10 @@ from fastfeat.engine.gpu.device.emulated import EmulatedRuntime, Order
 from fastfeat.engine.gpu.runtime import Geometry
 from fastfeat.errors import Overflow
 from fastfeat.plan.keep.artifact import artifact_bytes
-from fastfeat.steps.keys import cpu_groups as host_groups
+from fastfeat.steps.keys import cpu_group_states as host_groups
+from fastfeat.steps.keys import cpu_ordered as host_ordered
 from fastfeat.steps.keys.gpu import groups as device_groups
-from fastfeat.steps.targets import cpu as host_targets
+from fastfeat.steps.targets import cpu_states as host_targets
 
 EXAMPLES = settings(max_examples=5 + settings().max_examples // 20)
 pytestmark = [
@@ -143,10 +144,10 @@ def test_sums_are_not_found_on_the_host(name: str, monkeypatch: pytest.MonkeyPat
     plan = ff.Plan({name: LEARNT[name]}, outcomes=["y"])
     expected = artifact_bytes(plan.fit(ROWS).record)
     for module in (host_groups, host_targets):
-        monkeypatch.setattr(module, "summarize", refused)
-        monkeypatch.setattr(module, "order", refused)
+        monkeypatch.setattr(module, "add", refused)
+    monkeypatch.setattr(host_groups, "split_task", refused)
+    monkeypatch.setattr(host_ordered, "split_by_group", refused)
     monkeypatch.setattr(device_groups, "order", refused)
-    monkeypatch.setattr(host_groups, "statistics_of", refused)
     with pytest.raises(AssertionError, match="done on the host"):
         plan.fit(ROWS)
     assert artifact_bytes(plan.fit(ROWS, backend="emulated").record) == expected

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 from fastfeat_kernels.grouped import cuda, layout
+from fastfeat_kernels.grouped.calls import best_exponent
 from fastfeat_kernels.grouped.state import LOWEST_EXPONENT, GroupedMoments, merge, no_moments
-from fastfeat_kernels.grouped.summarize import best_exponent
 from fastfeat_kernels.grouped.wide import left_of_rows, no_left
 from numpy.typing import NDArray
 

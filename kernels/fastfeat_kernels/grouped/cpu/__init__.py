@@ -11,6 +11,7 @@ from numba import njit, types
 from fastfeat_kernels.blocks import HIGHEST
 from fastfeat_kernels.column import BLOCK
 from fastfeat_kernels.grouped.cpu.adding import add_all, line_words
+from fastfeat_kernels.grouped.cpu.joining import join
 from fastfeat_kernels.grouped.cpu.read_out import finalize, read_groups
 from fastfeat_kernels.grouped.cpu.scatter import count, read, scatter
 from fastfeat_kernels.grouped.cpu.sorting import find_runs, sort_groups
@@ -138,6 +139,7 @@ def add_wide(table, first, n):
 
 ENTRIES = {
     "rows": add_rows,
+    "join": join,
     "partition": summarize_partition,
     "interleave": interleave,
     "look": look,

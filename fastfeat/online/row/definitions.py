@@ -1,16 +1,25 @@
-"""Steps of one row: the definitions, one value at a time, by the rules of the border."""
+"""One row by the definitions: values one at a time by the rules of the border, steps by references.
+
+What `prepared` does not compute is computed here, and here messages are made.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fastfeat.backends import backend_named
 from fastfeat.dtypes import BINARY, FLOAT64, TABLE, VOCABULARY, DType
+from fastfeat.engine.cpu.row import RowProgram, row_program
 from fastfeat.engine.failure import failure_of
+from fastfeat.engine.float_environment import in_ieee
 from fastfeat.engine.program import program_of
 from fastfeat.engine.reference.run import evaluate_row, leaf_reader
+from fastfeat.errors import TypeMismatch, UnknownColumn, did_you_mean
 from fastfeat.io.columns.row_values import (
     content_value,
     convert,
@@ -22,18 +31,20 @@ from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import (
     OVER,
     is_over_table,
-    is_over_window,
     order_of,
     query_of,
     row_args,
     row_order,
+    table_of,
     window_of,
 )
 from fastfeat.ir.show import names_of, show
 from fastfeat.plan.lower.codes import given_vocabulary
 from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.lower.lower import output_of
+from fastfeat.plan.lower.outputs import matrix_dtype
 from fastfeat.plan.lower.patterns import outputs_of
+from fastfeat.plan.lower.schedule import ROWS
 from fastfeat.plan.run.batch import Batch
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.steps import table_with
@@ -47,37 +58,39 @@ from fastfeat.steps.windows.tasks import listed, ordering
 
 Row = Mapping[Any, Any]
 """Values by column, those that steps have made by their call, columns of lookup tables."""
+RowKernel = Callable[[Mapping[Any, Any]], NDArray[Any]]
+"""Computes the features of one row; it belongs to the thread that asked for it."""
+_MISSING = {"f64": float("nan"), "i64": 0, "b1": False}
 
 
-def over_table_maker(
-    step: Call, fitted: Fitted, query: Sequence[Callable[[Row], Any]]
-) -> Callable[[Row], Any]:
-    """Return a function that computes, for a row, a function over a window of a table.
+def over_table_function(
+    step: Call, fitted: Fitted, tables: Mapping[Any, Any]
+) -> Callable[..., Any]:
+    """Return a function over a window of a table, of the time and the keys of a row.
 
     Args:
         step: the function.
         fitted: the plan.
-        query: get the time and the keys of a row, each as a column of one value.
+        tables: the columns of the table.
     """
     order, types = order_of(step), fitted.types
     time, *keys = (types[node] for node in query_of(order))
-    read: list[Node] = [node for node in postorder([step]) if isinstance(node, TableColumn)]
+    made = {node: tables[node] for node in postorder([step]) if isinstance(node, TableColumn)}
+    batch = Batch(None, types, backend_named("cpu"), {}, {**made})
+    past = past_of_table(batch, order)
+    asked, texts = _request(batch, past, order, step)
+    rows, is_text = _rows(past), types[step].holds_bytes
 
-    def make(row: Row) -> Any:
-        made = {column: row[column] for column in read}
-        batch = Batch(None, types, backend_named("cpu"), {}, made)
-        past = past_of_table(batch, order)
-        asked, texts = _request(batch, past, order, step)
-        moment, *parts = (get(row) for get in query)
-        moments = moments_of(moment, time, parts, keys)
+    def of_row(moment: Any, *parts: Any) -> Any:
+        moments = moments_of([moment], time, [[part] for part in parts], keys)
         try:
-            found: Any = over_table(_rows(past), past.dtype, asked, 0, moments)[0]
+            found: Any = over_table(rows, past.dtype, asked, 0, moments)[0]
         except OverFailed as failure:
             _, _, text, kind = failure.args
             raise kind(f"{show(step)}: {text}") from None
-        return texts[found] if found is not None and types[step].holds_bytes else found
+        return texts[found] if found is not None and is_text else found
 
-    return make
+    return of_row
 
 
 def _rows(past: RowOrder) -> Rows:
@@ -102,7 +115,7 @@ def _request(
     name = (step.args[0], dtypes, function_over(step).counts)
     if name not in past.cache:
         table, values = table_with(batch, order, [step])
-        with naming_table(order):
+        with naming_table(table_of(order)):
             (asked,), (texts,) = window_requests(table, [step], values)
         past.cache[name] = listed(asked), [] if texts is None else texts.to_pylist()
     known, texts = past.cache[name]
@@ -112,10 +125,34 @@ def _request(
 
 Getter = Callable[[Row], Any]
 
+_OF_A_ROW = ("step", "windows over a table", "ahead")
+"""The kinds of task whose columns are made of a row alone, and of tables."""
+
+
+def defined_row(fitted: Fitted) -> RowKernel:
+    """Return the function that computes one row by the definitions; it belongs to one thread.
+
+    Raises:
+        UnknownColumn, TypeMismatch, InvalidData, Overflow: what is wrong with a row.
+    """
+    dtype = np.dtype(matrix_dtype(fitted.declaration).name)
+    ready = row_program(fitted.matrix_program, fitted.matrix_constants, dtype)
+    if not row_steps(fitted):
+        return lambda row: _convert_and_run(fitted, ready, row)
+    make = row_maker(fitted)
+    nodes = row_order(fitted.nodes.values())
+    columns = tuple(dict.fromkeys(node.name for node in nodes if isinstance(node, Column)))
+
+    def compute(row: Row) -> NDArray[Any]:
+        given(row, columns)
+        return _convert_and_run(fitted, ready, make(row))
+
+    return compute
+
 
 def row_maker(fitted: Fitted) -> Callable[[Row], Row]:
     """Return a function that adds to a row all that the steps of a fitted plan make of it."""
-    makers = [(step, _maker(step, fitted)) for step in _row_steps(fitted)]
+    makers = [(step, _maker(step, fitted)) for step in row_steps(fitted)]
 
     def make(row: Row) -> Row:
         made = dict(row)
@@ -126,15 +163,12 @@ def row_maker(fitted: Fitted) -> Callable[[Row], Row]:
     return make
 
 
-def has_row_steps(fitted: Fitted) -> bool:
-    """Return whether steps make something of a row itself."""
-    return len(_row_steps(fitted)) > 0
-
-
-def _row_steps(fitted: Fitted) -> list[Node]:
+def row_steps(fitted: Fitted) -> list[Node]:
     """Return the steps of a row, in order, but functions of its past."""
-    nodes = row_order(fitted.nodes.values())
-    return [node for node in nodes if is_step(node, fitted.types) and not is_over_window(node)]
+    tasks = [task for task in fitted.schedule.tasks if task.kind in _OF_A_ROW]
+    columns = fitted.schedule.columns
+    made = [columns[place] for task in tasks for place in task.gives]
+    return [column.origin for column in made if column.space == ROWS]
 
 
 def _maker(step: Node, fitted: Fitted) -> Getter:
@@ -143,9 +177,8 @@ def _maker(step: Node, fitted: Fitted) -> Getter:
         return lambda row: fitted.constants[step]
     assert isinstance(step, Call)
     if is_over_table(step):
-        return over_table_maker(
-            step, fitted, [_getter(arg, step, fitted) for arg in row_args(step)]
-        )
+        query = [_getter(arg, step, fitted) for arg in row_args(step)]
+        return lambda row: over_table_function(step, fitted, row)(*(get(row)[0] for get in query))
     types = fitted.types
     params, reference = dict(step.params), step_function(step).reference
     getters = [(types[arg], _getter(arg, step, fitted)) for arg in step.args]
@@ -213,6 +246,50 @@ def _computed(node: Node, dtype: DType, fitted: Fitted) -> Getter:
         return [value + 0.0 if isinstance(value, float) else value]
 
     return get
+
+
+@in_ieee
+def _convert_and_run(fitted: Fitted, ready: RowProgram, row: Mapping[str, Any]) -> NDArray[Any]:
+    """Compute a row whose values must be converted, or are missing."""
+    slots = fitted.matrix_program.inputs
+    sources = [source for slot in slots for source in slot.sources]
+    given(row, tuple(source.name for source in sources if isinstance(source, Column)))
+    values = [slot_value(slot, row) for slot in slots]
+    ready.pack(*[_stored(slot, value) for slot, value in zip(slots, values, strict=True)])
+    for k, value in enumerate(values):
+        ready.present[k] = value is not None
+    status = ready.run()
+    ready.present[:] = bytes([1] * len(ready.present))
+    return ready.result() if not status else _fail(fitted, row, values)
+
+
+def _stored(slot: InputSlot, value: Any) -> Any:
+    return _MISSING[slot.dtype.physical] if value is None else value
+
+
+def given(row: Mapping[str, Any], names: tuple[str, ...]) -> list[Any]:
+    """Return the values that a row has in some columns."""
+    try:
+        return [row[name] for name in names]
+    except KeyError as error:
+        lacking = error.args[0]
+        raise UnknownColumn(
+            f"the row lacks the column {lacking!r}, which the plan reads."
+            + did_you_mean(str(lacking), map(str, row))
+        ) from None
+    except TypeError:
+        raise no_row(row) from None
+
+
+def no_row(given: object) -> TypeMismatch:
+    return TypeMismatch(f"a row is a dict of values by column, got {given!r}")
+
+
+def _fail(fitted: Fitted, row: Mapping[str, Any], values: Any) -> NDArray[Any]:
+    program, constants = fitted.matrix_program, fitted.matrix_constants
+    inputs = dict(zip(program.inputs, values, strict=True))
+    leaf = leaf_reader(program, inputs, constants)
+    raise failure_of(program, 0, leaf, lambda slot: row[row_key(slot.sources[0])])
 
 
 def slot_value(slot: InputSlot, row: Row) -> Any:

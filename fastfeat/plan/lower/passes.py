@@ -1,0 +1,283 @@
+"""Passes over schedules: what is run at once is put together, and what is freed is marked.
+
+Each is a function from a schedule to another one that gives the same; `PASSES` has them in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence, Set
+from dataclasses import replace
+from heapq import heapify, heappop, heappush
+
+from fastfeat.ir.node import Aggregate, Call, Node
+from fastfeat.ir.parameters import MAX_MEMORY
+from fastfeat.plan.lower.schedule import ROWS, SEEN, ColumnOf, Schedule, Task
+
+Pass = Callable[[Schedule], Schedule]
+
+KeyOf = tuple[tuple[Node, ...], str, int]
+"""The parts of a key, what a missing part makes of it, and how many bytes the keys may take."""
+
+_ALIKE = ("program", "windows over a table", "ahead")
+
+
+def share_vocabularies(schedule: Schedule) -> Schedule:
+    """Return the schedule with the keys of one column counted once, whatever is learnt of them."""
+
+    def key(_: int, task: Task) -> Hashable:
+        first = task.nodes[0]
+        if task.kind != "keys" or not isinstance(first, Aggregate):
+            return None
+        return task.kind, task.round, key_of(first)
+
+    return _joined(schedule, key)
+
+
+def learn_together(schedule: Schedule) -> Schedule:
+    """Return the schedule with statistics of one pass together, and those of the same groups."""
+
+    def key(_: int, task: Task) -> Hashable:
+        match task.kind:
+            case "statistics":
+                return task.kind, task.round
+            case "groups":
+                return task.kind, task.round, task.nodes[0].args[:2]
+            case _:
+                return None
+
+    return _joined(schedule, key)
+
+
+def merge_windows(schedule: Schedule) -> Schedule:
+    """Return the schedule with functions over windows of one order of the rows together.
+
+    Those that others read, however indirectly, are apart from these: rows are put in order once
+    for each depth of nesting.
+    """
+    heights = _heights(schedule)
+
+    def key(place: int, task: Task) -> Hashable:
+        if task.kind != "windows":
+            return None
+        space = schedule.columns[task.gives[0]].space
+        return task.order, space, heights[place], task.round
+
+    return _joined(schedule, key)
+
+
+def fuse_programs(schedule: Schedule) -> Schedule:
+    """Return the schedule with expressions that can be computed at once in one program.
+
+    So are functions of the rows ahead, and of a table's in windows, of one order.
+    """
+    levels = _levels(schedule)
+
+    def key(place: int, task: Task) -> Hashable:
+        if task.kind not in _ALIKE:
+            return None
+        space = schedule.columns[task.gives[0]].space
+        return task.kind, task.order, space, levels[place], task.round
+
+    return _joined(schedule, key)
+
+
+def take_counted_codes(schedule: Schedule) -> Schedule:
+    """Return the schedule with the codes of rows that counting their keys may give beside."""
+    tasks = list(schedule.tasks)
+    counting = {
+        value: k for k, task in enumerate(tasks) if task.kind == "keys" for value in task.learns
+    }
+    for task in schedule.tasks:
+        step = task.nodes[0]
+        if task.kind != "step" or not isinstance(step, Call) or step.function != "encode":
+            continue
+        *parts, known = step.args
+        if not isinstance(known, Aggregate) or known.args != tuple(parts):
+            continue
+        place = next((counting[value] for value in task.uses if value in counting), None)
+        if place is not None and dict(known.params)["missing"] == dict(step.params)["missing"]:
+            tasks[place] = replace(tasks[place], free=(*tasks[place].free, *task.gives))
+    return replace(schedule, tasks=tuple(tasks))
+
+
+def leave_features(schedule: Schedule) -> Schedule:
+    """Return the schedule of what is learnt for features too, without the tasks of these.
+
+    What they read stays there.
+    """
+    if schedule.purpose != "fit_transform":
+        return schedule
+    after = schedule.n_rounds + 1
+    left = [task for task in schedule.tasks if task.round < after]
+    read = [place for task in schedule.tasks if task.round == after for place in task.reads]
+    outputs = tuple(dict.fromkeys((*schedule.outputs, *read)))
+    return replace(schedule, tasks=tuple(left), outputs=outputs)
+
+
+def mark_last_readers(schedule: Schedule) -> Schedule:
+    """Return the schedule with the columns that each task is the last one to read.
+
+    A column of the rows that windows see may be that of the rows: both are read no more then.
+    """
+    alike = _alike(schedule)
+    kept = {alike[place] for place in schedule.outputs}
+    made = [place for task in schedule.tasks for place in (*task.gives, *task.free)]
+    last: dict[ColumnOf, int] = {}
+    for k, task in enumerate(schedule.tasks):
+        last.update(dict.fromkeys((alike[place] for place in (*task.reads, *task.gives)), k))
+    freed: dict[int, list[ColumnOf]] = {}
+    for place in dict.fromkeys(made):
+        if alike[place] not in kept and alike[place] in last:
+            freed.setdefault(last[alike[place]], []).append(place)
+    tasks = [replace(task, frees=tuple(freed.get(k, ()))) for k, task in enumerate(schedule.tasks)]
+    return replace(schedule, tasks=tuple(tasks))
+
+
+def _alike(schedule: Schedule) -> list[ColumnOf]:
+    """Return for each column the place of the first one of its expression, of the data's rows."""
+    first: dict[Hashable, ColumnOf] = {}
+    found: list[ColumnOf] = []
+    for place, column in enumerate(schedule.columns):
+        space = ROWS if column.space == SEEN else column.space
+        found.append(first.setdefault((space, column.origin), place))
+    return found
+
+
+PASSES: tuple[Pass, ...] = (
+    share_vocabularies,
+    learn_together,
+    merge_windows,
+    fuse_programs,
+    take_counted_codes,
+    leave_features,
+    mark_last_readers,
+)
+"""The passes, in order."""
+
+
+def without_made(schedule: Schedule, known: Set[ColumnOf]) -> Schedule:
+    """Return the schedule without the tasks whose columns are there, and those that only they read.
+
+    Args:
+        schedule: what is to be run.
+        known: the columns that are there.
+    """
+    if not known:
+        return schedule
+    wanted, left = set(schedule.outputs) - known, list[Task]()
+    for task in reversed(schedule.tasks):
+        if task.learns or task.kind == "features" or not wanted.isdisjoint(task.gives):
+            wanted |= set(task.reads) - known
+            left.append(task)
+    return replace(schedule, tasks=tuple(reversed(left)))
+
+
+def in_order(schedule: Schedule) -> Schedule:
+    """Return the schedule with each task after those that it reads from, else in their order."""
+    readers, n_before = _readers(schedule)
+    ready = [k for k, n in enumerate(n_before) if not n]
+    heapify(ready)
+    order: list[Task] = []
+    while ready:
+        k = heappop(ready)
+        order.append(schedule.tasks[k])
+        for reader in readers[k]:
+            n_before[reader] -= 1
+            if not n_before[reader]:
+                heappush(ready, reader)
+    assert len(order) == len(schedule.tasks), "tasks read from one another in a circle"
+    return replace(schedule, tasks=tuple(order))
+
+
+def key_of(aggregate: Aggregate) -> KeyOf:
+    """Return the key that an aggregate counts."""
+    params = dict(aggregate.params)
+    room = params.get("max_memory", MAX_MEMORY)
+    return tuple(aggregate.args), params.get("missing", "key"), room
+
+
+def _readers(schedule: Schedule) -> tuple[list[list[int]], list[int]]:
+    """Return the tasks that read from each task, and the number of those that each reads from."""
+    giving = {place: k for k, task in enumerate(schedule.tasks) for place in task.gives}
+    learning = {value: k for k, task in enumerate(schedule.tasks) for value in task.learns}
+    readers: list[list[int]] = [[] for _ in schedule.tasks]
+    n_before: list[int] = []
+    for k, task in enumerate(schedule.tasks):
+        before = {giving[place] for place in task.reads if place in giving}
+        before |= {learning[value] for value in task.uses if value in learning}
+        for other in before:
+            readers[other].append(k)
+        n_before.append(len(before))
+    return readers, n_before
+
+
+def _heights(schedule: Schedule) -> list[int]:
+    """Return for each task how many functions over windows, one after the other, read from it."""
+    readers, _ = _readers(schedule)
+    heights = [0] * len(schedule.tasks)
+    for k in reversed(range(len(schedule.tasks))):
+        above = (heights[r] + (schedule.tasks[r].kind == "windows") for r in readers[k])
+        heights[k] = max(above, default=0)
+    return heights
+
+
+def _levels(schedule: Schedule) -> list[int]:
+    """Return for each task how many others, but programs, stand before it in a row.
+
+    Those of the rows of tables read of nothing else, and come first.
+    """
+    readers, _ = _readers(schedule)
+    own = [
+        int(task.kind != "program" and not _is_of_table(schedule, task)) for task in schedule.tasks
+    ]
+    levels = list(own)
+    for k in range(len(levels)):
+        for reader in readers[k]:
+            levels[reader] = max(levels[reader], levels[k] + own[reader])
+    return levels
+
+
+def _is_of_table(schedule: Schedule, task: Task) -> bool:
+    """Return whether a task makes a column of the rows of a table."""
+    spaces = {schedule.columns[place].space for place in task.gives}
+    return spaces.isdisjoint((ROWS, SEEN)) and bool(spaces)
+
+
+def _joined(schedule: Schedule, key: Callable[[int, Task], Hashable]) -> Schedule:
+    """Return the schedule with the tasks of one key as one task, where the first of them stands.
+
+    Args:
+        schedule: its tasks in order.
+        key: of a task at its place; None for one that stays alone.
+    """
+    groups: dict[Hashable, list[Task]] = {}
+    for place, task in enumerate(schedule.tasks):
+        own = key(place, task)
+        groups.setdefault(("alone", place) if own is None else own, []).append(task)
+    if len(groups) == len(schedule.tasks):
+        return schedule
+    return in_order(replace(schedule, tasks=tuple(map(_as_one, groups.values()))))
+
+
+def _as_one(tasks: Sequence[Task]) -> Task:
+    """Return several tasks as one; what they learn is in the order in which it is declared."""
+    if len(tasks) == 1:
+        return tasks[0]
+    tasks = sorted(tasks, key=lambda task: task.learns)
+
+    def all_of(places: Iterable[Iterable[int]]) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(_chained(places)))
+
+    return replace(
+        tasks[0],
+        nodes=tuple(node for task in tasks for node in task.nodes),
+        reads=all_of(task.reads for task in tasks),
+        uses=all_of(task.uses for task in tasks),
+        gives=all_of(task.gives for task in tasks),
+        learns=all_of(task.learns for task in tasks),
+    )
+
+
+def _chained(parts: Iterable[Iterable[int]]) -> Iterator[int]:
+    for part in parts:
+        yield from part

@@ -1,0 +1,140 @@
+"""Schedules: the tasks that run a plan, in order, and the columns and values between them.
+
+A schedule is made once of a declaration and the types of its columns. Nothing learnt stands in it,
+and no row was looked at, so that every fit, and every batch of rows, runs by the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from fastfeat.dtypes import DType
+from fastfeat.ir.node import Aggregate, Node
+
+SpaceOf = int
+ColumnOf = int
+ValueOf = int
+"""Places in `Schedule.spaces`, `Schedule.columns` and `Schedule.values`."""
+
+Purpose = Literal["apply", "training", "fit", "fit_transform", "columns"]
+"""What is computed: the features of later rows, or of training rows; what is learnt of these,
+alone or for their features too; or columns that expressions read."""
+
+ROWS, SEEN = 0, 1
+"""The places of the spaces that every schedule has."""
+
+LEARNING = ("keys", "target", "groups", "statistics")
+"""The kinds of task that learn values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A set of rows, whose number is known once it runs.
+
+    Args:
+        kind: the rows of the data; what windows see, the history and after it these rows, of which
+            they are the last; or the rows of a table.
+        of: the name of the table.
+        types: type of every node that is computed there.
+    """
+
+    kind: Literal["rows", "seen", "table"]
+    of: str | None
+    types: Mapping[Node, DType] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The space as text."""
+        return self.kind if self.of is None else f"table {self.of!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column in a space.
+
+    Args:
+        space: the rows that it has a value of.
+        dtype: its type.
+        origin: the expression that it is of: what messages and the inputs of programs name.
+        width: the value that says how many columns it is, once that is learnt; None for one.
+    """
+
+    space: SpaceOf
+    dtype: DType
+    origin: Node
+    width: ValueOf | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value that is learnt: a number, a vocabulary, the statistics of groups.
+
+    Args:
+        origin: the aggregate that it is of.
+        keep: whether the artifact has it, or, besides, what is learnt outside of each fold, which
+            training rows alone read.
+    """
+
+    origin: Aggregate
+    keep: Literal["artifact", "artifact and fit"] = "artifact"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A part of a schedule that is run at once.
+
+    Args:
+        kind: "program" of functions of a row, "step", "windows", "windows over a table", "ahead",
+            "features", or one of `LEARNING`.
+        nodes: the expressions that are computed or learnt, in order; those of the features.
+        reads: columns that are there before.
+        uses: values that are learnt before.
+        gives: columns that it makes.
+        learns: values that it learns.
+        round: the pass over training rows in which it runs, from 1 on; after the last it is that of
+            the features.
+        order: what orders the rows, of functions of windows: they need whole entities.
+        free: columns that counting may give beside what it learns.
+        frees: columns that no later task reads.
+    """
+
+    kind: str
+    nodes: tuple[Node, ...]
+    reads: tuple[ColumnOf, ...] = ()
+    uses: tuple[ValueOf, ...] = ()
+    gives: tuple[ColumnOf, ...] = ()
+    learns: tuple[ValueOf, ...] = ()
+    round: int = 1
+    order: Node | None = None
+    free: tuple[ColumnOf, ...] = ()
+    frees: tuple[ColumnOf, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Schedule:
+    """The tasks of a purpose, each after those whose columns and values it reads.
+
+    Args:
+        purpose: what they are for.
+        spaces: the sets of rows; those of the data and those that windows see are the first.
+        columns: the columns of inputs, and those that tasks make.
+        values: the values that are learnt.
+        tasks: in order.
+        outputs: the columns that are there in the end.
+        kept: what an executor makes of tasks once: their programs.
+    """
+
+    purpose: Purpose
+    spaces: tuple[Space, ...]
+    columns: tuple[Column, ...]
+    values: tuple[Value, ...]
+    tasks: tuple[Task, ...]
+    outputs: tuple[ColumnOf, ...]
+    kept: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
+
+    @property
+    def n_rounds(self) -> int:
+        """The number of passes over the training rows that learn."""
+        return max((task.round for task in self.tasks if task.learns), default=0)

@@ -1,0 +1,293 @@
+"""Learning aggregates of groups on the CPU: states of rows that come in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from fastfeat_kernels.column import split_rows
+from fastfeat_kernels.grouped.calls import Task
+from fastfeat_kernels.grouped.joining import join_tables
+from fastfeat_kernels.grouped.order import Ordered
+from fastfeat_kernels.grouped.state import GroupedMoments
+from fastfeat_kernels.grouped.statistics import Statistic, level_of, statistics_in
+from fastfeat_kernels.grouped.summarize import (
+    Table,
+    add,
+    add_partitions,
+    is_partitioned,
+    moments_in,
+    most_bytes,
+    n_bytes_of,
+    new_table,
+    split_task,
+)
+from fastfeat_kernels.grouped.tables import Partitions
+from fastfeat_kernels.moments.state import Level
+
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates import level_of as level_of_functions
+from fastfeat.aggregates.keys import Groups
+from fastfeat.dtypes import DType
+from fastfeat.engine.cpu.kernels import n_parts, runner
+from fastfeat.engine.learner import Learner, Learnt, Packed, Rows
+from fastfeat.engine.storage import storage
+from fastfeat.ir.node import Params
+from fastfeat.steps.keys import cpu_ordered as ordering
+from fastfeat.steps.keys.cpu_groups import (
+    Rows as RowsOfGroups,
+)
+from fastfeat.steps.keys.cpu_groups import (
+    codes_of,
+    learnt,
+    needs_extremes,
+    plain_chunks,
+    quantile_of,
+    reads_order,
+    statistic_of,
+)
+from fastfeat.steps.keys.cpu_ordered import OrderedRows
+from fastfeat.steps.keys.cpu_packed import packed_table, unpacked_table
+from fastfeat.steps.keys.tasks import GroupsTask
+
+VALUES, CODES = "values", "codes"
+"""The columns that the task reads: the argument, and the group of each row, int32."""
+
+_Kept = TypeVar("_Kept")
+
+_RUN = "grouped"
+_ROWS = "rows"
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """Aggregates of groups.
+
+    Args:
+        wanted: the aggregates, by name and parameters.
+        dtype: type of the argument.
+        n_groups: how many groups there are.
+        n_left_out: of how many groups, the first, anything may come.
+    """
+
+    wanted: Sequence[tuple[str, Params]]
+    dtype: DType
+    n_groups: int
+    n_left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The kinds of state that some aggregates need.
+
+    Args:
+        level: of the moments; None where there are none.
+        extremes: whether the least and greatest values are kept.
+        order: whether the order of values is.
+        statistics: the aggregates as statistics that the kernel finds without keeping moments;
+            None where one of them is none.
+    """
+
+    level: Level | None
+    extremes: bool
+    order: bool
+    statistics: list[Statistic] | None
+
+
+@dataclass(slots=True)
+class GroupsState:
+    """The state of the groups.
+
+    Args:
+        spec: what is learnt.
+        needs: what is kept for it.
+        n_rows: how many rows were added.
+        first: the rows of the first batch, sorted into partitions, as long as nothing else has
+            come: statistics of many groups are found one partition after the other.
+        table: moments of the rows, but the first.
+        rows: the rows by group and value, where their order is needed.
+    """
+
+    spec: Spec
+    needs: Needs
+    n_rows: int
+    first: tuple[Task, Partitions] | None
+    table: Table | None
+    rows: OrderedRows | None
+
+
+def learn_groups(task: GroupsTask) -> list[Groups]:
+    """Return each wanted aggregate of each group."""
+    state = _start(Spec(task.wanted, task.dtype, task.n_groups, task.n_left_out), None)
+    _add(state, {VALUES: task.values, CODES: task.codes}, range(len(task.codes)))
+    return list(_next(state).values)
+
+
+def _needs(spec: Spec) -> Needs:
+    of_moments = [name for name, _ in spec.wanted if not reads_order(name)]
+    known = [statistic_of(name, spec.dtype, params) for name, params in spec.wanted]
+    statistics = [one for one in known if one is not None]
+    if len(statistics) == len(known) and statistics:
+        return Needs(level_of(statistics), False, False, statistics)
+    level = level_of_functions(AGGREGATES[name] for name in of_moments) if of_moments else None
+    order = len(of_moments) < len(spec.wanted)
+    return Needs(level, needs_extremes(spec.wanted), order, None)
+
+
+def _start(spec: Spec, hint: None) -> GroupsState:
+    needs, element = _needs(spec), storage(spec.dtype)
+    table = rows = None
+    if needs.level is not None:
+        table = new_table(element, spec.n_groups, needs.level, needs.extremes)
+    if needs.order:
+        rows = OrderedRows(element, spec.n_groups)
+    return GroupsState(spec, needs, 0, None, table, rows)
+
+
+def _add(state: GroupsState, columns: Mapping[Any, Any], rows: Rows) -> None:
+    spec = state.spec
+    chunks, groups = plain_chunks(columns[VALUES], spec.dtype), codes_of(columns[CODES])
+    run, parts = runner(_RUN), n_parts(len(groups))
+    if state.rows is not None:
+        ordering.keep(state.rows, chunks, groups)
+    if state.table is not None and len(groups):
+        level = state.table.moments.level
+        if (
+            state.needs.statistics is not None
+            and state.n_rows == 0
+            and is_partitioned(spec.n_groups, level, extremes=False)
+        ):
+            split = split_rows(chunks, parts)
+            element = storage(spec.dtype)
+            state.first = split_task(element, split, groups, spec.n_groups, level, run)
+        else:
+            add(_summed(state), chunks, groups, run, parts)
+    state.n_rows += len(groups)
+
+
+def _summed(state: GroupsState) -> Table:
+    """Return the table, with the rows of the first batch added."""
+    assert state.table is not None
+    if state.first is not None:
+        _, partitions = state.first
+        add_partitions(state.table, *state.first, runner(_RUN), n_parts(len(partitions.values)))
+        state.first = None
+    return state.table
+
+
+def _merge(a: GroupsState, b: GroupsState) -> GroupsState:
+    if a.table is not None:
+        parts = n_parts(a.spec.n_groups)
+        a.table = join_tables(_summed(a), _summed(b), runner(_RUN), parts)
+    if a.rows is not None and b.rows is not None:
+        a.rows = ordering.join(a.rows, b.rows)
+    a.n_rows += b.n_rows
+    return a
+
+
+def _next(state: GroupsState) -> Learnt:
+    spec, statistics = state.spec, state.needs.statistics
+    if state.first is not None and statistics is not None:
+        parts = n_parts(state.n_rows)
+        read = statistics_in(*state.first, statistics, runner(_RUN), parts)
+        return Learnt(tuple(Groups(one, one == one) for one in read))
+    moments = None if state.table is None else moments_in(_summed(state), runner(_RUN))
+    found: dict[int, Groups] = {}
+    for k, (name, params) in enumerate(spec.wanted):
+        if not reads_order(name):
+            found[k] = learnt(_rows_of(state, spec.n_groups, moments), name, params)
+    if state.rows is not None:
+        ranges = [
+            [
+                learnt(_rows_of(state, len(ordered.counts), moments, ordered), name, params)
+                for name, params in spec.wanted
+                if reads_order(name)
+            ]
+            for _, ordered in ordering.ranges_in_order(state.rows)
+        ]
+        places = [k for k, (name, _) in enumerate(spec.wanted) if reads_order(name)]
+        found |= zip(places, map(_joined, zip(*ranges, strict=True)), strict=True)
+    return Learnt(tuple(found[k] for k in range(len(spec.wanted))))
+
+
+def _joined(ranges: Sequence[Groups]) -> Groups:
+    """Return the values of all groups, from those of neighbouring ones."""
+    if len(ranges) == 1:
+        return ranges[0]
+    values, present = ([getattr(one, name) for one in ranges] for name in ("values", "present"))
+    return Groups(np.concatenate(values), np.concatenate(present))
+
+
+def _rows_of(
+    state: GroupsState,
+    n_groups: int,
+    moments: GroupedMoments | None,
+    ordered: Ordered | None = None,
+) -> RowsOfGroups:
+    """Return the rows of some groups: their moments, or their values in order."""
+    spec = state.spec
+    return RowsOfGroups(
+        spec.dtype,
+        state.n_rows,
+        n_groups,
+        spec.n_left_out,
+        lambda: _there(moments),
+        lambda: _there(ordered),
+        lambda q, interpolation: quantile_of(_there(ordered), spec.dtype, q, interpolation),
+    )
+
+
+def _there(kept: _Kept | None) -> _Kept:
+    """Return a part of the state that is there, as `Needs` says."""
+    assert kept is not None
+    return kept
+
+
+def _pack(state: GroupsState) -> Packed:
+    numbers: dict[str, Any] = {"n_rows": state.n_rows}
+    tables: dict[str, Any] = {}
+    if state.table is not None:
+        packed = packed_table(_summed(state))
+        numbers |= packed.numbers
+        tables |= packed.tables
+    if state.rows is not None:
+        tables[_ROWS] = ordering.table_of(state.rows)
+    return Packed(numbers, tables)
+
+
+def _unpack(spec: Spec, hint: None, packed: Packed) -> GroupsState:
+    state = _start(spec, hint)
+    state.n_rows = packed.numbers["n_rows"]
+    if state.table is not None:
+        state.table = unpacked_table(packed)
+    if state.rows is not None:
+        ordering.keep_table(state.rows, packed.tables[_ROWS])
+    return state
+
+
+def _size(state: GroupsState) -> int:
+    n_bytes = 0 if state.table is None else n_bytes_of(state.table)
+    if state.first is not None:
+        n_bytes += sum(array.nbytes for array in state.first[1][2:])
+    return n_bytes + (0 if state.rows is None else ordering.n_bytes_of(state.rows))
+
+
+def _bound(spec: Spec, n_rows: int) -> int:
+    needs, n_bytes = _needs(spec), 0
+    if needs.level is not None:
+        element = storage(spec.dtype)
+        n_bytes += most_bytes(element, spec.n_groups, needs.level, needs.extremes, n_rows)
+    if needs.statistics is not None:
+        n_bytes += ordering.most_bytes(0, n_rows)
+    return n_bytes + (ordering.most_bytes(spec.n_groups, n_rows) if needs.order else 0)
+
+
+def _spill(state: GroupsState, folder: Path) -> None:
+    if state.rows is not None:
+        ordering.spill(state.rows, folder)
+
+
+LEARNER = Learner("groups", _start, _add, _merge, _next, _pack, _unpack, _size, _bound, _spill)

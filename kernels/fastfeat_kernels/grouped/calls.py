@@ -1,0 +1,173 @@
+"""Calls of the grouped kernel: memory that rows are added to, and a look at exponents of floats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Rows, Run
+from fastfeat_kernels.grouped import layout
+from fastfeat_kernels.grouped.state import NO_EXTREMES
+from fastfeat_kernels.grouped.tables import (
+    Groups,
+    Partitions,
+    Words,
+    aligned_zeros,
+    column_table,
+    scratch,
+)
+from fastfeat_kernels.moments.state import Level
+
+MAX_HEADROOM = 8  # bits above the greatest magnitude that was looked at
+COMMON = 8  # exponents of windows are multiples of it, where that costs one float in 1,024
+
+
+class Task(NamedTuple):
+    """A request for the moments of groups."""
+
+    element: str
+    n_groups: int
+    level: Level
+    exponent: int
+    extremes: bool
+    headroom: int
+
+
+class Target(NamedTuple):
+    """Memory that calls add to."""
+
+    lines: Words
+    extremes: Words
+    missing: Words
+    positive_infinite: Words
+    negative_infinite: Words
+    left_values: npt.NDArray[np.float64]
+    left_groups: Groups
+
+
+def new_target(task: Task, n_rows: int) -> Target:
+    """Return memory; what is never touched costs nothing."""
+    n_groups = task.n_groups
+    return Target(
+        aligned_zeros(n_groups, layout.LINE_WORDS[task.level]),
+        np.empty((n_groups, 2), np.int64) if task.extremes else NO_EXTREMES,
+        np.zeros(n_groups, np.int64),
+        np.zeros(n_groups, np.int64),
+        np.zeros(n_groups, np.int64),
+        np.empty(n_rows, np.float64),
+        np.empty(n_rows, np.int32),
+    )
+
+
+def words_of(task: Task, target: Target, state: Words, space: Words) -> dict[int, int]:
+    """Return the words of a table that say what to add to."""
+    return {
+        layout.TABLE_STATE: state.ctypes.data,
+        layout.TABLE_LEVEL: task.level,
+        layout.TABLE_EXPONENT: task.exponent,
+        layout.TABLE_HEADROOM: task.headroom,
+        layout.TABLE_LINES: target.lines.ctypes.data,
+        layout.TABLE_EXTREMES: target.extremes.ctypes.data if task.extremes else 0,
+        layout.TABLE_MISSING: target.missing.ctypes.data,
+        layout.TABLE_POSITIVE_INFINITE: target.positive_infinite.ctypes.data,
+        layout.TABLE_NEGATIVE_INFINITE: target.negative_infinite.ctypes.data,
+        layout.TABLE_LEFT_VALUES: target.left_values.ctypes.data,
+        layout.TABLE_LEFT_GROUPS: target.left_groups.ctypes.data,
+        layout.TABLE_N_GROUPS: task.n_groups,
+        layout.TABLE_SCRATCH: space.ctypes.data,
+    }
+
+
+def partition_calls(
+    task: Task,
+    partitions: Partitions,
+    which: Sequence[int],
+    target: Target,
+    states: Words,
+    n: int,
+    stage: int = layout.FIRST_CALL | layout.LAST_CALL,
+) -> list[list[Call]]:
+    """Return n sequences of calls, one call for each partition."""
+    starts, size = partitions.starts, 1 << partitions.shift
+    calls: list[list[Call]] = []
+    for k in range(min(len(which), n)):
+        space = scratch()
+        common = np.zeros(layout.N_TABLE_WORDS, np.int64)
+        for place, word in words_of(task, target, states[0], space).items():
+            common[place] = word
+        common[layout.TABLE_VALUES] = partitions.values.ctypes.data
+        common[layout.TABLE_ELEMENT] = ELEMENTS.index(partitions.element)
+        common[layout.TABLE_GROUPS] = partitions.groups.ctypes.data
+        common[layout.TABLE_MARKED] = 1
+        common[layout.TABLE_STAGE] = stage
+        calls.append([])
+        for p in which[k::n]:
+            first, table = int(starts[p]), common.copy()
+            table[layout.TABLE_STATE] = states[p].ctypes.data
+            table[layout.TABLE_FIRST_GROUP] = p * size
+            table[layout.TABLE_N_GROUPS] = min(size, task.n_groups - p * size)
+            table[layout.TABLE_LEFT_VALUES] += 8 * first
+            table[layout.TABLE_LEFT_GROUPS] += 4 * first
+            owners = (partitions, target, states, space)
+            calls[-1].append(Call(table, first, int(starts[p + 1]) - first, owners))
+    return calls
+
+
+def look(task: Task, parts: Sequence[Sequence[Rows[Chunk]]], run: Run) -> tuple[Words, Words]:
+    """Return between which exponents a window holds each float, of some of the blocks.
+
+    Returns:
+        How many floats a window of each biased exponent is the first to hold, and how many it is
+        the last to hold.
+    """
+    counters = np.zeros((len(parts), 2, layout.N_EXPONENTS), np.int64)
+    calls: list[list[Call]] = []
+    for part, own in zip(parts, counters, strict=True):
+        space = scratch()
+        calls.append([])
+        for rows in part:
+            table = column_table(task.element, rows.chunk)
+            table[layout.TABLE_LEVEL] = task.level
+            table[layout.TABLE_EXPONENTS] = own.ctypes.data
+            table[layout.TABLE_HEADROOM] = task.headroom
+            table[layout.TABLE_SCRATCH] = space.ctypes.data
+            calls[-1].append(Call(table, rows.first, rows.n, (rows.chunk, counters, space)))
+    run("look", calls)
+    begins, ends = counters.sum(axis=0)
+    return begins, ends
+
+
+def held_by(begins: Words, ends: Words) -> Words:
+    """Return how many floats a window of each biased exponent holds, of those that `look` found."""
+    return np.cumsum(begins) - np.cumsum(ends) + ends
+
+
+def best_exponent(begins: Words, ends: Words) -> int:
+    """Return the exponent whose window holds most floats; of several, the middle, or less.
+
+    Args:
+        begins: how many floats a window of each biased exponent is the first to hold.
+        ends: how many it is the last to hold.
+    """
+    held = held_by(begins, ends)
+    first = int(np.argmax(held))
+    last = int(np.flatnonzero(held == held[first])[-1])
+    return min((first + last) // 2, first + MAX_HEADROOM) - layout.EXPONENT_BIAS
+
+
+def common_exponent(begins: Words, ends: Words) -> int:
+    """Return the best exponent or one near it, the same for columns that are alike.
+
+    Their tables join without shifts; the arguments are of `best_exponent`.
+    """
+    best, held = best_exponent(begins, ends), held_by(begins, ends)
+    below = best // COMMON * COMMON
+    enough = held[best + layout.EXPONENT_BIAS] * (1 - 2.0**-10)
+    for exponent in sorted((below, below + COMMON), key=lambda one: abs(one - best)):
+        place = exponent + layout.EXPONENT_BIAS
+        if 0 < place < layout.N_EXPONENTS and held[place] >= enough:
+            return exponent
+    return best
