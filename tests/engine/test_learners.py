@@ -6,9 +6,11 @@ A new kind of learning task is one row of `KINDS`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from group_cases import groups, shown
@@ -28,7 +30,14 @@ from learner_cases import (
 from fastfeat import col
 from fastfeat.engine.cpu import learn
 from fastfeat.engine.cpu import ranks as part_of_ranks
-from fastfeat.engine.learner import Again, Learnt, of_bytes, to_bytes
+from fastfeat.engine.learner import (
+    Again,
+    Learnt,
+    hint_of_bytes,
+    hint_to_bytes,
+    of_bytes,
+    to_bytes,
+)
 from fastfeat.engine.program import RowFailed
 from fastfeat.engine.tasks import LearnTask
 from fastfeat.errors import FastfeatError, InvalidData
@@ -107,7 +116,8 @@ def learnt_in_parts(kind: Kind, case: Case, draw: Callable[..., Any]) -> Sequenc
             case Learnt(values):
                 return values
             case Again(hint):
-                pass
+                if draw(st.booleans()):
+                    hint = hint_of_bytes(hint_to_bytes(hint))
     raise AssertionError("too many rounds")
 
 
@@ -169,6 +179,55 @@ def test_a_row_that_fails_is_named_by_its_number() -> None:
     with pytest.raises(RowFailed) as caught:
         learn.LEARNER.add(state, case.columns, range(1000, 1004))
     assert caught.value.args == (1002,)
+
+
+def test_spilled_keys_are_found_again(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    values = np.concatenate([random.normal(size=400), random.integers(0, 3, 400), [np.nan] * 9])
+    table = pa.table({"x": random.permutation(values)})
+    probabilities = [k / 20 for k in range(21)]
+    case = task_of({str(q): col("x").quantile(q) for q in probabilities}, table)
+    expected, spilled = learnt_at_once(KINDS["ranks"], case), list[Path]()
+    learner, hint = learn.LEARNER, None
+    assert learner.spill is not None
+    while True:
+        states: list[Any] = []
+        for first in range(0, case.n_rows, 100):
+            state, rows = learner.start(case.spec, hint), range(first, case.n_rows)[:100]
+            learner.add(state, taken(case.columns, rows), rows)
+            learner.spill(state, tmp_path)
+            states.append(state)
+        whole = states[0]
+        for state in states[1:]:
+            whole = learner.merge(whole, state)
+        through_bytes = of_bytes(learner, case.spec, hint, to_bytes(learner, whole))
+        spilled = list(tmp_path.iterdir())
+        found = learner.next(whole)
+        assert exactly(_plain(learner.next(through_bytes))) == exactly(_plain(found))
+        if isinstance(found, Learnt):
+            break
+        hint = found.hint
+    assert spilled
+    assert exactly(found.values) == exactly(expected)
+
+
+def _plain(found: Learnt | Again) -> Any:
+    """Return what a round gives; a hint as bytes."""
+    return found.values if isinstance(found, Learnt) else hint_to_bytes(found.hint)
+
+
+def test_a_hint_is_no_state() -> None:
+    hint = (1, -0.5, float("inf"), None, "a", {"k": (np.arange(3), True)})
+    content = hint_to_bytes(hint)
+    assert exactly(hint_of_bytes(content)) == exactly(hint)
+    case = task_of({"y": col("x").mean()}, pa.table({"x": [1.0, 2.0]}))
+    state = to_bytes(learn.LEARNER, learn.LEARNER.start(case.spec, None))
+    with pytest.raises(InvalidData, match="the hint of a round is wanted"):
+        hint_of_bytes(state)
+    with pytest.raises(InvalidData, match="of kind 'hint', and 'statistics' is wanted"):
+        of_bytes(learn.LEARNER, case.spec, None, content)
+    with pytest.raises(InvalidData, match="cut or changed"):
+        hint_of_bytes(content[:-1])
 
 
 def test_states_of_other_kinds_and_damaged_ones_are_refused() -> None:
