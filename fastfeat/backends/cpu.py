@@ -28,7 +28,7 @@ from fastfeat.steps.keys.cpu_vocabulary import count_keys
 from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
 from fastfeat.steps.registry import step_function
 from fastfeat.steps.step import StepTask
-from fastfeat.steps.targets.cpu import learn_target
+from fastfeat.steps.targets.cpu_states import learn_target
 from fastfeat.steps.targets.tasks import TargetTask
 from fastfeat.steps.windows.cpu import over
 from fastfeat.steps.windows.cpu_tables import over_table

@@ -74,8 +74,8 @@ class Learner(Generic[Spec, State]):
         start: the state of no rows, from what the task is told and the hint of the round before
             (None in the first).
         add: takes rows into a state: from the state, the columns that the task reads, and the
-            numbers of the rows. Raises where a row cannot be taken, and names it by its number;
-            the state is then of no use.
+            numbers of the rows. Raises where a row cannot be taken, and names it by its number:
+            the first of them. The state is then of no use; of several the least number is told.
         merge: the state of the rows of two states of one task and round, which are used up.
         next: the values, or what the next round begins with.
         pack: a state as data.

@@ -69,6 +69,21 @@ def run_steps(steps: Steps, leaf_values: Sequence[Any]) -> list[Any]:
     return [values[k] for k in steps.results]
 
 
+def run_steps_over(steps: Steps, leaf_values: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+    """Return the results of many rows, a list for each result.
+
+    Args:
+        steps: what `steps_of` returned.
+        leaf_values: a list of equal length for each of its leaves, at least one.
+    """
+    n_rows = len(leaf_values[0])
+    values = [*leaf_values, *([literal] * n_rows for literal in steps.literals)]
+    append = values.append
+    for function, operands in steps.steps:
+        append(list(map(function, *[values[k] for k in operands])))
+    return [values[k] for k in steps.results]
+
+
 def evaluate(ops: Sequence[Op], leaf: Callable[[Op], Any]) -> list[Any]:
     """Return the values of some operations.
 

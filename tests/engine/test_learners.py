@@ -13,16 +13,15 @@ from unittest.mock import patch
 import numpy as np
 import pyarrow as pa
 import pytest
-from group_cases import groups, shown
+from group_cases import groups, shown, shown_folds, shown_target, targets, times
 from hypothesis import given
 from hypothesis import strategies as st
 from learner_cases import (
-    Case,
     Kind,
-    Split,
     exactly,
+    learnt_at_once,
+    learnt_in_parts,
     of_rows,
-    splits,
     taken,
     task_of,
 )
@@ -43,8 +42,7 @@ from fastfeat.engine.tasks import LearnTask
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.expr import Expr
 from fastfeat.steps.keys import cpu_group_states
-
-MOST_ROUNDS = 20
+from fastfeat.steps.targets import cpu_states, cpu_time_folds
 
 
 def moments(kind: str) -> Sequence[Expr]:
@@ -89,53 +87,9 @@ KINDS = {
     "ranks": Kind(learn.LEARNER, of_rows(ranks, [*NUMBERS, *TIMES]), exactly),
     "powers": Kind(learn.LEARNER, of_rows(powers, ["tame", "float64", "bool", "int8"]), exactly),
     "groups": Kind(cpu_group_states.LEARNER, groups(), shown),
+    "target": Kind(cpu_states.LEARNER, targets(), shown_target),
+    "time_folds": Kind(cpu_time_folds.LEARNER, times(), shown_folds),
 }
-
-
-def learnt_at_once(kind: Kind, case: Case) -> Sequence[Any]:
-    """Return the values, all rows added at once in each round."""
-    hint = None
-    for _ in range(MOST_ROUNDS):
-        state = kind.learner.start(case.spec, hint)
-        kind.learner.add(state, case.columns, range(case.n_rows))
-        match kind.learner.next(state):
-            case Learnt(values):
-                return values
-            case Again(hint):
-                pass
-    raise AssertionError("too many rounds")
-
-
-def learnt_in_parts(kind: Kind, case: Case, draw: Callable[..., Any]) -> Sequence[Any]:
-    """Return the values, the rows split anew in each round."""
-    hint = None
-    for _ in range(MOST_ROUNDS):
-        state = _state_of(kind, case, hint, draw(splits(case.n_rows)))
-        assert kind.learner.size(state) <= kind.learner.bound(case.spec, case.n_rows)
-        match kind.learner.next(state):
-            case Learnt(values):
-                return values
-            case Again(hint):
-                if draw(st.booleans()):
-                    hint = hint_of_bytes(hint_to_bytes(hint))
-    raise AssertionError("too many rounds")
-
-
-def _state_of(kind: Kind, case: Case, hint: Any, split: Split) -> Any:
-    learner = kind.learner
-    states: list[Any] = []
-    for part, batches in zip(split.parts, split.batches, strict=True):
-        state, columns = learner.start(case.spec, hint), taken(case.columns, part)
-        for first, stop in batches:
-            learner.add(state, taken(columns, range(first, stop)), part[first:stop])
-        states.append(state)
-    for first, second, through_bytes in split.order:
-        a, b = states[first], states[second]
-        if through_bytes:
-            a = of_bytes(learner, case.spec, hint, to_bytes(learner, a))
-        states = [s for k, s in enumerate(states) if k not in (first, second)]
-        states.append(learner.merge(a, b))
-    return of_bytes(learner, case.spec, hint, to_bytes(learner, states[0]))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -149,8 +103,8 @@ def _few_rows_go_through_all_rounds() -> Iterator[None]:
 def test_any_parts_in_any_order_give_the_same_values(name: str, data: st.DataObject) -> None:
     kind = KINDS[name]
     case = data.draw(kind.cases)
-    expected = outcome(kind, lambda: learnt_at_once(kind, case))
-    assert outcome(kind, lambda: learnt_in_parts(kind, case, data.draw)) == expected
+    expected = outcome(kind, lambda: learnt_at_once(kind.learner, case))
+    assert outcome(kind, lambda: learnt_in_parts(kind.learner, case, data.draw)) == expected
 
 
 def outcome(kind: Kind, learnt: Callable[[], Sequence[Any]]) -> Any:
@@ -169,7 +123,7 @@ def test_all_rows_in_memory_give_the_values_of_the_rounds(name: str, data: st.Da
     case = data.draw(kind.cases)
     spec = case.spec
     task = LearnTask(spec.program, spec.wanted, case.columns, case.n_rows, spec.constants)
-    expected = outcome(kind, lambda: learnt_at_once(kind, case))
+    expected = outcome(kind, lambda: learnt_at_once(kind.learner, case))
     assert outcome(kind, lambda: learn.learn(task)) == expected
 
 
@@ -187,7 +141,7 @@ def test_spilled_keys_are_found_again(tmp_path: Path) -> None:
     table = pa.table({"x": random.permutation(values)})
     probabilities = [k / 20 for k in range(21)]
     case = task_of({str(q): col("x").quantile(q) for q in probabilities}, table)
-    expected, spilled = learnt_at_once(KINDS["ranks"], case), list[Path]()
+    expected, spilled = learnt_at_once(learn.LEARNER, case), list[Path]()
     learner, hint = learn.LEARNER, None
     assert learner.spill is not None
     while True:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,10 @@ def _start(spec: Spec, hint: Any) -> Statistics:
     for k, (output, functions) in enumerate(zip(spec.program.outputs, spec.wanted, strict=True)):
         asked = Asked(output.dtype, functions)
         parts = _parts(asked.names)
-        found, hints = ({}, {part.name: None for part in parts}) if hint is None else hint[k]
+        found: dict[str, Any] = {}
+        hints: dict[str, Any] = {part.name: None for part in parts}
+        if hint is not None:
+            found, hints = hint[k]
         begun = [
             (part, part.start(asked, hints[part.name])) for part in parts if part.name in hints
         ]
@@ -168,7 +171,7 @@ def _add_computed(
     if not computed:
         return
     outputs = state.spec.program.outputs
-    part = program_of([outputs[k] for k in computed])
+    part = _part(state.spec.program, tuple(computed))
     for start in range(0, len(rows), ROWS_PER_PIECE):
         some = rows[start : start + ROWS_PER_PIECE]
         piece = {slot: columns[slot].slice(start, len(some)) for slot in part.inputs}
@@ -179,6 +182,12 @@ def _add_computed(
         for k, array in zip(computed, arrays, strict=True):
             plain = pa.chunked_array([array.view(storage_type(outputs[k].dtype))])
             _add_output(state.outputs[k], plain, some, n_parts(len(some)))
+
+
+@lru_cache(maxsize=64)
+def _part(program: Program, numbers: tuple[int, ...]) -> Program:
+    """Return the program of some outputs of another one."""
+    return program_of([program.outputs[k] for k in numbers])
 
 
 def _add_output(output: OfOutput, column: ChunkedArray, rows: Rows, n_parts: int) -> None:

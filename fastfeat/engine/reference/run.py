@@ -12,12 +12,20 @@ import numpy as np
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.dtypes import DType
-from fastfeat.engine.program import Constants, Program, RowFailed, own_leaf, with_own_operations
+from fastfeat.engine.program import (
+    Constants,
+    Leaf,
+    Program,
+    RowFailed,
+    leaf_of,
+    leaves_below,
+    with_own_operations,
+)
 from fastfeat.engine.tasks import LearnTask, RowTask
 from fastfeat.io.columns.keys import key_array, stored_array
 from fastfeat.io.sinks.write import array_from_buffers, output_storage
 from fastfeat.progress import is_telling, tell
-from fastfeat.scalars.interpret import Steps, evaluate, run_steps, steps_of
+from fastfeat.scalars.interpret import evaluate, run_steps, run_steps_over, steps_of
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.table import LAYOUTS
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot, TableKey
@@ -86,20 +94,48 @@ def evaluate_row(program: Program, leaf: Callable[[Op], Any]) -> list[tuple[Any,
         program: what to compute.
         leaf: gives the value of an input, parameter or table.
     """
-    plain = [part for o in program.outputs if not o.leaves for part in (o.op, o.ok, o.status)]
-    results = iter(evaluate(plain, leaf))
-    shared: dict[tuple[Op, Op, Op], Steps] = {}
-    rows: list[tuple[Any, Any, Any]] = []
-    for output in program.outputs:
-        if not output.leaves:
-            rows.append((next(results), next(results), next(results)))
-            continue
-        parts = output.op, output.ok, output.status
-        steps = shared.get(parts) or shared.setdefault(parts, steps_of(parts))
-        read = own_leaf(output)
-        result, ok, status = run_steps(steps, [leaf(read(op)) for op in steps.leaves])
-        rows.append((result, ok, status))
-    return rows
+    outputs = [with_own_operations(output) for output in program.outputs]
+    return _in_threes(evaluate([part for o in outputs for part in (o.op, o.ok, o.status)], leaf))
+
+
+def evaluate_constants(program: Program, constants: Constants) -> list[tuple[Any, Any, Any]]:
+    """Return value, presence and status of each output of a program that reads no row.
+
+    Outputs that share their operations are computed together, a step of all of them at a time.
+
+    Args:
+        program: what to compute.
+        constants: its parameters and tables.
+    """
+    tables = tables_of(program, constants)
+    leaf, outputs = _reader({}, constants.parameters, tables), program.outputs
+    plain = [k for k, output in enumerate(outputs) if not output.leaves]
+    ops = [part for k in plain for part in (outputs[k].op, outputs[k].ok, outputs[k].status)]
+    rows = dict(zip(plain, _in_threes(evaluate(ops, leaf)), strict=True))
+    alike: dict[tuple[Op, Op, Op], list[int]] = {}
+    for k, output in enumerate(outputs):
+        if output.leaves:
+            alike.setdefault((output.op, output.ok, output.status), []).append(k)
+    for parts, members in alike.items():
+        steps, below = steps_of(parts), leaves_below(*parts)
+        read = [below.index(leaf_of(op)) for op in steps.leaves]
+        columns = [
+            [_constant(outputs[k].leaves[at], constants, tables) for k in members] for at in read
+        ]
+        values, present, statuses = run_steps_over(steps, columns)
+        rows.update(zip(members, zip(values, present, statuses, strict=True), strict=True))
+    return [rows[k] for k in range(len(outputs))]
+
+
+def _in_threes(values: list[Any]) -> list[tuple[Any, Any, Any]]:
+    """Return values in threes."""
+    return list(zip(values[::3], values[1::3], values[2::3], strict=True))
+
+
+def _constant(leaf: Leaf, constants: Constants, tables: Mapping[TableKey, list[Any]]) -> Any:
+    """Return a parameter or a table that an output reads."""
+    kind, value = leaf
+    return constants.parameters[value[0]] if kind == "parameter" else tables[value]
 
 
 def leaf_reader(

@@ -67,6 +67,13 @@ def in_storage(column: ChunkedArray, dtype: DType) -> ChunkedArray | None:
     return pa.chunked_array([piece.view(storage) for piece in column.chunks], storage)
 
 
+def stands_as_stored(given: DataType, dtype: DType) -> bool:
+    """Whether columns of an Arrow type are read in place, by their bytes, as values of a type."""
+    if dtype.name in _ALWAYS_CONVERTED or dtype.holds_bytes or dtype.is_list:
+        return False
+    return given == arrow_type(dtype)
+
+
 def holds(given: DataType, dtype: DType) -> bool:
     """Whether an Arrow type is one of those that text, or bytes, come in."""
     if dtype.name == "binary":

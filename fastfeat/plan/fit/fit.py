@@ -10,26 +10,34 @@ import numpy as np
 from fastfeat.aggregates import is_target
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import GivenWarnings, InvalidData
-from fastfeat.ir.node import Node, postorder
+from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.fit.fold_warnings import warn_of_folds
+from fastfeat.plan.fit.fold_warnings import folded_encoders, warn_of_folds
 from fastfeat.plan.fit.labels import known_among
 from fastfeat.plan.fit.scans import learn, warn_missing
 from fastfeat.plan.fit.training_data import TrainingData, prepare, share
 from fastfeat.plan.fit.training_features import for_later_rows, has_folds, training_features
-from fastfeat.plan.lower.constants import constant_roots, evaluate_constants, warn_constants
+from fastfeat.plan.lower.constants import (
+    ConstantCalls,
+    ConstantWarnings,
+    constant_calls,
+    constant_roots,
+    constant_warnings,
+    evaluated,
+    warn_constants,
+)
 from fastfeat.plan.lower.indicators import check_clash, check_width, expanded, warn_empty
 from fastfeat.plan.lower.lower import Constant
 from fastfeat.plan.lower.outputs import check_result
-from fastfeat.plan.lower.schedule import Purpose
+from fastfeat.plan.lower.typed import TypedPlan
 from fastfeat.plan.run.batch import TrainingRows, as_unlearnt, chosen_rows
 from fastfeat.plan.run.encoded_rows import EncodedRows, encoded_rows
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import BATCH
 from fastfeat.plan.run.inputs import column_in_host
 from fastfeat.plan.run.lookup_tables import Tables, columns_of_tables
-from fastfeat.plan.run.order_warnings import warn_ties
+from fastfeat.plan.run.order_warnings import ordered_windows, warn_ties
 from fastfeat.plan.run.row_selection import Numbers, rows_to_learn_from
 from fastfeat.plan.run.steps import columns_of_chosen
 from fastfeat.plan.run.transform import transform
@@ -102,28 +110,46 @@ def fit_on(
             one that stands twice is in two folds of an encoder.
         Overflow: what is learnt does not fit its type.
     """
-    plan, types, told = prepared.plan, prepared.rows.types, _copied(prepared.told)
-    roots = list(plan.nodes.values())
+    plan, typed, told = prepared.plan, prepared.typed, _copied(prepared.told)
+    encoders = typed.once(_encoders)
     with using(prepared.zones):
         training = _training_rows(prepared, wanted)
         batch = training.learnt_from
-        purpose: Purpose = "fit_transform" if transforms else "fit"
-        learn(batch, plan.nodes, prepared.schedules.of(purpose))
-        _check_repeated(training, roots)
+        learn(batch, typed, transforms=transforms)
+        _check_repeated(training, encoders)
         learnt = for_later_rows(batch.learnt)
-        check_width(plan.nodes, learnt, types, training.n_rows)
+        check_width(plan.nodes, learnt, typed.types, training.n_rows)
         others = dict.fromkeys(plan.keep, "a column of keep=")
         others |= dict.fromkeys(plan.label_nodes, "the label")
-        check_clash(expanded(plan.nodes, learnt, types), others)
-        constants = evaluate_constants(constant_roots(roots), types, learnt)
+        check_clash(expanded(plan.nodes, learnt, typed.types), others)
+        known = evaluated(typed.once(_constants), learnt)
         warn_missing(learnt)
-        warn_of_folds(batch, roots)
-        warn_empty(plan.nodes, learnt, types)
-        warn_constants(roots, types, learnt)
-        warn_ties(training.rows, roots, told, by_learnt=True)
-        encoded = encoded_rows(training, plan, prepared.table)
-    known = {**learnt, **constants}
+        warn_of_folds(batch, typed.once(_folded_encoders))
+        warn_empty(plan.nodes, learnt, typed.types)
+        warn_constants(typed.once(_constant_warnings), known)
+        warn_ties(training.rows, typed.once(_windows_by_learnt), told)
+        encoded = encoded_rows(training, plan, encoders, prepared.table)
     return _fitted(prepared, training, known, told, encoded), training
+
+
+def _encoders(typed: TypedPlan) -> list[Aggregate]:
+    return [node for node in postorder(typed.nodes.values()) if is_target(node)]
+
+
+def _constants(typed: TypedPlan) -> ConstantCalls:
+    return constant_calls(constant_roots(list(typed.nodes.values())), typed.types)
+
+
+def _folded_encoders(typed: TypedPlan) -> dict[Node, Aggregate]:
+    return folded_encoders(typed.nodes.values())
+
+
+def _constant_warnings(typed: TypedPlan) -> ConstantWarnings:
+    return constant_warnings(list(typed.nodes.values()), typed.types)
+
+
+def _windows_by_learnt(typed: TypedPlan) -> dict[Call, Node]:
+    return ordered_windows(typed.nodes.values(), by_learnt=True)
 
 
 def _fitted(
@@ -143,13 +169,13 @@ def _fitted(
         encoded: the rows whose labels encodings know.
     """
     plan, label, n_rows = prepared.plan, prepared.label, training.learnt_from.n_rows
-    fitted = Fitted(
+    return Fitted(
         plan,
         prepared.schema,
         known,
         n_rows,
         prepared.zones,
-        prepared.rows.types,
+        prepared.typed.types,
         None if label is None else label.inputs,
         columns_of_tables(plan.table_columns, prepared.schemas),
         {} if label is None else label.tables,
@@ -157,8 +183,6 @@ def _fitted(
         told,
         encoded,
     )
-    fitted.__dict__["schedules"] = prepared.schedules  # those that are there are not made again
-    return fitted
 
 
 def _copied(told: GivenWarnings) -> GivenWarnings:
@@ -178,13 +202,13 @@ def _training_rows(prepared: TrainingData, wanted: Numbers | None) -> TrainingRo
         return TrainingRows(rows, rows, None, None, n_wanted, prepared.index)
     share(prepared, windows_only=True)  # which are computed of all rows anyway
     rows = as_unlearnt(prepared.rows)
-    schedules = [prepared.schedules.of("fit"), prepared.schedules.of("training")]
+    schedules = [prepared.typed.schedule("fit"), prepared.typed.schedule("training")]
     columns = columns_of_chosen(rows, schedules)
     chosen = chosen_rows(rows, numbers, columns)
     return TrainingRows(rows, chosen, wanted, is_known, n_wanted, prepared.index)
 
 
-def _check_repeated(training: TrainingRows, roots: Iterable[Node]) -> None:
+def _check_repeated(training: TrainingRows, encoders: Iterable[Aggregate]) -> None:
     """Raise where an encoder learns the features of a row from the same row, in another fold.
 
     Raises:
@@ -200,7 +224,7 @@ def _check_repeated(training: TrainingRows, roots: Iterable[Node]) -> None:
     again = np.flatnonzero(np.diff(numbers[order]) == 0)  # those that stand in the next place too
     if not len(again):
         return
-    for encoder in filter(is_target, postorder(roots)):
+    for encoder in encoders:
         folds = column_in_host(batch.made[encoder.args[2]], batch.backend).to_numpy()
         differ = folds[order[again]] != folds[order[again + 1]]
         if differ.any():

@@ -5,7 +5,7 @@ Unequal folds tell of the labels of their own rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -161,18 +161,27 @@ _SURELY_LARGE = 100
 """Rows a fold by the number of the row that leave none of them small: they are not counted."""
 
 
-def warn_of_folds(batch: Batch, roots: Iterable[Node]) -> None:
-    """Warn of folds that are many or small; not of folds by time, which learn from earlier rows.
+def folded_encoders(roots: Iterable[Node]) -> dict[Node, Aggregate]:
+    """Return the first encoding of each column of folds, but those by time: no row learns of later.
 
     Args:
-        batch: the training rows, of which fit has learnt.
         roots: the features.
     """
     first: dict[Node, Aggregate] = {}
-    for node in postorder(list(roots)):
+    for node in postorder(roots):
         if is_target(node) and not dict(node.params)["ordered"]:
             first.setdefault(node.args[2], node)
-    for folds, encoder in first.items():
+    return first
+
+
+def warn_of_folds(batch: Batch, encoders: Mapping[Node, Aggregate]) -> None:
+    """Warn of folds that are many or small.
+
+    Args:
+        batch: the training rows, of which fit has learnt.
+        encoders: an encoding of each column of folds, as `folded_encoders` gives them.
+    """
+    for folds, encoder in encoders.items():
         told = _fault_of_folds(batch, folds)
         if told:
             warn(

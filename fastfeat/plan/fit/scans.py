@@ -29,12 +29,19 @@ from fastfeat.errors import (
 from fastfeat.ir.node import Aggregate, Node
 from fastfeat.ir.show import show
 from fastfeat.plan.fit.keys import learn_groups, learn_keys, learn_target
-from fastfeat.plan.lower.constants import bind
-from fastfeat.plan.lower.lower import Constant
+from fastfeat.plan.lower.constants import (
+    ConstantCalls,
+    bind,
+    constant_calls,
+    constant_roots,
+    evaluated,
+)
+from fastfeat.plan.lower.lower import Constant, Types
 from fastfeat.plan.lower.patterns import outputs_of
-from fastfeat.plan.lower.schedule import Schedule, Task
+from fastfeat.plan.lower.schedule import Task
 from fastfeat.plan.lower.scheduling import scans_of
-from fastfeat.plan.run.batch import Batch, known_constants
+from fastfeat.plan.lower.typed import TypedPlan
+from fastfeat.plan.run.batch import Batch
 from fastfeat.plan.run.failures import failed_row, first_readers, infinite_value, is_infinite
 from fastfeat.plan.run.inputs import Columns, slot_columns
 from fastfeat.plan.run.steps import Running, begun, run_columns
@@ -43,51 +50,68 @@ from fastfeat.progress import doing, tell
 
 
 class Scan(NamedTuple):
-    """One pass over the training rows.
+    """One pass over the training rows; nothing learnt is in it.
 
     Args:
         arguments: what is learnt from, one output of the program each.
         aggregates: what is learnt from each argument.
         program: computes the arguments.
-        constants: what the program reads besides the columns.
-        columns: the column of each slot of the program.
+        known: the constants below the arguments.
     """
 
     arguments: tuple[Node, ...]
     aggregates: tuple[tuple[Aggregate, ...], ...]
     program: Program
+    known: ConstantCalls
+
+
+class Read(NamedTuple):
+    """Columns and constants that a scan reads of the training rows.
+
+    Args:
+        constants: what the program reads besides the columns.
+        columns: the column of each slot of the program.
+    """
+
     constants: Constants
     columns: Columns
 
 
-def learn(batch: Batch, features: Mapping[str, Node], schedule: Schedule) -> None:
+def planned_scans(typed: TypedPlan) -> dict[tuple[Node, ...], Scan]:
+    """Return the scans of a plan by what they learn, made of the types of the training rows."""
+    tasks = [task for task in typed.schedule("fit").tasks if task.kind == "statistics"]
+    return {task.nodes: _scan(task.nodes, typed.types) for task in tasks}
+
+
+def learn(batch: Batch, typed: TypedPlan, *, transforms: bool = False) -> None:
     """Learn the value of every aggregate below the features.
 
     Args:
         batch: the training rows; takes the values, and what steps make of them.
-        features: their expressions, by name.
-        schedule: of what is learnt for them.
+        typed: the plan, with the types of these rows.
+        transforms: whether the features of the training rows are wanted too.
 
     Raises:
         InvalidData: there are no rows, or a value that is learnt is not finite.
         Overflow: an argument, or a sum, does not fit its type; names a feature that reads it.
     """
+    schedule = typed.schedule("fit_transform" if transforms else "fit")
     n_rounds = schedule.n_rounds
     with doing(f"learning from {counted(batch.n_rows, 'row')}", n_rounds, "scans") as step:
         if n_rounds and batch.n_rows == 0:
-            shown = show(scans_of(list(features.values()))[0][0])
+            first = show(scans_of(list(typed.nodes.values()))[0][0])
             raise InvalidData(
-                f"fit has no rows to learn {shown} from. Give it at least one training row"
+                f"fit has no rows to learn {first} from. Give it at least one training row"
             )
         running = begun(batch, schedule, frees=True)
         for number, tasks in groupby(running.schedule.tasks, key=lambda task: task.round):
             step(number - 1)
             for task in tasks:
-                _learn_task(running, task, features)
+                _learn_task(running, task, typed)
                 run_columns(running, task)
 
 
-def _learn_task(running: Running, task: Task, features: Mapping[str, Node]) -> None:
+def _learn_task(running: Running, task: Task, typed: TypedPlan) -> None:
     """Learn the values of a task; one that makes columns learns nothing."""
     aggregates = [running.schedule.values[value].origin for value in task.learns]
     match task.kind:
@@ -99,20 +123,23 @@ def _learn_task(running: Running, task: Task, features: Mapping[str, Node]) -> N
         case "groups":
             learn_groups(running.batch, aggregates)
         case "statistics":
-            _learn_statistics(running.batch, aggregates, features)
+            scan = typed.once(planned_scans)[task.nodes]
+            _learn_statistics(running.batch, scan, typed.nodes)
         case _:
             pass
 
 
-def _learn_statistics(
-    batch: Batch, aggregates: Sequence[Aggregate], features: Mapping[str, Node]
-) -> None:
+def _learn_statistics(batch: Batch, scan: Scan, features: Mapping[str, Node]) -> None:
     """Learn statistics of all rows, in one pass over them."""
-    scan = _scan(batch, aggregates)
-    tell(f"{counted(len(aggregates), 'statistic')} of {counted(len(scan.arguments), 'column')}")
-    for group, values in zip(scan.aggregates, _run(batch, scan, features), strict=True):
+    n_aggregates = sum(map(len, scan.aggregates))
+    tell(f"{counted(n_aggregates, 'statistic')} of {counted(len(scan.arguments), 'column')}")
+    read = Read(
+        bind(scan.program, evaluated(scan.known, batch.learnt)),
+        slot_columns(scan.program, batch.table, batch.made),
+    )
+    for group, values in zip(scan.aggregates, _run(batch, scan, read, features), strict=True):
         batch.learnt.update(zip(group, values, strict=True))
-    _check_finite(batch, scan)
+    _check_finite(batch, scan, read)
 
 
 def warn_missing(learnt: Mapping[Node, Constant]) -> None:
@@ -131,30 +158,30 @@ def warn_missing(learnt: Mapping[Node, Constant]) -> None:
         )
 
 
-def _scan(batch: Batch, aggregates: Sequence[Aggregate]) -> Scan:
+def _scan(aggregates: Sequence[Node], types: Types) -> Scan:
+    """Return the scan of statistics of one round."""
     grouped: dict[Node, list[Aggregate]] = {}
     for aggregate in aggregates:
+        assert isinstance(aggregate, Aggregate)
         grouped.setdefault(aggregate.args[0], []).append(aggregate)
     named = [("", argument) for argument in grouped]
-    outputs = outputs_of(named, batch.types, argument_output, hoist=True, training=True)
-    program = program_of(outputs)
+    outputs = outputs_of(named, types, argument_output, hoist=True, training=True)
     return Scan(
         tuple(grouped),
         tuple(map(tuple, grouped.values())),
-        program,
-        bind(program, known_constants(batch, grouped)),
-        slot_columns(program, batch.table, batch.made),
+        program_of(outputs),
+        constant_calls(constant_roots(list(grouped)), types),
     )
 
 
-def _run(batch: Batch, scan: Scan, features: Mapping[str, Node]) -> list[list[Any]]:
+def _run(batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]) -> list[list[Any]]:
     """Return the values of the aggregates of each argument."""
     try:
-        return _learn(batch, scan, scan.program, scan.aggregates)
+        return _learn(batch, read, scan.program, scan.aggregates)
     except RowFailed as failure:
         program, row = _named(scan, features), failure.args[0]
         raise failed_row(
-            *(program, row, scan.columns, scan.constants, batch.table, batch.backend),
+            *(program, row, read.columns, read.constants, batch.table, batch.backend),
             batch.number_of(row),
         ) from None
     except KernelFailed as error:  # after which a card takes nothing more: no second try
@@ -163,7 +190,7 @@ def _run(batch: Batch, scan: Scan, features: Mapping[str, Node]) -> list[list[An
     except (OutOfDeviceMemory, BackendUnavailable):
         raise
     except FastfeatError as error:
-        raise _failed_aggregate(batch, scan, features) or error from None
+        raise _failed_aggregate(batch, scan, read, features) or error from None
 
 
 def _first_features(scan: Scan, features: Mapping[str, Node]) -> str:
@@ -173,11 +200,11 @@ def _first_features(scan: Scan, features: Mapping[str, Node]) -> str:
 
 
 def _learn(
-    batch: Batch, scan: Scan, program: Program, aggregates: Sequence[Sequence[Aggregate]]
+    batch: Batch, read: Read, program: Program, aggregates: Sequence[Sequence[Aggregate]]
 ) -> list[list[Any]]:
     """Return the values of aggregates of what the program of a scan, or a part, computes."""
     wanted = [[(a.function, a.params) for a in group] for group in aggregates]
-    task = LearnTask(program, wanted, scan.columns, batch.n_rows, scan.constants)
+    task = LearnTask(program, wanted, read.columns, batch.n_rows, read.constants)
     return run_task(batch.backend, task)
 
 
@@ -192,26 +219,26 @@ def _named(scan: Scan, features: Mapping[str, Node]) -> Program:
 
 
 def _failed_aggregate(
-    batch: Batch, scan: Scan, features: Mapping[str, Node]
+    batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]
 ) -> FastfeatError | None:
     """Return the error of the first aggregate that fails when it is learnt alone."""
     for k, group in enumerate(scan.aggregates):
         for aggregate in group:
             part = program_of([scan.program.outputs[k]])
             try:
-                _learn(batch, scan, part, [[aggregate]])
+                _learn(batch, read, part, [[aggregate]])
             except FastfeatError as error:
                 name = first_readers(features)[aggregate]
                 return type(error)(f"feature {name!r}, {show(aggregate)}: {error}")
     return None
 
 
-def _check_finite(batch: Batch, scan: Scan) -> None:
+def _check_finite(batch: Batch, scan: Scan, read: Read) -> None:
     """Raise where an infinite value of an argument reached what was learnt from it."""
     for k, group in enumerate(scan.aggregates):
         for aggregate in group:
             if is_infinite(batch.learnt[aggregate]):
                 part = program_of([scan.program.outputs[k]])
-                task = RowTask(part, scan.columns, batch.n_rows, scan.constants)
+                task = RowTask(part, read.columns, batch.n_rows, read.constants)
                 arrays = run_task(batch.backend, task)
                 raise infinite_value(aggregate, arrays[0], batch.number_of)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from fastfeat.aggregates import is_target
@@ -38,7 +39,8 @@ from fastfeat.plan.lower.codes import check_given_vocabularies
 from fastfeat.plan.lower.indicators import is_one_hot
 from fastfeat.plan.lower.lower import Types
 from fastfeat.plan.lower.outputs import output_schema, output_types
-from fastfeat.plan.lower.scheduling import Schedules, is_of_keys
+from fastfeat.plan.lower.scheduling import is_of_keys
+from fastfeat.plan.lower.typed import TypedPlan, typed_plan
 from fastfeat.plan.run.batch import Batch
 from fastfeat.plan.run.fitted import Fitted, InputSchema, fitted_label
 from fastfeat.plan.run.history import BATCH, given_ids, history_table, id_columns, with_past
@@ -50,7 +52,7 @@ from fastfeat.plan.run.lookup_tables import (
     table_schemas,
     table_values,
 )
-from fastfeat.plan.run.order_warnings import warn_repeated, warn_ties
+from fastfeat.plan.run.order_warnings import ordered_windows, warn_repeated, warn_ties
 from fastfeat.plan.run.steps import make
 from fastfeat.scalars.zones import ZoneTable, using
 from fastfeat.steps.registry import STEPS, is_step
@@ -62,6 +64,7 @@ class TrainingData:
 
     Args:
         plan: what is fitted.
+        typed: the same with the types of the rows.
         table: the rows as they were read, with the columns of the label where they are there.
         rows: the same rows on their way; nothing is learnt of them, and what is made of them needs
             nothing learnt.
@@ -73,11 +76,11 @@ class TrainingData:
         label: what computes the label; None where it is a column, or its columns are not there.
         labels: of all rows, where it looks ahead; else None.
         told: the warnings that these rows have given, which fits do not repeat.
-        schedules: of the features.
         index: of the rows, where the data is a pandas frame; else None.
     """
 
     plan: Declaration
+    typed: TypedPlan
     table: Any
     rows: Batch
     earlier: Any
@@ -88,7 +91,6 @@ class TrainingData:
     label: Fitted | None
     labels: Labels | None
     told: GivenWarnings
-    schedules: Schedules
     index: Any = None
 
 
@@ -127,14 +129,13 @@ def prepare(
     zones: dict[str, ZoneTable] = {}
     told = GivenWarnings()
     with using(zones):
-        types = _bound(roots, schema, table, schemas)
-        check_clocks(plan, types)
-        output_types(plan, _fixed(plan.nodes), types)
-        check_given_vocabularies(roots, types)
+        typed = typed_plan(plan, schema, schemas, partial(_checked, plan, schema, table, schemas))
+        zones.update(typed.zones)
+        types = typed.types
         made = table_values({c: types[c] for c in plan.table_columns}, read)
         rows = Batch(table, types, engine, {}, {**made}, training=True)
         rows = with_past(rows, earlier, plan.training_past_columns, plan.row_id)
-        warn_ties(rows, roots, told)
+        warn_ties(rows, typed.once(_windows), told)
         warn_repeated(rows, data, history, roots, told)
         label, labels = _bound_label(plan, table, schemas, zones), None
         if label is not None and plan.looks_ahead and table.num_rows:
@@ -142,10 +143,12 @@ def prepare(
             labels = labels_of(replace(label, told=told), table, past, read, backend)
     index = frame_index(data)
     return TrainingData(
-        *(plan, table, rows, earlier, read, schema, schemas, zones, label, labels, told),
-        Schedules(plan.nodes, types),
-        index,
+        plan, typed, table, rows, earlier, read, schema, schemas, zones, label, labels, told, index
     )
+
+
+def _windows(typed: TypedPlan) -> dict[Call, Node]:
+    return ordered_windows(typed.nodes.values())
 
 
 def _training_table(
@@ -280,6 +283,16 @@ def _bound_label(
 def _fixed(nodes: Mapping[str, Node]) -> dict[str, Node]:
     """Return the features whose columns are known before fit."""
     return {name: node for name, node in nodes.items() if not is_one_hot(node)}
+
+
+def _checked(plan: Declaration, schema: InputSchema, table: Any, tables: Schemas) -> Types:
+    """Return the type of every node of a plan, once it is known that these can be fitted."""
+    roots = list(plan.nodes.values())
+    types = _bound(roots, schema, table, tables)
+    check_clocks(plan, types)
+    output_types(plan, _fixed(plan.nodes), types)
+    check_given_vocabularies(roots, types)
+    return types
 
 
 def _bound(roots: list[Node], schema: InputSchema, table: Any, tables: Schemas) -> Types:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeGuard, cast
+from typing import Any, NamedTuple, TypeGuard, cast
 
 from fastfeat.dtypes import NEVER_COLUMNS
 from fastfeat.engine.failure import error_of_status
 from fastfeat.engine.program import Constants, Output, Program, program_of
-from fastfeat.engine.reference.run import evaluate_row, leaf_reader
+from fastfeat.engine.reference import run as reference
 from fastfeat.errors import FastfeatWarning, warn
 from fastfeat.ir.node import Aggregate, Call, Literal, Node, postorder
 from fastfeat.ir.show import show
@@ -30,29 +30,50 @@ def constant_roots(roots: Sequence[Node]) -> list[Node]:
     return [node for node in used if not isinstance(node, Literal)]
 
 
-def evaluate_constants(
-    roots: Iterable[Node], types: Types, learnt: Mapping[Node, Constant]
-) -> Learnt:
-    """Return the values of constant expressions, from those of the aggregates in them.
+class ConstantCalls(NamedTuple):
+    """Calls of constants, and the program that computes them; nothing learnt is in it."""
+
+    calls: tuple[Call, ...]
+    program: Program
+
+
+def constant_calls(roots: Iterable[Node], types: Types) -> ConstantCalls:
+    """Return the calls among constant expressions, lowered.
 
     Args:
         roots: what `constant_roots` returned.
         types: type of every node.
+    """
+    calls = [node for node in roots if isinstance(node, Call) and types[node] not in NEVER_COLUMNS]
+    outputs = outputs_of([("", node) for node in calls], types, _output, hoist=False)
+    return ConstantCalls(tuple(calls), program_of(outputs))
+
+
+def evaluated(constants: ConstantCalls, learnt: Mapping[Node, Constant]) -> Learnt:
+    """Return values: those learnt, and those of constant expressions.
+
+    Args:
+        constants: the expressions.
         learnt: value of each aggregate; None is missing, a tuple is a table.
 
     Raises:
         Overflow: a constant does not fit its type.
     """
     values: Learnt = dict(learnt)
-    calls = [node for node in roots if isinstance(node, Call) and types[node] not in NEVER_COLUMNS]
-    outputs = outputs_of([("", node) for node in calls], types, _output, hoist=False)
-    program = program_of(outputs)
-    results = evaluate_row(program, leaf_reader(program, {}, bind(program, values)))
-    for node, (result, ok, status) in zip(calls, results, strict=True):
+    program = constants.program
+    results = reference.evaluate_constants(program, bind(program, values))
+    for node, (result, ok, status) in zip(constants.calls, results, strict=True):
         if status & ~LARGE_ARGUMENT:
             raise error_of_status(status, f"the constant {show(node)}")
         values[node] = result if ok and result == result else None
     return values
+
+
+def evaluate_constants(
+    roots: Iterable[Node], types: Types, learnt: Mapping[Node, Constant]
+) -> Learnt:
+    """Return the values of constant expressions; arguments as of the two functions before."""
+    return evaluated(constant_calls(roots, types), learnt)
 
 
 def _output(name: str, value: Value) -> Output:
@@ -62,9 +83,12 @@ def _output(name: str, value: Value) -> Output:
 
 def bind(program: Program, values: Mapping[Node, Constant]) -> Constants:
     """Return the constants that a program reads, from the values of its constant expressions."""
-    parameters = {
-        key: parameter_value(key, physical, values) for key, physical in program.parameters
-    }
+    parameters: dict[Any, float | int | bool] = {}
+    for key, physical in program.parameters:
+        part, node = key
+        value = values.get(node) if part == "value" and physical == "f64" else None
+        plain = type(value) is float
+        parameters[key] = value if plain else parameter_value(key, physical, values)
     return Constants(parameters, {key: _elements(key.node, values) for key in program.tables})
 
 
@@ -73,16 +97,38 @@ def _elements(node: Node, values: Mapping[Node, Constant]) -> Sequence[Any]:
     return () if elements is None else cast("Sequence[Any]", elements)  # the type is a table's
 
 
-def warn_constants(roots: Sequence[Node], types: Types, learnt: Mapping[Node, Constant]) -> None:
-    """Warn of what a user should know of the learnt, such as the scale of a constant column."""
+class ConstantWarnings(NamedTuple):
+    """Calls that may warn of what is learnt.
+
+    Args:
+        calls: each with those of its arguments that are constant.
+        unknown: arguments that are computed for that alone.
+    """
+
+    calls: tuple[tuple[Call, tuple[Node, ...]], ...]
+    unknown: ConstantCalls
+
+
+def constant_warnings(roots: Sequence[Node], types: Types) -> ConstantWarnings:
+    """Return the calls that may warn of what is learnt, below some expressions."""
     calls = [node for node in postorder(list(roots)) if _warns(node)]
     parts = list(dict.fromkeys(part for node in calls for part in node.args))
     constant = constant_nodes(parts)
-    unknown = [part for part in parts if part in constant and part not in learnt]
-    values = evaluate_constants(unknown, types, learnt)
-    for node in calls:
-        known = [_known(part, values) for part in node.args if part in constant]
-        warning = _warning(node, known) if known else None  # what is learnt per key is no constant
+    known = set(constant_roots(roots))
+    unknown = [part for part in parts if part in constant and part not in known]
+    return ConstantWarnings(
+        tuple((node, tuple(part for part in node.args if part in constant)) for node in calls),
+        constant_calls(unknown, types),
+    )
+
+
+def warn_constants(warnings: ConstantWarnings, learnt: Mapping[Node, Constant]) -> None:
+    """Warn of what a user should know of the learnt, such as the scale of a constant column."""
+    values = evaluated(warnings.unknown, learnt)
+    for node, parts in warnings.calls:
+        if not parts:  # what is learnt per key is no constant
+            continue
+        warning = _warning(node, [_known(part, values) for part in parts])
         if warning is not None:
             subject = next((n for n in postorder([node]) if isinstance(n, Aggregate)), node)
             shown = show(subject.args[0]) if subject.args else show(node)

@@ -18,6 +18,7 @@ from fastfeat.ir.show import show
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.lower import Types, array_output, matrix_output, output_of, stored_type
 from fastfeat.plan.lower.patterns import outputs_of
+from fastfeat.plan.lower.typed import TypedPlan
 
 
 class Form(NamedTuple):
@@ -95,7 +96,7 @@ Features = Mapping[str, Node]
 
 
 def arrow_program(
-    plan: Declaration, features: Features, types: Types, *, training: bool = False
+    plan: Declaration | TypedPlan, features: Features, types: Types, *, training: bool = False
 ) -> Program:
     """Return the program whose outputs are the Arrow columns of the features.
 
@@ -110,13 +111,13 @@ def arrow_program(
     return program_of(outputs_of(named, types, make, hoist=True, training=training))
 
 
-def matrix_dtype(plan: Declaration) -> DType:
+def matrix_dtype(plan: Declaration | TypedPlan) -> DType:
     """Return the float type of the matrix: the plan's, or float64."""
     return _FLOATS[plan.dtype] or FLOAT64
 
 
 def matrix_program(
-    plan: Declaration, features: Features, types: Types, *, training: bool = False
+    plan: Declaration | TypedPlan, features: Features, types: Types, *, training: bool = False
 ) -> Program:
     """Return the program whose outputs are the columns of the matrix, all of one float type.
 
@@ -131,7 +132,7 @@ def matrix_program(
 
 
 def arrays_program(
-    plan: Declaration, features: Features, types: Types, *, training: bool = False
+    plan: Declaration | TypedPlan, features: Features, types: Types, *, training: bool = False
 ) -> Program:
     """Return the program whose outputs are the features as arrays, each of its own type.
 
@@ -156,7 +157,9 @@ def _numbers(features: Features, types: Types, place: str) -> list[tuple[str, No
     return list(features.items())
 
 
-def output_types(plan: Declaration, features: Features, types: Types) -> dict[str, DType]:
+def output_types(
+    plan: Declaration | TypedPlan, features: Features, types: Types
+) -> dict[str, DType]:
     """Return the type of each Arrow output.
 
     Raises:
@@ -191,7 +194,7 @@ def output_types(plan: Declaration, features: Features, types: Types) -> dict[st
     return found
 
 
-def output_schema(plan: Declaration, features: Features, types: Types) -> Schema:
+def output_schema(plan: Declaration | TypedPlan, features: Features, types: Types) -> Schema:
     """Return the Arrow schema of the features, without kept columns."""
     found = output_types(plan, features, types)
     return pa.schema([(name, arrow_type(dtype)) for name, dtype in found.items()])

@@ -86,27 +86,6 @@ def schedule_of_columns(nodes: Sequence[Node], types: Types, *, training: bool =
     return schedule
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Schedules:
-    """The schedules of some features, each made when it is first asked for, and kept.
-
-    Args:
-        features: their expressions, by name, as they are declared.
-        types: type of every node.
-        made: the schedules that are there.
-    """
-
-    features: Mapping[str, Node]
-    types: Types
-    made: dict[Purpose, Schedule] = field(default_factory=dict[Purpose, Schedule])
-
-    def of(self, purpose: Purpose) -> Schedule:
-        """Return the schedule of a purpose."""
-        if purpose not in self.made:
-            self.made[purpose] = schedule_of(self.features, self.types, purpose)
-        return self.made[purpose]
-
-
 def drafted(features: Mapping[str, Node], types: Types, purpose: Purpose) -> Schedule:
     """Return the schedule of features before any pass; arguments as of `schedule_of`."""
     draft = _draft(types, training=purpose != "apply")

@@ -6,7 +6,7 @@ of a part of them nothing is known. Nothing of this is saved with a plan.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.aggregates import is_target
 from fastfeat.dtypes import INT64, NULL, DType
 from fastfeat.errors import EncodedInFold, FastfeatError, GivenWarnings, counted, warn
 from fastfeat.io.arrow import pa
@@ -24,7 +23,7 @@ from fastfeat.io.columns.keys import key_column
 from fastfeat.io.columns.times import ticks_of
 from fastfeat.io.columns.types import UnsupportedType, schema_of
 from fastfeat.io.device import DeviceTable
-from fastfeat.ir.node import Column, Node, postorder
+from fastfeat.ir.node import Aggregate, Column, Node
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.columns_read import own_columns
 from fastfeat.plan.declare.declaration import Declaration
@@ -72,7 +71,9 @@ class EncodedRows:
         return np.sort(self.ids)
 
 
-def encoded_rows(training: TrainingRows, plan: Declaration, table: Any) -> EncodedRows | None:
+def encoded_rows(
+    training: TrainingRows, plan: Declaration, encoders: Sequence[Aggregate], table: Any
+) -> EncodedRows | None:
     """Return the rows whose labels fit has put into encodings; None where there are none.
 
     Those in the memory of a device are not known again.
@@ -80,9 +81,9 @@ def encoded_rows(training: TrainingRows, plan: Declaration, table: Any) -> Encod
     Args:
         training: the rows, as fit has left them.
         plan: what was fitted.
+        encoders: the encodings of it that read labels.
         table: all rows of the data, in the host's memory.
     """
-    encoders = [node for node in postorder(list(plan.nodes.values())) if is_target(node)]
     if not encoders or isinstance(table, DeviceTable):
         return None
     batch = training.learnt_from

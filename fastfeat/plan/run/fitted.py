@@ -23,7 +23,9 @@ from fastfeat.plan.lower.indicators import expanded
 from fastfeat.plan.lower.lower import Constant, Types
 from fastfeat.plan.lower.outputs import arrays_program, arrow_program, matrix_program, output_schema
 from fastfeat.plan.lower.schedule import Schedule
-from fastfeat.plan.lower.scheduling import Schedules, laid_out
+from fastfeat.plan.lower.scheduling import laid_out
+from fastfeat.plan.lower.typed import TypedPlan, typed_of
+from fastfeat.plan.run.batch import Programs
 from fastfeat.plan.run.encoded_rows import EncodedRows
 from fastfeat.scalars.zones import ZoneTable, using
 
@@ -37,6 +39,7 @@ else:
     Face = TypeVar("Face")
     """A fitted plan as users have it: what holds some is generic, as `Live[FittedPlan]` is."""
 
+R = TypeVar("R")
 InputSchema = Mapping[str, DType | UnsupportedType]
 
 
@@ -75,6 +78,12 @@ class Fitted:
     encoded: EncodedRows | None = field(default=None, repr=False)
     row_kernels: threading.local = field(default_factory=threading.local, init=False, repr=False)
     """The kernel of one row of each thread; `replace` gives another record its own."""
+    programs: Programs = field(default_factory=dict[Any, Any], init=False, repr=False)
+    """What computes expressions that tasks read, kept from one call to the next."""
+    prepared: dict[str, tuple[Any, ...]] = field(
+        default_factory=dict[str, tuple[Any, ...]], init=False, repr=False
+    )
+    """What was made for small batches, by the form of the result; see `plan.run.prepared`."""
 
     @cached_property
     def table_columns(self) -> dict[TableColumn, DType]:
@@ -82,19 +91,22 @@ class Fitted:
         return {column: self.bound[column] for column in self.declaration.row_table_columns}
 
     @cached_property
-    def schedules(self) -> Schedules:
-        """The schedules of the features, as they are declared."""
-        return Schedules(self.declaration.nodes, self.bound)
+    def declared(self) -> TypedPlan:
+        """The features as they are declared, with their types."""
+        plan, typed = self.declaration, typed_of(self.declaration, self.bound)
+        if typed is not None:
+            return typed
+        return TypedPlan(plan.nodes, plan.dtype, self.inputs, self.tables, self.bound, self.zones)
 
     @cached_property
     def schedule(self) -> Schedule:
         """The schedule of the features of later rows."""
-        return laid_out(self.schedules.of("apply"), self.nodes.values(), self.types)
+        return laid_out(self.declared.schedule("apply"), self.nodes.values(), self.types)
 
     @cached_property
     def training_schedule(self) -> Schedule:
         """The schedule of the features of the rows that were learnt from."""
-        return laid_out(self.schedules.of("training"), self.nodes.values(), self.types)
+        return laid_out(self.declared.schedule("training"), self.nodes.values(), self.types)
 
     @cached_property
     def nodes(self) -> dict[str, Node]:
@@ -115,22 +127,33 @@ class Fitted:
         return tuple(name for name, t in self.inputs.items() if t == NULL and name in read)
 
     @cached_property
+    def typed(self) -> TypedPlan:
+        """The output columns with their types: of the plan, where fit has added none to them."""
+        typed = typed_of(self.declaration, self.bound)
+        if typed is not None and self.nodes == typed.nodes:
+            return typed
+        dtype, zones = self.declaration.dtype, self.zones
+        return TypedPlan(self.nodes, dtype, self.inputs, self.tables, self.types, zones)
+
+    def _once(self, make: Callable[[TypedPlan], R]) -> R:
+        """Return the result of a function of the output columns and their types."""
+        with using(self.zones):
+            return self.typed.once(make)
+
+    @cached_property
     def arrow_program(self) -> Program:
         """The program for `to="arrow"`."""
-        with using(self.zones):
-            return arrow_program(self.declaration, self.nodes, self.types)
+        return self._once(_arrow_program)
 
     @cached_property
     def matrix_program(self) -> Program:
         """The program for `to="numpy"` and for one row."""
-        with using(self.zones):
-            return matrix_program(self.declaration, self.nodes, self.types)
+        return self._once(_matrix_program)
 
     @cached_property
     def arrays_program(self) -> Program:
         """The program for `to="cupy_columns"`."""
-        with using(self.zones):
-            return arrays_program(self.declaration, self.nodes, self.types)
+        return self._once(_arrays_program)
 
     @cached_property
     def arrow_constants(self) -> Constants:
@@ -148,8 +171,10 @@ class Fitted:
 
         The field of an ordinal encoding has the metadata "n_codes"; see `n_codes`.
         """
-        fields = output_schema(self.declaration, self.nodes, self.types)
+        fields = self._once(_output_schema)
         counts = {name: {"n_codes": str(n)} for name, n in self.n_codes.items()}
+        if not counts:
+            return fields
         return pa.schema(
             [f.with_metadata(counts[f.name]) if f.name in counts else f for f in fields]
         )
@@ -178,6 +203,22 @@ class Fitted:
     def feature_names(self) -> list[str]:
         """The names of the features, in output order."""
         return list(self.nodes)
+
+
+def _arrow_program(typed: TypedPlan) -> Program:
+    return arrow_program(typed, typed.nodes, typed.types)
+
+
+def _matrix_program(typed: TypedPlan) -> Program:
+    return matrix_program(typed, typed.nodes, typed.types)
+
+
+def _arrays_program(typed: TypedPlan) -> Program:
+    return arrays_program(typed, typed.nodes, typed.types)
+
+
+def _output_schema(typed: TypedPlan) -> Schema:
+    return output_schema(typed, typed.nodes, typed.types)
 
 
 def fitted_label(

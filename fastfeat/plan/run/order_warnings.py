@@ -6,7 +6,7 @@ one moment, so that data without them costs little.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -172,23 +172,29 @@ def _others(
     yield from zip(before.columns, now.columns, strict=True)
 
 
-def warn_ties(
-    batch: Batch, roots: Sequence[Node], told: GivenWarnings, *, by_learnt: bool = False
-) -> None:
+def ordered_windows(roots: Iterable[Node], *, by_learnt: bool = False) -> dict[Call, Node]:
+    """Return the orders whose windows take rows of one moment as they stand, and a window of each.
+
+    Args:
+        roots: the features.
+        by_learnt: whether they are those of rows that are ordered by what fit has learnt; all
+            others else.
+    """
+    windows: dict[Call, Node] = {}  # the first of each order
+    for over in postorder(roots):
+        if is_over_window(over) and _takes_ties(over):
+            windows.setdefault(order_of(over), window_of(over))
+    return {o: window for o, window in windows.items() if _is_learnt(o) == by_learnt}
+
+
+def warn_ties(batch: Batch, windows: Mapping[Call, Node], told: GivenWarnings) -> None:
     """Warn of rows of one entity and one moment, where windows take those before in their order.
 
     Args:
-        batch: the training rows; takes what orders them.
-        roots: the features.
+        batch: the training rows, of which that is learnt which orders them; takes what orders them.
+        windows: a window of each order, as `ordered_windows` gives them.
         told: the warnings that came.
-        by_learnt: whether it is of rows that are ordered by what fit has learnt, of which the batch
-            has learnt; of all others else.
     """
-    windows: dict[Call, Node] = {}  # the first of each order
-    for over in postorder(list(roots)):
-        if is_over_window(over) and _takes_ties(over):
-            windows.setdefault(order_of(over), window_of(over))
-    windows = {o: window for o, window in windows.items() if _is_learnt(o) == by_learnt}
     texts: list[str] = []
     for order, window in windows.items():
         n = _n_tied(batch.seen, order)
