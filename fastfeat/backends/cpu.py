@@ -24,7 +24,7 @@ from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import is_over_window
 from fastfeat.scalars.value import InputSlot
 from fastfeat.steps.keys.cpu_group_states import learn_groups
-from fastfeat.steps.keys.cpu_vocabulary import count_keys
+from fastfeat.steps.keys.cpu_learner import count_keys
 from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
 from fastfeat.steps.registry import step_function
 from fastfeat.steps.step import StepTask

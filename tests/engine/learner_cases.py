@@ -15,12 +15,15 @@ from fastfeat.engine.cpu.learn import Spec
 from fastfeat.engine.learner import Learner
 from fastfeat.engine.program import program_of
 from fastfeat.expr import Expr
+from fastfeat.io.columns.keys import key_column
+from fastfeat.io.columns.types import dtype_of
 from fastfeat.ir.node import Aggregate, Node, postorder
 from fastfeat.plan.fit.training_data import prepare
 from fastfeat.plan.lower.constants import bind
 from fastfeat.plan.lower.patterns import outputs_of
 from fastfeat.plan.run.inputs import slot_columns
 from fastfeat.plan.run.values import argument_output
+from fastfeat.steps.keys.cpu_learner import KeysSpec
 
 
 class Case(NamedTuple):
@@ -84,7 +87,7 @@ def values(kind: str) -> st.SearchStrategy[Any]:
     elif kind in ("timestamp", "duration"):
         some = st.one_of(st.sampled_from([-(2**62), 2**62]), st.integers(-5, 5))
     elif kind == "text":
-        some = st.sampled_from(["", "a", "b", "a\0", "é"])
+        some = st.sampled_from(["", "a", "b", "a\0", "é", "of more than 16 bytes"])
     else:
         low, high = INTEGERS[kind]
         some = st.one_of(st.sampled_from([low, high, 0, 1]), st.integers(low, high))
@@ -204,3 +207,25 @@ def of_rows(
         return task_of({str(k): one for k, one in enumerate(features(kind))}, table)
 
     return cases()
+
+
+@st.composite
+def of_keys(draw: st.DrawFn) -> Case:
+    """Return a task that counts keys of one part or several."""
+    kinds = draw(st.lists(st.sampled_from(list(TYPES)), min_size=1, max_size=4))
+    n_rows = draw(st.sampled_from([0, 1, 2, 7, 30, 200]))
+    dtypes = tuple(dtype_of(TYPES[kind]) for kind in kinds)
+    parts = [
+        key_column(draw(columns(kind, n_rows)), "x", dtype, narrow=True)
+        for kind, dtype in zip(kinds, dtypes, strict=True)
+    ]
+    missing, at_once = draw(st.sampled_from(["key", "value"])), draw(st.booleans())
+    spec = KeysSpec(dtypes, missing, 1 << 30, at_once=at_once, with_rows=at_once)
+    return Case(spec, dict(enumerate(parts)), n_rows)
+
+
+def keys_shown(values: Any) -> Any:
+    """Return what there is to know of keys, their order among it."""
+    (found,) = values
+    parts = [(str(part.type), exactly(part.to_pylist())) for part in found.parts]
+    return parts, found.counts.tolist(), found.n_missing

@@ -22,6 +22,8 @@ from learner_cases import (
     Kind,
     Split,
     exactly,
+    keys_shown,
+    of_keys,
     of_rows,
     splits,
     taken,
@@ -36,7 +38,7 @@ from fastfeat.engine.program import RowFailed
 from fastfeat.engine.tasks import LearnTask
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.expr import Expr
-from fastfeat.steps.keys import cpu_group_states, cpu_ordered
+from fastfeat.steps.keys import cpu_group_states, cpu_learner, cpu_ordered
 from fastfeat.steps.targets import cpu_states, cpu_time_folds
 
 MOST_ROUNDS = 20
@@ -83,6 +85,7 @@ KINDS = {
     "moments": Kind(learn.LEARNER, of_rows(moments, [*NUMBERS, *TIMES, "text"]), exactly),
     "ranks": Kind(learn.LEARNER, of_rows(ranks, [*NUMBERS, *TIMES]), exactly),
     "powers": Kind(learn.LEARNER, of_rows(powers, ["tame", "float64", "bool", "int8"]), exactly),
+    "keys": Kind(cpu_learner.LEARNER, of_keys(), keys_shown),
     "groups": Kind(cpu_group_states.LEARNER, groups(), shown),
     "target": Kind(cpu_states.LEARNER, targets(), shown_target),
     "time_folds": Kind(cpu_time_folds.LEARNER, times(), shown_folds),

@@ -127,7 +127,7 @@ def _block(
     places: TablePlan, children: Mapping[InputSlot, int], program: Program, widths: Sequence[int]
 ) -> Words:
     """Return the words of a call, less those that depend on the form of the result."""
-    slots = [program.inputs[number] for number in places.input_slots]
+    slots: list[InputSlot] = [program.inputs[number] for number in places.input_slots.tolist()]
     words = [0, address_of(driver()), len(slots), len(places.outputs), 0, 0, 0, 0, 0]
     assert len(words) == CALL_WORDS
     for at, slot in zip(places.input_words[:, 0].tolist(), slots, strict=True):

@@ -22,8 +22,8 @@ from fastfeat.io.columns.bits import array_with_bits
 from fastfeat.io.columns.column import physical_chunks
 from fastfeat.io.columns.times import ticks_column
 from fastfeat.io.columns.types import arrow_type, storage_type
+from fastfeat.steps.keys.cpu_counting import numbered
 from fastfeat.steps.keys.cpu_groups import plain_chunks
-from fastfeat.steps.keys.cpu_vocabulary import numbered
 from fastfeat.steps.windows.function import ticks_window
 from fastfeat.steps.windows.rows import (
     OVER_FUNCTIONS,
