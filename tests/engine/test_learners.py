@@ -139,7 +139,7 @@ def test_rows_that_leave_memory_give_the_same_values(name: str, data: st.DataObj
     spill = kind.learner.spill
     assert spill is not None
     case = data.draw(kind.cases)
-    expected = outcome(kind, lambda: learnt_at_once(kind, case))
+    expected = outcome(kind, lambda: learnt_at_once(kind.learner, case))
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
         patched.setattr(cpu_ordered, "BLOCK_ROWS", data.draw(st.integers(1, 50)))
         patched.setattr(cpu_ordered, "RANGE_ROWS", data.draw(st.integers(1, 50)))
@@ -154,7 +154,7 @@ def test_rows_that_leave_memory_give_the_same_values(name: str, data: st.DataObj
             return kind.learner.next(state)
 
         spilling = kind._replace(learner=replace(kind.learner, add=add, next=end))
-        assert outcome(kind, lambda: learnt_in_parts(spilling, case, data.draw)) == expected
+        assert outcome(kind, lambda: learnt_in_parts(spilling.learner, case, data.draw)) == expected
 
 
 def test_a_row_that_fails_is_named_by_its_number() -> None:
