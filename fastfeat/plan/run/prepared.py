@@ -151,17 +151,19 @@ def _prepared_for(fitted: Fitted, schema: Schema, to: str) -> Prepared:
 
 
 def _maker(fitted: Fitted) -> Make:
-    """Return what runs the tasks of a plan before its features."""
+    """Return what runs the tasks of a plan before its features; it does not hold the plan."""
     learnt, names = dict(fitted.constants), fitted.declaration.row_columns
+    types, schedule, programs = fitted.types, fitted.schedule, fitted.programs
+    table_columns, encoded, told = fitted.table_columns, fitted.encoded, fitted.told
 
     def make(table: Any, tables: Tables) -> Mapping[Node, Any]:
         if isinstance(table, pa.RecordBatch):
             table = pa.Table.from_batches([table])
-        made: Made = {**table_values(fitted.table_columns, tables)}
+        made: Made = {**table_values(table_columns, tables)}
         engine, rows = backend_named("cpu"), table.select(names)
-        batch = Batch(rows, fitted.types, engine, learnt, made, programs=fitted.programs)
-        run(batch, fitted.schedule, frees=True)
-        warn_encoded(fitted.encoded, table, None, fitted.told)
+        batch = Batch(rows, types, engine, learnt, made, programs=programs)
+        run(batch, schedule, frees=True)
+        warn_encoded(encoded, table, None, told)
         return made
 
     return make
