@@ -7,22 +7,27 @@ were made at once. What they do not handle, and every error, is left to the way 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastfeat.backends import backend_named
 from fastfeat.dtypes import NULL
 from fastfeat.engine.kernel_cache import is_observed
 from fastfeat.engine.program import Program
 from fastfeat.io.arrow import Schema, pa
 from fastfeat.io.columns.conform import stands_as_stored
-from fastfeat.io.sinks.write import empty_matrix
-from fastfeat.ir.node import Column
+from fastfeat.io.sinks.write import LARGE, empty_matrix
+from fastfeat.ir.node import Column, Node
 from fastfeat.plan.lower.outputs import matrix_dtype
+from fastfeat.plan.run.batch import Batch
+from fastfeat.plan.run.encoded_rows import warn_encoded
 from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.inputs import slot_column
+from fastfeat.plan.run.steps import run
 from fastfeat.progress import is_telling
 from fastfeat.scalars.value import InputSlot
 
@@ -102,7 +107,7 @@ def _is_compiled(to: str) -> bool:
 
 def _transform(fitted: Fitted, schema: Schema, to: str) -> Transform | None:
     """Return what computes features of tables of a schema; None where nothing can be prepared."""
-    if any(task.kind != "features" for task in fitted.schedule.tasks):
+    if fitted.declaration.past_columns or fitted.table_columns:
         return None
     if any(schema.field(name).type != pa.null() for name in fitted.never_seen):
         return None
@@ -115,29 +120,72 @@ class _Reading:
 
     Args:
         children: the column of each of its slots, among those that a batch is made of.
-        columns: these among the columns of the table; None for all.
+        columns: the columns of the table that come first among these, by place; None for all.
+        others: the slots that come after them: what is converted, and what tasks make.
+        n_columns: how many columns the batch has.
     """
 
     children: dict[InputSlot, int]
     columns: list[int] | None
+    others: tuple[InputSlot, ...]
+    n_columns: int
 
 
-def _reading(program: Program, schema: Schema) -> _Reading | None:
-    """Return how a program reads tables; None where columns must be converted, or it reads none."""
+def _reading(program: Program, schema: Schema) -> _Reading:
+    """Return how a program reads tables."""
     places: dict[InputSlot, int] = {}
     for slot in program.inputs:
         source = slot.sources[0]
-        if slot.kind != "column" or not isinstance(source, Column):
-            return None
-        places[slot] = schema.get_field_index(source.name)
-        if not stands_as_stored(schema.field(places[slot]).type, slot.dtype):
-            return None
-    if not places or not program.outputs:
-        return None
+        if slot.kind == "column" and isinstance(source, Column):
+            place = schema.get_field_index(source.name)
+            if stands_as_stored(schema.field(place).type, slot.dtype):
+                places[slot] = place
+    others = tuple(slot for slot in program.inputs if slot not in places)
     read = sorted(set(places.values()))
-    if len(schema) <= len(read) + _UNREAD:
-        return _Reading(places, None)
-    return _Reading({slot: read.index(place) for slot, place in places.items()}, read)
+    if len(schema) <= len(read) + _UNREAD and not others:
+        return _Reading(places, None, (), len(schema))
+    children = {slot: read.index(place) for slot, place in places.items()}
+    children.update((slot, len(read) + k) for k, slot in enumerate(others))
+    return _Reading(children, read, others, len(children))
+
+
+Rows = Callable[[Any], tuple[Any, Mapping[Node, Any]] | None]
+"""Gives a table as one batch that a program reads, and the columns that were made for it; None
+where it has no rows, or is many pieces."""
+
+
+def _rows(fitted: Fitted, reading: _Reading) -> Rows:
+    """Return what gives the rows of a table to a program."""
+    has_tasks = any(task.kind != "features" for task in fitted.schedule.tasks)
+    if not has_tasks and not reading.others and fitted.encoded is None:
+
+        def as_they_are(table: Any) -> tuple[Any, Mapping[Node, Any]] | None:
+            batch = _one_batch(table, reading.columns)
+            return None if batch is None else (batch, {})
+
+        return as_they_are
+    sources = dict.fromkeys(source for slot in reading.others for source in slot.sources)
+    names = [source.name for source in sources if isinstance(source, Column)]
+    learnt, of_rows = dict(fitted.constants), fitted.declaration.row_columns
+
+    def with_more(table: Any) -> tuple[Any, Mapping[Node, Any]] | None:
+        if isinstance(table, pa.RecordBatch):
+            table = pa.Table.from_batches([table])
+        direct = _one_batch(table, reading.columns) if reading.columns else None
+        if not table.num_rows or (direct is None and reading.columns):
+            return None
+        made: dict[Node, Any] = {}
+        if has_tasks:
+            engine, rows = backend_named("cpu"), table.select(of_rows)
+            batch = Batch(rows, fitted.types, engine, learnt, made, programs=fitted.programs)
+            run(batch, fitted.schedule, frees=True)
+        warn_encoded(fitted.encoded, table, None, fitted.told)
+        made.update((Column(name), table.column(name)) for name in names)
+        arrays: list[Any] = [] if direct is None else direct.columns
+        arrays += [_one_array(slot_column(slot, made)) for slot in reading.others]
+        return pa.RecordBatch.from_arrays(arrays, list(map(str, range(len(arrays))))), made
+
+    return with_more
 
 
 def _matrix(fitted: Fitted, schema: Schema) -> Transform | None:
@@ -145,38 +193,37 @@ def _matrix(fitted: Fitted, schema: Schema) -> Transform | None:
     from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend
 
     program, constants = fitted.matrix_program, fitted.matrix_constants
-    reading = _reading(program, schema)
-    if reading is None:
+    if not program.inputs or not program.outputs:
         return None
+    reading = _reading(program, schema)
     dtype = np.dtype(matrix_dtype(fitted.declaration).name)
-    children, n_columns = reading.children, len(program.outputs)
+    rows, n_columns = _rows(fitted, reading), len(program.outputs)
 
     @cache
     def ready(by_rows: bool) -> Any:
-        return engine.matrix_program(program, constants, children, dtype, by_rows=by_rows)
+        return engine.matrix_program(program, constants, reading.children, dtype, by_rows=by_rows)
 
     ready(by_rows=False)
     free: tuple[list[Any], list[Any]] = [], []
 
     def transform(table: Any, out: Any) -> Any:
-        batch = _one_batch(table, reading.columns)
-        if batch is None:
-            return None
-        shape = batch.num_rows, n_columns
+        shape = table.num_rows, n_columns
         if out is None:
-            out = empty_matrix(shape, dtype)
+            n_bytes = shape[0] * n_columns * dtype.itemsize
+            small = n_bytes < LARGE  # .5 us less
+            out = np.empty(shape, dtype, "F") if small else empty_matrix(shape, dtype)
         elif type(out) is not np.ndarray or out.shape != shape or out.dtype != dtype:
             return None
         by_rows = not out.flags.f_contiguous
         address = _address(out if by_rows else out.T, dtype.itemsize)
-        if address is None:
+        if address is None or (given := rows(table)) is None:
             return None
         calls = free[by_rows]
         try:
             call = calls.pop()
         except IndexError:
             call = engine.matrix_call(ready(by_rows=by_rows))
-        status = call(batch, address)
+        status = call(given[0], address)
         calls.append(call)
         return None if status else out
 
@@ -184,30 +231,44 @@ def _matrix(fitted: Fitted, schema: Schema) -> Transform | None:
 
 
 def _arrow(fitted: Fitted, schema: Schema) -> Transform | None:
-    """Return what computes a table of features, with the kept columns."""
+    """Return what computes a table of features, with the kept columns.
+
+    Those that are columns of steps, unchanged, are given as they are made.
+    """
+    from fastfeat.backends.cpu import as_made, parts_of
     from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend
 
-    program, keep = fitted.arrow_program, fitted.declaration.keep
-    reading = _reading(program, schema)
-    if reading is None or any(output.dtype == NULL for output in program.outputs):
+    whole, keep, of_features = fitted.arrow_program, fitted.declaration.keep, fitted.schema
+    made, program = parts_of(whole)
+    if not program.inputs or any(output.dtype == NULL for output in whole.outputs):
         return None
+    reading = _reading(program, schema)
+    rows = _rows(fitted, reading)
     ready = engine.arrow_program(program, fitted.arrow_constants, reading.children)
-    made = fitted.schema
+    computed = pa.schema([field for k, field in enumerate(of_features) if k not in made])
     free: list[Any] = []
 
     def transform(table: Any, out: Any) -> Any:
-        batch = _one_batch(table, reading.columns)
-        if batch is None or out is not None:
+        given = None if out is not None else rows(table)
+        if given is None:
             return None
         try:
             call = free.pop()
         except IndexError:
-            call = engine.arrow_call(ready, made)
-        features = call(batch)
+            call = engine.arrow_call(ready, computed)
+        features = call(given[0])
         free.append(call)
         if features is None:
             return None
-        features = pa.Table.from_batches([features])
+        if made:
+            columns = features.columns
+            for k, slot in made.items():  # in order: the others are there already
+                columns.insert(k, as_made(slot_column(slot, given[1]), whole.outputs[k]))
+            if any(column is None for column in columns):
+                return None
+            features = pa.Table.from_arrays(columns, schema=of_features)
+        else:
+            features = pa.Table.from_batches([features])
         for name in keep:
             place = schema.get_field_index(name)
             features = features.append_column(table.schema.field(place), table.column(place))
@@ -228,11 +289,16 @@ def _one_batch(table: Any, columns: Sequence[int] | None) -> Any:
     return batches[0] if len(batches) == 1 and batches[0].num_rows else None
 
 
+def _one_array(column: Any) -> Any:
+    """Return a column as one array."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
 def _address(matrix: Any, alignment: int) -> int | None:
     """Return the address of a matrix in C order; None where nobody may write there."""
     try:
         address = ctypes.addressof(ctypes.c_char.from_buffer(matrix))
-    except (TypeError, ValueError):  # not contiguous, or not writeable
+    except (TypeError, ValueError):  # not contiguous, not writeable, or empty
         return None
     return None if address % alignment else address
 

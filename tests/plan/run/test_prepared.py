@@ -157,6 +157,44 @@ def test_calls_do_not_grow_with_features(n_features: int, to: str) -> None:
     assert is_prepared(fitted, table, to=to)
 
 
+MORE = {
+    "is_a": col("s") == "a",
+    "present": col("s").is_not_null(),
+    "code": col("s").ordinal_encode(),
+    "both": ff.cross(col("s"), col("u")).ordinal_encode(),
+    "of_key": col("x") - col("whole").mean(by="u"),
+    "length": col("s").str.len_bytes() * 2,
+    "one": col("s").one_hot_encode(),
+    "target": col("u").target_encode("flag"),
+    "plain": col("y") + 1,
+    "small": col("small") * 2,
+}
+WITH_STEPS = ff.Plan(MORE, label="flag", keep=["s"]).fit(table_of(500, 1, finite=True))
+
+
+@given(tables, edges, st.booleans())
+def test_tasks_before_have_the_bits_of_the_general_way(
+    table: Any, ends: list[int], other_types: bool
+) -> None:
+    rows = cut(table, ends, 0)
+    if other_types:
+        rows = rows.set_column(6, "small", rows["small"].cast(pa.float64()))
+        rows = rows.set_column(13, "s", rows["s"].dictionary_encode())
+    for options in OPTIONS:
+        expected = general(WITH_STEPS, rows, **options)
+        before = n_calls(lambda: general(WITH_STEPS, rows, **options))  # noqa: B023  # at once
+        WITH_STEPS.transform(rows, **options)
+        found = WITH_STEPS.transform(rows, **options)
+        after = n_calls(lambda: WITH_STEPS.transform(rows, **options))  # noqa: B023  # at once
+        assert after < 0.8 * before or not rows.num_rows
+        if rows.num_rows and not other_types:
+            assert_same(found, expected)
+        elif isinstance(found, np.ndarray):
+            assert found.tobytes() == expected.tobytes()
+        else:
+            assert found.equals(expected)
+
+
 def test_a_second_transform_is_prepared() -> None:
     table = pa.table({"x": [1.0, 2.0], "other": ["a", "b"]})
     for to in ("arrow", "numpy"):
