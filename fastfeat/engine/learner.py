@@ -153,7 +153,7 @@ def of_bytes(learner: Learner[Spec, State], spec: Spec, hint: Any, content: byte
 
 
 def hint_to_bytes(hint: Any) -> bytes:
-    """Return what a round begins with as bytes, without code, for all that add in it."""
+    """Return the hint of a round as bytes, without code, for all that add in it."""
     arrays: list[bytes] = []
 
     def as_json(value: Any) -> Any:
@@ -178,7 +178,7 @@ def hint_to_bytes(hint: Any) -> bytes:
 
 
 def hint_of_bytes(content: bytes) -> Any:
-    """Return what a round begins with from its bytes.
+    """Return the hint of a round from its bytes.
 
     Raises:
         InvalidData: they are cut, changed, or no hint.
