@@ -133,6 +133,7 @@ def _block(
     slots: list[InputSlot] = [program.inputs[number] for number in places.input_slots.tolist()]
     words = [0, address_of(driver()), len(slots), len(places.outputs), 0, 0, 0, 0, 0]
     assert len(words) == CALL_WORDS
+    assert sorted(places.outputs.tolist()) == list(range(len(program.outputs)))
     for at, slot in zip(places.input_words[:, 0].tolist(), slots, strict=True):
         words += [8 * at, children[slot], _width(storage(slot.dtype))]
     for at, number in zip(places.output_words[:, 0].tolist(), places.outputs.tolist(), strict=True):
