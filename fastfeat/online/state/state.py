@@ -310,15 +310,15 @@ class State:
         asks = self._asks
         if asks is None:
             return None
-        try:
-            ask = asks.pop()
-        except IndexError:
-            ask = prepared_ask(self.lowered)
+        ask: PreparedAsk | None = None
+        found = None
         try:  # meanwhile its buffers are in use: what an interrupt asks makes its own
+            ask = _free(asks) or prepared_ask(self.lowered)
             found = self._asked(ask, row)
         except Exception:  # found again, and told, in the general way
-            found = None
-        asks.append(ask)
+            pass
+        if ask is not None:
+            asks.append(ask)
         return found
 
     def _asked(self, ask: PreparedAsk, row: Mapping[str, Any]) -> Results | None:
@@ -725,3 +725,11 @@ class State:
         if base.swept:
             memory.log.swept = [NEVER if last is None else last for last in base.swept]
         self._note_times(here)
+
+
+def _free(asks: list[PreparedAsk]) -> PreparedAsk | None:
+    """Return what is free, which nobody else has then; None where nothing is."""
+    try:
+        return asks.pop()
+    except IndexError:
+        return None
