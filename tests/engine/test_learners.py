@@ -6,7 +6,9 @@ A new kind of learning task is one row of `KINDS`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
@@ -43,7 +45,7 @@ from fastfeat.engine.program import RowFailed
 from fastfeat.engine.tasks import LearnTask
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.expr import Expr
-from fastfeat.steps.keys import cpu_group_states, cpu_learner
+from fastfeat.steps.keys import cpu_group_states, cpu_learner, cpu_ordered
 from fastfeat.steps.targets import cpu_states, cpu_time_folds
 
 
@@ -128,6 +130,31 @@ def test_all_rows_in_memory_give_the_values_of_the_rounds(name: str, data: st.Da
     task = LearnTask(spec.program, spec.wanted, case.columns, case.n_rows, spec.constants)
     expected = outcome(kind, lambda: learnt_at_once(kind.learner, case))
     assert outcome(kind, lambda: learn.learn(task)) == expected
+
+
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.learner.spill])
+@given(data=st.data())
+def test_rows_that_leave_memory_give_the_same_values(name: str, data: st.DataObject) -> None:
+    kind = KINDS[name]
+    spill = kind.learner.spill
+    assert spill is not None
+    case = data.draw(kind.cases)
+    expected = outcome(kind, lambda: learnt_at_once(kind.learner, case))
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(cpu_ordered, "BLOCK_ROWS", data.draw(st.integers(1, 50)))
+        patched.setattr(cpu_ordered, "RANGE_ROWS", data.draw(st.integers(1, 50)))
+
+        def add(state: Any, columns: Any, rows: Any) -> None:
+            kind.learner.add(state, columns, rows)
+            if data.draw(st.booleans()):
+                spill(state, Path(folder))
+
+        def end(state: Any) -> Learnt | Again:
+            spill(state, Path(folder))
+            return kind.learner.next(state)
+
+        spilling = kind._replace(learner=replace(kind.learner, add=add, next=end))
+        assert outcome(kind, lambda: learnt_in_parts(spilling.learner, case, data.draw)) == expected
 
 
 def test_a_row_that_fails_is_named_by_its_number() -> None:

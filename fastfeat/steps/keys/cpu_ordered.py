@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -35,9 +35,13 @@ from fastfeat.io.columns.column import physical_chunks
 ROW_BYTES = 12
 _SCHEMA = pa.schema([("key", pa.int64()), ("group", pa.int32())])
 SMALL_PIECE = 1 << 12  # rows, of which pieces are joined as they come
+DIGIT_BITS = 16  # of keys that are found in runs by their digits
 BLOCK_ROWS = 1 << 16  # of a run, that are read at a time
 RANGE_ROWS = 1 << 20  # of whole groups, about so many are in memory at a time
 _RUN = "grouped"
+
+
+IsIn = Callable[[NDArray[np.int32]], NDArray[np.bool_]]
 
 
 class Piece(NamedTuple):
@@ -138,11 +142,15 @@ def spill(rows: OrderedRows, folder: Path) -> None:
     rows.runs.append(Path(path))
 
 
-def ranges_in_order(rows: OrderedRows) -> Iterator[tuple[int, Ordered]]:
+def ranges_in_order(rows: OrderedRows, multiple: int = 1) -> Iterator[tuple[int, Ordered]]:
     """Yield neighbouring groups with their rows in order, and the number of the first of them.
 
     Without runs these are all groups at once; with them, so many that a range of rows is full, or
-    one that has more.
+    the fewest that there are.
+
+    Args:
+        rows: of all groups.
+        multiple: of how many groups neighbours are not parted.
     """
     if not rows.runs:
         yield 0, in_order(rows)
@@ -151,8 +159,8 @@ def ranges_in_order(rows: OrderedRows) -> Iterator[tuple[int, Ordered]]:
     for block in _merged([*map(_blocks_of_run, rows.runs), _blocks(in_order(rows))]):
         held.append(block)
         n_held += len(block.keys)
-        last = int(block.groups[-1])  # it may go on
-        if n_held < RANGE_ROWS or int(held[0].groups[0]) == last:
+        last = int(block.groups[-1]) // multiple * multiple  # it may go on
+        if n_held < RANGE_ROWS or int(held[0].groups[0]) >= last:
             continue
         piece = _joined(held)
         whole, rest = _halves(piece, int(np.searchsorted(piece.groups, last)))
@@ -161,29 +169,57 @@ def ranges_in_order(rows: OrderedRows) -> Iterator[tuple[int, Ordered]]:
     yield first, _ordered_of(rows.element, _joined(held), first, rows.n_groups)
 
 
-def n_rows_of(rows: OrderedRows) -> int:
-    """Return how many values there are."""
-    n_rows = sum(len(block.keys) for path in rows.runs for block in _blocks_of_run(path))
-    return n_rows + len(unordered(rows).keys)
+def count_in(rows: OrderedRows, is_in: IsIn) -> int:
+    """Return how many values some groups have.
+
+    Args:
+        rows: of all groups.
+        is_in: says of the group of each row whether it is one of them.
+    """
+    return sum(int(is_in(block.groups).sum()) for block in _all_blocks(rows))
 
 
-def keys_at(rows: OrderedRows, places: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the keys at some places of all rows in order, from 0 on; there is one group."""
+def keys_at(rows: OrderedRows, places: NDArray[np.int64], is_in: IsIn) -> NDArray[np.int64]:
+    """Return the keys at some places of the values of some groups in order, from 0 on.
+
+    Args:
+        rows: of all groups.
+        places: shape (n,).
+        is_in: as of `count_in`.
+    """
     if not rows.runs:
-        return np.partition(unordered(rows).keys, np.unique(places))[places]
-    found, first = np.zeros(len(places), np.int64), 0
-    for block in _merged([*map(_blocks_of_run, rows.runs), _blocks(in_order(rows))]):
-        here = np.flatnonzero((places >= first) & (places < first + len(block.keys)))
-        found[here] = block.keys[places[here] - first]
-        first += len(block.keys)
-    return found
+        keys, groups = unordered(rows)
+        return np.partition(keys[is_in(groups)], np.unique(places))[places]
+    return np.array([_key_at(rows, place, is_in) for place in places.tolist()], np.int64)
+
+
+def _key_at(rows: OrderedRows, place: int, is_in: IsIn) -> int:
+    """Return one key by its digits, the highest first: each takes a pass over the runs."""
+    found = 0
+    for shift in range(64 - DIGIT_BITS, -1, -DIGIT_BITS):
+        counts = np.zeros(1 << DIGIT_BITS, np.int64)
+        for block in _all_blocks(rows):
+            bits = (block.keys[is_in(block.groups)] ^ np.int64(-(2**63))).view(np.uint64)
+            digits = bits >> np.uint64(shift)
+            if shift + DIGIT_BITS < 64:
+                digits = digits[digits >> np.uint64(DIGIT_BITS) == found]
+            low = (digits & np.uint64(len(counts) - 1)).astype(np.int64)
+            counts += np.bincount(low, minlength=len(counts))
+        ends = np.cumsum(counts)
+        digit = int(np.searchsorted(ends, place, "right"))
+        place -= int(ends[digit] - counts[digit])
+        found = (found << DIGIT_BITS) + digit
+    return found - 2**63
+
+
+def _all_blocks(rows: OrderedRows) -> Iterator[Piece]:
+    """Yield all rows, in any order."""
+    return chain([unordered(rows)], *map(_blocks_of_run, rows.runs))
 
 
 def table_of(rows: OrderedRows) -> Table:
     """Return the rows as columns of keys and groups."""
-    _to_pieces(rows)
-    blocks = chain(rows.pieces, *map(_blocks_of_run, rows.runs))
-    return pa.Table.from_batches([_batch_of(block) for block in blocks], _SCHEMA)
+    return pa.Table.from_batches([_batch_of(block) for block in _all_blocks(rows)], _SCHEMA)
 
 
 def keep_table(rows: OrderedRows, table: Table) -> None:

@@ -37,9 +37,14 @@ _RUN = "grouped"
 
 Floats = NDArray[np.float64]
 
+SeenFolds = Callable[[NDArray[np.int32]], NDArray[np.bool_]]
+
+Prior = tuple[float, float]
+"""How many rows of all categories are looked at, and their quantile."""
+
 
 class Cells(NamedTuple):
-    """The rows whose quantiles are learnt, and how they are divided.
+    """The rows of some categories, and how folds divide them.
 
     Args:
         element: type of the target, of `fastfeat_kernels.column.ELEMENTS`.
@@ -47,8 +52,6 @@ class Cells(NamedTuple):
         codes: the category of each.
         folds: the fold of each.
         n_codes: how many categories there are.
-        n_folds: how many folds.
-        ordered: whether a fold learns from the earlier ones alone.
     """
 
     element: str
@@ -56,8 +59,6 @@ class Cells(NamedTuple):
     codes: NDArray[np.int32]
     folds: NDArray[np.int32]
     n_codes: int
-    n_folds: int
-    ordered: bool
 
 
 def folded(found: Iterable[Statistics], function: str, params: Params) -> FoldedGroups:
@@ -133,26 +134,40 @@ def _statistics(groups: GroupedMoments, all_rows: GroupedMoments, read: Read) ->
     )
 
 
-def by_quantiles(cells: Cells, q: float) -> Iterator[Statistics]:
-    """Yield the quantiles of all rows, and of those outside of each fold."""
-    yield _quantiles(cells, np.ones(len(cells.codes), np.bool_), q)
-    for fold in range(cells.n_folds):
-        yield _quantiles(cells, cells.folds < fold if cells.ordered else cells.folds != fold, q)
+def by_quantiles(
+    ranges: Iterable[Cells], seen: Sequence[SeenFolds], q: float, priors: Sequence[Prior]
+) -> Iterator[Statistics]:
+    """Yield the quantiles of rows that are looked at: of all, and of those outside of each fold.
+
+    Args:
+        ranges: neighbouring categories, all of them together.
+        seen: for each that is yielded, says of the fold of each row whether it is looked at.
+        q: which quantile.
+        priors: of all categories, for each that is yielded.
+    """
+    found: list[list[tuple[Floats, Floats]]] = [[] for _ in seen]
+    for cells in ranges:
+        for known, is_seen in zip(found, seen, strict=True):
+            known.append(_quantiles(cells, is_seen(cells.folds), q))
+    for known, (n_all, prior) in zip(found, priors, strict=True):
+        count, statistic = (np.concatenate(column) for column in zip(*known, strict=True))
+        yield Statistics(count, statistic, statistic, statistic, n_all, prior, prior, prior)
 
 
-def _quantiles(cells: Cells, is_outside: NDArray[np.bool_], q: float) -> Statistics:
-    none, run, chunks = np.int32(-1), runner(_RUN), chunks_of(cells.keys)
-    groups = np.where(is_outside, cells.codes, none)
-    everything = np.where(is_outside, np.int32(0), none)
-    parts = n_parts(len(groups))
-    found, of_all = (
-        order("int64", chunks, numbers, n, run, parts)._replace(element=cells.element)
-        for numbers, n in ((groups, cells.n_codes), (everything, 1))
-    )
-    statistic = quantiles_of(found, [q])[:, 0]
-    count, prior = found.counts.astype(np.float64), float(quantiles_of(of_all, [q])[0, 0])
-    n_all = float(of_all.counts[0])
-    return Statistics(count, statistic, statistic, statistic, n_all, prior, prior, prior)
+def _quantiles(cells: Cells, is_seen: NDArray[np.bool_], q: float) -> tuple[Floats, Floats]:
+    """Return how many rows of each category are looked at, and their quantile."""
+    groups = np.where(is_seen, cells.codes, np.int32(-1))
+    run, parts = runner(_RUN), n_parts(len(groups))
+    found = order("int64", chunks_of(cells.keys), groups, cells.n_codes, run, parts)
+    statistic = quantiles_of(found._replace(element=cells.element), [q])[:, 0]
+    return found.counts.astype(np.float64), statistic
+
+
+def seen_folds(n_folds: int, ordered: bool) -> list[SeenFolds]:
+    """Return what is looked at of folds: all, and what lies outside of, or before, each."""
+    outside = np.less if ordered else np.not_equal
+    seen: list[SeenFolds] = [lambda folds: np.ones(len(folds), np.bool_)]
+    return seen + [lambda folds, k=fold: outside(folds, k) for fold in range(n_folds)]
 
 
 def fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:

@@ -5,12 +5,14 @@ Rows are in cells, of a fold and a category each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from fastfeat_kernels.grouped.joining import join_tables
+from fastfeat_kernels.grouped.order import keys_of, neighbours, quantile_between
 from fastfeat_kernels.grouped.summarize import (
     Table,
     add,
@@ -19,8 +21,9 @@ from fastfeat_kernels.grouped.summarize import (
     n_bytes_of,
     new_table,
 )
+from numpy.typing import NDArray
 
-from fastfeat.aggregates.target import FoldedGroups
+from fastfeat.aggregates.target import FoldedGroups, Statistics
 from fastfeat.dtypes import DType
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.engine.learner import Learner, Learnt, Packed, Rows
@@ -30,7 +33,16 @@ from fastfeat.steps.keys import cpu_ordered as ordering
 from fastfeat.steps.keys.cpu_groups import codes_of, plain_chunks
 from fastfeat.steps.keys.cpu_ordered import OrderedRows
 from fastfeat.steps.keys.cpu_packed import packed_table, unpacked_table
-from fastfeat.steps.targets.cpu import Cells, by_moments, by_quantiles, fold_of_rows, folded
+from fastfeat.steps.targets.cpu import (
+    Cells,
+    Prior,
+    SeenFolds,
+    by_moments,
+    by_quantiles,
+    fold_of_rows,
+    folded,
+    seen_folds,
+)
 from fastfeat.steps.targets.cpu import target_level as level_of
 from fastfeat.steps.targets.tasks import TargetTask
 
@@ -99,11 +111,13 @@ def _add(state: TargetState, columns: Mapping[Any, Any], rows: Rows) -> None:
     chunks, codes = plain_chunks(columns[VALUES], spec.dtype), codes_of(columns[CODES])
     given = columns.get(FOLDS)
     folds = fold_of_rows(rows, spec.n_folds) if given is None else codes_of(given)
-    cells = np.multiply(folds, np.int32(spec.n_codes))
-    cells += codes
     if state.rows is not None:
+        cells = np.multiply(codes, np.int32(spec.n_folds))  # those of a category side by side
+        cells += folds
         ordering.keep(state.rows, chunks, cells)
     if state.table is not None:
+        cells = np.multiply(folds, np.int32(spec.n_codes))
+        cells += codes
         add(state.table, chunks, cells, runner(_RUN), n_parts(len(cells)))
 
 
@@ -122,17 +136,43 @@ def _next(state: TargetState) -> Learnt:
         found = by_moments(moments, spec.n_folds, spec.function, spec.params)
     else:
         assert state.rows is not None
-        keys, cells = ordering.unordered(state.rows)
-        folds, codes = np.divmod(cells, np.int32(spec.n_codes))
-        given = dict(spec.params)
-        found = by_quantiles(
-            Cells(
-                storage(spec.dtype), keys, codes, folds,
-                spec.n_codes, spec.n_folds, bool(given["ordered"]),
-            ),
-            float(given["q"]),
-        )  # fmt: skip
+        found = _by_quantiles(spec, state.rows)
     return Learnt((folded(found, spec.function, spec.params),))
+
+
+def _by_quantiles(spec: Spec, rows: OrderedRows) -> Iterator[Statistics]:
+    """Yield the quantiles of all rows, and of those outside of each fold."""
+    given = dict(spec.params)
+    q, seen = float(given["q"]), seen_folds(spec.n_folds, bool(given["ordered"]))
+    priors = [_prior(spec, rows, is_seen, q) for is_seen in seen]
+    return by_quantiles(_ranges(spec, rows), seen, q, priors)
+
+
+def _prior(spec: Spec, rows: OrderedRows, is_seen: SeenFolds, q: float) -> Prior:
+    """Return how many rows of all categories are looked at, and their quantile."""
+
+    def is_in(cells: NDArray[np.int32]) -> NDArray[np.bool_]:
+        return is_seen(cells % np.int32(spec.n_folds))
+
+    n = ordering.count_in(rows, is_in)
+    if n == 0:
+        return 0.0, np.nan
+    low, high, share = neighbours(np.array([n]), q, "linear")
+    keys = ordering.keys_at(rows, np.concatenate([low, high]), is_in)
+    return float(n), float(quantile_between(rows.element, keys[:1], keys[1:], share)[0])
+
+
+def _ranges(spec: Spec, rows: OrderedRows) -> Iterator[Cells]:
+    """Yield the rows of all categories, of neighbouring ones together."""
+    n_folds = np.int32(spec.n_folds)
+    if not rows.runs:
+        keys, cells = ordering.unordered(rows)
+        yield Cells(rows.element, keys, cells // n_folds, cells % n_folds, spec.n_codes)
+        return
+    for _, ordered in ordering.ranges_in_order(rows, spec.n_folds):
+        keys, cells = keys_of(ordered)
+        n_codes = len(ordered.counts) // spec.n_folds
+        yield Cells(rows.element, keys, cells // n_folds, cells % n_folds, n_codes)
 
 
 def _pack(state: TargetState) -> Packed:
@@ -164,4 +204,9 @@ def _bound(spec: Spec, n_rows: int) -> int:
     return most_bytes(storage(spec.dtype), spec.n_cells, level, False, n_rows)
 
 
-LEARNER = Learner("target", _start, _add, _merge, _next, _pack, _unpack, _size, _bound)
+def _spill(state: TargetState, folder: Path) -> None:
+    if state.rows is not None:
+        ordering.spill(state.rows, folder)
+
+
+LEARNER = Learner("target", _start, _add, _merge, _next, _pack, _unpack, _size, _bound, _spill)

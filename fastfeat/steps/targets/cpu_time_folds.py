@@ -127,16 +127,20 @@ def _merge(a: TimesState, b: TimesState) -> TimesState:
 def _next(state: TimesState) -> Learnt | Again:
     spec, ends = state.spec, state.ends
     if state.rows is not None:
-        n_known, n_folds = ordering.n_rows_of(state.rows), spec.n_folds
+        n_known, n_folds = ordering.count_in(state.rows, _every), spec.n_folds
         if n_known:
             places = [-(-k * n_known // n_folds) - 1 for k in range(1, n_folds)]
-            keys = ordering.keys_at(state.rows, np.array(places, np.int64))
+            keys = ordering.keys_at(state.rows, np.array(places, np.int64), _every)
             ends = values_of_keys(state.rows.element, keys, np.zeros(len(keys), np.bool_))
         if spec.with_begins:
             return Again(ends)
     used = np.flatnonzero(state.is_used)
     last = spec.n_folds if state.n_missing else int(used.max(initial=0))
     return Learnt((TimeFolds(spec.n_folds, ends, used, state.begins[used], last),))
+
+
+def _every(groups: NDArray[np.int32]) -> NDArray[np.bool_]:
+    return np.ones(len(groups), np.bool_)
 
 
 def _pack(state: TimesState) -> Packed:
