@@ -12,7 +12,7 @@ from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from fastfeat_kernels.moments.state import Moments, moments_of_count
+from fastfeat_kernels.moments.state import moments_of_count
 from fastfeat_kernels.powers.state import NO_POWERS
 
 from fastfeat.aggregates import AGGREGATES
@@ -26,7 +26,7 @@ from fastfeat.aggregates.function import (
 from fastfeat.aggregates.power import METHODS, Method
 from fastfeat.engine.cpu.kernels import PARTS_PER_THREAD, n_parts
 from fastfeat.engine.cpu.likelihood import LIKELIHOODS
-from fastfeat.engine.cpu.part import MOMENTS, POWERS, Asked, Found, Part, powers_of
+from fastfeat.engine.cpu.part import MOMENTS, POWERS, Asked, Found, Part
 from fastfeat.engine.cpu.ranks import RANKS
 from fastfeat.engine.cpu.run import compute
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
@@ -107,11 +107,14 @@ def _start(spec: Spec, hint: Any) -> Statistics:
         found: dict[str, Any] = {}
         hints: dict[str, Any] = {part.name: None for part in parts}
         if hint is not None:
-            found, hints = hint[k]
+            plain, hints = hint[k]
+            found = {
+                part.name: part.restored(plain[part.name]) for part in parts if part.name in plain
+            }
         begun = [
             (part, part.start(asked, hints[part.name])) for part in parts if part.name in hints
         ]
-        outputs.append(OfOutput(asked, dict(found), begun))
+        outputs.append(OfOutput(asked, found, begun))
     return Statistics(spec, 0, outputs)
 
 
@@ -212,23 +215,31 @@ def _merge(a: Statistics, b: Statistics) -> Statistics:
 
 
 def _next(state: Statistics) -> Learnt | Again:
-    hints: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    found: list[dict[str, Any]] = []
+    hints: list[dict[str, Any]] = []
     for output in state.outputs:
-        hints.append((dict(output.found), {}))
+        found.append(dict(output.found))
+        hints.append({})
         for part, own in output.parts:
             match _end_of_round(output, part, own):
                 case Found(value):
-                    hints[-1][0][part.name] = value
+                    found[-1][part.name] = value
                 case Again(hint):
-                    hints[-1][1][part.name] = hint
-    if any(again for _, again in hints):
-        return Again(tuple(hints))
+                    hints[-1][part.name] = hint
+    if any(hints):
+        return Again(tuple(zip(map(_plain, state.outputs, found), hints, strict=True)))
     results: list[list[Any]] = []
-    for output, (found, _) in zip(state.outputs, hints, strict=True):
-        summary = _summary(output.asked, found, state.n_rows)
+    for output, of_parts in zip(state.outputs, found, strict=True):
+        summary = _summary(output.asked, of_parts, state.n_rows)
         functions = output.asked.functions
         results.append([AGGREGATES[f].finalize(summary, params) for f, params in functions])
     return Learnt(tuple(results))
+
+
+def _plain(output: OfOutput, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what parts of an output have found as a hint holds it."""
+    parts = {part.name: part for part in _parts(output.asked.names)}
+    return {name: parts[name].plain(value) for name, value in found.items()}
 
 
 def _end_of_round(output: OfOutput, part: Part[Any], state: Any) -> Found | Again:
@@ -252,10 +263,10 @@ def _summary(asked: Asked, found: Mapping[str, Any], n_rows: int) -> Summary:
         count, ranks, values = found[RANKS.name]
         order = dict(zip(ranks, values, strict=True))
     if POWERS.name in found:
-        powers = powers_of(found[POWERS.name])
+        powers = found[POWERS.name]
         count = powers.count
     if MOMENTS.name in found:
-        moments = Moments(*found[MOMENTS.name])
+        moments = found[MOMENTS.name]
     else:
         moments = moments_of_count(storage(asked.dtype), n_rows, count)
     likeliest = {

@@ -297,8 +297,7 @@ def _part(method: Method) -> Part[State]:
         partial(_unpack, method),
         _size,
         _bound,
-        None,
-        partial(_at_once, method),
+        at_once=partial(_at_once, method),
     )
 
 

@@ -65,9 +65,13 @@ class Asked(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The end of a part: plain numbers, texts, None and tuples of these."""
+    """The end of a part."""
 
     value: Any
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,8 @@ class Part(Generic[State]):
         size: bytes of a state.
         bound: from the aggregates and the number of rows.
         spill: writes what can leave memory into a folder.
+        plain: what was found as a hint holds it.
+        restored: what was found, from that.
         at_once: what is found, from the aggregates, the column of all rows in memory, and into how
             many runs to divide the work; None where that is no other way.
     """
@@ -100,6 +106,8 @@ class Part(Generic[State]):
     size: Callable[[State], int]
     bound: Callable[[Asked, int], int]
     spill: Callable[[State, Path], None] | None = None
+    plain: Callable[[Any], Any] = _as_it_is
+    restored: Callable[[Any], Any] = _as_it_is
     at_once: Callable[[Asked, ChunkedArray, int], Any] | None = None
 
 
@@ -118,7 +126,10 @@ class _Sums:
 
 
 def _no_moments(asked: Asked, hint: None) -> _Sums:
-    return _Sums(asked, no_moments(asked.element))
+    return _Sums(asked, _nothing(asked.element))
+
+
+_nothing = cache(no_moments)
 
 
 def _add_moments(state: _Sums, column: ChunkedArray, rows: Rows, n_parts: int) -> None:
@@ -150,8 +161,7 @@ def _add_powers(state: _Sums, column: ChunkedArray, rows: Rows, n_parts: int) ->
     state.sums = merge_powers(state.sums, found)
 
 
-def powers_of(numbers: Sequence[Any]) -> PowerSums:
-    """Return sums of powers that were made plain."""
+def _powers_of(numbers: Sequence[Any]) -> PowerSums:
     count, n_infinite, (first, second, third, fourth) = numbers
     return PowerSums(count, n_infinite, (first, second, third, fourth))
 
@@ -171,11 +181,13 @@ def _sums(
         start,
         add,
         lambda a, b: _Sums(a.asked, merge(a.sums, b.sums)),
-        lambda state: Found(plain(state.sums)),
+        lambda state: Found(state.sums),
         lambda state: Packed({"sums": plain(state.sums)}),
         lambda asked, hint, packed: _Sums(asked, restored(packed.numbers["sums"])),
         lambda state: n_bytes,
         lambda asked, n_rows: n_bytes,
+        plain=plain,
+        restored=restored,
     )
 
 
@@ -194,6 +206,6 @@ POWERS = _sums(
     _add_powers,
     merge_powers,
     attrgetter(*[field.name for field in fields(PowerSums)]),
-    powers_of,
+    _powers_of,
     N_BYTES_OF_POWERS,
 )

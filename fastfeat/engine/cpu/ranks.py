@@ -375,4 +375,6 @@ def _at_once(asked: Asked, column: ChunkedArray, n_parts: int) -> Any:
     return found.count, tuple(found.values), tuple(found.values.values())
 
 
-RANKS = Part("ranks", _start, _add, _merge, _next, _pack, _unpack, _size, _bound, _spill, _at_once)
+RANKS = Part(
+    "ranks", _start, _add, _merge, _next, _pack, _unpack, _size, _bound, _spill, at_once=_at_once
+)
