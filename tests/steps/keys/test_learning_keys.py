@@ -23,7 +23,8 @@ from fastfeat.errors import InvalidData
 from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.steps.entries import without_dictionary
 from fastfeat.steps.keys import cpu_learner
-from fastfeat.steps.keys.cpu_learner import LEARNER, KeysSpec, KeysState
+from fastfeat.steps.keys.cpu_learner import LEARNER, KeysState
+from fastfeat.steps.keys.cpu_open_keys import KeysSpec
 
 N_ROWS = 4000
 
