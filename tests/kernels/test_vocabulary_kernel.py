@@ -13,7 +13,13 @@ import numpy as np
 import pytest
 from fastfeat_kernels.column import ELEMENTS, key_of
 from fastfeat_kernels.vocabulary import ordering, partitions, spans, tables
-from fastfeat_kernels.vocabulary.growing import count_into, distinct_keys, growing
+from fastfeat_kernels.vocabulary.growing import (
+    count_into,
+    count_keys_of,
+    distinct_keys,
+    drop_slots,
+    growing,
+)
 from fastfeat_kernels.vocabulary.keys import (
     NumberKeys,
     TextKeys,
@@ -33,7 +39,6 @@ from fastfeat_kernels.vocabulary.state import (
     index_of,
     learn,
     lookup,
-    merge,
     ordered,
     row_values,
 )
@@ -159,31 +164,34 @@ def test_many_keys_are_counted(
         check("text", spelt, data.draw(chunked_text(spelt)), run, n_parts)
 
 
-@given(st.data(), RUNS, PARTS, st.booleans())
-def test_merging_is_learning_from_all_rows(
-    data: st.DataObject, run: Any, n_parts: int, deals_out: bool
-) -> None:
+@given(st.data(), RUNS)
+def test_merging_is_learning_from_all_rows(data: st.DataObject, run: Any) -> None:
+    """Keys whose slots are gone are counted in another table, the smaller in the larger or not."""
     values = data.draw(text_columns())
     cut = data.draw(st.integers(0, len(values)))
-    with small_tables(deals_out):
-        a = learn("text", data.draw(chunked_text(values[:cut])), run, n_parts)
-        b = learn("text", data.draw(chunked_text(values[cut:])), run, n_parts)
-        for merged in (merge(a, b, run), merge(b, a, run)):
-            assert in_order(merged, run) == by_counting(values)
-            assert merged.n_missing == values.count(None)
+    halves = [data.draw(chunked_text(half)) for half in (values[:cut], values[cut:])]
+    with small_tables(deals_out=False):
+        for first, second in (halves, halves[::-1]):
+            into, of = growing("text"), growing("text")
+            count_into(into, first, run)
+            count_into(of, second, run)
+            drop_slots(of)
+            places = count_keys_of(of, into, run, with_places=True)
+            assert places is not None
+            found, others = (values_of("text", distinct_keys(one, run).keys) for one in (into, of))
+            assert [found[place] for place in places.tolist()] == others
+            assert in_order(distinct_keys(into, run), run) == by_counting(values)
 
 
 def test_merged_counts_exceed_32_bits() -> None:
-    found = DistinctKeys("int64", np.array([5, 7]), np.array([2**40, 1]), 2**40, None)
-    merged = merge(merge(found, found, COMPILED), found, COMPILED)
-    assert in_order(merged, COMPILED) == [(5, 3 * 2**40), (7, 3)]
-    assert merged.n_missing == 3 * 2**40
-
-
-def test_keys_of_two_types_do_not_merge() -> None:
-    a, b = (learn(element, [], COMPILED) for element in ("int64", "text"))
-    with pytest.raises(ValueError, match="int64 and of text"):
-        merge(a, b, COMPILED)
+    found = [growing("int64") for _ in range(3)]
+    for one in found:
+        chunk, weights = numpy_chunk(np.array([5 << 40, 7])), np.array([2**40, 1])
+        count_into(one, [chunk], COMPILED, weights=weights)
+    for one in found[1:]:
+        count_keys_of(one, found[0], COMPILED)
+    merged = distinct_keys(found[0], COMPILED)
+    assert in_order(merged, COMPILED) == [(5 << 40, 3 * 2**40), (7, 3)]
 
 
 @given(st.data(), RUNS, PARTS)
@@ -330,10 +338,13 @@ def test_too_many_keys_are_an_error_however_they_are_learnt(element: str, deals_
                 learn(element, [chunk], COMPILED, n_parts, limit_bytes=n_bytes - 1)
             assert error.value.limit_bytes == n_bytes - 1 < error.value.needed_bytes
             assert "distinct keys take" in str(error.value)
-    half = learn(element, [chunk], COMPILED)
-    assert len(merge(half, half, COMPILED, limit_bytes=n_bytes).keys) == 20_000
+    half, into = growing(element), growing(element)
+    count_into(half, [chunk], COMPILED)
+    for _ in range(2):
+        count_keys_of(half, into, COMPILED, limit_bytes=n_bytes)
+    assert len(into) == 20_000
     with pytest.raises(VocabularyTooLarge):
-        merge(half, half, COMPILED, limit_bytes=n_bytes - 1)
+        count_keys_of(half, into, COMPILED, limit_bytes=n_bytes - 1)
 
 
 @pytest.mark.parametrize("element", ["int64", "float32", "bool", "text"])

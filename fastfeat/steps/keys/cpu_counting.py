@@ -320,12 +320,21 @@ class Ranks(NamedTuple):
 
 
 def ranks_of(column: ChunkedArray, dtype: DType, max_memory: int) -> Ranks:
-    """Return the values of a column in order, and the place of that of each row."""
-    run = runner(_RUN)
-    found = learn_column(element_of(dtype), chunks_of(column, dtype), len(column), max_memory, True)
-    by_value = in_final_order(replace(found, counts=np.zeros_like(found.counts)))
-    rows = row_values(found, by_value.places + np.int32(1), run, missing=0)
-    return Ranks(array_of(by_value.keys, dtype), rows)
+    """Return the values of a column in order, and the place of that of each row.
+
+    Of a dictionary the entries are looked at, and count as far as rows have them.
+    """
+    if pa.types.is_dictionary(column.type):
+        of = _count_entries(column, dtype, WIDEST)
+    else:
+        of = _count(column, dtype, max_memory, with_rows=True)
+    assert of.of_rows is not None
+    is_used = (of.found.counts > 0).astype(np.int64)
+    by_value = in_final_order(replace(of.found, counts=is_used))
+    values = first_keys(array_of(by_value.keys, dtype), int(is_used.sum()))
+    if pa.types.is_dictionary(column.type):
+        check_room(values, dtype, max_memory)
+    return Ranks(values, of.of_rows(by_value.places + np.int32(1), 0))
 
 
 def combined_of(

@@ -7,49 +7,36 @@ their key; should others come, the table is opened.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from fastfeat_kernels.column import TEXT
-from fastfeat_kernels.vocabulary.growing import (
-    Growing,
-    bound_of,
-    count_into,
-    count_keys_of,
-    distinct_keys,
-    drop_slots,
-    growing,
-    make_room,
-)
-from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge
-from numpy.typing import NDArray
+from fastfeat_kernels.vocabulary.growing import bound_of, drop_slots, make_room
 
-from fastfeat.aggregates.keys import Counts, KeyCounts
-from fastfeat.dtypes import DType
+from fastfeat.aggregates.keys import KeyCounts
 from fastfeat.engine.cpu.kernels import runner
 from fastfeat.engine.learner import Learner, Learnt, Packed, Rows
-from fastfeat.io.arrow import Array, ChunkedArray, call, pa
-from fastfeat.io.columns.bits import array_of_values
-from fastfeat.io.columns.column import physical_chunks
+from fastfeat.io.arrow import call, pa
 from fastfeat.steps.keys import cpu_spilled as spilled
 from fastfeat.steps.keys.cpu_counting import (
     Counted,
-    Places,
-    array_of,
     check_room,
-    chunks_of,
     counted,
     counted_before,
     element_of,
     in_order,
     key_counts,
-    of_codes,
-    refused,
-    taken,
-    uses_of,
+)
+from fastfeat.steps.keys.cpu_open_keys import (
+    KeysSpec,
+    Open,
+    count_rows,
+    count_tables,
+    opened,
+    weighted_of,
 )
 from fastfeat.steps.keys.cpu_spilled import Weighted
 from fastfeat.steps.keys.tasks import KeysTask
@@ -59,55 +46,6 @@ _MOST_WAITING = 4
 """Keys of others wait until they are so many times those of the table: each is then hashed seldom,
 and a state is at most so many times larger than it must be."""
 _FEW_WAITING = 1 << 16
-_LOW = 0xFFFFFFFF
-
-
-@dataclass(frozen=True, slots=True)
-class KeysSpec:
-    """The task of learning the keys of rows, as its learner is told it.
-
-    Args:
-        dtypes: the types of the parts of the key; `add` takes their columns by number, as
-            `io.columns.keys` stores them.
-        missing: "key" where one missing part makes the key missing, "value" where it is a value.
-        max_memory: bytes that the keys may take.
-        at_once: whether all rows are expected in one call, which then divides the work.
-        with_rows: whether rows that come at once get the number of their key.
-    """
-
-    dtypes: tuple[DType, ...]
-    missing: str
-    max_memory: int
-    at_once: bool = False
-    with_rows: bool = False
-
-    @property
-    def is_column(self) -> bool:
-        """Whether a key is a value of one column."""
-        return len(self.dtypes) == 1 and self.missing == "key"
-
-
-@dataclass(slots=True)
-class Open:
-    """Tables that rows are counted into.
-
-    A key of several parts is a number of two halves: the number of what its first parts are, and of
-    the last one; that of a value is its place + 1, and 0 that of a missing one.
-
-    Args:
-        keys: values of one column, or numbers of keys.
-        values: those of each part, where keys are numbers.
-        heads: numbers of the first two parts, of the first three and so on.
-    """
-
-    keys: Growing
-    values: tuple[Growing, ...]
-    heads: tuple[Growing, ...]
-
-    @property
-    def all(self) -> tuple[Growing, ...]:
-        """All tables."""
-        return (self.keys, *self.values, *self.heads)
 
 
 @dataclass(slots=True)
@@ -167,7 +105,8 @@ def add(state: KeysState, columns: Mapping[Any, Any], rows: Rows) -> None:
         )
     elif n_rows:
         _close_first(state)
-        state.n_missing += _count(state, parts, None)
+        state.open = state.open or opened(spec, 0)
+        state.n_missing += count_rows(spec, state.open, parts, None)
 
 
 def merge(a: KeysState, b: KeysState) -> KeysState:
@@ -312,7 +251,7 @@ def _in_memory(state: KeysState) -> Weighted:
     """Return the keys that are in memory."""
     if state.open is None and len(state.waiting) == 1 and isinstance(state.waiting[0], Weighted):
         return state.waiting[0]
-    return _closed(state.spec, _take_waiting(state))
+    return weighted_of(state.spec, _take_waiting(state))
 
 
 def _n_open(state: KeysState) -> int:
@@ -325,173 +264,19 @@ def _n_keys(keys: Weighted | Open) -> int:
 
 def _take_waiting(state: KeysState) -> Open:
     """Return the table of all keys, into which those are counted that wait."""
-    n_left = sum(_n_keys(keys) for keys in state.waiting)
-    for keys in sorted(state.waiting, key=_n_keys, reverse=True):
-        n_before, n = _n_open(state), _n_keys(keys)
+    spec, waiting = state.spec, sorted(state.waiting, key=_n_keys, reverse=True)
+    n_left = sum(map(_n_keys, waiting))
+    tables = state.open or opened(spec, _n_keys(waiting[0]) if waiting else 0)
+    state.open, state.waiting = tables, []
+    for keys in waiting:
+        n_before, n = len(tables.keys), _n_keys(keys)
         if isinstance(keys, Open):
-            _count_open(state, keys)
+            count_tables(spec, tables, keys)
         else:
-            _count(state, [pa.chunked_array([part]) for part in keys.parts], keys.counts)
+            columns = [pa.chunked_array([part]) for part in keys.parts]
+            count_rows(spec, tables, columns, keys.counts)
         n_left -= n
-        if n_before and n and state.open is not None:  # as many of the others will be new
-            n_new = n_left * (_n_open(state) - n_before) // n
-            make_room(state.open.keys, _n_open(state) + n_new, runner(_RUN))
-    state.waiting = []
-    return state.open or _opened(state.spec, 0)
-
-
-def _opened(spec: KeysSpec, n_keys: int) -> Open:
-    """Return tables of no keys.
-
-    Args:
-        spec: what the task is told.
-        n_keys: how many to have room for.
-    """
-    if spec.is_column:
-        return Open(growing(element_of(spec.dtypes[0]), n_keys), (), ())
-    return Open(
-        growing("int64", n_keys),
-        tuple(growing(element_of(dtype)) for dtype in spec.dtypes),
-        tuple(growing("int64") for _ in spec.dtypes[2:]),
-    )
-
-
-def _count(state: KeysState, columns: Sequence[ChunkedArray], weights: Counts | None) -> int:
-    """Count the keys of rows in the open table, and return how many rows have none.
-
-    Args:
-        state: takes the keys.
-        columns: the parts of the key; no dictionary where there are weights.
-        weights: how often each row counts; each once by default.
-    """
-    spec = state.spec
-    if state.open is None:
-        state.open = _opened(spec, 0 if weights is None else len(weights))
-    try:
-        if spec.is_column and pa.types.is_dictionary(columns[0].type):
-            return _count_dictionary(spec, state.open.keys, columns[0])
-        if not spec.is_column:
-            columns = [_numbers_of_keys(spec, state.open, columns)]
-        keys = state.open.keys
-        n_before = keys.table.n_missing
-        chunks = (
-            chunks_of(columns[0], spec.dtypes[0]) if spec.is_column else physical_chunks(columns[0])
-        )
-        count_into(keys, chunks, runner(_RUN), weights=weights, limit_bytes=spec.max_memory)
-        return keys.table.n_missing - n_before
-    except VocabularyTooLarge as error:
-        raise refused(error, spec.max_memory) from None
-
-
-def _count_open(state: KeysState, keys: Open) -> None:
-    """Count the keys of another state's tables in those of this one."""
-    spec, run = state.spec, runner(_RUN)
-    tables = state.open or _opened(spec, len(keys.keys))
-    state.open, limit = tables, spec.max_memory
-    try:
-        if spec.is_column:
-            count_keys_of(keys.keys, tables.keys, run, limit_bytes=limit)
-            return
-        numbers: list[Places] = []
-        for own, others, part in zip(tables.values, keys.values, _parts_of(keys), strict=True):
-            places = count_keys_of(others, own, run, limit_bytes=limit, with_places=True)
-            assert places is not None
-            numbers.append(np.append(np.int32(0), places + np.int32(1))[part])
-        chunks = physical_chunks(_numbers_of_parts(spec, tables, numbers))
-        weights = keys.keys.table.counts[: len(keys.keys)]
-        count_into(tables.keys, chunks, run, weights=weights, limit_bytes=limit)
-    except VocabularyTooLarge as error:
-        raise refused(error, limit) from None
-
-
-def _count_dictionary(spec: KeysSpec, keys: Growing, column: ChunkedArray) -> int:
-    """Count the entries of a dictionary that rows have; return how many rows have no value."""
-    n_present = 0
-    for chunk in column.chunks:
-        entries, uses = _used(chunk)
-        present = entries.is_valid().to_numpy(zero_copy_only=False)
-        n_present += int(uses[present].sum())
-        chunks = chunks_of(pa.chunked_array([entries]), spec.dtypes[0])
-        count_into(keys, chunks, runner(_RUN), weights=uses, limit_bytes=spec.max_memory)
-    return len(column) - n_present
-
-
-def _used(chunk: Array) -> tuple[Array, Counts]:
-    """Return the entries of a dictionary that rows have, and how many have each."""
-    uses = uses_of(chunk)
-    if uses.all():
-        return chunk.dictionary, uses
-    used = np.flatnonzero(uses)
-    return chunk.dictionary.take(pa.array(used)), uses[used]
-
-
-def _numbers_of_keys(spec: KeysSpec, tables: Open, columns: Sequence[ChunkedArray]) -> ChunkedArray:
-    """Return the number of the key of each row."""
-    numbers = [
-        _numbers_of_values(values, column, dtype, spec.max_memory)
-        for values, column, dtype in zip(tables.values, columns, spec.dtypes, strict=True)
-    ]
-    return _numbers_of_parts(spec, tables, numbers)
-
-
-def _numbers_of_parts(spec: KeysSpec, tables: Open, numbers: Sequence[Places]) -> ChunkedArray:
-    """Return the number of each key, from those of its parts."""
-    limit, run = spec.max_memory, runner(_RUN)
-    present = None
-    if spec.missing == "key":
-        present = np.logical_and.reduce([part != 0 for part in numbers])
-    found = numbers[0].astype(np.int64)
-    for k, part in enumerate(numbers[1:]):
-        if k:
-            chunks = physical_chunks(pa.chunked_array([array_of_values(found, None, pa.int64())]))
-            places = count_into(
-                tables.heads[k - 1], chunks, run, limit_bytes=limit, with_places=True
-            )
-            assert places is not None
-            found = places.astype(np.int64)
-        found = found << 32 | part
-    return pa.chunked_array([array_of_values(found, present, pa.int64())])
-
-
-def _numbers_of_values(values: Growing, column: ChunkedArray, dtype: DType, limit: int) -> Places:
-    """Return the place of the value of each row + 1, 0 where it is missing."""
-    if pa.types.is_dictionary(column.type):
-        pieces = [_numbers_of_entries(values, chunk, dtype, limit) for chunk in column.chunks]
-        return np.concatenate([np.zeros(0, np.int32), *pieces])
-    chunks = chunks_of(column, dtype)
-    places = count_into(values, chunks, runner(_RUN), limit_bytes=limit, with_places=True)
-    assert places is not None
-    return places + np.int32(1)
-
-
-def _numbers_of_entries(values: Growing, chunk: Array, dtype: DType, limit: int) -> Places:
-    entries, _ = _used(chunk)
-    numbers = _numbers_of_values(values, pa.chunked_array([entries]), dtype, limit)
-    if len(entries) < len(chunk.dictionary):
-        of_used, numbers = numbers, np.zeros(len(chunk.dictionary), np.int32)
-        numbers[np.flatnonzero(uses_of(chunk))] = of_used
-    return of_codes(chunk, numbers, 0)
-
-
-def _closed(spec: KeysSpec, tables: Open) -> Weighted:
-    """Return the keys of open tables, as they are now."""
-    found = distinct_keys(tables.keys, runner(_RUN))
-    if spec.is_column:
-        return Weighted((array_of(found.keys, spec.dtypes[0]),), found.counts)
-    parts = tuple(
-        taken(array_of(distinct_keys(values, runner(_RUN)).keys, dtype), part)
-        for values, dtype, part in zip(tables.values, spec.dtypes, _parts_of(tables), strict=True)
-    )
-    return Weighted(parts, found.counts)
-
-
-def _parts_of(tables: Open) -> list[NDArray[np.int64]]:
-    """Return for each part the numbers of its values in the keys."""
-    numbers = tables.keys.table.keys[: len(tables.keys), 0]
-    found: list[NDArray[np.int64]] = []
-    for k in range(len(tables.values) - 1, 0, -1):
-        found.append(numbers & _LOW)
-        numbers = numbers >> 32
-        if k > 1:
-            numbers = tables.heads[k - 2].table.keys[numbers, 0]
-    return [*found, numbers][::-1]
+        if n_before and n:  # as many of the others will be new
+            n_new = n_left * (len(tables.keys) - n_before) // n
+            make_room(tables.keys, len(tables.keys) + n_new, runner(_RUN))
+    return tables

@@ -14,5 +14,6 @@ says so in its state, and takes no further row until the caller has given a larg
 is ever cut off. Rows go in batches: hash a batch, ask for the cache lines of its slots some rows
 ahead, then probe. Numbers of a narrow range need no table: `spans` counts and finds them by their
 distance from the least. The words of the table of an entry, of its state and of a slot stand in
-`layout`; `state` has the interface. Entries return 0.
+`layout`; `state` has the interface, and `growing` that of rows that come in several calls. Entries
+return 0.
 """

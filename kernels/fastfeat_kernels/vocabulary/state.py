@@ -1,4 +1,4 @@
-"""Vocabularies: learnt from columns in chunks, merged, put in order, and looked up."""
+"""Vocabularies: learnt from columns in chunks, put in order, and looked up."""
 
 from __future__ import annotations
 
@@ -193,24 +193,6 @@ def _learn_partitioned(
     maps = [slice(a, b) for a, b in pairwise([0, *ends])]
     rows = None if ids is None else RowIds(ids, (), maps, partitions)
     return _found(element, filled, partitions.n_missing, rows, run)
-
-
-def merge(
-    a: DistinctKeys, b: DistinctKeys, run: Run, *, limit_bytes: int | None = None
-) -> DistinctKeys:
-    """Return the keys of the rows of both, without which row has which; in any order the same.
-
-    Raises:
-        VocabularyTooLarge: the keys take more than `limit_bytes`.
-        ValueError: they are keys of two types.
-    """
-    if a.element != b.element:
-        raise ValueError(f"keys of {a.element} and of {b.element} do not merge")
-    table = new_table(kind_of(a.element), max(len(a.keys), len(b.keys)))
-    for found in (a, b):
-        table = _add(table, chunk_of_keys(found.keys), found.counts, None, run, limit_bytes)
-    check_size([table], limit_bytes)
-    return _found(a.element, [table], a.n_missing + b.n_missing, None, run)
 
 
 def ordered(found: DistinctKeys, run: Run, n_parts: int = 1) -> OrderedKeys:

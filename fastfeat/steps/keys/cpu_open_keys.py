@@ -1,0 +1,248 @@
+"""Open tables of keys: rows of one part or several are counted into them, batch after batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from fastfeat_kernels.vocabulary.growing import (
+    Growing,
+    count_into,
+    count_keys_of,
+    distinct_keys,
+    growing,
+)
+from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge
+from numpy.typing import NDArray
+
+from fastfeat.aggregates.keys import Counts
+from fastfeat.dtypes import DType
+from fastfeat.engine.cpu.kernels import runner
+from fastfeat.io.arrow import Array, ChunkedArray, pa
+from fastfeat.io.columns.bits import array_of_values
+from fastfeat.io.columns.column import physical_chunks
+from fastfeat.steps.keys.cpu_counting import (
+    Places,
+    array_of,
+    chunks_of,
+    element_of,
+    of_codes,
+    refused,
+    taken,
+    uses_of,
+)
+from fastfeat.steps.keys.cpu_spilled import Weighted
+
+_RUN = "vocabulary"
+_LOW = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class KeysSpec:
+    """The task of learning the keys of rows, as its learner is told it.
+
+    Args:
+        dtypes: the types of the parts of the key; `add` takes their columns by number, as
+            `io.columns.keys` stores them.
+        missing: "key" where one missing part makes the key missing, "value" where it is a value.
+        max_memory: bytes that the keys may take.
+        at_once: whether all rows are expected in one call, which then divides the work.
+        with_rows: whether rows that come at once get the number of their key.
+    """
+
+    dtypes: tuple[DType, ...]
+    missing: str
+    max_memory: int
+    at_once: bool = False
+    with_rows: bool = False
+
+    @property
+    def is_column(self) -> bool:
+        """Whether a key is a value of one column."""
+        return len(self.dtypes) == 1 and self.missing == "key"
+
+
+@dataclass(slots=True)
+class Open:
+    """Tables that rows are counted into.
+
+    A key of several parts is a number of two halves: the number of what its first parts are, and of
+    the last one; that of a value is its place + 1, and 0 that of a missing one.
+
+    Args:
+        keys: values of one column, or numbers of keys.
+        values: those of each part, where keys are numbers.
+        heads: numbers of the first two parts, of the first three and so on.
+    """
+
+    keys: Growing
+    values: tuple[Growing, ...]
+    heads: tuple[Growing, ...]
+
+    @property
+    def all(self) -> tuple[Growing, ...]:
+        """All tables."""
+        return (self.keys, *self.values, *self.heads)
+
+
+def opened(spec: KeysSpec, n_keys: int) -> Open:
+    """Return tables of no keys.
+
+    Args:
+        spec: what the task is told.
+        n_keys: how many to have room for.
+    """
+    if spec.is_column:
+        return Open(growing(element_of(spec.dtypes[0]), n_keys), (), ())
+    return Open(
+        growing("int64", n_keys),
+        tuple(growing(element_of(dtype)) for dtype in spec.dtypes),
+        tuple(growing("int64") for _ in spec.dtypes[2:]),
+    )
+
+
+def count_rows(
+    spec: KeysSpec, tables: Open, columns: Sequence[ChunkedArray], weights: Counts | None
+) -> int:
+    """Count the keys of rows, and return how many rows have none.
+
+    Args:
+        spec: what the task is told.
+        tables: take the keys.
+        columns: the parts of the key; no dictionary where there are weights.
+        weights: how often each row counts; None for once each.
+
+    Raises:
+        InvalidData: the keys take more memory than they may.
+    """
+    try:
+        if spec.is_column and pa.types.is_dictionary(columns[0].type):
+            return _count_dictionary(spec, tables.keys, columns[0])
+        if not spec.is_column:
+            columns = [_numbers_of_keys(spec, tables, columns)]
+        keys = tables.keys
+        n_before = keys.table.n_missing
+        chunks = (
+            chunks_of(columns[0], spec.dtypes[0]) if spec.is_column else physical_chunks(columns[0])
+        )
+        count_into(keys, chunks, runner(_RUN), weights=weights, limit_bytes=spec.max_memory)
+        return keys.table.n_missing - n_before
+    except VocabularyTooLarge as error:
+        raise refused(error, spec.max_memory) from None
+
+
+def count_tables(spec: KeysSpec, tables: Open, keys: Open) -> None:
+    """Count the keys of the tables of another state.
+
+    Raises:
+        InvalidData: the keys take more memory than they may.
+    """
+    run, limit = runner(_RUN), spec.max_memory
+    try:
+        if spec.is_column:
+            count_keys_of(keys.keys, tables.keys, run, limit_bytes=limit)
+            return
+        numbers: list[Places] = []
+        for own, others, part in zip(tables.values, keys.values, _parts_of(keys), strict=True):
+            places = count_keys_of(others, own, run, limit_bytes=limit, with_places=True)
+            assert places is not None
+            numbers.append(np.append(np.int32(0), places + np.int32(1))[part])
+        chunks = physical_chunks(_numbers_of_parts(spec, tables, numbers))
+        weights = keys.keys.table.counts[: len(keys.keys)]
+        count_into(tables.keys, chunks, run, weights=weights, limit_bytes=limit)
+    except VocabularyTooLarge as error:
+        raise refused(error, limit) from None
+
+
+def weighted_of(spec: KeysSpec, tables: Open) -> Weighted:
+    """Return the keys of open tables, as they are now."""
+    found = distinct_keys(tables.keys, runner(_RUN))
+    if spec.is_column:
+        return Weighted((array_of(found.keys, spec.dtypes[0]),), found.counts)
+    parts = tuple(
+        taken(array_of(distinct_keys(values, runner(_RUN)).keys, dtype), part)
+        for values, dtype, part in zip(tables.values, spec.dtypes, _parts_of(tables), strict=True)
+    )
+    return Weighted(parts, found.counts)
+
+
+def _count_dictionary(spec: KeysSpec, keys: Growing, column: ChunkedArray) -> int:
+    """Count the entries of a dictionary that rows have; return how many rows have no value."""
+    n_present = 0
+    for chunk in column.chunks:
+        entries, uses = _used(chunk)
+        present = entries.is_valid().to_numpy(zero_copy_only=False)
+        n_present += int(uses[present].sum())
+        chunks = chunks_of(pa.chunked_array([entries]), spec.dtypes[0])
+        count_into(keys, chunks, runner(_RUN), weights=uses, limit_bytes=spec.max_memory)
+    return len(column) - n_present
+
+
+def _used(chunk: Array) -> tuple[Array, Counts]:
+    """Return the entries of a dictionary that rows have, and how many have each."""
+    uses = uses_of(chunk)
+    if uses.all():
+        return chunk.dictionary, uses
+    used = np.flatnonzero(uses)
+    return chunk.dictionary.take(pa.array(used)), uses[used]
+
+
+def _numbers_of_keys(spec: KeysSpec, tables: Open, columns: Sequence[ChunkedArray]) -> ChunkedArray:
+    """Return the number of the key of each row."""
+    numbers = [
+        _numbers_of_values(values, column, dtype, spec.max_memory)
+        for values, column, dtype in zip(tables.values, columns, spec.dtypes, strict=True)
+    ]
+    return _numbers_of_parts(spec, tables, numbers)
+
+
+def _numbers_of_parts(spec: KeysSpec, tables: Open, numbers: Sequence[Places]) -> ChunkedArray:
+    """Return the number of each key, from those of its parts."""
+    limit, run = spec.max_memory, runner(_RUN)
+    present = None
+    if spec.missing == "key":
+        present = np.logical_and.reduce([part != 0 for part in numbers])
+    found = numbers[0].astype(np.int64)
+    for k, part in enumerate(numbers[1:]):
+        if k:
+            chunks = physical_chunks(pa.chunked_array([array_of_values(found, None, pa.int64())]))
+            places = count_into(
+                tables.heads[k - 1], chunks, run, limit_bytes=limit, with_places=True
+            )
+            assert places is not None
+            found = places.astype(np.int64)
+        found = found << 32 | part
+    return pa.chunked_array([array_of_values(found, present, pa.int64())])
+
+
+def _numbers_of_values(values: Growing, column: ChunkedArray, dtype: DType, limit: int) -> Places:
+    """Return the place of the value of each row + 1, 0 where it is missing."""
+    if pa.types.is_dictionary(column.type):
+        pieces = [_numbers_of_entries(values, chunk, dtype, limit) for chunk in column.chunks]
+        return np.concatenate([np.zeros(0, np.int32), *pieces])
+    chunks = chunks_of(column, dtype)
+    places = count_into(values, chunks, runner(_RUN), limit_bytes=limit, with_places=True)
+    assert places is not None
+    return places + np.int32(1)
+
+
+def _numbers_of_entries(values: Growing, chunk: Array, dtype: DType, limit: int) -> Places:
+    entries, _ = _used(chunk)
+    numbers = _numbers_of_values(values, pa.chunked_array([entries]), dtype, limit)
+    if len(entries) < len(chunk.dictionary):
+        of_used, numbers = numbers, np.zeros(len(chunk.dictionary), np.int32)
+        numbers[np.flatnonzero(uses_of(chunk))] = of_used
+    return of_codes(chunk, numbers, 0)
+
+
+def _parts_of(tables: Open) -> list[NDArray[np.int64]]:
+    """Return for each part the numbers of its values in the keys."""
+    numbers = tables.keys.table.keys[: len(tables.keys), 0]
+    found: list[NDArray[np.int64]] = []
+    for k in range(len(tables.values) - 1, 0, -1):
+        found.append(numbers & _LOW)
+        numbers = numbers >> 32
+        if k > 1:
+            numbers = tables.heads[k - 2].table.keys[numbers, 0]
+    return [*found, numbers][::-1]
