@@ -59,7 +59,7 @@ FEWEST_LEFT = 16  # rows that no window holds, and that become integers of any w
 FEW_LEFT = 1 << 10  # rows for which no table of a further window is made
 MOST_REACH = 1 << 62  # of the highest limbs
 N_LEFT_BYTES = 1 << 10  # of the widest integers of a group
-MOST_OTHERS = 6  # further windows
+MOST_OTHERS = 3  # further windows, which a budget of memory has to have room for
 MAX_ROOM = 8  # bits of a window that are left free for more rows, before it is moved up
 MOVED_UP = 16  # bits
 
@@ -485,8 +485,10 @@ def _read(task: Task, target: Target, state: Words) -> GroupedMoments:
 
 
 def n_bytes_of(table: Table) -> int:
-    """Return the memory that a table takes."""
+    """Return the memory that a table takes; lines that no row has touched take none."""
     moments = table.moments
+    if not table.has_rows:
+        return 0
     arrays = moments.lines, moments.n_missing, moments.n_positive_infinite
     n_bytes = sum(array.nbytes for array in (*arrays, moments.n_negative_infinite))
     left = len(moments.left.groups) * N_LEFT_BYTES
