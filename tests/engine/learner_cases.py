@@ -12,8 +12,16 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat.engine.cpu.learn import Spec
-from fastfeat.engine.learner import Learner
-from fastfeat.engine.program import program_of
+from fastfeat.engine.learner import (
+    Again,
+    Learner,
+    Learnt,
+    hint_of_bytes,
+    hint_to_bytes,
+    of_bytes,
+    to_bytes,
+)
+from fastfeat.engine.program import RowFailed, program_of
 from fastfeat.expr import Expr
 from fastfeat.io.columns.keys import key_column
 from fastfeat.io.columns.types import dtype_of
@@ -229,3 +237,59 @@ def keys_shown(values: Any) -> Any:
     (found,) = values
     parts = [(str(part.type), exactly(part.to_pylist())) for part in found.parts]
     return parts, found.counts.tolist(), found.n_missing
+
+
+MOST_ROUNDS = 20
+
+
+def learnt_at_once(learner: Learner[Any, Any], case: Case) -> Sequence[Any]:
+    """Return the values, all rows added at once in each round."""
+    hint = None
+    for _ in range(MOST_ROUNDS):
+        state = learner.start(case.spec, hint)
+        learner.add(state, case.columns, range(case.n_rows))
+        match learner.next(state):
+            case Learnt(values):
+                return values
+            case Again(hint):
+                pass
+    raise AssertionError("too many rounds")
+
+
+def learnt_in_parts(
+    learner: Learner[Any, Any], case: Case, draw: Callable[..., Any]
+) -> Sequence[Any]:
+    """Return the values, the rows split anew in each round."""
+    hint = None
+    for _ in range(MOST_ROUNDS):
+        state = _state_of(learner, case, hint, draw(splits(case.n_rows)))
+        assert learner.size(state) <= learner.bound(case.spec, case.n_rows)
+        match learner.next(state):
+            case Learnt(values):
+                return values
+            case Again(hint):
+                if draw(st.booleans()):
+                    hint = hint_of_bytes(hint_to_bytes(hint))
+    raise AssertionError("too many rounds")
+
+
+def _state_of(learner: Learner[Any, Any], case: Case, hint: Any, split: Split) -> Any:
+    states: list[Any] = []
+    failed: list[int] = []
+    for part, batches in zip(split.parts, split.batches, strict=True):
+        state, columns = learner.start(case.spec, hint), taken(case.columns, part)
+        try:
+            for first, stop in batches:
+                learner.add(state, taken(columns, range(first, stop)), part[first:stop])
+        except RowFailed as failure:
+            failed.append(failure.args[0])
+        states.append(state)
+    if failed:
+        raise RowFailed(min(failed))
+    for first, second, through_bytes in split.order:
+        a, b = states[first], states[second]
+        if through_bytes:
+            a = of_bytes(learner, case.spec, hint, to_bytes(learner, a))
+        states = [s for k, s in enumerate(states) if k not in (first, second)]
+        states.append(learner.merge(a, b))
+    return of_bytes(learner, case.spec, hint, to_bytes(learner, states[0]))

@@ -12,20 +12,20 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from group_cases import groups, shown, shown_folds, shown_target, targets, times
 from hypothesis import given
 from hypothesis import strategies as st
 from learner_cases import (
-    Case,
     Kind,
-    Split,
     exactly,
     keys_shown,
+    learnt_at_once,
+    learnt_in_parts,
     of_keys,
     of_rows,
-    splits,
     taken,
     task_of,
 )
@@ -33,15 +33,20 @@ from learner_cases import (
 from fastfeat import col
 from fastfeat.engine.cpu import learn
 from fastfeat.engine.cpu import ranks as part_of_ranks
-from fastfeat.engine.learner import Again, Learnt, of_bytes, to_bytes
+from fastfeat.engine.learner import (
+    Again,
+    Learnt,
+    hint_of_bytes,
+    hint_to_bytes,
+    of_bytes,
+    to_bytes,
+)
 from fastfeat.engine.program import RowFailed
 from fastfeat.engine.tasks import LearnTask
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.expr import Expr
 from fastfeat.steps.keys import cpu_group_states, cpu_learner, cpu_ordered
 from fastfeat.steps.targets import cpu_states, cpu_time_folds
-
-MOST_ROUNDS = 20
 
 
 def moments(kind: str) -> Sequence[Expr]:
@@ -92,51 +97,6 @@ KINDS = {
 }
 
 
-def learnt_at_once(kind: Kind, case: Case) -> Sequence[Any]:
-    """Return the values, all rows added at once in each round."""
-    hint = None
-    for _ in range(MOST_ROUNDS):
-        state = kind.learner.start(case.spec, hint)
-        kind.learner.add(state, case.columns, range(case.n_rows))
-        match kind.learner.next(state):
-            case Learnt(values):
-                return values
-            case Again(hint):
-                pass
-    raise AssertionError("too many rounds")
-
-
-def learnt_in_parts(kind: Kind, case: Case, draw: Callable[..., Any]) -> Sequence[Any]:
-    """Return the values, the rows split anew in each round."""
-    hint = None
-    for _ in range(MOST_ROUNDS):
-        state = _state_of(kind, case, hint, draw(splits(case.n_rows)))
-        assert kind.learner.size(state) <= kind.learner.bound(case.spec, case.n_rows)
-        match kind.learner.next(state):
-            case Learnt(values):
-                return values
-            case Again(hint):
-                pass
-    raise AssertionError("too many rounds")
-
-
-def _state_of(kind: Kind, case: Case, hint: Any, split: Split) -> Any:
-    learner = kind.learner
-    states: list[Any] = []
-    for part, batches in zip(split.parts, split.batches, strict=True):
-        state, columns = learner.start(case.spec, hint), taken(case.columns, part)
-        for first, stop in batches:
-            learner.add(state, taken(columns, range(first, stop)), part[first:stop])
-        states.append(state)
-    for first, second, through_bytes in split.order:
-        a, b = states[first], states[second]
-        if through_bytes:
-            a = of_bytes(learner, case.spec, hint, to_bytes(learner, a))
-        states = [s for k, s in enumerate(states) if k not in (first, second)]
-        states.append(learner.merge(a, b))
-    return of_bytes(learner, case.spec, hint, to_bytes(learner, states[0]))
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _few_rows_go_through_all_rounds() -> Iterator[None]:
     with patch.object(part_of_ranks, "N_SAMPLE", 8):
@@ -148,8 +108,8 @@ def _few_rows_go_through_all_rounds() -> Iterator[None]:
 def test_any_parts_in_any_order_give_the_same_values(name: str, data: st.DataObject) -> None:
     kind = KINDS[name]
     case = data.draw(kind.cases)
-    expected = outcome(kind, lambda: learnt_at_once(kind, case))
-    assert outcome(kind, lambda: learnt_in_parts(kind, case, data.draw)) == expected
+    expected = outcome(kind, lambda: learnt_at_once(kind.learner, case))
+    assert outcome(kind, lambda: learnt_in_parts(kind.learner, case, data.draw)) == expected
 
 
 def outcome(kind: Kind, learnt: Callable[[], Sequence[Any]]) -> Any:
@@ -168,7 +128,7 @@ def test_all_rows_in_memory_give_the_values_of_the_rounds(name: str, data: st.Da
     case = data.draw(kind.cases)
     spec = case.spec
     task = LearnTask(spec.program, spec.wanted, case.columns, case.n_rows, spec.constants)
-    expected = outcome(kind, lambda: learnt_at_once(kind, case))
+    expected = outcome(kind, lambda: learnt_at_once(kind.learner, case))
     assert outcome(kind, lambda: learn.learn(task)) == expected
 
 
@@ -179,7 +139,7 @@ def test_rows_that_leave_memory_give_the_same_values(name: str, data: st.DataObj
     spill = kind.learner.spill
     assert spill is not None
     case = data.draw(kind.cases)
-    expected = outcome(kind, lambda: learnt_at_once(kind, case))
+    expected = outcome(kind, lambda: learnt_at_once(kind.learner, case))
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
         patched.setattr(cpu_ordered, "BLOCK_ROWS", data.draw(st.integers(1, 50)))
         patched.setattr(cpu_ordered, "RANGE_ROWS", data.draw(st.integers(1, 50)))
@@ -194,7 +154,7 @@ def test_rows_that_leave_memory_give_the_same_values(name: str, data: st.DataObj
             return kind.learner.next(state)
 
         spilling = kind._replace(learner=replace(kind.learner, add=add, next=end))
-        assert outcome(kind, lambda: learnt_in_parts(spilling, case, data.draw)) == expected
+        assert outcome(kind, lambda: learnt_in_parts(spilling.learner, case, data.draw)) == expected
 
 
 def test_a_row_that_fails_is_named_by_its_number() -> None:
@@ -203,6 +163,55 @@ def test_a_row_that_fails_is_named_by_its_number() -> None:
     with pytest.raises(RowFailed) as caught:
         learn.LEARNER.add(state, case.columns, range(1000, 1004))
     assert caught.value.args == (1002,)
+
+
+def test_spilled_keys_are_found_again(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    values = np.concatenate([random.normal(size=400), random.integers(0, 3, 400), [np.nan] * 9])
+    table = pa.table({"x": random.permutation(values)})
+    probabilities = [k / 20 for k in range(21)]
+    case = task_of({str(q): col("x").quantile(q) for q in probabilities}, table)
+    expected, spilled = learnt_at_once(learn.LEARNER, case), list[Path]()
+    learner, hint = learn.LEARNER, None
+    assert learner.spill is not None
+    while True:
+        states: list[Any] = []
+        for first in range(0, case.n_rows, 100):
+            state, rows = learner.start(case.spec, hint), range(first, case.n_rows)[:100]
+            learner.add(state, taken(case.columns, rows), rows)
+            learner.spill(state, tmp_path)
+            states.append(state)
+        whole = states[0]
+        for state in states[1:]:
+            whole = learner.merge(whole, state)
+        through_bytes = of_bytes(learner, case.spec, hint, to_bytes(learner, whole))
+        spilled = list(tmp_path.iterdir())
+        found = learner.next(whole)
+        assert exactly(_plain(learner.next(through_bytes))) == exactly(_plain(found))
+        if isinstance(found, Learnt):
+            break
+        hint = found.hint
+    assert spilled
+    assert exactly(found.values) == exactly(expected)
+
+
+def _plain(found: Learnt | Again) -> Any:
+    """Return what a round gives; a hint as bytes."""
+    return found.values if isinstance(found, Learnt) else hint_to_bytes(found.hint)
+
+
+def test_a_hint_is_no_state() -> None:
+    hint = (1, -0.5, float("inf"), None, "a", {"k": (np.arange(3), True)})
+    content = hint_to_bytes(hint)
+    assert exactly(hint_of_bytes(content)) == exactly(hint)
+    case = task_of({"y": col("x").mean()}, pa.table({"x": [1.0, 2.0]}))
+    state = to_bytes(learn.LEARNER, learn.LEARNER.start(case.spec, None))
+    with pytest.raises(InvalidData, match="the hint of a round is wanted"):
+        hint_of_bytes(state)
+    with pytest.raises(InvalidData, match="of kind 'hint', and 'statistics' is wanted"):
+        of_bytes(learn.LEARNER, case.spec, None, content)
+    with pytest.raises(InvalidData, match="cut or changed"):
+        hint_of_bytes(content[:-1])
 
 
 def test_states_of_other_kinds_and_damaged_ones_are_refused() -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from fastfeat_kernels.moments.state import Moments, moments_of_count, no_moments
+from fastfeat_kernels.moments.state import Moments, moments_of_count
 from fastfeat_kernels.powers.state import NO_POWERS
 
 from fastfeat.aggregates import AGGREGATES
@@ -103,7 +103,7 @@ def _start(spec: Spec, hint: Any) -> Statistics:
     outputs: list[OfOutput] = []
     for k, (output, functions) in enumerate(zip(spec.program.outputs, spec.wanted, strict=True)):
         asked = Asked(output.dtype, functions)
-        parts = _parts(asked)
+        parts = _parts(asked.names)
         found: dict[str, Any] = {}
         hints: dict[str, Any] = {part.name: None for part in parts}
         if hint is not None:
@@ -115,16 +115,17 @@ def _start(spec: Spec, hint: Any) -> Statistics:
     return Statistics(spec, 0, outputs)
 
 
-def _parts(asked: Asked) -> list[Part[Any]]:
+@cache
+def _parts(names: tuple[str, ...]) -> tuple[Part[Any], ...]:
     """Return the parts that find what some aggregates need."""
-    rows = [row for row, _ in asked.rows()]
+    rows = [AGGREGATES[name] for name in names]
     methods: list[Method] = [METHODS[row.name] for row in rows if row.name in METHODS]
-    return [
+    return (
         *([MOMENTS] if needs_moments(rows) else ()),
         *([POWERS] if needs_powers(rows) else ()),
         *([RANKS] if needs_order(rows) else ()),
         *(LIKELIHOODS[method] for method in methods),
-    ]
+    )
 
 
 def _add(state: Statistics, columns: Mapping[InputSlot, Any], rows: Rows) -> None:
@@ -246,19 +247,17 @@ def _summary(asked: Asked, found: Mapping[str, Any], n_rows: int) -> Summary:
         found: what its parts have found.
         n_rows: how many rows there are.
     """
-    element = storage(asked.dtype)
-    moments, order, powers = no_moments(element), dict[int, Number](), NO_POWERS
+    order, powers, count = dict[int, Number](), NO_POWERS, 0
     if RANKS.name in found:
         count, ranks, values = found[RANKS.name]
-        moments, order = (
-            moments_of_count(element, n_rows, count),
-            dict(zip(ranks, values, strict=True)),
-        )
+        order = dict(zip(ranks, values, strict=True))
     if POWERS.name in found:
         powers = powers_of(found[POWERS.name])
-        moments = moments_of_count(element, n_rows, powers.count)
+        count = powers.count
     if MOMENTS.name in found:
         moments = Moments(*found[MOMENTS.name])
+    else:
+        moments = moments_of_count(storage(asked.dtype), n_rows, count)
     likeliest = {
         method: found[part.name] for method, part in LIKELIHOODS.items() if part.name in found
     }
@@ -308,7 +307,7 @@ def _bound(spec: Spec, n_rows: int) -> int:
         Asked(output.dtype, functions)
         for output, functions in zip(spec.program.outputs, spec.wanted, strict=True)
     ]
-    return sum(part.bound(one, n_rows) for one in asked for part in _parts(one))
+    return sum(part.bound(one, n_rows) for one in asked for part in _parts(one.names))
 
 
 def _spill(state: Statistics, folder: Path) -> None:

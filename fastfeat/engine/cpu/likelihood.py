@@ -8,7 +8,7 @@ logarithms are computed once: eight bytes a row.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -36,7 +36,7 @@ from fastfeat.aggregates.power import (
 )
 from fastfeat.dtypes import FLOAT64, DType
 from fastfeat.engine.cpu.kernels import n_parts, runner
-from fastfeat.engine.cpu.part import N_BYTES_OF_MOMENTS, Asked, Found, Part
+from fastfeat.engine.cpu.part import N_BYTES_OF_MOMENTS, Asked, Found, Part, plain_moments
 from fastfeat.engine.cpu.run import ROWS_PER_TASK, compute
 from fastfeat.engine.cpu.threads import num_threads
 from fastfeat.engine.learner import Again, Packed, Rows
@@ -242,9 +242,9 @@ def _costs(
 
 def _pack(state: State) -> Packed:
     if isinstance(state, Ends):
-        return Packed({"ends": astuple(state.moments)})
-    raised = [astuple(moments) for moments in state.raised]
-    return Packed({"sizes": astuple(state.sizes), "raised": raised})
+        return Packed({"ends": plain_moments(state.moments)})
+    raised = [plain_moments(moments) for moments in state.raised]
+    return Packed({"sizes": plain_moments(state.sizes), "raised": raised})
 
 
 def _unpack(method: Method, asked: Asked, hint: Any, packed: Packed) -> State:

@@ -40,6 +40,9 @@ def is_compiled(entry: str) -> bool:
     return is_written_kernel_compiled("rows", entry)
 
 
+_PROTOTYPE = ctypes.PYFUNCTYPE(*[ctypes.c_int64] * 4)
+_FEW_VALUES = 1 << 14  # computed in 10 to 100 us
+
 MatrixCall = Callable[[Any, int], int]
 """Writes the features of a record batch to the address of a matrix; gives the status."""
 
@@ -178,14 +181,28 @@ def _call_of(ready: PreparedProgram) -> _Call:
     return _Call(table, block, scratch, structures[0], structures[1], ready)
 
 
+def _kernels(ready: PreparedProgram) -> tuple[int, Any, Any]:
+    """Return what few rows are, the kernel, and the same that keeps the interpreter's lock.
+
+    To give the lock away and to get it back takes .25 us, and ms where another thread computes.
+    """
+    n_columns = int(ready.block[3])
+    kernel: Any = ready.kernel
+    return _FEW_VALUES // n_columns, kernel, _PROTOTYPE(address_of(kernel))
+
+
 def matrix_call(ready: PreparedProgram) -> MatrixCall:
     """Return a function that writes a matrix; it belongs to whoever calls it at a time."""
     call = _call_of(ready)
-    kernel, block, given = ready.kernel, call.block.ctypes.data, call.given.ctypes.data
+    given = call.given.ctypes.data
+    few, kernel, kernel_of_few = _kernels(ready)
+    args = ctypes.c_int64(call.block.ctypes.data), ctypes.c_int64(given)
 
     def run(batch: Any, out: int, _owner: _Call = call) -> int:
         batch._export_to_c(given)
-        return kernel(block, given, out)
+        if batch.num_rows > few:
+            return kernel(*args, out)
+        return kernel_of_few(*args, out)
 
     return run
 
@@ -198,12 +215,14 @@ def arrow_call(ready: PreparedProgram, schema: Schema) -> ArrowCall:
         schema: of what it gives.
     """
     call = _call_of(ready)
-    kernel, block = ready.kernel, call.block.ctypes.data
     given, made = call.given.ctypes.data, call.made.ctypes.data
+    few, kernel, kernel_of_few = _kernels(ready)
+    args = [ctypes.c_int64(address) for address in (call.block.ctypes.data, given, made)]
     taken = pa.RecordBatch._import_from_c
 
     def run(batch: Any, _owner: _Call = call) -> Any:
         batch._export_to_c(given)
-        return None if kernel(block, given, made) else taken(made, schema)
+        status = kernel(*args) if batch.num_rows > few else kernel_of_few(*args)
+        return None if status else taken(made, schema)
 
     return run

@@ -39,6 +39,9 @@ from fastfeat.io.columns.column import physical_chunks
 
 N_SAMPLE = 1 << 15  # keys at most, and at least half as many where there are so many rows
 N_PER_KEY = 2  # buckets: counts of 8 bytes take at most 1 MiB
+N_FEWEST = 1 << 10  # keys that a map is learnt from: counts of its buckets stay in the first cache
+MOST_KEYS = 1 << 20  # about how many may be extracted for that
+FEW_KEYS = 4  # rows to each; with fewer rows there is room for all keys, and none are counted
 N_MAP_BYTES = (1 << 12) * 8 + 2 * N_SAMPLE * N_PER_KEY * 8
 
 
@@ -173,9 +176,14 @@ def _thin(state: Sampled, n_rows: int) -> None:
 
 
 def _add_keys(state: Extracted, column: Column) -> None:
-    hint = state.hint
-    counts = count_buckets(column, hint.buckets)
-    found = extract(column, hint.buckets, counts, hint.wanted, hint.pivots)
+    hint, n_parts = state.hint, len(column.parts)
+    n_rows = sum(rows.n for part in column.parts for rows in part)
+    if n_parts * int(hint.totals.sum()) <= n_rows // FEW_KEYS:
+        room = np.tile(hint.totals, (n_parts, 1))
+    else:
+        counts = count_buckets(column, hint.buckets)
+        room = counts[:, hint.wanted].astype(np.int64)
+    found = extract(column, hint.buckets, room, hint.wanted, hint.pivots)
     state.n_others += found.sizes
     state.n_less += found.n_less
     for keys, starts, ends in zip(found.keys, found.starts, found.ends, strict=True):
@@ -237,6 +245,9 @@ def _after_sampling(state: Sampled) -> Found | Again:
         return _found(state.asked, len(sample), ranks, sample[ranks])
     if len(sample) == 0:
         sample = np.zeros(1, np.int64)  # perhaps nothing is there, perhaps the sample missed it
+    n_ranks = len(_ranks(state.asked, state.n_rows, state.n_rows))
+    while len(sample) >= 2 * N_FEWEST and 2 * state.n_rows * n_ranks <= MOST_KEYS * len(sample):
+        sample = sample[::2].copy()
     buckets = learn_map(sample, N_PER_KEY)
     return Again(("count", _plain(buckets), sample, state.n_rows))
 

@@ -69,7 +69,7 @@ def schedule_of(features: Mapping[str, Node], types: Types, purpose: Purpose) ->
 
 
 def schedule_of_columns(nodes: Sequence[Node], types: Types, *, training: bool = False) -> Schedule:
-    """Return the schedule of the steps that expressions read of a row; they all stay there.
+    """Return the schedule of the steps that expressions read of a row, which stay there.
 
     Args:
         nodes: the expressions.
@@ -79,7 +79,8 @@ def schedule_of_columns(nodes: Sequence[Node], types: Types, *, training: bool =
     draft = _draft(types, training=training)
     _visit(draft, ROWS, nodes)
     _link_windows(draft)
-    outputs = [place for task in draft.tasks for place in task.gives]
+    made = [place for task in draft.tasks for place in task.gives]
+    outputs = [place for place in made if draft.columns[place].space == ROWS]
     schedule = _schedule(draft, "columns", outputs)
     for improve in PASSES:
         schedule = improve(schedule)

@@ -48,7 +48,7 @@ from fastfeat.plan.run.inputs import (
 )
 from fastfeat.plan.run.lookup_tables import Tables, table_values
 from fastfeat.plan.run.order_warnings import warn_repeated
-from fastfeat.plan.run.prepared import prepare, prepared_features
+from fastfeat.plan.run.prepared import finished_features, prepare, prepared_features
 from fastfeat.plan.run.results import check_memory, computed_form, given_out
 from fastfeat.plan.run.row_selection import row_numbers
 from fastfeat.plan.run.steps import columns_of_chosen, run
@@ -92,7 +92,7 @@ def transform(
     """
     is_plain = rows is None and not categories and not known
     is_plain = is_plain and backend == "cpu" and type(to) is str
-    if is_plain and (features := prepared_features(fitted, data, to, out)) is not None:
+    if is_plain and (features := prepared_features(fitted, data, tables, to, out)) is not None:
         return features
     check_result(to, out, backend, categories=categories)
     form = computed_form(fitted, to)
@@ -104,7 +104,7 @@ def transform(
         if_there.append(fitted.encoded.row_id[0])
     table = read_columns(data, [*plan.row_columns, *kept, *ids], if_there)
     read = table if not isinstance(data, (pa.Table, pa.RecordBatch)) else None
-    if is_plain and (features := prepared_features(fitted, read, to, out)) is not None:
+    if is_plain and (features := prepared_features(fitted, read, tables, to, out)) is not None:
         return features
     check_place(table, backend)
     check_still_missing(table, fitted.never_seen)
@@ -119,9 +119,13 @@ def transform(
         every = batch if batch.source is None else batch.source.rows
         warn_repeated(every, data, history, list(fitted.nodes.values()), fitted.told)
         warn_encoded(fitted.encoded, table, wanted, fitted.told)
-        features = computed(fitted, batch, program, constants, form, memory)
+        features = None
+        if is_plain:
+            features = finished_features(fitted, table, batch.made, to, memory)
+        if features is None:
+            features = computed(fitted, batch, program, constants, form, memory)
     if is_plain:
-        prepare(fitted, data if read is None else read, to)
+        prepare(fitted, table if read is not None or plan.past_columns else data, to)
     if out is not None:
         return out
     if to == "pandas":

@@ -183,6 +183,25 @@ def refused(error: VocabularyTooLarge, max_memory: int) -> InvalidData:
     )
 
 
+def check_room(values: Array, dtype: DType, max_memory: int) -> None:
+    """Raise where distinct values take more memory than they may.
+
+    Args:
+        values: as keys are stored, none of them missing.
+        dtype: their type.
+        max_memory: bytes that they may take.
+
+    Raises:
+        InvalidData: they take more.
+    """
+    keys = keys_of(values, dtype)
+    n_bytes = len(keys.data) if isinstance(keys, TextKeys) else 0
+    try:
+        check_keys(kind_of(element_of(dtype)), len(keys), n_bytes, max_memory)
+    except VocabularyTooLarge as error:
+        raise refused(error, max_memory) from None
+
+
 def in_order(
     parts: Sequence[Array],
     dtypes: Sequence[DType],

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from fastfeat_kernels.column import TEXT
@@ -33,11 +34,12 @@ from fastfeat.engine.learner import Learner, Learnt, Packed, Rows
 from fastfeat.io.arrow import Array, ChunkedArray, call, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.column import physical_chunks
-from fastfeat.io.columns.keys import key_type
+from fastfeat.steps.keys import cpu_spilled as spilled
 from fastfeat.steps.keys.cpu_counting import (
     Counted,
     Places,
     array_of,
+    check_room,
     chunks_of,
     counted,
     counted_before,
@@ -49,6 +51,7 @@ from fastfeat.steps.keys.cpu_counting import (
     taken,
     uses_of,
 )
+from fastfeat.steps.keys.cpu_spilled import Weighted
 from fastfeat.steps.keys.tasks import KeysTask
 
 _RUN = "vocabulary"
@@ -57,7 +60,6 @@ _MOST_WAITING = 4
 and a state is at most so many times larger than it must be."""
 _FEW_WAITING = 1 << 16
 _LOW = 0xFFFFFFFF
-_COUNTS = "counts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +85,6 @@ class KeysSpec:
     def is_column(self) -> bool:
         """Whether a key is a value of one column."""
         return len(self.dtypes) == 1 and self.missing == "key"
-
-
-class Weighted(NamedTuple):
-    """Distinct keys in any order, and how many rows have each.
-
-    Args:
-        parts: an Arrow array a part of the key, shape (n_keys,).
-        counts: shape (n_keys,).
-    """
-
-    parts: tuple[Array, ...]
-    counts: Counts
 
 
 @dataclass(slots=True)
@@ -129,6 +119,7 @@ class KeysState:
         first: the keys of rows that came at once.
         open: the table of keys.
         waiting: keys of others, that are not in the table yet.
+        files: further keys.
         n_rows: how many rows there were.
         n_missing: how many of them have no key, those of `first` not counted.
     """
@@ -137,6 +128,7 @@ class KeysState:
     first: Counted | None = None
     open: Open | None = None
     waiting: list[Weighted | Open] = field(default_factory=list["Weighted | Open"])
+    files: list[Path] = field(default_factory=list[Path])
     n_rows: int = 0
     n_missing: int = 0
 
@@ -191,10 +183,11 @@ def merge(a: KeysState, b: KeysState) -> KeysState:
             drop_slots(table)
         b.waiting.append(b.open)
     a.waiting += b.waiting
+    a.files += b.files
     a.n_rows += b.n_rows
     a.n_missing += b.n_missing
     sizes = [_n_keys(keys) for keys in a.waiting]
-    if sum(sizes) > _MOST_WAITING * max(_n_open(a), *sizes) + _FEW_WAITING:
+    if sum(sizes) > _MOST_WAITING * max([_n_open(a), *sizes]) + _FEW_WAITING:
         _take_waiting(a)
     return a
 
@@ -214,28 +207,27 @@ def finished(state: KeysState) -> Learnt:
 
 
 def pack(state: KeysState) -> Packed:
-    """Return a state as data: text as bytes, for it need not be UTF-8."""
-    found = _all(state)
-    columns = {str(k): _as_bytes(part) for k, part in enumerate(found.parts)}
-    columns[_COUNTS] = array_of_values(found.counts, None, pa.int64())
+    """Return a state as data."""
     n_missing = state.n_missing + (0 if state.first is None else state.first.found.n_missing)
-    return Packed({"n_rows": state.n_rows, "n_missing": n_missing}, {"keys": pa.table(columns)})
+    numbers = {"n_rows": state.n_rows, "n_missing": n_missing}
+    return Packed(numbers, {"keys": spilled.table_of(_all(state))})
 
 
 def unpack(spec: KeysSpec, hint: Any, packed: Packed) -> KeysState:
     """Return the state of its data."""
-    table = packed.tables["keys"].combine_chunks()
-    counts = _whole(table.column(_COUNTS)).to_numpy()
-    parts = tuple(
-        _of_bytes(_whole(table.column(str(k))), dtype) for k, dtype in enumerate(spec.dtypes)
+    state = KeysState(spec, **packed.numbers)
+    state.waiting.append(spilled.keys_of_table(packed.tables["keys"], spec.dtypes))
+    return state
+
+
+def spill(state: KeysState, folder: Path) -> None:
+    """Write the keys so far to a file, and begin anew."""
+    _close_first(state)
+    keys = _in_memory(state)
+    state.files.append(
+        spilled.write(folder, keys, state.spec.dtypes, is_cross=not state.spec.is_column)
     )
-    numbers = packed.numbers
-    return KeysState(
-        spec,
-        waiting=[Weighted(parts, counts)],
-        n_rows=numbers["n_rows"],
-        n_missing=numbers["n_missing"],
-    )
+    state.open, state.waiting = None, []
 
 
 def size(state: KeysState) -> int:
@@ -270,6 +262,7 @@ LEARNER = Learner(
     unpack=unpack,
     size=size,
     bound=bound,
+    spill=spill,
 )
 
 
@@ -295,6 +288,28 @@ def _all(state: KeysState) -> Weighted:
     """Return the keys of all rows."""
     if state.first is not None:
         return _weighted(state.first)
+    return _of_files(state) if state.files else _in_memory(state)
+
+
+def _of_files(state: KeysState) -> Weighted:
+    """Return the keys of all rows, some of which stand in files: counted a part at a time."""
+    spec = state.spec
+    if state.open is not None or state.waiting:
+        spill(state, state.files[0].parent)
+    found: list[Weighted] = []
+    for pieces in spilled.partitions(state.files, spec.dtypes):
+        found.append(_in_memory(KeysState(spec, waiting=list(pieces))))
+    parts = tuple(
+        pa.concat_arrays(part) for part in zip(*(one.parts for one in found), strict=True)
+    )
+    counts = np.concatenate([one.counts for one in found])
+    if spec.is_column:  # of several parts, they are looked at when they are put in order
+        check_room(parts[0], spec.dtypes[0], spec.max_memory)
+    return Weighted(parts, counts)
+
+
+def _in_memory(state: KeysState) -> Weighted:
+    """Return the keys that are in memory."""
     if state.open is None and len(state.waiting) == 1 and isinstance(state.waiting[0], Weighted):
         return state.waiting[0]
     return _closed(state.spec, _take_waiting(state))
@@ -480,16 +495,3 @@ def _parts_of(tables: Open) -> list[NDArray[np.int64]]:
         if k > 1:
             numbers = tables.heads[k - 2].table.keys[numbers, 0]
     return [*found, numbers][::-1]
-
-
-def _whole(column: ChunkedArray) -> Array:
-    """Return a column that is in one piece, or in none."""
-    return column.chunk(0) if column.num_chunks else pa.nulls(0, column.type)
-
-
-def _as_bytes(part: Array) -> Array:
-    return part.view(pa.large_binary()) if pa.types.is_large_string(part.type) else part
-
-
-def _of_bytes(part: Array, dtype: DType) -> Array:
-    return part.view(key_type(dtype)) if dtype.holds_bytes else part

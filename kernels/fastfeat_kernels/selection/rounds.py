@@ -179,7 +179,7 @@ def count_buckets(column: Column, buckets: BucketMap) -> npt.NDArray[np.uint32]:
 def extract(
     column: Column,
     buckets: BucketMap,
-    counts: npt.NDArray[np.uint32],
+    room: Indices,
     wanted: Indices,
     pivots: Keys,
 ) -> BucketKeys:
@@ -188,14 +188,15 @@ def extract(
     Args:
         column: the rows.
         buckets: the map.
-        counts: how many values of each part are in each bucket.
+        room: for how many keys of each wanted bucket there must be room in each part, of shape
+            (n_parts, n_wanted): at least how many there are.
         wanted: which buckets, ascending.
         pivots: the key of each that is left out and counted, as `commonest` has it.
     """
     targets = np.zeros(buckets.n_buckets, np.int32)
     targets[wanted] = np.arange(1, len(wanted) + 1)
     pivots = np.append(0, pivots)
-    sizes = np.insert(counts[:, wanted].astype(np.int64), 0, 0, axis=1)
+    sizes = np.insert(room, 0, 0, axis=1)
     starts = np.cumsum(sizes, axis=1) - sizes
     cursors, n_less = starts.copy(), np.zeros(starts.shape, np.int64)
     outputs = [np.empty(n, np.int64) for n in sizes.sum(axis=1)]

@@ -94,7 +94,8 @@ def _select_in_buckets(column: Column, ranks: Ranks, n_rows: int) -> OrderStatis
     ends = np.cumsum(totals)
     places = _places(ranks, int(ends[-1]))
     holders, index = np.unique(np.searchsorted(ends, places, side="right"), return_inverse=True)
-    extracted = extract(column, buckets, counts, holders, commonest(sample, buckets)[holders])
+    room = counts[:, holders].astype(np.int64)
+    extracted = extract(column, buckets, room, holders, commonest(sample, buckets)[holders])
     inside = places - (ends - totals)[holders][index]
     found = _keys_at(extracted, totals[holders], index, inside, column, int(ends[-1]))
     return _decode(column.element, int(ends[-1]), places, found)

@@ -157,6 +157,87 @@ def test_calls_do_not_grow_with_features(n_features: int, to: str) -> None:
     assert is_prepared(fitted, table, to=to)
 
 
+MORE = {
+    "is_a": col("s") == "a",
+    "present": col("s").is_not_null(),
+    "code": col("s").ordinal_encode(),
+    "both": ff.cross(col("s"), col("u")).ordinal_encode(),
+    "of_key": col("x") - col("whole").mean(by="u"),
+    "length": col("s").str.len_bytes() * 2,
+    "one": col("s").one_hot_encode(),
+    "target": col("u").target_encode("flag"),
+    "plain": col("y") + 1,
+    "small": col("small") * 2,
+}
+WITH_STEPS = ff.Plan(MORE, label="flag", keep=["s"]).fit(table_of(500, 1, finite=True))
+
+
+@given(tables, edges, st.booleans())
+def test_tasks_before_have_the_bits_of_the_general_way(
+    table: Any, ends: list[int], other_types: bool
+) -> None:
+    rows = cut(table, ends, 0)
+    if other_types:
+        rows = rows.set_column(6, "small", rows["small"].cast(pa.float64()))
+        rows = rows.set_column(13, "s", rows["s"].dictionary_encode())
+    for options in OPTIONS:
+        expected = general(WITH_STEPS, rows, **options)
+        before = n_calls(lambda: general(WITH_STEPS, rows, **options))  # noqa: B023  # at once
+        WITH_STEPS.transform(rows, **options)
+        found = WITH_STEPS.transform(rows, **options)
+        after = n_calls(lambda: WITH_STEPS.transform(rows, **options))  # noqa: B023  # at once
+        assert after < 0.8 * before or not rows.num_rows
+        if rows.num_rows and not other_types:
+            assert_same(found, expected)
+        elif isinstance(found, np.ndarray):
+            assert found.tobytes() == expected.tobytes()
+        else:
+            assert found.equals(expected)
+
+
+def test_windows_and_lookups_have_the_bits_of_the_general_way() -> None:
+    rng = np.random.default_rng(9)
+    rows = pa.table(
+        {
+            "t": pa.array(np.arange(300) * 10**9, pa.timestamp("ns")),
+            "k": rng.integers(0, 5, 300),
+            "x": rng.normal(size=300),
+            "late": pa.array(rng.normal(size=300), mask=rng.random(300) < 0.2),
+        }
+    )
+    shops = pa.table({"k": np.arange(4), "size": rng.normal(size=4), "open": ["a", "b", "a", None]})
+    minute = ff.window("1m", by="k", time="t")
+    features = {
+        "mean": col("x").mean(over=minute),
+        "more": col("late").sum(over=minute) * 2,
+        "seen": ff.count(over=minute),
+        "size": ff.lookup("shops", by="k").col("size"),
+        "is_a": ff.lookup("shops", by="k").col("open") == "a",
+        "own": col("x") * 3,
+    }
+    looked_up = {name: features[name] for name in ("size", "is_a", "own")}
+    past, now = rows.slice(0, 200), rows.slice(200).drop_columns(["late"])
+    plan = ff.Plan(features, outcomes=["late"])
+    fitted = plan.fit(past, tables={"shops": shops}, history="batch")
+    of_tables = ff.Plan(looked_up).fit(past, tables={"shops": shops})
+    histories: list[Any] = [past, "batch"]
+    asked = [(fitted, {"history": history}) for history in histories]
+    for one, seen in [*asked, (of_tables, {})]:
+        for options in OPTIONS:
+            given_too: dict[str, Any] = {**options, **seen, "tables": {"shops": shops}}
+            assert_few_calls(one, now, given_too)
+            assert_few_calls(one, now.slice(50, 1), given_too)
+
+
+def assert_few_calls(fitted: Any, rows: Any, options: dict[str, Any]) -> None:
+    """Check that a further call has the bits of the general way, and fewer calls."""
+    expected = general(fitted, rows, **options)
+    before = n_calls(lambda: general(fitted, rows, **options))
+    fitted.transform(rows, **options)
+    assert_same(fitted.transform(rows, **options), expected)
+    assert n_calls(lambda: fitted.transform(rows, **options)) < before
+
+
 def test_a_second_transform_is_prepared() -> None:
     table = pa.table({"x": [1.0, 2.0], "other": ["a", "b"]})
     for to in ("arrow", "numpy"):

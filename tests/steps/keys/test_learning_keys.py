@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 import numpy as np
@@ -59,6 +61,14 @@ def state_of(spec: KeysSpec, rows: dict[int, pa.ChunkedArray], n_batches: int) -
     return state
 
 
+def spilled(state: KeysState, folder: str) -> KeysState:
+    """Return a state after it has left memory."""
+    assert LEARNER.spill is not None
+    LEARNER.spill(state, Path(folder))
+    assert LEARNER.size(state) == 0
+    return state
+
+
 def keys_of(state: KeysState) -> KeyCounts:
     found = LEARNER.next(state)
     assert isinstance(found, Learnt)
@@ -86,7 +96,7 @@ def test_many_keys_in_any_parts_are_those_of_all_rows(
     dtypes = tuple(INT64 if pa.types.is_integer(part.type) else UTF8 for part in rows.values())
     spec = KeysSpec(dtypes, missing, MAX_MEMORY, at_once=at_once)
     expected = keys_of(state_of(spec, rows, 1))
-    with small_states():
+    with small_states(), TemporaryDirectory() as folder:
         n, n_states = N_ROWS, len(n_batches)
         cuts = [n * k // n_states for k in range(n_states + 1)]
         states = [
@@ -97,6 +107,8 @@ def test_many_keys_in_any_parts_are_those_of_all_rows(
             a = states.pop(data.draw(st.integers(0, len(states) - 1)))
             b = states.pop(data.draw(st.integers(0, len(states) - 1)))
             states.append(LEARNER.merge(a, b))
+            if data.draw(st.booleans()):
+                states[-1] = spilled(states[-1], folder)
         assert LEARNER.size(states[0]) <= LEARNER.bound(spec, N_ROWS)
         content = to_bytes(LEARNER, states[0])
         assert_equal(keys_of(of_bytes(LEARNER, spec, None, content)), expected)
@@ -121,3 +133,13 @@ def test_keys_take_no_more_than_they_may_however_they_come(n_batches: int, n_par
     spec = KeysSpec((INT64, UTF8)[:n_parts], "key", 3000, at_once=n_batches == 1)
     with pytest.raises(InvalidData, match=r"distinct keys take [\d,]+ bytes, and max_memory=3,000"):
         state_of(spec, rows, n_batches)
+
+
+def test_keys_in_files_take_no_more_than_they_may(tmp_path: Path) -> None:
+    rows = columns(0, 1)
+    state = LEARNER.start(KeysSpec((INT64,), "key", 40_000), None)
+    for first in range(0, N_ROWS, 100):
+        LEARNER.add(state, {0: rows[0].slice(first, 100)}, range(first, first + 100))
+        spilled(state, str(tmp_path))
+    with pytest.raises(InvalidData, match="distinct keys take"):
+        LEARNER.next(state)
