@@ -142,7 +142,7 @@ def look(task: Task, parts: Sequence[Sequence[Rows[Chunk]]], run: Run) -> tuple[
 
 def held_by(begins: Words, ends: Words) -> Words:
     """Return how many floats a window of each biased exponent holds, of those that `look` found."""
-    return np.cumsum(begins) - np.cumsum(ends) + ends
+    return (begins - ends).cumsum() + ends
 
 
 def best_exponent(begins: Words, ends: Words) -> int:
@@ -152,9 +152,12 @@ def best_exponent(begins: Words, ends: Words) -> int:
         begins: how many floats a window of each biased exponent is the first to hold.
         ends: how many it is the last to hold.
     """
-    held = held_by(begins, ends)
-    first = int(np.argmax(held))
-    last = int(np.flatnonzero(held == held[first])[-1])
+    return _best(held_by(begins, ends))
+
+
+def _best(held: Words) -> int:
+    first = int(held.argmax())
+    last = int((held == held[first]).nonzero()[0][-1])
     return min((first + last) // 2, first + MAX_HEADROOM) - layout.EXPONENT_BIAS
 
 
@@ -163,7 +166,8 @@ def common_exponent(begins: Words, ends: Words) -> int:
 
     Their tables join without shifts; the arguments are of `best_exponent`.
     """
-    best, held = best_exponent(begins, ends), held_by(begins, ends)
+    held = held_by(begins, ends)
+    best = _best(held)
     below = best // COMMON * COMMON
     enough = held[best + layout.EXPONENT_BIAS] * (1 - 2.0**-10)
     for exponent in sorted((below, below + COMMON), key=lambda one: abs(one - best)):

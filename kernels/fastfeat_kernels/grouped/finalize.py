@@ -147,8 +147,9 @@ def _read_out(moments: GroupedMoments, statistic: _Statistic, run: Run, n_parts:
     hard = [groups[: int(state[layout.N_HARD])] for state, groups in found]
     _read_out_infinite(moments, statistic, out)
     groups = np.concatenate([moments.left.groups, *hard]).astype(np.int64)
-    values = [statistic.read(one) for one in all_moments_of(moments, groups)]
-    out[groups] = [np.nan if value is None else value for value in values]
+    if len(groups):
+        values = [statistic.read(one) for one in all_moments_of(moments, groups)]
+        out[groups] = [np.nan if value is None else value for value in values]
     return out
 
 

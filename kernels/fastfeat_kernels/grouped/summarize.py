@@ -44,6 +44,7 @@ from fastfeat_kernels.grouped.tables import (
     Groups,
     Partitions,
     Words,
+    aligned_zeros,
     rows_call,
     scratch,
     split_groups,
@@ -59,7 +60,7 @@ FEWEST_LEFT = 16  # rows that no window holds, and that become integers of any w
 FEW_LEFT = 1 << 10  # rows for which no table of a further window is made
 MOST_REACH = 1 << 62  # of the highest limbs
 N_LEFT_BYTES = 1 << 10  # of the widest integers of a group
-MOST_OTHERS = 6  # further windows
+MOST_OTHERS = 3  # further windows, which a budget of memory has to have room for
 MAX_ROOM = 8  # bits of a window that are left free for more rows, before it is moved up
 MOVED_UP = 16  # bits
 
@@ -126,9 +127,11 @@ class Table:
 
 def new_table(element: str, n_groups: int, level: Level, extremes: bool = True) -> Table:
     """Return the table of no rows; memory that is never touched costs nothing."""
-    target = new_target(Task(element, n_groups, level, LOWEST_EXPONENT, extremes, 0), 0)
-    moments = no_moments(element, 0, level, extremes)
-    moments = moments._replace(lines=target.lines, extremes=target.extremes)
+    lines = aligned_zeros(n_groups, layout.LINE_WORDS[level])
+    keys = np.empty((n_groups, 2), np.int64) if extremes else NO_EXTREMES
+    moments = GroupedMoments(
+        element, level, LOWEST_EXPONENT, 1, lines, NONE, NONE, NONE, keys, no_left()
+    )
     return Table(moments, has_extremes=extremes)
 
 
@@ -138,6 +141,8 @@ def moments_in(table: Table, run: Run) -> GroupedMoments:
     if not table.has_rows:
         return no_moments(moments.element, moments.n_groups, moments.level, table.has_extremes)
     carry(table, run)
+    if not table.others:
+        return table.moments
     others = [
         one.moments._replace(element=moments.element, lines=one.moments.lines.copy())
         for one in table.others
@@ -421,6 +426,8 @@ def _add_parts(
     for target, state in zip(targets[1:], states[1:], strict=True):
         table.moments = merge(table.moments, _read(task, target, state), into_first=True)
     n_left = states[:, layout.N_LEFT].tolist()
+    if len(parts) == 1:
+        return _LeftRows(targets[0].left_values[: n_left[0]], targets[0].left_groups[: n_left[0]])
     return _LeftRows(
         np.concatenate([one.left_values[:n] for one, n in zip(targets, n_left, strict=True)]),
         np.concatenate([one.left_groups[:n] for one, n in zip(targets, n_left, strict=True)]),
@@ -485,8 +492,10 @@ def _read(task: Task, target: Target, state: Words) -> GroupedMoments:
 
 
 def n_bytes_of(table: Table) -> int:
-    """Return the memory that a table takes."""
+    """Return the memory that a table takes; lines that no row has touched take none."""
     moments = table.moments
+    if not table.has_rows:
+        return 0
     arrays = moments.lines, moments.n_missing, moments.n_positive_infinite
     n_bytes = sum(array.nbytes for array in (*arrays, moments.n_negative_infinite))
     left = len(moments.left.groups) * N_LEFT_BYTES
