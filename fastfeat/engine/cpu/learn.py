@@ -11,6 +11,9 @@ from dataclasses import astuple, dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
+import numpy as np
+from fastfeat_kernels.column import Columns, columns_at
+from fastfeat_kernels.moments.many import ManyMoments, summarize_columns
 from fastfeat_kernels.moments.state import (
     NO_ROW,
     Level,
@@ -24,6 +27,7 @@ from fastfeat_kernels.powers.state import NO_POWERS, PowerSums
 from fastfeat_kernels.powers.state import merge as merge_powers
 from fastfeat_kernels.powers.state import summarize as summarize_powers
 from fastfeat_kernels.selection.state import OrderStatistics, select
+from numpy.typing import NDArray
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.function import (
@@ -35,6 +39,7 @@ from fastfeat.aggregates.function import (
     needs_powers,
     ranks_of,
 )
+from fastfeat.engine.columns import in_place
 from fastfeat.engine.cpu.kernels import PARTS_PER_THREAD, n_parts, runner
 from fastfeat.engine.cpu.run import compute
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
@@ -51,6 +56,10 @@ ROWS_PER_PIECE = 1 << 20
 N_BYTES_OF_MOMENTS, N_BYTES_OF_POWERS = 1 << 10, 3 << 10  # of the widest floats
 
 
+MANY = 32
+"""Columns of one type, of which the same is learnt, from which on they are learnt together."""
+
+
 class Needs(NamedTuple):
     """The kernels that the aggregates of one output need."""
 
@@ -58,6 +67,42 @@ class Needs(NamedTuple):
     moments: bool
     powers: bool
     order: bool
+
+
+class Alike(NamedTuple):
+    """Outputs that are columns of one type, of which the same is wanted, from moments alone.
+
+    Args:
+        outputs: their numbers.
+        inputs: the number of the input that each is, shape (n_outputs,).
+        element: the type, as kernels know it.
+        level: as of the kernel of moments.
+        functions: what is wanted of each.
+    """
+
+    outputs: tuple[int, ...]
+    inputs: NDArray[np.int64]
+    element: str
+    level: Level
+    functions: Functions
+
+
+class Plan(NamedTuple):
+    """The ways of learning each output: they follow from a program and what is wanted of it.
+
+    Args:
+        needs: the kernels that each output needs.
+        computed: the outputs that are no columns.
+        columns: the slot of each of the others.
+        alike: those of these that are learnt together, where they are known to lie in place.
+        others: the slot of each of those that are not.
+    """
+
+    needs: tuple[Needs, ...]
+    computed: tuple[int, ...]
+    columns: Mapping[int, InputSlot]
+    alike: tuple[Alike, ...]
+    others: Mapping[int, InputSlot]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +126,22 @@ class Statistics:
 
     Args:
         spec: what is learnt.
-        needs: the kernels that each output needs.
+        plan: what follows from that.
         n_rows: how many rows were added.
         moments: of each output; of no rows where nobody asks for them, as the following are.
         powers: sums of powers.
         kept: the values, where their order is needed.
+        many: moments of outputs that are alike, where they were added together, and are not in
+            `moments` yet.
     """
 
     spec: Spec
-    needs: list[Needs]
+    plan: Plan
     n_rows: int
     moments: list[Moments]
     powers: list[PowerSums]
     kept: list[list[ChunkedArray]]
+    many: list[tuple[Alike, ManyMoments]]
 
 
 def learn(task: LearnTask) -> list[list[Any]]:
@@ -104,37 +152,85 @@ def learn(task: LearnTask) -> list[list[Any]]:
 
 
 def _start(spec: Spec, hint: None) -> Statistics:
-    needs = [_needs(functions) for functions in spec.wanted]
-    outputs = spec.program.outputs
-    nothing = [no_moments(storage(output.dtype)) for output in outputs]
-    return Statistics(spec, needs, 0, nothing, [NO_POWERS for _ in outputs], [[] for _ in outputs])
+    plan = _plan(spec.program, tuple(map(tuple, spec.wanted)))
+    outputs, dtypes = spec.program.outputs, [output.dtype for output in spec.program.outputs]
+    nothing = {dtype: no_moments(storage(dtype)) for dtype in set(dtypes)}
+    n, moments = len(outputs), [nothing[dtype] for dtype in dtypes]
+    return Statistics(spec, plan, 0, moments, [NO_POWERS] * n, [[] for _ in outputs], [])
 
 
 def _add(state: Statistics, columns: Mapping[InputSlot, Any], rows: Rows) -> None:
-    slots = [column_of(output) for output in state.spec.program.outputs]
-    computed = [k for k, slot in enumerate(slots) if slot is None]
-    _add_computed(state, computed, columns, rows)
-    _add_in_place(state, slots, columns, rows)
+    _settle(state)
+    program, plan = state.spec.program, state.plan
+    _add_computed(state, plan.computed, columns, rows)
+    wide = in_place(columns, program)
+    if wide is None or not isinstance(rows, range) or rows.start:
+        _add_in_place(state, plan.columns, columns, rows)
+    else:
+        _add_in_place(state, plan.others, columns, rows)
+        state.many += [(alike, _add_alike(alike, wide)) for alike in plan.alike]
     state.n_rows += len(rows)
+
+
+def _add_alike(alike: Alike, columns: Columns) -> ManyMoments:
+    """Return the moments of outputs that are alike: each column is a task of some thread."""
+    chosen = columns_at(columns, alike.inputs)
+    n_tasks = n_parts(len(alike.outputs) * columns.n_rows)
+    return summarize_columns(alike.element, chosen, alike.level, runner("moments"), n_tasks)
+
+
+def _settle(state: Statistics) -> None:
+    """Put the moments of columns that were added together into those of each."""
+    for alike, many in state.many:
+        for place, k in enumerate(alike.outputs):
+            state.moments[k] = merge(state.moments[k], many[place])
+    state.many.clear()
+
+
+@lru_cache(maxsize=16)
+def _plan(program: Program, wanted: tuple[Functions, ...]) -> Plan:
+    needs_of = {functions: _needs(functions) for functions in dict.fromkeys(wanted)}
+    slots = [column_of(output) for output in program.outputs]
+    number = {slot: k for k, slot in enumerate(program.inputs)}
+    members: dict[tuple[str, Functions], list[int]] = {}
+    for k, (slot, functions) in enumerate(zip(slots, wanted, strict=True)):
+        needs = needs_of[functions]
+        if slot is not None and needs.moments and not (needs.powers or needs.order):
+            members.setdefault((storage(program.outputs[k].dtype), functions), []).append(k)
+    alike: list[Alike] = []
+    for (element, functions), outputs in members.items():
+        if len(outputs) >= MANY:
+            inputs = np.array([number[slot] for k in outputs if (slot := slots[k])], np.int64)
+            level = needs_of[functions].level
+            alike.append(Alike(tuple(outputs), inputs, element, level, functions))
+    together = {k for one in alike for k in one.outputs}
+    columns = {k: slot for k, slot in enumerate(slots) if slot is not None}
+    return Plan(
+        tuple(needs_of[functions] for functions in wanted),
+        tuple(k for k, slot in enumerate(slots) if slot is None),
+        columns,
+        tuple(alike),
+        {k: slot for k, slot in columns.items() if k not in together},
+    )
 
 
 def _add_in_place(
     state: Statistics,
-    slots: Sequence[InputSlot | None],
+    slots: Mapping[int, InputSlot],
     columns: Mapping[InputSlot, Any],
     rows: Rows,
 ) -> None:
-    """Add the outputs that are columns.
+    """Add outputs that are columns.
 
     Of many columns each is a task: to divide every one of 8 between two threads took 0.1 ms more a
     column than it saved.
     """
-    many = sum(slot is not None for slot in slots) >= PARTS_PER_THREAD * num_threads()
+    many = len(slots) >= PARTS_PER_THREAD * num_threads()
 
     def add_column(k: int, slot: InputSlot) -> None:
         _add_output(state, k, columns[slot], rows, 1 if many else n_parts(len(rows)))
 
-    tasks = [partial(add_column, k, slot) for k, slot in enumerate(slots) if slot is not None]
+    tasks = [partial(add_column, k, slot) for k, slot in slots.items()]
     if many and n_parts(len(rows)) > 1:
         run_tasks(tasks)
     else:
@@ -175,7 +271,7 @@ def _part(program: Program, numbers: tuple[int, ...]) -> Program:
 def _add_output(state: Statistics, k: int, column: ChunkedArray, rows: Rows, n_parts: int) -> None:
     """Add rows of an output, as numbers in plain storage."""
     chunks = physical_chunks(column)
-    element, needs = storage(state.spec.program.outputs[k].dtype), state.needs[k]
+    element, needs = storage(state.spec.program.outputs[k].dtype), state.plan.needs[k]
     if needs.moments:
         found = summarize(element, chunks, needs.level, runner("moments"), n_parts)
         if found.first_infinite != NO_ROW:
@@ -189,38 +285,55 @@ def _add_output(state: Statistics, k: int, column: ChunkedArray, rows: Rows, n_p
 
 
 def _merge(a: Statistics, b: Statistics) -> Statistics:
+    _settle(a)
+    _settle(b)
     return Statistics(
         a.spec,
-        a.needs,
+        a.plan,
         a.n_rows + b.n_rows,
         [merge(x, y) for x, y in zip(a.moments, b.moments, strict=True)],
         [merge_powers(x, y) for x, y in zip(a.powers, b.powers, strict=True)],
         [[*x, *y] for x, y in zip(a.kept, b.kept, strict=True)],
+        [],
     )
 
 
 def _next(state: Statistics) -> Learnt:
-    results: list[list[Any]] = []
+    results: dict[int, Sequence[Any]] = {}
+    for alike, many in state.many:
+        rows = [AGGREGATES[name].of_many for name, _ in alike.functions]
+        dtype = state.spec.program.outputs[alike.outputs[0]].dtype
+        found = [
+            of_many(many, dtype, params)
+            for of_many, (_, params) in zip(rows, alike.functions, strict=True)
+            if of_many is not None
+        ]
+        if len(found) == len(rows):
+            results.update(zip(alike.outputs, zip(*found, strict=True), strict=True))
+    if len(results) < sum(len(alike.outputs) for alike, _ in state.many):
+        _settle(state)
     for k, functions in enumerate(state.spec.wanted):
-        summary = _summary(state, k)
-        results.append([AGGREGATES[f].finalize(summary, params) for f, params in functions])
-    return Learnt(tuple(results))
+        if k not in results:
+            summary = _summary(state, k)
+            results[k] = [AGGREGATES[f].finalize(summary, params) for f, params in functions]
+    return Learnt(tuple(results[k] for k in range(len(state.spec.wanted))))
 
 
 def _summary(state: Statistics, k: int) -> Summary:
     """Return the summary that the aggregates of an output are made from."""
     dtype, moments = state.spec.program.outputs[k].dtype, state.moments[k]
     order = dict[int, Number]()
-    if state.needs[k].order:
+    if state.plan.needs[k].order:
         chunks = [chunk for column in state.kept[k] for chunk in physical_chunks(column)]
         selected = _order(storage(dtype), chunks, state.spec.wanted[k], state.n_rows)
         order = selected.values
-        if not state.needs[k].moments:
+        if not state.plan.needs[k].moments:
             moments = moments_of_count(storage(dtype), state.n_rows, selected.count)
     return Summary(dtype, moments, order, state.powers[k])
 
 
 def _pack(state: Statistics) -> Packed:
+    _settle(state)
     numbers = {
         "n_rows": state.n_rows,
         "moments": [astuple(moments) for moments in state.moments],
@@ -248,7 +361,7 @@ def _unpack(spec: Spec, hint: None, packed: Packed) -> Statistics:
 
 
 def _size(state: Statistics) -> int:
-    return sum(map(_size_of_sums, state.needs)) + sum(
+    return sum(map(_size_of_sums, state.plan.needs)) + sum(
         column.nbytes for kept in state.kept for column in kept
     )
 

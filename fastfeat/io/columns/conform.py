@@ -67,6 +67,14 @@ def in_storage(column: ChunkedArray, dtype: DType) -> ChunkedArray | None:
     return pa.chunked_array([piece.view(storage) for piece in column.chunks], storage)
 
 
+def stands_as_stored(given: DataType, dtype: DType) -> bool:
+    """Whether `in_storage` returns a column of an Arrow type, of few pieces, as it is."""
+    if dtype.holds_bytes or dtype.is_list or dtype.name in _ALWAYS_CONVERTED:
+        return False
+    exact = arrow_type(dtype)
+    return given == exact and storage_type(dtype) is exact
+
+
 def holds(given: DataType, dtype: DType) -> bool:
     """Whether an Arrow type is one of those that text, or bytes, come in."""
     if dtype.name == "binary":
