@@ -9,6 +9,7 @@ header names: `--hypothesis-seed=SEED`, or the variable FASTFEAT_TEST_SEED, repe
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import random
@@ -42,6 +43,8 @@ settings.load_profile(PROFILE)
 SEED = "FASTFEAT_TEST_SEED"
 SHARE = 10
 """Of the sampled tests of a file, one in so many runs; all in `nightly`, or if named by `::`."""
+FIRST = "serve", "stream", "test_progress.py", "test_seeded_faults.py"
+"""Folders and files whose tests wait, or take long: at the end all others would wait for them."""
 
 
 @pytest.hookimpl(tryfirst=True)  # Hypothesis reads the option as it is configured
@@ -92,6 +95,8 @@ def pytest_make_collect_report(
 @pytest.hookimpl(tryfirst=True)  # before -k and -m, so that they do not change what is drawn
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what the profile does not run, and all but one in SHARE of what is `sampled`."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: item.path.relative_to(here).parts[0] not in FIRST)
     if any("::" in argument for argument in config.args):
         return
     left_out: set[pytest.Item] = set()
@@ -103,6 +108,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=list(left_out))
         items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_collection_finish() -> None:
+    """Look for no garbage in what is there now: modules and tests live as long as the run."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -24,6 +24,7 @@ from bench.workloads.row_features import ROW_FEATURES, ROW_SCALING, ROW_THREADS
 from bench.workloads.scalers import SCALER_WORKLOADS
 from bench.workloads.sessions import SESSIONS
 from bench.workloads.shapes import SHAPES
+from bench.workloads.small_batches import SMALL_BATCHES
 from bench.workloads.statistics import STATISTICS_20, STATISTICS_THREADS
 from bench.workloads.target_encoding import TARGET_ENCODING
 from bench.workloads.text import TEXT
@@ -32,6 +33,7 @@ from bench.workloads.windows import WINDOWS
 
 WORKLOADS = (
     *ROW_FEATURES,
+    *SMALL_BATCHES,
     *WIDE,
     *STATISTICS_20,
     *SHAPES,

@@ -58,6 +58,62 @@ def python(table: pa.Table) -> Callable[..., Any]:
     return features.python_12_features
 
 
+N_ENCODERS, N_CATEGORIES = 10, 50
+_CODED = [f"k{k}" for k in range(N_ENCODERS)]
+_CITIES = ("Bern", "Oslo", "Rome", "Lima", "Lagos")
+
+
+def mixed_table(n_rows: int) -> pa.Table:
+    """Return the inputs of the 12 features, a text, an integer with 5 % missing, and 10 keys."""
+    import numpy as np
+    import pyarrow as pa
+
+    rng = np.random.default_rng(1)
+    found = features.table(n_rows)
+    counts = pa.array(rng.integers(0, 9, n_rows), mask=rng.random(n_rows) < 0.05)
+    found = found.append_column("city", pa.array(rng.choice(_CITIES, n_rows)))
+    found = found.append_column("n", counts)
+    for name in _CODED:
+        codes = rng.integers(0, N_CATEGORIES, n_rows)
+        found = found.append_column(name, pa.array([f"category {code}" for code in codes]))
+    return found
+
+
+def mixed_fastfeat(table: pa.Table) -> Callable[..., Any]:
+    """Return `transform_row` of a plan of the 12 features, an equality, an integer, encoders."""
+    import fastfeat as ff
+
+    more: dict[str, Any] = {"city": ff.col("city") == "Bern", "n": ff.col("n").fill_null(-1)}
+    codes = {name: ff.col(name).ordinal_encode() for name in _CODED}
+    plan = {**features.fastfeat_features(12), **more, **codes}
+    return ff.Plan(plan, dtype="float32").fit(table).transform_row
+
+
+def mixed_python(table: pa.Table) -> Callable[..., Any]:
+    """Return the same features written by hand, with a dictionary for each encoder."""
+    import numpy as np
+
+    codes = {name: _codes(table[name]) for name in _CODED}
+
+    def run(row: dict[str, Any]) -> Any:
+        n = row["n"]
+        others = [
+            row["city"] == "Bern",
+            -1 if n is None else n,
+            *(known.get(row[name], 1) for name, known in codes.items()),
+        ]
+        first = features.python_12_features(row)
+        return np.concatenate([first, np.array(others, np.float32)])
+
+    return run
+
+
+def _codes(column: pa.ChunkedArray) -> dict[str, int]:
+    """Return the code of each value: the most frequent first, of those alike in order."""
+    counts = [(-c["counts"], c["values"]) for c in column.value_counts().to_pylist()]
+    return {value: 2 + k for k, (_, value) in enumerate(sorted(counts))}
+
+
 ONE_ROW = (
     Workload(
         name="one_row",
@@ -80,6 +136,21 @@ ONE_ROW = (
             Target("p50_seconds", 3e-6),
             Target("p99_seconds", 6e-6),
         ),
+        kind="latency",
+    ),
+    Workload(
+        name="one_row_mixed",
+        title="12 row features, a text equality, a missing integer and 10 encoders of one row",
+        label="one row, 24 features, texts",
+        generate=mixed_table,
+        rows=1_000,
+        smoke_rows=200,
+        contenders=(
+            Contender("fastfeat", "fastfeat", mixed_fastfeat),
+            Contender("plain Python", "python", mixed_python, by_hand=True),
+        ),
+        tolerance=SINGLE,
+        targets=(Target("p50_seconds", 10e-6),),
         kind="latency",
     ),
 )

@@ -8,16 +8,13 @@ makes the value from that `Summary`, exactly.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
 from fastfeat_kernels.column import value_of_key
 from fastfeat_kernels.moments.many import ManyMoments
 from fastfeat_kernels.moments.state import Level, Moments
 from fastfeat_kernels.powers.state import NO_POWERS, PowerSums
-from fastfeat_kernels.selection.state import AllValues
-from numpy.typing import NDArray
 
 from fastfeat.dtypes import FLOAT64, INT64, TABLE, DType
 from fastfeat.errors import TypeMismatch
@@ -26,10 +23,18 @@ from fastfeat.ir.parameters import Parameters
 from fastfeat.ir.writing import Form
 
 Primitive = Literal[
-    "count", "min", "max", "sum", "sum_of_squares", "powers", "order", "keys", "target"
+    "count",
+    "min",
+    "max",
+    "sum",
+    "sum_of_squares",
+    "powers",
+    "order",
+    "likelihood",
+    "keys",
+    "target",
 ]
 Number = float | int | bool
-Floats = NDArray[np.float64]
 Learnt = Number | str | None | tuple[float, ...]
 """A learnt value: None of no values, NaN where infinities leave none, a tuple for a table."""
 
@@ -43,12 +48,15 @@ class Summary:
         moments: exact, of at least the level that the aggregates need.
         order: values by rank, at least those that the aggregates need.
         powers: sums of powers, where one of the aggregates needs them.
+        likeliest: the power of the largest likelihood of each method that one of them needs, by its
+            name; None of no values.
     """
 
     dtype: DType
     moments: Moments
     order: Mapping[int, Number]
     powers: PowerSums = NO_POWERS
+    likeliest: Mapping[str, float | None] = field(default_factory=dict[str, "float | None"])
 
 
 def no_ranks(count: int, n_rows: int, params: Params) -> Iterable[int]:
@@ -69,7 +77,7 @@ class AggregateFunction:
         reference: the value by its definition, from the list of all values with None where missing,
             the parameters and the type of the argument.
         ranks: from the number of values (at least 1), the number of rows and the parameters, the
-            ranks in [0, number of values) that `finalize` reads; a range where it is all.
+            ranks in [0, number of values) that `finalize` reads.
         parameters: those of each call.
         is_of_parts: whether it is learnt of the parts of a key, over all training rows alone.
         belongs: of one that is learnt per category in folds, whether its folds are those that its
@@ -118,9 +126,10 @@ def level_of(functions: Iterable[AggregateFunction]) -> Level:
 
 
 def needs_moments(functions: Iterable[AggregateFunction]) -> bool:
-    """Return whether the moments kernel is needed: selection counts the values that it orders."""
+    """Return whether the moments kernel is needed: selection and sums of powers count too."""
     primitives = frozenset[Primitive]().union(*(function.primitives for function in functions))
-    return "order" not in primitives or primitives > {"count", "order"}
+    others = primitives & {"order", "powers", "likelihood"}
+    return not primitives <= (others | {"count"} if others & {"order", "powers"} else others)
 
 
 def needs_order(functions: Iterable[AggregateFunction]) -> bool:
@@ -133,10 +142,15 @@ def needs_powers(functions: Iterable[AggregateFunction]) -> bool:
     return any("powers" in function.primitives for function in functions)
 
 
+def needs_likelihood(functions: Iterable[AggregateFunction]) -> bool:
+    """Return whether the likeliest power is needed for some aggregates."""
+    return any("likelihood" in function.primitives for function in functions)
+
+
 def ranks_of(
     wanted: Sequence[tuple[AggregateFunction, Params]], count: int, n_rows: int
-) -> set[int] | range:
-    """Return the ranks that some aggregates of one expression read; a range where it is all.
+) -> set[int]:
+    """Return the ranks that some aggregates of one expression read.
 
     Args:
         wanted: the aggregates with their parameters.
@@ -144,17 +158,7 @@ def ranks_of(
         n_rows: number of rows, missing ones included.
     """
     ranks = [function.ranks(count, n_rows, params) for function, params in wanted]
-    if any(isinstance(some, range) for some in ranks):
-        return range(count)
     return {rank for some in ranks for rank in some}
-
-
-def floats_in_order(summary: Summary) -> Floats:
-    """Return all values in order, each rounded to float64; their ranks were asked for."""
-    if isinstance(summary.order, AllValues):
-        return summary.order.floats()
-    values = (float(summary.order[rank]) for rank in range(summary.moments.count))
-    return np.fromiter(values, np.float64, summary.moments.count)
 
 
 def key_element(dtype: DType) -> str:

@@ -1,112 +1,40 @@
 """yeo_johnson_lambda, box_cox_lambda: the power that makes values most like normal ones.
 
-The logarithm of the likelihood is computed over the distinct values in order, with elementary
-functions of our own and sums by halves: its bits depend on the values alone, and so does the power
-that Brent's search finds.
+The cost of a power is the negative logarithm of the likelihood of one value, less a constant:
+
+    log(variance of y) / 2 - (power - 1) * mean of s
+
+where s is log(1 + |x|) with the sign of x, or log(x) of Box and Cox, and y is x raised to the
+power, both as a row's float64. The sums of s, y and y**2 are exact, so that the cost has the same
+bits in any order and any split of the rows. Powers are tried in rounds of grids, each between the
+neighbours of the best so far; in the last the minimum of the polynomial through the best points
+ends it.
 
 Powers of values of one sign, far from 0 and near each other, would differ by rounding noise only.
-They are computed beside that of an end, exp(p log) = exp(p end) exp(p (log - end)), and the first
-factor, whose logarithm adds to that of the variance, is joined with the sum of the logarithms.
+There y is beside that of an end, exp(e s) = exp(e end) exp(e (s - end)) with e the exponent, and
+the first factor, whose logarithm adds to that of the variance, is joined with the mean of s.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
-import numpy as np
+from fastfeat_kernels.moments import FLOAT_SCALE
+from fastfeat_kernels.moments.exact import nearest_float, rounded
 
 from fastfeat.aggregates.definition import Values, ordered
-from fastfeat.aggregates.function import (
-    AggregateFunction,
-    Primitive,
-    Summary,
-    floats_in_order,
-    to_float64,
-)
+from fastfeat.aggregates.function import AggregateFunction, Primitive, Summary, to_float64
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidData
 from fastfeat.ir.node import Params
 from fastfeat.ir.writing import PLAIN
-from fastfeat.scalars.arrays import Floats, of_array, of_float
-
-GOLDEN = 0.5 * (3.0 - math.sqrt(5.0))
-
-RELATIVE_TOLERANCE = math.sqrt(2.2e-16)
-
-MOST_EVALUATIONS = 500
-
-
-def bounded_minimum(
-    function: Callable[[float], float], low: float, high: float, tolerance: float
-) -> float:
-    """Return the argument at which a function of one minimum is smallest, between two bounds.
-
-    A step goes to the minimum of the parabola through the three best points, or, where that is of
-    no use, to the golden section of the larger part. Only sums, products and quotients of floats:
-    the same function gives the same bits everywhere.
-
-    Args:
-        function: may be infinite where it cannot be computed.
-        low: the lower bound, which is not evaluated.
-        high: the upper bound.
-        tolerance: how near the result is to the minimum, beside 1.5e-8 of it.
-
-    Source:
-        R. Brent: Algorithms for Minimization without Derivatives (1973), chapter 5; with the
-        tolerances of scipy.optimize.fminbound, whose bits it gives.
-
-    Example:
-        >>> round(bounded_minimum(lambda x: (x - 2.0) ** 2, 0.0, 5.0, 1e-8), 9)
-        2.0
-    """
-    best = second = third = low + GOLDEN * (high - low)
-    at_best = at_second = at_third = function(best)
-    step = before = 0.0
-    for _ in range(MOST_EVALUATIONS - 1):
-        middle = 0.5 * (low + high)
-        near = RELATIVE_TOLERANCE * abs(best) + tolerance / 3.0
-        if abs(best - middle) <= 2.0 * near - 0.5 * (high - low):
-            break
-        parabolic = None
-        if abs(before) > near:
-            r = (best - second) * (at_best - at_third)
-            q = (best - third) * (at_best - at_second)
-            p = (best - third) * q - (best - second) * r
-            q = 2.0 * (q - r)
-            p, q = (-p if q > 0.0 else p), abs(q)
-            is_shorter = abs(p) < abs(0.5 * q * before)
-            before = step
-            if is_shorter and q * (low - best) < p < q * (high - best):
-                parabolic = p / q
-        if parabolic is None:
-            before = (low if best >= middle else high) - best
-            step = GOLDEN * before
-        else:
-            point = best + parabolic
-            at_end = point - low < 2.0 * near or high - point < 2.0 * near
-            step = math.copysign(near, middle - best) if at_end else parabolic
-        point = best + math.copysign(max(abs(step), near), step)
-        value = function(point)
-        if value <= at_best:
-            low, high = (best, high) if point >= best else (low, best)
-            best, second, third = point, best, second
-            at_best, at_second, at_third = value, at_best, at_second
-            continue
-        low, high = (point, high) if point < best else (low, point)
-        if value <= at_second or second == best:
-            second, third, at_second, at_third = point, second, value, at_second
-        elif value <= at_third or third in (best, second):
-            third, at_third = point, value
-    return best
-
+from fastfeat.scalars.interpret import elementary_function
 
 Method = Literal["yeo-johnson", "box-cox"]
-
-
-TOLERANCE = 1.48e-8
 
 # The search stays where values 20 times as far out as the largest are in the range of floats; of
 # Yeo and Johnson, as in SciPy, in the half of it in which squares are too. Logarithms of its ends:
@@ -120,134 +48,90 @@ LARGEST_FLOAT = 1.7976931348623157e308
 
 NOISE = 8 * 2.0**-52
 
-BLOCK = 1 << 14  # values: what is made of them on the way stays in the second-level cache
+LN_2, LN_ROOM = 0.6931471805599453, 2.995732273553991
+
+# A power times the logarithm of the largest value, 20 times as far out, is the scale on which costs
+# are smooth: derivatives of their sums of exponentials are of the size of 1 there.
+FIRST_POINTS = (0.003, 0.01, 0.03, 0.08, 0.2, 0.45, 1.0)  # of the way from the middle to an end
+N_BETWEEN = 16  # intervals of the grids between
+FINEST = 0.06  # of the last grid: a polynomial through 7 points then leaves 1e-12
+N_STENCIL = 7
+N_HALVINGS = 60
 
 
-class Sample(NamedTuple):
-    """The distinct values in order, as their logarithms: log(1 + |x|), of Box and Cox log(x).
+class Field(NamedTuple):
+    """The range in which the values of a column lie.
 
     Args:
-        sizes: the logarithms.
-        counts: how many times each value is there.
-        n_below: how many of the values are below 0; none of Box and Cox.
+        method: the transformation.
+        low: the least value.
+        high: the largest.
     """
 
-    sizes: Floats
-    counts: Floats
-    n_below: int
+    method: Method
+    low: float
+    high: float
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether values of both signs are raised, each to a power of its own."""
+        return self.method == "yeo-johnson" and self.low < 0.0 <= self.high
+
+    @property
+    def is_below(self) -> bool:
+        """Whether all are below 0, where the exponent is 2 less the power."""
+        return self.method == "yeo-johnson" and self.high < 0.0
+
+    def exponent(self, power: float) -> float:
+        """Return the exponent of a power, of values of one sign."""
+        return 2.0 - power if self.is_below else power
+
+    def end(self, power: float) -> float:
+        """Return the logarithm that all are beside at a power, of values of one sign."""
+        sizes = size_of(self.method, self.low), size_of(self.method, self.high)
+        return max(sizes) if self.exponent(power) > 0.0 else min(sizes)
 
 
-def _ranks(count: int, n_rows: int, params: Params) -> Iterable[int]:
-    return range(count)
+class Grid(NamedTuple):
+    """Powers that are tried in one round.
+
+    Args:
+        powers: ascending.
+        is_last: whether they are so near each other that a polynomial through them is exact.
+    """
+
+    powers: tuple[float, ...]
+    is_last: bool
 
 
-def _learn(summary: Summary, method: Method) -> float | None:
-    count = summary.moments.count
-    if count == 0:
-        return None
-    low, high = float(summary.order[0]), float(summary.order[count - 1])
-    settled = settled_lambda(low, high, method)
-    if settled is not None:
-        return settled
-    sample, n = _sample_of(floats_in_order(summary), method), float(count)
-    raised = np.empty(len(sample.counts))
+class Raised(NamedTuple):
+    """Exact sums of values raised to a power, in units of 2**-1088 and of its square.
 
-    def cost(power: float) -> float:
-        jacobian = _raise_all(sample, power, raised)
-        mean = _total(len(raised), lambda some: sample.counts[some] * raised[some]) / n
+    Args:
+        is_finite: whether all values are.
+        total: their sum.
+        squares: the sum of their squares.
+    """
 
-        def squares(some: slice) -> Floats:
-            distance = raised[some] - mean
-            return sample.counts[some] * (distance * distance)
-
-        return cost_of(_total(len(raised), squares) / n, n, jacobian)
-
-    with np.errstate(all="ignore"):  # an overflow makes the cost infinite
-        return bounded_minimum(cost, *bounds(low, high, method), TOLERANCE)
+    is_finite: bool
+    total: int
+    squares: int
 
 
-def _sample_of(known: Floats, method: Method) -> Sample:
-    """Return the distinct values of those in order; -0.0 and 0.0 are one."""
-    starts = np.append(True, known[1:] != known[:-1])
-    values, n_known = known[starts], len(known)
-    del known
-    places, counts = np.flatnonzero(starts), np.empty(len(values))
-    np.subtract(places[1:], places[:-1], out=counts[:-1], dtype=np.float64)
-    counts[-1] = n_known - places[-1]
-    del places
+def size_of(method: Method, x: float) -> float:
+    """Return the logarithm that a value is raised by: log(1 + |x|), of Box and Cox log(x)."""
     if method == "box-cox":
-        return Sample(of_array("log", values), counts, 0)
-    n_below = int(np.searchsorted(values, 0.0))
-    return Sample(of_array("log1p", np.abs(values, out=values)), counts, n_below)
+        return elementary_function("log")(x)
+    return elementary_function("log1p")(abs(x))
 
 
-def _raise_all(sample: Sample, power: float, raised: Floats) -> float:
-    """Write the values raised to a power, but for a constant and a factor.
-
-    Returns:
-        The logarithm of the product of all derivatives over that factor, less a constant, with its
-        sign changed.
-    """
-    sizes, counts, n_below = sample
-    if 0 < n_below < len(sizes):
-        below = raised[:n_below]
-        _raise(sizes[:n_below], 0.0, 2.0 - power, below)
-        np.negative(below, out=below)
-        _raise(sizes[n_below:], 0.0, power, raised[n_below:])
-        return (1.0 - power) * _total(len(sizes), lambda some: _signed(sample, some))
-    exponent = 2.0 - power if n_below else power
-    ends = float(sizes[0]), float(sizes[-1])
-    end = max(ends) if exponent > 0.0 else min(ends)
-    _raise(sizes, end, exponent, raised)
-    return -exponent * _total(len(sizes), lambda some: counts[some] * (sizes[some] - end))
-
-
-def _signed(sample: Sample, some: slice) -> Floats:
-    """Return some logarithms times their counts, those of values below 0 negative."""
-    terms = sample.counts[some] * sample.sizes[some]
-    below = terms[: max(sample.n_below - some.start, 0)]
-    np.negative(below, out=below)
-    return terms
-
-
-def _raise(logarithms: Floats, end: float, power: float, raised: Floats) -> None:
-    """Write (exp(logarithm - end) ** power - 1) / power, of power 0 the logarithm less the end."""
-    for some in _blocks(len(logarithms)):
-        moved = logarithms[some] - end
-        raised[some] = of_array("expm1", power * moved) / power if power != 0.0 else moved
-
-
-def _blocks(stop: int, start: int = 0) -> Iterable[slice]:
-    """Return slices that cover [start, stop)."""
-    return (slice(at, min(at + BLOCK, stop)) for at in range(start, stop, BLOCK))
-
-
-def _total(n: int, terms: Callable[[slice], Floats]) -> float:
-    """Return the sum of n terms: the second half is added to the first, until one is left.
-
-    Args:
-        n: how many, at least 1.
-        terms: some of them, by their places.
-    """
-    half = (n + 1) // 2
-    sums = np.empty(half)
-    for some in _blocks(half):
-        sums[some] = terms(some)
-    for some in _blocks(n, half):
-        sums[some.start - half : some.stop - half] += terms(some)
-    while len(sums) > 1:
-        half = (len(sums) + 1) // 2
-        sums[: len(sums) - half] += sums[half:]
-        sums = sums[:half]
-    return float(sums[0])
-
-
-def settled_lambda(low: float, high: float, method: Method) -> float | None:
+def settled_lambda(field: Field) -> float | None:
     """Return the power that the ends of the values settle: 1 of a constant, NaN of infinities.
 
     Raises:
         InvalidData: the method takes positive values only, and there is another.
     """
+    method, low, high = field
     if math.isinf(low) or math.isinf(high):
         return math.nan
     if method == "box-cox" and low <= 0.0:
@@ -258,20 +142,41 @@ def settled_lambda(low: float, high: float, method: Method) -> float | None:
     return 1.0 if high - low <= NOISE * max(abs(low), abs(high)) else None
 
 
-def cost_of(variance: float, n: float, jacobian: float) -> float:
-    """Return the negative logarithm of the likelihood, less a constant; infinite of no variance."""
-    if not 0.0 < variance < math.inf:
+def cost_of(field: Field, power: float, count: int, sizes: int, raised: Raised) -> float:
+    """Return the cost of a power; infinite where values are, or no longer differ.
+
+    Args:
+        field: where the values lie.
+        power: the power.
+        count: how many values there are.
+        sizes: the exact sum of their logarithms, in units of 2**-1088; those of values below 0 are
+            negative where there are others.
+        raised: the sums of the values raised to the power.
+    """
+    spread = count * raised.squares - raised.total**2
+    if not raised.is_finite or spread == 0:
         return math.inf
-    return 0.5 * n * of_float("log", variance) + jacobian
+    mantissa, place = rounded(spread, count * count)
+    logarithm = elementary_function("log")(float(mantissa)) + (place - 2 * FLOAT_SCALE) * LN_2
+    if field.is_mixed:
+        return 0.5 * logarithm + (1.0 - power) * nearest_float(sizes, count << FLOAT_SCALE)
+    distance = nearest_float(sizes - count * _in_units(field.end(power)), count << FLOAT_SCALE)
+    return 0.5 * logarithm - field.exponent(power) * distance
 
 
-def bounds(low: float, high: float, method: Method) -> tuple[float, float]:
+def _in_units(x: float) -> int:
+    """Return a float in units of 2**-1088."""
+    numerator, denominator = x.as_integer_ratio()
+    return (numerator << FLOAT_SCALE) // denominator
+
+
+def bounds(field: Field) -> tuple[float, float]:
     """Return the least and the largest power that are tried."""
+    method, low, high = field
     if method == "box-cox":
-        ends = [abs(of_float("log", end)) for end in (low, high)]
-        furthest = max(ends) + of_float("log", ROOM)
+        furthest = max(abs(size_of(method, end)) for end in (low, high)) + LN_ROOM
     else:
-        furthest = of_float("log1p", min(ROOM * max(abs(low), abs(high)), LARGEST_FLOAT))
+        furthest = size_of(method, min(ROOM * max(abs(low), abs(high)), LARGEST_FLOAT))
     smallest, largest = RANGE[method]
     least, most = max(smallest / furthest, -WIDEST), min(largest / furthest, WIDEST)
     if method == "box-cox" or low >= 0.0:
@@ -280,69 +185,143 @@ def bounds(low: float, high: float, method: Method) -> tuple[float, float]:
     return mirrored if high < 0.0 else (max(mirrored[0], least), min(mirrored[1], most))
 
 
+def first_grid(field: Field) -> Grid:
+    """Return the powers that are tried first, ascending: near the middle, and far from it."""
+    least, most = bounds(field)
+    middle, half = 0.5 * (least + most), 0.5 * (most - least)
+    above = [middle + half * share for share in FIRST_POINTS[:-1]]
+    below = [middle - half * share for share in reversed(FIRST_POINTS[:-1])]
+    return Grid(tuple(sorted({least, *below, middle, *above, most})), is_last=False)
+
+
+def next_grid(field: Field, costs: Mapping[float, float], grid: Grid) -> Grid | float:
+    """Return the powers to be tried next, or the one of the least cost.
+
+    Args:
+        field: where the values lie.
+        costs: those of all powers tried so far.
+        grid: the last that were tried.
+    """
+    tried = sorted(costs)
+    best = min(range(len(tried)), key=lambda place: (costs[tried[place]], place))
+    if math.isinf(costs[tried[best]]):
+        return 1.0  # raised to any power they no longer differ: as a constant
+    if grid.is_last:
+        return _minimum(costs, grid.powers)
+    low, high = tried[max(best - 1, 0)], tried[min(best + 1, len(tried) - 1)]
+    least, most = bounds(field)
+    smallest, largest = RANGE[field.method]
+    finest = FINEST * ((most - least) / (largest - smallest))
+    is_last = high - low <= N_BETWEEN * finest
+    n_steps = max(math.ceil((high - low) / finest), N_STENCIL - 1) if is_last else N_BETWEEN
+    step = (high - low) / n_steps
+    powers = (low, *(low + k * step for k in range(1, n_steps)), high)
+    if any(a >= b for a, b in pairwise(powers)):  # floats end here
+        return tried[best]
+    return Grid(powers, is_last)
+
+
+def _minimum(costs: Mapping[float, float], grid: Sequence[float]) -> float:
+    """Return the power at which the polynomial through the best points of a grid is least."""
+    best = min(range(len(grid)), key=lambda place: (costs[grid[place]], place))
+    first = min(max(best - N_STENCIL // 2, 0), len(grid) - N_STENCIL)
+    near = grid[first : first + N_STENCIL]
+    if any(math.isinf(costs[power]) for power in near):
+        return grid[best]
+    scale = near[-1] - near[0]
+    places = [(power - grid[best]) / scale for power in near]
+    slope = _slope_through(places, [costs[power] - costs[grid[best]] for power in near])
+    low = places[max(best - first - 1, 0)]
+    high = places[min(best - first + 1, N_STENCIL - 1)]
+    for _ in range(N_HALVINGS):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if slope(middle) > 0.0 else (middle, high)
+    return grid[best] + scale * (0.5 * (low + high))
+
+
+def _slope_through(x: Sequence[float], y: Sequence[float]) -> Callable[[float], float]:
+    """Return the derivative of the polynomial through some points, by divided differences."""
+    parts = list(y)
+    for order in range(1, len(x)):
+        for k in range(len(x) - 1, order - 1, -1):
+            parts[k] = (parts[k] - parts[k - 1]) / (x[k] - x[k - order])
+
+    def slope(at: float) -> float:
+        value = found = 0.0
+        for part, place in zip(reversed(parts), reversed(x), strict=True):
+            found = found * (at - place) + value
+            value = value * (at - place) + part
+        return found
+
+    return slope
+
+
+def likeliest(field: Field, costs_of: Callable[[Sequence[float]], Sequence[float]]) -> float:
+    """Return the power of the least cost.
+
+    Args:
+        field: where the values lie.
+        costs_of: gives the costs of some powers.
+    """
+    grid, costs = first_grid(field), dict[float, float]()
+    while True:
+        untried = [power for power in grid.powers if power not in costs]
+        costs |= zip(untried, costs_of(untried), strict=True)
+        found = next_grid(field, costs, grid)
+        if not isinstance(found, Grid):
+            return found
+        grid = found
+
+
 def _by_definition(values: Values, dtype: DType, method: Method) -> float | None:
     known = [float(value) for value in ordered(values, dtype)]
     if not known:
         return None
-    settled = settled_lambda(known[0], known[-1], method)
+    field, counts = Field(method, known[0], known[-1]), Counter(known)
+    settled = settled_lambda(field)
     if settled is not None:
         return settled
-    distinct, counts = zip(*sorted(Counter(known).items()), strict=True)
-    n = float(len(known))
+    expm1 = elementary_function("expm1")
+    sizes = {x: size_of(method, x) for x in counts}
 
-    def logarithm(x: float) -> float:
-        return of_float("log", x) if method == "box-cox" else of_float("log1p", abs(x))
+    def raised(x: float, power: float) -> float:
+        is_turned = field.is_mixed and x < 0.0
+        exponent = 2.0 - power if is_turned else field.exponent(power)
+        size = sizes[x] if field.is_mixed else sizes[x] - field.end(power)
+        y = expm1(exponent * size) / exponent if exponent else size
+        return -y if is_turned else y
 
-    def raised(x: float, size: float, power: float) -> float:
-        exponent = 2.0 - power if x < 0.0 else power
-        y = of_float("expm1", exponent * size) / exponent if exponent else size
-        return -y if x < 0.0 and is_mixed else y
-
-    is_mixed = known[0] < 0.0 <= known[-1]
-    sizes = [logarithm(x) for x in distinct]
-    signed = [-s if x < 0 else s for x, s in zip(distinct, sizes, strict=True)]
-    slope = _halved(_times(counts, signed))
+    signed = sum(
+        n * _in_units(-sizes[x] if field.is_mixed and x < 0.0 else sizes[x])
+        for x, n in counts.items()
+    )
 
     def cost(power: float) -> float:
-        exponent = 2.0 - power if known[0] < 0.0 else power
-        end = 0.0 if is_mixed else max(sizes) if exponent > 0.0 else min(sizes)
-        y = [raised(x, size - end, power) for x, size in zip(distinct, sizes, strict=True)]
-        mean = _halved(_times(counts, y)) / n
-        variance = _halved(_times(counts, [(v - mean) * (v - mean) for v in y])) / n
-        if is_mixed:
-            return cost_of(variance, n, (1.0 - power) * slope)
-        return cost_of(variance, n, -exponent * _halved(_times(counts, [s - end for s in sizes])))
+        found = [(raised(x, power), n) for x, n in counts.items()]
+        if not all(math.isfinite(y) for y, _ in found):
+            return math.inf
+        exact = [(_in_units(y), n) for y, n in found]
+        total, squares = sum(n * y for y, n in exact), sum(n * y * y for y, n in exact)
+        return cost_of(field, power, len(known), signed, Raised(True, total, squares))
 
-    return bounded_minimum(cost, *bounds(known[0], known[-1], method), TOLERANCE)
-
-
-def _times(counts: Sequence[int], values: Sequence[float]) -> list[float]:
-    return [count * value for count, value in zip(counts, values, strict=True)]
-
-
-def _halved(terms: Sequence[float]) -> float:
-    """Return the sum of the two halves' sums, term by term."""
-    if len(terms) == 1:
-        return terms[0]
-    half = (len(terms) + 1) // 2
-    second = [*terms[half:], 0.0][:half]
-    return _halved([x + y for x, y in zip(terms[:half], second, strict=True)])
+    return likeliest(field, lambda powers: [cost(power) for power in powers])
 
 
 def _function(name: str, method: Method) -> AggregateFunction:
     def finalize(summary: Summary, params: Params) -> float | None:
-        return _learn(summary, method)
+        return summary.likeliest[method]
 
     def reference(values: Values, params: Params, dtype: DType) -> float | None:
         return _by_definition(values, dtype, method)
 
-    primitives: frozenset[Primitive] = frozenset({"count", "order"})
-    return AggregateFunction(
-        name, primitives, to_float64, finalize, reference, _ranks, written=PLAIN
-    )
+    primitives: frozenset[Primitive] = frozenset({"likelihood"})
+    return AggregateFunction(name, primitives, to_float64, finalize, reference, written=PLAIN)
 
 
-FUNCTIONS = (
-    _function("yeo_johnson_lambda", "yeo-johnson"),
-    _function("box_cox_lambda", "box-cox"),
-)
+METHODS: Mapping[str, Method] = {
+    "yeo_johnson_lambda": "yeo-johnson",
+    "box_cox_lambda": "box-cox",
+}
+"""The transformation whose power an aggregate is, by its name."""
+
+FUNCTIONS = tuple(_function(name, method) for name, method in METHODS.items())

@@ -24,11 +24,11 @@ from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import is_over_window
 from fastfeat.scalars.value import InputSlot
 from fastfeat.steps.keys.cpu_group_states import learn_groups
-from fastfeat.steps.keys.cpu_vocabulary import count_keys
+from fastfeat.steps.keys.cpu_learner import count_keys
 from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
 from fastfeat.steps.registry import step_function
 from fastfeat.steps.step import StepTask
-from fastfeat.steps.targets.cpu import learn_target
+from fastfeat.steps.targets.cpu_states import learn_target
 from fastfeat.steps.targets.tasks import TargetTask
 from fastfeat.steps.windows.cpu import over
 from fastfeat.steps.windows.cpu_tables import over_table
@@ -38,10 +38,10 @@ from fastfeat.steps.windows.tasks import TableWindowTask, WindowTask
 def compute(task: RowTask) -> list[Any]:
     """Return an Arrow array for each output: that the kernel wrote, or that a step made."""
     program, columns = task.program, task.columns
-    made, rest = _parts(program)
+    made, rest = parts_of(program)
     if is_observed():  # where columns of steps come in pieces, or in no form that holds them
         compiled(program).loops_address()
-    found = {k: _as_made(columns[slot], program.outputs[k]) for k, slot in made.items()}
+    found = {k: as_made(columns[slot], program.outputs[k]) for k, slot in made.items()}
     if not found or any(array is None for array in found.values()):
         return run.compute(task)
     others = RowTask(rest, columns, task.n_rows, task.constants)
@@ -51,11 +51,11 @@ def compute(task: RowTask) -> list[Any]:
 
 def outputs_of_steps(program: Program) -> Collection[int]:
     """Return the places of outputs that may be arrays of a step, which others may refer to, too."""
-    return _parts(program)[0].keys()
+    return parts_of(program)[0].keys()
 
 
 @lru_cache(maxsize=128)
-def _parts(program: Program) -> tuple[Mapping[int, InputSlot], Program]:
+def parts_of(program: Program) -> tuple[Mapping[int, InputSlot], Program]:
     """Return the outputs that are columns of steps, unchanged, and the program of all others.
 
     Floats are not given out as they are made, for a NaN in them is missing; but those of windows
@@ -75,7 +75,7 @@ def _is_without_nan(step: Node) -> bool:
     return isinstance(step, Call) and (is_over_window(step) or step_function(step).without_nan)
 
 
-def _as_made(column: Any, output: Output) -> Any:
+def as_made(column: Any, output: Output) -> Any:
     """Return the column of a step as the array that the output is; None where it is in pieces."""
     same_type = column.type == arrow_type(output.dtype)
     return column.chunk(0) if same_type and column.num_chunks == 1 else None

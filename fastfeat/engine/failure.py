@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastfeat.engine.program import Output, Program, with_own_operations
-from fastfeat.engine.reference.interpret import evaluate
 from fastfeat.errors import FastfeatError, InvalidData, Overflow, shortened
 from fastfeat.ir.node import postorder
 from fastfeat.ir.show import names_of
+from fastfeat.scalars.interpret import evaluate
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import (
     BEYOND_KNOTS,

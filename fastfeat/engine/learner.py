@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,8 @@ class Again:
     """The end of a round after which all rows are read once more.
 
     Args:
-        hint: what the next round begins with: plain numbers, texts, tuples and NumPy arrays.
+        hint: what the next round begins with: plain numbers, texts, None, NumPy arrays, and tuples
+            and dicts of these; `hint_to_bytes` sends it to others that read the rows.
     """
 
     hint: Any
@@ -72,8 +74,8 @@ class Learner(Generic[Spec, State]):
         start: the state of no rows, from what the task is told and the hint of the round before
             (None in the first).
         add: takes rows into a state: from the state, the columns that the task reads, and the
-            numbers of the rows. Raises where a row cannot be taken, and names it by its number;
-            the state is then of no use.
+            numbers of the rows. Raises where a row cannot be taken, and names it by its number:
+            the first of them. The state is then of no use; of several the least number is told.
         merge: the state of the rows of two states of one task and round, which are used up.
         next: the values, or what the next round begins with.
         pack: a state as data.
@@ -109,6 +111,7 @@ def number_of(rows: Rows, place: int) -> int:
 
 _MAGIC = b"fastfeat-state-1\n"
 _DIGEST_BYTES = 32
+_HINT = "hint"
 
 
 def to_bytes(learner: Learner[Any, State], state: State) -> bytes:
@@ -121,9 +124,7 @@ def to_bytes(learner: Learner[Any, State], state: State) -> bytes:
             writer.write_table(table)
         parts.append(sink.getvalue().to_pybytes())
     sizes = {name: len(part) for name, part in zip(packed.tables, parts, strict=True)}
-    head = {"kind": learner.kind, "numbers": packed.numbers, "tables": sizes}
-    body = b"".join([json.dumps(head, allow_nan=False).encode() + b"\n", *parts])
-    return _MAGIC + hashlib.sha256(body).digest() + body
+    return _sealed({"kind": learner.kind, "numbers": packed.numbers, "tables": sizes}, parts)
 
 
 def of_bytes(learner: Learner[Spec, State], spec: Spec, hint: Any, content: bytes) -> State:
@@ -138,15 +139,7 @@ def of_bytes(learner: Learner[Spec, State], spec: Spec, hint: Any, content: byte
     Raises:
         InvalidData: they are cut, changed, or of another kind of task.
     """
-    start = len(_MAGIC) + _DIGEST_BYTES
-    digest, body = content[len(_MAGIC) : start], content[start:]
-    if not content.startswith(_MAGIC) or hashlib.sha256(body).digest() != digest:
-        raise InvalidData(
-            f"{len(content):,} bytes are no state of this version, or are cut or changed. Take the "
-            "bytes that to_bytes() gave, whole"
-        )
-    first, _, rest = body.partition(b"\n")
-    head = json.loads(first)
+    head, rest = _opened(content)
     if head["kind"] != learner.kind:
         raise InvalidData(
             f"the state is of a task of kind {head['kind']!r}, and {learner.kind!r} is wanted: "
@@ -157,3 +150,76 @@ def of_bytes(learner: Learner[Spec, State], spec: Spec, hint: Any, content: byte
         tables[name] = pa.ipc.open_stream(pa.py_buffer(rest[:n_bytes])).read_all()
         rest = rest[n_bytes:]
     return learner.unpack(spec, hint, Packed(head["numbers"], tables))
+
+
+def hint_to_bytes(hint: Any) -> bytes:
+    """Return the hint of a round as bytes, without code, for all that add in it."""
+    arrays: list[bytes] = []
+
+    def as_json(value: Any) -> Any:
+        match value:
+            case np.ndarray():
+                arrays.append(value.tobytes())
+                return {"array": value.dtype.str, "shape": value.shape}
+            case tuple():
+                return {"tuple": [as_json(one) for one in cast("tuple[Any, ...]", value)]}
+            case dict():
+                items = cast("dict[Any, Any]", value).items()
+                return {"dict": [[as_json(key), as_json(one)] for key, one in items]}
+            case float():
+                return {"float": value.hex()}  # infinities and NaN too
+            case None | str() | bool() | int():
+                return value
+            case _:
+                raise TypeError(f"no hint holds {type(value).__name__}")
+
+    head = as_json(hint)
+    return _sealed({"kind": _HINT, "hint": head}, arrays)
+
+
+def hint_of_bytes(content: bytes) -> Any:
+    """Return the hint of a round from its bytes.
+
+    Raises:
+        InvalidData: they are cut, changed, or no hint.
+    """
+    head, rest = _opened(content)
+    if head["kind"] != _HINT:
+        raise InvalidData(f"{len(content):,} bytes are a state, and the hint of a round is wanted")
+
+    def of_json(value: Any) -> Any:
+        nonlocal rest
+        match value:
+            case {"array": dtype, "shape": shape}:
+                n_bytes = np.dtype(dtype).itemsize * math.prod(shape)
+                array = np.frombuffer(rest[:n_bytes], dtype).reshape(shape)
+                rest = rest[n_bytes:]
+                return array
+            case {"tuple": values}:
+                return tuple(of_json(one) for one in values)
+            case {"dict": items}:
+                return {of_json(key): of_json(one) for key, one in items}
+            case {"float": text}:
+                return float.fromhex(text)
+            case _:
+                return value
+
+    return of_json(head["hint"])
+
+
+def _sealed(head: Mapping[str, Any], parts: Sequence[bytes]) -> bytes:
+    body = b"".join([json.dumps(head, allow_nan=False).encode() + b"\n", *parts])
+    return _MAGIC + hashlib.sha256(body).digest() + body
+
+
+def _opened(content: bytes) -> tuple[Any, bytes]:
+    """Return the head, and what follows it."""
+    start = len(_MAGIC) + _DIGEST_BYTES
+    digest, body = content[len(_MAGIC) : start], content[start:]
+    if not content.startswith(_MAGIC) or hashlib.sha256(body).digest() != digest:
+        raise InvalidData(
+            f"{len(content):,} bytes are no state of this version, or are cut or changed. Take the "
+            "bytes that to_bytes() gave, whole"
+        )
+    first, _, rest = body.partition(b"\n")
+    return json.loads(first), rest

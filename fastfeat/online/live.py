@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Self, get_args
+from typing import TYPE_CHECKING, Any, Generic, Self, cast, get_args
 
 from fastfeat import pickles
 from fastfeat.arguments import Hints, explaining_methods
@@ -185,6 +185,9 @@ class Live(Generic[Face]):
             LateRow: a row is so early that its windows would see rows that the state has dropped.
         """
         is_plain = to == "arrow" and out is None and not categories
+        prepared = self._of_prepared_row(rows) if is_plain and at is None else None
+        if prepared is not None:
+            return prepared
         if is_plain and at is None and self._is_row_alone(rows):
             return self._of_row(rows)
         check_form(self._plans, to, out, categories=categories)
@@ -455,6 +458,14 @@ class Live(Generic[Face]):
     def _is_remembered_by_nobody(self, given: Any) -> bool:
         """Return whether one row was given that neither the log nor a file takes."""
         return self._state.journal is None and self._is_row_alone(given)
+
+    def _of_prepared_row(self, row: Any) -> Any:
+        """Return the features of a row, where it is as usual and new to the state; else None."""
+        row_id = self._state.lowered.row_id
+        if type(row) is not dict or self._passed or (row_id is not None and row_id in row):
+            return None
+        found = self._state.features_of_row(cast("dict[str, Any]", row))
+        return found if found is None else found.get(ALONE, found)
 
     def _of_row(self, row: Mapping[str, Any]) -> Any:
         """Return the features of a row that sees no other, at the cost of `transform_row`."""

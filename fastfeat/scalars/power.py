@@ -37,6 +37,32 @@ def _box_cox(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     return raise_where(value, x <= 0.0, NOT_POSITIVE)
 
 
+def size_to_raise(x: Op, *, is_positive: bool, is_signed: bool = False) -> Op:
+    """Return the logarithm that a value is raised by, of a search for the power.
+
+    Args:
+        x: the value, as float64.
+        is_positive: whether it is that of Box and Cox, log(x); else log(1 + |x|).
+        is_signed: whether it has the sign of x.
+    """
+    if is_positive:
+        return op.elementary("log", x)
+    size = op.elementary("log1p", op.magnitude(x))
+    return op.select(x < 0.0, -size, size) if is_signed else size
+
+
+def raised_signed(size: Op, power: Op) -> Op:
+    """Return a value raised to a power, from its logarithm with the sign of the value."""
+    negative = size < 0.0
+    result = _raised(op.magnitude(size), op.select(negative, 2.0 - power, power))
+    return op.select(negative, -result, result)
+
+
+def raised_beside(size: Op, exponent: Op, end: Op) -> Op:
+    """Return a value raised, from its logarithm, but for a constant and the factor of an end."""
+    return _raised(size - end, exponent)
+
+
 def _raised(logarithm: Op, power: Op) -> Op:
     """Return (exp(logarithm)**power - 1) / power, of power 0 the logarithm."""
     quotient = op.elementary("expm1", power * logarithm) / power

@@ -220,15 +220,3 @@ def value_of_key(element: str, key: int) -> float | int | bool:
     if element == "bool":
         return bool(key)
     return key + (_SIGN if element == "uint64" else 0)
-
-
-def floats_of_keys(element: str, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Return the values that keys order, each rounded to float64."""
-    if element.startswith("float"):
-        bits = keys >> 63
-        bits &= _MAGNITUDE
-        bits ^= keys
-        return bits.view("float64")
-    if element == "uint64":
-        return (keys ^ -_SIGN).view("uint64").astype("float64")
-    return keys.astype("float64")

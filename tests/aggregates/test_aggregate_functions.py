@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from fastfeat_kernels.moments import reference as moments_reference
 from fastfeat_kernels.moments.exact import nearest_float, rounded
@@ -28,9 +29,13 @@ from scipy import stats
 
 from fastfeat import dtypes
 from fastfeat.aggregates import AGGREGATES, Summary, level_of, needs_order, ranks_of
-from fastfeat.aggregates.function import needs_powers
+from fastfeat.aggregates.function import needs_likelihood, needs_powers
+from fastfeat.aggregates.power import METHODS
 from fastfeat.dtypes import TABLE, DType
+from fastfeat.engine.cpu.likelihood import LIKELIHOODS
+from fastfeat.engine.cpu.part import Asked
 from fastfeat.errors import FastfeatError, InvalidData, Overflow, TypeMismatch
+from fastfeat.io.columns.types import storage_type
 from fastfeat.ir.node import Params, params_of
 
 INTERPOLATIONS = ("linear", "lower", "higher", "nearest", "midpoint")
@@ -54,7 +59,19 @@ def learn(name: str, values: list[Any], dtype: DType = dtypes.FLOAT64, **params:
     powers = NO_POWERS
     if needs_powers([function]):
         powers = summarize_powers(element, [chunk], POWERS)
-    return function.finalize(Summary(dtype, moments, order, powers), given_params)
+    likeliest: dict[str, float | None] = {}
+    if needs_likelihood([function]):
+        array = chunked_array(values, dtype)
+        method = METHODS[name]
+        found = LIKELIHOODS[method].at_once
+        assert found is not None
+        likeliest[method] = found(Asked(dtype, [(name, given_params)]), array, 1)
+    return function.finalize(Summary(dtype, moments, order, powers, likeliest), given_params)
+
+
+def chunked_array(values: list[Any], dtype: DType) -> pa.ChunkedArray:
+    """Return values as an Arrow column in plain storage."""
+    return pa.chunked_array([pa.array(values, storage_type(dtype))])
 
 
 def element_of(dtype: DType) -> str:

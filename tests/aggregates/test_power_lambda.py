@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import mpmath
@@ -14,60 +14,48 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from scipy.optimize import fminbound
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.aggregates.power import bounded_minimum
+from fastfeat.aggregates.power import Field, bounds, likeliest
 from fastfeat.dtypes import FLOAT64
-from fastfeat.scalars.arrays import BLOCK, ON_ARRAYS, of_array, of_float
-from fastfeat.scalars.primitives import PRIMITIVES
+from fastfeat.engine.cpu.likelihood import MOST_POWERS
 
-NAMES = ("log", "log1p", "expm1")
-SPECIAL = [0.0, -0.0, math.inf, -math.inf, math.nan, 5e-324, -1e-310, 1e308, -1.0, 709.9, -800.0]
-
-
-@pytest.mark.parametrize("name", NAMES)
-@given(values=st.lists(st.floats(), max_size=30))
-def test_arrays_have_the_bits_of_the_reference(name: str, values: list[float]) -> None:
-    x = np.array([*SPECIAL, *values])
-    expected = np.array([of_float(name, value) for value in x.tolist()])
-    assert np.array_equal(of_array(name, x), expected, equal_nan=True)
-    known = ~np.isnan(expected)
-    assert np.array_equal(np.signbit(of_array(name, x))[known], np.signbit(expected)[known])
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_arrays_are_within_an_ulp_of_numpy(name: str) -> None:
-    random = np.random.default_rng(1)
-    x = random.lognormal(-4, 4, 3 * BLOCK + 5)
-    x = x[x < 100]
-    expected = getattr(np, name)(x)
-    assert np.max(np.abs(of_array(name, x) - expected) / np.spacing(np.abs(expected))) <= 1.0
-
-
-def test_operations_on_arrays_are_those_of_the_table() -> None:
-    assert set(ON_ARRAYS) <= set(PRIMITIVES)
-
-
-FUNCTIONS: list[Callable[[float], float]] = [
-    lambda x: (x - 1.25) ** 2,
-    lambda x: math.exp(x) - 3 * x,
-    lambda x: abs(x - 0.5) ** 1.3,
-    lambda x: (x - 2.0) ** 2 if x > 1 else math.inf,
-    lambda x: x,
+FIELD = Field("yeo-johnson", 0.5, 20.0)
+CONVEX: list[tuple[Callable[[float], float], float]] = [
+    (lambda x: (x - 1.25) ** 2, 1.25),
+    (lambda x: math.exp(x / 8) - 3 * x, 8 * math.log(24)),
+    (lambda x: math.log(math.cosh(x - 3.0)) if abs(x) < 300 else abs(x - 3.0), 3.0),
+    (lambda x: (x - 2.0) ** 2 if -5 < x < 9 else math.inf, 2.0),
+    (lambda x: x, bounds(FIELD)[0]),
 ]
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-@given(low=st.floats(-50, 0), high=st.floats(2.5, 50))
-def test_the_minimum_has_the_bits_of_scipy(
-    function: Callable[[float], float], low: float, high: float
+@pytest.mark.parametrize(("function", "minimum"), CONVEX)
+def test_the_search_finds_the_minimum_of_a_smooth_function(
+    function: Callable[[float], float], minimum: float
 ) -> None:
-    with np.errstate(invalid="ignore"):
-        expected = fminbound(function, low, high, xtol=1.48e-8)
-    assert bounded_minimum(function, low, high, 1.48e-8) == expected
+    least, most = bounds(FIELD)
+    found = likeliest(FIELD, lambda powers: [function(power) for power in powers])
+    assert least <= found <= most
+    assert found == pytest.approx(minimum, rel=1e-9, abs=1e-9)
+
+
+def test_where_no_power_is_possible_it_is_1() -> None:
+    assert likeliest(FIELD, lambda powers: [math.inf for _ in powers]) == 1.0
+
+
+def test_no_grid_has_more_powers_than_a_state_has_room_for() -> None:
+    sizes: list[int] = []
+
+    def costs_of(powers: Sequence[float]) -> list[float]:
+        sizes.append(len(powers))
+        return [abs(power - 0.123) for power in powers]
+
+    likeliest(FIELD, costs_of)
+    assert max(sizes) <= MOST_POWERS
+    assert len(sizes) <= 6
 
 
 def _columns() -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:

@@ -265,9 +265,10 @@ def test_a_kernel_whose_file_is_gone_is_made_again(
     plan.compile({"x": "float64"})
     monkeypatch.setenv("FASTFEAT_CACHE_DIR", str(tmp_path))
     made = plan.compile({"x": "float64"})
-    assert made.n_compiled == len(made.kernels) == len(list(tmp_path.glob("*.kernel"))) == 2
-    assert made.kernels == ("features", "rows.blocks")
-    assert str(made).startswith("2 kernels compiled, 0 there already, in ")
+    assert made.n_compiled == len(made.kernels) == len(list(tmp_path.glob("*.kernel"))) == 5
+    rows = tuple(f"rows.{entry}" for entry in ("blocks", "into_arrow", "into_matrix", "release"))
+    assert made.kernels == ("features", *rows)
+    assert str(made).startswith("5 kernels compiled, 0 there already, in ")
 
 
 def test_a_plan_that_does_not_fit_the_schema_is_an_error() -> None:

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from learner_cases import TYPES, Case, columns, exactly
 
 from fastfeat.dtypes import DType
-from fastfeat.io.columns.types import dtype_of
+from fastfeat.engine.storage import storage
+from fastfeat.io.columns.types import dtype_of, storage_type
 from fastfeat.ir.node import Params, params_of
 from fastfeat.steps.keys.cpu_group_states import CODES, VALUES, Spec
+from fastfeat.steps.targets import cpu_states, cpu_time_folds
 
 NUMBERS = ("float64", "tame", "far", "float32", "bool", "int8", "int64", "uint64")
 KINDS = (*NUMBERS, "date32", "timestamp", "duration")
@@ -70,3 +72,50 @@ def groups(draw: st.DrawFn) -> Case:
 def shown(learnt: Any) -> Any:
     """Return the values of groups to the bit, but those left out."""
     return [exactly((one.values.tolist(), one.present.tolist())) for one in learnt]
+
+
+ENCODERS: dict[str, list[dict[str, Any]]] = {
+    "target_mean": [{"smooth": "auto"}, {"smooth": 2.0}, {"smooth": "auto", "min_rows": 3}],
+    "target_var": [{"smooth": 1.0}],
+    "target_quantile": [{"smooth": 1.0, "q": 0.5}, {"smooth": 0.0, "q": 0.9}],
+    "target_odds": [{"regularization": 1.0}],
+}
+
+
+@st.composite
+def targets(draw: st.DrawFn) -> Case:
+    """Return a statistic of a target per category, with folds by number of row or as a column."""
+    kind, n_rows = draw(st.sampled_from(NUMBERS)), draw(st.sampled_from([0, 1, 2, 7, 30, 200]))
+    n_codes, n_folds = draw(st.sampled_from([2, 3, 20, 300])), draw(st.integers(2, 5))
+    function = draw(st.sampled_from(list(ENCODERS)))
+    given, ordered = draw(st.sampled_from(ENCODERS[function])), draw(st.booleans())
+    params = params_of(**given, n_folds=n_folds, ordered=ordered)
+    column, dtype = draw(values(kind, n_rows))
+    read = {VALUES: column, CODES: draw(codes(n_codes, n_rows))}
+    if draw(st.booleans()):
+        read[cpu_states.FOLDS] = draw(codes(n_folds, n_rows))
+    return Case(cpu_states.Spec(function, params, dtype, n_codes, n_folds), read, n_rows)
+
+
+def shown_target(learnt: Any) -> Any:
+    """Return what is learnt of a target to the bit."""
+    (one,) = learnt
+    return exactly((one.values.tolist(), one.present.tolist(), one.of_folds.tolist()))
+
+
+@st.composite
+def times(draw: st.DrawFn) -> Case:
+    """Return folds by time; NaN is missing, as steps have it."""
+    kind = draw(st.sampled_from(["tame", "int8", "int64", "uint64", "date32", "timestamp"]))
+    n_rows, n_folds = draw(st.sampled_from([0, 1, 2, 7, 30, 200])), draw(st.integers(2, 9))
+    column, dtype = draw(values(kind, n_rows))
+    plain = pa.chunked_array([one.view(storage_type(dtype)) for one in column.chunks])
+    spec = cpu_time_folds.Spec(storage(dtype), n_folds, draw(st.booleans()))
+    return Case(spec, {cpu_time_folds.TIMES: plain}, n_rows)
+
+
+def shown_folds(learnt: Any) -> Any:
+    """Return what is learnt of folds by time; 0.0 is -0.0."""
+    (one,) = learnt
+    arrays = one.ends + 0, one.used, one.begins + 0
+    return [*(exactly(array.tolist()) for array in arrays), one.n_folds, one.last]

@@ -12,15 +12,26 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat.engine.cpu.learn import Spec
-from fastfeat.engine.learner import Learner
-from fastfeat.engine.program import program_of
+from fastfeat.engine.learner import (
+    Again,
+    Learner,
+    Learnt,
+    hint_of_bytes,
+    hint_to_bytes,
+    of_bytes,
+    to_bytes,
+)
+from fastfeat.engine.program import RowFailed, program_of
 from fastfeat.expr import Expr
+from fastfeat.io.columns.keys import key_column
+from fastfeat.io.columns.types import dtype_of
 from fastfeat.ir.node import Aggregate, Node, postorder
 from fastfeat.plan.fit.training_data import prepare
 from fastfeat.plan.lower.constants import bind
 from fastfeat.plan.lower.patterns import outputs_of
 from fastfeat.plan.run.inputs import slot_columns
 from fastfeat.plan.run.values import argument_output
+from fastfeat.steps.keys.cpu_learner import KeysSpec
 
 
 class Case(NamedTuple):
@@ -84,7 +95,7 @@ def values(kind: str) -> st.SearchStrategy[Any]:
     elif kind in ("timestamp", "duration"):
         some = st.one_of(st.sampled_from([-(2**62), 2**62]), st.integers(-5, 5))
     elif kind == "text":
-        some = st.sampled_from(["", "a", "b", "a\0", "é"])
+        some = st.sampled_from(["", "a", "b", "a\0", "é", "of more than 16 bytes"])
     else:
         low, high = INTEGERS[kind]
         some = st.one_of(st.sampled_from([low, high, 0, 1]), st.integers(low, high))
@@ -204,3 +215,81 @@ def of_rows(
         return task_of({str(k): one for k, one in enumerate(features(kind))}, table)
 
     return cases()
+
+
+@st.composite
+def of_keys(draw: st.DrawFn) -> Case:
+    """Return a task that counts keys of one part or several."""
+    kinds = draw(st.lists(st.sampled_from(list(TYPES)), min_size=1, max_size=4))
+    n_rows = draw(st.sampled_from([0, 1, 2, 7, 30, 200]))
+    dtypes = tuple(dtype_of(TYPES[kind]) for kind in kinds)
+    parts = [
+        key_column(draw(columns(kind, n_rows)), "x", dtype, narrow=True)
+        for kind, dtype in zip(kinds, dtypes, strict=True)
+    ]
+    missing, at_once = draw(st.sampled_from(["key", "value"])), draw(st.booleans())
+    spec = KeysSpec(dtypes, missing, 1 << 30, at_once=at_once, with_rows=at_once)
+    return Case(spec, dict(enumerate(parts)), n_rows)
+
+
+def keys_shown(values: Any) -> Any:
+    """Return what there is to know of keys, their order among it."""
+    (found,) = values
+    parts = [(str(part.type), exactly(part.to_pylist())) for part in found.parts]
+    return parts, found.counts.tolist(), found.n_missing
+
+
+MOST_ROUNDS = 20
+
+
+def learnt_at_once(learner: Learner[Any, Any], case: Case) -> Sequence[Any]:
+    """Return the values, all rows added at once in each round."""
+    hint = None
+    for _ in range(MOST_ROUNDS):
+        state = learner.start(case.spec, hint)
+        learner.add(state, case.columns, range(case.n_rows))
+        match learner.next(state):
+            case Learnt(values):
+                return values
+            case Again(hint):
+                pass
+    raise AssertionError("too many rounds")
+
+
+def learnt_in_parts(
+    learner: Learner[Any, Any], case: Case, draw: Callable[..., Any]
+) -> Sequence[Any]:
+    """Return the values, the rows split anew in each round."""
+    hint = None
+    for _ in range(MOST_ROUNDS):
+        state = _state_of(learner, case, hint, draw(splits(case.n_rows)))
+        assert learner.size(state) <= learner.bound(case.spec, case.n_rows)
+        match learner.next(state):
+            case Learnt(values):
+                return values
+            case Again(hint):
+                if draw(st.booleans()):
+                    hint = hint_of_bytes(hint_to_bytes(hint))
+    raise AssertionError("too many rounds")
+
+
+def _state_of(learner: Learner[Any, Any], case: Case, hint: Any, split: Split) -> Any:
+    states: list[Any] = []
+    failed: list[int] = []
+    for part, batches in zip(split.parts, split.batches, strict=True):
+        state, columns = learner.start(case.spec, hint), taken(case.columns, part)
+        try:
+            for first, stop in batches:
+                learner.add(state, taken(columns, range(first, stop)), part[first:stop])
+        except RowFailed as failure:
+            failed.append(failure.args[0])
+        states.append(state)
+    if failed:
+        raise RowFailed(min(failed))
+    for first, second, through_bytes in split.order:
+        a, b = states[first], states[second]
+        if through_bytes:
+            a = of_bytes(learner, case.spec, hint, to_bytes(learner, a))
+        states = [s for k, s in enumerate(states) if k not in (first, second)]
+        states.append(learner.merge(a, b))
+    return of_bytes(learner, case.spec, hint, to_bytes(learner, states[0]))

@@ -9,9 +9,9 @@ from elementary_kernels import FORMS, entry_of_all, llvm_text, run, same_bits
 from fastfeat_kernels.compile import compile_entry
 
 from fastfeat.engine.cpu.emit import native_lanes
-from fastfeat.engine.reference.interpret import elementary_function
 from fastfeat.ir.node import postorder
 from fastfeat.scalars.elementary import BODIES, body_of
+from fastfeat.scalars.interpret import elementary_function
 from fastfeat.scalars.primitives import PRIMITIVES
 
 N = 1500

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastfeat.engine.reference.interpret import evaluate, run_steps, steps_of
 from fastfeat.scalars import op
+from fastfeat.scalars.interpret import evaluate, run_steps, steps_of
 from fastfeat.scalars.primitives import PRIMITIVES, exact_fma
 
 X, N = op.input_value("x", "f64"), op.parameter("n", "i64")

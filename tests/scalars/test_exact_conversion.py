@@ -12,11 +12,11 @@ import pyarrow as pa
 import pytest
 
 from fastfeat.dtypes import BOOL, DECIMAL, INTEGER_RANGE, UNITS, DType, duration, time, timestamp
-from fastfeat.engine.reference.interpret import evaluate
 from fastfeat.io.columns.conversions import conversion
 from fastfeat.io.columns.types import storage_type
 from fastfeat.scalars import op
 from fastfeat.scalars.exact_conversion import exactly
+from fastfeat.scalars.interpret import evaluate
 from fastfeat.scalars.value import Value, column_slot
 
 NUMBERS = (BOOL, *map(DType, INTEGER_RANGE), DType("float32"), DType("float64"))

@@ -76,6 +76,12 @@ def cached_kernel(text: str, compile_kernel: Compile) -> Kernel:
     return kernel
 
 
+def is_compiled(text: str) -> bool:
+    """Return whether the kernel of a text is there, in this process or on disk."""
+    key = kernel_key(text)
+    return key in _loaded or _is_kept(key)
+
+
 def kernel_key(text: str) -> str:
     """Return the name of a kernel: a hash of its text, of our sources, and of the machine."""
     content = "\n".join([_machine(), _sources(text), text])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from fastfeat_kernels.load import Kernel
 
@@ -58,10 +58,17 @@ def driver() -> Kernel:
     return written_kernel("rows", "blocks")
 
 
+@cache
+def call_kernel(entry: str) -> Kernel:
+    """Return a kernel of prepared calls, which give the driver what it reads."""
+    return written_kernel("rows", entry)
+
+
 def forget_loops() -> None:
     """Look kernels up anew, in this process and on disk, when they are run next."""
     _loops.cache_clear()
     driver.cache_clear()
+    call_kernel.cache_clear()
 
 
 def address_of(kernel: Kernel) -> int:

@@ -17,7 +17,7 @@ from fastfeat_kernels.load import Kernel
 from fastfeat_kernels.vocabulary import layout as vocabulary
 from fastfeat_kernels.windows import layout as windows
 
-from fastfeat.engine.cpu.cache import cached_kernel, kernel_key, warn_once
+from fastfeat.engine.cpu.cache import cached_kernel, is_compiled, kernel_key, warn_once
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
 from fastfeat.progress import doing
 
@@ -31,8 +31,17 @@ def generated_kernel(text: str) -> Kernel:
 
 def written_kernel(folder: str, entry: str) -> Kernel:
     """Return a hand-written kernel: `entry` of `fastfeat_kernels.<folder>.cpu`."""
+    return generated_kernel(_text_of(folder, entry))
+
+
+def is_written_kernel_compiled(folder: str, entry: str) -> bool:
+    """Return whether a hand-written kernel is there, in this process or on disk."""
+    return is_compiled(_text_of(folder, entry))
+
+
+def _text_of(folder: str, entry: str) -> str:
     module = f"fastfeat_kernels.{folder}.cpu"
-    return generated_kernel(f'from {module} import ENTRIES\n\nentry = ENTRIES["{entry}"]\n')
+    return f'from {module} import ENTRIES\n\nentry = ENTRIES["{entry}"]\n'
 
 
 def assembly(text: str) -> str:

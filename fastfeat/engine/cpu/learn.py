@@ -1,108 +1,45 @@
 """Learner of the aggregates of all rows: the hand-written kernels over batches, on all threads.
 
 An output that is an input column as it is, is read in place. Others are computed piece by piece
-and freed, except those whose order is asked for: quantiles keep one copy.
+and freed, except those that are read again where all rows are in memory: those keep one copy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
-from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cache, lru_cache, partial
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-from fastfeat_kernels.column import Columns, columns_at
-from fastfeat_kernels.moments.many import ManyMoments, summarize_columns
-from fastfeat_kernels.moments.state import (
-    NO_ROW,
-    Level,
-    Moments,
-    merge,
-    moments_of_count,
-    no_moments,
-    summarize,
-)
-from fastfeat_kernels.powers.state import NO_POWERS, PowerSums
-from fastfeat_kernels.powers.state import merge as merge_powers
-from fastfeat_kernels.powers.state import summarize as summarize_powers
-from fastfeat_kernels.selection.state import OrderStatistics, select
-from numpy.typing import NDArray
+from fastfeat_kernels.moments.state import Moments, moments_of_count
+from fastfeat_kernels.powers.state import NO_POWERS
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.function import (
     Number,
     Summary,
-    level_of,
     needs_moments,
     needs_order,
     needs_powers,
-    ranks_of,
 )
-from fastfeat.engine.columns import in_place
-from fastfeat.engine.cpu.kernels import PARTS_PER_THREAD, n_parts, runner
+from fastfeat.aggregates.power import METHODS, Method
+from fastfeat.engine.cpu.alike import learn_together
+from fastfeat.engine.cpu.kernels import PARTS_PER_THREAD, n_parts
+from fastfeat.engine.cpu.likelihood import LIKELIHOODS
+from fastfeat.engine.cpu.part import MOMENTS, POWERS, Asked, Found, Part, powers_of
+from fastfeat.engine.cpu.ranks import RANKS
 from fastfeat.engine.cpu.run import compute
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
-from fastfeat.engine.learner import Learner, Learnt, Packed, Rows, number_of
+from fastfeat.engine.learner import Again, Learner, Learnt, Packed, Rows, number_of
 from fastfeat.engine.program import Constants, Functions, Program, RowFailed, program_of
 from fastfeat.engine.storage import column_of, storage
 from fastfeat.engine.tasks import LearnTask, RowTask
-from fastfeat.io.arrow import ChunkedArray, pa
-from fastfeat.io.columns.column import Chunk, physical_chunks
+from fastfeat.io.arrow import ChunkedArray, Table, pa
 from fastfeat.io.columns.types import storage_type
 from fastfeat.scalars.value import InputSlot
 
 ROWS_PER_PIECE = 1 << 20
-N_BYTES_OF_MOMENTS, N_BYTES_OF_POWERS = 1 << 10, 3 << 10  # of the widest floats
-
-
-MANY = 32
-"""Columns of one type, of which the same is learnt, from which on they are learnt together."""
-
-
-class Needs(NamedTuple):
-    """The kernels that the aggregates of one output need."""
-
-    level: Level
-    moments: bool
-    powers: bool
-    order: bool
-
-
-class Alike(NamedTuple):
-    """Outputs that are columns of one type, of which the same is wanted, from moments alone.
-
-    Args:
-        outputs: their numbers.
-        inputs: the number of the input that each is, shape (n_outputs,).
-        element: the type, as kernels know it.
-        level: as of the kernel of moments.
-        functions: what is wanted of each.
-    """
-
-    outputs: tuple[int, ...]
-    inputs: NDArray[np.int64]
-    element: str
-    level: Level
-    functions: Functions
-
-
-class Plan(NamedTuple):
-    """The ways of learning each output: they follow from a program and what is wanted of it.
-
-    Args:
-        needs: the kernels that each output needs.
-        computed: the outputs that are no columns.
-        columns: the slot of each of the others.
-        alike: those of these that are learnt together, where they are known to lie in place.
-        others: the slot of each of those that are not.
-    """
-
-    needs: tuple[Needs, ...]
-    computed: tuple[int, ...]
-    columns: Mapping[int, InputSlot]
-    alike: tuple[Alike, ...]
-    others: Mapping[int, InputSlot]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,116 +58,107 @@ class Spec:
 
 
 @dataclass(slots=True)
+class OfOutput:
+    """The state of one output.
+
+    Args:
+        asked: its aggregates.
+        found: what parts have found in earlier rounds, by their name.
+        parts: the parts that look for more in this round, and their states.
+        kept: its values, where all rows are in memory and will be read again; else None.
+    """
+
+    asked: Asked
+    found: dict[str, Any]
+    parts: list[tuple[Part[Any], Any]]
+    kept: list[ChunkedArray] | None = None
+
+
+@dataclass(slots=True)
 class Statistics:
-    """The state: what the kernels have found of each output so far.
+    """The state.
 
     Args:
         spec: what is learnt.
-        plan: what follows from that.
         n_rows: how many rows were added.
-        moments: of each output; of no rows where nobody asks for them, as the following are.
-        powers: sums of powers.
-        kept: the values, where their order is needed.
-        many: moments of outputs that are alike, where they were added together, and are not in
-            `moments` yet.
+        outputs: what is known of each.
     """
 
     spec: Spec
-    plan: Plan
     n_rows: int
-    moments: list[Moments]
-    powers: list[PowerSums]
-    kept: list[list[ChunkedArray]]
-    many: list[tuple[Alike, ManyMoments]]
+    outputs: list[OfOutput]
 
 
 def learn(task: LearnTask) -> list[list[Any]]:
     """Return the value of each wanted aggregate of each output; None is missing."""
-    state = _start(Spec(task.program, task.wanted, task.constants), None)
+    together = learn_together(task)
+    others = [k for k in range(len(task.wanted)) if k not in together]
+    program = task.program if not together else _part(task.program, tuple(others))
+    wanted = [task.wanted[k] for k in others]
+    state = _start(Spec(program, wanted, task.constants), None)
+    for output in state.outputs:
+        output.kept = []
     _add(state, task.columns, range(task.n_rows))
-    return list(_next(state).values)
+    learnt = _next(state)
+    assert isinstance(learnt, Learnt)  # nothing asks for the rows again that are in memory
+    values = {**together, **dict(zip(others, learnt.values, strict=True))}
+    return [list(values[k]) for k in range(len(task.wanted))]
 
 
-def _start(spec: Spec, hint: None) -> Statistics:
-    plan = _plan(spec.program, tuple(map(tuple, spec.wanted)))
-    outputs, dtypes = spec.program.outputs, [output.dtype for output in spec.program.outputs]
-    nothing = {dtype: no_moments(storage(dtype)) for dtype in set(dtypes)}
-    n, moments = len(outputs), [nothing[dtype] for dtype in dtypes]
-    return Statistics(spec, plan, 0, moments, [NO_POWERS] * n, [[] for _ in outputs], [])
+def _start(spec: Spec, hint: Any) -> Statistics:
+    outputs: list[OfOutput] = []
+    for k, (output, functions) in enumerate(zip(spec.program.outputs, spec.wanted, strict=True)):
+        asked = Asked(output.dtype, functions)
+        parts = _parts(asked.names)
+        found: dict[str, Any] = {}
+        hints: dict[str, Any] = {part.name: None for part in parts}
+        if hint is not None:
+            found, hints = hint[k]
+        begun = [
+            (part, part.start(asked, hints[part.name])) for part in parts if part.name in hints
+        ]
+        outputs.append(OfOutput(asked, dict(found), begun))
+    return Statistics(spec, 0, outputs)
 
 
-def _add(state: Statistics, columns: Mapping[InputSlot, Any], rows: Rows) -> None:
-    _settle(state)
-    program, plan = state.spec.program, state.plan
-    _add_computed(state, plan.computed, columns, rows)
-    wide = in_place(columns, program)
-    if wide is None or not isinstance(rows, range) or rows.start:
-        _add_in_place(state, plan.columns, columns, rows)
-    else:
-        _add_in_place(state, plan.others, columns, rows)
-        state.many += [(alike, _add_alike(alike, wide)) for alike in plan.alike]
-    state.n_rows += len(rows)
-
-
-def _add_alike(alike: Alike, columns: Columns) -> ManyMoments:
-    """Return the moments of outputs that are alike: each column is a task of some thread."""
-    chosen = columns_at(columns, alike.inputs)
-    n_tasks = n_parts(len(alike.outputs) * columns.n_rows)
-    return summarize_columns(alike.element, chosen, alike.level, runner("moments"), n_tasks)
-
-
-def _settle(state: Statistics) -> None:
-    """Put the moments of columns that were added together into those of each."""
-    for alike, many in state.many:
-        for place, k in enumerate(alike.outputs):
-            state.moments[k] = merge(state.moments[k], many[place])
-    state.many.clear()
-
-
-@lru_cache(maxsize=16)
-def _plan(program: Program, wanted: tuple[Functions, ...]) -> Plan:
-    needs_of = {functions: _needs(functions) for functions in dict.fromkeys(wanted)}
-    slots = [column_of(output) for output in program.outputs]
-    number = {slot: k for k, slot in enumerate(program.inputs)}
-    members: dict[tuple[str, Functions], list[int]] = {}
-    for k, (slot, functions) in enumerate(zip(slots, wanted, strict=True)):
-        needs = needs_of[functions]
-        if slot is not None and needs.moments and not (needs.powers or needs.order):
-            members.setdefault((storage(program.outputs[k].dtype), functions), []).append(k)
-    alike: list[Alike] = []
-    for (element, functions), outputs in members.items():
-        if len(outputs) >= MANY:
-            inputs = np.array([number[slot] for k in outputs if (slot := slots[k])], np.int64)
-            level = needs_of[functions].level
-            alike.append(Alike(tuple(outputs), inputs, element, level, functions))
-    together = {k for one in alike for k in one.outputs}
-    columns = {k: slot for k, slot in enumerate(slots) if slot is not None}
-    return Plan(
-        tuple(needs_of[functions] for functions in wanted),
-        tuple(k for k, slot in enumerate(slots) if slot is None),
-        columns,
-        tuple(alike),
-        {k: slot for k, slot in columns.items() if k not in together},
+@cache
+def _parts(names: tuple[str, ...]) -> tuple[Part[Any], ...]:
+    """Return the parts that find what some aggregates need."""
+    rows = [AGGREGATES[name] for name in names]
+    methods: list[Method] = [METHODS[row.name] for row in rows if row.name in METHODS]
+    return (
+        *([MOMENTS] if needs_moments(rows) else ()),
+        *([POWERS] if needs_powers(rows) else ()),
+        *([RANKS] if needs_order(rows) else ()),
+        *(LIKELIHOODS[method] for method in methods),
     )
 
 
-def _add_in_place(
-    state: Statistics,
-    slots: Mapping[int, InputSlot],
-    columns: Mapping[InputSlot, Any],
-    rows: Rows,
-) -> None:
-    """Add outputs that are columns.
+def _add(state: Statistics, columns: Mapping[InputSlot, Any], rows: Rows) -> None:
+    slots = [column_of(output) for output in state.spec.program.outputs]
+    wanted = [k for k, output in enumerate(state.outputs) if output.parts]
+    _add_computed(state, [k for k in wanted if slots[k] is None], columns, rows)
+    in_place = {k: columns[slot] for k in wanted if (slot := slots[k]) is not None}
+    _add_in_place(state, in_place, rows)
+    state.n_rows += len(rows)
+
+
+def _add_in_place(state: Statistics, columns: Mapping[int, ChunkedArray], rows: Rows) -> None:
+    """Add the outputs that are columns.
 
     Of many columns each is a task: to divide every one of 8 between two threads took 0.1 ms more a
     column than it saved.
+
+    Args:
+        state: what they are added to.
+        columns: the columns, by the places of the outputs.
+        rows: the numbers of the rows.
     """
-    many = len(slots) >= PARTS_PER_THREAD * num_threads()
-
-    def add_column(k: int, slot: InputSlot) -> None:
-        _add_output(state, k, columns[slot], rows, 1 if many else n_parts(len(rows)))
-
-    tasks = [partial(add_column, k, slot) for k, slot in slots.items()]
+    many = len(columns) >= PARTS_PER_THREAD * num_threads()
+    parts = 1 if many else n_parts(len(rows))
+    tasks = [
+        partial(_add_output, state.outputs[k], column, rows, parts) for k, column in columns.items()
+    ]
     if many and n_parts(len(rows)) > 1:
         run_tasks(tasks)
     else:
@@ -259,7 +187,7 @@ def _add_computed(
             raise RowFailed(number_of(some, failure.args[0])) from None
         for k, array in zip(computed, arrays, strict=True):
             plain = pa.chunked_array([array.view(storage_type(outputs[k].dtype))])
-            _add_output(state, k, plain, some, n_parts(len(some)))
+            _add_output(state.outputs[k], plain, some, n_parts(len(some)))
 
 
 @lru_cache(maxsize=64)
@@ -268,128 +196,130 @@ def _part(program: Program, numbers: tuple[int, ...]) -> Program:
     return program_of([program.outputs[k] for k in numbers])
 
 
-def _add_output(state: Statistics, k: int, column: ChunkedArray, rows: Rows, n_parts: int) -> None:
+def _add_output(output: OfOutput, column: ChunkedArray, rows: Rows, n_parts: int) -> None:
     """Add rows of an output, as numbers in plain storage."""
-    chunks = physical_chunks(column)
-    element, needs = storage(state.spec.program.outputs[k].dtype), state.plan.needs[k]
-    if needs.moments:
-        found = summarize(element, chunks, needs.level, runner("moments"), n_parts)
-        if found.first_infinite != NO_ROW:
-            found = replace(found, first_infinite=number_of(rows, found.first_infinite))
-        state.moments[k] = merge(state.moments[k], found)
-    if needs.powers:
-        powers = summarize_powers(element, chunks, runner("powers"), n_parts)
-        state.powers[k] = merge_powers(state.powers[k], powers)
-    if needs.order:
-        state.kept[k].append(column)
+    if output.kept is not None and any(part.at_once for part, _ in output.parts):
+        output.kept.append(column)
+    for part, state in output.parts:
+        if output.kept is None or part.at_once is None:
+            part.add(state, column, rows, n_parts)
 
 
 def _merge(a: Statistics, b: Statistics) -> Statistics:
-    _settle(a)
-    _settle(b)
-    return Statistics(
-        a.spec,
-        a.plan,
-        a.n_rows + b.n_rows,
-        [merge(x, y) for x, y in zip(a.moments, b.moments, strict=True)],
-        [merge_powers(x, y) for x, y in zip(a.powers, b.powers, strict=True)],
-        [[*x, *y] for x, y in zip(a.kept, b.kept, strict=True)],
-        [],
-    )
+    outputs = [
+        OfOutput(
+            x.asked,
+            x.found,
+            [(part, part.merge(s, t)) for (part, s), (_, t) in zip(x.parts, y.parts, strict=True)],
+        )
+        for x, y in zip(a.outputs, b.outputs, strict=True)
+    ]
+    return Statistics(a.spec, a.n_rows + b.n_rows, outputs)
 
 
-def _next(state: Statistics) -> Learnt:
-    results: dict[int, Sequence[Any]] = {}
-    for alike, many in state.many:
-        rows = [AGGREGATES[name].of_many for name, _ in alike.functions]
-        dtype = state.spec.program.outputs[alike.outputs[0]].dtype
-        found = [
-            of_many(many, dtype, params)
-            for of_many, (_, params) in zip(rows, alike.functions, strict=True)
-            if of_many is not None
-        ]
-        if len(found) == len(rows):
-            results.update(zip(alike.outputs, zip(*found, strict=True), strict=True))
-    if len(results) < sum(len(alike.outputs) for alike, _ in state.many):
-        _settle(state)
-    for k, functions in enumerate(state.spec.wanted):
-        if k not in results:
-            summary = _summary(state, k)
-            results[k] = [AGGREGATES[f].finalize(summary, params) for f, params in functions]
-    return Learnt(tuple(results[k] for k in range(len(state.spec.wanted))))
+def _next(state: Statistics) -> Learnt | Again:
+    hints: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    for output in state.outputs:
+        hints.append((dict(output.found), {}))
+        for part, own in output.parts:
+            match _end_of_round(output, part, own):
+                case Found(value):
+                    hints[-1][0][part.name] = value
+                case Again(hint):
+                    hints[-1][1][part.name] = hint
+    if any(again for _, again in hints):
+        return Again(tuple(hints))
+    results: list[list[Any]] = []
+    for output, (found, _) in zip(state.outputs, hints, strict=True):
+        summary = _summary(output.asked, found, state.n_rows)
+        functions = output.asked.functions
+        results.append([AGGREGATES[f].finalize(summary, params) for f, params in functions])
+    return Learnt(tuple(results))
 
 
-def _summary(state: Statistics, k: int) -> Summary:
-    """Return the summary that the aggregates of an output are made from."""
-    dtype, moments = state.spec.program.outputs[k].dtype, state.moments[k]
-    order = dict[int, Number]()
-    if state.plan.needs[k].order:
-        chunks = [chunk for column in state.kept[k] for chunk in physical_chunks(column)]
-        selected = _order(storage(dtype), chunks, state.spec.wanted[k], state.n_rows)
-        order = selected.values
-        if not state.plan.needs[k].moments:
-            moments = moments_of_count(storage(dtype), state.n_rows, selected.count)
-    return Summary(dtype, moments, order, state.powers[k])
+def _end_of_round(output: OfOutput, part: Part[Any], state: Any) -> Found | Again:
+    if output.kept is None or part.at_once is None:
+        return part.next(state)
+    chunks = [chunk for column in output.kept for chunk in column.chunks]
+    column = pa.chunked_array(chunks, storage_type(output.asked.dtype))
+    return Found(part.at_once(output.asked, column, n_parts(len(column))))
+
+
+def _summary(asked: Asked, found: Mapping[str, Any], n_rows: int) -> Summary:
+    """Return the summary that the aggregates of an output are made from.
+
+    Args:
+        asked: the aggregates.
+        found: what its parts have found.
+        n_rows: how many rows there are.
+    """
+    order, powers, count = dict[int, Number](), NO_POWERS, 0
+    if RANKS.name in found:
+        count, ranks, values = found[RANKS.name]
+        order = dict(zip(ranks, values, strict=True))
+    if POWERS.name in found:
+        powers = powers_of(found[POWERS.name])
+        count = powers.count
+    if MOMENTS.name in found:
+        moments = Moments(*found[MOMENTS.name])
+    else:
+        moments = moments_of_count(storage(asked.dtype), n_rows, count)
+    likeliest = {
+        method: found[part.name] for method, part in LIKELIHOODS.items() if part.name in found
+    }
+    return Summary(asked.dtype, moments, order, powers, likeliest)
+
+
+def _each(state: Statistics) -> list[tuple[str, Part[Any], Any]]:
+    """Return the parts of this round, with the names that their states have in data."""
+    return [
+        (f"{k} {part.name}", part, own)
+        for k, output in enumerate(state.outputs)
+        for part, own in output.parts
+    ]
 
 
 def _pack(state: Statistics) -> Packed:
-    _settle(state)
-    numbers = {
-        "n_rows": state.n_rows,
-        "moments": [astuple(moments) for moments in state.moments],
-        "powers": [astuple(powers) for powers in state.powers],
+    packed = {name: part.pack(own) for name, part, own in _each(state)}
+    numbers = {name: one.numbers for name, one in packed.items()}
+    tables = {
+        f"{name}/{own}": table for name, one in packed.items() for own, table in one.tables.items()
     }
-    kept = {
-        str(k): pa.table({"values": pa.chunked_array([c for some in kept for c in some.chunks])})
-        for k, kept in enumerate(state.kept)
-        if kept
-    }
-    return Packed(numbers, kept)
+    return Packed({"n_rows": state.n_rows, "parts": numbers}, tables)
 
 
-def _unpack(spec: Spec, hint: None, packed: Packed) -> Statistics:
+def _unpack(spec: Spec, hint: Any, packed: Packed) -> Statistics:
     state = _start(spec, hint)
     state.n_rows = packed.numbers["n_rows"]
-    state.moments = [Moments(*numbers) for numbers in packed.numbers["moments"]]
-    state.powers = [
-        PowerSums(count, n_infinite, (sums[0], sums[1], sums[2], sums[3]))
-        for count, n_infinite, sums in packed.numbers["powers"]
-    ]
-    for k, table in packed.tables.items():
-        state.kept[int(k)] = [table.column(0)]
+    tables: dict[str, dict[str, Table]] = {}
+    for key, table in packed.tables.items():
+        name, _, own = key.partition("/")
+        tables.setdefault(name, {})[own] = table
+    for k, output in enumerate(state.outputs):
+        hints: dict[str, Any] = {} if hint is None else hint[k][1]
+        for place, (part, _) in enumerate(output.parts):
+            name = f"{k} {part.name}"
+            own = Packed(packed.numbers["parts"][name], tables.get(name, {}))
+            output.parts[place] = part, part.unpack(output.asked, hints.get(part.name), own)
     return state
 
 
 def _size(state: Statistics) -> int:
-    return sum(map(_size_of_sums, state.plan.needs)) + sum(
-        column.nbytes for kept in state.kept for column in kept
-    )
+    return sum(part.size(own) for _, part, own in _each(state))
 
 
 def _bound(spec: Spec, n_rows: int) -> int:
-    needs = [_needs(functions) for functions in spec.wanted]
-    return sum(_size_of_sums(one) + 8 * n_rows * one.order for one in needs)
+    asked = [
+        Asked(output.dtype, functions)
+        for output, functions in zip(spec.program.outputs, spec.wanted, strict=True)
+    ]
+    return sum(part.bound(one, n_rows) for one in asked for part in _parts(one.names))
 
 
-def _size_of_sums(needs: Needs) -> int:
-    return N_BYTES_OF_MOMENTS * needs.moments + N_BYTES_OF_POWERS * needs.powers
+def _spill(state: Statistics, folder: Path) -> None:
+    for _, part, own in _each(state):
+        if part.spill is not None:
+            part.spill(own, folder)
 
 
-def _order(
-    element: str, chunks: Sequence[Chunk], functions: Functions, n_rows: int
-) -> OrderStatistics:
-    """Return the values by rank that some aggregates read, and how many values there are."""
-    wanted = [(AGGREGATES[name], params) for name, params in functions]
-
-    def ranks(count: int) -> set[int] | range:
-        return ranks_of(wanted, count, n_rows)
-
-    return select(element, chunks, ranks, runner("selection"), n_parts(n_rows))
-
-
-def _needs(functions: Functions) -> Needs:
-    rows = [AGGREGATES[name] for name, _ in functions]
-    return Needs(level_of(rows), needs_moments(rows), needs_powers(rows), needs_order(rows))
-
-
-LEARNER = Learner("statistics", _start, _add, _merge, _next, _pack, _unpack, _size, _bound)
+LEARNER = Learner("statistics", _start, _add, _merge, _next, _pack, _unpack, _size, _bound, _spill)

@@ -21,11 +21,11 @@ from fastfeat.engine.program import (
     leaves_below,
     with_own_operations,
 )
-from fastfeat.engine.reference.interpret import evaluate, run_steps, run_steps_over, steps_of
 from fastfeat.engine.tasks import LearnTask, RowTask
 from fastfeat.io.columns.keys import key_array, stored_array
 from fastfeat.io.sinks.write import array_from_buffers, output_storage
 from fastfeat.progress import is_telling, tell
+from fastfeat.scalars.interpret import evaluate, run_steps, run_steps_over, steps_of
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.table import LAYOUTS
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot, TableKey

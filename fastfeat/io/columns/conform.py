@@ -68,11 +68,10 @@ def in_storage(column: ChunkedArray, dtype: DType) -> ChunkedArray | None:
 
 
 def stands_as_stored(given: DataType, dtype: DType) -> bool:
-    """Whether `in_storage` returns a column of an Arrow type, of few pieces, as it is."""
-    if dtype.holds_bytes or dtype.is_list or dtype.name in _ALWAYS_CONVERTED:
+    """Whether columns of an Arrow type are read in place, by their bytes, as values of a type."""
+    if dtype.name in _ALWAYS_CONVERTED or dtype.holds_bytes or dtype.is_list:
         return False
-    exact = arrow_type(dtype)
-    return given == exact and storage_type(dtype) is exact
+    return given == arrow_type(dtype)
 
 
 def holds(given: DataType, dtype: DType) -> bool:

@@ -19,6 +19,9 @@ from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.sinks.atomic import replacing
 from fastfeat.io.sources.formats import SUFFIXES, Format
 
+LARGE = 1 << 20
+"""Bytes, below which malloc itself keeps what is freed."""
+
 
 def array_from_buffers(
     dtype: DType,
@@ -53,7 +56,7 @@ def empty_bytes(n_bytes: int) -> NDArray[np.uint8]:
     features took 11.4 ms in place of 6. Arrow's mimalloc does better held or freed; its other
     allocators have small pages, and take 36 ms.
     """
-    if n_bytes < _LARGE or pa.default_memory_pool().backend_name != "mimalloc":
+    if n_bytes < LARGE or pa.default_memory_pool().backend_name != "mimalloc":
         return np.empty(n_bytes, dtype=np.uint8)
     return np.frombuffer(pa.allocate_buffer(n_bytes), dtype=np.uint8)
 
@@ -201,7 +204,6 @@ def _write_tsv(table: Table, path: Path) -> None:
     csv.write_csv(table, path, csv.WriteOptions(delimiter="\t"))
 
 
-_LARGE = 1 << 20  # bytes: below, malloc itself keeps what is freed
 _WRITERS: dict[Format, Callable[[Table, Path], None]] = {
     "parquet": _write_parquet,
     "ipc_file": _write_ipc_file,

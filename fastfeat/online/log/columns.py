@@ -239,6 +239,11 @@ class FixedColumn:
         present = ~is_missing if is_missing.any() else None
         return array_of_values(values, present, self._type)
 
+    def fill(self, places: Places, target: NDArray[Any]) -> bool:
+        """Write values of rows; return whether all are there: of floats NaN is one."""
+        target[:] = self._values.values.take(places)
+        return self._presence.take(places) is None
+
     def cut(self, n_rows: int) -> None:
         """Take back all but the first rows."""
         self._values.cut(n_rows)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
 from fastfeat.io.arrow import ChunkedArray, Table, pa
-from fastfeat.online.log.columns import Column, Growing, Places, column_of, ranges
+from fastfeat.online.log.columns import Column, FixedColumn, Growing, Places, column_of, ranges
 from fastfeat.online.log.entities import NEVER, Entities, RowPlaces, Ticks
 from fastfeat.online.log.numbering import python_values
 from fastfeat.online.log.retention import (
@@ -30,6 +30,7 @@ from fastfeat.online.log.retention import (
     kept_places,
     kept_slots,
     latest_before,
+    seen_of_one,
     silent_slots,
 )
 from fastfeat.online.log.row_ids import Ids
@@ -209,6 +210,42 @@ class Log:
         asked = AskingRows(entities, times, alone)
         index, limit = self._indexes[order], self._limit(n_rows)
         return gather(index, self.orders[order], asked, self._numbers.values, limit)
+
+    def seen_of_key(self, order: int, key: Any, time: int) -> tuple[Places, Ticks] | None:
+        """Return places and times of the rows in reach of one that asks, for `fill`.
+
+        Args:
+            order: its place.
+            key: of the entity, as `Numbering.number_of` takes it.
+            time: of the row that asks, in ticks.
+
+        Returns:
+            None where they may have been put away.
+        """
+        index, held = self._indexes[order], self.orders[order]
+        if self.swept[order] > NEVER:
+            return None
+        entity = index.numbering.number_of(key)
+        if not 0 <= entity < index.n_entities:
+            return np.empty(0, np.int32), np.empty(0, np.int64)
+        places = index.stretch(entity)
+        times = index.times.values.take(places)
+        is_known = held.kept is not None and held.keep is not None and len(times) > 0
+        if is_known and time < int(times[-1]) - (held.keep or 0):
+            return None
+        begin, end = seen_of_one(times, held, time, time)
+        return places[begin:end], times[begin:end]
+
+    def fill(self, name: str, places: Places, target: NDArray[Any]) -> bool:
+        """Write values of a column of numbers or times; return whether it is that, and all there.
+
+        Args:
+            name: of the column.
+            places: what `seen_of_key` gave, before the log has changed.
+            target: takes a value a place.
+        """
+        column = self._columns[name]
+        return isinstance(column, FixedColumn) and column.fill(places, target)
 
     def take(self, rows: RowsInReach | Rows, names: Iterable[str] | None = None) -> Table:
         """Return columns of rows, in memory of their own.

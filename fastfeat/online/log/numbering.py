@@ -69,6 +69,10 @@ class Numbering:
             pa.default_memory_pool().release_unused()
         return numbers.take(codes)
 
+    def number_of(self, value: Any) -> int:
+        """Return the number of one value, text as bytes, several parts as a tuple; -2 for none."""
+        return self._number_of.get(value, -2)
+
     def release(self, numbers: NDArray[Any]) -> None:
         """Free the numbers of values that are no longer needed."""
         for number in numbers.tolist():

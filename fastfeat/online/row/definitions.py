@@ -34,6 +34,7 @@ from fastfeat.ir.scope import (
     order_of,
     query_of,
     row_args,
+    row_order,
     table_of,
     window_of,
 )

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import BINARY, FLOAT64, NEVER_COLUMNS, TABLE, UTF8, VOCABULARY, DType
+from fastfeat.dtypes import BINARY, FLOAT64, TABLE, UTF8, VOCABULARY, DType
 from fastfeat.engine.cpu.row import RowProgram, row_program, row_values_program
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.engine.program import Program, program_of
@@ -25,17 +25,18 @@ from fastfeat.io.columns.row_values import content_value, stored_literal
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import is_over_table, is_over_window, row_args, row_order
 from fastfeat.ir.show import names_of, show
-from fastfeat.online.row.definitions import RowKernel, over_table_function, row_key
+from fastfeat.online.row.definitions import RowKernel, over_table_function, row_key, row_steps
 from fastfeat.online.row.readers import NAN, checks_of, getter, reader_of, type_as_stored
 from fastfeat.plan.lower.codes import given_vocabulary
 from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.lower.lower import Types, output_of
 from fastfeat.plan.lower.outputs import matrix_dtype
 from fastfeat.plan.lower.patterns import outputs_of
+from fastfeat.plan.lower.schedule import ROWS, Task
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.scalars.value import InputSlot
 from fastfeat.scalars.zones import using
-from fastfeat.steps.registry import is_step, step_function
+from fastfeat.steps.registry import step_function
 from fastfeat.steps.step import Argument, function_of_row
 
 Line = list[Any]
@@ -95,17 +96,16 @@ def prepared_row(fitted: Fitted, tables: Mapping[Node, Any]) -> RowKernel:
     for node in given:
         _take_place(layout, node)
     _take_constants(layout, steps)
-    for ready in _rounds(fitted):
-        _compute(layout, [arg for step in ready for arg in row_args(step)])
-        for step in ready:
-            _add_step(layout, step)
+    for task in fitted.schedule.tasks:
+        if task.gives and fitted.schedule.columns[task.gives[0]].space == ROWS:
+            _add_task(layout, task)
     slots = [_place_of_slot(layout, slot) for slot in program.inputs]
     _end_group(layout)
     dtype = np.dtype(matrix_dtype(fitted.declaration).name)
     ready = row_program(program, fitted.matrix_constants, dtype)
     finish = _stage(ready, program, slots, n_places=layout.n_places)
     args = {arg for step in steps for arg in row_args(step)}
-    get, expected, read = _reading(given, types, args)
+    get, expected, read = reading_of(given, types, args)
     actions, constants = layout.actions, layout.constants
 
     def of_columns(row: Mapping[Any, Any]) -> NDArray[Any]:
@@ -127,12 +127,6 @@ def prepared_row(fitted: Fitted, tables: Mapping[Node, Any]) -> RowKernel:
     return in_ieee(computed) if rounds or of_floats else computed
 
 
-def row_steps(fitted: Fitted) -> list[Node]:
-    """Return the steps of a row, in order, but functions of its past."""
-    nodes = row_order(fitted.nodes.values())
-    return [node for node in nodes if is_step(node, fitted.types) and not is_over_window(node)]
-
-
 def _given(fitted: Fitted, *, has_steps: bool) -> list[Node]:
     """Return what a row has to give: columns, and functions over windows, which are made before."""
     if not has_steps:
@@ -140,18 +134,6 @@ def _given(fitted: Fitted, *, has_steps: bool) -> list[Node]:
         return [*dict.fromkeys(sources)]
     nodes = row_order(fitted.nodes.values())
     return [node for node in nodes if isinstance(node, Column) or is_over_window(node)]
-
-
-def _rounds(fitted: Fitted) -> list[list[Node]]:
-    """Return the steps of a row, those that read others after these, as batches are computed."""
-    rounds: dict[int, list[Node]] = {}
-    n_rounds: dict[Node, int] = {}
-    for node in row_order(fitted.nodes.values()):
-        n_rounds[node] = at = max([n_rounds[arg] for arg in row_args(node)], default=0)
-        if is_step(node, fitted.types) and not is_over_window(node):
-            n_rounds[node] = at + 1
-            rounds.setdefault(at, []).append(node)
-    return [rounds[at] for at in sorted(rounds)]
 
 
 def _take_place(layout: _Layout, name: Node | InputSlot) -> int:
@@ -174,7 +156,7 @@ def _take_constants(layout: _Layout, steps: Iterable[Node]) -> None:
                 layout.constants.append(stored_literal(arg.value, dtype))
 
 
-class _Reading(NamedTuple):
+class Reading(NamedTuple):
     """How the values of a row are read.
 
     Args:
@@ -188,7 +170,7 @@ class _Reading(NamedTuple):
     read: Callable[[tuple[Any, ...], tuple[type, ...]], Sequence[Any]]
 
 
-def _reading(given: Sequence[Node], types: Types, args: Container[Node]) -> _Reading:
+def reading_of(given: Sequence[Node], types: Types, args: Container[Node]) -> Reading:
     """Return how the values of a row are read.
 
     Args:
@@ -214,7 +196,14 @@ def _reading(given: Sequence[Node], types: Types, args: Container[Node]) -> _Rea
 
     is_looked_at = checks_of(looked_at) is not None
     get = getter([row_key(node) for node in given])
-    return _Reading(get, None if is_looked_at else tuple(plain), read)
+    return Reading(get, None if is_looked_at else tuple(plain), read)
+
+
+def values_as_stored(reading: Reading, row: Mapping[Any, Any]) -> Sequence[Any]:
+    """Return the values of a row as their columns store them; of floats NaN is missing."""
+    values = reading.get(row)
+    kinds = tuple(map(type, values))
+    return values if kinds == reading.expected else reading.read(values, kinds)
 
 
 def _mended(
@@ -259,6 +248,15 @@ def _mended(
         return found
 
     return mended
+
+
+def _add_task(layout: _Layout, task: Task) -> None:
+    """Add the functions of a task that makes columns; those over windows are given."""
+    if task.kind == "program":
+        _compute(layout, task.nodes)
+    elif task.kind != "windows":
+        for node in task.nodes:
+            _add_step(layout, node)
 
 
 def _add_step(layout: _Layout, step: Node) -> None:
@@ -350,37 +348,22 @@ def _key_of_float32(value: float) -> float | None:
     return value + 0.0
 
 
-def _compute(layout: _Layout, nodes: Iterable[Node]) -> None:
+def _compute(layout: _Layout, nodes: Sequence[Node]) -> None:
     """Compute expressions over the row that steps read, by one program."""
     fitted = layout.fitted
     types = fitted.types
-    wanted = [node for node in dict.fromkeys(nodes) if _is_computed(layout, node)]
-    if not wanted:
-        return
-    known = evaluate_constants(constant_roots(wanted), types, dict(fitted.constants))
-    named = [(show(node), node) for node in wanted]
+    known = evaluate_constants(constant_roots(nodes), types, dict(fitted.constants))
+    named = [(show(node), node) for node in nodes]
     with using(fitted.zones):
         program = program_of(
             outputs_of(named, types, lambda n, v: output_of(n, v, FLOAT64), hoist=True)
         )
     slots = [_place_of_slot(layout, slot) for slot in program.inputs]
     _end_group(layout)
-    ready = row_values_program(program, bind(program, known))
-    run = _stage(ready, program, slots, n_places=-1)
+    run = _stage(row_values_program(program, bind(program, known)), program, slots, n_places=-1)
     layout.actions.append(lambda line: line.extend(run(line)))
-    for node in wanted:
+    for node in nodes:
         _take_place(layout, node)
-
-
-def _is_computed(layout: _Layout, node: Node) -> bool:
-    """Return whether an argument of a step is an expression that is not made yet."""
-    types = layout.fitted.types
-    return (
-        node not in layout.places
-        and not isinstance(node, Column | Literal | TableColumn)
-        and not is_step(node, types)
-        and types[node] not in NEVER_COLUMNS
-    )
 
 
 def _place_of_slot(layout: _Layout, slot: InputSlot) -> int:

@@ -30,7 +30,6 @@ from fastfeat.plan.lower.constants import (
 from fastfeat.plan.lower.indicators import check_clash, check_width, expanded, warn_empty
 from fastfeat.plan.lower.lower import Constant
 from fastfeat.plan.lower.outputs import check_result
-from fastfeat.plan.lower.schedule import Purpose
 from fastfeat.plan.lower.typed import TypedPlan
 from fastfeat.plan.run.batch import TrainingRows, as_unlearnt, chosen_rows
 from fastfeat.plan.run.encoded_rows import EncodedRows, encoded_rows
@@ -116,8 +115,7 @@ def fit_on(
     with using(prepared.zones):
         training = _training_rows(prepared, wanted)
         batch = training.learnt_from
-        purpose: Purpose = "fit_transform" if transforms else "fit"
-        learn(batch, typed, purpose)
+        learn(batch, typed, transforms=transforms)
         _check_repeated(training, encoders)
         learnt = for_later_rows(batch.learnt)
         check_width(plan.nodes, learnt, typed.types, training.n_rows)
@@ -171,7 +169,7 @@ def _fitted(
         encoded: the rows whose labels encodings know.
     """
     plan, label, n_rows = prepared.plan, prepared.label, training.learnt_from.n_rows
-    fitted = Fitted(
+    return Fitted(
         plan,
         prepared.schema,
         known,
@@ -185,10 +183,6 @@ def _fitted(
         told,
         encoded,
     )
-    fitted.__dict__["schedules"] = (
-        prepared.typed.schedules
-    )  # those that are there are not made again
-    return fitted
 
 
 def _copied(told: GivenWarnings) -> GivenWarnings:
@@ -208,7 +202,7 @@ def _training_rows(prepared: TrainingData, wanted: Numbers | None) -> TrainingRo
         return TrainingRows(rows, rows, None, None, n_wanted, prepared.index)
     share(prepared, windows_only=True)  # which are computed of all rows anyway
     rows = as_unlearnt(prepared.rows)
-    schedules = [prepared.typed.schedules.of("fit"), prepared.typed.schedules.of("training")]
+    schedules = [prepared.typed.schedule("fit"), prepared.typed.schedule("training")]
     columns = columns_of_chosen(rows, schedules)
     chosen = chosen_rows(rows, numbers, columns)
     return TrainingRows(rows, chosen, wanted, is_known, n_wanted, prepared.index)

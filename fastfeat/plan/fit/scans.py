@@ -38,7 +38,7 @@ from fastfeat.plan.lower.constants import (
 )
 from fastfeat.plan.lower.lower import Constant, Types
 from fastfeat.plan.lower.patterns import outputs_of
-from fastfeat.plan.lower.schedule import Purpose, Task
+from fastfeat.plan.lower.schedule import Task
 from fastfeat.plan.lower.scheduling import scans_of
 from fastfeat.plan.lower.typed import TypedPlan
 from fastfeat.plan.run.batch import Batch
@@ -77,25 +77,31 @@ class Read(NamedTuple):
     columns: Columns
 
 
-def learn(batch: Batch, typed: TypedPlan, purpose: Purpose) -> None:
+def planned_scans(typed: TypedPlan) -> dict[tuple[Node, ...], Scan]:
+    """Return the scans of a plan by what they learn, made of the types of the training rows."""
+    tasks = [task for task in typed.schedule("fit").tasks if task.kind == "statistics"]
+    return {task.nodes: _scan(task.nodes, typed.types) for task in tasks}
+
+
+def learn(batch: Batch, typed: TypedPlan, *, transforms: bool = False) -> None:
     """Learn the value of every aggregate below the features.
 
     Args:
         batch: the training rows; takes the values, and what steps make of them.
         typed: the plan, with the types of these rows.
-        purpose: "fit", or "fit_transform" where the features of these rows are wanted too.
+        transforms: whether the features of the training rows are wanted too.
 
     Raises:
         InvalidData: there are no rows, or a value that is learnt is not finite.
         Overflow: an argument, or a sum, does not fit its type; names a feature that reads it.
     """
-    schedule = typed.schedules.of(purpose)
+    schedule = typed.schedule("fit_transform" if transforms else "fit")
     n_rounds = schedule.n_rounds
     with doing(f"learning from {counted(batch.n_rows, 'row')}", n_rounds, "scans") as step:
         if n_rounds and batch.n_rows == 0:
-            shown = show(scans_of(list(typed.nodes.values()))[0][0])
+            first = show(scans_of(list(typed.nodes.values()))[0][0])
             raise InvalidData(
-                f"fit has no rows to learn {shown} from. Give it at least one training row"
+                f"fit has no rows to learn {first} from. Give it at least one training row"
             )
         running = begun(batch, schedule, frees=True)
         for number, tasks in groupby(running.schedule.tasks, key=lambda task: task.round):
@@ -117,21 +123,21 @@ def _learn_task(running: Running, task: Task, typed: TypedPlan) -> None:
         case "groups":
             learn_groups(running.batch, aggregates)
         case "statistics":
-            _learn_statistics(running.batch, aggregates, typed)
+            scan = typed.once(planned_scans)[task.nodes]
+            _learn_statistics(running.batch, scan, typed.nodes)
         case _:
             pass
 
 
-def _learn_statistics(batch: Batch, aggregates: Sequence[Aggregate], typed: TypedPlan) -> None:
+def _learn_statistics(batch: Batch, scan: Scan, features: Mapping[str, Node]) -> None:
     """Learn statistics of all rows, in one pass over them."""
-    scans = typed.once(_no_scans)
-    scan = scans.get(key := tuple(aggregates)) or scans.setdefault(key, _scan(key, typed.types))
-    tell(f"{counted(len(aggregates), 'statistic')} of {counted(len(scan.arguments), 'column')}")
+    n_aggregates = sum(map(len, scan.aggregates))
+    tell(f"{counted(n_aggregates, 'statistic')} of {counted(len(scan.arguments), 'column')}")
     read = Read(
         bind(scan.program, evaluated(scan.known, batch.learnt)),
         slot_columns(scan.program, batch.table, batch.made),
     )
-    for group, values in zip(scan.aggregates, _run(batch, scan, read, typed.nodes), strict=True):
+    for group, values in zip(scan.aggregates, _run(batch, scan, read, features), strict=True):
         batch.learnt.update(zip(group, values, strict=True))
     _check_finite(batch, scan, read)
 
@@ -152,15 +158,11 @@ def warn_missing(learnt: Mapping[Node, Constant]) -> None:
         )
 
 
-def _no_scans(typed: TypedPlan) -> dict[tuple[Aggregate, ...], Scan]:
-    """Return the scans that a plan is known to make: none yet."""
-    return {}
-
-
-def _scan(aggregates: Sequence[Aggregate], types: Types) -> Scan:
-    """Return the pass that learns some aggregates."""
+def _scan(aggregates: Sequence[Node], types: Types) -> Scan:
+    """Return the scan of statistics of one round."""
     grouped: dict[Node, list[Aggregate]] = {}
     for aggregate in aggregates:
+        assert isinstance(aggregate, Aggregate)
         grouped.setdefault(aggregate.args[0], []).append(aggregate)
     named = [("", argument) for argument in grouped]
     outputs = outputs_of(named, types, argument_output, hoist=True, training=True)

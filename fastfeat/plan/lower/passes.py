@@ -260,9 +260,10 @@ def _joined(schedule: Schedule, key: Callable[[int, Task], Hashable]) -> Schedul
 
 
 def _as_one(tasks: Sequence[Task]) -> Task:
-    """Return several tasks as one."""
+    """Return several tasks as one; what they learn is in the order in which it is declared."""
     if len(tasks) == 1:
         return tasks[0]
+    tasks = sorted(tasks, key=lambda task: task.learns)
 
     def all_of(places: Iterable[Iterable[int]]) -> tuple[int, ...]:
         return tuple(dict.fromkeys(_chained(places)))

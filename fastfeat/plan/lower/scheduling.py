@@ -69,7 +69,7 @@ def schedule_of(features: Mapping[str, Node], types: Types, purpose: Purpose) ->
 
 
 def schedule_of_columns(nodes: Sequence[Node], types: Types, *, training: bool = False) -> Schedule:
-    """Return the schedule of the steps that expressions read of a row; they all stay there.
+    """Return the schedule of the steps that expressions read of a row, which stay there.
 
     Args:
         nodes: the expressions.
@@ -79,32 +79,12 @@ def schedule_of_columns(nodes: Sequence[Node], types: Types, *, training: bool =
     draft = _draft(types, training=training)
     _visit(draft, ROWS, nodes)
     _link_windows(draft)
-    outputs = [place for task in draft.tasks for place in task.gives]
+    made = [place for task in draft.tasks for place in task.gives]
+    outputs = [place for place in made if draft.columns[place].space == ROWS]
     schedule = _schedule(draft, "columns", outputs)
     for improve in PASSES:
         schedule = improve(schedule)
     return schedule
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Schedules:
-    """The schedules of some features, each made when it is first asked for, and kept.
-
-    Args:
-        features: their expressions, by name, as they are declared.
-        types: type of every node.
-        made: the schedules that are there.
-    """
-
-    features: Mapping[str, Node]
-    types: Types
-    made: dict[Purpose, Schedule] = field(default_factory=dict[Purpose, Schedule])
-
-    def of(self, purpose: Purpose) -> Schedule:
-        """Return the schedule of a purpose."""
-        if purpose not in self.made:
-            self.made[purpose] = schedule_of(self.features, self.types, purpose)
-        return self.made[purpose]
 
 
 def drafted(features: Mapping[str, Node], types: Types, purpose: Purpose) -> Schedule:

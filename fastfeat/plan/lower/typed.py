@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, TypeVar, get_args
 from weakref import WeakKeyDictionary
 
 from fastfeat.dtypes import DType
@@ -17,7 +18,8 @@ from fastfeat.ir.node import Node
 from fastfeat.plan.declare.bind import Schemas
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.lower import Types
-from fastfeat.plan.lower.scheduling import Schedules
+from fastfeat.plan.lower.schedule import Purpose, Schedule
+from fastfeat.plan.lower.scheduling import schedule_of
 from fastfeat.scalars.zones import ZoneTable, table_for, using
 
 R = TypeVar("R")
@@ -38,7 +40,6 @@ class TypedPlan:
         tables: the same of lookup tables.
         types: type of every node.
         zones: the tables of the time zones that were read for this.
-        schedules: of the features.
         made: what was made of it, by the function that made it.
     """
 
@@ -48,7 +49,6 @@ class TypedPlan:
     tables: Schemas
     types: Types
     zones: dict[str, ZoneTable]
-    schedules: Schedules
     made: dict[Callable[..., Any], Any] = field(default_factory=dict[Callable[..., Any], Any])
 
     def once(self, make: Callable[[TypedPlan], R]) -> R:
@@ -61,7 +61,18 @@ class TypedPlan:
                 self.made.setdefault(make, make(self))
         return self.made[make]
 
+    def schedule(self, purpose: Purpose) -> Schedule:
+        """Return the schedule of a purpose."""
+        return self.once(_SCHEDULES[purpose])
 
+
+def _scheduled(typed: TypedPlan, purpose: Purpose) -> Schedule:
+    return schedule_of(typed.nodes, typed.types, purpose)
+
+
+_SCHEDULES: dict[Purpose, Callable[[TypedPlan], Schedule]] = {
+    purpose: partial(_scheduled, purpose=purpose) for purpose in get_args(Purpose)
+}
 _KEPT: WeakKeyDictionary[Declaration, tuple[TypedPlan, ...]] = WeakKeyDictionary()
 
 
@@ -87,8 +98,7 @@ def typed_plan(
     zones: dict[str, ZoneTable] = {}
     with using(zones):
         types = bound()
-    schedules = Schedules(plan.nodes, types)
-    made = TypedPlan(plan.nodes, plan.dtype, dict(inputs), dict(tables), types, zones, schedules)
+    made = TypedPlan(plan.nodes, plan.dtype, dict(inputs), dict(tables), types, zones)
     _KEPT[plan] = (made, *kept[: N_KEPT - 1])
     return made
 

@@ -23,8 +23,9 @@ from fastfeat.plan.lower.indicators import expanded
 from fastfeat.plan.lower.lower import Constant, Types
 from fastfeat.plan.lower.outputs import arrays_program, arrow_program, matrix_program, output_schema
 from fastfeat.plan.lower.schedule import Schedule
-from fastfeat.plan.lower.scheduling import Schedules, laid_out
+from fastfeat.plan.lower.scheduling import laid_out
 from fastfeat.plan.lower.typed import TypedPlan, typed_of
+from fastfeat.plan.run.batch import Programs
 from fastfeat.plan.run.encoded_rows import EncodedRows
 from fastfeat.scalars.zones import ZoneTable, using
 
@@ -77,6 +78,12 @@ class Fitted:
     encoded: EncodedRows | None = field(default=None, repr=False)
     row_kernels: threading.local = field(default_factory=threading.local, init=False, repr=False)
     """The kernel of one row of each thread; `replace` gives another record its own."""
+    programs: Programs = field(default_factory=dict[Any, Any], init=False, repr=False)
+    """What computes expressions that tasks read, kept from one call to the next."""
+    prepared: dict[str, tuple[Any, ...]] = field(
+        default_factory=dict[str, tuple[Any, ...]], init=False, repr=False
+    )
+    """What was made for small batches, by the form of the result; see `plan.run.prepared`."""
 
     @cached_property
     def table_columns(self) -> dict[TableColumn, DType]:
@@ -84,19 +91,22 @@ class Fitted:
         return {column: self.bound[column] for column in self.declaration.row_table_columns}
 
     @cached_property
-    def schedules(self) -> Schedules:
-        """The schedules of the features, as they are declared."""
-        return Schedules(self.declaration.nodes, self.bound)
+    def declared(self) -> TypedPlan:
+        """The features as they are declared, with their types."""
+        plan, typed = self.declaration, typed_of(self.declaration, self.bound)
+        if typed is not None:
+            return typed
+        return TypedPlan(plan.nodes, plan.dtype, self.inputs, self.tables, self.bound, self.zones)
 
     @cached_property
     def schedule(self) -> Schedule:
         """The schedule of the features of later rows."""
-        return laid_out(self.schedules.of("apply"), self.nodes.values(), self.types)
+        return laid_out(self.declared.schedule("apply"), self.nodes.values(), self.types)
 
     @cached_property
     def training_schedule(self) -> Schedule:
         """The schedule of the features of the rows that were learnt from."""
-        return laid_out(self.schedules.of("training"), self.nodes.values(), self.types)
+        return laid_out(self.declared.schedule("training"), self.nodes.values(), self.types)
 
     @cached_property
     def nodes(self) -> dict[str, Node]:
@@ -123,9 +133,7 @@ class Fitted:
         if typed is not None and self.nodes == typed.nodes:
             return typed
         dtype, zones = self.declaration.dtype, self.zones
-        return TypedPlan(
-            *(self.nodes, dtype, self.inputs, self.tables, self.types, zones, self.schedules)
-        )
+        return TypedPlan(self.nodes, dtype, self.inputs, self.tables, self.types, zones)
 
     def _once(self, make: Callable[[TypedPlan], R]) -> R:
         """Return the result of a function of the output columns and their types."""

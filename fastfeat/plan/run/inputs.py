@@ -37,7 +37,7 @@ from fastfeat.io.columns.conform import (
 )
 from fastfeat.io.columns.conversions import conversion
 from fastfeat.io.columns.strings import string_codes, string_equal, string_validity
-from fastfeat.io.columns.types import UnsupportedType, column_text, schema_of
+from fastfeat.io.columns.types import UnsupportedType, column_text, schema_of, storage_type
 from fastfeat.io.columns.wide import columns_in_place
 from fastfeat.io.device import DeviceArray, DeviceTable, holds_device_memory
 from fastfeat.io.sources.read import column_names, read_table
@@ -200,7 +200,8 @@ def _places(program: Program, schema: Schema) -> _Places | None:
         if slot.kind != "column" or not isinstance(source, Column):
             return None
         place = place_of[source.name]
-        if not stands_as_stored(types[place], slot.dtype):
+        given = types[place]
+        if not stands_as_stored(given, slot.dtype) or storage_type(slot.dtype) != given:
             return None
         places.append(place)
     bits = [types[place].bit_width for place in places]

@@ -6,7 +6,7 @@ computes first. A column is freed once no later task reads it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -118,6 +118,8 @@ def run_columns(running: Running, task: Task) -> None:
 def lacking_of(batch: Batch, schedule: Schedule) -> Schedule:
     """Return the tasks of a schedule that some rows need, without those whose columns are there."""
     own, seen = batch.made, batch.seen.made
+    if batch.source is None and _is_nothing(own) and _is_nothing(seen):
+        return schedule
 
     def is_there(column: Made) -> bool:
         if column.space == ROWS:
@@ -126,6 +128,11 @@ def lacking_of(batch: Batch, schedule: Schedule) -> Schedule:
 
     known = {place for place, column in enumerate(schedule.columns) if is_there(column)}
     return without_made(schedule, known)
+
+
+def _is_nothing(made: Mapping[Node, Any]) -> bool:
+    """Return whether nothing is made of rows: columns of tables are given."""
+    return all(isinstance(node, TableColumn) for node in made)
 
 
 def columns_of_chosen(batch: Batch, schedules: Sequence[Schedule]) -> list[str]:

@@ -48,6 +48,7 @@ from fastfeat.plan.run.inputs import (
 )
 from fastfeat.plan.run.lookup_tables import Tables, table_values
 from fastfeat.plan.run.order_warnings import warn_repeated
+from fastfeat.plan.run.prepared import finished_features, prepare, prepared_features
 from fastfeat.plan.run.results import check_memory, computed_form, given_out
 from fastfeat.plan.run.row_selection import row_numbers
 from fastfeat.plan.run.steps import columns_of_chosen, run
@@ -89,6 +90,10 @@ def transform(
         index: of all rows of the data, for a pandas frame; None for that of the data, if it has
             one.
     """
+    is_plain = rows is None and not categories and not known
+    is_plain = is_plain and backend == "cpu" and type(to) is str
+    if is_plain and (features := prepared_features(fitted, data, tables, to, out)) is not None:
+        return features
     check_result(to, out, backend, categories=categories)
     form = computed_form(fitted, to)
     kept = fitted.declaration.keep if form in TABLES else ()
@@ -98,6 +103,9 @@ def transform(
     if fitted.encoded is not None and fitted.encoded.row_id is not None:
         if_there.append(fitted.encoded.row_id[0])
     table = read_columns(data, [*plan.row_columns, *kept, *ids], if_there)
+    read = table if not isinstance(data, (pa.Table, pa.RecordBatch)) else None
+    if is_plain and (features := prepared_features(fitted, read, tables, to, out)) is not None:
+        return features
     check_place(table, backend)
     check_still_missing(table, fitted.never_seen)
     program, constants = bound(fitted, form)
@@ -111,7 +119,13 @@ def transform(
         every = batch if batch.source is None else batch.source.rows
         warn_repeated(every, data, history, list(fitted.nodes.values()), fitted.told)
         warn_encoded(fitted.encoded, table, wanted, fitted.told)
-        features = computed(fitted, batch, program, constants, form, memory)
+        features = None
+        if is_plain:
+            features = finished_features(fitted, table, batch.made, to, memory)
+        if features is None:
+            features = computed(fitted, batch, program, constants, form, memory)
+    if is_plain:
+        prepare(fitted, table if read is not None or plan.past_columns else data, to)
     if out is not None:
         return out
     if to == "pandas":
@@ -170,7 +184,8 @@ def made_rows(
     """
     made: Made = {**table_values(fitted.table_columns, tables), **known}
     engine = backend_named(backend)
-    batch = Batch(table, fitted.types, engine, dict(fitted.constants), made)
+    learnt = dict(fitted.constants)
+    batch = Batch(table, fitted.types, engine, learnt, made, programs=fitted.programs)
     columns, row_id = fitted.declaration.past_columns, fitted.declaration.row_id
     earlier = history_table(history, columns, backend, row_id)
     batch = with_past(batch, earlier, columns, row_id)

@@ -1,14 +1,18 @@
-"""Learning aggregates of groups on the CPU: what is kept of rows that come in parts."""
+"""Learning aggregates of groups on the CPU: states of rows that come in parts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
+import numpy as np
 from fastfeat_kernels.column import split_rows
 from fastfeat_kernels.grouped.calls import Task
 from fastfeat_kernels.grouped.joining import join_tables
+from fastfeat_kernels.grouped.order import Ordered
+from fastfeat_kernels.grouped.state import GroupedMoments
 from fastfeat_kernels.grouped.statistics import Statistic, level_of, statistics_in
 from fastfeat_kernels.grouped.summarize import (
     Table,
@@ -52,6 +56,8 @@ from fastfeat.steps.keys.tasks import GroupsTask
 VALUES, CODES = "values", "codes"
 """The columns that the task reads: the argument, and the group of each row, int32."""
 
+_Kept = TypeVar("_Kept")
+
 _RUN = "grouped"
 _ROWS = "rows"
 
@@ -75,7 +81,7 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What is kept of rows for some aggregates.
+    """The kinds of state that some aggregates need.
 
     Args:
         level: of the moments; None where there are none.
@@ -93,7 +99,7 @@ class Needs:
 
 @dataclass(slots=True)
 class GroupsState:
-    """What has been seen of the groups.
+    """The state of the groups.
 
     Args:
         spec: what is learnt.
@@ -186,30 +192,58 @@ def _next(state: GroupsState) -> Learnt:
     spec, statistics = state.spec, state.needs.statistics
     if state.first is not None and statistics is not None:
         parts = n_parts(state.n_rows)
-        found = statistics_in(*state.first, statistics, runner(_RUN), parts)
-        return Learnt(tuple(Groups(one, one == one) for one in found))
-    table, kept = state.table, state.rows
-    moments = None if table is None else moments_in(_summed(state), runner(_RUN))
-    ordered = None if kept is None else ordering.in_order(kept)
+        read = statistics_in(*state.first, statistics, runner(_RUN), parts)
+        return Learnt(tuple(Groups(one, one == one) for one in read))
+    moments = None if state.table is None else moments_in(_summed(state), runner(_RUN))
+    found: dict[int, Groups] = {}
+    for k, (name, params) in enumerate(spec.wanted):
+        if not reads_order(name):
+            found[k] = learnt(_rows_of(state, spec.n_groups, moments), name, params)
+    if state.rows is not None:
+        ranges = [
+            [
+                learnt(_rows_of(state, len(ordered.counts), moments, ordered), name, params)
+                for name, params in spec.wanted
+                if reads_order(name)
+            ]
+            for _, ordered in ordering.ranges_in_order(state.rows)
+        ]
+        places = [k for k, (name, _) in enumerate(spec.wanted) if reads_order(name)]
+        found |= zip(places, map(_joined, zip(*ranges, strict=True)), strict=True)
+    return Learnt(tuple(found[k] for k in range(len(spec.wanted))))
 
-    def moments_kept() -> Any:
-        assert moments is not None
-        return moments
 
-    def order_kept() -> Any:
-        assert ordered is not None
-        return ordered
+def _joined(ranges: Sequence[Groups]) -> Groups:
+    """Return the values of all groups, from those of neighbouring ones."""
+    if len(ranges) == 1:
+        return ranges[0]
+    values, present = ([getattr(one, name) for one in ranges] for name in ("values", "present"))
+    return Groups(np.concatenate(values), np.concatenate(present))
 
-    rows = RowsOfGroups(
+
+def _rows_of(
+    state: GroupsState,
+    n_groups: int,
+    moments: GroupedMoments | None,
+    ordered: Ordered | None = None,
+) -> RowsOfGroups:
+    """Return the rows of some groups: their moments, or their values in order."""
+    spec = state.spec
+    return RowsOfGroups(
         spec.dtype,
         state.n_rows,
-        spec.n_groups,
+        n_groups,
         spec.n_left_out,
-        moments_kept,
-        order_kept,
-        lambda q, interpolation: quantile_of(order_kept(), spec.dtype, q, interpolation),
+        lambda: _there(moments),
+        lambda: _there(ordered),
+        lambda q, interpolation: quantile_of(_there(ordered), spec.dtype, q, interpolation),
     )
-    return Learnt(tuple(learnt(rows, name, params) for name, params in spec.wanted))
+
+
+def _there(kept: _Kept | None) -> _Kept:
+    """Return a part of the state that is there, as `Needs` says."""
+    assert kept is not None
+    return kept
 
 
 def _pack(state: GroupsState) -> Packed:
@@ -251,4 +285,9 @@ def _bound(spec: Spec, n_rows: int) -> int:
     return n_bytes + (ordering.most_bytes(spec.n_groups, n_rows) if needs.order else 0)
 
 
-LEARNER = Learner("groups", _start, _add, _merge, _next, _pack, _unpack, _size, _bound)
+def _spill(state: GroupsState, folder: Path) -> None:
+    if state.rows is not None:
+        ordering.spill(state.rows, folder)
+
+
+LEARNER = Learner("groups", _start, _add, _merge, _next, _pack, _unpack, _size, _bound, _spill)

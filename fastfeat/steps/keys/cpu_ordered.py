@@ -1,13 +1,18 @@
 """Rows kept by group and value: where aggregates of groups read the order of values.
 
-In memory they are as they came, keys and groups, and sorted in the end.
+In memory they are as they came, keys and groups, and sorted in the end. What leaves memory is
+sorted into a run, a file of blocks; runs are merged as they are read, some groups at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from fastfeat_kernels.column import Chunk
@@ -28,8 +33,27 @@ from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.column import physical_chunks
 
 ROW_BYTES = 12
+_SCHEMA = pa.schema([("key", pa.int64()), ("group", pa.int32())])
 SMALL_PIECE = 1 << 12  # rows, of which pieces are joined as they come
+DIGIT_BITS = 16  # of keys that are found in runs by their digits
+BLOCK_ROWS = 1 << 16  # of a run, that are read at a time
+RANGE_ROWS = 1 << 20  # of whole groups, about so many are in memory at a time
 _RUN = "grouped"
+
+
+IsIn = Callable[[NDArray[np.int32]], NDArray[np.bool_]]
+
+
+class Piece(NamedTuple):
+    """Some values.
+
+    Args:
+        keys: `column.key_of` each value.
+        groups: the group of each.
+    """
+
+    keys: NDArray[np.int64]
+    groups: NDArray[np.int32]
 
 
 @dataclass(slots=True)
@@ -40,17 +64,17 @@ class OrderedRows:
         element: type of the values, of `fastfeat_kernels.column.ELEMENTS`.
         n_groups: how many groups there are.
         first: the rows of the first batch, as long as there is no other.
-        pieces: keys of values, as `column.key_of` gives them, and the group of each.
-        ordered: all rows in order, as long as no other has come since.
+        pieces: the others.
+        ordered: all rows in memory in order, as long as no other has come since.
+        runs: files of further rows, in order.
     """
 
     element: str
     n_groups: int
     first: Partitions | None = None
-    pieces: list[tuple[NDArray[np.int64], NDArray[np.int32]]] = field(
-        default_factory=list[tuple[NDArray[np.int64], NDArray[np.int32]]]
-    )
+    pieces: list[Piece] = field(default_factory=list[Piece])
     ordered: Ordered | None = None
+    runs: list[Path] = field(default_factory=list[Path])
 
 
 def keep(rows: OrderedRows, chunks: Sequence[Chunk], groups: NDArray[np.int32]) -> None:
@@ -63,7 +87,7 @@ def keep(rows: OrderedRows, chunks: Sequence[Chunk], groups: NDArray[np.int32]) 
         rows.first = split
         return
     _to_pieces(rows)
-    _append(rows, keys_in(split))
+    _append(rows, Piece(*keys_in(split)))
 
 
 def join(a: OrderedRows, b: OrderedRows) -> OrderedRows:
@@ -72,7 +96,22 @@ def join(a: OrderedRows, b: OrderedRows) -> OrderedRows:
     _to_pieces(b)
     for piece in b.pieces:
         _append(a, piece)
+    a.runs += b.runs
     return a
+
+
+def unordered(rows: OrderedRows) -> Piece:
+    """Return the rows in memory."""
+    _to_pieces(rows)
+    if len(rows.pieces) != 1:
+        rows.pieces = [_joined(rows.pieces)]
+    return rows.pieces[0]
+
+
+def chunks_of(keys: NDArray[np.int64]) -> list[Chunk]:
+    """Return keys as a column that kernels read."""
+    array = array_of_values(keys, None, pa.int64())
+    return list(physical_chunks(pa.chunked_array([array], pa.int64())))
 
 
 def in_order(rows: OrderedRows) -> Ordered:
@@ -83,35 +122,110 @@ def in_order(rows: OrderedRows) -> Ordered:
         rows.ordered = order_partitions(rows.element, rows.first, rows.n_groups, run, parts)
         rows.first = None
     elif rows.ordered is None:
-        keys = [keys for keys, _ in rows.pieces]
-        groups = np.concatenate([np.zeros(0, np.int32), *(groups for _, groups in rows.pieces)])
-        chunks = physical_chunks(
-            pa.chunked_array([array_of_values(one, None, pa.int64()) for one in keys], pa.int64())
-        )
+        keys, groups = unordered(rows)
         rows.pieces = []
+        chunks = chunks_of(keys)
         found = order("int64", chunks, groups, rows.n_groups, run, n_parts(len(groups)))
         rows.ordered = found._replace(element=rows.element)
     return rows.ordered
 
 
+def spill(rows: OrderedRows, folder: Path) -> None:
+    """Write the rows in memory to a run in a folder, whose files stay till nothing reads them."""
+    if rows.first is None and not rows.pieces and rows.ordered is None:
+        return
+    file, path = tempfile.mkstemp(".arrow", "run-", folder)
+    with os.fdopen(file, "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
+        for block in _blocks(in_order(rows)):
+            writer.write_batch(_batch_of(block))
+    rows.ordered = None
+    rows.runs.append(Path(path))
+
+
+def ranges_in_order(rows: OrderedRows, multiple: int = 1) -> Iterator[tuple[int, Ordered]]:
+    """Yield neighbouring groups with their rows in order, and the number of the first of them.
+
+    Without runs these are all groups at once; with them, so many that a range of rows is full, or
+    the fewest that there are.
+
+    Args:
+        rows: of all groups.
+        multiple: of how many groups neighbours are not parted.
+    """
+    if not rows.runs:
+        yield 0, in_order(rows)
+        return
+    first, held, n_held = 0, list[Piece](), 0
+    for block in _merged([*map(_blocks_of_run, rows.runs), _blocks(in_order(rows))]):
+        held.append(block)
+        n_held += len(block.keys)
+        last = int(block.groups[-1]) // multiple * multiple  # it may go on
+        if n_held < RANGE_ROWS or int(held[0].groups[0]) >= last:
+            continue
+        piece = _joined(held)
+        whole, rest = _halves(piece, int(np.searchsorted(piece.groups, last)))
+        yield first, _ordered_of(rows.element, whole, first, last)
+        first, held, n_held = last, [rest], len(rest.keys)
+    yield first, _ordered_of(rows.element, _joined(held), first, rows.n_groups)
+
+
+def count_in(rows: OrderedRows, is_in: IsIn) -> int:
+    """Return how many values some groups have.
+
+    Args:
+        rows: of all groups.
+        is_in: says of the group of each row whether it is one of them.
+    """
+    return sum(int(is_in(block.groups).sum()) for block in _all_blocks(rows))
+
+
+def keys_at(rows: OrderedRows, places: NDArray[np.int64], is_in: IsIn) -> NDArray[np.int64]:
+    """Return the keys at some places of the values of some groups in order, from 0 on.
+
+    Args:
+        rows: of all groups.
+        places: shape (n,).
+        is_in: as of `count_in`.
+    """
+    if not rows.runs:
+        keys, groups = unordered(rows)
+        return np.partition(keys[is_in(groups)], np.unique(places))[places]
+    return np.array([_key_at(rows, place, is_in) for place in places.tolist()], np.int64)
+
+
+def _key_at(rows: OrderedRows, place: int, is_in: IsIn) -> int:
+    """Return one key by its digits, the highest first: each takes a pass over the runs."""
+    found = 0
+    for shift in range(64 - DIGIT_BITS, -1, -DIGIT_BITS):
+        counts = np.zeros(1 << DIGIT_BITS, np.int64)
+        for block in _all_blocks(rows):
+            bits = (block.keys[is_in(block.groups)] ^ np.int64(-(2**63))).view(np.uint64)
+            digits = bits >> np.uint64(shift)
+            if shift + DIGIT_BITS < 64:
+                digits = digits[digits >> np.uint64(DIGIT_BITS) == found]
+            low = (digits & np.uint64(len(counts) - 1)).astype(np.int64)
+            counts += np.bincount(low, minlength=len(counts))
+        ends = np.cumsum(counts)
+        digit = int(np.searchsorted(ends, place, "right"))
+        place -= int(ends[digit] - counts[digit])
+        found = (found << DIGIT_BITS) + digit
+    return found - 2**63
+
+
+def _all_blocks(rows: OrderedRows) -> Iterator[Piece]:
+    """Yield all rows, in any order."""
+    return chain([unordered(rows)], *map(_blocks_of_run, rows.runs))
+
+
 def table_of(rows: OrderedRows) -> Table:
     """Return the rows as columns of keys and groups."""
-    _to_pieces(rows)
-    keys = [array_of_values(keys, None, pa.int64()) for keys, _ in rows.pieces]
-    groups = [array_of_values(groups, None, pa.int32()) for _, groups in rows.pieces]
-    return pa.table(
-        {
-            "key": pa.chunked_array(keys, pa.int64()),
-            "group": pa.chunked_array(groups, pa.int32()),
-        }
-    )
+    return pa.Table.from_batches([_batch_of(block) for block in _all_blocks(rows)], _SCHEMA)
 
 
 def keep_table(rows: OrderedRows, table: Table) -> None:
     """Keep the rows of a table of keys and groups."""
     for batch in table.to_batches():
-        keys, groups = (np.array(column) for column in batch.columns)
-        rows.pieces.append((keys, groups))
+        rows.pieces.append(Piece(*(np.array(column) for column in batch.columns)))
 
 
 def n_bytes_of(rows: OrderedRows) -> int:
@@ -132,15 +246,92 @@ def most_bytes(n_groups: int, n_rows: int) -> int:
 def _to_pieces(rows: OrderedRows) -> None:
     """Keep all rows as pieces, to which others can come."""
     if rows.first is not None:
-        rows.pieces, rows.first = [keys_in(rows.first)], None
+        rows.pieces, rows.first = [Piece(*keys_in(rows.first))], None
     if rows.ordered is not None:
-        rows.pieces, rows.ordered = [keys_of(rows.ordered)], None
+        rows.pieces, rows.ordered = [Piece(*keys_of(rows.ordered))], None
 
 
-def _append(rows: OrderedRows, piece: tuple[NDArray[np.int64], NDArray[np.int32]]) -> None:
+def _append(rows: OrderedRows, piece: Piece) -> None:
     """Append a piece, joined to the last one where both are small."""
-    if rows.pieces and max(len(piece[0]), len(rows.pieces[-1][0])) < SMALL_PIECE:
-        keys, groups = rows.pieces.pop()
-        piece = np.concatenate([keys, piece[0]]), np.concatenate([groups, piece[1]])
-    if len(piece[0]):
+    if rows.pieces and max(len(piece.keys), len(rows.pieces[-1].keys)) < SMALL_PIECE:
+        piece = _joined([rows.pieces.pop(), piece])
+    if len(piece.keys):
         rows.pieces.append(piece)
+
+
+def _joined(pieces: Iterable[Piece]) -> Piece:
+    keys, groups = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
+    for piece in pieces:
+        keys.append(piece.keys)
+        groups.append(piece.groups)
+    return Piece(np.concatenate(keys), np.concatenate(groups))
+
+
+def _batch_of(piece: Piece) -> Any:
+    """Return a piece as a batch of a table."""
+    arrays = (
+        array_of_values(np.ascontiguousarray(column), None, kind)
+        for column, kind in zip(piece, _SCHEMA.types, strict=True)
+    )
+    return pa.RecordBatch.from_arrays(list(arrays), schema=_SCHEMA)
+
+
+def _blocks(ordered: Ordered) -> Iterator[Piece]:
+    """Yield rows that are in order, a block at a time."""
+    ends = np.cumsum(ordered.counts)
+    n_rows = int(ends[-1]) if len(ends) else 0
+    for first in range(0, n_rows, BLOCK_ROWS):
+        stop = min(first + BLOCK_ROWS, n_rows)
+        a, b = np.searchsorted(ends, [first, stop - 1], "right").tolist()
+        some = slice(a, b + 1)
+        begins = np.maximum(ends[some] - ordered.counts[some], first)
+        counts = np.minimum(ends[some], stop) - begins
+        shifts = ordered.starts[some] - (ends[some] - ordered.counts[some])
+        places = np.repeat(shifts, counts) + np.arange(first, stop)
+        yield Piece(ordered.keys[places], np.repeat(np.arange(a, b + 1, dtype=np.int32), counts))
+
+
+def _blocks_of_run(path: Path) -> Iterator[Piece]:
+    """Yield the rows of a run, a block at a time."""
+    with pa.memory_map(str(path)) as source:
+        reader = pa.ipc.open_file(source)
+        for k in range(reader.num_record_batches):
+            yield Piece(*(np.array(column) for column in reader.get_batch(k).columns))
+
+
+def _merged(runs: Sequence[Iterator[Piece]]) -> Iterator[Piece]:
+    """Yield the rows of runs in order, some at a time.
+
+    Each time these are the rows up to the first end of a block of all that are open.
+    """
+    heads = [(block, run) for run in runs if (block := next(run, None)) is not None]
+    while heads:
+        ends = [(int(block.groups[-1]), int(block.keys[-1])) for block, _ in heads]
+        end, taken = min(ends), list[Piece]()
+        left: list[tuple[Piece, Iterator[Piece]]] = []
+        for block, run in heads:
+            some, rest = _halves(block, _upto(block, *end))
+            taken.append(some)
+            following = rest if len(rest.keys) else next(run, None)
+            if following is not None:
+                left.append((following, run))
+        heads = left
+        keys, groups = _joined(taken)
+        order = np.lexsort((keys, groups))
+        yield Piece(keys[order], groups[order])
+
+
+def _upto(block: Piece, group: int, key: int) -> int:
+    """Return how many rows of a block stand up to a group and key."""
+    first, stop = np.searchsorted(block.groups, [group, group + 1]).tolist()
+    return first + int(np.searchsorted(block.keys[first:stop], key, "right"))
+
+
+def _halves(piece: Piece, n: int) -> tuple[Piece, Piece]:
+    return Piece(piece.keys[:n], piece.groups[:n]), Piece(piece.keys[n:], piece.groups[n:])
+
+
+def _ordered_of(element: str, piece: Piece, first: int, stop: int) -> Ordered:
+    """Return the rows of groups [first, stop), which are in order."""
+    counts = np.bincount(piece.groups - first, minlength=stop - first).astype(np.int64)
+    return Ordered(element, piece.keys, np.cumsum(counts) - counts, counts)

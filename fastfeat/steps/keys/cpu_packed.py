@@ -64,7 +64,7 @@ def _integers(values: list[int]) -> NDArray[Any]:
 
 
 def _columns(table: GroupTable) -> Table:
-    """Return what is not zero of a table: a column of each word of a line, counts and extremes."""
+    """Return the groups of a table that have rows: columns of the words of lines, and the rest."""
     moments = table.moments
     columns = {f"word_{k}": moments.lines[:, k] for k in range(moments.lines.shape[1])}
     columns |= {name: getattr(moments, name) for name in _COUNTS if len(getattr(moments, name))}

@@ -21,7 +21,8 @@ from fastfeat.io.columns.keys import comparable, table_keys_as
 from fastfeat.io.columns.times import ticks_column
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.sinks.write import empty_bytes
-from fastfeat.steps.keys.cpu_vocabulary import count_keys, encode
+from fastfeat.steps.keys.cpu_learner import count_keys
+from fastfeat.steps.keys.cpu_vocabulary import encode
 from fastfeat.steps.keys.tasks import KeysTask
 from fastfeat.steps.step import Argument
 from fastfeat.steps.tables.rows import TableValues, parts_of, rows_by_key, rule_of

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastfeat_kernels.column import Chunk
 from fastfeat_kernels.grouped import finalize
 from fastfeat_kernels.grouped.order import order, quantiles_of
 from fastfeat_kernels.grouped.state import (
@@ -19,68 +18,47 @@ from fastfeat_kernels.grouped.state import (
     sum_over_folds,
     sum_over_keys,
 )
-from fastfeat_kernels.grouped.summarize import summarize
 from fastfeat_kernels.moments.state import Level
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.target import FoldedGroups, Statistics, needs_squares, smoothed
 from fastfeat.dtypes import INT64
 from fastfeat.engine.cpu.kernels import n_parts, runner
-from fastfeat.engine.storage import storage
+from fastfeat.engine.learner import Rows
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.ir.node import Params
-from fastfeat.steps.keys.cpu_groups import codes_of, plain_chunks
 from fastfeat.steps.keys.cpu_hashing import buckets, key_hashes
+from fastfeat.steps.keys.cpu_ordered import chunks_of
 from fastfeat.steps.step import Argument
-from fastfeat.steps.targets.rows import delay_in_ticks
-from fastfeat.steps.targets.tasks import TargetTask
+from fastfeat.steps.targets.cpu_time_folds import time_fold, time_fold_known
 
 _RUN = "grouped"
 
 Floats = NDArray[np.float64]
 
+SeenFolds = Callable[[NDArray[np.int32]], NDArray[np.bool_]]
+
+Prior = tuple[float, float]
+"""How many rows of all categories are looked at, and their quantile."""
+
 
 class Cells(NamedTuple):
-    """The rows that a target is learnt from, and how they are divided.
+    """The rows of some categories, and how folds divide them.
 
     Args:
         element: type of the target, of `fastfeat_kernels.column.ELEMENTS`.
-        chunks: the target.
-        codes: the category of each row.
-        folds: the fold of each row.
+        keys: `column.key_of` the target of each row that has one.
+        codes: the category of each.
+        folds: the fold of each.
         n_codes: how many categories there are.
-        n_folds: how many folds.
-        ordered: whether a fold learns from the earlier ones alone.
     """
 
     element: str
-    chunks: list[Chunk]
+    keys: NDArray[np.int64]
     codes: NDArray[np.int32]
     folds: NDArray[np.int32]
     n_codes: int
-    n_folds: int
-    ordered: bool
-
-
-def learn_target(task: TargetTask) -> FoldedGroups:
-    """Return a statistic of the target per category."""
-    function, params, n_codes, n_folds = task.function, task.params, task.n_codes, task.n_folds
-    cells = Cells(
-        storage(task.dtype), plain_chunks(task.values, task.dtype),
-        codes_of(task.codes), codes_of(task.folds),
-        n_codes, n_folds, bool(dict(params)["ordered"]),
-    )  # fmt: skip
-    if function == "target_quantile":
-        return folded(_by_quantiles(cells, params), function, params)
-    level = target_level(function, params)
-    groups = np.multiply(cells.folds, np.int32(cells.n_codes))
-    groups += cells.codes
-    by_category = summarize(
-        cells.element, cells.chunks, groups, n_codes * n_folds, level,
-        runner(_RUN), n_parts(len(groups)), extremes=False,
-    )  # fmt: skip
-    return folded(by_moments(by_category, n_folds, function, params), function, params)
 
 
 def folded(found: Iterable[Statistics], function: str, params: Params) -> FoldedGroups:
@@ -156,90 +134,56 @@ def _statistics(groups: GroupedMoments, all_rows: GroupedMoments, read: Read) ->
     )
 
 
-def _by_quantiles(cells: Cells, params: Params) -> Iterator[Statistics]:
-    """Yield the quantiles of all rows, and of those outside of each fold."""
-    q = float(dict(params)["q"])
-    yield _quantiles(cells, np.ones(len(cells.codes), np.bool_), q)
-    for fold in range(cells.n_folds):
-        yield _quantiles(cells, cells.folds < fold if cells.ordered else cells.folds != fold, q)
+def by_quantiles(
+    ranges: Iterable[Cells], seen: Sequence[SeenFolds], q: float, priors: Sequence[Prior]
+) -> Iterator[Statistics]:
+    """Yield the quantiles of rows that are looked at: of all, and of those outside of each fold.
+
+    Args:
+        ranges: neighbouring categories, all of them together.
+        seen: for each that is yielded, says of the fold of each row whether it is looked at.
+        q: which quantile.
+        priors: of all categories, for each that is yielded.
+    """
+    found: list[list[tuple[Floats, Floats]]] = [[] for _ in seen]
+    for cells in ranges:
+        for known, is_seen in zip(found, seen, strict=True):
+            known.append(_quantiles(cells, is_seen(cells.folds), q))
+    for known, (n_all, prior) in zip(found, priors, strict=True):
+        count, statistic = (np.concatenate(column) for column in zip(*known, strict=True))
+        yield Statistics(count, statistic, statistic, statistic, n_all, prior, prior, prior)
 
 
-def _quantiles(cells: Cells, is_outside: NDArray[np.bool_], q: float) -> Statistics:
-    none, run = np.int32(-1), runner(_RUN)
-    groups = np.where(is_outside, cells.codes, none)
-    everything = np.where(is_outside, np.int32(0), none)
-    parts = n_parts(len(groups))
-    found, of_all = (
-        order(cells.element, cells.chunks, numbers, n, run, parts)
-        for numbers, n in ((groups, cells.n_codes), (everything, 1))
-    )
-    statistic = quantiles_of(found, [q])[:, 0]
-    count, prior = found.counts.astype(np.float64), float(quantiles_of(of_all, [q])[0, 0])
-    n_all = float(of_all.counts[0])
-    return Statistics(count, statistic, statistic, statistic, n_all, prior, prior, prior)
+def _quantiles(cells: Cells, is_seen: NDArray[np.bool_], q: float) -> tuple[Floats, Floats]:
+    """Return how many rows of each category are looked at, and their quantile."""
+    groups = np.where(is_seen, cells.codes, np.int32(-1))
+    run, parts = runner(_RUN), n_parts(len(groups))
+    found = order("int64", chunks_of(cells.keys), groups, cells.n_codes, run, parts)
+    statistic = quantiles_of(found._replace(element=cells.element), [q])[:, 0]
+    return found.counts.astype(np.float64), statistic
+
+
+def seen_folds(n_folds: int, ordered: bool) -> list[SeenFolds]:
+    """Return what is looked at of folds: all, and what lies outside of, or before, each."""
+    outside = np.less if ordered else np.not_equal
+    seen: list[SeenFolds] = [lambda folds: np.ones(len(folds), np.bool_)]
+    return seen + [lambda folds, k=fold: outside(folds, k) for fold in range(n_folds)]
 
 
 def fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
     """Return the fold of each row by its number, or by a key."""
-    columns, dtypes = [a.values for a in args], [a.dtype for a in args]
+    n_folds = params["n_folds"]
     if not args:
-        numbers = array_of_values(np.arange(n_rows, dtype=np.int64), None, pa.int64())
-        columns, dtypes = [pa.chunked_array([numbers])], [INT64]
-    hashes = key_hashes(columns, dtypes, is_cross=bool(args))
-    return array_of_values(buckets(hashes, params["n_folds"]), None, pa.int32())
+        return array_of_values(fold_of_rows(range(n_rows), n_folds), None, pa.int32())
+    hashes = key_hashes([a.values for a in args], [a.dtype for a in args], is_cross=True)
+    return array_of_values(buckets(hashes, n_folds), None, pa.int32())
 
 
-def time_fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
-    """Return the fold of each row by time."""
-    times, present = _times_of(args[0])
-    return _numbers(_folds_by_time(times, present, params["n_folds"]))
-
-
-def time_fold_known(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
-    """Return the last fold by time that does not learn from each row yet."""
-    times, present = _times_of(args[0])
-    folds = _folds_by_time(times, present, params["n_folds"])
-    last = folds.max(initial=0)
-    used, places = np.unique(np.sort(folds[present]), return_index=True)
-    begins = np.sort(times[present])[places]  # folds stand in the order of time
-    after = np.searchsorted(begins, _later(times, delay_in_ticks(args[0].dtype, params)), "right")
-    before = np.append(used - 1, last)  # the fold before the first one that begins later
-    return _numbers(np.where(present, np.maximum(folds, before[after]), last))
-
-
-def _later(times: NDArray[Any], delay: int) -> NDArray[Any]:
-    """Return times and a delay; whole numbers end at the last of their type."""
-    if times.dtype.kind == "f":
-        return times + delay
-    most = np.iinfo(times.dtype).max
-    return np.where(times > most - min(delay, int(most)), most, times + min(delay, int(most)))
-
-
-def _folds_by_time(
-    times: NDArray[Any], present: NDArray[np.bool_], n_folds: int
-) -> NDArray[np.int64]:
-    known = np.sort(times[present])
-    ranks: NDArray[np.int64] = np.searchsorted(known, times, side="left")
-    return np.where(present, ranks * n_folds // max(len(known), 1), n_folds)
-
-
-def _times_of(argument: Argument) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return times as numbers, and where they are present."""
-    chunks = argument.values.chunks
-    times = np.concatenate([_values(chunk) for chunk in chunks] or [np.zeros(0)])
-    return times, np.concatenate([_present(chunk) for chunk in chunks] or [np.zeros(0, bool)])
-
-
-def _numbers(folds: NDArray[np.int64]) -> Any:
-    return array_of_values(folds.astype(np.int32), None, pa.int32())
-
-
-def _values(chunk: Any) -> NDArray[Any]:
-    return chunk.fill_null(0).to_numpy(zero_copy_only=False)
-
-
-def _present(chunk: Any) -> NDArray[np.bool_]:
-    return chunk.is_valid().to_numpy(zero_copy_only=False)
+def fold_of_rows(rows: Rows, n_folds: int) -> NDArray[np.int32]:
+    """Return the fold of each of some rows, by their numbers."""
+    numbers = np.arange(rows.start, rows.stop) if isinstance(rows, range) else rows
+    column = array_of_values(numbers.astype(np.int64, copy=False), None, pa.int64())
+    return buckets(key_hashes([pa.chunked_array([column])], [INT64], is_cross=False), n_folds)
 
 
 KERNELS = {"fold": fold, "time_fold": time_fold, "time_fold_known": time_fold_known}

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.windows.last_row import last_row
 from fastfeat_kernels.windows.requests import Column, Found, Wanted, Wanteds
 from fastfeat_kernels.windows.state import Ordered, late_row, ordered
 from fastfeat_kernels.windows.state import over as statistics_over
@@ -21,8 +22,8 @@ from fastfeat.io.columns.bits import array_with_bits
 from fastfeat.io.columns.column import physical_chunks
 from fastfeat.io.columns.times import ticks_column
 from fastfeat.io.columns.types import arrow_type, storage_type
+from fastfeat.steps.keys.cpu_counting import numbered
 from fastfeat.steps.keys.cpu_groups import plain_chunks
-from fastfeat.steps.keys.cpu_vocabulary import numbered
 from fastfeat.steps.windows.function import ticks_window
 from fastfeat.steps.windows.rows import (
     OVER_FUNCTIONS,
@@ -117,6 +118,76 @@ def values_over(past: RowOrder, asked: Sequence[WindowRequest]) -> list[Any]:
     last = len(past.times) - 1
     found = found_over(_ordered(past, last), asked, past.dtype, first_row=last)
     return [_value(one, *several) for one, several in zip(asked, found, strict=True)]
+
+
+class LastRowOver(NamedTuple):
+    """Functions over windows of the last of some rows of one entity, by tables made once.
+
+    Args:
+        times: of the rows, in ticks and in order, are written there.
+        columns: by column, its values, as words or floats, NaN where missing; none of the others
+            may be missing. None of one that is the times.
+        compute: from the number of rows to the value of each function as it is stored, None where
+            it is missing. None instead of all where one does not fit its type.
+    """
+
+    times: NDArray[np.int64]
+    columns: Sequence[NDArray[Any] | None]
+    compute: Callable[[int], list[Any] | None]
+
+
+def last_row_over(
+    asked: Sequence[WindowRequest],
+    places: list[int],
+    dtypes: Sequence[DType],
+    time: DType,
+    are_times: Sequence[bool],
+    most: int,
+) -> LastRowOver:
+    """Return functions over windows of the last of some rows; it belongs to one thread.
+
+    Args:
+        asked: the functions, without values.
+        places: which column each is of.
+        dtypes: the types of the columns.
+        time: that of the times.
+        are_times: whether each column is that of the times.
+        most: how many rows there are at most.
+    """
+    requests = _requests(asked, places, time)
+    elements = [storage(dtype) for dtype in dtypes]
+    prepared = last_row(requests.wanted, elements, are_times, most, runner(RUN))
+    columns = [
+        words.view(np.float64) if words is not None and element.startswith("float") else words
+        for words, element in zip(prepared.columns, elements, strict=True)
+    ]
+    of_bools = [k for k, one in enumerate(asked) if _result(one).name == "bool"]
+
+    def compute(n: int) -> list[Any] | None:
+        found = prepared.compute(n)
+        if found is None:
+            return None
+        if len(found) > len(asked):
+            results = iter(found)
+            found = [
+                _value_of([*islice(results, n_names)], one)
+                for one, n_names in zip(asked, requests.n_names, strict=True)
+            ]
+        for k in of_bools:
+            found[k] = None if found[k] is None else bool(found[k])
+        return found
+
+    return LastRowOver(prepared.times, columns, compute)
+
+
+def _value_of(values: Sequence[Any], asked: WindowRequest) -> Any:
+    """Return the value of a function from that of each of its names."""
+    if len(values) == 1:
+        return values[0]
+    found, *others = [
+        Found(np.array([value or 0]), np.array([value is not None], np.uint8)) for value in values
+    ]
+    return _value(asked, found, others)
 
 
 def _ordered(past: RowOrder, first_row: int) -> Ordered:

@@ -23,7 +23,8 @@ from fastfeat.io.columns.bits import Flags, array_of_values
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.io.columns.keys import comparable, table_keys_as
 from fastfeat.io.columns.times import ticks_column, ticks_of
-from fastfeat.steps.keys.cpu_vocabulary import count_keys, encode
+from fastfeat.steps.keys.cpu_learner import count_keys
+from fastfeat.steps.keys.cpu_vocabulary import encode
 from fastfeat.steps.keys.tasks import KeysTask
 from fastfeat.steps.windows.cpu import arrays_over, in_order
 from fastfeat.steps.windows.rows import OVER_FUNCTIONS, OverFailed, RowOrder, WindowRequest

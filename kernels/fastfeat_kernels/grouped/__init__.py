@@ -11,14 +11,17 @@ Nothing depends on the order of rows, on chunks, threads, or the order of mergin
 A group is one line of 64-bit words: its count, its sum in 3 limbs of 40 bits, its sum of squares in
 4. The limbs of floats lie in a window below 2**exponent, one for the whole column, learnt by a look
 at some of its blocks. A float that the window cannot hold, or whose square it cannot, is left over:
-it is appended to a list, which becomes integers of any width for the few groups in it. The window
-decides about time only, not about the result. Where the lines of all groups are too many for the
-cache, rows are first sorted into partitions of neighbouring groups.
+it is appended to a list, which becomes integers of any width for the few groups in it; of many such
+floats, all groups have lines in a further window. Windows decide about time only, not about the
+result. Where the lines of all groups are too many for the cache, rows are first sorted into
+partitions of neighbouring groups.
 
 An entry takes rows, or groups, [first, first + n) and returns 0; the words of its table stand in
 `layout`. In Python:
 
-    summarize   GroupedMoments of a column
+    summarize   GroupedMoments of a column; a table of groups that rows are added to
+    joining     two tables as one, in the memory of one of them
+    calls       what both run
     state       merged, subtracted, added over folds, taken by number, as `Moments` of one group
     finalize    sums, means, variances, deviations, least and greatest values, each rounded once
     statistics  the same of many groups, where nobody merges: in less time and memory

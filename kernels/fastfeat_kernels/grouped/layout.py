@@ -10,7 +10,6 @@ from fastfeat_kernels.moments import SCRATCH
 # What a plan runs of these is the rows' to choose, by how many they are, and of how many groups.
 BY_ROWS: Final = (
     "rows",
-    "join",
     "partition",
     "interleave",
     "look",

@@ -333,7 +333,7 @@ def _room(reach: int, n_rows: int) -> int:
 
 
 def reach_of(moments: GroupedMoments) -> int:
-    """Return what the highest limbs of all groups add up to, or more."""
+    """Return a bound of the sum of the highest limbs of all groups."""
     highest = [layout.SUM, layout.SQUARES][: moments.level]
     carries = 2 * moments.n_added * moments.n_groups  # of the limbs below
     sums = [float(np.abs(moments.lines[:, k]).sum(dtype=np.float64)) for k in highest]

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import ELEMENTS, Call, Columns, Run, floats_of_keys, value_of_key
+from fastfeat_kernels.column import ELEMENTS, Call, Columns, Run, value_of_key
 from fastfeat_kernels.moments import (
     COUNT,
     MAX_KEY,
@@ -132,7 +132,7 @@ def _values_of(many: ManyMoments, word: int) -> list[float | int | bool | None]:
     keys, element = many.words[:, word], many.element
     values: list[float | int | bool | None]
     if element.startswith("float"):
-        values = floats_of_keys(element, keys).tolist()
+        values = (keys ^ ((keys >> 63) & (2**63 - 1))).view(np.float64).tolist()
     else:
         values = [value_of_key(element, key) for key in keys.tolist()]
     for k in np.flatnonzero(many.words[:, COUNT] == 0).tolist():
@@ -281,12 +281,12 @@ def _rounded(limbs: Limbs) -> tuple[Floats, Words]:
     Args:
         limbs: of 32 bits, shape (n_limbs, n).
     """
-    is_set = limbs != 0
+    is_set: Flags = limbs != 0
     top: Words = len(limbs) - 1 - is_set[::-1].argmax(axis=0)
     lowest = is_set.argmax(axis=0)
     padded = np.concatenate([np.zeros((2, limbs.shape[1]), np.uint64), limbs])
-    places: Words = np.arange(limbs.shape[1])
-    high, middle, low = (padded[top + k, places] for k in (2, 1, 0))
+    places: Words = np.arange(limbs.shape[1], dtype=np.int64)
+    high, middle, low = padded[top + 2, places], padded[top + 1, places], padded[top, places]
     n_bits = np.frexp(high.astype(np.float64))[1].astype(np.int64)
     shift = (32 - n_bits).astype(np.uint64)
     word = (((high << 32) | middle) << shift) | (low >> (32 - shift))

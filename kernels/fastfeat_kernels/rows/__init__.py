@@ -27,6 +27,19 @@ A kind is the code of the element type plus WANTS_VALUES, WANTS_FLAGS. The loops
 (loop number, address of its arguments, n rows) -> status. Arguments are, for each input and output,
 the address of values and of flags, then the constants. Cost: one pass; a call and some 20
 instructions a column and block.
+
+A prepared call fills a table in from a batch of Arrow's C interface, runs the driver, and gives a
+matrix or another batch. Words of its block:
+
+    0 table   1 address of the driver   2 columns read   3 columns written
+    4 bytes of an element, where columns of the matrix are contiguous; 0: there is a tile
+    5 bytes of an element of the matrix
+    6, 7 addresses of malloc and free   8 address of `release`
+    then for each column read: the place of its words in the table, in bytes; which column of the
+        batch it is; bytes of a value, 0 of a bool
+    and for each column written: the place of its words; which output it is; bytes of a value
+
+Words of columns are those after the kind. A call returns the status, or why it is not made.
 """
 
 from __future__ import annotations
@@ -34,9 +47,13 @@ from __future__ import annotations
 BLOCK = 2048
 HEADER_WORDS = 12
 TILE_BYTES = 1 << 18
-BLOCK_WORD, TILE_WORDS = 4, slice(5, 12)
+BLOCK_WORD, TILE_WORDS, MATRIX_WORD = 4, slice(5, 12), 9
 RUN_WORDS = 4
 COLUMN_WORDS = 5
+CALL_WORDS, READ_WORDS, WRITE_WORDS = 9, 3, 3
+ARRAY_WORDS = 10  # of a structure of Arrow
+UNLIKE, OVERLAPS = -1, -2
+"""Why a call is not made: memory lies otherwise than kernels read it, or is written to."""
 WANTS_VALUES = 16
 WANTS_FLAGS = 32
 CODES = {

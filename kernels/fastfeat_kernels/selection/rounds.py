@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Rows, Run
+from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Rows, Run, split_rows
 from fastfeat_kernels.selection import (
     COUNT,
     EXTRACT,
@@ -44,6 +44,7 @@ from fastfeat_kernels.selection import (
 Keys = npt.NDArray[np.int64]
 
 CELL_BITS = 12
+MAX_PART = 1 << 30  # rows; the counts of a part are 32-bit
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,19 @@ class Column:
     element: str
     parts: list[list[Rows[Chunk]]]
     run: Run
+
+
+def in_runs(element: str, chunks: Sequence[Chunk], run: Run, n_parts: int) -> Column:
+    """Return a column cut into at most `n_parts` runs of rows, but for very many rows.
+
+    Args:
+        element: type of the values, of `column.ELEMENTS`.
+        chunks: the column.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: into how many runs to divide the work; the result of a round does not depend on it.
+    """
+    n_rows = sum(chunk.length for chunk in chunks)
+    return Column(element, split_rows(chunks, max(n_parts, -(-n_rows // MAX_PART), 1)), run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,15 +179,24 @@ def count_buckets(column: Column, buckets: BucketMap) -> npt.NDArray[np.uint32]:
 def extract(
     column: Column,
     buckets: BucketMap,
-    counts: npt.NDArray[np.uint32],
+    room: Indices,
     wanted: Indices,
-    sample: Keys,
+    pivots: Keys,
 ) -> BucketKeys:
-    """Return the keys of each wanted bucket; its pivot is its commonest key in the sample."""
+    """Return the keys of some buckets but one of each.
+
+    Args:
+        column: the rows.
+        buckets: the map.
+        room: for how many keys of each wanted bucket there must be room in each part, of shape
+            (n_parts, n_wanted): at least how many there are.
+        wanted: which buckets, ascending.
+        pivots: the key of each that is left out and counted, as `commonest` has it.
+    """
     targets = np.zeros(buckets.n_buckets, np.int32)
     targets[wanted] = np.arange(1, len(wanted) + 1)
-    pivots = np.append(0, _commonest(sample, buckets)[wanted])
-    sizes = np.insert(counts[:, wanted].astype(np.int64), 0, 0, axis=1)
+    pivots = np.append(0, pivots)
+    sizes = np.insert(room, 0, 0, axis=1)
     starts = np.cumsum(sizes, axis=1) - sizes
     cursors, n_less = starts.copy(), np.zeros(starts.shape, np.int64)
     outputs = [np.empty(n, np.int64) for n in sizes.sum(axis=1)]
@@ -198,8 +221,8 @@ def extract(
     return BucketKeys(outputs, starts[:, 1:], cursors[:, 1:], pivots[1:], n_less[:, 1:].sum(axis=0))
 
 
-def _commonest(sample: Keys, buckets: BucketMap) -> Keys:
-    """Return per bucket the commonest key of a sorted sample, 0 where there is none."""
+def commonest(sample: Keys, buckets: BucketMap) -> Keys:
+    """Return the commonest key of a sorted sample in each bucket, 0 where there is none."""
     starts = np.flatnonzero(np.append(True, sample[1:] != sample[:-1]))
     n_seen = np.diff(starts, append=len(sample))
     keys = sample[starts[np.argsort(n_seen, kind="stable")]]

@@ -6,20 +6,21 @@ those buckets are extracted, and sorting them ends it. See `rounds` for what pas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from fastfeat_kernels.column import Chunk, Run, floats_of_keys, split_rows, value_of_key
+from fastfeat_kernels.column import Chunk, Run, value_of_key
 from fastfeat_kernels.selection.rounds import (
     BucketKeys,
     Column,
     Indices,
     Keys,
+    commonest,
     count_buckets,
     extract,
+    in_runs,
     learn_map,
     take_sample,
 )
@@ -31,38 +32,8 @@ N_SAMPLE_FEW, N_BUCKETS_FEW = 1 << 11, 1
 N_SAMPLE_MANY, N_BUCKETS_MANY = 1 << 14, 4
 N_SORTED_WHOLE = 1 << 15  # rows; up to here the sample is every row, and sorting it is fastest
 N_SORTED = 1 << 18  # keys of one bucket that are sorted rather than selected from
-MAX_PART = 1 << 30  # rows; the counts of a part are 32-bit
 
 Ranks = Callable[[int], Iterable[int]]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AllValues(Mapping[int, "float | int | bool"]):
-    """All values of a column by rank, as an array: eight bytes each.
-
-    Args:
-        element: their type.
-        keys_in_order: their keys, ascending.
-    """
-
-    element: str
-    keys_in_order: Keys
-
-    def __getitem__(self, rank: int) -> float | int | bool:
-        """Return the value of a rank."""
-        return value_of_key(self.element, int(self.keys_in_order[rank]))
-
-    def __iter__(self) -> Iterator[int]:
-        """Return the ranks."""
-        return iter(range(len(self.keys_in_order)))
-
-    def __len__(self) -> int:
-        """Return how many values there are."""
-        return len(self.keys_in_order)
-
-    def floats(self) -> npt.NDArray[np.float64]:
-        """Return the values in order, each rounded to float64."""
-        return floats_of_keys(self.element, self.keys_in_order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,21 +71,15 @@ def select(
         chunks: the column.
         ranks: from the number of values, the wanted ranks, each in [0, number); not asked if there
             are none. Of many rows it is asked about their number first: how many ranks to expect.
-            A range stands for all.
         run: runs sequences of calls of `cpu.ENTRIES`.
         n_parts: into how many runs of rows to divide the work; the result does not depend on it.
     """
     n_rows = sum(chunk.length for chunk in chunks)
-    if n_rows and isinstance(ranks(n_rows), range):
-        keys = take_sample(Column(element, split_rows(chunks, max(n_parts, 1)), run), 1)
-        keys.sort()
-        return OrderStatistics(len(keys), AllValues(element, keys))
     if n_rows <= N_SORTED_WHOLE:
-        keys = np.sort(take_sample(Column(element, split_rows(chunks, 1), run), 1))
+        keys = np.sort(take_sample(in_runs(element, chunks, run, 1), 1))
         places = _places(ranks, len(keys))
         return _decode(element, len(keys), places, keys[places])
-    parts = split_rows(chunks, max(n_parts, -(-n_rows // MAX_PART)))
-    return _select_in_buckets(Column(element, parts, run), ranks, n_rows)
+    return _select_in_buckets(in_runs(element, chunks, run, n_parts), ranks, n_rows)
 
 
 def _select_in_buckets(column: Column, ranks: Ranks, n_rows: int) -> OrderStatistics:
@@ -129,7 +94,8 @@ def _select_in_buckets(column: Column, ranks: Ranks, n_rows: int) -> OrderStatis
     ends = np.cumsum(totals)
     places = _places(ranks, int(ends[-1]))
     holders, index = np.unique(np.searchsorted(ends, places, side="right"), return_inverse=True)
-    extracted = extract(column, buckets, counts, holders, sample)
+    room = counts[:, holders].astype(np.int64)
+    extracted = extract(column, buckets, room, holders, commonest(sample, buckets)[holders])
     inside = places - (ends - totals)[holders][index]
     found = _keys_at(extracted, totals[holders], index, inside, column, int(ends[-1]))
     return _decode(column.element, int(ends[-1]), places, found)

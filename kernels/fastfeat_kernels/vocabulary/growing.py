@@ -7,15 +7,35 @@ when the table grows. One sequence of calls at a time: threads have tables of th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from fastfeat_kernels.column import TEXT, AnyChunk, Rows, Run
-from fastfeat_kernels.vocabulary.keys import Integers, TextKeys
+from fastfeat_kernels.vocabulary import layout
+from fastfeat_kernels.vocabulary.keys import (
+    Integers,
+    TextKeys,
+    chunk_of_keys,
+    chunk_of_words,
+)
+from fastfeat_kernels.vocabulary.spans import tally
 from fastfeat_kernels.vocabulary.state import DistinctKeys, Places, copied
-from fastfeat_kernels.vocabulary.tables import Source, Table, check_keys, fill, kind_of, new_table
+from fastfeat_kernels.vocabulary.tables import (
+    GROWTH,
+    N_FIRST_SLOTS,
+    TEXTS,
+    Source,
+    Table,
+    check_keys,
+    fill,
+    kind_of,
+    n_slots_for,
+    new_table,
+    widened,
+)
 
 
 @dataclass(slots=True)
@@ -54,6 +74,23 @@ def growing(element: str, n_keys: int = 0) -> Growing:
     return Growing(element, new_table(kind_of(element), n_keys))
 
 
+def make_room(into: Growing, n_keys: int, run: Run) -> None:
+    """Let a table have room for so many keys, so that it need not grow on the way."""
+    table = into.table
+    n_slots = n_slots_for(table.kind, n_keys)
+    if n_slots > table.n_slots:
+        into.table, call = widened(table, n_slots)
+        run(table.kind.entry, [[call]])
+
+
+def bound_of(element: str, n_keys: int) -> int:
+    """Return the most bytes that so many keys take while they grow, without those of text."""
+    kind = kind_of(element)
+    n_slots = max(N_FIRST_SLOTS, GROWTH * n_slots_for(kind, n_keys))
+    n_words = kind.slot_words + (kind.key_words + 1) * kind.max_eighths / 8
+    return math.ceil(8 * n_slots * n_words) + (8 * (n_keys + 1) if kind is TEXTS else 0)
+
+
 def count_into(
     into: Growing,
     chunks: Sequence[AnyChunk],
@@ -78,18 +115,60 @@ def count_into(
     """
     starts = np.cumsum([0, *(chunk.length for chunk in chunks)]).tolist()
     places = np.empty(starts[-1], np.int32) if with_places else None
-    rows = [
+    rows: list[Rows[AnyChunk]] = [
         Rows(chunk, 0, chunk.length, start) for chunk, start in zip(chunks, starts, strict=False)
     ]
+    source = Source(into.element, rows, weights, places)
+    is_tallied = into.element != TEXT and weights is None and places is None
+    tallied = tally(into.element, [rows], run) if is_tallied else None
+    if tallied is not None:
+        into.table.state[layout.STATE_N_MISSING] += tallied.n_missing
+        keys = chunk_of_keys(tallied.keys)
+        source = Source("int64", [Rows(keys, 0, keys.length, 0)], tallied.counts, None)
+    _fill(into, source, run, limit_bytes)
+    return places
+
+
+def count_keys_of(
+    of: Growing,
+    into: Growing,
+    run: Run,
+    *,
+    limit_bytes: int | None = None,
+    with_places: bool = False,
+) -> Places | None:
+    """Count keys as often as they are counted elsewhere, and return their places, if wanted.
+
+    Args:
+        of: the keys, and how often each counts.
+        into: takes them; its rows without a value are no more than before.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+        limit_bytes: memory that the table of all keys may take.
+        with_places: whether places are wanted.
+    """
+    table, n = of.table, of.table.n_keys
+    chunk = chunk_of_words(table.keys[:n], of)
+    places = np.empty(n, np.int32) if with_places else None
+    element = TEXT if of.element == TEXT else "int64"
+    _fill(into, Source(element, [Rows(chunk, 0, n, 0)], table.counts[:n], places), run, limit_bytes)
+    return places
+
+
+def drop_slots(of: Growing) -> None:
+    """Free the memory in which keys are found: no further rows are counted into them."""
+    of.table = replace(of.table, slots=np.empty(0, np.int64))
+
+
+def _fill(into: Growing, source: Source, run: Run, limit_bytes: int | None) -> None:
+    """Count the rows of a source."""
     n_before = into.table.n_keys
-    filled = fill([into.table], [Source(into.element, rows, weights, places)], run, limit_bytes)
+    filled = fill([into.table], [source], run, limit_bytes)
     assert filled is not None
     into.table = filled[0]
     if into.element == TEXT and into.table.n_keys > n_before:
         _own(into, n_before, run)
     n_bytes = sum(len(text.data) for text in into.texts)
     check_keys(into.table.kind, into.table.n_keys, n_bytes, limit_bytes)
-    return places
 
 
 def _own(into: Growing, first: int, run: Run) -> None:
@@ -102,8 +181,13 @@ def _own(into: Growing, first: int, run: Run) -> None:
 
 
 def distinct_keys(of: Growing, run: Run) -> DistinctKeys:
-    """Return the keys so far in the order of their places; further rows do not change them."""
+    """Return the keys so far in the order of their places; numbers are in place, text is copied.
+
+    Args:
+        of: the keys. Further rows change the counts that are returned.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+    """
     table, n = of.table, of.table.n_keys
-    counts, words = table.counts[:n].copy(), table.keys[:n]
-    keys = copied(words, run, of) if of.element == TEXT else words.reshape(n).copy()
-    return DistinctKeys(of.element, keys, counts, table.n_missing, None)
+    words = table.keys[:n]
+    keys = copied(words, run, of) if of.element == TEXT else words.reshape(n)
+    return DistinctKeys(of.element, keys, table.counts[:n], table.n_missing, None)

@@ -42,6 +42,7 @@ TABLE_MISSING: Final = 22  # what is written for a missing value
 TABLE_NONE: Final = 23
 TABLE_START: Final = 24
 TABLE_OUTPUTS: Final = 25
+# Widen: the slots of the smaller table stand where the values of rows do.
 # Build: which lines take keys; rows whose key belongs to another line are passed over.
 TABLE_FIRST_LINE: Final = 14
 TABLE_END_LINE: Final = 15
@@ -118,6 +119,8 @@ BUILD: Final = 4  # give keys of which none is there their row number as place
 RANGE: Final = 5  # note the least and the greatest key, as far as they are close together
 TALLY: Final = 6  # count keys of a range
 DIRECT: Final = 7  # look up keys of a range
+# Of both; the rows are lines of numbers, or slots of text:
+WIDEN: Final = 8  # copy the keys of a smaller table, with their places
 
 STATE_N_KEYS: Final = 0
 STATE_N_MISSING: Final = 1

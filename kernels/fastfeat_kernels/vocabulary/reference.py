@@ -76,6 +76,7 @@ from fastfeat_kernels.vocabulary.layout import (
     TABLE_VALUES,
     TABLE_WEIGHTS,
     TALLY,
+    WIDEN,
 )
 
 Key = int | bytes
@@ -92,7 +93,7 @@ def numbers(table: int, first: int, n: int) -> int:
         for row in range(first, first + n):
             _of_range(words, row, _number_at(words, row))
         return 0
-    if words[TABLE_ROUND] == BUILD:
+    if words[TABLE_ROUND] in (BUILD, WIDEN):
         return 0  # places are those of the keys of the table
 
     def write(place: int, row: int, key: Any) -> None:
@@ -107,6 +108,8 @@ def text(table: int, first: int, n: int) -> int:
     words = words_at(table, N_TABLE_WORDS)
     if words[TABLE_ROUND] == COPY:
         return _copy_keys(words, first, n)
+    if words[TABLE_ROUND] == WIDEN:
+        return 0
     if words[TABLE_ROUND] == DEAL_OUT:
         return _deal_out(
             words,

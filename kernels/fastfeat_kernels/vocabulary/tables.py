@@ -93,6 +93,11 @@ class Table:
         return self.n_slots // layout.N_SLOTS_PER_LINE
 
     @property
+    def n_places(self) -> int:
+        """How many lines, or slots of text, it has: what is walked through."""
+        return self.n_slots if self.kind is TEXTS else self.n_lines
+
+    @property
     def n_keys(self) -> int:
         return int(self.state[layout.STATE_N_KEYS])
 
@@ -232,7 +237,7 @@ def fill(
         limit_bytes: memory that a table of all keys may take.
         n_sequences: how many sequences of calls to make; by default one for each table. Tables
             whose numbers differ by it may have their slots in common.
-        are_disjoint: no key is in two sources.
+        are_disjoint: no key is in two sources, and tables may have slots in common.
         gives_up: asked about a full table and its rows still to come; if so, None is returned.
     """
     left = [list(source.parts) for source in sources]
@@ -260,7 +265,7 @@ def fill(
                 check_size([table], limit_bytes)
                 if gives_up(table, sum(rows.n for rows in left[k])):
                     return None
-                tables[k], call = _larger(table)
+                tables[k], call = _filled_anew(table) if are_disjoint else widened(table)
                 grown[k] = [call]
     return tables
 
@@ -276,11 +281,39 @@ def _skip(parts: list[Rows[AnyChunk]], n: int) -> list[Rows[AnyChunk]]:
     return left
 
 
-def _larger(table: Table) -> tuple[Table, Call]:
-    """Return a table with room for more keys, and the call that fills it with those there are."""
-    n, kind = table.n_keys, table.kind
+def _larger(table: Table, n_slots: int | None = None) -> Table:
+    """Return a table of more slots, of which none is free yet."""
     growth = GROWTH if table.n_slots < N_LARGE_SLOTS else 2
-    larger = new_table(kind, slots=new_slots(kind, growth * table.n_slots))
+    return new_table(table.kind, slots=new_slots(table.kind, n_slots or growth * table.n_slots))
+
+
+def widened(table: Table, n_slots: int | None = None) -> tuple[Table, Call]:
+    """Return a table with room for more keys, and the call that copies the slots of others.
+
+    Line after line goes to one of few places: nothing of memory is read or written at random.
+
+    Args:
+        table: keys, one at least; it is used up.
+        n_slots: a power of 2; by default as many as growing takes.
+    """
+    larger, n = _larger(table, n_slots), table.n_keys
+    larger.keys[:n], larger.counts[:n] = table.keys[:n], table.counts[:n]
+    words, scratch = table_words(larger, layout.WIDEN), np.empty(layout.N_SCRATCH_WORDS, np.int64)
+    words[layout.TABLE_SCRATCH], words[layout.TABLE_VALUES] = (
+        scratch.ctypes.data,
+        table.slots.ctypes.data,
+    )
+    table.state[layout.STATE_IS_FULL] = 0
+    call = Call(words, 0, table.n_places, (table, larger, scratch))
+    return Table(table.kind, larger.slots, larger.keys, larger.counts, table.state), call
+
+
+def _filled_anew(table: Table) -> tuple[Table, Call]:
+    """Return a table with room for more keys, and the call that fills it with those there are.
+
+    The slots may be another table's by now: keys are hashed again.
+    """
+    larger, n, kind = _larger(table), table.n_keys, table.kind
     source = Source(TEXT if kind is TEXTS else "int64", [], table.counts[:n], None)
     call = _learn_call(larger, source, Rows(chunk_of_words(table.keys[:n], table), 0, n, 0))
     call.table[layout.TABLE_CLEARS] = 1

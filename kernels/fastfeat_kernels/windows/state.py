@@ -130,7 +130,8 @@ def over(
     chosen: tuple[Wanted, ...] = wanted if isinstance(wanted, Wanteds) else tuple(wanted)
     check_wanted_once(chosen, elements)
     if any(STATISTICS[one.statistic].picks == "latest" for one in wanted):
-        chosen = tuple([_as_lag(one, columns) for one in wanted])
+        lacking = [_may_lack(column) for column in columns]
+        chosen = tuple([latest_as_lag(one, may_lack=lacking[one.column]) for one in wanted])
     if query is not None:
         _check_asking(rows, query, wanted)
     asks = query_of_rows(query or rows, first_row, n_parts, run)
@@ -183,13 +184,15 @@ def _is_time(rows: Ordered, column: Column) -> bool:
     return column.element == "int64" and places == times and not any(v for *_, v in times)
 
 
-def _as_lag(wanted: Wanted, columns: Sequence[Column]) -> Wanted:
+def latest_as_lag(wanted: Wanted, *, may_lack: bool) -> Wanted:
     """Return the last value as that of the latest row, where none is missing."""
-    if STATISTICS[wanted.statistic].picks != "latest":
+    if may_lack or STATISTICS[wanted.statistic].picks != "latest":
         return wanted
-    column = columns[wanted.column]
-    may_lack = column.element.startswith("float") or any(c.validity for c in column.chunks)
-    return wanted if may_lack else wanted._replace(statistic="lag", n=1)
+    return wanted._replace(statistic="lag", n=1)
+
+
+def _may_lack(column: Column) -> bool:
+    return column.element.startswith("float") or any(c.validity for c in column.chunks)
 
 
 def late_row(rows: Ordered, first_row: int, run: Run) -> int:
@@ -239,7 +242,7 @@ def _compute(
     overflows_at, bounds_at = overflows.ctypes.data, bounds.ctypes.data
     calls: list[list[Call]] = []
     for program, divided in work:
-        common = _program_table(rows, query.rows, program, n_columns)
+        common = program_table(rows, query.rows, program, n_columns)
         point_to_results(common, results, query)
         if stage is not None:
             common[layout.TABLE_TARGETS] = 0
@@ -268,7 +271,8 @@ def _compute(
     return overflows
 
 
-def _program_table(rows: Ordered, query: Ordered, program: Program, n_columns: int) -> Words:
+def program_table(rows: Ordered, query: Ordered, program: Program, n_columns: int) -> Words:
+    """Return a table for rows that are seen, those that ask, and the program of a pass."""
     table = order_table(rows)
     table[layout.TABLE_ASKING_STARTS] = query.starts.ctypes.data
     table[layout.TABLE_ASKING_ARRIVALS] = query.arrivals.ctypes.data

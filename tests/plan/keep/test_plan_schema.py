@@ -85,7 +85,12 @@ def validator_of_nodes() -> Draft202012Validator:
 
 
 def nodes_are_valid(nodes: list[Any]) -> bool:
-    return all(map(validator_of_nodes().is_valid, nodes))
+    return all(node_is_valid(json.dumps(node)) for node in nodes)
+
+
+@cache  # of a plan that is altered most nodes are as before
+def node_is_valid(text: str) -> bool:
+    return validator_of_nodes().is_valid(json.loads(text))
 
 
 def are_read(nodes: list[Any]) -> bool:

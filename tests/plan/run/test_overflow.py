@@ -188,7 +188,7 @@ def test_features_are_named_where_the_search_for_the_reason_fails(path, monkeypa
     def broken(*_: object) -> None:
         raise TypeError("unsupported operand type(s) for ^")
 
-    for module in ("engine.failure", "engine.reference.interpret"):
+    for module in ("engine.failure", "scalars.interpret"):
         monkeypatch.setattr(f"fastfeat.{module}.evaluate", broken)
     named, run = FAILING[path]
     told = rf"{named}: .* search for the reason failed too \(TypeError: unsupported operand"

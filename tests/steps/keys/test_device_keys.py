@@ -22,6 +22,7 @@ from fastfeat.engine.gpu.runtime import Geometry
 from fastfeat.errors import InvalidData, OutOfDeviceMemory, TypeMismatch
 from fastfeat.io.device import DeviceArray
 from fastfeat.steps.keys import cpu_hashing as hashing
+from fastfeat.steps.keys import cpu_learner
 from fastfeat.steps.keys import cpu_vocabulary as vocabulary
 from fastfeat.steps.keys.gpu import distinct_keys
 from fastfeat.steps.step import StepTask
@@ -103,7 +104,7 @@ def nothing_on_the_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patch:
         patch.setattr(vocabulary, "lookup", fail)
         patch.setattr(vocabulary, "index_of", fail)
-        patch.setattr(vocabulary, "count_keys", fail)
+        patch.setattr(cpu_learner, "counted", fail)
         patch.setattr(hashing, "hash_rows", fail)
         patch.setattr(device.host, "run_step", fail)
         yield

@@ -26,7 +26,7 @@ from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.steps.keys import cpu_group_states as host_groups
 from fastfeat.steps.keys import cpu_ordered as host_ordered
 from fastfeat.steps.keys.gpu import groups as device_groups
-from fastfeat.steps.targets import cpu as host_targets
+from fastfeat.steps.targets import cpu_states as host_targets
 
 EXAMPLES = settings(max_examples=5 + settings().max_examples // 20)
 pytestmark = [
@@ -143,10 +143,9 @@ def refused(*_: Any, **__: Any) -> None:
 def test_sums_are_not_found_on_the_host(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = ff.Plan({name: LEARNT[name]}, outcomes=["y"])
     expected = artifact_bytes(plan.fit(ROWS).record)
-    for name in ("summarize", "order"):
-        monkeypatch.setattr(host_targets, name, refused)
-    for name in ("add", "split_task"):
-        monkeypatch.setattr(host_groups, name, refused)
+    for module in (host_groups, host_targets):
+        monkeypatch.setattr(module, "add", refused)
+    monkeypatch.setattr(host_groups, "split_task", refused)
     monkeypatch.setattr(host_ordered, "split_by_group", refused)
     monkeypatch.setattr(device_groups, "order", refused)
     with pytest.raises(AssertionError, match="done on the host"):

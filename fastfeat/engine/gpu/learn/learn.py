@@ -12,6 +12,7 @@ from fastfeat.aggregates.function import (
     AggregateFunction,
     Summary,
     level_of,
+    needs_likelihood,
     needs_order,
     needs_powers,
     ranks_of,
@@ -48,7 +49,8 @@ def learn(runtime: Runtime, task: LearnTask) -> list[list[Any]]:
 
 def is_learnt_on_device(function: str) -> bool:
     """Return whether a device has a kernel for an aggregate of all rows."""
-    return not needs_powers([AGGREGATES[function]])
+    row = AGGREGATES[function]
+    return not needs_powers([row]) and not needs_likelihood([row])
 
 
 def _learn_on_both(runtime: Runtime, task: LearnTask) -> list[list[Any]]:

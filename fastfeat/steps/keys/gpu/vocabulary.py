@@ -17,7 +17,7 @@ from fastfeat.engine.gpu.programs.launch import settling
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.io.arrow import pa
 from fastfeat.io.device import DeviceArray
-from fastfeat.steps.keys.cpu_vocabulary import in_order
+from fastfeat.steps.keys.cpu_counting import in_order
 from fastfeat.steps.keys.gpu.columns import KeyRows, key_rows, numbers_by
 from fastfeat.steps.keys.gpu.distinct_keys import Distinct, Numbers, distinct, launch, missing_word
 from fastfeat.steps.keys.tasks import KeysTask

@@ -36,22 +36,13 @@ from fastfeat_kernels.rows import (
     WANTS_FLAGS,
     WANTS_VALUES,
 )
+from fastfeat_kernels.rows.cpu.call import ENTRIES as CALLS
+from fastfeat_kernels.rows.cpu.call import call_address
 from fastfeat_kernels.rows.cpu.tile import spread
 
 I8, F32 = ir.IntType(8), ir.FloatType()
 SLOT = BLOCK * 8
 BOOL, FLOAT32, FLOAT64 = CODES["bool"], CODES["float32"], CODES["float64"]
-
-
-@intrinsic
-def call_loops(typingctx, address, number, arguments, n):
-    """Call the generated function at an address."""
-
-    def generate(context, builder, signature, args):
-        kind = ir.FunctionType(I64, [I64, I64, I64])
-        return builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
-
-    return types.int64(types.int64, types.int64, types.int64, types.int64), generate
 
 
 def _load(builder, pointer, index, scalar, n_bytes):
@@ -230,7 +221,7 @@ def run_once(run, loops, arguments, ones, slots, tile, first, n):
     copied = pointer_int64(results + 16 * n_outputs)
     for j in range(n_constants):
         copied[j] = constants[j]
-    status = call_loops(loops, r[0], arguments, n)
+    status = call_address(loops, r[0], arguments, n)
     for j in range(n_outputs):
         finish(outputs + 8 * COLUMN_WORDS * j, results + 16 * j, first, n)
     return status
@@ -260,4 +251,4 @@ def blocks(table, first, n):
     return status
 
 
-ENTRIES = {"blocks": blocks}
+ENTRIES = {"blocks": blocks, **CALLS}

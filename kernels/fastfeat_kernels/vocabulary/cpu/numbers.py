@@ -13,6 +13,7 @@ from fastfeat_kernels.intrinsics import (
     fold_multiply,
     leave_ieee,
     opaque,
+    pointer_int32,
     pointer_int64,
     pointer_uint8,
     select,
@@ -20,7 +21,10 @@ from fastfeat_kernels.intrinsics import (
 )
 from fastfeat_kernels.vocabulary.cpu.direct import find_directly, tally_keys, widen_range
 from fastfeat_kernels.vocabulary.cpu.lines import (
+    LOG_LINE_BYTES,
     N_AHEAD,
+    N_KEYS,
+    PLACES,
     build_keys,
     clear_lines,
     clear_region,
@@ -28,6 +32,7 @@ from fastfeat_kernels.vocabulary.cpu.lines import (
     last_line,
     learn_keys,
     prefetch_line,
+    put,
 )
 from fastfeat_kernels.vocabulary.cpu.records import (
     begin_partitions,
@@ -47,6 +52,7 @@ from fastfeat_kernels.vocabulary.layout import (
     DEAL_OUT,
     DIRECT,
     LEARN,
+    N_LINE_KEYS,
     RANGE,
     STATE_IS_FULL,
     STATE_N_KEYS,
@@ -70,12 +76,14 @@ from fastfeat_kernels.vocabulary.layout import (
     TABLE_VALUE_BIT_OFFSET,
     TABLE_VALUES,
     TALLY,
+    WIDEN,
 )
 
 i64 = types.int64
 INFINITE = 0x7FF << 52
 SPREAD1, SPREAD2 = 0xA0761D6478BD642F - 2**64, 0xE7037ED1A0B428DB - 2**64
-KEYS, HASHES, ROWS, PLACES, CURSORS = (8 * BATCH * k for k in range(5))  # in the scratch
+# In the scratch:
+KEYS, HASHES, ROWS, FOUND, CURSORS = (8 * BATCH * k for k in range(5))
 
 
 @njit(**INNER_OPTIONS)
@@ -148,13 +156,30 @@ def learn_rows(words, row, n):
             k = smaller(n - done, BATCH)
             m, keys_at = present_keys(words, row + done, k, scratch)
             hash_keys(words, m, keys_at, scratch + HASHES)
-            places_at = scratch + PLACES
+            places_at = scratch + FOUND
             if m == k and words[TABLE_ROWS] != 0:
                 places_at = words[TABLE_ROWS] + 4 * (row + done)
             learn_keys(words, m, keys_at, scratch + HASHES, places_at)
             count_places(words, row + done, m, scratch + ROWS, places_at)
             record_learnt(words, row + done, k, m, scratch + ROWS, places_at)
             done += k
+
+
+@njit(**SEPARATE_OPTIONS)
+def widen_lines(words, first, n):
+    """Put the keys of n lines of a smaller table into this one, each with its place."""
+    smaller_lines = words[TABLE_VALUES]
+    lines, last = words[TABLE_SLOTS], last_line(words)
+    for line in range(first, first + n):
+        source = smaller_lines + (line << LOG_LINE_BYTES)
+        keys, places = pointer_int64(source), pointer_int32(source)
+        for j in range(i64(places[N_KEYS])):
+            target = hash_key(keys[j]) & last
+            at = lines + (target << LOG_LINE_BYTES)
+            while pointer_int32(at)[N_KEYS] == N_LINE_KEYS:
+                target = (target + 1) & last
+                at = lines + (target << LOG_LINE_BYTES)
+            put(at, i64(pointer_int32(at)[N_KEYS]), keys[j], i64(places[PLACES + j]))
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -220,7 +245,7 @@ def look_up(words, row, n):
     for start in range(0, n, BATCH):
         k = smaller(n - start, BATCH)
         m, keys_at = present_keys(words, row + start, k, scratch)
-        places_at = scratch + PLACES
+        places_at = scratch + FOUND
         if m == k:
             places_at = words[TABLE_ROWS] + 4 * (row + start)
         if words[TABLE_ROUND] == DIRECT:
@@ -264,7 +289,10 @@ def numbers(table, first, n):
             keys, hashes = pointer_int64(keys_at), pointer_int64(scratch + HASHES)
             for j in range(m):
                 hashes[j] = hash_key(keys[j])
-            build_keys(words, first + start, m, keys_at, scratch + HASHES, scratch + PLACES)
+            build_keys(words, first + start, m, keys_at, scratch + HASHES, scratch + FOUND)
+    elif words[TABLE_ROUND] == WIDEN:
+        clear_lines(words)
+        widen_lines(words, first, n)
     elif words[TABLE_ROUND] == RANGE:
         learn_range(words, first, n)
     elif words[TABLE_ROUND] == TALLY:

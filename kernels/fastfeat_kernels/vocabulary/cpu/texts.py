@@ -63,6 +63,7 @@ from fastfeat_kernels.vocabulary.layout import (
     TABLE_STATE,
     TABLE_VALIDITY,
     TABLE_VALUES,
+    WIDEN,
 )
 
 i64 = types.int64
@@ -263,6 +264,23 @@ def learn_rows(words, row, n):
 
 
 @njit(**SEPARATE_OPTIONS)
+def widen_slots(words, first, n):
+    """Copy n slots of a smaller table into this one; the text itself is not read."""
+    smaller_slots, slots = words[TABLE_VALUES], words[TABLE_SLOTS]
+    last = words[TABLE_N_SLOTS] - 1
+    for k in range(first, first + n):
+        source = pointer_int64(smaller_slots + (k << LOG_SLOT_BYTES))
+        if source[2] != 0:
+            at = source[3] & last
+            slot = pointer_int64(slots + (at << LOG_SLOT_BYTES))
+            while slot[2] != 0:
+                at = (at + 1) & last
+                slot = pointer_int64(slots + (at << LOG_SLOT_BYTES))
+            for j in range(N_TEXT_SLOT_WORDS):
+                slot[j] = source[j]
+
+
+@njit(**SEPARATE_OPTIONS)
 def copy_keys(words, first, n):
     """Copy the bytes of n keys to where they end in one piece of memory."""
     ends = pointer_int64(words[TABLE_ENDS])
@@ -286,6 +304,9 @@ def text(table, first, n):
     scratch = words[TABLE_SCRATCH]
     if words[TABLE_ROUND] == COPY:
         copy_keys(words, first, n)
+    elif words[TABLE_ROUND] == WIDEN:
+        clear(words[TABLE_SLOTS], words[TABLE_N_SLOTS] << LOG_SLOT_BYTES)
+        widen_slots(words, first, n)
     elif words[TABLE_ROUND] == LEARN:
         if words[TABLE_CLEARS] != 0:
             clear(words[TABLE_SLOTS], words[TABLE_N_SLOTS] << LOG_SLOT_BYTES)

@@ -1,0 +1,199 @@
+"""Parts of the learner of aggregates of all rows: what one kernel finds of one output.
+
+A part is a learner of its own, of one column: in rounds, which all parts have at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from fastfeat_kernels.moments.state import (
+    NO_ROW,
+    Level,
+    Moments,
+    merge,
+    no_moments,
+    summarize,
+)
+from fastfeat_kernels.powers.state import NO_POWERS, PowerSums
+from fastfeat_kernels.powers.state import merge as merge_powers
+from fastfeat_kernels.powers.state import summarize as summarize_powers
+
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates.function import AggregateFunction, level_of
+from fastfeat.dtypes import DType
+from fastfeat.engine.cpu.kernels import runner
+from fastfeat.engine.learner import Again, Packed, Rows, number_of
+from fastfeat.engine.program import Functions
+from fastfeat.engine.storage import storage
+from fastfeat.io.arrow import ChunkedArray
+from fastfeat.io.columns.column import physical_chunks
+from fastfeat.ir.node import Params
+
+State = TypeVar("State")
+
+
+class Asked(NamedTuple):
+    """Aggregates of one output.
+
+    Args:
+        dtype: its type.
+        functions: its aggregates.
+    """
+
+    dtype: DType
+    functions: Functions
+
+    @property
+    def element(self) -> str:
+        """The type of its values, as kernels are told."""
+        return storage(self.dtype)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its aggregates."""
+        return tuple(name for name, _ in self.functions)
+
+    def rows(self) -> list[tuple[AggregateFunction, Params]]:
+        """Return the rows of its aggregates, with their parameters."""
+        return [(AGGREGATES[name], params) for name, params in self.functions]
+
+
+class Found(NamedTuple):
+    """The end of a part: plain numbers, texts, None and tuples of these."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Generic[State]):
+    """A learner of one output, but for `at_once` as of a learner of a task.
+
+    Args:
+        name: of the part, as states carry it.
+        start: from the aggregates and the hint.
+        add: from the state, a column in plain storage, the numbers of the rows, and into how many
+            runs of rows to divide the work.
+        merge: the state of both.
+        next: what was found, or the hint of the next round.
+        pack: a state as data.
+        unpack: from the aggregates, the hint and the data.
+        size: bytes of a state.
+        bound: from the aggregates and the number of rows.
+        spill: writes what can leave memory into a folder.
+        at_once: what is found, from the aggregates, the column of all rows in memory, and into how
+            many runs to divide the work; None where that is no other way.
+    """
+
+    name: str
+    start: Callable[[Asked, Any], State]
+    add: Callable[[State, ChunkedArray, Rows, int], None]
+    merge: Callable[[State, State], State]
+    next: Callable[[State], Found | Again]
+    pack: Callable[[State], Packed]
+    unpack: Callable[[Asked, Any, Packed], State]
+    size: Callable[[State], int]
+    bound: Callable[[Asked, int], int]
+    spill: Callable[[State, Path], None] | None = None
+    at_once: Callable[[Asked, ChunkedArray, int], Any] | None = None
+
+
+plain_moments: Callable[[Moments], tuple[int, ...]] = attrgetter(*[f.name for f in fields(Moments)])
+"""Gives moments as a tuple of integers; `dataclasses.astuple` took a fifth of a small column."""
+
+N_BYTES_OF_MOMENTS, N_BYTES_OF_POWERS = 1 << 10, 3 << 10  # of the widest floats
+
+
+@dataclass(slots=True)
+class _Sums:
+    """The state of moments, or of sums of powers."""
+
+    asked: Asked
+    sums: Any
+
+
+def _no_moments(asked: Asked, hint: None) -> _Sums:
+    return _Sums(asked, no_moments(asked.element))
+
+
+def _add_moments(state: _Sums, column: ChunkedArray, rows: Rows, n_parts: int) -> None:
+    level, chunks = _level(state.asked.names), physical_chunks(column)
+    found = summarize(state.asked.element, chunks, level, runner("moments"), n_parts)
+    found = numbered(found, rows)
+    state.sums = merge(state.sums, found) if state.sums.n_rows else found
+
+
+@cache
+def _level(names: tuple[str, ...]) -> Level:
+    return level_of(AGGREGATES[name] for name in names)
+
+
+def numbered(found: Moments, rows: Rows) -> Moments:
+    """Return moments of some rows whose first infinity has the number of its row in all rows."""
+    if found.first_infinite == NO_ROW:
+        return found
+    return replace(found, first_infinite=number_of(rows, found.first_infinite))
+
+
+def _no_powers(asked: Asked, hint: None) -> _Sums:
+    return _Sums(asked, NO_POWERS)
+
+
+def _add_powers(state: _Sums, column: ChunkedArray, rows: Rows, n_parts: int) -> None:
+    chunks = physical_chunks(column)
+    found = summarize_powers(state.asked.element, chunks, runner("powers"), n_parts)
+    state.sums = merge_powers(state.sums, found)
+
+
+def powers_of(numbers: Sequence[Any]) -> PowerSums:
+    """Return sums of powers that were made plain."""
+    count, n_infinite, (first, second, third, fourth) = numbers
+    return PowerSums(count, n_infinite, (first, second, third, fourth))
+
+
+def _sums(
+    name: str,
+    start: Callable[[Asked, None], _Sums],
+    add: Callable[[_Sums, ChunkedArray, Rows, int], None],
+    merge: Callable[[Any, Any], Any],
+    plain: Callable[[Any], tuple[Any, ...]],
+    restored: Callable[[Sequence[Any]], Any],
+    n_bytes: int,
+) -> Part[_Sums]:
+    """Return a part that finds exact sums in one round."""
+    return Part(
+        name,
+        start,
+        add,
+        lambda a, b: _Sums(a.asked, merge(a.sums, b.sums)),
+        lambda state: Found(plain(state.sums)),
+        lambda state: Packed({"sums": plain(state.sums)}),
+        lambda asked, hint, packed: _Sums(asked, restored(packed.numbers["sums"])),
+        lambda state: n_bytes,
+        lambda asked, n_rows: n_bytes,
+    )
+
+
+MOMENTS = _sums(
+    "moments",
+    _no_moments,
+    _add_moments,
+    merge,
+    plain_moments,
+    lambda numbers: Moments(*numbers),
+    N_BYTES_OF_MOMENTS,
+)
+POWERS = _sums(
+    "powers",
+    _no_powers,
+    _add_powers,
+    merge_powers,
+    attrgetter(*[field.name for field in fields(PowerSums)]),
+    powers_of,
+    N_BYTES_OF_POWERS,
+)

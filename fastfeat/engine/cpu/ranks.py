@@ -1,0 +1,378 @@
+"""Part of the learner of aggregates of all rows: values by rank, in three rounds.
+
+A sample of the rows says where to look: the map of buckets. Counting says exactly which bucket
+holds each wanted rank. The keys of those buckets are extracted. A state of the first round that
+has seen few rows holds all their keys, and ends at once. All rows in memory are selected from
+there, which finds the same: the values of ranks are one truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+import numpy as np
+from fastfeat_kernels.column import value_of_key
+from fastfeat_kernels.selection.rounds import (
+    BucketMap,
+    Column,
+    Indices,
+    Keys,
+    commonest,
+    count_buckets,
+    extract,
+    in_runs,
+    learn_map,
+    take_sample,
+)
+from fastfeat_kernels.selection.state import select
+
+from fastfeat.aggregates.function import ranks_of
+from fastfeat.engine.cpu.kernels import runner
+from fastfeat.engine.cpu.part import Asked, Found, Part
+from fastfeat.engine.learner import Again, Packed, Rows
+from fastfeat.io.arrow import ChunkedArray, pa
+from fastfeat.io.columns.column import physical_chunks
+
+N_SAMPLE = 1 << 15  # keys at most, and at least half as many where there are so many rows
+N_PER_KEY = 2  # buckets: counts of 8 bytes take at most 1 MiB
+N_FEWEST = 1 << 10  # keys that a map is learnt from: counts of its buckets stay in the first cache
+MOST_KEYS = 1 << 20  # about how many may be extracted for that
+FEW_KEYS = 4  # rows to each; with fewer rows there is room for all keys, and none are counted
+N_MAP_BYTES = (1 << 12) * 8 + 2 * N_SAMPLE * N_PER_KEY * 8
+
+
+@dataclass(slots=True)
+class Sampled:
+    """The state of the first round.
+
+    Args:
+        asked: what is asked.
+        n_rows: how many rows were seen.
+        stride: keys are those of one row of so many; a power of two.
+        keys: those of the rows with a value, in any order.
+    """
+
+    asked: Asked
+    n_rows: int = 0
+    stride: int = 1
+    keys: Keys = field(default_factory=lambda: np.empty(0, np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """The beginning of the second round: the map, and the sample that it was learnt from."""
+
+    buckets: BucketMap
+    sample: Keys
+    n_rows: int
+
+
+@dataclass(slots=True)
+class Counted:
+    """The state of the second round: how many values are in each bucket."""
+
+    asked: Asked
+    hint: Counting
+    counts: Indices
+
+
+@dataclass(frozen=True, slots=True)
+class Extracting:
+    """The beginning of the third round.
+
+    Args:
+        buckets: the map.
+        wanted: the buckets of the wanted ranks, ascending.
+        pivots: the key of each that is counted and not kept.
+        totals: how many values each holds.
+        ranks: the wanted ranks, ascending.
+        index: the place of the bucket of each among `wanted`.
+        inside: the rank inside its bucket.
+        count: how many values there are.
+    """
+
+    buckets: BucketMap
+    wanted: Indices
+    pivots: Keys
+    totals: Indices
+    ranks: Indices
+    index: Indices
+    inside: Indices
+    count: int
+
+
+@dataclass(slots=True)
+class Extracted:
+    """The state of the third round.
+
+    Args:
+        asked: what is asked.
+        hint: what the round began with.
+        n_others: of each bucket, how many keys are not the pivot.
+        n_less: of each bucket, how many are below it.
+        pieces: those keys, in any order.
+        runs: files of such keys, each in order.
+    """
+
+    asked: Asked
+    hint: Extracting
+    n_others: Indices
+    n_less: Indices
+    pieces: list[Keys] = field(default_factory=list[Keys])
+    runs: list[Path] = field(default_factory=list[Path])
+
+
+State = Sampled | Counted | Extracted
+
+
+def _start(asked: Asked, hint: Any) -> State:
+    match hint:
+        case None:
+            return Sampled(asked)
+        case ("count", buckets, sample, n_rows):
+            counting = Counting(BucketMap(*buckets), sample, n_rows)
+            return Counted(asked, counting, np.zeros(counting.buckets.n_buckets, np.int64))
+        case (_, buckets, *rest):
+            extracting = Extracting(BucketMap(*buckets), *rest)
+            n = len(extracting.wanted)
+            return Extracted(asked, extracting, np.zeros(n, np.int64), np.zeros(n, np.int64))
+        case _:
+            raise AssertionError(hint)
+
+
+def _add(state: State, column: ChunkedArray, rows: Rows, n_parts: int) -> None:
+    match state:
+        case Sampled():
+            _add_sample(state, column, n_parts)
+        case Counted():
+            counts = count_buckets(_parts(state.asked, column, n_parts), state.hint.buckets)
+            state.counts += counts.sum(axis=0, dtype=np.int64)
+        case Extracted():
+            _add_keys(state, _parts(state.asked, column, n_parts))
+
+
+def _parts(asked: Asked, column: ChunkedArray, n_parts: int) -> Column:
+    return in_runs(asked.element, physical_chunks(column), runner("selection"), n_parts)
+
+
+def _add_sample(state: Sampled, column: ChunkedArray, n_parts: int) -> None:
+    _thin(state, state.n_rows + len(column))
+    skipped = -state.n_rows % state.stride
+    state.n_rows += len(column)
+    if skipped < len(column):
+        rows = _parts(state.asked, column.slice(skipped), n_parts)
+        state.keys = np.concatenate([state.keys, take_sample(rows, state.stride)])
+
+
+def _thin(state: Sampled, n_rows: int) -> None:
+    """Keep the keys of fewer rows, as many as is due for a number of them."""
+    while n_rows > state.stride * N_SAMPLE:
+        state.keys = np.sort(state.keys)[::2].copy()
+        state.stride *= 2
+
+
+def _add_keys(state: Extracted, column: Column) -> None:
+    hint, n_parts = state.hint, len(column.parts)
+    n_rows = sum(rows.n for part in column.parts for rows in part)
+    if n_parts * int(hint.totals.sum()) <= n_rows // FEW_KEYS:
+        room = np.tile(hint.totals, (n_parts, 1))
+    else:
+        counts = count_buckets(column, hint.buckets)
+        room = counts[:, hint.wanted].astype(np.int64)
+    found = extract(column, hint.buckets, room, hint.wanted, hint.pivots)
+    state.n_others += found.sizes
+    state.n_less += found.n_less
+    for keys, starts, ends in zip(found.keys, found.starts, found.ends, strict=True):
+        spans = zip(starts.tolist(), ends.tolist(), strict=True)
+        kept = [keys[start:end] for start, end in spans if end > start]
+        if kept:
+            state.pieces.append(np.concatenate(kept))
+
+
+def _merge(a: State, b: State) -> State:
+    match a, b:
+        case Sampled(), Sampled():
+            n_rows, stride = a.n_rows + b.n_rows, max(a.stride, b.stride)
+            for one in (a, b):
+                while one.stride < stride:
+                    _thin(one, one.stride * N_SAMPLE + 1)
+            keys = np.concatenate([a.keys, b.keys])
+            merged = Sampled(a.asked, n_rows, stride, keys)
+            _thin(merged, n_rows)
+            return merged
+        case Counted(), Counted():
+            a.counts += b.counts
+            return a
+        case Extracted(), Extracted():
+            a.n_others += b.n_others
+            a.n_less += b.n_less
+            a.pieces += b.pieces
+            a.runs += b.runs
+            return a
+        case _:
+            raise AssertionError("states of two rounds do not merge")
+
+
+def _next(state: State) -> Found | Again:
+    match state:
+        case Sampled():
+            return _after_sampling(state)
+        case Counted():
+            return _after_counting(state)
+        case Extracted():
+            return _found(state.asked, state.hint.count, state.hint.ranks, _keys_at(state))
+
+
+def _found(asked: Asked, count: int, ranks: Indices, keys: Keys) -> Found:
+    """Return the number of values, the wanted ranks, and the values that have them."""
+    values = tuple(value_of_key(asked.element, key) for key in keys.tolist())
+    return Found((count, tuple(ranks.tolist()), values))
+
+
+def _ranks(asked: Asked, count: int, n_rows: int) -> Indices:
+    wanted = ranks_of(asked.rows(), count, n_rows) if count else ()
+    return np.array(sorted(wanted), np.int64)
+
+
+def _after_sampling(state: Sampled) -> Found | Again:
+    sample = np.sort(state.keys)
+    if state.stride == 1:
+        ranks = _ranks(state.asked, len(sample), state.n_rows)
+        return _found(state.asked, len(sample), ranks, sample[ranks])
+    if len(sample) == 0:
+        sample = np.zeros(1, np.int64)  # perhaps nothing is there, perhaps the sample missed it
+    n_ranks = len(_ranks(state.asked, state.n_rows, state.n_rows))
+    while len(sample) >= 2 * N_FEWEST and 2 * state.n_rows * n_ranks <= MOST_KEYS * len(sample):
+        sample = sample[::2].copy()
+    buckets = learn_map(sample, N_PER_KEY)
+    return Again(("count", _plain(buckets), sample, state.n_rows))
+
+
+def _plain(buckets: BucketMap) -> tuple[Any, ...]:
+    return buckets.low, buckets.high, buckets.shift, buckets.cells, buckets.n_buckets
+
+
+def _after_counting(state: Counted) -> Found | Again:
+    ends, hint = np.cumsum(state.counts), state.hint
+    count = int(ends[-1])
+    ranks = _ranks(state.asked, count, hint.n_rows)
+    holders, index = np.unique(np.searchsorted(ends, ranks, side="right"), return_inverse=True)
+    inside = ranks - (ends - state.counts)[holders][index]
+    pivots = commonest(hint.sample, hint.buckets)[holders]
+    totals = state.counts[holders]
+    found = ("extract", _plain(hint.buckets), holders, pivots, totals, ranks, index, inside, count)
+    return Again(found)
+
+
+def _keys_at(state: Extracted) -> Keys:
+    """Return the keys of the wanted ranks: the pivot of the bucket, or one of the others."""
+    hint, index = state.hint, state.hint.index
+    n_less, n_equal = state.n_less[index], (hint.totals - state.n_others)[index]
+    above = hint.inside >= n_less + n_equal
+    others = above | (hint.inside < n_less)
+    firsts = (np.cumsum(state.n_others) - state.n_others)[index]
+    places = firsts + hint.inside - np.where(above, n_equal, 0)
+    found = hint.pivots[index]
+    found[others] = _at_places(_runs(state), places[others])
+    return found
+
+
+def _runs(state: Extracted) -> list[Keys]:
+    """Return the keys in runs that are each in order; those in files are read as they are asked."""
+    pieces = [np.empty(0, np.int64), *state.pieces]
+    mapped = [np.load(path, mmap_mode="r", allow_pickle=False) for path in state.runs]
+    return [np.sort(np.concatenate(pieces)), *mapped]
+
+
+def _at_places(runs: Sequence[Keys], places: Indices) -> Keys:
+    """Return the keys at some places of the order of all runs."""
+    if len(runs) == 1:
+        return runs[0][places]
+    found = [_at_place(runs, place) for place in places.tolist()]
+    return np.array(found, np.int64)
+
+
+def _at_place(runs: Sequence[Keys], place: int) -> int:
+    """Return the least key that has more keys up to it than a place says, by halving."""
+    low, high = -(2**63), 2**63 - 1
+    while low < high:
+        middle = (low + high) // 2
+        if sum(int(np.searchsorted(run, middle, side="right")) for run in runs) > place:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _spill(state: State, folder: Path) -> None:
+    if isinstance(state, Extracted) and state.pieces:
+        keys = np.sort(np.concatenate(state.pieces))
+        with NamedTemporaryFile(dir=folder, suffix=".npy", delete=False) as file:
+            np.save(file, keys, allow_pickle=False)
+        state.runs.append(Path(file.name))
+        state.pieces.clear()
+
+
+def _pack(state: State) -> Packed:
+    match state:
+        case Sampled():
+            numbers = {"n_rows": state.n_rows, "stride": state.stride}
+            return Packed(numbers, {"keys": pa.table({"keys": state.keys})})
+        case Counted():
+            return Packed({}, {"counts": pa.table({"counts": state.counts})})
+        case Extracted():
+            others = pa.table({"n_others": state.n_others, "n_less": state.n_less})
+            keys = pa.chunked_array([pa.array(run) for run in _runs(state)])
+            return Packed({}, {"buckets": others, "keys": pa.table({"keys": keys})})
+
+
+def _unpack(asked: Asked, hint: Any, packed: Packed) -> State:
+    state = _start(asked, hint)
+
+    def column(table: str, name: str) -> Indices:
+        return packed.tables[table].column(name).to_numpy().copy()
+
+    match state:
+        case Sampled():
+            state.n_rows, state.stride = packed.numbers["n_rows"], packed.numbers["stride"]
+            state.keys = column("keys", "keys")
+        case Counted():
+            state.counts = column("counts", "counts")
+        case Extracted():
+            state.n_others = column("buckets", "n_others")
+            state.n_less = column("buckets", "n_less")
+            state.pieces = [column("keys", "keys")]
+    return state
+
+
+def _size(state: State) -> int:
+    match state:
+        case Sampled():
+            return state.keys.nbytes
+        case Counted():
+            return state.counts.nbytes
+        case Extracted():
+            kept = sum(piece.nbytes for piece in state.pieces)
+            return kept + state.n_others.nbytes + state.n_less.nbytes
+
+
+def _bound(asked: Asked, n_rows: int) -> int:
+    """Return the bytes of counts, or those of the keys of all rows and their buckets."""
+    of_ranks = 16 * len(_ranks(asked, n_rows, n_rows)) if n_rows else 0
+    return max(N_MAP_BYTES, 8 * n_rows + of_ranks)
+
+
+def _at_once(asked: Asked, column: ChunkedArray, n_parts: int) -> Any:
+    def ranks(count: int) -> set[int]:
+        return ranks_of(asked.rows(), count, len(column))
+
+    chunks = physical_chunks(column)
+    found = select(asked.element, chunks, ranks, runner("selection"), n_parts)
+    return found.count, tuple(found.values), tuple(found.values.values())
+
+
+RANKS = Part("ranks", _start, _add, _merge, _next, _pack, _unpack, _size, _bound, _spill, _at_once)

@@ -1,0 +1,350 @@
+"""Prepared transforms: what a second small batch of a schema need not find out again.
+
+A fitted plan holds some for each form of the result, and each of them memory for as many calls as
+were made at once. What they do not handle, and every error, is left to the way of all other rows.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastfeat.backends import backend_named
+from fastfeat.dtypes import NULL
+from fastfeat.engine.kernel_cache import is_observed
+from fastfeat.engine.program import Program
+from fastfeat.io.arrow import Schema, pa
+from fastfeat.io.columns.conform import stands_as_stored
+from fastfeat.io.sinks.write import LARGE, empty_matrix
+from fastfeat.ir.node import Column, Node
+from fastfeat.plan.lower.outputs import matrix_dtype
+from fastfeat.plan.run.batch import Batch, Made
+from fastfeat.plan.run.encoded_rows import warn_encoded
+from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.inputs import slot_column
+from fastfeat.plan.run.lookup_tables import Tables, table_values
+from fastfeat.plan.run.steps import run
+from fastfeat.progress import is_telling
+from fastfeat.scalars.value import InputSlot
+
+Make = Callable[[Any, Tables], Mapping[Node, Any]]
+"""Gives what tasks make of a table, with lookup tables."""
+Finish = Callable[[Any, Mapping[Node, Any], Any], Any]
+"""Gives the features of a table with what is made of it, in memory given for them; None where it
+does not."""
+
+SMALL = 1 << 16
+"""Rows, from which on several threads may share them."""
+_N_SCHEMAS = 8
+_NONE: Mapping[Node, Any] = {}
+_UNREAD = 6  # columns: to export so many more costs as much as to select those that are read
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What was prepared for the tables of a schema.
+
+    Args:
+        schema: of the tables.
+        finish: gives their features; None where they are always left to the other way.
+        make: gives what tasks make of them before; None where there are none.
+        is_whole: whether nothing else is done before; else rows see others, of a history.
+    """
+
+    schema: Schema
+    finish: Finish | None
+    make: Make | None
+    is_whole: bool
+
+
+def prepared_features(fitted: Fitted, data: Any, tables: Tables, to: str, out: Any) -> Any:
+    """Return the features of a small batch, by what was prepared; None where nothing was.
+
+    Args:
+        fitted: the plan.
+        data: of any kind; for tables and batches of Arrow it is prepared.
+        tables: lookup tables.
+        to: the form.
+        out: the array to write to.
+    """
+    if (one := _prepared(fitted, data, to)) is None or not one.is_whole or one.finish is None:
+        return None
+    return one.finish(data, _NONE if one.make is None else one.make(data, tables), out)
+
+
+def finished_features(
+    fitted: Fitted, table: Any, made: Mapping[Node, Any], to: str, out: Any
+) -> Any:
+    """Return the features of a small batch of which the tasks are done; see `prepared_features`.
+
+    Args:
+        fitted: the plan.
+        table: the rows.
+        made: what tasks have made of them.
+        to: the form.
+        out: the array to write to.
+    """
+    if (one := _prepared(fitted, table, to)) is None or one.is_whole or one.finish is None:
+        return None
+    return one.finish(table, made, out)
+
+
+def _prepared(fitted: Fitted, data: Any, to: str) -> Prepared | None:
+    """Return what was prepared for a small batch."""
+    prepared: tuple[Prepared, ...] | None = fitted.prepared.get(to)
+    if prepared is None or not isinstance(data, (pa.Table, pa.RecordBatch)):
+        return None
+    if data.num_rows >= SMALL or is_telling() or is_observed():
+        return None
+    schema = data.schema
+    for one in prepared:
+        if one.schema == schema:
+            return one
+    return None
+
+
+def prepare(fitted: Fitted, data: Any, to: str) -> None:
+    """Prepare for more rows of a schema, of which features were computed.
+
+    What would have to be compiled for it is left to the second time: who transforms once does not
+    wait for it.
+
+    Args:
+        fitted: the plan; takes it.
+        data: a table or batch, of a schema for which nothing is prepared, or whose kernels somebody
+            looks at.
+        to: the form.
+    """
+    is_arrow = isinstance(data, (pa.Table, pa.RecordBatch))
+    if not is_arrow or data.num_rows >= SMALL or to not in _FORMS:
+        return
+    forms: dict[str, tuple[Prepared, ...]] = fitted.prepared
+    known = forms.get(to, ())
+    others = tuple(one for one in known if one.schema != data.schema)
+    if len(others) < len(known) and not is_observed():
+        return
+    if to not in forms and not is_observed() and not _is_compiled(to):
+        forms[to] = ()
+        return
+    forms[to] = (_prepared_for(fitted, data.schema, to), *others)[:_N_SCHEMAS]
+
+
+def _is_compiled(to: str) -> bool:
+    from fastfeat.engine.cpu.prepared import is_compiled  # imports the CPU backend
+
+    return is_compiled(_FORMS[to].entry)
+
+
+def _prepared_for(fitted: Fitted, schema: Schema, to: str) -> Prepared:
+    """Return what is prepared for the tables of a schema."""
+    is_whole = not fitted.declaration.past_columns
+    if any(schema.field(name).type != pa.null() for name in fitted.never_seen):
+        return Prepared(schema, None, None, is_whole)
+    has_tasks = any(task.kind != "features" for task in fitted.schedule.tasks)
+    make = _maker(fitted) if has_tasks or fitted.encoded is not None else None
+    return Prepared(schema, _FORMS[to].finish(fitted, schema), make, is_whole)
+
+
+def _maker(fitted: Fitted) -> Make:
+    """Return what runs the tasks of a plan before its features."""
+    learnt, names = dict(fitted.constants), fitted.declaration.row_columns
+
+    def make(table: Any, tables: Tables) -> Mapping[Node, Any]:
+        if isinstance(table, pa.RecordBatch):
+            table = pa.Table.from_batches([table])
+        made: Made = {**table_values(fitted.table_columns, tables)}
+        engine, rows = backend_named("cpu"), table.select(names)
+        batch = Batch(rows, fitted.types, engine, learnt, made, programs=fitted.programs)
+        run(batch, fitted.schedule, frees=True)
+        warn_encoded(fitted.encoded, table, None, fitted.told)
+        return made
+
+    return make
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How a program reads the tables of a schema.
+
+    Args:
+        children: the column of each of its slots, among those that a batch is made of.
+        columns: the columns of the table that come first among these, by place; None for all.
+        others: the slots that come after them: what is converted, and what tasks make.
+        sources: the columns of the table that these are made of.
+    """
+
+    children: dict[InputSlot, int]
+    columns: list[int] | None
+    others: tuple[InputSlot, ...]
+    sources: tuple[Column, ...]
+
+
+def _reading(program: Program, schema: Schema) -> _Reading:
+    """Return how a program reads tables."""
+    places: dict[InputSlot, int] = {}
+    for slot in program.inputs:
+        source = slot.sources[0]
+        if slot.kind == "column" and isinstance(source, Column):
+            place = schema.get_field_index(source.name)
+            if stands_as_stored(schema.field(place).type, slot.dtype):
+                places[slot] = place
+    others = tuple(slot for slot in program.inputs if slot not in places)
+    read = sorted(set(places.values()))
+    if len(schema) <= len(read) + _UNREAD and not others:
+        return _Reading(places, None, (), ())
+    children = {slot: read.index(place) for slot, place in places.items()}
+    children.update((slot, len(read) + k) for k, slot in enumerate(others))
+    sources = dict.fromkeys(source for slot in others for source in slot.sources)
+    columns = tuple(source for source in sources if isinstance(source, Column))
+    return _Reading(children, read, others, columns)
+
+
+def _batch(reading: _Reading, table: Any, made: Mapping[Node, Any]) -> Any:
+    """Return the rows of a table as one batch that a program reads; None where it has none."""
+    if not reading.others:
+        return _one_batch(table, reading.columns)
+    if not table.num_rows:
+        return None
+    if isinstance(table, pa.RecordBatch):
+        table = pa.Table.from_batches([table])
+    direct = _one_batch(table, reading.columns) if reading.columns else None
+    if direct is None and reading.columns:
+        return None
+    given = {**made, **{node: table.column(node.name) for node in reading.sources}}
+    arrays: list[Any] = [] if direct is None else direct.columns
+    arrays += [_one_array(slot_column(slot, given)) for slot in reading.others]
+    return pa.RecordBatch.from_arrays(arrays, list(map(str, range(len(arrays)))))
+
+
+def _matrix(fitted: Fitted, schema: Schema) -> Finish | None:
+    """Return what computes a matrix of features."""
+    from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend
+
+    program, constants = fitted.matrix_program, fitted.matrix_constants
+    if not program.inputs or not program.outputs:
+        return None
+    reading = _reading(program, schema)
+    dtype = np.dtype(matrix_dtype(fitted.declaration).name)
+    n_columns = len(program.outputs)
+
+    @cache
+    def ready(by_rows: bool) -> Any:
+        return engine.matrix_program(program, constants, reading.children, dtype, by_rows=by_rows)
+
+    ready(by_rows=False)
+    free: tuple[list[Any], list[Any]] = [], []
+
+    def finish(table: Any, made: Mapping[Node, Any], out: Any) -> Any:
+        shape = table.num_rows, n_columns
+        if out is None:
+            n_bytes = shape[0] * n_columns * dtype.itemsize
+            small = n_bytes < LARGE  # .5 us less
+            out = np.empty(shape, dtype, "F") if small else empty_matrix(shape, dtype)
+        elif type(out) is not np.ndarray or out.shape != shape or out.dtype != dtype:
+            return None
+        by_rows = not out.flags.f_contiguous
+        address = _address(out if by_rows else out.T, dtype.itemsize)
+        if address is None or (batch := _batch(reading, table, made)) is None:
+            return None
+        calls = free[by_rows]
+        try:
+            call = calls.pop()
+        except IndexError:
+            call = engine.matrix_call(ready(by_rows=by_rows))
+        status = call(batch, address)
+        calls.append(call)
+        return None if status else out
+
+    return finish
+
+
+def _arrow(fitted: Fitted, schema: Schema) -> Finish | None:
+    """Return what computes a table of features, with the kept columns.
+
+    Those that are columns of steps, unchanged, are given as they are made.
+    """
+    from fastfeat.backends.cpu import as_made, parts_of
+    from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend
+
+    whole, keep, of_features = fitted.arrow_program, fitted.declaration.keep, fitted.schema
+    made, program = parts_of(whole)
+    if not program.inputs or any(output.dtype == NULL for output in whole.outputs):
+        return None
+    reading = _reading(program, schema)
+    ready = engine.arrow_program(program, fitted.arrow_constants, reading.children)
+    computed = pa.schema([field for k, field in enumerate(of_features) if k not in made])
+    free: list[Any] = []
+
+    def finish(table: Any, given: Mapping[Node, Any], out: Any) -> Any:
+        batch = None if out is not None else _batch(reading, table, given)
+        if batch is None:
+            return None
+        try:
+            call = free.pop()
+        except IndexError:
+            call = engine.arrow_call(ready, computed)
+        features = call(batch)
+        free.append(call)
+        if features is None:
+            return None
+        if made:
+            columns = features.columns
+            for k, slot in made.items():  # in order: the others are there already
+                columns.insert(k, as_made(slot_column(slot, given), whole.outputs[k]))
+            if any(column is None for column in columns):
+                return None
+            features = pa.Table.from_arrays(columns, schema=of_features)
+        else:
+            features = pa.Table.from_batches([features])
+        for name in keep:
+            place = schema.get_field_index(name)
+            features = features.append_column(table.schema.field(place), table.column(place))
+        return features
+
+    return finish
+
+
+def _one_batch(table: Any, columns: Sequence[int] | None) -> Any:
+    """Return some columns of a table as one batch; None where it has no rows, or is many pieces."""
+    if columns is not None:
+        table = table.select(columns)
+    if isinstance(table, pa.RecordBatch):
+        return table if table.num_rows else None
+    batches = table.to_batches()
+    if len(batches) > 1:
+        batches = table.combine_chunks().to_batches()
+    return batches[0] if len(batches) == 1 and batches[0].num_rows else None
+
+
+def _one_array(column: Any) -> Any:
+    """Return a column as one array."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _address(matrix: Any, alignment: int) -> int | None:
+    """Return the address of a matrix in C order; None where nobody may write there."""
+    try:
+        address = ctypes.addressof(ctypes.c_char.from_buffer(matrix))
+    except (TypeError, ValueError):  # not contiguous, not writeable, or empty
+        return None
+    return None if address % alignment else address
+
+
+class _Form(NamedTuple):
+    """A form of the result that is prepared.
+
+    Args:
+        finish: returns what computes features of tables of a schema; None where it cannot be.
+        entry: of its kernel.
+    """
+
+    finish: Callable[[Fitted, Schema], Finish | None]
+    entry: str
+
+
+_FORMS = {"arrow": _Form(_arrow, "into_arrow"), "numpy": _Form(_matrix, "into_matrix")}

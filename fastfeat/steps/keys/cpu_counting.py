@@ -1,0 +1,399 @@
+"""Distinct keys on the CPU: counted in rows that are in memory at once, and put in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from fastfeat_kernels.column import TEXT
+from fastfeat_kernels.vocabulary.keys import Keys, TextKeys, number_keys, numbers_of
+from fastfeat_kernels.vocabulary.spans import counts_of, numbers_of_codes
+from fastfeat_kernels.vocabulary.state import (
+    DistinctKeys,
+    OrderedKeys,
+    RowIds,
+    learn,
+    ordered,
+    row_values,
+)
+from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge, check_keys, kind_of
+from numpy.typing import NDArray
+
+from fastfeat.aggregates.keys import Counts, KeyCounts
+from fastfeat.dtypes import INT64, DType
+from fastfeat.engine.cpu.kernels import n_parts, runner
+from fastfeat.errors import InvalidData
+from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
+from fastfeat.io.columns.bits import array_of_values
+from fastfeat.io.columns.column import Chunk, physical_chunks
+from fastfeat.io.columns.keys import first_keys, key_type
+from fastfeat.io.columns.strings import text_chunks
+
+_RUN = "vocabulary"
+WIDEST = 1 << 62
+Places = NDArray[np.int32]
+
+
+class Counted(NamedTuple):
+    """The distinct keys of some rows, in no order that means anything.
+
+    Args:
+        found: the keys; of several parts, numbers of them. Those of count 0 no row has.
+        parts_of: gives an Arrow array for each part of some of the keys.
+        of_rows: gives each row the value of its key, from one for each of `found` and one for no
+            key; None where it was not asked for.
+    """
+
+    found: DistinctKeys
+    parts_of: Callable[[Keys], tuple[Array, ...]]
+    of_rows: Callable[[Places, int], Places] | None
+
+    @property
+    def n_bytes(self) -> int:
+        """The memory that it takes, the columns not counted."""
+        keys, rows = self.found.keys, self.found.rows
+        text = keys.data.nbytes + keys.offsets.nbytes if isinstance(keys, TextKeys) else keys.nbytes
+        ids = rows.ids.nbytes if isinstance(rows, RowIds) else 0
+        return text + self.found.counts.nbytes + ids
+
+
+def counted(
+    columns: Sequence[ChunkedArray],
+    dtypes: Sequence[DType],
+    missing: str,
+    max_memory: int,
+    *,
+    with_rows: bool,
+) -> Counted:
+    """Return the distinct keys of some rows; arguments as of `KeysTask`.
+
+    Raises:
+        InvalidData: they take more memory than they may.
+    """
+    try:
+        if len(columns) > 1 or missing != "key":
+            return _count_rows(columns, dtypes, missing, max_memory, with_rows)
+        if pa.types.is_dictionary(columns[0].type):
+            return _count_entries(columns[0], dtypes[0], max_memory)
+        return _count(columns[0], dtypes[0], max_memory, with_rows)
+    except VocabularyTooLarge as error:
+        raise refused(error, max_memory) from None
+
+
+def counted_before(keys: Array, dtype: DType, counts: Counts, n_missing: int) -> Counted:
+    """Return the distinct values of one column that were counted before."""
+    found = DistinctKeys(element_of(dtype), keys_of(keys, dtype), counts, n_missing, None)
+    return Counted(found, partial(_one_part, dtype), None)
+
+
+def key_counts(of: Counted) -> KeyCounts:
+    """Return the keys of some rows in the order of codes."""
+    in_order = in_final_order(of.found)
+    n_keys = len(in_order.counts)
+    n_used = int(np.count_nonzero(in_order.counts))  # those that are never used are the last
+    parts = tuple(first_keys(part, n_used) for part in of.parts_of(in_order.keys))
+
+    def of_rows(numbers: Places, none: int) -> Places:
+        assert of.of_rows is not None
+        unused = np.full(n_keys - n_used, none, np.int32)
+        by_place = np.concatenate([numbers, unused]) if len(unused) else numbers
+        return of.of_rows(by_place[in_order.places], none)
+
+    given = None if of.of_rows is None else of_rows
+    return KeyCounts(parts, in_order.counts[:n_used], of.found.n_missing, given)
+
+
+def _count(column: ChunkedArray, dtype: DType, max_memory: int, with_rows: bool) -> Counted:
+    """Return the distinct values of one column."""
+    found = learn_column(
+        element_of(dtype), chunks_of(column, dtype), len(column), max_memory, with_rows
+    )
+    of_rows = partial(_values_of_rows, found) if with_rows else None
+    return Counted(found, partial(_one_part, dtype), of_rows)
+
+
+def _one_part(dtype: DType, keys: Keys) -> tuple[Array, ...]:
+    return (array_of(keys, dtype),)
+
+
+def _values_of_rows(found: DistinctKeys, values: Places, missing: int) -> Places:
+    return row_values(found, values, runner(_RUN), missing=missing)
+
+
+def _count_entries(column: ChunkedArray, dtype: DType, max_memory: int) -> Counted:
+    """Return the distinct values of a dictionary: what its codes stand for is looked at once."""
+    counts = [uses_of(chunk) for chunk in column.chunks]
+    entries = pa.chunked_array([c.dictionary for c in column.chunks], column.type.value_type)
+    uses = np.concatenate(counts or [np.zeros(0, np.int64)])
+    found = learn_column(TEXT, chunks_of(entries, dtype), len(entries), max_memory, with_rows=True)
+    # which key each entry is: several may be equal, some are missing or never used
+    n_keys = len(found.counts)
+    keys = row_values(found, np.arange(n_keys, dtype=np.int32), runner(_RUN), missing=n_keys)
+    totals = np.zeros(n_keys + 1, np.int64)
+    np.add.at(totals, keys, uses)
+
+    def of_rows(values: Places, missing: int) -> Places:
+        of_entries = np.append(values, np.int32(missing))[keys]
+        starts = np.cumsum([0, *(len(chunk.dictionary) for chunk in column.chunks)])
+        pieces = [
+            of_codes(chunk, of_entries[a:b], missing)
+            for chunk, a, b in zip(column.chunks, starts[:-1], starts[1:], strict=True)
+        ]
+        return np.concatenate(pieces) if len(pieces) != 1 else pieces[0]
+
+    n_missing = len(column) - int(totals[:n_keys].sum())
+    used = replace(found, counts=totals[:n_keys], n_missing=n_missing, rows=None)
+    return Counted(used, partial(_one_part, dtype), of_rows)
+
+
+def _count_rows(
+    columns: Sequence[ChunkedArray],
+    dtypes: Sequence[DType],
+    missing: str,
+    max_memory: int,
+    with_rows: bool,
+) -> Counted:
+    """Return the distinct combinations of several columns: of the places of their values."""
+    ranks = [
+        ranks_of(column, dtype, max_memory) for column, dtype in zip(columns, dtypes, strict=True)
+    ]
+    combined, sizes = combined_of([r.rows for r in ranks], [len(r.values) for r in ranks])
+    present = None
+    if missing == "key":
+        present = np.logical_and.reduce([r.rows != 0 for r in ranks])
+    chunk = pa.chunked_array([array_of_values(combined, present, pa.int64())])
+    found = learn_column("int64", physical_chunks(chunk), len(chunk), max_memory, with_rows)
+
+    def parts_of(keys: Keys) -> tuple[Array, ...]:
+        assert not isinstance(keys, TextKeys)
+        digits = digits_of(keys, sizes)
+        return tuple(taken(r.values, digit) for r, digit in zip(ranks, digits, strict=True))
+
+    of_rows = partial(_values_of_rows, found) if with_rows else None
+    return Counted(found, parts_of, of_rows)
+
+
+def refused(error: VocabularyTooLarge, max_memory: int) -> InvalidData:
+    return InvalidData(
+        f"{error.n_keys:,} distinct keys take {error.needed_bytes:,} bytes, and "
+        f"max_memory={max_memory:,}. Allow more, or make fewer keys of the values"
+    )
+
+
+def check_room(values: Array, dtype: DType, max_memory: int) -> None:
+    """Raise where distinct values take more memory than they may.
+
+    Args:
+        values: as keys are stored, none of them missing.
+        dtype: their type.
+        max_memory: bytes that they may take.
+
+    Raises:
+        InvalidData: they take more.
+    """
+    keys = keys_of(values, dtype)
+    n_bytes = len(keys.data) if isinstance(keys, TextKeys) else 0
+    try:
+        check_keys(kind_of(element_of(dtype)), len(keys), n_bytes, max_memory)
+    except VocabularyTooLarge as error:
+        raise refused(error, max_memory) from None
+
+
+def in_order(
+    parts: Sequence[Array],
+    dtypes: Sequence[DType],
+    counts: NDArray[np.int64],
+    missing: str,
+    max_memory: int,
+) -> NDArray[np.int64]:
+    """Return the order of some distinct keys, as places: of the first in the order of codes first.
+
+    Args:
+        parts: an Arrow array for each part of a key, as keys are stored.
+        dtypes: their types.
+        counts: how many rows have each key.
+        missing: as of `count_keys`.
+        max_memory: bytes that the keys may take.
+
+    Raises:
+        InvalidData: they take more.
+    """
+    try:
+        if len(parts) == 1 and missing == "key":
+            keys = keys_of(parts[0], dtypes[0])
+            n_bytes = len(keys.data) if isinstance(keys, TextKeys) else 0
+            element = element_of(dtypes[0])
+            check_keys(kind_of(element), len(counts), n_bytes, max_memory)
+            return np.argsort(in_final_order(DistinctKeys(element, keys, counts, 0, None)).places)
+        ranks = [
+            ranks_of(pa.chunked_array([part]), dtype, max_memory)
+            for part, dtype in zip(parts, dtypes, strict=True)
+        ]
+        combined, _ = combined_of([r.rows for r in ranks], [len(r.values) for r in ranks])
+        check_keys(kind_of("int64"), len(counts), 0, max_memory)
+        return np.lexsort((combined, -counts))
+    except VocabularyTooLarge as error:
+        raise refused(error, max_memory) from None
+
+
+def learn_column(
+    element: str, chunks: Sequence[Any], n_rows: int, max_memory: int, with_rows: bool = False
+) -> DistinctKeys:
+    run, parts = runner(_RUN), n_parts(n_rows)
+    return learn(element, chunks, run, parts, limit_bytes=max_memory, with_rows=with_rows)
+
+
+def in_final_order(found: DistinctKeys) -> OrderedKeys:
+    return ordered(found, runner(_RUN), n_parts(len(found.counts)))
+
+
+def uses_of(chunk: Array) -> NDArray[np.int64]:
+    """Return how many rows have each entry of a dictionary."""
+    element, codes = codes_of(chunk)
+    parts = n_parts(len(chunk))
+    return counts_of(element, codes, len(chunk.dictionary), runner(_RUN), parts)
+
+
+def codes_of(chunk: Array) -> tuple[str, list[Chunk]]:
+    """Return the type of the codes of a dictionary, and the codes as a kernel reads them."""
+    indices = chunk.indices
+    return str(indices.type), physical_chunks(pa.chunked_array([indices]))
+
+
+def of_codes(chunk: Array, numbers: Places, missing: int) -> Places:
+    """Return the number of each row, of those of the entries of a dictionary."""
+    element, codes = codes_of(chunk)
+    parts = n_parts(len(chunk))
+    return numbers_of_codes(element, codes, numbers, runner(_RUN), parts, missing=missing)
+
+
+def numbered(columns: Sequence[ChunkedArray], dtypes: Sequence[DType]) -> tuple[Places, int]:
+    """Return for each row the number of its key, -1 where a part of it is missing; how many are.
+
+    Numbers come in any order: what only tells keys apart need not sort them.
+
+    Args:
+        columns: the parts of the key, as `io.columns.keys` stores them.
+        dtypes: their types.
+    """
+    parts = [_numbered(*part) for part in zip(columns, dtypes, strict=True)]
+    if len(parts) == 1:
+        return parts[0]
+    combined, _ = combined_of([rows + np.int32(1) for rows, _ in parts], [n for _, n in parts])
+    present = np.logical_and.reduce([rows >= 0 for rows, _ in parts])
+    return _numbered(pa.chunked_array([array_of_values(combined, present, pa.int64())]), INT64)
+
+
+def _numbered(column: ChunkedArray, dtype: DType) -> tuple[Places, int]:
+    if not pa.types.is_dictionary(column.type):
+        found = learn_column(element_of(dtype), chunks_of(column, dtype), len(column), WIDEST, True)
+        return _numbers(found), len(found.counts)
+    entries = pa.chunked_array([c.dictionary for c in column.chunks], column.type.value_type)
+    found = learn_column(TEXT, chunks_of(entries, dtype), len(entries), WIDEST, True)
+    of_entries = _numbers(found)
+    starts = np.cumsum([0, *(len(chunk.dictionary) for chunk in column.chunks)])
+    pieces = [
+        of_codes(chunk, of_entries[a:b], -1)
+        for chunk, a, b in zip(column.chunks, starts[:-1], starts[1:], strict=True)
+    ]
+    return np.concatenate([np.zeros(0, np.int32), *pieces]), len(found.counts)
+
+
+def _numbers(found: DistinctKeys) -> Places:
+    numbers = np.arange(len(found.counts), dtype=np.int32)
+    return row_values(found, numbers, runner(_RUN), missing=-1)
+
+
+class Ranks(NamedTuple):
+    """The distinct values of a part of a key, and which of them each row has.
+
+    Args:
+        values: in order, as an Arrow array.
+        rows: per row 1 + the place of its value, 0 where it is missing.
+    """
+
+    values: Array
+    rows: Places
+
+
+def ranks_of(column: ChunkedArray, dtype: DType, max_memory: int) -> Ranks:
+    """Return the values of a column in order, and the place of that of each row."""
+    run = runner(_RUN)
+    found = learn_column(element_of(dtype), chunks_of(column, dtype), len(column), max_memory, True)
+    by_value = in_final_order(replace(found, counts=np.zeros_like(found.counts)))
+    rows = row_values(found, by_value.places + np.int32(1), run, missing=0)
+    return Ranks(array_of(by_value.keys, dtype), rows)
+
+
+def combined_of(
+    rows: Sequence[Places], n_values: Sequence[int]
+) -> tuple[NDArray[np.int64], list[int]]:
+    """Return one number for the values of a row, which orders as they do, and its bases."""
+    sizes = [n + 1 for n in n_values]
+    combined = np.zeros(len(rows[0]), np.int64)
+    width = 1
+    for part, size in zip(rows, sizes, strict=True):
+        width *= size
+        if width > WIDEST:
+            raise InvalidData(
+                f"a key of {len(rows)} parts with {' x '.join(f'{n:,}' for n in n_values)} values "
+                "has more combinations than 64 bits tell apart. Cross fewer parts"
+            )
+        combined *= size
+        combined += part
+    return combined, sizes
+
+
+def digits_of(combined: NDArray[np.int64], sizes: Sequence[int]) -> list[NDArray[np.int64]]:
+    """Return the parts that numbers are combined of."""
+    digits: list[NDArray[np.int64]] = []
+    for size in reversed(sizes):
+        combined, digit = np.divmod(combined, size)
+        digits.append(digit)
+    return digits[::-1]
+
+
+def taken(values: Array, digits: NDArray[np.int64]) -> Array:
+    """Return values by place, counted from 1; 0 is missing."""
+    places = array_of_values(np.maximum(digits - 1, 0), digits != 0, pa.int64())
+    return call("array_take", values, places)
+
+
+def element_of(dtype: DType) -> str:
+    """Return the type of keys, as kernels name it."""
+    if dtype.holds_bytes:
+        return TEXT
+    return {"double": "float64"}.get(str(key_type(dtype)), str(key_type(dtype)))
+
+
+def chunks_of(column: ChunkedArray, dtype: DType) -> list[Any]:
+    """Return the pieces of a column of keys in place."""
+    if not dtype.holds_bytes:
+        return list(physical_chunks(column))
+    if pa.types.is_dictionary(column.type):
+        wanted = key_type(dtype)
+        pieces = [call("array_take", cast(c.dictionary, wanted), c.indices) for c in column.chunks]
+        column = pa.chunked_array(pieces, wanted)
+    return list(text_chunks(column))
+
+
+def array_of(keys: Keys, dtype: DType) -> Array:
+    """Return keys of a kernel as an Arrow array."""
+    if isinstance(keys, TextKeys):
+        buffers = [None, pa.py_buffer(keys.offsets), pa.py_buffer(keys.data)]
+        return pa.Array.from_buffers(key_type(dtype), len(keys), buffers)
+    element = element_of(dtype)
+    return array_of_values(np.ascontiguousarray(numbers_of(element, keys)), None, key_type(dtype))
+
+
+def keys_of(array: Array, dtype: DType) -> Keys:
+    """Return an Arrow array of distinct keys as a kernel takes them."""
+    if not dtype.holds_bytes:
+        return number_keys(element_of(dtype), array.to_numpy(zero_copy_only=False))
+    _, offsets, data = array.buffers()
+    ends = np.frombuffer(offsets, np.int64, len(array) + 1, array.offset * 8)
+    content = np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
+    return TextKeys(ends - ends[0], content[int(ends[0]) : int(ends[-1])])

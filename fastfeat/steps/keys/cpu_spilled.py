@@ -1,0 +1,91 @@
+"""Keys in files: dealt out by their hash, so that those of all files are counted piece by piece."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastfeat.aggregates.keys import Counts
+from fastfeat.dtypes import DType
+from fastfeat.io.arrow import Array, Table, pa
+from fastfeat.io.columns.bits import array_of_values
+from fastfeat.io.columns.keys import key_type
+from fastfeat.steps.keys.cpu_hashing import buckets, key_hashes
+
+N_PARTITIONS = 64
+_COUNTS = "counts"
+
+
+class Weighted(NamedTuple):
+    """Distinct keys in any order, and how many rows have each.
+
+    Args:
+        parts: an Arrow array a part of the key, shape (n_keys,).
+        counts: shape (n_keys,).
+    """
+
+    parts: tuple[Array, ...]
+    counts: Counts
+
+
+def table_of(keys: Weighted) -> Table:
+    """Return keys as a table: text as bytes, for it need not be UTF-8."""
+    return pa.Table.from_batches([_batch_of(keys)])
+
+
+def keys_of_table(table: Table, dtypes: Sequence[DType]) -> Weighted:
+    """Return the keys of a table, whose parts have some types."""
+    whole = table.combine_chunks()
+    columns = [
+        column.chunk(0) if column.num_chunks else pa.nulls(0, column.type)
+        for column in whole.columns
+    ]
+    parts = tuple(
+        part.view(key_type(dtype)) if dtype.holds_bytes else part
+        for part, dtype in zip(columns, dtypes, strict=False)
+    )
+    return Weighted(parts, columns[-1].to_numpy())
+
+
+def write(folder: Path, keys: Weighted, dtypes: Sequence[DType], *, is_cross: bool) -> Path:
+    """Return the new file of keys in a folder.
+
+    Args:
+        folder: where it is.
+        keys: what is written.
+        dtypes: the types of their parts.
+        is_cross: whether missing parts are values.
+    """
+    columns = [pa.chunked_array([part]) for part in keys.parts]
+    numbers = buckets(key_hashes(columns, dtypes, is_cross=is_cross), N_PARTITIONS)
+    order = np.argsort(numbers, kind="stable")
+    ends = np.cumsum(np.bincount(numbers, minlength=N_PARTITIONS))
+    batch = _batch_of(keys)
+    with tempfile.NamedTemporaryFile("wb", dir=folder, suffix=".arrow", delete=False) as file:
+        with pa.ipc.new_file(file, batch.schema) as writer:
+            for first, end in zip([0, *ends[:-1]], ends, strict=True):
+                writer.write_batch(batch.take(pa.array(order[first:end])))
+        return Path(file.name)
+
+
+def partitions(files: Sequence[Path], dtypes: Sequence[DType]) -> Iterator[list[Weighted]]:
+    """Yield for each part of all hashes the keys of it in each file."""
+    maps = [pa.memory_map(str(file)) for file in files]
+    readers = [pa.ipc.open_file(one) for one in maps]
+    for k in range(N_PARTITIONS):
+        tables = [pa.Table.from_batches([reader.get_batch(k)]) for reader in readers]
+        yield [keys_of_table(table, dtypes) for table in tables]
+
+
+def _batch_of(keys: Weighted) -> Any:
+    arrays = [*map(_as_bytes, keys.parts), array_of_values(keys.counts, None, pa.int64())]
+    names = [*map(str, range(len(keys.parts))), _COUNTS]
+    return pa.RecordBatch.from_arrays(arrays, names=names)
+
+
+def _as_bytes(part: Array) -> Array:
+    return part.view(pa.large_binary()) if pa.types.is_large_string(part.type) else part

@@ -1,0 +1,242 @@
+"""Folds by time on the CPU: the times at which folds end are learnt, and tell the fold of each row.
+
+Of n known times and f folds, a row is in fold k or later where its time is beyond that at place
+ceil(k n / f) of all times in order, counted from 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from fastfeat_kernels.column import ELEMENTS
+from fastfeat_kernels.grouped.finalize import values_of_keys
+from numpy.typing import NDArray
+
+from fastfeat.engine.learner import Again, Learner, Learnt, Packed, Rows
+from fastfeat.io.arrow import ChunkedArray, pa
+from fastfeat.io.columns.bits import array_of_values
+from fastfeat.io.columns.column import physical_chunks
+from fastfeat.steps.keys import cpu_ordered as ordering
+from fastfeat.steps.keys.cpu_ordered import OrderedRows
+from fastfeat.steps.step import Argument
+from fastfeat.steps.targets.rows import delay_in_ticks
+
+TIMES = "times"
+"""The column that the task reads."""
+
+_ROWS = "rows"
+_ELEMENTS = {"double": "float64", "float": "float32"} | {name: name for name in ELEMENTS}
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """Folds by time.
+
+    Args:
+        element: type of the times as they come, of `fastfeat_kernels.column.ELEMENTS`.
+        n_folds: how many folds.
+        with_begins: whether the first time of each fold is wanted.
+    """
+
+    element: str
+    n_folds: int
+    with_begins: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TimeFolds:
+    """The folds of some times.
+
+    Args:
+        n_folds: how many folds; rows without a time are in one more.
+        ends: the last time before each fold but the first, shape (n_folds - 1,); none where no row
+            has a time.
+        used: the folds that have a time, where they are wanted.
+        begins: the first time of each of these.
+        last: the last fold that has a row.
+    """
+
+    n_folds: int
+    ends: NDArray[Any]
+    used: NDArray[np.int64]
+    begins: NDArray[Any]
+    last: int
+
+
+@dataclass(slots=True)
+class TimesState:
+    """The state of the times: all of them in the first round, the first of each fold in the second.
+
+    Args:
+        spec: what is learnt.
+        n_missing: how many rows have no time.
+        rows: the times, in one group.
+        ends: those that the first round gave.
+        begins: the first time of each fold, shape (n_folds,).
+        is_used: whether a fold has a time, shape (n_folds,).
+    """
+
+    spec: Spec
+    n_missing: int
+    rows: OrderedRows | None
+    ends: NDArray[Any]
+    begins: NDArray[Any]
+    is_used: NDArray[np.bool_]
+
+
+def _start(spec: Spec, hint: Any) -> TimesState:
+    none = np.zeros(spec.n_folds, np.int64)
+    nothing = values_of_keys(spec.element, none, np.ones(spec.n_folds, np.bool_))
+    rows = OrderedRows(spec.element, 1) if hint is None else None
+    ends = nothing[:0] if hint is None else hint
+    return TimesState(spec, 0, rows, ends, nothing, np.zeros(spec.n_folds, np.bool_))
+
+
+def _add(state: TimesState, columns: Mapping[Any, Any], rows: Rows) -> None:
+    column = columns[TIMES]
+    if state.rows is not None:
+        codes = np.zeros(len(column), np.int32)
+        ordering.keep(state.rows, physical_chunks(column), codes)
+        return
+    times, present = times_of(column)
+    state.n_missing += len(times) - int(present.sum())
+    times = times[present]
+    _take_first(state, np.searchsorted(state.ends, times, side="left"), times)
+
+
+def _take_first(state: TimesState, folds: NDArray[np.int64], times: NDArray[Any]) -> None:
+    """Take times of folds into the first of each fold."""
+    for fold in np.flatnonzero(np.bincount(folds, minlength=state.spec.n_folds)).tolist():
+        first = times[folds == fold].min()
+        if not state.is_used[fold] or first < state.begins[fold]:
+            state.begins[fold], state.is_used[fold] = first, True
+
+
+def _merge(a: TimesState, b: TimesState) -> TimesState:
+    if a.rows is not None and b.rows is not None:
+        a.rows = ordering.join(a.rows, b.rows)
+    a.n_missing += b.n_missing
+    used = np.flatnonzero(b.is_used)
+    _take_first(a, used, b.begins[used])
+    return a
+
+
+def _next(state: TimesState) -> Learnt | Again:
+    spec, ends = state.spec, state.ends
+    if state.rows is not None:
+        n_known, n_folds = ordering.count_in(state.rows, _every), spec.n_folds
+        if n_known:
+            places = [-(-k * n_known // n_folds) - 1 for k in range(1, n_folds)]
+            keys = ordering.keys_at(state.rows, np.array(places, np.int64), _every)
+            ends = values_of_keys(state.rows.element, keys, np.zeros(len(keys), np.bool_))
+        if spec.with_begins:
+            return Again(ends)
+    used = np.flatnonzero(state.is_used)
+    last = spec.n_folds if state.n_missing else int(used.max(initial=0))
+    return Learnt((TimeFolds(spec.n_folds, ends, used, state.begins[used], last),))
+
+
+def _every(groups: NDArray[np.int32]) -> NDArray[np.bool_]:
+    return np.ones(len(groups), np.bool_)
+
+
+def _pack(state: TimesState) -> Packed:
+    tables: dict[str, Any] = {}
+    if state.rows is not None:
+        tables[_ROWS] = ordering.table_of(state.rows)
+    else:
+        tables["begins"] = pa.table({"begins": state.begins, "is_used": state.is_used})
+    return Packed({"n_missing": state.n_missing}, tables)
+
+
+def _unpack(spec: Spec, hint: Any, packed: Packed) -> TimesState:
+    state = _start(spec, hint)
+    state.n_missing = packed.numbers["n_missing"]
+    if state.rows is not None:
+        ordering.keep_table(state.rows, packed.tables[_ROWS])
+    else:
+        columns = [column.to_numpy().copy() for column in packed.tables["begins"].columns]
+        state.begins, state.is_used = columns
+    return state
+
+
+def _size(state: TimesState) -> int:
+    n_bytes = 0 if state.rows is None else ordering.n_bytes_of(state.rows)
+    return n_bytes + state.begins.nbytes + state.is_used.nbytes + state.ends.nbytes
+
+
+def _bound(spec: Spec, n_rows: int) -> int:
+    return ordering.most_bytes(1, n_rows) + 24 * spec.n_folds
+
+
+def _spill(state: TimesState, folder: Any) -> None:
+    if state.rows is not None:
+        ordering.spill(state.rows, folder)
+
+
+LEARNER = Learner("time_folds", _start, _add, _merge, _next, _pack, _unpack, _size, _bound, _spill)
+
+
+def _learnt(argument: Argument, n_folds: int, *, with_begins: bool) -> TimeFolds:
+    """Return the folds of the times of all rows."""
+    spec = Spec(_ELEMENTS[str(argument.values.type)], n_folds, with_begins)
+    found: Learnt | Again = Again(None)
+    while isinstance(found, Again):
+        state = _start(spec, found.hint)
+        _add(state, {TIMES: argument.values}, range(len(argument.values)))
+        found = _next(state)
+    return found.values[0]
+
+
+def time_fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
+    """Return the fold of each row by time."""
+    folds = _learnt(args[0], params["n_folds"], with_begins=False)
+    return _numbers(_folds_of(folds, *times_of(args[0].values)))
+
+
+def time_fold_known(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
+    """Return the last fold by time that does not learn from each row yet."""
+    learnt = _learnt(args[0], params["n_folds"], with_begins=True)
+    times, present = times_of(args[0].values)
+    folds = _folds_of(learnt, times, present)
+    known = _later(times, delay_in_ticks(args[0].dtype, params))
+    after = np.searchsorted(learnt.begins, known, "right")
+    before = np.append(learnt.used - 1, learnt.last)  # the fold before the first that begins later
+    return _numbers(np.where(present, np.maximum(folds, before[after]), learnt.last))
+
+
+def _folds_of(
+    learnt: TimeFolds, times: NDArray[Any], present: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Return the fold of some times."""
+    folds = np.searchsorted(learnt.ends, times, side="left")
+    return np.where(present, folds, learnt.n_folds)
+
+
+def _later(times: NDArray[Any], delay: int) -> NDArray[Any]:
+    """Return times and a delay; whole numbers end at the last of their type."""
+    if times.dtype.kind == "f":
+        return times + delay
+    most = np.iinfo(times.dtype).max
+    return np.where(times > most - min(delay, int(most)), most, times + min(delay, int(most)))
+
+
+def times_of(column: ChunkedArray) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return times as numbers, and where they are present."""
+    times = np.concatenate([_values(chunk) for chunk in column.chunks] or [np.zeros(0)])
+    return times, np.concatenate([_present(one) for one in column.chunks] or [np.zeros(0, bool)])
+
+
+def _numbers(folds: NDArray[np.int64]) -> Any:
+    return array_of_values(folds.astype(np.int32), None, pa.int32())
+
+
+def _values(chunk: Any) -> NDArray[Any]:
+    return chunk.fill_null(0).to_numpy(zero_copy_only=False)
+
+
+def _present(chunk: Any) -> NDArray[np.bool_]:
+    return chunk.is_valid().to_numpy(zero_copy_only=False)

@@ -1,0 +1,187 @@
+# pyright: basic
+"""A prepared call for the CPU: a batch by the C interface of Arrow in, a matrix or a batch out.
+
+The package says what the words of its block are. What the driver reads is filled in here, so that a
+call from Python costs as much for 500 columns as for one.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import njit, types
+
+from fastfeat_kernels.intrinsics import I64, INNER_OPTIONS, intrinsic, pointer_int64
+from fastfeat_kernels.rows import (
+    ARRAY_WORDS,
+    CALL_WORDS,
+    MATRIX_WORD,
+    OVERLAPS,
+    READ_WORDS,
+    UNLIKE,
+    WRITE_WORDS,
+)
+
+ARRAY_BYTES = 8 * ARRAY_WORDS
+LENGTH, NULLS, OFFSET, N_BUFFERS, N_CHILDREN, BUFFERS, CHILDREN, DICTIONARY, RELEASE, PRIVATE = (
+    range(ARRAY_WORDS)
+)
+
+
+@intrinsic
+def call_address(typingctx, address, first, second, third):
+    """Call a function of three int64, or of fewer, at an address; return what it returns."""
+
+    def generate(context, builder, signature, args):
+        kind = ir.FunctionType(I64, [I64, I64, I64])
+        return builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
+
+    return types.int64(types.int64, types.int64, types.int64, types.int64), generate
+
+
+@njit(**INNER_OPTIONS)
+def released(array):
+    """Release a structure of Arrow."""
+    call_address(pointer_int64(array)[RELEASE], array, 0, 0)
+
+
+@njit(**INNER_OPTIONS)
+def meets(first, n_bytes, low, high):
+    """Return whether bytes from an address on are in a range."""
+    return (first < high) & (low < first + n_bytes)
+
+
+@njit(**INNER_OPTIONS)
+def read_columns(call, array, low, high):
+    """Write the words of each column that is read; return 0, or why the call is not made.
+
+    The addresses from `low` on to `high` are written to, and may not be read.
+    """
+    c, a = pointer_int64(call), pointer_int64(array)
+    table, n, children = c[0], a[LENGTH], pointer_int64(a[CHILDREN])
+    refused = types.int64(0)
+    if a[OFFSET] != 0:
+        return types.int64(UNLIKE)
+    at = call + 8 * CALL_WORDS
+    for _ in range(c[2]):
+        r = pointer_int64(at)
+        at += 8 * READ_WORDS
+        words, width = pointer_int64(table + r[0]), r[2]
+        child = pointer_int64(children[r[1]])
+        buffers, offset = pointer_int64(child[BUFFERS]), child[OFFSET]
+        validity, values = buffers[0], buffers[1]
+        if child[NULLS] == 0:
+            validity = types.int64(0)
+        if width == 0:
+            words[0], words[1] = values + (offset >> 3), offset & 7
+            n_bytes = (n + 15) >> 3
+        else:
+            words[0], words[1] = values + offset * width, types.int64(0)
+            n_bytes = n * width
+            if words[0] & (width - 1):
+                refused = types.int64(UNLIKE)
+        words[2], words[3] = validity, offset
+        if meets(words[0], n_bytes, low, high):
+            refused = types.int64(OVERLAPS)
+        if (validity != 0) & meets(validity + (offset >> 3), (n + 15) >> 3, low, high):
+            refused = types.int64(OVERLAPS)
+    return refused
+
+
+def into_matrix(call, array, out):
+    """Write the features of a batch into a matrix at an address; return the status, or a refusal.
+
+    The batch is released.
+    """
+    c, n = pointer_int64(call), pointer_int64(array)[LENGTH]
+    table, item, n_columns = c[0], c[4], c[3]
+    status = read_columns(call, array, out, out + n * c[5] * n_columns)
+    at = call + 8 * (CALL_WORDS + READ_WORDS * c[2])
+    for _ in range(n_columns):
+        w = pointer_int64(at)
+        at += 8 * WRITE_WORDS
+        words = pointer_int64(table + w[0])
+        words[2] = types.int64(0)
+        if item != 0:  # else its place in the tile stands there
+            words[0] = out + w[1] * n * item
+    if item == 0:
+        pointer_int64(table)[MATRIX_WORD] = out
+    if status == 0:
+        status = call_address(c[1], table, 0, n)
+    released(array)
+    return status
+
+
+@njit(**INNER_OPTIONS)
+def column_bytes(n, width):
+    """Return the bytes of a column of n rows, and of whole words of 64: an odd number of lines."""
+    n_words = (n + 63) >> 6
+    n_bytes = n_words << 3 if width == 0 else (n_words << 6) * width
+    return (((n_bytes + 63) >> 6) | 1) << 6
+
+
+@njit(**INNER_OPTIONS)
+def fill_array(array, n, n_nulls, n_buffers, buffers, n_children, children, release, owned):
+    """Write a structure of Arrow."""
+    a = pointer_int64(array)
+    a[LENGTH], a[NULLS], a[OFFSET], a[DICTIONARY] = n, n_nulls, types.int64(0), types.int64(0)
+    a[N_BUFFERS], a[BUFFERS], a[N_CHILDREN], a[CHILDREN] = n_buffers, buffers, n_children, children
+    a[RELEASE], a[PRIVATE] = release, owned
+
+
+def into_arrow(call, array, out):
+    """Write the features of a batch as a batch, a structure of Arrow at an address; see above.
+
+    All of it is in one piece of memory: the address of `free`, a null, addresses of the columns,
+    their structures, their buffers, and then the columns at lines of the cache.
+    """
+    c, n = pointer_int64(call), pointer_int64(array)[LENGTH]
+    table, n_columns = c[0], c[3]
+    status = read_columns(call, array, types.int64(0), types.int64(0))
+    first = call + 8 * (CALL_WORDS + READ_WORDS * c[2])
+    head = 16 + (24 + ARRAY_BYTES) * n_columns + 63
+    bits, n_bytes = column_bytes(n, 0), types.int64(0)
+    for k in range(n_columns):
+        n_bytes += bits + column_bytes(n, pointer_int64(first + 8 * WRITE_WORDS * k)[2])
+    memory = types.int64(0)
+    if status == 0:
+        memory = call_address(c[6], head + n_bytes, 0, 0)
+        if memory == 0:
+            status = types.int64(UNLIKE)
+    if status == 0:
+        values = (memory + head) & ~types.int64(63)
+        for k in range(n_columns):
+            w = pointer_int64(first + 8 * WRITE_WORDS * k)
+            words = pointer_int64(table + w[0])
+            words[0], words[1], words[2] = values + bits, values, types.int64(0)
+            values += bits + column_bytes(n, w[2])
+        status = call_address(c[1], table, 0, n)
+        if status != 0:
+            call_address(c[7], memory, 0, 0)
+    if status == 0:
+        m = pointer_int64(memory)
+        m[0], m[1] = c[7], types.int64(0)
+        arrays = memory + 16 + 8 * n_columns
+        pairs = arrays + ARRAY_BYTES * n_columns
+        for k in range(n_columns):
+            w = pointer_int64(first + 8 * WRITE_WORDS * k)
+            words, o = pointer_int64(table + w[0]), w[1]
+            pair = pointer_int64(pairs + 16 * o)
+            pair[0], pair[1] = words[1] if words[2] != 0 else types.int64(0), words[0]
+            m[2 + o] = arrays + ARRAY_BYTES * o
+            fill_array(m[2 + o], n, words[2], 2, pairs + 16 * o, 0, 0, c[8], 0)
+        fill_array(out, n, 0, 1, memory + 8, n_columns, memory + 16, c[8], memory)
+    released(array)
+    return status
+
+
+def release(array, _second, _third):
+    """Release what `into_arrow` has written: a batch frees the memory of all, a column nothing."""
+    a = pointer_int64(array)
+    memory = a[PRIVATE]
+    a[RELEASE] = types.int64(0)
+    if memory != 0:
+        call_address(pointer_int64(memory)[0], memory, 0, 0)
+    return types.int64(0)
+
+
+ENTRIES = {"into_matrix": into_matrix, "into_arrow": into_arrow, "release": release}

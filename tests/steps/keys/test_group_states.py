@@ -1,0 +1,111 @@
+"""States of groups: rows that leave memory, windows of floats far apart, and statistics of many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fastfeat.dtypes import FLOAT64
+from fastfeat.engine.learner import Learnt, of_bytes, to_bytes
+from fastfeat.ir.node import params_of
+from fastfeat.steps.keys import cpu_ordered
+from fastfeat.steps.keys.cpu_group_states import CODES, LEARNER, VALUES, GroupsState, Spec
+
+IN_ORDER = [
+    ("mode", ()),
+    ("n_unique", ()),
+    ("quantile", params_of(q=0.3, interpolation="linear")),
+    ("skew", params_of(bias=True)),
+    ("mean", ()),
+]
+SUMS = [("mean", ()), ("std", params_of(ddof=1)), ("sum", ())]
+
+
+def added(state: GroupsState, x: Any, codes: Any) -> None:
+    columns = {VALUES: pa.chunked_array([x]), CODES: pa.chunked_array([codes.astype(np.int32)])}
+    LEARNER.add(state, columns, range(len(x)))
+
+
+def bits_of(state: GroupsState) -> list[bytes]:
+    found = LEARNER.next(state)
+    assert isinstance(found, Learnt)
+    return [one.values.tobytes() + one.present.tobytes() for one in found.values]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_rows_that_leave_memory_give_the_same_values(tmp_path: Path, data: st.DataObject) -> None:
+    n_rows, n_groups = data.draw(st.integers(0, 200)), data.draw(st.sampled_from([1, 5, 300]))
+    random = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    x = random.choice([0.5, -0.0, 0.0, np.nan, np.inf, -1.0, 1e300, 3.0], n_rows)
+    codes = (random.random(n_rows) ** 3 * n_groups).astype(np.int32)
+    spec = Spec(IN_ORDER, FLOAT64, n_groups)
+    whole = LEARNER.start(spec, None)
+    added(whole, x, codes)
+    states = [LEARNER.start(spec, None) for _ in range(3)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cpu_ordered, "BLOCK_ROWS", data.draw(st.integers(1, 50)))
+        patch.setattr(cpu_ordered, "RANGE_ROWS", data.draw(st.integers(1, 50)))
+        for part in np.array_split(np.arange(n_rows), 8):
+            state = states[data.draw(st.integers(0, 2))]
+            added(state, x[part], codes[part])
+            if data.draw(st.booleans()):
+                LEARNER.spill(state, tmp_path)
+        merged = LEARNER.merge(LEARNER.merge(states[0], states[1]), states[2])
+        content = to_bytes(LEARNER, merged)
+        assert bits_of(merged) == bits_of(whole)
+        assert bits_of(of_bytes(LEARNER, spec, None, content)) == bits_of(whole)
+    for path in tmp_path.iterdir():
+        path.unlink()
+
+
+def test_memory_is_free_after_rows_left_it(tmp_path: Path) -> None:
+    state = LEARNER.start(Spec(IN_ORDER[:3], FLOAT64, 10), None)
+    added(state, np.arange(50_000.0), np.arange(50_000) % 10)
+    assert LEARNER.size(state) >= 8 * 50_000
+    LEARNER.spill(state, tmp_path)
+    assert LEARNER.size(state) == 0
+    LEARNER.spill(state, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_values_far_apart_travel_as_columns_of_limbs() -> None:
+    n_groups, n_rows = 500, 6_000
+    random = np.random.default_rng(3)
+    codes = random.integers(0, n_groups, n_rows)
+    parts = [random.normal(size=n_rows) * scale for scale in (1e-30, 1.0, 1e30)]
+    spec = Spec(SUMS, FLOAT64, n_groups)
+    whole, merged = LEARNER.start(spec, None), LEARNER.start(spec, None)
+    added(whole, np.concatenate(parts), np.tile(codes, 3))
+    for x in parts:
+        state = LEARNER.start(spec, None)
+        added(state, x, codes)
+        content = to_bytes(LEARNER, state)
+        assert len(content) < 80 * n_groups
+        merged = LEARNER.merge(of_bytes(LEARNER, spec, None, content), merged)
+    merged = of_bytes(LEARNER, spec, None, to_bytes(LEARNER, merged))
+    assert bits_of(merged) == bits_of(whole)
+
+
+def test_statistics_of_very_many_groups_can_go_on() -> None:
+    n_groups, n_rows = 200_000, 30_000
+    random = np.random.default_rng(4)
+    x, codes = random.normal(size=2 * n_rows), random.integers(0, n_groups, 2 * n_rows)
+    spec = Spec(SUMS[:2], FLOAT64, n_groups)
+    whole, first, second = (LEARNER.start(spec, None) for _ in range(3))
+    added(whole, x, codes)
+    assert whole.first is not None
+    added(first, x[:n_rows], codes[:n_rows])
+    added(first, x[n_rows : n_rows + 9], codes[n_rows : n_rows + 9])
+    added(second, x[n_rows + 9 :], codes[n_rows + 9 :])
+    content = to_bytes(LEARNER, second)
+    assert len(content) < 80 * n_rows  # of the groups that have rows alone
+    expected = bits_of(whole)
+    assert bits_of(LEARNER.merge(first, of_bytes(LEARNER, spec, None, content))) == expected
+    assert bits_of(whole) == expected

@@ -1,0 +1,145 @@
+"""Keys that are learnt in parts, in tables that grow, are those of all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from fastfeat_kernels.vocabulary import tables
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastfeat.aggregates.keys import KeyCounts
+from fastfeat.dtypes import INT64, UTF8
+from fastfeat.engine.learner import Learnt, of_bytes, to_bytes
+from fastfeat.errors import InvalidData
+from fastfeat.ir.parameters import MAX_MEMORY
+from fastfeat.steps.keys import cpu_learner
+from fastfeat.steps.keys.cpu_learner import LEARNER, KeysSpec, KeysState
+
+N_ROWS = 4000
+
+
+@contextmanager
+def small_states() -> Iterator[None]:
+    """Let a few hundred keys go through all that millions go through."""
+    with ExitStack() as stack:
+        stack.enter_context(patch.multiple(tables, N_FIRST_SLOTS=512, GROWTH=2))
+        stack.enter_context(patch.multiple(cpu_learner, _MOST_WAITING=1, _FEW_WAITING=50))
+        yield
+
+
+def columns(seed: int, n_parts: int) -> dict[int, pa.ChunkedArray]:
+    """Return parts of keys: integers, text, and dictionaries that differ from piece to piece."""
+    generator = np.random.default_rng(seed)
+    numbers = generator.integers(0, 900, (3, N_ROWS)) ** 2
+    missing = generator.random((3, N_ROWS)) < 0.05
+    texts = [
+        pa.array([f"{'key ' * (k % 9)}{k}" for k in row], pa.large_string(), mask=gone)
+        for row, gone in zip(numbers[1:], missing[1:], strict=True)
+    ]
+    pieces = [texts[1][:1500], texts[1][1500:1500], texts[1][1500:]]
+    parts = [
+        pa.chunked_array([pa.array(numbers[0], mask=missing[0])]),
+        pa.chunked_array([texts[0]]),
+        pa.chunked_array([piece.dictionary_encode() for piece in pieces]),
+    ]
+    return dict(enumerate([parts[k] for k in np.roll(range(3), seed)[:n_parts]]))
+
+
+def state_of(spec: KeysSpec, rows: dict[int, pa.ChunkedArray], n_batches: int) -> KeysState:
+    state, n_rows = LEARNER.start(spec, None), len(rows[0])
+    for k in range(n_batches):
+        a, b = n_rows * k // n_batches, n_rows * (k + 1) // n_batches
+        LEARNER.add(state, {j: part.slice(a, b - a) for j, part in rows.items()}, range(a, b))
+    return state
+
+
+def spilled(state: KeysState, folder: str) -> KeysState:
+    """Return a state after it has left memory."""
+    assert LEARNER.spill is not None
+    LEARNER.spill(state, Path(folder))
+    assert LEARNER.size(state) == 0
+    return state
+
+
+def keys_of(state: KeysState) -> KeyCounts:
+    found = LEARNER.next(state)
+    assert isinstance(found, Learnt)
+    return found.values[0]
+
+
+def assert_equal(found: KeyCounts, expected: KeyCounts) -> None:
+    assert found.parts == expected.parts
+    assert found.counts.tolist() == expected.counts.tolist()
+    assert found.n_missing == expected.n_missing
+
+
+@given(
+    seed=st.integers(0, 2),
+    n_parts=st.integers(1, 3),
+    missing=st.sampled_from(["key", "value"]),
+    at_once=st.booleans(),
+    n_batches=st.lists(st.integers(1, 5), min_size=1, max_size=8),
+    data=st.data(),
+)
+def test_many_keys_in_any_parts_are_those_of_all_rows(
+    seed: int, n_parts: int, missing: str, at_once: bool, n_batches: list[int], data: st.DataObject
+) -> None:
+    rows = columns(seed, n_parts)
+    dtypes = tuple(INT64 if pa.types.is_integer(part.type) else UTF8 for part in rows.values())
+    spec = KeysSpec(dtypes, missing, MAX_MEMORY, at_once=at_once)
+    expected = keys_of(state_of(spec, rows, 1))
+    with small_states(), TemporaryDirectory() as folder:
+        n, n_states = N_ROWS, len(n_batches)
+        cuts = [n * k // n_states for k in range(n_states + 1)]
+        states = [
+            state_of(spec, {k: part.slice(a, b - a) for k, part in rows.items()}, batches)
+            for a, b, batches in zip(cuts, cuts[1:], n_batches, strict=False)
+        ]
+        while len(states) > 1:
+            a = states.pop(data.draw(st.integers(0, len(states) - 1)))
+            b = states.pop(data.draw(st.integers(0, len(states) - 1)))
+            states.append(LEARNER.merge(a, b))
+            if data.draw(st.booleans()):
+                states[-1] = spilled(states[-1], folder)
+        assert LEARNER.size(states[0]) <= LEARNER.bound(spec, N_ROWS)
+        content = to_bytes(LEARNER, states[0])
+        assert_equal(keys_of(of_bytes(LEARNER, spec, None, content)), expected)
+        assert_equal(keys_of(states[0]), expected)
+
+
+def test_a_state_that_saw_all_rows_at_once_numbers_them() -> None:
+    rows = {0: pa.chunked_array([["b", None, "a", "b"]], pa.large_string())}
+    spec = KeysSpec((UTF8,), "key", MAX_MEMORY, at_once=True, with_rows=True)
+    state = state_of(spec, rows, 1)
+    state = LEARNER.merge(LEARNER.start(spec, None), state)
+    found = keys_of(state)
+    assert found.of_rows is not None
+    assert found.of_rows(np.array([7, 8], np.int32), 0).tolist() == [7, 0, 8, 7]
+    assert keys_of(state_of(spec, rows, 2)).of_rows is None
+
+
+@pytest.mark.parametrize("n_batches", [1, 8])
+@pytest.mark.parametrize("n_parts", [1, 2])
+def test_keys_take_no_more_than_they_may_however_they_come(n_batches: int, n_parts: int) -> None:
+    rows = columns(0, n_parts)
+    spec = KeysSpec((INT64, UTF8)[:n_parts], "key", 3000, at_once=n_batches == 1)
+    with pytest.raises(InvalidData, match=r"distinct keys take [\d,]+ bytes, and max_memory=3,000"):
+        state_of(spec, rows, n_batches)
+
+
+def test_keys_in_files_take_no_more_than_they_may(tmp_path: Path) -> None:
+    rows = columns(0, 1)
+    state = LEARNER.start(KeysSpec((INT64,), "key", 40_000), None)
+    for first in range(0, N_ROWS, 100):
+        LEARNER.add(state, {0: rows[0].slice(first, 100)}, range(first, first + 100))
+        spilled(state, str(tmp_path))
+    with pytest.raises(InvalidData, match="distinct keys take"):
+        LEARNER.next(state)
