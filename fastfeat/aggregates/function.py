@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fastfeat_kernels.column import value_of_key
+from fastfeat_kernels.moments.many import ManyMoments
 from fastfeat_kernels.moments.state import Level, Moments
 from fastfeat_kernels.powers.state import NO_POWERS, PowerSums
 
@@ -84,6 +85,8 @@ class AggregateFunction:
         written: how one is written in Python.
         called: what users call what is learnt, where it is no word of theirs; empty for its name.
         tells_number: whether its value tells how many values there are.
+        of_many: `finalize` of many columns, from their moments, their type and the parameters;
+            None where each is finalized alone.
     """
 
     name: str
@@ -98,6 +101,7 @@ class AggregateFunction:
     written: Form = None
     called: str = ""
     tells_number: bool = True
+    of_many: Callable[[ManyMoments, DType, Params], Sequence[Learnt]] | None = None
 
 
 def result_per_key(function: AggregateFunction, dtype: DType, params: Params) -> DType:

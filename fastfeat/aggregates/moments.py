@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 from fastfeat_kernels.moments.exact import deviation_of, mean_of, sum_of, variance_of
+from fastfeat_kernels.moments.many import (
+    ManyMoments,
+    counts_of,
+    deviations_of,
+    greatest_of,
+    least_of,
+    means_of,
+    null_counts_of,
+    variances_of,
+)
 from fastfeat_kernels.powers import reference as shapes
 from fastfeat_kernels.powers.state import kurtosis_of, skew_of
 
@@ -22,6 +33,7 @@ from fastfeat.aggregates.definition import (
 )
 from fastfeat.aggregates.function import (
     AggregateFunction,
+    Learnt,
     Number,
     Summary,
     any_to_integer,
@@ -46,12 +58,20 @@ def _count_finalize(summary: Summary, params: Params) -> int:
     return summary.moments.count
 
 
+def _counts(many: ManyMoments, dtype: DType, params: Params) -> Sequence[Learnt]:
+    return counts_of(many)
+
+
 def _count_reference(values: Values, params: Params, dtype: DType) -> int:
     return len(present(values, dtype))
 
 
 def _null_count_finalize(summary: Summary, params: Params) -> int:
     return summary.moments.n_rows - summary.moments.count
+
+
+def _null_counts(many: ManyMoments, dtype: DType, params: Params) -> Sequence[Learnt]:
+    return null_counts_of(many)
 
 
 def _null_count_reference(values: Values, params: Params, dtype: DType) -> int:
@@ -89,6 +109,12 @@ def _mean_finalize(summary: Summary, params: Params) -> float | int | None:
     return mean_of(moments)
 
 
+def _means(many: ManyMoments, dtype: DType, params: Params) -> Sequence[Learnt]:
+    if dtype.name == "duration":
+        return [_mean_finalize(Summary(dtype, many[k], {}), params) for k in range(len(many))]
+    return means_of(many)
+
+
 def _mean_reference(values: Values, params: Params, dtype: DType) -> float | int | None:
     known = present(values, dtype)
     if not known:
@@ -106,6 +132,10 @@ def _var_finalize(summary: Summary, params: Params) -> float | None:
     return variance_of(summary.moments, parameter(params, "ddof"))
 
 
+def _variances(many: ManyMoments, dtype: DType, params: Params) -> Sequence[Learnt]:
+    return variances_of(many, parameter(params, "ddof"))
+
+
 def _var_reference(values: Values, params: Params, dtype: DType) -> float | None:
     spread = spread_of(values, dtype, parameter(params, "ddof"))
     return to_float(spread) if isinstance(spread, Fraction) else spread
@@ -116,6 +146,10 @@ DDOF = Parameter("ddof", Whole(0), "what is taken from the number of values in t
 
 def _std_finalize(summary: Summary, params: Params) -> float | None:
     return deviation_of(summary.moments, parameter(params, "ddof"))
+
+
+def _deviations(many: ManyMoments, dtype: DType, params: Params) -> Sequence[Learnt]:
+    return deviations_of(many, parameter(params, "ddof"))
 
 
 def _std_reference(values: Values, params: Params, dtype: DType) -> float | None:
@@ -148,6 +182,10 @@ def _min_finalize(summary: Summary, params: Params) -> Number | None:
     return value_of(summary, summary.moments.min_key)
 
 
+def _least(many: ManyMoments, dtype: DType, params: Params) -> Sequence[Learnt]:
+    return least_of(many)
+
+
 def _min_reference(values: Values, params: Params, dtype: DType) -> Number | None:
     return next(iter(ordered(values, dtype)), None)
 
@@ -156,13 +194,22 @@ def _max_finalize(summary: Summary, params: Params) -> Number | None:
     return value_of(summary, summary.moments.max_key)
 
 
+def _greatest(many: ManyMoments, dtype: DType, params: Params) -> Sequence[Learnt]:
+    return greatest_of(many)
+
+
 def _max_reference(values: Values, params: Params, dtype: DType) -> Number | None:
     return next(reversed(ordered(values, dtype)), None)
 
 
 FUNCTIONS = (
     AggregateFunction(
-        "count", frozenset({"count"}), any_to_integer, _count_finalize, _count_reference
+        "count",
+        frozenset({"count"}),
+        any_to_integer,
+        _count_finalize,
+        _count_reference,
+        of_many=_counts,
     ),
     AggregateFunction(
         "null_count",
@@ -170,6 +217,7 @@ FUNCTIONS = (
         any_to_integer,
         _null_count_finalize,
         _null_count_reference,
+        of_many=_null_counts,
     ),
     AggregateFunction("sum", frozenset({"sum"}), to_sum, _sum_finalize, _sum_reference),
     AggregateFunction(
@@ -179,6 +227,7 @@ FUNCTIONS = (
         _mean_finalize,
         _mean_reference,
         tells_number=False,
+        of_many=_means,
     ),
     AggregateFunction(
         "var",
@@ -187,6 +236,7 @@ FUNCTIONS = (
         _var_finalize,
         _var_reference,
         parameters=(DDOF,),
+        of_many=_variances,
     ),
     AggregateFunction(
         "std",
@@ -195,6 +245,7 @@ FUNCTIONS = (
         _std_finalize,
         _std_reference,
         parameters=(DDOF,),
+        of_many=_deviations,
     ),
     AggregateFunction(
         "skew",
@@ -212,6 +263,10 @@ FUNCTIONS = (
         _kurtosis_reference,
         parameters=(BIAS, FISHER),
     ),
-    AggregateFunction("min", frozenset({"min"}), same, _min_finalize, _min_reference),
-    AggregateFunction("max", frozenset({"max"}), same, _max_finalize, _max_reference),
+    AggregateFunction(
+        "min", frozenset({"min"}), same, _min_finalize, _min_reference, of_many=_least
+    ),
+    AggregateFunction(
+        "max", frozenset({"max"}), same, _max_finalize, _max_reference, of_many=_greatest
+    ),
 )

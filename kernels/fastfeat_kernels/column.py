@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
 
 BLOCK: Final = 1024  # rows that a kernel takes at a time: 8 kB, a quarter of the first-level cache
 
@@ -103,6 +104,38 @@ class TextChunk(Protocol):
     def length(self) -> int:
         """Number of rows."""
         ...
+
+
+class Columns(NamedTuple):
+    """Columns of one piece each, and of one length.
+
+    Args:
+        values: address of element 0 of each, shape (n_columns,); of bools, of its byte.
+        value_bit_offset: of bools, the bit in it; else 0.
+        validity: address of the bitmap, 0 where nothing is missing.
+        bit_offset: bit of the first row in the bitmap.
+        n_rows: of each.
+        owner: what keeps the memory alive.
+    """
+
+    values: npt.NDArray[np.int64]
+    value_bit_offset: npt.NDArray[np.int64]
+    validity: npt.NDArray[np.int64]
+    bit_offset: npt.NDArray[np.int64]
+    n_rows: int
+    owner: object
+
+
+def columns_at(columns: Columns, places: npt.NDArray[np.int64]) -> Columns:
+    """Return some columns, in the order of their places, shape (n_wanted,)."""
+    return Columns(
+        columns.values[places],
+        columns.value_bit_offset[places],
+        columns.validity[places],
+        columns.bit_offset[places],
+        columns.n_rows,
+        columns.owner,
+    )
 
 
 AnyChunk = Chunk | TextChunk

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from fastfeat_kernels.column import ELEMENTS, key_of, value_of_key
-from fastfeat_kernels.moments import entry_of
+from fastfeat_kernels.column import ELEMENTS, Columns, key_of, value_of_key
+from fastfeat_kernels.moments import entry_of, exact
+from fastfeat_kernels.moments.many import (
+    counts_of,
+    deviations_of,
+    greatest_of,
+    least_of,
+    means_of,
+    null_counts_of,
+    summarize_columns,
+    variances_of,
+)
 from fastfeat_kernels.moments.reference import ENTRIES
 from fastfeat_kernels.moments.state import (
     NO_ROW,
@@ -142,3 +153,57 @@ def test_keys_order_as_values_and_come_back(element: str, data: st.DataObject) -
     signs = [(value, math.copysign(1, value)) for value in back]  # -0.0 is below 0.0
     assert signs == sorted(set(signs))
     assert set(back) == set(values)
+
+
+@given(st.data())
+def test_many_columns_are_summarized_as_each_alone(data: st.DataObject) -> None:
+    element, n_rows = data.draw(st.sampled_from(ELEMENTS)), data.draw(st.integers(1, 40))
+    ddof = data.draw(st.integers(0, 2))
+    chunks = [
+        make_chunk(element, values, data.draw(st.integers(0, 70)))
+        for values in data.draw(
+            st.lists(
+                columns(element).filter(bool).map(lambda v: (v * n_rows)[:n_rows]),
+                min_size=1,
+                max_size=8,
+            )
+        )
+    ]
+    level, n_parts = data.draw(LEVELS), data.draw(st.integers(1, 3))
+    found = summarize_columns(element, in_columns(chunks), level, compiled("moments"), n_parts)
+    alone = [summarize(element, [chunk], level, compiled("moments")) for chunk in chunks]
+    assert [found[k] for k in range(len(found))] == alone
+    assert counts_of(found) == [moments.count for moments in alone]
+    assert null_counts_of(found) == [moments.n_rows - moments.count for moments in alone]
+    for keys, values in (("min_key", least_of(found)), ("max_key", greatest_of(found))):
+        known = [value_of_key(element, getattr(m, keys)) if m.count else None for m in alone]
+        assert list(map(repr, values)) == list(map(repr, known))
+    if level > 0:
+        assert list(map(repr, means_of(found))) == [repr(exact.mean_of(m)) for m in alone]
+    if level > 1:
+        variances, deviations = variances_of(found, ddof), deviations_of(found, ddof)
+        assert list(map(repr, variances)) == [repr(exact.variance_of(m, ddof)) for m in alone]
+        assert list(map(repr, deviations)) == [repr(exact.deviation_of(m, ddof)) for m in alone]
+
+
+@given(st.integers(0, 2**32), st.integers(1, 300), st.sampled_from([0, 1, 3, 12, 40, 250]))
+def test_many_columns_read_out_as_each_alone(seed: int, n: int, spread: int) -> None:
+    random = np.random.default_rng(seed)
+    with np.errstate(over="ignore", under="ignore"):
+        x = random.normal(size=(20, n)) * np.exp(spread * random.normal(size=(20, 1)))
+    x = np.clip(x + random.integers(-3, 4, (20, 1)), -1.7e308, 1.7e308)
+    chunks = [numpy_chunk(column) for column in x]
+    found = summarize_columns("float64", in_columns(chunks), 2, compiled("moments"))
+    alone = [found[k] for k in range(20)]
+    assert alone == [moments_of(chunk) for chunk in chunks]
+    assert list(map(repr, means_of(found))) == [repr(exact.mean_of(m)) for m in alone]
+    deviations = [exact.deviation_of(moments, 0) for moments in alone]
+    assert list(map(repr, deviations_of(found, 0))) == list(map(repr, deviations))
+
+
+def in_columns(chunks: Sequence[Chunk]) -> Columns:
+    """Return chunks of one length as columns."""
+    words = np.array([chunk[:4] for chunk in chunks], np.int64)
+    values, value_bit_offset, validity, bit_offset = words.T
+    length = chunks[0].length
+    return Columns(values, value_bit_offset, validity, bit_offset, length, chunks)

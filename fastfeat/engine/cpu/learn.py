@@ -24,6 +24,7 @@ from fastfeat.aggregates.function import (
     needs_powers,
 )
 from fastfeat.aggregates.power import METHODS, Method
+from fastfeat.engine.cpu.alike import learn_together
 from fastfeat.engine.cpu.kernels import PARTS_PER_THREAD, n_parts
 from fastfeat.engine.cpu.likelihood import LIKELIHOODS
 from fastfeat.engine.cpu.part import MOMENTS, POWERS, Asked, Found, Part
@@ -90,13 +91,18 @@ class Statistics:
 
 def learn(task: LearnTask) -> list[list[Any]]:
     """Return the value of each wanted aggregate of each output; None is missing."""
-    state = _start(Spec(task.program, task.wanted, task.constants), None)
+    together = learn_together(task)
+    others = [k for k in range(len(task.wanted)) if k not in together]
+    program = task.program if not together else _part(task.program, tuple(others))
+    wanted = [task.wanted[k] for k in others]
+    state = _start(Spec(program, wanted, task.constants), None)
     for output in state.outputs:
         output.kept = []
     _add(state, task.columns, range(task.n_rows))
     learnt = _next(state)
     assert isinstance(learnt, Learnt)  # nothing asks for the rows again that are in memory
-    return list(learnt.values)
+    values = {**together, **dict(zip(others, learnt.values, strict=True))}
+    return [list(values[k]) for k in range(len(task.wanted))]
 
 
 def _start(spec: Spec, hint: Any) -> Statistics:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fastfeat.dtypes import INT64, NULL, UINT8, DType
-from fastfeat.engine.program import Constants, Program
+from fastfeat.engine.program import Constants, Program, interned
 from fastfeat.errors import GivenWarnings
 from fastfeat.io.arrow import Array, Schema, pa
 from fastfeat.io.columns.types import UnsupportedType
@@ -206,15 +206,15 @@ class Fitted:
 
 
 def _arrow_program(typed: TypedPlan) -> Program:
-    return arrow_program(typed, typed.nodes, typed.types)
+    return interned(arrow_program(typed, typed.nodes, typed.types))
 
 
 def _matrix_program(typed: TypedPlan) -> Program:
-    return matrix_program(typed, typed.nodes, typed.types)
+    return interned(matrix_program(typed, typed.nodes, typed.types))
 
 
 def _arrays_program(typed: TypedPlan) -> Program:
-    return arrays_program(typed, typed.nodes, typed.types)
+    return interned(arrays_program(typed, typed.nodes, typed.types))
 
 
 def _output_schema(typed: TypedPlan) -> Schema:

@@ -6,11 +6,17 @@ Rows in the memory of a device come to the host for a message, a table, or a ste
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fastfeat.backends import DEVICE_NAMES, Backend
 from fastfeat.dtypes import BINARY, UTF8, DType
+from fastfeat.engine.columns import WideColumns
 from fastfeat.engine.program import Program
 from fastfeat.errors import (
     ColumnAbsent,
@@ -21,11 +27,18 @@ from fastfeat.errors import (
     shortened,
     warn,
 )
-from fastfeat.io.arrow import pa
-from fastfeat.io.columns.conform import all_missing, conform, in_storage, mismatch
+from fastfeat.io.arrow import Schema, pa
+from fastfeat.io.columns.conform import (
+    all_missing,
+    conform,
+    in_storage,
+    mismatch,
+    stands_as_stored,
+)
 from fastfeat.io.columns.conversions import conversion
 from fastfeat.io.columns.strings import string_codes, string_equal, string_validity
-from fastfeat.io.columns.types import UnsupportedType, column_text, schema_of
+from fastfeat.io.columns.types import UnsupportedType, column_text, schema_of, storage_type
+from fastfeat.io.columns.wide import columns_in_place
 from fastfeat.io.device import DeviceArray, DeviceTable, holds_device_memory
 from fastfeat.io.sources.read import column_names, read_table
 from fastfeat.ir.node import Column, Node
@@ -35,6 +48,9 @@ from fastfeat.scalars.value import InputSlot
 
 Columns = Mapping[InputSlot, Any]
 """The column that each input slot reads: an Arrow chunked array, or a DeviceArray."""
+
+MANY = 64
+"""Columns from which on their addresses are asked for together."""
 
 ONLY_MISSING = "only missing values (type null)"
 
@@ -133,11 +149,64 @@ def slot_columns(
         made: what steps have made of it, by their call.
         first_row: number of its first row, for messages.
     """
+    wide = None if made and any(isinstance(n, Column) for n in made) else _wide(program, table)
+    if wide is not None:
+        return wide
     given: dict[Node, Any] = {
         Column(name): column for name, column in zip(table.column_names, table.columns, strict=True)
     }
     given.update(made or {})
     return {slot: slot_column(slot, given, first_row) for slot in program.inputs}
+
+
+def _wide(program: Program, table: Any) -> WideColumns | None:
+    """Return many columns of a table that are read as they are; None where some is not."""
+    if len(program.inputs) < MANY or not isinstance(table, pa.Table):
+        return None
+    kept = _kept_places(program)
+    schema = table.schema
+    if kept.places is None or not kept.places[0].equals(schema):
+        kept.places = schema, _places(program, schema)
+    _, known = kept.places
+    batches = table.to_batches() if known is not None else ()
+    if known is None or len(batches) != 1:
+        return None
+    numbers, bits, places = known
+    found = columns_in_place(batches[0], numbers, bits)
+    return None if found is None else WideColumns(program, table, places, found)
+
+
+_Places = tuple[NDArray[np.int64], NDArray[np.int64], Mapping[InputSlot, int]]
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A schema, and the places of inputs in its tables, with the bits of their values."""
+
+    places: tuple[Schema, _Places | None] | None = None
+
+
+@lru_cache(maxsize=16)
+def _kept_places(program: Program) -> _Kept:
+    return _Kept()
+
+
+def _places(program: Program, schema: Schema) -> _Places | None:
+    """Return the place of each input in a table, and its bits; None where one is not as stored."""
+    place_of, types = {name: k for k, name in enumerate(schema.names)}, schema.types
+    places: list[int] = []
+    for slot in program.inputs:
+        source = slot.sources[0]
+        if slot.kind != "column" or not isinstance(source, Column):
+            return None
+        place = place_of[source.name]
+        given = types[place]
+        if not stands_as_stored(given, slot.dtype) or storage_type(slot.dtype) != given:
+            return None
+        places.append(place)
+    bits = [types[place].bit_width for place in places]
+    place_of_slot = dict(zip(program.inputs, places, strict=True))
+    return np.array(places, np.int64), np.array(bits, np.int64), place_of_slot
 
 
 def slot_column(slot: InputSlot, given: Mapping[Node, Any], first_row: int = 0) -> Any:

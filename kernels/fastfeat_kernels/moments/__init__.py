@@ -7,8 +7,9 @@ skipped. Infinities count, take part in the least and the greatest, are counted 
 the first row of any, and add nothing to the sums. Sums are exact, subnormals and the largest floats
 included; the order of floats is total, -0.0 below 0.0. States add up: any split of the rows, merged
 in any order, reads out as the same `state.Moments`. An entry adds rows [first, first + n) of one
-chunk to one state and returns 0; the words of its table follow, and `state.summarize`
-runs it over chunks and threads.
+chunk to one state, or those of a chunk each of several columns to a state each, and returns 0; the
+words of its table follow, and `state.summarize` and `many.summarize_columns` run it over chunks,
+columns and threads.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ TABLE_STATE: Final = 4
 TABLE_LEVEL: Final = 5
 TABLE_FIRST_ROW: Final = 6
 TABLE_ELEMENT: Final = 7  # place in `column.ELEMENTS`
-N_TABLE_WORDS: Final = 8
+TABLE_SCRATCH: Final = 8  # N_SCRATCH_WORDS
+TABLE_N_COLUMNS: Final = 9  # so many tables follow one another, this the first: a column each
+N_TABLE_WORDS: Final = 10
 
 # The state.
 N_ROWS: Final = 0
@@ -41,7 +44,8 @@ N_SUM_LIMBS: Final = 72
 SQUARES: Final = SUM + N_SUM_LIMBS
 N_SQUARE_LIMBS: Final = 136
 SCRATCH: Final = SQUARES + N_SQUARE_LIMBS
-N_STATE_WORDS: Final = SCRATCH + 3 * BLOCK
+N_SCRATCH_WORDS: Final = 3 * BLOCK
+N_STATE_WORDS: Final = SCRATCH + N_SCRATCH_WORDS
 
 # Limb 0 of the sum has the weight 2**-FLOAT_SCALE, of the sum of squares 2**(-2 * FLOAT_SCALE).
 FLOAT_SCALE: Final = 34 * 32

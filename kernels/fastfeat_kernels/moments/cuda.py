@@ -64,7 +64,8 @@ def table_words(
         level: 0 leaves both sums alone, 1 the sum of squares.
         first_row: number of the first row in the whole column.
     """
-    return [*column, state, level, first_row, ELEMENTS.index(element)]
+    no_scratch, n_columns = 0, 1
+    return [*column, state, level, first_row, ELEMENTS.index(element), no_scratch, n_columns]
 
 
 def read_state(element: str, state: Words, level: Level) -> Moments:

@@ -25,6 +25,7 @@ from fastfeat_kernels.moments import (
     TABLE_ELEMENT,
     TABLE_FIRST_ROW,
     TABLE_LEVEL,
+    TABLE_N_COLUMNS,
     TABLE_STATE,
     TABLE_VALIDITY,
     TABLE_VALUE_BIT_OFFSET,
@@ -34,7 +35,13 @@ from fastfeat_kernels.moments import (
 
 
 def add_rows(table: int, first: int, n: int) -> int:
-    """Add rows [first, first + n) of the chunk in the table to its state."""
+    """Add rows [first, first + n) of each table's chunk to its state."""
+    for k in range(words_at(table, N_TABLE_WORDS)[TABLE_N_COLUMNS]):
+        _add_rows(table + 8 * N_TABLE_WORDS * k, first, n)
+    return 0
+
+
+def _add_rows(table: int, first: int, n: int) -> None:
     words = words_at(table, N_TABLE_WORDS)
     place: int = words[TABLE_ELEMENT]
     element = ELEMENTS[place]
@@ -51,7 +58,6 @@ def add_rows(table: int, first: int, n: int) -> int:
         )
         if value is not None:
             add_value(element, value, state, words[TABLE_LEVEL], words[TABLE_FIRST_ROW] + row)
-    return 0
 
 
 def add_value(element: str, value: float, state: list[int], level: int, row: int) -> None:

@@ -23,12 +23,15 @@ from fastfeat_kernels.moments import (
     N_STATE_WORDS,
     N_SUM_LIMBS,
     N_TABLE_WORDS,
+    SCRATCH,
     SQUARES,
     SUM,
     TABLE_BIT_OFFSET,
     TABLE_ELEMENT,
     TABLE_FIRST_ROW,
     TABLE_LEVEL,
+    TABLE_N_COLUMNS,
+    TABLE_SCRATCH,
     TABLE_STATE,
     TABLE_VALIDITY,
     TABLE_VALUE_BIT_OFFSET,
@@ -113,9 +116,15 @@ def merge(a: Moments, b: Moments) -> Moments:
 def new_state() -> Words:
     """Return the state of no rows, with the scratch of the kernel: one per thread, 26 kB."""
     words = np.empty(N_STATE_WORDS, np.int64)
-    words[: SQUARES + N_SQUARE_LIMBS] = 0
-    words[FIRST_INFINITE], words[MIN_KEY], words[MAX_KEY] = NO_ROW, NO_MIN_KEY, NO_MAX_KEY
+    begin(words)
     return words
+
+
+def begin(words: Words) -> None:
+    """Make states of no rows of memory whose last axis has the words of one."""
+    words[..., :SCRATCH] = 0
+    words[..., FIRST_INFINITE] = NO_ROW
+    words[..., MIN_KEY], words[..., MAX_KEY] = NO_MIN_KEY, NO_MAX_KEY
 
 
 def make_table(element: str, chunk: Chunk, state: Words, level: Level, first_row: int) -> Words:
@@ -137,6 +146,8 @@ def make_table(element: str, chunk: Chunk, state: Words, level: Level, first_row
     table[TABLE_LEVEL] = level
     table[TABLE_FIRST_ROW] = first_row
     table[TABLE_ELEMENT] = ELEMENTS.index(element)
+    table[TABLE_SCRATCH] = state.ctypes.data + 8 * SCRATCH
+    table[TABLE_N_COLUMNS] = 1
     return table
 
 

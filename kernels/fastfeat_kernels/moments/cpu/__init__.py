@@ -27,13 +27,15 @@ from fastfeat_kernels.moments import (
     MAX_KEY,
     MIN_KEY,
     N_ROWS,
-    SCRATCH,
+    N_TABLE_WORDS,
     SQUARES,
     SUM,
     TABLE_BIT_OFFSET,
     TABLE_ELEMENT,
     TABLE_FIRST_ROW,
     TABLE_LEVEL,
+    TABLE_N_COLUMNS,
+    TABLE_SCRATCH,
     TABLE_STATE,
     TABLE_VALIDITY,
     TABLE_VALUE_BIT_OFFSET,
@@ -49,7 +51,7 @@ NORMALIZE_EVERY = 1 << 14  # blocks; adding floats alone adds at most 2**33 to a
 @njit(**INNER_OPTIONS)
 def add_floats(words, row, n):
     """Add a block of floats."""
-    state, scratch = words[TABLE_STATE], words[TABLE_STATE] + 8 * SCRATCH
+    state, scratch = words[TABLE_STATE], words[TABLE_SCRATCH]
     block = read_floats(words[TABLE_ELEMENT], words[TABLE_VALUES], row, n, scratch)
     validity, bit = words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET] + row
     level, row_of_all = words[TABLE_LEVEL], words[TABLE_FIRST_ROW] + row
@@ -60,7 +62,7 @@ def add_floats(words, row, n):
 @njit(**INNER_OPTIONS)
 def add_integers(words, row, n):
     """Add a block of integers."""
-    state, scratch = words[TABLE_STATE], words[TABLE_STATE] + 8 * SCRATCH
+    state, scratch = words[TABLE_STATE], words[TABLE_SCRATCH]
     block = read_integers(words[TABLE_ELEMENT], words[TABLE_VALUES], row, n, scratch)
     validity, bit = words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET] + row
     spare, other = scratch + 8 * BLOCK, scratch + 16 * BLOCK
@@ -92,11 +94,10 @@ def add_bools(words, row, n):
 
 
 def _entry(name: str, add_block):
-    """Return the entry that adds rows [first, first + n) of the chunk in the table to its state."""
+    """Return the entry that adds rows [first, first + n) of each table's chunk to its state."""
 
     @njit(**INNER_OPTIONS)
-    def add_rows(table, first, n):
-        words = pointer_int64(table)
+    def add_rows(words, first, n):
         state = words[TABLE_STATE]
         pointer_int64(state)[N_ROWS] += n
         for start in range(0, n, BLOCK):
@@ -107,7 +108,9 @@ def _entry(name: str, add_block):
 
     def entry(table, first, n):
         saved = enter_ieee()
-        add_rows(opaque(table), first, n)
+        tables = opaque(table)
+        for k in range(pointer_int64(tables)[TABLE_N_COLUMNS]):
+            add_rows(pointer_int64(tables + 8 * N_TABLE_WORDS * k), first, n)
         leave_ieee(saved)
         return 0
 

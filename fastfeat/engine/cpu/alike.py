@@ -1,0 +1,87 @@
+"""Learning from many columns of one type at once: one call of the kernel, results read together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from fastfeat_kernels.column import columns_at
+from fastfeat_kernels.moments.many import summarize_columns
+from fastfeat_kernels.moments.state import Level
+from numpy.typing import NDArray
+
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates.function import level_of
+from fastfeat.dtypes import DType
+from fastfeat.engine.columns import in_place
+from fastfeat.engine.cpu.kernels import n_parts, runner
+from fastfeat.engine.program import Functions, Program
+from fastfeat.engine.storage import column_of, storage
+from fastfeat.engine.tasks import LearnTask
+
+MANY = 32
+"""Columns of one type, of which the same is learnt, from which on they are learnt together."""
+
+
+class Alike(NamedTuple):
+    """Outputs that are columns of one type, of which the same is wanted, from moments alone.
+
+    Args:
+        outputs: their numbers.
+        inputs: the number of the input that each is, shape (n_outputs,).
+        dtype: their type.
+        level: as of the kernel of moments.
+        functions: what is wanted of each.
+    """
+
+    outputs: tuple[int, ...]
+    inputs: NDArray[np.int64]
+    dtype: DType
+    level: Level
+    functions: Functions
+
+
+def learn_together(task: LearnTask) -> dict[int, Sequence[Any]]:
+    """Return the values of the aggregates of outputs that are alike, by the number of the output.
+
+    Empty where it is not known where all columns lie.
+    """
+    columns = in_place(task.columns, task.program)
+    if columns is None:
+        return {}
+    results: dict[int, Sequence[Any]] = {}
+    for alike in _alike(task.program, tuple(map(tuple, task.wanted))):
+        chosen, element = columns_at(columns, alike.inputs), storage(alike.dtype)
+        parts = n_parts(len(alike.outputs) * columns.n_rows)
+        many = summarize_columns(element, chosen, alike.level, runner("moments"), parts)
+        found = [
+            of_many(many, alike.dtype, params)
+            for name, params in alike.functions
+            if (of_many := AGGREGATES[name].of_many) is not None
+        ]
+        results.update(zip(alike.outputs, zip(*found, strict=True), strict=True))
+    return results
+
+
+@lru_cache(maxsize=16)
+def _alike(program: Program, wanted: tuple[Functions, ...]) -> tuple[Alike, ...]:
+    """Return the outputs that are learnt together."""
+    numbers = {slot: k for k, slot in enumerate(program.inputs)}
+    members: dict[tuple[DType, Functions], list[tuple[int, int]]] = {}
+    known = {
+        functions: all(AGGREGATES[name].of_many is not None for name, _ in functions)
+        for functions in dict.fromkeys(wanted)
+    }
+    for k, (output, functions) in enumerate(zip(program.outputs, wanted, strict=True)):
+        slot = column_of(output)
+        if slot is not None and known[functions]:
+            members.setdefault((output.dtype, functions), []).append((k, numbers[slot]))
+    found: list[Alike] = []
+    for (dtype, functions), places in members.items():
+        if len(places) >= MANY:
+            outputs, inputs = zip(*places, strict=True)
+            level = level_of([AGGREGATES[name] for name, _ in functions])
+            found.append(Alike(outputs, np.array(inputs, np.int64), dtype, level, functions))
+    return tuple(found)
