@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,15 +56,20 @@ OF_WINDOWS = {
 }
 RATE = col("card").target_encode("is_late")
 PLAN = ff.Plan({**OF_WINDOWS, "rate": RATE}, label="is_late", row_id="id")
-OF_WHOLE = ff.Plan(OF_WINDOWS, label="is_late").fit(ALL)
-WHOLE: Any = OF_WHOLE.transform(ALL, history="batch", to="pandas")
 NO_ID = ff.Plan({"mean": col("x").mean(over=DAYS)})
 SHUFFLED = KFold(4, shuffle=True, random_state=0)
 
 
+@cache
+def whole() -> Any:
+    """Return windows over all rows; computed by no worker that only collects this file."""
+    fitted = ff.Plan(OF_WINDOWS, label="is_late").fit(ALL)
+    return fitted.transform(ALL, history="batch", to="pandas")
+
+
 def rows_of_whole(rows: Any) -> pd.DataFrame:
     """Return what windows give some rows when they see all."""
-    return pd.DataFrame(WHOLE[[*OF_WINDOWS]].iloc[rows])
+    return pd.DataFrame(whole()[[*OF_WINDOWS]].iloc[rows])
 
 
 @pytest.mark.parametrize("with_labels", [False, True])
@@ -84,13 +90,13 @@ def test_scores_of_shuffled_folds_are_those_of_windows_over_all_rows() -> None:
     model = DecisionTreeClassifier(max_depth=3, random_state=0)
     features = Features(ff.Plan(OF_WINDOWS, label="is_late", row_id="id"), history=ALL)
     pipeline = make_pipeline(features, model)
-    wanted = cross_val_score(model, WHOLE[[*OF_WINDOWS]].to_numpy(float), Y, cv=SHUFFLED)
+    wanted = cross_val_score(model, whole()[[*OF_WINDOWS]].to_numpy(float), Y, cv=SHUFFLED)
     assert np.array_equal(cross_val_score(pipeline, X, Y, cv=SHUFFLED), wanted)
     assert np.array_equal(cross_val_score(pipeline, X, Y, cv=SHUFFLED, n_jobs=2), wanted)
     search = GridSearchCV(pipeline, {"decisiontreeclassifier__max_depth": [3]}, cv=SHUFFLED)
     assert search.fit(X, Y).best_score_ == np.mean(wanted)
     thinned = Features(NO_ID, history="batch").fit_transform(X.iloc[::2])[:, 0]
-    assert not np.array_equal(thinned, WHOLE["mean"].to_numpy()[::2], equal_nan=True)
+    assert not np.array_equal(thinned, whole()["mean"].to_numpy()[::2], equal_nan=True)
 
 
 def test_new_rows_come_after_the_history() -> None:
@@ -156,7 +162,7 @@ def test_a_history_that_is_passed_must_be_held() -> None:
         Features(PLAN).fit(X, Y, history=ALL)
     held = Held(ALL)
     made = Features(PLAN).fit_transform(X[:50], Y[:50], history=held)
-    assert np.array_equal(made[:, :4], WHOLE[[*OF_WINDOWS]].to_numpy(float)[:50], equal_nan=True)
+    assert np.array_equal(made[:, :4], whole()[[*OF_WINDOWS]].to_numpy(float)[:50], equal_nan=True)
     with pytest.raises(InvalidData, match="sees earlier rows"):
         Features(PLAN).fit(X, Y, history=held).transform(X)
 
