@@ -159,8 +159,9 @@ def hint_to_bytes(hint: Any) -> bytes:
     def as_json(value: Any) -> Any:
         match value:
             case np.ndarray():
-                arrays.append(value.tobytes())
-                return {"array": value.dtype.str, "shape": value.shape}
+                array = cast("NDArray[Any]", value)
+                arrays.append(array.tobytes())
+                return {"array": array.dtype.str, "shape": array.shape}
             case tuple():
                 return {"tuple": [as_json(one) for one in cast("tuple[Any, ...]", value)]}
             case dict():

@@ -26,6 +26,9 @@ IN_ORDER = [
 ]
 SUMS = [("mean", ()), ("std", params_of(ddof=1)), ("sum", ())]
 
+assert LEARNER.spill is not None
+SPILL = LEARNER.spill
+
 
 def added(state: GroupsState, x: Any, codes: Any) -> None:
     columns = {VALUES: pa.chunked_array([x]), CODES: pa.chunked_array([codes.astype(np.int32)])}
@@ -56,7 +59,7 @@ def test_rows_that_leave_memory_give_the_same_values(tmp_path: Path, data: st.Da
             state = states[data.draw(st.integers(0, 2))]
             added(state, x[part], codes[part])
             if data.draw(st.booleans()):
-                LEARNER.spill(state, tmp_path)
+                SPILL(state, tmp_path)
         merged = LEARNER.merge(LEARNER.merge(states[0], states[1]), states[2])
         content = to_bytes(LEARNER, merged)
         assert bits_of(merged) == bits_of(whole)
@@ -69,9 +72,9 @@ def test_memory_is_free_after_rows_left_it(tmp_path: Path) -> None:
     state = LEARNER.start(Spec(IN_ORDER[:3], FLOAT64, 10), None)
     added(state, np.arange(50_000.0), np.arange(50_000) % 10)
     assert LEARNER.size(state) >= 8 * 50_000
-    LEARNER.spill(state, tmp_path)
+    SPILL(state, tmp_path)
     assert LEARNER.size(state) == 0
-    LEARNER.spill(state, tmp_path)
+    SPILL(state, tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
 
 
