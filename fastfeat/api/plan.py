@@ -503,7 +503,7 @@ class Plan:
             >>> plan = ff.Plan({"size": col("size").log1p()})
             >>> made = plan.compile({"size": "float64"})
             >>> made.n_compiled + made.n_loaded, made.notes
-            (2, ())
+            (5, ())
         """
 
         from fastfeat.api.compile import compile_plan  # seldom needed

@@ -183,9 +183,10 @@ def _call_of(ready: PreparedProgram) -> _Call:
 
 
 def _kernels(ready: PreparedProgram) -> tuple[int, Any, Any]:
-    """Return what few rows are, the kernel, and the same that keeps the interpreter's lock.
+    """Return the number of rows that are few, the kernel, and that for few.
 
-    To give the lock away and to get it back takes .25 us, and ms where another thread computes.
+    That one keeps the interpreter's lock: to give it away and to get it back takes .25 us, and ms
+    where another thread computes.
     """
     n_columns = int(ready.block[3])
     kernel: Any = ready.kernel

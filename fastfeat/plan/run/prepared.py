@@ -47,7 +47,7 @@ _UNREAD = 6  # columns: to export so many more costs as much as to select those 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What was prepared for the tables of a schema.
+    """The preparation for the tables of a schema.
 
     Args:
         schema: of the tables.
@@ -95,7 +95,7 @@ def finished_features(
 
 
 def _prepared(fitted: Fitted, data: Any, to: str) -> Prepared | None:
-    """Return what was prepared for a small batch."""
+    """Return the preparation for a small batch; None where there is none."""
     prepared: tuple[Prepared, ...] | None = fitted.prepared.get(to)
     if prepared is None or not isinstance(data, (pa.Table, pa.RecordBatch)):
         return None
@@ -141,7 +141,7 @@ def _is_compiled(to: str) -> bool:
 
 
 def _prepared_for(fitted: Fitted, schema: Schema, to: str) -> Prepared:
-    """Return what is prepared for the tables of a schema."""
+    """Return the preparation for the tables of a schema."""
     is_whole = not fitted.declaration.past_columns
     if any(schema.field(name).type != pa.null() for name in fitted.never_seen):
         return Prepared(schema, None, None, is_whole)
@@ -151,7 +151,7 @@ def _prepared_for(fitted: Fitted, schema: Schema, to: str) -> Prepared:
 
 
 def _maker(fitted: Fitted) -> Make:
-    """Return what runs the tasks of a plan before its features; it does not hold the plan."""
+    """Return a function that runs the tasks before the features; it does not hold the plan."""
     learnt, names = dict(fitted.constants), fitted.declaration.row_columns
     types, schedule, programs = fitted.types, fitted.schedule, fitted.programs
     table_columns, encoded, told = fitted.table_columns, fitted.encoded, fitted.told
@@ -171,7 +171,7 @@ def _maker(fitted: Fitted) -> Make:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """How a program reads the tables of a schema.
+    """The columns of a batch that a program reads, for the tables of a schema.
 
     Args:
         children: the column of each of its slots, among those that a batch is made of.
@@ -187,7 +187,7 @@ class _Reading:
 
 
 def _reading(program: Program, schema: Schema) -> _Reading:
-    """Return how a program reads tables."""
+    """Return the columns of a batch that a program reads."""
     places: dict[InputSlot, int] = {}
     for slot in program.inputs:
         source = slot.sources[0]
@@ -224,7 +224,7 @@ def _batch(reading: _Reading, table: Any, made: Mapping[Node, Any]) -> Any:
 
 
 def _matrix(fitted: Fitted, schema: Schema) -> Finish | None:
-    """Return what computes a matrix of features."""
+    """Return a function that computes a matrix of features."""
     from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend
 
     program, constants = fitted.matrix_program, fitted.matrix_constants
@@ -266,7 +266,7 @@ def _matrix(fitted: Fitted, schema: Schema) -> Finish | None:
 
 
 def _arrow(fitted: Fitted, schema: Schema) -> Finish | None:
-    """Return what computes a table of features, with the kept columns.
+    """Return a function that computes a table of features, with the kept columns.
 
     Those that are columns of steps, unchanged, are given as they are made.
     """
