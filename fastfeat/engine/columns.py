@@ -43,7 +43,7 @@ class WideColumns(Mapping[InputSlot, Any]):
 
 
 def in_place(columns: Mapping[InputSlot, Any], program: Program) -> Columns | None:
-    """Return where the inputs of a program lie, where that is known of all at once."""
+    """Return the addresses of the inputs of a program; None where they are not known at once."""
     if not isinstance(columns, WideColumns) or columns.program is not program:
         return None
     return columns.in_place

@@ -243,7 +243,7 @@ def _next(state: Statistics) -> Learnt | Again:
 
 
 def _plain(output: OfOutput, found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what parts of an output have found as a hint holds it."""
+    """Return the finds of the parts of an output as a hint holds them."""
     parts = {part.name: part for part in _parts(output.asked.names)}
     return {name: parts[name].plain(value) for name, value in found.items()}
 

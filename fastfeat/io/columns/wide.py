@@ -23,7 +23,7 @@ _Release = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 def columns_in_place(
     batch: RecordBatch, places: NDArray[np.int64], bits: NDArray[np.int64]
 ) -> Columns | None:
-    """Return where some columns of a batch lie; None where one does not lie as kernels read it.
+    """Return the addresses of some columns of a batch; None where kernels cannot read one there.
 
     Args:
         batch: the rows, at least one.

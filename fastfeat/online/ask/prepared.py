@@ -51,7 +51,7 @@ class _Windows(NamedTuple):
 
 
 class _Placed(NamedTuple):
-    """What places a row in an order: the places of its time and its keys, and their types."""
+    """The places of the time and the keys of a row in an order, and their types."""
 
     time: int
     keys: Sequence[int]
@@ -69,7 +69,7 @@ class _Asked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PreparedAsk:
-    """What a thread needs to ask for one row; nobody else uses it at that time.
+    """The memory and functions by which a thread asks for one row; nobody else uses it then.
 
     Args:
         gather: takes what a row sees from a log; returns False where the general way is needed.
@@ -122,7 +122,7 @@ def _is_fixed(dtype: DType) -> bool:
 
 
 def prepared_ask(lowered: LivePlan) -> PreparedAsk:
-    """Return what a thread needs to ask for one row of plans that `can_be_prepared`."""
+    """Return the memory and functions to ask for one row of plans that `can_be_prepared`."""
     types = {**lowered.columns, **lowered.asked}
     if lowered.row_id is not None:
         types.pop(lowered.row_id, None)

@@ -140,7 +140,7 @@ def defined_row(fitted: Fitted) -> RowKernel:
     if not row_steps(fitted):
         return lambda row: _convert_and_run(fitted, ready, row)
     make = row_maker(fitted)
-    nodes = row_order(fitted.nodes.values())
+    nodes = row_order([*fitted.nodes.values(), *fitted.declaration.nodes.values()])
     columns = tuple(dict.fromkeys(node.name for node in nodes if isinstance(node, Column)))
 
     def compute(row: Row) -> NDArray[Any]:

@@ -59,7 +59,7 @@ class DoesNotFit(Exception):
 
 @dataclass(slots=True)
 class _Layout:
-    """What is known of a line while the functions that make it are chosen.
+    """A line, as far as it is known while the functions that make it are chosen.
 
     Args:
         fitted: the plan.
@@ -128,11 +128,11 @@ def prepared_row(fitted: Fitted, tables: Mapping[Node, Any]) -> RowKernel:
 
 
 def _given(fitted: Fitted, *, has_steps: bool) -> list[Node]:
-    """Return what a row has to give: columns, and functions over windows, which are made before."""
+    """Return the columns of a row, and the functions over windows that are made before."""
     if not has_steps:
         sources = [source for slot in fitted.matrix_program.inputs for source in slot.sources]
         return [*dict.fromkeys(sources)]
-    nodes = row_order(fitted.nodes.values())
+    nodes = row_order([*fitted.nodes.values(), *fitted.declaration.nodes.values()])
     return [node for node in nodes if isinstance(node, Column) or is_over_window(node)]
 
 
@@ -157,7 +157,7 @@ def _take_constants(layout: _Layout, steps: Iterable[Node]) -> None:
 
 
 class Reading(NamedTuple):
-    """How the values of a row are read.
+    """The ways in which the values of a row are read.
 
     Args:
         get: gives them, in order.
@@ -377,7 +377,7 @@ def _place_of_slot(layout: _Layout, slot: InputSlot) -> int:
 
 
 def _slot_function(slot: InputSlot, dtypes: Sequence[DType]) -> Callable[..., Any]:
-    """Return what makes the value of a slot of the texts that it is made of."""
+    """Return the function from texts to the value of the slot that is made of them."""
     are_looked_at = all(isinstance(source, Column) for source in slot.sources)
     as_they_are = are_looked_at and len(set(dtypes)) == 1  # a text is no bytes
     dtype = BINARY if slot.kind in ("valid_bytes", "same_bytes") else UTF8
@@ -454,7 +454,7 @@ def _stage(
 
 
 def _filling(ready: RowProgram, slots: Sequence[InputSlot]) -> Callable[..., None]:
-    """Return what writes the values of all slots; it raises for one that this rounds."""
+    """Return the function that writes the values of all slots; it raises where it rounds one."""
     narrow = [k for k, slot in enumerate(slots) if slot.dtype.name == "float32"]
     rounds = [k for k in narrow if isinstance(slots[k].sources[0], Column)]
     if not rounds:

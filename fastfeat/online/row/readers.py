@@ -82,7 +82,7 @@ def reader_of(dtype: DType, kind: type, name: str) -> Reader:
 
 
 def checks_of(columns: Sequence[tuple[int, DType]]) -> Callable[[Sequence[Any]], None] | None:
-    """Return what raises where values of `type_as_stored` are none of their columns after all.
+    """Return the check that values of `type_as_stored` are such as their columns have.
 
     Args:
         columns: the place of each among the values of a row, and its type.

@@ -728,7 +728,7 @@ class State:
 
 
 def _free(asks: list[PreparedAsk]) -> PreparedAsk | None:
-    """Return what is free, which nobody else has then; None where nothing is."""
+    """Return a prepared asker that is free, which nobody else has then; None where none is."""
     try:
         return asks.pop()
     except IndexError:

@@ -164,7 +164,7 @@ def _quantiles(cells: Cells, is_seen: NDArray[np.bool_], q: float) -> tuple[Floa
 
 
 def seen_folds(n_folds: int, ordered: bool) -> list[SeenFolds]:
-    """Return what is looked at of folds: all, and what lies outside of, or before, each."""
+    """Return the folds that are looked at: all, and those outside of, or before, each."""
     outside = np.less if ordered else np.not_equal
     seen: list[SeenFolds] = [lambda folds: np.ones(len(folds), np.bool_)]
     return seen + [lambda folds, k=fold: outside(folds, k) for fold in range(n_folds)]

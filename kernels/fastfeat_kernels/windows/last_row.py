@@ -192,7 +192,7 @@ def _pass(
 
 
 def _reader(wanted: Wanted, elements: Sequence[str], *, is_float: bool) -> Reader:
-    """Return what makes a value of the word of a result."""
+    """Return the function from the word of a result to its value."""
     if is_float:
         return _number
     is_same = STATISTICS[wanted.statistic].gives == "same"
