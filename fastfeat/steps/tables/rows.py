@@ -126,7 +126,7 @@ def _lookup_of_row(args: Sequence[Argument], params: Mapping[str, Any]) -> Calla
 
 
 def _scaling(keys: Sequence[Argument]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    """Return the function that makes keys of a row equal where they mean the same; none is missing."""
+    """Return the function that makes keys of a row, none missing, equal where they mean one."""
     ticks = [tick_ns(key.dtype) if key.dtype.is_temporal else None for key in keys]
     if not any(ticks):
         return lambda key: key
