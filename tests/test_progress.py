@@ -214,7 +214,7 @@ SHORT = """
 import threading
 import numpy as np, fastfeat as ff
 plan = ff.Plan({"y": ff.col("x") + 1})
-rows = {"x": np.zeros(20_000)}
+rows = {"x": np.zeros(70_000)}
 fitted = plan.fit(rows)
 fitted.transform(rows)  # compiles, maybe
 def no_thread(thread):

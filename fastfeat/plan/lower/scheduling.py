@@ -359,14 +359,19 @@ def _link_windows(draft: _Draft) -> None:
     They are then taken from there, and what they are of is not read again.
     """
     for k, task in enumerate(draft.tasks):
-        if task.kind != "windows" or draft.columns[task.gives[0]].space != ROWS:
+        is_over_some = task.kind in ("windows", "windows over a table")
+        if not is_over_some or draft.columns[task.gives[0]].space != ROWS:
             continue
         seen = draft.places.get((SEEN, task.nodes[0]))
-        if seen is not None:
-            assert isinstance(task.order, Call)
-            asked, uses = _leaves(draft, SEEN, task.order.args[:1])
-            reads = _once(*_columns(draft, SEEN, task.order.args), *asked, seen)
-            draft.tasks[k] = replace(task, reads=reads, uses=uses)
+        if seen is None:
+            continue
+        if task.kind == "windows over a table":
+            draft.tasks[k] = replace(task, reads=(seen,), uses=())
+            continue
+        assert isinstance(task.order, Call)  # by which history is held against the rows
+        asked, uses = _leaves(draft, SEEN, task.order.args[:1])
+        reads = _once(*_columns(draft, SEEN, task.order.args), *asked, seen)
+        draft.tasks[k] = replace(task, reads=reads, uses=uses)
 
 
 def _learn(draft: _Draft, aggregates: Sequence[Aggregate]) -> None:
