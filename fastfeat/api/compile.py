@@ -41,6 +41,7 @@ from fastfeat.plan.lower.indicators import is_one_hot
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import BATCH, given_ids
 from fastfeat.plan.run.lookup_tables import Tables, resolve_schemas
+from fastfeat.plan.run.prepared import prepare
 from fastfeat.plan.run.transform import transform
 from fastfeat.progress import doing
 
@@ -226,6 +227,9 @@ def _run_fitted(fitted: Fitted, trial: _Trial) -> None:
                     to=to,
                     backend=trial.backend,
                 )
+        if trial.backend == "cpu":
+            for to in forms:  # where made-up values are none that a form takes, too
+                prepare(fitted, rows, to)
         if not past and "numpy" in forms and trial.backend == "cpu":
             for row in rows.slice(0, 5).to_pylist():  # the fifth has missing values
                 trial.run("transform_row", transform_row, fitted, row)
