@@ -163,11 +163,11 @@ def _wide(program: Program, table: Any) -> WideColumns | None:
     """Return many columns of a table that are read as they are; None where some is not."""
     if len(program.inputs) < MANY or not isinstance(table, pa.Table):
         return None
-    kept = _kept_places(program)
-    schema = table.schema
-    if kept.places is None or not kept.places[0].equals(schema):
-        kept.places = schema, _places(program, schema)
-    _, known = kept.places
+    kept, schema = _kept_places(program), table.schema
+    last = kept.places  # read once: another thread may have a table of another schema
+    if last is None or not last[0].equals(schema):
+        last = kept.places = schema, _places(program, schema)
+    _, known = last
     batches = table.to_batches() if known is not None else ()
     if known is None or len(batches) != 1:
         return None

@@ -99,3 +99,27 @@ def test_columns_lie_where_one_export_says() -> None:
     with_text = table.set_column(0, "x0", pa.array(["a"] * 41))
     with pytest.raises(TypeMismatch):
         inputs.slot_columns(program, with_text)
+
+
+def test_a_thread_with_another_schema_changes_no_columns() -> None:
+    table = pa.table(columns_of("plain"))
+    other = table.select(table.column_names[::-1])
+    fitted = ff.Plan({name: ff.col(name) * 2 for name in table.column_names}).fit(table)
+    program = fitted.record.arrow_program
+    assert isinstance(inputs.slot_columns(program, table), WideColumns)
+    kept = inputs._kept_places(program)  # pyright: ignore[reportPrivateUsage]  # what threads share
+    assert kept.places is not None
+
+    class Interrupted:
+        """The schema of before; another thread runs while it is compared."""
+
+        def equals(self, schema: pa.Schema) -> bool:
+            kept.places = None
+            inputs.slot_columns(program, other)
+            return table.schema.equals(schema)
+
+    places: Any = (Interrupted(), kept.places[1])
+    kept.places = places
+    columns = inputs.slot_columns(program, table)
+    for slot in program.inputs:
+        assert columns[slot].equals(table[names_of(slot.sources)[0]])
