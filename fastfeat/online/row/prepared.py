@@ -216,7 +216,7 @@ def _mended(
     """Return the function that gives values of some Python types as their columns store them.
 
     Args:
-        given: as of `_lay_out`.
+        given: as of `reading_of`.
         types: of every node.
         kinds: the Python type of each value.
         plain: the types of values that are stored as they are.

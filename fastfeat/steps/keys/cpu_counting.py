@@ -215,7 +215,7 @@ def in_order(
         parts: an Arrow array for each part of a key, as keys are stored.
         dtypes: their types.
         counts: how many rows have each key.
-        missing: as of `count_keys`.
+        missing: as of `KeysTask`.
         max_memory: bytes that the keys may take.
 
     Raises:
