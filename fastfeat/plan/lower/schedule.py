@@ -87,7 +87,7 @@ class Task:
 
     Args:
         kind: "program" of functions of a row, "step", "windows", "windows over a table", "ahead",
-            "features", or one of `LEARNING`.
+            "indicators" of a block of columns, "features", or one of `LEARNING`.
         nodes: the expressions that are computed or learnt, in order; those of the features.
         reads: columns that are there before.
         uses: values that are learnt before.
@@ -123,7 +123,7 @@ class Schedule:
         values: the values that are learnt.
         tasks: in order.
         outputs: the columns that are there in the end.
-        kept: what an executor makes of tasks once: their programs.
+        kept: what an executor makes of tasks once: what they read of tables, as columns of these.
     """
 
     purpose: Purpose
