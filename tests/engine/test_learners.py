@@ -6,6 +6,7 @@ A new kind of learning task is one row of `KINDS`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -193,6 +194,33 @@ def test_spilled_keys_are_found_again(tmp_path: Path) -> None:
         hint = found.hint
     assert spilled
     assert exactly(found.values) == exactly(expected)
+
+
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.learner.spill])
+@given(data=st.data())
+def test_a_spill_that_fails_leaves_no_file_and_loses_no_row(name: str, data: st.DataObject) -> None:
+    kind = KINDS[name]
+    spill = kind.learner.spill
+    assert spill is not None
+    case = data.draw(kind.cases)
+    expected = outcome(kind, lambda: learnt_at_once(kind.learner, case))
+
+    def end(state: Any) -> Learnt | Again:
+        with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
+            for full in (pa.ipc, "new_file"), (np, "save"):
+                patched.setattr(*full, _full_disk)
+            with suppress(OSError):
+                spill(state, Path(folder))
+            assert not any(Path(folder).iterdir())
+        return kind.learner.next(state)
+
+    failing = replace(kind.learner, next=end)
+    assert outcome(kind, lambda: learnt_in_parts(failing, case, data.draw)) == expected
+
+
+def _full_disk(file: Any, *args: Any, **options: Any) -> Any:
+    file.write(b"a part")
+    raise OSError("no space left")
 
 
 def _plain(found: Learnt | Again) -> Any:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -36,6 +35,7 @@ from fastfeat.engine.cpu.part import Asked, Found, Part
 from fastfeat.engine.learner import Again, Packed, Rows
 from fastfeat.io.arrow import ChunkedArray, pa
 from fastfeat.io.columns.column import physical_chunks
+from fastfeat.io.sinks.atomic import new_file
 
 N_SAMPLE = 1 << 15  # keys at most, and at least half as many where there are so many rows
 N_PER_KEY = 2  # buckets: counts of 8 bytes take at most 1 MiB
@@ -311,9 +311,9 @@ def _at_place(runs: Sequence[Keys], place: int) -> int:
 def _spill(state: State, folder: Path) -> None:
     if isinstance(state, Extracted) and state.pieces:
         keys = np.sort(np.concatenate(state.pieces))
-        with NamedTemporaryFile(dir=folder, suffix=".npy", delete=False) as file:
+        with new_file(folder, ".npy") as (file, path):
             np.save(file, keys, allow_pickle=False)
-        state.runs.append(Path(file.name))
+        state.runs.append(path)
         state.pieces.clear()
 
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import mkstemp
+from typing import IO
 
 TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.partial")
 """The names of files on their way; a process that is killed leaves one behind."""
@@ -30,6 +32,27 @@ def replacing(target: Path) -> Generator[Path]:
     except BaseException:
         with suppress(OSError):
             partial.unlink()
+        raise
+
+
+@contextmanager
+def new_file(folder: Path, suffix: str) -> Generator[tuple[IO[bytes], Path]]:
+    """Give a new file in a folder, open to be written, and its path; after any error it is gone.
+
+    No other user may read it. It stays until somebody removes it.
+
+    Args:
+        folder: where it is.
+        suffix: the end of its name.
+    """
+    descriptor, name = mkstemp(suffix, dir=folder)
+    path = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file, path
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()
         raise
 
 

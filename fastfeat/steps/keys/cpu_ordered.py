@@ -6,8 +6,6 @@ sorted into a run, a file of blocks; runs are merged as they are read, some grou
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -31,6 +29,7 @@ from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.column import physical_chunks
+from fastfeat.io.sinks.atomic import new_file
 
 ROW_BYTES = 12
 _SCHEMA = pa.schema([("key", pa.int64()), ("group", pa.int32())])
@@ -134,12 +133,11 @@ def spill(rows: OrderedRows, folder: Path) -> None:
     """Write the rows in memory to a run in a folder, whose files stay till nothing reads them."""
     if rows.first is None and not rows.pieces and rows.ordered is None:
         return
-    file, path = tempfile.mkstemp(".arrow", "run-", folder)
-    with os.fdopen(file, "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
+    with new_file(folder, ".arrow") as (sink, path), pa.ipc.new_file(sink, _SCHEMA) as writer:
         for block in _blocks(in_order(rows)):
             writer.write_batch(_batch_of(block))
     rows.ordered = None
-    rows.runs.append(Path(path))
+    rows.runs.append(path)
 
 
 def ranges_in_order(rows: OrderedRows, multiple: int = 1) -> Iterator[tuple[int, Ordered]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from fastfeat.dtypes import DType
 from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.keys import key_type
+from fastfeat.io.sinks.atomic import new_file
 from fastfeat.steps.keys.cpu_hashing import buckets, key_hashes
 
 N_PARTITIONS = 64
@@ -65,11 +65,10 @@ def write(folder: Path, keys: Weighted, dtypes: Sequence[DType], *, is_cross: bo
     order = np.argsort(numbers, kind="stable")
     ends = np.cumsum(np.bincount(numbers, minlength=N_PARTITIONS))
     batch = _batch_of(keys)
-    with tempfile.NamedTemporaryFile("wb", dir=folder, suffix=".arrow", delete=False) as file:
-        with pa.ipc.new_file(file, batch.schema) as writer:
-            for first, end in zip([0, *ends[:-1]], ends, strict=True):
-                writer.write_batch(batch.take(pa.array(order[first:end])))
-        return Path(file.name)
+    with new_file(folder, ".arrow") as (file, path), pa.ipc.new_file(file, batch.schema) as writer:
+        for first, end in zip([0, *ends[:-1]], ends, strict=True):
+            writer.write_batch(batch.take(pa.array(order[first:end])))
+    return path
 
 
 def partitions(files: Sequence[Path], dtypes: Sequence[DType]) -> Iterator[list[Weighted]]:
