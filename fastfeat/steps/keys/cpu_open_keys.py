@@ -206,7 +206,8 @@ def _numbers_of_parts(spec: KeysSpec, tables: Open, numbers: Sequence[Places]) -
     found = numbers[0].astype(np.int64)
     for k, part in enumerate(numbers[1:]):
         if k:
-            chunks = physical_chunks(pa.chunked_array([array_of_values(found, None, pa.int64())]))
+            heads = array_of_values(found, present, pa.int64())  # of keys: never more than these
+            chunks = physical_chunks(pa.chunked_array([heads]))
             places = count_into(
                 tables.heads[k - 1], chunks, run, limit_bytes=limit, with_places=True
             )

@@ -148,3 +148,16 @@ def test_keys_in_files_take_no_more_than_they_may(tmp_path: Path) -> None:
         spilled(state, str(tmp_path))
     with pytest.raises(InvalidData, match="distinct keys take"):
         LEARNER.next(state)
+
+
+@pytest.mark.parametrize("n_batches", [1, 2])
+def test_parts_of_rows_without_a_key_need_no_room(n_batches: int) -> None:
+    numbers = np.arange(1000)
+    rows = {
+        0: pa.chunked_array([numbers % 40]),
+        1: pa.chunked_array([numbers // 40]),
+        2: pa.chunked_array([pa.nulls(1000, pa.int64())]),
+    }
+    spec = KeysSpec((INT64,) * 3, "key", 20_000, at_once=n_batches == 1)
+    found = keys_of(state_of(spec, rows, n_batches))
+    assert (len(found.counts), found.n_missing) == (0, 1000)
