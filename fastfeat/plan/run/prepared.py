@@ -20,7 +20,7 @@ from fastfeat.engine.kernel_cache import is_observed
 from fastfeat.engine.program import Program
 from fastfeat.io.arrow import Schema, pa
 from fastfeat.io.columns.conform import stands_as_stored
-from fastfeat.io.sinks.write import LARGE, empty_matrix
+from fastfeat.io.sinks.write import LARGE, empty_matrix, overlaps
 from fastfeat.ir.node import Column, Node
 from fastfeat.plan.lower.outputs import matrix_dtype
 from fastfeat.plan.run.batch import Batch, Made
@@ -233,6 +233,9 @@ def _matrix(fitted: Fitted, schema: Schema) -> Finish | None:
     reading = _reading(program, schema)
     dtype = np.dtype(matrix_dtype(fitted.declaration).name)
     n_columns = len(program.outputs)
+    read = [slot.sources[0] for slot in reading.children if slot not in reading.others]
+    in_place = {source.name for source in read if isinstance(source, Column)}
+    before = [name for name in fitted.declaration.row_columns if name not in in_place]
 
     @cache
     def ready(by_rows: bool) -> Any:
@@ -247,7 +250,12 @@ def _matrix(fitted: Fitted, schema: Schema) -> Finish | None:
             n_bytes = shape[0] * n_columns * dtype.itemsize
             small = n_bytes < LARGE  # .5 us less
             out = np.empty(shape, dtype, "F") if small else empty_matrix(shape, dtype)
-        elif type(out) is not np.ndarray or out.shape != shape or out.dtype != dtype:
+        elif (
+            type(out) is not np.ndarray
+            or out.shape != shape
+            or out.dtype != dtype
+            or (before and overlaps(out, _columns(table, before)))  # of others the kernel tells
+        ):
             return None
         by_rows = not out.flags.f_contiguous
         address = _address(out if by_rows else out.T, dtype.itemsize)
@@ -321,6 +329,13 @@ def _one_batch(table: Any, columns: Sequence[int] | None) -> Any:
     if len(batches) > 1:
         batches = table.combine_chunks().to_batches()
     return batches[0] if len(batches) == 1 and batches[0].num_rows else None
+
+
+def _columns(table: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Return some columns of a table or a batch, in chunks."""
+    if isinstance(table, pa.RecordBatch):
+        table = pa.Table.from_batches([table])
+    return {name: table.column(name) for name in names}
 
 
 def _one_array(column: Any) -> Any:

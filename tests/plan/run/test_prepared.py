@@ -323,6 +323,22 @@ def test_memory_that_rows_are_read_from_is_not_written_to() -> None:
     assert memory.tolist() == list(range(8))
 
 
+def test_memory_that_steps_read_is_not_written_to() -> None:
+    numbers, memory = np.arange(8), np.zeros((8, 2), order="F")
+    keys = memory[:, 1].view(np.int64)
+    keys[:] = numbers
+    rows = pa.table({"x": numbers * 1.0, "k": pa.array(numbers)})
+    plan = {"y": col("x") + 1, "code": col("k").ordinal_encode()}
+    fitted = ff.Plan(plan).fit(rows)
+    shared = rows.set_column(1, "k", pa.array(keys))
+    for data in (shared, shared.to_batches()[0]):
+        for _ in range(3):
+            assert fitted.transform(data, to="numpy").shape == (8, 2)
+            with pytest.raises(InvalidData, match="overlaps the memory of the input column 'k'"):
+                fitted.transform(data, to="numpy", out=memory)
+    assert keys.tolist() == numbers.tolist()
+
+
 def test_values_in_odd_places_are_read() -> None:
     memory = np.zeros(81, np.uint8)
     memory[1:] = np.frombuffer(np.arange(10.0).tobytes(), np.uint8)
