@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 from fastfeat.checks import number
@@ -158,6 +159,21 @@ def ieee(function: Callable[[float], float]) -> Callable[[Any], float]:
     return total
 
 
+def _cube_root(x: Any) -> float:
+    """Return the cube root, rounded correctly; that of C libraries is off by up to 4 units."""
+    given = float(x)
+    near = math.cbrt(given)
+    if not math.isfinite(near) or near == 0:
+        return near
+    around = [near]
+    for end in (-math.inf, math.inf):
+        one = near
+        for _ in range(4):
+            one = math.nextafter(one, end)
+            around.append(one)
+    return min(around, key=lambda one: abs(Fraction(one) ** 3 - Fraction(given)))
+
+
 def _logarithm(function: Callable[[float], float], pole: float) -> Callable[[Any], float]:
     def total(x: Any) -> float:
         return -math.inf if x == pole else ieee(function)(x)
@@ -179,7 +195,7 @@ def _sigmoid(x: Any) -> float:
 
 OPERATORS: dict[str, Operator] = {
     "sqrt": Operator(sqrt, each(ieee(math.sqrt))),
-    "cbrt": Operator(cbrt, each(ieee(math.cbrt)), ulp=2),
+    "cbrt": Operator(cbrt, each(_cube_root), ulp=1),
     "exp": Operator(exp, each(ieee(math.exp)), ulp=2),
     "expm1": Operator(expm1, each(ieee(math.expm1)), ulp=2),
     "log": Operator(

@@ -505,7 +505,7 @@ def n_bytes_of(table: Table) -> int:
 def most_bytes(element: str, n_groups: int, level: Level, extremes: bool, n_rows: int) -> int:
     """Return the most memory that a table of so many rows takes."""
     has_window = element.startswith("float") and level > 0
-    n_windows = 1 + (MOST_OTHERS if has_window and n_rows > FEW_LEFT else 0)
-    n_bytes = n_windows * 8 * layout.LINE_WORDS[level] + 3 * 8 + (16 if extremes else 0)
+    n_windows = 1 + (MOST_OTHERS if has_window else 0)  # parts of few rows may have others, too
+    n_bytes = n_windows * (8 * layout.LINE_WORDS[level] + 3 * 8) + (16 if extremes else 0)
     n_left = min(n_rows, n_groups) if has_window else 0
     return n_groups * n_bytes + n_left * N_LEFT_BYTES
