@@ -30,9 +30,8 @@ from fastfeat.plan.run.history import id_columns
 from fastfeat.plan.run.inputs import check_place, column_in_host, read_columns, used_schema
 from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.plan.run.row_selection import row_numbers
-from fastfeat.plan.run.steps import make
 from fastfeat.plan.run.transform import computed, made_rows
-from fastfeat.plan.run.values import compute_columns, key_values, times_in_ticks, values_of
+from fastfeat.plan.run.values import key_values, times_in_ticks, values_of
 
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 
@@ -117,7 +116,7 @@ def labels_of(label: Fitted, rows: Any, history: Any, tables: Tables, backend: s
             "the label looks ahead, and the data is in the memory of a device: rows ahead are read "
             "from the host's in this version. Bring the data there first: cupy.asnumpy(x)"
         )
-    batch = made_rows(label, rows, history, tables, backend, {})
+    batch = made_rows(label, rows, history, tables, backend, {}, frees=False)  # read below
     made = computed(label, batch, label.arrow_program, label.arrow_constants, "arrow").column(0)
     windows = {window_of(function): None for function in functions}
     ahead = {window: _ahead_of(batch, window) for window in windows}
@@ -150,8 +149,6 @@ def _ahead_of(batch: Batch, window: Call) -> RecordState:
     order, params = window.args[0], dict(window.params)
     assert isinstance(order, Call)
     time, *keys = query_of(order)
-    make(batch, [time, *keys])  # which the tasks of the label may have freed
-    compute_columns(batch, keys)
     ticks, placed, dtype = times_in_ticks(batch, *values_of(batch, time))
     end = params["end"]
     complete = end  # the last moment up to which all rows of that time are recorded
@@ -197,7 +194,6 @@ def _latest(batch: Batch, order: Call) -> int | None:
         column = table_columns_of(order)[0]
         given = batch.types[column], batch.made[column].array
     else:
-        make(seen, order.args[:1])
         given = values_of(seen, order.args[0])
     ticks, present, dtype = times_in_ticks(seen, *given)
     if not present.any():

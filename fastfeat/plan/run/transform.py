@@ -170,6 +170,8 @@ def made_rows(
     backend: str,
     known: Mapping[Node, Any],
     wanted: NDArray[np.int64] | None = None,
+    *,
+    frees: bool = True,
 ) -> Batch:
     """Return rows with what the steps of the features make of them.
 
@@ -181,6 +183,7 @@ def made_rows(
         backend: its name.
         known: what steps have made of the data already.
         wanted: the numbers of the rows that are computed, shape (n_wanted,); None for all.
+        frees: whether columns that no later task reads are freed.
     """
     made: Made = {**table_values(fitted.table_columns, tables), **known}
     engine = backend_named(backend)
@@ -194,7 +197,7 @@ def made_rows(
         batch = chosen_rows(batch, wanted, columns_of_chosen(batch, [fitted.schedule]))
     if history is None and columns:
         warn_without_history(batch, nodes, fitted.told)
-    run(batch, fitted.schedule, frees=True)
+    run(batch, fitted.schedule, frees=frees)
     return batch
 
 
