@@ -356,6 +356,45 @@ def lookup(
     return out
 
 
+def are_numbers(
+    element: str,
+    keys: NumberKeys,
+    chunks: Sequence[AnyChunk],
+    numbers: Places,
+    run: Run,
+    n_parts: int = 1,
+    *,
+    start: int = 0,
+) -> bool:
+    """Return whether rows have the numbers of their keys: a look-up that needs no index.
+
+    Args:
+        element: type of the values.
+        keys: each once.
+        chunks: the column.
+        numbers: int32 per row: `start` and the place of its key; anything below is no value.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: into how many runs of rows to divide the work.
+        start: the number of the first key.
+    """
+    parts = split_rows(chunks, n_parts)
+    states = np.zeros((len(parts), layout.N_STATE_WORDS), np.int64)
+    calls: list[list[Call]] = []
+    for part, state in zip(parts, states, strict=True):
+        calls.append([])
+        for rows in part:
+            words = np.zeros(layout.N_TABLE_WORDS, np.int64)
+            scratch = describe(words, element, rows.chunk)
+            words[layout.TABLE_ROUND], words[layout.TABLE_START] = layout.CHECK, start
+            words[layout.TABLE_KEYS] = keys.ctypes.data
+            words[layout.TABLE_STATE] = state.ctypes.data
+            words[layout.TABLE_ROWS] = numbers.ctypes.data + 4 * rows.chunk_start
+            owners = rows, keys, numbers, states, scratch
+            calls[-1].append(Call(words, rows.first, rows.n, owners))
+    run(NUMBERS.entry, calls)
+    return not states[:, layout.STATE_IS_FULL].any()
+
+
 def _merged(
     element: str, tables: list[Table], run: Run, limit_bytes: int | None
 ) -> tuple[Table, list[Places]]:

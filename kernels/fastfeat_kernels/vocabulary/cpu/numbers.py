@@ -19,7 +19,12 @@ from fastfeat_kernels.intrinsics import (
     select,
     smaller,
 )
-from fastfeat_kernels.vocabulary.cpu.direct import find_directly, tally_keys, widen_range
+from fastfeat_kernels.vocabulary.cpu.direct import (
+    are_numbers,
+    find_directly,
+    tally_keys,
+    widen_range,
+)
 from fastfeat_kernels.vocabulary.cpu.lines import (
     LOG_LINE_BYTES,
     N_AHEAD,
@@ -49,6 +54,7 @@ from fastfeat_kernels.vocabulary.cpu.records import (
 from fastfeat_kernels.vocabulary.layout import (
     BATCH,
     BUILD,
+    CHECK,
     DEAL_OUT,
     DIRECT,
     LEARN,
@@ -239,6 +245,19 @@ def learn_range(words, row, n):
 
 
 @njit(**SEPARATE_OPTIONS)
+def check(words, row, n):
+    """Note in the state where n rows do not all have the number of their key."""
+    state, scratch = pointer_int64(words[TABLE_STATE]), words[TABLE_SCRATCH]
+    done = i64(0)
+    while done < n and state[STATE_IS_FULL] == 0:
+        k = smaller(n - done, BATCH)
+        m, keys_at = present_keys(words, row + done, k, scratch)
+        if not are_numbers(words, row + done, k, m, scratch + ROWS, keys_at):
+            state[STATE_IS_FULL] = 1
+        done += k
+
+
+@njit(**SEPARATE_OPTIONS)
 def look_up(words, row, n):
     """Write the number of the key of each of n rows."""
     scratch = words[TABLE_SCRATCH]
@@ -300,6 +319,8 @@ def numbers(table, first, n):
             k = smaller(n - start, BATCH)
             m, keys_at = present_keys(words, first + start, k, scratch)
             tally_keys(words, m, keys_at)
+    elif words[TABLE_ROUND] == CHECK:
+        check(words, first, n)
     else:
         look_up(words, first, n)
     leave_ieee(saved)
