@@ -16,6 +16,7 @@ from fastfeat_kernels.intrinsics import (
     pointer_int32,
     pointer_int64,
     pointer_uint8,
+    prefetch,
     select,
     smaller,
 )
@@ -40,6 +41,7 @@ from fastfeat_kernels.vocabulary.cpu.lines import (
     put,
 )
 from fastfeat_kernels.vocabulary.cpu.records import (
+    N_BYTES_AHEAD,
     begin_partitions,
     clear,
     count_partitions,
@@ -203,15 +205,18 @@ def scatter_rows(words, row, n, cursors_at):
         )
     )
     numbers = pointer_uint8(words[TABLE_NUMBERS] + words[TABLE_CHUNK_START] + row)
-    cursors, target = pointer_int64(cursors_at), pointer_int64(words[TABLE_SCATTERED])
+    target_at = words[TABLE_SCATTERED]
+    cursors, target = pointer_int64(cursors_at), pointer_int64(target_at)
     if element <= FLOAT32:
         for i in range(n):
             at = cursors[i64(numbers[i])]
+            prefetch(target_at + 8 * at + N_BYTES_AHEAD)
             target[at] = key_of_float(source[i])
             cursors[i64(numbers[i])] = at + 1
     else:
         for i in range(n):
             at = cursors[i64(numbers[i])]
+            prefetch(target_at + 8 * at + N_BYTES_AHEAD)
             target[at] = source[i]
             cursors[i64(numbers[i])] = at + 1
 
