@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastfeat_kernels.column import TEXT
+from fastfeat_kernels.column import TEXT, Run
 from fastfeat_kernels.vocabulary.keys import Keys, TextKeys, number_keys, numbers_of
+from fastfeat_kernels.vocabulary.ordering import final_order
 from fastfeat_kernels.vocabulary.spans import counts_of, numbers_of_codes
 from fastfeat_kernels.vocabulary.state import (
     DistinctKeys,
@@ -245,14 +246,14 @@ def in_order(
             n_bytes = len(keys.data) if isinstance(keys, TextKeys) else 0
             element = element_of(dtypes[0])
             check_keys(kind_of(element), len(counts), n_bytes, max_memory)
-            return np.argsort(in_final_order(DistinctKeys(element, keys, counts, 0, None)).places)
+            return final_order(keys, counts, *_how(len(counts))).ids.astype(np.int64)
         ranks = [
             ranks_of(pa.chunked_array([part]), dtype, max_memory)
             for part, dtype in zip(parts, dtypes, strict=True)
         ]
         combined, _ = combined_of([r.rows for r in ranks], [len(r.values) for r in ranks])
         check_keys(kind_of("int64"), len(counts), 0, max_memory)
-        return np.lexsort((combined, -counts))
+        return final_order(combined, counts, *_how(len(counts))).ids.astype(np.int64)
     except VocabularyTooLarge as error:
         raise refused(error, max_memory) from None
 
@@ -265,7 +266,12 @@ def learn_column(
 
 
 def in_final_order(found: DistinctKeys) -> OrderedKeys:
-    return ordered(found, runner(_RUN), n_parts(len(found.counts)))
+    return ordered(found, *_how(len(found.counts)))
+
+
+def _how(n_rows: int) -> tuple[Run, int]:
+    """Return what runs calls, and into how many parts rows are divided."""
+    return runner(_RUN), n_parts(n_rows)
 
 
 def uses_of(chunk: Array) -> NDArray[np.int64]:
