@@ -69,8 +69,18 @@ def counted(
     *,
     with_rows: bool,
     in_order: bool = True,
+    are_all: bool = True,
 ) -> Counted:
     """Return the distinct keys of some rows; arguments as of `KeysTask`.
+
+    Args:
+        columns: the parts of the key.
+        dtypes: their types.
+        missing: what makes a key missing.
+        max_memory: bytes that the keys may take.
+        with_rows: whether to keep which key each row has.
+        in_order: whether parts of a key are put in order.
+        are_all: whether there are no others: their work is then divided among threads.
 
     Raises:
         InvalidData: they take more memory than they may.
@@ -80,7 +90,7 @@ def counted(
             return _count_rows(columns, dtypes, missing, max_memory, with_rows, in_order)
         if pa.types.is_dictionary(columns[0].type):
             return _count_entries(columns[0], dtypes[0], max_memory)
-        return _count(columns[0], dtypes[0], max_memory, with_rows)
+        return _count(columns[0], dtypes[0], max_memory, with_rows, are_all)
     except VocabularyTooLarge as error:
         raise refused(error, max_memory) from None
 
@@ -123,11 +133,13 @@ def key_counts_in_no_order(
     return KeyCounts(parts, counts, of.found.n_missing, of.of_rows, order)
 
 
-def _count(column: ChunkedArray, dtype: DType, max_memory: int, with_rows: bool) -> Counted:
+def _count(
+    column: ChunkedArray, dtype: DType, max_memory: int, with_rows: bool, are_all: bool = True
+) -> Counted:
     """Return the distinct values of one column."""
-    found = learn_column(
-        element_of(dtype), chunks_of(column, dtype), len(column), max_memory, with_rows
-    )
+    n_rows = len(column) if are_all else 0
+    chunks = chunks_of(column, dtype)
+    found = learn_column(element_of(dtype), chunks, n_rows, max_memory, with_rows)
     of_rows = partial(_values_of_rows, found) if with_rows else None
     return Counted(found, partial(_one_part, dtype), of_rows)
 
@@ -270,7 +282,7 @@ def in_final_order(found: DistinctKeys) -> OrderedKeys:
 
 
 def _how(n_rows: int) -> tuple[Run, int]:
-    """Return what runs calls, and into how many parts rows are divided."""
+    """Return the function that runs calls, and into how many parts rows are divided."""
     return runner(_RUN), n_parts(n_rows)
 
 

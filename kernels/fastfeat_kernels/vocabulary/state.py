@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -93,6 +93,8 @@ class DistinctKeys:
         counts: int64 per key: how many rows have it.
         n_missing: how many rows have no value.
         rows: which key each row has, if that was asked for; read by `row_values`.
+        ends: where those end whose hashes begin with the same bits, a power of 2 of them; None
+            where the keys are not in that order.
     """
 
     element: str
@@ -100,6 +102,7 @@ class DistinctKeys:
     counts: Integers
     n_missing: int
     rows: RowIds | RowKeys | None
+    ends: Integers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +176,7 @@ def learn(
     merged, maps = _merged(element, filled, run, limit_bytes)
     rows = None if ids is None else RowIds(ids, starts, maps, None)
     n_missing = sum(table.n_missing for table in filled)
-    return _found(element, [merged], n_missing, rows, run)
+    return found_in(element, [merged], n_missing, rows, run)
 
 
 def _learn_partitioned(
@@ -192,7 +195,8 @@ def _learn_partitioned(
     ends = list(accumulate(table.n_keys for table in filled))
     maps = [slice(a, b) for a, b in pairwise([0, *ends])]
     rows = None if ids is None else RowIds(ids, (), maps, partitions)
-    return _found(element, filled, partitions.n_missing, rows, run)
+    found = found_in(element, filled, partitions.n_missing, rows, run)
+    return replace(found, ends=np.array(ends))
 
 
 def ordered(found: DistinctKeys, run: Run, n_parts: int = 1) -> OrderedKeys:
@@ -428,7 +432,7 @@ def _add(
     return filled[0]
 
 
-def _found(
+def found_in(
     element: str, tables: Sequence[Table], n_missing: int, rows: RowIds | None, run: Run
 ) -> DistinctKeys:
     """Return the keys of tables that have none in common."""
