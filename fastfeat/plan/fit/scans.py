@@ -97,16 +97,17 @@ def learn(batch: Batch, typed: TypedPlan, *, transforms: bool = False) -> None:
         Overflow: an argument, or a sum, does not fit its type; names a feature that reads it.
     """
     schedule = typed.schedule("fit_transform" if transforms else "fit")
-    n_rounds = schedule.n_rounds
-    with doing(f"learning from {counted(batch.n_rows, 'row')}", n_rounds, "scans") as step:
-        if n_rounds and batch.n_rows == 0:
+    n_scans = len({task.round for task in schedule.tasks if task.learns})
+    with doing(f"learning from {counted(batch.n_rows, 'row')}", n_scans, "scans") as step:
+        if n_scans and batch.n_rows == 0:
             first = show(scans_of(list(typed.nodes.values()))[0][0])
             raise InvalidData(
                 f"fit has no rows to learn {first} from. Give it at least one training row"
             )
         running = begun(batch, schedule, frees=True)
-        for number, tasks in groupby(running.schedule.tasks, key=lambda task: task.round):
-            step(number - 1)
+        rounds = groupby(running.schedule.tasks, key=lambda task: task.round)
+        for k, (_, tasks) in enumerate(rounds):
+            step(min(k, n_scans))
             for task in tasks:
                 _learn_task(running, task, typed)
                 run_columns(running, task)
