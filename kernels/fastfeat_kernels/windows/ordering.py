@@ -22,6 +22,7 @@ PARTITION_ROWS = 1 << 13  # whose values and results fit into the second-level c
 MIN_STRIPE_BITS, MAX_STRIPE_BITS = 13, 16  # whose dealt values fit there while they are written
 STRIPES = 64  # at least, where these bits allow it
 SEQUENCES_PER_PART = 4  # of calls on partitions, which may be of very different sizes
+FEWEST_STRIPE_BITS = 6  # of few rows, whose results wait in as little memory
 FEW_ROWS = 1 << 11  # of any entities, that NumPy sorts faster than kernels are called
 PADDING = 8  # words that the kernel may read behind the last
 
@@ -170,7 +171,7 @@ def _ordered_few(
         n_entities,
         n_parts,
         partition_shift(len(codes), n_entities),
-        MIN_STRIPE_BITS,
+        min(MIN_STRIPE_BITS, max((len(codes) - 1).bit_length(), FEWEST_STRIPE_BITS)),
         ends[None],
         ends,
         starts,
