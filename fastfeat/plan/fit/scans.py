@@ -29,6 +29,7 @@ from fastfeat.errors import (
 from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.show import show
 from fastfeat.plan.fit.keys import learn_groups, learn_keys, learn_target, learn_times
+from fastfeat.plan.lower.codes import in_any_order
 from fastfeat.plan.lower.constants import (
     ConstantCalls,
     bind,
@@ -119,7 +120,7 @@ def _learn_task(running: Running, task: Task, typed: TypedPlan) -> None:
     match task.kind:
         case "keys":
             codes = [running.schedule.columns[place].origin for place in task.free]
-            learn_keys(running.batch, aggregates, codes)
+            learn_keys(running.batch, aggregates, codes, typed.once(_in_any_order))
         case "times":
             (folds,) = origins
             assert isinstance(folds, Call)
@@ -146,6 +147,10 @@ def _learn_statistics(batch: Batch, scan: Scan, features: Mapping[str, Node]) ->
     for group, values in zip(scan.aggregates, _run(batch, scan, read, features), strict=True):
         batch.learnt.update(zip(group, values, strict=True))
     _check_finite(batch, scan, read)
+
+
+def _in_any_order(typed: TypedPlan) -> frozenset[Node]:
+    return in_any_order(typed.nodes.values())
 
 
 def warn_missing(learnt: Mapping[Node, Constant]) -> None:
