@@ -99,6 +99,7 @@ class Task:
             it is that of the features.
         n_rounds: in how many passes it learns, at most, where not all rows are in memory.
         order: what orders the rows, of functions of windows: they need whole entities.
+        keeps_order: whether a later task of windows takes the rows as this one has ordered them.
         free: columns that counting may give beside what it learns.
         frees: columns that no later task reads.
     """
@@ -112,6 +113,7 @@ class Task:
     round: int = 1
     n_rounds: int = 1
     order: Node | None = None
+    keeps_order: bool = False
     free: tuple[ColumnOf, ...] = ()
     frees: tuple[ColumnOf, ...] = ()
 

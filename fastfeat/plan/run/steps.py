@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -62,12 +62,14 @@ class Running:
         batch: the rows.
         spaces: the rows of each space; those of tables come as they are read.
         frees: whether columns are freed.
+        orders: what backends keep of the rows that windows see in an order, for later tasks.
     """
 
     schedule: Schedule
     batch: Batch
     spaces: dict[SpaceOf, Batch]
     frees: bool
+    orders: dict[Call, dict[Any, Any]] = field(default_factory=dict[Call, dict[Any, Any]])
 
 
 def make(batch: Batch, roots: Sequence[Node]) -> None:
@@ -201,13 +203,16 @@ def _windows(running: Running, rows: Batch, task: Task) -> None:
     assert isinstance(order, Call)
     has_history = rows.places is None and rows.first_place > 0
     lacking = [node for node in task.nodes if node not in past.made and node not in rows.made]
+    kept = running.orders.pop(order, {}) if past is running.batch.seen else {}
     if rows.n_earlier:
-        check_history(rows, order)
+        check_history(rows, order, kept)
     if lacking or has_history:  # without functions it is checked that it comes before the data
         if is_telling():
             tell(f"windows, {counted(past.n_rows, 'row')} with what came before")
-        arrays = run_over(rows, order, lacking)
+        arrays = run_over(rows, order, lacking, kept)
         rows.made.update(zip(lacking, map(_as_column, arrays), strict=True))
+    if task.keeps_order:
+        running.orders[order] = kept
     _take_from_seen(rows, task.nodes)
 
 
