@@ -26,9 +26,6 @@ alone or for their features too; or columns that expressions read."""
 ROWS, SEEN = 0, 1
 """The places of the spaces that every schedule has."""
 
-LEARNING = ("keys", "times", "target", "groups", "statistics")
-"""The kinds of task that learn values."""
-
 
 @dataclass(frozen=True, slots=True)
 class Space:
@@ -88,7 +85,8 @@ class Task:
 
     Args:
         kind: "program" of functions of a row, "step", "windows", "windows over a table", "ahead",
-            "indicators" of a block of columns, "features", or one of `LEARNING`.
+            "indicators" of a block of columns, "features", or one that learns: "keys", "times",
+            "groups", "target", "statistics".
         nodes: the expressions that are computed or learnt, in order; those of the features.
         reads: columns that are there before.
         uses: values that are learnt before.
