@@ -280,7 +280,7 @@ def _levels(schedule: Schedule) -> list[int]:
 def _is_of_table(schedule: Schedule, task: Task) -> bool:
     """Return whether a task makes a column of the rows of a table."""
     spaces = {schedule.columns[place].space for place in task.gives}
-    return spaces.isdisjoint((ROWS, SEEN)) and bool(spaces)
+    return any(schedule.spaces[space].kind == "table" for space in spaces)
 
 
 def _joined(schedule: Schedule, key: Callable[[int, Task], Hashable]) -> Schedule:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call, Node, fold
+from fastfeat.ir.show import show
 
 SpaceOf = int
 ColumnOf = int
@@ -33,19 +34,25 @@ class Space:
 
     Args:
         kind: the rows of the data; what windows see, the history and after it these rows, of which
-            they are the last; or the rows of a table.
-        of: the name of the table.
+            they are the last; the rows of a table; or the elements of the lists of rows.
+        of: the name of the table, or the lists.
         types: type of every node that is computed there.
     """
 
-    kind: Literal["rows", "seen", "table"]
-    of: str | None
+    kind: Literal["rows", "seen", "table", "elements"]
+    of: str | Node | None
     types: Mapping[Node, DType] = field(repr=False)
 
     @property
     def name(self) -> str:
         """The space as text."""
-        return self.kind if self.of is None else f"table {self.of!r}"
+        match self.of:
+            case None:
+                return self.kind
+            case str(name):
+                return f"table {name!r}"
+            case lists:
+                return f"elements of {show(lists)}"
 
 
 @dataclass(frozen=True, slots=True)

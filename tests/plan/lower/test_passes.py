@@ -112,6 +112,8 @@ def plans(draw: Draw) -> ff.Plan:
         found.append(draw(texts(1)).target_encode("y", folds=3, time="t").standard_scale())
     if draw(st.booleans()):
         found.append(draw(texts(1)).one_hot_encode())
+    if draw(st.booleans()):
+        found += [col("tags").list.multi_hot_encode(), col("ids").list.ordinal_encode(width=2)]
     return ff.Plan({f"f{k}": one for k, one in enumerate(found)}, label="y")
 
 
