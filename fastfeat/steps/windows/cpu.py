@@ -101,6 +101,7 @@ def _shifted(top: Words, bottom: Words, by: NDArray[Any]) -> tuple[Words, Words]
 
 
 RUN = "windows"
+_ORDER = "order on the CPU"
 
 
 def over(past: RowOrder, asked: Sequence[WindowRequest], first_row: int) -> list[Array]:
@@ -197,9 +198,12 @@ def _ordered(past: RowOrder, first_row: int) -> Ordered:
     Raises:
         HistoryOverlaps: one of these is later than a row of its entity that asks.
     """
-    times = ticks_column(past.times, past.dtype)
-    codes, n_entities = _entities(past, len(times))
-    order = in_order(codes, times, n_entities, past)
+    kept = {} if past.cache is None else past.cache
+    order: Ordered | None = kept.get(_ORDER)
+    if order is None:
+        times = ticks_column(past.times, past.dtype)
+        codes, n_entities = _entities(past, len(times))
+        order = kept[_ORDER] = in_order(codes, times, n_entities, past)
     if first_row and not past.is_mixed:
         _check_history(order, first_row)
     return order
