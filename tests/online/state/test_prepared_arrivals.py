@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import tempfile
 import time
 from functools import cache
 from typing import Any
@@ -10,12 +11,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import FastfeatError
+from fastfeat.online import opening
 from fastfeat.online.state import state as state_module
 from fastfeat.online.state.state import State
 
@@ -88,7 +90,8 @@ def outcome(call: Any, *args: Any) -> Any:
 def told(live: ff.Live[Any]) -> Any:
     """Return all that a state says of itself, and holds."""
     base = live._state.base()
-    return live.history(), live.sizes, live.counts, live.offsets, base.rows, base.swept
+    held = base.rows, base.swept, live.head
+    return live.history(), live.sizes, live.counts, live.offsets, *held
 
 
 @pytest.mark.parametrize("row_id", [None, "id"])
@@ -112,12 +115,19 @@ operations = st.sampled_from(
 )
 
 
-@given(st.lists(operations, max_size=14), st.integers(0, 9), st.data())
-def test_a_state_is_as_in_the_general_way(chosen, seed, data):
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(chosen=st.lists(operations, max_size=14), seed=st.integers(0, 9), data=st.data())
+def test_a_state_is_as_in_the_general_way(tmp_path_factory, chosen, seed, data):
     row_id = data.draw(st.sampled_from([None, "id"]))
     late = data.draw(st.sampled_from(["error", "insert", "drop"]))
     options = {"late": late, "max_ahead": "30d", "keep": data.draw(st.sampled_from([None, "1h"]))}
-    lives = [begun(row_id, **options) for _ in range(2)]
+    names = ["prepared", "general"]
+    files = data.draw(st.booleans())
+    folder = tempfile.mkdtemp(dir=tmp_path_factory.getbasetemp())
+    paths = [f"{folder}/{name}.db" if files else None for name in names]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(opening, "new_key", lambda: b"k" * 32)
+        lives = [begun(row_id, path=path, **options) for path in paths]
     rng = np.random.default_rng(seed)
     rows = [drawn(rng, 100 + k, 5 * k) for k in range(len(chosen) + 1)]
     now = time.time_ns()
@@ -152,6 +162,15 @@ def test_a_state_is_as_in_the_general_way(chosen, seed, data):
                 general.setattr(State, "features_of_row", lambda state, row: None)
                 assert found == outcome(getattr(lives[1], name), *arguments), operation
             assert told(lives[0]) == told(lives[1]), operation
+    for live in lives:
+        live.close()
+    if files:
+        assert ff.replay(paths[0]).ok
+        with (
+            fitted(row_id).online(path=paths[0]) as one,
+            fitted(row_id).online(path=paths[1]) as two,
+        ):
+            assert told(one) == told(two)
 
 
 def test_a_row_that_fails_leaves_the_state_as_it_was(monkeypatch):
