@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
@@ -41,14 +42,14 @@ class _Windows(NamedTuple):
 
     Args:
         order: its place.
-        columns: by column that the functions are of, its name and the place of its own value; None
-            for that of the times.
+        targets: by column that the functions are of, but for the times: its name and the place of
+            its own value, and where values go, and whether they are there.
         over: computes them.
         calls: the functions.
     """
 
     order: int
-    columns: Sequence[tuple[str, int] | None]
+    targets: Sequence[tuple[tuple[str, int], NDArray[Any], NDArray[np.uint8] | None]]
     over: LastRowOver
     calls: Sequence[Call]
 
@@ -182,13 +183,15 @@ def prepared_ask(lowered: LivePlan) -> PreparedAsk:
             n = len(found.places)
             own.over.times[:n] = found.times
             own.over.times[n] = time
-            for column, target in zip(own.columns, own.over.columns, strict=True):
-                if column is None or target is None:
-                    continue
+            for column, target, present in own.targets:
                 name, at = column
-                if values[at] is None or not log.fill(name, found.places, target[:n]):
-                    return None
-                target[n] = values[at]
+                value = values[at]
+                if present is None:
+                    log.fill(name, found.places, target[:n], None)
+                else:
+                    log.fill(name, found.places, target[:n], present[:n])
+                    present[n] = value is not None
+                target[n] = 0 if value is None else value
         return SeenRow(dict(zip(names, values, strict=True)), keys, times, seen)
 
     def answer(row: Mapping[str, Any], tables: Mapping[str, Any]) -> dict[str, NDArray[Any]] | None:
@@ -258,11 +261,12 @@ def _windows(one: Round, lowered: LivePlan, place_of: Mapping[str, int]) -> _Win
     are_times = [node is one.time and _has_words(time) for node in columns]
     places = [columns.index(node) for node in values if isinstance(node, Column)]
     over = last_row_over(asked, places, dtypes, time, are_times, MOST_ROWS)
-    named = [
-        None if is_time else (node.name, place_of[node.name])
-        for node, is_time in zip(columns, are_times, strict=True)
+    targets = [
+        ((node.name, place_of[node.name]), target, present)
+        for node, target, present in zip(columns, over.columns, over.present, strict=True)
+        if target is not None
     ]
-    return _Windows(one.order, named, over, [statistic.call for statistic in one.statistics])
+    return _Windows(one.order, targets, over, [statistic.call for statistic in one.statistics])
 
 
 def _has_words(time: DType) -> bool:

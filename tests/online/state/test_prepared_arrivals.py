@@ -33,6 +33,7 @@ SCHEMA = pa.schema(
         ("f", pa.float32()),
         ("n", pa.int64()),
         ("y", pa.float64()),
+        ("z", pa.int32()),
     ]
 )
 
@@ -45,14 +46,15 @@ def drawn(rng: np.random.Generator, k: int, minute: int) -> dict[str, Any]:
         "t": START + datetime.timedelta(minutes=minute),
         "x": float(rng.normal()) if rng.random() < 0.9 else None,
         "f": float(np.float32(rng.normal())),
-        "n": int(rng.integers(100)),
+        "n": int(rng.integers(100)) if rng.random() < 0.8 else None,
         "y": None,
+        "z": None,
     }
 
 
 def past() -> list[dict[str, Any]]:
     rng = np.random.default_rng(1)
-    return [{**drawn(rng, k, 3 * k - 200), "y": 1.0 * (k % 2)} for k in range(60)]
+    return [{**drawn(rng, k, 3 * k - 200), "y": 1.0 * (k % 2), "z": k % 3} for k in range(60)]
 
 
 @cache
@@ -68,8 +70,9 @@ def fitted(row_id: str | None) -> ff.FittedPlan:
             "all": col("f").sum(over=few),
             "late": col("y").mean(over=ff.window("3h", by="who", time="t", offset="10m")),
             "own": col("x") - col("x").last(over=hours),
+            "ended": col("z").sum(over=ff.window("3h", by="who", time="t", offset="10m")),
         },
-        outcomes=["y"],
+        outcomes=["y", "z"],
         row_id=row_id,
     )
     return plan.fit(pa.Table.from_pylist(past(), SCHEMA), history="batch")
@@ -105,7 +108,7 @@ def test_most_rows_arrive_without_a_table_and_see_each_other(row_id, late):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(State, "apply", None)
         for row, expected in zip(rows, matrix, strict=True):
-            given_row = {name: value for name, value in row.items() if name != "y"}
+            given_row = {name: value for name, value in row.items() if name not in ("y", "z")}
             assert live.process(given_row).tobytes() == np.ascontiguousarray(expected).tobytes()
 
 
@@ -148,7 +151,7 @@ def test_a_state_is_as_in_the_general_way(tmp_path_factory, chosen, seed, data):
                     name = operation
                     del row["id"]
                 case "outcomes" if row_id is not None:
-                    name, arguments = operation, ({"id": f"{99 + k}ü", "y": 0.5},)
+                    name, arguments = operation, ({"id": f"{99 + k}ü", "y": 0.5, "z": 1},)
                 case "forget":
                     name, arguments = operation, ("who", "w1")
                 case "sweep":
