@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
-from fastfeat.io.arrow import ChunkedArray, Table, pa
+from fastfeat.io.arrow import Array, ChunkedArray, Table, pa
 from fastfeat.online.log.columns import Column, FixedColumn, Growing, Places, column_of, ranges
 from fastfeat.online.log.entities import NEVER, Entities, RowPlaces, Ticks
 from fastfeat.online.log.numbering import python_values
@@ -292,6 +292,10 @@ class Log:
         column = self._columns[name]
         assert isinstance(column, FixedColumn), "it has numbers or times"
         column.fill(places, target, present)
+
+    def take_one(self, name: str, places: Places) -> Array:
+        """Return a column of rows in memory of its own; arguments as of `fill`."""
+        return self._columns[name].take(places)
 
     def take(self, rows: RowsInReach | Rows, names: Iterable[str] | None = None) -> Table:
         """Return columns of rows, in memory of their own.

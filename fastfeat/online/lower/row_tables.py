@@ -167,10 +167,10 @@ def with_time(
 def value_array(value: Any, name: str, dtype: DType) -> Array:
     """Return one value of a column as an array of the type that fit saw."""
     if dtype.of is not None:
-        return _array_of_one(list_value(value, dtype.of, name), dtype)
+        return array_of_one(list_value(value, dtype.of, name), dtype)
     if dtype.holds_bytes:
-        return _array_of_one(content_value(value, dtype, name), dtype)
-    return _array_of_one(convert(value, dtype, name), dtype)
+        return array_of_one(content_value(value, dtype, name), dtype)
+    return array_of_one(convert(value, dtype, name), dtype)
 
 
 def table_of_one(values: Mapping[str, Any], types: Types) -> Table:
@@ -180,11 +180,11 @@ def table_of_one(values: Mapping[str, Any], types: Types) -> Table:
         values: of each column, as it is stored; of floats NaN is missing, of all else None.
         types: of the columns.
     """
-    arrays = [_array_of_one(values[name], dtype) for name, dtype in types.items()]
+    arrays = [array_of_one(values[name], dtype) for name, dtype in types.items()]
     return pa.Table.from_arrays(arrays, names=list(types))
 
 
-def _array_of_one(stored: Any, dtype: DType) -> Array:
+def array_of_one(stored: Any, dtype: DType) -> Array:
     """Return one value, as it is stored, as an array of the type that a log has."""
     wanted = given_type(dtype)
     if stored is None or stored != stored:

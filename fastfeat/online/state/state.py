@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidPlan, StateError, TypeMismatch
 from fastfeat.io.arrow import Schema, Table, pa
-from fastfeat.online.ask.prepared import PreparedAsk, SeenRow, can_be_prepared, prepared_ask
+from fastfeat.online.ask.prepared import AnsweredRow, PreparedAsk, SeenRow, prepared_ask
+from fastfeat.online.ask.prepared_windows import CannotBePrepared
 from fastfeat.online.ask.results import Results, joined, results_of, results_of_row
 from fastfeat.online.log.entities import NEVER
 from fastfeat.online.lower.live_plan import LivePlan
-from fastfeat.online.lower.row_tables import table_of_one
+from fastfeat.online.lower.row_tables import array_of_one, table_of_one
 from fastfeat.online.state.arrivals import (
     NOTHING,
     ArrivalResults,
@@ -124,9 +125,7 @@ class State:
         self._process = os.getpid()
         self._unusable = ""
         self._is_changing = False
-        self._can_be_prepared = can_be_prepared(lowered) and all(
-            _are_numbers(fitted.schema) for fitted in lowered.plans.values()
-        )
+        self._can_be_prepared = all(_are_numbers(one.schema) for one in lowered.plans.values())
         self._asks: list[PreparedAsk] = []
         self.renew_locks()
         if base.rows is not None:
@@ -327,10 +326,10 @@ class State:
             if not self.is_usable:
                 return None
             tables = self._memory.tables
-            is_seen = seen_in(self._memory, ask, row) is not None
-        found = ask.answer(row, tables) if is_seen else None
+            seen = seen_in(self._memory, ask, row)
+        found = None if seen is None else ask.answer(row, seen, tables)
         self._asks.append(ask)  # until here its buffers were in use
-        return found
+        return None if found is None else found.features
 
     def process_row(self, row: Mapping[str, Any]) -> Mapping[str, NDArray[Any]] | None:
         """Return the features of one row, by plan, which then stands in the state.
@@ -356,10 +355,17 @@ class State:
 
     def _free_ask(self) -> PreparedAsk | None:
         """Return a prepared asker, which nobody else has then; None where none can be."""
+        if not self._can_be_prepared:
+            return None
         try:
-            return self._asks.pop() if self._can_be_prepared else None
+            return self._asks.pop()
         except IndexError:
+            pass
+        try:
             return prepared_ask(self.lowered)
+        except CannotBePrepared:
+            self._can_be_prepared = False
+            return None
 
     def _processed(
         self, ask: PreparedAsk, row: Mapping[str, Any]
@@ -367,23 +373,27 @@ class State:
         memory, now = self._memory, time.time_ns()
         with self.reading:
             seen = seen_on_arrival(memory, ask, row, self._ahead_ns, now)
-        found = None if seen is None else ask.answer(row, memory.tables)
+        found = None if seen is None else ask.answer(row, seen, memory.tables)
         if seen is None or found is None:
             return None
         with self._changing() if self.journal is None else self._noted(seen, found, now):
-            put(memory, seen)
+            put(memory, seen, found)
             self._watermarks = list(map(max, self._watermarks, seen.times))
-        return found
+        return found.features
 
-    def _noted(
-        self, seen: SeenRow, found: Mapping[str, NDArray[Any]], now: int
-    ) -> AbstractContextManager[Any]:
+    def _noted(self, seen: SeenRow, found: AnsweredRow, now: int) -> AbstractContextManager[Any]:
         """Have a row that arrives written, and then let the body put it into memory."""
         types = {**self._memory.columns, **self.lowered.asked}
         plans = self.lowered.plans
-        features = {name: FeaturesOfRow(plans[name].schema, row) for name, row in found.items()}
+        features = {
+            name: FeaturesOfRow(plans[name].schema, row) for name, row in found.features.items()
+        }
+        kept = {
+            name: array_of_one(found.kept[name], dtype)
+            for name, dtype in self.lowered.kept_types.items()
+        }
         change = Change("process", table_of_one(seen.values, types), time_ns=now)
-        return self._commit(change, ChangeResults(features, np.ones(1, np.bool_)))
+        return self._commit(change, ChangeResults(features, np.ones(1, np.bool_), kept))
 
     def explain(self, row: Table, *, has_ids: bool) -> dict[str, Explained]:
         """Return the origins of one row's features, by plan; arguments as of `features`."""

@@ -58,28 +58,33 @@ def past() -> list[dict[str, Any]]:
 
 
 @cache
-def fitted(row_id: str | None) -> ff.FittedPlan:
+def fitted(row_id: str | None, is_nested: bool = False) -> ff.FittedPlan:
     hours = ff.window("2h", by="who", time="t")
     both = ff.window("1h", by=["who", "kind"], time="t", closed="both")
-    few = ff.window("90m", time="t")
-    plan = ff.Plan(
-        {
-            "mean": col("x").mean(over=hours),
-            "n": ff.count(over=both),
-            "most": col("n").max(over=hours),
-            "all": col("f").sum(over=few),
-            "late": col("y").mean(over=ff.window("3h", by="who", time="t", offset="10m")),
-            "own": col("x") - col("x").last(over=hours),
-            "ended": col("z").sum(over=ff.window("3h", by="who", time="t", offset="10m")),
-        },
-        outcomes=["y", "z"],
-        row_id=row_id,
-    )
+    late = ff.window("3h", by="who", time="t", offset="10m")
+    of_kind = ff.window("2h", by="kind", time="t")
+    features = {
+        "mean": col("x").mean(over=hours),
+        "n": ff.count(over=both),
+        "most": col("n").max(over=hours),
+        "all": col("f").sum(over=ff.window("90m", time="t")),
+        "late": col("y").mean(over=late),
+        "own": col("x") - col("x").last(over=hours),
+        "ended": (col("z") + col("n")).sum(over=late),
+        "texts": col("who").n_unique(over=of_kind),
+    }
+    nested = {
+        "of mean": col("x").mean(over=hours).max(over=both),
+        "of gap": (col("x") - col("x").mean(over=hours)).std(over=of_kind),
+        "of text": col("who").mode(over=of_kind).n_unique(over=both),
+        "of whole": col("n").sum(over=hours).last(over=of_kind),
+    }
+    plan = ff.Plan(nested if is_nested else features, outcomes=["y", "z"], row_id=row_id)
     return plan.fit(pa.Table.from_pylist(past(), SCHEMA), history="batch")
 
 
-def begun(row_id: str | None, **options: Any) -> ff.Live[Any]:
-    return fitted(row_id).online(pa.Table.from_pylist(past(), SCHEMA), **options)
+def begun(row_id: str | None, is_nested: bool = False, **options: Any) -> ff.Live[Any]:
+    return fitted(row_id, is_nested).online(pa.Table.from_pylist(past(), SCHEMA), **options)
 
 
 def outcome(call: Any, *args: Any) -> Any:
@@ -98,11 +103,13 @@ def told(live: ff.Live[Any]) -> Any:
 
 
 @pytest.mark.parametrize("row_id", [None, "id"])
-@pytest.mark.parametrize("late", ["error", "insert", "drop"])
+@pytest.mark.parametrize("late", ["error", "insert", "drop", "nested"])
 def test_most_rows_arrive_without_a_table_and_see_each_other(row_id, late):
-    live, rng = begun(row_id, late=late), np.random.default_rng(5)
+    is_nested = late == "nested"
+    live = begun(row_id, is_nested, late="error" if is_nested else late)
+    rng = np.random.default_rng(5)
     rows = [drawn(rng, 100 + k, k) for k in range(40)]
-    matrix = fitted(row_id).transform(
+    matrix = fitted(row_id, is_nested).transform(
         pa.Table.from_pylist(rows, SCHEMA), history=pa.Table.from_pylist(past(), SCHEMA), to="numpy"
     )
     with pytest.MonkeyPatch.context() as patch:
@@ -123,6 +130,7 @@ operations = st.sampled_from(
 def test_a_state_is_as_in_the_general_way(tmp_path_factory, chosen, seed, data):
     row_id = data.draw(st.sampled_from([None, "id"]))
     late = data.draw(st.sampled_from(["error", "insert", "drop"]))
+    is_nested = late == "error" and data.draw(st.booleans())
     options = {"late": late, "max_ahead": "30d", "keep": data.draw(st.sampled_from([None, "1h"]))}
     names = ["prepared", "general"]
     files = data.draw(st.booleans())
@@ -130,7 +138,7 @@ def test_a_state_is_as_in_the_general_way(tmp_path_factory, chosen, seed, data):
     paths = [f"{folder}/{name}.db" if files else None for name in names]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(opening, "new_key", lambda: b"k" * 32)
-        lives = [begun(row_id, path=path, **options) for path in paths]
+        lives = [begun(row_id, is_nested, path=path, **options) for path in paths]
     rng = np.random.default_rng(seed)
     rows = [drawn(rng, 100 + k, 5 * k) for k in range(len(chosen) + 1)]
     now = time.time_ns()
@@ -170,8 +178,8 @@ def test_a_state_is_as_in_the_general_way(tmp_path_factory, chosen, seed, data):
     if files:
         assert ff.replay(paths[0]).ok
         with (
-            fitted(row_id).online(path=paths[0]) as one,
-            fitted(row_id).online(path=paths[1]) as two,
+            fitted(row_id, is_nested).online(path=paths[0]) as one,
+            fitted(row_id, is_nested).online(path=paths[1]) as two,
         ):
             assert told(one) == told(two)
 
