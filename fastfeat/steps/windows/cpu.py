@@ -127,14 +127,16 @@ class LastRowOver(NamedTuple):
 
     Args:
         times: of the rows, in ticks and in order, are written there.
-        columns: by column, its values, as words or floats, NaN where missing; none of the others
-            may be missing. None of one that is the times.
+        columns: by column, its values, as words or floats, NaN where missing. None of one that is
+            the times.
+        present: by column of words, whether each value is there, as bytes; None of others.
         compute: from the number of rows to the value of each function as it is stored, None where
             it is missing. None instead of all where one does not fit its type.
     """
 
     times: NDArray[np.int64]
     columns: Sequence[NDArray[Any] | None]
+    present: Sequence[NDArray[np.uint8] | None]
     compute: Callable[[int], list[Any] | None]
 
 
@@ -179,7 +181,7 @@ def last_row_over(
             found[k] = None if found[k] is None else bool(found[k])
         return found
 
-    return LastRowOver(prepared.times, columns, compute)
+    return LastRowOver(prepared.times, columns, prepared.present, compute)
 
 
 def _value_of(values: Sequence[Any], asked: WindowRequest) -> Any:
