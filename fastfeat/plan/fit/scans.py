@@ -29,6 +29,7 @@ from fastfeat.errors import (
 from fastfeat.ir.node import Aggregate, Node
 from fastfeat.ir.show import show
 from fastfeat.plan.fit.keys import learn_groups, learn_keys, learn_target
+from fastfeat.plan.lower.codes import in_any_order
 from fastfeat.plan.lower.constants import (
     ConstantCalls,
     bind,
@@ -96,12 +97,13 @@ def learn(batch: Batch, typed: TypedPlan, *, transforms: bool = False) -> None:
         Overflow: an argument, or a sum, does not fit its type; names a feature that reads it.
     """
     schedule = typed.schedule("fit_transform" if transforms else "fit")
-    n_rounds = schedule.n_rounds
-    with doing(f"learning from {counted(batch.n_rows, 'row')}", n_rounds, "scans") as step:
+    n_scans = len({task.round for task in schedule.tasks if task.learns})
+    with doing(f"learning from {counted(batch.n_rows, 'row')}", n_scans, "scans") as step:
         check_any_rows(typed, batch.n_rows)
         running = begun(batch, schedule, frees=True)
-        for number, tasks in groupby(running.schedule.tasks, key=lambda task: task.round):
-            step(number - 1)
+        rounds = groupby(running.schedule.tasks, key=lambda task: task.round)
+        for k, (_, tasks) in enumerate(rounds):
+            step(min(k, n_scans))
             for task in tasks:
                 _learn_task(running, task, typed)
                 run_columns(running, task)
@@ -122,7 +124,7 @@ def _learn_task(running: Running, task: Task, typed: TypedPlan) -> None:
     match task.kind:
         case "keys":
             codes = [running.schedule.columns[place].origin for place in task.free]
-            learn_keys(running.batch, aggregates, codes)
+            learn_keys(running.batch, aggregates, codes, typed.once(_in_any_order))
         case "target":
             learn_target(running.batch, aggregates[0])
         case "groups":
@@ -155,6 +157,10 @@ def read_of(batch: Batch, scan: Scan) -> Read:
 def statistics_task(batch: Batch, scan: Scan, read: Read) -> LearnTask:
     """Return the task that learns the statistics of a scan."""
     return _task(batch, read, scan.program, scan.aggregates)
+
+
+def _in_any_order(typed: TypedPlan) -> frozenset[Node]:
+    return in_any_order(typed.nodes.values())
 
 
 def warn_missing(learnt: Mapping[Node, Constant]) -> None:
