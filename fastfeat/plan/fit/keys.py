@@ -137,11 +137,15 @@ def learn_times(batch: Batch, origin: Call, steps: Iterable[Node]) -> None:
         origin: the step by which they are known.
         steps: those that find rows in them.
     """
+    batch.learnt[origin] = run_task(batch.backend, times_task(batch, origin, steps))
+
+
+def times_task(batch: Batch, origin: Call, steps: Iterable[Node]) -> TimesTask:
+    """Return the task that learns the folds of the times of all rows; see `learn_times`."""
     (time,) = origin.args
     times = Argument(key_values(batch, time, narrow=False), batch.types[time])
     with_begins = any(isinstance(s, Call) and s.function == "time_fold_known" for s in steps)
-    task = TimesTask(times, dict(origin.params)["n_folds"], with_begins)
-    batch.learnt[origin] = run_task(batch.backend, task)
+    return TimesTask(times, dict(origin.params)["n_folds"], with_begins)
 
 
 def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> Made:

@@ -33,6 +33,7 @@ from fastfeat.plan.fit.keys import (
     learnt_groups,
     of_counts,
     target_task,
+    times_task,
 )
 from fastfeat.plan.fit.part_state import (
     PartState,
@@ -50,9 +51,10 @@ from fastfeat.plan.fit.scans import (
     statistics_task,
 )
 from fastfeat.plan.fit.training_data import TrainingData, prepare
+from fastfeat.plan.fit.training_features import training_features
 from fastfeat.plan.lower.constants import Learnt as Values
 from fastfeat.plan.lower.schedule import ROWS, SEEN, Schedule, Task
-from fastfeat.plan.run.batch import Batch
+from fastfeat.plan.run.batch import Batch, TrainingRows
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables
@@ -61,6 +63,7 @@ from fastfeat.scalars.zones import using
 
 FoldCounts = Mapping[Node, "NDArray[np.int64]"]
 """How many rows each fold has, by the column of folds."""
+_FITTED = "fitted plan"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +80,7 @@ class Learning:
         folds: how many rows each fold has, of the columns of folds that were read.
         schedule: the tasks of the round.
         programs: of expressions, kept from one part to the next.
+        shared: what else is: the fitted plan, once all is learnt, and programs of its features.
     """
 
     prepared: TrainingData
@@ -88,15 +92,22 @@ class Learning:
     folds: FoldCounts
     schedule: Schedule
     programs: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
+    shared: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
 
     @property
     def columns(self) -> list[str]:
-        """The columns that the round reads."""
-        schedule = self.schedule
-        read = dict.fromkeys(place for task in schedule.tasks for place in task.reads)
-        columns = (schedule.columns[place] for place in read)
-        own = dict.fromkeys(c.origin for c in columns if c.space in (ROWS, SEEN))
-        return [node.name for node in own if isinstance(node, Column)]
+        """The columns that the round reads, or once all is learnt those of features."""
+        if self.round is not None:
+            return _columns_read(self.schedule)
+        fitted = finished(self)
+        return [
+            *dict.fromkeys((*_columns_read(fitted.training_schedule), *self.prepared.plan.keep))
+        ]
+
+    @property
+    def most_rounds(self) -> int:
+        """The number of rounds from the first on, at most: what is learnt may make it less."""
+        return max(self.prepared.typed.schedule("fit").n_rounds, 1)
 
     @property
     def digest(self) -> str:
@@ -105,6 +116,14 @@ class Learning:
         for name, hint in self.hints.items():
             content.update(name.encode() + hint_to_bytes(hint))
         return content.hexdigest()
+
+
+def _columns_read(schedule: Schedule) -> list[str]:
+    """Return the columns of the data that tasks read."""
+    read = dict.fromkeys(place for task in schedule.tasks for place in task.reads)
+    columns = (schedule.columns[place] for place in read)
+    own = dict.fromkeys(c.origin for c in columns if c.space in (ROWS, SEEN))
+    return [node.name for node in own if isinstance(node, Column)]
 
 
 def begin(plan: Declaration, empty: Any, tables: Tables, identity: str) -> Learning:
@@ -184,7 +203,7 @@ def add_part(learning: Learning, data: Any, rows: Rows, state: PartState | None)
     """
     if learning.round is None:
         raise InvalidPlan("all is learnt: no round reads rows any more. learning.finish() ends it")
-    batch = _batch(learning, data, rows)
+    batch = _batch(learning, data, rows, learning.schedule)
     if state is None:
         state = PartState(learning.digest, told={}, whole=_first_window(learning.schedule))
     check_whole(state, batch.n_rows)
@@ -198,8 +217,8 @@ def add_part(learning: Learning, data: Any, rows: Rows, state: PartState | None)
     return state
 
 
-def _batch(learning: Learning, data: Any, rows: Rows) -> Batch:
-    """Return a part of the rows, of which nothing is made but the folds by number."""
+def _batch(learning: Learning, data: Any, rows: Rows, schedule: Schedule) -> Batch:
+    """Return a part of the rows for some tasks; nothing is made of it but the folds by number."""
     prepared = learning.prepared
     table = read_columns(data, learning.columns, features=prepared.plan.nodes)
     if table.num_rows != len(rows):
@@ -215,8 +234,9 @@ def _batch(learning: Learning, data: Any, rows: Rows) -> Batch:
         first_number=int(rows[0]) if len(rows) else 0,
         numbers=rows,
         programs=learning.programs,
+        shared=learning.shared,
     )
-    place_folds(batch, (column.origin for column in learning.schedule.columns))
+    _place_folds(batch, (column.origin for column in schedule.columns))
     return batch
 
 
@@ -227,7 +247,7 @@ def _first_window(schedule: Schedule) -> str | None:
     return None if first is None else show(first)
 
 
-def place_folds(batch: Batch, nodes: Iterable[Node]) -> None:
+def _place_folds(batch: Batch, nodes: Iterable[Node]) -> None:
     """Make the folds that rows of a part have by their number in the whole data.
 
     Args:
@@ -275,6 +295,8 @@ def _record(batch: Batch, task: Task, learning: Learning) -> Record[Any]:
     match task.kind:
         case "keys":
             return keys_task(batch, aggregates[0])
+        case "times":
+            return times_task(batch, _times_of(learning, task), task.nodes)
         case "target":
             return target_task(batch, aggregates[0])
         case "groups":
@@ -286,7 +308,15 @@ def _record(batch: Batch, task: Task, learning: Learning) -> Record[Any]:
 
 def _aggregates(learning: Learning, task: Task) -> list[Aggregate]:
     """Return the aggregates that a task learns."""
-    return [learning.schedule.values[place].origin for place in task.learns]
+    origins = (learning.schedule.values[place].origin for place in task.learns)
+    return [origin for origin in origins if isinstance(origin, Aggregate)]
+
+
+def _times_of(learning: Learning, task: Task) -> Call:
+    """Return the step by which the folds that a task learns are known."""
+    origin = learning.schedule.values[task.learns[0]].origin
+    assert isinstance(origin, Call)
+    return origin
 
 
 @in_ieee
@@ -322,6 +352,8 @@ def next_round(learning: Learning, state: PartState) -> Learning:
             match task.kind:
                 case "keys":
                     learnt.update((m, of_counts(m, found.values[0], types[m])) for m in aggregates)
+                case "times":
+                    learnt[_times_of(learning, task)] = found.values[0]
                 case "target":
                     learnt[aggregates[0]] = found.values[0]
                 case "groups":
@@ -373,7 +405,13 @@ def finished(learning: Learning) -> Fitted:
             f"round {learning.round} is not over: all rows are read once more. Go on while "
             "learning.round is not None"
         )
-    prepared, n_rows = learning.prepared, learning.n_rows
+    if _FITTED not in learning.shared:
+        learning.shared[_FITTED] = _fitted(learning, learning.n_rows)
+    return learning.shared[_FITTED]
+
+
+def _fitted(learning: Learning, n_rows: int) -> Fitted:
+    prepared = learning.prepared
     told = GivenWarnings(set(prepared.told.kinds))
     sizes: dict[Node, Any] = {}
     for node in prepared.typed.once(folded_encoders_of):
@@ -382,6 +420,36 @@ def finished(learning: Learning) -> Fitted:
     with using(prepared.zones):
         known = known_of(prepared, learning.learnt, n_rows, sizes)
     return fitted_of(prepared, known, told, n_rows, 0)
+
+
+@in_ieee
+def part_features(
+    learning: Learning, data: Any, rows: Rows, to: str, *, categories: bool = False
+) -> Any:
+    """Return the features of a part of the rows that were learnt from: out of fold.
+
+    Args:
+        learning: once all is learnt.
+        data: the rows, with the columns that features read.
+        rows: their numbers in the whole data, ascending.
+        to: as of `FittedPlan.transform`.
+        categories: as of `FittedPlan.transform`.
+
+    Raises:
+        InvalidData: windows see rows that may be in other parts.
+        FastfeatError: as `Plan.fit_transform`.
+    """
+    fitted = finished(learning)
+    schedule, first = fitted.training_schedule, _first_window(fitted.training_schedule)
+    if first is not None and len(rows) != learning.n_rows:
+        raise InvalidData(
+            f"{first} sees the earlier rows of an entity, which may be in another part. Give all "
+            "rows in one part"
+        )
+    batch = _batch(learning, data, rows, schedule)
+    return training_features(
+        fitted, TrainingRows(batch, batch, None, None, len(rows)), to, categories=categories
+    )
 
 
 Batches = Callable[[Sequence[str]], Iterable[tuple[Any, int]]]

@@ -19,9 +19,11 @@ from fastfeat.engine.tasks import LearnTask, Task
 from fastfeat.errors import InvalidData
 from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
 from fastfeat.steps.targets.tasks import TargetTask
+from fastfeat.steps.targets.time_folds import TimesTask
 
 RECORDS: Mapping[str, type[Task[Any]]] = {
     "keys": KeysTask,
+    "times": TimesTask,
     "target": TargetTask,
     "groups": GroupsTask,
     "statistics": LearnTask,

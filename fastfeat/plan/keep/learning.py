@@ -12,13 +12,16 @@ from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.engine.learner import hint_of_bytes, hint_to_bytes, opened, sealed
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Table, pa
+from fastfeat.ir.node import Aggregate, Node
 from fastfeat.plan.fit.learning import Learning, before_round
 from fastfeat.plan.keep.document import plan_text
 from fastfeat.plan.keep.state import state_parts, values_of_state
 from fastfeat.plan.lower.constants import Learnt
+from fastfeat.plan.lower.schedule import Value
+from fastfeat.steps.targets.time_folds import TimeFolds
 
 _KIND = "learning"
-_FOLDS = "outside folds "
+_FOLDS, _TIMES = "outside folds ", "times "
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +54,17 @@ class Written:
 def learning_bytes(learning: Learning) -> bytes:
     """Return a learning as bytes: JSON and Arrow."""
     prepared, schedule = learning.prepared, learning.prepared.typed.schedule("fit")
-    place_of = {value.origin: place for place, value in enumerate(schedule.values)}
-    places = sorted(place_of[node] for node in learning.learnt)  # pyright: ignore[reportArgumentType]
+    place_of: dict[Node, int] = {value.origin: place for place, value in enumerate(schedule.values)}
+    places = [place for place, v in enumerate(schedule.values) if _is_kept(v, learning.learnt)]
     values = [learning.learnt[schedule.values[place].origin] for place in places]
     parts = {f"value {name}": part for name, part in state_parts(values).items()}
     for k, value in enumerate(values):
         if isinstance(value, FoldedGroups):
             parts[f"{_FOLDS}{k}"] = value.of_folds.tobytes()
+    for node, value in learning.learnt.items():
+        if isinstance(value, TimeFolds):
+            found = (value.n_folds, value.ends, value.used, value.begins, value.last)
+            parts[f"{_TIMES}{place_of[node]}"] = hint_to_bytes(found)
     parts |= {f"hint {name}": hint_to_bytes(hint) for name, hint in learning.hints.items()}
     parts |= {f"lookup {name}": _table_bytes(table) for name, table in prepared.tables.items()}
     parts["empty"] = _table_bytes(prepared.table)
@@ -73,6 +80,11 @@ def learning_bytes(learning: Learning) -> bytes:
         "parts": {name: len(part) for name, part in parts.items()},
     }
     return sealed(head, list(parts.values()))
+
+
+def _is_kept(value: Value, learnt: Learnt) -> bool:
+    """Return whether a value is learnt that artifacts have."""
+    return value.keep != "fit" and value.origin in learnt
 
 
 def written_in(content: bytes) -> Written:
@@ -112,7 +124,8 @@ def resumed(first: Learning, written: Written) -> Learning:
         written: as `written_in` gives it.
     """
     prepared, schedule = first.prepared, first.prepared.typed.schedule("fit")
-    aggregates = [schedule.values[place].origin for place in written.places]
+    origins = (schedule.values[place].origin for place in written.places)
+    aggregates = [origin for origin in origins if isinstance(origin, Aggregate)]
     learnt: Learnt = dict(
         values_of_state(_named(written.parts, "value "), aggregates, prepared.typed.types)
     )
@@ -120,6 +133,8 @@ def resumed(first: Learning, written: Written) -> Learning:
         aggregate = aggregates[int(name)]
         whole: Any = learnt[aggregate]
         learnt[aggregate] = FoldedGroups(whole.values, whole.present, np.frombuffer(part))
+    for place, part in _named(written.parts, _TIMES).items():
+        learnt[schedule.values[int(place)].origin] = TimeFolds(*hint_of_bytes(part))
     hints = {name: hint_of_bytes(part) for name, part in _named(written.parts, "hint ").items()}
     folds = {
         schedule.columns[int(place)].origin: np.array(sizes, np.int64)

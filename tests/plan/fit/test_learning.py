@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learner_cases import Split, splits  # pyright: ignore[reportMissingImports]
+from learner_cases import Split, exactly, splits  # pyright: ignore[reportMissingImports]
 from scheduled_plans import CASES, rows, tables  # pyright: ignore[reportMissingImports]
 
 import fastfeat as ff
@@ -46,8 +46,11 @@ FITS = fits()
 
 def learnt(
     plan: ff.Plan, table: pa.Table, tables: Any, split: Callable[[int], Split], draw: Any
-) -> bytes:
-    """Return the artifact of a plan that is fitted on parts, which come anew in each round."""
+) -> tuple[bytes, pa.Table | None]:
+    """Return the artifact of a plan that is fitted on parts, which come anew in each round.
+
+    So do the features of the rows, where windows do not need all of them at once.
+    """
     learning = plan.learning(table.schema, tables=tables)
     while learning.round is not None:
         assert learning.round < 20
@@ -57,7 +60,28 @@ def learnt(
         if draw(st.booleans()):
             states = [State.from_bytes(state.to_bytes()) for state in states]
         learning = learning.next(_merged(states, draw))
-    return artifact_bytes(learning.finish().record)
+    fitted, features = learning.finish().record, None
+    if not any(task.kind == "windows" for task in fitted.training_schedule.tasks):
+        if draw(st.booleans()):
+            learning = Learning.from_bytes(learning.to_bytes())
+        features = _features(learning, table, split(table.num_rows))
+    return artifact_bytes(fitted), features
+
+
+def _features(learning: Learning[ff.FittedPlan], table: pa.Table, split: Split) -> pa.Table:
+    """Return the features of the rows, computed part by part, in the order of the rows."""
+    numbers = [np.asarray(part, np.int64) for part in split.parts]
+    pieces = [learning.training_features(table.take(pa.array(part)), part) for part in numbers]
+    order = np.argsort(np.concatenate(numbers))
+    return pa.concat_tables(pieces).take(pa.array(order))
+
+
+def shown(features: pa.Table) -> dict[str, Any]:
+    """Return the bits of features by name, whatever stands where one is missing."""
+    return {
+        name: (str(features.schema.field(name).type), exactly(features.column(name).to_pylist()))
+        for name in features.column_names
+    }
 
 
 def _states(learning: Learning[ff.FittedPlan], table: pa.Table, split: Split) -> list[State]:
@@ -88,12 +112,14 @@ def _merged(states: list[State], draw: Any) -> State:
 @given(data=st.data())
 def test_any_parts_give_the_artifact_of_all_rows(name: str, data: st.DataObject) -> None:
     plan, table, read = FITS[name]
-    expected = artifact_bytes(plan.fit(table, tables=read).record)
+    fitted, features = plan.fit_transform(table, tables=read)
 
     def split(n_rows: int) -> Split:
         return data.draw(splits(n_rows))
 
-    assert learnt(plan, table, read, split, data.draw) == expected
+    found, own = learnt(plan, table, read, split, data.draw)
+    assert found == artifact_bytes(fitted.record)
+    assert own is None or shown(own) == shown(features)
 
 
 @pytest.mark.parametrize("name", OF_WINDOWS)
