@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ from fastfeat.plan.fit.part_state import (
     check_whole,
     learner_of,
     open_with,
+    spill,
     sum_of,
 )
 from fastfeat.plan.fit.scans import (
@@ -456,12 +458,28 @@ Batches = Callable[[Sequence[str]], Iterable[tuple[Any, int]]]
 """Gives, of some columns, all rows of the data as tables, each with the number of its first row."""
 
 
-def learn_in_passes(learning: Learning, batches: Batches) -> Fitted:
-    """Return the fitted plan of data that is read once a round, one table at a time.
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The memory that a state may take, and where what has no room in it goes.
+
+    Args:
+        most_bytes: that a state may take in memory.
+        folder: of the files that it is written to beyond that.
+        tell: is called when files were written.
+    """
+
+    most_bytes: int
+    folder: Path
+    tell: Callable[[], None] = lambda: None
+
+
+def learn_in_passes(learning: Learning, batches: Batches, room: Room | None = None) -> Learning:
+    """Return the learning after its last round, of data that is read once a round.
 
     Args:
         learning: before its first round.
-        batches: gives the rows anew at each call.
+        batches: gives the rows anew at each call, one table at a time.
+        room: of states; None where they may take all there is.
 
     Raises:
         FastfeatError: as `Plan.fit`; rows are named by their numbers in the whole data.
@@ -470,5 +488,7 @@ def learn_in_passes(learning: Learning, batches: Batches) -> Fitted:
         state = add_part(learning, learning.prepared.table, range(0), None)
         for table, first in batches(learning.columns):
             state = add_part(learning, table, range(first, first + table.num_rows), state)
+            if room is not None and spill(state, room.folder, room.most_bytes):
+                room.tell()
         learning = next_round(learning, state)
-    return finished(learning)
+    return learning

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.api.learning import Learning, State
 from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan, TypeMismatch
-from fastfeat.plan.fit.learning import learn_in_passes
+from fastfeat.plan.fit.learning import Room, finished, learn_in_passes
 from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.selfcheck.plans import contract_plans
 from fastfeat.selfcheck.tables import training_table
@@ -153,9 +154,24 @@ def test_a_pass_a_round_over_batches_gives_the_artifact_of_all_rows() -> None:
             yield table.select(list(columns))[first : first + 70], first
 
     learning = plan.learning(table.schema)
-    fitted = learn_in_passes(learning.record, batches)
+    fitted = finished(learn_in_passes(learning.record, batches))
     assert artifact_bytes(fitted) == artifact_bytes(plan.fit(table).record)
     assert [sorted(names) for names in asked] == [["shop"], ["amount", "shop"]]
+
+
+@pytest.mark.parametrize("name", ["codes", "levels", "out_of_fold", "scaled"])
+def test_states_without_room_go_into_files(name: str, tmp_path: Path) -> None:
+    plan, table, _ = FITS[name]
+    n_told: list[None] = []
+
+    def batches(columns: Sequence[str]) -> Any:
+        for first in range(0, table.num_rows, 70):
+            yield table.select(list(columns))[first : first + 70], first
+
+    room = Room(0, tmp_path, lambda: n_told.append(None))
+    learning = learn_in_passes(plan.learning(table.schema).record, batches, room)
+    assert artifact_bytes(finished(learning)) == artifact_bytes(plan.fit(table).record)
+    assert n_told or name == "scaled"
 
 
 def test_a_row_that_fails_is_named_by_its_number() -> None:
