@@ -16,20 +16,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.aggregates import is_target
+from fastfeat.aggregates.target import UNSEEN
 from fastfeat.engine.float_environment import in_ieee
-from fastfeat.engine.learner import Again, Rows, hint_to_bytes
+from fastfeat.engine.learner import Again, Learnt, Rows, hint_to_bytes
 from fastfeat.engine.program import RowFailed
 from fastfeat.engine.tasks import Task as Record
-from fastfeat.errors import GivenWarnings, InvalidData, InvalidPlan, counted
+from fastfeat.errors import FastfeatError, GivenWarnings, InvalidData, InvalidPlan, counted
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.ir.node import Aggregate, Call, Column, Node
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.fit import infinite
 from fastfeat.plan.fit.fit import fitted_of, folded_encoders_of, known_of
 from fastfeat.plan.fit.fold_warnings import n_large_folds, sizes_in
 from fastfeat.plan.fit.keys import (
+    check_classes,
     groups_task,
+    infinite_target,
+    is_in_doubt,
     keys_task,
     learnt_groups,
     of_counts,
@@ -44,10 +50,13 @@ from fastfeat.plan.fit.part_state import (
     open_with,
     spill,
     sum_of,
+    task_learner,
 )
 from fastfeat.plan.fit.scans import (
+    argument_values,
     check_any_rows,
     failed_scan,
+    named_failure,
     planned_scans,
     read_of,
     statistics_task,
@@ -55,13 +64,17 @@ from fastfeat.plan.fit.scans import (
 from fastfeat.plan.fit.training_data import TrainingData, prepare
 from fastfeat.plan.fit.training_features import training_features
 from fastfeat.plan.lower.constants import Learnt as Values
+from fastfeat.plan.lower.lower import Constant
 from fastfeat.plan.lower.schedule import ROWS, SEEN, Schedule, Task
 from fastfeat.plan.run.batch import Batch, TrainingRows
+from fastfeat.plan.run.failures import infinite_value, is_infinite
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables
-from fastfeat.plan.run.steps import Running, begun, run_columns
+from fastfeat.plan.run.steps import begun, run_columns
+from fastfeat.plan.run.values import values_of
 from fastfeat.scalars.zones import using
+from fastfeat.steps.targets.tasks import TargetTask
 
 FoldCounts = Mapping[Node, "NDArray[np.int64]"]
 """How many rows each fold has, by the column of folds."""
@@ -80,6 +93,8 @@ class Learning:
         hints: what tasks that read the rows again begin with, by their names.
         n_rows: how many rows there are; None before the first pass.
         folds: how many rows each fold has, of the columns of folds that were read.
+        doubts: aggregates that are learnt, and are not finite: the round looks for the first
+            infinite value that each is learnt from, which its error tells.
         schedule: the tasks of the round.
         programs: of expressions, kept from one part to the next.
         shared: what else is: the fitted plan, once all is learnt, and programs of its features.
@@ -92,6 +107,7 @@ class Learning:
     hints: Mapping[str, Any]
     n_rows: int | None
     folds: FoldCounts
+    doubts: tuple[Aggregate, ...]
     schedule: Schedule
     programs: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
     shared: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
@@ -115,6 +131,8 @@ class Learning:
     def digest(self) -> str:
         """The digest that the states of a round share."""
         content = hashlib.sha256(f"{self.identity} {self.round} {self.n_rows}".encode())
+        for doubt in self.doubts:
+            content.update(show(doubt).encode())
         for name, hint in self.hints.items():
             content.update(name.encode() + hint_to_bytes(hint))
         return content.hexdigest()
@@ -158,18 +176,21 @@ def before_round(
     hints: Mapping[str, Any],
     n_rows: int | None,
     folds: FoldCounts,
+    doubts: tuple[Aggregate, ...] = (),
 ) -> Learning:
     """Return the learning before the round of a number, of which there may be none; see there."""
     whole = prepared.typed.schedule("fit")
-    known = {place for place, value in enumerate(whole.values) if value.origin in learnt}
-    schedule = _of_round(whole, known)
+    origins = [value.origin for value in whole.values]
+    known = {place for place, origin in enumerate(origins) if origin in learnt}
+    again = {place for place, origin in enumerate(origins) if origin in doubts}
+    schedule = _needed(whole, _in_doubt(whole, again) if again else _ready(whole, known))
     is_over = n_rows is not None and not any(task.learns for task in schedule.tasks)
     next_one = None if is_over else number
-    return Learning(prepared, identity, learnt, next_one, hints, n_rows, folds, schedule)
+    return Learning(prepared, identity, learnt, next_one, hints, n_rows, folds, doubts, schedule)
 
 
-def _of_round(schedule: Schedule, known: set[int]) -> Schedule:
-    """Return the tasks that can learn, and those that make what they read.
+def _ready(schedule: Schedule, known: set[int]) -> set[int]:
+    """Return the places of the tasks that can learn.
 
     Args:
         schedule: of fit.
@@ -180,10 +201,23 @@ def _of_round(schedule: Schedule, known: set[int]) -> Schedule:
     for task in schedule.tasks:
         before = (lacking[giving[place]] for place in task.reads if place in giving)
         lacking.append(set(task.uses).union(*before) - known)
+    return {
+        k
+        for k, task in enumerate(schedule.tasks)
+        if not lacking[k] and not known.issuperset(task.learns)
+    }
+
+
+def _in_doubt(schedule: Schedule, values: set[int]) -> set[int]:
+    """Return the places of the tasks that have learnt some values."""
+    return {k for k, task in enumerate(schedule.tasks) if not values.isdisjoint(task.learns)}
+
+
+def _needed(schedule: Schedule, learning: set[int]) -> Schedule:
+    """Return some tasks that learn, and those that make what they read."""
     wanted, left = set[int](), list[Task]()
-    for task, own in reversed(list(zip(schedule.tasks, lacking, strict=True))):
-        learns = not own and not known.issuperset(task.learns)
-        if learns or not wanted.isdisjoint(task.gives):
+    for k, task in reversed(list(enumerate(schedule.tasks))):
+        if k in learning or not wanted.isdisjoint(task.gives):
             wanted.update(task.reads)
             left.append(task)
     return replace(schedule, tasks=tuple(reversed(left)), outputs=())
@@ -212,8 +246,10 @@ def add_part(learning: Learning, data: Any, rows: Rows, state: PartState | None)
     with using(learning.prepared.zones):
         running = begun(batch, learning.schedule, frees=True)
         for task in running.schedule.tasks:
-            if task.learns:
-                _add(running, task, learning, state)
+            if task.learns and learning.doubts:
+                _look(running.batch, task, learning, state)
+            elif task.learns:
+                _add(running.batch, task, learning, state)
             run_columns(running, task)
     state.n_rows += batch.n_rows
     return state
@@ -265,25 +301,50 @@ def _place_folds(batch: Batch, nodes: Iterable[Node]) -> None:
             batch.made[node] = pa.chunked_array([array_of_values(folds, None, pa.int32())])
 
 
-def _add(running: Running, task: Task, learning: Learning, state: PartState) -> None:
+def _look(batch: Batch, task: Task, learning: Learning, state: PartState) -> None:
+    """Look for the first infinite value that aggregates in doubt are learnt from."""
+    scans = learning.prepared.typed.once(planned_scans)
+    for place in task.learns:
+        aggregate = learning.schedule.values[place].origin
+        if aggregate not in learning.doubts:
+            continue
+        if task.kind == "statistics":
+            scan = scans[task.nodes]
+            argument = scan.arguments.index(aggregate.args[0])
+            values = argument_values(batch, scan, read_of(batch, scan), argument)
+        else:
+            values = values_of(batch, aggregate.args[0])[1]
+        own = _begun(state, f"{infinite.LEARNER.kind} {place}", Told(None, None))
+        assert batch.numbers is not None
+        infinite.LEARNER.add(own, {infinite.VALUES: values}, batch.numbers)
+
+
+def _add(batch: Batch, task: Task, learning: Learning, state: PartState) -> None:
     """Add the rows to the state of a task."""
-    batch, name = running.batch, _name_of(task)
+    name = _name_of(task)
     record = _record(batch, task, learning)
-    how = batch.backend.learners[type(record)]
+    how = task_learner(task.kind)
     spec, columns = how.told(record)
-    if name not in state.states:
-        told = Told(spec, learning.hints.get(name))
-        state.told = {**(state.told or {}), name: told}
-        state.states[name] = how.learner.start(*told)
+    own = _begun(state, name, Told(spec, learning.hints.get(name)))
     try:
-        how.learner.add(state.states[name], columns, range(batch.n_rows))
+        how.learner.add(own, columns, range(batch.n_rows))
     except RowFailed as failure:
         scan = learning.prepared.typed.once(planned_scans)[task.nodes]
         read, features = read_of(batch, scan), learning.prepared.plan.nodes
         raise failed_scan(batch, scan, read, features, failure) from None
-    if task.kind == "target":
+    if isinstance(record, TargetTask):
+        if record.function == "target_odds":
+            check_classes(show(task.nodes[0]), record.values)
         counts = sizes_in(batch.made[task.nodes[0].args[2]])
         state.sizes[name] = sum_of(counts, state.sizes.get(name, counts[:0]))
+
+
+def _begun(state: PartState, name: str, told: Told) -> Any:
+    """Return the state of a task, which is that of no rows where there was none yet."""
+    if name not in state.states:
+        state.told = {**(state.told or {}), name: told}
+        state.states[name] = learner_of(name).start(*told)
+    return state.states[name]
 
 
 def _name_of(task: Task) -> str:
@@ -337,42 +398,101 @@ def next_round(learning: Learning, state: PartState) -> Learning:
     if learning.round is None:
         raise InvalidPlan("all is learnt: there is no next round. learning.finish() ends it")
     state = _checked(learning, state)
+    if learning.doubts:
+        _check_doubts(learning, state)
+        return _after(learning, dict(learning.learnt), dict(learning.hints), state, ())
     learnt, hints = dict(learning.learnt), dict[str, Any]()
-    folds, scans = dict(learning.folds), learning.prepared.typed.once(planned_scans)
-    types = learning.prepared.typed.types
+    doubts: list[Aggregate] = []
     with using(learning.prepared.zones):
         for task in learning.schedule.tasks:
-            if not task.learns:
-                continue
-            name, aggregates = _name_of(task), _aggregates(learning, task)
-            found = learner_of(name).next(state.states.pop(name))
-            if name in state.sizes:
-                folds[task.nodes[0].args[2]] = state.sizes[name]
-            if isinstance(found, Again):
-                hints[name] = found.hint
-                continue
-            match task.kind:
-                case "keys":
-                    learnt.update((m, of_counts(m, found.values[0], types[m])) for m in aggregates)
-                case "times":
-                    learnt[_times_of(learning, task)] = found.values[0]
-                case "target":
-                    learnt[aggregates[0]] = found.values[0]
-                case "groups":
-                    learnt.update(learnt_groups(aggregates, found.values))
-                case _:
-                    groups = scans[task.nodes].aggregates
-                    for group, values in zip(groups, found.values, strict=True):
-                        learnt.update(zip(group, values, strict=True))
+            if task.learns:
+                found = _end_of(task, learning, state)
+                if isinstance(found, Again):
+                    hints[_name_of(task)] = found.hint
+                else:
+                    own = _values_of(task, learning, found)
+                    learnt |= own
+                    doubts += [node for node in own if _is_in_doubt(task, node, own[node])]
+    return _after(learning, learnt, hints, state, tuple(doubts))
+
+
+def _after(
+    learning: Learning,
+    learnt: Values,
+    hints: Mapping[str, Any],
+    state: PartState,
+    doubts: tuple[Aggregate, ...],
+) -> Learning:
+    """Return the learning after a round, of what is known by now."""
+    nodes = {_name_of(task): task.nodes[0] for task in learning.schedule.tasks if task.learns}
+    folds = {nodes[name].args[2]: counts for name, counts in state.sizes.items()}
+    assert learning.round is not None
     return before_round(
-        learning.prepared,
-        learning.identity,
-        learnt,
-        learning.round + 1,
-        hints,
+        *(learning.prepared, learning.identity, learnt, learning.round + 1, hints),
         state.n_rows,
-        folds,
+        {**learning.folds, **folds},
+        doubts,
     )
+
+
+def _end_of(task: Task, learning: Learning, state: PartState) -> Learnt | Again:
+    """Return the end of a task's round.
+
+    Raises:
+        FastfeatError: a value cannot be told; the first feature that reads it is named.
+    """
+    how, own = task_learner(task.kind), state.states.pop(_name_of(task))
+    try:
+        return how.learner.next(own)
+    except FastfeatError as error:
+        failed = None if how.failed is None else how.failed(own)
+        if failed is None:
+            raise
+        scan = learning.prepared.typed.once(planned_scans)[task.nodes]
+        k, j, first = failed
+        features = learning.prepared.plan.nodes
+        raise named_failure(scan.aggregates[k][j], features, first) from error
+
+
+def _values_of(task: Task, learning: Learning, found: Learnt) -> dict[Any, Constant]:
+    """Return the values that a task has learnt, by what they are of."""
+    aggregates, typed = _aggregates(learning, task), learning.prepared.typed
+    match task.kind:
+        case "keys":
+            return {m: of_counts(m, found.values[0], typed.types[m]) for m in aggregates}
+        case "times":
+            return {_times_of(learning, task): found.values[0]}
+        case "target":
+            return {aggregates[0]: found.values[0]}
+        case "groups":
+            return dict(learnt_groups(aggregates, found.values))
+        case _:
+            groups = typed.once(planned_scans)[task.nodes].aggregates
+            pairs = zip(groups, found.values, strict=True)
+            return {a: v for group, own in pairs for a, v in zip(group, own, strict=True)}
+
+
+def _is_in_doubt(task: Task, node: Aggregate, value: Any) -> bool:
+    """Return whether a learnt value is not finite, of which rows may tell why."""
+    match task.kind:
+        case "statistics":
+            return is_infinite(value)
+        case "target":
+            return is_in_doubt(node.function, float(value.values[UNSEEN]))
+        case _:
+            return False
+
+
+def _check_doubts(learning: Learning, state: PartState) -> None:
+    """Raise for the first aggregate in doubt: one of a target is none if no target is infinite."""
+    values = learning.schedule.values
+    place_of = {value.origin: place for place, value in enumerate(values)}
+    for doubt in learning.doubts:
+        first: infinite.First = state.states[f"{infinite.LEARNER.kind} {place_of[doubt]}"]
+        if not is_target(doubt):
+            raise infinite_value(doubt, first.value, first.row)
+        if first.row is not None:
+            raise infinite_target(show(doubt), first.value, first.row)
 
 
 def _checked(learning: Learning, state: PartState) -> PartState:

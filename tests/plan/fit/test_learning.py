@@ -184,6 +184,48 @@ def test_a_row_that_fails_is_named_by_its_number() -> None:
         learning.partial(table, [5, 70, 900])
 
 
+INTEGERS = pa.array([2**62, 1, 2**62, None, 2**62, -3], pa.int64())
+FLOATS = pa.array([1.0, None, -2.5, float("inf"), 3.0, float("inf")])
+KEYS = pa.array(["a", "b", "a", "b", "a", "b"])
+FAULTS: dict[str, tuple[dict[str, ff.Expr], dict[str, pa.Array]]] = {
+    "a sum": ({"a": col("i").max(), "b": col("i").sum() * 0}, {"i": INTEGERS}),
+    "a sum of a group": ({"b": col("i").sum(by="k")}, {"i": INTEGERS, "k": KEYS}),
+    "a row": ({"b": (col("i") * 2).min()}, {"i": INTEGERS}),
+    "a row of a group": ({"b": (col("i") * 2).min(by="k")}, {"i": INTEGERS, "k": KEYS}),
+    "a mean": ({"a": col("i").max(), "b": col("f").mean()}, {"i": INTEGERS, "f": FLOATS}),
+    "a greatest value": ({"b": (col("f") * 2).quantile(1.0)}, {"f": FLOATS}),
+    "too large": ({"b": (col("i") * 1e290 * 1e290).mean()}, {"i": INTEGERS}),
+    "a target": ({"b": col("k").target_encode("f", folds=2)}, {"k": KEYS, "f": FLOATS}),
+    "a target of order": (
+        {"b": col("k").target_encode("f", folds=2, stat="quantile", q=0.9, smooth=1)},
+        {"k": KEYS, "f": FLOATS},
+    ),
+    "classes": ({"b": col("k").woe_encode("f", folds=2)}, {"k": KEYS, "f": FLOATS}),
+    "a text": ({"b": col("s").str.to_integer().mean()}, {"s": KEYS}),
+}
+"""Plans that cannot be fitted, and rows."""
+
+
+@pytest.mark.parametrize("through_bytes", [False, True])
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_cannot_be_learnt_is_told_as_fit_tells_it(name: str, through_bytes: bool) -> None:
+    features, columns = FAULTS[name]
+    plan, table = ff.Plan(features, outcomes=["f"] if "k" in columns else []), pa.table(columns)
+    with pytest.raises(FastfeatError) as expected:
+        plan.fit(table)
+    learning = plan.learning(table.schema)
+    with pytest.raises(FastfeatError) as found:  # noqa: PT012  # whichever of them tells it
+        while learning.round is not None:
+            if through_bytes:
+                learning = Learning.from_bytes(learning.to_bytes())
+            states = [learning.partial(table[k : k + 2], range(k, k + 2)) for k in (0, 2, 4)]
+            if through_bytes:
+                states = [State.from_bytes(state.to_bytes()) for state in states]
+            learning = learning.next(states[2].merge(states[0]).merge(states[1]))
+        learning.finish()
+    assert (type(found.value), str(found.value)) == (type(expected.value), str(expected.value))
+
+
 def test_states_of_other_rounds_and_damaged_ones_are_refused() -> None:
     plan = ff.Plan({"a": col("x").robust_scale(), "b": col("k").ordinal_encode()})
     table = pa.table({"x": np.arange(50_000.0), "k": ["a", "b"] * 25_000})
