@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -143,37 +142,6 @@ def open_with(state: PartState, told: Mapping[str, Told]) -> PartState:
     for other in others:
         first = merged(first, other)
     return first
-
-
-def size_of(state: PartState) -> int:
-    """Return the bytes that a state takes."""
-    open_ones = sum(learner_of(name).size(own) for name, own in state.states.items())
-    return open_ones + sum(map(len, state.closed))
-
-
-def spill(state: PartState, folder: Path, most_bytes: int) -> bool:
-    """Write what takes most of a state into files, until the rest takes no more than it may.
-
-    Args:
-        state: open; it goes on.
-        folder: of the files, which the state reads in the end.
-        most_bytes: that it may take.
-
-    Returns:
-        Whether files were written.
-    """
-    sizes = {name: learner_of(name).size(own) for name, own in state.states.items()}
-    n_bytes, written = sum(sizes.values()), False
-    for name in sorted(sizes, key=lambda name: -sizes[name]):
-        learner = learner_of(name)
-        if n_bytes <= most_bytes:
-            break
-        if learner.spill is not None:
-            learner.spill(state.states[name], folder)
-            after = learner.size(state.states[name])
-            written = written or after < sizes[name]
-            n_bytes += after - sizes[name]
-    return written
 
 
 def state_bytes(state: PartState) -> bytes:

@@ -13,7 +13,7 @@ from fastfeat.engine.learner import hint_of_bytes, hint_to_bytes, opened, sealed
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Table, pa
 from fastfeat.ir.node import Aggregate, Node
-from fastfeat.plan.fit.learning import Learning, before_round
+from fastfeat.plan.fit.round import Learning, before_round
 from fastfeat.plan.keep.document import plan_text
 from fastfeat.plan.keep.state import state_parts, values_of_state
 from fastfeat.plan.lower.constants import Learnt

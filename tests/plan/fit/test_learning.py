@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.api.learning import Learning, State
 from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan, TypeMismatch
-from fastfeat.plan.fit.learning import Room, finished, learn_in_passes
+from fastfeat.plan.fit.part_state import learner_of
 from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.selfcheck.plans import contract_plans
 from fastfeat.selfcheck.tables import training_table
@@ -144,34 +144,34 @@ def test_windows_in_several_parts_are_refused(through_bytes: bool) -> None:
         parts[0].merge(parts[1])
 
 
-def test_a_pass_a_round_over_batches_gives_the_artifact_of_all_rows() -> None:
+def test_a_round_reads_the_columns_that_it_learns_from() -> None:
     plan, table, _ = FITS["codes"]
-    asked: list[Sequence[str]] = []
-
-    def batches(columns: Sequence[str]) -> Any:
-        asked.append(columns)
-        for first in range(0, table.num_rows, 70):
-            yield table.select(list(columns))[first : first + 70], first
-
-    learning = plan.learning(table.schema)
-    fitted = finished(learn_in_passes(learning.record, batches))
-    assert artifact_bytes(fitted) == artifact_bytes(plan.fit(table).record)
-    assert [sorted(names) for names in asked] == [["shop"], ["amount", "shop"]]
+    learning, read = plan.learning(table.schema), list[list[str]]()
+    while learning.round is not None:
+        read.append(sorted(learning.columns))
+        part = table.select(learning.columns)
+        learning = learning.next(learning.partial(part, range(table.num_rows)))
+    assert read == [["shop"], ["amount", "shop"]]
+    assert len(read) <= learning.most_rounds
+    own = learning.training_features(table.select(learning.columns), range(table.num_rows))
+    assert shown(own) == shown(plan.fit_transform(table)[1])
 
 
 @pytest.mark.parametrize("name", ["codes", "levels", "out_of_fold", "scaled"])
-def test_states_without_room_go_into_files(name: str, tmp_path: Path) -> None:
+def test_states_that_leave_memory_learn_the_same(name: str, tmp_path: Path) -> None:
     plan, table, _ = FITS[name]
-    n_told: list[None] = []
-
-    def batches(columns: Sequence[str]) -> Any:
+    learning = plan.learning(table.schema)
+    while learning.round is not None:
+        state = learning.partial(table[:0], range(0))
         for first in range(0, table.num_rows, 70):
-            yield table.select(list(columns))[first : first + 70], first
-
-    room = Room(0, tmp_path, lambda: n_told.append(None))
-    learning = learn_in_passes(plan.learning(table.schema).record, batches, room)
-    assert artifact_bytes(finished(learning)) == artifact_bytes(plan.fit(table).record)
-    assert n_told or name == "scaled"
+            part = table[first : first + 70]
+            state = learning.partial(part, range(first, first + part.num_rows), into=state)
+            for task, own in state.record.states.items():
+                spill = learner_of(task).spill
+                if spill is not None:
+                    spill(own, tmp_path)
+        learning = learning.next(state)
+    assert artifact_bytes(learning.finish().record) == artifact_bytes(plan.fit(table).record)
 
 
 def test_a_row_that_fails_is_named_by_its_number() -> None:
