@@ -88,8 +88,13 @@ class Learning(Generic[Face]):
 
     @property
     def columns(self) -> list[str]:
-        """The columns that the round reads; others need not be in its parts."""
+        """The columns that the round reads, or once all is learnt those of `training_features`."""
         return self.record.columns
+
+    @property
+    def most_rounds(self) -> int:
+        """The number of rounds in all, at most: what is learnt may make it less."""
+        return self.record.most_rounds
 
     def partial(
         self,
@@ -132,6 +137,30 @@ class Learning(Generic[Face]):
             FastfeatError: as `Plan.fit`.
         """
         return self.face(rounds.finished(self.record))
+
+    def training_features(
+        self,
+        data: Any,
+        rows: range | Sequence[int] | NDArray[np.integer[Any]],
+        *,
+        to: str = "arrow",
+        categories: bool = False,
+    ) -> Any:
+        """Return the features of a part of the rows, once `round` is None, as `fit_transform` does.
+
+        Args:
+            data: the rows that were learnt from, or a part of them.
+            rows: their numbers in the whole data, as of `partial`: they say which fold each is in.
+            to: the form of the features, as in `FittedPlan.transform`.
+            categories: as in `FittedPlan.transform`.
+
+        Raises:
+            InvalidPlan: not all is learnt yet.
+            InvalidData: windows see rows that may be in other parts.
+            FastfeatError: as `FittedPlan.transform`.
+        """
+        numbers = _numbers(rows)
+        return rounds.part_features(self.record, data, numbers, to, categories=categories)
 
     def to_bytes(self) -> bytes:
         """Return the learning as bytes for those that read rows: JSON and Arrow, without code."""

@@ -30,7 +30,7 @@ from fastfeat.steps.keys.cpu_learner import count_keys
 from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
 from fastfeat.steps.registry import step_function
 from fastfeat.steps.step import StepTask
-from fastfeat.steps.targets import cpu_states
+from fastfeat.steps.targets import cpu_states, cpu_time_folds
 from fastfeat.steps.targets.cpu_states import learn_target
 from fastfeat.steps.targets.cpu_time_folds import learn_times
 from fastfeat.steps.targets.tasks import TargetTask
@@ -116,5 +116,6 @@ BACKEND = Backend(
         KeysTask: cpu_learner.OF_TASKS,
         GroupsTask: cpu_group_states.OF_TASKS,
         TargetTask: cpu_states.OF_TASKS,
+        TimesTask: cpu_time_folds.OF_TASKS,
     },
 )

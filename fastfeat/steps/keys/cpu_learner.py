@@ -85,8 +85,8 @@ def count_keys(task: KeysTask) -> KeyCounts:
         InvalidData: they take more memory than they may.
     """
     spec, columns = told(task)
-    how = {"at_once": True, "with_rows": task.with_rows, "in_order": task.in_order}
-    state = start(replace(spec, **how), None)
+    spec = replace(spec, at_once=True, with_rows=task.with_rows, in_order=task.in_order)
+    state = start(spec, None)
     add(state, columns, range(len(task.columns[0])))
     return finished(state).values[0]
 
