@@ -31,7 +31,15 @@ from fastfeat.engine.cpu.part import MOMENTS, POWERS, Asked, Found, Part
 from fastfeat.engine.cpu.ranks import RANKS
 from fastfeat.engine.cpu.run import compute
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
-from fastfeat.engine.learner import Again, Learner, Learnt, Packed, Rows, number_of
+from fastfeat.engine.learner import (
+    Again,
+    Learner,
+    Learnt,
+    Packed,
+    Rows,
+    TaskLearner,
+    number_of,
+)
 from fastfeat.engine.program import Constants, Functions, Program, RowFailed, program_of
 from fastfeat.engine.storage import column_of, storage
 from fastfeat.engine.tasks import LearnTask, RowTask
@@ -333,4 +341,10 @@ def _spill(state: Statistics, folder: Path) -> None:
             part.spill(own, folder)
 
 
+def told(task: LearnTask) -> tuple[Spec, Mapping[InputSlot, Any]]:
+    """Return the spec of a task, and the columns that it reads."""
+    return Spec(task.program, task.wanted, task.constants), task.columns
+
+
 LEARNER = Learner("statistics", _start, _add, _merge, _next, _pack, _unpack, _size, _bound, _spill)
+OF_TASKS = TaskLearner(LEARNER, told)

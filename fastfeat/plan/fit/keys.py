@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import math
-<<<<<<< HEAD
-from collections.abc import Iterable, Sequence
-=======
-from collections.abc import Sequence, Set
->>>>>>> main
+from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -72,7 +68,7 @@ def learn_keys(
         in_order = not all(one in in_any_order for one in aggregates)
         found = _counts(batch, aggregates[0], with_rows=bool(encodes), in_order=in_order)
     for member in aggregates:
-        learnt = _of_counts(member, found, batch.types[member])
+        learnt = of_counts(member, found, batch.types[member])
         if isinstance(learnt, Vocabulary) and keys is not None and chosen is not None:
             keep_codes(learnt, keys, chosen)
         batch.learnt[member] = learnt
@@ -109,14 +105,23 @@ def number_keys(batch: Batch, aggregates: Sequence[Aggregate]) -> None:
 
 def learn_groups(batch: Batch, members: Sequence[Aggregate]) -> None:
     """Learn aggregates of the same values in the same groups."""
+    found = run_task(batch.backend, groups_task(batch, members))
+    batch.learnt.update(learnt_groups(members, found))
+
+
+def groups_task(batch: Batch, members: Sequence[Aggregate]) -> GroupsTask:
+    """Return the task that learns aggregates of the same values in the same groups."""
     argument, codes, *_ = members[0].args
     dtype, array = values_of(batch, argument)
     wanted = [(member.function, member.params) for member in members]
     n_groups = n_codes(codes, batch.learnt)
     none = 0 if any(m.frame == GROUPS_AND_MISSING for m in members) else _n_without_key(codes)
-    task = GroupsTask(wanted, array, dtype, batch.made[codes], n_groups, none)
-    found = run_task(batch.backend, task)
-    batch.learnt.update((m, _of_keys(g, m)) for m, g in zip(members, found, strict=True))
+    return GroupsTask(wanted, array, dtype, batch.made[codes], n_groups, none)
+
+
+def learnt_groups(members: Sequence[Aggregate], found: Sequence[Groups]) -> dict[Node, Constant]:
+    """Return the values of aggregates, from those of all groups; these are changed."""
+    return {m: _of_keys(groups, m) for m, groups in zip(members, found, strict=True)}
 
 
 def learn_target(batch: Batch, aggregate: Aggregate) -> None:
@@ -132,11 +137,15 @@ def learn_times(batch: Batch, origin: Call, steps: Iterable[Node]) -> None:
         origin: the step by which they are known.
         steps: those that find rows in them.
     """
+    batch.learnt[origin] = run_task(batch.backend, times_task(batch, origin, steps))
+
+
+def times_task(batch: Batch, origin: Call, steps: Iterable[Node]) -> TimesTask:
+    """Return the task that learns the folds of the times of all rows; see `learn_times`."""
     (time,) = origin.args
     times = Argument(key_values(batch, time, narrow=False), batch.types[time])
     with_begins = any(isinstance(s, Call) and s.function == "time_fold_known" for s in steps)
-    task = TimesTask(times, dict(origin.params)["n_folds"], with_begins)
-    batch.learnt[origin] = run_task(batch.backend, task)
+    return TimesTask(times, dict(origin.params)["n_folds"], with_begins)
 
 
 def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> Made:
@@ -160,6 +169,22 @@ def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> 
 
 def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
     """Return the statistic of a target per category, and outside of each fold."""
+    task = target_task(batch, aggregate)
+    found = run_task(batch.backend, task)
+    prior = float(found.values[UNSEEN])
+    if aggregate.function == "target_odds" or not math.isfinite(prior):
+        is_away = isinstance(task.values, DeviceArray)
+        values = computed_values(batch, aggregate.args[0])[1] if is_away else task.values
+        _check_target(show(aggregate), aggregate.function, values, prior, batch)
+    return found
+
+
+def target_task(batch: Batch, aggregate: Aggregate) -> TargetTask:
+    """Return the task that learns the statistic of a target per category.
+
+    Raises:
+        InvalidData: folds and categories are too many.
+    """
     target, codes, *folds = aggregate.args  # the last says from which folds on a row is known
     # classes are checked: in what is computed NaN is null
     read = computed_values if aggregate.function == "target_odds" else values_of
@@ -168,7 +193,7 @@ def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
     shown = show(aggregate)
     cell_bytes = bytes_per_cell(aggregate.function, aggregate.params)
     _check_cells(shown, n_folds, n_categories, cell_bytes)
-    task = TargetTask(
+    return TargetTask(
         aggregate.function,
         aggregate.params,
         values,
@@ -178,12 +203,6 @@ def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
         n_categories,
         n_folds,
     )
-    found = run_task(batch.backend, task)
-    prior = float(found.values[UNSEEN])
-    if aggregate.function == "target_odds" or not math.isfinite(prior):
-        on_host = computed_values(batch, target)[1] if isinstance(values, DeviceArray) else values
-        _check_target(shown, aggregate.function, on_host, prior, batch)
-    return found
 
 
 def _check_target(shown: str, function: str, values: Any, prior: float, batch: Batch) -> None:
@@ -273,15 +292,24 @@ def _counts(
     batch: Batch, aggregate: Aggregate, *, with_rows: bool, in_order: bool = True
 ) -> KeyCounts:
     """Return the keys of the training rows with their counts."""
+    return run_task(
+        batch.backend, keys_task(batch, aggregate, with_rows=with_rows, in_order=in_order)
+    )
+
+
+def keys_task(
+    batch: Batch, aggregate: Aggregate, *, with_rows: bool = False, in_order: bool = True
+) -> KeysTask:
+    """Return the task that counts the keys of an aggregate."""
     compute_columns(batch, aggregate.args)
     parts = [key_values(batch, arg, narrow=True) for arg in aggregate.args]
     params = dict(aggregate.params)
     dtypes = [batch.types[arg] for arg in aggregate.args]
     missing, room = params.get("missing", "key"), params.get("max_memory", MAX_MEMORY)
-    return run_task(batch.backend, KeysTask(parts, dtypes, missing, room, with_rows, in_order))
+    return KeysTask(parts, dtypes, missing, room, with_rows, in_order)
 
 
-def _of_counts(aggregate: Aggregate, found: KeyCounts, dtype: DType) -> Constant:
+def of_counts(aggregate: Aggregate, found: KeyCounts, dtype: DType) -> Constant:
     """Return the constant that an aggregate learns from the keys of all training rows."""
     match aggregate.function:
         case "vocabulary":
