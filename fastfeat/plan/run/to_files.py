@@ -1,0 +1,273 @@
+"""Features of data written to files as they are computed: a file, or a folder of parts.
+
+Both appear whole or not at all. A run that was interrupted goes on behind the parts that a folder
+has, where the data is in files that are as they were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+from fastfeat.errors import (
+    FastfeatError,
+    InvalidPlan,
+    OutputError,
+    counted,
+    did_you_mean,
+    reason_of,
+)
+from fastfeat.io.arrow import Table, pa
+from fastfeat.io.sinks.atomic import replacing, sync
+from fastfeat.io.sinks.file_writers import plainly, writing
+from fastfeat.io.sinks.manifest import Contents, Manifest, Part, WrittenFile
+from fastfeat.io.sinks.output_folder import add_part, finished, publish, unfinished
+from fastfeat.io.sinks.partitions import check_columns
+from fastfeat.io.sinks.parts import group_rows_of, part_rows_of, parts_of, regrouped, write_part
+from fastfeat.io.sources.formats import SUFFIXES, Format
+from fastfeat.ir.node import TableColumn
+from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.lookup_tables import Tables, read_tables
+from fastfeat.plan.run.pieces import Rows, features_of_pieces, known_tables
+from fastfeat.progress import Step, doing, rate_told
+
+FORMATS: dict[str, Format] = {"parquet": "parquet", "ipc": "ipc_file", "csv": "csv", "tsv": "tsv"}
+"""What the files of a folder can be written as, by the word of a user."""
+PLAN_KEY = "fastfeat.plan"
+"""The key of the digest of the fitted plan in the metadata of files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The way in which features are laid out in files.
+
+    Args:
+        target: the file or the folder.
+        file_format: as what files are written.
+        is_folder: whether it is a folder.
+        partition_by: columns whose values name folders.
+        part_rows: rows of a part; None for as many as make about 256 MiB.
+    """
+
+    target: Path
+    file_format: Format
+    is_folder: bool
+    partition_by: tuple[str, ...] = ()
+    part_rows: int | None = None
+
+
+def layout_of(
+    out: str | os.PathLike[str],
+    file_format: str | None = None,
+    partition_by: str | Sequence[str] = (),
+    part_rows: int | None = None,
+) -> Layout:
+    """Return the layout of an output, of arguments as a user gives them.
+
+    Args:
+        out: a file with the suffix of a format, or a folder.
+        file_format: of the files of a folder: a word of `FORMATS`; None for Parquet.
+        partition_by: columns whose values name folders.
+        part_rows: rows of a part of a folder.
+
+    Raises:
+        InvalidPlan: a word that is none, or options of folders for a file.
+    """
+    given = Path(out)
+    target = given if given.name not in ("", "..") else given.resolve()
+    columns = (partition_by,) if isinstance(partition_by, str) else tuple(partition_by)
+    named = SUFFIXES.get(target.suffix.lower())
+    if part_rows is not None and (type(part_rows) is not int or part_rows < 1):
+        raise InvalidPlan(f"part_rows={part_rows!r}: takes a number of rows, from 1")
+    if file_format is None and named is not None and not target.is_dir():
+        if columns or part_rows is not None:
+            raise InvalidPlan(
+                f"partition_by= and part_rows= are for folders, and {target} is a file by its "
+                "suffix. Name a folder"
+            )
+        return Layout(target, named, is_folder=False)
+    if file_format is not None and file_format not in FORMATS:
+        hint = did_you_mean(file_format, FORMATS)
+        raise InvalidPlan(f"format={file_format!r}: is none of {', '.join(FORMATS)}.{hint}")
+    if file_format is None and target.suffix and not target.is_dir():
+        raise InvalidPlan(
+            f"{target}: {target.suffix!r} is the suffix of no format. A file has one of "
+            f"{', '.join(SUFFIXES)}; of a folder with such a name say format='parquet'"
+        )
+    return Layout(target, FORMATS[file_format or "parquet"], True, columns, part_rows)
+
+
+def write_features(
+    fitted: Fitted,
+    digest: str,
+    rows: Rows,
+    layout: Layout,
+    *,
+    tables: Tables = None,
+    backend: str = "cpu",
+) -> Manifest:
+    """Write the features of rows, and return the manifest of the files.
+
+    Args:
+        fitted: the plan.
+        digest: of the fitted plan.
+        rows: the data.
+        layout: where features go.
+        tables: lookup tables.
+        backend: as in `FittedPlan.transform`.
+
+    Raises:
+        FastfeatError: as `FittedPlan.transform`.
+        OutputError: features cannot be written there, or something else is there.
+    """
+    known = known_tables(fitted, tables)
+
+    def features(first_row: int) -> Iterator[Table]:
+        found = features_of_pieces(fitted, rows.read(first_row), tables=known, backend=backend)
+        return map(prepared, found)
+
+    def prepared(table: Table) -> Table:
+        return with_digest(plainly(table), digest)
+
+    empty = prepared(next(features_of_pieces(fitted, [rows.none()], tables=known, backend=backend)))
+    check_columns(layout.partition_by, empty.schema)
+    contents = Contents(
+        digest,
+        _digest_of_tables(known, list(fitted.table_columns)),
+        rows.source,
+        layout.file_format,
+        layout.part_rows or part_rows_of(empty.schema),
+        layout.partition_by,
+    )
+    write = _write_folder if layout.is_folder else _write_file
+    with doing(f"writing {layout.target}") as step:
+        return write(layout, contents, empty, features, _Told(step, layout.target, rows.n_rows))
+
+
+Features = Callable[[int], Iterator[Table]]
+"""Gives the features of the data from a row on, piece by piece."""
+
+
+def _write_file(
+    layout: Layout, contents: Contents, empty: Table, features: Features, told: _Told
+) -> Manifest:
+    """Write one file, which is whole or not there at all."""
+    n_rows = group_rows_of(empty.schema)
+    try:
+        with replacing(layout.target) as partial:
+            with writing(partial, layout.file_format, empty.schema) as writer:
+                groups = regrouped(features(0), n_rows, n_rows)
+                for group in chain([next(groups, empty)], groups):
+                    writer.write_table(group)
+                    told.add(group)
+            sync(partial)
+            n_bytes = partial.stat().st_size
+    except (OSError, pa.ArrowException) as error:
+        raise _unwritten(layout.target, error) from error
+    written = WrittenFile(layout.target.name, told.n_rows, n_bytes)
+    return Manifest(contents, (Part(0, told.n_rows, (written,)),), is_whole=True)
+
+
+def _write_folder(
+    layout: Layout, contents: Contents, empty: Table, features: Features, told: _Told
+) -> Manifest:
+    """Write the parts of a folder that it does not have yet."""
+    target, part_rows = layout.target, contents.part_rows
+    found = finished(target, contents)
+    if found is not None:
+        return found
+    n_rows = min(group_rows_of(empty.schema), part_rows)
+    with unfinished(target, contents) as (folder, manifest):
+        try:
+            if not manifest.is_whole:
+                told.skip(manifest.n_rows)
+                groups = regrouped(features(manifest.n_rows), n_rows, part_rows)
+                if not manifest.parts:
+                    groups = chain([next(groups, empty)], groups)
+                for part in parts_of(groups, part_rows):
+                    name = f"part-{len(manifest.parts):06}"
+                    written = write_part(
+                        *(folder, name, map(told.add, part)),
+                        *(layout.file_format, contents.partition_by, n_rows),
+                    )
+                    n_part = sum(file.n_rows for file in written)
+                    done = Part(manifest.n_rows, n_part, written)
+                    manifest = add_part(folder, manifest, done)
+            return publish(folder, target, manifest)
+        except (OSError, pa.ArrowException) as error:
+            if isinstance(error, FastfeatError):
+                raise
+            raise _unwritten(target, error, manifest) from error
+
+
+def _unwritten(target: Path, error: Exception, manifest: Manifest | None = None) -> OutputError:
+    """Return the error of an output that could not be written."""
+    told = f"cannot write {target}: {reason_of(error)}"
+    if manifest is None or not manifest.parts or manifest.contents.source is None:
+        return OutputError(told)
+    n = counted(len(manifest.parts), "part")
+    return OutputError(
+        f"{told}. {n} of it with {counted(manifest.n_rows, 'row')} are on the disk: once that is "
+        "mended, the same call goes on behind them"
+    )
+
+
+def with_digest(table: Table, digest: str) -> Table:
+    """Return a table that says by which fitted plan it was computed."""
+    return table.replace_schema_metadata({PLAN_KEY: digest})
+
+
+def _digest_of_tables(tables: Tables, columns: Sequence[TableColumn]) -> str:
+    """Return a digest of the columns of lookup tables that are read; "" where there are none."""
+    if not columns:
+        return ""
+    found = hashlib.sha256()
+    for name, table in sorted(read_tables(tables, columns).items()):
+        whole = plainly(table.replace_schema_metadata(None)).combine_chunks()
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, whole.schema) as writer:
+            writer.write_table(whole)
+        found.update(f"{name}\0{len(table)}\0".encode())
+        found.update(sink.getvalue())
+    return found.hexdigest()
+
+
+@dataclass(slots=True)
+class _Told:
+    """The count of what is written, which is told meanwhile.
+
+    Args:
+        step: tells it.
+        target: the output.
+        total: rows of the data; None where nobody knows.
+        n_rows: that are computed, with those of parts that were there.
+        n_before: of these.
+        n_bytes: of the features, as they are in memory.
+        began: when it began, `time.monotonic()`.
+    """
+
+    step: Step
+    target: Path
+    total: int | None
+    n_rows: int = 0
+    n_before: int = 0
+    n_bytes: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    def skip(self, n_rows: int) -> None:
+        """Count rows that were there."""
+        self.n_rows = self.n_before = n_rows
+
+    def add(self, group: Table) -> Table:
+        """Count rows, tell them, and return them."""
+        self.n_rows += group.num_rows
+        self.n_bytes += group.nbytes
+        seconds = time.monotonic() - self.began
+        rate = rate_told(self.n_rows, self.total, self.n_bytes, seconds, self.n_before)
+        self.step(f"writing {self.target}, {rate}")
+        return group

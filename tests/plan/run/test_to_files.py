@@ -1,0 +1,279 @@
+"""Features written as they are computed: rows and bytes as in memory, however they came."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.dataset as ds
+import pyarrow.ipc
+import pyarrow.parquet as pq
+import pytest
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.plan.run.pieces import Piece, Rows
+from fastfeat.plan.run.to_files import layout_of, write_features
+
+N_ROWS = 10_000
+
+
+def rows(n_rows: int = N_ROWS) -> pa.Table:
+    """Return rows with numbers, text of three values and dates, some of them missing."""
+    drawn = np.random.default_rng(1)
+    number = drawn.standard_normal(n_rows)
+    return pa.table(
+        {
+            "id": np.arange(n_rows),
+            "x": pa.array(number, mask=drawn.random(n_rows) < 0.1),
+            "city": pa.array(drawn.choice(["Zürich", "a/b=c", "Bern"], n_rows)),
+            "day": pa.array(drawn.integers(0, 3, n_rows).astype(np.int32)).cast(pa.date32()),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def table() -> pa.Table:
+    return rows()
+
+
+@pytest.fixture(scope="module")
+def fitted(table: pa.Table) -> ff.FittedPlan:
+    features = {
+        "x": col("x").impute("median").standard_scale(),
+        "city": col("city").ordinal_encode(),
+        "is_bern": col("city") == "Bern",
+        "town": col("city").one_hot_encode(),
+    }
+    return ff.Plan(features, keep=["id", "day"], dtype="float32").fit(table)
+
+
+def values(table: pa.Table) -> pa.Table:
+    return table.replace_schema_metadata(None)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the bytes of each file of a folder, by its path in it."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def test_a_folder_has_the_features_in_order(
+    fitted: ff.FittedPlan, table: pa.Table, tmp_path: Path
+) -> None:
+    manifest = fitted.transform_to(table, tmp_path / "out", part_rows=3_000)
+    assert [(file.name, file.n_rows) for file in manifest.files] == [
+        ("part-000000.parquet", 3_000),
+        ("part-000001.parquet", 3_000),
+        ("part-000002.parquet", 3_000),
+        ("part-000003.parquet", 1_000),
+    ]
+    assert manifest.n_rows == N_ROWS
+    assert manifest.is_whole
+    sizes = [(tmp_path / "out" / file.name).stat().st_size for file in manifest.files]
+    assert manifest.n_bytes == sum(sizes)
+    found = ds.dataset(tmp_path / "out").to_table()
+    assert values(found).equals(values(fitted.transform(table)), check_metadata=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_files_say_by_which_plan_they_were_computed(
+    fitted: ff.FittedPlan, table: pa.Table, tmp_path: Path
+) -> None:
+    manifest = fitted.transform_to(table, tmp_path / "out")
+    schema = pq.read_schema(tmp_path / "out" / manifest.files[0].name)
+    assert schema.metadata[b"fastfeat.plan"].decode() == manifest.contents.plan
+    assert schema.field("city").metadata == {b"n_codes": b"5"}
+    other = ff.Plan({"x": col("x")}).fit(table).transform_to(table, tmp_path / "other")
+    assert other.contents.plan != manifest.contents.plan
+
+
+def test_row_groups_have_statistics(fitted: ff.FittedPlan, table: pa.Table, tmp_path: Path) -> None:
+    manifest = fitted.transform_to(table, tmp_path / "out", part_rows=4_000)
+    foot = pq.read_metadata(tmp_path / "out" / manifest.files[1].name)
+    at = foot.schema.names.index("id")
+    assert foot.row_group(0).column(at).statistics.min == 4_000
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "out.arrow", "out.arrows", "out.csv", "out.tsv"])
+def test_a_file_has_what_transform_gives(
+    fitted: ff.FittedPlan, table: pa.Table, tmp_path: Path, name: str
+) -> None:
+    path, expected = tmp_path / name, fitted.transform(table)
+    path.write_bytes(b"an old file")
+    manifest = fitted.transform_to(table, path)
+    assert manifest.files[0].n_bytes == path.stat().st_size
+    match path.suffix:
+        case ".parquet":
+            assert values(pq.read_table(path)).equals(values(expected), check_metadata=True)
+        case ".arrow":
+            assert values(pa.ipc.open_file(path).read_all()).equals(values(expected))
+        case ".arrows":
+            assert values(pa.ipc.open_stream(path).read_all()).equals(values(expected))
+        case suffix:
+            options = pa_csv.ParseOptions(delimiter="\t" if suffix == ".tsv" else ",")
+            found = pa_csv.read_csv(path, parse_options=options)
+            assert found["id"].to_pylist() == expected["id"].to_pylist()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("file_format", ["ipc", "csv", "tsv"])
+def test_a_folder_may_have_another_format(
+    fitted: ff.FittedPlan, table: pa.Table, tmp_path: Path, file_format: str
+) -> None:
+    out = tmp_path / "out.d"
+    fitted.transform_to(table, out, format=file_format, part_rows=5_000)
+    read: Any = ds.CsvFileFormat(pa_csv.ParseOptions(delimiter="\t"))
+    found = ds.dataset(out, format=read if file_format == "tsv" else file_format).to_table()
+    assert found["id"].to_pylist() == table["id"].to_pylist()
+
+
+@pytest.mark.parametrize("columns", [["city"], ["day", "is_bern"]])
+def test_partitions_have_their_rows_in_order(
+    fitted: ff.FittedPlan, table: pa.Table, tmp_path: Path, columns: list[str]
+) -> None:
+    out = tmp_path / "out"
+    manifest = fitted.transform_to(table, out, partition_by=columns, part_rows=4_000)
+    expected = fitted.transform(table).to_pandas()
+    assert manifest.n_rows == N_ROWS
+    for file in manifest.files:
+        found = pq.ParquetFile(out / file.name).read()
+        assert found.num_rows == file.n_rows
+        assert set(found.column_names) == set(expected.columns) - set(columns)
+    of_hive = ds.dataset(out, partitioning="hive").to_table()
+    assert sorted(of_hive["id"].to_pylist()) == table["id"].to_pylist()
+    for part in ds.dataset(out, partitioning="hive").get_fragments():
+        ids = part.to_table(columns=["id"])["id"].to_pylist()
+        assert ids == sorted(ids)
+    texts = expected.set_index("id")[columns].astype(str).apply(lambda c: c.str.lower())
+    for name in columns:
+        told = dict(
+            zip(of_hive["id"].to_pylist(), map(str, of_hive[name].to_pylist()), strict=True)
+        )
+        assert [told[k].lower() for k in texts.index] == texts[name].to_list()
+
+
+def test_values_that_miss_have_a_folder_of_their_own(table: pa.Table, tmp_path: Path) -> None:
+    cities = pa.array(["a b/ü", None, "c"] * 4)
+    data = pa.table({"x": pa.array(range(12), pa.int64()), "city": cities})
+    fitted = ff.Plan({"y": col("x") + 1}, keep=["city"]).fit(data)
+    manifest = fitted.transform_to(data, tmp_path / "out", partition_by="city")
+    assert [file.name.rpartition("/")[0] for file in manifest.files] == [
+        "city=__HIVE_DEFAULT_PARTITION__",
+        "city=a%20b%2F%C3%BC",
+        "city=c",
+    ]
+    found = ds.dataset(tmp_path / "out", partitioning="hive").to_table().sort_by("y")
+    assert found["city"].to_pylist() == cities.to_pylist()
+
+
+@pytest.mark.parametrize("partition_by", [(), ("city",)])
+@pytest.mark.parametrize("n_piece", [1, 777, 4_096, N_ROWS])
+def test_bytes_are_the_same_however_rows_come(
+    fitted: ff.FittedPlan, tmp_path: Path, n_piece: int, partition_by: tuple[str, ...]
+) -> None:
+    data = rows(3_000 if n_piece == 1 else N_ROWS)
+    data = data.set_column(2, "city", data["city"].dictionary_encode())
+
+    def read(first: int) -> Any:
+        at = range(first, data.num_rows, n_piece)
+        return (Piece(data.slice(start, n_piece), start) for start in at)
+
+    pieces = Rows(read, data.schema, data.num_rows)
+    for name, given in {"a": pieces, "b": Rows(lambda _: [Piece(data, 0)], data.schema)}.items():
+        layout = layout_of(tmp_path / name, None, partition_by, 2_500)
+        write_features(fitted.record, "digest", given, layout)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_no_rows_have_a_schema(fitted: ff.FittedPlan, table: pa.Table, tmp_path: Path) -> None:
+    none, expected = table.slice(0, 0), fitted.transform(table)
+    manifest = fitted.transform_to(none, tmp_path / "out")
+    assert [file.n_rows for file in manifest.files] == [0]
+    assert ds.dataset(tmp_path / "out").schema.remove_metadata() == expected.schema
+    fitted.transform_to(none, tmp_path / "out.arrow")
+    found = pa.ipc.open_file(tmp_path / "out.arrow").read_all()
+    assert found.schema.remove_metadata() == expected.schema
+    assert fitted.transform_to(none, tmp_path / "parts", partition_by="city").files == ()
+
+
+def test_batches_are_the_features_in_order(fitted: ff.FittedPlan, table: pa.Table) -> None:
+    found = pa.concat_tables(fitted.transform_batches(table))
+    assert found.equals(fitted.transform(table))
+    (matrix,) = fitted.transform_batches(table, to="numpy")
+    assert np.array_equal(matrix, fitted.transform(table, to="numpy"), equal_nan=True)
+
+
+def test_lookup_tables_are_read_once(tmp_path: Path) -> None:
+    planes = pa.table({"plane": ["a", "b"], "seats": [100, 200]})
+    pq.write_table(planes, tmp_path / "planes.parquet")
+    plan = ff.Plan({"seats": ff.lookup("planes", by="plane").col("seats")})
+    data = pa.table({"plane": ["a", "b", "c"] * 100_000})
+    tables = {"planes": str(tmp_path / "planes.parquet")}
+    fitted = plan.fit(data, tables=tables)
+    pieces = fitted.transform_batches(data, tables=tables)
+    first = next(pieces)
+    (tmp_path / "planes.parquet").unlink()
+    found = pa.concat_tables([first, *pieces])
+    assert found.equals(fitted.transform(data, tables={"planes": planes}))
+
+
+def test_a_row_that_fails_is_told_by_its_number_in_the_data(tmp_path: Path) -> None:
+    numbers = np.ones(300_000, np.int64)
+    numbers[200_001] = 2**62
+    fitted = ff.Plan({"y": col("x") * 4}).fit({"x": [1]})
+    with pytest.raises(ff.errors.Overflow, match=r"row 200001\b"):
+        fitted.transform_to({"x": numbers}, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_windows_over_the_data_are_refused(tmp_path: Path) -> None:
+    week = ff.window("7d", by="k", time="t")
+    data = {"x": [1.0], "k": ["a"], "t": pa.array([0], pa.timestamp("ms"))}
+    fitted = ff.Plan({"y": col("x").mean(over=week)}).fit(data)
+    with pytest.raises(ff.errors.InvalidPlan, match="windows see earlier rows of the data"):
+        fitted.transform_to(data, tmp_path / "out")
+    with pytest.raises(ff.errors.InvalidPlan, match="windows see earlier rows of the data"):
+        fitted.transform_batches(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("out", {"format": "parqet"}, "format='parqet': is none of .* Did you mean 'parquet'"),
+        ("out.pqt", {}, "'.pqt' is the suffix of no format"),
+        ("out.csv", {"partition_by": "city"}, "are for folders"),
+        ("out", {"part_rows": 0}, "part_rows=0: takes a number of rows, from 1"),
+        ("out", {"partition_by": "citi"}, "no kept column 'citi'. Did you mean 'city'"),
+        ("out", {"partition_by": ["city", "city"]}, "names 'city' twice"),
+        ("out", {"partition_by": "x"}, "'x' is float. Folders are named by"),
+    ],
+)
+def test_odd_options_are_told(
+    fitted: ff.FittedPlan,
+    table: pa.Table,
+    tmp_path: Path,
+    name: str,
+    options: dict[str, Any],
+    told: str,
+) -> None:
+    with pytest.raises((ff.errors.InvalidPlan, ff.errors.TypeMismatch), match=told):
+        fitted.transform_to(table, tmp_path / name, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_partitions_of_too_many_values_are_refused(
+    fitted: ff.FittedPlan, table: pa.Table, tmp_path: Path
+) -> None:
+    with pytest.raises(ff.errors.InvalidData, match="more than 1,000 folders of 10,000 rows"):
+        fitted.transform_to(table, tmp_path / "out", partition_by="id")
+
+
+def test_a_text_that_would_be_read_as_missing_is_refused(tmp_path: Path) -> None:
+    data = pa.table({"x": [1, 2], "k": ["a", ""]})
+    fitted = ff.Plan({"y": col("x")}, keep=["k"]).fit(data)
+    with pytest.raises(ff.errors.InvalidData, match="'k' has the value ''"):
+        fitted.transform_to(data, tmp_path / "out", partition_by="k")
