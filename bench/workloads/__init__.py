@@ -15,6 +15,7 @@ from bench.workloads.hard_windows import HARD_WINDOWS
 from bench.workloads.keyed import KEYED
 from bench.workloads.known_categories import KNOWN_CATEGORIES
 from bench.workloads.lists import LISTS
+from bench.workloads.mixed import MIXED
 from bench.workloads.one_hot import ONE_HOT
 from bench.workloads.one_row import ONE_ROW
 from bench.workloads.pipeline_step import PIPELINE_STEP
@@ -34,6 +35,7 @@ from bench.workloads.windows import WINDOWS
 WORKLOADS = (
     *ROW_FEATURES,
     *SMALL_BATCHES,
+    *MIXED,
     *WIDE,
     *STATISTICS_20,
     *SHAPES,

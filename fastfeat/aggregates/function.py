@@ -87,6 +87,7 @@ class AggregateFunction:
         tells_number: whether its value tells how many values there are.
         of_many: `finalize` of many columns, from their moments, their type and the parameters;
             None where each is finalized alone.
+        n_rounds: in how many passes over all rows it is learnt, at most, where these come in parts.
     """
 
     name: str
@@ -102,6 +103,7 @@ class AggregateFunction:
     called: str = ""
     tells_number: bool = True
     of_many: Callable[[ManyMoments, DType, Params], Sequence[Learnt]] | None = None
+    n_rounds: int = 1
 
 
 def result_per_key(function: AggregateFunction, dtype: DType, params: Params) -> DType:

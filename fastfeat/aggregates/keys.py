@@ -14,7 +14,7 @@ from fastfeat.aggregates.definition import Values, present
 from fastfeat.aggregates.function import AggregateFunction, Learnt, Number, Summary, any_to_integer
 from fastfeat.dtypes import FLOAT64, UTF8, VOCABULARY, DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.io.arrow import Array
+from fastfeat.io.arrow import Array, call, pa
 from fastfeat.io.columns.keys import first_keys
 from fastfeat.ir.node import Params
 from fastfeat.ir.parameters import (
@@ -35,6 +35,9 @@ OfRows = Callable[[Codes, int], Any]
 
 They come as a NumPy array, or as a DeviceArray."""
 
+Order = Callable[[], NDArray[np.int64]]
+"""Gives the order of codes: the place of the first key, of the second, and so on."""
+
 
 class KeyCounts(NamedTuple):
     """The distinct keys of some rows.
@@ -44,12 +47,14 @@ class KeyCounts(NamedTuple):
         counts: how many rows have each key, shape (n_keys,).
         n_missing: how many rows have none.
         of_rows: what gives each row the number of its key, if that was asked for and is at hand.
+        order: what puts the keys in order, where they are in none yet.
     """
 
     parts: tuple[Array, ...]
     counts: Counts
     n_missing: int
     of_rows: OfRows | None = None
+    order: Order | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +67,8 @@ class Vocabulary:
         n_missing: how many have a missing key.
         n_rare: how many have a key that was left out.
         cache: what backends make of the keys to look them up in.
+        order: what puts the keys in the order by count and value; None where they are in it. Codes
+            that only tell groups apart need no order before somebody looks at them.
     """
 
     parts: tuple[Array, ...]
@@ -69,6 +76,7 @@ class Vocabulary:
     n_missing: int
     n_rare: int = 0
     cache: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    order: Order | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         """Return the number of keys."""
@@ -86,7 +94,9 @@ class Vocabulary:
 
 
 def without_rare(found: KeyCounts, params: Params) -> Vocabulary:
-    """Return the vocabulary of keys that are in order, without those that are too rare."""
+    """Return the vocabulary of keys, without those that are too rare, of keys that are in order."""
+    if found.order is not None:
+        return Vocabulary(found.parts, found.counts, found.n_missing, order=found.order)
     n_kept = _n_kept(found, dict(params))
     parts = tuple(first_keys(part, n_kept) for part in found.parts)
     n_rare = int(found.counts[n_kept:].sum())
@@ -144,6 +154,22 @@ class Groups:
 
     values: NDArray[Any]
     present: NDArray[np.bool_]
+
+
+def in_order_of(places: NDArray[np.int64], of: Vocabulary | Groups) -> Vocabulary | Groups:
+    """Return a vocabulary, or what is learnt of its groups, with the keys in another order.
+
+    Args:
+        places: of the first key, the second, and so on, shape (n_keys,).
+        of: the vocabulary, or values whose last n_keys are of its keys.
+    """
+    if isinstance(of, Vocabulary):
+        at = pa.array(places)
+        parts = tuple(call("array_take", part, at) for part in of.parts)
+        return Vocabulary(parts, of.counts[places], of.n_missing, of.n_rare)
+    first = len(of.values) - len(places)
+    order = np.concatenate([np.arange(first), places + first])
+    return Groups(of.values[order], of.present[order])
 
 
 def groups_of(values: Sequence[Any], dtype: DType) -> Groups:

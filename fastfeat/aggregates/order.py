@@ -240,6 +240,9 @@ def _evenly_spaced_reference(
     return tuple(scale * point for point in [*points, high / scale])
 
 
+_N_ROUNDS = 3
+"""Passes over rows in parts: a sample of them, counts of ranges of values, the wanted of these."""
+
 FUNCTIONS = (
     AggregateFunction(
         "quantile",
@@ -250,6 +253,7 @@ FUNCTIONS = (
         _quantile_ranks,
         tells_number=False,
         parameters=(Q, INTERPOLATION),
+        n_rounds=_N_ROUNDS,
     ),
     AggregateFunction(
         "quantiles",
@@ -260,6 +264,7 @@ FUNCTIONS = (
         _quantiles_ranks,
         written=PLAIN,
         parameters=(Parameter("probabilities", Several(SHARE), "the quantiles"),),
+        n_rounds=_N_ROUNDS,
     ),
     AggregateFunction(
         "even_quantiles",
@@ -273,6 +278,7 @@ FUNCTIONS = (
         parameters=(
             Parameter("n_quantiles", Whole(1, 100_000), "how many quantiles are learnt", 1000),
         ),
+        n_rounds=_N_ROUNDS,
     ),
     AggregateFunction(
         "evenly_spaced",

@@ -221,6 +221,22 @@ def next_grid(field: Field, costs: Mapping[float, float], grid: Grid) -> Grid | 
     return Grid(powers, is_last)
 
 
+def most_rounds(method: Method) -> int:
+    """Return the most passes over rows in parts: their ends, and then one a grid.
+
+    The ends of a grid are neighbours of the best power before, two of its intervals apart; widths
+    are shares of the range of powers.
+    """
+    smallest, largest = RANGE[method]
+    ends = (0.0, *FIRST_POINTS)
+    width = 0.5 * max(after - before for before, after in zip(ends, ends[2:], strict=False))
+    n_grids = 2  # the first, and the last
+    while width > N_BETWEEN * FINEST / (largest - smallest):
+        width *= 2.0 / N_BETWEEN
+        n_grids += 1
+    return 1 + n_grids
+
+
 def _minimum(costs: Mapping[float, float], grid: Sequence[float]) -> float:
     """Return the power at which the polynomial through the best points of a grid is least."""
     best = min(range(len(grid)), key=lambda place: (costs[grid[place]], place))
@@ -315,7 +331,11 @@ def _function(name: str, method: Method) -> AggregateFunction:
         return _by_definition(values, dtype, method)
 
     primitives: frozenset[Primitive] = frozenset({"likelihood"})
-    return AggregateFunction(name, primitives, to_float64, finalize, reference, written=PLAIN)
+    return AggregateFunction(
+        *(name, primitives, to_float64, finalize, reference),
+        written=PLAIN,
+        n_rounds=most_rounds(method),
+    )
 
 
 METHODS: Mapping[str, Method] = {

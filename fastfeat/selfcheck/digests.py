@@ -29,8 +29,7 @@ def digests_of(fitted: FittedPlan, features: Any) -> dict[str, str]:
     """Return a digest of each feature of a table, and one of all that was learnt."""
     found = {name: column_digest(features.column(name)) for name in features.column_names}
     learnt = [
-        fitted.record.constants[one]
-        for one in aggregates_of(fitted.plan.declaration.nodes.values())
+        fitted.record.learnt[one] for one in aggregates_of(fitted.plan.declaration.nodes.values())
     ]
     return {LEARNT: _learnt_digest(learnt), **found}
 

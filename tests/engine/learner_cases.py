@@ -11,6 +11,7 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 import fastfeat as ff
+from fastfeat.aggregates import AGGREGATES
 from fastfeat.engine.cpu.learn import Spec
 from fastfeat.engine.learner import (
     Again,
@@ -32,6 +33,7 @@ from fastfeat.plan.lower.patterns import outputs_of
 from fastfeat.plan.run.inputs import slot_columns
 from fastfeat.plan.run.values import argument_output
 from fastfeat.steps.keys.cpu_open_keys import KeysSpec
+from fastfeat.steps.targets import cpu_time_folds
 
 
 class Case(NamedTuple):
@@ -239,13 +241,22 @@ def keys_shown(values: Any) -> Any:
     return parts, found.counts.tolist(), found.n_missing
 
 
-MOST_ROUNDS = 20
+def most_rounds(spec: Any) -> int:
+    """Return in how many rounds a task is learnt, at most."""
+    match spec:
+        case Spec():
+            rows = [AGGREGATES[name] for functions in spec.wanted for name, _ in functions]
+            return max(row.n_rounds for row in rows)
+        case cpu_time_folds.Spec():
+            return 2
+        case _:
+            return 1
 
 
 def learnt_at_once(learner: Learner[Any, Any], case: Case) -> Sequence[Any]:
     """Return the values, all rows added at once in each round."""
     hint = None
-    for _ in range(MOST_ROUNDS):
+    for _ in range(most_rounds(case.spec)):
         state = learner.start(case.spec, hint)
         learner.add(state, case.columns, range(case.n_rows))
         match learner.next(state):
@@ -261,7 +272,7 @@ def learnt_in_parts(
 ) -> Sequence[Any]:
     """Return the values, the rows split anew in each round."""
     hint = None
-    for _ in range(MOST_ROUNDS):
+    for _ in range(most_rounds(case.spec)):
         state = _state_of(learner, case, hint, draw(splits(case.n_rows)))
         assert learner.size(state) <= learner.bound(case.spec, case.n_rows)
         match learner.next(state):

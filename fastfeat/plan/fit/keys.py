@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -41,22 +41,30 @@ _MOST_CELLS = 2**31 - 1
 """Folds times categories: groups are numbered by int32."""
 
 
-def learn_keys(batch: Batch, aggregates: Sequence[Aggregate], codes: Sequence[Node]) -> None:
+def learn_keys(
+    batch: Batch,
+    aggregates: Sequence[Aggregate],
+    codes: Sequence[Node],
+    in_any_order: Set[Node] = frozenset(),
+) -> None:
     """Learn vocabularies, modes and numbers of keys: they are counted once.
 
     Args:
         batch: the training rows; takes what is learnt, and the codes.
         aggregates: of the same keys.
         codes: the steps that give the rows the code of their key, which counting may give too.
+        in_any_order: vocabularies whose order nothing reads but a user.
     """
     key = key_of(aggregates[0])
     tell(f"keys of {', '.join(map(show, aggregates[0].args))}")
     keys = None if batch.source is None else batch.source.rows.keys.get(key)
     chosen = None if keys is None or batch.source is None else among(keys, batch.source)
     encodes = [step for step in codes if isinstance(step, Call)]
-    found = (
-        _counts(batch, aggregates[0], with_rows=bool(encodes)) if chosen is None else chosen.counts
-    )
+    if chosen is not None:
+        found = chosen.counts
+    else:
+        in_order = not all(one in in_any_order for one in aggregates)
+        found = _counts(batch, aggregates[0], with_rows=bool(encodes), in_order=in_order)
     for member in aggregates:
         learnt = _of_counts(member, found, batch.types[member])
         if isinstance(learnt, Vocabulary) and keys is not None and chosen is not None:
@@ -240,14 +248,16 @@ def _n_without_key(codes: Node) -> int:
     return 1 + int(dict(codes.params)["n_unseen"])
 
 
-def _counts(batch: Batch, aggregate: Aggregate, *, with_rows: bool) -> KeyCounts:
+def _counts(
+    batch: Batch, aggregate: Aggregate, *, with_rows: bool, in_order: bool = True
+) -> KeyCounts:
     """Return the keys of the training rows with their counts."""
     compute_columns(batch, aggregate.args)
     parts = [key_values(batch, arg, narrow=True) for arg in aggregate.args]
     params = dict(aggregate.params)
     dtypes = [batch.types[arg] for arg in aggregate.args]
     missing, room = params.get("missing", "key"), params.get("max_memory", MAX_MEMORY)
-    return run_task(batch.backend, KeysTask(parts, dtypes, missing, room, with_rows))
+    return run_task(batch.backend, KeysTask(parts, dtypes, missing, room, with_rows, in_order))
 
 
 def _of_counts(aggregate: Aggregate, found: KeyCounts, dtype: DType) -> Constant:

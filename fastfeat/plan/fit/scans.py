@@ -29,6 +29,7 @@ from fastfeat.errors import (
 from fastfeat.ir.node import Aggregate, Node
 from fastfeat.ir.show import show
 from fastfeat.plan.fit.keys import learn_groups, learn_keys, learn_target
+from fastfeat.plan.lower.codes import in_any_order
 from fastfeat.plan.lower.constants import (
     ConstantCalls,
     bind,
@@ -96,16 +97,17 @@ def learn(batch: Batch, typed: TypedPlan, *, transforms: bool = False) -> None:
         Overflow: an argument, or a sum, does not fit its type; names a feature that reads it.
     """
     schedule = typed.schedule("fit_transform" if transforms else "fit")
-    n_rounds = schedule.n_rounds
-    with doing(f"learning from {counted(batch.n_rows, 'row')}", n_rounds, "scans") as step:
-        if n_rounds and batch.n_rows == 0:
+    n_scans = len({task.round for task in schedule.tasks if task.learns})
+    with doing(f"learning from {counted(batch.n_rows, 'row')}", n_scans, "scans") as step:
+        if n_scans and batch.n_rows == 0:
             first = show(scans_of(list(typed.nodes.values()))[0][0])
             raise InvalidData(
                 f"fit has no rows to learn {first} from. Give it at least one training row"
             )
         running = begun(batch, schedule, frees=True)
-        for number, tasks in groupby(running.schedule.tasks, key=lambda task: task.round):
-            step(number - 1)
+        rounds = groupby(running.schedule.tasks, key=lambda task: task.round)
+        for k, (_, tasks) in enumerate(rounds):
+            step(min(k, n_scans))
             for task in tasks:
                 _learn_task(running, task, typed)
                 run_columns(running, task)
@@ -117,7 +119,7 @@ def _learn_task(running: Running, task: Task, typed: TypedPlan) -> None:
     match task.kind:
         case "keys":
             codes = [running.schedule.columns[place].origin for place in task.free]
-            learn_keys(running.batch, aggregates, codes)
+            learn_keys(running.batch, aggregates, codes, typed.once(_in_any_order))
         case "target":
             learn_target(running.batch, aggregates[0])
         case "groups":
@@ -140,6 +142,10 @@ def _learn_statistics(batch: Batch, scan: Scan, features: Mapping[str, Node]) ->
     for group, values in zip(scan.aggregates, _run(batch, scan, read, features), strict=True):
         batch.learnt.update(zip(group, values, strict=True))
     _check_finite(batch, scan, read)
+
+
+def _in_any_order(typed: TypedPlan) -> frozenset[Node]:
+    return in_any_order(typed.nodes.values())
 
 
 def warn_missing(learnt: Mapping[Node, Constant]) -> None:

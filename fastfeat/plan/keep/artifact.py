@@ -121,7 +121,7 @@ def _parts_of(fitted: Fitted) -> dict[str, bytes]:
     aggregates = aggregates_of(fitted.declaration.nodes.values())
     return {
         "plan": canonical.dump(plan_document(fitted.declaration)).encode(),
-        **state_parts([fitted.constants[aggregate] for aggregate in aggregates]),
+        **state_parts([fitted.learnt[aggregate] for aggregate in aggregates]),
         "zones": _zones_bytes(fitted.zones),
     }
 

@@ -2,21 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
 
-from fastfeat.aggregates.keys import Vocabulary
+from fastfeat.aggregates.keys import Groups, Vocabulary, in_order_of
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.io.arrow import Array, call, index_in, pa
 from fastfeat.io.columns.keys import key_array
 from fastfeat.io.columns.row_values import stored_literal
-from fastfeat.ir.node import Call, Literal, Node, postorder
+from fastfeat.ir.node import Aggregate, Call, GroupFrame, Literal, Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.plan.lower.lower import Constant, Types
 from fastfeat.steps.keys.rows import category_texts
+
+
+def in_any_order(roots: Iterable[Node]) -> frozenset[Node]:
+    """Return the vocabularies whose codes only tell groups apart: they are learnt in any order.
+
+    Args:
+        roots: the features that are learnt for; what else reads a vocabulary reads its order.
+    """
+    order = postorder(list(roots))
+    found = {
+        node
+        for node in order
+        if isinstance(node, Aggregate) and node.function == "vocabulary" and _keeps_all(node)
+    }
+    codes = {node for node in order if _numbers_groups(node) and node.args[-1] in found}
+    read = set(roots)
+    for node in order:
+        is_of_groups = isinstance(node, Aggregate) and isinstance(node.frame, GroupFrame)
+        args = node.args[:1] + node.args[2:] if is_of_groups else node.args
+        read.update(args[:-1] if node in codes else args)
+    codes -= read
+    read.update(node.args[-1] for node in order if _numbers_groups(node) and node not in codes)
+    return frozenset(found - read)
+
+
+def _keeps_all(vocabulary: Aggregate) -> bool:
+    """Return whether no key is too rare for a code of its own."""
+    params = dict(vocabulary.params)
+    return params["min_frequency"] is None and params["max_categories"] is None
+
+
+def _numbers_groups(node: Node) -> bool:
+    """Return whether a step gives keys codes, as groups are numbered by."""
+    return (
+        isinstance(node, Call) and node.function == "encode" and dict(node.params)["n_unseen"] == 1
+    )
+
+
+def in_order_of_codes(learnt: Mapping[Node, Constant]) -> Mapping[Node, Constant]:
+    """Return learnt values with all vocabularies in order, as users see them and files keep them.
+
+    Args:
+        learnt: value of each aggregate.
+    """
+    orders = {
+        node: value.order()
+        for node, value in learnt.items()
+        if isinstance(value, Vocabulary) and value.order is not None
+    }
+    if not orders:
+        return learnt
+    found = dict(learnt)
+    for node, value in learnt.items():
+        if isinstance(value, Vocabulary) and node in orders:
+            found[node] = in_order_of(orders[node], value)
+        elif isinstance(value, Groups):
+            places = orders.get(node.args[1].args[-1])
+            found[node] = value if places is None else in_order_of(places, value)
+    return found
 
 
 def n_codes(codes: Node, learnt: Mapping[Node, Constant]) -> int:

@@ -48,6 +48,30 @@ def learn_together(schedule: Schedule) -> Schedule:
     return _joined(schedule, key)
 
 
+def begin_early(schedule: Schedule) -> Schedule:
+    """Return the schedule with each task in the first pass over the rows in which it can run.
+
+    What learns begins once all that it uses is learnt, whatever else of its depth still takes; what
+    makes columns runs when the first task does that reads them.
+    """
+    if not schedule.n_rounds:
+        return schedule
+    readers, _ = _readers(schedule)
+    tasks, rounds = schedule.tasks, [1] * len(schedule.tasks)
+    for k, task in enumerate(tasks):  # as early as can be
+        after = rounds[k] + (task.n_rounds if task.learns else 0)
+        for reader in readers[k]:
+            rounds[reader] = max(rounds[reader], after)
+    last = max(rounds[k] + task.n_rounds - 1 for k, task in enumerate(tasks) if task.learns)
+    for k in reversed(range(len(tasks))):
+        if tasks[k].kind == "features":
+            rounds[k] = last + 1
+        elif not tasks[k].learns:
+            rounds[k] = min((rounds[reader] for reader in readers[k]), default=rounds[k])
+    begun = [replace(task, round=rounds[k]) for k, task in enumerate(tasks)]
+    return replace(schedule, tasks=tuple(sorted(begun, key=lambda task: task.round)))
+
+
 def merge_windows(schedule: Schedule) -> Schedule:
     """Return the schedule with functions over windows of one order of the rows together.
 
@@ -146,6 +170,7 @@ def _alike(schedule: Schedule) -> list[ColumnOf]:
 PASSES: tuple[Pass, ...] = (
     share_vocabularies,
     learn_together,
+    begin_early,
     merge_windows,
     fuse_programs,
     take_counted_codes,
@@ -275,6 +300,7 @@ def _as_one(tasks: Sequence[Task]) -> Task:
         uses=all_of(task.uses for task in tasks),
         gives=all_of(task.gives for task in tasks),
         learns=all_of(task.learns for task in tasks),
+        n_rounds=max(task.n_rounds for task in tasks),
     )
 
 

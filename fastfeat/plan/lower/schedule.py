@@ -6,12 +6,13 @@ and no row was looked at, so that every fit, and every batch of rows, runs by th
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from fastfeat.dtypes import DType
-from fastfeat.ir.node import Aggregate, Node
+from fastfeat.ir.node import Aggregate, Node, fold
 
 SpaceOf = int
 ColumnOf = int
@@ -93,8 +94,10 @@ class Task:
         uses: values that are learnt before.
         gives: columns that it makes.
         learns: values that it learns.
-        round: the pass over training rows in which it runs, from 1 on; after the last it is that of
-            the features.
+        round: the pass over training rows in which it begins to run, from 1 on: learning tasks as
+            early as what they use is learnt, others when one that they are for does; after the last
+            it is that of the features.
+        n_rounds: in how many passes it learns, at most, where not all rows are in memory.
         order: what orders the rows, of functions of windows: they need whole entities.
         free: columns that counting may give beside what it learns.
         frees: columns that no later task reads.
@@ -107,6 +110,7 @@ class Task:
     gives: tuple[ColumnOf, ...] = ()
     learns: tuple[ValueOf, ...] = ()
     round: int = 1
+    n_rounds: int = 1
     order: Node | None = None
     free: tuple[ColumnOf, ...] = ()
     frees: tuple[ColumnOf, ...] = ()
@@ -136,5 +140,30 @@ class Schedule:
 
     @property
     def n_rounds(self) -> int:
-        """The number of passes over the training rows that learn."""
-        return max((task.round for task in self.tasks if task.learns), default=0)
+        """The number of passes over the training rows that learn, at most."""
+        ends = (task.round + task.n_rounds - 1 for task in self.tasks if task.learns)
+        return max(ends, default=0)
+
+
+def digest_of(schedule: Schedule, task: Task) -> bytes:
+    """Return the digest of a task, shape (32,): of what it is of, down to columns and their types.
+
+    Tasks of two schedules have the same one where they make or learn the same of the same columns,
+    in the same order, from the same that was learnt before; names of features are not in it. States
+    carry it, so that those of other tasks are told apart.
+
+    Args:
+        schedule: in which it stands.
+        task: the task.
+    """
+    places = task.gives or task.reads
+    types = schedule.spaces[schedule.columns[places[0]].space if places else ROWS].types
+
+    def visit(node: Node, args: list[bytes]) -> bytes:
+        own = [getattr(node, one.name) for one in fields(node) if one.name != "args"]
+        told = (type(node).__name__, own, str(types.get(node)))
+        return hashlib.sha256(b"".join([repr(told).encode(), *args])).digest()
+
+    found = fold(task.nodes, visit)
+    parts = [task.kind.encode(), *(found[node] for node in task.nodes)]
+    return hashlib.sha256(b"".join(parts)).digest()

@@ -405,7 +405,8 @@ def _add_learning(
     uses: tuple[ValueOf, ...],
 ) -> None:
     learns = (_value(draft, one),)
-    draft.tasks.append(Task(kind, (one,), reads, uses, (), learns, draft.round))
+    n_rounds = AGGREGATES[one.function].n_rounds if kind == "statistics" else 1
+    draft.tasks.append(Task(kind, (one,), reads, uses, (), learns, draft.round, n_rounds))
 
 
 def _features(draft: _Draft, roots: Sequence[Node]) -> tuple[ColumnOf, ...]:

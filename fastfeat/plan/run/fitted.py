@@ -17,7 +17,7 @@ from fastfeat.ir.node import Call, Literal, Node, TableColumn
 from fastfeat.plan.declare.bind import Schemas
 from fastfeat.plan.declare.bind import bind as bind_types
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.lower.codes import categories_of, n_codes
+from fastfeat.plan.lower.codes import categories_of, in_order_of_codes, n_codes
 from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.lower.indicators import expanded
 from fastfeat.plan.lower.lower import Constant, Types
@@ -84,6 +84,15 @@ class Fitted:
         default_factory=dict[str, tuple[Any, ...]], init=False, repr=False
     )
     """What was made for small batches, by the form of the result; see `plan.run.prepared`."""
+
+    @cached_property
+    def learnt(self) -> Mapping[Node, Constant]:
+        """The constants with every vocabulary in the order of its codes.
+
+        Of keys that only tell groups apart, `constants` has another one: they are put in order
+        when somebody looks at them, or writes them to a file.
+        """
+        return in_order_of_codes(self.constants)
 
     @cached_property
     def table_columns(self) -> dict[TableColumn, DType]:

@@ -48,7 +48,8 @@ def describe_schedule(schedule: Schedule) -> str:
     spaces = ", ".join(schedule.spaces[space].name for space in sorted(read)) or "rows"
     title = f"{_TITLES[schedule.purpose]}: {counted(len(schedule.tasks), 'task')} over {spaces}"
     if schedule.n_rounds:
-        title += f", {counted(schedule.n_rounds, 'round')}"
+        bound = "at most " if any(task.n_rounds > 1 for task in schedule.tasks) else ""
+        title += f", {bound}{counted(schedule.n_rounds, 'round')}"
     lines = [title]
     numbered = enumerate(schedule.tasks, 1)
     for number, members in groupby(numbered, key=lambda pair: pair[1].round):
@@ -82,7 +83,8 @@ def _task(named: _Named, number: int, task: Task) -> Iterator[str]:
     places = task.gives or task.reads
     own = schedule.columns[places[0]].space if places else 0
     order = f", {order_text(task.order)}" if isinstance(task.order, Call) else ""
-    yield f"{number}. {task.kind} of {schedule.spaces[own].name}{order}"
+    rounds = f", at most {task.n_rounds} rounds" if task.n_rounds > 1 else ""
+    yield f"{number}. {task.kind} of {schedule.spaces[own].name}{order}{rounds}"
     yield from _line("reads", (_column(named, place, own) for place in task.reads))
     yield from _line("uses", _used(named, task))
     if task.kind != "features":

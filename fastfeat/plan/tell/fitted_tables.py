@@ -222,7 +222,7 @@ def _features_of(fitted: Fitted) -> Iterator[tuple[str, str]]:
     plan = fitted.declaration
     for feature, expression in plan.features.items():
         written = {feature + suffix: plan.nodes[feature + suffix] for suffix in expression.suffixes}
-        for column in expanded(written, fitted.constants, fitted.types):
+        for column in expanded(written, fitted.learnt, fitted.types):
             yield column, feature
 
 
@@ -233,9 +233,9 @@ def learnt_values(fitted: Fitted) -> dict[str, Any]:
     for aggregate, text in show_all(aggregates).items():
         # texts that were shortened may be the same
         name = text if text not in values else f"{text} #{len(values)}"
-        value = fitted.constants[aggregate]
+        value = fitted.learnt[aggregate]
         if isinstance(aggregate, Aggregate) and isinstance(value, Vocabulary | Groups):
-            values[name] = learnt_table(aggregate, value, fitted.constants, fitted.types)
+            values[name] = learnt_table(aggregate, value, fitted.learnt, fitted.types)
         else:
             values[name] = python_value(value, fitted.types[aggregate])
     return values
@@ -243,13 +243,13 @@ def learnt_values(fitted: Fitted) -> dict[str, Any]:
 
 def vocabulary(fitted: Fitted, feature: str) -> Table:
     """Return the categories of an encoder; see `FittedPlan.vocabulary`."""
-    return vocabulary_table(_encoder(fitted, feature), fitted.constants, fitted.types)
+    return vocabulary_table(_encoder(fitted, feature), fitted.learnt, fitted.types)
 
 
 def inverse(fitted: Fitted, feature: str, codes: Any) -> Any:
     """Return the categories that codes of an encoder stand for; see `FittedPlan.inverse`."""
     encoder = _encoder(fitted, feature)
-    return categories_of_codes(encoder, codes, fitted.constants, fitted.types)
+    return categories_of_codes(encoder, codes, fitted.learnt, fitted.types)
 
 
 def _encoder(fitted: Fitted, feature: str) -> Call:

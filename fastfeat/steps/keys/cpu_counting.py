@@ -67,6 +67,7 @@ def counted(
     max_memory: int,
     *,
     with_rows: bool,
+    in_order: bool = True,
 ) -> Counted:
     """Return the distinct keys of some rows; arguments as of `KeysTask`.
 
@@ -75,7 +76,7 @@ def counted(
     """
     try:
         if len(columns) > 1 or missing != "key":
-            return _count_rows(columns, dtypes, missing, max_memory, with_rows)
+            return _count_rows(columns, dtypes, missing, max_memory, with_rows, in_order)
         if pa.types.is_dictionary(columns[0].type):
             return _count_entries(columns[0], dtypes[0], max_memory)
         return _count(columns[0], dtypes[0], max_memory, with_rows)
@@ -104,6 +105,21 @@ def key_counts(of: Counted) -> KeyCounts:
 
     given = None if of.of_rows is None else of_rows
     return KeyCounts(parts, in_order.counts[:n_used], of.found.n_missing, given)
+
+
+def key_counts_in_no_order(
+    of: Counted, dtypes: Sequence[DType], missing: str, max_memory: int
+) -> KeyCounts:
+    """Return the keys of some rows as they were found, with what puts them in order.
+
+    Where there are keys that no row has, they are in order.
+    """
+    counts = of.found.counts
+    if not counts.all():
+        return key_counts(of)
+    parts = of.parts_of(of.found.keys)
+    order = partial(in_order, parts, dtypes, counts, missing, max_memory)
+    return KeyCounts(parts, counts, of.found.n_missing, of.of_rows, order)
 
 
 def _count(column: ChunkedArray, dtype: DType, max_memory: int, with_rows: bool) -> Counted:
@@ -155,10 +171,12 @@ def _count_rows(
     missing: str,
     max_memory: int,
     with_rows: bool,
+    in_order: bool,
 ) -> Counted:
     """Return the distinct combinations of several columns: of the places of their values."""
     ranks = [
-        ranks_of(column, dtype, max_memory) for column, dtype in zip(columns, dtypes, strict=True)
+        ranks_of(column, dtype, max_memory, in_order=in_order)
+        for column, dtype in zip(columns, dtypes, strict=True)
     ]
     combined, sizes = combined_of([r.rows for r in ranks], [len(r.values) for r in ranks])
     present = None
@@ -311,7 +329,7 @@ class Ranks(NamedTuple):
     """The distinct values of a part of a key, and which of them each row has.
 
     Args:
-        values: in order, as an Arrow array.
+        values: each once, as an Arrow array.
         rows: per row 1 + the place of its value, 0 where it is missing.
     """
 
@@ -319,16 +337,27 @@ class Ranks(NamedTuple):
     rows: Places
 
 
-def ranks_of(column: ChunkedArray, dtype: DType, max_memory: int) -> Ranks:
-    """Return the values of a column in order, and the place of that of each row.
+def ranks_of(
+    column: ChunkedArray, dtype: DType, max_memory: int, *, in_order: bool = True
+) -> Ranks:
+    """Return the values of a column, and the place of that of each row.
 
     Of a dictionary the entries are looked at, and count as far as rows have them.
+
+    Args:
+        column: as `io.columns.keys` stores it.
+        dtype: its type.
+        max_memory: bytes that the values may take.
+        in_order: whether the values have to be in order; those of a dictionary always are.
     """
     if pa.types.is_dictionary(column.type):
         of = _count_entries(column, dtype, WIDEST)
     else:
         of = _count(column, dtype, max_memory, with_rows=True)
     assert of.of_rows is not None
+    if not in_order and not pa.types.is_dictionary(column.type):
+        places = np.arange(1, 1 + len(of.found.counts), dtype=np.int32)
+        return Ranks(array_of(of.found.keys, dtype), of.of_rows(places, 0))
     is_used = (of.found.counts > 0).astype(np.int64)
     by_value = in_final_order(replace(of.found, counts=is_used))
     values = first_keys(array_of(by_value.keys, dtype), int(is_used.sum()))

@@ -29,6 +29,7 @@ from fastfeat.steps.keys.cpu_counting import (
     element_of,
     in_order,
     key_counts,
+    key_counts_in_no_order,
 )
 from fastfeat.steps.keys.cpu_open_keys import (
     KeysSpec,
@@ -72,12 +73,12 @@ class KeysState:
 
 
 def count_keys(task: KeysTask) -> KeyCounts:
-    """Return the distinct keys of some rows in order.
+    """Return the distinct keys of some rows.
 
     Raises:
         InvalidData: they take more memory than they may.
     """
-    how = {"at_once": True, "with_rows": task.with_rows}
+    how = {"at_once": True, "with_rows": task.with_rows, "in_order": task.in_order}
     spec = KeysSpec(tuple(task.dtypes), task.missing, task.max_memory, **how)
     state = start(spec, None)
     add(state, dict(enumerate(task.columns)), range(len(task.columns[0])))
@@ -101,7 +102,9 @@ def add(state: KeysState, columns: Mapping[Any, Any], rows: Rows) -> None:
     state.n_rows += n_rows
     if n_before == 0 and spec.at_once:
         state.first = counted(
-            parts, spec.dtypes, spec.missing, spec.max_memory, with_rows=spec.with_rows
+            *(parts, spec.dtypes, spec.missing, spec.max_memory),
+            with_rows=spec.with_rows,
+            in_order=spec.in_order,
         )
     elif n_rows:
         _close_first(state)
@@ -132,10 +135,14 @@ def merge(a: KeysState, b: KeysState) -> KeysState:
 
 
 def finished(state: KeysState) -> Learnt:
-    """Return the keys of all rows in the order of codes, with what numbers rows added at once."""
+    """Return the keys of all rows, with what numbers rows added at once."""
+    spec = state.spec
     if state.first is not None:
-        return Learnt((key_counts(state.first),))
-    spec, found = state.spec, _all(state)
+        if spec.in_order:
+            return Learnt((key_counts(state.first),))
+        how = spec.dtypes, spec.missing, spec.max_memory
+        return Learnt((key_counts_in_no_order(state.first, *how),))
+    found = _all(state)
     if spec.is_column:
         column = counted_before(found.parts[0], spec.dtypes[0], found.counts, state.n_missing)
         return Learnt((key_counts(column),))

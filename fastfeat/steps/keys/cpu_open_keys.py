@@ -49,6 +49,7 @@ class KeysSpec:
         max_memory: bytes that the keys may take.
         at_once: whether all rows are expected in one call, which then divides the work.
         with_rows: whether rows that come at once get the number of their key.
+        in_order: whether keys of rows that come at once have to be in order.
     """
 
     dtypes: tuple[DType, ...]
@@ -56,6 +57,7 @@ class KeysSpec:
     max_memory: int
     at_once: bool = False
     with_rows: bool = False
+    in_order: bool = True
 
     @property
     def is_column(self) -> bool:

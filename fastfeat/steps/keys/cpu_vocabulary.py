@@ -119,7 +119,7 @@ def _index(keys: Array, dtype: DType) -> Index:
 def _lookup(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> Lookup:
     """Return the indices in which rows of several parts are looked up."""
     ranks = [
-        ranks_of(pa.chunked_array([part]), dtype, WIDEST)
+        ranks_of(pa.chunked_array([part]), dtype, WIDEST, in_order=False)
         for part, dtype in zip(vocabulary.parts, dtypes, strict=True)
     ]
     combined, sizes = combined_of([r.rows for r in ranks], [len(r.values) for r in ranks])

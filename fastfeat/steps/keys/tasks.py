@@ -25,7 +25,7 @@ from fastfeat.steps.keys.rows import rows_of_keys
 
 @dataclass(frozen=True, slots=True)
 class KeysTask(Task[KeyCounts]):
-    """The distinct keys of some rows, in the order of codes.
+    """The distinct keys of some rows.
 
     Args:
         columns: the parts of the key, as `io.columns.keys` stores them.
@@ -33,6 +33,7 @@ class KeysTask(Task[KeyCounts]):
         missing: "key" where one missing part makes the key missing, "value" where it is a value.
         max_memory: bytes that the keys may take.
         with_rows: whether to keep which key each row has.
+        in_order: whether the keys have to be in order; where not, a backend may leave that.
     """
 
     columns: Sequence[Any]
@@ -40,6 +41,7 @@ class KeysTask(Task[KeyCounts]):
     missing: str
     max_memory: int
     with_rows: bool = False
+    in_order: bool = True
 
 
 @dataclass(frozen=True, slots=True)

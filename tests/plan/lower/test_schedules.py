@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scheduled_plans import CASES, rows, tables
 
+from fastfeat import col
 from fastfeat.api.plan import Plan
+from fastfeat.dtypes import FLOAT64
 from fastfeat.io.columns.types import schema_of
 from fastfeat.plan.declare.bind import bind
 from fastfeat.plan.lower.lower import Types
 from fastfeat.plan.lower.passes import PASSES
-from fastfeat.plan.lower.schedule import LEARNING, Purpose, Schedule
+from fastfeat.plan.lower.schedule import LEARNING, Purpose, Schedule, digest_of
 from fastfeat.plan.lower.scheduling import drafted, schedule_of
 from fastfeat.plan.tell.explain_schedule import describe_schedule
 
@@ -104,6 +107,69 @@ def test_windows_of_one_order_are_one_task_a_depth() -> None:
     orders = [task.order for task in schedule.tasks if task.kind == "windows"]
     n_windows = sum(len(task.nodes) for task in schedule.tasks if task.kind == "windows")
     assert len(orders) < n_windows
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_task_begins_once_what_it_uses_is_learnt(name: str) -> None:
+    plan = CASES[name]().plan
+    for purpose in ("fit", "fit_transform"):
+        schedule = schedule_of(plan.declaration.nodes, types_of(plan), purpose)
+        learnt = {v: task.round + task.n_rounds for task in schedule.tasks for v in task.learns}
+        made = {place: task.round for task in schedule.tasks for place in task.gives}
+        for task in schedule.tasks:
+            assert task.round >= max((learnt[v] for v in task.uses if v in learnt), default=1)
+            assert task.round >= max((made[p] for p in task.reads if p in made), default=1)
+            assert task.round <= schedule.n_rounds + 1
+
+
+def test_rounds_are_those_of_the_longest_way_and_not_of_all_depths() -> None:
+    x, shop = col("amount"), col("shop")
+    plan = Plan(
+        {
+            "imputed": x.impute("median").standard_scale(),
+            "encoded": shop.target_encode("y", folds=3).standard_scale(),
+        },
+        label="y",
+    )
+    schedule = schedule_of(plan.declaration.nodes, types_of(plan), "fit")
+    rounds = {task.kind: task.round for task in schedule.tasks if task.kind != "statistics"}
+    assert (rounds["keys"], rounds["target"]) == (1, 2)
+    statistics = [(t.round, t.n_rounds) for t in schedule.tasks if t.kind == "statistics"]
+    assert statistics == [(1, 3), (3, 1), (4, 1)]  # those of depth 3 do not wait for depth 2
+    assert schedule.n_rounds == 4
+
+
+def digests(plan: Plan, purpose: Purpose = "fit", types: Types | None = None) -> list[bytes]:
+    schedule = schedule_of(plan.declaration.nodes, types or types_of(plan), purpose)
+    return [digest_of(schedule, task) for task in schedule.tasks]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_tasks_have_digests_of_their_own_that_are_the_same_each_time(name: str) -> None:
+    plan = CASES[name]().plan
+    for purpose in PURPOSES:
+        found = digests(plan, purpose)
+        assert len({*found}) == len(found)
+        assert digests(Plan.from_json(plan.to_json()), purpose) == found
+
+
+def test_digests_tell_parameters_types_and_columns_apart_and_not_names() -> None:
+    def of(**features: Any) -> bytes:
+        (found,) = digests(Plan(features))
+        return found
+
+    x, n = col("amount"), col("n")
+    assert of(a=x.standard_scale()) == of(b=x.standard_scale())
+    others = [
+        *(of(a=x.mean()), of(a=n.mean()), of(a=x.std()), of(a=x.std(ddof=0))),
+        *(of(a=(x + 1).mean()), of(a=(x + 1.0).mean()), of(a=(x - 1).mean())),
+        *(of(a=x.mean(), b=x.std()), of(a=x.std(), b=x.mean())),
+        *(of(a=col("shop").n_unique()), of(a=col("card").n_unique())),
+    ]
+    assert len({*others}) == len(others)
+    plan = Plan({"a": n.mean()})
+    as_float = bind([*plan.declaration.nodes.values()], {"n": FLOAT64}, {})
+    assert digests(plan, types=as_float) != digests(plan)
 
 
 if __name__ == "__main__":
