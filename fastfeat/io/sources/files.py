@@ -161,7 +161,7 @@ def _read_delimited(path: Path, columns: Sequence[str] | None, delimiter: str) -
     # No included column would mean all; one is needed to count the rows.
     convert = csv.ConvertOptions(include_columns=wanted or names[:1])
     table = csv.read_csv(path, parse_options=parse, convert_options=convert)
-    return _empty_text_as_null(table).select(wanted)
+    return empty_text_as_null(table).select(wanted)
 
 
 def _head(path: Path, delimiter: str) -> Schema:
@@ -180,7 +180,7 @@ def _parquet_schema(path: Path) -> Schema:
     return parquet.read_schema(path)
 
 
-def _empty_text_as_null(table: Table) -> Table:
+def empty_text_as_null(table: Table) -> Table:
     """Return a table in which empty text is missing, as empty numbers are."""
     empty_text = text_array([""])[0]
     for at, field in enumerate(table.schema):

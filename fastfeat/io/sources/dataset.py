@@ -1,0 +1,273 @@
+"""Data sets: rows that may be more than memory holds, in parts that are read one after another.
+
+A part is a file, a table, or what a function gives anew whenever it is called. When a data set is
+made, nothing is read but what files say of themselves; of CSV, which says nothing, all.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, cast
+
+from fastfeat.errors import FastfeatError, InvalidData, TypeMismatch, counted
+from fastfeat.io.arrow import Array, Schema, pa
+from fastfeat.io.sources.file_parts import FilePart, delimited_parts, file_part
+from fastfeat.io.sources.formats import SUFFIXES, Format, format_of_bytes, format_of_name
+from fastfeat.io.sources.frames import class_names
+from fastfeat.io.sources.locations import (
+    Located,
+    check_once,
+    file_at,
+    located,
+    partition_columns,
+)
+from fastfeat.io.sources.parts import OpenedPart, Part, TablePart, common_columns
+from fastfeat.io.sources.read import read_table, select
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Rows in parts, numbered over all of them.
+
+    Args:
+        schema: the columns that are in every part, each of a type for the values of all.
+        parts: in the order of their rows.
+        at_odds: why a column is not in the schema, which is the error of reading it.
+        is_once: whether it can be read once alone.
+    """
+
+    schema: Schema
+    parts: tuple[Part, ...]
+    at_odds: Mapping[str, FastfeatError] = field(default_factory=dict[str, FastfeatError])
+    is_once: bool = False
+
+    @property
+    def n_rows(self) -> int | None:
+        """The number of rows; None where only reading tells."""
+        total = 0
+        for part in self.parts:
+            if part.n_rows is None:
+                return None
+            total += part.n_rows
+        return total
+
+    @property
+    def identity(self) -> list[tuple[str, int, int | None]] | None:
+        """Name, bytes and time of writing of each file; None if not all of it is in files."""
+        files = [part.at for part in self.parts if isinstance(part, FilePart)]
+        if len(files) < len(self.parts):
+            return None
+        return [(file.name, file.n_bytes, file.changed_ns) for file in files]
+
+    def check(self, columns: Sequence[str]) -> None:
+        """Raise where a column differs between parts, so that it has no type.
+
+        Raises:
+            TypeMismatch: no type has the values of both.
+            UnknownColumn: a part lacks it, and another one has it.
+        """
+        for name in columns:
+            if name in self.at_odds:
+                error = self.at_odds[name]
+                raise type(error)(*error.args)
+
+    def check_passes(self, n_passes: int) -> None:
+        """Raise where the rows are read more often than they can be.
+
+        Raises:
+            InvalidData: it is a reader that can be read once.
+        """
+        if self.is_once and n_passes > 1:
+            raise InvalidData(
+                f"{self.parts[0].name} can be read once, and its rows are read "
+                f"{counted(n_passes, 'time')}. Pass a function that opens it anew, such as "
+                "lambda: open_reader(), or files"
+            )
+
+
+def dataset_of(data: Any) -> Dataset:
+    """Return data as a data set.
+
+    Args:
+        data: a path, a folder (files by name; hive partitions are columns), a pattern such as
+            `logs/*.parquet`, an address such as `s3://bucket/logs`, or a list of any of these, in
+            its order; a pyarrow Dataset; a function without arguments that opens a reader of
+            record batches, or gives tables one after another; a RecordBatchReader or an iterator
+            of tables, which is read once; or a table of any kind that `read_table` takes.
+
+    Raises:
+        InvalidData: no such file, a damaged one, one without columns, or one that is named twice.
+        TypeMismatch: it is none of these.
+
+    Example:
+        >>> dataset_of({"x": [1.0, 2.0]}).n_rows
+        2
+    """
+    match data:
+        case Dataset():
+            return data
+        case str() | os.PathLike():
+            return _of_files(located(cast("str", data)))
+        case [*paths] if paths and all(isinstance(path, str | os.PathLike) for path in paths):
+            files = [file for path in paths for file in located(path)]
+            check_once(files)
+            return _of_files(files)
+        case pa.RecordBatchReader() | Iterator():
+            return _of_once(data)
+        case _ if callable(data):
+            make: Any = data
+            first = _first_schema(iter_of(make()), "the function")
+            return _of_parts([OpenedPart("the function", first, lambda columns: iter_of(make()))])
+        case _ if "pyarrow.Dataset" in class_names(data):
+            return _of_arrow(data)
+        case _:
+            return _of_parts([TablePart(select(read_table(data), None))])
+
+
+def iter_of(opened: Any) -> Iterator[Any]:
+    """Return the tables of what a function gives: a reader, a table or an iterable of tables.
+
+    Raises:
+        TypeMismatch: it is none of these.
+    """
+    if hasattr(opened, "__arrow_c_stream__"):
+        return pa.RecordBatchReader.from_stream(opened)
+    if isinstance(opened, Mapping | str) or not hasattr(opened, "__iter__"):
+        raise TypeMismatch(
+            f"the function gave {type(cast('object', opened)).__name__}. It opens a "
+            "RecordBatchReader, or gives an iterable of tables"
+        )
+    return iter(opened)
+
+
+def _first_schema(tables: Iterator[Any], name: str) -> Schema:
+    """Return the schema of a reader, or of the first of some tables."""
+    known: Any = getattr(tables, "schema", None)
+    if isinstance(known, pa.Schema):
+        return known
+    for table in tables:
+        return select(read_table(table), None).schema
+    raise InvalidData(f"{name} gave no table, and so no columns")
+
+
+def _partition_keys(expression: Any) -> dict[str, Any]:
+    """Return the values of the partitions of a fragment of a pyarrow Dataset."""
+    return importlib.import_module("pyarrow.dataset").get_partition_keys(expression)
+
+
+def _of_once(reader: Any) -> Dataset:
+    """Return a reader or an iterator as a data set, of which a second reading is an error."""
+    name = f"a {type(reader).__name__}"
+    tables = iter(reader)
+    if isinstance(getattr(reader, "schema", None), pa.Schema):
+        schema = reader.schema
+    else:
+        first = next(tables, None)
+        if first is None:
+            raise InvalidData(f"{name} gave no table, and so no columns")
+        schema = select(read_table(first), None).schema
+        tables = chain([first], tables)
+    unread = [tables]
+
+    def open_once(columns: Sequence[str]) -> Iterator[Any]:
+        if not unread:
+            raise InvalidData(
+                f"{name} can be read once, and was. Pass a function that opens it anew, or files"
+            )
+        return unread.pop()
+
+    parts = (OpenedPart(name, schema, open_once),)
+    return Dataset(_of_parts(parts).schema, parts, is_once=True)
+
+
+def _of_files(files: Sequence[Located]) -> Dataset:
+    """Return files, all of one format, with the columns of their partitions."""
+    formats = [_format(file) for file in files]
+    for file, file_format in zip(files, formats, strict=True):
+        if file_format != formats[0]:
+            raise InvalidData(
+                f"{files[0].name} is {formats[0]}, and {file.name} is {file_format}: a data set is "
+                "of one format. Pass a pattern for one of them, such as folder/*.parquet"
+            )
+    if formats[0] in ("csv", "tsv"):
+        parts = delimited_parts(files, formats[0])
+    else:
+        # heads of files of a network are asked for together
+        with ThreadPoolExecutor(1 if files[0].is_local else _MOST_ASKED) as asked:
+            parts = list(asked.map(file_part, files, formats))
+    keys = partition_columns(files)
+    return _of_parts([_in_partition(part, keys, number) for number, part in enumerate(parts)])
+
+
+def _in_partition(part: FilePart, keys: Mapping[str, Array], number: int) -> FilePart:
+    """Return a file with the values of its partitions, but for columns that stand in it."""
+    there = set(part.schema.names)
+    values = {name: of[number] for name, of in keys.items() if name not in there}
+    return replace(part, partition=values) if values else part
+
+
+def _format(file: Located) -> Format:
+    """Return the format of a file that has bytes."""
+    if file.n_bytes == 0:
+        raise InvalidData(f"{file.name}: the file is empty")
+    named = format_of_name(Path(file.path))
+    if named not in (None, "ipc_file", "ipc_stream"):
+        return named
+    with file.filesystem.open_input_file(file.path) as opened:
+        seen = format_of_bytes(opened.read(8))
+    if seen is None and named is None:
+        raise InvalidData(
+            f"{file.name}: neither its suffix nor its first bytes name a format. "
+            f"Known suffixes: {', '.join(SUFFIXES)}"
+        )
+    return cast("Format", seen or named)
+
+
+def _of_arrow(dataset: Any) -> Dataset:
+    """Return a pyarrow Dataset, file by file where it is whole Parquet files."""
+    schema = dataset.schema.remove_metadata()
+    if len(schema) == 0:
+        raise InvalidData("the dataset has no columns")
+    found = _of_parquet(dataset)
+    if found is not None and found.schema.equals(schema):
+        return found
+
+    def batches(columns: Sequence[str]) -> Iterator[Any]:
+        scanner = dataset.scanner(columns=list(columns), batch_readahead=1, fragment_readahead=1)
+        return iter(scanner.to_batches())
+
+    return _of_parts([OpenedPart("the dataset", schema, batches)])
+
+
+def _of_parquet(dataset: Any) -> Dataset | None:
+    """Return a dataset of Parquet files, of which no rows are left out, file by file, or None."""
+    arrow_format = getattr(dataset, "format", None)
+    if getattr(arrow_format, "default_extname", None) != "parquet":
+        return None
+    try:
+        fragments = list(dataset.get_fragments())
+    except ValueError:  # it is filtered
+        return None
+    parts: list[FilePart] = []
+    for fragment in fragments:
+        part = file_part(file_at(dataset.filesystem, fragment.path), "parquet")
+        if len(fragment.row_groups) != len(part.group_rows):
+            return None
+        keys: dict[str, Any] = _partition_keys(fragment.partition_expression)
+        typed = {n: pa.scalar(keys[n], dataset.schema.field(n).type) for n in keys}
+        parts.append(replace(part, partition=typed))
+    return _of_parts(parts) if parts else None
+
+
+def _of_parts(parts: Sequence[Part]) -> Dataset:
+    schema, at_odds = common_columns(parts)
+    return Dataset(schema, tuple(parts), at_odds)
+
+
+_MOST_ASKED = 16

@@ -1,0 +1,169 @@
+"""Delimited files of a data set, CSV and TSV: the types of all of their values, and their rows.
+
+A delimited file says no types. They are those that reading it whole would find, the first under
+which all values of a column are read, so that they do not depend on how much of it is in memory.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from fastfeat.errors import InvalidData
+from fastfeat.io.arrow import DataType, Schema, Table, pa
+from fastfeat.io.sources.files import empty_text_as_null
+from fastfeat.io.sources.formats import Format
+from fastfeat.io.sources.frames import check_unique, rows_only
+from fastfeat.io.sources.locations import Located
+
+Types = dict[str, DataType]
+
+
+def delimited_schemas(files: Sequence[Located], file_format: Format) -> list[tuple[Schema, int]]:
+    """Return the schema of each file, and its number of rows; a column has one type in all.
+
+    Each file is read once, and again where a value behind what was read is of no type before it.
+
+    Args:
+        files: of one data set.
+        file_format: of all.
+
+    Raises:
+        InvalidData: a file that cannot be read, or has no columns; it is named.
+    """
+    types: Types = {}
+    seen: dict[str, tuple[Types, int]] = {}
+    found = True
+    while found:
+        found = False
+        for file in files:
+            if file.name not in seen or seen[file.name][0] != _of_names(types, seen[file.name][0]):
+                seen[file.name] = _read_through(file, file_format, types)
+                types.update(seen[file.name][0])
+                found = True
+    return [(pa.schema(list(seen[f.name][0].items())), seen[f.name][1]) for f in files]
+
+
+def delimited_tables(
+    at: Located, file_format: Format, schema: Schema, wanted: list[str], most_bytes: int
+) -> Iterator[Table]:
+    """Yield the rows of a delimited file, a block of it at a time.
+
+    Args:
+        at: where it is.
+        file_format: of it.
+        schema: the types of its columns.
+        wanted: columns that are decoded.
+        most_bytes: of a table, about.
+
+    Raises:
+        pa.ArrowException, OSError: it cannot be read.
+    """
+    # no included column would mean all; one is needed to count the rows
+    included = wanted or schema.names[:1]
+    types = {name: schema.field(name).type for name in included}
+    convert = _csv().ConvertOptions(column_types=types, include_columns=included)
+    with _opened(at, file_format, convert, most_bytes) as reader:
+        for batch in reader:
+            table = empty_text_as_null(pa.Table.from_batches([batch]))
+            yield table if wanted else rows_only(len(batch))
+
+
+def _of_names(types: Types, names: Mapping[str, Any]) -> Types:
+    return {name: types[name] for name in names}
+
+
+def _read_through(at: Located, file_format: Format, types: Types) -> tuple[Types, int]:
+    """Return the types of a file that is read to its end, and its number of rows.
+
+    Args:
+        at: where it is.
+        file_format: of it.
+        types: those that columns have in other files.
+    """
+    types = dict(types)
+    while True:
+        convert = _csv().ConvertOptions(column_types=types)
+        names: list[str] = []
+        try:
+            with _opened(at, file_format, convert) as reader:
+                schema, n_rows = reader.schema, 0
+                names = schema.names
+                check_unique(names, names)
+                types.update(zip(names, schema.types, strict=True))
+                for batch in reader:
+                    n_rows += len(batch)
+            return _of_names(types, dict.fromkeys(names)), n_rows
+        except (pa.ArrowException, OSError, ValueError) as error:
+            failed = _FAILED.search(str(error))
+            if failed is None:
+                raise InvalidData(f"{at.name}: cannot be read: {error}") from error
+            names = names or _header(at, file_format)
+            name = names[int(failed[1])]
+            types[name] = _looser(types.get(name, pa.null()), failed[2], f"{at.name}: {error}")
+
+
+def _header(at: Located, file_format: Format) -> list[str]:
+    """Return the names of the columns, when the types of other files do not fit to the start."""
+    with _opened(at, file_format, _csv().ConvertOptions()) as reader:
+        return reader.schema.names
+
+
+def _looser(dtype: DataType, value: str, message: str) -> DataType:
+    """Return the next type under which a value is read, as Arrow tries them, that is none of one.
+
+    Args:
+        dtype: under which it is not.
+        value: as the file has it.
+        message: the error, if there is none.
+    """
+    line = f'a,b\n"{value.replace(chr(34), chr(34) * 2)}",1\n'.encode()
+    parse = _csv().ParseOptions(newlines_in_values=True)
+    later = _TYPES[_TYPES.index(dtype) + 1 :] if dtype in _TYPES else ()
+    for looser in later:
+        try:
+            convert = _csv().ConvertOptions(column_types={"a": looser})
+            _csv().read_csv(io.BytesIO(line), parse_options=parse, convert_options=convert)
+        except (pa.ArrowException, ValueError):
+            continue
+        return looser
+    if dtype in _TYPES[:-1]:  # bytes that are no text are not in the message as they are
+        return _TYPES[_TYPES.index(dtype) + 1]
+    raise InvalidData(message)
+
+
+def _opened(at: Located, file_format: Format, convert: Any, most_bytes: int = 1 << 26) -> Any:
+    delimiter = "\t" if file_format == "tsv" else ","
+    return _csv().open_csv(
+        at.filesystem.open_input_stream(at.path),  # compressed ones by their suffix
+        read_options=_csv().ReadOptions(block_size=min(_MOST, max(_LEAST, most_bytes // 8))),
+        parse_options=_csv().ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        convert_options=convert,
+    )
+
+
+def _csv() -> Any:
+    return importlib.import_module("pyarrow.csv")
+
+
+_LEAST, _MOST = 1 << 20, 1 << 23
+"""Bytes of a block, which no row may be longer than."""
+_FAILED = re.compile(r"In CSV column #(\d+): .*?conversion error to .*? '(.*)'", re.DOTALL)
+_TYPES: tuple[DataType, ...] = (
+    pa.null(),
+    pa.int64(),
+    pa.bool_(),
+    pa.date32(),
+    pa.time32("s"),
+    pa.timestamp("s"),
+    pa.timestamp("ns"),
+    pa.timestamp("s", "UTC"),
+    pa.timestamp("ns", "UTC"),
+    pa.float64(),
+    pa.string(),
+    pa.binary(),
+)
+"""In the order in which Arrow tries them."""

@@ -1,0 +1,276 @@
+"""Locations of files: paths, folders, patterns and addresses as files in order, with partitions."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+from urllib.parse import unquote
+
+from fastfeat.errors import InvalidData, shortened
+from fastfeat.io.arrow import Array, pa
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A file, as it was when it was found.
+
+    Args:
+        name: as messages name it.
+        filesystem: a `pyarrow.fs.FileSystem`.
+        path: in that.
+        n_bytes: its size.
+        changed_ns: when it was last written, since 1970; None where the file system does not say.
+        keys: values of hive partitions as its folders are named, None where they are missing.
+    """
+
+    name: str
+    filesystem: Any
+    path: str
+    n_bytes: int
+    changed_ns: int | None
+    keys: Mapping[str, str | None] = field(default_factory=dict[str, "str | None"])
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is in a file system of this machine."""
+        return self.filesystem.type_name == "local"
+
+    def check_unchanged(self) -> None:
+        """Raise where it is no longer what it was.
+
+        Raises:
+            InvalidData: it names the file.
+        """
+        found = _info(self.filesystem, self.path, self.name)
+        if _written(found) != (self.n_bytes, self.changed_ns):
+            gone = found.type == _fs().FileType.NotFound
+            raise InvalidData(
+                f"{self.name} {'is gone' if gone else 'was written anew'} since it was first "
+                "looked at: the rows of a data set must stay while it is read. Begin again"
+            )
+
+
+def located(given: str | os.PathLike[str]) -> list[Located]:
+    """Return the files of a path, folder, pattern or address, in order of their names.
+
+    In a folder, files and folders whose names begin with `_` or `.` are passed over, and names of
+    folders such as `year=2024`, below the one given, are columns. A pattern knows `*`, `?`, `[abc]`
+    and `**`, any folders; of an address, such as `s3://bucket/folder`, `pyarrow.fs` or fsspec
+    opens the file system.
+
+    Raises:
+        InvalidData: there is no such file, or none in the folder; no library for the address.
+    """
+    text = os.fspath(given)
+    if "\0" in text:
+        raise InvalidData(f"{text!r}: a path holds no NUL character")
+    filesystem, path, prefix = _opened(text)
+    found = _info(filesystem, path, text)
+    kinds = _fs().FileType
+    if found.type == kinds.File:
+        return [_file(filesystem, found, prefix, "")]
+    if found.type == kinds.Directory:
+        return _in_folders(filesystem, [path], path, text, prefix)
+    if _WILD.search(path):
+        return _matching(filesystem, path, text, prefix)
+    raise InvalidData(f"no such file: {text}")
+
+
+def file_at(filesystem: Any, path: str) -> Located:
+    """Return a file of a file system, as it is now.
+
+    Raises:
+        InvalidData: it is not there.
+    """
+    found = _info(filesystem, path, path)
+    if found.type != _fs().FileType.File:
+        raise InvalidData(f"no such file: {path}")
+    return _file(filesystem, found, "", "")
+
+
+def partition_columns(files: Sequence[Located]) -> dict[str, Array]:
+    """Return the value of each partition in each file: whole numbers where all are, else text.
+
+    Raises:
+        InvalidData: a file is in no folder of a partition that others are in.
+    """
+    names = dict.fromkeys(name for file in files for name in file.keys)
+    for name in names:
+        lacking = next((file for file in files if name not in file.keys), None)
+        if lacking is not None:
+            having = next(file for file in files if name in file.keys)
+            raise InvalidData(
+                f"{lacking.name} is in no folder {name}=..., and {having.name} is in one"
+            )
+    return {name: _typed([file.keys[name] for file in files]) for name in names}
+
+
+def _typed(texts: Sequence[str | None]) -> Array:
+    known = [text for text in texts if text is not None]
+    if known and all(_WHOLE.fullmatch(text) for text in known):
+        numbers = [None if text is None else int(text) for text in texts]
+        if all(number is None or -(2**63) <= number < 2**63 for number in numbers):
+            return pa.array(numbers, pa.int64())
+    return pa.array(texts, pa.string())
+
+
+def _opened(text: str) -> tuple[Any, str, str]:
+    """Return a file system, the path in it, and what stands before paths in the names of files."""
+    scheme = _SCHEME.match(text)
+    if scheme is None:
+        return _fs().LocalFileSystem(), text, ""
+    fixed = _WILD.split(text, maxsplit=1)[0]
+    folder = fixed.rpartition("/")[0]
+    # a pattern is no address: its ? would begin a query
+    address = folder if fixed != text and len(folder) > len(scheme[0]) else text
+    filesystem, path = _of_address(address, scheme[1])
+    path = path.rstrip("/") + text[len(address) :]
+    return filesystem, path, text.removesuffix(path) if text.endswith(path) else scheme[0]
+
+
+def _of_address(address: str, scheme: str) -> tuple[Any, str]:
+    """Return the file system of an address, and the path in it."""
+    try:
+        return _fs().FileSystem.from_uri(address)
+    except (pa.ArrowException, OSError, ValueError, ImportError) as error:
+        reason = str(error)
+    try:
+        fsspec: Any = importlib.import_module("fsspec.core")
+        opened, path = fsspec.url_to_fs(address)
+    except (ImportError, OSError, ValueError) as error:
+        raise InvalidData(
+            f"{address}: no file system for {scheme}:// here. pyarrow: {reason}; fsspec: {error}. "
+            "Install fsspec and its library for it, such as s3fs, gcsfs or adlfs"
+        ) from error
+    return _fs().PyFileSystem(_fs().FSSpecHandler(opened)), path
+
+
+def _in_folders(
+    filesystem: Any, folders: Iterable[str], base: str, text: str, prefix: str
+) -> list[Located]:
+    """Return the files in folders and below; `base` is where the names of partitions begin."""
+    found = [
+        _file(filesystem, info, prefix, base)
+        for folder in folders
+        for info in _infos(filesystem, folder, text, recursive=True)
+        if info.type == _fs().FileType.File and not _is_hidden(_below(info.path, folder))
+    ]
+    if not found:
+        raise InvalidData(f"{text}: there is no file in it (names that begin with _ or . aside)")
+    return sorted(found, key=_order)
+
+
+def _matching(filesystem: Any, pattern: str, text: str, prefix: str) -> list[Located]:
+    """Return the files that a pattern matches, and those in folders that it matches."""
+    parts = pattern.split("/")
+    n_fixed = next(k for k, part in enumerate(parts) if _WILD.search(part))
+    base = "/".join(parts[:n_fixed]) or ("/" if pattern.startswith("/") else ".")
+    kinds = _fs().FileType
+    found: dict[str, Any] = {}
+    for info in _matches(filesystem, base, parts[n_fixed:], text):
+        found[info.path] = info
+    folders = [path for path, info in found.items() if info.type == kinds.Directory]
+    files = {
+        p: _file(filesystem, i, prefix, base) for p, i in found.items() if i.type == kinds.File
+    }
+    if folders and not files:
+        return _in_folders(filesystem, folders, base, text, prefix)
+    if not files:
+        raise InvalidData(f"no file matches {text}")
+    return sorted(files.values(), key=_order)
+
+
+def _matches(filesystem: Any, folder: str, parts: list[str], text: str) -> Iterator[Any]:
+    """Yield files and folders that the rest of a pattern matches; with `**` some come twice."""
+    part, *rest = parts
+    if part == "**" and not rest:
+        part = "*"
+    elif part == "**":
+        yield from _matches(filesystem, folder, rest, text)
+    for info in _infos(filesystem, folder, text):
+        name = info.path.rpartition("/")[2]
+        is_folder = info.type == _fs().FileType.Directory
+        if _is_hidden(name) and not part.startswith(("_", ".")):
+            continue
+        if part == "**":
+            if is_folder:
+                yield from _matches(filesystem, info.path, parts, text)
+        elif fnmatchcase(name, part):
+            if not rest:
+                yield info
+            elif is_folder:
+                yield from _matches(filesystem, info.path, rest, text)
+
+
+def _file(filesystem: Any, info: Any, prefix: str, base: str) -> Located:
+    keys: dict[str, str | None] = {}
+    for folder in _below(info.path, base).split("/")[:-1] if base else ():
+        name, sign, value = folder.partition("=")
+        if name and sign:
+            value = unquote(value)
+            keys[unquote(name)] = None if value == _MISSING else value
+    n_bytes, changed_ns = _written(info)
+    return Located(prefix + info.path, filesystem, info.path, n_bytes, changed_ns, keys)
+
+
+def _below(path: str, folder: str) -> str:
+    return path.removeprefix(folder).lstrip("/")
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith(("_", ".")) for part in path.split("/"))
+
+
+def _order(file: Located) -> list[str]:
+    return file.path.split("/")
+
+
+def _written(info: Any) -> tuple[int, int | None]:
+    return info.size or 0, info.mtime_ns
+
+
+def _info(filesystem: Any, path: str, text: str) -> Any:
+    try:
+        return filesystem.get_file_info(path)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InvalidData(f"{text}: cannot be looked at: {error}") from error
+
+
+def _infos(filesystem: Any, folder: str, text: str, *, recursive: bool = False) -> list[Any]:
+    selector = _fs().FileSelector(folder, allow_not_found=True, recursive=recursive)
+    try:
+        return filesystem.get_file_info(selector)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InvalidData(f"{text}: cannot be looked at: {error}") from error
+
+
+def check_once(files: Sequence[Located]) -> None:
+    """Raise where a file is among others twice.
+
+    Raises:
+        InvalidData: its rows would count twice.
+    """
+    seen: set[tuple[str, str]] = set()
+    twice: list[str] = []
+    for file in files:
+        key = file.filesystem.type_name, file.filesystem.normalize_path(file.path)
+        if key in seen:
+            twice.append(file.name)
+        seen.add(key)
+    if twice:
+        raise InvalidData(f"given twice, so that its rows would count twice: {shortened(twice)}")
+
+
+def _fs() -> Any:
+    return importlib.import_module("pyarrow.fs")
+
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_WILD = re.compile(r"[*?\[]")
+_WHOLE = re.compile(r"-?[0-9]{1,19}")
+_MISSING = "__HIVE_DEFAULT_PARTITION__"

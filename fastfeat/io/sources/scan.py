@@ -1,0 +1,208 @@
+"""A scan: the rows of a data set in tables of a bounded size, one of which is read ahead."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from fastfeat.errors import InvalidData, TypeMismatch, counted
+from fastfeat.io.arrow import Schema, Table, pa
+from fastfeat.io.columns.types import column_text
+from fastfeat.io.sources.dataset import Dataset, Part
+from fastfeat.io.sources.frames import rows_only
+from fastfeat.io.sources.widening import in_type, widened
+
+MOST_BYTES = 1 << 26
+
+
+class Origin(NamedTuple):
+    """The place where some rows of a table come from.
+
+    Args:
+        first_row: the first of them, by its number in the data set.
+        name: of the file, or what messages call the part.
+        row_in_part: the number of that row there.
+    """
+
+    first_row: int
+    name: str
+    row_in_part: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """Rows of a data set, neighbours in it.
+
+    Args:
+        table: the rows.
+        first_row: the number of the first one in the data set.
+        origins: where they come from, by rising row.
+    """
+
+    table: Table
+    first_row: int
+    origins: tuple[Origin, ...]
+
+    def place(self, row: int) -> str:
+        """Return the place of a row in a file, for a message.
+
+        Args:
+            row: its number in the data set.
+
+        Example:
+            >>> Scanned(None, 10, (Origin(10, "b.csv", 0),)).place(12)
+            'b.csv, row 2'
+        """
+        origin = next(of for of in reversed(self.origins) if of.first_row <= row)
+        return f"{origin.name}, row {row - origin.first_row + origin.row_in_part}"
+
+
+def scan(
+    dataset: Dataset,
+    columns: Sequence[str] | None = None,
+    most_bytes: int = MOST_BYTES,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+) -> Generator[Scanned]:
+    """Return the rows of a data set, in order, in tables that are small enough.
+
+    While a table is worked on, a thread reads the next one: two are in memory, and what is decoded
+    of a third. Rows of small files and row groups are put together, and large ones are cut, so that
+    where the rows are cut depends on `most_bytes`. There is one table at least.
+
+    Args:
+        dataset: the data.
+        columns: which are read, in this order; None reads all. What is not there is left out.
+        most_bytes: of a table, unless one row has more, or one record batch of Arrow IPC.
+        start: number of the first row; row groups before it are not decoded.
+        stop: number of the row behind the last one; None for all.
+
+    Raises:
+        UnknownColumn, TypeMismatch: a column that differs between parts.
+        InvalidData: while rows are read: a damaged file, or one that was written anew; a reader
+            that was read before.
+
+    Example:
+        >>> from fastfeat.io.sources.dataset import dataset_of
+        >>> rows = dataset_of({"x": [1, 2, 3]})
+        >>> [(of.first_row, of.table.num_rows) for of in scan(rows, most_bytes=16)]
+        [(0, 2), (2, 1)]
+    """
+    wanted = list(dataset.schema.names if columns is None else dict.fromkeys(columns))
+    dataset.check([*dataset.at_odds, *wanted] if columns is None else wanted)
+    there = set(dataset.schema.names)
+    names = [name for name in wanted if name in there]
+    return _ahead(_packed(dataset, names, most_bytes, start, stop))
+
+
+def _ahead(tables: Generator[Scanned]) -> Generator[Scanned]:
+    """Yield tables, of which another thread takes the next one meanwhile."""
+    with ThreadPoolExecutor(1, "fastfeat-scan") as thread:
+        try:
+            coming = thread.submit(next, tables, None)
+            while (table := coming.result()) is not None:
+                coming = thread.submit(next, tables, None)
+                yield table
+                del table
+        finally:
+            thread.submit(tables.close)
+
+
+def _packed(
+    dataset: Dataset, names: Sequence[str], most_bytes: int, start: int, stop: int | None
+) -> Generator[Scanned]:
+    """Yield tables of at most so many bytes, of pieces that may be smaller."""
+    pieces: list[Table] = []
+    origins: list[Origin] = []
+    n_bytes, none_yet = 0, True
+    for origin, table in _cut(_pieces(dataset, names, most_bytes, start, stop), most_bytes):
+        if pieces and n_bytes + table.nbytes > most_bytes:
+            yield _joined(pieces, origins)
+            pieces, origins, n_bytes, none_yet = [], [], 0, False
+        if not origins or origins[-1].name != origin.name:
+            origins.append(origin)
+        pieces.append(table)
+        n_bytes += table.nbytes
+    if pieces or none_yet:
+        schema = pa.schema([dataset.schema.field(name) for name in names])
+        yield _joined(pieces or [pa.Table.from_batches([], schema)], origins)
+
+
+def _joined(pieces: Sequence[Table], origins: Sequence[Origin]) -> Scanned:
+    first_row = origins[0].first_row if origins else 0
+    if pieces[0].num_columns == 0:
+        table = rows_only(sum(piece.num_rows for piece in pieces))
+    else:
+        table = pa.concat_tables(pieces)
+    return Scanned(table, first_row, tuple(origins))
+
+
+def _cut(pieces: Iterator[tuple[Origin, Table]], most_bytes: int) -> Iterator[tuple[Origin, Table]]:
+    """Yield pieces, those of more bytes in several."""
+    for origin, table in pieces:
+        n_rows = table.num_rows
+        n_at_a_time = n_rows
+        if table.nbytes > most_bytes:
+            n_at_a_time = max(1, n_rows * most_bytes // table.nbytes)
+        for row in range(0, n_rows, max(1, n_at_a_time)):
+            of = Origin(origin.first_row + row, origin.name, origin.row_in_part + row)
+            yield of, table.slice(row, n_at_a_time)
+
+
+def _pieces(
+    dataset: Dataset, names: Sequence[str], most_bytes: int, start: int, stop: int | None
+) -> Iterator[tuple[Origin, Table]]:
+    """Yield the rows from `start` to below `stop`, as the parts give them."""
+    first = 0
+    for part in dataset.parts:
+        if stop is not None and first >= stop:
+            return
+        n_rows = part.n_rows
+        if n_rows is None or first + n_rows > start:
+            wanted = range(max(0, start - first), sys.maxsize if stop is None else stop - first)
+            n_rows = yield from _pieces_of(part, names, dataset.schema, most_bytes, first, wanted)
+        first += n_rows
+
+
+def _pieces_of(
+    part: Part,
+    names: Sequence[str],
+    schema: Schema,
+    most_bytes: int,
+    first: int,
+    wanted: range,
+) -> Generator[tuple[Origin, Table], None, int]:
+    """Yield the wanted rows of a part; return its number of rows, where it is read to its end."""
+    end = 0
+    for row, table in part.tables(names, most_bytes, wanted.start):
+        end = row + table.num_rows
+        kept = range(max(row, wanted.start), min(end, wanted.stop))
+        if kept:
+            table = table.slice(kept.start - row, len(kept))
+            yield Origin(first + kept.start, part.name, kept.start), _typed(table, schema, part)
+        if end >= wanted.stop:
+            return end
+    if part.n_rows is not None and part.n_rows != end:
+        raise InvalidData(
+            f"{part.name} had {counted(part.n_rows, 'row')} when it was first read, and has "
+            f"{end:,} now: the rows of a data set must stay while it is read. Begin again"
+        )
+    return end
+
+
+def _typed(table: Table, schema: Schema, part: Part) -> Table:
+    """Return rows with the types that their columns have in the data set."""
+    for field in table.schema:
+        wanted = schema.field(field.name).type
+        if field.type != wanted:
+            if widened(wanted, field.type) != wanted:
+                raise TypeMismatch(
+                    f"{column_text(field.name)} is {wanted} at first, and {field.type} in a later "
+                    f"table of {part.name}. Give it one type"
+                )
+            table = in_type(table, field.name, wanted, part.name)
+    return table

@@ -1,0 +1,89 @@
+"""Types of a column that differ between files: one that holds the values of both, if there is one.
+
+Values are checked as they are read: an integer that no float64 is exactly is an error then.
+"""
+
+from __future__ import annotations
+
+from fastfeat.errors import InvalidData
+from fastfeat.io.arrow import DataType, Table, cast, pa
+from fastfeat.io.columns.decode import is_text
+from fastfeat.io.columns.types import column_text
+
+
+def widened(left: DataType, right: DataType) -> DataType | None:
+    """Return the type of a column that has one type in a file and another in the next, or None.
+
+    Of integers and floats it is float64, since pandas makes floats of integers where some are
+    missing; of times of two units the finer one; of text in any form large text.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> widened(pa.int32(), pa.float64()), widened(pa.bool_(), pa.int64())
+        (DataType(double), None)
+    """
+    types = pa.types
+    if left.equals(right) or types.is_null(right):
+        return left
+    if types.is_null(left):
+        return right
+    if types.is_dictionary(left) or types.is_dictionary(right):
+        return _widened_dictionaries(left, right)
+    if is_text(left) and is_text(right):
+        return pa.large_string()
+    for is_kind in (types.is_timestamp, types.is_duration):
+        if is_kind(left) and is_kind(right):
+            return _finer(left, right)
+    if types.is_integer(left) and types.is_integer(right):
+        return _widened_integers(left, right)
+    if all(types.is_integer(t) or types.is_floating(t) for t in (left, right)):
+        is_narrow = all(types.is_floating(t) and t.bit_width < 64 for t in (left, right))
+        return pa.float32() if is_narrow else pa.float64()
+    return None
+
+
+def _widened_dictionaries(left: DataType, right: DataType) -> DataType | None:
+    """Return the type of values, in a dictionary or not, without one."""
+    values = [t.value_type if pa.types.is_dictionary(t) else t for t in (left, right)]
+    return pa.large_string() if all(map(is_text, values)) else widened(*values)
+
+
+def _finer(left: DataType, right: DataType) -> DataType | None:
+    if pa.types.is_timestamp(left) and left.tz != right.tz:
+        return None
+    return max(left, right, key=lambda dtype: _UNITS.index(dtype.unit))
+
+
+def _widened_integers(left: DataType, right: DataType) -> DataType:
+    """Return the integer type of both; int64 of uint64 and a signed one, if the values allow it."""
+    signed = [pa.types.is_signed_integer(dtype) for dtype in (left, right)]
+    if signed[0] == signed[1]:
+        return max(left, right, key=lambda dtype: dtype.bit_width)
+    return pa.int64()
+
+
+def in_type(table: Table, name: str, dtype: DataType, file: str) -> Table:
+    """Return a table with one of its columns in another type.
+
+    Args:
+        table: some rows of a file.
+        name: of the column.
+        dtype: the type that the column has in the whole data set.
+        file: for messages.
+
+    Raises:
+        InvalidData: a value is not exactly one of that type.
+    """
+    place = table.schema.get_field_index(name)
+    column = table.column(place)
+    try:
+        made = cast(column, dtype)
+    except (pa.ArrowException, ValueError) as error:
+        raise InvalidData(
+            f"{file}: {column_text(name)} is {column.type} there and {dtype} in the data set, and "
+            f"not all of its values are values of that: {error}"
+        ) from error
+    return table.set_column(place, pa.field(name, dtype), made)
+
+
+_UNITS = ("s", "ms", "us", "ns")
