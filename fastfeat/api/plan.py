@@ -748,7 +748,9 @@ class FittedPlan:
         """Yield the features of the rows, some rows at a time, in their order.
 
         Args:
-            data: as in `transform`.
+            data: as in `transform`; or more than memory holds: a folder, a pattern such as
+                `logs/*.parquet`, an address, a list of files, a pyarrow Dataset, a reader, a
+                function that opens one. Of it about 64 MiB are read at a time.
             tables: as in `transform`; they are read once.
             to: the form of each result, as in `transform`.
             categories: as in `transform`.
@@ -763,11 +765,11 @@ class FittedPlan:
             >>> [features.num_rows for features in fitted.transform_batches({"x": [1, 2, 3]})]
             [3]
         """
-        from fastfeat.plan.run.pieces import features_of_pieces, rows_of  # seldom needed
+        from fastfeat.plan.run.pieces import data_of, features_of_pieces, pieces_of  # seldom needed
 
         return features_of_pieces(
             self.record,
-            rows_of(self.record, data).read(0),
+            pieces_of(self.record, data_of(self.record, data)),
             tables=tables,
             to=to,
             categories=categories,
@@ -798,11 +800,11 @@ class FittedPlan:
         once more does nothing.
 
         Args:
-            data: as in `transform`. A call goes on only where it is in files.
+            data: as in `transform_batches`. A call goes on only where it is in files.
             out: a file, by its suffix Parquet, Arrow IPC or CSV, which is replaced if it is there;
                 or a folder, which must be new or empty.
             format: as what the files of a folder are written: "parquet" (the default), "ipc",
-                "csv" or "tsv".
+                "csv" or "tsv"; a name with a suffix that is none needs it.
             partition_by: of a folder, the features or kept columns by whose values its files stand
                 in folders `name=value`, which have no such columns: text, integers, bools, dates.
             part_rows: of a folder, how many rows of the data a part has, which is a file, or with
@@ -824,13 +826,13 @@ class FittedPlan:
             >>> [(file.name, file.n_rows) for file in manifest.files]
             [('part-000000.parquet', 2), ('part-000001.parquet', 1)]
         """
-        from fastfeat.plan.run.pieces import rows_of  # seldom needed
+        from fastfeat.plan.run.pieces import data_of  # seldom needed
         from fastfeat.plan.run.to_files import layout_of, write_features
 
         layout = layout_of(out, format, partition_by, part_rows)
-        rows = rows_of(self.record, data)
+        dataset = data_of(self.record, data)
         return write_features(
-            self.record, self._digest.hex(), rows, layout, tables=tables, backend=backend
+            self.record, self._digest.hex(), dataset, layout, tables=tables, backend=backend
         )
 
     def transform_row(self, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:

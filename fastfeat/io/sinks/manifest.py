@@ -65,7 +65,7 @@ class Contents:
 
     plan: str
     tables: str
-    source: tuple[tuple[str, int, int], ...] | None
+    source: tuple[tuple[str, int, int | None], ...] | None
     file_format: str
     part_rows: int
     partition_by: tuple[str, ...] = ()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple, cast
+import re
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from typing import Any
 
-from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan, Overflow, TypeMismatch
-from fastfeat.io.arrow import Schema, Table, pa
+from fastfeat.errors import InvalidData, InvalidPlan, Overflow, TypeMismatch
+from fastfeat.io.arrow import pa
+from fastfeat.io.sources.dataset import Dataset, dataset_of
+from fastfeat.io.sources.scan import MOST_BYTES, Scanned, scan
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import given_ids
@@ -18,45 +19,8 @@ from fastfeat.plan.run.lookup_tables import Tables, read_tables
 from fastfeat.plan.run.transform import transform
 
 
-class Piece(NamedTuple):
-    """Neighbouring rows of the data.
-
-    Args:
-        table: the rows.
-        first_row: number of the first one in the data.
-        file: where they stand; "" where that is no file.
-        row_in_file: number of the first one there.
-    """
-
-    table: Table
-    first_row: int
-    file: str = ""
-    row_in_file: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Data that is read a piece at a time, from any row on.
-
-    Args:
-        read: gives its pieces, from a row on.
-        schema: of the columns that are read.
-        n_rows: how many there are; None where only reading tells.
-        source: name, size and time of change of its files; None where it is not in files.
-    """
-
-    read: Callable[[int], Iterable[Piece]]
-    schema: Schema
-    n_rows: int | None = None
-    source: tuple[tuple[str, int, int], ...] | None = None
-
-    def none(self) -> Piece:
-        """Return a piece without rows."""
-        return Piece(pa.Table.from_batches([], self.schema), 0)
-
-
-def rows_of(fitted: Fitted, data: Any) -> Rows:
-    """Return data of any kind as what features are computed of, a piece at a time.
+def data_of(fitted: Fitted, data: Any) -> Dataset:
+    """Return data of any kind as the data set that features are computed of, a piece at a time.
 
     Args:
         fitted: the plan.
@@ -64,28 +28,37 @@ def rows_of(fitted: Fitted, data: Any) -> Rows:
 
     Raises:
         UnknownColumn: it lacks a column.
+        TypeMismatch, InvalidData: it is no data, or files differ in a column that is read.
         InvalidPlan: windows of the plan see other rows of the data.
     """
     check_pieces(fitted.declaration)
+    dataset = dataset_of(data)
     wanted, if_there = columns_read(fitted)
-    table = read_columns(data, wanted, if_there)
-
-    def read(first_row: int) -> Iterator[Piece]:
-        for start in range(first_row, table.num_rows, _PIECE_ROWS):
-            yield Piece(table.slice(start, _PIECE_ROWS), start)
-
-    return Rows(read, table.schema, table.num_rows, _file_of(data))
+    dataset.check([*wanted, *if_there])
+    read_columns(pa.Table.from_batches([], dataset.schema), wanted)
+    return dataset
 
 
-def _file_of(data: Any) -> tuple[tuple[str, int, int], ...] | None:
-    """Return name, size and time of change of a file that data is in; None of other data."""
-    if not isinstance(data, str | os.PathLike):
-        return None
-    found = Path(cast("str", data)).stat()
-    return ((str(cast("str", data)), found.st_size, found.st_mtime_ns),)
+def pieces_of(
+    fitted: Fitted, dataset: Dataset, *, start: int = 0, most_bytes: int = MOST_BYTES
+) -> Generator[Scanned]:
+    """Return the pieces of a data set, with the columns that features are computed of.
+
+    Args:
+        fitted: the plan.
+        dataset: as `data_of` gives it.
+        start: number of the first row.
+        most_bytes: of a piece.
+    """
+    wanted, if_there = columns_read(fitted)
+    return scan(dataset, [*wanted, *if_there], most_bytes, start=start)
 
 
-_PIECE_ROWS = 1 << 17
+def no_rows(fitted: Fitted, dataset: Dataset) -> Scanned:
+    """Return a piece of a data set that has no rows."""
+    names = [name for of in columns_read(fitted) for name in of if name in dataset.schema.names]
+    schema = pa.schema([dataset.schema.field(name) for name in dict.fromkeys(names)])
+    return Scanned(pa.Table.from_batches([], schema), 0, ())
 
 
 def columns_read(fitted: Fitted) -> tuple[list[str], list[str]]:
@@ -113,18 +86,18 @@ def check_pieces(plan: Declaration) -> None:
 
 def features_of_pieces(
     fitted: Fitted,
-    pieces: Iterable[Piece],
+    pieces: Iterable[Scanned],
     *,
     tables: Tables = None,
     to: str = "arrow",
     categories: bool = False,
     backend: str = "cpu",
-) -> Iterator[Any]:
+) -> Generator[Any]:
     """Yield the features of pieces of rows.
 
     Args:
         fitted: the plan.
-        pieces: in any order.
+        pieces: of a data set.
         tables: lookup tables, which are read once.
         to: the form of the result, as in `FittedPlan.transform`.
         categories: as there.
@@ -136,8 +109,8 @@ def features_of_pieces(
     """
     known = known_tables(fitted, tables)
     for piece in pieces:
-        try:
-            yield transform(
+        with telling_place(piece):
+            features = transform(
                 fitted,
                 piece.table,
                 tables=known,
@@ -146,8 +119,7 @@ def features_of_pieces(
                 backend=backend,
                 first_row=piece.first_row,
             )
-        except (InvalidData, TypeMismatch, Overflow) as error:
-            raise _told_file(error, piece) from error
+        yield features
 
 
 def known_tables(fitted: Fitted, tables: Tables) -> Tables:
@@ -156,9 +128,22 @@ def known_tables(fitted: Fitted, tables: Tables) -> Tables:
     return read_tables(tables, columns) if columns else tables
 
 
-def _told_file(error: FastfeatError, piece: Piece) -> FastfeatError:
-    """Return an error with the file that its rows stand in."""
-    if not piece.file:
-        return error
-    begin = piece.first_row - piece.row_in_file
-    return type(error)(f"{error} (in {piece.file}, which begins with row {begin} of the data)")
+@contextmanager
+def telling_place(piece: Scanned) -> Generator[None]:
+    """Add to an error of a row of a data set the place of the row: its file, and its number there.
+
+    Args:
+        piece: the rows that are worked on.
+    """
+    try:
+        yield
+    except (InvalidData, TypeMismatch, Overflow) as error:
+        rows = (int(found) for found in _ROW.findall(str(error)))
+        n_rows = piece.table.num_rows
+        row = next((row for row in rows if 0 <= row - piece.first_row < n_rows), None)
+        if row is None or not piece.origins:
+            raise
+        raise type(error)(f"{error} (that is {piece.place(row)})") from error
+
+
+_ROW = re.compile(r"\brow (\d+)\b")

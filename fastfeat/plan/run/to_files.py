@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -29,11 +30,13 @@ from fastfeat.io.sinks.manifest import Contents, Manifest, Part, WrittenFile
 from fastfeat.io.sinks.output_folder import add_part, finished, publish, unfinished
 from fastfeat.io.sinks.partitions import check_columns
 from fastfeat.io.sinks.parts import group_rows_of, part_rows_of, parts_of, regrouped, write_part
+from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.formats import SUFFIXES, Format
+from fastfeat.io.sources.scan import MOST_BYTES
 from fastfeat.ir.node import TableColumn
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
-from fastfeat.plan.run.pieces import Rows, features_of_pieces, known_tables
+from fastfeat.plan.run.pieces import features_of_pieces, known_tables, no_rows, pieces_of
 from fastfeat.progress import Step, doing, rate_told
 
 FORMATS: dict[str, Format] = {"parquet": "parquet", "ipc": "ipc_file", "csv": "csv", "tsv": "tsv"}
@@ -84,16 +87,21 @@ def layout_of(
     named = SUFFIXES.get(target.suffix.lower())
     if part_rows is not None and (type(part_rows) is not int or part_rows < 1):
         raise InvalidPlan(f"part_rows={part_rows!r}: takes a number of rows, from 1")
-    if file_format is None and named is not None and not target.is_dir():
+    if file_format is not None and file_format not in FORMATS:
+        hint = did_you_mean(file_format, FORMATS)
+        raise InvalidPlan(f"format={file_format!r}: is none of {', '.join(FORMATS)}.{hint}")
+    if named is not None and not target.is_dir():
         if columns or part_rows is not None:
             raise InvalidPlan(
                 f"partition_by= and part_rows= are for folders, and {target} is a file by its "
                 "suffix. Name a folder"
             )
+        if file_format is not None and FORMATS[file_format] != named:
+            raise InvalidPlan(
+                f"format={file_format!r}: {target} is a file of another format by its suffix. Name "
+                "a folder, or leave format= out"
+            )
         return Layout(target, named, is_folder=False)
-    if file_format is not None and file_format not in FORMATS:
-        hint = did_you_mean(file_format, FORMATS)
-        raise InvalidPlan(f"format={file_format!r}: is none of {', '.join(FORMATS)}.{hint}")
     if file_format is None and target.suffix and not target.is_dir():
         raise InvalidPlan(
             f"{target}: {target.suffix!r} is the suffix of no format. A file has one of "
@@ -105,21 +113,23 @@ def layout_of(
 def write_features(
     fitted: Fitted,
     digest: str,
-    rows: Rows,
+    dataset: Dataset,
     layout: Layout,
     *,
     tables: Tables = None,
     backend: str = "cpu",
+    most_bytes: int = MOST_BYTES,
 ) -> Manifest:
     """Write the features of rows, and return the manifest of the files.
 
     Args:
         fitted: the plan.
         digest: of the fitted plan.
-        rows: the data.
+        dataset: the data.
         layout: where features go.
         tables: lookup tables.
         backend: as in `FittedPlan.transform`.
+        most_bytes: of the rows that are read at a time.
 
     Raises:
         FastfeatError: as `FittedPlan.transform`.
@@ -127,29 +137,32 @@ def write_features(
     """
     known = known_tables(fitted, tables)
 
-    def features(first_row: int) -> Iterator[Table]:
-        found = features_of_pieces(fitted, rows.read(first_row), tables=known, backend=backend)
-        return map(prepared, found)
+    def features(start: int) -> Generator[Table]:
+        pieces = pieces_of(fitted, dataset, start=start, most_bytes=most_bytes)
+        with closing(pieces):
+            found = features_of_pieces(fitted, pieces, tables=known, backend=backend)
+            yield from map(prepared, found)
 
     def prepared(table: Table) -> Table:
         return with_digest(plainly(table), digest)
 
-    empty = prepared(next(features_of_pieces(fitted, [rows.none()], tables=known, backend=backend)))
+    none = [no_rows(fitted, dataset)]
+    empty = prepared(next(features_of_pieces(fitted, none, tables=known, backend=backend)))
     check_columns(layout.partition_by, empty.schema)
     contents = Contents(
         digest,
         _digest_of_tables(known, list(fitted.table_columns)),
-        rows.source,
+        None if dataset.identity is None else tuple(dataset.identity),
         layout.file_format,
         layout.part_rows or part_rows_of(empty.schema),
         layout.partition_by,
     )
     write = _write_folder if layout.is_folder else _write_file
     with doing(f"writing {layout.target}") as step:
-        return write(layout, contents, empty, features, _Told(step, layout.target, rows.n_rows))
+        return write(layout, contents, empty, features, _Told(step, layout.target, dataset.n_rows))
 
 
-Features = Callable[[int], Iterator[Table]]
+Features = Callable[[int], Generator[Table]]
 """Gives the features of the data from a row on, piece by piece."""
 
 
@@ -160,8 +173,11 @@ def _write_file(
     n_rows = group_rows_of(empty.schema)
     try:
         with replacing(layout.target) as partial:
-            with writing(partial, layout.file_format, empty.schema) as writer:
-                groups = regrouped(features(0), n_rows, n_rows)
+            with (
+                writing(partial, layout.file_format, empty.schema) as writer,
+                closing(features(0)) as tables,
+            ):
+                groups = regrouped(tables, n_rows, n_rows)
                 for group in chain([next(groups, empty)], groups):
                     writer.write_table(group)
                     told.add(group)
@@ -186,18 +202,19 @@ def _write_folder(
         try:
             if not manifest.is_whole:
                 told.skip(manifest.n_rows)
-                groups = regrouped(features(manifest.n_rows), n_rows, part_rows)
-                if not manifest.parts:
-                    groups = chain([next(groups, empty)], groups)
-                for part in parts_of(groups, part_rows):
-                    name = f"part-{len(manifest.parts):06}"
-                    written = write_part(
-                        *(folder, name, map(told.add, part)),
-                        *(layout.file_format, contents.partition_by, n_rows),
-                    )
-                    n_part = sum(file.n_rows for file in written)
-                    done = Part(manifest.n_rows, n_part, written)
-                    manifest = add_part(folder, manifest, done)
+                with closing(features(manifest.n_rows)) as tables:
+                    groups = regrouped(tables, n_rows, part_rows)
+                    if not manifest.parts:
+                        groups = chain([next(groups, empty)], groups)
+                    for part in parts_of(groups, part_rows):
+                        name = f"part-{len(manifest.parts):06}"
+                        written = write_part(
+                            *(folder, name, map(told.add, part)),
+                            *(layout.file_format, contents.partition_by, n_rows),
+                        )
+                        n_part = sum(file.n_rows for file in written)
+                        done = Part(manifest.n_rows, n_part, written)
+                        manifest = add_part(folder, manifest, done)
             return publish(folder, target, manifest)
         except (OSError, pa.ArrowException) as error:
             if isinstance(error, FastfeatError):

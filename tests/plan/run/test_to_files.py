@@ -15,7 +15,8 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.plan.run.pieces import Piece, Rows
+from fastfeat.io.sources.dataset import dataset_of
+from fastfeat.plan.run.pieces import features_of_pieces, pieces_of
 from fastfeat.plan.run.to_files import layout_of, write_features
 
 N_ROWS = 10_000
@@ -171,22 +172,40 @@ def test_values_that_miss_have_a_folder_of_their_own(table: pa.Table, tmp_path: 
 
 
 @pytest.mark.parametrize("partition_by", [(), ("city",)])
-@pytest.mark.parametrize("n_piece", [1, 777, 4_096, N_ROWS])
+@pytest.mark.parametrize("most_bytes", [1, 5_000, 100_000])
 def test_bytes_are_the_same_however_rows_come(
-    fitted: ff.FittedPlan, tmp_path: Path, n_piece: int, partition_by: tuple[str, ...]
+    fitted: ff.FittedPlan, tmp_path: Path, most_bytes: int, partition_by: tuple[str, ...]
 ) -> None:
-    data = rows(3_000 if n_piece == 1 else N_ROWS)
+    data = rows(300 if most_bytes == 1 else N_ROWS)
     data = data.set_column(2, "city", data["city"].dictionary_encode())
-
-    def read(first: int) -> Any:
-        at = range(first, data.num_rows, n_piece)
-        return (Piece(data.slice(start, n_piece), start) for start in at)
-
-    pieces = Rows(read, data.schema, data.num_rows)
-    for name, given in {"a": pieces, "b": Rows(lambda _: [Piece(data, 0)], data.schema)}.items():
+    for name, n_bytes in {"cut": most_bytes, "whole": 1 << 30}.items():
         layout = layout_of(tmp_path / name, None, partition_by, 2_500)
-        write_features(fitted.record, "digest", given, layout)
-    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+        write_features(fitted.record, "digest", dataset_of(data), layout, most_bytes=n_bytes)
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def test_many_files_are_one_data_set(
+    fitted: ff.FittedPlan, table: pa.Table, tmp_path: Path
+) -> None:
+    ds.write_dataset(
+        table,
+        tmp_path / "data",
+        format="parquet",
+        partitioning=ds.partitioning(pa.schema([("city", pa.string())]), flavor="hive"),
+        max_rows_per_file=700,
+        max_rows_per_group=500,
+    )
+    expected = fitted.transform(ds.dataset(tmp_path / "data", partitioning="hive").to_table())
+    fitted.transform_to(tmp_path / "data", tmp_path / "out", part_rows=900)
+    found = ds.dataset(tmp_path / "out").to_table()
+    assert found.sort_by("id").equals(expected.sort_by("id"))
+    batches = pa.concat_tables(fitted.transform_batches(tmp_path / "data"))
+    assert values(found).equals(values(batches))
+
+
+def test_a_reader_is_written_once(fitted: ff.FittedPlan, table: pa.Table, tmp_path: Path) -> None:
+    reader = pa.RecordBatchReader.from_batches(table.schema, table.to_batches(999))
+    assert fitted.transform_to(reader, tmp_path / "out.parquet").n_rows == N_ROWS
 
 
 def test_no_rows_have_a_schema(fitted: ff.FittedPlan, table: pa.Table, tmp_path: Path) -> None:
@@ -211,23 +230,40 @@ def test_lookup_tables_are_read_once(tmp_path: Path) -> None:
     planes = pa.table({"plane": ["a", "b"], "seats": [100, 200]})
     pq.write_table(planes, tmp_path / "planes.parquet")
     plan = ff.Plan({"seats": ff.lookup("planes", by="plane").col("seats")})
-    data = pa.table({"plane": ["a", "b", "c"] * 100_000})
+    data = pa.table({"plane": ["a", "b", "c"] * 1_000})
     tables = {"planes": str(tmp_path / "planes.parquet")}
     fitted = plan.fit(data, tables=tables)
-    pieces = fitted.transform_batches(data, tables=tables)
+    pieces = pieces_of(fitted.record, dataset_of(data), most_bytes=1_000)
+    pieces = features_of_pieces(fitted.record, pieces, tables=tables)
     first = next(pieces)
     (tmp_path / "planes.parquet").unlink()
     found = pa.concat_tables([first, *pieces])
     assert found.equals(fitted.transform(data, tables={"planes": planes}))
 
 
-def test_a_row_that_fails_is_told_by_its_number_in_the_data(tmp_path: Path) -> None:
-    numbers = np.ones(300_000, np.int64)
-    numbers[200_001] = 2**62
+def test_a_row_that_fails_is_told_with_its_file(tmp_path: Path) -> None:
+    numbers = np.ones(1_000, np.int64)
+    (tmp_path / "data").mkdir()
+    for name in "abc":
+        numbers[501] = 2**62 if name == "b" else 1
+        pq.write_table(pa.table({"x": numbers}), tmp_path / "data" / f"{name}.parquet")
     fitted = ff.Plan({"y": col("x") * 4}).fit({"x": [1]})
-    with pytest.raises(ff.errors.Overflow, match=r"row 200001\b"):
-        fitted.transform_to({"x": numbers}, tmp_path / "out")
+    told = r"row 1501\b.* \(that is .*b\.parquet, row 501\)"
+    with pytest.raises(ff.errors.Overflow, match=told):
+        fitted.transform_to(tmp_path / "data", tmp_path / "out")
+    with pytest.raises(ff.errors.Overflow, match=told):
+        list(fitted.transform_batches(tmp_path / "data"))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_column_that_lacks_is_told_before_anything_is_read(
+    fitted: ff.FittedPlan, table: pa.Table, tmp_path: Path
+) -> None:
+    pq.write_table(table.drop_columns(["city"]), tmp_path / "data.parquet")
+    with pytest.raises(ff.errors.UnknownColumn, match="lacks the column 'city'"):
+        fitted.transform_batches(tmp_path / "data.parquet")
+    with pytest.raises(ff.errors.UnknownColumn, match="lacks the column 'city'"):
+        fitted.transform_to(tmp_path / "data.parquet", tmp_path / "out")
 
 
 def test_windows_over_the_data_are_refused(tmp_path: Path) -> None:
@@ -246,6 +282,7 @@ def test_windows_over_the_data_are_refused(tmp_path: Path) -> None:
         ("out", {"format": "parqet"}, "format='parqet': is none of .* Did you mean 'parquet'"),
         ("out.pqt", {}, "'.pqt' is the suffix of no format"),
         ("out.csv", {"partition_by": "city"}, "are for folders"),
+        ("out.csv", {"format": "ipc"}, "is a file of another format by its suffix"),
         ("out", {"part_rows": 0}, "part_rows=0: takes a number of rows, from 1"),
         ("out", {"partition_by": "citi"}, "no kept column 'citi'. Did you mean 'city'"),
         ("out", {"partition_by": ["city", "city"]}, "names 'city' twice"),
