@@ -25,6 +25,14 @@ SIXTEEN = (
     ),
     *(Statistic(name) for name in ("mean_3", "lag", "diff", "since")),
 )
+TWENTY_FIVE = (
+    *(
+        Statistic(name, last)
+        for last in ("1h", "1d", "7d")
+        for name in ("sum", "count", "mean", "std", "var", "min", "max")
+    ),
+    *(Statistic(name) for name in ("mean_3", "lag", "diff", "since")),
+)
 MEDIANS = (Statistic("median", "1d"), Statistic("median", "7d"))
 DISTINCT = (Statistic("n_unique", "1d", "shop"), Statistic("n_unique", "7d", "shop"))
 N_SHOPS = 1_000
@@ -146,6 +154,17 @@ WINDOWS = (
         (*SLIDING, "DuckDB", "pandas"),
         rows=100_000,
         generate=partial(events, 0.01, True, "time"),
+    ),
+    _workload(
+        "small",
+        "25 windows of events of 100 entities, 1,000 rows a call",
+        TWENTY_FIVE,
+        ("Polars",),
+        rows=1_000,
+        smoke_rows=100,
+        generate=partial(events, 0.01, False, "time"),
+        targets=(Target("ratio", 5, "polars", aim=8),),
+        memory=False,
     ),
     _workload(
         "median",

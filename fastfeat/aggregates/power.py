@@ -211,7 +211,7 @@ def next_grid(field: Field, costs: Mapping[float, float], grid: Grid) -> Grid | 
     low, high = tried[max(best - 1, 0)], tried[min(best + 1, len(tried) - 1)]
     least, most = bounds(field)
     smallest, largest = RANGE[field.method]
-    finest = FINEST * ((most - least) / (largest - smallest))
+    finest = FINEST * (abs(most - least) / (largest - smallest))  # of huge values both are turned
     is_last = high - low <= N_BETWEEN * finest
     n_steps = max(math.ceil((high - low) / finest), N_STENCIL - 1) if is_last else N_BETWEEN
     step = (high - low) / n_steps

@@ -308,7 +308,9 @@ class Plan:
 
         Args:
             data: pyarrow, pandas, Polars, a dict of NumPy arrays, a list of dicts (one a row, each
-                with every column), a path, or any Arrow producer;
+                with every column), any Arrow producer; a path, a folder (its files by name, hive
+                partitions as columns), a pattern such as "logs/*.parquet", an address such as
+                "s3://bucket/logs", or a list of these; a function that opens a reader;
                 for a backend with memory of its own also a dict of arrays on the device (CuPy,
                 torch, anything with `__cuda_array_interface__`, DLPack or
                 `__arrow_c_device_array__`), or an Arrow device table: read in place, of the

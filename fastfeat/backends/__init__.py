@@ -105,9 +105,23 @@ def step_kernels(side: str) -> dict[str, Any]:
     Args:
         side: "cpu" or "gpu", the module in each folder that is asked.
     """
+    return _named_by_folders(side, "KERNELS")  # windows are asked for by other tasks
+
+
+@cache
+def step_calls() -> dict[str, Any]:
+    """Return, by name, the functions that give steps as calls of kernels of the CPU.
+
+    Each takes the arguments of the step, of which those of the row have no values; the Arrow type
+    of each of these; and the parameters. It gives `engine.cpu.step_calls.StepCalls`, or None.
+    """
+    return _named_by_folders("cpu", "CALLS")
+
+
+def _named_by_folders(side: str, table: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for folder in iter_modules(steps.__path__):
         if folder.ispkg:
             module = import_module(f"fastfeat.steps.{folder.name}.{side}")
-            found.update(getattr(module, "KERNELS", {}))  # windows are asked for by other tasks
+            found.update(getattr(module, table, {}))
     return found

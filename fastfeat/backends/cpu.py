@@ -29,7 +29,9 @@ from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
 from fastfeat.steps.registry import step_function
 from fastfeat.steps.step import StepTask
 from fastfeat.steps.targets.cpu_states import learn_target
+from fastfeat.steps.targets.cpu_time_folds import learn_times
 from fastfeat.steps.targets.tasks import TargetTask
+from fastfeat.steps.targets.time_folds import TimesTask
 from fastfeat.steps.windows.cpu import over
 from fastfeat.steps.windows.cpu_tables import over_table
 from fastfeat.steps.windows.tasks import TableWindowTask, WindowTask
@@ -100,6 +102,7 @@ BACKEND = Backend(
         KeysTask: count_keys,
         GroupsTask: learn_groups,
         TargetTask: learn_target,
+        TimesTask: learn_times,
         WindowTask: lambda task: over(task.past, task.asked, task.first_row),
         TableWindowTask: lambda task: over_table(task.past, task.asked, task.query),
     },

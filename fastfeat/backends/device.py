@@ -27,8 +27,10 @@ from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
 from fastfeat.steps.on_device import DeviceKernel, argument_in_host
 from fastfeat.steps.registry import step_function
 from fastfeat.steps.step import StepTask
+from fastfeat.steps.targets.cpu_time_folds import learn_times as learn_times_in_host
 from fastfeat.steps.targets.gpu import learn_target
 from fastfeat.steps.targets.tasks import TargetTask
+from fastfeat.steps.targets.time_folds import TimeFolds, TimesTask
 from fastfeat.steps.windows.gpu.functions import (
     is_on_device,
     needs_near_values,
@@ -78,6 +80,11 @@ def run_step(runtime: Runtime, task: StepTask) -> Any:
     return runtime.computations.run(lambda: kernel.run(runtime, args, params, n_rows))
 
 
+def learn_times(runtime: Runtime, task: TimesTask) -> TimeFolds:
+    """Return the folds of the times of all rows, which the host finds."""
+    return learn_times_in_host(replace(task, times=argument_in_host(runtime, task.times)))
+
+
 FUNCTIONS: Mapping[type[Task[Any]], Callable[[Runtime, Any], Any]] = {
     RowTask: compute,
     LearnTask: learn,
@@ -85,6 +92,7 @@ FUNCTIONS: Mapping[type[Task[Any]], Callable[[Runtime, Any], Any]] = {
     KeysTask: count_keys,
     GroupsTask: learn_groups,
     TargetTask: learn_target,
+    TimesTask: learn_times,
     WindowTask: lambda runtime, task: over(runtime, task.past, task.asked, task.first_row),
     TableWindowTask: lambda runtime, task: over_table(runtime, task.past, task.asked, task.query),
 }

@@ -14,6 +14,7 @@ from fastfeat.steps.keys.tasks import GroupsTask, KeysTask, count_keys, learn_gr
 from fastfeat.steps.registry import step_function
 from fastfeat.steps.step import Argument, StepTask
 from fastfeat.steps.targets.tasks import TargetTask, learn_target
+from fastfeat.steps.targets.time_folds import TimesTask, learn_times
 from fastfeat.steps.windows.tasks import TableWindowTask, WindowTask, over, over_table
 
 
@@ -46,6 +47,7 @@ BACKEND = Backend(
         KeysTask: count_keys,
         GroupsTask: learn_groups,
         TargetTask: learn_target,
+        TimesTask: learn_times,
         WindowTask: lambda task: over(task.past, task.asked, task.first_row),
         TableWindowTask: lambda task: over_table(task.past, task.asked, task.query),
     },

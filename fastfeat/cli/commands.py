@@ -42,7 +42,11 @@ AnyPlanFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="What `fit` wrote, or PLAN.py (executed), or JSON.")
 ]
 DataFile = Annotated[
-    Path, typer.Argument(metavar="DATA", help="Parquet, Arrow IPC, Feather, CSV or TSV.")
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="Parquet, Arrow IPC, Feather, CSV or TSV: a file, a folder, a pattern or an address.",
+    ),
 ]
 LookupTables = Annotated[
     list[str] | None,

@@ -142,6 +142,10 @@ class Live(Generic[Face]):
             Overflow: a result does not fit its type.
         """
         is_plain = to == "arrow" and out is None and not categories
+        if is_plain and not source and not first and not end:
+            prepared = self._process_prepared_row(events)
+            if prepared is not None:
+                return prepared
         if is_plain and not source and self._is_remembered_by_nobody(events):
             return self._of_row(events)
         check_form(self._plans, to, out, categories=categories)
@@ -465,6 +469,13 @@ class Live(Generic[Face]):
         if type(row) is not dict or self._passed or (row_id is not None and row_id in row):
             return None
         found = self._state.features_of_row(cast("dict[str, Any]", row))
+        return found if found is None else found.get(ALONE, found)
+
+    def _process_prepared_row(self, row: Any) -> Any:
+        """Return the features of a row that then stands in the state; None if it is unusual."""
+        if type(row) is not dict or self._passed:
+            return None
+        found = self._state.process_row(cast("dict[str, Any]", row))
         return found if found is None else found.get(ALONE, found)
 
     def _of_row(self, row: Mapping[str, Any]) -> Any:

@@ -11,7 +11,8 @@ from fastfeat.steps.keys.rows import ENCODE
 from fastfeat.steps.lists.rows import LISTS
 from fastfeat.steps.step import Argument, StepFailed, StepFunction
 from fastfeat.steps.tables.rows import ASOF_ROW, LOOKUP_ROW, LOOKUP_VALUE
-from fastfeat.steps.targets.rows import FOLD, TIME_FOLD, TIME_FOLD_KNOWN
+from fastfeat.steps.targets.rows import FOLD
+from fastfeat.steps.targets.time_folds import TIME_FOLD, TIME_FOLD_KNOWN
 from fastfeat.steps.text import choice, patterns
 from fastfeat.steps.text import rows as text
 from fastfeat.steps.windows import rows as windows

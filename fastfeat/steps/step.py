@@ -77,6 +77,19 @@ HostStep = Callable[[Sequence[Argument], Mapping[str, Any], int], Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Learning:
+    """A value that a step needs to be learnt of its arguments first, of all training rows.
+
+    Args:
+        origin: the expression that tells which value it is, from the step; several may share one.
+        n_rounds: in how many passes over rows in parts it is learnt, at most.
+    """
+
+    origin: Callable[[Call], Call]
+    n_rounds: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class StepFunction:
     """A row of the table of steps.
 
@@ -94,6 +107,7 @@ class StepFunction:
         least_args: see `n_args`.
         of_all_rows: whether the value of a row depends on which other rows there are, so that it is
             another one among some of them, or the result has not a value a row.
+        learning: what is learnt of the arguments before, and given behind them; None of nothing.
         in_halves: whether its arguments are as many of the data as, after them, of a table.
         ends_with: the functions of windows of which its last argument is one.
         belongs: whether the arguments of a call belong together.
@@ -115,6 +129,7 @@ class StepFunction:
     n_args: int | None = 1
     least_args: int = 0
     of_all_rows: bool = False
+    learning: Learning | None = None
     in_halves: bool = False
     ends_with: tuple[str, ...] = ()
     belongs: Belongs = always

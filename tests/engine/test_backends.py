@@ -19,6 +19,7 @@ from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
 from fastfeat.steps.registry import OF_CONTENT, STEPS
 from fastfeat.steps.step import StepTask
 from fastfeat.steps.targets.tasks import TargetTask
+from fastfeat.steps.targets.time_folds import TimesTask
 from fastfeat.steps.windows.tasks import TableWindowTask, WindowTask
 
 EVERYWHERE = {
@@ -28,6 +29,7 @@ EVERYWHERE = {
     KeysTask,
     GroupsTask,
     TargetTask,
+    TimesTask,
     WindowTask,
     TableWindowTask,
 }

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn
 from fastfeat.io.sources.dataset import dataset_of
+from fastfeat.io.sources.read import read_table
 from fastfeat.io.sources.scan import Scanned, scan
 
 
@@ -127,6 +128,17 @@ def test_reader_is_read_once(make: Callable[[Any], Any]) -> None:
         dataset.check_passes(2)
     assert sum(of.table.num_rows for of in scan(dataset)) == 20
     with pytest.raises(InvalidData, match="can be read once, and was"):
+        next(scan(dataset))
+
+
+def test_reader_that_was_read_elsewhere_is_an_error() -> None:
+    table = rows(0, 3)
+    reader = pa.RecordBatchReader.from_batches(table.schema, table.to_batches())
+    dataset = dataset_of(reader)
+    assert read_table(reader).equals(table)
+    with pytest.raises(InvalidData, match="was read before"):
+        dataset_of(reader)
+    with pytest.raises(InvalidData, match="was read before"):
         next(scan(dataset))
 
 

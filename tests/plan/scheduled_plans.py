@@ -1,4 +1,4 @@
-"""A dozen plans whose schedules differ in kind, and rows for them."""
+"""A dozen plans and more whose schedules differ in kind, and rows for them."""
 
 from __future__ import annotations
 
@@ -100,6 +100,18 @@ def out_of_fold() -> Case:
     )
 
 
+def time_folds() -> Case:
+    """Return a plan of encodings by time, of a target that is known later."""
+    shop = col("shop").target_encode("y", folds=4, time="t")
+    return Case(
+        Plan(
+            {"shop": shop.standard_scale(), "card": col("card").woe_encode("y", folds=4, time="t")},
+            label="y",
+            label_delay="2d",
+        )
+    )
+
+
 def nested_windows() -> Case:
     """Return a plan of windows within windows over three entities, at several depths."""
     spent = SPENT.mean(over=CARD)
@@ -165,7 +177,17 @@ def levels() -> Case:
 CASES: dict[str, Callable[[], Case]] = {
     one.__name__: one
     for one in (
-        *(row_functions, scaled, texts, codes, one_hot, lists, out_of_fold, nested_windows),
+        *(
+            row_functions,
+            scaled,
+            texts,
+            codes,
+            one_hot,
+            lists,
+            out_of_fold,
+            time_folds,
+            nested_windows,
+        ),
         *(window_of_codes, of_tables, known_text, levels),
     )
 }

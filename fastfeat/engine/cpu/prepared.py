@@ -2,7 +2,8 @@
 
 A batch goes in by the C interface of Arrow, and its features come out as a matrix, or as a batch by
 the same interface: what is called from Python is as much for 500 features as for one. The machine
-code that computes them is that of every other run.
+code that computes them is that of every other run. Steps that are calls of kernels are run before
+the program, by the same call, in memory that is kept.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from fastfeat_kernels.rows import (
     BLOCK_WORD,
     CALL_WORDS,
     CODES,
+    READ_WORDS,
     TILE_WORDS,
+    WRITE_WORDS,
     tile_column_bytes,
     tile_rows,
 )
@@ -27,6 +30,7 @@ from numpy.typing import NDArray
 
 from fastfeat.engine.cpu.compiled import address_of, call_kernel, compiled, driver
 from fastfeat.engine.cpu.kernels import is_written_kernel_compiled
+from fastfeat.engine.cpu.step_calls import Reader, Sources, StepOfBatch, placed
 from fastfeat.engine.cpu.table import TablePlan, Words, bind_constants
 from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.storage import storage
@@ -42,6 +46,8 @@ def is_compiled(entry: str) -> bool:
 
 _PROTOTYPE = ctypes.PYFUNCTYPE(*[ctypes.c_int64] * 4)
 _FEW_VALUES = 1 << 14  # computed in 10 to 100 us
+FEW_ROWS = 1 << 10
+"""Rows for which there is memory at first."""
 
 MatrixCall = Callable[[Any, int], int]
 """Writes the features of a record batch to the address of a matrix; gives the status."""
@@ -55,6 +61,9 @@ class PreparedProgram:
     """A program ready for batches of one schema; each of its calls has a table of its own.
 
     Args:
+        steps: what is run before it.
+        read: the step, and the first word of the table, of each of its columns that one makes.
+        copied: the step, and the first word of the block, of each result that is one's column.
         table: the words of the table, as they are before a call.
         n_scratch_bytes: scratch memory that a call needs, for a tile too.
         block: the words of a call, less the address of its table.
@@ -67,12 +76,15 @@ class PreparedProgram:
     block: Words
     kernel: Kernel
     owners: tuple[object, ...]
+    steps: Sequence[StepOfBatch] = ()
+    read: Sequence[tuple[int, int]] = ()
+    copied: Sequence[tuple[int, int]] = ()
 
 
 def matrix_program(
     program: Program,
     constants: Constants,
-    children: Mapping[InputSlot, int],
+    sources: Sources,
     dtype: np.dtype[Any],
     *,
     by_rows: bool,
@@ -82,7 +94,7 @@ def matrix_program(
     Args:
         program: what is computed; its outputs are all of the type of the matrix.
         constants: what it reads besides the rows.
-        children: which column of a batch each of its slots is, in the storage that kernels read.
+        sources: where the columns are that it reads.
         dtype: the type of the matrix.
         by_rows: whether one row after the other is contiguous in it, not its columns.
     """
@@ -99,18 +111,29 @@ def matrix_program(
         table[plan.table.output_words[:, 0]] = plan.table.outputs * column
         table[plan.table.output_words[:, 3]] = 1
         n_scratch += n_columns * column
-    block = _block(plan.table, children, program, [item] * n_columns)
+    block = _block(plan.table, sources, program, [item] * n_columns, range(n_columns), {})
     block[4:6] = 0 if by_rows else item, item
     table[1] = plan.loops_address()
-    return PreparedProgram(table, n_scratch, block, call_kernel("into_matrix"), (bound, constants))
+    kernel, owners = call_kernel("into_matrix"), (bound, constants)
+    read = _read(plan.table, sources, program)
+    return PreparedProgram(table, n_scratch, block, kernel, owners, sources.steps, read)
 
 
 def arrow_program(
-    program: Program, constants: Constants, children: Mapping[InputSlot, int]
+    program: Program,
+    constants: Constants,
+    sources: Sources,
+    places: Sequence[int],
+    copied: Mapping[int, int],
 ) -> PreparedProgram:
-    """Return a program prepared to give Arrow columns; arguments as of `matrix_program`.
+    """Return a program prepared to give Arrow columns.
 
-    Its outputs have a type that is stored, not null.
+    Args:
+        program: as of `matrix_program`; its outputs have a type that is stored, not null.
+        constants: as there.
+        sources: as there.
+        places: of its outputs, among all columns that are given.
+        copied: by the place of each of the others, the step that makes it.
     """
     plan = compiled(program)
     bound = bind_constants(plan.table, constants)
@@ -118,26 +141,60 @@ def arrow_program(
         0 if output.dtype.name == "bool" else output_storage(output.dtype).itemsize
         for output in program.outputs
     ]
-    block = _block(plan.table, children, program, widths)
+    block = _block(plan.table, sources, program, widths, places, copied)
     block[6:9] = *_memory(), address_of(call_kernel("release"))
     table = bound.words.copy()
-    table[1] = plan.loops_address()
+    if program.outputs:
+        table[1] = plan.loops_address()
+    else:  # there is nothing to run
+        block[1] = 0
     n_scratch = plan.table.n_scratch_bytes
-    return PreparedProgram(table, n_scratch, block, call_kernel("into_arrow"), (bound, constants))
+    first = len(block) - WRITE_WORDS * len(copied)
+    return PreparedProgram(
+        table,
+        n_scratch,
+        block,
+        call_kernel("into_arrow"),
+        (bound, constants),
+        sources.steps,
+        _read(plan.table, sources, program),
+        [(step, first + WRITE_WORDS * k) for k, step in enumerate(copied.values())],
+    )
+
+
+def _read(table: TablePlan, sources: Sources, program: Program) -> list[tuple[int, int]]:
+    """Return the step, and the first word of the table, of each column that a step makes."""
+    slots: list[InputSlot] = [program.inputs[number] for number in table.input_slots.tolist()]
+    pairs = zip(slots, table.input_words[:, 0].tolist(), strict=True)
+    return [(sources.made[slot], at) for slot, at in pairs if slot in sources.made]
 
 
 def _block(
-    places: TablePlan, children: Mapping[InputSlot, int], program: Program, widths: Sequence[int]
+    table: TablePlan,
+    sources: Sources,
+    program: Program,
+    widths: Sequence[int],
+    places: Sequence[int],
+    copied: Mapping[int, int],
 ) -> Words:
     """Return the words of a call, less those that depend on the form of the result."""
-    slots: list[InputSlot] = [program.inputs[number] for number in places.input_slots.tolist()]
-    words = [0, address_of(driver()), len(slots), len(places.outputs), 0, 0, 0, 0, 0]
+    slots: list[InputSlot] = [program.inputs[number] for number in table.input_slots.tolist()]
+    reads = [
+        [8 * at, sources.children[slot], _width(storage(slot.dtype))]
+        for at, slot in zip(table.input_words[:, 0].tolist(), slots, strict=True)
+        if slot not in sources.made
+    ]
+    n_written = len(table.outputs) + len(copied)
+    words = [0, address_of(driver()), len(reads), n_written, 0, 0, 0, 0, 0, 0, 0]
     assert len(words) == CALL_WORDS
-    assert sorted(places.outputs.tolist()) == list(range(len(program.outputs)))
-    for at, slot in zip(places.input_words[:, 0].tolist(), slots, strict=True):
-        words += [8 * at, children[slot], _width(storage(slot.dtype))]
-    for at, number in zip(places.output_words[:, 0].tolist(), places.outputs.tolist(), strict=True):
-        words += [8 * at, number, widths[number]]
+    assert sorted(table.outputs.tolist()) == list(range(len(program.outputs)))
+    for read in reads:
+        assert len(read) == READ_WORDS
+        words += read
+    for at, number in zip(table.output_words[:, 0].tolist(), table.outputs.tolist(), strict=True):
+        words += [8 * at, places[number], widths[number], 0, 0, 0]
+    for place, step in copied.items():
+        words += [-1, place, sources.steps[step].step.width, 0, 0, 0]
     return np.array(words, dtype=np.int64)
 
 
@@ -160,7 +217,10 @@ def _address(function: Any) -> int:
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """The memory of one call at a time: table, block, scratch, and structures of Arrow."""
+    """The memory of one call at a time: table, block, scratch, structures of Arrow, and of steps.
+
+    It is for so many rows.
+    """
 
     table: Words
     block: Words
@@ -168,9 +228,11 @@ class _Call:
     given: Words
     made: Words
     ready: PreparedProgram
+    n_rows: int
+    steps: object
 
 
-def _call_of(ready: PreparedProgram) -> _Call:
+def _call_of(ready: PreparedProgram, n_rows: int = FEW_ROWS) -> _Call:
     """Return memory for calls of a prepared program, none of which is in use by another."""
     table, block = ready.table.copy(), ready.block.copy()
     scratch = np.empty(ready.n_scratch_bytes + 64, dtype=np.uint8)
@@ -179,7 +241,24 @@ def _call_of(ready: PreparedProgram) -> _Call:
     table[TILE_WORDS.start] = first + ready.n_scratch_bytes - int(table[6] * table[7])
     block[0] = table.ctypes.data
     structures = np.zeros((2, ARRAY_WORDS), dtype=np.int64)
-    return _Call(table, block, scratch, structures[0], structures[1], ready)
+    of_steps = _steps_of(ready, table, block, n_rows)
+    return _Call(table, block, scratch, structures[0], structures[1], ready, n_rows, of_steps)
+
+
+def _steps_of(ready: PreparedProgram, table: Words, block: Words, n_rows: int) -> object:
+    """Write where the columns of steps are in the words of a call; return what keeps them."""
+    first, of_block = table.ctypes.data, block.ctypes.data
+    readers = [
+        Reader(step, first + 8 * at, first + 8 * (at + 2), first + 8 * (at + 3))
+        for step, at in ready.read
+    ]
+    readers += [
+        Reader(step, of_block + 8 * (at + 3), of_block + 8 * (at + 4), of_block + 8 * (at + 5))
+        for step, at in ready.copied
+    ]
+    words, kept = placed(ready.steps, readers, n_rows)
+    block[9:11] = sum(len(one.step.calls) for one in ready.steps), words.ctypes.data
+    return words, kept
 
 
 def _kernels(ready: PreparedProgram) -> tuple[int, Any, Any]:
@@ -196,17 +275,21 @@ def _kernels(ready: PreparedProgram) -> tuple[int, Any, Any]:
 def matrix_call(ready: PreparedProgram) -> MatrixCall:
     """Return a function that writes a matrix; it belongs to whoever calls it at a time."""
     call = _call_of(ready)
-    given = call.given.ctypes.data
     few, kernel, kernel_of_few = _kernels(ready)
-    args = ctypes.c_int64(call.block.ctypes.data), ctypes.c_int64(given)
 
-    def run(batch: Any, out: int, _owner: _Call = call) -> int:
-        batch._export_to_c(given)
-        if batch.num_rows > few:
-            return kernel(*args, out)
-        return kernel_of_few(*args, out)
+    def prepared(call: _Call) -> MatrixCall:
+        given = call.given.ctypes.data
+        args = ctypes.c_int64(call.block.ctypes.data), ctypes.c_int64(given)
 
-    return run
+        def run(batch: Any, out: int, _owner: _Call = call) -> int:
+            batch._export_to_c(given)
+            if batch.num_rows > few:
+                return kernel(*args, out)
+            return kernel_of_few(*args, out)
+
+        return run
+
+    return prepared(call) if not ready.steps else _growing(ready, call, prepared)
 
 
 def arrow_call(ready: PreparedProgram, schema: Schema) -> ArrowCall:
@@ -217,14 +300,38 @@ def arrow_call(ready: PreparedProgram, schema: Schema) -> ArrowCall:
         schema: of what it gives.
     """
     call = _call_of(ready)
-    given, made = call.given.ctypes.data, call.made.ctypes.data
     few, kernel, kernel_of_few = _kernels(ready)
-    args = [ctypes.c_int64(address) for address in (call.block.ctypes.data, given, made)]
     taken = pa.RecordBatch._import_from_c
 
-    def run(batch: Any, _owner: _Call = call) -> Any:
-        batch._export_to_c(given)
-        status = kernel(*args) if batch.num_rows > few else kernel_of_few(*args)
-        return None if status else taken(made, schema)
+    def prepared(call: _Call) -> ArrowCall:
+        given, made = call.given.ctypes.data, call.made.ctypes.data
+        args = [ctypes.c_int64(address) for address in (call.block.ctypes.data, given, made)]
 
-    return run
+        def run(batch: Any, _owner: _Call = call) -> Any:
+            batch._export_to_c(given)
+            status = kernel(*args) if batch.num_rows > few else kernel_of_few(*args)
+            return None if status else taken(made, schema)
+
+        return run
+
+    return prepared(call) if not ready.steps else _growing(ready, call, prepared)
+
+
+def _growing(ready: PreparedProgram, call: _Call, prepared: Callable[[_Call], Any]) -> Any:
+    """Return a call whose memory grows with the rows that it is given.
+
+    Args:
+        ready: the program.
+        call: its memory at first.
+        prepared: gives a call that works in some memory.
+    """
+    run, n_most = prepared(call), call.n_rows
+
+    def of_any(batch: Any, *args: Any) -> Any:
+        nonlocal run, n_most
+        if batch.num_rows > n_most:
+            n_most = 2 * batch.num_rows
+            run = prepared(_call_of(ready, n_most))
+        return run(batch, *args)
+
+    return of_any

@@ -18,7 +18,8 @@ from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, counted, s
 from fastfeat.io.arrow import Table, pa, parquet_module
 from fastfeat.io.sources.formats import format_of_name
 from fastfeat.io.sources.frames import check_unique
-from fastfeat.io.sources.read import read_table, select
+from fastfeat.io.sources.read import read_table
+from fastfeat.io.sources.tables import select
 
 ReadPiece = Callable[[int], Table]
 """Gives the rows of a piece, by its number."""

@@ -28,7 +28,7 @@ from fastfeat.io.sources.locations import (
     partition_columns,
 )
 from fastfeat.io.sources.parts import OpenedPart, Part, TablePart, common_columns
-from fastfeat.io.sources.read import read_table, select
+from fastfeat.io.sources.tables import check_unread, note_read, select, table_in_memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def dataset_of(data: Any) -> Dataset:
         case _ if "pyarrow.Dataset" in class_names(data):
             return _of_arrow(data)
         case _:
-            return _of_parts([TablePart(select(read_table(data), None))])
+            return _of_parts([TablePart(select(table_in_memory(data), None))])
 
 
 def iter_of(opened: Any) -> Iterator[Any]:
@@ -152,7 +152,7 @@ def _first_schema(tables: Iterator[Any], name: str) -> Schema:
     if isinstance(known, pa.Schema):
         return known
     for table in tables:
-        return select(read_table(table), None).schema
+        return select(table_in_memory(table), None).schema
     raise InvalidData(f"{name} gave no table, and so no columns")
 
 
@@ -164,14 +164,17 @@ def _partition_keys(expression: Any) -> dict[str, Any]:
 def _of_once(reader: Any) -> Dataset:
     """Return a reader or an iterator as a data set, of which a second reading is an error."""
     name = f"a {type(reader).__name__}"
+    is_reader = isinstance(reader, pa.RecordBatchReader)
+    if is_reader:
+        check_unread(reader)
     tables = iter(reader)
-    if isinstance(getattr(reader, "schema", None), pa.Schema):
+    if is_reader:
         schema = reader.schema
     else:
         first = next(tables, None)
         if first is None:
             raise InvalidData(f"{name} gave no table, and so no columns")
-        schema = select(read_table(first), None).schema
+        schema = select(table_in_memory(first), None).schema
         tables = chain([first], tables)
     unread = [tables]
 
@@ -180,6 +183,8 @@ def _of_once(reader: Any) -> Dataset:
             raise InvalidData(
                 f"{name} can be read once, and was. Pass a function that opens it anew, or files"
             )
+        if is_reader:
+            note_read(reader)
         return unread.pop()
 
     parts = (OpenedPart(name, schema, open_once),)

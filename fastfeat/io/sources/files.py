@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,15 +34,6 @@ def read_file(path: Path, columns: Sequence[str] | None) -> Table:
         raise InvalidData(f"{path}: cannot be read: {error}") from error
 
 
-def file_columns(path: Path) -> list[str]:
-    """Return the names of the columns of a file, from its head.
-
-    Raises:
-        InvalidData: as `read_file`.
-    """
-    return file_schema(path).names
-
-
 def file_schema(path: Path) -> Schema:
     """Return the Arrow schema of a file, from its head; the types of CSV are those of its start.
 
@@ -63,11 +53,7 @@ def _format(path: Path) -> Format:
         with path.open("rb") as file:
             start = file.read(8)
     except FileNotFoundError as error:
-        raise InvalidData(f"no such file: {path}{_not_here(path)}") from error
-    except IsADirectoryError as error:
-        raise InvalidData(
-            f"{path} is a folder: pass pyarrow.dataset.dataset({str(path)!r}), or one file"
-        ) from error
+        raise InvalidData(f"no such file: {path}") from error
     except (OSError, ValueError) as error:
         raise InvalidData(f"{path}: cannot be read: {error}") from error
     if not start:
@@ -81,17 +67,6 @@ def _format(path: Path) -> Format:
             f"Known suffixes: {', '.join(SUFFIXES)}"
         )
     return named
-
-
-def _not_here(path: Path) -> str:
-    """Return advice about a path that is an address or a pattern, or nothing."""
-    text = str(path)
-    if re.match(r"[a-z][a-z0-9]+:/", text):  # Path makes one slash of two
-        address = text.replace(":/", "://", 1)
-        return f". Paths are of this machine: pass pyarrow.dataset.dataset({address!r})"
-    if any(sign in text for sign in "*?["):
-        return f". A pattern is no path: pass pyarrow.dataset.dataset(sorted(glob.glob({text!r})))"
-    return ""
 
 
 def _wanted(names: Sequence[str], columns: Sequence[str] | None, path: Path) -> list[str]:

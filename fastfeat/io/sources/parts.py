@@ -11,7 +11,7 @@ from fastfeat.io.arrow import DataType, Schema, Table, pa
 from fastfeat.io.columns.types import column_text
 from fastfeat.io.sources.file_parts import FilePart
 from fastfeat.io.sources.frames import check_unique, rows_only
-from fastfeat.io.sources.read import read_table
+from fastfeat.io.sources.tables import table_in_memory
 from fastfeat.io.sources.widening import widened
 
 
@@ -77,7 +77,7 @@ class OpenedPart:
         row = 0
         try:
             for given in self.open(columns):
-                table = read_table(given, columns)
+                table = table_in_memory(given, columns)
                 if table.num_columns < len(columns):
                     self._raise_lacking(table, columns)
                 yield row, table

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
-from weakref import WeakSet
 
-from fastfeat.errors import FastfeatError, InvalidData, TypeMismatch
-from fastfeat.io.arrow import RecordBatch, Table, pa
-from fastfeat.io.sources.files import file_columns, read_file
-from fastfeat.io.sources.frames import (
-    check_unique,
-    class_names,
-    mapping_table,
-    pandas_table,
-    polars_table,
-    rows_only,
-    rows_table,
-)
+from fastfeat.io.arrow import Schema, Table, pa
+from fastfeat.io.sources.files import file_schema, read_file
 from fastfeat.io.sources.strided import Run, in_turn
+from fastfeat.io.sources.tables import select, table_in_memory
 from fastfeat.progress import doing
 
 
@@ -31,7 +22,8 @@ def read_table(data: Any, columns: Sequence[str] | None = None, run: Run = in_tu
         data: pyarrow Table, RecordBatch, RecordBatchReader (read whole), list of record batches,
             Dataset; anything with `__arrow_c_stream__` or `__arrow_c_array__`; a dict of NumPy
             arrays, lists or Arrow arrays; a list of dicts, one a row; a pandas frame (its index is
-            ignored); a Polars DataFrame; a path to Parquet, Arrow IPC, Feather or CSV.
+            ignored); a Polars DataFrame; a path, folder, pattern or address of Parquet, Arrow IPC,
+            Feather or CSV, or a list of them; a function that opens a reader: as in `dataset_of`.
         columns: which to read, in this order; None reads all. A column that the data lacks is left
             out: the caller reports it.
         run: runs the copies of columns that are strided.
@@ -49,22 +41,55 @@ def read_table(data: Any, columns: Sequence[str] | None = None, run: Run = in_tu
     match data:
         case pa.Table():
             return select(data, columns)
-        case pa.RecordBatch():
-            return _of_batches([data], columns)
-        case pa.RecordBatchReader():
-            return _of_reader(data, columns)
-        case str() | os.PathLike():
+        case _ if not is_in_parts(data):
+            return table_in_memory(data, columns, run)
+        case str() | os.PathLike() if is_one_file(cast("str", data)):
             path = Path(cast("str", data))
             with doing(f"reading {path}"):
                 return read_file(path, columns)
-        case Mapping():
-            return mapping_table(cast("Mapping[Any, Any]", data), columns, run)
-        case [*batches] if batches and all(isinstance(batch, pa.RecordBatch) for batch in batches):
-            return _of_batches(batches, columns)
-        case [Mapping(), *_]:
-            return rows_table(data, columns)
         case _:
-            return _of_library(data, columns, run)
+            return _read_whole(data, columns)
+
+
+def _read_whole(data: Any, columns: Sequence[str] | None) -> Table:
+    """Return the rows of all files, or of what a function opens, as one table."""
+    from fastfeat.io.sources.dataset import dataset_of  # seldom needed
+    from fastfeat.io.sources.scan import scan
+
+    with doing("reading files"):
+        (scanned,) = scan(dataset_of(data), columns, sys.maxsize)
+        return scanned.table
+
+
+def is_in_parts(data: Any) -> bool:
+    """Whether data is files, or a function that opens them, and no table yet."""
+    if isinstance(data, list | tuple):
+        given = cast("Sequence[object]", data)
+        return bool(given) and all(isinstance(path, str | os.PathLike) for path in given)
+    return isinstance(data, str | os.PathLike) or (callable(data) and not isinstance(data, type))
+
+
+def is_one_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is that of a file, or of nothing: no folder, no pattern, no address."""
+    text = os.fspath(path)
+    if "://" in text or os.path.isdir(text):
+        return False
+    return os.path.exists(text) or not any(sign in text for sign in "*?[")
+
+
+def schema_in_parts(data: Any) -> Schema:
+    """Return the Arrow schema of files, or of what a function opens, without their rows.
+
+    Of CSV one file says the types of its start; more than one are read for them.
+
+    Raises:
+        InvalidData: as `read_table`.
+    """
+    from fastfeat.io.sources.dataset import dataset_of  # seldom needed
+
+    if isinstance(data, str | os.PathLike) and is_one_file(cast("str", data)):
+        return file_schema(Path(cast("str", data)))
+    return dataset_of(data).schema
 
 
 def column_names(data: Any) -> list[str] | None:
@@ -77,8 +102,8 @@ def column_names(data: Any) -> list[str] | None:
         The names; None where only reading would tell.
     """
     match data:
-        case str() | os.PathLike():
-            return file_columns(Path(cast("str", data)))
+        case _ if is_in_parts(data):
+            return schema_in_parts(data).names
         case Mapping():
             return [name for name in cast("Mapping[Any, Any]", data) if isinstance(name, str)]
         case [batch, *_]:
@@ -87,123 +112,3 @@ def column_names(data: Any) -> list[str] | None:
             arrow = isinstance(getattr(data, "schema", None), pa.Schema)
             listed: Any = data.schema.names if arrow else getattr(data, "columns", None)
             return None if listed is None else [name for name in listed if isinstance(name, str)]
-
-
-def select(table: Table, columns: Sequence[str] | None) -> Table:
-    """Return the wanted columns of a table (or record batch) that it has, in the order wanted.
-
-    Args:
-        table: a pyarrow Table or RecordBatch.
-        columns: the wanted names; None takes all.
-
-    Raises:
-        InvalidData: the table has no columns, or a wanted name occurs twice.
-    """
-    schema = table.schema
-    if len(schema) == 0:
-        raise InvalidData("the table has no columns")
-    names = schema.names if columns is None else columns
-    places = [schema.get_field_index(name) for name in names]
-    if -1 in places:  # absent, or there more than once
-        check_unique(schema.names, names)
-        places = [place for place in places if place >= 0]
-    return table if places == list(range(len(schema))) else table.select(places)
-
-
-def _of_batches(batches: list[RecordBatch], columns: Sequence[str] | None) -> Table:
-    """Return record batches as one table."""
-    wanted = [select(batch, columns) for batch in batches]
-    try:
-        return pa.Table.from_batches(wanted)
-    except pa.ArrowInvalid as error:
-        raise InvalidData(f"the record batches differ in their columns: {error}") from error
-
-
-def _of_reader(reader: Any, columns: Sequence[str] | None) -> Table:
-    """Return all that a reader gives; only the wanted columns of each batch are kept.
-
-    A reader that was read before would give no rows, without a word.
-    """
-    if reader in _READ:
-        raise InvalidData(
-            "this RecordBatchReader was read before, and a reader can be read once: "
-            "keep reader.read_all() and pass that table"
-        )
-    _READ.add(reader)
-    # schema.empty_table() would import pandas, 200 ms.
-    empty = select(pa.Table.from_batches([], reader.schema), columns)
-    try:
-        batches = [select(batch, columns) for batch in reader]
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise InvalidData(f"the reader failed: {error}") from error
-    if len(empty.schema) == 0:
-        return rows_only(sum(batch.num_rows for batch in batches))
-    try:
-        return pa.Table.from_batches(batches, empty.schema)
-    except pa.ArrowInvalid as error:
-        raise InvalidData(
-            f"the reader gave a batch of another schema than its own: {error}"
-        ) from error
-
-
-def _of_library(data: Any, columns: Sequence[str] | None, run: Run) -> Table:
-    """Return a table of another library; none of them is imported to find out."""
-    classes = class_names(data)
-    if "pandas.DataFrame" in classes:
-        return pandas_table(data, columns, run)
-    if "polars.LazyFrame" in classes:
-        raise TypeMismatch("got a Polars LazyFrame: pass data.collect()")
-    if "polars.DataFrame" in classes:
-        return polars_table(data, columns)
-    if "pyarrow.Dataset" in classes:
-        return _of_dataset(data, columns)
-    if hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__"):
-        return _of_capsule(data, columns)
-    raise TypeMismatch(f"got {_kind(data)}, which is not a table. {_ACCEPTED}")
-
-
-def _of_dataset(dataset: Any, columns: Sequence[str] | None) -> Table:
-    """Return a pyarrow dataset, read whole."""
-    schema = dataset.schema
-    if len(schema) == 0:
-        raise InvalidData("the dataset has no columns")
-    there = set(schema.names)
-    names = schema.names if columns is None else [name for name in columns if name in there]
-    check_unique(schema.names, names)
-    try:
-        return dataset.to_table(columns=names)
-    except (pa.ArrowException, OSError) as error:
-        raise InvalidData(f"the dataset cannot be read: {error}") from error
-
-
-def _of_capsule(data: Any, columns: Sequence[str] | None) -> Table:
-    """Return the table of an object that gives Arrow data by the C interface."""
-    try:
-        if hasattr(data, "__arrow_c_stream__"):
-            return _of_reader(pa.RecordBatchReader.from_stream(data), columns)
-        return _of_batches([pa.record_batch(data)], columns)
-    except (pa.ArrowException, ValueError, TypeError) as error:
-        if isinstance(error, FastfeatError):
-            raise
-        if not class_names(data).isdisjoint(("pandas.Series", "polars.Series")):
-            raise TypeMismatch(
-                f"got a {type(data).__name__}, one column or one row, which is not a table. Pass "
-                "a part of the frame: frame[['x']] for a column, frame[k : k + 1] for a row"
-            ) from None
-        raise TypeMismatch(
-            f"got {_kind(data)}, whose Arrow data is not a table: {error}. {_ACCEPTED}"
-        ) from error
-
-
-def _kind(data: object) -> str:
-    """Return the type of an object as a message names it."""
-    module = type(data).__module__
-    return type(data).__name__ if module == "builtins" else f"{module}.{type(data).__name__}"
-
-
-_READ: WeakSet[Any] = WeakSet()
-_ACCEPTED = (
-    "Pass a pyarrow Table, RecordBatch, RecordBatchReader or Dataset, a list of record batches, "
-    "a pandas or Polars DataFrame, a dict of NumPy arrays, a list of dicts, an object with "
-    "__arrow_c_stream__ or __arrow_c_array__, or the path of a Parquet, Arrow or CSV file"
-)

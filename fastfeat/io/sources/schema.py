@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import datetime
-import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, TypeGuard, cast
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -16,9 +14,8 @@ from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.types import UnsupportedType, dtype_of, known_type, schema_of
-from fastfeat.io.sources.files import file_schema
 from fastfeat.io.sources.frames import class_names, polars_unreadable
-from fastfeat.io.sources.read import read_table
+from fastfeat.io.sources.read import is_in_parts, read_table, schema_in_parts
 
 
 def read_schema(given: Any) -> dict[str, DType | UnsupportedType]:
@@ -40,8 +37,8 @@ def read_schema(given: Any) -> dict[str, DType | UnsupportedType]:
         return {name: _type_of(written) for name, written in given.items()}
     if "polars.DataFrame" in class_names(given):
         return _polars_schema(given)
-    if isinstance(given, str | os.PathLike):
-        return schema_of(file_schema(Path(cast("str", given))))
+    if is_in_parts(given):
+        return schema_of(schema_in_parts(given))
     schema: Any = given if isinstance(given, pa.Schema) else getattr(given, "schema", None)
     return schema_of(schema if isinstance(schema, pa.Schema) else read_table(given))
 

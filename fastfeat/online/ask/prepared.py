@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
 from fastfeat.engine.float_environment import in_ieee
+from fastfeat.errors import FastfeatError
 from fastfeat.ir.node import Call, Column, Node
-from fastfeat.online.log.log import Log
+from fastfeat.online.log.log import Log, RowsOfOne
 from fastfeat.online.lower.live_plan import LivePlan, Order
 from fastfeat.online.lower.schedules import PlanSchedules, Round
 from fastfeat.online.row.definitions import RowKernel
@@ -28,6 +29,8 @@ from fastfeat.scalars.zones import using
 from fastfeat.steps.windows.cpu import LastRowOver, last_row_over
 from fastfeat.steps.windows.rows import WindowRequest
 
+UNREADABLE = (FastfeatError, ArithmeticError, LookupError, TypeError, ValueError, struct.error)
+"""The errors of a value that is not of its column, or lacks: the general way says what is wrong."""
 MOST_ROWS = 1 << 11
 """Rows of an entity that are seen, and the one that asks: of more, tables cost little."""
 _FLOAT32 = struct.Struct("<f")
@@ -51,11 +54,10 @@ class _Windows(NamedTuple):
 
 
 class _Placed(NamedTuple):
-    """The places of the time and the keys of a row in an order, and their types."""
+    """The places of the time and the keys of a row in an order."""
 
     time: int
     keys: Sequence[int]
-    dtypes: Sequence[DType]
 
 
 class _Asked(NamedTuple):
@@ -67,32 +69,50 @@ class _Asked(NamedTuple):
     tables: TableReader | None
 
 
+class SeenRow(NamedTuple):
+    """A row that asks, as it stands in a log, and what it sees there.
+
+    Args:
+        values: of each column that plans read, as it is stored, by name.
+        keys: of its entities, by order, as `Numbering.number_of` takes them.
+        times: in ticks, by order.
+        seen: the rows in reach, by order.
+    """
+
+    values: Mapping[str, Any]
+    keys: Sequence[Any]
+    times: Sequence[int]
+    seen: Sequence[RowsOfOne]
+
+
 @dataclass(frozen=True, slots=True)
 class PreparedAsk:
     """The memory and functions by which a thread asks for one row; nobody else uses it then.
 
     Args:
-        gather: takes what a row sees from a log; returns False where the general way is needed.
-        answer: gives the features of that row, by plan; None where the general way is needed.
+        gather: takes what a row sees from a log.
+        answer: gives the features of that row, by plan. Both give None where the general way is
+            needed.
     """
 
-    gather: Callable[[Mapping[str, Any], Log], bool]
+    gather: Callable[[Mapping[str, Any], Log], SeenRow | None]
     answer: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, NDArray[Any]] | None]
 
 
 def can_be_prepared(lowered: LivePlan) -> bool:
     """Return whether one row can be asked for without the general way."""
     return (
-        len(lowered.stages) == 1
+        lowered.row_id not in [name for one in _rounds(lowered) for name in one.columns]
+        and len(lowered.stages) == 1
         and len(lowered.orders) > 0
         and not lowered.kept
         and all(_is_plain_order(order, lowered) for order in lowered.orders)
-        and all(
-            _is_plain_round(one, lowered)
-            for prepared in lowered.prepared.values()
-            for one in prepared.rounds
-        )
+        and all(_is_plain_round(one, lowered) for one in _rounds(lowered))
     )
+
+
+def _rounds(lowered: LivePlan) -> list[Round]:
+    return [one for prepared in lowered.prepared.values() for one in prepared.rounds]
 
 
 def _is_plain_order(order: Order, lowered: LivePlan) -> bool:
@@ -131,49 +151,61 @@ def prepared_ask(lowered: LivePlan) -> PreparedAsk:
     reading = _reading(names, types)
     narrow = [k for k, name in enumerate(names) if types[name].name == "float32"]
     lacking = dict.fromkeys(lowered.late)
-    placed = [_placed(order, lowered, place_of) for order in lowered.orders]
+    placed = [_placed(order, place_of) for order in lowered.orders]
     asked = [_asked(name, one, lowered, place_of) for name, one in lowered.prepared.items()]
     windows = [own for one in asked for own in one.windows]
     n_rows: list[int] = [0] * len(placed)
 
-    def gather(row: Mapping[str, Any], log: Log) -> bool:
-        values = values_as_stored(reading, {**lacking, **row} if lacking else row)
+    def gather(row: Mapping[str, Any], log: Log) -> SeenRow | None:
+        try:
+            values = values_as_stored(reading, {**lacking, **row} if lacking else row)
+        except UNREADABLE:
+            return None
         if any(not _is_float32(values[k]) for k in narrow):
-            return False
-        seen: list[Any] = []
+            return None
+        seen: list[RowsOfOne] = []
+        keys: list[Any] = []
+        times: list[int] = []
         for k, one in enumerate(placed):
-            time, key = values[one.time], _key([values[at] for at in one.keys], one.dtypes)
-            found = None if time is None or key is None else log.seen_of_key(k, key, time)
-            if found is None or len(found[0]) >= MOST_ROWS:
-                return False
-            n_rows[k] = len(found[0])
-            seen.append((time, *found))
+            time, key = values[one.time], _key([values[at] for at in one.keys])
+            if time is None or key is None:
+                return None
+            found = log.seen_of_key(k, key, time)
+            if found is None or len(found.places) >= MOST_ROWS:
+                return None
+            n_rows[k] = len(found.places)
+            seen.append(found)
+            keys.append(key)
+            times.append(time)
         for own in windows:
-            time, places, times = seen[own.order]
-            n = len(places)
-            own.over.times[:n] = times
+            found, time = seen[own.order], times[own.order]
+            n = len(found.places)
+            own.over.times[:n] = found.times
             own.over.times[n] = time
             for column, target in zip(own.columns, own.over.columns, strict=True):
                 if column is None or target is None:
                     continue
                 name, at = column
-                if values[at] is None or not log.fill(name, places, target[:n]):
-                    return False
+                if values[at] is None or not log.fill(name, found.places, target[:n]):
+                    return None
                 target[n] = values[at]
-        return True
+        return SeenRow(dict(zip(names, values, strict=True)), keys, times, seen)
 
     def answer(row: Mapping[str, Any], tables: Mapping[str, Any]) -> dict[str, NDArray[Any]] | None:
         found: dict[str, NDArray[Any]] = {}
         for one in asked:
             known: dict[Any, Any] = {**row}
-            if one.tables is not None:
-                known.update(one.tables(tables))
             for own in one.windows:
                 values = own.over.compute(n_rows[own.order] + 1)
                 if values is None:
                     return None
                 known.update(zip(own.calls, values, strict=True))
-            found[one.name] = one.kernel(known)
+            try:
+                if one.tables is not None:
+                    known.update(one.tables(tables))
+                found[one.name] = one.kernel(known)
+            except FastfeatError:  # the general way may have another one to tell first
+                return None
         return found
 
     return PreparedAsk(in_ieee(gather), answer)
@@ -184,14 +216,12 @@ def _reading(names: Sequence[str], types: Mapping[str, DType]) -> Reading:
     return reading_of(nodes, dict(zip(nodes, types.values(), strict=True)), nodes)
 
 
-def _placed(order: Order, lowered: LivePlan, place_of: Mapping[str, int]) -> _Placed:
+def _placed(order: Order, place_of: Mapping[str, int]) -> _Placed:
     time, *keys = (node.name for node in (order.time, *order.keys) if isinstance(node, Column))
-    return _Placed(
-        place_of[time], [place_of[key] for key in keys], [lowered.columns[key] for key in keys]
-    )
+    return _Placed(place_of[time], [place_of[key] for key in keys])
 
 
-def _key(values: Sequence[Any], dtypes: Sequence[DType]) -> Any:
+def _key(values: Sequence[Any]) -> Any:
     """Return the key of an entity as a log numbers it; None where a part is missing."""
     parts = [value.encode() if isinstance(value, str) else value for value in values]
     if any(part is None or part != part for part in parts):

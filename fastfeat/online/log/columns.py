@@ -6,6 +6,7 @@ of Arrow, so that one call takes any rows; lists as a column of their elements.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -78,6 +79,13 @@ class Presence:
             self._flags = Growing(np.ones(before, np.bool_))
         self._flags.more(n_rows)[:] = True if present is None else present
 
+    def add(self, *, is_there: bool, before: int) -> None:
+        if self._flags is None:
+            if is_there:
+                return
+            self._flags = Growing(np.ones(before, np.bool_))
+        self._flags.more(1)[0] = is_there
+
     def put(self, places: Places, present: Flags | None, n_rows: int) -> None:
         if self._flags is None:
             if present is None:
@@ -141,6 +149,14 @@ class Column(Protocol):
 
     def append(self, piece: Piece, n_rows: int) -> None:
         """Add rows at the end."""
+        ...
+
+    def add(self, value: Any) -> None:
+        """Add one row at the end.
+
+        Args:
+            value: as it is stored: times in ticks, text as a str or bytes; None where missing.
+        """
         ...
 
     def put(self, places: Places, piece: Piece) -> None:
@@ -225,6 +241,13 @@ class FixedColumn:
         self._presence.append(piece.present, self._values.n, n_rows)
         self._values.more(n_rows)[:] = piece.values
 
+    def add(self, value: Any) -> None:
+        """Add one row at the end; see `Column`."""
+        if value is None and self._is_float:
+            value = np.nan
+        self._presence.add(is_there=value is not None, before=self._values.n)
+        self._values.more(1)[0] = 0 if value is None else value
+
     def put(self, places: Places, piece: Piece) -> None:
         """Replace rows."""
         self._presence.put(places, piece.present, self._values.n)
@@ -302,6 +325,18 @@ class TextColumn:
         if self._value_of is not None:
             self._value_of.extend(np.arange(n_values, n_values + n_rows))
         self._add(piece.values)
+
+    def add(self, value: Any) -> None:
+        """Add one row at the end; see `Column`."""
+        n_values = self._ends.n - 1
+        n_before = n_values if self._value_of is None else self._value_of.n
+        self._presence.add(is_there=value is not None, before=n_before)
+        if self._value_of is not None:
+            self._value_of.more(1)[0] = n_values
+        content = value.encode() if isinstance(value, str) else value or b""
+        self._ends.more(1)[0] = self._content.n + len(content)
+        if content:
+            self._content.more(len(content))[:] = np.frombuffer(content, np.uint8)
 
     def put(self, places: Places, piece: Piece) -> None:
         """Replace rows; what they had stays in memory until rows are put away."""
@@ -382,6 +417,16 @@ class ListColumn:
         self._starts.more(n_rows)[:] = self._add(piece)
         self._lengths.more(n_rows)[:] = piece.lengths
 
+    def add(self, value: Any) -> None:
+        """Add one row at the end: its elements, as they are stored; see `Column`."""
+        elements: Sequence[Any] = () if value is None else value
+        self._presence.add(is_there=value is not None, before=self._starts.n)
+        self._starts.more(1)[0] = self._n_elements
+        self._lengths.more(1)[0] = len(elements)
+        for element in elements:
+            self._elements.add(element)
+        self._n_elements += len(elements)
+
     def put(self, places: Places, piece: Piece) -> None:
         """Replace rows; what they had stays in memory until rows are put away."""
         self._presence.put(places, piece.present, self._starts.n)
@@ -425,6 +470,9 @@ class MissingColumn:
 
     def append(self, piece: Piece, n_rows: int) -> None:
         """Add rows at the end."""
+
+    def add(self, value: Any) -> None:
+        """Add one row at the end."""
 
     def put(self, places: Places, piece: Piece) -> None:
         """Replace rows."""

@@ -132,7 +132,7 @@ class Entities:
         self.entity.more(n_rows)[:] = placed.entities
         self._know(self.numbering.n_numbers)
         if n_rows == 1:
-            self._append_one(first, int(placed.entities[0]), int(placed.times[0]))
+            self._stand(first, int(placed.entities[0]), int(placed.times[0]))
             return
         step = max(n_rows, 1)
         if n_rows > _BULK and (placed.times[1:] >= placed.times[:-1]).all():
@@ -155,7 +155,21 @@ class Entities:
             for of_each in (self._start, self._count, self._room):
                 of_each.more(more)[:] = 0
 
-    def _append_one(self, place: int, entity: int, time: int) -> None:
+    def add(self, entity: int, time: int) -> None:
+        """Add one row, at the next place.
+
+        Args:
+            entity: its number; negative where it has none.
+            time: in ticks.
+        """
+        place = self.times.n
+        self.times.more(1)[0] = time
+        self.entity.more(1)[0] = entity
+        self._know(self.numbering.n_numbers)
+        self._stand(place, entity, time)
+
+    def _stand(self, place: int, entity: int, time: int) -> None:
+        """Put a row of a place into the stretch of its entity."""
         if entity < 0:
             return
         count = int(self._count.values[entity])

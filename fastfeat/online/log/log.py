@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,25 @@ from fastfeat.online.log.row_ids import Ids
 
 _Held = tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]
 _FEWEST = 4096  # rows that came since rows were put away, before that is done again
+
+
+class RowsOfOne(NamedTuple):
+    """The rows of one entity in reach of one that asks.
+
+    Args:
+        entity: its number; negative where it has no rows.
+        latest: the latest time of its rows, in ticks; NEVER for none.
+        places: of those in reach, in order; they hold until the log changes.
+        times: of these.
+    """
+
+    entity: int
+    latest: int
+    places: Places
+    times: Ticks
+
+
+NO_ROWS = RowsOfOne(-2, NEVER, np.empty(0, np.int32), np.empty(0, np.int64))
 
 
 class Log:
@@ -128,6 +147,28 @@ class Log:
             index.append(own)
         self._next += n_rows
 
+    def add(self, values: Mapping[str, Any], placed: Sequence[tuple[Any, int]]) -> None:
+        """Add one row.
+
+        Args:
+            values: of each column, as it is stored; see `columns.Column.add`.
+            placed: in each order, the key of its entity, as `Numbering.number_of` takes it, and its
+                time in ticks.
+        """
+        number = self._next
+        for name, column in self._columns.items():
+            column.add(values[name])
+        if self._ids is not None:
+            self._ids.add_one(_as_key(values[self._ids.name]), number)
+        self._numbers.more(1)[0] = number
+        for index, (key, time) in zip(self._indexes, placed, strict=True):
+            index.add(index.numbering.added(key), time)
+        self._next = number + 1
+
+    def has_not(self, row_id: Any) -> bool:
+        """Return whether no row has an id, which is given as it is stored: False if it may be."""
+        return self._ids is not None and self._ids.is_new(_as_key(row_id))
+
     def truncate(self, n_rows: int) -> None:
         """Take back the rows that were appended last; none may have been put away since.
 
@@ -211,8 +252,8 @@ class Log:
         index, limit = self._indexes[order], self._limit(n_rows)
         return gather(index, self.orders[order], asked, self._numbers.values, limit)
 
-    def seen_of_key(self, order: int, key: Any, time: int) -> tuple[Places, Ticks] | None:
-        """Return places and times of the rows in reach of one that asks, for `fill`.
+    def seen_of_key(self, order: int, key: Any, time: int) -> RowsOfOne | None:
+        """Return the rows in reach of one that asks, for `fill`.
 
         Args:
             order: its place.
@@ -222,19 +263,20 @@ class Log:
         Returns:
             None where they may have been put away.
         """
-        index, held = self._indexes[order], self.orders[order]
-        if self.swept[order] > NEVER:
+        index, held, swept = self._indexes[order], self.orders[order], self.swept[order]
+        if swept > NEVER and time - (held.span or 0) <= swept:
             return None
         entity = index.numbering.number_of(key)
         if not 0 <= entity < index.n_entities:
-            return np.empty(0, np.int32), np.empty(0, np.int64)
+            return NO_ROWS
         places = index.stretch(entity)
         times = index.times.values.take(places)
+        latest = int(times[-1]) if len(times) else NEVER
         is_known = held.kept is not None and held.keep is not None and len(times) > 0
-        if is_known and time < int(times[-1]) - (held.keep or 0):
+        if is_known and time < latest - (held.keep or 0):
             return None
         begin, end = seen_of_one(times, held, time, time)
-        return places[begin:end], times[begin:end]
+        return RowsOfOne(entity, latest, places[begin:end], times[begin:end])
 
     def fill(self, name: str, places: Places, target: NDArray[Any]) -> bool:
         """Write values of a column of numbers or times; return whether it is that, and all there.
@@ -461,6 +503,11 @@ class Log:
         assert self._ids is not None
         taken = self._columns[self._ids.name].take(self._places(rows))
         return self._ids.read(pa.chunked_array([taken]))
+
+
+def _as_key(value: Any) -> Any:
+    """Return a value as `Numbering` and `Ids` compare it: text as bytes."""
+    return value.encode() if isinstance(value, str) else value
 
 
 def _chunked(column: Any) -> ChunkedArray:

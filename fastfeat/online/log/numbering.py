@@ -73,6 +73,13 @@ class Numbering:
         """Return the number of one value, text as bytes, several parts as a tuple; -2 for none."""
         return self._number_of.get(value, -2)
 
+    def added(self, value: Any) -> int:
+        """Return the number of one value, a new one where it has none; see `number_of`."""
+        number = self._number_of.get(value)
+        if number is None:
+            number = self._number_of[value] = self._new(value)
+        return number
+
     def release(self, numbers: NDArray[Any]) -> None:
         """Free the numbers of values that are no longer needed."""
         for number in numbers.tolist():

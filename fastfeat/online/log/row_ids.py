@@ -72,6 +72,22 @@ class Ids:
                 found[k] = row
         return found
 
+    def is_new(self, value: Any) -> bool:
+        """Return whether an id is known to be of no row.
+
+        Args:
+            value: as a Python value that is equal where ids are: text as bytes.
+        """
+        if value in self._recent:
+            return False
+        digest, at = hash(value), int(self._digests.searchsorted(hash(value)))
+        return at == len(self._digests) or int(self._digests[at]) != digest
+
+    def add_one(self, value: Any, row: int) -> None:
+        """Add the id of one row; see `is_new`."""
+        self._recent[value] = row
+        self._make_room()
+
     def add(self, ids: ChunkedArray, rows: Rows) -> None:
         """Add the ids of rows; a missing one is none."""
         if len(ids) > _STEP:
@@ -79,6 +95,10 @@ class Ids:
             return
         self._recent.update(zip(python_values(ids), rows.tolist(), strict=True))
         self._recent.pop(None, None)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Put the ids that came last among the others where they are many."""
         if len(self._recent) > max(_MOST, len(self._rows) // 4):
             n, recent = len(self._recent), self._recent
             numbers = np.fromiter(recent.values(), np.int64, n)

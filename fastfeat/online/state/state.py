@@ -49,6 +49,7 @@ from fastfeat.online.state.lateness import ArrivalRuns, Run, check_ahead
 from fastfeat.online.state.memory import Memory
 from fastfeat.online.state.order_clocks import check_forgotten, clocks_of, max_ahead_ns, of_kept
 from fastfeat.online.state.outcomes import readings_of
+from fastfeat.online.state.prepared_arrival import put, seen_in, seen_on_arrival
 from fastfeat.online.state.rows_by_id import (
     compared_outcomes,
     corrected,
@@ -181,6 +182,13 @@ class State:
         """The last link of the audit; empty without a journal."""
         return b"" if self.journal is None else self.journal.link
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether `check_usable` does not raise."""
+        if self._unusable or self._is_changing:
+            return False
+        return self.journal is None or os.getpid() == self._process
+
     def check_usable(self) -> None:
         """Raise where the state is closed, half changed, or a parent's.
 
@@ -310,27 +318,50 @@ class State:
         asks = self._asks
         if asks is None:
             return None
-        ask: PreparedAsk | None = None
-        found = None
-        try:  # meanwhile its buffers are in use: what an interrupt asks makes its own
-            ask = _free(asks) or prepared_ask(self.lowered)
-            found = self._asked(ask, row)
-        except Exception:  # found again, and told, in the general way
-            pass
-        if ask is not None:
-            asks.append(ask)
+        ask = _free(asks) or prepared_ask(self.lowered)
+        with self.reading:
+            if not self.is_usable:
+                return None
+            tables = self._memory.tables
+            is_seen = seen_in(self._memory, ask, row) is not None
+        found = ask.answer(row, tables) if is_seen else None
+        asks.append(ask)  # until here its buffers are in use: what an interrupt asks makes its own
         return found
 
-    def _asked(self, ask: PreparedAsk, row: Mapping[str, Any]) -> Results | None:
+    def process_row(self, row: Mapping[str, Any]) -> Mapping[str, NDArray[Any]] | None:
+        """Return the features of one row, by plan, which then stands in the state.
+
+        None where `apply` is to be asked: nothing has changed then.
+
+        Args:
+            row: as a user gave it.
+        """
+        asks = self._asks
+        if asks is None or self.journal is not None:
+            return None
+        with self._writing:
+            if not self.is_usable:
+                return None
+            if self.sweeps:
+                self._sweep()
+            ask = _free(asks) or prepared_ask(self.lowered)
+            found = self._processed(ask, row)
+            asks.append(ask)
+            return found
+
+    def _processed(
+        self, ask: PreparedAsk, row: Mapping[str, Any]
+    ) -> Mapping[str, NDArray[Any]] | None:
+        memory = self._memory
         with self.reading:
-            self.check_usable()
-            memory = self._memory
-            if memory.log is None or any(memory.lowered_latest):
-                return None
-            if not ask.gather(row, memory.log):
-                return None
-            tables = memory.tables
-        return ask.answer(row, tables)
+            seen = seen_on_arrival(memory, ask, row, self._ahead_ns, time.time_ns())
+        found = None if seen is None else ask.answer(row, memory.tables)
+        if seen is None or found is None:
+            return None
+        with self._changing():
+            put(memory, seen)
+            self._watermarks = list(map(max, self._watermarks, seen.times))
+        return found
 
     def explain(self, row: Table, *, has_ids: bool) -> dict[str, Explained]:
         """Return the origins of one row's features, by plan; arguments as of `features`."""
@@ -439,12 +470,6 @@ class State:
             late, ahead_ns = self.settings.late, self._ahead_ns
             check_arrived(memory, placed, late, ahead_ns, change.time_ns, asks=asks)
 
-        is_new = bool((here.numbers < 0).all())  # else it is asked at its place in the log
-        if asks and wanted.row is not None and not keeps and is_new:
-            found = self.features_of_row(wanted.row)
-            if found is not None:
-                results = {name: features[np.newaxis] for name, features in found.items()}
-                return ArrivalResults(results, {}, {}, here)
         has_stages = len(self.lowered.stages) > 1  # then entities get their numbers there
         with self.reading if has_stages else nullcontext():
             return results_of_arrival(

@@ -1,9 +1,13 @@
-"""Learning per key: vocabularies of keys, and aggregates of the rows of each key."""
+"""Learning per key: vocabularies of keys, aggregates of the rows of each key, folds by time."""
 
 from __future__ import annotations
 
 import math
+<<<<<<< HEAD
+from collections.abc import Iterable, Sequence
+=======
 from collections.abc import Sequence, Set
+>>>>>>> main
 from typing import Any
 
 import numpy as np
@@ -35,7 +39,9 @@ from fastfeat.plan.run.steps import make
 from fastfeat.plan.run.values import compute_columns, computed_values, key_values, values_of
 from fastfeat.progress import tell
 from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
+from fastfeat.steps.step import Argument
 from fastfeat.steps.targets.tasks import TargetTask
+from fastfeat.steps.targets.time_folds import TimesTask
 
 _MOST_CELLS = 2**31 - 1
 """Folds times categories: groups are numbered by int32."""
@@ -116,6 +122,21 @@ def learn_groups(batch: Batch, members: Sequence[Aggregate]) -> None:
 def learn_target(batch: Batch, aggregate: Aggregate) -> None:
     """Learn the statistic of a target per category, and outside of each fold."""
     batch.learnt[aggregate] = _target(batch, aggregate)
+
+
+def learn_times(batch: Batch, origin: Call, steps: Iterable[Node]) -> None:
+    """Learn the folds of the times of all rows.
+
+    Args:
+        batch: the training rows; takes them.
+        origin: the step by which they are known.
+        steps: those that find rows in them.
+    """
+    (time,) = origin.args
+    times = Argument(key_values(batch, time, narrow=False), batch.types[time])
+    with_begins = any(isinstance(s, Call) and s.function == "time_fold_known" for s in steps)
+    task = TimesTask(times, dict(origin.params)["n_folds"], with_begins)
+    batch.learnt[origin] = run_task(batch.backend, task)
 
 
 def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> Made:

@@ -26,9 +26,9 @@ from fastfeat.errors import (
     shortened,
     warn,
 )
-from fastfeat.ir.node import Aggregate, Node
+from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.show import show
-from fastfeat.plan.fit.keys import learn_groups, learn_keys, learn_target
+from fastfeat.plan.fit.keys import learn_groups, learn_keys, learn_target, learn_times
 from fastfeat.plan.lower.codes import in_any_order
 from fastfeat.plan.lower.constants import (
     ConstantCalls,
@@ -115,11 +115,16 @@ def learn(batch: Batch, typed: TypedPlan, *, transforms: bool = False) -> None:
 
 def _learn_task(running: Running, task: Task, typed: TypedPlan) -> None:
     """Learn the values of a task; one that makes columns learns nothing."""
-    aggregates = [running.schedule.values[value].origin for value in task.learns]
+    origins = [running.schedule.values[value].origin for value in task.learns]
+    aggregates = [one for one in origins if isinstance(one, Aggregate)]
     match task.kind:
         case "keys":
             codes = [running.schedule.columns[place].origin for place in task.free]
             learn_keys(running.batch, aggregates, codes, typed.once(_in_any_order))
+        case "times":
+            (folds,) = origins
+            assert isinstance(folds, Call)
+            learn_times(running.batch, folds, task.nodes)
         case "target":
             learn_target(running.batch, aggregates[0])
         case "groups":

@@ -38,6 +38,7 @@ from fastfeat.plan.run.results import computed_form, given_out
 from fastfeat.plan.run.steps import columns_of_chosen, run
 from fastfeat.plan.run.transform import computed
 from fastfeat.scalars.zones import using
+from fastfeat.steps.targets.time_folds import TimeFolds
 
 
 def has_folds(batch: Batch) -> bool:
@@ -50,6 +51,7 @@ def for_later_rows(learnt: Mapping[Node, Constant]) -> Learnt:
     return {
         node: value.without_folds if isinstance(value, FoldedGroups) else value
         for node, value in learnt.items()
+        if not isinstance(value, TimeFolds)
     }
 
 

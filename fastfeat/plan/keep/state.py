@@ -21,6 +21,7 @@ from fastfeat.ir.node import Aggregate, GroupFrame, Node, postorder
 from fastfeat.plan.lower.codes import are_keys, n_codes
 from fastfeat.plan.lower.constants import Learnt
 from fastfeat.plan.lower.lower import Constant, Types
+from fastfeat.steps.targets.time_folds import TimeFolds
 
 
 def aggregates_of(roots: Iterable[Node]) -> list[Aggregate]:
@@ -117,6 +118,8 @@ def _row(value: Constant) -> tuple[Any, ...]:
             return "text", None, None, None, value
         case Vocabulary() | Groups():
             return "keys", None, None, None, None
+        case TimeFolds():
+            raise AssertionError("folds are of training rows alone")
         case _:
             return "table", None, None, list(value), None
 

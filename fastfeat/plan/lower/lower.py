@@ -38,9 +38,10 @@ from fastfeat.scalars.value import (
     raise_where,
 )
 from fastfeat.steps.registry import is_constant_step, is_step, step_function
+from fastfeat.steps.targets.time_folds import TimeFolds
 
 Types = Mapping[Node, DType]
-Constant = float | int | bool | str | None | tuple[Any, ...] | Vocabulary | Groups
+Constant = float | int | bool | str | None | tuple[Any, ...] | Vocabulary | Groups | TimeFolds
 _NOTHING = op.literal(0, "i64")
 _TWO_63 = 2.0**63
 

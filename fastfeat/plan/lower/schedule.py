@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from fastfeat.dtypes import DType
-from fastfeat.ir.node import Aggregate, Node, fold
+from fastfeat.ir.node import Aggregate, Call, Node, fold
 
 SpaceOf = int
 ColumnOf = int
@@ -26,7 +26,7 @@ alone or for their features too; or columns that expressions read."""
 ROWS, SEEN = 0, 1
 """The places of the spaces that every schedule has."""
 
-LEARNING = ("keys", "target", "groups", "statistics")
+LEARNING = ("keys", "times", "target", "groups", "statistics")
 """The kinds of task that learn values."""
 
 
@@ -70,16 +70,16 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value that is learnt: a number, a vocabulary, the statistics of groups.
+    """A value that is learnt: a number, a vocabulary, the statistics of groups, folds by time.
 
     Args:
-        origin: the aggregate that it is of.
+        origin: the aggregate that it is of, or the step by folds.
         keep: whether the artifact has it, or, besides, what is learnt outside of each fold, which
-            training rows alone read.
+            training rows alone read; or whether these alone read it.
     """
 
-    origin: Aggregate
-    keep: Literal["artifact", "artifact and fit"] = "artifact"
+    origin: Aggregate | Call
+    keep: Literal["artifact", "artifact and fit", "fit"] = "artifact"
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ from fastfeat.plan.lower.schedule import (
     Value,
     ValueOf,
 )
-from fastfeat.steps.registry import is_step
+from fastfeat.steps.registry import is_step, step_function
 
 
 def schedule_of(features: Mapping[str, Node], types: Types, purpose: Purpose) -> Schedule:
@@ -89,9 +89,10 @@ def schedule_of_columns(nodes: Sequence[Node], types: Types, *, training: bool =
 
 def drafted(features: Mapping[str, Node], types: Types, purpose: Purpose) -> Schedule:
     """Return the schedule of features before any pass; arguments as of `schedule_of`."""
-    draft = _draft(types, training=purpose != "apply")
+    learns = purpose in ("fit", "fit_transform")
+    draft = _draft(types, training=purpose != "apply", learns=learns)
     roots = list(features.values())
-    if purpose in ("fit", "fit_transform"):
+    if learns:
         for k, aggregates in enumerate(scans_of(roots)):
             draft.round = k + 1
             _learn(draft, aggregates)
@@ -151,13 +152,19 @@ def _as_row(node: Node, args: list[Node]) -> Node:
 
 @dataclass(slots=True)
 class _Draft:
-    """A schedule that is being made; the fields as of `Schedule`."""
+    """A schedule that is being made; the fields as of `Schedule`.
+
+    Args:
+        training: whether the rows are those that are learnt from.
+        learns: whether values are learnt too.
+    """
 
     training: bool
+    learns: bool
     types: list[dict[Node, DType] | Types]
     spaces: list[tuple[str, str | None]]
     columns: list[Column] = field(default_factory=list[Column])
-    values: dict[Aggregate, ValueOf] = field(default_factory=dict[Aggregate, ValueOf])
+    values: dict[Aggregate | Call, ValueOf] = field(default_factory=dict[Aggregate | Call, ValueOf])
     tasks: list[Task] = field(default_factory=list[Task])
     round: int = 1
     places: dict[tuple[SpaceOf, Node], ColumnOf] = field(
@@ -165,8 +172,8 @@ class _Draft:
     )
 
 
-def _draft(types: Types, *, training: bool) -> _Draft:
-    return _Draft(training, [types, types], [("rows", None), ("seen", None)])
+def _draft(types: Types, *, training: bool, learns: bool = False) -> _Draft:
+    return _Draft(training, learns, [types, types], [("rows", None), ("seen", None)])
 
 
 def _schedule(draft: _Draft, purpose: Purpose, outputs: Iterable[ColumnOf]) -> Schedule:
@@ -174,12 +181,17 @@ def _schedule(draft: _Draft, purpose: Purpose, outputs: Iterable[ColumnOf]) -> S
         Space(kind, name, types)  # type: ignore[arg-type]
         for (kind, name), types in zip(draft.spaces, draft.types, strict=True)
     )
-    values = tuple(
-        Value(one, "artifact and fit" if is_target(one) else "artifact") for one in draft.values
-    )
+    values = tuple(map(_kept, draft.values))
     kept = tuple(dict.fromkeys(outputs))
     columns, tasks = tuple(draft.columns), tuple(draft.tasks)
     return in_order(Schedule(purpose, spaces, columns, values, tasks, kept))
+
+
+def _kept(origin: Aggregate | Call) -> Value:
+    """Return a value with where it is kept."""
+    if not isinstance(origin, Aggregate):
+        return Value(origin, "fit")
+    return Value(origin, "artifact and fit" if is_target(origin) else "artifact")
 
 
 def _place(draft: _Draft, space: SpaceOf, node: Node, width: ValueOf | None = None) -> ColumnOf:
@@ -191,8 +203,8 @@ def _place(draft: _Draft, space: SpaceOf, node: Node, width: ValueOf | None = No
     return known
 
 
-def _value(draft: _Draft, aggregate: Aggregate) -> ValueOf:
-    return draft.values.setdefault(aggregate, len(draft.values))
+def _value(draft: _Draft, origin: Aggregate | Call) -> ValueOf:
+    return draft.values.setdefault(origin, len(draft.values))
 
 
 def _table_space(draft: _Draft, name: str) -> SpaceOf:
@@ -231,8 +243,27 @@ def _add_step(draft: _Draft, space: SpaceOf, node: Node) -> None:
         return
     reads = _columns(draft, space, row_args(node, training=draft.training))
     uses = tuple(_value(draft, arg) for arg in node.args if _is_vocabulary(arg))
+    if step_function(node).learning is not None:
+        uses = (*uses, _learnt_before(draft, node, reads))
     given = (_place(draft, space, node),)
     draft.tasks.append(Task("step", (node,), reads, uses, given, round=draft.round))
+
+
+def _learnt_before(draft: _Draft, node: Call, reads: tuple[ColumnOf, ...]) -> ValueOf:
+    """Return the value that a step needs, learnt of its arguments; steps may share one."""
+    learning = step_function(node).learning
+    assert learning is not None
+    value = _value(draft, learning.origin(node))
+    if not draft.learns:
+        return value
+    for k, task in enumerate(draft.tasks):
+        if value in task.learns:
+            n_rounds = max(task.n_rounds, learning.n_rounds)
+            draft.tasks[k] = replace(task, nodes=(*task.nodes, node), n_rounds=n_rounds)
+            return value
+    task = Task("times", (node,), reads, (), (), (value,), draft.round, learning.n_rounds)
+    draft.tasks.append(task)
+    return value
 
 
 def _is_vocabulary(node: Node) -> TypeGuard[Aggregate]:

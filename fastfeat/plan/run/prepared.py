@@ -7,7 +7,7 @@ were made at once. What they do not handle, and every error, is left to the way 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ import numpy as np
 
 from fastfeat.backends import backend_named
 from fastfeat.dtypes import NULL
+from fastfeat.engine.cpu.step_calls import Sources, StepOfBatch
 from fastfeat.engine.kernel_cache import is_observed
 from fastfeat.engine.program import Program
 from fastfeat.io.arrow import Schema, pa
@@ -23,11 +24,13 @@ from fastfeat.io.columns.conform import stands_as_stored
 from fastfeat.io.sinks.write import LARGE, empty_matrix, overlaps
 from fastfeat.ir.node import Column, Node
 from fastfeat.plan.lower.outputs import matrix_dtype
+from fastfeat.plan.lower.schedule import Schedule
 from fastfeat.plan.run.batch import Batch, Made
 from fastfeat.plan.run.encoded_rows import warn_encoded
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.inputs import slot_column
 from fastfeat.plan.run.lookup_tables import Tables, table_values
+from fastfeat.plan.run.prepared_steps import OfColumns, StepsOfSchema, of_slot, steps_of_schema
 from fastfeat.plan.run.steps import run
 from fastfeat.progress import is_telling
 from fastfeat.scalars.value import InputSlot
@@ -40,9 +43,24 @@ does not."""
 
 SMALL = 1 << 16
 """Rows, from which on several threads may share them."""
+FEW = 1 << 12
+"""Rows, up to which steps are run by the call itself, in memory that it keeps."""
 _N_SCHEMAS = 8
 _NONE: Mapping[Node, Any] = {}
 _UNREAD = 6  # columns: to export so many more costs as much as to select those that are read
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The functions by which features come about.
+
+    Args:
+        finish: gives the features of a table; None where they are always left to the other way.
+        make: gives what tasks make of them before; None where there are none.
+    """
+
+    finish: Finish | None
+    make: Make | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +69,19 @@ class Prepared:
 
     Args:
         schema: of the tables.
-        finish: gives their features; None where they are always left to the other way.
-        make: gives what tasks make of them before; None where there are none.
+        few: how the features of few rows come about.
+        more: the same of more.
         is_whole: whether nothing else is done before; else rows see others, of a history.
     """
 
     schema: Schema
-    finish: Finish | None
-    make: Make | None
+    few: Way
+    more: Way
     is_whole: bool
+
+    def way(self, n_rows: int) -> Way:
+        """Return how the features of so many rows come about."""
+        return self.few if n_rows <= FEW else self.more
 
 
 def prepared_features(fitted: Fitted, data: Any, tables: Tables, to: str, out: Any) -> Any:
@@ -72,9 +94,12 @@ def prepared_features(fitted: Fitted, data: Any, tables: Tables, to: str, out: A
         to: the form.
         out: the array to write to.
     """
-    if (one := _prepared(fitted, data, to)) is None or not one.is_whole or one.finish is None:
+    if (one := _prepared(fitted, data, to)) is None or not one.is_whole:
         return None
-    return one.finish(data, _NONE if one.make is None else one.make(data, tables), out)
+    way = one.way(data.num_rows)
+    if way.finish is None:
+        return None
+    return way.finish(data, _NONE if way.make is None else way.make(data, tables), out)
 
 
 def finished_features(
@@ -89,9 +114,10 @@ def finished_features(
         to: the form.
         out: the array to write to.
     """
-    if (one := _prepared(fitted, table, to)) is None or one.is_whole or one.finish is None:
+    if (one := _prepared(fitted, table, to)) is None or one.is_whole:
         return None
-    return one.finish(table, made, out)
+    finish = one.more.finish
+    return None if finish is None else finish(table, made, out)
 
 
 def _prepared(fitted: Fitted, data: Any, to: str) -> Prepared | None:
@@ -142,18 +168,26 @@ def _is_compiled(to: str) -> bool:
 
 def _prepared_for(fitted: Fitted, schema: Schema, to: str) -> Prepared:
     """Return the preparation for the tables of a schema."""
-    is_whole = not fitted.declaration.past_columns
+    is_whole, nowhere = not fitted.declaration.past_columns, Way(None, None)
     if any(schema.field(name).type != pa.null() for name in fitted.never_seen):
-        return Prepared(schema, None, None, is_whole)
-    has_tasks = any(task.kind != "features" for task in fitted.schedule.tasks)
-    make = _maker(fitted) if has_tasks or fitted.encoded is not None else None
-    return Prepared(schema, _FORMS[to].finish(fitted, schema), make, is_whole)
+        return Prepared(schema, nowhere, nowhere, is_whole)
+    none = StepsOfSchema({}, fitted.schedule)
+    steps = steps_of_schema(fitted, schema) if is_whole else none
+    finish, whole = _FORMS[to].finish, fitted.encoded is not None
+    few = Way(
+        finish(fitted, schema, steps),
+        _maker(fitted, steps.schedule) if steps.has_others or whole else None,
+    )
+    if not is_whole:
+        return Prepared(schema, few, few, is_whole)
+    make = _maker(fitted, none.schedule) if none.has_others or whole else None
+    return Prepared(schema, few, Way(finish(fitted, schema, none), make), is_whole)
 
 
-def _maker(fitted: Fitted) -> Make:
-    """Return a function that runs the tasks before the features; it does not hold the plan."""
+def _maker(fitted: Fitted, schedule: Schedule) -> Make:
+    """Return a function that runs the tasks of a schedule; it does not hold the plan."""
     learnt, names = dict(fitted.constants), fitted.declaration.row_columns
-    types, schedule, programs = fitted.types, fitted.schedule, fitted.programs
+    types, programs = fitted.types, fitted.programs
     table_columns, encoded, told = fitted.table_columns, fitted.encoded, fitted.told
 
     def make(table: Any, tables: Tables) -> Mapping[Node, Any]:
@@ -174,20 +208,30 @@ class _Reading:
     """The columns of a batch that a program reads, for the tables of a schema.
 
     Args:
-        children: the column of each of its slots, among those that a batch is made of.
-        columns: the columns of the table that come first among these, by place; None for all.
+        sources: where the columns of its slots are; steps that a call runs make some.
+        columns: the columns of the table that come first among those of a batch, by place; None for
+            all.
         others: the slots that come after them: what is converted, and what tasks make.
-        sources: the columns of the table that these are made of.
+        made_of: the columns of the table that these are made of.
     """
 
-    children: dict[InputSlot, int]
+    sources: Sources
     columns: list[int] | None
     others: tuple[InputSlot, ...]
-    sources: tuple[Column, ...]
+    made_of: tuple[Column, ...]
 
 
-def _reading(program: Program, schema: Schema) -> _Reading:
-    """Return the columns of a batch that a program reads."""
+def _reading(
+    program: Program, schema: Schema, steps: StepsOfSchema, outputs: Iterable[InputSlot] = ()
+) -> _Reading:
+    """Return the columns of a batch that a program reads.
+
+    Args:
+        program: what reads them.
+        schema: of the tables.
+        steps: those that a prepared call runs.
+        outputs: columns of steps that are results as they are.
+    """
     places: dict[InputSlot, int] = {}
     for slot in program.inputs:
         source = slot.sources[0]
@@ -195,15 +239,28 @@ def _reading(program: Program, schema: Schema) -> _Reading:
             place = schema.get_field_index(source.name)
             if stands_as_stored(schema.field(place).type, slot.dtype):
                 places[slot] = place
-    others = tuple(slot for slot in program.inputs if slot not in places)
-    read = sorted(set(places.values()))
-    if len(schema) <= len(read) + _UNREAD and not others:
-        return _Reading(places, None, (), ())
-    children = {slot: read.index(place) for slot, place in places.items()}
+    made: dict[InputSlot, OfColumns] = {}
+    for slot in (*program.inputs, *outputs):
+        found = None if slot in places else of_slot(slot, steps, schema)
+        if found is not None:
+            made[slot] = found
+    own = list({id(one): one for one in made.values()}.values())
+    by_name = [[schema.get_field_index(name) for name in one.columns] for one in own]
+    others = tuple(slot for slot in program.inputs if slot not in places and slot not in made)
+    read = sorted({*places.values(), *(place for of_one in by_name for place in of_one)})
+    is_all = len(schema) <= len(read) + _UNREAD and not others
+    child_of = {place: place if is_all else k for k, place in enumerate(read)}
+    children = {slot: child_of[place] for slot, place in places.items()}
     children.update((slot, len(read) + k) for k, slot in enumerate(others))
+    batch_steps = [
+        StepOfBatch(one.calls, tuple(child_of[place] for place in of_one))
+        for one, of_one in zip(own, by_name, strict=True)
+    ]
+    step_of = {slot: own.index(one) for slot, one in made.items()}
     sources = dict.fromkeys(source for slot in others for source in slot.sources)
     columns = tuple(source for source in sources if isinstance(source, Column))
-    return _Reading(children, read, others, columns)
+    where = Sources(children, batch_steps, step_of)
+    return _Reading(where, None if is_all else read, others, columns)
 
 
 def _batch(reading: _Reading, table: Any, made: Mapping[Node, Any]) -> Any:
@@ -217,29 +274,30 @@ def _batch(reading: _Reading, table: Any, made: Mapping[Node, Any]) -> Any:
     direct = _one_batch(table, reading.columns) if reading.columns else None
     if direct is None and reading.columns:
         return None
-    given = {**made, **{node: table.column(node.name) for node in reading.sources}}
+    given = {**made, **{node: table.column(node.name) for node in reading.made_of}}
     arrays: list[Any] = [] if direct is None else direct.columns
     arrays += [_one_array(slot_column(slot, given)) for slot in reading.others]
     return pa.RecordBatch.from_arrays(arrays, list(map(str, range(len(arrays)))))
 
 
-def _matrix(fitted: Fitted, schema: Schema) -> Finish | None:
+def _matrix(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
     """Return a function that computes a matrix of features."""
     from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend
 
     program, constants = fitted.matrix_program, fitted.matrix_constants
     if not program.inputs or not program.outputs:
         return None
-    reading = _reading(program, schema)
+    reading = _reading(program, schema, steps)
     dtype = np.dtype(matrix_dtype(fitted.declaration).name)
     n_columns = len(program.outputs)
-    read = [slot.sources[0] for slot in reading.children if slot not in reading.others]
+    children = reading.sources.children
+    read = [slot.sources[0] for slot in children if slot not in reading.others]
     in_place = {source.name for source in read if isinstance(source, Column)}
     before = [name for name in fitted.declaration.row_columns if name not in in_place]
 
     @cache
     def ready(by_rows: bool) -> Any:
-        return engine.matrix_program(program, constants, reading.children, dtype, by_rows=by_rows)
+        return engine.matrix_program(program, constants, reading.sources, dtype, by_rows=by_rows)
 
     ready(by_rows=False)
     free: tuple[list[Any], list[Any]] = [], []
@@ -273,7 +331,7 @@ def _matrix(fitted: Fitted, schema: Schema) -> Finish | None:
     return finish
 
 
-def _arrow(fitted: Fitted, schema: Schema) -> Finish | None:
+def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
     """Return a function that computes a table of features, with the kept columns.
 
     Those that are columns of steps, unchanged, are given as they are made.
@@ -283,11 +341,22 @@ def _arrow(fitted: Fitted, schema: Schema) -> Finish | None:
 
     whole, keep, of_features = fitted.arrow_program, fitted.declaration.keep, fitted.schema
     made, program = parts_of(whole)
-    if not program.inputs or any(output.dtype == NULL for output in whole.outputs):
+    if any(output.dtype == NULL for output in whole.outputs):
         return None
-    reading = _reading(program, schema)
-    ready = engine.arrow_program(program, fitted.arrow_constants, reading.children)
-    computed = pa.schema([field for k, field in enumerate(of_features) if k not in made])
+    reading = _reading(program, schema, steps, made.values())
+    step_of = reading.sources.made
+    copied = {k: step_of[slot] for k, slot in made.items() if slot in step_of}
+    made = {k: slot for k, slot in made.items() if k not in copied}
+    if not program.inputs and not copied:
+        return None
+    places = [k for k in range(len(whole.outputs)) if k not in made]
+    own = [k - sum(j < k for j in made) for k in places]
+    of_program = [place for place, k in zip(own, places, strict=True) if k not in copied]
+    of_steps = {place: copied[k] for place, k in zip(own, places, strict=True) if k in copied}
+    ready = engine.arrow_program(
+        program, fitted.arrow_constants, reading.sources, of_program, of_steps
+    )
+    computed = pa.schema([of_features.field(k) for k in places])
     free: list[Any] = []
 
     def finish(table: Any, given: Mapping[Node, Any], out: Any) -> Any:
@@ -360,7 +429,7 @@ class _Form(NamedTuple):
         entry: of its kernel.
     """
 
-    finish: Callable[[Fitted, Schema], Finish | None]
+    finish: Callable[[Fitted, Schema, StepsOfSchema], Finish | None]
     entry: str
 
 

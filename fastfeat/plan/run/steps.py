@@ -299,6 +299,9 @@ def _run(batch: Batch, step: Node) -> Any:
         return _folds_by_number(batch, batch.source.rows, step)
     narrow = step_function(step).narrow
     args = [_argument(batch, arg, types[step.args[0]], narrow=narrow) for arg in step.args]
+    learning = step_function(step).learning
+    if learning is not None:
+        args.append(Argument(batch.learnt[learning.origin(step)], TABLE))
     if types[step] == COUNTS:
         _check_counts(step, batch.n_rows)
     try:

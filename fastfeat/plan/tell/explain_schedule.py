@@ -19,6 +19,11 @@ _TITLES = {
     "fit_transform": "fit, where features of the training rows follow",
     "columns": "columns",
 }
+_KEPT = {
+    "artifact": "",
+    "artifact and fit": ", outside of each fold too",
+    "fit": ", for training rows alone",
+}
 _MOST = 12
 """Columns or values on a line."""
 _MOST_LEARNT = 3
@@ -121,8 +126,7 @@ def _made(named: _Named, place: ColumnOf) -> str:
 
 def _learnt(named: _Named, place: ValueOf) -> str:
     value = named.schedule.values[place]
-    kept = ", outside of each fold too" if value.keep != "artifact" else ""
-    return f"{named.shown[value.origin]}{kept}"
+    return f"{named.shown[value.origin]}{_KEPT[value.keep]}"
 
 
 def _line(word: str, texts: Iterable[str]) -> Iterator[str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fastfeat.engine.cpu.step_calls import StepCalls
+from fastfeat.io.arrow import DataType
 from fastfeat.steps.keys import cpu_hashing as hashing
-from fastfeat.steps.keys.cpu_vocabulary import encode
+from fastfeat.steps.keys.cpu_vocabulary import encode, encode_calls
 from fastfeat.steps.step import Argument
 
 
@@ -22,3 +24,16 @@ def _encode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) ->
 
 
 KERNELS = {"encode": _encode, **hashing.KERNELS}
+
+
+def _encode_calls(
+    args: Sequence[Argument], given: Sequence[DataType], params: Mapping[str, Any]
+) -> StepCalls | None:
+    *parts, learnt = args
+    if len(parts) != 1 or params["missing"] != "key":
+        return None
+    return encode_calls(learnt.values, given[0], parts[0].dtype, params["n_unseen"])
+
+
+CALLS = {"encode": _encode_calls}
+"""Steps as calls of kernels, of columns of some Arrow types; None where they are not."""

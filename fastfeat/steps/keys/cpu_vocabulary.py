@@ -6,14 +6,20 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastfeat_kernels.vocabulary.state import Index, index_of, lookup
+from fastfeat_kernels.column import TEXT
+from fastfeat_kernels.vocabulary import layout
+from fastfeat_kernels.vocabulary.keys import text_keys
+from fastfeat_kernels.vocabulary.state import Index, index_of, lookup, lookup_words
 
 from fastfeat.aggregates.keys import Vocabulary
-from fastfeat.dtypes import DType
-from fastfeat.engine.cpu.kernels import n_parts, runner
-from fastfeat.io.arrow import Array, ChunkedArray, call, pa
+from fastfeat.dtypes import UTF8, DType
+from fastfeat.engine.cpu.kernels import n_parts, runner, written_kernel
+from fastfeat.engine.cpu.step_calls import NOWHERE, Given, KernelCall, Room, StepCalls, form_of
+from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.column import physical_chunks
+from fastfeat.io.columns.conform import holds, stands_as_stored
+from fastfeat.io.columns.types import storage_type
 from fastfeat.steps.keys.cpu_counting import (
     WIDEST,
     Places,
@@ -126,3 +132,74 @@ def _lookup(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> Lookup:
     parts = tuple(_index(r.values, dtype) for r, dtype in zip(ranks, dtypes, strict=True))
     n = n_parts(len(combined))
     return Lookup(parts, tuple(sizes), index_of("int64", combined, runner(_RUN), n))
+
+
+def encode_calls(
+    vocabulary: Vocabulary, given: DataType, dtype: DType, n_unseen: int
+) -> StepCalls | None:
+    """Return the codes of one column of keys as a call of a kernel; None where they are not.
+
+    Args:
+        vocabulary: of keys that are no combinations.
+        given: the Arrow type of the column.
+        dtype: that which fit saw.
+        n_unseen: codes of unseen keys.
+    """
+    form, element = form_of(given), _element_in_place(given, dtype)
+    if form is None or element is None or n_unseen != 1:
+        return None
+    index = _cached(vocabulary, "index", lambda: _index(vocabulary.parts[0], dtype))
+    return index_calls(index, element, form, start=1 + n_unseen, none=1)
+
+
+def index_calls(index: Index, element: str, form: int, *, start: int, none: int) -> StepCalls:
+    """Return the places of the values of a column among keys, as a call of a kernel.
+
+    Args:
+        index: of the keys.
+        element: type of the values, as kernels name it.
+        form: as of `step_calls.Given`.
+        start: what is added to a place.
+        none: for values that are no key; missing ones have 0.
+    """
+    words, entry = lookup_words(index, element, start=start, none=none, missing=0)
+    values, scratch = Room(4), Room(0, 8 * layout.N_SCRATCH_WORDS)
+    given = Given(
+        0,
+        form,
+        values=layout.TABLE_VALUES,
+        bit=layout.TABLE_VALUE_BIT_OFFSET,
+        offsets=layout.TABLE_OFFSETS if element == TEXT else NOWHERE,
+        validity=layout.TABLE_VALIDITY,
+        validity_bit=layout.TABLE_BIT_OFFSET,
+    )
+    if element == TEXT:
+        words[layout.TABLE_OFFSET_BYTES] = -form
+    rooms = {layout.TABLE_ROWS: values, layout.TABLE_SCRATCH: scratch}
+    call = KernelCall(written_kernel(_RUN, entry), words, (given,), rooms, owners=index)
+    return StepCalls((call,), values, 4)
+
+
+def _element_in_place(given: DataType, dtype: DType) -> str | None:
+    """Return the type of keys that are read where they are; None of others, floats among them."""
+    if dtype.holds_bytes:
+        return TEXT if holds(given, dtype) and form_of(given) in (-4, -8) else None
+    if not stands_as_stored(given, dtype) or not (dtype.is_integer or dtype.is_temporal):
+        return None
+    return str(storage_type(dtype))
+
+
+def literal_calls(literals: Sequence[str], given: DataType) -> StepCalls | None:
+    """Return the codes of text among literals, as `strings.string_codes` gives them.
+
+    Args:
+        literals: the texts.
+        given: the Arrow type of the column.
+    """
+    form, element = form_of(given), _element_in_place(given, UTF8)
+    if form is None or element is None or len(set(literals)) < len(literals):
+        return None
+    keys = text_keys([text.encode() for text in literals])
+    index = index_of(TEXT, keys, runner(_RUN))
+    found = index_calls(index, TEXT, form, start=0, none=-1)
+    return StepCalls(found.calls, found.values, found.width, 0, form)

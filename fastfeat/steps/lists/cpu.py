@@ -24,6 +24,7 @@ from fastfeat.io.columns.types import arrow_type, storage_type
 from fastfeat.steps.keys.cpu_group_states import learn_groups
 from fastfeat.steps.keys.cpu_vocabulary import encode
 from fastfeat.steps.keys.tasks import GroupsTask
+from fastfeat.steps.lists.cpu_calls import CALLS
 from fastfeat.steps.lists.rows import (
     AGGREGATES_OF_LISTS,
     OUT_OF_BOUNDS,
@@ -375,3 +376,5 @@ KERNELS: dict[str, Kernel] = {
     **{name: _step(row) for name, row in REQUESTED.items() if row.gives in _GIVES},
     **{f"list.{function}": aggregate(function) for function in AGGREGATES_OF_LISTS},
 }
+
+__all__ = ["CALLS", "KERNELS"]

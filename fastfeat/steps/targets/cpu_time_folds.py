@@ -22,7 +22,7 @@ from fastfeat.io.columns.column import physical_chunks
 from fastfeat.steps.keys import cpu_ordered as ordering
 from fastfeat.steps.keys.cpu_ordered import OrderedRows
 from fastfeat.steps.step import Argument
-from fastfeat.steps.targets.rows import delay_in_ticks
+from fastfeat.steps.targets.time_folds import TimeFolds, TimesTask, delay_in_ticks
 
 TIMES = "times"
 """The column that the task reads."""
@@ -44,26 +44,6 @@ class Spec:
     element: str
     n_folds: int
     with_begins: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class TimeFolds:
-    """The folds of some times.
-
-    Args:
-        n_folds: how many folds; rows without a time are in one more.
-        ends: the last time before each fold but the first, shape (n_folds - 1,); none where no row
-            has a time.
-        used: the folds that have a time, where they are wanted.
-        begins: the first time of each of these.
-        last: the last fold that has a row.
-    """
-
-    n_folds: int
-    ends: NDArray[Any]
-    used: NDArray[np.int64]
-    begins: NDArray[Any]
-    last: int
 
 
 @dataclass(slots=True)
@@ -180,26 +160,30 @@ def _spill(state: TimesState, folder: Any) -> None:
 LEARNER = Learner("time_folds", _start, _add, _merge, _next, _pack, _unpack, _size, _bound, _spill)
 
 
-def _learnt(argument: Argument, n_folds: int, *, with_begins: bool) -> TimeFolds:
+def spec_of(task: TimesTask) -> Spec:
+    """Return the parameters of a task, as the learner takes them."""
+    return Spec(_ELEMENTS[str(task.times.values.type)], task.n_folds, task.with_begins)
+
+
+def learn_times(task: TimesTask) -> TimeFolds:
     """Return the folds of the times of all rows."""
-    spec = Spec(_ELEMENTS[str(argument.values.type)], n_folds, with_begins)
+    spec, times = spec_of(task), task.times.values
     found: Learnt | Again = Again(None)
     while isinstance(found, Again):
         state = _start(spec, found.hint)
-        _add(state, {TIMES: argument.values}, range(len(argument.values)))
+        _add(state, {TIMES: times}, range(len(times)))
         found = _next(state)
     return found.values[0]
 
 
 def time_fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
     """Return the fold of each row by time."""
-    folds = _learnt(args[0], params["n_folds"], with_begins=False)
-    return _numbers(_folds_of(folds, *times_of(args[0].values)))
+    return _numbers(_folds_of(args[1].values, *times_of(args[0].values)))
 
 
 def time_fold_known(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
     """Return the last fold by time that does not learn from each row yet."""
-    learnt = _learnt(args[0], params["n_folds"], with_begins=True)
+    learnt: TimeFolds = args[1].values
     times, present = times_of(args[0].values)
     folds = _folds_of(learnt, times, present)
     known = _later(times, delay_in_ticks(args[0].dtype, params))

@@ -6,13 +6,29 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from fastfeat_kernels.text import NOT_PARSEABLE, OUT_OF_RANGE, PARSED
+from fastfeat_kernels.text import (
+    N_SCRATCH_WORDS,
+    N_TABLE_WORDS,
+    NOT_PARSEABLE,
+    OUT_OF_RANGE,
+    PARSED,
+    TABLE_BIT_OFFSET,
+    TABLE_DATA,
+    TABLE_FAILED,
+    TABLE_OFFSET_BYTES,
+    TABLE_OFFSETS,
+    TABLE_OUT,
+    TABLE_SCRATCH,
+    TABLE_VALIDITY,
+)
 from fastfeat_kernels.text.functions import BucketCounts, Flags, Integers, computed
 from fastfeat_kernels.text.requests import Gives, Request
 from fastfeat_kernels.text.state import InvalidUtf8, Texts
 
-from fastfeat.engine.cpu.kernels import n_parts, runner
-from fastfeat.io.arrow import Array, ChunkedArray, pa
+from fastfeat.engine.cpu.kernels import n_parts, runner, written_kernel
+from fastfeat.engine.cpu.step_calls import Given, KernelCall, Room, StepCalls, form_of
+from fastfeat.io.arrow import Array, ChunkedArray, DataType, pa
+from fastfeat.io.columns.conform import holds
 from fastfeat.io.columns.strings import content_at, text_chunks
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.sinks.write import empty_bytes
@@ -138,3 +154,46 @@ KERNELS: dict[str, Kernel] = {
     "bucket_count": _bucket_count,
     **{name: _step(request) for name, request in REQUESTED.items()},
 }
+
+
+def _calls(request: Request) -> Callable[..., StepCalls | None]:
+    """Return the function that gives a function of the kernels as calls of them."""
+
+    def calls(
+        args: Sequence[Argument], given: Sequence[DataType], params: Params
+    ) -> StepCalls | None:
+        form = form_of(given[0])
+        if form is None or form >= 0 or not holds(given[0], args[0].dtype):
+            return None
+        held = request.words(kernel_params(request, params))
+        words = np.zeros(N_TABLE_WORDS, np.int64)
+        for word, number in held.items():
+            words[word] = number if isinstance(number, int) else number.ctypes.data
+        words[TABLE_FAILED], words[TABLE_OFFSET_BYTES] = -1, -form
+        values = Room(_WIDTHS[request.gives])
+        column = Given(
+            0,
+            form,
+            values=TABLE_DATA,
+            offsets=TABLE_OFFSETS,
+            validity=TABLE_VALIDITY,
+            validity_bit=TABLE_BIT_OFFSET,
+        )
+        call = KernelCall(
+            written_kernel(_RUN, request.entry),
+            words,
+            (column,),
+            {TABLE_OUT: values, TABLE_SCRATCH: Room(0, 8 * N_SCRATCH_WORDS)},
+            TABLE_FAILED,
+            cleared=None if values.row_bytes else values,
+            owners=held,
+        )
+        return StepCalls((call,), values, values.row_bytes, 0, form)
+
+    return calls
+
+
+_WIDTHS: Mapping[Gives, int] = {"count": 8, "flag": 0}
+"""Bytes of a value of what prepared calls give; 0 of a bool."""
+CALLS = {name: _calls(request) for name, request in REQUESTED.items() if request.gives in _WIDTHS}
+"""Steps as calls of kernels, of columns of some Arrow types; None where they are not."""

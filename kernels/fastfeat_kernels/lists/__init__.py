@@ -14,7 +14,9 @@ many there are: NaN is skipped. `elements` writes the element at a place, counte
 the end, and whether there is one; 0 where there is none.
 
 An entry takes rows [first, first + n), at least eight of them, and returns 0; the words of its
-table follow. Cost of `sums`: 8 bytes a number, and 12 additions of which 2 wait for the
+table follow. A prepared call has two more, of all rows: `ends` before it, and `finish` after it.
+
+Cost of `sums`: 8 bytes a number, and 12 additions of which 2 wait for the
 number before. Source: D. Knuth, The Art of Computer Programming, volume 2, section 4.2.2 (the error
 of an addition).
 
@@ -36,6 +38,21 @@ MAGNITUDE: Final = 5  # of `extremes`: see `lanes.least_words`
 FLIP: Final = 6
 INDEX: Final = 7  # of `elements`: from 0 on, or below 0 from the end
 N_WORDS: Final = 8
+
+# Of a column as Arrow has it, by the entry "ends": its offsets and how wide they are, its bits,
+# those of its elements; int64 offsets go to one place, for at least eight rows, and lengths, unless
+# 0, to another. It returns 1 where an element is missing, or stands under a missing row.
+(
+    ENDS_GIVEN, ENDS_BYTES, ENDS_VALIDITY, ENDS_BIT, ENDS_OF_ELEMENTS, ENDS_BIT_OF_ELEMENTS,
+    ENDS_OFFSETS, ENDS_LENGTHS,
+) = range(8)  # fmt: skip
+# Of what an entry has written, by the entry "finish": results, counts, and which are left, or 0;
+# bits of the column; bits of the result; whether sums become means; whether a list must have a
+# number. It returns 1 where a row is left.
+(
+    FINISH_RESULTS, FINISH_COUNTS, FINISH_LEFT, FINISH_VALIDITY, FINISH_BIT, FINISH_BITS,
+    FINISH_MEANS, FINISH_COUNTED,
+) = range(8)  # fmt: skip
 
 SUM, MEAN, MIN, MAX = range(4)  # functions that share a kernel of a device
 FARTHEST: Final = 2**61  # of a place, and the length of a slice to the end: no list has as many

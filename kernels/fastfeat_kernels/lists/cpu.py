@@ -19,11 +19,40 @@ from fastfeat_kernels.intrinsics import (
     intrinsic,
     leave_ieee,
     opaque,
+    pointer_float64,
+    pointer_int32,
     pointer_int64,
+    popcount,
+    read_bits,
     select,
     smaller,
 )
-from fastfeat_kernels.lists import COUNTS, FLIP, INDEX, LEFT, MAGNITUDE, OFFSETS, RESULTS, VALUES
+from fastfeat_kernels.lists import (
+    COUNTS,
+    ENDS_BIT,
+    ENDS_BIT_OF_ELEMENTS,
+    ENDS_BYTES,
+    ENDS_GIVEN,
+    ENDS_LENGTHS,
+    ENDS_OF_ELEMENTS,
+    ENDS_OFFSETS,
+    ENDS_VALIDITY,
+    FINISH_BIT,
+    FINISH_BITS,
+    FINISH_COUNTED,
+    FINISH_COUNTS,
+    FINISH_LEFT,
+    FINISH_MEANS,
+    FINISH_RESULTS,
+    FINISH_VALIDITY,
+    FLIP,
+    INDEX,
+    LEFT,
+    MAGNITUDE,
+    OFFSETS,
+    RESULTS,
+    VALUES,
+)
 
 LANES = 8
 
@@ -303,9 +332,75 @@ def elements(table, first, n):
     return 0
 
 
+@njit(**INNER_OPTIONS)
+def are_present(bitmap, first, n):
+    """Return whether all of n bits are set; those of no bitmap are."""
+    if bitmap != 0:
+        for start in range(0, n, 64):
+            m = smaller(n - start, 64)
+            if popcount(read_bits(bitmap, first + start, m)) != m:
+                return False
+    return True
+
+
+def ends(table, first, n):
+    """Write the offsets, or the lengths, of the lists of a column; see the words of the table."""
+    words = pointer_int64(opaque(table))
+    wide, narrow = pointer_int64(words[ENDS_GIVEN]), pointer_int32(words[ENDS_GIVEN])
+    is_wide, bitmap, bit = words[ENDS_BYTES] == 8, words[ENDS_VALIDITY], words[ENDS_BIT]
+    offsets, lengths = pointer_int64(words[ENDS_OFFSETS]), pointer_int64(words[ENDS_LENGTHS])
+    for row in range(n + 1):
+        offsets[row] = wide[row] if is_wide else i64(narrow[row])
+    for row in range(n, LANES):
+        offsets[row + 1] = offsets[row]
+    if bitmap != 0:
+        for row in range(n):
+            is_there = read_bits(bitmap, bit + row, 1) != 0
+            if not is_there and offsets[row] != offsets[row + 1]:
+                return 1
+    if words[ENDS_LENGTHS] != 0:
+        for row in range(n):
+            lengths[row] = offsets[row + 1] - offsets[row]
+        return 0
+    bit_of_first = words[ENDS_BIT_OF_ELEMENTS] + offsets[0]
+    if are_present(words[ENDS_OF_ELEMENTS], bit_of_first, offsets[n] - offsets[0]):
+        return 0
+    return 1
+
+
+def finish(table, first, n):
+    """Write which lists have a result, and means for sums; see the words of the table."""
+    saved = enter_ieee()
+    words = pointer_int64(opaque(table))
+    results, counts = pointer_float64(words[FINISH_RESULTS]), pointer_int64(words[FINISH_COUNTS])
+    left, n_left = pointer_int64(words[FINISH_LEFT]), i64(0)
+    bitmap, bit, bits = words[FINISH_VALIDITY], words[FINISH_BIT], pointer_int64(words[FINISH_BITS])
+    if words[FINISH_LEFT] != 0:
+        for row in range(n):
+            n_left |= left[row]
+    if words[FINISH_MEANS] != 0:
+        for row in range(n):
+            results[row] = results[row] / types.float64(
+                select(counts[row] > 1, counts[row], i64(1))
+            )
+    for start in range(0, n, 64):
+        m = smaller(n - start, 64)
+        word = read_bits(bitmap, bit + start, m) if bitmap != 0 else i64(-1)
+        if words[FINISH_COUNTED] != 0:
+            counted = i64(0)
+            for i in range(m):
+                counted |= i64(counts[start + i] > 0) << i
+            word &= counted
+        bits[start >> 6] = word
+    leave_ieee(saved)
+    return 1 if n_left != 0 else 0
+
+
 ENTRIES = {
     "elements": elements,
+    "ends": ends,
     "extremes": extremes,
+    "finish": finish,
     "integer_sums": integer_sums,
     "sums": sums,
 }

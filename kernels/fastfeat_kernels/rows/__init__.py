@@ -35,11 +35,24 @@ matrix or another batch. Words of its block:
     4 bytes of an element, where columns of the matrix are contiguous; 0: there is a tile
     5 bytes of an element of the matrix
     6, 7 addresses of malloc and free   8 address of `release`
+    9 number of kernels that are run before the driver   10 address of their words
     then for each column read: the place of its words in the table, in bytes; which column of the
         batch it is; bytes of a value, 0 of a bool
-    and for each column written: the place of its words; which output it is; bytes of a value
+    and for each column written: the place of its words, or -1 where it is a copy of what one of
+        those kernels made; which output it is; bytes of a value; of a copy the addresses of values
+        and validity, and the first bit of that
 
 Words of columns are those after the kind. A call returns the status, or why it is not made.
+
+Of each kernel that is run before, for all rows:
+
+    0 its address   1 that of its table   2 columns that it reads
+    3 address of a word that it leaves as it is unless it fails   4 that word
+    5 rows, the least that it takes   6 address of memory that is set to 0 before
+    7 bytes a row of that; 0: a bit
+    then for each column read: which column of the batch; whether its elements, of lists; bytes of a
+        value, 0 of a bool, below 0 of an offset; and where to write, unless 0: the addresses of
+        values and the first bit of bools, that of offsets, that of validity and its first bit
 """
 
 from __future__ import annotations
@@ -50,7 +63,8 @@ TILE_BYTES = 1 << 18
 BLOCK_WORD, TILE_WORDS, MATRIX_WORD = 4, slice(5, 12), 9
 RUN_WORDS = 4
 COLUMN_WORDS = 5
-CALL_WORDS, READ_WORDS, WRITE_WORDS = 9, 3, 3
+CALL_WORDS, READ_WORDS, WRITE_WORDS = 11, 3, 6
+BEFORE_WORDS, FILL_WORDS = 8, 8
 ARRAY_WORDS = 10  # of a structure of Arrow
 UNLIKE, OVERLAPS = -1, -2
 """Why a call is not made: memory lies otherwise than kernels read it, or is written to."""

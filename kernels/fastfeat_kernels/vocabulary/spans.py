@@ -143,12 +143,7 @@ def look_up(
 ) -> Places:
     """Return for each row the number of its key, `(n_rows,)`; words as for a table."""
     out = np.empty(sum(chunk.length for chunk in chunks), np.int32)
-    common = words | {
-        layout.TABLE_ROUND: layout.DIRECT,
-        layout.TABLE_LOW: span.low,
-        layout.TABLE_SPAN: len(span.of_span),
-        layout.TABLE_OF_SPAN: span.of_span.ctypes.data,
-    }
+    common = words | _direct(span)
 
     def call(rows: Rows[AnyChunk]) -> Call:
         target = out.ctypes.data + 4 * rows.chunk_start
@@ -156,6 +151,23 @@ def look_up(
 
     run("numbers", [[call(rows) for rows in part] for part in split_rows(chunks, n_parts)])
     return out
+
+
+def span_words(span: Span) -> Integers:
+    """Return the table of a call of `look_up`, without its column and its output."""
+    words = np.zeros(layout.N_TABLE_WORDS, np.int64)
+    for word, value in _direct(span).items():
+        words[word] = value
+    return words
+
+
+def _direct(span: Span) -> dict[int, int]:
+    return {
+        layout.TABLE_ROUND: layout.DIRECT,
+        layout.TABLE_LOW: span.low,
+        layout.TABLE_SPAN: len(span.of_span),
+        layout.TABLE_OF_SPAN: span.of_span.ctypes.data,
+    }
 
 
 def _call(element: str, rows: Rows[AnyChunk], given: dict[int, int], owners: object) -> Call:

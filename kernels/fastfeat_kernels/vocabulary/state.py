@@ -9,7 +9,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import TEXT, AnyChunk, Call, Rows, Run, split_rows
+from fastfeat_kernels.column import ELEMENTS, TEXT, AnyChunk, Call, Rows, Run, split_rows
 from fastfeat_kernels.vocabulary import layout
 from fastfeat_kernels.vocabulary.keys import (
     Integers,
@@ -35,6 +35,7 @@ from fastfeat_kernels.vocabulary.spans import (
     look_up,
     room_for,
     span_of,
+    span_words,
     tally,
 )
 from fastfeat_kernels.vocabulary.tables import (
@@ -354,6 +355,31 @@ def lookup(
     parts = split_rows(chunks, n_parts)
     run(table.kind.entry, [[call(rows) for rows in part] for part in parts])
     return out
+
+
+def lookup_words(
+    index: Index, element: str, *, start: int, none: int, missing: int
+) -> tuple[Integers, str]:
+    """Return the table of a call of `lookup` without its column and its output, and the entry.
+
+    Args:
+        index: of the keys.
+        element: type of the values.
+        start: as of `lookup`, as the following are.
+        none: for values that are no key.
+        missing: for rows without a value.
+    """
+    table = index.table
+    if isinstance(table, Span):
+        words, entry = span_words(table), "numbers"
+    else:
+        words, entry = table_words(table, layout.LOOK_UP), table.kind.entry
+        words[layout.TABLE_LAST_OF_REGION] = index.last_of_region
+    words[layout.TABLE_START] = start
+    words[layout.TABLE_NONE], words[layout.TABLE_MISSING] = none, missing
+    if element != TEXT:
+        words[layout.TABLE_ELEMENT] = ELEMENTS.index(element)
+    return words, entry
 
 
 def _merged(

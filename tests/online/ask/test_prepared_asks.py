@@ -140,6 +140,7 @@ def test_what_is_asked_is_answered_as_in_the_general_way(row, name, lacking):
     asked = outcome(live.features, row)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(State, "features_of_row", lambda state, row: None)
+        patch.setattr(State, "process_row", lambda state, row: None)
         assert asked == outcome(live.features, row)
         expected = outcome(begun(name, keep="1d").process, row)
     assert outcome(live.process, row) == expected

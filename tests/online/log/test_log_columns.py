@@ -77,7 +77,7 @@ def test_column_equals_a_list(begin: int, data: st.DataObject) -> None:
     one = st.none() | st.sampled_from(values)
     column, model = column_of(dtype), list[Any]()
     for operation in data.draw(
-        st.lists(st.sampled_from(["append", "append", "put", "cut", "only"]), max_size=8)
+        st.lists(st.sampled_from(["append", "append", "add", "put", "cut", "only"]), max_size=8)
     ):
         match operation:
             case "append":
@@ -85,6 +85,10 @@ def test_column_equals_a_list(begin: int, data: st.DataObject) -> None:
                 piece = column.read(given_column(more, values[-1], kind, data), "x")
                 column.append(piece, len(more))
                 model += more
+            case "add":
+                value = data.draw(one)
+                column.add(stored(value, kind, dtype))
+                model.append(value)
             case "put" if model:
                 rows = data.draw(st.lists(st.integers(0, len(model) - 1), unique=True))
                 new = data.draw(st.lists(one, min_size=len(rows), max_size=len(rows)))
@@ -108,6 +112,18 @@ def test_column_equals_a_list(begin: int, data: st.DataObject) -> None:
         assert taken.type == given_type(dtype)
         expected = [plain(model[row], dtype) for row in rows]
         assert list(map(repr, python(taken))) == list(map(repr, expected))  # -0.0 is not 0.0
+
+
+def stored(value: Any, kind: pa.DataType, dtype: dtypes.DType) -> Any:
+    """Return a value as columns of a type store it."""
+    if dtype.of is not None and value is not None:
+        return [stored(element, kind.value_type, dtype.of) for element in value]
+    if value is None or dtype.name == "null":
+        return None
+    if dtype.is_temporal:
+        array = pa.array([value], kind)
+        return array.view(f"int{kind.bit_width}")[0].as_py()
+    return float(value) if dtype.is_float else value
 
 
 def given_column(

@@ -49,7 +49,7 @@ ARROW = {
     "none": pa.null(),
     "mean": pa.float64(),
 }
-DAY = datetime.date(2024, 1, 1)
+DAY, EPOCH = datetime.date(2024, 1, 1), datetime.date(1970, 1, 1)
 KEYS = (("e",), ("e", "g"), ())
 TICK = 10**6
 
@@ -235,6 +235,11 @@ def checked(
                 assert alone.asking[k] == whole.asking[k] == -1
                 continue
             assert rows_of(alone, k) == model.seen(order, key, time, time)
+            if n_rows is None:
+                one = log.seen_of_key(order, one_key(key), time)
+                assert one is not None
+                assert one.latest == model.latest(order, key)
+                assert one.times.tolist() == times_at(model, rows_of(alone, k))
             mine = [t for other, t in zip(keys, times.tolist(), strict=True) if other == key]
             assert rows_of(whole, k) == model.seen(order, key, min(mine), max(mine))
             same = [j for j in range(len(keys)) if whole.asking[j] == whole.asking[k]]
@@ -280,7 +285,7 @@ reaches = st.tuples(
     st.none() | st.integers(1, 6), st.none() | st.integers(0, 3), st.none() | st.integers(0, 4)
 ).map(lambda r: (1, 0, r[2]) if r[:2] == (None, 0) else r)
 kinds = st.sampled_from(
-    ["append", "append", "append", "undo", "put", "move", "remove", "sweep", "tidy"]
+    ["append", "append", "append", "add", "undo", "put", "move", "remove", "sweep", "tidy"]
 )
 
 
@@ -350,6 +355,18 @@ def check_log(data: st.DataObject, most: int) -> None:
                     model.rows += [Row(number + k, row) for k, row in enumerate(rows)]
                     number += len(rows)
                 checked(log, model, asked, None)
+            case "add":
+                row = drawn_rows(data, model, base, 1)[0]
+                assert log.has_not(row["id"])
+                keys = [one_key(model.entity(k, row)) for k in range(3)]
+                days = row["d"] and [
+                    None if one is None else (one - EPOCH).days for one in row["d"]
+                ]
+                log.add({**row, "d": days}, [(key, row["t"] or 0) for key in keys])
+                model.rows.append(Row(number, row))
+                number += 1
+                assert not log.has_not(row["id"])
+                checked(log, model, [{**row, "t": row["t"] and row["t"] + 3}], None)
             case "put" | "move" if there:
                 chosen = data.draw(st.lists(st.sampled_from(there), unique_by=id, min_size=1))
                 chosen.sort(key=lambda row: row.number)
@@ -399,6 +416,14 @@ def check_log(data: st.DataObject, most: int) -> None:
                 pass
 
 
+def one_key(key: tuple[Any, ...] | None) -> Any:
+    """Return the key of an entity as one value, text as bytes; None for none."""
+    if key is None:
+        return None
+    parts = [part.encode() if isinstance(part, str) else part for part in key]
+    return parts[0] if len(parts) == 1 else tuple(parts)
+
+
 def settle(model: Model, order: int, key: tuple[Any, ...]) -> None:
     """Leave the rows of an entity out of reach out for ever."""
     reached = model.in_reach(order, key)
@@ -410,3 +435,9 @@ def settle(model: Model, order: int, key: tuple[Any, ...]) -> None:
 def news_with_ids(news: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return rows to ask, with a column of ids."""
     return [{**row, "id": "new"} for row in news]
+
+
+def times_at(model: Model, numbers: list[int]) -> list[int]:
+    """Return the times of rows, by their numbers."""
+    of = {row.number: row.values["t"] for row in model.rows}
+    return [of[number] for number in numbers]

@@ -21,8 +21,9 @@ from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.selfcheck.tables import training_table
 from fastfeat.steps.keys import cpu_group_states
 from fastfeat.steps.keys.tasks import GroupsTask
-from fastfeat.steps.targets import cpu_states
+from fastfeat.steps.targets import cpu_states, cpu_time_folds
 from fastfeat.steps.targets.tasks import TargetTask
+from fastfeat.steps.targets.time_folds import TimeFolds, TimesTask
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 
@@ -46,6 +47,7 @@ PLANS = {
         },
         outcomes=["i8"],
     ),
+    "delayed": ff.Plan({"time": K.target_encode("i8", time="t")}, outcomes={"i8": "900d"}),
 }
 
 
@@ -73,6 +75,15 @@ def target_in_parts(draw: Callable[..., Any]) -> Callable[[TargetTask], FoldedGr
     return run
 
 
+def times_in_parts(draw: Callable[..., Any]) -> Callable[[TimesTask], TimeFolds]:
+    def run(task: TimesTask) -> TimeFolds:
+        column = task.times.values
+        case = Case(cpu_time_folds.spec_of(task), {cpu_time_folds.TIMES: column}, len(column))
+        return learnt_in_parts(cpu_time_folds.LEARNER, case, draw)[0]
+
+    return run
+
+
 @pytest.mark.parametrize("name", PLANS)
 @settings(max_examples=max(settings().max_examples // 5, 1))
 @given(data=st.data())
@@ -84,6 +95,7 @@ def test_parts_in_any_order_give_the_same_artifact_and_features(
         **cpu.BACKEND.functions,
         GroupsTask: groups_in_parts(data.draw),
         TargetTask: target_in_parts(data.draw),
+        TimesTask: times_in_parts(data.draw),
     }
     with patch.dict(cpu.BACKEND.functions, functions):
         found, of_parts = PLANS[name].fit_transform(TRAINING)

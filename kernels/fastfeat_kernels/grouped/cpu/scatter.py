@@ -10,6 +10,7 @@ from numba import njit, types
 
 from fastfeat_kernels.blocks import LOWEST, NAN_BITS, mask, read_bools, read_floats, read_integers
 from fastfeat_kernels.column import BLOCK, ELEMENTS
+from fastfeat_kernels.grouped.cpu.vectors import prefetch
 from fastfeat_kernels.grouped.layout import (
     TABLE_BIT_OFFSET,
     TABLE_CURSORS,
@@ -36,6 +37,7 @@ from fastfeat_kernels.intrinsics import (
 )
 
 i64 = types.int64
+AHEAD = 128  # bytes of a partition that are asked for before they are written
 
 FLOAT32, BOOL = ELEMENTS.index("float32"), ELEMENTS.index("bool")
 
@@ -90,6 +92,8 @@ def scatter_present(words, source, row, n, flip):
         group = i64(groups[i])
         if group >= 0:
             at = cursors[group >> shift]
+            prefetch(words[TABLE_LEFT_VALUES] + 8 * at + AHEAD)
+            prefetch(words[TABLE_LEFT_GROUPS] + 4 * at + AHEAD)
             values[at], numbers[at] = x[i] ^ flip, group
             cursors[group >> shift] = at + 1
 

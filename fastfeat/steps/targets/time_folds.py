@@ -1,0 +1,186 @@
+"""Folds of training rows by time: where they end is learnt of all times, and tells each row's.
+
+Folds are for training rows alone: no later row has one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.dtypes import INT32, DType
+from fastfeat.engine.tasks import Task
+from fastfeat.errors import TypeMismatch
+from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.io.columns.strings import contents_of
+from fastfeat.ir.durations import length_text
+from fastfeat.ir.node import Call, params_of
+from fastfeat.ir.parameters import LONGEST, UNIT, Parameter, Whole, never
+from fastfeat.ir.writing import Texts
+from fastfeat.steps.step import Argument, Learning, StepFunction
+from fastfeat.steps.targets.rows import N_FOLDS
+
+
+@dataclass(frozen=True, slots=True)
+class TimeFolds:
+    """The folds of some times.
+
+    Args:
+        n_folds: how many folds; rows without a time are in one more.
+        ends: the last time before each fold but the first, shape (n_folds - 1,); none where no row
+            has a time.
+        used: the folds that have a time, ascending, where they are wanted.
+        begins: the first time of each of these.
+        last: the last fold that has a row.
+    """
+
+    n_folds: int
+    ends: NDArray[Any]
+    used: NDArray[np.int64]
+    begins: NDArray[Any]
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimesTask(Task[TimeFolds]):
+    """The folds of the times of all rows.
+
+    Args:
+        times: a column, as keys have it, and its type.
+        n_folds: how many folds.
+        with_begins: whether the first time of each fold is wanted.
+    """
+
+    times: Argument
+    n_folds: int
+    with_begins: bool
+
+
+def learn_times(task: TimesTask) -> TimeFolds:
+    """Return the folds by their definition: as full as equal times allow, which share one.
+
+    A fold is the share of the known times that are earlier.
+    """
+    times, n_folds = contents_of(task.times.values), task.n_folds
+    known = sorted(time for time in times if time is not None)
+    folds = [
+        n_folds if time is None else bisect_left(known, time) * n_folds // len(known)
+        for time in times
+    ]
+    of_known = [(time, fold) for time, fold in zip(times, folds, strict=True) if time is not None]
+    ends = [max(time for time, fold in of_known if fold < k) for k in range(1, n_folds) if known]
+    begins = {fold: time for time, fold in sorted(of_known, reverse=True)}
+    used = sorted(begins)
+    return TimeFolds(
+        n_folds,
+        np.array(ends, object),
+        np.array(used, np.int64),
+        np.array([begins[fold] for fold in used], object),
+        max(folds, default=0),
+    )
+
+
+def _time_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    if not (types[0].is_temporal or types[0].is_number):
+        raise TypeMismatch(f"time= needs a date, a time or a number, got {types[0]}")
+    return INT32
+
+
+def _time_fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[int]:
+    """Return the fold of each row by time; rows without a time are in a fold behind the last."""
+    return [_fold_at(args[1].values, time) for time in args[0].values]
+
+
+def _fold_at(learnt: TimeFolds, time: Any) -> int:
+    return learnt.n_folds if time is None else bisect_left(learnt.ends, time)
+
+
+def _time_known_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    """Return the type of folds, once the delay is of the kind of the time."""
+    wanted = "time" if types[0].is_temporal else "steps"
+    if params["unit"] != wanted:
+        given = "a duration" if params["unit"] == "time" else "a whole number"
+        example = "'30d'" if wanted == "time" else "30"
+        raise TypeMismatch(
+            f"time= of the folds is {types[0]}, and label_delay= or outcomes= of the plan, the "
+            f"delay of the target, {given}. Write the delay in the kind of the time, such as "
+            f"{example}"
+        )
+    return _time_type(types, params)
+
+
+def _time_fold_known(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[int]:
+    """Return the last fold by time that does not learn from each row yet.
+
+    A fold learns from the rows whose time and the delay lie before its first time.
+    """
+    learnt: TimeFolds = args[1].values
+    delay = delay_in_ticks(args[0].dtype, params)
+    return [
+        learnt.last
+        if time is None
+        else max(_fold_at(learnt, time), _last_before(learnt, time + delay))
+        for time in args[0].values
+    ]
+
+
+def _last_before(learnt: TimeFolds, known: Any) -> int:
+    """Return the fold before the first one that begins after what is known then."""
+    begins = zip(learnt.begins, learnt.used.tolist(), strict=True)
+    return next((fold - 1 for time, fold in begins if time > known), learnt.last)
+
+
+def delay_in_ticks(dtype: DType, params: Mapping[str, Any]) -> int:
+    """Return the most ticks of a time that a delay holds: one more is beyond it."""
+    return params["delay"] // (tick_ns(dtype) if dtype.is_temporal else 1)
+
+
+def times_of(call: Call) -> Call:
+    """Return the folds that a step finds rows in, which those of one clock share."""
+    return Call("time_fold", call.args, params_of(n_folds=dict(call.params)["n_folds"]))
+
+
+def _time_fold_text(node: Call, texts: Texts) -> str | None:
+    match node.params:
+        case (("n_folds", n_folds),):
+            return f"time_fold({texts[node.args[0]]}, n_folds={n_folds})"
+        case _:
+            return None
+
+
+def _time_fold_known_text(node: Call, texts: Texts) -> str:
+    given = dict(node.params)
+    delay, n_folds = length_text(given["delay"], given["unit"]), given["n_folds"]
+    return f"time_fold({texts[node.args[0]]}, n_folds={n_folds}, known_after={delay})"
+
+
+TIME_FOLD = StepFunction(
+    _time_type,
+    _time_fold,
+    always_present=True,
+    of_keys=True,
+    of_all_rows=True,
+    learning=Learning(times_of),
+    written=_time_fold_text,
+    parameters=(N_FOLDS,),
+)
+TIME_FOLD_KNOWN = StepFunction(
+    _time_known_type,
+    _time_fold_known,
+    always_present=True,
+    of_keys=True,
+    of_all_rows=True,
+    learning=Learning(times_of, n_rounds=2),
+    written=_time_fold_known_text,
+    belongs=never,
+    parameters=(
+        N_FOLDS,
+        Parameter("delay", Whole(0, LONGEST), written_as=None),
+        Parameter("unit", UNIT, written_as=None),
+    ),
+)

@@ -1,0 +1,188 @@
+"""Steps that a prepared call runs itself have the bits of the general way, for few calls.
+
+What kernels do not take where it stands (dictionaries, missing elements of lists) is left to that.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.errors import InvalidData
+from tests.plan.run.test_prepared import N_CALLS, OPTIONS, assert_same, general, n_calls
+
+TEXTS = ["", "a", "b", "word", "a longer text than sixteen bytes", "née", "日本語", "zzz"]
+SIZES = (1, 7, 8, 63, 64, 65, 1000)
+
+
+def table_of(n_rows: int, seed: int, missing: float = 0.0, wide: bool = False) -> Any:
+    """Return keys of several types, text, and lists, with so many missing."""
+    rng = np.random.default_rng(seed)
+
+    def mask() -> Any:
+        return rng.random(n_rows) < missing
+
+    lengths = rng.integers(0, 9, n_rows)
+    absent = mask()
+    lengths[absent] = 0
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    numbers = np.where(rng.random(ends[-1]) < 0.1, -0.0, rng.normal(size=ends[-1]))
+    lists = pa.LargeListArray if wide else pa.ListArray
+    offsets = pa.array(ends.astype(np.int64 if wide else np.int32))
+    text = pa.large_string() if wide else pa.string()
+    return pa.table(
+        {
+            "x": pa.array(rng.normal(size=n_rows), mask=mask()),
+            "k": pa.array(rng.integers(-3, 40, n_rows), mask=mask()),
+            "far": pa.array(rng.integers(0, 30, n_rows) * 10**12, mask=mask()),
+            "small": pa.array(rng.integers(-3, 9, n_rows).astype(np.int8), mask=mask()),
+            "big": pa.array(rng.integers(0, 9, n_rows).astype(np.uint64) << 60, mask=mask()),
+            "day": pa.array(rng.integers(0, 20, n_rows).astype(np.int32), mask=mask()).view(
+                pa.date32()
+            ),
+            "s": pa.array(rng.choice(TEXTS, n_rows), text, mask=mask()),
+            "l": lists.from_arrays(offsets, numbers, mask=pa.array(absent)),
+        }
+    )
+
+
+FEATURES: dict[str, Any] = {
+    **{f"code_{name}": col(name).ordinal_encode() for name in ("k", "far", "small", "big", "day")},
+    "code_s": col("s").ordinal_encode(),
+    "rare": col("s").ordinal_encode(min_frequency=0.1),
+    "mean_of": col("x") - col("x").mean(by="k"),
+    "counted": col("s").count_encode(),
+    "one": col("s").one_hot_encode(),
+    "is_a": col("s") == "a",
+    "among": col("s").is_in(["b", "word"]),
+    "bytes": col("s").str.len_bytes(),
+    "chars": col("s").str.len_chars() * 2,
+    "has": col("s").str.contains("o", literal=True),
+    "starts": col("s").str.starts_with("a").fill_null(True),
+    "n": col("l").list.len(),
+    "sum": col("l").list.sum(),
+    "mean": col("l").list.mean(),
+    "least": col("l").list.min() * 2,
+    "most": col("l").list.max(),
+    "last": col("l").list.get(-1),
+}
+FITTED = {
+    wide: ff.Plan(FEATURES).fit(table_of(400, 1, missing=0.1, wide=wide)) for wide in (False, True)
+}
+tables = st.builds(
+    table_of,
+    st.sampled_from(SIZES),
+    st.integers(0, 99),
+    missing=st.sampled_from((0, 0.2, 1)),
+    wide=st.booleans(),
+)
+
+
+def assert_prepared(fitted: Any, rows: Any) -> None:
+    """Check that further calls have the bits of the general way, and are few of Python's."""
+    for options in OPTIONS:
+        expected = general(fitted, rows, **options)
+        fitted.transform(rows, **options)
+        assert_same(fitted.transform(rows, **options), expected)
+        assert n_calls(lambda: fitted.transform(rows, **options)) <= N_CALLS  # noqa: B023
+
+
+@given(tables, st.integers(0, 70), st.booleans())
+def test_steps_have_the_bits_of_the_general_way(rows: Any, offset: int, wide: bool) -> None:
+    assert_prepared(FITTED[wide], rows)
+    rest = rows.slice(min(offset, rows.num_rows - 1))
+    assert_prepared(FITTED[wide], rest)
+    assert_prepared(FITTED[wide], rest.combine_chunks().to_batches()[0])
+
+
+def test_memory_grows_with_rows() -> None:
+    fitted = FITTED[False]
+    for n_rows in (10, 4000, 1025, 3, 4000):
+        assert_prepared(fitted, table_of(n_rows, n_rows, missing=0.1))
+    many = table_of(9000, 4, missing=0.1)
+    for options in OPTIONS:
+        expected = general(fitted, many, **options)
+        fitted.transform(many, **options)
+        assert_same(fitted.transform(many, **options), expected)
+
+
+@pytest.mark.parametrize("kept", [["code_k", "n"], ["bytes"], ["code_s", "has", "sum"]])
+def test_features_that_are_steps_alone_are_prepared(kept: list[str]) -> None:
+    rows = table_of(300, 2, missing=0.2)
+    assert_prepared(ff.Plan({name: FEATURES[name] for name in kept}).fit(rows), rows)
+
+
+def test_other_forms_of_columns_have_the_bits_of_the_general_way() -> None:
+    fitted, rows = FITTED[False], table_of(200, 5, missing=0.2)
+    lists = rows["l"].to_pylist()
+    with_missing = [None if one is None else [None, *one] for one in lists]
+    others = {
+        "s": [rows["s"].dictionary_encode(), rows["s"].cast(pa.string_view())],
+        "k": [rows["k"].cast(pa.int16()), rows["k"].dictionary_encode()],
+        "l": [pa.array(with_missing, pa.list_(pa.float64())), rows["l"].cast(pa.list_(pa.float32()))
+              .cast(pa.list_(pa.float64()))],
+    }  # fmt: skip
+    for name, columns in others.items():
+        for column in columns:
+            data = rows.set_column(rows.column_names.index(name), name, column)
+            for options in OPTIONS:
+                expected = general(fitted, data, **options)
+                for _ in range(3):
+                    found = fitted.transform(data, **options)
+                    assert np.array_equal(matrix(found), matrix(expected), equal_nan=True)
+
+
+def matrix(features: Any) -> Any:
+    """Return features as a matrix."""
+    if isinstance(features, np.ndarray):
+        return features
+    columns = [column.to_numpy().astype(np.float64) for column in features.columns]
+    return np.column_stack(columns)
+
+
+def test_elements_under_a_missing_list_are_not_read() -> None:
+    offsets, values = pa.array([0, 2, 4, 6], pa.int32()), pa.array(np.arange(6.0))
+    bits = pa.py_buffer(np.array([0b101], np.uint8))
+    hidden = pa.Array.from_buffers(
+        pa.list_(pa.float64()), 3, [bits, offsets.buffers()[1]], children=[values]
+    )
+    rows = pa.table({"l": hidden})
+    fitted = ff.Plan({"sum": col("l").list.sum(), "n": col("l").list.len()}).fit(rows)
+    for _ in range(3):
+        found = fitted.transform(rows).to_pydict()
+        assert found == {"sum": [1.0, None, 9.0], "n": [2, None, 2]}
+
+
+def test_text_that_is_no_text_is_told_each_time() -> None:
+    rows = pa.table({"s": ["a", "b", "c"]})
+    fitted = ff.Plan({"n": col("s").str.len_chars()}).fit(rows)
+    odd = pa.Array.from_buffers(
+        pa.string(), 2, [None, pa.array([0, 1, 2], pa.int32()).buffers()[1], pa.py_buffer(b"a\xff")]
+    )
+    for _ in range(3):
+        assert fitted.transform(rows)["n"].to_pylist() == [1, 1, 1]
+        with pytest.raises(InvalidData, match="row 1"):
+            fitted.transform(pa.table({"s": odd}))
+    assert n_calls(lambda: fitted.transform(rows)) <= N_CALLS
+
+
+def test_steps_that_others_read_are_made_before() -> None:
+    rows = table_of(300, 3, missing=0.1)
+    chained = {
+        "of_length": col("s").str.len_bytes().ordinal_encode(),
+        "length": col("s").str.len_bytes(),
+        "of_lower": col("s").str.to_lowercase().str.len_chars(),
+        "code": col("k").ordinal_encode(),
+    }
+    fitted = ff.Plan(chained).fit(rows)
+    for options in OPTIONS:
+        expected = general(fitted, rows, **options)
+        for _ in range(3):
+            assert_same(fitted.transform(rows, **options), expected)
