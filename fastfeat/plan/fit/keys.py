@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import math
-<<<<<<< HEAD
-from collections.abc import Iterable, Sequence
-=======
-from collections.abc import Sequence, Set
->>>>>>> main
+from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 import numpy as np
