@@ -752,7 +752,7 @@ class FittedPlan:
         Args:
             data: as in `transform`; or more than memory holds: a folder, a pattern such as
                 `logs/*.parquet`, an address, a list of files, a pyarrow Dataset, a reader, a
-                function that opens one. Of it about 64 MiB are read at a time.
+                function that opens one. Of it about 32 MiB are read at a time.
             tables: as in `transform`; they are read once.
             to: the form of each result, as in `transform`.
             categories: as in `transform`.

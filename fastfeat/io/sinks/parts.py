@@ -42,9 +42,13 @@ def part_rows_of(schema: Schema) -> int:
 
 def _rows_of(schema: Schema, n_bytes: int, least: int, most: int) -> int:
     """Return a power of two of rows that take about so many bytes."""
-    width = sum(map(_width, schema.types))
-    fitting = max(1, n_bytes // max(1, width))
+    fitting = max(1, n_bytes // row_bytes(schema))
     return min(max(least, 1 << (fitting.bit_length() - 1)), most)
+
+
+def row_bytes(schema: Schema) -> int:
+    """Return about how many bytes a row takes, at least 1."""
+    return max(1, sum(map(_width, schema.types)))
 
 
 def _width(arrow_type: DataType) -> int:

@@ -32,11 +32,16 @@ from fastfeat.io.sinks.partitions import check_columns
 from fastfeat.io.sinks.parts import group_rows_of, part_rows_of, parts_of, regrouped, write_part
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.formats import SUFFIXES, Format
-from fastfeat.io.sources.scan import MOST_BYTES
 from fastfeat.ir.node import TableColumn
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
-from fastfeat.plan.run.pieces import features_of_pieces, known_tables, no_rows, pieces_of
+from fastfeat.plan.run.pieces import (
+    MOST_BYTES,
+    features_of_pieces,
+    known_tables,
+    no_rows,
+    pieces_of,
+)
 from fastfeat.progress import Step, doing, rate_told
 
 FORMATS: dict[str, Format] = {"parquet": "parquet", "ipc": "ipc_file", "csv": "csv", "tsv": "tsv"}
