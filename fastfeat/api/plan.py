@@ -805,8 +805,10 @@ class FittedPlan:
             data: as in `transform_batches`. A call goes on only where it is in files.
             out: a file, by its suffix Parquet, Arrow IPC or CSV, which is replaced if it is there;
                 or a folder, which must be new or empty.
-            format: as what the files of a folder are written: "parquet" (the default), "ipc",
-                "csv" or "tsv"; a name with a suffix that is none needs it.
+            format: the form of a folder: files of "parquet" (the default), "ipc", "csv" or "tsv",
+                a "delta" table, which has signed integers and times in microseconds alone, or a
+                "lance" dataset, which is the default of a name that ends in .lance. A name with
+                another suffix needs it.
             partition_by: of a folder, the features or kept columns by whose values its files stand
                 in folders `name=value`, which have no such columns: text, integers, bools, dates.
             part_rows: of a folder, how many rows of the data a part has, which is a file, or with
@@ -818,6 +820,7 @@ class FittedPlan:
             InvalidPlan: windows see other rows of the data; an option that is none, or for folders.
             OutputError: a full disk; a folder of other files, or of features of another plan, other
                 data or other tables; a damaged manifest; another process writes it.
+            LibraryUnavailable: deltalake or pylance is not installed.
             FastfeatError: as `transform`; rows are numbered in the data.
 
         Example:

@@ -166,7 +166,7 @@ def transform(
     table: LookupTables = None,
     backend: Backend = "cpu",
     format: Annotated[
-        str | None, typer.Option(help="Of the files of a folder: parquet, ipc, csv or tsv.")
+        str | None, typer.Option(help="Of a folder: parquet, ipc, csv, tsv, delta or lance.")
     ] = None,
     partition_by: Annotated[
         list[str] | None,
@@ -179,13 +179,14 @@ def transform(
     """Compute the features of data; a folder that was interrupted goes on where it was."""
     from fastfeat.api.plan import load
     from fastfeat.cli.plans import tables_named
+    from fastfeat.plan.run.to_files import names_file
 
     started = time.perf_counter()
     with doing("Reading the fitted plan", at_once=True) as step:
         fitted, tables = load(fitted_file), tables_named(table)
         n_columns = len(fitted.feature_names) + len(fitted.plan.keep)
         folder_options = {"format": format, "partition_by": partition_by, "part_rows": part_rows}
-        is_folder = any(folder_options.values()) or not out.suffix or out.is_dir()
+        is_folder = any(folder_options.values()) or not names_file(out)
         if fitted.plan.declaration.past_columns and not is_folder:
             n_rows = _transform_whole(fitted, data, out, history, tables, backend, step)
         else:

@@ -57,8 +57,16 @@ def test_errors_name_options_and_leave_nothing(run: Run, many: Path) -> None:
     command = ("transform", "plan.fastfeat", "days", "-o")
     for arguments, told in {
         ("out", "--partition-by", "size"): "error: --partition-by: 'size' is float. Folders",
-        ("out", "--format", "xls"): "error: --format xls: is none of parquet, ipc, csv, tsv",
-        ("out.csv", "--part-rows", "5"): "error: --partition-by and --part-rows are for folders",
+        (
+            "out",
+            "--format",
+            "xls",
+        ): "error: --format xls: is none of parquet, ipc, csv, tsv, delta, lance",
+        (
+            "out.csv",
+            "--part-rows",
+            "5",
+        ): "error: format=, --partition-by and --part-rows are for folders",
         ("days",): "error: days holds other files",
     }.items():
         result = run(*command, *arguments)

@@ -27,11 +27,13 @@ class WrittenFile:
         name: its path within the folder, with slashes.
         n_rows: of it.
         n_bytes: of it.
+        detail: what the library of a table notes of it, as JSON; "" where it notes nothing.
     """
 
     name: str
     n_rows: int
     n_bytes: int
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Contents:
         tables: a digest of the lookup tables, in hex digits; "" where none is read.
         source: name, size and time of change of each file of the data; None where it is not in
             files, so that nothing tells whether it is the same.
-        file_format: as what the files are written.
+        file_format: the form of the folder: "parquet", "delta".
         part_rows: how many rows of the data a part has; the last one may have fewer.
         partition_by: the columns by whose values the files of a part are split.
     """
@@ -179,7 +181,7 @@ def _body(manifest: Manifest) -> dict[str, Any]:
         "partition_by": list(of.partition_by),
         "is_whole": manifest.is_whole,
         "parts": [
-            [p.first_row, p.n_rows, [[f.name, f.n_rows, f.n_bytes] for f in p.files]]
+            [p.first_row, p.n_rows, [[f.name, f.n_rows, f.n_bytes, f.detail] for f in p.files]]
             for p in manifest.parts
         ],
     }

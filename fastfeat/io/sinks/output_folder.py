@@ -164,6 +164,8 @@ def _begun(folder: Path, target: Path, contents: Contents) -> Manifest:
         advice = f"remove {folder} to begin anew"
         _check_alike(folder, found.contents, contents, advice)
         check_files(folder, found)
+        if found.is_whole:
+            return found
     else:
         found = Manifest(contents)
     try:

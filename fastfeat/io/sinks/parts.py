@@ -143,21 +143,21 @@ class _OpenFile:
 
 
 def write_part(
+    file_format: Format,
     folder: Path,
     name: str,
     groups: Iterable[Table],
-    file_format: Format,
     partition_by: Sequence[str],
     group_rows: int,
 ) -> tuple[WrittenFile, ...]:
     """Write the files of a part, which are on the disk then, and return them by their names.
 
     Args:
+        file_format: as what they are written.
         folder: that they are in.
         name: of the files, without suffix.
         groups: their rows, in one chunk each, of `group_rows` rows but for the last one; at least
             one group.
-        file_format: as what they are written.
         partition_by: columns by which they are split.
         group_rows: rows of a row group.
 

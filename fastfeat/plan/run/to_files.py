@@ -14,6 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import cast
 
 from fastfeat.errors import (
     FastfeatError,
@@ -26,10 +27,11 @@ from fastfeat.errors import (
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.sinks.atomic import replacing, sync
 from fastfeat.io.sinks.file_writers import plainly, writing
+from fastfeat.io.sinks.folder_formats import FOLDER_FORMATS
 from fastfeat.io.sinks.manifest import Contents, Manifest, Part, WrittenFile
 from fastfeat.io.sinks.output_folder import add_part, finished, publish, unfinished
 from fastfeat.io.sinks.partitions import check_columns
-from fastfeat.io.sinks.parts import group_rows_of, part_rows_of, parts_of, regrouped, write_part
+from fastfeat.io.sinks.parts import group_rows_of, part_rows_of, parts_of, regrouped
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.formats import SUFFIXES, Format
 from fastfeat.ir.node import TableColumn
@@ -44,8 +46,6 @@ from fastfeat.plan.run.pieces import (
 )
 from fastfeat.progress import Step, doing, rate_told
 
-FORMATS: dict[str, Format] = {"parquet": "parquet", "ipc": "ipc_file", "csv": "csv", "tsv": "tsv"}
-"""What the files of a folder can be written as, by the word of a user."""
 PLAN_KEY = "fastfeat.plan"
 """The key of the digest of the fitted plan in the metadata of files."""
 
@@ -56,14 +56,14 @@ class Layout:
 
     Args:
         target: the file or the folder.
-        file_format: as what files are written.
+        form: that of a folder, a word of `FOLDER_FORMATS`; or the format of a file.
         is_folder: whether it is a folder.
         partition_by: columns whose values name folders.
         part_rows: rows of a part; None for as many as make about 256 MiB.
     """
 
     target: Path
-    file_format: Format
+    form: str
     is_folder: bool
     partition_by: tuple[str, ...] = ()
     part_rows: int | None = None
@@ -79,12 +79,13 @@ def layout_of(
 
     Args:
         out: a file with the suffix of a format, or a folder.
-        file_format: of the files of a folder: a word of `FORMATS`; None for Parquet.
+        file_format: of the files of a folder: a word of `FOLDER_FORMATS`; None for Parquet.
         partition_by: columns whose values name folders.
         part_rows: rows of a part of a folder.
 
     Raises:
         InvalidPlan: a word that is none, or options of folders for a file.
+        LibraryUnavailable: the library of a form is not installed.
     """
     given = Path(out)
     target = given if given.name not in ("", "..") else given.resolve()
@@ -92,27 +93,34 @@ def layout_of(
     named = SUFFIXES.get(target.suffix.lower())
     if part_rows is not None and (type(part_rows) is not int or part_rows < 1):
         raise InvalidPlan(f"part_rows={part_rows!r}: takes a number of rows, from 1")
-    if file_format is not None and file_format not in FORMATS:
-        hint = did_you_mean(file_format, FORMATS)
-        raise InvalidPlan(f"format={file_format!r}: is none of {', '.join(FORMATS)}.{hint}")
-    if named is not None and not target.is_dir():
-        if columns or part_rows is not None:
+    if file_format is not None and file_format not in FOLDER_FORMATS:
+        hint = did_you_mean(file_format, FOLDER_FORMATS)
+        raise InvalidPlan(f"format={file_format!r}: is none of {', '.join(FOLDER_FORMATS)}.{hint}")
+    if named is not None and names_file(target):
+        if columns or part_rows is not None or file_format is not None:
             raise InvalidPlan(
-                f"partition_by= and part_rows= are for folders, and {target} is a file by its "
-                "suffix. Name a folder"
-            )
-        if file_format is not None and FORMATS[file_format] != named:
-            raise InvalidPlan(
-                f"format={file_format!r}: {target} is a file of another format by its suffix. Name "
-                "a folder, or leave format= out"
+                f"format=, partition_by= and part_rows= are for folders, and {target} is a file by "
+                "its suffix. Name a folder"
             )
         return Layout(target, named, is_folder=False)
-    if file_format is None and target.suffix and not target.is_dir():
+    form = file_format or _BY_SUFFIX.get(target.suffix, "parquet")
+    if file_format is None and target.suffix and form == "parquet" and not target.is_dir():
         raise InvalidPlan(
             f"{target}: {target.suffix!r} is the suffix of no format. A file has one of "
             f"{', '.join(SUFFIXES)}; of a folder with such a name say format='parquet'"
         )
-    return Layout(target, FORMATS[file_format or "parquet"], True, columns, part_rows)
+    FOLDER_FORMATS[form].check_installed()
+    if columns and not FOLDER_FORMATS[form].has_partitions:
+        raise InvalidPlan(f"partition_by=: format={form!r} has no partitions")
+    return Layout(target, form, True, columns, part_rows)
+
+
+_BY_SUFFIX = {".lance": "lance", ".delta": "delta"}
+
+
+def names_file(out: Path) -> bool:
+    """Return whether an output is a file, by its suffix."""
+    return out.suffix.lower() in SUFFIXES and not out.is_dir()
 
 
 def write_features(
@@ -149,7 +157,10 @@ def write_features(
             yield from map(prepared, found)
 
     def prepared(table: Table) -> Table:
-        return with_digest(plainly(table), digest)
+        plain = plainly(table)
+        if layout.is_folder:
+            plain = FOLDER_FORMATS[layout.form].prepared(plain)
+        return with_digest(plain, digest)
 
     none = [no_rows(fitted, dataset)]
     empty = prepared(next(features_of_pieces(fitted, none, tables=known, backend=backend)))
@@ -158,7 +169,7 @@ def write_features(
         digest,
         _digest_of_tables(known, list(fitted.table_columns)),
         None if dataset.identity is None else tuple(dataset.identity),
-        layout.file_format,
+        layout.form,
         layout.part_rows or part_rows_of(empty.schema),
         layout.partition_by,
     )
@@ -179,7 +190,7 @@ def _write_file(
     try:
         with replacing(layout.target) as partial:
             with (
-                writing(partial, layout.file_format, empty.schema) as writer,
+                writing(partial, cast("Format", layout.form), empty.schema) as writer,
                 closing(features(0)) as tables,
             ):
                 groups = regrouped(tables, n_rows, n_rows)
@@ -199,6 +210,7 @@ def _write_folder(
 ) -> Manifest:
     """Write the parts of a folder that it does not have yet."""
     target, part_rows = layout.target, contents.part_rows
+    form = FOLDER_FORMATS[layout.form]
     found = finished(target, contents)
     if found is not None:
         return found
@@ -213,13 +225,14 @@ def _write_folder(
                         groups = chain([next(groups, empty)], groups)
                     for part in parts_of(groups, part_rows):
                         name = f"part-{len(manifest.parts):06}"
-                        written = write_part(
-                            *(folder, name, map(told.add, part)),
-                            *(layout.file_format, contents.partition_by, n_rows),
+                        groups_told = map(told.add, part)
+                        written = form.write_part(
+                            folder, name, groups_told, contents.partition_by, n_rows
                         )
                         n_part = sum(file.n_rows for file in written)
                         done = Part(manifest.n_rows, n_part, written)
                         manifest = add_part(folder, manifest, done)
+                form.commit(folder, manifest, empty.schema)
             return publish(folder, target, manifest)
         except (OSError, pa.ArrowException) as error:
             if isinstance(error, FastfeatError):
