@@ -767,16 +767,11 @@ class FittedPlan:
             >>> [features.num_rows for features in fitted.transform_batches({"x": [1, 2, 3]})]
             [3]
         """
-        from fastfeat.plan.run.pieces import data_of, features_of_pieces, pieces_of  # seldom needed
+        from fastfeat.plan.run.pieces import pieces_of_later_rows  # seldom needed
 
-        return features_of_pieces(
-            self.record,
-            pieces_of(self.record, data_of(self.record, data)),
-            tables=tables,
-            to=to,
-            categories=categories,
-            backend=backend,
-        )
+        return pieces_of_later_rows(
+            self.record, data, tables=tables, to=to, categories=categories, backend=backend
+        ).of_all()
 
     def transform_to(
         self,
@@ -831,14 +826,11 @@ class FittedPlan:
             >>> [(file.name, file.n_rows) for file in manifest.files]
             [('part-000000.parquet', 2), ('part-000001.parquet', 1)]
         """
-        from fastfeat.plan.run.pieces import data_of  # seldom needed
-        from fastfeat.plan.run.to_files import layout_of, write_features
+        from fastfeat.plan.run.to_files import layout_of, write_later_rows  # seldom needed
 
         layout = layout_of(out, format, partition_by, part_rows)
-        dataset = data_of(self.record, data)
-        return write_features(
-            self.record, self._digest.hex(), dataset, layout, tables=tables, backend=backend
-        )
+        digest = self._digest.hex()
+        return write_later_rows(self.record, data, layout, digest, tables=tables, backend=backend)
 
     def transform_row(self, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:
         """Return the features of one row, as a float array of shape (n_features,); NaN is missing.

@@ -63,6 +63,7 @@ class Contents:
         file_format: the form of the folder: "parquet", "delta".
         part_rows: how many rows of the data a part has; the last one may have fewer.
         partition_by: the columns by whose values the files of a part are split.
+        training: whether the rows are those that were learnt from, encoded out of fold.
     """
 
     plan: str
@@ -71,6 +72,7 @@ class Contents:
     file_format: str
     part_rows: int
     partition_by: tuple[str, ...] = ()
+    training: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,7 @@ def _body(manifest: Manifest) -> dict[str, Any]:
         "file_format": of.file_format,
         "part_rows": of.part_rows,
         "partition_by": list(of.partition_by),
+        "training": of.training,
         "is_whole": manifest.is_whole,
         "parts": [
             [p.first_row, p.n_rows, [[f.name, f.n_rows, f.n_bytes, f.detail] for f in p.files]]
@@ -196,6 +199,7 @@ def _of_body(body: Any) -> Manifest:
         body["file_format"],
         body["part_rows"],
         tuple(body["partition_by"]),
+        body["training"],
     )
     parts = tuple(
         Part(first, n_rows, tuple(WrittenFile(*file) for file in files))

@@ -38,6 +38,7 @@ _DIFFERENCES = {
     "file_format": "in another format",
     "part_rows": "in parts of another length",
     "partition_by": "partitioned by other columns",
+    "training": "of another kind: of training rows, out of fold, or of later ones",
 }
 
 

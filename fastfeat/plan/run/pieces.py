@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from fastfeat.errors import InvalidData, InvalidPlan, Overflow, TypeMismatch
@@ -14,7 +15,6 @@ from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.scan import Scanned, scan
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.run.fitted import Fitted
-from fastfeat.plan.run.history import given_ids
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
 from fastfeat.plan.run.transform import transform
@@ -23,62 +23,116 @@ MOST_BYTES = 32 << 20
 """Of a piece: a transform to files of 4M rows took as long with 64 MiB, and 150 MiB more memory."""
 
 
-def data_of(fitted: Fitted, data: Any) -> Dataset:
-    """Return data of any kind as the data set that features are computed of, a piece at a time.
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A data set, of which features are computed a piece at a time.
 
     Args:
-        fitted: the plan.
-        data: as a user gives it.
-
-    Raises:
-        UnknownColumn: it lacks a column.
-        TypeMismatch, InvalidData: it is no data, or files differ in a column that is read.
-        InvalidPlan: windows of the plan see other rows of the data.
+        dataset: the data.
+        schema: of the columns that are read.
+        features: gives those of a piece.
+        most_bytes: of the rows that are read at a time.
     """
-    check_pieces(fitted.declaration)
-    dataset = dataset_of(data)
-    wanted, if_there = columns_read(fitted)
-    dataset.check([*wanted, *if_there])
-    read_columns(pa.Table.from_batches([], dataset.schema), wanted)
-    return dataset
+
+    dataset: Dataset
+    schema: Schema
+    features: Callable[[Scanned], Any]
+    most_bytes: int
+
+    def of_all(self, start: int = 0) -> Generator[Any]:
+        """Yield the features of all pieces, in order.
+
+        Args:
+            start: number of the first row.
+
+        Raises:
+            FastfeatError: as `features`; the message says in which file a row stands.
+        """
+        with closing(scan(self.dataset, self.schema.names, self.most_bytes, start=start)) as pieces:
+            for piece in pieces:
+                with telling_place(piece):
+                    features = self.features(piece)
+                yield features
+
+    def of_none(self) -> Any:
+        """Return the features of no rows."""
+        return self.features(Scanned(pa.Table.from_batches([], self.schema), 0, ()))
 
 
 def pieces_of(
-    fitted: Fitted, dataset: Dataset, *, start: int = 0, most_bytes: int = MOST_BYTES
-) -> Generator[Scanned]:
-    """Return the pieces of a data set, with the columns that features are computed of.
+    dataset: Dataset,
+    columns: Sequence[str],
+    if_there: Sequence[str],
+    features: Callable[[Scanned], Any],
+    given: Schema,
+    most_bytes: int = MOST_BYTES,
+) -> Pieces:
+    """Return a data set of which features are computed.
+
+    Args:
+        dataset: the data.
+        columns: which are read.
+        if_there: further columns, which may be absent.
+        features: gives those of a piece.
+        given: their schema.
+        most_bytes: of a piece, or of its features, where these are more.
+
+    Raises:
+        UnknownColumn: it lacks a column.
+        TypeMismatch: files differ in a column that is read.
+    """
+    dataset.check([*columns, *if_there])
+    read_columns(pa.Table.from_batches([], dataset.schema), columns)
+    there = set(dataset.schema.names)
+    names = [name for name in dict.fromkeys([*columns, *if_there]) if name in there]
+    schema = pa.schema([dataset.schema.field(name) for name in names])
+    n_bytes = most_bytes * row_bytes(schema) // max(row_bytes(schema), row_bytes(given))
+    return Pieces(dataset, schema, features, n_bytes)
+
+
+def pieces_of_later_rows(
+    fitted: Fitted,
+    data: Any,
+    *,
+    tables: Tables = None,
+    to: str = "arrow",
+    categories: bool = False,
+    backend: str = "cpu",
+    most_bytes: int = MOST_BYTES,
+) -> Pieces:
+    """Return data of which a fitted plan computes features, as `transform` does.
 
     Args:
         fitted: the plan.
-        dataset: as `data_of` gives it.
-        start: number of the first row.
-        most_bytes: of a piece, or of its features, where these are more.
+        data: of any kind that `dataset_of` takes.
+        tables: lookup tables; they are read here, once.
+        to: the form of the features, as in `FittedPlan.transform`, as the following are.
+        categories: whether codes become categories.
+        backend: its name.
+        most_bytes: as of `pieces_of`.
+
+    Raises:
+        InvalidPlan: windows of the plan see other rows of the data.
+        FastfeatError: as `pieces_of` and `dataset_of`.
     """
-    read = _schema_read(fitted, dataset)
-    growth = row_bytes(fitted.schema) / row_bytes(read)
-    return scan(dataset, read.names, int(most_bytes / max(1.0, growth)), start=start)
+    check_pieces(fitted.declaration)
+    known = known_tables(fitted, tables)
 
+    def features(piece: Scanned) -> Any:
+        return transform(
+            fitted,
+            piece.table,
+            tables=known,
+            to=to,
+            categories=categories,
+            backend=backend,
+            first_row=piece.first_row,
+        )
 
-def no_rows(fitted: Fitted, dataset: Dataset) -> Scanned:
-    """Return a piece of a data set that has no rows."""
-    return Scanned(pa.Table.from_batches([], _schema_read(fitted, dataset)), 0, ())
-
-
-def _schema_read(fitted: Fitted, dataset: Dataset) -> Schema:
-    """Return the schema of the columns of a data set that are read."""
-    wanted, if_there = columns_read(fitted)
-    there = set(dataset.schema.names)
-    names = [name for name in dict.fromkeys([*wanted, *if_there]) if name in there]
-    return pa.schema([dataset.schema.field(name) for name in names])
-
-
-def columns_read(fitted: Fitted) -> tuple[list[str], list[str]]:
-    """Return the columns of the data that must be there, and those that are read if they are."""
-    plan = fitted.declaration
-    if_there = [*plan.past_columns, *given_ids(plan.row_id, plan.past_columns)]
-    if fitted.encoded is not None and fitted.encoded.row_id is not None:
-        if_there.append(fitted.encoded.row_id[0])
-    return [*plan.row_columns, *plan.keep], if_there
+    columns = [*fitted.declaration.row_columns, *fitted.declaration.keep]
+    encoded = fitted.encoded
+    ids = [] if encoded is None or encoded.row_id is None else [encoded.row_id[0]]
+    return pieces_of(dataset_of(data), columns, ids, features, fitted.schema, most_bytes)
 
 
 def check_pieces(plan: Declaration) -> None:
@@ -93,44 +147,6 @@ def check_pieces(plan: Declaration) -> None:
             "the data whole, fitted.transform(data, history=...), or leave these features out: "
             "fitted.select([...])"
         )
-
-
-def features_of_pieces(
-    fitted: Fitted,
-    pieces: Iterable[Scanned],
-    *,
-    tables: Tables = None,
-    to: str = "arrow",
-    categories: bool = False,
-    backend: str = "cpu",
-) -> Generator[Any]:
-    """Yield the features of pieces of rows.
-
-    Args:
-        fitted: the plan.
-        pieces: of a data set.
-        tables: lookup tables, which are read once.
-        to: the form of the result, as in `FittedPlan.transform`.
-        categories: as there.
-        backend: as there.
-
-    Raises:
-        FastfeatError: as `FittedPlan.transform`; rows are numbered in the data, and the message
-            says in which file they stand.
-    """
-    known = known_tables(fitted, tables)
-    for piece in pieces:
-        with telling_place(piece):
-            features = transform(
-                fitted,
-                piece.table,
-                tables=known,
-                to=to,
-                categories=categories,
-                backend=backend,
-                first_row=piece.first_row,
-            )
-        yield features
 
 
 def known_tables(fitted: Fitted, tables: Tables) -> Tables:

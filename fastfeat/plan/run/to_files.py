@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from fastfeat.errors import (
     FastfeatError,
@@ -32,18 +32,11 @@ from fastfeat.io.sinks.manifest import Contents, Manifest, Part, WrittenFile
 from fastfeat.io.sinks.output_folder import add_part, finished, publish, unfinished
 from fastfeat.io.sinks.partitions import check_columns
 from fastfeat.io.sinks.parts import group_rows_of, part_rows_of, parts_of, regrouped
-from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.formats import SUFFIXES, Format
 from fastfeat.ir.node import TableColumn
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
-from fastfeat.plan.run.pieces import (
-    MOST_BYTES,
-    features_of_pieces,
-    known_tables,
-    no_rows,
-    pieces_of,
-)
+from fastfeat.plan.run.pieces import MOST_BYTES, Pieces, known_tables, pieces_of_later_rows
 from fastfeat.progress import Step, doing, rate_told
 
 PLAN_KEY = "fastfeat.plan"
@@ -124,58 +117,74 @@ def names_file(out: Path) -> bool:
 
 
 def write_features(
+    pieces: Pieces, layout: Layout, digest: str, tables: str, *, training: bool = False
+) -> Manifest:
+    """Write the features of a data set, and return the manifest of the files.
+
+    Args:
+        pieces: the data, and what computes its features as Arrow tables.
+        layout: where they go.
+        digest: of the fitted plan.
+        tables: a digest of the lookup tables.
+        training: whether the rows are those that were learnt from, out of fold.
+
+    Raises:
+        FastfeatError: of a row, as `FittedPlan.transform`.
+        OutputError: features cannot be written there, or something else is there.
+    """
+    form, dataset = FOLDER_FORMATS.get(layout.form) if layout.is_folder else None, pieces.dataset
+
+    def prepared(table: Table) -> Table:
+        plain = plainly(table)
+        return with_digest(plain if form is None else form.prepared(plain), digest)
+
+    def features(start: int) -> Generator[Table]:
+        with closing(pieces.of_all(start)) as found:
+            yield from map(prepared, found)
+
+    empty = prepared(pieces.of_none())
+    check_columns(layout.partition_by, empty.schema)
+    contents = Contents(
+        digest,
+        tables,
+        None if dataset.identity is None else tuple(dataset.identity),
+        layout.form,
+        layout.part_rows or part_rows_of(empty.schema),
+        layout.partition_by,
+        training,
+    )
+    write = _write_folder if layout.is_folder else _write_file
+    with doing(f"writing {layout.target}") as step:
+        return write(layout, contents, empty, features, _Told(step, layout.target, dataset.n_rows))
+
+
+def write_later_rows(
     fitted: Fitted,
-    digest: str,
-    dataset: Dataset,
+    data: Any,
     layout: Layout,
+    digest: str,
     *,
     tables: Tables = None,
     backend: str = "cpu",
     most_bytes: int = MOST_BYTES,
 ) -> Manifest:
-    """Write the features of rows, and return the manifest of the files.
+    """Write the features of later rows; arguments and errors as of `FittedPlan.transform_to`.
 
     Args:
         fitted: the plan.
-        digest: of the fitted plan.
-        dataset: the data.
+        data: the rows.
         layout: where features go.
+        digest: of the fitted plan.
         tables: lookup tables.
-        backend: as in `FittedPlan.transform`.
+        backend: its name.
         most_bytes: of the rows that are read at a time.
-
-    Raises:
-        FastfeatError: as `FittedPlan.transform`.
-        OutputError: features cannot be written there, or something else is there.
     """
     known = known_tables(fitted, tables)
-
-    def features(start: int) -> Generator[Table]:
-        pieces = pieces_of(fitted, dataset, start=start, most_bytes=most_bytes)
-        with closing(pieces):
-            found = features_of_pieces(fitted, pieces, tables=known, backend=backend)
-            yield from map(prepared, found)
-
-    def prepared(table: Table) -> Table:
-        plain = plainly(table)
-        if layout.is_folder:
-            plain = FOLDER_FORMATS[layout.form].prepared(plain)
-        return with_digest(plain, digest)
-
-    none = [no_rows(fitted, dataset)]
-    empty = prepared(next(features_of_pieces(fitted, none, tables=known, backend=backend)))
-    check_columns(layout.partition_by, empty.schema)
-    contents = Contents(
-        digest,
-        _digest_of_tables(known, list(fitted.table_columns)),
-        None if dataset.identity is None else tuple(dataset.identity),
-        layout.form,
-        layout.part_rows or part_rows_of(empty.schema),
-        layout.partition_by,
+    pieces = pieces_of_later_rows(
+        fitted, data, tables=known, backend=backend, most_bytes=most_bytes
     )
-    write = _write_folder if layout.is_folder else _write_file
-    with doing(f"writing {layout.target}") as step:
-        return write(layout, contents, empty, features, _Told(step, layout.target, dataset.n_rows))
+    of_tables = digest_of_tables(known, list(fitted.table_columns))
+    return write_features(pieces, layout, digest, of_tables)
 
 
 Features = Callable[[int], Generator[Table]]
@@ -257,7 +266,7 @@ def with_digest(table: Table, digest: str) -> Table:
     return table.replace_schema_metadata({PLAN_KEY: digest})
 
 
-def _digest_of_tables(tables: Tables, columns: Sequence[TableColumn]) -> str:
+def digest_of_tables(tables: Tables, columns: Sequence[TableColumn]) -> str:
     """Return a digest of the columns of lookup tables that are read; "" where there are none."""
     if not columns:
         return ""

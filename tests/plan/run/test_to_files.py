@@ -15,9 +15,8 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.io.sources.dataset import dataset_of
-from fastfeat.plan.run.pieces import features_of_pieces, pieces_of
-from fastfeat.plan.run.to_files import layout_of, write_features
+from fastfeat.plan.run.pieces import pieces_of_later_rows
+from fastfeat.plan.run.to_files import layout_of, write_later_rows
 
 N_ROWS = 10_000
 
@@ -180,7 +179,7 @@ def test_bytes_are_the_same_however_rows_come(
     data = data.set_column(2, "city", data["city"].dictionary_encode())
     for name, n_bytes in {"cut": most_bytes, "whole": 1 << 30}.items():
         layout = layout_of(tmp_path / name, None, partition_by, 2_500)
-        write_features(fitted.record, "digest", dataset_of(data), layout, most_bytes=n_bytes)
+        write_later_rows(fitted.record, data, layout, "digest", most_bytes=n_bytes)
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 
@@ -233,9 +232,9 @@ def test_lookup_tables_are_read_once(tmp_path: Path) -> None:
     data = pa.table({"plane": ["a", "b", "c"] * 1_000})
     tables = {"planes": str(tmp_path / "planes.parquet")}
     fitted = plan.fit(data, tables=tables)
-    pieces = pieces_of(fitted.record, dataset_of(data), most_bytes=1_000)
-    pieces = features_of_pieces(fitted.record, pieces, tables=tables)
+    pieces = pieces_of_later_rows(fitted.record, data, tables=tables, most_bytes=1_000).of_all()
     first = next(pieces)
+    assert first.num_rows < len(data)
     (tmp_path / "planes.parquet").unlink()
     found = pa.concat_tables([first, *pieces])
     assert found.equals(fitted.transform(data, tables={"planes": planes}))
