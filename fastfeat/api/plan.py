@@ -998,7 +998,7 @@ class FittedPlan:
         Raises:
             InvalidPlan: a name that is neither.
         """
-        from fastfeat.plan.fit.feature_subset import selected  # seldom needed
+        from fastfeat.plan.run.feature_subset import selected  # seldom needed
 
         return face_of(selected(self.record, [names] if isinstance(names, str) else list(names)))
 
