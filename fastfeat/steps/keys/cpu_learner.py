@@ -9,7 +9,7 @@ are joined piece by piece; others are counted in the table.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge
 
 from fastfeat.aggregates.keys import KeyCounts
 from fastfeat.engine.cpu.kernels import runner
-from fastfeat.engine.learner import Learner, Learnt, Packed, Rows
+from fastfeat.engine.learner import Learner, Learnt, Packed, Rows, TaskLearner
 from fastfeat.io.arrow import ChunkedArray, call, pa
 from fastfeat.steps.keys import cpu_spilled as spilled
 from fastfeat.steps.keys.cpu_counting import (
@@ -84,10 +84,10 @@ def count_keys(task: KeysTask) -> KeyCounts:
     Raises:
         InvalidData: they take more memory than they may.
     """
-    how = {"at_once": True, "with_rows": task.with_rows, "in_order": task.in_order}
-    spec = KeysSpec(tuple(task.dtypes), task.missing, task.max_memory, **how)
+    spec, columns = told(task)
+    spec = replace(spec, at_once=True, with_rows=task.with_rows, in_order=task.in_order)
     state = start(spec, None)
-    add(state, dict(enumerate(task.columns)), range(len(task.columns[0])))
+    add(state, columns, range(len(task.columns[0])))
     return finished(state).values[0]
 
 
@@ -224,6 +224,15 @@ LEARNER = Learner(
     bound=bound,
     spill=spill,
 )
+
+
+def told(task: KeysTask) -> tuple[KeysSpec, Mapping[Any, Any]]:
+    """Return the spec of a task whose rows may come in parts, and the columns that it reads."""
+    spec = KeysSpec(tuple(task.dtypes), task.missing, task.max_memory)
+    return spec, dict(enumerate(task.columns))
+
+
+OF_TASKS = TaskLearner(LEARNER, told)
 
 
 def _close_first(state: KeysState) -> None:
