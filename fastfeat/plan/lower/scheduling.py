@@ -37,7 +37,7 @@ from fastfeat.ir.scope import (
 )
 from fastfeat.plan.lower.indicators import is_one_hot
 from fastfeat.plan.lower.lower import Types
-from fastfeat.plan.lower.passes import PASSES, in_order
+from fastfeat.plan.lower.passes import PASSES
 from fastfeat.plan.lower.schedule import (
     ROWS,
     SEEN,
@@ -51,6 +51,7 @@ from fastfeat.plan.lower.schedule import (
     Value,
     ValueOf,
 )
+from fastfeat.plan.lower.task_graph import in_order
 from fastfeat.steps.lists.rows import is_exploded
 from fastfeat.steps.registry import is_step, step_function
 
