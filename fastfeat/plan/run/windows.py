@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -246,11 +247,11 @@ def window_requests(
     pairs = [*zip(values, of_text, strict=True)]
     texts = {x: text_codes(rows, x) for x, is_text in dict.fromkeys(pairs) if is_text}
     numbers = {x: values_of(rows, x) for x, is_text in dict.fromkeys(pairs) if not is_text}
+    columns = [(INT64, texts[x].indices) if is_text else numbers[x] for x, is_text in pairs]
+    known = _known_requests(tuple(calls), tuple([dtype for dtype, _ in columns]))
     asked = [
-        _window_request(call, texts[x].indices, INT64)
-        if is_text
-        else _window_request(call, *numbers[x][::-1])
-        for call, (x, is_text) in zip(calls, pairs, strict=True)
+        WindowRequest(one.function, one.params, column, one.dtype, one.window, one.kept)
+        for one, (_, column) in zip(known, columns, strict=True)
     ]
     return asked, [texts[x].dictionary if is_text else None for x, is_text in pairs]
 
@@ -277,17 +278,21 @@ def text_codes(batch: Batch, node: Node) -> Any:
     return pa.DictionaryArray.from_arrays(codes, coded.dictionary.take(order))
 
 
-def _window_request(call: Node, values: Any, dtype: DType) -> WindowRequest:
-    """Return the request to a backend for a function over a window.
+@lru_cache(maxsize=128)
+def _known_requests(calls: tuple[Node, ...], dtypes: tuple[DType, ...]) -> list[WindowRequest]:
+    """Return the requests to a backend for functions over windows, less their columns.
 
     Args:
-        call: a function over a window.
-        values: the column that it is of; the same one for all functions of it.
-        dtype: the type of the column.
+        calls: the functions.
+        dtypes: by function, the type of its column.
     """
+    return [_window_request(call, dtype) for call, dtype in zip(calls, dtypes, strict=True)]
+
+
+def _window_request(call: Node, dtype: DType) -> WindowRequest:
     assert isinstance(call, Call)
-    function, window = call.function.removeprefix(OVER), window_of(call)
-    return WindowRequest(function, dict(call.params), values, dtype, window_params(window))
+    function, window = call.function.removeprefix(OVER), window_params(window_of(call))
+    return WindowRequest(function, dict(call.params), None, dtype, window, {})
 
 
 def table_rows(batch: Batch, columns: Iterable[TableColumn], types: Types) -> Batch:
