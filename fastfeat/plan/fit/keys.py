@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.aggregates.keys import Groups, KeyCounts, Vocabulary, without_rare
+from fastfeat.aggregates.keys import Groups, KeyCounts, Vocabulary, remember_codes, without_rare
 from fastfeat.aggregates.target import UNSEEN, FoldedGroups, bytes_per_cell
 from fastfeat.backends import run_task
 from fastfeat.dtypes import BOOL, DType
@@ -163,6 +163,8 @@ def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> 
         numbers[n_kept:] = 1
         codes = found.of_rows(numbers, 0)
         if not isinstance(codes, DeviceArray):
+            if n_kept == n_keys:
+                remember_codes(vocabulary, codes, n_unseen)
             codes = pa.chunked_array([array_of_values(codes, None, pa.int32())])
         made[step] = codes
     return made
