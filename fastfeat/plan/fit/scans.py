@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -40,7 +41,7 @@ from fastfeat.plan.lower.constants import (
 )
 from fastfeat.plan.lower.lower import Constant, Types
 from fastfeat.plan.lower.patterns import outputs_of
-from fastfeat.plan.lower.schedule import Task
+from fastfeat.plan.lower.schedule import Purpose, Task
 from fastfeat.plan.lower.scheduling import scans_of
 from fastfeat.plan.lower.typed import TypedPlan
 from fastfeat.plan.run.batch import Batch
@@ -67,6 +68,10 @@ class Scan(NamedTuple):
     known: ConstantCalls
 
 
+_OF_SCANS = partial(argument_output)
+"""By which the programs of scans are known among those that are kept from part to part."""
+
+
 class Read(NamedTuple):
     """Columns and constants that a scan reads of the training rows.
 
@@ -81,7 +86,16 @@ class Read(NamedTuple):
 
 def planned_scans(typed: TypedPlan) -> dict[tuple[Node, ...], Scan]:
     """Return the scans of a plan by what they learn, made of the types of the training rows."""
-    tasks = [task for task in typed.schedule("fit").tasks if task.kind == "statistics"]
+    return _planned(typed, "fit")
+
+
+def scans_of_parts(typed: TypedPlan) -> dict[tuple[Node, ...], Scan]:
+    """Return the scans of a plan by what they learn, of training rows that come in parts."""
+    return _planned(typed, "fit in parts")
+
+
+def _planned(typed: TypedPlan, purpose: Purpose) -> dict[tuple[Node, ...], Scan]:
+    tasks = [task for task in typed.schedule(purpose).tasks if task.kind == "statistics"]
     return {task.nodes: _scan(task.nodes, typed.types) for task in tasks}
 
 
@@ -154,10 +168,13 @@ def _learn_statistics(batch: Batch, scan: Scan, features: Mapping[str, Node]) ->
 
 def read_of(batch: Batch, scan: Scan) -> Read:
     """Return the columns and constants that a scan reads of some rows."""
-    return Read(
-        bind(scan.program, evaluated(scan.known, batch.learnt)),
-        slot_columns(scan.program, batch.table, batch.made, batch.first_number),
-    )
+    kept = None if batch.programs is None else batch.programs.get((scan.arguments, _OF_SCANS))
+    if kept is None:
+        kept = scan.program, bind(scan.program, evaluated(scan.known, batch.learnt))
+        if batch.programs is not None:
+            batch.programs[scan.arguments, _OF_SCANS] = kept
+    columns = slot_columns(scan.program, batch.table, batch.made, batch.first_number)
+    return Read(kept[1], columns)
 
 
 def statistics_task(batch: Batch, scan: Scan, read: Read) -> LearnTask:

@@ -34,12 +34,17 @@ def share_vocabularies(schedule: Schedule) -> Schedule:
 
 
 def learn_together(schedule: Schedule) -> Schedule:
-    """Return the schedule with statistics of one pass together, and those of the same groups."""
+    """Return the schedule with statistics of one pass together, and those of the same groups.
+
+    Of rows that come in parts, statistics that take several passes are apart from others: what is
+    learnt in one is known the sooner, and its columns are read no more.
+    """
+    apart = schedule.purpose == "fit in parts"
 
     def key(_: int, task: Task) -> Hashable:
         match task.kind:
             case "statistics":
-                return task.kind, task.round
+                return task.kind, task.round, task.n_rounds if apart else 0
             case "groups":
                 return task.kind, task.round, task.nodes[0].args[:2]
             case _:

@@ -20,9 +20,9 @@ ColumnOf = int
 ValueOf = int
 """Places in `Schedule.spaces`, `Schedule.columns` and `Schedule.values`."""
 
-Purpose = Literal["apply", "training", "fit", "fit_transform", "columns"]
+Purpose = Literal["apply", "training", "fit", "fit_transform", "fit in parts", "columns"]
 """What is computed: the features of later rows, or of training rows; what is learnt of these,
-alone or for their features too; or columns that expressions read."""
+alone, for their features too, or of rows that come in parts; or columns that expressions read."""
 
 ROWS, SEEN = 0, 1
 """The places of the spaces that every schedule has."""

@@ -92,7 +92,7 @@ def schedule_of_columns(nodes: Sequence[Node], types: Types, *, training: bool =
 
 def drafted(features: Mapping[str, Node], types: Types, purpose: Purpose) -> Schedule:
     """Return the schedule of features before any pass; arguments as of `schedule_of`."""
-    learns = purpose in ("fit", "fit_transform")
+    learns = purpose in ("fit", "fit_transform", "fit in parts")
     draft = _draft(types, training=purpose != "apply", learns=learns)
     roots = list(features.values())
     if learns:
@@ -103,7 +103,7 @@ def drafted(features: Mapping[str, Node], types: Types, purpose: Purpose) -> Sch
     outputs: Sequence[ColumnOf] = [
         place for task in draft.tasks if task.kind == "target" for place in task.reads
     ]
-    if purpose != "fit":
+    if not learns or purpose == "fit_transform":
         outputs = [*outputs, *_features(draft, roots)]
     _link_windows(draft)
     return _schedule(draft, purpose, outputs)
