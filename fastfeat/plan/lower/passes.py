@@ -39,12 +39,11 @@ def learn_together(schedule: Schedule) -> Schedule:
     Of rows that come in parts, statistics that take several passes are apart from others: what is
     learnt in one is known the sooner, and its columns are read no more.
     """
-    apart = schedule.purpose == "fit in parts"
 
     def key(_: int, task: Task) -> Hashable:
         match task.kind:
             case "statistics":
-                return task.kind, task.round, task.n_rounds if apart else 0
+                return task.kind, task.round, task.n_rounds
             case "groups":
                 return task.kind, task.round, task.nodes[0].args[:2]
             case _:
