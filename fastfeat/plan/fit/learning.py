@@ -124,7 +124,8 @@ def _batch(learning: Learning, data: Any, rows: Rows, schedule: Schedule) -> Bat
         programs=learning.programs,
         shared=learning.shared,
     )
-    _place_folds(batch, (column.origin for column in schedule.columns))
+    read = dict.fromkeys(place for task in schedule.tasks for place in task.reads)
+    _place_folds(batch, (schedule.columns[place].origin for place in read))
     return batch
 
 

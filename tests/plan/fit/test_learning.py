@@ -245,6 +245,18 @@ def test_states_of_other_rounds_and_damaged_ones_are_refused() -> None:
             State.from_bytes(damaged)
 
 
+def test_states_that_began_from_other_data_are_refused() -> None:
+    plan = ff.Plan({"m": col("x").mean(by="k")})
+    first = plan.learning({"x": "float64", "k": "utf8"})
+    begun = [
+        first.next(first.partial({"x": [1.0, 2.0], "k": keys}, range(2)))
+        for keys in (["a", "b"], ["a", "c"])
+    ]
+    states = [one.partial({"x": [1.0, 2.0], "k": ["a", "b"]}, range(2)) for one in begun]
+    with pytest.raises(InvalidData, match="another plan, schema, or round"):
+        states[0].merge(states[1])
+
+
 def test_a_learning_and_a_state_are_told_apart() -> None:
     learning = ff.Plan({"a": col("x").mean()}).learning({"x": "float64"})
     state = learning.partial({"x": [1.0]}, range(1)).to_bytes()
