@@ -73,6 +73,7 @@ def transform(
     backend: str = "cpu",
     known: Mapping[Node, Any] | None = None,
     index: Any = None,
+    first_row: int = 0,
 ) -> Any:
     """Return the features of rows.
 
@@ -89,6 +90,7 @@ def transform(
         known: what steps have made of these rows already.
         index: of all rows of the data, for a pandas frame; None for that of the data, if it has
             one.
+        first_row: the number that a user knows the first row of the data by.
     """
     is_whole = rows is None and not known and backend == "cpu" and type(to) is str
     is_plain = is_whole and not categories and to in ("arrow", "numpy")
@@ -125,7 +127,9 @@ def transform(
         n_rows = table.num_rows if wanted is None else len(wanted)
         check_memory(memory, *_matrix_form(fitted, program, n_rows), table)
     with _telling(fitted, table, history, backend):
-        batch = made_rows(fitted, table, history, tables, backend, known or {}, wanted)
+        batch = made_rows(
+            *(fitted, table, history, tables, backend, known or {}, wanted), first_row=first_row
+        )
         every = batch if batch.source is None else batch.source.rows
         warn_repeated(every, data, history, list(fitted.nodes.values()), fitted.told)
         warn_encoded(fitted.encoded, table, wanted, fitted.told)
@@ -200,6 +204,7 @@ def made_rows(
     wanted: NDArray[np.int64] | None = None,
     *,
     frees: bool = True,
+    first_row: int = 0,
 ) -> Batch:
     """Return rows with what the steps of the features make of them.
 
@@ -212,11 +217,16 @@ def made_rows(
         known: what steps have made of the data already.
         wanted: the numbers of the rows that are computed, shape (n_wanted,); None for all.
         frees: whether columns that no later task reads are freed.
+        first_row: the number that a user knows the first row of the data by.
     """
     made: Made = {**table_values(fitted.table_columns, tables), **known}
     engine = backend_named(backend)
     learnt = dict(fitted.constants)
-    batch = Batch(table, fitted.types, engine, learnt, made, programs=fitted.programs)
+    batch = Batch(
+        *(table, fitted.types, engine, learnt, made),
+        first_number=first_row,
+        programs=fitted.programs,
+    )
     columns, row_id = fitted.declaration.past_columns, fitted.declaration.row_id
     earlier = history_table(history, columns, backend, row_id)
     batch = with_past(batch, earlier, columns, row_id)

@@ -39,8 +39,17 @@ from fastfeat.steps.windows.rows import (
 from fastfeat.steps.windows.tasks import TableWindowTask, WindowTask
 
 
-def past_of(batch: Batch, order: Node, *, is_mixed: bool = False) -> RowOrder:
-    """Return the columns that order the rows of each entity; see `RowOrder`."""
+def past_of(
+    batch: Batch, order: Node, *, is_mixed: bool = False, kept: dict[Any, Any] | None = None
+) -> RowOrder:
+    """Return the columns that order the rows of each entity; see `RowOrder`.
+
+    Args:
+        batch: the rows.
+        order: what orders them.
+        is_mixed: as of `RowOrder`.
+        kept: what backends have made of these rows in this order, and add to.
+    """
     assert isinstance(order, Call)
     params = dict(order.params)
     time, *others = order.args
@@ -53,6 +62,7 @@ def past_of(batch: Batch, order: Node, *, is_mixed: bool = False) -> RowOrder:
         [batch.types[key] for key in others],
         None if tie is None else key_values(batch, tie, narrow=False),
         None if tie is None else batch.types[tie],
+        cache=kept,
         is_mixed=is_mixed,
     )
 
@@ -78,7 +88,9 @@ def _shown_value(batch: Batch, node: Node, row: int) -> object:
     return None if here is None else here[row].as_py()
 
 
-def run_over(batch: Batch, order: Node, calls: Sequence[Node]) -> list[Any]:
+def run_over(
+    batch: Batch, order: Node, calls: Sequence[Node], kept: dict[Any, Any] | None = None
+) -> list[Any]:
     """Return the column of each of some functions over windows of one order of the rows.
 
     Columns of numbers may be in the memory of the device of the backend.
@@ -87,11 +99,13 @@ def run_over(batch: Batch, order: Node, calls: Sequence[Node]) -> list[Any]:
         batch: the rows that they are wanted for; what they read of those that windows see is made.
         order: what orders the rows that windows see.
         calls: the functions.
+        kept: as of `past_of`.
 
     Raises:
         InvalidData: a row of the history is later than one of the batch.
     """
-    past, ordering = batch.seen, past_of(batch.seen, order, is_mixed=batch.places is not None)
+    past = batch.seen
+    ordering = past_of(past, order, is_mixed=batch.places is not None, kept=kept)
 
     def compute(asked: Sequence[WindowRequest]) -> list[Any]:
         arrays = _of_rows_asked(batch, ordering, asked)
@@ -107,14 +121,20 @@ def run_over(batch: Batch, order: Node, calls: Sequence[Node]) -> list[Any]:
         raise _overlap(past, order, failure.args[0]) from None
 
 
-def check_history(batch: Batch, order: Node) -> None:
+def check_history(batch: Batch, order: Node, kept: dict[Any, Any]) -> None:
     """Raise where the history of some chosen rows is later than the rows that they were chosen of.
+
+    Args:
+        batch: the rows.
+        order: what orders those that windows see.
+        kept: as of `past_of`.
 
     Raises:
         InvalidData: the first such row of the history.
     """
     try:
-        run_task(batch.backend, WindowTask(past_of(batch.seen, order), [], batch.n_earlier))
+        past = past_of(batch.seen, order, kept=kept)
+        run_task(batch.backend, WindowTask(past, [], batch.n_earlier))
     except HistoryOverlaps as failure:
         raise _overlap(batch.seen, order, failure.args[0]) from None
 
