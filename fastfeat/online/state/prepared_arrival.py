@@ -10,14 +10,58 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from fastfeat.dtypes import DType
+from fastfeat.io.arrow import Schema, pa
 from fastfeat.ir.node import Column
-from fastfeat.online.ask.prepared import UNREADABLE, AnsweredRow, PreparedAsk, SeenRow
+from fastfeat.online.ask.prepared import (
+    UNREADABLE,
+    AnsweredRow,
+    PreparedAsk,
+    SeenRow,
+    prepared_ask,
+)
+from fastfeat.online.ask.prepared_windows import CannotBePrepared
+from fastfeat.online.lower.live_plan import LivePlan
+from fastfeat.online.lower.row_tables import array_of_one, table_of_one
 from fastfeat.online.row.prepared import Reading, reading_of, values_as_stored
+from fastfeat.online.state.changes import Change, ChangeResults, FeaturesOfRow
 from fastfeat.online.state.memory import Memory
 
 Ahead = int | None
 """How far a time may be ahead of this machine's clock, in nanoseconds; None for any."""
+
+
+class PreparedAsks:
+    """The prepared askers of a state, of which each thread takes one that is free.
+
+    Args:
+        lowered: what is asked.
+    """
+
+    def __init__(self, lowered: LivePlan) -> None:
+        self._lowered = lowered
+        self._free: list[PreparedAsk] = []
+        self._can_be = all(_are_numbers(fitted.schema) for fitted in lowered.plans.values())
+
+    def take(self) -> PreparedAsk | None:
+        """Return one that nobody else has then; None where plans need the general way."""
+        if not self._can_be:
+            return None
+        try:
+            return self._free.pop()
+        except IndexError:
+            pass
+        try:
+            return prepared_ask(self._lowered)
+        except CannotBePrepared:
+            self._can_be = False
+            return None
+
+    def give(self, ask: PreparedAsk) -> None:
+        """Give one back, whose memory is not in use any more."""
+        self._free.append(ask)
 
 
 def seen_on_arrival(
@@ -69,6 +113,24 @@ def put(memory: Memory, row: SeenRow, answered: AnsweredRow) -> None:
     assert memory.log is not None
     values = {**row.values, **answered.kept, **dict.fromkeys(memory.marks, True)}
     memory.log.add(values, list(zip(row.keys, row.times, strict=True)))
+    memory.watermarks = list(map(max, memory.watermarks, row.times))
+
+
+def written(
+    memory: Memory, row: SeenRow, answered: AnsweredRow, now_ns: int
+) -> tuple[Change, ChangeResults]:
+    """Return a row that arrives as a change, and what that gave, as a journal writes them."""
+    lowered = memory.lowered
+    features = {
+        name: FeaturesOfRow(lowered.plans[name].schema, of_plan)
+        for name, of_plan in answered.features.items()
+    }
+    kept = {
+        name: array_of_one(answered.kept[name], dtype) for name, dtype in lowered.kept_types.items()
+    }
+    table = table_of_one(row.values, {**memory.columns, **lowered.asked})
+    change = Change("process", table, time_ns=now_ns)
+    return change, ChangeResults(features, np.ones(1, np.bool_), kept)
 
 
 def _id_of(row: Mapping[str, Any], name: str, dtype: DType) -> Any:
@@ -86,3 +148,12 @@ def _id_of(row: Mapping[str, Any], name: str, dtype: DType) -> Any:
 def _reading_of_id(name: str, dtype: DType) -> Reading:
     node = Column(name)
     return reading_of([node], {node: dtype}, [node])
+
+
+def _are_numbers(schema: Schema) -> bool:
+    """Return whether all features are numbers or bools, which a row of floats holds."""
+    kinds = pa.types
+    return all(
+        kinds.is_floating(one) or kinds.is_integer(one) or kinds.is_boolean(one)
+        for one in schema.types
+    )
