@@ -33,6 +33,19 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredRow:
+    """One row, as its values stand in columns.
+
+    Args:
+        schema: of the table that it would be.
+        values: as columns store them; of floats NaN is missing, of all else that or None.
+    """
+
+    schema: Schema
+    values: Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One change of a state, applied whole or not at all; it depends on the state alone.
 
@@ -47,6 +60,7 @@ class Change:
         first: the offset of the first row in the source.
         end: the offset after the last one.
         time_ns: when it was asked for, in nanoseconds since 1970, by this machine's clock.
+        row: the one row of `rows`, where it is at hand: digests take less of it.
     """
 
     kind: Kind
@@ -56,19 +70,7 @@ class Change:
     first: int = 0
     end: int = 0
     time_ns: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class FeaturesOfRow:
-    """The features of one row, all of which are numbers or bools.
-
-    Args:
-        schema: of the table that they would be.
-        values: floats, shape (n_features,), that hold each exactly; NaN is missing.
-    """
-
-    schema: Schema
-    values: NDArray[Any]
+    row: StoredRow | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class ChangeResults:
         counts: how often what has happened to rows of it, by name, as of `Live.counts`.
     """
 
-    features: Mapping[str, Table | FeaturesOfRow]
+    features: Mapping[str, Table | StoredRow]
     stored: NDArray[Any]
     kept: Mapping[str, Array] = field(default_factory=dict[str, Array])
     counts: Mapping[str, int] = field(default_factory=dict[str, int])

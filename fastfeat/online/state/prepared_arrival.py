@@ -24,9 +24,9 @@ from fastfeat.online.ask.prepared import (
 )
 from fastfeat.online.ask.prepared_windows import CannotBePrepared
 from fastfeat.online.lower.live_plan import LivePlan
-from fastfeat.online.lower.row_tables import array_of_one, table_of_one
+from fastfeat.online.lower.row_tables import array_of_one, given_type, table_of_one
 from fastfeat.online.row.prepared import Reading, reading_of, values_as_stored
-from fastfeat.online.state.changes import Change, ChangeResults, FeaturesOfRow
+from fastfeat.online.state.changes import Change, ChangeResults, StoredRow
 from fastfeat.online.state.memory import Memory
 
 Ahead = int | None
@@ -43,7 +43,10 @@ class PreparedAsks:
     def __init__(self, lowered: LivePlan) -> None:
         self._lowered = lowered
         self._free: list[PreparedAsk] = []
-        self._can_be = all(_are_numbers(fitted.schema) for fitted in lowered.plans.values())
+        self.schemas = {name: fitted.schema for name, fitted in lowered.plans.items()}
+        """Of the features of each plan, by its name."""
+        self._can_be = all(map(_are_numbers, self.schemas.values()))
+        self._row: tuple[DType | None, dict[str, DType], Schema] | None = None
 
     def take(self) -> PreparedAsk | None:
         """Return one that nobody else has then; None where plans need the general way."""
@@ -58,6 +61,21 @@ class PreparedAsks:
         except CannotBePrepared:
             self._can_be = False
             return None
+
+    def row_of(self, memory: Memory) -> tuple[dict[str, DType], Schema]:
+        """Return the types of the columns that are read of rows, and their schema as a table.
+
+        They are the same objects each time: of them others know what they have made of them.
+
+        Args:
+            memory: knows the type of the id.
+        """
+        known = self._row
+        if known is None or known[0] is not memory.id_type:
+            types = {**memory.columns, **self._lowered.asked}
+            schema = pa.schema([(name, given_type(dtype)) for name, dtype in types.items()])
+            known = self._row = memory.id_type, types, schema
+        return known[1:]
 
     def give(self, ask: PreparedAsk) -> None:
         """Give one back, whose memory is not in use any more."""
@@ -117,19 +135,22 @@ def put(memory: Memory, row: SeenRow, answered: AnsweredRow) -> None:
 
 
 def written(
-    memory: Memory, row: SeenRow, answered: AnsweredRow, now_ns: int
+    asks: PreparedAsks, memory: Memory, row: SeenRow, answered: AnsweredRow, now_ns: int
 ) -> tuple[Change, ChangeResults]:
     """Return a row that arrives as a change, and what that gave, as a journal writes them."""
     lowered = memory.lowered
     features = {
-        name: FeaturesOfRow(lowered.plans[name].schema, of_plan)
+        name: StoredRow(asks.schemas[name], of_plan.tolist())
         for name, of_plan in answered.features.items()
     }
     kept = {
         name: array_of_one(answered.kept[name], dtype) for name, dtype in lowered.kept_types.items()
     }
-    table = table_of_one(row.values, {**memory.columns, **lowered.asked})
-    change = Change("process", table, time_ns=now_ns)
+    types, schema = asks.row_of(memory)
+    stored = StoredRow(schema, [row.values[name] for name in types])
+    change = Change(
+        "process", table_of_one(stored.values, types, schema), time_ns=now_ns, row=stored
+    )
     return change, ChangeResults(features, np.ones(1, np.bool_), kept)
 
 

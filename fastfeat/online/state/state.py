@@ -357,8 +357,12 @@ class State:
         found = None if seen is None else ask.answer(row, seen, memory.tables)
         if seen is None or found is None:
             return None
-        is_kept = self.journal is not None
-        with self._commit(*written(memory, seen, found, now)) if is_kept else self._changing():
+        committing = (
+            self._changing()
+            if self.journal is None
+            else self._commit(*written(self._asks, memory, seen, found, now))
+        )
+        with committing:
             put(memory, seen, found)
         return found.features
 
