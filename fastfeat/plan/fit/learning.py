@@ -265,7 +265,7 @@ def _place_folds(batch: Batch, nodes: Iterable[Node]) -> None:
 
 def _add(running: Running, task: Task, learning: Learning, state: PartState) -> None:
     """Add the rows to the state of a task."""
-    batch, name = running.batch, _name_of(task)
+    batch, name = running.batch, name_of(task)
     record = _record(batch, task, learning)
     how = batch.backend.learners[type(record)]
     spec, columns = how.told(record)
@@ -284,7 +284,7 @@ def _add(running: Running, task: Task, learning: Learning, state: PartState) -> 
         state.sizes[name] = sum_of(counts, state.sizes.get(name, counts[:0]))
 
 
-def _name_of(task: Task) -> str:
+def name_of(task: Task) -> str:
     """Return the name that a task has in states and hints."""
     return f"{task.kind} {task.learns[0]}"
 
@@ -342,7 +342,7 @@ def next_round(learning: Learning, state: PartState) -> Learning:
         for task in learning.schedule.tasks:
             if not task.learns:
                 continue
-            name, aggregates = _name_of(task), _aggregates(learning, task)
+            name, aggregates = name_of(task), _aggregates(learning, task)
             found = learner_of(name).next(state.states.pop(name))
             if name in state.sizes:
                 folds[task.nodes[0].args[2]] = state.sizes[name]
