@@ -88,6 +88,10 @@ class ArtifactError(FastfeatError, ValueError):
     """A saved plan that is truncated, altered, too new, or not one at all."""
 
 
+class OutputError(FastfeatError, OSError):
+    """Features that cannot be written where they should: a full disk, or something else there."""
+
+
 class StateError(FastfeatError, ValueError):
     """The state of a live plan that is altered, too new, in use elsewhere, or not one at all."""
 

@@ -127,6 +127,33 @@ def tell(now: str = "", done: int | None = None) -> None:
         work.done = work.done if done is None else done
 
 
+def rate_told(
+    n_rows: int, total: int | None, n_bytes: int, seconds: float, n_before: int = 0
+) -> str:
+    """Return how far a work over rows is, its rate, and how long it may take still.
+
+    Args:
+        n_rows: that are done, with those that were done before.
+        total: of all; None where nobody knows.
+        n_bytes: of what was done.
+        seconds: since it began.
+        n_before: rows that were done before it began.
+
+    Example:
+        >>> rate_told(3_000_000, 9_000_000, 800_000_000, 4.0, n_before=1_000_000)
+        '3,000,000 of 9,000,000 rows, 763 MiB, 191 MiB/s, 12 s left'
+    """
+    of = "" if total is None else f" of {total:,}"
+    told = [f"{n_rows:,}{of} rows", f"{n_bytes / 2**20:,.0f} MiB"]
+    if seconds > 0:
+        told.append(f"{n_bytes / 2**20 / seconds:,.0f} MiB/s")
+    n_new = n_rows - n_before
+    if total is not None and n_new > 0:
+        left = seconds * (total - n_rows) / n_new
+        told.append(f"{left:.0f} s left" if left < 120 else f"{left / 60:.0f} min left")
+    return ", ".join(told)
+
+
 def _step_of(work: _Work) -> Step:
     def step(to: int | str) -> None:
         if isinstance(to, str):

@@ -46,6 +46,7 @@ from fastfeat.scalars.zones import using
 if TYPE_CHECKING:
     from fastfeat.api.compile import Compiled
     from fastfeat.api.learning import Learning
+    from fastfeat.io.sinks.manifest import Manifest
     from fastfeat.online.live import Live
     from fastfeat.online.state.changes import Durability, Late
     from fastfeat.plan.fit.cross_fit import Fold
@@ -58,6 +59,7 @@ _READ_OF_PLAN = (
 """The attributes of a plan that users read."""
 _OF_FITTED = frozenset(
     {"transform", "transform_row", "verify", "save", "learnt", "select", "feature_names", "online"}
+    | {"transform_batches", "transform_to"}
 )
 _LABEL_IN_DATA = "The label is a column of the data: ff.Plan(..., label='y').fit(X.assign(y=y))"
 _NO_WEIGHTS = "Nothing is learnt with weights yet. A model takes them beside the features"
@@ -789,6 +791,100 @@ class FittedPlan:
             backend=backend,
         )
 
+    def transform_batches(
+        self,
+        data: Any,
+        *,
+        tables: Tables = None,
+        to: str = "arrow",
+        categories: bool = False,
+        backend: str = "cpu",
+    ) -> Iterator[Any]:
+        """Yield the features of the rows, some rows at a time, in their order.
+
+        Args:
+            data: as in `transform`; or more than memory holds: a folder, a pattern such as
+                `logs/*.parquet`, an address, a list of files, a pyarrow Dataset, a reader, a
+                function that opens one. Of it about 32 MiB are read at a time.
+            tables: as in `transform`; they are read once.
+            to: the form of each result, as in `transform`.
+            categories: as in `transform`.
+            backend: as in `transform`.
+
+        Raises:
+            InvalidPlan: windows see other rows of the data.
+            FastfeatError: as `transform`; rows are numbered in the data.
+
+        Example:
+            >>> fitted = ff.Plan({"y": col("x") + 1}).fit({"x": [1, 2]})
+            >>> [features.num_rows for features in fitted.transform_batches({"x": [1, 2, 3]})]
+            [3]
+        """
+        from fastfeat.plan.run.pieces import pieces_of_later_rows  # seldom needed
+
+        return pieces_of_later_rows(
+            self.record, data, tables=tables, to=to, categories=categories, backend=backend
+        ).of_all()
+
+    def transform_to(
+        self,
+        data: Any,
+        out: str | os.PathLike[str],
+        *,
+        format: str | None = None,
+        partition_by: str | Sequence[str] = (),
+        part_rows: int | None = None,
+        tables: Tables = None,
+        backend: str = "cpu",
+    ) -> Manifest:
+        """Write the features of the rows to a file or a folder, and return the list of its files.
+
+        Rows are computed and written some at a time, in their order, with the kept columns. Files
+        have the same bytes however the rows came. The metadata of their schema has the digest of
+        the fitted plan as "fastfeat.plan", and the field of an ordinal encoding its "n_codes".
+
+        A file is there whole or not at all. So is a folder: it is made beside its place, as
+        `.NAME.unfinished`, in parts, and takes its place when all are there. What is interrupted,
+        by a full disk or kill -9, leaves its finished parts: the same call over the same files goes
+        on behind them. The folder has a list of its parts in `_manifest.json`, and the same call
+        once more does nothing.
+
+        Args:
+            data: as in `transform_batches`. A call goes on only where it is in files.
+            out: a file, by its suffix Parquet, Arrow IPC or CSV, which is replaced if it is there;
+                or a folder, which must be new or empty.
+            format: the form of a folder: files of "parquet" (the default), "ipc", "csv" or "tsv",
+                a "delta" table, which has signed integers and times in microseconds alone, or a
+                "lance" dataset, which is the default of a name that ends in .lance. A name with
+                another suffix needs it.
+            partition_by: of a folder, the features or kept columns by whose values its files stand
+                in folders `name=value`, which have no such columns: text, integers, bools, dates.
+            part_rows: of a folder, how many rows of the data a part has, which is a file, or with
+                `partition_by` some; None for as many as make about 256 MiB.
+            tables: as in `transform`; they are read once.
+            backend: as in `transform`.
+
+        Raises:
+            InvalidPlan: windows see other rows of the data; an option that is none, or for folders.
+            OutputError: a full disk; a folder of other files, or of features of another plan, other
+                data or other tables; a damaged manifest; another process writes it.
+            LibraryUnavailable: deltalake or pylance is not installed.
+            FastfeatError: as `transform`; rows are numbered in the data.
+
+        Example:
+            >>> fitted = ff.Plan({"y": col("x") + 1}).fit({"x": [1, 2]})
+            >>> from tempfile import mkdtemp
+            >>> out = mkdtemp() + "/features"
+            >>> manifest = fitted.transform_to({"x": [1, 2, 3]}, out, part_rows=2)
+            >>> [(file.name, file.n_rows) for file in manifest.files]
+            [('part-000000.parquet', 2), ('part-000001.parquet', 1)]
+        """
+        from fastfeat.plan.run.to_files import layout_of, write_later_rows  # seldom needed
+
+        layout = layout_of(out, format, partition_by, part_rows)
+        digest = self._digest.hex()
+        return write_later_rows(self.record, data, layout, digest, tables=tables, backend=backend)
+
     def transform_row(self, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:
         """Return the features of one row, as a float array of shape (n_features,); NaN is missing.
 
@@ -955,7 +1051,7 @@ class FittedPlan:
         Raises:
             InvalidPlan: a name that is neither.
         """
-        from fastfeat.plan.fit.feature_subset import selected  # seldom needed
+        from fastfeat.plan.run.feature_subset import selected  # seldom needed
 
         return face_of(selected(self.record, [names] if isinstance(names, str) else list(names)))
 

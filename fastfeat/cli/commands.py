@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fastfeat.cli import gpu, live
 from fastfeat.cli.reporting import DEBUG, Commands
 from fastfeat.errors import counted
-from fastfeat.progress import doing
+from fastfeat.progress import Step, doing
+
+if TYPE_CHECKING:
+    from fastfeat.api.plan import FittedPlan
 
 app = typer.Typer(
     cls=Commands,
@@ -153,38 +156,93 @@ def fit(
 @app.command()
 def transform(
     fitted_file: FittedFile,
-    data: DataFile,
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", help='A file, a folder, a pattern ("logs/*.parquet") or an address.'
+        ),
+    ],
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="Parquet, Arrow IPC, Feather, CSV or TSV.")
+        Path,
+        typer.Option(
+            "-o",
+            "--out",
+            help="Parquet, Arrow IPC, Feather, CSV or TSV by its suffix; without one, a folder.",
+        ),
     ],
     history: History = None,
     table: LookupTables = None,
     backend: Backend = "cpu",
+    format: Annotated[
+        str | None, typer.Option(help="Of a folder: parquet, ipc, csv, tsv, delta or lance.")
+    ] = None,
+    partition_by: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Split the files of a folder by its values."),
+    ] = None,
+    part_rows: Annotated[
+        int | None, typer.Option(min=1, help="Rows of a part of a folder; else about 256 MiB.")
+    ] = None,
 ) -> None:
-    """Compute the features of data."""
+    """Compute the features of data; a folder that was interrupted goes on where it was."""
     from fastfeat.api.plan import load
     from fastfeat.cli.plans import tables_named
+    from fastfeat.plan.run.to_files import names_file
+
+    started = time.perf_counter()
+    with doing("Reading the fitted plan", at_once=True) as step:
+        fitted, tables = load(fitted_file), tables_named(table)
+        n_columns = len(fitted.feature_names) + len(fitted.plan.keep)
+        folder_options = {"format": format, "partition_by": partition_by, "part_rows": part_rows}
+        is_folder = any(folder_options.values()) or not names_file(out)
+        if fitted.plan.declaration.past_columns and not is_folder:
+            n_rows = _transform_whole(fitted, data, out, history, tables, backend, step)
+        else:
+            step(f"Computing {counted(len(fitted.feature_names), 'feature')} of {data}")
+            options: Any = {**folder_options, "partition_by": partition_by or ()}
+            made = fitted.transform_to(data, out, tables=tables, backend=backend, **options)
+            n_rows = made.n_rows
+    typer.echo(
+        f"{out}: {counted(n_columns, 'column')}, {counted(n_rows, 'row')} "
+        f"in {time.perf_counter() - started:.2f} s"
+    )
+
+
+def _transform_whole(
+    fitted: FittedPlan,
+    data: str,
+    out: Path,
+    history: str | None,
+    tables: dict[str, str],
+    backend: str,
+    step: Step,
+) -> int:
+    """Write the features of rows that see others of the data, and return how many rows there are.
+
+    Args:
+        fitted: the plan.
+        data: a file.
+        out: the file that is written.
+        history: as the command takes it.
+        tables: files by name.
+        backend: its name.
+        step: tells what is done.
+    """
     from fastfeat.io.sinks.write import write_table
     from fastfeat.plan.run.history import id_columns
     from fastfeat.plan.run.inputs import read_columns
 
-    started = time.perf_counter()
-    with doing("Reading the fitted plan", at_once=True) as step:
-        fitted = load(fitted_file)
-        step(f"Reading {data}")
-        ids = id_columns(fitted.plan.row_id, history, fitted.plan.declaration.past_columns)
-        wanted = [*fitted.plan.declaration.row_columns, *fitted.plan.keep, *ids]
-        rows = read_columns(data, wanted, fitted.plan.declaration.past_columns)
-        n_features, n_rows = len(fitted.feature_names), rows.num_rows
-        step(f"Computing {counted(n_features, 'feature')} of {counted(n_rows, 'row')}")
-        tables = tables_named(table)
-        features = fitted.transform(rows, history=history, tables=tables, backend=backend)
-        step(f"Writing {out}")
-        write_table(features, out)
-    typer.echo(
-        f"{out}: {counted(features.num_columns, 'column')}, {counted(features.num_rows, 'row')} "
-        f"in {time.perf_counter() - started:.2f} s"
-    )
+    step(f"Reading {data}")
+    plan = fitted.plan
+    ids = id_columns(plan.row_id, history, plan.declaration.past_columns)
+    wanted = [*plan.declaration.row_columns, *plan.keep, *ids]
+    rows = read_columns(data, wanted, plan.declaration.past_columns)
+    n_features = len(fitted.feature_names)
+    step(f"Computing {counted(n_features, 'feature')} of {counted(rows.num_rows, 'row')}")
+    features = fitted.transform(rows, history=history, tables=tables, backend=backend)
+    step(f"Writing {out}")
+    write_table(features, out)
+    return features.num_rows
 
 
 @app.command("compile")

@@ -93,6 +93,9 @@ _OPTIONS = (
     (r"\btables=\{(['\"])(.+?)\1: table\}", r"--table \2=FILE"),
     (r"\bis not in tables=", "no --table names"),
     (r"\bbackend='(\w+)'", r"--backend \1"),
+    (r"\bformat='(\w+)'", r"--format \1"),
+    (r"\bpartition_by=", "--partition-by"),
+    (r"\bpart_rows=", "--part-rows"),
 )
 """A pattern of the text, and what a command has instead; the first ones first."""
 

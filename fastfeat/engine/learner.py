@@ -19,7 +19,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.errors import InvalidData
+from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.io.arrow import Table, pa
 
 Rows = range | NDArray[np.int64]
@@ -106,10 +106,13 @@ class TaskLearner(NamedTuple):
     Args:
         learner: of the kind.
         told: gives, of a task of the kind, what the learner is told, and the columns that it reads.
+        failed: gives of a state whose values cannot be told the first that fails, as places in
+            what the task wants, and its error; None of kinds that name none.
     """
 
     learner: Learner[Any, Any]
     told: Callable[[Any], tuple[Any, Mapping[Any, Any]]]
+    failed: Callable[[Any], tuple[int, int, FastfeatError] | None] | None = None
 
 
 def number_of(rows: Rows, place: int) -> int:

@@ -20,8 +20,8 @@ from fastfeat.ir.node import Node
 from fastfeat.ir.scope import window_nodes
 from fastfeat.online.row.one_row import transform_row
 from fastfeat.plan.declare.window_reach import live_functions
-from fastfeat.plan.fit.feature_subset import selected
 from fastfeat.plan.lower.outputs import matrix_dtype
+from fastfeat.plan.run.feature_subset import selected
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import BATCH, history_table, id_columns
 from fastfeat.plan.run.inputs import check_place, read_columns

@@ -25,7 +25,7 @@ from fastfeat.errors import (
 )
 from fastfeat.integrations.batches.columns import LABEL, Block, kept_array, label_array
 from fastfeat.io.arrow import ChunkedArray, Table, cast, pa
-from fastfeat.plan.fit.feature_subset import selected
+from fastfeat.plan.run.feature_subset import selected
 from fastfeat.plan.run.inputs import read_columns
 
 DENSE, CODES = ("dense", ""), ("codes", "")

@@ -94,3 +94,14 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_below(folder: Path) -> None:
+    """Have a folder, and the files in it, on the disk.
+
+    Raises:
+        OSError: it is not there, or the disk gives an error.
+    """
+    for path in folder.iterdir():
+        sync(path)
+    sync(folder)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.aggregates.keys import Groups, KeyCounts, Vocabulary, without_rare
+from fastfeat.aggregates.keys import Groups, KeyCounts, Vocabulary, remember_codes, without_rare
 from fastfeat.aggregates.target import UNSEEN, FoldedGroups, bytes_per_cell
 from fastfeat.backends import run_task
 from fastfeat.dtypes import BOOL, DType
@@ -27,6 +27,7 @@ from fastfeat.ir.node import (
 )
 from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.ir.show import show
+from fastfeat.plan.fit.infinite import first_infinite
 from fastfeat.plan.lower.codes import n_codes
 from fastfeat.plan.lower.lower import Constant
 from fastfeat.plan.lower.passes import key_of
@@ -162,6 +163,8 @@ def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> 
         numbers[n_kept:] = 1
         codes = found.of_rows(numbers, 0)
         if not isinstance(codes, DeviceArray):
+            if n_kept == n_keys:
+                remember_codes(vocabulary, codes, n_unseen)
             codes = pa.chunked_array([array_of_values(codes, None, pa.int32())])
         made[step] = codes
     return made
@@ -219,10 +222,27 @@ def _check_target(shown: str, function: str, values: Any, prior: float, batch: B
         InvalidData: it has other classes than 0 and 1 where these are needed, or infinite values of
             which all that is learnt would be.
     """
-    if function != "target_odds":
-        if function != "target_quantile" or math.isinf(prior):
-            _check_finite(shown, values, batch)
-        return
+    if function == "target_odds":
+        check_classes(shown, values)
+    elif is_in_doubt(function, prior):
+        first = first_infinite(values)
+        if first.row is not None:
+            raise infinite_target(shown, first.value, batch.number_of(first.row))
+
+
+def is_in_doubt(function: str, prior: float) -> bool:
+    """Return whether what was learnt of a target may be of infinite values.
+
+    Args:
+        function: the statistic.
+        prior: that of all rows.
+    """
+    of_order = function == "target_quantile"
+    return math.isinf(prior) if of_order else not math.isfinite(prior)
+
+
+def check_classes(shown: str, values: Any) -> None:
+    """Raise where a target has other values than 0 and 1, of an encoder as it is written."""
     numbers = values.drop_null().to_numpy(zero_copy_only=False).astype(np.float64)
     others = numbers[(numbers != 0) & (numbers != 1)]
     if len(others):
@@ -232,19 +252,12 @@ def _check_target(shown: str, function: str, values: Any, prior: float, batch: B
         )
 
 
-def _check_finite(shown: str, values: Any, batch: Batch) -> None:
-    """Raise for the first infinite value of a target."""
-    if not pa.types.is_floating(values.type):
-        return
-    numbers = values.to_numpy(zero_copy_only=False)
-    rows = np.flatnonzero(np.isinf(numbers))
-    if len(rows):
-        row = int(rows[0])
-        raise InvalidData(
-            f"{shown} is not finite: the first infinite value of the target is "
-            f"{float(numbers[row])!r} in row {batch.number_of(row)}. Replace such values before "
-            "they are learnt from: target.fill_infinite(None), or clip them"
-        )
+def infinite_target(shown: str, value: float, row: int) -> InvalidData:
+    """Return the error of a target that is infinite, of an encoder as it is written."""
+    return InvalidData(
+        f"{shown} is not finite: the first infinite value of the target is {value!r} in row {row}. "
+        "Replace such values before they are learnt from: target.fill_infinite(None), or clip them"
+    )
 
 
 def _n_folds(batch: Batch, aggregate: Aggregate) -> int:

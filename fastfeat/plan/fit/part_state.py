@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends import Backend, backend_named
-from fastfeat.engine.learner import Learner, of_bytes, opened, sealed, to_bytes
+from fastfeat.backends import backend_named
+from fastfeat.engine.learner import Learner, TaskLearner, of_bytes, opened, sealed, to_bytes
 from fastfeat.engine.tasks import LearnTask, Task
 from fastfeat.errors import InvalidData
+from fastfeat.plan.fit import infinite
 from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
 from fastfeat.steps.targets.tasks import TargetTask
 from fastfeat.steps.targets.time_folds import TimesTask
@@ -74,8 +75,13 @@ class PartState:
 
 def learner_of(name: str) -> Learner[Any, Any]:
     """Return the learner of a task, by the name of the task."""
-    backend: Backend = backend_named("cpu")
-    return backend.learners[RECORDS[name.partition(" ")[0]]].learner
+    kind = name.partition(" ")[0]
+    return infinite.LEARNER if kind == infinite.LEARNER.kind else task_learner(kind).learner
+
+
+def task_learner(kind: str) -> TaskLearner:
+    """Return the learner of a kind of task of the schedule."""
+    return backend_named("cpu").learners[RECORDS[kind]]
 
 
 def merged(a: PartState, b: PartState) -> PartState:

@@ -13,8 +13,9 @@ from fastfeat.io.host_memory import as_bytes
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.scan import scan, telling_place
 from fastfeat.ir.show import show
-from fastfeat.plan.fit.learning import Learning, add_part, finished, name_of, next_round
+from fastfeat.plan.fit.learning import add_part, finished, next_round
 from fastfeat.plan.fit.part_state import PartState, learner_of
+from fastfeat.plan.fit.round import Learning, name_of
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.progress import Step, doing
 

@@ -28,6 +28,7 @@ from fastfeat.errors import (
 )
 from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.show import show
+from fastfeat.plan.fit.infinite import first_infinite
 from fastfeat.plan.fit.keys import learn_groups, learn_keys, learn_target, learn_times
 from fastfeat.plan.lower.codes import in_any_order
 from fastfeat.plan.lower.constants import (
@@ -256,6 +257,14 @@ def _named(scan: Scan, features: Mapping[str, Node]) -> Program:
     return program_of(outputs)
 
 
+def named_failure(
+    aggregate: Aggregate, features: Mapping[str, Node], error: FastfeatError
+) -> FastfeatError:
+    """Return the error of an aggregate, with the first feature that reads it."""
+    name = first_readers(features)[aggregate]
+    return type(error)(f"feature {name!r}, {show(aggregate)}: {error}")
+
+
 def _failed_aggregate(
     batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]
 ) -> FastfeatError | None:
@@ -266,8 +275,7 @@ def _failed_aggregate(
             try:
                 _learn(batch, read, part, [[aggregate]])
             except FastfeatError as error:
-                name = first_readers(features)[aggregate]
-                return type(error)(f"feature {name!r}, {show(aggregate)}: {error}")
+                return named_failure(aggregate, features, error)
     return None
 
 
@@ -276,7 +284,13 @@ def _check_finite(batch: Batch, scan: Scan, read: Read) -> None:
     for k, group in enumerate(scan.aggregates):
         for aggregate in group:
             if is_infinite(batch.learnt[aggregate]):
-                part = program_of([scan.program.outputs[k]])
-                task = RowTask(part, read.columns, batch.n_rows, read.constants)
-                arrays = run_task(batch.backend, task)
-                raise infinite_value(aggregate, arrays[0], batch.number_of)
+                first = first_infinite(argument_values(batch, scan, read, k))
+                row = None if first.row is None else batch.number_of(first.row)
+                raise infinite_value(aggregate, first.value, row)
+
+
+def argument_values(batch: Batch, scan: Scan, read: Read, place: int) -> Any:
+    """Return the values of an argument of a scan, by its place among them, as an Arrow array."""
+    part = program_of([scan.program.outputs[place]])
+    task = RowTask(part, read.columns, batch.n_rows, read.constants)
+    return run_task(batch.backend, task)[0]

@@ -13,7 +13,7 @@ from fastfeat.engine.learner import hint_of_bytes, hint_to_bytes, opened, sealed
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Table, pa
 from fastfeat.ir.node import Aggregate, Node
-from fastfeat.plan.fit.learning import Learning, before_round
+from fastfeat.plan.fit.round import Learning, before_round
 from fastfeat.plan.keep.document import plan_text
 from fastfeat.plan.keep.state import state_parts, values_of_state
 from fastfeat.plan.lower.constants import Learnt
@@ -36,6 +36,7 @@ class Written:
         round: the number of the next round.
         n_rows: how many rows there are.
         n_folds: how many rows each fold has, by the place of the column of folds.
+        doubts: the places of values that are in doubt.
         places: of the values that are learnt.
         parts: these values, hints and what else there is, by name.
     """
@@ -47,6 +48,7 @@ class Written:
     round: int | None
     n_rows: int | None
     n_folds: Mapping[str, list[int]]
+    doubts: list[int]
     places: list[int]
     parts: Mapping[str, bytes]
 
@@ -76,6 +78,7 @@ def learning_bytes(learning: Learning) -> bytes:
         "round": learning.round,
         "n_rows": learning.n_rows,
         "folds": {str(columns[node]): sizes.tolist() for node, sizes in learning.folds.items()},
+        "doubts": [place_of[node] for node in learning.doubts],
         "places": places,
         "parts": {name: len(part) for name, part in parts.items()},
     }
@@ -111,6 +114,7 @@ def written_in(content: bytes) -> Written:
         head["round"],
         head["n_rows"],
         head["folds"],
+        head["doubts"],
         head["places"],
         parts,
     )
@@ -140,8 +144,12 @@ def resumed(first: Learning, written: Written) -> Learning:
         schedule.columns[int(place)].origin: np.array(sizes, np.int64)
         for place, sizes in written.n_folds.items()
     }
+    doubts = (schedule.values[place].origin for place in written.doubts)
     number = -1 if written.round is None else written.round
-    return before_round(prepared, written.identity, learnt, number, hints, written.n_rows, folds)
+    return before_round(
+        *(prepared, written.identity, learnt, number, hints, written.n_rows, folds),
+        tuple(one for one in doubts if isinstance(one, Aggregate)),
+    )
 
 
 def _named(parts: Mapping[str, bytes], begin: str) -> dict[str, bytes]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.api.learning import Learning, State
 from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan, TypeMismatch
-from fastfeat.plan.fit.learning import learn_in_passes
+from fastfeat.plan.fit.part_state import learner_of
 from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.selfcheck.plans import contract_plans
 from fastfeat.selfcheck.tables import training_table
@@ -143,19 +144,34 @@ def test_windows_in_several_parts_are_refused(through_bytes: bool) -> None:
         parts[0].merge(parts[1])
 
 
-def test_a_pass_a_round_over_batches_gives_the_artifact_of_all_rows() -> None:
+def test_a_round_reads_the_columns_that_it_learns_from() -> None:
     plan, table, _ = FITS["codes"]
-    asked: list[Sequence[str]] = []
+    learning, read = plan.learning(table.schema), list[list[str]]()
+    while learning.round is not None:
+        read.append(sorted(learning.columns))
+        part = table.select(learning.columns)
+        learning = learning.next(learning.partial(part, range(table.num_rows)))
+    assert read == [["shop"], ["amount", "shop"]]
+    assert len(read) <= learning.most_rounds
+    own = learning.training_features(table.select(learning.columns), range(table.num_rows))
+    assert shown(own) == shown(plan.fit_transform(table)[1])
 
-    def batches(columns: Sequence[str]) -> Any:
-        asked.append(columns)
-        for first in range(0, table.num_rows, 70):
-            yield table.select(list(columns))[first : first + 70], first
 
+@pytest.mark.parametrize("name", ["codes", "levels", "out_of_fold", "scaled"])
+def test_states_that_leave_memory_learn_the_same(name: str, tmp_path: Path) -> None:
+    plan, table, _ = FITS[name]
     learning = plan.learning(table.schema)
-    fitted = learn_in_passes(learning.record, batches)
-    assert artifact_bytes(fitted) == artifact_bytes(plan.fit(table).record)
-    assert [sorted(names) for names in asked] == [["shop"], ["amount", "shop"]]
+    while learning.round is not None:
+        state = learning.partial(table[:0], range(0))
+        for first in range(0, table.num_rows, 70):
+            part = table[first : first + 70]
+            state = learning.partial(part, range(first, first + part.num_rows), into=state)
+            for task, own in state.record.states.items():
+                spill = learner_of(task).spill
+                if spill is not None:
+                    spill(own, tmp_path)
+        learning = learning.next(state)
+    assert artifact_bytes(learning.finish().record) == artifact_bytes(plan.fit(table).record)
 
 
 def test_a_row_that_fails_is_named_by_its_number() -> None:
@@ -166,6 +182,48 @@ def test_a_row_that_fails_is_named_by_its_number() -> None:
         learning.partial(table, range(1000, 1003))
     with pytest.raises(FastfeatError, match="row 70"):
         learning.partial(table, [5, 70, 900])
+
+
+INTEGERS = pa.array([2**62, 1, 2**62, None, 2**62, -3], pa.int64())
+FLOATS = pa.array([1.0, None, -2.5, float("inf"), 3.0, float("inf")])
+KEYS = pa.array(["a", "b", "a", "b", "a", "b"])
+FAULTS: dict[str, tuple[dict[str, ff.Expr], dict[str, pa.Array]]] = {
+    "a sum": ({"a": col("i").max(), "b": col("i").sum() * 0}, {"i": INTEGERS}),
+    "a sum of a group": ({"b": col("i").sum(by="k")}, {"i": INTEGERS, "k": KEYS}),
+    "a row": ({"b": (col("i") * 2).min()}, {"i": INTEGERS}),
+    "a row of a group": ({"b": (col("i") * 2).min(by="k")}, {"i": INTEGERS, "k": KEYS}),
+    "a mean": ({"a": col("i").max(), "b": col("f").mean()}, {"i": INTEGERS, "f": FLOATS}),
+    "a greatest value": ({"b": (col("f") * 2).quantile(1.0)}, {"f": FLOATS}),
+    "too large": ({"b": (col("i") * 1e290 * 1e290).mean()}, {"i": INTEGERS}),
+    "a target": ({"b": col("k").target_encode("f", folds=2)}, {"k": KEYS, "f": FLOATS}),
+    "a target of order": (
+        {"b": col("k").target_encode("f", folds=2, stat="quantile", q=0.9, smooth=1)},
+        {"k": KEYS, "f": FLOATS},
+    ),
+    "classes": ({"b": col("k").woe_encode("f", folds=2)}, {"k": KEYS, "f": FLOATS}),
+    "a text": ({"b": col("s").str.to_integer().mean()}, {"s": KEYS}),
+}
+"""Plans that cannot be fitted, and rows."""
+
+
+@pytest.mark.parametrize("through_bytes", [False, True])
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_cannot_be_learnt_is_told_as_fit_tells_it(name: str, through_bytes: bool) -> None:
+    features, columns = FAULTS[name]
+    plan, table = ff.Plan(features, outcomes=["f"] if "k" in columns else []), pa.table(columns)
+    with pytest.raises(FastfeatError) as expected:
+        plan.fit(table)
+    learning = plan.learning(table.schema)
+    with pytest.raises(FastfeatError) as found:  # noqa: PT012  # whichever of them tells it
+        while learning.round is not None:
+            if through_bytes:
+                learning = Learning.from_bytes(learning.to_bytes())
+            states = [learning.partial(table[k : k + 2], range(k, k + 2)) for k in (0, 2, 4)]
+            if through_bytes:
+                states = [State.from_bytes(state.to_bytes()) for state in states]
+            learning = learning.next(states[2].merge(states[0]).merge(states[1]))
+        learning.finish()
+    assert (type(found.value), str(found.value)) == (type(expected.value), str(expected.value))
 
 
 def test_states_of_other_rounds_and_damaged_ones_are_refused() -> None:

@@ -1,0 +1,111 @@
+"""Delta tables: the log that makes a table of Parquet files. It alone imports deltalake."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from fastfeat.errors import LibraryUnavailable, OutputError, TypeMismatch
+from fastfeat.io.arrow import DataType, Schema, Table, cast, pa
+from fastfeat.io.sinks.atomic import sync_below
+from fastfeat.io.sinks.manifest import Manifest, WrittenFile
+from fastfeat.io.sinks.partitions import MISSING
+
+_SIGNED = {"uint8": "int16", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
+
+
+def in_delta_types(table: Table) -> Table:
+    """Return rows with types that Delta has: signed integers, times in microseconds of UTC.
+
+    Raises:
+        TypeMismatch: a column that Delta has no type for, or a value that its type cannot hold.
+    """
+    for at, field in enumerate(table.schema):
+        wanted = _type_in_delta(field.name, field.type)
+        if wanted != field.type:
+            try:
+                column = cast(table.column(at), wanted)
+            except pa.ArrowInvalid as error:
+                raise TypeMismatch(
+                    f"{field.name!r} is {field.type}, which Delta holds as {wanted}: {error}"
+                ) from error
+            table = table.set_column(at, field.with_type(wanted), column)
+    return table
+
+
+def _type_in_delta(name: str, given: DataType) -> DataType:
+    """Return the type of a column in a Delta table."""
+    types = pa.types
+    if types.is_unsigned_integer(given):
+        return pa.type_for_alias(_SIGNED[str(given)])
+    if types.is_float16(given):
+        return pa.float32()
+    if types.is_date64(given):
+        return pa.date32()
+    if types.is_timestamp(given):
+        return pa.timestamp("us", None if given.tz is None else "UTC")
+    if types.is_time(given) or types.is_duration(given) or types.is_null(given):
+        raise TypeMismatch(f"{name!r} is {given}, and Delta has no such type. Make a number of it")
+    return given
+
+
+def commit(folder: Path, manifest: Manifest, schema: Schema) -> None:
+    """Write the first entry of the log of a table, with all of its files.
+
+    Args:
+        folder: of the table; it has no log.
+        manifest: which files there are.
+        schema: of the rows, with the columns that folders are named by.
+
+    Raises:
+        LibraryUnavailable: deltalake is not installed.
+        OutputError: it refuses.
+    """
+    library = _library()
+    transaction: Any = importlib.import_module("deltalake.transaction")
+    actions = [_action(transaction, file) for file in manifest.files]
+    try:
+        transaction.create_table_with_add_actions(
+            str(folder),
+            library.Schema.from_arrow(schema),
+            actions,
+            mode="error",
+            partition_by=list(manifest.contents.partition_by),
+        )
+    except Exception as error:  # of a library of Rust: the kinds are its own
+        raise OutputError(f"deltalake cannot make a table of {folder}: {error}") from error
+    sync_below(folder / "_delta_log")
+
+
+def _action(transaction: Any, file: WrittenFile) -> Any:
+    """Return the entry of a file in the log."""
+    values: dict[str, str | None] = {}
+    for part in file.name.split("/")[:-1]:
+        name, _, value = part.partition("=")
+        values[unquote(name)] = None if value == MISSING else unquote(value)
+    stats = json.dumps({"numRecords": file.n_rows})
+    return transaction.AddAction(file.name, file.n_bytes, values, 0, True, stats)
+
+
+def check_installed() -> None:
+    """Raise where the library of Delta is not installed.
+
+    Raises:
+        LibraryUnavailable: it says what to install.
+    """
+    _library()
+
+
+def _library() -> Any:
+    try:
+        return importlib.import_module("deltalake")
+    except ModuleNotFoundError as error:
+        if error.name != "deltalake":
+            raise
+        raise LibraryUnavailable(
+            "format='delta' needs the package deltalake, which is not installed. Install "
+            "fastfeat[delta], or use format='parquet'"
+        ) from None

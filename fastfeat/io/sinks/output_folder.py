@@ -1,0 +1,195 @@
+"""A folder of features that appears whole or not at all, and goes on where it was interrupted.
+
+It is made beside its place, in `.NAME.unfinished`, part by part, and takes its place by one
+renaming when all parts are there. Whatever ends the process before leaves the finished parts, and a
+manifest that lists them; the next run of the same plan over the same files goes on behind them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import fields, replace
+from pathlib import Path
+
+from fastfeat.errors import OutputError, reason_of
+from fastfeat.io.sinks.atomic import sync
+from fastfeat.io.sinks.manifest import (
+    NAME,
+    Contents,
+    Manifest,
+    Part,
+    check_files,
+    read_manifest,
+    write_manifest,
+)
+
+try:
+    import fcntl
+except ImportError:  # Windows, where nothing tells that two processes write one folder
+    fcntl = None
+
+_DIFFERENCES = {
+    "plan": "of another fitted plan",
+    "tables": "made with other lookup tables",
+    "source": "of other data, or of files that were changed since",
+    "file_format": "in another format",
+    "part_rows": "in parts of another length",
+    "partition_by": "partitioned by other columns",
+    "training": "of another kind: of training rows, out of fold, or of later ones",
+}
+
+
+def finished(target: Path, contents: Contents) -> Manifest | None:
+    """Return the manifest of a folder that has all features already; None where they are to come.
+
+    Args:
+        target: the folder that is asked for.
+        contents: what is to be written.
+
+    Raises:
+        OutputError: there is something else, or it cannot be known whether it is the same.
+    """
+    if not target.exists():
+        return None
+    if not target.is_dir():
+        raise OutputError(
+            f"{target} is a file. Name a folder, or a file with the suffix of a format"
+        )
+    found = read_manifest(target)
+    if found is None:
+        if any(target.iterdir()):
+            raise OutputError(f"{target} holds other files: name a new folder, or empty it")
+        return None
+    if contents.source is None:
+        raise OutputError(
+            f"{target} has features already, and data that is not in files cannot be known to be "
+            "the same: remove the folder, or name another"
+        )
+    _check_alike(target, found.contents, contents, f"remove {target}, or name another folder")
+    if not found.is_whole:
+        raise OutputError(f"{target} was moved here unfinished: remove it, or name another folder")
+    check_files(target, found)
+    return found
+
+
+@contextmanager
+def unfinished(target: Path, contents: Contents) -> Generator[tuple[Path, Manifest]]:
+    """Give the folder that features are made in, and the manifest of what it has already.
+
+    It is this process's own until the end of the `with`. It stays there, whatever happens, until
+    `publish` moves it; of data that cannot be known again it goes with an error.
+
+    Args:
+        target: the folder that it will become.
+        contents: what is written.
+
+    Raises:
+        OutputError: another process writes it; what it has is of something else, or damaged; it
+            cannot be written.
+    """
+    folder = target.with_name(f".{target.name}.unfinished")
+    descriptor = _locked(folder, target)
+    try:
+        yield folder, _begun(folder, target, contents)
+    except BaseException:
+        if contents.source is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def add_part(folder: Path, manifest: Manifest, part: Part) -> Manifest:
+    """Return a manifest with one more part, whose files are on the disk, and so is the manifest.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    longer = replace(manifest, parts=(*manifest.parts, part))
+    write_manifest(folder, longer)
+    return longer
+
+
+def publish(folder: Path, target: Path, manifest: Manifest) -> Manifest:
+    """Return the manifest of a folder of all parts, which takes its place.
+
+    Raises:
+        OutputError: it cannot: there is something in its place.
+    """
+    whole = replace(manifest, is_whole=True)
+    try:
+        write_manifest(folder, whole)
+        with suppress(FileNotFoundError):
+            target.rmdir()  # an empty one; Windows renames onto none
+        os.rename(folder, target)
+        sync(target.parent)
+    except OSError as error:
+        raise OutputError(
+            f"cannot move {folder} to {target}: {reason_of(error)}. It has all features"
+        ) from error
+    return whole
+
+
+def _locked(folder: Path, target: Path) -> int | None:
+    """Return the descriptor of a folder that this process alone writes; it is made if need be."""
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if fcntl is None:
+                return None
+            descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # another process has just moved it
+            continue
+        except OSError as error:
+            raise OutputError(f"cannot write {target}: {reason_of(error)}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(descriptor), os.stat(folder)):
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            raise OutputError(f"{target} is being written by another process") from None
+        except FileNotFoundError:
+            pass
+        os.close(descriptor)
+
+
+def _begun(folder: Path, target: Path, contents: Contents) -> Manifest:
+    """Return the manifest of what a folder has; anything else in it is removed."""
+    found = read_manifest(folder)
+    if found is not None and contents.source is not None:
+        advice = f"remove {folder} to begin anew"
+        _check_alike(folder, found.contents, contents, advice)
+        check_files(folder, found)
+        if found.is_whole:
+            return found
+    else:
+        found = Manifest(contents)
+    try:
+        _remove_others(folder, {file.name for file in found.files} | {NAME})
+        if not found.parts:
+            write_manifest(folder, found)
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {reason_of(error)}") from error
+    return found
+
+
+def _check_alike(folder: Path, found: Contents, wanted: Contents, advice: str) -> None:
+    for field in fields(Contents):
+        if getattr(found, field.name) != getattr(wanted, field.name):
+            told = _DIFFERENCES[field.name]
+            raise OutputError(f"{folder} has features {told}: {advice}")
+
+
+def _remove_others(folder: Path, names: set[str]) -> None:
+    """Remove the files of a part that was not finished, and folders that are empty then."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir():
+            with suppress(OSError):
+                path.rmdir()
+        elif path.relative_to(folder).as_posix() not in names:
+            path.unlink()

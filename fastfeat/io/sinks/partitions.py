@@ -1,0 +1,118 @@
+"""Rows split by the values of columns, each to a folder `name=value`, as Hive calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch, did_you_mean
+from fastfeat.io.arrow import Schema, Table, call, options_of, pa
+
+MISSING = "__HIVE_DEFAULT_PARTITION__"
+MOST = 1_000
+"""Folders that one part may have: a file of each is open while the part is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """Rows of one folder, in their order.
+
+    Args:
+        folder: its path, with slashes: "" where nothing is split.
+        rows: these, without the columns that the folder tells.
+    """
+
+    folder: str
+    rows: Table
+
+
+def check_columns(columns: Sequence[str], schema: Schema) -> None:
+    """Raise where rows cannot be split by columns.
+
+    Args:
+        columns: their names.
+        schema: of the rows.
+
+    Raises:
+        InvalidPlan: there is no such column, it is named twice, or no other is left.
+        TypeMismatch: its values are none that folders are named by.
+    """
+    for k, name in enumerate(columns):
+        if name not in schema.names:
+            raise InvalidPlan(
+                f"partition_by=: there is no feature and no kept column {name!r}."
+                f"{did_you_mean(name, schema.names)} Plan(keep=[...]) passes a column through"
+            )
+        if name in columns[:k]:
+            raise InvalidPlan(f"partition_by=: names {name!r} twice")
+        given, types = schema.field(name).type, pa.types
+        if not (
+            *(types.is_integer(given), types.is_boolean(given), types.is_date(given)),
+            *(types.is_string(given), types.is_large_string(given)),
+        ).count(True):
+            raise TypeMismatch(
+                f"partition_by=: {name!r} is {given}. Folders are named by text, integers, bools "
+                "and dates"
+            )
+    if len(columns) == len(schema.names):
+        raise InvalidPlan("partition_by=: names all columns, and files would have none")
+
+
+def split(table: Table, columns: Sequence[str]) -> list[Partition]:
+    """Return the rows of a table by their values in columns, by the name of the folder.
+
+    Args:
+        table: the rows, in one chunk.
+        columns: of which `check_columns` says that it can be done; none for one partition.
+
+    Raises:
+        InvalidData: more values than files can be open, or one that stands for missing ones.
+    """
+    if not columns:
+        return [Partition("", table)]
+    numbers = np.zeros(table.num_rows, np.int64)
+    names, encoding = [""], options_of("DictionaryEncodeOptions", "encode")  # what misses, too
+    for column in columns:
+        entries = call("dictionary_encode", whole(table.column(column)), options=encoding)
+        texts = [f"{quote(column, safe='')}={_text(v, column)}" for v in entries.dictionary]
+        codes = entries.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        found, numbers = np.unique(numbers * len(texts) + codes, return_inverse=True)
+        places = [divmod(int(k), len(texts)) for k in found]
+        names = [f"{names[k]}/{texts[of]}" if names[k] else texts[of] for k, of in places]
+        if len(names) > MOST:
+            raise InvalidData(
+                f"partition_by={list(columns)}: more than {MOST:,} folders of "
+                f"{table.num_rows:,} rows. Partition by columns of fewer values"
+            )
+    order = np.argsort(numbers, kind="stable")
+    ends = np.cumsum(np.bincount(numbers, minlength=len(names)))
+    rest = table.drop_columns(list(columns))
+    partitions = [
+        Partition(name, rest.take(pa.array(order[end - n : end])))
+        for name, n, end in zip(names, np.diff(ends, prepend=0), ends, strict=True)
+    ]
+    return sorted((p for p in partitions if p.rows.num_rows), key=lambda p: p.folder)
+
+
+def whole(column: Any) -> Any:
+    """Return a column as one array."""
+    found = column.combine_chunks()
+    return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found
+
+
+def _text(value: Any, column: str) -> str:
+    """Return a value as it stands in the name of a folder."""
+    found = value.as_py()
+    if found is None:
+        return MISSING
+    text = str(found).lower() if isinstance(found, bool) else str(found)
+    if text in (MISSING, ""):
+        raise InvalidData(
+            f"partition_by=: {column!r} has the value {text!r}, which in the name of a folder "
+            "would be read as missing"
+        )
+    return quote(text, safe="")

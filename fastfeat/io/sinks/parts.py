@@ -1,0 +1,203 @@
+"""Parts of an output: the features of neighbouring rows, in one file or one for each partition.
+
+Row groups have the same rows however these came, and so files have the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastfeat.io.arrow import DataType, Schema, Table, pa
+from fastfeat.io.sinks.atomic import replacing, sync
+from fastfeat.io.sinks.file_writers import FileWriter, writing
+from fastfeat.io.sinks.manifest import WrittenFile
+from fastfeat.io.sinks.partitions import split
+from fastfeat.io.sources.formats import Format
+
+SUFFIX_OF: dict[Format, str] = {
+    "parquet": ".parquet",
+    "ipc_file": ".arrow",
+    "ipc_stream": ".arrows",
+    "csv": ".csv",
+    "tsv": ".tsv",
+}
+_GROUP_BYTES = 32 << 20
+_PART_BYTES = 256 << 20
+_WIDTH_OF_TEXT = 16  # bytes, of which nothing is known
+_LEAST_GROUP_ROWS, _MOST_GROUP_ROWS, _MOST_PART_ROWS = 1 << 10, 1 << 17, 1 << 22
+
+
+def group_rows_of(schema: Schema) -> int:
+    """Return how many rows a row group has: about 32 MiB, between 1,024 and 131,072 rows."""
+    return _rows_of(schema, _GROUP_BYTES, _LEAST_GROUP_ROWS, _MOST_GROUP_ROWS)
+
+
+def part_rows_of(schema: Schema) -> int:
+    """Return how many rows a part has: about 256 MiB, at most 4,194,304 rows."""
+    return _rows_of(schema, _PART_BYTES, group_rows_of(schema), _MOST_PART_ROWS)
+
+
+def _rows_of(schema: Schema, n_bytes: int, least: int, most: int) -> int:
+    """Return a power of two of rows that take about so many bytes."""
+    fitting = max(1, n_bytes // row_bytes(schema))
+    return min(max(least, 1 << (fitting.bit_length() - 1)), most)
+
+
+def row_bytes(schema: Schema) -> int:
+    """Return about how many bytes a row takes, at least 1."""
+    return max(1, sum(map(_width, schema.types)))
+
+
+def _width(arrow_type: DataType) -> int:
+    """Return about how many bytes a value of a type takes."""
+    try:
+        return -(-arrow_type.bit_width // 8)
+    except ValueError:
+        return _WIDTH_OF_TEXT
+
+
+def regrouped(tables: Iterable[Table], n_rows: int, part_rows: int) -> Iterator[Table]:
+    """Yield the rows of tables in groups of one chunk, which never reach from one part to the next.
+
+    Args:
+        tables: the rows, however they come.
+        n_rows: of a group; the last one of a part may have fewer.
+        part_rows: rows of a part; the last one may have fewer.
+
+    Example:
+        >>> tables = [pa.table({"x": [1] * n}) for n in (1, 9)]
+        >>> [table.num_rows for table in regrouped(tables, 3, 4)]
+        [3, 1, 3, 1, 2]
+    """
+    waiting: list[Table] = []
+    n_waiting, n_of_part = 0, 0
+    for table in tables:
+        start = 0
+        while start < table.num_rows:
+            wanted = min(n_rows, part_rows - n_of_part)
+            taken = min(wanted - n_waiting, table.num_rows - start)
+            waiting.append(table.slice(start, taken))
+            start, n_waiting = start + taken, n_waiting + taken
+            if n_waiting == wanted:
+                yield _joined(waiting)
+                n_of_part = (n_of_part + wanted) % part_rows
+                waiting, n_waiting = [], 0
+    if waiting:
+        yield _joined(waiting)
+
+
+def parts_of(groups: Iterator[Table], part_rows: int) -> Iterator[Iterator[Table]]:
+    """Yield the groups of each part, which are to be taken before those of the next.
+
+    Args:
+        groups: as `regrouped` gives them.
+        part_rows: rows of a part.
+
+    Example:
+        >>> groups = regrouped([pa.table({"x": [1] * 10})], 3, 4)
+        >>> [[group.num_rows for group in part] for part in parts_of(groups, 4)]
+        [[3, 1], [3, 1], [2]]
+    """
+    for first in groups:
+        yield _of_part(first, groups, part_rows)
+
+
+def _of_part(first: Table, groups: Iterator[Table], part_rows: int) -> Iterator[Table]:
+    n_rows = first.num_rows
+    yield first
+    while n_rows < part_rows and (group := next(groups, None)) is not None:
+        n_rows += group.num_rows
+        yield group
+
+
+def _joined(tables: Sequence[Table]) -> Table:
+    return pa.concat_tables(tables).combine_chunks()
+
+
+@dataclass(slots=True)
+class _OpenFile:
+    """A file of a partition that is being written, and rows that wait to be a row group.
+
+    Args:
+        path: where it will be.
+        writer: of it.
+        waiting: rows that are not written yet.
+        n_waiting: how many.
+        n_rows: how many there are in all.
+    """
+
+    path: Path
+    writer: FileWriter
+    waiting: list[Table] = field(default_factory=list[Table])
+    n_waiting: int = 0
+    n_rows: int = 0
+
+    def write(self) -> None:
+        """Write what waits as one row group."""
+        if self.waiting:
+            self.writer.write_table(_joined(self.waiting))
+        self.waiting, self.n_waiting = [], 0
+
+
+def write_part(
+    file_format: Format,
+    folder: Path,
+    name: str,
+    groups: Iterable[Table],
+    partition_by: Sequence[str],
+    group_rows: int,
+) -> tuple[WrittenFile, ...]:
+    """Write the files of a part, which are on the disk then, and return them by their names.
+
+    Args:
+        file_format: as what they are written.
+        folder: that they are in.
+        name: of the files, without suffix.
+        groups: their rows, in one chunk each, of `group_rows` rows but for the last one; at least
+            one group.
+        partition_by: columns by which they are split.
+        group_rows: rows of a row group.
+
+    Raises:
+        OSError: the disk is full.
+        ArrowException: the format cannot hold a type.
+        InvalidData: values that no folder is named by.
+    """
+    opened: dict[str, _OpenFile] = {}
+    with ExitStack() as stack:
+        for group in groups:
+            for part in split(group, partition_by):
+                file = opened.get(part.folder)
+                if file is None:
+                    path = folder / part.folder / (name + SUFFIX_OF[file_format])
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    partial = stack.enter_context(replacing(path))
+                    writer = stack.enter_context(writing(partial, file_format, part.rows.schema))
+                    file = opened[part.folder] = _OpenFile(path, writer)
+                file.waiting.append(part.rows)
+                file.n_waiting += part.rows.num_rows
+                file.n_rows += part.rows.num_rows
+            _write_full(opened, group_rows)
+        for file in opened.values():
+            file.write()
+    for file in opened.values():
+        sync(file.path)
+    for path in {file.path.parent for file in opened.values()}:
+        sync(path)
+    return tuple(
+        WrittenFile(file.path.relative_to(folder).as_posix(), file.n_rows, file.path.stat().st_size)
+        for _, file in sorted(opened.items())
+    )
+
+
+def _write_full(opened: dict[str, _OpenFile], group_rows: int) -> None:
+    """Write what waits, from the longest on, until not more than a row group does in all."""
+    n_waiting = sum(file.n_waiting for file in opened.values())
+    for file in sorted(opened.values(), key=lambda file: -file.n_waiting):
+        if n_waiting < group_rows:
+            return
+        n_waiting -= file.n_waiting
+        file.write()

@@ -1,0 +1,317 @@
+"""Features of data written to files as they are computed: a file, or a folder of parts.
+
+Both appear whole or not at all. A run that was interrupted goes on behind the parts that a folder
+has, where the data is in files that are as they were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any, cast
+
+from fastfeat.errors import (
+    FastfeatError,
+    InvalidPlan,
+    OutputError,
+    counted,
+    did_you_mean,
+    reason_of,
+)
+from fastfeat.io.arrow import Table, pa
+from fastfeat.io.sinks.atomic import replacing, sync
+from fastfeat.io.sinks.file_writers import plainly, writing
+from fastfeat.io.sinks.folder_formats import FOLDER_FORMATS
+from fastfeat.io.sinks.manifest import Contents, Manifest, Part, WrittenFile
+from fastfeat.io.sinks.output_folder import add_part, finished, publish, unfinished
+from fastfeat.io.sinks.partitions import check_columns
+from fastfeat.io.sinks.parts import group_rows_of, part_rows_of, parts_of, regrouped
+from fastfeat.io.sources.formats import SUFFIXES, Format
+from fastfeat.ir.node import TableColumn
+from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.lookup_tables import Tables, read_tables
+from fastfeat.plan.run.pieces import MOST_BYTES, Pieces, known_tables, pieces_of_later_rows
+from fastfeat.progress import Step, doing, rate_told
+
+PLAN_KEY = "fastfeat.plan"
+"""The key of the digest of the fitted plan in the metadata of files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The way in which features are laid out in files.
+
+    Args:
+        target: the file or the folder.
+        form: that of a folder, a word of `FOLDER_FORMATS`; or the format of a file.
+        is_folder: whether it is a folder.
+        partition_by: columns whose values name folders.
+        part_rows: rows of a part; None for as many as make about 256 MiB.
+    """
+
+    target: Path
+    form: str
+    is_folder: bool
+    partition_by: tuple[str, ...] = ()
+    part_rows: int | None = None
+
+
+def layout_of(
+    out: str | os.PathLike[str],
+    file_format: str | None = None,
+    partition_by: str | Sequence[str] = (),
+    part_rows: int | None = None,
+) -> Layout:
+    """Return the layout of an output, of arguments as a user gives them.
+
+    Args:
+        out: a file with the suffix of a format, or a folder.
+        file_format: of the files of a folder: a word of `FOLDER_FORMATS`; None for Parquet.
+        partition_by: columns whose values name folders.
+        part_rows: rows of a part of a folder.
+
+    Raises:
+        InvalidPlan: a word that is none, or options of folders for a file.
+        LibraryUnavailable: the library of a form is not installed.
+    """
+    given = Path(out)
+    target = given if given.name not in ("", "..") else given.resolve()
+    columns = (partition_by,) if isinstance(partition_by, str) else tuple(partition_by)
+    named = SUFFIXES.get(target.suffix.lower())
+    if part_rows is not None and (type(part_rows) is not int or part_rows < 1):
+        raise InvalidPlan(f"part_rows={part_rows!r}: takes a number of rows, from 1")
+    if file_format is not None and file_format not in FOLDER_FORMATS:
+        hint = did_you_mean(file_format, FOLDER_FORMATS)
+        raise InvalidPlan(f"format={file_format!r}: is none of {', '.join(FOLDER_FORMATS)}.{hint}")
+    if named is not None and names_file(target):
+        if columns or part_rows is not None or file_format is not None:
+            raise InvalidPlan(
+                f"format=, partition_by= and part_rows= are for folders, and {target} is a file by "
+                "its suffix. Name a folder"
+            )
+        return Layout(target, named, is_folder=False)
+    form = file_format or _BY_SUFFIX.get(target.suffix, "parquet")
+    if file_format is None and target.suffix and form == "parquet" and not target.is_dir():
+        raise InvalidPlan(
+            f"{target}: {target.suffix!r} is the suffix of no format. A file has one of "
+            f"{', '.join(SUFFIXES)}; of a folder with such a name say format='parquet'"
+        )
+    FOLDER_FORMATS[form].check_installed()
+    if columns and not FOLDER_FORMATS[form].has_partitions:
+        raise InvalidPlan(f"partition_by=: format={form!r} has no partitions")
+    return Layout(target, form, True, columns, part_rows)
+
+
+_BY_SUFFIX = {".lance": "lance", ".delta": "delta"}
+
+
+def names_file(out: Path) -> bool:
+    """Return whether an output is a file, by its suffix."""
+    return out.suffix.lower() in SUFFIXES and not out.is_dir()
+
+
+def write_features(
+    pieces: Pieces, layout: Layout, digest: str, tables: str, *, training: bool = False
+) -> Manifest:
+    """Write the features of a data set, and return the manifest of the files.
+
+    Args:
+        pieces: the data, and what computes its features as Arrow tables.
+        layout: where they go.
+        digest: of the fitted plan.
+        tables: a digest of the lookup tables.
+        training: whether the rows are those that were learnt from, out of fold.
+
+    Raises:
+        FastfeatError: of a row, as `FittedPlan.transform`.
+        OutputError: features cannot be written there, or something else is there.
+    """
+    form, dataset = FOLDER_FORMATS.get(layout.form) if layout.is_folder else None, pieces.dataset
+
+    def prepared(table: Table) -> Table:
+        plain = plainly(table)
+        return with_digest(plain if form is None else form.prepared(plain), digest)
+
+    def features(start: int) -> Generator[Table]:
+        with closing(pieces.of_all(start)) as found:
+            yield from map(prepared, found)
+
+    empty = prepared(pieces.of_none())
+    check_columns(layout.partition_by, empty.schema)
+    contents = Contents(
+        digest,
+        tables,
+        None if dataset.identity is None else tuple(dataset.identity),
+        layout.form,
+        layout.part_rows or part_rows_of(empty.schema),
+        layout.partition_by,
+        training,
+    )
+    write = _write_folder if layout.is_folder else _write_file
+    with doing(f"writing {layout.target}") as step:
+        return write(layout, contents, empty, features, _Told(step, layout.target, dataset.n_rows))
+
+
+def write_later_rows(
+    fitted: Fitted,
+    data: Any,
+    layout: Layout,
+    digest: str,
+    *,
+    tables: Tables = None,
+    backend: str = "cpu",
+    most_bytes: int = MOST_BYTES,
+) -> Manifest:
+    """Write the features of later rows; arguments and errors as of `FittedPlan.transform_to`.
+
+    Args:
+        fitted: the plan.
+        data: the rows.
+        layout: where features go.
+        digest: of the fitted plan.
+        tables: lookup tables.
+        backend: its name.
+        most_bytes: of the rows that are read at a time.
+    """
+    known = known_tables(fitted, tables)
+    pieces = pieces_of_later_rows(
+        fitted, data, tables=known, backend=backend, most_bytes=most_bytes
+    )
+    of_tables = digest_of_tables(known, list(fitted.table_columns))
+    return write_features(pieces, layout, digest, of_tables)
+
+
+Features = Callable[[int], Generator[Table]]
+"""Gives the features of the data from a row on, piece by piece."""
+
+
+def _write_file(
+    layout: Layout, contents: Contents, empty: Table, features: Features, told: _Told
+) -> Manifest:
+    """Write one file, which is whole or not there at all."""
+    n_rows = group_rows_of(empty.schema)
+    try:
+        with replacing(layout.target) as partial:
+            with (
+                writing(partial, cast("Format", layout.form), empty.schema) as writer,
+                closing(features(0)) as tables,
+            ):
+                groups = regrouped(tables, n_rows, n_rows)
+                for group in chain([next(groups, empty)], groups):
+                    writer.write_table(group)
+                    told.add(group)
+            sync(partial)
+            n_bytes = partial.stat().st_size
+    except (OSError, pa.ArrowException) as error:
+        raise _unwritten(layout.target, error) from error
+    written = WrittenFile(layout.target.name, told.n_rows, n_bytes)
+    return Manifest(contents, (Part(0, told.n_rows, (written,)),), is_whole=True)
+
+
+def _write_folder(
+    layout: Layout, contents: Contents, empty: Table, features: Features, told: _Told
+) -> Manifest:
+    """Write the parts of a folder that it does not have yet."""
+    target, part_rows = layout.target, contents.part_rows
+    form = FOLDER_FORMATS[layout.form]
+    found = finished(target, contents)
+    if found is not None:
+        return found
+    n_rows = min(group_rows_of(empty.schema), part_rows)
+    with unfinished(target, contents) as (folder, manifest):
+        try:
+            if not manifest.is_whole:
+                told.skip(manifest.n_rows)
+                with closing(features(manifest.n_rows)) as tables:
+                    groups = regrouped(tables, n_rows, part_rows)
+                    if not manifest.parts:
+                        groups = chain([next(groups, empty)], groups)
+                    for part in parts_of(groups, part_rows):
+                        name = f"part-{len(manifest.parts):06}"
+                        groups_told = map(told.add, part)
+                        written = form.write_part(
+                            folder, name, groups_told, contents.partition_by, n_rows
+                        )
+                        n_part = sum(file.n_rows for file in written)
+                        done = Part(manifest.n_rows, n_part, written)
+                        manifest = add_part(folder, manifest, done)
+                form.commit(folder, manifest, empty.schema)
+            return publish(folder, target, manifest)
+        except (OSError, pa.ArrowException) as error:
+            if isinstance(error, FastfeatError):
+                raise
+            raise _unwritten(target, error, manifest) from error
+
+
+def _unwritten(target: Path, error: Exception, manifest: Manifest | None = None) -> OutputError:
+    """Return the error of an output that could not be written."""
+    told = f"cannot write {target}: {reason_of(error)}"
+    if manifest is None or not manifest.parts or manifest.contents.source is None:
+        return OutputError(told)
+    n = counted(len(manifest.parts), "part")
+    return OutputError(
+        f"{told}. {n} of it with {counted(manifest.n_rows, 'row')} are on the disk: once that is "
+        "mended, the same call goes on behind them"
+    )
+
+
+def with_digest(table: Table, digest: str) -> Table:
+    """Return a table that says by which fitted plan it was computed."""
+    return table.replace_schema_metadata({PLAN_KEY: digest})
+
+
+def digest_of_tables(tables: Tables, columns: Sequence[TableColumn]) -> str:
+    """Return a digest of the columns of lookup tables that are read; "" where there are none."""
+    if not columns:
+        return ""
+    found = hashlib.sha256()
+    for name, table in sorted(read_tables(tables, columns).items()):
+        whole = plainly(table.replace_schema_metadata(None)).combine_chunks()
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, whole.schema) as writer:
+            writer.write_table(whole)
+        found.update(f"{name}\0{len(table)}\0".encode())
+        found.update(sink.getvalue())
+    return found.hexdigest()
+
+
+@dataclass(slots=True)
+class _Told:
+    """The count of what is written, which is told meanwhile.
+
+    Args:
+        step: tells it.
+        target: the output.
+        total: rows of the data; None where nobody knows.
+        n_rows: that are computed, with those of parts that were there.
+        n_before: of these.
+        n_bytes: of the features, as they are in memory.
+        began: when it began, `time.monotonic()`.
+    """
+
+    step: Step
+    target: Path
+    total: int | None
+    n_rows: int = 0
+    n_before: int = 0
+    n_bytes: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    def skip(self, n_rows: int) -> None:
+        """Count rows that were there."""
+        self.n_rows = self.n_before = n_rows
+
+    def add(self, group: Table) -> Table:
+        """Count rows, tell them, and return them."""
+        self.n_rows += group.num_rows
+        self.n_bytes += group.nbytes
+        seconds = time.monotonic() - self.began
+        rate = rate_told(self.n_rows, self.total, self.n_bytes, seconds, self.n_before)
+        self.step(f"writing {self.target}, {rate}")
+        return group

@@ -1,0 +1,87 @@
+"""`fastfeat transform` from many files, into a folder of parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+from small_plan import TABLE, Run
+
+import fastfeat as ff
+
+
+@pytest.fixture
+def many(run: Run, folder: Path) -> Path:
+    """Return the current folder, with a fitted plan, and the data in four files of `days`."""
+    assert run("fit", "plan.py", "data.parquet", "-o", "plan.fastfeat").exit_code == 0
+    (folder / "days").mkdir()
+    for k in range(4):
+        pq.write_table(TABLE.slice(25 * k, 25), folder / "days" / f"day-{k}.parquet")
+    return folder
+
+
+@pytest.mark.parametrize("data", ["days", "days/*.parquet", "data.parquet"])
+@pytest.mark.parametrize("out", ["out", "out.parquet"])
+def test_files_are_one_data_set(run: Run, many: Path, data: str, out: str) -> None:
+    result = run("transform", "plan.fastfeat", data, "-o", out)
+    assert result.stdout.startswith(f"{out}: 4 columns, 100 rows in ")
+    found = ds.dataset(many / out).to_table()
+    assert found.equals(ff.load("plan.fastfeat").transform(TABLE))
+
+
+def test_a_folder_has_parts_and_partitions(run: Run, many: Path) -> None:
+    options = ("--partition-by", "kind", "--part-rows", "60", "--format", "ipc")
+    result = run("transform", "plan.fastfeat", "days", "--out", "by.kind", *options)
+    assert result.exit_code == 0, result.stderr
+    files = sorted(path.relative_to(many / "by.kind").as_posix() for path in many.rglob("*.arrow"))
+    assert files == [
+        "kind=false/part-000000.arrow",
+        "kind=false/part-000001.arrow",
+        "kind=true/part-000000.arrow",
+        "kind=true/part-000001.arrow",
+    ]
+
+
+def test_the_same_command_twice_does_nothing_the_second_time(run: Run, many: Path) -> None:
+    command = ("transform", "plan.fastfeat", "days", "-o", "out")
+    assert run(*command).exit_code == 0
+    written = (many / "out" / "part-000000.parquet").stat().st_mtime_ns
+    assert run(*command).exit_code == 0
+    assert (many / "out" / "part-000000.parquet").stat().st_mtime_ns == written
+
+
+def test_errors_name_options_and_leave_nothing(run: Run, many: Path) -> None:
+    there = set(many.iterdir())
+    command = ("transform", "plan.fastfeat", "days", "-o")
+    for arguments, told in {
+        ("out", "--partition-by", "size"): "error: --partition-by: 'size' is float. Folders",
+        (
+            "out",
+            "--format",
+            "xls",
+        ): "error: --format xls: is none of parquet, ipc, csv, tsv, delta, lance",
+        (
+            "out.csv",
+            "--part-rows",
+            "5",
+        ): "error: format=, --partition-by and --part-rows are for folders",
+        ("days",): "error: days holds other files",
+    }.items():
+        result = run(*command, *arguments)
+        assert result.exit_code == 2
+        assert result.stderr.startswith(told)
+        assert set(many.iterdir()) == there
+
+
+def test_windows_over_the_data_need_it_whole(run: Run, many: Path) -> None:
+    text = "plan = ff.Plan({'y': col('x').mean(over=ff.window(3, by='k', time='id'))})"
+    (many / "plan.py").write_text(f"import fastfeat as ff\nfrom fastfeat import col\n{text}\n")
+    options = ("--history", "batch")
+    run("fit", "plan.py", "data.parquet", "-o", "plan.fastfeat", *options)
+    result = run("transform", "plan.fastfeat", "data.parquet", "-o", "out", *options)
+    assert result.exit_code == 2
+    assert "windows see earlier rows of the data" in result.stderr
+    result = run("transform", "plan.fastfeat", "data.parquet", "-o", "out.parquet", *options)
+    assert result.exit_code == 0
