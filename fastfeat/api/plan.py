@@ -742,6 +742,7 @@ class FittedPlan:
         self,
         data: Any,
         *,
+        history: Any = None,
         tables: Tables = None,
         to: str = "arrow",
         categories: bool = False,
@@ -749,17 +750,23 @@ class FittedPlan:
     ) -> Iterator[Any]:
         """Yield the features of the rows, some rows at a time, in their order.
 
+        Where windows see other rows of the data, a first pass writes each row to the share of its
+        entity, in files without a name in the folder of the system for such: they hold what is
+        read, and the features of windows. One share after the other is computed in memory.
+
         Args:
             data: as in `transform`; or more than memory holds: a folder, a pattern such as
                 `logs/*.parquet`, an address, a list of files, a pyarrow Dataset, a reader, a
                 function that opens one. Of it about 32 MiB are read at a time.
+            history: as in `transform`, or as `data` here.
             tables: as in `transform`; they are read once.
             to: the form of each result, as in `transform`.
             categories: as in `transform`.
             backend: as in `transform`.
 
         Raises:
-            InvalidPlan: windows see other rows of the data.
+            InvalidPlan: a feature sees rows of several entities, or of all; `row_id=` of a plan
+                with windows.
             FastfeatError: as `transform`; rows are numbered in the data.
 
         Example:
@@ -770,7 +777,13 @@ class FittedPlan:
         from fastfeat.plan.run.pieces import pieces_of_later_rows  # seldom needed
 
         return pieces_of_later_rows(
-            self.record, data, tables=tables, to=to, categories=categories, backend=backend
+            self.record,
+            data,
+            history=history,
+            tables=tables,
+            to=to,
+            categories=categories,
+            backend=backend,
         ).of_all()
 
     def transform_to(
@@ -781,6 +794,7 @@ class FittedPlan:
         format: str | None = None,
         partition_by: str | Sequence[str] = (),
         part_rows: int | None = None,
+        history: Any = None,
         tables: Tables = None,
         backend: str = "cpu",
     ) -> Manifest:
@@ -808,11 +822,12 @@ class FittedPlan:
                 in folders `name=value`, which have no such columns: text, integers, bools, dates.
             part_rows: of a folder, how many rows of the data a part has, which is a file, or with
                 `partition_by` some; None for as many as make about 256 MiB.
+            history: as in `transform`, or as `data` here.
             tables: as in `transform`; they are read once.
             backend: as in `transform`.
 
         Raises:
-            InvalidPlan: windows see other rows of the data; an option that is none, or for folders.
+            InvalidPlan: as `transform_batches`; an option that is none, or for folders.
             OutputError: a full disk; a folder of other files, or of features of another plan, other
                 data or other tables; a damaged manifest; another process writes it.
             LibraryUnavailable: deltalake or pylance is not installed.
@@ -830,7 +845,8 @@ class FittedPlan:
 
         layout = layout_of(out, format, partition_by, part_rows)
         digest = self._digest.hex()
-        return write_later_rows(self.record, data, layout, digest, tables=tables, backend=backend)
+        options: Any = {"history": history, "tables": tables, "backend": backend}
+        return write_later_rows(self.record, data, layout, digest, **options)
 
     def transform_row(self, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:
         """Return the features of one row, as a float array of shape (n_features,); NaN is missing.
