@@ -39,6 +39,11 @@ Order = Callable[[], NDArray[np.int64]]
 """Gives the order of codes: the place of the first key, of the second, and so on."""
 
 
+CODES_OF_ROWS = "codes of rows"
+_MIN_KEYS = 1 << 15  # fewer are found as fast as codes are compared with them
+_CODES_PER_KEY = 8  # at most: a table in which keys are looked up takes as much
+
+
 class KeyCounts(NamedTuple):
     """The distinct keys of some rows.
 
@@ -101,6 +106,22 @@ def without_rare(found: KeyCounts, params: Params) -> Vocabulary:
     parts = tuple(first_keys(part, n_kept) for part in found.parts)
     n_rare = int(found.counts[n_kept:].sum())
     return Vocabulary(parts, found.counts[:n_kept], found.n_missing, n_rare)
+
+
+def remember_codes(vocabulary: Vocabulary, codes: Codes, n_unseen: int) -> None:
+    """Keep the codes of training rows, by which the same rows are found again without a look-up.
+
+    They are no more than a guess: whoever takes them compares the keys. Kept they are where they
+    take no more memory than the table would in which keys are looked up.
+
+    Args:
+        vocabulary: of the rows; takes the codes.
+        codes: shape (n_rows,), none of which is that of unseen keys.
+        n_unseen: how many codes stand for these.
+    """
+    n_keys = len(vocabulary)
+    if len(vocabulary.parts) == 1 and n_keys >= _MIN_KEYS and len(codes) <= _CODES_PER_KEY * n_keys:
+        vocabulary.cache[CODES_OF_ROWS] = n_unseen, codes
 
 
 def _n_kept(found: KeyCounts, params: Mapping[str, Any]) -> int:

@@ -44,6 +44,7 @@ from fastfeat.scalars.zones import using
 
 if TYPE_CHECKING:
     from fastfeat.api.compile import Compiled
+    from fastfeat.api.learning import Learning
     from fastfeat.io.sinks.manifest import Manifest
     from fastfeat.online.live import Live
     from fastfeat.online.state.changes import Durability, Late
@@ -464,6 +465,36 @@ class Plan:
             to=to,
             categories=categories,
             backend=backend,
+        )
+
+    def learning(self, schema: Any, *, tables: Tables = None) -> Learning[FittedPlan]:
+        """Return the learning of the plan, in rounds over parts of the rows.
+
+        What engines do that have the rows in parts, on several machines; the fitted plan is that of
+        `fit` on all rows, bit for bit, however they are divided.
+
+        Args:
+            schema: that of the rows, as in `schema`.
+            tables: as in `fit`.
+
+        Raises:
+            InvalidPlan: the label looks ahead.
+            FastfeatError: as `fit`, of what does not depend on the rows.
+
+        Example:
+            >>> plan = ff.Plan({"x": col("x").standard_scale()})
+            >>> learning = plan.learning({"x": "float64"})
+            >>> while learning.round:
+            ...     state = learning.partial({"x": [1.0, 2.0]}, range(0, 2))
+            ...     state = state.merge(learning.partial({"x": [6.0]}, range(2, 3)))
+            ...     learning = learning.next(state)
+            >>> learning.finish().transform({"x": [3.0]})["x"].to_pylist()
+            [0.0]
+        """
+        from fastfeat.api.learning import learning_of  # seldom needed
+
+        return learning_of(
+            self.declaration, schema, tables, lambda record: FittedPlan(self, record)
         )
 
     def schema(self, input_schema: Any, *, tables: Tables = None) -> ArrowSchema:

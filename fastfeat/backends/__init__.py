@@ -8,13 +8,14 @@ of steps. `plan` and what stands above it import the backends.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 from fastfeat import steps
+from fastfeat.engine.learner import TaskLearner
 from fastfeat.engine.tasks import Result, Task
 from fastfeat.errors import BackendUnavailable
 
@@ -47,6 +48,7 @@ class Backend:
             to, too.
         reads_codes: whether windows read the numbers of entities instead of their keys.
         is_slow: whether it computes by the definition, row by row.
+        learners: of the kinds of task whose rows may come in parts.
     """
 
     name: str
@@ -56,6 +58,9 @@ class Backend:
     shared_outputs: Callable[[Program], Container[int]] = every_output
     reads_codes: bool = False
     is_slow: bool = False
+    learners: Mapping[type[Task[Any]], TaskLearner] = field(
+        default_factory=dict[type[Task[Any]], TaskLearner]
+    )
 
 
 def run_task(backend: Backend, task: Task[Result]) -> Result:

@@ -11,6 +11,7 @@ from typing import Any
 
 from fastfeat.backends import Backend, step_kernels
 from fastfeat.backends.reference import run_step as run_by_definition
+from fastfeat.engine.cpu import learn as statistics
 from fastfeat.engine.cpu import run
 from fastfeat.engine.cpu.compiled import compiled
 from fastfeat.engine.cpu.learn import learn
@@ -23,11 +24,13 @@ from fastfeat.io.columns.types import arrow_type
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import is_over_window
 from fastfeat.scalars.value import InputSlot
+from fastfeat.steps.keys import cpu_group_states, cpu_learner
 from fastfeat.steps.keys.cpu_group_states import learn_groups
 from fastfeat.steps.keys.cpu_learner import count_keys
 from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
 from fastfeat.steps.registry import step_function
 from fastfeat.steps.step import StepTask
+from fastfeat.steps.targets import cpu_states, cpu_time_folds
 from fastfeat.steps.targets.cpu_states import learn_target
 from fastfeat.steps.targets.cpu_time_folds import learn_times
 from fastfeat.steps.targets.tasks import TargetTask
@@ -108,4 +111,11 @@ BACKEND = Backend(
     },
     shared_outputs=outputs_of_steps,
     reads_codes=True,
+    learners={
+        LearnTask: statistics.OF_TASKS,
+        KeysTask: cpu_learner.OF_TASKS,
+        GroupsTask: cpu_group_states.OF_TASKS,
+        TargetTask: cpu_states.OF_TASKS,
+        TimesTask: cpu_time_folds.OF_TASKS,
+    },
 )

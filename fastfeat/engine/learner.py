@@ -14,12 +14,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.errors import InvalidData
+from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.io.arrow import Table, pa
 
 Rows = range | NDArray[np.int64]
@@ -100,6 +100,21 @@ class Learner(Generic[Spec, State]):
     spill: Callable[[State, Path], None] | None = None
 
 
+class TaskLearner(NamedTuple):
+    """The learner of a kind of task that a backend runs.
+
+    Args:
+        learner: of the kind.
+        told: gives, of a task of the kind, what the learner is told, and the columns that it reads.
+        failed: gives of a state whose values cannot be told the first that fails, as places in
+            what the task wants, and its error; None of kinds that name none.
+    """
+
+    learner: Learner[Any, Any]
+    told: Callable[[Any], tuple[Any, Mapping[Any, Any]]]
+    failed: Callable[[Any], tuple[int, int, FastfeatError] | None] | None = None
+
+
 def number_of(rows: Rows, place: int) -> int:
     """Return the number of the row at a place among some rows.
 
@@ -124,7 +139,7 @@ def to_bytes(learner: Learner[Any, State], state: State) -> bytes:
             writer.write_table(table)
         parts.append(sink.getvalue().to_pybytes())
     sizes = {name: len(part) for name, part in zip(packed.tables, parts, strict=True)}
-    return _sealed({"kind": learner.kind, "numbers": packed.numbers, "tables": sizes}, parts)
+    return sealed({"kind": learner.kind, "numbers": packed.numbers, "tables": sizes}, parts)
 
 
 def of_bytes(learner: Learner[Spec, State], spec: Spec, hint: Any, content: bytes) -> State:
@@ -139,7 +154,7 @@ def of_bytes(learner: Learner[Spec, State], spec: Spec, hint: Any, content: byte
     Raises:
         InvalidData: they are cut, changed, or of another kind of task.
     """
-    head, rest = _opened(content)
+    head, rest = opened(content)
     if head["kind"] != learner.kind:
         raise InvalidData(
             f"the state is of a task of kind {head['kind']!r}, and {learner.kind!r} is wanted: "
@@ -175,7 +190,7 @@ def hint_to_bytes(hint: Any) -> bytes:
                 raise TypeError(f"no hint holds {type(value).__name__}")
 
     head = as_json(hint)
-    return _sealed({"kind": _HINT, "hint": head}, arrays)
+    return sealed({"kind": _HINT, "hint": head}, arrays)
 
 
 def hint_of_bytes(content: bytes) -> Any:
@@ -184,7 +199,7 @@ def hint_of_bytes(content: bytes) -> Any:
     Raises:
         InvalidData: they are cut, changed, or no hint.
     """
-    head, rest = _opened(content)
+    head, rest = opened(content)
     if head["kind"] != _HINT:
         raise InvalidData(f"{len(content):,} bytes are a state, and the hint of a round is wanted")
 
@@ -208,13 +223,18 @@ def hint_of_bytes(content: bytes) -> Any:
     return of_json(head["hint"])
 
 
-def _sealed(head: Mapping[str, Any], parts: Sequence[bytes]) -> bytes:
+def sealed(head: Mapping[str, Any], parts: Sequence[bytes]) -> bytes:
+    """Return bytes of a head and parts, behind their digest; the head has finite numbers."""
     body = b"".join([json.dumps(head, allow_nan=False).encode() + b"\n", *parts])
     return _MAGIC + hashlib.sha256(body).digest() + body
 
 
-def _opened(content: bytes) -> tuple[Any, bytes]:
-    """Return the head, and what follows it."""
+def opened(content: bytes) -> tuple[Any, bytes]:
+    """Return the head of sealed bytes, and what follows it.
+
+    Raises:
+        InvalidData: they are cut or changed.
+    """
     start = len(_MAGIC) + _DIGEST_BYTES
     digest, body = content[len(_MAGIC) : start], content[start:]
     if not content.startswith(_MAGIC) or hashlib.sha256(body).digest() != digest:

@@ -1,12 +1,16 @@
-"""The memory of this machine, for errors before memory is asked for that it does not have."""
+"""The memory of this machine and of this process, in bytes: what there is, and what is taken."""
 
 from __future__ import annotations
 
 import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-_GROUP = Path("/sys/fs/cgroup/memory.max")
+from fastfeat.errors import InvalidConfig
 
 
 @cache
@@ -19,6 +23,78 @@ def host_memory() -> int | None:
     return min(known, default=None)
 
 
+def free_memory() -> int | None:
+    """Return how many bytes this process can still take before anything is swapped, or None.
+
+    What the machine holds of files counts as free: it gives that up when asked for memory.
+    """
+    free = [max(0, limit - taken) for limit, taken in _groups()]
+    available = _available()
+    return min(free if available is None else [available, *free], default=None)
+
+
+def resident_memory() -> int | None:
+    """Return the bytes of this process that are in memory now, shared ones too, or None."""
+    return _of_status("VmRSS")
+
+
+def peak_memory() -> int | None:
+    """Return the most bytes of this process that were in memory at a time, or None.
+
+    It is what the system counts since the process began.
+    """
+    peak = _of_status("VmHWM")
+    if peak is not None:
+        return peak
+    try:
+        import resource
+    except ImportError:  # none on Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak << 10
+
+
+def bytes_of(given: str | int, name: str = "memory") -> int:
+    """Return a number of bytes that is written with a unit.
+
+    Args:
+        given: such as "600MiB" or "2 GB", or a number of bytes.
+        name: of the argument, for messages.
+
+    Raises:
+        InvalidConfig: it is none, or not above zero.
+
+    Example:
+        >>> bytes_of("600MiB"), bytes_of("1.5 kB")
+        (629145600, 1500)
+    """
+    if isinstance(given, str):
+        found = _WRITTEN.fullmatch(given.strip())
+        n_bytes = int(float(found[1]) * _UNITS[found[2].lower()]) if found else 0
+    else:
+        n_bytes = given if type(given) is int else 0
+    if n_bytes <= 0:
+        raise InvalidConfig(
+            f'{name}={given!r}: takes bytes with a unit, such as "600MiB" or "2GB", or a number of '
+            "bytes above zero"
+        )
+    return n_bytes
+
+
+def as_bytes(n_bytes: float) -> str:
+    """Return a number of bytes as text, for a message.
+
+    Example:
+        >>> as_bytes(629145600), as_bytes(1536), as_bytes(3 << 30)
+        ('600 MiB', '1.5 KiB', '3 GiB')
+    """
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if n_bytes < 1024 or unit == "GiB":
+            break
+        n_bytes /= 1024
+    return f"{n_bytes:,.0f} {unit}" if n_bytes >= 100 else f"{n_bytes:.3g} {unit}"
+
+
 def _of_machine() -> int | None:
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -27,7 +103,52 @@ def _of_machine() -> int | None:
 
 
 def _of_container() -> int | None:
-    try:
-        return int(_GROUP.read_text())
-    except (OSError, ValueError):  # "max" is no number
-        return None
+    return min((limit for limit, _ in _groups()), default=None)
+
+
+def _groups() -> Iterator[tuple[int, int]]:
+    """Yield the limit of each control group that this process is in, and what is taken of it."""
+    for folder in _group_folders():
+        with suppress(OSError, ValueError):  # "max" is no number
+            limit = int((folder / "memory.max").read_text())
+            taken = int((folder / "memory.current").read_text())
+            of_files = re.search(
+                r"^inactive_file (\d+)", (folder / "memory.stat").read_text(), re.M
+            )
+            yield limit, taken - (int(of_files[1]) if of_files else 0)
+
+
+def _group_folders() -> Iterator[Path]:
+    """Yield the folders of the control groups of this process, of version 2, from the root on."""
+    yield _GROUPS
+    with suppress(OSError):
+        found = re.search(r"^0::(/.+)$", _OWN_GROUP.read_text(), re.M)
+        parts = found[1].strip("/").split("/") if found else ()
+        for n in range(1, len(parts) + 1):
+            yield _GROUPS.joinpath(*parts[:n])
+
+
+def _available() -> int | None:
+    with suppress(OSError):
+        found = re.search(r"^MemAvailable:\s+(\d+) kB", _OF_MACHINE.read_text(), re.M)
+        return int(found[1]) << 10 if found else None
+    return None
+
+
+def _of_status(name: str) -> int | None:
+    with suppress(OSError):
+        found = re.search(rf"^{name}:\s+(\d+) kB", _STATUS.read_text(), re.M)
+        return int(found[1]) << 10 if found else None
+    return None
+
+
+_GROUPS = Path("/sys/fs/cgroup")
+_OWN_GROUP = Path("/proc/self/cgroup")
+_OF_MACHINE = Path("/proc/meminfo")
+_STATUS = Path("/proc/self/status")
+_WRITTEN = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?i?B)", re.IGNORECASE)
+_UNITS = {
+    "b": 1,
+    **{f"{unit}b": 1000**power for power, unit in enumerate("kmgt", 1)},
+    **{f"{unit}ib": 1024**power for power, unit in enumerate("kmgt", 1)},
+}

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastfeat_kernels.column import ELEMENTS, key_of, value_of_key
+from fastfeat_kernels.column import ELEMENTS, key_of, split_rows, value_of_key
 from fastfeat_kernels.grouped import finalize, layout
 from fastfeat_kernels.grouped import order as orders
 from fastfeat_kernels.grouped import state as states
@@ -39,8 +39,8 @@ from fastfeat_kernels.grouped.state import (
     sum_over_keys,
     take,
 )
-from fastfeat_kernels.grouped.statistics import Statistic, statistics_of
-from fastfeat_kernels.grouped.summarize import summarize
+from fastfeat_kernels.grouped.statistics import Statistic, level_of, statistics_in
+from fastfeat_kernels.grouped.summarize import split_task, summarize
 from fastfeat_kernels.grouped.tables import SERIAL_BELOW, side_by_side
 from fastfeat_kernels.moments.exact import deviation_of, mean_of, sum_of, variance_of
 from fastfeat_kernels.moments.reference import ENTRIES as MOMENTS
@@ -266,10 +266,14 @@ def test_statistics_equal_what_is_read_out(element: str, data: st.DataObject) ->
     ]
     wanted = [Statistic("mean"), Statistic("var", 0), Statistic("std")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(summaries, "MIN_BYTES_PARTITIONED", data.draw(st.sampled_from([0, 1 << 30])))
         patch.setattr(summaries, "PARTITION_SHIFT", data.draw(st.integers(0, 3)))
         for run in (compiled("grouped", 2), reference(ENTRIES)):
-            found = statistics_of(*arguments, wanted, run, data.draw(st.integers(1, 3)))
+            n_parts = data.draw(st.integers(1, 3))
+            parts = split_rows(arguments[1], n_parts)
+            if not parts or not n_groups:
+                return
+            split = split_task(element, parts, groups, n_groups, level_of(wanted), run)
+            found = statistics_in(*split, wanted, run, n_parts)
             for a, b in zip(found, expected, strict=True):
                 assert same(a, b.tolist())
 

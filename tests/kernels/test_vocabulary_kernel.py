@@ -36,6 +36,7 @@ from fastfeat_kernels.vocabulary.state import (
     OrderedKeys,
     RowIds,
     RowKeys,
+    are_numbers,
     index_of,
     learn,
     lookup,
@@ -126,6 +127,27 @@ def check(element: str, values: Sequence[Any], chunks: Any, run: Any, n_parts: i
     assert row_values(found, final.places, run).tolist() == of_rows
     index = index_of(element, final.keys, run)
     assert lookup(index, chunks, run, n_parts).tolist() == of_rows
+    if not isinstance(final.keys, TextKeys):
+        numbers_are_checked(element, final.keys, of_rows, chunks, run, n_parts)
+
+
+def numbers_are_checked(
+    element: str, keys: NumberKeys, of_rows: Sequence[int], chunks: Any, run: Any, n_parts: int
+) -> None:
+    """Check that the numbers of rows are told from others, one of which is wrong."""
+    start = 5
+    numbers = np.array([max(place, -1) + start for place in of_rows], np.int32)
+    assert are_numbers(element, keys, chunks, numbers, run, n_parts, start=start)
+    for row in {0, len(numbers) // 2, len(numbers) - 1} if len(numbers) else ():
+        for other in {start - 1, start, start + len(keys) - 1} - {int(numbers[row])}:
+            if other < start + len(keys):
+                wrong = numbers.copy()
+                wrong[row] = other
+                assert not are_numbers(element, keys, chunks, wrong, run, n_parts, start=start)
+    if len(numbers) > 1 and numbers[0] != numbers[-1]:
+        swapped = numbers.copy()
+        swapped[[0, -1]] = numbers[[-1, 0]]
+        assert not are_numbers(element, keys, chunks, swapped, run, n_parts, start=start)
 
 
 @pytest.mark.parametrize("element", ELEMENTS)

@@ -37,6 +37,7 @@ def test_kernel_equals_reference(element: str, data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ordering, "PARTITION_ROWS", data.draw(st.sampled_from([1, 8, 1 << 13])))
         patch.setattr(ordering, "MIN_STRIPE_BITS", data.draw(st.sampled_from([4, 5, 13])))
+        patch.setattr(ordering, "FEW_ROWS", data.draw(st.sampled_from([0, 2048])))
         patch.setattr(slices, "LONG", data.draw(st.sampled_from([1, 5, 1 << 17])))
         patch.setattr(slices, "SLICE", data.draw(st.sampled_from([1, 3, 1 << 15])))
         run = compiled("windows", data.draw(st.sampled_from([1, 2])))
@@ -65,6 +66,7 @@ def test_rows_that_ask_see_the_rows_of_others(element: str, data: st.DataObject)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ordering, "PARTITION_ROWS", data.draw(st.sampled_from([1, 8, 1 << 13])))
         patch.setattr(ordering, "MIN_STRIPE_BITS", data.draw(st.sampled_from([4, 5, 13])))
+        patch.setattr(ordering, "FEW_ROWS", data.draw(st.sampled_from([0, 2048])))
         patch.setattr(slices, "LONG", data.draw(st.sampled_from([1, 5, 1 << 17])))
         shift = partition_shift(n_rows + n_asking, n_entities)
         rows, query = (

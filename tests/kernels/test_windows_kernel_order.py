@@ -135,6 +135,7 @@ def test_a_late_row_of_the_history_is_the_first(data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ordering, "PARTITION_ROWS", data.draw(st.sampled_from([1, 8])))
         patch.setattr(ordering, "MIN_STRIPE_BITS", data.draw(st.sampled_from([4, 13])))
+        patch.setattr(ordering, "FEW_ROWS", data.draw(st.sampled_from([0, 2048])))
         rows = ordered(codes, data.draw(chunked("int64", times)), None, n_entities, RUN, 2)
     begins: dict[int, float] = {}
     for row in range(first_row, n_rows):
@@ -152,7 +153,10 @@ def test_a_late_row_of_the_history_is_the_first(data: st.DataObject) -> None:
 def test_slices_of_a_long_entity_reach_what_its_windows_do() -> None:
     times = np.arange(0, 4000, 2)
     codes = np.repeat(np.array([0, 1, 2], np.int32), [1500, 480, 20])
-    rows = ordered(codes, [numpy_chunk(times)], None, 3, RUN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ordering, "PARTITION_ROWS", 1000)
+        patch.setattr(ordering, "FEW_ROWS", 0)
+        rows = ordered(codes, [numpy_chunk(times)], None, 3, RUN)
     near = [Wanted(Window(-50, own=True), 0, "sum"), Wanted(Window(own=True), 0, "lag", n=40)]
     far = Wanted(Window(own=True), 0, "quantile")
     asked = np.diff(rows.partition_starts)

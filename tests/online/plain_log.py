@@ -9,11 +9,17 @@ import numpy as np
 import pyarrow as pa
 
 from fastfeat.api.plan import FittedPlan, records_of
+from fastfeat.engine.float_environment import in_ieee
 from fastfeat.io.columns.types import arrow_type
-from fastfeat.online.ask.features import AnsweredRows, LogView, answer
+from fastfeat.ir.node import Node
+from fastfeat.online.ask.features import AnsweredRows, LogView, answer, kept_arrays
 from fastfeat.online.ask.one_row import answer_row
 from fastfeat.online.lower.live_plan import LivePlan, lower
 from fastfeat.online.lower.row_orders import OrderValues, log_rows, place
+from fastfeat.plan.run.batch import Batch
+from fastfeat.plan.run.lookup_tables import table_values
+from fastfeat.plan.run.steps import make
+from fastfeat.scalars.zones import using
 
 Key = tuple[Any, ...] | None
 
@@ -120,3 +126,29 @@ def keys_of(values: OrderValues) -> list[Key]:
     return [
         key if is_placed else None for key, is_placed in zip(keys, values.is_placed, strict=True)
     ]
+
+
+@in_ieee
+def kept_of_history(
+    lowered: LivePlan, rows: pa.Table, tables: Mapping[str, Any], backend: str = "cpu"
+) -> dict[str, pa.Array]:
+    """Return the values of functions that windows read, for rows that hold their own past.
+
+    Args:
+        lowered: what is asked.
+        rows: all rows that a log begins with.
+        tables: the lookup tables.
+        backend: its name.
+
+    Returns:
+        A value for each row, by the name of the function in `LivePlan.kept`.
+    """
+    log = log_rows(lowered, rows)
+    batches: dict[str, Batch] = {}
+    for name in dict.fromkeys(kept.plans[0] for kept in lowered.kept.values()):
+        prepared = lowered.prepared[name]
+        made: dict[Node, Any] = dict(table_values(prepared.fitted.table_columns, tables))
+        batch = batches[name] = prepared.batch(log, made, backend, 0)
+        with using(prepared.fitted.zones):
+            make(batch, [kept.call for kept in lowered.kept.values() if kept.plans[0] == name])
+    return kept_arrays(lowered, batches, lowered.kept)

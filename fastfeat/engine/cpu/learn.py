@@ -7,7 +7,7 @@ and freed, except those that are read again where all rows are in memory: those 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,19 @@ from fastfeat.engine.cpu.part import MOMENTS, POWERS, Asked, Found, Part
 from fastfeat.engine.cpu.ranks import RANKS
 from fastfeat.engine.cpu.run import compute
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
-from fastfeat.engine.learner import Again, Learner, Learnt, Packed, Rows, number_of
+from fastfeat.engine.learner import (
+    Again,
+    Learner,
+    Learnt,
+    Packed,
+    Rows,
+    TaskLearner,
+    number_of,
+)
 from fastfeat.engine.program import Constants, Functions, Program, RowFailed, program_of
 from fastfeat.engine.storage import column_of, storage
 from fastfeat.engine.tasks import LearnTask, RowTask
+from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import ChunkedArray, Table, pa
 from fastfeat.io.columns.types import storage_type
 from fastfeat.scalars.value import InputSlot
@@ -333,4 +342,23 @@ def _spill(state: Statistics, folder: Path) -> None:
             part.spill(own, folder)
 
 
+def _failed(state: Statistics) -> tuple[int, int, FastfeatError] | None:
+    """Return the first aggregate that cannot be told, as the places of its output and its own."""
+    for k, output in enumerate(state.outputs):
+        for j, function in enumerate(output.asked.functions):
+            spec = Spec(_part(state.spec.program, (k,)), [[function]], state.spec.constants)
+            one = replace(output, asked=output.asked._replace(functions=[function]))
+            try:
+                _next(Statistics(spec, state.n_rows, [one]))
+            except FastfeatError as error:
+                return k, j, error
+    return None
+
+
+def told(task: LearnTask) -> tuple[Spec, Mapping[InputSlot, Any]]:
+    """Return the spec of a task, and the columns that it reads."""
+    return Spec(task.program, task.wanted, task.constants), task.columns
+
+
 LEARNER = Learner("statistics", _start, _add, _merge, _next, _pack, _unpack, _size, _bound, _spill)
+OF_TASKS = TaskLearner(LEARNER, told, _failed)

@@ -64,8 +64,10 @@ def array_with_bits(
     """
     bits = pack(values.view(np.bool_)) if values.dtype == np.bool_ else pa.py_buffer(values)
     bitmap = None if validity is None else pa.py_buffer(validity)
+    if bitmap is None:
+        return pa.Array.from_buffers(arrow_type, len(values), [None, bits], 0)
     array = pa.Array.from_buffers(arrow_type, len(values), [bitmap, bits])
-    if bitmap is None or array.null_count:
+    if array.null_count:
         return array
     return pa.Array.from_buffers(arrow_type, len(values), [None, bits])
 

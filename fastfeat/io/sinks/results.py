@@ -98,9 +98,9 @@ def _feature(pandas: Any, array: Any, may_miss: bool) -> Any:
     """Return a feature as an array of pandas or NumPy."""
     kind = array.type
     if pa.types.is_floating(kind):
-        return float_values(array)
+        return _own(float_values(array))
     if pa.types.is_integer(kind):
-        values = _stored(array)
+        values = _own(_stored(array))
         return pandas.arrays.IntegerArray(values, _missing(array)) if may_miss else values
     if pa.types.is_boolean(kind):
         flags = _flags(array)
@@ -143,6 +143,11 @@ def float_values(array: Any) -> NDArray[Any]:
     if array.null_count and np.count_nonzero(np.isnan(values)) != array.null_count:
         return array.to_numpy(zero_copy_only=False)
     return values
+
+
+def _own(values: NDArray[Any]) -> NDArray[Any]:
+    """Return values in memory that may be written to: a frame is its user's."""
+    return values if values.flags.writeable else values.copy()
 
 
 def _stored(array: Any) -> NDArray[Any]:

@@ -30,7 +30,7 @@ from fastfeat.plan.run.batch import Batch
 from fastfeat.plan.run.inputs import check_still_missing
 from fastfeat.plan.run.lookup_tables import table_values
 from fastfeat.plan.run.results import computed_form, given_out
-from fastfeat.plan.run.steps import make, run
+from fastfeat.plan.run.steps import run
 from fastfeat.plan.run.transform import bound, computed
 from fastfeat.plan.run.values import compute_columns, key_values, values_of
 from fastfeat.plan.run.windows import arrays_of, codes_in_host, text_codes
@@ -175,32 +175,6 @@ def kept_arrays(lowered: LivePlan, batches: Batches, names: Iterable[str]) -> di
     """Return the values of functions that windows read, one a row, by their name."""
     kept = {name: lowered.kept[name] for name in names}
     return {name: _plain(batches[one.plans[0]].made[one.call]) for name, one in kept.items()}
-
-
-@in_ieee
-def kept_of_history(
-    lowered: LivePlan, rows: Table, tables: Mapping[str, Any], backend: str = "cpu"
-) -> dict[str, Array]:
-    """Return the values of functions that windows read, for rows that hold their own past.
-
-    Args:
-        lowered: what is asked.
-        rows: all rows that a log begins with.
-        tables: the lookup tables.
-        backend: its name.
-
-    Returns:
-        A value for each row, by the name of the function in `LivePlan.kept`.
-    """
-    log = log_rows(lowered, rows)
-    batches: dict[str, Batch] = {}
-    for name in dict.fromkeys(kept.plans[0] for kept in lowered.kept.values()):
-        prepared = lowered.prepared[name]
-        made: dict[Node, Any] = dict(table_values(prepared.fitted.table_columns, tables))
-        batch = batches[name] = prepared.batch(log, made, backend, 0)
-        with using(prepared.fitted.zones):
-            make(batch, [kept.call for kept in lowered.kept.values() if kept.plans[0] == name])
-    return kept_arrays(lowered, batches, lowered.kept)
 
 
 def make_windows(one: Round, batch: Batch, log: Table, seen: LogView) -> None:

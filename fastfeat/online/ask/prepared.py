@@ -1,8 +1,8 @@
 """One row that asks over a log, with buffers and tables that are made once for a thread.
 
-Of plans whose windows are over columns as they are, ordered by columns, with nothing made in
-between: `ask.one_row` and `ask.features` have the general way, and give the same bits. What is not
-as usual, of the plans, the log or the row, is left to them, and so is each error.
+Of plans whose rows are ordered by columns as they are: `ask.one_row` and `ask.features` have the
+general way, and give the same bits. What is not as usual, of the plans, the log or the row, is left
+to them, and so is each error.
 """
 
 from __future__ import annotations
@@ -18,55 +18,42 @@ from fastfeat.dtypes import DType
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import FastfeatError
 from fastfeat.ir.node import Call, Column, Node
+from fastfeat.online.ask.prepared_windows import (
+    MOST_ROWS,
+    CannotBePrepared,
+    WindowsOfRow,
+    windows_of_row,
+)
 from fastfeat.online.log.log import Log, RowsOfOne
 from fastfeat.online.lower.live_plan import LivePlan, Order
-from fastfeat.online.lower.schedules import PlanSchedules, Round
+from fastfeat.online.lower.schedules import PlanSchedules
 from fastfeat.online.row.definitions import RowKernel
 from fastfeat.online.row.kernel import row_kernel_after_windows
 from fastfeat.online.row.prepared import Reading, reading_of, values_as_stored
 from fastfeat.plan.run.lookup_tables import TableReader, table_reader
 from fastfeat.scalars.zones import using
-from fastfeat.steps.windows.cpu import LastRowOver, last_row_over
-from fastfeat.steps.windows.rows import WindowRequest
 
 UNREADABLE = (FastfeatError, ArithmeticError, LookupError, TypeError, ValueError, struct.error)
 """The errors of a value that is not of its column, or lacks: the general way says what is wrong."""
-MOST_ROWS = 1 << 11
-"""Rows of an entity that are seen, and the one that asks: of more, tables cost little."""
 _FLOAT32 = struct.Struct("<f")
 
 
-class _Windows(NamedTuple):
-    """Functions over windows of one order of the rows.
-
-    Args:
-        order: its place.
-        columns: by column that the functions are of, its name and the place of its own value; None
-            for that of the times.
-        over: computes them.
-        calls: the functions.
-    """
-
-    order: int
-    columns: Sequence[tuple[str, int] | None]
-    over: LastRowOver
-    calls: Sequence[Call]
-
-
 class _Placed(NamedTuple):
-    """The places of the time and the keys of a row in an order."""
+    """The places of the time and the keys of a row in an order, and whether there is a tie."""
 
     time: int
     keys: Sequence[int]
+    has_tie: bool
 
 
 class _Asked(NamedTuple):
-    """A plan that is asked: its windows, its kernel, and what reads its tables."""
+    """A plan that is asked: its windows, its kernel, what reads its tables, and what is kept."""
 
     name: str
-    windows: Sequence[_Windows]
+    windows: Sequence[WindowsOfRow]
     kernel: RowKernel
     tables: TableReader | None
+    kept: Mapping[str, Call]
 
 
 class SeenRow(NamedTuple):
@@ -85,64 +72,59 @@ class SeenRow(NamedTuple):
     seen: Sequence[RowsOfOne]
 
 
+class AnsweredRow(NamedTuple):
+    """The features of one row.
+
+    Args:
+        features: by plan, a float array of shape (n_features,); NaN is missing.
+        kept: what functions that windows read gave for it, as it is stored, by their name in
+            `LivePlan.kept`.
+    """
+
+    features: Mapping[str, NDArray[Any]]
+    kept: Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class PreparedAsk:
     """The memory and functions by which a thread asks for one row; nobody else uses it then.
 
     Args:
         gather: takes what a row sees from a log.
-        answer: gives the features of that row, by plan. Both give None where the general way is
-            needed.
+        answer: gives the features of that row. Both give None where the general way is needed.
     """
 
     gather: Callable[[Mapping[str, Any], Log], SeenRow | None]
-    answer: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, NDArray[Any]] | None]
+    answer: Callable[[Mapping[str, Any], SeenRow, Mapping[str, Any]], AnsweredRow | None]
 
 
-def can_be_prepared(lowered: LivePlan) -> bool:
-    """Return whether one row can be asked for without the general way."""
-    return (
-        lowered.row_id not in [name for one in _rounds(lowered) for name in one.columns]
-        and len(lowered.stages) == 1
-        and len(lowered.orders) > 0
-        and not lowered.kept
-        and all(_is_plain_order(order, lowered) for order in lowered.orders)
-        and all(_is_plain_round(one, lowered) for one in _rounds(lowered))
-    )
+def _check(lowered: LivePlan) -> None:
+    """Raise where rows are not put into order by columns as they are, all at once."""
+    rounds = [one for prepared in lowered.prepared.values() for one in prepared.rounds]
+    if lowered.row_id in [name for one in rounds for name in one.columns]:
+        raise CannotBePrepared
+    if len(lowered.stages) > 1 or not lowered.orders:
+        raise CannotBePrepared
+    if not all(_is_plain(order, lowered) for order in lowered.orders):
+        raise CannotBePrepared
 
 
-def _rounds(lowered: LivePlan) -> list[Round]:
-    return [one for prepared in lowered.prepared.values() for one in prepared.rounds]
-
-
-def _is_plain_order(order: Order, lowered: LivePlan) -> bool:
+def _is_plain(order: Order, lowered: LivePlan) -> bool:
     """Return whether rows are ordered by columns as they are."""
-    columns = [node.name for node in (order.time, *order.keys) if isinstance(node, Column)]
-    if order.tie is not None or len(columns) < 1 + len(order.keys):
+    if not all(isinstance(node, Column) for node in order.values):
         return False
-    keys = [lowered.columns[name] for name in columns[1:]]
+    names = [node.name for node in order.values if isinstance(node, Column)]
+    keys = [lowered.columns[name] for name in names[1 : 1 + len(order.keys)]]
     return all(dtype.holds_bytes or dtype.is_integer or dtype.name == "float64" for dtype in keys)
 
 
-def _is_plain_round(one: Round, lowered: LivePlan) -> bool:
-    """Return whether functions over windows are of columns of numbers or times as they are."""
-    if one.tie is not None or one.kept or one.schedule.tasks or one.expressions:
-        return False
-    return all(
-        isinstance(statistic.value, Column)
-        and not statistic.is_of_text
-        and _is_fixed(lowered.columns[statistic.value.name])
-        for statistic in one.statistics
-    )
-
-
-def _is_fixed(dtype: DType) -> bool:
-    """Return whether values of a type are words that kernels read as the log has them."""
-    return dtype.is_temporal or (dtype.is_number and dtype.name not in ("uint64", "null"))
-
-
 def prepared_ask(lowered: LivePlan) -> PreparedAsk:
-    """Return the memory and functions to ask for one row of plans that `can_be_prepared`."""
+    """Return the memory and functions to ask for one row of plans.
+
+    Raises:
+        CannotBePrepared: they need the general way.
+    """
+    _check(lowered)
     types = {**lowered.columns, **lowered.asked}
     if lowered.row_id is not None:
         types.pop(lowered.row_id, None)
@@ -152,9 +134,8 @@ def prepared_ask(lowered: LivePlan) -> PreparedAsk:
     narrow = [k for k, name in enumerate(names) if types[name].name == "float32"]
     lacking = dict.fromkeys(lowered.late)
     placed = [_placed(order, place_of) for order in lowered.orders]
-    asked = [_asked(name, one, lowered, place_of) for name, one in lowered.prepared.items()]
+    asked = [_asked(name, one, lowered) for name, one in lowered.prepared.items()]
     windows = [own for one in asked for own in one.windows]
-    n_rows: list[int] = [0] * len(placed)
 
     def gather(row: Mapping[str, Any], log: Log) -> SeenRow | None:
         try:
@@ -173,42 +154,42 @@ def prepared_ask(lowered: LivePlan) -> PreparedAsk:
             found = log.seen_of_key(k, key, time)
             if found is None or len(found.places) >= MOST_ROWS:
                 return None
-            n_rows[k] = len(found.places)
+            if one.has_tie and _has_peers(found, time):
+                return None
             seen.append(found)
             keys.append(key)
             times.append(time)
         for own in windows:
-            found, time = seen[own.order], times[own.order]
-            n = len(found.places)
-            own.over.times[:n] = found.times
-            own.over.times[n] = time
-            for column, target in zip(own.columns, own.over.columns, strict=True):
-                if column is None or target is None:
-                    continue
-                name, at = column
-                if values[at] is None or not log.fill(name, found.places, target[:n]):
-                    return None
-                target[n] = values[at]
+            own.take(seen[own.order], log)
         return SeenRow(dict(zip(names, values, strict=True)), keys, times, seen)
 
-    def answer(row: Mapping[str, Any], tables: Mapping[str, Any]) -> dict[str, NDArray[Any]] | None:
-        found: dict[str, NDArray[Any]] = {}
+    def answer(
+        row: Mapping[str, Any], seen: SeenRow, tables: Mapping[str, Any]
+    ) -> AnsweredRow | None:
+        features: dict[str, NDArray[Any]] = {}
+        kept: dict[str, Any] = {}
         for one in asked:
+            stored: dict[Any, Any] = {**seen.values}
             known: dict[Any, Any] = {**row}
             for own in one.windows:
-                values = own.over.compute(n_rows[own.order] + 1)
+                n, time = len(seen.seen[own.order].places), seen.times[own.order]
+                values = own.compute(n, time, stored)
                 if values is None:
                     return None
-                known.update(zip(own.calls, values, strict=True))
+                made = dict(zip(own.calls, values, strict=True))
+                stored.update(made)
+                known.update(made)
             try:
                 if one.tables is not None:
                     known.update(one.tables(tables))
-                found[one.name] = one.kernel(known)
+                features[one.name] = one.kernel(known)
             except FastfeatError:  # the general way may have another one to tell first
                 return None
-        return found
+            for name, call in one.kept.items():
+                kept.setdefault(name, stored[call])
+        return AnsweredRow(features, kept)
 
-    return PreparedAsk(in_ieee(gather), answer)
+    return PreparedAsk(in_ieee(gather), in_ieee(answer))
 
 
 def _reading(names: Sequence[str], types: Mapping[str, DType]) -> Reading:
@@ -218,7 +199,7 @@ def _reading(names: Sequence[str], types: Mapping[str, DType]) -> Reading:
 
 def _placed(order: Order, place_of: Mapping[str, int]) -> _Placed:
     time, *keys = (node.name for node in (order.time, *order.keys) if isinstance(node, Column))
-    return _Placed(place_of[time], [place_of[key] for key in keys])
+    return _Placed(place_of[time], [place_of[key] for key in keys], order.tie is not None)
 
 
 def _key(values: Sequence[Any]) -> Any:
@@ -233,38 +214,21 @@ def _is_float32(value: float) -> bool:
     return value != value or _FLOAT32.unpack(_FLOAT32.pack(value))[0] == value
 
 
-def _asked(
-    name: str, prepared: PlanSchedules, lowered: LivePlan, place_of: Mapping[str, int]
-) -> _Asked:
+def _has_peers(seen: RowsOfOne, time: int) -> bool:
+    """Return whether rows that are seen have one time, or that of the row that asks."""
+    times = seen.times
+    if time <= seen.latest:
+        return True
+    return bool((times[1:] == times[:-1]).any())
+
+
+def _asked(name: str, prepared: PlanSchedules, lowered: LivePlan) -> _Asked:
     fitted = prepared.fitted
+    kept = {text: one.call for text, one in lowered.kept.items() if name in one.plans}
+    names: dict[Node, str] = {Column(column): column for column in lowered.columns}
+    names.update((call, text) for text, call in kept.items())
     with using(fitted.zones):
-        windows = [_windows(one, lowered, place_of) for one in prepared.rounds]
+        windows = [windows_of_row(one, fitted, names) for one in prepared.rounds]
         kernel = row_kernel_after_windows(fitted)
     tables = table_reader(fitted.table_columns) if fitted.table_columns else None
-    return _Asked(name, windows, kernel, tables)
-
-
-def _windows(one: Round, lowered: LivePlan, place_of: Mapping[str, int]) -> _Windows:
-    types, values = lowered.columns, [statistic.value for statistic in one.statistics]
-    columns = [node for node in dict.fromkeys(values) if isinstance(node, Column)]
-    dtypes = [types[node.name] for node in columns]
-    asked = [
-        WindowRequest(s.function, s.params, None, types[node.name], s.window, s.kept)
-        for s in one.statistics
-        if isinstance(node := s.value, Column)
-    ]
-    assert isinstance(one.time, Column)
-    time = types[one.time.name]
-    are_times = [node is one.time and _has_words(time) for node in columns]
-    places = [columns.index(node) for node in values if isinstance(node, Column)]
-    over = last_row_over(asked, places, dtypes, time, are_times, MOST_ROWS)
-    named = [
-        None if is_time else (node.name, place_of[node.name])
-        for node, is_time in zip(columns, are_times, strict=True)
-    ]
-    return _Windows(one.order, named, over, [statistic.call for statistic in one.statistics])
-
-
-def _has_words(time: DType) -> bool:
-    """Return whether times of a type are words as a column has them."""
-    return time.name in ("int64", "timestamp")
+    return _Asked(name, windows, kernel, tables, kept)

@@ -27,7 +27,14 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.online.audit.column_words import keyed
 from fastfeat.online.audit.digests import N_BYTES, Digest, digest_of, what_differs
 from fastfeat.online.file.entries import Links
-from fastfeat.online.state.changes import Base, Change, ChangeResults, Entry, Settings
+from fastfeat.online.state.changes import (
+    Base,
+    Change,
+    ChangeResults,
+    Entry,
+    FeaturesOfRow,
+    Settings,
+)
 from fastfeat.plan.keep.artifact import fitted_digest
 from fastfeat.plan.run.fitted import Fitted
 
@@ -183,7 +190,7 @@ class Chain:
         """Return the chain with a link more."""
         return Chain(self.key, link.digest)
 
-    def digest(self, tables: Mapping[str, Table], n_rows: int, what: str) -> Digest:
+    def digest(self, tables: Mapping[str, Table | FeaturesOfRow], n_rows: int, what: str) -> Digest:
         """Return the digest of tables, as the next link holds it.
 
         Args:
@@ -234,7 +241,7 @@ def differing_texts(one: Link, other: Link) -> list[str]:
     ]
 
 
-def answered_tables(applied: ChangeResults) -> dict[str, Table]:
+def answered_tables(applied: ChangeResults) -> dict[str, Table | FeaturesOfRow]:
     """Return the tables that a change gave: features of each plan, and what is kept beside rows."""
     tables = {f"{FEATURES}{plan}": features for plan, features in applied.features.items()}
     kept = {name: _of_every_row(column, applied.stored) for name, column in applied.kept.items()}

@@ -33,6 +33,7 @@ from fastfeat.online.audit.column_words import (
     value_type,
     word_keys,
 )
+from fastfeat.online.state.changes import FeaturesOfRow
 
 N_BYTES = 32
 COLUMN_BYTES = 8
@@ -56,11 +57,14 @@ class Digest:
     rows: bytes
 
 
-def digest_of(tables: Mapping[str, Table], n_rows: int, secret: bytes, once: bytes) -> Digest:
+def digest_of(
+    tables: Mapping[str, Table | FeaturesOfRow], n_rows: int, secret: bytes, once: bytes
+) -> Digest:
     """Return the digest of tables whose rows stand beside each other.
 
     Args:
-        tables: by what tells their columns apart; the order of columns does not matter.
+        tables: by what tells their columns apart; the order of columns does not matter. Features of
+            one row have the digest of the table that they would be.
         n_rows: of each.
         secret: what words of rows are mixed with; the same for all digests of a state.
         once: what everything else is keyed with; no other digest has it.
@@ -184,17 +188,22 @@ def _made_layout(schema: Schema, label: str, secret: bytes) -> _Layout:
     )
 
 
-def _told_to(made: Any, label: str, table: Table, secret: bytes, rows: Words) -> Words:
+def _told_to(
+    made: Any, label: str, table: Table | FeaturesOfRow, secret: bytes, rows: Words
+) -> Words:
     """Tell the values of a table to an HMAC, add words to those of its rows; return its columns'.
 
     Returns:
         A word a column, in the order of names.
     """
-    layout = _layout(table.schema, label, secret)
-    arrays = _arrays_of(table)
-    for k in layout.plain:
-        arrays[k] = plain(arrays[k])
-    block, flags = _block(arrays, layout, table.num_rows)
+    layout, arrays = _layout(table.schema, label, secret), list[Array]()
+    if isinstance(table, FeaturesOfRow):
+        block, flags = _block_of_row(table.values, layout)
+    else:
+        arrays = _arrays_of(table)
+        for k in layout.plain:
+            arrays[k] = plain(arrays[k])
+        block, flags = _block(arrays, layout, table.num_rows)
     made.update(layout.head)
     made.update(block)
     folded = folded_words(block)
@@ -257,6 +266,32 @@ def _block(
         return block, None
     np.putmask(block[n_floats:], flags[n_floats:], np.uint64(0))
     return block, flags[n_floats:]
+
+
+def _block_of_row(values: NDArray[Any], layout: _Layout) -> tuple[Words, NDArray[np.bool_] | None]:
+    """Return the words of the features of one row, and which are missing; see `_block`."""
+    assert not layout.others, "they are numbers and bools"
+    n_floats, chosen = layout.n_floats, layout.chosen
+    block = np.zeros((len(chosen), 1), np.uint64)
+    if n_floats:
+        floats = values.take(layout.chosen[:n_floats]).astype(np.float64)
+        block[:n_floats, 0] = floats.view(np.uint64)
+        block[:n_floats, 0][floats != floats] = _NAN[8]
+    lacking: list[int] = []
+    for row in range(n_floats, len(chosen)):
+        value, n_bits = values.item(chosen[row]), layout.bits[row]
+        if row in layout.narrow:
+            bits = int(np.array(value, f"f{n_bits // 8}").view(f"u{n_bits // 8}"))
+            block[row] = bits if value == value else _NAN[n_bits // 8]
+        elif value == value:
+            block[row] = int(value) & ((1 << n_bits) - 1)
+        else:
+            lacking.append(row - n_floats)
+    if not lacking:
+        return block, None
+    flags = np.zeros((len(chosen) - n_floats, 1), np.bool_)
+    flags[lacking] = True
+    return block, flags
 
 
 def _one_nan(words: Words, n_bytes: int, missing: NDArray[np.bool_] | None) -> None:

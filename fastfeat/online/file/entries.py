@@ -17,6 +17,8 @@ from fastfeat.online.state.changes import Base, Change, ChangeResults, Entry, Ki
 KINDS = frozenset(get_args(Kind))
 ROWS_A_PART = 1 << 20
 """A base is written in parts of so many rows: SQLite holds at most a billion bytes a value."""
+_MANY_ROWS = 1 << 13
+"""Rows that threads compress: to wait for them takes longer than to compress a row."""
 OF_ENTRIES, OF_BASES = "lz4", "zstd"
 """How Arrow compresses each: 1,000 rows in a tenth of a millisecond, a state to half the size."""
 _OF_BASE = ("parts", "has_rows", "tables", "offsets", "swept", "settings", "plans")
@@ -273,7 +275,11 @@ def table_bytes(table: Table, compression: str | None) -> bytes:
         StateError: a column has a type that Arrow's files do not hold.
     """
     sink = pa.BufferOutputStream()
-    options = pa.ipc.IpcWriteOptions(compression=compression, unify_dictionaries=True)
+    options = pa.ipc.IpcWriteOptions(
+        compression=compression,
+        unify_dictionaries=True,
+        use_threads=table.num_rows >= _MANY_ROWS,
+    )
     try:
         whole = table.combine_chunks() if table.num_columns else table
         with pa.ipc.new_stream(sink, whole.schema, options=options) as writer:

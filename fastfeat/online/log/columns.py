@@ -262,10 +262,12 @@ class FixedColumn:
         present = ~is_missing if is_missing.any() else None
         return array_of_values(values, present, self._type)
 
-    def fill(self, places: Places, target: NDArray[Any]) -> bool:
-        """Write values of rows; return whether all are there: of floats NaN is one."""
+    def fill(self, places: Places, target: NDArray[Any], present: NDArray[np.uint8] | None) -> None:
+        """Write values of rows, and of those that are no floats whether each is there."""
         target[:] = self._values.values.take(places)
-        return self._presence.take(places) is None
+        if present is not None:
+            flags = self._presence.take(places)
+            present[:] = 1 if flags is None else flags
 
     def cut(self, n_rows: int) -> None:
         """Take back all but the first rows."""

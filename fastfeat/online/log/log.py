@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
-from fastfeat.io.arrow import ChunkedArray, Table, pa
+from fastfeat.io.arrow import Array, ChunkedArray, Table, pa
 from fastfeat.online.log.columns import Column, FixedColumn, Growing, Places, column_of, ranges
 from fastfeat.online.log.entities import NEVER, Entities, RowPlaces, Ticks
 from fastfeat.online.log.numbering import python_values
@@ -278,16 +278,24 @@ class Log:
         begin, end = seen_of_one(times, held, time, time)
         return RowsOfOne(entity, latest, places[begin:end], times[begin:end])
 
-    def fill(self, name: str, places: Places, target: NDArray[Any]) -> bool:
-        """Write values of a column of numbers or times; return whether it is that, and all there.
+    def fill(
+        self, name: str, places: Places, target: NDArray[Any], present: NDArray[np.uint8] | None
+    ) -> None:
+        """Write values of a column of numbers or times.
 
         Args:
             name: of the column.
             places: what `seen_of_key` gave, before the log has changed.
-            target: takes a value a place.
+            target: takes a value a place; of floats NaN is a missing one.
+            present: takes whether it is there; None for floats.
         """
         column = self._columns[name]
-        return isinstance(column, FixedColumn) and column.fill(places, target)
+        assert isinstance(column, FixedColumn), "it has numbers or times"
+        column.fill(places, target, present)
+
+    def take_one(self, name: str, places: Places) -> Array:
+        """Return a column of rows in memory of its own; arguments as of `fill`."""
+        return self._columns[name].take(places)
 
     def take(self, rows: RowsInReach | Rows, names: Iterable[str] | None = None) -> Table:
         """Return columns of rows, in memory of their own.

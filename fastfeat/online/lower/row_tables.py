@@ -166,18 +166,32 @@ def with_time(
 
 def value_array(value: Any, name: str, dtype: DType) -> Array:
     """Return one value of a column as an array of the type that fit saw."""
-    wanted = given_type(dtype)
     if dtype.of is not None:
-        elements = list_value(value, dtype.of, name)
-        if elements is None:
-            return pa.nulls(1, wanted)
-        inner = _stored(elements, dtype.of)
-        return pa.LargeListArray.from_arrays(np.array([0, len(elements)]), inner)
+        return array_of_one(list_value(value, dtype.of, name), dtype)
     if dtype.holds_bytes:
-        return pa.array([content_value(value, dtype, name)], wanted)
-    stored = convert(value, dtype, name)
-    if stored is None:
+        return array_of_one(content_value(value, dtype, name), dtype)
+    return array_of_one(convert(value, dtype, name), dtype)
+
+
+def table_of_one(values: Mapping[str, Any], types: Types) -> Table:
+    """Return one row as the table that `rows_table` makes of it.
+
+    Args:
+        values: of each column, as it is stored; of floats NaN is missing, of all else None.
+        types: of the columns.
+    """
+    arrays = [array_of_one(values[name], dtype) for name, dtype in types.items()]
+    return pa.Table.from_arrays(arrays, names=list(types))
+
+
+def array_of_one(stored: Any, dtype: DType) -> Array:
+    """Return one value, as it is stored, as an array of the type that a log has."""
+    wanted = given_type(dtype)
+    if stored is None or stored != stored:
         return pa.nulls(1, wanted)
+    if dtype.of is not None:
+        inner = _stored(stored, dtype.of)
+        return pa.LargeListArray.from_arrays(np.array([0, len(stored)]), inner)
     if dtype.is_temporal:
         return pa.array([stored], storage_type(dtype)).view(wanted)
     return _stored([stored], dtype) if dtype == FLOAT16 else pa.array([stored], wanted)

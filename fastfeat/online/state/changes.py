@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
-from fastfeat.io.arrow import Array, Table
+from fastfeat.io.arrow import Array, Schema, Table
 
 Kind = Literal["process", "update", "outcomes", "correct", "forget", "table", "sweep", "plans"]
 Late = Literal["error", "insert", "drop"]
@@ -58,11 +58,25 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class FeaturesOfRow:
+    """The features of one row, all of which are numbers or bools.
+
+    Args:
+        schema: of the table that they would be.
+        values: floats, shape (n_features,), that hold each exactly; NaN is missing.
+    """
+
+    schema: Schema
+    values: NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeResults:
     """The results of an applied change.
 
     Args:
-        features: by plan, the features of the rows of "process", as Arrow; empty for others.
+        features: by plan, the features of the rows of "process", as Arrow, or of the one row that
+            it has; empty for others.
         stored: of each row whether the state took it, shape (n_rows,): repeated and dropped ones
             are not taken.
         kept: what functions over windows that others read gave for each row, by their name in
@@ -70,7 +84,7 @@ class ChangeResults:
         counts: how often what has happened to rows of it, by name, as of `Live.counts`.
     """
 
-    features: Mapping[str, Table]
+    features: Mapping[str, Table | FeaturesOfRow]
     stored: NDArray[Any]
     kept: Mapping[str, Array] = field(default_factory=dict[str, Array])
     counts: Mapping[str, int] = field(default_factory=dict[str, int])

@@ -12,7 +12,7 @@ from typing import Any
 
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Column
-from fastfeat.online.ask.prepared import UNREADABLE, PreparedAsk, SeenRow
+from fastfeat.online.ask.prepared import UNREADABLE, AnsweredRow, PreparedAsk, SeenRow
 from fastfeat.online.row.prepared import Reading, reading_of, values_as_stored
 from fastfeat.online.state.memory import Memory
 
@@ -64,10 +64,10 @@ def seen_in(memory: Memory, ask: PreparedAsk, row: Mapping[str, Any]) -> SeenRow
     return found
 
 
-def put(memory: Memory, row: SeenRow) -> None:
+def put(memory: Memory, row: SeenRow, answered: AnsweredRow) -> None:
     """Put a row into the log, at its end, whose features a user is given."""
     assert memory.log is not None
-    values = {**row.values, **dict.fromkeys(memory.marks, True)}
+    values = {**row.values, **answered.kept, **dict.fromkeys(memory.marks, True)}
     memory.log.add(values, list(zip(row.keys, row.times, strict=True)))
 
 

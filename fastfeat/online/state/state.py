@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -21,11 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidPlan, StateError, TypeMismatch
-from fastfeat.io.arrow import Table, pa
-from fastfeat.online.ask.prepared import PreparedAsk, can_be_prepared, prepared_ask
+from fastfeat.io.arrow import Schema, Table, pa
+from fastfeat.online.ask.prepared import AnsweredRow, PreparedAsk, SeenRow, prepared_ask
+from fastfeat.online.ask.prepared_windows import CannotBePrepared
 from fastfeat.online.ask.results import Results, joined, results_of, results_of_row
 from fastfeat.online.log.entities import NEVER
 from fastfeat.online.lower.live_plan import LivePlan
+from fastfeat.online.lower.row_tables import array_of_one, table_of_one
 from fastfeat.online.state.arrivals import (
     NOTHING,
     ArrivalResults,
@@ -41,6 +43,7 @@ from fastfeat.online.state.changes import (
     Change,
     ChangeResults,
     Entry,
+    FeaturesOfRow,
     Settings,
     Writing,
 )
@@ -122,7 +125,8 @@ class State:
         self._process = os.getpid()
         self._unusable = ""
         self._is_changing = False
-        self._asks: list[PreparedAsk] | None = [] if can_be_prepared(lowered) else None
+        self._can_be_prepared = all(_are_numbers(one.schema) for one in lowered.plans.values())
+        self._asks: list[PreparedAsk] = []
         self.renew_locks()
         if base.rows is not None:
             self._load(base)
@@ -315,18 +319,17 @@ class State:
         Args:
             row: as a user gave it, without the id of one that the state has.
         """
-        asks = self._asks
-        if asks is None:
+        ask = self._free_ask()
+        if ask is None:
             return None
-        ask = _free(asks) or prepared_ask(self.lowered)
         with self.reading:
             if not self.is_usable:
                 return None
             tables = self._memory.tables
-            is_seen = seen_in(self._memory, ask, row) is not None
-        found = ask.answer(row, tables) if is_seen else None
-        asks.append(ask)  # until here its buffers are in use: what an interrupt asks makes its own
-        return found
+            seen = seen_in(self._memory, ask, row)
+        found = None if seen is None else ask.answer(row, seen, tables)
+        self._asks.append(ask)  # until here its buffers were in use
+        return None if found is None else found.features
 
     def process_row(self, row: Mapping[str, Any]) -> Mapping[str, NDArray[Any]] | None:
         """Return the features of one row, by plan, which then stands in the state.
@@ -336,32 +339,61 @@ class State:
         Args:
             row: as a user gave it.
         """
-        asks = self._asks
-        if asks is None or self.journal is not None:
+        ask = self._free_ask()
+        if ask is None:
             return None
         with self._writing:
             if not self.is_usable:
                 return None
+            if self.journal is not None:
+                self.journal.settle(self.base)
             if self.sweeps:
                 self._sweep()
-            ask = _free(asks) or prepared_ask(self.lowered)
             found = self._processed(ask, row)
-            asks.append(ask)
-            return found
+        self._asks.append(ask)
+        return found
+
+    def _free_ask(self) -> PreparedAsk | None:
+        """Return a prepared asker, which nobody else has then; None where none can be."""
+        if not self._can_be_prepared:
+            return None
+        try:
+            return self._asks.pop()
+        except IndexError:
+            pass
+        try:
+            return prepared_ask(self.lowered)
+        except CannotBePrepared:
+            self._can_be_prepared = False
+            return None
 
     def _processed(
         self, ask: PreparedAsk, row: Mapping[str, Any]
     ) -> Mapping[str, NDArray[Any]] | None:
-        memory = self._memory
+        memory, now = self._memory, time.time_ns()
         with self.reading:
-            seen = seen_on_arrival(memory, ask, row, self._ahead_ns, time.time_ns())
-        found = None if seen is None else ask.answer(row, memory.tables)
+            seen = seen_on_arrival(memory, ask, row, self._ahead_ns, now)
+        found = None if seen is None else ask.answer(row, seen, memory.tables)
         if seen is None or found is None:
             return None
-        with self._changing():
-            put(memory, seen)
+        with self._changing() if self.journal is None else self._noted(seen, found, now):
+            put(memory, seen, found)
             self._watermarks = list(map(max, self._watermarks, seen.times))
-        return found
+        return found.features
+
+    def _noted(self, seen: SeenRow, found: AnsweredRow, now: int) -> AbstractContextManager[Any]:
+        """Have a row that arrives written, and then let the body put it into memory."""
+        types = {**self._memory.columns, **self.lowered.asked}
+        plans = self.lowered.plans
+        features = {
+            name: FeaturesOfRow(plans[name].schema, row) for name, row in found.features.items()
+        }
+        kept = {
+            name: array_of_one(found.kept[name], dtype)
+            for name, dtype in self.lowered.kept_types.items()
+        }
+        change = Change("process", table_of_one(seen.values, types), time_ns=now)
+        return self._commit(change, ChangeResults(features, np.ones(1, np.bool_), kept))
 
     def explain(self, row: Table, *, has_ids: bool) -> dict[str, Explained]:
         """Return the origins of one row's features, by plan; arguments as of `features`."""
@@ -752,9 +784,10 @@ class State:
         self._note_times(here)
 
 
-def _free(asks: list[PreparedAsk]) -> PreparedAsk | None:
-    """Return a prepared asker that is free, which nobody else has then; None where none is."""
-    try:
-        return asks.pop()
-    except IndexError:
-        return None
+def _are_numbers(schema: Schema) -> bool:
+    """Return whether all features are numbers or bools, which a row of floats holds."""
+    kinds = pa.types
+    return all(
+        kinds.is_floating(one) or kinds.is_integer(one) or kinds.is_boolean(one)
+        for one in schema.types
+    )

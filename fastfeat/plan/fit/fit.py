@@ -13,7 +13,12 @@ from fastfeat.errors import GivenWarnings, InvalidData
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.fit.fold_warnings import folded_encoders, warn_of_folds
+from fastfeat.plan.fit.fold_warnings import (
+    FoldSizes,
+    folded_encoders,
+    sizes_of_folds,
+    warn_of_folds,
+)
 from fastfeat.plan.fit.labels import known_among
 from fastfeat.plan.fit.scans import learn, warn_missing
 from fastfeat.plan.fit.training_data import TrainingData, prepare, share
@@ -21,6 +26,7 @@ from fastfeat.plan.fit.training_features import for_later_rows, has_folds, train
 from fastfeat.plan.lower.constants import (
     ConstantCalls,
     ConstantWarnings,
+    Learnt,
     constant_calls,
     constant_roots,
     constant_warnings,
@@ -111,28 +117,48 @@ def fit_on(
         Overflow: what is learnt does not fit its type.
     """
     plan, typed, told = prepared.plan, prepared.typed, _copied(prepared.told)
-    encoders = typed.once(_encoders)
+    encoders = typed.once(encoders_of)
     with using(prepared.zones):
         training = _training_rows(prepared, wanted)
         batch = training.learnt_from
         learn(batch, typed, transforms=transforms)
         _check_repeated(training, encoders)
-        learnt = for_later_rows(batch.learnt)
-        check_width(plan.nodes, learnt, typed.types, training.n_rows)
-        others = dict.fromkeys(plan.keep, "a column of keep=")
-        others |= dict.fromkeys(plan.label_nodes, "the label")
-        check_clash(expanded(plan.nodes, learnt, typed.types), others)
-        known = evaluated(typed.once(_constants), learnt)
-        warn_missing(learnt)
-        warn_of_folds(batch, typed.once(_folded_encoders))
-        warn_empty(plan.nodes, learnt, typed.types)
-        warn_constants(typed.once(_constant_warnings), known)
+        sizes = sizes_of_folds(batch, typed.once(folded_encoders_of))
+        known = known_of(prepared, batch.learnt, training.n_rows, sizes)
         warn_ties(training.rows, typed.once(_windows_by_learnt), told)
         encoded = encoded_rows(training, plan, encoders, prepared.table)
-    return _fitted(prepared, training, known, told, encoded), training
+    n_rows = batch.n_rows
+    n_without = training.n_rows - n_rows
+    return fitted_of(prepared, known, told, n_rows, n_without, encoded=encoded), training
 
 
-def _encoders(typed: TypedPlan) -> list[Aggregate]:
+def known_of(
+    prepared: TrainingData, learnt: Learnt, n_rows: int, sizes: FoldSizes
+) -> dict[Node, Constant]:
+    """Return the constants that are kept for later rows, checked.
+
+    Args:
+        prepared: the training data.
+        learnt: the value of each aggregate.
+        n_rows: how many rows were given to fit.
+        sizes: how many rows the folds of encoders have.
+    """
+    plan, typed = prepared.plan, prepared.typed
+    later = for_later_rows(learnt)
+    check_width(plan.nodes, later, typed.types, n_rows)
+    others = dict.fromkeys(plan.keep, "a column of keep=")
+    others |= dict.fromkeys(plan.label_nodes, "the label")
+    check_clash(expanded(plan.nodes, later, typed.types), others)
+    known = evaluated(typed.once(_constants), later)
+    warn_missing(later)
+    warn_of_folds(sizes, typed.once(folded_encoders_of))
+    warn_empty(plan.nodes, later, typed.types)
+    warn_constants(typed.once(_constant_warnings), known)
+    return known
+
+
+def encoders_of(typed: TypedPlan) -> list[Aggregate]:
+    """Return the encodings of a plan that read a target."""
     return [node for node in postorder(typed.nodes.values()) if is_target(node)]
 
 
@@ -140,7 +166,8 @@ def _constants(typed: TypedPlan) -> ConstantCalls:
     return constant_calls(constant_roots(list(typed.nodes.values())), typed.types)
 
 
-def _folded_encoders(typed: TypedPlan) -> dict[Node, Aggregate]:
+def folded_encoders_of(typed: TypedPlan) -> dict[Node, Aggregate]:
+    """Return the first encoding of each column of folds of a plan, but those by time."""
     return folded_encoders(typed.nodes.values())
 
 
@@ -152,23 +179,26 @@ def _windows_by_learnt(typed: TypedPlan) -> dict[Call, Node]:
     return ordered_windows(typed.nodes.values(), by_learnt=True)
 
 
-def _fitted(
+def fitted_of(
     prepared: TrainingData,
-    training: TrainingRows,
     known: Mapping[Node, Constant],
     told: GivenWarnings,
-    encoded: EncodedRows | None,
+    n_rows: int,
+    n_rows_without_label: int,
+    *,
+    encoded: EncodedRows | None = None,
 ) -> Fitted:
     """Return the record of a fit.
 
     Args:
         prepared: the training data.
-        training: the rows, as fit has left them.
         known: what was learnt, and what is computed of it once.
         told: the warnings that came.
+        n_rows: how many rows were learnt from.
+        n_rows_without_label: how many were not, as they have no label.
         encoded: the rows whose labels encodings know.
     """
-    plan, label, n_rows = prepared.plan, prepared.label, training.learnt_from.n_rows
+    plan, label = prepared.plan, prepared.label
     return Fitted(
         plan,
         prepared.schema,
@@ -179,7 +209,7 @@ def _fitted(
         None if label is None else label.inputs,
         columns_of_tables(plan.table_columns, prepared.schemas),
         {} if label is None else label.tables,
-        training.n_rows - n_rows,
+        n_rows_without_label,
         told,
         encoded,
     )

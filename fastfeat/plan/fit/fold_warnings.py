@@ -174,15 +174,45 @@ def folded_encoders(roots: Iterable[Node]) -> dict[Node, Aggregate]:
     return first
 
 
-def warn_of_folds(batch: Batch, encoders: Mapping[Node, Aggregate]) -> None:
-    """Warn of folds that are many or small.
+FoldSizes = Mapping[Node, "NDArray[np.int64] | int"]
+"""Of each column of folds, how many rows each fold has; of many rows, divided by their numbers, how
+many folds there are."""
+
+
+def sizes_of_folds(batch: Batch, columns: Iterable[Node]) -> FoldSizes:
+    """Return the sizes of the folds of rows.
 
     Args:
         batch: the training rows, of which fit has learnt.
+        columns: of folds.
+    """
+    found: dict[Node, NDArray[np.int64] | int] = {}
+    for folds in columns:
+        n_folds = n_large_folds(folds, batch.n_rows)
+        known = n_folds is not None
+        found[folds] = (
+            n_folds if known else sizes_in(column_in_host(batch.made[folds], batch.backend))
+        )
+    return found
+
+
+def n_large_folds(folds: Node, n_rows: int) -> int | None:
+    """Return how many folds there are where all of them are large surely; else None."""
+    assert isinstance(folds, Call)
+    n_folds: int = dict(folds.params).get("n_folds", 0)
+    are_large = folds.function == "fold" and not folds.args and n_rows >= _SURELY_LARGE * n_folds
+    return n_folds if are_large else None
+
+
+def warn_of_folds(sizes: FoldSizes, encoders: Mapping[Node, Aggregate]) -> None:
+    """Warn of folds that are many or small.
+
+    Args:
+        sizes: of the folds of the training rows.
         encoders: an encoding of each column of folds, as `folded_encoders` gives them.
     """
     for folds, encoder in encoders.items():
-        told = _fault_of_folds(batch, folds)
+        told = _fault_of_folds(sizes[folds])
         if told:
             warn(
                 f"{show(encoder)}: {told}. Such folds tell a model much of a row's own label, the "
@@ -191,26 +221,23 @@ def warn_of_folds(batch: Batch, encoders: Mapping[Node, Aggregate]) -> None:
             )
 
 
-def _fault_of_folds(batch: Batch, folds: Node) -> str:
+def _fault_of_folds(sizes: NDArray[np.int64] | int) -> str:
     """Return the fault of folds as text; empty for folds that are few and large."""
-    n_rows = batch.n_rows
-    assert isinstance(folds, Call)
-    n_folds: int = dict(folds.params).get("n_folds", 0)
-    if folds.function == "fold" and not folds.args and n_rows >= _SURELY_LARGE * n_folds:
-        return f"{n_folds} folds" if n_folds > MOST_FOLDS else ""
-    sizes = _sizes(column_in_host(batch.made[folds], batch.backend))
-    n_small = int(sizes[sizes < FEWEST_ROWS].sum())
+    if isinstance(sizes, int):
+        return f"{sizes} folds" if sizes > MOST_FOLDS else ""
+    sizes = sizes[sizes > 0]
+    n_rows, n_small = int(sizes.sum()), int(sizes[sizes < FEWEST_ROWS].sum())
     told = [counted(len(sizes), "fold")] if len(sizes) > MOST_FOLDS else []
     if n_small > _SMALL_SHARE * n_rows:
         told.append(f"{n_small:,} of {counted(n_rows, 'row')} in folds of fewer than {FEWEST_ROWS}")
     return ", ".join(told)
 
 
-def _sizes(folds: Any) -> NDArray[np.int64]:
-    """Return the number of rows of each fold that has any."""
+def sizes_in(folds: Any) -> NDArray[np.int64]:
+    """Return the number of rows of each fold, shape (n_folds,)."""
     counts = np.zeros(0, np.int64)
     for chunk in folds.chunks:
         found = np.bincount(chunk.to_numpy(zero_copy_only=False), minlength=len(counts))
         found[: len(counts)] += counts
         counts = found
-    return counts[counts > 0]
+    return counts

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.aggregates.keys import Groups, KeyCounts, Vocabulary, without_rare
+from fastfeat.aggregates.keys import Groups, KeyCounts, Vocabulary, remember_codes, without_rare
 from fastfeat.aggregates.target import UNSEEN, FoldedGroups, bytes_per_cell
 from fastfeat.backends import run_task
 from fastfeat.dtypes import BOOL, DType
@@ -27,6 +27,7 @@ from fastfeat.ir.node import (
 )
 from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.ir.show import show
+from fastfeat.plan.fit.infinite import first_infinite
 from fastfeat.plan.lower.codes import n_codes
 from fastfeat.plan.lower.lower import Constant
 from fastfeat.plan.lower.passes import key_of
@@ -68,7 +69,7 @@ def learn_keys(
         in_order = not all(one in in_any_order for one in aggregates)
         found = _counts(batch, aggregates[0], with_rows=bool(encodes), in_order=in_order)
     for member in aggregates:
-        learnt = _of_counts(member, found, batch.types[member])
+        learnt = of_counts(member, found, batch.types[member])
         if isinstance(learnt, Vocabulary) and keys is not None and chosen is not None:
             keep_codes(learnt, keys, chosen)
         batch.learnt[member] = learnt
@@ -105,14 +106,23 @@ def number_keys(batch: Batch, aggregates: Sequence[Aggregate]) -> None:
 
 def learn_groups(batch: Batch, members: Sequence[Aggregate]) -> None:
     """Learn aggregates of the same values in the same groups."""
+    found = run_task(batch.backend, groups_task(batch, members))
+    batch.learnt.update(learnt_groups(members, found))
+
+
+def groups_task(batch: Batch, members: Sequence[Aggregate]) -> GroupsTask:
+    """Return the task that learns aggregates of the same values in the same groups."""
     argument, codes, *_ = members[0].args
     dtype, array = values_of(batch, argument)
     wanted = [(member.function, member.params) for member in members]
     n_groups = n_codes(codes, batch.learnt)
     none = 0 if any(m.frame == GROUPS_AND_MISSING for m in members) else _n_without_key(codes)
-    task = GroupsTask(wanted, array, dtype, batch.made[codes], n_groups, none)
-    found = run_task(batch.backend, task)
-    batch.learnt.update((m, _of_keys(g, m)) for m, g in zip(members, found, strict=True))
+    return GroupsTask(wanted, array, dtype, batch.made[codes], n_groups, none)
+
+
+def learnt_groups(members: Sequence[Aggregate], found: Sequence[Groups]) -> dict[Node, Constant]:
+    """Return the values of aggregates, from those of all groups; these are changed."""
+    return {m: _of_keys(groups, m) for m, groups in zip(members, found, strict=True)}
 
 
 def learn_target(batch: Batch, aggregate: Aggregate) -> None:
@@ -128,11 +138,15 @@ def learn_times(batch: Batch, origin: Call, steps: Iterable[Node]) -> None:
         origin: the step by which they are known.
         steps: those that find rows in them.
     """
+    batch.learnt[origin] = run_task(batch.backend, times_task(batch, origin, steps))
+
+
+def times_task(batch: Batch, origin: Call, steps: Iterable[Node]) -> TimesTask:
+    """Return the task that learns the folds of the times of all rows; see `learn_times`."""
     (time,) = origin.args
     times = Argument(key_values(batch, time, narrow=False), batch.types[time])
     with_begins = any(isinstance(s, Call) and s.function == "time_fold_known" for s in steps)
-    task = TimesTask(times, dict(origin.params)["n_folds"], with_begins)
-    batch.learnt[origin] = run_task(batch.backend, task)
+    return TimesTask(times, dict(origin.params)["n_folds"], with_begins)
 
 
 def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> Made:
@@ -149,6 +163,8 @@ def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> 
         numbers[n_kept:] = 1
         codes = found.of_rows(numbers, 0)
         if not isinstance(codes, DeviceArray):
+            if n_kept == n_keys:
+                remember_codes(vocabulary, codes, n_unseen)
             codes = pa.chunked_array([array_of_values(codes, None, pa.int32())])
         made[step] = codes
     return made
@@ -156,6 +172,22 @@ def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> 
 
 def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
     """Return the statistic of a target per category, and outside of each fold."""
+    task = target_task(batch, aggregate)
+    found = run_task(batch.backend, task)
+    prior = float(found.values[UNSEEN])
+    if aggregate.function == "target_odds" or not math.isfinite(prior):
+        is_away = isinstance(task.values, DeviceArray)
+        values = computed_values(batch, aggregate.args[0])[1] if is_away else task.values
+        _check_target(show(aggregate), aggregate.function, values, prior, batch)
+    return found
+
+
+def target_task(batch: Batch, aggregate: Aggregate) -> TargetTask:
+    """Return the task that learns the statistic of a target per category.
+
+    Raises:
+        InvalidData: folds and categories are too many.
+    """
     target, codes, *folds = aggregate.args  # the last says from which folds on a row is known
     # classes are checked: in what is computed NaN is null
     read = computed_values if aggregate.function == "target_odds" else values_of
@@ -164,7 +196,7 @@ def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
     shown = show(aggregate)
     cell_bytes = bytes_per_cell(aggregate.function, aggregate.params)
     _check_cells(shown, n_folds, n_categories, cell_bytes)
-    task = TargetTask(
+    return TargetTask(
         aggregate.function,
         aggregate.params,
         values,
@@ -174,12 +206,6 @@ def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
         n_categories,
         n_folds,
     )
-    found = run_task(batch.backend, task)
-    prior = float(found.values[UNSEEN])
-    if aggregate.function == "target_odds" or not math.isfinite(prior):
-        on_host = computed_values(batch, target)[1] if isinstance(values, DeviceArray) else values
-        _check_target(shown, aggregate.function, on_host, prior, batch)
-    return found
 
 
 def _check_target(shown: str, function: str, values: Any, prior: float, batch: Batch) -> None:
@@ -196,10 +222,27 @@ def _check_target(shown: str, function: str, values: Any, prior: float, batch: B
         InvalidData: it has other classes than 0 and 1 where these are needed, or infinite values of
             which all that is learnt would be.
     """
-    if function != "target_odds":
-        if function != "target_quantile" or math.isinf(prior):
-            _check_finite(shown, values, batch)
-        return
+    if function == "target_odds":
+        check_classes(shown, values)
+    elif is_in_doubt(function, prior):
+        first = first_infinite(values)
+        if first.row is not None:
+            raise infinite_target(shown, first.value, batch.number_of(first.row))
+
+
+def is_in_doubt(function: str, prior: float) -> bool:
+    """Return whether what was learnt of a target may be of infinite values.
+
+    Args:
+        function: the statistic.
+        prior: that of all rows.
+    """
+    of_order = function == "target_quantile"
+    return math.isinf(prior) if of_order else not math.isfinite(prior)
+
+
+def check_classes(shown: str, values: Any) -> None:
+    """Raise where a target has other values than 0 and 1, of an encoder as it is written."""
     numbers = values.drop_null().to_numpy(zero_copy_only=False).astype(np.float64)
     others = numbers[(numbers != 0) & (numbers != 1)]
     if len(others):
@@ -209,19 +252,12 @@ def _check_target(shown: str, function: str, values: Any, prior: float, batch: B
         )
 
 
-def _check_finite(shown: str, values: Any, batch: Batch) -> None:
-    """Raise for the first infinite value of a target."""
-    if not pa.types.is_floating(values.type):
-        return
-    numbers = values.to_numpy(zero_copy_only=False)
-    rows = np.flatnonzero(np.isinf(numbers))
-    if len(rows):
-        row = int(rows[0])
-        raise InvalidData(
-            f"{shown} is not finite: the first infinite value of the target is "
-            f"{float(numbers[row])!r} in row {batch.number_of(row)}. Replace such values before "
-            "they are learnt from: target.fill_infinite(None), or clip them"
-        )
+def infinite_target(shown: str, value: float, row: int) -> InvalidData:
+    """Return the error of a target that is infinite, of an encoder as it is written."""
+    return InvalidData(
+        f"{shown} is not finite: the first infinite value of the target is {value!r} in row {row}. "
+        "Replace such values before they are learnt from: target.fill_infinite(None), or clip them"
+    )
 
 
 def _n_folds(batch: Batch, aggregate: Aggregate) -> int:
@@ -269,15 +305,24 @@ def _counts(
     batch: Batch, aggregate: Aggregate, *, with_rows: bool, in_order: bool = True
 ) -> KeyCounts:
     """Return the keys of the training rows with their counts."""
+    return run_task(
+        batch.backend, keys_task(batch, aggregate, with_rows=with_rows, in_order=in_order)
+    )
+
+
+def keys_task(
+    batch: Batch, aggregate: Aggregate, *, with_rows: bool = False, in_order: bool = True
+) -> KeysTask:
+    """Return the task that counts the keys of an aggregate."""
     compute_columns(batch, aggregate.args)
     parts = [key_values(batch, arg, narrow=True) for arg in aggregate.args]
     params = dict(aggregate.params)
     dtypes = [batch.types[arg] for arg in aggregate.args]
     missing, room = params.get("missing", "key"), params.get("max_memory", MAX_MEMORY)
-    return run_task(batch.backend, KeysTask(parts, dtypes, missing, room, with_rows, in_order))
+    return KeysTask(parts, dtypes, missing, room, with_rows, in_order)
 
 
-def _of_counts(aggregate: Aggregate, found: KeyCounts, dtype: DType) -> Constant:
+def of_counts(aggregate: Aggregate, found: KeyCounts, dtype: DType) -> Constant:
     """Return the constant that an aggregate learns from the keys of all training rows."""
     match aggregate.function:
         case "vocabulary":

@@ -28,6 +28,7 @@ from fastfeat.errors import (
 )
 from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.show import show
+from fastfeat.plan.fit.infinite import first_infinite
 from fastfeat.plan.fit.keys import learn_groups, learn_keys, learn_target, learn_times
 from fastfeat.plan.lower.codes import in_any_order
 from fastfeat.plan.lower.constants import (
@@ -99,11 +100,7 @@ def learn(batch: Batch, typed: TypedPlan, *, transforms: bool = False) -> None:
     schedule = typed.schedule("fit_transform" if transforms else "fit")
     n_scans = len({task.round for task in schedule.tasks if task.learns})
     with doing(f"learning from {counted(batch.n_rows, 'row')}", n_scans, "scans") as step:
-        if n_scans and batch.n_rows == 0:
-            first = show(scans_of(list(typed.nodes.values()))[0][0])
-            raise InvalidData(
-                f"fit has no rows to learn {first} from. Give it at least one training row"
-            )
+        check_any_rows(typed, batch.n_rows)
         running = begun(batch, schedule, frees=True)
         rounds = groupby(running.schedule.tasks, key=lambda task: task.round)
         for k, (_, tasks) in enumerate(rounds):
@@ -111,6 +108,15 @@ def learn(batch: Batch, typed: TypedPlan, *, transforms: bool = False) -> None:
             for task in tasks:
                 _learn_task(running, task, typed)
                 run_columns(running, task)
+
+
+def check_any_rows(typed: TypedPlan, n_rows: int) -> None:
+    """Raise where there is something to learn, and no row to learn it from."""
+    if n_rows == 0 and typed.schedule("fit").n_rounds:
+        first = show(scans_of(list(typed.nodes.values()))[0][0])
+        raise InvalidData(
+            f"fit has no rows to learn {first} from. Give it at least one training row"
+        )
 
 
 def _learn_task(running: Running, task: Task, typed: TypedPlan) -> None:
@@ -140,13 +146,23 @@ def _learn_statistics(batch: Batch, scan: Scan, features: Mapping[str, Node]) ->
     """Learn statistics of all rows, in one pass over them."""
     n_aggregates = sum(map(len, scan.aggregates))
     tell(f"{counted(n_aggregates, 'statistic')} of {counted(len(scan.arguments), 'column')}")
-    read = Read(
-        bind(scan.program, evaluated(scan.known, batch.learnt)),
-        slot_columns(scan.program, batch.table, batch.made),
-    )
+    read = read_of(batch, scan)
     for group, values in zip(scan.aggregates, _run(batch, scan, read, features), strict=True):
         batch.learnt.update(zip(group, values, strict=True))
     _check_finite(batch, scan, read)
+
+
+def read_of(batch: Batch, scan: Scan) -> Read:
+    """Return the columns and constants that a scan reads of some rows."""
+    return Read(
+        bind(scan.program, evaluated(scan.known, batch.learnt)),
+        slot_columns(scan.program, batch.table, batch.made, batch.first_number),
+    )
+
+
+def statistics_task(batch: Batch, scan: Scan, read: Read) -> LearnTask:
+    """Return the task that learns the statistics of a scan."""
+    return _task(batch, read, scan.program, scan.aggregates)
 
 
 def _in_any_order(typed: TypedPlan) -> frozenset[Node]:
@@ -190,11 +206,7 @@ def _run(batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]) -> 
     try:
         return _learn(batch, read, scan.program, scan.aggregates)
     except RowFailed as failure:
-        program, row = _named(scan, features), failure.args[0]
-        raise failed_row(
-            *(program, row, read.columns, read.constants, batch.table, batch.backend),
-            batch.number_of(row),
-        ) from None
+        raise failed_scan(batch, scan, read, features, failure) from None
     except KernelFailed as error:  # after which a card takes nothing more: no second try
         learnt = f"fit learns for {_first_features(scan, features)}"
         raise KernelFailed(f"{error}; {learnt}", error.kernels) from error
@@ -202,6 +214,17 @@ def _run(batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]) -> 
         raise
     except FastfeatError as error:
         raise _failed_aggregate(batch, scan, read, features) or error from None
+
+
+def failed_scan(
+    batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node], failure: RowFailed
+) -> FastfeatError:
+    """Return the error of a row of which a scan cannot compute an argument."""
+    program, row = _named(scan, features), failure.args[0]
+    return failed_row(
+        *(program, row, read.columns, read.constants, batch.table, batch.backend),
+        batch.number_of(row),
+    )
 
 
 def _first_features(scan: Scan, features: Mapping[str, Node]) -> str:
@@ -214,9 +237,14 @@ def _learn(
     batch: Batch, read: Read, program: Program, aggregates: Sequence[Sequence[Aggregate]]
 ) -> list[list[Any]]:
     """Return the values of aggregates of what the program of a scan, or a part, computes."""
+    return run_task(batch.backend, _task(batch, read, program, aggregates))
+
+
+def _task(
+    batch: Batch, read: Read, program: Program, aggregates: Sequence[Sequence[Aggregate]]
+) -> LearnTask:
     wanted = [[(a.function, a.params) for a in group] for group in aggregates]
-    task = LearnTask(program, wanted, read.columns, batch.n_rows, read.constants)
-    return run_task(batch.backend, task)
+    return LearnTask(program, wanted, read.columns, batch.n_rows, read.constants)
 
 
 def _named(scan: Scan, features: Mapping[str, Node]) -> Program:
@@ -229,6 +257,14 @@ def _named(scan: Scan, features: Mapping[str, Node]) -> Program:
     return program_of(outputs)
 
 
+def named_failure(
+    aggregate: Aggregate, features: Mapping[str, Node], error: FastfeatError
+) -> FastfeatError:
+    """Return the error of an aggregate, with the first feature that reads it."""
+    name = first_readers(features)[aggregate]
+    return type(error)(f"feature {name!r}, {show(aggregate)}: {error}")
+
+
 def _failed_aggregate(
     batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]
 ) -> FastfeatError | None:
@@ -239,8 +275,7 @@ def _failed_aggregate(
             try:
                 _learn(batch, read, part, [[aggregate]])
             except FastfeatError as error:
-                name = first_readers(features)[aggregate]
-                return type(error)(f"feature {name!r}, {show(aggregate)}: {error}")
+                return named_failure(aggregate, features, error)
     return None
 
 
@@ -249,7 +284,13 @@ def _check_finite(batch: Batch, scan: Scan, read: Read) -> None:
     for k, group in enumerate(scan.aggregates):
         for aggregate in group:
             if is_infinite(batch.learnt[aggregate]):
-                part = program_of([scan.program.outputs[k]])
-                task = RowTask(part, read.columns, batch.n_rows, read.constants)
-                arrays = run_task(batch.backend, task)
-                raise infinite_value(aggregate, arrays[0], batch.number_of)
+                first = first_infinite(argument_values(batch, scan, read, k))
+                row = None if first.row is None else batch.number_of(first.row)
+                raise infinite_value(aggregate, first.value, row)
+
+
+def argument_values(batch: Batch, scan: Scan, read: Read, place: int) -> Any:
+    """Return the values of an argument of a scan, by its place among them, as an Arrow array."""
+    part = program_of([scan.program.outputs[place]])
+    task = RowTask(part, read.columns, batch.n_rows, read.constants)
+    return run_task(batch.backend, task)[0]

@@ -138,6 +138,20 @@ def leave_features(schedule: Schedule) -> Schedule:
     return replace(schedule, tasks=tuple(left), outputs=outputs)
 
 
+def keep_orders(schedule: Schedule) -> Schedule:
+    """Return the schedule with rows that windows at several depths see put in order once.
+
+    The rows of the data are among those that windows see, and have one order with these.
+    """
+    tasks, later = list(schedule.tasks), set[Node | None]()
+    for k in reversed(range(len(tasks))):
+        task = tasks[k]
+        if task.kind == "windows" and not _is_of_table(schedule, task):
+            tasks[k] = replace(task, keeps_order=task.order in later)
+            later.add(task.order)
+    return replace(schedule, tasks=tuple(tasks))
+
+
 def mark_last_readers(schedule: Schedule) -> Schedule:
     """Return the schedule with the columns that each task is the last one to read.
 
@@ -175,6 +189,7 @@ PASSES: tuple[Pass, ...] = (
     fuse_programs,
     take_counted_codes,
     leave_features,
+    keep_orders,
     mark_last_readers,
 )
 """The passes, in order."""
@@ -265,7 +280,7 @@ def _levels(schedule: Schedule) -> list[int]:
 def _is_of_table(schedule: Schedule, task: Task) -> bool:
     """Return whether a task makes a column of the rows of a table."""
     spaces = {schedule.columns[place].space for place in task.gives}
-    return spaces.isdisjoint((ROWS, SEEN)) and bool(spaces)
+    return any(schedule.spaces[space].kind == "table" for space in spaces)
 
 
 def _joined(schedule: Schedule, key: Callable[[int, Task], Hashable]) -> Schedule:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call, Node, fold
+from fastfeat.ir.show import show
 
 SpaceOf = int
 ColumnOf = int
@@ -26,9 +27,6 @@ alone or for their features too; or columns that expressions read."""
 ROWS, SEEN = 0, 1
 """The places of the spaces that every schedule has."""
 
-LEARNING = ("keys", "times", "target", "groups", "statistics")
-"""The kinds of task that learn values."""
-
 
 @dataclass(frozen=True, slots=True)
 class Space:
@@ -36,19 +34,25 @@ class Space:
 
     Args:
         kind: the rows of the data; what windows see, the history and after it these rows, of which
-            they are the last; or the rows of a table.
-        of: the name of the table.
+            they are the last; the rows of a table; or the elements of the lists of rows.
+        of: the name of the table, or the lists.
         types: type of every node that is computed there.
     """
 
-    kind: Literal["rows", "seen", "table"]
-    of: str | None
+    kind: Literal["rows", "seen", "table", "elements"]
+    of: str | Node | None
     types: Mapping[Node, DType] = field(repr=False)
 
     @property
     def name(self) -> str:
         """The space as text."""
-        return self.kind if self.of is None else f"table {self.of!r}"
+        match self.of:
+            case None:
+                return self.kind
+            case str(name):
+                return f"table {name!r}"
+            case lists:
+                return f"elements of {show(lists)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,8 @@ class Task:
 
     Args:
         kind: "program" of functions of a row, "step", "windows", "windows over a table", "ahead",
-            "indicators" of a block of columns, "features", or one of `LEARNING`.
+            "indicators" of a block of columns, "features", or one that learns: "keys", "times",
+            "groups", "target", "statistics".
         nodes: the expressions that are computed or learnt, in order; those of the features.
         reads: columns that are there before.
         uses: values that are learnt before.
@@ -99,6 +104,7 @@ class Task:
             it is that of the features.
         n_rounds: in how many passes it learns, at most, where not all rows are in memory.
         order: what orders the rows, of functions of windows: they need whole entities.
+        keeps_order: whether a later task of windows takes the rows as this one has ordered them.
         free: columns that counting may give beside what it learns.
         frees: columns that no later task reads.
     """
@@ -112,6 +118,7 @@ class Task:
     round: int = 1
     n_rounds: int = 1
     order: Node | None = None
+    keeps_order: bool = False
     free: tuple[ColumnOf, ...] = ()
     frees: tuple[ColumnOf, ...] = ()
 

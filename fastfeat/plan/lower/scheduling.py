@@ -51,6 +51,7 @@ from fastfeat.plan.lower.schedule import (
     Value,
     ValueOf,
 )
+from fastfeat.steps.lists.rows import is_exploded
 from fastfeat.steps.registry import is_step, step_function
 
 
@@ -80,8 +81,9 @@ def schedule_of_columns(nodes: Sequence[Node], types: Types, *, training: bool =
     _visit(draft, ROWS, nodes)
     _link_windows(draft)
     made = [place for task in draft.tasks for place in task.gives]
-    outputs = [place for place in made if draft.columns[place].space == ROWS]
-    schedule = _schedule(draft, "columns", outputs)
+    kinds = [kind for kind, _ in draft.spaces]
+    own = [place for place in made if kinds[draft.columns[place].space] in ("rows", "elements")]
+    schedule = _schedule(draft, "columns", own)
     for improve in PASSES:
         schedule = improve(schedule)
     return schedule
@@ -162,7 +164,7 @@ class _Draft:
     training: bool
     learns: bool
     types: list[dict[Node, DType] | Types]
-    spaces: list[tuple[str, str | None]]
+    spaces: list[tuple[str, str | Node | None]]
     columns: list[Column] = field(default_factory=list[Column])
     values: dict[Aggregate | Call, ValueOf] = field(default_factory=dict[Aggregate | Call, ValueOf])
     tasks: list[Task] = field(default_factory=list[Task])
@@ -196,6 +198,7 @@ def _kept(origin: Aggregate | Call) -> Value:
 
 def _place(draft: _Draft, space: SpaceOf, node: Node, width: ValueOf | None = None) -> ColumnOf:
     """Return the place of a column, which is new if it is not there."""
+    space = _space_of(draft, space, node)
     known = draft.places.get((space, node))
     if known is None:
         known = draft.places[space, node] = len(draft.columns)
@@ -209,10 +212,24 @@ def _value(draft: _Draft, origin: Aggregate | Call) -> ValueOf:
 
 def _table_space(draft: _Draft, name: str) -> SpaceOf:
     """Return the space of the rows of a table."""
-    if ("table", name) not in draft.spaces:
-        draft.spaces.append(("table", name))
-        draft.types.append({})
-    return draft.spaces.index(("table", name))
+    return _space(draft, ("table", name), {})
+
+
+def _space_of(draft: _Draft, space: SpaceOf, node: Node) -> SpaceOf:
+    """Return the space of a column that is made of some rows: these, or elements of their lists."""
+    if not is_exploded(node):
+        return space
+    return _space(draft, ("elements", node.args[0]), draft.types[space])
+
+
+def _space(
+    draft: _Draft, named: tuple[str, str | Node], types: dict[Node, DType] | Types
+) -> SpaceOf:
+    """Return the place of a space, which is new if it is not there."""
+    if named not in draft.spaces:
+        draft.spaces.append(named)
+        draft.types.append(types)
+    return draft.spaces.index(named)
 
 
 def _visit(draft: _Draft, space: SpaceOf, roots: Iterable[Node]) -> None:
@@ -220,7 +237,7 @@ def _visit(draft: _Draft, space: SpaceOf, roots: Iterable[Node]) -> None:
     types = draft.types[space]
 
     def is_there(node: Node) -> bool:
-        return (space, node) in draft.places
+        return (_space_of(draft, space, node), node) in draft.places
 
     for node in row_order(roots, training=draft.training, is_there=is_there):
         if not is_there(node) and is_step(node, types):
@@ -332,7 +349,7 @@ def _columns(draft: _Draft, space: SpaceOf, nodes: Iterable[Node]) -> tuple[Colu
 
 def _column(draft: _Draft, space: SpaceOf, node: Node) -> ColumnOf | None:
     """Return the place of the column of an expression; None for what is no column."""
-    known = draft.places.get((space, node))
+    known = draft.places.get((_space_of(draft, space, node), node))
     if known is not None:
         return known
     dtype = draft.types[space][node]

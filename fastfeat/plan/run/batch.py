@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fastfeat.aggregates.keys import KeyCounts, Vocabulary
 from fastfeat.backends import Backend, run_task
 from fastfeat.dtypes import COUNTS
+from fastfeat.engine.learner import Rows, number_of
 from fastfeat.engine.program import Constants, Output, Program, RowFailed, program_of
 from fastfeat.engine.tasks import RowTask
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
@@ -123,6 +124,7 @@ class Batch:
         shared: what is the same for all rows that are chosen of them: programs, folds by number,
             what tells rows again.
         first_number: the number that a user knows the first row by.
+        numbers: the number of each row, where they are a part of larger data; else None.
         programs: of expressions over such rows, kept from one batch to the next: of the same types
             and with the same learnt; None where they are run once.
     """
@@ -140,6 +142,7 @@ class Batch:
     keys: dict[KeyOf, NumberedKeys] = field(default_factory=dict[KeyOf, NumberedKeys])
     shared: dict[Any, Any] = field(default_factory=dict[Any, Any])
     first_number: int = 0
+    numbers: Rows | None = None
     programs: Programs | None = None
 
     @property
@@ -161,6 +164,8 @@ class Batch:
 
     def number_of(self, row: int) -> int:
         """Return the number that a user knows a row by: that in the data."""
+        if self.numbers is not None:
+            return number_of(self.numbers, row)
         return self.first_number + (row if self.source is None else int(self.source.numbers[row]))
 
 

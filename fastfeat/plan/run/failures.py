@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from fastfeat.backends import Backend
 from fastfeat.engine.failure import failure_of, outputs_that_may_fail, search_failed
@@ -106,22 +104,17 @@ def is_infinite(value: Constant) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
-def infinite_value(
-    aggregate: Aggregate, values: Any, number_of: Callable[[int], int]
-) -> FastfeatError:
+def infinite_value(aggregate: Aggregate, value: float, row: int | None) -> FastfeatError:
     """Return the error of an aggregate that is not finite.
 
     Args:
         aggregate: what was learnt.
-        values: the Arrow array that it was learnt from.
-        number_of: gives what a row is called in the message.
+        value: the first infinite one that it was learnt from.
+        row: what the row of that is called in the message; None where there is none.
     """
-    array = values.to_numpy(zero_copy_only=False)
-    infinite = np.isinf(array) if array.dtype.kind == "f" else np.zeros(0, bool)
-    rows = np.flatnonzero(infinite)
     found = "its values are too large"
-    if len(rows):
-        found = f"its first infinite value is {array[rows[0]]} in row {number_of(int(rows[0]))}"
+    if row is not None:
+        found = f"its first infinite value is {value} in row {row}"
     return InvalidData(
         f"{show(aggregate)} is not finite: {found}. Replace such values before they are learnt "
         f"from: {show(aggregate.args[0])}.fill_infinite(None), or clip them"

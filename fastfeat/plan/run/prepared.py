@@ -388,6 +388,16 @@ def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | Non
     return finish
 
 
+def _own_columns(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
+    """Return `_arrow` where no feature is a column of a task that others may refer to."""
+    from fastfeat.backends.cpu import parts_of  # imports the CPU backend
+
+    slots = parts_of(fitted.arrow_program)[0].values()
+    if any(of_slot(slot, steps, schema) is None for slot in slots):
+        return None
+    return _arrow(fitted, schema, steps)
+
+
 def _one_batch(table: Any, columns: Sequence[int] | None) -> Any:
     """Return some columns of a table as one batch; None where it has no rows, or is many pieces."""
     if columns is not None:
@@ -433,4 +443,8 @@ class _Form(NamedTuple):
     entry: str
 
 
-_FORMS = {"arrow": _Form(_arrow, "into_arrow"), "numpy": _Form(_matrix, "into_matrix")}
+_FORMS = {
+    "arrow": _Form(_arrow, "into_arrow"),
+    "columns": _Form(_own_columns, "into_arrow"),
+    "numpy": _Form(_matrix, "into_matrix"),
+}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -62,12 +62,14 @@ class Running:
         batch: the rows.
         spaces: the rows of each space; those of tables come as they are read.
         frees: whether columns are freed.
+        orders: what backends keep of the rows that windows see in an order, for later tasks.
     """
 
     schedule: Schedule
     batch: Batch
     spaces: dict[SpaceOf, Batch]
     frees: bool
+    orders: dict[Call, dict[Any, Any]] = field(default_factory=dict[Call, dict[Any, Any]])
 
 
 def make(batch: Batch, roots: Sequence[Node]) -> None:
@@ -122,9 +124,15 @@ def lacking_of(batch: Batch, schedule: Schedule) -> Schedule:
         return schedule
 
     def is_there(column: Made) -> bool:
-        if column.space == ROWS:
-            return column.origin in own or is_made_of_source(batch, column.origin)
-        return column.space == SEEN and column.origin in seen
+        match schedule.spaces[column.space].kind:
+            case "rows":
+                return column.origin in own or is_made_of_source(batch, column.origin)
+            case "seen":
+                return column.origin in seen
+            case "elements":
+                return column.origin in own
+            case "table":
+                return False
 
     known = {place for place, column in enumerate(schedule.columns) if is_there(column)}
     return without_made(schedule, known)
@@ -153,13 +161,19 @@ def columns_of_chosen(batch: Batch, schedules: Sequence[Schedule]) -> list[str]:
 
 
 def _rows_of(running: Running, space: SpaceOf) -> Batch:
-    """Return the rows of a space; those of a table with the columns that its tasks read."""
+    """Return the rows of a space; those of a table with the columns that its tasks read.
+
+    Columns of elements stand among those of the rows that have the lists.
+    """
     rows = running.spaces.get(space)
     if rows is None:
         schedule, wanted = running.schedule, running.schedule.spaces[space]
+        if wanted.kind == "elements":
+            running.spaces[space] = running.batch
+            return running.batch
         read = [c.origin for c in schedule.columns if c.space == space]
         names = [node.name for node in read if isinstance(node, Column)]
-        assert wanted.of is not None
+        assert isinstance(wanted.of, str)
         columns = [TableColumn(wanted.of, name) for name in names]
         rows = running.spaces[space] = table_rows(running.batch, columns, wanted.types)
     return rows
@@ -168,7 +182,7 @@ def _rows_of(running: Running, space: SpaceOf) -> Batch:
 def _naming(running: Running, space: SpaceOf) -> AbstractContextManager[object]:
     """Return a context that puts the name of a table in front of errors about its rows."""
     name = running.schedule.spaces[space].of
-    return _NOTHING if name is None else naming_table(name)
+    return naming_table(name) if isinstance(name, str) else _NOTHING
 
 
 def _free(running: Running, task: Task) -> None:
@@ -201,13 +215,16 @@ def _windows(running: Running, rows: Batch, task: Task) -> None:
     assert isinstance(order, Call)
     has_history = rows.places is None and rows.first_place > 0
     lacking = [node for node in task.nodes if node not in past.made and node not in rows.made]
+    kept = running.orders.pop(order, {}) if past is running.batch.seen else {}
     if rows.n_earlier:
-        check_history(rows, order)
+        check_history(rows, order, kept)
     if lacking or has_history:  # without functions it is checked that it comes before the data
         if is_telling():
             tell(f"windows, {counted(past.n_rows, 'row')} with what came before")
-        arrays = run_over(rows, order, lacking)
+        arrays = run_over(rows, order, lacking, kept)
         rows.made.update(zip(lacking, map(_as_column, arrays), strict=True))
+    if task.keeps_order:
+        running.orders[order] = kept
     _take_from_seen(rows, task.nodes)
 
 

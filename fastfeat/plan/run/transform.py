@@ -92,12 +92,18 @@ def transform(
             one.
         first_row: the number that a user knows the first row of the data by.
     """
-    is_plain = rows is None and not categories and not known
-    is_plain = is_plain and backend == "cpu" and type(to) is str
+    is_whole = rows is None and not known and backend == "cpu" and type(to) is str
+    is_plain = is_whole and not categories and to in ("arrow", "numpy")
     if is_plain and (features := prepared_features(fitted, data, tables, to, out)) is not None:
         return features
     check_result(to, out, backend, categories=categories)
     form = computed_form(fitted, to)
+    given: dict[str, Any] = {"to": to, "categories": categories}
+    if is_whole and not is_plain and out is None:
+        index = frame_index(data) if index is None and to == "pandas" else index
+        features = _prepared(fitted, data, tables, form)
+        if features is not None:
+            return given_out(fitted, features, index=index, **given)
     kept = fitted.declaration.keep if form in TABLES else ()
     plan = fitted.declaration
     ids = id_columns(plan.row_id, history, plan.past_columns)
@@ -108,6 +114,10 @@ def transform(
     read = table if not isinstance(data, (pa.Table, pa.RecordBatch)) else None
     if is_plain and (features := prepared_features(fitted, read, tables, to, out)) is not None:
         return features
+    if is_whole and not is_plain and out is None:
+        features = _prepared(fitted, read, tables, form)
+        if features is not None:
+            return given_out(fitted, features, index=index, **given)
     check_place(table, backend)
     check_still_missing(table, fitted.never_seen)
     program, constants = bound(fitted, form)
@@ -128,13 +138,31 @@ def transform(
             features = finished_features(fitted, table, batch.made, to, memory)
         if features is None:
             features = computed(fitted, batch, program, constants, form, memory)
-    if is_plain:
-        prepare(fitted, table if read is not None or plan.past_columns else data, to)
+    if is_whole:
+        own = "numpy" if form == "rows" else form
+        prepare(fitted, table if read is not None or plan.past_columns else data, own)
     if out is not None:
         return out
     if to == "pandas":
         index = rows_of_index(frame_index(data) if index is None else index, wanted)
-    return given_out(fitted, features, to, categories=categories, index=index)
+    return given_out(fitted, features, index=index, **given)
+
+
+def _prepared(fitted: Fitted, data: Any, tables: Tables, form: str) -> Any:
+    """Return the features of a small batch as they are computed for another form; None for others.
+
+    Args:
+        fitted: what is computed.
+        data: of any kind.
+        tables: lookup tables.
+        form: as what they are computed; see `computed_form`.
+    """
+    if form != "rows":
+        return prepared_features(fitted, data, tables, form, None)
+    if not isinstance(data, (pa.Table, pa.RecordBatch)) or data.num_rows >= SHORT:
+        return None
+    matrix = np.empty(*_matrix_form(fitted, fitted.matrix_program, data.num_rows))
+    return prepared_features(fitted, data, tables, "numpy", matrix)
 
 
 def _telling(

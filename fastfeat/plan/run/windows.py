@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,17 @@ from fastfeat.steps.windows.rows import (
 from fastfeat.steps.windows.tasks import TableWindowTask, WindowTask
 
 
-def past_of(batch: Batch, order: Node, *, is_mixed: bool = False) -> RowOrder:
-    """Return the columns that order the rows of each entity; see `RowOrder`."""
+def past_of(
+    batch: Batch, order: Node, *, is_mixed: bool = False, kept: dict[Any, Any] | None = None
+) -> RowOrder:
+    """Return the columns that order the rows of each entity; see `RowOrder`.
+
+    Args:
+        batch: the rows.
+        order: what orders them.
+        is_mixed: as of `RowOrder`.
+        kept: what backends have made of these rows in this order, and add to.
+    """
     assert isinstance(order, Call)
     params = dict(order.params)
     time, *others = order.args
@@ -52,6 +62,7 @@ def past_of(batch: Batch, order: Node, *, is_mixed: bool = False) -> RowOrder:
         [batch.types[key] for key in others],
         None if tie is None else key_values(batch, tie, narrow=False),
         None if tie is None else batch.types[tie],
+        cache=kept,
         is_mixed=is_mixed,
     )
 
@@ -77,7 +88,9 @@ def _shown_value(batch: Batch, node: Node, row: int) -> object:
     return None if here is None else here[row].as_py()
 
 
-def run_over(batch: Batch, order: Node, calls: Sequence[Node]) -> list[Any]:
+def run_over(
+    batch: Batch, order: Node, calls: Sequence[Node], kept: dict[Any, Any] | None = None
+) -> list[Any]:
     """Return the column of each of some functions over windows of one order of the rows.
 
     Columns of numbers may be in the memory of the device of the backend.
@@ -86,11 +99,13 @@ def run_over(batch: Batch, order: Node, calls: Sequence[Node]) -> list[Any]:
         batch: the rows that they are wanted for; what they read of those that windows see is made.
         order: what orders the rows that windows see.
         calls: the functions.
+        kept: as of `past_of`.
 
     Raises:
         InvalidData: a row of the history is later than one of the batch.
     """
-    past, ordering = batch.seen, past_of(batch.seen, order, is_mixed=batch.places is not None)
+    past = batch.seen
+    ordering = past_of(past, order, is_mixed=batch.places is not None, kept=kept)
 
     def compute(asked: Sequence[WindowRequest]) -> list[Any]:
         arrays = _of_rows_asked(batch, ordering, asked)
@@ -106,14 +121,20 @@ def run_over(batch: Batch, order: Node, calls: Sequence[Node]) -> list[Any]:
         raise _overlap(past, order, failure.args[0]) from None
 
 
-def check_history(batch: Batch, order: Node) -> None:
+def check_history(batch: Batch, order: Node, kept: dict[Any, Any]) -> None:
     """Raise where the history of some chosen rows is later than the rows that they were chosen of.
+
+    Args:
+        batch: the rows.
+        order: what orders those that windows see.
+        kept: as of `past_of`.
 
     Raises:
         InvalidData: the first such row of the history.
     """
     try:
-        run_task(batch.backend, WindowTask(past_of(batch.seen, order), [], batch.n_earlier))
+        past = past_of(batch.seen, order, kept=kept)
+        run_task(batch.backend, WindowTask(past, [], batch.n_earlier))
     except HistoryOverlaps as failure:
         raise _overlap(batch.seen, order, failure.args[0]) from None
 
@@ -226,11 +247,11 @@ def window_requests(
     pairs = [*zip(values, of_text, strict=True)]
     texts = {x: text_codes(rows, x) for x, is_text in dict.fromkeys(pairs) if is_text}
     numbers = {x: values_of(rows, x) for x, is_text in dict.fromkeys(pairs) if not is_text}
+    columns = [(INT64, texts[x].indices) if is_text else numbers[x] for x, is_text in pairs]
+    known = _known_requests(tuple(calls), tuple([dtype for dtype, _ in columns]))
     asked = [
-        _window_request(call, texts[x].indices, INT64)
-        if is_text
-        else _window_request(call, *numbers[x][::-1])
-        for call, (x, is_text) in zip(calls, pairs, strict=True)
+        WindowRequest(one.function, one.params, column, one.dtype, one.window, one.kept)
+        for one, (_, column) in zip(known, columns, strict=True)
     ]
     return asked, [texts[x].dictionary if is_text else None for x, is_text in pairs]
 
@@ -257,17 +278,21 @@ def text_codes(batch: Batch, node: Node) -> Any:
     return pa.DictionaryArray.from_arrays(codes, coded.dictionary.take(order))
 
 
-def _window_request(call: Node, values: Any, dtype: DType) -> WindowRequest:
-    """Return the request to a backend for a function over a window.
+@lru_cache(maxsize=128)
+def _known_requests(calls: tuple[Node, ...], dtypes: tuple[DType, ...]) -> list[WindowRequest]:
+    """Return the requests to a backend for functions over windows, less their columns.
 
     Args:
-        call: a function over a window.
-        values: the column that it is of; the same one for all functions of it.
-        dtype: the type of the column.
+        calls: the functions.
+        dtypes: by function, the type of its column.
     """
+    return [_window_request(call, dtype) for call, dtype in zip(calls, dtypes, strict=True)]
+
+
+def _window_request(call: Node, dtype: DType) -> WindowRequest:
     assert isinstance(call, Call)
-    function, window = call.function.removeprefix(OVER), window_of(call)
-    return WindowRequest(function, dict(call.params), values, dtype, window_params(window))
+    function, window = call.function.removeprefix(OVER), window_params(window_of(call))
+    return WindowRequest(function, dict(call.params), None, dtype, window, {})
 
 
 def table_rows(batch: Batch, columns: Iterable[TableColumn], types: Types) -> Batch:

@@ -96,6 +96,8 @@ def _task(named: _Named, number: int, task: Task) -> Iterator[str]:
         yield from _below("gives", [_made(named, place) for place in task.gives])
         yield from _below("learns", [_learnt(named, value) for value in task.learns])
     yield from _line("may give", (_column(named, place, own) for place in task.free))
+    if task.keeps_order:
+        yield "   keeps the order of its rows"
     yield from _line("frees", (_column(named, place, own) for place in task.frees))
 
 

@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastfeat_kernels.column import TEXT
+from fastfeat_kernels.column import TEXT, Run
 from fastfeat_kernels.vocabulary.keys import Keys, TextKeys, number_keys, numbers_of
+from fastfeat_kernels.vocabulary.ordering import final_order
 from fastfeat_kernels.vocabulary.spans import counts_of, numbers_of_codes
 from fastfeat_kernels.vocabulary.state import (
     DistinctKeys,
@@ -33,6 +34,10 @@ from fastfeat.io.columns.keys import first_keys, key_type
 from fastfeat.io.columns.strings import text_chunks
 
 _RUN = "vocabulary"
+_FEW = 1 << 11
+"""Rows whose keys Arrow numbers in less time than it takes to call kernels."""
+_EXACT = (pa.int64(), pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
+"""Types of keys that are equal where their bytes are."""
 WIDEST = 1 << 62
 Places = NDArray[np.int32]
 
@@ -68,8 +73,18 @@ def counted(
     *,
     with_rows: bool,
     in_order: bool = True,
+    are_all: bool = True,
 ) -> Counted:
     """Return the distinct keys of some rows; arguments as of `KeysTask`.
+
+    Args:
+        columns: the parts of the key.
+        dtypes: their types.
+        missing: what makes a key missing.
+        max_memory: bytes that the keys may take.
+        with_rows: whether to keep which key each row has.
+        in_order: whether parts of a key are put in order.
+        are_all: whether there are no others: their work is then divided among threads.
 
     Raises:
         InvalidData: they take more memory than they may.
@@ -79,7 +94,7 @@ def counted(
             return _count_rows(columns, dtypes, missing, max_memory, with_rows, in_order)
         if pa.types.is_dictionary(columns[0].type):
             return _count_entries(columns[0], dtypes[0], max_memory)
-        return _count(columns[0], dtypes[0], max_memory, with_rows)
+        return _count(columns[0], dtypes[0], max_memory, with_rows, are_all)
     except VocabularyTooLarge as error:
         raise refused(error, max_memory) from None
 
@@ -122,11 +137,13 @@ def key_counts_in_no_order(
     return KeyCounts(parts, counts, of.found.n_missing, of.of_rows, order)
 
 
-def _count(column: ChunkedArray, dtype: DType, max_memory: int, with_rows: bool) -> Counted:
+def _count(
+    column: ChunkedArray, dtype: DType, max_memory: int, with_rows: bool, are_all: bool = True
+) -> Counted:
     """Return the distinct values of one column."""
-    found = learn_column(
-        element_of(dtype), chunks_of(column, dtype), len(column), max_memory, with_rows
-    )
+    n_rows = len(column) if are_all else 0
+    chunks = chunks_of(column, dtype)
+    found = learn_column(element_of(dtype), chunks, n_rows, max_memory, with_rows)
     of_rows = partial(_values_of_rows, found) if with_rows else None
     return Counted(found, partial(_one_part, dtype), of_rows)
 
@@ -245,14 +262,14 @@ def in_order(
             n_bytes = len(keys.data) if isinstance(keys, TextKeys) else 0
             element = element_of(dtypes[0])
             check_keys(kind_of(element), len(counts), n_bytes, max_memory)
-            return np.argsort(in_final_order(DistinctKeys(element, keys, counts, 0, None)).places)
+            return final_order(keys, counts, *_how(len(counts))).ids.astype(np.int64)
         ranks = [
             ranks_of(pa.chunked_array([part]), dtype, max_memory)
             for part, dtype in zip(parts, dtypes, strict=True)
         ]
         combined, _ = combined_of([r.rows for r in ranks], [len(r.values) for r in ranks])
         check_keys(kind_of("int64"), len(counts), 0, max_memory)
-        return np.lexsort((combined, -counts))
+        return final_order(combined, counts, *_how(len(counts))).ids.astype(np.int64)
     except VocabularyTooLarge as error:
         raise refused(error, max_memory) from None
 
@@ -265,7 +282,12 @@ def learn_column(
 
 
 def in_final_order(found: DistinctKeys) -> OrderedKeys:
-    return ordered(found, runner(_RUN), n_parts(len(found.counts)))
+    return ordered(found, *_how(len(found.counts)))
+
+
+def _how(n_rows: int) -> tuple[Run, int]:
+    """Return the function that runs calls, and into how many parts rows are divided."""
+    return runner(_RUN), n_parts(n_rows)
 
 
 def uses_of(chunk: Array) -> NDArray[np.int64]:
@@ -306,6 +328,11 @@ def numbered(columns: Sequence[ChunkedArray], dtypes: Sequence[DType]) -> tuple[
 
 
 def _numbered(column: ChunkedArray, dtype: DType) -> tuple[Places, int]:
+    if len(column) <= _FEW and column.num_chunks == 1 and column.type in _EXACT:
+        few = column.chunk(0)
+        if not few.null_count:
+            codes = call("dictionary_encode", few)
+            return codes_as_array(codes), len(codes.dictionary)
     if not pa.types.is_dictionary(column.type):
         found = learn_column(element_of(dtype), chunks_of(column, dtype), len(column), WIDEST, True)
         return _numbers(found), len(found.counts)
@@ -318,6 +345,12 @@ def _numbered(column: ChunkedArray, dtype: DType) -> tuple[Places, int]:
         for chunk, a, b in zip(column.chunks, starts[:-1], starts[1:], strict=True)
     ]
     return np.concatenate([np.zeros(0, np.int32), *pieces]), len(found.counts)
+
+
+def codes_as_array(column: Array) -> Places:
+    """Return the codes of a dictionary, int32 and none missing, in place."""
+    codes = column.indices
+    return np.frombuffer(codes.buffers()[1], np.int32, len(codes), codes.offset * 4)
 
 
 def _numbers(found: DistinctKeys) -> Places:

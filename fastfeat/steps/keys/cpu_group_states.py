@@ -33,7 +33,7 @@ from fastfeat.aggregates import level_of as level_of_functions
 from fastfeat.aggregates.keys import Groups
 from fastfeat.dtypes import DType
 from fastfeat.engine.cpu.kernels import n_parts, runner
-from fastfeat.engine.learner import Learner, Learnt, Packed, Rows
+from fastfeat.engine.learner import Learner, Learnt, Packed, Rows, TaskLearner
 from fastfeat.engine.storage import storage
 from fastfeat.ir.node import Params
 from fastfeat.steps.keys import cpu_ordered as ordering
@@ -121,9 +121,16 @@ class GroupsState:
 
 def learn_groups(task: GroupsTask) -> list[Groups]:
     """Return each wanted aggregate of each group."""
-    state = _start(Spec(task.wanted, task.dtype, task.n_groups, task.n_left_out), None)
-    _add(state, {VALUES: task.values, CODES: task.codes}, range(len(task.codes)))
+    spec, columns = told(task)
+    state = _start(spec, None)
+    _add(state, columns, range(len(task.codes)))
     return list(_next(state).values)
+
+
+def told(task: GroupsTask) -> tuple[Spec, Mapping[Any, Any]]:
+    """Return the spec of a task, and the columns that it reads."""
+    spec = Spec(task.wanted, task.dtype, task.n_groups, task.n_left_out)
+    return spec, {VALUES: task.values, CODES: task.codes}
 
 
 def _needs(spec: Spec) -> Needs:
@@ -291,3 +298,4 @@ def _spill(state: GroupsState, folder: Path) -> None:
 
 
 LEARNER = Learner("groups", _start, _add, _merge, _next, _pack, _unpack, _size, _bound, _spill)
+OF_TASKS = TaskLearner(LEARNER, told)

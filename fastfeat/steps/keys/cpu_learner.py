@@ -1,28 +1,32 @@
 """Learning of keys on the CPU: rows come at once or in parts, and parts merge.
 
-Rows are counted into a table that stays open, and so are the keys of states that merge. Rows that
-are expected to come at once are counted by threads, and kept with what gives them the number of
-their key; should others come, the table is opened.
+The first rows are counted by themselves; those that are expected to come at once by threads, and
+kept with what gives them the number of their key. Should others come, a table is opened in which
+they are counted. Keys of states that merge wait: very many are in the order of their hashes, and
+are joined piece by piece; others are counted in the table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from fastfeat_kernels.column import TEXT
-from fastfeat_kernels.vocabulary.growing import bound_of, drop_slots, make_room
+from fastfeat_kernels.vocabulary.growing import bound_of, drop_slots, joined_by_hash, make_room
+from fastfeat_kernels.vocabulary.state import DistinctKeys
+from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge
 
 from fastfeat.aggregates.keys import KeyCounts
 from fastfeat.engine.cpu.kernels import runner
-from fastfeat.engine.learner import Learner, Learnt, Packed, Rows
-from fastfeat.io.arrow import call, pa
+from fastfeat.engine.learner import Learner, Learnt, Packed, Rows, TaskLearner
+from fastfeat.io.arrow import ChunkedArray, call, pa
 from fastfeat.steps.keys import cpu_spilled as spilled
 from fastfeat.steps.keys.cpu_counting import (
     Counted,
+    array_of,
     check_room,
     counted,
     counted_before,
@@ -30,6 +34,8 @@ from fastfeat.steps.keys.cpu_counting import (
     in_order,
     key_counts,
     key_counts_in_no_order,
+    keys_of,
+    refused,
 )
 from fastfeat.steps.keys.cpu_open_keys import (
     KeysSpec,
@@ -78,10 +84,10 @@ def count_keys(task: KeysTask) -> KeyCounts:
     Raises:
         InvalidData: they take more memory than they may.
     """
-    how = {"at_once": True, "with_rows": task.with_rows, "in_order": task.in_order}
-    spec = KeysSpec(tuple(task.dtypes), task.missing, task.max_memory, **how)
+    spec, columns = told(task)
+    spec = replace(spec, at_once=True, with_rows=task.with_rows, in_order=task.in_order)
     state = start(spec, None)
-    add(state, dict(enumerate(task.columns)), range(len(task.columns[0])))
+    add(state, columns, range(len(task.columns[0])))
     return finished(state).values[0]
 
 
@@ -100,11 +106,12 @@ def add(state: KeysState, columns: Mapping[Any, Any], rows: Rows) -> None:
     parts = [columns[k] for k in range(len(spec.dtypes))]
     n_before, n_rows = state.n_rows, len(parts[0])
     state.n_rows += n_rows
-    if n_before == 0 and spec.at_once:
+    if n_before == 0 and (spec.at_once or _is_plain(spec, parts[0])):
         state.first = counted(
             *(parts, spec.dtypes, spec.missing, spec.max_memory),
             with_rows=spec.with_rows,
             in_order=spec.in_order,
+            are_all=spec.at_once,
         )
     elif n_rows:
         _close_first(state)
@@ -130,7 +137,10 @@ def merge(a: KeysState, b: KeysState) -> KeysState:
     a.n_missing += b.n_missing
     sizes = [_n_keys(keys) for keys in a.waiting]
     if sum(sizes) > _MOST_WAITING * max([_n_open(a), *sizes]) + _FEW_WAITING:
-        _take_waiting(a)
+        if _are_by_hash(a):
+            a.waiting = [_joined(a)]
+        else:
+            _take_waiting(a)
     return a
 
 
@@ -155,15 +165,19 @@ def finished(state: KeysState) -> Learnt:
 def pack(state: KeysState) -> Packed:
     """Return a state as data."""
     n_missing = state.n_missing + (0 if state.first is None else state.first.found.n_missing)
-    numbers = {"n_rows": state.n_rows, "n_missing": n_missing}
-    return Packed(numbers, {"keys": spilled.table_of(_all(state))})
+    numbers: dict[str, Any] = {"n_rows": state.n_rows, "n_missing": n_missing}
+    keys = _all(state)
+    numbers["ends"] = None if keys.ends is None else keys.ends.tolist()
+    return Packed(numbers, {"keys": spilled.table_of(keys)})
 
 
 def unpack(spec: KeysSpec, hint: Any, packed: Packed) -> KeysState:
     """Return the state of its data."""
-    state = KeysState(spec, **packed.numbers)
-    state.waiting.append(spilled.keys_of_table(packed.tables["keys"], spec.dtypes))
-    return state
+    numbers = dict(packed.numbers)
+    ends = numbers.pop("ends")
+    keys = spilled.keys_of_table(packed.tables["keys"], spec.dtypes)
+    keys = keys._replace(ends=None if ends is None else np.array(ends, np.int64))
+    return KeysState(spec, waiting=[keys], **numbers)
 
 
 def spill(state: KeysState, folder: Path) -> None:
@@ -212,6 +226,15 @@ LEARNER = Learner(
 )
 
 
+def told(task: KeysTask) -> tuple[KeysSpec, Mapping[Any, Any]]:
+    """Return the spec of a task whose rows may come in parts, and the columns that it reads."""
+    spec = KeysSpec(tuple(task.dtypes), task.missing, task.max_memory)
+    return spec, dict(enumerate(task.columns))
+
+
+OF_TASKS = TaskLearner(LEARNER, told)
+
+
 def _close_first(state: KeysState) -> None:
     """Let the keys of the first rows wait with others."""
     if state.first is not None:
@@ -222,12 +245,13 @@ def _close_first(state: KeysState) -> None:
 
 def _weighted(of: Counted) -> Weighted:
     """Return the keys that rows have."""
-    counts, parts = of.found.counts, of.parts_of(of.found.keys)
+    counts, parts, ends = of.found.counts, of.parts_of(of.found.keys), of.found.ends
     if not counts.all():
         used = np.flatnonzero(counts)
         places = pa.array(used)
         parts, counts = tuple(call("array_take", part, places) for part in parts), counts[used]
-    return Weighted(parts, counts)
+        ends = None
+    return Weighted(parts, counts, ends if len(parts) == 1 else None)
 
 
 def _all(state: KeysState) -> Weighted:
@@ -258,7 +282,39 @@ def _in_memory(state: KeysState) -> Weighted:
     """Return the keys that are in memory."""
     if state.open is None and len(state.waiting) == 1 and isinstance(state.waiting[0], Weighted):
         return state.waiting[0]
+    if _are_by_hash(state):
+        keys = _joined(state)
+        state.waiting = [keys]
+        return keys
     return weighted_of(state.spec, _take_waiting(state))
+
+
+def _is_plain(spec: KeysSpec, column: ChunkedArray) -> bool:
+    """Return whether a key is a value of one column, which is no dictionary."""
+    return spec.is_column and not pa.types.is_dictionary(column.type)
+
+
+def _are_by_hash(state: KeysState) -> bool:
+    """Return whether all keys in memory are in the order of their hashes."""
+    waiting = state.waiting
+    are_there = state.open is None and len(waiting) > 0
+    return are_there and all(isinstance(k, Weighted) and k.ends is not None for k in waiting)
+
+
+def _joined(state: KeysState) -> Weighted:
+    """Return the keys that wait, in the order of their hashes, as all of these are."""
+    spec = state.spec
+    dtype, element = spec.dtypes[0], element_of(spec.dtypes[0])
+    found = [
+        DistinctKeys(element, keys_of(keys.parts[0], dtype), keys.counts, 0, None, keys.ends)
+        for keys in state.waiting
+        if isinstance(keys, Weighted)
+    ]
+    try:
+        joined = joined_by_hash(found, runner(_RUN), limit_bytes=spec.max_memory)
+    except VocabularyTooLarge as error:
+        raise refused(error, spec.max_memory) from None
+    return Weighted((array_of(joined.keys, dtype),), joined.counts, joined.ends)
 
 
 def _n_open(state: KeysState) -> int:

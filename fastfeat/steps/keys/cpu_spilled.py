@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastfeat.aggregates.keys import Counts
 from fastfeat.dtypes import DType
@@ -26,10 +27,12 @@ class Weighted(NamedTuple):
     Args:
         parts: an Arrow array a part of the key, shape (n_keys,).
         counts: shape (n_keys,).
+        ends: as of `vocabulary.state.DistinctKeys`.
     """
 
     parts: tuple[Array, ...]
     counts: Counts
+    ends: NDArray[np.int64] | None = None
 
 
 def table_of(keys: Weighted) -> Table:

@@ -8,10 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from fastfeat_kernels.column import TEXT
 from fastfeat_kernels.vocabulary import layout
-from fastfeat_kernels.vocabulary.keys import text_keys
-from fastfeat_kernels.vocabulary.state import Index, index_of, lookup, lookup_words
+from fastfeat_kernels.vocabulary.keys import TextKeys, text_keys
+from fastfeat_kernels.vocabulary.state import (
+    Index,
+    are_numbers,
+    index_of,
+    lookup,
+    lookup_words,
+)
 
-from fastfeat.aggregates.keys import Vocabulary
+from fastfeat.aggregates.keys import CODES_OF_ROWS, Vocabulary
 from fastfeat.dtypes import UTF8, DType
 from fastfeat.engine.cpu.kernels import n_parts, runner, written_kernel
 from fastfeat.engine.cpu.step_calls import NOWHERE, Given, KernelCall, Room, StepCalls, form_of
@@ -53,6 +59,9 @@ def encode(
     """Return the code of each row, int32; see `steps.keys.rows`."""
     run, first = runner(_RUN), 1 + n_unseen
     if len(columns) == 1 and missing == "key":
+        known = _codes_as_in_fit(vocabulary, columns[0], dtypes[0], n_unseen)
+        if known is not None:
+            return array_of_values(known, None, pa.int32())
         index = _cached(vocabulary, "index", lambda: _index(vocabulary.parts[0], dtypes[0]))
         found = _looked_up(index, columns[0], dtypes[0], n_unseen)
         return array_of_values(found, None, pa.int32())
@@ -75,6 +84,29 @@ def encode(
         found[np.logical_or.reduce([part == 0 for part in rows])] = 0
     _spread_unseen(found, columns, dtypes, n_unseen, is_cross=True)
     return array_of_values(found, None, pa.int32())
+
+
+def _codes_as_in_fit(
+    vocabulary: Vocabulary, column: ChunkedArray, dtype: DType, n_unseen: int
+) -> Places | None:
+    """Return the codes that rows had in fit, if they are those of these rows too.
+
+    They are compared key by key, and forgotten once they are those of others.
+    """
+    kept: tuple[int, Places] | None = vocabulary.cache.pop(CODES_OF_ROWS, None)
+    if kept is None or dtype.holds_bytes:
+        return None
+    n_unseen_of, codes = kept
+    if n_unseen_of != n_unseen or len(codes) != len(column):
+        return None
+    element, keys = element_of(dtype), keys_of(vocabulary.parts[0], dtype)
+    assert not isinstance(keys, TextKeys)
+    how = runner(_RUN), n_parts(len(column))
+    chunks = chunks_of(column, dtype)
+    if not are_numbers(element, keys, chunks, codes, *how, start=1 + n_unseen):
+        return None
+    vocabulary.cache[CODES_OF_ROWS] = kept
+    return codes
 
 
 def _spread_unseen(

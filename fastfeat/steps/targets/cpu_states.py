@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from fastfeat.aggregates.target import FoldedGroups, Statistics
 from fastfeat.dtypes import DType
 from fastfeat.engine.cpu.kernels import n_parts, runner
-from fastfeat.engine.learner import Learner, Learnt, Packed, Rows
+from fastfeat.engine.learner import Learner, Learnt, Packed, Rows, TaskLearner
 from fastfeat.engine.storage import storage
 from fastfeat.ir.node import Params
 from fastfeat.steps.keys import cpu_ordered as ordering
@@ -91,11 +91,16 @@ class TargetState:
 
 def learn_target(task: TargetTask) -> FoldedGroups:
     """Return a statistic of the target per category."""
-    spec = Spec(task.function, task.params, task.dtype, task.n_codes, task.n_folds)
+    spec, columns = told(task)
     state = _start(spec, None)
-    columns = {VALUES: task.values, CODES: task.codes, FOLDS: task.folds}
     _add(state, columns, range(len(task.codes)))
     return _next(state).values[0]
+
+
+def told(task: TargetTask) -> tuple[Spec, Mapping[Any, Any]]:
+    """Return the spec of a task, and the columns that it reads."""
+    spec = Spec(task.function, task.params, task.dtype, task.n_codes, task.n_folds)
+    return spec, {VALUES: task.values, CODES: task.codes, FOLDS: task.folds}
 
 
 def _start(spec: Spec, hint: None) -> TargetState:
@@ -210,3 +215,4 @@ def _spill(state: TargetState, folder: Path) -> None:
 
 
 LEARNER = Learner("target", _start, _add, _merge, _next, _pack, _unpack, _size, _bound, _spill)
+OF_TASKS = TaskLearner(LEARNER, told)

@@ -15,7 +15,7 @@ from fastfeat_kernels.column import ELEMENTS
 from fastfeat_kernels.grouped.finalize import values_of_keys
 from numpy.typing import NDArray
 
-from fastfeat.engine.learner import Again, Learner, Learnt, Packed, Rows
+from fastfeat.engine.learner import Again, Learner, Learnt, Packed, Rows, TaskLearner
 from fastfeat.io.arrow import ChunkedArray, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.column import physical_chunks
@@ -160,18 +160,23 @@ def _spill(state: TimesState, folder: Any) -> None:
 LEARNER = Learner("time_folds", _start, _add, _merge, _next, _pack, _unpack, _size, _bound, _spill)
 
 
-def spec_of(task: TimesTask) -> Spec:
-    """Return the parameters of a task, as the learner takes them."""
-    return Spec(_ELEMENTS[str(task.times.values.type)], task.n_folds, task.with_begins)
+def told(task: TimesTask) -> tuple[Spec, Mapping[Any, Any]]:
+    """Return the spec of a task, and the columns that it reads."""
+    times = task.times.values
+    return Spec(_ELEMENTS[str(times.type)], task.n_folds, task.with_begins), {TIMES: times}
+
+
+OF_TASKS = TaskLearner(LEARNER, told)
 
 
 def learn_times(task: TimesTask) -> TimeFolds:
     """Return the folds of the times of all rows."""
-    spec, times = spec_of(task), task.times.values
+    spec, columns = told(task)
+    n_rows = len(columns[TIMES])
     found: Learnt | Again = Again(None)
     while isinstance(found, Again):
         state = _start(spec, found.hint)
-        _add(state, {TIMES: times}, range(len(times)))
+        _add(state, columns, range(n_rows))
         found = _next(state)
     return found.values[0]
 

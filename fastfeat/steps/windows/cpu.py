@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from fastfeat.dtypes import DType
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.engine.storage import storage
 from fastfeat.errors import Overflow
-from fastfeat.io.arrow import Array, ChunkedArray
+from fastfeat.io.arrow import Array, ChunkedArray, DataType
 from fastfeat.io.columns.bits import array_with_bits
 from fastfeat.io.columns.column import physical_chunks
 from fastfeat.io.columns.times import ticks_column
@@ -100,6 +101,7 @@ def _shifted(top: Words, bottom: Words, by: NDArray[Any]) -> tuple[Words, Words]
 
 
 RUN = "windows"
+_ORDER = "order on the CPU"
 
 
 def over(past: RowOrder, asked: Sequence[WindowRequest], first_row: int) -> list[Array]:
@@ -125,14 +127,16 @@ class LastRowOver(NamedTuple):
 
     Args:
         times: of the rows, in ticks and in order, are written there.
-        columns: by column, its values, as words or floats, NaN where missing; none of the others
-            may be missing. None of one that is the times.
+        columns: by column, its values, as words or floats, NaN where missing. None of one that is
+            the times.
+        present: by column of words, whether each value is there, as bytes; None of others.
         compute: from the number of rows to the value of each function as it is stored, None where
             it is missing. None instead of all where one does not fit its type.
     """
 
     times: NDArray[np.int64]
     columns: Sequence[NDArray[Any] | None]
+    present: Sequence[NDArray[np.uint8] | None]
     compute: Callable[[int], list[Any] | None]
 
 
@@ -177,7 +181,7 @@ def last_row_over(
             found[k] = None if found[k] is None else bool(found[k])
         return found
 
-    return LastRowOver(prepared.times, columns, compute)
+    return LastRowOver(prepared.times, columns, prepared.present, compute)
 
 
 def _value_of(values: Sequence[Any], asked: WindowRequest) -> Any:
@@ -196,9 +200,12 @@ def _ordered(past: RowOrder, first_row: int) -> Ordered:
     Raises:
         HistoryOverlaps: one of these is later than a row of its entity that asks.
     """
-    times = ticks_column(past.times, past.dtype)
-    codes, n_entities = _entities(past, len(times))
-    order = in_order(codes, times, n_entities, past)
+    kept = {} if past.cache is None else past.cache
+    order: Ordered | None = kept.get(_ORDER)
+    if order is None:
+        times = ticks_column(past.times, past.dtype)
+        codes, n_entities = _entities(past, len(times))
+        order = kept[_ORDER] = in_order(codes, times, n_entities, past)
     if first_row and not past.is_mixed:
         _check_history(order, first_row)
     return order
@@ -409,9 +416,16 @@ def _result(asked: WindowRequest) -> DType:
 
 def _typed_array(values: NDArray[Any], validity: NDArray[np.uint8] | None, dtype: DType) -> Array:
     """Return values of 8 bytes, or bools, as an array of a type that holds them."""
-    plain, wanted = storage_type(dtype), arrow_type(dtype)
+    plain, wanted, stored = _stored_as(dtype)
     if dtype.name == "bool":
         return array_with_bits(values.astype(np.bool_), validity, plain)
-    narrow = np.ascontiguousarray(values, plain.to_pandas_dtype())
+    narrow = np.ascontiguousarray(values, stored)
     array = array_with_bits(narrow, validity, plain)
     return array if plain is wanted else array.view(wanted)
+
+
+@lru_cache(maxsize=64)
+def _stored_as(dtype: DType) -> tuple[DataType, DataType, Any]:
+    """Return the Arrow type that values are stored in, that of a column, and NumPy's."""
+    plain = storage_type(dtype)
+    return plain, arrow_type(dtype), plain.to_pandas_dtype()

@@ -83,7 +83,8 @@ class RowOrder:
         key_dtypes: their types.
         tie: what orders rows of one instant; None where their place does.
         tie_dtype: its type.
-        cache: what backends make of the rows of a table, kept as long as it is; None of others.
+        cache: what backends make of the rows, kept as long as the table that they are of, or until
+            others have looked at them in this order too; None of rows that are looked at once.
         is_mixed: whether rows that ask stand among those that do not, which are no history then.
         codes: the number of the entity of each row, int32 from 0, negative for none, where it is
             known; the keys are these numbers then, or none where the backend reads codes.

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from fastfeat_kernels.column import Call, Chunk, Run, split_rows
+from fastfeat_kernels.column import Call, Run
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.calls import Task, new_target, partition_calls
 from fastfeat_kernels.grouped.finalize import (
@@ -19,15 +19,9 @@ from fastfeat_kernels.grouped.finalize import (
     wanted_words,
 )
 from fastfeat_kernels.grouped.state import GroupedMoments, take
-from fastfeat_kernels.grouped.summarize import (
-    is_partitioned,
-    split_task,
-    summarize,
-    summarize_partitions,
-)
+from fastfeat_kernels.grouped.summarize import summarize_partitions
 from fastfeat_kernels.grouped.tables import (
     SEQUENCES_PER_PART,
-    Groups,
     Partitions,
     Words,
     aligned_zeros,
@@ -72,35 +66,6 @@ _READINGS = {
 }
 
 
-def statistics_of(
-    element: str,
-    chunks: Sequence[Chunk],
-    groups: Groups,
-    n_groups: int,
-    wanted: Sequence[Statistic],
-    run: Run,
-    n_parts: int = 1,
-) -> list[Floats]:
-    """Return statistics of each group, to the bit what `finalize` reads out of its moments.
-
-    Args:
-        element: type of the values, of `column.ELEMENTS`.
-        chunks: the column.
-        groups: shape (n_rows,): number of the group of each row; negative where it is in none.
-        n_groups: how many groups there are.
-        wanted: which statistics; one array of shape (n_groups,) is returned for each.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
-    """
-    level = level_of(wanted)
-    parts = split_rows(chunks, n_parts)
-    if not parts or not is_partitioned(n_groups, level, extremes=False):
-        moments = summarize(element, chunks, groups, n_groups, level, run, n_parts, False)
-        return [_read(moments, one, run, n_parts) for one in wanted]
-    split = split_task(element, parts, groups, n_groups, level, run)
-    return statistics_in(*split, wanted, run, n_parts)
-
-
 def level_of(wanted: Sequence[Statistic]) -> Level:
     """Return the level of the moments that statistics need."""
     return 2 if any(_READINGS[one.name].needs_squares for one in wanted) else 1
@@ -109,7 +74,7 @@ def level_of(wanted: Sequence[Statistic]) -> Level:
 def statistics_in(
     task: Task, partitions: Partitions, wanted: Sequence[Statistic], run: Run, n_parts: int = 1
 ) -> list[Floats]:
-    """Return statistics of each group of some rows, as `statistics_of` does.
+    """Return statistics of each group of some rows, to the bit what moments read out as.
 
     Args:
         task: of `level_of` the statistics, without extremes.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -21,8 +22,9 @@ from fastfeat_kernels.vocabulary.keys import (
     chunk_of_keys,
     chunk_of_words,
 )
+from fastfeat_kernels.vocabulary.partitions import N_SEQUENCES
 from fastfeat_kernels.vocabulary.spans import tally
-from fastfeat_kernels.vocabulary.state import DistinctKeys, Places, copied
+from fastfeat_kernels.vocabulary.state import DistinctKeys, Places, copied, found_in
 from fastfeat_kernels.vocabulary.tables import (
     GROWTH,
     N_FIRST_SLOTS,
@@ -30,10 +32,13 @@ from fastfeat_kernels.vocabulary.tables import (
     Source,
     Table,
     check_keys,
+    check_size,
     fill,
     kind_of,
     n_slots_for,
+    new_slots,
     new_table,
+    new_tables,
     widened,
 )
 
@@ -178,6 +183,48 @@ def _own(into: Growing, first: int, run: Run) -> None:
     text = copied(keys, run, table)
     keys[:, 0] = text.offsets[:-1] + text.data.ctypes.data
     into.texts.append(text)
+
+
+def joined_by_hash(
+    found: Sequence[DistinctKeys], run: Run, *, limit_bytes: int | None = None
+) -> DistinctKeys:
+    """Return the distinct keys of the rows of several columns, all in the order of hashes.
+
+    Keys whose hashes begin alike are counted in a table that stays in the cache.
+
+    Args:
+        found: keys of one type, each with its `ends`.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+        limit_bytes: memory that the table of all keys may take.
+
+    Raises:
+        VocabularyTooLarge: the keys take more than `limit_bytes`.
+    """
+    element, kind = found[0].element, kind_of(found[0].element)
+    every = [one.ends for one in found if one.ends is not None]
+    assert len(every) == len(found)
+    n = min(map(len, every))
+    bounds = [np.append(0, ends[len(ends) // n - 1 :: len(ends) // n]).tolist() for ends in every]
+    begins = np.cumsum([0, *(len(one.counts) for one in found)]).tolist()
+    weights = np.concatenate([one.counts for one in found])
+    chunks = [chunk_of_keys(one.keys) for one in found]
+    n_keys = 2 * max(b - a for own in bounds for a, b in pairwise(own))
+    slots = [new_slots(kind, n_slots_for(kind, n_keys)) for _ in range(min(N_SEQUENCES, n))]
+    words = TEXT if element == TEXT else "int64"
+    sources: list[Source] = []
+    for k in range(n):
+        rows: list[Rows[AnyChunk]] = [
+            Rows(chunk, own[k], own[k + 1] - own[k], begin)
+            for chunk, own, begin in zip(chunks, bounds, begins, strict=False)
+        ]
+        sources.append(Source(words, rows, weights, None))
+    tables = new_tables(kind, [slots[k % len(slots)] for k in range(n)])
+    filled = fill(tables, sources, run, limit_bytes, n_sequences=len(slots), are_disjoint=True)
+    assert filled is not None
+    check_size(filled, limit_bytes)
+    n_missing = sum(one.n_missing for one in found)
+    ends = np.cumsum([table.n_keys for table in filled])
+    return replace(found_in(element, filled, n_missing, None, run), ends=ends)
 
 
 def distinct_keys(of: Growing, run: Run) -> DistinctKeys:

@@ -119,13 +119,14 @@ BUILD: Final = 4  # give keys of which none is there their row number as place
 RANGE: Final = 5  # note the least and the greatest key, as far as they are close together
 TALLY: Final = 6  # count keys of a range
 DIRECT: Final = 7  # look up keys of a range
+CHECK: Final = 9  # whether numbers that rows are thought to have are those of their keys
 # Of both; the rows are lines of numbers, or slots of text:
 WIDEN: Final = 8  # copy the keys of a smaller table, with their places
 
 STATE_N_KEYS: Final = 0
 STATE_N_MISSING: Final = 1
 STATE_N_ROWS: Final = 2  # taken so far
-STATE_IS_FULL: Final = 3  # of a range: that it is too wide
+STATE_IS_FULL: Final = 3  # of a range: that it is too wide; of a check: that a number is wrong
 STATE_LOW: Final = 4
 STATE_HIGH: Final = 5
 N_STATE_WORDS: Final = 6

@@ -12,6 +12,7 @@ from fastfeat_kernels.memory import bit_at, text_at, value_at, words_at
 from fastfeat_kernels.vocabulary.layout import (
     BATCH,
     BUILD,
+    CHECK,
     COPY,
     DEAL_BINS,
     DEAL_COUNTS,
@@ -93,6 +94,9 @@ def numbers(table: int, first: int, n: int) -> int:
         for row in range(first, first + n):
             _of_range(words, row, _number_at(words, row))
         return 0
+    if words[TABLE_ROUND] == CHECK:
+        _check(words, first, n)
+        return 0
     if words[TABLE_ROUND] in (BUILD, WIDEN):
         return 0  # places are those of the keys of the table
 
@@ -101,6 +105,15 @@ def numbers(table: int, first: int, n: int) -> int:
 
     keys = list(words_at(words[TABLE_KEYS], _state(words)[STATE_N_KEYS]))
     return _run_round(words, first, n, keys, lambda row: _number_at(words, row), write)
+
+
+def _check(words: Any, first: int, n: int) -> None:
+    """Note in the state where rows do not have the number of their key."""
+    for row in range(first, first + n):
+        key, number = _number_at(words, row), words_at(words[TABLE_ROWS], row + 1, bits=32)[row]
+        place = number - words[TABLE_START]
+        known = None if place < 0 else words_at(words[TABLE_KEYS], place + 1)[place]
+        _state(words)[STATE_IS_FULL] |= known != key
 
 
 def text(table: int, first: int, n: int) -> int:

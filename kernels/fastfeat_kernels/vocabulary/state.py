@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -94,6 +94,8 @@ class DistinctKeys:
         counts: int64 per key: how many rows have it.
         n_missing: how many rows have no value.
         rows: which key each row has, if that was asked for; read by `row_values`.
+        ends: where those end whose hashes begin with the same bits, a power of 2 of them; None
+            where the keys are not in that order.
     """
 
     element: str
@@ -101,6 +103,7 @@ class DistinctKeys:
     counts: Integers
     n_missing: int
     rows: RowIds | RowKeys | None
+    ends: Integers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +177,7 @@ def learn(
     merged, maps = _merged(element, filled, run, limit_bytes)
     rows = None if ids is None else RowIds(ids, starts, maps, None)
     n_missing = sum(table.n_missing for table in filled)
-    return _found(element, [merged], n_missing, rows, run)
+    return found_in(element, [merged], n_missing, rows, run)
 
 
 def _learn_partitioned(
@@ -193,7 +196,8 @@ def _learn_partitioned(
     ends = list(accumulate(table.n_keys for table in filled))
     maps = [slice(a, b) for a, b in pairwise([0, *ends])]
     rows = None if ids is None else RowIds(ids, (), maps, partitions)
-    return _found(element, filled, partitions.n_missing, rows, run)
+    found = found_in(element, filled, partitions.n_missing, rows, run)
+    return replace(found, ends=np.array(ends))
 
 
 def ordered(found: DistinctKeys, run: Run, n_parts: int = 1) -> OrderedKeys:
@@ -382,6 +386,45 @@ def lookup_words(
     return words, entry
 
 
+def are_numbers(
+    element: str,
+    keys: NumberKeys,
+    chunks: Sequence[AnyChunk],
+    numbers: Places,
+    run: Run,
+    n_parts: int = 1,
+    *,
+    start: int = 0,
+) -> bool:
+    """Return whether rows have the numbers of their keys: a look-up that needs no index.
+
+    Args:
+        element: type of the values.
+        keys: each once.
+        chunks: the column.
+        numbers: int32 per row: `start` and the place of its key; anything below is no value.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: into how many runs of rows to divide the work.
+        start: the number of the first key.
+    """
+    parts = split_rows(chunks, n_parts)
+    states = np.zeros((len(parts), layout.N_STATE_WORDS), np.int64)
+    calls: list[list[Call]] = []
+    for part, state in zip(parts, states, strict=True):
+        calls.append([])
+        for rows in part:
+            words = np.zeros(layout.N_TABLE_WORDS, np.int64)
+            scratch = describe(words, element, rows.chunk)
+            words[layout.TABLE_ROUND], words[layout.TABLE_START] = layout.CHECK, start
+            words[layout.TABLE_KEYS] = keys.ctypes.data
+            words[layout.TABLE_STATE] = state.ctypes.data
+            words[layout.TABLE_ROWS] = numbers.ctypes.data + 4 * rows.chunk_start
+            owners = rows, keys, numbers, states, scratch
+            calls[-1].append(Call(words, rows.first, rows.n, owners))
+    run(NUMBERS.entry, calls)
+    return not states[:, layout.STATE_IS_FULL].any()
+
+
 def _merged(
     element: str, tables: list[Table], run: Run, limit_bytes: int | None
 ) -> tuple[Table, list[Places]]:
@@ -415,7 +458,7 @@ def _add(
     return filled[0]
 
 
-def _found(
+def found_in(
     element: str, tables: Sequence[Table], n_missing: int, rows: RowIds | None, run: Run
 ) -> DistinctKeys:
     """Return the keys of tables that have none in common."""

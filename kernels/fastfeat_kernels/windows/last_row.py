@@ -6,7 +6,7 @@ rows; here seven words of them change. The kernel, and so each bit, is the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.ordering import (
     MIN_STRIPE_BITS,
     PADDING,
+    Flags,
     Ordered,
     Words,
     partition_shift,
@@ -42,14 +43,16 @@ class LastRow(NamedTuple):
 
     Args:
         times: of the rows, in order: what it is asked for is written there, as to `columns`.
-        columns: by column its values as words: float64 with NaN for missing, or keys, none of them
-            missing; None of one that is the times.
+        columns: by column its values as words: float64 with NaN for missing, or keys; None of one
+            that is the times.
+        present: by column, of keys whether each is there; None of others.
         compute: from the number of rows to the value of each statistic: a float, an int or a bool,
             None where it is missing. None instead of all where one does not fit int64.
     """
 
     times: Words
     columns: Sequence[Words | None]
+    present: Sequence[Flags | None]
     compute: Callable[[int], list[Any] | None]
 
 
@@ -91,13 +94,17 @@ def last_row(
         most: how many rows there are at most.
         run: runs sequences of calls of `cpu.ENTRIES`.
     """
-    lacking = [element.startswith("float") for element in elements]
-    chosen = Wanteds(latest_as_lag(one, may_lack=lacking[one.column]) for one in wanted)
+    chosen = Wanteds(latest_as_lag(one, may_lack=not are_times[one.column]) for one in wanted)
     check_wanted_once(chosen, tuple(elements))
     columns = [None if is_time else np.zeros(most, np.int64) for is_time in are_times]
+    present = [
+        None if is_time or element.startswith("float") else np.ones(most, np.uint8)
+        for is_time, element in zip(are_times, elements, strict=True)
+    ]
     rows = _rows(most)
+    dealt = [Dealt(*one) for one in zip(elements, columns, present, strict=True)]
     passes = [
-        _pass(rows, places, read, chosen, tuple(elements), columns)
+        _pass(rows, places, {k: dealt[k] for k in sorted(read)}, chosen, tuple(elements))
         for places, read in passes_of(chosen, tuple(elements), False)
     ]
     times, starts, n_wanted = rows.times, rows.starts, len(chosen)
@@ -127,7 +134,7 @@ def last_row(
                     found[k] = read(word, number)
         return found
 
-    return LastRow(times, columns, compute)
+    return LastRow(times, columns, present, compute)
 
 
 def _rows(most: int) -> Ordered:
@@ -152,13 +159,11 @@ def _rows(most: int) -> Ordered:
 def _pass(
     rows: Ordered,
     places: tuple[int, ...],
-    read: frozenset[int],
+    dealt: Mapping[int, Dealt],
     wanted: Wanteds,
     elements: tuple[str, ...],
-    columns: Sequence[Words | None],
 ) -> _Pass:
     most = len(rows.codes)
-    dealt = {k: Dealt(elements[k], columns[k], None) for k in sorted(read)}
     program = prepared(places, wanted, elements, dealt, layout.BATCH + most)
     nobody = np.zeros(1, np.int64)
     query = Query(rows, most - _BYTE, most - _BYTE, [], rows.cells[:, :-1], nobody, nobody)
@@ -174,7 +179,7 @@ def _pass(
     table[layout.TABLE_SCRATCH] = scratch.ctypes.data
     table[layout.TABLE_SPARE] = spare.ctypes.data
     table[layout.TABLE_OVERFLOWS] = overflows.ctypes.data
-    owners = rows, columns, program, results, values, scratch, spare, overflows
+    owners = rows, dealt, program, results, values, scratch, spare, overflows
     readers = [
         _reader(wanted[k], elements, is_float=is_float)
         for k, is_float in zip(places, program.is_float, strict=True)

@@ -22,6 +22,8 @@ PARTITION_ROWS = 1 << 13  # whose values and results fit into the second-level c
 MIN_STRIPE_BITS, MAX_STRIPE_BITS = 13, 16  # whose dealt values fit there while they are written
 STRIPES = 64  # at least, where these bits allow it
 SEQUENCES_PER_PART = 4  # of calls on partitions, which may be of very different sizes
+FEWEST_STRIPE_BITS = 6  # of few rows, whose results wait in as little memory
+FEW_ROWS = 1 << 11  # of any entities, that NumPy sorts faster than kernels are called
 PADDING = 8  # words that the kernel may read behind the last
 
 
@@ -141,7 +143,7 @@ def ordered(
 def _are_few(n_rows: int, n_entities: int) -> bool:
     """Return whether there are some rows, which are a stripe and a partition."""
     is_stripe = 0 < n_rows <= 1 << MIN_STRIPE_BITS and n_rows < 2 * PARTITION_ROWS
-    return is_stripe and 0 < n_entities <= 2  # of more there are two partitions
+    return is_stripe and (0 < n_entities <= 2 or n_rows <= FEW_ROWS)
 
 
 def _ordered_few(
@@ -158,7 +160,7 @@ def _ordered_few(
     is_ordered = bool((moments[1:] >= moments[:-1]).all()) and (
         n_entities == 1 or bool((own[1:] >= own[:-1]).all())
     )
-    order = np.arange(n) if is_ordered else np.lexsort((moments, own))
+    order = np.arange(n) if is_ordered else _order_of_few(own, moments, n_entities)
     placed = np.zeros(n + PADDING, np.int64)
     placed[:n] = moments[order]
     starts = np.zeros(n_entities + 1, np.int64)
@@ -169,7 +171,7 @@ def _ordered_few(
         n_entities,
         n_parts,
         partition_shift(len(codes), n_entities),
-        MIN_STRIPE_BITS,
+        min(MIN_STRIPE_BITS, max((len(codes) - 1).bit_length(), FEWEST_STRIPE_BITS)),
         ends[None],
         ends,
         starts,
@@ -178,6 +180,13 @@ def _ordered_few(
         chunks,
         kept is None and is_ordered,
     )
+
+
+def _order_of_few(own: Codes, moments: Words, n_entities: int) -> npt.NDArray[np.intp]:
+    """Return rows by entity, then time: those that come in order of time in a pass over digits."""
+    if n_entities < 1 << 15 and bool((moments[1:] >= moments[:-1]).all()):
+        return np.argsort(own.astype(np.int16), kind="stable")
+    return np.lexsort((moments, own))
 
 
 def plain_words(chunks: Sequence[Chunk]) -> Words | None:
@@ -321,6 +330,8 @@ def codes_table(codes: Codes, shift: int) -> Words:
 def partition_shift(n_rows: int, n_entities: int) -> int:
     """Return by how many bits the numbers of entities are shifted to give their partitions."""
     n_partitions = min(max(n_rows // PARTITION_ROWS, 1), MAX_PARTITIONS)
+    if n_partitions == 1:
+        return max(n_entities - 1, 0).bit_length()
     shift = 0
     while n_entities >> shift > n_partitions:
         shift += 1

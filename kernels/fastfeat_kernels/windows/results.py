@@ -60,6 +60,7 @@ class Results(NamedTuple):
         targets: shape (row_words,): their addresses, 0 where a pass has no output.
         flag_bits: those of bitmaps of outputs that are flagged.
         number_bits: those of bitmaps of floats.
+        is_float: of each output, whether it is float64.
     """
 
     values: Sequence[Words]
@@ -68,6 +69,7 @@ class Results(NamedTuple):
     targets: Words
     flag_bits: Words
     number_bits: Words
+    is_float: Sequence[bool]
 
 
 def query_of_rows(rows: Ordered, first_row: int, n_parts: int, run: Run) -> Query:
@@ -114,7 +116,7 @@ def columns_for(query: Query, program: Program) -> Results:
             marked[slot] = n_before
             (flag_bits if flag else number_bits)[slot] = bits_at + n_before * bits.shape[1]
             n_before += 1
-    return Results(values, bits, marked, targets, flag_bits, number_bits)
+    return Results(values, bits, marked, targets, flag_bits, number_bits, program.is_float)
 
 
 def _columns(n: int, n_columns: int) -> tuple[list[Words], Words]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from fastfeat_kernels.column import Call, Run
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.carries import Carries, carries_of, summed_columns
+from fastfeat_kernels.windows.few_rows import NOBODY, compute_few, query_of_few
 from fastfeat_kernels.windows.ordering import (
     SEQUENCES_PER_PART,
     Ordered,
@@ -69,8 +70,6 @@ __all__ = [
     "partition_shift",
     "permutation",
 ]
-
-NOBODY = 2**63 - 1
 
 
 class Work(NamedTuple):
@@ -134,7 +133,8 @@ def over(
         chosen = tuple([latest_as_lag(one, may_lack=lacking[one.column]) for one in wanted])
     if query is not None:
         _check_asking(rows, query, wanted)
-    asks = query_of_rows(query or rows, first_row, n_parts, run)
+    few = query_of_few(rows, first_row) if query is None else None
+    asks = query_of_rows(query or rows, first_row, n_parts, run) if few is None else few
     memory, cut = Memory({}, []), query is None and has_long(rows)
     dealt: dict[int, Dealt] = {}
     shares: Shares | None = None
@@ -144,6 +144,10 @@ def over(
             is_time = _is_time(rows, columns[k])
             words, present = (None, None) if is_time else deal(rows, columns[k], run)
             dealt[k] = Dealt(elements[k], words, present)
+        if few is not None:
+            results, overflows = compute_few(few, places, chosen, elements, dealt, run)
+            found |= _found(few, places, chosen, elements, results, overflows)
+            continue
         if shares is None or cut:
             shares = _shares(rows, asks, query, places, chosen, elements, dealt, run, n_parts)
         work = [
@@ -158,13 +162,26 @@ def over(
         overflows = _compute(rows, asks, shares, work, len(dealt), results, stage, memory, run)
         if stage is not None:
             collect(asks, program, results, stage, memory, run)
-        validity = validity_of(asks, results)
-        first_rows = _first_rows(asks.rows, overflows)
-        for slot, k in enumerate(places):
-            words = results.values[slot][asks.first_row - asks.base :]
-            values = _values(chosen[k], elements, words, program.is_float[slot])
-            found[k] = Found(values, validity[slot], first_rows[slot])
+        found |= _found(asks, places, chosen, elements, results, overflows)
     return [found[k] for k in range(len(wanted))]
+
+
+def _found(
+    asks: Query,
+    places: Sequence[int],
+    wanted: Sequence[Wanted],
+    elements: Sequence[str],
+    results: Results,
+    overflows: Words,
+) -> dict[int, Found]:
+    """Return the statistics of a pass, by place."""
+    validity, first_rows = validity_of(asks, results), _first_rows(asks.rows, overflows)
+    found: dict[int, Found] = {}
+    for slot, k in enumerate(places):
+        words = results.values[slot][asks.first_row - asks.base :]
+        values = _values(wanted[k], elements, words, results.is_float[slot])
+        found[k] = Found(values, validity[slot], first_rows[slot])
+    return found
 
 
 def _check_asking(rows: Ordered, query: Ordered, wanted: Sequence[Wanted]) -> None:

@@ -7,12 +7,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plain_log import kept_of_history
 from random_plans import TABLES, events, features, fitted
 from test_features_of_rows_random import assert_same_bits, pieces_of
 
 from fastfeat.api.plan import records_of
 from fastfeat.io.columns.conversions import tick_ns
-from fastfeat.online.ask.features import LogView, answer, kept_of_history
+from fastfeat.online.ask.features import LogView, answer
 from fastfeat.online.log.entities import RowPlaces
 from fastfeat.online.log.log import Log
 from fastfeat.online.log.retention import retention

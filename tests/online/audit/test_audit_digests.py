@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fastfeat.errors import StateError
 from fastfeat.online.audit.chain import Chain, link_of, new_key
 from fastfeat.online.audit.digests import Digest, digest_of, names_of, what_differs
+from fastfeat.online.state.changes import FeaturesOfRow
 
 SECRET, ONCE = b"s" * 32, b"o" * 32
 N = 40
@@ -184,6 +185,30 @@ def test_names_types_and_numbers_of_rows_count(seed: int) -> None:
     wider = table.set_column(4, "int8", table["int8"].cast(pa.int16()))
     assert digest(wider).whole != expected
     assert digest(table, once=b"p" * 32).whole != expected
+
+
+@given(st.integers(0, 2**32))
+def test_features_of_one_row_have_the_digest_of_their_table(seed: int) -> None:
+    random, columns, row = np.random.default_rng(seed), dict[str, Any](), list[float]()
+    for k in range(int(random.integers(1, 12))):
+        kind = [*KINDS][random.integers(len(KINDS))]
+        value = [KINDS[kind](random), float("nan")][int(random.random() < 0.2)]
+        row.append(float(value))
+        columns[f"{random.integers(9)}{k}"] = pa.array([value if value == value else None], kind)
+    table, once = pa.table(columns), bytes(random.integers(0, 256, 32, np.uint8))
+    given_row = FeaturesOfRow(table.schema, np.array(row))
+    assert digest_of({"a": given_row}, 1, SECRET, once) == digest_of({"a": table}, 1, SECRET, once)
+
+
+KINDS: dict[pa.DataType, Any] = {
+    pa.float64(): lambda random: [random.normal(), -0.0, np.inf][random.integers(3)],
+    pa.float32(): lambda random: [float(np.float32(random.normal())), -0.0][random.integers(2)],
+    pa.float16(): lambda random: float(np.float16(random.normal())),
+    pa.int64(): lambda random: int(random.integers(-(2**53), 2**53)),
+    pa.int32(): lambda random: int(random.integers(-(2**31), 2**31)),
+    pa.uint8(): lambda random: int(random.integers(0, 256)),
+    pa.bool_(): lambda random: bool(random.integers(2)),
+}
 
 
 @pytest.mark.parametrize("name", list(TYPES))

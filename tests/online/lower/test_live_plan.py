@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plain_log import PlainLog
+from plain_log import PlainLog, kept_of_history
 from random_plans import TABLES, events, features, fitted
 from test_features_of_rows_random import assert_same_bits, pieces_of
 
@@ -18,7 +18,6 @@ from fastfeat.api.plan import records_of
 from fastfeat.dtypes import FLOAT64, INT64, UTF8
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.ir.show import show
-from fastfeat.online.ask.features import kept_of_history
 from fastfeat.online.lower.live_plan import Reach, lower
 
 pytestmark = [  # rows of few values, at few moments

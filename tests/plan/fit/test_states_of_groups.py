@@ -77,8 +77,8 @@ def target_in_parts(draw: Callable[..., Any]) -> Callable[[TargetTask], FoldedGr
 
 def times_in_parts(draw: Callable[..., Any]) -> Callable[[TimesTask], TimeFolds]:
     def run(task: TimesTask) -> TimeFolds:
-        column = task.times.values
-        case = Case(cpu_time_folds.spec_of(task), {cpu_time_folds.TIMES: column}, len(column))
+        spec, columns = cpu_time_folds.told(task)
+        case = Case(spec, columns, len(task.times.values))
         return learnt_in_parts(cpu_time_folds.LEARNER, case, draw)[0]
 
     return run

@@ -19,11 +19,12 @@ from fastfeat.io.columns.types import schema_of
 from fastfeat.plan.declare.bind import bind
 from fastfeat.plan.lower.lower import Types
 from fastfeat.plan.lower.passes import PASSES
-from fastfeat.plan.lower.schedule import LEARNING, Purpose, Schedule, digest_of
+from fastfeat.plan.lower.schedule import Purpose, Schedule, digest_of
 from fastfeat.plan.lower.scheduling import drafted, schedule_of
 from fastfeat.plan.tell.explain_schedule import describe_schedule
 
 FOLDER = Path(__file__).parent / "schedules"
+LEARNING = ("keys", "times", "target", "groups", "statistics")
 PURPOSES: tuple[Purpose, ...] = ("fit", "fit_transform", "training", "apply")
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.errors import InvalidData
+from fastfeat.errors import InvalidData, InvalidPlan
 from tests.plan.run.test_prepared import N_CALLS, OPTIONS, assert_same, general, n_calls
 
 TEXTS = ["", "a", "b", "word", "a longer text than sixteen bytes", "née", "日本語", "zzz"]
@@ -76,6 +76,12 @@ FEATURES: dict[str, Any] = {
 FITTED = {
     wide: ff.Plan(FEATURES).fit(table_of(400, 1, missing=0.1, wide=wide)) for wide in (False, True)
 }
+WITH_KEPT = ff.Plan({name: FEATURES[name] for name in ("code_s", "n", "has")}, keep=["s", "k"]).fit(
+    table_of(400, 1, missing=0.1)
+)
+FLOATS = ff.Plan({"sum": FEATURES["sum"], "x": col("x") * 2}, dtype="float64").fit(
+    table_of(400, 1, missing=0.1)
+)
 tables = st.builds(
     table_of,
     st.sampled_from(SIZES),
@@ -186,3 +192,48 @@ def test_steps_that_others_read_are_made_before() -> None:
         expected = general(fitted, rows, **options)
         for _ in range(3):
             assert_same(fitted.transform(rows, **options), expected)
+
+
+@pytest.mark.parametrize("to", ["polars", "pandas"])
+@pytest.mark.parametrize("categories", [False, True])
+def test_frames_of_prepared_features_are_those_of_the_general_way(
+    to: str, categories: bool
+) -> None:
+    pytest.importorskip(to)
+    rows = table_of(200, 5, missing=0.2)
+    for fitted in (FITTED[False], WITH_KEPT, FLOATS):
+        for data in (rows, rows.slice(3, 50), rows.to_pandas()):
+            options: dict[str, Any] = {"to": to, "categories": categories}
+            expected = general(fitted, data, **options)
+            for _ in range(2):
+                found = fitted.transform(data, **options)
+                assert type(found) is type(expected)
+                assert list(found.columns) == list(expected.columns)
+                assert list(found.dtypes) == list(expected.dtypes)
+                assert found.equals(expected)
+    before = n_calls(lambda: general(FITTED[False], rows, to="arrow"))
+    FITTED[False].transform(rows, to="arrow")
+    assert n_calls(lambda: FITTED[False].transform(rows, to="arrow")) < before / 10
+
+
+def test_a_frame_of_prepared_features_is_its_user_s() -> None:
+    pytest.importorskip("pandas")
+    rows = table_of(100, 6, missing=0.2)
+    for fitted in (FITTED[False], WITH_KEPT):
+        for _ in range(3):
+            fitted.transform(rows, to="pandas")
+        frame = fitted.transform(rows, to="pandas")
+        again = fitted.transform(rows, to="pandas")
+        for name in frame.columns:
+            frame.loc[frame.index[:5], name] = frame[name].iloc[9]
+        assert fitted.transform(rows, to="pandas").equals(again)
+
+
+def test_forms_that_do_not_go_together_are_told_each_time() -> None:
+    rows = table_of(100, 7)
+    for _ in range(3):
+        FITTED[False].transform(rows, to="numpy")
+        with pytest.raises(InvalidPlan, match="categories=True"):
+            FITTED[False].transform(rows, to="numpy", categories=True)
+        with pytest.raises(InvalidPlan, match="out= is for"):
+            FITTED[False].transform(rows, to="polars", out=np.zeros((100, 3)))

@@ -14,6 +14,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.plan.lower import scheduling
 from fastfeat.plan.run import steps
+from fastfeat.steps.windows import cpu as windows
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 
@@ -81,3 +82,29 @@ def test_columns_are_freed_after_their_last_reader(monkeypatch: pytest.MonkeyPat
     fitted.transform(rows())
     assert len(n_alive) == 22  # with the length, and the features
     assert max(n_alive) == 1
+
+
+@pytest.mark.parametrize("some", [None, [70, 3, 41]])
+def test_rows_are_put_in_order_once_for_windows_in_windows(
+    some: list[int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    week = ff.window("7d", by="card", time="t")
+    x, last = col("amount"), col("amount").lag(1, over=week)
+    features = {"a": last, "b": (x - last).mean(over=week), "c": (x / last.sum(over=week))}
+    fitted = ff.Plan(features).fit(rows(80))
+    options: dict[str, Any] = {"rows": some, "history": "batch"}
+    expected = fitted.transform(rows(80), backend="reference", **options)
+    n_times: list[int] = []
+    in_order = windows.in_order
+
+    def counted(*args: Any, **named: Any) -> Any:
+        n_times.append(1)
+        return in_order(*args, **named)
+
+    monkeypatch.setattr(windows, "in_order", counted)
+    assert fitted.transform(rows(80), **options).equals(expected)
+    assert len(n_times) == 1
+    earlier, later = rows(80).slice(0, 50), rows(80).slice(50)
+    found = fitted.transform(later, history=earlier)
+    assert len(n_times) == 2
+    assert found.equals(fitted.transform(rows(80), history="batch").slice(50))

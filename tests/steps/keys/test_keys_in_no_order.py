@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.aggregates import keys as aggregate_keys
 from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.plan.fit import scans
 from fastfeat.plan.keep.artifact import artifact_bytes
-from fastfeat.steps.keys import cpu_counting
+from fastfeat.steps.keys import cpu_counting, cpu_vocabulary
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 
@@ -135,3 +137,44 @@ def test_a_selection_has_the_values_of_its_keys() -> None:
         "value": [None, None, 10 / 3, 5.0, 1.0],
     }
     assert selected.transform(rows)["mean"].equals(fitted.transform(rows)["mean"])
+
+
+@pytest.mark.parametrize("kind", ["int64", "float64", "uint64", "string"])
+def test_the_rows_of_fit_are_found_again_and_no_others_are_taken_for_them(
+    kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(aggregate_keys, "_MIN_KEYS", 1)
+    looked_up: list[int] = []
+    look_up = cpu_vocabulary.lookup
+
+    def counted(index: Any, chunks: Any, *args: Any, **options: Any) -> Any:
+        looked_up.append(len(looked_up))
+        return look_up(index, chunks, *args, **options)
+
+    monkeypatch.setattr(cpu_vocabulary, "lookup", counted)
+    n_rows, plan = 5_000, ff.Plan({"mean": col("x").mean(by="k")})
+    memory = np.random.default_rng(2).integers(0, 1_500, n_rows) * 1_000_003.0
+    memory[::7] = np.nan
+
+    def rows() -> pa.Table:
+        is_missing = np.isnan(memory)
+        keys = pa.array(np.where(is_missing, 0, memory).astype(np.int64), mask=is_missing)
+        column = pa.array(memory) if kind == "float64" else keys.cast(kind)
+        return pa.table({"k": column, "x": np.arange(n_rows) / 7})
+
+    table = rows()
+    fitted = plan.fit(table)
+    features = fitted.transform(table)
+    assert bool(looked_up) == (kind == "string")
+    for row in (0, n_rows // 2, n_rows - 2):  # the memory of float64 is that of the table, too
+        fitted = plan.fit(table)
+        memory[row] = memory[row + 1]
+        changed = rows() if kind != "float64" else table
+        found = fitted.transform(changed)
+        fitted.save(tmp_path / f"{row}.fastfeat")
+        assert found.equals(ff.load(tmp_path / f"{row}.fastfeat").transform(changed))
+        assert found["mean"][row] == found["mean"][row + 1]
+        assert looked_up
+        assert not found.equals(features)
+        table = changed
+        features = found

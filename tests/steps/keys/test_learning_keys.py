@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import reduce
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from fastfeat_kernels.vocabulary import tables
+from fastfeat_kernels.vocabulary import partitions, spans, tables
+from fastfeat_kernels.vocabulary.growing import joined_by_hash
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastfeat.aggregates.keys import KeyCounts
-from fastfeat.dtypes import INT64, UTF8
+from fastfeat.dtypes import INT64, UTF8, DType
 from fastfeat.engine.learner import Learnt, of_bytes, to_bytes
 from fastfeat.errors import InvalidData
 from fastfeat.ir.parameters import MAX_MEMORY
@@ -30,11 +34,19 @@ N_ROWS = 4000
 
 
 @contextmanager
-def small_states() -> Iterator[None]:
-    """Let a few hundred keys go through all that millions go through."""
+def small_states(are_dealt: bool = False) -> Iterator[None]:
+    """Let a few hundred keys go through all that millions go through.
+
+    Args:
+        are_dealt: whether rows are dealt out by the hash of their key.
+    """
     with ExitStack() as stack:
         stack.enter_context(patch.multiple(tables, N_FIRST_SLOTS=512, GROWTH=2))
         stack.enter_context(patch.multiple(cpu_learner, _MOST_WAITING=1, _FEW_WAITING=50))
+        if are_dealt:
+            sizes = {"N_MANY_KEYS": 1, "N_VERY_MANY_KEYS": 1, "N_KEYS_PER_PARTITION": 16}
+            stack.enter_context(patch.multiple(partitions, **sizes))
+            stack.enter_context(patch.multiple(spans, ALWAYS_NARROW=-1, ROWS_PER_NUMBER=1 << 60))
         yield
 
 
@@ -89,11 +101,18 @@ def assert_equal(found: KeyCounts, expected: KeyCounts) -> None:
     n_parts=st.integers(1, 3),
     missing=st.sampled_from(["key", "value"]),
     at_once=st.booleans(),
+    are_dealt=st.booleans(),
     n_batches=st.lists(st.integers(1, 5), min_size=1, max_size=8),
     data=st.data(),
 )
 def test_many_keys_in_any_parts_are_those_of_all_rows(
-    seed: int, n_parts: int, missing: str, at_once: bool, n_batches: list[int], data: st.DataObject
+    seed: int,
+    n_parts: int,
+    missing: str,
+    at_once: bool,
+    are_dealt: bool,
+    n_batches: list[int],
+    data: st.DataObject,
 ) -> None:
     rows = columns(seed, n_parts)
     dtypes = tuple(INT64 if pa.types.is_integer(part.type) else UTF8 for part in rows.values())
@@ -101,7 +120,7 @@ def test_many_keys_in_any_parts_are_those_of_all_rows(
     plain = {k: without_dictionary(part) for k, part in rows.items()}
     expected = keys_of(state_of(replace(spec, at_once=True), plain, 1))
     assert_equal(keys_of(state_of(spec, rows, 1)), expected)
-    with small_states(), TemporaryDirectory() as folder:
+    with small_states(are_dealt), TemporaryDirectory() as folder:
         n, n_states = N_ROWS, len(n_batches)
         cuts = [n * k // n_states for k in range(n_states + 1)]
         states = [
@@ -161,3 +180,31 @@ def test_parts_of_rows_without_a_key_need_no_room(n_batches: int) -> None:
     spec = KeysSpec((INT64,) * 3, "key", 20_000, at_once=n_batches == 1)
     found = keys_of(state_of(spec, rows, n_batches))
     assert (len(found.counts), found.n_missing) == (0, 1000)
+
+
+@pytest.mark.parametrize("dtype", [INT64, UTF8])
+@pytest.mark.parametrize("trip", [False, True])
+def test_states_of_rows_that_were_dealt_out_join_by_hash(dtype: DType, trip: bool) -> None:
+    generator = np.random.default_rng(5)
+    numbers = generator.integers(0, 5_000, 24_000) * 7_919_000_003
+    keys = pa.chunked_array([pa.array(numbers, mask=generator.random(len(numbers)) < 0.01)])
+    if dtype == UTF8:
+        keys = pa.chunked_array([[f"key {key}" for key in keys.to_pylist()]], pa.large_string())
+    spec = KeysSpec((dtype,), "key", MAX_MEMORY)
+    expected = keys_of(state_of(replace(spec, at_once=True), {0: keys}, 1))
+    joins: list[int] = []
+
+    def join(found: Any, *args: Any, **options: Any) -> Any:
+        joins.append(len(found))
+        return joined_by_hash(found, *args, **options)
+
+    with small_states(are_dealt=True), patch.object(cpu_learner, "joined_by_hash", join):
+        sizes = [9_000, 6_000, 9_000]
+        cuts = np.cumsum([0, *sizes]).tolist()
+        states = [state_of(spec, {0: keys.slice(a, b - a)}, 1) for a, b in pairwise(cuts)]
+        if trip:
+            states = [of_bytes(LEARNER, spec, None, to_bytes(LEARNER, one)) for one in states]
+        whole = reduce(LEARNER.merge, states)
+        assert_equal(keys_of(whole), expected)
+    assert joins
+    assert whole.open is None

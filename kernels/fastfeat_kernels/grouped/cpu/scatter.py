@@ -112,6 +112,8 @@ def scatter_marked(words, source, row, n, flip):
         group = i64(groups[i])
         if group >= 0:
             at = cursors[group >> shift]
+            prefetch(words[TABLE_LEFT_VALUES] + 8 * at + AHEAD)
+            prefetch(words[TABLE_LEFT_GROUPS] + 4 * at + AHEAD)
             present = read_bits(words[TABLE_VALIDITY], bit + i, i64(1)) != 0
             values[at], numbers[at] = x[i] ^ flip, select(present, group, ~group)
             cursors[group >> shift] = at + 1

@@ -1,5 +1,5 @@
 # pyright: basic
-"""Keys of a narrow range: a number for each key of it, found by its distance from the first."""
+"""Keys found without a hash: those of a narrow range, and those whose numbers are thought known."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fastfeat_kernels.intrinsics import (
     less_unsigned,
     pointer_int32,
     pointer_int64,
+    prefetch,
     select,
     smaller,
 )
@@ -21,13 +22,17 @@ from fastfeat_kernels.vocabulary.layout import (
     STATE_LOW,
     STATE_N_MISSING,
     STATE_N_ROWS,
+    TABLE_KEYS,
     TABLE_LOW,
     TABLE_OF_SPAN,
+    TABLE_ROWS,
     TABLE_SPAN,
+    TABLE_START,
     TABLE_STATE,
 )
 
 i64, i32 = types.int64, types.int32
+N_CHECKED_AHEAD = 32  # rows whose keys are asked for before they are compared
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -64,3 +69,26 @@ def find_directly(words, m, keys_at, places_at):
         is_inside = less_unsigned(distance, span)
         place = of_span[select(is_inside, distance, i64(0))]
         places[j] = select(is_inside, place, i32(-1))
+
+
+@njit(**SEPARATE_OPTIONS)
+def are_numbers(words, row, n, m, rows_at, keys_at):
+    """Return whether n rows, m of which have a value, have the numbers of their keys.
+
+    A number below the first one of a key is that of no value.
+    """
+    keys, rows = pointer_int64(keys_at), pointer_int64(rows_at)
+    numbers, start = pointer_int32(words[TABLE_ROWS] + 4 * row), words[TABLE_START]
+    known_at = words[TABLE_KEYS] - 8 * start
+    known, differs, n_found, n_below = pointer_int64(known_at), i64(0), i64(0), i64(0)
+    for i in range(n):
+        n_found += i64(i64(numbers[i]) >= start)
+    if n_found != m:
+        return False
+    for j in range(m):
+        ahead = rows[smaller(j + N_CHECKED_AHEAD, m - 1)]
+        prefetch(known_at + 8 * larger(i64(numbers[ahead]), start))
+        number = i64(numbers[rows[j]])
+        n_below += i64(number < start)
+        differs |= known[larger(number, start)] ^ keys[j]
+    return (differs == 0) & (n_below == 0)

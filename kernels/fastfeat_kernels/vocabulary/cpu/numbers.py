@@ -16,10 +16,16 @@ from fastfeat_kernels.intrinsics import (
     pointer_int32,
     pointer_int64,
     pointer_uint8,
+    prefetch,
     select,
     smaller,
 )
-from fastfeat_kernels.vocabulary.cpu.direct import find_directly, tally_keys, widen_range
+from fastfeat_kernels.vocabulary.cpu.direct import (
+    are_numbers,
+    find_directly,
+    tally_keys,
+    widen_range,
+)
 from fastfeat_kernels.vocabulary.cpu.lines import (
     LOG_LINE_BYTES,
     N_AHEAD,
@@ -35,6 +41,7 @@ from fastfeat_kernels.vocabulary.cpu.lines import (
     put,
 )
 from fastfeat_kernels.vocabulary.cpu.records import (
+    N_BYTES_AHEAD,
     begin_partitions,
     clear,
     count_partitions,
@@ -49,6 +56,7 @@ from fastfeat_kernels.vocabulary.cpu.records import (
 from fastfeat_kernels.vocabulary.layout import (
     BATCH,
     BUILD,
+    CHECK,
     DEAL_OUT,
     DIRECT,
     LEARN,
@@ -197,15 +205,18 @@ def scatter_rows(words, row, n, cursors_at):
         )
     )
     numbers = pointer_uint8(words[TABLE_NUMBERS] + words[TABLE_CHUNK_START] + row)
-    cursors, target = pointer_int64(cursors_at), pointer_int64(words[TABLE_SCATTERED])
+    target_at = words[TABLE_SCATTERED]
+    cursors, target = pointer_int64(cursors_at), pointer_int64(target_at)
     if element <= FLOAT32:
         for i in range(n):
             at = cursors[i64(numbers[i])]
+            prefetch(target_at + 8 * at + N_BYTES_AHEAD)
             target[at] = key_of_float(source[i])
             cursors[i64(numbers[i])] = at + 1
     else:
         for i in range(n):
             at = cursors[i64(numbers[i])]
+            prefetch(target_at + 8 * at + N_BYTES_AHEAD)
             target[at] = source[i]
             cursors[i64(numbers[i])] = at + 1
 
@@ -235,6 +246,19 @@ def learn_range(words, row, n):
         k = smaller(n - done, BATCH)
         m, keys_at = present_keys(words, row + done, k, words[TABLE_SCRATCH])
         widen_range(words, k, m, keys_at)
+        done += k
+
+
+@njit(**SEPARATE_OPTIONS)
+def check(words, row, n):
+    """Note in the state where n rows do not all have the number of their key."""
+    state, scratch = pointer_int64(words[TABLE_STATE]), words[TABLE_SCRATCH]
+    done = i64(0)
+    while done < n and state[STATE_IS_FULL] == 0:
+        k = smaller(n - done, BATCH)
+        m, keys_at = present_keys(words, row + done, k, scratch)
+        if not are_numbers(words, row + done, k, m, scratch + ROWS, keys_at):
+            state[STATE_IS_FULL] = 1
         done += k
 
 
@@ -300,6 +324,8 @@ def numbers(table, first, n):
             k = smaller(n - start, BATCH)
             m, keys_at = present_keys(words, first + start, k, scratch)
             tally_keys(words, m, keys_at)
+    elif words[TABLE_ROUND] == CHECK:
+        check(words, first, n)
     else:
         look_up(words, first, n)
     leave_ieee(saved)

@@ -47,6 +47,7 @@ from fastfeat_kernels.vocabulary.layout import (
 )
 
 N_LINES_AHEAD = 4  # until the processor itself reads on
+N_BYTES_AHEAD = 128  # of a partition that are asked for before they are written
 
 
 @njit(**SEPARATE_OPTIONS)

@@ -21,6 +21,7 @@ from fastfeat_kernels.intrinsics import (
     store_int64,
 )
 from fastfeat_kernels.vocabulary.cpu.records import (
+    N_BYTES_AHEAD,
     begin_partitions,
     clear,
     count_partitions,
@@ -224,10 +225,12 @@ def scatter_rows(words, row, n, scratch):
     read_rows(words, row, n, scratch)
     addresses, sizes = pointer_int64(scratch + ADDRESSES), pointer_int64(scratch + SIZES)
     numbers = pointer_uint8(words[TABLE_NUMBERS] + words[TABLE_CHUNK_START] + row)
-    cursors, target = pointer_int64(scratch + CURSORS), pointer_int64(words[TABLE_SCATTERED])
+    target_at = words[TABLE_SCATTERED]
+    cursors, target = pointer_int64(scratch + CURSORS), pointer_int64(target_at)
     for i in range(n):
         number = i64(numbers[i])
         at = cursors[number]
+        prefetch(target_at + 16 * at + N_BYTES_AHEAD)
         target[2 * at], target[2 * at + 1] = addresses[i], sizes[i]
         cursors[number] = at + 1
 

@@ -35,6 +35,7 @@ from fastfeat_kernels.windows.cpu.vectors import (
 
 i64 = types.int64
 FLOAT32 = ELEMENTS.index("float32")
+AHEAD = 128  # bytes of a partition that are asked for before they are written
 TILE = 256  # rows whose results are collected at a time
 
 
@@ -101,6 +102,8 @@ def deal_words(words, source, row, n):
             code = i64(codes[i])
             if code >= 0:
                 at = cursors[code >> shift]
+                prefetch(words[layout.TABLE_DEALT] + 8 * at + AHEAD)
+                prefetch(words[layout.TABLE_DEALT_CODES] + 4 * at + AHEAD)
                 values[at], numbers[at] = x[i], types.int32(code)
                 cursors[code >> shift] = at + 1
     else:
@@ -108,6 +111,7 @@ def deal_words(words, source, row, n):
             code = i64(codes[i])
             if code >= 0:
                 at = cursors[code >> shift]
+                prefetch(words[layout.TABLE_DEALT] + 8 * at + AHEAD)
                 values[at] = x[i]
                 cursors[code >> shift] = at + 1
 
@@ -132,6 +136,8 @@ def deal_marked(words, source, row, n):
         code, is_there = i64(codes[i]), (present >> (i & 63)) & 1
         if code >= 0:
             at = cursors[code >> shift]
+            prefetch(words[layout.TABLE_DEALT] + 8 * at + AHEAD)
+            prefetch(words[layout.TABLE_DEALT_PRESENT] + at + AHEAD)
             values[at], marks[at] = select(is_there != 0, x[i], i64(0)), types.uint8(is_there)
             cursors[code >> shift] = at + 1
 

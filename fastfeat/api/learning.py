@@ -1,0 +1,231 @@
+"""`Plan.learning`: fit in rounds over parts of the rows, which other machines may read.
+
+An engine hands the bytes of a learning to those that read rows, and brings their states together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat import pickles
+from fastfeat.dtypes import DType
+from fastfeat.errors import TypeMismatch
+from fastfeat.io.arrow import pa
+from fastfeat.io.columns.types import arrow_type
+from fastfeat.io.sources.schema import read_schema
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.fit import learning as rounds
+from fastfeat.plan.fit import part_state
+from fastfeat.plan.keep.document import plan_text
+from fastfeat.plan.keep.learning import learning_bytes, resumed, written_in
+from fastfeat.plan.run.fitted import Face, Fitted
+from fastfeat.plan.run.lookup_tables import Tables
+
+
+@dataclass(slots=True, eq=False)
+class State:
+    """The state of some rows in one round of learning.
+
+    Args:
+        record: what the tasks have seen.
+    """
+
+    record: part_state.PartState
+
+    @property
+    def n_rows(self) -> int:
+        """The number of its rows."""
+        return self.record.n_rows
+
+    def merge(self, other: State) -> State:
+        """Return the state of the rows of both, which are used up.
+
+        Raises:
+            InvalidData: the other is of another plan, schema or round, or damaged.
+        """
+        return State(part_state.merged(self.record, other.record))
+
+    def to_bytes(self) -> bytes:
+        """Return the state as bytes: JSON and Arrow, without code."""
+        return part_state.state_bytes(self.record)
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> State:
+        """Return the state of bytes that `to_bytes` gave.
+
+        Raises:
+            InvalidData: they are cut or changed, or no state.
+        """
+        return cls(part_state.state_of_bytes(content))
+
+    def __repr__(self) -> str:
+        """Return the number of rows."""
+        return f"State({self.n_rows:,} rows)"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learning(Generic[Face]):
+    """A plan on its way to be fitted, between two passes over the rows; see `Plan.learning`.
+
+    Args:
+        record: what is learnt so far.
+        face: makes what users have of a fitted plan.
+    """
+
+    record: rounds.Learning
+    face: Callable[[Fitted], Face]
+
+    @property
+    def round(self) -> int | None:
+        """The number of the next pass over the rows, from 1 on; None where all is learnt."""
+        return self.record.round
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that the round reads, or once all is learnt those of `training_features`."""
+        return self.record.columns
+
+    @property
+    def most_rounds(self) -> int:
+        """The number of rounds in all, at most: what is learnt may make it less."""
+        return self.record.most_rounds
+
+    def partial(
+        self,
+        data: Any,
+        rows: range | Sequence[int] | NDArray[np.integer[Any]],
+        *,
+        into: State | None = None,
+    ) -> State:
+        """Return the state of a part of the rows in this round.
+
+        Args:
+            data: the rows, as in `Plan.fit`; columns that the round does not read may lack.
+            rows: their numbers in the whole data, ascending, shape (n_rows,): a range, or any. They
+                divide the rows into folds, and name one that fails.
+            into: a state of other rows of this round, which these are added to: it is used up.
+
+        Raises:
+            FastfeatError: as `Plan.fit`.
+        """
+        own = None if into is None else into.record
+        return State(rounds.add_part(self.record, data, _numbers(rows), own))
+
+    def next(self, state: State) -> Learning[Face]:
+        """Return the learning before the next round.
+
+        Args:
+            state: of all rows, each of them once; it is used up.
+
+        Raises:
+            InvalidData: it is of another round, or has no rows, or not as many as in other rounds.
+            FastfeatError: as `Plan.fit`.
+        """
+        return replace(self, record=rounds.next_round(self.record, state.record))
+
+    def finish(self) -> Face:
+        """Return the fitted plan, once `round` is None: bit for bit that of `Plan.fit`.
+
+        Raises:
+            InvalidPlan: not all is learnt yet.
+            FastfeatError: as `Plan.fit`.
+        """
+        return self.face(rounds.finished(self.record))
+
+    def training_features(
+        self,
+        data: Any,
+        rows: range | Sequence[int] | NDArray[np.integer[Any]],
+        *,
+        to: str = "arrow",
+        categories: bool = False,
+    ) -> Any:
+        """Return the features of a part of the rows, once `round` is None, as `fit_transform` does.
+
+        Args:
+            data: the rows that were learnt from, or a part of them.
+            rows: their numbers in the whole data, as of `partial`: they say which fold each is in.
+            to: the form of the features, as in `FittedPlan.transform`.
+            categories: as in `FittedPlan.transform`.
+
+        Raises:
+            InvalidPlan: not all is learnt yet.
+            InvalidData: windows see rows that may be in other parts.
+            FastfeatError: as `FittedPlan.transform`.
+        """
+        numbers = _numbers(rows)
+        return rounds.part_features(self.record, data, numbers, to, categories=categories)
+
+    def to_bytes(self) -> bytes:
+        """Return the learning as bytes for those that read rows: JSON and Arrow, without code."""
+        return learning_bytes(self.record)
+
+    @staticmethod
+    def from_bytes(content: bytes) -> Learning[Any]:
+        """Return the learning of bytes that `to_bytes` gave.
+
+        Raises:
+            InvalidData: they are cut or changed, or no learning.
+        """
+        written = written_in(content)
+        first = pickles.plan_of(written.plan).learning(written.empty, tables=written.tables)
+        return replace(first, record=resumed(first.record, written))
+
+    def __repr__(self) -> str:
+        """Return the number of the round."""
+        return f"Learning(round={self.round})"
+
+
+def learning_of(
+    plan: Declaration, schema: Any, tables: Tables, face: Callable[[Fitted], Face]
+) -> Learning[Face]:
+    """Return the learning of a plan before its first round.
+
+    Args:
+        plan: what is fitted.
+        schema: as of `Plan.learning`.
+        tables: as of `Plan.learning`.
+        face: makes what users have of a fitted plan.
+    """
+    empty = _no_rows(schema)
+    content = f"{plan_text(plan)}\n{empty.schema}".encode()
+    identity = hashlib.sha256(content).hexdigest()
+    return Learning(rounds.begin(plan, empty, tables, identity), face)
+
+
+def _no_rows(schema: Any) -> Any:
+    """Return an Arrow table without rows, with the columns of a schema."""
+    types = read_schema(schema)
+    arrays = {
+        name: pa.array([], arrow_type(dtype) if isinstance(dtype, DType) else pa.null())
+        for name, dtype in types.items()
+    }
+    return pa.table(arrays)
+
+
+def _numbers(rows: Any) -> range | NDArray[np.int64]:
+    """Return the numbers of rows, ascending.
+
+    Raises:
+        TypeMismatch: they are none, or not ascending.
+    """
+    if isinstance(rows, range) and rows.step == 1 and rows.start >= 0:
+        return rows
+    numbers = np.asarray(rows)
+    if numbers.ndim == 1 and not len(numbers):
+        return range(0)
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+        raise TypeMismatch(
+            "rows= takes the numbers of the rows in the whole data: range(first, first + n_rows), "
+            f"or an array of whole numbers, got {type(rows).__name__}"
+        )
+    wide = numbers.astype(np.int64)
+    if wide[0] < 0 or (np.diff(wide) <= 0).any():
+        raise TypeMismatch("rows= takes numbers from 0 on that ascend, each once. Sort the rows")
+    return wide

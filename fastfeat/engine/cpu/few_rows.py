@@ -1,0 +1,143 @@
+"""Few rows at a time: a program with memory for its columns, and a table that is filled in once.
+
+The machine code is that of every other run; what a call costs is that of its bits, and the loop.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.engine.cpu.compiled import address_of, compiled, driver
+from fastfeat.engine.cpu.table import bind_constants
+from fastfeat.engine.program import Constants, Program
+from fastfeat.engine.storage import storage
+from fastfeat.scalars.value import LARGE_ARGUMENT
+
+_PROTOTYPE = ctypes.PYFUNCTYPE(*[ctypes.c_int64] * 4)
+_MORE_BYTES = 64  # what loops may write behind the last row
+Memory = NDArray[Any]
+
+
+class ColumnOfRows(NamedTuple):
+    """A column of few rows.
+
+    Args:
+        values: shape (most,); of floats NaN is missing.
+        present: whether each row has a value; None for floats.
+    """
+
+    values: Memory
+    present: NDArray[np.bool_] | None
+
+
+class FewRows(NamedTuple):
+    """A program ready for few rows; it belongs to one thread.
+
+    Args:
+        inputs: a column a slot, which are written to.
+        outputs: a column an output, which are read from.
+        run: computes some of the first rows; returns whether all of them can be computed.
+    """
+
+    inputs: Sequence[ColumnOfRows]
+    outputs: Sequence[ColumnOfRows]
+    run: Callable[[int], bool]
+
+
+class _Stored(NamedTuple):
+    """A column beside the memory that loops read or write, in which a flag is a bit."""
+
+    column: ColumnOfRows
+    values: Memory
+    present: Memory | None
+
+
+def few_rows(program: Program, constants: Constants, most: int) -> FewRows:
+    """Return a program ready for at most some rows.
+
+    Args:
+        program: what is computed.
+        constants: what it reads besides the rows.
+        most: how many rows there are at most.
+    """
+    plan = compiled(program)
+    bound = bind_constants(plan.table, constants)
+    inputs = [_stored(storage(slot.dtype), most) for slot in program.inputs]
+    outputs = [_stored(storage(output.dtype), most) for output in program.outputs]
+    words, places = bound.words, plan.table
+    scratch = np.empty(plan.table.n_scratch_bytes + 64, dtype=np.uint8)
+    words[0] = scratch.ctypes.data + -scratch.ctypes.data % 64
+    words[places.input_words] = _addresses(inputs)[places.input_slots]
+    written = _addresses(outputs)[places.outputs]
+    words[places.output_words[:, 0]] = written[:, 0]
+    has_flags = written[:, 2] != 0
+    words[places.output_words[:, 1][has_flags]] = written[:, 2][has_flags]
+    kernel = driver()
+    call = _PROTOTYPE(address_of(kernel))
+    table, owners = words.ctypes.data, (bound, inputs, outputs, scratch)
+
+    def run(n: int) -> bool:
+        for one in inputs:
+            _pack(one, n)
+        words[1] = plan.loops_address()
+        status = call(table, 0, n)
+        if status & LARGE_ARGUMENT:
+            words[1] = plan.loops_address(exact=True)
+            status = kernel(table, 0, n) & ~LARGE_ARGUMENT
+        for one in owners[2]:
+            _unpack(one, n)
+        return not status
+
+    return FewRows([one.column for one in inputs], [one.column for one in outputs], run)
+
+
+def _stored(element: str, most: int) -> _Stored:
+    """Return memory for a column of an element type."""
+    n_bytes = -(-most // 8) + _MORE_BYTES
+    bits = np.full(n_bytes, 0xFF, np.uint8)
+    if element.startswith("float"):
+        values = np.zeros(most + _MORE_BYTES, element)
+        return _Stored(ColumnOfRows(values[:most], None), values, None)
+    present = np.ones(most, np.bool_)
+    if element == "bool":
+        values = np.zeros(n_bytes, np.uint8)
+        return _Stored(ColumnOfRows(np.zeros(most, np.bool_), present), values, bits)
+    values = np.zeros(most + _MORE_BYTES, element)
+    return _Stored(ColumnOfRows(values[:most], present), values, bits)
+
+
+def _addresses(columns: Sequence[_Stored]) -> NDArray[np.int64]:
+    """Return the four words of each column, as loops read them."""
+    rows = [
+        (one.values.ctypes.data, 0, 0 if one.present is None else one.present.ctypes.data, 0)
+        for one in columns
+    ]
+    return np.array(rows, dtype=np.int64).reshape(-1, 4)
+
+
+def _pack(stored: _Stored, n: int) -> None:
+    """Write the flags of some rows as bits."""
+    values, present = stored.column
+    if present is not None and stored.present is not None:
+        _write_bits(present[:n], stored.present)
+    if values.dtype == np.bool_:
+        _write_bits(values[:n], stored.values)
+
+
+def _write_bits(flags: NDArray[np.bool_], bits: Memory) -> None:
+    packed = np.packbits(flags, bitorder="little")
+    bits[: len(packed)] = packed
+
+
+def _unpack(stored: _Stored, n: int) -> None:
+    """Read the flags of some rows from bits."""
+    values, present = stored.column
+    if present is not None and stored.present is not None:
+        present[:n] = np.unpackbits(stored.present[: -(-n // 8)], count=n, bitorder="little")
+    if values.dtype == np.bool_:
+        values[:n] = np.unpackbits(stored.values[: -(-n // 8)], count=n, bitorder="little")

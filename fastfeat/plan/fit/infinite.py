@@ -1,0 +1,79 @@
+"""The first infinite value of what a statistic is learnt from, which an error tells.
+
+Rows that come in parts are read once more for it, and only where what was learnt is not finite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastfeat.engine.learner import Learner, Learnt, Packed, Rows, number_of
+
+VALUES = "values"
+"""The column that is looked at, an Arrow array or column."""
+
+
+@dataclass(slots=True)
+class First:
+    """The first infinite value so far.
+
+    Args:
+        row: its number; None where there is none.
+        value: it.
+    """
+
+    row: int | None = None
+    value: float = 0.0
+
+
+def first_infinite(values: Any) -> First:
+    """Return the first infinite value of a column; its row is the place in it."""
+    array = values.to_numpy(zero_copy_only=False)
+    is_infinite = np.isinf(array) if array.dtype.kind == "f" else np.zeros(0, np.bool_)
+    rows = np.flatnonzero(is_infinite)
+    return First(int(rows[0]), float(array[rows[0]])) if len(rows) else First()
+
+
+def _start(spec: None, hint: None) -> First:
+    return First()
+
+
+def _add(state: First, columns: Mapping[Any, Any], rows: Rows) -> None:
+    found = first_infinite(columns[VALUES])
+    if found.row is not None:
+        _take(state, First(number_of(rows, found.row), found.value))
+
+
+def _take(state: First, other: First) -> None:
+    if other.row is not None and (state.row is None or other.row < state.row):
+        state.row, state.value = other.row, other.value
+
+
+def _merge(a: First, b: First) -> First:
+    _take(a, b)
+    return a
+
+
+def _pack(state: First) -> Packed:
+    return Packed({"row": state.row, "value": repr(state.value)})
+
+
+def _unpack(spec: None, hint: None, packed: Packed) -> First:
+    return First(packed.numbers["row"], float(packed.numbers["value"]))
+
+
+LEARNER: Learner[None, First] = Learner(
+    "infinite",
+    _start,
+    _add,
+    _merge,
+    lambda state: Learnt((state,)),
+    _pack,
+    _unpack,
+    lambda state: 16,
+    lambda spec, n_rows: 16,
+)

@@ -1,0 +1,283 @@
+"""Learning in rounds: rows come in parts, whose states merge; what fit learns of them all at once.
+
+A round is one pass: parts of the rows give states, which merge in any order, and the state of all
+rows gives the next round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.learner import Again, Rows
+from fastfeat.errors import GivenWarnings, InvalidData, InvalidPlan, counted
+from fastfeat.io.arrow import pa
+from fastfeat.io.columns.bits import array_of_values
+from fastfeat.ir.node import Aggregate, Call, Node
+from fastfeat.ir.show import show
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.fit.fit import fitted_of, folded_encoders_of, known_of
+from fastfeat.plan.fit.fold_warnings import n_large_folds
+from fastfeat.plan.fit.part_state import (
+    PartState,
+    check_whole,
+    open_with,
+)
+from fastfeat.plan.fit.round import Learning, before_round, name_of
+from fastfeat.plan.fit.round_tasks import (
+    add_rows,
+    check_doubts,
+    end_of_round,
+    is_of_infinite,
+    look_for_infinite,
+    values_learnt,
+)
+from fastfeat.plan.fit.scans import (
+    check_any_rows,
+)
+from fastfeat.plan.fit.training_data import prepare
+from fastfeat.plan.fit.training_features import training_features
+from fastfeat.plan.lower.constants import Learnt as Values
+from fastfeat.plan.lower.schedule import Schedule
+from fastfeat.plan.run.batch import Batch, TrainingRows
+from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.inputs import read_columns
+from fastfeat.plan.run.lookup_tables import Tables
+from fastfeat.plan.run.steps import begun, run_columns
+from fastfeat.scalars.zones import using
+
+_FITTED = "fitted plan"
+
+
+def begin(plan: Declaration, empty: Any, tables: Tables, identity: str) -> Learning:
+    """Return the learning of a plan before its first round.
+
+    Args:
+        plan: what is fitted.
+        empty: an Arrow table of no rows, with the columns of the data.
+        tables: lookup tables, as of `Plan.fit`.
+        identity: a digest of the plan and of the types of the columns.
+
+    Raises:
+        InvalidPlan: the label looks ahead: which rows are learnt from is not known of parts.
+        FastfeatError: as `Plan.fit`, but for what is learnt.
+    """
+    if plan.looks_ahead:
+        raise InvalidPlan(
+            "learning() reads rows in parts, and the label looks ahead of its row: a part does not "
+            "have the rows that it sees. Fit on the whole data, or give the label as a column"
+        )
+    prepared = prepare(plan, empty, history=None, tables=tables, backend="cpu")
+    return before_round(prepared, identity, {}, 1, {}, None, {})
+
+
+@in_ieee
+def add_part(learning: Learning, data: Any, rows: Rows, state: PartState | None) -> PartState:
+    """Return the state of a part of the rows.
+
+    Args:
+        learning: the round.
+        data: the rows, with the columns that the round reads.
+        rows: their numbers in the whole data, ascending.
+        state: that of other rows, which these are added to; None for a new one.
+
+    Raises:
+        InvalidPlan: all is learnt.
+        FastfeatError: as `Plan.fit`; rows are named by their numbers in the whole data.
+    """
+    if learning.round is None:
+        raise InvalidPlan("all is learnt: no round reads rows any more. learning.finish() ends it")
+    batch = _batch(learning, data, rows, learning.schedule)
+    if state is None:
+        state = PartState(learning.digest, told={}, whole=_first_window(learning.schedule))
+    check_whole(state, batch.n_rows)
+    with using(learning.prepared.zones):
+        running = begun(batch, learning.schedule, frees=True)
+        for task in running.schedule.tasks:
+            if task.learns and learning.doubts:
+                look_for_infinite(running.batch, task, learning, state)
+            elif task.learns:
+                add_rows(running.batch, task, learning, state)
+            run_columns(running, task)
+    state.n_rows += batch.n_rows
+    return state
+
+
+def _batch(learning: Learning, data: Any, rows: Rows, schedule: Schedule) -> Batch:
+    """Return a part of the rows for some tasks; nothing is made of it but the folds by number."""
+    prepared = learning.prepared
+    table = read_columns(data, learning.columns, features=prepared.plan.nodes)
+    if table.num_rows != len(rows):
+        raise InvalidData(
+            f"rows= numbers {counted(len(rows), 'row')}, and the part has {table.num_rows:,}. Give "
+            "the number of each row, such as range(first, first + n_rows)"
+        )
+    batch = replace(
+        prepared.rows,
+        table=table,
+        learnt=dict(learning.learnt),
+        made=dict(prepared.rows.made),
+        first_number=int(rows[0]) if len(rows) else 0,
+        numbers=rows,
+        programs=learning.programs,
+        shared=learning.shared,
+    )
+    _place_folds(batch, (column.origin for column in schedule.columns))
+    return batch
+
+
+def _first_window(schedule: Schedule) -> str | None:
+    """Return the first function of windows over the rows that tasks compute, as text."""
+    windows = (task.nodes[0] for task in schedule.tasks if task.kind == "windows")
+    first = next(windows, None)
+    return None if first is None else show(first)
+
+
+def _place_folds(batch: Batch, nodes: Iterable[Node]) -> None:
+    """Make the folds that rows of a part have by their number in the whole data.
+
+    Args:
+        batch: the part; takes the columns.
+        nodes: expressions, such folds among them.
+    """
+    from fastfeat.steps.targets.cpu import fold_of_rows  # imports the CPU backend
+
+    assert batch.numbers is not None
+    for node in nodes:
+        if isinstance(node, Call) and node.function == "fold" and not node.args:
+            folds = fold_of_rows(batch.numbers, dict(node.params)["n_folds"])
+            batch.made[node] = pa.chunked_array([array_of_values(folds, None, pa.int32())])
+
+
+@in_ieee
+def next_round(learning: Learning, state: PartState) -> Learning:
+    """Return the learning before the next round.
+
+    Args:
+        learning: before the round of the state.
+        state: of all rows; used up.
+
+    Raises:
+        InvalidData: there are no rows, or not as many as in other rounds, the state is of another
+            round, or a value that is learnt is not finite.
+        FastfeatError: as `Plan.fit`.
+    """
+    if learning.round is None:
+        raise InvalidPlan("all is learnt: there is no next round. learning.finish() ends it")
+    state = _checked(learning, state)
+    if learning.doubts:
+        check_doubts(learning, state)
+        return _after(learning, dict(learning.learnt), dict(learning.hints), state, ())
+    learnt, hints = dict(learning.learnt), dict[str, Any]()
+    doubts: list[Aggregate] = []
+    with using(learning.prepared.zones):
+        for task in learning.schedule.tasks:
+            if task.learns:
+                found = end_of_round(task, learning, state)
+                if isinstance(found, Again):
+                    hints[name_of(task)] = found.hint
+                else:
+                    own = values_learnt(task, learning, found)
+                    learnt |= own
+                    doubts += [node for node in own if is_of_infinite(task, node, own[node])]
+    return _after(learning, learnt, hints, state, tuple(doubts))
+
+
+def _after(
+    learning: Learning,
+    learnt: Values,
+    hints: Mapping[str, Any],
+    state: PartState,
+    doubts: tuple[Aggregate, ...],
+) -> Learning:
+    """Return the learning after a round, of what is known by now."""
+    nodes = {name_of(task): task.nodes[0] for task in learning.schedule.tasks if task.learns}
+    folds = {nodes[name].args[2]: counts for name, counts in state.sizes.items()}
+    assert learning.round is not None
+    return before_round(
+        *(learning.prepared, learning.identity, learnt, learning.round + 1, hints),
+        state.n_rows,
+        {**learning.folds, **folds},
+        doubts,
+    )
+
+
+def _checked(learning: Learning, state: PartState) -> PartState:
+    """Return the state of all rows, open, once it is known to be of the round."""
+    if state.digest != learning.digest:
+        raise InvalidData(
+            "the state is of another plan, schema, or round than the learning: give the state of "
+            "all rows that learning.partial() made in this round"
+        )
+    if learning.n_rows not in (None, state.n_rows):
+        raise InvalidData(
+            f"the state is of {counted(state.n_rows, 'row')}, and the rounds before have read "
+            f"{learning.n_rows:,}. Each round reads all rows of the same data"
+        )
+    check_any_rows(learning.prepared.typed, state.n_rows)
+    if state.told is None:
+        none = add_part(learning, learning.prepared.table, range(0), None)
+        state = open_with(state, none.told or {})
+    return state
+
+
+@in_ieee
+def finished(learning: Learning) -> Fitted:
+    """Return the fitted plan.
+
+    Raises:
+        InvalidPlan: not all is learnt yet.
+        FastfeatError: as `Plan.fit`.
+    """
+    if learning.round is not None or learning.n_rows is None:
+        raise InvalidPlan(
+            f"round {learning.round} is not over: all rows are read once more. Go on while "
+            "learning.round is not None"
+        )
+    if _FITTED not in learning.shared:
+        learning.shared[_FITTED] = _fitted(learning, learning.n_rows)
+    return learning.shared[_FITTED]
+
+
+def _fitted(learning: Learning, n_rows: int) -> Fitted:
+    prepared = learning.prepared
+    told = GivenWarnings(set(prepared.told.kinds))
+    sizes: dict[Node, Any] = {}
+    for node in prepared.typed.once(folded_encoders_of):
+        n_folds = n_large_folds(node, n_rows)
+        sizes[node] = learning.folds[node] if n_folds is None else n_folds
+    with using(prepared.zones):
+        known = known_of(prepared, learning.learnt, n_rows, sizes)
+    return fitted_of(prepared, known, told, n_rows, 0)
+
+
+@in_ieee
+def part_features(
+    learning: Learning, data: Any, rows: Rows, to: str, *, categories: bool = False
+) -> Any:
+    """Return the features of a part of the rows that were learnt from: out of fold.
+
+    Args:
+        learning: once all is learnt.
+        data: the rows, with the columns that features read.
+        rows: their numbers in the whole data, ascending.
+        to: as of `FittedPlan.transform`.
+        categories: as of `FittedPlan.transform`.
+
+    Raises:
+        InvalidData: windows see rows that may be in other parts.
+        FastfeatError: as `Plan.fit_transform`.
+    """
+    fitted = finished(learning)
+    schedule, first = fitted.training_schedule, _first_window(fitted.training_schedule)
+    if first is not None and len(rows) != learning.n_rows:
+        raise InvalidData(
+            f"{first} sees the earlier rows of an entity, which may be in another part. Give all "
+            "rows in one part"
+        )
+    batch = _batch(learning, data, rows, schedule)
+    return training_features(
+        fitted, TrainingRows(batch, batch, None, None, len(rows)), to, categories=categories
+    )

@@ -1,0 +1,147 @@
+"""A round of learning: what is learnt so far, and the tasks that learn in the next pass.
+
+Tasks learn as soon as what they read is learnt, so that there are as few passes as can be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.engine.learner import hint_to_bytes
+from fastfeat.ir.node import Aggregate, Column, Node
+from fastfeat.ir.show import show
+from fastfeat.plan.fit.training_data import TrainingData
+from fastfeat.plan.lower.constants import Learnt as Values
+from fastfeat.plan.lower.schedule import ROWS, SEEN, Schedule, Task
+
+FoldCounts = Mapping[Node, "NDArray[np.int64]"]
+"""How many rows each fold has, by the column of folds."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learning:
+    """A plan on its way to be fitted, between two passes over the rows.
+
+    Args:
+        prepared: the plan, bound to the types of the rows; it has none of them.
+        identity: a digest of the plan and of the types of the rows.
+        learnt: the value of each aggregate that is learnt so far.
+        round: the number of the next pass, from 1 on; None where nothing is left to learn.
+        hints: what tasks that read the rows again begin with, by their names.
+        n_rows: how many rows there are; None before the first pass.
+        folds: how many rows each fold has, of the columns of folds that were read.
+        doubts: aggregates that are learnt, and are not finite: the round looks for the first
+            infinite value that each is learnt from, which its error tells.
+        schedule: the tasks of the round.
+        programs: of expressions, kept from one part to the next.
+        shared: what else is: the fitted plan, once all is learnt, and programs of its features.
+    """
+
+    prepared: TrainingData
+    identity: str
+    learnt: Values
+    round: int | None
+    hints: Mapping[str, Any]
+    n_rows: int | None
+    folds: FoldCounts
+    doubts: tuple[Aggregate, ...]
+    schedule: Schedule
+    programs: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
+    shared: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that the round reads, or once all is learnt those of features."""
+        if self.round is not None:
+            return _columns_read(self.schedule)
+        of_features = _columns_read(self.prepared.typed.schedule("training"))
+        return [*dict.fromkeys((*of_features, *self.prepared.plan.keep))]
+
+    @property
+    def most_rounds(self) -> int:
+        """The number of rounds from the first on, at most: what is learnt may make it less."""
+        return max(self.prepared.typed.schedule("fit").n_rounds, 1)
+
+    @property
+    def digest(self) -> str:
+        """The digest that the states of a round share."""
+        content = hashlib.sha256(f"{self.identity} {self.round} {self.n_rows}".encode())
+        for doubt in self.doubts:
+            content.update(show(doubt).encode())
+        for name, hint in self.hints.items():
+            content.update(name.encode() + hint_to_bytes(hint))
+        return content.hexdigest()
+
+
+def _columns_read(schedule: Schedule) -> list[str]:
+    """Return the columns of the data that tasks read."""
+    read = dict.fromkeys(place for task in schedule.tasks for place in task.reads)
+    columns = (schedule.columns[place] for place in read)
+    own = dict.fromkeys(c.origin for c in columns if c.space in (ROWS, SEEN))
+    return [node.name for node in own if isinstance(node, Column)]
+
+
+def before_round(
+    prepared: TrainingData,
+    identity: str,
+    learnt: Values,
+    number: int,
+    hints: Mapping[str, Any],
+    n_rows: int | None,
+    folds: FoldCounts,
+    doubts: tuple[Aggregate, ...] = (),
+) -> Learning:
+    """Return the learning before the round of a number, of which there may be none; see there."""
+    whole = prepared.typed.schedule("fit")
+    origins = [value.origin for value in whole.values]
+    known = {place for place, origin in enumerate(origins) if origin in learnt}
+    again = {place for place, origin in enumerate(origins) if origin in doubts}
+    schedule = _needed(whole, _in_doubt(whole, again) if again else _ready(whole, known))
+    is_over = n_rows is not None and not any(task.learns for task in schedule.tasks)
+    next_one = None if is_over else number
+    return Learning(prepared, identity, learnt, next_one, hints, n_rows, folds, doubts, schedule)
+
+
+def _ready(schedule: Schedule, known: set[int]) -> set[int]:
+    """Return the places of the tasks that can learn.
+
+    Args:
+        schedule: of fit.
+        known: the places of the values that are learnt.
+    """
+    giving = {place: k for k, task in enumerate(schedule.tasks) for place in task.gives}
+    lacking: list[set[int]] = []
+    for task in schedule.tasks:
+        before = (lacking[giving[place]] for place in task.reads if place in giving)
+        lacking.append(set(task.uses).union(*before) - known)
+    return {
+        k
+        for k, task in enumerate(schedule.tasks)
+        if not lacking[k] and not known.issuperset(task.learns)
+    }
+
+
+def _in_doubt(schedule: Schedule, values: set[int]) -> set[int]:
+    """Return the places of the tasks that have learnt some values."""
+    return {k for k, task in enumerate(schedule.tasks) if not values.isdisjoint(task.learns)}
+
+
+def _needed(schedule: Schedule, learning: set[int]) -> Schedule:
+    """Return some tasks that learn, and those that make what they read."""
+    wanted, left = set[int](), list[Task]()
+    for k, task in reversed(list(enumerate(schedule.tasks))):
+        if k in learning or not wanted.isdisjoint(task.gives):
+            wanted.update(task.reads)
+            left.append(task)
+    return replace(schedule, tasks=tuple(reversed(left)), outputs=())
+
+
+def name_of(task: Task) -> str:
+    """Return the name that a task has in states and hints."""
+    return f"{task.kind} {task.learns[0]}"

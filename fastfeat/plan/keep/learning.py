@@ -1,0 +1,168 @@
+"""Learnings as bytes, without code: what those that read rows need to know of a round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastfeat.aggregates.target import FoldedGroups
+from fastfeat.engine.learner import hint_of_bytes, hint_to_bytes, opened, sealed
+from fastfeat.errors import InvalidData
+from fastfeat.io.arrow import Table, pa
+from fastfeat.ir.node import Aggregate, Node
+from fastfeat.plan.fit.round import Learning, before_round
+from fastfeat.plan.keep.document import plan_text
+from fastfeat.plan.keep.state import state_parts, values_of_state
+from fastfeat.plan.lower.constants import Learnt
+from fastfeat.plan.lower.schedule import Value
+from fastfeat.steps.targets.time_folds import TimeFolds
+
+_KIND = "learning"
+_FOLDS, _TIMES = "outside folds ", "times "
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A learning as it was written.
+
+    Args:
+        plan: the plan as JSON.
+        empty: a table of no rows, with the columns of the data.
+        tables: the lookup tables.
+        identity: as of `Learning`, as the following are.
+        round: the number of the next round.
+        n_rows: how many rows there are.
+        n_folds: how many rows each fold has, by the place of the column of folds.
+        doubts: the places of values that are in doubt.
+        places: of the values that are learnt.
+        parts: these values, hints and what else there is, by name.
+    """
+
+    plan: str
+    empty: Table
+    tables: Mapping[str, Table]
+    identity: str
+    round: int | None
+    n_rows: int | None
+    n_folds: Mapping[str, list[int]]
+    doubts: list[int]
+    places: list[int]
+    parts: Mapping[str, bytes]
+
+
+def learning_bytes(learning: Learning) -> bytes:
+    """Return a learning as bytes: JSON and Arrow."""
+    prepared, schedule = learning.prepared, learning.prepared.typed.schedule("fit")
+    place_of: dict[Node, int] = {value.origin: place for place, value in enumerate(schedule.values)}
+    places = [place for place, v in enumerate(schedule.values) if _is_kept(v, learning.learnt)]
+    values = [learning.learnt[schedule.values[place].origin] for place in places]
+    parts = {f"value {name}": part for name, part in state_parts(values).items()}
+    for k, value in enumerate(values):
+        if isinstance(value, FoldedGroups):
+            parts[f"{_FOLDS}{k}"] = value.of_folds.tobytes()
+    for node, value in learning.learnt.items():
+        if isinstance(value, TimeFolds):
+            found = (value.n_folds, value.ends, value.used, value.begins, value.last)
+            parts[f"{_TIMES}{place_of[node]}"] = hint_to_bytes(found)
+    parts |= {f"hint {name}": hint_to_bytes(hint) for name, hint in learning.hints.items()}
+    parts |= {f"lookup {name}": _table_bytes(table) for name, table in prepared.tables.items()}
+    parts["empty"] = _table_bytes(prepared.table)
+    columns = {column.origin: place for place, column in enumerate(schedule.columns)}
+    head = {
+        "kind": _KIND,
+        "plan": plan_text(prepared.plan),
+        "identity": learning.identity,
+        "round": learning.round,
+        "n_rows": learning.n_rows,
+        "folds": {str(columns[node]): sizes.tolist() for node, sizes in learning.folds.items()},
+        "doubts": [place_of[node] for node in learning.doubts],
+        "places": places,
+        "parts": {name: len(part) for name, part in parts.items()},
+    }
+    return sealed(head, list(parts.values()))
+
+
+def _is_kept(value: Value, learnt: Learnt) -> bool:
+    """Return whether a value is learnt that artifacts have."""
+    return value.keep != "fit" and value.origin in learnt
+
+
+def written_in(content: bytes) -> Written:
+    """Return the learning that bytes have.
+
+    Raises:
+        InvalidData: they are cut or changed, or no learning.
+    """
+    head, rest = opened(content)
+    if head.get("kind") != _KIND:
+        raise InvalidData(
+            f"the bytes are of a {head.get('kind')!r}, and a learning is wanted: those that "
+            "learning.to_bytes() gave"
+        )
+    parts: dict[str, bytes] = {}
+    for name, n_bytes in head["parts"].items():
+        parts[name], rest = rest[:n_bytes], rest[n_bytes:]
+    tables = {name: _table_of(part) for name, part in _named(parts, "lookup ").items()}
+    return Written(
+        head["plan"],
+        _table_of(parts["empty"]),
+        tables,
+        head["identity"],
+        head["round"],
+        head["n_rows"],
+        head["folds"],
+        head["doubts"],
+        head["places"],
+        parts,
+    )
+
+
+def resumed(first: Learning, written: Written) -> Learning:
+    """Return the learning that was written.
+
+    Args:
+        first: that of the same plan, schema and tables before its first round.
+        written: as `written_in` gives it.
+    """
+    prepared, schedule = first.prepared, first.prepared.typed.schedule("fit")
+    origins = (schedule.values[place].origin for place in written.places)
+    aggregates = [origin for origin in origins if isinstance(origin, Aggregate)]
+    learnt: Learnt = dict(
+        values_of_state(_named(written.parts, "value "), aggregates, prepared.typed.types)
+    )
+    for name, part in _named(written.parts, _FOLDS).items():
+        aggregate = aggregates[int(name)]
+        whole: Any = learnt[aggregate]
+        learnt[aggregate] = FoldedGroups(whole.values, whole.present, np.frombuffer(part))
+    for place, part in _named(written.parts, _TIMES).items():
+        learnt[schedule.values[int(place)].origin] = TimeFolds(*hint_of_bytes(part))
+    hints = {name: hint_of_bytes(part) for name, part in _named(written.parts, "hint ").items()}
+    folds = {
+        schedule.columns[int(place)].origin: np.array(sizes, np.int64)
+        for place, sizes in written.n_folds.items()
+    }
+    doubts = (schedule.values[place].origin for place in written.doubts)
+    number = -1 if written.round is None else written.round
+    return before_round(
+        *(prepared, written.identity, learnt, number, hints, written.n_rows, folds),
+        tuple(one for one in doubts if isinstance(one, Aggregate)),
+    )
+
+
+def _named(parts: Mapping[str, bytes], begin: str) -> dict[str, bytes]:
+    """Return the parts whose names begin so, by the rest of their names."""
+    return {name[len(begin) :]: part for name, part in parts.items() if name.startswith(begin)}
+
+
+def _table_bytes(table: Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def _table_of(content: bytes) -> Table:
+    return pa.ipc.open_stream(pa.py_buffer(content)).read_all()

@@ -1,0 +1,227 @@
+"""Statistics of few rows of any entities, by tables that are made once.
+
+`state.over` makes tables, programs and memory anew at each call, which for 25 statistics of 1,000
+rows takes as long as to compute them. Here they are kept, by statistics and columns, and memory of
+results alone is new. The kernels, and so each bit, are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from fastfeat_kernels.column import Call, Run
+from fastfeat_kernels.windows import layout
+from fastfeat_kernels.windows.ordering import FEW_ROWS, Flags, Ordered, Words
+from fastfeat_kernels.windows.programs import Dealt, Program, prepared
+from fastfeat_kernels.windows.requests import Wanted
+from fastfeat_kernels.windows.results import TILE, Query, Results, aligned, piece_bits
+
+NOBODY = 2**63 - 1
+_BYTE = 8  # rows of a byte of a bitmap: columns of results begin at a multiple
+Kinds = tuple[tuple[int, bool, bool], ...]
+"""Of each column that is read its number, whether it has words of its own, and flags."""
+
+
+@dataclass(slots=True, eq=False)
+class _Prepared:
+    """A pass with its tables and its memory, in use by one thread at a time.
+
+    Args:
+        program: what is computed.
+        table: of its kernel.
+        collecting: of the kernel that brings results into the order of the input.
+        columns: words of columns.
+        scratch: memory, as are `spare`, `places` and `waiting`.
+        stage: where the pieces of results wait.
+        targets: where results go.
+        bits: shape (2, row_words): where bits go, of flags and of numbers.
+        marks: of each output, which bitmap is its own; None of one that needs none.
+        n_marked: how many bitmaps there are.
+        overflows: by output.
+        cursors: of the only partition.
+    """
+
+    program: Program
+    table: Words
+    collecting: Words
+    columns: Words
+    scratch: Words
+    spare: Words
+    places: Words
+    waiting: Words
+    stage: Words
+    targets: Words
+    bits: Words
+    marks: Sequence[int | None]
+    n_marked: int
+    overflows: Words
+    cursors: Words
+
+
+def query_of_few(rows: Ordered, first_row: int) -> Query | None:
+    """Return the rows that ask, where rows are few and one partition; None where they are not.
+
+    Args:
+        rows: in the order of windows.
+        first_row: the first of the input that asks.
+    """
+    if len(rows.codes) > FEW_ROWS or rows.cells.shape != (1, 2):
+        return None
+    n_before = int(np.count_nonzero(rows.codes[:first_row] >= 0)) if first_row else 0
+    if n_before >= rows.n_placed:
+        return None
+    before = np.array([n_before], np.int64)
+    asked = np.array([rows.n_placed - n_before], np.int64)
+    return Query(rows, first_row, first_row & -_BYTE, (), before[None], before, asked)
+
+
+def compute_few(
+    query: Query,
+    places: tuple[int, ...],
+    wanted: tuple[Wanted, ...],
+    elements: tuple[str, ...],
+    dealt: Mapping[int, Dealt],
+    run: Run,
+) -> tuple[Results, Words]:
+    """Return the results of a pass, and by output the first dealt row that overflows.
+
+    Args:
+        query: the rows that ask.
+        places: of the statistics.
+        wanted: all of them.
+        elements: of the columns.
+        dealt: those that are read.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+    """
+    kinds = tuple([(k, one.words is not None, one.present is not None) for k, one in dealt.items()])
+    free = _free(places, wanted, elements, kinds)
+    try:
+        one = free.pop()
+    except IndexError:
+        one = _prepared(places, wanted, elements, dealt)
+    found = _computed(query, one, dealt, run)
+    free.append(one)
+    return found
+
+
+@lru_cache(maxsize=64)
+def _free(
+    places: tuple[int, ...], wanted: tuple[Wanted, ...], elements: tuple[str, ...], kinds: Kinds
+) -> list[_Prepared]:
+    """Return the passes of some statistics that nobody uses now."""
+    return []
+
+
+def _prepared(
+    places: tuple[int, ...],
+    wanted: tuple[Wanted, ...],
+    elements: tuple[str, ...],
+    dealt: Mapping[int, Dealt],
+) -> _Prepared:
+    program = prepared(places, wanted, elements, dealt, layout.BATCH + FEW_ROWS)
+    n_outputs, row_words, marks = len(program.outputs), program.row_words, _marks(program)
+    one = _Prepared(
+        program,
+        np.zeros(layout.N_TABLE_WORDS, np.int64),
+        np.zeros(layout.N_TABLE_WORDS, np.int64),
+        program.columns,
+        aligned(-(-program.n_scratch_bytes // 8)),
+        aligned(program.n_spare_words),
+        np.empty(2 * TILE, np.int64),
+        aligned(row_words * FEW_ROWS),
+        np.zeros(row_words, np.int64),
+        np.zeros(row_words, np.int64),
+        np.zeros((2, row_words), np.int64),
+        marks,
+        sum(mark is not None for mark in marks),
+        np.full(n_outputs, NOBODY, np.int64),
+        np.zeros(1, np.int64),
+    )
+    table, collecting = one.table, one.collecting
+    table[layout.TABLE_COLUMNS] = one.columns.ctypes.data
+    table[layout.TABLE_N_COLUMNS] = len(dealt)
+    table[layout.TABLE_WINDOWS] = program.windows.ctypes.data
+    table[layout.TABLE_N_WINDOWS] = len(program.windows)
+    table[layout.TABLE_BOUNDS] = program.bounds.ctypes.data
+    table[layout.TABLE_N_BOUNDS] = len(program.bounds)
+    table[layout.TABLE_OUTPUTS] = program.outputs.ctypes.data
+    table[layout.TABLE_N_OUTPUTS] = n_outputs
+    table[layout.TABLE_SCRATCH] = one.scratch.ctypes.data
+    table[layout.TABLE_SPARE] = one.spare.ctypes.data
+    table[layout.TABLE_OVERFLOWS] = one.overflows.ctypes.data
+    collecting[layout.TABLE_STAGE] = one.stage.ctypes.data
+    collecting[layout.TABLE_ABSENT] = program.absent.ctypes.data
+    collecting[layout.TABLE_SCRATCH] = one.places.ctypes.data
+    collecting[layout.TABLE_CURSORS] = one.cursors.ctypes.data
+    collecting[layout.TABLE_TARGETS] = one.targets.ctypes.data
+    for words in (table, collecting):
+        words[layout.TABLE_ROW_WORDS], words[layout.TABLE_FLAGS] = row_words, program.flags
+        words[layout.TABLE_FLAG_BITS] = one.bits[0].ctypes.data
+        words[layout.TABLE_NUMBER_BITS] = one.bits[1].ctypes.data
+    return one
+
+
+def _marks(program: Program) -> list[int | None]:
+    """Return of each output which bitmap says what is there."""
+    flags = program.outputs[:, layout.OUTPUT_FLAGGED].tolist()
+    found, n_before = list[int | None](), 0
+    for flag, is_number in zip(flags, program.is_float, strict=True):
+        found.append(n_before if flag or is_number else None)
+        n_before += bool(flag or is_number)
+    return found
+
+
+def _computed(
+    query: Query, one: _Prepared, dealt: Mapping[int, Dealt], run: Run
+) -> tuple[Results, Words]:
+    """Return the results of a pass in new memory."""
+    rows, program, n_outputs = query.rows, one.program, len(one.marks)
+    n = len(rows.codes) - query.base
+    stride = -(-n // _BYTE) * _BYTE
+    together = aligned(stride * n_outputs)
+    bits = np.zeros((one.n_marked, -(-n // 8)), np.uint8)
+    _point_to(one, query, together.ctypes.data + 8 * stride * np.arange(n_outputs), bits)
+    for words, column in zip(one.columns, dealt.values(), strict=False):
+        words[layout.COLUMN_VALUES] = 0 if column.words is None else column.words.ctypes.data
+        words[layout.COLUMN_PRESENT] = 0 if column.present is None else column.present.ctypes.data
+    one.overflows[:] = NOBODY
+    table, waits = one.table, not rows.is_as_given
+    table[layout.TABLE_TARGETS] = 0 if waits else one.targets.ctypes.data
+    table[layout.TABLE_STAGE] = one.stage.ctypes.data if waits else 0
+    owners = rows, dealt, together, bits
+    run(program.entry, [[Call(table, 0, rows.n_entities, owners)]])
+    if waits:
+        n_asking = len(rows.codes) - query.first_row
+        run("collect", [[Call(one.collecting, query.first_row, n_asking, owners)]])
+    columns = [*together.reshape(n_outputs, stride)[:, :n]]
+    own = one.targets, one.bits[0], one.bits[1]
+    results = Results(columns, bits, one.marks, *own, program.is_float)
+    return results, one.overflows.copy()[None]
+
+
+def _point_to(one: _Prepared, query: Query, targets: Words, bits: Flags) -> None:
+    """Write where rows are, and where results go and wait."""
+    rows, program, table, collecting = query.rows, one.program, one.table, one.collecting
+    row_words, size = program.row_words, 1 << rows.stripe_bits
+    if len(one.waiting) < row_words * size:
+        one.waiting = aligned(row_words * size)
+    one.targets[: len(targets)] = targets
+    one.stage[:] = one.waiting.ctypes.data + 8 * size * np.arange(row_words)
+    bits_at, width = bits.ctypes.data, bits.shape[1]
+    for slot, (mark, is_number) in enumerate(zip(one.marks, program.is_float, strict=True)):
+        if mark is not None:
+            one.bits[int(is_number), slot] = bits_at + mark * width
+    places = rows.starts.ctypes.data, rows.arrivals.ctypes.data, rows.times.ctypes.data
+    table[layout.TABLE_STARTS : layout.TABLE_TIMES + 1] = places
+    table[layout.TABLE_ASKING_STARTS : layout.TABLE_ASKING_TIMES + 1] = places
+    table[layout.TABLE_END_PLACE] = rows.n_placed
+    table[layout.TABLE_ASK_FROM] = one.cursors[0] = query.ask_from[0]
+    collecting[layout.TABLE_CODES] = rows.codes.ctypes.data
+    collecting[layout.TABLE_SHIFT] = rows.shift
+    for words in (table, collecting):
+        words[layout.TABLE_FIRST_ASKING] = query.base
+        words[layout.TABLE_PIECE_BITS] = piece_bits(rows, row_words)

@@ -1,0 +1,293 @@
+"""Learning in rounds: any parts of the rows, merged in any order, give the artifact of `fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from learner_cases import Split, exactly, splits  # pyright: ignore[reportMissingImports]
+from scheduled_plans import CASES, rows, tables  # pyright: ignore[reportMissingImports]
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.api.learning import Learning, State
+from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan, TypeMismatch
+from fastfeat.plan.fit.part_state import learner_of
+from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.selfcheck.plans import contract_plans
+from fastfeat.selfcheck.tables import training_table
+
+pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
+
+TRAINING, SCHEDULED, TABLES = training_table(150), rows(), tables()
+OF_WINDOWS = ("nested_windows", "window_of_codes")
+"""Plans that learn from windows."""
+EXAMPLES = max(settings().max_examples // 5, 1)  # each learns some dozen aggregates in parts
+
+
+def fits() -> Mapping[str, tuple[ff.Plan, pa.Table, Mapping[str, pa.Table] | None]]:
+    """Return plans by name, with the rows and tables that they are fitted on."""
+    found: dict[str, Any] = {
+        name: (plan, TRAINING, None) for name, plan in contract_plans().items()
+    }
+    for name, case in CASES.items():
+        plan, read = case()
+        found[name] = plan, SCHEDULED, {table: TABLES[table] for table in read} or None
+    return found
+
+
+FITS = fits()
+
+
+def learnt(
+    plan: ff.Plan, table: pa.Table, tables: Any, split: Callable[[int], Split], draw: Any
+) -> tuple[bytes, pa.Table | None]:
+    """Return the artifact of a plan that is fitted on parts, which come anew in each round.
+
+    So do the features of the rows, where windows do not need all of them at once.
+    """
+    learning = plan.learning(table.schema, tables=tables)
+    while learning.round is not None:
+        assert learning.round < 20
+        if draw(st.booleans()):
+            learning = Learning.from_bytes(learning.to_bytes())
+        states = _states(learning, table, split(table.num_rows))
+        if draw(st.booleans()):
+            states = [State.from_bytes(state.to_bytes()) for state in states]
+        learning = learning.next(_merged(states, draw))
+    fitted, features = learning.finish().record, None
+    if not any(task.kind == "windows" for task in fitted.training_schedule.tasks):
+        if draw(st.booleans()):
+            learning = Learning.from_bytes(learning.to_bytes())
+        features = _features(learning, table, split(table.num_rows))
+    return artifact_bytes(fitted), features
+
+
+def _features(learning: Learning[ff.FittedPlan], table: pa.Table, split: Split) -> pa.Table:
+    """Return the features of the rows, computed part by part, in the order of the rows."""
+    numbers = [np.asarray(part, np.int64) for part in split.parts]
+    pieces = [learning.training_features(table.take(pa.array(part)), part) for part in numbers]
+    order = np.argsort(np.concatenate(numbers))
+    return pa.concat_tables(pieces).take(pa.array(order))
+
+
+def shown(features: pa.Table) -> dict[str, Any]:
+    """Return the bits of features by name, whatever stands where one is missing."""
+    return {
+        name: (str(features.schema.field(name).type), exactly(features.column(name).to_pylist()))
+        for name in features.column_names
+    }
+
+
+def _states(learning: Learning[ff.FittedPlan], table: pa.Table, split: Split) -> list[State]:
+    """Return the state of each part, to which its batches are added."""
+    states: list[State] = []
+    for part, batches in zip(split.parts, split.batches, strict=True):
+        state = None
+        for first, stop in batches:
+            numbers = part[first:stop]
+            piece = table.take(pa.array(np.asarray(numbers, np.int64)))
+            state = learning.partial(piece, numbers, into=state)
+        assert state is not None
+        states.append(state)
+    return states
+
+
+def _merged(states: list[State], draw: Any) -> State:
+    while len(states) > 1:
+        a, b = (states.pop(draw(st.integers(0, len(states) - 1))) for _ in range(2))
+        if draw(st.booleans()):
+            a = State.from_bytes(a.to_bytes())
+        states.append(a.merge(b))
+    return states[0]
+
+
+@pytest.mark.parametrize("name", [name for name in FITS if name not in OF_WINDOWS])
+@settings(max_examples=EXAMPLES)
+@given(data=st.data())
+def test_any_parts_give_the_artifact_of_all_rows(name: str, data: st.DataObject) -> None:
+    plan, table, read = FITS[name]
+    fitted, features = plan.fit_transform(table, tables=read)
+
+    def split(n_rows: int) -> Split:
+        return data.draw(splits(n_rows))
+
+    found, own = learnt(plan, table, read, split, data.draw)
+    assert found == artifact_bytes(fitted.record)
+    assert own is None or shown(own) == shown(features)
+
+
+@pytest.mark.parametrize("name", OF_WINDOWS)
+def test_windows_are_learnt_from_in_one_part(name: str) -> None:
+    plan, table, _ = FITS[name]
+    learning = plan.learning(table.schema)
+    while learning.round is not None:
+        learning = learning.next(learning.partial(table, range(table.num_rows)))
+    expected = artifact_bytes(plan.fit(table).record)
+    assert artifact_bytes(learning.finish().record) == expected
+
+
+@pytest.mark.parametrize("through_bytes", [False, True])
+def test_windows_in_several_parts_are_refused(through_bytes: bool) -> None:
+    plan, table, _ = FITS["window_of_codes"]
+    learning = plan.learning(table.schema)
+    parts = [learning.partial(table[k : k + 150], range(k, k + 150)) for k in (0, 150)]
+    if through_bytes:
+        parts = [State.from_bytes(part.to_bytes()) for part in parts]
+    with pytest.raises(InvalidData, match="is learnt from, and sees the earlier rows"):
+        parts[0].merge(parts[1])
+
+
+def test_a_round_reads_the_columns_that_it_learns_from() -> None:
+    plan, table, _ = FITS["codes"]
+    learning, read = plan.learning(table.schema), list[list[str]]()
+    while learning.round is not None:
+        read.append(sorted(learning.columns))
+        part = table.select(learning.columns)
+        learning = learning.next(learning.partial(part, range(table.num_rows)))
+    assert read == [["shop"], ["amount", "shop"]]
+    assert len(read) <= learning.most_rounds
+    own = learning.training_features(table.select(learning.columns), range(table.num_rows))
+    assert shown(own) == shown(plan.fit_transform(table)[1])
+
+
+@pytest.mark.parametrize("name", ["codes", "levels", "out_of_fold", "scaled"])
+def test_states_that_leave_memory_learn_the_same(name: str, tmp_path: Path) -> None:
+    plan, table, _ = FITS[name]
+    learning = plan.learning(table.schema)
+    while learning.round is not None:
+        state = learning.partial(table[:0], range(0))
+        for first in range(0, table.num_rows, 70):
+            part = table[first : first + 70]
+            state = learning.partial(part, range(first, first + part.num_rows), into=state)
+            for task, own in state.record.states.items():
+                spill = learner_of(task).spill
+                if spill is not None:
+                    spill(own, tmp_path)
+        learning = learning.next(state)
+    assert artifact_bytes(learning.finish().record) == artifact_bytes(plan.fit(table).record)
+
+
+def test_a_row_that_fails_is_named_by_its_number() -> None:
+    table = pa.table({"x": [1, 2**63 - 1, 3]})
+    plan = ff.Plan({"y": (col("x") + 1).max()})
+    learning = plan.learning(table.schema)
+    with pytest.raises(FastfeatError, match="row 1001"):
+        learning.partial(table, range(1000, 1003))
+    with pytest.raises(FastfeatError, match="row 70"):
+        learning.partial(table, [5, 70, 900])
+
+
+INTEGERS = pa.array([2**62, 1, 2**62, None, 2**62, -3], pa.int64())
+FLOATS = pa.array([1.0, None, -2.5, float("inf"), 3.0, float("inf")])
+KEYS = pa.array(["a", "b", "a", "b", "a", "b"])
+FAULTS: dict[str, tuple[dict[str, ff.Expr], dict[str, pa.Array]]] = {
+    "a sum": ({"a": col("i").max(), "b": col("i").sum() * 0}, {"i": INTEGERS}),
+    "a sum of a group": ({"b": col("i").sum(by="k")}, {"i": INTEGERS, "k": KEYS}),
+    "a row": ({"b": (col("i") * 2).min()}, {"i": INTEGERS}),
+    "a row of a group": ({"b": (col("i") * 2).min(by="k")}, {"i": INTEGERS, "k": KEYS}),
+    "a mean": ({"a": col("i").max(), "b": col("f").mean()}, {"i": INTEGERS, "f": FLOATS}),
+    "a greatest value": ({"b": (col("f") * 2).quantile(1.0)}, {"f": FLOATS}),
+    "too large": ({"b": (col("i") * 1e290 * 1e290).mean()}, {"i": INTEGERS}),
+    "a target": ({"b": col("k").target_encode("f", folds=2)}, {"k": KEYS, "f": FLOATS}),
+    "a target of order": (
+        {"b": col("k").target_encode("f", folds=2, stat="quantile", q=0.9, smooth=1)},
+        {"k": KEYS, "f": FLOATS},
+    ),
+    "classes": ({"b": col("k").woe_encode("f", folds=2)}, {"k": KEYS, "f": FLOATS}),
+    "a text": ({"b": col("s").str.to_integer().mean()}, {"s": KEYS}),
+}
+"""Plans that cannot be fitted, and rows."""
+
+
+@pytest.mark.parametrize("through_bytes", [False, True])
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_cannot_be_learnt_is_told_as_fit_tells_it(name: str, through_bytes: bool) -> None:
+    features, columns = FAULTS[name]
+    plan, table = ff.Plan(features, outcomes=["f"] if "k" in columns else []), pa.table(columns)
+    with pytest.raises(FastfeatError) as expected:
+        plan.fit(table)
+    learning = plan.learning(table.schema)
+    with pytest.raises(FastfeatError) as found:  # noqa: PT012  # whichever of them tells it
+        while learning.round is not None:
+            if through_bytes:
+                learning = Learning.from_bytes(learning.to_bytes())
+            states = [learning.partial(table[k : k + 2], range(k, k + 2)) for k in (0, 2, 4)]
+            if through_bytes:
+                states = [State.from_bytes(state.to_bytes()) for state in states]
+            learning = learning.next(states[2].merge(states[0]).merge(states[1]))
+        learning.finish()
+    assert (type(found.value), str(found.value)) == (type(expected.value), str(expected.value))
+
+
+def test_states_of_other_rounds_and_damaged_ones_are_refused() -> None:
+    plan = ff.Plan({"a": col("x").robust_scale(), "b": col("k").ordinal_encode()})
+    table = pa.table({"x": np.arange(50_000.0), "k": ["a", "b"] * 25_000})
+    first = plan.learning(table.schema)
+    state = first.partial(table, range(50_000))
+    content = state.to_bytes()
+    second = first.next(state)
+    with pytest.raises(InvalidData, match="another plan, schema, or round"):
+        second.next(State.from_bytes(content))
+    with pytest.raises(InvalidData, match="another plan, schema, or round"):
+        State.from_bytes(content).merge(second.partial(table, range(50_000)))
+    other = ff.Plan({"a": col("x").robust_scale()}).learning(table.schema)
+    with pytest.raises(InvalidData, match="another plan, schema, or round"):
+        other.next(State.from_bytes(content))
+    for damaged in (content[:-1], content[1:], content[:-1] + b"?", b""):
+        with pytest.raises(InvalidData, match="cut or changed"):
+            State.from_bytes(damaged)
+
+
+def test_a_learning_and_a_state_are_told_apart() -> None:
+    learning = ff.Plan({"a": col("x").mean()}).learning({"x": "float64"})
+    state = learning.partial({"x": [1.0]}, range(1)).to_bytes()
+    with pytest.raises(InvalidData, match="and a learning is wanted"):
+        Learning.from_bytes(state)
+    with pytest.raises(InvalidData, match="and the state of a round is wanted"):
+        State.from_bytes(learning.to_bytes())
+    with pytest.raises(InvalidData, match="cut or changed"):
+        Learning.from_bytes(learning.to_bytes()[:-1])
+
+
+def test_rounds_that_see_other_rows_are_refused() -> None:
+    table = pa.table({"x": np.arange(50_000.0)})
+    first = ff.Plan({"a": col("x").robust_scale()}).learning(table.schema)
+    second = first.next(first.partial(table, range(50_000)))
+    with pytest.raises(InvalidData, match="of 49,999 rows, and the rounds before have read 50,000"):
+        second.next(second.partial(table[1:], range(1, 50_000)))
+
+
+def test_no_rows_and_no_rounds_are_told() -> None:
+    learning = ff.Plan({"a": col("x").mean()}).learning({"x": "float64"})
+    with pytest.raises(InvalidData, match="fit has no rows to learn"):
+        learning.next(learning.partial({"x": np.zeros(0)}, range(0)))
+    with pytest.raises(InvalidPlan, match="round 1 is not over"):
+        learning.finish()
+    over = learning.next(learning.partial({"x": [1.0]}, range(1)))
+    assert over.round is None
+    with pytest.raises(InvalidPlan, match="all is learnt"):
+        over.partial({"x": [1.0]}, range(1))
+
+
+def test_numbers_of_rows_are_checked() -> None:
+    learning = ff.Plan({"a": col("x").mean()}).learning({"x": "float64"})
+    two = {"x": [1.0, 2.0]}
+    with pytest.raises(InvalidData, match="numbers 1 row, and the part has 2"):
+        learning.partial(two, range(1))
+    for odd in ([1, 0], [3, 3], [-1, 4], [0.0, 1.0]):
+        with pytest.raises(TypeMismatch, match="rows= takes"):
+            learning.partial(two, odd)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_label_that_looks_ahead_is_refused() -> None:
+    ahead = ff.ahead("30d", by="user", time="ts")
+    plan = ff.Plan({"x": col("x").mean()}, label={"y": ff.count(over=ahead) == 0})
+    with pytest.raises(InvalidPlan, match="looks ahead"):
+        plan.learning({"x": "float64", "user": "int64", "ts": "timestamp[us]"})
