@@ -211,19 +211,20 @@ def _read(file: IO[bytes]) -> Table:
 def _written(table: Table, folder: Path | None) -> Iterator[Table]:
     """Return the batches of a table, from a file that is gone once they are read."""
 
-    def read() -> Iterator[Table]:
+    none = pa.Table.from_batches([], table.schema)  # a slice would keep all of it in memory
+
+    def read(table: Table) -> Iterator[Table]:
         with tempfile.TemporaryFile(dir=folder) as file:
             with pa.ipc.new_stream(pa.PythonFile(file, "w"), table.schema) as writer:
-                for batch in table.to_batches(_BATCH_ROWS):
-                    writer.write_batch(batch)
-            yield table.slice(0, 0)
+                writer.write_table(table, _BATCH_ROWS)
+            del table
+            yield none
             file.seek(0)
             for batch in pa.ipc.open_stream(pa.PythonFile(file, "r")):
                 yield pa.Table.from_batches([batch])
 
-    tables = read()
+    tables = read(table)
     next(tables)  # it is written, and begun: a generator that is given up closes its file
-    table = table.slice(0, 0)
     return tables
 
 
