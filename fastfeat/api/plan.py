@@ -22,6 +22,7 @@ from fastfeat.errors import NotFitted
 from fastfeat.expr import Expr
 from fastfeat.io.arrow import Array, ChunkedArray, Table
 from fastfeat.io.arrow import Schema as ArrowSchema
+from fastfeat.io.sources.read import is_in_parts
 from fastfeat.io.sources.schema import read_schema
 from fastfeat.online.row.one_row import transform_row
 from fastfeat.plan.declare.arguments import Features
@@ -304,6 +305,7 @@ class Plan:
         history: Any = None,
         tables: Tables = None,
         backend: str = "cpu",
+        memory: str | int | None = None,
     ) -> FittedPlan:
         """Return the plan with what it has learnt from training rows.
 
@@ -325,9 +327,17 @@ class Plan:
                 stored: pass them at each call. What is made of a pyarrow Table is kept as long as
                 it lives.
             backend: "cpu", "gpu" or "reference"; "emulated" runs CUDA kernels by g++.
+            memory: the most memory that this process may have resident, such as "600MiB", or
+                bytes; interpreter and libraries count. The data is then read a little at a time,
+                once for each pass, and what is learnt is the same, bit for bit. None reads it
+                whole; files larger than the memory that is free are read as with three quarters
+                of that, and a warning says so.
 
         Raises:
             UnknownColumn: a column that the plan reads is not in the data, or a table not there.
+            OutOfMemory: `memory` is less than what is learnt takes, or this process has already.
+            InvalidPlan: with `memory`: rows=, history=, another backend, windows that are learnt
+                from, or a label that looks ahead.
             TypeMismatch: an operator cannot take the type of a column.
             InvalidData: no rows to learn from, none of them has a label that looks ahead, a value
                 learnt is not finite, or `rows` names rows that are not there.
@@ -336,6 +346,18 @@ class Plan:
             RowsWithoutLabel: some rows have no label that looks ahead: they are not learnt from.
             FastfeatWarning: of its other kinds, see `ff.errors`, what is odd about the data.
         """
+        record: Fitted | None = None
+        if memory is not None:
+            from fastfeat.api.out_of_core import check_all_in_parts, fit_within  # seldom needed
+
+            check_all_in_parts(rows, history, backend)
+            record = fit_within(self.declaration, data, tables, memory)
+        elif is_in_parts(data) and rows is None and history is None and backend == "cpu":
+            from fastfeat.api.out_of_core import fit_if_large  # seldom needed
+
+            record = fit_if_large(self.declaration, data, tables)
+        if record is not None:
+            return FittedPlan(self, record)
         record = fit(
             self.declaration, data, rows=rows, history=history, tables=tables, backend=backend
         )

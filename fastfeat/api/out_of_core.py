@@ -1,0 +1,90 @@
+"""Fit of data that is larger than memory: chosen by `memory=`, or by the size of the files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastfeat.api.learning import learning_of
+from fastfeat.errors import InvalidPlan, LargerThanMemory, warn
+from fastfeat.io.budget import Budget, budget_of
+from fastfeat.io.host_memory import as_bytes, free_memory
+from fastfeat.io.sources.dataset import Dataset, bytes_on_disk, dataset_of
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.fit.passes import learn_within
+from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.lookup_tables import Tables
+
+
+def fit_within(plan: Declaration, data: Any, tables: Tables, memory: str | int) -> Fitted:
+    """Return the plan fitted on data that is read in passes, within a budget of memory.
+
+    Args:
+        plan: what is fitted.
+        data: as of `Plan.fit`.
+        tables: lookup tables.
+        memory: the budget.
+
+    Raises:
+        FastfeatError: as `Plan.fit`.
+    """
+    return _in_passes(plan, dataset_of(data), tables, budget_of(memory))
+
+
+def fit_if_large(plan: Declaration, files: Any, tables: Tables) -> Fitted | None:
+    """Return the plan fitted in passes on files that are larger than free memory, else None.
+
+    Args:
+        plan: what is fitted.
+        files: paths, or what else is read in parts.
+        tables: lookup tables.
+
+    Raises:
+        FastfeatError: as `Plan.fit`.
+
+    Warns:
+        LargerThanMemory: they are.
+    """
+    on_disk, free = bytes_on_disk(files), free_memory()
+    if on_disk is None or free is None or on_disk * _MOST_GROWTH < free:
+        return None
+    if plan.past_columns or plan.looks_ahead:  # rows see others, which are in other parts
+        return None
+    dataset = dataset_of(files)
+    n_bytes = dataset.bytes_of(plan.columns)
+    if n_bytes < free:
+        return None
+    budget = budget_of(free // 4 * 3)
+    warn(
+        f"the data takes about {as_bytes(n_bytes)} in memory, of which {as_bytes(free)} are free: "
+        f"it is read in passes, within {as_bytes(budget.n_bytes)}. memory= says how much to take",
+        LargerThanMemory,
+    )
+    return _in_passes(plan, dataset, tables, budget)
+
+
+def check_all_in_parts(rows: Any, history: Any, backend: str) -> None:
+    """Raise where an argument of fit needs all rows in memory.
+
+    Raises:
+        InvalidPlan: the first of them.
+    """
+    if rows is not None or history is not None or backend != "cpu":
+        name = "rows=" if rows is not None else "history=" if history is not None else "backend="
+        raise InvalidPlan(
+            f"memory= reads the rows a little at a time, and {name} needs all of them in memory: "
+            f"leave one of the two out"
+        )
+
+
+def _in_passes(plan: Declaration, dataset: Dataset, tables: Tables, budget: Budget) -> Fitted:
+    dataset.check(plan.columns)
+    learning = learning_of(plan, dataset.schema, tables, _itself)
+    return learn_within(learning.record, dataset, budget)
+
+
+def _itself(fitted: Fitted) -> Fitted:
+    return fitted
+
+
+_MOST_GROWTH = 32
+"""How many times the bytes of a file its columns may take in memory."""

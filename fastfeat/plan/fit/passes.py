@@ -1,0 +1,87 @@
+"""Fitting in passes over a data set, within a budget of memory: what fit gives on all rows."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.errors import OutOfMemory, counted
+from fastfeat.io.budget import Budget
+from fastfeat.io.host_memory import as_bytes
+from fastfeat.io.sources.dataset import Dataset
+from fastfeat.io.sources.scan import scan, telling_place
+from fastfeat.ir.show import show
+from fastfeat.plan.fit.learning import add_part, finished, next_round
+from fastfeat.plan.fit.part_state import PartState, learner_of
+from fastfeat.plan.fit.round import Learning, name_of
+from fastfeat.plan.run.fitted import Fitted
+from fastfeat.progress import Step, doing
+
+
+@in_ieee
+def learn_within(learning: Learning, dataset: Dataset, budget: Budget) -> Fitted:
+    """Return the plan fitted on a data set, which is read once a round.
+
+    Args:
+        learning: before its first round.
+        dataset: the rows.
+        budget: for tables and states.
+
+    Raises:
+        InvalidData: rows are read more often than they can be.
+        OutOfMemory: states take more than the budget.
+        FastfeatError: as `Plan.fit`.
+    """
+    dataset.check_passes(learning.most_rounds)
+    with TemporaryDirectory(prefix="fastfeat-", ignore_cleanup_errors=True) as folder:
+        while learning.round is not None:
+            state = _pass(learning, dataset, budget, Path(folder))
+            learning = next_round(learning, state)
+    return finished(learning)
+
+
+def _pass(learning: Learning, dataset: Dataset, budget: Budget, folder: Path) -> PartState:
+    """Return the state of all rows in one round."""
+    state = add_part(learning, learning.prepared.table, range(0), None)
+    n_rows = learning.n_rows or dataset.n_rows or 0
+    told = f"fitting, pass {learning.round} of at most {learning.most_rounds}"
+    # a round that only counts the rows reads one column of them
+    columns = learning.columns or dataset.schema.names[:1]
+    tables = scan(dataset, columns, budget.table_bytes)
+    with doing(told, n_rows) as step, closing(tables):
+        for scanned in tables:
+            numbers = range(scanned.first_row, scanned.first_row + scanned.table.num_rows)
+            with telling_place(scanned):
+                state = add_part(learning, scanned.table, numbers, state)
+            step(state.n_rows)
+            if budget.room() < budget.n_bytes >> 2:
+                _make_room(learning, state, budget, folder, step)
+    return state
+
+
+def _make_room(
+    learning: Learning, state: PartState, budget: Budget, folder: Path, step: Step
+) -> None:
+    """Write states to disk that can be, and raise where it does not help."""
+    for name, own in state.states.items():
+        learner = learner_of(name)
+        if learner.spill is not None and learner.size(own) > _WORTH_WRITING:
+            learner.spill(own, folder)
+    if not budget.is_exceeded():
+        return
+    sizes = {name: learner_of(name).size(own) for name, own in state.states.items()}
+    largest = max(sizes, key=lambda name: sizes[name], default=None)
+    task = next((t for t in learning.schedule.tasks if t.learns and name_of(t) == largest), None)
+    what = "" if task is None else show(learning.schedule.values[task.learns[0]].origin)
+    taken = budget.n_bytes - budget.room()
+    most = "" if largest is None else f", of which {what} takes {as_bytes(sizes[largest])}"
+    raise OutOfMemory(
+        f"memory={as_bytes(budget.n_bytes)} is exceeded after {counted(state.n_rows, 'row')} of "
+        f"pass {learning.round}: the process has {as_bytes(taken)} in memory{most}. Give more, or "
+        "learn less at a time"
+    )
+
+
+_WORTH_WRITING = 1 << 22
