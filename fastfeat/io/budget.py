@@ -67,5 +67,5 @@ def budget_of(memory: str | int) -> Budget:
     return budget
 
 
-_SHARE = 8
+_SHARE = 16
 _LEAST_ROOM = 64 << 20

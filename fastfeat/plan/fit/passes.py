@@ -17,7 +17,7 @@ from fastfeat.plan.fit.learning import add_part, finished, next_round
 from fastfeat.plan.fit.part_state import PartState, learner_of
 from fastfeat.plan.fit.round import Learning, name_of
 from fastfeat.plan.run.fitted import Fitted
-from fastfeat.progress import Step, doing
+from fastfeat.progress import doing, tell
 
 
 @in_ieee
@@ -56,31 +56,35 @@ def _pass(learning: Learning, dataset: Dataset, budget: Budget, folder: Path) ->
             with telling_place(scanned):
                 state = add_part(learning, scanned.table, numbers, state)
             step(state.n_rows)
-            if budget.room() < budget.n_bytes >> 2:
-                _make_room(learning, state, budget, folder, step)
+            _spill(state, budget, folder)
+            if budget.is_exceeded():
+                raise _exceeded(learning, state, budget)
     return state
 
 
-def _make_room(
-    learning: Learning, state: PartState, budget: Budget, folder: Path, step: Step
-) -> None:
-    """Write states to disk that can be, and raise where it does not help."""
+def _spill(state: PartState, budget: Budget, folder: Path) -> None:
+    """Write states to disk that would not have room to grow to three times their size."""
     for name, own in state.states.items():
         learner = learner_of(name)
-        if learner.spill is not None and learner.size(own) > _WORTH_WRITING:
+        n_bytes = 0 if learner.spill is None else learner.size(own)
+        if learner.spill is not None and n_bytes > max(_WORTH_WRITING, budget.room() // 2):
+            tell(f"writing {as_bytes(n_bytes)} of a state to disk")
             learner.spill(own, folder)
-    if not budget.is_exceeded():
-        return
+
+
+def _exceeded(learning: Learning, state: PartState, budget: Budget) -> OutOfMemory:
+    """Return the error of more memory than the budget, which names the largest state."""
     sizes = {name: learner_of(name).size(own) for name, own in state.states.items()}
-    largest = max(sizes, key=lambda name: sizes[name], default=None)
-    task = next((t for t in learning.schedule.tasks if t.learns and name_of(t) == largest), None)
-    what = "" if task is None else show(learning.schedule.values[task.learns[0]].origin)
-    taken = budget.n_bytes - budget.room()
-    most = "" if largest is None else f", of which {what} takes {as_bytes(sizes[largest])}"
-    raise OutOfMemory(
+    tasks = [task for task in learning.schedule.tasks if name_of(task) in sizes]
+    largest = max(tasks, key=lambda task: sizes[name_of(task)], default=None)
+    most = ""
+    if largest is not None:
+        what = show(learning.schedule.values[largest.learns[0]].origin)
+        most = f", of which {what} takes {as_bytes(sizes[name_of(largest)])}"
+    return OutOfMemory(
         f"memory={as_bytes(budget.n_bytes)} is exceeded after {counted(state.n_rows, 'row')} of "
-        f"pass {learning.round}: the process has {as_bytes(taken)} in memory{most}. Give more, or "
-        "learn less at a time"
+        f"pass {learning.round}: the process has {as_bytes(budget.n_bytes - budget.room())} in "
+        f"memory{most}. Give more, or learn less at a time"
     )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from functools import cache
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,6 +22,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidConfig, InvalidData, InvalidPlan, OutOfMemory
 from fastfeat.io.budget import Budget
+from fastfeat.io.host_memory import bytes_of, peak_memory
 from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.selfcheck.plans import contract_plans
 from fastfeat.selfcheck.tables import training_table
@@ -118,3 +122,33 @@ def test_states_beyond_the_budget_are_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("fastfeat.api.out_of_core.budget_of", lambda memory: Budget(1 << 20))
     with pytest.raises(OutOfMemory, match=r"after 1,000 rows of pass 1.*of which vocabulary"):
         plan.fit(table, memory="1MiB")
+
+
+LIMITED = """
+import sys
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.io.host_memory import peak_memory
+features = {f"x{k}": col(f"x{k}").robust_scale() for k in range(12)}
+features["k"] = col("k").target_encode("y")
+plan = ff.Plan(features, label="y")
+plan.fit(sys.argv[1], memory=sys.argv[2]).save(sys.argv[3])
+print(peak_memory())
+"""
+
+
+def test_peak_is_within_the_budget(tmp_path: Path) -> None:
+    if peak_memory() is None:
+        pytest.skip("the system does not say")
+    n = 500_000
+    random = np.random.default_rng(1)
+    columns = {f"x{k}": random.normal(size=n) for k in range(12)}
+    table = pa.table({**columns, "k": random.integers(0, 1000, n), "y": random.integers(0, 2, n)})
+    (tmp_path / "rows").mkdir()
+    for part in range(6):  # 336 MB in all
+        pq.write_table(table, tmp_path / "rows" / f"{part}.parquet", row_group_size=100_000)
+    for budget in ("400MiB", "2GiB"):
+        command = [sys.executable, "-c", LIMITED, tmp_path / "rows", budget, tmp_path / budget]
+        run = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+        assert int(run.stdout) < bytes_of(budget)
+    assert (tmp_path / "400MiB").read_bytes() == (tmp_path / "2GiB").read_bytes()
