@@ -73,6 +73,10 @@ _HINTS_OF_PLAN: dict[str, Hints] = {
     "fit_transform": {
         name: hint.replace(".fit(", ".fit_transform(") for name, hint in _FIT_HINTS.items()
     },
+    "fit_transform_to": {
+        name: hint.replace(".fit(X.assign(y=y))", ".fit_transform_to(X.assign(y=y), out)")
+        for name, hint in _FIT_HINTS.items()
+    },
     "cross_fit": {
         name: hint.replace(".fit(X.assign(y=y))", ".cross_fit(X.assign(y=y), cv=5)")
         for name, hint in _FIT_HINTS.items()
@@ -404,6 +408,53 @@ class Plan:
             backend=backend,
         )
         return FittedPlan(self, record), features
+
+    def fit_transform_to(
+        self,
+        data: Any,
+        out: str | os.PathLike[str],
+        *,
+        memory: str | int | None = None,
+        format: str | None = None,
+        partition_by: str | Sequence[str] = (),
+        part_rows: int | None = None,
+        tables: Tables = None,
+    ) -> tuple[FittedPlan, Manifest]:
+        """Return the fitted plan, and the list of files of the features of the training rows.
+
+        The bits are those of `fit_transform`: encodings of the target are out of fold. Rows are
+        read in passes, some at a time, and never all in memory. A call that was interrupted learns
+        anew, and goes on behind the parts of the output that are done.
+
+        Args:
+            data: as in `fit`, which may be more than memory holds.
+            out: a file or a folder, as in `FittedPlan.transform_to`.
+            memory: as in `fit`; None for three quarters of the memory that is free.
+            format: as in `FittedPlan.transform_to`.
+            partition_by: as in `FittedPlan.transform_to`.
+            part_rows: as in `FittedPlan.transform_to`.
+            tables: as in `fit`; they are read once.
+
+        Raises:
+            InvalidPlan: windows see other rows; a label that looks ahead.
+            OutOfMemory: `memory` is less than what is learnt takes, or this process has already.
+            OutputError: as `FittedPlan.transform_to`.
+            FastfeatError: as `fit` and `FittedPlan.transform`; rows are numbered in the data.
+
+        Example:
+            >>> from tempfile import mkdtemp
+            >>> plan = ff.Plan({"shop": col("shop").target_encode("y", folds=2)}, label="y")
+            >>> data = {"shop": [*"abab"] * 4, "y": [0, 1, 0, 1] * 4}
+            >>> fitted, manifest = plan.fit_transform_to(data, mkdtemp() + "/features")
+            >>> fitted.n_rows, manifest.n_rows
+            (16, 16)
+        """
+        from fastfeat.api.fit_to_files import fit_and_write  # seldom needed
+        from fastfeat.plan.run.to_files import layout_of
+
+        layout = layout_of(out, format, partition_by, part_rows)
+        record, manifest = fit_and_write(self.declaration, data, layout, tables, memory)
+        return FittedPlan(self, record), manifest
 
     def cross_fit(
         self,

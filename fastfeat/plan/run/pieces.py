@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastfeat.errors import InvalidData, InvalidPlan, Overflow, TypeMismatch
+from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import Schema, pa
 from fastfeat.io.sinks.parts import row_bytes
 from fastfeat.io.sources.dataset import Dataset, dataset_of
-from fastfeat.io.sources.scan import Scanned, scan
+from fastfeat.io.sources.scan import Scanned, scan, telling_place
 from fastfeat.plan.lower.outputs import FORMS, TABLES, check_result
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.inputs import read_columns
@@ -34,13 +33,13 @@ class Pieces:
         dataset: the data.
         schema: of the columns that are read.
         features: gives those of a piece.
-        most_bytes: of the rows that are read at a time.
+        most_bytes: of the rows that are read at a time, asked anew for each table.
     """
 
     dataset: Dataset
     schema: Schema
     features: Callable[[Scanned], Any]
-    most_bytes: int
+    most_bytes: Callable[[], int]
 
     def of_all(self, start: int = 0) -> Generator[Any]:
         """Yield the features of all pieces, in order.
@@ -68,7 +67,7 @@ def pieces_of(
     if_there: Sequence[str],
     features: Callable[[Scanned], Any],
     given: Schema,
-    most_bytes: int = MOST_BYTES,
+    most_bytes: int | Callable[[], int] = MOST_BYTES,
 ) -> Pieces:
     """Return a data set of which features are computed.
 
@@ -78,7 +77,8 @@ def pieces_of(
         if_there: further columns, which may be absent.
         features: gives those of a piece.
         given: their schema.
-        most_bytes: of a piece, or of its features, where these are more.
+        most_bytes: of a piece, or of its features, where these are more; perhaps asked anew for
+            each piece.
 
     Raises:
         UnknownColumn: it lacks a column.
@@ -89,7 +89,12 @@ def pieces_of(
     there = set(dataset.schema.names)
     names = [name for name in dict.fromkeys([*columns, *if_there]) if name in there]
     schema = pa.schema([dataset.schema.field(name) for name in names])
-    n_bytes = most_bytes * row_bytes(schema) // max(row_bytes(schema), row_bytes(given))
+    width, most_width = row_bytes(schema), max(row_bytes(schema), row_bytes(given))
+
+    def n_bytes() -> int:
+        most = most_bytes if isinstance(most_bytes, int) else most_bytes()
+        return max(1, most * width // most_width)
+
     return Pieces(dataset, schema, features, n_bytes)
 
 
@@ -158,24 +163,3 @@ def known_tables(fitted: Fitted, tables: Tables) -> Tables:
     """Return lookup tables as Arrow tables, of which what is made is kept from piece to piece."""
     columns = list(fitted.table_columns)
     return read_tables(tables, columns) if columns else tables
-
-
-@contextmanager
-def telling_place(piece: Scanned) -> Generator[None]:
-    """Add to an error of a row of a data set the place of the row: its file, and its number there.
-
-    Args:
-        piece: the rows that are worked on.
-    """
-    try:
-        yield
-    except (InvalidData, TypeMismatch, Overflow) as error:
-        rows = (int(found) for found in _ROW.findall(str(error)))
-        n_rows = piece.table.num_rows
-        row = next((row for row in rows if 0 <= row - piece.first_row < n_rows), None)
-        if row is None or not piece.origins:
-            raise
-        raise type(error)(f"{error} (that is {piece.place(row)})") from error
-
-
-_ROW = re.compile(r"\brow (\d+)\b")
