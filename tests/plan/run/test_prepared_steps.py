@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.errors import InvalidData, InvalidPlan
+from fastfeat.errors import InvalidData, InvalidPlan, Overflow
 from tests.plan.run.test_prepared import N_CALLS, OPTIONS, assert_same, general, n_calls
 
 TEXTS = ["", "a", "b", "word", "a longer text than sixteen bytes", "née", "日本語", "zzz"]
@@ -48,6 +48,9 @@ def table_of(n_rows: int, seed: int, missing: float = 0.0, wide: bool = False) -
                 pa.date32()
             ),
             "s": pa.array(rng.choice(TEXTS, n_rows), text, mask=mask()),
+            "f": pa.array(rng.choice([0.5, -0.0, 0.0, np.nan, np.inf, 3], n_rows), mask=mask()),
+            "g": pa.array(rng.integers(0, 9, n_rows).astype(np.float32), mask=mask()),
+            "b": pa.array(rng.random(n_rows) < 0.3, mask=mask()),
             "r": pa.array(rng.choice(TEXTS, n_rows), text, mask=mask()),
             "l": lists.from_arrays(offsets, numbers, mask=pa.array(absent)),
         }
@@ -56,6 +59,9 @@ def table_of(n_rows: int, seed: int, missing: float = 0.0, wide: bool = False) -
 
 FEATURES: dict[str, Any] = {
     **{f"code_{name}": col(name).ordinal_encode() for name in ("k", "far", "small", "big", "day")},
+    **{f"code_{name}": col(name).ordinal_encode() for name in ("f", "g", "b")},
+    "of_floats": ff.cross(col("f"), col("b")).ordinal_encode(),
+    "hash_floats": ff.cross(col("f"), col("g"), col("b")).hash(50),
     "code_s": col("s").ordinal_encode(),
     "rare": col("s").ordinal_encode(min_frequency=0.1),
     "mean_of": col("x") - col("x").mean(by="k"),
@@ -247,3 +253,30 @@ def test_forms_that_do_not_go_together_are_told_each_time() -> None:
             FITTED[False].transform(rows, to="numpy", categories=True)
         with pytest.raises(InvalidPlan, match="out= is for"):
             FITTED[False].transform(rows, to="polars", out=np.zeros((100, 3)))
+
+
+@given(tables, st.lists(st.integers(0, 6), max_size=9), st.data())
+def test_chosen_rows_have_the_bits_of_the_general_way(
+    rows: Any, places: list[int], data: st.DataObject
+) -> None:
+    numbers = [place % rows.num_rows for place in places]
+    fitted = data.draw(st.sampled_from([FITTED[False], FITTED[True], WITH_KEPT]))
+    forms: list[dict[str, Any]] = [*OPTIONS, {"to": "pandas"}]
+    for options in forms:
+        expected = general(fitted, rows, rows=numbers, **options)
+        for _ in range(2):
+            found = fitted.transform(rows, rows=numbers, **options)
+            if isinstance(expected, np.ndarray):
+                assert found.tobytes() == expected.tobytes()
+            else:
+                assert found.equals(expected)
+
+
+def test_errors_of_chosen_rows_name_the_row_of_the_data() -> None:
+    rows = pa.table({"i": [1] * 100})
+    fitted = ff.Plan({"cube": col("i") ** 3}).fit(rows)
+    failing = pa.table({"i": [1] * 70 + [2**40] * 30})
+    for _ in range(3):
+        assert fitted.transform(rows, rows=[3, 5])["cube"].to_pylist() == [1, 1]
+        with pytest.raises(Overflow, match=r"cube.*row 80"):
+            fitted.transform(failing, rows=[3, 80])
