@@ -15,8 +15,8 @@ from fastfeat.dtypes import BINARY, COUNTS, TABLE, UTF8, VOCABULARY
 from fastfeat.engine.cpu.step_calls import StepCalls
 from fastfeat.io.arrow import Schema
 from fastfeat.ir.node import Call, Column, Node
-from fastfeat.plan.lower.passes import without_made
 from fastfeat.plan.lower.schedule import ROWS, Schedule, Task
+from fastfeat.plan.lower.task_graph import without_made
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.scalars.value import InputSlot
 from fastfeat.steps.keys.cpu_vocabulary import literal_calls
