@@ -5,6 +5,9 @@ What kernels do not take where it stands (dictionaries, missing elements of list
 
 from __future__ import annotations
 
+import gc
+import os
+import threading
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,14 @@ from hypothesis import strategies as st
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData, InvalidPlan, Overflow
-from tests.plan.run.test_prepared import N_CALLS, OPTIONS, assert_same, general, n_calls
+from tests.plan.run.test_prepared import (
+    N_CALLS,
+    OPTIONS,
+    assert_same,
+    general,
+    n_calls,
+    resident,
+)
 
 TEXTS = ["", "a", "b", "word", "a longer text than sixteen bytes", "née", "日本語", "zzz"]
 SIZES = (1, 7, 8, 63, 64, 65, 1000)
@@ -280,3 +290,40 @@ def test_errors_of_chosen_rows_name_the_row_of_the_data() -> None:
         assert fitted.transform(rows, rows=[3, 5])["cube"].to_pylist() == [1, 1]
         with pytest.raises(Overflow, match=r"cube.*row 80"):
             fitted.transform(failing, rows=[3, 80])
+
+
+def test_threads_share_a_plan_with_steps() -> None:
+    batches = [table_of(n, n, missing=0.1) for n in (5, 300, 1500)]
+    expected = [general(FITTED[False], rows, to="numpy").tobytes() for rows in batches]
+    wrong: list[int] = []
+
+    def work(first: int) -> None:
+        for k in range(60):
+            place = (first + k) % len(batches)
+            found = FITTED[False].transform(batches[place], to="numpy")
+            if found.tobytes() != expected[place]:
+                wrong.append(place)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="memory is told by Linux")
+def test_memory_of_steps_stays_flat() -> None:
+    rows = table_of(300, 8, missing=0.1)
+
+    def work(n: int) -> None:
+        for _ in range(n):
+            FITTED[False].transform(rows)
+            FITTED[False].transform(rows, to="numpy")
+
+    work(200)
+    gc.collect()
+    before = resident()
+    work(1500)
+    gc.collect()
+    assert resident() - before < 4 << 20  # a leak of 2 KiB a call would be 6 MB
