@@ -13,6 +13,7 @@ import numpy as np
 
 from fastfeat_kernels.column import Call, Run
 from fastfeat_kernels.windows import layout
+from fastfeat_kernels.windows.few_rows import NOBODY
 from fastfeat_kernels.windows.ordering import (
     MIN_STRIPE_BITS,
     PADDING,
@@ -30,7 +31,7 @@ from fastfeat_kernels.windows.programs import (
 )
 from fastfeat_kernels.windows.requests import Wanted, Wanteds
 from fastfeat_kernels.windows.results import Query, aligned, columns_for, point_to_results
-from fastfeat_kernels.windows.state import NOBODY, latest_as_lag, program_table
+from fastfeat_kernels.windows.state import latest_as_lag, program_table
 from fastfeat_kernels.windows.statistics import STATISTICS
 
 Reader = Callable[[int, float], Any]

@@ -44,7 +44,11 @@ def small_states(are_dealt: bool = False) -> Iterator[None]:
         stack.enter_context(patch.multiple(tables, N_FIRST_SLOTS=512, GROWTH=2))
         stack.enter_context(patch.multiple(cpu_learner, _MOST_WAITING=1, _FEW_WAITING=50))
         if are_dealt:
-            sizes = {"N_MANY_KEYS": 1, "N_VERY_MANY_KEYS": 1, "N_KEYS_PER_PARTITION": 16}
+            sizes: dict[str, Any] = {
+                "N_MANY_KEYS": 1,
+                "N_VERY_MANY_KEYS": 1,
+                "N_KEYS_PER_PARTITION": 16,
+            }
             stack.enter_context(patch.multiple(partitions, **sizes))
             stack.enter_context(patch.multiple(spans, ALWAYS_NARROW=-1, ROWS_PER_NUMBER=1 << 60))
         yield
