@@ -38,7 +38,9 @@ class Learning:
 
     Args:
         prepared: the plan, bound to the types of the rows; it has none of them.
+        empty: an Arrow table of no rows, with the columns of the data.
         identity: a digest of the plan and of the types of the rows.
+        schedule: the tasks of the round.
         learnt: the value of each aggregate that is learnt so far.
         round: the number of the next pass, from 1 on; None where nothing is left to learn.
         hints: what tasks that read the rows again begin with, by their names.
@@ -46,20 +48,20 @@ class Learning:
         folds: how many rows each fold has, of the columns of folds that were read.
         doubts: aggregates that are learnt, and are not finite: the round looks for the first
             infinite value that each is learnt from, which its error tells.
-        schedule: the tasks of the round.
         programs: of expressions, kept from one part to the next.
         shared: what else is: the fitted plan, once all is learnt, and programs of its features.
     """
 
     prepared: TrainingData
+    empty: Any
     identity: str
-    learnt: Values
-    round: int | None
-    hints: Mapping[str, Any]
-    n_rows: int | None
-    folds: FoldCounts
-    doubts: tuple[Aggregate, ...]
     schedule: Schedule
+    learnt: Values = field(default_factory=dict[Node, Constant])
+    round: int | None = 1
+    hints: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    n_rows: int | None = None
+    folds: FoldCounts = field(default_factory=dict[Node, "NDArray[np.int64]"])
+    doubts: tuple[Aggregate, ...] = ()
     programs: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
     shared: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
 
@@ -132,25 +134,25 @@ def _columns_read(schedule: Schedule) -> list[str]:
     return [node.name for node in own if isinstance(node, Column)]
 
 
-def before_round(
-    prepared: TrainingData,
-    identity: str,
-    learnt: Values,
-    number: int,
-    hints: Mapping[str, Any],
-    n_rows: int | None,
-    folds: FoldCounts,
-    doubts: tuple[Aggregate, ...] = (),
-) -> Learning:
-    """Return the learning before the round of a number, of which there may be none; see there."""
-    whole = prepared.typed.schedule(PURPOSE)
+def before_round(learning: Learning) -> Learning:
+    """Return a learning with the tasks of its next round, of which there may be none.
+
+    Args:
+        learning: with what is known by now, and the number of that round.
+    """
+    whole, learnt = learning.prepared.typed.schedule(PURPOSE), learning.learnt
     origins = [value.origin for value in whole.values]
     known = {place for place, origin in enumerate(origins) if origin in learnt}
-    again = {place for place, origin in enumerate(origins) if origin in doubts}
+    again = {place for place, origin in enumerate(origins) if origin in learning.doubts}
     schedule = _needed(whole, _in_doubt(whole, again) if again else _ready(whole, known))
-    is_over = n_rows is not None and not any(task.learns for task in schedule.tasks)
-    next_one = None if is_over else number
-    return Learning(prepared, identity, learnt, next_one, hints, n_rows, folds, doubts, schedule)
+    is_over = learning.n_rows is not None and not any(task.learns for task in schedule.tasks)
+    return replace(
+        learning,
+        schedule=schedule,
+        round=None if is_over else learning.round,
+        programs={},
+        shared={},
+    )
 
 
 def _ready(schedule: Schedule, known: set[int]) -> set[int]:
