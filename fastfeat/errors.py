@@ -63,6 +63,10 @@ class LibraryUnavailable(FastfeatError, ImportError):
     """A result was asked for in the form of a library that is not installed."""
 
 
+class OutOfMemory(FastfeatError, MemoryError):
+    """A budget of memory, `memory=`, that is less than what is needed."""
+
+
 class OutOfDeviceMemory(FastfeatError, MemoryError):
     """A device has less memory free than was asked for."""
 
@@ -170,6 +174,10 @@ class ColumnAbsent(FastfeatWarning):
 
 class KernelsNotKept(FastfeatWarning):
     """Compiled kernels are not kept on disk, so that each process compiles its own."""
+
+
+class LargerThanMemory(FastfeatWarning):
+    """Training data takes more memory than is free, and is read in passes."""
 
 
 class FloatsChanged(FastfeatWarning):

@@ -61,6 +61,13 @@ History = Annotated[
         help='Earlier rows, which windows see; "batch" where DATA holds its own past.',
     ),
 ]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="BYTES",
+        help="The most memory to take, such as 600MiB: DATA is then read in passes.",
+    ),
+]
 Backend = Annotated[str, typer.Option(help="cpu, gpu or reference; the bits are the same.")]
 
 
@@ -127,6 +134,7 @@ def fit(
     history: History = None,
     table: LookupTables = None,
     backend: Backend = "cpu",
+    memory: Memory = None,
 ) -> None:
     """Learn from training data what a plan must learn."""
     from fastfeat.cli.plans import read_plan, tables_named
@@ -136,7 +144,7 @@ def fit(
         plan = read_plan(plan_file)
         step(f"Fitting {counted(len(plan.declaration.nodes), 'feature')} on {data}")
         tables = tables_named(table)
-        fitted = plan.fit(data, history=history, tables=tables, backend=backend)
+        fitted = plan.fit(data, history=history, tables=tables, backend=backend, memory=memory)
         fitted.save(out)
     typer.echo(
         f"{out}: {counted(len(plan.declaration.nodes), 'feature')}, "
@@ -192,7 +200,8 @@ def transform(
         else:
             step(f"Computing {counted(len(fitted.feature_names), 'feature')} of {data}")
             options: Any = {**folder_options, "partition_by": partition_by or ()}
-            made = fitted.transform_to(data, out, tables=tables, backend=backend, **options)
+            options |= {"history": history, "tables": tables, "backend": backend}
+            made = fitted.transform_to(data, out, **options)
             n_rows = made.n_rows
     typer.echo(
         f"{out}: {counted(n_columns, 'column')}, {counted(n_rows, 'row')} "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
@@ -12,9 +13,13 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.api import out_of_core
 from fastfeat.engine import float_environment as environment
 from fastfeat.engine.cpu import cache
 from fastfeat.errors import FastfeatWarning, NoCategories
+from fastfeat.io.budget import Budget
+from fastfeat.io.sinks.write import write_table
+from fastfeat.io.sources import read
 
 PAGE = (Path(__file__).parents[2] / "docs" / "warnings.md").read_text("utf-8")
 KINDS = FastfeatWarning.__subclasses__()
@@ -39,6 +44,16 @@ def floats_changed() -> None:
         fit(X + 1)
 
 
+def larger_than_memory() -> None:
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        path = Path(folder) / "rows.arrow"
+        write_table(pa.table({"x": [1.0, 2.0]}), path)
+        for module in (read, out_of_core):
+            patch.setattr(module, "free_memory", lambda: 16)
+        patch.setattr(out_of_core, "budget_of", lambda memory: Budget(1 << 40))
+        fit(X, path)
+
+
 CASES: dict[str, Callable[[], object]] = {
     "BinsMerged": lambda: fit(X.qcut(4), {"x": [1.0, 1.0, 1.0, 2.0]}),
     "ColumnAbsent": lambda: fit(X, outcomes=["paid"]),
@@ -57,6 +72,7 @@ CASES: dict[str, Callable[[], object]] = {
     ),
     "HistoryMissing": lambda: fit(X.sum(over=DAY)).transform(ROWS),
     "KernelsNotKept": kernels_not_kept,
+    "LargerThanMemory": larger_than_memory,
     "NoCategories": lambda: fit(col("k").one_hot_encode(), {"k": pa.nulls(2, pa.string())}),
     "PurgeOff": lambda: ff.Plan({"f": ff.count(over=DAY)}, label="x", label_delay=1).cross_fit(
         {"t": range(6), "x": [0.0, 1.0] * 3}, 2, purge=0

@@ -49,6 +49,15 @@ def test_fit_of_json_equals_fit_of_python(run: Run, folder: Path, fitted_file: P
     assert (folder / "json.fastfeat").read_bytes() == fitted_file.read_bytes()
 
 
+def test_fit_within_memory_equals_fit(run: Run, folder: Path, fitted_file: Path) -> None:
+    args = ("fit", "plan.py", "data.par*", "--memory", "64GiB", "-o", "within.fastfeat")
+    assert run(*args).exit_code == 0
+    assert (folder / "within.fastfeat").read_bytes() == fitted_file.read_bytes()
+    few = run("fit", "plan.py", "data.parquet", "--memory", "1MiB", "-o", "few.fastfeat")
+    assert few.exit_code == 2
+    assert "The least that would do is" in few.stderr
+
+
 def test_plan_file_imports_its_neighbours(run: Run, folder: Path) -> None:
     (folder / "plans").mkdir()
     (folder / "plans" / "shared_columns.py").write_text("NAME = 'x'\n")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from fastfeat.errors import FastfeatError, InvalidData, TypeMismatch, counted
-from fastfeat.io.arrow import Array, Schema, pa
+from fastfeat.io.arrow import Array, DataType, Schema, pa
 from fastfeat.io.sources.file_parts import FilePart, delimited_parts, file_part
 from fastfeat.io.sources.formats import SUFFIXES, Format, format_of_bytes, format_of_name
 from fastfeat.io.sources.frames import class_names
@@ -64,6 +64,20 @@ class Dataset:
         if len(files) < len(self.parts):
             return None
         return [(file.name, file.n_bytes, file.changed_ns) for file in files]
+
+    def bytes_of(self, columns: Sequence[str]) -> int:
+        """Return about how many bytes columns of files take in memory.
+
+        Args:
+            columns: which; those that are not there take none.
+        """
+        types = (self.schema.field(name).type for name in columns if name in self.schema.names)
+        row_bytes = sum(map(_width, types))
+        return sum(
+            part.at.n_bytes if part.n_rows is None else part.n_rows * row_bytes
+            for part in self.parts
+            if isinstance(part, FilePart)
+        )
 
     def check(self, columns: Sequence[str]) -> None:
         """Raise where a column differs between parts, so that it has no type.
@@ -128,6 +142,21 @@ def dataset_of(data: Any) -> Dataset:
             return _of_arrow(data)
         case _:
             return _of_parts([TablePart(select(table_in_memory(data), None))])
+
+
+def bytes_on_disk(paths: Any) -> int:
+    """Return the bytes of the files of a path, folder, pattern or address, or of a list of them.
+
+    Raises:
+        InvalidData: there is no such file.
+    """
+    each = [cast("str", paths)] if isinstance(paths, str | os.PathLike) else paths
+    return sum(file.n_bytes for path in each for file in located(path))
+
+
+def _width(dtype: DataType) -> int:
+    """Return about how many bytes a value of a type takes."""
+    return dtype.bit_width // 8 + 1 if pa.types.is_primitive(dtype) else _TEXT_BYTES
 
 
 def iter_of(opened: Any) -> Iterator[Any]:
@@ -276,3 +305,4 @@ def _of_parts(parts: Sequence[Part]) -> Dataset:
 
 
 _MOST_ASKED = 16
+_TEXT_BYTES = 32

@@ -53,7 +53,7 @@ class FilePart:
         return pa.schema([*self.schema, *added])
 
     def tables(
-        self, columns: Sequence[str], most_bytes: int, start: int
+        self, columns: Sequence[str], most_bytes: Callable[[], int], start: int
     ) -> Iterator[tuple[int, Table]]:
         """Yield its rows in tables, each with the number of its first row.
 
@@ -61,7 +61,7 @@ class FilePart:
 
         Args:
             columns: which are decoded; it has them all.
-            most_bytes: of a table, about.
+            most_bytes: gives those of a table, about.
             start: a row before which row groups are left out.
 
         Raises:
@@ -152,7 +152,7 @@ def _opened_parquet(at: Located) -> Generator[Any]:
 
 
 def _parquet_tables(
-    part: FilePart, wanted: list[str], most_bytes: int, start: int
+    part: FilePart, wanted: list[str], most_bytes: Callable[[], int], start: int
 ) -> Iterator[tuple[int, Table]]:
     first = 0
     with _opened_parquet(part.at) as file:
@@ -164,7 +164,7 @@ def _parquet_tables(
             if not wanted:
                 yield row, rows_only(n_rows)
                 continue
-            n_at_a_time = _rows_within(most_bytes, row_bytes)
+            n_at_a_time = _rows_within(most_bytes(), row_bytes)
             for batch in file.iter_batches(n_at_a_time, row_groups=[group], columns=wanted):
                 # a name with a dot may bring its namesake inside a struct along
                 table = pa.Table.from_batches([batch]).select(wanted)
@@ -192,7 +192,7 @@ def _rows_within(most_bytes: int, row_bytes: float) -> int:
 
 
 def _ipc_file_tables(
-    part: FilePart, wanted: list[str], most_bytes: int, start: int
+    part: FilePart, wanted: list[str], most_bytes: Callable[[], int], start: int
 ) -> Iterator[tuple[int, Table]]:
     with (
         part.at.filesystem.open_input_file(part.at.path) as source,
@@ -203,7 +203,7 @@ def _ipc_file_tables(
 
 
 def _ipc_stream_tables(
-    part: FilePart, wanted: list[str], most_bytes: int, start: int
+    part: FilePart, wanted: list[str], most_bytes: Callable[[], int], start: int
 ) -> Iterator[tuple[int, Table]]:
     with (
         part.at.filesystem.open_input_stream(part.at.path) as source,
@@ -227,10 +227,10 @@ def _of_batches(batches: Any, wanted: list[str]) -> Iterator[tuple[int, Table]]:
 
 
 def _delimited_tables(
-    part: FilePart, wanted: list[str], most_bytes: int, start: int
+    part: FilePart, wanted: list[str], most_bytes: Callable[[], int], start: int
 ) -> Iterator[tuple[int, Table]]:
     row = 0
-    for table in delimited_tables(part.at, part.format, part.schema, wanted, most_bytes):
+    for table in delimited_tables(part.at, part.format, part.schema, wanted, most_bytes()):
         yield row, table
         row += table.num_rows
 
@@ -238,7 +238,7 @@ def _delimited_tables(
 _LOCAL_BUFFER = 1 << 16
 _REMOTE_BUFFER = 1 << 23
 _FIRST_ROWS = 1 << 10
-_Tables = Callable[[FilePart, list[str], int, int], Iterator[tuple[int, Table]]]
+_Tables = Callable[[FilePart, list[str], Callable[[], int], int], Iterator[tuple[int, Table]]]
 _TABLES: dict[Format, _Tables] = {
     "parquet": _parquet_tables,
     "ipc_file": _ipc_file_tables,

@@ -41,7 +41,7 @@ class TablePart:
         return self.table.schema
 
     def tables(
-        self, columns: Sequence[str], most_bytes: int, start: int
+        self, columns: Sequence[str], most_bytes: Callable[[], int], start: int
     ) -> Iterator[tuple[int, Table]]:
         """Yield its rows, in place, and the number of the first one."""
         yield 0, self.table.select(list(columns)) if columns else rows_only(self.table.num_rows)
@@ -67,7 +67,7 @@ class OpenedPart:
         return None
 
     def tables(
-        self, columns: Sequence[str], most_bytes: int, start: int
+        self, columns: Sequence[str], most_bytes: Callable[[], int], start: int
     ) -> Iterator[tuple[int, Table]]:
         """Yield the tables that the function gives, each with the number of its first row.
 

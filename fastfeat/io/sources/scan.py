@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fastfeat.errors import InvalidData, TypeMismatch, counted
+from fastfeat.errors import InvalidData, Overflow, TypeMismatch, counted
 from fastfeat.io.arrow import Schema, Table, pa
 from fastfeat.io.columns.types import column_text
 from fastfeat.io.sources.dataset import Dataset, Part
@@ -16,6 +18,7 @@ from fastfeat.io.sources.frames import rows_only
 from fastfeat.io.sources.widening import in_type, widened
 
 MOST_BYTES = 1 << 26
+_ROW = re.compile(r"\brow ([\d,]*\d)\b")
 
 
 class Origin(NamedTuple):
@@ -60,10 +63,28 @@ class Scanned:
         return f"{origin.name}, row {row - origin.first_row + origin.row_in_part}"
 
 
+@contextmanager
+def telling_place(scanned: Scanned) -> Generator[None]:
+    """Add the place of a row to an error that names a row by its number in the data set.
+
+    Args:
+        scanned: the rows that are worked on.
+    """
+    try:
+        yield
+    except (InvalidData, Overflow, TypeMismatch) as error:
+        rows = (int(found.replace(",", "")) for found in _ROW.findall(str(error)))
+        end = scanned.first_row + scanned.table.num_rows
+        row = next((row for row in rows if scanned.first_row <= row < end), None)
+        if row is None or not scanned.origins:
+            raise
+        raise type(error)(f"{error} (that is {scanned.place(row)})") from error
+
+
 def scan(
     dataset: Dataset,
     columns: Sequence[str] | None = None,
-    most_bytes: int = MOST_BYTES,
+    most_bytes: int | Callable[[], int] = MOST_BYTES,
     *,
     start: int = 0,
     stop: int | None = None,
@@ -77,7 +98,8 @@ def scan(
     Args:
         dataset: the data.
         columns: which are read, in this order; None reads all. What is not there is left out.
-        most_bytes: of a table, unless one row has more, or one record batch of Arrow IPC.
+        most_bytes: of a table, unless one row has more, or one record batch of Arrow IPC; a
+            function is asked before each table, by the thread that reads.
         start: number of the first row; row groups before it are not decoded.
         stop: number of the row behind the last one; None for all.
 
@@ -96,7 +118,8 @@ def scan(
     dataset.check([*dataset.at_odds, *wanted] if columns is None else wanted)
     there = set(dataset.schema.names)
     names = [name for name in wanted if name in there]
-    return _ahead(_packed(dataset, names, most_bytes, start, stop))
+    asked = most_bytes if callable(most_bytes) else lambda: most_bytes
+    return _ahead(_packed(dataset, names, asked, start, stop))
 
 
 def _ahead(tables: Generator[Scanned]) -> Generator[Scanned]:
@@ -113,16 +136,20 @@ def _ahead(tables: Generator[Scanned]) -> Generator[Scanned]:
 
 
 def _packed(
-    dataset: Dataset, names: Sequence[str], most_bytes: int, start: int, stop: int | None
+    dataset: Dataset,
+    names: Sequence[str],
+    most_bytes: Callable[[], int],
+    start: int,
+    stop: int | None,
 ) -> Generator[Scanned]:
     """Yield tables of at most so many bytes, of pieces that may be smaller."""
     pieces: list[Table] = []
     origins: list[Origin] = []
-    n_bytes, none_yet = 0, True
+    n_bytes, none_yet, most = 0, True, most_bytes()
     for origin, table in _cut(_pieces(dataset, names, most_bytes, start, stop), most_bytes):
-        if pieces and n_bytes + table.nbytes > most_bytes:
+        if pieces and n_bytes + table.nbytes > most:
             yield _joined(pieces, origins)
-            pieces, origins, n_bytes, none_yet = [], [], 0, False
+            pieces, origins, n_bytes, none_yet, most = [], [], 0, False, most_bytes()
         if not origins or origins[-1].name != origin.name:
             origins.append(origin)
         pieces.append(table)
@@ -141,20 +168,26 @@ def _joined(pieces: Sequence[Table], origins: Sequence[Origin]) -> Scanned:
     return Scanned(table, first_row, tuple(origins))
 
 
-def _cut(pieces: Iterator[tuple[Origin, Table]], most_bytes: int) -> Iterator[tuple[Origin, Table]]:
+def _cut(
+    pieces: Iterator[tuple[Origin, Table]], most_bytes: Callable[[], int]
+) -> Iterator[tuple[Origin, Table]]:
     """Yield pieces, those of more bytes in several."""
     for origin, table in pieces:
         n_rows = table.num_rows
         n_at_a_time = n_rows
-        if table.nbytes > most_bytes:
-            n_at_a_time = max(1, n_rows * most_bytes // table.nbytes)
+        if table.nbytes > (most := most_bytes()):
+            n_at_a_time = max(1, n_rows * most // table.nbytes)
         for row in range(0, n_rows, max(1, n_at_a_time)):
             of = Origin(origin.first_row + row, origin.name, origin.row_in_part + row)
             yield of, table.slice(row, n_at_a_time)
 
 
 def _pieces(
-    dataset: Dataset, names: Sequence[str], most_bytes: int, start: int, stop: int | None
+    dataset: Dataset,
+    names: Sequence[str],
+    most_bytes: Callable[[], int],
+    start: int,
+    stop: int | None,
 ) -> Iterator[tuple[Origin, Table]]:
     """Yield the rows from `start` to below `stop`, as the parts give them."""
     first = 0
@@ -172,7 +205,7 @@ def _pieces_of(
     part: Part,
     names: Sequence[str],
     schema: Schema,
-    most_bytes: int,
+    most_bytes: Callable[[], int],
     first: int,
     wanted: range,
 ) -> Generator[tuple[Origin, Table], None, int]:

@@ -112,13 +112,12 @@ def learn(batch: Batch, typed: TypedPlan, *, transforms: bool = False) -> None:
         Overflow: an argument, or a sum, does not fit its type; names a feature that reads it.
     """
     schedule = typed.schedule("fit_transform" if transforms else "fit")
-    n_scans = len({task.round for task in schedule.tasks if task.learns})
+    n_scans = schedule.n_rounds
     with doing(f"learning from {counted(batch.n_rows, 'row')}", n_scans, "scans") as step:
         check_any_rows(typed, batch.n_rows)
         running = begun(batch, schedule, frees=True)
-        rounds = groupby(running.schedule.tasks, key=lambda task: task.round)
-        for k, (_, tasks) in enumerate(rounds):
-            step(min(k, n_scans))
+        for number, tasks in groupby(running.schedule.tasks, key=lambda task: task.round):
+            step(number - 1)
             for task in tasks:
                 _learn_task(running, task, typed)
                 run_columns(running, task)

@@ -102,7 +102,7 @@ class Task:
         round: the pass over training rows in which it begins to run, from 1 on: learning tasks as
             early as what they use is learnt, others when one that they are for does; after the last
             it is that of the features.
-        n_rounds: in how many passes it learns, at most, where not all rows are in memory.
+        n_rounds: in how many passes it learns, at most: more than one of rows in parts alone.
         order: what orders the rows, of functions of windows: they need whole entities.
         keeps_order: whether a later task of windows takes the rows as this one has ordered them.
         free: columns that counting may give beside what it learns.

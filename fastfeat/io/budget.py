@@ -1,0 +1,71 @@
+"""A budget of memory: how much of it tables may take that are read while states grow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastfeat.errors import OutOfMemory
+from fastfeat.io.arrow import pa
+from fastfeat.io.host_memory import as_bytes, bytes_of, resident_memory
+
+LEAST_TABLE, MOST_TABLE = 1 << 20, 1 << 26
+"""Bytes: smaller tables take long, and larger ones are no faster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The most memory that this process may have resident, interpreter and libraries included.
+
+    Args:
+        n_bytes: all of it.
+    """
+
+    n_bytes: int
+
+    def room(self) -> int:
+        """Return the bytes that are left now, below zero where it is exceeded."""
+        taken = resident_memory()
+        return self.n_bytes // 2 if taken is None else self.n_bytes - taken
+
+    def table_bytes(self) -> int:
+        """Return the bytes of the next table that is read, so that all that it brings has room.
+
+        A table is read while another one is worked on, and work takes a multiple of it.
+        """
+        room = self.room()
+        if room < self.n_bytes >> 3:
+            pa.default_memory_pool().release_unused()
+            room = self.room()
+        return min(MOST_TABLE, max(LEAST_TABLE, room // _SHARE))
+
+    def is_exceeded(self) -> bool:
+        """Whether more is taken, also when all that can be given back to the system is."""
+        if self.room() >= 0:
+            return False
+        pa.default_memory_pool().release_unused()
+        return self.room() < 0
+
+
+def budget_of(memory: str | int) -> Budget:
+    """Return the budget that a user gives.
+
+    Args:
+        memory: such as "600MiB", or a number of bytes.
+
+    Raises:
+        InvalidConfig: it is no number of bytes.
+        OutOfMemory: this process has more already, or as good as all of it.
+    """
+    budget = Budget(bytes_of(memory))
+    if budget.room() < _LEAST_ROOM:
+        least = budget.n_bytes - budget.room() + _LEAST_ROOM
+        raise OutOfMemory(
+            f"memory={memory!r}: this process has {as_bytes(least - _LEAST_ROOM)} in memory before "
+            f"any row is read, and rows need {as_bytes(_LEAST_ROOM)}. The least that would do is "
+            f'memory="{-(-least >> 20)}MiB"'
+        )
+    return budget
+
+
+_SHARE = 16
+_LEAST_ROOM = 64 << 20

@@ -1,0 +1,154 @@
+"""Fit within a budget of memory: the artifact of `fit` on all rows, whatever the tables are."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import cache
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scheduled_plans import CASES, rows, tables  # pyright: ignore[reportMissingImports]
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.errors import InvalidConfig, InvalidData, InvalidPlan, OutOfMemory
+from fastfeat.io.budget import Budget
+from fastfeat.io.host_memory import bytes_of, peak_memory
+from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.selfcheck.plans import contract_plans
+from fastfeat.selfcheck.tables import training_table
+
+pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
+
+TRAINING, SCHEDULED, TABLES = training_table(150), rows(), tables()
+SCALED = ff.Plan({"x": col("x").standard_scale(), "q": col("x").qcut(3)})
+OF_WINDOWS = ("nested_windows", "window_of_codes")
+"""Plans that learn from windows, which need all rows in one part."""
+
+
+def fits() -> dict[str, tuple[ff.Plan, Any, Any]]:
+    found: dict[str, Any] = {
+        name: (plan, TRAINING, None) for name, plan in contract_plans().items()
+    }
+    for name, case in CASES.items():
+        plan, read = case()
+        found[name] = plan, SCHEDULED, {table: TABLES[table] for table in read} or None
+    return {name: case for name, case in found.items() if name not in OF_WINDOWS}
+
+
+FITS = fits()
+
+
+@cache
+def in_memory(name: str) -> bytes:
+    plan, table, tables = FITS[name]
+    with pa.BufferOutputStream() as sink:
+        pq.write_table(table, sink)  # Parquet has no seconds: they come back as milliseconds
+    return artifact_bytes(plan.fit(pq.read_table(sink.getvalue()), tables=tables).record)
+
+
+def files_of(table: Any, folder: Path, sizes: Sequence[int]) -> Path:
+    """Write rows as files of some sizes, in turn."""
+    folder.mkdir()
+    first = 0
+    for number, size in enumerate(cycle(sizes)):
+        pq.write_table(table.slice(first, size), folder / f"{number:04}.parquet", row_group_size=7)
+        first += size
+        if first >= table.num_rows:
+            return folder
+    raise AssertionError
+
+
+@given(name=st.sampled_from(sorted(FITS)), data=st.data())
+def test_fit_in_passes_gives_the_artifact_of_fit(
+    tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject
+) -> None:
+    plan, table, tables = FITS[name]
+    sizes = data.draw(st.lists(st.integers(20, 200), min_size=1, max_size=4))
+    n_bytes = iter(cycle(data.draw(st.lists(st.integers(1, 1 << 14), min_size=1, max_size=4))))
+    folder = files_of(table, tmp_path_factory.mktemp("files") / "of", sizes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Budget, "table_bytes", lambda self: next(n_bytes))
+        fitted = plan.fit(folder, tables=tables, memory="64GiB")
+    assert artifact_bytes(fitted.record) == in_memory(name)
+
+
+def test_budget_that_the_process_has_already_is_an_error() -> None:
+    with pytest.raises(OutOfMemory, match=r'The least that would do is memory="\d+MiB"'):
+        SCALED.fit({"x": [1.0]}, memory="1MiB")
+    with pytest.raises(InvalidConfig, match="takes bytes with a unit"):
+        SCALED.fit({"x": [1.0]}, memory="much")
+
+
+@pytest.mark.parametrize("options", [{"rows": [0]}, {"history": "batch"}, {"backend": "reference"}])
+def test_what_needs_all_rows_in_memory_is_an_error(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidPlan, match=f"{next(iter(options))}= needs all of them in memory"):
+        SCALED.fit({"x": [1.0]}, memory="64GiB", **options)
+
+
+def test_reader_is_refused_where_rows_are_read_again() -> None:
+    table = pa.table({"x": [1.0, 2.0, 5.0]})
+    reader = pa.RecordBatchReader.from_batches(table.schema, table.to_batches(1))
+    with pytest.raises(InvalidData, match=r"can be read once, and its rows are read \d times"):
+        SCALED.fit(reader, memory="64GiB")
+    scaled = ff.Plan({"x": col("x").standard_scale()})
+    fitted = scaled.fit(reader, memory="64GiB")
+    assert artifact_bytes(fitted.record) == artifact_bytes(scaled.fit(table).record)
+    many = SCALED.fit(lambda: table.to_batches(1), memory="64GiB")
+    assert artifact_bytes(many.record) == artifact_bytes(SCALED.fit(table).record)
+
+
+def test_failing_row_is_told_with_its_file(tmp_path: Path) -> None:
+    table = pa.table({"n": [1, 2, 2**62, 4, 2**62]})
+    folder = files_of(table, tmp_path / "of", [2])
+    plan = ff.Plan({"n": (col("n") * 4).standard_scale()})
+    with pytest.raises(ff.errors.Overflow, match=r"row 2.* \(that is .*0001\.parquet, row 0\)"):
+        plan.fit(folder, memory="64GiB")
+
+
+def test_states_beyond_the_budget_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = ff.Plan({"x": col("x").standard_scale(), "k": col("k").ordinal_encode()})
+    table = pa.table({"x": [1.0] * 1000, "k": [f"key {k}" for k in range(1000)]})
+    monkeypatch.setattr(Budget, "room", lambda self: -(1 << 20))
+    monkeypatch.setattr("fastfeat.api.out_of_core.budget_of", lambda memory: Budget(1 << 20))
+    with pytest.raises(OutOfMemory, match=r"after 1,000 rows of pass 1.*of which vocabulary"):
+        plan.fit(table, memory="1MiB")
+
+
+LIMITED = """
+import sys
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.io.host_memory import peak_memory
+features = {f"x{k}": col(f"x{k}").robust_scale() for k in range(12)}
+features["k"] = col("k").target_encode("y")
+plan = ff.Plan(features, label="y")
+plan.fit(sys.argv[1], memory=sys.argv[2]).save(sys.argv[3])
+print(peak_memory())
+"""
+
+
+def test_peak_is_within_the_budget(tmp_path: Path) -> None:
+    if peak_memory() is None:
+        pytest.skip("the system does not say")
+    n = 500_000
+    random = np.random.default_rng(1)
+    columns = {f"x{k}": random.normal(size=n) for k in range(12)}
+    table = pa.table({**columns, "k": random.integers(0, 1000, n), "y": random.integers(0, 2, n)})
+    (tmp_path / "rows").mkdir()
+    for part in range(6):  # 336 MB in all
+        pq.write_table(table, tmp_path / "rows" / f"{part}.parquet", row_group_size=100_000)
+    for budget in ("400MiB", "2GiB"):
+        command = [sys.executable, "-c", LIMITED, tmp_path / "rows", budget, tmp_path / budget]
+        run = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+        assert int(run.stdout) < bytes_of(budget)
+    assert (tmp_path / "400MiB").read_bytes() == (tmp_path / "2GiB").read_bytes()
