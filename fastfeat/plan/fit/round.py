@@ -6,7 +6,7 @@ Tasks learn as soon as what they read is learnt, so that there are as few passes
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,6 +30,7 @@ FoldCounts = Mapping[Node, "NDArray[np.int64]"]
 
 PURPOSE: Purpose = "fit in parts"
 _COLUMNS, _DIGEST = "columns", "digest"
+_N_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +101,8 @@ class Learning:
                 content.update(digest_of(self.schedule, task))
         for value in self.schedule.values:
             if value.origin in self.learnt:
-                content.update(_bytes_of(self.learnt[value.origin]))
+                for piece in _pieces_of(self.learnt[value.origin]):
+                    content.update(piece)
         for doubt in self.doubts:
             content.update(show(doubt).encode())
         for name, hint in self.hints.items():
@@ -108,22 +110,27 @@ class Learning:
         return content.hexdigest()
 
 
-def _bytes_of(value: Constant) -> bytes:
-    """Return bytes that equal values share, through bytes of a learning or not."""
+def _pieces_of(value: Constant) -> Iterator[Any]:
+    """Yield buffers that equal values share, through bytes of a learning or not; none is large."""
     match value:
         case Vocabulary(parts=parts, counts=counts):
             keys = pa.record_batch(list(parts), [str(k) for k in range(len(parts))])
-            told = f"{keys.schema} {value.n_missing} {value.n_rare}"
-            return told.encode() + keys.serialize().to_pybytes() + counts.tobytes()
+            yield f"{keys.schema} {value.n_missing} {value.n_rare}".encode()
+            for first in range(0, len(counts), _N_AT_ONCE):
+                yield keys.slice(first, _N_AT_ONCE).serialize()
+                yield counts[first : first + _N_AT_ONCE].tobytes()
         case Groups(values=values, present=present):
-            folds = value.of_folds.tobytes() if isinstance(value, FoldedGroups) else b""
-            known = np.where(present, values, np.zeros(1, values.dtype))
-            return known.tobytes() + present.tobytes() + folds
+            for first in range(0, len(values), _N_AT_ONCE):
+                there, some = (one[first : first + _N_AT_ONCE] for one in (present, values))
+                yield there.tobytes()
+                yield np.where(there, some, np.zeros(1, some.dtype)).tobytes()
+            if isinstance(value, FoldedGroups):
+                yield np.ascontiguousarray(value.of_folds)
         case TimeFolds():
-            ends = value.ends.tobytes() + value.begins.tobytes() + value.used.tobytes()
-            return f"{value.n_folds} {value.last} ".encode() + ends
+            yield f"{value.n_folds} {value.last}".encode()
+            yield from (one.tobytes() for one in (value.ends, value.begins, value.used))
         case _:
-            return repr(value).encode()
+            yield repr(value).encode()
 
 
 def _columns_read(schedule: Schedule) -> list[str]:
