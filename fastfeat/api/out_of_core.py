@@ -10,7 +10,8 @@ from fastfeat.io.budget import Budget, budget_of
 from fastfeat.io.host_memory import as_bytes, free_memory
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.fit.passes import learn_within
+from fastfeat.plan.fit.learning import finished
+from fastfeat.plan.fit.passes import learned_within
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.lookup_tables import Tables
 
@@ -76,7 +77,7 @@ def check_all_in_parts(rows: Any, history: Any, backend: str) -> None:
 def _in_passes(plan: Declaration, dataset: Dataset, tables: Tables, budget: Budget) -> Fitted:
     dataset.check(plan.columns)
     learning = learning_of(plan, dataset.schema, tables, _itself)
-    return learn_within(learning.record, dataset, budget)
+    return finished(learned_within(learning.record, dataset, budget))
 
 
 def _itself(fitted: Fitted) -> Fitted:

@@ -73,6 +73,10 @@ _HINTS_OF_PLAN: dict[str, Hints] = {
     "fit_transform": {
         name: hint.replace(".fit(", ".fit_transform(") for name, hint in _FIT_HINTS.items()
     },
+    "fit_transform_to": {
+        name: hint.replace(".fit(X.assign(y=y))", ".fit_transform_to(X.assign(y=y), out)")
+        for name, hint in _FIT_HINTS.items()
+    },
     "cross_fit": {
         name: hint.replace(".fit(X.assign(y=y))", ".cross_fit(X.assign(y=y), cv=5)")
         for name, hint in _FIT_HINTS.items()
@@ -404,6 +408,53 @@ class Plan:
             backend=backend,
         )
         return FittedPlan(self, record), features
+
+    def fit_transform_to(
+        self,
+        data: Any,
+        out: str | os.PathLike[str],
+        *,
+        memory: str | int | None = None,
+        format: str | None = None,
+        partition_by: str | Sequence[str] = (),
+        part_rows: int | None = None,
+        tables: Tables = None,
+    ) -> tuple[FittedPlan, Manifest]:
+        """Return the fitted plan, and the list of files of the features of the training rows.
+
+        The bits are those of `fit_transform`: encodings of the target are out of fold. Rows are
+        read in passes, some at a time, and never all in memory. A call that was interrupted learns
+        anew, and goes on behind the parts of the output that are done.
+
+        Args:
+            data: as in `fit`, which may be more than memory holds.
+            out: a file or a folder, as in `FittedPlan.transform_to`.
+            memory: as in `fit`; None for three quarters of the memory that is free.
+            format: as in `FittedPlan.transform_to`.
+            partition_by: as in `FittedPlan.transform_to`.
+            part_rows: as in `FittedPlan.transform_to`.
+            tables: as in `fit`; they are read once.
+
+        Raises:
+            InvalidPlan: windows see other rows; a label that looks ahead.
+            OutOfMemory: `memory` is less than what is learnt takes, or this process has already.
+            OutputError: as `FittedPlan.transform_to`.
+            FastfeatError: as `fit` and `FittedPlan.transform`; rows are numbered in the data.
+
+        Example:
+            >>> from tempfile import mkdtemp
+            >>> plan = ff.Plan({"shop": col("shop").target_encode("y", folds=2)}, label="y")
+            >>> data = {"shop": [*"abab"] * 4, "y": [0, 1, 0, 1] * 4}
+            >>> fitted, manifest = plan.fit_transform_to(data, mkdtemp() + "/features")
+            >>> fitted.n_rows, manifest.n_rows
+            (16, 16)
+        """
+        from fastfeat.api.fit_to_files import fit_and_write  # seldom needed
+        from fastfeat.plan.run.to_files import layout_of
+
+        layout = layout_of(out, format, partition_by, part_rows)
+        record, manifest = fit_and_write(self.declaration, data, layout, tables, memory)
+        return FittedPlan(self, record), manifest
 
     def cross_fit(
         self,
@@ -795,6 +846,7 @@ class FittedPlan:
         self,
         data: Any,
         *,
+        history: Any = None,
         tables: Tables = None,
         to: str = "arrow",
         categories: bool = False,
@@ -802,17 +854,23 @@ class FittedPlan:
     ) -> Iterator[Any]:
         """Yield the features of the rows, some rows at a time, in their order.
 
+        Where windows see other rows of the data, a first pass writes each row to the share of its
+        entity, in files without a name in the folder of the system for such: they hold what is
+        read, and the features of windows. One share after the other is computed in memory.
+
         Args:
             data: as in `transform`; or more than memory holds: a folder, a pattern such as
                 `logs/*.parquet`, an address, a list of files, a pyarrow Dataset, a reader, a
                 function that opens one. Of it about 32 MiB are read at a time.
+            history: as in `transform`, or as `data` here.
             tables: as in `transform`; they are read once.
             to: the form of each result, as in `transform`.
             categories: as in `transform`.
             backend: as in `transform`.
 
         Raises:
-            InvalidPlan: windows see other rows of the data.
+            InvalidPlan: a feature sees rows of several entities, or of all; `row_id=` of a plan
+                with windows.
             FastfeatError: as `transform`; rows are numbered in the data.
 
         Example:
@@ -823,7 +881,13 @@ class FittedPlan:
         from fastfeat.plan.run.pieces import pieces_of_later_rows  # seldom needed
 
         return pieces_of_later_rows(
-            self.record, data, tables=tables, to=to, categories=categories, backend=backend
+            self.record,
+            data,
+            history=history,
+            tables=tables,
+            to=to,
+            categories=categories,
+            backend=backend,
         ).of_all()
 
     def transform_to(
@@ -834,6 +898,7 @@ class FittedPlan:
         format: str | None = None,
         partition_by: str | Sequence[str] = (),
         part_rows: int | None = None,
+        history: Any = None,
         tables: Tables = None,
         backend: str = "cpu",
     ) -> Manifest:
@@ -861,11 +926,12 @@ class FittedPlan:
                 in folders `name=value`, which have no such columns: text, integers, bools, dates.
             part_rows: of a folder, how many rows of the data a part has, which is a file, or with
                 `partition_by` some; None for as many as make about 256 MiB.
+            history: as in `transform`, or as `data` here.
             tables: as in `transform`; they are read once.
             backend: as in `transform`.
 
         Raises:
-            InvalidPlan: windows see other rows of the data; an option that is none, or for folders.
+            InvalidPlan: as `transform_batches`; an option that is none, or for folders.
             OutputError: a full disk; a folder of other files, or of features of another plan, other
                 data or other tables; a damaged manifest; another process writes it.
             LibraryUnavailable: deltalake or pylance is not installed.
@@ -883,7 +949,8 @@ class FittedPlan:
 
         layout = layout_of(out, format, partition_by, part_rows)
         digest = self._digest.hex()
-        return write_later_rows(self.record, data, layout, digest, tables=tables, backend=backend)
+        options: Any = {"history": history, "tables": tables, "backend": backend}
+        return write_later_rows(self.record, data, layout, digest, **options)
 
     def transform_row(self, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:
         """Return the features of one row, as a float array of shape (n_features,); NaN is missing.

@@ -200,7 +200,8 @@ def transform(
         else:
             step(f"Computing {counted(len(fitted.feature_names), 'feature')} of {data}")
             options: Any = {**folder_options, "partition_by": partition_by or ()}
-            made = fitted.transform_to(data, out, tables=tables, backend=backend, **options)
+            options |= {"history": history, "tables": tables, "backend": backend}
+            made = fitted.transform_to(data, out, **options)
             n_rows = made.n_rows
     typer.echo(
         f"{out}: {counted(n_columns, 'column')}, {counted(n_rows, 'row')} "

@@ -75,13 +75,17 @@ def test_errors_name_options_and_leave_nothing(run: Run, many: Path) -> None:
         assert set(many.iterdir()) == there
 
 
-def test_windows_over_the_data_need_it_whole(run: Run, many: Path) -> None:
+def test_windows_see_the_history(run: Run, many: Path) -> None:
     text = "plan = ff.Plan({'y': col('x').mean(over=ff.window(3, by='k', time='id'))})"
     (many / "plan.py").write_text(f"import fastfeat as ff\nfrom fastfeat import col\n{text}\n")
-    options = ("--history", "batch")
-    run("fit", "plan.py", "data.parquet", "-o", "plan.fastfeat", *options)
-    result = run("transform", "plan.fastfeat", "data.parquet", "-o", "out", *options)
-    assert result.exit_code == 2
-    assert "windows see earlier rows of the data" in result.stderr
-    result = run("transform", "plan.fastfeat", "data.parquet", "-o", "out.parquet", *options)
-    assert result.exit_code == 0
+    assert run("fit", "plan.py", "data.parquet", "-o", "f", "--history", "batch").exit_code == 0
+    pq.write_table(TABLE.slice(0, 50), many / "earlier.parquet")
+    (many / "days" / "day-0.parquet").unlink()
+    (many / "days" / "day-1.parquet").unlink()
+    options = ("--history", "earlier.parquet")
+    result = run("transform", "f", "days", "-o", "out", *options)
+    assert result.exit_code == 0, result.stderr
+    expected = ff.load("f").transform(TABLE.slice(50), history=TABLE.slice(0, 50))
+    assert ds.dataset(many / "out").to_table().equals(expected)
+    assert run("transform", "f", "days", "-o", "out.parquet", *options).exit_code == 0
+    assert pq.read_table(many / "out.parquet").equals(expected)

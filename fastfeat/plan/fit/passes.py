@@ -13,16 +13,15 @@ from fastfeat.io.host_memory import as_bytes
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.scan import scan, telling_place
 from fastfeat.ir.show import show
-from fastfeat.plan.fit.learning import add_part, finished, next_round
+from fastfeat.plan.fit.learning import add_part, next_round
 from fastfeat.plan.fit.part_state import PartState, learner_of
 from fastfeat.plan.fit.round import Learning, name_of
-from fastfeat.plan.run.fitted import Fitted
 from fastfeat.progress import doing, tell
 
 
 @in_ieee
-def learn_within(learning: Learning, dataset: Dataset, budget: Budget) -> Fitted:
-    """Return the plan fitted on a data set, which is read once a round.
+def learned_within(learning: Learning, dataset: Dataset, budget: Budget) -> Learning:
+    """Return the learning after its last round, of a data set that is read once a round.
 
     Args:
         learning: before its first round.
@@ -39,7 +38,7 @@ def learn_within(learning: Learning, dataset: Dataset, budget: Budget) -> Fitted
         while learning.round is not None:
             state = _pass(learning, dataset, budget, Path(folder))
             learning = next_round(learning, state)
-    return finished(learning)
+    return learning
 
 
 def _pass(learning: Learning, dataset: Dataset, budget: Budget, folder: Path) -> PartState:

@@ -102,7 +102,7 @@ def history_table(
     """
     if not _is_read(history, columns):
         return None
-    with _naming_history(_hint_of(history)):
+    with naming_history(hint_of(history)):
         table = read_columns(history, [*columns, *id_columns(row_id, history, columns)])
     check_place(table, backend)
     if isinstance(table, DeviceTable):
@@ -164,12 +164,12 @@ def _joined(batch: Batch, earlier: Any, name: str) -> ChunkedArray:
     past = earlier.column(name)
     if past.type == now.type and (dtype.holds_bytes or past.type == arrow_type(dtype)):
         return _concatenated(past, now)
-    with _naming_history():
+    with naming_history():
         past = as_type(past, name, dtype)
     return _concatenated(past, as_type(now, name, dtype))
 
 
-def _hint_of(history: Any) -> str:
+def hint_of(history: Any) -> str:
     """Return a hint for a text that is no file; empty for anything else."""
     if not isinstance(history, str) or os.path.exists(history):
         return ""
@@ -178,7 +178,7 @@ def _hint_of(history: Any) -> str:
 
 
 @contextmanager
-def _naming_history(hint: str = "") -> Generator[None]:
+def naming_history(hint: str = "") -> Generator[None]:
     """Put `history=` in front of errors about earlier rows, and a hint behind."""
     try:
         yield

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from fastfeat.errors import InvalidData, InvalidPlan, Overflow, TypeMismatch
+from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import Schema, pa
 from fastfeat.io.sinks.parts import row_bytes
 from fastfeat.io.sources.dataset import Dataset, dataset_of
-from fastfeat.io.sources.scan import Scanned, scan
-from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.io.sources.scan import Scanned, scan, telling_place
+from fastfeat.plan.lower.outputs import FORMS, TABLES, check_result
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
+from fastfeat.plan.run.partitioned import Job, history_of, windowed_features
+from fastfeat.plan.run.results import given_out
 from fastfeat.plan.run.transform import transform
 
 MOST_BYTES = 32 << 20
@@ -31,13 +33,13 @@ class Pieces:
         dataset: the data.
         schema: of the columns that are read.
         features: gives those of a piece.
-        most_bytes: of the rows that are read at a time.
+        most_bytes: of the rows that are read at a time, asked anew for each table.
     """
 
     dataset: Dataset
     schema: Schema
     features: Callable[[Scanned], Any]
-    most_bytes: int
+    most_bytes: Callable[[], int]
 
     def of_all(self, start: int = 0) -> Generator[Any]:
         """Yield the features of all pieces, in order.
@@ -65,7 +67,7 @@ def pieces_of(
     if_there: Sequence[str],
     features: Callable[[Scanned], Any],
     given: Schema,
-    most_bytes: int = MOST_BYTES,
+    most_bytes: int | Callable[[], int] = MOST_BYTES,
 ) -> Pieces:
     """Return a data set of which features are computed.
 
@@ -75,7 +77,8 @@ def pieces_of(
         if_there: further columns, which may be absent.
         features: gives those of a piece.
         given: their schema.
-        most_bytes: of a piece, or of its features, where these are more.
+        most_bytes: of a piece, or of its features, where these are more; perhaps asked anew for
+            each piece.
 
     Raises:
         UnknownColumn: it lacks a column.
@@ -86,7 +89,12 @@ def pieces_of(
     there = set(dataset.schema.names)
     names = [name for name in dict.fromkeys([*columns, *if_there]) if name in there]
     schema = pa.schema([dataset.schema.field(name) for name in names])
-    n_bytes = most_bytes * row_bytes(schema) // max(row_bytes(schema), row_bytes(given))
+    width, most_width = row_bytes(schema), max(row_bytes(schema), row_bytes(given))
+
+    def n_bytes() -> int:
+        most = most_bytes if isinstance(most_bytes, int) else most_bytes()
+        return max(1, most * width // most_width)
+
     return Pieces(dataset, schema, features, n_bytes)
 
 
@@ -94,83 +102,64 @@ def pieces_of_later_rows(
     fitted: Fitted,
     data: Any,
     *,
+    history: Any = None,
     tables: Tables = None,
     to: str = "arrow",
     categories: bool = False,
     backend: str = "cpu",
     most_bytes: int = MOST_BYTES,
+    n_shares: int | None = None,
+    folder: Path | None = None,
 ) -> Pieces:
     """Return data of which a fitted plan computes features, as `transform` does.
 
     Args:
         fitted: the plan.
         data: of any kind that `dataset_of` takes.
+        history: earlier rows, of such a kind too; "batch" or None as in `FittedPlan.transform`.
         tables: lookup tables; they are read here, once.
         to: the form of the features, as in `FittedPlan.transform`, as the following are.
         categories: whether codes become categories.
         backend: its name.
         most_bytes: as of `pieces_of`.
+        n_shares: in how many shares rows are computed where windows see others; see `Job`.
+        folder: where files without names go then; None for that of the system.
 
     Raises:
-        InvalidPlan: windows of the plan see other rows of the data.
+        InvalidPlan: a feature sees rows of several entities, or of all.
         FastfeatError: as `pieces_of` and `dataset_of`.
     """
-    check_pieces(fitted.declaration)
-    known = known_tables(fitted, tables)
+    check_result(to, None, backend, categories=categories)
+    known, dataset = known_tables(fitted, tables), dataset_of(data)
+    options: Any = {"tables": known, "backend": backend}
 
     def features(piece: Scanned) -> Any:
-        return transform(
-            fitted,
-            piece.table,
-            tables=known,
-            to=to,
-            categories=categories,
-            backend=backend,
-            first_row=piece.first_row,
-        )
+        forms: Any = {"to": to, "categories": categories}
+        return transform(fitted, piece.table, first_row=piece.first_row, **forms, **options)
 
     columns = [*fitted.declaration.row_columns, *fitted.declaration.keep]
-    encoded = fitted.encoded
-    ids = [] if encoded is None or encoded.row_id is None else [encoded.row_id[0]]
-    return pieces_of(dataset_of(data), columns, ids, features, fitted.schema, most_bytes)
-
-
-def check_pieces(plan: Declaration) -> None:
-    """Raise where a row's features need other rows of the data.
-
-    Raises:
-        InvalidPlan: windows see them.
-    """
-    if plan.past_columns:
+    if not fitted.declaration.past_columns:
+        encoded = fitted.encoded
+        ids = [] if encoded is None or encoded.row_id is None else [encoded.row_id[0]]
+        return pieces_of(dataset, columns, ids, features, fitted.schema, most_bytes)
+    if FORMS[to].computed not in TABLES:
         raise InvalidPlan(
-            "windows see earlier rows of the data, which may stand in another piece of it. Read "
-            "the data whole, fitted.transform(data, history=...), or leave these features out: "
-            "fitted.select([...])"
+            f"to={to!r}: windows over data that is read in pieces give tables, to='arrow', "
+            "'pandas' or 'polars', in this version"
         )
+    job = Job(
+        *(fitted, dataset, history_of(history), known, backend),
+        *(most_bytes, n_shares, folder),
+    )
+    of_windows = windowed_features(job)
+
+    def windowed(piece: Scanned) -> Any:
+        return given_out(fitted, of_windows(piece), to, categories=categories)
+
+    return pieces_of(dataset, columns, (), windowed, fitted.schema, most_bytes)
 
 
 def known_tables(fitted: Fitted, tables: Tables) -> Tables:
     """Return lookup tables as Arrow tables, of which what is made is kept from piece to piece."""
     columns = list(fitted.table_columns)
     return read_tables(tables, columns) if columns else tables
-
-
-@contextmanager
-def telling_place(piece: Scanned) -> Generator[None]:
-    """Add to an error of a row of a data set the place of the row: its file, and its number there.
-
-    Args:
-        piece: the rows that are worked on.
-    """
-    try:
-        yield
-    except (InvalidData, TypeMismatch, Overflow) as error:
-        rows = (int(found) for found in _ROW.findall(str(error)))
-        n_rows = piece.table.num_rows
-        row = next((row for row in rows if 0 <= row - piece.first_row < n_rows), None)
-        if row is None or not piece.origins:
-            raise
-        raise type(error)(f"{error} (that is {piece.place(row)})") from error
-
-
-_ROW = re.compile(r"\brow (\d+)\b")

@@ -32,10 +32,12 @@ from fastfeat.io.sinks.manifest import Contents, Manifest, Part, WrittenFile
 from fastfeat.io.sinks.output_folder import add_part, finished, publish, unfinished
 from fastfeat.io.sinks.partitions import check_columns
 from fastfeat.io.sinks.parts import group_rows_of, part_rows_of, parts_of, regrouped
+from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.formats import SUFFIXES, Format
 from fastfeat.ir.node import TableColumn
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
+from fastfeat.plan.run.partitioned import history_of
 from fastfeat.plan.run.pieces import MOST_BYTES, Pieces, known_tables, pieces_of_later_rows
 from fastfeat.progress import Step, doing, rate_told
 
@@ -117,7 +119,13 @@ def names_file(out: Path) -> bool:
 
 
 def write_features(
-    pieces: Pieces, layout: Layout, digest: str, tables: str, *, training: bool = False
+    pieces: Pieces,
+    layout: Layout,
+    digest: str,
+    tables: str,
+    history: Dataset | str | None = None,
+    *,
+    training: bool = False,
 ) -> Manifest:
     """Write the features of a data set, and return the manifest of the files.
 
@@ -126,6 +134,7 @@ def write_features(
         layout: where they go.
         digest: of the fitted plan.
         tables: a digest of the lookup tables.
+        history: earlier rows that windows see.
         training: whether the rows are those that were learnt from, out of fold.
 
     Raises:
@@ -147,7 +156,7 @@ def write_features(
     contents = Contents(
         digest,
         tables,
-        None if dataset.identity is None else tuple(dataset.identity),
+        _source_of(dataset, history),
         layout.form,
         layout.part_rows or part_rows_of(empty.schema),
         layout.partition_by,
@@ -164,9 +173,11 @@ def write_later_rows(
     layout: Layout,
     digest: str,
     *,
+    history: Any = None,
     tables: Tables = None,
     backend: str = "cpu",
     most_bytes: int = MOST_BYTES,
+    n_shares: int | None = None,
 ) -> Manifest:
     """Write the features of later rows; arguments and errors as of `FittedPlan.transform_to`.
 
@@ -175,16 +186,28 @@ def write_later_rows(
         data: the rows.
         layout: where features go.
         digest: of the fitted plan.
+        history: earlier rows.
         tables: lookup tables.
         backend: its name.
         most_bytes: of the rows that are read at a time.
+        n_shares: as of `pieces_of_later_rows`.
     """
-    known = known_tables(fitted, tables)
+    known, earlier = known_tables(fitted, tables), None
+    if fitted.declaration.past_columns:
+        earlier = history_of(history)
+    parent = layout.target.parent
     pieces = pieces_of_later_rows(
-        fitted, data, tables=known, backend=backend, most_bytes=most_bytes
+        fitted,
+        data,
+        history=earlier,
+        tables=known,
+        backend=backend,
+        most_bytes=most_bytes,
+        n_shares=n_shares,
+        folder=parent if parent.is_dir() else None,
     )
     of_tables = digest_of_tables(known, list(fitted.table_columns))
-    return write_features(pieces, layout, digest, of_tables)
+    return write_features(pieces, layout, digest, of_tables, earlier)
 
 
 Features = Callable[[int], Generator[Table]]
@@ -259,6 +282,18 @@ def _unwritten(target: Path, error: Exception, manifest: Manifest | None = None)
         f"{told}. {n} of it with {counted(manifest.n_rows, 'row')} are on the disk: once that is "
         "mended, the same call goes on behind them"
     )
+
+
+def _source_of(
+    dataset: Dataset, history: Dataset | str | None
+) -> tuple[tuple[str, int, int | None], ...] | None:
+    """Return the files that features are made of; None where data is not in files."""
+    own, earlier = dataset.identity, history.identity if isinstance(history, Dataset) else []
+    if own is None or earlier is None:
+        return None
+    if history is None:
+        return tuple(own)
+    return (*own, ("history=batch" if isinstance(history, str) else "history=", 0, None), *earlier)
 
 
 def with_digest(table: Table, digest: str) -> Table:

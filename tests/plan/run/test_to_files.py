@@ -265,16 +265,6 @@ def test_a_column_that_lacks_is_told_before_anything_is_read(
         fitted.transform_to(tmp_path / "data.parquet", tmp_path / "out")
 
 
-def test_windows_over_the_data_are_refused(tmp_path: Path) -> None:
-    week = ff.window("7d", by="k", time="t")
-    data = {"x": [1.0], "k": ["a"], "t": pa.array([0], pa.timestamp("ms"))}
-    fitted = ff.Plan({"y": col("x").mean(over=week)}).fit(data)
-    with pytest.raises(ff.errors.InvalidPlan, match="windows see earlier rows of the data"):
-        fitted.transform_to(data, tmp_path / "out")
-    with pytest.raises(ff.errors.InvalidPlan, match="windows see earlier rows of the data"):
-        fitted.transform_batches(data)
-
-
 @pytest.mark.parametrize(
     ("name", "options", "told"),
     [

@@ -1,0 +1,64 @@
+"""Fit in passes over data that is more than memory, and the features of its rows, out of fold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastfeat.api.learning import learning_of
+from fastfeat.io.budget import budget_of
+from fastfeat.io.host_memory import free_memory
+from fastfeat.io.sinks.manifest import Manifest
+from fastfeat.io.sources.dataset import dataset_of
+from fastfeat.io.sources.scan import Scanned
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.fit.learning import finished, part_features
+from fastfeat.plan.fit.passes import learned_within
+from fastfeat.plan.keep.artifact import fitted_digest
+from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.lookup_tables import Tables, read_tables
+from fastfeat.plan.run.pieces import MOST_BYTES, pieces_of
+from fastfeat.plan.run.to_files import Layout, digest_of_tables, write_features
+
+_UNKNOWN_MEMORY = 4 << 30
+"""Bytes that are taken to be free where the system does not say."""
+
+
+def fit_and_write(
+    plan: Declaration, data: Any, layout: Layout, tables: Tables, memory: str | int | None
+) -> tuple[Fitted, Manifest]:
+    """Return the fitted plan, and the manifest of the features of its rows, which are written.
+
+    Args:
+        plan: what is fitted.
+        data: the rows, as of `Plan.fit_transform_to`, as the following are.
+        layout: where features go.
+        tables: lookup tables; they are read here, once.
+        memory: the budget; None for three quarters of the memory that is free.
+
+    Raises:
+        FastfeatError: as `Plan.fit_transform_to`.
+    """
+    free = free_memory() or _UNKNOWN_MEMORY
+    budget = budget_of(free // 4 * 3 if memory is None else memory)
+    dataset = dataset_of(data)
+    dataset.check(plan.columns)
+    known = read_tables(tables, list(plan.table_columns))
+    first = learning_of(plan, dataset.schema, known, _itself).record
+    dataset.check_passes(first.most_rounds + 1)
+    learning = learned_within(first, dataset, budget)
+    fitted = finished(learning)
+
+    def features(piece: Scanned) -> Any:
+        numbers = range(piece.first_row, piece.first_row + piece.table.num_rows)
+        return part_features(learning, piece.table, numbers, "arrow")
+
+    def most_bytes() -> int:
+        return min(MOST_BYTES, budget.table_bytes())
+
+    pieces = pieces_of(dataset, learning.columns, (), features, fitted.schema, most_bytes)
+    digest, of_tables = fitted_digest(fitted).hex(), digest_of_tables(known, plan.table_columns)
+    return fitted, write_features(pieces, layout, digest, of_tables, training=True)
+
+
+def _itself(fitted: Fitted) -> Fitted:
+    return fitted

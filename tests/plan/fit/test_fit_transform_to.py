@@ -1,0 +1,99 @@
+"""`fit_transform_to`: the artifact and the features of `fit_transform`, of files read in passes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.io.sinks import output_folder
+from fastfeat.plan.keep.artifact import artifact_bytes
+
+N_ROWS = 6_000
+PLAN = ff.Plan(
+    {
+        "x": col("x").impute("median").standard_scale(),
+        "shop": ff.cross("shop", "kind").target_encode("y", folds=5, smooth=3),
+        "code": col("shop").ordinal_encode(),
+        "deviation": col("x") - col("x").mean(by="kind"),
+    },
+    label="y",
+    keep=["row"],
+    dtype="float32",
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the current folder, with rows in several files of `data`."""
+    drawn = np.random.default_rng(4)
+    shops = np.array([*(f"s{k}" for k in range(30)), None])
+    table = pa.table(
+        {
+            "row": np.arange(N_ROWS),
+            "x": pa.array(drawn.standard_normal(N_ROWS), mask=drawn.random(N_ROWS) < 0.1),
+            "shop": pa.array(shops[drawn.integers(0, 31, N_ROWS)].tolist(), pa.string()),
+            "kind": drawn.integers(0, 3, N_ROWS),
+            "y": drawn.integers(0, 2, N_ROWS),
+        }
+    )
+    monkeypatch.chdir(tmp_path)
+    ds.write_dataset(
+        table, "data", format="parquet", max_rows_per_file=1_700, max_rows_per_group=500
+    )
+    return tmp_path
+
+
+def test_artifact_and_features_are_those_of_fit_transform(folder: Path) -> None:
+    data = ds.dataset("data").to_table()
+    expected, features = PLAN.fit_transform(data)
+    fitted, manifest = PLAN.fit_transform_to("data", "out", part_rows=2_500, memory=1 << 40)
+    assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
+    assert manifest.contents.training
+    assert ds.dataset("out").to_table().equals(features)
+    assert not features.equals(fitted.transform(data))
+    _, alone = PLAN.fit_transform_to("data", "out.parquet")
+    assert alone.n_rows == N_ROWS
+    assert pq.read_table("out.parquet").equals(features)
+
+
+def test_an_interrupted_call_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_part = output_folder.add_part
+
+    def failing(*args: Any) -> Any:
+        made = add_part(*args)
+        if len(made.parts) == 2:
+            raise KeyboardInterrupt
+        return made
+
+    with monkeypatch.context() as patched:
+        patched.setattr("fastfeat.plan.run.to_files.add_part", failing)
+        with pytest.raises(KeyboardInterrupt):
+            PLAN.fit_transform_to("data", "out", part_rows=2_000)
+    kept = {path.name: path.stat().st_ino for path in Path(".out.unfinished").glob("part*")}
+    assert len(kept) == 2
+    fitted, _ = PLAN.fit_transform_to("data", "out", part_rows=2_000)
+    there = {path.name: path.stat().st_ino for path in Path("out").glob("part*")}
+    assert kept.items() < there.items()
+    features = PLAN.fit_transform(ds.dataset("data").to_table())[1]
+    assert ds.dataset("out").to_table().equals(features)
+    with pytest.raises(ff.errors.OutputError, match="has features of another kind"):
+        fitted.transform_to("data", "out", part_rows=2_000)
+
+
+def test_odd_arguments_are_told_before_rows_are_read(folder: Path) -> None:
+    with pytest.raises(ff.errors.InvalidPlan, match="is the suffix of no format"):
+        PLAN.fit_transform_to("data", "out.xyz")
+    with pytest.raises(ff.errors.OutOfMemory, match="The least that would do"):
+        PLAN.fit_transform_to("data", "out", memory="1MiB")
+    reader = ds.dataset("data").scanner().to_reader()
+    with pytest.raises(ff.errors.InvalidData, match="can be read once"):
+        PLAN.fit_transform_to(reader, "out")
+    assert {path.name for path in folder.iterdir()} == {"data"}

@@ -1,0 +1,181 @@
+"""Windows over data that is read in pieces: the bits of all rows at once, by shares of entities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.plan.run.pieces import pieces_of_later_rows
+from fastfeat.plan.run.to_files import layout_of, write_later_rows
+
+CARD = ff.window(40, by="card", time="t")
+CARD_SHOP = ff.window(rows=3, by=["card", "shop"], time="t")
+SHOP = ff.window(25, by="shop", time="t", closed="both", tie="row")
+LATE = ff.window(60, by=col("card").fill_null("none"), time="t")
+FEATURES = {
+    "mean": col("x").mean(over=CARD),
+    "last": col("x").lag(1, over=CARD_SHOP),
+    "x": col("x").standard_scale(),
+    "per_shop": col("y").sum(over=SHOP),
+    "of_card": ff.count(over=LATE) + 1,
+    "nested": (col("x") - col("x").mean(over=CARD)).max(over=CARD_SHOP),
+    "shop": col("shop").ordinal_encode(),
+}
+
+
+def rows(n_rows: int, seed: int, start: int = 0) -> pa.Table:
+    """Return rows of few cards, the first of which has half of them, with ties and missing keys."""
+    drawn = np.random.default_rng(seed)
+    card = np.where(drawn.random(n_rows) < 0.5, 0, drawn.integers(0, 9, n_rows))
+    names = np.array([*"abcdefgh", None])
+    return pa.table(
+        {
+            "t": pa.array(np.sort(drawn.integers(start, start + 200, n_rows))),
+            "card": pa.array(names[card].tolist(), pa.string()).dictionary_encode(),
+            "shop": pa.array(drawn.integers(0, 4, n_rows), mask=drawn.random(n_rows) < 0.1),
+            "x": pa.array(drawn.standard_normal(n_rows), mask=drawn.random(n_rows) < 0.2),
+            "y": pa.array(drawn.integers(-5, 5, n_rows)),
+            "row": pa.array(np.arange(n_rows)),
+        }
+    )
+
+
+EARLIER = rows(300, 1)
+FITTED = ff.Plan(FEATURES, keep=["row", "card"], dtype="float32").fit(EARLIER, history="batch")
+
+
+@given(
+    n_rows=st.integers(0, 300),
+    n_shares=st.integers(1, 7),
+    most_bytes=st.sampled_from([500, 3_000, 1 << 20]),
+    history=st.sampled_from(["batch", "rows"]),
+    seed=st.integers(0, 99),
+)
+def test_features_are_those_of_all_rows_at_once(
+    n_rows: int, n_shares: int, most_bytes: int, history: Any, seed: int
+) -> None:
+    data, past = rows(n_rows, seed, 200), EARLIER if history == "rows" else history
+    pieces = pieces_of_later_rows(
+        FITTED.record, data, history=past, n_shares=n_shares, most_bytes=most_bytes
+    )
+    found = pa.concat_tables(pieces.of_all())
+    assert found.equals(FITTED.transform(data, history=past), check_metadata=True)
+
+
+def test_rows_may_start_anywhere() -> None:
+    data = rows(300, 5, 200)
+    pieces = pieces_of_later_rows(FITTED.record, data, history=EARLIER, n_shares=3, most_bytes=999)
+    found = pa.concat_tables(pieces.of_all(start=123))
+    assert found.equals(FITTED.transform(data, history=EARLIER).slice(123))
+
+
+def test_files_of_both_are_written_and_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = rows(300, 6, 200)
+    for name, table in {"data": data, "earlier": EARLIER}.items():
+        parts = ds.dataset(table)
+        ds.write_dataset(
+            parts, tmp_path / name, format="parquet", max_rows_per_file=70, max_rows_per_group=30
+        )
+    monkeypatch.chdir(tmp_path)
+    options: Any = {"history": "earlier", "n_shares": 3, "most_bytes": 1_000}
+
+    def write(**patches: Any) -> None:
+        with monkeypatch.context() as patched:
+            for name, value in patches.items():
+                patched.setattr(f"fastfeat.plan.run.to_files.{name}", value)
+            layout = layout_of("out", part_rows=100)
+            write_later_rows(FITTED.record, "data", layout, "digest", **options)
+
+    with pytest.raises(ZeroDivisionError):
+        write(publish=lambda *_: 1 / 0)
+    parts = {path.name: path.stat().st_ino for path in Path(".out.unfinished").glob("part*")}
+    write()
+    there = {path.name: path.stat().st_ino for path in Path("out").glob("part*")}
+    assert there == parts
+    found = ds.dataset("out").to_table()
+    expected = FITTED.transform(data, history=EARLIER)
+    assert found.drop_columns(["card"]).equals(expected.drop_columns(["card"]))
+    assert found["card"].to_pylist() == expected["card"].to_pylist()
+    pq.write_table(EARLIER.slice(1), "earlier/part-0.parquet")
+    with pytest.raises(ff.errors.OutputError, match="of other data, or of files that were changed"):
+        write()
+
+
+def test_the_public_calls_take_a_history() -> None:
+    data = rows(300, 7, 200)
+    expected = FITTED.transform(data, history=EARLIER)
+    found = pa.concat_tables(FITTED.transform_batches(data, history=EARLIER))
+    assert found.equals(expected)
+    (frame,) = FITTED.transform_batches(data, history=EARLIER, to="pandas", categories=True)
+    assert frame.equals(FITTED.transform(data, history=EARLIER, to="pandas", categories=True))
+    fitted = ff.Plan({"mean": FEATURES["mean"]}).fit(EARLIER, history="batch")
+    with pytest.warns(ff.errors.HistoryMissing):
+        next(fitted.transform_batches(data))
+
+
+def test_a_feature_of_two_entities_is_refused() -> None:
+    both = col("x").mean(over=CARD) - col("x").mean(over=SHOP)
+    fitted = ff.Plan({"both": both}).fit(EARLIER, history="batch")
+    with pytest.raises(
+        ff.errors.InvalidPlan,
+        match=r"'both' sees rows of (card and of shop|shop and of card), which",
+    ):
+        fitted.transform_batches(EARLIER)
+    every = col("x").mean(over=ff.window(5, time="t"))
+    fitted = ff.Plan({"every": every}).fit(EARLIER, history="batch")
+    with pytest.raises(ff.errors.InvalidPlan, match="'every' sees rows of all rows"):
+        fitted.transform_batches(EARLIER)
+
+
+def test_what_is_not_there_yet_is_refused() -> None:
+    fitted = ff.Plan({"mean": FEATURES["mean"]}, row_id="row").fit(EARLIER, history="batch")
+    with pytest.raises(ff.errors.InvalidPlan, match="row_id= of a plan with windows"):
+        fitted.transform_batches(EARLIER, history="batch")
+    with pytest.raises(ff.errors.InvalidPlan, match="to='numpy': windows over data"):
+        FITTED.transform_batches(EARLIER, history="batch", to="numpy")
+
+
+def test_a_row_that_fails_is_told_by_its_number_in_the_data() -> None:
+    data = rows(300, 8, 200)
+    total = (col("y") * 2**61).sum(over=CARD)
+    fitted = ff.Plan({"total": total}).fit(EARLIER.slice(0, 1), history="batch")
+    with pytest.raises(ff.errors.Overflow) as expected:
+        fitted.transform(data, history="batch")
+    number = int(str(expected.value).partition("row ")[2].partition(":")[0].partition(" ")[0])
+    pieces = pieces_of_later_rows(fitted.record, data, history="batch", n_shares=3)
+    with pytest.raises(ff.errors.Overflow, match=r"row \d+\b.*") as found:
+        list(pieces.of_all())
+    told = int(str(found.value).partition("row ")[2].partition(":")[0].partition(" ")[0])
+    assert data["y"][told].as_py() != 0
+    assert told >= number
+
+
+def test_a_history_that_is_later_is_told() -> None:
+    data = rows(300, 8, 0)
+    later = rows(50, 9, 500)
+    with pytest.raises(ff.errors.InvalidData, match="history="):
+        list(FITTED.transform_batches(data, history=later))
+
+
+@pytest.mark.parametrize(
+    ("history", "told"),
+    [
+        ("bach", "history=: no such file: bach. Did you mean 'batch'"),
+        ({"t": [1]}, "history=: the data lacks the columns '"),
+    ],
+)
+def test_a_history_that_is_none_is_told(history: Any, told: str) -> None:
+    with pytest.raises(ff.errors.FastfeatError, match=told):
+        next(FITTED.transform_batches(EARLIER, history=history))
