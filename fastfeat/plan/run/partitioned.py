@@ -49,7 +49,7 @@ class Job:
         history: earlier rows; "batch" or None as of `FittedPlan.transform`.
         tables: lookup tables.
         backend: its name.
-        most_bytes: of rows that are read at a time.
+        most_bytes: of rows that are read at a time, perhaps asked anew for each table.
         n_shares: how many shares there are; None for as many as have about 32 MiB each.
         folder: where files without names go; None for that of the system.
     """
@@ -59,7 +59,7 @@ class Job:
     history: Dataset | str | None
     tables: Tables
     backend: str
-    most_bytes: int
+    most_bytes: int | Callable[[], int]
     n_shares: int | None = None
     folder: Path | None = None
 
