@@ -15,6 +15,7 @@ from bench.workloads.hard_windows import HARD_WINDOWS
 from bench.workloads.keyed import KEYED
 from bench.workloads.known_categories import KNOWN_CATEGORIES
 from bench.workloads.lists import LISTS
+from bench.workloads.merging import MERGING
 from bench.workloads.mixed import MIXED
 from bench.workloads.one_hot import ONE_HOT
 from bench.workloads.one_row import ONE_ROW
@@ -48,6 +49,7 @@ WORKLOADS = (
     *CATEGORY_COUNTS,
     *ONE_HOT,
     *KEYED,
+    *MERGING,
     *TARGET_ENCODING,
     *ASOF,
     *HARD_KEYS,

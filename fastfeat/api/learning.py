@@ -46,6 +46,8 @@ class State:
     def merge(self, other: State) -> State:
         """Return the state of the rows of both, which are used up.
 
+        Two that come from bytes wait together; see `Learning.state_of_bytes`.
+
         Raises:
             InvalidData: the other is of another plan, schema or round, or damaged.
         """
@@ -116,6 +118,21 @@ class Learning(Generic[Face]):
         """
         own = None if into is None else into.record
         return State(rounds.add_part(self.record, data, _numbers(rows), own))
+
+    def state_of_bytes(self, content: bytes) -> State:
+        """Return the state of bytes of this round, which merges at once with others.
+
+        States of `State.from_bytes` do without the learning, and wait, as they are, for one that
+        knows it.
+
+        Args:
+            content: as `State.to_bytes` gave them.
+
+        Raises:
+            InvalidData: they are of another round, or damaged.
+        """
+        record = part_state.state_of_bytes(content)
+        return State(rounds.opened(self.record, record))
 
     def next(self, state: State) -> Learning[Face]:
         """Return the learning before the next round.

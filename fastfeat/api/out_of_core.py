@@ -8,7 +8,7 @@ from fastfeat.api.learning import learning_of
 from fastfeat.errors import InvalidPlan, LargerThanMemory, warn
 from fastfeat.io.budget import Budget, budget_of
 from fastfeat.io.host_memory import as_bytes, free_memory
-from fastfeat.io.sources.dataset import Dataset, bytes_on_disk, dataset_of
+from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.learning import finished
 from fastfeat.plan.fit.passes import learned_within
@@ -36,7 +36,7 @@ def fit_if_large(plan: Declaration, files: Any, tables: Tables) -> Fitted | None
 
     Args:
         plan: what is fitted.
-        files: paths, or what else is read in parts.
+        files: paths, of files that may be large.
         tables: lookup tables.
 
     Raises:
@@ -45,14 +45,11 @@ def fit_if_large(plan: Declaration, files: Any, tables: Tables) -> Fitted | None
     Warns:
         LargerThanMemory: they are.
     """
-    on_disk, free = bytes_on_disk(files), free_memory()
-    if on_disk is None or free is None or on_disk * _MOST_GROWTH < free:
-        return None
     if plan.past_columns or plan.looks_ahead:  # rows see others, which are in other parts
         return None
-    dataset = dataset_of(files)
+    dataset, free = dataset_of(files), free_memory()
     n_bytes = dataset.bytes_of(plan.columns)
-    if n_bytes < free:
+    if free is None or n_bytes < free:
         return None
     budget = budget_of(free // 4 * 3)
     warn(
@@ -85,7 +82,3 @@ def _in_passes(plan: Declaration, dataset: Dataset, tables: Tables, budget: Budg
 
 def _itself(fitted: Fitted) -> Fitted:
     return fitted
-
-
-_MOST_GROWTH = 32
-"""How many times the bytes of a file its columns may take in memory."""

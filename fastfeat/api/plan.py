@@ -22,7 +22,7 @@ from fastfeat.errors import NotFitted
 from fastfeat.expr import Expr
 from fastfeat.io.arrow import Array, ChunkedArray, Table
 from fastfeat.io.arrow import Schema as ArrowSchema
-from fastfeat.io.sources.read import is_in_parts
+from fastfeat.io.sources.read import may_be_large
 from fastfeat.io.sources.schema import read_schema
 from fastfeat.online.row.one_row import transform_row
 from fastfeat.plan.declare.arguments import Features
@@ -356,7 +356,7 @@ class Plan:
 
             check_all_in_parts(rows, history, backend)
             record = fit_within(self.declaration, data, tables, memory)
-        elif is_in_parts(data) and rows is None and history is None and backend == "cpu":
+        elif rows is None and history is None and backend == "cpu" and may_be_large(data):
             from fastfeat.api.out_of_core import fit_if_large  # seldom needed
 
             record = fit_if_large(self.declaration, data, tables)

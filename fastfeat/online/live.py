@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, cast, get_args
 
 from fastfeat import pickles
 from fastfeat.arguments import Hints, explaining_methods
-from fastfeat.dtypes import DType
 from fastfeat.errors import (
-    FastfeatError,
     InvalidData,
     InvalidPlan,
     StateError,
@@ -21,7 +19,6 @@ from fastfeat.errors import (
     shortened,
 )
 from fastfeat.io.arrow import Table, pa
-from fastfeat.io.sources.read import column_names
 from fastfeat.online.ask.results import (
     ALONE,
     check_form,
@@ -31,15 +28,18 @@ from fastfeat.online.ask.results import (
     with_passed,
 )
 from fastfeat.online.file.state_file import check_beginning, path_of
-from fastfeat.online.lower.live_plan import lower
-from fastfeat.online.lower.row_tables import (
-    is_one_row,
-    rows_by_id,
-    rows_table,
-    time_columns,
-    value_array,
-    with_time,
+from fastfeat.online.given_rows import (
+    has_ids,
+    late_columns,
+    one_row,
+    read_once,
+    table_by_id,
+    table_of_history,
+    table_of_rows,
+    with_time_of,
 )
+from fastfeat.online.lower.live_plan import lower
+from fastfeat.online.lower.row_tables import is_one_row, rows_table, value_array
 from fastfeat.online.opening import begin, reopened
 from fastfeat.online.parquet import export, exported
 from fastfeat.online.row.one_row import transform_row
@@ -48,7 +48,6 @@ from fastfeat.online.state.changes import Base, Change, Durability, Late, Settin
 from fastfeat.online.state.state import Sizes, State
 from fastfeat.online.state.table_updates import table_types
 from fastfeat.plan.run.fitted import Face, Fitted
-from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables, read_tables, resolve_tables
 
 if not TYPE_CHECKING:
@@ -91,7 +90,6 @@ class Live(Generic[Face]):
         self._state = state
         lowered = state.lowered
         self._plans = lowered.plans
-        self._late = [name for name in lowered.columns if name in lowered.late]
         keep = [name for one in self._plans.values() for name in one.declaration.keep]
         self._passed = list(dict.fromkeys(keep))
 
@@ -142,17 +140,18 @@ class Live(Generic[Face]):
             Overflow: a result does not fit its type.
         """
         is_plain = to == "arrow" and out is None and not categories
-        if is_plain and not source and not first and not end:
+        offsets: tuple[object, ...] = (source, first, end)
+        if is_plain and list(map(type, offsets)) == [str, int, int] and not any(offsets):
             prepared = self._process_prepared_row(events)
             if prepared is not None:
                 return prepared
         if is_plain and not source and self._is_remembered_by_nobody(events):
             return self._of_row(events)
         check_form(self._plans, to, out, categories=categories)
-        row = self._one_row(events)
+        row = one_row(self._state, events)
         _check_alone(row, to, out, categories=categories)
-        given = self._read(events, is_one=row is not None)
-        rows = self._rows(given, self._passed)
+        given = events if row is not None else read_once(self._state, events, self._passed)
+        rows = table_of_rows(self._state, given, self._passed)
         check_out(self._plans, rows, to, out)
         change = Change("process", rows, "", source, first, end, time.time_ns())
         _, results = self._state.apply(change, Wanted(to, row))
@@ -195,14 +194,14 @@ class Live(Generic[Face]):
         if is_plain and at is None and self._is_row_alone(rows):
             return self._of_row(rows)
         check_form(self._plans, to, out, categories=categories)
-        given = rows if at is None else self._with_time(rows, at)
-        row, row_id = self._one_row(given), self._state.lowered.row_id
+        given = rows if at is None else with_time_of(self._state, rows, at, self._passed)
+        row = one_row(self._state, given)
         _check_alone(row, to, out, categories=categories)
-        given = self._read(given, is_one=row is not None)
-        has_ids = row_id is not None and self._has(given, row_id)
-        table = self._rows(given, self._passed, has_ids=has_ids)
+        given = given if row is not None else read_once(self._state, given, self._passed)
+        are_known = has_ids(self._state, given)
+        table = table_of_rows(self._state, given, self._passed, has_ids=are_known)
         check_out(self._plans, table, to, out)
-        results = self._state.features(table, Wanted(to, row), has_ids=has_ids)
+        results = self._state.features(table, Wanted(to, row), has_ids=are_known)
         if row is not None:
             return of_one_row(results)
         return given_to_user(
@@ -231,15 +230,14 @@ class Live(Generic[Face]):
             InvalidData: not one row.
             LateRow: as of `features`.
         """
-        given = row if at is None else self._with_time(row, at)
-        row_id = self._state.lowered.row_id
-        has_ids = row_id is not None and self._has(given, row_id)
-        table = self._rows(given, self._passed, has_ids=has_ids)
+        given = row if at is None else with_time_of(self._state, row, at, self._passed)
+        are_known = has_ids(self._state, given)
+        table = table_of_rows(self._state, given, self._passed, has_ids=are_known)
         if table.num_rows != 1:
             raise InvalidData(
                 f"live.explain: takes one row, got {table.num_rows:,}. Write live.explain(rows[0])"
             )
-        reports = self._state.explain(table, has_ids=has_ids)
+        reports = self._state.explain(table, has_ids=are_known)
         return reports.get(ALONE, reports)
 
     def update(self, events: Any, *, source: str = "", first: int = 0, end: int = 0) -> None:
@@ -248,7 +246,7 @@ class Live(Generic[Face]):
         Arguments and errors as of `process`.
         """
         asked = self._state.lowered.asked
-        rows = self._rows(events, (), if_there=asked)
+        rows = table_of_rows(self._state, events, if_there=asked)
         change = Change("update", rows, "", source, first, end, time.time_ns())
         self._state.apply(change)
 
@@ -267,7 +265,7 @@ class Live(Generic[Face]):
                 `late="insert"` it is taken and counted.
             InvalidData: an id that no row of the state has, or another value than is known already.
         """
-        table = self._by_id(rows, self._late)
+        table = table_by_id(self._state, rows, late_columns(self._state))
         self._state.apply(Change("outcomes", table, "", source, first, end, time.time_ns()))
 
     def correct(self, rows: Any, *, source: str = "", first: int = 0, end: int = 0) -> None:
@@ -283,7 +281,7 @@ class Live(Generic[Face]):
             InvalidData: an id that no row of the state has.
             InvalidPlan: a window reads what another window gave for a row, which stands.
         """
-        table = self._by_id(rows, [*self._state.types])
+        table = table_by_id(self._state, rows, self._state.types)
         self._state.apply(Change("correct", table, "", source, first, end, time.time_ns()))
 
     def forget(self, column: str, value: Any) -> int:
@@ -444,16 +442,6 @@ class Live(Generic[Face]):
         names = ", ".join(name or "one plan" for name in self._plans)
         return f"Live({names}: {self._state.n_rows:,} rows)"
 
-    @property
-    def _types(self) -> dict[str, DType]:
-        """The type of each column that is read of rows, as far as it is known."""
-        return {**self._state.types, **self._state.lowered.asked}
-
-    def _one_row(self, given: Any) -> Mapping[str, Any] | None:
-        """Return the row where one was given as a dict, with late columns where they lack."""
-        types = self._types
-        return given if is_one_row(given, types) else None
-
     def _is_row_alone(self, given: Any) -> bool:
         """Return whether one row was given, and no plan sees another one."""
         lowered = self._state.lowered
@@ -484,66 +472,6 @@ class Live(Generic[Face]):
         tables = self._state.tables
         found = {name: transform_row(f, row, tables=tables) for name, f in self._plans.items()}
         return found.get(ALONE, found)
-
-    def _read(self, given: Any, *, is_one: bool) -> Any:
-        """Return rows as they were given, once read where columns of them are given out as well."""
-        if is_one or not self._passed:
-            return given
-        row_id = self._state.lowered.row_id
-        return read_columns(given, (), [*self._types, *self._passed, *([row_id] if row_id else [])])
-
-    def _has(self, given: Any, name: str) -> bool:
-        if isinstance(given, Mapping):
-            return name in given
-        names = column_names(given)
-        return names is not None and name in names
-
-    def _with_time(self, given: Any, at: Any) -> Any:
-        row_id = self._state.lowered.row_id
-        others = [*self._passed, *([] if row_id is None else [row_id])]
-        return with_time(given, at, self._types, time_columns(self._plans.values()), others)
-
-    def _rows(
-        self,
-        given: Any,
-        passed: Iterable[str],
-        *,
-        has_ids: bool = True,
-        if_there: Iterable[str] = (),
-    ) -> Table:
-        """Return rows as a user gave them as a table of the columns that plans read."""
-        types, row_id = self._types, self._state.lowered.row_id
-        others = list(passed)
-        if row_id is not None and not has_ids:
-            types.pop(row_id, None)
-        elif row_id is not None and row_id not in types:
-            others.append(row_id)
-        return rows_table(given, types, [*self._late, *if_there], others)
-
-    def read_history(self, given: Any) -> Table:
-        """Return rows that a new state begins with as a table of the columns that plans read.
-
-        Args:
-            given: in any form that `FittedPlan.transform` takes.
-
-        Raises:
-            FastfeatError: as of `FittedPlan.transform`; the message says that it is the history.
-        """
-        try:
-            return self._rows(given, (), if_there=self._state.lowered.asked)
-        except FastfeatError as error:
-            raise type(error)(f"history=: {error}") from error
-
-    def _by_id(self, given: Any, columns: list[str]) -> Table:
-        row_id = self._state.lowered.row_id
-        if row_id is None:
-            raise InvalidPlan(
-                "outcomes and corrections tell rows by their id, and no plan names its column. Say "
-                "which it is: Plan(..., row_id='id')"
-            )
-        types = {name: dtype for name, dtype in self._state.types.items() if name in columns}
-        types.pop(row_id, None)
-        return rows_by_id(given, types, row_id, self._state.types.get(row_id))
 
 
 def _check_alone(row: object, to: str, out: Any, *, categories: bool) -> None:
@@ -611,12 +539,11 @@ def begin_live(
     known = {name: rows_table(table, types[name]) for name, table in given.items()}
     base = exported(history, lowered, settings, known)
     state = State(lowered, settings, base or Base(None, known))
-    live = Live(faces, state)
     if history is not None and base is None:
-        state.begin(live.read_history(history))
+        state.begin(table_of_history(state, history))
     if path is not None:
         begin(state, path, durability or "commit")
-    return live
+    return Live(faces, state)
 
 
 def begin_alone(fitted: Fitted, history: Any, **options: Any) -> Live[Fitted]:

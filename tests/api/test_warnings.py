@@ -19,6 +19,7 @@ from fastfeat.engine.cpu import cache
 from fastfeat.errors import FastfeatWarning, NoCategories
 from fastfeat.io.budget import Budget
 from fastfeat.io.sinks.write import write_table
+from fastfeat.io.sources import read
 
 PAGE = (Path(__file__).parents[2] / "docs" / "warnings.md").read_text("utf-8")
 KINDS = FastfeatWarning.__subclasses__()
@@ -47,7 +48,8 @@ def larger_than_memory() -> None:
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         path = Path(folder) / "rows.arrow"
         write_table(pa.table({"x": [1.0, 2.0]}), path)
-        patch.setattr(out_of_core, "free_memory", lambda: 16)
+        for module in (read, out_of_core):
+            patch.setattr(module, "free_memory", lambda: 16)
         patch.setattr(out_of_core, "budget_of", lambda memory: Budget(1 << 40))
         fit(X, path)
 

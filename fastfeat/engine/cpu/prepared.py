@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from fastfeat.engine.cpu.compiled import address_of, call_kernel, compiled, driver
 from fastfeat.engine.cpu.kernels import is_written_kernel_compiled
-from fastfeat.engine.cpu.step_calls import Reader, Sources, StepOfBatch, placed
+from fastfeat.engine.cpu.step_calls import Of, Reader, Sources, StepOfBatch, placed
 from fastfeat.engine.cpu.table import TablePlan, Words, bind_constants
 from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.storage import storage
@@ -77,8 +77,8 @@ class PreparedProgram:
     kernel: Kernel
     owners: tuple[object, ...]
     steps: Sequence[StepOfBatch] = ()
-    read: Sequence[tuple[int, int]] = ()
-    copied: Sequence[tuple[int, int]] = ()
+    read: Sequence[tuple[Of, int]] = ()
+    copied: Sequence[tuple[Of, int]] = ()
 
 
 def matrix_program(
@@ -124,7 +124,7 @@ def arrow_program(
     constants: Constants,
     sources: Sources,
     places: Sequence[int],
-    copied: Mapping[int, int],
+    copied: Mapping[int, Of],
 ) -> PreparedProgram:
     """Return a program prepared to give Arrow columns.
 
@@ -162,7 +162,7 @@ def arrow_program(
     )
 
 
-def _read(table: TablePlan, sources: Sources, program: Program) -> list[tuple[int, int]]:
+def _read(table: TablePlan, sources: Sources, program: Program) -> list[tuple[Of, int]]:
     """Return the step, and the first word of the table, of each column that a step makes."""
     slots: list[InputSlot] = [program.inputs[number] for number in table.input_slots.tolist()]
     pairs = zip(slots, table.input_words[:, 0].tolist(), strict=True)
@@ -175,7 +175,7 @@ def _block(
     program: Program,
     widths: Sequence[int],
     places: Sequence[int],
-    copied: Mapping[int, int],
+    copied: Mapping[int, Of],
 ) -> Words:
     """Return the words of a call, less those that depend on the form of the result."""
     slots: list[InputSlot] = [program.inputs[number] for number in table.input_slots.tolist()]
@@ -193,7 +193,7 @@ def _block(
         words += read
     for at, number in zip(table.output_words[:, 0].tolist(), table.outputs.tolist(), strict=True):
         words += [8 * at, places[number], widths[number], 0, 0, 0]
-    for place, step in copied.items():
+    for place, (step, _) in copied.items():
         words += [-1, place, sources.steps[step].step.width, 0, 0, 0]
     return np.array(words, dtype=np.int64)
 

@@ -20,6 +20,8 @@ from fastfeat.io.arrow import DataType, pa
 from fastfeat.scalars.value import InputSlot
 
 Words = NDArray[np.int64]
+Of = tuple[int, int]
+"""A step among some, and which of the columns that it makes."""
 NOWHERE = -1
 _ROWS = 64  # memory is of whole words of bits
 
@@ -38,7 +40,7 @@ class Room:
 
     def bytes_of(self, n_rows: int) -> int:
         """Return the bytes for so many rows."""
-        whole = -(-n_rows // _ROWS) * _ROWS
+        whole = whole_rows(n_rows)
         return (whole * self.row_bytes if self.row_bytes else whole // 8) + self.more_bytes
 
 
@@ -73,6 +75,7 @@ class KernelCall:
         words: its table, without addresses of rows.
         given: the columns that it reads.
         rooms: by word, the memory whose address that is.
+        rows: the word for how many rows there is memory; None where it needs none.
         unless_failed: a word that stays as it is in the table unless the kernel fails.
         fewest_rows: the least that it takes.
         cleared: the memory that is set to 0 before.
@@ -83,6 +86,7 @@ class KernelCall:
     words: Words
     given: tuple[Given, ...] = ()
     rooms: Mapping[int, Room] = field(default_factory=dict[int, Room])
+    rows: int | None = None
     unless_failed: int | None = None
     fewest_rows: int = 0
     cleared: Room | None = None
@@ -100,6 +104,7 @@ class StepCalls:
         validity: where the bits go that say which rows have one; the number of the argument whose
             bits these are; None where all have.
         form_of_validity: of that argument.
+        part: which of the columns that it makes, one after the other in memory.
     """
 
     calls: tuple[KernelCall, ...]
@@ -107,6 +112,7 @@ class StepCalls:
     width: int
     validity: Room | int | None = None
     form_of_validity: int = 0
+    part: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +135,12 @@ class Sources:
     Args:
         children: which column of a batch a slot is, in the storage that kernels read.
         steps: what is run before the program.
-        made: which of these makes the column of a slot.
+        made: by slot, the one of these that makes its column.
     """
 
     children: Mapping[InputSlot, int]
     steps: Sequence[StepOfBatch] = ()
-    made: Mapping[InputSlot, int] = field(default_factory=dict[InputSlot, int])
+    made: Mapping[InputSlot, Of] = field(default_factory=dict[InputSlot, Of])
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +148,11 @@ class Reader:
     """Words that say where the result of a step is, outside of the tables of steps.
 
     Args:
-        step: which one.
+        step: which one, and which of its columns.
         values, validity, validity_bit: addresses of these words.
     """
 
-    step: int
+    step: Of
     values: int
     validity: int
     validity_bit: int
@@ -188,18 +194,23 @@ def placed(
                 memory[room] = np.zeros(room.bytes_of(n_rows) + 8, np.uint8)
             return memory[room].ctypes.data
 
-        own = [reader for reader in readers if reader.step == k]
-        more = [fill for reader in own for fill in _read(one, reader, address)]
+        own = [reader for reader in readers if reader.step[0] == k]
+        more = [fill for reader in own for fill in _read(one, reader, n_rows, address)]
         for at, call in enumerate(one.step.calls):
-            words += _words_of(one, call, address, kept, more if at == 0 else [])
+            words += _words_of(one, call, n_rows, address, kept, more if at == 0 else [])
         kept.append(memory)
     return np.array(words, np.int64), kept
 
 
-def _read(one: StepOfBatch, reader: Reader, address: AddressOf) -> list[list[int]]:
+def whole_rows(n_rows: int) -> int:
+    """Return the rows of which a column has the memory, in which there are so many."""
+    return -(-n_rows // _ROWS) * _ROWS
+
+
+def _read(one: StepOfBatch, reader: Reader, n_rows: int, address: AddressOf) -> list[list[int]]:
     """Write where the result of a step is; return the columns of which it is known with a batch."""
     step = one.step
-    _write(reader.values, address(step.values))
+    _write(reader.values, address(step.values) + reader.step[1] * step.width * whole_rows(n_rows))
     match step.validity:
         case None:
             _write(reader.validity, 0)
@@ -219,6 +230,7 @@ def _write(address: int, word: int) -> None:
 def _words_of(
     one: StepOfBatch,
     call: KernelCall,
+    n_rows: int,
     address: AddressOf,
     kept: list[object],
     more: Sequence[Sequence[int]],
@@ -228,6 +240,8 @@ def _words_of(
     kept += [table, call]
     for word, room in call.rooms.items():
         table[word] = address(room)
+    if call.rows is not None:
+        table[call.rows] = whole_rows(n_rows)
     first = table.ctypes.data
 
     def at(word: int) -> int:

@@ -144,19 +144,14 @@ def dataset_of(data: Any) -> Dataset:
             return _of_parts([TablePart(select(table_in_memory(data), None))])
 
 
-def bytes_on_disk(data: Any) -> int | None:
-    """Return the bytes of files, or None where data is no file.
+def bytes_on_disk(paths: Any) -> int:
+    """Return the bytes of the files of a path, folder, pattern or address, or of a list of them.
 
     Raises:
         InvalidData: there is no such file.
     """
-    match data:
-        case str() | os.PathLike():
-            return sum(file.n_bytes for file in located(cast("str", data)))
-        case [*paths] if paths and all(isinstance(path, str | os.PathLike) for path in paths):
-            return sum(file.n_bytes for path in paths for file in located(path))
-        case _:
-            return None
+    each = [cast("str", paths)] if isinstance(paths, str | os.PathLike) else paths
+    return sum(file.n_bytes for path in each for file in located(path))
 
 
 def _width(dtype: DataType) -> int:

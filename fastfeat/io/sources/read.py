@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from fastfeat.io.arrow import Schema, Table, pa
+from fastfeat.io.host_memory import free_memory
 from fastfeat.io.sources.files import file_schema, read_file
 from fastfeat.io.sources.strided import Run, in_turn
 from fastfeat.io.sources.tables import select, table_in_memory
@@ -69,6 +70,21 @@ def is_in_parts(data: Any) -> bool:
     return isinstance(data, str | os.PathLike) or (callable(data) and not isinstance(data, type))
 
 
+def may_be_large(data: Any) -> bool:
+    """Whether data is files that may take more memory than is free, by their bytes on disk."""
+    if not is_in_parts(data) or callable(data):
+        return False
+    path = cast("str", data)
+    if isinstance(data, str | os.PathLike) and is_one_file(path):
+        n_bytes = os.path.getsize(path) if os.path.isfile(path) else 0
+    else:
+        from fastfeat.io.sources.dataset import bytes_on_disk  # seldom needed
+
+        n_bytes = bytes_on_disk(data)
+    free = free_memory()
+    return free is not None and n_bytes * _MOST_GROWTH > free
+
+
 def is_one_file(path: str | os.PathLike[str]) -> bool:
     """Whether a path is that of a file, or of nothing: no folder, no pattern, no address."""
     text = os.fspath(path)
@@ -112,3 +128,7 @@ def column_names(data: Any) -> list[str] | None:
             arrow = isinstance(getattr(data, "schema", None), pa.Schema)
             listed: Any = data.schema.names if arrow else getattr(data, "columns", None)
             return None if listed is None else [name for name in listed if isinstance(name, str)]
+
+
+_MOST_GROWTH = 32
+"""How many times the bytes of a file its columns may take in memory."""

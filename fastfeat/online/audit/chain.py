@@ -13,7 +13,7 @@ import json
 import secrets
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import pairwise
@@ -23,17 +23,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.errors import StateError
-from fastfeat.io.arrow import Table, pa
+from fastfeat.io.arrow import DataType, Schema, Table, pa
 from fastfeat.online.audit.column_words import keyed
 from fastfeat.online.audit.digests import N_BYTES, Digest, digest_of, what_differs
+from fastfeat.online.audit.row_digest import has_row_digest
 from fastfeat.online.file.entries import Links
 from fastfeat.online.state.changes import (
     Base,
     Change,
     ChangeResults,
     Entry,
-    FeaturesOfRow,
     Settings,
+    StoredRow,
 )
 from fastfeat.plan.keep.artifact import fitted_digest
 from fastfeat.plan.run.fitted import Fitted
@@ -151,12 +152,12 @@ class Chain:
         change, applied = entry.change, entry.applied
         outputs = self.digest(answered_tables(applied), len(applied.stored), "outputs")
         stored = np.packbits(applied.stored).tobytes()
-        return self._link(_fields(change, artifacts), self._inputs(change.rows), outputs, stored)
+        return self._link(_fields(change, artifacts), self._inputs(change), outputs, stored)
 
     def asked(self, change: Change, artifacts: Artifacts) -> Link:
         """Return the link of a change as far as it is known before it is applied."""
         outputs = Digest(b"", b"", b"")
-        return self._link(_fields(change, artifacts), self._inputs(change.rows), outputs, b"")
+        return self._link(_fields(change, artifacts), self._inputs(change), outputs, b"")
 
     def base(self, base: Base, settings: Settings, artifacts: Artifacts) -> Link:
         """Return the link of a whole state, which takes the place of the changes before it."""
@@ -169,10 +170,15 @@ class Chain:
         ]
         told = json.dumps(facts, sort_keys=True).encode()
         beside = Digest(keyed(self._once(b"tables"), [told, *tables]), b"", b"")
-        return self._link(_fields(_BASE, artifacts), self._inputs(rows), beside, b"")
+        return self._link(
+            _fields(_BASE, artifacts), self._inputs(replace(_BASE, rows=rows)), beside, b""
+        )
 
-    def _inputs(self, rows: Table) -> Digest:
-        return self.digest({"": rows}, rows.num_rows, "inputs")
+    def _inputs(self, change: Change) -> Digest:
+        row = change.row
+        if row is not None and has_row_digest(row.schema):
+            return self.digest({"": row}, 1, "inputs")
+        return self.digest({"": change.rows}, change.rows.num_rows, "inputs")
 
     def _whole(self, name: str, table: Table) -> bytes:
         return self.digest({"": table}, table.num_rows, f"table {name}").whole
@@ -190,7 +196,7 @@ class Chain:
         """Return the chain with a link more."""
         return Chain(self.key, link.digest)
 
-    def digest(self, tables: Mapping[str, Table | FeaturesOfRow], n_rows: int, what: str) -> Digest:
+    def digest(self, tables: Mapping[str, Table | StoredRow], n_rows: int, what: str) -> Digest:
         """Return the digest of tables, as the next link holds it.
 
         Args:
@@ -241,11 +247,25 @@ def differing_texts(one: Link, other: Link) -> list[str]:
     ]
 
 
-def answered_tables(applied: ChangeResults) -> dict[str, Table | FeaturesOfRow]:
+def answered_tables(applied: ChangeResults) -> dict[str, Table | StoredRow]:
     """Return the tables that a change gave: features of each plan, and what is kept beside rows."""
     tables = {f"{FEATURES}{plan}": features for plan, features in applied.features.items()}
+    if applied.kept and any(isinstance(features, StoredRow) for features in tables.values()):
+        return {**tables, KEPT: _stored_row(applied.kept)}
     kept = {name: _of_every_row(column, applied.stored) for name, column in applied.kept.items()}
     return {**tables, **({KEPT: pa.table(kept)} if kept else {})}
+
+
+def _stored_row(columns: Mapping[str, Any]) -> StoredRow:
+    """Return columns of one value as a row."""
+    schema = _schema_of(tuple(columns), tuple(column.type for column in columns.values()))
+    scalars = [column[0] for column in columns.values()]
+    return StoredRow(schema, [getattr(one, "value", one.as_py()) for one in scalars])
+
+
+@lru_cache(maxsize=64)
+def _schema_of(names: tuple[str, ...], types: tuple[DataType, ...]) -> Schema:
+    return pa.schema(list(zip(names, types, strict=True)))
 
 
 def _of_every_row(column: Any, stored: NDArray[np.bool_]) -> Any:

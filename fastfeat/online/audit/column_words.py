@@ -25,7 +25,7 @@ MISSING = np.uint64(0x9E3779B97F4A7C15)
 """The word of a value that is missing."""
 PLACE = np.uint64(0xD1342543DE82EF95)
 """Odd; what the place in a list, or a column, is multiplied by."""
-_LONGEST_IN_WORDS = 256
+LONGEST_IN_WORDS = 256
 """Text and bytes longer than this are hashed one by one: of shorter ones, words of all at once."""
 _UNSIGNED = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
 
@@ -60,7 +60,7 @@ def folded_words(words: Words) -> Words:
 @lru_cache(maxsize=64)
 def word_keys(secret: bytes, names: tuple[str, ...]) -> Words:
     """Return odd words of the key for each name: an even factor would lose bits."""
-    n_words = 1 + _LONGEST_IN_WORDS // 8
+    n_words = 1 + LONGEST_IN_WORDS // 8
     streams = [keyed(secret, [name.encode()]) for name in names]
     drawn = b"".join(hashlib.shake_128(stream).digest(8 * n_words) for stream in streams)
     return np.frombuffer(drawn, np.uint64).reshape(len(names), n_words) | np.uint64(1)
@@ -170,7 +170,7 @@ def _texts(valid: Array, keys: Words) -> tuple[list[Any], Words]:
     starts, lengths = offsets[:-1] - first, np.diff(offsets)
     words = lengths.astype(np.uint64) * keys[0]
     at_byte = np.ndarray((n_bytes + 1,), "<u8", padded.data, strides=(1,))
-    long = lengths > _LONGEST_IN_WORDS
+    long = lengths > LONGEST_IN_WORDS
     most = int(np.where(long, 0, lengths).max(initial=0))
     for k in range(0, most, 8):
         rows = np.flatnonzero((lengths > k) & ~long)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,8 @@ from fastfeat.online.audit.column_words import (
     value_type,
     word_keys,
 )
-from fastfeat.online.state.changes import FeaturesOfRow
+from fastfeat.online.audit.row_digest import digest_of_row
+from fastfeat.online.state.changes import StoredRow
 
 N_BYTES = 32
 COLUMN_BYTES = 8
@@ -58,21 +59,26 @@ class Digest:
 
 
 def digest_of(
-    tables: Mapping[str, Table | FeaturesOfRow], n_rows: int, secret: bytes, once: bytes
+    tables: Mapping[str, Table | StoredRow], n_rows: int, secret: bytes, once: bytes
 ) -> Digest:
     """Return the digest of tables whose rows stand beside each other.
 
     Args:
-        tables: by what tells their columns apart; the order of columns does not matter. Features of
-            one row have the digest of the table that they would be.
+        tables: by what tells their columns apart; the order of columns does not matter. One row
+            has the digest of the table that it would be; either all are one, or none.
         n_rows: of each.
         secret: what words of rows are mixed with; the same for all digests of a state.
         once: what everything else is keyed with; no other digest has it.
     """
+    of_row = {name: one for name, one in tables.items() if isinstance(one, StoredRow)}
+    if of_row:
+        assert len(of_row) == len(tables), "all are one row"
+        assert n_rows == 1, "all are one row"
+        return Digest(*digest_of_row(of_row, secret, once))
     made = hmac.new(once, n_rows.to_bytes(8, "little"), "sha256")
     rows, columns = np.zeros(n_rows, np.uint64), [np.empty(0, np.uint64)]
     for label in sorted(tables):
-        columns.append(_told_to(made, label, tables[label], secret, rows))
+        columns.append(_told_to(made, label, cast("Table", tables[label]), secret, rows))
     whole, of_columns = made.digest(), np.concatenate(columns)
     halves = rows.view(np.uint32)[_HIGH]
     cover = _cover(once, whole, of_columns.nbytes + halves.nbytes)
@@ -188,22 +194,17 @@ def _made_layout(schema: Schema, label: str, secret: bytes) -> _Layout:
     )
 
 
-def _told_to(
-    made: Any, label: str, table: Table | FeaturesOfRow, secret: bytes, rows: Words
-) -> Words:
+def _told_to(made: Any, label: str, table: Table, secret: bytes, rows: Words) -> Words:
     """Tell the values of a table to an HMAC, add words to those of its rows; return its columns'.
 
     Returns:
         A word a column, in the order of names.
     """
-    layout, arrays = _layout(table.schema, label, secret), list[Array]()
-    if isinstance(table, FeaturesOfRow):
-        block, flags = _block_of_row(table.values, layout)
-    else:
-        arrays = _arrays_of(table)
-        for k in layout.plain:
-            arrays[k] = plain(arrays[k])
-        block, flags = _block(arrays, layout, table.num_rows)
+    layout = _layout(table.schema, label, secret)
+    arrays = _arrays_of(table)
+    for k in layout.plain:
+        arrays[k] = plain(arrays[k])
+    block, flags = _block(arrays, layout, table.num_rows)
     made.update(layout.head)
     made.update(block)
     folded = folded_words(block)
@@ -266,32 +267,6 @@ def _block(
         return block, None
     np.putmask(block[n_floats:], flags[n_floats:], np.uint64(0))
     return block, flags[n_floats:]
-
-
-def _block_of_row(values: NDArray[Any], layout: _Layout) -> tuple[Words, NDArray[np.bool_] | None]:
-    """Return the words of the features of one row, and which are missing; see `_block`."""
-    assert not layout.others, "they are numbers and bools"
-    n_floats, chosen = layout.n_floats, layout.chosen
-    block = np.zeros((len(chosen), 1), np.uint64)
-    if n_floats:
-        floats = values.take(layout.chosen[:n_floats]).astype(np.float64)
-        block[:n_floats, 0] = floats.view(np.uint64)
-        block[:n_floats, 0][floats != floats] = _NAN[8]
-    lacking: list[int] = []
-    for row in range(n_floats, len(chosen)):
-        value, n_bits = values.item(chosen[row]), layout.bits[row]
-        if row in layout.narrow:
-            bits = int(np.array(value, f"f{n_bits // 8}").view(f"u{n_bits // 8}"))
-            block[row] = bits if value == value else _NAN[n_bits // 8]
-        elif value == value:
-            block[row] = int(value) & ((1 << n_bits) - 1)
-        else:
-            lacking.append(row - n_floats)
-    if not lacking:
-        return block, None
-    flags = np.zeros((len(chosen) - n_floats, 1), np.bool_)
-    flags[lacking] = True
-    return block, flags
 
 
 def _one_nan(words: Words, n_bytes: int, missing: NDArray[np.bool_] | None) -> None:

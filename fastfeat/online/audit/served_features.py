@@ -22,7 +22,7 @@ from fastfeat.io.sinks.atomic import replacing
 from fastfeat.io.sinks.write import write_table
 from fastfeat.io.sources.formats import SUFFIXES
 from fastfeat.ir.scope import order_of, window_nodes
-from fastfeat.online.state.changes import Change, ChangeResults, FeaturesOfRow
+from fastfeat.online.state.changes import Change, ChangeResults, StoredRow
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.fit.labels import label_of
 from fastfeat.plan.run.fitted import Fitted
@@ -112,7 +112,7 @@ class ServedWriter:
             self.labelled.append(rows.select([n for n in names if n in rows.column_names]))
         if change.kind == "process":
             features = applied.features[self.name]
-            assert not isinstance(features, FeaturesOfRow), "a replay computes tables"
+            assert not isinstance(features, StoredRow), "a replay computes tables"
             features = features.filter(pa.array(stored))
             self._write(self._beside(change, np.flatnonzero(stored), rows, features))
             self.places.append(np.arange(self.n_taken, self.n_taken + n_stored))

@@ -17,6 +17,18 @@ from fastfeat.online.state.changes import Base, Change, ChangeResults, Entry, Ki
 KINDS = frozenset(get_args(Kind))
 ROWS_A_PART = 1 << 20
 """A base is written in parts of so many rows: SQLite holds at most a billion bytes a value."""
+_FEW_BYTES, _END = 1 << 12, b"\xff\xff\xff\xff\0\0\0\0"
+_PLAIN = frozenset(
+    kind.id
+    for kind in (
+        *(pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.int64()),
+        *(pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()),
+        *(pa.float16(), pa.float32(), pa.float64(), pa.large_string(), pa.large_binary()),
+        *(pa.date32(), pa.date64(), pa.timestamp("s"), pa.duration("s")),
+        *(pa.time32("s"), pa.time64("us")),
+    )
+)
+"""Types without dictionaries: a stream of them is the schema, the rows and the end."""
 _MANY_ROWS = 1 << 13
 """Rows that threads compress: to wait for them takes longer than to compress a row."""
 OF_ENTRIES, OF_BASES = "lz4", "zstd"
@@ -274,6 +286,9 @@ def table_bytes(table: Table, compression: str | None) -> bytes:
     Raises:
         StateError: a column has a type that Arrow's files do not hold.
     """
+    few = _bytes_of_few(table) if table.num_rows == 1 else None
+    if few is not None:
+        return few
     sink = pa.BufferOutputStream()
     options = pa.ipc.IpcWriteOptions(
         compression=compression,
@@ -287,6 +302,17 @@ def table_bytes(table: Table, compression: str | None) -> bytes:
     except pa.ArrowException as error:
         raise StateError(f"rows of {table.schema} cannot be written: {error}") from None
     return cast("bytes", sink.getvalue().to_pybytes())
+
+
+def _bytes_of_few(table: Table) -> bytes | None:
+    """Return a table that would grow if it were compressed; None for another, or a large one."""
+    batches, schema = table.to_batches(), table.schema
+    if len(batches) != 1 or not all(kind.id in _PLAIN for kind in schema.types):
+        return None
+    rows = batches[0].serialize()
+    if rows.size > _FEW_BYTES:
+        return None
+    return cast("bytes", schema.serialize().to_pybytes() + rows.to_pybytes() + _END)
 
 
 def table_of(content: bytes) -> Table:

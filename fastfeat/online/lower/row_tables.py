@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeGuard, cast
 
 import numpy as np
 
 from fastfeat.dtypes import NULL, UTF8, DType
 from fastfeat.errors import InvalidData, UnknownColumn, did_you_mean, shortened
-from fastfeat.io.arrow import Array, ChunkedArray, DataType, Table, pa
+from fastfeat.io.arrow import Array, ChunkedArray, DataType, Schema, Table, pa
 from fastfeat.io.arrow import cast as arrow_cast
 from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.decode import decoded
@@ -173,15 +174,18 @@ def value_array(value: Any, name: str, dtype: DType) -> Array:
     return array_of_one(convert(value, dtype, name), dtype)
 
 
-def table_of_one(values: Mapping[str, Any], types: Types) -> Table:
+def table_of_one(values: Sequence[Any], types: Types, schema: Schema) -> Table:
     """Return one row as the table that `rows_table` makes of it.
 
     Args:
         values: of each column, as it is stored; of floats NaN is missing, of all else None.
         types: of the columns.
+        schema: of the table.
     """
-    arrays = [array_of_one(values[name], dtype) for name, dtype in types.items()]
-    return pa.Table.from_arrays(arrays, names=list(types))
+    pairs = zip(values, types.values(), strict=True)
+    return pa.Table.from_arrays(
+        [array_of_one(value, dtype) for value, dtype in pairs], schema=schema
+    )
 
 
 def array_of_one(stored: Any, dtype: DType) -> Array:
@@ -226,6 +230,7 @@ def typed(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
     return found if found.type == wanted else arrow_cast(found, wanted)
 
 
+@cache
 def given_type(dtype: DType) -> DataType:
     """Return the Arrow type that rows of a column are taken in: text has offsets of 64 bits."""
     if dtype.of is not None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 from numpy.typing import NDArray
 
+from fastfeat.errors import InvalidPlan, StateError, TypeMismatch
 from fastfeat.io.arrow import Array, Schema, Table
 
 Kind = Literal["process", "update", "outcomes", "correct", "forget", "table", "sweep", "plans"]
@@ -32,6 +33,19 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredRow:
+    """One row, as its values stand in columns.
+
+    Args:
+        schema: of the table that it would be.
+        values: as columns store them; of floats NaN is missing, of all else that or None.
+    """
+
+    schema: Schema
+    values: Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One change of a state, applied whole or not at all; it depends on the state alone.
 
@@ -46,6 +60,7 @@ class Change:
         first: the offset of the first row in the source.
         end: the offset after the last one.
         time_ns: when it was asked for, in nanoseconds since 1970, by this machine's clock.
+        row: the one row of `rows`, where it is at hand: digests take less of it.
     """
 
     kind: Kind
@@ -55,19 +70,7 @@ class Change:
     first: int = 0
     end: int = 0
     time_ns: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class FeaturesOfRow:
-    """The features of one row, all of which are numbers or bools.
-
-    Args:
-        schema: of the table that they would be.
-        values: floats, shape (n_features,), that hold each exactly; NaN is missing.
-    """
-
-    schema: Schema
-    values: NDArray[Any]
+    row: StoredRow | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ class ChangeResults:
         counts: how often what has happened to rows of it, by name, as of `Live.counts`.
     """
 
-    features: Mapping[str, Table | FeaturesOfRow]
+    features: Mapping[str, Table | StoredRow]
     stored: NDArray[Any]
     kept: Mapping[str, Array] = field(default_factory=dict[str, Array])
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -120,6 +123,41 @@ class Base:
     tables: Mapping[str, Table] = field(default_factory=dict[str, Table])
     offsets: Mapping[str, int] = field(default_factory=dict[str, int])
     swept: Sequence[int | None] = ()
+
+
+def check_offsets(change: Change, applied: Mapping[str, int]) -> None:
+    """Raise where the offsets of a change are none, or of rows that were applied already.
+
+    Args:
+        change: it.
+        applied: the offset after the last row that was applied, by source.
+
+    Raises:
+        TypeMismatch, InvalidPlan, StateError: they are.
+    """
+    source = cast("object", change.source)
+    if not isinstance(source, str):
+        raise TypeMismatch(f"source= is a text, such as 'events:0', got {source!r}")
+    offsets: dict[str, object] = {"first": change.first, "end": change.end}
+    for name, offset in offsets.items():
+        if not isinstance(offset, int) or isinstance(offset, bool):
+            raise TypeMismatch(f"{name}= is the offset of a row, an int, got {offset!r}")
+    if not change.source and (change.first or change.end):
+        raise InvalidPlan(
+            "first= and end= are offsets in a source, which is not named. Name it: "
+            "source='events:0'"
+        )
+    if change.end < change.first:
+        raise InvalidPlan(
+            f"{change.source!r}: end={change.end} is before first={change.first}. It is the "
+            "offset after the last row: first= and the number of rows, where each has one"
+        )
+    known = applied.get(change.source)
+    if change.source and known is not None and change.first < known:
+        raise StateError(
+            f"{change.source!r}: rows from offset {change.first} on were applied already, up "
+            f"to {known}. Go on from there: live.offsets[{change.source!r}]"
+        )
 
 
 ANSWERED = "?answered"

@@ -69,6 +69,8 @@ class Memory:
         self.log: Log | None = None
         self.lowered_latest: list[dict[int, int]] = [{} for _ in lowered.orders]
         """By order and entity, the latest time of rows that were removed or moved since."""
+        self.watermarks = [NEVER] * len(lowered.orders)
+        """By order, the latest time of rows that came, in ticks."""
         self._read = [_columns_read(lowered, k) for k in range(len(lowered.orders))]
         self._placed_by = lowered.placed_by
         self.marks: dict[str, DType] = {ANSWERED: BOOL} if lowered.late else {}
@@ -413,6 +415,12 @@ class Memory:
             return
         marks = {name: pa.array(np.full(here.n_rows, is_answered)) for name in self.marks}
         self.log.append(here.log, {**kept, **marks}, here.placed)
+
+    def note_times(self, here: Here) -> None:
+        """Note the latest time of rows that came, by order."""
+        for k, (times, entities) in enumerate(zip(here.times, here.entities, strict=True)):
+            latest = int(times.max(initial=NEVER, where=entities >= 0))
+            self.watermarks[k] = max(self.watermarks[k], latest)
 
     def caught_up(self, here: Here) -> None:
         """Note that rows stand in the log, and stay: they may be as late as those removed before.

@@ -10,14 +10,76 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from fastfeat.dtypes import DType
+from fastfeat.io.arrow import Schema, pa
 from fastfeat.ir.node import Column
-from fastfeat.online.ask.prepared import UNREADABLE, AnsweredRow, PreparedAsk, SeenRow
+from fastfeat.online.ask.prepared import (
+    UNREADABLE,
+    AnsweredRow,
+    PreparedAsk,
+    SeenRow,
+    prepared_ask,
+)
+from fastfeat.online.ask.prepared_windows import CannotBePrepared
+from fastfeat.online.lower.live_plan import LivePlan
+from fastfeat.online.lower.row_tables import array_of_one, given_type, table_of_one
 from fastfeat.online.row.prepared import Reading, reading_of, values_as_stored
+from fastfeat.online.state.changes import Change, ChangeResults, StoredRow
 from fastfeat.online.state.memory import Memory
 
 Ahead = int | None
 """How far a time may be ahead of this machine's clock, in nanoseconds; None for any."""
+
+
+class PreparedAsks:
+    """The prepared askers of a state, of which each thread takes one that is free.
+
+    Args:
+        lowered: what is asked.
+    """
+
+    def __init__(self, lowered: LivePlan) -> None:
+        self._lowered = lowered
+        self._free: list[PreparedAsk] = []
+        self.schemas = {name: fitted.schema for name, fitted in lowered.plans.items()}
+        """Of the features of each plan, by its name."""
+        self._can_be = all(map(_are_numbers, self.schemas.values()))
+        self._row: tuple[DType | None, dict[str, DType], Schema] | None = None
+
+    def take(self) -> PreparedAsk | None:
+        """Return one that nobody else has then; None where plans need the general way."""
+        if not self._can_be:
+            return None
+        try:
+            return self._free.pop()
+        except IndexError:
+            pass
+        try:
+            return prepared_ask(self._lowered)
+        except CannotBePrepared:
+            self._can_be = False
+            return None
+
+    def row_of(self, memory: Memory) -> tuple[dict[str, DType], Schema]:
+        """Return the types of the columns that are read of rows, and their schema as a table.
+
+        They are the same objects each time: of them others know what they have made of them.
+
+        Args:
+            memory: knows the type of the id.
+        """
+        known = self._row
+        if known is None or known[0] is not memory.id_type:
+            types = {**memory.columns, **self._lowered.asked}
+            schema = pa.schema([(name, given_type(dtype)) for name, dtype in types.items()])
+            known = self._row = memory.id_type, types, schema
+        return known[1:]
+
+    def give(self, ask: PreparedAsk) -> None:
+        """Give one back, whose memory is not in use any more."""
+        self._free.append(ask)
 
 
 def seen_on_arrival(
@@ -69,6 +131,27 @@ def put(memory: Memory, row: SeenRow, answered: AnsweredRow) -> None:
     assert memory.log is not None
     values = {**row.values, **answered.kept, **dict.fromkeys(memory.marks, True)}
     memory.log.add(values, list(zip(row.keys, row.times, strict=True)))
+    memory.watermarks = list(map(max, memory.watermarks, row.times))
+
+
+def written(
+    asks: PreparedAsks, memory: Memory, row: SeenRow, answered: AnsweredRow, now_ns: int
+) -> tuple[Change, ChangeResults]:
+    """Return a row that arrives as a change, and what that gave, as a journal writes them."""
+    lowered = memory.lowered
+    features = {
+        name: StoredRow(asks.schemas[name], of_plan.tolist())
+        for name, of_plan in answered.features.items()
+    }
+    kept = {
+        name: array_of_one(answered.kept[name], dtype) for name, dtype in lowered.kept_types.items()
+    }
+    types, schema = asks.row_of(memory)
+    stored = StoredRow(schema, [row.values[name] for name in types])
+    change = Change(
+        "process", table_of_one(stored.values, types, schema), time_ns=now_ns, row=stored
+    )
+    return change, ChangeResults(features, np.ones(1, np.bool_), kept)
 
 
 def _id_of(row: Mapping[str, Any], name: str, dtype: DType) -> Any:
@@ -86,3 +169,12 @@ def _id_of(row: Mapping[str, Any], name: str, dtype: DType) -> Any:
 def _reading_of_id(name: str, dtype: DType) -> Reading:
     node = Column(name)
     return reading_of([node], {node: dtype}, [node])
+
+
+def _are_numbers(schema: Schema) -> bool:
+    """Return whether all features are numbers or bools, which a row of floats holds."""
+    kinds = pa.types
+    return all(
+        kinds.is_floating(one) or kinds.is_integer(one) or kinds.is_boolean(one)
+        for one in schema.types
+    )

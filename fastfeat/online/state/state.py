@@ -10,24 +10,22 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from threading import RLock
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.errors import InvalidPlan, StateError, TypeMismatch
-from fastfeat.io.arrow import Schema, Table, pa
-from fastfeat.online.ask.prepared import AnsweredRow, PreparedAsk, SeenRow, prepared_ask
-from fastfeat.online.ask.prepared_windows import CannotBePrepared
+from fastfeat.errors import StateError
+from fastfeat.io.arrow import Table, pa
+from fastfeat.online.ask.prepared import PreparedAsk
 from fastfeat.online.ask.results import Results, joined, results_of, results_of_row
 from fastfeat.online.log.entities import NEVER
 from fastfeat.online.lower.live_plan import LivePlan
-from fastfeat.online.lower.row_tables import array_of_one, table_of_one
 from fastfeat.online.state.arrivals import (
     NOTHING,
     ArrivalResults,
@@ -38,35 +36,35 @@ from fastfeat.online.state.arrivals import (
 )
 from fastfeat.online.state.call_rows import Here, Sight
 from fastfeat.online.state.changes import (
-    ANSWERED,
     Base,
     Change,
     ChangeResults,
     Entry,
-    FeaturesOfRow,
     Settings,
     Writing,
+    check_offsets,
 )
 from fastfeat.online.state.forking import wait_before_forks
-from fastfeat.online.state.lateness import ArrivalRuns, Run, check_ahead
-from fastfeat.online.state.memory import Memory
-from fastfeat.online.state.order_clocks import check_forgotten, clocks_of, max_ahead_ns, of_kept
-from fastfeat.online.state.outcomes import readings_of
-from fastfeat.online.state.prepared_arrival import put, seen_in, seen_on_arrival
-from fastfeat.online.state.rows_by_id import (
-    compared_outcomes,
-    corrected,
-    each_once,
-    last_of_each,
-    late_outcomes,
-    numbers_known,
-    put_corrections,
-    put_outcomes,
-    row_id_of,
-    rows_with,
-    too_late,
+from fastfeat.online.state.known_rows import (
+    FoundChange,
+    found_corrections,
+    found_forgotten,
+    found_outcomes,
+    found_table,
+    put_again,
 )
-from fastfeat.online.state.table_updates import with_rows
+from fastfeat.online.state.lateness import ArrivalRuns, Run
+from fastfeat.online.state.memory import Memory
+from fastfeat.online.state.order_clocks import clocks_of, max_ahead_ns
+from fastfeat.online.state.outcomes import readings_of
+from fastfeat.online.state.prepared_arrival import (
+    PreparedAsks,
+    put,
+    seen_in,
+    seen_on_arrival,
+    written,
+)
+from fastfeat.online.state.whole_states import base_of, begin_with, load
 
 if TYPE_CHECKING:
     from fastfeat.online.state.explanation import Explained
@@ -118,18 +116,15 @@ class State:
         self._ahead_ns = max_ahead_ns(settings)
         self._memory = Memory(lowered, clocks_of(lowered, settings), base.tables)
         self._readings = readings_of(lowered)
-        self._watermarks = [NEVER] * len(lowered.orders)
         self.sweeps = True
         """Whether it drops rows of silent entities by itself, when that is due."""
         self._n_swept = 0
         self._process = os.getpid()
         self._unusable = ""
         self._is_changing = False
-        self._can_be_prepared = all(_are_numbers(one.schema) for one in lowered.plans.values())
-        self._asks: list[PreparedAsk] = []
+        self._asks = PreparedAsks(lowered)
         self.renew_locks()
-        if base.rows is not None:
-            self._load(base)
+        load(self._memory, base)
         wait_before_forks(self)
 
     def renew_locks(self) -> None:
@@ -174,12 +169,12 @@ class State:
     def base(self) -> Base:
         """Return the base from which another state begins that is to be equal to this one."""
         with self.reading:
-            log = self._memory.log
-            if log is None:
-                return Base(None, self._memory.tables, self.offsets)
-            swept = [None if last == NEVER else last for last in log.swept]
-            rows = self._memory.lowered_columns(log.table())
-            return Base(rows, self._memory.tables, self.offsets, swept)
+            return base_of(self._memory, self.offsets)
+
+    def begin(self, history: Table) -> None:
+        """Begin an empty state with rows that came before it, at once; see `begin_with`."""
+        with self._writing, self.reading:
+            begin_with(self._memory, history)
 
     @property
     def head(self) -> bytes:
@@ -262,7 +257,7 @@ class State:
         """
         with self._writing:
             self.check_usable()
-            self._check_offsets(change)
+            check_offsets(change, self.offsets)
             if self.journal is not None:
                 self.journal.settle(self.base)
             if change.kind in ("process", "update") and self.sweeps:
@@ -319,7 +314,7 @@ class State:
         Args:
             row: as a user gave it, without the id of one that the state has.
         """
-        ask = self._free_ask()
+        ask = self._asks.take()
         if ask is None:
             return None
         with self.reading:
@@ -328,7 +323,7 @@ class State:
             tables = self._memory.tables
             seen = seen_in(self._memory, ask, row)
         found = None if seen is None else ask.answer(row, seen, tables)
-        self._asks.append(ask)  # until here its buffers were in use
+        self._asks.give(ask)  # until here its buffers were in use
         return None if found is None else found.features
 
     def process_row(self, row: Mapping[str, Any]) -> Mapping[str, NDArray[Any]] | None:
@@ -339,7 +334,7 @@ class State:
         Args:
             row: as a user gave it.
         """
-        ask = self._free_ask()
+        ask = self._asks.take()
         if ask is None:
             return None
         with self._writing:
@@ -350,22 +345,8 @@ class State:
             if self.sweeps:
                 self._sweep()
             found = self._processed(ask, row)
-        self._asks.append(ask)
+        self._asks.give(ask)
         return found
-
-    def _free_ask(self) -> PreparedAsk | None:
-        """Return a prepared asker, which nobody else has then; None where none can be."""
-        if not self._can_be_prepared:
-            return None
-        try:
-            return self._asks.pop()
-        except IndexError:
-            pass
-        try:
-            return prepared_ask(self.lowered)
-        except CannotBePrepared:
-            self._can_be_prepared = False
-            return None
 
     def _processed(
         self, ask: PreparedAsk, row: Mapping[str, Any]
@@ -376,24 +357,14 @@ class State:
         found = None if seen is None else ask.answer(row, seen, memory.tables)
         if seen is None or found is None:
             return None
-        with self._changing() if self.journal is None else self._noted(seen, found, now):
+        committing = (
+            self._changing()
+            if self.journal is None
+            else self._commit(*written(self._asks, memory, seen, found, now))
+        )
+        with committing:
             put(memory, seen, found)
-            self._watermarks = list(map(max, self._watermarks, seen.times))
         return found.features
-
-    def _noted(self, seen: SeenRow, found: AnsweredRow, now: int) -> AbstractContextManager[Any]:
-        """Have a row that arrives written, and then let the body put it into memory."""
-        types = {**self._memory.columns, **self.lowered.asked}
-        plans = self.lowered.plans
-        features = {
-            name: FeaturesOfRow(plans[name].schema, row) for name, row in found.features.items()
-        }
-        kept = {
-            name: array_of_one(found.kept[name], dtype)
-            for name, dtype in self.lowered.kept_types.items()
-        }
-        change = Change("process", table_of_one(seen.values, types), time_ns=now)
-        return self._commit(change, ChangeResults(features, np.ones(1, np.bool_), kept))
 
     def explain(self, row: Table, *, has_ids: bool) -> dict[str, Explained]:
         """Return the origins of one row's features, by plan; arguments as of `features`."""
@@ -413,49 +384,34 @@ class State:
         memory = self._memory
         return memory.sight(here, alone=True, check=partial(check_early, memory))
 
-    def _check_offsets(self, change: Change) -> None:
-        source = cast("object", change.source)
-        if not isinstance(source, str):
-            raise TypeMismatch(f"source= is a text, such as 'events:0', got {source!r}")
-        offsets: dict[str, object] = {"first": change.first, "end": change.end}
-        for name, offset in offsets.items():
-            if not isinstance(offset, int) or isinstance(offset, bool):
-                raise TypeMismatch(f"{name}= is the offset of a row, an int, got {offset!r}")
-        if not change.source and (change.first or change.end):
-            raise InvalidPlan(
-                "first= and end= are offsets in a source, which is not named. Name it: "
-                "source='events:0'"
-            )
-        if change.end < change.first:
-            raise InvalidPlan(
-                f"{change.source!r}: end={change.end} is before first={change.first}. It is the "
-                "offset after the last row: first= and the number of rows, where each has one"
-            )
-        known = self.offsets.get(change.source)
-        if change.source and known is not None and change.first < known:
-            raise StateError(
-                f"{change.source!r}: rows from offset {change.first} on were applied already, up "
-                f"to {known}. Go on from there: live.offsets[{change.source!r}]"
-            )
-
     def _applied(self, change: Change, wanted: Wanted) -> tuple[ChangeResults, Results]:
         match change.kind:
             case "process" | "update":
                 return self._arrive(change, wanted)
-            case "outcomes":
-                return self._outcomes(change), {}
-            case "correct":
-                return self._correct(change), {}
-            case "forget":
-                return self._forget(change), {}
-            case "table":
-                return self._table(change), {}
+            case "outcomes" | "correct" | "forget" | "table":
+                found = self._found(change)
+                with self._commit(found.change, found.results):
+                    found.put()
+                return found.results, {}
             case "sweep" | "plans":
                 applied = ChangeResults({}, np.ones(int(change.rows.num_rows), np.bool_))
                 with self._commit(change, applied) as log:
                     if change.kind == "sweep":
                         self._swept(log, change.rows)
                 return applied, {}
+
+    def _found(self, change: Change) -> FoundChange:
+        """Return a change of what is known, of which all is checked."""
+        memory = self._memory
+        match change.kind:
+            case "outcomes":
+                return found_outcomes(memory, change, self.settings.late, self._readings)
+            case "correct":
+                return found_corrections(memory, change, self._ahead_ns, self.reading)
+            case "forget":
+                return found_forgotten(memory, change, self.reading)
+            case _:
+                return found_table(memory, change)
 
     def _arrive(self, change: Change, wanted: Wanted) -> tuple[ChangeResults, Results]:
         """Return the results of rows that arrive."""
@@ -486,10 +442,11 @@ class State:
         given = self._arrival_results(change, here, wanted, alone=False)
         is_stored = np.ones(here.n_rows, np.bool_)
         applied = ChangeResults(given.features, is_stored, given.kept, arrived.counts)
+        memory = self._memory
         with self._commit(change, applied):
-            self._memory.append(given.here, given.kept, is_answered=asks)
-            self._note_times(given.here)
-            self._memory.caught_up(given.here)
+            memory.append(given.here, given.kept, is_answered=asks)
+            memory.note_times(given.here)
+            memory.caught_up(given.here)
         return applied, given.results
 
     def _arrival_results(
@@ -514,7 +471,7 @@ class State:
         """Return the results of rows of which some are late, or come again: run by run."""
         memory, asks, log = self._memory, change.kind == "process", self._memory.log
         assert log is not None
-        n_rows, watermarks = log.n_rows, list(self._watermarks)
+        n_rows, watermarks = log.n_rows, list(memory.watermarks)
         pieces: list[ArrivalResults] = []
         with self.reading:
             try:
@@ -525,7 +482,7 @@ class State:
                     if run.is_stored:
                         with self._changing():
                             memory.append(given.here, given.kept, is_answered=asks)
-                            self._note_times(given.here)
+                            memory.note_times(given.here)
                 applied = ChangeResults(
                     joined([piece.features for piece in pieces]),
                     arrived.is_stored,
@@ -540,7 +497,7 @@ class State:
                 if not self._is_changing:
                     with self._changing():
                         log.truncate(n_rows)
-                        self._watermarks = watermarks
+                        memory.watermarks = watermarks
                 raise
         return applied, joined([piece.results for piece in pieces])
 
@@ -553,94 +510,6 @@ class State:
         ids = part.rows.column(self.lowered.row_id)
         return replace(part, numbers=self._memory.log.find(ids))
 
-    def _outcomes(self, change: Change) -> ChangeResults:
-        """Return the results of outcomes."""
-        memory = self._memory
-        rows = memory.with_ids(change.rows)
-        numbers = numbers_known(memory, rows, "outcomes")
-        known = compared_outcomes(memory, rows, numbers)
-        is_late = late_outcomes(memory, self._readings, rows, numbers, known.columns)
-        if is_late.any() and self.settings.late != "insert":
-            raise too_late(row_id_of(memory), rows, is_late)
-        counts = {
-            "outcomes": int(known.is_new.sum()),
-            "repeated": int((~known.is_new).sum()),
-            "late_outcomes": int(is_late.sum()),
-        }
-        applied = ChangeResults(
-            {}, known.is_new, counts={name: n for name, n in counts.items() if n}
-        )
-        with self._commit(replace(change, rows=rows), applied):
-            if known.is_new.any():
-                put_outcomes(memory, rows.filter(pa.array(known.is_new)))
-        return applied
-
-    def _correct(self, change: Change) -> ChangeResults:
-        """Return the results of corrections."""
-        if self.lowered.kept:
-            raise InvalidPlan(f"correct: {of_kept(self.lowered)}")
-        memory = self._memory
-        rows = memory.with_ids(change.rows)
-        numbers_known(memory, rows, "corrections")
-        is_last = last_of_each(rows.column(row_id_of(memory)))
-        applied = ChangeResults({}, is_last, counts={"corrected": int(is_last.sum())})
-        last, here = rows.filter(pa.array(is_last)), None
-        if is_last.any():
-            with self.reading:  # entities get their numbers
-                here = corrected(memory, last)
-            is_placed = [entities != -1 for entities in here.entities]
-            tell = memory.teller(here)
-            check_ahead(here.times, is_placed, memory.clocks, self._ahead_ns, change.time_ns, tell)
-        with self._commit(replace(change, rows=rows), applied):
-            if here is not None:
-                self._corrected(last, here)
-        return applied
-
-    def _forget(self, change: Change) -> ChangeResults:
-        """Return the results of forgetting rows."""
-        memory = self._memory
-        check_forgotten(self.lowered, change.name)
-        with self.reading:
-            numbers = rows_with(memory, change)
-        applied = ChangeResults({}, np.ones(1, np.bool_), counts={"forgotten": len(numbers)})
-        with self._commit(change, applied):
-            self._remove(numbers, change.name)
-        return applied
-
-    def _corrected(self, rows: Table, here: Here) -> None:
-        """Change rows of the log, and note which entities have an earlier latest row then."""
-        memory, log = self._memory, self._memory.log
-        assert log is not None
-        with self._lowering(log.find(rows.column(row_id_of(memory)))):
-            put_corrections(memory, rows, here)
-            self._note_times(here)
-
-    def _remove(self, numbers: Numbers, column: str) -> None:
-        """Remove rows of the log, those of one value in a column, and note what that hides."""
-        log = self._memory.log
-        if log is not None and len(numbers):
-            with self._lowering(numbers, column):
-                log.remove(numbers)
-
-    @contextmanager
-    def _lowering(self, numbers: Numbers, forgotten: str = "") -> Generator[None]:
-        """Note of which entities the latest row is an earlier one after the body, or none."""
-        memory, log = self._memory, self._memory.log
-        assert log is not None
-        before = memory.standing_at(numbers)
-        latest = [log.latest(k, entities) for k, entities in enumerate(before.entities)]
-        yield
-        memory.note_latest(before, latest, forgotten)
-
-    def _table(self, change: Change) -> ChangeResults:
-        """Return the results of rows of a lookup table."""
-        known = self._memory.tables.get(change.name)
-        table = with_rows(self.lowered, change.name, known, change.rows)
-        applied = ChangeResults({}, np.ones(int(change.rows.num_rows), np.bool_))
-        with self._commit(change, applied):
-            self._memory.tables = {**self._memory.tables, change.name: table}
-        return applied
-
     def _sweep(self) -> None:
         """Drop rows of entities that are silent, and put what is out of reach away, when due."""
         log = self._memory.log
@@ -649,7 +518,7 @@ class State:
         log.tidy(lock=self.reading)
         if log.n_stored < max(SWEPT_AT, 2 * self._n_swept):
             return
-        marks = [None if last == NEVER else last for last in self._watermarks]
+        marks = [None if last == NEVER else last for last in self._memory.watermarks]
         rows = pa.table({str(k): pa.array([mark], pa.int64()) for k, mark in enumerate(marks)})
         self._applied(Change("sweep", rows, time_ns=time.time_ns()), NOTHING)
 
@@ -701,12 +570,6 @@ class State:
             more = {name: self.counts.get(name, 0) + n for name, n in applied.counts.items()}
             self.counts = {**self.counts, **more}
 
-    def _note_times(self, here: Here) -> None:
-        """Note the latest time of each order."""
-        for k, (times, entities) in enumerate(zip(here.times, here.entities, strict=True)):
-            latest = int(times.max(initial=NEVER, where=entities >= 0))
-            self._watermarks[k] = max(self._watermarks[k], latest)
-
     def _restore(self, change: Change, applied: ChangeResults) -> None:
         """Put into memory what a change gave."""
         memory = self._memory
@@ -717,77 +580,11 @@ class State:
                 kept = {name: array.filter(is_stored) for name, array in applied.kept.items()}
                 here = memory.standing(rows.filter(is_stored), kept, add=True)
                 memory.append(here, kept, is_answered=change.kind == "process")
-                self._note_times(here)
+                memory.note_times(here)
                 memory.caught_up(here)
-            case "outcomes":
-                rows = memory.with_ids(change.rows).filter(pa.array(applied.stored))
-                if rows.num_rows:
-                    put_outcomes(memory, rows)
-            case "correct":
-                rows = memory.with_ids(change.rows).filter(pa.array(applied.stored))
-                if rows.num_rows:
-                    self._corrected(rows, corrected(memory, rows))
-            case "forget":
-                self._remove(rows_with(memory, change), change.name)
-            case "table":
-                known = memory.tables.get(change.name)
-                table = with_rows(self.lowered, change.name, known, change.rows)
-                memory.tables = {**memory.tables, change.name: table}
+            case "outcomes" | "correct" | "forget" | "table":
+                put_again(memory, change, applied)
             case "sweep":
                 self._swept(memory.log, change.rows)
             case "plans":
                 pass
-
-    def begin(self, history: Table) -> None:
-        """Begin an empty state with rows that came before it, at once.
-
-        Args:
-            history: the rows, in order of arrival; rows of one id are one. The column `ANSWERED`
-                says of which a user has been given the features; without it, of none.
-
-        Raises:
-            InvalidData: rows of one id differ, or one has none.
-        """
-        memory = self._memory
-        with self._writing, self.reading:
-            rows = memory.with_ids(history, begins=True)
-            row_id = self.lowered.row_id
-            if row_id is not None and self.lowered.orders:
-                rows = each_once(rows, row_id)
-            here = memory.here(rows, add=True, has_ids=False)
-            kept: Mapping[str, Any] = {}
-            if self.lowered.kept:
-                sight = memory.sight(here, alone=False, check=lambda placed: None)
-                here, kept = sight.here, memory.answer(sight).kept
-            is_answered: NDArray[np.bool_] = np.zeros(int(rows.num_rows), np.bool_)
-            if ANSWERED in rows.column_names:
-                is_answered = rows.column(ANSWERED).to_numpy()
-            memory.append(here, kept, is_answered=is_answered)
-            self._note_times(here)
-
-    def _load(self, base: Base) -> None:
-        """Begin with the rows of a base."""
-        memory, rows = self._memory, base.rows
-        if rows is None or not self.lowered.orders:
-            return
-        rows = memory.with_ids(rows, begins=True)
-        kept = {name: rows.column(name) for name in memory.lowered.kept}
-        here = memory.standing(rows, kept, add=True)
-        if memory.log is None:
-            return
-        marks = {name: rows.column(name) for name in memory.marks}
-        if here.n_rows:
-            memory.log.append(here.log, {**kept, **marks}, here.placed)
-            memory.load_lowered(rows, here)
-        if base.swept:
-            memory.log.swept = [NEVER if last is None else last for last in base.swept]
-        self._note_times(here)
-
-
-def _are_numbers(schema: Schema) -> bool:
-    """Return whether all features are numbers or bools, which a row of floats holds."""
-    kinds = pa.types
-    return all(
-        kinds.is_floating(one) or kinds.is_integer(one) or kinds.is_boolean(one)
-        for one in schema.types
-    )

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
+from fastfeat.dtypes import DType
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.engine.learner import Again, Rows
 from fastfeat.errors import GivenWarnings, InvalidData, InvalidPlan, counted
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.bits import array_of_values
+from fastfeat.io.columns.conform import conform
+from fastfeat.io.columns.types import known_type
 from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.declaration import Declaration
@@ -42,13 +48,13 @@ from fastfeat.plan.fit.training_features import training_features
 from fastfeat.plan.lower.constants import Learnt as Values
 from fastfeat.plan.lower.schedule import Schedule
 from fastfeat.plan.run.batch import Batch, TrainingRows
-from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.fitted import Fitted, InputSchema
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.plan.run.steps import begun, run_columns
 from fastfeat.scalars.zones import using
 
-_FITTED = "fitted plan"
+_FITTED, _TOLD = "fitted plan", "told"
 
 
 def begin(plan: Declaration, empty: Any, tables: Tables, identity: str) -> Learning:
@@ -114,6 +120,7 @@ def _batch(learning: Learning, data: Any, rows: Rows, schedule: Schedule) -> Bat
             f"rows= numbers {counted(len(rows), 'row')}, and the part has {table.num_rows:,}. Give "
             "the number of each row, such as range(first, first + n_rows)"
         )
+    _check_types(table, prepared.schema, rows)
     batch = replace(
         prepared.rows,
         table=table,
@@ -124,8 +131,26 @@ def _batch(learning: Learning, data: Any, rows: Rows, schedule: Schedule) -> Bat
         programs=learning.programs,
         shared=learning.shared,
     )
-    _place_folds(batch, (column.origin for column in schedule.columns))
+    read = dict.fromkeys(place for task in schedule.tasks for place in task.reads)
+    _place_folds(batch, (schedule.columns[place].origin for place in read))
     return batch
+
+
+def _check_types(table: Any, types: InputSchema, rows: Rows) -> None:
+    """Raise for the first value that is none of the type of its column, by the number of its row.
+
+    Columns that are of their types, as almost all are, are not looked at.
+    """
+    for name in table.column_names:
+        dtype, column = types.get(name), table.column(name)
+        if not isinstance(dtype, DType) or known_type(column.type) == dtype:
+            continue
+        if not (dtype.is_number or dtype.is_temporal):
+            continue
+        numbers = np.asarray(rows, np.int64)
+        begins = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist(), len(numbers)]
+        for first, stop in pairwise(begins):
+            conform(column.slice(first, stop - first), name, dtype, int(rows[first]))
 
 
 def _first_window(schedule: Schedule) -> str | None:
@@ -206,21 +231,33 @@ def _after(
 
 def _checked(learning: Learning, state: PartState) -> PartState:
     """Return the state of all rows, open, once it is known to be of the round."""
-    if state.digest != learning.digest:
-        raise InvalidData(
-            "the state is of another plan, schema, or round than the learning: give the state of "
-            "all rows that learning.partial() made in this round"
-        )
+    state = opened(learning, state)
     if learning.n_rows not in (None, state.n_rows):
         raise InvalidData(
             f"the state is of {counted(state.n_rows, 'row')}, and the rounds before have read "
             f"{learning.n_rows:,}. Each round reads all rows of the same data"
         )
     check_any_rows(learning.prepared.typed, state.n_rows)
-    if state.told is None:
-        none = add_part(learning, learning.prepared.table, range(0), None)
-        state = open_with(state, none.told or {})
     return state
+
+
+def opened(learning: Learning, state: PartState) -> PartState:
+    """Return a state of the round as one that is open, so that others merge with it at once.
+
+    Raises:
+        InvalidData: it is of another round, or damaged.
+    """
+    if state.digest != learning.digest:
+        raise InvalidData(
+            "the state is of another plan, schema, or round than the learning: give the state of "
+            "all rows that learning.partial() made in this round"
+        )
+    if state.told is not None:
+        return state
+    if _TOLD not in learning.shared:
+        none = add_part(learning, learning.prepared.table, range(0), None)
+        learning.shared[_TOLD] = none.told
+    return open_with(state, learning.shared[_TOLD])
 
 
 @in_ieee

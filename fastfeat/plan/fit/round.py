@@ -13,15 +13,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.aggregates.keys import Groups, Vocabulary
+from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.engine.learner import hint_to_bytes
+from fastfeat.io.arrow import pa
 from fastfeat.ir.node import Aggregate, Column, Node
 from fastfeat.ir.show import show
 from fastfeat.plan.fit.training_data import TrainingData
 from fastfeat.plan.lower.constants import Learnt as Values
-from fastfeat.plan.lower.schedule import ROWS, SEEN, Schedule, Task
+from fastfeat.plan.lower.lower import Constant
+from fastfeat.plan.lower.schedule import ROWS, SEEN, Purpose, Schedule, Task, digest_of
+from fastfeat.steps.targets.time_folds import TimeFolds
 
 FoldCounts = Mapping[Node, "NDArray[np.int64]"]
 """How many rows each fold has, by the column of folds."""
+
+PURPOSE: Purpose = "fit in parts"
+_COLUMNS, _DIGEST = "columns", "digest"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +66,11 @@ class Learning:
     @property
     def columns(self) -> list[str]:
         """The columns that the round reads, or once all is learnt those of features."""
+        if _COLUMNS not in self.shared:
+            self.shared[_COLUMNS] = self._columns()
+        return self.shared[_COLUMNS]
+
+    def _columns(self) -> list[str]:
         if self.round is not None:
             return _columns_read(self.schedule)
         of_features = _columns_read(self.prepared.typed.schedule("training"))
@@ -66,17 +79,49 @@ class Learning:
     @property
     def most_rounds(self) -> int:
         """The number of rounds from the first on, at most: what is learnt may make it less."""
-        return max(self.prepared.typed.schedule("fit").n_rounds, 1)
+        return max(self.prepared.typed.schedule(PURPOSE).n_rounds, 1)
 
     @property
     def digest(self) -> str:
-        """The digest that the states of a round share."""
+        """The digest that the states of a round share: of its tasks, and of what is known before.
+
+        States of another plan, schema, round, data or version are told by it.
+        """
+        if _DIGEST not in self.shared:
+            self.shared[_DIGEST] = self._digest()
+        return self.shared[_DIGEST]
+
+    def _digest(self) -> str:
         content = hashlib.sha256(f"{self.identity} {self.round} {self.n_rows}".encode())
+        for task in self.schedule.tasks:
+            if task.learns:
+                content.update(digest_of(self.schedule, task))
+        for value in self.schedule.values:
+            if value.origin in self.learnt:
+                content.update(_bytes_of(self.learnt[value.origin]))
         for doubt in self.doubts:
             content.update(show(doubt).encode())
         for name, hint in self.hints.items():
             content.update(name.encode() + hint_to_bytes(hint))
         return content.hexdigest()
+
+
+def _bytes_of(value: Constant) -> bytes:
+    """Return bytes that equal values share, through bytes of a learning or not."""
+    match value:
+        case Vocabulary(parts=parts, counts=counts):
+            keys = pa.record_batch(list(parts), [str(k) for k in range(len(parts))])
+            told = f"{keys.schema} {value.n_missing} {value.n_rare}"
+            return told.encode() + keys.serialize().to_pybytes() + counts.tobytes()
+        case Groups(values=values, present=present):
+            folds = value.of_folds.tobytes() if isinstance(value, FoldedGroups) else b""
+            known = np.where(present, values, np.zeros(1, values.dtype))
+            return known.tobytes() + present.tobytes() + folds
+        case TimeFolds():
+            ends = value.ends.tobytes() + value.begins.tobytes() + value.used.tobytes()
+            return f"{value.n_folds} {value.last} ".encode() + ends
+        case _:
+            return repr(value).encode()
 
 
 def _columns_read(schedule: Schedule) -> list[str]:
@@ -98,7 +143,7 @@ def before_round(
     doubts: tuple[Aggregate, ...] = (),
 ) -> Learning:
     """Return the learning before the round of a number, of which there may be none; see there."""
-    whole = prepared.typed.schedule("fit")
+    whole = prepared.typed.schedule(PURPOSE)
     origins = [value.origin for value in whole.values]
     known = {place for place, origin in enumerate(origins) if origin in learnt}
     again = {place for place, origin in enumerate(origins) if origin in doubts}

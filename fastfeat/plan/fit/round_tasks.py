@@ -37,8 +37,8 @@ from fastfeat.plan.fit.scans import (
     argument_values,
     failed_scan,
     named_failure,
-    planned_scans,
     read_of,
+    scans_of_parts,
     statistics_task,
 )
 from fastfeat.plan.lower.lower import Constant
@@ -51,7 +51,7 @@ from fastfeat.steps.targets.tasks import TargetTask
 
 def look_for_infinite(batch: Batch, task: Task, learning: Learning, state: PartState) -> None:
     """Look for the first infinite value that aggregates in doubt are learnt from."""
-    scans = learning.prepared.typed.once(planned_scans)
+    scans = learning.prepared.typed.once(scans_of_parts)
     for place in task.learns:
         aggregate = learning.schedule.values[place].origin
         if aggregate not in learning.doubts:
@@ -77,7 +77,7 @@ def add_rows(batch: Batch, task: Task, learning: Learning, state: PartState) -> 
     try:
         how.learner.add(own, columns, range(batch.n_rows))
     except RowFailed as failure:
-        scan = learning.prepared.typed.once(planned_scans)[task.nodes]
+        scan = learning.prepared.typed.once(scans_of_parts)[task.nodes]
         read, features = read_of(batch, scan), learning.prepared.plan.nodes
         raise failed_scan(batch, scan, read, features, failure) from None
     if isinstance(record, TargetTask):
@@ -108,7 +108,7 @@ def _record(batch: Batch, task: Task, learning: Learning) -> Record[Any]:
         case "groups":
             return groups_task(batch, aggregates)
         case _:
-            scan = learning.prepared.typed.once(planned_scans)[task.nodes]
+            scan = learning.prepared.typed.once(scans_of_parts)[task.nodes]
             return statistics_task(batch, scan, read_of(batch, scan))
 
 
@@ -138,7 +138,7 @@ def end_of_round(task: Task, learning: Learning, state: PartState) -> Learnt | A
         failed = None if how.failed is None else how.failed(own)
         if failed is None:
             raise
-        scan = learning.prepared.typed.once(planned_scans)[task.nodes]
+        scan = learning.prepared.typed.once(scans_of_parts)[task.nodes]
         k, j, first = failed
         features = learning.prepared.plan.nodes
         raise named_failure(scan.aggregates[k][j], features, first) from error
@@ -157,7 +157,7 @@ def values_learnt(task: Task, learning: Learning, found: Learnt) -> dict[Any, Co
         case "groups":
             return dict(learnt_groups(aggregates, found.values))
         case _:
-            groups = typed.once(planned_scans)[task.nodes].aggregates
+            groups = typed.once(scans_of_parts)[task.nodes].aggregates
             pairs = zip(groups, found.values, strict=True)
             return {a: v for group, own in pairs for a, v in zip(group, own, strict=True)}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -40,7 +41,7 @@ from fastfeat.plan.lower.constants import (
 )
 from fastfeat.plan.lower.lower import Constant, Types
 from fastfeat.plan.lower.patterns import outputs_of
-from fastfeat.plan.lower.schedule import Task
+from fastfeat.plan.lower.schedule import Purpose, Task
 from fastfeat.plan.lower.scheduling import scans_of
 from fastfeat.plan.lower.typed import TypedPlan
 from fastfeat.plan.run.batch import Batch
@@ -67,6 +68,10 @@ class Scan(NamedTuple):
     known: ConstantCalls
 
 
+_OF_SCANS = partial(argument_output)
+"""By which the programs of scans are known among those that are kept from part to part."""
+
+
 class Read(NamedTuple):
     """Columns and constants that a scan reads of the training rows.
 
@@ -81,7 +86,16 @@ class Read(NamedTuple):
 
 def planned_scans(typed: TypedPlan) -> dict[tuple[Node, ...], Scan]:
     """Return the scans of a plan by what they learn, made of the types of the training rows."""
-    tasks = [task for task in typed.schedule("fit").tasks if task.kind == "statistics"]
+    return _planned(typed, "fit")
+
+
+def scans_of_parts(typed: TypedPlan) -> dict[tuple[Node, ...], Scan]:
+    """Return the scans of a plan by what they learn, of training rows that come in parts."""
+    return _planned(typed, "fit in parts")
+
+
+def _planned(typed: TypedPlan, purpose: Purpose) -> dict[tuple[Node, ...], Scan]:
+    tasks = [task for task in typed.schedule(purpose).tasks if task.kind == "statistics"]
     return {task.nodes: _scan(task.nodes, typed.types) for task in tasks}
 
 
@@ -98,13 +112,12 @@ def learn(batch: Batch, typed: TypedPlan, *, transforms: bool = False) -> None:
         Overflow: an argument, or a sum, does not fit its type; names a feature that reads it.
     """
     schedule = typed.schedule("fit_transform" if transforms else "fit")
-    n_scans = len({task.round for task in schedule.tasks if task.learns})
+    n_scans = schedule.n_rounds
     with doing(f"learning from {counted(batch.n_rows, 'row')}", n_scans, "scans") as step:
         check_any_rows(typed, batch.n_rows)
         running = begun(batch, schedule, frees=True)
-        rounds = groupby(running.schedule.tasks, key=lambda task: task.round)
-        for k, (_, tasks) in enumerate(rounds):
-            step(min(k, n_scans))
+        for number, tasks in groupby(running.schedule.tasks, key=lambda task: task.round):
+            step(number - 1)
             for task in tasks:
                 _learn_task(running, task, typed)
                 run_columns(running, task)
@@ -154,10 +167,13 @@ def _learn_statistics(batch: Batch, scan: Scan, features: Mapping[str, Node]) ->
 
 def read_of(batch: Batch, scan: Scan) -> Read:
     """Return the columns and constants that a scan reads of some rows."""
-    return Read(
-        bind(scan.program, evaluated(scan.known, batch.learnt)),
-        slot_columns(scan.program, batch.table, batch.made, batch.first_number),
-    )
+    kept = None if batch.programs is None else batch.programs.get((scan.arguments, _OF_SCANS))
+    if kept is None:
+        kept = scan.program, bind(scan.program, evaluated(scan.known, batch.learnt))
+        if batch.programs is not None:
+            batch.programs[scan.arguments, _OF_SCANS] = kept
+    columns = slot_columns(scan.program, batch.table, batch.made, batch.first_number)
+    return Read(kept[1], columns)
 
 
 def statistics_task(batch: Batch, scan: Scan, read: Read) -> LearnTask:

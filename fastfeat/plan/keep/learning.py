@@ -13,7 +13,7 @@ from fastfeat.engine.learner import hint_of_bytes, hint_to_bytes, opened, sealed
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Table, pa
 from fastfeat.ir.node import Aggregate, Node
-from fastfeat.plan.fit.round import Learning, before_round
+from fastfeat.plan.fit.round import PURPOSE, Learning, before_round
 from fastfeat.plan.keep.document import plan_text
 from fastfeat.plan.keep.state import state_parts, values_of_state
 from fastfeat.plan.lower.constants import Learnt
@@ -55,7 +55,7 @@ class Written:
 
 def learning_bytes(learning: Learning) -> bytes:
     """Return a learning as bytes: JSON and Arrow."""
-    prepared, schedule = learning.prepared, learning.prepared.typed.schedule("fit")
+    prepared, schedule = learning.prepared, learning.prepared.typed.schedule(PURPOSE)
     place_of: dict[Node, int] = {value.origin: place for place, value in enumerate(schedule.values)}
     places = [place for place, v in enumerate(schedule.values) if _is_kept(v, learning.learnt)]
     values = [learning.learnt[schedule.values[place].origin] for place in places]
@@ -127,7 +127,7 @@ def resumed(first: Learning, written: Written) -> Learning:
         first: that of the same plan, schema and tables before its first round.
         written: as `written_in` gives it.
     """
-    prepared, schedule = first.prepared, first.prepared.typed.schedule("fit")
+    prepared, schedule = first.prepared, first.prepared.typed.schedule(PURPOSE)
     origins = (schedule.values[place].origin for place in written.places)
     aggregates = [origin for origin in origins if isinstance(origin, Aggregate)]
     learnt: Learnt = dict(

@@ -5,13 +5,13 @@ Each is a function from a schedule to another one that gives the same; `PASSES` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from heapq import heapify, heappop, heappush
 
 from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.plan.lower.schedule import ROWS, SEEN, ColumnOf, Schedule, Task
+from fastfeat.plan.lower.task_graph import heights_of, in_order, is_of_table, levels_of, readers_of
 
 Pass = Callable[[Schedule], Schedule]
 
@@ -34,12 +34,16 @@ def share_vocabularies(schedule: Schedule) -> Schedule:
 
 
 def learn_together(schedule: Schedule) -> Schedule:
-    """Return the schedule with statistics of one pass together, and those of the same groups."""
+    """Return the schedule with statistics of one pass together, and those of the same groups.
+
+    Of rows that come in parts, statistics that take several passes are apart from others: what is
+    learnt in one is known the sooner, and its columns are read no more.
+    """
 
     def key(_: int, task: Task) -> Hashable:
         match task.kind:
             case "statistics":
-                return task.kind, task.round
+                return task.kind, task.round, task.n_rounds
             case "groups":
                 return task.kind, task.round, task.nodes[0].args[:2]
             case _:
@@ -56,7 +60,7 @@ def begin_early(schedule: Schedule) -> Schedule:
     """
     if not schedule.n_rounds:
         return schedule
-    readers, _ = _readers(schedule)
+    readers, _ = readers_of(schedule)
     tasks, rounds = schedule.tasks, [1] * len(schedule.tasks)
     for k, task in enumerate(tasks):  # as early as can be
         after = rounds[k] + (task.n_rounds if task.learns else 0)
@@ -78,7 +82,7 @@ def merge_windows(schedule: Schedule) -> Schedule:
     Those that others read, however indirectly, are apart from these: rows are put in order once
     for each depth of nesting.
     """
-    heights = _heights(schedule)
+    heights = heights_of(schedule)
 
     def key(place: int, task: Task) -> Hashable:
         if task.kind != "windows":
@@ -94,7 +98,7 @@ def fuse_programs(schedule: Schedule) -> Schedule:
 
     So are functions of the rows ahead, and of a table's in windows, of one order.
     """
-    levels = _levels(schedule)
+    levels = levels_of(schedule)
 
     def key(place: int, task: Task) -> Hashable:
         if task.kind not in _ALIKE:
@@ -146,7 +150,7 @@ def keep_orders(schedule: Schedule) -> Schedule:
     tasks, later = list(schedule.tasks), set[Node | None]()
     for k in reversed(range(len(tasks))):
         task = tasks[k]
-        if task.kind == "windows" and not _is_of_table(schedule, task):
+        if task.kind == "windows" and not is_of_table(schedule, task):
             tasks[k] = replace(task, keeps_order=task.order in later)
             later.add(task.order)
     return replace(schedule, tasks=tuple(tasks))
@@ -195,92 +199,11 @@ PASSES: tuple[Pass, ...] = (
 """The passes, in order."""
 
 
-def without_made(schedule: Schedule, known: Set[ColumnOf]) -> Schedule:
-    """Return the schedule without the tasks whose columns are there, and those that only they read.
-
-    Args:
-        schedule: what is to be run.
-        known: the columns that are there.
-    """
-    if not known:
-        return schedule
-    wanted, left = set(schedule.outputs) - known, list[Task]()
-    for task in reversed(schedule.tasks):
-        if task.learns or task.kind == "features" or not wanted.isdisjoint(task.gives):
-            wanted |= set(task.reads) - known
-            left.append(task)
-    return replace(schedule, tasks=tuple(reversed(left)))
-
-
-def in_order(schedule: Schedule) -> Schedule:
-    """Return the schedule with each task after those that it reads from, else in their order."""
-    readers, n_before = _readers(schedule)
-    ready = [k for k, n in enumerate(n_before) if not n]
-    heapify(ready)
-    order: list[Task] = []
-    while ready:
-        k = heappop(ready)
-        order.append(schedule.tasks[k])
-        for reader in readers[k]:
-            n_before[reader] -= 1
-            if not n_before[reader]:
-                heappush(ready, reader)
-    assert len(order) == len(schedule.tasks), "tasks read from one another in a circle"
-    return replace(schedule, tasks=tuple(order))
-
-
 def key_of(aggregate: Aggregate) -> KeyOf:
     """Return the key that an aggregate counts."""
     params = dict(aggregate.params)
     room = params.get("max_memory", MAX_MEMORY)
     return tuple(aggregate.args), params.get("missing", "key"), room
-
-
-def _readers(schedule: Schedule) -> tuple[list[list[int]], list[int]]:
-    """Return the tasks that read from each task, and the number of those that each reads from."""
-    giving = {place: k for k, task in enumerate(schedule.tasks) for place in task.gives}
-    learning = {value: k for k, task in enumerate(schedule.tasks) for value in task.learns}
-    readers: list[list[int]] = [[] for _ in schedule.tasks]
-    n_before: list[int] = []
-    for k, task in enumerate(schedule.tasks):
-        before = {giving[place] for place in task.reads if place in giving}
-        before |= {learning[value] for value in task.uses if value in learning}
-        for other in before:
-            readers[other].append(k)
-        n_before.append(len(before))
-    return readers, n_before
-
-
-def _heights(schedule: Schedule) -> list[int]:
-    """Return for each task how many functions over windows, one after the other, read from it."""
-    readers, _ = _readers(schedule)
-    heights = [0] * len(schedule.tasks)
-    for k in reversed(range(len(schedule.tasks))):
-        above = (heights[r] + (schedule.tasks[r].kind == "windows") for r in readers[k])
-        heights[k] = max(above, default=0)
-    return heights
-
-
-def _levels(schedule: Schedule) -> list[int]:
-    """Return for each task how many others, but programs, stand before it in a row.
-
-    Those of the rows of tables read of nothing else, and come first.
-    """
-    readers, _ = _readers(schedule)
-    own = [
-        int(task.kind != "program" and not _is_of_table(schedule, task)) for task in schedule.tasks
-    ]
-    levels = list(own)
-    for k in range(len(levels)):
-        for reader in readers[k]:
-            levels[reader] = max(levels[reader], levels[k] + own[reader])
-    return levels
-
-
-def _is_of_table(schedule: Schedule, task: Task) -> bool:
-    """Return whether a task makes a column of the rows of a table."""
-    spaces = {schedule.columns[place].space for place in task.gives}
-    return any(schedule.spaces[space].kind == "table" for space in spaces)
 
 
 def _joined(schedule: Schedule, key: Callable[[int, Task], Hashable]) -> Schedule:

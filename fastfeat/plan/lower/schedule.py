@@ -20,9 +20,9 @@ ColumnOf = int
 ValueOf = int
 """Places in `Schedule.spaces`, `Schedule.columns` and `Schedule.values`."""
 
-Purpose = Literal["apply", "training", "fit", "fit_transform", "columns"]
+Purpose = Literal["apply", "training", "fit", "fit_transform", "fit in parts", "columns"]
 """What is computed: the features of later rows, or of training rows; what is learnt of these,
-alone or for their features too; or columns that expressions read."""
+alone, for their features too, or of rows that come in parts; or columns that expressions read."""
 
 ROWS, SEEN = 0, 1
 """The places of the spaces that every schedule has."""
@@ -102,7 +102,7 @@ class Task:
         round: the pass over training rows in which it begins to run, from 1 on: learning tasks as
             early as what they use is learnt, others when one that they are for does; after the last
             it is that of the features.
-        n_rounds: in how many passes it learns, at most, where not all rows are in memory.
+        n_rounds: in how many passes it learns, at most: more than one of rows in parts alone.
         order: what orders the rows, of functions of windows: they need whole entities.
         keeps_order: whether a later task of windows takes the rows as this one has ordered them.
         free: columns that counting may give beside what it learns.

@@ -37,7 +37,7 @@ from fastfeat.ir.scope import (
 )
 from fastfeat.plan.lower.indicators import is_one_hot
 from fastfeat.plan.lower.lower import Types
-from fastfeat.plan.lower.passes import PASSES, in_order
+from fastfeat.plan.lower.passes import PASSES
 from fastfeat.plan.lower.schedule import (
     ROWS,
     SEEN,
@@ -51,6 +51,7 @@ from fastfeat.plan.lower.schedule import (
     Value,
     ValueOf,
 )
+from fastfeat.plan.lower.task_graph import in_order
 from fastfeat.steps.lists.rows import is_exploded
 from fastfeat.steps.registry import is_step, step_function
 
@@ -91,8 +92,9 @@ def schedule_of_columns(nodes: Sequence[Node], types: Types, *, training: bool =
 
 def drafted(features: Mapping[str, Node], types: Types, purpose: Purpose) -> Schedule:
     """Return the schedule of features before any pass; arguments as of `schedule_of`."""
-    learns = purpose in ("fit", "fit_transform")
-    draft = _draft(types, training=purpose != "apply", learns=learns)
+    in_parts = purpose == "fit in parts"
+    learns = in_parts or purpose in ("fit", "fit_transform")
+    draft = _draft(types, training=purpose != "apply", learns=learns, in_parts=in_parts)
     roots = list(features.values())
     if learns:
         for k, aggregates in enumerate(scans_of(roots)):
@@ -102,7 +104,7 @@ def drafted(features: Mapping[str, Node], types: Types, purpose: Purpose) -> Sch
     outputs: Sequence[ColumnOf] = [
         place for task in draft.tasks if task.kind == "target" for place in task.reads
     ]
-    if purpose != "fit":
+    if not learns or purpose == "fit_transform":
         outputs = [*outputs, *_features(draft, roots)]
     _link_windows(draft)
     return _schedule(draft, purpose, outputs)
@@ -159,10 +161,12 @@ class _Draft:
     Args:
         training: whether the rows are those that are learnt from.
         learns: whether values are learnt too.
+        in_parts: whether from rows that come in parts.
     """
 
     training: bool
     learns: bool
+    in_parts: bool
     types: list[dict[Node, DType] | Types]
     spaces: list[tuple[str, str | Node | None]]
     columns: list[Column] = field(default_factory=list[Column])
@@ -174,8 +178,9 @@ class _Draft:
     )
 
 
-def _draft(types: Types, *, training: bool, learns: bool = False) -> _Draft:
-    return _Draft(training, learns, [types, types], [("rows", None), ("seen", None)])
+def _draft(types: Types, *, training: bool, learns: bool = False, in_parts: bool = False) -> _Draft:
+    spaces: list[tuple[str, str | Node | None]] = [("rows", None), ("seen", None)]
+    return _Draft(training, learns, in_parts, [types, types], spaces)
 
 
 def _schedule(draft: _Draft, purpose: Purpose, outputs: Iterable[ColumnOf]) -> Schedule:
@@ -273,12 +278,13 @@ def _learnt_before(draft: _Draft, node: Call, reads: tuple[ColumnOf, ...]) -> Va
     value = _value(draft, learning.origin(node))
     if not draft.learns:
         return value
+    n_rounds = learning.n_rounds if draft.in_parts else 1
     for k, task in enumerate(draft.tasks):
         if value in task.learns:
-            n_rounds = max(task.n_rounds, learning.n_rounds)
-            draft.tasks[k] = replace(task, nodes=(*task.nodes, node), n_rounds=n_rounds)
+            most = max(task.n_rounds, n_rounds)
+            draft.tasks[k] = replace(task, nodes=(*task.nodes, node), n_rounds=most)
             return value
-    task = Task("times", (node,), reads, (), (), (value,), draft.round, learning.n_rounds)
+    task = Task("times", (node,), reads, (), (), (value,), draft.round, n_rounds)
     draft.tasks.append(task)
     return value
 
@@ -453,7 +459,8 @@ def _add_learning(
     uses: tuple[ValueOf, ...],
 ) -> None:
     learns = (_value(draft, one),)
-    n_rounds = AGGREGATES[one.function].n_rounds if kind == "statistics" else 1
+    is_of_rounds = draft.in_parts and kind == "statistics"
+    n_rounds = AGGREGATES[one.function].n_rounds if is_of_rounds else 1
     draft.tasks.append(Task(kind, (one,), reads, uses, (), learns, draft.round, n_rounds))
 
 

@@ -171,7 +171,7 @@ def _prepared_for(fitted: Fitted, schema: Schema, to: str) -> Prepared:
     is_whole, nowhere = not fitted.declaration.past_columns, Way(None, None)
     if any(schema.field(name).type != pa.null() for name in fitted.never_seen):
         return Prepared(schema, nowhere, nowhere, is_whole)
-    none = StepsOfSchema({}, fitted.schedule)
+    none = StepsOfSchema({}, fitted.schedule, is_any=False)
     steps = steps_of_schema(fitted, schema) if is_whole else none
     finish, whole = _FORMS[to].finish, fitted.encoded is not None
     few = Way(
@@ -244,7 +244,8 @@ def _reading(
         found = None if slot in places else of_slot(slot, steps, schema)
         if found is not None:
             made[slot] = found
-    own = list({id(one): one for one in made.values()}.values())
+    own = list({id(one.calls.calls): one for one in made.values()}.values())
+    numbers = {id(one.calls.calls): k for k, one in enumerate(own)}
     by_name = [[schema.get_field_index(name) for name in one.columns] for one in own]
     others = tuple(slot for slot in program.inputs if slot not in places and slot not in made)
     read = sorted({*places.values(), *(place for of_one in by_name for place in of_one)})
@@ -256,7 +257,7 @@ def _reading(
         StepOfBatch(one.calls, tuple(child_of[place] for place in of_one))
         for one, of_one in zip(own, by_name, strict=True)
     ]
-    step_of = {slot: own.index(one) for slot, one in made.items()}
+    step_of = {slot: (numbers[id(one.calls.calls)], one.calls.part) for slot, one in made.items()}
     sources = dict.fromkeys(source for slot in others for source in slot.sources)
     columns = tuple(source for source in sources if isinstance(source, Column))
     where = Sources(children, batch_steps, step_of)

@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastfeat.backends import step_calls
-from fastfeat.dtypes import TABLE, VOCABULARY
+from fastfeat.dtypes import BINARY, COUNTS, TABLE, UTF8, VOCABULARY
 from fastfeat.engine.cpu.step_calls import StepCalls
 from fastfeat.io.arrow import Schema
 from fastfeat.ir.node import Call, Column, Node
-from fastfeat.plan.lower.passes import without_made
 from fastfeat.plan.lower.schedule import ROWS, Schedule, Task
+from fastfeat.plan.lower.task_graph import without_made
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.scalars.value import InputSlot
 from fastfeat.steps.keys.cpu_vocabulary import literal_calls
 from fastfeat.steps.registry import step_function
 from fastfeat.steps.step import Argument
+from fastfeat.steps.text.cpu import equality_calls, presence_calls
 
 Made = Node | InputSlot
 """What is made of a batch: the column of a step, or what a program reads of text."""
@@ -42,10 +43,12 @@ class StepsOfSchema:
     Args:
         of_columns: those that a prepared call runs.
         schedule: the others.
+        is_any: whether it runs any, what programs read of text included.
     """
 
     of_columns: Mapping[Node, OfColumns]
     schedule: Schedule
+    is_any: bool = True
 
     @property
     def has_others(self) -> bool:
@@ -59,7 +62,7 @@ def steps_of_schema(fitted: Fitted, schema: Schema) -> StepsOfSchema:
     for task in schedule.tasks:
         if task.kind == "step" and schedule.columns[task.gives[0]].space == ROWS:
             (step,) = task.nodes
-            one = _of_columns(fitted, step, schema)
+            one = _of_columns(fitted, step, schema, found)
             if one is not None:
                 found[step] = one
     for place in _read_by_others(schedule, found):
@@ -68,8 +71,17 @@ def steps_of_schema(fitted: Fitted, schema: Schema) -> StepsOfSchema:
     return StepsOfSchema(found, without_made(schedule, places))
 
 
-def _of_columns(fitted: Fitted, step: Node, schema: Schema) -> OfColumns | None:
-    """Return a step of columns of the data as calls of kernels; None where it is not."""
+def _of_columns(
+    fitted: Fitted, step: Node, schema: Schema, found: Mapping[Node, OfColumns]
+) -> OfColumns | None:
+    """Return a step of columns of the data as calls of kernels; None where it is not.
+
+    Args:
+        fitted: the plan.
+        step: of columns, or of counts that one of those makes that were found.
+        schema: of the data.
+        found: the steps before it.
+    """
     if not isinstance(step, Call) or step.function not in step_calls():
         return None
     if step_function(step).host is not None:
@@ -80,6 +92,9 @@ def _of_columns(fitted: Fitted, step: Node, schema: Schema) -> OfColumns | None:
         match arg:
             case _ if dtype == VOCABULARY and arg in fitted.constants:
                 args.append(Argument(fitted.constants[arg], dtype))
+            case Call() if dtype == COUNTS and arg in found:
+                args.append(Argument(found[arg].calls, dtype))
+                names += found[arg].columns
             case Column() if dtype != TABLE:
                 args.append(Argument(None, dtype))
                 names.append(arg.name)
@@ -104,7 +119,16 @@ def of_slot(slot: InputSlot, steps: StepsOfSchema, schema: Schema) -> OfColumns 
     source = slot.sources[0]
     if slot.kind == "column":
         return steps.of_columns.get(source)
-    if slot.kind != "codes" or not isinstance(source, Column):
+    names = tuple(source.name for source in slot.sources if isinstance(source, Column))
+    if not steps.is_any or len(names) < len(slot.sources):
         return None
-    calls = literal_calls(slot.literals, schema.field(source.name).type)
-    return None if calls is None else OfColumns(calls, (source.name,))
+    types = [schema.field(name).type for name in names]
+    content = BINARY if slot.kind.endswith("_bytes") else UTF8
+    match slot.kind:
+        case "codes":
+            calls = literal_calls(slot.literals, types[0])
+        case "valid" | "valid_bytes":
+            calls = presence_calls(types[0], content)
+        case _:
+            calls = equality_calls(types, content)
+    return None if calls is None else OfColumns(calls, names)

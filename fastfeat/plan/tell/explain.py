@@ -230,17 +230,18 @@ def _optimized(plan: Declaration, types: Types) -> str:
 def _schedules(plan: Declaration, types: Types) -> str:
     """Return the tasks that run a plan, in their order: what fit learns, and then the features.
 
-    Those of the training rows are told where they differ: where encodings are out of fold.
+    Those of rows in parts are told where they differ, and those of the training rows: where
+    encodings are out of fold.
     """
     learnt = [n for n in postorder(list(plan.nodes.values())) if isinstance(n, Aggregate)]
-    purposes: list[Purpose] = []
-    if learnt:
-        purposes.append("fit")
+    purposes: list[Purpose] = ["apply"]
     if any(map(is_target, learnt)):
-        purposes.append("training")
-    purposes.append("apply")
-    told = [describe_schedule(schedule_of(plan.nodes, types, purpose)) for purpose in purposes]
-    return "\n\n".join(told)
+        purposes.insert(0, "training")
+    schedules = [schedule_of(plan.nodes, types, purpose) for purpose in purposes]
+    if learnt:
+        whole, in_parts = (schedule_of(plan.nodes, types, p) for p in ("fit", "fit in parts"))
+        schedules[:0] = [whole] if in_parts.tasks == whole.tasks else [whole, in_parts]
+    return "\n\n".join(map(describe_schedule, schedules))
 
 
 def _indented(texts: Iterable[str]) -> list[str]:

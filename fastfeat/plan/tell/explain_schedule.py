@@ -16,6 +16,7 @@ _TITLES = {
     "apply": "features of later rows",
     "training": "features of the training rows",
     "fit": "fit",
+    "fit in parts": "fit, where rows come in parts",
     "fit_transform": "fit, where features of the training rows follow",
     "columns": "columns",
 }

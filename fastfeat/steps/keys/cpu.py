@@ -30,10 +30,9 @@ def _encode_calls(
     args: Sequence[Argument], given: Sequence[DataType], params: Mapping[str, Any]
 ) -> StepCalls | None:
     *parts, learnt = args
-    if len(parts) != 1 or params["missing"] != "key":
-        return None
-    return encode_calls(learnt.values, given[0], parts[0].dtype, params["n_unseen"])
+    dtypes = [part.dtype for part in parts]
+    return encode_calls(learnt.values, given, dtypes, params["missing"], params["n_unseen"])
 
 
-CALLS = {"encode": _encode_calls}
+CALLS = {"encode": _encode_calls, **hashing.CALLS}
 """Steps as calls of kernels, of columns of some Arrow types; None where they are not."""

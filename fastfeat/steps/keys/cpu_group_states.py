@@ -106,7 +106,8 @@ class GroupsState:
         needs: what is kept for it.
         n_rows: how many rows were added.
         first: the rows of the first batch, sorted into partitions, as long as nothing else has
-            come: statistics of many groups are found one partition after the other.
+            come: statistics of many groups are found one partition after the other, and rows that
+            take less memory than sums of all groups are added to those of another state.
         table: moments of the rows, but the first.
         rows: the rows by group and value, where their order is needed.
     """
@@ -162,17 +163,21 @@ def _add(state: GroupsState, columns: Mapping[Any, Any], rows: Rows) -> None:
         ordering.keep(state.rows, chunks, groups)
     if state.table is not None and len(groups):
         level = state.table.moments.level
-        if (
-            state.needs.statistics is not None
-            and state.n_rows == 0
-            and is_partitioned(spec.n_groups, level, extremes=False)
-        ):
+        if state.n_rows == 0 and _is_kept(state, len(groups)):
             split = split_rows(chunks, parts)
             element = storage(spec.dtype)
             state.first = split_task(element, split, groups, spec.n_groups, level, run)
         else:
             add(_summed(state), chunks, groups, run, parts)
     state.n_rows += len(groups)
+
+
+def _is_kept(state: GroupsState, n_rows: int) -> bool:
+    """Return whether the first rows are kept as they come, and not added at once."""
+    needs, n_groups = state.needs, state.spec.n_groups
+    if needs.level is None or not is_partitioned(n_groups, needs.level, needs.extremes):
+        return False
+    return needs.statistics is not None or n_rows <= n_groups
 
 
 def _summed(state: GroupsState) -> Table:
@@ -187,12 +192,23 @@ def _summed(state: GroupsState) -> Table:
 
 def _merge(a: GroupsState, b: GroupsState) -> GroupsState:
     if a.table is not None:
-        parts = n_parts(a.spec.n_groups)
-        a.table = join_tables(_summed(a), _summed(b), runner(_RUN), parts)
+        a.table = _joined_tables(a, b)
     if a.rows is not None and b.rows is not None:
         a.rows = ordering.join(a.rows, b.rows)
     a.n_rows += b.n_rows
     return a
+
+
+def _joined_tables(a: GroupsState, b: GroupsState) -> Table:
+    """Return the table of the rows of two states; rows that were kept are added to it."""
+    run, are_alike = runner(_RUN), a.spec.n_groups == b.spec.n_groups
+    kept, other = (a, b) if b.first is None else (b, a)
+    if kept.first is None or not are_alike:
+        return join_tables(_summed(a), _summed(b), run, n_parts(a.spec.n_groups))
+    table, (task, partitions) = _summed(other), kept.first
+    add_partitions(table, task, partitions, run, n_parts(len(partitions.values)))
+    kept.first = None
+    return table
 
 
 def _next(state: GroupsState) -> Learnt:
@@ -287,7 +303,6 @@ def _bound(spec: Spec, n_rows: int) -> int:
     if needs.level is not None:
         element = storage(spec.dtype)
         n_bytes += most_bytes(element, spec.n_groups, needs.level, needs.extremes, n_rows)
-    if needs.statistics is not None:
         n_bytes += ordering.most_bytes(0, n_rows)
     return n_bytes + (ordering.most_bytes(spec.n_groups, n_rows) if needs.order else 0)
 

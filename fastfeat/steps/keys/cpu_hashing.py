@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
-from fastfeat_kernels.column import TEXT
+from fastfeat_kernels import hashing as layout
+from fastfeat_kernels.column import ELEMENTS, TEXT
 from fastfeat_kernels.hashing.state import HashedColumn, hash_column, hash_rows
 from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
-from fastfeat.engine.cpu.kernels import n_parts, runner
-from fastfeat.io.arrow import Array, ChunkedArray, pa
+from fastfeat.engine.cpu.kernels import n_parts, runner, written_kernel
+from fastfeat.engine.cpu.step_calls import Given, KernelCall, Room, StepCalls, form_of
+from fastfeat.io.arrow import Array, ChunkedArray, DataType, pa
 from fastfeat.io.columns.bits import array_of_values, validity_of
 from fastfeat.io.columns.column import physical_chunks
+from fastfeat.io.columns.conform import holds, stands_as_stored
 from fastfeat.io.columns.keys import key_type
 from fastfeat.io.columns.strings import text_chunks
+from fastfeat.io.columns.types import storage_type
 from fastfeat.steps.entries import content_column, over_entries, without_dictionary
 from fastfeat.steps.step import Argument
 
@@ -80,3 +85,64 @@ def _hash_cross(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int
 
 
 KERNELS = {"hash": _hash, "hash_cross": _hash_cross}
+
+
+def _calls(
+    args: Sequence[Argument], given: Sequence[DataType], params: Mapping[str, Any], entry: str
+) -> StepCalls | None:
+    """Return hashes of columns, or their buckets, as calls of kernels; None where they are not.
+
+    Args:
+        args: of the step.
+        given: the Arrow types of its columns.
+        params: of the step.
+        entry: of the kernel.
+    """
+    columns = [_column(k, *one) for k, one in enumerate(zip(given, args, strict=True))]
+    known = [column for column in columns if column is not None]
+    if len(known) < len(columns):
+        return None
+    words = np.zeros(layout.N_HEADER_WORDS + layout.N_COLUMN_WORDS * len(known), np.int64)
+    words[layout.N_COLUMNS] = len(known)
+    words[layout.SEED] = np.uint64(params["seed"]).astype(np.int64)
+    for k, (element, column) in enumerate(known):
+        first = layout.N_HEADER_WORDS + layout.N_COLUMN_WORDS * k
+        words[first + layout.ELEMENT] = element
+        words[first + layout.OFFSET_BYTES] = max(-column.form, 0)
+    hashes, scratch = Room(8), Room(0, 8 * layout.N_SCRATCH_WORDS)
+    rooms = {layout.HASHES: hashes, layout.SCRATCH: scratch}
+    places = tuple(column for _, column in known)
+    call = KernelCall(written_kernel(_RUN, entry), words, places, rooms)
+    validity = None if entry == "mixed" else 0
+    form, n_buckets = places[0].form, params["n_buckets"]
+    if n_buckets is None:
+        return StepCalls((call,), hashes, 8, validity, form)
+    of_buckets, codes = np.zeros(3, np.int64), Room(4)
+    of_buckets[layout.BUCKETS_N] = n_buckets
+    out = {layout.BUCKETS_HASHES: hashes, layout.BUCKETS_OUT: codes}
+    last = KernelCall(written_kernel(_RUN, "buckets"), of_buckets, (), out)
+    return StepCalls((call, last), codes, 4, validity, form)
+
+
+def _column(number: int, given: DataType, arg: Argument) -> tuple[int, Given] | None:
+    """Return the type of the values of a column, as kernels name it, and where it goes."""
+    form, dtype = form_of(given), arg.dtype
+    is_text = dtype.holds_bytes and holds(given, dtype)
+    if form is None or not (is_text or (form >= 0 and stands_as_stored(given, dtype))):
+        return None
+    name = {"double": "float64", "float": "float32"}.get(str(storage_type(dtype)), "")
+    element = layout.IS_TEXT if is_text else ELEMENTS.index(name or str(storage_type(dtype)))
+    first = layout.N_HEADER_WORDS + layout.N_COLUMN_WORDS * number
+    return element, Given(
+        number,
+        form,
+        values=first + layout.VALUES,
+        bit=first + layout.VALUE_BIT_OFFSET,
+        offsets=first + layout.OFFSETS,
+        validity=first + layout.VALIDITY,
+        validity_bit=first + layout.BIT_OFFSET,
+    )
+
+
+CALLS = {"hash": partial(_calls, entry=TEXT), "hash_cross": partial(_calls, entry="mixed")}
+"""Steps as calls of kernels, of columns of some Arrow types; None where they are not."""

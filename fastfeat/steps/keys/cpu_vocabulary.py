@@ -167,24 +167,74 @@ def _lookup(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> Lookup:
 
 
 def encode_calls(
-    vocabulary: Vocabulary, given: DataType, dtype: DType, n_unseen: int
+    vocabulary: Vocabulary,
+    given: Sequence[DataType],
+    dtypes: Sequence[DType],
+    missing: str,
+    n_unseen: int,
 ) -> StepCalls | None:
-    """Return the codes of one column of keys as a call of a kernel; None where they are not.
+    """Return the codes of keys as calls of kernels; None where they are not.
 
     Args:
-        vocabulary: of keys that are no combinations.
-        given: the Arrow type of the column.
-        dtype: that which fit saw.
+        vocabulary: of the keys.
+        given: the Arrow types of their columns.
+        dtypes: those which fit saw.
+        missing: as of `encode`.
         n_unseen: codes of unseen keys.
     """
-    form, element = form_of(given), _element_in_place(given, dtype)
-    if form is None or element is None or n_unseen != 1:
+    forms = [form_of(one) for one in given]
+    elements = [_element_in_place(*one) for one in zip(given, dtypes, strict=True)]
+    columns = [
+        (element, form)
+        for element, form in zip(elements, forms, strict=True)
+        if element is not None and form is not None
+    ]
+    if len(columns) < len(given) or n_unseen != 1:
         return None
-    index = _cached(vocabulary, "index", lambda: _index(vocabulary.parts[0], dtype))
-    return index_calls(index, element, form, start=1 + n_unseen, none=1)
+    if len(given) == 1 and missing == "key":
+        index = _cached(vocabulary, "index", lambda: _index(vocabulary.parts[0], dtypes[0]))
+        return _index_calls(index, *columns[0], start=1 + n_unseen, none=1)
+    known = _cached(vocabulary, "lookup", lambda: _lookup(vocabulary, dtypes))
+    return _combined_calls(known, columns, is_lacking=missing == "key")
 
 
-def index_calls(index: Index, element: str, form: int, *, start: int, none: int) -> StepCalls:
+def _combined_calls(
+    known: Lookup, columns: Sequence[tuple[str, int]], *, is_lacking: bool
+) -> StepCalls:
+    """Return the codes of combinations, of which the parts are looked up, and then they.
+
+    Args:
+        known: the indices.
+        columns: of each part the type of the values, as kernels name it, and its form.
+        is_lacking: whether a combination is missing where a part is.
+    """
+    parts = [
+        _index_calls(index, element, form, start=1, none=-1, argument=k)
+        for k, (index, (element, form)) in enumerate(zip(known.parts, columns, strict=True))
+    ]
+    words = np.zeros(layout.COMBINE_PARTS + 2 * len(parts), np.int64)
+    words[layout.COMBINE_N_PARTS] = len(parts)
+    words[layout.COMBINE_PARTS + 1 :: 2] = known.sizes
+    keys, codes = Room(8), Room(4)
+    rows = {layout.COMBINE_PARTS + 2 * k: part.values for k, part in enumerate(parts)}
+    combine = KernelCall(
+        written_kernel(_RUN, "combine"), words, (), {**rows, layout.COMBINE_KEYS: keys}
+    )
+    table, entry = lookup_words(known.keys, "int64", start=2, none=1, missing=0)
+    scratch = Room(0, 8 * layout.N_SCRATCH_WORDS)
+    found = {layout.TABLE_VALUES: keys, layout.TABLE_ROWS: codes, layout.TABLE_SCRATCH: scratch}
+    kernel = written_kernel(_RUN, entry)
+    calls = [*(call for part in parts for call in part.calls), combine]
+    calls.append(KernelCall(kernel, table, (), found, owners=known.keys))
+    if is_lacking:
+        lacking = {**rows, layout.COMBINE_KEYS: codes}
+        calls.append(KernelCall(written_kernel(_RUN, "lacking"), words, (), lacking))
+    return StepCalls(tuple(calls), codes, 4)
+
+
+def _index_calls(
+    index: Index, element: str, form: int, *, start: int, none: int, argument: int = 0
+) -> StepCalls:
     """Return the places of the values of a column among keys, as a call of a kernel.
 
     Args:
@@ -193,11 +243,12 @@ def index_calls(index: Index, element: str, form: int, *, start: int, none: int)
         form: as of `step_calls.Given`.
         start: what is added to a place.
         none: for values that are no key; missing ones have 0.
+        argument: the number of the column.
     """
     words, entry = lookup_words(index, element, start=start, none=none, missing=0)
     values, scratch = Room(4), Room(0, 8 * layout.N_SCRATCH_WORDS)
     given = Given(
-        0,
+        argument,
         form,
         values=layout.TABLE_VALUES,
         bit=layout.TABLE_VALUE_BIT_OFFSET,
@@ -233,5 +284,5 @@ def literal_calls(literals: Sequence[str], given: DataType) -> StepCalls | None:
         return None
     keys = text_keys([text.encode() for text in literals])
     index = index_of(TEXT, keys, runner(_RUN))
-    found = index_calls(index, TEXT, form, start=0, none=-1)
+    found = _index_calls(index, TEXT, form, start=0, none=-1)
     return StepCalls(found.calls, found.values, found.width, 0, form)

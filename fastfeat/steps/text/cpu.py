@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from fastfeat_kernels.text import (
+    BY_BUCKET_COUNTS,
+    BY_BUCKET_N,
+    BY_BUCKET_OUT,
+    BY_BUCKET_ROWS,
     N_SCRATCH_WORDS,
     N_TABLE_WORDS,
     NOT_PARSEABLE,
     OUT_OF_RANGE,
     PARSED,
+    SAME_OUT,
+    SAME_VALIDITY_OUT,
+    SIDE_BIT,
+    SIDE_DATA,
+    SIDE_OFFSET_BYTES,
+    SIDE_OFFSETS,
+    SIDE_VALIDITY,
+    SIDE_WORDS,
+    SIDES,
     TABLE_BIT_OFFSET,
     TABLE_DATA,
     TABLE_FAILED,
@@ -25,6 +39,7 @@ from fastfeat_kernels.text.functions import BucketCounts, Flags, Integers, compu
 from fastfeat_kernels.text.requests import Gives, Request
 from fastfeat_kernels.text.state import InvalidUtf8, Texts
 
+from fastfeat.dtypes import DType
 from fastfeat.engine.cpu.kernels import n_parts, runner, written_kernel
 from fastfeat.engine.cpu.step_calls import Given, KernelCall, Room, StepCalls, form_of
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, pa
@@ -170,7 +185,8 @@ def _calls(request: Request) -> Callable[..., StepCalls | None]:
         for word, number in held.items():
             words[word] = number if isinstance(number, int) else number.ctypes.data
         words[TABLE_FAILED], words[TABLE_OFFSET_BYTES] = -1, -form
-        values = Room(_WIDTHS[request.gives])
+        counts = request.gives == "bucket_counts"
+        values = Room(4 * params["n_buckets"] if counts else _WIDTHS[request.gives])
         column = Given(
             0,
             form,
@@ -184,16 +200,76 @@ def _calls(request: Request) -> Callable[..., StepCalls | None]:
             words,
             (column,),
             {TABLE_OUT: values, TABLE_SCRATCH: Room(0, 8 * N_SCRATCH_WORDS)},
-            TABLE_FAILED,
-            cleared=None if values.row_bytes else values,
+            unless_failed=TABLE_FAILED,
+            cleared=values if counts or not values.row_bytes else None,
             owners=held,
         )
-        return StepCalls((call,), values, values.row_bytes, 0, form)
+        if not counts:
+            return StepCalls((call,), values, values.row_bytes, 0, form)
+        by_bucket, columns = _by_bucket(values, params["n_buckets"])
+        return StepCalls((call, by_bucket), columns, 4, 0, form)
 
     return calls
 
 
-_WIDTHS: Mapping[Gives, int] = {"count": 8, "flag": 0}
+def _by_bucket(counts: Room, n_buckets: int) -> tuple[KernelCall, Room]:
+    """Return the call that makes columns of counts of rows, and their memory."""
+    words, columns = np.zeros(4, np.int64), Room(4 * n_buckets)
+    words[BY_BUCKET_N] = n_buckets
+    rooms = {BY_BUCKET_COUNTS: counts, BY_BUCKET_OUT: columns}
+    kernel = written_kernel(_RUN, "by_bucket")
+    return KernelCall(kernel, words, (), rooms, rows=BY_BUCKET_ROWS), columns
+
+
+def _bucket_count_calls(
+    args: Sequence[Argument], given: Sequence[DataType], params: Params
+) -> StepCalls:
+    return replace(args[0].values, part=params["bucket"])
+
+
+_WIDTHS: Mapping[Gives, int] = {"count": 8, "flag": 0, "bucket_counts": 4}
 """Bytes of a value of what prepared calls give; 0 of a bool."""
-CALLS = {name: _calls(request) for name, request in REQUESTED.items() if request.gives in _WIDTHS}
+CALLS: dict[str, Callable[..., StepCalls | None]] = {
+    "bucket_count": _bucket_count_calls,
+    **{name: _calls(request) for name, request in REQUESTED.items() if request.gives in _WIDTHS},
+}
 """Steps as calls of kernels, of columns of some Arrow types; None where they are not."""
+
+
+def presence_calls(given: DataType, dtype: DType) -> StepCalls | None:
+    """Return whether each row of a column has a text, as a call of a kernel; None where it is not.
+
+    Args:
+        given: the Arrow type of the column.
+        dtype: what fit saw.
+    """
+    return _compared("present", [given], dtype)
+
+
+def equality_calls(given: Sequence[DataType], dtype: DType) -> StepCalls | None:
+    """Return whether two columns have the same text; see `presence_calls`."""
+    return _compared("same", given, dtype)
+
+
+def _compared(entry: str, given: Sequence[DataType], dtype: DType) -> StepCalls | None:
+    words = np.zeros(SIDES + 2 * SIDE_WORDS, np.int64)
+    columns: list[Given] = []
+    for k, one in enumerate(given):
+        form, first = form_of(one), SIDES + SIDE_WORDS * k
+        if form not in (-4, -8) or not holds(one, dtype):
+            return None
+        words[first + SIDE_OFFSET_BYTES] = -form
+        columns.append(
+            Given(
+                k,
+                form,
+                values=first + SIDE_DATA,
+                offsets=first + SIDE_OFFSETS,
+                validity=first + SIDE_VALIDITY,
+                validity_bit=first + SIDE_BIT,
+            )
+        )
+    out, valid = Room(0), Room(0)
+    rooms = {SAME_OUT: out, SAME_VALIDITY_OUT: valid}
+    call = KernelCall(written_kernel(_RUN, entry), words, tuple(columns), rooms)
+    return StepCalls((call,), out, 0, None if entry == "present" else valid)

@@ -176,12 +176,14 @@ def add(table: Table, chunks: Sequence[Chunk], groups: Groups, run: Run, n_parts
 def add_partitions(
     table: Table, task: Task, partitions: Partitions, run: Run, n_parts: int = 1
 ) -> None:
-    """Add rows to a table of no rows, as `split_task` gives them."""
-    assert not table.has_rows
-    table.moments = table.moments._replace(exponent=task.exponent)
+    """Add rows to a table, as `split_task` gives them."""
+    if table.needs_window and not has_window(table):
+        table.moments = table.moments._replace(exponent=task.exponent)
     n_rows = int(partitions.starts[-1])
     if n_rows:
-        task = task._replace(headroom=_make_room(table, n_rows), extremes=table.has_extremes)
+        headroom = _make_room(table, n_rows) if table.needs_window else 0
+        exponent = table.moments.exponent
+        task = task._replace(exponent=exponent, headroom=headroom, extremes=table.has_extremes)
         left = _add_partitions(table, task, partitions, n_parts, run)
         table.has_rows = True
         _keep_left(table, left, run)

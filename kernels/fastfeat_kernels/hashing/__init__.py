@@ -51,6 +51,11 @@ TAG_INTEGER: Final = 1
 TAG_FLOAT: Final = 2
 TAG_TEXT: Final = 3
 
+# The table of the entry "buckets": hashes of rows; int32 that go to each; how many buckets.
+BUCKETS_HASHES: Final = 0
+BUCKETS_OUT: Final = 1
+BUCKETS_N: Final = 2
+
 # Scratch: the four lanes of XXH64, bytes that wait to be hashed, and a block of values.
 N_BUFFER_BYTES: Final = 4096  # a multiple of 32
 LANES: Final = 0

@@ -15,6 +15,9 @@ from fastfeat_kernels.blocks import (
 from fastfeat_kernels.column import BLOCK, ELEMENTS, TEXT
 from fastfeat_kernels.hashing import (
     BIT_OFFSET,
+    BUCKETS_HASHES,
+    BUCKETS_N,
+    BUCKETS_OUT,
     BUFFER,
     BUFFER_END,
     ELEMENT,
@@ -294,4 +297,16 @@ def mixed(table, first, n):
     return 0
 
 
-ENTRIES = {"numbers": numbers, TEXT: text, "mixed": mixed}
+def buckets(table, first, n):
+    """Write floor(hash * n_buckets / 2**64) of each row; n_buckets is below 2**31."""
+    words = pointer_int64(opaque(table))
+    hashes, out = pointer_int64(words[BUCKETS_HASHES]), pointer_int32(words[BUCKETS_OUT])
+    n_buckets = words[BUCKETS_N]
+    for row in range(first, first + n):
+        low = shift_logical((hashes[row] & 0xFFFFFFFF) * n_buckets, 32)
+        high = shift_logical(hashes[row], 32) * n_buckets
+        out[row] = types.int32(shift_logical(high + low, 32))
+    return 0
+
+
+ENTRIES = {"numbers": numbers, TEXT: text, "mixed": mixed, "buckets": buckets}

@@ -54,6 +54,22 @@ TABLE_N_BUCKETS: Final = 25
 TABLE_SEED: Final = 26
 N_TABLE_WORDS: Final = 27
 
+# The table of the entry "by_bucket": counts of rows, int32; where they go, a bucket after the
+# other; how many buckets; rows of which a bucket there has the memory.
+BY_BUCKET_COUNTS: Final = 0
+BY_BUCKET_OUT: Final = 1
+BY_BUCKET_N: Final = 2
+BY_BUCKET_ROWS: Final = 3
+
+# The table of the entries "present" and "same": bits that go to rows, whole words; of "same" those
+# of which rows have both; and of each column, `SIDE_WORDS` further on, its offsets and how wide
+# they are, its bytes, its bits and the first of them.
+SAME_OUT: Final = 0
+SAME_VALIDITY_OUT: Final = 1
+SIDES: Final = 2
+SIDE_OFFSETS, SIDE_OFFSET_BYTES, SIDE_DATA, SIDE_VALIDITY, SIDE_BIT = range(5)
+SIDE_WORDS: Final = 5
+
 # Passes of a function whose value is text. IN_PLACE writes as long as every row keeps its length.
 MEASURE: Final = 0
 WRITE: Final = 1

@@ -108,6 +108,13 @@ N_DEAL_WORDS: Final = 8
 COUNT_COUNTS: Final = 0
 PUT_IN_ORDER: Final = 1
 
+# The table of the entries "combine" and "lacking": int64 a row, the number of a combination of
+# parts, -1 where a part has none; or int32 a row, its code, which becomes 0 where a part is 0; how
+# many parts, and for each int32 a row, and how many numbers it has.
+COMBINE_KEYS: Final = 0
+COMBINE_N_PARTS: Final = 1
+COMBINE_PARTS: Final = 2
+
 PAIRS: Final = 16  # for offsets: address and number of bytes of each row, as keys are kept
 
 LEARN: Final = 0

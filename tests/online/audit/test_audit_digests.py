@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from fastfeat.errors import StateError
 from fastfeat.online.audit.chain import Chain, link_of, new_key
 from fastfeat.online.audit.digests import Digest, digest_of, names_of, what_differs
-from fastfeat.online.state.changes import FeaturesOfRow
+from fastfeat.online.audit.row_digest import has_row_digest
+from fastfeat.online.state.changes import StoredRow
 
 SECRET, ONCE = b"s" * 32, b"o" * 32
 N = 40
@@ -192,12 +193,17 @@ def test_features_of_one_row_have_the_digest_of_their_table(seed: int) -> None:
     random, columns, row = np.random.default_rng(seed), dict[str, Any](), list[float]()
     for k in range(int(random.integers(1, 12))):
         kind = [*KINDS][random.integers(len(KINDS))]
-        value = [KINDS[kind](random), float("nan")][int(random.random() < 0.2)]
-        row.append(float(value))
-        columns[f"{random.integers(9)}{k}"] = pa.array([value if value == value else None], kind)
+        value = [KINDS[kind](random), None][int(random.random() < 0.2)]
+        row.append(value)
+        kept = pa.array([value], STORED.get(kind, kind))
+        columns[f"{random.integers(9)}{k}"] = kept.view(kind) if kind in STORED else kept
     table, once = pa.table(columns), bytes(random.integers(0, 256, 32, np.uint8))
-    given_row = FeaturesOfRow(table.schema, np.array(row))
+    given_row = StoredRow(table.schema, row)
+    assert has_row_digest(table.schema)
     assert digest_of({"a": given_row}, 1, SECRET, once) == digest_of({"a": table}, 1, SECRET, once)
+    both = {"a": given_row, "b": given_row}, {"a": table, "b": table}
+    one, other = (digest_of(tables, 1, SECRET, once) for tables in both)
+    assert one == other
 
 
 KINDS: dict[pa.DataType, Any] = {
@@ -208,7 +214,17 @@ KINDS: dict[pa.DataType, Any] = {
     pa.int32(): lambda random: int(random.integers(-(2**31), 2**31)),
     pa.uint8(): lambda random: int(random.integers(0, 256)),
     pa.bool_(): lambda random: bool(random.integers(2)),
+    pa.uint64(): lambda random: int(random.integers(0, 2**64, dtype=np.uint64)),
+    pa.timestamp("us", "Europe/Berlin"): lambda random: int(random.integers(-(2**50), 2**50)),
+    pa.date32(): lambda random: int(random.integers(-9999, 9999)),
+    pa.large_string(): lambda random: "ä" * int(random.integers(0, 9) ** 2 * random.integers(1, 3)),
+    pa.large_binary(): lambda random: random.bytes(int(random.choice([0, 1, 7, 8, 9, 256, 257]))),
 }
+STORED = {pa.timestamp("us", "Europe/Berlin"): pa.int64(), pa.date32(): pa.int32()}
+
+
+def test_lists_have_no_digest_of_a_row():
+    assert not has_row_digest(pa.schema([("a", pa.int64()), ("b", pa.large_list(pa.int64()))]))
 
 
 @pytest.mark.parametrize("name", list(TYPES))

@@ -59,7 +59,8 @@ def learnt(
             learning = Learning.from_bytes(learning.to_bytes())
         states = _states(learning, table, split(table.num_rows))
         if draw(st.booleans()):
-            states = [State.from_bytes(state.to_bytes()) for state in states]
+            back = draw(st.sampled_from([State.from_bytes, learning.state_of_bytes]))
+            states = [back(state.to_bytes()) for state in states]
         learning = learning.next(_merged(states, draw))
     fitted, features = learning.finish().record, None
     if not any(task.kind == "windows" for task in fitted.training_schedule.tasks):
@@ -226,6 +227,14 @@ def test_what_cannot_be_learnt_is_told_as_fit_tells_it(name: str, through_bytes:
     assert (type(found.value), str(found.value)) == (type(expected.value), str(expected.value))
 
 
+@pytest.mark.parametrize("feature", [col("x").mean(), col("x").n_unique()])
+def test_values_of_another_type_are_told_by_the_number_of_their_row(feature: ff.Expr) -> None:
+    learning = ff.Plan({"a": feature}).learning({"x": "int64"})
+    exact = learning.partial({"x": [1.0, 2.0]}, range(2))
+    with pytest.raises(InvalidData, match=r"0\.5 in row 1003 is not exactly a value of type"):
+        learning.partial({"x": [1.0, 2.0, 3.0, 0.5]}, [10, 11, 1002, 1003], into=exact)
+
+
 def test_states_of_other_rounds_and_damaged_ones_are_refused() -> None:
     plan = ff.Plan({"a": col("x").robust_scale(), "b": col("k").ordinal_encode()})
     table = pa.table({"x": np.arange(50_000.0), "k": ["a", "b"] * 25_000})
@@ -243,6 +252,18 @@ def test_states_of_other_rounds_and_damaged_ones_are_refused() -> None:
     for damaged in (content[:-1], content[1:], content[:-1] + b"?", b""):
         with pytest.raises(InvalidData, match="cut or changed"):
             State.from_bytes(damaged)
+
+
+def test_states_that_began_from_other_data_are_refused() -> None:
+    plan = ff.Plan({"m": col("x").mean(by="k")})
+    first = plan.learning({"x": "float64", "k": "utf8"})
+    begun = [
+        first.next(first.partial({"x": [1.0, 2.0], "k": keys}, range(2)))
+        for keys in (["a", "b"], ["a", "c"])
+    ]
+    states = [one.partial({"x": [1.0, 2.0], "k": ["a", "b"]}, range(2)) for one in begun]
+    with pytest.raises(InvalidData, match="another plan, schema, or round"):
+        states[0].merge(states[1])
 
 
 def test_a_learning_and_a_state_are_told_apart() -> None:

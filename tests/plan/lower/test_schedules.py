@@ -25,7 +25,7 @@ from fastfeat.plan.tell.explain_schedule import describe_schedule
 
 FOLDER = Path(__file__).parent / "schedules"
 LEARNING = ("keys", "times", "target", "groups", "statistics")
-PURPOSES: tuple[Purpose, ...] = ("fit", "fit_transform", "training", "apply")
+PURPOSES: tuple[Purpose, ...] = ("fit", "fit in parts", "fit_transform", "training", "apply")
 
 
 def types_of(plan: Plan) -> Types:
@@ -113,7 +113,7 @@ def test_windows_of_one_order_are_one_task_a_depth() -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_a_task_begins_once_what_it_uses_is_learnt(name: str) -> None:
     plan = CASES[name]().plan
-    for purpose in ("fit", "fit_transform"):
+    for purpose in ("fit", "fit in parts", "fit_transform"):
         schedule = schedule_of(plan.declaration.nodes, types_of(plan), purpose)
         learnt = {v: task.round + task.n_rounds for task in schedule.tasks for v in task.learns}
         made = {place: task.round for task in schedule.tasks for place in task.gives}
@@ -132,7 +132,9 @@ def test_rounds_are_those_of_the_longest_way_and_not_of_all_depths() -> None:
         },
         label="y",
     )
-    schedule = schedule_of(plan.declaration.nodes, types_of(plan), "fit")
+    whole = schedule_of(plan.declaration.nodes, types_of(plan), "fit")
+    assert whole.n_rounds == 3
+    schedule = schedule_of(plan.declaration.nodes, types_of(plan), "fit in parts")
     rounds = {task.kind: task.round for task in schedule.tasks if task.kind != "statistics"}
     assert (rounds["keys"], rounds["target"]) == (1, 2)
     statistics = [(t.round, t.n_rounds) for t in schedule.tasks if t.kind == "statistics"]

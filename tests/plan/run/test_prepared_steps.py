@@ -48,6 +48,7 @@ def table_of(n_rows: int, seed: int, missing: float = 0.0, wide: bool = False) -
                 pa.date32()
             ),
             "s": pa.array(rng.choice(TEXTS, n_rows), text, mask=mask()),
+            "r": pa.array(rng.choice(TEXTS, n_rows), text, mask=mask()),
             "l": lists.from_arrays(offsets, numbers, mask=pa.array(absent)),
         }
     )
@@ -72,6 +73,15 @@ FEATURES: dict[str, Any] = {
     "least": col("l").list.min() * 2,
     "most": col("l").list.max(),
     "last": col("l").list.get(-1),
+    "grams": col("s").str.hash_ngrams(2, 8),
+    "tokens": col("s").str.hash_tokens(3),
+    "hash": col("s").hash() > 2**62,
+    "bucket": col("s").hash(100, seed=7),
+    "both": ff.cross(col("s"), col("small")).hash(1000),
+    "pair": ff.cross(col("s"), col("k")).ordinal_encode(),
+    "of_pair": col("x").mean(by=["k", "day"]),
+    "same": col("s") == col("r"),
+    "present": col("s").is_not_null() & col("r").is_null(),
 }
 FITTED = {
     wide: ff.Plan(FEATURES).fit(table_of(400, 1, missing=0.1, wide=wide)) for wide in (False, True)

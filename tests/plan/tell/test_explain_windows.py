@@ -85,9 +85,9 @@ def test_the_groups_that_explain_shows_are_those_that_are_run(
     groups: list[set[str]] = []
     run = made.run_over
 
-    def watched(batch: Any, order: Any, calls: Sequence[Any]) -> list[Any]:
+    def watched(batch: Any, order: Any, calls: Sequence[Any], kept: Any) -> list[Any]:
         groups.append({show(call) for call in calls})
-        return run(batch, order, calls)
+        return run(batch, order, calls, kept)
 
     fitted = PLAN.fit(DATA)
     monkeypatch.setattr(made, "run_over", watched)

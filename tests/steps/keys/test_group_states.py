@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from fastfeat_kernels.grouped import summarize
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fastfeat.dtypes import FLOAT64
+from fastfeat.dtypes import FLOAT64, INT64
 from fastfeat.engine.learner import Learnt, of_bytes, to_bytes
 from fastfeat.ir.node import params_of
 from fastfeat.steps.keys import cpu_ordered
@@ -112,3 +114,40 @@ def test_statistics_of_very_many_groups_can_go_on() -> None:
     expected = bits_of(whole)
     assert bits_of(LEARNER.merge(first, of_bytes(LEARNER, spec, None, content))) == expected
     assert bits_of(whole) == expected
+
+
+OF_MOMENTS = [*SUMS, ("count", ()), ("null_count", ()), ("min", ()), ("max", ())]
+
+
+@given(data=st.data())
+def test_rows_that_wait_are_added_to_the_sums_of_other_states(data: st.DataObject) -> None:
+    random = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    n_rows, n_groups = data.draw(st.integers(0, 300)), data.draw(st.integers(1, 60))
+    is_float, wanted = data.draw(st.booleans()), data.draw(st.sampled_from([SUMS, OF_MOMENTS]))
+    codes = random.integers(0, n_groups, n_rows)
+    if is_float:
+        values = [0.5, -0.0, np.nan, np.inf, -1.0, 1e280, 3.0, 1e-300]
+        x = pa.array(random.choice(values, n_rows) * random.choice([1.0, 1.0, 1e20], n_rows))
+    else:
+        numbers = random.integers(-(2**62), 2**62, n_rows) >> random.integers(10, 62, n_rows)
+        x = pa.array(numbers, mask=random.random(n_rows) < 0.2)
+    spec = Spec(wanted, FLOAT64 if is_float else INT64, n_groups)
+    with pytest.MonkeyPatch.context() as patch:
+        whole = LEARNER.start(spec, None)
+        added(whole, x, codes)
+        expected = bits_of(whole)
+        patch.setattr(summarize, "MIN_BYTES_PARTITIONED", 0)
+        patch.setattr(summarize, "MIN_ROWS_PARTITIONED", data.draw(st.sampled_from([1, 1 << 14])))
+        patch.setattr(summarize, "PARTITION_SHIFT", data.draw(st.integers(0, 6)))
+        cuts = sorted(data.draw(st.lists(st.integers(0, n_rows), max_size=6)))
+        states: list[GroupsState] = []
+        for first, end in pairwise([0, *cuts, n_rows]):
+            if not states or data.draw(st.booleans()):
+                states.append(LEARNER.start(spec, None))
+            added(states[-1], x.slice(first, end - first), codes[first:end])
+        while len(states) > 1:
+            one = states.pop(data.draw(st.integers(0, len(states) - 1)))
+            other = states.pop(data.draw(st.integers(0, len(states) - 1)))
+            states.append(LEARNER.merge(one, other))
+        assert LEARNER.size(states[0]) <= LEARNER.bound(spec, n_rows)
+        assert bits_of(states[0]) == expected

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from fastfeat_kernels.text.cpu.case import CASE
+from fastfeat_kernels.text.cpu.comparing import COMPARING
 from fastfeat_kernels.text.cpu.floats import FLOATS
 from fastfeat_kernels.text.cpu.integers import INTEGERS
 from fastfeat_kernels.text.cpu.lengths import LENGTHS
@@ -15,5 +16,5 @@ from fastfeat_kernels.text.cpu.pieces import PIECES
 from fastfeat_kernels.text.cpu.rows import VALIDITY
 from fastfeat_kernels.text.cpu.search import SEARCH
 
-_ENTRIES = (*CASE, *FLOATS, *INTEGERS, *LENGTHS, *NGRAMS, *PIECES, *SEARCH, *VALIDITY)
+_ENTRIES = (*CASE, *COMPARING, *FLOATS, *INTEGERS, *LENGTHS, *NGRAMS, *PIECES, *SEARCH, *VALIDITY)
 ENTRIES = {entry.__name__: entry for entry in _ENTRIES}

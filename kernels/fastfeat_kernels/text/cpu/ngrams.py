@@ -17,6 +17,10 @@ from fastfeat_kernels.intrinsics import (
     smaller,
 )
 from fastfeat_kernels.text import (
+    BY_BUCKET_COUNTS,
+    BY_BUCKET_N,
+    BY_BUCKET_OUT,
+    BY_BUCKET_ROWS,
     TABLE_DATA,
     TABLE_FAILED,
     TABLE_LENGTH,
@@ -120,5 +124,16 @@ def tokens(table, first, n):
     return 0
 
 
-NGRAMS = (ngrams, tokens)
+def by_bucket(table, first, n):
+    """Write the counts of rows, bucket by bucket."""
+    words = pointer_int64(opaque(table))
+    counts, out = pointer_int32(words[BY_BUCKET_COUNTS]), pointer_int32(words[BY_BUCKET_OUT])
+    n_buckets, n_rows = words[BY_BUCKET_N], words[BY_BUCKET_ROWS]
+    for row in range(first, first + n):
+        for bucket in range(n_buckets):
+            out[bucket * n_rows + row] = counts[row * n_buckets + bucket]
+    return 0
+
+
+NGRAMS = (by_bucket, ngrams, tokens)
 """The entries of this file."""

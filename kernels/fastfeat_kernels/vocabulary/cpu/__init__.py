@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from fastfeat_kernels.column import TEXT
+from fastfeat_kernels.vocabulary.cpu.combining import combine, lacking
 from fastfeat_kernels.vocabulary.cpu.numbers import numbers
 from fastfeat_kernels.vocabulary.cpu.records import gather, rows
 from fastfeat_kernels.vocabulary.cpu.sorting import descending, sort
@@ -19,4 +20,6 @@ ENTRIES = {
     "gather": gather,
     "sort": sort,
     "descending": descending,
+    "combine": combine,
+    "lacking": lacking,
 }

@@ -1,0 +1,180 @@
+"""Changes of what a state knows: outcomes, corrections, rows that are forgotten, lookup tables.
+
+What one gives is checked and found first; its last step alone changes memory, which comes after the
+journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastfeat.errors import InvalidPlan
+from fastfeat.io.arrow import Table, pa
+from fastfeat.online.state.call_rows import Here
+from fastfeat.online.state.changes import Change, ChangeResults, Late
+from fastfeat.online.state.lateness import Numbers, check_ahead
+from fastfeat.online.state.memory import Memory
+from fastfeat.online.state.order_clocks import check_forgotten, of_kept
+from fastfeat.online.state.rows_by_id import (
+    Readings,
+    compared_outcomes,
+    corrected,
+    last_of_each,
+    late_outcomes,
+    log_of,
+    numbers_known,
+    put_corrections,
+    put_outcomes,
+    row_id_of,
+    rows_with,
+    too_late,
+)
+from fastfeat.online.state.table_updates import with_rows
+
+Lock = AbstractContextManager[Any]
+"""Held while entities get numbers, beside those who ask."""
+
+
+class FoundChange(NamedTuple):
+    """A change of which all is checked.
+
+    Args:
+        change: as it is written.
+        results: what it gives.
+        put: puts it into memory.
+    """
+
+    change: Change
+    results: ChangeResults
+    put: Callable[[], None]
+
+
+def found_outcomes(memory: Memory, change: Change, late: Late, readings: Readings) -> FoundChange:
+    """Return outcomes of rows of the log.
+
+    Args:
+        memory: has the log.
+        change: the outcomes.
+        late: what becomes of those of rows that were answered.
+        readings: how windows read late columns, by order.
+
+    Raises:
+        LateOutcome, InvalidData: one may not come any more, or differs from what is known.
+    """
+    rows = memory.with_ids(change.rows)
+    numbers = numbers_known(memory, rows, "outcomes")
+    known = compared_outcomes(memory, rows, numbers)
+    is_late = late_outcomes(memory, readings, rows, numbers, known.columns)
+    if is_late.any() and late != "insert":
+        raise too_late(row_id_of(memory), rows, is_late)
+    counts = {
+        "outcomes": int(known.is_new.sum()),
+        "repeated": int((~known.is_new).sum()),
+        "late_outcomes": int(is_late.sum()),
+    }
+    there = {name: n for name, n in counts.items() if n}
+    results = ChangeResults({}, known.is_new, counts=there)
+    given = replace(change, rows=rows)
+    return FoundChange(given, results, partial(put_again, memory, given, results))
+
+
+def found_corrections(
+    memory: Memory, change: Change, ahead_ns: int | None, lock: Lock
+) -> FoundChange:
+    """Return corrections of rows of the log.
+
+    Args:
+        memory: has the log.
+        change: the corrections.
+        ahead_ns: how far times may be ahead of this machine's clock; None for any.
+        lock: held while entities get their numbers.
+
+    Raises:
+        InvalidPlan: what windows in windows gave would not see them.
+        InvalidData, FutureRow: a row that is not there, or whose time may not be.
+    """
+    if memory.lowered.kept:
+        raise InvalidPlan(f"correct: {of_kept(memory.lowered)}")
+    rows = memory.with_ids(change.rows)
+    numbers_known(memory, rows, "corrections")
+    is_last = last_of_each(rows.column(row_id_of(memory)))
+    results = ChangeResults({}, is_last, counts={"corrected": int(is_last.sum())})
+    last, here = rows.filter(pa.array(is_last)), None
+    if is_last.any():
+        with lock:
+            here = corrected(memory, last)
+        is_placed = [entities != -1 for entities in here.entities]
+        tell = memory.teller(here)
+        check_ahead(here.times, is_placed, memory.clocks, ahead_ns, change.time_ns, tell)
+    return FoundChange(
+        replace(change, rows=rows), results, partial(_put_corrected, memory, last, here)
+    )
+
+
+def found_forgotten(memory: Memory, change: Change, lock: Lock) -> FoundChange:
+    """Return rows that are forgotten; arguments as of `found_corrections`."""
+    check_forgotten(memory.lowered, change.name)
+    with lock:
+        numbers = rows_with(memory, change)
+    results = ChangeResults({}, np.ones(1, np.bool_), counts={"forgotten": len(numbers)})
+    return FoundChange(change, results, partial(_remove, memory, numbers, change.name))
+
+
+def found_table(memory: Memory, change: Change) -> FoundChange:
+    """Return rows of a lookup table."""
+    table = with_rows(memory.lowered, change.name, memory.tables.get(change.name), change.rows)
+
+    def put() -> None:
+        memory.tables = {**memory.tables, change.name: table}
+
+    return FoundChange(change, ChangeResults({}, np.ones(int(change.rows.num_rows), np.bool_)), put)
+
+
+def put_again(memory: Memory, change: Change, results: ChangeResults) -> None:
+    """Put into memory what a change gave: of outcomes, corrections, forgotten rows, a table."""
+    match change.kind:
+        case "outcomes" | "correct":
+            rows = memory.with_ids(change.rows).filter(pa.array(results.stored))
+            if not rows.num_rows:
+                return
+            if change.kind == "outcomes":
+                put_outcomes(memory, rows)
+            else:
+                _put_corrected(memory, rows, corrected(memory, rows))
+        case "forget":
+            _remove(memory, rows_with(memory, change), change.name)
+        case _:
+            found_table(memory, change).put()
+
+
+def _put_corrected(memory: Memory, rows: Table, here: Here | None) -> None:
+    """Change rows of the log, and note which entities have an earlier latest row then."""
+    if here is None:
+        return
+    with _lowering(memory, log_of(memory).find(rows.column(row_id_of(memory)))):
+        put_corrections(memory, rows, here)
+        memory.note_times(here)
+
+
+def _remove(memory: Memory, numbers: Numbers, column: str) -> None:
+    """Remove rows of the log, those of one value in a column, and note what that hides."""
+    log = memory.log
+    if log is not None and len(numbers):
+        with _lowering(memory, numbers, column):
+            log.remove(numbers)
+
+
+@contextmanager
+def _lowering(memory: Memory, numbers: Numbers, forgotten: str = "") -> Generator[None]:
+    """Note of which entities the latest row is an earlier one after the body, or none."""
+    log = log_of(memory)
+    before = memory.standing_at(numbers)
+    latest = [log.latest(k, entities) for k, entities in enumerate(before.entities)]
+    yield
+    memory.note_latest(before, latest, forgotten)

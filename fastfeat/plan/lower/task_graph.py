@@ -1,0 +1,90 @@
+"""The graph of the tasks of a schedule: which read from which, in what order, and what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import replace
+from heapq import heapify, heappop, heappush
+
+from fastfeat.plan.lower.schedule import ColumnOf, Schedule, Task
+
+
+def without_made(schedule: Schedule, known: Set[ColumnOf]) -> Schedule:
+    """Return the schedule without the tasks whose columns are there, and those that only they read.
+
+    Args:
+        schedule: what is to be run.
+        known: the columns that are there.
+    """
+    if not known:
+        return schedule
+    wanted, left = set(schedule.outputs) - known, list[Task]()
+    for task in reversed(schedule.tasks):
+        if task.learns or task.kind == "features" or not wanted.isdisjoint(task.gives):
+            wanted |= set(task.reads) - known
+            left.append(task)
+    return replace(schedule, tasks=tuple(reversed(left)))
+
+
+def in_order(schedule: Schedule) -> Schedule:
+    """Return the schedule with each task after those that it reads from, else in their order."""
+    readers, n_before = readers_of(schedule)
+    ready = [k for k, n in enumerate(n_before) if not n]
+    heapify(ready)
+    order: list[Task] = []
+    while ready:
+        k = heappop(ready)
+        order.append(schedule.tasks[k])
+        for reader in readers[k]:
+            n_before[reader] -= 1
+            if not n_before[reader]:
+                heappush(ready, reader)
+    assert len(order) == len(schedule.tasks), "tasks read from one another in a circle"
+    return replace(schedule, tasks=tuple(order))
+
+
+def readers_of(schedule: Schedule) -> tuple[list[list[int]], list[int]]:
+    """Return the tasks that read from each task, and the number of those that each reads from."""
+    giving = {place: k for k, task in enumerate(schedule.tasks) for place in task.gives}
+    learning = {value: k for k, task in enumerate(schedule.tasks) for value in task.learns}
+    readers: list[list[int]] = [[] for _ in schedule.tasks]
+    n_before: list[int] = []
+    for k, task in enumerate(schedule.tasks):
+        before = {giving[place] for place in task.reads if place in giving}
+        before |= {learning[value] for value in task.uses if value in learning}
+        for other in before:
+            readers[other].append(k)
+        n_before.append(len(before))
+    return readers, n_before
+
+
+def heights_of(schedule: Schedule) -> list[int]:
+    """Return for each task how many functions over windows, one after the other, read from it."""
+    readers, _ = readers_of(schedule)
+    heights = [0] * len(schedule.tasks)
+    for k in reversed(range(len(schedule.tasks))):
+        above = (heights[r] + (schedule.tasks[r].kind == "windows") for r in readers[k])
+        heights[k] = max(above, default=0)
+    return heights
+
+
+def levels_of(schedule: Schedule) -> list[int]:
+    """Return for each task how many others, but programs, stand before it in a row.
+
+    Those of the rows of tables read of nothing else, and come first.
+    """
+    readers, _ = readers_of(schedule)
+    own = [
+        int(task.kind != "program" and not is_of_table(schedule, task)) for task in schedule.tasks
+    ]
+    levels = list(own)
+    for k in range(len(levels)):
+        for reader in readers[k]:
+            levels[reader] = max(levels[reader], levels[k] + own[reader])
+    return levels
+
+
+def is_of_table(schedule: Schedule, task: Task) -> bool:
+    """Return whether a task makes a column of the rows of a table."""
+    spaces = {schedule.columns[place].space for place in task.gives}
+    return any(schedule.spaces[space].kind == "table" for space in spaces)
