@@ -876,6 +876,11 @@ class FittedPlan:
                 with windows.
             FastfeatError: as `transform`; rows are numbered in the data.
 
+        Warns:
+            EncodedInFold: they stand in files that `fit` has read in passes, and an encoding has
+                learnt from their labels.
+            FastfeatWarning: as `transform`.
+
         Example:
             >>> fitted = ff.Plan({"y": col("x") + 1}).fit({"x": [1, 2]})
             >>> [features.num_rows for features in fitted.transform_batches({"x": [1, 2, 3]})]
@@ -942,6 +947,9 @@ class FittedPlan:
                 data or other tables; a damaged manifest; another process writes it.
             LibraryUnavailable: deltalake or pylance is not installed.
             FastfeatError: as `transform`; rows are numbered in the data.
+
+        Warns:
+            FastfeatWarning: as `transform_batches`.
 
         Example:
             >>> fitted = ff.Plan({"y": col("x") + 1}).fit({"x": [1, 2]})

@@ -15,6 +15,7 @@ from fastfeat.io.sinks.parts import row_bytes
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.scan import Scanned, scan, telling_place
 from fastfeat.plan.lower.outputs import FORMS, TABLES, check_result
+from fastfeat.plan.run.encoded_rows import warn_encoded_files
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
@@ -132,6 +133,7 @@ def pieces_of_later_rows(
     """
     check_result(to, None, backend, categories=categories)
     known, dataset = known_tables(fitted, tables), dataset_of(data)
+    warn_encoded_files(fitted.encoded, dataset.identity, fitted.told)
     options: Any = {"tables": known, "backend": backend}
 
     def features(piece: Scanned) -> Any:
