@@ -12,6 +12,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine.cpu.few_rows import few_rows
 from fastfeat.engine.program import program_of
+from fastfeat.ir.node import Column
 from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.lower.patterns import outputs_of
 from fastfeat.plan.run.values import argument_output
@@ -57,7 +58,9 @@ def test_few_rows_have_the_values_of_any_run(name):
     for n in (1, 7, 8, 9, 64, MOST, 3):
         data = table(n, n)
         for slot, column in zip(program.inputs, ready.inputs, strict=True):
-            given = data[slot.sources[0].name].combine_chunks()
+            source = slot.sources[0]
+            assert isinstance(source, Column)
+            given = data[source.name].combine_chunks()
             stored = given.cast(pa.int64()) if pa.types.is_timestamp(given.type) else given
             missing = np.nan if column.present is None else 0
             column.values[:n] = [missing if one is None else one for one in stored.to_pylist()]
