@@ -72,7 +72,7 @@ class SeenRow(NamedTuple):
     seen: Sequence[RowsOfOne]
 
 
-class AnsweredRow(NamedTuple):
+class PreparedAnswer(NamedTuple):
     """The features of one row.
 
     Args:
@@ -95,7 +95,7 @@ class PreparedAsk:
     """
 
     gather: Callable[[Mapping[str, Any], Log], SeenRow | None]
-    answer: Callable[[Mapping[str, Any], SeenRow, Mapping[str, Any]], AnsweredRow | None]
+    answer: Callable[[Mapping[str, Any], SeenRow, Mapping[str, Any]], PreparedAnswer | None]
 
 
 def _check(lowered: LivePlan) -> None:
@@ -165,7 +165,7 @@ def prepared_ask(lowered: LivePlan) -> PreparedAsk:
 
     def answer(
         row: Mapping[str, Any], seen: SeenRow, tables: Mapping[str, Any]
-    ) -> AnsweredRow | None:
+    ) -> PreparedAnswer | None:
         features: dict[str, NDArray[Any]] = {}
         kept: dict[str, Any] = {}
         for one in asked:
@@ -187,7 +187,7 @@ def prepared_ask(lowered: LivePlan) -> PreparedAsk:
                 return None
             for name, call in one.kept.items():
                 kept.setdefault(name, stored[call])
-        return AnsweredRow(features, kept)
+        return PreparedAnswer(features, kept)
 
     return PreparedAsk(in_ieee(gather), in_ieee(answer))
 

@@ -17,7 +17,7 @@ from fastfeat.io.arrow import Schema, pa
 from fastfeat.ir.node import Column
 from fastfeat.online.ask.prepared import (
     UNREADABLE,
-    AnsweredRow,
+    PreparedAnswer,
     PreparedAsk,
     SeenRow,
     prepared_ask,
@@ -126,7 +126,7 @@ def seen_in(memory: Memory, ask: PreparedAsk, row: Mapping[str, Any]) -> SeenRow
     return found
 
 
-def put(memory: Memory, row: SeenRow, answered: AnsweredRow) -> None:
+def put(memory: Memory, row: SeenRow, answered: PreparedAnswer) -> None:
     """Put a row into the log, at its end, whose features a user is given."""
     assert memory.log is not None
     values = {**row.values, **answered.kept, **dict.fromkeys(memory.marks, True)}
@@ -135,7 +135,7 @@ def put(memory: Memory, row: SeenRow, answered: AnsweredRow) -> None:
 
 
 def written(
-    asks: PreparedAsks, memory: Memory, row: SeenRow, answered: AnsweredRow, now_ns: int
+    asks: PreparedAsks, memory: Memory, row: SeenRow, answered: PreparedAnswer, now_ns: int
 ) -> tuple[Change, ChangeResults]:
     """Return a row that arrives as a change, and what that gave, as a journal writes them."""
     lowered = memory.lowered
