@@ -247,6 +247,8 @@ def _call_of(ready: PreparedProgram, n_rows: int = FEW_ROWS) -> _Call:
 
 def _steps_of(ready: PreparedProgram, table: Words, block: Words, n_rows: int) -> object:
     """Write where the columns of steps are in the words of a call; return what keeps them."""
+    if not ready.steps:
+        return None
     first, of_block = table.ctypes.data, block.ctypes.data
     readers = [
         Reader(step, first + 8 * at, first + 8 * (at + 2), first + 8 * (at + 3))

@@ -33,10 +33,12 @@ class Room:
     Args:
         row_bytes: bytes a row; 0: a bit.
         more_bytes: beside those of rows.
+        is_scratch: whether nothing there outlives a kernel, so that all steps share it.
     """
 
     row_bytes: int
     more_bytes: int = 0
+    is_scratch: bool = False
 
     def bytes_of(self, n_rows: int) -> int:
         """Return the bytes for so many rows."""
@@ -158,6 +160,11 @@ class Reader:
     validity_bit: int
 
 
+def scratch_of(n_words: int) -> Room:
+    """Return memory of so many words that a kernel works in."""
+    return Room(0, 8 * n_words, is_scratch=True)
+
+
 AddressOf = Callable[[Room], int]
 
 
@@ -185,11 +192,16 @@ def placed(
         readers: of their results; the words are written, or are when a batch comes.
         n_rows: for which there is memory.
     """
-    words, kept = list[int](), list[object]()
+    rooms = [room for one in steps for call in one.step.calls for room in call.rooms.values()]
+    most = max((room.bytes_of(n_rows) for room in rooms if room.is_scratch), default=0)
+    scratch = np.zeros(most + 8, np.uint8)
+    words, kept = list[int](), list[object]([scratch])
     for k, one in enumerate(steps):
         memory: dict[Room, NDArray[np.uint8]] = {}
 
         def address(room: Room, memory: dict[Room, NDArray[np.uint8]] = memory) -> int:
+            if room.is_scratch:
+                return scratch.ctypes.data
             if room not in memory:
                 memory[room] = np.zeros(room.bytes_of(n_rows) + 8, np.uint8)
             return memory[room].ctypes.data

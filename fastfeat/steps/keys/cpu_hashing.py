@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
 from fastfeat.engine.cpu.kernels import n_parts, runner, written_kernel
-from fastfeat.engine.cpu.step_calls import Given, KernelCall, Room, StepCalls, form_of
+from fastfeat.engine.cpu.step_calls import Given, KernelCall, Room, StepCalls, form_of, scratch_of
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, pa
 from fastfeat.io.columns.bits import array_of_values, validity_of
 from fastfeat.io.columns.column import physical_chunks
@@ -109,7 +109,7 @@ def _calls(
         first = layout.N_HEADER_WORDS + layout.N_COLUMN_WORDS * k
         words[first + layout.ELEMENT] = element
         words[first + layout.OFFSET_BYTES] = max(-column.form, 0)
-    hashes, scratch = Room(8), Room(0, 8 * layout.N_SCRATCH_WORDS)
+    hashes, scratch = Room(8), scratch_of(layout.N_SCRATCH_WORDS)
     rooms = {layout.HASHES: hashes, layout.SCRATCH: scratch}
     places = tuple(column for _, column in known)
     call = KernelCall(written_kernel(_RUN, entry), words, places, rooms)

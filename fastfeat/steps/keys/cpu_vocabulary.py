@@ -20,7 +20,15 @@ from fastfeat_kernels.vocabulary.state import (
 from fastfeat.aggregates.keys import CODES_OF_ROWS, Vocabulary
 from fastfeat.dtypes import UTF8, DType
 from fastfeat.engine.cpu.kernels import n_parts, runner, written_kernel
-from fastfeat.engine.cpu.step_calls import NOWHERE, Given, KernelCall, Room, StepCalls, form_of
+from fastfeat.engine.cpu.step_calls import (
+    NOWHERE,
+    Given,
+    KernelCall,
+    Room,
+    StepCalls,
+    form_of,
+    scratch_of,
+)
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.column import physical_chunks
@@ -221,7 +229,7 @@ def _combined_calls(
         written_kernel(_RUN, "combine"), words, (), {**rows, layout.COMBINE_KEYS: keys}
     )
     table, entry = lookup_words(known.keys, "int64", start=2, none=1, missing=0)
-    scratch = Room(0, 8 * layout.N_SCRATCH_WORDS)
+    scratch = scratch_of(layout.N_SCRATCH_WORDS)
     found = {layout.TABLE_VALUES: keys, layout.TABLE_ROWS: codes, layout.TABLE_SCRATCH: scratch}
     kernel = written_kernel(_RUN, entry)
     calls = [*(call for part in parts for call in part.calls), combine]
@@ -246,7 +254,7 @@ def _index_calls(
         argument: the number of the column.
     """
     words, entry = lookup_words(index, element, start=start, none=none, missing=0)
-    values, scratch = Room(4), Room(0, 8 * layout.N_SCRATCH_WORDS)
+    values, scratch = Room(4), scratch_of(layout.N_SCRATCH_WORDS)
     given = Given(
         argument,
         form,

@@ -41,7 +41,7 @@ from fastfeat_kernels.text.state import InvalidUtf8, Texts
 
 from fastfeat.dtypes import DType
 from fastfeat.engine.cpu.kernels import n_parts, runner, written_kernel
-from fastfeat.engine.cpu.step_calls import Given, KernelCall, Room, StepCalls, form_of
+from fastfeat.engine.cpu.step_calls import Given, KernelCall, Room, StepCalls, form_of, scratch_of
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, pa
 from fastfeat.io.columns.conform import holds
 from fastfeat.io.columns.strings import content_at, text_chunks
@@ -186,6 +186,8 @@ def _calls(request: Request) -> Callable[..., StepCalls | None]:
             words[word] = number if isinstance(number, int) else number.ctypes.data
         words[TABLE_FAILED], words[TABLE_OFFSET_BYTES] = -1, -form
         counts = request.gives == "bucket_counts"
+        if counts and params["n_buckets"] > _MOST_BUCKETS:
+            return None  # they would take much memory that is kept
         values = Room(4 * params["n_buckets"] if counts else _WIDTHS[request.gives])
         column = Given(
             0,
@@ -199,7 +201,7 @@ def _calls(request: Request) -> Callable[..., StepCalls | None]:
             written_kernel(_RUN, request.entry),
             words,
             (column,),
-            {TABLE_OUT: values, TABLE_SCRATCH: Room(0, 8 * N_SCRATCH_WORDS)},
+            {TABLE_OUT: values, TABLE_SCRATCH: scratch_of(N_SCRATCH_WORDS)},
             unless_failed=TABLE_FAILED,
             cleared=values if counts or not values.row_bytes else None,
             owners=held,
@@ -227,6 +229,8 @@ def _bucket_count_calls(
     return replace(args[0].values, part=params["bucket"])
 
 
+_MOST_BUCKETS = 1 << 8
+"""Buckets of prepared calls."""
 _WIDTHS: Mapping[Gives, int] = {"count": 8, "flag": 0, "bucket_counts": 4}
 """Bytes of a value of what prepared calls give; 0 of a bool."""
 CALLS: dict[str, Callable[..., StepCalls | None]] = {

@@ -327,3 +327,12 @@ def test_memory_of_steps_stays_flat() -> None:
     work(1500)
     gc.collect()
     assert resident() - before < 4 << 20  # a leak of 2 KiB a call would be 6 MB
+
+
+def test_many_buckets_take_no_memory_that_is_kept() -> None:
+    rows = table_of(20, 9)
+    fitted = ff.Plan({"n": col("s").str.hash_ngrams(2, 300), "k": col("k") * 2}).fit(rows)
+    for options in OPTIONS:
+        expected = general(fitted, rows, **options)
+        for _ in range(2):
+            assert_same(fitted.transform(rows, **options), expected)
