@@ -14,6 +14,7 @@ from bench.workloads.hard_keys import HARD_KEYS
 from bench.workloads.hard_windows import HARD_WINDOWS
 from bench.workloads.keyed import KEYED
 from bench.workloads.known_categories import KNOWN_CATEGORIES
+from bench.workloads.larger_than_memory import LARGER_THAN_MEMORY
 from bench.workloads.lists import LISTS
 from bench.workloads.merging import MERGING
 from bench.workloads.mixed import MIXED
@@ -41,6 +42,7 @@ WORKLOADS = (
     *STATISTICS_20,
     *SHAPES,
     *QUANTILES,
+    *LARGER_THAN_MEMORY,
     *SCALER_WORKLOADS,
     *PIPELINE_STEP,
     *CALENDAR,

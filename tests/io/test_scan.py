@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.dataset as ds
+import pyarrow.fs as fs
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -304,3 +305,26 @@ def test_large_row_groups_are_cut(tmp_path: Path) -> None:
     sizes = [of.table.nbytes for of in scan(dataset_of(tmp_path), most_bytes=1 << 20)]
     assert max(sizes) <= 1 << 20
     assert sum(sizes) >= 100 * n
+
+
+def test_address_that_fsspec_opens() -> None:
+    fsspec = pytest.importorskip("fsspec")
+    memory = fsspec.filesystem("memory")
+    for number, table in enumerate((rows(0, 7), rows(7, 13))):
+        with memory.open(f"/scanned/part={number}/a.parquet", "wb") as file:
+            pq.write_table(table, file)
+    for address in ("memory://scanned", "memory://scanned/part=*/*.parquet"):
+        dataset = dataset_of(address)
+        assert dataset.parts[1].name == "memory://scanned/part=1/a.parquet"
+        assert read(address, ["k", "s"], 100).equals(rows(0, 20))
+    memory.rm("/scanned", recursive=True)
+
+
+def test_files_of_another_file_system_are_read_through_it(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "parquet")
+    below = fs.SubTreeFileSystem(str(tmp_path.parent), fs.LocalFileSystem())
+    dataset = dataset_of(ds.dataset(folder.name, filesystem=below))
+    assert [part.name for part in dataset.parts] == [
+        f"{folder.name}/part-{k}.parquet" for k in range(3)
+    ]
+    assert pa.concat_tables([of.table for of in scan(dataset, None, 100)]).equals(rows(0, 20))

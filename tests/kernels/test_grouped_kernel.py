@@ -269,7 +269,7 @@ def test_statistics_equal_what_is_read_out(element: str, data: st.DataObject) ->
         patch.setattr(summaries, "PARTITION_SHIFT", data.draw(st.integers(0, 3)))
         for run in (compiled("grouped", 2), reference(ENTRIES)):
             n_parts = data.draw(st.integers(1, 3))
-            parts = split_rows(arguments[1], n_parts)
+            parts: list[Any] = split_rows(arguments[1], n_parts)
             if not parts or not n_groups:
                 return
             split = split_task(element, parts, groups, n_groups, level_of(wanted), run)

@@ -103,9 +103,10 @@ def test_an_input_one_ulp_larger_is_named_by_offset_row_and_column() -> None:
 def test_features_noted_otherwise_are_named_by_row_and_column() -> None:
     one = RECORDED[3]
     applied = one.entry.applied
-    forged = applied.features[""].to_pandas()
+    noted: Any = applied.features[""]
+    forged = noted.to_pandas()
     forged.loc[11, "n"] += 1
-    features = pa.Table.from_pandas(forged, applied.features[""].schema, preserve_index=False)
+    features = pa.Table.from_pandas(forged, noted.schema, preserve_index=False)
     entry = replace(one.entry, applied=replace(applied, features={"": features}))
     link = Chain(KEY, RECORDED[2].link).link(entry, ARTIFACTS)
     _, found = replay([*RECORDED[:3], WrittenEntry(3, entry, link.digest, link.noted())])

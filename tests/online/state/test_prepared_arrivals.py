@@ -176,6 +176,7 @@ def test_a_state_is_as_in_the_general_way(tmp_path_factory, chosen, seed, data):
     for live in lives:
         live.close()
     if files:
+        assert paths[0] is not None
         assert ff.replay(paths[0]).ok
         with (
             fitted(row_id, is_nested).online(path=paths[0]) as one,
