@@ -34,8 +34,8 @@ other tables    ff.lookup ff.asof
 times           .dt: help(ff.col("t").dt)
 text            .str: help(ff.col("s").str)
 lists           .list: help(ff.col("tags").list)
-plans           ff.Plan ff.FittedPlan ff.Fold ff.load ff.plan_schema ff.num_threads
-                ff.set_num_threads
+plans           ff.Plan ff.FittedPlan ff.Fold ff.Learning ff.load ff.plan_schema
+                ff.num_threads ff.set_num_threads
 live            ff.online ff.Live ff.replay
 checks          ff.leak_test
 types, errors   ff.DType ff.Expr ff.errors ff.FastfeatError ff.FastfeatWarning
@@ -74,6 +74,7 @@ from fastfeat.operators.windows import count, session_id, time_since, time_since
 from fastfeat.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from fastfeat.api.learning import Learning
     from fastfeat.api.online import online, replay
     from fastfeat.api.plan import FittedPlan, Plan, load
     from fastfeat.engine.cpu.threads import num_threads, set_num_threads
@@ -89,6 +90,7 @@ __all__ = [
     "FastfeatWarning",
     "FittedPlan",
     "Fold",
+    "Learning",
     "Live",
     "Plan",
     "ahead",
@@ -125,6 +127,7 @@ __all__ = [
 _LAZY = {
     "FittedPlan": "fastfeat.api.plan",
     "Fold": "fastfeat.plan.fit.cross_fit",
+    "Learning": "fastfeat.api.learning",
     "Live": "fastfeat.online.live",
     "Plan": "fastfeat.api.plan",
     "leak_test": "fastfeat.integrations.leak_test",
