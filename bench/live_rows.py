@@ -82,7 +82,12 @@ def measure(sizes: Any, folder: Path) -> list[Figure]:
     taken = in_turns(calls, counts)
     durable.close()
     found = [one.figure(group, name) for name, one in taken.items()]
-    found[0] = _judged(found[0], "p50 at most 200 µs", found[0].p50_seconds <= 200e-6)
+    found = [
+        _judged(one, "p50 at most 200 µs", one.p50_seconds <= 200e-6)
+        if one.name in ("live.features(row)", "live.process(row)")
+        else one
+        for one in found
+    ]
     return [*found, *_valkey(past, group, sizes.n_calls, folder)]
 
 

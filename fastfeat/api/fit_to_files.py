@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fastfeat.api.learning import learning_of
@@ -14,6 +15,7 @@ from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.learning import finished, part_features
 from fastfeat.plan.fit.passes import learned_within
 from fastfeat.plan.keep.artifact import fitted_digest
+from fastfeat.plan.run.encoded_rows import encoded_in_files
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
 from fastfeat.plan.run.pieces import MOST_BYTES, pieces_of
@@ -57,7 +59,8 @@ def fit_and_write(
 
     pieces = pieces_of(dataset, learning.columns, (), features, fitted.schema, most_bytes)
     digest, of_tables = fitted_digest(fitted).hex(), digest_of_tables(known, plan.table_columns)
-    return fitted, write_features(pieces, layout, digest, of_tables, training=True)
+    manifest = write_features(pieces, layout, digest, of_tables, training=True)
+    return replace(fitted, encoded=encoded_in_files(plan, dataset.identity)), manifest
 
 
 def _itself(fitted: Fitted) -> Fitted:

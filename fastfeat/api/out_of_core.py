@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fastfeat.api.learning import learning_of
@@ -12,6 +13,7 @@ from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.learning import finished
 from fastfeat.plan.fit.passes import learned_within
+from fastfeat.plan.run.encoded_rows import encoded_in_files
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.lookup_tables import Tables
 
@@ -77,7 +79,8 @@ def check_all_in_parts(rows: Any, history: Any, backend: str) -> None:
 def _in_passes(plan: Declaration, dataset: Dataset, tables: Tables, budget: Budget) -> Fitted:
     dataset.check(plan.columns)
     learning = learning_of(plan, dataset.schema, tables, _itself)
-    return finished(learned_within(learning.record, dataset, budget))
+    fitted = finished(learned_within(learning.record, dataset, budget))
+    return replace(fitted, encoded=encoded_in_files(plan, dataset.identity))
 
 
 def _itself(fitted: Fitted) -> Fitted:

@@ -851,6 +851,7 @@ class FittedPlan:
         to: str = "arrow",
         categories: bool = False,
         backend: str = "cpu",
+        memory: str | int | None = None,
     ) -> Iterator[Any]:
         """Yield the features of the rows, some rows at a time, in their order.
 
@@ -867,18 +868,25 @@ class FittedPlan:
             to: the form of each result, as in `transform`.
             categories: as in `transform`.
             backend: as in `transform`.
+            memory: the most memory that this process should have resident, as in `Plan.fit`: fewer
+                rows are read at a time where less is left. A few rows are read in any case.
 
         Raises:
             InvalidPlan: a feature sees rows of several entities, or of all; `row_id=` of a plan
                 with windows.
             FastfeatError: as `transform`; rows are numbered in the data.
 
+        Warns:
+            EncodedInFold: they stand in files that `fit` has read in passes, and an encoding has
+                learnt from their labels.
+            FastfeatWarning: as `transform`.
+
         Example:
             >>> fitted = ff.Plan({"y": col("x") + 1}).fit({"x": [1, 2]})
             >>> [features.num_rows for features in fitted.transform_batches({"x": [1, 2, 3]})]
             [3]
         """
-        from fastfeat.plan.run.pieces import pieces_of_later_rows  # seldom needed
+        from fastfeat.plan.run.pieces import bytes_within, pieces_of_later_rows  # seldom needed
 
         return pieces_of_later_rows(
             self.record,
@@ -888,6 +896,7 @@ class FittedPlan:
             to=to,
             categories=categories,
             backend=backend,
+            most_bytes=bytes_within(memory),
         ).of_all()
 
     def transform_to(
@@ -901,6 +910,7 @@ class FittedPlan:
         history: Any = None,
         tables: Tables = None,
         backend: str = "cpu",
+        memory: str | int | None = None,
     ) -> Manifest:
         """Write the features of the rows to a file or a folder, and return the list of its files.
 
@@ -929,6 +939,7 @@ class FittedPlan:
             history: as in `transform`, or as `data` here.
             tables: as in `transform`; they are read once.
             backend: as in `transform`.
+            memory: as in `transform_batches`.
 
         Raises:
             InvalidPlan: as `transform_batches`; an option that is none, or for folders.
@@ -936,6 +947,9 @@ class FittedPlan:
                 data or other tables; a damaged manifest; another process writes it.
             LibraryUnavailable: deltalake or pylance is not installed.
             FastfeatError: as `transform`; rows are numbered in the data.
+
+        Warns:
+            FastfeatWarning: as `transform_batches`.
 
         Example:
             >>> fitted = ff.Plan({"y": col("x") + 1}).fit({"x": [1, 2]})
@@ -945,11 +959,13 @@ class FittedPlan:
             >>> [(file.name, file.n_rows) for file in manifest.files]
             [('part-000000.parquet', 2), ('part-000001.parquet', 1)]
         """
-        from fastfeat.plan.run.to_files import layout_of, write_later_rows  # seldom needed
+        from fastfeat.plan.run.pieces import bytes_within  # seldom needed
+        from fastfeat.plan.run.to_files import layout_of, write_later_rows
 
         layout = layout_of(out, format, partition_by, part_rows)
         digest = self._digest.hex()
         options: Any = {"history": history, "tables": tables, "backend": backend}
+        options["most_bytes"] = bytes_within(memory)
         return write_later_rows(self.record, data, layout, digest, **options)
 
     def transform_row(self, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:

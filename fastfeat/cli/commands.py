@@ -173,6 +173,10 @@ def transform(
     history: History = None,
     table: LookupTables = None,
     backend: Backend = "cpu",
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="BYTES", help="The most memory to take, such as 600MiB."),
+    ] = None,
     format: Annotated[
         str | None, typer.Option(help="Of a folder: parquet, ipc, csv, tsv, delta or lance.")
     ] = None,
@@ -195,12 +199,13 @@ def transform(
         n_columns = len(fitted.feature_names) + len(fitted.plan.keep)
         folder_options = {"format": format, "partition_by": partition_by, "part_rows": part_rows}
         is_folder = any(folder_options.values()) or not names_file(out)
-        if fitted.plan.declaration.past_columns and not is_folder:
+        if fitted.plan.declaration.past_columns and not is_folder and memory is None:
             n_rows = _transform_whole(fitted, data, out, history, tables, backend, step)
         else:
             step(f"Computing {counted(len(fitted.feature_names), 'feature')} of {data}")
             options: Any = {**folder_options, "partition_by": partition_by or ()}
             options |= {"history": history, "tables": tables, "backend": backend}
+            options["memory"] = memory
             made = fitted.transform_to(data, out, **options)
             n_rows = made.n_rows
     typer.echo(

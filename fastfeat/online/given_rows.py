@@ -13,7 +13,6 @@ from fastfeat.online.lower.row_tables import (
     is_one_row,
     rows_by_id,
     rows_table,
-    time_columns,
     with_time,
 )
 from fastfeat.online.state.state import State
@@ -56,11 +55,24 @@ def read_once(state: State, given: Any, passed: Sequence[str]) -> Any:
     return read_columns(given, (), [*types_read(state), *passed, *ids])
 
 
-def with_time_of(state: State, given: Any, at: Any, passed: Sequence[str]) -> Any:
-    """Return rows with one time for all; arguments as of `read_once` and `row_tables.with_time`."""
-    row_id, plans = state.lowered.row_id, state.lowered.plans.values()
+def with_time_of(
+    state: State, given: Any, at: Any, times: Sequence[str], passed: Sequence[str]
+) -> Any:
+    """Return rows with one time for all.
+
+    Args:
+        state: that takes them.
+        given: one row as a dict, or rows in any form that `FittedPlan.transform` takes.
+        at: the time.
+        times: the columns of times.
+        passed: columns that are given out.
+
+    Raises:
+        InvalidData: as of `row_tables.with_time`.
+    """
+    row_id = state.lowered.row_id
     others = [*passed, *([] if row_id is None else [row_id])]
-    return with_time(given, at, types_read(state), time_columns(plans), others)
+    return with_time(given, at, types_read(state), times, others)
 
 
 def table_of_rows(

@@ -39,7 +39,12 @@ from fastfeat.online.given_rows import (
     with_time_of,
 )
 from fastfeat.online.lower.live_plan import lower
-from fastfeat.online.lower.row_tables import is_one_row, rows_table, value_array
+from fastfeat.online.lower.row_tables import (
+    is_one_row,
+    rows_table,
+    time_columns,
+    value_array,
+)
 from fastfeat.online.opening import begin, reopened
 from fastfeat.online.parquet import export, exported
 from fastfeat.online.row.one_row import transform_row
@@ -92,6 +97,8 @@ class Live(Generic[Face]):
         self._plans = lowered.plans
         keep = [name for one in self._plans.values() for name in one.declaration.keep]
         self._passed = list(dict.fromkeys(keep))
+        self._times = time_columns(self._plans.values())
+        self._sees_none = not lowered.orders
 
     @property
     def plans(self) -> Mapping[str, Face]:
@@ -188,13 +195,13 @@ class Live(Generic[Face]):
             LateRow: a row is so early that its windows would see rows that the state has dropped.
         """
         is_plain = to == "arrow" and out is None and not categories
-        prepared = self._of_prepared_row(rows) if is_plain and at is None else None
-        if prepared is not None:
-            return prepared
         if is_plain and at is None and self._is_row_alone(rows):
             return self._of_row(rows)
         check_form(self._plans, to, out, categories=categories)
-        given = rows if at is None else with_time_of(self._state, rows, at, self._passed)
+        given = rows if at is None else self._with_time(rows, at)
+        prepared = self._of_prepared_row(given) if is_plain else None
+        if prepared is not None:
+            return prepared
         row = one_row(self._state, given)
         _check_alone(row, to, out, categories=categories)
         given = given if row is not None else read_once(self._state, given, self._passed)
@@ -230,7 +237,7 @@ class Live(Generic[Face]):
             InvalidData: not one row.
             LateRow: as of `features`.
         """
-        given = row if at is None else with_time_of(self._state, row, at, self._passed)
+        given = row if at is None else self._with_time(row, at)
         are_known = has_ids(self._state, given)
         table = table_of_rows(self._state, given, self._passed, has_ids=are_known)
         if table.num_rows != 1:
@@ -442,10 +449,12 @@ class Live(Generic[Face]):
         names = ", ".join(name or "one plan" for name in self._plans)
         return f"Live({names}: {self._state.n_rows:,} rows)"
 
+    def _with_time(self, given: Any, at: Any) -> Any:
+        return with_time_of(self._state, given, at, self._times, self._passed)
+
     def _is_row_alone(self, given: Any) -> bool:
         """Return whether one row was given, and no plan sees another one."""
-        lowered = self._state.lowered
-        return not lowered.orders and is_one_row(given, lowered.asked)
+        return self._sees_none and is_one_row(given, self._state.lowered.asked)
 
     def _is_remembered_by_nobody(self, given: Any) -> bool:
         """Return whether one row was given that neither the log nor a file takes."""
@@ -470,8 +479,9 @@ class Live(Generic[Face]):
         """Return the features of a row that sees no other, at the cost of `transform_row`."""
         self._state.check_usable()
         tables = self._state.tables
-        found = {name: transform_row(f, row, tables=tables) for name, f in self._plans.items()}
-        return found.get(ALONE, found)
+        if ALONE in self._plans:
+            return transform_row(self._plans[ALONE], row, tables=tables)
+        return {name: transform_row(f, row, tables=tables) for name, f in self._plans.items()}
 
 
 def _check_alone(row: object, to: str, out: Any, *, categories: bool) -> None:

@@ -89,3 +89,6 @@ def test_windows_see_the_history(run: Run, many: Path) -> None:
     assert ds.dataset(many / "out").to_table().equals(expected)
     assert run("transform", "f", "days", "-o", "out.parquet", *options).exit_code == 0
     assert pq.read_table(many / "out.parquet").equals(expected)
+    result = run("transform", "f", "days", "-o", "of.parquet", *options, "--memory", "64GiB")
+    assert result.exit_code == 0, result.stderr
+    assert pq.read_table(many / "of.parquet").equals(expected)

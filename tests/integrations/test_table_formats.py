@@ -85,6 +85,29 @@ def test_a_delta_table_has_the_features(
 
 
 @pytest.mark.large
+@pytest.mark.parametrize(("form", "library"), [("delta", "deltalake"), ("lance", "lance")])
+@pytest.mark.parametrize("at", ["rename", "publish"])
+def test_a_table_that_was_not_moved_is_moved(
+    fitted: ff.FittedPlan, monkeypatch: pytest.MonkeyPatch, form: str, library: str, at: str
+) -> None:
+    pytest.importorskip(library)
+    options: Any = {"format": form, "part_rows": 2_000}
+    name = "os.rename" if at == "rename" else "fastfeat.plan.run.to_files.publish"
+    with monkeypatch.context() as patched:
+        patched.setattr(name, lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            fitted.transform_to("data.parquet", "out", **options)
+    assert not Path("out").exists()
+    fitted.transform_to("data.parquet", "out", **options)
+    if form == "delta":
+        table = pytest.importorskip("deltalake").DeltaTable("out").to_pyarrow_table()
+    else:
+        table = pytest.importorskip("lance").dataset("out").to_table()
+    assert table.num_rows == N_ROWS
+    assert table["x"].to_pylist() == fitted.transform("data.parquet")["x"].to_pylist()
+
+
+@pytest.mark.large
 def test_delta_has_no_times_of_day(fitted: ff.FittedPlan) -> None:
     pytest.importorskip("deltalake")
     data = pa.table({"x": [1.0], "at": [datetime.time(1, 2)]})

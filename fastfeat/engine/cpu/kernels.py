@@ -96,6 +96,14 @@ def n_parts(n_rows: int) -> int:
     return 1 if n_rows < SERIAL_BELOW else PARTS_PER_THREAD * num_threads()
 
 
+def n_tables(n_rows: int) -> int:
+    """Return into how many runs of rows a column is divided that each fill a table of their own.
+
+    One a thread: another table more takes more of the cache than even shares save.
+    """
+    return max(n_parts(n_rows) // PARTS_PER_THREAD, 1)
+
+
 _BY_ROWS = {
     "grouped": grouped.BY_ROWS,
     "vocabulary": vocabulary.BY_ROWS,

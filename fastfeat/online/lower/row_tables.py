@@ -47,8 +47,13 @@ def is_one_row(given: Any, types: Types) -> TypeGuard[Mapping[str, Any]]:
     return not any(map(_has_values, row.values()))
 
 
+_PLAIN = frozenset({float, int, str, bool, type(None)})
+
+
 def _has_values(value: Any) -> bool:
     """Return whether a value is a column: it has values itself, and is no text."""
+    if type(value) in _PLAIN:
+        return False
     if isinstance(value, list | tuple | pa.Array | pa.ChunkedArray):
         return True
     if isinstance(value, str | bytes | pa.Scalar):

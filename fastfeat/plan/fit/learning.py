@@ -31,7 +31,7 @@ from fastfeat.plan.fit.part_state import (
     check_whole,
     open_with,
 )
-from fastfeat.plan.fit.round import Learning, before_round, name_of
+from fastfeat.plan.fit.round import PURPOSE, Learning, before_round, name_of
 from fastfeat.plan.fit.round_tasks import (
     add_rows,
     check_doubts,
@@ -76,7 +76,8 @@ def begin(plan: Declaration, empty: Any, tables: Tables, identity: str) -> Learn
             "have the rows that it sees. Fit on the whole data, or give the label as a column"
         )
     prepared = prepare(plan, empty, history=None, tables=tables, backend="cpu")
-    return before_round(prepared, identity, {}, 1, {}, None, {})
+    whole = prepared.typed.schedule(PURPOSE)
+    return before_round(Learning(prepared, empty, identity, whole))
 
 
 @in_ieee
@@ -222,10 +223,15 @@ def _after(
     folds = {nodes[name].args[2]: counts for name, counts in state.sizes.items()}
     assert learning.round is not None
     return before_round(
-        *(learning.prepared, learning.identity, learnt, learning.round + 1, hints),
-        state.n_rows,
-        {**learning.folds, **folds},
-        doubts,
+        replace(
+            learning,
+            learnt=learnt,
+            round=learning.round + 1,
+            hints=hints,
+            n_rows=state.n_rows,
+            folds={**learning.folds, **folds},
+            doubts=doubts,
+        )
     )
 
 

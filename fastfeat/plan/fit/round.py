@@ -6,7 +6,7 @@ Tasks learn as soon as what they read is learnt, so that there are as few passes
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,6 +30,7 @@ FoldCounts = Mapping[Node, "NDArray[np.int64]"]
 
 PURPOSE: Purpose = "fit in parts"
 _COLUMNS, _DIGEST = "columns", "digest"
+_N_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +39,9 @@ class Learning:
 
     Args:
         prepared: the plan, bound to the types of the rows; it has none of them.
+        empty: an Arrow table of no rows, with the columns of the data.
         identity: a digest of the plan and of the types of the rows.
+        schedule: the tasks of the round.
         learnt: the value of each aggregate that is learnt so far.
         round: the number of the next pass, from 1 on; None where nothing is left to learn.
         hints: what tasks that read the rows again begin with, by their names.
@@ -46,20 +49,20 @@ class Learning:
         folds: how many rows each fold has, of the columns of folds that were read.
         doubts: aggregates that are learnt, and are not finite: the round looks for the first
             infinite value that each is learnt from, which its error tells.
-        schedule: the tasks of the round.
         programs: of expressions, kept from one part to the next.
         shared: what else is: the fitted plan, once all is learnt, and programs of its features.
     """
 
     prepared: TrainingData
+    empty: Any
     identity: str
-    learnt: Values
-    round: int | None
-    hints: Mapping[str, Any]
-    n_rows: int | None
-    folds: FoldCounts
-    doubts: tuple[Aggregate, ...]
     schedule: Schedule
+    learnt: Values = field(default_factory=dict[Node, Constant])
+    round: int | None = 1
+    hints: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    n_rows: int | None = None
+    folds: FoldCounts = field(default_factory=dict[Node, "NDArray[np.int64]"])
+    doubts: tuple[Aggregate, ...] = ()
     programs: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
     shared: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
 
@@ -98,7 +101,8 @@ class Learning:
                 content.update(digest_of(self.schedule, task))
         for value in self.schedule.values:
             if value.origin in self.learnt:
-                content.update(_bytes_of(self.learnt[value.origin]))
+                for piece in _pieces_of(self.learnt[value.origin]):
+                    content.update(piece)
         for doubt in self.doubts:
             content.update(show(doubt).encode())
         for name, hint in self.hints.items():
@@ -106,22 +110,27 @@ class Learning:
         return content.hexdigest()
 
 
-def _bytes_of(value: Constant) -> bytes:
-    """Return bytes that equal values share, through bytes of a learning or not."""
+def _pieces_of(value: Constant) -> Iterator[Any]:
+    """Yield buffers that equal values share, through bytes of a learning or not; none is large."""
     match value:
         case Vocabulary(parts=parts, counts=counts):
             keys = pa.record_batch(list(parts), [str(k) for k in range(len(parts))])
-            told = f"{keys.schema} {value.n_missing} {value.n_rare}"
-            return told.encode() + keys.serialize().to_pybytes() + counts.tobytes()
+            yield f"{keys.schema} {value.n_missing} {value.n_rare}".encode()
+            for first in range(0, len(counts), _N_AT_ONCE):
+                yield keys.slice(first, _N_AT_ONCE).serialize()
+                yield counts[first : first + _N_AT_ONCE].tobytes()
         case Groups(values=values, present=present):
-            folds = value.of_folds.tobytes() if isinstance(value, FoldedGroups) else b""
-            known = np.where(present, values, np.zeros(1, values.dtype))
-            return known.tobytes() + present.tobytes() + folds
+            for first in range(0, len(values), _N_AT_ONCE):
+                there, some = (one[first : first + _N_AT_ONCE] for one in (present, values))
+                yield there.tobytes()
+                yield np.where(there, some, np.zeros(1, some.dtype)).tobytes()
+            if isinstance(value, FoldedGroups):
+                yield np.ascontiguousarray(value.of_folds)
         case TimeFolds():
-            ends = value.ends.tobytes() + value.begins.tobytes() + value.used.tobytes()
-            return f"{value.n_folds} {value.last} ".encode() + ends
+            yield f"{value.n_folds} {value.last}".encode()
+            yield from (one.tobytes() for one in (value.ends, value.begins, value.used))
         case _:
-            return repr(value).encode()
+            yield repr(value).encode()
 
 
 def _columns_read(schedule: Schedule) -> list[str]:
@@ -132,25 +141,25 @@ def _columns_read(schedule: Schedule) -> list[str]:
     return [node.name for node in own if isinstance(node, Column)]
 
 
-def before_round(
-    prepared: TrainingData,
-    identity: str,
-    learnt: Values,
-    number: int,
-    hints: Mapping[str, Any],
-    n_rows: int | None,
-    folds: FoldCounts,
-    doubts: tuple[Aggregate, ...] = (),
-) -> Learning:
-    """Return the learning before the round of a number, of which there may be none; see there."""
-    whole = prepared.typed.schedule(PURPOSE)
+def before_round(learning: Learning) -> Learning:
+    """Return a learning with the tasks of its next round, of which there may be none.
+
+    Args:
+        learning: with what is known by now, and the number of that round.
+    """
+    whole, learnt = learning.prepared.typed.schedule(PURPOSE), learning.learnt
     origins = [value.origin for value in whole.values]
     known = {place for place, origin in enumerate(origins) if origin in learnt}
-    again = {place for place, origin in enumerate(origins) if origin in doubts}
+    again = {place for place, origin in enumerate(origins) if origin in learning.doubts}
     schedule = _needed(whole, _in_doubt(whole, again) if again else _ready(whole, known))
-    is_over = n_rows is not None and not any(task.learns for task in schedule.tasks)
-    next_one = None if is_over else number
-    return Learning(prepared, identity, learnt, next_one, hints, n_rows, folds, doubts, schedule)
+    is_over = learning.n_rows is not None and not any(task.learns for task in schedule.tasks)
+    return replace(
+        learning,
+        schedule=schedule,
+        round=None if is_over else learning.round,
+        programs={},
+        shared={},
+    )
 
 
 def _ready(schedule: Schedule, known: set[int]) -> set[int]:

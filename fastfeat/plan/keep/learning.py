@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,8 +32,7 @@ class Written:
         plan: the plan as JSON.
         empty: a table of no rows, with the columns of the data.
         tables: the lookup tables.
-        identity: as of `Learning`, as the following are.
-        round: the number of the next round.
+        round: the number of the next round, as of `Learning`.
         n_rows: how many rows there are.
         n_folds: how many rows each fold has, by the place of the column of folds.
         doubts: the places of values that are in doubt.
@@ -44,7 +43,6 @@ class Written:
     plan: str
     empty: Table
     tables: Mapping[str, Table]
-    identity: str
     round: int | None
     n_rows: int | None
     n_folds: Mapping[str, list[int]]
@@ -69,12 +67,11 @@ def learning_bytes(learning: Learning) -> bytes:
             parts[f"{_TIMES}{place_of[node]}"] = hint_to_bytes(found)
     parts |= {f"hint {name}": hint_to_bytes(hint) for name, hint in learning.hints.items()}
     parts |= {f"lookup {name}": _table_bytes(table) for name, table in prepared.tables.items()}
-    parts["empty"] = _table_bytes(prepared.table)
+    parts["empty"] = _table_bytes(learning.empty)
     columns = {column.origin: place for place, column in enumerate(schedule.columns)}
     head = {
         "kind": _KIND,
         "plan": plan_text(prepared.plan),
-        "identity": learning.identity,
         "round": learning.round,
         "n_rows": learning.n_rows,
         "folds": {str(columns[node]): sizes.tolist() for node, sizes in learning.folds.items()},
@@ -110,7 +107,6 @@ def written_in(content: bytes) -> Written:
         head["plan"],
         _table_of(parts["empty"]),
         tables,
-        head["identity"],
         head["round"],
         head["n_rows"],
         head["folds"],
@@ -145,11 +141,16 @@ def resumed(first: Learning, written: Written) -> Learning:
         for place, sizes in written.n_folds.items()
     }
     doubts = (schedule.values[place].origin for place in written.doubts)
-    number = -1 if written.round is None else written.round
-    return before_round(
-        *(prepared, written.identity, learnt, number, hints, written.n_rows, folds),
-        tuple(one for one in doubts if isinstance(one, Aggregate)),
+    learning = replace(
+        first,
+        learnt=learnt,
+        round=written.round,
+        hints=hints,
+        n_rows=written.n_rows,
+        folds=folds,
+        doubts=tuple(one for one in doubts if isinstance(one, Aggregate)),
     )
+    return before_round(learning)
 
 
 def _named(parts: Mapping[str, bytes], begin: str) -> dict[str, bytes]:

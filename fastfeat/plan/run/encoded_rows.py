@@ -6,7 +6,7 @@ of a part of them nothing is known. Nothing of this is saved with a plan.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.aggregates import is_target
 from fastfeat.dtypes import INT64, NULL, DType
-from fastfeat.errors import EncodedInFold, FastfeatError, GivenWarnings, counted, warn
+from fastfeat.errors import EncodedInFold, FastfeatError, GivenWarnings, counted, shortened, warn
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.decode import has_value
@@ -23,7 +24,7 @@ from fastfeat.io.columns.keys import key_column
 from fastfeat.io.columns.times import ticks_of
 from fastfeat.io.columns.types import UnsupportedType, schema_of
 from fastfeat.io.device import DeviceTable
-from fastfeat.ir.node import Aggregate, Column, Node
+from fastfeat.ir.node import Aggregate, Column, Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.columns_read import own_columns
 from fastfeat.plan.declare.declaration import Declaration
@@ -56,6 +57,8 @@ class EncodedRows:
             and how many were learnt from. None where rows have ids.
         row_id: the column of the ids, where rows have them, and its type.
         ids: those of the rows learnt from, as integers.
+        files: name, bytes and time of writing of the files that they stand in, where these were
+            read in passes: no digest is made of such rows.
     """
 
     encoder: str
@@ -64,6 +67,7 @@ class EncodedRows:
     digests: Mapping[Digests, int] = field(default_factory=dict[Digests, int])
     row_id: tuple[str, DType] | None = None
     ids: Hashes = field(default_factory=lambda: np.zeros(0, np.uint64), repr=False)
+    files: frozenset[tuple[str, int, int | None]] = frozenset()
 
     @cached_property
     def sorted_ids(self) -> Hashes:
@@ -106,6 +110,42 @@ def encoded_rows(
     n_leading, digests = _digests_of_sets(training, table, columns, learnt)
     n_learnt = int(np.count_nonzero(has_target))
     return EncodedRows(shown, columns, n_leading, dict.fromkeys(digests, n_learnt))
+
+
+def encoded_in_files(
+    plan: Declaration, files: Iterable[tuple[str, int, int | None]] | None
+) -> EncodedRows | None:
+    """Return the rows of files that were read in passes, whose labels fit has put into encodings.
+
+    Args:
+        plan: what was fitted.
+        files: name, bytes and time of writing of each; None where the rows are not in files.
+    """
+    encoders = [node for node in postorder(list(plan.nodes.values())) if is_target(node)]
+    return EncodedRows(show(encoders[0]), files=frozenset(files)) if encoders and files else None
+
+
+def warn_encoded_files(
+    rows: EncodedRows | None,
+    files: Iterable[tuple[str, int, int | None]] | None,
+    told: GivenWarnings,
+) -> None:
+    """Warn of files whose labels fit has put into encodings.
+
+    Args:
+        rows: those that fit has read; None where there are none.
+        files: that features are wanted of; None where rows are not in files.
+        told: the warnings that came.
+    """
+    known = [] if rows is None or files is None else [file for file in files if file in rows.files]
+    if known and rows is not None:
+        warn(
+            f"fit has learnt from {shortened(name for name, *_ in known)}, and an encoding knows "
+            f"the labels there: {rows.encoder}. Train no model on these features, but on those of "
+            "fitted, manifest = plan.fit_transform_to(data, out)",
+            EncodedInFold,
+            told,
+        )
 
 
 def _digests_of_sets(

@@ -76,10 +76,10 @@ def selected(
 
 
 def _encoded(fitted: Fitted, plan: Declaration) -> EncodedRows | None:
-    """Return the rows that encodings know, where a selection has some, and rows have ids.
+    """Return the rows that encodings know, where a selection has some, by their ids or files.
 
     Without, they are known by columns that the selection may not read.
     """
     encoded = fitted.encoded
-    by_id = encoded is not None and encoded.row_id is not None
+    by_id = encoded is not None and (encoded.row_id is not None or len(encoded.files) > 0)
     return encoded if by_id and any(map(is_target, postorder(list(plan.nodes.values())))) else None

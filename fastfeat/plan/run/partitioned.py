@@ -18,7 +18,15 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.errors import InvalidData, InvalidPlan, Overflow, TypeMismatch
+from fastfeat.errors import (
+    FastfeatError,
+    InvalidData,
+    InvalidPlan,
+    OutputError,
+    Overflow,
+    TypeMismatch,
+    reason_of,
+)
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.sinks.file_writers import plainly
 from fastfeat.io.sinks.parts import row_bytes
@@ -49,7 +57,7 @@ class Job:
         history: earlier rows; "batch" or None as of `FittedPlan.transform`.
         tables: lookup tables.
         backend: its name.
-        most_bytes: of rows that are read at a time.
+        most_bytes: of rows that are read at a time, perhaps asked anew for each table.
         n_shares: how many shares there are; None for as many as have about 32 MiB each.
         folder: where files without names go; None for that of the system.
     """
@@ -59,7 +67,7 @@ class Job:
     history: Dataset | str | None
     tables: Tables
     backend: str
-    most_bytes: int
+    most_bytes: int | Callable[[], int]
     n_shares: int | None = None
     folder: Path | None = None
 
@@ -99,7 +107,8 @@ def windowed_features(job: Job) -> Callable[[Scanned], Table]:
         if table.num_rows == 0:
             return transform(fitted, table, history="batch", tables=job.tables, backend=job.backend)
         if not merged:
-            merged.extend((group.names, _in_order(_computed(job, group))) for group in groups)
+            with _told_full(job.folder):
+                merged.extend((group.names, _in_order(_computed(job, group))) for group in groups)
         found: dict[str, Any] = {}
         if rest is not None:
             options: Any = {"tables": job.tables, "backend": job.backend}
@@ -190,6 +199,25 @@ def _split(
     for writer in writers:
         writer.close()
     return files
+
+
+@contextmanager
+def _told_full(folder: Path | None) -> Generator[None]:
+    """Raise what the system says of a file without a name with the folder that it is in.
+
+    Raises:
+        OutputError: the disk is full, or the folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, FastfeatError):
+            raise
+        where = folder or tempfile.gettempdir()
+        raise OutputError(
+            f"shares of the rows cannot be written to {where}: {reason_of(error)}. They take what "
+            "is read of the data"
+        ) from error
 
 
 @contextmanager

@@ -10,10 +10,12 @@ from typing import Any
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import Schema, pa
+from fastfeat.io.budget import budget_of
 from fastfeat.io.sinks.parts import row_bytes
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.scan import Scanned, scan, telling_place
 from fastfeat.plan.lower.outputs import FORMS, TABLES, check_result
+from fastfeat.plan.run.encoded_rows import warn_encoded_files
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
@@ -107,7 +109,7 @@ def pieces_of_later_rows(
     to: str = "arrow",
     categories: bool = False,
     backend: str = "cpu",
-    most_bytes: int = MOST_BYTES,
+    most_bytes: int | Callable[[], int] = MOST_BYTES,
     n_shares: int | None = None,
     folder: Path | None = None,
 ) -> Pieces:
@@ -131,6 +133,7 @@ def pieces_of_later_rows(
     """
     check_result(to, None, backend, categories=categories)
     known, dataset = known_tables(fitted, tables), dataset_of(data)
+    warn_encoded_files(fitted.encoded, dataset.identity, fitted.told)
     options: Any = {"tables": known, "backend": backend}
 
     def features(piece: Scanned) -> Any:
@@ -163,3 +166,19 @@ def known_tables(fitted: Fitted, tables: Tables) -> Tables:
     """Return lookup tables as Arrow tables, of which what is made is kept from piece to piece."""
     columns = list(fitted.table_columns)
     return read_tables(tables, columns) if columns else tables
+
+
+def bytes_within(memory: str | int | None) -> int | Callable[[], int]:
+    """Return how many bytes of rows are read at a time.
+
+    Args:
+        memory: the most memory that this process may have; None where that does not matter.
+
+    Raises:
+        InvalidConfig: it is no number of bytes.
+        OutOfMemory: this process has more already, or as good as all of it.
+    """
+    if memory is None:
+        return MOST_BYTES
+    budget = budget_of(memory)
+    return lambda: min(MOST_BYTES, budget.table_bytes())

@@ -7,7 +7,7 @@ were made at once. What they do not handle, and every error, is left to the way 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -16,11 +16,8 @@ import numpy as np
 
 from fastfeat.backends import backend_named
 from fastfeat.dtypes import NULL
-from fastfeat.engine.cpu.step_calls import Sources, StepOfBatch
 from fastfeat.engine.kernel_cache import is_observed
-from fastfeat.engine.program import Program
 from fastfeat.io.arrow import Schema, pa
-from fastfeat.io.columns.conform import stands_as_stored
 from fastfeat.io.sinks.write import LARGE, empty_matrix, overlaps
 from fastfeat.ir.node import Column, Node
 from fastfeat.plan.lower.outputs import matrix_dtype
@@ -30,10 +27,10 @@ from fastfeat.plan.run.encoded_rows import warn_encoded
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.inputs import slot_column
 from fastfeat.plan.run.lookup_tables import Tables, table_values
-from fastfeat.plan.run.prepared_steps import OfColumns, StepsOfSchema, of_slot, steps_of_schema
+from fastfeat.plan.run.prepared_reading import batch_read, columns_named, reading_of
+from fastfeat.plan.run.prepared_steps import StepsOfSchema, of_slot, steps_of_schema
 from fastfeat.plan.run.steps import run
 from fastfeat.progress import is_telling
-from fastfeat.scalars.value import InputSlot
 
 Make = Callable[[Any, Tables], Mapping[Node, Any]]
 """Gives what tasks make of a table, with lookup tables."""
@@ -47,7 +44,6 @@ FEW = 1 << 12
 """Rows, up to which steps are run by the call itself, in memory that it keeps."""
 _N_SCHEMAS = 8
 _NONE: Mapping[Node, Any] = {}
-_UNREAD = 6  # columns: to export so many more costs as much as to select those that are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,84 +199,6 @@ def _maker(fitted: Fitted, schedule: Schedule) -> Make:
     return make
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """The columns of a batch that a program reads, for the tables of a schema.
-
-    Args:
-        sources: where the columns of its slots are; steps that a call runs make some.
-        columns: the columns of the table that come first among those of a batch, by place; None for
-            all.
-        others: the slots that come after them: what is converted, and what tasks make.
-        made_of: the columns of the table that these are made of.
-    """
-
-    sources: Sources
-    columns: list[int] | None
-    others: tuple[InputSlot, ...]
-    made_of: tuple[Column, ...]
-
-
-def _reading(
-    program: Program, schema: Schema, steps: StepsOfSchema, outputs: Iterable[InputSlot] = ()
-) -> _Reading:
-    """Return the columns of a batch that a program reads.
-
-    Args:
-        program: what reads them.
-        schema: of the tables.
-        steps: those that a prepared call runs.
-        outputs: columns of steps that are results as they are.
-    """
-    places: dict[InputSlot, int] = {}
-    for slot in program.inputs:
-        source = slot.sources[0]
-        if slot.kind == "column" and isinstance(source, Column):
-            place = schema.get_field_index(source.name)
-            if stands_as_stored(schema.field(place).type, slot.dtype):
-                places[slot] = place
-    made: dict[InputSlot, OfColumns] = {}
-    for slot in (*program.inputs, *outputs):
-        found = None if slot in places else of_slot(slot, steps, schema)
-        if found is not None:
-            made[slot] = found
-    own = list({id(one.calls.calls): one for one in made.values()}.values())
-    numbers = {id(one.calls.calls): k for k, one in enumerate(own)}
-    by_name = [[schema.get_field_index(name) for name in one.columns] for one in own]
-    others = tuple(slot for slot in program.inputs if slot not in places and slot not in made)
-    read = sorted({*places.values(), *(place for of_one in by_name for place in of_one)})
-    is_all = len(schema) <= len(read) + _UNREAD and not others
-    child_of = {place: place if is_all else k for k, place in enumerate(read)}
-    children = {slot: child_of[place] for slot, place in places.items()}
-    children.update((slot, len(read) + k) for k, slot in enumerate(others))
-    batch_steps = [
-        StepOfBatch(one.calls, tuple(child_of[place] for place in of_one))
-        for one, of_one in zip(own, by_name, strict=True)
-    ]
-    step_of = {slot: (numbers[id(one.calls.calls)], one.calls.part) for slot, one in made.items()}
-    sources = dict.fromkeys(source for slot in others for source in slot.sources)
-    columns = tuple(source for source in sources if isinstance(source, Column))
-    where = Sources(children, batch_steps, step_of)
-    return _Reading(where, None if is_all else read, others, columns)
-
-
-def _batch(reading: _Reading, table: Any, made: Mapping[Node, Any]) -> Any:
-    """Return the rows of a table as one batch that a program reads; None where it has none."""
-    if not reading.others:
-        return _one_batch(table, reading.columns)
-    if not table.num_rows:
-        return None
-    if isinstance(table, pa.RecordBatch):
-        table = pa.Table.from_batches([table])
-    direct = _one_batch(table, reading.columns) if reading.columns else None
-    if direct is None and reading.columns:
-        return None
-    given = {**made, **{node: table.column(node.name) for node in reading.made_of}}
-    arrays: list[Any] = [] if direct is None else direct.columns
-    arrays += [_one_array(slot_column(slot, given)) for slot in reading.others]
-    return pa.RecordBatch.from_arrays(arrays, list(map(str, range(len(arrays)))))
-
-
 def _matrix(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
     """Return a function that computes a matrix of features."""
     from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend
@@ -288,7 +206,7 @@ def _matrix(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | No
     program, constants = fitted.matrix_program, fitted.matrix_constants
     if not program.inputs or not program.outputs:
         return None
-    reading = _reading(program, schema, steps)
+    reading = reading_of(program, schema, steps)
     dtype = np.dtype(matrix_dtype(fitted.declaration).name)
     n_columns = len(program.outputs)
     children = reading.sources.children
@@ -313,12 +231,14 @@ def _matrix(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | No
             type(out) is not np.ndarray
             or out.shape != shape
             or out.dtype != dtype
-            or (before and overlaps(out, _columns(table, before)))  # of others the kernel tells
+            or (
+                before and overlaps(out, columns_named(table, before))
+            )  # of others the kernel tells
         ):
             return None
         by_rows = not out.flags.f_contiguous
         address = _address(out if by_rows else out.T, dtype.itemsize)
-        if address is None or (batch := _batch(reading, table, made)) is None:
+        if address is None or (batch := batch_read(reading, table, made)) is None:
             return None
         calls = free[by_rows]
         try:
@@ -344,7 +264,7 @@ def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | Non
     made, program = parts_of(whole)
     if any(output.dtype == NULL for output in whole.outputs):
         return None
-    reading = _reading(program, schema, steps, made.values())
+    reading = reading_of(program, schema, steps, made.values())
     step_of = reading.sources.made
     copied = {k: step_of[slot] for k, slot in made.items() if slot in step_of}
     made = {k: slot for k, slot in made.items() if k not in copied}
@@ -361,7 +281,7 @@ def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | Non
     free: list[Any] = []
 
     def finish(table: Any, given: Mapping[Node, Any], out: Any) -> Any:
-        batch = None if out is not None else _batch(reading, table, given)
+        batch = None if out is not None else batch_read(reading, table, given)
         if batch is None:
             return None
         try:
@@ -397,30 +317,6 @@ def _own_columns(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish
     if any(of_slot(slot, steps, schema) is None for slot in slots):
         return None
     return _arrow(fitted, schema, steps)
-
-
-def _one_batch(table: Any, columns: Sequence[int] | None) -> Any:
-    """Return some columns of a table as one batch; None where it has no rows, or is many pieces."""
-    if columns is not None:
-        table = table.select(columns)
-    if isinstance(table, pa.RecordBatch):
-        return table if table.num_rows else None
-    batches = table.to_batches()
-    if len(batches) > 1:
-        batches = table.combine_chunks().to_batches()
-    return batches[0] if len(batches) == 1 and batches[0].num_rows else None
-
-
-def _columns(table: Any, names: Sequence[str]) -> dict[str, Any]:
-    """Return some columns of a table or a batch, in chunks."""
-    if isinstance(table, pa.RecordBatch):
-        table = pa.Table.from_batches([table])
-    return {name: table.column(name) for name in names}
-
-
-def _one_array(column: Any) -> Any:
-    """Return a column as one array."""
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _address(matrix: Any, alignment: int) -> int | None:

@@ -22,7 +22,6 @@ from fastfeat.scalars.value import InputSlot
 from fastfeat.steps.keys.cpu_vocabulary import literal_calls
 from fastfeat.steps.registry import step_function
 from fastfeat.steps.step import Argument
-from fastfeat.steps.text.cpu import equality_calls, presence_calls
 
 Made = Node | InputSlot
 """What is made of a batch: the column of a step, or what a program reads of text."""
@@ -119,6 +118,8 @@ def of_slot(slot: InputSlot, steps: StepsOfSchema, schema: Schema) -> OfColumns 
     source = slot.sources[0]
     if slot.kind == "column":
         return steps.of_columns.get(source)
+    from fastfeat.steps.text.cpu import equality_calls, presence_calls  # where text is read
+
     names = tuple(source.name for source in slot.sources if isinstance(source, Column))
     if not steps.is_any or len(names) < len(slot.sources):
         return None

@@ -23,9 +23,10 @@ from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import table_of
 from fastfeat.ir.show import show
 from fastfeat.plan.lower.codes import given_vocabulary
+from fastfeat.plan.lower.drafting import of_table, type_in_table
 from fastfeat.plan.lower.schedule import ROWS, SEEN, Schedule, SpaceOf, Task
 from fastfeat.plan.lower.schedule import Column as Made
-from fastfeat.plan.lower.scheduling import of_table, schedule_of_columns, type_in_table
+from fastfeat.plan.lower.scheduling import schedule_of_columns
 from fastfeat.plan.lower.task_graph import without_made
 from fastfeat.plan.run.batch import (
     Batch,

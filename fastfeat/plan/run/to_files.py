@@ -176,7 +176,7 @@ def write_later_rows(
     history: Any = None,
     tables: Tables = None,
     backend: str = "cpu",
-    most_bytes: int = MOST_BYTES,
+    most_bytes: int | Callable[[], int] = MOST_BYTES,
     n_shares: int | None = None,
 ) -> Manifest:
     """Write the features of later rows; arguments and errors as of `FittedPlan.transform_to`.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named, run_task
+from fastfeat.engine.cpu.step_calls import form_of
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.tasks import MatrixTask
@@ -122,6 +123,11 @@ def transform(
     check_still_missing(table, fitted.never_seen)
     program, constants = bound(fitted, form)
     wanted = row_numbers(rows, table)
+    if wanted is not None and out is None and not known and backend == "cpu":
+        features = _prepared_of_rows(fitted, table, wanted, tables, form)
+        if features is not None:
+            index = rows_of_index(frame_index(data) if index is None else index, wanted)
+            return given_out(fitted, features, index=index, **given)
     memory = memory_of_tensor(out) if to == "torch" and out is not None else out
     if form in MATRIX_ORDERS and memory is not None:
         n_rows = table.num_rows if wanted is None else len(wanted)
@@ -138,9 +144,9 @@ def transform(
             features = finished_features(fitted, table, batch.made, to, memory)
         if features is None:
             features = computed(fitted, batch, program, constants, form, memory)
-    if is_whole:
-        own = "numpy" if form == "rows" else form
-        prepare(fitted, table if read is not None or plan.past_columns else data, own)
+    if is_whole or (wanted is not None and backend == "cpu" and not known):
+        is_given = read is None and not plan.past_columns and wanted is None
+        prepare(fitted, data if is_given else table, "numpy" if form == "rows" else form)
     if out is not None:
         return out
     if to == "pandas":
@@ -163,6 +169,17 @@ def _prepared(fitted: Fitted, data: Any, tables: Tables, form: str) -> Any:
         return None
     matrix = np.empty(*_matrix_form(fitted, fitted.matrix_program, data.num_rows))
     return prepared_features(fitted, data, tables, "numpy", matrix)
+
+
+def _prepared_of_rows(
+    fitted: Fitted, table: Any, wanted: NDArray[np.int64], tables: Tables, form: str
+) -> Any:
+    """Return features of some rows of a table, as `_prepared` does; None where rows see others."""
+    if fitted.declaration.past_columns or fitted.encoded is not None or len(wanted) >= SHORT:
+        return None
+    if not isinstance(table, pa.Table) or None in map(form_of, table.schema.types):
+        return None  # of rows in other forms not all are taken in one call
+    return _prepared(fitted, table.take(pa.array(wanted)), tables, form)
 
 
 def _telling(

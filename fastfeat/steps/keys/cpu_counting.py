@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from fastfeat.aggregates.keys import Counts, KeyCounts
 from fastfeat.dtypes import INT64, DType
-from fastfeat.engine.cpu.kernels import n_parts, runner
+from fastfeat.engine.cpu.kernels import n_parts, n_tables, runner
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
 from fastfeat.io.columns.bits import array_of_values
@@ -277,7 +277,7 @@ def in_order(
 def learn_column(
     element: str, chunks: Sequence[Any], n_rows: int, max_memory: int, with_rows: bool = False
 ) -> DistinctKeys:
-    run, parts = runner(_RUN), n_parts(n_rows)
+    run, parts = runner(_RUN), n_tables(n_rows)
     return learn(element, chunks, run, parts, limit_bytes=max_memory, with_rows=with_rows)
 
 

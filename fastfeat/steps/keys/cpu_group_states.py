@@ -32,7 +32,7 @@ from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates import level_of as level_of_functions
 from fastfeat.aggregates.keys import Groups
 from fastfeat.dtypes import DType
-from fastfeat.engine.cpu.kernels import n_parts, runner
+from fastfeat.engine.cpu.kernels import n_parts, n_tables, runner
 from fastfeat.engine.learner import Learner, Learnt, Packed, Rows, TaskLearner
 from fastfeat.engine.storage import storage
 from fastfeat.ir.node import Params
@@ -159,6 +159,8 @@ def _add(state: GroupsState, columns: Mapping[Any, Any], rows: Rows) -> None:
     spec = state.spec
     chunks, groups = plain_chunks(columns[VALUES], spec.dtype), codes_of(columns[CODES])
     run, parts = runner(_RUN), n_parts(len(groups))
+    if not _is_large(state):
+        parts = n_tables(len(groups))
     if state.rows is not None:
         ordering.keep(state.rows, chunks, groups)
     if state.table is not None and len(groups):
@@ -174,10 +176,15 @@ def _add(state: GroupsState, columns: Mapping[Any, Any], rows: Rows) -> None:
 
 def _is_kept(state: GroupsState, n_rows: int) -> bool:
     """Return whether the first rows are kept as they come, and not added at once."""
+    return _is_large(state) and (
+        state.needs.statistics is not None or n_rows <= state.spec.n_groups
+    )
+
+
+def _is_large(state: GroupsState) -> bool:
+    """Return whether the sums of all groups are too many for the cache."""
     needs, n_groups = state.needs, state.spec.n_groups
-    if needs.level is None or not is_partitioned(n_groups, needs.level, needs.extremes):
-        return False
-    return needs.statistics is not None or n_rows <= n_groups
+    return needs.level is not None and is_partitioned(n_groups, needs.level, needs.extremes)
 
 
 def _summed(state: GroupsState) -> Table:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastfeat_kernels.column import TEXT
+from fastfeat_kernels.column import ELEMENTS, TEXT
 from fastfeat_kernels.vocabulary import layout
 from fastfeat_kernels.vocabulary.keys import TextKeys, text_keys
 from fastfeat_kernels.vocabulary.state import (
@@ -264,12 +264,14 @@ def _index_calls(
 
 
 def _element_in_place(given: DataType, dtype: DType) -> str | None:
-    """Return the type of keys that are read where they are; None of others, floats among them."""
+    """Return the type of keys that are read where they are; None of others."""
     if dtype.holds_bytes:
         return TEXT if holds(given, dtype) and form_of(given) in (-4, -8) else None
-    if not stands_as_stored(given, dtype) or not (dtype.is_integer or dtype.is_temporal):
+    if not stands_as_stored(given, dtype):
         return None
-    return str(storage_type(dtype))
+    element = str(storage_type(dtype))
+    element = {"double": "float64", "float": "float32"}.get(element, element)
+    return element if element in ELEMENTS else None
 
 
 def literal_calls(literals: Sequence[str], given: DataType) -> StepCalls | None:

@@ -84,8 +84,26 @@ def test_an_interrupted_call_goes_on(folder: Path, monkeypatch: pytest.MonkeyPat
     assert kept.items() < there.items()
     features = PLAN.fit_transform(ds.dataset("data").to_table())[1]
     assert ds.dataset("out").to_table().equals(features)
-    with pytest.raises(ff.errors.OutputError, match="has features of another kind"):
+    fitted = fitted.select(list(PLAN.features))
+    with (
+        pytest.warns(ff.errors.EncodedInFold, match="fit has learnt from .*part-0"),
+        pytest.raises(ff.errors.OutputError, match="has features of another fitted plan"),
+    ):
         fitted.transform_to("data", "out", part_rows=2_000)
+
+
+def test_later_rows_of_the_same_files_are_of_another_kind(folder: Path) -> None:
+    fitted, _ = PLAN.fit_transform_to("data", "out")
+    with (
+        pytest.warns(ff.errors.EncodedInFold, match="fit has learnt from .*part-0"),
+        pytest.raises(ff.errors.OutputError, match="has features of another kind"),
+    ):
+        fitted.transform_to("data", "out")
+    again = PLAN.fit("data", memory="64GiB")
+    with pytest.warns(ff.errors.EncodedInFold, match="Train no model on these features"):
+        again.transform_batches("data")
+    plain = ff.Plan({"x": col("x") * 2}, label="y").fit("data", memory="64GiB")
+    assert plain.record.encoded is None
 
 
 def test_odd_arguments_are_told_before_rows_are_read(folder: Path) -> None:

@@ -277,6 +277,19 @@ def test_a_learning_and_a_state_are_told_apart() -> None:
         Learning.from_bytes(learning.to_bytes()[:-1])
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_learning_of_bytes_does_not_warn_again_of_columns() -> None:
+    plan = ff.Plan({"a": col("x") - col("x").mean()}, outcomes=["y"], keep=["k"])
+    learning = plan.learning({"x": "float64", "y": "float64", "k": "utf8", "z": "int64"})
+    for _ in range(2):
+        learning = Learning.from_bytes(learning.to_bytes())
+    learning = learning.next(learning.partial({"x": [1.0, 2.0]}, range(2)))
+    own = Learning.from_bytes(learning.to_bytes())
+    assert own.columns == ["x", "k"]
+    kept = own.training_features({"x": [4.0], "k": ["b"]}, range(1, 2))
+    assert kept.to_pydict() == {"a": [2.5], "k": ["b"]}
+
+
 def test_rounds_that_see_other_rows_are_refused() -> None:
     table = pa.table({"x": np.arange(50_000.0)})
     first = ff.Plan({"a": col("x").robust_scale()}).learning(table.schema)

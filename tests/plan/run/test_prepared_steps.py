@@ -5,6 +5,9 @@ What kernels do not take where it stands (dictionaries, missing elements of list
 
 from __future__ import annotations
 
+import gc
+import os
+import threading
 from typing import Any
 
 import numpy as np
@@ -15,8 +18,15 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.errors import InvalidData, InvalidPlan
-from tests.plan.run.test_prepared import N_CALLS, OPTIONS, assert_same, general, n_calls
+from fastfeat.errors import InvalidData, InvalidPlan, Overflow
+from tests.plan.run.test_prepared import (
+    N_CALLS,
+    OPTIONS,
+    assert_same,
+    general,
+    n_calls,
+    resident,
+)
 
 TEXTS = ["", "a", "b", "word", "a longer text than sixteen bytes", "née", "日本語", "zzz"]
 SIZES = (1, 7, 8, 63, 64, 65, 1000)
@@ -48,6 +58,9 @@ def table_of(n_rows: int, seed: int, missing: float = 0.0, wide: bool = False) -
                 pa.date32()
             ),
             "s": pa.array(rng.choice(TEXTS, n_rows), text, mask=mask()),
+            "f": pa.array(rng.choice([0.5, -0.0, 0.0, np.nan, np.inf, 3], n_rows), mask=mask()),
+            "g": pa.array(rng.integers(0, 9, n_rows).astype(np.float32), mask=mask()),
+            "b": pa.array(rng.random(n_rows) < 0.3, mask=mask()),
             "r": pa.array(rng.choice(TEXTS, n_rows), text, mask=mask()),
             "l": lists.from_arrays(offsets, numbers, mask=pa.array(absent)),
         }
@@ -56,6 +69,9 @@ def table_of(n_rows: int, seed: int, missing: float = 0.0, wide: bool = False) -
 
 FEATURES: dict[str, Any] = {
     **{f"code_{name}": col(name).ordinal_encode() for name in ("k", "far", "small", "big", "day")},
+    **{f"code_{name}": col(name).ordinal_encode() for name in ("f", "g", "b")},
+    "of_floats": ff.cross(col("f"), col("b")).ordinal_encode(),
+    "hash_floats": ff.cross(col("f"), col("g"), col("b")).hash(50),
     "code_s": col("s").ordinal_encode(),
     "rare": col("s").ordinal_encode(min_frequency=0.1),
     "mean_of": col("x") - col("x").mean(by="k"),
@@ -247,3 +263,67 @@ def test_forms_that_do_not_go_together_are_told_each_time() -> None:
             FITTED[False].transform(rows, to="numpy", categories=True)
         with pytest.raises(InvalidPlan, match="out= is for"):
             FITTED[False].transform(rows, to="polars", out=np.zeros((100, 3)))
+
+
+@given(tables, st.lists(st.integers(0, 6), max_size=9), st.data())
+def test_chosen_rows_have_the_bits_of_the_general_way(
+    rows: Any, places: list[int], data: st.DataObject
+) -> None:
+    numbers = [place % rows.num_rows for place in places]
+    fitted = data.draw(st.sampled_from([FITTED[False], FITTED[True], WITH_KEPT]))
+    forms: list[dict[str, Any]] = [*OPTIONS, {"to": "pandas"}]
+    for options in forms:
+        expected = general(fitted, rows, rows=numbers, **options)
+        for _ in range(2):
+            found = fitted.transform(rows, rows=numbers, **options)
+            if isinstance(expected, np.ndarray):
+                assert found.tobytes() == expected.tobytes()
+            else:
+                assert found.equals(expected)
+
+
+def test_errors_of_chosen_rows_name_the_row_of_the_data() -> None:
+    rows = pa.table({"i": [1] * 100})
+    fitted = ff.Plan({"cube": col("i") ** 3}).fit(rows)
+    failing = pa.table({"i": [1] * 70 + [2**40] * 30})
+    for _ in range(3):
+        assert fitted.transform(rows, rows=[3, 5])["cube"].to_pylist() == [1, 1]
+        with pytest.raises(Overflow, match=r"cube.*row 80"):
+            fitted.transform(failing, rows=[3, 80])
+
+
+def test_threads_share_a_plan_with_steps() -> None:
+    batches = [table_of(n, n, missing=0.1) for n in (5, 300, 1500)]
+    expected = [general(FITTED[False], rows, to="numpy").tobytes() for rows in batches]
+    wrong: list[int] = []
+
+    def work(first: int) -> None:
+        for k in range(60):
+            place = (first + k) % len(batches)
+            found = FITTED[False].transform(batches[place], to="numpy")
+            if found.tobytes() != expected[place]:
+                wrong.append(place)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="memory is told by Linux")
+def test_memory_of_steps_stays_flat() -> None:
+    rows = table_of(300, 8, missing=0.1)
+
+    def work(n: int) -> None:
+        for _ in range(n):
+            FITTED[False].transform(rows)
+            FITTED[False].transform(rows, to="numpy")
+
+    work(200)
+    gc.collect()
+    before = resident()
+    work(1500)
+    gc.collect()
+    assert resident() - before < 4 << 20  # a leak of 2 KiB a call would be 6 MB

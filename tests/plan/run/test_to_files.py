@@ -183,6 +183,17 @@ def test_bytes_are_the_same_however_rows_come(
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 
+def test_less_memory_gives_the_same_bytes(
+    fitted: ff.FittedPlan, table: pa.Table, tmp_path: Path
+) -> None:
+    fitted.transform_to(table, tmp_path / "a", memory="64GiB")
+    fitted.transform_to(table, tmp_path / "b")
+    assert contents(tmp_path / "a").keys() == {"part-000000.parquet", "_manifest.json"}
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    with pytest.raises(ff.errors.OutOfMemory, match="The least that would do"):
+        fitted.transform_batches(table, memory="1MiB")
+
+
 def test_many_files_are_one_data_set(
     fitted: ff.FittedPlan, table: pa.Table, tmp_path: Path
 ) -> None:

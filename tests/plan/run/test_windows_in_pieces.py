@@ -179,3 +179,16 @@ def test_a_history_that_is_later_is_told() -> None:
 def test_a_history_that_is_none_is_told(history: Any, told: str) -> None:
     with pytest.raises(ff.errors.FastfeatError, match=told):
         next(FITTED.transform_batches(EARLIER, history=history))
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: Any) -> Any:
+        return open("/dev/full", "r+b", buffering=0)
+
+    monkeypatch.setattr("fastfeat.plan.run.partitioned.tempfile.TemporaryFile", full)
+    told = "shares of the rows cannot be written to .*: No space left on device"
+    with pytest.raises(ff.errors.OutputError, match=told):
+        next(FITTED.transform_batches(EARLIER, history="batch"))
+    with pytest.raises(ff.errors.OutputError, match=told):
+        FITTED.transform_to(EARLIER, tmp_path / "out", history="batch")
+    assert list(tmp_path.iterdir()) == []
