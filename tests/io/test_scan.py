@@ -132,6 +132,20 @@ def test_reader_is_read_once(make: Callable[[Any], Any]) -> None:
         next(scan(dataset))
 
 
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda rows: rows, "function as data is called without arguments"),
+        (lambda: {"k": [1]}, "the function gave dict"),
+        (lambda: 7, "the function gave int"),
+        (lambda: iter(()), "gave no table"),
+    ],
+)
+def test_function_that_gives_no_tables_is_an_error(make: Any, told: str) -> None:
+    with pytest.raises((TypeMismatch, InvalidData), match=told):
+        dataset_of(make)
+
+
 def test_reader_that_was_read_elsewhere_is_an_error() -> None:
     table = rows(0, 3)
     reader = pa.RecordBatchReader.from_batches(table.schema, table.to_batches())

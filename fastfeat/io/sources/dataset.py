@@ -135,9 +135,8 @@ def dataset_of(data: Any) -> Dataset:
         case pa.RecordBatchReader() | Iterator():
             return _of_once(data)
         case _ if callable(data):
-            make: Any = data
-            first = _first_schema(iter_of(make()), "the function")
-            return _of_parts([OpenedPart("the function", first, lambda columns: iter_of(make()))])
+            first = _first_schema(_opened(data), "the function")
+            return _of_parts([OpenedPart("the function", first, lambda columns: _opened(data))])
         case _ if "pyarrow.Dataset" in class_names(data):
             return _of_arrow(data)
         case _:
@@ -159,12 +158,19 @@ def _width(dtype: DataType) -> int:
     return dtype.bit_width // 8 + 1 if pa.types.is_primitive(dtype) else _TEXT_BYTES
 
 
-def iter_of(opened: Any) -> Iterator[Any]:
-    """Return the tables of what a function gives: a reader, a table or an iterable of tables.
+def _opened(make: Any) -> Iterator[Any]:
+    """Return the tables that a function gives: of a reader, a table or an iterable of tables.
 
     Raises:
-        TypeMismatch: it is none of these.
+        TypeMismatch: it gives none of these, or takes arguments.
     """
+    try:
+        opened = make()
+    except TypeError as error:
+        raise TypeMismatch(
+            f"{type(make).__name__} as data is called without arguments, and opens a reader or "
+            f"gives tables: {error}"
+        ) from error
     if hasattr(opened, "__arrow_c_stream__"):
         return pa.RecordBatchReader.from_stream(opened)
     if isinstance(opened, Mapping | str) or not hasattr(opened, "__iter__"):
