@@ -210,10 +210,14 @@ def learning_of(
         tables: as of `Plan.learning`.
         face: makes what users have of a fitted plan.
     """
+    return Learning(learning_record(plan, schema, tables), face)
+
+
+def learning_record(plan: Declaration, schema: Any, tables: Tables) -> rounds.Learning:
+    """Return the record of `learning_of`, for callers that have no use for a face."""
     empty = _no_rows(schema)
     content = f"{plan_text(plan)}\n{empty.schema}".encode()
-    identity = hashlib.sha256(content).hexdigest()
-    return Learning(rounds.begin(plan, empty, tables, identity), face)
+    return rounds.begin(plan, empty, tables, hashlib.sha256(content).hexdigest())
 
 
 def _no_rows(schema: Any) -> Any:
