@@ -20,6 +20,8 @@ from fastfeat.api.learning import Learning, State
 from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan, TypeMismatch
 from fastfeat.plan.fit.part_state import learner_of
 from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.plan.lower import scheduling
+from fastfeat.plan.lower.passes import PASSES, learn_together
 from fastfeat.selfcheck.plans import contract_plans
 from fastfeat.selfcheck.tables import training_table
 
@@ -325,3 +327,15 @@ def test_a_label_that_looks_ahead_is_refused() -> None:
     plan = ff.Plan({"x": col("x").mean()}, label={"y": ff.count(over=ahead) == 0})
     with pytest.raises(InvalidPlan, match="looks ahead"):
         plan.learning({"x": "float64", "user": "int64", "ts": "timestamp[us]"})
+
+
+def test_states_of_tasks_that_are_joined_otherwise_are_refused() -> None:
+    table = pa.table({"x": [1.0, 2.0, 5.0], "y": [1, 2, 3]})
+    plan = ff.Plan({"x": col("x").standard_scale(), "y": col("y").standard_scale()})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scheduling, "PASSES", [p for p in PASSES if p is not learn_together])
+        apart = ff.Plan.from_json(plan.to_json()).learning(table.schema)
+        state = apart.partial(table, range(3))
+    with pytest.raises(InvalidData, match="of another plan, schema, or round"):
+        plan.learning(table.schema).next(state)
+    assert apart.next(state).finish() == plan.fit(table)
