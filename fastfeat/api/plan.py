@@ -333,7 +333,8 @@ class Plan:
             backend: "cpu", "gpu" or "reference"; "emulated" runs CUDA kernels by g++.
             memory: the most memory that this process may have resident, such as "600MiB", or
                 bytes; interpreter and libraries count. The data is then read a little at a time,
-                once for each pass, and what is learnt is the same, bit for bit. None reads it
+                once for each pass, and what is learnt is the same, bit for bit; a function that
+                opens a reader gives the same rows in the same order each time. None reads it
                 whole; files larger than the memory that is free are read within what the process
                 has and three quarters of what is free, and a warning says so.
 

@@ -134,7 +134,10 @@ def _ahead(tables: Generator[Scanned]) -> Generator[Scanned]:
                 yield table
                 del table
         finally:
-            thread.submit(tables.close)
+            try:
+                thread.submit(tables.close)
+            except RuntimeError:  # the interpreter ends: its threads are done, and take no more
+                tables.close()
 
 
 def _packed(

@@ -134,6 +134,16 @@ def test_reader_is_refused_where_rows_are_read_again() -> None:
     assert artifact_bytes(many.record) == artifact_bytes(SCALED.fit(table).record)
 
 
+def test_infinite_value_of_a_reader_that_is_read_once_is_told() -> None:
+    table = pa.table({"x": [1.0, float("inf"), 2.0]})
+    reader = pa.RecordBatchReader.from_batches(table.schema, table.to_batches())
+    plan = ff.Plan({"x": col("x") - col("x").mean()})
+    with pytest.raises(InvalidData, match=r"mean\(\) is not finite: a value is infinite or too"):
+        plan.fit(reader, memory="16GiB")
+    with pytest.raises(InvalidData, match="first infinite value is inf in row 1"):
+        plan.fit(lambda: table.to_batches(), memory="16GiB")
+
+
 def test_failing_row_is_told_with_its_file(tmp_path: Path) -> None:
     table = pa.table({"n": [1, 2, 2**62, 4, 2**62]})
     folder = files_of(table, tmp_path / "of", [2])
