@@ -141,7 +141,8 @@ class Learning(Generic[Face]):
             state: of all rows, each of them once; it is used up.
 
         Raises:
-            InvalidData: it is of another round, or has no rows, or not as many as in other rounds.
+            InvalidData: it is of another round, or has no rows, rows that came twice, or others
+                than those of the rounds before.
             FastfeatError: as `Plan.fit`.
         """
         return replace(self, record=rounds.next_round(self.record, state.record))

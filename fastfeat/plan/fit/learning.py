@@ -40,6 +40,7 @@ from fastfeat.plan.fit.round_tasks import (
     look_for_infinite,
     values_learnt,
 )
+from fastfeat.plan.fit.row_numbers import sums_of
 from fastfeat.plan.fit.scans import (
     check_any_rows,
 )
@@ -108,7 +109,7 @@ def add_part(learning: Learning, data: Any, rows: Rows, state: PartState | None)
             elif task.learns:
                 add_rows(running.batch, task, learning, state)
             run_columns(running, task)
-    state.n_rows += batch.n_rows
+    state.rows = state.rows.with_all(sums_of(rows))
     return state
 
 
@@ -186,8 +187,8 @@ def next_round(learning: Learning, state: PartState) -> Learning:
         state: of all rows; used up.
 
     Raises:
-        InvalidData: there are no rows, or not as many as in other rounds, the state is of another
-            round, or a value that is learnt is not finite.
+        InvalidData: there are no rows, some came twice, or other rounds had others; the state is of
+            another round, or a value that is learnt is not finite.
         FastfeatError: as `Plan.fit`.
     """
     if learning.round is None:
@@ -228,7 +229,7 @@ def _after(
             learnt=learnt,
             round=learning.round + 1,
             hints=hints,
-            n_rows=state.n_rows,
+            rows=state.rows,
             folds={**learning.folds, **folds},
             doubts=doubts,
         )
@@ -238,13 +239,31 @@ def _after(
 def _checked(learning: Learning, state: PartState) -> PartState:
     """Return the state of all rows, open, once it is known to be of the round."""
     state = opened(learning, state)
-    if learning.n_rows not in (None, state.n_rows):
-        raise InvalidData(
-            f"the state is of {counted(state.n_rows, 'row')}, and the rounds before have read "
-            f"{learning.n_rows:,}. Each round reads all rows of the same data"
-        )
+    _check_rows(learning, state)
     check_any_rows(learning.prepared.typed, state.n_rows)
     return state
+
+
+def _check_rows(learning: Learning, state: PartState) -> None:
+    """Raise where the rows of a state are not each of the data once, those of other rounds.
+
+    Raises:
+        InvalidData: some are given twice, or are others.
+    """
+    if learning.rows not in (None, state.rows):
+        told, before = counted(state.n_rows, "row"), f"{learning.n_rows:,}"
+        if learning.n_rows == state.n_rows:
+            told, before = f"{told} of other numbers", "those of theirs"
+        raise InvalidData(
+            f"the state is of {told}, and the rounds before have read {before}. Each round reads "
+            "all rows of the same data"
+        )
+    if state.rows.has_repeated:
+        raise InvalidData(
+            f"the state is of {counted(state.n_rows, 'row')} with numbers up to "
+            f"{state.rows.end - 1:,}, so that some came twice. Merge the state of each part once, "
+            "and number the rows over all parts: rows=range(first, first + n_rows)"
+        )
 
 
 def opened(learning: Learning, state: PartState) -> PartState:

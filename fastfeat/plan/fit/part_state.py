@@ -18,6 +18,7 @@ from fastfeat.engine.learner import Learner, TaskLearner, of_bytes, opened, seal
 from fastfeat.engine.tasks import LearnTask, Task
 from fastfeat.errors import InvalidData
 from fastfeat.plan.fit import infinite
+from fastfeat.plan.fit.row_numbers import RowNumbers
 from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
 from fastfeat.steps.targets.tasks import TargetTask
 from fastfeat.steps.targets.time_folds import TimesTask
@@ -55,7 +56,7 @@ class PartState:
 
     Args:
         digest: of the plan, the types of the columns, and the round.
-        n_rows: how many rows there are, those of closed states among them.
+        rows: which rows there are, those of closed states among them.
         told: what the learner of each task is told, by the name of the task; nothing where the
             state is closed.
         states: of each task.
@@ -65,12 +66,17 @@ class PartState:
     """
 
     digest: str
-    n_rows: int = 0
+    rows: RowNumbers = field(default_factory=RowNumbers)
     told: Mapping[str, Told] | None = None
     states: dict[str, Any] = field(default_factory=dict[str, Any])
     sizes: dict[str, NDArray[np.int64]] = field(default_factory=dict[str, "NDArray[np.int64]"])
     closed: list[bytes] = field(default_factory=list[bytes])
     whole: str | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """The number of rows."""
+        return self.rows.n
 
 
 def learner_of(name: str) -> Learner[Any, Any]:
@@ -94,15 +100,15 @@ def merged(a: PartState, b: PartState) -> PartState:
         raise InvalidData(_FOREIGN)
     check_whole(a, b.n_rows)
     told = b.told if a.told is None else a.told
-    n_rows = a.n_rows + b.n_rows
+    rows = a.rows.with_all(b.rows)
     if told is None:
-        return PartState(a.digest, n_rows, closed=[*a.closed, *b.closed], whole=a.whole)
+        return PartState(a.digest, rows, closed=[*a.closed, *b.closed], whole=a.whole)
     a, b = open_with(a, told), open_with(b, told)
     states = {
         name: learner_of(name).merge(state, b.states[name]) for name, state in a.states.items()
     }
     sizes = {name: sum_of(counts, b.sizes[name]) for name, counts in a.sizes.items()}
-    return PartState(a.digest, n_rows, told, states, sizes, whole=a.whole)
+    return PartState(a.digest, rows, told, states, sizes, whole=a.whole)
 
 
 def check_whole(state: PartState, n_more: int) -> None:
@@ -149,13 +155,13 @@ def state_bytes(state: PartState) -> bytes:
     if state.told is None:
         if len(state.closed) == 1:
             return state.closed[0]
-        head = {"digest": state.digest, "n_rows": state.n_rows, "whole": state.whole}
+        head = {"digest": state.digest, "rows": state.rows, "whole": state.whole}
         return sealed({"kind": _KINDS, **head, "sizes": list(map(len, state.closed))}, state.closed)
     parts = {name: to_bytes(learner_of(name), own) for name, own in state.states.items()}
     head = {
         "kind": _KIND,
         "digest": state.digest,
-        "n_rows": state.n_rows,
+        "rows": state.rows,
         "whole": state.whole,
         "folds": {name: counts.tolist() for name, counts in state.sizes.items()},
         "states": {name: len(part) for name, part in parts.items()},
@@ -178,7 +184,7 @@ def state_of_bytes(content: bytes) -> PartState:
             closed = [rest[a:b] for a, b in zip([0, *ends], ends, strict=False)]
         case kind:
             raise InvalidData(f"the bytes are of a {kind!r}, and the state of a round is wanted")
-    return PartState(head["digest"], head["n_rows"], closed=closed, whole=head["whole"])
+    return PartState(head["digest"], RowNumbers(*head["rows"]), closed=closed, whole=head["whole"])
 
 
 def _of_content(content: bytes, told: Mapping[str, Told]) -> PartState:
@@ -190,4 +196,6 @@ def _of_content(content: bytes, told: Mapping[str, Told]) -> PartState:
         states[name] = of_bytes(learner_of(name), spec, hint, rest[:n_bytes])
         rest = rest[n_bytes:]
     sizes = {name: np.array(counts, np.int64) for name, counts in head["folds"].items()}
-    return PartState(head["digest"], head["n_rows"], told, states, sizes, whole=head["whole"])
+    return PartState(
+        head["digest"], RowNumbers(*head["rows"]), told, states, sizes, whole=head["whole"]
+    )

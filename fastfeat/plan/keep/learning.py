@@ -14,6 +14,7 @@ from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Table, pa
 from fastfeat.ir.node import Aggregate, Node
 from fastfeat.plan.fit.round import PURPOSE, Learning, before_round
+from fastfeat.plan.fit.row_numbers import RowNumbers
 from fastfeat.plan.keep.document import plan_text
 from fastfeat.plan.keep.state import state_parts, values_of_state
 from fastfeat.plan.lower.constants import Learnt
@@ -33,7 +34,7 @@ class Written:
         empty: a table of no rows, with the columns of the data.
         tables: the lookup tables.
         round: the number of the next round, as of `Learning`.
-        n_rows: how many rows there are.
+        rows: which rows there are; None before the first round is over.
         n_folds: how many rows each fold has, by the place of the column of folds.
         doubts: the places of values that are in doubt.
         places: of the values that are learnt.
@@ -44,7 +45,7 @@ class Written:
     empty: Table
     tables: Mapping[str, Table]
     round: int | None
-    n_rows: int | None
+    rows: RowNumbers | None
     n_folds: Mapping[str, list[int]]
     doubts: list[int]
     places: list[int]
@@ -73,7 +74,7 @@ def learning_bytes(learning: Learning) -> bytes:
         "kind": _KIND,
         "plan": plan_text(prepared.plan),
         "round": learning.round,
-        "n_rows": learning.n_rows,
+        "rows": learning.rows,
         "folds": {str(columns[node]): sizes.tolist() for node, sizes in learning.folds.items()},
         "doubts": [place_of[node] for node in learning.doubts],
         "places": places,
@@ -108,7 +109,7 @@ def written_in(content: bytes) -> Written:
         _table_of(parts["empty"]),
         tables,
         head["round"],
-        head["n_rows"],
+        None if head["rows"] is None else RowNumbers(*head["rows"]),
         head["folds"],
         head["doubts"],
         head["places"],
@@ -146,7 +147,7 @@ def resumed(first: Learning, written: Written) -> Learning:
         learnt=learnt,
         round=written.round,
         hints=hints,
-        n_rows=written.n_rows,
+        rows=written.rows,
         folds=folds,
         doubts=tuple(one for one in doubts if isinstance(one, Aggregate)),
     )

@@ -298,6 +298,48 @@ def test_rounds_that_see_other_rows_are_refused() -> None:
         second.next(second.partial(table[1:], range(1, 50_000)))
 
 
+def test_as_many_other_rows_are_refused() -> None:
+    table = pa.table({"x": np.arange(70_000.0)})
+    first = ff.Plan({"a": col("x").robust_scale()}).learning(table.schema)
+    second = first.next(first.partial(table[:50_000], range(50_000)))
+    second = Learning.from_bytes(second.to_bytes())
+    with pytest.raises(InvalidData, match="50,000 rows of other numbers"):
+        second.next(second.partial(table[20_000:], range(20_000, 70_000)))
+
+
+@pytest.mark.parametrize("through_bytes", [False, True])
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        ([0, 1, 2], [0, 1, 2]),
+        (range(3), range(3)),
+        (range(4), range(2)),
+        (range(3), range(2, 5), range(5, 6), range(6, 8), range(7, 8)),
+        ([0, 1, 2], [1, 3]),
+        (range(3), range(2, 4), range(4, 7), range(8, 9)),  # as many as there are, one twice
+    ],
+)
+def test_rows_that_come_twice_are_refused(numbers: Any, through_bytes: bool) -> None:
+    learning = ff.Plan({"a": col("x").mean()}).learning({"x": "float64"})
+    states = [learning.partial({"x": np.zeros(len(part))}, part) for part in numbers]
+    if through_bytes:
+        states = [State.from_bytes(state.to_bytes()) for state in states]
+    whole = states[0]
+    for state in states[1:]:
+        whole = whole.merge(state)
+    with pytest.raises(InvalidData, match="some came twice"):
+        learning.next(whole)
+
+
+def test_rows_may_be_left_out_and_merge_by_any_numbers() -> None:
+    learning = ff.Plan({"a": col("x").mean()}).learning({"x": "float64"})
+    large = 1 << 40  # squares are larger than a word
+    ranges = learning.partial({"x": [1.0, 2.0]}, range(large, large + 2))
+    own = learning.partial({"x": [1.0]}, [large]).merge(learning.partial({"x": [2.0]}, [large + 1]))
+    assert own.record.rows == ranges.record.rows
+    assert learning.next(own).finish().learnt() == {"col('x').mean()": 1.5}
+
+
 def test_no_rows_and_no_rounds_are_told() -> None:
     learning = ff.Plan({"a": col("x").mean()}).learning({"x": "float64"})
     with pytest.raises(InvalidData, match="fit has no rows to learn"):
