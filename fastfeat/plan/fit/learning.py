@@ -99,7 +99,7 @@ def add_part(learning: Learning, data: Any, rows: Rows, state: PartState | None)
         raise InvalidPlan("all is learnt: no round reads rows any more. learning.finish() ends it")
     batch = _batch(learning, data, rows, learning.schedule)
     if state is None:
-        state = PartState(learning.digest, told={}, whole=_first_window(learning.schedule))
+        state = PartState(learning.digest, told={}, whole=first_window(learning.schedule))
     check_whole(state, batch.n_rows)
     with using(learning.prepared.zones):
         running = begun(batch, learning.schedule, frees=True)
@@ -155,7 +155,7 @@ def _check_types(table: Any, types: InputSchema, rows: Rows) -> None:
             conform(column.slice(first, stop - first), name, dtype, int(rows[first]))
 
 
-def _first_window(schedule: Schedule) -> str | None:
+def first_window(schedule: Schedule) -> str | None:
     """Return the first function of windows over the rows that tasks compute, as text."""
     windows = (task.nodes[0] for task in schedule.tasks if task.kind == "windows")
     first = next(windows, None)
@@ -333,7 +333,7 @@ def part_features(
         FastfeatError: as `Plan.fit_transform`.
     """
     fitted = finished(learning)
-    schedule, first = fitted.training_schedule, _first_window(fitted.training_schedule)
+    schedule, first = fitted.training_schedule, first_window(fitted.training_schedule)
     if first is not None and len(rows) != learning.n_rows:
         raise InvalidData(
             f"{first} sees the earlier rows of an entity, which may be in another part. Give all "
