@@ -73,8 +73,8 @@ def begin(plan: Declaration, empty: Any, tables: Tables, identity: str) -> Learn
     """
     if plan.looks_ahead:
         raise InvalidPlan(
-            "learning() reads rows in parts, and the label looks ahead of its row: a part does not "
-            "have the rows that it sees. Fit on the whole data, or give the label as a column"
+            "rows are read in parts, and the label looks ahead of its row: a part lacks the rows "
+            "that it sees. Fit on the whole data, or give the label as a column"
         )
     prepared = prepare(plan, empty, history=None, tables=tables, backend="cpu")
     whole = prepared.typed.schedule(PURPOSE)
