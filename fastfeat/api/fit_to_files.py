@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from fastfeat.api.learning import learning_of
+from fastfeat.api.learning import learning_record
 from fastfeat.errors import InvalidPlan
-from fastfeat.io.budget import budget_of
+from fastfeat.io.budget import budget_of, budget_of_free
 from fastfeat.io.host_memory import free_memory
 from fastfeat.io.sinks.manifest import Manifest
 from fastfeat.io.sources.dataset import dataset_of
@@ -23,9 +23,6 @@ from fastfeat.plan.run.lookup_tables import Tables, read_tables
 from fastfeat.plan.run.pieces import MOST_BYTES, pieces_of
 from fastfeat.plan.run.to_files import Layout, digest_of_tables, write_features
 
-_UNKNOWN_MEMORY = 4 << 30
-"""Bytes that are taken to be free where the system does not say."""
-
 
 def fit_and_write(
     plan: Declaration, data: Any, layout: Layout, tables: Tables, memory: str | int | None
@@ -37,17 +34,16 @@ def fit_and_write(
         data: the rows, as of `Plan.fit_transform_to`, as the following are.
         layout: where features go.
         tables: lookup tables; they are read here, once.
-        memory: the budget; None for three quarters of the memory that is free.
+        memory: the budget; None for what the process has, and three quarters of what is free.
 
     Raises:
         FastfeatError: as `Plan.fit_transform_to`.
     """
-    free = free_memory() or _UNKNOWN_MEMORY
-    budget = budget_of(free // 4 * 3 if memory is None else memory)
+    budget = budget_of_free(free_memory()) if memory is None else budget_of(memory)
     dataset = dataset_of(data)
     dataset.check(plan.columns)
     known = read_tables(tables, list(plan.table_columns))
-    first = learning_of(plan, dataset.schema, known, _itself).record
+    first = learning_record(plan, dataset.schema, known)
     _check_no_windows(first)
     dataset.check_passes(first.most_rounds + 1)
     learning = learned_within(first, dataset, budget)
@@ -80,7 +76,3 @@ def _check_no_windows(learning: Learning) -> None:
             "plan.fit(data).transform_to(data, out, history='batch'); else take "
             "plan.fit_transform(data, history='batch'), in memory"
         )
-
-
-def _itself(fitted: Fitted) -> Fitted:
-    return fitted

@@ -19,7 +19,6 @@ from fastfeat.engine.learner import hint_to_bytes
 from fastfeat.io.arrow import pa
 from fastfeat.ir.node import Aggregate, Column, Node
 from fastfeat.ir.show import show
-from fastfeat.plan.fit.row_numbers import RowNumbers
 from fastfeat.plan.fit.training_data import TrainingData
 from fastfeat.plan.lower.constants import Learnt as Values
 from fastfeat.plan.lower.lower import Constant
@@ -46,7 +45,7 @@ class Learning:
         learnt: the value of each aggregate that is learnt so far.
         round: the number of the next pass, from 1 on; None where nothing is left to learn.
         hints: what tasks that read the rows again begin with, by their names.
-        rows: which rows there are; None before the first pass.
+        n_rows: how many rows there are; None before the first pass.
         folds: how many rows each fold has, of the columns of folds that were read.
         doubts: aggregates that are learnt, and are not finite: the round looks for the first
             infinite value that each is learnt from, which its error tells.
@@ -61,16 +60,11 @@ class Learning:
     learnt: Values = field(default_factory=dict[Node, Constant])
     round: int | None = 1
     hints: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    rows: RowNumbers | None = None
+    n_rows: int | None = None
     folds: FoldCounts = field(default_factory=dict[Node, "NDArray[np.int64]"])
     doubts: tuple[Aggregate, ...] = ()
     programs: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
     shared: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
-
-    @property
-    def n_rows(self) -> int | None:
-        """The number of rows; None before the first pass."""
-        return None if self.rows is None else self.rows.n
 
     @property
     def columns(self) -> list[str]:

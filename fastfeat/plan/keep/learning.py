@@ -14,7 +14,6 @@ from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Table, pa
 from fastfeat.ir.node import Aggregate, Node
 from fastfeat.plan.fit.round import PURPOSE, Learning, before_round
-from fastfeat.plan.fit.row_numbers import RowNumbers
 from fastfeat.plan.keep.document import plan_text
 from fastfeat.plan.keep.state import state_parts, values_of_state
 from fastfeat.plan.lower.constants import Learnt
@@ -34,7 +33,7 @@ class Written:
         empty: a table of no rows, with the columns of the data.
         tables: the lookup tables.
         round: the number of the next round, as of `Learning`.
-        rows: which rows there are; None before the first round is over.
+        n_rows: how many rows there are.
         n_folds: how many rows each fold has, by the place of the column of folds.
         doubts: the places of values that are in doubt.
         places: of the values that are learnt.
@@ -45,7 +44,7 @@ class Written:
     empty: Table
     tables: Mapping[str, Table]
     round: int | None
-    rows: RowNumbers | None
+    n_rows: int | None
     n_folds: Mapping[str, list[int]]
     doubts: list[int]
     places: list[int]
@@ -74,7 +73,7 @@ def learning_bytes(learning: Learning) -> bytes:
         "kind": _KIND,
         "plan": plan_text(prepared.plan),
         "round": learning.round,
-        "rows": learning.rows,
+        "n_rows": learning.n_rows,
         "folds": {str(columns[node]): sizes.tolist() for node, sizes in learning.folds.items()},
         "doubts": [place_of[node] for node in learning.doubts],
         "places": places,
@@ -109,7 +108,7 @@ def written_in(content: bytes) -> Written:
         _table_of(parts["empty"]),
         tables,
         head["round"],
-        None if head["rows"] is None else RowNumbers(*head["rows"]),
+        head["n_rows"],
         head["folds"],
         head["doubts"],
         head["places"],
@@ -147,7 +146,7 @@ def resumed(first: Learning, written: Written) -> Learning:
         learnt=learnt,
         round=written.round,
         hints=hints,
-        rows=written.rows,
+        n_rows=written.n_rows,
         folds=folds,
         doubts=tuple(one for one in doubts if isinstance(one, Aggregate)),
     )
