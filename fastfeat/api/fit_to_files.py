@@ -6,14 +6,16 @@ from dataclasses import replace
 from typing import Any
 
 from fastfeat.api.learning import learning_record
+from fastfeat.errors import InvalidPlan
 from fastfeat.io.budget import budget_of, budget_of_free
 from fastfeat.io.host_memory import free_memory
 from fastfeat.io.sinks.manifest import Manifest
 from fastfeat.io.sources.dataset import dataset_of
 from fastfeat.io.sources.scan import Scanned
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.fit.learning import finished, part_features
+from fastfeat.plan.fit.learning import finished, first_window, part_features
 from fastfeat.plan.fit.passes import learned_within
+from fastfeat.plan.fit.round import Learning
 from fastfeat.plan.keep.artifact import fitted_digest
 from fastfeat.plan.run.encoded_rows import encoded_in_files
 from fastfeat.plan.run.fitted import Fitted
@@ -43,6 +45,7 @@ def fit_and_write(
     dataset.check(plan.columns)
     known = read_tables(tables, list(plan.table_columns))
     first = learning_record(plan, dataset.schema, known)
+    _check_no_windows(first)
     dataset.check_passes(first.most_rounds + 1)
     learning = learned_within(first, dataset, budget)
     fitted = finished(learning)
@@ -58,3 +61,19 @@ def fit_and_write(
     digest, of_tables = fitted_digest(fitted).hex(), digest_of_tables(known, plan.table_columns)
     manifest = write_features(pieces, layout, digest, of_tables, training=True)
     return replace(fitted, encoded=encoded_in_files(plan, dataset.identity)), manifest
+
+
+def _check_no_windows(learning: Learning) -> None:
+    """Raise where features see other rows, before any row is read.
+
+    Raises:
+        InvalidPlan: it names the first window, and the calls that bring its rows together.
+    """
+    window = first_window(learning.prepared.typed.schedule("training"))
+    if window is not None:
+        raise InvalidPlan(
+            f"{window} sees the earlier rows of an entity, which fit_transform_to does not bring "
+            "together. Where no encoding learns from the label, the features are those of "
+            "plan.fit(data).transform_to(data, out, history='batch'); else take "
+            "plan.fit_transform(data, history='batch'), in memory"
+        )

@@ -75,8 +75,8 @@ def begin(plan: Declaration, empty: Any, tables: Tables, identity: str) -> Learn
     """
     if plan.looks_ahead:
         raise InvalidPlan(
-            "learning() reads rows in parts, and the label looks ahead of its row: a part does not "
-            "have the rows that it sees. Fit on the whole data, or give the label as a column"
+            "rows are read in parts, and the label looks ahead of its row: a part lacks the rows "
+            "that it sees. Fit on the whole data, or give the label as a column"
         )
     prepared = prepare(plan, empty, history=None, tables=tables, backend="cpu")
     whole = prepared.typed.schedule(PURPOSE)
@@ -102,7 +102,7 @@ def add_part(learning: Learning, data: Any, rows: Rows, state: PartState | None)
     if learning.round is None:
         raise InvalidPlan("all is learnt: no round reads rows any more. learning.finish() ends it")
     if state is None:
-        state = PartState(learning.digest, told={}, whole=_first_window(learning.schedule))
+        state = PartState(learning.digest, told={}, whole=first_window(learning.schedule))
     opening = opened(learning, state)
     batch = _batch(learning, data, rows, learning.schedule)
     check_whole(opening, batch.n_rows)
@@ -163,7 +163,7 @@ def _check_types(table: Any, types: InputSchema, rows: Rows) -> None:
             conform(column.slice(first, stop - first), name, dtype, int(rows[first]))
 
 
-def _first_window(schedule: Schedule) -> str | None:
+def first_window(schedule: Schedule) -> str | None:
     """Return the first function of windows over the rows that tasks compute, as text."""
     windows = (task.nodes[0] for task in schedule.tasks if task.kind == "windows")
     first = next(windows, None)
@@ -331,7 +331,7 @@ def part_features(
         FastfeatError: as `Plan.fit_transform`.
     """
     fitted = finished(learning)
-    schedule, first = fitted.training_schedule, _first_window(fitted.training_schedule)
+    schedule, first = fitted.training_schedule, first_window(fitted.training_schedule)
     if first is not None and len(rows) != learning.n_rows:
         raise InvalidData(
             f"{first} sees the earlier rows of an entity, which may be in another part. Give all "

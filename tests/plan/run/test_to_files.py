@@ -344,3 +344,11 @@ def test_features_are_not_written_among_the_data(
     fitted.transform_to(tmp_path, tmp_path / "_out")
     fitted.transform_to(tmp_path / "a.parquet", tmp_path / "out")
     assert pq.read_table(tmp_path / "out").equals(pq.read_table(tmp_path / "_out"))
+
+
+def test_pieces_are_small_enough_for_features_that_are_many() -> None:
+    data = pa.table({"x": np.arange(50_000.0)})
+    fitted = ff.Plan({f"f{k}": col("x") + k for k in range(64)}).fit(data)
+    pieces = list(pieces_of_later_rows(fitted.record, data, most_bytes=1 << 20).of_all())
+    assert max(piece.nbytes for piece in pieces) < 2 << 20
+    assert sum(piece.num_rows for piece in pieces) == 50_000
