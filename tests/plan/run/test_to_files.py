@@ -316,6 +316,36 @@ def test_a_text_that_would_be_read_as_missing_is_refused(tmp_path: Path) -> None
         fitted.transform_to(data, tmp_path / "out", partition_by="k")
 
 
+@pytest.mark.parametrize("out", ["data/a.parquet", "data/../data/a.parquet", "link.parquet"])
+def test_a_file_of_the_data_is_not_replaced(
+    fitted: ff.FittedPlan, table: pa.Table, tmp_path: Path, out: str
+) -> None:
+    (tmp_path / "data").mkdir()
+    source = tmp_path / "data" / "a.parquet"
+    pq.write_table(table, source)
+    (tmp_path / "link.parquet").symlink_to(source)
+    plan = ff.Plan({"x": col("x")})
+    with pytest.raises(ff.errors.OutputError, match="is a file of the data, which its features"):
+        fitted.transform_to(source, tmp_path / out)
+    with pytest.raises(ff.errors.OutputError, match="is a file of the data, which its features"):
+        plan.fit_transform_to([source], tmp_path / out)
+    assert pq.read_table(source).equals(table)
+
+
+def test_features_are_not_written_among_the_data(
+    fitted: ff.FittedPlan, table: pa.Table, tmp_path: Path
+) -> None:
+    pq.write_table(table, tmp_path / "a.parquet")
+    plan = ff.Plan({"x": col("x")})
+    for name in ("out", "b.parquet", "deeper/out"):
+        for write in (fitted.transform_to, plan.fit_transform_to):
+            with pytest.raises(ff.errors.OutputError, match="is in the folder of the data"):
+                write(tmp_path, tmp_path / name)
+    fitted.transform_to(tmp_path, tmp_path / "_out")
+    fitted.transform_to(tmp_path / "a.parquet", tmp_path / "out")
+    assert pq.read_table(tmp_path / "out").equals(pq.read_table(tmp_path / "_out"))
+
+
 def test_pieces_are_small_enough_for_features_that_are_many() -> None:
     data = pa.table({"x": np.arange(50_000.0)})
     fitted = ff.Plan({f"f{k}": col("x") + k for k in range(64)}).fit(data)
