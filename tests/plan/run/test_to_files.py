@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -314,3 +315,17 @@ def test_a_text_that_would_be_read_as_missing_is_refused(tmp_path: Path) -> None
     fitted = ff.Plan({"y": col("x")}, keep=["k"]).fit(data)
     with pytest.raises(ff.errors.InvalidData, match="'k' has the value ''"):
         fitted.transform_to(data, tmp_path / "out", partition_by="k")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder that is in use stays there")
+@pytest.mark.parametrize("out", ["features", "further/features", "features.parquet"])
+def test_a_place_where_no_folder_can_be_is_told(
+    out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    fitted = ff.Plan({"x": col("x") + 1}).fit({"x": [1.0]})
+    with pytest.raises(ff.errors.OutputError, match=f"cannot write {out}"):
+        fitted.transform_to({"x": [1.0]}, out)
