@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -352,3 +353,17 @@ def test_pieces_are_small_enough_for_features_that_are_many() -> None:
     pieces = list(pieces_of_later_rows(fitted.record, data, most_bytes=1 << 20).of_all())
     assert max(piece.nbytes for piece in pieces) < 2 << 20
     assert sum(piece.num_rows for piece in pieces) == 50_000
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder that is in use stays there")
+@pytest.mark.parametrize("out", ["features", "further/features", "features.parquet"])
+def test_a_place_where_no_folder_can_be_is_told(
+    out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    fitted = ff.Plan({"x": col("x") + 1}).fit({"x": [1.0]})
+    with pytest.raises(ff.errors.OutputError, match=f"cannot write {out}"):
+        fitted.transform_to({"x": [1.0]}, out)
