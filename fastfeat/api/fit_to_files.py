@@ -5,24 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from fastfeat.api.learning import learning_of
-from fastfeat.io.budget import budget_of
+from fastfeat.api.learning import learning_record
+from fastfeat.errors import InvalidPlan
+from fastfeat.io.budget import budget_of, budget_of_free
 from fastfeat.io.host_memory import free_memory
 from fastfeat.io.sinks.manifest import Manifest
 from fastfeat.io.sources.dataset import dataset_of
 from fastfeat.io.sources.scan import Scanned
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.fit.learning import finished, part_features
+from fastfeat.plan.fit.learning import finished, first_window, part_features
 from fastfeat.plan.fit.passes import learned_within
+from fastfeat.plan.fit.round import Learning
 from fastfeat.plan.keep.artifact import fitted_digest
 from fastfeat.plan.run.encoded_rows import encoded_in_files
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
 from fastfeat.plan.run.pieces import MOST_BYTES, pieces_of
 from fastfeat.plan.run.to_files import Layout, digest_of_tables, write_features
-
-_UNKNOWN_MEMORY = 4 << 30
-"""Bytes that are taken to be free where the system does not say."""
 
 
 def fit_and_write(
@@ -35,17 +34,17 @@ def fit_and_write(
         data: the rows, as of `Plan.fit_transform_to`, as the following are.
         layout: where features go.
         tables: lookup tables; they are read here, once.
-        memory: the budget; None for three quarters of the memory that is free.
+        memory: the budget; None for what the process has, and three quarters of what is free.
 
     Raises:
         FastfeatError: as `Plan.fit_transform_to`.
     """
-    free = free_memory() or _UNKNOWN_MEMORY
-    budget = budget_of(free // 4 * 3 if memory is None else memory)
+    budget = budget_of_free(free_memory()) if memory is None else budget_of(memory)
     dataset = dataset_of(data)
     dataset.check(plan.columns)
     known = read_tables(tables, list(plan.table_columns))
-    first = learning_of(plan, dataset.schema, known, _itself).record
+    first = learning_record(plan, dataset.schema, known)
+    _check_no_windows(first)
     dataset.check_passes(first.most_rounds + 1)
     learning = learned_within(first, dataset, budget)
     fitted = finished(learning)
@@ -63,5 +62,17 @@ def fit_and_write(
     return replace(fitted, encoded=encoded_in_files(plan, dataset.identity)), manifest
 
 
-def _itself(fitted: Fitted) -> Fitted:
-    return fitted
+def _check_no_windows(learning: Learning) -> None:
+    """Raise where features see other rows, before any row is read.
+
+    Raises:
+        InvalidPlan: it names the first window, and the calls that bring its rows together.
+    """
+    window = first_window(learning.prepared.typed.schedule("training"))
+    if window is not None:
+        raise InvalidPlan(
+            f"{window} sees the earlier rows of an entity, which fit_transform_to does not bring "
+            "together. Where no encoding learns from the label, the features are those of "
+            "plan.fit(data).transform_to(data, out, history='batch'); else take "
+            "plan.fit_transform(data, history='batch'), in memory"
+        )

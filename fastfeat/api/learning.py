@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic
+from typing import Any, Generic, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,12 +49,17 @@ class State:
         Two that come from bytes wait together; see `Learning.state_of_bytes`.
 
         Raises:
-            InvalidData: the other is of another plan, schema or round, or damaged.
+            InvalidData: the other is of another plan, schema or round, damaged, or this one; or one
+                of them is used up.
         """
-        return State(part_state.merged(self.record, other.record))
+        return State(part_state.merged(self.record, _record(other)))
 
     def to_bytes(self) -> bytes:
-        """Return the state as bytes: JSON and Arrow, without code."""
+        """Return the state as bytes: JSON and Arrow, without code.
+
+        Raises:
+            InvalidData: it is used up.
+        """
         return part_state.state_bytes(self.record)
 
     @classmethod
@@ -64,7 +69,7 @@ class State:
         Raises:
             InvalidData: they are cut or changed, or no state.
         """
-        return cls(part_state.state_of_bytes(content))
+        return cls(part_state.state_of_bytes(_bytes(content)))
 
     def __repr__(self) -> str:
         """Return the number of rows."""
@@ -90,8 +95,11 @@ class Learning(Generic[Face]):
 
     @property
     def columns(self) -> list[str]:
-        """The columns that the round reads, or once all is learnt those of `training_features`."""
-        return self.record.columns
+        """The columns that the round reads, or once all is learnt those of `training_features`.
+
+        A round that only counts the rows asks for one all the same.
+        """
+        return self.record.columns or self.record.empty.column_names[:1]
 
     @property
     def most_rounds(self) -> int:
@@ -109,14 +117,17 @@ class Learning(Generic[Face]):
 
         Args:
             data: the rows, as in `Plan.fit`; columns that the round does not read may lack.
-            rows: their numbers in the whole data, ascending, shape (n_rows,): a range, or any. They
-                divide the rows into folds, and name one that fails.
-            into: a state of other rows of this round, which these are added to: it is used up.
+            rows: their numbers in the whole data, which has rows from 0 on, ascending, shape
+                (n_rows,): a range, or any. They divide the rows into folds, name one that fails,
+                and tell parts that lack or are there twice.
+            into: a state of other rows of this round, which these are added to: it is used up, and
+                is so too where these rows are at fault.
 
         Raises:
+            InvalidData: `into` is of another round, damaged, or used up.
             FastfeatError: as `Plan.fit`.
         """
-        own = None if into is None else into.record
+        own = None if into is None else _record(into)
         return State(rounds.add_part(self.record, data, _numbers(rows), own))
 
     def state_of_bytes(self, content: bytes) -> State:
@@ -131,7 +142,7 @@ class Learning(Generic[Face]):
         Raises:
             InvalidData: they are of another round, or damaged.
         """
-        record = part_state.state_of_bytes(content)
+        record = part_state.state_of_bytes(_bytes(content))
         return State(rounds.opened(self.record, record))
 
     def next(self, state: State) -> Learning[Face]:
@@ -141,10 +152,11 @@ class Learning(Generic[Face]):
             state: of all rows, each of them once; it is used up.
 
         Raises:
-            InvalidData: it is of another round, or has no rows, or not as many as in other rounds.
+            InvalidData: it is of another round or used up, or has no rows, or not as many as in
+                other rounds, or a row lacks or is in it twice.
             FastfeatError: as `Plan.fit`.
         """
-        return replace(self, record=rounds.next_round(self.record, state.record))
+        return replace(self, record=rounds.next_round(self.record, _record(state)))
 
     def finish(self) -> Face:
         """Return the fitted plan, once `round` is None: bit for bit that of `Plan.fit`.
@@ -190,7 +202,7 @@ class Learning(Generic[Face]):
         Raises:
             InvalidData: they are cut or changed, or no learning.
         """
-        written = written_in(content)
+        written = written_in(_bytes(content))
         first = pickles.plan_of(written.plan).learning(written.empty, tables=written.tables)
         return replace(first, record=resumed(first.record, written))
 
@@ -210,10 +222,40 @@ def learning_of(
         tables: as of `Plan.learning`.
         face: makes what users have of a fitted plan.
     """
+    return Learning(learning_record(plan, schema, tables), face)
+
+
+def learning_record(plan: Declaration, schema: Any, tables: Tables) -> rounds.Learning:
+    """Return the record of `learning_of`, for callers that have no use for a face."""
     empty = _no_rows(schema)
     content = f"{plan_text(plan)}\n{empty.schema}".encode()
-    identity = hashlib.sha256(content).hexdigest()
-    return Learning(rounds.begin(plan, empty, tables, identity), face)
+    return rounds.begin(plan, empty, tables, hashlib.sha256(content).hexdigest())
+
+
+def _record(state: Any) -> part_state.PartState:
+    """Return the record of a state.
+
+    Raises:
+        TypeMismatch: it is none.
+    """
+    if not isinstance(state, State):
+        raise TypeMismatch(
+            f"takes a state, such as learning.partial() gives, got {type(state).__name__}"
+        )
+    return state.record
+
+
+def _bytes(content: Any) -> bytes:
+    """Return the bytes that a state or a learning is read from.
+
+    Raises:
+        TypeMismatch: they are none.
+    """
+    if not isinstance(content, (bytes, bytearray, memoryview)):
+        raise TypeMismatch(
+            f"takes the bytes that to_bytes() gave, whole, got {type(content).__name__}"
+        )
+    return bytes(cast("bytes", content))
 
 
 def _no_rows(schema: Any) -> Any:

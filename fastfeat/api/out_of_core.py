@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from fastfeat.api.learning import learning_of
+from fastfeat.api.learning import learning_record
 from fastfeat.errors import InvalidPlan, LargerThanMemory, warn
-from fastfeat.io.budget import Budget, budget_of
+from fastfeat.io.budget import Budget, budget_of, budget_of_free
 from fastfeat.io.host_memory import as_bytes, free_memory
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.plan.declare.declaration import Declaration
@@ -53,7 +53,7 @@ def fit_if_large(plan: Declaration, files: Any, tables: Tables) -> Fitted | None
     n_bytes = dataset.bytes_of(plan.columns)
     if free is None or n_bytes < free:
         return None
-    budget = budget_of(free // 4 * 3)
+    budget = budget_of_free(free)
     warn(
         f"the data takes about {as_bytes(n_bytes)} in memory, of which {as_bytes(free)} are free: "
         f"it is read in passes, within {as_bytes(budget.n_bytes)}. memory= says how much to take",
@@ -78,10 +78,6 @@ def check_all_in_parts(rows: Any, history: Any, backend: str) -> None:
 
 def _in_passes(plan: Declaration, dataset: Dataset, tables: Tables, budget: Budget) -> Fitted:
     dataset.check(plan.columns)
-    learning = learning_of(plan, dataset.schema, tables, _itself)
-    fitted = finished(learned_within(learning.record, dataset, budget))
+    learning = learning_record(plan, dataset.schema, tables)
+    fitted = finished(learned_within(learning, dataset, budget))
     return replace(fitted, encoded=encoded_in_files(plan, dataset.identity))
-
-
-def _itself(fitted: Fitted) -> Fitted:
-    return fitted

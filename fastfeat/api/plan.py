@@ -333,9 +333,10 @@ class Plan:
             backend: "cpu", "gpu" or "reference"; "emulated" runs CUDA kernels by g++.
             memory: the most memory that this process may have resident, such as "600MiB", or
                 bytes; interpreter and libraries count. The data is then read a little at a time,
-                once for each pass, and what is learnt is the same, bit for bit. None reads it
-                whole; files larger than the memory that is free are read as with three quarters
-                of that, and a warning says so.
+                once for each pass, and what is learnt is the same, bit for bit; a function that
+                opens a reader gives the same rows in the same order each time. None reads it
+                whole; files larger than the memory that is free are read within what the process
+                has and three quarters of what is free, and a warning says so.
 
         Raises:
             UnknownColumn: a column that the plan reads is not in the data, or a table not there.
@@ -429,7 +430,8 @@ class Plan:
         Args:
             data: as in `fit`, which may be more than memory holds.
             out: a file or a folder, as in `FittedPlan.transform_to`.
-            memory: as in `fit`; None for three quarters of the memory that is free.
+            memory: as in `fit`; None for what the process has, and three quarters of what is
+                free.
             format: as in `FittedPlan.transform_to`.
             partition_by: as in `FittedPlan.transform_to`.
             part_rows: as in `FittedPlan.transform_to`.

@@ -255,7 +255,7 @@ def _transform_whole(
 def compile_kernels(
     file: AnyPlanFile,
     schema: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--schema",
             metavar="DATA",
@@ -293,15 +293,24 @@ def explain(
     file: AnyPlanFile,
     stage: Annotated[
         str | None,
-        typer.Option(help="plan, bound, optimized, physical, cpu or cuda (kernels), or leakage."),
+        typer.Option(
+            help="plan, leakage, live, bound, optimized, schedule, physical, cpu or cuda (kernels)."
+        ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Data whose types a plan that is not fitted is shown for.")
+        str | None,
+        typer.Option(
+            "--data",
+            "--schema",
+            metavar="DATA",
+            help="Data whose types a plan that is not fitted is shown for; of it the head is read.",
+        ),
     ] = None,
+    table: LookupTables = None,
 ) -> None:
     """Show what a plan computes, learns and can see."""
     from fastfeat.api.plan import Plan
-    from fastfeat.cli.plans import read_plan_or_fitted
+    from fastfeat.cli.plans import read_plan_or_fitted, tables_named
     from fastfeat.plan.tell.explain import TYPED
 
     plan = read_plan_or_fitted(file)
@@ -312,14 +321,12 @@ def explain(
             "--data FILE",
             param_hint="'--stage'",
         )
-    if data is None:
+    if data is None and not table:
         typer.echo(plan.explain(**chosen))
         return
     if not isinstance(plan, Plan):
         raise typer.BadParameter("a fitted plan knows its types", param_hint="'--data'")
-    from fastfeat.plan.run.inputs import read_columns
-
-    typer.echo(plan.explain(**chosen, schema=read_columns(data, plan.columns).schema))
+    typer.echo(plan.explain(**chosen, schema=data, tables=tables_named(table)))
 
 
 @app.command()

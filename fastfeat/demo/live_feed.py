@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Table, call, pa
-from fastfeat.io.orjson import orjson_module
+from fastfeat.io.libraries import orjson_module
 from fastfeat.stream.kafka import library
 
 FLIGHTS, LANDINGS, WEATHER = "flights", "landings", "weather"

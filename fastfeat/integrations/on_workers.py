@@ -84,12 +84,11 @@ def _check_no_numbers(plan: Plan) -> None:
                 )
 
 
-def check_no_windows(plan: Plan, of_whole: str) -> None:
+def check_no_windows(plan: Plan) -> None:
     """Raise for features that see other rows than their own.
 
     Args:
         plan: whose features are computed in parts.
-        of_whole: a call that computes them of files.
 
     Raises:
         InvalidPlan: windows do.
@@ -99,7 +98,7 @@ def check_no_windows(plan: Plan, of_whole: str) -> None:
         if windows:
             raise InvalidPlan(
                 f"{name!r} sees the earlier rows of an entity, {show(windows[0])}, which an engine "
-                f"may have in another part. Compute it of files: {of_whole}"
+                "may have in another part. Compute it of files: fitted.transform_to(files, out)"
             )
 
 
@@ -265,7 +264,7 @@ def transform_of(fitted: FittedPlan, tables: Tables, *, label: bool) -> Transfor
         InvalidPlan: windows see other rows, or there is no label.
         FastfeatError: as `FittedPlan.transform`, of tables.
     """
-    check_no_windows(fitted.plan, "fitted.transform_to(files, out)")
+    check_no_windows(fitted.plan)
     known = read_tables(tables, list(fitted.record.table_columns))
     return Transform(artifact_bytes(fitted.record), known, _label_name(fitted.plan, label))
 

@@ -118,7 +118,7 @@ def fit_transform(
     Warns:
         FastfeatWarning: as `Plan.fit_transform`.
     """
-    check_no_windows(plan, "plan.fit_transform_to(files, out)")
+    check_no_windows(plan)
     columns = columns_read(plan, _schema_of(dataset), label=label)
     learning = _learnt(plan, dataset, tables)
     given = training_of(learning, plan, label=label)

@@ -131,7 +131,7 @@ def fit_transform(
     Warns:
         FastfeatWarning: as `Plan.fit_transform`.
     """
-    check_no_windows(plan, "plan.fit_transform_to(files, out)")
+    check_no_windows(plan)
     schema = _schema_of(frame)
     columns = columns_read(plan, schema, label=label)
     learning = _learnt(plan, frame, tables)

@@ -67,5 +67,19 @@ def budget_of(memory: str | int) -> Budget:
     return budget
 
 
+def budget_of_free(free: int | None) -> Budget:
+    """Return the budget where a user gives none: what the process has, and most of what is free.
+
+    Args:
+        free: the bytes that are free, as of `free_memory`; None where the system does not say.
+
+    Raises:
+        OutOfMemory: as good as nothing is free.
+    """
+    more = _UNKNOWN_FREE if free is None else free
+    return budget_of((resident_memory() or 0) + more // 4 * 3)
+
+
 _SHARE = 16
+_UNKNOWN_FREE = 4 << 30
 _LEAST_ROOM = 64 << 20

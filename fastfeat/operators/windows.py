@@ -208,6 +208,11 @@ def resolve_window(told: str, over: Any) -> Window:
     """
     if isinstance(over, Window):
         return over
+    if isinstance(over, str) and over[:1].isdigit():
+        raise InvalidPlan(
+            f"{told}(over={over!r}): over= takes a window: over=ff.window({over!r}, by='key', "
+            "time='t')"
+        )
     if isinstance(over, str):
         raise InvalidPlan(
             f"{told}(over={over!r}): over= takes a window: over=ff.window('7d', by={over!r}, "

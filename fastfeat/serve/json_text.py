@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, cast
 
-from fastfeat.io.orjson import orjson_module
+from fastfeat.io.libraries import orjson_module
 from fastfeat.serve.refusals import Refusal
 
 orjson = orjson_module("serve")

@@ -14,7 +14,7 @@ import numpy as np
 
 from fastfeat.errors import InvalidConfig
 from fastfeat.io.arrow import Schema, Table, cast, pa
-from fastfeat.io.orjson import orjson_module
+from fastfeat.io.libraries import orjson_module
 
 _BETWEEN = os.urandom(16).hex()
 

@@ -17,6 +17,7 @@ from small_plan import TABLE, Run
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine.gpu.compile import cache as modules
+from fastfeat.plan.tell.explain import TYPED, UNTYPED
 from fastfeat.verify.comparison import Check, Report
 
 
@@ -106,6 +107,26 @@ def test_explain_shows_a_plan_that_is_not_fitted(run: Run, folder: Path, fitted_
     assert run("explain", "plan.py").stdout == plan.explain() + "\n"
     bound = run("explain", "plan.py", "--stage", "bound", "--data", "data.parquet").stdout
     assert bound == plan.explain("bound", schema=TABLE.schema) + "\n"
+
+
+def test_explain_reads_types_of_a_pattern_and_of_tables(run: Run, folder: Path) -> None:
+    text = """
+import fastfeat as ff
+plan = ff.Plan({"d": ff.col("x") - ff.lookup("means", by="k").col("mean")})
+"""
+    (folder / "looking.py").write_text(text)
+    means = pa.table({"k": ["a"], "mean": [1.0]})
+    pq.write_table(means, folder / "means.parquet")
+    plan = ff.Plan({"d": ff.col("x") - ff.lookup("means", by="k").col("mean")})
+    expected = plan.explain("schedule", schema=TABLE.schema, tables={"means": means})
+    for option in ("--data", "--schema"):
+        stage = ("--stage", "schedule", option, "data*.parquet", "--table", "means=means.parquet")
+        assert run("explain", "looking.py", *stage).stdout == expected + "\n"
+
+
+def test_explain_names_each_stage(run: Run) -> None:
+    shown = run("explain", "--help").stdout
+    assert all(stage in shown for stage in (*TYPED, *UNTYPED))
 
 
 def test_verify_reports_and_exits_with_zero(run: Run, fitted_file: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -155,6 +157,17 @@ def test_reader_that_was_read_elsewhere_is_an_error() -> None:
         dataset_of(reader)
     with pytest.raises(InvalidData, match="was read before"):
         next(scan(dataset))
+
+
+def test_scan_that_is_left_as_the_interpreter_ends_says_nothing() -> None:
+    program = """
+from fastfeat.io.sources.dataset import dataset_of
+from fastfeat.io.sources.scan import scan
+tables = scan(dataset_of({"x": list(range(1000))}), most_bytes=80)
+print(next(tables).first_row)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert (ended.stdout.strip(), ended.stderr) == (b"0", b"")
 
 
 def test_scan_reads_one_table_ahead_and_ends_its_thread() -> None:

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from fastfeat_kernels.column import ELEMENTS
+from fastfeat_kernels.grouped import growing
 from fastfeat_kernels.grouped import joining as joins
 from fastfeat_kernels.grouped import summarize as summaries
+from fastfeat_kernels.grouped.growing import Table, new_table
 from fastfeat_kernels.grouped.joining import grow, join_tables
 from fastfeat_kernels.grouped.state import moments_of
-from fastfeat_kernels.grouped.summarize import Table, add, moments_in, new_table, summarize
+from fastfeat_kernels.grouped.summarize import add, moments_in, summarize
 from hypothesis import given
 from hypothesis import strategies as st
 from kernel_columns import columns, compiled, make_chunk, numpy_chunk
@@ -35,7 +37,7 @@ def test_parts_joined_in_any_order_are_the_whole(element: str, data: st.DataObje
         patch.setattr(summaries, "FEWEST_LEFT", data.draw(st.sampled_from([0, 16])))
         patch.setattr(summaries, "FEW_LEFT", data.draw(st.sampled_from([0, 2, 1 << 10])))
         reach = data.draw(st.sampled_from([1 << 42, 1 << 62]))
-        patch.setattr(summaries, "MOST_REACH", reach)
+        patch.setattr(growing, "MOST_REACH", reach)
         patch.setattr(joins, "MOST_REACH", reach)
         patch.setattr(joins, "MANY_FALLEN", data.draw(st.sampled_from([1, 1 << 30])))
         n_others = data.draw(st.sampled_from([1, 3]))

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from fastfeat.errors import LibraryUnavailable, OutputError, TypeMismatch
+from fastfeat.errors import OutputError, TypeMismatch
 from fastfeat.io.arrow import DataType, Schema, Table, cast, pa
+from fastfeat.io.libraries import library
 from fastfeat.io.sinks.atomic import sync_below
 from fastfeat.io.sinks.manifest import Manifest, WrittenFile
 from fastfeat.io.sinks.partitions import MISSING
@@ -64,13 +65,13 @@ def commit(folder: Path, manifest: Manifest, schema: Schema) -> None:
         LibraryUnavailable: deltalake is not installed.
         OutputError: it refuses.
     """
-    library = _library()
+    found = _library()
     transaction: Any = importlib.import_module("deltalake.transaction")
     actions = [_action(transaction, file) for file in manifest.files]
     try:
         transaction.create_table_with_add_actions(
             str(folder),
-            library.Schema.from_arrow(schema),
+            found.Schema.from_arrow(schema),
             actions,
             mode="error",
             partition_by=list(manifest.contents.partition_by),
@@ -100,12 +101,8 @@ def check_installed() -> None:
 
 
 def _library() -> Any:
-    try:
-        return importlib.import_module("deltalake")
-    except ModuleNotFoundError as error:
-        if error.name != "deltalake":
-            raise
-        raise LibraryUnavailable(
-            "format='delta' needs the package deltalake, which is not installed. Install "
-            "fastfeat[delta], or use format='parquet'"
-        ) from None
+    return library(
+        "deltalake",
+        "format='delta' needs the package deltalake, which is not installed. Install "
+        "fastfeat[delta], or use format='parquet'",
+    )

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fastfeat.errors import LibraryUnavailable, OutputError
+from fastfeat.errors import OutputError
 from fastfeat.io.arrow import RecordBatch, Schema, Table, pa
+from fastfeat.io.libraries import library
 from fastfeat.io.sinks.atomic import sync, sync_below
 from fastfeat.io.sinks.manifest import Manifest, WrittenFile
 
@@ -88,12 +89,12 @@ def commit(folder: Path, manifest: Manifest, schema: Schema) -> None:
         LibraryUnavailable: pylance is not installed.
         OutputError: Lance refuses.
     """
-    library = _library()
+    found = _library()
     kind: Any = importlib.import_module("lance.fragment").FragmentMetadata
     fragments = [kind.from_json(file.detail) for file in manifest.files]
     try:
-        operation = library.LanceOperation.Overwrite(schema, fragments)
-        library.LanceDataset.commit(str(folder), operation, read_version=0)
+        operation = found.LanceOperation.Overwrite(schema, fragments)
+        found.LanceDataset.commit(str(folder), operation, read_version=0)
     except (OSError, ValueError, RuntimeError) as error:
         raise OutputError(f"lance cannot make a dataset of {folder}: {error}") from error
     for name in ("_versions", "_transactions"):
@@ -110,12 +111,8 @@ def check_installed() -> None:
 
 
 def _library() -> Any:
-    try:
-        return importlib.import_module("lance")
-    except ModuleNotFoundError as error:
-        if error.name != "lance":
-            raise
-        raise LibraryUnavailable(
-            "format='lance' needs the package pylance, which is not installed. Install "
-            "fastfeat[lance], or use format='parquet'"
-        ) from None
+    return library(
+        "lance",
+        "format='lance' needs the package pylance, which is not installed. Install "
+        "fastfeat[lance], or use format='parquet'",
+    )

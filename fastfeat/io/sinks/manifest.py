@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastfeat.errors import OutputError, reason_of
+from fastfeat.errors import OutputError, counted, reason_of
 from fastfeat.io.sinks.atomic import sync, write_bytes
 
 NAME = "_manifest.json"
@@ -75,7 +75,7 @@ class Contents:
     training: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Manifest:
     """The parts of an output, and what they are made of.
 
@@ -103,6 +103,13 @@ class Manifest:
     def files(self) -> tuple[WrittenFile, ...]:
         """The files of all parts, in the order of their rows."""
         return tuple(file for part in self.parts for file in part.files)
+
+    def __repr__(self) -> str:
+        """Return how much there is, in how many files."""
+        n_rows, n_files = counted(self.n_rows, "row"), counted(len(self.files), "file")
+        so_far = "" if self.is_whole else ", unfinished"
+        form = self.contents.file_format
+        return f"Manifest({n_rows} in {n_files} of {form}, {self.n_bytes:,} bytes{so_far})"
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -6,13 +6,13 @@ A library is imported when a result of it is asked for, and here alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.errors import LibraryUnavailable, TypeMismatch
+from fastfeat.errors import TypeMismatch
+from fastfeat.io import libraries
 from fastfeat.io.arrow import Array, ChunkedArray, Table, pa
 from fastfeat.io.columns.bits import Flags, array_of_values, present_rows, unpack
 from fastfeat.io.sources.frames import class_names
@@ -27,15 +27,11 @@ def library(name: str) -> Any:
     Raises:
         LibraryUnavailable: it is not installed.
     """
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:  # something that the library needs itself
-            raise
-        raise LibraryUnavailable(
-            f"to={name!r} needs the package {name}, which is not installed. Install "
-            f"fastfeat[{name}], or use to='arrow' or to='numpy', which need nothing more"
-        ) from None
+    return libraries.library(
+        name,
+        f"to={name!r} needs the package {name}, which is not installed. Install "
+        f"fastfeat[{name}], or use to='arrow' or to='numpy', which need nothing more",
+    )
 
 
 def pandas_frame(table: Table, may_miss: Mapping[str, bool], index: Any) -> Any:

@@ -68,11 +68,13 @@ def telling_place(scanned: Scanned) -> Generator[None]:
     """Add the place of a row to an error that names a row by its number in the data set.
 
     Args:
-        scanned: the rows that are worked on.
+        scanned: the rows that are worked on. Errors of other data say so first: "history=".
     """
     try:
         yield
     except (InvalidData, Overflow, TypeMismatch) as error:
+        if str(error).startswith("history="):
+            raise
         rows = (int(found.replace(",", "")) for found in _ROW.findall(str(error)))
         end = scanned.first_row + scanned.table.num_rows
         row = next((row for row in rows if scanned.first_row <= row < end), None)
@@ -132,7 +134,10 @@ def _ahead(tables: Generator[Scanned]) -> Generator[Scanned]:
                 yield table
                 del table
         finally:
-            thread.submit(tables.close)
+            try:
+                thread.submit(tables.close)
+            except RuntimeError:  # the interpreter ends: its threads are done, and take no more
+                tables.close()
 
 
 def _packed(

@@ -125,7 +125,10 @@ def _of_library(data: Any, columns: Sequence[str] | None, run: Run) -> Table:
     if "pandas.DataFrame" in classes:
         return pandas_table(data, columns, run)
     if "polars.LazyFrame" in classes:
-        raise TypeMismatch("got a Polars LazyFrame: pass data.collect()")
+        raise TypeMismatch(
+            "got a Polars LazyFrame: pass data.collect(), or, where that is more than memory "
+            "holds, the files that it reads: a folder, or a pattern such as 'logs/*.parquet'"
+        )
     if "polars.DataFrame" in classes:
         return polars_table(data, columns)
     if "pyarrow.Dataset" in classes:

@@ -7,8 +7,7 @@ rows see others in the orders of the next stage then. All else is computed as `t
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -33,9 +32,9 @@ from fastfeat.plan.run.results import computed_form, given_out
 from fastfeat.plan.run.steps import run
 from fastfeat.plan.run.transform import bound, computed
 from fastfeat.plan.run.values import compute_columns, key_values, values_of
-from fastfeat.plan.run.windows import arrays_of, codes_in_host, text_codes
+from fastfeat.plan.run.windows import arrays_of, codes_in_host, numbered_by, text_codes
 from fastfeat.scalars.zones import using
-from fastfeat.steps.windows.rows import OverFailed, RowOrder, WindowRequest
+from fastfeat.steps.windows.rows import RowOrder, WindowRequest
 from fastfeat.steps.windows.tasks import WindowTask
 
 
@@ -226,16 +225,6 @@ def windows_wanted(one: Round, batch: Batch, log: Table, seen: LogView) -> Windo
         compute_columns(past, one.expressions)
     ordering = _ordering(past, one, seen)
     return WindowsWanted(ordering, *_requests(past, one, ordering))
-
-
-@contextmanager
-def numbered_by(batch: Batch) -> Generator[None]:
-    """Name a row for which a function over a window fails as the caller of the batch knows it."""
-    try:
-        yield
-    except OverFailed as failure:
-        which, row, text, kind = failure.args
-        raise OverFailed(which, batch.number_of(row), text, kind) from None
 
 
 def _past(one: Round, batch: Batch, log: Table, seen: LogView) -> Batch:

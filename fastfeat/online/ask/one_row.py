@@ -13,7 +13,7 @@ from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.io.columns.keys import stored_array
 from fastfeat.ir.node import Node
-from fastfeat.online.ask.features import LogView, kept_arrays, numbered_by, windows_wanted
+from fastfeat.online.ask.features import LogView, kept_arrays, windows_wanted
 from fastfeat.online.lower.live_plan import LivePlan
 from fastfeat.online.lower.schedules import PlanSchedules, Round
 from fastfeat.online.row.definitions import RowKernel
@@ -21,7 +21,7 @@ from fastfeat.online.row.kernel import row_kernel_after_windows
 from fastfeat.online.row.one_row import transform_row
 from fastfeat.plan.run.batch import Batch
 from fastfeat.plan.run.lookup_tables import table_values
-from fastfeat.plan.run.windows import named_by
+from fastfeat.plan.run.windows import named_by, numbered_by
 from fastfeat.scalars.zones import using
 from fastfeat.steps.windows.cpu import values_over
 

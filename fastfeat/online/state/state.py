@@ -69,7 +69,6 @@ from fastfeat.online.state.whole_states import base_of, begin_with, load
 if TYPE_CHECKING:
     from fastfeat.online.state.explanation import Explained
 
-Numbers = NDArray[np.int64]
 _HALF_CHANGED = (
     "the state was interrupted while it changed, and is of no use: begin it again, with the rows "
     "that it had, or open its file"

@@ -28,8 +28,11 @@ from fastfeat.plan.fit.fit import fitted_of, folded_encoders_of, known_of
 from fastfeat.plan.fit.fold_warnings import n_large_folds
 from fastfeat.plan.fit.part_state import (
     PartState,
+    added,
+    check_unused,
     check_whole,
     open_with,
+    sums_of,
 )
 from fastfeat.plan.fit.round import PURPOSE, Learning, before_round, name_of
 from fastfeat.plan.fit.round_tasks import (
@@ -72,8 +75,8 @@ def begin(plan: Declaration, empty: Any, tables: Tables, identity: str) -> Learn
     """
     if plan.looks_ahead:
         raise InvalidPlan(
-            "learning() reads rows in parts, and the label looks ahead of its row: a part does not "
-            "have the rows that it sees. Fit on the whole data, or give the label as a column"
+            "rows are read in parts, and the label looks ahead of its row: a part lacks the rows "
+            "that it sees. Fit on the whole data, or give the label as a column"
         )
     prepared = prepare(plan, empty, history=None, tables=tables, backend="cpu")
     whole = prepared.typed.schedule(PURPOSE)
@@ -88,18 +91,23 @@ def add_part(learning: Learning, data: Any, rows: Rows, state: PartState | None)
         learning: the round.
         data: the rows, with the columns that the round reads.
         rows: their numbers in the whole data, ascending.
-        state: that of other rows, which these are added to; None for a new one.
+        state: that of other rows, which these are added to: it is used up, and is so too where
+            the rows are at fault, of which some tasks have seen it; None for a new one.
 
     Raises:
         InvalidPlan: all is learnt.
+        InvalidData: the state is of another round, damaged, or used up.
         FastfeatError: as `Plan.fit`; rows are named by their numbers in the whole data.
     """
     if learning.round is None:
         raise InvalidPlan("all is learnt: no round reads rows any more. learning.finish() ends it")
-    batch = _batch(learning, data, rows, learning.schedule)
     if state is None:
-        state = PartState(learning.digest, told={}, whole=_first_window(learning.schedule))
-    check_whole(state, batch.n_rows)
+        state = PartState(learning.digest, told={}, whole=first_window(learning.schedule))
+    opening = opened(learning, state)
+    batch = _batch(learning, data, rows, learning.schedule)
+    check_whole(opening, batch.n_rows)
+    state.is_used = True
+    state = replace(opening, is_used=False)
     with using(learning.prepared.zones):
         running = begun(batch, learning.schedule, frees=True)
         for task in running.schedule.tasks:
@@ -109,6 +117,7 @@ def add_part(learning: Learning, data: Any, rows: Rows, state: PartState | None)
                 add_rows(running.batch, task, learning, state)
             run_columns(running, task)
     state.n_rows += batch.n_rows
+    state.sums = added(state.sums, sums_of(rows))
     return state
 
 
@@ -156,10 +165,10 @@ def _check_types(table: Any, types: InputSchema, rows: Rows) -> None:
 
 def window_learnt_from(learning: Learning) -> str | None:
     """Return the first function of windows that any round computes, as text; None without one."""
-    return _first_window(learning.prepared.typed.schedule(PURPOSE))
+    return first_window(learning.prepared.typed.schedule(PURPOSE))
 
 
-def _first_window(schedule: Schedule) -> str | None:
+def first_window(schedule: Schedule) -> str | None:
     """Return the first function of windows over the rows that tasks compute, as text."""
     windows = (task.nodes[0] for task in schedule.tasks if task.kind == "windows")
     first = next(windows, None)
@@ -191,29 +200,30 @@ def next_round(learning: Learning, state: PartState) -> Learning:
         state: of all rows; used up.
 
     Raises:
-        InvalidData: there are no rows, or not as many as in other rounds, the state is of another
-            round, or a value that is learnt is not finite.
+        InvalidData: there are no rows, or not as many as in other rounds, or not each of them once,
+            the state is of another round or used up, or a value that is learnt is not finite.
         FastfeatError: as `Plan.fit`.
     """
     if learning.round is None:
         raise InvalidPlan("all is learnt: there is no next round. learning.finish() ends it")
-    state = _checked(learning, state)
+    whole = _checked(learning, state)
+    state.is_used = True
     if learning.doubts:
-        check_doubts(learning, state)
-        return _after(learning, dict(learning.learnt), dict(learning.hints), state, ())
+        check_doubts(learning, whole)
+        return _after(learning, dict(learning.learnt), dict(learning.hints), whole, ())
     learnt, hints = dict(learning.learnt), dict[str, Any]()
     doubts: list[Aggregate] = []
     with using(learning.prepared.zones):
         for task in learning.schedule.tasks:
             if task.learns:
-                found = end_of_round(task, learning, state)
+                found = end_of_round(task, learning, whole)
                 if isinstance(found, Again):
                     hints[name_of(task)] = found.hint
                 else:
                     own = values_learnt(task, learning, found)
                     learnt |= own
                     doubts += [node for node in own if is_of_infinite(task, node, own[node])]
-    return _after(learning, learnt, hints, state, tuple(doubts))
+    return _after(learning, learnt, hints, whole, tuple(doubts))
 
 
 def _after(
@@ -248,6 +258,12 @@ def _checked(learning: Learning, state: PartState) -> PartState:
             f"the state is of {counted(state.n_rows, 'row')}, and the rounds before have read "
             f"{learning.n_rows:,}. Each round reads all rows of the same data"
         )
+    if state.sums != sums_of(range(state.n_rows)):
+        raise InvalidData(
+            f"the state is of {counted(state.n_rows, 'row')}, but not of rows 0 to "
+            f"{state.n_rows - 1:,}, each once: the state of a part lacks, or is in it twice. Merge "
+            "the state of each part once, and number the rows of the whole data from 0 on"
+        )
     check_any_rows(learning.prepared.typed, state.n_rows)
     return state
 
@@ -256,8 +272,9 @@ def opened(learning: Learning, state: PartState) -> PartState:
     """Return a state of the round as one that is open, so that others merge with it at once.
 
     Raises:
-        InvalidData: it is of another round, or damaged.
+        InvalidData: it is of another round, damaged, or used up.
     """
+    check_unused(state)
     if state.digest != learning.digest:
         raise InvalidData(
             "the state is of another plan, schema, or round than the learning: give the state of "
@@ -319,7 +336,7 @@ def part_features(
         FastfeatError: as `Plan.fit_transform`.
     """
     fitted = finished(learning)
-    schedule, first = fitted.training_schedule, _first_window(fitted.training_schedule)
+    schedule, first = fitted.training_schedule, first_window(fitted.training_schedule)
     if first is not None and len(rows) != learning.n_rows:
         raise InvalidData(
             f"{first} sees the earlier rows of an entity, which may be in another part. Give all "

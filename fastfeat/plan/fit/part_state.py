@@ -7,14 +7,14 @@ It is opened where it meets one that is open, or the learning itself; closed one
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
-from fastfeat.engine.learner import Learner, TaskLearner, of_bytes, opened, sealed, to_bytes
+from fastfeat.engine.learner import Learner, Rows, TaskLearner, of_bytes, opened, sealed, to_bytes
 from fastfeat.engine.tasks import LearnTask, Task
 from fastfeat.errors import InvalidData
 from fastfeat.plan.fit import infinite
@@ -35,6 +35,10 @@ _KIND, _KINDS = "part of a round", "parts of a round"
 _FOREIGN = (
     "the state is of another plan, schema, or round: states of one round of one learning merge"
 )
+_MODULUS = 1 << 64
+
+Sums = tuple[int, int]
+"""The sums of the numbers of rows, and of their squares, modulo 2**64."""
 
 
 class Told(NamedTuple):
@@ -62,6 +66,9 @@ class PartState:
         sizes: how many rows each fold has, by the name of the task that reads it.
         closed: states as bytes.
         whole: a function of windows, where the round computes one: all rows are then in one part.
+        sums: of the numbers of the rows and of their squares, by which rows that lack, or are there
+            twice, are told.
+        is_used: whether its rows are in another state by now.
     """
 
     digest: str
@@ -71,6 +78,32 @@ class PartState:
     sizes: dict[str, NDArray[np.int64]] = field(default_factory=dict[str, "NDArray[np.int64]"])
     closed: list[bytes] = field(default_factory=list[bytes])
     whole: str | None = None
+    sums: Sums = (0, 0)
+    is_used: bool = False
+
+
+def check_unused(state: PartState) -> None:
+    """Raise where the rows of a state are in another one by now."""
+    if state.is_used:
+        raise InvalidData(
+            "the state is used up: it was merged, added to, or given to next() before. Go on with "
+            "the state that came of it, or make this one anew"
+        )
+
+
+def sums_of(rows: Rows) -> Sums:
+    """Return the sums of the numbers of rows and of their squares, modulo 2**64."""
+    if isinstance(rows, range):
+        ends = ((n * (n - 1) // 2, n * (n - 1) * (2 * n - 1) // 6) for n in (rows.stop, rows.start))
+        (last, last_squares), (first, first_squares) = ends if len(rows) else ((0, 0), (0, 0))
+        return (last - first) % _MODULUS, (last_squares - first_squares) % _MODULUS
+    numbers = np.asarray(rows).astype(np.uint64)
+    return int(numbers.sum()), int((numbers * numbers).sum())
+
+
+def added(a: Sums, b: Sums) -> Sums:
+    """Return the sums of the rows of both."""
+    return (a[0] + b[0]) % _MODULUS, (a[1] + b[1]) % _MODULUS
 
 
 def learner_of(name: str) -> Learner[Any, Any]:
@@ -88,21 +121,29 @@ def merged(a: PartState, b: PartState) -> PartState:
     """Return the state of the rows of two, which are used up.
 
     Raises:
-        InvalidData: they are of two rounds, or one of them is damaged.
+        InvalidData: they are of two rounds, one of them is damaged or used up, or both are one.
     """
+    if a is b:
+        raise InvalidData("a state is merged with itself, and its rows would count twice")
+    check_unused(a)
+    check_unused(b)
     if a.digest != b.digest:
         raise InvalidData(_FOREIGN)
     check_whole(a, b.n_rows)
     told = b.told if a.told is None else a.told
-    n_rows = a.n_rows + b.n_rows
+    sums = added(a.sums, b.sums)
+    rows = PartState(a.digest, a.n_rows + b.n_rows, whole=a.whole, sums=sums)
     if told is None:
-        return PartState(a.digest, n_rows, closed=[*a.closed, *b.closed], whole=a.whole)
-    a, b = open_with(a, told), open_with(b, told)
+        a.is_used = b.is_used = True
+        return replace(rows, closed=[*a.closed, *b.closed])
+    of_a, of_b = open_with(a, told), open_with(b, told)  # damaged ones are told before any is used
+    a.is_used = b.is_used = True
     states = {
-        name: learner_of(name).merge(state, b.states[name]) for name, state in a.states.items()
+        name: learner_of(name).merge(state, of_b.states[name])
+        for name, state in of_a.states.items()
     }
-    sizes = {name: sum_of(counts, b.sizes[name]) for name, counts in a.sizes.items()}
-    return PartState(a.digest, n_rows, told, states, sizes, whole=a.whole)
+    sizes = {name: sum_of(counts, of_b.sizes[name]) for name, counts in of_a.sizes.items()}
+    return replace(rows, told=told, states=states, sizes=sizes)
 
 
 def check_whole(state: PartState, n_more: int) -> None:
@@ -145,22 +186,41 @@ def open_with(state: PartState, told: Mapping[str, Told]) -> PartState:
 
 
 def state_bytes(state: PartState) -> bytes:
-    """Return a state as bytes, without code."""
+    """Return a state as bytes, without code.
+
+    Raises:
+        InvalidData: it is used up.
+    """
+    check_unused(state)
     if state.told is None:
         if len(state.closed) == 1:
             return state.closed[0]
-        head = {"digest": state.digest, "n_rows": state.n_rows, "whole": state.whole}
-        return sealed({"kind": _KINDS, **head, "sizes": list(map(len, state.closed))}, state.closed)
+        head = {"kind": _KINDS, **_head_of(state), "sizes": list(map(len, state.closed))}
+        return sealed(head, state.closed)
     parts = {name: to_bytes(learner_of(name), own) for name, own in state.states.items()}
     head = {
         "kind": _KIND,
-        "digest": state.digest,
-        "n_rows": state.n_rows,
-        "whole": state.whole,
+        **_head_of(state),
         "folds": {name: counts.tolist() for name, counts in state.sizes.items()},
         "states": {name: len(part) for name, part in parts.items()},
     }
     return sealed(head, list(parts.values()))
+
+
+def _head_of(state: PartState) -> dict[str, Any]:
+    """Return what is written of any state."""
+    return {
+        "digest": state.digest,
+        "n_rows": state.n_rows,
+        "whole": state.whole,
+        "sums": list(state.sums),
+    }
+
+
+def _of_head(head: Mapping[str, Any]) -> PartState:
+    """Return a state of what is written of any, without its tasks."""
+    sums = int(head["sums"][0]), int(head["sums"][1])
+    return PartState(head["digest"], head["n_rows"], whole=head["whole"], sums=sums)
 
 
 def state_of_bytes(content: bytes) -> PartState:
@@ -178,7 +238,7 @@ def state_of_bytes(content: bytes) -> PartState:
             closed = [rest[a:b] for a, b in zip([0, *ends], ends, strict=False)]
         case kind:
             raise InvalidData(f"the bytes are of a {kind!r}, and the state of a round is wanted")
-    return PartState(head["digest"], head["n_rows"], closed=closed, whole=head["whole"])
+    return replace(_of_head(head), closed=closed)
 
 
 def _of_content(content: bytes, told: Mapping[str, Told]) -> PartState:
@@ -190,4 +250,4 @@ def _of_content(content: bytes, told: Mapping[str, Told]) -> PartState:
         states[name] = of_bytes(learner_of(name), spec, hint, rest[:n_bytes])
         rest = rest[n_bytes:]
     sizes = {name: np.array(counts, np.int64) for name, counts in head["folds"].items()}
-    return PartState(head["digest"], head["n_rows"], told, states, sizes, whole=head["whole"])
+    return replace(_of_head(head), told=told, states=states, sizes=sizes)

@@ -16,6 +16,7 @@ from fastfeat.ir.show import show
 from fastfeat.plan.fit.learning import add_part, next_round
 from fastfeat.plan.fit.part_state import PartState, learner_of
 from fastfeat.plan.fit.round import Learning, name_of
+from fastfeat.plan.run.failures import infinite_value
 from fastfeat.progress import doing, tell
 
 
@@ -36,6 +37,8 @@ def learned_within(learning: Learning, dataset: Dataset, budget: Budget) -> Lear
     dataset.check_passes(learning.most_rounds)
     with TemporaryDirectory(prefix="fastfeat-", ignore_cleanup_errors=True) as folder:
         while learning.round is not None:
+            if learning.doubts and dataset.is_once:
+                raise infinite_value(learning.doubts[0], None, None)
             state = _pass(learning, dataset, budget, Path(folder))
             learning = next_round(learning, state)
     return learning

@@ -55,8 +55,9 @@ def features_by_entity(fitted: Fitted) -> tuple[list[EntityFeatures], list[str]]
             common &= frozenset(query_of(order)[1:])
         if not common:
             texts = " and of ".join(dict.fromkeys(map(entity_text, orders)))
+            seen = texts if texts == "all rows" else f"rows of {texts}"
             raise InvalidPlan(
-                f"feature {name!r} sees rows of {texts}, which are not together in any share of "
+                f"feature {name!r} sees {seen}, which are not together in any share of "
                 "data that is read in pieces. Read the data whole, fitted.transform(data, "
                 "history=...), or leave the feature out: fitted.select([...])"
             )

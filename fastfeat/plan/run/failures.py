@@ -104,15 +104,15 @@ def is_infinite(value: Constant) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
-def infinite_value(aggregate: Aggregate, value: float, row: int | None) -> FastfeatError:
+def infinite_value(aggregate: Aggregate, value: float | None, row: int | None) -> FastfeatError:
     """Return the error of an aggregate that is not finite.
 
     Args:
         aggregate: what was learnt.
-        value: the first infinite one that it was learnt from.
+        value: the first infinite one that it was learnt from; None where nobody has looked for it.
         row: what the row of that is called in the message; None where there is none.
     """
-    found = "its values are too large"
+    found = "its values are too large" if value is not None else "a value is infinite or too large"
     if row is not None:
         found = f"its first infinite value is {value} in row {row}"
     return InvalidData(

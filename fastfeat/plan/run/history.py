@@ -148,7 +148,7 @@ def with_past(
         found = identified(row_id, earlier, batch.table)
         rows = pa.table({n: found.column(c, is_in_data=n in there) for n, c in joined.items()})
         places = found.places
-    past = replace(batch, table=rows, made=of_tables)
+    past = replace(batch, table=rows, made=of_tables, first_number=0)
     return replace(batch, past=past, places=places)
 
 
@@ -166,7 +166,7 @@ def _joined(batch: Batch, earlier: Any, name: str) -> ChunkedArray:
         return _concatenated(past, now)
     with naming_history():
         past = as_type(past, name, dtype)
-    return _concatenated(past, as_type(now, name, dtype))
+    return _concatenated(past, as_type(now, name, dtype, batch.first_number))
 
 
 def hint_of(history: Any) -> str:
@@ -191,8 +191,15 @@ def _concatenated(*columns: ChunkedArray) -> ChunkedArray:
     return pa.chunked_array(chunks, columns[0].type)
 
 
-def as_type(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
-    """Return a column in the one Arrow type that values of its type are given out in."""
+def as_type(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -> ChunkedArray:
+    """Return a column in the one Arrow type that values of its type are given out in.
+
+    Args:
+        column: as a user gives it.
+        name: of it.
+        dtype: its type.
+        first_row: the number that a user knows its first row by.
+    """
     if dtype.holds_bytes:
         return decoded(key_column(column, name, dtype))
     if dtype.is_list:
@@ -200,7 +207,7 @@ def as_type(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
     if dtype == NULL:
         check_still_missing(pa.table({name: column}), [name])
         return pa.chunked_array([pa.nulls(len(column))])
-    plain, wanted = conform(column, name, dtype), arrow_type(dtype)
+    plain, wanted = conform(column, name, dtype, first_row), arrow_type(dtype)
     if dtype.is_temporal:
         chunks = [c if c.type == wanted else c.view(wanted) for c in plain.chunks]
         return pa.chunked_array(chunks, wanted)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -142,10 +142,19 @@ def _computed(job: Job, group: EntityFeatures) -> list[Iterator[Table]]:
         found: list[Iterator[Table]] = []
         for k, file in enumerate(rows):
             table, numbers = _unnumbered(_read(file))
-            history = job.history if earlier is None else _unnumbered(_read(earlier[k]))[0]
-            with _renumbering(numbers.to_numpy()):
+            history: Any = job.history
+            of_history: NDArray[np.int64] = np.zeros(0, np.int64)
+            if earlier is not None:
+                history, read = _unnumbered(_read(earlier[k]))
+                of_history = read.to_numpy()
+            with _renumbering(of_history, numbers.to_numpy()):
                 features = transform(
-                    sub, table, history=history, tables=job.tables, backend=job.backend
+                    sub,
+                    table,
+                    history=history,
+                    tables=job.tables,
+                    backend=job.backend,
+                    first_row=len(of_history),
                 )
             found.append(_written(_numbered(features, numbers), job.folder))
     return found
@@ -181,7 +190,8 @@ def _split(
     names = list(dict.fromkeys([*columns, *if_there]))
     files = [stack.enter_context(_nameless(job.folder)) for _ in range(n_shares)]
     writers: list[Any] = []
-    for piece in scan(dataset, names, job.most_bytes):
+    pieces = stack.enter_context(closing(scan(dataset, names, job.most_bytes)))
+    for piece in pieces:
         table = plainly(piece.table).combine_chunks()
         rows = range(piece.first_row, piece.first_row + table.num_rows)
         numbered = _numbered(table, pa.array(np.array(rows, np.int64)))
@@ -301,17 +311,25 @@ def _in_order(shares: Sequence[Iterator[Table]]) -> Callable[[int, int], Table]:
 
 
 @contextmanager
-def _renumbering(numbers: NDArray[np.int64]) -> Generator[None]:
-    """Tell rows of a share by their numbers in the data, in errors of them."""
+def _renumbering(earlier: NDArray[np.int64], numbers: NDArray[np.int64]) -> Generator[None]:
+    """Tell rows of a share by their numbers in the history and in the data, in errors of them.
+
+    Args:
+        earlier: the numbers of the rows of the history, which errors count first.
+        numbers: those of the rows of the data, behind them.
+    """
     try:
         yield
     except (InvalidData, TypeMismatch, Overflow) as error:
-        text = str(error)
-        if text.startswith("history="):
-            raise
+        every, text = np.concatenate([earlier, numbers]), str(error)
+        rows = [int(row) for row in _ROW.findall(text)]
+        told = _ROW.sub(
+            lambda of: f"row {every[int(of[1])]}" if int(of[1]) < len(every) else of[0], text
+        )
+        is_of_history = any(row < len(earlier) for row in rows)
+        if is_of_history and not text.startswith("history="):
+            told = f"history=: {told}"
+        raise type(error)(told) from error
 
-        def numbered(found: re.Match[str]) -> str:
-            row = int(found[1])
-            return f"row {numbers[row]}" if row < len(numbers) else found[0]
 
-        raise type(error)(re.sub(r"\brow (\d+)\b", numbered, text)) from error
+_ROW = re.compile(r"\brow (\d+)\b")

@@ -16,6 +16,7 @@ from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.tasks import MatrixTask
 from fastfeat.errors import counted
 from fastfeat.io.arrow import Table, pa
+from fastfeat.io.columns.decode import plain, plain_type
 from fastfeat.io.device import DeviceTable
 from fastfeat.io.sinks.results import frame_index, memory_of_tensor, own_array, rows_of_index
 from fastfeat.io.sinks.write import empty_matrix
@@ -112,7 +113,9 @@ def transform(
     if fitted.encoded is not None and fitted.encoded.row_id is not None:
         if_there.append(fitted.encoded.row_id[0])
     table = read_columns(data, [*plan.row_columns, *kept, *ids], if_there)
-    read = table if not isinstance(data, (pa.Table, pa.RecordBatch)) else None
+    read = None
+    if not isinstance(data, (pa.Table, pa.RecordBatch)):
+        read = table = _without_views(table, kept)
     if is_plain and (features := prepared_features(fitted, read, tables, to, out)) is not None:
         return features
     if is_whole and not is_plain and out is None:
@@ -152,6 +155,21 @@ def transform(
     if to == "pandas":
         index = rows_of_index(frame_index(data) if index is None else index, wanted)
     return given_out(fitted, features, index=index, **given)
+
+
+def _without_views(table: Any, kept: Sequence[str]) -> Any:
+    """Return a small batch with text as prepared kernels read it: Polars gives views of it.
+
+    Args:
+        table: the rows, or columns on a device.
+        kept: columns that are given back, as they are.
+    """
+    if not isinstance(table, pa.Table) or table.num_rows >= SHORT:
+        return table
+    for number, field in enumerate(table.schema):
+        if plain_type(field.type) != field.type and field.name not in kept:
+            table = table.set_column(number, field.name, plain(table.column(number)))
+    return table
 
 
 def _prepared(fitted: Fitted, data: Any, tables: Tables, form: str) -> Any:

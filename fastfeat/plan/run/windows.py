@@ -143,7 +143,8 @@ def _of_rows_asked(batch: Batch, ordering: RowOrder, asked: Sequence[WindowReque
     """Return the column of each function of the rows in a window, of the rows of a batch."""
     places, first_row = batch.places, batch.first_place
     if places is None:
-        return run_task(batch.backend, WindowTask(ordering, asked, first_row))
+        with numbered_by(batch):
+            return run_task(batch.backend, WindowTask(ordering, asked, first_row))
     left, found = dict(enumerate(asked)), dict[int, Any]()
     while len(found) < len(asked):
         names = list(left)
@@ -231,6 +232,16 @@ def named_by(calls: Sequence[Node]) -> Generator[None]:
     except OverFailed as failure:
         which, row, text, kind = failure.args
         raise kind(f"{show(calls[int(which)])}, row {row}: {text}") from None
+
+
+@contextmanager
+def numbered_by(batch: Batch) -> Generator[None]:
+    """Name a row for which a function over a window fails as the caller of the batch knows it."""
+    try:
+        yield
+    except OverFailed as failure:
+        which, row, text, kind = failure.args
+        raise OverFailed(which, batch.number_of(row), text, kind) from None
 
 
 def window_requests(
@@ -328,7 +339,8 @@ def run_over_table(
     past, query = past_of_table(batch, order), query_columns(batch, order)
 
     def compute(asked: Sequence[WindowRequest]) -> list[Any]:
-        return run_task(batch.backend, TableWindowTask(past, asked, query))
+        with numbered_by(batch):
+            return run_task(batch.backend, TableWindowTask(past, asked, query))
 
     with naming_table(table_of(order)):
         asked, texts = window_requests(table, calls, values)
@@ -351,7 +363,8 @@ def run_ahead(batch: Batch, order: Call, calls: Sequence[Node]) -> list[Any]:
     past = replace(past, times=times, keys=keys, tie=tie)
 
     def compute(asked: Sequence[WindowRequest]) -> list[Any]:
-        return run_task(batch.backend, TableWindowTask(past, asked, query))
+        with numbered_by(batch):
+            return run_task(batch.backend, TableWindowTask(past, asked, query))
 
     asked, texts = window_requests(seen, calls, [call.args[0] for call in calls])
     return arrays_of(calls, asked, texts, batch.types, compute)

@@ -10,19 +10,16 @@ from typing import Any, TypeVar
 import numpy as np
 from fastfeat_kernels.column import split_rows
 from fastfeat_kernels.grouped.calls import Task
+from fastfeat_kernels.grouped.growing import Table, most_bytes, n_bytes_of, new_table
 from fastfeat_kernels.grouped.joining import join_tables
 from fastfeat_kernels.grouped.order import Ordered
 from fastfeat_kernels.grouped.state import GroupedMoments
 from fastfeat_kernels.grouped.statistics import Statistic, level_of, statistics_in
 from fastfeat_kernels.grouped.summarize import (
-    Table,
     add,
     add_partitions,
     is_partitioned,
     moments_in,
-    most_bytes,
-    n_bytes_of,
-    new_table,
     split_task,
 )
 from fastfeat_kernels.grouped.tables import Partitions

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import numpy as np
 from fastfeat_kernels.grouped import layout
+from fastfeat_kernels.grouped.growing import Table as GroupTable
 from fastfeat_kernels.grouped.state import NO_EXTREMES, NONE, GroupedMoments
-from fastfeat_kernels.grouped.summarize import Table as GroupTable
 from fastfeat_kernels.grouped.tables import aligned_zeros
 from fastfeat_kernels.grouped.wide import Left, no_left
 from fastfeat_kernels.moments.state import Level

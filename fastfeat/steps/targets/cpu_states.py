@@ -11,16 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.grouped.growing import Table, most_bytes, n_bytes_of, new_table
 from fastfeat_kernels.grouped.joining import join_tables
 from fastfeat_kernels.grouped.order import keys_of, neighbours, quantile_between
-from fastfeat_kernels.grouped.summarize import (
-    Table,
-    add,
-    moments_in,
-    most_bytes,
-    n_bytes_of,
-    new_table,
-)
+from fastfeat_kernels.grouped.summarize import add, moments_in
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.target import FoldedGroups, Statistics

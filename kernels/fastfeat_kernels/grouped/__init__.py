@@ -20,6 +20,7 @@ An entry takes rows, or groups, [first, first + n) and returns 0; the words of i
 `layout`. In Python:
 
     summarize   GroupedMoments of a column; a table of groups that rows are added to
+    growing     such a table: its window, the room in it, its memory
     joining     two tables as one, in the memory of one of them
     calls       what both run
     state       merged, subtracted, added over folds, taken by number, as `Moments` of one group

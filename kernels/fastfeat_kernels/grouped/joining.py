@@ -6,8 +6,7 @@ import numpy as np
 
 from fastfeat_kernels.column import Call, Run
 from fastfeat_kernels.grouped import layout
-from fastfeat_kernels.grouped.state import NO_EXTREMES, NONE, GroupedMoments, left_of_lines
-from fastfeat_kernels.grouped.summarize import (
+from fastfeat_kernels.grouped.growing import (
     MOST_OTHERS,
     MOST_REACH,
     Table,
@@ -15,6 +14,7 @@ from fastfeat_kernels.grouped.summarize import (
     move_up,
     reach_of,
 )
+from fastfeat_kernels.grouped.state import NO_EXTREMES, NONE, GroupedMoments, left_of_lines
 from fastfeat_kernels.grouped.tables import Groups, Words, aligned_zeros
 from fastfeat_kernels.grouped.wide import add_left, no_left
 

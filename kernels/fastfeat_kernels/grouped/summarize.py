@@ -2,15 +2,13 @@
 
 Few groups: every part of the rows but the first has lines of its own, which are merged. Many: the
 rows are first sorted into partitions, whose lines stay in the cache, and no two calls add to the
-same line. The window is that of the first floats; where many rows of later ones, or of other
-tables, are far from it, a further table of lines has a window of theirs: a few become integers of
-any width.
+same line. Where many floats are far from the window of the first ones, a further table of lines has
+a window of theirs: a few become integers of any width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import reduce
 from typing import NamedTuple
 
@@ -29,13 +27,19 @@ from fastfeat_kernels.grouped.calls import (
     partition_calls,
     words_of,
 )
+from fastfeat_kernels.grouped.growing import (
+    MOST_OTHERS,
+    Table,
+    has_window,
+    make_room,
+    new_table,
+)
 from fastfeat_kernels.grouped.state import (
     LOWEST_EXPONENT,
     MAX_ADDED,
     NO_EXTREMES,
     NONE,
     GroupedMoments,
-    aligned,
     merge,
     no_moments,
 )
@@ -44,7 +48,6 @@ from fastfeat_kernels.grouped.tables import (
     Groups,
     Partitions,
     Words,
-    aligned_zeros,
     rows_call,
     scratch,
     split_groups,
@@ -58,11 +61,6 @@ N_EXTREMES_BYTES = 64  # extremes of a group cost as much as a line of it
 PARTITION_SHIFT = 13  # a partition of 2**13 groups has 512 kB of lines
 FEWEST_LEFT = 16  # rows that no window holds, and that become integers of any width at once
 FEW_LEFT = 1 << 10  # rows for which no table of a further window is made
-MOST_REACH = 1 << 62  # of the highest limbs
-N_LEFT_BYTES = 1 << 10  # of the widest integers of a group
-MOST_OTHERS = 3  # further windows, which a budget of memory has to have room for
-MAX_ROOM = 8  # bits of a window that are left free for more rows, before it is moved up
-MOVED_UP = 16  # bits
 
 
 def summarize(
@@ -98,41 +96,6 @@ class _LeftRows(NamedTuple):
 
     values: npt.NDArray[np.float64]
     groups: Groups
-
-
-@dataclass(slots=True)
-class Table:
-    """The groups of a column, to which rows are added.
-
-    Args:
-        moments: of the rows so far, but for the sums in `others`; its memory is written to.
-        others: sums of rows that the window does not hold, by windows that do; that a count is not
-            0 says which groups they have.
-        reach: what the highest limbs of all groups do not add up to more than.
-        has_rows: whether any were added; the extremes are not written before.
-        has_extremes: whether the least and the greatest value of each group are kept.
-    """
-
-    moments: GroupedMoments
-    others: list[Table] = field(default_factory=list["Table"])
-    reach: int = 0
-    has_rows: bool = False
-    has_extremes: bool = False
-
-    @property
-    def needs_window(self) -> bool:
-        """Whether the values are floats of which sums are wanted."""
-        return self.moments.element.startswith("float") and self.moments.level > 0
-
-
-def new_table(element: str, n_groups: int, level: Level, extremes: bool = True) -> Table:
-    """Return the table of no rows; memory that is never touched costs nothing."""
-    lines = aligned_zeros(n_groups, layout.LINE_WORDS[level])
-    keys = np.empty((n_groups, 2), np.int64) if extremes else NO_EXTREMES
-    moments = GroupedMoments(
-        element, level, LOWEST_EXPONENT, 1, lines, NONE, NONE, NONE, keys, no_left()
-    )
-    return Table(moments, has_extremes=extremes)
 
 
 def moments_in(table: Table, run: Run) -> GroupedMoments:
@@ -181,7 +144,7 @@ def add_partitions(
         table.moments = table.moments._replace(exponent=task.exponent)
     n_rows = int(partitions.starts[-1])
     if n_rows:
-        headroom = _make_room(table, n_rows) if table.needs_window else 0
+        headroom = make_room(table, n_rows) if table.needs_window else 0
         exponent = table.moments.exponent
         task = task._replace(exponent=exponent, headroom=headroom, extremes=table.has_extremes)
         left = _add_partitions(table, task, partitions, n_parts, run)
@@ -292,7 +255,7 @@ def _task_of(table: Table, parts: Sequence[Sequence[Rows[Chunk]]], run: Run) -> 
         if not has_window(table):
             task = new_task(moments.element, parts, 0, moments.level, run, False)
             table.moments = moments._replace(exponent=task.exponent)
-        headroom = _make_room(table, n_rows)
+        headroom = make_room(table, n_rows)
     else:
         headroom = 0
     return Task(
@@ -303,48 +266,6 @@ def _task_of(table: Table, parts: Sequence[Sequence[Rows[Chunk]]], run: Run) -> 
         table.has_extremes,
         headroom,
     )
-
-
-def has_window(table: Table) -> bool:
-    """Return whether floats other than 0 were added."""
-    moments = table.moments
-    is_lowest = moments.exponent == LOWEST_EXPONENT
-    return table.has_rows and (not is_lowest or bool(moments.lines[:, layout.SUM :].any()))
-
-
-def _make_room(table: Table, n_rows: int) -> int:
-    """Return how many bits of the window stay free, so that the highest limbs hold further rows."""
-    room = _room(table.reach, n_rows)
-    if room > MAX_ROOM // 2:
-        table.reach = reach_of(table.moments)
-        room = _room(table.reach, n_rows)
-    if room > MAX_ROOM and table.reach:
-        move_up(table)
-        room = _room(table.reach, n_rows)
-    table.reach += (n_rows << layout.LIMB_BITS) >> room
-    return room
-
-
-def move_up(table: Table) -> None:
-    """Move the window of a table up, so that its highest limbs have room for more."""
-    moments = table.moments
-    table.moments = aligned(moments, moments.exponent + MOVED_UP)
-    table.reach = reach_of(table.moments)
-
-
-def _room(reach: int, n_rows: int) -> int:
-    room, most = layout.headroom_of(n_rows), n_rows << layout.LIMB_BITS
-    while reach + (most >> room) > MOST_REACH and room < layout.LIMB_BITS:
-        room += 1
-    return room
-
-
-def reach_of(moments: GroupedMoments) -> int:
-    """Return a bound of the sum of the highest limbs of all groups."""
-    highest = [layout.SUM, layout.SQUARES][: moments.level]
-    carries = 2 * moments.n_added * moments.n_groups  # of the limbs below
-    sums = [float(np.abs(moments.lines[:, k]).sum(dtype=np.float64)) for k in highest]
-    return int(1.001 * max(sums)) + carries
 
 
 def split_task(
@@ -491,23 +412,3 @@ def _read(task: Task, target: Target, state: Words) -> GroupedMoments:
         target.extremes,
         no_left(),
     )
-
-
-def n_bytes_of(table: Table) -> int:
-    """Return the memory that a table takes; lines that no row has touched take none."""
-    moments = table.moments
-    if not table.has_rows:
-        return 0
-    arrays = moments.lines, moments.n_missing, moments.n_positive_infinite
-    n_bytes = sum(array.nbytes for array in (*arrays, moments.n_negative_infinite))
-    left = len(moments.left.groups) * N_LEFT_BYTES
-    return n_bytes + moments.extremes.nbytes + left + sum(map(n_bytes_of, table.others))
-
-
-def most_bytes(element: str, n_groups: int, level: Level, extremes: bool, n_rows: int) -> int:
-    """Return the most memory that a table of so many rows takes."""
-    has_window = element.startswith("float") and level > 0
-    n_windows = 1 + (MOST_OTHERS if has_window else 0)  # parts of few rows may have others, too
-    n_bytes = n_windows * (8 * layout.LINE_WORDS[level] + 3 * 8) + (16 if extremes else 0)
-    n_left = min(n_rows, n_groups) if has_window else 0
-    return n_groups * n_bytes + n_left * N_LEFT_BYTES

@@ -13,6 +13,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.errors import InvalidPlan
 from fastfeat.io.sinks import output_folder
 from fastfeat.plan.keep.artifact import artifact_bytes
 
@@ -90,6 +91,30 @@ def test_an_interrupted_call_goes_on(folder: Path, monkeypatch: pytest.MonkeyPat
         pytest.raises(ff.errors.OutputError, match="has features of another fitted plan"),
     ):
         fitted.transform_to("data", "out", part_rows=2_000)
+
+
+def test_windows_are_refused_before_rows_are_read(folder: Path) -> None:
+    plan = ff.Plan({"x": col("x").mean(over=ff.window(7, by="shop", time="row"))})
+    table = pa.table({"x": [1.0], "shop": ["a"], "row": [0]})
+
+    def never() -> Any:
+        yield table[:0]
+        raise AssertionError("rows were read")
+
+    with pytest.raises(InvalidPlan, match=r"col\('x'\)\.mean\(over=.*transform_to\(data, out, hi"):
+        plan.fit_transform_to(never, "out")
+    expected = plan.fit_transform("data", history="batch")[1]
+    plan.fit("data").transform_to("data", "out", history="batch")
+    assert ds.dataset("out").to_table().equals(expected)
+
+
+def test_latest_rows_of_a_table_are_no_windows(folder: Path) -> None:
+    known = ff.asof("prices", by="shop", time="row").col("price")
+    plan = ff.Plan({"x": known.standard_scale()})
+    tables = {"prices": pa.table({"shop": ["s1", "s2"], "row": [3, 9], "price": [1.0, 4.0]})}
+    manifest = plan.fit_transform_to("data", "out", tables=tables)[1]
+    assert ds.dataset("out").to_table().equals(plan.fit_transform("data", tables=tables)[1])
+    assert repr(manifest).startswith("Manifest(6,000 rows in 1 file of parquet, ")
 
 
 def test_later_rows_of_the_same_files_are_of_another_kind(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from fastfeat.api.learning import Learning, State
 from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan, TypeMismatch
 from fastfeat.plan.fit.part_state import learner_of
 from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.plan.lower import scheduling
+from fastfeat.plan.lower.passes import PASSES, learn_together
 from fastfeat.selfcheck.plans import contract_plans
 from fastfeat.selfcheck.tables import training_table
 
@@ -57,7 +60,7 @@ def learnt(
         assert learning.round < 20
         if draw(st.booleans()):
             learning = Learning.from_bytes(learning.to_bytes())
-        states = _states(learning, table, split(table.num_rows))
+        states = _states(learning, table, split(table.num_rows), draw(st.booleans()))
         if draw(st.booleans()):
             back = draw(st.sampled_from([State.from_bytes, learning.state_of_bytes]))
             states = [back(state.to_bytes()) for state in states]
@@ -86,8 +89,10 @@ def shown(features: pa.Table) -> dict[str, Any]:
     }
 
 
-def _states(learning: Learning[ff.FittedPlan], table: pa.Table, split: Split) -> list[State]:
-    """Return the state of each part, to which its batches are added."""
+def _states(
+    learning: Learning[ff.FittedPlan], table: pa.Table, split: Split, through_bytes: bool
+) -> list[State]:
+    """Return the state of each part, to which its batches are added, through bytes or not."""
     states: list[State] = []
     for part, batches in zip(split.parts, split.batches, strict=True):
         state = None
@@ -306,6 +311,84 @@ def test_rounds_that_see_other_rows_are_refused() -> None:
         second.next(second.partial(table[1:], range(1, 50_000)))
 
 
+def test_parts_that_lack_or_are_there_twice_are_told() -> None:
+    table = pa.table({"x": np.arange(9.0)})
+    learning = ff.Plan({"a": col("x").mean()}).learning(table.schema)
+
+    def part(*rows: int) -> State:
+        return learning.partial(table.take(pa.array(rows)), rows)
+
+    with pytest.raises(InvalidData, match=r"12 rows, but not of rows 0 to 11.* is in it twice"):
+        learning.next(part(*range(9)).merge(part(3, 4, 5)))
+    with pytest.raises(InvalidData, match=r"6 rows, but not of rows 0 to 5.*a part lacks"):
+        learning.next(part(0, 1, 2).merge(part(6, 7, 8)))
+    twice = State.from_bytes(part(0, 1, 2).to_bytes()).merge(part(0, 1, 2)).merge(part(6, 7, 8))
+    with pytest.raises(InvalidData, match="9 rows, but not of rows 0 to 8"):
+        learning.next(State.from_bytes(twice.to_bytes()))
+    again = learning.next(part(0, 2, 7, 8).merge(part(1, 3, 4, 5, 6))).finish().learnt()
+    assert again == ff.Plan({"a": col("x").mean()}).fit(table).learnt()
+
+
+def test_states_are_used_once() -> None:
+    learning = ff.Plan({"a": col("x").mean(), "b": col("k").woe_encode("y")}, label="y").learning(
+        {"x": "float64", "k": "utf8", "y": "int64"}
+    )
+
+    def part(first: int, y: int = 1) -> State:
+        return learning.partial({"x": [1.0], "k": ["a"], "y": [y]}, range(first, first + 1))
+
+    a, b = part(0), part(1)
+    with pytest.raises(InvalidData, match="merged with itself"):
+        a.merge(a)
+    both = a.merge(b)
+    for used in (a, b):
+        for use in (both.merge, learning.next, State.to_bytes):
+            with pytest.raises(InvalidData, match="is used up"):
+                use(used)
+        with pytest.raises(InvalidData, match="is used up"):
+            learning.partial({"x": [1.0], "k": ["a"], "y": [0]}, range(2, 3), into=used)
+    closed = State.from_bytes(both.to_bytes())
+    for_next = State.from_bytes(closed.to_bytes()).merge(part(2))
+    closed.merge(State.from_bytes(part(2).to_bytes()))
+    with pytest.raises(InvalidData, match="is used up"):
+        closed.merge(part(2))
+    second = learning.next(for_next)
+    with pytest.raises(InvalidData, match="is used up"):
+        learning.next(for_next)
+    row = {"x": [1.0], "k": ["a"], "y": [1]}
+    begun = second.partial(row, range(1))
+    with pytest.raises(InvalidData, match=r"classes|0 and 1"):
+        second.partial({**row, "y": [2]}, range(1, 2), into=begun)
+    with pytest.raises(InvalidData, match="is used up"):  # some of its tasks have seen the row
+        second.partial(row, range(1, 2), into=begun)
+    with pytest.raises(InvalidData, match="another plan, schema, or round"):
+        second.partial(row, range(2, 3), into=both)
+
+
+@pytest.mark.parametrize("odd", [None, b"?", 1])
+def test_what_is_no_state_is_told(odd: Any) -> None:
+    learning = ff.Plan({"a": col("x").mean()}).learning({"x": "float64"})
+    state = learning.partial({"x": [1.0]}, range(1))
+    for use in (state.merge, learning.next):
+        with pytest.raises(TypeMismatch, match="takes a state"):
+            use(odd)
+    for read in (State.from_bytes, Learning.from_bytes, learning.state_of_bytes):
+        with pytest.raises(FastfeatError, match=r"cut or changed|takes the bytes"):
+            read(odd)
+    read = learning.state_of_bytes(memoryview(state.to_bytes()))  # pyright: ignore[reportArgumentType]
+    assert learning.next(read).finish().learnt()
+
+
+def test_a_round_that_counts_the_rows_asks_for_a_column_of_them() -> None:
+    table = pa.table({"x": [1.0, 2.0], "y": [True, False]})
+    learning = ff.Plan({"a": col("x") + 1}).learning(table.schema)
+    part = table.select(learning.columns)
+    assert part.num_columns == 1
+    learning = learning.next(learning.partial(part, range(2)))
+    assert learning.columns == ["x"]
+    assert learning.finish().transform(table).to_pydict() == {"a": [2.0, 3.0]}
+
+
 def test_no_rows_and_no_rounds_are_told() -> None:
     learning = ff.Plan({"a": col("x").mean()}).learning({"x": "float64"})
     with pytest.raises(InvalidData, match="fit has no rows to learn"):
@@ -333,3 +416,36 @@ def test_a_label_that_looks_ahead_is_refused() -> None:
     plan = ff.Plan({"x": col("x").mean()}, label={"y": ff.count(over=ahead) == 0})
     with pytest.raises(InvalidPlan, match="looks ahead"):
         plan.learning({"x": "float64", "user": "int64", "ts": "timestamp[us]"})
+
+
+def test_states_of_tasks_that_are_joined_otherwise_are_refused() -> None:
+    table = pa.table({"x": [1.0, 2.0, 5.0], "y": [1, 2, 3]})
+    plan = ff.Plan({"x": col("x").standard_scale(), "y": col("y").standard_scale()})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scheduling, "PASSES", [p for p in PASSES if p is not learn_together])
+        apart = ff.Plan.from_json(plan.to_json()).learning(table.schema)
+        state = apart.partial(table, range(3))
+    with pytest.raises(InvalidData, match="of another plan, schema, or round"):
+        plan.learning(table.schema).next(state)
+    assert apart.next(state).finish() == plan.fit(table)
+
+
+@pytest.mark.parametrize("n_folds", [2, 200])
+@pytest.mark.parametrize("merges", [False, True])
+def test_folds_are_as_large_as_all_parts_make_them(n_folds: int, merges: bool) -> None:
+    table = pa.table({"k": [*"ab"] * 200, "y": [0, 1, 1, 0] * 100, "f": np.arange(400) % n_folds})
+    plan = ff.Plan({"e": col("k").target_encode("y", fold="f")}, label="y")
+    learning = plan.learning(table.schema)
+    with warnings.catch_warnings(record=True) as expected:
+        warnings.simplefilter("always")
+        plan.fit(table)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        while learning.round is not None:
+            state = learning.partial(table[:396], range(396))
+            into = None if merges else state
+            last = learning.partial(table[396:], range(396, 400), into=into)
+            learning = learning.next(state.merge(last) if merges else last)
+        learning.finish()
+    assert [str(one.message) for one in told] == [str(one.message) for one in expected]
+    assert bool(expected) == (n_folds == 200)

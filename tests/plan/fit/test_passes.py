@@ -20,9 +20,18 @@ from scheduled_plans import CASES, rows, tables  # pyright: ignore[reportMissing
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.errors import InvalidConfig, InvalidData, InvalidPlan, OutOfMemory
+from fastfeat.api import fit_to_files, out_of_core
+from fastfeat.errors import (
+    InvalidConfig,
+    InvalidData,
+    InvalidPlan,
+    LargerThanMemory,
+    OutOfMemory,
+)
 from fastfeat.io.budget import Budget
-from fastfeat.io.host_memory import bytes_of, peak_memory
+from fastfeat.io.host_memory import bytes_of, peak_memory, resident_memory
+from fastfeat.io.sources import read
+from fastfeat.io.sources.dataset import Dataset
 from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.selfcheck.plans import contract_plans
 from fastfeat.selfcheck.tables import training_table
@@ -89,6 +98,24 @@ def test_budget_that_the_process_has_already_is_an_error() -> None:
         SCALED.fit({"x": [1.0]}, memory="much")
 
 
+def test_what_the_process_has_already_is_no_part_of_what_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pa.table({"x": [1.0, 2.0, 5.0]})
+    folder = files_of(table, tmp_path / "of", [2])
+    resident = resident_memory() or pytest.skip("the system does not say")
+    free = max(resident, 100 << 20)
+    monkeypatch.setattr(out_of_core, "free_memory", lambda: free)
+    monkeypatch.setattr(fit_to_files, "free_memory", lambda: free)
+    monkeypatch.setattr(read, "free_memory", lambda: 1)
+    monkeypatch.setattr(Dataset, "bytes_of", lambda self, columns: free)
+    with pytest.warns(LargerThanMemory):
+        fitted = SCALED.fit(folder)
+    assert artifact_bytes(fitted.record) == artifact_bytes(SCALED.fit(table).record)
+    fitted, _ = SCALED.fit_transform_to(folder, tmp_path / "features")
+    assert artifact_bytes(fitted.record) == artifact_bytes(SCALED.fit(table).record)
+
+
 @pytest.mark.parametrize("options", [{"rows": [0]}, {"history": "batch"}, {"backend": "reference"}])
 def test_what_needs_all_rows_in_memory_is_an_error(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidPlan, match=f"{next(iter(options))}= needs all of them in memory"):
@@ -105,6 +132,16 @@ def test_reader_is_refused_where_rows_are_read_again() -> None:
     assert artifact_bytes(fitted.record) == artifact_bytes(scaled.fit(table).record)
     many = SCALED.fit(lambda: table.to_batches(1), memory="64GiB")
     assert artifact_bytes(many.record) == artifact_bytes(SCALED.fit(table).record)
+
+
+def test_infinite_value_of_a_reader_that_is_read_once_is_told() -> None:
+    table = pa.table({"x": [1.0, float("inf"), 2.0]})
+    reader = pa.RecordBatchReader.from_batches(table.schema, table.to_batches())
+    plan = ff.Plan({"x": col("x") - col("x").mean()})
+    with pytest.raises(InvalidData, match=r"mean\(\) is not finite: a value is infinite or too"):
+        plan.fit(reader, memory="16GiB")
+    with pytest.raises(InvalidData, match="first infinite value is inf in row 1"):
+        plan.fit(lambda: table.to_batches(), memory="16GiB")
 
 
 def test_failing_row_is_told_with_its_file(tmp_path: Path) -> None:

@@ -237,3 +237,22 @@ def test_data_that_changes_while_it_is_read_is_a_named_error():
     assert isinstance(error, InvalidData)
     assert "features 'half', 'double', 'byte': row 0" in str(error)
     assert "Was the data changed" in str(error)
+
+
+SUMMED = pa.table({"k": ["a"] * 10, "t": range(10), "x": [0] * 7 + [2**62, 2**62, 0]})
+"""Sums of the first nine rows are too large."""
+
+
+def test_a_chosen_row_whose_window_of_a_table_overflows_is_told_by_its_number_in_the_data() -> None:
+    asking = SUMMED.select(["k", "t"])
+    over = ff.window(by="k", time="t", table="p", closed="both")
+    fitted = ff.Plan({"s": col("x").sum(over=over)}).fit(asking, tables={"p": SUMMED.slice(0, 8)})
+    with pytest.raises(Overflow, match=r", row 9: the sum"):
+        fitted.transform(asking, tables={"p": SUMMED}, rows=[9, 2])
+
+
+def test_a_row_of_a_part_whose_window_overflows_is_told_by_its_number_in_the_whole() -> None:
+    over = ff.window(by="k", time="t", closed="both", tie="t")
+    learning = ff.Plan({"m": col("x").sum(over=over).mean()}).learning(SUMMED.schema)
+    with pytest.raises(Overflow, match=r", row 1008: the sum"):
+        learning.partial(SUMMED, range(1000, 1010))

@@ -242,6 +242,33 @@ def test_frames_of_prepared_features_are_those_of_the_general_way(
     assert n_calls(lambda: FITTED[False].transform(rows, to="arrow")) < before / 10
 
 
+@pytest.mark.parametrize("to", ["arrow", "numpy"])
+def test_text_of_polars_is_prepared_with_the_bits_of_the_general_way(to: str) -> None:
+    pl = pytest.importorskip("polars")
+    text = ["ab", None, "a much longer text than a view holds", "b"] * 25
+    rows = pl.DataFrame({"s": text, "kept": text, "x": np.arange(100.0)})
+    features = {
+        "code": col("s").ordinal_encode(),
+        "both": col("kept").str.len_bytes() + col("x"),
+        "has": col("s").str.contains("a"),
+    }
+    plan = ff.Plan(features, keep=["kept"])
+    fitted = plan.fit(rows)
+    views = pa.table(rows)  # as Arrow has them, which is not read anew
+    expected = general(fitted, views, to=to)
+    for found in (general(fitted, rows, to=to), *(fitted.transform(rows, to=to) for _ in range(2))):
+        if to == "arrow":
+            assert found.schema.equals(expected.schema)
+            assert found["kept"].equals(expected["kept"])
+            assert_same(found.drop_columns(["kept"]), expected.drop_columns(["kept"]))
+        else:
+            assert_same(found, expected)
+    plain = ff.Plan({name: features[name] for name in ("code", "has")}).fit(rows)
+    before = n_calls(lambda: general(plain, rows, to=to))
+    plain.transform(rows, to=to)
+    assert n_calls(lambda: plain.transform(rows, to=to)) < before / 2
+
+
 def test_a_frame_of_prepared_features_is_its_user_s() -> None:
     pytest.importorskip("pandas")
     rows = table_of(100, 6, missing=0.2)

@@ -314,3 +314,11 @@ def test_a_text_that_would_be_read_as_missing_is_refused(tmp_path: Path) -> None
     fitted = ff.Plan({"y": col("x")}, keep=["k"]).fit(data)
     with pytest.raises(ff.errors.InvalidData, match="'k' has the value ''"):
         fitted.transform_to(data, tmp_path / "out", partition_by="k")
+
+
+def test_pieces_are_small_enough_for_features_that_are_many() -> None:
+    data = pa.table({"x": np.arange(50_000.0)})
+    fitted = ff.Plan({f"f{k}": col("x") + k for k in range(64)}).fit(data)
+    pieces = list(pieces_of_later_rows(fitted.record, data, most_bytes=1 << 20).of_all())
+    assert max(piece.nbytes for piece in pieces) < 2 << 20
+    assert sum(piece.num_rows for piece in pieces) == 50_000

@@ -51,6 +51,7 @@ def rows(n_rows: int, seed: int, start: int = 0) -> pa.Table:
 
 
 EARLIER = rows(300, 1)
+EARLIER_BIG = EARLIER.append_column("big", pa.array(np.zeros(300, np.int64)))
 FITTED = ff.Plan(FEATURES, keep=["row", "card"], dtype="float32").fit(EARLIER, history="batch")
 
 
@@ -135,7 +136,7 @@ def test_a_feature_of_two_entities_is_refused() -> None:
         fitted.transform_batches(EARLIER)
     every = col("x").mean(over=ff.window(5, time="t"))
     fitted = ff.Plan({"every": every}).fit(EARLIER, history="batch")
-    with pytest.raises(ff.errors.InvalidPlan, match="'every' sees rows of all rows"):
+    with pytest.raises(ff.errors.InvalidPlan, match="'every' sees all rows, which"):
         fitted.transform_batches(EARLIER)
 
 
@@ -160,6 +161,43 @@ def test_a_row_that_fails_is_told_by_its_number_in_the_data() -> None:
     told = int(str(found.value).partition("row ")[2].partition(":")[0].partition(" ")[0])
     assert data["y"][told].as_py() != 0
     assert told >= number
+
+
+@pytest.mark.parametrize("of", ["history", "data", "window"])
+def test_a_row_that_fails_beside_a_history_is_told_by_its_number_where_it_stands(of: str) -> None:
+    past, data, row = rows(300, 8), rows(200, 9, 200), 123
+    value = np.zeros(300 if of == "history" else 200, np.int64)
+    value[row] = 2**62 + 7 if of != "window" else 2**63 - 5
+    if of == "window":  # the row itself is one too many for its sum
+        cards = data["card"].to_pylist()
+        value[cards.index(cards[row])] = 2**62 if cards.index(cards[row]) != row else 0
+    both = {
+        "history": past.append_column("big", pa.array(np.zeros(300, np.int64))),
+        "data": data.append_column("big", pa.array(np.zeros(200, np.int64))),
+    }
+    name = "history" if of == "history" else "data"
+    both[name] = both[name].set_column(6, "big", pa.array(value))
+    everything = ff.window(by="card", time="t", closed="both", tie="row")
+    feature = col("big") if of == "window" else col("big") * 2
+    fitted = ff.Plan({"sum": feature.sum(over=everything)}).fit(EARLIER_BIG, history="batch")
+    pieces = pieces_of_later_rows(fitted.record, both["data"], history=both["history"], n_shares=5)
+    with pytest.raises(ff.errors.Overflow) as found:
+        list(pieces.of_all())
+    told = str(found.value)
+    assert f"row {row}" in told
+    assert told.startswith("history=: ") == (of == "history")
+    assert ("that is the table, row 123" in told) == (of != "history")
+
+
+def test_a_history_that_is_later_is_told_by_its_row() -> None:
+    data, past = rows(300, 8, 200), rows(200, 9)
+    later = np.asarray(past["t"]).copy()
+    row = 199 - past["card"].to_pylist()[::-1].index("a")
+    later[row] = 1_000
+    past = past.set_column(0, "t", pa.array(later))
+    pieces = pieces_of_later_rows(FITTED.record, data, history=past, n_shares=5)
+    with pytest.raises(ff.errors.InvalidData, match=rf"^history=, row {row}: .* is later than"):
+        list(pieces.of_all())
 
 
 def test_a_history_that_is_later_is_told() -> None:

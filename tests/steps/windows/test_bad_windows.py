@@ -127,6 +127,7 @@ def test_durations_of_numpy_and_pandas_are_taken() -> None:
         (lambda: X.lag(1, over="k"), r"over=ff\.window\('7d', by='k'.*of a key is by='k'"),
         (lambda: API.count(over="k"), r"count\(over='k'\): over= takes a window"),
         (lambda: API.time_since_last(over="k"), "over= takes a window"),
+        (lambda: X.mean(over="28d"), r"a window: over=ff\.window\('28d', by='key', time='t'\)"),
         (lambda: API.session_id("1d", over="k"), "over= takes a window"),
         (lambda: X.mean(over=["k"]), "takes a window, such as"),
         (lambda: X.mean(over=col("k")), "takes a window, such as"),
