@@ -163,6 +163,11 @@ def _check_types(table: Any, types: InputSchema, rows: Rows) -> None:
             conform(column.slice(first, stop - first), name, dtype, int(rows[first]))
 
 
+def window_learnt_from(learning: Learning) -> str | None:
+    """Return the first function of windows that any round computes, as text; None without one."""
+    return first_window(learning.prepared.typed.schedule(PURPOSE))
+
+
 def first_window(schedule: Schedule) -> str | None:
     """Return the first function of windows over the rows that tasks compute, as text."""
     windows = (task.nodes[0] for task in schedule.tasks if task.kind == "windows")

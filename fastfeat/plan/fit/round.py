@@ -75,7 +75,8 @@ class Learning:
 
     def _columns(self) -> list[str]:
         if self.round is not None:
-            return _columns_read(self.schedule)
+            # a round that learns nothing counts the rows
+            return _columns_read(self.schedule) or self.prepared.plan.columns[:1]
         of_features = _columns_read(self.prepared.typed.schedule("training"))
         return [*dict.fromkeys((*of_features, *self.prepared.plan.keep))]
 

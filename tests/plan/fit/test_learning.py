@@ -163,6 +163,14 @@ def test_a_round_reads_the_columns_that_it_learns_from() -> None:
     assert shown(own) == shown(plan.fit_transform(table)[1])
 
 
+def test_a_round_that_learns_nothing_counts_rows() -> None:
+    plan, table = ff.Plan({"y": col("x") * 2}), pa.table({"k": ["a", "b"], "x": [1.0, 2.0]})
+    learning = plan.learning(table.schema)
+    assert learning.columns == ["x"]
+    learning = learning.next(learning.partial(table.select(learning.columns), range(2)))
+    assert artifact_bytes(learning.finish().record) == artifact_bytes(plan.fit(table).record)
+
+
 @pytest.mark.parametrize("name", ["codes", "levels", "out_of_fold", "scaled"])
 def test_states_that_leave_memory_learn_the_same(name: str, tmp_path: Path) -> None:
     plan, table, _ = FITS[name]

@@ -1,0 +1,323 @@
+"""Parts of the rows on the workers of an engine: tables in, states and features out.
+
+What engines have in common. A module of one says how parts are mapped, and how states travel: as
+Arrow tables of `STATES`, one row a state, and what a part has that cannot be learnt from as an
+error in place of its state. A worker computes with one thread, for an engine has one worker a core.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastfeat import errors, pickles
+from fastfeat.api.learning import Learning, State
+from fastfeat.api.plan import FittedPlan, Plan
+from fastfeat.engine.cpu.threads import using_threads
+from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan
+from fastfeat.io.arrow import Schema, Table, pa
+from fastfeat.ir.node import Call, postorder
+from fastfeat.ir.scope import window_nodes
+from fastfeat.ir.show import show
+from fastfeat.plan.fit.learning import window_learnt_from
+from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.plan.run.inputs import read_columns
+from fastfeat.plan.run.lookup_tables import Tables, read_tables
+
+STATES: Schema = pa.schema([("state", pa.large_binary()), ("error", pa.string())])
+"""Of a table of states: the bytes of each, or what was wrong, as JSON."""
+
+_IN_A_PART = (
+    "Rows are numbered from 0 in the part that a worker had, for the rows of an engine have no "
+    "numbers; there may be others that fail"
+)
+
+
+def learn(
+    plan: Plan,
+    schema: Schema,
+    tables: Tables,
+    state_of_all: Callable[[Learning[FittedPlan]], Table],
+) -> Learning[FittedPlan]:
+    """Return the learning of a plan after its last round.
+
+    Args:
+        plan: what is fitted.
+        schema: of the rows.
+        tables: lookup tables, as of `Plan.fit`.
+        state_of_all: gives the state of all rows in a round, which workers have merged; a table
+            without rows where there are none.
+
+    Raises:
+        InvalidPlan: folds are made of the number of a row, windows are learnt from, or the label
+            looks ahead.
+        FastfeatError: as `Plan.fit`.
+    """
+    _check_no_numbers(plan)
+    learning = plan.learning(schema, tables=tables)
+    window = window_learnt_from(learning.record)
+    if window is not None:
+        raise InvalidPlan(
+            f"{window} is learnt from, and sees the earlier rows of an entity, which an engine may "
+            "have in another part. Fit on files: plan.fit(files)"
+        )
+    while learning.round is not None:
+        learning = learning.next(_state_in(learning, state_of_all(learning)))
+    return learning
+
+
+def _check_no_numbers(plan: Plan) -> None:
+    """Raise for folds that are made of the number of a row.
+
+    Raises:
+        InvalidPlan: a feature has such.
+    """
+    for name, node in plan.declaration.nodes.items():
+        for part in postorder([node]):
+            if isinstance(part, Call) and part.function == "fold" and not part.args:
+                raise InvalidPlan(
+                    f"{name!r} divides rows into folds by their number, which the rows of an "
+                    "engine do not have. Say what divides them: fold_by= a column that tells rows "
+                    "or entities apart, fold= a column of folds, or time="
+                )
+
+
+def check_no_windows(plan: Plan) -> None:
+    """Raise for features that see other rows than their own.
+
+    Args:
+        plan: whose features are computed in parts.
+
+    Raises:
+        InvalidPlan: windows do.
+    """
+    for name, node in plan.declaration.nodes.items():
+        windows = window_nodes([node])
+        if windows:
+            raise InvalidPlan(
+                f"{name!r} sees the earlier rows of an entity, {show(windows[0])}, which an engine "
+                "may have in another part. Compute it of files: fitted.transform_to(files, out)"
+            )
+
+
+def state_of_part(learning: Learning[Any], parts: Iterable[Table]) -> Table:
+    """Return the state of some rows, on a worker.
+
+    Args:
+        learning: the round.
+        parts: the rows.
+
+    Returns:
+        A table of one state, or an error; of none where there are no rows.
+    """
+    state: State | None = None
+    try:
+        with using_threads(1):
+            for part in parts:
+                first = 0 if state is None else state.n_rows
+                if part.num_rows:
+                    numbers = range(first, first + part.num_rows)
+                    state = learning.partial(part, numbers, into=state)
+            return _states([] if state is None else [state.to_bytes()])
+    except FastfeatError as error:
+        return _error(error)
+
+
+def merged_states(learning: Learning[Any], given: Iterable[Table]) -> Table:
+    """Return the state of all rows of some states, on a worker.
+
+    Args:
+        learning: the round.
+        given: states.
+
+    Returns:
+        A table of one state, or the first error; of none where there are no states.
+    """
+    merged: State | None = None
+    try:
+        with using_threads(1):
+            for table in given:
+                if not table.num_rows:  # it may have no columns then
+                    continue
+                failed = _first_error(table)
+                if failed is not None:
+                    return failed
+                for content in table.column("state"):
+                    state = learning.state_of_bytes(content.as_py())
+                    merged = state if merged is None else merged.merge(state)
+            return _states([] if merged is None else [merged.to_bytes()])
+    except FastfeatError as error:
+        return _error(error)
+
+
+def _state_in(learning: Learning[FittedPlan], found: Table) -> State:
+    """Return the state of all rows, on the driver.
+
+    Raises:
+        FastfeatError: a worker has told it.
+    """
+    if not found.num_rows:
+        return learning.partial(learning.record.empty, range(0))
+    failed = _first_error(found)
+    if failed is not None:
+        raise _told(failed.column("error")[0].as_py())
+    return learning.state_of_bytes(found.column("state")[0].as_py())
+
+
+def _states(contents: list[bytes]) -> Table:
+    return pa.table({"state": contents, "error": [None] * len(contents)}, STATES)
+
+
+def _error(error: FastfeatError) -> Table:
+    """Return a table of an error in place of a state."""
+    told = json.dumps({"kind": type(error).__name__, "text": str(error)})
+    return pa.table({"state": [None], "error": [told]}, STATES)
+
+
+def _first_error(table: Table) -> Table | None:
+    """Return the first row of a table of states that is an error; None without one."""
+    for row, error in enumerate(table.column("error")):
+        if error.is_valid:
+            return table.slice(row, 1)
+    return None
+
+
+def _told(text: str) -> FastfeatError:
+    """Return the error that a worker has told."""
+    told = json.loads(text)
+    kind = getattr(errors, told["kind"], InvalidData)
+    error = kind(told["text"])
+    if "row " in told["text"]:
+        error.add_note(_IN_A_PART)
+    return error
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Transform:
+    """A fitted plan on its way to workers: data alone, without code.
+
+    Args:
+        artifact: of the fitted plan, as bytes.
+        tables: lookup tables, as Arrow tables.
+        label: the name of the label, where it follows the features; None where it does not.
+    """
+
+    artifact: bytes
+    tables: Mapping[str, Table]
+    label: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Training:
+    """A learning on its way to workers, once all is learnt: data alone, without code.
+
+    Args:
+        learning: as bytes.
+        label: as of `Transform`.
+    """
+
+    learning: bytes
+    label: str | None
+
+
+Features = Callable[[Table], Table]
+"""Gives the features of rows."""
+
+
+def features_of(given: Transform | Training) -> Features:
+    """Return the function that computes features on a worker."""
+    match given:
+        case Transform(artifact, tables, label):
+            fitted = pickles.fitted_of(artifact)
+
+            def own(part: Table) -> Table:
+                return fitted.transform(part, tables=tables)
+
+        case Training(content, label):
+            learning = Learning.from_bytes(content)
+            fitted = learning.finish()
+
+            def own(part: Table) -> Table:
+                return learning.training_features(part, range(part.num_rows))
+
+    def features(part: Table) -> Table:
+        with using_threads(1):
+            found = own(part)
+            if label is None:
+                return found
+            return found.append_column(label, fitted.label(part))
+
+    return features
+
+
+def transform_of(fitted: FittedPlan, tables: Tables, *, label: bool) -> Transform:
+    """Return a fitted plan as it goes to workers.
+
+    Args:
+        fitted: the plan.
+        tables: lookup tables, as of `FittedPlan.transform`; they are read here, once.
+        label: whether the label follows the features.
+
+    Raises:
+        InvalidPlan: windows see other rows, or there is no label.
+        FastfeatError: as `FittedPlan.transform`, of tables.
+    """
+    check_no_windows(fitted.plan)
+    known = read_tables(tables, list(fitted.record.table_columns))
+    return Transform(artifact_bytes(fitted.record), known, _label_name(fitted.plan, label))
+
+
+def training_of(learning: Learning[FittedPlan], plan: Plan, *, label: bool) -> Training:
+    """Return a learning, of which all is learnt, as it goes to workers for out-of-fold features.
+
+    Args:
+        learning: its tables go with it.
+        plan: what it has learnt.
+        label: as of `transform_of`.
+
+    Raises:
+        InvalidPlan: there is no label.
+    """
+    return Training(learning.to_bytes(), _label_name(plan, label))
+
+
+def _label_name(plan: Plan, label: bool) -> str | None:
+    """Return the name of the label that follows the features; None where none does.
+
+    Raises:
+        InvalidPlan: it is wanted, and there is none, or a feature has its name.
+    """
+    if not label:
+        return None
+    given = plan.label
+    if given is None:
+        raise InvalidPlan("label=True: the plan has no label. Give it one: Plan(..., label='y')")
+    name = given if isinstance(given, str) else next(iter(given))
+    if plan.declaration.looks_ahead:
+        raise InvalidPlan(
+            f"label=True: {name!r} looks ahead of its row, at rows which an engine may have in "
+            "another part. fitted.label(files) computes it"
+        )
+    if name in plan.keep:
+        raise InvalidPlan(f"label=True: {name!r} is kept, and so among the features already")
+    return name
+
+
+def columns_read(plan: Plan, schema: Schema, *, label: bool) -> list[str]:
+    """Return the columns that features are computed from, in order.
+
+    Args:
+        plan: the plan.
+        schema: of the rows.
+        label: whether the label is computed too.
+
+    Raises:
+        UnknownColumn: one is not there.
+    """
+    declared = plan.declaration
+    of_label = declared.label_sources if label else []
+    names = list(dict.fromkeys([*declared.row_columns, *declared.keep, *of_label]))
+    read_columns(schema.empty_table(), names)
+    return names

@@ -1,0 +1,154 @@
+"""Ray: artifacts and features are those of all rows in memory, whatever happens to workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from engine_rows import (
+    BY_NUMBER,
+    LEARNT_OF_THE_PAST,
+    OF_THE_PAST,
+    PLANS,
+    TABLES,
+    TOO_LARGE,
+    engine_rows,
+    in_order,
+    parts,
+)
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.api.learning import Learning
+from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan, TypeMismatch, UnknownColumn
+from fastfeat.plan.keep.artifact import artifact_bytes
+
+pytestmark = [pytest.mark.large, pytest.mark.filterwarnings("ignore")]  # Ray's own
+ray: Any = pytest.importorskip("ray")
+ours: Any = pytest.importorskip("fastfeat.integrations.ray")
+ROWS = engine_rows()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    """Run Ray with two workers, whose modules are those of this process."""
+    here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="error",
+        object_store_memory=100 << 20,
+        runtime_env={"env_vars": {"PYTHONPATH": here}},
+    )
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    yield
+    ray.shutdown()
+
+
+def dataset() -> Any:
+    return ray.data.from_arrow(parts(ROWS))
+
+
+def table_of(features: Any) -> pa.Table:
+    """Return the features of a dataset, in the order of the kept column."""
+    found = [part for part in ray.get(features.to_arrow_refs()) if part.num_rows]
+    return in_order(pa.concat_tables(found))
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_the_artifact_and_features_are_those_of_memory(name: str) -> None:
+    plan = PLANS[name]
+    expected, features = plan.fit_transform(ROWS, tables=TABLES)
+    fitted, found = ours.fit_transform(plan, dataset(), tables=TABLES)
+    assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
+    assert table_of(found).equals(in_order(features))
+    later = ours.transform(fitted, dataset(), tables=TABLES)
+    own = ff.Plan.from_json(plan.to_json()).fit(ROWS, tables=TABLES)
+    assert table_of(later).equals(in_order(own.transform(ROWS.slice(0), tables=TABLES)))
+
+
+def test_the_label_follows_the_features() -> None:
+    plan = PLANS["encoded"]
+    found = table_of(ours.fit_transform(plan, dataset(), tables=TABLES, label=True)[1])
+    label = plan.fit(ROWS, tables=TABLES).label(ROWS)
+    expected = pa.table({"id": ROWS.column("id"), "bought": label})
+    assert found.select(["id", "bought"]).equals(in_order(expected))
+    with pytest.raises(InvalidPlan, match="the plan has no label"):
+        ours.fit_transform(PLANS["scaled"], dataset(), label=True)
+
+
+def test_frames_and_functions_of_blocks_are_learnt_from() -> None:
+    plan = ff.Plan({"size": col("size").standard_scale(), "city": col("city").ordinal_encode()})
+    frame = ROWS.select(["size", "city"]).to_pandas()
+    given = ray.data.from_pandas([frame[:1000], frame[1000:]])
+    given = given.map_batches(lambda part: part, batch_format="pandas")
+    expected = plan.fit(ROWS)
+    assert artifact_bytes(ours.fit(plan, given).record) == artifact_bytes(expected.record)
+
+
+def test_the_driver_has_one_state_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[int | None] = []
+    open_state = Learning.state_of_bytes
+
+    def counted(learning: Any, content: bytes) -> Any:
+        opened.append(learning.round)
+        return open_state(learning, content)
+
+    monkeypatch.setattr(Learning, "state_of_bytes", counted)
+    ours.fit(PLANS["scaled"], dataset())
+    assert len(opened) == len(set(opened)) > 1
+
+
+def test_a_worker_that_is_killed_changes_nothing(tmp_path: Path) -> None:
+    def kill_once_a_pass(part: pa.Table, folder: str) -> pa.Table:
+        done = len(os.listdir(folder))
+        if part.num_rows and done < 2 and part.column_names:
+            Path(folder, f"{done}-{os.getpid()}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return part
+
+    plan = PLANS["scaled"]
+    given = dataset().map_batches(
+        kill_once_a_pass, fn_args=[str(tmp_path)], batch_format="pyarrow", batch_size=None
+    )
+    fitted = ours.fit(plan, given)
+    assert len(os.listdir(tmp_path)) == 2
+    assert artifact_bytes(fitted.record) == artifact_bytes(plan.fit(ROWS).record)
+
+
+def test_what_needs_numbers_or_other_rows_is_refused() -> None:
+    with pytest.raises(InvalidPlan, match="'risk' divides rows into folds by their number"):
+        ours.fit(BY_NUMBER, dataset())
+    with pytest.raises(InvalidPlan, match="is learnt from, and sees the earlier rows"):
+        ours.fit(LEARNT_OF_THE_PAST, dataset())
+    with pytest.raises(InvalidPlan, match="'before' sees the earlier rows of an entity"):
+        ours.fit_transform(OF_THE_PAST, dataset())
+    fitted = ours.fit(OF_THE_PAST, dataset())  # nothing is learnt of the past
+    with pytest.raises(InvalidPlan, match=r"fitted\.transform_to\(files, out\)"):
+        ours.transform(fitted, dataset())
+
+
+def test_errors_of_workers_are_those_of_fit() -> None:
+    with pytest.raises(FastfeatError) as expected:
+        TOO_LARGE.fit(ROWS)
+    with pytest.raises(type(expected.value), match="row ") as found:
+        ours.fit(TOO_LARGE, dataset())
+    assert "Rows are numbered from 0 in the part" in found.value.__notes__[0]
+
+
+def test_datasets_that_cannot_be_read_are_told() -> None:
+    with pytest.raises(TypeMismatch, match=r"takes a ray\.data\.Dataset, got Table"):
+        ours.fit(PLANS["scaled"], ROWS)
+    with pytest.raises(InvalidData, match="no rows"):
+        ours.fit(PLANS["scaled"], ray.data.from_arrow(ROWS[:0]))
+    with pytest.raises(UnknownColumn, match="size"):
+        ours.fit(PLANS["scaled"], ray.data.from_arrow(ROWS.drop_columns("size")))
+    fitted = PLANS["scaled"].fit(ROWS)
+    with pytest.raises(UnknownColumn, match="size"):
+        ours.transform(fitted, ray.data.from_arrow(ROWS.drop_columns("size")))

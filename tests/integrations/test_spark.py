@@ -1,0 +1,177 @@
+"""Spark: artifacts and features are those of all rows in memory, whatever happens to workers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from engine_rows import (
+    BY_NUMBER,
+    LEARNT_OF_THE_PAST,
+    OF_THE_PAST,
+    PLANS,
+    TABLES,
+    TOO_LARGE,
+    engine_rows,
+    in_order,
+)
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.api.learning import Learning
+from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan, TypeMismatch, UnknownColumn
+from fastfeat.plan.keep.artifact import artifact_bytes
+
+pytestmark = [pytest.mark.large, pytest.mark.filterwarnings("ignore")]  # Spark's own
+sql: Any = pytest.importorskip("pyspark.sql")
+ours: Any = pytest.importorskip("fastfeat.integrations.spark")
+if shutil.which("java") is None:
+    pytest.skip("Spark needs Java", allow_module_level=True)
+ROWS = engine_rows()
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[Any]:
+    """Give a session of two workers, with the Python of this process."""
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    options = {
+        "spark.driver.memory": "1g",
+        "spark.ui.enabled": "false",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.log.level": "OFF",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.session.timeZone": "America/New_York",  # which has no part in what is learnt
+    }
+    made = sql.SparkSession.builder.master("local[2,4]").config(map=options).getOrCreate()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def frame(session: Any) -> Any:
+    return session.createDataFrame(ROWS).repartition(5).cache()
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_the_artifact_and_features_are_those_of_memory(name: str, frame: Any) -> None:
+    plan = PLANS[name]
+    expected, features = plan.fit_transform(ROWS, tables=TABLES)
+    fitted, found = ours.fit_transform(plan, frame, tables=TABLES)
+    assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
+    assert_same(found, features)
+    own = ff.Plan.from_json(plan.to_json()).fit(ROWS, tables=TABLES)
+    later = ours.transform(fitted, frame, tables=TABLES)
+    assert_same(later, own.transform(ROWS.slice(0), tables=TABLES))
+
+
+def assert_same(found: Any, features: pa.Table) -> None:
+    """Check features in the types of Spark, and then those of fastfeat."""
+    own, expected = in_order(found.toArrow()), in_order(features)
+    assert own.cast(expected.schema).equals(expected)
+
+
+def test_features_have_types_of_spark_and_the_label_follows(frame: Any) -> None:
+    plan = PLANS["encoded"]
+    found = ours.fit_transform(plan, frame, tables=TABLES, label=True)[1]
+    types = {field.name: field.dataType.simpleString() for field in found.schema}
+    assert types["at_Bern"] == "smallint"
+    assert types["bought"] == "boolean"
+    label = plan.fit(ROWS, tables=TABLES).label(ROWS)
+    assert_same(found.select("id", "bought"), pa.table({"id": ROWS.column("id"), "bought": label}))
+    with pytest.raises(InvalidPlan, match="the plan has no label"):
+        ours.fit_transform(PLANS["scaled"], frame, label=True)
+
+
+def test_names_with_dots_and_times_of_zones_are_read(session: Any) -> None:
+    table = pa.table(
+        {
+            "a.b": [1.0, 2.0, 4.0],
+            "at": pa.array([0, 3_600_000_000, 7_200_000_000], pa.timestamp("us", "UTC")),
+            "`id`": [0, 1, 2],
+        }
+    )
+    plan = ff.Plan(
+        {"a": col("a.b").standard_scale(), "hour": col("at").dt.hour(), "at": col("at")},
+        keep=["`id`"],
+    )
+    expected, features = plan.fit_transform(table)
+    fitted, found = ours.fit_transform(plan, session.createDataFrame(table))
+    assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
+    own = found.toArrow().sort_by("`id`")
+    assert own.cast(features.schema).to_pydict() == features.to_pydict()
+
+
+def test_the_driver_has_one_state_a_pass(frame: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[int | None] = []
+    open_state = Learning.state_of_bytes
+
+    def counted(learning: Any, content: bytes) -> Any:
+        opened.append(learning.round)
+        return open_state(learning, content)
+
+    monkeypatch.setattr(Learning, "state_of_bytes", counted)
+    ours.fit(PLANS["scaled"], frame)
+    assert len(opened) == len(set(opened)) > 1
+
+
+def test_a_worker_that_is_killed_changes_nothing(frame: Any, tmp_path: Path) -> None:
+    folder = str(tmp_path)
+
+    def kill_twice(batches: Iterator[Any]) -> Iterator[Any]:
+        for batch in batches:
+            done = len(os.listdir(folder))
+            if done < 2:
+                Path(folder, f"{done}-{os.getpid()}").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield batch
+
+    plan = PLANS["scaled"]
+    fitted = ours.fit(plan, frame.mapInArrow(kill_twice, frame.schema))
+    assert len(os.listdir(tmp_path)) >= 2
+    assert artifact_bytes(fitted.record) == artifact_bytes(plan.fit(ROWS).record)
+
+
+def test_what_needs_numbers_or_other_rows_is_refused(frame: Any) -> None:
+    with pytest.raises(InvalidPlan, match="'risk' divides rows into folds by their number"):
+        ours.fit(BY_NUMBER, frame)
+    with pytest.raises(InvalidPlan, match="is learnt from, and sees the earlier rows"):
+        ours.fit(LEARNT_OF_THE_PAST, frame)
+    with pytest.raises(InvalidPlan, match="'before' sees the earlier rows of an entity"):
+        ours.fit_transform(OF_THE_PAST, frame)
+    with pytest.raises(InvalidPlan, match=r"fitted\.transform_to\(files, out\)"):
+        ours.transform(OF_THE_PAST.fit(ROWS), frame)
+
+
+def test_errors_of_workers_are_those_of_fit(frame: Any) -> None:
+    with pytest.raises(FastfeatError) as expected:
+        TOO_LARGE.fit(ROWS)
+    with pytest.raises(type(expected.value), match="row ") as found:
+        ours.fit(TOO_LARGE, frame)
+    assert "Rows are numbered from 0 in the part" in found.value.__notes__[0]
+
+
+def test_frames_that_cannot_be_read_are_told(frame: Any) -> None:
+    with pytest.raises(TypeMismatch, match="takes a DataFrame of Spark, got Table"):
+        ours.fit(PLANS["scaled"], ROWS)
+    with pytest.raises(InvalidData, match="no rows"):
+        ours.fit(PLANS["scaled"], frame.limit(0))
+    with pytest.raises(UnknownColumn, match="size"):
+        ours.fit(PLANS["scaled"], frame.drop("size"))
+    with pytest.raises(UnknownColumn, match="size"):
+        ours.transform(PLANS["scaled"].fit(ROWS), frame.drop("size"))
+
+
+def test_values_that_no_type_of_spark_holds_are_told(session: Any) -> None:
+    table = pa.table({"n": range(100)})
+    fitted = ff.Plan({"n": col("n").hash()}).fit(table)  # some of them are beyond 2**63
+    features = ours.transform(fitted, session.createDataFrame(table))
+    with pytest.raises(Exception, match="'n' is uint64, which Spark holds as int64"):
+        features.collect()
