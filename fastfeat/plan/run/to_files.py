@@ -129,9 +129,12 @@ def check_beside(target: Path, data: Any, *read: Dataset | str | None) -> None:
         read: data sets, of which some are in files.
 
     Raises:
-        OutputError: it is one of their files, or in the folder of the data.
+        OutputError: it is one of their files, or in the folder of the data, or nowhere.
     """
-    own = target.resolve()
+    try:
+        own = target.resolve()
+    except OSError as error:  # the folder that a process is in may be gone
+        raise OutputError(f"cannot write {target}: {reason_of(error)}") from error
     for dataset in read:
         parts = dataset.parts if isinstance(dataset, Dataset) else ()
         if any(
