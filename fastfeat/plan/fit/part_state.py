@@ -208,7 +208,7 @@ def state_bytes(state: PartState) -> bytes:
 
 
 def _head_of(state: PartState) -> dict[str, Any]:
-    """Return what is written of any state."""
+    """Return the part of the head that any state has."""
     return {
         "digest": state.digest,
         "n_rows": state.n_rows,

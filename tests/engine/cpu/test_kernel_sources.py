@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,7 @@ def modules(places: Mapping[str, str]) -> dict[str, Path]:
     return {module_of(path, places): path for path in files}
 
 
+@cache
 def texts() -> dict[str, str]:
     """Return a text for each family of kernels: the generated, and each folder with entries."""
     written = [
@@ -73,6 +75,7 @@ def copied(tmp_path: Path) -> Iterator[Mapping[str, str]]:
     forget()
 
 
+@cache
 def parsed(content: bytes) -> set[Import]:
     """Return the imports that a parser finds."""
     ours = re.compile(r"fastfeat(_kernels)?(\.|$)")

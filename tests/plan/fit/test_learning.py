@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -419,3 +420,24 @@ def test_states_of_tasks_that_are_joined_otherwise_are_refused() -> None:
     with pytest.raises(InvalidData, match="of another plan, schema, or round"):
         plan.learning(table.schema).next(state)
     assert apart.next(state).finish() == plan.fit(table)
+
+
+@pytest.mark.parametrize("n_folds", [2, 200])
+@pytest.mark.parametrize("merges", [False, True])
+def test_folds_are_as_large_as_all_parts_make_them(n_folds: int, merges: bool) -> None:
+    table = pa.table({"k": [*"ab"] * 200, "y": [0, 1, 1, 0] * 100, "f": np.arange(400) % n_folds})
+    plan = ff.Plan({"e": col("k").target_encode("y", fold="f")}, label="y")
+    learning = plan.learning(table.schema)
+    with warnings.catch_warnings(record=True) as expected:
+        warnings.simplefilter("always")
+        plan.fit(table)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        while learning.round is not None:
+            state = learning.partial(table[:396], range(396))
+            into = None if merges else state
+            last = learning.partial(table[396:], range(396, 400), into=into)
+            learning = learning.next(state.merge(last) if merges else last)
+        learning.finish()
+    assert [str(one.message) for one in told] == [str(one.message) for one in expected]
+    assert bool(expected) == (n_folds == 200)

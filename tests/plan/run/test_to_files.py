@@ -329,3 +329,11 @@ def test_a_place_where_no_folder_can_be_is_told(
     fitted = ff.Plan({"x": col("x") + 1}).fit({"x": [1.0]})
     with pytest.raises(ff.errors.OutputError, match=f"cannot write {out}"):
         fitted.transform_to({"x": [1.0]}, out)
+
+
+def test_pieces_are_small_enough_for_features_that_are_many() -> None:
+    data = pa.table({"x": np.arange(50_000.0)})
+    fitted = ff.Plan({f"f{k}": col("x") + k for k in range(64)}).fit(data)
+    pieces = list(pieces_of_later_rows(fitted.record, data, most_bytes=1 << 20).of_all())
+    assert max(piece.nbytes for piece in pieces) < 2 << 20
+    assert sum(piece.num_rows for piece in pieces) == 50_000
