@@ -21,7 +21,7 @@ from fastfeat.plan.run.encoded_rows import encoded_in_files
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
 from fastfeat.plan.run.pieces import MOST_BYTES, pieces_of
-from fastfeat.plan.run.to_files import Layout, digest_of_tables, write_features
+from fastfeat.plan.run.to_files import Layout, check_beside, digest_of_tables, write_features
 
 
 def fit_and_write(
@@ -41,6 +41,7 @@ def fit_and_write(
     """
     budget = budget_of_free(free_memory()) if memory is None else budget_of(memory)
     dataset = dataset_of(data)
+    check_beside(layout.target, data, dataset)
     dataset.check(plan.columns)
     known = read_tables(tables, list(plan.table_columns))
     first = learning_record(plan, dataset.schema, known)

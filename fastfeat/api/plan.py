@@ -946,7 +946,8 @@ class FittedPlan:
         Raises:
             InvalidPlan: as `transform_batches`; an option that is none, or for folders.
             OutputError: a full disk; a folder of other files, or of features of another plan, other
-                data or other tables; a damaged manifest; another process writes it.
+                data or other tables; a damaged manifest; another process writes it; a file of the
+                data, or a place in its folder.
             LibraryUnavailable: deltalake or pylance is not installed.
             FastfeatError: as `transform`; rows are numbered in the data.
 

@@ -355,3 +355,11 @@ def test_files_of_another_file_system_are_read_through_it(tmp_path: Path) -> Non
         f"{folder.name}/part-{k}.parquet" for k in range(3)
     ]
     assert pa.concat_tables([of.table for of in scan(dataset, None, 100)]).equals(rows(0, 20))
+
+
+def test_a_folder_of_other_files_too_is_told_of_patterns(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "a.parquet")
+    (tmp_path / "readme.txt").write_text("what this is")
+    with pytest.raises(InvalidData, match=r"readme\.txt: neither .*leaves such files out: folder/"):
+        dataset_of(tmp_path)
+    assert dataset_of(str(tmp_path / "*.parquet")).n_rows == 1

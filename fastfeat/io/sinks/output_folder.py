@@ -139,8 +139,13 @@ def _locked(folder: Path, target: Path) -> int | None:
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if fcntl is None:
-                return None
+        except OSError as error:
+            if isinstance(error, FileExistsError) and not os.path.lexists(folder):
+                continue  # another process has just moved it
+            raise OutputError(f"cannot write {target}: {reason_of(error)}") from error
+        if fcntl is None:
+            return None
+        try:
             descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:  # another process has just moved it
             continue

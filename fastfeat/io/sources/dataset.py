@@ -228,7 +228,7 @@ def _of_once(reader: Any) -> Dataset:
 
 def _of_files(files: Sequence[Located]) -> Dataset:
     """Return files, all of one format, with the columns of their partitions."""
-    formats = [_format(file) for file in files]
+    formats = [_format(file, is_alone=len(files) == 1) for file in files]
     for file, file_format in zip(files, formats, strict=True):
         if file_format != formats[0]:
             raise InvalidData(
@@ -252,7 +252,7 @@ def _in_partition(part: FilePart, keys: Mapping[str, Array], number: int) -> Fil
     return replace(part, partition=values) if values else part
 
 
-def _format(file: Located) -> Format:
+def _format(file: Located, *, is_alone: bool) -> Format:
     """Return the format of a file that has bytes."""
     if file.n_bytes == 0:
         raise InvalidData(f"{file.name}: the file is empty")
@@ -262,9 +262,10 @@ def _format(file: Located) -> Format:
     with file.filesystem.open_input_file(file.path) as opened:
         seen = format_of_bytes(opened.read(8))
     if seen is None and named is None:
+        pattern = "" if is_alone else ". A pattern leaves such files out: folder/*.parquet"
         raise InvalidData(
             f"{file.name}: neither its suffix nor its first bytes name a format. "
-            f"Known suffixes: {', '.join(SUFFIXES)}"
+            f"Known suffixes: {', '.join(SUFFIXES)}{pattern}"
         )
     return cast("Format", seen or named)
 

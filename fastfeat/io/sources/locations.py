@@ -158,7 +158,7 @@ def _in_folders(
         _file(filesystem, info, prefix, base)
         for folder in folders
         for info in _infos(filesystem, folder, text, recursive=True)
-        if info.type == _fs().FileType.File and not _is_hidden(_below(info.path, folder))
+        if info.type == _fs().FileType.File and not is_hidden(_below(info.path, folder))
     ]
     if not found:
         raise InvalidData(f"{text}: there is no file in it (names that begin with _ or . aside)")
@@ -195,7 +195,7 @@ def _matches(filesystem: Any, folder: str, parts: list[str], text: str) -> Itera
     for info in _infos(filesystem, folder, text):
         name = info.path.rpartition("/")[2]
         is_folder = info.type == _fs().FileType.Directory
-        if _is_hidden(name) and not part.startswith(("_", ".")):
+        if is_hidden(name) and not part.startswith(("_", ".")):
             continue
         if part == "**":
             if is_folder:
@@ -222,7 +222,8 @@ def _below(path: str, folder: str) -> str:
     return path.removeprefix(folder).lstrip("/")
 
 
-def _is_hidden(path: str) -> bool:
+def is_hidden(path: str) -> bool:
+    """Return whether a path in a folder of data is passed over, by a name that begins _ or ."""
     return any(part.startswith(("_", ".")) for part in path.split("/"))
 
 

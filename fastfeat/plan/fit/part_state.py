@@ -213,7 +213,7 @@ def state_bytes(state: PartState) -> bytes:
 
 
 def _head_of(state: PartState) -> dict[str, Any]:
-    """Return what is written of any state."""
+    """Return the head of a state: what is written of an open and of a closed one."""
     return {
         "digest": state.digest,
         "n_rows": state.n_rows,

@@ -33,7 +33,9 @@ from fastfeat.io.sinks.output_folder import add_part, finished, publish, unfinis
 from fastfeat.io.sinks.partitions import check_columns
 from fastfeat.io.sinks.parts import group_rows_of, part_rows_of, parts_of, regrouped
 from fastfeat.io.sources.dataset import Dataset
+from fastfeat.io.sources.file_parts import FilePart
 from fastfeat.io.sources.formats import SUFFIXES, Format
+from fastfeat.io.sources.locations import is_hidden
 from fastfeat.ir.node import TableColumn
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
@@ -116,6 +118,40 @@ _BY_SUFFIX = {".lance": "lance", ".delta": "delta"}
 def names_file(out: Path) -> bool:
     """Return whether an output is a file, by its suffix."""
     return out.suffix.lower() in SUFFIXES and not out.is_dir()
+
+
+def check_beside(target: Path, data: Any, *read: Dataset | str | None) -> None:
+    """Raise where an output would replace a file that is read, or be read as data the next time.
+
+    Args:
+        target: the file or the folder.
+        data: the data as a user gives it, which may be a folder.
+        read: data sets, of which some are in files.
+
+    Raises:
+        OutputError: it is one of their files, or in the folder of the data, or nowhere.
+    """
+    try:
+        own = target.resolve()
+    except OSError as error:  # the folder that a process is in may be gone
+        raise OutputError(f"cannot write {target}: {reason_of(error)}") from error
+    for dataset in read:
+        parts = dataset.parts if isinstance(dataset, Dataset) else ()
+        if any(
+            isinstance(part, FilePart) and Path(part.at.name).resolve() == own for part in parts
+        ):
+            raise OutputError(
+                f"{target} is a file of the data, which its features would replace. Name another"
+            )
+    given = cast("str", data) if isinstance(data, (str, os.PathLike)) else own
+    folder = Path(given).resolve()
+    if folder == own or not own.is_relative_to(folder) or not folder.is_dir():
+        return
+    if not is_hidden(own.relative_to(folder).as_posix()):
+        raise OutputError(
+            f"{target} is in the folder of the data: its features would be rows of the data the "
+            "next time. Name a place beside it"
+        )
 
 
 def write_features(
@@ -206,6 +242,7 @@ def write_later_rows(
         n_shares=n_shares,
         folder=parent if parent.is_dir() else None,
     )
+    check_beside(layout.target, data, pieces.dataset, earlier)
     of_tables = digest_of_tables(known, list(fitted.table_columns))
     return write_features(pieces, layout, digest, of_tables, earlier)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -316,9 +317,53 @@ def test_a_text_that_would_be_read_as_missing_is_refused(tmp_path: Path) -> None
         fitted.transform_to(data, tmp_path / "out", partition_by="k")
 
 
+@pytest.mark.parametrize("out", ["data/a.parquet", "data/../data/a.parquet", "link.parquet"])
+def test_a_file_of_the_data_is_not_replaced(
+    fitted: ff.FittedPlan, table: pa.Table, tmp_path: Path, out: str
+) -> None:
+    (tmp_path / "data").mkdir()
+    source = tmp_path / "data" / "a.parquet"
+    pq.write_table(table, source)
+    (tmp_path / "link.parquet").symlink_to(source)
+    plan = ff.Plan({"x": col("x")})
+    with pytest.raises(ff.errors.OutputError, match="is a file of the data, which its features"):
+        fitted.transform_to(source, tmp_path / out)
+    with pytest.raises(ff.errors.OutputError, match="is a file of the data, which its features"):
+        plan.fit_transform_to([source], tmp_path / out)
+    assert pq.read_table(source).equals(table)
+
+
+def test_features_are_not_written_among_the_data(
+    fitted: ff.FittedPlan, table: pa.Table, tmp_path: Path
+) -> None:
+    pq.write_table(table, tmp_path / "a.parquet")
+    plan = ff.Plan({"x": col("x")})
+    for name in ("out", "b.parquet", "deeper/out"):
+        for write in (fitted.transform_to, plan.fit_transform_to):
+            with pytest.raises(ff.errors.OutputError, match="is in the folder of the data"):
+                write(tmp_path, tmp_path / name)
+    fitted.transform_to(tmp_path, tmp_path / "_out")
+    fitted.transform_to(tmp_path / "a.parquet", tmp_path / "out")
+    assert pq.read_table(tmp_path / "out").equals(pq.read_table(tmp_path / "_out"))
+
+
 def test_pieces_are_small_enough_for_features_that_are_many() -> None:
     data = pa.table({"x": np.arange(50_000.0)})
     fitted = ff.Plan({f"f{k}": col("x") + k for k in range(64)}).fit(data)
     pieces = list(pieces_of_later_rows(fitted.record, data, most_bytes=1 << 20).of_all())
     assert max(piece.nbytes for piece in pieces) < 2 << 20
     assert sum(piece.num_rows for piece in pieces) == 50_000
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder that is in use stays there")
+@pytest.mark.parametrize("out", ["features", "further/features", "features.parquet"])
+def test_a_place_where_no_folder_can_be_is_told(
+    out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    fitted = ff.Plan({"x": col("x") + 1}).fit({"x": [1.0]})
+    with pytest.raises(ff.errors.OutputError, match=f"cannot write {out}"):
+        fitted.transform_to({"x": [1.0]}, out)
