@@ -109,7 +109,7 @@ class Learning(Generic[Face]):
     def partial(
         self,
         data: Any,
-        rows: range | Sequence[int] | NDArray[np.integer[Any]],
+        rows: range | Sequence[int] | NDArray[np.integer[Any]] | None,
         *,
         into: State | None = None,
     ) -> State:
@@ -119,12 +119,14 @@ class Learning(Generic[Face]):
             data: the rows, as in `Plan.fit`; columns that the round does not read may lack.
             rows: their numbers in the whole data, which has rows from 0 on, ascending, shape
                 (n_rows,): a range, or any. They divide the rows into folds, name one that fails,
-                and tell parts that lack or are there twice.
+                and tell parts that lack or are there twice. None where they have no numbers, as
+                those of an engine: one that fails is told by its number in the state, then.
             into: a state of other rows of this round, which these are added to: it is used up, and
                 is so too where these rows are at fault.
 
         Raises:
             InvalidData: `into` is of another round, damaged, or used up.
+            InvalidPlan: rows without numbers are divided into folds by them.
             FastfeatError: as `Plan.fit`.
         """
         own = None if into is None else _record(into)
@@ -170,7 +172,7 @@ class Learning(Generic[Face]):
     def training_features(
         self,
         data: Any,
-        rows: range | Sequence[int] | NDArray[np.integer[Any]],
+        rows: range | Sequence[int] | NDArray[np.integer[Any]] | None,
         *,
         to: str = "arrow",
         categories: bool = False,
@@ -268,13 +270,13 @@ def _no_rows(schema: Any) -> Any:
     return pa.table(arrays)
 
 
-def _numbers(rows: Any) -> range | NDArray[np.int64]:
-    """Return the numbers of rows, ascending.
+def _numbers(rows: Any) -> range | NDArray[np.int64] | None:
+    """Return the numbers of rows, ascending; None where they have none.
 
     Raises:
         TypeMismatch: they are none, or not ascending.
     """
-    if isinstance(rows, range) and rows.step == 1 and rows.start >= 0:
+    if rows is None or (isinstance(rows, range) and rows.step == 1 and rows.start >= 0):
         return rows
     numbers = np.asarray(rows)
     if numbers.ndim == 1 and not len(numbers):

@@ -116,10 +116,8 @@ def state_of_part(learning: Learning[Any], parts: Iterable[Table]) -> Table:
     try:
         with using_threads(1):
             for part in parts:
-                first = 0 if state is None else state.n_rows
                 if part.num_rows:
-                    numbers = range(first, first + part.num_rows)
-                    state = learning.partial(part, numbers, into=state)
+                    state = learning.partial(part, None, into=state)
             return _states([] if state is None else [state.to_bytes()])
     except FastfeatError as error:
         return _error(error)
@@ -240,7 +238,7 @@ def features_of(given: Transform | Training) -> Features:
             fitted = learning.finish()
 
             def own(part: Table) -> Table:
-                return learning.training_features(part, range(part.num_rows))
+                return learning.training_features(part, None)
 
     def features(part: Table) -> Table:
         with using_threads(1):

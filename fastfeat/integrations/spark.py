@@ -18,6 +18,7 @@ its path otherwise.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -56,7 +57,11 @@ _MOST_BYTES = 32 << 20
 _N_SLOTS = 8
 """Tasks of the first level of merging where the session does not say how many run at once."""
 _SIGNED = {"uint8": "int16", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
-_ANOTHER_PYTHON = "No module named 'fastfeat'", "PYTHON_VERSION_MISMATCH"
+_ANOTHER_PYTHON = re.compile(
+    "No module named '(fastfeat|numba|numpy|pandas|pyarrow)|"
+    "PYTHON_VERSION_MISMATCH|PACKAGE_NOT_INSTALLED"
+)
+"""What Spark says where the Python of the executors is not that of the driver."""
 
 
 @explaining_as("spark.", {})
@@ -168,7 +173,7 @@ def _collected(states: Any) -> Table:
     try:
         rows = states.collect()
     except Exception as error:  # the kinds of Spark differ by how it is connected
-        if any(text in str(error) for text in _ANOTHER_PYTHON):
+        if _ANOTHER_PYTHON.search(str(error)):
             raise BackendUnavailable(
                 "the executors of Spark run a Python without fastfeat, or of another version than "
                 "the driver: before the session starts, set the variable PYSPARK_PYTHON to the "

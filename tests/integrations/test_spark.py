@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,6 +168,36 @@ def test_frames_that_cannot_be_read_are_told(frame: Any) -> None:
         ours.fit(PLANS["scaled"], frame.drop("size"))
     with pytest.raises(UnknownColumn, match="size"):
         ours.transform(PLANS["scaled"].fit(ROWS), frame.drop("size"))
+
+
+OTHER_PYTHON = """
+import pyarrow as pa
+from pyspark.sql import SparkSession
+import fastfeat as ff
+from fastfeat.errors import BackendUnavailable
+from fastfeat.integrations import spark
+local = {"spark.ui.enabled": "false", "spark.driver.host": "127.0.0.1", "spark.log.level": "OFF"}
+session = SparkSession.builder.master("local[1]").config(map=local).getOrCreate()
+frame = session.createDataFrame(pa.table({"x": [1.0, 2.0]}))
+try:
+    spark.fit(ff.Plan({"x": ff.col("x").standard_scale()}), frame)
+except BackendUnavailable as error:
+    print("told:", error)
+"""
+
+
+def test_executors_of_another_python_are_told() -> None:
+    bare = Path(sys.base_prefix, "bin", "python3")  # of this version, without packages
+    done = subprocess.run(
+        [sys.executable, "-c", OTHER_PYTHON],
+        env={**os.environ, "PYSPARK_PYTHON": str(bare)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert "told: " in done.stdout, done.stderr[-2000:]
+    assert "set the variable PYSPARK_PYTHON" in done.stdout
 
 
 def test_values_that_no_type_of_spark_holds_are_told(session: Any) -> None:

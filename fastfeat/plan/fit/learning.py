@@ -84,13 +84,15 @@ def begin(plan: Declaration, empty: Any, tables: Tables, identity: str) -> Learn
 
 
 @in_ieee
-def add_part(learning: Learning, data: Any, rows: Rows, state: PartState | None) -> PartState:
+def add_part(
+    learning: Learning, data: Any, rows: Rows | None, state: PartState | None
+) -> PartState:
     """Return the state of a part of the rows.
 
     Args:
         learning: the round.
         data: the rows, with the columns that the round reads.
-        rows: their numbers in the whole data, ascending.
+        rows: their numbers in the whole data, ascending; None where they have none.
         state: that of other rows, which these are added to: it is used up, and is so too where
             the rows are at fault, of which some tasks have seen it; None for a new one.
 
@@ -104,7 +106,7 @@ def add_part(learning: Learning, data: Any, rows: Rows, state: PartState | None)
     if state is None:
         state = PartState(learning.digest, told={}, whole=first_window(learning.schedule))
     opening = opened(learning, state)
-    batch = _batch(learning, data, rows, learning.schedule)
+    batch = _batch(learning, data, rows, learning.schedule, opening.n_rows)
     check_whole(opening, batch.n_rows)
     state.is_used = True
     state = replace(opening, is_used=False)
@@ -121,10 +123,21 @@ def add_part(learning: Learning, data: Any, rows: Rows, state: PartState | None)
     return state
 
 
-def _batch(learning: Learning, data: Any, rows: Rows, schedule: Schedule) -> Batch:
-    """Return a part of the rows for some tasks; nothing is made of it but the folds by number."""
+def _batch(
+    learning: Learning, data: Any, given: Rows | None, schedule: Schedule, n_before: int = 0
+) -> Batch:
+    """Return a part of the rows for some tasks; nothing is made of it but the folds by number.
+
+    Args:
+        learning: the round.
+        data: the rows.
+        given: their numbers; None where they have none, and messages count them.
+        schedule: the tasks.
+        n_before: how many rows are counted before them.
+    """
     prepared = learning.prepared
     table = read_columns(data, learning.columns, features=prepared.plan.nodes)
+    rows = range(n_before, n_before + table.num_rows) if given is None else given
     if table.num_rows != len(rows):
         raise InvalidData(
             f"rows= numbers {counted(len(rows), 'row')}, and the part has {table.num_rows:,}. Give "
@@ -142,7 +155,7 @@ def _batch(learning: Learning, data: Any, rows: Rows, schedule: Schedule) -> Bat
         shared=learning.shared,
     )
     read = dict.fromkeys(place for task in schedule.tasks for place in task.reads)
-    _place_folds(batch, (schedule.columns[place].origin for place in read))
+    _place_folds(batch, given, (schedule.columns[place].origin for place in read))
     return batch
 
 
@@ -175,19 +188,27 @@ def first_window(schedule: Schedule) -> str | None:
     return None if first is None else show(first)
 
 
-def _place_folds(batch: Batch, nodes: Iterable[Node]) -> None:
+def _place_folds(batch: Batch, rows: Rows | None, nodes: Iterable[Node]) -> None:
     """Make the folds that rows of a part have by their number in the whole data.
 
     Args:
         batch: the part; takes the columns.
+        rows: the numbers.
         nodes: expressions, such folds among them.
+
+    Raises:
+        InvalidPlan: there are such folds, and the rows have no numbers.
     """
     from fastfeat.steps.targets.cpu import fold_of_rows  # imports the CPU backend
 
-    assert batch.numbers is not None
     for node in nodes:
         if isinstance(node, Call) and node.function == "fold" and not node.args:
-            folds = fold_of_rows(batch.numbers, dict(node.params)["n_folds"])
+            if rows is None:
+                raise InvalidPlan(
+                    "rows are divided into folds by their number, and rows=None says that they "
+                    "have none. Say what divides them: fold_by=, fold= or time="
+                )
+            folds = fold_of_rows(rows, dict(node.params)["n_folds"])
             batch.made[node] = pa.chunked_array([array_of_values(folds, None, pa.int32())])
 
 
@@ -258,7 +279,7 @@ def _checked(learning: Learning, state: PartState) -> PartState:
             f"the state is of {counted(state.n_rows, 'row')}, and the rounds before have read "
             f"{learning.n_rows:,}. Each round reads all rows of the same data"
         )
-    if state.sums != sums_of(range(state.n_rows)):
+    if state.sums not in (None, sums_of(range(state.n_rows))):
         raise InvalidData(
             f"the state is of {counted(state.n_rows, 'row')}, but not of rows 0 to "
             f"{state.n_rows - 1:,}, each once: the state of a part lacks, or is in it twice. Merge "
@@ -320,14 +341,14 @@ def _fitted(learning: Learning, n_rows: int) -> Fitted:
 
 @in_ieee
 def part_features(
-    learning: Learning, data: Any, rows: Rows, to: str, *, categories: bool = False
+    learning: Learning, data: Any, rows: Rows | None, to: str, *, categories: bool = False
 ) -> Any:
     """Return the features of a part of the rows that were learnt from: out of fold.
 
     Args:
         learning: once all is learnt.
         data: the rows, with the columns that features read.
-        rows: their numbers in the whole data, ascending.
+        rows: their numbers in the whole data, ascending; None where they have none.
         to: as of `FittedPlan.transform`.
         categories: as of `FittedPlan.transform`.
 
@@ -337,12 +358,11 @@ def part_features(
     """
     fitted = finished(learning)
     schedule, first = fitted.training_schedule, first_window(fitted.training_schedule)
-    if first is not None and len(rows) != learning.n_rows:
+    batch = _batch(learning, data, rows, schedule)
+    if first is not None and batch.n_rows != learning.n_rows:
         raise InvalidData(
             f"{first} sees the earlier rows of an entity, which may be in another part. Give all "
             "rows in one part"
         )
-    batch = _batch(learning, data, rows, schedule)
-    return training_features(
-        fitted, TrainingRows(batch, batch, None, None, len(rows)), to, categories=categories
-    )
+    training = TrainingRows(batch, batch, None, None, batch.n_rows)
+    return training_features(fitted, training, to, categories=categories)

@@ -37,8 +37,9 @@ _FOREIGN = (
 )
 _MODULUS = 1 << 64
 
-Sums = tuple[int, int]
-"""The sums of the numbers of rows, and of their squares, modulo 2**64."""
+Sums = tuple[int, int] | None
+"""The sums of the numbers of rows, and of their squares, modulo 2**64; None where some have none.
+"""
 
 
 class Told(NamedTuple):
@@ -91,8 +92,10 @@ def check_unused(state: PartState) -> None:
         )
 
 
-def sums_of(rows: Rows) -> Sums:
+def sums_of(rows: Rows | None) -> Sums:
     """Return the sums of the numbers of rows and of their squares, modulo 2**64."""
+    if rows is None:
+        return None
     if isinstance(rows, range):
         ends = ((n * (n - 1) // 2, n * (n - 1) * (2 * n - 1) // 6) for n in (rows.stop, rows.start))
         (last, last_squares), (first, first_squares) = ends if len(rows) else ((0, 0), (0, 0))
@@ -103,6 +106,8 @@ def sums_of(rows: Rows) -> Sums:
 
 def added(a: Sums, b: Sums) -> Sums:
     """Return the sums of the rows of both."""
+    if a is None or b is None:
+        return None
     return (a[0] + b[0]) % _MODULUS, (a[1] + b[1]) % _MODULUS
 
 
@@ -213,13 +218,13 @@ def _head_of(state: PartState) -> dict[str, Any]:
         "digest": state.digest,
         "n_rows": state.n_rows,
         "whole": state.whole,
-        "sums": list(state.sums),
+        "sums": state.sums and list(state.sums),
     }
 
 
 def _of_head(head: Mapping[str, Any]) -> PartState:
     """Return a state of what is written of any, without its tasks."""
-    sums = int(head["sums"][0]), int(head["sums"][1])
+    sums = head["sums"] and (int(head["sums"][0]), int(head["sums"][1]))
     return PartState(head["digest"], head["n_rows"], whole=head["whole"], sums=sums)
 
 
