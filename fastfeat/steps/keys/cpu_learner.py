@@ -238,26 +238,30 @@ OF_TASKS = TaskLearner(LEARNER, told)
 def _close_first(state: KeysState) -> None:
     """Let the keys of the first rows wait with others."""
     if state.first is not None:
-        state.waiting.append(_weighted(state.first))
+        state.waiting.append(_weighted(state.spec, state.first))
         state.n_missing += state.first.found.n_missing
         state.first = None
 
 
-def _weighted(of: Counted) -> Weighted:
-    """Return the keys that rows have."""
+def _weighted(spec: KeysSpec, of: Counted) -> Weighted:
+    """Return the keys that rows have.
+
+    Only those of a column are in the order of their own hashes; others, one of which may be
+    missing, are told apart by numbers, whose order says nothing to another state.
+    """
     counts, parts, ends = of.found.counts, of.parts_of(of.found.keys), of.found.ends
     if not counts.all():
         used = np.flatnonzero(counts)
         places = pa.array(used)
         parts, counts = tuple(call("array_take", part, places) for part in parts), counts[used]
         ends = None
-    return Weighted(parts, counts, ends if len(parts) == 1 else None)
+    return Weighted(parts, counts, ends if spec.is_column else None)
 
 
 def _all(state: KeysState) -> Weighted:
     """Return the keys of all rows."""
     if state.first is not None:
-        return _weighted(state.first)
+        return _weighted(state.spec, state.first)
     return _of_files(state) if state.files else _in_memory(state)
 
 

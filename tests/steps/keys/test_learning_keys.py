@@ -212,3 +212,15 @@ def test_states_of_rows_that_were_dealt_out_join_by_hash(dtype: DType, trip: boo
         assert_equal(keys_of(whole), expected)
     assert joins
     assert whole.open is None
+
+
+@pytest.mark.parametrize("are_text", [False, True])
+def test_states_whose_missing_keys_are_values_join(are_text: bool) -> None:
+    spec = KeysSpec((UTF8 if are_text else INT64,), "value", MAX_MEMORY, at_once=True)
+    numbers = [2**60 + k if k % 7 else None for k in range(4000)]
+    given = [None if k is None else str(k) for k in numbers] if are_text else numbers
+    rows = pa.chunked_array([pa.array(given, pa.large_string() if are_text else pa.int64())])
+    expected = keys_of(state_of(spec, {0: rows}, 1))
+    with small_states(are_dealt=True):
+        a, b = (state_of(spec, {0: rows.slice(k, 2000)}, 1) for k in (0, 2000))
+        assert_equal(keys_of(LEARNER.merge(a, b)), expected)
