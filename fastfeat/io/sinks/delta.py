@@ -13,7 +13,7 @@ from fastfeat.io.arrow import DataType, Schema, Table, cast, pa
 from fastfeat.io.libraries import library
 from fastfeat.io.sinks.atomic import sync_below
 from fastfeat.io.sinks.manifest import Manifest, WrittenFile
-from fastfeat.io.sinks.partitions import MISSING
+from fastfeat.io.sources.locations import MISSING
 
 _SIGNED = {"uint8": "int16", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
 

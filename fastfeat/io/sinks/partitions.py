@@ -11,8 +11,8 @@ import numpy as np
 
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.io.arrow import Schema, Table, call, options_of, pa
+from fastfeat.io.sources.locations import MISSING
 
-MISSING = "__HIVE_DEFAULT_PARTITION__"
 MOST = 1_000
 """Folders that one part may have: a file of each is open while the part is written."""
 

@@ -213,7 +213,7 @@ def _file(filesystem: Any, info: Any, prefix: str, base: str) -> Located:
         name, sign, value = folder.partition("=")
         if name and sign:
             value = unquote(value)
-            keys[unquote(name)] = None if value == _MISSING else value
+            keys[unquote(name)] = None if value == MISSING else value
     n_bytes, changed_ns = _written(info)
     return Located(prefix + info.path, filesystem, info.path, n_bytes, changed_ns, keys)
 
@@ -274,4 +274,5 @@ def _fs() -> Any:
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _WILD = re.compile(r"[*?\[]")
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
-_MISSING = "__HIVE_DEFAULT_PARTITION__"
+MISSING = "__HIVE_DEFAULT_PARTITION__"
+"""The name of a missing value in the name of a folder, by Hive."""

@@ -43,9 +43,7 @@ from fastfeat.plan.fit.round_tasks import (
     look_for_infinite,
     values_learnt,
 )
-from fastfeat.plan.fit.scans import (
-    check_any_rows,
-)
+from fastfeat.plan.fit.scans import check_any_rows
 from fastfeat.plan.fit.training_data import prepare
 from fastfeat.plan.fit.training_features import training_features
 from fastfeat.plan.lower.constants import Learnt as Values

@@ -235,14 +235,13 @@ def state_of_bytes(content: bytes) -> PartState:
         InvalidData: they are cut or changed, or no state of a round.
     """
     head, rest = opened(content)
-    match head.get("kind"):
-        case "part of a round":
-            closed = [content]
-        case "parts of a round":
-            ends = np.cumsum(head["sizes"]).tolist()
-            closed = [rest[a:b] for a, b in zip([0, *ends], ends, strict=False)]
-        case kind:
-            raise InvalidData(f"the bytes are of a {kind!r}, and the state of a round is wanted")
+    kind = head.get("kind")
+    if kind not in (_KIND, _KINDS):
+        raise InvalidData(f"the bytes are of a {kind!r}, and the state of a round is wanted")
+    closed = [content]
+    if kind == _KINDS:
+        ends = np.cumsum(head["sizes"]).tolist()
+        closed = [rest[a:b] for a, b in zip([0, *ends], ends, strict=False)]
     return replace(_of_head(head), closed=closed)
 
 

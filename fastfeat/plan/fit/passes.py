@@ -49,9 +49,7 @@ def _pass(learning: Learning, dataset: Dataset, budget: Budget, folder: Path) ->
     state = add_part(learning, learning.prepared.table, range(0), None)
     n_rows = learning.n_rows or dataset.n_rows or 0
     told = f"fitting, pass {learning.round} of at most {learning.most_rounds}"
-    # a round that only counts the rows reads one column of them
-    columns = learning.columns or dataset.schema.names[:1]
-    tables = scan(dataset, columns, budget.table_bytes)
+    tables = scan(dataset, learning.columns, budget.table_bytes)
     with doing(told, n_rows) as step, closing(tables):
         for scanned in tables:
             numbers = range(scanned.first_row, scanned.first_row + scanned.table.num_rows)

@@ -68,17 +68,20 @@ class Learning:
 
     @property
     def columns(self) -> list[str]:
-        """The columns that the round reads, or once all is learnt those of features."""
+        """The columns that the round reads, or once all is learnt those of features.
+
+        One at least: without columns nothing tells how many rows there are.
+        """
         if _COLUMNS not in self.shared:
             self.shared[_COLUMNS] = self._columns()
         return self.shared[_COLUMNS]
 
     def _columns(self) -> list[str]:
-        if self.round is not None:
-            # a round that learns nothing counts the rows
-            return _columns_read(self.schedule) or self.prepared.plan.columns[:1]
-        of_features = _columns_read(self.prepared.typed.schedule("training"))
-        return [*dict.fromkeys((*of_features, *self.prepared.plan.keep))]
+        is_over = self.round is None
+        schedule = self.prepared.typed.schedule("training") if is_over else self.schedule
+        kept = self.prepared.plan.keep if is_over else ()
+        read = [*dict.fromkeys((*_columns_read(schedule), *kept))]
+        return read or self.prepared.plan.columns[:1] or self.empty.column_names[:1]
 
     @property
     def most_rounds(self) -> int:

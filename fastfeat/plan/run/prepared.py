@@ -231,9 +231,8 @@ def _matrix(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | No
             type(out) is not np.ndarray
             or out.shape != shape
             or out.dtype != dtype
-            or (
-                before and overlaps(out, columns_named(table, before))
-            )  # of others the kernel tells
+            # of columns that are read in place the kernel tells
+            or (before and overlaps(out, columns_named(table, before)))
         ):
             return None
         by_rows = not out.flags.f_contiguous
