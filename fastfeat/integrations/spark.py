@@ -42,7 +42,8 @@ from fastfeat.integrations.on_workers import (
     training_of,
     transform_of,
 )
-from fastfeat.io.arrow import DataType, Schema, Table, cast, pa
+from fastfeat.io.arrow import DataType, Schema, Table, pa
+from fastfeat.io.columns.foreign import common_type, in_types
 from fastfeat.plan.run.lookup_tables import Tables
 
 __all__ = ["fit", "fit_transform", "transform"]
@@ -56,7 +57,6 @@ _MOST_BYTES = 32 << 20
 """Of the rows that are learnt from, or transformed, at once: Spark's batches have 10,000 rows."""
 _N_SLOTS = 8
 """Tasks of the first level of merging where the session does not say how many run at once."""
-_SIGNED = {"uint8": "int16", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
 _ANOTHER_PYTHON = re.compile(
     "No module named '(fastfeat|numba|numpy|pandas|pyarrow)|"
     "PYTHON_VERSION_MISMATCH|PACKAGE_NOT_INSTALLED"
@@ -232,21 +232,13 @@ def _of_utc(field: Any) -> Any:
 def _type_in_spark(given: DataType) -> DataType:
     """Return the Arrow type in which Spark holds a column."""
     types = pa.types
-    if types.is_unsigned_integer(given):
-        return pa.type_for_alias(_SIGNED[str(given)])
-    if types.is_float16(given):
-        return pa.float32()
-    if types.is_date64(given):
-        return pa.date32()
-    if types.is_timestamp(given):
-        return pa.timestamp("us", None if given.tz is None else "UTC")
     if types.is_duration(given):
         return pa.duration("us")
     if types.is_dictionary(given):
         return _type_in_spark(given.value_type)
     if types.is_list(given) or types.is_large_list(given) or types.is_fixed_size_list(given):
         return pa.list_(_type_in_spark(given.value_type))
-    return pa.time64("ns") if types.is_time(given) else given
+    return pa.time64("ns") if types.is_time(given) else common_type(given)
 
 
 # What executors run: records of bytes, whose classes they import. A process keeps what it has read
@@ -268,7 +260,7 @@ class _StateOfPart:
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Yield one state, or an error; none where there are no rows."""
         found = state_of_part(_learning_in(self.learning), _tables(batches, self.schema))
-        yield from _of_types(found, _STATES_IN_SPARK).to_batches()
+        yield from in_types(found, _STATES_IN_SPARK, "Spark").to_batches()
 
 
 @dataclass(frozen=True)
@@ -285,7 +277,7 @@ class _Merge:
         """Yield one state, or an error; none where there are no states."""
         given = (pa.Table.from_batches([batch]) for batch in batches)
         found = merged_states(_learning_in(self.learning), given)
-        yield from _of_types(found, _STATES_IN_SPARK).to_batches()
+        yield from in_types(found, _STATES_IN_SPARK, "Spark").to_batches()
 
 
 @dataclass(frozen=True)
@@ -306,7 +298,7 @@ class _FeaturesOfPart:
         """Yield features, some rows at a time."""
         features = features_of(self.given)
         for table in _tables(batches, self.schema):
-            yield from _of_types(features(table), self.wanted).to_batches()
+            yield from in_types(features(table), self.wanted, "Spark").to_batches()
 
 
 def _tables(batches: Iterable[Any], schema: Schema) -> Generator[Table]:
@@ -324,26 +316,7 @@ def _tables(batches: Iterable[Any], schema: Schema) -> Generator[Table]:
 
 
 def _named(batches: list[Any], schema: Schema) -> Table:
-    return _of_types(pa.Table.from_batches(batches).rename_columns(schema.names), schema)
-
-
-def _of_types(table: Table, schema: Schema) -> Table:
-    """Return a table with the types of a schema.
-
-    Raises:
-        TypeMismatch: a value that its type cannot hold.
-    """
-    for at, field in enumerate(schema):
-        if table.field(at).type != field.type:
-            try:
-                column = cast(table.column(at), field.type)
-            except pa.ArrowInvalid as error:
-                raise TypeMismatch(
-                    f"{field.name!r} is {table.field(at).type}, which Spark holds as "
-                    f"{field.type}: {error}"
-                ) from error
-            table = table.set_column(at, field, column)
-    return table
+    return in_types(pa.Table.from_batches(batches).rename_columns(schema.names), schema, "Spark")
 
 
 @lru_cache(maxsize=1)

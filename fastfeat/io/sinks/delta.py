@@ -9,13 +9,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from fastfeat.errors import OutputError, TypeMismatch
-from fastfeat.io.arrow import DataType, Schema, Table, cast, pa
+from fastfeat.io.arrow import DataType, Schema, Table, pa
+from fastfeat.io.columns.foreign import common_type, in_types
 from fastfeat.io.libraries import library
 from fastfeat.io.sinks.atomic import sync_below
 from fastfeat.io.sinks.manifest import Manifest, WrittenFile
 from fastfeat.io.sources.locations import MISSING
-
-_SIGNED = {"uint8": "int16", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
 
 
 def in_delta_types(table: Table) -> Table:
@@ -24,33 +23,16 @@ def in_delta_types(table: Table) -> Table:
     Raises:
         TypeMismatch: a column that Delta has no type for, or a value that its type cannot hold.
     """
-    for at, field in enumerate(table.schema):
-        wanted = _type_in_delta(field.name, field.type)
-        if wanted != field.type:
-            try:
-                column = cast(table.column(at), wanted)
-            except pa.ArrowInvalid as error:
-                raise TypeMismatch(
-                    f"{field.name!r} is {field.type}, which Delta holds as {wanted}: {error}"
-                ) from error
-            table = table.set_column(at, field.with_type(wanted), column)
-    return table
+    fields = [field.with_type(_type_in_delta(field.name, field.type)) for field in table.schema]
+    return in_types(table, pa.schema(fields), "Delta")
 
 
 def _type_in_delta(name: str, given: DataType) -> DataType:
     """Return the type of a column in a Delta table."""
     types = pa.types
-    if types.is_unsigned_integer(given):
-        return pa.type_for_alias(_SIGNED[str(given)])
-    if types.is_float16(given):
-        return pa.float32()
-    if types.is_date64(given):
-        return pa.date32()
-    if types.is_timestamp(given):
-        return pa.timestamp("us", None if given.tz is None else "UTC")
     if types.is_time(given) or types.is_duration(given) or types.is_null(given):
         raise TypeMismatch(f"{name!r} is {given}, and Delta has no such type. Make a number of it")
-    return given
+    return common_type(given)
 
 
 def commit(folder: Path, manifest: Manifest, schema: Schema) -> None:

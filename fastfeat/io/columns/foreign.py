@@ -1,0 +1,53 @@
+"""Columns in the types of other systems, which have fewer than Arrow: no unsigned integers."""
+
+from __future__ import annotations
+
+from fastfeat.errors import TypeMismatch
+from fastfeat.io.arrow import DataType, Schema, Table, cast, pa
+
+_SIGNED = {"uint8": "int16", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
+
+
+def common_type(given: DataType) -> DataType:
+    """Return a type that such systems have: signed integers, times in microseconds, of UTC.
+
+    What they may have or not is left as it is: times of day, durations, lists.
+
+    Example:
+        >>> common_type(pa.uint8()), common_type(pa.timestamp("ns", "Europe/Berlin"))
+        (DataType(int16), TimestampType(timestamp[us, tz=UTC]))
+    """
+    types = pa.types
+    if types.is_unsigned_integer(given):
+        return pa.type_for_alias(_SIGNED[str(given)])
+    if types.is_float16(given):
+        return pa.float32()
+    if types.is_date64(given):
+        return pa.date32()
+    if types.is_timestamp(given):
+        return pa.timestamp("us", None if given.tz is None else "UTC")
+    return given
+
+
+def in_types(table: Table, schema: Schema, system: str) -> Table:
+    """Return a table with the types of a schema, by place.
+
+    Args:
+        table: the rows.
+        schema: the fields, as many as columns.
+        system: which has these types, for messages.
+
+    Raises:
+        TypeMismatch: a value that its type cannot hold.
+    """
+    for at, field in enumerate(schema):
+        given = table.field(at).type
+        if given != field.type:
+            try:
+                column = cast(table.column(at), field.type)
+            except pa.ArrowInvalid as error:
+                raise TypeMismatch(
+                    f"{field.name!r} is {given}, which {system} holds as {field.type}: {error}"
+                ) from error
+            table = table.set_column(at, field, column)
+    return table
