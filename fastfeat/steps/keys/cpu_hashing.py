@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from fastfeat.dtypes import DType
 from fastfeat.engine.cpu.kernels import n_parts, runner, written_kernel
 from fastfeat.engine.cpu.step_calls import Given, KernelCall, Room, StepCalls, form_of, scratch_of
+from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, pa
 from fastfeat.io.columns.bits import array_of_values, validity_of
 from fastfeat.io.columns.column import physical_chunks
 from fastfeat.io.columns.conform import holds, stands_as_stored
 from fastfeat.io.columns.keys import key_type
 from fastfeat.io.columns.strings import text_chunks
-from fastfeat.io.columns.types import storage_type
 from fastfeat.steps.entries import content_column, over_entries, without_dictionary
 from fastfeat.steps.step import Argument
 
@@ -130,8 +130,7 @@ def _column(number: int, given: DataType, arg: Argument) -> tuple[int, Given] | 
     is_text = dtype.holds_bytes and holds(given, dtype)
     if form is None or not (is_text or (form >= 0 and stands_as_stored(given, dtype))):
         return None
-    name = {"double": "float64", "float": "float32"}.get(str(storage_type(dtype)), "")
-    element = layout.IS_TEXT if is_text else ELEMENTS.index(name or str(storage_type(dtype)))
+    element = layout.IS_TEXT if is_text else ELEMENTS.index(storage(dtype))
     first = layout.N_HEADER_WORDS + layout.N_COLUMN_WORDS * number
     return element, Given(
         number,

@@ -29,11 +29,11 @@ from fastfeat.engine.cpu.step_calls import (
     form_of,
     scratch_of,
 )
+from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.column import physical_chunks
 from fastfeat.io.columns.conform import holds, stands_as_stored
-from fastfeat.io.columns.types import storage_type
 from fastfeat.steps.keys.cpu_counting import (
     WIDEST,
     Places,
@@ -277,8 +277,7 @@ def _element_in_place(given: DataType, dtype: DType) -> str | None:
         return TEXT if holds(given, dtype) and form_of(given) in (-4, -8) else None
     if not stands_as_stored(given, dtype):
         return None
-    element = str(storage_type(dtype))
-    element = {"double": "float64", "float": "float32"}.get(element, element)
+    element = storage(dtype)
     return element if element in ELEMENTS else None
 
 
