@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.errors import FastfeatError, InvalidData
-from fastfeat.io.arrow import Table, pa
+from fastfeat.io.arrow import Table, ipc_stream, pa
 
 Rows = range | NDArray[np.int64]
 """The numbers of rows in the whole data: consecutive, or any, ascending; none stands twice."""
@@ -132,12 +132,7 @@ _HINT = "hint"
 def to_bytes(learner: Learner[Any, State], state: State) -> bytes:
     """Return a state as bytes, without code: a digest, a head in JSON, tables as Arrow streams."""
     packed = learner.pack(state)
-    parts: list[bytes] = []
-    for table in packed.tables.values():
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
-        parts.append(sink.getvalue().to_pybytes())
+    parts: list[bytes] = [ipc_stream(table).to_pybytes() for table in packed.tables.values()]
     sizes = {name: len(part) for name, part in zip(packed.tables, parts, strict=True)}
     return sealed({"kind": learner.kind, "numbers": packed.numbers, "tables": sizes}, parts)
 

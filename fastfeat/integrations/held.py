@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastfeat.arguments import explaining_methods
 from fastfeat.errors import FastfeatError
-from fastfeat.io.arrow import Table, pa
+from fastfeat.io.arrow import Table, ipc_stream, pa
 from fastfeat.io.sources.read import read_table
 
 
@@ -111,10 +111,7 @@ def _packed(data: Any) -> Any:
 
 
 def _stream(table: Table) -> NDArray[np.uint8]:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return np.frombuffer(sink.getvalue(), np.uint8)
+    return np.frombuffer(ipc_stream(table), np.uint8)
 
 
 def _unpacked_held(packed: Any) -> Held:

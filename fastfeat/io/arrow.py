@@ -75,3 +75,11 @@ def _compute() -> Any:
 def parquet_module() -> Any:
     """Return the module `pyarrow.parquet`, which takes a while to load."""
     return importlib.import_module("pyarrow.parquet")
+
+
+def ipc_stream(table: Table) -> Any:
+    """Return a buffer of Arrow with a table as an IPC stream, not compressed."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()

@@ -11,7 +11,7 @@ import numpy as np
 from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.engine.learner import hint_of_bytes, hint_to_bytes, opened, sealed
 from fastfeat.errors import InvalidData
-from fastfeat.io.arrow import Table, pa
+from fastfeat.io.arrow import Table, ipc_stream, pa
 from fastfeat.ir.node import Aggregate, Node
 from fastfeat.plan.fit.round import PURPOSE, Learning, before_round
 from fastfeat.plan.keep.document import plan_text
@@ -66,8 +66,10 @@ def learning_bytes(learning: Learning) -> bytes:
             found = (value.n_folds, value.ends, value.used, value.begins, value.last)
             parts[f"{_TIMES}{place_of[node]}"] = hint_to_bytes(found)
     parts |= {f"hint {name}": hint_to_bytes(hint) for name, hint in learning.hints.items()}
-    parts |= {f"lookup {name}": _table_bytes(table) for name, table in prepared.tables.items()}
-    parts["empty"] = _table_bytes(learning.empty)
+    parts |= {
+        f"lookup {name}": ipc_stream(table).to_pybytes() for name, table in prepared.tables.items()
+    }
+    parts["empty"] = ipc_stream(learning.empty).to_pybytes()
     columns = {column.origin: place for place, column in enumerate(schedule.columns)}
     head = {
         "kind": _KIND,
@@ -156,13 +158,6 @@ def resumed(first: Learning, written: Written) -> Learning:
 def _named(parts: Mapping[str, bytes], begin: str) -> dict[str, bytes]:
     """Return the parts whose names begin so, by the rest of their names."""
     return {name[len(begin) :]: part for name, part in parts.items() if name.startswith(begin)}
-
-
-def _table_bytes(table: Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue().to_pybytes()
 
 
 def _table_of(content: bytes) -> Table:

@@ -24,7 +24,7 @@ from fastfeat.errors import (
     did_you_mean,
     reason_of,
 )
-from fastfeat.io.arrow import Table, pa
+from fastfeat.io.arrow import Table, ipc_stream, pa
 from fastfeat.io.sinks.atomic import replacing, sync
 from fastfeat.io.sinks.file_writers import plainly, writing
 from fastfeat.io.sinks.folder_formats import FOLDER_FORMATS
@@ -345,11 +345,8 @@ def digest_of_tables(tables: Tables, columns: Sequence[TableColumn]) -> str:
     found = hashlib.sha256()
     for name, table in sorted(read_tables(tables, columns).items()):
         whole = plainly(table.replace_schema_metadata(None)).combine_chunks()
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, whole.schema) as writer:
-            writer.write_table(whole)
         found.update(f"{name}\0{len(table)}\0".encode())
-        found.update(sink.getvalue())
+        found.update(ipc_stream(whole))
     return found.hexdigest()
 
 
