@@ -1,11 +1,13 @@
 # What a developer types. Each target does its own set-up, in .venv, and repeats are quick.
 # PYTHON=python3.13 chooses an interpreter, ARGS="-k text" goes to pytest or to the benchmark.
 # PROFILE=full tests with large libraries too, such as torch: they live in .venv-train, and Feast,
-# which asks for an older pandas, in .venv-feast.
+# which asks for an older pandas, in .venv-feast. PROFILE=engines tests on Ray and Spark, which live
+# in .venv-engines.
 
 VENV := .venv
 TRAIN := .venv-train
 FEAST := .venv-feast
+ENGINES := .venv-engines
 RUN := $(VENV)/bin
 DEMO := demo
 PINS := tests/constraints.txt
@@ -13,6 +15,10 @@ PROFILE ?= ci
 ifeq ($(PROFILE),full)
 TESTED := $(TRAIN)
 TEST_NEEDS := $(TRAIN)/test.installed $(TRAIN)/train.installed $(FEAST)/feast.installed
+else ifeq ($(PROFILE),engines)
+TESTED := $(ENGINES)
+TEST_NEEDS := $(ENGINES)/engines.installed
+ARGS := tests/integrations/engines tests/integrations/test_examples.py
 else
 TESTED := $(VENV)
 TEST_NEEDS := $(VENV)/test.installed
@@ -39,7 +45,7 @@ demo-train: $(TRAIN)/train.installed $(TRAIN)/demo.installed  ## models of these
 demo-live: $(VENV)/demo-live.installed  ## the flights as a stream: served, killed, audited; starts a broker and Valkey
 	@$(RUN)/fastfeat demo-live --dir $(DEMO)
 
-test: $(TEST_NEEDS)  ## every test that needs no GPU; PROFILE=full with large libraries
+test: $(TEST_NEEDS)  ## every test that needs no GPU; PROFILE=full with large libraries, engines with Ray and Spark
 	HYPOTHESIS_PROFILE=$(PROFILE) $(TESTED)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/test.installed $(VENV)/bench.installed $(VENV)/check.installed  ## what CI checks besides the tests
@@ -56,7 +62,7 @@ bench-live: $(VENV)/test.installed $(VENV)/bench.installed  ## measure rows that
 	$(RUN)/python -m bench.live $(if $(SMOKE),--smoke) $(ARGS)
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) $(TRAIN) $(FEAST) $(DEMO) .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build
+	rm -rf $(VENV) $(TRAIN) $(FEAST) $(ENGINES) $(DEMO) .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp for each extra of pyproject.toml.
@@ -74,6 +80,10 @@ $(TRAIN)/%.installed: pyproject.toml tests/constraints_train.txt $(TRAIN)/bin/py
 	@$(TRAIN)/bin/python -m pip install --quiet --no-compile --constraint tests/constraints_train.txt --editable '.[$*]'
 	@touch $@
 
+$(ENGINES)/engines.installed: pyproject.toml $(PINS) $(ENGINES)/bin/python
+	@$(ENGINES)/bin/python -m pip install --quiet --no-compile --constraint $(PINS) --editable '.[engines]'
+	@touch $@
+
 $(FEAST)/feast.installed: tests/constraints_feast.txt $(FEAST)/bin/python
 	@echo "Installing Feast into $(FEAST)"
 	@$(FEAST)/bin/python -m pip install --quiet --no-compile --only-binary :all: --constraint tests/constraints_feast.txt feast
@@ -89,9 +99,9 @@ export TORCH_IS_LARGE
 # The first Python from 3.11 to 3.13 that runs: a name on the path may be a shim that does not.
 # For the large libraries the oldest first, which has the most builds.
 $(RUN)/python: NAMES := python3.13 python3.12 python3.11 python3
-$(TRAIN)/bin/python $(FEAST)/bin/python: NAMES := python3.11 python3.12 python3.13 python3
+$(TRAIN)/bin/python $(FEAST)/bin/python $(ENGINES)/bin/python: NAMES := python3.11 python3.12 python3.13 python3
 $(RUN)/python: UV := $(shell command -v uv 2>/dev/null)
-$(RUN)/python $(TRAIN)/bin/python $(FEAST)/bin/python:
+$(RUN)/python $(TRAIN)/bin/python $(FEAST)/bin/python $(ENGINES)/bin/python:
 	@folder=$(patsubst %/bin/python,%,$@); \
 	ok='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'; \
 	[ -n "$(UV)" ] || ok="import ensurepip, venv; $$ok"; \

@@ -4,7 +4,8 @@ Tests that need a card, or a compiler for one, are skipped where it is missing, 
 
 A run draws its Hypothesis examples and its sampled tests by one seed, new in each run, which its
 header names: `--hypothesis-seed=SEED`, or the variable FASTFEAT_TEST_SEED, repeats it. Profile
-`full` runs the tests of large libraries too, and `nightly` every test but those.
+`full` runs the tests of large libraries too, `engines` those of Ray and Spark alone, and `nightly`
+every test but those.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The first example of a plan compiles it: no deadline, and slow is not unhealthy.
 # `dev` is for a person who waits, `ci` for `make test`, `full` for it with tests marked `large`,
-# `nightly` to search.
+# `engines` for those marked `engines`, `nightly` to search.
 settings.register_profile(
     "dev",
     max_examples=25,
@@ -36,11 +37,14 @@ settings.register_profile(
 )
 settings.register_profile("ci", settings.get_profile("dev"), max_examples=30)
 settings.register_profile("full", settings.get_profile("ci"))
+settings.register_profile("engines", settings.get_profile("ci"))
 settings.register_profile("nightly", settings.get_profile("dev"), max_examples=5000)
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "dev")
 settings.load_profile(PROFILE)
 
 SEED = "FASTFEAT_TEST_SEED"
+OF_LIBRARIES = {"full": "integrations", "engines": "engines"}
+"""The folder whose tests skip nothing in a profile, which has the libraries of all of them."""
 SHARE = 10
 """Of the sampled tests of a file, one in so many runs; all in `nightly`, or if named by `::`."""
 FIRST = "serve", "stream", "test_progress.py", "test_seeded_faults.py"
@@ -84,10 +88,9 @@ def _repeating(config: pytest.Config) -> str:
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Fail where profile `full` lacks a library: what is skipped is not tested."""
+    """Fail where a profile lacks a library that it tests: what is skipped is not tested."""
     report = yield
-    of_library = collector.path.parent.name == "integrations"
-    if PROFILE == "full" and of_library and report.outcome == "skipped":
+    if collector.path.parent.name == OF_LIBRARIES.get(PROFILE) and report.outcome == "skipped":
         report.outcome = "failed"
     return report
 
@@ -100,6 +103,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if any("::" in argument for argument in config.args):
         return
     left_out: set[pytest.Item] = set()
+    if PROFILE == "engines":
+        left_out |= {item for item in items if not item.get_closest_marker("engines")}
+    else:
+        left_out |= {item for item in items if item.get_closest_marker("engines")}
     if PROFILE != "full":
         left_out |= {item for item in items if item.get_closest_marker("large")}
     if PROFILE != "nightly":

@@ -11,11 +11,17 @@ import pytest
 import fastfeat as ff
 from fastfeat import integrations
 
-pytestmark = pytest.mark.large
+ENGINES = {"ray", "spark"}
+
+
+def marked(name: str) -> object:
+    """Return the name of a module for the profile that has its library."""
+    mark = pytest.mark.engines if name in ENGINES else pytest.mark.large
+    return pytest.param(name, marks=mark)
 
 
 @pytest.mark.parametrize(
-    "name", [found.name for found in pkgutil.iter_modules(integrations.__path__)]
+    "name", [marked(found.name) for found in pkgutil.iter_modules(integrations.__path__)]
 )
 def test_module_is_imported_and_its_examples_run(name: str) -> None:
     module = import_module(f"{integrations.__name__}.{name}")

@@ -30,7 +30,7 @@ from fastfeat.api.learning import Learning
 from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan, TypeMismatch, UnknownColumn
 from fastfeat.plan.keep.artifact import artifact_bytes
 
-pytestmark = [pytest.mark.large, pytest.mark.filterwarnings("ignore")]  # Spark's own
+pytestmark = [pytest.mark.engines, pytest.mark.filterwarnings("ignore")]  # Spark's own
 sql: Any = pytest.importorskip("pyspark.sql")
 ours: Any = pytest.importorskip("fastfeat.integrations.spark")
 if shutil.which("java") is None:

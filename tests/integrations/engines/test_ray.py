@@ -28,7 +28,7 @@ from fastfeat.api.learning import Learning
 from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan, TypeMismatch, UnknownColumn
 from fastfeat.plan.keep.artifact import artifact_bytes
 
-pytestmark = [pytest.mark.large, pytest.mark.filterwarnings("ignore")]  # Ray's own
+pytestmark = [pytest.mark.engines, pytest.mark.filterwarnings("ignore")]  # Ray's own
 ray: Any = pytest.importorskip("ray")
 ours: Any = pytest.importorskip("fastfeat.integrations.ray")
 ROWS = engine_rows()
