@@ -17,6 +17,7 @@ from fastfeat.aggregates.keys import Groups, Vocabulary
 from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.engine.learner import hint_to_bytes
 from fastfeat.io.arrow import pa
+from fastfeat.io.unnamed import drop_pages
 from fastfeat.ir.node import Aggregate, Column, Node
 from fastfeat.ir.show import show
 from fastfeat.plan.fit.training_data import TrainingData
@@ -129,7 +130,9 @@ def _pieces_of(value: Constant) -> Iterator[Any]:
                 yield there.tobytes()
                 yield np.where(there, some, np.zeros(1, some.dtype)).tobytes()
             if isinstance(value, FoldedGroups):
-                yield np.ascontiguousarray(value.of_folds)
+                for first in range(0, len(value.of_folds), _N_AT_ONCE):
+                    yield np.ascontiguousarray(value.of_folds[first : first + _N_AT_ONCE])
+                    drop_pages()
         case TimeFolds():
             yield f"{value.n_folds} {value.last}".encode()
             yield from (one.tobytes() for one in (value.ends, value.begins, value.used))
