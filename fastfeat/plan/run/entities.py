@@ -5,20 +5,22 @@ Rows of an entity are all in one share, so that features of a share are those of
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr
-from fastfeat.ir.node import Aggregate, Node, postorder
+from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.scope import order_of, query_of, window_nodes
 from fastfeat.ir.show import show
 from fastfeat.operators.categories import cross
 from fastfeat.operators.hashing import hash as hash_of
+from fastfeat.plan.declare.bind import Schemas
 from fastfeat.plan.declare.declaration import declare
 from fastfeat.plan.declare.window_reach import entity_text
 from fastfeat.plan.lower.lower import Constant
-from fastfeat.plan.run.fitted import Fitted, fitted_of_values
+from fastfeat.plan.run.fitted import Fitted, InputSchema, fitted_of_values
+from fastfeat.scalars.zones import ZoneTable
 
 SHARE = "share"
 """The name of the only feature of a plan of shares."""
@@ -69,27 +71,60 @@ def features_by_entity(fitted: Fitted) -> tuple[list[EntityFeatures], list[str]]
     return [EntityFeatures(keys, tuple(names)) for keys, names in groups.items()], alone
 
 
-def share_plan(fitted: Fitted, keys: Iterable[Node], n_shares: int) -> Fitted:
+def keys_in_common(windows: Sequence[Call]) -> frozenset[Node]:
+    """Return the keys that rows have in common wherever one sees another; none without windows.
+
+    Args:
+        windows: functions over the rows in windows, those below others among them.
+
+    Raises:
+        InvalidPlan: rows are seen of several entities that have no key in common, or of all.
+    """
+    orders = list(dict.fromkeys(map(order_of, windows)))
+    keys = [frozenset(query_of(order)[1:]) for order in orders]
+    common = keys[0].intersection(*keys[1:]) if keys else frozenset[Node]()
+    if orders and not common:
+        texts = " and of ".join(dict.fromkeys(map(entity_text, orders)))
+        raise InvalidPlan(
+            f"windows see rows of {texts}, and no exchange of rows brings all of these together. "
+            "Fit on files, plan.fit(files), or leave features out, so that one entity is left"
+        )
+    learnt = [node for node in postorder(list(common)) if isinstance(node, Aggregate)]
+    if learnt:
+        raise InvalidPlan(
+            f"windows see rows by {entity_text(orders[0])}, which is made of what is learnt: rows "
+            "are exchanged before anything is. Fit on files, plan.fit(files)"
+        )
+    return common
+
+
+def share_plan(
+    keys: Iterable[Node],
+    n_shares: int,
+    inputs: InputSchema,
+    tables: Schemas,
+    zones: dict[str, ZoneTable],
+    learnt: Mapping[Node, Constant],
+) -> Fitted:
     """Return the plan of the share that each row is in, by the hash of its keys.
 
     A row without a key is in the first share, or missing: it sees no row.
 
     Args:
-        fitted: the plan whose windows have the keys.
-        keys: expressions of its rows.
+        keys: expressions of the rows of a plan.
         n_shares: how many there are.
+        inputs: type of each column that the plan reads.
+        tables: the same of tables.
+        zones: the tables of the time zones that it reads.
+        learnt: what keys are made of.
     """
     parts = [Expr((key,)) for key in sorted(keys, key=show)]
     share = hash_of(parts[0] if len(parts) == 1 else cross(*parts), n_shares)
     plan = declare({SHARE: share})
     reached = postorder(list(plan.nodes.values()))
-    learnt: dict[Node, Constant] = {
-        node: fitted.constants[node]
-        for node in reached
-        if isinstance(node, Aggregate) and node in fitted.constants
+    known: dict[Node, Constant] = {
+        node: learnt[node] for node in reached if isinstance(node, Aggregate)
     }
-    inputs = {name: fitted.inputs[name] for name in plan.columns}
-    tables = {c.table: fitted.tables[c.table] for c in plan.table_columns}
-    return fitted_of_values(
-        plan, inputs, lambda _: learnt, fitted.n_rows, fitted.zones, tables=tables
-    )
+    read = {name: inputs[name] for name in plan.columns}
+    of_tables = {c.table: tables[c.table] for c in plan.table_columns}
+    return fitted_of_values(plan, read, lambda _: known, 0, zones, tables=of_tables)

@@ -129,7 +129,8 @@ def _computed(job: Job, group: EntityFeatures) -> list[Iterator[Table]]:
     sub = selected(job.fitted, group.names)
     plan = sub.declaration
     n_shares = job.n_shares or _n_shares(job, plan.columns)
-    shares = share_plan(job.fitted, group.keys, n_shares)
+    of = job.fitted
+    shares = share_plan(group.keys, n_shares, of.inputs, of.tables, of.zones, of.constants)
     keys = shares.declaration.row_columns
     with ExitStack() as stack:
         wanted = [*plan.row_columns, *keys]
