@@ -119,7 +119,7 @@ def _write_file(folder: Path, file: int, n_rows: int) -> int:
 
 
 def _specified(folder: Path) -> dict[str, Any] | None:
-    """Return the specification of the payments of a folder, or None where it has none that are whole."""
+    """Return the specification of a folder's payments, or None where it has none that are whole."""
     try:
         return json.loads((folder / _SPECIFICATION).read_text("utf-8"))
     except (OSError, ValueError):
