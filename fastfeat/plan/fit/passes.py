@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import OutOfMemory, counted
 from fastfeat.io.arrow import Table
-from fastfeat.io.budget import Budget
+from fastfeat.io.budget import Budget, within
 from fastfeat.io.host_memory import as_bytes
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.scan import scan, telling_place
@@ -36,7 +36,10 @@ def learned_within(learning: Learning, dataset: Dataset, budget: Budget) -> Lear
         FastfeatError: as `Plan.fit`.
     """
     dataset.check_passes(learning.most_rounds)
-    with TemporaryDirectory(prefix="fastfeat-", ignore_cleanup_errors=True) as folder:
+    with (
+        within(budget),
+        TemporaryDirectory(prefix="fastfeat-", ignore_cleanup_errors=True) as folder,
+    ):
         while learning.round is not None:
             if learning.doubts and dataset.is_once:
                 raise infinite_value(learning.doubts[0], None, None)
@@ -55,7 +58,7 @@ def _pass(learning: Learning, dataset: Dataset, budget: Budget, folder: Path) ->
         for scanned in tables:
             first = 0
             while first < scanned.table.num_rows:
-                n = _rows_at_once(scanned.table, budget)
+                n = _rows_at_once(scanned.table, state, budget)
                 some = scanned.table.slice(first, n)
                 numbers = range(
                     scanned.first_row + first, scanned.first_row + first + some.num_rows
@@ -70,24 +73,29 @@ def _pass(learning: Learning, dataset: Dataset, budget: Budget, folder: Path) ->
     return state
 
 
-def _rows_at_once(table: Table, budget: Budget) -> int:
+def _rows_at_once(table: Table, state: PartState, budget: Budget) -> int:
     """Return how many rows of a table are worked on at a time, for states grow after it is read."""
-    return max(_FEWEST_ROWS, table.num_rows * budget.table_bytes() // max(table.nbytes, 1))
+    most = budget.table_bytes(sum(_sizes(state).values()))
+    return max(_FEWEST_ROWS, table.num_rows * most // max(table.nbytes, 1))
 
 
 def _spill(state: PartState, budget: Budget, folder: Path) -> None:
     """Write states to disk that would not have room to grow to four times their size."""
-    for name, own in state.states.items():
+    for name, n_bytes in _sizes(state).items():
         learner = learner_of(name)
-        n_bytes = 0 if learner.spill is None else learner.size(own)
-        if learner.spill is not None and n_bytes > max(_WORTH_WRITING, budget.room() // 3):
+        if learner.spill is not None and n_bytes > max(_WORTH_WRITING, budget.room() // 4):
             tell(f"writing {as_bytes(n_bytes)} of a state to disk")
-            learner.spill(own, folder)
+            learner.spill(state.states[name], folder)
+
+
+def _sizes(state: PartState) -> dict[str, int]:
+    """Return the bytes that the state of each task takes."""
+    return {name: learner_of(name).size(own) for name, own in state.states.items()}
 
 
 def _exceeded(learning: Learning, state: PartState, budget: Budget) -> OutOfMemory:
     """Return the error of more memory than the budget, which names the largest state."""
-    sizes = {name: learner_of(name).size(own) for name, own in state.states.items()}
+    sizes = _sizes(state)
     tasks = [task for task in learning.schedule.tasks if task.learns and name_of(task) in sizes]
     largest = max(tasks, key=lambda task: sizes[name_of(task)], default=None)
     most = ""

@@ -86,7 +86,7 @@ def test_fit_in_passes_gives_the_artifact_of_fit(
     n_bytes = iter(cycle(data.draw(st.lists(st.integers(1, 1 << 14), min_size=1, max_size=4))))
     folder = files_of(table, tmp_path_factory.mktemp("files") / "of", sizes)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Budget, "table_bytes", lambda self: next(n_bytes))
+        patch.setattr(Budget, "table_bytes", lambda self, n_growing=0: next(n_bytes))
         fitted = plan.fit(folder, tables=tables, memory="64GiB")
     assert artifact_bytes(fitted.record) == in_memory(name)
 
