@@ -14,7 +14,7 @@ from fastfeat.io.sources.dataset import dataset_of
 from fastfeat.io.sources.scan import Scanned
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.learning import finished, first_window, part_features
-from fastfeat.plan.fit.passes import learned_within
+from fastfeat.plan.fit.passes import learned_within, with_scratch
 from fastfeat.plan.fit.round import Learning
 from fastfeat.plan.keep.artifact import fitted_digest
 from fastfeat.plan.run.encoded_rows import encoded_in_files
@@ -47,19 +47,20 @@ def fit_and_write(
     first = learning_record(plan, dataset.schema, known)
     _check_no_windows(first)
     dataset.check_passes(first.most_rounds + 1)
-    learning = learned_within(first, dataset, budget)
-    fitted = finished(learning)
+    with with_scratch(dataset) as copied:
+        learning = learned_within(first, copied, budget, first.columns_of_features)
+        fitted = finished(learning)
 
-    def features(piece: Scanned) -> Any:
-        numbers = range(piece.first_row, piece.first_row + piece.table.num_rows)
-        return part_features(learning, piece.table, numbers, "arrow")
+        def features(piece: Scanned) -> Any:
+            numbers = range(piece.first_row, piece.first_row + piece.table.num_rows)
+            return part_features(learning, piece.table, numbers, "arrow")
 
-    def most_bytes() -> int:
-        return min(MOST_BYTES, budget.table_bytes())
+        def most_bytes() -> int:
+            return min(MOST_BYTES, budget.table_bytes())
 
-    pieces = pieces_of(dataset, learning.columns, (), features, fitted.schema, most_bytes)
-    digest, of_tables = fitted_digest(fitted).hex(), digest_of_tables(known, plan.table_columns)
-    manifest = write_features(pieces, layout, digest, of_tables, training=True)
+        pieces = pieces_of(copied, learning.columns, (), features, fitted.schema, most_bytes)
+        digest, of_tables = fitted_digest(fitted).hex(), digest_of_tables(known, plan.table_columns)
+        manifest = write_features(pieces, layout, digest, of_tables, training=True)
     return replace(fitted, encoded=encoded_in_files(plan, dataset.identity)), manifest
 
 

@@ -29,6 +29,7 @@ from fastfeat.io.sources.locations import (
     partition_columns,
 )
 from fastfeat.io.sources.parts import OpenedPart, Part, TablePart, common_columns
+from fastfeat.io.sources.scratch import Scratch
 from fastfeat.io.sources.tables import check_unread, note_read, select, table_in_memory
 
 
@@ -41,12 +42,14 @@ class Dataset:
         parts: in the order of their rows.
         at_odds: why a column is not in the schema, which is the error of reading it.
         is_once: whether it can be read once alone.
+        scratch: columns of it as they are in memory, on disk; None without.
     """
 
     schema: Schema
     parts: tuple[Part, ...]
     at_odds: Mapping[str, FastfeatError] = field(default_factory=dict[str, FastfeatError])
     is_once: bool = False
+    scratch: Scratch | None = None
 
     @property
     def n_rows(self) -> int | None:
@@ -91,6 +94,32 @@ class Dataset:
             if name in self.at_odds:
                 error = self.at_odds[name]
                 raise type(error)(*error.args)
+
+    def check_unchanged(self) -> None:
+        """Raise where a file of this machine is no longer what it was.
+
+        Raises:
+            InvalidData: it is named.
+        """
+        for part in self.parts:
+            if isinstance(part, FilePart) and part.at.is_local:
+                part.at.check_unchanged()
+
+    @property
+    def readings_that_pay(self) -> int | None:
+        """The number of further readings for which a scratch copy pays; None where it never does.
+
+        To write a copy takes about half as long as to decode Parquet; to parse text takes more.
+        """
+        match self.parts[0]:
+            case TablePart():
+                return None
+            case FilePart(format="ipc_file" | "ipc_stream", at=at) if at.is_local:
+                return None
+            case FilePart(format="parquet", at=at) if at.is_local:
+                return 2
+            case _:
+                return 1
 
     def check_passes(self, n_passes: int) -> None:
         """Raise where the rows are read more often than they can be.
