@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,9 +20,10 @@ from fastfeat.plan.fit.round import Learning
 from fastfeat.plan.keep.artifact import fitted_digest
 from fastfeat.plan.run.encoded_rows import encoded_in_files
 from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.layout import Layout, check_beside
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
 from fastfeat.plan.run.pieces import MOST_BYTES, pieces_of
-from fastfeat.plan.run.to_files import Layout, check_beside, digest_of_tables, write_features
+from fastfeat.plan.run.to_files import digest_of_tables, write_features
 
 
 def fit_and_write(
@@ -41,8 +43,10 @@ def fit_and_write(
     """
     budget = budget_of_free(free_memory()) if memory is None else budget_of(memory)
     dataset = dataset_of(data)
-    check_beside(layout.target, data, dataset)
+    of_lookup = tables.values() if isinstance(tables, Mapping) else ()
+    check_beside(layout, data, *of_lookup, read=(dataset,))
     dataset.check(plan.columns)
+    dataset.check_folders(plan.columns)
     known = read_tables(tables, list(plan.table_columns))
     first = learning_record(plan, dataset.schema, known)
     _check_no_windows(first)

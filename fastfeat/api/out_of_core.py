@@ -78,6 +78,7 @@ def check_all_in_parts(rows: Any, history: Any, backend: str) -> None:
 
 def _in_passes(plan: Declaration, dataset: Dataset, tables: Tables, budget: Budget) -> Fitted:
     dataset.check(plan.columns)
+    dataset.check_folders(plan.columns)
     learning = learning_record(plan, dataset.schema, tables)
     with with_scratch(dataset) as copied:
         fitted = finished(learned_within(learning, copied, budget))

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
-from fastfeat.errors import FastfeatError, InvalidData, TypeMismatch, counted
+from fastfeat.errors import FastfeatError, InvalidData, TypeMismatch, UnknownColumn, counted
 from fastfeat.io.arrow import Array, DataType, Schema, pa
 from fastfeat.io.sources.addresses import naming
 from fastfeat.io.sources.file_parts import FilePart, delimited_parts, file_part
@@ -25,6 +25,7 @@ from fastfeat.io.sources.locations import (
     Located,
     check_once,
     file_at,
+    hint_of_folders,
     located,
     partition_columns,
 )
@@ -121,6 +122,22 @@ class Dataset:
             case _:
                 return 1
 
+    def check_folders(self, columns: Sequence[str]) -> None:
+        """Raise where the name of a folder above the files has a column that they lack.
+
+        Raises:
+            UnknownColumn: it says what to give instead.
+        """
+        for name in columns:
+            if name in self.schema.names or name in self.at_odds:
+                continue
+            files = (part.name for part in self.parts if isinstance(part, FilePart))
+            hint = hint_of_folders(name, files)
+            if hint:
+                raise UnknownColumn(
+                    f"the data lacks the column {name!r}, which the plan reads.{hint}"
+                )
+
     def check_passes(self, n_passes: int) -> None:
         """Raise where the rows are read more often than they can be.
 
@@ -159,9 +176,7 @@ def dataset_of(data: Any) -> Dataset:
         case str() | os.PathLike():
             return _of_files(located(cast("str", data)))
         case [*paths] if paths and all(isinstance(path, str | os.PathLike) for path in paths):
-            files = [file for path in paths for file in located(path)]
-            check_once(files)
-            return _of_files(files)
+            return _of_files([file for path in paths for file in located(path)])
         case pa.RecordBatchReader() | Iterator():
             return _of_once(data)
         case _ if callable(data):
@@ -258,6 +273,7 @@ def _of_once(reader: Any) -> Dataset:
 
 def _of_files(files: Sequence[Located]) -> Dataset:
     """Return files, all of one format, with the columns of their partitions."""
+    check_once(files)
     formats = [_format(file, is_alone=len(files) == 1) for file in files]
     for file, file_format in zip(files, formats, strict=True):
         if file_format != formats[0]:
