@@ -110,7 +110,7 @@ def run(
         FastfeatError: a size is none, the disk is too small, another demo runs in the folder, or a
             process has failed.
     """
-    n_bytes, limited = bytes_of(size, "size"), bytes_of(memory)
+    n_bytes, limited = bytes_of(size, "--size"), bytes_of(memory)
     with _folder_of_its_own(folder):
         work = folder / "work"
         n_rows = rows_of(n_bytes)
@@ -179,7 +179,8 @@ def _measured(work: Path, how: str, rows: Path, memory: str, limit: MemoryLimit)
 
 def _ended(code: int, limit: MemoryLimit) -> str:
     if limit.has_killed():
-        return f"the system has killed the process at its limit of {as_bytes(limit.n_bytes)}"
+        at = as_bytes(limit.n_bytes)
+        return f"the system has killed the process at its limit of {at}: give more --memory"
     return f"the process has ended with {code}"
 
 

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -81,8 +82,9 @@ def on_spark(rows: str, out: Path) -> tuple[FittedPlan, float, int]:
     from fastfeat.integrations import spark as ours
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
+    options = {**_SPARK, "spark.local.dir": tempfile.gettempdir()}
     builder = sql.SparkSession.builder.master(f"local[{N_WORKERS}]")
-    session = builder.config(map=_SPARK).getOrCreate()
+    session = builder.config(map=options).getOrCreate()
     try:
         started = time.perf_counter()
         fitted, features = ours.fit_transform(plan, session.read.parquet(rows))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastfeat.demo.large_plan import plan
+from fastfeat.errors import FastfeatError
 from fastfeat.io.host_memory import peak_memory
 from fastfeat.plan.keep.artifact import artifact_bytes
 
@@ -94,4 +95,7 @@ def _timed(work: Callable[[], FittedPlan]) -> tuple[FittedPlan, float, int]:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except FastfeatError as error:
+        sys.exit(str(error))
