@@ -452,7 +452,7 @@ class Plan:
             (16, 16)
         """
         from fastfeat.api.fit_to_files import fit_and_write  # seldom needed
-        from fastfeat.plan.run.to_files import layout_of
+        from fastfeat.plan.run.layout import layout_of
 
         layout = layout_of(out, format, partition_by, part_rows)
         record, manifest = fit_and_write(self.declaration, data, layout, tables, memory)
@@ -542,7 +542,9 @@ class Plan:
             backend=backend,
         )
 
-    def learning(self, schema: Any, *, tables: Tables = None) -> Learning[FittedPlan]:
+    def learning(
+        self, schema: Any, *, tables: Tables = None, whole_entities: bool = False
+    ) -> Learning[FittedPlan]:
         """Return the learning of the plan, in rounds over parts of the rows.
 
         What engines do that have the rows in parts, on several machines; the fitted plan is that of
@@ -551,9 +553,13 @@ class Plan:
         Args:
             schema: that of the rows, as in `schema`.
             tables: as in `fit`.
+            whole_entities: whether each part has all rows of its entities, in the order of the
+                data, so that windows may be learnt from: as after an exchange of the rows by
+                `learning.shares`. Without it a plan that learns from windows takes one part.
 
         Raises:
-            InvalidPlan: the label looks ahead.
+            InvalidPlan: the label looks ahead; or, with `whole_entities`, windows see rows of
+                several entities that have no key in common, which no one exchange brings together.
             FastfeatError: as `fit`, of what does not depend on the rows.
 
         Example:
@@ -569,7 +575,11 @@ class Plan:
         from fastfeat.api.learning import learning_of  # seldom needed
 
         return learning_of(
-            self.declaration, schema, tables, lambda record: FittedPlan(self, record)
+            self.declaration,
+            schema,
+            tables,
+            lambda record: FittedPlan(self, record),
+            whole_entities=whole_entities,
         )
 
     def schema(self, input_schema: Any, *, tables: Tables = None) -> ArrowSchema:
@@ -962,8 +972,9 @@ class FittedPlan:
             >>> [(file.name, file.n_rows) for file in manifest.files]
             [('part-000000.parquet', 2), ('part-000001.parquet', 1)]
         """
+        from fastfeat.plan.run.layout import layout_of
         from fastfeat.plan.run.pieces import bytes_within  # seldom needed
-        from fastfeat.plan.run.to_files import layout_of, write_later_rows
+        from fastfeat.plan.run.to_files import write_later_rows
 
         layout = layout_of(out, format, partition_by, part_rows)
         digest = self._digest.hex()

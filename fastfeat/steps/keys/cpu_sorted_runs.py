@@ -85,7 +85,7 @@ def _written(file: UnnamedFile, keys: Weighted) -> _Run:
 
 
 def _rank(keys: Weighted, place: int) -> Rank:
-    """Return what orders the key at a place: its count, then its parts, a missing one first."""
+    """Return the order of the key at a place: its count, then its parts, a missing one first."""
     parts: list[tuple[Any, ...]] = []
     for part in keys.parts:
         value = part[place]
