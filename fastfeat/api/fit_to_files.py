@@ -8,7 +8,7 @@ from typing import Any
 
 from fastfeat.api.learning import learning_record
 from fastfeat.errors import InvalidPlan
-from fastfeat.io.budget import budget_of, budget_of_free
+from fastfeat.io.budget import budget_of, budget_of_free, within
 from fastfeat.io.host_memory import free_memory
 from fastfeat.io.sinks.manifest import Manifest
 from fastfeat.io.sources.dataset import dataset_of
@@ -50,7 +50,7 @@ def fit_and_write(
     known = read_tables(tables, list(plan.table_columns))
     first = learning_record(plan, dataset.schema, known)
     _check_no_windows(first)
-    dataset.check_passes(first.most_rounds + 1)
+    dataset.check_passes(first.n_passes + 1)
     with with_scratch(dataset) as copied:
         learning = learned_within(first, copied, budget, first.columns_of_features)
         fitted = finished(learning)
@@ -64,7 +64,8 @@ def fit_and_write(
 
         pieces = pieces_of(copied, learning.columns, (), features, fitted.schema, most_bytes)
         digest, of_tables = fitted_digest(fitted).hex(), digest_of_tables(known, plan.table_columns)
-        manifest = write_features(pieces, layout, digest, of_tables, training=True)
+        with within(budget):
+            manifest = write_features(pieces, layout, digest, of_tables, training=True)
     return replace(fitted, encoded=encoded_in_files(plan, dataset.identity)), manifest
 
 

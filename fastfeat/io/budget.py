@@ -39,11 +39,14 @@ class Budget:
         Args:
             n_growing: bytes of tables of keys, which are there twice and once more as they grow.
         """
-        room = self.room()
-        if room < self.n_bytes >> 3:
+        if self.room() < self.n_bytes >> 3:
             _give_back()
-            room = self.room()
-        return min(MOST_TABLE, max(LEAST_TABLE, (room - 2 * n_growing) // _SHARE))
+        room = self.spare() - 2 * n_growing
+        return min(MOST_TABLE, max(LEAST_TABLE, room // _SHARE))
+
+    def spare(self) -> int:
+        """Return the bytes that are left to plan with: some are of what nobody foresees."""
+        return max(self.room() - (self.n_bytes >> _UNFORESEEN_BITS), 0)
 
     def is_exceeded(self) -> bool:
         """Whether more is taken, also when all that can be given back to the system is."""
@@ -114,11 +117,12 @@ def has_room(n_bytes: int) -> bool:
     What would take more goes to disk, or takes longer.
     """
     budget = _current.get()
-    return budget is None or n_bytes * _LARGE_SHARE <= max(budget.room(), 0)
+    return budget is None or n_bytes * _LARGE_SHARE <= budget.spare()
 
 
 _current: ContextVar[Budget | None] = ContextVar("budget", default=None)
 _LARGE_SHARE = 4
+_UNFORESEEN_BITS = 5
 _SHARE = 16
 _UNKNOWN_FREE = 4 << 30
 _LEAST_ROOM = 64 << 20

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import OutOfMemory, counted
 from fastfeat.io.arrow import Table
@@ -51,7 +52,7 @@ def learned_within(
         OutOfMemory: states take more than the budget.
         FastfeatError: as `Plan.fit`.
     """
-    dataset.check_passes(learning.most_rounds)
+    dataset.check_passes(learning.n_passes)
     with (
         within(budget),
         TemporaryDirectory(prefix="fastfeat-", ignore_cleanup_errors=True) as folder,
@@ -60,8 +61,16 @@ def learned_within(
             if learning.doubts and dataset.is_once:
                 raise infinite_value(learning.doubts[0], None, None)
             state = _pass(learning, dataset, budget, Path(folder), then)
+            _drop_indices(learning)
             learning = next_round(learning, state)
     return learning
+
+
+def _drop_indices(learning: Learning) -> None:
+    """Free the memory in which rows of the pass have found their keys."""
+    for value in learning.learnt.values():
+        if isinstance(value, Vocabulary):
+            value.cache.clear()
 
 
 def _pass(
@@ -70,7 +79,8 @@ def _pass(
     """Return the state of all rows in one round."""
     state = add_part(learning, learning.prepared.table, range(0), None)
     n_rows = learning.n_rows or dataset.n_rows or 0
-    told = f"fitting, pass {learning.round} of at most {learning.most_rounds}"
+    most = max(learning.n_passes, learning.round or 0)
+    told = f"fitting, pass {learning.round} of at most {most}"
     keep = _read_again(learning, dataset, then)
     tables = scan(dataset, learning.columns, budget.table_bytes, keep=keep)
     with doing(told, n_rows) as step, closing(tables):
@@ -111,7 +121,7 @@ def _spill(state: PartState, budget: Budget, folder: Path) -> None:
     """Write states to disk that would not have room to grow to four times their size."""
     for name, n_bytes in _sizes(state).items():
         learner = learner_of(name)
-        if learner.spill is not None and n_bytes > max(_WORTH_WRITING, budget.room() // 4):
+        if learner.spill is not None and n_bytes > max(_WORTH_WRITING, budget.spare() // 4):
             tell(f"writing {as_bytes(n_bytes)} of a state to disk")
             learner.spill(state.states[name], folder)
 

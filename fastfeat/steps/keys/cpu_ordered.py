@@ -86,7 +86,7 @@ def keep(rows: OrderedRows, chunks: Sequence[Chunk], groups: NDArray[np.int32]) 
         rows.first = split
         return
     _to_pieces(rows)
-    _append(rows, Piece(*keys_in(split)))
+    append(rows, Piece(*keys_in(split)))
 
 
 def join(a: OrderedRows, b: OrderedRows) -> OrderedRows:
@@ -94,7 +94,7 @@ def join(a: OrderedRows, b: OrderedRows) -> OrderedRows:
     _to_pieces(a)
     _to_pieces(b)
     for piece in b.pieces:
-        _append(a, piece)
+        append(a, piece)
     a.runs += b.runs
     return a
 
@@ -188,26 +188,38 @@ def keys_at(rows: OrderedRows, places: NDArray[np.int64], is_in: IsIn) -> NDArra
     if not rows.runs:
         keys, groups = unordered(rows)
         return np.partition(keys[is_in(groups)], np.unique(places))[places]
-    return np.array([_key_at(rows, place, is_in) for place in places.tolist()], np.int64)
+    return keys_by_digits(lambda: _all_blocks(rows), [(is_in, places)])[0]
 
 
-def _key_at(rows: OrderedRows, place: int, is_in: IsIn) -> int:
-    """Return one key by its digits, the highest first: each takes a pass over the runs."""
-    found = 0
+def keys_by_digits(
+    blocks: Callable[[], Iterable[Piece]], wanted: Sequence[tuple[IsIn, NDArray[np.int64]]]
+) -> list[NDArray[np.int64]]:
+    """Return keys by their digits, the highest first: each takes a pass over all rows.
+
+    Args:
+        blocks: gives the rows, in any order.
+        wanted: which groups are looked at, as of `count_in`, and places of their values in order.
+    """
+    found = [np.zeros(len(places), np.uint64) for _, places in wanted]
+    left = [places.copy() for _, places in wanted]
+    low = np.uint64((1 << DIGIT_BITS) - 1)
     for shift in range(64 - DIGIT_BITS, -1, -DIGIT_BITS):
-        counts = np.zeros(1 << DIGIT_BITS, np.int64)
-        for block in _all_blocks(rows):
-            bits = (block.keys[is_in(block.groups)] ^ np.int64(-(2**63))).view(np.uint64)
-            digits = bits >> np.uint64(shift)
-            if shift + DIGIT_BITS < 64:
-                digits = digits[digits >> np.uint64(DIGIT_BITS) == found]
-            low = (digits & np.uint64(len(counts) - 1)).astype(np.int64)
-            counts += np.bincount(low, minlength=len(counts))
-        ends = np.cumsum(counts)
-        digit = int(np.searchsorted(ends, place, "right"))
-        place -= int(ends[digit] - counts[digit])
-        found = (found << DIGIT_BITS) + digit
-    return found - 2**63
+        counts = [np.zeros((len(places), 1 << DIGIT_BITS), np.int64) for places in left]
+        for block in blocks():
+            digits = (block.keys ^ np.int64(-(2**63))).view(np.uint64) >> np.uint64(shift)
+            for (is_in, _), known, own in zip(wanted, found, counts, strict=True):
+                some = digits[is_in(block.groups)]
+                for place, prefix in enumerate(known.tolist()):
+                    at = some[some >> np.uint64(DIGIT_BITS) == np.uint64(prefix)] & low
+                    own[place] += np.bincount(at.astype(np.int64), minlength=1 << DIGIT_BITS)
+        for known, places, own in zip(found, left, counts, strict=True):
+            every: NDArray[np.int64] = np.cumsum(own, axis=1)
+            for k in range(len(places)):
+                place = int(places[k])
+                digit = int(np.searchsorted(every[k], place, "right"))
+                places[k] = place - int(every[k, digit] - own[k, digit])
+                known[k] = (known[k] << np.uint64(DIGIT_BITS)) + np.uint64(digit)
+    return [known.view(np.int64) ^ np.int64(-(2**63)) for known in found]
 
 
 def _all_blocks(rows: OrderedRows) -> Iterator[Piece]:
@@ -249,7 +261,7 @@ def _to_pieces(rows: OrderedRows) -> None:
         rows.pieces, rows.ordered = [Piece(*keys_of(rows.ordered))], None
 
 
-def _append(rows: OrderedRows, piece: Piece) -> None:
+def append(rows: OrderedRows, piece: Piece) -> None:
     """Append a piece, joined to the last one where both are small."""
     if rows.pieces and max(len(piece.keys), len(rows.pieces[-1].keys)) < SMALL_PIECE:
         piece = _joined([rows.pieces.pop(), piece])
