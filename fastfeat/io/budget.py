@@ -123,6 +123,6 @@ def has_room(n_bytes: int) -> bool:
 _current: ContextVar[Budget | None] = ContextVar("budget", default=None)
 _LARGE_SHARE = 4
 _UNFORESEEN_BITS = 5
+_LEAST_ROOM = 64 << 20
 _SHARE = 16
 _UNKNOWN_FREE = 4 << 30
-_LEAST_ROOM = 64 << 20

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
+from typing import NamedTuple
 
 from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.engine.float_environment import in_ieee
-from fastfeat.errors import OutOfMemory, counted
+from fastfeat.errors import OutOfMemory, StatesOnDisk, counted, warn
 from fastfeat.io.arrow import Table
 from fastfeat.io.budget import Budget, within
 from fastfeat.io.host_memory import as_bytes
@@ -20,6 +22,7 @@ from fastfeat.io.sources.scratch import scratch_file
 from fastfeat.ir.show import show
 from fastfeat.plan.fit.learning import add_part, next_round
 from fastfeat.plan.fit.part_state import PartState, learner_of
+from fastfeat.plan.fit.room import check_room
 from fastfeat.plan.fit.round import Learning, name_of, readings_to_come
 from fastfeat.plan.run.failures import infinite_value
 from fastfeat.progress import doing, tell
@@ -51,8 +54,12 @@ def learned_within(
         InvalidData: rows are read more often than they can be.
         OutOfMemory: states take more than the budget.
         FastfeatError: as `Plan.fit`.
+
+    Warns:
+        StatesOnDisk: some had no room, and went to disk.
     """
     dataset.check_passes(learning.n_passes)
+    on_disk = Counter[str]()
     with (
         within(budget),
         TemporaryDirectory(prefix="fastfeat-", ignore_cleanup_errors=True) as folder,
@@ -60,10 +67,32 @@ def learned_within(
         while learning.round is not None:
             if learning.doubts and dataset.is_once:
                 raise infinite_value(learning.doubts[0], None, None)
-            state = _pass(learning, dataset, budget, Path(folder), then)
+            state = _pass(learning, dataset, Room(budget, Path(folder), on_disk), then)
             _drop_indices(learning)
             learning = next_round(learning, state)
+    if on_disk:
+        names = " and ".join(on_disk) if len(on_disk) < 3 else f"{len(on_disk)} learnt values"
+        warn(
+            f"memory={as_bytes(budget.n_bytes)} had no room for {names}: "
+            f"{as_bytes(on_disk.total())} went to temporary files in {gettempdir()}, which are "
+            "gone. What is learnt is the same; with more memory it takes less time",
+            StatesOnDisk,
+        )
     return learning
+
+
+class Room(NamedTuple):
+    """The room of states.
+
+    Args:
+        budget: of memory.
+        folder: where files are of states that have no room in it.
+        on_disk: takes how many bytes of states went there, by what they learn.
+    """
+
+    budget: Budget
+    folder: Path
+    on_disk: Counter[str]
 
 
 def _drop_indices(learning: Learning) -> None:
@@ -73,17 +102,17 @@ def _drop_indices(learning: Learning) -> None:
             value.cache.clear()
 
 
-def _pass(
-    learning: Learning, dataset: Dataset, budget: Budget, folder: Path, then: Sequence[str]
-) -> PartState:
+def _pass(learning: Learning, dataset: Dataset, room: Room, then: Sequence[str]) -> PartState:
     """Return the state of all rows in one round."""
+    budget = room.budget
     state = add_part(learning, learning.prepared.table, range(0), None)
-    n_rows = learning.n_rows or dataset.n_rows or 0
+    n_rows = learning.n_rows or dataset.n_rows
+    check_room(learning, state, budget, n_rows)
     most = max(learning.n_passes, learning.round or 0)
     told = f"fitting, pass {learning.round} of at most {most}"
     keep = _read_again(learning, dataset, then)
     tables = scan(dataset, learning.columns, budget.table_bytes, keep=keep)
-    with doing(told, n_rows) as step, closing(tables):
+    with doing(told, n_rows or 0) as step, closing(tables):
         for scanned in tables:
             first = 0
             while first < scanned.table.num_rows:
@@ -95,7 +124,7 @@ def _pass(
                 with telling_place(scanned):
                     state = add_part(learning, some, numbers, state)
                 step(state.n_rows)
-                _spill(state, budget, folder)
+                _spill(learning, state, room)
                 if budget.is_exceeded():
                     raise _exceeded(learning, state, budget)
                 first += n
@@ -117,13 +146,22 @@ def _read_again(learning: Learning, dataset: Dataset, then: Sequence[str]) -> li
     return [name for name in learning.columns if to_come[name] >= dataset.readings_that_pay]
 
 
-def _spill(state: PartState, budget: Budget, folder: Path) -> None:
+def _spill(learning: Learning, state: PartState, room: Room) -> None:
     """Write states to disk that would not have room to grow to four times their size."""
     for name, n_bytes in _sizes(state).items():
         learner = learner_of(name)
-        if learner.spill is not None and n_bytes > max(_WORTH_WRITING, budget.spare() // 4):
+        most = max(_WORTH_WRITING, room.budget.spare() // 4)
+        if learner.spill is not None and n_bytes > most:
             tell(f"writing {as_bytes(n_bytes)} of a state to disk")
-            learner.spill(state.states[name], folder)
+            learner.spill(state.states[name], room.folder)
+            room.on_disk[_learnt_by(learning, name)] += n_bytes
+
+
+def _learnt_by(learning: Learning, name: str) -> str:
+    """Return the first value that a task learns, as text, by the name of the task."""
+    tasks = (task for task in learning.schedule.tasks if task.learns)
+    task = next((task for task in tasks if name_of(task) == name), None)
+    return name if task is None else show(learning.schedule.values[task.learns[0]].origin)
 
 
 def _sizes(state: PartState) -> dict[str, int]:
@@ -134,12 +172,10 @@ def _sizes(state: PartState) -> dict[str, int]:
 def _exceeded(learning: Learning, state: PartState, budget: Budget) -> OutOfMemory:
     """Return the error of more memory than the budget, which names the largest state."""
     sizes = _sizes(state)
-    tasks = [task for task in learning.schedule.tasks if task.learns and name_of(task) in sizes]
-    largest = max(tasks, key=lambda task: sizes[name_of(task)], default=None)
+    largest = max(sizes, key=sizes.__getitem__, default=None)
     most = ""
     if largest is not None:
-        what = show(learning.schedule.values[largest.learns[0]].origin)
-        most = f", of which {what} takes {as_bytes(sizes[name_of(largest)])}"
+        most = f", of which {_learnt_by(learning, largest)} takes {as_bytes(sizes[largest])}"
     return OutOfMemory(
         f"memory={as_bytes(budget.n_bytes)} is exceeded after {counted(state.n_rows, 'row')} of "
         f"pass {learning.round}: the process has {as_bytes(budget.n_bytes - budget.room())} in "
