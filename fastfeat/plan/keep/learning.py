@@ -38,6 +38,7 @@ class Written:
         doubts: the places of values that are in doubt.
         places: of the values that are learnt.
         parts: these values, hints and what else there is, by name.
+        whole_entities: whether a part has all rows of each of its entities.
     """
 
     plan: str
@@ -49,6 +50,7 @@ class Written:
     doubts: list[int]
     places: list[int]
     parts: Mapping[str, bytes]
+    whole_entities: bool
 
 
 def learning_bytes(learning: Learning) -> bytes:
@@ -79,6 +81,7 @@ def learning_bytes(learning: Learning) -> bytes:
         "folds": {str(columns[node]): sizes.tolist() for node, sizes in learning.folds.items()},
         "doubts": [place_of[node] for node in learning.doubts],
         "places": places,
+        "whole_entities": bool(learning.keys),
         "parts": {name: len(part) for name, part in parts.items()},
     }
     return sealed(head, list(parts.values()))
@@ -115,6 +118,7 @@ def written_in(content: bytes) -> Written:
         head["doubts"],
         head["places"],
         parts,
+        head["whole_entities"],
     )
 
 
