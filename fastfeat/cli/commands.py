@@ -217,7 +217,7 @@ def transform(
     """Compute the features of data; a folder that was interrupted goes on where it was."""
     from fastfeat.api.plan import load
     from fastfeat.cli.plans import tables_named
-    from fastfeat.plan.run.to_files import names_file
+    from fastfeat.plan.run.layout import names_file
 
     started = time.perf_counter()
     with doing("Reading the fitted plan", at_once=True) as step:
