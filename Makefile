@@ -29,7 +29,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-train demo-live test check bench bench-live clean
+.PHONY: help demo demo-train demo-live demo-large test check bench bench-live clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -44,6 +44,9 @@ demo-train: $(TRAIN)/train.installed $(TRAIN)/demo.installed  ## models of these
 
 demo-live: $(VENV)/demo-live.installed  ## the flights as a stream: served, killed, audited; starts a broker and Valkey
 	@$(RUN)/fastfeat demo-live --dir $(DEMO)
+
+demo-large: $(VENV)/cli.installed  ## 2 GiB of rows, fitted and transformed by a process of 600 MiB
+	@$(RUN)/fastfeat demo-large --dir $(DEMO) $(ARGS)
 
 test: $(TEST_NEEDS)  ## every test that needs no GPU; PROFILE=full with large libraries, engines with Ray, Spark, Dask
 	HYPOTHESIS_PROFILE=$(PROFILE) $(TESTED)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
