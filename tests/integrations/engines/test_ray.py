@@ -47,6 +47,7 @@ ROWS = engine_rows()
 def cluster() -> Iterator[None]:
     """Run Ray with two workers, whose modules are those of this process."""
     here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    os.environ["RAY_memory_monitor_refresh_ms"] = "0"  # kills nothing, whoever fills the machine
     ray.init(
         num_cpus=2,
         include_dashboard=False,
