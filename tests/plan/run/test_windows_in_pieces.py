@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.plan.run.layout import layout_of
 from fastfeat.plan.run.pieces import pieces_of_later_rows
-from fastfeat.plan.run.to_files import layout_of, write_later_rows
+from fastfeat.plan.run.to_files import write_later_rows
 
 CARD = ff.window(40, by="card", time="t")
 CARD_SHOP = ff.window(rows=3, by=["card", "shop"], time="t")
@@ -133,7 +134,7 @@ def test_the_public_calls_take_a_history() -> None:
 def test_a_feature_of_all_rows_is_refused() -> None:
     every = col("x").mean(over=ff.window(5, time="t"))
     fitted = ff.Plan({"every": every}).fit(EARLIER, history="batch")
-    with pytest.raises(ff.errors.InvalidPlan, match="'every' sees all rows, col.*, which"):
+    with pytest.raises(ff.errors.InvalidPlan, match=r"'every' sees all rows, col.*, which"):
         fitted.transform_batches(EARLIER)
 
 
