@@ -47,13 +47,13 @@ ROWS = engine_rows()
 def cluster() -> Iterator[None]:
     """Run Ray with two workers, whose modules are those of this process."""
     here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    os.environ["RAY_memory_monitor_refresh_ms"] = "0"  # kills nothing, whoever fills the machine
     ray.init(
         num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,
         logging_level="error",
         object_store_memory=100 << 20,
+        _system_config={"memory_monitor_refresh_ms": 0},  # whoever fills it, no worker is killed
         runtime_env={"env_vars": {"PYTHONPATH": here}},
     )
     ray.data.DataContext.get_current().enable_progress_bars = False
