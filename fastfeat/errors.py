@@ -181,7 +181,7 @@ class LargerThanMemory(FastfeatWarning):
 
 
 class StatesOnDisk(FastfeatWarning):
-    """What fit learns had no room within `memory=`, and went to temporary files on the way."""
+    """Learnt values had no room within `memory=`, and went to temporary files on the way."""
 
 
 class FloatsChanged(FastfeatWarning):

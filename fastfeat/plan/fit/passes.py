@@ -24,6 +24,7 @@ from fastfeat.plan.fit.learning import add_part, next_round
 from fastfeat.plan.fit.part_state import PartState, learner_of
 from fastfeat.plan.fit.room import check_room
 from fastfeat.plan.fit.round import Learning, name_of, readings_to_come
+from fastfeat.plan.fit.row_sample import RowSample, begun_by_sample, sample_for
 from fastfeat.plan.run.failures import infinite_value
 from fastfeat.progress import doing, tell
 
@@ -64,12 +65,15 @@ def learned_within(
         within(budget),
         TemporaryDirectory(prefix="fastfeat-", ignore_cleanup_errors=True) as folder,
     ):
+        sample = sample_for(learning)
         while learning.round is not None:
             if learning.doubts and dataset.is_once:
                 raise infinite_value(learning.doubts[0], None, None)
-            state = _pass(learning, dataset, Room(budget, Path(folder), on_disk), then)
+            own = sample if learning.n_rows is None else None
+            room = Room(budget, Path(folder), on_disk)
+            state = _pass(learning, dataset, room, then, own)
             _drop_indices(learning)
-            learning = next_round(learning, state)
+            learning = begun_by_sample(next_round(learning, state), sample)
     if on_disk:
         names = " and ".join(on_disk) if len(on_disk) < 3 else f"{len(on_disk)} learnt values"
         warn(
@@ -102,8 +106,14 @@ def _drop_indices(learning: Learning) -> None:
             value.cache.clear()
 
 
-def _pass(learning: Learning, dataset: Dataset, room: Room, then: Sequence[str]) -> PartState:
-    """Return the state of all rows in one round."""
+def _pass(
+    learning: Learning,
+    dataset: Dataset,
+    room: Room,
+    then: Sequence[str],
+    sample: RowSample | None,
+) -> PartState:
+    """Return the state of all rows in one round, of which a sample takes some."""
     budget = room.budget
     state = add_part(learning, learning.prepared.table, range(0), None)
     n_rows = learning.n_rows or dataset.n_rows
@@ -114,6 +124,8 @@ def _pass(learning: Learning, dataset: Dataset, room: Room, then: Sequence[str])
     tables = scan(dataset, learning.columns, budget.table_bytes, keep=keep)
     with doing(told, n_rows or 0) as step, closing(tables):
         for scanned in tables:
+            if sample is not None:
+                sample.add(scanned.table, scanned.first_row)
             first = 0
             while first < scanned.table.num_rows:
                 n = _rows_at_once(scanned.table, state, budget)

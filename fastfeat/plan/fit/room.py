@@ -22,7 +22,7 @@ _FEW_ROWS = 1 << 16
 
 
 class Held(NamedTuple):
-    """What a task holds in memory.
+    """Memory that a task holds.
 
     Args:
         learnt: the first value that it learns.
@@ -63,7 +63,7 @@ def check_room(learning: Learning, state: PartState, budget: Budget, n_rows: int
 
 
 def _held(learning: Learning, state: PartState, n_rows: int | None) -> Iterator[Held]:
-    """Yield what each task of a round holds."""
+    """Yield the memory of each task of a round."""
     told, are_few = state.told or {}, n_rows is not None and n_rows <= _FEW_ROWS
     for task in learning.schedule.tasks:
         if task.kind in ("groups", "target"):
@@ -75,7 +75,7 @@ def _held(learning: Learning, state: PartState, n_rows: int | None) -> Iterator[
 
 
 def _of_groups(learning: Learning, task: Task) -> Iterator[Held]:
-    """Yield what aggregates of groups hold."""
+    """Yield the memory of aggregates of groups."""
     for place in task.learns:
         node = learning.schedule.values[place].origin
         if isinstance(node, Aggregate):

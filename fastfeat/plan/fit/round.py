@@ -174,7 +174,7 @@ def before_round(learning: Learning) -> Learning:
     origins = [value.origin for value in whole.values]
     known = {place for place, origin in enumerate(origins) if origin in learnt}
     again = {place for place, origin in enumerate(origins) if origin in learning.doubts}
-    schedule = _needed(whole, _in_doubt(whole, again) if again else _ready(whole, known))
+    schedule = needed(whole, _in_doubt(whole, again) if again else _ready(whole, known))
     is_over = learning.n_rows is not None and not any(task.learns for task in schedule.tasks)
     return replace(
         learning,
@@ -215,7 +215,7 @@ def readings_to_come(learning: Learning) -> Counter[str]:
     found = Counter[str]()
     for of in range(now + 1, max((stop for _, _, stop in coming), default=0)):
         active = {k for k, first, stop in coming if first <= of < stop}
-        found.update(columns_read(_needed(whole, active)))
+        found.update(columns_read(needed(whole, active)))
     return found
 
 
@@ -250,7 +250,7 @@ def _in_doubt(schedule: Schedule, values: set[int]) -> set[int]:
     return {k for k, task in enumerate(schedule.tasks) if not values.isdisjoint(task.learns)}
 
 
-def _needed(schedule: Schedule, learning: set[int]) -> Schedule:
+def needed(schedule: Schedule, learning: set[int]) -> Schedule:
     """Return some tasks that learn, and those that make what they read."""
     wanted, left = set[int](), list[Task]()
     for k, task in reversed(list(enumerate(schedule.tasks))):
