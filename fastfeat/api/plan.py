@@ -642,7 +642,8 @@ class Plan:
             stage: "plan" (features and scans), "leakage" (what each feature can see), "live" (how
                 rows are computed as they arrive, and what a live state holds); with a schema also
                 "bound" (types), "optimized" (what is hoisted and shared), "schedule" (the tasks
-                that run it, in rounds), "physical" (loops), "cpu" and "cuda" (the generated
+                that run it, in rounds), "passes" (how often `fit(memory=)` reads the rows, and the
+                bytes of what it keeps of them), "physical" (loops), "cpu" and "cuda" (the generated
                 kernels).
             schema: as in `schema`, for the stages that need types.
             tables: as in `schema`.
@@ -1198,8 +1199,9 @@ class FittedPlan:
 
         Args:
             stage: "plan" (features and scans), "bound" (types), "optimized" (what is hoisted and
-                shared), "schedule" (the tasks that run it, in rounds), "physical" (loops), "cpu"
-                and "cuda" (the generated kernels), "leakage" (what each feature can see), "live"
+                shared), "schedule" (the tasks that run it, in rounds), "passes" (those of
+                `fit(memory=)`, and what they keep in memory), "physical" (loops), "cpu" and "cuda"
+                (the generated kernels), "leakage" (what each feature can see), "live"
                 (how rows are computed as they arrive, and what a live state holds).
         """
         record = self.record

@@ -89,6 +89,7 @@ class Learner(Generic[Spec, State]):
         of_sample: gives, of the state of a sample of the rows and the number of all of them, what
             the first round begins with where it may do more than to sample; None where it may not.
             None of kinds that have no use for a sample.
+        takes: the bytes of a state, in words: in memory, and on disk where it has no room there.
     """
 
     kind: str
@@ -102,6 +103,7 @@ class Learner(Generic[Spec, State]):
     bound: Callable[[Spec, int], int]
     spill: Callable[[State, Path], None] | None = None
     of_sample: Callable[[State, int], Any] | None = None
+    takes: str = ""
 
 
 class TaskLearner(NamedTuple):

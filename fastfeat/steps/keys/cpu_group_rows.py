@@ -36,6 +36,11 @@ MIN_RANGE_BITS = 16
 """Groups of a range, as bits: their moments take 4 MiB or so."""
 ORDER_BYTES = 16
 """Of each group, where its values are in order."""
+TAKES = (  # of states that keep rows where they have no room for all groups
+    f"of each {{of}} {8 * layout.LINE_WORDS[1]} bytes for sums, {8 * layout.LINE_WORDS[2]} with "
+    f"squares{{more}}; {ORDER_BYTES} for an order, and 12 of each row. Where these have no room, "
+    "12 bytes of each row are on disk, and of each {stays} 9 stay in memory"
+)
 _RUN = "grouped"
 
 

@@ -386,5 +386,17 @@ def _spill(state: GroupsState, folder: Path) -> None:
         ordering.spill(state.rows, folder)
 
 
-LEARNER = Learner("groups", _start, _add, _merge, _next, _pack, _unpack, _size, _bound, _spill)
+LEARNER = Learner(
+    "groups",
+    _start,
+    _add,
+    _merge,
+    _next,
+    _pack,
+    _unpack,
+    _size,
+    _bound,
+    _spill,
+    takes=keeping.TAKES.format(of="group", more=", 16 for extremes", stays="group"),
+)
 OF_TASKS = TaskLearner(LEARNER, told)

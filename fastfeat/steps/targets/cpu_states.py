@@ -380,5 +380,17 @@ def _spill(state: TargetState, folder: Path) -> None:
         ordering.spill(state.rows, folder)
 
 
-LEARNER = Learner("target", _start, _add, _merge, _next, _pack, _unpack, _size, _bound, _spill)
+LEARNER = Learner(
+    "target",
+    _start,
+    _add,
+    _merge,
+    _next,
+    _pack,
+    _unpack,
+    _size,
+    _bound,
+    _spill,
+    takes=keeping.TAKES.format(of="category and fold", more="", stays="category"),
+)
 OF_TASKS = TaskLearner(LEARNER, told)
