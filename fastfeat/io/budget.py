@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from fastfeat.errors import OutOfMemory
 from fastfeat.io.arrow import pa
-from fastfeat.io.host_memory import as_bytes, bytes_of, resident_memory
+from fastfeat.io.host_memory import as_bytes, bytes_of, release_unused, resident_memory
 from fastfeat.io.unnamed import drop_pages
 
 LEAST_TABLE, MOST_TABLE = 1 << 20, 1 << 26
@@ -39,13 +39,13 @@ class Budget:
         Args:
             n_growing: bytes of tables of keys, which are there twice and once more as they grow.
         """
-        if self.room() < self.n_bytes >> 3:
-            _give_back()
         room = self.spare() - 2 * n_growing
         return min(MOST_TABLE, max(LEAST_TABLE, room // _SHARE))
 
     def spare(self) -> int:
         """Return the bytes that are left to plan with: some are of what nobody foresees."""
+        if self.room() < self.n_bytes >> 2:
+            _give_back()
         return max(self.room() - (self.n_bytes >> _UNFORESEEN_BITS), 0)
 
     def is_exceeded(self) -> bool:
@@ -59,6 +59,7 @@ class Budget:
 def _give_back() -> None:
     """Give memory that nobody uses, and pages of files, back to the system."""
     pa.default_memory_pool().release_unused()
+    release_unused()
     drop_pages()
 
 
@@ -109,6 +110,12 @@ def within(budget: Budget) -> Generator[None]:
 def is_bounded() -> bool:
     """Whether a budget bounds the work of this thread."""
     return _current.get() is not None
+
+
+def free_unused() -> None:
+    """Give memory that nobody uses back to the system, where a budget bounds the work."""
+    if is_bounded():
+        _give_back()
 
 
 def has_room(n_bytes: int) -> bool:

@@ -145,8 +145,13 @@ def _pass(
 
 def _rows_at_once(table: Table, state: PartState, budget: Budget) -> int:
     """Return how many rows of a table are worked on at a time, for states grow after it is read."""
-    most = budget.table_bytes(sum(_sizes(state).values()))
-    return max(_FEWEST_ROWS, table.num_rows * most // max(table.nbytes, 1))
+    n_growing = sum(_sizes(state).values())
+    most = budget.table_bytes(n_growing) * table.num_rows // max(table.nbytes, 1)
+    learners = [(learner_of(name).row_bytes, own.spec) for name, own in (state.told or {}).items()]
+    row_bytes = sum(of_spec(spec) for of_spec, spec in learners if of_spec is not None)
+    if row_bytes:
+        most = min(most, (budget.spare() - 2 * n_growing) // (2 * row_bytes))
+    return max(_FEWEST_ROWS, most)
 
 
 def _read_again(learning: Learning, dataset: Dataset, then: Sequence[str]) -> list[str]:

@@ -57,6 +57,8 @@ _MOST_WAITING = 4
 """Keys of others wait until they are so many times those of the table: each is then hashed seldom,
 and a state is at most so many times larger than it must be."""
 _FEW_WAITING = 1 << 16
+_NUMBER_BYTES, _TEXT_BYTES = 100, 180
+"""Of a key in a table that is half full, and of one half as large from which it has grown."""
 _WRITTEN_AT_ONCE = 1 << 19
 """Keys that are hashed and dealt out together, which takes 40 bytes each and their own."""
 
@@ -232,6 +234,12 @@ def bound(spec: KeysSpec, n_rows: int) -> int:
     return in_tables + waiting + text
 
 
+def row_bytes(spec: KeysSpec) -> int:
+    """Return how many bytes a row may add whose key is new: in tables that are about to grow."""
+    parts = sum(_TEXT_BYTES if dtype.holds_bytes else _NUMBER_BYTES for dtype in spec.dtypes)
+    return parts if spec.is_column else parts + _NUMBER_BYTES * (len(spec.dtypes) - 1 or 1)
+
+
 LEARNER = Learner(
     "keys",
     start=start,
@@ -245,6 +253,7 @@ LEARNER = Learner(
     spill=spill,
     takes="of each key 16 bytes in the end, and about 60 on the way: of text 24 and 130, and the "
     "text itself. What has no room on the way goes to disk",
+    row_bytes=row_bytes,
 )
 
 

@@ -24,11 +24,8 @@ def test_passes_are_told_with_their_columns_and_states() -> None:
     assert told[0].startswith("fit in passes: at most 3 passes; up to 2 more look for the first")
     passes = [line for line in told if line.startswith("  pass ")]
     assert passes == ["  pass 1 reads k, x", "  pass 2 reads x, k, y", "  pass 3 reads x, k"]
-    assert told[2:4] == [
-        "    vocabulary(col('k'))",
-        "      of each key 16 bytes in the end, and about 60 on the way: of text 24 and 130, and the "
-        "text itself. What has no room on the way goes to disk",
-    ]
+    assert told[2] == "    vocabulary(col('k'))"
+    assert told[3].startswith("      of each key 16 bytes in the end, and about 60 on the way")
     assert (
         "      of each group 32 bytes for sums, 64 with squares, 16 for extremes; 16 for an "
         in ("\n".join(told))
