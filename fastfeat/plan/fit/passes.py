@@ -6,10 +6,10 @@ from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 from fastfeat.engine.float_environment import in_ieee
-from fastfeat.errors import OutOfMemory, counted
+from fastfeat.errors import InvalidData, OutOfMemory, counted
 from fastfeat.io.arrow import Table
 from fastfeat.io.budget import Budget, within
 from fastfeat.io.host_memory import as_bytes
@@ -21,6 +21,7 @@ from fastfeat.plan.fit.learning import add_part, next_round
 from fastfeat.plan.fit.part_state import PartState, learner_of
 from fastfeat.plan.fit.round import Learning, name_of, readings_to_come
 from fastfeat.plan.run.failures import infinite_value
+from fastfeat.plan.run.shares import told_full
 from fastfeat.progress import doing, tell
 
 
@@ -59,9 +60,25 @@ def learned_within(
         while learning.round is not None:
             if learning.doubts and dataset.is_once:
                 raise infinite_value(learning.doubts[0], None, None)
-            state = _pass(learning, dataset, budget, Path(folder), then)
-            learning = next_round(learning, state)
+            with told_full(Path(gettempdir()), "states of the rows"):
+                state = _pass(learning, dataset, budget, Path(folder), then)
+                _check_rows(learning, dataset, state)
+                learning = next_round(learning, state)
     return learning
+
+
+def _check_rows(learning: Learning, dataset: Dataset, state: PartState) -> None:
+    """Raise where a function has given fewer or more rows than in the passes before.
+
+    Raises:
+        InvalidData: it has.
+    """
+    if learning.n_rows not in (None, state.n_rows):
+        raise InvalidData(
+            f"{dataset.parts[-1].name} gave {counted(learning.n_rows, 'row')} at first, and "
+            f"{state.n_rows:,} in pass {learning.round}. It must give the same each time: open a "
+            "new reader, or make new tables, at each call"
+        )
 
 
 def _pass(
