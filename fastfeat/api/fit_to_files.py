@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from fastfeat.api.learning import learning_record
-from fastfeat.errors import InvalidPlan
+from fastfeat.api.out_of_core import begun
 from fastfeat.io.budget import budget_of, budget_of_free
 from fastfeat.io.host_memory import free_memory
 from fastfeat.io.sinks.manifest import Manifest
 from fastfeat.io.sources.dataset import dataset_of
 from fastfeat.io.sources.scan import Scanned
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.fit.learning import finished, first_window, part_features
+from fastfeat.plan.fit.learning import finished
 from fastfeat.plan.fit.passes import learned_within
-from fastfeat.plan.fit.round import Learning
 from fastfeat.plan.keep.artifact import fitted_digest
 from fastfeat.plan.run.encoded_rows import encoded_in_files
 from fastfeat.plan.run.fitted import Fitted
@@ -25,7 +23,12 @@ from fastfeat.plan.run.to_files import Layout, check_beside, digest_of_tables, w
 
 
 def fit_and_write(
-    plan: Declaration, data: Any, layout: Layout, tables: Tables, memory: str | int | None
+    plan: Declaration,
+    data: Any,
+    layout: Layout,
+    history: Any,
+    tables: Tables,
+    memory: str | int | None,
 ) -> tuple[Fitted, Manifest]:
     """Return the fitted plan, and the manifest of the features of its rows, which are written.
 
@@ -33,6 +36,7 @@ def fit_and_write(
         plan: what is fitted.
         data: the rows, as of `Plan.fit_transform_to`, as the following are.
         layout: where features go.
+        history: earlier rows.
         tables: lookup tables; they are read here, once.
         memory: the budget; None for what the process has, and three quarters of what is free.
 
@@ -41,39 +45,21 @@ def fit_and_write(
     """
     budget = budget_of_free(free_memory()) if memory is None else budget_of(memory)
     dataset = dataset_of(data)
-    check_beside(layout.target, data, dataset)
-    dataset.check(plan.columns)
-    known = read_tables(tables, list(plan.table_columns))
-    first = learning_record(plan, dataset.schema, known)
-    _check_no_windows(first)
-    dataset.check_passes(first.most_rounds + 1)
-    learning = learned_within(first, dataset, budget)
+    known = read_tables(tables, [*plan.table_columns, *plan.label_table_columns])
+    first, rows = begun(plan, dataset, history, known, budget)
+    earlier = rows.functions.source.history
+    check_beside(layout.target, data, dataset, earlier)
+    dataset.check_passes(first.most_rounds + first.n_function_passes + 1)
+    learning = learned_within(first, rows, budget)
     fitted = finished(learning)
 
     def features(piece: Scanned) -> Any:
-        numbers = range(piece.first_row, piece.first_row + piece.table.num_rows)
-        return part_features(learning, piece.table, numbers, "arrow")
+        return rows.features(learning, piece)
 
     def most_bytes() -> int:
         return min(MOST_BYTES, budget.table_bytes())
 
     pieces = pieces_of(dataset, learning.columns, (), features, fitted.schema, most_bytes)
     digest, of_tables = fitted_digest(fitted).hex(), digest_of_tables(known, plan.table_columns)
-    manifest = write_features(pieces, layout, digest, of_tables, training=True)
+    manifest = write_features(pieces, layout, digest, of_tables, earlier, training=True)
     return replace(fitted, encoded=encoded_in_files(plan, dataset.identity)), manifest
-
-
-def _check_no_windows(learning: Learning) -> None:
-    """Raise where features see other rows, before any row is read.
-
-    Raises:
-        InvalidPlan: it names the first window, and the calls that bring its rows together.
-    """
-    window = first_window(learning.prepared.typed.schedule("training"))
-    if window is not None:
-        raise InvalidPlan(
-            f"{window} sees the earlier rows of an entity, which fit_transform_to does not bring "
-            "together. Where no encoding learns from the label, the features are those of "
-            "plan.fit(data).transform_to(data, out, history='batch'); else take "
-            "plan.fit_transform(data, history='batch'), in memory"
-        )

@@ -13,24 +13,32 @@ from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.learning import finished
 from fastfeat.plan.fit.passes import learned_within
+from fastfeat.plan.fit.round import Learning
+from fastfeat.plan.fit.rows_in_passes import RowsInPasses, rows_in_passes
 from fastfeat.plan.run.encoded_rows import encoded_in_files
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.lookup_tables import Tables
+from fastfeat.plan.run.window_columns import check_shared, history_of, is_shared
 
 
-def fit_within(plan: Declaration, data: Any, tables: Tables, memory: str | int) -> Fitted:
+def fit_within(
+    plan: Declaration, data: Any, history: Any, tables: Tables, memory: str | int
+) -> Fitted:
     """Return the plan fitted on data that is read in passes, within a budget of memory.
 
     Args:
         plan: what is fitted.
         data: as of `Plan.fit`.
+        history: as of `Plan.fit`.
         tables: lookup tables.
         memory: the budget.
 
     Raises:
         FastfeatError: as `Plan.fit`.
     """
-    return _in_passes(plan, dataset_of(data), tables, budget_of(memory))
+    budget = budget_of(memory)
+    learning, rows = begun(plan, dataset_of(data), history, tables, budget)
+    return _in_passes(learning, rows, budget)
 
 
 def fit_if_large(plan: Declaration, files: Any, tables: Tables) -> Fitted | None:
@@ -47,7 +55,9 @@ def fit_if_large(plan: Declaration, files: Any, tables: Tables) -> Fitted | None
     Warns:
         LargerThanMemory: they are.
     """
-    if plan.past_columns or plan.looks_ahead:  # rows see others, which are in other parts
+    if plan.row_id is not None and plan.past_columns:
+        return None
+    if plan.looks_ahead or not is_shared([*plan.nodes.values()]):
         return None
     dataset, free = dataset_of(files), free_memory()
     n_bytes = dataset.bytes_of(plan.columns)
@@ -59,25 +69,57 @@ def fit_if_large(plan: Declaration, files: Any, tables: Tables) -> Fitted | None
         f"it is read in passes, within {as_bytes(budget.n_bytes)}. memory= says how much to take",
         LargerThanMemory,
     )
-    return _in_passes(plan, dataset, tables, budget)
+    return _in_passes(*begun(plan, dataset, None, tables, budget), budget)
 
 
-def check_all_in_parts(rows: Any, history: Any, backend: str) -> None:
+def check_all_in_parts(rows: Any, backend: str) -> None:
     """Raise where an argument of fit needs all rows in memory.
 
     Raises:
         InvalidPlan: the first of them.
     """
-    if rows is not None or history is not None or backend != "cpu":
-        name = "rows=" if rows is not None else "history=" if history is not None else "backend="
+    if rows is not None or backend != "cpu":
+        name = "rows=" if rows is not None else "backend="
         raise InvalidPlan(
             f"memory= reads the rows a little at a time, and {name} needs all of them in memory: "
             f"leave one of the two out"
         )
 
 
-def _in_passes(plan: Declaration, dataset: Dataset, tables: Tables, budget: Budget) -> Fitted:
+def begun(
+    plan: Declaration, dataset: Dataset, history: Any, tables: Tables, budget: Budget
+) -> tuple[Learning, RowsInPasses]:
+    """Return the learning of a plan before its first pass, and the rows that it learns from.
+
+    Args:
+        plan: what is fitted.
+        dataset: the rows.
+        history: as of `Plan.fit`.
+        tables: lookup tables.
+        budget: of memory.
+
+    Raises:
+        FastfeatError: as `Plan.fit`, of what does not depend on the rows.
+    """
     dataset.check(plan.columns)
-    learning = learning_record(plan, dataset.schema, tables)
-    fitted = finished(learned_within(learning, dataset, budget))
-    return replace(fitted, encoded=encoded_in_files(plan, dataset.identity))
+    earlier = history_of(history) if plan.history_columns else None
+    check_shared({**plan.nodes, **plan.label_nodes})
+    if plan.row_id is not None and plan.history_columns:
+        raise InvalidPlan(
+            "row_id= of a plan with windows is not looked at where data is read in passes, in this "
+            "version. Fit on the whole data, without memory="
+        )
+    if plan.looks_ahead:
+        raise InvalidPlan(
+            "rows are read in parts, and the label looks ahead of its row: a part lacks the rows "
+            "that it sees. Fit on the whole data, or give the label as a column"
+        )
+    of_history = earlier.schema if isinstance(earlier, Dataset) else None
+    learning = learning_record(plan, dataset.schema, tables, history=of_history, has_functions=True)
+    return learning, rows_in_passes(dataset, earlier, budget)
+
+
+def _in_passes(learning: Learning, rows: RowsInPasses, budget: Budget) -> Fitted:
+    fitted = finished(learned_within(learning, rows, budget))
+    plan = learning.prepared.plan
+    return replace(fitted, encoded=encoded_in_files(plan, rows.dataset.identity))

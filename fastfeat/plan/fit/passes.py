@@ -10,23 +10,23 @@ from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import OutOfMemory, counted
 from fastfeat.io.budget import Budget
 from fastfeat.io.host_memory import as_bytes
-from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.scan import scan, telling_place
 from fastfeat.ir.show import show
-from fastfeat.plan.fit.learning import add_part, next_round
+from fastfeat.plan.fit.learning import next_round
 from fastfeat.plan.fit.part_state import PartState, learner_of
 from fastfeat.plan.fit.round import Learning, name_of
+from fastfeat.plan.fit.rows_in_passes import RowsInPasses
 from fastfeat.plan.run.failures import infinite_value
 from fastfeat.progress import doing, tell
 
 
 @in_ieee
-def learned_within(learning: Learning, dataset: Dataset, budget: Budget) -> Learning:
+def learned_within(learning: Learning, rows: RowsInPasses, budget: Budget) -> Learning:
     """Return the learning after its last round, of a data set that is read once a round.
 
     Args:
         learning: before its first round.
-        dataset: the rows.
+        rows: the rows, and what comes with them.
         budget: for tables and states.
 
     Raises:
@@ -34,27 +34,27 @@ def learned_within(learning: Learning, dataset: Dataset, budget: Budget) -> Lear
         OutOfMemory: states take more than the budget.
         FastfeatError: as `Plan.fit`.
     """
-    dataset.check_passes(learning.most_rounds)
+    dataset = rows.dataset
+    dataset.check_passes(learning.most_rounds + learning.n_function_passes)
     with TemporaryDirectory(prefix="fastfeat-", ignore_cleanup_errors=True) as folder:
         while learning.round is not None:
             if learning.doubts and dataset.is_once:
                 raise infinite_value(learning.doubts[0], None, None)
-            state = _pass(learning, dataset, budget, Path(folder))
+            state = _pass(learning, rows, budget, Path(folder))
             learning = next_round(learning, state)
     return learning
 
 
-def _pass(learning: Learning, dataset: Dataset, budget: Budget, folder: Path) -> PartState:
+def _pass(learning: Learning, rows: RowsInPasses, budget: Budget, folder: Path) -> PartState:
     """Return the state of all rows in one round."""
-    state = add_part(learning, learning.prepared.table, range(0), None)
-    n_rows = learning.n_rows or dataset.n_rows or 0
+    state = rows.begin(learning)
+    n_rows = learning.n_rows or rows.dataset.n_rows or 0
     told = f"fitting, pass {learning.round} of at most {learning.most_rounds}"
-    tables = scan(dataset, learning.columns, budget.table_bytes)
+    tables = scan(rows.dataset, learning.columns, budget.table_bytes)
     with doing(told, n_rows) as step, closing(tables):
         for scanned in tables:
-            numbers = range(scanned.first_row, scanned.first_row + scanned.table.num_rows)
             with telling_place(scanned):
-                state = add_part(learning, scanned.table, numbers, state)
+                state = rows.add(learning, scanned, state)
             step(state.n_rows)
             _spill(state, budget, folder)
             if budget.is_exceeded():

@@ -133,7 +133,7 @@ def test_the_public_calls_take_a_history() -> None:
 def test_a_feature_of_all_rows_is_refused() -> None:
     every = col("x").mean(over=ff.window(5, time="t"))
     fitted = ff.Plan({"every": every}).fit(EARLIER, history="batch")
-    with pytest.raises(ff.errors.InvalidPlan, match="'every' sees all rows, col.*, which"):
+    with pytest.raises(ff.errors.InvalidPlan, match=r"'every' sees all rows, col.*, which"):
         fitted.transform_batches(EARLIER)
 
 
