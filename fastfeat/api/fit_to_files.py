@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from fastfeat.api.out_of_core import begun
+from fastfeat.api.out_of_core import begun, with_encoded
 from fastfeat.io.budget import budget_of, budget_of_free
 from fastfeat.io.host_memory import free_memory
 from fastfeat.io.sinks.manifest import Manifest
@@ -15,17 +15,18 @@ from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.learning import finished
 from fastfeat.plan.fit.passes import learned_within
 from fastfeat.plan.keep.artifact import fitted_digest
-from fastfeat.plan.run.encoded_rows import encoded_in_files
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
 from fastfeat.plan.run.pieces import MOST_BYTES, pieces_of
 from fastfeat.plan.run.to_files import Layout, check_beside, digest_of_tables, write_features
+from fastfeat.plan.run.window_columns import history_of
 
 
 def fit_and_write(
     plan: Declaration,
     data: Any,
     layout: Layout,
+    rows: Any,
     history: Any,
     tables: Tables,
     memory: str | int | None,
@@ -36,6 +37,7 @@ def fit_and_write(
         plan: what is fitted.
         data: the rows, as of `Plan.fit_transform_to`, as the following are.
         layout: where features go.
+        rows: which rows.
         history: earlier rows.
         tables: lookup tables; they are read here, once.
         memory: the budget; None for what the process has, and three quarters of what is free.
@@ -46,20 +48,29 @@ def fit_and_write(
     budget = budget_of_free(free_memory()) if memory is None else budget_of(memory)
     dataset = dataset_of(data)
     known = read_tables(tables, [*plan.table_columns, *plan.label_table_columns])
-    first, rows = begun(plan, dataset, history, known, budget)
-    earlier = rows.functions.source.history
+    parent = layout.target.parent
+    folder = parent if parent.is_dir() else None
+    earlier = history_of(history) if plan.history_columns else None
     check_beside(layout.target, data, dataset, earlier)
+    first, read = begun(plan, dataset, rows, earlier, known, budget, folder)
+    chosen = read.chosen
     dataset.check_passes(first.most_rounds + first.n_function_passes + 1)
-    learning = learned_within(first, rows, budget)
+    learning = learned_within(first, read, budget)
     fitted = finished(learning)
 
     def features(piece: Scanned) -> Any:
-        return rows.features(learning, piece)
+        return read.features(learning, piece)
 
     def most_bytes() -> int:
         return min(MOST_BYTES, budget.table_bytes())
 
-    pieces = pieces_of(dataset, learning.columns, (), features, fitted.schema, most_bytes)
+    columns = learning.columns if chosen is None else [*learning.columns, *plan.row_columns]
+    pieces = pieces_of(dataset, columns, (), features, fitted.schema, most_bytes)
+    if chosen is not None:
+        pieces = replace(pieces, row_of=chosen.row_of_given)
     digest, of_tables = fitted_digest(fitted).hex(), digest_of_tables(known, plan.table_columns)
-    manifest = write_features(pieces, layout, digest, of_tables, earlier, training=True)
-    return replace(fitted, encoded=encoded_in_files(plan, dataset.identity)), manifest
+    given = "" if chosen is None else chosen.digest_of_given
+    manifest = write_features(
+        pieces, layout, digest, of_tables, earlier, training=True, given=given
+    )
+    return with_encoded(fitted, read), manifest

@@ -44,22 +44,25 @@ class Pieces:
         schema: of the columns that are read.
         features: gives those of a piece.
         most_bytes: of the rows that are read at a time, asked anew for each table.
+        row_of: the number of the row that has the k-th features; None where each row has some.
     """
 
     dataset: Dataset
     schema: Schema
     features: Callable[[Scanned], Any]
     most_bytes: Callable[[], int]
+    row_of: Callable[[int], int] | None = None
 
     def of_all(self, start: int = 0) -> Generator[Any]:
         """Yield the features of all pieces, in order.
 
         Args:
-            start: number of the first row.
+            start: how many rows of features are passed over.
 
         Raises:
             FastfeatError: as `features`; the message says in which file a row stands.
         """
+        start = start if self.row_of is None else self.row_of(start)
         with closing(scan(self.dataset, self.schema.names, self.most_bytes, start=start)) as pieces:
             for piece in pieces:
                 with telling_place(piece):

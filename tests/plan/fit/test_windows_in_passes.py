@@ -95,6 +95,64 @@ def test_artifact_and_features_are_those_of_all_rows(
     assert ds.dataset(folder / "out").to_table().equals(features)
 
 
+SOON = ff.ahead(20, time="t", by="card")
+AHEAD = ff.Plan(
+    {
+        **{name: FEATURES[name] for name in ("mean", "both", "scaled", "x")},
+        "encoded": col("shop").target_encode("more", folds=3, fold_by="card"),
+        "by_time": col("shop").target_encode("more", time="t", folds=3),
+        "n": ff.count(over=CARD),
+    },
+    label={"more": col("x").sum(over=SOON) > 0.3},
+    keep=["row", "name"],
+)
+
+
+@given(
+    n_rows=st.integers(30, 250),
+    n_shares=st.integers(1, 4),
+    sizes=st.lists(st.integers(200, 1 << 14), min_size=1, max_size=3),
+    history=st.sampled_from([None, "rows"]),
+    some=st.booleans(),
+    plan=st.sampled_from([PLAN, AHEAD]),
+    seed=st.integers(0, 99),
+)
+def test_some_rows_are_learnt_from(
+    tmp_path_factory: pytest.TempPathFactory,
+    n_rows: int,
+    n_shares: int,
+    sizes: list[int],
+    history: str | None,
+    some: bool,
+    plan: ff.Plan,
+    seed: int,
+) -> None:
+    data, past = rows(n_rows, seed, 200), None if history is None else EARLIER
+    given = np.random.default_rng(seed).random(n_rows) < 0.6 if some else None
+    try:
+        expected, features = plan.fit_transform(data, rows=given, history=past)
+    except ff.errors.InvalidData as error:
+        expected, features = error, None
+    out = tmp_path_factory.mktemp("of") / "out"
+    options: Any = {"history": past, "rows": given}
+    with pytest.MonkeyPatch.context() as patch:
+        in_parts(patch, n_shares, sizes)
+        if isinstance(expected, ff.errors.InvalidData):
+            with pytest.raises(ff.errors.InvalidData, match="has a label: "):
+                plan.fit_transform_to(data, out, **options)
+            return
+        fitted, _ = plan.fit_transform_to(data, out, part_rows=70, **options)
+        numbers = None if given is None else np.flatnonzero(given)
+        alone = plan.fit(data, rows=numbers, history=past, memory="64GiB")
+    assert (fitted.n_rows, fitted.n_rows_without_label) == (
+        expected.n_rows,
+        expected.n_rows_without_label,
+    )
+    assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
+    assert artifact_bytes(alone.record) == artifact_bytes(expected.record)
+    assert ds.dataset(out).to_table().equals(features)
+
+
 def test_a_reader_that_is_read_once_is_refused() -> None:
     data = rows(30, 1)
     plan = ff.Plan({"mean": FEATURES["mean"]})
