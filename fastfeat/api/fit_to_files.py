@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +14,13 @@ from fastfeat.io.sources.dataset import dataset_of
 from fastfeat.io.sources.scan import Scanned
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.learning import finished
-from fastfeat.plan.fit.passes import learned_within
+from fastfeat.plan.fit.passes import learned_within, with_scratch
 from fastfeat.plan.keep.artifact import fitted_digest
 from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.layout import Layout, check_beside
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
 from fastfeat.plan.run.pieces import MOST_BYTES, pieces_of
-from fastfeat.plan.run.to_files import Layout, check_beside, digest_of_tables, write_features
+from fastfeat.plan.run.to_files import digest_of_tables, write_features
 from fastfeat.plan.run.window_columns import history_of
 
 
@@ -47,30 +49,40 @@ def fit_and_write(
     """
     budget = budget_of_free(free_memory()) if memory is None else budget_of(memory)
     dataset = dataset_of(data)
+    earlier = history_of(history) if plan.history_columns else None
+    of_lookup = tables.values() if isinstance(tables, Mapping) else ()
+    check_beside(layout, data, history, *of_lookup, read=(dataset, earlier))
     known = read_tables(tables, [*plan.table_columns, *plan.label_table_columns])
     parent = layout.target.parent
     folder = parent if parent.is_dir() else None
-    earlier = history_of(history) if plan.history_columns else None
-    check_beside(layout.target, data, dataset, earlier)
-    first, read = begun(plan, dataset, rows, earlier, known, budget, folder)
-    chosen = read.chosen
-    dataset.check_passes(first.most_rounds + first.n_function_passes + 1)
-    learning = learned_within(first, read, budget)
-    fitted = finished(learning)
+    with with_scratch(dataset) as copied:
+        first, read = begun(plan, copied, rows, earlier, known, budget, folder)
+        dataset.check_passes(first.most_rounds + first.n_function_passes + 1)
+        chosen, then = read.chosen, first.columns_of_features
+        if chosen is not None:
+            then = [*dict.fromkeys((*then, *plan.row_columns))]
+        learning = learned_within(first, read, budget, then)
+        fitted = finished(learning)
 
-    def features(piece: Scanned) -> Any:
-        return read.features(learning, piece)
+        def features(piece: Scanned) -> Any:
+            return read.features(learning, piece)
 
-    def most_bytes() -> int:
-        return min(MOST_BYTES, budget.table_bytes())
+        def most_bytes() -> int:
+            return min(MOST_BYTES, budget.table_bytes())
 
-    columns = learning.columns if chosen is None else [*learning.columns, *plan.row_columns]
-    pieces = pieces_of(dataset, columns, (), features, fitted.schema, most_bytes)
-    if chosen is not None:
-        pieces = replace(pieces, row_of=chosen.row_of_given)
-    digest, of_tables = fitted_digest(fitted).hex(), digest_of_tables(known, plan.table_columns)
-    given = "" if chosen is None else chosen.digest_of_given
-    manifest = write_features(
-        pieces, layout, digest, of_tables, earlier, training=True, given=given
-    )
+        pieces = pieces_of(
+            copied,
+            learning.columns if chosen is None else then,
+            (),
+            features,
+            fitted.schema,
+            most_bytes,
+        )
+        if chosen is not None:
+            pieces = replace(pieces, row_of=chosen.row_of_given)
+        digest, of_tables = fitted_digest(fitted).hex(), digest_of_tables(known, plan.table_columns)
+        given = "" if chosen is None else chosen.digest_of_given
+        manifest = write_features(
+            pieces, layout, digest, of_tables, earlier, training=True, given=given
+        )
     return with_encoded(fitted, read), manifest

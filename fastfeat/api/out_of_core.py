@@ -15,7 +15,7 @@ from fastfeat.io.sources.scan import n_rows_of
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.chosen_rows import chosen_of
 from fastfeat.plan.fit.learning import finished
-from fastfeat.plan.fit.passes import learned_within
+from fastfeat.plan.fit.passes import learned_within, with_scratch
 from fastfeat.plan.fit.round import Learning
 from fastfeat.plan.fit.rows_in_passes import RowsInPasses, rows_in_passes
 from fastfeat.plan.run.encoded_rows import encoded_in_files
@@ -41,9 +41,7 @@ def fit_within(
     Raises:
         FastfeatError: as `Plan.fit`.
     """
-    budget = budget_of(memory)
-    learning, read = begun(plan, dataset_of(data), rows, history, tables, budget)
-    return _in_passes(learning, read, budget)
+    return _in_passes(plan, dataset_of(data), rows, history, tables, budget_of(memory))
 
 
 def fit_if_large(plan: Declaration, files: Any, tables: Tables) -> Fitted | None:
@@ -74,7 +72,7 @@ def fit_if_large(plan: Declaration, files: Any, tables: Tables) -> Fitted | None
         f"it is read in passes, within {as_bytes(budget.n_bytes)}. memory= says how much to take",
         LargerThanMemory,
     )
-    return _in_passes(*begun(plan, dataset, None, None, tables, budget), budget)
+    return _in_passes(plan, dataset, None, None, tables, budget)
 
 
 def check_backend(backend: str) -> None:
@@ -115,7 +113,9 @@ def begun(
     Raises:
         FastfeatError: as `Plan.fit`, of what does not depend on the rows, and of labels.
     """
-    dataset.check([*plan.columns, *(plan.label_columns if plan.looks_ahead else ())])
+    columns = [*plan.columns, *(plan.label_columns if plan.looks_ahead else ())]
+    dataset.check(columns)
+    dataset.check_folders(columns)
     earlier = history_of(history) if plan.history_columns else None
     check_shared({**plan.nodes, **plan.label_nodes})
     if plan.row_id is not None and plan.history_columns:
@@ -137,9 +137,13 @@ def begun(
     return learning, replace(read, chosen=chosen)
 
 
-def _in_passes(learning: Learning, rows: RowsInPasses, budget: Budget) -> Fitted:
-    fitted = finished(learned_within(learning, rows, budget))
-    return with_encoded(fitted, rows)
+def _in_passes(
+    plan: Declaration, dataset: Dataset, rows: Any, history: Any, tables: Tables, budget: Budget
+) -> Fitted:
+    with with_scratch(dataset) as copied:
+        learning, read = begun(plan, copied, rows, history, tables, budget)
+        fitted = finished(learned_within(learning, read, budget))
+    return with_encoded(fitted, read)
 
 
 def with_encoded(fitted: Fitted, rows: RowsInPasses) -> Fitted:

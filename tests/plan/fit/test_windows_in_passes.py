@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastfeat as ff
@@ -21,6 +21,7 @@ from fastfeat.plan.run import window_columns
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 
+EXAMPLES = max(settings().max_examples // 3, 1)  # each fits three times
 CARD = ff.window(40, by="card", time="t")
 CARD_SHOP = ff.window(rows=3, by=["card", "shop"], time="t")
 SHOP = ff.window(25, by="shop", time="t", closed="both", tie="row")
@@ -63,10 +64,11 @@ EARLIER = rows(120, 1)
 def in_parts(patch: pytest.MonkeyPatch, n_shares: int, sizes: list[int]) -> None:
     """Have rows read in tables of some bytes each, and computed in some shares."""
     n_bytes = iter(cycle(sizes))
-    patch.setattr(Budget, "table_bytes", lambda self: next(n_bytes))
+    patch.setattr(Budget, "table_bytes", lambda self, *_: next(n_bytes))
     patch.setattr(window_columns, "_n_shares", lambda *_: n_shares)
 
 
+@settings(max_examples=EXAMPLES)
 @given(
     n_rows=st.integers(8, 250),
     n_shares=st.integers(1, 6),
@@ -108,6 +110,7 @@ AHEAD = ff.Plan(
 )
 
 
+@settings(max_examples=EXAMPLES)
 @given(
     n_rows=st.integers(30, 250),
     n_shares=st.integers(1, 4),
