@@ -180,7 +180,7 @@ def add_part(
         whole = None if learning.keys else first_window(learning.schedule)
         state = PartState(learning.digest, told={}, whole=whole)
     opening = opened(learning, state)
-    batch = _batch(learning, data, rows, learning.schedule, known, opening.n_rows)
+    batch = batch_of_part(learning, data, rows, learning.schedule, known, opening.n_rows)
     batch = _after_history(learning, batch, history)
     check_whole(opening, batch.n_rows)
     state.is_used = True
@@ -198,12 +198,12 @@ def add_part(
     return state
 
 
-def _batch(
+def batch_of_part(
     learning: Learning,
     data: Any,
     given: Rows | None,
     schedule: Schedule,
-    known: Known,
+    known: Known = NOTHING,
     n_before: int = 0,
 ) -> Batch:
     """Return a part of the rows for some tasks; nothing is made of it but the folds by number.
@@ -443,7 +443,7 @@ def part_features(
     """
     fitted = finished(learning)
     schedule = fitted.training_schedule
-    batch = _batch(learning, data, rows, schedule, known)
+    batch = batch_of_part(learning, data, rows, schedule, known)
     batch = _after_history(learning, batch, history)
     first = None if learning.keys or learning.has_functions else first_window(schedule)
     if first is not None and batch.n_rows != learning.n_rows:
