@@ -34,6 +34,7 @@ from fastfeat.plan.fit.fit import fit, fit_transform
 from fastfeat.plan.fit.labels import label_of
 from fastfeat.plan.fit.training_data import check_clocks
 from fastfeat.plan.lower.outputs import output_schema
+from fastfeat.plan.run.failing_files import naming_files
 from fastfeat.plan.run.fitted import Fitted, InputSchema
 from fastfeat.plan.run.lookup_tables import Tables, resolve_schemas
 from fastfeat.plan.run.transform import transform
@@ -301,6 +302,7 @@ class Plan:
         """
         return history_reach(self.declaration.nodes.values())
 
+    @naming_files
     def fit(
         self,
         data: Any,
@@ -368,6 +370,7 @@ class Plan:
         )
         return FittedPlan(self, record)
 
+    @naming_files
     def fit_transform(
         self,
         data: Any,
@@ -410,6 +413,7 @@ class Plan:
         )
         return FittedPlan(self, record), features
 
+    @naming_files
     def fit_transform_to(
         self,
         data: Any,
@@ -458,6 +462,7 @@ class Plan:
         record, manifest = fit_and_write(self.declaration, data, layout, tables, memory)
         return FittedPlan(self, record), manifest
 
+    @naming_files
     def cross_fit(
         self,
         data: Any,
@@ -779,6 +784,7 @@ class FittedPlan:
         """The names of the features, in output order."""
         return self.record.feature_names
 
+    @naming_files
     def transform(
         self,
         data: Any,
@@ -911,6 +917,7 @@ class FittedPlan:
             most_bytes=bytes_within(memory),
         ).of_all()
 
+    @naming_files
     def transform_to(
         self,
         data: Any,

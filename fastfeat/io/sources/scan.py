@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from fastfeat.errors import InvalidData, Overflow, TypeMismatch, counted
+from fastfeat.errors import FastfeatError, InvalidData, Overflow, TypeMismatch, counted
 from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa
 from fastfeat.io.columns.types import column_text
 from fastfeat.io.sources.dataset import Dataset, Part
@@ -20,6 +20,7 @@ from fastfeat.io.sources.scratch import Scratch, keeping
 from fastfeat.io.sources.widening import in_type, widened
 
 MOST_BYTES = 1 << 26
+_PLACE = " (that is "
 _ROW = re.compile(r"\brow ([\d,]*\d)\b")
 
 
@@ -61,14 +62,34 @@ def telling_place(scanned: Scanned) -> Generator[None]:
     try:
         yield
     except (InvalidData, Overflow, TypeMismatch) as error:
-        if str(error).startswith("history="):
-            raise
-        rows = (int(found.replace(",", "")) for found in _ROW.findall(str(error)))
         end = scanned.first_row + scanned.table.num_rows
+        rows = [] if is_of_history(error) else numbers_of_rows(error)
         row = next((row for row in rows if scanned.first_row <= row < end), None)
         if row is None or not scanned.origins:
             raise
-        raise type(error)(f"{error} (that is {scanned.place(row)})") from error
+        raise with_place(error, scanned, row) from error
+
+
+def is_of_history(error: FastfeatError) -> bool:
+    """Return whether rows that an error names are those of a history."""
+    return str(error).startswith("history=") or " of history=" in str(error)
+
+
+def numbers_of_rows(error: FastfeatError) -> list[int]:
+    """Return the numbers of the rows that an error names without a place."""
+    text = str(error)
+    return [] if _PLACE in text else [int(n.replace(",", "")) for n in _ROW.findall(text)]
+
+
+def with_place(error: FastfeatError, scanned: Scanned, row: int) -> FastfeatError:
+    """Return an error that tells the place of a row.
+
+    Args:
+        error: names the row by its number.
+        scanned: rows, that one among them.
+        row: its number.
+    """
+    return type(error)(f"{error}{_PLACE}{scanned.place(row)})")
 
 
 def scan(

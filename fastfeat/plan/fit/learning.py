@@ -152,7 +152,7 @@ def add_part(
         whole = None if learning.keys else first_window(learning.schedule)
         state = PartState(learning.digest, told={}, whole=whole)
     opening = opened(learning, state)
-    batch = _batch(learning, data, rows, learning.schedule, opening.n_rows)
+    batch = batch_of_part(learning, data, rows, learning.schedule, opening.n_rows)
     batch = _after_history(learning, batch, history)
     check_whole(opening, batch.n_rows)
     state.is_used = True
@@ -170,7 +170,7 @@ def add_part(
     return state
 
 
-def _batch(
+def batch_of_part(
     learning: Learning, data: Any, given: Rows | None, schedule: Schedule, n_before: int = 0
 ) -> Batch:
     """Return a part of the rows for some tasks; nothing is made of it but the folds by number.
@@ -419,7 +419,7 @@ def part_features(
     """
     fitted = finished(learning)
     schedule, first = fitted.training_schedule, first_window(fitted.training_schedule)
-    batch = _after_history(learning, _batch(learning, data, rows, schedule), history)
+    batch = _after_history(learning, batch_of_part(learning, data, rows, schedule), history)
     if first is not None and not learning.keys and batch.n_rows != learning.n_rows:
         raise InvalidData(
             f"{first} sees the earlier rows of an entity, which may be in another part. Give all "

@@ -20,6 +20,7 @@ from fastfeat.ir.show import show
 from fastfeat.plan.fit.learning import add_part, next_round
 from fastfeat.plan.fit.part_state import PartState, learner_of
 from fastfeat.plan.fit.round import Learning, name_of, readings_to_come
+from fastfeat.plan.fit.row_sample import RowSample, begun_by_sample, sample_for
 from fastfeat.plan.run.failures import infinite_value
 from fastfeat.progress import doing, tell
 
@@ -56,18 +57,25 @@ def learned_within(
         within(budget),
         TemporaryDirectory(prefix="fastfeat-", ignore_cleanup_errors=True) as folder,
     ):
+        sample = sample_for(learning)
         while learning.round is not None:
             if learning.doubts and dataset.is_once:
                 raise infinite_value(learning.doubts[0], None, None)
-            state = _pass(learning, dataset, budget, Path(folder), then)
-            learning = next_round(learning, state)
+            own = sample if learning.n_rows is None else None
+            state = _pass(learning, dataset, budget, Path(folder), then, own)
+            learning = begun_by_sample(next_round(learning, state), sample)
     return learning
 
 
 def _pass(
-    learning: Learning, dataset: Dataset, budget: Budget, folder: Path, then: Sequence[str]
+    learning: Learning,
+    dataset: Dataset,
+    budget: Budget,
+    folder: Path,
+    then: Sequence[str],
+    sample: RowSample | None,
 ) -> PartState:
-    """Return the state of all rows in one round."""
+    """Return the state of all rows in one round, of which a sample takes some."""
     state = add_part(learning, learning.prepared.table, range(0), None)
     n_rows = learning.n_rows or dataset.n_rows or 0
     told = f"fitting, pass {learning.round} of at most {learning.most_rounds}"
@@ -75,6 +83,8 @@ def _pass(
     tables = scan(dataset, learning.columns, budget.table_bytes, keep=keep)
     with doing(told, n_rows) as step, closing(tables):
         for scanned in tables:
+            if sample is not None:
+                sample.add(scanned.table, scanned.first_row)
             first = 0
             while first < scanned.table.num_rows:
                 n = _rows_at_once(scanned.table, state, budget)

@@ -18,6 +18,7 @@ from fastfeat.aggregates.keys import Groups, Vocabulary
 from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.engine.learner import hint_to_bytes
 from fastfeat.io.arrow import pa
+from fastfeat.io.unnamed import drop_pages
 from fastfeat.ir.node import Aggregate, Column, Node
 from fastfeat.ir.show import show
 from fastfeat.plan.fit.training_data import TrainingData
@@ -136,7 +137,9 @@ def _pieces_of(value: Constant) -> Iterator[Any]:
                 yield there.tobytes()
                 yield np.where(there, some, np.zeros(1, some.dtype)).tobytes()
             if isinstance(value, FoldedGroups):
-                yield np.ascontiguousarray(value.of_folds)
+                for first in range(0, len(value.of_folds), _N_AT_ONCE):
+                    yield np.ascontiguousarray(value.of_folds[first : first + _N_AT_ONCE])
+                    drop_pages()
         case TimeFolds():
             yield f"{value.n_folds} {value.last}".encode()
             yield from (one.tobytes() for one in (value.ends, value.begins, value.used))
@@ -162,7 +165,7 @@ def before_round(learning: Learning) -> Learning:
     origins = [value.origin for value in whole.values]
     known = {place for place, origin in enumerate(origins) if origin in learnt}
     again = {place for place, origin in enumerate(origins) if origin in learning.doubts}
-    schedule = _needed(whole, _in_doubt(whole, again) if again else _ready(whole, known))
+    schedule = needed(whole, _in_doubt(whole, again) if again else _ready(whole, known))
     is_over = learning.n_rows is not None and not any(task.learns for task in schedule.tasks)
     return replace(
         learning,
@@ -207,7 +210,7 @@ def readings_to_come(learning: Learning) -> Counter[str]:
     found = Counter[str]()
     for of in range(now + 1, max((stop for _, _, stop in coming), default=0)):
         active = {k for k, first, stop in coming if first <= of < stop}
-        found.update(columns_read(_needed(whole, active)))
+        found.update(columns_read(needed(whole, active)))
     return found
 
 
@@ -216,7 +219,7 @@ def _in_doubt(schedule: Schedule, values: set[int]) -> set[int]:
     return {k for k, task in enumerate(schedule.tasks) if not values.isdisjoint(task.learns)}
 
 
-def _needed(schedule: Schedule, learning: set[int]) -> Schedule:
+def needed(schedule: Schedule, learning: set[int]) -> Schedule:
     """Return some tasks that learn, and those that make what they read."""
     wanted, left = set[int](), list[Task]()
     for k, task in reversed(list(enumerate(schedule.tasks))):

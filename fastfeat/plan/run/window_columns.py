@@ -449,7 +449,6 @@ def _functions(
         )
     batch = Batch(
         *(rows, bound.types, bound.backend, dict(bound.learnt), made, bound.training),
-        first_number=0 if earlier is None else earlier.num_rows,
         programs=work.programs,
     )
     batch = with_past(batch, earlier, work.columns)
