@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 
 from fastfeat.errors import FastfeatError, InvalidData, Overflow, TypeMismatch, counted
@@ -140,6 +140,14 @@ def scan(
     kept = [name for name in keep if name in names] if start == 0 and stop is None else []
     end = sys.maxsize if stop is None else stop
     return _ahead(_through(dataset, dataset.scratch, names, asked, range(start, end), kept))
+
+
+def n_rows_of(dataset: Dataset) -> int:
+    """Return the number of rows of a data set, which is read for it where nothing else tells."""
+    if dataset.n_rows is not None:
+        return dataset.n_rows
+    with closing(scan(dataset, dataset.schema.names[:1])) as tables:
+        return sum(scanned.table.num_rows for scanned in tables)
 
 
 def _ahead(tables: Generator[Scanned]) -> Generator[Scanned]:
