@@ -1222,26 +1222,33 @@ class FittedPlan:
         tables: Tables = None,
         n_rows: int = 1000,
         backends: Sequence[str] = ("cpu", "reference"),
+        memory: str | int | None = None,
     ) -> Report:
         """Return a report of whether all paths give the same bits: backends, threads, rows, live.
 
         Args:
-            data: as in `transform`.
+            data: as in `transform`; with `memory` as in `transform_batches`.
             history: as in `transform`; None where the data holds its own past.
             tables: as in `transform`.
             n_rows: how many rows the reference computes, which is slow: evenly spaced, or of whole
                 entities where the plan has windows. Of rows with a long past it computes fewer, and
                 after the latest of the history alone; the report says how many.
             backends: at least two, such as ("cpu", "gpu"): each is compared with the first.
+            memory: the most memory that this process should have resident, as in `fit`. The data is
+                then read a little at a time: the sample is of all of it, and compared are as many
+                rows as have room, the first ones or, with windows, those of some entities, with
+                their history; in pieces, as `transform_to` reads them, too. None reads it whole.
 
         Raises:
             InvalidPlan: fewer rows than 1, fewer backends than 2.
+            OutOfMemory: `memory` has no room for rows beside what this process has, and the keys
+                that were learnt, which the reference looks up in Python.
             BackendUnavailable: a backend that does not exist, or cannot run here.
         """
         from fastfeat.online.live import begin_alone  # seldom needed
         from fastfeat.verify.paths import verify
 
-        return verify(self.record, data, history, tables, n_rows, backends, begin_alone)
+        return verify(self.record, data, history, tables, n_rows, backends, begin_alone, memory)
 
     def __repr__(self) -> str:
         """Return a line for each of the first features: its type, and how it is made."""

@@ -6,10 +6,10 @@ from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 from fastfeat.engine.float_environment import in_ieee
-from fastfeat.errors import OutOfMemory, counted
+from fastfeat.errors import InvalidData, OutOfMemory, counted
 from fastfeat.io.arrow import Table
 from fastfeat.io.budget import Budget, within
 from fastfeat.io.host_memory import as_bytes
@@ -23,6 +23,7 @@ from fastfeat.plan.fit.round import Learning, name_of, readings_to_come
 from fastfeat.plan.fit.row_sample import RowSample, begun_by_sample, sample_for
 from fastfeat.plan.fit.rows_in_passes import RowsInPasses
 from fastfeat.plan.run.failures import infinite_value
+from fastfeat.plan.run.shares import told_full
 from fastfeat.progress import doing, tell
 
 
@@ -64,9 +65,25 @@ def learned_within(
             if learning.doubts and dataset.is_once:
                 raise infinite_value(learning.doubts[0], None, None)
             own = sample if learning.n_rows is None else None
-            state = _pass(learning, rows, budget, Path(folder), then, own)
-            learning = begun_by_sample(next_round(learning, state), sample)
+            with told_full(Path(gettempdir()), "states of the rows"):
+                state = _pass(learning, rows, budget, Path(folder), then, own)
+                _check_rows(learning, rows.dataset, state)
+                learning = begun_by_sample(next_round(learning, state), sample)
     return learning
+
+
+def _check_rows(learning: Learning, dataset: Dataset, state: PartState) -> None:
+    """Raise where a function has given fewer or more rows than in the passes before.
+
+    Raises:
+        InvalidData: it has.
+    """
+    if learning.n_rows not in (None, state.n_rows):
+        raise InvalidData(
+            f"{dataset.parts[-1].name} gave {counted(learning.n_rows, 'row')} at first, and "
+            f"{state.n_rows:,} in pass {learning.round}. It must give the same each time: open a "
+            "new reader, or make new tables, at each call"
+        )
 
 
 def _pass(
