@@ -4,35 +4,26 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import NamedTuple
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 
-from fastfeat.errors import InvalidData, Overflow, TypeMismatch, counted
-from fastfeat.io.arrow import Schema, Table, pa
+from fastfeat.errors import FastfeatError, InvalidData, Overflow, TypeMismatch, counted
+from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa
 from fastfeat.io.columns.types import column_text
 from fastfeat.io.sources.dataset import Dataset, Part
 from fastfeat.io.sources.frames import rows_only
+from fastfeat.io.sources.parts import Origin
+from fastfeat.io.sources.scratch import Scratch, keeping
 from fastfeat.io.sources.widening import in_type, widened
 
 MOST_BYTES = 1 << 26
+_OF_AN_ARRAY = 1 << 10
+"""Bytes that an array of few values takes besides them: a million tiny files were one table."""
+_PLACE = " (that is "
 _ROW = re.compile(r"\brow ([\d,]*\d)\b")
-
-
-class Origin(NamedTuple):
-    """The place where some rows of a table come from.
-
-    Args:
-        first_row: the first of them, by its number in the data set.
-        name: of the file, or what messages call the part.
-        row_in_part: the number of that row there.
-    """
-
-    first_row: int
-    name: str
-    row_in_part: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +64,34 @@ def telling_place(scanned: Scanned) -> Generator[None]:
     try:
         yield
     except (InvalidData, Overflow, TypeMismatch) as error:
-        if str(error).startswith("history="):
-            raise
-        rows = (int(found.replace(",", "")) for found in _ROW.findall(str(error)))
         end = scanned.first_row + scanned.table.num_rows
+        rows = [] if is_of_history(error) else numbers_of_rows(error)
         row = next((row for row in rows if scanned.first_row <= row < end), None)
         if row is None or not scanned.origins:
             raise
-        raise type(error)(f"{error} (that is {scanned.place(row)})") from error
+        raise with_place(error, scanned, row) from error
+
+
+def is_of_history(error: FastfeatError) -> bool:
+    """Return whether rows that an error names are those of a history."""
+    return str(error).startswith("history=") or " of history=" in str(error)
+
+
+def numbers_of_rows(error: FastfeatError) -> list[int]:
+    """Return the numbers of the rows that an error names without a place."""
+    text = str(error)
+    return [] if _PLACE in text else [int(n.replace(",", "")) for n in _ROW.findall(text)]
+
+
+def with_place(error: FastfeatError, scanned: Scanned, row: int) -> FastfeatError:
+    """Return an error that tells the place of a row.
+
+    Args:
+        error: names the row by its number.
+        scanned: rows, that one among them.
+        row: its number.
+    """
+    return type(error)(f"{error}{_PLACE}{scanned.place(row)})")
 
 
 def scan(
@@ -90,6 +101,7 @@ def scan(
     *,
     start: int = 0,
     stop: int | None = None,
+    keep: Sequence[str] = (),
 ) -> Generator[Scanned]:
     """Return the rows of a data set, in order, in tables that are small enough.
 
@@ -104,6 +116,8 @@ def scan(
             function is asked before each table, by the thread that reads.
         start: number of the first row; row groups before it are not decoded.
         stop: number of the row behind the last one; None for all.
+        keep: columns that the scratch copy of the data set, if it has one, takes of a scan of all
+            rows. Those that it has by then come from there.
 
     Raises:
         UnknownColumn, TypeMismatch: a column that differs between parts.
@@ -121,7 +135,19 @@ def scan(
     there = set(dataset.schema.names)
     names = [name for name in wanted if name in there]
     asked = most_bytes if callable(most_bytes) else lambda: most_bytes
-    return _ahead(_packed(dataset, names, asked, start, stop))
+    if dataset.scratch is None:
+        return _ahead(_packed(dataset, names, asked, start, stop))
+    kept = [name for name in keep if name in names] if start == 0 and stop is None else []
+    end = sys.maxsize if stop is None else stop
+    return _ahead(_through(dataset, dataset.scratch, names, asked, range(start, end), kept))
+
+
+def n_rows_of(dataset: Dataset) -> int:
+    """Return the number of rows of a data set, which is read for it where nothing else tells."""
+    if dataset.n_rows is not None:
+        return dataset.n_rows
+    with closing(scan(dataset, dataset.schema.names[:1])) as tables:
+        return sum(scanned.table.num_rows for scanned in tables)
 
 
 def _ahead(tables: Generator[Scanned]) -> Generator[Scanned]:
@@ -140,6 +166,57 @@ def _ahead(tables: Generator[Scanned]) -> Generator[Scanned]:
                 tables.close()
 
 
+def _through(
+    dataset: Dataset,
+    scratch: Scratch,
+    names: Sequence[str],
+    most_bytes: Callable[[], int],
+    wanted: range,
+    keep: Sequence[str],
+) -> Generator[Scanned]:
+    """Yield tables, of which columns come from a scratch copy that has them, or go there."""
+    there = [name for name in names if name in scratch.pieces]
+    rest = [name for name in names if name not in scratch.pieces]
+    if there and not rest:
+        dataset.check_unchanged()
+        yield from _copied(scratch, names, most_bytes, wanted)
+        return
+    kept = keeping(scratch, [name for name in keep if name in rest])
+    stop = None if wanted.stop == sys.maxsize else wanted.stop
+    share = len(rest) / max(1, len(names))
+    tables = _packed(dataset, rest, lambda: int(most_bytes() * share), wanted.start, stop)
+    seconds, began = 0.0, time.perf_counter()
+    for scanned in tables:
+        seconds += time.perf_counter() - began
+        table, first = scanned.table, scanned.first_row
+        kept.add(table, scanned.origins, seconds)
+        if there and table.num_rows:
+            of_copy = scratch.rows(there, first, first + table.num_rows)
+            both = {**_columns(table), **_columns(of_copy)}
+            table = pa.table({name: both[name] for name in names})
+        yield replace(scanned, table=table)
+        began = time.perf_counter()
+    kept.close()
+
+
+def _columns(table: Table) -> dict[str, ChunkedArray]:
+    return dict(zip(table.column_names, table.columns, strict=True))
+
+
+def _copied(
+    scratch: Scratch, names: Sequence[str], most_bytes: Callable[[], int], wanted: range
+) -> Generator[Scanned]:
+    """Yield tables of columns that a scratch copy has; one at least."""
+    assert scratch.n_rows is not None
+    first, end = min(wanted.start, scratch.n_rows), min(wanted.stop, scratch.n_rows)
+    while True:
+        stop = min(scratch.stop_of(names, most_bytes(), first), end)
+        yield Scanned(scratch.rows(names, first, stop), first, scratch.origins_of(first, stop))
+        first = stop
+        if first >= end:
+            return
+
+
 def _packed(
     dataset: Dataset,
     names: Sequence[str],
@@ -152,13 +229,14 @@ def _packed(
     origins: list[Origin] = []
     n_bytes, none_yet, most = 0, True, most_bytes()
     for origin, table in _cut(_pieces(dataset, names, most_bytes, start, stop), most_bytes):
-        if pieces and n_bytes + table.nbytes > most:
+        own = table.nbytes + _OF_AN_ARRAY * (1 + table.num_columns)
+        if pieces and n_bytes + own > most:
             yield _joined(pieces, origins)
             pieces, origins, n_bytes, none_yet, most = [], [], 0, False, most_bytes()
         if not origins or origins[-1].name != origin.name:
             origins.append(origin)
         pieces.append(table)
-        n_bytes += table.nbytes
+        n_bytes += own
     if pieces or none_yet:
         schema = pa.schema([dataset.schema.field(name) for name in names])
         yield _joined(pieces or [pa.Table.from_batches([], schema)], origins)

@@ -1,0 +1,101 @@
+"""Files without a name: the system removes them, whatever ends the process that has them."""
+
+from __future__ import annotations
+
+import mmap
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class UnnamedFile:
+    """A file that only this process reads and writes; it is gone once nothing refers to it.
+
+    Args:
+        file: it, without a buffer.
+        n_bytes: how many are written.
+    """
+
+    file: Any
+    n_bytes: int = 0
+
+    def append(self, content: Any) -> int:
+        """Return the place of bytes that are written behind all others.
+
+        Raises:
+            OSError: the disk is full, or gives an error; what was written before stays.
+        """
+        first = self.n_bytes
+        self.put(first, content)
+        return first
+
+    def put(self, first: int, content: Any) -> None:
+        """Write bytes from a place on, which may be behind all others: between them are zeros.
+
+        Raises:
+            OSError: as of `append`.
+        """
+        view, n_done = memoryview(content).cast("B"), 0
+        self.file.seek(first)
+        while n_done < len(view):
+            n_done += self.file.write(view[n_done : n_done + _MOST])
+        self.n_bytes = max(self.n_bytes, first + len(view))
+
+    def read(self, first: int, n_bytes: int) -> bytearray:
+        """Return bytes from a place on.
+
+        Raises:
+            OSError: the disk gives an error.
+        """
+        content, n_done = bytearray(n_bytes), 0
+        self.file.seek(first)
+        while n_done < n_bytes:
+            n = self.file.readinto(memoryview(content)[n_done : n_done + _MOST])
+            if not n:
+                raise OSError(f"a file on the way ends after {first + n_done:,} bytes")
+            n_done += n
+        return content
+
+
+def unnamed_file(folder: Path) -> UnnamedFile:
+    """Return a new file on the disk of a folder.
+
+    Raises:
+        OSError: the folder is missing or cannot be written.
+    """
+    file: Any = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - open as long as it is there
+    found = UnnamedFile(file)
+    weakref.finalize(found, file.close)
+    return found
+
+
+def mapped(file: UnnamedFile, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return what a file has as an array in memory that the system can take back: see `drop_pages`.
+
+    Args:
+        file: it may be forgotten.
+        dtype: of the array.
+    """
+    if not file.n_bytes:
+        return np.zeros(0, dtype)
+    pages = mmap.mmap(file.file.fileno(), file.n_bytes, access=mmap.ACCESS_READ)
+    _maps.add(pages)
+    return np.frombuffer(pages, dtype)
+
+
+def drop_pages() -> None:
+    """Let pages of mapped files leave the memory of this process: they are read again if needed."""
+    for pages in list(_maps):
+        if hasattr(mmap, "MADV_DONTNEED"):  # none on Windows
+            pages.madvise(mmap.MADV_DONTNEED)
+
+
+_maps = weakref.WeakSet[mmap.mmap]()
+_MOST = 1 << 30
+"""Bytes of one call: systems take 2 GiB less a page at most."""
