@@ -23,8 +23,8 @@ from fastfeat.dtypes import DType
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import GivenWarnings, InvalidPlan
 from fastfeat.io.arrow import ChunkedArray, Table, pa
+from fastfeat.io.columns.types import row_bytes
 from fastfeat.io.sinks.file_writers import plainly
-from fastfeat.io.sinks.parts import row_bytes
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.frames import rows_only
 from fastfeat.io.sources.scan import Origin, Scanned, scan, telling_place
