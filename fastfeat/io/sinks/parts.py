@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastfeat.io.arrow import DataType, Schema, Table, pa
+from fastfeat.io.arrow import Schema, Table, pa
+from fastfeat.io.columns.types import row_bytes
 from fastfeat.io.sinks.atomic import replacing, sync
 from fastfeat.io.sinks.file_writers import FileWriter, writing
 from fastfeat.io.sinks.manifest import WrittenFile
@@ -27,7 +28,6 @@ SUFFIX_OF: dict[Format, str] = {
 }
 _GROUP_BYTES = 32 << 20
 _PART_BYTES = 256 << 20
-_WIDTH_OF_TEXT = 16  # bytes, of which nothing is known
 _LEAST_GROUP_ROWS, _MOST_GROUP_ROWS, _MOST_PART_ROWS = 1 << 10, 1 << 17, 1 << 22
 
 
@@ -45,19 +45,6 @@ def _rows_of(schema: Schema, n_bytes: int, least: int, most: int) -> int:
     """Return a power of two of rows that take about so many bytes."""
     fitting = max(1, n_bytes // row_bytes(schema))
     return min(max(least, 1 << (fitting.bit_length() - 1)), most)
-
-
-def row_bytes(schema: Schema) -> int:
-    """Return about how many bytes a row takes, at least 1."""
-    return max(1, sum(map(_width, schema.types)))
-
-
-def _width(arrow_type: DataType) -> int:
-    """Return about how many bytes a value of a type takes."""
-    try:
-        return -(-arrow_type.bit_width // 8)
-    except ValueError:
-        return _WIDTH_OF_TEXT
 
 
 def regrouped(tables: Iterable[Table], n_rows: int, part_rows: int) -> Iterator[Table]:
