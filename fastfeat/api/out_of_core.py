@@ -7,6 +7,7 @@ from typing import Any
 
 from fastfeat.api.learning import learning_record
 from fastfeat.errors import InvalidPlan, LargerThanMemory, warn
+from fastfeat.io.arrow import pa
 from fastfeat.io.budget import Budget, budget_of, budget_of_free
 from fastfeat.io.host_memory import as_bytes, free_memory
 from fastfeat.io.sources.dataset import Dataset, dataset_of
@@ -16,6 +17,7 @@ from fastfeat.plan.fit.passes import learned_within, with_scratch
 from fastfeat.plan.run.encoded_rows import encoded_in_files
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.lookup_tables import Tables
+from fastfeat.plan.tell.explain_passes import describe_passes
 
 
 def fit_within(plan: Declaration, data: Any, tables: Tables, memory: str | int) -> Fitted:
@@ -60,6 +62,22 @@ def fit_if_large(plan: Declaration, files: Any, tables: Tables) -> Fitted | None
         LargerThanMemory,
     )
     return _in_passes(plan, dataset, tables, budget)
+
+
+def explain_passes(plan: Declaration, data: Any, tables: Tables) -> str:
+    """Return the passes of a fit over data as text; no rows of it are read.
+
+    Args:
+        plan: what would be fitted.
+        data: as of `Plan.fit`, or the schema of it.
+        tables: lookup tables.
+
+    Raises:
+        FastfeatError: as `Plan.fit`, of columns and types.
+    """
+    dataset = Dataset(data, ()) if isinstance(data, pa.Schema) else dataset_of(data)
+    dataset.check(plan.columns)
+    return describe_passes(learning_record(plan, dataset.schema, tables), dataset)
 
 
 def check_all_in_parts(rows: Any, history: Any, backend: str) -> None:
