@@ -652,7 +652,7 @@ class Plan:
             InvalidPlan: an unknown stage, or one that needs the schema.
             FastfeatError: of columns and types, as `fit`.
         """
-        if stage == OF_DATA and schema is not None:
+        if schema is not None and stage == OF_DATA:
             from fastfeat.api.out_of_core import explain_passes  # seldom needed
 
             return explain_passes(self.declaration, schema, tables)
