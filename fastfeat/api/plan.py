@@ -343,8 +343,8 @@ class Plan:
         Raises:
             UnknownColumn: a column that the plan reads is not in the data, or a table not there.
             OutOfMemory: `memory` is less than what is learnt takes, or this process has already.
-            InvalidPlan: with `memory`: rows=, history=, another backend, windows that are learnt
-                from, or a label that looks ahead.
+            InvalidPlan: with `memory`: numbers of rows in another order than the data, another
+                backend, or windows over all rows, of no key.
             TypeMismatch: an operator cannot take the type of a column.
             InvalidData: no rows to learn from, none of them has a label that looks ahead, a value
                 learnt is not finite, or `rows` names rows that are not there.
@@ -355,10 +355,10 @@ class Plan:
         """
         record: Fitted | None = None
         if memory is not None:
-            from fastfeat.api.out_of_core import check_all_in_parts, fit_within  # seldom needed
+            from fastfeat.api.out_of_core import check_backend, fit_within  # seldom needed
 
-            check_all_in_parts(rows, history, backend)
-            record = fit_within(self.declaration, data, tables, memory)
+            check_backend(backend)
+            record = fit_within(self.declaration, data, rows, history, tables, memory)
         elif rows is None and history is None and backend == "cpu" and may_be_large(data):
             from fastfeat.api.out_of_core import fit_if_large  # seldom needed
 
@@ -423,6 +423,8 @@ class Plan:
         format: str | None = None,
         partition_by: str | Sequence[str] = (),
         part_rows: int | None = None,
+        rows: Any = None,
+        history: Any = None,
         tables: Tables = None,
     ) -> tuple[FittedPlan, Manifest]:
         """Return the fitted plan, and the list of files of the features of the training rows.
@@ -439,10 +441,12 @@ class Plan:
             format: as in `FittedPlan.transform_to`.
             partition_by: as in `FittedPlan.transform_to`.
             part_rows: as in `FittedPlan.transform_to`.
+            rows: as in `fit`; the features are of these rows. Numbers of rows ascend.
+            history: as in `fit`, which may be more than memory holds too.
             tables: as in `fit`; they are read once.
 
         Raises:
-            InvalidPlan: windows see other rows; a label that looks ahead.
+            InvalidPlan: windows see all rows, of no key; or as `fit` with `memory`.
             OutOfMemory: `memory` is less than what is learnt takes, or this process has already.
             OutputError: as `FittedPlan.transform_to`.
             FastfeatError: as `fit` and `FittedPlan.transform`; rows are numbered in the data.
@@ -459,7 +463,9 @@ class Plan:
         from fastfeat.plan.run.layout import layout_of
 
         layout = layout_of(out, format, partition_by, part_rows)
-        record, manifest = fit_and_write(self.declaration, data, layout, tables, memory)
+        record, manifest = fit_and_write(
+            self.declaration, data, layout, rows, history, tables, memory
+        )
         return FittedPlan(self, record), manifest
 
     @naming_files

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 
 from fastfeat.errors import FastfeatError, InvalidData, Overflow, TypeMismatch, counted
@@ -20,6 +20,8 @@ from fastfeat.io.sources.scratch import Scratch, keeping
 from fastfeat.io.sources.widening import in_type, widened
 
 MOST_BYTES = 1 << 26
+_OF_AN_ARRAY = 1 << 10
+"""Bytes that an array of few values takes besides them: a million tiny files were one table."""
 _PLACE = " (that is "
 _ROW = re.compile(r"\brow ([\d,]*\d)\b")
 
@@ -140,6 +142,14 @@ def scan(
     return _ahead(_through(dataset, dataset.scratch, names, asked, range(start, end), kept))
 
 
+def n_rows_of(dataset: Dataset) -> int:
+    """Return the number of rows of a data set, which is read for it where nothing else tells."""
+    if dataset.n_rows is not None:
+        return dataset.n_rows
+    with closing(scan(dataset, dataset.schema.names[:1])) as tables:
+        return sum(scanned.table.num_rows for scanned in tables)
+
+
 def _ahead(tables: Generator[Scanned]) -> Generator[Scanned]:
     """Yield tables, of which another thread takes the next one meanwhile."""
     with ThreadPoolExecutor(1, "fastfeat-scan") as thread:
@@ -219,13 +229,14 @@ def _packed(
     origins: list[Origin] = []
     n_bytes, none_yet, most = 0, True, most_bytes()
     for origin, table in _cut(_pieces(dataset, names, most_bytes, start, stop), most_bytes):
-        if pieces and n_bytes + table.nbytes > most:
+        own = table.nbytes + _OF_AN_ARRAY * (1 + table.num_columns)
+        if pieces and n_bytes + own > most:
             yield _joined(pieces, origins)
             pieces, origins, n_bytes, none_yet, most = [], [], 0, False, most_bytes()
         if not origins or origins[-1].name != origin.name:
             origins.append(origin)
         pieces.append(table)
-        n_bytes += table.nbytes
+        n_bytes += own
     if pieces or none_yet:
         schema = pa.schema([dataset.schema.field(name) for name in names])
         yield _joined(pieces or [pa.Table.from_batches([], schema)], origins)

@@ -32,8 +32,12 @@ _ROWS_AT_ONCE = 1 << 15
 
 
 @contextmanager
-def told_full(folder: Path | None) -> Generator[None]:
+def told_full(folder: Path | None, rows: str = "shares of the rows") -> Generator[None]:
     """Raise what the system says of a file without a name with the folder that it is in.
+
+    Args:
+        folder: None for that of the system.
+        rows: what is written.
 
     Raises:
         OutputError: the disk is full, or the folder cannot be written.
@@ -45,7 +49,7 @@ def told_full(folder: Path | None) -> Generator[None]:
             raise
         where = folder or tempfile.gettempdir()
         raise OutputError(
-            f"shares of the rows cannot be written to {where}: {reason_of(error)}. They take what "
+            f"{rows} cannot be written to {where}: {reason_of(error)}. They take what "
             "is read of the data"
         ) from error
 

@@ -36,9 +36,15 @@ def describe_passes(learning: Learning, dataset: Dataset) -> str:
         columns = columns_read(needed(schedule, active))
         lines.append(f"  pass {number} reads {_read(dataset, columns)}")
         lines += (f"    {line}" for line in _learnt(schedule, active))
+    if n_before := learning.n_function_passes:
+        lines.append(f"  {_more(n_before)} over rows that windows, or labels ahead, bring together")
     columns = learning.columns_of_features
     read = f"  one pass more reads {_read(dataset, columns)}"
     return "\n".join([*lines, "", "features of the training rows, where they are asked for", read])
+
+
+def _more(n: int) -> str:
+    return "1 pass more" if n == 1 else f"{n} passes more"
 
 
 def _data(dataset: Dataset, learning: Learning) -> str:

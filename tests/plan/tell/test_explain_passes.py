@@ -89,6 +89,12 @@ def test_a_plan_that_learns_nothing_counts_rows() -> None:
     assert "1 pass\n  pass 1 reads no column, and counts rows\n" in told
 
 
+def test_windows_take_passes_more() -> None:
+    past = col("x").mean(over=ff.window(3, by="shop", time="unread"))
+    told = ff.Plan({"scaled": past.standard_scale()}).explain("passes", schema=ROWS)
+    assert "  1 pass more over rows that windows, or labels ahead, bring together\n" in told
+
+
 def test_what_has_no_passes_is_told(files: str) -> None:
     with pytest.raises(InvalidPlan, match=r"plan.explain\('passes', schema=files\)"):
         PLAN.explain("passes")
