@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fastfeat import pickles
 from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.io.arrow import pa
+from fastfeat.io.arrow import Schema, pa
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.sources.schema import read_schema
 from fastfeat.plan.declare.declaration import Declaration
@@ -257,13 +257,36 @@ def learning_of(
 
 
 def learning_record(
-    plan: Declaration, schema: Any, tables: Tables, *, whole_entities: bool = False
+    plan: Declaration,
+    schema: Any,
+    tables: Tables,
+    *,
+    history: Schema | None = None,
+    whole_entities: bool = False,
+    has_functions: bool = False,
 ) -> rounds.Learning:
-    """Return the record of `learning_of`, for callers that have no use for a face."""
+    """Return the record of `learning_of`, for callers that have no use for a face.
+
+    Args:
+        plan: what is fitted.
+        schema: as of `Plan.learning`.
+        tables: as of `Plan.learning`.
+        history: the columns of earlier rows; None without these.
+        whole_entities: as of `Plan.learning`.
+        has_functions: whether functions of other rows come with the rows, as columns.
+    """
     empty = _no_rows(schema)
     content = f"{plan_text(plan)}\n{empty.schema}".encode()
     digest = hashlib.sha256(content).hexdigest()
-    return rounds.begin(plan, empty, tables, digest, whole_entities=whole_entities)
+    return rounds.begin(
+        plan,
+        empty,
+        tables,
+        digest,
+        history=None if history is None else history.empty_table(),
+        whole_entities=whole_entities,
+        has_functions=has_functions,
+    )
 
 
 def _record(state: Any) -> part_state.PartState:

@@ -38,7 +38,7 @@ from fastfeat.plan.run.failing_files import naming_files
 from fastfeat.plan.run.fitted import Fitted, InputSchema
 from fastfeat.plan.run.lookup_tables import Tables, resolve_schemas
 from fastfeat.plan.run.transform import transform
-from fastfeat.plan.tell.explain import explain_plan
+from fastfeat.plan.tell.explain import OF_DATA, explain_plan
 from fastfeat.plan.tell.fitted_tables import inverse, learnt_values, vocabulary
 from fastfeat.plan.tell.summary import fitted_summary, plan_summary
 from fastfeat.recording import Recipe
@@ -343,8 +343,8 @@ class Plan:
         Raises:
             UnknownColumn: a column that the plan reads is not in the data, or a table not there.
             OutOfMemory: `memory` is less than what is learnt takes, or this process has already.
-            InvalidPlan: with `memory`: rows=, history=, another backend, windows that are learnt
-                from, or a label that looks ahead.
+            InvalidPlan: with `memory`: numbers of rows in another order than the data, another
+                backend, or windows over all rows, of no key.
             TypeMismatch: an operator cannot take the type of a column.
             InvalidData: no rows to learn from, none of them has a label that looks ahead, a value
                 learnt is not finite, or `rows` names rows that are not there.
@@ -355,10 +355,10 @@ class Plan:
         """
         record: Fitted | None = None
         if memory is not None:
-            from fastfeat.api.out_of_core import check_all_in_parts, fit_within  # seldom needed
+            from fastfeat.api.out_of_core import check_backend, fit_within  # seldom needed
 
-            check_all_in_parts(rows, history, backend)
-            record = fit_within(self.declaration, data, tables, memory)
+            check_backend(backend)
+            record = fit_within(self.declaration, data, rows, history, tables, memory)
         elif rows is None and history is None and backend == "cpu" and may_be_large(data):
             from fastfeat.api.out_of_core import fit_if_large  # seldom needed
 
@@ -423,6 +423,8 @@ class Plan:
         format: str | None = None,
         partition_by: str | Sequence[str] = (),
         part_rows: int | None = None,
+        rows: Any = None,
+        history: Any = None,
         tables: Tables = None,
     ) -> tuple[FittedPlan, Manifest]:
         """Return the fitted plan, and the list of files of the features of the training rows.
@@ -439,10 +441,12 @@ class Plan:
             format: as in `FittedPlan.transform_to`.
             partition_by: as in `FittedPlan.transform_to`.
             part_rows: as in `FittedPlan.transform_to`.
+            rows: as in `fit`; the features are of these rows. Numbers of rows ascend.
+            history: as in `fit`, which may be more than memory holds too.
             tables: as in `fit`; they are read once.
 
         Raises:
-            InvalidPlan: windows see other rows; a label that looks ahead.
+            InvalidPlan: windows see all rows, of no key; or as `fit` with `memory`.
             OutOfMemory: `memory` is less than what is learnt takes, or this process has already.
             OutputError: as `FittedPlan.transform_to`.
             FastfeatError: as `fit` and `FittedPlan.transform`; rows are numbered in the data.
@@ -459,7 +463,9 @@ class Plan:
         from fastfeat.plan.run.layout import layout_of
 
         layout = layout_of(out, format, partition_by, part_rows)
-        record, manifest = fit_and_write(self.declaration, data, layout, tables, memory)
+        record, manifest = fit_and_write(
+            self.declaration, data, layout, rows, history, tables, memory
+        )
         return FittedPlan(self, record), manifest
 
     @naming_files
@@ -642,12 +648,20 @@ class Plan:
             stage: "plan" (features and scans), "leakage" (what each feature can see), "live" (how
                 rows are computed as they arrive, and what a live state holds); with a schema also
                 "bound" (types), "optimized" (what is hoisted and shared), "schedule" (the tasks
-                that run it, in rounds), "passes" (how often `fit(memory=)` reads the rows, and the
-                bytes of what it keeps of them), "physical" (loops), "cpu" and "cuda" (the generated
-                kernels).
-            schema: as in `schema`, for the stages that need types.
-            tables: as in `schema`.
+                that run it, in rounds), "physical" (loops), "cpu" and "cuda" (the generated
+                kernels), "passes" (what fit with `memory=` reads of the data in each pass).
+            schema: as in `schema`, for the stages that need types; for "passes" the data itself, of
+                which no rows are read, as in `fit`.
+            tables: as in `schema`; for "passes" as in `fit`.
+
+        Raises:
+            InvalidPlan: an unknown stage, or one that needs the schema.
+            FastfeatError: of columns and types, as `fit`.
         """
+        if schema is not None and stage == OF_DATA:
+            from fastfeat.api.out_of_core import explain_passes  # seldom needed
+
+            return explain_passes(self.declaration, schema, tables)
         known = None if schema is None else read_schema(schema)
         return explain_plan(self.declaration, stage, known, tables=resolve_schemas(tables))
 
@@ -1199,9 +1213,8 @@ class FittedPlan:
 
         Args:
             stage: "plan" (features and scans), "bound" (types), "optimized" (what is hoisted and
-                shared), "schedule" (the tasks that run it, in rounds), "passes" (those of
-                `fit(memory=)`, and what they keep in memory), "physical" (loops), "cpu" and "cuda"
-                (the generated kernels), "leakage" (what each feature can see), "live"
+                shared), "schedule" (the tasks that run it, in rounds), "physical" (loops), "cpu"
+                and "cuda" (the generated kernels), "leakage" (what each feature can see), "live"
                 (how rows are computed as they arrive, and what a live state holds).
         """
         record = self.record
@@ -1218,26 +1231,33 @@ class FittedPlan:
         tables: Tables = None,
         n_rows: int = 1000,
         backends: Sequence[str] = ("cpu", "reference"),
+        memory: str | int | None = None,
     ) -> Report:
         """Return a report of whether all paths give the same bits: backends, threads, rows, live.
 
         Args:
-            data: as in `transform`.
+            data: as in `transform`; with `memory` as in `transform_batches`.
             history: as in `transform`; None where the data holds its own past.
             tables: as in `transform`.
             n_rows: how many rows the reference computes, which is slow: evenly spaced, or of whole
                 entities where the plan has windows. Of rows with a long past it computes fewer, and
                 after the latest of the history alone; the report says how many.
             backends: at least two, such as ("cpu", "gpu"): each is compared with the first.
+            memory: the most memory that this process should have resident, as in `fit`. The data is
+                then read a little at a time: the sample is of all of it, and compared are as many
+                rows as have room, the first ones or, with windows, those of some entities, with
+                their history; in pieces, as `transform_to` reads them, too. None reads it whole.
 
         Raises:
             InvalidPlan: fewer rows than 1, fewer backends than 2.
+            OutOfMemory: `memory` has no room for rows beside what this process has, and the keys
+                that were learnt, which the reference looks up in Python.
             BackendUnavailable: a backend that does not exist, or cannot run here.
         """
         from fastfeat.online.live import begin_alone  # seldom needed
         from fastfeat.verify.paths import verify
 
-        return verify(self.record, data, history, tables, n_rows, backends, begin_alone)
+        return verify(self.record, data, history, tables, n_rows, backends, begin_alone, memory)
 
     def __repr__(self) -> str:
         """Return a line for each of the first features: its type, and how it is made."""

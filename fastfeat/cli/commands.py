@@ -320,7 +320,8 @@ def explain(
     stage: Annotated[
         str | None,
         typer.Option(
-            help="plan, leakage, live, bound, optimized, schedule, physical, cpu or cuda (kernels)."
+            help="plan, leakage, live, bound, optimized, schedule, passes (of fit over DATA), "
+            "physical, cpu or cuda (kernels)."
         ),
     ] = None,
     data: Annotated[
@@ -337,11 +338,11 @@ def explain(
     """Show what a plan computes, learns and can see."""
     from fastfeat.api.plan import Plan
     from fastfeat.cli.plans import read_plan_or_fitted, tables_named
-    from fastfeat.plan.tell.explain import TYPED
+    from fastfeat.plan.tell.explain import OF_DATA, TYPED
 
     plan = read_plan_or_fitted(file)
     chosen: dict[str, Any] = {} if stage is None else {"stage": stage}
-    if data is None and stage in TYPED and isinstance(plan, Plan):
+    if data is None and stage in (*TYPED, OF_DATA) and isinstance(plan, Plan):
         raise typer.BadParameter(
             f"the stage {stage} of a plan that is not fitted needs the types of the columns: give "
             "--data FILE",
@@ -365,6 +366,7 @@ def verify(
     backend: Annotated[list[str] | None, typer.Option(help="One more to compare: gpu.")] = None,
     history: History = None,
     table: LookupTables = None,
+    memory: Memory = None,
 ) -> None:
     """Check on a sample that every path gives the same bits; exit code 1 where one does not."""
     from fastfeat.api.plan import load
@@ -375,7 +377,12 @@ def verify(
         step(f"Computing {counted(rows, 'row')} in several ways")
         backends = ("cpu", "reference", *(backend or ()))
         report = fitted.verify(
-            data, history=history, tables=tables_named(table), n_rows=rows, backends=backends
+            data,
+            history=history,
+            tables=tables_named(table),
+            n_rows=rows,
+            backends=backends,
+            memory=memory,
         )
     typer.echo(str(report))
     if not report.ok:

@@ -123,7 +123,8 @@ def _name(text: str) -> str:
 def _is_kept(key: str) -> bool:
     """Return whether a kernel has a file, from which other processes load it."""
     path = _path(key)
-    return path is not None and path.is_file()
+    # to pathlib a folder that another user has is an error
+    return path is not None and os.path.isfile(path)
 
 
 @contextmanager

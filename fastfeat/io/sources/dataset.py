@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from fastfeat.errors import FastfeatError, InvalidData, TypeMismatch, UnknownColumn, counted
-from fastfeat.io.arrow import Array, DataType, Schema, pa
+from fastfeat.io.arrow import Array, Schema, pa
+from fastfeat.io.columns.types import row_bytes
 from fastfeat.io.sources.addresses import naming
 from fastfeat.io.sources.file_parts import FilePart, delimited_parts, file_part
 from fastfeat.io.sources.formats import SUFFIXES, Format, format_of_bytes, format_of_name
@@ -76,10 +77,10 @@ class Dataset:
         Args:
             columns: which; those that are not there take none.
         """
-        types = (self.schema.field(name).type for name in columns if name in self.schema.names)
-        row_bytes = sum(map(_width, types))
+        read = pa.schema([of for of in self.schema if of.name in set(columns)])
+        width = row_bytes(read, _TEXT_BYTES) + len(read) / 8
         return sum(
-            part.at.n_bytes if part.n_rows is None else part.n_rows * row_bytes
+            part.at.n_bytes if part.n_rows is None else int(part.n_rows * width)
             for part in self.parts
             if isinstance(part, FilePart)
         )
@@ -198,11 +199,6 @@ def bytes_on_disk(paths: Any) -> int:
     return sum(file.n_bytes for path in each for file in located(path))
 
 
-def _width(dtype: DataType) -> int:
-    """Return about how many bytes a value of a type takes."""
-    return dtype.bit_width // 8 + 1 if pa.types.is_primitive(dtype) else _TEXT_BYTES
-
-
 def _opened(make: Any) -> Iterator[Any]:
     """Return the tables that a function gives: of a reader, a table or an iterable of tables.
 
@@ -286,9 +282,18 @@ def _of_files(files: Sequence[Located]) -> Dataset:
     else:
         # heads of files of a network are asked for together
         with ThreadPoolExecutor(1 if files[0].is_local else _MOST_ASKED) as asked:
-            parts = list(asked.map(file_part, files, formats))
+            parts = _sharing_schemas(asked.map(file_part, files, formats))
     keys = partition_columns(files)
     return _of_parts([_in_partition(part, keys, number) for number, part in enumerate(parts)])
+
+
+def _sharing_schemas(parts: Iterable[FilePart]) -> list[FilePart]:
+    """Return files, those with equal schemas with one: a million of them would take 2 GB."""
+    found: list[FilePart] = []
+    for part in parts:
+        alike = bool(found) and found[-1].schema.equals(part.schema)
+        found.append(replace(part, schema=found[-1].schema) if alike else part)
+    return found
 
 
 def _in_partition(part: FilePart, keys: Mapping[str, Array], number: int) -> FilePart:

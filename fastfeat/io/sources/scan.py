@@ -7,8 +7,8 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 
 from fastfeat.errors import FastfeatError, InvalidData, Overflow, TypeMismatch, counted
 from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa
@@ -20,6 +20,8 @@ from fastfeat.io.sources.scratch import Scratch, keeping
 from fastfeat.io.sources.widening import in_type, widened
 
 MOST_BYTES = 1 << 26
+_OF_AN_ARRAY = 1 << 10
+"""Bytes that an array of few values takes besides them: a million tiny files were one table."""
 _PLACE = " (that is "
 _ROW = re.compile(r"\brow ([\d,]*\d)\b")
 
@@ -140,6 +142,14 @@ def scan(
     return _ahead(_through(dataset, dataset.scratch, names, asked, range(start, end), kept))
 
 
+def n_rows_of(dataset: Dataset) -> int:
+    """Return the number of rows of a data set, which is read for it where nothing else tells."""
+    if dataset.n_rows is not None:
+        return dataset.n_rows
+    with closing(scan(dataset, dataset.schema.names[:1])) as tables:
+        return sum(scanned.table.num_rows for scanned in tables)
+
+
 def _ahead(tables: Generator[Scanned]) -> Generator[Scanned]:
     """Yield tables, of which another thread takes the next one meanwhile."""
     with ThreadPoolExecutor(1, "fastfeat-scan") as thread:
@@ -178,15 +188,42 @@ def _through(
     seconds, began = 0.0, time.perf_counter()
     for scanned in tables:
         seconds += time.perf_counter() - began
-        table, first = scanned.table, scanned.first_row
+        table = scanned.table
         kept.add(table, scanned.origins, seconds)
         if there and table.num_rows:
-            of_copy = scratch.rows(there, first, first + table.num_rows)
-            both = {**_columns(table), **_columns(of_copy)}
-            table = pa.table({name: both[name] for name in names})
-        yield replace(scanned, table=table)
+            yield from _beside(scratch, there, names, scanned, most_bytes)
+        else:
+            yield scanned
         began = time.perf_counter()
     kept.close()
+
+
+def _beside(
+    scratch: Scratch,
+    there: Sequence[str],
+    names: Sequence[str],
+    scanned: Scanned,
+    most_bytes: Callable[[], int],
+) -> Generator[Scanned]:
+    """Yield rows with the columns that a scratch copy has: these may be far more bytes than theirs.
+
+    Args:
+        scratch: the copy.
+        there: the columns that it has.
+        names: of all columns.
+        scanned: the rows, with the others.
+        most_bytes: as of `scan`.
+    """
+    rows, start = scanned.table, scanned.first_row
+    own = rows.nbytes / rows.num_rows
+    first, end = start, start + rows.num_rows
+    while first < end:
+        stop = min(scratch.stop_of(there, most_bytes(), first, own), end)
+        both = _columns(rows.slice(first - start, stop - first))
+        both |= _columns(scratch.rows(there, first, stop))
+        table = pa.table({name: both[name] for name in names})
+        yield Scanned(table, first, scratch.origins_of(first, stop))
+        first = stop
 
 
 def _columns(table: Table) -> dict[str, ChunkedArray]:
@@ -219,13 +256,14 @@ def _packed(
     origins: list[Origin] = []
     n_bytes, none_yet, most = 0, True, most_bytes()
     for origin, table in _cut(_pieces(dataset, names, most_bytes, start, stop), most_bytes):
-        if pieces and n_bytes + table.nbytes > most:
+        own = table.nbytes + _OF_AN_ARRAY * (1 + table.num_columns)
+        if pieces and n_bytes + own > most:
             yield _joined(pieces, origins)
             pieces, origins, n_bytes, none_yet, most = [], [], 0, False, most_bytes()
         if not origins or origins[-1].name != origin.name:
             origins.append(origin)
         pieces.append(table)
-        n_bytes += table.nbytes
+        n_bytes += own
     if pieces or none_yet:
         schema = pa.schema([dataset.schema.field(name) for name in names])
         yield _joined(pieces or [pa.Table.from_batches([], schema)], origins)

@@ -20,6 +20,7 @@ from fastfeat.plan.fit.part_state import PartState, learner_of
 from fastfeat.plan.fit.round import PURPOSE, Learning, columns_read, name_of, needed
 from fastfeat.plan.fit.round_tasks import add_rows
 from fastfeat.plan.lower.schedule import Schedule
+from fastfeat.plan.lower.task_graph import functions_of_rows
 from fastfeat.plan.run.steps import begun, run_columns
 from fastfeat.scalars.zones import using
 
@@ -93,7 +94,7 @@ def _columns_asked(schedule: Schedule, k: int) -> list[str]:
     if not task.learns or task.n_rounds == 1 or learner_of(name_of(task)).of_sample is None:
         return []
     own = needed(schedule, {k})
-    if any(task.kind == "windows" for task in own.tasks):  # they see rows that are not sampled
+    if functions_of_rows(own):  # they see rows that are not sampled
         return []
     return columns_read(own)
 

@@ -186,7 +186,7 @@ class HistoryRow(int):
         return f"{int(self)} of history="
 
     def __format__(self, form: str) -> str:
-        """Return the same."""
+        """Return the number, and where it is one."""
         return str(self)
 
 

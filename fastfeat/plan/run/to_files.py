@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -51,6 +50,7 @@ def write_features(
     history: Dataset | str | None = None,
     *,
     training: bool = False,
+    given: str = "",
 ) -> Manifest:
     """Write the features of a data set, and return the manifest of the files.
 
@@ -61,6 +61,7 @@ def write_features(
         tables: a digest of the lookup tables.
         history: earlier rows that windows see.
         training: whether the rows are those that were learnt from, out of fold.
+        given: a digest of which rows of the data have features; "" for all.
 
     Raises:
         FastfeatError: of a row, as `FittedPlan.transform`.
@@ -81,7 +82,7 @@ def write_features(
     contents = Contents(
         digest,
         tables,
-        _source_of(dataset, history),
+        _source_of(dataset, history, given),
         layout.form,
         layout.part_rows or part_rows_of(empty.schema),
         layout.partition_by,
@@ -154,9 +155,9 @@ def _write_file(
                 closing(features(0)) as tables,
             ):
                 groups = regrouped(tables, n_rows, n_rows)
-                for group in chain([next(groups, empty)], groups):
-                    writer.write_table(group)
-                    told.add(group)
+                for group in _one_at_least(groups, empty):
+                    writer.write_table(told.add(group))
+                    del group  # the next one is made without it
             sync(partial)
             n_bytes = partial.stat().st_size
     except (OSError, pa.ArrowException) as error:
@@ -182,7 +183,7 @@ def _write_folder(
                 with closing(features(manifest.n_rows)) as tables:
                     groups = regrouped(tables, n_rows, part_rows)
                     if not manifest.parts:
-                        groups = chain([next(groups, empty)], groups)
+                        groups = _one_at_least(groups, empty)
                     for part in parts_of(groups, part_rows):
                         name = f"part-{len(manifest.parts):06}"
                         groups_told = map(told.add, part)
@@ -200,6 +201,13 @@ def _write_folder(
             raise _unwritten(target, error, manifest) from error
 
 
+def _one_at_least(groups: Iterator[Table], empty: Table) -> Generator[Table]:
+    """Yield the groups, or one without rows where there are none; none is kept here."""
+    waiting = [next(groups, empty)]
+    yield waiting.pop()
+    yield from groups
+
+
 def _unwritten(target: Path, error: Exception, manifest: Manifest | None = None) -> OutputError:
     """Return the error of an output that could not be written."""
     told = f"cannot write {target}: {reason_of(error)}"
@@ -213,12 +221,14 @@ def _unwritten(target: Path, error: Exception, manifest: Manifest | None = None)
 
 
 def _source_of(
-    dataset: Dataset, history: Dataset | str | None
+    dataset: Dataset, history: Dataset | str | None, given: str
 ) -> tuple[tuple[str, int, int | None], ...] | None:
     """Return the files that features are made of; None where data is not in files."""
     own, earlier = dataset.identity, history.identity if isinstance(history, Dataset) else []
     if own is None or earlier is None:
         return None
+    if given:
+        own = [*own, (f"rows={given}", 0, None)]
     if history is None:
         return tuple(own)
     return (*own, ("history=batch" if isinstance(history, str) else "history=", 0, None), *earlier)

@@ -29,13 +29,14 @@ from fastfeat.plan.lower.schedule import Purpose
 from fastfeat.plan.lower.scheduling import scans_of, schedule_of
 from fastfeat.plan.tell.explain_leakage import describe_leakage
 from fastfeat.plan.tell.explain_live import describe_live, describe_windows, is_window
-from fastfeat.plan.tell.explain_passes import describe_passes
 from fastfeat.plan.tell.explain_schedule import describe_schedule
 from fastfeat.steps.registry import STEPS, is_step, step_function
 
 _MOST_NAMES = 3
 UNTYPED = ("plan", "leakage", "live")
-TYPED = ("bound", "optimized", "schedule", "passes", "physical", "cpu", "cuda")
+TYPED = ("bound", "optimized", "schedule", "physical", "cpu", "cuda")
+OF_DATA = "passes"
+"""A stage of data that a plan is to be fitted on, which `describe_passes` tells."""
 
 
 def explain_plan(
@@ -63,8 +64,13 @@ def explain_plan(
         return describe_leakage(plan.nodes, plan.known_late)
     if stage == "live":
         return describe_live(plan)
+    if stage == OF_DATA:
+        raise InvalidPlan(
+            f"stage {stage!r} is of a plan that is fitted on data in parts. Use "
+            f"plan.explain({stage!r}, schema=files)"
+        )
     if stage not in TYPED:
-        known = ", ".join(map(repr, (*UNTYPED, *TYPED)))
+        known = ", ".join(map(repr, (*UNTYPED, *TYPED, OF_DATA)))
         raise InvalidPlan(f"there is no stage {stage!r}. There are: {known}")
     if schema is None:
         raise InvalidPlan(
@@ -78,7 +84,6 @@ def explain_plan(
         "bound": lambda p, t: _bound(p, t, columns),
         "optimized": _optimized,
         "schedule": _schedules,
-        "passes": lambda p, t: describe_passes(schedule_of(p.nodes, t, "fit in parts")),
         "physical": lambda p, t: _physical(p, t, arrow_program(p, columns, t)),
         "cpu": lambda p, t: _kernel(arrow_program(p, columns, t)),
         "cuda": lambda p, t: _cuda(p, t, arrow_program(p, columns, t)),

@@ -1,53 +1,117 @@
-"""What `explain("passes")` says: how often rows are read, and what is kept of them."""
+"""`explain("passes")`: what fit reads of a data set, before it reads any row."""
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from typing import Any
+
 import pyarrow as pa
-from hypothesis import given
-from hypothesis import strategies as st
+import pyarrow.parquet as pq
+import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.errors import InvalidPlan, TypeMismatch, UnknownColumn
 from fastfeat.plan.fit.part_state import RECORDS, task_learner
 
-SCHEMA = pa.schema({"x": pa.float64(), "k": pa.int64(), "y": pa.float64()})
-KINDS = {
-    "a": col("x").robust_scale(),
-    "b": col("k").target_encode("y", folds=5),
-    "m": col("x").mean(by="k"),
-    "z": col("k").target_encode("y").standard_scale(),
-}
+ROWS = pa.table(
+    {
+        "x": [0.5 * k for k in range(40)],
+        "shop": [f"s{k % 3}" for k in range(40)],
+        "y": [k % 2 for k in range(40)],
+        "unread": list(range(40)),
+    }
+)
+PLAN = ff.Plan(
+    {
+        "scaled": col("x").standard_scale(),
+        "robust": col("x").impute("median").robust_scale(),
+        "mean": col("x").mean(by="shop"),
+        "shop": col("shop").target_encode("y", folds=2),
+    },
+    label="y",
+)
 
 
-def test_passes_are_told_with_their_columns_and_states() -> None:
-    told = ff.Plan(KINDS, label="y").explain("passes", schema=SCHEMA).splitlines()
-    assert told[0].startswith("fit in passes: at most 3 passes; up to 2 more look for the first")
-    passes = [line for line in told if line.startswith("  pass ")]
-    assert passes == ["  pass 1 reads k, x", "  pass 2 reads x, k, y", "  pass 3 reads x, k"]
-    assert told[2] == "    vocabulary(col('k'))"
-    assert told[3].startswith("      of each key 16 bytes in the end, and about 60 on the way")
-    assert (
-        "      of each group 32 bytes for sums, 64 with squares, 16 for extremes; 16 for an "
-        in ("\n".join(told))
-    )
+@pytest.fixture
+def files(tmp_path: Path) -> str:
+    for k in range(2):
+        pq.write_table(ROWS.slice(20 * k, 20), tmp_path / f"{k}.parquet")
+    return str(tmp_path)
 
 
-def test_plan_that_learns_nothing_counts_rows() -> None:
-    told = ff.Plan({"x": col("x") + 1}).explain("passes", schema=SCHEMA)
-    assert told == "fit in passes: 1 pass\n  pass 1 reads how many rows there are"
+def test_the_passes_of_files_are_told_before_any_row_is_read(files: str) -> None:
+    of_plan = "keys", "statistics", "target", "groups"
+    assert PLAN.explain("passes", schema=files).splitlines() == [
+        "data: 40 rows in 2 files; the plan reads 3 of 4 columns, about 1.89 KiB in memory",
+        "",
+        "fit, where rows come in parts: at most 6 passes; where what is learnt is not finite, 2 "
+        "passes more to tell a row",
+        "  pass 1 reads shop, x: 2 columns, about 1.57 KiB",
+        "    keys: 1 value",
+        "    statistics: 3 values",
+        "  pass 2 reads x, shop, y: 3 columns, about 1.89 KiB",
+        "    statistics: 1 value",
+        "    target: 1 value",
+        "    groups: 1 value",
+        "  pass 3 reads x: 1 column, about 324 B",
+        "    statistics: 1 value",
+        "  pass 4 reads x: 1 column, about 324 B",
+        "    statistics: 3 values",
+        "  pass 5 reads x: 1 column, about 324 B",
+        "    statistics: 3 values",
+        "  pass 6 reads x: 1 column, about 324 B",
+        "    statistics: 3 values",
+        "",
+        "bytes of what is kept of the rows on the way",
+        *(f"  {kind}: {task_learner(kind).learner.takes}" for kind in of_plan),
+        "",
+        "features of the training rows, where they are asked for",
+        "  one pass more reads shop, x: 2 columns, about 1.57 KiB",
+    ]
+
+
+def test_a_pass_reads_no_column_that_is_not_told(files: str) -> None:
+    told = re.findall(r"pass \d+ reads (.*):", PLAN.explain("passes", schema=files))
+    learning, n = PLAN.learning(files), 0
+    while learning.round is not None:
+        assert set(learning.columns) <= set(told[n].split(", "))
+        learning = learning.next(learning.partial(ROWS, range(40)))
+        n += 1
+    assert 2 <= n <= len(told) <= learning.most_rounds
+
+
+@pytest.mark.parametrize("data", [ROWS, ROWS.schema, lambda: iter([ROWS])])
+def test_other_data_tells_what_is_known_of_it(data: Any) -> None:
+    told = PLAN.explain("passes", schema=data)
+    n_rows = "40 rows" if isinstance(data, pa.Table) else "rows"
+    assert told.startswith(f"data: {n_rows}; the plan reads 3 of 4 columns\n")
+    assert "\n  pass 1 reads shop, x: 2 columns\n" in told
+
+
+def test_a_plan_that_learns_nothing_counts_rows() -> None:
+    told = ff.Plan({"y": col("x") + 1}).explain("passes", schema=ROWS)
+    assert "1 pass\n  pass 1 reads no column, and counts rows\n" in told
+
+
+def test_windows_take_passes_more() -> None:
+    past = col("x").mean(over=ff.window(3, by="shop", time="unread"))
+    told = ff.Plan({"scaled": past.standard_scale()}).explain("passes", schema=ROWS)
+    assert "  1 pass more over rows that windows, or labels ahead, bring together\n" in told
+
+
+def test_what_has_no_passes_is_told(files: str) -> None:
+    with pytest.raises(InvalidPlan, match=r"plan.explain\('passes', schema=files\)"):
+        PLAN.explain("passes")
+    with pytest.raises(InvalidPlan, match=r"plan.explain\('passes', schema=files\)"):
+        PLAN.fit(ROWS).explain("passes")
+    with pytest.raises(UnknownColumn, match="lacks the column 'x'"):
+        PLAN.explain("passes", schema=ROWS.drop_columns("x"))
+    texts = ROWS.set_column(0, "x", pa.array([str(k) for k in range(40)]))
+    with pytest.raises(TypeMismatch, match=r"col\('x'\)"):
+        PLAN.explain("passes", schema=texts)
 
 
 def test_every_kind_of_state_says_what_it_takes() -> None:
     assert all(task_learner(kind).learner.takes for kind in RECORDS)
-
-
-@given(names=st.sets(st.sampled_from(sorted(KINDS)), min_size=1))
-def test_no_more_passes_are_made_than_are_told(names: set[str]) -> None:
-    plan = ff.Plan({name: KINDS[name] for name in names}, label="y")
-    table = pa.table({"x": [1.0, 2.0, 4.0], "k": [1, 2, 1], "y": [0.0, 1.0, 1.0]})
-    learning, n_passes = plan.learning(table.schema), 0
-    while learning.round is not None:
-        n_passes += 1
-        learning = learning.next(learning.partial(table, range(3)))
-    assert n_passes <= plan.explain("passes", schema=SCHEMA).count("  pass ")
-    assert n_passes <= learning.most_rounds
