@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import gettempdir
 from typing import NamedTuple
 
 from fastfeat.aggregates.keys import Vocabulary
@@ -63,17 +63,15 @@ def learned_within(
     """
     dataset, on_disk = rows.dataset, Counter[str]()
     dataset.check_passes(learning.n_passes + learning.n_function_passes)
-    with (
-        within(budget),
-        TemporaryDirectory(prefix="fastfeat-", ignore_cleanup_errors=True) as folder,
-    ):
+    folder = Path(gettempdir())
+    with within(budget):
         sample = sample_for(learning)
         while learning.round is not None:
             if learning.doubts and dataset.is_once:
                 raise infinite_value(learning.doubts[0], None, None)
             own = sample if learning.n_rows is None else None
-            with told_full(Path(gettempdir()), "states of the rows"):
-                state = _pass(learning, rows, Room(budget, Path(folder), on_disk), then, own)
+            with told_full(folder, "states of the rows"):
+                state = _pass(learning, rows, Room(budget, folder, on_disk), then, own)
                 _check_rows(learning, rows.dataset, state)
                 _drop_indices(learning)
                 learning = begun_by_sample(next_round(learning, state), sample)
@@ -81,7 +79,7 @@ def learned_within(
         names = " and ".join(on_disk) if len(on_disk) < 3 else f"{len(on_disk)} learnt values"
         warn(
             f"memory={as_bytes(budget.n_bytes)} had no room for {names}: "
-            f"{as_bytes(on_disk.total())} went to temporary files in {gettempdir()}, which are "
+            f"{as_bytes(on_disk.total())} went to temporary files in {folder}, which are "
             "gone. What is learnt is the same; with more memory it takes less time",
             StatesOnDisk,
         )
@@ -93,7 +91,7 @@ class Room(NamedTuple):
 
     Args:
         budget: of memory.
-        folder: where files are of states that have no room in it.
+        folder: where files without a name are of states that have no room in it.
         on_disk: takes how many bytes of states went there, by what they learn.
     """
 

@@ -144,7 +144,8 @@ def spill(rows: GroupRows, folder: Path) -> None:
     n_rows = np.sum([np.diff(piece.starts) for piece in rows.pieces], axis=0)
     begins = np.zeros(len(n_rows) + 1, np.int64)
     np.cumsum(n_rows * _ROW_BYTES, out=begins[1:])
-    file = unnamed_file(folder)
+    file = rows.files[0].file if rows.files else unnamed_file(folder)
+    begins += file.n_bytes
     for k in range(len(n_rows)):
         of_pieces = [slice(*piece.starts[k : k + 2].tolist()) for piece in rows.pieces]
         for piece, some in zip(rows.pieces, of_pieces, strict=True):

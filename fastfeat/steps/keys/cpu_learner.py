@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from fastfeat.dtypes import INT64
 from fastfeat.engine.cpu.kernels import runner
 from fastfeat.engine.learner import Learner, Learnt, Packed, Rows, TaskLearner
 from fastfeat.io.arrow import Array, ChunkedArray, call, pa
+from fastfeat.io.unnamed import unnamed_file
 from fastfeat.steps.keys import cpu_spilled as spilled
 from fastfeat.steps.keys.cpu_counting import (
     Counted,
@@ -81,7 +83,7 @@ class KeysState:
     first: Counted | None = None
     open: Open | None = None
     waiting: list[Weighted | Open] = field(default_factory=list["Weighted | Open"])
-    files: list[Path] = field(default_factory=list[Path])
+    files: list[spilled.Written] = field(default_factory=list[spilled.Written])
     n_rows: int = 0
     n_missing: int = 0
 
@@ -195,7 +197,8 @@ def spill(state: KeysState, folder: Path) -> None:
     """Write the keys so far to a file, and begin anew."""
     _close_first(state)
     dtypes, is_cross = state.spec.dtypes, not state.spec.is_column
-    state.files.append(spilled.write(folder, _pieces(state), dtypes, is_cross=is_cross))
+    file = state.files[0].file if state.files else unnamed_file(folder)
+    state.files.append(spilled.write(file, _pieces(state), dtypes, is_cross=is_cross))
     state.open, state.waiting = None, []
 
 
@@ -300,7 +303,7 @@ def _counted_in_files(state: KeysState) -> Iterator[Weighted]:
     """Yield the keys of all rows, some of which stand in files: counted a part at a time."""
     spec = state.spec
     if state.open is not None or state.waiting:
-        spill(state, state.files[0].parent)
+        spill(state, Path(gettempdir()))
     for pieces in spilled.partitions(state.files, spec.dtypes):
         yield _in_memory(KeysState(spec, waiting=list(pieces)))
 
@@ -312,7 +315,7 @@ def _ordered_on_disk(state: KeysState) -> Weighted:
     def order(parts: Sequence[Array], counts: Counts) -> NDArray[np.int64]:
         return in_order(parts, spec.dtypes, counts, spec.missing, spec.max_memory)
 
-    folder = state.files[0].parent
+    folder = Path(gettempdir())
     found = in_order_on_disk(_counted_in_files(state), spec.dtypes, order, folder)
     if spec.is_column:
         check_room(found.parts[0], spec.dtypes[0], spec.max_memory)

@@ -29,7 +29,7 @@ from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.column import physical_chunks
-from fastfeat.io.sinks.atomic import new_file
+from fastfeat.io.unnamed import UnnamedFile, unnamed_file
 
 ROW_BYTES = 12
 _SCHEMA = pa.schema([("key", pa.int64()), ("group", pa.int32())])
@@ -55,6 +55,18 @@ class Piece(NamedTuple):
     groups: NDArray[np.int32]
 
 
+class Run(NamedTuple):
+    """Rows in order in a file without a name.
+
+    Args:
+        file: it has them.
+        blocks: first byte and number of rows of each block: their keys, and then their groups.
+    """
+
+    file: UnnamedFile
+    blocks: list[tuple[int, int]]
+
+
 @dataclass(slots=True)
 class OrderedRows:
     """The values of some rows by group.
@@ -73,7 +85,7 @@ class OrderedRows:
     first: Partitions | None = None
     pieces: list[Piece] = field(default_factory=list[Piece])
     ordered: Ordered | None = None
-    runs: list[Path] = field(default_factory=list[Path])
+    runs: list[Run] = field(default_factory=list["Run"])
 
 
 def keep(rows: OrderedRows, chunks: Sequence[Chunk], groups: NDArray[np.int32]) -> None:
@@ -133,11 +145,12 @@ def spill(rows: OrderedRows, folder: Path) -> None:
     """Write the rows in memory to a run in a folder, whose files stay till nothing reads them."""
     if rows.first is None and not rows.pieces and rows.ordered is None:
         return
-    with new_file(folder, ".arrow") as (sink, path), pa.ipc.new_file(sink, _SCHEMA) as writer:
-        for block in _blocks(in_order(rows)):
-            writer.write_batch(_batch_of(block))
+    run = Run(rows.runs[0].file if rows.runs else unnamed_file(folder), [])
+    for block in _blocks(in_order(rows)):
+        run.blocks.append((run.file.append(block.keys), len(block.keys)))
+        run.file.append(block.groups)
     rows.ordered = None
-    rows.runs.append(path)
+    rows.runs.append(run)
 
 
 def ranges_in_order(rows: OrderedRows, multiple: int = 1) -> Iterator[tuple[int, Ordered]]:
@@ -301,12 +314,11 @@ def _blocks(ordered: Ordered) -> Iterator[Piece]:
         yield Piece(ordered.keys[places], np.repeat(np.arange(a, b + 1, dtype=np.int32), counts))
 
 
-def _blocks_of_run(path: Path) -> Iterator[Piece]:
+def _blocks_of_run(run: Run) -> Iterator[Piece]:
     """Yield the rows of a run, a block at a time."""
-    with pa.memory_map(str(path)) as source:
-        reader = pa.ipc.open_file(source)
-        for k in range(reader.num_record_batches):
-            yield Piece(*(np.array(column) for column in reader.get_batch(k).columns))
+    for first, n in run.blocks:
+        content = run.file.read(first, ROW_BYTES * n)
+        yield Piece(np.frombuffer(content, np.int64, n), np.frombuffer(content, np.int32, n, 8 * n))
 
 
 def _merged(runs: Sequence[Iterator[Piece]]) -> Iterator[Piece]:

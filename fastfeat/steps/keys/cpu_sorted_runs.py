@@ -20,7 +20,7 @@ from fastfeat.io.budget import free_unused
 from fastfeat.io.columns.bits import pack, present_rows
 from fastfeat.io.columns.keys import key_type
 from fastfeat.io.unnamed import UnnamedFile, unnamed_file
-from fastfeat.steps.keys.cpu_spilled import Weighted, batch_of, keys_of_table, schema_of
+from fastfeat.steps.keys.cpu_spilled import Weighted, batch_of, read
 
 BLOCK_KEYS = 1 << 12  # of a run, that are read at a time
 RANGE_KEYS = 1 << 15  # of all runs, that are put in order at a time
@@ -149,9 +149,7 @@ class _Reader:
     def _next(self) -> Weighted:
         first, n_bytes = self.run.blocks[self.at]
         self.at += 1
-        content = pa.py_buffer(self.file.read(first, n_bytes))
-        batch = pa.ipc.read_record_batch(content, schema_of(self.dtypes))
-        return keys_of_table(pa.Table.from_batches([batch]), self.dtypes)
+        return read(self.file, first, n_bytes, self.dtypes)
 
 
 def _slice(keys: Weighted, first: int, stop: int) -> Weighted:
