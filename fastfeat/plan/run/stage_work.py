@@ -16,8 +16,8 @@ from fastfeat.dtypes import DType
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import GivenWarnings
 from fastfeat.io.arrow import Table, pa
+from fastfeat.io.columns.types import row_bytes
 from fastfeat.io.sinks.file_writers import plainly
-from fastfeat.io.sinks.parts import row_bytes
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.frames import rows_only
 from fastfeat.io.sources.scan import Origin, scan
