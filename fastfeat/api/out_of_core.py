@@ -8,6 +8,7 @@ from typing import Any
 
 from fastfeat.api.learning import learning_record
 from fastfeat.errors import InvalidPlan, LargerThanMemory, warn
+from fastfeat.io.arrow import pa
 from fastfeat.io.budget import Budget, budget_of, budget_of_free
 from fastfeat.io.host_memory import as_bytes, free_memory
 from fastfeat.io.sources.dataset import Dataset, dataset_of
@@ -23,6 +24,7 @@ from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.plan.run.row_selection import flags_of_rows
 from fastfeat.plan.run.window_columns import check_shared, history_of, is_shared
+from fastfeat.plan.tell.explain_passes import describe_passes
 
 
 def fit_within(
@@ -73,6 +75,23 @@ def fit_if_large(plan: Declaration, files: Any, tables: Tables) -> Fitted | None
         LargerThanMemory,
     )
     return _in_passes(plan, dataset, None, None, tables, budget)
+
+
+def explain_passes(plan: Declaration, data: Any, tables: Tables) -> str:
+    """Return the passes of a fit over data as text; no rows of it are read.
+
+    Args:
+        plan: what would be fitted.
+        data: as of `Plan.fit`, or the schema of it.
+        tables: lookup tables.
+
+    Raises:
+        FastfeatError: as `Plan.fit`, of columns and types.
+    """
+    dataset = Dataset(data, ()) if isinstance(data, pa.Schema) else dataset_of(data)
+    dataset.check(plan.columns)
+    learning = learning_record(plan, dataset.schema, tables, has_functions=True)
+    return describe_passes(learning, dataset)
 
 
 def check_backend(backend: str) -> None:
@@ -128,7 +147,7 @@ def begun(
     prepared, read = learning.prepared, rows_in_passes(dataset, earlier, budget, folder)
     label = prepared.label if plan.looks_ahead else None
     n_before = (rows is not None and dataset.n_rows is None) + 2 * (label is not None)
-    dataset.check_passes(n_before + learning.most_rounds + learning.n_function_passes)
+    dataset.check_passes(n_before + learning.n_passes + learning.n_function_passes)
     given = None if rows is None else flags_of_rows(rows, n_rows_of(dataset))
     chosen = chosen_of(label, read.functions, given, prepared.tables)
     if chosen is None:

@@ -343,13 +343,13 @@ def _spill(state: Statistics, folder: Path) -> None:
 
 
 def _of_sample(state: Statistics, n_rows: int) -> Any:
-    """Return what the first round begins with: parts without a use for a sample as without it."""
+    """Return the beginning of the first round, in which parts without a use for a sample sample."""
     hints = [
         {p.name: None if p.of_sample is None else p.of_sample(own, n_rows) for p, own in of.parts}
         for of in state.outputs
     ]
     is_told = any(hint is not None for own in hints for hint in own.values())
-    return tuple(({}, own) for own in hints) if is_told else None
+    return tuple((dict[str, Any](), own) for own in hints) if is_told else None
 
 
 def _failed(state: Statistics) -> tuple[int, int, FastfeatError] | None:
@@ -382,5 +382,7 @@ LEARNER = Learner(
     _bound,
     _spill,
     of_sample=_of_sample,
+    takes="of each quantile 1 MiB at most, and 8 bytes of each row near it, which are on disk "
+    "where they have no room; of sums, least and greatest values 3 KiB at most",
 )
 OF_TASKS = TaskLearner(LEARNER, told, _failed)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.plan.run import large_shares
 from fastfeat.plan.run.layout import layout_of
 from fastfeat.plan.run.pieces import pieces_of_later_rows
 from fastfeat.plan.run.to_files import write_later_rows
@@ -34,6 +35,10 @@ FEATURES = {
     "both": col("x").mean(over=CARD) - col("x").mean(over=SHOP),
     "across": (col("x") - col("x").mean(over=CARD)).max(over=SHOP),
     "further": col("card").lag(1, over=SHOP).n_unique(over=CARD),
+    "every": col("x").mean(over=ff.window(9, time="t")) + ff.count(over=ff.window(5, time="t")),
+    "latest": col("y").sum(over=ff.window(rows=4, time="t", tie="row")),
+    "in_all": col("x").mean(over=CARD).max(over=ff.window(11, time="t", closed="both", tie="row")),
+    "by_rank": col("y").sum(over=ff.window(6, time="t", offset=3)).lag(1, over=CARD),
     "before": col("card").lag(1, over=CARD_SHOP).ordinal_encode(),
 }
 
@@ -58,6 +63,7 @@ def rows(n_rows: int, seed: int, start: int = 0) -> pa.Table:
 EARLIER = rows(300, 1)
 EARLIER_BIG = EARLIER.append_column("big", pa.array(np.zeros(300, np.int64)))
 FITTED = ff.Plan(FEATURES, keep=["row", "card"], dtype="float32").fit(EARLIER, history="batch")
+OF_KEYS = FITTED.select([n for n in FEATURES if n not in ("every", "latest", "in_all", "by_rank")])
 
 
 @given(
@@ -65,16 +71,20 @@ FITTED = ff.Plan(FEATURES, keep=["row", "card"], dtype="float32").fit(EARLIER, h
     n_shares=st.integers(1, 7),
     most_bytes=st.sampled_from([500, 3_000, 1 << 20]),
     history=st.sampled_from(["batch", "rows"]),
+    large=st.sampled_from([0, 1 << 30]),
     seed=st.integers(0, 99),
 )
 def test_features_are_those_of_all_rows_at_once(
-    n_rows: int, n_shares: int, most_bytes: int, history: Any, seed: int
+    n_rows: int, n_shares: int, most_bytes: int, history: Any, large: int, seed: int
 ) -> None:
     data, past = rows(n_rows, seed, 200), EARLIER if history == "rows" else history
     pieces = pieces_of_later_rows(
         FITTED.record, data, history=past, n_shares=n_shares, most_bytes=most_bytes
     )
-    found = pa.concat_tables(pieces.of_all())
+    with pytest.MonkeyPatch.context() as patch:  # shares that are read a table after another
+        patch.setattr(large_shares, "LARGE", large)
+        patch.setattr(large_shares, "_TABLE_BYTES", most_bytes)
+        found = pa.concat_tables(pieces.of_all())
     assert found.equals(FITTED.transform(data, history=past), check_metadata=True)
 
 
@@ -132,10 +142,25 @@ def test_the_public_calls_take_a_history() -> None:
 
 
 def test_a_feature_of_all_rows_is_refused() -> None:
-    every = col("x").mean(over=ff.window(5, time="t"))
+    every = col("x").mean(over=ff.window(time="t"))
     fitted = ff.Plan({"every": every}).fit(EARLIER, history="batch")
     with pytest.raises(ff.errors.InvalidPlan, match=r"'every' sees all rows, col.*, which"):
         fitted.transform_batches(EARLIER)
+
+
+def test_rows_that_are_not_in_order_of_time_are_told() -> None:
+    data = rows(300, 12, 200)
+    every = ff.Plan({"every": col("x").mean(over=ff.window(5, time="t"))})
+    fitted = every.fit(data.slice(0, 5))
+    times = np.asarray(data["t"]).copy()
+    times[250] = 199
+    turned = data.set_column(0, "t", pa.array(times))
+    pieces = pieces_of_later_rows(fitted.record, turned, history="batch", most_bytes=1_000)
+    with pytest.raises(ff.errors.InvalidData, match=r"^row 250: col\('t'\) is earlier than in a"):
+        list(pieces.of_all())
+    pieces = pieces_of_later_rows(fitted.record, data.slice(0, 9), history=turned)
+    with pytest.raises(ff.errors.InvalidData, match=r"^history=, row 250: "):
+        list(pieces.of_all())
 
 
 def test_what_is_not_there_yet_is_refused() -> None:
@@ -197,7 +222,7 @@ def test_a_history_that_is_later_is_told_by_its_row() -> None:
     row = 199 - past["card"].to_pylist()[::-1].index("a")
     later[row] = 1_000
     past = past.set_column(0, "t", pa.array(later))
-    pieces = pieces_of_later_rows(FITTED.record, data, history=past, n_shares=5)
+    pieces = pieces_of_later_rows(OF_KEYS.record, data, history=past, n_shares=5)
     with pytest.raises(ff.errors.InvalidData, match=rf"^history=, row {row}: .* is later than"):
         list(pieces.of_all())
 
@@ -206,7 +231,7 @@ def test_a_history_that_is_later_is_told() -> None:
     data = rows(300, 8, 0)
     later = rows(50, 9, 500)
     with pytest.raises(ff.errors.InvalidData, match="history="):
-        list(FITTED.transform_batches(data, history=later))
+        list(OF_KEYS.transform_batches(data, history=later))
 
 
 @pytest.mark.parametrize(
@@ -218,7 +243,7 @@ def test_a_history_that_is_later_is_told() -> None:
 )
 def test_a_history_that_is_none_is_told(history: Any, told: str) -> None:
     with pytest.raises(ff.errors.FastfeatError, match=told):
-        next(FITTED.transform_batches(EARLIER, history=history))
+        next(OF_KEYS.transform_batches(EARLIER, history=history))
 
 
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
