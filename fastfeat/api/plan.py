@@ -994,15 +994,17 @@ class FittedPlan:
             >>> [(file.name, file.n_rows) for file in manifest.files]
             [('part-000000.parquet', 2), ('part-000001.parquet', 1)]
         """
+        from fastfeat.io.budget import bounded  # seldom needed
         from fastfeat.plan.run.layout import layout_of
-        from fastfeat.plan.run.pieces import bytes_within  # seldom needed
+        from fastfeat.plan.run.pieces import bytes_within
         from fastfeat.plan.run.to_files import write_later_rows
 
         layout = layout_of(out, format, partition_by, part_rows)
         digest = self._digest.hex()
         options: Any = {"history": history, "tables": tables, "backend": backend}
         options["most_bytes"] = bytes_within(memory)
-        return write_later_rows(self.record, data, layout, digest, **options)
+        with bounded(memory):
+            return write_later_rows(self.record, data, layout, digest, **options)
 
     def transform_row(self, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:
         """Return the features of one row, as a float array of shape (n_features,); NaN is missing.
