@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from fastfeat.api.learning import learning_record
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.budget import budget_of, budget_of_free
 from fastfeat.io.host_memory import free_memory
@@ -17,15 +16,21 @@ from fastfeat.plan.fit.learning import finished, first_window, part_features
 from fastfeat.plan.fit.passes import learned_within
 from fastfeat.plan.fit.round import Learning
 from fastfeat.plan.keep.artifact import fitted_digest
+from fastfeat.plan.keep.learning import learning_record
 from fastfeat.plan.run.encoded_rows import encoded_in_files
-from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.fitted import Fitted, FittedContract
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
 from fastfeat.plan.run.pieces import MOST_BYTES, pieces_of
 from fastfeat.plan.run.to_files import Layout, check_beside, digest_of_tables, write_features
 
 
 def fit_and_write(
-    plan: Declaration, data: Any, layout: Layout, tables: Tables, memory: str | int | None
+    plan: Declaration,
+    data: Any,
+    layout: Layout,
+    tables: Tables,
+    memory: str | int | None,
+    contract: FittedContract | None = None,
 ) -> tuple[Fitted, Manifest]:
     """Return the fitted plan, and the manifest of the features of its rows, which are written.
 
@@ -35,6 +40,7 @@ def fit_and_write(
         layout: where features go.
         tables: lookup tables; they are read here, once.
         memory: the budget; None for what the process has, and three quarters of what is free.
+        contract: what the rows hold, which the plan keeps.
 
     Raises:
         FastfeatError: as `Plan.fit_transform_to`.
@@ -48,7 +54,7 @@ def fit_and_write(
     _check_no_windows(first)
     dataset.check_passes(first.most_rounds + 1)
     learning = learned_within(first, dataset, budget)
-    fitted = finished(learning)
+    fitted = replace(finished(learning), contract=contract)
 
     def features(piece: Scanned) -> Any:
         numbers = range(piece.first_row, piece.first_row + piece.table.num_rows)

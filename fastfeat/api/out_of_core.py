@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from fastfeat.api.learning import learning_record
 from fastfeat.errors import InvalidPlan, LargerThanMemory, warn
 from fastfeat.io.budget import Budget, budget_of, budget_of_free
 from fastfeat.io.host_memory import as_bytes, free_memory
@@ -13,6 +12,7 @@ from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.learning import finished
 from fastfeat.plan.fit.passes import learned_within
+from fastfeat.plan.keep.learning import learning_record
 from fastfeat.plan.run.encoded_rows import encoded_in_files
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.lookup_tables import Tables

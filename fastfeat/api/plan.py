@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fastfeat import pickles
 from fastfeat.arguments import TOO_MANY, Hints, explaining, explaining_methods
 from fastfeat.completion import offering
-from fastfeat.errors import NotFitted
+from fastfeat.errors import InvalidPlan, NotFitted
 from fastfeat.expr import Expr
 from fastfeat.io.arrow import Array, ChunkedArray, Table
 from fastfeat.io.arrow import Schema as ArrowSchema
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from fastfeat.online.live import Live
     from fastfeat.online.state.changes import Durability, Late
     from fastfeat.plan.fit.cross_fit import Fold
+    from fastfeat.quality.contract import Contract
+    from fastfeat.quality.report import CheckReport
     from fastfeat.verify.comparison import Report
 
 _READ_OF_PLAN = (
@@ -93,7 +95,7 @@ _HINTS_OF_FITTED: dict[str, Hints] = {
 }
 _READ_OF_FITTED = (
     *("plan", "schema", "feature_names", "n_codes", "categories"),
-    *("inputs", "n_rows", "n_rows_without_label"),
+    *("inputs", "n_rows", "n_rows_without_label", "contract"),
 )
 """The attributes of a fitted plan that users read."""
 _OF_PLAN = dict.fromkeys(("fit", "fit_transform"), "It stays as it is; fitted.plan.{} learns anew")
@@ -310,6 +312,7 @@ class Plan:
         tables: Tables = None,
         backend: str = "cpu",
         memory: str | int | None = None,
+        contract: Contract | None = None,
     ) -> FittedPlan:
         """Return the plan with what it has learnt from training rows.
 
@@ -337,8 +340,11 @@ class Plan:
                 opens a reader gives the same rows in the same order each time. None reads it
                 whole; files larger than the memory that is free are read within what the process
                 has and three quarters of what is free, and a warning says so.
+            contract: rules that the rows of the data must hold, late columns and all; the fitted
+                plan keeps them, and `transform` and the like judge later rows by them.
 
         Raises:
+            ContractBroken: rows break a rule of `contract` that does not only warn.
             UnknownColumn: a column that the plan reads is not in the data, or a table not there.
             OutOfMemory: `memory` is less than what is learnt takes, or this process has already.
             InvalidPlan: with `memory`: rows=, history=, another backend, windows that are learnt
@@ -349,8 +355,19 @@ class Plan:
 
         Warns:
             RowsWithoutLabel: some rows have no label that looks ahead: they are not learnt from.
+            RowsBreakRule: rows break a rule of `contract` that only warns.
             FastfeatWarning: of its other kinds, see `ff.errors`, what is odd about the data.
         """
+        if contract is not None:
+            from fastfeat.quality.fitting import fitted_contract  # seldom needed
+            from fastfeat.quality.rows import read_once
+
+            data = read_once(data)
+            options: Any = {"history": history, "tables": tables}
+            options |= {"backend": backend, "memory": memory}
+            kept = fitted_contract(contract, data, **options)
+            fitted = self.fit(data, rows=rows, **options)
+            return FittedPlan(self, replace(fitted.record, contract=kept))
         record: Fitted | None = None
         if memory is not None:
             from fastfeat.api.out_of_core import check_all_in_parts, fit_within  # seldom needed
@@ -378,6 +395,7 @@ class Plan:
         to: str = "arrow",
         categories: bool = False,
         backend: str = "cpu",
+        contract: Contract | None = None,
     ) -> tuple[FittedPlan, Any]:
         """Return the fitted plan and the features of the training rows themselves.
 
@@ -394,10 +412,19 @@ class Plan:
             to: the form of the features, as in `FittedPlan.transform`.
             categories: as in `FittedPlan.transform`.
             backend: as in `fit`.
+            contract: as in `fit`.
 
         Raises:
             FastfeatError: as `fit` and `FittedPlan.transform`.
         """
+        kept = None
+        if contract is not None:
+            from fastfeat.quality.fitting import fitted_contract  # seldom needed
+            from fastfeat.quality.rows import read_once
+
+            data = read_once(data)
+            options: Any = {"history": history, "tables": tables, "backend": backend}
+            kept = fitted_contract(contract, data, **options)
         record, features = fit_transform(
             self.declaration,
             data,
@@ -408,7 +435,7 @@ class Plan:
             categories=categories,
             backend=backend,
         )
-        return FittedPlan(self, record), features
+        return FittedPlan(self, replace(record, contract=kept) if kept else record), features
 
     def fit_transform_to(
         self,
@@ -420,6 +447,7 @@ class Plan:
         partition_by: str | Sequence[str] = (),
         part_rows: int | None = None,
         tables: Tables = None,
+        contract: Contract | None = None,
     ) -> tuple[FittedPlan, Manifest]:
         """Return the fitted plan, and the list of files of the features of the training rows.
 
@@ -436,6 +464,7 @@ class Plan:
             partition_by: as in `FittedPlan.transform_to`.
             part_rows: as in `FittedPlan.transform_to`.
             tables: as in `fit`; they are read once.
+            contract: as in `fit`; the rows are read once more for it, before anything is written.
 
         Raises:
             InvalidPlan: windows see other rows; a label that looks ahead.
@@ -455,7 +484,12 @@ class Plan:
         from fastfeat.plan.run.to_files import layout_of
 
         layout = layout_of(out, format, partition_by, part_rows)
-        record, manifest = fit_and_write(self.declaration, data, layout, tables, memory)
+        kept = None
+        if contract is not None:
+            from fastfeat.quality.fitting import fitted_contract
+
+            kept = fitted_contract(contract, data, tables=tables, memory=memory)
+        record, manifest = fit_and_write(self.declaration, data, layout, tables, memory, kept)
         return FittedPlan(self, record), manifest
 
     def cross_fit(
@@ -780,6 +814,7 @@ class FittedPlan:
         out: Any = None,
         categories: bool = False,
         backend: str = "cpu",
+        on_violation: str | None = None,
     ) -> Any:
         """Return the features of the rows, in their order.
 
@@ -817,8 +852,16 @@ class FittedPlan:
                 order at each call, see `categories`. A missing value is missing; one that is unseen
                 or rare is the first category, "__other". Not for matrices.
             backend: "cpu", "gpu", "reference", or "emulated" (CUDA kernels by g++): the same bits.
+            on_violation: what becomes of rows that break a rule of the plan's `contract`, but one
+                that only warns. None, for what each rule says; "reject" is an error; "warn" tells;
+                "ignore" judges no row at all; "quarantine" sets them apart, as if they had never
+                come: the result is the features of the other rows, and a table of these, with the
+                number of each ("row") and the names of the rules that it breaks ("violations").
+                Rules judge a row by itself here: those with aggregates, windows, `at_most=`, the
+                clock or late columns are for `fit` and `check`.
 
         Raises:
+            ContractBroken: rows break a rule; it names the first of them, with their values.
             UnknownColumn: the data lacks a column, or `tables` a table.
             TypeMismatch, InvalidData: a column is not of the type seen in fit, nor exactly
                 convertible.
@@ -831,7 +874,14 @@ class FittedPlan:
             EncodedInFold: they are rows that an encoding of the target was learnt from, told by the
                 plan's `row_id=`, or where they are all of them. `Plan.fit_transform` gives the
                 features to train a model on.
+            RowsBreakRule: rows break a rule that only warns.
         """
+        if self.record.contract is not None or on_violation is not None:
+            from fastfeat.quality.transforming import transform_judged  # seldom needed
+
+            forms: Any = {"to": to, "out": out, "categories": categories, "backend": backend}
+            of_rows: Any = {"rows": rows, "history": history, "tables": tables}
+            return transform_judged(self.record, data, on_violation, **of_rows, **forms)
         return transform(
             self.record,
             data,
@@ -854,6 +904,7 @@ class FittedPlan:
         categories: bool = False,
         backend: str = "cpu",
         memory: str | int | None = None,
+        on_violation: str | None = None,
     ) -> Iterator[Any]:
         """Yield the features of the rows, some rows at a time, in their order.
 
@@ -872,8 +923,10 @@ class FittedPlan:
             backend: as in `transform`.
             memory: the most memory that this process should have resident, as in `Plan.fit`: fewer
                 rows are read at a time where less is left. A few rows are read in any case.
+            on_violation: as in `transform`, but for "quarantine".
 
         Raises:
+            ContractBroken: as `transform`, of the first such rows.
             InvalidPlan: a feature sees rows of several entities, or of all; `row_id=` of a plan
                 with windows.
             FastfeatError: as `transform`; rows are numbered in the data.
@@ -899,6 +952,7 @@ class FittedPlan:
             categories=categories,
             backend=backend,
             most_bytes=bytes_within(memory),
+            on_violation=on_violation,
         ).of_all()
 
     def transform_to(
@@ -913,6 +967,7 @@ class FittedPlan:
         tables: Tables = None,
         backend: str = "cpu",
         memory: str | int | None = None,
+        on_violation: str | None = None,
     ) -> Manifest:
         """Write the features of the rows to a file or a folder, and return the list of its files.
 
@@ -942,8 +997,10 @@ class FittedPlan:
             tables: as in `transform`; they are read once.
             backend: as in `transform`.
             memory: as in `transform_batches`.
+            on_violation: as in `transform_batches`.
 
         Raises:
+            ContractBroken: as `transform_batches`; parts before these rows are written.
             InvalidPlan: as `transform_batches`; an option that is none, or for folders.
             OutputError: a full disk; a folder of other files, or of features of another plan, other
                 data or other tables; a damaged manifest; another process writes it; a file of the
@@ -968,7 +1025,7 @@ class FittedPlan:
         layout = layout_of(out, format, partition_by, part_rows)
         digest = self._digest.hex()
         options: Any = {"history": history, "tables": tables, "backend": backend}
-        options["most_bytes"] = bytes_within(memory)
+        options |= {"most_bytes": bytes_within(memory), "on_violation": on_violation}
         return write_later_rows(self.record, data, layout, digest, **options)
 
     def transform_row(self, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:
@@ -982,7 +1039,15 @@ class FittedPlan:
         Raises:
             UnknownColumn: a column is not in the row, or a table not in `tables`.
             TypeMismatch: a value is not of the column's type, nor exactly convertible.
+            ContractBroken: the row breaks a rule of the plan's `contract`.
+
+        Warns:
+            RowsBreakRule: it breaks a rule that only warns.
         """
+        if self.record.contract is not None:
+            from fastfeat.online.row.judged_row import judge_one_row  # seldom needed
+
+            judge_one_row(self.record, row, tables)
         return transform_row(self.record, row, tables=tables)
 
     def online(
@@ -1118,6 +1183,57 @@ class FittedPlan:
         return label_of(
             self.record, data, rows=rows, history=history, tables=tables, backend=backend
         )
+
+    @property
+    def contract(self) -> Contract | None:
+        """The rules that rows must hold, as `fit` was given them; None without."""
+        from fastfeat.quality.contract import contract_face  # seldom needed
+
+        kept = self.record.contract
+        return None if kept is None else contract_face(kept.declaration)
+
+    def check(
+        self,
+        data: Any,
+        *,
+        history: Any = None,
+        tables: Tables = None,
+        clock: Any = None,
+        backend: str = "cpu",
+        memory: str | int | None = None,
+    ) -> CheckReport:
+        """Return a report of the rules of the plan's contract that rows hold, and of those broken.
+
+        Late columns need not be there: a rule that reads one is skipped without it.
+
+        Args:
+            data: as in `Contract.check`, as the following are.
+            history: earlier rows, which windows in rules see.
+            tables: as in `fit`.
+            clock: the time of the check, where rules read one.
+            backend: as in `transform`.
+            memory: as in `fit`.
+
+        Raises:
+            InvalidPlan: the plan has no contract; or as `Contract.check`.
+            FastfeatError: as `Contract.check`.
+
+        Example:
+            >>> plan, contract = ff.Plan({"x": col("x") + 1}), ff.Contract({"x": col("x") > 0})
+            >>> fitted = plan.fit({"x": [1.0, 2.0]}, contract=contract)
+            >>> fitted.check({"x": [3.0, -1.0, None]}).counts
+            {'x': 2}
+        """
+        from fastfeat.quality.checking import check  # seldom needed
+
+        if self.record.contract is None:
+            raise InvalidPlan(
+                "the plan has no contract. Fit it with one: plan.fit(data, contract=ff.Contract("
+                "{'name': col('x') > 0})), or check by that: contract.check(data)"
+            )
+        options: Any = {"history": history, "tables": tables, "clock": clock}
+        options |= {"backend": backend, "memory": memory, "late": self.plan.late}
+        return check(self.record.contract.declaration, data, **options)
 
     def history_needed(self) -> dict[str, str]:
         """Return the reach of windows as text, by the entity; see `Plan.history_needed`."""

@@ -1,7 +1,8 @@
-"""Learnings as bytes, without code: what those that read rows need to know of a round."""
+"""Learnings: of a plan before its first round, and as bytes for those that read rows."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,15 +10,21 @@ from typing import Any
 import numpy as np
 
 from fastfeat.aggregates.target import FoldedGroups
+from fastfeat.dtypes import DType
 from fastfeat.engine.learner import hint_of_bytes, hint_to_bytes, opened, sealed
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Table, ipc_stream, pa
+from fastfeat.io.columns.types import arrow_type
+from fastfeat.io.sources.schema import read_schema
 from fastfeat.ir.node import Aggregate, Node
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.fit.learning import begin
 from fastfeat.plan.fit.round import PURPOSE, Learning, before_round
 from fastfeat.plan.keep.document import plan_text
 from fastfeat.plan.keep.state import state_parts, values_of_state
 from fastfeat.plan.lower.constants import Learnt
 from fastfeat.plan.lower.schedule import Value
+from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.steps.targets.time_folds import TimeFolds
 
 _KIND = "learning"
@@ -49,6 +56,29 @@ class Written:
     doubts: list[int]
     places: list[int]
     parts: Mapping[str, bytes]
+
+
+def learning_record(plan: Declaration, schema: Any, tables: Tables) -> Learning:
+    """Return the learning of a plan before its first round.
+
+    Args:
+        plan: what is fitted.
+        schema: as of `Plan.learning`.
+        tables: as of `Plan.learning`.
+    """
+    empty = _no_rows(schema)
+    content = f"{plan_text(plan)}\n{empty.schema}".encode()
+    return begin(plan, empty, tables, hashlib.sha256(content).hexdigest())
+
+
+def _no_rows(schema: Any) -> Table:
+    """Return an Arrow table without rows, with the columns of a schema."""
+    types = read_schema(schema)
+    arrays = {
+        name: pa.array([], arrow_type(dtype) if isinstance(dtype, DType) else pa.null())
+        for name, dtype in types.items()
+    }
+    return pa.table(arrays)
 
 
 def learning_bytes(learning: Learning) -> bytes:

@@ -214,6 +214,7 @@ def write_later_rows(
     backend: str = "cpu",
     most_bytes: int | Callable[[], int] = MOST_BYTES,
     n_shares: int | None = None,
+    on_violation: str | None = None,
 ) -> Manifest:
     """Write the features of later rows; arguments and errors as of `FittedPlan.transform_to`.
 
@@ -227,6 +228,7 @@ def write_later_rows(
         backend: its name.
         most_bytes: of the rows that are read at a time.
         n_shares: as of `pieces_of_later_rows`.
+        on_violation: as of `pieces_of_later_rows`.
     """
     known, earlier = known_tables(fitted, tables), None
     if fitted.declaration.past_columns:
@@ -241,6 +243,7 @@ def write_later_rows(
         most_bytes=most_bytes,
         n_shares=n_shares,
         folder=parent if parent.is_dir() else None,
+        on_violation=on_violation,
     )
     check_beside(layout.target, data, pieces.dataset, earlier)
     of_tables = digest_of_tables(known, list(fitted.table_columns))
