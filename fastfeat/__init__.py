@@ -37,7 +37,7 @@ lists           .list: help(ff.col("tags").list)
 plans           ff.Plan ff.FittedPlan ff.Fold ff.Learning ff.load ff.plan_schema
                 ff.num_threads ff.set_num_threads
 live            ff.online ff.Live ff.replay
-checks          ff.leak_test ff.Contract ff.Rule
+checks          ff.leak_test ff.Contract ff.Rule ff.infer_contract
 types, errors   ff.DType ff.Expr ff.errors ff.FastfeatError ff.FastfeatWarning
 """
 
@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from fastfeat.plan.fit.cross_fit import Fold
     from fastfeat.plan.keep.schema import plan_schema
     from fastfeat.quality.contract import Contract
+    from fastfeat.quality.infer import infer_contract
 
 __all__ = [
     "Contract",
@@ -106,6 +107,7 @@ __all__ = [
     "cross",
     "errors",
     "haversine",
+    "infer_contract",
     "leak_test",
     "lit",
     "load",
@@ -136,6 +138,7 @@ _LAZY = {
     "Live": "fastfeat.online.live",
     "Plan": "fastfeat.api.plan",
     "Rule": "fastfeat.plan.declare.contract",
+    "infer_contract": "fastfeat.quality.infer",
     "leak_test": "fastfeat.integrations.leak_test",
     "load": "fastfeat.api.plan",
     "num_threads": "fastfeat.engine.cpu.threads",

@@ -220,6 +220,8 @@ def is_of_type(found: DType | UnsupportedType, wanted: DType) -> bool:
         return True
     if wanted.is_float:
         return found.is_float or found.is_integer
+    if wanted.unit is not None:  # in a coarser or finer one
+        return (found.name, found.tz) == (wanted.name, wanted.tz)
     if wanted.is_integer and found.is_integer:
         low, high = INTEGER_RANGE[found.name]
         least, most = INTEGER_RANGE[wanted.name]

@@ -36,8 +36,8 @@ class Contract:
         rules: bool expressions by name, or `Rule`, which says besides what becomes of rows that
             break it, and how many may.
         types: the type of columns by name, such as `{"x": "int64"}`. A column is of that type where
-            it has it, or a narrower one of its kind, or integers or whole floats as such; one of
-            missing values alone is of any.
+            it has it, a narrower one of its kind, or another unit of time; floats may be integers,
+            and integers whole floats. A column of missing values alone is of any.
         clock: the name by which rules read the time of a check:
             `col("now") - col("t").max() < timedelta(days=1)`.
 
