@@ -1,8 +1,8 @@
 # What a developer types. Each target does its own set-up, in .venv, and repeats are quick.
 # PYTHON=python3.13 chooses an interpreter, ARGS="-k text" goes to pytest or to the benchmark.
 # PROFILE=full tests with large libraries too, such as torch: they live in .venv-train, and Feast,
-# which asks for an older pandas, in .venv-feast. PROFILE=engines tests on Ray and Spark, which live
-# in .venv-engines.
+# which asks for an older pandas, in .venv-feast. PROFILE=engines tests on Ray, Spark and Dask, which
+# live in .venv-engines; ARGS="-m smoke tests/integrations/engines" a little of each.
 
 VENV := .venv
 TRAIN := .venv-train
@@ -29,7 +29,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-train demo-live test check bench bench-live clean
+.PHONY: help demo demo-train demo-live demo-large test check bench bench-live clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -45,7 +45,10 @@ demo-train: $(TRAIN)/train.installed $(TRAIN)/demo.installed  ## models of these
 demo-live: $(VENV)/demo-live.installed  ## the flights as a stream: served, killed, audited; starts a broker and Valkey
 	@$(RUN)/fastfeat demo-live --dir $(DEMO)
 
-test: $(TEST_NEEDS)  ## every test that needs no GPU; PROFILE=full with large libraries, engines with Ray and Spark
+demo-large: $(VENV)/cli.installed  ## 2 GiB of rows, fitted and transformed by a process of 600 MiB
+	@$(RUN)/fastfeat demo-large --dir $(DEMO) $(ARGS)
+
+test: $(TEST_NEEDS)  ## every test that needs no GPU; PROFILE=full with large libraries, engines with Ray, Spark, Dask
 	HYPOTHESIS_PROFILE=$(PROFILE) $(TESTED)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/test.installed $(VENV)/bench.installed $(VENV)/check.installed  ## what CI checks besides the tests
@@ -80,8 +83,9 @@ $(TRAIN)/%.installed: pyproject.toml tests/constraints_train.txt $(TRAIN)/bin/py
 	@$(TRAIN)/bin/python -m pip install --quiet --no-compile --constraint tests/constraints_train.txt --editable '.[$*]'
 	@touch $@
 
-$(ENGINES)/engines.installed: pyproject.toml $(PINS) $(ENGINES)/bin/python
-	@$(ENGINES)/bin/python -m pip install --quiet --no-compile --constraint $(PINS) --editable '.[engines]'
+$(ENGINES)/engines.installed: pyproject.toml tests/constraints_engines.txt $(ENGINES)/bin/python
+	@echo "Installing fastfeat[engines] into $(ENGINES)"
+	@$(ENGINES)/bin/python -m pip install --quiet --no-compile --constraint tests/constraints_engines.txt --editable '.[engines]'
 	@touch $@
 
 $(FEAST)/feast.installed: tests/constraints_feast.txt $(FEAST)/bin/python

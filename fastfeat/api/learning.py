@@ -100,12 +100,29 @@ class Learning(Generic[Face]):
         """The number of rounds in all, at most: what is learnt may make it less."""
         return self.record.most_rounds
 
+    def shares(self, data: Any, n_shares: int) -> NDArray[np.int64]:
+        """Return the share of each row, shape (n_rows,), by which rows are exchanged.
+
+        For a plan with windows, `plan.learning(schema, whole_entities=True)`: rows that one may see
+        are in its share, so that a part is made of whole shares. Rows of a share stand in the order
+        of their numbers.
+
+        Args:
+            data: the rows, with the columns of the keys by which windows see rows.
+            n_shares: how many there are; shares are numbered from 0.
+
+        Raises:
+            FastfeatError: as `FittedPlan.transform`, of the keys.
+        """
+        return rounds.shares_of_rows(self.record, data, n_shares)
+
     def partial(
         self,
         data: Any,
         rows: range | Sequence[int] | NDArray[np.integer[Any]] | None,
         *,
         into: State | None = None,
+        history: Any = None,
     ) -> State:
         """Return the state of a part of the rows in this round.
 
@@ -117,6 +134,8 @@ class Learning(Generic[Face]):
                 those of an engine: one that fails is told by its number in the state, then.
             into: a state of other rows of this round, which these are added to: it is used up, and
                 is so too where these rows are at fault.
+            history: earlier rows of the entities of the part, as in `Plan.fit`: those of its shares
+                by `shares`, where rows are exchanged.
 
         Raises:
             InvalidData: `into` is of another round, damaged, or used up.
@@ -124,7 +143,7 @@ class Learning(Generic[Face]):
             FastfeatError: as `Plan.fit`.
         """
         own = None if into is None else _record(into)
-        return State(rounds.add_part(self.record, data, _numbers(rows), own))
+        return State(rounds.add_part(self.record, data, _numbers(rows), own, history=history))
 
     def state_of_bytes(self, content: bytes) -> State:
         """Return the state of bytes of this round, which merges at once with others.
@@ -170,6 +189,7 @@ class Learning(Generic[Face]):
         *,
         to: str = "arrow",
         categories: bool = False,
+        history: Any = None,
     ) -> Any:
         """Return the features of a part of the rows, once `round` is None, as `fit_transform` does.
 
@@ -178,6 +198,7 @@ class Learning(Generic[Face]):
             rows: their numbers in the whole data, as of `partial`: they say which fold each is in.
             to: the form of the features, as in `FittedPlan.transform`.
             categories: as in `FittedPlan.transform`.
+            history: as of `partial`.
 
         Raises:
             InvalidPlan: not all is learnt yet.
@@ -185,7 +206,8 @@ class Learning(Generic[Face]):
             FastfeatError: as `FittedPlan.transform`.
         """
         numbers = _numbers(rows)
-        return rounds.part_features(self.record, data, numbers, to, categories=categories)
+        options: Any = {"categories": categories, "history": history}
+        return rounds.part_features(self.record, data, numbers, to, **options)
 
     def to_bytes(self) -> bytes:
         """Return the learning as bytes for those that read rows: JSON and Arrow, without code."""
@@ -199,7 +221,8 @@ class Learning(Generic[Face]):
             InvalidData: they are cut or changed, or no learning.
         """
         written = written_in(_bytes(content))
-        first = pickles.plan_of(written.plan).learning(written.empty, tables=written.tables)
+        options: Any = {"tables": written.tables, "whole_entities": written.whole_entities}
+        first = pickles.plan_of(written.plan).learning(written.empty, **options)
         return replace(first, record=resumed(first.record, written))
 
     def __repr__(self) -> str:
@@ -208,7 +231,12 @@ class Learning(Generic[Face]):
 
 
 def learning_of(
-    plan: Declaration, schema: Any, tables: Tables, face: Callable[[Fitted], Face]
+    plan: Declaration,
+    schema: Any,
+    tables: Tables,
+    face: Callable[[Fitted], Face],
+    *,
+    whole_entities: bool = False,
 ) -> Learning[Face]:
     """Return the learning of a plan before its first round.
 
@@ -217,8 +245,9 @@ def learning_of(
         schema: as of `Plan.learning`.
         tables: as of `Plan.learning`.
         face: makes what users have of a fitted plan.
+        whole_entities: as of `Plan.learning`.
     """
-    return Learning(learning_record(plan, schema, tables), face)
+    return Learning(learning_record(plan, schema, tables, whole_entities=whole_entities), face)
 
 
 def _record(state: Any) -> part_state.PartState:

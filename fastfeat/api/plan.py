@@ -576,7 +576,9 @@ class Plan:
             backend=backend,
         )
 
-    def learning(self, schema: Any, *, tables: Tables = None) -> Learning[FittedPlan]:
+    def learning(
+        self, schema: Any, *, tables: Tables = None, whole_entities: bool = False
+    ) -> Learning[FittedPlan]:
         """Return the learning of the plan, in rounds over parts of the rows.
 
         What engines do that have the rows in parts, on several machines; the fitted plan is that of
@@ -585,9 +587,13 @@ class Plan:
         Args:
             schema: that of the rows, as in `schema`.
             tables: as in `fit`.
+            whole_entities: whether each part has all rows of its entities, in the order of the
+                data, so that windows may be learnt from: as after an exchange of the rows by
+                `learning.shares`. Without it a plan that learns from windows takes one part.
 
         Raises:
-            InvalidPlan: the label looks ahead.
+            InvalidPlan: the label looks ahead; or, with `whole_entities`, windows see rows of
+                several entities that have no key in common, which no one exchange brings together.
             FastfeatError: as `fit`, of what does not depend on the rows.
 
         Example:
@@ -603,7 +609,11 @@ class Plan:
         from fastfeat.api.learning import learning_of  # seldom needed
 
         return learning_of(
-            self.declaration, schema, tables, lambda record: FittedPlan(self, record)
+            self.declaration,
+            schema,
+            tables,
+            lambda record: FittedPlan(self, record),
+            whole_entities=whole_entities,
         )
 
     def schema(self, input_schema: Any, *, tables: Tables = None) -> ArrowSchema:

@@ -127,6 +127,27 @@ def demo_live(
 
 
 @app.command()
+def demo_large(
+    folder: Annotated[Path, typer.Option("--dir", help="Where the files go.")] = Path("demo"),
+    size: Annotated[
+        str, typer.Option(metavar="BYTES", help="Of the rows that are made, in memory.")
+    ] = "2GiB",
+    memory: Annotated[
+        str, typer.Option(metavar="BYTES", help="The limit of the process, which is enforced.")
+    ] = "600MiB",
+) -> None:
+    """Fit and write features of data larger than the memory that the process may have."""
+    from fastfeat.cli.large_demo import print_large
+    from fastfeat.demo.large import run
+
+    with doing("Starting", at_once=True) as step:
+        outcome = run(folder / "large", step, size, memory)
+    print_large(outcome)
+    if not outcome.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
 def fit(
     plan_file: PlanFile,
     data: DataFile,

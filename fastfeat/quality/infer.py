@@ -57,9 +57,9 @@ def infer_contract(
         FastfeatError: data that cannot be read.
 
     Example:
-        >>> contract = ff.infer_contract({"x": [1.0, 2.0], "n": [3, None]})
+        >>> contract = ff.infer_contract({"x": [1.0, 2.0], "n": [3, 4]})
         >>> contract.rules["x: range"]
-        ff.Rule(col('x').is_between(0, 2.5) | col('x').is_null())
+        ff.Rule(col('x').is_between(0, 2.5, closed='both') | col('x').is_null())
         >>> contract.check({"x": [5.0], "n": [4]}).broken
         ['x: range']
     """
@@ -114,7 +114,7 @@ class _Learnt:
 
 
 def _asked(name: str, types: Mapping[str, DType]) -> list[tuple[str, Expr]]:
-    """Return what is learnt of a column, by what it is called."""
+    """Return the aggregates that are learnt of a column, by a word for each."""
     x, dtype = col(name), types[name]
     asked = [("missing", x.is_null().sum())]
     if dtype.is_float:

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from fastfeat.errors import FastfeatError, InvalidData, TypeMismatch, counted
 from fastfeat.io.arrow import Array, DataType, Schema, pa
+from fastfeat.io.sources.addresses import naming
 from fastfeat.io.sources.file_parts import FilePart, delimited_parts, file_part
 from fastfeat.io.sources.formats import SUFFIXES, Format, format_of_bytes, format_of_name
 from fastfeat.io.sources.frames import class_names
@@ -259,7 +260,10 @@ def _format(file: Located, *, is_alone: bool) -> Format:
     named = format_of_name(Path(file.path))
     if named not in (None, "ipc_file", "ipc_stream"):
         return named
-    with file.filesystem.open_input_file(file.path) as opened:
+    with (
+        naming(file.name, file.filesystem),
+        file.filesystem.open_input_file(file.path) as opened,
+    ):
         seen = format_of_bytes(opened.read(8))
     if seen is None and named is None:
         pattern = "" if is_alone else ". A pattern leaves such files out: folder/*.parquet"

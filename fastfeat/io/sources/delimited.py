@@ -14,6 +14,7 @@ from typing import Any
 
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import DataType, Schema, Table, pa
+from fastfeat.io.sources.addresses import naming
 from fastfeat.io.sources.files import empty_text_as_null
 from fastfeat.io.sources.formats import Format
 from fastfeat.io.sources.frames import check_unique, rows_only
@@ -41,7 +42,8 @@ def delimited_schemas(files: Sequence[Located], file_format: Format) -> list[tup
         found = False
         for file in files:
             if file.name not in seen or seen[file.name][0] != _of_names(types, seen[file.name][0]):
-                seen[file.name] = _read_through(file, file_format, types)
+                with naming(file.name, file.filesystem):
+                    seen[file.name] = _read_through(file, file_format, types)
                 types.update(seen[file.name][0])
                 found = True
     return [(pa.schema(list(seen[f.name][0].items())), seen[f.name][1]) for f in files]

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastfeat.errors import FastfeatError, InvalidData
+from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Schema, Table, pa, parquet_module
+from fastfeat.io.sources.addresses import naming
 from fastfeat.io.sources.delimited import delimited_schemas, delimited_tables
 from fastfeat.io.sources.formats import Format
 from fastfeat.io.sources.frames import check_unique, rows_only
@@ -69,7 +70,7 @@ class FilePart:
         """
         decoded = [name for name in columns if name not in self.partition]
         check_unique(self.schema.names, decoded)
-        with naming(self.name):
+        with naming(self.name, self.at.filesystem):
             self.at.check_unchanged()
             for row, table in _TABLES[self.format](self, decoded, most_bytes, start):
                 yield row, self._with_partition(table, columns)
@@ -91,7 +92,7 @@ def file_part(at: Located, file_format: Format) -> FilePart:
     Raises:
         InvalidData: it is damaged, or has no columns; it names the file.
     """
-    with naming(at.name):
+    with naming(at.name, at.filesystem):
         schema, group_rows = _HEADS[file_format](at)
     if len(schema) == 0:
         raise InvalidData(f"{at.name}: the file has no columns")
@@ -110,17 +111,6 @@ def delimited_parts(files: Sequence[Located], file_format: Format) -> list[FileP
         FilePart(at, file_format, schema, n_rows, ())
         for at, (schema, n_rows) in zip(files, found, strict=True)
     ]
-
-
-@contextmanager
-def naming(name: str) -> Generator[None]:
-    """Raise errors of reading with the name of a file."""
-    try:
-        yield
-    except FastfeatError:
-        raise
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise InvalidData(f"{name}: cannot be read: {error}") from error
 
 
 def _parquet_head(at: Located) -> tuple[Schema, tuple[int, ...]]:

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from fastfeat.errors import InvalidData, shortened
 from fastfeat.io.arrow import Array, pa
+from fastfeat.io.sources.addresses import WILD, asked, naming, opened, without_secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +70,14 @@ def located(given: str | os.PathLike[str]) -> list[Located]:
     text = os.fspath(given)
     if "\0" in text:
         raise InvalidData(f"{text!r}: a path holds no NUL character")
-    filesystem, path, prefix = _opened(text)
+    filesystem, path, prefix = opened(text)
     found = _info(filesystem, path, text)
-    kinds = _fs().FileType
+    text, kinds = without_secrets(text), _fs().FileType
     if found.type == kinds.File:
         return [_file(filesystem, found, prefix, "")]
     if found.type == kinds.Directory:
         return _in_folders(filesystem, [path], path, text, prefix)
-    if _WILD.search(path):
+    if WILD.search(path):
         return _matching(filesystem, path, text, prefix)
     raise InvalidData(f"no such file: {text}")
 
@@ -119,37 +120,6 @@ def _typed(texts: Sequence[str | None]) -> Array:
     return pa.array(texts, pa.string())
 
 
-def _opened(text: str) -> tuple[Any, str, str]:
-    """Return a file system, the path in it, and what stands before paths in the names of files."""
-    scheme = _SCHEME.match(text)
-    if scheme is None:
-        return _fs().LocalFileSystem(), text, ""
-    fixed = _WILD.split(text, maxsplit=1)[0]
-    folder = fixed.rpartition("/")[0]
-    # a pattern is no address: its ? would begin a query
-    address = folder if fixed != text and len(folder) > len(scheme[0]) else text
-    filesystem, path = _of_address(address, scheme[1])
-    path = path.rstrip("/") + text[len(address) :]
-    return filesystem, path, text.removesuffix(path) if text.endswith(path) else scheme[0]
-
-
-def _of_address(address: str, scheme: str) -> tuple[Any, str]:
-    """Return the file system of an address, and the path in it."""
-    try:
-        return _fs().FileSystem.from_uri(address)
-    except (pa.ArrowException, OSError, ValueError, ImportError) as error:
-        reason = str(error)
-    try:
-        fsspec: Any = importlib.import_module("fsspec.core")
-        opened, path = fsspec.url_to_fs(address)
-    except (ImportError, OSError, ValueError) as error:
-        raise InvalidData(
-            f"{address}: no file system for {scheme}:// here. pyarrow: {reason}; fsspec: {error}. "
-            "Install fsspec and its library for it, such as s3fs, gcsfs or adlfs"
-        ) from error
-    return _fs().PyFileSystem(_fs().FSSpecHandler(opened)), path
-
-
 def _in_folders(
     filesystem: Any, folders: Iterable[str], base: str, text: str, prefix: str
 ) -> list[Located]:
@@ -168,7 +138,7 @@ def _in_folders(
 def _matching(filesystem: Any, pattern: str, text: str, prefix: str) -> list[Located]:
     """Return the files that a pattern matches, and those in folders that it matches."""
     parts = pattern.split("/")
-    n_fixed = next(k for k, part in enumerate(parts) if _WILD.search(part))
+    n_fixed = next(k for k, part in enumerate(parts) if WILD.search(part))
     base = "/".join(parts[:n_fixed]) or ("/" if pattern.startswith("/") else ".")
     kinds = _fs().FileType
     found: dict[str, Any] = {}
@@ -236,18 +206,13 @@ def _written(info: Any) -> tuple[int, int | None]:
 
 
 def _info(filesystem: Any, path: str, text: str) -> Any:
-    try:
-        return filesystem.get_file_info(path)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise InvalidData(f"{text}: cannot be looked at: {error}") from error
+    return asked(lambda: filesystem.get_file_info(path), filesystem, text)
 
 
 def _infos(filesystem: Any, folder: str, text: str, *, recursive: bool = False) -> list[Any]:
     selector = _fs().FileSelector(folder, allow_not_found=True, recursive=recursive)
-    try:
+    with naming(text, filesystem):
         return filesystem.get_file_info(selector)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise InvalidData(f"{text}: cannot be looked at: {error}") from error
 
 
 def check_once(files: Sequence[Located]) -> None:
@@ -271,8 +236,6 @@ def _fs() -> Any:
     return importlib.import_module("pyarrow.fs")
 
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
-_WILD = re.compile(r"[*?\[]")
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
 MISSING = "__HIVE_DEFAULT_PARTITION__"
 """The name of a missing value in the name of a folder, by Hive."""

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
 from fastfeat.engine.float_environment import in_ieee
@@ -21,8 +22,10 @@ from fastfeat.io.arrow import pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.types import known_type
-from fastfeat.ir.node import Aggregate, Call, Node
+from fastfeat.ir.node import Aggregate, Call, Node, postorder
+from fastfeat.ir.scope import is_over_window
 from fastfeat.ir.show import show
+from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.fit import fitted_of, folded_encoders_of, known_of
 from fastfeat.plan.fit.fold_warnings import n_large_folds
@@ -49,16 +52,21 @@ from fastfeat.plan.fit.training_features import training_features
 from fastfeat.plan.lower.constants import Learnt as Values
 from fastfeat.plan.lower.schedule import Schedule
 from fastfeat.plan.run.batch import Batch, TrainingRows
+from fastfeat.plan.run.entities import SHARE, keys_in_common, share_plan
 from fastfeat.plan.run.fitted import Fitted, InputSchema
+from fastfeat.plan.run.history import history_table, with_past
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.plan.run.steps import begun, run_columns
+from fastfeat.plan.run.transform import transform
 from fastfeat.scalars.zones import using
 
 _FITTED, _TOLD = "fitted plan", "told"
 
 
-def begin(plan: Declaration, empty: Any, tables: Tables, identity: str) -> Learning:
+def begin(
+    plan: Declaration, empty: Any, tables: Tables, identity: str, *, whole_entities: bool = False
+) -> Learning:
     """Return the learning of a plan before its first round.
 
     Args:
@@ -66,9 +74,11 @@ def begin(plan: Declaration, empty: Any, tables: Tables, identity: str) -> Learn
         empty: an Arrow table of no rows, with the columns of the data.
         tables: lookup tables, as of `Plan.fit`.
         identity: a digest of the plan and of the types of the columns.
+        whole_entities: whether a part has all rows of each of its entities.
 
     Raises:
-        InvalidPlan: the label looks ahead: which rows are learnt from is not known of parts.
+        InvalidPlan: the label looks ahead: which rows are learnt from is not known of parts; or
+            entities have no key in common.
         FastfeatError: as `Plan.fit`, but for what is learnt.
     """
     if plan.looks_ahead:
@@ -78,12 +88,49 @@ def begin(plan: Declaration, empty: Any, tables: Tables, identity: str) -> Learn
         )
     prepared = prepare(plan, empty, history=None, tables=tables, backend="cpu")
     whole = prepared.typed.schedule(PURPOSE)
-    return before_round(Learning(prepared, empty, identity, whole))
+    keys = frozenset[Node]()
+    if whole_entities:
+        keys = keys_in_common(_windows_over_rows(prepared.plan))
+    return before_round(Learning(prepared, empty, identity, whole, keys=keys))
+
+
+def _windows_over_rows(plan: Declaration) -> list[Call]:
+    """Return the functions over windows of the rows that features, or what is learnt, read."""
+    return [node for node in postorder(list(plan.nodes.values())) if is_over_window(node)]
+
+
+def shares_of_rows(learning: Learning, data: Any, n_shares: int) -> NDArray[np.int64]:
+    """Return the share that each row is in, so that those that one may see are in its share.
+
+    Args:
+        learning: of which a part has all rows of each of its entities.
+        data: the rows, with the columns of the keys.
+        n_shares: how many there are.
+    """
+    prepared, columns = learning.prepared, columns_of(learning.keys)
+    table = read_columns(data, columns, features=prepared.plan.nodes)
+    if not columns:
+        numbers: NDArray[np.int64] = np.arange(table.num_rows) % n_shares
+        return numbers
+    zones = prepared.zones
+    known = ("share", n_shares)
+    if known not in learning.shared:
+        learning.shared[known] = share_plan(
+            learning.keys, n_shares, prepared.schema, prepared.schemas, zones, {}
+        )
+    found = transform(learning.shared[known], table, tables=prepared.tables)
+    shares: NDArray[np.uint32] = found.column(SHARE).fill_null(0).to_numpy()
+    return shares.astype(np.int64)
 
 
 @in_ieee
 def add_part(
-    learning: Learning, data: Any, rows: Rows | None, state: PartState | None
+    learning: Learning,
+    data: Any,
+    rows: Rows | None,
+    state: PartState | None,
+    *,
+    history: Any = None,
 ) -> PartState:
     """Return the state of a part of the rows.
 
@@ -93,6 +140,7 @@ def add_part(
         rows: their numbers in the whole data, ascending; None where they have none.
         state: that of other rows, which these are added to: it is used up, and is so too where
             the rows are at fault, of which some tasks have seen it; None for a new one.
+        history: earlier rows of the same entities, which windows see; None where there are none.
 
     Raises:
         InvalidPlan: all is learnt.
@@ -102,9 +150,11 @@ def add_part(
     if learning.round is None:
         raise InvalidPlan("all is learnt: no round reads rows any more. learning.finish() ends it")
     if state is None:
-        state = PartState(learning.digest, told={}, whole=first_window(learning.schedule))
+        whole = None if learning.keys else first_window(learning.schedule)
+        state = PartState(learning.digest, told={}, whole=whole)
     opening = opened(learning, state)
     batch = _batch(learning, data, rows, learning.schedule, opening.n_rows)
+    batch = _after_history(learning, batch, history)
     check_whole(opening, batch.n_rows)
     state.is_used = True
     state = replace(opening, is_used=False)
@@ -155,6 +205,13 @@ def _batch(
     read = dict.fromkeys(place for task in schedule.tasks for place in task.reads)
     _place_folds(batch, given, (schedule.columns[place].origin for place in read))
     return batch
+
+
+def _after_history(learning: Learning, batch: Batch, history: Any) -> Batch:
+    """Return a part of the rows, whose windows see earlier rows too."""
+    read = set(learning.columns)
+    columns = [name for name in learning.prepared.plan.training_past_columns if name in read]
+    return with_past(batch, history_table(history, columns, "cpu"), columns)
 
 
 def _check_types(table: Any, types: InputSchema, rows: Rows) -> None:
@@ -339,7 +396,13 @@ def _fitted(learning: Learning, n_rows: int) -> Fitted:
 
 @in_ieee
 def part_features(
-    learning: Learning, data: Any, rows: Rows | None, to: str, *, categories: bool = False
+    learning: Learning,
+    data: Any,
+    rows: Rows | None,
+    to: str,
+    *,
+    categories: bool = False,
+    history: Any = None,
 ) -> Any:
     """Return the features of a part of the rows that were learnt from: out of fold.
 
@@ -349,6 +412,7 @@ def part_features(
         rows: their numbers in the whole data, ascending; None where they have none.
         to: as of `FittedPlan.transform`.
         categories: as of `FittedPlan.transform`.
+        history: as of `add_part`.
 
     Raises:
         InvalidData: windows see rows that may be in other parts.
@@ -356,8 +420,8 @@ def part_features(
     """
     fitted = finished(learning)
     schedule, first = fitted.training_schedule, first_window(fitted.training_schedule)
-    batch = _batch(learning, data, rows, schedule)
-    if first is not None and batch.n_rows != learning.n_rows:
+    batch = _after_history(learning, _batch(learning, data, rows, schedule), history)
+    if first is not None and not learning.keys and batch.n_rows != learning.n_rows:
         raise InvalidData(
             f"{first} sees the earlier rows of an entity, which may be in another part. Give all "
             "rows in one part"

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import OutOfMemory, counted
+from fastfeat.io.arrow import Table
 from fastfeat.io.budget import Budget
 from fastfeat.io.host_memory import as_bytes
 from fastfeat.io.sources.dataset import Dataset
@@ -52,22 +53,34 @@ def _pass(learning: Learning, dataset: Dataset, budget: Budget, folder: Path) ->
     tables = scan(dataset, learning.columns, budget.table_bytes)
     with doing(told, n_rows) as step, closing(tables):
         for scanned in tables:
-            numbers = range(scanned.first_row, scanned.first_row + scanned.table.num_rows)
-            with telling_place(scanned):
-                state = add_part(learning, scanned.table, numbers, state)
-            step(state.n_rows)
-            _spill(state, budget, folder)
-            if budget.is_exceeded():
-                raise _exceeded(learning, state, budget)
+            first = 0
+            while first < scanned.table.num_rows:
+                n = _rows_at_once(scanned.table, budget)
+                some = scanned.table.slice(first, n)
+                numbers = range(
+                    scanned.first_row + first, scanned.first_row + first + some.num_rows
+                )
+                with telling_place(scanned):
+                    state = add_part(learning, some, numbers, state)
+                step(state.n_rows)
+                _spill(state, budget, folder)
+                if budget.is_exceeded():
+                    raise _exceeded(learning, state, budget)
+                first += n
     return state
 
 
+def _rows_at_once(table: Table, budget: Budget) -> int:
+    """Return how many rows of a table are worked on at a time, for states grow after it is read."""
+    return max(_FEWEST_ROWS, table.num_rows * budget.table_bytes() // max(table.nbytes, 1))
+
+
 def _spill(state: PartState, budget: Budget, folder: Path) -> None:
-    """Write states to disk that would not have room to grow to three times their size."""
+    """Write states to disk that would not have room to grow to four times their size."""
     for name, own in state.states.items():
         learner = learner_of(name)
         n_bytes = 0 if learner.spill is None else learner.size(own)
-        if learner.spill is not None and n_bytes > max(_WORTH_WRITING, budget.room() // 2):
+        if learner.spill is not None and n_bytes > max(_WORTH_WRITING, budget.room() // 3):
             tell(f"writing {as_bytes(n_bytes)} of a state to disk")
             learner.spill(own, folder)
 
@@ -75,7 +88,7 @@ def _spill(state: PartState, budget: Budget, folder: Path) -> None:
 def _exceeded(learning: Learning, state: PartState, budget: Budget) -> OutOfMemory:
     """Return the error of more memory than the budget, which names the largest state."""
     sizes = {name: learner_of(name).size(own) for name, own in state.states.items()}
-    tasks = [task for task in learning.schedule.tasks if name_of(task) in sizes]
+    tasks = [task for task in learning.schedule.tasks if task.learns and name_of(task) in sizes]
     largest = max(tasks, key=lambda task: sizes[name_of(task)], default=None)
     most = ""
     if largest is not None:
@@ -89,3 +102,4 @@ def _exceeded(learning: Learning, state: PartState, budget: Budget) -> OutOfMemo
 
 
 _WORTH_WRITING = 1 << 22
+_FEWEST_ROWS = 1 << 12

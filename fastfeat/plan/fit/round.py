@@ -47,6 +47,8 @@ class Learning:
         hints: what tasks that read the rows again begin with, by their names.
         n_rows: how many rows there are; None before the first pass.
         folds: how many rows each fold has, of the columns of folds that were read.
+        keys: expressions of rows: rows that have them in common are in one part; none where parts
+            are any rows.
         doubts: aggregates that are learnt, and are not finite: the round looks for the first
             infinite value that each is learnt from, which its error tells.
         programs: of expressions, kept from one part to the next.
@@ -62,6 +64,7 @@ class Learning:
     hints: Mapping[str, Any] = field(default_factory=dict[str, Any])
     n_rows: int | None = None
     folds: FoldCounts = field(default_factory=dict[Node, "NDArray[np.int64]"])
+    keys: frozenset[Node] = frozenset()
     doubts: tuple[Aggregate, ...] = ()
     programs: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
     shared: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)

@@ -45,6 +45,7 @@ class Written:
         doubts: the places of values that are in doubt.
         places: of the values that are learnt.
         parts: these values, hints and what else there is, by name.
+        whole_entities: whether a part has all rows of each of its entities.
     """
 
     plan: str
@@ -56,19 +57,24 @@ class Written:
     doubts: list[int]
     places: list[int]
     parts: Mapping[str, bytes]
+    whole_entities: bool
 
 
-def learning_record(plan: Declaration, schema: Any, tables: Tables) -> Learning:
+def learning_record(
+    plan: Declaration, schema: Any, tables: Tables, *, whole_entities: bool = False
+) -> Learning:
     """Return the learning of a plan before its first round.
 
     Args:
         plan: what is fitted.
         schema: as of `Plan.learning`.
         tables: as of `Plan.learning`.
+        whole_entities: as of `Plan.learning`.
     """
     empty = _no_rows(schema)
     content = f"{plan_text(plan)}\n{empty.schema}".encode()
-    return begin(plan, empty, tables, hashlib.sha256(content).hexdigest())
+    digest = hashlib.sha256(content).hexdigest()
+    return begin(plan, empty, tables, digest, whole_entities=whole_entities)
 
 
 def _no_rows(schema: Any) -> Table:
@@ -109,6 +115,7 @@ def learning_bytes(learning: Learning) -> bytes:
         "folds": {str(columns[node]): sizes.tolist() for node, sizes in learning.folds.items()},
         "doubts": [place_of[node] for node in learning.doubts],
         "places": places,
+        "whole_entities": bool(learning.keys),
         "parts": {name: len(part) for name, part in parts.items()},
     }
     return sealed(head, list(parts.values()))
@@ -145,6 +152,7 @@ def written_in(content: bytes) -> Written:
         head["doubts"],
         head["places"],
         parts,
+        head["whole_entities"],
     )
 
 

@@ -14,15 +14,22 @@ from fastfeat.io.budget import budget_of
 from fastfeat.io.sinks.parts import row_bytes
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.scan import Scanned, scan, telling_place
-from fastfeat.plan.lower.outputs import FORMS, TABLES, check_result
+from fastfeat.plan.lower.outputs import check_result
 from fastfeat.plan.run.encoded_rows import warn_encoded_files
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.guard import IGNORE, check_option, guard_of, judge
+from fastfeat.plan.run.history import BATCH
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
-from fastfeat.plan.run.partitioned import Job, history_of, windowed_features
-from fastfeat.plan.run.results import given_out
 from fastfeat.plan.run.transform import transform
+from fastfeat.plan.run.window_columns import (
+    RowSource,
+    WindowColumns,
+    bound_of,
+    check_shared,
+    functions_of_rows,
+    history_of,
+)
 
 MOST_BYTES = 32 << 20
 """Of a piece: a transform to files of 4M rows took as long with 64 MiB, and 150 MiB more memory."""
@@ -158,20 +165,24 @@ def pieces_of_later_rows(
         encoded = fitted.encoded
         ids = [] if encoded is None or encoded.row_id is None else [encoded.row_id[0]]
         return pieces_of(dataset, columns, ids, features, fitted.schema, most_bytes)
-    if FORMS[to].computed not in TABLES:
+    if fitted.declaration.row_id is not None:
         raise InvalidPlan(
-            f"to={to!r}: windows over data that is read in pieces give tables, to='arrow', "
-            "'pandas' or 'polars', in this version"
+            "row_id= of a plan with windows is not looked at where data is read in pieces, in this "
+            "version. Read the data whole: fitted.transform(data, history=...)"
         )
-    job = Job(
-        *(fitted, dataset, history_of(history), known, backend),
-        *(most_bytes, n_shares, folder),
-    )
-    of_windows = windowed_features(job)
+    source = RowSource(dataset, history_of(history), most_bytes, n_shares, folder)
+    windows, bound = WindowColumns(source), bound_of(fitted, known, backend)
+    functions = functions_of_rows(fitted.schedule)
+    check_shared(fitted.nodes)
+    of_batch: Any = {"history": BATCH, "to": to, "categories": categories, **options}
 
     def windowed(piece: Scanned) -> Any:
         check(piece)
-        return given_out(fitted, of_windows(piece), to, categories=categories)
+        first_row, made = piece.first_row, {}
+        if piece.table.num_rows:
+            windows.make(bound, functions)
+            made = windows.of_rows(functions, first_row, piece.table.num_rows)
+        return transform(fitted, piece.table, known=made, first_row=first_row, **of_batch)
 
     return pieces_of(dataset, columns, (), windowed, fitted.schema, most_bytes)
 

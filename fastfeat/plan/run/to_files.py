@@ -39,8 +39,8 @@ from fastfeat.io.sources.locations import is_hidden
 from fastfeat.ir.node import TableColumn
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
-from fastfeat.plan.run.partitioned import history_of
 from fastfeat.plan.run.pieces import MOST_BYTES, Pieces, known_tables, pieces_of_later_rows
+from fastfeat.plan.run.window_columns import history_of
 from fastfeat.progress import Step, doing, rate_told
 
 PLAN_KEY = "fastfeat.plan"

@@ -8,7 +8,7 @@ are joined piece by piece; others are counted in the table.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,13 @@ from fastfeat_kernels.column import TEXT
 from fastfeat_kernels.vocabulary.growing import bound_of, drop_slots, joined_by_hash, make_room
 from fastfeat_kernels.vocabulary.state import DistinctKeys
 from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge
+from numpy.typing import NDArray
 
-from fastfeat.aggregates.keys import KeyCounts
+from fastfeat.aggregates.keys import Counts, KeyCounts
+from fastfeat.dtypes import INT64
 from fastfeat.engine.cpu.kernels import runner
 from fastfeat.engine.learner import Learner, Learnt, Packed, Rows, TaskLearner
-from fastfeat.io.arrow import ChunkedArray, call, pa
+from fastfeat.io.arrow import Array, ChunkedArray, call, pa
 from fastfeat.steps.keys import cpu_spilled as spilled
 from fastfeat.steps.keys.cpu_counting import (
     Counted,
@@ -44,7 +46,9 @@ from fastfeat.steps.keys.cpu_open_keys import (
     count_tables,
     opened,
     weighted_of,
+    weighted_pieces,
 )
+from fastfeat.steps.keys.cpu_sorted_runs import in_order_on_disk
 from fastfeat.steps.keys.cpu_spilled import Weighted
 from fastfeat.steps.keys.tasks import KeysTask
 
@@ -53,6 +57,8 @@ _MOST_WAITING = 4
 """Keys of others wait until they are so many times those of the table: each is then hashed seldom,
 and a state is at most so many times larger than it must be."""
 _FEW_WAITING = 1 << 16
+_WRITTEN_AT_ONCE = 1 << 19
+"""Keys that are hashed and dealt out together, which takes 40 bytes each and their own."""
 
 
 @dataclass(slots=True)
@@ -152,6 +158,9 @@ def finished(state: KeysState) -> Learnt:
             return Learnt((key_counts(state.first),))
         how = spec.dtypes, spec.missing, spec.max_memory
         return Learnt((key_counts_in_no_order(state.first, *how),))
+    if state.files:
+        found = _ordered_on_disk(state)
+        return Learnt((KeyCounts(found.parts, found.counts, state.n_missing),))
     found = _all(state)
     if spec.is_column:
         column = counted_before(found.parts[0], spec.dtypes[0], found.counts, state.n_missing)
@@ -183,11 +192,22 @@ def unpack(spec: KeysSpec, hint: Any, packed: Packed) -> KeysState:
 def spill(state: KeysState, folder: Path) -> None:
     """Write the keys so far to a file, and begin anew."""
     _close_first(state)
-    keys = _in_memory(state)
-    state.files.append(
-        spilled.write(folder, keys, state.spec.dtypes, is_cross=not state.spec.is_column)
-    )
+    dtypes, is_cross = state.spec.dtypes, not state.spec.is_column
+    state.files.append(spilled.write(folder, _pieces(state), dtypes, is_cross=is_cross))
     state.open, state.waiting = None, []
+
+
+def _pieces(state: KeysState) -> Iterator[Weighted]:
+    """Yield all keys, some at a time, as they are: one may be in several."""
+    for keys in state.waiting:
+        if isinstance(keys, Open):
+            yield from weighted_pieces(state.spec, keys, _WRITTEN_AT_ONCE)
+            continue
+        for first in range(0, len(keys.counts), _WRITTEN_AT_ONCE):
+            parts = tuple(part.slice(first, _WRITTEN_AT_ONCE) for part in keys.parts)
+            yield Weighted(parts, keys.counts[first : first + _WRITTEN_AT_ONCE])
+    if state.open is not None:
+        yield from weighted_pieces(state.spec, state.open, _WRITTEN_AT_ONCE)
 
 
 def size(state: KeysState) -> int:
@@ -265,14 +285,34 @@ def _all(state: KeysState) -> Weighted:
     return _of_files(state) if state.files else _in_memory(state)
 
 
-def _of_files(state: KeysState) -> Weighted:
-    """Return the keys of all rows, some of which stand in files: counted a part at a time."""
+def _counted_in_files(state: KeysState) -> Iterator[Weighted]:
+    """Yield the keys of all rows, some of which stand in files: counted a part at a time."""
     spec = state.spec
     if state.open is not None or state.waiting:
         spill(state, state.files[0].parent)
-    found: list[Weighted] = []
     for pieces in spilled.partitions(state.files, spec.dtypes):
-        found.append(_in_memory(KeysState(spec, waiting=list(pieces))))
+        yield _in_memory(KeysState(spec, waiting=list(pieces)))
+
+
+def _ordered_on_disk(state: KeysState) -> Weighted:
+    """Return the keys of all rows in the order of codes, some of which stand in files."""
+    spec = state.spec
+
+    def order(parts: Sequence[Array], counts: Counts) -> NDArray[np.int64]:
+        return in_order(parts, spec.dtypes, counts, spec.missing, spec.max_memory)
+
+    folder = state.files[0].parent
+    found = in_order_on_disk(_counted_in_files(state), spec.dtypes, order, folder)
+    if spec.is_column:
+        check_room(found.parts[0], spec.dtypes[0], spec.max_memory)
+    else:
+        check_room(pa.array(found.counts), INT64, spec.max_memory)
+    return found
+
+
+def _of_files(state: KeysState) -> Weighted:
+    """Return the keys of all rows, some of which stand in files."""
+    spec, found = state.spec, list(_counted_in_files(state))
     parts = tuple(
         pa.concat_arrays(part) for part in zip(*(one.parts for one in found), strict=True)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -159,14 +159,31 @@ def count_tables(spec: KeysSpec, tables: Open, keys: Open) -> None:
 
 def weighted_of(spec: KeysSpec, tables: Open) -> Weighted:
     """Return the keys of open tables, as they are now."""
-    found = distinct_keys(tables.keys, runner(_RUN))
-    if spec.is_column:
-        return Weighted((array_of(found.keys, spec.dtypes[0]),), found.counts)
-    parts = tuple(
-        taken(array_of(distinct_keys(values, runner(_RUN)).keys, dtype), part)
-        for values, dtype, part in zip(tables.values, spec.dtypes, _parts_of(tables), strict=True)
-    )
-    return Weighted(parts, found.counts)
+    return next(weighted_pieces(spec, tables, len(tables.keys) or 1))
+
+
+def weighted_pieces(spec: KeysSpec, tables: Open, most_keys: int) -> Iterator[Weighted]:
+    """Yield the keys of open tables, some at a time, one piece at least.
+
+    Args:
+        spec: what the task is told.
+        tables: the keys.
+        most_keys: of a piece.
+    """
+    n_keys, run = len(tables.keys), runner(_RUN)
+    values: list[Array] = []
+    if not spec.is_column:
+        pairs = zip(tables.values, spec.dtypes, strict=True)
+        values = [array_of(distinct_keys(own, run).keys, dtype) for own, dtype in pairs]
+    for first in range(0, n_keys or 1, most_keys):
+        stop = min(first + most_keys, n_keys)
+        found = distinct_keys(tables.keys, run, first, stop)
+        if spec.is_column:
+            yield Weighted((array_of(found.keys, spec.dtypes[0]),), found.counts)
+            continue
+        numbers = _parts_of(tables, slice(first, stop))
+        pairs = zip(values, numbers, strict=True)
+        yield Weighted(tuple(taken(own, part) for own, part in pairs), found.counts)
 
 
 def _count_dictionary(spec: KeysSpec, keys: Growing, column: ChunkedArray) -> int:
@@ -239,9 +256,9 @@ def _numbers_of_entries(values: Growing, chunk: Array, dtype: DType, limit: int)
     return of_codes(chunk, numbers, 0)
 
 
-def _parts_of(tables: Open) -> list[NDArray[np.int64]]:
-    """Return for each part the numbers of its values in the keys."""
-    numbers = tables.keys.table.keys[: len(tables.keys), 0]
+def _parts_of(tables: Open, some: slice = slice(None)) -> list[NDArray[np.int64]]:
+    """Return for each part the numbers of its values in the keys, of which some are looked at."""
+    numbers = tables.keys.table.keys[: len(tables.keys), 0][some]
     found: list[NDArray[np.int64]] = []
     for k in range(len(tables.values) - 1, 0, -1):
         found.append(numbers & _LOW)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +38,7 @@ class Weighted(NamedTuple):
 
 def table_of(keys: Weighted) -> Table:
     """Return keys as a table: text as bytes, for it need not be UTF-8."""
-    return pa.Table.from_batches([_batch_of(keys)])
+    return pa.Table.from_batches([batch_of(keys)])
 
 
 def keys_of_table(table: Table, dtypes: Sequence[DType]) -> Weighted:
@@ -54,36 +55,53 @@ def keys_of_table(table: Table, dtypes: Sequence[DType]) -> Weighted:
     return Weighted(parts, columns[-1].to_numpy())
 
 
-def write(folder: Path, keys: Weighted, dtypes: Sequence[DType], *, is_cross: bool) -> Path:
-    """Return the new file of keys in a folder.
+def write(
+    folder: Path, pieces: Iterable[Weighted], dtypes: Sequence[DType], *, is_cross: bool
+) -> Path:
+    """Return the new file of keys in a folder; a key may be there several times.
 
     Args:
         folder: where it is.
-        keys: what is written.
-        dtypes: the types of their parts.
+        pieces: what is written; each is dealt out by itself.
+        dtypes: the types of the parts of keys.
         is_cross: whether missing parts are values.
     """
-    columns = [pa.chunked_array([part]) for part in keys.parts]
-    numbers = buckets(key_hashes(columns, dtypes, is_cross=is_cross), N_PARTITIONS)
-    order = np.argsort(numbers, kind="stable")
-    ends = np.cumsum(np.bincount(numbers, minlength=N_PARTITIONS))
-    batch = _batch_of(keys)
-    with new_file(folder, ".arrow") as (file, path), pa.ipc.new_file(file, batch.schema) as writer:
-        for first, end in zip([0, *ends[:-1]], ends, strict=True):
-            writer.write_batch(batch.take(pa.array(order[first:end])))
+    with (
+        new_file(folder, ".arrow") as (file, path),
+        pa.ipc.new_file(file, schema_of(dtypes)) as writer,
+    ):
+        for keys in pieces:
+            columns = [pa.chunked_array([part]) for part in keys.parts]
+            numbers = buckets(key_hashes(columns, dtypes, is_cross=is_cross), N_PARTITIONS)
+            order = np.argsort(numbers, kind="stable")
+            ends = np.cumsum(np.bincount(numbers, minlength=N_PARTITIONS))
+            batch = batch_of(keys)
+            for first, end in zip([0, *ends[:-1]], ends, strict=True):
+                writer.write_batch(batch.take(pa.array(order[first:end])))
     return path
 
 
 def partitions(files: Sequence[Path], dtypes: Sequence[DType]) -> Iterator[list[Weighted]]:
     """Yield for each part of all hashes the keys of it in each file."""
-    maps = [pa.memory_map(str(file)) for file in files]
-    readers = [pa.ipc.open_file(one) for one in maps]
-    for k in range(N_PARTITIONS):
-        tables = [pa.Table.from_batches([reader.get_batch(k)]) for reader in readers]
-        yield [keys_of_table(table, dtypes) for table in tables]
+    with ExitStack() as stack:  # read, not mapped: pages of a map stay in memory
+        opened = [stack.enter_context(pa.OSFile(str(file))) for file in files]
+        readers = [pa.ipc.open_file(one) for one in opened]
+        for k in range(N_PARTITIONS):
+            yield [
+                keys_of_table(pa.Table.from_batches([reader.get_batch(place)]), dtypes)
+                for reader in readers
+                for place in range(k, reader.num_record_batches, N_PARTITIONS)
+            ]
 
 
-def _batch_of(keys: Weighted) -> Any:
+def schema_of(dtypes: Sequence[DType]) -> Any:
+    """Return the schema of keys in files."""
+    none = tuple(pa.nulls(0, key_type(dtype)) for dtype in dtypes)
+    return batch_of(Weighted(none, np.zeros(0, np.int64))).schema
+
+
+def batch_of(keys: Weighted) -> Any:
+    """Return keys as a record batch: text as bytes."""
     arrays = [*map(_as_bytes, keys.parts), array_of_values(keys.counts, None, pa.int64())]
     names = [*map(str, range(len(keys.parts))), _COUNTS]
     return pa.RecordBatch.from_arrays(arrays, names=names)

@@ -227,14 +227,16 @@ def joined_by_hash(
     return replace(found_in(element, filled, n_missing, None, run), ends=ends)
 
 
-def distinct_keys(of: Growing, run: Run) -> DistinctKeys:
+def distinct_keys(of: Growing, run: Run, first: int = 0, stop: int | None = None) -> DistinctKeys:
     """Return the keys so far in the order of their places; numbers are in place, text is copied.
 
     Args:
         of: the keys. Further rows change the counts that are returned.
         run: runs sequences of calls of `cpu.ENTRIES`.
+        first: the place of the first key.
+        stop: the place behind the last one; None for all.
     """
-    table, n = of.table, of.table.n_keys
-    words = table.keys[:n]
-    keys = copied(words, run, of) if of.element == TEXT else words.reshape(n)
-    return DistinctKeys(of.element, keys, table.counts[:n], table.n_missing, None)
+    table, some = of.table, slice(first, of.table.n_keys if stop is None else stop)
+    words = table.keys[some]
+    keys = copied(words, run, of) if of.element == TEXT else words.reshape(len(words))
+    return DistinctKeys(of.element, keys, table.counts[some], table.n_missing, None)

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from training_rows import rows
 
 import fastfeat as ff
@@ -40,6 +41,7 @@ PLANS: Mapping[str, ff.Plan] = {
     ),
     "nothing learnt": ff.Plan({"size": col("size") * 2.0, "is_new": col("is_new")}, keep=["id"]),
 }
+NAMES = ["scaled", pytest.param("encoded", marks=pytest.mark.smoke), "nothing learnt"]
 TABLES = {"streets": STREETS}
 BY_NUMBER = ff.Plan(
     {"risk": col("street").target_encode("bought", folds=3)}, label={"bought": col("spent") > 0}

@@ -13,6 +13,7 @@ import pytest
 from engine_rows import (
     BY_NUMBER,
     LEARNT_OF_THE_PAST,
+    NAMES,
     OF_THE_PAST,
     PLANS,
     TABLES,
@@ -61,7 +62,7 @@ def table_of(features: Any) -> pa.Table:
     return in_order(pa.concat_tables(found))
 
 
-@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_artifact_and_features_are_those_of_memory(name: str) -> None:
     plan = PLANS[name]
     expected, features = plan.fit_transform(ROWS, tables=TABLES)

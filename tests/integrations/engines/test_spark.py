@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from engine_rows import (
     BY_NUMBER,
     LEARNT_OF_THE_PAST,
+    NAMES,
     OF_THE_PAST,
     PLANS,
     TABLES,
@@ -27,7 +27,14 @@ from engine_rows import (
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.api.learning import Learning
-from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan, TypeMismatch, UnknownColumn
+from fastfeat.errors import (
+    BackendUnavailable,
+    FastfeatError,
+    InvalidData,
+    InvalidPlan,
+    TypeMismatch,
+    UnknownColumn,
+)
 from fastfeat.plan.keep.artifact import artifact_bytes
 
 pytestmark = [pytest.mark.engines, pytest.mark.filterwarnings("ignore")]  # Spark's own
@@ -42,8 +49,12 @@ ROWS = engine_rows()
 def session() -> Iterator[Any]:
     """Give a session of two workers, with the Python of this process."""
     os.environ["PYSPARK_PYTHON"] = sys.executable
+    here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     options = {
+        "spark.executorEnv.PYTHONPATH": here,
+        "spark.python.daemon.module": "spark_daemon",
         "spark.driver.memory": "1g",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",  # begins soon
         "spark.ui.enabled": "false",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
@@ -61,7 +72,7 @@ def frame(session: Any) -> Any:
     return session.createDataFrame(ROWS).repartition(5).cache()
 
 
-@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_artifact_and_features_are_those_of_memory(name: str, frame: Any) -> None:
     plan = PLANS[name]
     expected, features = plan.fit_transform(ROWS, tables=TABLES)
@@ -170,34 +181,13 @@ def test_frames_that_cannot_be_read_are_told(frame: Any) -> None:
         ours.transform(PLANS["scaled"].fit(ROWS), frame.drop("size"))
 
 
-OTHER_PYTHON = """
-import pyarrow as pa
-from pyspark.sql import SparkSession
-import fastfeat as ff
-from fastfeat.errors import BackendUnavailable
-from fastfeat.integrations import spark
-local = {"spark.ui.enabled": "false", "spark.driver.host": "127.0.0.1", "spark.log.level": "OFF"}
-session = SparkSession.builder.master("local[1]").config(map=local).getOrCreate()
-frame = session.createDataFrame(pa.table({"x": [1.0, 2.0]}))
-try:
-    spark.fit(ff.Plan({"x": ff.col("x").standard_scale()}), frame)
-except BackendUnavailable as error:
-    print("told:", error)
-"""
-
-
-def test_executors_of_another_python_are_told() -> None:
+def test_executors_of_another_python_are_told(
+    session: Any, frame: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bare = Path(sys.base_prefix, "bin", "python3")  # of this version, without packages
-    done = subprocess.run(
-        [sys.executable, "-c", OTHER_PYTHON],
-        env={**os.environ, "PYSPARK_PYTHON": str(bare)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert "told: " in done.stdout, done.stderr[-2000:]
-    assert "set the variable PYSPARK_PYTHON" in done.stdout
+    monkeypatch.setattr(session.sparkContext, "pythonExec", str(bare))
+    with pytest.raises(BackendUnavailable, match="set the variable PYSPARK_PYTHON"):
+        ours.fit(PLANS["scaled"], frame)
 
 
 def test_values_that_no_type_of_spark_holds_are_told(session: Any) -> None:

@@ -475,3 +475,82 @@ def test_folds_are_as_large_as_all_parts_make_them(n_folds: int, merges: bool) -
         learning.finish()
     assert [str(one.message) for one in told] == [str(one.message) for one in expected]
     assert bool(expected) == (n_folds == 200)
+
+
+CARD_WINDOW = ff.window(rows=3, by=["card", "shop"], time="t")
+BY_CARD = ff.Plan(
+    {
+        "mean": col("x").mean(over=ff.window(20, by="card", time="t")).standard_scale(),
+        "last": col("x").lag(1, over=CARD_WINDOW).impute("median"),
+        "code": col("card").target_encode("y", folds=3),
+    },
+    label="y",
+)
+
+
+def card_rows(n_rows: int = 200) -> pa.Table:
+    drawn = np.random.default_rng(3)
+    return pa.table(
+        {
+            "card": [None if k == 7 else f"c{k}" for k in drawn.integers(0, 8, n_rows)],
+            "shop": drawn.integers(0, 3, n_rows),
+            "t": np.sort(drawn.integers(0, 100, n_rows)),
+            "x": drawn.standard_normal(n_rows),
+            "y": drawn.integers(0, 2, n_rows),
+        }
+    )
+
+
+@given(n_shares=st.integers(1, 5), through_bytes=st.booleans(), n_earlier=st.sampled_from([0, 60]))
+def test_whole_entities_in_parts_give_the_artifact_of_all_rows(
+    n_shares: int, through_bytes: bool, n_earlier: int
+) -> None:
+    table = card_rows()
+    earlier, table = table.slice(0, n_earlier), table.slice(n_earlier)
+    expected, features = BY_CARD.fit_transform(table, history=earlier)
+    learning = BY_CARD.learning(table.schema, whole_entities=True)
+    share, of_earlier = learning.shares(table, n_shares), learning.shares(earlier, n_shares)
+    before = [earlier.filter(pa.array(of_earlier == k)) for k in range(n_shares)]
+    parts = [np.flatnonzero(share == k) for k in range(n_shares)]
+    while learning.round is not None:
+        if through_bytes:
+            learning = Learning.from_bytes(learning.to_bytes())
+        states = [
+            learning.partial(table.take(pa.array(part)), part, history=past)
+            for part, past in zip(parts, before, strict=True)
+        ]
+        if through_bytes:
+            states = [State.from_bytes(state.to_bytes()) for state in states]
+        whole = states[0]
+        for state in states[1:]:
+            whole = whole.merge(state)
+        learning = learning.next(whole)
+    assert artifact_bytes(learning.finish().record) == artifact_bytes(expected.record)
+    found = [
+        learning.training_features(table.take(pa.array(part)), part, history=past)
+        for part, past in zip(parts, before, strict=True)
+    ]
+    order = pa.array(np.argsort(np.concatenate(parts)))
+    assert shown(pa.concat_tables(found).take(order)) == shown(features)
+
+
+def test_entities_without_a_common_key_are_refused() -> None:
+    schema = card_rows(1).schema
+    for by, told in (("shop", "of card and of shop"), (None, "of card and of all rows")):
+        other = ff.window(20, time="t") if by is None else ff.window(20, by=by, time="t")
+        plan = ff.Plan(
+            {**BY_CARD.features, "other": col("x").mean(over=other).standard_scale()}, label="y"
+        )
+        plan = ff.Plan({k: v for k, v in plan.features.items() if k != "last"}, label="y")
+        with pytest.raises(InvalidPlan, match=f"windows see rows {told}, and no exchange"):
+            plan.learning(schema, whole_entities=True)
+    code = ff.window(20, by=col("card").ordinal_encode(), time="t")
+    learnt = ff.Plan({"x": col("x").mean(over=code).standard_scale()})
+    with pytest.raises(InvalidPlan, match="is made of what is learnt: rows"):
+        learnt.learning(schema, whole_entities=True)
+
+
+def test_rows_of_a_plan_without_windows_are_in_any_share() -> None:
+    plan = ff.Plan({"x": col("x").standard_scale()})
+    learning = plan.learning({"x": "float64"}, whole_entities=True)
+    assert learning.shares({"x": [1.0, 2.0, 3.0]}, 2).tolist() == [0, 1, 0]

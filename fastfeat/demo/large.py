@@ -1,0 +1,197 @@
+"""The large demo: features of more rows than a process may hold, within a limit that is enforced.
+
+Payments are drawn and written as files. One process fits and writes their features under the limit,
+another one with all rows in memory; what both have made is compared.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import fastfeat.demo.large_plan as plan_module
+from fastfeat.demo.large_digest import digest_of_features
+from fastfeat.demo.large_rows import rows_of, write_rows
+from fastfeat.demo.large_work import FEATURES, FITTED, Measured
+from fastfeat.demo.memory_limit import MemoryLimit, memory_limit
+from fastfeat.demo.services import end, last_lines, started
+from fastfeat.errors import FastfeatError
+from fastfeat.io.host_memory import as_bytes, bytes_of, free_memory
+
+ROWS, PLAN = "rows", "plan.py"
+MEMORY_OF_ROWS = 3
+"""In memory, fit and features take so many times the bytes of the rows."""
+DISK_OF_ROWS = 2
+_PERIOD_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A process that has fitted and written features.
+
+    Args:
+        measured: by the process itself.
+        features: a digest of the features, whatever the order of their rows, in hex digits.
+        n_rows: rows of features that were written.
+    """
+
+    measured: Measured
+    features: str
+    n_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The results of the large demo.
+
+    Args:
+        n_rows: payments.
+        n_bytes: of them in memory.
+        has_made: whether the files were not there yet.
+        limit: of memory.
+        first_seconds: the first process, from its start to its end, over the first file.
+        first: what it measured.
+        within: the process under the limit.
+        in_memory: the process with all rows in memory; None where they have no room.
+        folder: where the files are.
+    """
+
+    n_rows: int
+    n_bytes: int
+    has_made: bool
+    limit: MemoryLimit
+    first_seconds: float
+    first: Measured
+    within: Run
+    in_memory: Run | None
+    folder: Path
+
+    @property
+    def ok(self) -> bool:
+        """Whether the limit held, and what was made is equal."""
+        held = self.within.measured.peak <= self.limit.n_bytes
+        return held and (self.in_memory is None or same(self.within, self.in_memory))
+
+
+def same(one: Run, other: Run) -> bool:
+    """Whether two processes have made the same plan and the same features, bit for bit."""
+    return (one.measured.artifact, one.features) == (other.measured.artifact, other.features)
+
+
+def run(folder: Path, step: Callable[[str], None], size: str, memory: str) -> Outcome:
+    """Run the demo; payments and the fitted plan stay in a folder, features do not.
+
+    Args:
+        folder: made if it is not there.
+        step: is told what is being done.
+        size: of the payments in memory, as of `bytes_of`.
+        memory: the limit.
+
+    Raises:
+        FastfeatError: a size is none, the disk is too small, another demo runs in the folder, or a
+            process has failed.
+    """
+    n_bytes, limited = bytes_of(size, "size"), bytes_of(memory)
+    with _folder_of_its_own(folder):
+        work = folder / "work"
+        n_rows = rows_of(n_bytes)
+        _check_disk(folder, n_bytes)
+        step(f"Making {n_rows:,} payments")
+        has_made = write_rows(folder / ROWS, n_rows, step)
+        with memory_limit(limited) as limit:
+            step("Starting for the first time, on the first file")
+            before = time.monotonic()
+            first = _measured(work, "within", folder / ROWS / "part-000.parquet", memory, limit)
+            first_seconds = time.monotonic() - before
+            step(f"Fitting and writing features within {as_bytes(limited)}")
+            within = _run(work, "within", folder / ROWS, memory, limit)
+        shutil.copyfile(str(plan_module.__file__), folder / PLAN)
+        (work / FITTED).replace(folder / FITTED)
+        in_memory = None
+        free = free_memory()
+        if free is None or free > MEMORY_OF_ROWS * n_bytes:
+            step("The same, with all rows in memory")
+            none = MemoryLimit(limited, "")
+            in_memory = _run(work, "in_memory", folder / ROWS, memory, none)
+    return Outcome(
+        n_rows, n_bytes, has_made, limit, first_seconds, first, within, in_memory, folder
+    )
+
+
+def _run(work: Path, how: str, rows: Path, memory: str, limit: MemoryLimit) -> Run:
+    measured = _measured(work, how, rows, memory, limit)
+    n_rows, digest = digest_of_features(work / FEATURES)
+    return Run(measured, digest, n_rows)
+
+
+def _measured(work: Path, how: str, rows: Path, memory: str, limit: MemoryLimit) -> Measured:
+    """Return the measures of a process that has ended, whose files are in an empty folder.
+
+    Raises:
+        FastfeatError: it has failed.
+    """
+    shutil.rmtree(work, ignore_errors=True)
+    (work / "temporary").mkdir(parents=True)
+    log, report = work / "log", work / "report"
+    arguments = [how, str(rows), str(work), memory, str(report)]
+    command = [sys.executable, "-m", "fastfeat.demo.large_work", *arguments]
+    environment = {"TMPDIR": str((work / "temporary").resolve())}
+    process = started(limit.command(command), log, environment, is_tied=True)
+    try:
+        code = process.wait()
+    finally:
+        end(process)
+    if code != 0:
+        raise FastfeatError(f"{_ended(code, limit)}: {last_lines(log)}")
+    return Measured(**json.loads(report.read_text("utf-8")))
+
+
+def _ended(code: int, limit: MemoryLimit) -> str:
+    if limit.has_killed():
+        return f"the system has killed the process at its limit of {as_bytes(limit.n_bytes)}"
+    return f"the process has ended with {code}"
+
+
+def _check_disk(folder: Path, n_bytes: int) -> None:
+    """Raise where the disk has no room.
+
+    Raises:
+        FastfeatError: it says how much is needed.
+    """
+    free, needed = shutil.disk_usage(folder).free, DISK_OF_ROWS * n_bytes
+    if free < needed:
+        raise FastfeatError(
+            f"{folder} has {as_bytes(free)} free, and the demo takes up to {as_bytes(needed)}: "
+            "give --dir on a larger disk, or a smaller --size"
+        )
+
+
+@contextmanager
+def _folder_of_its_own(folder: Path) -> Generator[None]:
+    """Hold a folder for this process, and remove from it what is of no use afterwards.
+
+    Raises:
+        FastfeatError: it cannot be written, or another process holds it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise FastfeatError(f"cannot write {folder}: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise FastfeatError(f"another demo runs in {folder}") from None
+        try:
+            yield
+        finally:
+            shutil.rmtree(folder / "work", ignore_errors=True)
+            (folder / ".lock").unlink(missing_ok=True)

@@ -1,0 +1,197 @@
+"""Addresses of files, such as `s3://bucket/folder`: their file systems, and questions to them.
+
+A network may give no answer for many minutes, and an address may hold a password: the one is told
+after a while, and the other is never told.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, NamedTuple
+
+from fastfeat.errors import FastfeatError, InvalidData
+from fastfeat.io.arrow import pa
+
+
+class Opened(NamedTuple):
+    """A path in a file system.
+
+    Args:
+        filesystem: a `pyarrow.fs.FileSystem`.
+        path: in that, of a pattern too.
+        prefix: what stands before paths in the names of files.
+    """
+
+    filesystem: Any
+    path: str
+    prefix: str
+
+
+def opened(text: str) -> Opened:
+    """Return the file system of an address or a path, and the path in it.
+
+    Args:
+        text: of an address `pyarrow.fs` or fsspec opens the file system. It may end in options of
+            that, `?region=eu-west-1&scheme=http`, behind a pattern too.
+
+    Raises:
+        InvalidData: no library for the address, or it cannot be reached.
+    """
+    scheme = _SCHEME.match(text)
+    if scheme is None:
+        return Opened(_fs().LocalFileSystem(), text, "")
+    options = _OPTIONS.search(text)
+    plain, query = (text, "") if options is None else (text[: options.start()], options[0])
+    fixed = WILD.split(plain, maxsplit=1)[0]
+    folder = fixed.rpartition("/")[0]
+    # a pattern is no address: its ? would begin options
+    address = folder if fixed != plain and len(folder) > len(scheme[0]) else plain
+    filesystem, path = _of_address(address + query, scheme[1])
+    path = path.rstrip("/") + plain[len(address) :]
+    told = without_secrets(plain)
+    return Opened(filesystem, path, told.removesuffix(path) if told.endswith(path) else scheme[0])
+
+
+def asked(question: Callable[[], Any], filesystem: Any, text: str) -> Any:
+    """Return the answer of a file system to a first question: of a network within a minute.
+
+    Raises:
+        InvalidData: it gives no answer, or an error.
+    """
+    address, is_here = without_secrets(text), filesystem.type_name == "local"
+    try:
+        return question() if is_here else _within(_MOST_SECONDS, question, address)
+    except FastfeatError:
+        raise
+    except Exception as error:  # of a library for a network it may be any
+        told = f"{address}: cannot be looked at: {_reason(error, text)}"
+        raise InvalidData(told if is_here else f"{told}. {_advice(text)}") from error
+
+
+@contextmanager
+def naming(name: str, filesystem: Any) -> Generator[None]:
+    """Raise errors of reading with the name of a file or a folder.
+
+    Args:
+        name: of it, for messages.
+        filesystem: that it is in: the library of a network may raise any error.
+    """
+    is_here = filesystem.type_name == "local"
+    try:
+        yield
+    except FastfeatError:
+        raise
+    except Exception as error:
+        if is_here and not isinstance(error, _ERRORS):
+            raise
+        reason = error if is_here else _reason(error, name)
+        raise InvalidData(f"{name}: cannot be read: {reason}") from error
+
+
+def without_secrets(address: str) -> str:
+    """Return an address as messages tell it, and manifests: without its password and its options.
+
+    Example:
+        >>> without_secrets("s3://key:secret@bucket/logs?region=eu-west-1")
+        's3://bucket/logs'
+        >>> without_secrets("abfs://files@account.dfs.core.windows.net/logs")
+        'abfs://files@account.dfs.core.windows.net/logs'
+    """
+    if _SCHEME.match(address) is None:
+        return address
+    return _PASSWORD.sub("//", _OPTIONS.sub("", address), count=1)
+
+
+def _of_address(address: str, scheme: str) -> tuple[Any, str]:
+    """Return the file system of an address, and the path in it."""
+    told = without_secrets(address)
+    try:
+        # to open one may ask a network, for the region of a bucket
+        return _within(_MOST_SECONDS, lambda: _fs().FileSystem.from_uri(address), told)
+    except (pa.ArrowException, OSError, ValueError, ImportError) as error:
+        if isinstance(error, FastfeatError):
+            raise
+        failed, reason = error, _reason(error, address)
+    try:
+        fsspec: Any = importlib.import_module("fsspec.core")
+        found, path = fsspec.url_to_fs(address)
+    except Exception as error:
+        if scheme in _CREDENTIALS and not isinstance(failed, NotImplementedError):
+            told = f"{told}: cannot be reached: {reason}. {_advice(address)}"
+            raise InvalidData(told) from failed
+        raise InvalidData(
+            f"{told}: no file system for {scheme}:// here. pyarrow: {reason}; "
+            f"fsspec: {_reason(error, address)}. "
+            "Install fsspec and its library for it, such as s3fs, gcsfs or adlfs"
+        ) from error
+    return _fs().PyFileSystem(_fs().FSSpecHandler(found)), path
+
+
+def _within(n_seconds: float, question: Callable[[], Any], address: str) -> Any:
+    """Return an answer that comes within some seconds; the question goes on if it does not.
+
+    Raises:
+        InvalidData: it does not.
+    """
+    answers: SimpleQueue[tuple[Any, Exception | None]] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put((question(), None))
+        except Exception as error:
+            answers.put((None, error))
+
+    Thread(target=ask, name="fastfeat-asks", daemon=True).start()
+    try:
+        answer, error = answers.get(timeout=n_seconds)
+    except Empty:
+        raise InvalidData(
+            f"{address}: no answer within {n_seconds:.3g} seconds. {_advice(address)}"
+        ) from None
+    if error is not None:
+        raise error
+    return answer
+
+
+def _advice(address: str) -> str:
+    """Return advice where an address cannot be reached; "" of a path."""
+    scheme = _SCHEME.match(address)
+    if scheme is None:
+        return ""
+    known = _CREDENTIALS.get(scheme[1])
+    of_credentials = "" if known is None else f", and the credentials: {known}"
+    return f"Check the address, the network{of_credentials}"
+
+
+def _reason(error: Exception, address: str) -> str:
+    """Return the words of a library, without a secret and without what it tells twice."""
+    text = str(error).replace(address, without_secrets(address)).strip()
+    return text.split(" error_info=")[0].replace("\n", " ").rstrip(".") or type(error).__name__
+
+
+def _fs() -> Any:
+    return importlib.import_module("pyarrow.fs")
+
+
+_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError)
+WILD = re.compile(r"[*?\[]")
+"""The signs of a pattern."""
+_MOST_SECONDS = 60.0
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_OPTIONS = re.compile(r"\?[A-Za-z_]+=[^/*]*$")
+_PASSWORD = re.compile(r"//[^/@]*:[^/@]*@")
+_CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws",
+    **dict.fromkeys(
+        ("gs", "gcs"), "GOOGLE_APPLICATION_CREDENTIALS; gs://anonymous@bucket/... takes none"
+    ),
+    **dict.fromkeys(
+        ("abfs", "abfss"), "AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET, or az login"
+    ),
+}
+"""Where pyarrow looks for credentials of the networks that it knows."""

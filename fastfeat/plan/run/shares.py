@@ -1,0 +1,249 @@
+"""Shares of rows on disk: rows of larger data taken apart by a number, and put in order again.
+
+The files have no name: they are gone when they are closed, whatever ends the process.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import (
+    FastfeatError,
+    InvalidData,
+    OutputError,
+    Overflow,
+    TypeMismatch,
+    reason_of,
+)
+from fastfeat.io.arrow import Schema, Table, pa
+from fastfeat.io.sinks.file_writers import plainly
+
+_BATCH_ROWS = 1 << 13
+_ROWS_AT_ONCE = 1 << 15
+
+
+@contextmanager
+def told_full(folder: Path | None) -> Generator[None]:
+    """Raise what the system says of a file without a name with the folder that it is in.
+
+    Raises:
+        OutputError: the disk is full, or the folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, FastfeatError):
+            raise
+        where = folder or tempfile.gettempdir()
+        raise OutputError(
+            f"shares of the rows cannot be written to {where}: {reason_of(error)}. They take what "
+            "is read of the data"
+        ) from error
+
+
+@contextmanager
+def nameless(folder: Path | None) -> Generator[IO[bytes]]:
+    """Give a file that is gone when it is closed."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        yield file
+
+
+class ShareWriter:
+    """A writer of rows to the file of their share.
+
+    Args:
+        n_shares: how many there are.
+        folder: where the files go; None for that of the system.
+        stack: closes the files.
+    """
+
+    def __init__(self, n_shares: int, folder: Path | None, stack: ExitStack) -> None:
+        """Make the files."""
+        self.files = [stack.enter_context(nameless(folder)) for _ in range(n_shares)]
+        self.n_rows = 0
+        self._writers: list[Any] = []
+
+    def add(self, table: Table, of_row: NDArray[np.int64], numbers: NDArray[np.int64]) -> None:
+        """Write rows behind those that are there.
+
+        Args:
+            table: the rows.
+            of_row: the share of each, shape (n_rows,).
+            numbers: the number of each, which rises, shape (n_rows,).
+        """
+        rows = numbered(plainly(table).combine_chunks(), pa.array(numbers))
+        if not self._writers:
+            self._writers = [
+                pa.ipc.new_stream(pa.PythonFile(file, "w"), rows.schema) for file in self.files
+            ]
+        order = np.argsort(of_row, kind="stable")
+        ends = np.cumsum(np.bincount(of_row, minlength=len(self.files)))
+        taken = rows.take(pa.array(order)).combine_chunks()
+        for writer, start, end in zip(self._writers, [0, *ends[:-1]], ends, strict=True):
+            if end > start:
+                writer.write_table(taken.slice(start, end - start))
+        self.n_rows += table.num_rows
+
+    def ended(self) -> list[IO[bytes]]:
+        """Return the files, with the ends of what is in them."""
+        for writer in self._writers:
+            writer.close()
+        return self.files
+
+
+def share_in(file: IO[bytes]) -> tuple[Table, NDArray[np.int64]]:
+    """Return the rows in the file of a share, which is closed then, and their numbers."""
+    file.seek(0)
+    with pa.ipc.open_stream(pa.PythonFile(file, "r")) as reader:
+        table = reader.read_all()
+    file.close()
+    rows, numbers = unnumbered(table.combine_chunks())
+    return rows, numbers.to_numpy()
+
+
+def put_away(table: Table, folder: Path | None) -> Iterator[Table]:
+    """Return the batches of a table, from a file that is gone once they are read."""
+
+    none = pa.Table.from_batches([], table.schema)  # a slice would keep all of it in memory
+
+    def read(table: Table) -> Iterator[Table]:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            with pa.ipc.new_stream(pa.PythonFile(file, "w"), table.schema) as writer:
+                writer.write_table(table, _BATCH_ROWS)
+            del table
+            yield none
+            file.seek(0)
+            for batch in pa.ipc.open_stream(pa.PythonFile(file, "r")):
+                yield pa.Table.from_batches([batch])
+
+    tables = read(table)
+    next(tables)  # it is written, and begun: a generator that is given up closes its file
+    return tables
+
+
+def numbered(table: Table, numbers: Any) -> Table:
+    """Return rows with their numbers in the last column, of a name that no other has."""
+    name = "row"
+    while name in table.column_names:
+        name += "'"
+    return table.append_column(name, numbers)
+
+
+def unnumbered(table: Table) -> tuple[Table, Any]:
+    """Return rows without their numbers, and these."""
+    last = table.num_columns - 1
+    return table.select(range(last)), table.column(last)
+
+
+def in_order(shares: Sequence[Iterator[Table]]) -> Callable[[int, int], Table]:
+    """Return a function of the number of a row and of how many, which gives these rows.
+
+    Args:
+        shares: tables of each share, with rising numbers of rows in the last column. Rows are
+            taken in order; those before them are passed over.
+    """
+    waiting: list[Table | None] = [next(share, None) for share in shares]
+
+    def of_share(k: int, first: int, stop: int) -> Iterator[Table]:
+        while (table := waiting[k]) is not None:
+            numbers: NDArray[np.int64] = unnumbered(table)[1].to_numpy()
+            start, end = np.searchsorted(numbers, (first, stop))
+            if end > start:
+                yield table.slice(int(start), int(end - start))
+            if end < len(numbers):
+                waiting[k] = table.slice(int(end))
+                return
+            waiting[k] = next(shares[k], None)
+
+    def take(first: int, n_rows: int) -> Table:
+        pieces = [table for k in range(len(shares)) for table in of_share(k, first, first + n_rows)]
+        table, numbers = unnumbered(pa.concat_tables(pieces).combine_chunks())
+        order = np.empty(n_rows, np.int64)
+        order[numbers.to_numpy() - first] = np.arange(n_rows)
+        return table.take(pa.array(order))
+
+    return take
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowsOnDisk:
+    """Columns of all rows in their order, in a file: any rows of them, as often as one likes.
+
+    Args:
+        reader: of the record batches in the file, each of `_ROWS_AT_ONCE` rows, but the last.
+        file: which is gone once nothing refers to it.
+    """
+
+    reader: Any
+    file: IO[bytes]
+
+    def rows(self, first: int, n_rows: int) -> Table:
+        """Return some rows.
+
+        Args:
+            first: the number of the first one.
+            n_rows: how many.
+        """
+        batches = range(first // _ROWS_AT_ONCE, -(-(first + n_rows) // _ROWS_AT_ONCE))
+        found = [self.reader.get_batch(k) for k in batches]
+        table = pa.Table.from_batches(found, self.reader.schema)
+        return table.slice(first - batches.start * _ROWS_AT_ONCE, n_rows).combine_chunks()
+
+
+def on_disk(
+    take: Callable[[int, int], Table],
+    n_rows: int,
+    schema: Schema,
+    folder: Path | None,
+    stack: ExitStack,
+) -> RowsOnDisk:
+    """Return rows on disk.
+
+    Args:
+        take: gives them, as of `in_order`.
+        n_rows: how many there are.
+        schema: of the columns.
+        folder: where the file goes; None for that of the system.
+        stack: closes it.
+    """
+    file = stack.enter_context(nameless(folder))
+    with pa.ipc.new_file(pa.PythonFile(file, "w"), schema) as writer:
+        for first in range(0, n_rows, _ROWS_AT_ONCE):
+            table = take(first, min(_ROWS_AT_ONCE, n_rows - first)).combine_chunks()
+            writer.write_table(table)
+    file.seek(0)
+    return RowsOnDisk(pa.ipc.open_file(pa.PythonFile(file, "r")), file)
+
+
+@contextmanager
+def renumbering(earlier: NDArray[np.int64], numbers: NDArray[np.int64]) -> Generator[None]:
+    """Tell rows of a share by their numbers in the history and in the data, in errors of them.
+
+    Args:
+        earlier: the numbers of the rows of the history, which errors count first.
+        numbers: those of the rows of the data, behind them.
+    """
+    try:
+        yield
+    except (InvalidData, TypeMismatch, Overflow) as error:
+        every, text = np.concatenate([earlier, numbers]), str(error)
+        rows = [int(row) for row in _ROW.findall(text)]
+        told = _ROW.sub(
+            lambda of: f"row {every[int(of[1])]}" if int(of[1]) < len(every) else of[0], text
+        )
+        is_of_history = any(row < len(earlier) for row in rows)
+        if is_of_history and not text.startswith("history="):
+            told = f"history=: {told}"
+        raise type(error)(told) from error
+
+
+_ROW = re.compile(r"\brow (\d+)\b")

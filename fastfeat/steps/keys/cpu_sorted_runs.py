@@ -1,0 +1,287 @@
+"""Distinct keys in the order of codes that are too many to sort at once: runs on disk, merged.
+
+Each run is in order; of all of them one range of keys after the other is read, put in order, and
+appended to what stays: memory holds that, and a range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.dtypes import DType
+from fastfeat.io.arrow import Array, call, pa
+from fastfeat.io.columns.bits import pack, present_rows
+from fastfeat.io.columns.keys import key_type
+from fastfeat.steps.keys.cpu_spilled import Weighted, batch_of, keys_of_table, schema_of
+
+BLOCK_KEYS = 1 << 13  # of a run, that are read at a time
+RANGE_KEYS = 1 << 18  # of all runs, that are put in order at a time
+
+Order = Callable[[Sequence[Array], NDArray[np.int64]], NDArray[np.int64]]
+"""Gives the places of keys in the order of codes, from their parts and counts."""
+
+Rank = tuple[Any, ...]
+"""What orders a key as codes are ordered: compared as Python compares tuples."""
+
+
+def in_order_on_disk(
+    found: Iterable[Weighted], dtypes: Sequence[DType], order: Order, folder: Path
+) -> Weighted:
+    """Return distinct keys in the order of codes.
+
+    Args:
+        found: keys in any order, no key in two of them.
+        dtypes: the types of their parts.
+        order: puts some of them in order.
+        folder: where files without a name are.
+    """
+    with TemporaryFile(dir=folder) as file:
+        runs: list[_Run] = []
+        filled = _Filled([_Column(dtype) for dtype in dtypes])
+        for keys in found:
+            if len(keys.counts):
+                runs.append(_written(file, _taken(keys, order(keys.parts, keys.counts))))
+                for column, part in zip(filled.columns, keys.parts, strict=True):
+                    column.expect(part)
+                filled.n += len(keys.counts)
+        filled.open()
+        for some in _ranges(file, runs, dtypes):
+            filled.append(_taken(some, order(some.parts, some.counts)))
+    return filled.keys()
+
+
+class _Run(NamedTuple):
+    """Keys in order in a file.
+
+    Args:
+        blocks: first byte and number of bytes of each block of keys.
+        lasts: the rank of the last key of each block.
+    """
+
+    blocks: list[tuple[int, int]]
+    lasts: list[Rank]
+
+
+def _taken(keys: Weighted, places: NDArray[np.int64]) -> Weighted:
+    at = pa.array(places)
+    return Weighted(tuple(call("array_take", part, at) for part in keys.parts), keys.counts[places])
+
+
+def _written(file: Any, keys: Weighted) -> _Run:
+    """Return the run of keys that are in order, written to the end of a file."""
+    run, n = _Run([], []), len(keys.counts)
+    batch = batch_of(keys)
+    for first in range(0, n, BLOCK_KEYS):
+        content = batch.slice(first, BLOCK_KEYS).serialize()
+        run.blocks.append((file.tell(), file.write(content)))
+        run.lasts.append(_rank(keys, min(first + BLOCK_KEYS, n) - 1))
+    return run
+
+
+def _rank(keys: Weighted, place: int) -> Rank:
+    """Return what orders the key at a place: its count, then its parts, a missing one first."""
+    parts: list[tuple[Any, ...]] = []
+    for part in keys.parts:
+        value = part[place]
+        if not value.is_valid:
+            parts.append((False,))
+        elif pa.types.is_large_string(part.type):  # need not be UTF-8
+            parts.append((True, value.as_buffer().to_pybytes()))
+        else:
+            parts.append((True, value.as_py()))
+    return (-int(keys.counts[place]), *parts)
+
+
+def _ranges(file: Any, runs: Sequence[_Run], dtypes: Sequence[DType]) -> Iterator[Weighted]:
+    """Yield the keys of all runs a range at a time, the first keys first, in any order in each."""
+    lasts = sorted(last for run in runs for last in run.lasts)
+    step = max(1, RANGE_KEYS // BLOCK_KEYS)
+    readers = [_Reader(file, run, dtypes) for run in runs]
+    for k in range(step - 1, len(lasts) + step - 1, step):
+        end = lasts[min(k, len(lasts) - 1)]
+        pieces = [piece for reader in readers for piece in reader.upto(end)]
+        yield _joined(pieces)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """A run that is read from its begin to its end.
+
+    Args:
+        file: where it is.
+        run: its blocks.
+        dtypes: the types of the parts of its keys.
+        at: the number of the next block.
+        rest: keys of the block before that are not taken yet.
+    """
+
+    file: Any
+    run: _Run
+    dtypes: Sequence[DType]
+    at: int = 0
+    rest: Weighted | None = None
+
+    def upto(self, end: Rank) -> Iterator[Weighted]:
+        """Yield the keys up to one, that included."""
+        while self.rest is not None or self.at < len(self.run.blocks):
+            if self.rest is None:
+                self.rest = self._next()
+            rest, is_whole = self.rest, self.run.lasts[self.at - 1] <= end
+            if is_whole:
+                self.rest = None
+                yield rest
+                continue
+            n = _upto(rest, end)
+            if n:
+                self.rest = _slice(rest, n, len(rest.counts))
+                yield _slice(rest, 0, n)
+            return
+
+    def _next(self) -> Weighted:
+        first, n_bytes = self.run.blocks[self.at]
+        self.at += 1
+        self.file.seek(first)
+        content = pa.py_buffer(self.file.read(n_bytes))
+        batch = pa.ipc.read_record_batch(content, schema_of(self.dtypes))
+        return keys_of_table(pa.Table.from_batches([batch]), self.dtypes)
+
+
+def _slice(keys: Weighted, first: int, stop: int) -> Weighted:
+    parts = tuple(part.slice(first, stop - first) for part in keys.parts)
+    return Weighted(parts, keys.counts[first:stop])
+
+
+def _upto(keys: Weighted, end: Rank) -> int:
+    """Return how many keys, which are in order, stand up to one."""
+    low, high = 0, len(keys.counts)
+    while low < high:
+        middle = (low + high) // 2
+        if _rank(keys, middle) <= end:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def _joined(pieces: Sequence[Weighted]) -> Weighted:
+    parts = tuple(
+        pa.concat_arrays(part) for part in zip(*(one.parts for one in pieces), strict=True)
+    )
+    return Weighted(parts, np.concatenate([one.counts for one in pieces]))
+
+
+@dataclass(slots=True)
+class _Column:
+    """A part of the keys, in memory that is taken once.
+
+    Args:
+        dtype: its type.
+        n_bytes: of its text.
+        has_missing: whether one of its values is missing.
+        values: the values; of text, where each ends, behind a 0.
+        data: the text.
+        present: whether each value is there.
+        at: how many bytes of text are there.
+    """
+
+    dtype: DType
+    n_bytes: int = 0
+    has_missing: bool = False
+    values: NDArray[Any] = field(default_factory=lambda: np.zeros(0, np.int64))
+    data: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
+    present: NDArray[np.bool_] | None = None
+    at: int = 0
+
+    def expect(self, part: Array) -> None:
+        """Note that some values will come."""
+        self.has_missing |= part.null_count > 0
+        if self.dtype.holds_bytes:
+            offsets = _offsets(part)
+            self.n_bytes += int(offsets[-1] - offsets[0])
+
+    def open(self, n: int) -> None:
+        """Take the memory of all values."""
+        if self.dtype.holds_bytes:
+            self.values, self.data = np.zeros(n + 1, np.int64), np.empty(self.n_bytes, np.uint8)
+        else:
+            self.values = np.empty(n, _numpy_type(self.dtype))
+        self.present = np.ones(n, np.bool_) if self.has_missing else None
+
+    def append(self, part: Array, first: int) -> None:
+        """Write values from a place on."""
+        n = len(part)
+        present = present_rows(part)
+        if self.present is not None and present is not None:
+            self.present[first : first + n] = present
+        if not self.dtype.holds_bytes:
+            buffer = part.buffers()[1]
+            values = np.frombuffer(buffer, self.values.dtype, n, part.offset * 8)
+            self.values[first : first + n] = values
+            return
+        offsets, data = _offsets(part), part.buffers()[2]
+        begin, n_bytes = int(offsets[0]), int(offsets[-1] - offsets[0])
+        self.values[first + 1 : first + n + 1] = offsets[1:] - (begin - self.at)
+        if n_bytes:
+            self.data[self.at : self.at + n_bytes] = np.frombuffer(data, np.uint8, n_bytes, begin)
+        self.at += n_bytes
+
+    def array(self, n: int) -> Array:
+        """Return all values."""
+        validity = None if self.present is None else pack(self.present)
+        buffers = [validity, pa.py_buffer(self.values)]
+        if self.dtype.holds_bytes:
+            buffers.append(pa.py_buffer(self.data))
+        return pa.Array.from_buffers(key_type(self.dtype), n, buffers)
+
+
+def _offsets(part: Array) -> NDArray[np.int64]:
+    buffer = part.buffers()[1]
+    if buffer is None or not len(part):
+        return np.zeros(1, np.int64)
+    return np.frombuffer(buffer, np.int64, len(part) + 1, part.offset * 8)
+
+
+def _numpy_type(dtype: DType) -> Any:
+    return np.dtype(key_type(dtype).to_pandas_dtype())
+
+
+@dataclass(slots=True)
+class _Filled:
+    """Keys that are appended one range after the other.
+
+    Args:
+        columns: their parts.
+        n: how many there will be.
+        counts: how many rows have each.
+        at: how many are there.
+    """
+
+    columns: list[_Column]
+    n: int = 0
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    at: int = 0
+
+    def open(self) -> None:
+        """Take the memory of all keys."""
+        self.counts = np.empty(self.n, np.int64)
+        for column in self.columns:
+            column.open(self.n)
+
+    def append(self, keys: Weighted) -> None:
+        """Append keys."""
+        n = len(keys.counts)
+        self.counts[self.at : self.at + n] = keys.counts
+        for column, part in zip(self.columns, keys.parts, strict=True):
+            column.append(part, self.at)
+        self.at += n
+
+    def keys(self) -> Weighted:
+        """Return all keys."""
+        return Weighted(tuple(column.array(self.n) for column in self.columns), self.counts)
