@@ -359,10 +359,10 @@ class Plan:
             FastfeatWarning: of its other kinds, see `ff.errors`, what is odd about the data.
         """
         if contract is not None:
-            from fastfeat.quality.fitting import fitted_contract  # seldom needed
-            from fastfeat.quality.rows import read_once
+            from fastfeat.plan.run.guard import read_again  # seldom needed
+            from fastfeat.quality.fitting import fitted_contract
 
-            data = read_once(data)
+            data = read_again(data)
             options: Any = {"history": history, "tables": tables}
             options |= {"backend": backend, "memory": memory}
             kept = fitted_contract(contract, data, **options)
@@ -419,10 +419,10 @@ class Plan:
         """
         kept = None
         if contract is not None:
-            from fastfeat.quality.fitting import fitted_contract  # seldom needed
-            from fastfeat.quality.rows import read_once
+            from fastfeat.plan.run.guard import read_again  # seldom needed
+            from fastfeat.quality.fitting import fitted_contract
 
-            data = read_once(data)
+            data = read_again(data)
             options: Any = {"history": history, "tables": tables, "backend": backend}
             kept = fitted_contract(contract, data, **options)
         record, features = fit_transform(
@@ -1343,7 +1343,8 @@ class FittedPlan:
         from fastfeat.online.live import begin_alone  # seldom needed
         from fastfeat.verify.paths import verify
 
-        return verify(self.record, data, history, tables, n_rows, backends, begin_alone)
+        bare = replace(self.record, contract=None)  # of rows that break a rule, too
+        return verify(bare, data, history, tables, n_rows, backends, begin_alone)
 
     def __repr__(self) -> str:
         """Return a line for each of the first features: its type, and how it is made."""

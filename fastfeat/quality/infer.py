@@ -18,9 +18,10 @@ from fastfeat.io.arrow import pa
 from fastfeat.io.sources.read import column_names
 from fastfeat.plan.declare.contract import Rule
 from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.guard import read_again
 from fastfeat.plan.tell.fitted_tables import learnt_values, vocabulary
 from fastfeat.quality.contract import Contract
-from fastfeat.quality.rows import checked_rows, learnt_of, read_once
+from fastfeat.quality.rows import checked_rows, learnt_of
 
 MOST_VALUES = 200
 """Values of a column that is a set; one of more is none."""
@@ -64,7 +65,7 @@ def infer_contract(
         ['x: range']
     """
     keys = [key] if isinstance(key, str) else list(key or ())
-    data = read_once(data)
+    data = read_again(data)
     names = column_names(data)
     if names is None:
         names = checked_rows(data, (), ()).data.column_names

@@ -15,12 +15,12 @@ from typing import Any
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatWarning, InvalidPlan
 from fastfeat.expr import Expr
-from fastfeat.io.arrow import Table, pa
+from fastfeat.io.arrow import Table
 from fastfeat.io.budget import Budget, budget_of, budget_of_free
 from fastfeat.io.columns.types import UnsupportedType, schema_of
 from fastfeat.io.host_memory import free_memory
 from fastfeat.io.sources.dataset import Dataset, dataset_of
-from fastfeat.io.sources.read import may_be_large, read_table
+from fastfeat.io.sources.read import may_be_large
 from fastfeat.io.sources.scan import scan
 from fastfeat.plan.declare.bind import Schemas
 from fastfeat.plan.declare.declaration import declare
@@ -62,11 +62,6 @@ class CheckedRows:
     def schemas(self) -> Schemas:
         """The types of the columns of each lookup table."""
         return table_schemas(self.tables)
-
-
-def read_once(data: Any) -> Any:
-    """Return data that can be read twice: of a reader that is used up, its rows."""
-    return read_table(data) if isinstance(data, pa.RecordBatchReader) else data
 
 
 def checked_rows(

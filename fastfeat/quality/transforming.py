@@ -7,10 +7,9 @@ from typing import Any
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.sinks.results import frame_index, rows_of_index
 from fastfeat.plan.run.fitted import Fitted
-from fastfeat.plan.run.guard import IGNORE, check_option, guard_of, judge, quarantined
+from fastfeat.plan.run.guard import IGNORE, check_option, guard_of, judge, quarantined, read_again
 from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.plan.run.transform import transform
-from fastfeat.quality.rows import read_once
 
 
 def transform_judged(
@@ -45,7 +44,7 @@ def transform_judged(
         return _apart(fitted, data, rows, beside, options)
     guard = None if on_violation == IGNORE else guard_of(fitted)
     if guard is not None:
-        data = read_once(data)
+        data = read_again(data)
         judge(guard, data, rows=rows, on_violation=on_violation, **beside)
     return transform(fitted, data, rows=rows, **beside, **options)
 

@@ -27,7 +27,7 @@ from fastfeat.plan.declare.bind import Schema, Schemas
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.contract import ON_VIOLATION, ContractDeclaration, Rule, says
 from fastfeat.plan.declare.declaration import Declaration, declare
-from fastfeat.plan.run.fitted import Fitted, FittedContract, fitted_of_values
+from fastfeat.plan.run.fitted import Fitted, FittedContract, InputSchema, fitted_of_values
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables, columns_of_tables
 from fastfeat.plan.run.row_selection import row_numbers
@@ -143,6 +143,27 @@ def guard_of_rules(rules: Mapping[str, Rule], contract: FittedContract) -> Guard
     return Guard(rules, made[0], made[1], tuple(columns))
 
 
+def row_inputs(fitted: Fitted) -> InputSchema:
+    """Return the type of each column that is read of later rows: by features, and by rules."""
+    guard = guard_of(fitted)
+    if guard is None or fitted.contract is None:
+        return fitted.inputs
+    return {**{name: fitted.contract.inputs[name] for name in guard.columns}, **fitted.inputs}
+
+
+def warm_guard(fitted: Fitted, rows: Any, tables: Tables) -> None:
+    """Judge rows by the contract of a plan, whatever comes of it, so that its kernels are there.
+
+    Args:
+        fitted: the plan.
+        rows: some rows.
+        tables: lookup tables.
+    """
+    guard = guard_of(fitted)
+    for rules in () if guard is None else (guard.any_broken, guard.each_broken):
+        transform(rules, rows, tables=tables)
+
+
 def check_option(on_violation: object, refused: Mapping[str, str] | None = None) -> None:
     """Raise where the option of a call is none.
 
@@ -159,6 +180,11 @@ def check_option(on_violation: object, refused: Mapping[str, str] | None = None)
         raise InvalidPlan(f"on_violation={on_violation!r}: is one of {', '.join(known)}.{hint}")
     if refused and on_violation in refused:
         raise InvalidPlan(f"on_violation={on_violation!r}: {refused[str(on_violation)]}")
+
+
+def read_again(data: Any) -> Any:
+    """Return data that can be read twice: of a reader that is used up, its rows."""
+    return read_table(data) if isinstance(data, pa.RecordBatchReader) else data
 
 
 def judge(
