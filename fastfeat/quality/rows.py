@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from fastfeat.dtypes import DType
@@ -22,8 +23,9 @@ from fastfeat.io.host_memory import free_memory
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.read import may_be_large
 from fastfeat.io.sources.scan import scan
+from fastfeat.ir.node import Node
 from fastfeat.plan.declare.bind import Schemas
-from fastfeat.plan.declare.declaration import declare
+from fastfeat.plan.declare.declaration import Declaration, declare
 from fastfeat.plan.fit.fit import fit
 from fastfeat.plan.fit.learning import finished
 from fastfeat.plan.fit.passes import learned_within
@@ -120,7 +122,7 @@ def learnt_of(rows: CheckedRows, expressions: Mapping[str, Expr]) -> Fitted:
     Raises:
         FastfeatError: as `Plan.fit`.
     """
-    plan = declare(expressions)
+    plan = _declared(tuple((name, of.node) for name, of in expressions.items()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FastfeatWarning)
         if rows.budget is not None:
@@ -147,3 +149,9 @@ def features_of(rows: CheckedRows, fitted: Fitted) -> Iterator[Table]:
         return
     pieces = pieces_of_later_rows(fitted, rows.data, most_bytes=rows.budget.table_bytes, **options)
     yield from pieces.of_all()
+
+
+@lru_cache(maxsize=32)
+def _declared(expressions: tuple[tuple[str, Node], ...]) -> Declaration:
+    """Return the plan of expressions: the same one each time, which is lowered once."""
+    return declare({name: Expr((node,)) for name, node in expressions})

@@ -52,7 +52,7 @@ def test_rows_that_break_a_rule_leave_the_state_as_it_was(fitted: ff.FittedPlan)
             call([row(t=3), row(t=4, x=0.0)])
         with pytest.raises(ff.errors.UnknownColumn, match="kind"):
             call({"t": 3, "card": "a", "x": 1.0})
-    assert live.history().equals(before)
+    assert before.equals(live.history())
     with pytest.warns(ff.errors.RowsBreakRule, match="'usual'"):
         assert live.process(row(t=3, x=500.0)).tolist() == [3.0, 1.0]
     assert live.process(row(t=4, x=1.0)).tolist() == [503.0, 0.0]  # the past is not judged

@@ -21,7 +21,7 @@ from fastfeat.errors import (
     did_you_mean,
     warn,
 )
-from fastfeat.io.arrow import Table, pa
+from fastfeat.io.arrow import Table, call, pa
 from fastfeat.io.sources.read import read_table
 from fastfeat.plan.declare.bind import Schema, Schemas
 from fastfeat.plan.declare.columns_read import columns_of
@@ -218,7 +218,7 @@ def judge(
     """
     options: Any = {"rows": rows, "tables": tables, "backend": backend, "first_row": first_row}
     found = transform(guard.any_broken, data, **options)
-    if not _any(found.column(0)):
+    if not call("any", found.column(0)).as_py():
         return
     each = transform(guard.each_broken, data, **options)
     table = read_columns(data, guard.columns)
@@ -294,10 +294,6 @@ def quarantined(
     rows = rows.add_column(0, unlike("row", table.column_names), pa.array(bad))
     rows = rows.append_column(unlike(VIOLATIONS, table.column_names), reasons)
     return Quarantined(table.take(pa.array(good)), rows, good)
-
-
-def _any(column: Any) -> bool:
-    return any(pa.compute.any(chunk).as_py() for chunk in column.chunks)
 
 
 def _numbers(rows: Any, table: Any) -> NDArray[np.int64]:
