@@ -45,8 +45,8 @@ demo-train: $(TRAIN)/train.installed $(TRAIN)/demo.installed  ## models of these
 demo-live: $(VENV)/demo-live.installed  ## the flights as a stream: served, killed, audited; starts a broker and Valkey
 	@$(RUN)/fastfeat demo-live --dir $(DEMO)
 
-demo-large: $(VENV)/cli.installed  ## 2 GiB of rows, fitted and transformed by a process of 600 MiB
-	@$(RUN)/fastfeat demo-large --dir $(DEMO) $(ARGS)
+demo-large: $(if $(ENGINE),$(ENGINES)/engines.installed,$(VENV)/cli.installed)  ## 2 GiB of rows within 600 MiB of memory; ENGINE=ray or spark too
+	@$(if $(ENGINE),$(ENGINES),$(VENV))/bin/fastfeat demo-large --dir $(DEMO) $(if $(ENGINE),--engine $(ENGINE)) $(ARGS)
 
 test: $(TEST_NEEDS)  ## every test that needs no GPU; PROFILE=full with large libraries, engines with Ray, Spark, Dask
 	HYPOTHESIS_PROFILE=$(PROFILE) $(TESTED)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)

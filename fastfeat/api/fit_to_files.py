@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,15 +14,16 @@ from fastfeat.io.sources.dataset import dataset_of
 from fastfeat.io.sources.scan import Scanned
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.learning import finished, first_window, part_features
-from fastfeat.plan.fit.passes import learned_within
+from fastfeat.plan.fit.passes import learned_within, with_scratch
 from fastfeat.plan.fit.round import Learning
 from fastfeat.plan.keep.artifact import fitted_digest
 from fastfeat.plan.keep.learning import learning_record
 from fastfeat.plan.run.encoded_rows import encoded_in_files
 from fastfeat.plan.run.fitted import Fitted, FittedContract
+from fastfeat.plan.run.layout import Layout, check_beside
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
 from fastfeat.plan.run.pieces import MOST_BYTES, pieces_of
-from fastfeat.plan.run.to_files import Layout, check_beside, digest_of_tables, write_features
+from fastfeat.plan.run.to_files import digest_of_tables, write_features
 
 
 def fit_and_write(
@@ -47,25 +49,28 @@ def fit_and_write(
     """
     budget = budget_of_free(free_memory()) if memory is None else budget_of(memory)
     dataset = dataset_of(data)
-    check_beside(layout.target, data, dataset)
+    of_lookup = tables.values() if isinstance(tables, Mapping) else ()
+    check_beside(layout, data, *of_lookup, read=(dataset,))
     dataset.check(plan.columns)
+    dataset.check_folders(plan.columns)
     known = read_tables(tables, list(plan.table_columns))
     first = learning_record(plan, dataset.schema, known)
     _check_no_windows(first)
     dataset.check_passes(first.most_rounds + 1)
-    learning = learned_within(first, dataset, budget)
-    fitted = replace(finished(learning), contract=contract)
+    with with_scratch(dataset) as copied:
+        learning = learned_within(first, copied, budget, first.columns_of_features)
+        fitted = replace(finished(learning), contract=contract)
 
-    def features(piece: Scanned) -> Any:
-        numbers = range(piece.first_row, piece.first_row + piece.table.num_rows)
-        return part_features(learning, piece.table, numbers, "arrow")
+        def features(piece: Scanned) -> Any:
+            numbers = range(piece.first_row, piece.first_row + piece.table.num_rows)
+            return part_features(learning, piece.table, numbers, "arrow")
 
-    def most_bytes() -> int:
-        return min(MOST_BYTES, budget.table_bytes())
+        def most_bytes() -> int:
+            return min(MOST_BYTES, budget.table_bytes())
 
-    pieces = pieces_of(dataset, learning.columns, (), features, fitted.schema, most_bytes)
-    digest, of_tables = fitted_digest(fitted).hex(), digest_of_tables(known, plan.table_columns)
-    manifest = write_features(pieces, layout, digest, of_tables, training=True)
+        pieces = pieces_of(copied, learning.columns, (), features, fitted.schema, most_bytes)
+        digest, of_tables = fitted_digest(fitted).hex(), digest_of_tables(known, plan.table_columns)
+        manifest = write_features(pieces, layout, digest, of_tables, training=True)
     return replace(fitted, encoded=encoded_in_files(plan, dataset.identity)), manifest
 
 

@@ -11,7 +11,7 @@ from fastfeat.io.host_memory import as_bytes, free_memory
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.learning import finished
-from fastfeat.plan.fit.passes import learned_within
+from fastfeat.plan.fit.passes import learned_within, with_scratch
 from fastfeat.plan.keep.learning import learning_record
 from fastfeat.plan.run.encoded_rows import encoded_in_files
 from fastfeat.plan.run.fitted import Fitted
@@ -78,6 +78,8 @@ def check_all_in_parts(rows: Any, history: Any, backend: str) -> None:
 
 def _in_passes(plan: Declaration, dataset: Dataset, tables: Tables, budget: Budget) -> Fitted:
     dataset.check(plan.columns)
+    dataset.check_folders(plan.columns)
     learning = learning_record(plan, dataset.schema, tables)
-    fitted = finished(learned_within(learning, dataset, budget))
+    with with_scratch(dataset) as copied:
+        fitted = finished(learned_within(learning, copied, budget))
     return replace(fitted, encoded=encoded_in_files(plan, dataset.identity))

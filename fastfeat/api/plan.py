@@ -481,7 +481,7 @@ class Plan:
             (16, 16)
         """
         from fastfeat.api.fit_to_files import fit_and_write  # seldom needed
-        from fastfeat.plan.run.to_files import layout_of
+        from fastfeat.plan.run.layout import layout_of
 
         layout = layout_of(out, format, partition_by, part_rows)
         kept = None
@@ -1029,8 +1029,9 @@ class FittedPlan:
             >>> [(file.name, file.n_rows) for file in manifest.files]
             [('part-000000.parquet', 2), ('part-000001.parquet', 1)]
         """
+        from fastfeat.plan.run.layout import layout_of
         from fastfeat.plan.run.pieces import bytes_within  # seldom needed
-        from fastfeat.plan.run.to_files import layout_of, write_later_rows
+        from fastfeat.plan.run.to_files import write_later_rows
 
         layout = layout_of(out, format, partition_by, part_rows)
         digest = self._digest.hex()

@@ -135,13 +135,18 @@ def demo_large(
     memory: Annotated[
         str, typer.Option(metavar="BYTES", help="The limit of the process, which is enforced.")
     ] = "600MiB",
+    engine: Annotated[
+        str | None, typer.Option(help="ray or spark: the same on two workers, too.")
+    ] = None,
 ) -> None:
     """Fit and write features of data larger than the memory that the process may have."""
     from fastfeat.cli.large_demo import print_large
-    from fastfeat.demo.large import run
+    from fastfeat.demo.large import ENGINES, run
 
+    if engine is not None and engine not in ENGINES:
+        raise typer.BadParameter(f"got {engine!r}: ray or spark", param_hint="'--engine'")
     with doing("Starting", at_once=True) as step:
-        outcome = run(folder / "large", step, size, memory)
+        outcome = run(folder / "large", step, size, memory, engine)
     print_large(outcome)
     if not outcome.ok:
         raise typer.Exit(1)
@@ -212,7 +217,7 @@ def transform(
     """Compute the features of data; a folder that was interrupted goes on where it was."""
     from fastfeat.api.plan import load
     from fastfeat.cli.plans import tables_named
-    from fastfeat.plan.run.to_files import names_file
+    from fastfeat.plan.run.layout import names_file
 
     started = time.perf_counter()
     with doing("Reading the fitted plan", at_once=True) as step:

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from fastfeat.demo.large import Outcome, Run, same
+from fastfeat.demo.large import ENGINES, Outcome, Run
 from fastfeat.demo.large_work import FITTED
 from fastfeat.io.host_memory import as_bytes
 
@@ -40,12 +40,14 @@ def _facts(outcome: Outcome) -> Table:
 def _runs(outcome: Outcome) -> Table:
     table = Table(box=None, padding=(0, 4, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("fit and features", style="cyan")
-    runs = [outcome.within]
-    table.add_column(f"within {as_bytes(outcome.limit.n_bytes)}", justify="right")
-    if outcome.in_memory is not None:
-        table.add_column("in memory", justify="right")
-        runs.append(outcome.in_memory)
-    for name, *cells in zip(_MEASURES, *(_cells(outcome, run) for run in runs), strict=True):
+    names = [f"within {as_bytes(outcome.limit.n_bytes)}"]
+    names += [] if outcome.engine is None else [f"{ENGINES[outcome.engine]}, two workers"]
+    names += [] if outcome.in_memory is None else ["in memory"]
+    for name in names:
+        table.add_column(name, justify="right")
+    for name, *cells in zip(
+        _MEASURES, *(_cells(outcome, run) for run in outcome.runs), strict=True
+    ):
         table.add_row(name, *cells)
     table.caption = _compared(outcome)
     table.caption_justify = "left"
@@ -55,15 +57,16 @@ def _runs(outcome: Outcome) -> Table:
 def _cells(outcome: Outcome, run: Run) -> list[str]:
     measured = run.measured
     rates = [f"{total / measured.seconds:,.0f}" for total in (run.n_rows, outcome.n_bytes / 2**20)]
-    seconds, peak = f"{measured.seconds:.1f}", as_bytes(measured.peak)
-    return [peak, seconds, *rates, measured.artifact[:_N_DIGITS], run.features]
+    seconds = f"{measured.seconds:.1f}"
+    cpu = "" if run is outcome.on_engine else f"{measured.cpu_seconds:.1f}"
+    peak = f"{as_bytes(measured.peak)}{' a worker' if run is outcome.on_engine else ''}"
+    return [peak, seconds, cpu, *rates, measured.artifact[:_N_DIGITS], run.features]
 
 
 def _compared(outcome: Outcome) -> str:
-    if outcome.in_memory is None:
+    if len(outcome.runs) == 1:
         return "all rows in memory have no room here: there is nothing to compare with"
-    is_same = same(outcome.within, outcome.in_memory)
-    return "[green]the same bits[/green]" if is_same else "[red]other bits[/red]"
+    return "[green]the same bits[/green]" if outcome.is_same else "[red]other bits[/red]"
 
 
 def _kept(outcome: Outcome) -> Table:
@@ -75,5 +78,13 @@ def _kept(outcome: Outcome) -> Table:
     return table
 
 
-_MEASURES = ("peak", "seconds", "rows a second", "MiB a second", "digest of plan", "of features")
+_MEASURES = (
+    "peak",
+    "seconds",
+    "CPU seconds",
+    "rows a second",
+    "MiB a second",
+    "digest of plan",
+    "of features",
+)
 _N_DIGITS = 16

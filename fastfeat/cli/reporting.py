@@ -90,6 +90,8 @@ _OPTIONS = (
     (r"\btransform\(data, history=earlier\)", "--history FILE"),
     (r"\bhistory='batch'", "--history batch"),
     (r"\bhistory=", "--history"),
+    (r"\bmemory=(?=['\"\d])", "--memory "),
+    (r"\bmemory=", "--memory"),
     (r"\btables=\{(['\"])(.+?)\1: table\}", r"--table \2=FILE"),
     (r"\bis not in tables=", "no --table names"),
     (r"\bbackend='(\w+)'", r"--backend \1"),

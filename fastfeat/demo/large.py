@@ -26,10 +26,11 @@ from fastfeat.errors import FastfeatError
 from fastfeat.io.host_memory import as_bytes, bytes_of, free_memory
 
 ROWS, PLAN = "rows", "plan.py"
+ENGINES = {"ray": "Ray", "spark": "Spark"}
 MEMORY_OF_ROWS = 3
 """In memory, fit and features take so many times the bytes of the rows."""
 DISK_OF_ROWS = 2
-_PERIOD_S = 0.05
+"""Files of rows and of features take so many times the bytes of the rows in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,9 @@ class Outcome:
         first_seconds: the first process, from its start to its end, over the first file.
         first: what it measured.
         within: the process under the limit.
+        on_engine: two workers of an engine; None without one.
         in_memory: the process with all rows in memory; None where they have no room.
+        engine: its name, or None.
         folder: where the files are.
     """
 
@@ -70,22 +73,30 @@ class Outcome:
     first_seconds: float
     first: Measured
     within: Run
+    on_engine: Run | None
     in_memory: Run | None
+    engine: str | None
     folder: Path
 
     @property
     def ok(self) -> bool:
         """Whether the limit held, and what was made is equal."""
-        held = self.within.measured.peak <= self.limit.n_bytes
-        return held and (self.in_memory is None or same(self.within, self.in_memory))
+        return self.within.measured.peak <= self.limit.n_bytes and self.is_same
+
+    @property
+    def runs(self) -> list[Run]:
+        """The processes that have made features of all rows, the one under the limit first."""
+        return [run for run in (self.within, self.on_engine, self.in_memory) if run is not None]
+
+    @property
+    def is_same(self) -> bool:
+        """Whether all of them have made the same plan and the same features, bit for bit."""
+        return len({(run.measured.artifact, run.features) for run in self.runs}) == 1
 
 
-def same(one: Run, other: Run) -> bool:
-    """Whether two processes have made the same plan and the same features, bit for bit."""
-    return (one.measured.artifact, one.features) == (other.measured.artifact, other.features)
-
-
-def run(folder: Path, step: Callable[[str], None], size: str, memory: str) -> Outcome:
+def run(
+    folder: Path, step: Callable[[str], None], size: str, memory: str, engine: str | None = None
+) -> Outcome:
     """Run the demo; payments and the fitted plan stay in a folder, features do not.
 
     Args:
@@ -93,12 +104,13 @@ def run(folder: Path, step: Callable[[str], None], size: str, memory: str) -> Ou
         step: is told what is being done.
         size: of the payments in memory, as of `bytes_of`.
         memory: the limit.
+        engine: "ray" or "spark", which does the same on two workers; None for neither.
 
     Raises:
         FastfeatError: a size is none, the disk is too small, another demo runs in the folder, or a
             process has failed.
     """
-    n_bytes, limited = bytes_of(size, "size"), bytes_of(memory)
+    n_bytes, limited = bytes_of(size, "--size"), bytes_of(memory)
     with _folder_of_its_own(folder):
         work = folder / "work"
         n_rows = rows_of(n_bytes)
@@ -114,14 +126,26 @@ def run(folder: Path, step: Callable[[str], None], size: str, memory: str) -> Ou
             within = _run(work, "within", folder / ROWS, memory, limit)
         shutil.copyfile(str(plan_module.__file__), folder / PLAN)
         (work / FITTED).replace(folder / FITTED)
-        in_memory = None
-        free = free_memory()
+        on_engine = in_memory = None
+        none, free = MemoryLimit(limited, ""), free_memory()
+        if engine is not None:
+            step(f"The same on two workers of {ENGINES[engine]}")
+            on_engine = _run(work, engine, folder / ROWS, memory, none)
         if free is None or free > MEMORY_OF_ROWS * n_bytes:
             step("The same, with all rows in memory")
-            none = MemoryLimit(limited, "")
-            in_memory = _run(work, "in_memory", folder / ROWS, memory, none)
+            in_memory = _run(work, "in memory", folder / ROWS, memory, none)
     return Outcome(
-        n_rows, n_bytes, has_made, limit, first_seconds, first, within, in_memory, folder
+        n_rows=n_rows,
+        n_bytes=n_bytes,
+        has_made=has_made,
+        limit=limit,
+        first_seconds=first_seconds,
+        first=first,
+        within=within,
+        on_engine=on_engine,
+        in_memory=in_memory,
+        engine=engine,
+        folder=folder,
     )
 
 
@@ -155,7 +179,8 @@ def _measured(work: Path, how: str, rows: Path, memory: str, limit: MemoryLimit)
 
 def _ended(code: int, limit: MemoryLimit) -> str:
     if limit.has_killed():
-        return f"the system has killed the process at its limit of {as_bytes(limit.n_bytes)}"
+        at = as_bytes(limit.n_bytes)
+        return f"the system has killed the process at its limit of {at}: give more --memory"
     return f"the process has ended with {code}"
 
 

@@ -18,7 +18,7 @@ from fastfeat.io.arrow import Table, pa
 
 ROWS_OF_GROUP = 125_000
 GROUPS_OF_FILE = 8
-_SEED = 20260101
+_SEED = 20260102
 _N_CARDS, _N_MERCHANTS, _N_COUNTRIES = 1_000_000, 50_000, 60
 _SHARE_MISSING = 1 / 20
 _FIRST_S, _MOST_S = 1_767_225_600, 40  # from 2026 on; seconds between payments
@@ -41,7 +41,7 @@ def payments(group: int, n_rows: int = ROWS_OF_GROUP) -> Table:
     at = _FIRST_S + number * _MOST_S // 2 + random.integers(0, _MOST_S // 2, n)
     columns: dict[str, Any] = {
         "payment": number,
-        "at": pa.array(at, pa.timestamp("s", "UTC")),
+        "at": pa.array(at * 1_000_000, pa.timestamp("us", "UTC")),  # as Spark has it
         "card": (random.random(n) ** 2 * _N_CARDS).astype(np.int64),
         "merchant": _texts("merchant-", _N_MERCHANTS, merchant),
         "country": _texts("C", _N_COUNTRIES, random.integers(0, _N_COUNTRIES, n, np.int32)),
@@ -119,7 +119,7 @@ def _write_file(folder: Path, file: int, n_rows: int) -> int:
 
 
 def _specified(folder: Path) -> dict[str, Any] | None:
-    """Return the specification of a folder's payments, or None where it has none that are whole."""
+    """Return the specification of the payments that a folder has whole; None without one."""
     try:
         return json.loads((folder / _SPECIFICATION).read_text("utf-8"))
     except (OSError, ValueError):

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastfeat.demo.large_plan import plan
+from fastfeat.errors import FastfeatError
 from fastfeat.io.host_memory import peak_memory
 from fastfeat.plan.keep.artifact import artifact_bytes
 
@@ -30,54 +31,71 @@ class Measured:
 
     Args:
         seconds: of fit and of the features of all rows, read and written, without the start.
-        peak: the most bytes that the process had in memory; 0 where the system does not say.
+        cpu_seconds: of all cores, of this process alone, with its start.
+        peak: the most bytes that the process had in memory, or a worker of an engine; 0 where the
+            system does not say.
         artifact: a digest of the bytes of the fitted plan, in hex digits.
         has_compiled: whether kernels were compiled, because none was kept.
     """
 
     seconds: float
+    cpu_seconds: float
     peak: int
     artifact: str
     has_compiled: bool
 
 
+def main(how: str, rows: str, folder: str, memory: str, report: str) -> None:
+    """Do the work, and write its measures.
+
+    Args:
+        how: "within" a budget, "in memory", or the name of an engine.
+        rows: a file or folder of payments.
+        folder: one that is there, for features and the fitted plan.
+        memory: the budget.
+        report: the file of the measures.
+    """
+    out = Path(folder) / FEATURES
+    match how:
+        case "within":
+            fitted, seconds, peak = _timed(lambda: within(rows, out, memory))
+        case "in memory":
+            fitted, seconds, peak = _timed(lambda: in_memory(rows, out))
+        case engine:
+            from fastfeat.demo import large_engines
+
+            run = large_engines.on_ray if engine == "ray" else large_engines.on_spark
+            fitted, seconds, peak = run(rows, out)
+    fitted.save(Path(folder) / FITTED)
+    digest = sha256(artifact_bytes(fitted.record)).hexdigest()
+    found = Measured(seconds, time.process_time(), peak, digest, "numba" in sys.modules)
+    Path(report).write_text(json.dumps(asdict(found)), "utf-8")
+
+
 def within(rows: str, out: Path, memory: str) -> FittedPlan:
     """Return the plan fitted in passes; the features of the rows are in a folder."""
-    fitted, _ = plan.fit_transform_to(rows, out / FEATURES, memory=memory)
-    return fitted
+    return plan.fit_transform_to(rows, out, memory=memory)[0]
 
 
-def in_memory(rows: str, out: Path, memory: str) -> FittedPlan:
+def in_memory(rows: str, out: Path) -> FittedPlan:
     """Return the plan fitted on all rows in memory; features are written from there."""
     from fastfeat.io.sinks.write import write_table
 
     fitted, features = plan.fit_transform(rows)
-    (out / FEATURES).mkdir()
-    write_table(features, out / FEATURES / "part-000000.parquet")
+    out.mkdir()
+    write_table(features, out / "part-000000.parquet")
     return fitted
 
 
-HOW: dict[str, Callable[[str, Path, str], Any]] = {"within": within, "in_memory": in_memory}
-
-
-def main(how: str, rows: str, out: str, memory: str, report: str) -> None:
-    """Do the work, and write its measures.
-
-    Args:
-        how: a name of `HOW`.
-        rows: a file or folder of payments.
-        out: a folder that is there, for features and the fitted plan.
-        memory: the budget.
-        report: the file of the measures.
-    """
+def _timed(work: Callable[[], FittedPlan]) -> tuple[FittedPlan, float, int]:
+    """Return a fitted plan, the seconds that it took, and the peak of this process."""
     started = time.perf_counter()
-    fitted = HOW[how](rows, Path(out), memory)
-    seconds = time.perf_counter() - started
-    fitted.save(Path(out) / FITTED)
-    digest = sha256(artifact_bytes(fitted.record)).hexdigest()
-    found = Measured(seconds, peak_memory() or 0, digest, "numba" in sys.modules)
-    Path(report).write_text(json.dumps(asdict(found)), "utf-8")
+    fitted = work()
+    return fitted, time.perf_counter() - started, peak_memory() or 0
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except FastfeatError as error:
+        sys.exit(str(error))

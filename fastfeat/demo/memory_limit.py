@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 GROUPS = Path("/sys/fs/cgroup")
-_OWN_GROUPS = Path("/proc/self/cgroup")
+OWN_GROUPS = Path("/proc/self/cgroup")
 _ENTER = """
 import os, resource, sys
 members, n_bytes, *command = sys.argv[1:]
@@ -75,7 +75,7 @@ def memory_limit(n_bytes: int) -> Generator[MemoryLimit]:
     Args:
         n_bytes: the most that they may take.
     """
-    for folder, files in _parents():
+    for folder, files in parents_of_groups():
         group = folder / f"fastfeat-demo-{os.getpid()}"
         try:
             limit = _group_limit(group, files, n_bytes)
@@ -103,13 +103,13 @@ def _group_limit(group: Path, files: tuple[str, ...], n_bytes: int) -> MemoryLim
     return limit if tried.returncode == 0 else None
 
 
-def _parents() -> Iterator[tuple[Path, tuple[str, str]]]:
+def parents_of_groups() -> Iterator[tuple[Path, tuple[str, str]]]:
     """Yield folders in which a group can be made that limits memory, with the files of limits.
 
     In version 2 a group that has processes has no limited ones in it: those above it are tried.
     """
     try:
-        text = _OWN_GROUPS.read_text()
+        text = OWN_GROUPS.read_text()
     except OSError:
         return
     if found := re.search(r"^0::(/.*)$", text, re.MULTILINE):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from fastfeat.errors import OutOfMemory
@@ -27,16 +30,19 @@ class Budget:
         taken = resident_memory()
         return self.n_bytes // 2 if taken is None else self.n_bytes - taken
 
-    def table_bytes(self) -> int:
+    def table_bytes(self, n_growing: int = 0) -> int:
         """Return the bytes of the next table that is read, so that all that it brings has room.
 
         A table is read while another one is worked on, and work takes a multiple of it.
+
+        Args:
+            n_growing: bytes of tables of keys, which are there twice and once more as they grow.
         """
         room = self.room()
         if room < self.n_bytes >> 3:
             pa.default_memory_pool().release_unused()
             room = self.room()
-        return min(MOST_TABLE, max(LEAST_TABLE, room // _SHARE))
+        return min(MOST_TABLE, max(LEAST_TABLE, (room - 2 * n_growing) // _SHARE))
 
     def is_exceeded(self) -> bool:
         """Whether more is taken, also when all that can be given back to the system is."""
@@ -80,6 +86,32 @@ def budget_of_free(free: int | None) -> Budget:
     return budget_of((resident_memory() or 0) + more // 4 * 3)
 
 
+@contextmanager
+def within(budget: Budget) -> Generator[None]:
+    """Let work of this thread ask a budget for room: see `has_room`."""
+    token = _current.set(budget)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def is_bounded() -> bool:
+    """Whether a budget bounds the work of this thread."""
+    return _current.get() is not None
+
+
+def has_room(n_bytes: int) -> bool:
+    """Whether so many bytes more leave others most of the room of a budget; True without one.
+
+    What would take more goes to disk, or takes longer.
+    """
+    budget = _current.get()
+    return budget is None or n_bytes * _LARGE_SHARE <= max(budget.room(), 0)
+
+
+_current: ContextVar[Budget | None] = ContextVar("budget", default=None)
+_LARGE_SHARE = 4
 _SHARE = 16
 _UNKNOWN_FREE = 4 << 30
 _LEAST_ROOM = 64 << 20

@@ -46,7 +46,7 @@ from fastfeat.engine.program import RowFailed
 from fastfeat.engine.tasks import LearnTask
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.expr import Expr
-from fastfeat.steps.keys import cpu_group_states, cpu_learner, cpu_ordered
+from fastfeat.steps.keys import cpu_group_states, cpu_learner, cpu_ordered, cpu_sorted_runs
 from fastfeat.steps.targets import cpu_states, cpu_time_folds
 
 
@@ -144,6 +144,8 @@ def test_rows_that_leave_memory_give_the_same_values(name: str, data: st.DataObj
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
         patched.setattr(cpu_ordered, "BLOCK_ROWS", data.draw(st.integers(1, 50)))
         patched.setattr(cpu_ordered, "RANGE_ROWS", data.draw(st.integers(1, 50)))
+        patched.setattr(cpu_sorted_runs, "BLOCK_KEYS", data.draw(st.integers(1, 5)))
+        patched.setattr(cpu_sorted_runs, "RANGE_KEYS", data.draw(st.integers(1, 20)))
 
         def add(state: Any, columns: Any, rows: Any) -> None:
             kind.learner.add(state, columns, rows)

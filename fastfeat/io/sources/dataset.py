@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
-from fastfeat.errors import FastfeatError, InvalidData, TypeMismatch, counted
+from fastfeat.errors import FastfeatError, InvalidData, TypeMismatch, UnknownColumn, counted
 from fastfeat.io.arrow import Array, DataType, Schema, pa
 from fastfeat.io.sources.addresses import naming
 from fastfeat.io.sources.file_parts import FilePart, delimited_parts, file_part
@@ -25,10 +25,12 @@ from fastfeat.io.sources.locations import (
     Located,
     check_once,
     file_at,
+    hint_of_folders,
     located,
     partition_columns,
 )
 from fastfeat.io.sources.parts import OpenedPart, Part, TablePart, common_columns
+from fastfeat.io.sources.scratch import Scratch
 from fastfeat.io.sources.tables import check_unread, note_read, select, table_in_memory
 
 
@@ -41,12 +43,14 @@ class Dataset:
         parts: in the order of their rows.
         at_odds: why a column is not in the schema, which is the error of reading it.
         is_once: whether it can be read once alone.
+        scratch: columns of it as they are in memory, on disk; None without.
     """
 
     schema: Schema
     parts: tuple[Part, ...]
     at_odds: Mapping[str, FastfeatError] = field(default_factory=dict[str, FastfeatError])
     is_once: bool = False
+    scratch: Scratch | None = None
 
     @property
     def n_rows(self) -> int | None:
@@ -92,6 +96,48 @@ class Dataset:
                 error = self.at_odds[name]
                 raise type(error)(*error.args)
 
+    def check_unchanged(self) -> None:
+        """Raise where a file of this machine is no longer what it was.
+
+        Raises:
+            InvalidData: it is named.
+        """
+        for part in self.parts:
+            if isinstance(part, FilePart) and part.at.is_local:
+                part.at.check_unchanged()
+
+    @property
+    def readings_that_pay(self) -> int | None:
+        """The number of further readings for which a scratch copy pays; None where it never does.
+
+        To write a copy takes about half as long as to decode Parquet; to parse text takes more.
+        """
+        match self.parts[0]:
+            case TablePart():
+                return None
+            case FilePart(format="ipc_file" | "ipc_stream", at=at) if at.is_local:
+                return None
+            case FilePart(format="parquet", at=at) if at.is_local:
+                return 2
+            case _:
+                return 1
+
+    def check_folders(self, columns: Sequence[str]) -> None:
+        """Raise where the name of a folder above the files has a column that they lack.
+
+        Raises:
+            UnknownColumn: it says what to give instead.
+        """
+        for name in columns:
+            if name in self.schema.names or name in self.at_odds:
+                continue
+            files = (part.name for part in self.parts if isinstance(part, FilePart))
+            hint = hint_of_folders(name, files)
+            if hint:
+                raise UnknownColumn(
+                    f"the data lacks the column {name!r}, which the plan reads.{hint}"
+                )
+
     def check_passes(self, n_passes: int) -> None:
         """Raise where the rows are read more often than they can be.
 
@@ -130,9 +176,7 @@ def dataset_of(data: Any) -> Dataset:
         case str() | os.PathLike():
             return _of_files(located(cast("str", data)))
         case [*paths] if paths and all(isinstance(path, str | os.PathLike) for path in paths):
-            files = [file for path in paths for file in located(path)]
-            check_once(files)
-            return _of_files(files)
+            return _of_files([file for path in paths for file in located(path)])
         case pa.RecordBatchReader() | Iterator():
             return _of_once(data)
         case _ if callable(data):
@@ -229,6 +273,7 @@ def _of_once(reader: Any) -> Dataset:
 
 def _of_files(files: Sequence[Located]) -> Dataset:
     """Return files, all of one format, with the columns of their partitions."""
+    check_once(files)
     formats = [_format(file, is_alone=len(files) == 1) for file in files]
     for file, file_format in zip(files, formats, strict=True):
         if file_format != formats[0]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from fastfeat.io.arrow import RecordBatch, Schema, Table, call, pa, parquet_modu
 from fastfeat.io.columns.strings import text_array
 from fastfeat.io.sources.formats import SUFFIXES, Format, format_of_bytes, format_of_name
 from fastfeat.io.sources.frames import check_unique, rows_only
+from fastfeat.io.sources.locations import no_file
 
 
 def read_file(path: Path, columns: Sequence[str] | None) -> Table:
@@ -49,6 +51,8 @@ def file_schema(path: Path) -> Schema:
 
 def _format(path: Path) -> Format:
     """Return the format of a file that exists."""
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise no_file(str(path))  # to open a pipe may take for ever
     try:
         with path.open("rb") as file:
             start = file.read(8)

@@ -6,9 +6,11 @@ import importlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 from urllib.parse import unquote
 
 from fastfeat.errors import InvalidData, shortened
@@ -70,6 +72,16 @@ def located(given: str | os.PathLike[str]) -> list[Located]:
     text = os.fspath(given)
     if "\0" in text:
         raise InvalidData(f"{text!r}: a path holds no NUL character")
+    try:
+        return _located(text)
+    except UnicodeError as error:
+        raise InvalidData(
+            f"{text!r}: a name of a file is no text in UTF-8: {error}. Rename it"
+        ) from error
+
+
+def _located(text: str) -> list[Located]:
+    text.encode()  # raises, where the system's bytes of it are no text
     filesystem, path, prefix = opened(text)
     found = _info(filesystem, path, text)
     text, kinds = without_secrets(text), _fs().FileType
@@ -79,7 +91,17 @@ def located(given: str | os.PathLike[str]) -> list[Located]:
         return _in_folders(filesystem, [path], path, text, prefix)
     if WILD.search(path):
         return _matching(filesystem, path, text, prefix)
+    if found.type == kinds.Unknown:
+        raise no_file(text)
     raise InvalidData(f"no such file: {text}")
+
+
+def no_file(path: str) -> InvalidData:
+    """Return the error of a path that is that of a pipe, a socket or a device."""
+    return InvalidData(
+        f"{path} is neither a file nor a folder: a pipe is read once. Give pyarrow's reader of it, "
+        "or write it to a file"
+    )
 
 
 def file_at(filesystem: Any, path: str) -> Located:
@@ -92,6 +114,37 @@ def file_at(filesystem: Any, path: str) -> Located:
     if found.type != _fs().FileType.File:
         raise InvalidData(f"no such file: {path}")
     return _file(filesystem, found, "", "")
+
+
+def is_match(name: str, part: str) -> bool:
+    """Return whether a name in a folder is one that a part of a pattern has."""
+    is_passed_over = is_hidden(name) and not part.startswith(("_", "."))
+    return not is_passed_over and fnmatchcase(name, part)
+
+
+def paths_of(given: Any) -> list[str]:
+    """Return the paths, folders, patterns and addresses of data as a user gives it."""
+    each = cast("Sequence[object]", given if isinstance(given, list | tuple) else [given])
+    return [os.fspath(cast("str", one)) for one in each if isinstance(one, str | os.PathLike)]
+
+
+def hint_of_folders(name: str, paths: Iterable[str]) -> str:
+    """Return the end of a message about a column that data lacks, if a folder above it is named so.
+
+    Args:
+        name: of the column.
+        paths: as they are given, or those of files.
+    """
+    for path in paths:
+        for folder in path.split("/"):
+            key, sign, _ = folder.partition("=")
+            if sign and unquote(key) == name and not WILD.search(folder):
+                pattern = f"{path[: path.index(folder)]}{key}=*"
+                return (
+                    f" Its value is in the name of the folder {folder!r}, and folders are columns "
+                    f"below what is given: give the folder above, or a pattern, {pattern!r}"
+                )
+    return ""
 
 
 def partition_columns(files: Sequence[Located]) -> dict[str, Array]:
@@ -127,12 +180,52 @@ def _in_folders(
     found = [
         _file(filesystem, info, prefix, base)
         for folder in folders
-        for info in _infos(filesystem, folder, text, recursive=True)
-        if info.type == _fs().FileType.File and not is_hidden(_below(info.path, folder))
+        for info in _all_below(filesystem, folder, text)
+        if _is_file(info) and not is_hidden(_below(info.path, folder))
     ]
     if not found:
         raise InvalidData(f"{text}: there is no file in it (names that begin with _ or . aside)")
     return sorted(found, key=_order)
+
+
+def _all_below(filesystem: Any, folder: str, text: str) -> Iterator[Any]:
+    """Yield files in a folder and below; those in folders that are passed over are left out."""
+    if filesystem.type_name != "local":
+        yield from _infos(filesystem, folder, text, recursive=True)
+        return
+    for info in _infos(filesystem, folder, text):
+        if info.type != _fs().FileType.Directory:
+            yield info
+        elif not is_hidden(info.base_name):
+            _check_leads_on(info.path)
+            yield from _all_below(filesystem, info.path, text)
+
+
+def _check_leads_on(folder: str) -> None:
+    """Raise where a folder is a link to one that it is in itself.
+
+    Raises:
+        InvalidData: it is.
+    """
+    if os.path.islink(folder):
+        target = os.path.realpath(folder)
+        if Path(os.path.realpath(os.path.dirname(folder))).is_relative_to(target):
+            raise InvalidData(
+                f"{folder} is a link to a folder that it is in, {target}: its files would be there "
+                "without end. Give a pattern, or the folders one by one"
+            )
+
+
+def _is_file(info: Any) -> bool:
+    """Return whether something in a folder is a file.
+
+    Raises:
+        InvalidData: it is a link to what is not there.
+    """
+    kinds = _fs().FileType
+    if info.type == kinds.NotFound and not is_hidden(info.base_name):
+        raise InvalidData(f"{info.path} is a link to a file that is not there")
+    return info.type == kinds.File
 
 
 def _matching(filesystem: Any, pattern: str, text: str, prefix: str) -> list[Located]:
@@ -145,9 +238,7 @@ def _matching(filesystem: Any, pattern: str, text: str, prefix: str) -> list[Loc
     for info in _matches(filesystem, base, parts[n_fixed:], text):
         found[info.path] = info
     folders = [path for path, info in found.items() if info.type == kinds.Directory]
-    files = {
-        p: _file(filesystem, i, prefix, base) for p, i in found.items() if i.type == kinds.File
-    }
+    files = {p: _file(filesystem, i, prefix, base) for p, i in found.items() if _is_file(i)}
     if folders and not files:
         return _in_folders(filesystem, folders, base, text, prefix)
     if not files:
@@ -165,12 +256,11 @@ def _matches(filesystem: Any, folder: str, parts: list[str], text: str) -> Itera
     for info in _infos(filesystem, folder, text):
         name = info.path.rpartition("/")[2]
         is_folder = info.type == _fs().FileType.Directory
-        if is_hidden(name) and not part.startswith(("_", ".")):
-            continue
         if part == "**":
-            if is_folder:
+            if is_folder and not is_hidden(name):
+                _check_leads_on(info.path)
                 yield from _matches(filesystem, info.path, parts, text)
-        elif fnmatchcase(name, part):
+        elif is_match(name, part):
             if not rest:
                 yield info
             elif is_folder:
@@ -210,26 +300,47 @@ def _info(filesystem: Any, path: str, text: str) -> Any:
 
 
 def _infos(filesystem: Any, folder: str, text: str, *, recursive: bool = False) -> list[Any]:
+    """Return all entries of a folder; links to what is not there are of the type NotFound."""
     selector = _fs().FileSelector(folder, allow_not_found=True, recursive=recursive)
     with naming(text, filesystem):
-        return filesystem.get_file_info(selector)
+        found = filesystem.get_file_info(selector)
+        if filesystem.type_name != "local" or not os.path.isdir(folder):
+            return found
+        with os.scandir(folder) as entries:
+            links = [of.name for of in entries if of.is_symlink() and not os.path.exists(of)]
+        paths = (f"{folder.rstrip('/')}/{name}" for name in links)
+        return [*found, *(_fs().FileInfo(path, _fs().FileType.NotFound) for path in paths)]
 
 
 def check_once(files: Sequence[Located]) -> None:
-    """Raise where a file is among others twice.
+    """Raise where a file is among others twice, also by a link.
 
     Raises:
         InvalidData: its rows would count twice.
     """
-    seen: set[tuple[str, str]] = set()
+    first: dict[object, Located] = {}
     twice: list[str] = []
     for file in files:
-        key = file.filesystem.type_name, file.filesystem.normalize_path(file.path)
-        if key in seen:
+        before = first.setdefault(_identity(file), file)
+        if before is not file and _is_same(before, file):
             twice.append(file.name)
-        seen.add(key)
     if twice:
         raise InvalidData(f"given twice, so that its rows would count twice: {shortened(twice)}")
+
+
+def _identity(file: Located) -> object:
+    """Return a key that two names of one file share."""
+    if file.is_local:
+        with suppress(OSError):  # it is gone meanwhile, which is told when it is read
+            found = os.stat(file.path)
+            return found.st_dev, found.st_ino
+    return file.filesystem.type_name, file.path
+
+
+def _is_same(file: Located, other: Located) -> bool:
+    """Return whether two names of one identity are one file, and no hard links to one content."""
+    is_local = file.is_local
+    return not is_local or os.path.realpath(file.path) == os.path.realpath(other.path)
 
 
 def _fs() -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastfeat.errors import FastfeatError, InvalidData, TypeMismatch, UnknownColumn
 from fastfeat.io.arrow import DataType, Schema, Table, pa
@@ -13,6 +13,20 @@ from fastfeat.io.sources.file_parts import FilePart
 from fastfeat.io.sources.frames import check_unique, rows_only
 from fastfeat.io.sources.tables import table_in_memory
 from fastfeat.io.sources.widening import widened
+
+
+class Origin(NamedTuple):
+    """The place where some rows of a table come from.
+
+    Args:
+        first_row: the first of them, by its number in the data set.
+        name: of the file, or what messages call the part.
+        row_in_part: the number of that row there.
+    """
+
+    first_row: int
+    name: str
+    row_in_part: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,35 +4,23 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 from fastfeat.errors import InvalidData, Overflow, TypeMismatch, counted
-from fastfeat.io.arrow import Schema, Table, pa
+from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa
 from fastfeat.io.columns.types import column_text
 from fastfeat.io.sources.dataset import Dataset, Part
 from fastfeat.io.sources.frames import rows_only
+from fastfeat.io.sources.parts import Origin
+from fastfeat.io.sources.scratch import Scratch, keeping
 from fastfeat.io.sources.widening import in_type, widened
 
 MOST_BYTES = 1 << 26
 _ROW = re.compile(r"\brow ([\d,]*\d)\b")
-
-
-class Origin(NamedTuple):
-    """The place where some rows of a table come from.
-
-    Args:
-        first_row: the first of them, by its number in the data set.
-        name: of the file, or what messages call the part.
-        row_in_part: the number of that row there.
-    """
-
-    first_row: int
-    name: str
-    row_in_part: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +78,7 @@ def scan(
     *,
     start: int = 0,
     stop: int | None = None,
+    keep: Sequence[str] = (),
 ) -> Generator[Scanned]:
     """Return the rows of a data set, in order, in tables that are small enough.
 
@@ -104,6 +93,8 @@ def scan(
             function is asked before each table, by the thread that reads.
         start: number of the first row; row groups before it are not decoded.
         stop: number of the row behind the last one; None for all.
+        keep: columns that the scratch copy of the data set, if it has one, takes of a scan of all
+            rows. Those that it has by then come from there.
 
     Raises:
         UnknownColumn, TypeMismatch: a column that differs between parts.
@@ -121,7 +112,11 @@ def scan(
     there = set(dataset.schema.names)
     names = [name for name in wanted if name in there]
     asked = most_bytes if callable(most_bytes) else lambda: most_bytes
-    return _ahead(_packed(dataset, names, asked, start, stop))
+    if dataset.scratch is None:
+        return _ahead(_packed(dataset, names, asked, start, stop))
+    kept = [name for name in keep if name in names] if start == 0 and stop is None else []
+    end = sys.maxsize if stop is None else stop
+    return _ahead(_through(dataset, dataset.scratch, names, asked, range(start, end), kept))
 
 
 def _ahead(tables: Generator[Scanned]) -> Generator[Scanned]:
@@ -138,6 +133,57 @@ def _ahead(tables: Generator[Scanned]) -> Generator[Scanned]:
                 thread.submit(tables.close)
             except RuntimeError:  # the interpreter ends: its threads are done, and take no more
                 tables.close()
+
+
+def _through(
+    dataset: Dataset,
+    scratch: Scratch,
+    names: Sequence[str],
+    most_bytes: Callable[[], int],
+    wanted: range,
+    keep: Sequence[str],
+) -> Generator[Scanned]:
+    """Yield tables, of which columns come from a scratch copy that has them, or go there."""
+    there = [name for name in names if name in scratch.pieces]
+    rest = [name for name in names if name not in scratch.pieces]
+    if there and not rest:
+        dataset.check_unchanged()
+        yield from _copied(scratch, names, most_bytes, wanted)
+        return
+    kept = keeping(scratch, [name for name in keep if name in rest])
+    stop = None if wanted.stop == sys.maxsize else wanted.stop
+    share = len(rest) / max(1, len(names))
+    tables = _packed(dataset, rest, lambda: int(most_bytes() * share), wanted.start, stop)
+    seconds, began = 0.0, time.perf_counter()
+    for scanned in tables:
+        seconds += time.perf_counter() - began
+        table, first = scanned.table, scanned.first_row
+        kept.add(table, scanned.origins, seconds)
+        if there and table.num_rows:
+            of_copy = scratch.rows(there, first, first + table.num_rows)
+            both = {**_columns(table), **_columns(of_copy)}
+            table = pa.table({name: both[name] for name in names})
+        yield replace(scanned, table=table)
+        began = time.perf_counter()
+    kept.close()
+
+
+def _columns(table: Table) -> dict[str, ChunkedArray]:
+    return dict(zip(table.column_names, table.columns, strict=True))
+
+
+def _copied(
+    scratch: Scratch, names: Sequence[str], most_bytes: Callable[[], int], wanted: range
+) -> Generator[Scanned]:
+    """Yield tables of columns that a scratch copy has; one at least."""
+    assert scratch.n_rows is not None
+    first, end = min(wanted.start, scratch.n_rows), min(wanted.stop, scratch.n_rows)
+    while True:
+        stop = min(scratch.stop_of(names, most_bytes(), first), end)
+        yield Scanned(scratch.rows(names, first, stop), first, scratch.origins_of(first, stop))
+        first = stop
+        if first >= end:
+            return
 
 
 def _packed(

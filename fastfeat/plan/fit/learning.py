@@ -110,8 +110,7 @@ def shares_of_rows(learning: Learning, data: Any, n_shares: int) -> NDArray[np.i
     prepared, columns = learning.prepared, columns_of(learning.keys)
     table = read_columns(data, columns, features=prepared.plan.nodes)
     if not columns:
-        numbers: NDArray[np.int64] = np.arange(table.num_rows) % n_shares
-        return numbers
+        return np.arange(table.num_rows, dtype=np.int64) % np.int64(n_shares)
     zones = prepared.zones
     known = ("share", n_shares)
     if known not in learning.shared:

@@ -6,6 +6,7 @@ Tasks learn as soon as what they read is learnt, so that there are as few passes
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -80,11 +81,14 @@ class Learning:
         return self.shared[_COLUMNS]
 
     def _columns(self) -> list[str]:
-        is_over = self.round is None
-        schedule = self.prepared.typed.schedule("training") if is_over else self.schedule
-        kept = self.prepared.plan.keep if is_over else ()
-        read = [*dict.fromkeys((*_columns_read(schedule), *kept))]
+        read = self.columns_of_features if self.round is None else columns_read(self.schedule)
         return read or self.prepared.plan.columns[:1] or self.empty.column_names[:1]
+
+    @property
+    def columns_of_features(self) -> list[str]:
+        """The columns that the features of training rows read, and those that stand beside them."""
+        schedule = self.prepared.typed.schedule("training")
+        return [*dict.fromkeys((*columns_read(schedule), *self.prepared.plan.keep))]
 
     @property
     def most_rounds(self) -> int:
@@ -140,7 +144,7 @@ def _pieces_of(value: Constant) -> Iterator[Any]:
             yield repr(value).encode()
 
 
-def _columns_read(schedule: Schedule) -> list[str]:
+def columns_read(schedule: Schedule) -> list[str]:
     """Return the columns of the data that tasks read."""
     read = dict.fromkeys(place for task in schedule.tasks for place in task.reads)
     columns = (schedule.columns[place] for place in read)
@@ -186,6 +190,25 @@ def _ready(schedule: Schedule, known: set[int]) -> set[int]:
         for k, task in enumerate(schedule.tasks)
         if not lacking[k] and not known.issuperset(task.learns)
     }
+
+
+def readings_to_come(learning: Learning) -> Counter[str]:
+    """Return how often the rounds behind the next one read each column, about.
+
+    Tasks may take fewer rounds than they can, and what turns out infinite is read once more.
+    """
+    whole, now = learning.prepared.typed.schedule(PURPOSE), learning.round or 0
+    values = whole.values
+    coming = [
+        (k, max(task.round, now), max(task.round, now) + task.n_rounds)
+        for k, task in enumerate(whole.tasks)
+        if any(values[place].origin not in learning.learnt for place in task.learns)
+    ]
+    found = Counter[str]()
+    for of in range(now + 1, max((stop for _, _, stop in coming), default=0)):
+        active = {k for k, first, stop in coming if first <= of < stop}
+        found.update(columns_read(_needed(whole, active)))
+    return found
 
 
 def _in_doubt(schedule: Schedule, values: set[int]) -> set[int]:

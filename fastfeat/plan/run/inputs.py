@@ -40,6 +40,7 @@ from fastfeat.io.columns.strings import string_codes, string_equal, string_valid
 from fastfeat.io.columns.types import UnsupportedType, column_text, schema_of, storage_type
 from fastfeat.io.columns.wide import columns_in_place
 from fastfeat.io.device import DeviceArray, DeviceTable, holds_device_memory
+from fastfeat.io.sources.locations import hint_of_folders, paths_of
 from fastfeat.io.sources.read import column_names, read_table
 from fastfeat.ir.node import Column, Node
 from fastfeat.ir.show import names_of
@@ -345,7 +346,8 @@ def absence_hint(
         label: the plan's label, by name, where that is an expression.
     """
     names = column_names(data) or []
-    return (
+    of_folders = hint_of_folders(name, paths_of(data))
+    return (of_folders and f"{of_folders}.") + (
         _pandas_hint(name, data)
         or _separator_hint(names)
         or _made_hint(name, features or {}, "a feature")

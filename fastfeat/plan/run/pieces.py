@@ -95,6 +95,7 @@ def pieces_of(
         TypeMismatch: files differ in a column that is read.
     """
     dataset.check([*columns, *if_there])
+    dataset.check_folders(columns)
     read_columns(pa.Table.from_batches([], dataset.schema), columns)
     there = set(dataset.schema.names)
     names = [name for name in dict.fromkeys([*columns, *if_there]) if name in there]

@@ -7,9 +7,8 @@ has, where the data is in files that are as they were.
 from __future__ import annotations
 
 import hashlib
-import os
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
@@ -18,10 +17,8 @@ from typing import Any, cast
 
 from fastfeat.errors import (
     FastfeatError,
-    InvalidPlan,
     OutputError,
     counted,
-    did_you_mean,
     reason_of,
 )
 from fastfeat.io.arrow import Table, ipc_stream, pa
@@ -33,11 +30,10 @@ from fastfeat.io.sinks.output_folder import add_part, finished, publish, unfinis
 from fastfeat.io.sinks.partitions import check_columns
 from fastfeat.io.sinks.parts import group_rows_of, part_rows_of, parts_of, regrouped
 from fastfeat.io.sources.dataset import Dataset
-from fastfeat.io.sources.file_parts import FilePart
-from fastfeat.io.sources.formats import SUFFIXES, Format
-from fastfeat.io.sources.locations import is_hidden
+from fastfeat.io.sources.formats import Format
 from fastfeat.ir.node import TableColumn
 from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.layout import Layout, check_beside
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
 from fastfeat.plan.run.pieces import MOST_BYTES, Pieces, known_tables, pieces_of_later_rows
 from fastfeat.plan.run.window_columns import history_of
@@ -45,113 +41,6 @@ from fastfeat.progress import Step, doing, rate_told
 
 PLAN_KEY = "fastfeat.plan"
 """The key of the digest of the fitted plan in the metadata of files."""
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """The way in which features are laid out in files.
-
-    Args:
-        target: the file or the folder.
-        form: that of a folder, a word of `FOLDER_FORMATS`; or the format of a file.
-        is_folder: whether it is a folder.
-        partition_by: columns whose values name folders.
-        part_rows: rows of a part; None for as many as make about 256 MiB.
-    """
-
-    target: Path
-    form: str
-    is_folder: bool
-    partition_by: tuple[str, ...] = ()
-    part_rows: int | None = None
-
-
-def layout_of(
-    out: str | os.PathLike[str],
-    file_format: str | None = None,
-    partition_by: str | Sequence[str] = (),
-    part_rows: int | None = None,
-) -> Layout:
-    """Return the layout of an output, of arguments as a user gives them.
-
-    Args:
-        out: a file with the suffix of a format, or a folder.
-        file_format: of the files of a folder: a word of `FOLDER_FORMATS`; None for Parquet.
-        partition_by: columns whose values name folders.
-        part_rows: rows of a part of a folder.
-
-    Raises:
-        InvalidPlan: a word that is none, or options of folders for a file.
-        LibraryUnavailable: the library of a form is not installed.
-    """
-    given = Path(out)
-    target = given if given.name not in ("", "..") else given.resolve()
-    columns = (partition_by,) if isinstance(partition_by, str) else tuple(partition_by)
-    named = SUFFIXES.get(target.suffix.lower())
-    if part_rows is not None and (type(part_rows) is not int or part_rows < 1):
-        raise InvalidPlan(f"part_rows={part_rows!r}: takes a number of rows, from 1")
-    if file_format is not None and file_format not in FOLDER_FORMATS:
-        hint = did_you_mean(file_format, FOLDER_FORMATS)
-        raise InvalidPlan(f"format={file_format!r}: is none of {', '.join(FOLDER_FORMATS)}.{hint}")
-    if named is not None and names_file(target):
-        if columns or part_rows is not None or file_format is not None:
-            raise InvalidPlan(
-                f"format=, partition_by= and part_rows= are for folders, and {target} is a file by "
-                "its suffix. Name a folder"
-            )
-        return Layout(target, named, is_folder=False)
-    form = file_format or _BY_SUFFIX.get(target.suffix, "parquet")
-    if file_format is None and target.suffix and form == "parquet" and not target.is_dir():
-        raise InvalidPlan(
-            f"{target}: {target.suffix!r} is the suffix of no format. A file has one of "
-            f"{', '.join(SUFFIXES)}; of a folder with such a name say format='parquet'"
-        )
-    FOLDER_FORMATS[form].check_installed()
-    if columns and not FOLDER_FORMATS[form].has_partitions:
-        raise InvalidPlan(f"partition_by=: format={form!r} has no partitions")
-    return Layout(target, form, True, columns, part_rows)
-
-
-_BY_SUFFIX = {".lance": "lance", ".delta": "delta"}
-
-
-def names_file(out: Path) -> bool:
-    """Return whether an output is a file, by its suffix."""
-    return out.suffix.lower() in SUFFIXES and not out.is_dir()
-
-
-def check_beside(target: Path, data: Any, *read: Dataset | str | None) -> None:
-    """Raise where an output would replace a file that is read, or be read as data the next time.
-
-    Args:
-        target: the file or the folder.
-        data: the data as a user gives it, which may be a folder.
-        read: data sets, of which some are in files.
-
-    Raises:
-        OutputError: it is one of their files, or in the folder of the data, or nowhere.
-    """
-    try:
-        own = target.resolve()
-    except OSError as error:  # the folder that a process is in may be gone
-        raise OutputError(f"cannot write {target}: {reason_of(error)}") from error
-    for dataset in read:
-        parts = dataset.parts if isinstance(dataset, Dataset) else ()
-        if any(
-            isinstance(part, FilePart) and Path(part.at.name).resolve() == own for part in parts
-        ):
-            raise OutputError(
-                f"{target} is a file of the data, which its features would replace. Name another"
-            )
-    given = cast("str", data) if isinstance(data, (str, os.PathLike)) else own
-    folder = Path(given).resolve()
-    if folder == own or not own.is_relative_to(folder) or not folder.is_dir():
-        return
-    if not is_hidden(own.relative_to(folder).as_posix()):
-        raise OutputError(
-            f"{target} is in the folder of the data: its features would be rows of the data the "
-            "next time. Name a place beside it"
-        )
 
 
 def write_features(
@@ -245,7 +134,9 @@ def write_later_rows(
         folder=parent if parent.is_dir() else None,
         on_violation=on_violation,
     )
-    check_beside(layout.target, data, pieces.dataset, earlier)
+    of_lookup = tables.values() if isinstance(tables, Mapping) else ()
+    given = () if isinstance(earlier, str) else (history,)
+    check_beside(layout, data, *given, *of_lookup, read=(pieces.dataset, earlier))
     of_tables = digest_of_tables(known, list(fitted.table_columns))
     return write_features(pieces, layout, digest, of_tables, earlier)
 

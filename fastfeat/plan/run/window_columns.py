@@ -123,7 +123,7 @@ class Bound:
 
 
 def bound_of(fitted: Fitted, tables: Tables, backend: str) -> Bound:
-    """Return what a fitted plan binds functions of later rows to."""
+    """Return the types and tables that functions of a fitted plan are bound to."""
     return Bound(
         fitted.types,
         fitted.inputs,
@@ -341,7 +341,7 @@ def _n_shares(source: RowSource, columns: Sequence[str]) -> int:
 def _split(
     work: _Work, dataset: Dataset, given: Sequence[_Place], first: int, stack: ExitStack
 ) -> tuple[ShareWriter, tuple[Origin, ...]]:
-    """Return what has written the rows of each share, in order, and where rows come from.
+    """Return the writer of the rows of each share, in order, and the places that rows come from.
 
     Args:
         work: the stage.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,8 +32,11 @@ from fastfeat.dtypes import DType
 from fastfeat.engine.cpu.kernels import n_parts, n_tables, runner
 from fastfeat.engine.learner import Learner, Learnt, Packed, Rows, TaskLearner
 from fastfeat.engine.storage import storage
+from fastfeat.io.budget import has_room
 from fastfeat.ir.node import Params
+from fastfeat.steps.keys import cpu_group_rows as keeping
 from fastfeat.steps.keys import cpu_ordered as ordering
+from fastfeat.steps.keys.cpu_group_rows import GroupRows, bytes_of_moments
 from fastfeat.steps.keys.cpu_groups import (
     Rows as RowsOfGroups,
 )
@@ -106,6 +109,7 @@ class GroupsState:
             come: statistics of many groups are found one partition after the other, and rows that
             take less memory than sums of all groups are added to those of another state.
         table: moments of the rows, but the first.
+        kept: the rows, where moments of all groups would take too much of a budget.
         rows: the rows by group and value, where their order is needed.
     """
 
@@ -114,6 +118,7 @@ class GroupsState:
     n_rows: int
     first: tuple[Task, Partitions] | None
     table: Table | None
+    kept: GroupRows | None
     rows: OrderedRows | None
 
 
@@ -144,12 +149,16 @@ def _needs(spec: Spec) -> Needs:
 
 def _start(spec: Spec, hint: None) -> GroupsState:
     needs, element = _needs(spec), storage(spec.dtype)
-    table = rows = None
+    table = kept = rows = None
     if needs.level is not None:
-        table = new_table(element, spec.n_groups, needs.level, needs.extremes)
+        n_bytes = bytes_of_moments(spec.n_groups, needs.level, needs.extremes)
+        if has_room(n_bytes):
+            table = new_table(element, spec.n_groups, needs.level, needs.extremes)
+        else:
+            kept = keeping.no_rows(element, spec.n_groups)
     if needs.order:
         rows = OrderedRows(element, spec.n_groups)
-    return GroupsState(spec, needs, 0, None, table, rows)
+    return GroupsState(spec, needs, 0, None, table, kept, rows)
 
 
 def _add(state: GroupsState, columns: Mapping[Any, Any], rows: Rows) -> None:
@@ -160,6 +169,8 @@ def _add(state: GroupsState, columns: Mapping[Any, Any], rows: Rows) -> None:
         parts = n_tables(len(groups))
     if state.rows is not None:
         ordering.keep(state.rows, chunks, groups)
+    if state.kept is not None:
+        keeping.keep(state.kept, chunks, groups)
     if state.table is not None and len(groups):
         level = state.table.moments.level
         if state.n_rows == 0 and _is_kept(state, len(groups)):
@@ -185,7 +196,11 @@ def _is_large(state: GroupsState) -> bool:
 
 
 def _summed(state: GroupsState) -> Table:
-    """Return the table, with the rows of the first batch added."""
+    """Return the table, with all rows added that were kept."""
+    if state.kept is not None:
+        assert state.needs.level is not None
+        state.table = keeping.table_of(state.kept, state.needs.level, state.needs.extremes)
+        state.kept = None
     assert state.table is not None
     if state.first is not None:
         _, partitions = state.first
@@ -195,7 +210,9 @@ def _summed(state: GroupsState) -> Table:
 
 
 def _merge(a: GroupsState, b: GroupsState) -> GroupsState:
-    if a.table is not None:
+    if a.kept is not None and b.kept is not None and a.spec.n_groups == b.spec.n_groups:
+        a.kept = keeping.join(a.kept, b.kept)
+    elif a.needs.level is not None:
         a.table = _joined_tables(a, b)
     if a.rows is not None and b.rows is not None:
         a.rows = ordering.join(a.rows, b.rows)
@@ -221,35 +238,54 @@ def _next(state: GroupsState) -> Learnt:
         parts = n_parts(state.n_rows)
         read = statistics_in(*state.first, statistics, runner(_RUN), parts)
         return Learnt(tuple(Groups(one, one == one) for one in read))
-    moments = None if state.table is None else moments_in(_summed(state), runner(_RUN))
     found: dict[int, Groups] = {}
-    for k, (name, params) in enumerate(spec.wanted):
-        if not reads_order(name):
-            found[k] = learnt(_rows_of(state, spec.n_groups, moments), name, params)
-    if state.rows is not None:
-        ranges = [
-            [
-                learnt(_rows_of(state, len(ordered.counts), moments, ordered), name, params)
-                for name, params in spec.wanted
-                if reads_order(name)
-            ]
-            for _, ordered in ordering.ranges_in_order(state.rows)
-        ]
-        places = [k for k, (name, _) in enumerate(spec.wanted) if reads_order(name)]
-        found |= zip(places, map(_joined, zip(*ranges, strict=True)), strict=True)
+    for of_order, ranges in ((False, _moments_of(state)), (True, _order_of(state))):
+        places = [k for k, (name, _) in enumerate(spec.wanted) if reads_order(name) == of_order]
+        for first, rows in ranges:
+            for k in places:
+                name, params = spec.wanted[k]
+                _put(found, k, learnt(rows, name, params), first, spec.n_groups)
     return Learnt(tuple(found[k] for k in range(len(spec.wanted))))
 
 
-def _joined(ranges: Sequence[Groups]) -> Groups:
-    """Return the values of all groups, from those of neighbouring ones."""
-    if len(ranges) == 1:
-        return ranges[0]
-    values, present = ([getattr(one, name) for one in ranges] for name in ("values", "present"))
-    return Groups(np.concatenate(values), np.concatenate(present))
+def _moments_of(state: GroupsState) -> Iterator[tuple[int, RowsOfGroups]]:
+    """Yield neighbouring groups with their moments, and the number of the first of them."""
+    needs, n_groups = state.needs, state.spec.n_groups
+    if needs.level is None:
+        return
+    if state.kept is None:
+        yield 0, _rows_of(state, 0, n_groups, moments_in(_summed(state), runner(_RUN)))
+        return
+    for some in keeping.ranges(state.kept):
+        table = new_table(state.kept.element, some.n_groups, needs.level, needs.extremes)
+        keeping.add_range(table, state.kept, some)
+        moments = moments_in(table, runner(_RUN))
+        yield some.first, _rows_of(state, some.first, some.n_groups, moments)
+
+
+def _order_of(state: GroupsState) -> Iterator[tuple[int, RowsOfGroups]]:
+    """Yield neighbouring groups with their values in order, and the number of the first of them."""
+    if state.rows is not None:
+        for first, ordered in ordering.ranges_in_order(state.rows):
+            yield first, _rows_of(state, first, len(ordered.counts), None, ordered)
+
+
+def _put(found: dict[int, Groups], k: int, of: Groups, first: int, n_groups: int) -> None:
+    """Put the values of neighbouring groups among those of all."""
+    n = len(of.values)
+    if n == n_groups:
+        found[k] = of
+        return
+    if k not in found:
+        values = np.zeros(n_groups, of.values.dtype)
+        found[k] = Groups(values, np.zeros(n_groups, np.bool_))
+    found[k].values[first : first + n] = of.values
+    found[k].present[first : first + n] = of.present
 
 
 def _rows_of(
     state: GroupsState,
+    first: int,
     n_groups: int,
     moments: GroupedMoments | None,
     ordered: Ordered | None = None,
@@ -260,7 +296,7 @@ def _rows_of(
         spec.dtype,
         state.n_rows,
         n_groups,
-        spec.n_left_out,
+        max(spec.n_left_out - first, 0),
         lambda: _there(moments),
         lambda: _there(ordered),
         lambda q, interpolation: quantile_of(_there(ordered), spec.dtype, q, interpolation),
@@ -276,7 +312,7 @@ def _there(kept: _Kept | None) -> _Kept:
 def _pack(state: GroupsState) -> Packed:
     numbers: dict[str, Any] = {"n_rows": state.n_rows}
     tables: dict[str, Any] = {}
-    if state.table is not None:
+    if state.needs.level is not None:
         packed = packed_table(_summed(state))
         numbers |= packed.numbers
         tables |= packed.tables
@@ -288,8 +324,8 @@ def _pack(state: GroupsState) -> Packed:
 def _unpack(spec: Spec, hint: None, packed: Packed) -> GroupsState:
     state = _start(spec, hint)
     state.n_rows = packed.numbers["n_rows"]
-    if state.table is not None:
-        state.table = unpacked_table(packed)
+    if state.needs.level is not None:
+        state.table, state.kept = unpacked_table(packed), None
     if state.rows is not None:
         ordering.keep_table(state.rows, packed.tables[_ROWS])
     return state
@@ -299,6 +335,7 @@ def _size(state: GroupsState) -> int:
     n_bytes = 0 if state.table is None else n_bytes_of(state.table)
     if state.first is not None:
         n_bytes += sum(array.nbytes for array in state.first[1][2:])
+    n_bytes += 0 if state.kept is None else state.kept.n_bytes
     return n_bytes + (0 if state.rows is None else ordering.n_bytes_of(state.rows))
 
 
@@ -312,6 +349,8 @@ def _bound(spec: Spec, n_rows: int) -> int:
 
 
 def _spill(state: GroupsState, folder: Path) -> None:
+    if state.kept is not None:
+        keeping.spill(state.kept, folder)
     if state.rows is not None:
         ordering.spill(state.rows, folder)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from fastfeat.dtypes import DType
 from fastfeat.io.arrow import Array, call, pa
 from fastfeat.io.columns.bits import pack, present_rows
 from fastfeat.io.columns.keys import key_type
+from fastfeat.io.unnamed import UnnamedFile, unnamed_file
 from fastfeat.steps.keys.cpu_spilled import Weighted, batch_of, keys_of_table, schema_of
 
 BLOCK_KEYS = 1 << 13  # of a run, that are read at a time
@@ -42,18 +42,17 @@ def in_order_on_disk(
         order: puts some of them in order.
         folder: where files without a name are.
     """
-    with TemporaryFile(dir=folder) as file:
-        runs: list[_Run] = []
-        filled = _Filled([_Column(dtype) for dtype in dtypes])
-        for keys in found:
-            if len(keys.counts):
-                runs.append(_written(file, _taken(keys, order(keys.parts, keys.counts))))
-                for column, part in zip(filled.columns, keys.parts, strict=True):
-                    column.expect(part)
-                filled.n += len(keys.counts)
-        filled.open()
-        for some in _ranges(file, runs, dtypes):
-            filled.append(_taken(some, order(some.parts, some.counts)))
+    file, runs = unnamed_file(folder), list[_Run]()
+    filled = _Filled([_Column(dtype) for dtype in dtypes])
+    for keys in found:
+        if len(keys.counts):
+            runs.append(_written(file, _taken(keys, order(keys.parts, keys.counts))))
+            for column, part in zip(filled.columns, keys.parts, strict=True):
+                column.expect(part)
+            filled.n += len(keys.counts)
+    filled.open()
+    for some in _ranges(file, runs, dtypes):
+        filled.append(_taken(some, order(some.parts, some.counts)))
     return filled.keys()
 
 
@@ -74,19 +73,19 @@ def _taken(keys: Weighted, places: NDArray[np.int64]) -> Weighted:
     return Weighted(tuple(call("array_take", part, at) for part in keys.parts), keys.counts[places])
 
 
-def _written(file: Any, keys: Weighted) -> _Run:
+def _written(file: UnnamedFile, keys: Weighted) -> _Run:
     """Return the run of keys that are in order, written to the end of a file."""
     run, n = _Run([], []), len(keys.counts)
     batch = batch_of(keys)
     for first in range(0, n, BLOCK_KEYS):
         content = batch.slice(first, BLOCK_KEYS).serialize()
-        run.blocks.append((file.tell(), file.write(content)))
+        run.blocks.append((file.append(content), content.size))
         run.lasts.append(_rank(keys, min(first + BLOCK_KEYS, n) - 1))
     return run
 
 
 def _rank(keys: Weighted, place: int) -> Rank:
-    """Return what orders the key at a place: its count, then its parts, a missing one first."""
+    """Return the order of the key at a place: its count, then its parts, a missing one first."""
     parts: list[tuple[Any, ...]] = []
     for part in keys.parts:
         value = part[place]
@@ -99,7 +98,7 @@ def _rank(keys: Weighted, place: int) -> Rank:
     return (-int(keys.counts[place]), *parts)
 
 
-def _ranges(file: Any, runs: Sequence[_Run], dtypes: Sequence[DType]) -> Iterator[Weighted]:
+def _ranges(file: UnnamedFile, runs: Sequence[_Run], dtypes: Sequence[DType]) -> Iterator[Weighted]:
     """Yield the keys of all runs a range at a time, the first keys first, in any order in each."""
     lasts = sorted(last for run in runs for last in run.lasts)
     step = max(1, RANGE_KEYS // BLOCK_KEYS)
@@ -122,7 +121,7 @@ class _Reader:
         rest: keys of the block before that are not taken yet.
     """
 
-    file: Any
+    file: UnnamedFile
     run: _Run
     dtypes: Sequence[DType]
     at: int = 0
@@ -147,8 +146,7 @@ class _Reader:
     def _next(self) -> Weighted:
         first, n_bytes = self.run.blocks[self.at]
         self.at += 1
-        self.file.seek(first)
-        content = pa.py_buffer(self.file.read(n_bytes))
+        content = pa.py_buffer(self.file.read(first, n_bytes))
         batch = pa.ipc.read_record_batch(content, schema_of(self.dtypes))
         return keys_of_table(pa.Table.from_batches([batch]), self.dtypes)
 

@@ -16,6 +16,7 @@ from fastfeat_kernels.vocabulary.state import (
     lookup,
     lookup_words,
 )
+from fastfeat_kernels.vocabulary.tables import bytes_of_slots, kind_of
 
 from fastfeat.aggregates.keys import CODES_OF_ROWS, Vocabulary
 from fastfeat.dtypes import UTF8, DType
@@ -31,9 +32,12 @@ from fastfeat.engine.cpu.step_calls import (
 )
 from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, pa
-from fastfeat.io.columns.bits import array_of_values
+from fastfeat.io.budget import has_room, is_bounded
+from fastfeat.io.columns.bits import array_of_values, validity_of
 from fastfeat.io.columns.column import physical_chunks
 from fastfeat.io.columns.conform import holds, stands_as_stored
+from fastfeat.steps.entries import without_dictionary
+from fastfeat.steps.keys.cpu_compact_index import CompactIndex, compact_index, found_in
 from fastfeat.steps.keys.cpu_counting import (
     WIDEST,
     Places,
@@ -47,6 +51,7 @@ from fastfeat.steps.keys.cpu_counting import (
 from fastfeat.steps.keys.cpu_hashing import buckets, key_hashes
 
 _RUN = "vocabulary"
+_COMPACT = "compact index"
 
 
 class Lookup(NamedTuple):
@@ -70,8 +75,19 @@ def encode(
         known = _codes_as_in_fit(vocabulary, columns[0], dtypes[0], n_unseen)
         if known is not None:
             return array_of_values(known, None, pa.int32())
-        index = _cached(vocabulary, "index", lambda: _index(vocabulary.parts[0], dtypes[0]))
+        index = _compact(vocabulary, dtypes, is_cross=False) or _cached(
+            vocabulary, "index", lambda: _index(vocabulary.parts[0], dtypes[0])
+        )
         found = _looked_up(index, columns[0], dtypes[0], n_unseen)
+        return array_of_values(found, None, pa.int32())
+    compact = _compact(vocabulary, dtypes, is_cross=True)
+    if compact is not None:
+        columns = list(map(without_dictionary, columns))
+        found = found_in(compact, columns, start=first, none=1, missing=0)
+        if missing == "key":
+            for column in columns:
+                found[~validity_of(column).to_numpy()] = 0
+        _spread_unseen(found, columns, dtypes, n_unseen, is_cross=True)
         return array_of_values(found, None, pa.int32())
     known = _cached(vocabulary, "lookup", lambda: _lookup(vocabulary, dtypes))
     rows = [
@@ -92,6 +108,26 @@ def encode(
         found[np.logical_or.reduce([part == 0 for part in rows])] = 0
     _spread_unseen(found, columns, dtypes, n_unseen, is_cross=True)
     return array_of_values(found, None, pa.int32())
+
+
+def _compact(
+    vocabulary: Vocabulary, dtypes: Sequence[DType], *, is_cross: bool
+) -> CompactIndex | None:
+    """Return the index of keys that are too many for tables within a budget; None of others."""
+    if not is_bounded():
+        vocabulary.cache.pop(_COMPACT, None)
+        return None
+    kinds = [kind_of(element_of(dtype)) for dtype in dtypes]
+    n_bytes = sum(bytes_of_slots(kind, len(vocabulary)) for kind in kinds)
+    if _COMPACT not in vocabulary.cache and has_room(n_bytes):
+        return None
+    for table in ("index", "lookup"):
+        vocabulary.cache.pop(table, None)
+
+    def make() -> CompactIndex:
+        return compact_index(vocabulary.parts, dtypes, is_cross=is_cross)
+
+    return _cached(vocabulary, _COMPACT, make)
 
 
 def _codes_as_in_fit(
@@ -134,20 +170,25 @@ def _spread_unseen(
         codes[rows] = 1 + buckets(hashes, n_unseen)
 
 
-def _looked_up(index: Index, column: ChunkedArray, dtype: DType, n_unseen: int) -> Places:
+def _looked_up(
+    index: Index | CompactIndex, column: ChunkedArray, dtype: DType, n_unseen: int
+) -> Places:
     """Return the codes of one column; of a dictionary, its entries are looked up."""
     run = runner(_RUN)
     if not pa.types.is_dictionary(column.type):
-        parts = n_parts(len(column))
-        chunks = chunks_of(column, dtype)
-        found = lookup(index, chunks, run, parts, start=1 + n_unseen, none=1, missing=0)
+        first = 1 + n_unseen
+        if isinstance(index, CompactIndex):
+            found = found_in(index, [column], start=first, none=1, missing=0)
+        else:
+            parts, chunks = n_parts(len(column)), chunks_of(column, dtype)
+            found = lookup(index, chunks, run, parts, start=first, none=1, missing=0)
         _spread_unseen(found, [column], [dtype], n_unseen, is_cross=False)
         return found
     pieces = [_of_entries(index, chunk, dtype, n_unseen) for chunk in column.chunks]
     return np.concatenate(pieces) if pieces else np.zeros(0, np.int32)
 
 
-def _of_entries(index: Index, chunk: Array, dtype: DType, n_unseen: int) -> Places:
+def _of_entries(index: Index | CompactIndex, chunk: Array, dtype: DType, n_unseen: int) -> Places:
     entries = pa.chunked_array([chunk.dictionary])
     return of_codes(chunk, _looked_up(index, entries, dtype, n_unseen), 0)
 

@@ -144,6 +144,11 @@ def n_slots_for(kind: Kind, n_keys: int) -> int:
     return 1 << (-(-8 * (n_keys + layout.BATCH) // kind.max_eighths) - 1).bit_length()
 
 
+def bytes_of_slots(kind: Kind, n_keys: int) -> int:
+    """Return how many bytes the slots of so many keys take."""
+    return 8 * n_slots_for(kind, n_keys) * kind.slot_words
+
+
 def new_slots(kind: Kind, n_slots: int) -> Integers:
     """Return memory of slots, at the begin of a line of the cache."""
     n_words = n_slots * kind.slot_words

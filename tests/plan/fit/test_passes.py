@@ -32,6 +32,7 @@ from fastfeat.io.budget import Budget
 from fastfeat.io.host_memory import bytes_of, peak_memory, resident_memory
 from fastfeat.io.sources import read
 from fastfeat.io.sources.dataset import Dataset
+from fastfeat.io.sources.file_parts import FilePart
 from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.selfcheck.plans import contract_plans
 from fastfeat.selfcheck.tables import training_table
@@ -86,7 +87,7 @@ def test_fit_in_passes_gives_the_artifact_of_fit(
     n_bytes = iter(cycle(data.draw(st.lists(st.integers(1, 1 << 14), min_size=1, max_size=4))))
     folder = files_of(table, tmp_path_factory.mktemp("files") / "of", sizes)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Budget, "table_bytes", lambda self: next(n_bytes))
+        patch.setattr(Budget, "table_bytes", lambda self, n_growing=0: next(n_bytes))
         fitted = plan.fit(folder, tables=tables, memory="64GiB")
     assert artifact_bytes(fitted.record) == in_memory(name)
 
@@ -189,3 +190,27 @@ def test_peak_is_within_the_budget(tmp_path: Path) -> None:
         run = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
         assert int(run.stdout) < bytes_of(budget)
     assert (tmp_path / "400MiB").read_bytes() == (tmp_path / "2GiB").read_bytes()
+
+
+def test_columns_that_are_read_often_are_decoded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n = 40_000
+    table = pa.table({"x": np.arange(n) % 977 / 7, "y": np.arange(n) % 3 / 2})
+    folder = files_of(table, tmp_path / "of", [n // 2])
+    decoded: list[list[str]] = []
+    tables = FilePart.tables
+
+    def counted(self: FilePart, columns: list[str], *args: Any) -> Any:
+        decoded.append([*columns])
+        return tables(self, columns, *args)
+
+    monkeypatch.setattr(FilePart, "tables", counted)
+    monkeypatch.setattr("fastfeat.io.sources.scratch._MOUNTS", Path("/nowhere"))
+    plan = ff.Plan({"x": col("x").impute("median").qcut(4), "y": col("y").standard_scale()})
+    fitted = plan.fit(folder, memory="64GiB")
+    assert decoded == [["x", "y"]] * 2  # once each of both files
+    assert artifact_bytes(fitted.record) == artifact_bytes(plan.fit(table).record)
+    decoded.clear()
+    plan.fit_transform_to(folder, tmp_path / "features", memory="64GiB")
+    assert decoded == [["x", "y"]] * 2 + [["y"]] * 2  # y is read twice in all: no copy pays

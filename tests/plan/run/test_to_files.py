@@ -16,8 +16,9 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.plan.run.layout import layout_of
 from fastfeat.plan.run.pieces import pieces_of_later_rows
-from fastfeat.plan.run.to_files import layout_of, write_later_rows
+from fastfeat.plan.run.to_files import write_later_rows
 
 N_ROWS = 10_000
 

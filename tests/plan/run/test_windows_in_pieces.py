@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.plan.run.layout import layout_of
 from fastfeat.plan.run.pieces import pieces_of_later_rows
-from fastfeat.plan.run.to_files import layout_of, write_later_rows
+from fastfeat.plan.run.to_files import write_later_rows
 
 CARD = ff.window(40, by="card", time="t")
 CARD_SHOP = ff.window(rows=3, by=["card", "shop"], time="t")

@@ -13,10 +13,10 @@ from fastfeat_kernels.grouped import summarize
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fastfeat.dtypes import FLOAT64, INT64
+from fastfeat.dtypes import BOOL, FLOAT64, INT64, UINT64
 from fastfeat.engine.learner import Learnt, of_bytes, to_bytes
 from fastfeat.ir.node import params_of
-from fastfeat.steps.keys import cpu_ordered
+from fastfeat.steps.keys import cpu_group_rows, cpu_group_states, cpu_ordered
 from fastfeat.steps.keys.cpu_group_states import CODES, LEARNER, VALUES, GroupsState, Spec
 
 IN_ORDER = [
@@ -151,3 +151,38 @@ def test_rows_that_wait_are_added_to_the_sums_of_other_states(data: st.DataObjec
             states.append(LEARNER.merge(one, other))
         assert LEARNER.size(states[0]) <= LEARNER.bound(spec, n_rows)
         assert bits_of(states[0]) == expected
+
+
+OF_MOMENTS = [("count", ()), ("null_count", ()), ("min", ()), ("max", ()), *SUMS]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_rows_kept_by_ranges_of_groups_give_the_same_values(
+    tmp_path: Path, data: st.DataObject
+) -> None:
+    n_rows, n_groups = data.draw(st.integers(0, 200)), data.draw(st.sampled_from([1, 5, 300]))
+    dtype = data.draw(st.sampled_from([FLOAT64, INT64, UINT64, BOOL]))
+    random = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    if dtype == FLOAT64:
+        x = random.choice([0.5, -0.0, 0.0, np.nan, np.inf, -1.0, 1e300, 3.0, 1e-300], n_rows)
+    else:
+        x = random.integers(0, 2, n_rows).astype({INT64: "i8", UINT64: "u8", BOOL: "?"}[dtype])
+    missing, codes = random.random(n_rows) < 0.2, (random.random(n_rows) ** 3 * n_groups)
+    spec = Spec(data.draw(st.permutations(OF_MOMENTS)), dtype, n_groups)
+    whole = LEARNER.start(spec, None)
+    added(whole, pa.array(x, mask=missing), codes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cpu_group_rows, "MIN_RANGE_BITS", data.draw(st.integers(0, 9)))
+        patch.setattr(cpu_group_states, "has_room", lambda n_bytes: False)
+        states = [LEARNER.start(spec, None) for _ in range(3)]
+        for part in np.array_split(np.arange(n_rows), 8):
+            state = states[data.draw(st.integers(0, 2))]
+            added(state, pa.array(x[part], mask=missing[part]), codes[part])
+            if data.draw(st.booleans()):
+                SPILL(state, tmp_path)
+        merged = LEARNER.merge(LEARNER.merge(states[0], states[1]), states[2])
+        if data.draw(st.booleans()):
+            merged = of_bytes(LEARNER, spec, None, to_bytes(LEARNER, merged))
+        assert bits_of(merged) == bits_of(whole)
+    assert not list(tmp_path.iterdir())

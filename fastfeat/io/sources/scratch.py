@@ -1,0 +1,264 @@
+"""Scratch copies: columns of a data set on disk as they are in memory, for passes that read again.
+
+A column is decoded once, and mapped from then on. The file has no name: it is gone when it is
+closed, whatever ends the process.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import shutil
+import tempfile
+import time
+from bisect import bisect_right
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from fastfeat.io.arrow import ChunkedArray, Table, pa
+from fastfeat.io.sources.parts import Origin
+
+_SHARE_OF_DISK = 2
+_FEW_BYTES = 1 << 28
+"""Written before the time that writing takes is compared with that of reading."""
+_MOST_SLOWER = 2
+_MOUNTS = Path("/proc/self/mounts")
+_IN_MEMORY = frozenset({"tmpfs", "ramfs"})
+
+
+class Piece(NamedTuple):
+    """Some rows of a column in the file, an Arrow stream.
+
+    Args:
+        first_row: the first of them.
+        stop: the number of the row behind the last one.
+        offset: where it begins in the file.
+        n_bytes: how many it takes.
+    """
+
+    first_row: int
+    stop: int
+    offset: int
+    n_bytes: int
+
+
+@dataclass(slots=True, eq=False)
+class Scratch:
+    """The columns of a data set that a file has, whole ones alone.
+
+    Args:
+        file: without a name.
+        most_bytes: that it may take; 0 once writing it was given up.
+        n_rows: of the data set; None before the first column is whole.
+        pieces: of each column.
+        origins: where rows come from, by rising row.
+        n_bytes: that it takes.
+    """
+
+    file: IO[bytes]
+    most_bytes: int
+    n_rows: int | None = None
+    pieces: dict[str, Sequence[Piece]] = field(default_factory=dict[str, "Sequence[Piece]"])
+    origins: list[Origin] = field(default_factory=list[Origin])
+    n_bytes: int = 0
+
+    def rows(self, names: Sequence[str], first: int, stop: int) -> Table:
+        """Return rows of columns, mapped from the file.
+
+        Args:
+            names: of columns that it has, one at least.
+            first: number of the first row.
+            stop: number of the row behind the last one.
+        """
+        return pa.table({name: self._column(name, first, stop) for name in names})
+
+    def _column(self, name: str, first: int, stop: int) -> ChunkedArray:
+        found: list[ChunkedArray] = []
+        for piece in self.pieces[name][self._place(name, first) :]:
+            if found and piece.first_row >= stop:
+                break
+            is_whole = first <= piece.first_row and piece.stop <= stop
+            column = _read(self.file, piece, is_whole).column(0)
+            begin = max(first, piece.first_row)
+            found.append(column.slice(begin - piece.first_row, stop - begin))
+        chunks = [chunk for column in found for chunk in column.chunks]
+        return pa.chunked_array(chunks, found[0].type)
+
+    def stop_of(self, names: Sequence[str], most_bytes: int, first: int) -> int:
+        """Return the number of the row behind those that take about so many bytes.
+
+        Args:
+            names: of columns that it has.
+            most_bytes: that the rows take, unless one has more.
+            first: number of the first row.
+        """
+        assert self.n_rows is not None
+        if first >= self.n_rows:
+            return self.n_rows
+        held = [self.pieces[name][self._place(name, first)] for name in names]
+        row_bytes = sum(piece.n_bytes / (piece.stop - piece.first_row) for piece in held)
+        stop = min(first + max(1, int(most_bytes / row_bytes)), self.n_rows)
+        edge = self.pieces[names[0]][self._place(names[0], stop)].first_row
+        # tables of whole pieces have the fewest chunks
+        return edge if stop < self.n_rows and edge - first > (stop - first) // 2 else stop
+
+    def _place(self, name: str, row: int) -> int:
+        """Return the place of the piece that has a row."""
+        return bisect_right(self.pieces[name], row, key=_first_row) - 1
+
+    def origins_of(self, first: int, stop: int) -> tuple[Origin, ...]:
+        """Return where some rows come from."""
+        begin = max(0, bisect_right(self.origins, first, key=_first_row) - 1)
+        end = bisect_right(self.origins, stop - 1, key=_first_row)
+        return tuple(self.origins[begin:end])
+
+
+def _first_row(of: Piece | Origin) -> int:
+    return of.first_row
+
+
+def _read(file: IO[bytes], piece: Piece, is_whole: bool) -> Table:
+    """Return the table of a piece, which is mapped as long as something reads it.
+
+    Args:
+        file: in which it is.
+        piece: the piece.
+        is_whole: whether all of it is read: the thread that reads ahead takes the faults, then.
+    """
+    if is_whole and hasattr(mmap, "MAP_POPULATE"):
+        flags = mmap.MAP_PRIVATE | mmap.MAP_POPULATE
+        mapped = mmap.mmap(
+            file.fileno(), piece.n_bytes, flags=flags, prot=mmap.PROT_READ, offset=piece.offset
+        )
+    else:
+        mapped = mmap.mmap(
+            file.fileno(), piece.n_bytes, access=mmap.ACCESS_READ, offset=piece.offset
+        )
+    return pa.ipc.open_stream(pa.py_buffer(mapped)).read_all()
+
+
+@dataclass(slots=True, eq=False)
+class Keeping:
+    """Columns on their way into a scratch copy, while they are scanned.
+
+    Args:
+        scratch: takes them once they are whole.
+        pieces: of each column, so far.
+        origins: of the rows so far.
+        n_rows: so far.
+        end: of what is written; None once the copy was given up.
+        seconds: that writing took.
+    """
+
+    scratch: Scratch
+    pieces: dict[str, list[Piece]]
+    origins: list[Origin] = field(default_factory=list[Origin])
+    n_rows: int = 0
+    end: int | None = 0
+    seconds: float = 0.0
+
+    def add(self, table: Table, origins: Sequence[Origin], seconds_read: float) -> None:
+        """Write the next rows, and give up where the disk is full, or slower than reading.
+
+        Args:
+            table: the rows, with the columns.
+            origins: where they come from.
+            seconds_read: that reading all rows so far took.
+        """
+        if self.end is None or not self.pieces:
+            return
+        self.origins += [o for o in origins if not self.origins or o.name != self.origins[-1].name]
+        began, stop = time.perf_counter(), self.n_rows + table.num_rows
+        try:
+            for name, pieces in self.pieces.items():
+                if table.num_rows:
+                    offset = -(-self.end // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
+                    self.end = self._write(table.select([name]), offset)
+                    pieces.append(Piece(self.n_rows, stop, offset, self.end - offset))
+        except OSError:  # no space is left, or no larger file is allowed
+            self._give_up()
+            return
+        self.n_rows = stop
+        self.seconds += time.perf_counter() - began
+        n_bytes = self.end - self.scratch.n_bytes
+        if self.end > self.scratch.most_bytes or (
+            n_bytes > _FEW_BYTES and self.seconds > _MOST_SLOWER * seconds_read
+        ):
+            self._give_up()
+
+    def _write(self, table: Table, offset: int) -> int:
+        """Write a table, and return where it ends."""
+        file = self.scratch.file
+        file.seek(offset)
+        with pa.ipc.new_stream(pa.PythonFile(file, "w"), table.schema) as writer:
+            writer.write_table(table)
+        return file.tell()
+
+    def _give_up(self) -> None:
+        self.end, self.scratch.most_bytes = None, 0
+        with suppress(OSError):
+            self.scratch.file.seek(self.scratch.n_bytes)
+            self.scratch.file.truncate()
+
+    def close(self) -> None:
+        """Have what was written in the copy: all rows were scanned."""
+        if self.end is None or not self.pieces or not self.n_rows:
+            return
+        try:
+            self.scratch.file.flush()
+        except OSError:
+            self._give_up()
+            return
+        self.scratch.n_bytes, self.scratch.n_rows = self.end, self.n_rows
+        self.scratch.pieces |= self.pieces
+        self.scratch.origins = self.origins
+
+
+def keeping(scratch: Scratch, names: Sequence[str]) -> Keeping:
+    """Return what takes columns into a scratch copy, none where one was given up before."""
+    return Keeping(scratch, {n: [] for n in names if scratch.most_bytes}, end=scratch.n_bytes)
+
+
+@contextmanager
+def scratch_file(folder: str | os.PathLike[str] | None = None) -> Generator[Scratch | None]:
+    """Give a scratch copy without columns, or None where there is no disk for it.
+
+    Args:
+        folder: where it is; None for that of temporary files.
+    """
+    with ExitStack() as stack:
+        scratch: Scratch | None = None
+        with suppress(OSError):
+            where = folder or tempfile.gettempdir()
+            if not _is_in_memory(where):
+                most_bytes = shutil.disk_usage(where).free // _SHARE_OF_DISK
+                scratch = Scratch(stack.enter_context(_nameless(where)), most_bytes)
+        yield scratch
+
+
+@contextmanager
+def _nameless(folder: str | os.PathLike[str]) -> Generator[IO[bytes]]:
+    """Give a file that is gone when it is closed, which is no error of a full disk."""
+    file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+    try:
+        yield file
+    finally:
+        with suppress(OSError):  # what a full disk did not take is of no use to anybody
+            file.close()
+
+
+def _is_in_memory(folder: str | os.PathLike[str]) -> bool:
+    """Return whether a folder is in a file system that takes memory."""
+    try:
+        lines = _MOUNTS.read_text().splitlines()
+    except OSError:
+        return False
+    path, found = Path(folder).resolve(), ("", "")
+    for line in lines:
+        _, place, kind, *_ = line.split(" ")
+        if len(place) >= len(found[0]) and path.is_relative_to(place):
+            found = place, kind
+    return found[1] in _IN_MEMORY

@@ -1,0 +1,66 @@
+"""Files without a name: the system removes them, whatever ends the process that has them."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class UnnamedFile:
+    """A file that only this process reads and writes; it is gone once nothing refers to it.
+
+    Args:
+        file: it, without a buffer.
+        n_bytes: how many are written.
+    """
+
+    file: Any
+    n_bytes: int = 0
+
+    def append(self, content: Any) -> int:
+        """Return the place of bytes that are written behind all others.
+
+        Raises:
+            OSError: the disk is full, or gives an error; what was written before stays.
+        """
+        first, view, n_done = self.n_bytes, memoryview(content).cast("B"), 0
+        self.file.seek(first)
+        while n_done < len(view):
+            n_done += self.file.write(view[n_done : n_done + _MOST])
+        self.n_bytes = first + len(view)
+        return first
+
+    def read(self, first: int, n_bytes: int) -> bytearray:
+        """Return bytes from a place on.
+
+        Raises:
+            OSError: the disk gives an error.
+        """
+        content, n_done = bytearray(n_bytes), 0
+        self.file.seek(first)
+        while n_done < n_bytes:
+            n = self.file.readinto(memoryview(content)[n_done : n_done + _MOST])
+            if not n:
+                raise OSError(f"a file on the way ends after {first + n_done:,} bytes")
+            n_done += n
+        return content
+
+
+def unnamed_file(folder: Path) -> UnnamedFile:
+    """Return a new file on the disk of a folder.
+
+    Raises:
+        OSError: the folder is missing or cannot be written.
+    """
+    file: Any = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - open as long as it is there
+    found = UnnamedFile(file)
+    weakref.finalize(found, file.close)
+    return found
+
+
+_MOST = 1 << 30
+"""Bytes of one call: systems take 2 GiB less a page at most."""

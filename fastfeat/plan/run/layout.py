@@ -1,0 +1,165 @@
+"""The layout of features in files, of the arguments of a user; and where files may not be.
+
+It is checked before any row is read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from fastfeat.errors import InvalidPlan, OutputError, TypeMismatch, did_you_mean, reason_of
+from fastfeat.io.sinks.folder_formats import FOLDER_FORMATS
+from fastfeat.io.sources.addresses import without_secrets
+from fastfeat.io.sources.dataset import Dataset
+from fastfeat.io.sources.file_parts import FilePart
+from fastfeat.io.sources.formats import SUFFIXES
+from fastfeat.io.sources.places import would_have
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The way in which features are laid out in files.
+
+    Args:
+        target: the file or the folder.
+        form: that of a folder, a word of `FOLDER_FORMATS`; or the format of a file.
+        is_folder: whether it is a folder.
+        partition_by: columns whose values name folders.
+        part_rows: rows of a part; None for as many as make about 256 MiB.
+    """
+
+    target: Path
+    form: str
+    is_folder: bool
+    partition_by: tuple[str, ...] = ()
+    part_rows: int | None = None
+
+
+def layout_of(
+    out: str | os.PathLike[str],
+    file_format: str | None = None,
+    partition_by: str | Sequence[str] = (),
+    part_rows: int | None = None,
+) -> Layout:
+    """Return the layout of an output, of arguments as a user gives them.
+
+    Args:
+        out: a file with the suffix of a format, or a folder.
+        file_format: of the files of a folder: a word of `FOLDER_FORMATS`; None for Parquet.
+        partition_by: columns whose values name folders.
+        part_rows: rows of a part of a folder.
+
+    Raises:
+        InvalidPlan: a word that is none, an address, or options of folders for a file.
+        TypeMismatch: a path or a column that is none.
+        LibraryUnavailable: the library of a form is not installed.
+    """
+    given = _path_of(out)
+    target = given if given.name not in ("", "..") else given.resolve()
+    columns = _names_of(partition_by)
+    named = SUFFIXES.get(target.suffix.lower())
+    if part_rows is not None and (type(part_rows) is not int or part_rows < 1):
+        raise InvalidPlan(f"part_rows={part_rows!r}: takes a number of rows, from 1")
+    if file_format is not None and str(file_format) not in FOLDER_FORMATS:
+        hint = did_you_mean(str(file_format), FOLDER_FORMATS)
+        raise InvalidPlan(f"format={file_format!r}: is none of {', '.join(FOLDER_FORMATS)}.{hint}")
+    if named is not None and names_file(target):
+        if columns or part_rows is not None or file_format is not None:
+            raise InvalidPlan(
+                f"format=, partition_by= and part_rows= are for folders, and {target} is a file by "
+                "its suffix. Name a folder"
+            )
+        return Layout(target, named, is_folder=False)
+    form = file_format or _BY_SUFFIX.get(target.suffix, "parquet")
+    if file_format is None and target.suffix and form == "parquet" and not target.is_dir():
+        raise InvalidPlan(
+            f"{target}: {target.suffix!r} is the suffix of no format. A file has one of "
+            f"{', '.join(SUFFIXES)}; of a folder with such a name say format='parquet'"
+        )
+    FOLDER_FORMATS[form].check_installed()
+    if columns and not FOLDER_FORMATS[form].has_partitions:
+        raise InvalidPlan(f"partition_by=: format={form!r} has no partitions")
+    return Layout(target, form, True, columns, part_rows)
+
+
+def _path_of(out: Any) -> Path:
+    """Return the path of an output.
+
+    Raises:
+        TypeMismatch: it is none.
+        InvalidPlan: it is empty, or an address.
+    """
+    given: object = os.fspath(cast("str", out)) if isinstance(out, str | os.PathLike) else out
+    if not isinstance(given, str):
+        raise TypeMismatch(
+            f"out={out!r}: takes the path of a file, such as 'features.parquet', or of a folder"
+        )
+    if not given:
+        raise InvalidPlan("out='': names no place. Name a file, such as 'features.parquet'")
+    if "://" in given:
+        raise InvalidPlan(
+            f"out={without_secrets(given)!r}: features are written to files of this machine, and "
+            "this is an address. Write them to a folder, and copy that"
+        )
+    return Path(given)
+
+
+def _names_of(partition_by: Any) -> tuple[str, ...]:
+    """Return the columns that folders are named by.
+
+    Raises:
+        TypeMismatch: they are no names.
+    """
+    names: Any = [partition_by] if isinstance(partition_by, str) else partition_by
+    columns = tuple(cast("Sequence[object]", names)) if isinstance(names, Sequence) else (None,)
+    found = tuple(column for column in columns if isinstance(column, str))
+    if found != columns:
+        raise TypeMismatch(f"partition_by={partition_by!r}: takes a column, or a list of columns")
+    return found
+
+
+_BY_SUFFIX = {".lance": "lance", ".delta": "delta"}
+
+
+def names_file(out: Path) -> bool:
+    """Return whether an output is a file, by its suffix."""
+    return out.suffix.lower() in SUFFIXES and not out.is_dir()
+
+
+def check_beside(layout: Layout, *given: Any, read: Sequence[Dataset | str | None]) -> None:
+    """Raise where an output would replace a file that is read, or be read as data the next time.
+
+    Args:
+        layout: the file or the folder.
+        given: data, histories and lookup tables as a user gives them: folders and patterns too.
+        read: data sets, of which some are in files.
+
+    Raises:
+        OutputError: it is one of their files, or in the folder of the data, or nowhere.
+    """
+    target = layout.target
+    try:
+        own = target.resolve()
+    except OSError as error:  # the folder that a process is in may be gone
+        raise OutputError(f"cannot write {target}: {reason_of(error)}") from error
+    parts = [part for of in read if isinstance(of, Dataset) for part in of.parts]
+    files = [part.at.name for part in parts if isinstance(part, FilePart)]
+    files += [os.fspath(cast("str", of)) for of in given if isinstance(of, str | os.PathLike)]
+    if any(Path(file).resolve() == own for file in files if "\0" not in file) and own.is_file():
+        raise OutputError(
+            f"{target} is a file of the data, which its features would replace. Name another"
+        )
+    suffix = _SUFFIX_OF_FORM.get(layout.form, ".parquet")
+    name = f"part-000000{suffix}" if layout.is_folder else None
+    if any(would_have(data, own, name) for data in given):
+        raise OutputError(
+            f"{target} is in the folder of the data: its features would be rows of the data the "
+            "next time. Name a place beside it"
+        )
+
+
+_SUFFIX_OF_FORM = {"ipc": ".arrow", "csv": ".csv", "tsv": ".tsv"}

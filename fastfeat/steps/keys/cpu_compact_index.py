@@ -1,0 +1,140 @@
+"""Keys found by their hashes in order: 8 bytes a key, where a table of them would have no room.
+
+A table of as many keys takes 26 bytes each of numbers, and 80 of text. Costs a sort of the hashes
+of the rows, a search, and a look at the key itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.dtypes import DType
+from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
+from fastfeat.io.columns.bits import present_rows
+from fastfeat.io.columns.keys import key_type
+from fastfeat.steps.keys.cpu_hashing import key_hashes
+
+KEYS_AT_ONCE = 1 << 18  # that are hashed or found together
+_ID = np.uint64(0xFFFFFFFF)
+_TAG = np.uint64(32)
+
+
+class CompactIndex(NamedTuple):
+    """Keys in the order of their hashes.
+
+    Args:
+        parts: of the keys, as they are stored.
+        dtypes: their types.
+        is_cross: whether a missing part is a value.
+        entries: of each key the upper half of its hash, and its place as the lower, ascending.
+    """
+
+    parts: tuple[Array, ...]
+    dtypes: tuple[DType, ...]
+    is_cross: bool
+    entries: NDArray[np.uint64]
+
+
+def compact_index(
+    parts: Sequence[Array], dtypes: Sequence[DType], *, is_cross: bool
+) -> CompactIndex:
+    """Return the index of distinct keys.
+
+    Args:
+        parts: of the keys, as `io.columns.keys` stores them.
+        dtypes: their types.
+        is_cross: whether keys have several parts, or a missing one is a value.
+    """
+    n_keys = len(parts[0])
+    entries = np.empty(n_keys, np.uint64)
+    for first in range(0, n_keys, KEYS_AT_ONCE):
+        some = slice(first, min(first + KEYS_AT_ONCE, n_keys))
+        columns = [pa.chunked_array([part[some]]) for part in parts]
+        hashes = key_hashes(columns, dtypes, is_cross=is_cross)
+        places = np.arange(some.start, some.stop, dtype=np.uint64)
+        entries[some] = hashes >> _TAG << _TAG | places
+    entries.sort()
+    return CompactIndex(tuple(parts), tuple(dtypes), is_cross, entries)
+
+
+def found_in(
+    index: CompactIndex, columns: Sequence[ChunkedArray], *, start: int, none: int, missing: int
+) -> NDArray[np.int32]:
+    """Return the place of the key of each row, shape (n_rows,).
+
+    Args:
+        index: of the keys.
+        columns: the parts of the key of each row, as `io.columns.keys` stores them, none of them a
+            dictionary.
+        start: what is added to a place.
+        none: for rows whose key is none of these.
+        missing: for rows without a key, of one part.
+    """
+    n_rows = len(columns[0])
+    found = np.full(n_rows, none, np.int32)
+    for first in range(0, n_rows, KEYS_AT_ONCE):
+        some = [_whole(column.slice(first, KEYS_AT_ONCE)) for column in columns]
+        own = found[first : first + KEYS_AT_ONCE]
+        places = _places(index, some)
+        is_found = places >= 0
+        own[is_found] = places[is_found] + np.int32(start)
+        if not index.is_cross:
+            present = present_rows(some[0])
+            if present is not None:
+                own[~present] = missing
+    return found
+
+
+def _whole(column: ChunkedArray) -> Array:
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.nulls(0, column.type)
+
+
+def _places(index: CompactIndex, parts: Sequence[Array]) -> NDArray[np.int32]:
+    """Return the place of the key of each of some rows, -1 of those that are none."""
+    n_rows, entries = len(parts[0]), index.entries
+    found = np.full(n_rows, -1, np.int32)
+    if not len(entries) or not n_rows:
+        return found
+    columns = [pa.chunked_array([part]) for part in parts]
+    tags = key_hashes(columns, index.dtypes, is_cross=index.is_cross) >> _TAG
+    rows = np.argsort(tags, kind="stable")
+    tags = tags[rows]
+    at = np.searchsorted(entries, tags << _TAG)
+    while len(rows):  # several keys may have the same half of a hash
+        there = at < len(entries)
+        there[there] = entries[at[there]] >> _TAG == tags[there]
+        rows, tags, at = rows[there], tags[there], at[there]
+        places = (entries[at] & _ID).astype(np.int64)
+        equal = _are_equal(index, parts, rows, places)
+        found[rows[equal]] = places[equal]
+        rows, tags, at = rows[~equal], tags[~equal], at[~equal] + 1
+    return found
+
+
+def _are_equal(
+    index: CompactIndex, parts: Sequence[Array], rows: NDArray[np.int64], places: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Return which rows have the keys at some places."""
+    equal = np.ones(len(rows), np.bool_)
+    at, of = pa.array(places), pa.array(rows)
+    for key, part, dtype in zip(index.parts, parts, index.dtypes, strict=True):
+        wanted = pa.large_binary() if dtype.holds_bytes else key_type(dtype)
+        own = call("array_take", _as(key, wanted), at)
+        other = call("array_take", _as(part, wanted), of)
+        same = call("equal", own, other).fill_null(False).to_numpy(zero_copy_only=False)
+        if own.null_count and other.null_count:
+            both = call("and", call("is_null", own), call("is_null", other))
+            same |= both.to_numpy(zero_copy_only=False)
+        equal &= same
+    return equal
+
+
+def _as(part: Array, wanted: object) -> Array:
+    """Return values in the type that keys are compared in: text need not be UTF-8."""
+    if part.type == wanted:
+        return part
+    return part.view(wanted) if pa.types.is_large_string(part.type) else cast(part, wanted)

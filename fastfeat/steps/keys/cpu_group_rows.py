@@ -1,0 +1,204 @@
+"""Rows kept by ranges of neighbouring groups: where the moments of all groups would have no room.
+
+What leaves memory goes to files without a name, which the system removes whatever ends the process.
+In the end one range after the other is read, and only its groups have moments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from fastfeat_kernels.column import Chunk, split_rows
+from fastfeat_kernels.grouped import layout
+from fastfeat_kernels.grouped.growing import Table, new_table
+from fastfeat_kernels.grouped.order import MAX_PARTITION_BITS
+from fastfeat_kernels.grouped.summarize import add_partitions, new_task
+from fastfeat_kernels.grouped.tables import Partitions, split_groups
+from fastfeat_kernels.moments.state import Level
+from numpy.typing import NDArray
+
+from fastfeat.engine.cpu.kernels import n_parts, runner
+from fastfeat.io.arrow import pa
+from fastfeat.io.columns.bits import array_of_values
+from fastfeat.io.columns.column import physical_chunks
+from fastfeat.io.unnamed import UnnamedFile, unnamed_file
+
+MIN_RANGE_BITS = 16
+"""Groups of a range, as bits: their moments take 4 MiB or so."""
+_RUN = "grouped"
+
+
+class Range(NamedTuple):
+    """The rows of neighbouring groups.
+
+    Args:
+        first: the first of them.
+        n_groups: how many they are.
+        values: as of `Partitions`.
+        groups: as of `Partitions`, counted from the first.
+    """
+
+    first: int
+    n_groups: int
+    values: NDArray[np.int64]
+    groups: NDArray[np.int32]
+
+
+class _Written(NamedTuple):
+    """Rows in a file: the values of each range, and then their groups.
+
+    Args:
+        file: it has them.
+        begins: the first byte of each range, and the end.
+        n_rows: the number of its rows.
+    """
+
+    file: UnnamedFile
+    begins: NDArray[np.int64]
+    n_rows: NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class GroupRows:
+    """Rows by ranges of groups.
+
+    Args:
+        element: type of the values, of `column.ELEMENTS`.
+        n_groups: how many groups there are.
+        shift: a range is of so many bits.
+        pieces: those in memory.
+        files: the others.
+    """
+
+    element: str
+    n_groups: int
+    shift: int
+    pieces: list[Partitions] = field(default_factory=list[Partitions])
+    files: list[_Written] = field(default_factory=list["_Written"])
+
+    @property
+    def n_bytes(self) -> int:
+        """The memory that they take."""
+        return sum(piece.values.nbytes + piece.groups.nbytes for piece in self.pieces)
+
+    @property
+    def n_ranges(self) -> int:
+        """The number of ranges."""
+        return max(-(-self.n_groups >> self.shift), 1)
+
+
+def no_rows(element: str, n_groups: int) -> GroupRows:
+    """Return no rows of some groups yet."""
+    return GroupRows(element, n_groups, max(MIN_RANGE_BITS, n_groups.bit_length() - _MOST_BITS))
+
+
+_MOST_BITS = MAX_PARTITION_BITS
+
+
+def keep(rows: GroupRows, chunks: Sequence[Chunk], groups: NDArray[np.int32]) -> None:
+    """Keep further rows.
+
+    Args:
+        rows: takes them.
+        chunks: their values.
+        groups: the group of each, shape (n_rows,).
+    """
+    if len(groups) and rows.n_groups:
+        groups = np.ascontiguousarray(groups, np.int32)
+        parts = split_rows(chunks, n_parts(len(groups)))
+        split = split_groups(rows.element, parts, groups, rows.n_groups, rows.shift, runner(_RUN))
+        rows.pieces.append(split)
+
+
+def join(a: GroupRows, b: GroupRows) -> GroupRows:
+    """Return the rows of both, of the same groups, which are used up."""
+    a.pieces += b.pieces
+    a.files += b.files
+    return a
+
+
+def spill(rows: GroupRows, folder: Path) -> None:
+    """Write the rows in memory to a file in a folder, which has no name."""
+    if not rows.pieces:
+        return
+    n_rows = np.sum([np.diff(piece.starts) for piece in rows.pieces], axis=0)
+    begins = np.zeros(len(n_rows) + 1, np.int64)
+    np.cumsum(n_rows * _ROW_BYTES, out=begins[1:])
+    file = unnamed_file(folder)
+    for k in range(len(n_rows)):
+        of_pieces = [slice(*piece.starts[k : k + 2].tolist()) for piece in rows.pieces]
+        for piece, some in zip(rows.pieces, of_pieces, strict=True):
+            file.append(piece.values[some])
+        for piece, some in zip(rows.pieces, of_pieces, strict=True):
+            file.append(piece.groups[some])
+    rows.files.append(_Written(file, begins, n_rows))
+    rows.pieces = []
+
+
+def ranges(rows: GroupRows) -> Iterator[Range]:
+    """Yield the rows of one range after the other."""
+    for k in range(rows.n_ranges):
+        first = k << rows.shift
+        values, groups = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
+        for written in rows.files:
+            n = int(written.n_rows[k])
+            content = written.file.read(int(written.begins[k]), n * _ROW_BYTES)
+            values.append(np.frombuffer(content, np.int64, n))
+            groups.append(np.frombuffer(content, np.int32, n, 8 * n))
+        for piece in rows.pieces:
+            some = slice(int(piece.starts[k]), int(piece.starts[k + 1]))
+            values.append(piece.values[some])
+            groups.append(piece.groups[some])
+        numbers = np.concatenate(groups)
+        numbers += np.where(
+            numbers < 0, np.int32(first), np.int32(-first)
+        )  # ~g is of a missing one
+        n_groups = min(1 << rows.shift, rows.n_groups - first)
+        yield Range(first, n_groups, np.concatenate(values), numbers)
+
+
+def add_range(table: Table, rows: GroupRows, some: Range, first: int = 0) -> None:
+    """Add the rows of a range to a table of groups.
+
+    Args:
+        table: of the groups of the range, or of others too.
+        rows: of which it is a range.
+        some: the range.
+        first: the number that its first group has in the table.
+    """
+    if not len(some.values):
+        return
+    run, moments = runner(_RUN), table.moments
+    groups = some.groups
+    if first:
+        groups = groups + np.where(groups < 0, np.int32(-first), np.int32(first))
+    stored = "float64" if rows.element.startswith("float") else "int64"
+    array = array_of_values(some.values, None, getattr(pa, stored)())
+    chunks: list[Chunk] = list(physical_chunks(pa.chunked_array([array])))
+    parts = split_rows(chunks, 1)
+    task = new_task(stored, parts, moments.n_groups, moments.level, run, table.has_extremes)
+    element = "uint64" if rows.element == "uint64" else stored
+    bits = max(moments.n_groups.bit_length(), 1)
+    starts = np.array([0, len(groups)], np.int64)
+    partitions = Partitions(element, bits, some.values, groups, starts)
+    add_partitions(table, task._replace(element=element), partitions, run)
+
+
+def bytes_of_moments(n_groups: int, level: Level, extremes: bool) -> int:
+    """Return about how many bytes the moments of groups take."""
+    return n_groups * 8 * (layout.LINE_WORDS[level] + (2 if extremes else 0))
+
+
+def table_of(rows: GroupRows, level: Level, extremes: bool) -> Table:
+    """Return the table of all rows, which are used up."""
+    table = new_table(rows.element, rows.n_groups, level, extremes)
+    for some in ranges(rows):
+        add_range(table, rows, some, some.first)
+    return table
+
+
+_ROW_BYTES = 12
