@@ -88,14 +88,20 @@ def bytes_per_cell(function: str, params: Params) -> int:
     return 176 if needs_squares(function, params) else 100
 
 
-def smoothed(function: str, s: Statistics, params: Params) -> Floats:
+def smoothed(function: str, s: Statistics, params: Params, first: int = 0) -> Floats:
     """Return the smoothed statistic of each category.
 
     The operations are those of IEEE arithmetic in this very order: any backend gives these bits.
+
+    Args:
+        function: the statistic.
+        s: of neighbouring categories.
+        params: its parameters.
+        first: the number of the first of them.
     """
     given = dict(params)
     if "min_rows" in given:
-        s = _without_few(s, given["min_rows"])
+        s = _without_few(s, given["min_rows"], UNSEEN - first)
     with np.errstate(all="ignore"):
         if function == "target_odds":
             return _odds(s, given["regularization"])
@@ -104,14 +110,15 @@ def smoothed(function: str, s: Statistics, params: Params) -> Floats:
         return _towards_prior(function, s, given["smooth"])
 
 
-def _without_few(s: Statistics, min_rows: int) -> Statistics:
+def _without_few(s: Statistics, min_rows: int, unseen: int) -> Statistics:
     """Return the statistics as if categories of fewer values, and those left out, had none.
 
     The rows of the categories that the vocabulary has left out stand together in the group of the
     unseen ones; they take part in the prior.
     """
     is_few = s.count < min_rows
-    is_few[UNSEEN] = True
+    if 0 <= unseen < len(is_few):
+        is_few[unseen] = True
     columns = (s.count, 0.0), (s.total, 0.0), (s.statistic, np.nan), (s.variance, np.nan)
     known = (np.where(is_few, nothing, column) for column, nothing in columns)
     return Statistics(*known, *s[len(columns) :])

@@ -6,30 +6,30 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from fastfeat.errors import InvalidPlan
+from fastfeat.api.out_of_core import begun, with_encoded
 from fastfeat.io.budget import budget_of, budget_of_free
 from fastfeat.io.host_memory import free_memory
 from fastfeat.io.sinks.manifest import Manifest
 from fastfeat.io.sources.dataset import dataset_of
 from fastfeat.io.sources.scan import Scanned
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.fit.learning import finished, first_window, part_features
+from fastfeat.plan.fit.learning import finished
 from fastfeat.plan.fit.passes import learned_within, with_scratch
-from fastfeat.plan.fit.round import Learning
 from fastfeat.plan.keep.artifact import fitted_digest
-from fastfeat.plan.keep.learning import learning_record
-from fastfeat.plan.run.encoded_rows import encoded_in_files
 from fastfeat.plan.run.fitted import Fitted, FittedContract
 from fastfeat.plan.run.layout import Layout, check_beside
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
 from fastfeat.plan.run.pieces import MOST_BYTES, pieces_of
 from fastfeat.plan.run.to_files import digest_of_tables, write_features
+from fastfeat.plan.run.window_columns import history_of
 
 
 def fit_and_write(
     plan: Declaration,
     data: Any,
     layout: Layout,
+    rows: Any,
+    history: Any,
     tables: Tables,
     memory: str | int | None,
     contract: FittedContract | None = None,
@@ -40,6 +40,8 @@ def fit_and_write(
         plan: what is fitted.
         data: the rows, as of `Plan.fit_transform_to`, as the following are.
         layout: where features go.
+        rows: which rows.
+        history: earlier rows.
         tables: lookup tables; they are read here, once.
         memory: the budget; None for what the process has, and three quarters of what is free.
         contract: what the rows hold, which the plan keeps.
@@ -49,42 +51,40 @@ def fit_and_write(
     """
     budget = budget_of_free(free_memory()) if memory is None else budget_of(memory)
     dataset = dataset_of(data)
+    earlier = history_of(history) if plan.history_columns else None
     of_lookup = tables.values() if isinstance(tables, Mapping) else ()
-    check_beside(layout, data, *of_lookup, read=(dataset,))
-    dataset.check(plan.columns)
-    dataset.check_folders(plan.columns)
-    known = read_tables(tables, list(plan.table_columns))
-    first = learning_record(plan, dataset.schema, known)
-    _check_no_windows(first)
-    dataset.check_passes(first.most_rounds + 1)
+    check_beside(layout, data, history, *of_lookup, read=(dataset, earlier))
+    known = read_tables(tables, [*plan.table_columns, *plan.label_table_columns])
+    parent = layout.target.parent
+    folder = parent if parent.is_dir() else None
     with with_scratch(dataset) as copied:
-        learning = learned_within(first, copied, budget, first.columns_of_features)
+        first, read = begun(plan, copied, rows, earlier, known, budget, folder)
+        dataset.check_passes(first.most_rounds + first.n_function_passes + 1)
+        chosen, then = read.chosen, first.columns_of_features
+        if chosen is not None:
+            then = [*dict.fromkeys((*then, *plan.row_columns))]
+        learning = learned_within(first, read, budget, then)
         fitted = replace(finished(learning), contract=contract)
 
         def features(piece: Scanned) -> Any:
-            numbers = range(piece.first_row, piece.first_row + piece.table.num_rows)
-            return part_features(learning, piece.table, numbers, "arrow")
+            return read.features(learning, piece)
 
         def most_bytes() -> int:
             return min(MOST_BYTES, budget.table_bytes())
 
-        pieces = pieces_of(copied, learning.columns, (), features, fitted.schema, most_bytes)
-        digest, of_tables = fitted_digest(fitted).hex(), digest_of_tables(known, plan.table_columns)
-        manifest = write_features(pieces, layout, digest, of_tables, training=True)
-    return replace(fitted, encoded=encoded_in_files(plan, dataset.identity)), manifest
-
-
-def _check_no_windows(learning: Learning) -> None:
-    """Raise where features see other rows, before any row is read.
-
-    Raises:
-        InvalidPlan: it names the first window, and the calls that bring its rows together.
-    """
-    window = first_window(learning.prepared.typed.schedule("training"))
-    if window is not None:
-        raise InvalidPlan(
-            f"{window} sees the earlier rows of an entity, which fit_transform_to does not bring "
-            "together. Where no encoding learns from the label, the features are those of "
-            "plan.fit(data).transform_to(data, out, history='batch'); else take "
-            "plan.fit_transform(data, history='batch'), in memory"
+        pieces = pieces_of(
+            copied,
+            learning.columns if chosen is None else then,
+            (),
+            features,
+            fitted.schema,
+            most_bytes,
         )
+        if chosen is not None:
+            pieces = replace(pieces, row_of=chosen.row_of_given)
+        digest, of_tables = fitted_digest(fitted).hex(), digest_of_tables(known, plan.table_columns)
+        given = "" if chosen is None else chosen.digest_of_given
+        manifest = write_features(
+            pieces, layout, digest, of_tables, earlier, training=True, given=given
+        )
+    return with_encoded(fitted, read), manifest

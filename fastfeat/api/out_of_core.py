@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from fastfeat.errors import InvalidPlan, LargerThanMemory, warn
 from fastfeat.io.budget import Budget, budget_of, budget_of_free
 from fastfeat.io.host_memory import as_bytes, free_memory
 from fastfeat.io.sources.dataset import Dataset, dataset_of
+from fastfeat.io.sources.scan import n_rows_of
 from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.fit.chosen_rows import chosen_of
 from fastfeat.plan.fit.learning import finished
 from fastfeat.plan.fit.passes import learned_within, with_scratch
+from fastfeat.plan.fit.round import Learning
+from fastfeat.plan.fit.rows_in_passes import RowsInPasses, rows_in_passes
 from fastfeat.plan.keep.learning import learning_record
 from fastfeat.plan.run.encoded_rows import encoded_in_files
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.lookup_tables import Tables
+from fastfeat.plan.run.row_selection import flags_of_rows
+from fastfeat.plan.run.window_columns import check_shared, history_of, is_shared
 
 
-def fit_within(plan: Declaration, data: Any, tables: Tables, memory: str | int) -> Fitted:
+def fit_within(
+    plan: Declaration, data: Any, rows: Any, history: Any, tables: Tables, memory: str | int
+) -> Fitted:
     """Return the plan fitted on data that is read in passes, within a budget of memory.
 
     Args:
         plan: what is fitted.
-        data: as of `Plan.fit`.
+        data: as of `Plan.fit`, as the following are.
+        rows: which rows.
+        history: earlier rows.
         tables: lookup tables.
         memory: the budget.
 
     Raises:
         FastfeatError: as `Plan.fit`.
     """
-    return _in_passes(plan, dataset_of(data), tables, budget_of(memory))
+    return _in_passes(plan, dataset_of(data), rows, history, tables, budget_of(memory))
 
 
 def fit_if_large(plan: Declaration, files: Any, tables: Tables) -> Fitted | None:
@@ -47,7 +58,9 @@ def fit_if_large(plan: Declaration, files: Any, tables: Tables) -> Fitted | None
     Warns:
         LargerThanMemory: they are.
     """
-    if plan.past_columns or plan.looks_ahead:  # rows see others, which are in other parts
+    if plan.row_id is not None and plan.past_columns:
+        return None
+    if not is_shared([*plan.nodes.values(), *plan.label_nodes.values()]):
         return None
     dataset, free = dataset_of(files), free_memory()
     n_bytes = dataset.bytes_of(plan.columns)
@@ -59,27 +72,85 @@ def fit_if_large(plan: Declaration, files: Any, tables: Tables) -> Fitted | None
         f"it is read in passes, within {as_bytes(budget.n_bytes)}. memory= says how much to take",
         LargerThanMemory,
     )
-    return _in_passes(plan, dataset, tables, budget)
+    return _in_passes(plan, dataset, None, None, tables, budget)
 
 
-def check_all_in_parts(rows: Any, history: Any, backend: str) -> None:
-    """Raise where an argument of fit needs all rows in memory.
+def check_backend(backend: str) -> None:
+    """Raise where a backend needs all rows in memory.
 
     Raises:
-        InvalidPlan: the first of them.
+        InvalidPlan: it does.
     """
-    if rows is not None or history is not None or backend != "cpu":
-        name = "rows=" if rows is not None else "history=" if history is not None else "backend="
+    if backend != "cpu":
         raise InvalidPlan(
-            f"memory= reads the rows a little at a time, and {name} needs all of them in memory: "
-            f"leave one of the two out"
+            "memory= reads the rows a little at a time, and backend= needs all of them in memory: "
+            "leave one of the two out"
         )
 
 
-def _in_passes(plan: Declaration, dataset: Dataset, tables: Tables, budget: Budget) -> Fitted:
-    dataset.check(plan.columns)
-    dataset.check_folders(plan.columns)
-    learning = learning_record(plan, dataset.schema, tables)
+def begun(
+    plan: Declaration,
+    dataset: Dataset,
+    rows: Any,
+    history: Any,
+    tables: Tables,
+    budget: Budget,
+    folder: Path | None = None,
+) -> tuple[Learning, RowsInPasses]:
+    """Return the learning of a plan before its first pass, and the rows that it learns from.
+
+    Where a label looks ahead, it is computed here.
+
+    Args:
+        plan: what is fitted.
+        dataset: the rows.
+        rows: as of `Plan.fit`, as the following are.
+        history: earlier rows.
+        tables: lookup tables.
+        budget: of memory.
+        folder: where files without names go; None for that of the system.
+
+    Raises:
+        FastfeatError: as `Plan.fit`, of what does not depend on the rows, and of labels.
+    """
+    columns = [*plan.columns, *(plan.label_columns if plan.looks_ahead else ())]
+    dataset.check(columns)
+    dataset.check_folders(columns)
+    earlier = history_of(history) if plan.history_columns else None
+    check_shared({**plan.nodes, **plan.label_nodes})
+    if plan.row_id is not None and plan.history_columns:
+        raise InvalidPlan(
+            "row_id= of a plan with windows is not looked at where data is read in passes, in this "
+            "version. Fit on the whole data, without memory="
+        )
+    of_history = earlier.schema if isinstance(earlier, Dataset) else None
+    learning = learning_record(plan, dataset.schema, tables, history=of_history, has_functions=True)
+    prepared, read = learning.prepared, rows_in_passes(dataset, earlier, budget, folder)
+    label = prepared.label if plan.looks_ahead else None
+    n_before = (rows is not None and dataset.n_rows is None) + 2 * (label is not None)
+    dataset.check_passes(n_before + learning.most_rounds + learning.n_function_passes)
+    given = None if rows is None else flags_of_rows(rows, n_rows_of(dataset))
+    chosen = chosen_of(label, read.functions, given, prepared.tables)
+    if chosen is None:
+        return learning, read
+    learning = replace(learning, n_unlearnt=chosen.n_given - chosen.n_learnt)
+    return learning, replace(read, chosen=chosen)
+
+
+def _in_passes(
+    plan: Declaration, dataset: Dataset, rows: Any, history: Any, tables: Tables, budget: Budget
+) -> Fitted:
     with with_scratch(dataset) as copied:
-        fitted = finished(learned_within(learning, copied, budget))
-    return replace(fitted, encoded=encoded_in_files(plan, dataset.identity))
+        learning, read = begun(plan, copied, rows, history, tables, budget)
+        fitted = finished(learned_within(learning, read, budget))
+    return with_encoded(fitted, read)
+
+
+def with_encoded(fitted: Fitted, rows: RowsInPasses) -> Fitted:
+    """Return a fitted plan that knows the files whose labels its encodings know.
+
+    Of some of their rows it knows nothing: the others are for features as they are.
+    """
+    if rows.chosen is not None and rows.chosen.given is not None:
+        return fitted
+    return replace(fitted, encoded=encoded_in_files(fitted.declaration, rows.dataset.identity))

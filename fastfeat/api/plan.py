@@ -34,6 +34,7 @@ from fastfeat.plan.fit.fit import fit, fit_transform
 from fastfeat.plan.fit.labels import label_of
 from fastfeat.plan.fit.training_data import check_clocks
 from fastfeat.plan.lower.outputs import output_schema
+from fastfeat.plan.run.failing_files import naming_files
 from fastfeat.plan.run.fitted import Fitted, InputSchema
 from fastfeat.plan.run.lookup_tables import Tables, resolve_schemas
 from fastfeat.plan.run.transform import transform
@@ -303,6 +304,7 @@ class Plan:
         """
         return history_reach(self.declaration.nodes.values())
 
+    @naming_files
     def fit(
         self,
         data: Any,
@@ -347,8 +349,8 @@ class Plan:
             ContractBroken: rows break a rule of `contract` that does not only warn.
             UnknownColumn: a column that the plan reads is not in the data, or a table not there.
             OutOfMemory: `memory` is less than what is learnt takes, or this process has already.
-            InvalidPlan: with `memory`: rows=, history=, another backend, windows that are learnt
-                from, or a label that looks ahead.
+            InvalidPlan: with `memory`: numbers of rows in another order than the data, another
+                backend, or windows over all rows, of no key.
             TypeMismatch: an operator cannot take the type of a column.
             InvalidData: no rows to learn from, none of them has a label that looks ahead, a value
                 learnt is not finite, or `rows` names rows that are not there.
@@ -370,10 +372,10 @@ class Plan:
             return FittedPlan(self, replace(fitted.record, contract=kept))
         record: Fitted | None = None
         if memory is not None:
-            from fastfeat.api.out_of_core import check_all_in_parts, fit_within  # seldom needed
+            from fastfeat.api.out_of_core import check_backend, fit_within  # seldom needed
 
-            check_all_in_parts(rows, history, backend)
-            record = fit_within(self.declaration, data, tables, memory)
+            check_backend(backend)
+            record = fit_within(self.declaration, data, rows, history, tables, memory)
         elif rows is None and history is None and backend == "cpu" and may_be_large(data):
             from fastfeat.api.out_of_core import fit_if_large  # seldom needed
 
@@ -385,6 +387,7 @@ class Plan:
         )
         return FittedPlan(self, record)
 
+    @naming_files
     def fit_transform(
         self,
         data: Any,
@@ -437,6 +440,7 @@ class Plan:
         )
         return FittedPlan(self, replace(record, contract=kept) if kept else record), features
 
+    @naming_files
     def fit_transform_to(
         self,
         data: Any,
@@ -446,6 +450,8 @@ class Plan:
         format: str | None = None,
         partition_by: str | Sequence[str] = (),
         part_rows: int | None = None,
+        rows: Any = None,
+        history: Any = None,
         tables: Tables = None,
         contract: Contract | None = None,
     ) -> tuple[FittedPlan, Manifest]:
@@ -463,11 +469,13 @@ class Plan:
             format: as in `FittedPlan.transform_to`.
             partition_by: as in `FittedPlan.transform_to`.
             part_rows: as in `FittedPlan.transform_to`.
+            rows: as in `fit`; the features are of these rows. Numbers of rows ascend.
+            history: as in `fit`, which may be more than memory holds too.
             tables: as in `fit`; they are read once.
             contract: as in `fit`; the rows are read once more for it, before anything is written.
 
         Raises:
-            InvalidPlan: windows see other rows; a label that looks ahead.
+            InvalidPlan: windows see all rows, of no key; or as `fit` with `memory`.
             OutOfMemory: `memory` is less than what is learnt takes, or this process has already.
             OutputError: as `FittedPlan.transform_to`.
             FastfeatError: as `fit` and `FittedPlan.transform`; rows are numbered in the data.
@@ -488,10 +496,14 @@ class Plan:
         if contract is not None:
             from fastfeat.quality.fitting import fitted_contract
 
-            kept = fitted_contract(contract, data, tables=tables, memory=memory)
-        record, manifest = fit_and_write(self.declaration, data, layout, tables, memory, kept)
+            of_rows: Any = {"history": history, "tables": tables, "memory": memory}
+            kept = fitted_contract(contract, data, **of_rows)
+        record, manifest = fit_and_write(
+            self.declaration, data, layout, rows, history, tables, memory, kept
+        )
         return FittedPlan(self, record), manifest
 
+    @naming_files
     def cross_fit(
         self,
         data: Any,
@@ -813,6 +825,7 @@ class FittedPlan:
         """The names of the features, in output order."""
         return self.record.feature_names
 
+    @naming_files
     def transform(
         self,
         data: Any,
@@ -965,6 +978,7 @@ class FittedPlan:
             on_violation=on_violation,
         ).of_all()
 
+    @naming_files
     def transform_to(
         self,
         data: Any,
@@ -1325,27 +1339,34 @@ class FittedPlan:
         tables: Tables = None,
         n_rows: int = 1000,
         backends: Sequence[str] = ("cpu", "reference"),
+        memory: str | int | None = None,
     ) -> Report:
         """Return a report of whether all paths give the same bits: backends, threads, rows, live.
 
         Args:
-            data: as in `transform`.
+            data: as in `transform`; with `memory` as in `transform_batches`.
             history: as in `transform`; None where the data holds its own past.
             tables: as in `transform`.
             n_rows: how many rows the reference computes, which is slow: evenly spaced, or of whole
                 entities where the plan has windows. Of rows with a long past it computes fewer, and
                 after the latest of the history alone; the report says how many.
             backends: at least two, such as ("cpu", "gpu"): each is compared with the first.
+            memory: the most memory that this process should have resident, as in `fit`. The data is
+                then read a little at a time: the sample is of all of it, and compared are as many
+                rows as have room, the first ones or, with windows, those of some entities, with
+                their history; in pieces, as `transform_to` reads them, too. None reads it whole.
 
         Raises:
             InvalidPlan: fewer rows than 1, fewer backends than 2.
+            OutOfMemory: `memory` has no room for rows beside what this process has, and the keys
+                that were learnt, which the reference looks up in Python.
             BackendUnavailable: a backend that does not exist, or cannot run here.
         """
         from fastfeat.online.live import begin_alone  # seldom needed
         from fastfeat.verify.paths import verify
 
         bare = replace(self.record, contract=None)  # of rows that break a rule, too
-        return verify(bare, data, history, tables, n_rows, backends, begin_alone)
+        return verify(bare, data, history, tables, n_rows, backends, begin_alone, memory)
 
     def __repr__(self) -> str:
         """Return a line for each of the first features: its type, and how it is made."""

@@ -370,6 +370,7 @@ def verify(
     backend: Annotated[list[str] | None, typer.Option(help="One more to compare: gpu.")] = None,
     history: History = None,
     table: LookupTables = None,
+    memory: Memory = None,
 ) -> None:
     """Check on a sample that every path gives the same bits; exit code 1 where one does not."""
     from fastfeat.api.plan import load
@@ -380,7 +381,12 @@ def verify(
         step(f"Computing {counted(rows, 'row')} in several ways")
         backends = ("cpu", "reference", *(backend or ()))
         report = fitted.verify(
-            data, history=history, tables=tables_named(table), n_rows=rows, backends=backends
+            data,
+            history=history,
+            tables=tables_named(table),
+            n_rows=rows,
+            backends=backends,
+            memory=memory,
         )
     typer.echo(str(report))
     if not report.ok:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import fastfeat.demo.large_plan as plan_module
 from fastfeat.demo.large_digest import digest_of_features
@@ -162,16 +163,19 @@ def _measured(work: Path, how: str, rows: Path, memory: str, limit: MemoryLimit)
         FastfeatError: it has failed.
     """
     shutil.rmtree(work, ignore_errors=True)
-    (work / "temporary").mkdir(parents=True)
+    work.mkdir(parents=True)
     log, report = work / "log", work / "report"
     arguments = [how, str(rows), str(work), memory, str(report)]
     command = [sys.executable, "-m", "fastfeat.demo.large_work", *arguments]
-    environment = {"TMPDIR": str((work / "temporary").resolve())}
-    process = started(limit.command(command), log, environment, is_tied=True)
-    try:
-        code = process.wait()
-    finally:
-        end(process)
+    # beside the rows, where there is room; the sockets of an engine need a short path
+    parent = None if how in ENGINES else work
+    with TemporaryDirectory(dir=parent, ignore_cleanup_errors=True) as temporary:
+        environment = {"TMPDIR": str(Path(temporary).resolve())}
+        process = started(limit.command(command), log, environment, is_tied=True)
+        try:
+            code = process.wait()
+        finally:
+            end(process)
     if code != 0:
         raise FastfeatError(f"{_ended(code, limit)}: {last_lines(log)}")
     return Measured(**json.loads(report.read_text("utf-8")))

@@ -86,6 +86,9 @@ class Learner(Generic[Spec, State]):
             rows.
         spill: writes what can leave memory into files of a folder, and goes on; None where the
             state is small or cannot.
+        of_sample: gives, of the state of a sample of the rows and the number of all of them, what
+            the first round begins with where it may do more than to sample; None where it may not.
+            None of kinds that have no use for a sample.
     """
 
     kind: str
@@ -98,6 +101,7 @@ class Learner(Generic[Spec, State]):
     size: Callable[[State], int]
     bound: Callable[[Spec, int], int]
     spill: Callable[[State, Path], None] | None = None
+    of_sample: Callable[[State, int], Any] | None = None
 
 
 class TaskLearner(NamedTuple):

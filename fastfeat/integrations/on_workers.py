@@ -17,10 +17,9 @@ from fastfeat.api.learning import Learning, State
 from fastfeat.api.plan import FittedPlan, Plan
 from fastfeat.engine.cpu.threads import using_threads
 from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan
+from fastfeat.integrations.exchange import Rows, has_windows
 from fastfeat.io.arrow import Schema, Table, pa
 from fastfeat.ir.node import Call, postorder
-from fastfeat.ir.scope import window_nodes
-from fastfeat.ir.show import show
 from fastfeat.plan.fit.learning import window_learnt_from
 from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.plan.run.inputs import read_columns
@@ -35,34 +34,42 @@ _IN_A_PART = (
 )
 
 
-def learn(
-    plan: Plan,
-    schema: Schema,
-    tables: Tables,
-    state_of_all: Callable[[Learning[FittedPlan]], Table],
-) -> Learning[FittedPlan]:
-    """Return the learning of a plan after its last round.
+def begun(
+    plan: Plan, schema: Schema, tables: Tables, *, features: bool
+) -> tuple[Learning[FittedPlan], bool]:
+    """Return the learning of a plan before its first round, and whether rows are exchanged.
 
     Args:
         plan: what is fitted.
         schema: of the rows.
         tables: lookup tables, as of `Plan.fit`.
+        features: whether those of the rows are wanted too, out of fold.
+
+    Raises:
+        InvalidPlan: folds are made of the number of a row, windows see rows of entities that have
+            no key in common, or the label looks ahead.
+        FastfeatError: as `Plan.fit`, of what does not depend on the rows.
+    """
+    _check_no_numbers(plan)
+    learning = plan.learning(schema, tables=tables)
+    if window_learnt_from(learning.record) is None and not (features and has_windows(plan)):
+        return learning, False
+    return plan.learning(schema, tables=tables, whole_entities=True), True
+
+
+def learn(
+    learning: Learning[FittedPlan], state_of_all: Callable[[Learning[FittedPlan]], Table]
+) -> Learning[FittedPlan]:
+    """Return a learning after its last round.
+
+    Args:
+        learning: before the first.
         state_of_all: gives the state of all rows in a round, which workers have merged; a table
             without rows where there are none.
 
     Raises:
-        InvalidPlan: folds are made of the number of a row, windows are learnt from, or the label
-            looks ahead.
         FastfeatError: as `Plan.fit`.
     """
-    _check_no_numbers(plan)
-    learning = plan.learning(schema, tables=tables)
-    window = window_learnt_from(learning.record)
-    if window is not None:
-        raise InvalidPlan(
-            f"{window} is learnt from, and sees the earlier rows of an entity, which an engine may "
-            "have in another part. Fit on files: plan.fit(files)"
-        )
     while learning.round is not None:
         learning = learning.next(_state_in(learning, state_of_all(learning)))
     return learning
@@ -84,25 +91,7 @@ def _check_no_numbers(plan: Plan) -> None:
                 )
 
 
-def check_no_windows(plan: Plan) -> None:
-    """Raise for features that see other rows than their own.
-
-    Args:
-        plan: whose features are computed in parts.
-
-    Raises:
-        InvalidPlan: windows do.
-    """
-    for name, node in plan.declaration.nodes.items():
-        windows = window_nodes([node])
-        if windows:
-            raise InvalidPlan(
-                f"{name!r} sees the earlier rows of an entity, {show(windows[0])}, which an engine "
-                "may have in another part. Compute it of files: fitted.transform_to(files, out)"
-            )
-
-
-def state_of_part(learning: Learning[Any], parts: Iterable[Table]) -> Table:
+def state_of_part(learning: Learning[Any], parts: Iterable[Rows]) -> Table:
     """Return the state of some rows, on a worker.
 
     Args:
@@ -116,8 +105,8 @@ def state_of_part(learning: Learning[Any], parts: Iterable[Table]) -> Table:
     try:
         with using_threads(1):
             for part in parts:
-                if part.num_rows:
-                    state = learning.partial(part, None, into=state)
+                if part.table.num_rows:
+                    state = learning.partial(part.table, None, into=state, history=part.history)
             return _states([] if state is None else [state.to_bytes()])
     except FastfeatError as error:
         return _error(error)
@@ -200,11 +189,14 @@ class Transform:
         artifact: of the fitted plan, as bytes.
         tables: lookup tables, as Arrow tables.
         label: the name of the label, where it follows the features; None where it does not.
+        history: "batch" where the rows of a worker hold their past; None where they do not, or
+            come with it.
     """
 
     artifact: bytes
     tables: Mapping[str, Table]
     label: str | None
+    history: str | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -220,51 +212,55 @@ class Training:
     label: str | None
 
 
-Features = Callable[[Table], Table]
+Features = Callable[[Rows], Table]
 """Gives the features of rows."""
 
 
 def features_of(given: Transform | Training) -> Features:
     """Return the function that computes features on a worker."""
     match given:
-        case Transform(artifact, tables, label):
+        case Transform(artifact, tables, label, past):
             fitted = pickles.fitted_of(artifact)
 
-            def own(part: Table) -> Table:
-                return fitted.transform(part, tables=tables)
+            def own(part: Rows) -> Table:
+                history = past if part.history is None else part.history
+                return fitted.transform(part.table, history=history, tables=tables)
 
         case Training(content, label):
             learning = Learning.from_bytes(content)
             fitted = learning.finish()
 
-            def own(part: Table) -> Table:
-                return learning.training_features(part, None)
+            def own(part: Rows) -> Table:
+                return learning.training_features(part.table, None, history=part.history)
 
-    def features(part: Table) -> Table:
+    def features(part: Rows) -> Table:
         with using_threads(1):
             found = own(part)
             if label is None:
                 return found
-            return found.append_column(label, fitted.label(part))
+            return found.append_column(label, fitted.label(part.table))
 
     return features
 
 
-def transform_of(fitted: FittedPlan, tables: Tables, *, label: bool) -> Transform:
+def transform_of(
+    fitted: FittedPlan, tables: Tables, *, label: bool, history: str | None = None
+) -> Transform:
     """Return a fitted plan as it goes to workers.
 
     Args:
         fitted: the plan.
         tables: lookup tables, as of `FittedPlan.transform`; they are read here, once.
         label: whether the label follows the features.
+        history: "batch" where the rows hold their past.
 
     Raises:
-        InvalidPlan: windows see other rows, or there is no label.
+        InvalidPlan: there is no label.
         FastfeatError: as `FittedPlan.transform`, of tables.
     """
-    check_no_windows(fitted.plan)
     known = read_tables(tables, list(fitted.record.table_columns))
-    return Transform(artifact_bytes(fitted.record), known, _label_name(fitted.plan, label))
+    name = _label_name(fitted.plan, label)
+    return Transform(artifact_bytes(fitted.record), known, name, history)
 
 
 def training_of(learning: Learning[FittedPlan], plan: Plan, *, label: bool) -> Training:
@@ -317,5 +313,25 @@ def columns_read(plan: Plan, schema: Schema, *, label: bool) -> list[str]:
     declared = plan.declaration
     of_label = declared.label_sources if label else []
     names = list(dict.fromkeys([*declared.row_columns, *declared.keep, *of_label]))
+    read_columns(schema.empty_table(), names)
+    if not has_windows(plan):
+        return names
+    there = [*declared.past_columns, *declared.row_ids]  # late ones, and ids, may lack
+    return list(dict.fromkeys([*names, *(name for name in there if name in schema.names)]))
+
+
+def columns_learnt_from(plan: Plan, schema: Schema) -> list[str]:
+    """Return the columns that all rounds of learning read, and out-of-fold features.
+
+    Args:
+        plan: the plan.
+        schema: of the rows.
+
+    Raises:
+        UnknownColumn: one is not there.
+    """
+    declared = plan.declaration
+    names = [*declared.columns, *declared.training_past_columns, *declared.keep]
+    names = list(dict.fromkeys([*names, *declared.label_sources]))
     read_columns(schema.empty_table(), names)
     return names

@@ -2,7 +2,8 @@
 
 Each pass of fit maps the blocks to states, which tasks merge in a tree while others still read; the
 driver receives one state a pass. What travels is data alone: the plan as JSON, what is learnt, and
-tables, as bytes. Ray runs a task of a worker that died again, and the bits are the same.
+tables, as bytes. Ray runs a task of a worker that died again, and the bits are the same. Where
+windows see other rows, these are exchanged once, and kept in Ray's object store for all passes.
 
     from fastfeat.integrations import ray as ff_ray
 
@@ -14,21 +15,34 @@ tables, as bytes. Ray runs a task of a worker that died again, and the bits are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastfeat.api.learning import Learning
 from fastfeat.api.plan import FittedPlan, Plan
 from fastfeat.arguments import explaining_as
 from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.integrations.exchange import (
+    Exchange,
+    Rows,
+    by_share,
+    exchange_of_fitted,
+    exchange_of_learning,
+    has_windows,
+    history_schema,
+    in_order,
+    past_of_data,
+    sent_rows,
+)
 from fastfeat.integrations.library import library
 from fastfeat.integrations.on_workers import (
     STATES,
     Features,
     Training,
     Transform,
-    check_no_windows,
+    begun,
+    columns_learnt_from,
     columns_read,
     features_of,
     learn,
@@ -38,6 +52,8 @@ from fastfeat.integrations.on_workers import (
     transform_of,
 )
 from fastfeat.io.arrow import Schema, Table, pa
+from fastfeat.io.sources.read import read_table
+from fastfeat.plan.run.history import is_batch
 from fastfeat.plan.run.lookup_tables import Tables
 
 __all__ = ["fit", "fit_transform", "transform"]
@@ -49,37 +65,48 @@ _MERGED_AT_ONCE = 4
 
 
 @explaining_as("ray.", {})
-def fit(plan: Plan, dataset: Any, *, tables: Tables = None) -> FittedPlan:
+def fit(plan: Plan, dataset: Any, *, history: Any = None, tables: Tables = None) -> FittedPlan:
     """Return the plan fitted on all rows of a dataset: bit for bit that of `Plan.fit`.
 
     Args:
         plan: what is fitted.
         dataset: a Ray Data dataset, which is executed once a pass, for the columns of the pass:
-            one that shuffles or samples at random, or takes long, is materialized first.
+            one that shuffles or samples at random, or takes long, is materialized first. Where
+            windows are learnt from it is executed once, and exchanged; rows of an entity and one
+            moment stand in the order of the dataset, where `tie=` does not say another.
+        history: earlier rows, which windows that are learnt from see: a dataset, or as in
+            `Plan.fit`.
         tables: as in `Plan.fit`; they are read on the driver, and go to each worker.
 
     Raises:
-        InvalidPlan: folds are made of the number of a row, which a dataset has not; windows are
-            learnt from, or the label looks ahead.
+        InvalidPlan: folds are made of the number of a row, which a dataset has not; windows that
+            are learnt from see entities that have no key in common, or the label looks ahead.
         TypeMismatch: it is no dataset, or a column has no Arrow type.
         FastfeatError: as `Plan.fit`. Of rows that fail one is told, not always the first.
 
     Warns:
         FastfeatWarning: as `Plan.fit`.
     """
-    return _learnt(plan, dataset, tables).finish()
+    return _learnt(plan, dataset, history, tables, features=False)[0].finish()
 
 
 @explaining_as("ray.", {})
 def transform(
-    fitted: FittedPlan, dataset: Any, *, tables: Tables = None, label: bool = False
+    fitted: FittedPlan,
+    dataset: Any,
+    *,
+    history: Any = None,
+    tables: Tables = None,
+    label: bool = False,
 ) -> Any:
     """Return the features of the rows as a dataset, computed when it is read.
 
     Args:
         fitted: the plan.
         dataset: a Ray Data dataset. The rows that were learnt from have their own labels in an
-            encoding of these: train on those of `fit_transform`.
+            encoding of these: train on those of `fit_transform`. Where windows see other rows, it
+            is executed here, and exchanged, as in `fit`.
+        history: earlier rows, which windows see: a dataset, or as in `FittedPlan.transform`.
         tables: as in `FittedPlan.transform`; they are read here.
         label: whether the label of the plan follows the features, under its name.
 
@@ -87,24 +114,36 @@ def transform(
         A dataset of as many rows, in Ray's order of blocks: `keep=` columns tell them apart.
 
     Raises:
-        InvalidPlan: a feature sees other rows, `transform_to` computes it of files; there is no
-            label.
+        InvalidPlan: windows see rows of entities that have no key in common; there is no label.
         FastfeatError: as `FittedPlan.transform`, of columns and tables; of values where it is read.
+
+    Warns:
+        HistoryMissing: windows see other rows, and history is None.
     """
-    schema = _schema_of(dataset)
-    given = transform_of(fitted, tables, label=label)
-    return _features(dataset, columns_read(fitted.plan, schema, label=label), given)
+    schema, plan = _schema_of(dataset), fitted.plan
+    columns = columns_read(plan, schema, label=label)
+    if not has_windows(plan):
+        return _features(
+            dataset.select_columns(columns), transform_of(fitted, tables, label=label), None
+        )
+    earlier, rows = _earlier(plan, history, training=False), _chosen(schema, columns)
+    past = past_of_data(history) if earlier is None else None
+    blocks = _blocks_of(dataset, rows, earlier)
+    exchange = exchange_of_fitted(fitted, tables, rows, blocks.history, blocks.n_shares)
+    given = transform_of(fitted, tables, label=label, history=past)
+    return _features(_data.from_arrow_refs(_exchanged(blocks, exchange)), given, exchange)
 
 
 @explaining_as("ray.", {})
 def fit_transform(
-    plan: Plan, dataset: Any, *, tables: Tables = None, label: bool = False
+    plan: Plan, dataset: Any, *, history: Any = None, tables: Tables = None, label: bool = False
 ) -> tuple[FittedPlan, Any]:
     """Return the fitted plan, and the features of the rows as a dataset: out of fold.
 
     Args:
         plan: what is fitted.
-        dataset: as in `fit`.
+        dataset: as in `fit`; where windows see other rows, it is executed once, and exchanged.
+        history: as in `fit`.
         tables: as in `fit`.
         label: as in `transform`.
 
@@ -118,26 +157,119 @@ def fit_transform(
     Warns:
         FastfeatWarning: as `Plan.fit_transform`.
     """
-    check_no_windows(plan)
     columns = columns_read(plan, _schema_of(dataset), label=label)
-    learning = _learnt(plan, dataset, tables)
+    learning, shares = _learnt(plan, dataset, history, tables, features=True)
     given = training_of(learning, plan, label=label)
+    if shares is not None:
+        rows = _data.from_arrow_refs(shares.tables)
+        return learning.finish(), _features(rows, given, shares.exchange)
     columns = list(dict.fromkeys([*learning.columns, *columns]))
-    return learning.finish(), _features(dataset, columns, given)
+    return learning.finish(), _features(dataset.select_columns(columns), given, None)
 
 
-def _learnt(plan: Plan, dataset: Any, tables: Tables) -> Learning[FittedPlan]:
-    """Return the learning after passes over a dataset."""
+class _Shares(NamedTuple):
+    """Rows that were exchanged.
 
-    def state_of_all(learning: Learning[FittedPlan]) -> Table:
-        content = _ray.put(learning.to_bytes())
-        states = dataset.select_columns(learning.columns).map_batches(
-            _state_of_block, fn_args=[content], batch_format="pyarrow", batch_size=None
-        )
-        found = (ref for bundle in states.iter_internal_ref_bundles() for ref in bundle.block_refs)
-        return _merged_on_workers(content, found)
+    Args:
+        tables: references to the rows of each share.
+        exchange: what is in them.
+    """
 
-    return learn(plan, _schema_of(dataset), tables, state_of_all)
+    tables: list[Any]
+    exchange: Exchange
+
+
+def _learnt(
+    plan: Plan, dataset: Any, history: Any, tables: Tables, *, features: bool
+) -> tuple[Learning[FittedPlan], _Shares | None]:
+    """Return the learning after passes over a dataset, and its rows where they were exchanged."""
+    schema = _schema_of(dataset)
+    learning, is_exchanged = begun(plan, schema, tables, features=features)
+    if not is_exchanged:
+
+        def state_of_all(learning: Learning[FittedPlan]) -> Table:
+            content = _ray.put(learning.to_bytes())
+            states = dataset.select_columns(learning.columns).map_batches(
+                _state_of_block, fn_args=[content], batch_format="pyarrow", batch_size=None
+            )
+            return _merged_on_workers(content, _refs(states))
+
+        return learn(learning, state_of_all), None
+    rows = _chosen(schema, columns_learnt_from(plan, schema))
+    blocks = _blocks_of(dataset, rows, _earlier(plan, history, training=True))
+    exchange = exchange_of_learning(learning, rows, blocks.history, blocks.n_shares)
+    shares = _Shares(_exchanged(blocks, exchange), exchange)
+    given = _ray.put(exchange)
+
+    def state_of_shares(learning: Learning[FittedPlan]) -> Table:
+        content, state_of = _ray.put(learning.to_bytes()), _ray.remote(_state_of_share)
+        states = [state_of.remote([content, given], table) for table in shares.tables]
+        return _merged_on_workers(content, states)
+
+    return learn(learning, state_of_shares), shares
+
+
+class _Blocks(NamedTuple):
+    """Rows before they are exchanged.
+
+    Args:
+        rows: references to Arrow blocks, in the order of the dataset.
+        earlier: the same of a history; None without one.
+        history: the schema of these.
+    """
+
+    rows: list[Any]
+    earlier: list[Any] | None
+    history: Schema | None
+
+    @property
+    def n_shares(self) -> int:
+        """The number of shares: as many as blocks, so that they are about as large."""
+        n_cpus = int(_ray.cluster_resources().get("CPU", 1))
+        return max(len(self.rows) + len(self.earlier or ()), n_cpus)
+
+
+def _earlier(plan: Plan, history: Any, *, training: bool) -> tuple[Any, Schema] | None:
+    """Return a history as a dataset, and the schema of what is read of it; None without one."""
+    if history is None or is_batch(history):
+        return None
+    if not isinstance(history, _data.Dataset):
+        history = _data.from_arrow(read_table(history))
+    return history, history_schema(plan, _schema_of(history), training=training)
+
+
+def _blocks_of(dataset: Any, rows: Schema, earlier: tuple[Any, Schema] | None) -> _Blocks:
+    """Return the rows of a dataset, and of a history, which are executed."""
+    of_rows = _arrow_blocks(dataset, rows)
+    if earlier is None:
+        return _Blocks(of_rows, None, None)
+    return _Blocks(of_rows, _arrow_blocks(*earlier), earlier[1])
+
+
+def _arrow_blocks(dataset: Any, schema: Schema) -> list[Any]:
+    """Return references to Arrow blocks of some columns, in the order of a dataset."""
+    chosen = dataset.select_columns(schema.names).map_batches(
+        _as_it_is, batch_format="pyarrow", batch_size=None
+    )
+    chosen.context.execution_options.preserve_order = True
+    return list(_refs(chosen))
+
+
+def _refs(dataset: Any) -> Iterator[Any]:
+    """Yield references to the blocks of a dataset, as they come."""
+    for bundle in dataset.iter_internal_ref_bundles():
+        yield from bundle.block_refs
+
+
+def _exchanged(blocks: _Blocks, exchange: Exchange) -> list[Any]:
+    """Return references to the rows of each share, which tasks bring together."""
+    given, n = _ray.put(exchange), exchange.n_shares
+    split, join = _ray.remote(_split).options(num_returns=n), _ray.remote(_joined)
+    sent: list[Any] = []
+    for refs, is_history in ((blocks.earlier or (), True), (blocks.rows, False)):
+        found = [split.remote([given], ref, part, is_history) for part, ref in enumerate(refs)]
+        sent += [[one] if n == 1 else one for one in found]
+    return [join.remote([given], *(shares[k] for shares in sent)) for k in range(n)]
 
 
 def _merged_on_workers(content: Any, states: Iterable[Any]) -> Table:
@@ -164,11 +296,22 @@ def _merged_on_workers(content: Any, states: Iterable[Any]) -> Table:
     return _ray.get(left[0]) if left else STATES.empty_table()
 
 
-def _features(dataset: Any, columns: list[str], given: Transform | Training) -> Any:
-    """Return a dataset of features."""
-    return dataset.select_columns(columns).map_batches(
-        _features_of_block, fn_args=[_ray.put(given)], batch_format="pyarrow", batch_size=None
+def _features(rows: Any, given: Transform | Training, exchange: Exchange | None) -> Any:
+    """Return a dataset of features.
+
+    Args:
+        rows: a dataset with the columns that are read, or of shares.
+        given: what is computed.
+        exchange: what is in shares; None without.
+    """
+    refs = [_ray.put(given), None if exchange is None else _ray.put(exchange)]
+    return rows.map_batches(
+        _features_of_block, fn_args=refs, batch_format="pyarrow", batch_size=None
     )
+
+
+def _chosen(schema: Schema, columns: Iterable[str]) -> Schema:
+    return pa.schema([schema.field(name) for name in columns])
 
 
 def _schema_of(dataset: Any) -> Schema:
@@ -194,22 +337,53 @@ def _schema_of(dataset: Any) -> Schema:
 
 
 def _state_of_block(block: Table, content: Any) -> Table:
-    return state_of_part(_learning_in(content), [block])
+    return state_of_part(_learning_in(content), [Rows(block)])
+
+
+def _state_of_share(refs: list[Any], share: Table) -> Table:
+    content, exchange = refs
+    return state_of_part(_learning_in(content), [in_order(_exchange_in(exchange), [share])])
 
 
 def _merged(content: list[Any], *states: Table) -> Table:
     return merged_states(_learning_in(content[0]), states)
 
 
-def _features_of_block(block: Table, given: Any) -> Table:
+def _as_it_is(block: Table) -> Table:
+    return block
+
+
+def _split(refs: list[Any], block: Table, part: int, is_history: bool) -> Any:
+    """Return the rows of each share of a block."""
+    exchange = _exchange_in(refs[0])
+    if block.num_rows:
+        sent = sent_rows(exchange, block, part, 0, is_history=is_history)
+    else:
+        sent = exchange.sent.empty_table()
+    shares = by_share(exchange, sent)
+    return shares[0] if len(shares) == 1 else tuple(shares)
+
+
+def _joined(refs: list[Any], *sent: Table) -> Table:
+    """Return the rows of a share."""
+    return pa.concat_tables([_exchange_in(refs[0]).sent.empty_table(), *sent]).combine_chunks()
+
+
+def _features_of_block(block: Table, given: Any, exchange: Any) -> Table:
     if not block.num_columns:  # one without rows may have none
         return block
-    return _features_in(given)(block)
+    features = _features_in(given)
+    return features(Rows(block) if exchange is None else in_order(_exchange_in(exchange), [block]))
 
 
 @lru_cache(maxsize=1)
 def _learning_in(content: Any) -> Learning[Any]:
     return Learning.from_bytes(_ray.get(content))
+
+
+@lru_cache(maxsize=1)
+def _exchange_in(exchange: Any) -> Exchange:
+    return _ray.get(exchange)
 
 
 @lru_cache(maxsize=2)

@@ -2,7 +2,8 @@
 
 Each pass of fit maps the partitions to states by `mapInArrow`, which shuffles bring together in a
 tree; the driver receives one state a pass. What travels is data alone: the plan as JSON, what is
-learnt, and tables, as bytes. Spark runs a task that failed again, and the bits are the same.
+learnt, and tables, as bytes. Spark runs a task that failed again, and the bits are the same. Where
+windows see other rows, one shuffle brings entities together, and what it gives is cached.
 
 The executors need fastfeat, in the Python of the driver: name it in the variable PYSPARK_PYTHON, or
 in the configuration `spark.pyspark.python`, before the session starts; Spark takes the `python3` of
@@ -19,21 +20,35 @@ its path otherwise.
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastfeat.api.learning import Learning
 from fastfeat.api.plan import FittedPlan, Plan
 from fastfeat.arguments import explaining_as
 from fastfeat.errors import BackendUnavailable, TypeMismatch
+from fastfeat.integrations.exchange import (
+    Exchange,
+    Rows,
+    exchange_of_fitted,
+    exchange_of_learning,
+    has_windows,
+    history_schema,
+    in_order,
+    past_of_data,
+    sent_rows,
+)
 from fastfeat.integrations.library import library
 from fastfeat.integrations.on_workers import (
     STATES,
     Training,
     Transform,
-    check_no_windows,
+    begun,
+    columns_learnt_from,
     columns_read,
     features_of,
     learn,
@@ -44,11 +59,14 @@ from fastfeat.integrations.on_workers import (
 )
 from fastfeat.io.arrow import DataType, Schema, Table, pa
 from fastfeat.io.columns.foreign import common_type, in_types
+from fastfeat.io.sources.read import read_table
+from fastfeat.plan.run.history import is_batch
 from fastfeat.plan.run.lookup_tables import Tables
 
 __all__ = ["fit", "fit_transform", "transform"]
 
 library("pyspark", "spark")
+_context = library("pyspark.taskcontext")
 _types = library("pyspark.sql.pandas.types")
 _STATES_IN_SPARK: Schema = pa.schema([("state", pa.binary()), ("error", pa.string())])
 _MERGED_AT_ONCE = 4
@@ -65,18 +83,24 @@ _ANOTHER_PYTHON = re.compile(
 
 
 @explaining_as("spark.", {})
-def fit(plan: Plan, frame: Any, *, tables: Tables = None) -> FittedPlan:
+def fit(plan: Plan, frame: Any, *, history: Any = None, tables: Tables = None) -> FittedPlan:
     """Return the plan fitted on all rows of a DataFrame: bit for bit that of `Plan.fit`.
 
     Args:
         plan: what is fitted.
         frame: a Spark DataFrame, which is computed once a pass, for the columns of the pass: one
             that samples at random, or takes long, is cached first. Times with a zone are of UTC.
+            Where windows are learnt from it is computed once, and shuffled into as many partitions
+            as `spark.sql.shuffle.partitions` says, each of which a worker has in memory; rows of an
+            entity and one moment stand in the order of its partitions, where `tie=` does not say
+            another.
+        history: earlier rows, which windows that are learnt from see: a DataFrame, or as in
+            `Plan.fit`.
         tables: as in `Plan.fit`; they are read on the driver, and go to each executor.
 
     Raises:
-        InvalidPlan: folds are made of the number of a row, which a DataFrame has not; windows are
-            learnt from, or the label looks ahead.
+        InvalidPlan: folds are made of the number of a row, which a DataFrame has not; windows that
+            are learnt from see entities that have no key in common, or the label looks ahead.
         TypeMismatch: it is no DataFrame.
         BackendUnavailable: the Python of the executors lacks fastfeat, or is of another version.
         FastfeatError: as `Plan.fit`. Of rows that fail one is told, not always the first.
@@ -84,17 +108,28 @@ def fit(plan: Plan, frame: Any, *, tables: Tables = None) -> FittedPlan:
     Warns:
         FastfeatWarning: as `Plan.fit`.
     """
-    return _learnt(plan, frame, tables).finish()
+    learning, shares = _learnt(plan, frame, history, tables, features=False)
+    if shares is not None:
+        shares.frame.unpersist()
+    return learning.finish()
 
 
 @explaining_as("spark.", {})
-def transform(fitted: FittedPlan, frame: Any, *, tables: Tables = None, label: bool = False) -> Any:
+def transform(
+    fitted: FittedPlan,
+    frame: Any,
+    *,
+    history: Any = None,
+    tables: Tables = None,
+    label: bool = False,
+) -> Any:
     """Return the features of the rows as a DataFrame, computed when it is read.
 
     Args:
         fitted: the plan.
         frame: a Spark DataFrame. The rows that were learnt from have their own labels in an
             encoding of these: train on those of `fit_transform`.
+        history: earlier rows, which windows see: a DataFrame, or as in `FittedPlan.transform`.
         tables: as in `FittedPlan.transform`; they are read here.
         label: whether the label of the plan follows the features, under its name.
 
@@ -103,26 +138,38 @@ def transform(fitted: FittedPlan, frame: Any, *, tables: Tables = None, label: b
         integers: uint8 is a short, uint16 an int, others a bigint. Times are of microseconds.
 
     Raises:
-        InvalidPlan: a feature sees other rows, `transform_to` computes it of files; there is no
-            label.
+        InvalidPlan: windows see rows of entities that have no key in common; there is no label.
         TypeMismatch: it is no DataFrame.
         FastfeatError: as `FittedPlan.transform`, of columns and tables. Of values, Spark's own
             error when it is read, with the text.
+
+    Warns:
+        HistoryMissing: windows see other rows, and history is None.
     """
-    schema = _schema_of(frame)
-    given = transform_of(fitted, tables, label=label)
-    return _features(frame, schema, columns_read(fitted.plan, schema, label=label), given)
+    schema, plan = _schema_of(frame), fitted.plan
+    rows = _chosen(schema, columns_read(plan, schema, label=label))
+    if not has_windows(plan):
+        return _features(frame, rows, transform_of(fitted, tables, label=label))
+    earlier = _earlier(plan, frame, history, training=False)
+    past = past_of_data(history) if earlier is None else None
+    of_history = None if earlier is None else earlier[1]
+    n_shares = _n_shares(frame.sparkSession)
+    exchange = exchange_of_fitted(fitted, tables, rows, of_history, n_shares)
+    given = transform_of(fitted, tables, label=label, history=past)
+    return _features(_exchanged(frame, earlier, exchange), rows, given, exchange)
 
 
 @explaining_as("spark.", {})
 def fit_transform(
-    plan: Plan, frame: Any, *, tables: Tables = None, label: bool = False
+    plan: Plan, frame: Any, *, history: Any = None, tables: Tables = None, label: bool = False
 ) -> tuple[FittedPlan, Any]:
     """Return the fitted plan, and the features of the rows as a DataFrame: out of fold.
 
     Args:
         plan: what is fitted.
-        frame: as in `fit`.
+        frame: as in `fit`; where windows see other rows it is computed once, and shuffled, and what
+            came of that stays cached as long as the features are there.
+        history: as in `fit`.
         tables: as in `fit`.
         label: as in `transform`.
 
@@ -136,32 +183,90 @@ def fit_transform(
     Warns:
         FastfeatWarning: as `Plan.fit_transform`.
     """
-    check_no_windows(plan)
     schema = _schema_of(frame)
     columns = columns_read(plan, schema, label=label)
-    learning = _learnt(plan, frame, tables)
+    learning, shares = _learnt(plan, frame, history, tables, features=True)
     given = training_of(learning, plan, label=label)
-    columns = list(dict.fromkeys([*learning.columns, *columns]))
-    return learning.finish(), _features(frame, schema, columns, given)
+    if shares is None:
+        rows = _chosen(schema, dict.fromkeys([*learning.columns, *columns]))
+        return learning.finish(), _features(frame, rows, given)
+    features = _features(shares.frame, shares.exchange.rows, given, shares.exchange)
+    weakref.finalize(features, _given_up, shares.frame).atexit = False
+    return learning.finish(), features
 
 
-def _learnt(plan: Plan, frame: Any, tables: Tables) -> Learning[FittedPlan]:
-    """Return the learning after passes over a frame."""
+def _given_up(frame: Any) -> None:
+    """Give up what is cached of a frame, if its session is still there."""
+    with suppress(Exception):  # the kinds of Spark differ by how it is connected
+        frame.unpersist()
+
+
+class _Shares(NamedTuple):
+    """Rows that were exchanged.
+
+    Args:
+        frame: each of its partitions has the rows of some shares; it is cached.
+        exchange: what is in them.
+    """
+
+    frame: Any
+    exchange: Exchange
+
+
+def _learnt(
+    plan: Plan, frame: Any, history: Any, tables: Tables, *, features: bool
+) -> tuple[Learning[FittedPlan], _Shares | None]:
+    """Return the learning after passes over a frame, and its rows where they were exchanged."""
     schema, n_slots = _schema_of(frame), _n_slots(frame.sparkSession)
-    in_spark = _types.from_arrow_schema(_STATES_IN_SPARK, prefer_timestamp_ntz=True)
+    in_spark = _in_spark(_STATES_IN_SPARK)
+    learning, is_exchanged = begun(plan, schema, tables, features=features)
+    shares: _Shares | None = None
+    if is_exchanged:
+        rows = _chosen(schema, columns_learnt_from(plan, schema))
+        earlier = _earlier(plan, frame, history, training=True)
+        of_history = None if earlier is None else earlier[1]
+        n_shares = _n_shares(frame.sparkSession)
+        exchange = exchange_of_learning(learning, rows, of_history, n_shares)
+        shares = _Shares(_exchanged(frame, earlier, exchange).persist(), exchange)
 
     def state_of_all(learning: Learning[FittedPlan]) -> Table:
         content, columns = learning.to_bytes(), learning.columns
-        read = pa.schema([schema.field(name) for name in columns])
-        part = _StateOfPart(content, read)
-        states, width = _selected(frame, columns).mapInArrow(part, in_spark), n_slots
+        if shares is None:
+            rows, given = _selected(frame, columns), _chosen(schema, columns)
+        else:
+            rows, given = shares.frame, shares.exchange
+        states, width = rows.mapInArrow(_StateOfPart(content, given), in_spark), n_slots
         while True:
             states = states.repartition(width).mapInArrow(_Merge(content), in_spark)
             if width == 1:
                 return _collected(states)
             width = -(-width // _MERGED_AT_ONCE)
 
-    return learn(plan, schema, tables, state_of_all)
+    return learn(learning, state_of_all), shares
+
+
+def _earlier(plan: Plan, frame: Any, history: Any, *, training: bool) -> tuple[Any, Schema] | None:
+    """Return a history as a frame, and the schema of what is read of it; None without one."""
+    if history is None or is_batch(history):
+        return None
+    if not hasattr(history, "mapInArrow"):
+        history = frame.sparkSession.createDataFrame(read_table(history))
+    return history, history_schema(plan, _schema_of(history), training=training)
+
+
+def _exchanged(frame: Any, earlier: tuple[Any, Schema] | None, exchange: Exchange) -> Any:
+    """Return a frame of rows and of those of a history, whose partitions have whole shares."""
+    in_spark = _in_spark(pa.schema([(f.name, _type_in_spark(f.type)) for f in exchange.sent]))
+    sent = _selected(frame, exchange.rows.names).mapInArrow(_Sent(exchange, False), in_spark)
+    if earlier is not None:
+        past = _selected(earlier[0], earlier[1].names).mapInArrow(_Sent(exchange, True), in_spark)
+        sent = sent.unionAll(past)
+    return sent.repartitionById(exchange.n_shares, "share")
+
+
+def _n_shares(session: Any) -> int:
+    """Return how many partitions a shuffle makes."""
+    return int(session.conf.get("spark.sql.shuffle.partitions"))
 
 
 def _collected(states: Any) -> Table:
@@ -184,14 +289,31 @@ def _collected(states: Any) -> Table:
     return pa.table(found, STATES)
 
 
-def _features(frame: Any, schema: Schema, columns: list[str], given: Transform | Training) -> Any:
-    """Return a frame of features."""
-    read = pa.schema([schema.field(name) for name in columns])
-    none = features_of(given)(read.empty_table())
+def _features(
+    frame: Any, rows: Schema, given: Transform | Training, exchange: Exchange | None = None
+) -> Any:
+    """Return a frame of features.
+
+    Args:
+        frame: the data, or one of shares.
+        rows: the columns that are read.
+        given: what is computed.
+        exchange: what is in shares; None without.
+    """
+    none = features_of(given)(Rows(rows.empty_table()))
     wanted = pa.schema([pa.field(f.name, _type_in_spark(f.type)) for f in none.schema])
-    in_spark = _types.from_arrow_schema(wanted, prefer_timestamp_ntz=True)
-    features = _FeaturesOfPart(given, read, wanted)
-    return _selected(frame, columns).mapInArrow(features, in_spark)
+    read = _selected(frame, rows.names) if exchange is None else frame
+    features = _FeaturesOfPart(given, exchange or rows, wanted)
+    return read.mapInArrow(features, _in_spark(wanted))
+
+
+def _in_spark(schema: Schema) -> Any:
+    """Return a schema as Spark has it."""
+    return _types.from_arrow_schema(schema, prefer_timestamp_ntz=True)
+
+
+def _chosen(schema: Schema, columns: Iterable[str]) -> Schema:
+    return pa.schema([schema.field(name) for name in columns])
 
 
 def _n_slots(session: Any) -> int:
@@ -246,20 +368,44 @@ def _type_in_spark(given: DataType) -> DataType:
 
 
 @dataclass(frozen=True)
+class _Sent:
+    """The rows of a partition with their numbers and shares.
+
+    Args:
+        exchange: what is read of them.
+        is_history: whether they are of a history.
+    """
+
+    exchange: Exchange
+    is_history: bool
+
+    def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """Yield rows, some at a time."""
+        read = self.exchange.history if self.is_history else self.exchange.rows
+        assert read is not None
+        part, first, sent = _context.TaskContext.get().partitionId(), 0, self.exchange.sent
+        wanted = pa.schema([(field.name, _type_in_spark(field.type)) for field in sent])
+        for table in _tables(batches, read):
+            found = sent_rows(self.exchange, table, part, first, is_history=self.is_history)
+            first += table.num_rows
+            yield from in_types(found, wanted, "Spark").to_batches()
+
+
+@dataclass(frozen=True)
 class _StateOfPart:
     """The state of a partition.
 
     Args:
         learning: as bytes.
-        schema: of the columns that the round reads.
+        given: the schema of the columns that the round reads, or what is in shares.
     """
 
     learning: bytes
-    schema: Schema
+    given: Schema | Exchange
 
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Yield one state, or an error; none where there are no rows."""
-        found = state_of_part(_learning_in(self.learning), _tables(batches, self.schema))
+        found = state_of_part(_learning_in(self.learning), _parts(batches, self.given))
         yield from in_types(found, _STATES_IN_SPARK, "Spark").to_batches()
 
 
@@ -286,19 +432,29 @@ class _FeaturesOfPart:
 
     Args:
         given: computes them.
-        schema: of the columns that are read.
+        read: the schema of the columns that are read, or what is in shares.
         wanted: of the features.
     """
 
     given: Transform | Training
-    schema: Schema
+    read: Schema | Exchange
     wanted: Schema
 
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Yield features, some rows at a time."""
         features = features_of(self.given)
-        for table in _tables(batches, self.schema):
-            yield from in_types(features(table), self.wanted, "Spark").to_batches()
+        for part in _parts(batches, self.read):
+            yield from in_types(features(part), self.wanted, "Spark").to_batches()
+
+
+def _parts(batches: Iterable[Any], given: Schema | Exchange) -> Iterator[Rows]:
+    """Yield rows: some batches each, or those of whole entities together."""
+    if isinstance(given, Exchange):
+        tables = [pa.Table.from_batches([batch]) for batch in batches]
+        yield in_order(given, [in_types(table, given.sent, "Spark") for table in tables])
+    else:
+        for table in _tables(batches, given):
+            yield Rows(table)
 
 
 def _tables(batches: Iterable[Any], schema: Schema) -> Generator[Table]:

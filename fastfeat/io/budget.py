@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fastfeat.errors import OutOfMemory
 from fastfeat.io.arrow import pa
 from fastfeat.io.host_memory import as_bytes, bytes_of, resident_memory
+from fastfeat.io.unnamed import drop_pages
 
 LEAST_TABLE, MOST_TABLE = 1 << 20, 1 << 26
 """Bytes: smaller tables take long, and larger ones are no faster."""
@@ -40,7 +41,7 @@ class Budget:
         """
         room = self.room()
         if room < self.n_bytes >> 3:
-            pa.default_memory_pool().release_unused()
+            _give_back()
             room = self.room()
         return min(MOST_TABLE, max(LEAST_TABLE, (room - 2 * n_growing) // _SHARE))
 
@@ -48,8 +49,14 @@ class Budget:
         """Whether more is taken, also when all that can be given back to the system is."""
         if self.room() >= 0:
             return False
-        pa.default_memory_pool().release_unused()
+        _give_back()
         return self.room() < 0
+
+
+def _give_back() -> None:
+    """Give memory that nobody uses, and pages of files, back to the system."""
+    pa.default_memory_pool().release_unused()
+    drop_pages()
 
 
 def budget_of(memory: str | int) -> Budget:

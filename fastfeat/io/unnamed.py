@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import mmap
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -27,12 +31,21 @@ class UnnamedFile:
         Raises:
             OSError: the disk is full, or gives an error; what was written before stays.
         """
-        first, view, n_done = self.n_bytes, memoryview(content).cast("B"), 0
+        first = self.n_bytes
+        self.put(first, content)
+        return first
+
+    def put(self, first: int, content: Any) -> None:
+        """Write bytes from a place on, which may be behind all others: between them are zeros.
+
+        Raises:
+            OSError: as of `append`.
+        """
+        view, n_done = memoryview(content).cast("B"), 0
         self.file.seek(first)
         while n_done < len(view):
             n_done += self.file.write(view[n_done : n_done + _MOST])
-        self.n_bytes = first + len(view)
-        return first
+        self.n_bytes = max(self.n_bytes, first + len(view))
 
     def read(self, first: int, n_bytes: int) -> bytearray:
         """Return bytes from a place on.
@@ -62,5 +75,27 @@ def unnamed_file(folder: Path) -> UnnamedFile:
     return found
 
 
+def mapped(file: UnnamedFile, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return what a file has as an array in memory that the system can take back: see `drop_pages`.
+
+    Args:
+        file: it may be forgotten.
+        dtype: of the array.
+    """
+    if not file.n_bytes:
+        return np.zeros(0, dtype)
+    pages = mmap.mmap(file.file.fileno(), file.n_bytes, access=mmap.ACCESS_READ)
+    _maps.add(pages)
+    return np.frombuffer(pages, dtype)
+
+
+def drop_pages() -> None:
+    """Let pages of mapped files leave the memory of this process: they are read again if needed."""
+    for pages in list(_maps):
+        if hasattr(mmap, "MADV_DONTNEED"):  # none on Windows
+            pages.madvise(mmap.MADV_DONTNEED)
+
+
+_maps = weakref.WeakSet[mmap.mmap]()
 _MOST = 1 << 30
 """Bytes of one call: systems take 2 GiB less a page at most."""

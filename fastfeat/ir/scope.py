@@ -103,6 +103,11 @@ def is_over_rows_ahead(node: Node) -> TypeGuard[Call]:
     return is_over_ahead(node) and not is_of_table(order_of(node))
 
 
+def is_of_other_rows(node: Node) -> TypeGuard[Call]:
+    """Return whether a node is a function of other rows of the data, before its row or ahead."""
+    return is_over_window(node) or is_over_rows_ahead(node)
+
+
 def window_nodes(roots: Iterable[Node], *, ahead: bool = False) -> list[Call]:
     """Return the functions over windows that a row or its past reads, inner ones first.
 

@@ -24,7 +24,7 @@ from fastfeat.ir.node import Aggregate, Column, Literal, Node, postorder, rewrit
 from fastfeat.ir.show import show
 from fastfeat.literals import literal_value
 from fastfeat.plan.declare.bind import bind
-from fastfeat.plan.declare.columns_read import columns_of, past_columns
+from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.contract import ContractDeclaration, Rule, says, type_rule_name
 from fastfeat.plan.declare.declaration import declare
 from fastfeat.plan.run.fitted import Fitted
@@ -289,24 +289,19 @@ def _counts(rows: CheckedRows, rules: Mapping[str, Rule]) -> dict[str, Found]:
     Raises:
         FastfeatError: as `Plan.fit`.
     """
-    apart = {name for name, rule in rules.items() if _in_shares(rows, rule)}
     learnt = {
         name: rule.expression if rule.is_of_table else rule.broken.sum()
         for name, rule in rules.items()
-        if name not in apart
     }
+    fitted = learnt_of(rows, learnt)
     found: dict[str, Found] = {}
-    if learnt:
-        fitted = learnt_of(rows, learnt)
-        for name, node in fitted.declaration.nodes.items():
-            value: Any = fitted.constants[node]
-            if not rules[name].is_of_table:
-                found[name] = Found(int(value or 0))
-            else:
-                found[name] = Found(0) if value is True else Found(1, _values(fitted, node))
-    if apart:
-        found |= _counts_in_shares(rows, {name: rules[name] for name in apart})
-    return {name: found[name] for name in rules}
+    for name, node in fitted.declaration.nodes.items():
+        value: Any = fitted.constants[node]
+        if not rules[name].is_of_table:
+            found[name] = Found(int(value or 0))
+        else:
+            found[name] = Found(0) if value is True else Found(1, _values(fitted, node))
+    return found
 
 
 def _values(fitted: Fitted, node: Node) -> str:
@@ -315,23 +310,6 @@ def _values(fitted: Fitted, node: Node) -> str:
     texts = [show(of) for of in postorder([node]) if isinstance(of, Aggregate)]
     known = [(text, learnt[text]) for text in dict.fromkeys(texts) if text in learnt]
     return ", ".join(f"{text} is {value}" for text, value in known[:_MOST_VALUES])
-
-
-def _in_shares(rows: CheckedRows, rule: Rule) -> bool:
-    """Return whether a rule sees earlier rows of a data set, and learns nothing of them."""
-    if rows.budget is None or rule.learns:
-        return False
-    return len(past_columns([rule.expression.node])) > 0
-
-
-def _counts_in_shares(rows: CheckedRows, rules: Mapping[str, Rule]) -> dict[str, Found]:
-    plan = declare({name: rule.broken for name, rule in rules.items()})
-    fitted = fitted_rules(plan, rows.schema, rows.schemas)
-    found = dict.fromkeys(rules, 0)
-    for features in features_of(rows, fitted):
-        for name in rules:
-            found[name] += int(features[name].to_numpy().sum())
-    return {name: Found(n) for name, n in found.items()}
 
 
 def rows_that_break(rows: CheckedRows, rule: Rule, n: int | None = None) -> Table:

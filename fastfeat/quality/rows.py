@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -22,13 +21,14 @@ from fastfeat.io.columns.types import UnsupportedType, schema_of
 from fastfeat.io.host_memory import free_memory
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.read import may_be_large
-from fastfeat.io.sources.scan import scan
+from fastfeat.io.sources.scan import n_rows_of
 from fastfeat.ir.node import Node
 from fastfeat.plan.declare.bind import Schemas
 from fastfeat.plan.declare.declaration import Declaration, declare
 from fastfeat.plan.fit.fit import fit
 from fastfeat.plan.fit.learning import finished
-from fastfeat.plan.fit.passes import learned_within
+from fastfeat.plan.fit.passes import learned_within, with_scratch
+from fastfeat.plan.fit.rows_in_passes import rows_in_passes
 from fastfeat.plan.keep.learning import learning_record
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import BATCH
@@ -36,6 +36,7 @@ from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables, read_tables, table_schemas
 from fastfeat.plan.run.pieces import pieces_of_later_rows
 from fastfeat.plan.run.transform import transform
+from fastfeat.plan.run.window_columns import history_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,19 +100,12 @@ def checked_rows(
         dataset, free = dataset_of(data), free_memory()
         budget = budget_of_free(free) if memory is None else budget_of(memory)
         if memory is not None or (free is not None and dataset.bytes_of(columns) >= free):
-            schema, n_rows = schema_of(dataset.schema), _n_rows(dataset)
+            dataset.check(columns)
+            dataset.check_folders(columns)
+            schema, n_rows = schema_of(dataset.schema), n_rows_of(dataset)
             return CheckedRows(dataset, schema, n_rows, past, read, backend, budget)
     table = read_columns(data, [], columns)
     return CheckedRows(table, schema_of(table), table.num_rows, past, read, backend, None)
-
-
-def _n_rows(dataset: Dataset) -> int:
-    if dataset.n_rows is not None:
-        return dataset.n_rows
-    dataset.check_passes(2)
-    columns = dataset.schema.names[:1]
-    with closing(scan(dataset, columns)) as tables:
-        return sum(piece.table.num_rows for piece in tables)
 
 
 def learnt_of(rows: CheckedRows, expressions: Mapping[str, Expr]) -> Fitted:
@@ -126,10 +120,20 @@ def learnt_of(rows: CheckedRows, expressions: Mapping[str, Expr]) -> Fitted:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FastfeatWarning)
         if rows.budget is not None:
-            rows.data.check(plan.columns)
-            learning = learning_record(plan, rows.data.schema, rows.tables)
-            return finished(learned_within(learning, rows.data, rows.budget))
+            return _learnt_in_passes(rows, plan, rows.budget)
         return fit(plan, rows.data, history=rows.history, tables=rows.tables, backend=rows.backend)
+
+
+def _learnt_in_passes(rows: CheckedRows, plan: Declaration, budget: Budget) -> Fitted:
+    """Return a plan that has learnt from a data set, with its windows over the data's own past."""
+    earlier = history_of(rows.history) if plan.history_columns else None
+    schema = earlier.schema if isinstance(earlier, Dataset) else None
+    with with_scratch(rows.data) as copied:
+        options: Any = {"history": schema, "has_functions": True}
+        learning = learning_record(plan, copied.schema, rows.tables, **options)
+        copied.check_passes(learning.most_rounds + learning.n_function_passes)
+        read = rows_in_passes(copied, earlier, budget)
+        return finished(learned_within(learning, read, budget))
 
 
 def features_of(rows: CheckedRows, fitted: Fitted) -> Iterator[Table]:

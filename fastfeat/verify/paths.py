@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,9 +24,9 @@ from fastfeat.plan.declare.window_reach import live_functions
 from fastfeat.plan.lower.outputs import matrix_dtype
 from fastfeat.plan.run.feature_subset import selected
 from fastfeat.plan.run.fitted import Fitted
-from fastfeat.plan.run.history import BATCH, history_table, id_columns
-from fastfeat.plan.run.inputs import check_place, read_columns
+from fastfeat.plan.run.history import BATCH, id_columns
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
+from fastfeat.plan.run.pieces import pieces_of_later_rows
 from fastfeat.plan.run.row_identity import one_table
 from fastfeat.plan.run.transform import transform
 from fastfeat.progress import Step, doing
@@ -42,11 +43,13 @@ from fastfeat.verify.orders import (
     take_rows,
     together,
 )
+from fastfeat.verify.rows import Rows, rows_in_memory, rows_of_parts
 
 Names = Sequence[str]
 ROWS_ONE_BY_ONE = 100
 ROWS_AFTER_THEIR_PAST = 20
-MOST_ROWS = 1 << 20
+_N_PIECES, _N_SHARES = 7, 3
+"""Of data that is read in pieces: how many there are of the rows compared, and of entities."""
 
 
 Begin = Callable[..., Any]
@@ -77,6 +80,7 @@ def verify(
     n_rows: int,
     backends: Sequence[str],
     begin: Begin,
+    memory: str | int | None = None,
 ) -> Report:
     """Return a report: of the reference on a sample of the rows, of all else on many.
 
@@ -88,6 +92,7 @@ def verify(
         n_rows: size of the sample.
         backends: which are compared.
         begin: begins a live state.
+        memory: the budget within which the data is read a little at a time; None reads it whole.
     """
     fitted = replace(fitted, encoded=None)  # nothing is trained on these features
     names = _checked_names(backends)
@@ -95,35 +100,40 @@ def verify(
         raise InvalidPlan(f"n_rows must be at least 1, got {n_rows!r}: there is nothing to verify")
     columns = fitted.declaration.past_columns
     ids = id_columns(fitted.declaration.row_id, history, columns)
-    table = read_columns(data, [*fitted.declaration.row_columns, *ids], columns)
-    check_place(table, "cpu")
-    if table.num_rows == 0:
-        raise InvalidData("the data has no rows, so there is nothing to verify")
-    earlier = history_table(history, columns, "cpu", fitted.declaration.row_id)
+    wanted = [*fitted.declaration.row_columns, *ids]
     read = read_tables(tables, fitted.declaration.row_table_columns)
-    side = SideInputs(read, BATCH if earlier is None else earlier)
-    expected = selected(fitted, list(fitted.declaration.features), keeps_ids=bool(ids))
     has_past = len(window_nodes(fitted.nodes.values())) > 0
+    if memory is None:
+        rows = rows_in_memory(fitted, data, wanted, history, n_rows)
+    else:
+        of_history = [*columns, *ids]
+        rows = rows_of_parts(fitted, data, wanted, history, of_history, read, n_rows, memory)
+    if rows.many.num_rows == 0:
+        raise InvalidData("the data has no rows, so there is nothing to verify")
+    side = SideInputs(read, BATCH if rows.earlier is None else rows.earlier)
+    expected = selected(fitted, list(fitted.declaration.features), keeps_ids=bool(ids))
     checks = partial(_checks_of_past, begin=begin) if has_past else _checks_of_rows
     with doing("verifying") as step:
-        return Report(tuple(checks(expected, table, side, n_rows, names, step)))
+        found = [*checks(expected, rows, side, n_rows, names, step)]
+        if memory is not None:
+            found.append(_in_pieces(expected, rows, side, step))
+        return Report(tuple(found))
 
 
 def _checks_of_rows(
-    fitted: Fitted, table: Any, side: SideInputs, n_rows: int, backends: Names, step: Step
+    fitted: Fitted, rows: Rows, side: SideInputs, n_rows: int, backends: Names, step: Step
 ) -> Iterator[Check]:
     """Yield the checks of a plan that reads of each row that row alone.
 
     Args:
         fitted: the plan.
-        table: the rows.
+        rows: the rows.
         side: what is passed beside them.
         n_rows: size of the sample.
         backends: their names.
         step: is told what is compared.
     """
-    sample = _sample(table, n_rows)
-    many = table.slice(0, MOST_ROWS)  # in larger pieces than a sample, which would be joined
+    many, sample = rows.many, rows.sample
     yield from _checks_of_backends(fitted, many, side, sample, side, "", backends, step)
     features = side.transform(fitted, many)
     yield from _checks_of_pieces(fitted, many, side, features, step)
@@ -139,7 +149,7 @@ def _checks_of_rows(
 
 def _checks_of_past(
     fitted: Fitted,
-    table: Any,
+    rows: Rows,
     side: SideInputs,
     n_rows: int,
     backends: Names,
@@ -148,8 +158,7 @@ def _checks_of_past(
     begin: Begin,
 ) -> Iterator[Check]:
     """Yield the checks of a plan with windows; see `_checks_of_rows`."""
-    many = plain_table(table.slice(0, MOST_ROWS))
-    earlier = None if isinstance(side.history, str) else side.history
+    many, earlier = plain_table(rows.many), rows.earlier
     orders = orders_of(fitted, many, earlier, side.tables)
     n_earlier = len(orders[0].times) - many.num_rows
     chosen = sampled(orders, n_earlier, n_rows)
@@ -160,7 +169,7 @@ def _checks_of_past(
         note = f", after {len(kept):,} of {counted(n_earlier, 'row')} of history"
     yield from _checks_of_backends(fitted, many, side, sample, of_sample, note, backends, step)
     features = side.transform(fitted, many)
-    yield from _checks_of_pieces(fitted, table.slice(0, MOST_ROWS), side, features, step)
+    yield from _checks_of_pieces(fitted, rows.many, side, features, step)
     own = [order.rows(slice(n_earlier, None)) for order in orders]
     yield _rows_moved(fitted, own, many, side, features, step)
     yield _halves_in_time(fitted, own, many, side, step)
@@ -205,6 +214,26 @@ def _checks_of_pieces(
     yield compare(name, features, side.transform(fitted, _rechunked(rows)))
     name = _say(step, "all threads = 1 thread")
     yield compare(name, features, _with_one_thread(fitted, rows, side))
+
+
+def _in_pieces(fitted: Fitted, rows: Rows, side: SideInputs, step: Step) -> Check:
+    """Return the comparison of rows in memory with rows of which some are read at a time."""
+    name = _say(step, "all rows = pieces of the data")
+    n_rows, n_bytes = rows.many.num_rows, max(1, rows.many.nbytes // _N_PIECES)
+    options: Any = {"tables": side.tables, "most_bytes": n_bytes, "n_shares": _N_SHARES}
+    if fitted.declaration.past_columns:
+        options["history"] = side.history
+    pieces: list[Any] = []
+    try:
+        data = plain_table(rows.many) if rows.again is None else rows.again
+        with closing(pieces_of_later_rows(fitted, data, **options).of_all()) as made:
+            for piece in made:
+                pieces.append(piece.slice(0, n_rows - sum(of.num_rows for of in pieces)))
+                if sum(of.num_rows for of in pieces) == n_rows:
+                    break
+    except InvalidPlan as error:
+        return Check(name, 0, None, str(error))
+    return compare(name, side.transform(fitted, rows.many), pa.concat_tables(pieces))
 
 
 def _rows_moved(
@@ -398,13 +427,6 @@ def _features_of(fitted: Fitted, holds: Callable[[DType], bool]) -> list[str]:
 def _column_type(fitted: Fitted, node: Node) -> DType:
     """Return the type of the columns of a feature."""
     return UINT8 if fitted.types[node] == ONE_HOT else fitted.types[node]
-
-
-def _sample(table: Any, n_rows: int) -> Any:
-    if table.num_rows <= n_rows:
-        return table
-    last: int = table.num_rows - 1
-    return plain_table(table).take(np.unique(np.linspace(0, last, n_rows).astype(np.int64)))
 
 
 def _rechunked(table: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 
 from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn
 from fastfeat.io.sources.dataset import dataset_of
+from fastfeat.io.sources.file_parts import FilePart
 from fastfeat.io.sources.read import read_table
 from fastfeat.io.sources.scan import Scanned, scan
 
@@ -332,6 +334,18 @@ def test_large_row_groups_are_cut(tmp_path: Path) -> None:
     sizes = [of.table.nbytes for of in scan(dataset_of(tmp_path), most_bytes=1 << 20)]
     assert max(sizes) <= 1 << 20
     assert sum(sizes) >= 100 * n
+
+
+def test_tiny_files_are_no_table_of_many_arrays(tmp_path: Path) -> None:
+    pq.write_table(rows(0, 2), tmp_path / "0.parquet")
+    for number in range(1, 400):
+        os.link(tmp_path / "0.parquet", tmp_path / f"{number}.parquet")
+    dataset = dataset_of(tmp_path)
+    scanned = list(scan(dataset, most_bytes=1 << 18))
+    assert [of.table.num_rows for of in scanned[:-1]] == [scanned[0].table.num_rows] * 4
+    assert sum(of.table.num_rows for of in scanned) == 800
+    parts = [part for part in dataset.parts if isinstance(part, FilePart)]
+    assert len({id(part.schema) for part in parts}) == 1
 
 
 def test_address_that_fsspec_opens() -> None:

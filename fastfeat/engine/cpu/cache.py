@@ -2,7 +2,8 @@
 
 A file holds a digest of its key and its body: what is truncated, altered, or another kernel's, at a
 name that is not its own, is compiled again, never run. Files appear whole, by renaming, so
-processes may fill one cache at once. A folder that cannot be written costs one warning.
+processes may fill one cache at once; of those that want one kernel, the others wait for the first.
+A folder that cannot be written costs one warning.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -35,6 +36,11 @@ from fastfeat.errors import FastfeatError, KernelsNotKept, reason_of, warn
 from fastfeat.io.sinks.atomic import write_bytes
 from fastfeat.progress import doing
 
+try:
+    import fcntl
+except ImportError:  # Windows, where each process compiles what it wants
+    fcntl = None
+
 _MAGIC = b"fastfeat kernel 2\n"
 _SETTINGS = (  # of Numba, that change the machine code
     "NUMBA_CPU_NAME",
@@ -53,6 +59,8 @@ _WRITTEN = re.compile(
     r'from fastfeat_kernels\.(\w+)\.[\w.]+ import ENTRIES\n\nentry = ENTRIES\["(\w+)"\]\n'
 )
 _PAUSE = 0.5  # seconds; compilations that are no further apart are told as one
+_LONGEST_WAIT = 30.0  # seconds, for a process that compiles; it may stand still
+_ASKED_AGAIN = 0.02  # seconds between two looks whether it is done
 
 Compile = Callable[[], tuple[bytes, str] | Kernel]
 
@@ -115,7 +123,8 @@ def _name(text: str) -> str:
 def _is_kept(key: str) -> bool:
     """Return whether a kernel has a file, from which other processes load it."""
     path = _path(key)
-    return path is not None and path.is_file()
+    # to pathlib a folder that another user has is an error
+    return path is not None and os.path.isfile(path)
 
 
 @contextmanager
@@ -138,13 +147,57 @@ def _load_or_compile(key: str, text: str, compile_kernel: Compile) -> tuple[Kern
     stored = None if path is None else _read(path, key)
     is_compiled = stored is None
     if stored is None:
-        with _progress_of(text):
-            stored = compile_kernel()
-        if callable(stored):
-            return stored, True
-        if path is not None:
-            _write(path, key, stored, text)
+        with _locked(path):
+            stored = None if path is None else _read(path, key)
+            is_compiled = stored is None
+            if stored is None:
+                with _progress_of(text):
+                    stored = compile_kernel()
+                if callable(stored):
+                    return stored, True
+                if path is not None:
+                    _write(path, key, stored, text)
     return load_object(*stored), is_compiled
+
+
+@contextmanager
+def _locked(path: Path | None) -> Generator[None]:
+    """Keep other processes from compiling a kernel meanwhile; where locks are none, they may.
+
+    Args:
+        path: of the kernel; None where there is no folder.
+    """
+    lock = None if path is None else path.with_suffix(".lock")
+    descriptor = None if lock is None else _lock_of(lock)
+    try:
+        yield
+    finally:
+        if lock is not None and descriptor is not None:
+            with suppress(OSError):
+                lock.unlink()
+            os.close(descriptor)
+
+
+def _lock_of(path: Path) -> int | None:
+    """Return the descriptor of a file that is locked; None where it cannot be, or not in time."""
+    if fcntl is None:
+        return None
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:
+        return None
+    ends = time.monotonic() + _LONGEST_WAIT
+    while time.monotonic() < ends:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            time.sleep(_ASKED_AGAIN)
+        except OSError:  # a disk without locks
+            break
+    os.close(descriptor)
+    return None
 
 
 def _path(key: str) -> Path | None:

@@ -342,6 +342,16 @@ def _spill(state: Statistics, folder: Path) -> None:
             part.spill(own, folder)
 
 
+def _of_sample(state: Statistics, n_rows: int) -> Any:
+    """Return what the first round begins with: parts without a use for a sample as without it."""
+    hints = [
+        {p.name: None if p.of_sample is None else p.of_sample(own, n_rows) for p, own in of.parts}
+        for of in state.outputs
+    ]
+    is_told = any(hint is not None for own in hints for hint in own.values())
+    return tuple(({}, own) for own in hints) if is_told else None
+
+
 def _failed(state: Statistics) -> tuple[int, int, FastfeatError] | None:
     """Return the first aggregate that cannot be told, as the places of its output and its own."""
     for k, output in enumerate(state.outputs):
@@ -360,5 +370,17 @@ def told(task: LearnTask) -> tuple[Spec, Mapping[InputSlot, Any]]:
     return Spec(task.program, task.wanted, task.constants), task.columns
 
 
-LEARNER = Learner("statistics", _start, _add, _merge, _next, _pack, _unpack, _size, _bound, _spill)
+LEARNER = Learner(
+    "statistics",
+    _start,
+    _add,
+    _merge,
+    _next,
+    _pack,
+    _unpack,
+    _size,
+    _bound,
+    _spill,
+    of_sample=_of_sample,
+)
 OF_TASKS = TaskLearner(LEARNER, told, _failed)

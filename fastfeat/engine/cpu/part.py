@@ -94,6 +94,7 @@ class Part(Generic[State]):
         restored: what was found, from that.
         at_once: what is found, from the aggregates, the column of all rows in memory, and into how
             many runs to divide the work; None where that is no other way.
+        of_sample: as of a learner of a task.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Part(Generic[State]):
     plain: Callable[[Any], Any] = _as_it_is
     restored: Callable[[Any], Any] = _as_it_is
     at_once: Callable[[Asked, ChunkedArray, int], Any] | None = None
+    of_sample: Callable[[State, int], Any] | None = None
 
 
 plain_moments: Callable[[Moments], tuple[int, ...]] = attrgetter(*[f.name for f in fields(Moments)])

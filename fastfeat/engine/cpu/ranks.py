@@ -243,13 +243,22 @@ def _after_sampling(state: Sampled) -> Found | Again:
     if state.stride == 1:
         ranks = _ranks(state.asked, len(sample), state.n_rows)
         return _found(state.asked, len(sample), ranks, sample[ranks])
+    return Again(_counting(state.asked, sample, state.n_rows))
+
+
+def _of_sample(state: Sampled, n_rows: int) -> Any:
+    """Return the beginning of the second round, of a sample of so many rows that it must count."""
+    return _counting(state.asked, np.sort(state.keys), n_rows) if n_rows > N_SAMPLE else None
+
+
+def _counting(asked: Asked, sample: Keys, n_rows: int) -> tuple[Any, ...]:
+    """Return the beginning of the second round, of a sample in order."""
     if len(sample) == 0:
         sample = np.zeros(1, np.int64)  # perhaps nothing is there, perhaps the sample missed it
-    n_ranks = len(_ranks(state.asked, state.n_rows, state.n_rows))
-    while len(sample) >= 2 * N_FEWEST and 2 * state.n_rows * n_ranks <= MOST_KEYS * len(sample):
+    n_ranks = len(_ranks(asked, n_rows, n_rows))
+    while len(sample) >= 2 * N_FEWEST and 2 * n_rows * n_ranks <= MOST_KEYS * len(sample):
         sample = sample[::2].copy()
-    buckets = learn_map(sample, N_PER_KEY)
-    return Again(("count", _plain(buckets), sample, state.n_rows))
+    return "count", _plain(learn_map(sample, N_PER_KEY)), sample, n_rows
 
 
 def _plain(buckets: BucketMap) -> tuple[Any, ...]:
@@ -376,5 +385,16 @@ def _at_once(asked: Asked, column: ChunkedArray, n_parts: int) -> Any:
 
 
 RANKS = Part(
-    "ranks", _start, _add, _merge, _next, _pack, _unpack, _size, _bound, _spill, at_once=_at_once
+    "ranks",
+    _start,
+    _add,
+    _merge,
+    _next,
+    _pack,
+    _unpack,
+    _size,
+    _bound,
+    _spill,
+    at_once=_at_once,
+    of_sample=_of_sample,
 )

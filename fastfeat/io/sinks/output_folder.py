@@ -166,7 +166,8 @@ def _locked(folder: Path, target: Path) -> int | None:
 def _begun(folder: Path, target: Path, contents: Contents) -> Manifest:
     """Return the manifest of what a folder has; anything else in it is removed."""
     found = read_manifest(folder)
-    if found is not None and contents.source is not None:
+    is_begun = found is not None and (found.parts or found.is_whole)  # else nothing is lost
+    if found is not None and is_begun and contents.source is not None:
         advice = f"remove {folder} to begin anew"
         _check_alike(folder, found.contents, contents, advice)
         check_files(folder, found)

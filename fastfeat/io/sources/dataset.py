@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -286,9 +286,18 @@ def _of_files(files: Sequence[Located]) -> Dataset:
     else:
         # heads of files of a network are asked for together
         with ThreadPoolExecutor(1 if files[0].is_local else _MOST_ASKED) as asked:
-            parts = list(asked.map(file_part, files, formats))
+            parts = _sharing_schemas(asked.map(file_part, files, formats))
     keys = partition_columns(files)
     return _of_parts([_in_partition(part, keys, number) for number, part in enumerate(parts)])
+
+
+def _sharing_schemas(parts: Iterable[FilePart]) -> list[FilePart]:
+    """Return files, those with equal schemas with one: a million of them would take 2 GB."""
+    found: list[FilePart] = []
+    for part in parts:
+        alike = bool(found) and found[-1].schema.equals(part.schema)
+        found.append(replace(part, schema=found[-1].schema) if alike else part)
+    return found
 
 
 def _in_partition(part: FilePart, keys: Mapping[str, Array], number: int) -> FilePart:

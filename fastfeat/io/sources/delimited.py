@@ -15,7 +15,7 @@ from typing import Any
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import DataType, Schema, Table, pa
 from fastfeat.io.sources.addresses import naming
-from fastfeat.io.sources.files import empty_text_as_null
+from fastfeat.io.sources.files import empty_text_as_null, of_long_row
 from fastfeat.io.sources.formats import Format
 from fastfeat.io.sources.frames import check_unique, rows_only
 from fastfeat.io.sources.locations import Located
@@ -102,7 +102,7 @@ def _read_through(at: Located, file_format: Format, types: Types) -> tuple[Types
         except (pa.ArrowException, OSError, ValueError) as error:
             failed = _FAILED.search(str(error))
             if failed is None:
-                raise InvalidData(f"{at.name}: cannot be read: {error}") from error
+                raise InvalidData(f"{at.name}: cannot be read: {of_long_row(error)}") from error
             names = names or _header(at, file_format)
             name = names[int(failed[1])]
             types[name] = _looser(types.get(name, pa.null()), failed[2], f"{at.name}: {error}")

@@ -14,6 +14,7 @@ from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Schema, Table, pa, parquet_module
 from fastfeat.io.sources.addresses import naming
 from fastfeat.io.sources.delimited import delimited_schemas, delimited_tables
+from fastfeat.io.sources.files import END_OF_STREAM, check_ended
 from fastfeat.io.sources.formats import Format
 from fastfeat.io.sources.frames import check_unique, rows_only
 from fastfeat.io.sources.locations import Located
@@ -126,6 +127,10 @@ def _ipc_file_head(at: Located) -> tuple[Schema, tuple[int, ...]]:
 
 
 def _ipc_stream_head(at: Located) -> tuple[Schema, tuple[int, ...]]:
+    with at.filesystem.open_input_file(at.path) as source:
+        start = source.read(len(END_OF_STREAM))
+        source.seek(max(0, at.n_bytes - len(END_OF_STREAM)))
+        check_ended(start, source.read())
     with at.filesystem.open_input_stream(at.path) as source, pa.ipc.open_stream(source) as reader:
         return reader.schema, ()
 

@@ -33,7 +33,7 @@ def read_file(path: Path, columns: Sequence[str] | None) -> Table:
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         if isinstance(error, InvalidData):
             raise
-        raise InvalidData(f"{path}: cannot be read: {error}") from error
+        raise InvalidData(f"{path}: cannot be read: {of_long_row(error)}") from error
 
 
 def file_schema(path: Path) -> Schema:
@@ -46,7 +46,7 @@ def file_schema(path: Path) -> Schema:
     try:
         return schema(path)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise InvalidData(f"{path}: cannot be read: {error}") from error
+        raise InvalidData(f"{path}: cannot be read: {of_long_row(error)}") from error
 
 
 def _format(path: Path) -> Format:
@@ -104,9 +104,32 @@ def _read_ipc_file(path: Path, columns: Sequence[str] | None) -> Table:
 
 def _read_ipc_stream(path: Path, columns: Sequence[str] | None) -> Table:
     """Return the wanted columns of an Arrow IPC stream, mapped."""
-    reader = pa.ipc.open_stream(pa.memory_map(str(path)))
+    source = pa.memory_map(str(path))
+    n_end = min(source.size(), len(END_OF_STREAM))
+    check_ended(source.read_at(n_end, 0), source.read_at(n_end, source.size() - n_end))
+    reader = pa.ipc.open_stream(source)
     wanted = _wanted(reader.schema.names, columns, path)
     return _of_batches(reader, wanted, reader.schema)
+
+
+def check_ended(start: bytes, end: bytes) -> None:
+    """Raise where a stream of Arrow has no end: batches may lack, and nothing else would tell.
+
+    Args:
+        start: its first bytes; streams of Arrow before 0.15, and compressed ones, begin otherwise.
+        end: its last ones.
+
+    Raises:
+        OSError: it was cut, or what wrote it was killed.
+    """
+    if start[:4] == END_OF_STREAM[:4] and end[-8:] != END_OF_STREAM:
+        raise OSError(
+            "the stream has no end: it was cut off, or its writer was not closed. Write it anew"
+        )
+
+
+END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
+"""The last bytes of a stream."""
 
 
 def _of_batches(batches: Iterable[RecordBatch], wanted: list[str], schema: Schema) -> Table:
@@ -141,6 +164,15 @@ def _read_delimited(path: Path, columns: Sequence[str] | None, delimiter: str) -
     convert = csv.ConvertOptions(include_columns=wanted or names[:1])
     table = csv.read_csv(path, parse_options=parse, convert_options=convert)
     return empty_text_as_null(table).select(wanted)
+
+
+def of_long_row(error: Exception) -> Exception:
+    """Return an error of pyarrow: of a row longer than what it reads at a time in other words."""
+    if "straddl" not in str(error):
+        return error
+    return ValueError(
+        "a row is longer than is read at a time: is there a quote that no other ends?"
+    )
 
 
 def _head(path: Path, delimiter: str) -> Schema:

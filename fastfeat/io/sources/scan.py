@@ -7,10 +7,10 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 
-from fastfeat.errors import InvalidData, Overflow, TypeMismatch, counted
+from fastfeat.errors import FastfeatError, InvalidData, Overflow, TypeMismatch, counted
 from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa
 from fastfeat.io.columns.types import column_text
 from fastfeat.io.sources.dataset import Dataset, Part
@@ -20,6 +20,9 @@ from fastfeat.io.sources.scratch import Scratch, keeping
 from fastfeat.io.sources.widening import in_type, widened
 
 MOST_BYTES = 1 << 26
+_OF_AN_ARRAY = 1 << 10
+"""Bytes that an array of few values takes besides them: a million tiny files were one table."""
+_PLACE = " (that is "
 _ROW = re.compile(r"\brow ([\d,]*\d)\b")
 
 
@@ -61,14 +64,34 @@ def telling_place(scanned: Scanned) -> Generator[None]:
     try:
         yield
     except (InvalidData, Overflow, TypeMismatch) as error:
-        if str(error).startswith("history="):
-            raise
-        rows = (int(found.replace(",", "")) for found in _ROW.findall(str(error)))
         end = scanned.first_row + scanned.table.num_rows
+        rows = [] if is_of_history(error) else numbers_of_rows(error)
         row = next((row for row in rows if scanned.first_row <= row < end), None)
         if row is None or not scanned.origins:
             raise
-        raise type(error)(f"{error} (that is {scanned.place(row)})") from error
+        raise with_place(error, scanned, row) from error
+
+
+def is_of_history(error: FastfeatError) -> bool:
+    """Return whether rows that an error names are those of a history."""
+    return str(error).startswith("history=") or " of history=" in str(error)
+
+
+def numbers_of_rows(error: FastfeatError) -> list[int]:
+    """Return the numbers of the rows that an error names without a place."""
+    text = str(error)
+    return [] if _PLACE in text else [int(n.replace(",", "")) for n in _ROW.findall(text)]
+
+
+def with_place(error: FastfeatError, scanned: Scanned, row: int) -> FastfeatError:
+    """Return an error that tells the place of a row.
+
+    Args:
+        error: names the row by its number.
+        scanned: rows, that one among them.
+        row: its number.
+    """
+    return type(error)(f"{error}{_PLACE}{scanned.place(row)})")
 
 
 def scan(
@@ -117,6 +140,14 @@ def scan(
     kept = [name for name in keep if name in names] if start == 0 and stop is None else []
     end = sys.maxsize if stop is None else stop
     return _ahead(_through(dataset, dataset.scratch, names, asked, range(start, end), kept))
+
+
+def n_rows_of(dataset: Dataset) -> int:
+    """Return the number of rows of a data set, which is read for it where nothing else tells."""
+    if dataset.n_rows is not None:
+        return dataset.n_rows
+    with closing(scan(dataset, dataset.schema.names[:1])) as tables:
+        return sum(scanned.table.num_rows for scanned in tables)
 
 
 def _ahead(tables: Generator[Scanned]) -> Generator[Scanned]:
@@ -198,13 +229,14 @@ def _packed(
     origins: list[Origin] = []
     n_bytes, none_yet, most = 0, True, most_bytes()
     for origin, table in _cut(_pieces(dataset, names, most_bytes, start, stop), most_bytes):
-        if pieces and n_bytes + table.nbytes > most:
+        own = table.nbytes + _OF_AN_ARRAY * (1 + table.num_columns)
+        if pieces and n_bytes + own > most:
             yield _joined(pieces, origins)
             pieces, origins, n_bytes, none_yet, most = [], [], 0, False, most_bytes()
         if not origins or origins[-1].name != origin.name:
             origins.append(origin)
         pieces.append(table)
-        n_bytes += table.nbytes
+        n_bytes += own
     if pieces or none_yet:
         schema = pa.schema([dataset.schema.field(name) for name in names])
         yield _joined(pieces or [pa.Table.from_batches([], schema)], origins)

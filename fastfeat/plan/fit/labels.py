@@ -5,7 +5,7 @@ A row whose window ahead ends after what is recorded has none, whatever its expr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -30,8 +30,9 @@ from fastfeat.plan.run.history import id_columns
 from fastfeat.plan.run.inputs import check_place, column_in_host, read_columns, used_schema
 from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.plan.run.row_selection import row_numbers
+from fastfeat.plan.run.steps import make
 from fastfeat.plan.run.transform import computed, made_rows
-from fastfeat.plan.run.values import key_values, times_in_ticks, values_of
+from fastfeat.plan.run.values import compute_columns, key_values, times_in_ticks, values_of
 
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 
@@ -97,7 +98,21 @@ def label_of(
     return values if wanted is None else values.take(pa.array(wanted))
 
 
-def labels_of(label: Fitted, rows: Any, history: Any, tables: Tables, backend: str) -> Labels:
+Latest = Mapping[Node, int | None]
+"""The latest time of the rows in an order, in nanoseconds or steps; None where none has one."""
+
+
+def labels_of(
+    label: Fitted,
+    rows: Any,
+    history: Any,
+    tables: Tables,
+    backend: str,
+    *,
+    made: Mapping[Node, Any] | None = None,
+    latest: Latest | None = None,
+    first_row: int = 0,
+) -> Labels:
     """Return the label of rows.
 
     Args:
@@ -106,6 +121,9 @@ def labels_of(label: Fitted, rows: Any, history: Any, tables: Tables, backend: s
         history: as of `FittedPlan.transform`, as the following are.
         tables: lookup tables.
         backend: its name.
+        made: functions of other rows as columns, where these are not among the rows.
+        latest: of these, too.
+        first_row: the number that a user knows the first row by.
 
     Raises:
         InvalidData: it looks ahead, and the rows are in the memory of a device.
@@ -116,16 +134,21 @@ def labels_of(label: Fitted, rows: Any, history: Any, tables: Tables, backend: s
             "the label looks ahead, and the data is in the memory of a device: rows ahead are read "
             "from the host's in this version. Bring the data there first: cupy.asnumpy(x)"
         )
-    batch = made_rows(label, rows, history, tables, backend, {}, frees=False)  # read below
-    made = computed(label, batch, label.arrow_program, label.arrow_constants, "arrow").column(0)
+    options: Any = {"frees": False, "first_row": first_row}
+    batch = made_rows(label, rows, history, tables, backend, made or {}, **options)  # read below
+    found = computed(label, batch, label.arrow_program, label.arrow_constants, "arrow").column(0)
     windows = {window_of(function): None for function in functions}
-    ahead = {window: _ahead_of(batch, window) for window in windows}
+    if made:
+        asked = [node for window in windows for node in query_of(_order_of(window))]
+        make(batch, asked)
+        compute_columns(batch, asked)
+    ahead = {window: _ahead_of(batch, window, latest or {}) for window in windows}
     placed, recorded = np.ones(batch.n_rows, np.bool_), np.ones(batch.n_rows, np.bool_)
-    for found in ahead.values():
-        placed, recorded = placed & found.placed, recorded & found.recorded
+    for state in ahead.values():
+        placed, recorded = placed & state.placed, recorded & state.recorded
     known = placed & recorded
-    values = made if known.all() else _where(made, known)
-    reasons = dict.fromkeys(_reason(window, found.end) for window, found in ahead.items())
+    values = found if known.all() else _where(found, known)
+    reasons = dict.fromkeys(_reason(window, state.end) for window, state in ahead.items())
     return Labels(values, _flags(values), placed, recorded, tuple(reasons))
 
 
@@ -139,21 +162,28 @@ def _flags(column: ChunkedArray) -> Flags:
     return call("is_valid", column).to_numpy(zero_copy_only=False)
 
 
-def _ahead_of(batch: Batch, window: Call) -> RecordState:
+def _order_of(window: Call) -> Call:
+    """Return the order of the rows that a window sees."""
+    order = window.args[0]
+    assert isinstance(order, Call)
+    return order
+
+
+def _ahead_of(batch: Batch, window: Call, latest_of: Latest) -> RecordState:
     """Return flags of rows that have a moment and an entity, and of windows that have ended.
 
     Args:
         batch: the rows, of which the label is made.
         window: the window ahead.
+        latest_of: orders of rows that are not all among these.
     """
-    order, params = window.args[0], dict(window.params)
-    assert isinstance(order, Call)
+    order, params = _order_of(window), dict(window.params)
     time, *keys = query_of(order)
     ticks, placed, dtype = times_in_ticks(batch, *values_of(batch, time))
     end = params["end"]
     complete = end  # the last moment up to which all rows of that time are recorded
     if end is None:
-        end = complete = _latest(batch, order)
+        end = complete = latest_of[order] if order in latest_of else _latest(batch, order)
     if complete is not None and not is_of_table(order):
         complete -= _unrecorded(batch, time, is_latest=params["end"] is None)
     for key in keys:
@@ -227,33 +257,77 @@ def known_among(labels: Labels, wanted: NDArray[np.int64] | None) -> Flags | Non
         InvalidData: none has.
     """
     given = np.arange(len(labels.known)) if wanted is None else wanted
-    is_known, n_rows = labels.known[given], len(given)
-    n_known = int(np.count_nonzero(is_known))
-    if n_known == n_rows:
-        return None
-    reasons = "; ".join(_reasons_without_label(labels, given))
-    if not n_known:
-        raise InvalidData(
-            f"none of {counted(n_rows, 'training row')} has a label: {reasons}. Say until when is "
-            "recorded, ff.ahead(..., end=), look less far ahead, or give later rows"
-        )
-    warn(
-        f"{n_rows - n_known:,} of {counted(n_rows, 'training row')} have no label, and nothing "
-        f"is learnt from them: {reasons}",
-        RowsWithoutLabel,
-    )
-    return is_known
+    is_known = labels.known[given]
+    return is_known if check_any_label(counts_of(labels, given), labels.reasons) else None
 
 
-def _reasons_without_label(labels: Labels, wanted: NDArray[np.int64]) -> Iterator[str]:
-    """Yield the reasons for which rows have no label, with the number of rows."""
+class LabelCounts(NamedTuple):
+    """The numbers of rows with a label and of those without one, by the reason.
+
+    Args:
+        n_known: rows that have one.
+        n_after: rows whose windows ahead end after what is recorded.
+        n_unplaced: rows without a time or a key.
+        n_missing: rows to which the rows ahead give none.
+    """
+
+    n_known: int = 0
+    n_after: int = 0
+    n_unplaced: int = 0
+    n_missing: int = 0
+
+    def with_more(self, other: LabelCounts) -> LabelCounts:
+        """Return the counts of these rows and of others."""
+        return LabelCounts(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+def counts_of(labels: Labels, wanted: Any) -> LabelCounts:
+    """Return how many of some rows have a label.
+
+    Args:
+        labels: of all rows.
+        wanted: the numbers of the rows, or a flag for each row.
+    """
     placed, recorded, known = (
         flags[wanted] for flags in (labels.placed, labels.recorded, labels.known)
     )
-    n_after, n_unplaced = np.count_nonzero(placed & ~recorded), np.count_nonzero(~placed)
-    n_missing = np.count_nonzero(~known) - n_after - n_unplaced
+    n_after = int(np.count_nonzero(placed & ~recorded))
+    n_unplaced, n_known = int(np.count_nonzero(~placed)), int(np.count_nonzero(known))
+    return LabelCounts(n_known, n_after, n_unplaced, len(known) - n_known - n_after - n_unplaced)
+
+
+def check_any_label(counts: LabelCounts, reasons: Sequence[str]) -> bool:
+    """Return whether some training rows have no label, and warn of them.
+
+    Args:
+        counts: of the training rows.
+        reasons: as of `Labels`.
+
+    Raises:
+        InvalidData: none has one.
+    """
+    n_rows = sum(counts)
+    if counts.n_known == n_rows:
+        return False
+    told = "; ".join(_reasons_without_label(counts, reasons))
+    if not counts.n_known:
+        raise InvalidData(
+            f"none of {counted(n_rows, 'training row')} has a label: {told}. Say until when is "
+            "recorded, ff.ahead(..., end=), look less far ahead, or give later rows"
+        )
+    warn(
+        f"{n_rows - counts.n_known:,} of {counted(n_rows, 'training row')} have no label, and "
+        f"nothing is learnt from them: {told}",
+        RowsWithoutLabel,
+    )
+    return True
+
+
+def _reasons_without_label(counts: LabelCounts, reasons: Sequence[str]) -> Iterator[str]:
+    """Yield the reasons for which rows have no label, with the number of rows."""
+    _, n_after, n_unplaced, n_missing = counts
     if n_after:
-        yield f"{n_after:,} because {', or '.join(labels.reasons)}"
+        yield f"{n_after:,} because {', or '.join(reasons)}"
     if n_unplaced:
         yield f"{n_unplaced:,} because their time or key is missing"
     if n_missing:

@@ -6,8 +6,8 @@ rows gives the next round.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -18,8 +18,7 @@ from fastfeat.dtypes import DType
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.engine.learner import Again, Rows
 from fastfeat.errors import GivenWarnings, InvalidData, InvalidPlan, counted
-from fastfeat.io.arrow import pa
-from fastfeat.io.columns.bits import array_of_values
+from fastfeat.io.arrow import Table
 from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.types import known_type
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
@@ -59,13 +58,37 @@ from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.plan.run.steps import begun, run_columns
 from fastfeat.plan.run.transform import transform
+from fastfeat.plan.run.values import is_fold_by_number, place_folds
 from fastfeat.scalars.zones import using
 
 _FITTED, _TOLD = "fitted plan", "told"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """The columns and numbers that come with a part of the rows.
+
+    Args:
+        columns: functions of other rows, each as a column of the part.
+        numbers: those by which messages name rows, ascending; None for those that divide them.
+    """
+
+    columns: Mapping[Node, Any] = field(default_factory=dict[Node, Any])
+    numbers: NDArray[np.int64] | None = None
+
+
+NOTHING = Known()
+
+
 def begin(
-    plan: Declaration, empty: Any, tables: Tables, identity: str, *, whole_entities: bool = False
+    plan: Declaration,
+    empty: Any,
+    tables: Tables,
+    identity: str,
+    *,
+    history: Any = None,
+    whole_entities: bool = False,
+    has_functions: bool = False,
 ) -> Learning:
     """Return the learning of a plan before its first round.
 
@@ -74,24 +97,27 @@ def begin(
         empty: an Arrow table of no rows, with the columns of the data.
         tables: lookup tables, as of `Plan.fit`.
         identity: a digest of the plan and of the types of the columns.
+        history: an Arrow table of no rows, with the columns of earlier rows; None without these.
         whole_entities: whether a part has all rows of each of its entities.
+        has_functions: whether functions of other rows come with the rows, as columns.
 
     Raises:
-        InvalidPlan: the label looks ahead: which rows are learnt from is not known of parts; or
-            entities have no key in common.
+        InvalidPlan: the label looks ahead: which rows are learnt from is not known of parts, but
+            where functions come with the rows; or entities have no key in common.
         FastfeatError: as `Plan.fit`, but for what is learnt.
     """
-    if plan.looks_ahead:
+    if plan.looks_ahead and not has_functions:
         raise InvalidPlan(
             "rows are read in parts, and the label looks ahead of its row: a part lacks the rows "
             "that it sees. Fit on the whole data, or give the label as a column"
         )
-    prepared = prepare(plan, empty, history=None, tables=tables, backend="cpu")
+    prepared = prepare(plan, empty, history=history, tables=tables, backend="cpu")
     whole = prepared.typed.schedule(PURPOSE)
     keys = frozenset[Node]()
     if whole_entities:
         keys = keys_in_common(_windows_over_rows(prepared.plan))
-    return before_round(Learning(prepared, empty, identity, whole, keys=keys))
+    options: Any = {"keys": keys, "has_functions": has_functions}
+    return before_round(Learning(prepared, empty, identity, whole, **options))
 
 
 def _windows_over_rows(plan: Declaration) -> list[Call]:
@@ -117,7 +143,7 @@ def shares_of_rows(learning: Learning, data: Any, n_shares: int) -> NDArray[np.i
         learning.shared[known] = share_plan(
             learning.keys, n_shares, prepared.schema, prepared.schemas, zones, {}
         )
-    found = transform(learning.shared[known], table, tables=prepared.tables)
+    found: Table = transform(learning.shared[known], table, tables=prepared.tables)
     shares: NDArray[np.uint32] = found.column(SHARE).fill_null(0).to_numpy()
     return shares.astype(np.int64)
 
@@ -130,6 +156,7 @@ def add_part(
     state: PartState | None,
     *,
     history: Any = None,
+    known: Known = NOTHING,
 ) -> PartState:
     """Return the state of a part of the rows.
 
@@ -140,6 +167,7 @@ def add_part(
         state: that of other rows, which these are added to: it is used up, and is so too where
             the rows are at fault, of which some tasks have seen it; None for a new one.
         history: earlier rows of the same entities, which windows see; None where there are none.
+        known: what comes with the rows.
 
     Raises:
         InvalidPlan: all is learnt.
@@ -152,7 +180,7 @@ def add_part(
         whole = None if learning.keys else first_window(learning.schedule)
         state = PartState(learning.digest, told={}, whole=whole)
     opening = opened(learning, state)
-    batch = _batch(learning, data, rows, learning.schedule, opening.n_rows)
+    batch = batch_of_part(learning, data, rows, learning.schedule, known, opening.n_rows)
     batch = _after_history(learning, batch, history)
     check_whole(opening, batch.n_rows)
     state.is_used = True
@@ -170,8 +198,13 @@ def add_part(
     return state
 
 
-def _batch(
-    learning: Learning, data: Any, given: Rows | None, schedule: Schedule, n_before: int = 0
+def batch_of_part(
+    learning: Learning,
+    data: Any,
+    given: Rows | None,
+    schedule: Schedule,
+    known: Known = NOTHING,
+    n_before: int = 0,
 ) -> Batch:
     """Return a part of the rows for some tasks; nothing is made of it but the folds by number.
 
@@ -180,6 +213,7 @@ def _batch(
         data: the rows.
         given: their numbers; None where they have none, and messages count them.
         schedule: the tasks.
+        known: what comes with the rows.
         n_before: how many rows are counted before them.
     """
     prepared = learning.prepared
@@ -190,24 +224,35 @@ def _batch(
             f"rows= numbers {counted(len(rows), 'row')}, and the part has {table.num_rows:,}. Give "
             "the number of each row, such as range(first, first + n_rows)"
         )
-    _check_types(table, prepared.schema, rows)
+    numbers = rows if known.numbers is None else known.numbers
+    _check_types(table, prepared.schema, numbers)
     batch = replace(
         prepared.rows,
         table=table,
         learnt=dict(learning.learnt),
-        made=dict(prepared.rows.made),
-        first_number=int(rows[0]) if len(rows) else 0,
-        numbers=rows,
+        made={**prepared.rows.made, **known.columns},
+        past=None,
+        places=None,
+        first_number=int(numbers[0]) if len(numbers) else 0,
+        numbers=numbers,
         programs=learning.programs,
         shared=learning.shared,
     )
     read = dict.fromkeys(place for task in schedule.tasks for place in task.reads)
-    _place_folds(batch, given, (schedule.columns[place].origin for place in read))
+    origins = [schedule.columns[place].origin for place in read]
+    if given is None and any(map(is_fold_by_number, origins)):
+        raise InvalidPlan(
+            "rows are divided into folds by their number, and rows=None says that they have none. "
+            "Say what divides them: fold_by=, fold= or time="
+        )
+    place_folds(batch, rows, origins)
     return batch
 
 
 def _after_history(learning: Learning, batch: Batch, history: Any) -> Batch:
     """Return a part of the rows, whose windows see earlier rows too."""
+    if history is None:
+        return batch
     read = set(learning.columns)
     columns = [name for name in learning.prepared.plan.training_past_columns if name in read]
     return with_past(batch, history_table(history, columns, "cpu"), columns)
@@ -240,30 +285,6 @@ def first_window(schedule: Schedule) -> str | None:
     windows = (task.nodes[0] for task in schedule.tasks if task.kind == "windows")
     first = next(windows, None)
     return None if first is None else show(first)
-
-
-def _place_folds(batch: Batch, rows: Rows | None, nodes: Iterable[Node]) -> None:
-    """Make the folds that rows of a part have by their number in the whole data.
-
-    Args:
-        batch: the part; takes the columns.
-        rows: the numbers.
-        nodes: expressions, such folds among them.
-
-    Raises:
-        InvalidPlan: there are such folds, and the rows have no numbers.
-    """
-    from fastfeat.steps.targets.cpu import fold_of_rows  # imports the CPU backend
-
-    for node in nodes:
-        if isinstance(node, Call) and node.function == "fold" and not node.args:
-            if rows is None:
-                raise InvalidPlan(
-                    "rows are divided into folds by their number, and rows=None says that they "
-                    "have none. Say what divides them: fold_by=, fold= or time="
-                )
-            folds = fold_of_rows(rows, dict(node.params)["n_folds"])
-            batch.made[node] = pa.chunked_array([array_of_values(folds, None, pa.int32())])
 
 
 @in_ieee
@@ -388,9 +409,10 @@ def _fitted(learning: Learning, n_rows: int) -> Fitted:
     for node in prepared.typed.once(folded_encoders_of):
         n_folds = n_large_folds(node, n_rows)
         sizes[node] = learning.folds[node] if n_folds is None else n_folds
+    n_without = learning.n_unlearnt
     with using(prepared.zones):
-        known = known_of(prepared, learning.learnt, n_rows, sizes)
-    return fitted_of(prepared, known, told, n_rows, 0)
+        known = known_of(prepared, learning.learnt, n_rows + n_without, sizes)
+    return fitted_of(prepared, known, told, n_rows, n_without)
 
 
 @in_ieee
@@ -402,6 +424,7 @@ def part_features(
     *,
     categories: bool = False,
     history: Any = None,
+    known: Known = NOTHING,
 ) -> Any:
     """Return the features of a part of the rows that were learnt from: out of fold.
 
@@ -412,15 +435,18 @@ def part_features(
         to: as of `FittedPlan.transform`.
         categories: as of `FittedPlan.transform`.
         history: as of `add_part`.
+        known: what comes with the rows.
 
     Raises:
         InvalidData: windows see rows that may be in other parts.
         FastfeatError: as `Plan.fit_transform`.
     """
     fitted = finished(learning)
-    schedule, first = fitted.training_schedule, first_window(fitted.training_schedule)
-    batch = _after_history(learning, _batch(learning, data, rows, schedule), history)
-    if first is not None and not learning.keys and batch.n_rows != learning.n_rows:
+    schedule = fitted.training_schedule
+    batch = batch_of_part(learning, data, rows, schedule, known)
+    batch = _after_history(learning, batch, history)
+    first = None if learning.keys or learning.has_functions else first_window(schedule)
+    if first is not None and batch.n_rows != learning.n_rows:
         raise InvalidData(
             f"{first} sees the earlier rows of an entity, which may be in another part. Give all "
             "rows in one part"

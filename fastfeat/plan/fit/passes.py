@@ -6,10 +6,10 @@ from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 from fastfeat.engine.float_environment import in_ieee
-from fastfeat.errors import OutOfMemory, counted
+from fastfeat.errors import InvalidData, OutOfMemory, counted
 from fastfeat.io.arrow import Table
 from fastfeat.io.budget import Budget, within
 from fastfeat.io.host_memory import as_bytes
@@ -17,10 +17,13 @@ from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.scan import scan, telling_place
 from fastfeat.io.sources.scratch import scratch_file
 from fastfeat.ir.show import show
-from fastfeat.plan.fit.learning import add_part, next_round
+from fastfeat.plan.fit.learning import next_round
 from fastfeat.plan.fit.part_state import PartState, learner_of
 from fastfeat.plan.fit.round import Learning, name_of, readings_to_come
+from fastfeat.plan.fit.row_sample import RowSample, begun_by_sample, sample_for
+from fastfeat.plan.fit.rows_in_passes import RowsInPasses
 from fastfeat.plan.run.failures import infinite_value
+from fastfeat.plan.run.shares import told_full
 from fastfeat.progress import doing, tell
 
 
@@ -36,13 +39,13 @@ def with_scratch(dataset: Dataset) -> Generator[Dataset]:
 
 @in_ieee
 def learned_within(
-    learning: Learning, dataset: Dataset, budget: Budget, then: Sequence[str] = ()
+    learning: Learning, rows: RowsInPasses, budget: Budget, then: Sequence[str] = ()
 ) -> Learning:
     """Return the learning after its last round, of a data set that is read once a round.
 
     Args:
         learning: before its first round.
-        dataset: the rows.
+        rows: the rows, and what comes with them.
         budget: for tables and states.
         then: columns that are read once more after the last round.
 
@@ -51,39 +54,66 @@ def learned_within(
         OutOfMemory: states take more than the budget.
         FastfeatError: as `Plan.fit`.
     """
-    dataset.check_passes(learning.most_rounds)
+    dataset = rows.dataset
+    dataset.check_passes(learning.most_rounds + learning.n_function_passes)
     with (
         within(budget),
         TemporaryDirectory(prefix="fastfeat-", ignore_cleanup_errors=True) as folder,
     ):
+        sample = sample_for(learning)
         while learning.round is not None:
             if learning.doubts and dataset.is_once:
                 raise infinite_value(learning.doubts[0], None, None)
-            state = _pass(learning, dataset, budget, Path(folder), then)
-            learning = next_round(learning, state)
+            own = sample if learning.n_rows is None else None
+            with told_full(Path(gettempdir()), "states of the rows"):
+                state = _pass(learning, rows, budget, Path(folder), then, own)
+                _check_rows(learning, rows.dataset, state)
+                learning = begun_by_sample(next_round(learning, state), sample)
     return learning
 
 
+def _check_rows(learning: Learning, dataset: Dataset, state: PartState) -> None:
+    """Raise where a function has given fewer or more rows than in the passes before.
+
+    Raises:
+        InvalidData: it has.
+    """
+    if learning.n_rows not in (None, state.n_rows):
+        raise InvalidData(
+            f"{dataset.parts[-1].name} gave {counted(learning.n_rows, 'row')} at first, and "
+            f"{state.n_rows:,} in pass {learning.round}. It must give the same each time: open a "
+            "new reader, or make new tables, at each call"
+        )
+
+
 def _pass(
-    learning: Learning, dataset: Dataset, budget: Budget, folder: Path, then: Sequence[str]
+    learning: Learning,
+    rows: RowsInPasses,
+    budget: Budget,
+    folder: Path,
+    then: Sequence[str],
+    sample: RowSample | None,
 ) -> PartState:
-    """Return the state of all rows in one round."""
-    state = add_part(learning, learning.prepared.table, range(0), None)
-    n_rows = learning.n_rows or dataset.n_rows or 0
+    """Return the state of all rows in one round, of which a sample takes some."""
+    state = rows.begin(learning)
+    n_rows = learning.n_rows or rows.dataset.n_rows or 0
     told = f"fitting, pass {learning.round} of at most {learning.most_rounds}"
-    keep = _read_again(learning, dataset, then)
-    tables = scan(dataset, learning.columns, budget.table_bytes, keep=keep)
+    keep = _read_again(learning, rows.dataset, then)
+    tables = scan(rows.dataset, learning.columns, budget.table_bytes, keep=keep)
     with doing(told, n_rows) as step, closing(tables):
         for scanned in tables:
+            if sample is not None:
+                sample.add(scanned.table, scanned.first_row)
             first = 0
             while first < scanned.table.num_rows:
                 n = _rows_at_once(scanned.table, state, budget)
-                some = scanned.table.slice(first, n)
-                numbers = range(
-                    scanned.first_row + first, scanned.first_row + first + some.num_rows
+                some = replace(
+                    scanned,
+                    table=scanned.table.slice(first, n),
+                    first_row=scanned.first_row + first,
                 )
                 with telling_place(scanned):
-                    state = add_part(learning, some, numbers, state)
+                    state = rows.add(learning, some, state)
                 step(state.n_rows)
                 _spill(state, budget, folder)
                 if budget.is_exceeded():

@@ -18,12 +18,15 @@ from fastfeat.aggregates.keys import Groups, Vocabulary
 from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.engine.learner import hint_to_bytes
 from fastfeat.io.arrow import pa
-from fastfeat.ir.node import Aggregate, Column, Node
+from fastfeat.io.unnamed import drop_pages
+from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.plan.fit.training_data import TrainingData
 from fastfeat.plan.lower.constants import Learnt as Values
 from fastfeat.plan.lower.lower import Constant
-from fastfeat.plan.lower.schedule import ROWS, SEEN, Purpose, Schedule, Task, digest_of
+from fastfeat.plan.lower.schedule import Purpose, Schedule, Task, digest_of
+from fastfeat.plan.lower.task_graph import columns_read, functions_of_rows, without_functions
+from fastfeat.plan.run.entities import stages_of
 from fastfeat.steps.targets.time_folds import TimeFolds
 
 FoldCounts = Mapping[Node, "NDArray[np.int64]"]
@@ -50,6 +53,8 @@ class Learning:
         folds: how many rows each fold has, of the columns of folds that were read.
         keys: expressions of rows: rows that have them in common are in one part; none where parts
             are any rows.
+        has_functions: whether functions of other rows come with the rows, as columns.
+        n_unlearnt: how many of the rows given to fit are not learnt from.
         doubts: aggregates that are learnt, and are not finite: the round looks for the first
             infinite value that each is learnt from, which its error tells.
         programs: of expressions, kept from one part to the next.
@@ -66,6 +71,8 @@ class Learning:
     n_rows: int | None = None
     folds: FoldCounts = field(default_factory=dict[Node, "NDArray[np.int64]"])
     keys: frozenset[Node] = frozenset()
+    has_functions: bool = False
+    n_unlearnt: int = 0
     doubts: tuple[Aggregate, ...] = ()
     programs: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
     shared: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
@@ -87,8 +94,44 @@ class Learning:
     @property
     def columns_of_features(self) -> list[str]:
         """The columns that the features of training rows read, and those that stand beside them."""
+        return [*dict.fromkeys((*columns_read(self.training_schedule), *self.prepared.plan.keep))]
+
+    @property
+    def training_schedule(self) -> Schedule:
+        """The schedule of the features of the rows that were learnt from."""
         schedule = self.prepared.typed.schedule("training")
-        return [*dict.fromkeys((*columns_read(schedule), *self.prepared.plan.keep))]
+        return without_functions(schedule) if self.has_functions else schedule
+
+    @property
+    def functions(self) -> list[Call]:
+        """The functions of other rows that the round reads as columns, or features once it is over.
+
+        None where the rounds compute them.
+        """
+        if not self.has_functions:
+            return []
+        return functions_of_rows(self.training_schedule if self.round is None else self.schedule)
+
+    @property
+    def ready_functions(self) -> list[Call]:
+        """The functions of other rows that this round or a later one reads, and that can be made.
+
+        Those of one entity are made together, where no more has to be learnt for them.
+        """
+        if not self.has_functions:
+            return []
+        whole = functions_of_rows(self.prepared.typed.schedule(PURPOSE))
+        return [one for one in whole if self.learnt.keys() >= _learnt_below(one)]
+
+    @property
+    def n_function_passes(self) -> int:
+        """The number of passes that make functions of other rows, at most."""
+        if not self.has_functions:
+            return 0
+        by_learnt: dict[frozenset[Node], list[Call]] = {}
+        for one in functions_of_rows(self.prepared.typed.schedule(PURPOSE)):
+            by_learnt.setdefault(_learnt_below(one), []).append(one)
+        return sum(len(stages_of(functions)) for functions in by_learnt.values())
 
     @property
     def most_rounds(self) -> int:
@@ -136,7 +179,9 @@ def _pieces_of(value: Constant) -> Iterator[Any]:
                 yield there.tobytes()
                 yield np.where(there, some, np.zeros(1, some.dtype)).tobytes()
             if isinstance(value, FoldedGroups):
-                yield np.ascontiguousarray(value.of_folds)
+                for first in range(0, len(value.of_folds), _N_AT_ONCE):
+                    yield np.ascontiguousarray(value.of_folds[first : first + _N_AT_ONCE])
+                    drop_pages()
         case TimeFolds():
             yield f"{value.n_folds} {value.last}".encode()
             yield from (one.tobytes() for one in (value.ends, value.begins, value.used))
@@ -144,12 +189,9 @@ def _pieces_of(value: Constant) -> Iterator[Any]:
             yield repr(value).encode()
 
 
-def columns_read(schedule: Schedule) -> list[str]:
-    """Return the columns of the data that tasks read."""
-    read = dict.fromkeys(place for task in schedule.tasks for place in task.reads)
-    columns = (schedule.columns[place] for place in read)
-    own = dict.fromkeys(c.origin for c in columns if c.space in (ROWS, SEEN))
-    return [node.name for node in own if isinstance(node, Column)]
+def _learnt_below(node: Node) -> frozenset[Node]:
+    """Return the aggregates that an expression reads."""
+    return frozenset(one for one in postorder([node]) if isinstance(one, Aggregate))
 
 
 def before_round(learning: Learning) -> Learning:
@@ -162,7 +204,9 @@ def before_round(learning: Learning) -> Learning:
     origins = [value.origin for value in whole.values]
     known = {place for place, origin in enumerate(origins) if origin in learnt}
     again = {place for place, origin in enumerate(origins) if origin in learning.doubts}
-    schedule = _needed(whole, _in_doubt(whole, again) if again else _ready(whole, known))
+    schedule = needed(whole, _in_doubt(whole, again) if again else _ready(whole, known))
+    if learning.has_functions:
+        schedule = without_functions(schedule)
     is_over = learning.n_rows is not None and not any(task.learns for task in schedule.tasks)
     return replace(
         learning,
@@ -207,7 +251,8 @@ def readings_to_come(learning: Learning) -> Counter[str]:
     found = Counter[str]()
     for of in range(now + 1, max((stop for _, _, stop in coming), default=0)):
         active = {k for k, first, stop in coming if first <= of < stop}
-        found.update(columns_read(_needed(whole, active)))
+        own = needed(whole, active)
+        found.update(columns_read(without_functions(own) if learning.has_functions else own))
     return found
 
 
@@ -216,7 +261,7 @@ def _in_doubt(schedule: Schedule, values: set[int]) -> set[int]:
     return {k for k, task in enumerate(schedule.tasks) if not values.isdisjoint(task.learns)}
 
 
-def _needed(schedule: Schedule, learning: set[int]) -> Schedule:
+def needed(schedule: Schedule, learning: set[int]) -> Schedule:
     """Return some tasks that learn, and those that make what they read."""
     wanted, left = set[int](), list[Task]()
     for k, task in reversed(list(enumerate(schedule.tasks))):

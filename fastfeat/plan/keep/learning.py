@@ -13,7 +13,7 @@ from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.dtypes import DType
 from fastfeat.engine.learner import hint_of_bytes, hint_to_bytes, opened, sealed
 from fastfeat.errors import InvalidData
-from fastfeat.io.arrow import Table, ipc_stream, pa
+from fastfeat.io.arrow import Schema, Table, ipc_stream, pa
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.sources.schema import read_schema
 from fastfeat.ir.node import Aggregate, Node
@@ -61,7 +61,13 @@ class Written:
 
 
 def learning_record(
-    plan: Declaration, schema: Any, tables: Tables, *, whole_entities: bool = False
+    plan: Declaration,
+    schema: Any,
+    tables: Tables,
+    *,
+    history: Schema | None = None,
+    whole_entities: bool = False,
+    has_functions: bool = False,
 ) -> Learning:
     """Return the learning of a plan before its first round.
 
@@ -69,12 +75,22 @@ def learning_record(
         plan: what is fitted.
         schema: as of `Plan.learning`.
         tables: as of `Plan.learning`.
+        history: the columns of earlier rows; None without these.
         whole_entities: as of `Plan.learning`.
+        has_functions: whether functions of other rows come with the rows, as columns.
     """
     empty = _no_rows(schema)
     content = f"{plan_text(plan)}\n{empty.schema}".encode()
     digest = hashlib.sha256(content).hexdigest()
-    return begin(plan, empty, tables, digest, whole_entities=whole_entities)
+    return begin(
+        plan,
+        empty,
+        tables,
+        digest,
+        history=None if history is None else history.empty_table(),
+        whole_entities=whole_entities,
+        has_functions=has_functions,
+    )
 
 
 def _no_rows(schema: Any) -> Table:

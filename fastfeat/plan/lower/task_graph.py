@@ -6,7 +6,9 @@ from collections.abc import Set
 from dataclasses import replace
 from heapq import heapify, heappop, heappush
 
-from fastfeat.plan.lower.schedule import ColumnOf, Schedule, Task
+from fastfeat.ir.node import Call, Column
+from fastfeat.ir.scope import is_of_other_rows
+from fastfeat.plan.lower.schedule import ROWS, SEEN, ColumnOf, Schedule, Task
 
 
 def without_made(schedule: Schedule, known: Set[ColumnOf]) -> Schedule:
@@ -24,6 +26,29 @@ def without_made(schedule: Schedule, known: Set[ColumnOf]) -> Schedule:
             wanted |= set(task.reads) - known
             left.append(task)
     return replace(schedule, tasks=tuple(reversed(left)))
+
+
+def columns_read(schedule: Schedule) -> list[str]:
+    """Return the columns of the data that tasks read."""
+    read = dict.fromkeys(place for task in schedule.tasks for place in task.reads)
+    columns = (schedule.columns[place] for place in read)
+    own = dict.fromkeys(c.origin for c in columns if c.space in (ROWS, SEEN))
+    return [node.name for node in own if isinstance(node, Column)]
+
+
+def functions_of_rows(schedule: Schedule) -> list[Call]:
+    """Return the functions of other rows that tasks read of the rows themselves."""
+    others = [task for task in schedule.tasks if task.kind not in ("windows", "ahead")]
+    places = dict.fromkeys(place for task in others for place in task.reads)
+    columns = (schedule.columns[place] for place in places)
+    return [c.origin for c in columns if c.space == ROWS and is_of_other_rows(c.origin)]
+
+
+def without_functions(schedule: Schedule) -> Schedule:
+    """Return the schedule where functions of other rows come with the rows, as their columns do."""
+    columns = enumerate(schedule.columns)
+    known = {k for k, c in columns if c.space == ROWS and is_of_other_rows(c.origin)}
+    return without_made(schedule, known)
 
 
 def in_order(schedule: Schedule) -> Schedule:

@@ -125,6 +125,7 @@ class Batch:
             what tells rows again.
         first_number: the number that a user knows the first row by.
         numbers: the number of each row, where they are a part of larger data; else None.
+        stands: of rows that windows see, which of them are those of a history; None where none is.
         programs: of expressions over such rows, kept from one batch to the next: of the same types
             and with the same learnt; None where they are run once.
     """
@@ -143,6 +144,7 @@ class Batch:
     shared: dict[Any, Any] = field(default_factory=dict[Any, Any])
     first_number: int = 0
     numbers: Rows | None = None
+    stands: Stands | None = None
     programs: Programs | None = None
 
     @property
@@ -163,10 +165,41 @@ class Batch:
         return int(self.places.min(initial=self.seen.n_rows))
 
     def number_of(self, row: int) -> int:
-        """Return the number that a user knows a row by: that in the data."""
+        """Return the number that a user knows a row by: that in the data, or in the history."""
+        if self.stands is not None:
+            place = row if self.stands.places is None else int(self.stands.places[row])
+            if place < self.stands.n_history:
+                return HistoryRow(place)
+            row = place - self.stands.n_history
         if self.numbers is not None:
             return number_of(self.numbers, row)
         return self.first_number + (row if self.source is None else int(self.source.numbers[row]))
+
+
+class HistoryRow(int):
+    """The number of a row in the history, as messages tell it."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        """Return the number, and where it is one."""
+        return f"{int(self)} of history="
+
+    def __format__(self, form: str) -> str:
+        """Return the number, and where it is one."""
+        return str(self)
+
+
+class Stands(NamedTuple):
+    """The places of rows that windows see, in the history and the data behind it.
+
+    Args:
+        n_history: rows of the history.
+        places: of each row, shape (n_rows,); None where they are all rows in order.
+    """
+
+    n_history: int
+    places: NDArray[np.int64] | None
 
 
 class Source(NamedTuple):

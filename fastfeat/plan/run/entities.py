@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TypeGuard
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.scope import (
-    is_over_rows_ahead,
-    is_over_window,
+    is_of_other_rows,
     order_of,
     query_of,
     row_order,
@@ -105,11 +103,6 @@ def _shared_by(node: Call) -> tuple[frozenset[Node], tuple[Call, ...]]:
 def functions_read(roots: Iterable[Node]) -> list[Call]:
     """Return the functions of other rows that a row reads for expressions, none below those."""
     return [node for node in row_order(roots) if is_of_other_rows(node)]
-
-
-def is_of_other_rows(node: Node) -> TypeGuard[Call]:
-    """Return whether a node is a function of other rows of the data, before it or ahead."""
-    return is_over_window(node) or is_over_rows_ahead(node)
 
 
 def keys_in_common(windows: Sequence[Call]) -> frozenset[Node]:

@@ -33,7 +33,7 @@ from fastfeat.io.device import DeviceArray, DeviceTable
 from fastfeat.ir.node import Column, Node, TableColumn
 from fastfeat.ir.scope import window_nodes, window_of
 from fastfeat.ir.show import show
-from fastfeat.plan.run.batch import Batch
+from fastfeat.plan.run.batch import Batch, Stands
 from fastfeat.plan.run.inputs import check_place, check_still_missing, read_columns
 from fastfeat.plan.run.row_identity import check_ids, identified
 from fastfeat.plan.run.steps import make
@@ -143,12 +143,14 @@ def with_past(
     joined = {name: _joined(batch, earlier, name) for name in columns}
     of_tables = {node: made for node, made in batch.made.items() if isinstance(node, TableColumn)}
     rows = DeviceTable(joined, batch.n_rows) if on_device else pa.table(joined)
-    places = None
+    places, stands = None, None
+    if earlier is not None:
+        stands = Stands(earlier.num_rows, None)
     if earlier is not None and row_id is not None:
         found = identified(row_id, earlier, batch.table)
         rows = pa.table({n: found.column(c, is_in_data=n in there) for n, c in joined.items()})
-        places = found.places
-    past = replace(batch, table=rows, made=of_tables, first_number=0)
+        places, stands = found.places, Stands(earlier.num_rows, found.rows)
+    past = replace(batch, table=rows, made=of_tables, stands=stands)
     return replace(batch, past=past, places=places)
 
 

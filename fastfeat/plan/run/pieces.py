@@ -15,7 +15,9 @@ from fastfeat.io.sinks.parts import row_bytes
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.scan import Scanned, scan, telling_place
 from fastfeat.plan.lower.outputs import check_result
+from fastfeat.plan.lower.task_graph import functions_of_rows
 from fastfeat.plan.run.encoded_rows import warn_encoded_files
+from fastfeat.plan.run.entities import stages_of
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.guard import IGNORE, check_option, guard_of, judge
 from fastfeat.plan.run.history import BATCH
@@ -27,7 +29,6 @@ from fastfeat.plan.run.window_columns import (
     WindowColumns,
     bound_of,
     check_shared,
-    functions_of_rows,
     history_of,
 )
 
@@ -44,22 +45,25 @@ class Pieces:
         schema: of the columns that are read.
         features: gives those of a piece.
         most_bytes: of the rows that are read at a time, asked anew for each table.
+        row_of: the number of the row that has the k-th features; None where each row has some.
     """
 
     dataset: Dataset
     schema: Schema
     features: Callable[[Scanned], Any]
     most_bytes: Callable[[], int]
+    row_of: Callable[[int], int] | None = None
 
     def of_all(self, start: int = 0) -> Generator[Any]:
         """Yield the features of all pieces, in order.
 
         Args:
-            start: number of the first row.
+            start: how many rows of features are passed over.
 
         Raises:
             FastfeatError: as `features`; the message says in which file a row stands.
         """
+        start = start if self.row_of is None else self.row_of(start)
         with closing(scan(self.dataset, self.schema.names, self.most_bytes, start=start)) as pieces:
             for piece in pieces:
                 with telling_place(piece):
@@ -175,6 +179,7 @@ def pieces_of_later_rows(
     windows, bound = WindowColumns(source), bound_of(fitted, known, backend)
     functions = functions_of_rows(fitted.schedule)
     check_shared(fitted.nodes)
+    dataset.check_passes(1 + len(stages_of(functions)))
     of_batch: Any = {"history": BATCH, "to": to, "categories": categories, **options}
 
     def windowed(piece: Scanned) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.errors import InvalidData, TypeMismatch, counted
+from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch, counted
 from fastfeat.io.arrow import call, pa
 from fastfeat.io.device import DeviceTable
 from fastfeat.io.sources.arrays import column_array
@@ -61,6 +61,33 @@ def rows_to_learn_from(rows: Any, table: Any) -> Numbers | None:
     if numbers is not None and not len(numbers):
         raise InvalidData("rows= chooses no row, and fit learns from rows. Choose at least one")
     return numbers
+
+
+def flags_of_rows(rows: Any, n_rows: int) -> NDArray[np.bool_] | None:
+    """Return a flag for each row of data that is read in its order, shape (n_rows,); None for all.
+
+    Args:
+        rows: as of `row_numbers`; numbers ascend.
+        n_rows: how many rows the data has.
+
+    Raises:
+        InvalidPlan: numbers in another order, or one that stands twice.
+        FastfeatError: as `rows_to_learn_from`.
+    """
+    if rows is None:
+        return None
+    given = _flags_or_numbers(rows)
+    numbers = _set_flags(given, n_rows) if given.dtype == bool else _checked(given, n_rows)
+    if not len(numbers):
+        raise InvalidData("rows= chooses no row, and fit learns from rows. Choose at least one")
+    if (np.diff(numbers) <= 0).any():
+        raise InvalidPlan(
+            "rows= has numbers in another order than the data, or one twice, and memory= reads the "
+            "rows once a pass, in their order. Sort the numbers, or leave one of the two out"
+        )
+    flags = np.zeros(n_rows, np.bool_)
+    flags[numbers] = True
+    return None if flags.all() else flags
 
 
 def _flags_or_numbers(rows: Any) -> NDArray[Any]:

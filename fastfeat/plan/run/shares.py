@@ -32,8 +32,12 @@ _ROWS_AT_ONCE = 1 << 15
 
 
 @contextmanager
-def told_full(folder: Path | None) -> Generator[None]:
+def told_full(folder: Path | None, rows: str = "shares of the rows") -> Generator[None]:
     """Raise what the system says of a file without a name with the folder that it is in.
+
+    Args:
+        folder: None for that of the system.
+        rows: what is written.
 
     Raises:
         OutputError: the disk is full, or the folder cannot be written.
@@ -45,7 +49,7 @@ def told_full(folder: Path | None) -> Generator[None]:
             raise
         where = folder or tempfile.gettempdir()
         raise OutputError(
-            f"shares of the rows cannot be written to {where}: {reason_of(error)}. They take what "
+            f"{rows} cannot be written to {where}: {reason_of(error)}. They take what "
             "is read of the data"
         ) from error
 
@@ -229,21 +233,24 @@ def renumbering(earlier: NDArray[np.int64], numbers: NDArray[np.int64]) -> Gener
     """Tell rows of a share by their numbers in the history and in the data, in errors of them.
 
     Args:
-        earlier: the numbers of the rows of the history, which errors count first.
-        numbers: those of the rows of the data, behind them.
+        earlier: the numbers of the rows of the history, which errors say that they are of.
+        numbers: those of the rows of the data.
     """
     try:
         yield
     except (InvalidData, TypeMismatch, Overflow) as error:
-        every, text = np.concatenate([earlier, numbers]), str(error)
-        rows = [int(row) for row in _ROW.findall(text)]
-        told = _ROW.sub(
-            lambda of: f"row {every[int(of[1])]}" if int(of[1]) < len(every) else of[0], text
-        )
-        is_of_history = any(row < len(earlier) for row in rows)
+        text = str(error)
+        is_of_history = text.startswith("history=") or _OF_HISTORY in text
+
+        def told(of: re.Match[str]) -> str:
+            own = earlier if is_of_history else numbers
+            return f"row {own[int(of[1])]}" if int(of[1]) < len(own) else of[0]
+
+        text = _ROW.sub(told, text)
         if is_of_history and not text.startswith("history="):
-            told = f"history=: {told}"
-        raise type(error)(told) from error
+            text = f"history=: {text}"
+        raise type(error)(text) from error
 
 
-_ROW = re.compile(r"\brow (\d+)\b")
+_OF_HISTORY = " of history="
+_ROW = re.compile(rf"\brow (\d+)\b(?:{_OF_HISTORY})?")

@@ -51,6 +51,7 @@ def write_features(
     history: Dataset | str | None = None,
     *,
     training: bool = False,
+    given: str = "",
 ) -> Manifest:
     """Write the features of a data set, and return the manifest of the files.
 
@@ -61,6 +62,7 @@ def write_features(
         tables: a digest of the lookup tables.
         history: earlier rows that windows see.
         training: whether the rows are those that were learnt from, out of fold.
+        given: a digest of which rows of the data have features; "" for all.
 
     Raises:
         FastfeatError: of a row, as `FittedPlan.transform`.
@@ -81,7 +83,7 @@ def write_features(
     contents = Contents(
         digest,
         tables,
-        _source_of(dataset, history),
+        _source_of(dataset, history, given),
         layout.form,
         layout.part_rows or part_rows_of(empty.schema),
         layout.partition_by,
@@ -216,12 +218,14 @@ def _unwritten(target: Path, error: Exception, manifest: Manifest | None = None)
 
 
 def _source_of(
-    dataset: Dataset, history: Dataset | str | None
+    dataset: Dataset, history: Dataset | str | None, given: str
 ) -> tuple[tuple[str, int, int | None], ...] | None:
     """Return the files that features are made of; None where data is not in files."""
     own, earlier = dataset.identity, history.identity if isinstance(history, Dataset) else []
     if own is None or earlier is None:
         return None
+    if given:
+        own = [*own, (f"rows={given}", 0, None)]
     if history is None:
         return tuple(own)
     return (*own, ("history=batch" if isinstance(history, str) else "history=", 0, None), *earlier)

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.dtypes import BOOL, FLOAT64, NEVER_COLUMNS, DType
+from fastfeat.engine.learner import Rows
 from fastfeat.engine.program import Output
 from fastfeat.io.arrow import pa
-from fastfeat.io.columns.bits import Flags
+from fastfeat.io.columns.bits import Flags, array_of_values
 from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.keys import key_column, repeated
 from fastfeat.io.columns.lists import list_column
@@ -21,7 +22,7 @@ from fastfeat.io.columns.row_values import stored_literal
 from fastfeat.io.columns.times import ticks_column, ticks_of
 from fastfeat.io.columns.types import arrow_type, storage_type
 from fastfeat.io.device import DeviceArray
-from fastfeat.ir.node import Column, Literal, Node, TableColumn
+from fastfeat.ir.node import Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.show import show
 from fastfeat.plan.lower.lower import output_of
 from fastfeat.plan.run.batch import Batch, compute_nodes, take_columns_of_source
@@ -48,6 +49,27 @@ def compute_columns(batch: Batch, nodes: Iterable[Node]) -> None:
     _, arrays = compute_nodes(batch, wanted, _COMPUTED)
     for node, array in zip(wanted, arrays, strict=True):
         batch.made[node] = pa.chunked_array([array])
+
+
+def is_fold_by_number(node: Node) -> bool:
+    """Return whether a node is the fold of a row by its number."""
+    return isinstance(node, Call) and node.function == "fold" and not node.args
+
+
+def place_folds(batch: Batch, rows: Rows, nodes: Iterable[Node]) -> None:
+    """Make the folds that rows have by their number in larger data.
+
+    Args:
+        batch: the rows; takes the columns.
+        rows: the numbers.
+        nodes: expressions, such folds among them.
+    """
+    from fastfeat.steps.targets.cpu import fold_of_rows  # imports the CPU backend
+
+    for node in filter(is_fold_by_number, nodes):
+        assert isinstance(node, Call)
+        folds = fold_of_rows(rows, dict(node.params)["n_folds"])
+        batch.made[node] = pa.chunked_array([array_of_values(folds, None, pa.int32())])
 
 
 def _is_computed(node: Node, batch: Batch) -> bool:

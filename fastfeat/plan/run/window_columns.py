@@ -29,15 +29,16 @@ from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.frames import rows_only
 from fastfeat.io.sources.scan import Origin, Scanned, scan, telling_place
 from fastfeat.ir.node import Call, Column, Node, TableColumn, postorder
+from fastfeat.ir.scope import is_of_other_rows
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.bind import Schemas
 from fastfeat.plan.lower.constants import Learnt
 from fastfeat.plan.lower.lower import Types
-from fastfeat.plan.lower.schedule import ROWS, SEEN, Schedule
+from fastfeat.plan.lower.schedule import Schedule
 from fastfeat.plan.lower.scheduling import schedule_of_columns
-from fastfeat.plan.lower.task_graph import without_made
+from fastfeat.plan.lower.task_graph import columns_read, without_made
 from fastfeat.plan.run.batch import Batch
-from fastfeat.plan.run.entities import SHARE, Stage, is_of_other_rows, share_plan, stages_of
+from fastfeat.plan.run.entities import SHARE, Stage, share_plan, stages_of
 from fastfeat.plan.run.fitted import Fitted, InputSchema
 from fastfeat.plan.run.history import (
     hint_of,
@@ -62,6 +63,7 @@ from fastfeat.plan.run.shares import (
 )
 from fastfeat.plan.run.steps import run
 from fastfeat.plan.run.transform import transform
+from fastfeat.plan.run.values import place_folds
 from fastfeat.progress import doing
 from fastfeat.scalars.zones import ZoneTable, using
 
@@ -160,31 +162,24 @@ def check_shared(features: Mapping[str, Node]) -> None:
         InvalidPlan: it names the first.
     """
     for name, node in features.items():
-        functions = [one for one in postorder([node]) if is_of_other_rows(one)]
-        for stage in stages_of(functions):
-            if not stage.keys:
-                raise InvalidPlan(
-                    f"feature {name!r} sees all rows, {show(stage.nodes[0])}, which are not "
-                    "together in any share of data that is read in pieces. Read the data whole, "
-                    "fitted.transform(data, history=...), or leave the feature out: "
-                    "fitted.select([...])"
-                )
+        unshared = _unshared([node])
+        if unshared is not None:
+            raise InvalidPlan(
+                f"feature {name!r} sees all rows, {show(unshared)}, which are not together in any "
+                "share of data that is read in pieces. Read the data whole, fitted.transform(data, "
+                "history=...), or leave the feature out: fitted.select([...])"
+            )
 
 
-def columns_read(schedule: Schedule) -> list[str]:
-    """Return the columns of the data that tasks read."""
-    read = dict.fromkeys(place for task in schedule.tasks for place in task.reads)
-    columns = (schedule.columns[place] for place in read)
-    own = dict.fromkeys(c.origin for c in columns if c.space in (ROWS, SEEN))
-    return [node.name for node in own if isinstance(node, Column)]
+def is_shared(roots: Sequence[Node]) -> bool:
+    """Return whether all rows that expressions see are in one share, of some key."""
+    return _unshared(roots) is None
 
 
-def functions_of_rows(schedule: Schedule) -> list[Call]:
-    """Return the functions of other rows that tasks read of the rows themselves."""
-    others = [task for task in schedule.tasks if task.kind not in ("windows", "ahead")]
-    places = dict.fromkeys(place for task in others for place in task.reads)
-    columns = (schedule.columns[place] for place in places)
-    return [c.origin for c in columns if c.space == ROWS and is_of_other_rows(c.origin)]
+def _unshared(roots: Sequence[Node]) -> Call | None:
+    """Return the first function of rows that have no key in common; None without one."""
+    functions = [one for one in postorder(list(roots)) if is_of_other_rows(one)]
+    return next((stage.nodes[0] for stage in stages_of(functions) if not stage.keys), None)
 
 
 class _Place(NamedTuple):
@@ -407,7 +402,7 @@ def _of_share(
     if past is not None:
         earlier, of_earlier = share_in(past)
     with renumbering(of_earlier, numbers):
-        found = _functions(work, rows, earlier, given, of_earlier, numbers)
+        found = _functions(work, rows, earlier, given, of_earlier, numbers, n_earlier)
     every = numbers
     if work.stage.of_seen:
         every = np.concatenate([of_earlier, n_earlier + numbers])
@@ -422,6 +417,7 @@ def _functions(
     given: Sequence[_Place],
     of_earlier: NDArray[np.int64] = _NONE,
     numbers: NDArray[np.int64] = _NONE,
+    n_earlier: int = 0,
 ) -> Table:
     """Return the functions of rows, or of what windows see of them where later stages read that.
 
@@ -432,6 +428,7 @@ def _functions(
         given: these columns.
         of_earlier: the numbers of the rows of the history.
         numbers: those of the rows.
+        n_earlier: how many rows the whole history has.
     """
     bound, stage, source = work.bound, work.stage, work.source
     nodes = postorder(list(stage.nodes))
@@ -449,7 +446,6 @@ def _functions(
         )
     batch = Batch(
         *(rows, bound.types, bound.backend, dict(bound.learnt), made, bound.training),
-        first_number=0 if earlier is None else earlier.num_rows,
         programs=work.programs,
     )
     batch = with_past(batch, earlier, work.columns)
@@ -461,6 +457,9 @@ def _functions(
         warn_without_history(batch, stage.nodes, bound.told)
     if earlier is not None and not stage.of_seen:
         warn_repeated(batch, rows, earlier, stage.nodes, bound.told)
+    if bound.training:
+        every = np.concatenate([of_earlier, n_earlier + numbers])
+        place_folds(seen, every, [column.origin for column in work.schedule.columns])
     own = seen if stage.of_seen else batch
     with using(bound.zones):
         run(own, work.schedule, frees=True)

@@ -91,12 +91,16 @@ class GroupRows:
         return max(-(-self.n_groups >> self.shift), 1)
 
 
-def no_rows(element: str, n_groups: int) -> GroupRows:
-    """Return no rows of some groups yet."""
-    return GroupRows(element, n_groups, max(MIN_RANGE_BITS, n_groups.bit_length() - _MOST_BITS))
+def no_rows(element: str, n_groups: int, least_bits: int = 0) -> GroupRows:
+    """Return no rows of some groups yet.
 
-
-_MOST_BITS = MAX_PARTITION_BITS
+    Args:
+        element: type of the values.
+        n_groups: how many groups there are.
+        least_bits: of how many bits groups are in one range.
+    """
+    bits = max(MIN_RANGE_BITS, n_groups.bit_length() - MAX_PARTITION_BITS, least_bits)
+    return GroupRows(element, n_groups, bits)
 
 
 def keep(rows: GroupRows, chunks: Sequence[Chunk], groups: NDArray[np.int32]) -> None:

@@ -73,7 +73,11 @@ def target_level(function: str, params: Params) -> Level:
 
 
 def by_moments(
-    by_category: GroupedMoments, n_folds: int, function: str, params: Params
+    by_category: GroupedMoments,
+    n_folds: int,
+    function: str,
+    params: Params,
+    by_fold: GroupedMoments | None = None,
 ) -> Iterator[Statistics]:
     """Yield the statistics of all rows, and of those outside of each fold.
 
@@ -82,8 +86,11 @@ def by_moments(
         n_folds: how many folds.
         function: the statistic, not of quantiles.
         params: its parameters.
+        by_fold: the moments of folds, where there are other categories besides; None for those of
+            these.
     """
-    read, by_fold = _reader(function), sum_over_keys(by_category, n_folds)
+    read = _reader(function)
+    by_fold = sum_over_keys(by_category, n_folds) if by_fold is None else by_fold
     total, prior = (sum_over_folds(m, n_folds) for m in (by_category, by_fold))
     yield _statistics(total, prior, read)
     outside = _earlier if dict(params)["ordered"] else outside_folds

@@ -8,22 +8,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
 from fastfeat_kernels.grouped.growing import Table, most_bytes, n_bytes_of, new_table
 from fastfeat_kernels.grouped.joining import join_tables
 from fastfeat_kernels.grouped.order import keys_of, neighbours, quantile_between
+from fastfeat_kernels.grouped.state import GroupedMoments
 from fastfeat_kernels.grouped.summarize import add, moments_in
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.target import FoldedGroups, Statistics
+from fastfeat.aggregates.target import FoldedGroups, Statistics, smoothed
 from fastfeat.dtypes import DType
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.engine.learner import Learner, Learnt, Packed, Rows, TaskLearner
 from fastfeat.engine.storage import storage
+from fastfeat.io.budget import has_room
+from fastfeat.io.unnamed import mapped, unnamed_file
 from fastfeat.ir.node import Params
+from fastfeat.steps.keys import cpu_group_rows as keeping
 from fastfeat.steps.keys import cpu_ordered as ordering
+from fastfeat.steps.keys.cpu_group_rows import GroupRows, Range, bytes_of_moments
 from fastfeat.steps.keys.cpu_groups import codes_of, plain_chunks
 from fastfeat.steps.keys.cpu_ordered import OrderedRows
 from fastfeat.steps.keys.cpu_packed import packed_table, unpacked_table
@@ -48,6 +54,7 @@ Without folds these are told from the numbers of the rows.
 
 _RUN = "grouped"
 _ROWS = "rows"
+_MOST_CELLS = 2**31 - 1  # groups are numbered by int32
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +80,28 @@ class Spec:
         """The number of cells."""
         return self.n_codes * self.n_folds
 
+    @property
+    def fold_bits(self) -> int:
+        """The bits that tell folds apart."""
+        return (self.n_folds - 1).bit_length()
+
 
 @dataclass(slots=True)
 class TargetState:
-    """The state of the cells: moments, or the rows by cell for quantiles."""
+    """The state of the cells.
+
+    Args:
+        spec: what is learnt.
+        table: moments of the cells.
+        kept: the rows, where moments of all cells would take too much of a budget.
+        of_folds: moments of the folds of those rows.
+        rows: the rows by cell, for quantiles.
+    """
 
     spec: Spec
     table: Table | None
+    kept: GroupRows | None
+    of_folds: Table | None
     rows: OrderedRows | None
 
 
@@ -100,13 +122,19 @@ def told(task: TargetTask) -> tuple[Spec, Mapping[Any, Any]]:
 def _start(spec: Spec, hint: None) -> TargetState:
     element = storage(spec.dtype)
     if spec.function == "target_quantile":
-        return TargetState(spec, None, OrderedRows(element, spec.n_cells))
+        return TargetState(spec, None, None, None, OrderedRows(element, spec.n_cells))
     level = level_of(spec.function, spec.params)
-    return TargetState(spec, new_table(element, spec.n_cells, level, extremes=False), None)
+    n_padded = spec.n_codes << spec.fold_bits
+    if n_padded > _MOST_CELLS or has_room(bytes_of_moments(spec.n_cells, level, False)):
+        table = new_table(element, spec.n_cells, level, extremes=False)
+        return TargetState(spec, table, None, None, None)
+    of_folds = new_table(element, spec.n_folds, level, extremes=False)
+    kept = keeping.no_rows(element, n_padded, spec.fold_bits)
+    return TargetState(spec, None, kept, of_folds, None)
 
 
 def _add(state: TargetState, columns: Mapping[Any, Any], rows: Rows) -> None:
-    spec = state.spec
+    spec, run = state.spec, runner(_RUN)
     chunks, codes = plain_chunks(columns[VALUES], spec.dtype), codes_of(columns[CODES])
     given = columns.get(FOLDS)
     folds = fold_of_rows(rows, spec.n_folds) if given is None else codes_of(given)
@@ -114,22 +142,64 @@ def _add(state: TargetState, columns: Mapping[Any, Any], rows: Rows) -> None:
         cells = np.multiply(codes, np.int32(spec.n_folds))  # those of a category side by side
         cells += folds
         ordering.keep(state.rows, chunks, cells)
+    if state.kept is not None and state.of_folds is not None:
+        cells = np.left_shift(codes, np.int32(spec.fold_bits))
+        cells |= folds
+        keeping.keep(state.kept, chunks, cells)
+        add(state.of_folds, chunks, folds, run, n_parts(len(folds)))
     if state.table is not None:
         cells = np.multiply(folds, np.int32(spec.n_codes))
         cells += codes
-        add(state.table, chunks, cells, runner(_RUN), n_parts(len(cells)))
+        add(state.table, chunks, cells, run, n_parts(len(cells)))
 
 
 def _merge(a: TargetState, b: TargetState) -> TargetState:
-    if a.table is not None and b.table is not None:
-        a.table = join_tables(a.table, b.table, runner(_RUN), n_parts(a.spec.n_cells))
+    if a.kept is not None and b.kept is not None and a.of_folds and b.of_folds:
+        a.kept = keeping.join(a.kept, b.kept)
+        a.of_folds = join_tables(a.of_folds, b.of_folds, runner(_RUN))
+    elif a.rows is None:
+        a.table = join_tables(_summed(a), _summed(b), runner(_RUN), n_parts(a.spec.n_cells))
     if a.rows is not None and b.rows is not None:
         a.rows = ordering.join(a.rows, b.rows)
     return a
 
 
+def _summed(state: TargetState) -> Table:
+    """Return the table of the cells, with all rows added that were kept."""
+    spec = state.spec
+    if state.kept is not None:
+        level = level_of(spec.function, spec.params)
+        state.table = new_table(storage(spec.dtype), spec.n_cells, level, extremes=False)
+        for some in keeping.ranges(state.kept):
+            first = some.first >> spec.fold_bits
+            keeping.add_range(state.table, state.kept, _by_fold(some, spec, first, spec.n_codes))
+        state.kept = state.of_folds = None
+    assert state.table is not None
+    return state.table
+
+
+def _by_fold(some: Range, spec: Spec, first: int, n_codes: int) -> Range:
+    """Return rows with the cells of some categories, those of the first fold first.
+
+    Args:
+        some: rows by category and fold.
+        spec: what is learnt.
+        first: what is added to their category.
+        n_codes: how many categories a fold has.
+    """
+    is_missing = some.groups < 0
+    given = np.where(is_missing, ~some.groups, some.groups)
+    cells = (given & np.int32((1 << spec.fold_bits) - 1)) * np.int32(n_codes)
+    cells += (given >> np.int32(spec.fold_bits)) + np.int32(first)
+    groups = np.where(is_missing, ~cells, cells)
+    return Range(0, n_codes * spec.n_folds, some.values, groups)
+
+
 def _next(state: TargetState) -> Learnt:
     spec = state.spec
+    if state.kept is not None and state.of_folds is not None:
+        of_folds = moments_in(state.of_folds, runner(_RUN))
+        return Learnt((_folded_on_disk(spec, state.kept, of_folds),))
     if state.table is not None:
         moments = moments_in(state.table, runner(_RUN))
         found = by_moments(moments, spec.n_folds, spec.function, spec.params)
@@ -137,6 +207,26 @@ def _next(state: TargetState) -> Learnt:
         assert state.rows is not None
         found = _by_quantiles(spec, state.rows)
     return Learnt((folded(found, spec.function, spec.params),))
+
+
+def _folded_on_disk(spec: Spec, kept: GroupRows, of_folds: GroupedMoments) -> FoldedGroups:
+    """Return the statistic, of which that outside of each fold stands in a file without a name."""
+    element, level = storage(spec.dtype), level_of(spec.function, spec.params)
+    values = np.empty(spec.n_codes, np.float64)
+    file = unnamed_file(Path(gettempdir()))
+    for some in keeping.ranges(kept):
+        first, n_codes = some.first >> spec.fold_bits, some.n_groups >> spec.fold_bits
+        table = new_table(element, n_codes * spec.n_folds, level, extremes=False)
+        keeping.add_range(table, kept, _by_fold(some, spec, 0, n_codes))
+        moments = moments_in(table, runner(_RUN))
+        found = by_moments(moments, spec.n_folds, spec.function, spec.params, of_folds)
+        for k, statistics in enumerate(found):
+            own = smoothed(spec.function, statistics, spec.params, first)
+            if k:
+                file.put(8 * ((k - 1) * spec.n_codes + first), own)
+            else:
+                values[first : first + n_codes] = own
+    return FoldedGroups(values, values == values, mapped(file, np.dtype(np.float64)))
 
 
 def _by_quantiles(spec: Spec, rows: OrderedRows) -> Iterator[Statistics]:
@@ -175,25 +265,25 @@ def _ranges(spec: Spec, rows: OrderedRows) -> Iterator[Cells]:
 
 
 def _pack(state: TargetState) -> Packed:
-    if state.table is not None:
-        return packed_table(state.table)
-    assert state.rows is not None
+    if state.rows is None:
+        return packed_table(_summed(state))
     return Packed({}, {_ROWS: ordering.table_of(state.rows)})
 
 
 def _unpack(spec: Spec, hint: None, packed: Packed) -> TargetState:
     state = _start(spec, hint)
-    if state.table is not None:
-        state.table = unpacked_table(packed)
-    if state.rows is not None:
+    if state.rows is None:
+        state.table, state.kept, state.of_folds = unpacked_table(packed), None, None
+    else:
         ordering.keep_table(state.rows, packed.tables[_ROWS])
     return state
 
 
 def _size(state: TargetState) -> int:
-    if state.table is not None:
-        return n_bytes_of(state.table)
-    return 0 if state.rows is None else ordering.n_bytes_of(state.rows)
+    if state.rows is not None:
+        return ordering.n_bytes_of(state.rows)
+    kept = 0 if state.kept is None else state.kept.n_bytes
+    return kept + (0 if state.table is None else n_bytes_of(state.table))
 
 
 def _bound(spec: Spec, n_rows: int) -> int:
@@ -204,6 +294,8 @@ def _bound(spec: Spec, n_rows: int) -> int:
 
 
 def _spill(state: TargetState, folder: Path) -> None:
+    if state.kept is not None:
+        keeping.spill(state.kept, folder)
     if state.rows is not None:
         ordering.spill(state.rows, folder)
 

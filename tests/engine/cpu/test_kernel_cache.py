@@ -284,7 +284,10 @@ import fastfeat as ff
 from fastfeat import col
 rows = {"x": [1.0, None, 3.0]}
 plan = ff.Plan({"y": col("x") + 1.25})
-print(plan.fit(rows).transform(rows).to_pydict(), flush=True)
+from fastfeat.engine.kernel_cache import observing
+with observing() as used:
+    print(plan.fit(rows).transform(rows).to_pydict(), flush=True)
+print(sum(kernel.is_compiled for kernel in used.values()))
 """
 
 
@@ -296,8 +299,11 @@ def start() -> subprocess.Popen[str]:
 
 def test_processes_fill_one_cache_at_once(empty_cache):
     outputs = [process.communicate(timeout=120)[0] for process in [start(), start()]]
-    assert "'y': [2.25, None, 4.25]" in outputs[0]
-    assert outputs == [outputs[0]] * 2
+    features, compiled = zip(*(output.splitlines() for output in outputs), strict=True)
+    assert "'y': [2.25, None, 4.25]" in features[0]
+    assert features[0] == features[1]
+    n_kernels = len(list(empty_cache.glob("*.kernel")))
+    assert sum(map(int, compiled)) == n_kernels  # each by one of them: the other one has waited
     assert {file.suffix for file in empty_cache.iterdir()} == {".kernel", ".py"}
 
 
@@ -313,6 +319,19 @@ def test_a_process_killed_while_it_fills_the_cache_leaves_a_good_one(empty_cache
     again = start()
     assert "'y': [2.25, None, 4.25]" in again.communicate(timeout=120)[0]
     assert again.returncode == 0
+
+
+def test_a_lock_that_nobody_gives_back_is_waited_for_and_then_passed_by(
+    add, empty_cache, monkeypatch
+):
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(cache, "_LONGEST_WAIT", 0.1)
+    empty_cache.mkdir()
+    path = cache._path(cache.kernel_key("the text of a kernel"))
+    with open(path.with_suffix(".lock"), "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert add(2, 3) == 5
+    assert add.compiled == 1
 
 
 def test_the_text_beside_a_kernel_is_that_of_explain(empty_cache):

@@ -46,12 +46,24 @@ TABLES = {"streets": STREETS}
 BY_NUMBER = ff.Plan(
     {"risk": col("street").target_encode("bought", folds=3)}, label={"bought": col("spent") > 0}
 )
+_week = ff.window("7d", by="street", time="at")
+_so_far = ff.window(by="street", time="at", closed="right")
 OF_THE_PAST = ff.Plan(
-    {"before": col("size").mean(over=ff.window("7d", by="street", time="at", offset="0s"))},
-    label={"bought": col("spent") > 0},
+    {
+        "before": col("size").mean(over=_week).standard_scale(),
+        "latest": col("size").lag(2, over=ff.window(by=["street", "city"], time="at")),
+        "n": ff.count(over=_so_far),
+        "risk": col("city").target_encode("bought", folds=3, fold_by="id"),
+        "spent": col("spent").mean(over=ff.window("30d", by="street", time="at")),
+        "of_rent": _street.col("rent") - _street.col("rent").mean(over=_week),
+    },
+    **_shared,
 )
-LEARNT_OF_THE_PAST = ff.Plan(
-    {"before": col("size").mean(over=ff.window("7d", by="street", time="at")).standard_scale()}
+OF_SEVERAL_PASTS = ff.Plan(
+    {
+        "of_street": col("size").mean(over=_week).standard_scale(),
+        "of_city": col("size").mean(over=ff.window("7d", by="city", time="at")),
+    }
 )
 TOO_LARGE = ff.Plan({"n": (col("visits") + (2**63 - 20)).max()})
 
@@ -60,12 +72,19 @@ def engine_rows() -> pa.Table:
     """Return rows of the plans, some without a label, in no order of any column."""
     table = rows(n_rows=N_ROWS)
     shuffled = np.random.default_rng(3).permutation(N_ROWS)
-    moments = pa.array(np.arange(N_ROWS) * 1_000_000, pa.timestamp("us"))
+    days = np.random.default_rng(6).integers(0, 300, N_ROWS)  # of which rows of a street have one
+    moments = pa.array(days * 86_400, pa.timestamp("s", "UTC")).cast(pa.timestamp("us", "UTC"))
     table = table.append_column("at", moments)
     spent = table.column("spent").to_numpy()
     missing = np.random.default_rng(4).random(N_ROWS) < 0.05
     at = table.column_names.index("spent")
     return table.set_column(at, "spent", pa.array(spent, mask=missing)).take(pa.array(shuffled))
+
+
+def earlier_and_later(table: pa.Table) -> list[pa.Table]:
+    """Return rows before a day, and those from it on."""
+    is_later = table.column("at").to_numpy() >= np.datetime64("1970-03-01")
+    return [table.filter(pa.array(~is_later)), table.filter(pa.array(is_later))]
 
 
 def parts(table: pa.Table, n_parts: int = 7) -> list[pa.Table]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from pyspark.daemon import manager  # pyright: ignore[reportMissingImports]
-
 if __name__ == "__main__":
     import_module("fastfeat.integrations.spark")
-    manager()
+    import_module("pyspark.daemon").manager()

@@ -12,12 +12,13 @@ import pyarrow as pa
 import pytest
 from engine_rows import (
     BY_NUMBER,
-    LEARNT_OF_THE_PAST,
     NAMES,
+    OF_SEVERAL_PASTS,
     OF_THE_PAST,
     PLANS,
     TABLES,
     TOO_LARGE,
+    earlier_and_later,
     engine_rows,
     in_order,
     parts,
@@ -26,7 +27,14 @@ from engine_rows import (
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.api.learning import Learning
-from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan, TypeMismatch, UnknownColumn
+from fastfeat.errors import (
+    FastfeatError,
+    HistoryMissing,
+    InvalidData,
+    InvalidPlan,
+    TypeMismatch,
+    UnknownColumn,
+)
 from fastfeat.plan.keep.artifact import artifact_bytes
 
 pytestmark = [pytest.mark.engines, pytest.mark.filterwarnings("ignore")]  # Ray's own
@@ -45,6 +53,7 @@ def cluster() -> Iterator[None]:
         log_to_driver=False,
         logging_level="error",
         object_store_memory=100 << 20,
+        _system_config={"memory_monitor_refresh_ms": 0},  # whoever fills it, no worker is killed
         runtime_env={"env_vars": {"PYTHONPATH": here}},
     )
     ray.data.DataContext.get_current().enable_progress_bars = False
@@ -123,16 +132,43 @@ def test_a_worker_that_is_killed_changes_nothing(tmp_path: Path) -> None:
     assert artifact_bytes(fitted.record) == artifact_bytes(plan.fit(ROWS).record)
 
 
+@pytest.mark.smoke
+def test_windows_see_the_rows_of_other_blocks() -> None:
+    plan = OF_THE_PAST
+    expected, features = plan.fit_transform(ROWS, tables=TABLES)
+    fitted, found = ours.fit_transform(plan, dataset(), tables=TABLES, label=True)
+    assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
+    features = features.append_column("bought", plan.fit(ROWS, tables=TABLES).label(ROWS))
+    assert table_of(found).equals(in_order(features))
+
+
+def test_windows_see_a_history() -> None:
+    plan, (earlier, later) = OF_THE_PAST, earlier_and_later(ROWS)
+    expected, features = plan.fit_transform(later, history=earlier, tables=TABLES)
+    given, past = (ray.data.from_arrow(parts(part)) for part in (later, earlier))
+    fitted, found = ours.fit_transform(plan, given, history=past, tables=TABLES)
+    assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
+    assert table_of(found).equals(in_order(features))
+    own = ff.Plan.from_json(plan.to_json()).fit(ROWS, tables=TABLES)
+    late = later.drop_columns("spent")  # which windows see of the history alone
+    given = ray.data.from_arrow(parts(late))
+    for history in (earlier, "batch"):
+        found = ours.transform(own, given, history=history, tables=TABLES)
+        features = own.transform(late, history=history, tables=TABLES)
+        assert table_of(found).equals(in_order(features))
+    with pytest.warns(HistoryMissing, match="windows see the rows of the data alone"):
+        ours.transform(own, given, tables=TABLES)
+
+
 def test_what_needs_numbers_or_other_rows_is_refused() -> None:
     with pytest.raises(InvalidPlan, match="'risk' divides rows into folds by their number"):
         ours.fit(BY_NUMBER, dataset())
-    with pytest.raises(InvalidPlan, match="is learnt from, and sees the earlier rows"):
-        ours.fit(LEARNT_OF_THE_PAST, dataset())
-    with pytest.raises(InvalidPlan, match="'before' sees the earlier rows of an entity"):
-        ours.fit_transform(OF_THE_PAST, dataset())
-    fitted = ours.fit(OF_THE_PAST, dataset())  # nothing is learnt of the past
-    with pytest.raises(InvalidPlan, match=r"fitted\.transform_to\(files, out\)"):
-        ours.transform(fitted, dataset())
+    with pytest.raises(InvalidPlan, match="no exchange of rows brings all of these together"):
+        ours.fit(OF_SEVERAL_PASTS, dataset())
+    with pytest.raises(InvalidPlan, match="no exchange of rows brings all of these together"):
+        ours.transform(OF_SEVERAL_PASTS.fit(ROWS), dataset(), history="batch")
+    with pytest.raises(UnknownColumn, match=r"history=: .*'at'"):
+        ours.fit(OF_THE_PAST, dataset(), history=ROWS.drop_columns("at"), tables=TABLES)
 
 
 def test_errors_of_workers_are_those_of_fit() -> None:

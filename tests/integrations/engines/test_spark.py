@@ -14,12 +14,13 @@ import pyarrow as pa
 import pytest
 from engine_rows import (
     BY_NUMBER,
-    LEARNT_OF_THE_PAST,
     NAMES,
+    OF_SEVERAL_PASTS,
     OF_THE_PAST,
     PLANS,
     TABLES,
     TOO_LARGE,
+    earlier_and_later,
     engine_rows,
     in_order,
 )
@@ -30,6 +31,7 @@ from fastfeat.api.learning import Learning
 from fastfeat.errors import (
     BackendUnavailable,
     FastfeatError,
+    HistoryMissing,
     InvalidData,
     InvalidPlan,
     TypeMismatch,
@@ -55,6 +57,7 @@ def session() -> Iterator[Any]:
         "spark.python.daemon.module": "spark_daemon",
         "spark.driver.memory": "1g",
         "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",  # begins soon
+        "spark.sql.shuffle.partitions": "3",
         "spark.ui.enabled": "false",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
@@ -151,15 +154,48 @@ def test_a_worker_that_is_killed_changes_nothing(frame: Any, tmp_path: Path) -> 
     assert artifact_bytes(fitted.record) == artifact_bytes(plan.fit(ROWS).record)
 
 
+@pytest.mark.smoke
+def test_windows_see_the_rows_of_other_partitions(session: Any) -> None:
+    plan = OF_THE_PAST
+    frame = session.createDataFrame(ROWS).coalesce(1)  # in the order of the rows
+
+    def n_cached() -> int:
+        return session.sparkContext._jsc.getPersistentRDDs().size()
+
+    before = n_cached()
+    expected, features = plan.fit_transform(ROWS, tables=TABLES)
+    fitted, found = ours.fit_transform(plan, frame, tables=TABLES, label=True)
+    assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
+    label = plan.fit(ROWS, tables=TABLES).label(ROWS)
+    assert_same(found, features.append_column("bought", label))
+    assert n_cached() == before + 1
+    del found  # and what is cached for it
+    assert n_cached() == before
+
+
+def test_windows_see_a_history(session: Any) -> None:
+    plan, (earlier, later) = OF_THE_PAST, earlier_and_later(ROWS)
+    expected = plan.fit(later, history=earlier, tables=TABLES)
+    frame, past = (session.createDataFrame(part).coalesce(1) for part in (later, earlier))
+    fitted = ours.fit(plan, frame, history=past, tables=TABLES)
+    assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
+    for history in (earlier, "batch"):  # windows see what was spent of the history alone
+        found = ours.transform(fitted, frame.drop("spent"), history=history, tables=TABLES)
+        late = later.drop_columns("spent")
+        assert_same(found, expected.transform(late, history=history, tables=TABLES))
+    with pytest.warns(HistoryMissing, match="windows see the rows of the data alone"):
+        ours.transform(fitted, frame, tables=TABLES)
+
+
 def test_what_needs_numbers_or_other_rows_is_refused(frame: Any) -> None:
     with pytest.raises(InvalidPlan, match="'risk' divides rows into folds by their number"):
         ours.fit(BY_NUMBER, frame)
-    with pytest.raises(InvalidPlan, match="is learnt from, and sees the earlier rows"):
-        ours.fit(LEARNT_OF_THE_PAST, frame)
-    with pytest.raises(InvalidPlan, match="'before' sees the earlier rows of an entity"):
-        ours.fit_transform(OF_THE_PAST, frame)
-    with pytest.raises(InvalidPlan, match=r"fitted\.transform_to\(files, out\)"):
-        ours.transform(OF_THE_PAST.fit(ROWS), frame)
+    with pytest.raises(InvalidPlan, match="no exchange of rows brings all of these together"):
+        ours.fit(OF_SEVERAL_PASTS, frame)
+    with pytest.raises(InvalidPlan, match="no exchange of rows brings all of these together"):
+        ours.transform(OF_SEVERAL_PASTS.fit(ROWS), frame, history="batch")
+    with pytest.raises(UnknownColumn, match=r"history=: .*'at'"):
+        ours.fit(OF_THE_PAST, frame, history=frame.drop("at"), tables=TABLES)
 
 
 def test_errors_of_workers_are_those_of_fit(frame: Any) -> None:

@@ -41,8 +41,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 
 TRAINING, SCHEDULED, TABLES = training_table(150), rows(), tables()
 SCALED = ff.Plan({"x": col("x").standard_scale(), "q": col("x").qcut(3)})
-OF_WINDOWS = ("nested_windows", "window_of_codes")
-"""Plans that learn from windows, which need all rows in one part."""
 
 
 def fits() -> dict[str, tuple[ff.Plan, Any, Any]]:
@@ -52,7 +50,7 @@ def fits() -> dict[str, tuple[ff.Plan, Any, Any]]:
     for name, case in CASES.items():
         plan, read = case()
         found[name] = plan, SCHEDULED, {table: TABLES[table] for table in read} or None
-    return {name: case for name, case in found.items() if name not in OF_WINDOWS}
+    return found
 
 
 FITS = fits()
@@ -117,10 +115,9 @@ def test_what_the_process_has_already_is_no_part_of_what_is_free(
     assert artifact_bytes(fitted.record) == artifact_bytes(SCALED.fit(table).record)
 
 
-@pytest.mark.parametrize("options", [{"rows": [0]}, {"history": "batch"}, {"backend": "reference"}])
-def test_what_needs_all_rows_in_memory_is_an_error(options: dict[str, Any]) -> None:
-    with pytest.raises(InvalidPlan, match=f"{next(iter(options))}= needs all of them in memory"):
-        SCALED.fit({"x": [1.0]}, memory="64GiB", **options)
+def test_what_needs_all_rows_in_memory_is_an_error() -> None:
+    with pytest.raises(InvalidPlan, match="backend= needs all of them in memory"):
+        SCALED.fit({"x": [1.0]}, memory="64GiB", backend="reference")
 
 
 def test_reader_is_refused_where_rows_are_read_again() -> None:

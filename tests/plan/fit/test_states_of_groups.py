@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from unittest.mock import patch
 
 import pyarrow as pa
 import pytest
@@ -19,7 +18,7 @@ from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.backends import cpu
 from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.selfcheck.tables import training_table
-from fastfeat.steps.keys import cpu_group_states
+from fastfeat.steps.keys import cpu_group_rows, cpu_group_states
 from fastfeat.steps.keys.tasks import GroupsTask
 from fastfeat.steps.targets import cpu_states, cpu_time_folds
 from fastfeat.steps.targets.tasks import TargetTask
@@ -91,13 +90,18 @@ def test_parts_in_any_order_give_the_same_artifact_and_features(
     name: str, data: st.DataObject
 ) -> None:
     fitted, features = PLANS[name].fit_transform(TRAINING)
-    functions = {
-        **cpu.BACKEND.functions,
+    functions: dict[Any, Any] = {
         GroupsTask: groups_in_parts(data.draw),
         TargetTask: target_in_parts(data.draw),
         TimesTask: times_in_parts(data.draw),
     }
-    with patch.dict(cpu.BACKEND.functions, functions):
+    has_room, range_bits = data.draw(st.booleans()), data.draw(st.integers(0, 5))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(cpu_group_rows, "MIN_RANGE_BITS", range_bits)
+        for module in (cpu_group_states, cpu_states):
+            patched.setattr(module, "has_room", lambda n_bytes: has_room)
+        for task, function in functions.items():
+            patched.setitem(cpu.BACKEND.functions, task, function)
         found, of_parts = PLANS[name].fit_transform(TRAINING)
     assert artifact_bytes(found.record) == artifact_bytes(fitted.record)
     assert bytes_of(of_parts) == bytes_of(features)

@@ -84,6 +84,18 @@ def validator_of_nodes() -> Draft202012Validator:
     return Draft202012Validator({"$ref": "#/$defs/node", "$defs": schema["$defs"]})
 
 
+@cache
+def validator_of_function(function: str) -> Draft202012Validator:
+    """Return the rules of nodes less those that begin with an `if` of other functions."""
+    definitions = copy.deepcopy(ff.plan_schema()["$defs"])
+    for kind, rules in definitions["node"]["dependentSchemas"].items():
+        ifs = rules.get("allOf", [])
+        rules["allOf"] = [one for one in ifs if function in one["if"]["properties"][kind]["enum"]]
+        if not rules["allOf"]:
+            del rules["allOf"]  # which may not be empty
+    return Draft202012Validator({"$ref": "#/$defs/node", "$defs": definitions})
+
+
 def nodes_are_valid(nodes: list[Any]) -> bool:
     return all(node_is_valid(json.dumps(node)) for node in nodes)
 
@@ -157,13 +169,24 @@ def test_a_function_that_is_not_known_is_not_valid() -> None:
 @pytest.mark.parametrize("function", sorted(documents()))
 def test_other_parameters_are_not_valid(function: str) -> None:
     """Of another type, out of bounds, of another name, too many or too few."""
+    rules = validator_of_function(function)  # of a hundred rules one is of it
     for nodes, place in documents()[function]:
         assert nodes_are_valid(nodes)
+        assert rules.is_valid(nodes[place])
         for odd in variants(nodes[place], ROWS[function].parameters):
-            altered = [*nodes[:place], odd, *nodes[place + 1 :]]
-            assert nodes_are_valid(altered) <= has_valid_parameters(odd), odd
-        for odd in refused(nodes[place], ROWS[function].parameters):
-            assert not nodes_are_valid([*nodes[:place], odd, *nodes[place + 1 :]]), odd
+            assert rules.is_valid(odd) <= has_valid_parameters(odd), odd
+        wrong = list(refused(nodes[place], ROWS[function].parameters))
+        for odd in wrong:
+            assert not rules.is_valid(odd), odd
+        assert not nodes_are_valid(wrong[-1:])
+
+
+@given(st.data())
+def test_rules_of_one_function_say_of_it_what_all_rules_say(data: st.DataObject) -> None:
+    node = data.draw(altered_nodes())[-1]
+    function = node.get("call") or node.get("aggregate")
+    if function is not None:
+        assert validator_of_function(function).is_valid(node) == nodes_are_valid([node])
 
 
 def variants(node: Any, parameters: tuple[Parameter, ...]) -> Iterator[Any]:

@@ -129,6 +129,16 @@ def test_a_part_that_was_not_finished_is_written_anew(
     assert contents(folder / "out") == contents(folder / "whole")
 
 
+def test_a_call_that_failed_at_once_hinders_no_other(folder: Path) -> None:
+    bad = pa.table({"id": [0, 1], "x": pa.array([1, 400])})
+    pq.write_table(bad, "bad.parquet")
+    fitted = ff.Plan({"y": col("x").cast("int8")}).fit(bad.slice(0, 1))
+    with pytest.raises(ff.errors.Overflow):
+        fitted.transform_to("bad.parquet", "out")
+    assert transform().n_rows == N_ROWS
+    assert not (folder / ".out.unfinished").exists()
+
+
 def test_the_same_call_once_more_does_nothing(folder: Path) -> None:
     first = transform()
     changed = {path: path.stat().st_mtime_ns for path in (folder / "out").iterdir()}

@@ -1,0 +1,50 @@
+"""Rows of files that fail: an error that names a row of all files tells the file that it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from fastfeat.errors import FastfeatError, InvalidData, Overflow, TypeMismatch
+from fastfeat.io.sources.dataset import dataset_of
+from fastfeat.io.sources.read import is_in_parts
+from fastfeat.io.sources.scan import is_of_history, numbers_of_rows, scan, with_place
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def naming_files(method: F) -> F:
+    """Return a method whose errors tell the file of a row, where its data is several files.
+
+    Args:
+        method: of `self`, `data` and perhaps `history=`.
+    """
+
+    @wraps(method)
+    def called(*args: Any, **options: Any) -> Any:
+        try:
+            return method(*args, **options)
+        except (InvalidData, Overflow, TypeMismatch) as error:
+            data = args[1] if len(args) > 1 else options.get("data")
+            told = _placed(error, data, options.get("history"))
+            if told is error:
+                raise
+            raise told from error
+
+    return cast(F, called)
+
+
+def _placed(error: FastfeatError, data: Any, history: Any) -> FastfeatError:
+    """Return an error with the file of the first row that it names, if there is one."""
+    given, rows = history if is_of_history(error) else data, numbers_of_rows(error)
+    if not rows or not is_in_parts(given) or callable(given):
+        return error
+    try:
+        dataset = dataset_of(given)
+        pieces = list(scan(dataset, [], stop=rows[0] + 1)) if len(dataset.parts) > 1 else []
+    except FastfeatError:  # the files are at fault, and that is told
+        return error
+    if not pieces or pieces[-1].first_row + pieces[-1].table.num_rows <= rows[0]:
+        return error
+    return with_place(error, pieces[-1], rows[0])
