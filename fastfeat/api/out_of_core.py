@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fastfeat.errors import InvalidPlan, LargerThanMemory, warn
+from fastfeat.io.arrow import pa
 from fastfeat.io.budget import Budget, budget_of, budget_of_free
 from fastfeat.io.host_memory import as_bytes, free_memory
 from fastfeat.io.sources.dataset import Dataset, dataset_of
@@ -23,6 +24,7 @@ from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.plan.run.row_selection import flags_of_rows
 from fastfeat.plan.run.window_columns import check_shared, history_of, is_shared
+from fastfeat.plan.tell.explain_passes import describe_passes
 
 
 def fit_within(
@@ -73,6 +75,23 @@ def fit_if_large(plan: Declaration, files: Any, tables: Tables) -> Fitted | None
         LargerThanMemory,
     )
     return _in_passes(plan, dataset, None, None, tables, budget)
+
+
+def explain_passes(plan: Declaration, data: Any, tables: Tables) -> str:
+    """Return the passes of a fit over data as text; no rows of it are read.
+
+    Args:
+        plan: what would be fitted.
+        data: as of `Plan.fit`, or the schema of it.
+        tables: lookup tables.
+
+    Raises:
+        FastfeatError: as `Plan.fit`, of columns and types.
+    """
+    dataset = Dataset(data, ()) if isinstance(data, pa.Schema) else dataset_of(data)
+    dataset.check(plan.columns)
+    learning = learning_record(plan, dataset.schema, tables, has_functions=True)
+    return describe_passes(learning, dataset)
 
 
 def check_backend(backend: str) -> None:

@@ -38,7 +38,7 @@ from fastfeat.plan.run.failing_files import naming_files
 from fastfeat.plan.run.fitted import Fitted, InputSchema
 from fastfeat.plan.run.lookup_tables import Tables, resolve_schemas
 from fastfeat.plan.run.transform import transform
-from fastfeat.plan.tell.explain import explain_plan
+from fastfeat.plan.tell.explain import OF_DATA, explain_plan
 from fastfeat.plan.tell.fitted_tables import inverse, learnt_values, vocabulary
 from fastfeat.plan.tell.summary import fitted_summary, plan_summary
 from fastfeat.recording import Recipe
@@ -684,10 +684,19 @@ class Plan:
                 rows are computed as they arrive, and what a live state holds); with a schema also
                 "bound" (types), "optimized" (what is hoisted and shared), "schedule" (the tasks
                 that run it, in rounds), "physical" (loops), "cpu" and "cuda" (the generated
-                kernels).
-            schema: as in `schema`, for the stages that need types.
-            tables: as in `schema`.
+                kernels), "passes" (what fit with `memory=` reads of the data in each pass).
+            schema: as in `schema`, for the stages that need types; for "passes" the data itself, of
+                which no rows are read, as in `fit`.
+            tables: as in `schema`; for "passes" as in `fit`.
+
+        Raises:
+            InvalidPlan: an unknown stage, or one that needs the schema.
+            FastfeatError: of columns and types, as `fit`.
         """
+        if schema is not None and stage == OF_DATA:
+            from fastfeat.api.out_of_core import explain_passes  # seldom needed
+
+            return explain_passes(self.declaration, schema, tables)
         known = None if schema is None else read_schema(schema)
         return explain_plan(self.declaration, stage, known, tables=resolve_schemas(tables))
 

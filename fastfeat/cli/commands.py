@@ -325,7 +325,8 @@ def explain(
     stage: Annotated[
         str | None,
         typer.Option(
-            help="plan, leakage, live, bound, optimized, schedule, physical, cpu or cuda (kernels)."
+            help="plan, leakage, live, bound, optimized, schedule, passes (of fit over DATA), "
+            "physical, cpu or cuda (kernels)."
         ),
     ] = None,
     data: Annotated[
@@ -342,11 +343,11 @@ def explain(
     """Show what a plan computes, learns and can see."""
     from fastfeat.api.plan import Plan
     from fastfeat.cli.plans import read_plan_or_fitted, tables_named
-    from fastfeat.plan.tell.explain import TYPED
+    from fastfeat.plan.tell.explain import OF_DATA, TYPED
 
     plan = read_plan_or_fitted(file)
     chosen: dict[str, Any] = {} if stage is None else {"stage": stage}
-    if data is None and stage in TYPED and isinstance(plan, Plan):
+    if data is None and stage in (*TYPED, OF_DATA) and isinstance(plan, Plan):
         raise typer.BadParameter(
             f"the stage {stage} of a plan that is not fitted needs the types of the columns: give "
             "--data FILE",

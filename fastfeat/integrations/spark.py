@@ -68,7 +68,17 @@ __all__ = ["fit", "fit_transform", "transform"]
 library("pyspark", "spark")
 _context = library("pyspark.taskcontext")
 _types = library("pyspark.sql.pandas.types")
-_STATES_IN_SPARK: Schema = pa.schema([("state", pa.binary()), ("error", pa.string())])
+_PIECES: Schema = pa.schema(
+    [
+        ("number", pa.int32()),
+        ("piece", pa.int32()),
+        ("n_pieces", pa.int32()),
+        ("state", pa.binary()),
+        ("error", pa.string()),
+    ]
+)
+"""Of states in Spark, whose values have 2 GiB at most: the number of one, and a piece of it."""
+_PIECE_BYTES = 32 << 20
 _MERGED_AT_ONCE = 4
 """States that one task merges, above the first level."""
 _MOST_BYTES = 32 << 20
@@ -218,7 +228,7 @@ def _learnt(
 ) -> tuple[Learning[FittedPlan], _Shares | None]:
     """Return the learning after passes over a frame, and its rows where they were exchanged."""
     schema, n_slots = _schema_of(frame), _n_slots(frame.sparkSession)
-    in_spark = _in_spark(_STATES_IN_SPARK)
+    in_spark = _in_spark(_PIECES)
     learning, is_exchanged = begun(plan, schema, tables, features=features)
     shares: _Shares | None = None
     if is_exchanged:
@@ -235,9 +245,11 @@ def _learnt(
             rows, given = _selected(frame, columns), _chosen(schema, columns)
         else:
             rows, given = shares.frame, shares.exchange
-        states, width = rows.mapInArrow(_StateOfPart(content, given), in_spark), n_slots
+        part = _StateOfPart(content, given, _PIECE_BYTES)
+        states, width = rows.mapInArrow(part, in_spark), n_slots
         while True:
-            states = states.repartition(width).mapInArrow(_Merge(content), in_spark)
+            together = states.repartitionById(width, "number")
+            states = together.mapInArrow(_Merge(content, _PIECE_BYTES), in_spark)
             if width == 1:
                 return _collected(states)
             width = -(-width // _MERGED_AT_ONCE)
@@ -285,8 +297,8 @@ def _collected(states: Any) -> Table:
                 "Python that has it, such as sys.executable"
             ) from error
         raise
-    found = {name: [row[name] for row in rows] for name in STATES.names}
-    return pa.table(found, STATES)
+    found = list(_whole(rows))
+    return found[0] if found else STATES.empty_table()
 
 
 def _features(
@@ -398,15 +410,17 @@ class _StateOfPart:
     Args:
         learning: as bytes.
         given: the schema of the columns that the round reads, or what is in shares.
+        most_bytes: of a piece of a state.
     """
 
     learning: bytes
     given: Schema | Exchange
+    most_bytes: int
 
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Yield one state, or an error; none where there are no rows."""
+        """Yield the pieces of one state, or an error; none where there are no rows."""
         found = state_of_part(_learning_in(self.learning), _parts(batches, self.given))
-        yield from in_types(found, _STATES_IN_SPARK, "Spark").to_batches()
+        yield from _in_pieces(found, self.most_bytes)
 
 
 @dataclass(frozen=True)
@@ -415,15 +429,17 @@ class _Merge:
 
     Args:
         learning: as bytes.
+        most_bytes: of a piece of a state.
     """
 
     learning: bytes
+    most_bytes: int
 
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Yield one state, or an error; none where there are no states."""
-        given = (pa.Table.from_batches([batch]) for batch in batches)
-        found = merged_states(_learning_in(self.learning), given)
-        yield from in_types(found, _STATES_IN_SPARK, "Spark").to_batches()
+        """Yield the pieces of one state, or an error; none where there are no states."""
+        rows = (row for batch in batches for row in batch.to_pylist())
+        found = merged_states(_learning_in(self.learning), _whole(rows))
+        yield from _in_pieces(found, self.most_bytes)
 
 
 @dataclass(frozen=True)
@@ -445,6 +461,31 @@ class _FeaturesOfPart:
         features = features_of(self.given)
         for part in _parts(batches, self.read):
             yield from in_types(features(part), self.wanted, "Spark").to_batches()
+
+
+def _in_pieces(found: Table, most_bytes: int) -> Iterator[Any]:
+    """Yield the pieces of a state, or an error, each in a batch: all of them may be too much."""
+    number = _context.TaskContext.get().partitionId()
+    for state, error in zip(found.column("state"), found.column("error"), strict=True):
+        content = memoryview(state.as_buffer() or b"")
+        firsts = range(0, max(len(content), 1), most_bytes)
+        for k, first in enumerate(firsts):
+            piece = bytes(content[first : first + most_bytes])
+            columns = [[number], [k], [len(firsts)], [piece], [error.as_py()]]
+            arrays = [pa.array(c, f.type) for c, f in zip(columns, _PIECES, strict=True)]
+            yield pa.RecordBatch.from_arrays(arrays, schema=_PIECES)
+
+
+def _whole(rows: Iterable[Any]) -> Iterator[Table]:
+    """Yield states, or errors, each as soon as its pieces are there."""
+    waiting: dict[int, dict[int, bytes]] = {}
+    for row in rows:
+        pieces = waiting.setdefault(row["number"], {})
+        pieces[row["piece"]] = row["state"]
+        if len(pieces) == row["n_pieces"]:
+            state = b"".join(pieces[k] for k in range(len(pieces)))
+            del waiting[row["number"]]
+            yield pa.table({"state": [state], "error": [row["error"]]}, STATES)
 
 
 def _parts(batches: Iterable[Any], given: Schema | Exchange) -> Iterator[Rows]:

@@ -18,8 +18,8 @@ from fastfeat.errors import InvalidPlan, OutOfMemory
 from fastfeat.io.arrow import Schema, Table, call, pa
 from fastfeat.io.budget import LEAST_TABLE, Budget, budget_of
 from fastfeat.io.columns.decode import plain_table
+from fastfeat.io.columns.types import row_bytes
 from fastfeat.io.host_memory import as_bytes
-from fastfeat.io.sinks.parts import row_bytes
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.scan import scan
 from fastfeat.ir.scope import window_nodes

@@ -21,6 +21,7 @@ from fastfeat.engine.cpu import compiled, kernels
 from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, observing
 from fastfeat.errors import BackendUnavailable, FastfeatError, TypeMismatch, UnknownColumn
 from fastfeat.selfcheck.plans import contract_plans
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning")
 
@@ -115,7 +116,7 @@ for n in {SIZES}:
 sys.exit("numba" in sys.modules)
 """
     environment = os.environ | {"FASTFEAT_CACHE_DIR": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=300)
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=PATIENCE_S)
     assert {file.stem for file in tmp_path.iterdir()} == set(made_ready)
 
 
@@ -140,7 +141,7 @@ print(fitted.transform_row({"x": 3.0}).shape)
     def run(code: str) -> str:
         command = [sys.executable, "-W", "error", "-c", program + code]
         done = subprocess.run(
-            command, env=environment, check=True, timeout=300, capture_output=True, text=True
+            command, env=environment, check=True, timeout=PATIENCE_S, capture_output=True, text=True
         )
         return done.stdout
 

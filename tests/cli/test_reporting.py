@@ -12,6 +12,7 @@ import pytest
 from small_plan import Run
 
 from fastfeat.errors import BackendUnavailable
+from tests.patience import PATIENCE_S
 
 BROKEN_PLANS = {
     "1 / 0": "plan.py, line 2: ZeroDivisionError: division by zero",
@@ -182,7 +183,7 @@ def test_a_terminal_shows_progress(folder: Path) -> None:
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=theirs, env=os.environ | {"TERM": "xterm"}
     ) as process:
-        stdout, _ = process.communicate(timeout=60)
+        stdout, _ = process.communicate(timeout=PATIENCE_S)
     shown = os.read(ours, 1 << 16).decode()
     os.close(ours)
     os.close(theirs)

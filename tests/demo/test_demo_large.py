@@ -24,6 +24,7 @@ from fastfeat.demo import large, memory_limit
 from fastfeat.demo.large_digest import digest_of_features
 from fastfeat.demo.large_rows import payments, write_rows
 from fastfeat.errors import FastfeatError
+from tests.patience import PATIENCE_S
 
 COMMAND = [sys.executable, "-m", "fastfeat", "demo-large", "--dir"]
 MADE = {"rows", "plan.py", "payments.fastfeat"}
@@ -51,11 +52,11 @@ def interrupted(folder: Path, size: str, is_time: Callable[[], bool]) -> None:
     """Interrupt a demo, as Ctrl-C does, when it is time."""
     command = [*COMMAND, str(folder), "--size", size]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as demo:
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE_S
         while not is_time() and time.monotonic() < until and demo.poll() is None:
             time.sleep(0.02)
         demo.send_signal(signal.SIGINT)
-        _, told = demo.communicate(timeout=60)
+        _, told = demo.communicate(timeout=PATIENCE_S)
     assert (demo.returncode, told) == (130, "interrupted\n")
 
 

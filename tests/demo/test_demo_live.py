@@ -16,6 +16,7 @@ from fastfeat.demo import live, live_answers, live_feed, services
 from fastfeat.demo.flights import read_flights, read_weather
 from fastfeat.demo.live_plan import plan
 from fastfeat.errors import FastfeatError
+from tests.patience import PATIENCE_S
 
 N_FLIGHTS = 4_000
 
@@ -55,13 +56,13 @@ def test_an_interrupted_demo_leaves_no_process(tmp_path: Path) -> None:
         pytest.skip(reason)
     command = [sys.executable, "-m", "fastfeat", "demo-live", "--flights", str(N_FLIGHTS)]
     with subprocess.Popen([*command, "--dir", str(tmp_path)], stdout=subprocess.DEVNULL) as demo:
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE_S
         while not running_in(tmp_path, "worker.log") and time.monotonic() < until:
             time.sleep(0.1)
         assert running_in(tmp_path, "worker.log")
         demo.kill()  # not even an error ends them
         demo.wait()
-    until = time.monotonic() + 20
+    until = time.monotonic() + PATIENCE_S
     while running_in(tmp_path) and time.monotonic() < until:
         time.sleep(0.1)
     assert not running_in(tmp_path)

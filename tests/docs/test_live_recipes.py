@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from pages import ROOT, blocks, run_blocks
 
+from tests.patience import PATIENCE_S
+
 PAGE = ROOT / "docs" / "live.md"
 FEAST = Path(os.environ.get("FEAST_PYTHON") or ROOT / ".venv-feast" / "bin" / "python")
 
@@ -57,7 +59,7 @@ def test_feast_gives_back_the_bits_that_were_served(
     (demo_folder / "recipe.py").write_text(f"{recipe}\nimport json\nprint(json.dumps(found))\n")
     environment = os.environ | {"PYTHONPATH": "", "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(
-        [FEAST, "recipe.py"], capture_output=True, text=True, env=environment, timeout=300
+        [FEAST, "recipe.py"], capture_output=True, text=True, env=environment, timeout=PATIENCE_S
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])

@@ -454,6 +454,20 @@ def test_a_folder_is_read_with_those_below_and_without_what_is_hidden(tmp_path: 
         stream(tmp_path / "empty")
 
 
+def test_patterns_and_addresses_are_files_of_a_folder(tmp_path: Path) -> None:
+    folder = written(tmp_path / "data")
+    whole = stream(folder)
+    for data in (f"{folder}/*.parquet", f"file://{folder}", [f"{folder}/a*", f"{folder}/[b-z]*"]):
+        same = stream(data)
+        assert same.division.n_rows == whole.division.n_rows
+        both = (of.batches(0, Worker(), 0) for of in (same, whole))
+        for one, other in zip(*both, strict=True):
+            np.testing.assert_array_equal(one[ID], other[ID])
+    (folder / "c.parquet").symlink_to("a.parquet")
+    with pytest.raises(InvalidData, match=r"would count twice: .*c\.parquet"):
+        stream(folder)
+
+
 def test_a_function_must_open_the_same_reader_each_time() -> None:
     once = parts_of(TABLE)
     with pytest.raises(InvalidData, match=r"5 pieces at first, and 0 now: it was read before"):

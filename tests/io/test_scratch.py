@@ -164,3 +164,28 @@ def test_file_that_is_written_anew_is_told_though_a_copy_has_its_rows(tmp_path: 
         pq.write_table(ROWS, folder / "1.parquet")
         with pytest.raises(InvalidData, match=r"1\.parquet was written anew"):
             list(scan(dataset, ["n"]))
+
+
+def test_columns_of_a_copy_beside_a_narrow_one_are_as_bounded_as_all_others(tmp_path: Path) -> None:
+    n_rows = 20_000
+    table = pa.table(
+        {
+            "narrow": pa.array([True, False] * (n_rows // 2)),
+            **{f"wide {k}": pa.array(range(n_rows), pa.int64()) for k in range(8)},
+        }
+    )
+    pq.write_table(table, tmp_path / "rows.parquet", row_group_size=700)
+    wide = table.column_names[1:]
+    with scratch_file() as scratch:
+        data = copied(tmp_path / "rows.parquet", scratch)
+        for _ in scan(data, wide, 1 << 14, keep=wide):
+            pass
+        found = list(scan(data, table.column_names, 1 << 16))
+        assert max(of.table.num_rows for of in found) <= (1 << 16) / 64
+        assert [of.first_row for of in found[1:]] == [
+            of.first_row + of.table.num_rows for of in found[:-1]
+        ]
+        assert pa.concat_tables([of.table for of in found]).equals(table)
+        assert [of.place(of.first_row + 1) for of in found] == [
+            f"{tmp_path / 'rows.parquet'}, row {of.first_row + 1}" for of in found
+        ]

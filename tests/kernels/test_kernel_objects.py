@@ -32,6 +32,8 @@ from kernel_columns import compiled, kernel_of, numpy_chunk
 from llvmlite import binding
 from numba import types
 
+from tests.patience import PATIENCE_S
+
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 ARM = platform.machine().lower() in ("aarch64", "arm64")
 FLUSH_TO_ZERO = 0x9FC0 if X86 else 1 << 24  # MXCSR with FTZ and DAZ; FPCR with FZ
@@ -126,7 +128,7 @@ assert moments.sum >> moments.scale == sum(range(3000)), moments
 assert moments.sum_of_squares >> 2 * moments.scale == sum(i * i for i in range(3000)), moments
 assert "numba" not in sys.modules
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=PATIENCE_S)
 
 
 def test_unknown_symbol_is_an_error() -> None:

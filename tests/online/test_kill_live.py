@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
+
 _KILLING = Path(__file__).parent / "killing.py"
 
 
@@ -34,7 +36,7 @@ def test_a_killed_worker_goes_on_with_the_same_bits(tmp_path, durability, n_kill
         [sys.executable, str(_KILLING), *given],
         capture_output=True,
         text=True,
-        timeout=60 + 5 * n_kills,
+        timeout=PATIENCE_S + 5 * n_kills,
         env={**os.environ, "PYTHONWARNINGS": "error"},
     )
     assert done.returncode == 0, f"seed {seed}: {done.stdout}\n{done.stderr}"

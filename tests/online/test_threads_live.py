@@ -11,6 +11,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from tests.patience import PATIENCE_S
 
 OVER = ff.window(10**6, time="t")
 PLAN = ff.Plan({"n": ff.count(over=OVER), "sum": col("x").sum(over=OVER)}, row_id="id").fit(
@@ -60,7 +61,7 @@ def test_readers_see_whole_calls_while_one_writes(late: Any) -> None:
             live.process({"id": ids, "t": times, "x": [1] * N_ROWS})
             if not call % 10:
                 live.correct({"id": ids, "x": [2] * N_ROWS})
-            until = time.monotonic() + 30
+            until = time.monotonic() + PATIENCE_S
             while call == N_CALLS // 2 and n_seen <= {0} and time.monotonic() < until:
                 time.sleep(0.001)  # a busy machine may let no reader have its turn before
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+from sampling import first_always
 from sklearn.preprocessing import SplineTransformer
 
 import fastfeat as ff
@@ -14,6 +17,7 @@ from fastfeat import col
 from fastfeat.errors import InvalidData
 
 X = col("x")
+EXTRAPOLATIONS = "constant", "linear", "continue", "periodic"
 Column = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -46,9 +50,14 @@ def _columns(expression: ff.Expr, train: Column, rows: Column) -> Any:
     return fitted.transform({"x": rows}, to="numpy")
 
 
-@pytest.mark.parametrize("extrapolation", ["constant", "linear", "continue", "periodic"])
-@pytest.mark.parametrize("knots", ["uniform", "quantile"])
-@pytest.mark.parametrize("degree", [1, 2, 3, 5])
+def _cases(*choices: Sequence[Any]) -> list[Any]:
+    """Return every combination of a choice of each, those of the first with each extrapolation."""
+    return first_always(itertools.product(*choices, EXTRAPOLATIONS), len(EXTRAPOLATIONS))
+
+
+@pytest.mark.parametrize(
+    ("degree", "knots", "extrapolation"), _cases([3, 1, 2, 5], ["quantile", "uniform"])
+)
 def test_splines_equal_those_of_scikit_learn(degree: int, knots: Any, extrapolation: Any) -> None:
     for name, train in _training().items():
         rows = _rows(train)
@@ -76,8 +85,7 @@ def test_splines_equal_those_of_scikit_learn(degree: int, knots: Any, extrapolat
             np.testing.assert_allclose(result, expected, 0, 1e-12 * scale, err_msg=name)
 
 
-@pytest.mark.parametrize("degree", [0, 1, 3, 10])
-@pytest.mark.parametrize("extrapolation", ["constant", "linear", "continue", "periodic"])
+@pytest.mark.parametrize(("degree", "extrapolation"), _cases([3, 0, 1, 10]))
 def test_the_columns_add_up_to_1(degree: int, extrapolation: Any) -> None:
     tied_above = np.minimum(_training()["smooth"], 50.0)
     for train in (*_training().values(), tied_above, np.full(9, 2.5), np.full(3, 1e300)):

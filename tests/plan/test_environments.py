@@ -19,6 +19,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine import float_environment as environment
 from fastfeat.plan.keep.artifact import artifact_bytes
+from tests.patience import PATIENCE_S
 
 FLUSHING = {"x86_64": 0x9FC0, "aarch64": 1 << 24}  # MXCSR: FTZ and DAZ; FPCR: FZ
 TINY = 2.0**-1060
@@ -150,7 +151,7 @@ def assert_same_elsewhere(folder: Path, environment: str, variables: dict[str, s
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert run.returncode == 0, run.stderr
     fitted = PLAN.fit(train)

@@ -31,6 +31,7 @@ from fastfeat import col
 from fastfeat.api.plan import FittedPlan
 from fastfeat.engine.cpu.threads import run_tasks
 from fastfeat.plan.keep.artifact import artifact_bytes
+from tests.patience import PATIENCE_S
 
 PLAN = ff.Plan(
     {
@@ -70,7 +71,7 @@ def in_child(work: Callable[[], object]) -> None:
             traceback.print_exc()
         finally:
             os._exit(code)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
@@ -409,6 +410,6 @@ def late():
 atexit.register(late)
 """
     run = [sys.executable, "-c", program]
-    done = subprocess.run(run, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(run, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     assert done.stdout.split() == ["300000", "1.0"]
     assert done.stderr == ""

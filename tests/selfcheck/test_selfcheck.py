@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -47,9 +49,16 @@ def rows_with_a_past() -> PastTables:
     return past_tables()
 
 
-BACKENDS = pytest.mark.parametrize(
-    "backend", ["cpu", pytest.param("emulated", marks=pytest.mark.emulator)]
-)
+def on_backends(names: Iterable[str]) -> Any:
+    """Return plans on the CPU, and some emulated: other tests hold all of those to its bits."""
+    emulated, sampled = pytest.mark.emulator, pytest.mark.sampled
+    first, *others = names
+    cases = [
+        *((name, "cpu") for name in [first, *others]),
+        pytest.param(first, "emulated", marks=emulated),
+        *(pytest.param(name, "emulated", marks=[emulated, sampled]) for name in others),
+    ]
+    return pytest.mark.parametrize(("name", "backend"), cases)
 
 
 def skip_without_compiler(backend: str) -> None:
@@ -60,8 +69,7 @@ def skip_without_compiler(backend: str) -> None:
             pytest.skip(str(error))
 
 
-@pytest.mark.parametrize("name", PLANS)
-@BACKENDS
+@on_backends(PLANS)
 def test_a_backend_gives_the_golden_digests(name: str, backend: str) -> None:
     skip_without_compiler(backend)
     train, rows = tables()
@@ -72,8 +80,7 @@ def test_a_backend_gives_the_golden_digests(name: str, backend: str) -> None:
     assert digests_of(fitted, features) == golden_digests()[name]
 
 
-@pytest.mark.parametrize("name", PAST_PLANS)
-@BACKENDS
+@on_backends(PAST_PLANS)
 def test_a_backend_gives_the_golden_digests_of_the_past(name: str, backend: str) -> None:
     skip_without_compiler(backend)
     with warnings.catch_warnings():

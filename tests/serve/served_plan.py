@@ -21,6 +21,7 @@ import pyarrow as pa
 
 import fastfeat as ff
 from fastfeat import col
+from tests.patience import PATIENCE_S
 
 DAY = ff.window("1d", by="card", time="t")
 FEATURES = {
@@ -162,7 +163,7 @@ class Server:
     ) -> Answered:
         """Return what the server answers; a body that is no bytes is sent as JSON."""
         content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:
             given = {"content-type": kind, **(headers or {})} if content is not None else headers
             connection.request(method, path, content, dict(given or {}))

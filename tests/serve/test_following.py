@@ -21,13 +21,14 @@ from served_plan import (
 )
 
 import fastfeat as ff
+from tests.patience import PATIENCE_S
 
 LATER = rows(20, 260, 1).drop_columns(["y"])
 
 
 def until(found: Server, wanted: list[list[Any]]) -> None:
     """Wait until a server answers as wanted."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     answer = found.post("/v1/features", {"rows": json_rows(LATER)})
     while answer.status != 200 or answer.json["features"] != wanted:
         assert time.monotonic() < deadline, answer.body

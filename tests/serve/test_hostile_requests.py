@@ -20,6 +20,7 @@ import pytest
 from served_plan import ARROW, ASKED, Answered, Server, json_rows, stream, table_of
 
 from fastfeat.io.sources.unpacked import unpacked_bytes
+from tests.patience import PATIENCE_S
 
 ROW = json_rows(ASKED)[0]
 HEAD = b"POST /v1/features HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
@@ -324,7 +325,7 @@ def test_half_a_request_and_callers_that_go_away_are_forgotten(asked: Server) ->
         with socket.create_connection(("127.0.0.1", asked.port), 5) as caller:
             caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             caller.sendall(HEAD + b"content-length: %d\r\n\r\n%b" % (len(body), body))
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while asked.get("/v1/status").json["waiting"] and time.monotonic() < deadline:
         time.sleep(0.05)
     assert asked.get("/v1/status").json["waiting"] == 0

@@ -14,6 +14,8 @@ import pyarrow as pa
 import pytest
 from served_plan import SHOPS, START, Files, Server, fitted, json_rows, server
 
+from tests.patience import PATIENCE_S
+
 N_CALLERS = 8
 
 
@@ -35,7 +37,7 @@ def events(card: int, n: int) -> pa.Table:
 
 def sent(found: Server, table: pa.Table, pause: float = 0) -> tuple[list[Any], list[float]]:
     """Return the features of events that are sent one by one over one connection, and seconds."""
-    caller = http.client.HTTPConnection("127.0.0.1", found.port, timeout=60)
+    caller = http.client.HTTPConnection("127.0.0.1", found.port, timeout=PATIENCE_S)
     features: list[Any] = []
     seconds: list[float] = []
     due = time.perf_counter()

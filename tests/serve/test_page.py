@@ -20,6 +20,7 @@ from served_plan import Server, server
 
 import fastfeat as ff
 from fastfeat import col
+from tests.patience import PATIENCE_S
 
 PAGE = files("fastfeat.serve").joinpath("page.html").read_text("utf-8")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -83,7 +84,9 @@ def test_a_browser_shows_the_plan_and_explains_a_row(evil: Server, tmp_path: Pat
         *("--window-size=1200,1600", f"--screenshot={picture}", "--dump-dom"),
         f"http://127.0.0.1:{evil.port}/#row={quote(json.dumps(row))}",
     ]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    shown = subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE_S, check=True
+    ).stdout
     page = Texts(shown)
     title = re.search("<title>(.*?)</title>", shown)
     assert title is not None

@@ -41,6 +41,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.serve import run
+from tests.patience import PATIENCE_S
 
 TOKEN = "correct-horse"
 
@@ -176,7 +177,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         ),
         *("-keyout", str(key), "-out", str(cert)),
     ]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE_S)
     return cert, key
 
 
@@ -355,7 +356,7 @@ def test_a_server_that_is_told_to_end_answers_what_has_come(files: Files) -> Non
         ids = pa.array([str(k) for k in range(many.num_rows)])
         body = stream(many.set_column(0, "id", ids))
         asked = caller.submit(found.post, "/v1/features", body, ARROW)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while not asked.done() and not found.get("/v1/status").json["waiting"]:
             assert time.monotonic() < deadline
         assert found.stop() == 0

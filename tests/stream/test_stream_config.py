@@ -13,6 +13,7 @@ import pytest
 from fastfeat.errors import InvalidConfig
 from fastfeat.stream import config as documented
 from fastfeat.stream.config_file import config_of, read_config
+from tests.patience import PATIENCE_S
 
 MINIMAL = """
 artifact = "plan.fastfeat"
@@ -112,4 +113,4 @@ def test_lacking_sections_and_files_are_named(tmp_path: Path) -> None:
 
 def test_a_stream_needs_no_library_of_servers() -> None:
     code = "import sys; sys.modules['uvicorn'] = None; import fastfeat.stream.runner"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE_S)

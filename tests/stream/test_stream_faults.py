@@ -32,6 +32,7 @@ from topics import (
 from fastfeat.errors import StateError, StreamError
 from fastfeat.io.arrow import call
 from fastfeat.stream import read_features
+from tests.patience import PATIENCE_S
 from tests.stream.cut import Cut
 
 
@@ -69,7 +70,7 @@ def killed(topics: Topics, n_kills: int, n_rows: int, seed: int) -> None:
             n_before = n_answered(topics)
             config["group"] = f"{topics.prefix}-{at}"  # the broker waits for members that died
             process = member(topics.folder, config)
-            until = time.monotonic() + 20
+            until = time.monotonic() + PATIENCE_S
             while n_answered(topics) <= n_before and time.monotonic() < until:
                 assert process.poll() is None, (topics.folder / "member.log").read_text()
                 time.sleep(0.02)
@@ -144,7 +145,7 @@ def log_of(topics: Topics, name: str) -> str:
     return (topics.folder / f"{name}.log").read_text()
 
 
-def wait_for(is_so: Callable[[], bool], within_s: float = 30) -> None:
+def wait_for(is_so: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
     """Wait until something is so."""
     until = time.monotonic() + within_s
     while not is_so():
@@ -326,7 +327,7 @@ def test_memory_stays_flat(topics: Topics) -> None:
                 time.sleep(0.1)
             status = Path(f"/proc/{process.pid}/status").read_text()
             sizes.append(int(status.partition("VmRSS:")[2].split()[0]))
-        topics.features(200_000, within_s=120)
+        topics.features(200_000, within_s=PATIENCE_S)
         assert end(process) == 0
     finally:
         end(process)

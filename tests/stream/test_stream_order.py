@@ -17,6 +17,7 @@ from fastfeat.stream.job import Job
 from fastfeat.stream.partition_opening import Openings
 from fastfeat.stream.place_lock import PlaceLock
 from fastfeat.stream.source_order import Order
+from tests.patience import PATIENCE_S
 
 
 def test_steps_come_again_in_order_after_a_crash(tmp_path: Path) -> None:
@@ -69,9 +70,9 @@ def test_lock_is_one_process_at_a_time(tmp_path: Path) -> None:
         "sys.exit(PlaceLock.take(Path(sys.argv[1])) is not None)"
     )
     command = [sys.executable, "-c", text, str(path)]
-    assert subprocess.run(command, timeout=60, check=False).returncode == 0
+    assert subprocess.run(command, timeout=PATIENCE_S, check=False).returncode == 0
     lock.give_back()
-    assert subprocess.run(command, timeout=60, check=False).returncode == 1
+    assert subprocess.run(command, timeout=PATIENCE_S, check=False).returncode == 1
 
 
 class FakeConsumer:

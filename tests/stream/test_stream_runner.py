@@ -37,6 +37,7 @@ from fastfeat import col
 from fastfeat.demo.services import free_port
 from fastfeat.errors import InvalidConfig, LateRow, StreamError
 from fastfeat.stream import drop_repeated_rows, run
+from tests.patience import PATIENCE_S
 
 
 def test_features_are_those_of_transform_and_poison_goes_away(topics: Topics) -> None:
@@ -288,7 +289,7 @@ def test_poison_without_a_topic_for_it_ends_the_stream(topics: Topics) -> None:
     topics.send("events", 0, b"{")
     topics.flush()
     with running(topics.config(fitted, dead_letters=None)) as found:
-        until = time.monotonic() + 10
+        until = time.monotonic() + PATIENCE_S
         while not found and time.monotonic() < until:
             time.sleep(0.05)
     assert isinstance(found[0], StreamError)
@@ -304,7 +305,7 @@ def test_late_row_ends_the_stream_where_it_is_an_error(topics: Topics) -> None:
     topics.send("events", 0, as_json({**row, "id": "x", "at": events["at"][0].as_py()}))
     topics.flush()
     with running(topics.config(fitted, late="error")) as found:
-        until = time.monotonic() + 10
+        until = time.monotonic() + PATIENCE_S
         while not found and time.monotonic() < until:
             time.sleep(0.05)
     assert isinstance(found[0], LateRow)
@@ -336,7 +337,7 @@ def test_topic_that_lacks_is_waited_for_and_told(
     fitted = plan_of().fit(events_of(20))
     config = topics.config(fitted, dead_letters={"topic": "nowhere"})
     with running(config) as found:
-        until = time.monotonic() + 10
+        until = time.monotonic() + PATIENCE_S
         while "there is no topic nowhere" not in caplog.text and time.monotonic() < until:
             time.sleep(0.05)
     assert summary_of(found).n_events == 0

@@ -30,6 +30,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.demo.services import Service
 from fastfeat.stream import drop_repeats
+from tests.patience import PATIENCE_S
 
 DELAY = timedelta(hours=1)
 
@@ -162,7 +163,7 @@ def killed(topics: Topics, n_kills: int, n_rows: int, seed: int) -> None:
             process = member(topics.folder, config)
             if at == n_kills:
                 break
-            until = time.monotonic() + 20
+            until = time.monotonic() + PATIENCE_S
             while time.monotonic() < until:
                 assert process.poll() is None, (topics.folder / "member.log").read_text()
                 if len(topics.read("features", lambda found: False, within_s=0.1)) > n_before:

@@ -25,6 +25,7 @@ from confluent_kafka.cimpl import NewTopic  # pyright: ignore[reportMissingModul
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.stream import Summary, drop_repeats, run
+from tests.patience import PATIENCE_S
 
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
 WEEK = ff.window("7d", by="card", time="at")
@@ -167,7 +168,7 @@ class Topics:
         return found
 
     def read(
-        self, topic: str, is_enough: Callable[[list[Any]], bool], within_s: float = 120
+        self, topic: str, is_enough: Callable[[list[Any]], bool], within_s: float = PATIENCE_S
     ) -> list[Any]:
         """Return the messages of a topic, each partition's in order, once there are enough.
 
@@ -192,12 +193,14 @@ class Topics:
             consumer.close()
         return found
 
-    def features(self, n_rows: int, within_s: float = 120) -> dict[tuple[int, int], dict[str, Any]]:
+    def features(
+        self, n_rows: int, within_s: float = PATIENCE_S
+    ) -> dict[tuple[int, int], dict[str, Any]]:
         """Return the features of so many rows, by partition and offset of the event, once each."""
         messages = self.read("features", lambda found: n_distinct(found) >= n_rows, within_s)
         return {place_of(m): json.loads(m.value()) for m in drop_repeats(messages)}
 
-    def dead(self, n_letters: int, within_s: float = 120) -> list[Any]:
+    def dead(self, n_letters: int, within_s: float = PATIENCE_S) -> list[Any]:
         """Return so many dead letters, once each."""
         messages = self.read("dead", lambda found: n_distinct(found) >= n_letters, within_s)
         return list(drop_repeats(messages))
@@ -261,7 +264,7 @@ def member(folder: Path, config: Mapping[str, Any], name: str = "member") -> Any
         )
 
 
-def end(process: Any, kind: int = signal.SIGTERM, within_s: float = 60) -> int:
+def end(process: Any, kind: int = signal.SIGTERM, within_s: float = PATIENCE_S) -> int:
     """End a member by a signal; return its exit code."""
     if process.poll() is None:
         process.send_signal(signal.SIGCONT)

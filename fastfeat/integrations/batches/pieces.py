@@ -18,7 +18,8 @@ from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, counted, s
 from fastfeat.io.arrow import Table, pa, parquet_module
 from fastfeat.io.sources.formats import format_of_name
 from fastfeat.io.sources.frames import check_unique
-from fastfeat.io.sources.read import read_table
+from fastfeat.io.sources.locations import Located, check_once, file_at, located
+from fastfeat.io.sources.read import is_one_file, read_table
 from fastfeat.io.sources.tables import select
 
 ReadPiece = Callable[[int], Table]
@@ -86,21 +87,6 @@ class TablePieces:
 
 
 @dataclass(frozen=True, slots=True)
-class SeenFile:
-    """A Parquet file, as it was when its footer was read.
-
-    Args:
-        path: of the file.
-        n_bytes: its size.
-        changed_ns: when it was last written.
-    """
-
-    path: str
-    n_bytes: int
-    changed_ns: int
-
-
-@dataclass(frozen=True, slots=True)
 class ParquetPieces:
     """Row groups of Parquet files.
 
@@ -110,8 +96,8 @@ class ParquetPieces:
         sizes: rows of each piece.
     """
 
-    files: tuple[SeenFile, ...]
-    groups: tuple[tuple[SeenFile, int], ...]
+    files: tuple[Located, ...]
+    groups: tuple[tuple[Located, int], ...]
     sizes: tuple[int, ...]
 
     @property
@@ -128,7 +114,7 @@ class ParquetPieces:
                 return _row_group(file, group, columns)
             except (pa.ArrowException, OSError) as error:
                 raise InvalidData(
-                    f"{file.path}: row group {group} cannot be read: {error}"
+                    f"{file.name}: row group {group} cannot be read: {error}"
                 ) from error
 
         return _remembering(read)
@@ -147,7 +133,7 @@ class ParquetPieces:
             there = set(_footer(file).schema.to_arrow_schema().names)
             lacking = [name for name in columns if name not in there]
             if lacking:
-                raise UnknownColumn(f"{file.path} lacks {shortened(lacking)}, which is read")
+                raise UnknownColumn(f"{file.name} lacks {shortened(lacking)}, which is read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +194,10 @@ def pieces_of(data: Any, columns: Sequence[str], piece_rows: int) -> Pieces:
     """Return data in pieces.
 
     Args:
-        data: a table in memory, of any kind that `fit` takes; Parquet files: a path, several, or
-            a folder; a function without arguments that opens a reader of record batches, or gives
-            tables one after another. A file that is not Parquet is read into memory.
+        data: a table in memory, of any kind that `fit` takes; Parquet files: a path, several, a
+            folder, a pattern or an address; a function without arguments that opens a reader of
+            record batches, or gives tables one after another. A file that is not Parquet is read
+            into memory.
         columns: what is read of a table in memory, where it has them.
         piece_rows: how many rows of a table in memory make a piece.
 
@@ -220,13 +207,13 @@ def pieces_of(data: Any, columns: Sequence[str], piece_rows: int) -> Pieces:
     """
     match data:
         case str() | os.PathLike():
-            path = Path(cast("str", data))
-            if path.is_dir():
-                return parquet_pieces(_files_in(path))
-            if format_of_name(path) in (None, "parquet") and _is_parquet(path):
+            path = cast("str", data)
+            if not is_one_file(path):
+                return parquet_pieces([path])
+            if format_of_name(Path(path)) in (None, "parquet") and _is_parquet(Path(path)):
                 return parquet_pieces([path])
         case [*paths] if paths and all(isinstance(path, str | os.PathLike) for path in paths):
-            return parquet_pieces([Path(path) for path in paths])
+            return parquet_pieces(paths)
         case pa.RecordBatchReader():
             raise TypeMismatch(f"a RecordBatchReader {_ONCE}")
         case _ if callable(data):
@@ -239,14 +226,18 @@ def pieces_of(data: Any, columns: Sequence[str], piece_rows: int) -> Pieces:
     return TablePieces(read_table(data, columns), piece_rows)
 
 
-def parquet_pieces(paths: Sequence[Path]) -> ParquetPieces:
+def parquet_pieces(paths: Sequence[str | os.PathLike[str]]) -> ParquetPieces:
     """Return the row groups of Parquet files; those without rows are left out.
 
+    Args:
+        paths: files, folders, patterns and addresses.
+
     Raises:
-        InvalidData: a file that is missing, damaged or not Parquet.
+        InvalidData: a file that is missing, damaged, not Parquet, or given twice.
     """
-    files = tuple(map(_seen, paths))
-    groups: list[tuple[SeenFile, int]] = []
+    files = tuple(file for path in paths for file in located(path, ".parquet"))
+    check_once(files)
+    groups: list[tuple[Located, int]] = []
     sizes: list[int] = []
     for file in files:
         footer = _footer(file)
@@ -258,18 +249,6 @@ def parquet_pieces(paths: Sequence[Path]) -> ParquetPieces:
     return ParquetPieces(files, tuple(groups), tuple(sizes))
 
 
-def _files_in(folder: Path) -> list[Path]:
-    """Return the Parquet files in a folder and in those below it, by name; hidden ones are not."""
-    found = [
-        path
-        for path in sorted(folder.rglob("*.parquet"))
-        if not any(part.startswith(("_", ".")) for part in path.relative_to(folder).parts)
-    ]
-    if not found:
-        raise InvalidData(f"{folder}: there is no file in it whose name ends in .parquet")
-    return found
-
-
 def _is_parquet(path: Path) -> bool:
     """Return whether a file begins as Parquet does; what cannot be opened is told when it is."""
     try:
@@ -279,25 +258,20 @@ def _is_parquet(path: Path) -> bool:
         return False
 
 
-def _seen(path: Path) -> SeenFile:
-    """Return a file as it is now."""
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise InvalidData(f"no such file: {path}") from error
-    return SeenFile(str(path), found.st_size, found.st_mtime_ns)
-
-
-def _row_group(file: SeenFile, group: int, columns: Sequence[str]) -> Table:
+def _row_group(file: Located, group: int, columns: Sequence[str]) -> Table:
     """Return the wanted columns of a row group, those that there are."""
-    if _seen(Path(file.path)) != file:
+    now = file_at(file.filesystem, file.path)
+    if (now.n_bytes, now.changed_ns) != (file.n_bytes, file.changed_ns):
         raise InvalidData(
-            f"{file.path} was written anew since it was first read. Make the data set again, and "
+            f"{file.name} was written anew since it was first read. Make the data set again, and "
             "with it the order of its rows"
         )
     parquet = parquet_module()
     # Arrow's own threads do not outlive a fork, and workers have one core each.
-    with parquet.ParquetFile(file.path, metadata=_footer(file), pre_buffer=False) as opened:
+    with (
+        file.filesystem.open_input_file(file.path) as source,
+        parquet.ParquetFile(source, metadata=_footer(file), pre_buffer=False) as opened,
+    ):
         there: list[str] = opened.schema_arrow.names
         wanted = [name for name in columns if name in set(there)]
         check_unique(there, wanted)
@@ -306,18 +280,19 @@ def _row_group(file: SeenFile, group: int, columns: Sequence[str]) -> Table:
 
 
 @lru_cache(maxsize=256)
-def _footer(file: SeenFile) -> Any:
+def _footer(file: Located) -> Any:
     """Return the metadata of a Parquet file."""
     parquet = parquet_module()
     try:
-        return parquet.read_metadata(file.path)
+        with file.filesystem.open_input_file(file.path) as source:
+            return parquet.read_metadata(source)
     except (pa.ArrowException, OSError) as error:
-        raise InvalidData(f"{file.path}: cannot be read as Parquet: {error}") from error
+        raise InvalidData(f"{file.name}: cannot be read as Parquet: {error}") from error
 
 
-def _footer_bytes(file: SeenFile) -> bytes:
+def _footer_bytes(file: Located) -> bytes:
     """Return the footer of a Parquet file as it is written: its length stands behind it."""
-    with open(file.path, "rb") as opened:
+    with file.filesystem.open_input_file(file.path) as opened:
         opened.seek(-8, os.SEEK_END)
         n_bytes = int.from_bytes(opened.read(4), "little")
         opened.seek(-8 - n_bytes, os.SEEK_END)

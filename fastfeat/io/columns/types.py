@@ -9,7 +9,7 @@ from functools import lru_cache
 from fastfeat import dtypes
 from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.io.arrow import DataType, Table, pa
+from fastfeat.io.arrow import DataType, Schema, Table, pa
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,3 +169,26 @@ _INPUT: dict[int, DType] = {
 _TIMESTAMP: int = pa.timestamp("s").id
 _DURATION: int = pa.duration("s").id
 _TIMES: frozenset[int] = frozenset({pa.time32("s").id, pa.time64("us").id})
+
+
+def row_bytes(schema: Schema, of_text: int = 16) -> int:
+    """Return about how many bytes a row takes, at least 1.
+
+    Args:
+        schema: its columns.
+        of_text: bytes of a value whose type does not say how many it takes: text, lists.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> schema = pa.schema({"x": pa.float64(), "s": pa.string(), "b": pa.bool_()})
+        >>> row_bytes(schema), row_bytes(schema, of_text=32)
+        (25, 41)
+    """
+    return max(1, sum(_value_bytes(dtype, of_text) for dtype in schema.types))
+
+
+def _value_bytes(dtype: DataType, of_text: int) -> int:
+    try:
+        return -(-dtype.bit_width // 8)
+    except ValueError:
+        return of_text

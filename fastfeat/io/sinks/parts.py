@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from fastfeat.io.arrow import DataType, Schema, Table, pa
+from fastfeat.io.arrow import Schema, Table, pa
+from fastfeat.io.columns.types import row_bytes
 from fastfeat.io.sinks.atomic import replacing, sync
 from fastfeat.io.sinks.file_writers import FileWriter, writing
 from fastfeat.io.sinks.manifest import WrittenFile
@@ -26,7 +28,6 @@ SUFFIX_OF: dict[Format, str] = {
 }
 _GROUP_BYTES = 32 << 20
 _PART_BYTES = 256 << 20
-_WIDTH_OF_TEXT = 16  # bytes, of which nothing is known
 _LEAST_GROUP_ROWS, _MOST_GROUP_ROWS, _MOST_PART_ROWS = 1 << 10, 1 << 17, 1 << 22
 
 
@@ -44,19 +45,6 @@ def _rows_of(schema: Schema, n_bytes: int, least: int, most: int) -> int:
     """Return a power of two of rows that take about so many bytes."""
     fitting = max(1, n_bytes // row_bytes(schema))
     return min(max(least, 1 << (fitting.bit_length() - 1)), most)
-
-
-def row_bytes(schema: Schema) -> int:
-    """Return about how many bytes a row takes, at least 1."""
-    return max(1, sum(map(_width, schema.types)))
-
-
-def _width(arrow_type: DataType) -> int:
-    """Return about how many bytes a value of a type takes."""
-    try:
-        return -(-arrow_type.bit_width // 8)
-    except ValueError:
-        return _WIDTH_OF_TEXT
 
 
 def regrouped(tables: Iterable[Table], n_rows: int, part_rows: int) -> Iterator[Table]:
@@ -82,9 +70,8 @@ def regrouped(tables: Iterable[Table], n_rows: int, part_rows: int) -> Iterator[
             waiting.append(table.slice(start, taken))
             start, n_waiting = start + taken, n_waiting + taken
             if n_waiting == wanted:
+                n_of_part, n_waiting = (n_of_part + wanted) % part_rows, 0
                 yield _joined(waiting)
-                n_of_part = (n_of_part + wanted) % part_rows
-                waiting, n_waiting = [], 0
     if waiting:
         yield _joined(waiting)
 
@@ -102,19 +89,43 @@ def parts_of(groups: Iterator[Table], part_rows: int) -> Iterator[Iterator[Table
         [[3, 1], [3, 1], [2]]
     """
     for first in groups:
-        yield _of_part(first, groups, part_rows)
+        waiting = [first]
+        del first
+        yield _of_part(waiting, groups, part_rows)
 
 
-def _of_part(first: Table, groups: Iterator[Table], part_rows: int) -> Iterator[Table]:
-    n_rows = first.num_rows
-    yield first
+def _of_part(waiting: list[Table], groups: Iterator[Table], part_rows: int) -> Iterator[Table]:
+    """Yield the groups of a part, of which none is kept while the next one is made.
+
+    Args:
+        waiting: the first of them, which is taken away.
+        groups: the others, and those of later parts.
+        part_rows: rows of a part.
+    """
+    n_rows = waiting[0].num_rows
+    yield waiting.pop()
     while n_rows < part_rows and (group := next(groups, None)) is not None:
         n_rows += group.num_rows
-        yield group
+        waiting.append(group)
+        del group
+        yield waiting.pop()
 
 
-def _joined(tables: Sequence[Table]) -> Table:
-    return pa.concat_tables(tables).combine_chunks()
+def _joined(tables: list[Table]) -> Table:
+    """Return tables as one of one chunk; they are taken away, a column after the other."""
+    schema, columns = tables[0].schema, [table.columns for table in tables]
+    tables.clear()
+    joined: list[Any] = []
+    for at, dtype in enumerate(schema.types):
+        chunks = [chunk for of in columns for chunk in of[at].chunks]
+        for of in columns:
+            of[at] = None
+        # to combine one chunk would copy it
+        joined.append(chunks[0] if len(chunks) == 1 else pa.chunked_array(chunks, dtype))
+        if len(chunks) != 1:
+            joined[at] = joined[at].combine_chunks()
+        del chunks
+    return pa.Table.from_arrays(joined, schema=schema)
 
 
 @dataclass(slots=True)
@@ -139,7 +150,7 @@ class _OpenFile:
         """Write what waits as one row group."""
         if self.waiting:
             self.writer.write_table(_joined(self.waiting))
-        self.waiting, self.n_waiting = [], 0
+        self.n_waiting = 0
 
 
 def write_part(
@@ -180,6 +191,8 @@ def write_part(
                 file.waiting.append(part.rows)
                 file.n_waiting += part.rows.num_rows
                 file.n_rows += part.rows.num_rows
+                del part
+            del group  # it is written, or waits: the next one is made without it
             _write_full(opened, group_rows)
         for file in opened.values():
             file.write()

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from fastfeat.errors import FastfeatError, InvalidData, TypeMismatch, UnknownColumn, counted
-from fastfeat.io.arrow import Array, DataType, Schema, pa
+from fastfeat.io.arrow import Array, Schema, pa
+from fastfeat.io.columns.types import row_bytes
 from fastfeat.io.sources.addresses import naming
 from fastfeat.io.sources.file_parts import FilePart, delimited_parts, file_part
 from fastfeat.io.sources.formats import SUFFIXES, Format, format_of_bytes, format_of_name
@@ -76,10 +77,10 @@ class Dataset:
         Args:
             columns: which; those that are not there take none.
         """
-        types = (self.schema.field(name).type for name in columns if name in self.schema.names)
-        row_bytes = sum(map(_width, types))
+        read = pa.schema([of for of in self.schema if of.name in set(columns)])
+        width = row_bytes(read, _TEXT_BYTES) + len(read) / 8
         return sum(
-            part.at.n_bytes if part.n_rows is None else part.n_rows * row_bytes
+            part.at.n_bytes if part.n_rows is None else int(part.n_rows * width)
             for part in self.parts
             if isinstance(part, FilePart)
         )
@@ -196,11 +197,6 @@ def bytes_on_disk(paths: Any) -> int:
     """
     each = [cast("str", paths)] if isinstance(paths, str | os.PathLike) else paths
     return sum(file.n_bytes for path in each for file in located(path))
-
-
-def _width(dtype: DataType) -> int:
-    """Return about how many bytes a value of a type takes."""
-    return dtype.bit_width // 8 + 1 if pa.types.is_primitive(dtype) else _TEXT_BYTES
 
 
 def _opened(make: Any) -> Iterator[Any]:

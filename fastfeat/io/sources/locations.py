@@ -32,11 +32,13 @@ class Located:
     """
 
     name: str
-    filesystem: Any
+    filesystem: Any = field(hash=False)
     path: str
     n_bytes: int
     changed_ns: int | None
-    keys: Mapping[str, str | None] = field(default_factory=dict[str, "str | None"])
+    keys: Mapping[str, str | None] = field(
+        default_factory=dict[str, "str | None"], hash=False, compare=False
+    )
 
     @property
     def is_local(self) -> bool:
@@ -58,8 +60,12 @@ class Located:
             )
 
 
-def located(given: str | os.PathLike[str]) -> list[Located]:
+def located(given: str | os.PathLike[str], suffix: str | None = None) -> list[Located]:
     """Return the files of a path, folder, pattern or address, in order of their names.
+
+    Args:
+        given: the path, folder, pattern or address.
+        suffix: the end of the names of files in folders; others are passed over. None for any.
 
     In a folder, files and folders whose names begin with `_` or `.` are passed over, and names of
     folders such as `year=2024`, below the one given, are columns. A pattern knows `*`, `?`, `[abc]`
@@ -73,14 +79,14 @@ def located(given: str | os.PathLike[str]) -> list[Located]:
     if "\0" in text:
         raise InvalidData(f"{text!r}: a path holds no NUL character")
     try:
-        return _located(text)
+        return _located(text, suffix)
     except UnicodeError as error:
         raise InvalidData(
             f"{text!r}: a name of a file is no text in UTF-8: {error}. Rename it"
         ) from error
 
 
-def _located(text: str) -> list[Located]:
+def _located(text: str, suffix: str | None) -> list[Located]:
     text.encode()  # raises, where the system's bytes of it are no text
     filesystem, path, prefix = opened(text)
     found = _info(filesystem, path, text)
@@ -88,9 +94,9 @@ def _located(text: str) -> list[Located]:
     if found.type == kinds.File:
         return [_file(filesystem, found, prefix, "")]
     if found.type == kinds.Directory:
-        return _in_folders(filesystem, [path], path, text, prefix)
+        return _in_folders(filesystem, [path], path, text, prefix, suffix)
     if WILD.search(path):
-        return _matching(filesystem, path, text, prefix)
+        return _matching(filesystem, path, text, prefix, suffix)
     if found.type == kinds.Unknown:
         raise no_file(text)
     raise InvalidData(f"no such file: {text}")
@@ -174,7 +180,12 @@ def _typed(texts: Sequence[str | None]) -> Array:
 
 
 def _in_folders(
-    filesystem: Any, folders: Iterable[str], base: str, text: str, prefix: str
+    filesystem: Any,
+    folders: Iterable[str],
+    base: str,
+    text: str,
+    prefix: str,
+    suffix: str | None,
 ) -> list[Located]:
     """Return the files in folders and below; `base` is where the names of partitions begin."""
     found = [
@@ -182,9 +193,13 @@ def _in_folders(
         for folder in folders
         for info in _all_below(filesystem, folder, text)
         if _is_file(info) and not is_hidden(_below(info.path, folder))
+        if suffix is None or info.path.endswith(suffix)
     ]
     if not found:
-        raise InvalidData(f"{text}: there is no file in it (names that begin with _ or . aside)")
+        which = "(names that begin with _ or . aside)"
+        if suffix is not None:
+            which = f"whose name ends in {suffix}"
+        raise InvalidData(f"{text}: there is no file in it {which}")
     return sorted(found, key=_order)
 
 
@@ -228,7 +243,9 @@ def _is_file(info: Any) -> bool:
     return info.type == kinds.File
 
 
-def _matching(filesystem: Any, pattern: str, text: str, prefix: str) -> list[Located]:
+def _matching(
+    filesystem: Any, pattern: str, text: str, prefix: str, suffix: str | None
+) -> list[Located]:
     """Return the files that a pattern matches, and those in folders that it matches."""
     parts = pattern.split("/")
     n_fixed = next(k for k, part in enumerate(parts) if WILD.search(part))
@@ -240,7 +257,7 @@ def _matching(filesystem: Any, pattern: str, text: str, prefix: str) -> list[Loc
     folders = [path for path, info in found.items() if info.type == kinds.Directory]
     files = {p: _file(filesystem, i, prefix, base) for p, i in found.items() if _is_file(i)}
     if folders and not files:
-        return _in_folders(filesystem, folders, base, text, prefix)
+        return _in_folders(filesystem, folders, base, text, prefix, suffix)
     if not files:
         raise InvalidData(f"no file matches {text}")
     return sorted(files.values(), key=_order)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fastfeat.errors import FastfeatError, InvalidData, Overflow, TypeMismatch, counted
 from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa
@@ -188,15 +188,42 @@ def _through(
     seconds, began = 0.0, time.perf_counter()
     for scanned in tables:
         seconds += time.perf_counter() - began
-        table, first = scanned.table, scanned.first_row
+        table = scanned.table
         kept.add(table, scanned.origins, seconds)
         if there and table.num_rows:
-            of_copy = scratch.rows(there, first, first + table.num_rows)
-            both = {**_columns(table), **_columns(of_copy)}
-            table = pa.table({name: both[name] for name in names})
-        yield replace(scanned, table=table)
+            yield from _beside(scratch, there, names, scanned, most_bytes)
+        else:
+            yield scanned
         began = time.perf_counter()
     kept.close()
+
+
+def _beside(
+    scratch: Scratch,
+    there: Sequence[str],
+    names: Sequence[str],
+    scanned: Scanned,
+    most_bytes: Callable[[], int],
+) -> Generator[Scanned]:
+    """Yield rows with the columns that a scratch copy has: these may be far more bytes than theirs.
+
+    Args:
+        scratch: the copy.
+        there: the columns that it has.
+        names: of all columns.
+        scanned: the rows, with the others.
+        most_bytes: as of `scan`.
+    """
+    rows, start = scanned.table, scanned.first_row
+    own = rows.nbytes / rows.num_rows
+    first, end = start, start + rows.num_rows
+    while first < end:
+        stop = min(scratch.stop_of(there, most_bytes(), first, own), end)
+        both = _columns(rows.slice(first - start, stop - first))
+        both |= _columns(scratch.rows(there, first, stop))
+        table = pa.table({name: both[name] for name in names})
+        yield Scanned(table, first, scratch.origins_of(first, stop))
+        first = stop
 
 
 def _columns(table: Table) -> dict[str, ChunkedArray]:

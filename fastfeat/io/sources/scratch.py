@@ -87,19 +87,20 @@ class Scratch:
         chunks = [chunk for column in found for chunk in column.chunks]
         return pa.chunked_array(chunks, found[0].type)
 
-    def stop_of(self, names: Sequence[str], most_bytes: int, first: int) -> int:
+    def stop_of(self, names: Sequence[str], most_bytes: int, first: int, more: float = 0.0) -> int:
         """Return the number of the row behind those that take about so many bytes.
 
         Args:
             names: of columns that it has.
             most_bytes: that the rows take, unless one has more.
             first: number of the first row.
+            more: bytes of a row beside these columns.
         """
         assert self.n_rows is not None
         if first >= self.n_rows:
             return self.n_rows
         held = [self.pieces[name][self._place(name, first)] for name in names]
-        row_bytes = sum(piece.n_bytes / (piece.stop - piece.first_row) for piece in held)
+        row_bytes = more + sum(of.n_bytes / (of.stop - of.first_row) for of in held)
         stop = min(first + max(1, int(most_bytes / row_bytes)), self.n_rows)
         edge = self.pieces[names[0]][self._place(names[0], stop)].first_row
         # tables of whole pieces have the fewest chunks

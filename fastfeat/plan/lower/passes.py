@@ -123,7 +123,7 @@ def take_counted_codes(schedule: Schedule) -> Schedule:
         if not isinstance(known, Aggregate) or known.args != tuple(parts):
             continue
         place = next((counting[value] for value in task.uses if value in counting), None)
-        if place is not None and dict(known.params)["missing"] == dict(step.params)["missing"]:
+        if place is not None:  # what is missing is alike, or the plan was refused
             tasks[place] = replace(tasks[place], free=(*tasks[place].free, *task.gives))
     return replace(schedule, tasks=tuple(tasks))
 

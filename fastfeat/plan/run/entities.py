@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr
@@ -38,7 +38,8 @@ class Stage:
     """Functions of other rows that are computed together, of one share of the rows after another.
 
     Args:
-        keys: rows that have them in common are in one share; none for all rows in order of time.
+        keys: rows that have them in common are in one share; none for all rows in order of time, of
+            functions in one order.
         nodes: the functions.
         given: functions that these read, of earlier stages.
         of_seen: whether later stages read them: they are then computed of a history, too.
@@ -74,18 +75,18 @@ def stages_of(nodes: Iterable[Call]) -> list[Stage]:
     for (node, of_seen), number in sorted(wanted.items(), key=lambda of: of[1]):
         groups.setdefault((number, of_seen), []).append(node)
     for (_, of_seen), group in groups.items():
-        of_keys: dict[frozenset[Node], list[Call]] = {}
+        of_keys: dict[tuple[frozenset[Node], Call | None], list[Call]] = {}
         for node in sorted(group, key=lambda one: len(_shared_by(one)[0])):
             keys = _shared_by(node)[0]
-            of_fewer = next((known for known in of_keys if known and known <= keys), keys)
-            of_keys.setdefault(of_fewer, []).append(node)
-        for keys, own in of_keys.items():
+            of_fewer = next((known for known, _ in of_keys if known and known <= keys), keys)
+            of_keys.setdefault((of_fewer, None if keys else order_of(node)), []).append(node)
+        for (keys, _), own in of_keys.items():
             given = dict.fromkeys(inner for node in own for inner in _shared_by(node)[1])
             stages.append(Stage(keys, tuple(own), tuple(given), of_seen))
     return stages
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _shared_by(node: Call) -> tuple[frozenset[Node], tuple[Call, ...]]:
     """Return the keys of all rows that a function sees, and what it reads of other rows apart."""
     keys = frozenset(key for key in query_of(order_of(node))[1:] if not window_nodes([key]))

@@ -11,7 +11,7 @@ from typing import Any
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import Schema, pa
 from fastfeat.io.budget import budget_of
-from fastfeat.io.sinks.parts import row_bytes
+from fastfeat.io.columns.types import row_bytes
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.scan import Scanned, scan, telling_place
 from fastfeat.plan.lower.outputs import check_result

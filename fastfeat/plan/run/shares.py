@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from fastfeat.io.arrow import Schema, Table, pa
 from fastfeat.io.sinks.file_writers import plainly
 
 _BATCH_ROWS = 1 << 13
-_ROWS_AT_ONCE = 1 << 15
+ROWS_AT_ONCE = 1 << 15
 
 
 @contextmanager
@@ -183,7 +183,7 @@ class RowsOnDisk:
     """Columns of all rows in their order, in a file: any rows of them, as often as one likes.
 
     Args:
-        reader: of the record batches in the file, each of `_ROWS_AT_ONCE` rows, but the last.
+        reader: of the record batches in the file, each of `ROWS_AT_ONCE` rows, but the last.
         file: which is gone once nothing refers to it.
     """
 
@@ -197,33 +197,38 @@ class RowsOnDisk:
             first: the number of the first one.
             n_rows: how many.
         """
-        batches = range(first // _ROWS_AT_ONCE, -(-(first + n_rows) // _ROWS_AT_ONCE))
+        batches = range(first // ROWS_AT_ONCE, -(-(first + n_rows) // ROWS_AT_ONCE))
         found = [self.reader.get_batch(k) for k in batches]
         table = pa.Table.from_batches(found, self.reader.schema)
-        return table.slice(first - batches.start * _ROWS_AT_ONCE, n_rows).combine_chunks()
+        return table.slice(first - batches.start * ROWS_AT_ONCE, n_rows).combine_chunks()
 
 
-def on_disk(
-    take: Callable[[int, int], Table],
-    n_rows: int,
-    schema: Schema,
-    folder: Path | None,
-    stack: ExitStack,
-) -> RowsOnDisk:
-    """Return rows on disk.
+def groups_of(take: Callable[[int, int], Table], n_rows: int) -> Iterator[Table]:
+    """Yield all rows in tables of `ROWS_AT_ONCE` rows, but the last.
 
     Args:
         take: gives them, as of `in_order`.
         n_rows: how many there are.
+    """
+    for first in range(0, n_rows, ROWS_AT_ONCE):
+        yield take(first, min(ROWS_AT_ONCE, n_rows - first)).combine_chunks()
+
+
+def on_disk(
+    groups: Iterable[Table], schema: Schema, folder: Path | None, stack: ExitStack
+) -> RowsOnDisk:
+    """Return rows on disk.
+
+    Args:
+        groups: tables of `ROWS_AT_ONCE` rows, but the last, of one chunk.
         schema: of the columns.
         folder: where the file goes; None for that of the system.
         stack: closes it.
     """
     file = stack.enter_context(nameless(folder))
     with pa.ipc.new_file(pa.PythonFile(file, "w"), schema) as writer:
-        for first in range(0, n_rows, _ROWS_AT_ONCE):
-            table = take(first, min(_ROWS_AT_ONCE, n_rows - first)).combine_chunks()
-            writer.write_table(table)
+        for group in groups:
+            writer.write_table(group)
     file.seek(0)
     return RowsOnDisk(pa.ipc.open_file(pa.PythonFile(file, "r")), file)
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -159,9 +158,9 @@ def _write_file(
                 closing(features(0)) as tables,
             ):
                 groups = regrouped(tables, n_rows, n_rows)
-                for group in chain([next(groups, empty)], groups):
-                    writer.write_table(group)
-                    told.add(group)
+                for group in _one_at_least(groups, empty):
+                    writer.write_table(told.add(group))
+                    del group  # the next one is made without it
             sync(partial)
             n_bytes = partial.stat().st_size
     except (OSError, pa.ArrowException) as error:
@@ -187,7 +186,7 @@ def _write_folder(
                 with closing(features(manifest.n_rows)) as tables:
                     groups = regrouped(tables, n_rows, part_rows)
                     if not manifest.parts:
-                        groups = chain([next(groups, empty)], groups)
+                        groups = _one_at_least(groups, empty)
                     for part in parts_of(groups, part_rows):
                         name = f"part-{len(manifest.parts):06}"
                         groups_told = map(told.add, part)
@@ -203,6 +202,13 @@ def _write_folder(
             if isinstance(error, FastfeatError):
                 raise
             raise _unwritten(target, error, manifest) from error
+
+
+def _one_at_least(groups: Iterator[Table], empty: Table) -> Generator[Table]:
+    """Yield the groups, or one without rows where there are none; none is kept here."""
+    waiting = [next(groups, empty)]
+    yield waiting.pop()
+    yield from groups
 
 
 def _unwritten(target: Path, error: Exception, manifest: Manifest | None = None) -> OutputError:

@@ -35,6 +35,8 @@ from fastfeat.steps.registry import STEPS, is_step, step_function
 _MOST_NAMES = 3
 UNTYPED = ("plan", "leakage", "live")
 TYPED = ("bound", "optimized", "schedule", "physical", "cpu", "cuda")
+OF_DATA = "passes"
+"""A stage of data that a plan is to be fitted on, which `describe_passes` tells."""
 
 
 def explain_plan(
@@ -62,8 +64,13 @@ def explain_plan(
         return describe_leakage(plan.nodes, plan.known_late)
     if stage == "live":
         return describe_live(plan)
+    if stage == OF_DATA:
+        raise InvalidPlan(
+            f"stage {stage!r} is of a plan that is fitted on data in parts. Use "
+            f"plan.explain({stage!r}, schema=files)"
+        )
     if stage not in TYPED:
-        known = ", ".join(map(repr, (*UNTYPED, *TYPED)))
+        known = ", ".join(map(repr, (*UNTYPED, *TYPED, OF_DATA)))
         raise InvalidPlan(f"there is no stage {stage!r}. There are: {known}")
     if schema is None:
         raise InvalidPlan(

@@ -22,6 +22,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine.cpu import cache, compiled
 from fastfeat.engine.cpu.kernels import generated_kernel
+from tests.patience import PATIENCE_S
 
 ROWS = {"x": [1.0, None, 3.0]}
 EXPECTED = [2.25, None, 4.25]
@@ -151,7 +152,7 @@ def test_files_at_each_other_s_names_are_compiled_again(name: str, tmp_path: Pat
     program = Path(__file__).with_name("swapped_kernels.py")
     environment = {**os.environ, "FASTFEAT_CACHE_DIR": SESSION or str(tmp_path / "kernels")}
     command = [sys.executable, str(program), name, str(tmp_path)]
-    subprocess.run(command, check=True, timeout=600, env=environment)
+    subprocess.run(command, check=True, timeout=PATIENCE_S, env=environment)
     keys = sorted(file.stem for file in (tmp_path / "whole").glob("*.kernel"))
     assert len(keys) >= 2
     for step in range(1, len(keys)):  # in all of them, each file is once at the name of each other
@@ -298,7 +299,7 @@ def start() -> subprocess.Popen[str]:
 
 
 def test_processes_fill_one_cache_at_once(empty_cache):
-    outputs = [process.communicate(timeout=120)[0] for process in [start(), start()]]
+    outputs = [process.communicate(timeout=PATIENCE_S)[0] for process in [start(), start()]]
     features, compiled = zip(*(output.splitlines() for output in outputs), strict=True)
     assert "'y': [2.25, None, 4.25]" in features[0]
     assert features[0] == features[1]
@@ -310,14 +311,15 @@ def test_processes_fill_one_cache_at_once(empty_cache):
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
 def test_a_process_killed_while_it_fills_the_cache_leaves_a_good_one(empty_cache):
     process = start()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline and process.poll() is None:
         if empty_cache.exists() and any(empty_cache.iterdir()):
             break
+        time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     again = start()
-    assert "'y': [2.25, None, 4.25]" in again.communicate(timeout=120)[0]
+    assert "'y': [2.25, None, 4.25]" in again.communicate(timeout=PATIENCE_S)[0]
     assert again.returncode == 0
 
 

@@ -93,6 +93,22 @@ def test_the_label_follows_the_features() -> None:
         ours.fit_transform(PLANS["scaled"], dataset(), label=True)
 
 
+def test_training_workers_have_each_row_once_an_epoch() -> None:
+    features = ours.fit_transform(PLANS["encoded"], dataset(), tables=TABLES, label=True)[1]
+
+    @ray.remote(num_cpus=0)
+    def train(shard: Any) -> list[pa.Table]:
+        """Read a shard twice, as the loop of a trainer of Ray Train reads its own."""
+        epochs = (shard.iter_batches(batch_size=256, batch_format="pyarrow") for _ in range(2))
+        return [pa.concat_tables(list(epoch)) for epoch in epochs]
+
+    shards = features.streaming_split(2, equal=False)  # Ray Train splits datasets so
+    found = ray.get([train.remote(shard) for shard in shards])
+    expected = PLANS["encoded"].fit_transform(ROWS, tables=TABLES)[1]
+    for epoch in zip(*found, strict=True):
+        assert in_order(pa.concat_tables(epoch).drop_columns("bought")).equals(in_order(expected))
+
+
 def test_frames_and_functions_of_blocks_are_learnt_from() -> None:
     plan = ff.Plan({"size": col("size").standard_scale(), "city": col("city").ordinal_encode()})
     frame = ROWS.select(["size", "city"]).to_pandas()

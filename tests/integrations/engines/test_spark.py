@@ -137,6 +137,15 @@ def test_the_driver_has_one_state_a_pass(frame: Any, monkeypatch: pytest.MonkeyP
     assert len(opened) == len(set(opened)) > 1
 
 
+def test_states_larger_than_a_value_of_spark_come_in_pieces(
+    frame: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ours, "_PIECE_BYTES", 1_000)
+    plan = ff.Plan({"street": col("street").ordinal_encode(), "n": col("id").n_unique()})
+    fitted = ours.fit(plan, frame)
+    assert artifact_bytes(fitted.record) == artifact_bytes(plan.fit(ROWS).record)
+
+
 def test_a_worker_that_is_killed_changes_nothing(frame: Any, tmp_path: Path) -> None:
     folder = str(tmp_path)
 

@@ -35,6 +35,7 @@ from fastfeat.online.file import journal as journal_module
 from fastfeat.online.file.entries import Links
 from fastfeat.online.file.journal import Journal
 from fastfeat.online.state.changes import Base, Change, ChangeResults, Entry, Settings
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -591,7 +592,7 @@ def _python(code: str, expected: int = 0) -> str:
         [sys.executable, "-c", textwrap.dedent(code)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
     )
     assert done.returncode == expected, done.stderr

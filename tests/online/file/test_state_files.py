@@ -21,6 +21,7 @@ from journal_entries import base_of, entry_of, new_journal, told, told_base
 
 from fastfeat.errors import StateError
 from fastfeat.online.file.journal import Journal
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ os.kill(os.getpid(), 9)
 """
     paths = [os.path.dirname(__file__), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, timeout=PATIENCE_S)
     assert done.returncode == -signal.SIGKILL
     return path
 

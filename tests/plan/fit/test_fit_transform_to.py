@@ -94,7 +94,7 @@ def test_an_interrupted_call_goes_on(folder: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_windows_of_all_rows_are_refused_before_rows_are_read(folder: Path) -> None:
-    plan = ff.Plan({"x": col("x").mean(over=ff.window(7, time="row"))})
+    plan = ff.Plan({"x": col("x").mean(over=ff.window(time="row"))})
     table = pa.table({"x": [1.0], "shop": ["a"], "row": [0]})
 
     def never() -> Any:

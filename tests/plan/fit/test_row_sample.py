@@ -61,7 +61,7 @@ def test_artifact_does_not_depend_on_the_sample(n: int, seed: int, n_bytes: int)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ranks, "N_SAMPLE", 32)
         patch.setattr(row_sample, "MOST_ROWS", 8)
-        patch.setattr(Budget, "table_bytes", lambda self: n_bytes)
+        patch.setattr(Budget, "table_bytes", lambda self, n_growing=0: n_bytes)
         patch.setattr(passes, "_FEWEST_ROWS", 1)
         fitted = PLAN.fit(table, memory="64GiB")
     assert artifact_bytes(fitted.record) == artifact_bytes(PLAN.fit(table).record)

@@ -17,7 +17,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.io.budget import Budget
 from fastfeat.plan.keep.artifact import artifact_bytes
-from fastfeat.plan.run import window_columns
+from fastfeat.plan.run import stage_work
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 
@@ -36,6 +36,7 @@ FEATURES = {
     "before": col("name").lag(1, over=CARD_SHOP).ordinal_encode(),
     "encoded": col("shop").target_encode("y", folds=4),
     "within": col("x").mean(over=CARD) - col("x").mean(over=CARD).mean(by="shop"),
+    "every": col("x").sum(over=ff.window(15, time="t")).standard_scale(),
     "x": col("x"),
 }
 PLAN = ff.Plan(FEATURES, label="y", keep=["row", "name"], dtype="float32")
@@ -65,7 +66,7 @@ def in_parts(patch: pytest.MonkeyPatch, n_shares: int, sizes: list[int]) -> None
     """Have rows read in tables of some bytes each, and computed in some shares."""
     n_bytes = iter(cycle(sizes))
     patch.setattr(Budget, "table_bytes", lambda self, *_: next(n_bytes))
-    patch.setattr(window_columns, "_n_shares", lambda *_: n_shares)
+    patch.setattr(stage_work, "_n_shares", lambda *_: n_shares)
 
 
 @settings(max_examples=EXAMPLES)

@@ -204,3 +204,15 @@ def test_an_altered_plan_is_refused_or_computed(text: str) -> None:
         return
     assert fitted_of(artifact_bytes(fitted.record)).transform(ROWS, tables=TABLES).equals(found)
     assert fitted.transform(ROWS, tables=TABLES, backend="reference").equals(found)
+
+
+def test_codes_by_another_rule_than_the_vocabulary_are_refused() -> None:
+    """Rows whose part is missing would have a key for the vocabulary, and none for the codes."""
+    crossed = ff.cross(col("k"), col("j")).ordinal_encode()
+    text = json.loads(ff.Plan({"code": crossed}).to_json())
+    (codes,) = (node for node in text["nodes"] if node.get("call") == "encode")
+    params = dict(codes["params"])
+    assert params["missing"] == "value"
+    codes["params"] = [[name, "key" if name == "missing" else params[name]] for name in params]
+    with pytest.raises(ArtifactError, match="the arguments of 'encode' do not belong together"):
+        ff.Plan.from_json(json.dumps(text))

@@ -25,6 +25,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.io.sinks import output_folder
 from fastfeat.io.sinks.manifest import NAME, read_manifest
+from tests.patience import PATIENCE_S
 
 N_ROWS, PART_ROWS = 60_000, 2_000
 WRITE = """
@@ -63,7 +64,7 @@ def started(*args: str) -> subprocess.Popen[bytes]:
 
 def wait_until(holds: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
     """Wait until something holds, or a process has ended."""
-    ends = time.monotonic() + 60
+    ends = time.monotonic() + PATIENCE_S
     while not holds() and process.poll() is None:
         assert time.monotonic() < ends
         time.sleep(0.002)

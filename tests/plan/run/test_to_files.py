@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.io.sinks.parts import regrouped
+from fastfeat.plan.run import to_files
 from fastfeat.plan.run.layout import layout_of
 from fastfeat.plan.run.pieces import pieces_of_later_rows
 from fastfeat.plan.run.to_files import write_later_rows
@@ -368,3 +371,29 @@ def test_a_place_where_no_folder_can_be_is_told(
     fitted = ff.Plan({"x": col("x") + 1}).fit({"x": [1.0]})
     with pytest.raises(ff.errors.OutputError, match=f"cannot write {out}"):
         fitted.transform_to({"x": [1.0]}, out)
+
+
+@pytest.mark.parametrize("out", ["out", "out.parquet"])
+def test_no_group_of_rows_is_kept_while_the_next_one_is_made(
+    fitted: ff.FittedPlan,
+    table: pa.Table,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    out: str,
+) -> None:
+    kept: list[int] = []
+
+    def groups_of(tables: Any, n_rows: int, part_rows: int) -> Any:
+        groups: list[weakref.ref[Any]] = []
+        made = regrouped(tables, n_rows, part_rows)
+        while (waiting := [next(made, None)])[0] is not None:
+            groups.append(weakref.ref(waiting[0]))
+            yield waiting.pop()
+            kept.append(sum(group() is not None for group in groups))
+
+    monkeypatch.setattr(to_files, "regrouped", groups_of)
+    monkeypatch.setattr(to_files, "group_rows_of", lambda schema: 500)
+    monkeypatch.setattr(to_files, "part_rows_of", lambda schema: 2_000)
+    fitted.transform_to(table, tmp_path / out)
+    assert kept == [0] * len(kept)
+    assert len(kept) > 10

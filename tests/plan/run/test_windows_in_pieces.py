@@ -34,6 +34,10 @@ FEATURES = {
     "both": col("x").mean(over=CARD) - col("x").mean(over=SHOP),
     "across": (col("x") - col("x").mean(over=CARD)).max(over=SHOP),
     "further": col("card").lag(1, over=SHOP).n_unique(over=CARD),
+    "every": col("x").mean(over=ff.window(9, time="t")) + ff.count(over=ff.window(5, time="t")),
+    "latest": col("y").sum(over=ff.window(rows=4, time="t", tie="row")),
+    "in_all": col("x").mean(over=CARD).max(over=ff.window(11, time="t", closed="both", tie="row")),
+    "by_rank": col("y").sum(over=ff.window(6, time="t", offset=3)).lag(1, over=CARD),
     "before": col("card").lag(1, over=CARD_SHOP).ordinal_encode(),
 }
 
@@ -58,6 +62,7 @@ def rows(n_rows: int, seed: int, start: int = 0) -> pa.Table:
 EARLIER = rows(300, 1)
 EARLIER_BIG = EARLIER.append_column("big", pa.array(np.zeros(300, np.int64)))
 FITTED = ff.Plan(FEATURES, keep=["row", "card"], dtype="float32").fit(EARLIER, history="batch")
+OF_KEYS = FITTED.select([n for n in FEATURES if n not in ("every", "latest", "in_all", "by_rank")])
 
 
 @given(
@@ -132,10 +137,25 @@ def test_the_public_calls_take_a_history() -> None:
 
 
 def test_a_feature_of_all_rows_is_refused() -> None:
-    every = col("x").mean(over=ff.window(5, time="t"))
+    every = col("x").mean(over=ff.window(time="t"))
     fitted = ff.Plan({"every": every}).fit(EARLIER, history="batch")
     with pytest.raises(ff.errors.InvalidPlan, match=r"'every' sees all rows, col.*, which"):
         fitted.transform_batches(EARLIER)
+
+
+def test_rows_that_are_not_in_order_of_time_are_told() -> None:
+    data = rows(300, 12, 200)
+    every = ff.Plan({"every": col("x").mean(over=ff.window(5, time="t"))})
+    fitted = every.fit(data.slice(0, 5))
+    times = np.asarray(data["t"]).copy()
+    times[250] = 199
+    turned = data.set_column(0, "t", pa.array(times))
+    pieces = pieces_of_later_rows(fitted.record, turned, history="batch", most_bytes=1_000)
+    with pytest.raises(ff.errors.InvalidData, match=r"^row 250: col\('t'\) is earlier than in a"):
+        list(pieces.of_all())
+    pieces = pieces_of_later_rows(fitted.record, data.slice(0, 9), history=turned)
+    with pytest.raises(ff.errors.InvalidData, match="^history=, row 250: "):
+        list(pieces.of_all())
 
 
 def test_what_is_not_there_yet_is_refused() -> None:
@@ -197,7 +217,7 @@ def test_a_history_that_is_later_is_told_by_its_row() -> None:
     row = 199 - past["card"].to_pylist()[::-1].index("a")
     later[row] = 1_000
     past = past.set_column(0, "t", pa.array(later))
-    pieces = pieces_of_later_rows(FITTED.record, data, history=past, n_shares=5)
+    pieces = pieces_of_later_rows(OF_KEYS.record, data, history=past, n_shares=5)
     with pytest.raises(ff.errors.InvalidData, match=rf"^history=, row {row}: .* is later than"):
         list(pieces.of_all())
 
@@ -206,7 +226,7 @@ def test_a_history_that_is_later_is_told() -> None:
     data = rows(300, 8, 0)
     later = rows(50, 9, 500)
     with pytest.raises(ff.errors.InvalidData, match="history="):
-        list(FITTED.transform_batches(data, history=later))
+        list(OF_KEYS.transform_batches(data, history=later))
 
 
 @pytest.mark.parametrize(
@@ -218,7 +238,7 @@ def test_a_history_that_is_later_is_told() -> None:
 )
 def test_a_history_that_is_none_is_told(history: Any, told: str) -> None:
     with pytest.raises(ff.errors.FastfeatError, match=told):
-        next(FITTED.transform_batches(EARLIER, history=history))
+        next(OF_KEYS.transform_batches(EARLIER, history=history))
 
 
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from tests.patience import PATIENCE_S
 
 EVIL = "<script>document.title='run'</script>"
 ATTRIBUTE = '"><img src=x onerror="document.title=\'run\'">'
@@ -188,7 +189,9 @@ def in_browser(page: Path, user: Path, options: tuple[str, ...]) -> dict[str, ob
         *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     )
     command = [CHROMIUM, *quiet, f"--user-data-dir={user}", *options, "--dump-dom", page.as_uri()]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    shown = subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE_S, check=True
+    ).stdout
     found = re.search('<pre id="found">(.*?)</pre>', shown, re.DOTALL)
     assert found is not None
     return json.loads(html.unescape(found[1]))

@@ -1,0 +1,326 @@
+"""A stage of functions of other rows on its way: rows by entity, and what is made of shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.backends import Backend
+from fastfeat.dtypes import DType
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.errors import GivenWarnings
+from fastfeat.io.arrow import Table, pa
+from fastfeat.io.columns.types import row_bytes
+from fastfeat.io.sinks.file_writers import plainly
+from fastfeat.io.sources.dataset import Dataset
+from fastfeat.io.sources.frames import rows_only
+from fastfeat.io.sources.scan import Origin, scan
+from fastfeat.ir.node import Column, TableColumn, postorder
+from fastfeat.ir.show import show
+from fastfeat.plan.declare.bind import Schemas
+from fastfeat.plan.lower.constants import Learnt
+from fastfeat.plan.lower.lower import Types
+from fastfeat.plan.lower.schedule import Schedule
+from fastfeat.plan.lower.scheduling import schedule_of_columns
+from fastfeat.plan.lower.task_graph import columns_read, without_made
+from fastfeat.plan.run.batch import Batch
+from fastfeat.plan.run.entities import SHARE, Stage, share_plan
+from fastfeat.plan.run.fitted import Fitted, InputSchema
+from fastfeat.plan.run.history import (
+    warn_without_history,
+    with_past,
+)
+from fastfeat.plan.run.inputs import column_in_host, read_columns
+from fastfeat.plan.run.lookup_tables import Tables, table_values
+from fastfeat.plan.run.order_warnings import warn_repeated
+from fastfeat.plan.run.shares import (
+    RowsOnDisk,
+    ShareWriter,
+    numbered,
+    put_away,
+    renumbering,
+    share_in,
+)
+from fastfeat.plan.run.steps import run
+from fastfeat.plan.run.transform import transform
+from fastfeat.plan.run.values import place_folds
+from fastfeat.progress import doing
+from fastfeat.scalars.zones import ZoneTable, using
+
+_SHARE_BYTES = 32 << 20
+_MOST_SHARES = 128
+_BYTES_OF_FILES = 4
+"""Bytes in memory for one in a file, where nobody knows the number of rows."""
+_NONE: NDArray[np.int64] = np.zeros(0, np.int64)
+GIVEN = "given "
+"""Begins the names of columns of earlier stages in shares."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowSource:
+    """Rows whose functions of other rows are computed.
+
+    Args:
+        dataset: the rows.
+        history: earlier rows; "batch" or None as of `FittedPlan.transform`.
+        most_bytes: of rows that are read at a time, perhaps asked anew for each table.
+        n_shares: how many shares there are; None for as many as have about 32 MiB each.
+        folder: where files without names go; None for that of the system.
+    """
+
+    dataset: Dataset
+    history: Dataset | str | None
+    most_bytes: int | Callable[[], int]
+    n_shares: int | None = None
+    folder: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bound:
+    """Functions of other rows bound to types, and what is learnt that they read.
+
+    Args:
+        types: type of every node.
+        inputs: type of each column of the data.
+        schemas: the same of tables.
+        zones: the tables of time zones.
+        learnt: what is learnt.
+        tables: lookup tables.
+        late: columns that the data may lack.
+        told: the warnings that came.
+        training: whether the rows are those that are learnt from.
+        backend: computes.
+    """
+
+    types: Types
+    inputs: InputSchema
+    schemas: Schemas
+    zones: dict[str, ZoneTable]
+    learnt: Learnt
+    tables: Tables
+    late: Collection[str]
+    told: GivenWarnings
+    training: bool
+    backend: Backend
+
+
+class PlaceOnDisk(NamedTuple):
+    """The place of a column on disk.
+
+    Args:
+        rows: the columns.
+        name: that of the column.
+        n_earlier: how many rows of the history stand before those of the data.
+    """
+
+    rows: RowsOnDisk
+    name: str
+    n_earlier: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StageWork:
+    """A stage on its way.
+
+    Args:
+        bound: as of `WindowColumns.make`.
+        stage: the functions.
+        source: the rows.
+        schedule: makes them.
+        columns: of the data that they read.
+        shares: gives the share of each row; None where rows have no key.
+        n_shares: how many there are.
+        programs: of expressions, kept from one share to the next.
+    """
+
+    bound: Bound
+    stage: Stage
+    source: RowSource
+    schedule: Schedule
+    columns: Sequence[str]
+    shares: Fitted | None
+    n_shares: int
+    programs: dict[Any, Any] = field(default_factory=dict[Any, Any])
+
+
+def begun(bound: Bound, stage: Stage, source: RowSource) -> StageWork:
+    """Return a stage before its first row."""
+    with using(bound.zones):
+        whole = schedule_of_columns(stage.nodes, bound.types, training=bound.training)
+        given = set(stage.given)
+        places = {k for k, column in enumerate(whole.columns) if column.origin in given}
+        schedule = without_made(whole, places)
+        columns = columns_read(schedule)
+        n_shares = source.n_shares or _n_shares(source, columns)
+        options: Any = (bound.inputs, bound.schemas, bound.zones, bound.learnt)
+        shares = share_plan(stage.keys, n_shares, *options) if stage.keys else None
+    return StageWork(bound, stage, source, schedule, columns, shares, n_shares)
+
+
+def _n_shares(source: RowSource, columns: Sequence[str]) -> int:
+    """Return how many shares are made: each has about 32 MiB of rows and history."""
+    n_bytes = 0
+    for of in (source.dataset, source.history):
+        if not isinstance(of, Dataset):
+            continue
+        schema = pa.schema([field for field in of.schema if field.name in set(columns)])
+        if of.n_rows is not None:
+            n_bytes += of.n_rows * row_bytes(schema)
+        elif of.identity is not None:
+            n_bytes += _BYTES_OF_FILES * sum(size for _, size, _ in of.identity)
+        else:
+            return _MOST_SHARES // 4
+    return min(max(1, -(-n_bytes // _SHARE_BYTES)), _MOST_SHARES)
+
+
+def split(
+    work: StageWork, dataset: Dataset, given: Sequence[PlaceOnDisk], first: int, stack: ExitStack
+) -> tuple[ShareWriter, tuple[Origin, ...]]:
+    """Return the writer of the rows of each share, in order, and the places that rows come from.
+
+    Args:
+        work: the stage.
+        dataset: the rows, or the history.
+        given: columns of earlier stages.
+        first: the place of the first row in these.
+        stack: closes files.
+    """
+    shares, source = work.shares, work.source
+    assert shares is not None
+    keys = shares.declaration.row_columns
+    names = list(dict.fromkeys([*work.columns, *keys]))
+    late = () if dataset is source.history else work.bound.late
+    read_columns(_empty(dataset), [name for name in names if name not in late])
+    writer = ShareWriter(work.n_shares, source.folder, stack)
+    origins: list[Origin] = []
+    tables = stack.enter_context(closing(scan(dataset, names, source.most_bytes)))
+    n_rows = dataset.n_rows or 0
+    with doing(f"taking rows apart by {_shown(work.stage)}", n_rows) as step:
+        for piece in tables:
+            table, row = piece.table, piece.first_row
+            found = transform(shares, table, tables=work.bound.tables, first_row=row)
+            of_row: NDArray[np.int64] = found.column(SHARE).fill_null(0).to_numpy()
+            numbers = np.array(range(row, row + table.num_rows), np.int64)
+            writer.add(with_given(table, given, first + row), of_row, numbers)
+            origins.extend(piece.origins)
+            step(writer.n_rows)
+    return writer, tuple(origins)
+
+
+def _shown(stage: Stage) -> str:
+    return ", ".join(
+        sorted(key.name if isinstance(key, Column) else show(key) for key in stage.keys)
+    )
+
+
+def _empty(dataset: Dataset) -> Table:
+    return pa.Table.from_batches([], dataset.schema)
+
+
+def no_rows(work: StageWork, given: Sequence[PlaceOnDisk]) -> Table:
+    """Return the rows of an empty share."""
+    dataset = work.source.dataset
+    there = [name for name in work.columns if name in dataset.schema.names]
+    table = _empty(dataset).select(there) if there else rows_only(0)
+    return with_given(table, given, 0)
+
+
+def with_given(table: Table, given: Sequence[PlaceOnDisk], first: int) -> Table:
+    """Return rows with columns of earlier stages.
+
+    Args:
+        table: the rows.
+        given: the columns.
+        first: the place of the first row in these.
+    """
+    for k, place in enumerate(given):
+        column = place.rows.rows(first, table.num_rows).column(place.name)
+        table = table.append_column(f"{GIVEN}{k}", column)
+    return table
+
+
+def of_share(
+    work: StageWork,
+    file: IO[bytes],
+    past: IO[bytes] | None,
+    given: Sequence[PlaceOnDisk],
+    n_earlier: int,
+) -> Iterator[Table]:
+    """Return the functions of a share, with the numbers of its rows, which rise."""
+    rows, numbers = share_in(file)
+    earlier, of_earlier = None, np.zeros(0, np.int64)
+    if past is not None:
+        earlier, of_earlier = share_in(past)
+    with renumbering(of_earlier, numbers):
+        found = functions_of(work, rows, earlier, given, of_earlier, numbers, n_earlier)
+    every = numbers
+    if work.stage.of_seen:
+        every = np.concatenate([of_earlier, n_earlier + numbers])
+    return put_away(numbered(found, pa.array(every)), work.source.folder)
+
+
+@in_ieee
+def functions_of(
+    work: StageWork,
+    rows: Table,
+    earlier: Table | None,
+    given: Sequence[PlaceOnDisk],
+    of_earlier: NDArray[np.int64] = _NONE,
+    numbers: NDArray[np.int64] = _NONE,
+    n_earlier: int = 0,
+    *,
+    is_continued: bool = False,
+) -> Table:
+    """Return the functions of rows, or of what windows see of them where later stages read that.
+
+    Args:
+        work: the stage.
+        rows: with columns of earlier stages.
+        earlier: the same of a history; None without one.
+        given: these columns.
+        of_earlier: the numbers of the rows of the history.
+        numbers: those of the rows.
+        n_earlier: how many rows the whole history has.
+        is_continued: whether earlier rows are of the data too, of which all is made.
+    """
+    bound, stage, source = work.bound, work.stage, work.source
+    nodes = postorder(list(stage.nodes))
+    read: dict[TableColumn, DType] = {
+        node: bound.types[node] for node in nodes if isinstance(node, TableColumn)
+    }
+    made = {**table_values(read, bound.tables)}
+    of_given: list[Any] = []
+    for k in range(len(given)):
+        columns = [t.column(f"{GIVEN}{k}") for t in (earlier, rows) if t is not None]
+        of_given.append(
+            pa.chunked_array(
+                [c for column in columns for c in column.chunks], columns[0].type
+            ).combine_chunks()
+        )
+    batch = Batch(
+        *(rows, bound.types, bound.backend, dict(bound.learnt), made, bound.training),
+        programs=work.programs,
+    )
+    batch = with_past(batch, earlier, work.columns)
+    seen = batch.seen
+    for node, column in zip(stage.given, of_given, strict=True):
+        seen.made[node] = pa.chunked_array([column])
+        batch.made[node] = seen.made[node].slice(batch.first_place)
+    if source.history is None and not bound.training and rows.num_rows:
+        warn_without_history(batch, stage.nodes, bound.told)
+    if earlier is not None and not stage.of_seen and not is_continued:
+        warn_repeated(batch, rows, earlier, stage.nodes, bound.told)
+    if bound.training:
+        every = np.concatenate([of_earlier, n_earlier + numbers])
+        place_folds(seen, every, [column.origin for column in work.schedule.columns])
+    own = seen if stage.of_seen and not is_continued else batch
+    with using(bound.zones):
+        run(own, work.schedule, frees=True)
+    arrays = [column_in_host(own.made[node], bound.backend) for node in stage.nodes]
+    return plainly(pa.table({str(k): array for k, array in enumerate(arrays)}))

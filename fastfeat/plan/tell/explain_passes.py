@@ -1,0 +1,81 @@
+"""Passes of fit over a data set as text: what each learns, and how much of the data it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from fastfeat.errors import counted
+from fastfeat.io.host_memory import as_bytes
+from fastfeat.io.sources.dataset import Dataset
+from fastfeat.io.sources.file_parts import FilePart
+from fastfeat.plan.fit.round import PURPOSE, Learning, columns_read, needed
+from fastfeat.plan.lower.schedule import Schedule
+
+_MOST_NAMES = 8
+
+
+def describe_passes(learning: Learning, dataset: Dataset) -> str:
+    """Return the passes of a fit over data that is read in parts, and then that of its features.
+
+    There may be fewer: a task takes as many rounds as its rows need.
+
+    Args:
+        learning: before its first round.
+        dataset: the data.
+    """
+    schedule = learning.prepared.typed.schedule(PURPOSE)
+    n_passes = learning.most_rounds
+    passes = "1 pass" if n_passes == 1 else f"at most {n_passes} passes"
+    lines = [_data(dataset, learning), "", f"fit, where rows come in parts: {passes}"]
+    for number in range(1, n_passes + 1):
+        active = {
+            k
+            for k, task in enumerate(schedule.tasks)
+            if task.learns and task.round <= number < task.round + task.n_rounds
+        }
+        columns = columns_read(needed(schedule, active))
+        lines.append(f"  pass {number} reads {_read(dataset, columns)}")
+        lines += (f"    {line}" for line in _learnt(schedule, active))
+    if n_before := learning.n_function_passes:
+        lines.append(f"  {_more(n_before)} over rows that windows, or labels ahead, bring together")
+    columns = learning.columns_of_features
+    read = f"  one pass more reads {_read(dataset, columns)}"
+    return "\n".join([*lines, "", "features of the training rows, where they are asked for", read])
+
+
+def _more(n: int) -> str:
+    return "1 pass more" if n == 1 else f"{n} passes more"
+
+
+def _data(dataset: Dataset, learning: Learning) -> str:
+    """Return the rows and files of the data, as far as they are known before it is read."""
+    n_rows, parts = dataset.n_rows, dataset.parts
+    told = "rows" if n_rows is None or not parts else counted(n_rows, "row")
+    if parts and all(isinstance(part, FilePart) for part in parts):
+        told += f" in {counted(len(parts), 'file')}"
+    read = {*columns_read(learning.prepared.typed.schedule(PURPOSE)), *learning.columns_of_features}
+    n_bytes = dataset.bytes_of(list(read))
+    size = f", about {as_bytes(n_bytes)} in memory" if n_bytes else ""
+    n_columns = counted(len(dataset.schema), "column")
+    return f"data: {told}; the plan reads {len(read)} of {n_columns}{size}"
+
+
+def _read(dataset: Dataset, columns: Sequence[str]) -> str:
+    """Return columns, and about how many bytes they take in memory, where that is known."""
+    if not columns:
+        return "no column, and counts rows"
+    n_bytes = dataset.bytes_of(columns)
+    names = ", ".join(columns[:_MOST_NAMES])
+    more = f" and {len(columns) - _MOST_NAMES} more" if len(columns) > _MOST_NAMES else ""
+    size = f", about {as_bytes(n_bytes)}" if n_bytes else ""
+    return f"{names}{more}: {counted(len(columns), 'column')}{size}"
+
+
+def _learnt(schedule: Schedule, active: set[int]) -> Iterator[str]:
+    """Yield a line for the tasks of a kind that learn in a pass."""
+    n_values = dict[str, int]()
+    for k in sorted(active):
+        task = schedule.tasks[k]
+        n_values[task.kind] = n_values.get(task.kind, 0) + len(task.learns)
+    for kind, n in n_values.items():
+        yield f"{kind}: {counted(n, 'value')}"
