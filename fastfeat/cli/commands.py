@@ -266,13 +266,15 @@ def _transform_whole(
         step: tells what is done.
     """
     from fastfeat.io.sinks.write import write_table
+    from fastfeat.plan.run.guard import columns_judged
     from fastfeat.plan.run.history import id_columns
     from fastfeat.plan.run.inputs import read_columns
 
     step(f"Reading {data}")
     plan = fitted.plan
     ids = id_columns(plan.row_id, history, plan.declaration.past_columns)
-    wanted = [*plan.declaration.row_columns, *plan.keep, *ids]
+    judged = columns_judged(fitted.record)
+    wanted = [*plan.declaration.row_columns, *plan.keep, *judged, *ids]
     rows = read_columns(data, wanted, plan.declaration.past_columns)
     n_features = len(fitted.feature_names)
     step(f"Computing {counted(n_features, 'feature')} of {counted(rows.num_rows, 'row')}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from fastfeat import pickles
 from fastfeat.arguments import explaining_methods
 from fastfeat.completion import offering
 from fastfeat.dtypes import DType
@@ -174,6 +175,18 @@ class Contract:
     def __hash__(self) -> int:
         """Return a number that equal contracts have in common."""
         return hash(self._text)
+
+    def __copy__(self) -> Contract:
+        """Return the contract itself: it never changes."""
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Contract:
+        """Return the contract itself: it never changes."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return the call by which pickle makes the contract again: from its JSON."""
+        return pickles.contract_of, (self.to_json(),)
 
     def __repr__(self) -> str:
         """Return one line a rule."""

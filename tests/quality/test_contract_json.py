@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import json
+import pickle
 from typing import Any
 
 import pytest
@@ -31,6 +33,15 @@ def test_json_gives_the_same_contract_again() -> None:
     assert (again.clock, again.rules["few"].at_most) == ("now", 0.29)
     assert again.types == CONTRACT.types
     assert ff.Contract({"positive": col("x") > 1}) != ff.Contract({"positive": col("x") > 0})
+
+
+def test_copies_and_pickles_are_the_contract() -> None:
+    assert copy.deepcopy(CONTRACT) is copy.copy(CONTRACT) is CONTRACT
+    assert pickle.loads(pickle.dumps(CONTRACT)) == CONTRACT
+    fitted = ff.Plan({"x": col("x") + 1}).fit(
+        {"x": [1.0]}, contract=ff.Contract({"positive": col("x") > 0})
+    )
+    assert pickle.loads(pickle.dumps(fitted)).contract == fitted.contract
 
 
 def test_each_rule_stands_on_a_line_of_its_own() -> None:

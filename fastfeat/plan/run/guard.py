@@ -23,6 +23,7 @@ from fastfeat.errors import (
 )
 from fastfeat.io.arrow import Table, call, pa
 from fastfeat.io.sources.read import read_table
+from fastfeat.ir.node import TableColumn
 from fastfeat.plan.declare.bind import Schema, Schemas
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.contract import ON_VIOLATION, ContractDeclaration, Rule, says
@@ -149,6 +150,18 @@ def row_inputs(fitted: Fitted) -> InputSchema:
     if guard is None or fitted.contract is None:
         return fitted.inputs
     return {**{name: fitted.contract.inputs[name] for name in guard.columns}, **fitted.inputs}
+
+
+def columns_judged(fitted: Fitted) -> list[str]:
+    """Return the columns that rules read of later rows, in order."""
+    guard = guard_of(fitted)
+    return [] if guard is None else list(guard.columns)
+
+
+def table_columns_judged(fitted: Fitted) -> list[TableColumn]:
+    """Return the columns of lookup tables that features and rules read of later rows."""
+    guard, own = guard_of(fitted), list(fitted.table_columns)
+    return own if guard is None else [*own, *guard.each_broken.table_columns]
 
 
 def warm_guard(fitted: Fitted, rows: Any, tables: Tables) -> None:

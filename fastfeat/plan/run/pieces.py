@@ -19,7 +19,7 @@ from fastfeat.plan.lower.task_graph import functions_of_rows
 from fastfeat.plan.run.encoded_rows import warn_encoded_files
 from fastfeat.plan.run.entities import stages_of
 from fastfeat.plan.run.fitted import Fitted
-from fastfeat.plan.run.guard import IGNORE, check_option, guard_of, judge
+from fastfeat.plan.run.guard import IGNORE, check_option, guard_of, judge, table_columns_judged
 from fastfeat.plan.run.history import BATCH
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
@@ -195,9 +195,7 @@ def pieces_of_later_rows(
 
 def known_tables(fitted: Fitted, tables: Tables) -> Tables:
     """Return lookup tables as Arrow tables, of which what is made is kept from piece to piece."""
-    columns = list(fitted.table_columns)
-    if fitted.contract is not None:
-        columns += fitted.contract.declaration.table_columns
+    columns = table_columns_judged(fitted)
     return read_tables(tables, columns) if columns else tables
 
 
