@@ -343,13 +343,13 @@ def _spill(state: Statistics, folder: Path) -> None:
 
 
 def _of_sample(state: Statistics, n_rows: int) -> Any:
-    """Return what the first round begins with: parts without a use for a sample as without it."""
+    """Return the beginning of the first round, in which parts without a use for a sample sample."""
     hints = [
         {p.name: None if p.of_sample is None else p.of_sample(own, n_rows) for p, own in of.parts}
         for of in state.outputs
     ]
     is_told = any(hint is not None for own in hints for hint in own.values())
-    return tuple(({}, own) for own in hints) if is_told else None
+    return tuple((dict[str, Any](), own) for own in hints) if is_told else None
 
 
 def _failed(state: Statistics) -> tuple[int, int, FastfeatError] | None:

@@ -246,8 +246,9 @@ def _after_sampling(state: Sampled) -> Found | Again:
     return Again(_counting(state.asked, sample, state.n_rows))
 
 
-def _of_sample(state: Sampled, n_rows: int) -> Any:
+def _of_sample(state: State, n_rows: int) -> Any:
     """Return the beginning of the second round, of a sample of so many rows that it must count."""
+    assert isinstance(state, Sampled)
     return _counting(state.asked, np.sort(state.keys), n_rows) if n_rows > N_SAMPLE else None
 
 

@@ -111,7 +111,7 @@ class Scratch:
         return bisect_right(self.pieces[name], row, key=_first_row) - 1
 
     def origins_of(self, first: int, stop: int) -> tuple[Origin, ...]:
-        """Return where some rows come from."""
+        """Return the places where some rows come from."""
         begin = max(0, bisect_right(self.origins, first, key=_first_row) - 1)
         end = bisect_right(self.origins, stop - 1, key=_first_row)
         return tuple(self.origins[begin:end])
@@ -219,7 +219,7 @@ class Keeping:
 
 
 def keeping(scratch: Scratch, names: Sequence[str]) -> Keeping:
-    """Return what takes columns into a scratch copy, none where one was given up before."""
+    """Return a taker of columns for a scratch copy, of none where one was given up before."""
     return Keeping(scratch, {n: [] for n in names if scratch.most_bytes}, end=scratch.n_bytes)
 
 

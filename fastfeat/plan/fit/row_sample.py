@@ -128,7 +128,7 @@ def begun_by_sample(learning: Learning, sample: RowSample) -> Learning:
 
 
 def _hints(learning: Learning, sample: RowSample) -> dict[str, Any]:
-    """Return what the tasks of a schedule begin with, by their names."""
+    """Return the beginnings of the tasks of a schedule, by their names."""
     assert learning.n_rows is not None
     state, found = PartState("", told={}), dict[str, Any]()
     table = sample.table().select(learning.columns)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from fastfeat import col
 N_OUTPUTS = 1 if settings().max_examples < 1_000 else 50
 N_ROWS, PART_ROWS = 30_000, 1_500
 SERVER = f"""
-import os, sys
+import importlib, os, resource, sys
 import fastfeat as ff
 
 def fit_transform_to(out):
@@ -40,6 +41,27 @@ def windows(out):
 def one_file(out):
     ff.load("plan.fastfeat").transform_to("data", out + ".parquet")
 
+def full_windows(out):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+    windows(out)
+
+def full_fit_transform_to(out):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
+    fit_transform_to(out)
+
+def import_what_calls_import():
+    pid = os.fork()
+    if pid == 0:
+        fit_transform_to("first")
+        windows("first_windows")
+        open("modules", "w").write(" ".join(sys.modules))
+        os._exit(0)
+    os.waitpid(pid, 0)
+    for name in open("modules").read().split():
+        if name.partition(".")[0] in ("fastfeat", "fastfeat_kernels", "pyarrow", "numba"):
+            importlib.import_module(name)
+
+import_what_calls_import()
 for line in sys.stdin:
     call, out = line.split()
     pid = os.fork()
@@ -47,7 +69,7 @@ for line in sys.stdin:
         try:
             globals()[call](out)
         except BaseException as error:
-            print(error, file=sys.stderr)
+            open(out + ".error", "w").write(type(error).__name__ + ": " + str(error))
             os._exit(1)
         os._exit(0)
     print(pid, flush=True)
@@ -144,6 +166,25 @@ def test_a_folder_is_whole_or_not_there_and_resumed(
         assert run(server, call, out.name) == 0
         assert contents(out) == expected
         assert not begun.exists()
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        ("windows", r"^OutputError: shares of the rows cannot be written to .*: File too large"),
+        ("fit_transform_to", r"^OutputError: cannot write full_fit_transform_to: File too large"),
+    ],
+)
+def test_a_file_that_may_not_grow_is_told_and_resumed(
+    folder: Path, server: subprocess.Popen[str], call: str, told: str
+) -> None:
+    out = f"full_{call}"
+    assert run(server, f"full_{call}", out) == 1
+    assert re.match(told, (folder / f"{out}.error").read_text())
+    assert not (folder / out).exists()
+    assert run(server, call, out) == 0
+    if (folder / f"whole_{call}").exists():
+        assert contents(folder / out) == contents(folder / f"whole_{call}")
 
 
 def test_a_file_is_whole_or_as_it_was(folder: Path, server: subprocess.Popen[str]) -> None:

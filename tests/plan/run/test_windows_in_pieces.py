@@ -154,7 +154,7 @@ def test_rows_that_are_not_in_order_of_time_are_told() -> None:
     with pytest.raises(ff.errors.InvalidData, match=r"^row 250: col\('t'\) is earlier than in a"):
         list(pieces.of_all())
     pieces = pieces_of_later_rows(fitted.record, data.slice(0, 9), history=turned)
-    with pytest.raises(ff.errors.InvalidData, match="^history=, row 250: "):
+    with pytest.raises(ff.errors.InvalidData, match=r"^history=, row 250: "):
         list(pieces.of_all())
 
 
