@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, cast, get_args
 
 from fastfeat import pickles
 from fastfeat.arguments import Hints, explaining_methods
+from fastfeat.dtypes import DType
 from fastfeat.errors import (
     InvalidData,
     InvalidPlan,
@@ -102,7 +103,15 @@ class Live(Generic[Face]):
         self._passed = list(dict.fromkeys(keep))
         self._times = time_columns(self._plans.values())
         self._sees_none = not lowered.orders
-        self._judged = [one for one in self._plans.values() if guard_of(one) is not None]
+        self._judged = [
+            (
+                one,
+                guard,
+                {name: of for name, of in row_inputs(one).items() if isinstance(of, DType)},
+            )
+            for one in self._plans.values()
+            if (guard := guard_of(one)) is not None
+        ]
 
     @property
     def plans(self) -> Mapping[str, Face]:
@@ -466,7 +475,7 @@ class Live(Generic[Face]):
         return f"Live({names}: {self._state.n_rows:,} rows)"
 
     def _with_time(self, given: Any, at: Any) -> Any:
-        judged = [name for one in self._judged for name in row_inputs(one)]
+        judged = [name for _, _, types in self._judged for name in types]
         return with_time_of(self._state, given, at, self._times, [*self._passed, *judged])
 
     def _held(self, given: Any) -> Any:
@@ -481,9 +490,8 @@ class Live(Generic[Face]):
         """
         given = read_again(given)
         tables = self._state.tables
-        for fitted in self._judged:
-            guard = guard_of(fitted)
-            if guard is None or is_one_row(given, row_inputs(fitted)):
+        for fitted, guard, types in self._judged:
+            if is_one_row(given, types):
                 judge_one_row(fitted, given, tables)
             else:
                 judge(guard, given, tables=tables)
