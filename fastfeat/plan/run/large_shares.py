@@ -15,7 +15,7 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.plan.run.in_time import NotInOrder, Numbers, in_time_of_share, with_types
 from fastfeat.plan.run.shares import (
     numbered,
-    put_away_in_turn,
+    put_away,
     renumbering,
     unnumbered,
 )
@@ -75,7 +75,7 @@ def of_large_share(
                 yield numbered(kept, pa.array(places[own] - n_earlier))
 
     try:
-        made = put_away_in_turn(found(), work.source.folder)
+        made = put_away(found(), work.source.folder)
     except NotInOrder:
         return None
     for one in files:

@@ -263,7 +263,7 @@ def of_share(
     every = numbers
     if work.stage.of_seen:
         every = np.concatenate([of_earlier, n_earlier + numbers])
-    return put_away(numbered(found, pa.array(every)), work.source.folder)
+    return put_away(iter([numbered(found, pa.array(every))]), work.source.folder)
 
 
 @in_ieee
