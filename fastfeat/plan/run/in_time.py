@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Table, pa
-from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.io.columns.conversions import tick_of
 from fastfeat.io.columns.decode import decoded
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.sinks.parts import regrouped
@@ -327,7 +327,7 @@ class _Stream:
         start = int(np.searchsorted(own.ticks, latest))
         if self.reach.span is not None:
             dtype = self.work.bound.types[self.time]
-            tick = tick_ns(dtype) if dtype.is_temporal else 1
+            tick = tick_of(dtype)
             start = int(np.searchsorted(own.ticks, latest - -(-self.reach.span // tick)))
         left = np.arange(max(0, start - (self.reach.n_rows or 0)), len(own.ticks))
         if self.orders:

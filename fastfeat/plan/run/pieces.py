@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastfeat.errors import InvalidPlan
-from fastfeat.io.arrow import Schema, pa
+from fastfeat.io.arrow import Schema, pa, schema_with
 from fastfeat.io.budget import budget_of
 from fastfeat.io.columns.types import row_bytes
 from fastfeat.io.sources.dataset import Dataset, dataset_of
@@ -103,7 +103,7 @@ def pieces_of(
     read_columns(pa.Table.from_batches([], dataset.schema), columns)
     there = set(dataset.schema.names)
     names = [name for name in dict.fromkeys([*columns, *if_there]) if name in there]
-    schema = pa.schema([dataset.schema.field(name) for name in names])
+    schema = schema_with(dataset.schema, names)
     width, most_width = row_bytes(schema), max(row_bytes(schema), row_bytes(given))
 
     def n_bytes() -> int:

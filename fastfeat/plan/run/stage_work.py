@@ -15,7 +15,7 @@ from fastfeat.backends import Backend
 from fastfeat.dtypes import DType
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import GivenWarnings
-from fastfeat.io.arrow import ChunkedArray, Table, pa
+from fastfeat.io.arrow import ChunkedArray, Table, pa, schema_within
 from fastfeat.io.columns.types import row_bytes
 from fastfeat.io.sinks.file_writers import plainly
 from fastfeat.io.sources.dataset import Dataset
@@ -164,7 +164,7 @@ def _n_shares(source: RowSource, columns: Sequence[str]) -> int:
     for of in (source.dataset, source.history):
         if not isinstance(of, Dataset):
             continue
-        schema = pa.schema([field for field in of.schema if field.name in set(columns)])
+        schema = schema_within(of.schema, columns)
         if of.n_rows is not None:
             n_bytes += of.n_rows * row_bytes(schema)
         elif of.identity is not None:
