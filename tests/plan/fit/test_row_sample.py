@@ -28,6 +28,8 @@ PLAN = ff.Plan(
     }
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.BinsMerged")  # of few rows
+
 
 def rows_of(n: int, seed: int) -> Any:
     random = np.random.default_rng(seed)
