@@ -180,6 +180,10 @@ class LargerThanMemory(FastfeatWarning):
     """Training data takes more memory than is free, and is read in passes."""
 
 
+class StatesOnDisk(FastfeatWarning):
+    """Learnt values had no room within `memory=`, and went to temporary files on the way."""
+
+
 class FloatsChanged(FastfeatWarning):
     """A library has changed how this process computes with floats, and it cannot be undone."""
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fastfeat.api.out_of_core import begun, with_encoded
-from fastfeat.io.budget import budget_of, budget_of_free
+from fastfeat.io.budget import budget_of, budget_of_free, within
 from fastfeat.io.host_memory import free_memory
 from fastfeat.io.sinks.manifest import Manifest
 from fastfeat.io.sources.dataset import dataset_of
@@ -57,7 +57,7 @@ def fit_and_write(
     folder = parent if parent.is_dir() else None
     with with_scratch(dataset) as copied:
         first, read = begun(plan, copied, rows, earlier, known, budget, folder)
-        dataset.check_passes(first.most_rounds + first.n_function_passes + 1)
+        dataset.check_passes(first.n_passes + first.n_function_passes + 1)
         chosen, then = read.chosen, first.columns_of_features
         if chosen is not None:
             then = [*dict.fromkeys((*then, *plan.row_columns))]
@@ -82,7 +82,8 @@ def fit_and_write(
             pieces = replace(pieces, row_of=chosen.row_of_given)
         digest, of_tables = fitted_digest(fitted).hex(), digest_of_tables(known, plan.table_columns)
         given = "" if chosen is None else chosen.digest_of_given
-        manifest = write_features(
-            pieces, layout, digest, of_tables, earlier, training=True, given=given
-        )
+        with within(budget):
+            manifest = write_features(
+                pieces, layout, digest, of_tables, earlier, training=True, given=given
+            )
     return with_encoded(fitted, read), manifest

@@ -147,7 +147,7 @@ def begun(
     prepared, read = learning.prepared, rows_in_passes(dataset, earlier, budget, folder)
     label = prepared.label if plan.looks_ahead else None
     n_before = (rows is not None and dataset.n_rows is None) + 2 * (label is not None)
-    dataset.check_passes(n_before + learning.most_rounds + learning.n_function_passes)
+    dataset.check_passes(n_before + learning.n_passes + learning.n_function_passes)
     given = None if rows is None else flags_of_rows(rows, n_rows_of(dataset))
     chosen = chosen_of(label, read.functions, given, prepared.tables)
     if chosen is None:

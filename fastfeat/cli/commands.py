@@ -261,9 +261,12 @@ def _transform_whole(
         step: tells what is done.
     """
     from fastfeat.io.sinks.write import write_table
-    from fastfeat.plan.run.history import id_columns
+    from fastfeat.plan.run.history import id_columns, is_batch
     from fastfeat.plan.run.inputs import read_columns
+    from fastfeat.plan.run.layout import check_beside, layout_of
 
+    earlier = () if is_batch(history) else (history,)
+    check_beside(layout_of(out), data, *earlier, *tables.values(), read=())
     step(f"Reading {data}")
     plan = fitted.plan
     ids = id_columns(plan.row_id, history, plan.declaration.past_columns)

@@ -120,7 +120,7 @@ def fit(plan: Plan, frame: Any, *, history: Any = None, tables: Tables = None) -
     """
     learning, shares = _learnt(plan, frame, history, tables, features=False)
     if shares is not None:
-        shares.frame.unpersist()
+        _given_up(shares.frame)
     return learning.finish()
 
 
@@ -254,7 +254,12 @@ def _learnt(
                 return _collected(states)
             width = -(-width // _MERGED_AT_ONCE)
 
-    return learn(learning, state_of_all), shares
+    try:
+        return learn(learning, state_of_all), shares
+    except BaseException:
+        if shares is not None:
+            _given_up(shares.frame)
+        raise
 
 
 def _earlier(plan: Plan, frame: Any, history: Any, *, training: bool) -> tuple[Any, Schema] | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from fastfeat.errors import OutOfMemory
 from fastfeat.io.arrow import pa
-from fastfeat.io.host_memory import as_bytes, bytes_of, resident_memory
+from fastfeat.io.host_memory import as_bytes, bytes_of, release_unused, resident_memory
 from fastfeat.io.unnamed import drop_pages
 
 LEAST_TABLE, MOST_TABLE = 1 << 20, 1 << 26
@@ -39,11 +39,14 @@ class Budget:
         Args:
             n_growing: bytes of tables of keys, which are there twice and once more as they grow.
         """
-        room = self.room()
-        if room < self.n_bytes >> 3:
+        room = self.spare() - 2 * n_growing
+        return min(MOST_TABLE, max(LEAST_TABLE, room // _SHARE))
+
+    def spare(self) -> int:
+        """Return the bytes that are left to plan with: some are of what nobody foresees."""
+        if self.room() < self.n_bytes >> 2:
             _give_back()
-            room = self.room()
-        return min(MOST_TABLE, max(LEAST_TABLE, (room - 2 * n_growing) // _SHARE))
+        return max(self.room() - (self.n_bytes >> _UNFORESEEN_BITS), 0)
 
     def is_exceeded(self) -> bool:
         """Whether more is taken, also when all that can be given back to the system is."""
@@ -56,6 +59,7 @@ class Budget:
 def _give_back() -> None:
     """Give memory that nobody uses, and pages of files, back to the system."""
     pa.default_memory_pool().release_unused()
+    release_unused()
     drop_pages()
 
 
@@ -108,17 +112,24 @@ def is_bounded() -> bool:
     return _current.get() is not None
 
 
+def free_unused() -> None:
+    """Give memory that nobody uses back to the system, where a budget bounds the work."""
+    if is_bounded():
+        _give_back()
+
+
 def has_room(n_bytes: int) -> bool:
     """Whether so many bytes more leave others most of the room of a budget; True without one.
 
     What would take more goes to disk, or takes longer.
     """
     budget = _current.get()
-    return budget is None or n_bytes * _LARGE_SHARE <= max(budget.room(), 0)
+    return budget is None or n_bytes * _LARGE_SHARE <= budget.spare()
 
 
 _current: ContextVar[Budget | None] = ContextVar("budget", default=None)
 _LARGE_SHARE = 4
+_UNFORESEEN_BITS = 5
+_LEAST_ROOM = 64 << 20
 _SHARE = 16
 _UNKNOWN_FREE = 4 << 30
-_LEAST_ROOM = 64 << 20

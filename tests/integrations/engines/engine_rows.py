@@ -65,6 +65,7 @@ OF_SEVERAL_PASTS = ff.Plan(
         "of_city": col("size").mean(over=ff.window("7d", by="city", time="at")),
     }
 )
+TOO_LARGE_OF_THE_PAST = ff.Plan({"n": (col("visits").sum(over=_so_far) + (2**63 - 20)).max()})
 TOO_LARGE = ff.Plan({"n": (col("visits") + (2**63 - 20)).max()})
 
 

@@ -20,6 +20,7 @@ from engine_rows import (
     PLANS,
     TABLES,
     TOO_LARGE,
+    TOO_LARGE_OF_THE_PAST,
     earlier_and_later,
     engine_rows,
     in_order,
@@ -167,18 +168,27 @@ def test_a_worker_that_is_killed_changes_nothing(frame: Any, tmp_path: Path) -> 
 def test_windows_see_the_rows_of_other_partitions(session: Any) -> None:
     plan = OF_THE_PAST
     frame = session.createDataFrame(ROWS).coalesce(1)  # in the order of the rows
-
-    def n_cached() -> int:
-        return session.sparkContext._jsc.getPersistentRDDs().size()
-
-    before = n_cached()
     expected, features = plan.fit_transform(ROWS, tables=TABLES)
     fitted, found = ours.fit_transform(plan, frame, tables=TABLES, label=True)
     assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
     label = plan.fit(ROWS, tables=TABLES).label(ROWS)
     assert_same(found, features.append_column("bought", label))
+
+
+def test_what_is_cached_of_an_exchange_is_given_up(session: Any, frame: Any) -> None:
+    def n_cached() -> int:
+        return session.sparkContext._jsc.getPersistentRDDs().size()
+
+    frame.count()  # it is cached itself
+    before = n_cached()
+    features = ours.fit_transform(OF_THE_PAST, frame, tables=TABLES)[1]
     assert n_cached() == before + 1
-    del found  # and what is cached for it
+    del features
+    assert n_cached() == before
+    ours.fit(OF_THE_PAST, frame, tables=TABLES)
+    assert n_cached() == before
+    with pytest.raises(FastfeatError):
+        ours.fit(TOO_LARGE_OF_THE_PAST, frame)
     assert n_cached() == before
 
 

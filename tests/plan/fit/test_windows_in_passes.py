@@ -17,7 +17,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.io.budget import Budget
 from fastfeat.plan.keep.artifact import artifact_bytes
-from fastfeat.plan.run import stage_work
+from fastfeat.plan.run import large_shares, stage_work
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 
@@ -67,6 +67,8 @@ def in_parts(patch: pytest.MonkeyPatch, n_shares: int, sizes: list[int]) -> None
     n_bytes = iter(cycle(sizes))
     patch.setattr(Budget, "table_bytes", lambda self, *_: next(n_bytes))
     patch.setattr(stage_work, "_n_shares", lambda *_: n_shares)
+    patch.setattr(large_shares, "LARGE", 0 if len(sizes) > 1 else large_shares.LARGE)
+    patch.setattr(large_shares, "_TABLE_BYTES", sizes[0])
 
 
 @settings(max_examples=EXAMPLES)
