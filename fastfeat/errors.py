@@ -96,6 +96,10 @@ class StateError(FastfeatError, ValueError):
     """The state of a live plan that is altered, too new, in use elsewhere, or not one at all."""
 
 
+class ContractBroken(InvalidData):
+    """Rows that break a rule of the contract that they must hold."""
+
+
 class LateRow(InvalidData):
     """A row that is earlier than what its entity's state can still take."""
 
@@ -152,6 +156,10 @@ class TiesInOrder(FastfeatWarning):
     """Rows of one entity and one moment see each other in the order in which they stand."""
 
 
+class RowsBreakRule(FastfeatWarning):
+    """Rows break a rule of a contract that only warns."""
+
+
 class ColumnConstant(FastfeatWarning):
     """A column has one value in training, so that it has no scale, or no knots."""
 
@@ -178,6 +186,10 @@ class KernelsNotKept(FastfeatWarning):
 
 class LargerThanMemory(FastfeatWarning):
     """Training data takes more memory than is free, and is read in passes."""
+
+
+class StatesOnDisk(FastfeatWarning):
+    """Learnt values had no room within `memory=`, and went to temporary files on the way."""
 
 
 class FloatsChanged(FastfeatWarning):

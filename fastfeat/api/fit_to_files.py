@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fastfeat.api.out_of_core import begun, with_encoded
-from fastfeat.io.budget import budget_of, budget_of_free
+from fastfeat.io.budget import budget_of, budget_of_free, within
 from fastfeat.io.host_memory import free_memory
 from fastfeat.io.sinks.manifest import Manifest
 from fastfeat.io.sources.dataset import dataset_of
@@ -16,7 +16,7 @@ from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.learning import finished
 from fastfeat.plan.fit.passes import learned_within, with_scratch
 from fastfeat.plan.keep.artifact import fitted_digest
-from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.fitted import Fitted, FittedContract
 from fastfeat.plan.run.layout import Layout, check_beside
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
 from fastfeat.plan.run.pieces import MOST_BYTES, pieces_of
@@ -32,6 +32,7 @@ def fit_and_write(
     history: Any,
     tables: Tables,
     memory: str | int | None,
+    contract: FittedContract | None = None,
 ) -> tuple[Fitted, Manifest]:
     """Return the fitted plan, and the manifest of the features of its rows, which are written.
 
@@ -43,6 +44,7 @@ def fit_and_write(
         history: earlier rows.
         tables: lookup tables; they are read here, once.
         memory: the budget; None for what the process has, and three quarters of what is free.
+        contract: what the rows hold, which the plan keeps.
 
     Raises:
         FastfeatError: as `Plan.fit_transform_to`.
@@ -57,12 +59,12 @@ def fit_and_write(
     folder = parent if parent.is_dir() else None
     with with_scratch(dataset) as copied:
         first, read = begun(plan, copied, rows, earlier, known, budget, folder)
-        dataset.check_passes(first.most_rounds + first.n_function_passes + 1)
+        dataset.check_passes(first.n_passes + first.n_function_passes + 1)
         chosen, then = read.chosen, first.columns_of_features
         if chosen is not None:
             then = [*dict.fromkeys((*then, *plan.row_columns))]
         learning = learned_within(first, read, budget, then)
-        fitted = finished(learning)
+        fitted = replace(finished(learning), contract=contract)
 
         def features(piece: Scanned) -> Any:
             return read.features(learning, piece)
@@ -82,7 +84,8 @@ def fit_and_write(
             pieces = replace(pieces, row_of=chosen.row_of_given)
         digest, of_tables = fitted_digest(fitted).hex(), digest_of_tables(known, plan.table_columns)
         given = "" if chosen is None else chosen.digest_of_given
-        manifest = write_features(
-            pieces, layout, digest, of_tables, earlier, training=True, given=given
-        )
+        with within(budget):
+            manifest = write_features(
+                pieces, layout, digest, of_tables, earlier, training=True, given=given
+            )
     return with_encoded(fitted, read), manifest

@@ -169,7 +169,9 @@ def _measured(work: Path, how: str, rows: Path, memory: str, limit: MemoryLimit)
     command = [sys.executable, "-m", "fastfeat.demo.large_work", *arguments]
     # beside the rows, where there is room; the sockets of an engine need a short path
     parent = None if how in ENGINES else work
-    with TemporaryDirectory(dir=parent, ignore_cleanup_errors=True) as temporary:
+    with TemporaryDirectory(
+        prefix="fastfeat-demo-", dir=parent, ignore_cleanup_errors=True
+    ) as temporary:
         environment = {"TMPDIR": str(Path(temporary).resolve())}
         process = started(limit.command(command), log, environment, is_tied=True)
         try:

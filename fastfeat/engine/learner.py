@@ -89,6 +89,9 @@ class Learner(Generic[Spec, State]):
         of_sample: gives, of the state of a sample of the rows and the number of all of them, what
             the first round begins with where it may do more than to sample; None where it may not.
             None of kinds that have no use for a sample.
+        takes: the bytes of a state, in words: in memory, and on disk where it has no room there.
+        row_bytes: how many bytes a state may grow by a row, from what the task is told; None of
+            kinds that do not grow with rows, or by no more than the columns of these.
     """
 
     kind: str
@@ -102,6 +105,8 @@ class Learner(Generic[Spec, State]):
     bound: Callable[[Spec, int], int]
     spill: Callable[[State, Path], None] | None = None
     of_sample: Callable[[State, int], Any] | None = None
+    takes: str = ""
+    row_bytes: Callable[[Spec], int] | None = None
 
 
 class TaskLearner(NamedTuple):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from fastfeat.errors import OutOfMemory
 from fastfeat.io.arrow import pa
-from fastfeat.io.host_memory import as_bytes, bytes_of, resident_memory
+from fastfeat.io.host_memory import as_bytes, bytes_of, release_unused, resident_memory
 from fastfeat.io.unnamed import drop_pages
 
 LEAST_TABLE, MOST_TABLE = 1 << 20, 1 << 26
@@ -39,11 +39,14 @@ class Budget:
         Args:
             n_growing: bytes of tables of keys, which are there twice and once more as they grow.
         """
-        room = self.room()
-        if room < self.n_bytes >> 3:
+        room = self.spare() - 2 * n_growing
+        return min(MOST_TABLE, max(LEAST_TABLE, room // _SHARE))
+
+    def spare(self) -> int:
+        """Return the bytes that are left to plan with: some are of what nobody foresees."""
+        if self.room() < self.n_bytes >> 2:
             _give_back()
-            room = self.room()
-        return min(MOST_TABLE, max(LEAST_TABLE, (room - 2 * n_growing) // _SHARE))
+        return max(self.room() - (self.n_bytes >> _UNFORESEEN_BITS), 0)
 
     def is_exceeded(self) -> bool:
         """Whether more is taken, also when all that can be given back to the system is."""
@@ -56,6 +59,7 @@ class Budget:
 def _give_back() -> None:
     """Give memory that nobody uses, and pages of files, back to the system."""
     pa.default_memory_pool().release_unused()
+    release_unused()
     drop_pages()
 
 
@@ -70,6 +74,8 @@ def budget_of(memory: str | int) -> Budget:
         OutOfMemory: this process has more already, or as good as all of it.
     """
     budget = Budget(bytes_of(memory))
+    if budget.room() < _LEAST_ROOM:
+        _give_back()
     if budget.room() < _LEAST_ROOM:
         least = budget.n_bytes - budget.room() + _LEAST_ROOM
         raise OutOfMemory(
@@ -103,9 +109,32 @@ def within(budget: Budget) -> Generator[None]:
         _current.reset(token)
 
 
+@contextmanager
+def bounded(memory: str | int | None) -> Generator[None]:
+    """Let work of this thread ask the budget that a user gives for room, if any.
+
+    Args:
+        memory: as of `budget_of`; None where there is no bound.
+
+    Raises:
+        FastfeatError: as `budget_of`.
+    """
+    if memory is None:
+        yield
+        return
+    with within(budget_of(memory)):
+        yield
+
+
 def is_bounded() -> bool:
     """Whether a budget bounds the work of this thread."""
     return _current.get() is not None
+
+
+def free_unused() -> None:
+    """Give memory that nobody uses back to the system, where a budget bounds the work."""
+    if is_bounded():
+        _give_back()
 
 
 def has_room(n_bytes: int) -> bool:
@@ -114,11 +143,12 @@ def has_room(n_bytes: int) -> bool:
     What would take more goes to disk, or takes longer.
     """
     budget = _current.get()
-    return budget is None or n_bytes * _LARGE_SHARE <= max(budget.room(), 0)
+    return budget is None or n_bytes * _LARGE_SHARE <= budget.spare()
 
 
 _current: ContextVar[Budget | None] = ContextVar("budget", default=None)
 _LARGE_SHARE = 4
+_UNFORESEEN_BITS = 5
+_LEAST_ROOM = 64 << 20
 _SHARE = 16
 _UNKNOWN_FREE = 4 << 30
-_LEAST_ROOM = 64 << 20

@@ -76,7 +76,7 @@ def unnamed_file(folder: Path) -> UnnamedFile:
 
 
 def mapped(file: UnnamedFile, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return what a file has as an array in memory that the system can take back: see `drop_pages`.
+    """Return the content of a file as an array, whose memory the system can take: see `drop_pages`.
 
     Args:
         file: it may be forgotten.

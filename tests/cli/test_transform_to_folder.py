@@ -92,3 +92,16 @@ def test_windows_see_the_history(run: Run, many: Path) -> None:
     result = run("transform", "f", "days", "-o", "of.parquet", *options, "--memory", "64GiB")
     assert result.exit_code == 0, result.stderr
     assert pq.read_table(many / "of.parquet").equals(expected)
+    for place in ("days/of.parquet", "earlier.parquet"):
+        result = run("transform", "f", "days", "-o", place, *options)
+        assert result.exit_code == 2
+        assert result.stderr.startswith(f"error: {place} is ")
+
+
+@pytest.mark.parametrize("out", ["s3://bucket/out", "s3://bucket/out.parquet"])
+def test_an_address_is_no_place(run: Run, many: Path, out: str) -> None:
+    there = set(many.iterdir())
+    result = run("transform", "plan.fastfeat", "days", "-o", out)
+    assert result.exit_code == 2
+    assert "features are written to files of this machine" in result.stderr
+    assert set(many.iterdir()) == there

@@ -382,5 +382,7 @@ LEARNER = Learner(
     _bound,
     _spill,
     of_sample=_of_sample,
+    takes="of each quantile 1 MiB at most, and 8 bytes of each row near it, which are on disk "
+    "where they have no room; of sums, least and greatest values 3 KiB at most",
 )
 OF_TASKS = TaskLearner(LEARNER, told, _failed)

@@ -35,7 +35,7 @@ from fastfeat.engine.cpu.part import Asked, Found, Part
 from fastfeat.engine.learner import Again, Packed, Rows
 from fastfeat.io.arrow import ChunkedArray, pa
 from fastfeat.io.columns.column import physical_chunks
-from fastfeat.io.sinks.atomic import new_file
+from fastfeat.io.unnamed import mapped, unnamed_file
 
 N_SAMPLE = 1 << 15  # keys at most, and at least half as many where there are so many rows
 N_PER_KEY = 2  # buckets: counts of 8 bytes take at most 1 MiB
@@ -115,7 +115,7 @@ class Extracted:
         n_others: of each bucket, how many keys are not the pivot.
         n_less: of each bucket, how many are below it.
         pieces: those keys, in any order.
-        runs: files of such keys, each in order.
+        runs: such keys in files without a name, each in order.
     """
 
     asked: Asked
@@ -123,7 +123,7 @@ class Extracted:
     n_others: Indices
     n_less: Indices
     pieces: list[Keys] = field(default_factory=list[Keys])
-    runs: list[Path] = field(default_factory=list[Path])
+    runs: list[Keys] = field(default_factory=list[Keys])
 
 
 State = Sampled | Counted | Extracted
@@ -294,8 +294,7 @@ def _keys_at(state: Extracted) -> Keys:
 def _runs(state: Extracted) -> list[Keys]:
     """Return the keys in runs that are each in order; those in files are read as they are asked."""
     pieces = [np.empty(0, np.int64), *state.pieces]
-    mapped = [np.load(path, mmap_mode="r", allow_pickle=False) for path in state.runs]
-    return [np.sort(np.concatenate(pieces)), *mapped]
+    return [np.sort(np.concatenate(pieces)), *state.runs]
 
 
 def _at_places(runs: Sequence[Keys], places: Indices) -> Keys:
@@ -321,9 +320,9 @@ def _at_place(runs: Sequence[Keys], place: int) -> int:
 def _spill(state: State, folder: Path) -> None:
     if isinstance(state, Extracted) and state.pieces:
         keys = np.sort(np.concatenate(state.pieces))
-        with new_file(folder, ".npy") as (file, path):
-            np.save(file, keys, allow_pickle=False)
-        state.runs.append(path)
+        file = unnamed_file(folder)
+        file.append(keys)
+        state.runs.append(mapped(file, keys.dtype))
         state.pieces.clear()
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import gettempdir
+from typing import NamedTuple
 
+from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.engine.float_environment import in_ieee
-from fastfeat.errors import InvalidData, OutOfMemory, counted
+from fastfeat.errors import InvalidData, OutOfMemory, StatesOnDisk, counted, warn
 from fastfeat.io.arrow import Table
 from fastfeat.io.budget import Budget, within
 from fastfeat.io.host_memory import as_bytes
@@ -19,6 +22,7 @@ from fastfeat.io.sources.scratch import scratch_file
 from fastfeat.ir.show import show
 from fastfeat.plan.fit.learning import next_round
 from fastfeat.plan.fit.part_state import PartState, learner_of
+from fastfeat.plan.fit.room import check_room
 from fastfeat.plan.fit.round import Learning, name_of, readings_to_come
 from fastfeat.plan.fit.row_sample import RowSample, begun_by_sample, sample_for
 from fastfeat.plan.fit.rows_in_passes import RowsInPasses
@@ -53,23 +57,54 @@ def learned_within(
         InvalidData: rows are read more often than they can be.
         OutOfMemory: states take more than the budget.
         FastfeatError: as `Plan.fit`.
+
+    Warns:
+        StatesOnDisk: some had no room, and went to disk.
     """
-    dataset = rows.dataset
-    dataset.check_passes(learning.most_rounds + learning.n_function_passes)
-    with (
-        within(budget),
-        TemporaryDirectory(prefix="fastfeat-", ignore_cleanup_errors=True) as folder,
-    ):
+    dataset, on_disk = rows.dataset, Counter[str]()
+    dataset.check_passes(learning.n_passes + learning.n_function_passes)
+    folder = Path(gettempdir())
+    with within(budget):
         sample = sample_for(learning)
         while learning.round is not None:
             if learning.doubts and dataset.is_once:
                 raise infinite_value(learning.doubts[0], None, None)
             own = sample if learning.n_rows is None else None
-            with told_full(Path(gettempdir()), "states of the rows"):
-                state = _pass(learning, rows, budget, Path(folder), then, own)
+            with told_full(folder, "states of the rows"):
+                state = _pass(learning, rows, Room(budget, folder, on_disk), then, own)
                 _check_rows(learning, rows.dataset, state)
+                _drop_indices(learning)
                 learning = begun_by_sample(next_round(learning, state), sample)
+    if on_disk:
+        names = " and ".join(on_disk) if len(on_disk) < 3 else f"{len(on_disk)} learnt values"
+        warn(
+            f"memory={as_bytes(budget.n_bytes)} had no room for {names}: "
+            f"{as_bytes(on_disk.total())} went to temporary files in {folder}, which are "
+            "gone. What is learnt is the same; with more memory it takes less time",
+            StatesOnDisk,
+        )
     return learning
+
+
+class Room(NamedTuple):
+    """The room of states.
+
+    Args:
+        budget: of memory.
+        folder: where files without a name are of states that have no room in it.
+        on_disk: takes how many bytes of states went there, by what they learn.
+    """
+
+    budget: Budget
+    folder: Path
+    on_disk: Counter[str]
+
+
+def _drop_indices(learning: Learning) -> None:
+    """Free the memory in which rows of the pass have found their keys."""
+    for value in learning.learnt.values():
+        if isinstance(value, Vocabulary):
+            value.cache.clear()
 
 
 def _check_rows(learning: Learning, dataset: Dataset, state: PartState) -> None:
@@ -89,18 +124,19 @@ def _check_rows(learning: Learning, dataset: Dataset, state: PartState) -> None:
 def _pass(
     learning: Learning,
     rows: RowsInPasses,
-    budget: Budget,
-    folder: Path,
+    room: Room,
     then: Sequence[str],
     sample: RowSample | None,
 ) -> PartState:
     """Return the state of all rows in one round, of which a sample takes some."""
-    state = rows.begin(learning)
-    n_rows = learning.n_rows or rows.dataset.n_rows or 0
-    told = f"fitting, pass {learning.round} of at most {learning.most_rounds}"
+    budget, state = room.budget, rows.begin(learning)
+    n_rows = learning.n_rows or rows.dataset.n_rows
+    check_room(learning, state, budget, n_rows)
+    most = max(learning.n_passes, learning.round or 0)
+    told = f"fitting, pass {learning.round} of at most {most}"
     keep = _read_again(learning, rows.dataset, then)
     tables = scan(rows.dataset, learning.columns, budget.table_bytes, keep=keep)
-    with doing(told, n_rows) as step, closing(tables):
+    with doing(told, n_rows or 0) as step, closing(tables):
         for scanned in tables:
             if sample is not None:
                 sample.add(scanned.table, scanned.first_row)
@@ -115,7 +151,7 @@ def _pass(
                 with telling_place(scanned):
                     state = rows.add(learning, some, state)
                 step(state.n_rows)
-                _spill(state, budget, folder)
+                _spill(learning, state, room)
                 if budget.is_exceeded():
                     raise _exceeded(learning, state, budget)
                 first += n
@@ -124,8 +160,13 @@ def _pass(
 
 def _rows_at_once(table: Table, state: PartState, budget: Budget) -> int:
     """Return how many rows of a table are worked on at a time, for states grow after it is read."""
-    most = budget.table_bytes(sum(_sizes(state).values()))
-    return max(_FEWEST_ROWS, table.num_rows * most // max(table.nbytes, 1))
+    n_growing = sum(_sizes(state).values())
+    most = budget.table_bytes(n_growing) * table.num_rows // max(table.nbytes, 1)
+    learners = [(learner_of(name).row_bytes, own.spec) for name, own in (state.told or {}).items()]
+    row_bytes = sum(of_spec(spec) for of_spec, spec in learners if of_spec is not None)
+    if row_bytes:
+        most = min(most, (budget.spare() - 2 * n_growing) // (2 * row_bytes))
+    return max(_FEWEST_ROWS, most)
 
 
 def _read_again(learning: Learning, dataset: Dataset, then: Sequence[str]) -> list[str]:
@@ -137,13 +178,22 @@ def _read_again(learning: Learning, dataset: Dataset, then: Sequence[str]) -> li
     return [name for name in learning.columns if to_come[name] >= dataset.readings_that_pay]
 
 
-def _spill(state: PartState, budget: Budget, folder: Path) -> None:
+def _spill(learning: Learning, state: PartState, room: Room) -> None:
     """Write states to disk that would not have room to grow to four times their size."""
     for name, n_bytes in _sizes(state).items():
         learner = learner_of(name)
-        if learner.spill is not None and n_bytes > max(_WORTH_WRITING, budget.room() // 4):
+        most = max(_WORTH_WRITING, room.budget.spare() // 4)
+        if learner.spill is not None and n_bytes > most:
             tell(f"writing {as_bytes(n_bytes)} of a state to disk")
-            learner.spill(state.states[name], folder)
+            learner.spill(state.states[name], room.folder)
+            room.on_disk[_learnt_by(learning, name)] += n_bytes
+
+
+def _learnt_by(learning: Learning, name: str) -> str:
+    """Return the first value that a task learns, as text, by the name of the task."""
+    tasks = (task for task in learning.schedule.tasks if task.learns)
+    task = next((task for task in tasks if name_of(task) == name), None)
+    return name if task is None else show(learning.schedule.values[task.learns[0]].origin)
 
 
 def _sizes(state: PartState) -> dict[str, int]:
@@ -154,12 +204,10 @@ def _sizes(state: PartState) -> dict[str, int]:
 def _exceeded(learning: Learning, state: PartState, budget: Budget) -> OutOfMemory:
     """Return the error of more memory than the budget, which names the largest state."""
     sizes = _sizes(state)
-    tasks = [task for task in learning.schedule.tasks if task.learns and name_of(task) in sizes]
-    largest = max(tasks, key=lambda task: sizes[name_of(task)], default=None)
+    largest = max(sizes, key=sizes.__getitem__, default=None)
     most = ""
     if largest is not None:
-        what = show(learning.schedule.values[largest.learns[0]].origin)
-        most = f", of which {what} takes {as_bytes(sizes[name_of(largest)])}"
+        most = f", of which {_learnt_by(learning, largest)} takes {as_bytes(sizes[largest])}"
     return OutOfMemory(
         f"memory={as_bytes(budget.n_bytes)} is exceeded after {counted(state.n_rows, 'row')} of "
         f"pass {learning.round}: the process has {as_bytes(budget.n_bytes - budget.room())} in "

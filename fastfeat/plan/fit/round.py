@@ -134,9 +134,18 @@ class Learning:
         return sum(len(stages_of(functions)) for functions in by_learnt.values())
 
     @property
-    def most_rounds(self) -> int:
-        """The number of rounds from the first on, at most: what is learnt may make it less."""
+    def n_passes(self) -> int:
+        """The number of rounds that learn, at most: what is learnt may make it less."""
         return max(self.prepared.typed.schedule(PURPOSE).n_rounds, 1)
+
+    @property
+    def most_rounds(self) -> int:
+        """The number of rounds from the first on, at most.
+
+        What is learnt may make it less. A round more looks for the first infinite value, wherever
+        what was learnt is not finite.
+        """
+        return self.n_passes + n_looks(self.prepared.typed.schedule(PURPOSE))
 
     @property
     def digest(self) -> str:
@@ -224,11 +233,7 @@ def _ready(schedule: Schedule, known: set[int]) -> set[int]:
         schedule: of fit.
         known: the places of the values that are learnt.
     """
-    giving = {place: k for k, task in enumerate(schedule.tasks) for place in task.gives}
-    lacking: list[set[int]] = []
-    for task in schedule.tasks:
-        before = (lacking[giving[place]] for place in task.reads if place in giving)
-        lacking.append(set(task.uses).union(*before) - known)
+    lacking = _lacking(schedule, known)
     return {
         k
         for k, task in enumerate(schedule.tasks)
@@ -254,6 +259,32 @@ def readings_to_come(learning: Learning) -> Counter[str]:
         own = needed(whole, active)
         found.update(columns_read(without_functions(own) if learning.has_functions else own))
     return found
+
+
+def _lacking(schedule: Schedule, known: set[int]) -> list[set[int]]:
+    """Return for each task the places of the values that it waits for."""
+    giving = {place: k for k, task in enumerate(schedule.tasks) for place in task.gives}
+    lacking: list[set[int]] = []
+    for task in schedule.tasks:
+        before = (lacking[giving[place]] for place in task.reads if place in giving)
+        lacking.append(set(task.uses).union(*before) - known)
+    return lacking
+
+
+def n_looks(schedule: Schedule) -> int:
+    """Return how many rounds may look for an infinite value, at most.
+
+    One of a statistic always finds it, and is the last. Targets may be without values instead:
+    those that can be learnt at the same time are looked at in one round.
+
+    Args:
+        schedule: of fit.
+    """
+    lacking = _lacking(schedule, set())
+    of_targets = {
+        frozenset(lacking[k]) for k, task in enumerate(schedule.tasks) if task.kind == "target"
+    }
+    return len(of_targets) + any(task.kind == "statistics" for task in schedule.tasks)
 
 
 def _in_doubt(schedule: Schedule, values: set[int]) -> set[int]:

@@ -6,6 +6,7 @@ It is checked before any row is read.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,12 +101,16 @@ def _path_of(out: Any) -> Path:
         )
     if not given:
         raise InvalidPlan("out='': names no place. Name a file, such as 'features.parquet'")
-    if "://" in given:
+    if _ADDRESS.match(given):
         raise InvalidPlan(
             f"out={without_secrets(given)!r}: features are written to files of this machine, and "
             "this is an address. Write them to a folder, and copy that"
         )
     return Path(given)
+
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+"""Of a `Path` of an address, which has one slash, too."""
 
 
 def _names_of(partition_by: Any) -> tuple[str, ...]:

@@ -134,6 +134,29 @@ def put_away(table: Table, folder: Path | None) -> Iterator[Table]:
     return tables
 
 
+def put_away_in_turn(tables: Iterator[Table], folder: Path | None) -> Iterator[Table]:
+    """Return the batches of tables, which are all taken first, from a file that is gone then."""
+
+    def read() -> Iterator[Table]:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            first = next(tables, None)
+            if first is None:
+                yield pa.table({})
+                return
+            with pa.ipc.new_stream(pa.PythonFile(file, "w"), first.schema) as writer:
+                writer.write_table(first, _BATCH_ROWS)
+                for table in tables:
+                    writer.write_table(table, _BATCH_ROWS)
+            yield pa.Table.from_batches([], first.schema)
+            file.seek(0)
+            for batch in pa.ipc.open_stream(pa.PythonFile(file, "r")):
+                yield pa.Table.from_batches([batch])
+
+    found = read()
+    next(found)  # it is written, and begun
+    return found
+
+
 def numbered(table: Table, numbers: Any) -> Table:
     """Return rows with their numbers in the last column, of a name that no other has."""
     name = "row"

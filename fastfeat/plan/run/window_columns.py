@@ -31,6 +31,7 @@ from fastfeat.plan.run.history import (
     naming_history,
 )
 from fastfeat.plan.run.in_time import is_bounded, made_in_time
+from fastfeat.plan.run.large_shares import of_large_share
 from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.plan.run.shares import RowsOnDisk, groups_of, in_order, on_disk, told_full
 from fastfeat.plan.run.stage_work import (
@@ -179,7 +180,8 @@ class WindowColumns:
             none = functions_of(work, no_rows(work, given), None, given)
             with telling_place(Scanned(rows_only(rows.n_rows), 0, origins)):
                 shares = [
-                    of_share(work, file, of_past, given, n_earlier)
+                    of_large_share(work, file, of_past, given, n_earlier)
+                    or of_share(work, file, of_past, given, n_earlier)
                     for file, of_past in zip(rows.ended(), past, strict=True)
                 ]
             n_rows = rows.n_rows + (n_earlier if stage.of_seen else 0)

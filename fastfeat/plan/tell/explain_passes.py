@@ -8,6 +8,7 @@ from fastfeat.errors import counted
 from fastfeat.io.host_memory import as_bytes
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.file_parts import FilePart
+from fastfeat.plan.fit.part_state import task_learner
 from fastfeat.plan.fit.round import PURPOSE, Learning, columns_read, needed
 from fastfeat.plan.lower.schedule import Schedule
 
@@ -24,9 +25,11 @@ def describe_passes(learning: Learning, dataset: Dataset) -> str:
         dataset: the data.
     """
     schedule = learning.prepared.typed.schedule(PURPOSE)
-    n_passes = learning.most_rounds
+    n_passes, n_looks = learning.n_passes, learning.most_rounds - learning.n_passes
     passes = "1 pass" if n_passes == 1 else f"at most {n_passes} passes"
     lines = [_data(dataset, learning), "", f"fit, where rows come in parts: {passes}"]
+    if n_looks:
+        lines[-1] += f"; where what is learnt is not finite, {_more(n_looks)} to tell a row"
     for number in range(1, n_passes + 1):
         active = {
             k
@@ -40,6 +43,10 @@ def describe_passes(learning: Learning, dataset: Dataset) -> str:
         lines.append(f"  {_more(n_before)} over rows that windows, or labels ahead, bring together")
     columns = learning.columns_of_features
     read = f"  one pass more reads {_read(dataset, columns)}"
+    kinds = dict.fromkeys(task.kind for task in schedule.tasks if task.learns)
+    states = [f"  {kind}: {task_learner(kind).learner.takes}" for kind in kinds]
+    if states:
+        lines += ["", "bytes of what is kept of the rows on the way", *states]
     return "\n".join([*lines, "", "features of the training rows, where they are asked for", read])
 
 

@@ -118,7 +118,7 @@ def _places(index: CompactIndex, parts: Sequence[Array]) -> NDArray[np.int32]:
 def _are_equal(
     index: CompactIndex, parts: Sequence[Array], rows: NDArray[np.int64], places: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Return which rows have the keys at some places."""
+    """Return flags of the rows that have the keys at some places."""
     equal = np.ones(len(rows), np.bool_)
     at, of = pa.array(places), pa.array(rows)
     for key, part, dtype in zip(index.parts, parts, index.dtypes, strict=True):

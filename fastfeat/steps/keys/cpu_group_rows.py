@@ -1,7 +1,7 @@
-"""Rows kept by ranges of neighbouring groups: where the moments of all groups would have no room.
+"""Rows kept by ranges of neighbouring groups: where what is kept of all groups would have no room.
 
 What leaves memory goes to files without a name, which the system removes whatever ends the process.
-In the end one range after the other is read, and only its groups have moments.
+In the end one range after the other is read, and only its groups have moments, or an order.
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ import numpy as np
 from fastfeat_kernels.column import Chunk, split_rows
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.growing import Table, new_table
-from fastfeat_kernels.grouped.order import MAX_PARTITION_BITS
+from fastfeat_kernels.grouped.order import (
+    MAX_PARTITION_BITS,
+    Ordered,
+    keys_in,
+    order_partitions,
+)
 from fastfeat_kernels.grouped.summarize import add_partitions, new_task
 from fastfeat_kernels.grouped.tables import Partitions, split_groups
 from fastfeat_kernels.moments.state import Level
@@ -29,6 +34,13 @@ from fastfeat.io.unnamed import UnnamedFile, unnamed_file
 
 MIN_RANGE_BITS = 16
 """Groups of a range, as bits: their moments take 4 MiB or so."""
+ORDER_BYTES = 16
+"""Of each group, where its values are in order."""
+TAKES = (  # of states that keep rows where they have no room for all groups
+    f"of each {{of}} {8 * layout.LINE_WORDS[1]} bytes for sums, {8 * layout.LINE_WORDS[2]} with "
+    f"squares{{more}}; {ORDER_BYTES} for an order, and 12 of each row. Where these have no room, "
+    "12 bytes of each row are on disk, and of each {stays} 9 stay in memory"
+)
 _RUN = "grouped"
 
 
@@ -132,7 +144,8 @@ def spill(rows: GroupRows, folder: Path) -> None:
     n_rows = np.sum([np.diff(piece.starts) for piece in rows.pieces], axis=0)
     begins = np.zeros(len(n_rows) + 1, np.int64)
     np.cumsum(n_rows * _ROW_BYTES, out=begins[1:])
-    file = unnamed_file(folder)
+    file = rows.files[0].file if rows.files else unnamed_file(folder)
+    begins += file.n_bytes
     for k in range(len(n_rows)):
         of_pieces = [slice(*piece.starts[k : k + 2].tolist()) for piece in rows.pieces]
         for piece, some in zip(rows.pieces, of_pieces, strict=True):
@@ -185,11 +198,29 @@ def add_range(table: Table, rows: GroupRows, some: Range, first: int = 0) -> Non
     chunks: list[Chunk] = list(physical_chunks(pa.chunked_array([array])))
     parts = split_rows(chunks, 1)
     task = new_task(stored, parts, moments.n_groups, moments.level, run, table.has_extremes)
+    partitions = _partitions(rows, moments.n_groups, some.values, groups)
+    add_partitions(table, task._replace(element=partitions.element), partitions, run)
+
+
+def _partitions(
+    rows: GroupRows, n_groups: int, values: NDArray[np.int64], groups: NDArray[np.int32]
+) -> Partitions:
+    """Return some rows as one partition."""
+    stored = "float64" if rows.element.startswith("float") else "int64"
     element = "uint64" if rows.element == "uint64" else stored
-    bits = max(moments.n_groups.bit_length(), 1)
     starts = np.array([0, len(groups)], np.int64)
-    partitions = Partitions(element, bits, some.values, groups, starts)
-    add_partitions(table, task._replace(element=element), partitions, run)
+    return Partitions(element, max(n_groups.bit_length(), 1), values, groups, starts)
+
+
+def in_order(rows: GroupRows, some: Range) -> Ordered:
+    """Return the values of a range by group and value."""
+    partitions = _partitions(rows, some.n_groups, some.values, some.groups)
+    return order_partitions(rows.element, partitions, some.n_groups, runner(_RUN))
+
+
+def keys_of(rows: GroupRows, some: Range) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return `column.key_of` each value of a range that is there, and its group."""
+    return keys_in(_partitions(rows, some.n_groups, some.values, some.groups))
 
 
 def bytes_of_moments(n_groups: int, level: Level, extremes: bool) -> int:

@@ -36,7 +36,7 @@ from fastfeat.io.budget import has_room
 from fastfeat.ir.node import Params
 from fastfeat.steps.keys import cpu_group_rows as keeping
 from fastfeat.steps.keys import cpu_ordered as ordering
-from fastfeat.steps.keys.cpu_group_rows import GroupRows, bytes_of_moments
+from fastfeat.steps.keys.cpu_group_rows import ORDER_BYTES, GroupRows, bytes_of_moments
 from fastfeat.steps.keys.cpu_groups import (
     Rows as RowsOfGroups,
 )
@@ -109,7 +109,7 @@ class GroupsState:
             come: statistics of many groups are found one partition after the other, and rows that
             take less memory than sums of all groups are added to those of another state.
         table: moments of the rows, but the first.
-        kept: the rows, where moments of all groups would take too much of a budget.
+        kept: all rows, where what is kept of all groups would take too much of a budget.
         rows: the rows by group and value, where their order is needed.
     """
 
@@ -149,16 +149,18 @@ def _needs(spec: Spec) -> Needs:
 
 def _start(spec: Spec, hint: None) -> GroupsState:
     needs, element = _needs(spec), storage(spec.dtype)
-    table = kept = rows = None
+    n_bytes = ORDER_BYTES * spec.n_groups if needs.order else 0
     if needs.level is not None:
-        n_bytes = bytes_of_moments(spec.n_groups, needs.level, needs.extremes)
-        if has_room(n_bytes):
-            table = new_table(element, spec.n_groups, needs.level, needs.extremes)
-        else:
-            kept = keeping.no_rows(element, spec.n_groups)
+        n_bytes += bytes_of_moments(spec.n_groups, needs.level, needs.extremes)
+    if not has_room(n_bytes):
+        kept = keeping.no_rows(element, spec.n_groups)
+        return GroupsState(spec, needs, 0, None, None, kept, None)
+    table = rows = None
+    if needs.level is not None:
+        table = new_table(element, spec.n_groups, needs.level, needs.extremes)
     if needs.order:
         rows = OrderedRows(element, spec.n_groups)
-    return GroupsState(spec, needs, 0, None, table, kept, rows)
+    return GroupsState(spec, needs, 0, None, table, None, rows)
 
 
 def _add(state: GroupsState, columns: Mapping[Any, Any], rows: Rows) -> None:
@@ -196,11 +198,7 @@ def _is_large(state: GroupsState) -> bool:
 
 
 def _summed(state: GroupsState) -> Table:
-    """Return the table, with all rows added that were kept."""
-    if state.kept is not None:
-        assert state.needs.level is not None
-        state.table = keeping.table_of(state.kept, state.needs.level, state.needs.extremes)
-        state.kept = None
+    """Return the table, with the rows of the first batch added."""
     assert state.table is not None
     if state.first is not None:
         _, partitions = state.first
@@ -212,12 +210,30 @@ def _summed(state: GroupsState) -> Table:
 def _merge(a: GroupsState, b: GroupsState) -> GroupsState:
     if a.kept is not None and b.kept is not None and a.spec.n_groups == b.spec.n_groups:
         a.kept = keeping.join(a.kept, b.kept)
-    elif a.needs.level is not None:
+    else:
+        _unkept(a)
+        _unkept(b)
+    if a.table is not None:
         a.table = _joined_tables(a, b)
     if a.rows is not None and b.rows is not None:
         a.rows = ordering.join(a.rows, b.rows)
     a.n_rows += b.n_rows
     return a
+
+
+def _unkept(state: GroupsState) -> None:
+    """Let the state have what is kept of all groups, with all rows added that were kept."""
+    kept, needs = state.kept, state.needs
+    if kept is None:
+        return
+    if needs.level is not None:
+        state.table = keeping.table_of(kept, needs.level, needs.extremes)
+    if needs.order:
+        state.rows = OrderedRows(kept.element, kept.n_groups)
+        for some in keeping.ranges(kept):
+            keys, groups = keeping.keys_of(kept, some)
+            ordering.append(state.rows, ordering.Piece(keys, groups + np.int32(some.first)))
+    state.kept = None
 
 
 def _joined_tables(a: GroupsState, b: GroupsState) -> Table:
@@ -239,8 +255,7 @@ def _next(state: GroupsState) -> Learnt:
         read = statistics_in(*state.first, statistics, runner(_RUN), parts)
         return Learnt(tuple(Groups(one, one == one) for one in read))
     found: dict[int, Groups] = {}
-    for of_order, ranges in ((False, _moments_of(state)), (True, _order_of(state))):
-        places = [k for k, (name, _) in enumerate(spec.wanted) if reads_order(name) == of_order]
+    for places, ranges in _ranges(state):
         for first, rows in ranges:
             for k in places:
                 name, params = spec.wanted[k]
@@ -248,26 +263,40 @@ def _next(state: GroupsState) -> Learnt:
     return Learnt(tuple(found[k] for k in range(len(spec.wanted))))
 
 
-def _moments_of(state: GroupsState) -> Iterator[tuple[int, RowsOfGroups]]:
-    """Yield neighbouring groups with their moments, and the number of the first of them."""
-    needs, n_groups = state.needs, state.spec.n_groups
-    if needs.level is None:
-        return
-    if state.kept is None:
-        yield 0, _rows_of(state, 0, n_groups, moments_in(_summed(state), runner(_RUN)))
-        return
-    for some in keeping.ranges(state.kept):
-        table = new_table(state.kept.element, some.n_groups, needs.level, needs.extremes)
-        keeping.add_range(table, state.kept, some)
-        moments = moments_in(table, runner(_RUN))
-        yield some.first, _rows_of(state, some.first, some.n_groups, moments)
+_Ranges = Iterator[tuple[int, RowsOfGroups]]
+"""Neighbouring groups, each with the number of the first of them."""
 
 
-def _order_of(state: GroupsState) -> Iterator[tuple[int, RowsOfGroups]]:
-    """Yield neighbouring groups with their values in order, and the number of the first of them."""
+def _ranges(state: GroupsState) -> Iterator[tuple[list[int], _Ranges]]:
+    """Yield the places of aggregates with the groups that they are read out of."""
+    names = [name for name, _ in state.spec.wanted]
+    if state.kept is not None:
+        yield list(range(len(names))), _ranges_kept(state, state.kept)
+        return
+    if state.table is not None:
+        moments = moments_in(_summed(state), runner(_RUN))
+        rows = _rows_of(state, 0, state.spec.n_groups, moments)
+        yield [k for k, name in enumerate(names) if not reads_order(name)], iter([(0, rows)])
     if state.rows is not None:
-        for first, ordered in ordering.ranges_in_order(state.rows):
-            yield first, _rows_of(state, first, len(ordered.counts), None, ordered)
+        ranges = (
+            (first, _rows_of(state, first, len(ordered.counts), None, ordered))
+            for first, ordered in ordering.ranges_in_order(state.rows)
+        )
+        yield [k for k, name in enumerate(names) if reads_order(name)], ranges
+
+
+def _ranges_kept(state: GroupsState, kept: GroupRows) -> _Ranges:
+    """Yield neighbouring groups whose rows were kept."""
+    needs = state.needs
+    for some in keeping.ranges(kept):
+        moments = ordered = None
+        if needs.level is not None:
+            table = new_table(kept.element, some.n_groups, needs.level, needs.extremes)
+            keeping.add_range(table, kept, some)
+            moments = moments_in(table, runner(_RUN))
+        if needs.order:
+            ordered = keeping.in_order(kept, some)
+        yield some.first, _rows_of(state, some.first, some.n_groups, moments, ordered)
 
 
 def _put(found: dict[int, Groups], k: int, of: Groups, first: int, n_groups: int) -> None:
@@ -310,9 +339,10 @@ def _there(kept: _Kept | None) -> _Kept:
 
 
 def _pack(state: GroupsState) -> Packed:
+    _unkept(state)
     numbers: dict[str, Any] = {"n_rows": state.n_rows}
     tables: dict[str, Any] = {}
-    if state.needs.level is not None:
+    if state.table is not None:
         packed = packed_table(_summed(state))
         numbers |= packed.numbers
         tables |= packed.tables
@@ -323,9 +353,10 @@ def _pack(state: GroupsState) -> Packed:
 
 def _unpack(spec: Spec, hint: None, packed: Packed) -> GroupsState:
     state = _start(spec, hint)
+    _unkept(state)
     state.n_rows = packed.numbers["n_rows"]
-    if state.needs.level is not None:
-        state.table, state.kept = unpacked_table(packed), None
+    if state.table is not None:
+        state.table = unpacked_table(packed)
     if state.rows is not None:
         ordering.keep_table(state.rows, packed.tables[_ROWS])
     return state
@@ -355,5 +386,17 @@ def _spill(state: GroupsState, folder: Path) -> None:
         ordering.spill(state.rows, folder)
 
 
-LEARNER = Learner("groups", _start, _add, _merge, _next, _pack, _unpack, _size, _bound, _spill)
+LEARNER = Learner(
+    "groups",
+    _start,
+    _add,
+    _merge,
+    _next,
+    _pack,
+    _unpack,
+    _size,
+    _bound,
+    _spill,
+    takes=keeping.TAKES.format(of="group", more=", 16 for extremes", stays="group"),
+)
 OF_TASKS = TaskLearner(LEARNER, told)

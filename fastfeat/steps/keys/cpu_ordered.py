@@ -29,7 +29,7 @@ from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.column import physical_chunks
-from fastfeat.io.sinks.atomic import new_file
+from fastfeat.io.unnamed import UnnamedFile, unnamed_file
 
 ROW_BYTES = 12
 _SCHEMA = pa.schema([("key", pa.int64()), ("group", pa.int32())])
@@ -55,6 +55,18 @@ class Piece(NamedTuple):
     groups: NDArray[np.int32]
 
 
+class Run(NamedTuple):
+    """Rows in order in a file without a name.
+
+    Args:
+        file: it has them.
+        blocks: first byte and number of rows of each block: their keys, and then their groups.
+    """
+
+    file: UnnamedFile
+    blocks: list[tuple[int, int]]
+
+
 @dataclass(slots=True)
 class OrderedRows:
     """The values of some rows by group.
@@ -73,7 +85,7 @@ class OrderedRows:
     first: Partitions | None = None
     pieces: list[Piece] = field(default_factory=list[Piece])
     ordered: Ordered | None = None
-    runs: list[Path] = field(default_factory=list[Path])
+    runs: list[Run] = field(default_factory=list["Run"])
 
 
 def keep(rows: OrderedRows, chunks: Sequence[Chunk], groups: NDArray[np.int32]) -> None:
@@ -86,7 +98,7 @@ def keep(rows: OrderedRows, chunks: Sequence[Chunk], groups: NDArray[np.int32]) 
         rows.first = split
         return
     _to_pieces(rows)
-    _append(rows, Piece(*keys_in(split)))
+    append(rows, Piece(*keys_in(split)))
 
 
 def join(a: OrderedRows, b: OrderedRows) -> OrderedRows:
@@ -94,7 +106,7 @@ def join(a: OrderedRows, b: OrderedRows) -> OrderedRows:
     _to_pieces(a)
     _to_pieces(b)
     for piece in b.pieces:
-        _append(a, piece)
+        append(a, piece)
     a.runs += b.runs
     return a
 
@@ -133,11 +145,12 @@ def spill(rows: OrderedRows, folder: Path) -> None:
     """Write the rows in memory to a run in a folder, whose files stay till nothing reads them."""
     if rows.first is None and not rows.pieces and rows.ordered is None:
         return
-    with new_file(folder, ".arrow") as (sink, path), pa.ipc.new_file(sink, _SCHEMA) as writer:
-        for block in _blocks(in_order(rows)):
-            writer.write_batch(_batch_of(block))
+    run = Run(rows.runs[0].file if rows.runs else unnamed_file(folder), [])
+    for block in _blocks(in_order(rows)):
+        run.blocks.append((run.file.append(block.keys), len(block.keys)))
+        run.file.append(block.groups)
     rows.ordered = None
-    rows.runs.append(path)
+    rows.runs.append(run)
 
 
 def ranges_in_order(rows: OrderedRows, multiple: int = 1) -> Iterator[tuple[int, Ordered]]:
@@ -188,26 +201,38 @@ def keys_at(rows: OrderedRows, places: NDArray[np.int64], is_in: IsIn) -> NDArra
     if not rows.runs:
         keys, groups = unordered(rows)
         return np.partition(keys[is_in(groups)], np.unique(places))[places]
-    return np.array([_key_at(rows, place, is_in) for place in places.tolist()], np.int64)
+    return keys_by_digits(lambda: _all_blocks(rows), [(is_in, places)])[0]
 
 
-def _key_at(rows: OrderedRows, place: int, is_in: IsIn) -> int:
-    """Return one key by its digits, the highest first: each takes a pass over the runs."""
-    found = 0
+def keys_by_digits(
+    blocks: Callable[[], Iterable[Piece]], wanted: Sequence[tuple[IsIn, NDArray[np.int64]]]
+) -> list[NDArray[np.int64]]:
+    """Return keys by their digits, the highest first: each takes a pass over all rows.
+
+    Args:
+        blocks: gives the rows, in any order.
+        wanted: which groups are looked at, as of `count_in`, and places of their values in order.
+    """
+    found = [np.zeros(len(places), np.uint64) for _, places in wanted]
+    left = [places.copy() for _, places in wanted]
+    low = np.uint64((1 << DIGIT_BITS) - 1)
     for shift in range(64 - DIGIT_BITS, -1, -DIGIT_BITS):
-        counts = np.zeros(1 << DIGIT_BITS, np.int64)
-        for block in _all_blocks(rows):
-            bits = (block.keys[is_in(block.groups)] ^ np.int64(-(2**63))).view(np.uint64)
-            digits = bits >> np.uint64(shift)
-            if shift + DIGIT_BITS < 64:
-                digits = digits[digits >> np.uint64(DIGIT_BITS) == found]
-            low = (digits & np.uint64(len(counts) - 1)).astype(np.int64)
-            counts += np.bincount(low, minlength=len(counts))
-        ends = np.cumsum(counts)
-        digit = int(np.searchsorted(ends, place, "right"))
-        place -= int(ends[digit] - counts[digit])
-        found = (found << DIGIT_BITS) + digit
-    return found - 2**63
+        counts = [np.zeros((len(places), 1 << DIGIT_BITS), np.int64) for places in left]
+        for block in blocks():
+            digits = (block.keys ^ np.int64(-(2**63))).view(np.uint64) >> np.uint64(shift)
+            for (is_in, _), known, own in zip(wanted, found, counts, strict=True):
+                some = digits[is_in(block.groups)]
+                for place, prefix in enumerate(known.tolist()):
+                    at = some[some >> np.uint64(DIGIT_BITS) == np.uint64(prefix)] & low
+                    own[place] += np.bincount(at.astype(np.int64), minlength=1 << DIGIT_BITS)
+        for known, places, own in zip(found, left, counts, strict=True):
+            every: NDArray[np.int64] = np.cumsum(own, axis=1)
+            for k in range(len(places)):
+                place = int(places[k])
+                digit = int(np.searchsorted(every[k], place, "right"))
+                places[k] = place - int(every[k, digit] - own[k, digit])
+                known[k] = (known[k] << np.uint64(DIGIT_BITS)) + np.uint64(digit)
+    return [known.view(np.int64) ^ np.int64(-(2**63)) for known in found]
 
 
 def _all_blocks(rows: OrderedRows) -> Iterator[Piece]:
@@ -249,7 +274,7 @@ def _to_pieces(rows: OrderedRows) -> None:
         rows.pieces, rows.ordered = [Piece(*keys_of(rows.ordered))], None
 
 
-def _append(rows: OrderedRows, piece: Piece) -> None:
+def append(rows: OrderedRows, piece: Piece) -> None:
     """Append a piece, joined to the last one where both are small."""
     if rows.pieces and max(len(piece.keys), len(rows.pieces[-1].keys)) < SMALL_PIECE:
         piece = _joined([rows.pieces.pop(), piece])
@@ -289,12 +314,11 @@ def _blocks(ordered: Ordered) -> Iterator[Piece]:
         yield Piece(ordered.keys[places], np.repeat(np.arange(a, b + 1, dtype=np.int32), counts))
 
 
-def _blocks_of_run(path: Path) -> Iterator[Piece]:
+def _blocks_of_run(run: Run) -> Iterator[Piece]:
     """Yield the rows of a run, a block at a time."""
-    with pa.memory_map(str(path)) as source:
-        reader = pa.ipc.open_file(source)
-        for k in range(reader.num_record_batches):
-            yield Piece(*(np.array(column) for column in reader.get_batch(k).columns))
+    for first, n in run.blocks:
+        content = run.file.read(first, ROW_BYTES * n)
+        yield Piece(np.frombuffer(content, np.int64, n), np.frombuffer(content, np.int32, n, 8 * n))
 
 
 def _merged(runs: Sequence[Iterator[Piece]]) -> Iterator[Piece]:

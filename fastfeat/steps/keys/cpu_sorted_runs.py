@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
 from fastfeat.io.arrow import Array, call, pa
+from fastfeat.io.budget import free_unused
 from fastfeat.io.columns.bits import pack, present_rows
 from fastfeat.io.columns.keys import key_type
 from fastfeat.io.unnamed import UnnamedFile, unnamed_file
-from fastfeat.steps.keys.cpu_spilled import Weighted, batch_of, keys_of_table, schema_of
+from fastfeat.steps.keys.cpu_spilled import Weighted, batch_of, read
 
-BLOCK_KEYS = 1 << 13  # of a run, that are read at a time
-RANGE_KEYS = 1 << 18  # of all runs, that are put in order at a time
+BLOCK_KEYS = 1 << 12  # of a run, that are read at a time
+RANGE_KEYS = 1 << 15  # of all runs, that are put in order at a time
 
 Order = Callable[[Sequence[Array], NDArray[np.int64]], NDArray[np.int64]]
 """Gives the places of keys in the order of codes, from their parts and counts."""
@@ -42,6 +43,7 @@ def in_order_on_disk(
         order: puts some of them in order.
         folder: where files without a name are.
     """
+    free_unused()
     file, runs = unnamed_file(folder), list[_Run]()
     filled = _Filled([_Column(dtype) for dtype in dtypes])
     for keys in found:
@@ -50,6 +52,7 @@ def in_order_on_disk(
             for column, part in zip(filled.columns, keys.parts, strict=True):
                 column.expect(part)
             filled.n += len(keys.counts)
+    free_unused()
     filled.open()
     for some in _ranges(file, runs, dtypes):
         filled.append(_taken(some, order(some.parts, some.counts)))
@@ -146,9 +149,7 @@ class _Reader:
     def _next(self) -> Weighted:
         first, n_bytes = self.run.blocks[self.at]
         self.at += 1
-        content = pa.py_buffer(self.file.read(first, n_bytes))
-        batch = pa.ipc.read_record_batch(content, schema_of(self.dtypes))
-        return keys_of_table(pa.Table.from_batches([batch]), self.dtypes)
+        return read(self.file, first, n_bytes, self.dtypes)
 
 
 def _slice(keys: Weighted, first: int, stop: int) -> Weighted:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +13,7 @@ from fastfeat.dtypes import DType
 from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.keys import key_type
-from fastfeat.io.sinks.atomic import new_file
+from fastfeat.io.unnamed import UnnamedFile
 from fastfeat.steps.keys.cpu_hashing import buckets, key_hashes
 
 N_PARTITIONS = 64
@@ -55,43 +53,54 @@ def keys_of_table(table: Table, dtypes: Sequence[DType]) -> Weighted:
     return Weighted(parts, columns[-1].to_numpy())
 
 
-def write(
-    folder: Path, pieces: Iterable[Weighted], dtypes: Sequence[DType], *, is_cross: bool
-) -> Path:
-    """Return the new file of keys in a folder; a key may be there several times.
+class Written(NamedTuple):
+    """Keys in a file without a name.
 
     Args:
-        folder: where it is.
+        file: it has them.
+        blocks: of each part of all hashes, first byte and number of bytes of each block.
+    """
+
+    file: UnnamedFile
+    blocks: list[list[tuple[int, int]]]
+
+
+def write(
+    file: UnnamedFile, pieces: Iterable[Weighted], dtypes: Sequence[DType], *, is_cross: bool
+) -> Written:
+    """Return keys that are appended to a file; one may be there several times.
+
+    Args:
+        file: takes them.
         pieces: what is written; each is dealt out by itself.
         dtypes: the types of the parts of keys.
         is_cross: whether missing parts are values.
     """
-    with (
-        new_file(folder, ".arrow") as (file, path),
-        pa.ipc.new_file(file, schema_of(dtypes)) as writer,
-    ):
-        for keys in pieces:
-            columns = [pa.chunked_array([part]) for part in keys.parts]
-            numbers = buckets(key_hashes(columns, dtypes, is_cross=is_cross), N_PARTITIONS)
-            order = np.argsort(numbers, kind="stable")
-            ends = np.cumsum(np.bincount(numbers, minlength=N_PARTITIONS))
-            batch = batch_of(keys)
-            for first, end in zip([0, *ends[:-1]], ends, strict=True):
-                writer.write_batch(batch.take(pa.array(order[first:end])))
-    return path
+    written = Written(file, [[] for _ in range(N_PARTITIONS)])
+    for keys in pieces:
+        columns = [pa.chunked_array([part]) for part in keys.parts]
+        numbers = buckets(key_hashes(columns, dtypes, is_cross=is_cross), N_PARTITIONS)
+        order = np.argsort(numbers, kind="stable")
+        ends = np.cumsum(np.bincount(numbers, minlength=N_PARTITIONS))
+        batch = batch_of(keys)
+        for blocks, first, end in zip(written.blocks, [0, *ends[:-1]], ends, strict=True):
+            if first < end:
+                content = batch.take(pa.array(order[first:end])).serialize()
+                blocks.append((file.append(content), content.size))
+    return written
 
 
-def partitions(files: Sequence[Path], dtypes: Sequence[DType]) -> Iterator[list[Weighted]]:
+def partitions(files: Sequence[Written], dtypes: Sequence[DType]) -> Iterator[list[Weighted]]:
     """Yield for each part of all hashes the keys of it in each file."""
-    with ExitStack() as stack:  # read, not mapped: pages of a map stay in memory
-        opened = [stack.enter_context(pa.OSFile(str(file))) for file in files]
-        readers = [pa.ipc.open_file(one) for one in opened]
-        for k in range(N_PARTITIONS):
-            yield [
-                keys_of_table(pa.Table.from_batches([reader.get_batch(place)]), dtypes)
-                for reader in readers
-                for place in range(k, reader.num_record_batches, N_PARTITIONS)
-            ]
+    for k in range(N_PARTITIONS):
+        yield [read(one.file, *block, dtypes) for one in files for block in one.blocks[k]]
+
+
+def read(file: UnnamedFile, first: int, n_bytes: int, dtypes: Sequence[DType]) -> Weighted:
+    """Return a block of keys of a file."""
+    content = pa.py_buffer(file.read(first, n_bytes))
+    batch = pa.ipc.read_record_batch(content, schema_of(dtypes))
+    return keys_of_table(pa.Table.from_batches([batch]), dtypes)
 
 
 def schema_of(dtypes: Sequence[DType]) -> Any:

@@ -5,7 +5,7 @@ Rows are in cells, of a fold and a category each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
@@ -29,7 +29,7 @@ from fastfeat.io.unnamed import mapped, unnamed_file
 from fastfeat.ir.node import Params
 from fastfeat.steps.keys import cpu_group_rows as keeping
 from fastfeat.steps.keys import cpu_ordered as ordering
-from fastfeat.steps.keys.cpu_group_rows import GroupRows, Range, bytes_of_moments
+from fastfeat.steps.keys.cpu_group_rows import ORDER_BYTES, GroupRows, Range, bytes_of_moments
 from fastfeat.steps.keys.cpu_groups import codes_of, plain_chunks
 from fastfeat.steps.keys.cpu_ordered import OrderedRows
 from fastfeat.steps.keys.cpu_packed import packed_table, unpacked_table
@@ -120,17 +120,21 @@ def told(task: TargetTask) -> tuple[Spec, Mapping[Any, Any]]:
 
 
 def _start(spec: Spec, hint: None) -> TargetState:
-    element = storage(spec.dtype)
-    if spec.function == "target_quantile":
-        return TargetState(spec, None, None, None, OrderedRows(element, spec.n_cells))
+    element, n_padded = storage(spec.dtype), spec.n_codes << spec.fold_bits
+    is_of_order = spec.function == "target_quantile"
     level = level_of(spec.function, spec.params)
-    n_padded = spec.n_codes << spec.fold_bits
-    if n_padded > _MOST_CELLS or has_room(bytes_of_moments(spec.n_cells, level, False)):
-        table = new_table(element, spec.n_cells, level, extremes=False)
-        return TargetState(spec, table, None, None, None)
-    of_folds = new_table(element, spec.n_folds, level, extremes=False)
-    kept = keeping.no_rows(element, n_padded, spec.fold_bits)
-    return TargetState(spec, None, kept, of_folds, None)
+    n_bytes = bytes_of_moments(spec.n_cells, level, False)
+    if is_of_order:
+        n_bytes = ORDER_BYTES * spec.n_cells
+    if n_padded <= _MOST_CELLS and not has_room(n_bytes):
+        of_folds = None if is_of_order else new_table(element, spec.n_folds, level, extremes=False)
+        kept = keeping.no_rows(element, n_padded, spec.fold_bits)
+        return TargetState(spec, None, kept, of_folds, None)
+    if is_of_order:
+        return TargetState(spec, None, None, None, OrderedRows(element, spec.n_cells))
+    return TargetState(
+        spec, new_table(element, spec.n_cells, level, extremes=False), None, None, None
+    )
 
 
 def _add(state: TargetState, columns: Mapping[Any, Any], rows: Rows) -> None:
@@ -142,10 +146,11 @@ def _add(state: TargetState, columns: Mapping[Any, Any], rows: Rows) -> None:
         cells = np.multiply(codes, np.int32(spec.n_folds))  # those of a category side by side
         cells += folds
         ordering.keep(state.rows, chunks, cells)
-    if state.kept is not None and state.of_folds is not None:
+    if state.kept is not None:
         cells = np.left_shift(codes, np.int32(spec.fold_bits))
         cells |= folds
         keeping.keep(state.kept, chunks, cells)
+    if state.of_folds is not None:
         add(state.of_folds, chunks, folds, run, n_parts(len(folds)))
     if state.table is not None:
         cells = np.multiply(folds, np.int32(spec.n_codes))
@@ -154,28 +159,46 @@ def _add(state: TargetState, columns: Mapping[Any, Any], rows: Rows) -> None:
 
 
 def _merge(a: TargetState, b: TargetState) -> TargetState:
-    if a.kept is not None and b.kept is not None and a.of_folds and b.of_folds:
+    if a.kept is not None and b.kept is not None:
         a.kept = keeping.join(a.kept, b.kept)
+    else:
+        _unkept(a)
+        _unkept(b)
+    if a.of_folds is not None and b.of_folds is not None:
         a.of_folds = join_tables(a.of_folds, b.of_folds, runner(_RUN))
-    elif a.rows is None:
-        a.table = join_tables(_summed(a), _summed(b), runner(_RUN), n_parts(a.spec.n_cells))
+    if a.table is not None and b.table is not None:
+        a.table = join_tables(a.table, b.table, runner(_RUN), n_parts(a.spec.n_cells))
     if a.rows is not None and b.rows is not None:
         a.rows = ordering.join(a.rows, b.rows)
     return a
 
 
-def _summed(state: TargetState) -> Table:
-    """Return the table of the cells, with all rows added that were kept."""
-    spec = state.spec
-    if state.kept is not None:
+def _unkept(state: TargetState) -> None:
+    """Let the state have what is kept of all cells, with all rows added that were kept."""
+    spec, kept = state.spec, state.kept
+    if kept is None:
+        return
+    if state.of_folds is None:
+        state.rows = OrderedRows(kept.element, spec.n_cells)
+        for cells in _cells_kept(spec, kept):
+            numbers = cells.codes * np.int32(spec.n_folds) + cells.folds
+            ordering.append(state.rows, ordering.Piece(cells.keys, numbers))
+    else:
         level = level_of(spec.function, spec.params)
-        state.table = new_table(storage(spec.dtype), spec.n_cells, level, extremes=False)
-        for some in keeping.ranges(state.kept):
+        state.table = new_table(kept.element, spec.n_cells, level, extremes=False)
+        for some in keeping.ranges(kept):
             first = some.first >> spec.fold_bits
-            keeping.add_range(state.table, state.kept, _by_fold(some, spec, first, spec.n_codes))
-        state.kept = state.of_folds = None
-    assert state.table is not None
-    return state.table
+            keeping.add_range(state.table, kept, _by_fold(some, spec, first, spec.n_codes))
+    state.kept = state.of_folds = None
+
+
+def _cells_kept(spec: Spec, kept: GroupRows) -> Iterator[Cells]:
+    """Yield the rows of neighbouring categories, whose numbers are those of all."""
+    for some in keeping.ranges(kept):
+        keys, groups = keeping.keys_of(kept, some)
+        codes = (groups + np.int32(some.first)) >> np.int32(spec.fold_bits)
+        folds = groups & np.int32((1 << spec.fold_bits) - 1)
+        yield Cells(kept.element, keys, codes, folds, some.n_groups >> spec.fold_bits)
 
 
 def _by_fold(some: Range, spec: Spec, first: int, n_codes: int) -> Range:
@@ -197,9 +220,11 @@ def _by_fold(some: Range, spec: Spec, first: int, n_codes: int) -> Range:
 
 def _next(state: TargetState) -> Learnt:
     spec = state.spec
-    if state.kept is not None and state.of_folds is not None:
+    if state.kept is not None:
+        if state.of_folds is None:
+            return Learnt((_on_disk(spec, _quantiles_kept(spec, state.kept)),))
         of_folds = moments_in(state.of_folds, runner(_RUN))
-        return Learnt((_folded_on_disk(spec, state.kept, of_folds),))
+        return Learnt((_on_disk(spec, _moments_kept(spec, state.kept, of_folds)),))
     if state.table is not None:
         moments = moments_in(state.table, runner(_RUN))
         found = by_moments(moments, spec.n_folds, spec.function, spec.params)
@@ -209,24 +234,75 @@ def _next(state: TargetState) -> Learnt:
     return Learnt((folded(found, spec.function, spec.params),))
 
 
-def _folded_on_disk(spec: Spec, kept: GroupRows, of_folds: GroupedMoments) -> FoldedGroups:
+_Ranges = Iterator[tuple[int, Iterator[Statistics]]]
+"""Statistics of neighbouring categories, and the number of the first of them."""
+
+
+def _on_disk(spec: Spec, ranges: _Ranges) -> FoldedGroups:
     """Return the statistic, of which that outside of each fold stands in a file without a name."""
-    element, level = storage(spec.dtype), level_of(spec.function, spec.params)
-    values = np.empty(spec.n_codes, np.float64)
-    file = unnamed_file(Path(gettempdir()))
-    for some in keeping.ranges(kept):
-        first, n_codes = some.first >> spec.fold_bits, some.n_groups >> spec.fold_bits
-        table = new_table(element, n_codes * spec.n_folds, level, extremes=False)
-        keeping.add_range(table, kept, _by_fold(some, spec, 0, n_codes))
-        moments = moments_in(table, runner(_RUN))
-        found = by_moments(moments, spec.n_folds, spec.function, spec.params, of_folds)
+    values, file = np.empty(spec.n_codes, np.float64), unnamed_file(Path(gettempdir()))
+    for first, found in ranges:
         for k, statistics in enumerate(found):
             own = smoothed(spec.function, statistics, spec.params, first)
             if k:
                 file.put(8 * ((k - 1) * spec.n_codes + first), own)
             else:
-                values[first : first + n_codes] = own
+                values[first : first + len(own)] = own
     return FoldedGroups(values, values == values, mapped(file, np.dtype(np.float64)))
+
+
+def _moments_kept(spec: Spec, kept: GroupRows, of_folds: GroupedMoments) -> _Ranges:
+    """Yield statistics of moments, of rows that were kept."""
+    level = level_of(spec.function, spec.params)
+    for some in keeping.ranges(kept):
+        first, n_codes = some.first >> spec.fold_bits, some.n_groups >> spec.fold_bits
+        table = new_table(kept.element, n_codes * spec.n_folds, level, extremes=False)
+        keeping.add_range(table, kept, _by_fold(some, spec, 0, n_codes))
+        moments = moments_in(table, runner(_RUN))
+        yield first, by_moments(moments, spec.n_folds, spec.function, spec.params, of_folds)
+
+
+def _quantiles_kept(spec: Spec, kept: GroupRows) -> _Ranges:
+    """Yield quantiles, of rows that were kept."""
+    given = dict(spec.params)
+    q, seen = float(given["q"]), seen_folds(spec.n_folds, bool(given["ordered"]))
+
+    def blocks() -> Iterator[ordering.Piece]:
+        return (ordering.Piece(cells.keys, cells.folds) for cells in _cells_kept(spec, kept))
+
+    priors, first = _priors(kept.element, blocks, seen, q), 0
+    for cells in _cells_kept(spec, kept):
+        own = cells._replace(codes=cells.codes - np.int32(first))
+        yield first, by_quantiles([own], seen, q, priors)
+        first += cells.n_codes
+
+
+def _priors(
+    element: str,
+    blocks: Callable[[], Iterator[ordering.Piece]],
+    seen: Sequence[SeenFolds],
+    q: float,
+) -> list[Prior]:
+    """Return for each that is looked at the number of its rows, and their quantile.
+
+    Args:
+        element: type of the target.
+        blocks: gives keys, and the fold of each.
+        seen: as of `by_quantiles`.
+        q: which quantile.
+    """
+    counts = np.zeros(len(seen), np.int64)
+    for block in blocks():
+        counts += [int(is_seen(block.groups).sum()) for is_seen in seen]
+    low, high, share = neighbours(counts, q, "linear")
+    shares = np.broadcast_to(np.asarray(share), counts.shape)
+    some: list[int] = np.flatnonzero(counts).tolist()
+    wanted = [(seen[k], np.array([low[k], high[k]])) for k in some]
+    priors: list[Prior] = [(0.0, np.nan)] * len(seen)
+    for k, keys in zip(some, ordering.keys_by_digits(blocks, wanted), strict=True):
+        quantile = quantile_between(element, keys[:1], keys[1:], shares[k : k + 1])
+        priors[k] = float(counts[k]), float(quantile[0])
+    return priors
 
 
 def _by_quantiles(spec: Spec, rows: OrderedRows) -> Iterator[Statistics]:
@@ -265,25 +341,29 @@ def _ranges(spec: Spec, rows: OrderedRows) -> Iterator[Cells]:
 
 
 def _pack(state: TargetState) -> Packed:
-    if state.rows is None:
-        return packed_table(_summed(state))
+    _unkept(state)
+    if state.table is not None:
+        return packed_table(state.table)
+    assert state.rows is not None
     return Packed({}, {_ROWS: ordering.table_of(state.rows)})
 
 
 def _unpack(spec: Spec, hint: None, packed: Packed) -> TargetState:
     state = _start(spec, hint)
-    if state.rows is None:
-        state.table, state.kept, state.of_folds = unpacked_table(packed), None, None
-    else:
+    _unkept(state)
+    if state.table is not None:
+        state.table = unpacked_table(packed)
+    if state.rows is not None:
         ordering.keep_table(state.rows, packed.tables[_ROWS])
     return state
 
 
 def _size(state: TargetState) -> int:
-    if state.rows is not None:
-        return ordering.n_bytes_of(state.rows)
-    kept = 0 if state.kept is None else state.kept.n_bytes
-    return kept + (0 if state.table is None else n_bytes_of(state.table))
+    if state.kept is not None:
+        return state.kept.n_bytes
+    if state.table is not None:
+        return n_bytes_of(state.table)
+    return 0 if state.rows is None else ordering.n_bytes_of(state.rows)
 
 
 def _bound(spec: Spec, n_rows: int) -> int:
@@ -300,5 +380,17 @@ def _spill(state: TargetState, folder: Path) -> None:
         ordering.spill(state.rows, folder)
 
 
-LEARNER = Learner("target", _start, _add, _merge, _next, _pack, _unpack, _size, _bound, _spill)
+LEARNER = Learner(
+    "target",
+    _start,
+    _add,
+    _merge,
+    _next,
+    _pack,
+    _unpack,
+    _size,
+    _bound,
+    _spill,
+    takes=keeping.TAKES.format(of="category and fold", more="", stays="category"),
+)
 OF_TASKS = TaskLearner(LEARNER, told)

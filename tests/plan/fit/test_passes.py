@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from functools import cache
 from itertools import cycle
@@ -27,12 +28,15 @@ from fastfeat.errors import (
     InvalidPlan,
     LargerThanMemory,
     OutOfMemory,
+    StatesOnDisk,
 )
+from fastfeat.io import budget as budgets
 from fastfeat.io.budget import Budget
 from fastfeat.io.host_memory import bytes_of, peak_memory, resident_memory
 from fastfeat.io.sources import read
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.file_parts import FilePart
+from fastfeat.plan.fit import passes
 from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.selfcheck.plans import contract_plans
 from fastfeat.selfcheck.tables import training_table
@@ -211,3 +215,89 @@ def test_columns_that_are_read_often_are_decoded_once(
     decoded.clear()
     plan.fit_transform_to(folder, tmp_path / "features", memory="64GiB")
     assert decoded == [["x", "y"]] * 2 + [["y"]] * 2  # y is read twice in all: no copy pays
+
+
+KEYED = ff.Plan(
+    {
+        "mean": col("x").mean(by="k"),
+        "median": col("x").median(by="k"),
+        "count": col("k").count_encode(),
+        "n": col("k").n_unique(),
+        "text": col("t").ordinal_encode(),
+        "pair": ff.cross(col("k"), col("t")).ordinal_encode(),
+        "target": col("k").target_encode("y", folds=3),
+        "middle": col("t").target_encode("y", folds=3, stat="quantile", smooth=1),
+        "above": col("k").target_encode("y", folds=3).standard_scale(),
+    },
+    label="y",
+)
+
+
+def keyed_rows(n: int) -> Any:
+    random = np.random.default_rng(n)
+    k = random.permutation(n) % (n // 2)
+    columns = {"k": k, "t": [f"key {i}" for i in k], "x": random.normal(size=n)}
+    return pa.table({**columns, "y": random.integers(0, 2, n).astype(float)})
+
+
+def test_states_that_have_no_room_give_the_artifact_of_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = keyed_rows(3000)
+    folder = files_of(table, tmp_path / "of", [1000])
+    fitted, features = KEYED.fit_transform(table)
+    monkeypatch.setattr(Budget, "spare", lambda self: 1 << 12)
+    monkeypatch.setattr(passes, "check_room", lambda *given: None)
+    monkeypatch.setattr(passes, "_WORTH_WRITING", 1 << 10)
+    monkeypatch.setattr(passes, "_FEWEST_ROWS", 100)
+    monkeypatch.setattr(Budget, "table_bytes", lambda self, n_growing=0: 1 << 12)
+    monkeypatch.setattr(budgets, "_LARGE_SHARE", 1 << 20)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.warns(StatesOnDisk, match=r"had no room for \d+ learnt values: .* went to"):
+        learnt = KEYED.fit(folder, memory="64GiB")
+    assert artifact_bytes(learnt.record) == artifact_bytes(fitted.record)
+    learnt, _ = KEYED.fit_transform_to(folder, tmp_path / "out.parquet", memory="64GiB")
+    assert artifact_bytes(learnt.record) == artifact_bytes(fitted.record)
+    assert pq.read_table(tmp_path / "out.parquet").to_pylist() == features.to_pylist()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["of", "out.parquet"]
+
+
+def test_what_cannot_leave_memory_is_refused_before_its_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = keyed_rows(3000)
+    plan = ff.Plan({"mean": col("x").mean(by="k"), "k": col("k").ordinal_encode()})
+    monkeypatch.setattr(Budget, "spare", lambda self: 12_000)
+    monkeypatch.setattr(passes, "_WORTH_WRITING", 1 << 30)
+    told = (
+        r"no room for col\('x'\).mean\(by=col\('k'\)\) in pass 2: 1,502 groups hold about 13.2 KiB"
+    )
+    with pytest.raises(OutOfMemory, match=told):
+        plan.fit(table, memory="64GiB")
+    wide = ff.Plan({f"q{k}": (col("x") + k).median() for k in range(3)})
+    many = {"x": np.arange(70_000.0)}
+    with pytest.raises(OutOfMemory, match=r"in pass 1: 3 statistics like it hold about 3.09 MiB"):
+        wide.fit(many, memory="64GiB")
+    monkeypatch.setattr(Budget, "spare", lambda self: 14_000)
+    plan.fit(table, memory="64GiB")
+
+
+def test_rounds_have_an_upper_bound() -> None:
+    nothing = pa.table({"x": [1.0, float("inf")], "y": pa.nulls(2, pa.float64()), "k": [1, 2]})
+    features = {"t": col("k").target_encode("y", folds=2), "x": col("x") - col("x").mean()}
+
+    def learn(learning: Any, rounds: list[int]) -> None:
+        while learning.round is not None:
+            rounds.append(learning.round)
+            learning = learning.next(learning.partial(nothing, range(2)))
+
+    learning, rounds = ff.Plan(features, label="y").learning(nothing.schema), list[int]()
+    with pytest.raises(InvalidData, match="first infinite value is inf in row 1"):
+        learn(learning, rounds)
+    assert len(rounds) <= learning.most_rounds
+    learning, rounds = (
+        ff.Plan({"t": features["t"]}, label="y").learning(nothing.schema),
+        list[int](),
+    )
+    learn(learning, rounds)
+    assert len(rounds) == learning.most_rounds == 3

@@ -17,7 +17,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.io.budget import Budget
 from fastfeat.plan.keep.artifact import artifact_bytes
-from fastfeat.plan.run import stage_work
+from fastfeat.plan.run import large_shares, stage_work
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 
@@ -67,6 +67,8 @@ def in_parts(patch: pytest.MonkeyPatch, n_shares: int, sizes: list[int]) -> None
     n_bytes = iter(cycle(sizes))
     patch.setattr(Budget, "table_bytes", lambda self, *_: next(n_bytes))
     patch.setattr(stage_work, "_n_shares", lambda *_: n_shares)
+    patch.setattr(large_shares, "LARGE", 0 if len(sizes) > 1 else large_shares.LARGE)
+    patch.setattr(large_shares, "_TABLE_BYTES", sizes[0])
 
 
 @settings(max_examples=EXAMPLES)
@@ -176,5 +178,18 @@ def test_files_of_both_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     expected, features = PLAN.fit_transform(data, history=EARLIER)
     fitted, _ = PLAN.fit_transform_to("data", "out", history="earlier", part_rows=100)
+    assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
+    assert ds.dataset("out").to_table().equals(features)
+
+
+def test_tables_are_files_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    prices = pa.table({"shop": range(3), "price": [1.0, 5.0, 2.0]})
+    ds.write_dataset(prices, "prices", format="parquet", max_rows_per_file=2, max_rows_per_group=2)
+    price = ff.lookup("prices", by="shop").col("price")
+    plan = ff.Plan({"mean": price.mean(over=CARD).standard_scale(), "price": price})
+    data = rows(100, 3)
+    expected, features = plan.fit_transform(data, tables={"prices": prices})
+    fitted, _ = plan.fit_transform_to(data, "out", tables={"prices": "prices/*.parquet"})
     assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
     assert ds.dataset("out").to_table().equals(features)

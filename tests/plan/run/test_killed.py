@@ -112,7 +112,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(folder: Path) -> Iterator[subprocess.Popen[str]]:
     pipe = subprocess.PIPE
     command = [sys.executable, "-W", "ignore", "-c", SERVER]
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=folder) as process:
+    (folder / "temporary").mkdir()
+    options: Any = {"cwd": folder, "env": {**os.environ, "TMPDIR": str(folder / "temporary")}}
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, **options) as process:
         yield process
         assert process.stdin is not None
         process.stdin.close()
@@ -166,6 +168,7 @@ def test_a_folder_is_whole_or_not_there_and_resumed(
         assert run(server, call, out.name) == 0
         assert contents(out) == expected
         assert not begun.exists()
+        assert list((folder / "temporary").iterdir()) == []
 
 
 @pytest.mark.parametrize(

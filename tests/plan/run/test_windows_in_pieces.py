@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.plan.run import large_shares
 from fastfeat.plan.run.layout import layout_of
 from fastfeat.plan.run.pieces import pieces_of_later_rows
 from fastfeat.plan.run.to_files import write_later_rows
@@ -70,16 +71,20 @@ OF_KEYS = FITTED.select([n for n in FEATURES if n not in ("every", "latest", "in
     n_shares=st.integers(1, 7),
     most_bytes=st.sampled_from([500, 3_000, 1 << 20]),
     history=st.sampled_from(["batch", "rows"]),
+    large=st.sampled_from([0, 1 << 30]),
     seed=st.integers(0, 99),
 )
 def test_features_are_those_of_all_rows_at_once(
-    n_rows: int, n_shares: int, most_bytes: int, history: Any, seed: int
+    n_rows: int, n_shares: int, most_bytes: int, history: Any, large: int, seed: int
 ) -> None:
     data, past = rows(n_rows, seed, 200), EARLIER if history == "rows" else history
     pieces = pieces_of_later_rows(
         FITTED.record, data, history=past, n_shares=n_shares, most_bytes=most_bytes
     )
-    found = pa.concat_tables(pieces.of_all())
+    with pytest.MonkeyPatch.context() as patch:  # shares that are read a table after another
+        patch.setattr(large_shares, "LARGE", large)
+        patch.setattr(large_shares, "_TABLE_BYTES", most_bytes)
+        found = pa.concat_tables(pieces.of_all())
     assert found.equals(FITTED.transform(data, history=past), check_metadata=True)
 
 

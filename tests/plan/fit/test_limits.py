@@ -1,0 +1,75 @@
+"""Fit of many keys in a process whose memory the system limits: the same bytes, in the budget."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fastfeat.demo.memory_limit import memory_limit
+from fastfeat.io.host_memory import bytes_of, peak_memory
+
+BUDGET = "320MiB"
+SLACK = 200 << 20
+"""Of RLIMIT_DATA, which counts what could be written, not only what is in memory."""
+
+FIT = """
+import sys, warnings
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.io.host_memory import peak_memory
+
+data, out, *memory = sys.argv[1:]
+plan = ff.Plan(
+    {
+        "count": col("k").count_encode(),
+        "mean": col("x").mean(by="k"),
+        "middle": col("x").median(by="k"),
+        "n": col("k").n_unique(),
+        "text": col("t").ordinal_encode(),
+        "pair": ff.cross(col("k"), col("t")).ordinal_encode(),
+        "target": col("k").target_encode("y", folds=5),
+    },
+    label="y",
+)
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    fitted = plan.fit(data, **({"memory": memory[0]} if memory else {}))
+peak = peak_memory()
+print(peak, *sorted(one.category.__name__ for one in told))
+if out:
+    fitted.save(out)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limits are those of Linux")
+def test_many_keys_fit_within_a_limit(tmp_path: Path) -> None:
+    assert peak_memory() is not None
+    n = 600_000
+    random = np.random.default_rng(1)
+    keys = random.permutation(n)
+    columns = {"k": keys * 7919, "t": [f"u{key}" for key in keys.tolist()]}
+    columns |= {"x": random.normal(size=n), "y": random.integers(0, 2, n).astype(float)}
+    pq.write_table(pa.table(columns), tmp_path / "rows.parquet", row_group_size=1 << 16)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)}
+
+    def run(out: str, *memory: str, limit: int) -> list[str]:
+        command = [sys.executable, "-c", FIT, str(tmp_path / "rows.parquet"), out, *memory]
+        with memory_limit(limit) as limited:
+            command = limited.command(command)
+            found = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert found.returncode == 0, found.stderr
+        return found.stdout.split()
+
+    whole = run(str(tmp_path / "whole"), limit=8 << 30)
+    peak, *told = run(str(tmp_path / "parts"), BUDGET, limit=bytes_of(BUDGET) + SLACK)
+    assert int(peak) < bytes_of(BUDGET) < int(whole[0])
+    assert told == ["StatesOnDisk"]
+    assert (tmp_path / "parts").read_bytes() == (tmp_path / "whole").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["parts", "rows.parquet", "whole"]
