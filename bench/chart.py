@@ -29,6 +29,8 @@ COLOURS = {
     "xgboost": "#c92a2a",
     "lightgbm": "#0b7285",
     "catboost": "#862e9c",
+    "pandera": "#364fc7",
+    "dataframely": "#a61e4d",
 }
 # The card brings its own background, so that text is readable whatever the page looks like.
 STYLE = """

@@ -26,6 +26,8 @@ NAMES = {
     "xgboost": "XGBoost",
     "lightgbm": "LightGBM",
     "catboost": "CatBoost",
+    "pandera": "pandera",
+    "dataframely": "dataframely",
 }
 
 # Groups whose workloads differ in one number; the report shows each group as one table.

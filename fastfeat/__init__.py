@@ -37,7 +37,7 @@ lists           .list: help(ff.col("tags").list)
 plans           ff.Plan ff.FittedPlan ff.Fold ff.Learning ff.load ff.plan_schema
                 ff.num_threads ff.set_num_threads
 live            ff.online ff.Live ff.replay
-checks          ff.leak_test
+checks          ff.leak_test ff.Contract ff.Rule ff.infer_contract
 types, errors   ff.DType ff.Expr ff.errors ff.FastfeatError ff.FastfeatWarning
 """
 
@@ -80,10 +80,14 @@ if TYPE_CHECKING:
     from fastfeat.engine.cpu.threads import num_threads, set_num_threads
     from fastfeat.integrations.leak_test import leak_test
     from fastfeat.online.live import Live
+    from fastfeat.plan.declare.contract import Rule
     from fastfeat.plan.fit.cross_fit import Fold
     from fastfeat.plan.keep.schema import plan_schema
+    from fastfeat.quality.contract import Contract
+    from fastfeat.quality.infer import infer_contract
 
 __all__ = [
+    "Contract",
     "DType",
     "Expr",
     "FastfeatError",
@@ -93,6 +97,7 @@ __all__ = [
     "Learning",
     "Live",
     "Plan",
+    "Rule",
     "ahead",
     "asof",
     "coalesce",
@@ -102,6 +107,7 @@ __all__ = [
     "cross",
     "errors",
     "haversine",
+    "infer_contract",
     "leak_test",
     "lit",
     "load",
@@ -125,11 +131,14 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Contract": "fastfeat.quality.contract",
     "FittedPlan": "fastfeat.api.plan",
     "Fold": "fastfeat.plan.fit.cross_fit",
     "Learning": "fastfeat.api.learning",
     "Live": "fastfeat.online.live",
     "Plan": "fastfeat.api.plan",
+    "Rule": "fastfeat.plan.declare.contract",
+    "infer_contract": "fastfeat.quality.infer",
     "leak_test": "fastfeat.integrations.leak_test",
     "load": "fastfeat.api.plan",
     "num_threads": "fastfeat.engine.cpu.threads",

@@ -96,6 +96,10 @@ class StateError(FastfeatError, ValueError):
     """The state of a live plan that is altered, too new, in use elsewhere, or not one at all."""
 
 
+class ContractBroken(InvalidData):
+    """Rows that break a rule of the contract that they must hold."""
+
+
 class LateRow(InvalidData):
     """A row that is earlier than what its entity's state can still take."""
 
@@ -150,6 +154,10 @@ class RowsRepeated(FastfeatWarning):
 
 class TiesInOrder(FastfeatWarning):
     """Rows of one entity and one moment see each other in the order in which they stand."""
+
+
+class RowsBreakRule(FastfeatWarning):
+    """Rows break a rule of a contract that only warns."""
 
 
 class ColumnConstant(FastfeatWarning):

@@ -54,6 +54,11 @@ def fitted_of(content: bytes) -> Any:
     return import_module("fastfeat.api.plan").fitted_of(content)
 
 
+def contract_of(text: str) -> Any:
+    """Return the `Contract` of its JSON."""
+    return import_module("fastfeat.quality.contract").Contract.from_json(text)
+
+
 def moved_from(module: str) -> Callable[[str], Any]:
     """Return the `__getattr__` of a module that is there still, for names that have left it."""
     row = OLD.get(module.removeprefix(_PACKAGE), {})

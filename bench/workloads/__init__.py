@@ -7,6 +7,7 @@ from bench.workloads.boosters import BOOSTERS
 from bench.workloads.calendar import CALENDAR
 from bench.workloads.categories import CATEGORIES
 from bench.workloads.category_counts import CATEGORY_COUNTS
+from bench.workloads.contracts import CONTRACTS
 from bench.workloads.cross_fit import CROSS_FIT
 from bench.workloads.first_result import FIRST_RESULT
 from bench.workloads.hand_over import HAND_OVER
@@ -40,6 +41,7 @@ WORKLOADS = (
     *MIXED,
     *WIDE,
     *STATISTICS_20,
+    *CONTRACTS,
     *SHAPES,
     *QUANTILES,
     *LARGER_THAN_MEMORY,

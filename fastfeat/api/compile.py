@@ -39,6 +39,7 @@ from fastfeat.plan.fit.labels import label_of
 from fastfeat.plan.fit.training_data import check_clocks
 from fastfeat.plan.lower.indicators import is_one_hot
 from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.guard import guard_of, row_inputs
 from fastfeat.plan.run.history import BATCH, given_ids
 from fastfeat.plan.run.lookup_tables import Tables, resolve_schemas
 from fastfeat.plan.run.prepared import prepare
@@ -119,11 +120,20 @@ def compile_fitted(fitted: Fitted, backend: str) -> Compiled:
         backend: its name.
     """
     plan = fitted.declaration
-    schema = {name: UnsupportedType("any") for name in plan.keep} | dict(fitted.inputs)
+    schema = {name: UnsupportedType("any") for name in plan.keep} | dict(row_inputs(fitted))
     if plan.row_id is not None:
         schema = {plan.row_id: INT64} | schema
-    trial = _Trial(schema, _of_tables(fitted.tables), backend, _distinct(plan))
-    return _compiled(partial(_run_fitted, fitted, trial), trial, [])
+    guard, tables = guard_of(fitted), dict(fitted.tables)
+    rules = () if guard is None else (guard.any_broken, guard.each_broken)
+    for of in rules:
+        tables |= {name: {**of.tables[name], **tables.get(name, {})} for name in of.tables}
+    trial = _Trial(schema, _of_tables(tables), backend, _distinct(plan))
+
+    def run() -> None:
+        for one in (fitted, *rules):
+            _run_fitted(one, trial)
+
+    return _compiled(run, trial, [])
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.learning import finished
 from fastfeat.plan.fit.passes import learned_within, with_scratch
 from fastfeat.plan.keep.artifact import fitted_digest
-from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.fitted import Fitted, FittedContract
 from fastfeat.plan.run.layout import Layout, check_beside
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
 from fastfeat.plan.run.pieces import MOST_BYTES, pieces_of
@@ -32,6 +32,7 @@ def fit_and_write(
     history: Any,
     tables: Tables,
     memory: str | int | None,
+    contract: FittedContract | None = None,
 ) -> tuple[Fitted, Manifest]:
     """Return the fitted plan, and the manifest of the features of its rows, which are written.
 
@@ -43,6 +44,7 @@ def fit_and_write(
         history: earlier rows.
         tables: lookup tables; they are read here, once.
         memory: the budget; None for what the process has, and three quarters of what is free.
+        contract: what the rows hold, which the plan keeps.
 
     Raises:
         FastfeatError: as `Plan.fit_transform_to`.
@@ -62,7 +64,7 @@ def fit_and_write(
         if chosen is not None:
             then = [*dict.fromkeys((*then, *plan.row_columns))]
         learning = learned_within(first, read, budget, then)
-        fitted = finished(learning)
+        fitted = replace(finished(learning), contract=contract)
 
         def features(piece: Scanned) -> Any:
             return read.features(learning, piece)

@@ -5,7 +5,6 @@ An engine hands the bytes of a learning to those that read rows, and brings thei
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, cast
@@ -14,16 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat import pickles
-from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.io.arrow import Schema, pa
-from fastfeat.io.columns.types import arrow_type
-from fastfeat.io.sources.schema import read_schema
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit import learning as rounds
 from fastfeat.plan.fit import part_state
-from fastfeat.plan.keep.document import plan_text
-from fastfeat.plan.keep.learning import learning_bytes, resumed, written_in
+from fastfeat.plan.keep.learning import learning_bytes, learning_record, resumed, written_in
 from fastfeat.plan.run.fitted import Face, Fitted
 from fastfeat.plan.run.lookup_tables import Tables
 
@@ -256,39 +250,6 @@ def learning_of(
     return Learning(learning_record(plan, schema, tables, whole_entities=whole_entities), face)
 
 
-def learning_record(
-    plan: Declaration,
-    schema: Any,
-    tables: Tables,
-    *,
-    history: Schema | None = None,
-    whole_entities: bool = False,
-    has_functions: bool = False,
-) -> rounds.Learning:
-    """Return the record of `learning_of`, for callers that have no use for a face.
-
-    Args:
-        plan: what is fitted.
-        schema: as of `Plan.learning`.
-        tables: as of `Plan.learning`.
-        history: the columns of earlier rows; None without these.
-        whole_entities: as of `Plan.learning`.
-        has_functions: whether functions of other rows come with the rows, as columns.
-    """
-    empty = _no_rows(schema)
-    content = f"{plan_text(plan)}\n{empty.schema}".encode()
-    digest = hashlib.sha256(content).hexdigest()
-    return rounds.begin(
-        plan,
-        empty,
-        tables,
-        digest,
-        history=None if history is None else history.empty_table(),
-        whole_entities=whole_entities,
-        has_functions=has_functions,
-    )
-
-
 def _record(state: Any) -> part_state.PartState:
     """Return the record of a state.
 
@@ -313,16 +274,6 @@ def _bytes(content: Any) -> bytes:
             f"takes the bytes that to_bytes() gave, whole, got {type(content).__name__}"
         )
     return bytes(cast("bytes", content))
-
-
-def _no_rows(schema: Any) -> Any:
-    """Return an Arrow table without rows, with the columns of a schema."""
-    types = read_schema(schema)
-    arrays = {
-        name: pa.array([], arrow_type(dtype) if isinstance(dtype, DType) else pa.null())
-        for name, dtype in types.items()
-    }
-    return pa.table(arrays)
 
 
 def _numbers(rows: Any) -> range | NDArray[np.int64] | None:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fastfeat.api.learning import learning_record
 from fastfeat.errors import InvalidPlan, LargerThanMemory, warn
 from fastfeat.io.arrow import pa
 from fastfeat.io.budget import Budget, budget_of, budget_of_free
@@ -19,6 +18,7 @@ from fastfeat.plan.fit.learning import finished
 from fastfeat.plan.fit.passes import learned_within, with_scratch
 from fastfeat.plan.fit.round import Learning
 from fastfeat.plan.fit.rows_in_passes import RowsInPasses, rows_in_passes
+from fastfeat.plan.keep.learning import learning_record
 from fastfeat.plan.run.encoded_rows import encoded_in_files
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.lookup_tables import Tables

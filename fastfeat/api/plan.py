@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fastfeat import pickles
 from fastfeat.arguments import TOO_MANY, Hints, explaining, explaining_methods
 from fastfeat.completion import offering
-from fastfeat.errors import NotFitted
+from fastfeat.errors import InvalidPlan, NotFitted
 from fastfeat.expr import Expr
 from fastfeat.io.arrow import Array, ChunkedArray, Table
 from fastfeat.io.arrow import Schema as ArrowSchema
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from fastfeat.online.live import Live
     from fastfeat.online.state.changes import Durability, Late
     from fastfeat.plan.fit.cross_fit import Fold
+    from fastfeat.quality.contract import Contract
+    from fastfeat.quality.report import CheckReport
     from fastfeat.verify.comparison import Report
 
 _READ_OF_PLAN = (
@@ -94,7 +96,7 @@ _HINTS_OF_FITTED: dict[str, Hints] = {
 }
 _READ_OF_FITTED = (
     *("plan", "schema", "feature_names", "n_codes", "categories"),
-    *("inputs", "n_rows", "n_rows_without_label"),
+    *("inputs", "n_rows", "n_rows_without_label", "contract"),
 )
 """The attributes of a fitted plan that users read."""
 _OF_PLAN = dict.fromkeys(("fit", "fit_transform"), "It stays as it is; fitted.plan.{} learns anew")
@@ -312,6 +314,7 @@ class Plan:
         tables: Tables = None,
         backend: str = "cpu",
         memory: str | int | None = None,
+        contract: Contract | None = None,
     ) -> FittedPlan:
         """Return the plan with what it has learnt from training rows.
 
@@ -339,8 +342,11 @@ class Plan:
                 opens a reader gives the same rows in the same order each time. None reads it
                 whole; files larger than the memory that is free are read within what the process
                 has and three quarters of what is free, and a warning says so.
+            contract: rules that the rows of the data must hold, late columns and all; the fitted
+                plan keeps them, and `transform` and the like judge later rows by them.
 
         Raises:
+            ContractBroken: rows break a rule of `contract` that does not only warn.
             UnknownColumn: a column that the plan reads is not in the data, or a table not there.
             OutOfMemory: `memory` is less than what is learnt takes, or this process has already.
             InvalidPlan: with `memory`: numbers of rows in another order than the data, another
@@ -351,8 +357,19 @@ class Plan:
 
         Warns:
             RowsWithoutLabel: some rows have no label that looks ahead: they are not learnt from.
+            RowsBreakRule: rows break a rule of `contract` that only warns.
             FastfeatWarning: of its other kinds, see `ff.errors`, what is odd about the data.
         """
+        if contract is not None:
+            from fastfeat.plan.run.guard import read_again  # seldom needed
+            from fastfeat.quality.fitting import fitted_contract
+
+            data = read_again(data)
+            options: Any = {"history": history, "tables": tables}
+            options |= {"backend": backend, "memory": memory}
+            kept = fitted_contract(contract, data, **options)
+            fitted = self.fit(data, rows=rows, **options)
+            return FittedPlan(self, replace(fitted.record, contract=kept))
         record: Fitted | None = None
         if memory is not None:
             from fastfeat.api.out_of_core import check_backend, fit_within  # seldom needed
@@ -381,6 +398,7 @@ class Plan:
         to: str = "arrow",
         categories: bool = False,
         backend: str = "cpu",
+        contract: Contract | None = None,
     ) -> tuple[FittedPlan, Any]:
         """Return the fitted plan and the features of the training rows themselves.
 
@@ -397,10 +415,19 @@ class Plan:
             to: the form of the features, as in `FittedPlan.transform`.
             categories: as in `FittedPlan.transform`.
             backend: as in `fit`.
+            contract: as in `fit`.
 
         Raises:
             FastfeatError: as `fit` and `FittedPlan.transform`.
         """
+        kept = None
+        if contract is not None:
+            from fastfeat.plan.run.guard import read_again  # seldom needed
+            from fastfeat.quality.fitting import fitted_contract
+
+            data = read_again(data)
+            options: Any = {"history": history, "tables": tables, "backend": backend}
+            kept = fitted_contract(contract, data, **options)
         record, features = fit_transform(
             self.declaration,
             data,
@@ -411,7 +438,7 @@ class Plan:
             categories=categories,
             backend=backend,
         )
-        return FittedPlan(self, record), features
+        return FittedPlan(self, replace(record, contract=kept) if kept else record), features
 
     @naming_files
     def fit_transform_to(
@@ -426,6 +453,7 @@ class Plan:
         rows: Any = None,
         history: Any = None,
         tables: Tables = None,
+        contract: Contract | None = None,
     ) -> tuple[FittedPlan, Manifest]:
         """Return the fitted plan, and the list of files of the features of the training rows.
 
@@ -444,6 +472,7 @@ class Plan:
             rows: as in `fit`; the features are of these rows. Numbers of rows ascend.
             history: as in `fit`, which may be more than memory holds too.
             tables: as in `fit`; they are read once.
+            contract: as in `fit`; the rows are read once more for it, before anything is written.
 
         Raises:
             InvalidPlan: windows see all rows, of no key; or as `fit` with `memory`.
@@ -463,8 +492,14 @@ class Plan:
         from fastfeat.plan.run.layout import layout_of
 
         layout = layout_of(out, format, partition_by, part_rows)
+        kept = None
+        if contract is not None:
+            from fastfeat.quality.fitting import fitted_contract
+
+            of_rows: Any = {"history": history, "tables": tables, "memory": memory}
+            kept = fitted_contract(contract, data, **of_rows)
         record, manifest = fit_and_write(
-            self.declaration, data, layout, rows, history, tables, memory
+            self.declaration, data, layout, rows, history, tables, memory, kept
         )
         return FittedPlan(self, record), manifest
 
@@ -811,6 +846,7 @@ class FittedPlan:
         out: Any = None,
         categories: bool = False,
         backend: str = "cpu",
+        on_violation: str | None = None,
     ) -> Any:
         """Return the features of the rows, in their order.
 
@@ -848,8 +884,16 @@ class FittedPlan:
                 order at each call, see `categories`. A missing value is missing; one that is unseen
                 or rare is the first category, "__other". Not for matrices.
             backend: "cpu", "gpu", "reference", or "emulated" (CUDA kernels by g++): the same bits.
+            on_violation: what becomes of rows that break a rule of the plan's `contract`, but one
+                that only warns. None, for what each rule says; "reject" is an error; "warn" tells;
+                "ignore" judges no row at all; "quarantine" sets them apart, as if they had never
+                come: the result is the features of the other rows, and a table of these, with the
+                number of each ("row") and the names of the rules that it breaks ("violations").
+                Rules judge a row by itself here: those with aggregates, windows, `at_most=`, the
+                clock or late columns are for `fit` and `check`.
 
         Raises:
+            ContractBroken: rows break a rule; it names the first of them, with their values.
             UnknownColumn: the data lacks a column, or `tables` a table.
             TypeMismatch, InvalidData: a column is not of the type seen in fit, nor exactly
                 convertible.
@@ -862,7 +906,14 @@ class FittedPlan:
             EncodedInFold: they are rows that an encoding of the target was learnt from, told by the
                 plan's `row_id=`, or where they are all of them. `Plan.fit_transform` gives the
                 features to train a model on.
+            RowsBreakRule: rows break a rule that only warns.
         """
+        if self.record.contract is not None or on_violation is not None:
+            from fastfeat.quality.transforming import transform_judged  # seldom needed
+
+            forms: Any = {"to": to, "out": out, "categories": categories, "backend": backend}
+            of_rows: Any = {"rows": rows, "history": history, "tables": tables}
+            return transform_judged(self.record, data, on_violation, **of_rows, **forms)
         return transform(
             self.record,
             data,
@@ -885,6 +936,7 @@ class FittedPlan:
         categories: bool = False,
         backend: str = "cpu",
         memory: str | int | None = None,
+        on_violation: str | None = None,
     ) -> Iterator[Any]:
         """Yield the features of the rows, some rows at a time, in their order.
 
@@ -903,8 +955,10 @@ class FittedPlan:
             backend: as in `transform`.
             memory: the most memory that this process should have resident, as in `Plan.fit`: fewer
                 rows are read at a time where less is left. A few rows are read in any case.
+            on_violation: as in `transform`, but for "quarantine".
 
         Raises:
+            ContractBroken: as `transform`, of the first such rows.
             InvalidPlan: a feature sees rows of several entities, or of all; `row_id=` of a plan
                 with windows.
             FastfeatError: as `transform`; rows are numbered in the data.
@@ -930,6 +984,7 @@ class FittedPlan:
             categories=categories,
             backend=backend,
             most_bytes=bytes_within(memory),
+            on_violation=on_violation,
         ).of_all()
 
     @naming_files
@@ -945,6 +1000,7 @@ class FittedPlan:
         tables: Tables = None,
         backend: str = "cpu",
         memory: str | int | None = None,
+        on_violation: str | None = None,
     ) -> Manifest:
         """Write the features of the rows to a file or a folder, and return the list of its files.
 
@@ -974,8 +1030,10 @@ class FittedPlan:
             tables: as in `transform`; they are read once.
             backend: as in `transform`.
             memory: as in `transform_batches`.
+            on_violation: as in `transform_batches`.
 
         Raises:
+            ContractBroken: as `transform_batches`; parts before these rows are written.
             InvalidPlan: as `transform_batches`; an option that is none, or for folders.
             OutputError: a full disk; a folder of other files, or of features of another plan, other
                 data or other tables; a damaged manifest; another process writes it; a file of the
@@ -994,15 +1052,17 @@ class FittedPlan:
             >>> [(file.name, file.n_rows) for file in manifest.files]
             [('part-000000.parquet', 2), ('part-000001.parquet', 1)]
         """
+        from fastfeat.io.budget import bounded  # seldom needed
         from fastfeat.plan.run.layout import layout_of
-        from fastfeat.plan.run.pieces import bytes_within  # seldom needed
+        from fastfeat.plan.run.pieces import bytes_within
         from fastfeat.plan.run.to_files import write_later_rows
 
         layout = layout_of(out, format, partition_by, part_rows)
         digest = self._digest.hex()
         options: Any = {"history": history, "tables": tables, "backend": backend}
-        options["most_bytes"] = bytes_within(memory)
-        return write_later_rows(self.record, data, layout, digest, **options)
+        options |= {"most_bytes": bytes_within(memory), "on_violation": on_violation}
+        with bounded(memory):
+            return write_later_rows(self.record, data, layout, digest, **options)
 
     def transform_row(self, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:
         """Return the features of one row, as a float array of shape (n_features,); NaN is missing.
@@ -1015,7 +1075,15 @@ class FittedPlan:
         Raises:
             UnknownColumn: a column is not in the row, or a table not in `tables`.
             TypeMismatch: a value is not of the column's type, nor exactly convertible.
+            ContractBroken: the row breaks a rule of the plan's `contract`.
+
+        Warns:
+            RowsBreakRule: it breaks a rule that only warns.
         """
+        if self.record.contract is not None:
+            from fastfeat.online.row.judged_row import judge_one_row  # seldom needed
+
+            judge_one_row(self.record, row, tables)
         return transform_row(self.record, row, tables=tables)
 
     def online(
@@ -1152,6 +1220,57 @@ class FittedPlan:
             self.record, data, rows=rows, history=history, tables=tables, backend=backend
         )
 
+    @property
+    def contract(self) -> Contract | None:
+        """The rules that rows must hold, as `fit` was given them; None without."""
+        from fastfeat.quality.contract import contract_face  # seldom needed
+
+        kept = self.record.contract
+        return None if kept is None else contract_face(kept.declaration)
+
+    def check(
+        self,
+        data: Any,
+        *,
+        history: Any = None,
+        tables: Tables = None,
+        clock: Any = None,
+        backend: str = "cpu",
+        memory: str | int | None = None,
+    ) -> CheckReport:
+        """Return a report of the rules of the plan's contract that rows hold, and of those broken.
+
+        Late columns need not be there: a rule that reads one is skipped without it.
+
+        Args:
+            data: as in `Contract.check`, as the following are.
+            history: earlier rows, which windows in rules see.
+            tables: as in `fit`.
+            clock: the time of the check, where rules read one.
+            backend: as in `transform`.
+            memory: as in `fit`.
+
+        Raises:
+            InvalidPlan: the plan has no contract; or as `Contract.check`.
+            FastfeatError: as `Contract.check`.
+
+        Example:
+            >>> plan, contract = ff.Plan({"x": col("x") + 1}), ff.Contract({"x": col("x") > 0})
+            >>> fitted = plan.fit({"x": [1.0, 2.0]}, contract=contract)
+            >>> fitted.check({"x": [3.0, -1.0, None]}).counts
+            {'x': 2}
+        """
+        from fastfeat.quality.checking import check  # seldom needed
+
+        if self.record.contract is None:
+            raise InvalidPlan(
+                "the plan has no contract. Fit it with one: plan.fit(data, contract=ff.Contract("
+                "{'name': col('x') > 0})), or check by that: contract.check(data)"
+            )
+        options: Any = {"history": history, "tables": tables, "clock": clock}
+        options |= {"backend": backend, "memory": memory, "late": self.plan.late}
+        return check(self.record.contract.declaration, data, **options)
+
     def history_needed(self) -> dict[str, str]:
         """Return the reach of windows as text, by the entity; see `Plan.history_needed`."""
         return self.plan.history_needed()
@@ -1257,7 +1376,8 @@ class FittedPlan:
         from fastfeat.online.live import begin_alone  # seldom needed
         from fastfeat.verify.paths import verify
 
-        return verify(self.record, data, history, tables, n_rows, backends, begin_alone, memory)
+        bare = replace(self.record, contract=None)  # of rows that break a rule, too
+        return verify(bare, data, history, tables, n_rows, backends, begin_alone, memory)
 
     def __repr__(self) -> str:
         """Return a line for each of the first features: its type, and how it is made."""

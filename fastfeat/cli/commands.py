@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastfeat.cli import gpu, live
+from fastfeat.cli import contracts, gpu, live
 from fastfeat.cli.reporting import DEBUG, Commands
 from fastfeat.errors import counted
 from fastfeat.progress import Step, doing
@@ -161,6 +161,10 @@ def fit(
     table: LookupTables = None,
     backend: Backend = "cpu",
     memory: Memory = None,
+    contract: Annotated[
+        Path | None,
+        typer.Option(metavar="JSON", help="Rules that DATA must hold, and later rows."),
+    ] = None,
 ) -> None:
     """Learn from training data what a plan must learn."""
     from fastfeat.cli.plans import read_plan, tables_named
@@ -169,8 +173,9 @@ def fit(
     with doing("Reading the plan", at_once=True) as step:
         plan = read_plan(plan_file)
         step(f"Fitting {counted(len(plan.declaration.nodes), 'feature')} on {data}")
-        tables = tables_named(table)
-        fitted = plan.fit(data, history=history, tables=tables, backend=backend, memory=memory)
+        options: Any = {"tables": tables_named(table), "backend": backend, "memory": memory}
+        options["contract"] = None if contract is None else contracts.read_contract(contract)
+        fitted = plan.fit(data, history=history, **options)
         fitted.save(out)
     typer.echo(
         f"{out}: {counted(len(plan.declaration.nodes), 'feature')}, "
@@ -261,6 +266,7 @@ def _transform_whole(
         step: tells what is done.
     """
     from fastfeat.io.sinks.write import write_table
+    from fastfeat.plan.run.guard import columns_judged
     from fastfeat.plan.run.history import id_columns, is_batch
     from fastfeat.plan.run.inputs import read_columns
     from fastfeat.plan.run.layout import check_beside, layout_of
@@ -270,7 +276,8 @@ def _transform_whole(
     step(f"Reading {data}")
     plan = fitted.plan
     ids = id_columns(plan.row_id, history, plan.declaration.past_columns)
-    wanted = [*plan.declaration.row_columns, *plan.keep, *ids]
+    judged = columns_judged(fitted.record)
+    wanted = [*plan.declaration.row_columns, *plan.keep, *judged, *ids]
     rows = read_columns(data, wanted, plan.declaration.past_columns)
     n_features = len(fitted.feature_names)
     step(f"Computing {counted(n_features, 'feature')} of {counted(rows.num_rows, 'row')}")
@@ -403,6 +410,8 @@ def version() -> None:
     typer.echo(f"python {platform.python_version()}, {platform.system()} {platform.machine()}")
 
 
+app.command()(contracts.check)
+app.command("infer-contract")(contracts.infer_contract)
 app.command()(live.serve)
 app.command()(live.stream)
 app.command()(live.replay)

@@ -16,6 +16,7 @@ from fastfeat.errors import InvalidPlan, did_you_mean
 from fastfeat.integrations.library import library
 from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.plan.declare.arguments import resolve_names
+from fastfeat.plan.run.guard import columns_judged, row_inputs
 
 _FIXED = {
     "binary": "binary",
@@ -39,24 +40,23 @@ def signature_of(fitted: FittedPlan, not_missing: Sequence[str], outputs: Any = 
     """
     models, schema = library("mlflow.models", "mlflow"), library("mlflow.types.schema", "mlflow")
     plan = fitted.plan
-    late = [
-        name for name in plan.declaration.past_columns if name not in plan.declaration.row_columns
-    ]
+    of_rows = [*dict.fromkeys([*plan.declaration.row_columns, *columns_judged(fitted.record)])]
+    late = [name for name in plan.declaration.past_columns if name not in of_rows]
     row_id = plan.declaration.row_ids if plan.declaration.past_columns else []
     for name in (not_missing := resolve_names(not_missing, "not_missing")):
-        if name not in plan.declaration.row_columns:
+        if name not in of_rows:
             raise InvalidPlan(
                 f"not_missing={list(not_missing)}: {name!r} is no column that the plan reads."
-                f"{did_you_mean(name, plan.declaration.row_columns)}"
+                f"{did_you_mean(name, of_rows)}"
             )
 
     def column(name: str, *, required: bool) -> Any:
-        dtype = fitted.inputs.get(name)
+        dtype = row_inputs(fitted.record).get(name)
         kind = column_type(dtype, never_missing=name in not_missing)
         return schema.ColSpec(kind or schema.AnyType(), name, required=required)
 
     inputs = [
-        *(column(name, required=True) for name in plan.declaration.row_columns),
+        *(column(name, required=True) for name in of_rows),
         *(column(name, required=False) for name in dict.fromkeys([*late, *row_id])),
     ]
     given = None if outputs is None else models.infer_signature(None, outputs).outputs

@@ -8,7 +8,7 @@ error in place of its state. A worker computes with one thread, for an engine ha
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from fastfeat.io.arrow import Schema, Table, pa
 from fastfeat.ir.node import Call, postorder
 from fastfeat.plan.fit.learning import window_learnt_from
 from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.plan.run.guard import table_columns_judged
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
 
@@ -258,7 +259,7 @@ def transform_of(
         InvalidPlan: there is no label.
         FastfeatError: as `FittedPlan.transform`, of tables.
     """
-    known = read_tables(tables, list(fitted.record.table_columns))
+    known = read_tables(tables, table_columns_judged(fitted.record))
     name = _label_name(fitted.plan, label)
     return Transform(artifact_bytes(fitted.record), known, name, history)
 
@@ -299,20 +300,23 @@ def _label_name(plan: Plan, label: bool) -> str | None:
     return name
 
 
-def columns_read(plan: Plan, schema: Schema, *, label: bool) -> list[str]:
+def columns_read(
+    plan: Plan, schema: Schema, *, label: bool, judged: Sequence[str] = ()
+) -> list[str]:
     """Return the columns that features are computed from, in order.
 
     Args:
         plan: the plan.
         schema: of the rows.
         label: whether the label is computed too.
+        judged: columns that rules of a contract read.
 
     Raises:
         UnknownColumn: one is not there.
     """
     declared = plan.declaration
     of_label = declared.label_sources if label else []
-    names = list(dict.fromkeys([*declared.row_columns, *declared.keep, *of_label]))
+    names = list(dict.fromkeys([*declared.row_columns, *declared.keep, *judged, *of_label]))
     read_columns(schema.empty_table(), names)
     if not has_windows(plan):
         return names

@@ -53,6 +53,7 @@ from fastfeat.integrations.on_workers import (
 )
 from fastfeat.io.arrow import Schema, Table, pa
 from fastfeat.io.sources.read import read_table
+from fastfeat.plan.run.guard import columns_judged
 from fastfeat.plan.run.history import is_batch
 from fastfeat.plan.run.lookup_tables import Tables
 
@@ -121,7 +122,7 @@ def transform(
         HistoryMissing: windows see other rows, and history is None.
     """
     schema, plan = _schema_of(dataset), fitted.plan
-    columns = columns_read(plan, schema, label=label)
+    columns = columns_read(plan, schema, label=label, judged=columns_judged(fitted.record))
     if not has_windows(plan):
         return _features(
             dataset.select_columns(columns), transform_of(fitted, tables, label=label), None

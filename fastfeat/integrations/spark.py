@@ -60,6 +60,7 @@ from fastfeat.integrations.on_workers import (
 from fastfeat.io.arrow import DataType, Schema, Table, pa
 from fastfeat.io.columns.foreign import common_type, in_types
 from fastfeat.io.sources.read import read_table
+from fastfeat.plan.run.guard import columns_judged
 from fastfeat.plan.run.history import is_batch
 from fastfeat.plan.run.lookup_tables import Tables
 
@@ -157,7 +158,8 @@ def transform(
         HistoryMissing: windows see other rows, and history is None.
     """
     schema, plan = _schema_of(frame), fitted.plan
-    rows = _chosen(schema, columns_read(plan, schema, label=label))
+    judged = columns_judged(fitted.record)
+    rows = _chosen(schema, columns_read(plan, schema, label=label, judged=judged))
     if not has_windows(plan):
         return _features(frame, rows, transform_of(fitted, tables, label=label))
     earlier = _earlier(plan, frame, history, training=False)

@@ -35,6 +35,7 @@ from fastfeat.integrations.handover import (
 )
 from fastfeat.integrations.library import library
 from fastfeat.io.arrow import DataType, Table, pa
+from fastfeat.plan.run.guard import columns_judged
 
 __all__ = ["dmatrix", "dmatrix_by_pieces", "feature_types"]
 
@@ -230,7 +231,7 @@ def _read_of_a_piece(fitted: FittedPlan, *, label: bool) -> tuple[list[str], lis
         label: whether its label is computed too.
     """
     plan = fitted.plan
-    needed = [*plan.declaration.row_columns]
+    needed = [*dict.fromkeys([*plan.declaration.row_columns, *columns_judged(fitted.record)])]
     needed += [name for name in plan.declaration.label_sources if label and name not in needed]
     return needed, [
         name

@@ -75,6 +75,8 @@ def budget_of(memory: str | int) -> Budget:
     """
     budget = Budget(bytes_of(memory))
     if budget.room() < _LEAST_ROOM:
+        _give_back()
+    if budget.room() < _LEAST_ROOM:
         least = budget.n_bytes - budget.room() + _LEAST_ROOM
         raise OutOfMemory(
             f"memory={memory!r}: this process has {as_bytes(least - _LEAST_ROOM)} in memory before "
@@ -105,6 +107,23 @@ def within(budget: Budget) -> Generator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+@contextmanager
+def bounded(memory: str | int | None) -> Generator[None]:
+    """Let work of this thread ask the budget that a user gives for room, if any.
+
+    Args:
+        memory: as of `budget_of`; None where there is no bound.
+
+    Raises:
+        FastfeatError: as `budget_of`.
+    """
+    if memory is None:
+        yield
+        return
+    with within(budget_of(memory)):
+        yield
 
 
 def is_bounded() -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, cast, get_args
 
 from fastfeat import pickles
 from fastfeat.arguments import Hints, explaining_methods
+from fastfeat.dtypes import DType
 from fastfeat.errors import (
     InvalidData,
     InvalidPlan,
@@ -47,12 +48,15 @@ from fastfeat.online.lower.row_tables import (
 )
 from fastfeat.online.opening import begin, reopened
 from fastfeat.online.parquet import export, exported
+from fastfeat.online.row.judged_row import judge_one_row
 from fastfeat.online.row.one_row import transform_row
 from fastfeat.online.state.arrivals import Wanted
 from fastfeat.online.state.changes import Base, Change, Durability, Late, Settings
 from fastfeat.online.state.state import Sizes, State
 from fastfeat.online.state.table_updates import table_types
+from fastfeat.plan.declare.columns_read import table_columns_of
 from fastfeat.plan.run.fitted import Face, Fitted
+from fastfeat.plan.run.guard import guard_of, judge, read_again, row_inputs
 from fastfeat.plan.run.lookup_tables import Tables, read_tables, resolve_tables
 
 if not TYPE_CHECKING:
@@ -99,6 +103,15 @@ class Live(Generic[Face]):
         self._passed = list(dict.fromkeys(keep))
         self._times = time_columns(self._plans.values())
         self._sees_none = not lowered.orders
+        self._judged = [
+            (
+                one,
+                guard,
+                {name: of for name, of in row_inputs(one).items() if isinstance(of, DType)},
+            )
+            for one in self._plans.values()
+            if (guard := guard_of(one)) is not None
+        ]
 
     @property
     def plans(self) -> Mapping[str, Face]:
@@ -144,8 +157,14 @@ class Live(Generic[Face]):
             FutureRow: a time is further ahead than `max_ahead=`.
             InvalidData: a row without an id, or one whose id another row has.
             StateError: the events were applied already, or the state is closed.
+            ContractBroken: a row breaks a rule of a plan's contract, and none is applied.
             Overflow: a result does not fit its type.
+
+        Warns:
+            RowsBreakRule: a row breaks a rule that only warns.
         """
+        if self._judged:
+            events = self._held(events)
         is_plain = to == "arrow" and out is None and not categories
         offsets: tuple[object, ...] = (source, first, end)
         if is_plain and list(map(type, offsets)) == [str, int, int] and not any(offsets):
@@ -193,7 +212,11 @@ class Live(Generic[Face]):
 
         Raises:
             LateRow: a row is so early that its windows would see rows that the state has dropped.
+            ContractBroken: a row breaks a rule of a plan's contract.
         """
+        if self._judged:
+            rows = self._held(rows if at is None else self._with_time(rows, at))
+            at = None
         is_plain = to == "arrow" and out is None and not categories
         if is_plain and at is None and self._is_row_alone(rows):
             return self._of_row(rows)
@@ -252,6 +275,8 @@ class Live(Generic[Face]):
 
         Arguments and errors as of `process`.
         """
+        if self._judged:
+            events = self._held(events)
         asked = self._state.lowered.asked
         rows = table_of_rows(self._state, events, if_there=asked)
         change = Change("update", rows, "", source, first, end, time.time_ns())
@@ -450,7 +475,27 @@ class Live(Generic[Face]):
         return f"Live({names}: {self._state.n_rows:,} rows)"
 
     def _with_time(self, given: Any, at: Any) -> Any:
-        return with_time_of(self._state, given, at, self._times, self._passed)
+        judged = [name for _, _, types in self._judged for name in types]
+        return with_time_of(self._state, given, at, self._times, [*self._passed, *judged])
+
+    def _held(self, given: Any) -> Any:
+        """Return rows that hold the contracts of the plans, of a reader as a table.
+
+        Raises:
+            ContractBroken: one breaks a rule that does not only warn.
+            FastfeatError: as of `FittedPlan.transform`, of the columns that rules read.
+
+        Warns:
+            RowsBreakRule: one breaks a rule that does.
+        """
+        given = read_again(given)
+        tables = self._state.tables
+        for fitted, guard, types in self._judged:
+            if is_one_row(given, types):
+                judge_one_row(fitted, given, tables)
+            else:
+                judge(guard, given, tables=tables)
+        return given
 
     def _is_row_alone(self, given: Any) -> bool:
         """Return whether one row was given, and no plan sees another one."""
@@ -531,6 +576,7 @@ def begin_live(
             "alone. Give it a file, path=, or leave it out"
         )
     lowered = lower(plans)
+    _check_tables_of_rules(plans)
     if path is not None and path_of(path).exists():
         check_beginning(path_of(path), writes=False)
         if history is not None or tables is not None:
@@ -560,6 +606,27 @@ def begin_alone(fitted: Fitted, history: Any, **options: Any) -> Live[Fitted]:
     """Return one plan over a new state; arguments and errors as of `FittedPlan.online`."""
     plans = {ALONE: fitted}
     return begin_live(plans, plans, history, **options)
+
+
+def _check_tables_of_rules(plans: Mapping[str, Fitted]) -> None:
+    """Raise where a rule reads a column of a table that a state does not hold.
+
+    Raises:
+        InvalidPlan: the first such rule.
+    """
+    held = {column for fitted in plans.values() for column in fitted.table_columns}
+    for fitted in plans.values():
+        guard = guard_of(fitted)
+        if guard is None:
+            continue
+        for name, rule in guard.rules.items():
+            for column in table_columns_of([rule.expression.node]):
+                if column not in held:
+                    raise InvalidPlan(
+                        f"the rule {name!r} reads {column.name!r} of the table {column.table!r}, "
+                        "which no feature reads: a live state has no such column. Keep it as a "
+                        "feature, or leave the rule out of the contract"
+                    )
 
 
 def _check_word(option: str, given: object, words: Sequence[str]) -> None:

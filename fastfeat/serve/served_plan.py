@@ -8,6 +8,7 @@ from typing import Any
 from fastfeat.api.plan import FittedPlan
 from fastfeat.online.live import ALONE, Live
 from fastfeat.plan.keep.artifact import fitted_digest
+from fastfeat.plan.run.guard import row_inputs
 from fastfeat.serve.json_rows import RowReader, row_reader
 from fastfeat.serve.json_text import ready_json
 from fastfeat.serve.plain_row import PlainRow, plain_row_of
@@ -65,9 +66,8 @@ def served_plan(live: Live, fitted: FittedPlan, most_rows: int, *, name: str = A
             name: fitted.inputs[name] for name in plan.declaration.row_ids if name in fitted.inputs
         }
         outcomes = row_reader({**ids, **late}, late, plan.declaration.row_ids, most_rows)
-    reader = row_reader(
-        fitted.inputs, plan.late, [*plan.keep, *plan.declaration.row_ids], most_rows
-    )
+    passed = [*plan.keep, *plan.declaration.row_ids]
+    reader = row_reader(row_inputs(fitted.record), plan.late, passed, most_rows)
     return ServedPlan(
         live,
         fitted,

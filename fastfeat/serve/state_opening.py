@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastfeat.api.example_rows import made_up
 from fastfeat.api.online import online
-from fastfeat.api.plan import FittedPlan
+from fastfeat.api.plan import FittedPlan, face_of
 from fastfeat.io.arrow import Table
 from fastfeat.online.file.state_file import path_of
 from fastfeat.online.live import Live
+from fastfeat.plan.run.guard import row_inputs, warm_guard
 
 _ALONE = ""
 _WARM_ROWS = 20
@@ -99,11 +100,13 @@ def warm(fitted: FittedPlan, tables: Mapping[str, Table]) -> None:
         FastfeatError: it cannot compute rows of its columns.
     """
     distinct = [*fitted.plan.declaration.row_ids]
-    rows = made_up(fitted.inputs, _WARM_ROWS, distinct=distinct)
+    rows = made_up(row_inputs(fitted.record), _WARM_ROWS, distinct=distinct)
     lacking = [name for name in distinct if name not in rows.column_names]
     for name in lacking:
         rows = rows.append_column(name, [list(range(rows.num_rows))])
-    live = online({_ALONE: fitted}, tables=dict(tables), keep="everything")
+    warm_guard(fitted.record, rows, tables)
+    bare = face_of(replace(fitted.record, contract=None))  # which rows that are made up break
+    live = online({_ALONE: bare}, tables=dict(tables), keep="everything")
     try:
         live.process(rows)
         live.features(rows.slice(rows.num_rows - 1))
@@ -116,15 +119,15 @@ def difference(old: FittedPlan, new: FittedPlan) -> str:
 
     Whoever sends rows sends the columns of the old one.
     """
-    for name, dtype in new.inputs.items():
-        if name in new.plan.late and name not in old.inputs:
+    known = row_inputs(old.record)
+    for name, dtype in row_inputs(new.record).items():
+        if name in new.plan.late and name not in known:
             return f"it reads the late column {name!r}, which the state does not have"
-        if name not in old.inputs:
+        if name not in known:
             return f"it reads the column {name!r}, which the plan that is served does not"
-        if old.inputs[name] != dtype:
+        if known[name] != dtype:
             return (
-                f"it reads the column {name!r} as {dtype}, the plan that is served as "
-                f"{old.inputs[name]}"
+                f"it reads the column {name!r} as {dtype}, the plan that is served as {known[name]}"
             )
     for table, types in new.record.tables.items():
         for name, dtype in types.items():

@@ -11,6 +11,7 @@ from fastfeat.dtypes import DType
 from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.io.prometheus import CONTENT_TYPE, Labels, family, histogram
 from fastfeat.ir.show import show_columns
+from fastfeat.plan.run.guard import row_inputs
 from fastfeat.plan.tell.summary import capped, feature_sources, head_of_fitted, type_of
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.json_text import write_json
@@ -58,7 +59,7 @@ def plan_document(served: ServedPlan, name: str) -> dict[str, Any]:
         "summary": head_of_fitted(fitted.record),
         "features": [_feature(fitted, feature) for feature in fitted.plan.features],
         "names": list(served.columns),
-        "columns": [*_ids(fitted), *_columns(fitted.inputs, fitted.plan.late)],
+        "columns": [*_ids(fitted), *_columns(row_inputs(fitted.record), fitted.plan.late)],
         "tables": {table: _columns(types, ()) for table, types in fitted.record.tables.items()},
         "reach": fitted.history_needed(),
         "row_id": next(iter(fitted.plan.declaration.row_ids), None),
@@ -78,7 +79,8 @@ def _feature(fitted: FittedPlan, name: str) -> dict[str, Any]:
 
 def _ids(fitted: FittedPlan) -> list[dict[str, Any]]:
     """Return the column of the id of a row, where no feature reads it."""
-    names = [name for name in fitted.plan.declaration.row_ids if name not in fitted.inputs]
+    known = row_inputs(fitted.record)
+    names = [name for name in fitted.plan.declaration.row_ids if name not in known]
     return [{"name": name, "type": "any", "late": False} for name in names]
 
 

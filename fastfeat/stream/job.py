@@ -18,6 +18,7 @@ from fastfeat.io.columns.types import UnsupportedType, arrow_type
 from fastfeat.io.sources.read import read_table
 from fastfeat.online.live import Live
 from fastfeat.online.state.table_updates import table_types
+from fastfeat.plan.run.guard import row_inputs
 from fastfeat.stream.config import Config, Topic
 from fastfeat.stream.json_features import check_json
 from fastfeat.stream.messages import Decode, decoder
@@ -145,7 +146,7 @@ def _event_types(plans: Mapping[str, FittedPlan], events: Topic) -> dict[str, DT
     types: dict[str, DType] = {}
     unknown: list[str] = []
     for fitted in plans.values():
-        for name, dtype in fitted.inputs.items():
+        for name, dtype in row_inputs(fitted.record).items():
             if isinstance(dtype, UnsupportedType):
                 raise InvalidConfig(f"events: column {name!r} has the type {dtype}")
             types[name] = dtype

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from fastfeat.errors import (
+    ContractBroken,
     FastfeatError,
     FutureRow,
     InvalidData,
@@ -114,6 +115,8 @@ def kind_of(error: FastfeatError) -> Reason:
             return "future"
         case LateOutcome():
             return "outcome"
+        case ContractBroken():
+            return "contract"
         case _:
             return "refused"
 

@@ -36,6 +36,7 @@ ATTRIBUTES = {
     "fitted": {
         *("plan", "schema", "feature_names", "n_codes", "categories", "inputs", "n_rows"),
         "n_rows_without_label",
+        "contract",
     },
     "expression": {"dt", "str", "list"},
 }

@@ -32,6 +32,7 @@ from topics import (
     summary_of,
 )
 
+import fastfeat as ff
 from fastfeat import col
 from fastfeat.demo.services import free_port
 from fastfeat.errors import InvalidConfig, LateRow, StreamError
@@ -399,3 +400,26 @@ def test_json_rows_are_shown_as_documented() -> None:
     assert str(second["h"]) == "-0.0"
     assert third["h"] == "-Infinity"
     assert third["f"] is None
+
+
+def test_rows_that_break_a_rule_go_away_and_leave_no_trace(topics: Topics) -> None:
+    events = events_of(200, n_cards=4, seed=5)
+    contract = ff.Contract({"paid": (col("amount") > 3) | col("amount").is_null()})
+    good, bad = contract.quarantine(events)
+    fitted = plan_of().fit(good, contract=contract)
+    assert bad.num_rows > 10
+    rows = send_events(topics, events, each_poison=1000)
+    broken = set(bad["id"].to_pylist())
+    taken = {place: row for place, row in rows.items() if row["id"] not in broken}
+    with running(topics.config(fitted)) as found:
+        served = topics.features(len(taken))
+        dead = topics.dead(len(broken))
+    assert summary_of(found).n_dead == len(broken)
+    assert {place_of(letter) for letter in dead} == rows.keys() - taken.keys()
+    headers = dict(dead[0].headers())
+    assert headers["fastfeat.kind"] == b"contract"
+    assert b"rule 'paid': 1 of 1 row breaks" in headers["fastfeat.reason"]
+    wanted = expected(fitted, taken, events.schema)
+    assert {place: bits(row) for place, row in served.items()} == {
+        place: bits(row) for place, row in wanted.items()
+    }

@@ -26,6 +26,7 @@ from fastfeat.errors import (
 from fastfeat.integrations.batches.columns import LABEL, Block, kept_array, label_array
 from fastfeat.io.arrow import ChunkedArray, Table, cast, pa
 from fastfeat.plan.run.feature_subset import selected
+from fastfeat.plan.run.guard import columns_judged
 from fastfeat.plan.run.inputs import read_columns
 
 DENSE, CODES = ("dense", ""), ("codes", "")
@@ -80,7 +81,9 @@ class Contents:
     @property
     def columns(self) -> list[str]:
         """The columns of the data that must be there."""
-        read = [*self.fitted.plan.declaration.row_columns, *self.keep, *self.label_columns]
+        judged = columns_judged(self.fitted.record)
+        of_rows = self.fitted.plan.declaration.row_columns
+        read = [*of_rows, *judged, *self.keep, *self.label_columns]
         return list(dict.fromkeys(read))
 
     @property

@@ -2,7 +2,7 @@
 
 Layout: a magic line; the length of the manifest as 8 bytes, little endian; the manifest (JSON:
 format, versions, length and SHA-256 of each part); the parts in order (plan, state and its tables,
-zones); the SHA-256 of all before it.
+zones, and a contract where there is one); the SHA-256 of all before it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,12 +23,19 @@ from fastfeat.io.sinks.atomic import write_bytes
 from fastfeat.ir.node import TableColumn
 from fastfeat.plan.declare.bind import Schemas
 from fastfeat.plan.keep import canonical
+from fastfeat.plan.keep.contract import contract_document, contract_of_document, readable
 from fastfeat.plan.keep.document import plan_document, plan_of_text
 from fastfeat.plan.keep.state import aggregates_of, state_parts, values_of_state
 from fastfeat.plan.lower.constants import Learnt
 from fastfeat.plan.lower.lower import Types
 from fastfeat.plan.lower.outputs import output_types
-from fastfeat.plan.run.fitted import Fitted, InputSchema, fitted_of_values
+from fastfeat.plan.run.fitted import (
+    Fitted,
+    FittedContract,
+    InputSchema,
+    check_bound,
+    fitted_of_values,
+)
 from fastfeat.scalars.zones import ZoneTable, checked
 from fastfeat.version import __version__
 
@@ -38,6 +46,8 @@ LARGEST_ARTIFACT = 1 << 32
 MANIFEST = frozenset({"format", "fastfeat", "n_rows", "inputs", "label_inputs", "tables", "parts"})
 OF_LABELS = frozenset({"n_rows_without_label", "label_tables"})
 """What stands in a manifest only where a label sees rows ahead, or tables."""
+_CONTRACT = "contract"
+"""The part that only a plan with a contract has."""
 _DIGEST = 32
 
 
@@ -123,6 +133,7 @@ def _parts_of(fitted: Fitted) -> dict[str, bytes]:
         "plan": canonical.dump(plan_document(fitted.declaration)).encode(),
         **state_parts([fitted.learnt[aggregate] for aggregate in aggregates]),
         "zones": _zones_bytes(fitted.zones),
+        **({} if fitted.contract is None else {_CONTRACT: _contract_bytes(fitted.contract)}),
     }
 
 
@@ -168,6 +179,8 @@ def fitted_of_bytes(content: bytes) -> Fitted:
         fitted = fitted_of_values(
             plan, inputs, learnt, n_rows, zones, label_inputs, tables, label_tables, n_without
         )
+        if _CONTRACT in parts:
+            fitted = replace(fitted, contract=_contract_of(parts[_CONTRACT]))
         output_types(plan, fitted.nodes, fitted.types)
         if len(zones) > n_stored:
             raise ArtifactError(f"it lacks the table of the time zone {list(zones)[-1]!r}")
@@ -215,24 +228,69 @@ def _parts(manifest: Any, body: bytes) -> dict[str, bytes]:
         if len(part) != length or hashlib.sha256(part).hexdigest() != digest:
             raise ArtifactError(f"the part {name!r} does not match its digest")
         parts[name] = part
-    odd = {name for name in parts if not name.startswith("table ")} ^ {"plan", "state", "zones"}
-    if body or odd:
-        raise ArtifactError("it has other parts than a plan, a state, its tables and zones")
+    named = {name for name in parts if not name.startswith("table ")} - {_CONTRACT}
+    if body or named != {"plan", "state", "zones"}:
+        raise ArtifactError(
+            "it has other parts than a plan, a state, its tables, zones, a contract"
+        )
     return parts
 
 
 def _zones_bytes(zones: Mapping[str, ZoneTable]) -> bytes:
     """Return zone tables as JSON: the instants of change and the offsets of each, in seconds."""
-    tables = {name: [list(t.changes), list(t.offsets)] for name, t in zones.items()}
-    return canonical.dump(tables).encode()
+    return canonical.dump(_zones_to_json(zones)).encode()
+
+
+def _zones_to_json(zones: Mapping[str, ZoneTable]) -> dict[str, Any]:
+    return {name: [list(t.changes), list(t.offsets)] for name, t in zones.items()}
 
 
 def _zones_of(part: bytes) -> dict[str, ZoneTable]:
     """Return zone tables, each known to be one that a kernel can search."""
-    tables = {str(name): checked(*lists) for name, lists in json.loads(part).items()}
+    return _zones_from_json(json.loads(part))
+
+
+def _zones_from_json(document: Any) -> dict[str, ZoneTable]:
+    tables = {str(name): checked(*lists) for name, lists in document.items()}
     if any(type(n) is not int for t in tables.values() for n in (*t.changes, *t.offsets)):
         raise ArtifactError("a zone table holds something other than whole seconds")
     return tables
+
+
+def _contract_bytes(contract: FittedContract) -> bytes:
+    """Return a contract as JSON that people can read, with the types and zones of its rules."""
+    document = contract_document(contract.declaration) | {
+        "inputs": dict(_schema_to_json(contract.inputs)),
+        "tables": {name: dict(_schema_to_json(of)) for name, of in contract.tables.items()},
+        "zones": _zones_to_json(contract.zones),
+    }
+    return readable(document).encode()
+
+
+def _contract_of(part: bytes) -> FittedContract:
+    """Return the contract of a part, whose rules can be bound.
+
+    Raises:
+        ArtifactError: its rules do not go with its types.
+        FastfeatError: as `Contract`.
+    """
+    document: dict[str, Any] = json.loads(part)
+    inputs, tables = document.pop("inputs"), document.pop("tables")
+    zones = _zones_from_json(document.pop("zones"))
+    declared = contract_of_document(document)
+    n_stored = len(zones)
+    found = FittedContract(
+        declared,
+        _schema_of(list(inputs.items()), declared.columns),
+        _tables_of(
+            [(name, list(of.items())) for name, of in tables.items()], declared.table_columns
+        ),
+        zones,
+    )
+    check_bound(found)
+    if len(zones) > n_stored:
+        raise ArtifactError(f"its contract lacks the table of the zone {list(zones)[-1]!r}")
+    return found
 
 
 def _schema_to_json(schema: InputSchema) -> list[Any]:

@@ -1,7 +1,8 @@
-"""Learnings as bytes, without code: what those that read rows need to know of a round."""
+"""Learnings: of a plan before its first round, and as bytes for those that read rows."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,15 +10,21 @@ from typing import Any
 import numpy as np
 
 from fastfeat.aggregates.target import FoldedGroups
+from fastfeat.dtypes import DType
 from fastfeat.engine.learner import hint_of_bytes, hint_to_bytes, opened, sealed
 from fastfeat.errors import InvalidData
-from fastfeat.io.arrow import Table, ipc_stream, pa
+from fastfeat.io.arrow import Schema, Table, ipc_stream, pa
+from fastfeat.io.columns.types import arrow_type
+from fastfeat.io.sources.schema import read_schema
 from fastfeat.ir.node import Aggregate, Node
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.fit.learning import begin
 from fastfeat.plan.fit.round import PURPOSE, Learning, before_round
 from fastfeat.plan.keep.document import plan_text
 from fastfeat.plan.keep.state import state_parts, values_of_state
 from fastfeat.plan.lower.constants import Learnt
 from fastfeat.plan.lower.schedule import Value
+from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.steps.targets.time_folds import TimeFolds
 
 _KIND = "learning"
@@ -51,6 +58,49 @@ class Written:
     places: list[int]
     parts: Mapping[str, bytes]
     whole_entities: bool
+
+
+def learning_record(
+    plan: Declaration,
+    schema: Any,
+    tables: Tables,
+    *,
+    history: Schema | None = None,
+    whole_entities: bool = False,
+    has_functions: bool = False,
+) -> Learning:
+    """Return the learning of a plan before its first round.
+
+    Args:
+        plan: what is fitted.
+        schema: as of `Plan.learning`.
+        tables: as of `Plan.learning`.
+        history: the columns of earlier rows; None without these.
+        whole_entities: as of `Plan.learning`.
+        has_functions: whether functions of other rows come with the rows, as columns.
+    """
+    empty = _no_rows(schema)
+    content = f"{plan_text(plan)}\n{empty.schema}".encode()
+    digest = hashlib.sha256(content).hexdigest()
+    return begin(
+        plan,
+        empty,
+        tables,
+        digest,
+        history=None if history is None else history.empty_table(),
+        whole_entities=whole_entities,
+        has_functions=has_functions,
+    )
+
+
+def _no_rows(schema: Any) -> Table:
+    """Return an Arrow table without rows, with the columns of a schema."""
+    types = read_schema(schema)
+    arrays = {
+        name: pa.array([], arrow_type(dtype) if isinstance(dtype, DType) else pa.null())
+        for name, dtype in types.items()
+    }
+    return pa.table(arrays)
 
 
 def learning_bytes(learning: Learning) -> bytes:

@@ -16,6 +16,7 @@ from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.ir.node import Call, Literal, Node, TableColumn
 from fastfeat.plan.declare.bind import Schemas
 from fastfeat.plan.declare.bind import bind as bind_types
+from fastfeat.plan.declare.contract import ContractDeclaration
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.codes import categories_of, in_order_of_codes, n_codes
 from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
@@ -43,6 +44,25 @@ R = TypeVar("R")
 InputSchema = Mapping[str, DType | UnsupportedType]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedContract:
+    """A contract with the types of the columns that it was fitted on.
+
+    Args:
+        declaration: the rules.
+        inputs: type of each column that rules read, as seen in fit.
+        tables: the same of lookup tables.
+        zones: the tables of the time zones that rules read.
+        made: what judges rows, made once.
+    """
+
+    declaration: ContractDeclaration
+    inputs: InputSchema
+    tables: Schemas
+    zones: dict[str, ZoneTable]
+    made: dict[str, Any] = field(default_factory=dict[str, Any], init=False, repr=False)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Fitted:
     """A declaration with what `fit` has learnt; `FittedPlan` is its face.
@@ -62,6 +82,7 @@ class Fitted:
             label looks ahead of what is recorded, or of rows that give none.
         told: the warnings that it has given; a selection of its features does not repeat them.
         encoded: the rows whose labels an encoding knows, where it was fitted in this process.
+        contract: what rows must be; None where nothing is said.
     """
 
     declaration: Declaration
@@ -76,6 +97,7 @@ class Fitted:
     n_rows_without_label: int = 0
     told: GivenWarnings = field(default_factory=GivenWarnings, repr=False)
     encoded: EncodedRows | None = field(default=None, repr=False)
+    contract: FittedContract | None = None
     row_kernels: threading.local = field(default_factory=threading.local, init=False, repr=False)
     """The kernel of one row of each thread; `replace` gives another record its own."""
     programs: Programs = field(default_factory=dict[Any, Any], init=False, repr=False)
@@ -228,6 +250,21 @@ def _arrays_program(typed: TypedPlan) -> Program:
 
 def _output_schema(typed: TypedPlan) -> Schema:
     return output_schema(typed, typed.nodes, typed.types)
+
+
+def check_bound(contract: FittedContract) -> None:
+    """Raise where rules do not go with the types of a contract; note the zones that they read.
+
+    A rule that reads the clock, or a column that was not there, is bound once it is judged.
+
+    Raises:
+        UnknownColumn, TypeMismatch: the first rule that does not.
+    """
+    declared = contract.declaration
+    with using(contract.zones):
+        for name, node in declared.nodes.items():
+            if not declared.reads_clock(name) and set(declared.reads[name]) <= set(contract.inputs):
+                bind_types([node], contract.inputs, contract.tables)
 
 
 def fitted_label(

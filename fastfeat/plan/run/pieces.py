@@ -19,6 +19,7 @@ from fastfeat.plan.lower.task_graph import functions_of_rows
 from fastfeat.plan.run.encoded_rows import warn_encoded_files
 from fastfeat.plan.run.entities import stages_of
 from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.guard import IGNORE, check_option, guard_of, judge, table_columns_judged
 from fastfeat.plan.run.history import BATCH
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
@@ -124,6 +125,7 @@ def pieces_of_later_rows(
     most_bytes: int | Callable[[], int] = MOST_BYTES,
     n_shares: int | None = None,
     folder: Path | None = None,
+    on_violation: str | None = None,
 ) -> Pieces:
     """Return data of which a fitted plan computes features, as `transform` does.
 
@@ -138,21 +140,32 @@ def pieces_of_later_rows(
         most_bytes: as of `pieces_of`.
         n_shares: in how many shares rows are computed where windows see others; see `Job`.
         folder: where files without names go then; None for that of the system.
+        on_violation: what becomes of rows that break a rule of the plan's contract, as of `judge`.
 
     Raises:
+        ContractBroken: rows break a rule.
         InvalidPlan: a feature sees rows of several entities, or of all.
         FastfeatError: as `pieces_of` and `dataset_of`.
     """
     check_result(to, None, backend, categories=categories)
+    check_option(on_violation, {"quarantine": _NO_QUARANTINE})
+    guard = None if on_violation == IGNORE else guard_of(fitted)
     known, dataset = known_tables(fitted, tables), dataset_of(data)
     warn_encoded_files(fitted.encoded, dataset.identity, fitted.told)
     options: Any = {"tables": known, "backend": backend}
 
+    def check(piece: Scanned) -> None:
+        if guard is not None:
+            told: Any = {"on_violation": on_violation, "first_row": piece.first_row}
+            judge(guard, piece.table, **told, **options)
+
     def features(piece: Scanned) -> Any:
+        check(piece)
         forms: Any = {"to": to, "categories": categories}
         return transform(fitted, piece.table, first_row=piece.first_row, **forms, **options)
 
     columns = [*fitted.declaration.row_columns, *fitted.declaration.keep]
+    columns += [] if guard is None else guard.columns
     if not fitted.declaration.past_columns:
         encoded = fitted.encoded
         ids = [] if encoded is None or encoded.row_id is None else [encoded.row_id[0]]
@@ -170,6 +183,7 @@ def pieces_of_later_rows(
     of_batch: Any = {"history": BATCH, "to": to, "categories": categories, **options}
 
     def windowed(piece: Scanned) -> Any:
+        check(piece)
         first_row, made = piece.first_row, {}
         if piece.table.num_rows:
             windows.make(bound, functions)
@@ -181,7 +195,7 @@ def pieces_of_later_rows(
 
 def known_tables(fitted: Fitted, tables: Tables) -> Tables:
     """Return lookup tables as Arrow tables, of which what is made is kept from piece to piece."""
-    columns = list(fitted.table_columns)
+    columns = table_columns_judged(fitted)
     return read_tables(tables, columns) if columns else tables
 
 
@@ -199,3 +213,9 @@ def bytes_within(memory: str | int | None) -> int | Callable[[], int]:
         return MOST_BYTES
     budget = budget_of(memory)
     return lambda: min(MOST_BYTES, budget.table_bytes())
+
+
+_NO_QUARANTINE = (
+    "rows that are read in pieces are rejected, told or taken as they are. Divide them first: "
+    "good, bad = contract.quarantine(rows)"
+)

@@ -104,6 +104,7 @@ def write_later_rows(
     backend: str = "cpu",
     most_bytes: int | Callable[[], int] = MOST_BYTES,
     n_shares: int | None = None,
+    on_violation: str | None = None,
 ) -> Manifest:
     """Write the features of later rows; arguments and errors as of `FittedPlan.transform_to`.
 
@@ -117,6 +118,7 @@ def write_later_rows(
         backend: its name.
         most_bytes: of the rows that are read at a time.
         n_shares: as of `pieces_of_later_rows`.
+        on_violation: as of `pieces_of_later_rows`.
     """
     known, earlier = known_tables(fitted, tables), None
     if fitted.declaration.past_columns:
@@ -131,6 +133,7 @@ def write_later_rows(
         most_bytes=most_bytes,
         n_shares=n_shares,
         folder=parent if parent.is_dir() else None,
+        on_violation=on_violation,
     )
     of_lookup = tables.values() if isinstance(tables, Mapping) else ()
     given = () if isinstance(earlier, str) else (history,)

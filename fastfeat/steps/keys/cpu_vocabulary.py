@@ -240,6 +240,8 @@ def encode_calls(
     ]
     if len(columns) < len(given) or n_unseen != 1:
         return None
+    if _compact(vocabulary, dtypes, is_cross=len(given) > 1 or missing != "key") is not None:
+        return None  # a table that calls look in has no room
     if len(given) == 1 and missing == "key":
         index = _cached(vocabulary, "index", lambda: _index(vocabulary.parts[0], dtypes[0]))
         return _index_calls(index, *columns[0], start=1 + n_unseen, none=1)

@@ -50,7 +50,15 @@ namespace ff_emulator {
 
 const size_t guard_bytes = 4096;
 const size_t stack_bytes = FF_TSAN || FF_ASAN ? 512 << 10 : 128 << 10;
+// To map one took half of a launch. A process may have 65,530 mappings, and a stack is two.
+const unsigned most_idle_stacks = FF_TSAN || FF_ASAN ? 0 : 2048;
 const unsigned no_sync = 1;  // for ThreadSanitizer: a switch orders nothing, only barriers do
+
+struct Stacks {  // as `fastfeat/engine/gpu/device/emulated.py` lays it out
+    char* idle;  // a mapping, which holds the next one in its last word
+    unsigned n;
+};
+static Stacks* stacks;  // that wait for a fiber of any module of the process
 
 struct Fiber {
 #ifdef FF_UCONTEXT
@@ -144,12 +152,39 @@ FF_UNCHECKED inline void suspend(Fiber* fiber) {
 #endif
 }
 
-// Returns a fiber that will call `entry`, which never returns; null without memory.
-FF_UNCHECKED inline Fiber* make_fiber(void (*entry)()) {
-    char* mapping = (char*)mmap(nullptr, guard_bytes + stack_bytes, PROT_READ | PROT_WRITE,
-                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+inline char** next_stack(char* mapping) {
+    return (char**)(mapping + guard_bytes + stack_bytes) - 1;
+}
+
+// Returns the memory of a stack, below it a page that nothing may touch; null without memory.
+FF_UNCHECKED inline char* take_stack() {
+    char* mapping = most_idle_stacks > 0 ? stacks->idle : nullptr;
+    if (mapping != nullptr) {
+        stacks->idle = *next_stack(mapping);
+        stacks->n--;
+        return mapping;
+    }
+    mapping = (char*)mmap(nullptr, guard_bytes + stack_bytes, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapping == MAP_FAILED) return nullptr;
     mprotect(mapping, guard_bytes, PROT_NONE);
+    return mapping;
+}
+
+FF_UNCHECKED inline void leave_stack(char* mapping) {
+    if (stacks->n >= most_idle_stacks) {
+        munmap(mapping, guard_bytes + stack_bytes);
+        return;
+    }
+    *next_stack(mapping) = stacks->idle;
+    stacks->idle = mapping;
+    stacks->n++;
+}
+
+// Returns a fiber that will call `entry`, which never returns; null without memory.
+FF_UNCHECKED inline Fiber* make_fiber(void (*entry)()) {
+    char* mapping = take_stack();
+    if (mapping == nullptr) return nullptr;
     Fiber* fiber = (Fiber*)calloc(1, sizeof(Fiber));
     fiber->mapping = mapping;
 #ifdef FF_UCONTEXT
@@ -160,6 +195,7 @@ FF_UNCHECKED inline Fiber* make_fiber(void (*entry)()) {
 #else
     // Six zeros for the registers, then the address to return to; above it a call's alignment.
     void** top = (void**)(mapping + guard_bytes + stack_bytes) - 8;
+    memset(top, 0, 8 * sizeof *top);
     top[6] = (void*)entry;
     fiber->stack_pointer = top;
 #endif
@@ -176,7 +212,7 @@ FF_UNCHECKED inline void free_fiber(Fiber* fiber) {
 #if FF_ASAN
     __asan_unpoison_memory_region(fiber->mapping + guard_bytes, stack_bytes);
 #endif
-    munmap(fiber->mapping, guard_bytes + stack_bytes);
+    leave_stack(fiber->mapping);
     free(fiber);
 }
 

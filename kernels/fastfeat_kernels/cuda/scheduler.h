@@ -27,6 +27,7 @@ struct Launch {  // as `fastfeat/engine/gpu/device/emulated.py` lays it out
     long long first, n;
     unsigned grid_x, grid_y, block, shared_bytes, resident, order;
     Word seed;
+    Stacks* stacks;
 };
 
 struct Block;
@@ -395,7 +396,7 @@ FF_UNCHECKED inline void run_blocks(Block* blocks, Thread** runnable) {
     }
 }
 
-// A stack is two mappings of memory, of which a process has 65,530 at most: modules keep none.
+// Modules keep none: another may need their stacks.
 FF_UNCHECKED inline void free_idle_fibers() {
     while (idle_fibers != nullptr) {
         Fiber* fiber = idle_fibers;
@@ -423,6 +424,7 @@ FF_UNCHECKED inline void free_blocks(Block* blocks) {
 extern "C" FF_UNCHECKED int ff_launch(const ff_emulator::Launch* wanted, char* error, size_t n_error) {
     using namespace ff_emulator;
     launch = *wanted;
+    stacks = launch.stacks;
     Word n_blocks = (Word)launch.grid_x * launch.grid_y;
     if (launch.resident > n_blocks) launch.resident = (unsigned)n_blocks;
     random_state = launch.seed * 0x9E3779B97F4A7C15ull + 1;

@@ -180,3 +180,16 @@ def test_files_of_both_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     fitted, _ = PLAN.fit_transform_to("data", "out", history="earlier", part_rows=100)
     assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
     assert ds.dataset("out").to_table().equals(features)
+
+
+def test_tables_are_files_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    prices = pa.table({"shop": range(3), "price": [1.0, 5.0, 2.0]})
+    ds.write_dataset(prices, "prices", format="parquet", max_rows_per_file=2, max_rows_per_group=2)
+    price = ff.lookup("prices", by="shop").col("price")
+    plan = ff.Plan({"mean": price.mean(over=CARD).standard_scale(), "price": price})
+    data = rows(100, 3)
+    expected, features = plan.fit_transform(data, tables={"prices": prices})
+    fitted, _ = plan.fit_transform_to(data, "out", tables={"prices": "prices/*.parquet"})
+    assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
+    assert ds.dataset("out").to_table().equals(features)

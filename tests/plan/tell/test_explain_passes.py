@@ -43,32 +43,33 @@ def files(tmp_path: Path) -> str:
 
 def test_the_passes_of_files_are_told_before_any_row_is_read(files: str) -> None:
     of_plan = "keys", "statistics", "target", "groups"
-    assert PLAN.explain("passes", schema=files).splitlines() == [
-        "data: 40 rows in 2 files; the plan reads 3 of 4 columns, about 1.89 KiB in memory",
+    told = re.sub(r"about [0-9.]+ (B|KiB)", "about N B", PLAN.explain("passes", schema=files))
+    assert told.splitlines() == [
+        "data: 40 rows in 2 files; the plan reads 3 of 4 columns, about N B in memory",
         "",
         "fit, where rows come in parts: at most 6 passes; where what is learnt is not finite, 2 "
         "passes more to tell a row",
-        "  pass 1 reads shop, x: 2 columns, about 1.57 KiB",
+        "  pass 1 reads shop, x: 2 columns, about N B",
         "    keys: 1 value",
         "    statistics: 3 values",
-        "  pass 2 reads x, shop, y: 3 columns, about 1.89 KiB",
+        "  pass 2 reads x, shop, y: 3 columns, about N B",
         "    statistics: 1 value",
         "    target: 1 value",
         "    groups: 1 value",
-        "  pass 3 reads x: 1 column, about 324 B",
+        "  pass 3 reads x: 1 column, about N B",
         "    statistics: 1 value",
-        "  pass 4 reads x: 1 column, about 324 B",
+        "  pass 4 reads x: 1 column, about N B",
         "    statistics: 3 values",
-        "  pass 5 reads x: 1 column, about 324 B",
+        "  pass 5 reads x: 1 column, about N B",
         "    statistics: 3 values",
-        "  pass 6 reads x: 1 column, about 324 B",
+        "  pass 6 reads x: 1 column, about N B",
         "    statistics: 3 values",
         "",
         "bytes of what is kept of the rows on the way",
         *(f"  {kind}: {task_learner(kind).learner.takes}" for kind in of_plan),
         "",
         "features of the training rows, where they are asked for",
-        "  one pass more reads shop, x: 2 columns, about 1.57 KiB",
+        "  one pass more reads shop, x: 2 columns, about N B",
     ]
 
 

@@ -84,6 +84,17 @@ _MOST_THREADS = 192
 """Threads that ThreadSanitizer tells apart at a time; a race between more goes unseen."""
 
 
+class _Stacks(ctypes.Structure):
+    """`ff_emulator::Stacks`."""
+
+    _fields_ = (("idle", ctypes.c_void_p), ("n", ctypes.c_uint32))
+
+
+_stacks = (
+    _Stacks()
+)  # of all modules: a launch, of which there is one at a time, takes what it needs
+
+
 class _Launch(ctypes.Structure):
     """`ff_emulator::Launch`."""
 
@@ -94,6 +105,7 @@ class _Launch(ctypes.Structure):
         *((name, ctypes.c_uint32) for name in ("grid_x", "grid_y", "block", "shared_bytes")),
         *((name, ctypes.c_uint32) for name in ("resident", "order")),
         ("seed", ctypes.c_uint64),
+        ("stacks", ctypes.c_void_p),
     )
 
 
@@ -108,7 +120,7 @@ class _Library:
 
         Args:
             kernel: its name.
-            arguments: the fields of `_Launch` after the first.
+            arguments: the fields of `_Launch` between the first and the last.
 
         Raises:
             KernelFailed: says what is wrong, and at which line.
@@ -117,7 +129,8 @@ class _Library:
             address = ctypes.cast(getattr(self.functions, kernel), ctypes.c_void_p).value
         except AttributeError:
             raise KernelFailed(f"there is no kernel {kernel!r} in the module", [kernel]) from None
-        launch, said = _Launch(address, *arguments), ctypes.create_string_buffer(400)
+        launch = _Launch(address, *arguments, ctypes.addressof(_stacks))
+        said = ctypes.create_string_buffer(400)
         with LOCK:  # the scheduler of a module keeps its state in global variables
             failed = self.functions.ff_launch(ctypes.byref(launch), said, len(said))
         if failed:

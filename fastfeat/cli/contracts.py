@@ -1,0 +1,178 @@
+"""Commands of contracts: one that judges data by rules, and one that infers rules from data."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fastfeat.cli.reporting import say, with_options
+from fastfeat.errors import (
+    ArtifactError,
+    BackendUnavailable,
+    InvalidPlan,
+    LibraryUnavailable,
+    OutOfMemory,
+    counted,
+)
+from fastfeat.progress import doing
+
+if TYPE_CHECKING:
+    from fastfeat.api.plan import FittedPlan
+    from fastfeat.quality.contract import Contract
+    from fastfeat.quality.report import CheckReport
+
+FOUND, NOT_RUN = 1, 3
+"""Exit codes: rules are broken; the files, or the machine, are at fault, and nothing was judged."""
+
+
+def check(
+    rules: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RULES",
+            help="A contract as JSON, or what `fit --contract` wrote, which has one.",
+        ),
+    ],
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", help="Parquet, Arrow IPC, Feather, CSV or TSV: files or an address."
+        ),
+    ],
+    history: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Earlier rows, which windows in rules see.")
+    ] = None,
+    table: Annotated[
+        list[str] | None,
+        typer.Option("--table", metavar="NAME=FILE", help="A table that rules read."),
+    ] = None,
+    clock: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help='The time of the check, as ISO 8601, or "now".'),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="BYTES", help="The most memory to take: DATA is read in passes."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Judge data by a contract; exit code 1 where rules are broken, 3 where nothing was judged."""
+    from fastfeat.cli.plans import tables_named
+
+    options: Any = {"history": history, "tables": tables_named(table), "memory": memory}
+    try:
+        with doing("Reading the rules", at_once=True) as step:
+            judge = read_rules(rules)
+            step(f"Checking {data}")
+            report = judge.check(data, clock=time_of(clock), **options)
+    except (ArtifactError, BackendUnavailable, LibraryUnavailable, OutOfMemory) as error:
+        say(f"error: {with_options(str(error))}", "red")
+        raise typer.Exit(NOT_RUN) from None
+    typer.echo(json.dumps(document_of(report), ensure_ascii=False) if as_json else text_of(report))
+    if not report.ok:
+        raise typer.Exit(FOUND)
+
+
+def infer_contract(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", help="Parquet, Arrow IPC, Feather, CSV or TSV: files or an address."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Where the contract goes, as JSON.")],
+    key: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Of these no two rows have the same values."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Nothing is said of it.")
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="BYTES", help="The most memory to take: DATA is read in passes."),
+    ] = None,
+) -> None:
+    """Write the rules that hold in data, with room for what later data may bring."""
+    from fastfeat.io.sinks.atomic import write_bytes
+    from fastfeat.quality.infer import infer_contract as infer
+
+    with doing(f"Reading {data}", at_once=True):
+        contract = infer(data, key=key or None, exclude=exclude or (), memory=memory)
+        write_bytes(out, contract.to_json().encode(), durable=False)
+    n_rules = len(contract.rules) + len(contract.types)
+    typer.echo(f"{out}: {counted(n_rules, 'rule')} of {counted(len(contract.types), 'column')}")
+
+
+def read_rules(path: Path) -> FittedPlan | Contract:
+    """Return the contract of a JSON file, or the fitted plan of another one.
+
+    Raises:
+        ArtifactError: it is neither.
+        InvalidPlan: there is no such file.
+    """
+    if path.suffix != ".json":
+        from fastfeat.api.plan import load
+
+        return load(path)
+    return read_contract(path)
+
+
+def read_contract(path: Path) -> Contract:
+    """Return the contract of a JSON file.
+
+    Raises:
+        ArtifactError: it is none.
+        InvalidPlan: there is no such file.
+    """
+    from fastfeat.quality.contract import Contract
+
+    try:
+        return Contract.from_json(path.read_bytes())
+    except FileNotFoundError:
+        raise InvalidPlan(f"no such file: {path}") from None
+
+
+def time_of(text: str | None) -> datetime | None:
+    """Return the time of a check, as an option gives it."""
+    if text is None:
+        return None
+    if text == "now":
+        return datetime.now(UTC)
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"got {text!r}: write a time such as 2026-01-31T12:00:00+00:00, or now",
+            param_hint="'--clock'",
+        ) from None
+
+
+def text_of(report: CheckReport) -> str:
+    """Return a report as lines: what was found, with the first rows, before what holds."""
+    found = [f"{str(of)[:4]} {report.told(of)}" for of in report.results if of.is_finding]
+    others = [str(of) for of in report.results if not of.is_finding]
+    return "\n".join([counted(report.n_rows, "row"), *found, *others])
+
+
+def document_of(report: CheckReport) -> dict[str, Any]:
+    """Return a report as JSON has it."""
+    return {
+        "ok": report.ok,
+        "n_rows": report.n_rows,
+        "rules": [
+            {
+                "name": of.name,
+                "says": of.text,
+                "on_violation": of.on_violation,
+                "outcome": of.outcome,
+                "n_broken": of.n_broken,
+                "told": report.told(of) if of.is_finding else of.told(),
+            }
+            for of in report.results
+        ],
+    }

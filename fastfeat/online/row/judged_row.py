@@ -1,0 +1,31 @@
+"""One row of a plan with a contract, judged before its features are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastfeat.online.row.one_row import transform_row
+from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.guard import guard_of, judge_row
+from fastfeat.plan.run.lookup_tables import Tables
+
+
+def judge_one_row(fitted: Fitted, row: Mapping[str, Any], tables: Tables = None) -> None:
+    """Raise, or warn, where a row breaks a rule of the contract of a plan, if it has one.
+
+    Args:
+        fitted: the plan.
+        row: the row.
+        tables: lookup tables.
+
+    Raises:
+        ContractBroken: it breaks a rule that does not only warn.
+        FastfeatError: as `FittedPlan.transform_row`, of the columns that rules read.
+
+    Warns:
+        RowsBreakRule: it breaks one that does.
+    """
+    guard = guard_of(fitted)
+    if guard is not None and transform_row(guard.any_broken, row, tables=tables)[0] != 0:
+        judge_row(guard, row, transform_row(guard.each_broken, row, tables=tables))

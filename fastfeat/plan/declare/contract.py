@@ -1,0 +1,221 @@
+"""Contracts as they are declared: rules by name, each a bool expression that rows must hold.
+
+A rule is an expression of the plan's own kind, and is counted, computed and kept as features are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import Any, Final, TypeGuard
+
+from fastfeat.arguments import explaining_methods
+from fastfeat.dtypes import DType
+from fastfeat.errors import InvalidPlan, TypeMismatch, did_you_mean
+from fastfeat.expr import Expr
+from fastfeat.io.sources.schema import as_dtype
+from fastfeat.ir.node import Aggregate, Column, Node, TableColumn, postorder
+from fastfeat.ir.scope import is_over, row_order
+from fastfeat.ir.show import show
+from fastfeat.plan.declare.arguments import check_text, no_expression
+from fastfeat.plan.declare.columns_read import columns_of, past_columns, table_columns_of
+from fastfeat.plan.declare.declaration import declare
+
+ON_VIOLATION: Final = ("reject", "quarantine", "warn")
+"""What becomes of rows that break a rule: an error, a table of their own, a warning."""
+
+
+@explaining_methods(lambda rule: "rule.")
+@dataclass(frozen=True, slots=True, eq=False)
+class Rule:
+    """A rule of a contract with its options; an expression alone has the defaults.
+
+    Args:
+        expression: bool; a row holds the rule where it is true, and breaks it where it is false or
+            missing: `(x > 0) | x.is_null()` lets missing values pass.
+        on_violation: what becomes of rows that break it: "reject" is an error, "quarantine" puts
+            them into a table of their own, "warn" tells of them.
+        at_most: the share of rows that may break it all the same, from 0 to below 1; then it is a
+            rule of all rows, which `check` and `fit` judge.
+
+    Raises:
+        TypeMismatch: the rule is no expression.
+        InvalidPlan: an option that is none; an expression of several columns, or of no column.
+
+    Example:
+        >>> contract = ff.Contract({"short": ff.Rule(col("x") < 9, at_most=0.5)})
+        >>> contract.check({"x": [1, 2, 10]}).counts
+        {'short': 1}
+    """
+
+    expression: Expr
+    on_violation: str = "reject"
+    at_most: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check what a user gave."""
+        given: Any = self.expression
+        if not isinstance(given, Expr):
+            raise no_expression("a rule is a bool expression, got", given)
+        read = postorder([given.node])
+        if not any(isinstance(node, Column | TableColumn) for node in read):
+            raise InvalidPlan(f"the rule {given!r} reads no column, and says nothing of the data")
+        if self.on_violation not in ON_VIOLATION:
+            hint = did_you_mean(str(self.on_violation), ON_VIOLATION)
+            raise InvalidPlan(
+                f"on_violation={self.on_violation!r}: is one of {', '.join(ON_VIOLATION)}.{hint}"
+            )
+        share: Any = self.at_most
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
+            raise InvalidPlan(f"at_most={share!r}: is a share of the rows, from 0 to below 1")
+        object.__setattr__(self, "at_most", float(share))
+
+    @property
+    def broken(self) -> Expr:
+        """Whether a row breaks the rule: where it is false or missing."""
+        return ~self.expression.fill_null(False)
+
+    @property
+    def is_of_table(self) -> bool:
+        """Whether it is one statement of all rows, made of aggregates: no row breaks it."""
+        read = row_order([self.expression.node])
+        own = (node for node in read if isinstance(node, Column | TableColumn) or is_over(node))
+        return next(own, None) is None
+
+    @property
+    def learns(self) -> bool:
+        """Whether it is of what is learnt from the rows that are checked."""
+        return any(isinstance(node, Aggregate) for node in postorder([self.expression.node]))
+
+    @property
+    def is_of_row(self) -> bool:
+        """Whether a row is judged by itself, whichever rows come before it and with it."""
+        return not (self.learns or self.at_most or past_columns([self.expression.node]))
+
+    def __repr__(self) -> str:
+        """Return the rule as it is written."""
+        options = [says(self.expression.node)]
+        if self.on_violation != "reject":
+            options.append(f"on_violation={self.on_violation!r}")
+        if self.at_most:
+            options.append(f"at_most={self.at_most!r}")
+        return f"ff.Rule({', '.join(options)})"
+
+
+Rules = Mapping[str, Expr | Rule]
+"""Rules by name, as users give them."""
+Types = Mapping[str, Any]
+"""The type of each column, as users give it: "int64"."""
+
+
+@dataclass(frozen=True, eq=False)
+class ContractDeclaration:
+    """The rules of a contract, frozen; `ff.Contract` is its face.
+
+    Args:
+        rules: by name.
+        types: the type that a column must have.
+        clock: the name of the column that stands, in rules, for the time of the check.
+    """
+
+    rules: Mapping[str, Rule]
+    types: Mapping[str, DType]
+    clock: str | None = None
+
+    @cached_property
+    def nodes(self) -> dict[str, Node]:
+        """The expression of each rule."""
+        return {name: rule.expression.node for name, rule in self.rules.items()}
+
+    @cached_property
+    def reads(self) -> dict[str, list[str]]:
+        """The columns of the data that each rule reads; the clock is none."""
+        return {
+            name: [column for column in columns_of([node]) if column != self.clock]
+            for name, node in self.nodes.items()
+        }
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """The columns of the data that the contract speaks of."""
+        read = [column for columns in self.reads.values() for column in columns]
+        return list(dict.fromkeys([*read, *self.types]))
+
+    @cached_property
+    def table_columns(self) -> tuple[TableColumn, ...]:
+        """The columns of tables that rules read."""
+        return table_columns_of(self.nodes.values())
+
+    def reads_clock(self, name: str) -> bool:
+        """Return whether a rule reads the clock."""
+        return self.clock is not None and self.clock in columns_of([self.nodes[name]])
+
+
+def declare_contract(rules: Rules, types: Types | None, clock: str | None) -> ContractDeclaration:
+    """Return the contract of what a user gives, checked; arguments and errors as of `Contract`."""
+    if not _is_mapping(rules):
+        raise InvalidPlan(f"a contract is a dict of rules by name, got {rules!r}")
+    if types is not None and not _is_mapping(types):
+        raise InvalidPlan(
+            f"types={types!r}: is a dict of types by column, such as {{'x': 'int64'}}"
+        )
+    named = {_name(name): _rule(name, rule) for name, rule in rules.items()}
+    typed = {_name(name, "column"): as_dtype(written) for name, written in (types or {}).items()}
+    if not named and not typed:
+        raise InvalidPlan("a contract needs at least one rule: Contract({'name': col('x') > 0})")
+    if clock is not None and not (isinstance(clock, str) and clock):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+        raise TypeMismatch(f"clock={clock!r}: is the name by which rules read the time of a check")
+    for column, dtype in typed.items():
+        if (name := type_rule_name(column, dtype)) in named:
+            raise InvalidPlan(
+                f"the rule {name!r} is called as the type of {column!r} is. Rename it"
+            )
+    contract = ContractDeclaration(named, typed, clock)
+    if clock is not None and not any(map(contract.reads_clock, named)):
+        raise InvalidPlan(f"clock={clock!r}: no rule reads col({clock!r})")
+    check_text([*named, *typed], postorder(list(contract.nodes.values())))
+    if named:  # what features may not be, rules may not
+        declare({name: rule.broken for name, rule in named.items()})
+    return contract
+
+
+def says(node: Node) -> str:
+    """Return a rule as text, without brackets around all of it."""
+    text = show(node)
+    plain = _QUOTED.sub(lambda quoted: "_" * len(quoted[0]), text)
+    if not (plain.startswith("(") and plain.endswith(")")):
+        return text
+    depths = accumulate({"(": 1, ")": -1}.get(sign, 0) for sign in plain[:-1])
+    return text[1:-1] if all(depths) else text
+
+
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
+
+
+def type_rule_name(column: str, dtype: DType) -> str:
+    """Return the name by which the type of a column is told as a rule."""
+    return f"{column}: {dtype}"
+
+
+def _rule(name: object, given: object) -> Rule:
+    if isinstance(given, Rule):
+        return given
+    if not isinstance(given, Expr):
+        raise no_expression(f"rule {name!r} must be a bool expression, got", given)
+    try:
+        return Rule(given)
+    except InvalidPlan as error:
+        raise InvalidPlan(f"rule {name!r}: {error}") from None
+
+
+def _name(name: object, of: str = "rule") -> str:
+    if not isinstance(name, str) or not name:
+        raise InvalidPlan(f"the name of a {of} must be a text, got {name!r}")
+    return name
+
+
+def _is_mapping(given: Any) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(given, Mapping)

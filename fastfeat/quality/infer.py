@@ -1,0 +1,207 @@
+"""Contracts inferred: what held in some rows, with room for what later rows may bring.
+
+All of it is learnt in one fit: extremes, missing values, and the categories of text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from fastfeat.arguments import explaining
+from fastfeat.dtypes import INTEGER_RANGE, NULL, DType
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.errors import InvalidData, InvalidPlan, UnknownColumn, did_you_mean
+from fastfeat.expr import Expr, col, lit, when
+from fastfeat.io.arrow import pa
+from fastfeat.io.sources.read import column_names
+from fastfeat.plan.declare.contract import Rule
+from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.guard import read_again
+from fastfeat.plan.tell.fitted_tables import learnt_values, vocabulary
+from fastfeat.quality.contract import Contract
+from fastfeat.quality.rows import checked_rows, learnt_of
+
+MOST_VALUES = 200
+"""Values of a column that is a set; one of more is none."""
+UNKNOWN_SHARE = 0.005
+"""The share of rows that may have a value that was not seen."""
+
+
+@explaining
+@in_ieee
+def infer_contract(
+    data: Any,
+    *,
+    key: str | Sequence[str] | None = None,
+    exclude: Collection[str] = (),
+    memory: str | int | None = None,
+) -> Contract:
+    """Return a contract of what holds in some rows, such as those to train on, with room.
+
+    Of each column: its type; that it has no missing values, or about no larger a share of them
+    ("missing"); numbers within half their span beyond their ends, and not below 0 if none were
+    ("range"); text of at most 200 values, each seen ten times on average, among these but for half
+    a percent of the rows ("values"), other text no longer than twice the longest ("length"); times
+    not before the first ("since").
+
+    Args:
+        data: as in `Plan.fit`.
+        key: the columns of which no two rows have the same values ("unique").
+        exclude: columns of which nothing is said.
+        memory: as in `Plan.fit`.
+
+    Raises:
+        UnknownColumn: the data has no such column.
+        InvalidData: no rows, or no columns that rules can read.
+        FastfeatError: data that cannot be read.
+
+    Example:
+        >>> contract = ff.infer_contract({"x": [1.0, 2.0], "n": [3, 4]})
+        >>> contract.rules["x: range"]
+        ff.Rule(col('x').is_between(0, 2.5, closed='both') | col('x').is_null())
+        >>> contract.check({"x": [5.0], "n": [4]}).broken
+        ['x: range']
+    """
+    keys = [key] if isinstance(key, str) else list(key or ())
+    data = read_again(data)
+    names = column_names(data)
+    if names is None:
+        names = checked_rows(data, (), ()).data.column_names
+    for name in (*keys, *exclude):
+        if name not in names:
+            raise UnknownColumn(f"the data has no column {name!r}.{did_you_mean(name, names)}")
+    wanted = [name for name in names if name not in exclude]
+    rows = checked_rows(data, wanted, (), memory=memory)
+    types = {
+        name: dtype
+        for name, dtype in rows.schema.items()
+        if isinstance(dtype, DType) and dtype != NULL and not dtype.is_list
+    }
+    if rows.n_rows == 0 or not types:
+        what = "no rows" if rows.n_rows == 0 else "no columns that rules can read"
+        raise InvalidData(f"the data has {what}, so nothing can be said of it")
+    if any(name not in types for name in keys):
+        raise InvalidPlan(f"key={key!r}: is of columns that rules can read, and are not excluded")
+    asked = {f"{k} {what}": of for k, name in enumerate(types) for what, of in _asked(name, types)}
+    learnt = _Learnt(learnt_of(rows, asked))
+    rules: dict[str, Expr | Rule] = {}
+    for k, (name, dtype) in enumerate(types.items()):
+        rules |= _rules(name, dtype, learnt, str(k), rows.n_rows)
+    if keys:
+        by = keys[0] if len(keys) == 1 else keys
+        rules[f"{', '.join(keys)}: unique"] = lit(1).count(by=by) == 1
+    return Contract(rules, types=types)
+
+
+class _Learnt:
+    """The values that a fit has learnt, by the name of their feature."""
+
+    def __init__(self, fitted: Fitted) -> None:
+        self._fitted = fitted
+        self._by_text: Mapping[str, Any] = learnt_values(fitted)
+
+    def value(self, feature: str) -> Any:
+        """Return a value as Python has it; None where it is missing."""
+        value = self._by_text[repr(self._fitted.declaration.features[feature])]
+        return _python(value)
+
+    def categories(self, feature: str) -> list[Any]:
+        """Return the values of a column of text, the most frequent ones first."""
+        codes, values, _ = vocabulary(self._fitted, feature).columns
+        known = zip(codes.to_pylist(), values.to_pylist(), strict=True)
+        return [value for code, value in known if code > 1]
+
+
+def _asked(name: str, types: Mapping[str, DType]) -> list[tuple[str, Expr]]:
+    """Return the aggregates that are learnt of a column, by a word for each."""
+    x, dtype = col(name), types[name]
+    asked = [("missing", x.is_null().sum())]
+    if dtype.is_float:
+        finite = when(x.is_finite()).then(x).otherwise(None)
+        asked += [("min", finite.min()), ("max", finite.max())]
+        asked += [("infinite", x.is_infinite().sum())]
+    elif dtype.is_integer or dtype.name in _SINCE:
+        asked += [("min", x.min()), ("max", x.max())]
+    elif dtype.name == "utf8":
+        asked += [("values", x.ordinal_encode(max_categories=MOST_VALUES + 2))]
+        asked += [("length", x.str.len_chars().max())]
+    return asked
+
+
+def _rules(name: str, dtype: DType, learnt: _Learnt, k: str, n_rows: int) -> dict[str, Expr | Rule]:
+    """Return the rules of a column, by their names."""
+    x, n_missing = col(name), int(learnt.value(f"{k} missing"))
+    rules: dict[str, Expr | Rule] = {f"{name}: missing": _missing(x, n_missing, n_rows)}
+    if n_missing == n_rows:
+        return rules
+    or_missing = x.is_null()
+    if dtype.is_float or dtype.is_integer:
+        least, most = learnt.value(f"{k} min"), learnt.value(f"{k} max")
+        inside = None if least is None else x.is_between(*_room(least, most, dtype))
+        if inside is not None and dtype.is_float and learnt.value(f"{k} infinite"):
+            inside = inside | x.is_infinite()
+        if inside is not None:
+            rules[f"{name}: range"] = inside | or_missing
+    elif dtype.name in _SINCE:
+        rules[f"{name}: since"] = (x >= learnt.value(f"{k} min")) | or_missing
+    elif dtype.name == "utf8":
+        known = learnt.categories(f"{k} values")
+        if len(known) <= MOST_VALUES and len(known) * _SEEN <= n_rows - n_missing:
+            among = x.is_in(known) | or_missing
+            rules[f"{name}: values"] = Rule(among, at_most=UNKNOWN_SHARE)
+        else:
+            longest = int(learnt.value(f"{k} length"))
+            rules[f"{name}: length"] = (x.str.len_chars() <= 2 * longest) | or_missing
+    return rules
+
+
+def _missing(x: Expr, n_missing: int, n_rows: int) -> Expr:
+    """Return the rule of missing values: none, or a share that is not surely larger than before.
+
+    Args:
+        x: the column.
+        n_missing: how many of the rows it is missing in.
+        n_rows: how many rows there are.
+    """
+    if n_missing == 0:
+        return x.is_not_null()
+    share = n_missing / n_rows
+    noise = 4 * math.sqrt(share * (1 - share) / n_rows)
+    most = min(1.0, (share + noise) * 1.25 + 5 / n_rows)
+    if most >= 1:
+        return x.is_null().mean() <= 1
+    n, found = x.is_null().count(), x.is_null().sum()
+    return found <= _up(most) * n + (_up(16 * most * (1 - most)) * n).sqrt()
+
+
+def _up(value: float) -> float:
+    """Return a number of three digits that is not less than another one."""
+    digits = 2 - math.floor(math.log10(value))
+    return math.ceil(value * 10**digits) / 10**digits
+
+
+def _room(least: Any, most: Any, dtype: DType) -> tuple[Any, Any]:
+    """Return the bounds of numbers: half their span beyond their ends, 0 if none were below."""
+    if dtype.is_integer:
+        span, (low, high) = most - least, INTEGER_RANGE[dtype.name]
+        room = -(-span // 2)
+        return max(low, 0 if least >= 0 else least - room), min(high, most + room)
+    room = most / 2 - least / 2
+    low, high = (0 if least >= 0 else least - room), most + room
+    largest = 1.7976931348623157e308
+    return max(-largest, low), min(largest, high)
+
+
+def _python(value: Any) -> Any:
+    """Return a learnt value as a literal takes it: a time with nanoseconds rounded down."""
+    if isinstance(value, pa.TimestampScalar):
+        ns, kind = value.value, value.type
+        return pa.scalar(ns // _NS[kind.unit], pa.timestamp("us", kind.tz)).as_py()
+    return value
+
+
+_SINCE = frozenset({"timestamp", "date32", "date64"})
+_SEEN = 10
+_NS = {"ns": 1000}

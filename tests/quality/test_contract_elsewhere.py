@@ -1,0 +1,81 @@
+"""Contracts where other libraries and commands give rows: what rules read comes with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.integrations.batches.blocks import block_of, contents_of
+from fastfeat.integrations.exchange import Rows
+from fastfeat.integrations.on_workers import columns_read, features_of, transform_of
+from fastfeat.plan.run.guard import columns_judged
+
+WEEK = ff.window(7, time="t", by="k")
+TRAIN = {"x": [1.0, 2.0], "t": [1, 2], "k": ["a", "b"], "kind": ["a", "b"]}
+CONTRACT = ff.Contract({"known": col("kind").is_in(["a", "b"]), "positive": col("x") > 0})
+GOOD = pa.table({**TRAIN, "other": [0, 0]})
+BAD = pa.table({**TRAIN, "kind": ["a", "c"], "other": [0, 0]})
+
+
+@pytest.fixture(scope="module")
+def fitted() -> ff.FittedPlan:
+    return ff.Plan({"x": col("x") + 1.0}).fit(TRAIN, contract=CONTRACT)
+
+
+def test_blocks_of_training_loops_are_judged(fitted: ff.FittedPlan) -> None:
+    options = {"bags": (), "label": False, "keep": None, "dtype": "float32"}
+    contents = contents_of(fitted, codes=None, as_matrix=True, **options)  # pyright: ignore[reportArgumentType]
+    assert contents.columns == ["x", "kind"]
+    assert block_of(contents, GOOD)
+    with pytest.raises(ff.errors.ContractBroken, match="'known'"):
+        block_of(contents, BAD)
+
+
+def test_workers_of_engines_judge_their_parts(fitted: ff.FittedPlan) -> None:
+    judged = columns_judged(fitted.record)
+    names = columns_read(fitted.plan, GOOD.schema, label=False, judged=judged)
+    assert names == ["x", "kind"]
+    features = features_of(transform_of(fitted, None, label=False))
+    assert features(Rows(GOOD.select(names))).num_rows == 2
+    with pytest.raises(ff.errors.ContractBroken, match="'known'"):
+        features(Rows(BAD.select(names)))
+
+
+def test_windows_in_pieces_are_judged(tmp_path: Path) -> None:
+    windowed = ff.Plan({"sum": col("x").sum(over=WEEK)}).fit(TRAIN, contract=CONTRACT)
+    pq.write_table(BAD, tmp_path / "bad.parquet")
+    pq.write_table(GOOD, tmp_path / "good.parquet")
+    written = windowed.transform_to(
+        tmp_path / "good.parquet", tmp_path / "out.parquet", history="batch"
+    )
+    assert written.n_rows == 2
+    for options in ({"history": "batch"}, {"history": TRAIN}):
+        with pytest.raises(ff.errors.ContractBroken, match=r"row 1 \(kind='c'\)"):
+            list(windowed.transform_batches(tmp_path / "bad.parquet", **options))  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.emulator
+def test_counts_by_an_emulated_device_are_the_same() -> None:
+    contract = ff.Contract({"positive": col("x") > 0, "mean": col("x").mean() < 0.5})
+    data = {"x": [1.0, None, -1.0, 4.0]}
+    expected = {"positive": 2, "mean": 1}
+    assert contract.check(data).counts == contract.check(data, backend="emulated").counts
+    assert contract.check(data).counts == expected
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_counts_of_any_number_of_threads_are_the_same(n_threads: int) -> None:
+    before = ff.num_threads()
+    data = {"x": pa.array([float(k % 1000) if k % 7 else None for k in range(300_000)])}
+    ff.set_num_threads(n_threads)
+    try:
+        counts = ff.Contract({"x": col("x") < 990}).check(data).counts
+    finally:
+        ff.set_num_threads(before)
+    n_missing = sum(k % 7 == 0 for k in range(300_000))
+    assert counts == {"x": n_missing + sum(k % 7 and k % 1000 >= 990 for k in range(300_000))}

@@ -1,0 +1,176 @@
+"""Contracts inferred from rows: these hold them, and what is broken in later rows is found."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastfeat as ff
+from fastfeat.demo.flights import read_flights, split
+
+pc: Any = pyarrow.compute  # whose functions are made as it is imported
+
+_COLUMNS = {
+    "x": (pa.float64(), st.floats(width=64)),
+    "f": (pa.float32(), st.floats(width=32)),
+    "n": (pa.int64(), st.integers(-(1 << 63), (1 << 63) - 1)),
+    "u": (pa.uint8(), st.integers(0, 255)),
+    "k": (pa.string(), st.sampled_from(["a", "b", "ä", ""])),
+    "b": (pa.bool_(), st.booleans()),
+    "t": (pa.timestamp("ns", "UTC"), st.integers(-(1 << 62), 1 << 62)),
+    "d": (pa.date32(), st.integers(-10_000, 10_000)),
+}
+
+
+@st.composite
+def _tables(draw: st.DrawFn) -> pa.Table:
+    n = draw(st.integers(1, 30))
+    return pa.table(
+        {
+            name: pa.array(draw(st.lists(st.none() | of, min_size=n, max_size=n)), dtype)
+            for name, (dtype, of) in _COLUMNS.items()
+        }
+    )
+
+
+@settings(deadline=None, max_examples=6)
+@given(_tables())
+def test_rows_hold_the_contract_that_is_inferred_from_them(table: pa.Table) -> None:
+    contract = ff.infer_contract(table)
+    report = contract.check(table)
+    assert report.broken == [], report
+    assert ff.Contract.from_json(contract.to_json()) == contract
+
+
+def test_what_is_said_of_each_kind_of_column() -> None:
+    table = pa.table(
+        {
+            "id": [f"id{k}" for k in range(100)],
+            "kind": [*"abcd"] * 25,
+            "x": [0.0, 10.0, None, math.inf] * 25,
+            "n": [-4, 6] * 50,
+            "t": pa.array([1_700_000_000_123_456_789] * 100, pa.timestamp("ns")),
+            "tags": [[1]] * 100,
+            "nothing": [None] * 100,
+            "left out": [1] * 100,
+        }
+    )
+    contract = ff.infer_contract(table, key=["id", "n"], exclude=["left out"])
+    rules = {name: repr(rule) for name, rule in contract.rules.items()}
+    missing = rules.pop("x: missing")
+    assert "col('x').is_null().sum() <=" in missing
+    assert rules == {
+        "id: missing": "ff.Rule(col('id').is_not_null())",
+        "id: length": "ff.Rule((col('id').str.len_chars() <= 8) | col('id').is_null())",
+        "kind: missing": "ff.Rule(col('kind').is_not_null())",
+        "kind: values": (
+            "ff.Rule(col('kind').is_in(values=('a', 'b', 'c', 'd')) | col('kind').is_null(), "
+            "at_most=0.005)"
+        ),
+        "x: range": (
+            "ff.Rule((col('x').is_between(0, 15.0, closed='both') | col('x').is_infinite()) | "
+            "col('x').is_null())"
+        ),
+        "n: missing": "ff.Rule(col('n').is_not_null())",
+        "n: range": "ff.Rule(col('n').is_between(-9, 11, closed='both') | col('n').is_null())",
+        "t: missing": "ff.Rule(col('t').is_not_null())",
+        "t: since": (
+            "ff.Rule((col('t') >= datetime.datetime(2023, 11, 14, 22, 13, 20, 123456)) | "
+            "col('t').is_null())"
+        ),
+        "id, n: unique": "ff.Rule(lit(1).count(by=[col('id'), col('n')]) == 1)",
+    }
+    assert [*contract.types] == ["id", "kind", "x", "n", "t"]
+    twice = pa.concat_tables([table, table.slice(0, 3)])
+    assert contract.check(twice).counts["id, n: unique"] == 6
+
+
+def test_many_values_are_no_set() -> None:
+    for n, named in ((200, "k: values"), (201, "k: length")):
+        table = pa.table({"k": [f"v{k}" for k in range(n)] * 10})
+        assert named in ff.infer_contract(table).rules
+
+
+def test_a_larger_share_of_missing_values_is_found_and_noise_is_not() -> None:
+    rng = np.random.default_rng(0)
+
+    def rows(n: int, share: float) -> pa.Table:
+        return pa.table({"x": pa.array(np.zeros(n), mask=rng.random(n) < share)})
+
+    contract = ff.infer_contract(rows(10_000, 0.02))
+    for n in (10, 100, 1000, 10_000):
+        assert contract.check(rows(n, 0.02)).ok
+    assert contract.check(rows(1000, 0.1)).broken == ["x: missing"]
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "message"),
+    [
+        ({"x": np.zeros(0)}, {}, "has no rows"),
+        ({"x": [None, None]}, {}, "no columns that rules can read"),
+        ({"x": [1]}, {"key": "y"}, "no column 'y'"),
+        ({"x": [1]}, {"exclude": ["z"]}, "no column 'z'"),
+        ({"x": [1], "y": [1]}, {"key": "x", "exclude": ["x"]}, "not excluded"),
+    ],
+)
+def test_what_says_nothing_is_told(data: Any, options: Any, message: str) -> None:
+    with pytest.raises(ff.FastfeatError, match=message):
+        ff.infer_contract(data, **options)
+
+
+def _some(table: pa.Table, column: str, share: float, value: Any) -> pa.Table:
+    """Return a table in which a share of a column has another value."""
+    mask = pa.array(np.random.default_rng(0).random(table.num_rows) < share)
+    values = pc.if_else(mask, pa.scalar(value, table[column].type), table[column])
+    return table.set_column(table.schema.get_field_index(column), column, values)
+
+
+def _made(table: pa.Table, column: str, values: Any) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(column), column, values)
+
+
+FAULTS: dict[str, tuple[str, Any]] = {
+    "seconds": (
+        "dep_delay: range",
+        lambda t: _made(t, "dep_delay", pc.multiply(t["dep_delay"], 60)),
+    ),
+    "lost values": ("tailnum: missing", lambda t: _some(t, "tailnum", 0.1, None)),
+    "a new carrier": ("carrier: values", lambda t: _some(t, "carrier", 0.02, "ZZ")),
+    "a lost column": ("distance: int64", lambda t: t.drop_columns(["distance"])),
+    "text": ("distance: int64", lambda t: _made(t, "distance", t["distance"].cast(pa.string()))),
+    "a sentinel": ("distance: range", lambda t: _some(t, "distance", 0.001, -999)),
+    "1970": ("time_hour: since", lambda t: _some(t, "time_hour", 0.001, dt.datetime(1970, 1, 1))),
+    "lower case": ("dest: values", lambda t: _made(t, "dest", pc.utf8_lower(t["dest"]))),
+    "kilometres": (
+        "distance: range",
+        lambda t: _made(t, "distance", pc.round(pc.multiply(t["distance"], 1.609)).cast("int64")),
+    ),
+    "rows twice": (
+        "time_hour, carrier, flight, origin: unique",
+        lambda t: pa.concat_tables([t, t]),
+    ),
+}
+
+
+def test_faults_in_flights_are_found_and_later_months_are_not() -> None:
+    names = ["time_hour", "carrier", "flight", "origin", "dest", "tailnum", "distance", "dep_delay"]
+    train, test = (table.select(names) for table in split(read_flights()))
+    contract = ff.infer_contract(train, key=["time_hour", "carrier", "flight", "origin"])
+    assert contract.check(train).ok
+    november = test.filter(
+        pc.less(test["time_hour"], pa.scalar(dt.datetime(2013, 12, 1, 5), test["time_hour"].type))
+    )
+    assert contract.check(november).broken == []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for fault, (rule, broken) in FAULTS.items():
+            assert rule in contract.check(broken(november)).broken, fault
