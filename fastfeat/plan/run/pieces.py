@@ -138,7 +138,7 @@ def pieces_of_later_rows(
         categories: whether codes become categories.
         backend: its name.
         most_bytes: as of `pieces_of`.
-        n_shares: in how many shares rows are computed where windows see others; see `Job`.
+        n_shares: in how many shares rows are computed where windows see others, as of `RowSource`.
         folder: where files without names go then; None for that of the system.
         on_violation: what becomes of rows that break a rule of the plan's contract, as of `judge`.
 
