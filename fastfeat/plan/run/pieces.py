@@ -144,7 +144,7 @@ def pieces_of_later_rows(
 
     Raises:
         ContractBroken: rows break a rule.
-        InvalidPlan: a feature sees rows of several entities, or of all.
+        InvalidPlan: as of `check_shared`; `row_id=` of a plan with windows.
         FastfeatError: as `pieces_of` and `dataset_of`.
     """
     check_result(to, None, backend, categories=categories)

@@ -126,7 +126,7 @@ class WindowColumns:
             nodes: the functions.
 
         Raises:
-            InvalidPlan: one sees rows that have no key in common.
+            InvalidData: one sees all rows, of no key, and they are not in the order of time.
             FastfeatError: of a row, by its number in the data.
         """
         lacking = [node for node in nodes if node not in self._places]
