@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Table, pa
-from fastfeat.plan.fit.learning import batch_of_part
+from fastfeat.plan.fit.part_rows import batch_of_part
 from fastfeat.plan.fit.part_state import PartState, learner_of
 from fastfeat.plan.fit.round import PURPOSE, Learning, columns_read, name_of, needed
 from fastfeat.plan.fit.round_tasks import add_rows
