@@ -17,8 +17,8 @@ import pyarrow as pa
 
 BUDGET = "600MiB"
 GROUP_ROWS, POOL_ROWS = 125_000, 1_000_000
-WIDTHS = {"two passes": 24, "one pass": 8}
-SIZES = {"two passes": (11.0, 22.0, 43.0), "one pass": (25.0, 50.0, 100.0, 200.0)}
+WIDTHS = {"three passes": 24, "one pass": 8}
+SIZES = {"three passes": (11.0, 22.0, 43.0), "one pass": (25.0, 50.0, 100.0, 200.0)}
 """Millions of rows: 2, 4 and 8 GiB; and lighter rows, up to 200 million."""
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Iterable
 from functools import cache
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -49,16 +47,9 @@ def rows_with_a_past() -> PastTables:
     return past_tables()
 
 
-def on_backends(names: Iterable[str]) -> Any:
-    """Return plans on the CPU, and some emulated: other tests hold all of those to its bits."""
-    emulated, sampled = pytest.mark.emulator, pytest.mark.sampled
-    first, *others = names
-    cases = [
-        *((name, "cpu") for name in [first, *others]),
-        pytest.param(first, "emulated", marks=emulated),
-        *(pytest.param(name, "emulated", marks=[emulated, sampled]) for name in others),
-    ]
-    return pytest.mark.parametrize(("name", "backend"), cases)
+BACKENDS = pytest.mark.parametrize(
+    "backend", ["cpu", pytest.param("emulated", marks=pytest.mark.emulator)]
+)
 
 
 def skip_without_compiler(backend: str) -> None:
@@ -69,7 +60,8 @@ def skip_without_compiler(backend: str) -> None:
             pytest.skip(str(error))
 
 
-@on_backends(PLANS)
+@pytest.mark.parametrize("name", PLANS)
+@BACKENDS
 def test_a_backend_gives_the_golden_digests(name: str, backend: str) -> None:
     skip_without_compiler(backend)
     train, rows = tables()
@@ -80,7 +72,8 @@ def test_a_backend_gives_the_golden_digests(name: str, backend: str) -> None:
     assert digests_of(fitted, features) == golden_digests()[name]
 
 
-@on_backends(PAST_PLANS)
+@pytest.mark.parametrize("name", PAST_PLANS)
+@BACKENDS
 def test_a_backend_gives_the_golden_digests_of_the_past(name: str, backend: str) -> None:
     skip_without_compiler(backend)
     with warnings.catch_warnings():

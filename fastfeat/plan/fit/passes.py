@@ -134,6 +134,9 @@ def _pass(
     check_room(learning, state, budget, n_rows)
     most = max(learning.n_passes, learning.round or 0)
     told = f"fitting, pass {learning.round} of at most {most}"
+    copy = rows.dataset.scratch
+    if copy is not None and copy.pieces.keys() >= set(learning.columns):
+        told += ", from a copy on disk"
     keep = _read_again(learning, rows.dataset, then)
     tables = scan(rows.dataset, learning.columns, budget.table_bytes, keep=keep)
     with doing(told, n_rows or 0) as step, closing(tables):

@@ -18,6 +18,8 @@ from fastfeat.plan.fit import passes, row_sample
 from fastfeat.plan.fit.row_sample import RowSample
 from fastfeat.plan.keep.artifact import artifact_bytes
 
+pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
+
 N = 700
 X = col("x").impute("median")
 PLAN = ff.Plan(
@@ -27,6 +29,8 @@ PLAN = ff.Plan(
         "beside": X.standard_scale().mean() + X.std() + col("n").max(),
     }
 )
+
+pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.BinsMerged")  # of few rows
 
 
 def rows_of(n: int, seed: int) -> Any:
