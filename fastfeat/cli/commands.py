@@ -362,7 +362,9 @@ def explain(
         typer.echo(plan.explain(**chosen))
         return
     if not isinstance(plan, Plan):
-        raise typer.BadParameter("a fitted plan knows its types", param_hint="'--data'")
+        of_fit = stage == OF_DATA
+        told = "passes are of a fit: give PLAN.py" if of_fit else "a fitted plan knows its types"
+        raise typer.BadParameter(told, param_hint="'--data'")
     typer.echo(plan.explain(**chosen, schema=data, tables=tables_named(table)))
 
 

@@ -104,8 +104,9 @@ def infer_contract(
     with doing(f"Reading {data}", at_once=True):
         contract = infer(data, key=key or None, exclude=exclude or (), memory=memory)
         write_bytes(out, contract.to_json().encode(), durable=False)
-    n_rules = len(contract.rules) + len(contract.types)
-    typer.echo(f"{out}: {counted(n_rules, 'rule')} of {counted(len(contract.types), 'column')}")
+    n_rules, n_columns = len(contract.rules), len(contract.types)
+    of_types = f"the types of {counted(n_columns, 'column')}"
+    typer.echo(f"{out}: {counted(n_rules, 'rule')}, and {of_types}")
 
 
 def read_rules(path: Path) -> FittedPlan | Contract:

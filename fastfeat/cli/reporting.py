@@ -98,6 +98,8 @@ _OPTIONS = (
     (r"\bformat='(\w+)'", r"--format \1"),
     (r"\bpartition_by=", "--partition-by"),
     (r"\bpart_rows=", "--part-rows"),
+    (r"\btransform_to needs less", "fastfeat transform needs less"),
+    (r"\bplan\.explain\('passes', schema=files\)", "explain PLAN.py --stage passes --data FILES"),
 )
 """A pattern of the text, and what a command has instead; the first ones first."""
 
