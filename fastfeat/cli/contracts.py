@@ -157,7 +157,7 @@ def text_of(report: CheckReport) -> str:
     """Return a report as lines: what was found, with the first rows, before what holds."""
     found = [f"{str(of)[:4]} {report.told(of)}" for of in report.results if of.is_finding]
     others = [str(of) for of in report.results if not of.is_finding]
-    return "\n".join([counted(report.n_rows, "row"), *found, *others])
+    return "\n".join([report.summary, *found, *others])
 
 
 def document_of(report: CheckReport) -> dict[str, Any]:
