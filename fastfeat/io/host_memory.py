@@ -150,7 +150,7 @@ def _group_folders(version: _Version) -> Iterator[Path]:
 
 
 class _Version(NamedTuple):
-    """What a version of control groups calls things.
+    """Names of files and folders of a version of control groups.
 
     Args:
         root: its folder below that of all groups.
