@@ -141,7 +141,7 @@ def _most_rows(fitted: Fitted, schema: Schema, budget: Budget) -> int:
     if room < _LEAST_ROOM:
         least = budget.n_bytes + _LEAST_ROOM - room
         raise OutOfMemory(
-            f"memory={as_bytes(budget.n_bytes)}: the reference and single rows look the "
+            f"memory={as_bytes(budget.n_bytes)!r}: the reference and single rows look the "
             f"{n_keys:,} learnt keys up in Python, where these take about "
             f"{as_bytes(n_keys * _KEY_BYTES)}, and this process has "
             f"{as_bytes(budget.n_bytes - budget.room())} already. The least that would do is "
