@@ -53,7 +53,9 @@ from fastfeat.plan.run.values import place_folds
 from fastfeat.progress import doing
 from fastfeat.scalars.zones import ZoneTable, using
 
-_SHARE_BYTES = 32 << 20
+_LEAST_SHARE, _MOST_SHARE = 1 << 20, 32 << 20
+_TABLES_A_SHARE = 2
+"""Work on a share takes about four times as many bytes, and so much room is eight tables."""
 _MOST_SHARES = 128
 _BYTES_OF_FILES = 4
 """Bytes in memory for one in a file, where nobody knows the number of rows."""
@@ -70,7 +72,7 @@ class RowSource:
         dataset: the rows.
         history: earlier rows; "batch" or None as of `FittedPlan.transform`.
         most_bytes: of rows that are read at a time, perhaps asked anew for each table.
-        n_shares: how many shares there are; None for as many as have about 32 MiB each.
+        n_shares: how many shares there are; None for as many as have `share_bytes` each.
         folder: where files without names go; None for that of the system.
     """
 
@@ -164,7 +166,7 @@ def begun(bound: Bound, stage: Stage, source: RowSource) -> StageWork:
 
 
 def _n_shares(source: RowSource, columns: Sequence[str]) -> int:
-    """Return how many shares are made: each has about 32 MiB of rows and history."""
+    """Return how many shares are made of rows and history."""
     n_bytes = 0
     for of in (source.dataset, source.history):
         if not isinstance(of, Dataset):
@@ -176,7 +178,14 @@ def _n_shares(source: RowSource, columns: Sequence[str]) -> int:
             n_bytes += _BYTES_OF_FILES * sum(size for _, size, _ in of.identity)
         else:
             return _MOST_SHARES // 4
-    return min(max(1, -(-n_bytes // _SHARE_BYTES)), _MOST_SHARES)
+    return min(max(1, -(-n_bytes // share_bytes(source))), _MOST_SHARES)
+
+
+def share_bytes(source: RowSource) -> int:
+    """Return about how many bytes a share has, so that work on it has room in a budget."""
+    of = source.most_bytes
+    table = of if isinstance(of, int) else of()
+    return min(_MOST_SHARE, max(_LEAST_SHARE, _TABLES_A_SHARE * table))
 
 
 def split(
