@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 from fastfeat.backends import Backend
 from fastfeat.dtypes import DType
 from fastfeat.engine.float_environment import in_ieee
-from fastfeat.errors import GivenWarnings
+from fastfeat.errors import GivenWarnings, OutOfMemory
 from fastfeat.io.arrow import Table, pa
+from fastfeat.io.budget import least_for
 from fastfeat.io.columns.types import row_bytes
+from fastfeat.io.host_memory import as_bytes
 from fastfeat.io.sinks.file_writers import plainly
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.frames import rows_only
@@ -56,6 +59,8 @@ from fastfeat.scalars.zones import ZoneTable, using
 _LEAST_SHARE, _MOST_SHARE = 1 << 20, 32 << 20
 _TABLES_A_SHARE = 2
 """Work on a share takes about four times as many bytes, and so much room is eight tables."""
+_WORK_BYTES = 3
+"""Bytes that work on a share takes, at least, for one of it."""
 _MOST_SHARES = 128
 _BYTES_OF_FILES = 4
 """Bytes in memory for one in a file, where nobody knows the number of rows."""
@@ -261,7 +266,12 @@ def of_share(
     given: Sequence[PlaceOnDisk],
     n_earlier: int,
 ) -> Iterator[Table]:
-    """Return the functions of a share, with the numbers of its rows, which rise."""
+    """Return the functions of a share, with the numbers of its rows, which rise.
+
+    Raises:
+        OutOfMemory: a budget has no room for it.
+    """
+    _check_room(work, sum(one.seek(0, os.SEEK_END) for one in (past, file) if one is not None))
     rows, numbers = share_in(file)
     earlier, of_earlier = None, np.zeros(0, np.int64)
     if past is not None:
@@ -272,6 +282,23 @@ def of_share(
     if work.stage.of_seen:
         every = np.concatenate([of_earlier, n_earlier + numbers])
     return put_away(numbered(found, pa.array(every)), work.source.folder)
+
+
+def _check_room(work: StageWork, n_bytes: int) -> None:
+    """Raise where a budget has no room for a share of so many bytes.
+
+    Raises:
+        OutOfMemory: it has none.
+    """
+    least = least_for(_WORK_BYTES * n_bytes)
+    if least is not None:
+        raise OutOfMemory(
+            f"{show(work.stage.nodes[0])}: rows that are in memory together, since they have one "
+            f"{_shown(work.stage)} or are in one share with those, are {as_bytes(n_bytes)}, and "
+            f"work on them takes {_WORK_BYTES} times as much. Give "
+            f'memory="{-(-least >> 20)}MiB" or more. Where rows stand in the order of time and '
+            "windows are of bounded length, fewer are in memory at once"
+        )
 
 
 @in_ieee
