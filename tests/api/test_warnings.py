@@ -77,6 +77,9 @@ CASES: dict[str, Callable[[], object]] = {
     "PurgeOff": lambda: ff.Plan({"f": ff.count(over=DAY)}, label="x", label_delay=1).cross_fit(
         {"t": range(6), "x": [0.0, 1.0] * 3}, 2, purge=0
     ),
+    "RowsBreakRule": lambda: ff.Plan({"x": X}).fit(
+        ROWS, contract=ff.Contract({"few": X < 0}, severity={"few": "warn"})
+    ),
     "RowsRepeated": lambda: fit(X.sum(over=DAY)).transform(ROWS, history={"t": [1], "x": [1.0]}),
     "RowsWithoutLabel": lambda: fit(
         X,

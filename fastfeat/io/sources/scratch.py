@@ -20,6 +20,7 @@ from typing import IO, NamedTuple
 
 from fastfeat.io.arrow import ChunkedArray, Table, pa
 from fastfeat.io.sources.parts import Origin
+from fastfeat.io.unnamed import nameless
 
 _SHARE_OF_DISK = 2
 _FEW_BYTES = 1 << 28
@@ -236,7 +237,7 @@ def scratch_file(folder: str | os.PathLike[str] | None = None) -> Generator[Scra
             where = folder or tempfile.gettempdir()
             most_bytes = room_for_copy(where)
             if most_bytes:
-                scratch = Scratch(stack.enter_context(_nameless(where)), most_bytes)
+                scratch = Scratch(stack.enter_context(nameless(where)), most_bytes)
         yield scratch
 
 
@@ -247,17 +248,6 @@ def room_for_copy(folder: str | os.PathLike[str]) -> int:
         OSError: there is no such folder.
     """
     return 0 if _is_in_memory(folder) else shutil.disk_usage(folder).free // _SHARE_OF_DISK
-
-
-@contextmanager
-def _nameless(folder: str | os.PathLike[str]) -> Generator[IO[bytes]]:
-    """Give a file that is gone when it is closed, which is no error of a full disk."""
-    file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
-    try:
-        yield file
-    finally:
-        with suppress(OSError):  # what a full disk did not take is of no use to anybody
-            file.close()
 
 
 def _is_in_memory(folder: str | os.PathLike[str]) -> bool:
