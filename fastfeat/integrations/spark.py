@@ -104,7 +104,7 @@ def fit(plan: Plan, frame: Any, *, history: Any = None, tables: Tables = None) -
         FastfeatError: as `Plan.fit`. Of rows that fail one is told, not always the first.
 
     Warns:
-        FastfeatWarning: as `Plan.fit`.
+        FastfeatWarning: as `Plan.fit`, but for `TiesInOrder`.
     """
     learning, shares = _learnt(plan, frame, history, tables, features=False)
     if shares is not None:
@@ -180,7 +180,7 @@ def fit_transform(
         FastfeatError: as `fit` and `transform`.
 
     Warns:
-        FastfeatWarning: as `Plan.fit_transform`.
+        FastfeatWarning: as `Plan.fit_transform`, but for `TiesInOrder`.
     """
     schema = _schema_of(frame)
     columns = columns_read(plan, schema, label=label)

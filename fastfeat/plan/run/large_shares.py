@@ -5,6 +5,7 @@ Where its rows stand in the order of time, as those of logs do, it is read a tab
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
@@ -75,9 +76,12 @@ def of_large_share(
                 kept = functions.filter(pa.array(own))
                 yield numbered(kept, pa.array(places[own] - n_earlier))
 
+    n_tied = Counter(work.n_tied)
     try:
         made = put_away(found(), work.source.folder)
     except NotInOrder:
+        work.n_tied.clear()
+        work.n_tied.update(n_tied)
         return None
     for one in files:
         one.close()

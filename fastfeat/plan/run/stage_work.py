@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from fastfeat.io.sinks.file_writers import plainly
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.frames import rows_only
 from fastfeat.io.sources.scan import Origin, scan
-from fastfeat.ir.node import Column, TableColumn, postorder
+from fastfeat.ir.node import Call, Column, Node, TableColumn, postorder
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.bind import Schemas
 from fastfeat.plan.lower.constants import Learnt
@@ -38,7 +39,7 @@ from fastfeat.plan.run.fitted import Fitted, InputSchema
 from fastfeat.plan.run.history import warn_without_history, with_past
 from fastfeat.plan.run.inputs import column_in_host, read_columns
 from fastfeat.plan.run.lookup_tables import Tables, table_values
-from fastfeat.plan.run.order_warnings import warn_repeated
+from fastfeat.plan.run.order_warnings import n_tied, ordered_windows, warn_repeated
 from fastfeat.plan.run.shares import (
     RowsOnDisk,
     ShareWriter,
@@ -138,7 +139,9 @@ class StageWork:
         columns: of the data that they read.
         shares: gives the share of each row; None where rows have no key.
         n_shares: how many there are.
+        windows: a window of each order that takes rows of one moment as they stand, of training.
         programs: of expressions, kept from one share to the next.
+        n_tied: how many rows of one entity have one moment, of each of these windows.
     """
 
     bound: Bound
@@ -148,7 +151,9 @@ class StageWork:
     columns: Sequence[str]
     shares: Fitted | None
     n_shares: int
+    windows: dict[Call, Node]
     programs: dict[Any, Any] = field(default_factory=dict[Any, Any])
+    n_tied: Counter[Node] = field(default_factory=Counter[Node])
 
 
 def begun(bound: Bound, stage: Stage, source: RowSource) -> StageWork:
@@ -162,7 +167,10 @@ def begun(bound: Bound, stage: Stage, source: RowSource) -> StageWork:
         n_shares = source.n_shares or _n_shares(source, columns)
         options: Any = (bound.inputs, bound.schemas, bound.zones, bound.learnt)
         shares = share_plan(stage.keys, n_shares, *options) if stage.keys else None
-    return StageWork(bound, stage, source, schedule, columns, shares, n_shares)
+    windows = dict[Call, Node]()
+    for by_learnt in (False, True) if bound.training else ():
+        windows |= ordered_windows(stage.nodes, by_learnt=by_learnt, known=stage.given)
+    return StageWork(bound, stage, source, schedule, columns, shares, n_shares, windows)
 
 
 def _n_shares(source: RowSource, columns: Sequence[str]) -> int:
@@ -357,6 +365,9 @@ def functions_of(
         place_folds(seen, every, [column.origin for column in work.schedule.columns])
     own = seen if stage.of_seen and not is_continued else batch
     with using(bound.zones):
+        for order, window in work.windows.items():
+            first = batch.first_place if is_continued else 0
+            work.n_tied[window] += n_tied(seen, order, first)
         run(own, work.schedule, frees=True)
     arrays = [column_in_host(own.made[node], bound.backend) for node in stage.nodes]
     return plainly(pa.table({str(k): array for k, array in enumerate(arrays)}))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -214,3 +216,51 @@ def test_tables_are_files_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     fitted, _ = plan.fit_transform_to(data, "out", tables={"prices": "prices/*.parquet"})
     assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
     assert ds.dataset("out").to_table().equals(features)
+
+
+def ties_told(work: Callable[[], Any]) -> list[str]:
+    """Return the warnings of rows of one entity and one moment."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        work()
+    return [str(one.message) for one in found if one.category is ff.errors.TiesInOrder]
+
+
+@pytest.mark.parametrize("by", ["card", None])
+@pytest.mark.parametrize(("n_shares", "sizes"), [(1, [900]), (4, [1 << 14]), (2, [300, 2000])])
+@pytest.mark.parametrize("history", [None, EARLIER])
+def test_rows_of_one_moment_are_told_as_in_memory(
+    by: str | None,
+    n_shares: int,
+    sizes: list[int],
+    history: pa.Table | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    over = ff.window(30, by=by, time="t", closed="right")
+    plan = ff.Plan({"scaled": col("x").sum(over=over).standard_scale(), "n": ff.count(over=over)})
+    data = rows(150, 3, 200)
+    expected = ties_told(lambda: plan.fit(data, history=history))
+    assert len(expected) == 1
+    in_parts(monkeypatch, n_shares, sizes)
+    assert ties_told(lambda: plan.fit(data, history=history, memory="64GiB")) == expected
+    out = tmp_path / "out"
+    assert ties_told(lambda: plan.fit_transform_to(data, out, history=history)) == expected
+
+
+def test_rows_that_a_column_orders_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = ff.window(30, by="card", time="t", tie="row")
+    plan = ff.Plan({"scaled": col("x").sum(over=over).standard_scale()})
+    in_parts(monkeypatch, 3, [900])
+    assert ties_told(lambda: plan.fit(rows(150, 3), memory="64GiB")) == []
+
+
+def test_a_share_that_is_not_in_order_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = ff.window(30, by="card", time="t", closed="right")
+    plan = ff.Plan({"scaled": col("x").sum(over=over).standard_scale()})
+    data = rows(150, 3)
+    mixed = pa.concat_tables([data.slice(0, 140), data.slice(0, 10), data.slice(140)])
+    expected = ties_told(lambda: plan.fit(mixed))
+    assert len(expected) == 1
+    in_parts(monkeypatch, 1, [900, 901])
+    assert ties_told(lambda: plan.fit(mixed, memory="64GiB")) == expected
