@@ -192,7 +192,7 @@ def _types(
     judged: dict[str, Judged] = {}
     for column, dtype in contract.types.items():
         name, found = type_rule_name(column, dtype), rows.schema.get(column)
-        whole = (col(column) == col(column).floor()) | col(column).is_null()
+        whole = _is_whole(col(column), dtype)
         text = f"{column} is {dtype}"
         outcome: Outcome = "holds" if found is not None and is_of_type(found, dtype) else "broken"
         reason = f"it is {found}"
@@ -207,6 +207,12 @@ def _types(
         result = RuleResult(name, text, "reject", outcome, int(broken), rows.n_rows, reason, True)
         judged[name] = Judged(Rule(whole), text, result)
     return judged
+
+
+def _is_whole(x: Expr, dtype: DType) -> Expr:
+    """Return whether floats are missing, or whole numbers that an integer type has."""
+    low, high = INTEGER_RANGE.get(dtype.name, (0, 0))
+    return ((x == x.floor()) & (x >= float(low)) & (x < float(high + 1))) | x.is_null()
 
 
 def is_of_type(found: DType | UnsupportedType, wanted: DType) -> bool:
@@ -240,7 +246,7 @@ def _result(name: str, judged: Judged, n_rows: int, found: Found) -> RuleResult:
     """
     rule, of_table, n_broken = judged.rule, judged.rule.is_of_table, found.n_broken
     outcome: Outcome = "broken" if n_broken else "holds"
-    reason = found.reason if n_broken else ""
+    reason = found.reason
     if not found.is_decided:
         outcome, n_broken = "undecided", 1 if of_table else n_rows
     elif rule.at_most and n_broken:

@@ -210,7 +210,9 @@ def test_rules_that_cannot_be_decided_are_findings() -> None:
         "good": "holds",
         "infinite": "undecided",
     }
-    assert "no column 'z'" in report["absent"].reason
+    assert report["absent"].reason.startswith("no column 'z' in the data")
+    assert "the result does not fit into int64" in report["too large"].reason
+    assert report["infinite"].reason.startswith("col('x').mean() is not finite")
     assert report.counts["not text"] == 1
     assert not report.ok
     with pytest.raises(ff.errors.InvalidPlan, match="cannot be decided"):
@@ -236,6 +238,13 @@ def test_what_is_no_rule_is_told() -> None:
         ff.Rule(col("x") > 0, on_violation="rejects")
     with pytest.raises(ff.errors.InvalidPlan, match="from 0 to below 1"):
         ff.Rule(col("x") > 0, at_most=1)
+    with pytest.raises(ff.errors.InvalidPlan, match="one statement of all of them"):
+        ff.Contract({"mean": ff.Rule(col("x").mean() > 0, at_most=0.1)})
+    fresh = col("now") - col("t").max() < 9
+    with pytest.raises(ff.errors.InvalidPlan, match="one statement of all of them"):
+        ff.Contract({"fresh": ff.Rule(fresh, at_most=0.1)}, clock="now")
+    with pytest.raises(ff.errors.InvalidPlan, match="reads the clock alone"):
+        ff.Contract({"late": col("now") > 3}, clock="now")
     with pytest.raises(ff.errors.InvalidPlan, match="at least one rule"):
         ff.Contract({})
     with pytest.raises(ff.errors.InvalidPlan, match="no rule reads"):
@@ -267,3 +276,12 @@ def test_any_name_is_one(name: str) -> None:
     assert report.counts == {name: 1}
     assert report.rows(name)[name].to_pylist() == [-1]
     assert ff.Contract.from_json(contract.to_json()) == contract
+
+
+def test_whole_floats_are_of_integers_that_have_them() -> None:
+    x = [-128.0, 127.0, 128.0, -129.0, 0.5, math.inf, math.nan, None]
+    report = ff.Contract({}, types={"x": "int8"}).check({"x": x})
+    assert report.rows("x: int8")["row"].to_pylist() == [2, 3, 4, 5]
+    large = {"x": [2.0**63, -(2.0**63), 2.0**63 - 1024]}
+    report = ff.Contract({}, types={"x": "int64"}).check(large)
+    assert report.rows("x: int64")["row"].to_pylist() == [0]

@@ -110,7 +110,7 @@ def _explained(node: Node, rule: Callable[[], R]) -> R:
 def column_type(name: str, schema: Schema) -> DType:
     """Return the type of an input column."""
     if name not in schema:
-        hint = did_you_mean(name, schema) or f" There are: {listed(schema)}."
+        hint = did_you_mean(name, schema) or (f" There are: {listed(schema)}." if schema else "")
         raise UnknownColumn(f"no column {name!r} in the data.{hint}")
     return supported(schema[name], name)
 

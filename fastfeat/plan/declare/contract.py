@@ -39,7 +39,8 @@ class Rule:
         on_violation: what becomes of rows that break it: "reject" is an error, "quarantine" puts
             them into a table of their own, "warn" tells of them.
         at_most: the share of rows that may break it all the same, from 0 to below 1; then it is a
-            rule of all rows, which `check` and `fit` judge.
+            rule of all rows, which `check` and `fit` judge. One statement of all rows, made of
+            aggregates, takes none.
 
     Raises:
         TypeMismatch: the rule is no expression.
@@ -81,9 +82,7 @@ class Rule:
     @property
     def is_of_table(self) -> bool:
         """Whether it is one statement of all rows, made of aggregates: no row breaks it."""
-        read = row_order([self.expression.node])
-        own = (node for node in read if isinstance(node, Column | TableColumn) or is_over(node))
-        return next(own, None) is None
+        return _is_of_table(self.expression.node)
 
     @property
     def learns(self) -> bool:
@@ -176,10 +175,35 @@ def declare_contract(rules: Rules, types: Types | None, clock: str | None) -> Co
     contract = ContractDeclaration(named, typed, clock)
     if clock is not None and not any(map(contract.reads_clock, named)):
         raise InvalidPlan(f"clock={clock!r}: no rule reads col({clock!r})")
+    for name, rule in named.items():
+        _check_of_data(name, rule, clock)
     check_text([*named, *typed], postorder(list(contract.nodes.values())))
     if named:  # what features may not be, rules may not
         declare({name: rule.broken for name, rule in named.items()})
     return contract
+
+
+def _is_of_table(node: Node, clock: str | None = None) -> bool:
+    """Return whether an expression has one value for all rows, whatever time the clock tells."""
+    own = (of for of in row_order([node]) if isinstance(of, Column | TableColumn) or is_over(of))
+    return all(of == Column(clock or "") for of in own)
+
+
+def _check_of_data(name: str, rule: Rule, clock: str | None) -> None:
+    """Raise where a rule says nothing of the data, or a share of rows cannot break it.
+
+    Raises:
+        InvalidPlan: it is so.
+    """
+    node = rule.expression.node
+    read = (of for of in postorder([node]) if isinstance(of, Column | TableColumn))
+    if all(of == Column(clock or "") for of in read):
+        raise InvalidPlan(f"the rule {name!r} reads the clock alone, and says nothing of the data")
+    if rule.at_most and _is_of_table(node, clock):
+        raise InvalidPlan(
+            f"at_most={rule.at_most:g}: is a share of the rows, and the rule {name!r} is one "
+            f"statement of all of them, {says(node)}. Leave it out, or say less"
+        )
 
 
 def says(node: Node) -> str:
