@@ -40,6 +40,7 @@ Order = Callable[[], NDArray[np.int64]]
 
 
 CODES_OF_ROWS = "codes of rows"
+_COUNTS_OF_CODES = "counts of codes"
 _MIN_KEYS = 1 << 15  # fewer are found as fast as codes are compared with them
 _CODES_PER_KEY = 8  # at most: a table in which keys are looked up takes as much
 
@@ -94,8 +95,12 @@ class Vocabulary:
 
     @property
     def counts_of_codes(self) -> Counts:
-        """The training rows of each code, where one stands for all that is unseen."""
-        return np.concatenate([[self.n_missing, 0], self.counts]).astype(np.int64)
+        """The training rows of each code, kept once made; one is of all that is unseen."""
+        found = self.cache.get(_COUNTS_OF_CODES)
+        if found is None:
+            made = np.concatenate([[self.n_missing, 0], self.counts], dtype=np.int64)
+            found = self.cache.setdefault(_COUNTS_OF_CODES, made)
+        return found
 
 
 def without_rare(found: KeyCounts, params: Params) -> Vocabulary:

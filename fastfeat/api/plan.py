@@ -350,7 +350,8 @@ class Plan:
             UnknownColumn: a column that the plan reads is not in the data, or a table not there.
             OutOfMemory: `memory` is less than what is learnt takes, or this process has already.
             InvalidPlan: with `memory`: numbers of rows in another order than the data, another
-                backend, or windows over all rows, of no key.
+                backend, windows over all rows, of no key, that see more than the latest ones, or
+                `row_id=` of a plan with windows.
             TypeMismatch: an operator cannot take the type of a column.
             InvalidData: no rows to learn from, none of them has a label that looks ahead, a value
                 learnt is not finite, or `rows` names rows that are not there.
@@ -475,7 +476,7 @@ class Plan:
             contract: as in `fit`; the rows are read once more for it, before anything is written.
 
         Raises:
-            InvalidPlan: windows see all rows, of no key; or as `fit` with `memory`.
+            InvalidPlan: as `fit` with `memory`; an option that is none, or for folders.
             OutOfMemory: `memory` is less than what is learnt takes, or this process has already.
             OutputError: as `FittedPlan.transform_to`.
             FastfeatError: as `fit` and `FittedPlan.transform`; rows are numbered in the data.
@@ -959,8 +960,8 @@ class FittedPlan:
 
         Raises:
             ContractBroken: as `transform`, of the first such rows.
-            InvalidPlan: a feature sees rows of several entities, or of all; `row_id=` of a plan
-                with windows.
+            InvalidPlan: a feature sees all rows, of no key, and not the latest ones alone;
+                `row_id=` of a plan with windows.
             FastfeatError: as `transform`; rows are numbered in the data.
 
         Warns:

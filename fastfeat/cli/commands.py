@@ -218,6 +218,10 @@ def transform(
     part_rows: Annotated[
         int | None, typer.Option(min=1, help="Rows of a part of a folder; else about 256 MiB.")
     ] = None,
+    on_violation: Annotated[
+        str | None,
+        typer.Option(help="Of rows that break the plan's contract: reject, warn or ignore."),
+    ] = None,
 ) -> None:
     """Compute the features of data; a folder that was interrupted goes on where it was."""
     from fastfeat.api.plan import load
@@ -225,17 +229,22 @@ def transform(
     from fastfeat.plan.run.layout import names_file
 
     started = time.perf_counter()
+    if on_violation not in (None, "reject", "warn", "ignore"):
+        raise typer.BadParameter(
+            f"got {on_violation!r}: reject, warn or ignore", param_hint="'--on-violation'"
+        )
     with doing("Reading the fitted plan", at_once=True) as step:
         fitted, tables = load(fitted_file), tables_named(table)
         n_columns = len(fitted.feature_names) + len(fitted.plan.keep)
         folder_options = {"format": format, "partition_by": partition_by, "part_rows": part_rows}
         is_folder = any(folder_options.values()) or not names_file(out)
+        of_rows: Any = {"history": history, "tables": tables, "backend": backend}
+        of_rows["on_violation"] = on_violation
         if fitted.plan.declaration.past_columns and not is_folder and memory is None:
-            n_rows = _transform_whole(fitted, data, out, history, tables, backend, step)
+            n_rows = _transform_whole(fitted, data, out, of_rows, step)
         else:
             step(f"Computing {counted(len(fitted.feature_names), 'feature')} of {data}")
-            options: Any = {**folder_options, "partition_by": partition_by or ()}
-            options |= {"history": history, "tables": tables, "backend": backend}
+            options: Any = {**of_rows, **folder_options, "partition_by": partition_by or ()}
             options["memory"] = memory
             made = fitted.transform_to(data, out, **options)
             n_rows = made.n_rows
@@ -249,9 +258,7 @@ def _transform_whole(
     fitted: FittedPlan,
     data: str,
     out: Path,
-    history: str | None,
-    tables: dict[str, str],
-    backend: str,
+    of_rows: dict[str, Any],
     step: Step,
 ) -> int:
     """Write the features of rows that see others of the data, and return how many rows there are.
@@ -260,9 +267,7 @@ def _transform_whole(
         fitted: the plan.
         data: a file.
         out: the file that is written.
-        history: as the command takes it.
-        tables: files by name.
-        backend: its name.
+        of_rows: how `FittedPlan.transform` takes rows, with history and tables as files.
         step: tells what is done.
     """
     from fastfeat.io.sinks.write import write_table
@@ -271,8 +276,9 @@ def _transform_whole(
     from fastfeat.plan.run.inputs import read_columns
     from fastfeat.plan.run.layout import check_beside, layout_of
 
+    history = of_rows["history"]
     earlier = () if is_batch(history) else (history,)
-    check_beside(layout_of(out), data, *earlier, *tables.values(), read=())
+    check_beside(layout_of(out), data, *earlier, *of_rows["tables"].values(), read=())
     step(f"Reading {data}")
     plan = fitted.plan
     ids = id_columns(plan.row_id, history, plan.declaration.past_columns)
@@ -281,7 +287,7 @@ def _transform_whole(
     rows = read_columns(data, wanted, plan.declaration.past_columns)
     n_features = len(fitted.feature_names)
     step(f"Computing {counted(n_features, 'feature')} of {counted(rows.num_rows, 'row')}")
-    features = fitted.transform(rows, history=history, tables=tables, backend=backend)
+    features = fitted.transform(rows, **of_rows)
     step(f"Writing {out}")
     write_table(features, out)
     return features.num_rows
@@ -362,7 +368,9 @@ def explain(
         typer.echo(plan.explain(**chosen))
         return
     if not isinstance(plan, Plan):
-        raise typer.BadParameter("a fitted plan knows its types", param_hint="'--data'")
+        of_fit = stage == OF_DATA
+        told = "passes are of a fit: give PLAN.py" if of_fit else "a fitted plan knows its types"
+        raise typer.BadParameter(told, param_hint="'--data'")
     typer.echo(plan.explain(**chosen, schema=data, tables=tables_named(table)))
 
 

@@ -104,8 +104,9 @@ def infer_contract(
     with doing(f"Reading {data}", at_once=True):
         contract = infer(data, key=key or None, exclude=exclude or (), memory=memory)
         write_bytes(out, contract.to_json().encode(), durable=False)
-    n_rules = len(contract.rules) + len(contract.types)
-    typer.echo(f"{out}: {counted(n_rules, 'rule')} of {counted(len(contract.types), 'column')}")
+    n_rules, n_columns = len(contract.rules), len(contract.types)
+    of_types = f"the types of {counted(n_columns, 'column')}"
+    typer.echo(f"{out}: {counted(n_rules, 'rule')}, and {of_types}")
 
 
 def read_rules(path: Path) -> FittedPlan | Contract:
@@ -156,7 +157,7 @@ def text_of(report: CheckReport) -> str:
     """Return a report as lines: what was found, with the first rows, before what holds."""
     found = [f"{str(of)[:4]} {report.told(of)}" for of in report.results if of.is_finding]
     others = [str(of) for of in report.results if not of.is_finding]
-    return "\n".join([counted(report.n_rows, "row"), *found, *others])
+    return "\n".join([report.summary, *found, *others])
 
 
 def document_of(report: CheckReport) -> dict[str, Any]:

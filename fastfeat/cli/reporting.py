@@ -98,6 +98,13 @@ _OPTIONS = (
     (r"\bformat='(\w+)'", r"--format \1"),
     (r"\bpartition_by=", "--partition-by"),
     (r"\bpart_rows=", "--part-rows"),
+    (
+        r"\btransform\(rows, on_violation='quarantine'\) sets such rows apart",
+        'transform(rows, on_violation="quarantine") sets them apart in Python; --on-violation warn '
+        "computes their features too",
+    ),
+    (r"\btransform_to needs less", "fastfeat transform needs less"),
+    (r"\bplan\.explain\('passes', schema=files\)", "explain PLAN.py --stage passes --data FILES"),
 )
 """A pattern of the text, and what a command has instead; the first ones first."""
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,11 +24,12 @@ from fastfeat.demo.large_rows import rows_of, write_rows
 from fastfeat.demo.large_work import FEATURES, FITTED, Measured
 from fastfeat.demo.memory_limit import MemoryLimit, memory_limit
 from fastfeat.demo.services import end, last_lines, started
-from fastfeat.errors import FastfeatError
+from fastfeat.errors import FastfeatError, LibraryUnavailable
 from fastfeat.io.host_memory import as_bytes, bytes_of, free_memory
 
 ROWS, PLAN = "rows", "plan.py"
 ENGINES = {"ray": "Ray", "spark": "Spark"}
+_MODULES = {"ray": "ray", "spark": "pyspark"}
 MEMORY_OF_ROWS = 3
 """In memory, fit and features take so many times the bytes of the rows."""
 DISK_OF_ROWS = 2
@@ -110,7 +112,11 @@ def run(
     Raises:
         FastfeatError: a size is none, the disk is too small, another demo runs in the folder, or a
             process has failed.
+        LibraryUnavailable: the engine is not installed.
     """
+    if engine is not None and find_spec(_MODULES[engine]) is None:
+        install = f"pip install 'fastfeat[{engine}]', or make demo-large ENGINE={engine}"
+        raise LibraryUnavailable(f"{_MODULES[engine]} is not installed: {install}")
     n_bytes, limited = bytes_of(size, "--size"), bytes_of(memory)
     with _folder_of_its_own(folder):
         work = folder / "work"

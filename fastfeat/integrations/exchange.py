@@ -20,7 +20,7 @@ from fastfeat.api.learning import Learning
 from fastfeat.api.plan import FittedPlan, Plan
 from fastfeat.engine.cpu.threads import using_threads
 from fastfeat.errors import HistoryMissing, InvalidPlan, warn
-from fastfeat.io.arrow import Schema, Table, call, pa
+from fastfeat.io.arrow import Schema, Table, call, pa, schema_with
 from fastfeat.io.columns.foreign import in_types
 from fastfeat.ir.node import postorder
 from fastfeat.ir.scope import is_over_window, window_nodes
@@ -169,7 +169,7 @@ def history_schema(plan: Plan, given: Schema, *, training: bool) -> Schema:
     wanted = list(dict.fromkeys([*names, *ids]))
     with naming_history():
         read_columns(given.empty_table(), wanted)
-    return pa.schema([given.field(name) for name in wanted])
+    return schema_with(given, wanted)
 
 
 def past_of_data(history: Any) -> str | None:

@@ -51,7 +51,7 @@ from fastfeat.integrations.on_workers import (
     training_of,
     transform_of,
 )
-from fastfeat.io.arrow import Schema, Table, pa
+from fastfeat.io.arrow import Schema, Table, pa, schema_with
 from fastfeat.io.sources.read import read_table
 from fastfeat.plan.run.guard import columns_judged
 from fastfeat.plan.run.history import is_batch
@@ -127,7 +127,7 @@ def transform(
         return _features(
             dataset.select_columns(columns), transform_of(fitted, tables, label=label), None
         )
-    earlier, rows = _earlier(plan, history, training=False), _chosen(schema, columns)
+    earlier, rows = _earlier(plan, history, training=False), schema_with(schema, columns)
     past = past_of_data(history) if earlier is None else None
     blocks = _blocks_of(dataset, rows, earlier)
     exchange = exchange_of_fitted(fitted, tables, rows, blocks.history, blocks.n_shares)
@@ -196,7 +196,7 @@ def _learnt(
             return _merged_on_workers(content, _refs(states))
 
         return learn(learning, state_of_all), None
-    rows = _chosen(schema, columns_learnt_from(plan, schema))
+    rows = schema_with(schema, columns_learnt_from(plan, schema))
     blocks = _blocks_of(dataset, rows, _earlier(plan, history, training=True))
     exchange = exchange_of_learning(learning, rows, blocks.history, blocks.n_shares)
     shares = _Shares(_exchanged(blocks, exchange), exchange)
@@ -309,10 +309,6 @@ def _features(rows: Any, given: Transform | Training, exchange: Exchange | None)
     return rows.map_batches(
         _features_of_block, fn_args=refs, batch_format="pyarrow", batch_size=None
     )
-
-
-def _chosen(schema: Schema, columns: Iterable[str]) -> Schema:
-    return pa.schema([schema.field(name) for name in columns])
 
 
 def _schema_of(dataset: Any) -> Schema:

@@ -57,7 +57,7 @@ from fastfeat.integrations.on_workers import (
     training_of,
     transform_of,
 )
-from fastfeat.io.arrow import DataType, Schema, Table, pa
+from fastfeat.io.arrow import DataType, Schema, Table, pa, schema_with
 from fastfeat.io.columns.foreign import common_type, in_types
 from fastfeat.io.sources.read import read_table
 from fastfeat.plan.run.guard import columns_judged
@@ -159,7 +159,7 @@ def transform(
     """
     schema, plan = _schema_of(frame), fitted.plan
     judged = columns_judged(fitted.record)
-    rows = _chosen(schema, columns_read(plan, schema, label=label, judged=judged))
+    rows = schema_with(schema, columns_read(plan, schema, label=label, judged=judged))
     if not has_windows(plan):
         return _features(frame, rows, transform_of(fitted, tables, label=label))
     earlier = _earlier(plan, frame, history, training=False)
@@ -200,7 +200,7 @@ def fit_transform(
     learning, shares = _learnt(plan, frame, history, tables, features=True)
     given = training_of(learning, plan, label=label)
     if shares is None:
-        rows = _chosen(schema, dict.fromkeys([*learning.columns, *columns]))
+        rows = schema_with(schema, dict.fromkeys([*learning.columns, *columns]))
         return learning.finish(), _features(frame, rows, given)
     features = _features(shares.frame, shares.exchange.rows, given, shares.exchange)
     weakref.finalize(features, _given_up, shares.frame).atexit = False
@@ -234,7 +234,7 @@ def _learnt(
     learning, is_exchanged = begun(plan, schema, tables, features=features)
     shares: _Shares | None = None
     if is_exchanged:
-        rows = _chosen(schema, columns_learnt_from(plan, schema))
+        rows = schema_with(schema, columns_learnt_from(plan, schema))
         earlier = _earlier(plan, frame, history, training=True)
         of_history = None if earlier is None else earlier[1]
         n_shares = _n_shares(frame.sparkSession)
@@ -244,7 +244,7 @@ def _learnt(
     def state_of_all(learning: Learning[FittedPlan]) -> Table:
         content, columns = learning.to_bytes(), learning.columns
         if shares is None:
-            rows, given = _selected(frame, columns), _chosen(schema, columns)
+            rows, given = _selected(frame, columns), schema_with(schema, columns)
         else:
             rows, given = shares.frame, shares.exchange
         part = _StateOfPart(content, given, _PIECE_BYTES)
@@ -329,10 +329,6 @@ def _features(
 def _in_spark(schema: Schema) -> Any:
     """Return a schema as Spark has it."""
     return _types.from_arrow_schema(schema, prefer_timestamp_ntz=True)
-
-
-def _chosen(schema: Schema, columns: Iterable[str]) -> Schema:
-    return pa.schema([schema.field(name) for name in columns])
 
 
 def _n_slots(session: Any) -> int:

@@ -7,6 +7,7 @@ time.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
@@ -38,6 +39,8 @@ __all__ = [
     "options_of",
     "pa",
     "parquet_module",
+    "schema_with",
+    "schema_within",
 ]
 
 
@@ -75,6 +78,17 @@ def _compute() -> Any:
 def parquet_module() -> Any:
     """Return the module `pyarrow.parquet`, which takes a while to load."""
     return importlib.import_module("pyarrow.parquet")
+
+
+def schema_with(schema: Schema, names: Iterable[str]) -> Schema:
+    """Return the schema of some columns, in the order of their names."""
+    return pa.schema([schema.field(name) for name in names])
+
+
+def schema_within(schema: Schema, names: Iterable[str]) -> Schema:
+    """Return the schema of those of some columns that there are, in their own order."""
+    wanted = set(names)
+    return pa.schema([field for field in schema if field.name in wanted])
 
 
 def ipc_stream(table: Table) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from fastfeat.errors import InvalidConfig
 
@@ -124,24 +125,46 @@ def _of_container() -> int | None:
 
 def _groups() -> Iterator[tuple[int, int]]:
     """Yield the limit of each control group that this process is in, and what is taken of it."""
-    for folder in _group_folders():
-        with suppress(OSError, ValueError):  # "max" is no number
-            limit = int((folder / "memory.max").read_text())
-            taken = int((folder / "memory.current").read_text())
-            of_files = re.search(
-                r"^inactive_file (\d+)", (folder / "memory.stat").read_text(), re.M
-            )
-            yield limit, taken - (int(of_files[1]) if of_files else 0)
+    for version in _VERSIONS:
+        for folder in _group_folders(version):
+            with suppress(OSError, ValueError):  # "max" is no number
+                limit = int((folder / version.limit).read_text())
+                taken = int((folder / version.taken).read_text())
+                told = (folder / "memory.stat").read_text()
+                of_files = re.search(rf"^{version.files} (\d+)", told, re.M)
+                yield limit, taken - (int(of_files[1]) if of_files else 0)
 
 
-def _group_folders() -> Iterator[Path]:
-    """Yield the folders of the control groups of this process, of version 2, from the root on."""
-    yield _GROUPS
+def _group_folders(version: _Version) -> Iterator[Path]:
+    """Yield the folders of the control groups of this process, from the root on.
+
+    In a container the root may be its own group, and the path one that only its host has.
+    """
+    root = _GROUPS / version.root
+    yield root
     with suppress(OSError):
-        found = re.search(r"^0::(/.+)$", _OWN_GROUP.read_text(), re.M)
+        found = re.search(version.own, _OWN_GROUP.read_text(), re.M)
         parts = found[1].strip("/").split("/") if found else ()
         for n in range(1, len(parts) + 1):
-            yield _GROUPS.joinpath(*parts[:n])
+            yield root.joinpath(*parts[:n])
+
+
+class _Version(NamedTuple):
+    """Names of files and folders of a version of control groups.
+
+    Args:
+        root: its folder below that of all groups.
+        own: finds the path of a group among those of a process.
+        limit: the file of the limit.
+        taken: that of what is taken, of groups below it too.
+        files: in `memory.stat`, what it holds of files and gives up first.
+    """
+
+    root: str
+    own: str
+    limit: str
+    taken: str
+    files: str
 
 
 def _available() -> int | None:
@@ -158,6 +181,16 @@ def _of_status(name: str) -> int | None:
     return None
 
 
+_VERSIONS = (
+    _Version("", r"^0::(/.+)$", "memory.max", "memory.current", "inactive_file"),
+    _Version(
+        "memory",
+        r"^\d+:(?:[^:]*,)?memory(?:,[^:]*)?:(/.+)$",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
+    ),
+)
 _GROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUP = Path("/proc/self/cgroup")
 _OF_MACHINE = Path("/proc/meminfo")

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import mmap
+import os
 import weakref
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import Any
+from tempfile import TemporaryFile, gettempdir
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fastfeat.errors import FastfeatError, OutputError, reason_of
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -73,6 +78,47 @@ def unnamed_file(folder: Path) -> UnnamedFile:
     found = UnnamedFile(file)
     weakref.finalize(found, file.close)
     return found
+
+
+@contextmanager
+def nameless(folder: str | os.PathLike[str] | None) -> Generator[IO[bytes]]:
+    """Give a new file with a buffer, which is gone when it is closed.
+
+    Args:
+        folder: on whose disk it is; None for that of temporary files.
+
+    Raises:
+        OSError: the folder is missing or cannot be written.
+    """
+    file = TemporaryFile(dir=folder)  # noqa: SIM115 - a full disk may make an error of its end
+    try:
+        yield file
+    finally:
+        with suppress(OSError):  # what a full disk did not take is of no use to anybody
+            file.close()
+
+
+@contextmanager
+def told_full(folder: Path | None, rows: str = "shares of the rows") -> Generator[None]:
+    """Raise what the system says of a file without a name with the folder that it is in.
+
+    Args:
+        folder: None for that of temporary files.
+        rows: what is written.
+
+    Raises:
+        OutputError: the disk is full, or the folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, FastfeatError):
+            raise
+        where = folder or gettempdir()
+        raise OutputError(
+            f"{rows} cannot be written to {where}: {reason_of(error)}. They take what "
+            "is read of the data"
+        ) from error
 
 
 def mapped(file: UnnamedFile, dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -70,6 +70,8 @@ def raise_broken(report: CheckReport) -> None:
     told = [report.told(result) for result in found if result.on_violation != "warn"]
     if told:
         more = [f"and {len(told) - _MOST_TOLD} more rules"] if len(told) > _MOST_TOLD else []
+        if any(result.on_violation == "quarantine" for result in found):
+            more.append("contract.quarantine(data) sets rows apart: fit on those that it accepts")
         raise ContractBroken("\n".join(["rule " + "\nrule ".join(told[:_MOST_TOLD]), *more]))
 
 

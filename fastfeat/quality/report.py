@@ -102,6 +102,13 @@ class CheckReport:
         """The rules that are broken or undecided, those that only warn among them."""
         return [result.name for result in self.results if result.is_finding]
 
+    @property
+    def summary(self) -> str:
+        """A line: how many rows, rules and findings there are."""
+        n_found = len(self.broken)
+        findings = counted(n_found, "finding") if n_found else "no findings"
+        return f"{counted(self.n_rows, 'row')}, {counted(len(self.results), 'rule')}: {findings}"
+
     def __getitem__(self, rule: str) -> RuleResult:
         """Return the result of a rule.
 
@@ -147,7 +154,7 @@ class CheckReport:
     def __repr__(self) -> str:
         """Return one line a rule, those that are broken first."""
         ordered = sorted(self.results, key=lambda result: not result.is_finding)
-        return "\n".join([f"{counted(self.n_rows, 'row')}", *map(str, ordered)])
+        return "\n".join([self.summary, *map(str, ordered)])
 
 
 def _no_rows(result: RuleResult) -> str:

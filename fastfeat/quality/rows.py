@@ -45,7 +45,7 @@ class CheckedRows:
 
     Args:
         data: a table, in memory or on a device, or a data set.
-        schema: the types of its columns.
+        schema: the types of the columns that were asked for, and are there.
         n_rows: how many there are.
         history: earlier rows; None where there are none.
         tables: lookup tables, as Arrow tables.
@@ -102,7 +102,8 @@ def checked_rows(
         if memory is not None or (free is not None and dataset.bytes_of(columns) >= free):
             dataset.check(columns)
             dataset.check_folders(columns)
-            schema, n_rows = schema_of(dataset.schema), n_rows_of(dataset)
+            types, n_rows = schema_of(dataset.schema), n_rows_of(dataset)
+            schema = {name: types[name] for name in columns if name in types}
             return CheckedRows(dataset, schema, n_rows, past, read, backend, budget)
     table = read_columns(data, [], columns)
     return CheckedRows(table, schema_of(table), table.num_rows, past, read, backend, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastfeat.io.arrow import RecordBatch, Schema, Table, pa
+from fastfeat.io.arrow import RecordBatch, Schema, Table, pa, schema_with
 from fastfeat.io.sources.unpacked import unpacked_bytes
 from fastfeat.serve.json_rows import RowReader, check_number
 from fastfeat.serve.refusals import Refusal
@@ -95,4 +95,4 @@ class CheckedStream:
             raise Refusal(400, "InvalidData", f"the column {twice!r} stands twice", column=twice)
         if not names:
             raise self._reader.reads_none(given.names)
-        return pa.schema([given.field(name) for name in names])
+        return schema_with(given, names)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.errors import InvalidPlan, OutOfMemory
-from fastfeat.io.arrow import Schema, Table, call, pa
+from fastfeat.io.arrow import Schema, Table, call, pa, schema_within
 from fastfeat.io.budget import LEAST_TABLE, Budget, budget_of
 from fastfeat.io.columns.decode import plain_table
 from fastfeat.io.columns.types import row_bytes
@@ -119,7 +119,7 @@ def rows_of_parts(
         with naming_history(hint_of(history)):
             earlier = dataset_of(history)
             read_columns(pa.Table.from_batches([], earlier.schema), of_history)
-    most = _most_rows(fitted, _schema(dataset, columns), budget)
+    most = _most_rows(fitted, schema_within(dataset.schema, columns), budget)
     if not window_nodes(fitted.nodes.values()):
         many, sample = _first_and_sample(dataset, columns, most, n_rows, budget)
         return Rows(many, sample, None, None if dataset.is_once else dataset)
@@ -127,10 +127,6 @@ def rows_of_parts(
     many = _first(dataset, columns, most, is_taken, budget)
     known = None if earlier is None else _first(earlier, of_history, most, is_taken, budget)
     return Rows(many, many, known)
-
-
-def _schema(dataset: Dataset, columns: Sequence[str]) -> Schema:
-    return pa.schema([field for field in dataset.schema if field.name in set(columns)])
 
 
 def _most_rows(fitted: Fitted, schema: Schema, budget: Budget) -> int:
@@ -145,7 +141,7 @@ def _most_rows(fitted: Fitted, schema: Schema, budget: Budget) -> int:
     if room < _LEAST_ROOM:
         least = budget.n_bytes + _LEAST_ROOM - room
         raise OutOfMemory(
-            f"memory={as_bytes(budget.n_bytes)}: the reference and single rows look the "
+            f"memory={as_bytes(budget.n_bytes)!r}: the reference and single rows look the "
             f"{n_keys:,} learnt keys up in Python, where these take about "
             f"{as_bytes(n_keys * _KEY_BYTES)}, and this process has "
             f"{as_bytes(budget.n_bytes - budget.room())} already. The least that would do is "

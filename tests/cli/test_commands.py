@@ -100,6 +100,9 @@ def test_explain_takes_no_types_for_a_fitted_plan(run: Run, fitted_file: Path) -
     result = run("explain", fitted_file.name, "--data", "data.parquet")
     assert result.exit_code == 2
     assert "'--data': a fitted plan knows its types" in result.stderr
+    passes = ("explain", fitted_file.name, "--stage", "passes")
+    assert "are of a fit: give PLAN.py" in run(*passes, "--data", "data.parquet").stderr
+    assert "Use explain PLAN.py --stage passes --data FILES" in run(*passes).stderr
 
 
 def test_explain_shows_a_plan_that_is_not_fitted(run: Run, folder: Path, fitted_file: Path) -> None:

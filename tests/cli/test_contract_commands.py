@@ -37,7 +37,7 @@ def test_findings_end_with_1_and_are_shown_first(run: Run, contract_file: Path) 
     result = run("check", contract_file.name, "data.parquet")
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
-        "100 rows",
+        "100 rows, 3 rules: 2 findings",
         "FAIL 'x': 4 of 100 rows break (col('x') < 9.5) | col('x').is_null(): row 95 (x=9.5), "
         "row 96 (x=9.600000000000001), row 97 (x=9.700000000000001), row 99 (x=9.9)",
         "warn 'kind': 33 of 100 rows break col('k') != 'c': row 2 (k='c'), row 5 (k='c'), "
@@ -67,6 +67,14 @@ def test_a_fitted_plan_has_its_contract(run: Run, folder: Path, contract_file: P
     refused = run("transform", "plan.fastfeat", "data.parquet", "-o", "out.parquet")
     assert refused.exit_code == 2
     assert "rule 'x': 4 of 100 rows break" in refused.stderr
+    transform = ("transform", "plan.fastfeat", "data.parquet", "--on-violation")
+    taken = run(*transform, "warn", "-o", "o.parquet")
+    assert "warning: rule 'x': 4 of 100 rows break" in taken.stderr
+    assert run(*transform, "ignore", "-o", "i").stderr == ""
+    features = [pq.read_table(folder / name) for name in ("o.parquet", "i")]
+    assert features[0].equals(features[1])
+    odd = run(*transform, "quarantine", "-o", "q")
+    assert "'--on-violation': got 'quarantine': reject, warn or ignore" in odd.stderr
     broken = run(
         "fit", "plan.py", "data.parquet", "-o", "other.fastfeat", "--contract", "rules.json"
     )
@@ -76,7 +84,7 @@ def test_a_fitted_plan_has_its_contract(run: Run, folder: Path, contract_file: P
 
 def test_rules_are_inferred_from_data(run: Run, folder: Path) -> None:
     result = run("infer-contract", "data.parquet", "-o", "inferred.json", "--key", "id")
-    assert result.stdout == "inferred.json: 10 rules of 3 columns\n"
+    assert result.stdout == "inferred.json: 7 rules, and the types of 3 columns\n"
     assert run("check", "inferred.json", "data.parquet").exit_code == 0
     twice = pa.concat_tables([TABLE, TABLE])
     pq.write_table(twice, folder / "twice.parquet")

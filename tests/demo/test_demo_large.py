@@ -182,6 +182,15 @@ def test_a_small_disk_is_told_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert names(tmp_path) == set()
 
 
+def test_an_engine_that_is_not_installed_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large, "find_spec", lambda name: None)
+    with pytest.raises(FastfeatError, match="pyspark is not installed: pip install 'fastfeat"):
+        large.run(tmp_path, ignored, "10MiB", "600MiB", "spark")
+    assert names(tmp_path) == set()
+
+
 @pytest.mark.parametrize(
     ("option", "told"),
     [

@@ -50,16 +50,38 @@ def test_memory_of_the_process_grows_with_what_it_holds() -> None:
     assert free_memory() is None or (free_memory() or 0) > 0
 
 
+@pytest.mark.parametrize(
+    ("root", "line", "limit", "taken", "files"),
+    [
+        ("", "0::", "memory.max", "memory.current", "inactive_file"),
+        (
+            "memory",
+            "3:cpu,memory:",
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+            "total_inactive_file",
+        ),
+    ],
+    ids=["version 2", "version 1"],
+)
 def test_limits_of_all_groups_of_the_process_count(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    root: str,
+    line: str,
+    limit: str,
+    taken: str,
+    files: str,
 ) -> None:
-    own = tmp_path / "outer" / "inner"
+    top = tmp_path / root
+    own = top / "outer" / "inner"
     own.mkdir(parents=True)
-    for folder, limit in ((tmp_path, "max"), (own.parent, str(1 << 20)), (own, str(1 << 30))):
-        (folder / "memory.max").write_text(f"{limit}\n")
-        (folder / "memory.current").write_text("500000\n")
-        (folder / "memory.stat").write_text("anon 1\ninactive_file 100000\n")
-    (tmp_path / "cgroup").write_text("0::/outer/inner\n")
+    none = str((1 << 63) - 4096) if root else "max"
+    for folder, given in ((top, none), (own.parent, str(1 << 20)), (own, str(1 << 30))):
+        (folder / limit).write_text(f"{given}\n")
+        (folder / taken).write_text("500000\n")
+        (folder / "memory.stat").write_text(f"anon 1\n{files} 100000\n")
+    (tmp_path / "cgroup").write_text(f"2:blkio:/other\n{line}/outer/inner\n")
     monkeypatch.setattr(host_memory, "_GROUPS", tmp_path)
     monkeypatch.setattr(host_memory, "_OWN_GROUP", tmp_path / "cgroup")
     host_memory.host_memory.cache_clear()

@@ -72,6 +72,9 @@ def test_training_rows_that_break_a_rule_are_refused() -> None:
     )
     with pytest.raises(ff.errors.ContractBroken):
         PLAN.fit_transform(broken, contract=CONTRACT)
+    apart = ff.Contract({"x": ff.Rule(col("x") > 0, on_violation="quarantine")})
+    with pytest.raises(ff.errors.ContractBroken, match=r"\ncontract\.quarantine\(data\) sets rows"):
+        PLAN.fit(broken, contract=apart)
     with pytest.raises(ff.errors.ContractBroken):
         PLAN.fit(broken, contract=CONTRACT, memory="64GiB")
     with pytest.warns(ff.errors.RowsBreakRule, match="row 2 \\(x=500.0\\)"):

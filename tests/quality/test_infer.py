@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import math
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -92,6 +94,14 @@ def test_what_is_said_of_each_kind_of_column() -> None:
     assert [*contract.types] == ["id", "kind", "x", "n", "t"]
     twice = pa.concat_tables([table, table.slice(0, 3)])
     assert contract.check(twice).counts["id, n: unique"] == 6
+
+
+def test_what_is_left_out_is_left_out_of_files_in_passes_too(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x": [1.0, 2.0], "y": [3, 4]}), tmp_path / "rows.parquet")
+    of: Any = {"key": "x", "exclude": ["y"]}
+    contract = ff.infer_contract(tmp_path, **of)
+    assert [*contract.types] == ["x"]
+    assert ff.infer_contract(tmp_path, memory="64GiB", **of) == contract
 
 
 def test_many_values_are_no_set() -> None:

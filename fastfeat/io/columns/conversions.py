@@ -306,6 +306,11 @@ def tick_ns(dtype: DType) -> int:
     return DAY_MS * 10**6 if dtype.name == "date32" else 10**6
 
 
+def tick_of(dtype: DType) -> int:
+    """Return the nanoseconds of a step of the times of an order; 1 of whole numbers."""
+    return tick_ns(dtype) if dtype.is_temporal else 1
+
+
 DAY_MS = 86_400_000
 LARGEST_HALF = 65_504
 MANTISSA_BITS = {"float16": 11, "float32": 24, "float64": 53}

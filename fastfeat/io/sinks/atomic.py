@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkstemp
@@ -57,13 +57,17 @@ def new_file(folder: Path, suffix: str) -> Generator[tuple[IO[bytes], Path]]:
 
 
 def write_bytes(
-    target: Path, content: bytes, *, durable: bool = False, private: bool = False
+    target: Path,
+    content: bytes | Iterable[bytes | memoryview],
+    *,
+    durable: bool = False,
+    private: bool = False,
 ) -> None:
     """Write a file, whole or not at all.
 
     Args:
         target: an existing file is replaced.
-        content: all of it.
+        content: all of it, or pieces that follow each other.
         durable: whether it is on the disk before it takes its place: a crash of the machine leaves
             the old file or the new one.
         private: whether no other user may read it or write it.
@@ -77,7 +81,7 @@ def write_bytes(
         return os.open(path, flags, mode)
 
     with replacing(target) as partial, open(partial, "xb", opener=opener) as file:
-        file.write(content)
+        file.writelines([content] if isinstance(content, bytes) else content)
         if durable:
             file.flush()
             os.fsync(file.fileno())

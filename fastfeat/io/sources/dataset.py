@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from fastfeat.errors import FastfeatError, InvalidData, TypeMismatch, UnknownColumn, counted
-from fastfeat.io.arrow import Array, Schema, pa
+from fastfeat.io.arrow import Array, Schema, pa, schema_within
 from fastfeat.io.columns.types import row_bytes
 from fastfeat.io.sources.addresses import naming
 from fastfeat.io.sources.file_parts import FilePart, delimited_parts, file_part
@@ -77,7 +77,7 @@ class Dataset:
         Args:
             columns: which; those that are not there take none.
         """
-        read = pa.schema([of for of in self.schema if of.name in set(columns)])
+        read = schema_within(self.schema, columns)
         width = row_bytes(read, _TEXT_BYTES) + len(read) / 8
         return sum(
             part.at.n_bytes if part.n_rows is None else int(part.n_rows * width)

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from fastfeat.errors import FastfeatError, InvalidData, Overflow, TypeMismatch, counted
-from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa
+from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa, schema_with
 from fastfeat.io.columns.types import column_text
 from fastfeat.io.sources.dataset import Dataset, Part
 from fastfeat.io.sources.frames import rows_only
@@ -265,7 +265,7 @@ def _packed(
         pieces.append(table)
         n_bytes += own
     if pieces or none_yet:
-        schema = pa.schema([dataset.schema.field(name) for name in names])
+        schema = schema_with(dataset.schema, names)
         yield _joined(pieces or [pa.Table.from_batches([], schema)], origins)
 
 

@@ -20,6 +20,7 @@ from typing import IO, NamedTuple
 
 from fastfeat.io.arrow import ChunkedArray, Table, pa
 from fastfeat.io.sources.parts import Origin
+from fastfeat.io.unnamed import nameless
 
 _SHARE_OF_DISK = 2
 _FEW_BYTES = 1 << 28
@@ -236,19 +237,8 @@ def scratch_file(folder: str | os.PathLike[str] | None = None) -> Generator[Scra
             where = folder or tempfile.gettempdir()
             if not _is_in_memory(where):
                 most_bytes = shutil.disk_usage(where).free // _SHARE_OF_DISK
-                scratch = Scratch(stack.enter_context(_nameless(where)), most_bytes)
+                scratch = Scratch(stack.enter_context(nameless(where)), most_bytes)
         yield scratch
-
-
-@contextmanager
-def _nameless(folder: str | os.PathLike[str]) -> Generator[IO[bytes]]:
-    """Give a file that is gone when it is closed, which is no error of a full disk."""
-    file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
-    try:
-        yield file
-    finally:
-        with suppress(OSError):  # what a full disk did not take is of no use to anybody
-            file.close()
 
 
 def _is_in_memory(folder: str | os.PathLike[str]) -> bool:

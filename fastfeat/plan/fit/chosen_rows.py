@@ -16,21 +16,27 @@ import numpy as np
 from fastfeat.backends import backend_named
 from fastfeat.io.arrow import ChunkedArray, call, pa
 from fastfeat.io.columns.bits import Flags
-from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.io.sources.dataset import Dataset
-from fastfeat.io.sources.scan import scan, telling_place
+from fastfeat.io.sources.scan import Scanned, scan, telling_place
 from fastfeat.ir.node import Call, Node
 from fastfeat.ir.scope import is_of_table, window_of
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.late_columns import over_ahead
-from fastfeat.plan.fit.labels import LabelCounts, Latest, check_any_label, counts_of, labels_of
+from fastfeat.plan.fit.labels import (
+    LabelCounts,
+    Latest,
+    check_any_label,
+    counts_of,
+    labels_of,
+    latest_time,
+)
 from fastfeat.plan.lower.task_graph import functions_of_rows
 from fastfeat.plan.run.batch import Batch
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import BATCH
 from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.plan.run.steps import make
-from fastfeat.plan.run.values import compute_columns, times_in_ticks, values_of
+from fastfeat.plan.run.values import compute_columns
 from fastfeat.plan.run.window_columns import WindowColumns, bound_of
 
 
@@ -189,18 +195,21 @@ def _latest(
     found: dict[Node, int | None] = dict.fromkeys(orders)
     if not orders:
         return found
-    times = {order: order.args[0] for order in orders}
+    columns = columns_of([order.args[0] for order in orders])
     for dataset in datasets:
-        with closing(scan(dataset, columns_of(times.values()), most_bytes)) as pieces:
+        with closing(scan(dataset, columns, most_bytes)) as pieces:
             for piece in pieces:
-                cpu = backend_named("cpu")
-                batch = Batch(piece.table, label.types, cpu, {}, {}, first_number=piece.first_row)
-                make(batch, list(times.values()))
-                compute_columns(batch, times.values())
-                for order, time in times.items():
-                    ticks, present, dtype = times_in_ticks(batch, *values_of(batch, time))
-                    if present.any():
-                        tick = tick_ns(dtype) if dtype.is_temporal else 1
-                        latest, known = int(ticks[present].max()) * tick, found[order]
-                        found[order] = latest if known is None else max(known, latest)
+                for order, latest in _latest_in(label, piece, orders).items():
+                    there = [one for one in (found[order], latest) if one is not None]
+                    found[order] = max(there, default=None)
     return found
+
+
+def _latest_in(label: Fitted, piece: Scanned, orders: Sequence[Call]) -> Latest:
+    """Return the latest time of some rows in each order."""
+    times = {order: order.args[0] for order in orders}
+    cpu = backend_named("cpu")
+    batch = Batch(piece.table, label.types, cpu, {}, {}, first_number=piece.first_row)
+    make(batch, list(times.values()))
+    compute_columns(batch, times.values())
+    return {order: latest_time(batch, time) for order, time in times.items()}

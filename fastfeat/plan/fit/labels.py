@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidData, InvalidPlan, RowsWithoutLabel, counted, warn
 from fastfeat.io.arrow import ChunkedArray, call, pa
 from fastfeat.io.columns.bits import Flags, array_of_values
-from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.io.columns.conversions import tick_of
 from fastfeat.io.columns.decode import decoded
 from fastfeat.io.device import DeviceTable
 from fastfeat.ir.durations import duration_text, moment_text
@@ -191,7 +192,7 @@ def _ahead_of(batch: Batch, window: Call, latest_of: Latest) -> RecordState:
         placed = placed & _flags(decoded(column))
     if end is None or complete is None:
         return RecordState(placed, np.zeros(batch.n_rows, np.bool_), None)
-    tick = tick_ns(dtype) if dtype.is_temporal else 1
+    tick = tick_of(dtype)
     latest = (complete - params["gap"] - params["next"]) // tick  # of Python: no wrap-around
     recorded = ticks <= min(latest, _MOST) if latest >= _LEAST else np.zeros(len(ticks), np.bool_)
     return RecordState(placed, recorded, end)
@@ -213,23 +214,27 @@ def _unrecorded(batch: Batch, time: Node, *, is_latest: bool) -> int:
     if clock is None or not clock.slack:  # an expression that is none tells of no moment
         return 0
     column = batch.types[Column(clock.column)]
-    tick = tick_ns(column) if column.is_temporal else 1
+    tick = tick_of(column)
     return -(-(clock.slack - tick) // (clock.step or 1))
 
 
 def _latest(batch: Batch, order: Call) -> int | None:
     """Return the latest time of the rows that a window sees, in nanoseconds or steps."""
     seen = batch.seen
-    if is_of_table(order):
-        column = table_columns_of(order)[0]
-        given = batch.types[column], batch.made[column].array
-    else:
-        given = values_of(seen, order.args[0])
-    ticks, present, dtype = times_in_ticks(seen, *given)
-    if not present.any():
-        return None
-    tick = tick_ns(dtype) if dtype.is_temporal else 1
-    return int(ticks[present].max()) * tick
+    if not is_of_table(order):
+        return latest_time(seen, order.args[0])
+    column = table_columns_of(order)[0]
+    return _latest_of(seen, batch.types[column], batch.made[column].array)
+
+
+def latest_time(batch: Batch, time: Node) -> int | None:
+    """Return the latest time of some rows, in nanoseconds or steps; None where none has one."""
+    return _latest_of(batch, *values_of(batch, time))
+
+
+def _latest_of(batch: Batch, dtype: DType, times: Any) -> int | None:
+    ticks, present, _ = times_in_ticks(batch, dtype, times)
+    return int(ticks[present].max()) * tick_of(dtype) if present.any() else None
 
 
 def _reason(window: Call, end: int | None) -> str:

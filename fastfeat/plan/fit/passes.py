@@ -19,6 +19,7 @@ from fastfeat.io.host_memory import as_bytes
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.scan import scan, telling_place
 from fastfeat.io.sources.scratch import scratch_file
+from fastfeat.io.unnamed import told_full
 from fastfeat.ir.show import show
 from fastfeat.plan.fit.learning import next_round
 from fastfeat.plan.fit.part_state import PartState, learner_of
@@ -27,7 +28,6 @@ from fastfeat.plan.fit.round import Learning, name_of, readings_to_come
 from fastfeat.plan.fit.row_sample import RowSample, begun_by_sample, sample_for
 from fastfeat.plan.fit.rows_in_passes import RowsInPasses
 from fastfeat.plan.run.failures import infinite_value
-from fastfeat.plan.run.shares import told_full
 from fastfeat.progress import doing, tell
 
 

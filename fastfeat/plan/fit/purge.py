@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidData, InvalidPlan, PurgeOff, counted, warn
 from fastfeat.io.columns.bits import Flags
-from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.io.columns.conversions import tick_of
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, Column, Node, postorder
 from fastfeat.ir.scope import is_over, order_of, query_of
@@ -347,7 +347,7 @@ def _moments(batch: Batch, reach: Reach, splits: Sequence[Split]) -> Moments:
                 f"shares time. Fill it, or leave such rows out of the folds. {_OFF}"
             )
     distinct, places = np.unique(ticks, return_inverse=True)
-    tick = tick_ns(dtype) if dtype.is_temporal else 1
+    tick = tick_of(dtype)
     before = None if reach.delay is None else min(reach.delay // tick, _MOST)
     after = min(((reach.delay or 0) + reach.embargo) // tick, _MOST)
     return Moments(np.where(present, places, -1), distinct, before, after, reach)

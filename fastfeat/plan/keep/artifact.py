@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, cast
 
 from fastfeat.dtypes import DType, list_of
@@ -25,7 +27,7 @@ from fastfeat.plan.declare.bind import Schemas
 from fastfeat.plan.keep import canonical
 from fastfeat.plan.keep.contract import contract_document, contract_of_document, readable
 from fastfeat.plan.keep.document import plan_document, plan_of_text
-from fastfeat.plan.keep.state import aggregates_of, state_parts, values_of_state
+from fastfeat.plan.keep.state import Part, aggregates_of, state_parts, values_of_state
 from fastfeat.plan.lower.constants import Learnt
 from fastfeat.plan.lower.lower import Types
 from fastfeat.plan.lower.outputs import output_types
@@ -46,6 +48,8 @@ LARGEST_ARTIFACT = 1 << 32
 MANIFEST = frozenset({"format", "fastfeat", "n_rows", "inputs", "label_inputs", "tables", "parts"})
 OF_LABELS = frozenset({"n_rows_without_label", "label_tables"})
 """What stands in a manifest only where a label sees rows ahead, or tables."""
+_TABLE = "table "
+"""Begins the names of parts that hold what was learnt of keys."""
 _CONTRACT = "contract"
 """The part that only a plan with a contract has."""
 _DIGEST = 32
@@ -58,9 +62,9 @@ def save(fitted: Fitted, path: str | os.PathLike[str]) -> None:
         ArtifactError: the file cannot be written.
         TypeMismatch: what is given is no path.
     """
-    target, content = _path(path, "save"), artifact_bytes(fitted)
+    target = _path(path, "save")
     try:
-        write_bytes(target, content, durable=True)
+        write_bytes(target, _content(fitted), durable=True)
     except (OSError, ValueError) as error:  # ValueError: a path without a name
         reason = reason_of(error)
         raise ArtifactError(f"cannot write {target}: {reason}. Choose another place") from None
@@ -95,7 +99,12 @@ def _read(source: Path) -> bytes:
         head = file.read(len(MAGIC))
         if head != MAGIC:
             return head
-        content = head + file.read(LARGEST_ARTIFACT)
+        about = os.fstat(file.fileno())
+        if S_ISREG(about.st_mode):  # as much memory as it has bytes, and not as it may have
+            file.seek(0)
+            content = file.read(min(about.st_size, LARGEST_ARTIFACT + 1))
+        else:
+            content = head + file.read(LARGEST_ARTIFACT)
     if len(content) > LARGEST_ARTIFACT:
         raise ArtifactError(f"{source} has more than the {LARGEST_ARTIFACT} bytes of an artifact")
     return content
@@ -103,6 +112,11 @@ def _read(source: Path) -> bytes:
 
 def artifact_bytes(fitted: Fitted) -> bytes:
     """Return a fitted plan as the content of an artifact; equal plans give equal bytes."""
+    return b"".join(_content(fitted))
+
+
+def _content(fitted: Fitted) -> Iterator[bytes | memoryview]:
+    """Yield the content of an artifact in pieces: what is large is not copied."""
     parts = _parts_of(fitted)
     manifest = {
         "format": FORMAT,
@@ -113,9 +127,12 @@ def artifact_bytes(fitted: Fitted) -> bytes:
         "parts": _listed(parts),
     }
     manifest = {name: value for name, value in manifest.items() if value or name not in OF_LABELS}
-    head = canonical.dump(manifest).encode()
-    content = MAGIC + len(head).to_bytes(8, "little") + head + b"".join(parts.values())
-    return content + hashlib.sha256(content).digest()
+    head, digest = canonical.dump(manifest).encode(), hashlib.sha256()
+    begin = [MAGIC + len(head).to_bytes(8, "little") + head]
+    for piece in chain(begin, chain.from_iterable(part() for part in parts.values())):
+        digest.update(piece)
+        yield piece
+    yield digest.digest()
 
 
 def fitted_digest(fitted: Fitted) -> bytes:
@@ -127,18 +144,28 @@ def fitted_digest(fitted: Fitted) -> bytes:
     return hashlib.sha256(canonical.dump(content).encode()).digest()
 
 
-def _parts_of(fitted: Fitted) -> dict[str, bytes]:
+def _parts_of(fitted: Fitted) -> dict[str, Part]:
     aggregates = aggregates_of(fitted.declaration.nodes.values())
+    contract = fitted.contract
     return {
-        "plan": canonical.dump(plan_document(fitted.declaration)).encode(),
+        "plan": lambda: [canonical.dump(plan_document(fitted.declaration)).encode()],
         **state_parts([fitted.learnt[aggregate] for aggregate in aggregates]),
-        "zones": _zones_bytes(fitted.zones),
-        **({} if fitted.contract is None else {_CONTRACT: _contract_bytes(fitted.contract)}),
+        "zones": lambda: [_zones_bytes(fitted.zones)],
+        **({} if contract is None else {_CONTRACT: lambda: [_contract_bytes(contract)]}),
     }
 
 
-def _listed(parts: Mapping[str, bytes]) -> list[Any]:
-    return [[name, len(p), hashlib.sha256(p).hexdigest()] for name, p in parts.items()]
+def _listed(parts: Mapping[str, Part]) -> list[Any]:
+    return [[name, *_told(part)] for name, part in parts.items()]
+
+
+def _told(part: Part) -> tuple[int, str]:
+    """Return the length and the digest of a part."""
+    n_bytes, digest = 0, hashlib.sha256()
+    for piece in part():
+        digest.update(piece)
+        n_bytes += len(piece)
+    return n_bytes, digest.hexdigest()
 
 
 def _schemas_of(fitted: Fitted) -> dict[str, Any]:
@@ -191,7 +218,7 @@ def fitted_of_bytes(content: bytes) -> Fitted:
         raise ArtifactError(f"its parts do not fit together: {error}") from error
 
 
-def _open(content: bytes) -> tuple[Any, Mapping[str, bytes]]:
+def _open(content: bytes) -> tuple[Any, Mapping[str, Any]]:
     """Return manifest and parts, after checking lengths, digests and format."""
     if not content.startswith(MAGIC):
         raise ArtifactError("this is not a fastfeat artifact")
@@ -209,16 +236,18 @@ def _open(content: bytes) -> tuple[Any, Mapping[str, bytes]]:
             f"it has format {found!r}, written by fastfeat {writer!r}; this version reads up to "
             f"{FORMAT}. Update fastfeat"
         )
-    if hashlib.sha256(content[:-_DIGEST]).digest() != content[-_DIGEST:]:
+    whole = memoryview(content)
+    if hashlib.sha256(whole[:-_DIGEST]).digest() != content[-_DIGEST:]:
         raise ArtifactError("the file is truncated or altered: its SHA-256 does not match")
     odd = sorted(set(manifest) - OF_LABELS ^ MANIFEST)
     if odd:
         raise ArtifactError(f"its manifest lacks, or this version does not know, {odd[0]!r}")
-    return manifest, _parts(manifest, content[start + length : -_DIGEST])
+    return manifest, _parts(manifest, whole[start + length : -_DIGEST])
 
 
-def _parts(manifest: Any, body: bytes) -> dict[str, bytes]:
-    parts: dict[str, bytes] = {}
+def _parts(manifest: Any, body: memoryview) -> dict[str, Any]:
+    """Return the parts; tables are no copies."""
+    parts: dict[str, Any] = {}
     try:
         listed = [(str(name), int(length), digest) for name, length, digest in manifest["parts"]]
     except (KeyError, ValueError, TypeError, OverflowError):
@@ -227,8 +256,8 @@ def _parts(manifest: Any, body: bytes) -> dict[str, bytes]:
         part, body = body[:length], body[length:]
         if len(part) != length or hashlib.sha256(part).hexdigest() != digest:
             raise ArtifactError(f"the part {name!r} does not match its digest")
-        parts[name] = part
-    named = {name for name in parts if not name.startswith("table ")} - {_CONTRACT}
+        parts[name] = part if name.startswith(_TABLE) else bytes(part)
+    named = {name for name in parts if not name.startswith(_TABLE)} - {_CONTRACT}
     if body or named != {"plan", "state", "zones"}:
         raise ArtifactError(
             "it has other parts than a plan, a state, its tables, zones, a contract"

@@ -109,7 +109,7 @@ def learning_bytes(learning: Learning) -> bytes:
     place_of: dict[Node, int] = {value.origin: place for place, value in enumerate(schedule.values)}
     places = [place for place, v in enumerate(schedule.values) if _is_kept(v, learning.learnt)]
     values = [learning.learnt[schedule.values[place].origin] for place in places]
-    parts = {f"value {name}": part for name, part in state_parts(values).items()}
+    parts = {f"value {name}": b"".join(part()) for name, part in state_parts(values).items()}
     for k, value in enumerate(values):
         if isinstance(value, FoldedGroups):
             parts[f"{_FOLDS}{k}"] = value.of_folds.tobytes()

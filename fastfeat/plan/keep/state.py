@@ -5,7 +5,8 @@ A table has a row an aggregate; what was learnt of keys has tables of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from fastfeat.aggregates.keys import Groups, Vocabulary
 from fastfeat.dtypes import TABLE, UTF8, DType
 from fastfeat.errors import ArtifactError
-from fastfeat.io.arrow import Array, Table, call, pa
+from fastfeat.io.arrow import Array, RecordBatch, Table, call, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.keys import key_type
 from fastfeat.ir.node import Aggregate, GroupFrame, Node, postorder
@@ -23,36 +24,36 @@ from fastfeat.plan.lower.constants import Learnt
 from fastfeat.plan.lower.lower import Constant, Types
 from fastfeat.steps.targets.time_folds import TimeFolds
 
+Part = Callable[[], Iterable[bytes | memoryview]]
+"""Gives a part of a file in pieces, which follow each other; as often as it is asked."""
+
 
 def aggregates_of(roots: Iterable[Node]) -> list[Aggregate]:
     """Return the aggregates below the roots, arguments before users."""
     return [node for node in postorder(list(roots)) if isinstance(node, Aggregate)]
 
 
-def state_parts(values: Sequence[Constant]) -> dict[str, bytes]:
+def state_parts(values: Sequence[Constant]) -> dict[str, Part]:
     """Return learnt values as Arrow IPC files by name; equal values give equal bytes.
 
     "state" has a row a value; what is learnt of keys has a table of its own, "table 3" for row 3.
     """
-    tables: dict[str, bytes] = {}
+    tables = dict[str, Part]()
     for row, value in enumerate(values):
         if isinstance(value, Vocabulary | Groups):
-            tables[f"table {row}"] = key_table(value)
-    return {"state": _state(values), **tables}
+            tables[f"table {row}"] = partial(key_table, value)
+    return {"state": partial(_state, values), **tables}
 
 
-def _state(values: Sequence[Constant]) -> bytes:
+def _state(values: Sequence[Constant]) -> list[memoryview]:
     rows = [_row(value) for value in values]
     schema = pa.schema(_fields())
     columns = [pa.array([row[k] for row in rows], field.type) for k, field in enumerate(schema)]
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, schema) as writer:
-        writer.write_batch(pa.record_batch(columns, schema=schema))
-    return sink.getvalue().to_pybytes()
+    return _written(pa.record_batch(columns, schema=schema), {})
 
 
 def values_of_state(
-    parts: Mapping[str, bytes], aggregates: Sequence[Aggregate], types: Types
+    parts: Mapping[str, bytes | memoryview], aggregates: Sequence[Aggregate], types: Types
 ) -> Learnt:
     """Return the values that `state_parts` wrote, by their aggregate.
 
@@ -152,12 +153,12 @@ def _kind(dtype: DType) -> str:
 _MOST_ROWS = 1 << 60
 
 
-def key_table(learnt: Vocabulary | Groups) -> bytes:
+def key_table(learnt: Vocabulary | Groups) -> list[memoryview]:
     """Return a table of learnt keys as an Arrow IPC file; equal values give equal bytes."""
     return _vocabulary(learnt) if isinstance(learnt, Vocabulary) else _groups(learnt)
 
 
-def _vocabulary(vocabulary: Vocabulary) -> bytes:
+def _vocabulary(vocabulary: Vocabulary) -> list[memoryview]:
     """Return the keys, a column a part, and their counts."""
     names = [*(f"key_{k}" for k in range(len(vocabulary.parts))), "count"]
     counts = array_of_values(vocabulary.counts, None, pa.int64())
@@ -165,7 +166,9 @@ def _vocabulary(vocabulary: Vocabulary) -> bytes:
     return _written(pa.Table.from_arrays([*vocabulary.parts, counts], names), numbers)
 
 
-def vocabulary_of(part: bytes | None, dtypes: Sequence[DType], missing: str) -> Vocabulary:
+def vocabulary_of(
+    part: bytes | memoryview | None, dtypes: Sequence[DType], missing: str
+) -> Vocabulary:
     """Return the vocabulary that `key_table` wrote.
 
     Args:
@@ -222,7 +225,7 @@ def _flags(found: Array) -> NDArray[np.bool_]:
     return found.fill_null(False).to_numpy(zero_copy_only=False)
 
 
-def _groups(groups: Groups) -> bytes:
+def _groups(groups: Groups) -> list[memoryview]:
     """Return a column of values, null where a group has none: there one NaN stands, or 0."""
     is_float = groups.values.dtype.kind == "f"
     content = np.where(groups.present, groups.values, np.nan if is_float else 0)
@@ -231,7 +234,7 @@ def _groups(groups: Groups) -> bytes:
     return _written(pa.Table.from_arrays([values], ["value"]), {})
 
 
-def groups_of(part: bytes | None, dtype: DType, n_groups: int) -> Groups:
+def groups_of(part: bytes | memoryview | None, dtype: DType, n_groups: int) -> Groups:
     """Return the values learnt per group, as `key_table` wrote them.
 
     Args:
@@ -253,15 +256,39 @@ def groups_of(part: bytes | None, dtype: DType, n_groups: int) -> Groups:
     return Groups(values.astype(np.float64 if dtype.physical == "f64" else np.int64), present)
 
 
-def _written(table: Table, metadata: Mapping[str, str]) -> bytes:
-    sink = pa.BufferOutputStream()
+def _written(table: Table | RecordBatch, metadata: Mapping[str, str]) -> list[memoryview]:
+    """Return a table as an Arrow IPC file, in pieces; those of large columns are no copies."""
+    sink = _Pieces()
     schema = table.schema.with_metadata(dict(metadata)) if metadata else table.schema
-    with pa.ipc.new_file(sink, schema) as writer:
-        writer.write_table(table.cast(schema) if metadata else table)
-    return sink.getvalue().to_pybytes()
+    with pa.ipc.new_file(pa.PythonFile(sink, "w"), schema) as writer:
+        writer.write(table.cast(schema) if metadata else table)
+    return sink.pieces
 
 
-def _read(part: bytes | None) -> Table:
+class _Pieces:
+    """A file to write to that keeps what is written, without copying it."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        """Hold nothing yet."""
+        self.pieces: list[memoryview] = []
+        self._n_bytes = 0
+
+    def write(self, piece: Any) -> None:
+        """Keep a piece."""
+        self.pieces.append(memoryview(piece))
+        self._n_bytes += len(self.pieces[-1])
+
+    def tell(self) -> int:
+        """Return how many bytes there are."""
+        return self._n_bytes
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+
+def _read(part: bytes | memoryview | None) -> Table:
     if part is None:
         raise ArtifactError("the state lacks the table of a key")
     try:

@@ -23,7 +23,7 @@ from fastfeat.errors import (
 )
 from fastfeat.io.arrow import ChunkedArray, cast, pa
 from fastfeat.io.columns.conform import conform
-from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.io.columns.conversions import tick_of
 from fastfeat.io.columns.decode import decoded
 from fastfeat.io.columns.keys import key_column
 from fastfeat.io.columns.lists import list_column
@@ -257,7 +257,7 @@ def _ages(batch: Batch, time: Node) -> Ages:
     earliest = placed.min(initial=np.iinfo(np.int64).max)
     if batch.places is not None:
         placed = ticks[batch.places[present[batch.places]]]
-    tick = tick_ns(dtype) if dtype.is_temporal else 1
+    tick = tick_of(dtype)
     return Ages(placed.view(np.uint64) - earliest.view(np.uint64), tick)  # no overflow in between
 
 

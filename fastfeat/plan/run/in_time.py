@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData
-from fastfeat.io.arrow import ChunkedArray, Table, pa
-from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.io.arrow import Table, pa
+from fastfeat.io.columns.conversions import tick_of
 from fastfeat.io.columns.decode import decoded
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.sinks.parts import regrouped
@@ -40,6 +40,7 @@ from fastfeat.plan.run.stage_work import (
     functions_of,
     no_rows,
     with_given,
+    without_given,
 )
 from fastfeat.plan.run.steps import make
 from fastfeat.plan.run.values import compute_columns, key_values, times_in_ticks, values_of
@@ -190,7 +191,7 @@ class _AllRows:
     def _placed(self, piece: Scanned, n_before: int) -> tuple[Table, Numbers]:
         """Return rows with columns of earlier stages, and their places."""
         first = n_before + piece.first_row
-        table = with_given(of_types(self.work, piece.table), self.given, first)
+        table = with_given(with_types(piece.table, self.work, 0), self.given, first)
         return table, np.arange(first, first + int(piece.table.num_rows))
 
     def _scanned(self, dataset: Dataset) -> Generator[Scanned]:
@@ -225,16 +226,26 @@ class _AllRows:
         )
 
 
-def of_types(work: StageWork, table: Table) -> Table:
-    """Return rows whose columns have one Arrow type for a type: of all tables they are alike."""
+def with_types(table: Table, work: StageWork, n_given: int) -> Table:
+    """Return rows whose columns have one Arrow type for a type: of all tables they are alike.
+
+    Args:
+        table: the rows.
+        work: the stage, whose columns are returned.
+        n_given: how many columns of earlier stages stand last; they stay as they are.
+    """
+    own, of_given = without_given(table, n_given)
     columns: dict[str, object] = {}
     for name in work.columns:
         dtype = work.bound.types[Column(name)]
-        if name in table.column_names:
-            columns[name] = as_type(table.column(name), name, dtype)
+        if name in own.column_names:
+            columns[name] = as_type(own.column(name), name, dtype)
         else:
-            columns[name] = pa.nulls(table.num_rows, arrow_type(dtype))
-    return pa.table(columns) if columns else rows_only(table.num_rows)
+            columns[name] = pa.nulls(own.num_rows, arrow_type(dtype))
+    found = pa.table(columns) if columns else rows_only(table.num_rows)
+    for field, column in zip(list(table.schema)[own.num_columns :], of_given, strict=True):
+        found = found.append_column(field, column)
+    return found
 
 
 class _Stream:
@@ -265,7 +276,7 @@ class _Stream:
         """
         past: _Past | None = None
         held, places = no_rows(self.work, self.given), _NONE  # rows of the latest moment
-        held = with_types_of(held, self.work, len(self.given))
+        held = with_types(held, self.work, len(self.given))
         latest: int | None = None
         for more in tables:
             rows = held
@@ -316,7 +327,7 @@ class _Stream:
         start = int(np.searchsorted(own.ticks, latest))
         if self.reach.span is not None:
             dtype = self.work.bound.types[self.time]
-            tick = tick_ns(dtype) if dtype.is_temporal else 1
+            tick = tick_of(dtype)
             start = int(np.searchsorted(own.ticks, latest - -(-self.reach.span // tick)))
         left = np.arange(max(0, start - (self.reach.n_rows or 0)), len(own.ticks))
         if self.orders:
@@ -346,27 +357,14 @@ class _Stream:
         bound = self.work.bound
         read = [node for node in postorder(list(nodes)) if isinstance(node, TableColumn)]
         made = {**table_values({node: bound.types[node] for node in read}, bound.tables)}
-        batch = Batch(rows, bound.types, bound.backend, dict(bound.learnt), made, bound.training)
-        for node, column in zip(self.work.stage.given, _given_of(rows, self.given), strict=True):
+        own, of_given = without_given(rows, len(self.given))
+        batch = Batch(own, bound.types, bound.backend, dict(bound.learnt), made, bound.training)
+        for node, column in zip(self.work.stage.given, of_given, strict=True):
             batch.made[node] = column
         with using(bound.zones):
             make(batch, nodes)
             compute_columns(batch, nodes)
         return batch
-
-
-def _given_of(rows: Table, given: Sequence[PlaceOnDisk]) -> list[ChunkedArray]:
-    """Return the columns of earlier stages of rows."""
-    first = rows.num_columns - len(given)
-    return [rows.column(first + k) for k in range(len(given))]
-
-
-def with_types_of(rows: Table, work: StageWork, n_given: int) -> Table:
-    """Return no rows as `of_types` has them, with columns of earlier stages as they are."""
-    own = of_types(work, rows)
-    for field in list(rows.schema)[rows.num_columns - n_given :]:
-        own = own.append_column(field, pa.chunked_array([], field.type))
-    return own
 
 
 def _check_order(

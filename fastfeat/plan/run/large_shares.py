@@ -12,10 +12,10 @@ from typing import IO, Any
 import numpy as np
 
 from fastfeat.io.arrow import Table, pa
-from fastfeat.plan.run.in_time import NotInOrder, Numbers, in_time_of_share, of_types
+from fastfeat.plan.run.in_time import NotInOrder, Numbers, in_time_of_share, with_types
 from fastfeat.plan.run.shares import (
     numbered,
-    put_away_in_turn,
+    put_away,
     renumbering,
     unnumbered,
 )
@@ -54,11 +54,7 @@ def of_large_share(
         for one in files:
             first = n_earlier if one is file else 0
             for table, numbers in _tables_in(one, min(_TABLE_BYTES, most_bytes)):
-                own = table.select(range(len(work.columns))) if work.columns else table
-                ready = of_types(work, own)
-                for name in table.column_names[len(own.column_names) :]:
-                    ready = ready.append_column(name, table.column(name))
-                yield ready, numbers + first
+                yield with_types(table, work, len(given)), numbers + first
 
     @contextmanager
     def telling(places: Numbers, n_past: int) -> Generator[None]:
@@ -80,7 +76,7 @@ def of_large_share(
                 yield numbered(kept, pa.array(places[own] - n_earlier))
 
     try:
-        made = put_away_in_turn(found(), work.source.folder)
+        made = put_away(found(), work.source.folder)
     except NotInOrder:
         return None
     for one in files:

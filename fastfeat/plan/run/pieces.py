@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastfeat.errors import InvalidPlan
-from fastfeat.io.arrow import Schema, pa
+from fastfeat.io.arrow import Schema, pa, schema_with
 from fastfeat.io.budget import budget_of
 from fastfeat.io.columns.types import row_bytes
 from fastfeat.io.sources.dataset import Dataset, dataset_of
@@ -103,7 +103,7 @@ def pieces_of(
     read_columns(pa.Table.from_batches([], dataset.schema), columns)
     there = set(dataset.schema.names)
     names = [name for name in dict.fromkeys([*columns, *if_there]) if name in there]
-    schema = pa.schema([dataset.schema.field(name) for name in names])
+    schema = schema_with(dataset.schema, names)
     width, most_width = row_bytes(schema), max(row_bytes(schema), row_bytes(given))
 
     def n_bytes() -> int:
@@ -138,13 +138,13 @@ def pieces_of_later_rows(
         categories: whether codes become categories.
         backend: its name.
         most_bytes: as of `pieces_of`.
-        n_shares: in how many shares rows are computed where windows see others; see `Job`.
+        n_shares: in how many shares rows are computed where windows see others, as of `RowSource`.
         folder: where files without names go then; None for that of the system.
         on_violation: what becomes of rows that break a rule of the plan's contract, as of `judge`.
 
     Raises:
         ContractBroken: rows break a rule.
-        InvalidPlan: a feature sees rows of several entities, or of all.
+        InvalidPlan: as of `check_shared`; `row_id=` of a plan with windows.
         FastfeatError: as `pieces_of` and `dataset_of`.
     """
     check_result(to, None, backend, categories=categories)

@@ -6,7 +6,6 @@ The files have no name: they are gone when they are closed, whatever ends the pr
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,49 +15,13 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.errors import (
-    FastfeatError,
-    InvalidData,
-    OutputError,
-    Overflow,
-    TypeMismatch,
-    reason_of,
-)
+from fastfeat.errors import InvalidData, Overflow, TypeMismatch
 from fastfeat.io.arrow import Schema, Table, pa
 from fastfeat.io.sinks.file_writers import plainly
+from fastfeat.io.unnamed import nameless
 
 _BATCH_ROWS = 1 << 13
 ROWS_AT_ONCE = 1 << 15
-
-
-@contextmanager
-def told_full(folder: Path | None, rows: str = "shares of the rows") -> Generator[None]:
-    """Raise what the system says of a file without a name with the folder that it is in.
-
-    Args:
-        folder: None for that of the system.
-        rows: what is written.
-
-    Raises:
-        OutputError: the disk is full, or the folder cannot be written.
-    """
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, FastfeatError):
-            raise
-        where = folder or tempfile.gettempdir()
-        raise OutputError(
-            f"{rows} cannot be written to {where}: {reason_of(error)}. They take what "
-            "is read of the data"
-        ) from error
-
-
-@contextmanager
-def nameless(folder: Path | None) -> Generator[IO[bytes]]:
-    """Give a file that is gone when it is closed."""
-    with tempfile.TemporaryFile(dir=folder) as file:
-        yield file
 
 
 class ShareWriter:
@@ -114,47 +77,39 @@ def share_in(file: IO[bytes]) -> tuple[Table, NDArray[np.int64]]:
     return rows, numbers.to_numpy()
 
 
-def put_away(table: Table, folder: Path | None) -> Iterator[Table]:
-    """Return the batches of a table, from a file that is gone once they are read."""
+def put_away(tables: Iterator[Table], folder: Path | None) -> Iterator[Table]:
+    """Return the batches of tables, which are all taken first, from a file that is gone then.
 
-    none = pa.Table.from_batches([], table.schema)  # a slice would keep all of it in memory
-
-    def read(table: Table) -> Iterator[Table]:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            with pa.ipc.new_stream(pa.PythonFile(file, "w"), table.schema) as writer:
-                writer.write_table(table, _BATCH_ROWS)
-            del table
-            yield none
-            file.seek(0)
-            for batch in pa.ipc.open_stream(pa.PythonFile(file, "r")):
-                yield pa.Table.from_batches([batch])
-
-    tables = read(table)
-    next(tables)  # it is written, and begun: a generator that is given up closes its file
-    return tables
-
-
-def put_away_in_turn(tables: Iterator[Table], folder: Path | None) -> Iterator[Table]:
-    """Return the batches of tables, which are all taken first, from a file that is gone then."""
+    Args:
+        tables: of one schema, or none. They do not stay in memory.
+        folder: where the file goes; None for that of the system.
+    """
 
     def read() -> Iterator[Table]:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            first = next(tables, None)
-            if first is None:
-                yield pa.table({})
-                return
-            with pa.ipc.new_stream(pa.PythonFile(file, "w"), first.schema) as writer:
-                writer.write_table(first, _BATCH_ROWS)
-                for table in tables:
-                    writer.write_table(table, _BATCH_ROWS)
-            yield pa.Table.from_batches([], first.schema)
-            file.seek(0)
-            for batch in pa.ipc.open_stream(pa.PythonFile(file, "r")):
-                yield pa.Table.from_batches([batch])
+        with nameless(folder) as file:
+            is_written = _write(file, tables)
+            yield pa.table({})
+            if is_written:
+                file.seek(0)
+                for batch in pa.ipc.open_stream(pa.PythonFile(file, "r")):
+                    yield pa.Table.from_batches([batch])
 
     found = read()
-    next(found)  # it is written, and begun
+    next(found)  # it is written, and begun: a generator that is given up closes its file
     return found
+
+
+def _write(file: IO[bytes], tables: Iterator[Table]) -> bool:
+    """Write tables to a file, and return whether there were any."""
+    first = next(tables, None)
+    if first is None:
+        return False
+    with pa.ipc.new_stream(pa.PythonFile(file, "w"), first.schema) as writer:
+        writer.write_table(first, _BATCH_ROWS)
+        del first
+        for table in tables:
+            writer.write_table(table, _BATCH_ROWS)
+    return True
 
 
 def numbered(table: Table, numbers: Any) -> Table:

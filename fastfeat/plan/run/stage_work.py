@@ -16,7 +16,7 @@ from fastfeat.backends import Backend
 from fastfeat.dtypes import DType
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import GivenWarnings, OutOfMemory
-from fastfeat.io.arrow import Table, pa
+from fastfeat.io.arrow import ChunkedArray, Table, pa, schema_within
 from fastfeat.io.budget import least_for
 from fastfeat.io.columns.types import row_bytes
 from fastfeat.io.host_memory import as_bytes
@@ -35,10 +35,7 @@ from fastfeat.plan.lower.task_graph import columns_read, without_made
 from fastfeat.plan.run.batch import Batch
 from fastfeat.plan.run.entities import SHARE, Stage, share_plan
 from fastfeat.plan.run.fitted import Fitted, InputSchema
-from fastfeat.plan.run.history import (
-    warn_without_history,
-    with_past,
-)
+from fastfeat.plan.run.history import warn_without_history, with_past
 from fastfeat.plan.run.inputs import column_in_host, read_columns
 from fastfeat.plan.run.lookup_tables import Tables, table_values
 from fastfeat.plan.run.order_warnings import warn_repeated
@@ -65,8 +62,6 @@ _MOST_SHARES = 128
 _BYTES_OF_FILES = 4
 """Bytes in memory for one in a file, where nobody knows the number of rows."""
 _NONE: NDArray[np.int64] = np.zeros(0, np.int64)
-GIVEN = "given "
-"""Begins the names of columns of earlier stages in shares."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,7 +171,7 @@ def _n_shares(source: RowSource, columns: Sequence[str]) -> int:
     for of in (source.dataset, source.history):
         if not isinstance(of, Dataset):
             continue
-        schema = pa.schema([field for field in of.schema if field.name in set(columns)])
+        schema = schema_within(of.schema, columns)
         if of.n_rows is not None:
             n_bytes += of.n_rows * row_bytes(schema)
         elif of.identity is not None:
@@ -246,17 +241,23 @@ def no_rows(work: StageWork, given: Sequence[PlaceOnDisk]) -> Table:
 
 
 def with_given(table: Table, given: Sequence[PlaceOnDisk], first: int) -> Table:
-    """Return rows with columns of earlier stages.
+    """Return rows with columns of earlier stages behind theirs, which may have any names.
 
     Args:
         table: the rows.
         given: the columns.
         first: the place of the first row in these.
     """
-    for k, place in enumerate(given):
+    for place in given:
         column = place.rows.rows(first, table.num_rows).column(place.name)
-        table = table.append_column(f"{GIVEN}{k}", column)
+        table = table.append_column(place.name, column)
     return table
+
+
+def without_given(table: Table, n_given: int) -> tuple[Table, list[ChunkedArray]]:
+    """Return rows without the columns of earlier stages, which are their last ones, and these."""
+    n_own = table.num_columns - n_given
+    return table.select(range(n_own)), table.columns[n_own:]
 
 
 def of_share(
@@ -281,7 +282,7 @@ def of_share(
     every = numbers
     if work.stage.of_seen:
         every = np.concatenate([of_earlier, n_earlier + numbers])
-    return put_away(numbered(found, pa.array(every)), work.source.folder)
+    return put_away(iter([numbered(found, pa.array(every))]), work.source.folder)
 
 
 def _check_room(work: StageWork, n_bytes: int) -> None:
@@ -331,22 +332,21 @@ def functions_of(
         node: bound.types[node] for node in nodes if isinstance(node, TableColumn)
     }
     made = {**table_values(read, bound.tables)}
-    of_given: list[Any] = []
-    for k in range(len(given)):
-        columns = [t.column(f"{GIVEN}{k}") for t in (earlier, rows) if t is not None]
-        of_given.append(
-            pa.chunked_array(
-                [c for column in columns for c in column.chunks], columns[0].type
-            ).combine_chunks()
-        )
+    rows, of_given = without_given(rows, len(given))
+    of_tables = [of_given]
+    if earlier is not None:
+        earlier, of_earlier_rows = without_given(earlier, len(given))
+        of_tables.insert(0, of_earlier_rows)
     batch = Batch(
         *(rows, bound.types, bound.backend, dict(bound.learnt), made, bound.training),
         programs=work.programs,
     )
     batch = with_past(batch, earlier, work.columns)
     seen = batch.seen
-    for node, column in zip(stage.given, of_given, strict=True):
-        seen.made[node] = pa.chunked_array([column])
+    for node, *columns in zip(stage.given, *of_tables, strict=True):
+        chunks = [chunk for column in columns for chunk in column.chunks]
+        whole = pa.chunked_array(chunks, columns[0].type).combine_chunks()
+        seen.made[node] = pa.chunked_array([whole])
         batch.made[node] = seen.made[node].slice(batch.first_place)
     if source.history is None and not bound.training and rows.num_rows:
         warn_without_history(batch, stage.nodes, bound.told)

@@ -20,20 +20,17 @@ from fastfeat.io.arrow import ChunkedArray, Table
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.frames import rows_only
 from fastfeat.io.sources.scan import Scanned, telling_place
+from fastfeat.io.unnamed import told_full
 from fastfeat.ir.node import Call, Node, postorder
 from fastfeat.ir.scope import is_of_other_rows
 from fastfeat.ir.show import show
 from fastfeat.plan.run.entities import Stage, stages_of
 from fastfeat.plan.run.fitted import Fitted
-from fastfeat.plan.run.history import (
-    hint_of,
-    is_batch,
-    naming_history,
-)
+from fastfeat.plan.run.history import hint_of, is_batch, naming_history
 from fastfeat.plan.run.in_time import is_bounded, made_in_time
 from fastfeat.plan.run.large_shares import of_large_share
 from fastfeat.plan.run.lookup_tables import Tables
-from fastfeat.plan.run.shares import RowsOnDisk, groups_of, in_order, on_disk, told_full
+from fastfeat.plan.run.shares import RowsOnDisk, groups_of, in_order, on_disk
 from fastfeat.plan.run.stage_work import (
     Bound,
     PlaceOnDisk,
@@ -129,7 +126,7 @@ class WindowColumns:
             nodes: the functions.
 
         Raises:
-            InvalidPlan: one sees rows that have no key in common.
+            InvalidData: one sees all rows, of no key, and they are not in the order of time.
             FastfeatError: of a row, by its number in the data.
         """
         lacking = [node for node in nodes if node not in self._places]

@@ -66,8 +66,8 @@ def explain_plan(
         return describe_live(plan)
     if stage == OF_DATA:
         raise InvalidPlan(
-            f"stage {stage!r} is of a plan that is fitted on data in parts. Use "
-            f"plan.explain({stage!r}, schema=files)"
+            f"stage {stage!r} tells what a fit of the plan reads of files. Use "
+            f"plan.explain({stage!r}, schema=files), of the plan that is not fitted"
         )
     if stage not in TYPED:
         known = ", ".join(map(repr, (*UNTYPED, *TYPED, OF_DATA)))

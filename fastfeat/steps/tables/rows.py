@@ -11,7 +11,7 @@ from fastfeat_kernels.asof.reference import KnownRows, Rule, in_order, latest
 from fastfeat.dtypes import INT64, UTF8, DType
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import Array, pa
-from fastfeat.io.columns.conversions import conversion, tick_ns
+from fastfeat.io.columns.conversions import conversion, tick_ns, tick_of
 from fastfeat.io.columns.keys import comparable
 from fastfeat.io.columns.times import python_value, time_text
 from fastfeat.ir.durations import length_text
@@ -276,22 +276,17 @@ def rule_of(time: DType, right: DType, params: Mapping[str, Any]) -> Rule:
         params: of the join.
     """
     return Rule(
-        _tick(time),
-        _tick(right),
+        tick_of(time),
+        tick_of(right),
         params["delay"],
         params["allow_exact_matches"],
         params["tolerance"],
     )
 
 
-def _tick(dtype: DType) -> int:
-    """Return the nanoseconds of a tick; 1 of whole numbers."""
-    return tick_ns(dtype) if dtype.is_temporal else 1
-
-
 def instants(values: Sequence[Any], dtype: DType) -> list[Any]:
     """Return times in nanoseconds, whole numbers as they are; None where missing."""
-    tick = _tick(dtype)
+    tick = tick_of(dtype)
     return [None if value is None else value * tick for value in values]
 
 

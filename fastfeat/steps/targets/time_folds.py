@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fastfeat.dtypes import INT32, DType
 from fastfeat.engine.tasks import Task
 from fastfeat.errors import TypeMismatch
-from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.io.columns.conversions import tick_of
 from fastfeat.io.columns.strings import contents_of
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, params_of
@@ -137,7 +137,7 @@ def _last_before(learnt: TimeFolds, known: Any) -> int:
 
 def delay_in_ticks(dtype: DType, params: Mapping[str, Any]) -> int:
     """Return the most ticks of a time that a delay holds: one more is beyond it."""
-    return params["delay"] // (tick_ns(dtype) if dtype.is_temporal else 1)
+    return params["delay"] // tick_of(dtype)
 
 
 def times_of(call: Call) -> Call:

@@ -17,7 +17,7 @@ from fastfeat_kernels.windows.statistics import STATISTICS
 
 from fastfeat.dtypes import DType
 from fastfeat.errors import Overflow
-from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.io.columns.conversions import tick_ns, tick_of
 from fastfeat.ir.parameters import Parameters
 from fastfeat.ir.writing import Writer
 
@@ -136,7 +136,7 @@ def seconds_per_tick(dtype: DType) -> tuple[int, int]:
 
 def ticks_of_duration(duration: int, dtype: DType) -> float:
     """Return how many ticks of a type nanoseconds, or steps, are."""
-    return duration / (tick_ns(dtype) if dtype.is_temporal else 1)
+    return duration / tick_of(dtype)
 
 
 def ticks_window(given: Mapping[str, Any], time: DType) -> Window:
@@ -145,7 +145,7 @@ def ticks_window(given: Mapping[str, Any], time: DType) -> Window:
     A row at t sees times from t + low to t + high; ends that are no whole number of ticks are
     rounded to the ticks inside.
     """
-    tick = tick_ns(time) if time.is_temporal else 1
+    tick = tick_of(time)
     last, offset, closed = given["last"], given["offset"], given["closed"]
     low = NO_BOUND
     if last is not None:

@@ -28,7 +28,7 @@ from fastfeat.dtypes import (
     DType,
 )
 from fastfeat.errors import FastfeatError, Overflow, TypeMismatch
-from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.io.columns.conversions import tick_ns, tick_of
 from fastfeat.io.columns.keys import comparable
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Call, Node
@@ -208,7 +208,7 @@ def window_of(order: Ordered, row: int, window: Mapping[str, Any]) -> Sequence[i
         return None
     number, at = place
     members = order.rows[number]
-    tick = tick_ns(order.dtype) if order.dtype.is_temporal else 1
+    tick = tick_of(order.dtype)
     instants = [order.times[member] * tick for member in members]
     end = instants[at] - window["offset"]
     closed = window["closed"]

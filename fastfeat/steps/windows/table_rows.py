@@ -15,7 +15,7 @@ from typing import Any
 from fastfeat_kernels.windows.statistic import WindowView
 
 from fastfeat.dtypes import DType
-from fastfeat.io.columns.conversions import tick_ns
+from fastfeat.io.columns.conversions import tick_ns, tick_of
 from fastfeat.ir.node import Call
 from fastfeat.ir.scope import table_columns_of
 from fastfeat.steps.step import Argument, StepFunction, Values
@@ -105,7 +105,7 @@ def over_table(
     if OVER_FUNCTIONS[asked.function].of_times:
         values = _in_ticks(asked.values, asked.dtype, finer)
         asked = replace(asked, values=values, dtype=finer)
-    tick = tick_ns(finer) if finer.is_temporal else 1
+    tick = tick_of(finer)
     for row, (key, moment) in enumerate(
         zip(query.keys, instants(query.times, query.dtype), strict=True)
     ):

@@ -330,6 +330,7 @@ def test_a_lock_that_nobody_gives_back_is_waited_for_and_then_passed_by(
     monkeypatch.setattr(cache, "_LONGEST_WAIT", 0.1)
     empty_cache.mkdir()
     path = cache._path(cache.kernel_key("the text of a kernel"))
+    assert path is not None
     with open(path.with_suffix(".lock"), "w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert add(2, 3) == 5

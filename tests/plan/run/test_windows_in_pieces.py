@@ -143,6 +143,18 @@ def test_the_public_calls_take_a_history() -> None:
         next(fitted.transform_batches(data))
 
 
+@pytest.mark.parametrize("large", [0, 1 << 30])
+def test_columns_may_have_any_names(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large_shares, "LARGE", large)
+    names = ["0", "given 0"]
+    data = rows(200, 3).rename_columns(["t", "card", "shop", *names, "row"])
+    seen = {n: (col(n) - col(n).mean(over=CARD) + col("row")).max(over=SHOP) for n in names}
+    fitted = ff.Plan(seen).fit(data, history="batch")
+    options: Any = {"history": "batch", "n_shares": 3, "most_bytes": 1_000}
+    found = pa.concat_tables(pieces_of_later_rows(fitted.record, data, **options).of_all())
+    assert found.equals(fitted.transform(data, history="batch"))
+
+
 def test_a_feature_of_all_rows_is_refused() -> None:
     every = col("x").mean(over=ff.window(time="t"))
     fitted = ff.Plan({"every": every}).fit(EARLIER, history="batch")
@@ -252,7 +264,7 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     def full(**_: Any) -> Any:
         return open("/dev/full", "r+b", buffering=0)
 
-    monkeypatch.setattr("fastfeat.plan.run.shares.tempfile.TemporaryFile", full)
+    monkeypatch.setattr("fastfeat.io.unnamed.TemporaryFile", full)
     told = "shares of the rows cannot be written to .*: No space left on device"
     with pytest.raises(ff.errors.OutputError, match=told):
         next(FITTED.transform_batches(EARLIER, history="batch"))
