@@ -955,7 +955,8 @@ class FittedPlan:
             categories: as in `transform`.
             backend: as in `transform`.
             memory: the most memory that this process should have resident, as in `Plan.fit`: fewer
-                rows are read at a time where less is left. A few rows are read in any case.
+                rows are read at a time where less is left, and keys for which a table has no room
+                are found in one that takes less and longer. A few rows are read in any case.
             on_violation: as in `transform`, but for "quarantine".
 
         Raises:
@@ -974,9 +975,13 @@ class FittedPlan:
             >>> [features.num_rows for features in fitted.transform_batches({"x": [1, 2, 3]})]
             [3]
         """
-        from fastfeat.plan.run.pieces import bytes_within, pieces_of_later_rows  # seldom needed
+        from fastfeat.plan.run.pieces import (  # seldom needed
+            bytes_within,
+            pieces_of_later_rows,
+            pieces_within,
+        )
 
-        return pieces_of_later_rows(
+        pieces = pieces_of_later_rows(
             self.record,
             data,
             history=history,
@@ -986,7 +991,8 @@ class FittedPlan:
             backend=backend,
             most_bytes=bytes_within(memory),
             on_violation=on_violation,
-        ).of_all()
+        )
+        return pieces_within(pieces, memory).of_all()
 
     @naming_files
     def transform_to(

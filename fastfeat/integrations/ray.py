@@ -86,7 +86,7 @@ def fit(plan: Plan, dataset: Any, *, history: Any = None, tables: Tables = None)
         FastfeatError: as `Plan.fit`. Of rows that fail one is told, not always the first.
 
     Warns:
-        FastfeatWarning: as `Plan.fit`.
+        FastfeatWarning: as `Plan.fit`, but for `TiesInOrder`.
     """
     return _learnt(plan, dataset, history, tables, features=False)[0].finish()
 
@@ -156,7 +156,7 @@ def fit_transform(
         FastfeatError: as `fit` and `transform`.
 
     Warns:
-        FastfeatWarning: as `Plan.fit_transform`.
+        FastfeatWarning: as `Plan.fit_transform`, but for `TiesInOrder`.
     """
     columns = columns_read(plan, _schema_of(dataset), label=label)
     learning, shares = _learnt(plan, dataset, history, tables, features=True)

@@ -20,6 +20,7 @@ from fastfeat.errors import FastfeatWarning, NoCategories
 from fastfeat.io.budget import Budget
 from fastfeat.io.sinks.write import write_table
 from fastfeat.io.sources import read
+from fastfeat.plan.fit import passes
 
 PAGE = (Path(__file__).parents[2] / "docs" / "warnings.md").read_text("utf-8")
 KINDS = FastfeatWarning.__subclasses__()
@@ -54,6 +55,14 @@ def larger_than_memory() -> None:
         fit(X, path)
 
 
+def states_on_disk() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Budget, "spare", lambda self: 1 << 12)
+        patch.setattr(passes, "_WORTH_WRITING", 1 << 10)
+        keys = {"x": range(3000)}
+        ff.Plan({"k": X.ordinal_encode()}).fit(keys, memory="64GiB")
+
+
 CASES: dict[str, Callable[[], object]] = {
     "BinsMerged": lambda: fit(X.qcut(4), {"x": [1.0, 1.0, 1.0, 2.0]}),
     "ColumnAbsent": lambda: fit(X, outcomes=["paid"]),
@@ -77,12 +86,16 @@ CASES: dict[str, Callable[[], object]] = {
     "PurgeOff": lambda: ff.Plan({"f": ff.count(over=DAY)}, label="x", label_delay=1).cross_fit(
         {"t": range(6), "x": [0.0, 1.0] * 3}, 2, purge=0
     ),
+    "RowsBreakRule": lambda: ff.Plan({"x": X}).fit(
+        ROWS, contract=ff.Contract({"few": ff.Rule(X < 0, on_violation="warn")})
+    ),
     "RowsRepeated": lambda: fit(X.sum(over=DAY)).transform(ROWS, history={"t": [1], "x": [1.0]}),
     "RowsWithoutLabel": lambda: fit(
         X,
         label={"later": X.last(over=ff.ahead(1, by="k", time="t"))},
         data={**ROWS, "k": ["a", "a"]},
     ),
+    "StatesOnDisk": states_on_disk,
     "TiesInOrder": lambda: fit(
         ff.count(over=ff.window(1, time="t", closed="right")), {"t": [1, 1]}
     ),

@@ -235,10 +235,19 @@ def scratch_file(folder: str | os.PathLike[str] | None = None) -> Generator[Scra
         scratch: Scratch | None = None
         with suppress(OSError):
             where = folder or tempfile.gettempdir()
-            if not _is_in_memory(where):
-                most_bytes = shutil.disk_usage(where).free // _SHARE_OF_DISK
+            most_bytes = room_for_copy(where)
+            if most_bytes:
                 scratch = Scratch(stack.enter_context(nameless(where)), most_bytes)
         yield scratch
+
+
+def room_for_copy(folder: str | os.PathLike[str]) -> int:
+    """Return the bytes that a scratch copy in a folder may take; 0 where that is in memory.
+
+    Raises:
+        OSError: there is no such folder.
+    """
+    return 0 if _is_in_memory(folder) else shutil.disk_usage(folder).free // _SHARE_OF_DISK
 
 
 def _is_in_memory(folder: str | os.PathLike[str]) -> bool:

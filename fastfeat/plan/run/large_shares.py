@@ -5,6 +5,7 @@ Where its rows stand in the order of time, as those of logs do, it is read a tab
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
@@ -19,10 +20,10 @@ from fastfeat.plan.run.shares import (
     renumbering,
     unnumbered,
 )
-from fastfeat.plan.run.stage_work import PlaceOnDisk, StageWork
+from fastfeat.plan.run.stage_work import PlaceOnDisk, StageWork, share_bytes
 
-LARGE = 64 << 20
-"""Bytes of a share: what is computed of one takes some times as many."""
+LARGE = 2
+"""Times the bytes that a share has."""
 _TABLE_BYTES = 8 << 20
 
 
@@ -46,13 +47,14 @@ def of_large_share(
         n_earlier: how many rows the whole history has.
     """
     files = [one for one in (past, file) if one is not None]
-    if sum(one.tell() for one in files) < LARGE:
+    most_bytes = share_bytes(work.source)
+    if sum(one.tell() for one in files) < LARGE * most_bytes:
         return None
 
     def tables() -> Iterator[tuple[Table, Numbers]]:
         for one in files:
             first = n_earlier if one is file else 0
-            for table, numbers in _tables_in(one):
+            for table, numbers in _tables_in(one, min(_TABLE_BYTES, most_bytes)):
                 yield with_types(table, work, len(given)), numbers + first
 
     @contextmanager
@@ -74,23 +76,26 @@ def of_large_share(
                 kept = functions.filter(pa.array(own))
                 yield numbered(kept, pa.array(places[own] - n_earlier))
 
+    n_tied = Counter(work.n_tied)
     try:
         made = put_away(found(), work.source.folder)
     except NotInOrder:
+        work.n_tied.clear()
+        work.n_tied.update(n_tied)
         return None
     for one in files:
         one.close()
     return made
 
 
-def _tables_in(file: IO[bytes]) -> Iterator[tuple[Table, Numbers]]:
+def _tables_in(file: IO[bytes], most_bytes: int) -> Iterator[tuple[Table, Numbers]]:
     """Yield the rows in the file of a share, some at a time, and their numbers."""
     file.seek(0)
     waiting: list[Any] = []
     with pa.ipc.open_stream(pa.PythonFile(file, "r")) as reader:
         for batch in reader:
             waiting.append(batch)
-            if sum(one.nbytes for one in waiting) >= _TABLE_BYTES:
+            if sum(one.nbytes for one in waiting) >= most_bytes:
                 yield _of_batches(waiting)
                 waiting = []
     if waiting:

@@ -172,17 +172,21 @@ def _others(
     yield from zip(before.columns, now.columns, strict=True)
 
 
-def ordered_windows(roots: Iterable[Node], *, by_learnt: bool = False) -> dict[Call, Node]:
+def ordered_windows(
+    roots: Iterable[Node], *, by_learnt: bool = False, known: Iterable[Node] = ()
+) -> dict[Call, Node]:
     """Return the orders whose windows take rows of one moment as they stand, and a window of each.
 
     Args:
         roots: the features.
         by_learnt: whether they are those of rows that are ordered by what fit has learnt; all
             others else.
+        known: expressions below them, whose windows do not count.
     """
     windows: dict[Call, Node] = {}  # the first of each order
+    seen = set(postorder(list(known)))
     for over in postorder(roots):
-        if is_over_window(over) and _takes_ties(over):
+        if is_over_window(over) and over not in seen and _takes_ties(over):
             windows.setdefault(order_of(over), window_of(over))
     return {o: window for o, window in windows.items() if _is_learnt(o) == by_learnt}
 
@@ -195,11 +199,17 @@ def warn_ties(batch: Batch, windows: Mapping[Call, Node], told: GivenWarnings) -
         windows: a window of each order, as `ordered_windows` gives them.
         told: the warnings that came.
     """
-    texts: list[str] = []
-    for order, window in windows.items():
-        n = _n_tied(batch.seen, order)
-        if n:
-            texts.append(f"{counted(n, 'row')} of {show(window)}")
+    warn_tied({window: n_tied(batch.seen, order) for order, window in windows.items()}, told)
+
+
+def warn_tied(found: Mapping[Node, int], told: GivenWarnings) -> None:
+    """Warn of rows of one entity and one moment, where there are some.
+
+    Args:
+        found: how many there are of each window.
+        told: the warnings that came.
+    """
+    texts = [f"{counted(n, 'row')} of {show(window)}" for window, n in found.items() if n]
     if texts:
         warn(
             f"rows of one entity have the same time: {'; '.join(texts)}. Of these a row sees those "
@@ -237,8 +247,14 @@ def _is_of_sessions(over: Call) -> bool:
     return isinstance(gaps, Call) and bool(gaps.args)
 
 
-def _n_tied(seen: Batch, order: Call) -> int:
-    """Return the number of rows that share their time with another one of their entity."""
+def n_tied(seen: Batch, order: Call, first: int = 0) -> int:
+    """Return the number of rows that share their time with another one of their entity.
+
+    Args:
+        seen: the rows; takes what orders them.
+        order: of windows.
+        first: the place of the first row that counts: those before it have been counted.
+    """
     make(seen, order.args)
     compute_columns(seen, order.args)
     past = past_of(seen, order)
@@ -248,7 +264,7 @@ def _n_tied(seen: Batch, order: Call) -> int:
     asked = WindowRequest("count", {}, past.times, past.dtype, moment)
     backend = backend_named("cpu") if seen.backend.is_slow else seen.backend
     (found,) = run_task(backend, WindowTask(past, [asked], 0))
-    counts = call("coalesce", column_in_host(found, seen.backend), pa.scalar(0)).to_numpy()
+    counts = call("coalesce", column_in_host(found, seen.backend), pa.scalar(0)).to_numpy()[first:]
     return int(np.count_nonzero(counts > 1) + np.count_nonzero(counts == 2))  # and the first ones
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import Schema, pa, schema_with
-from fastfeat.io.budget import budget_of
+from fastfeat.io.budget import budget_of, within
 from fastfeat.io.columns.types import row_bytes
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.scan import Scanned, scan, telling_place
@@ -197,6 +197,27 @@ def known_tables(fitted: Fitted, tables: Tables) -> Tables:
     """Return lookup tables as Arrow tables, of which what is made is kept from piece to piece."""
     columns = table_columns_judged(fitted)
     return read_tables(tables, columns) if columns else tables
+
+
+def pieces_within(pieces: Pieces, memory: str | int | None) -> Pieces:
+    """Return pieces whose features are computed within a budget: what has no room takes longer.
+
+    Args:
+        pieces: the pieces.
+        memory: as of `bytes_within`.
+
+    Raises:
+        FastfeatError: as `bytes_within`.
+    """
+    if memory is None:
+        return pieces
+    budget, compute = budget_of(memory), pieces.features
+
+    def features(piece: Scanned) -> Any:
+        with within(budget):  # no longer: between pieces this thread does the caller's work
+            return compute(piece)
+
+    return replace(pieces, features=features)
 
 
 def bytes_within(memory: str | int | None) -> int | Callable[[], int]:

@@ -30,11 +30,13 @@ from fastfeat.plan.run.history import hint_of, is_batch, naming_history
 from fastfeat.plan.run.in_time import is_bounded, made_in_time
 from fastfeat.plan.run.large_shares import of_large_share
 from fastfeat.plan.run.lookup_tables import Tables
+from fastfeat.plan.run.order_warnings import warn_tied
 from fastfeat.plan.run.shares import RowsOnDisk, groups_of, in_order, on_disk
 from fastfeat.plan.run.stage_work import (
     Bound,
     PlaceOnDisk,
     RowSource,
+    StageWork,
     begun,
     functions_of,
     no_rows,
@@ -164,7 +166,7 @@ class WindowColumns:
         given = [self._seen[node] for node in stage.given]
         if not stage.keys:
             made, n_earlier = made_in_time(work, given, self._stack)
-            self._place(stage, made, n_earlier)
+            self._place(work, made, n_earlier)
             return
         with ExitStack() as stack:
             past: Sequence[IO[bytes] | None] = [None] * work.n_shares
@@ -184,10 +186,12 @@ class WindowColumns:
             n_rows = rows.n_rows + (n_earlier if stage.of_seen else 0)
             groups = groups_of(in_order(shares), n_rows)
             made = on_disk(groups, none.schema, source.folder, self._stack)
-        self._place(stage, made, n_earlier)
+        self._place(work, made, n_earlier)
 
-    def _place(self, stage: Stage, made: RowsOnDisk, n_earlier: int) -> None:
+    def _place(self, work: StageWork, made: RowsOnDisk, n_earlier: int) -> None:
         """Know where the functions of a stage are."""
+        stage = work.stage
+        warn_tied(work.n_tied, work.bound.told)
         for k, node in enumerate(stage.nodes):
             place = PlaceOnDisk(made, str(k), n_earlier if stage.of_seen else 0)
             self._places.setdefault(node, place)

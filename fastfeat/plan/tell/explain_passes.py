@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from tempfile import gettempdir
 
 from fastfeat.errors import counted
 from fastfeat.io.host_memory import as_bytes
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.file_parts import FilePart
+from fastfeat.io.sources.scratch import room_for_copy
 from fastfeat.plan.fit.part_state import task_learner
 from fastfeat.plan.fit.round import PURPOSE, Learning, columns_read, needed
 from fastfeat.plan.lower.schedule import Schedule
@@ -30,6 +34,7 @@ def describe_passes(learning: Learning, dataset: Dataset) -> str:
     lines = [_data(dataset, learning), "", f"fit, where rows come in parts: {passes}"]
     if n_looks:
         lines[-1] += f"; where what is learnt is not finite, {_more(n_looks)} to tell a row"
+    read_by_pass: list[list[str]] = []
     for number in range(1, n_passes + 1):
         active = {
             k
@@ -37,10 +42,12 @@ def describe_passes(learning: Learning, dataset: Dataset) -> str:
             if task.learns and task.round <= number < task.round + task.n_rounds
         }
         columns = columns_read(needed(schedule, active))
+        read_by_pass.append(columns)
         lines.append(f"  pass {number} reads {_read(dataset, columns)}")
         lines += (f"    {line}" for line in _learnt(schedule, active))
     if n_before := learning.n_function_passes:
         lines.append(f"  {_more(n_before)} over rows that windows, or labels ahead, bring together")
+    lines += _copied(dataset, read_by_pass)
     columns = learning.columns_of_features
     read = f"  one pass more reads {_read(dataset, columns)}"
     kinds = dict.fromkeys(task.kind for task in schedule.tasks if task.learns)
@@ -48,6 +55,25 @@ def describe_passes(learning: Learning, dataset: Dataset) -> str:
     if states:
         lines += ["", "bytes of what is kept of the rows on the way", *states]
     return "\n".join([*lines, "", "features of the training rows, where they are asked for", read])
+
+
+def _copied(dataset: Dataset, read_by_pass: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield a line for the copy on disk that later passes read, where there is one."""
+    pays = dataset.readings_that_pay if dataset.parts else None
+    n_read = Counter(name for columns in read_by_pass for name in columns)
+    again = [name for name, n in n_read.items() if pays is not None and n - 1 >= pays]
+    if not again:
+        return
+    folder, n_bytes, room = gettempdir(), dataset.bytes_of(again), 0
+    with suppress(OSError):
+        room = room_for_copy(folder)
+    told = f"a copy of {_read(dataset, again)} in {folder}"
+    if not room:
+        yield f"  no pass reads {told}: it is in memory, or cannot be written. TMPDIR says another"
+    elif n_bytes > room:
+        yield f"  no pass reads {told}: it may take {as_bytes(room)}, half of what is free"
+    else:
+        yield f"  later passes read {told}, which may take {as_bytes(room)}"
 
 
 def _more(n: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -170,6 +172,27 @@ def test_a_reader_that_is_read_once_is_refused() -> None:
         fitted.transform_batches(data.to_reader(7), history="batch")
 
 
+@pytest.mark.parametrize("large", [0, 1 << 20])
+def test_a_share_without_room_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int
+) -> None:
+    data = rows(300, 6, 200)
+    backwards = data.take(np.arange(300)[::-1])
+    monkeypatch.setattr(stage_work, "_WORK_BYTES", 1 << 40)
+    monkeypatch.setattr(large_shares, "LARGE", large)  # 0: read in order of time, as far as it is
+    plan = ff.Plan({"mean": FEATURES["mean"]})
+    told = r"since they have one card .* are \d+\.\d+ KiB, .* Give memory=\"\d+MiB\" or more"
+    with pytest.raises(ff.errors.OutOfMemory, match=told):
+        plan.fit(backwards, memory="64GiB")
+    monkeypatch.setattr(stage_work, "_WORK_BYTES", 3)
+    fitted = plan.fit(backwards, memory="64GiB")
+    monkeypatch.setattr(stage_work, "_WORK_BYTES", 1 << 40)
+    with pytest.raises(ff.errors.OutOfMemory, match=told):
+        fitted.transform_to(backwards, tmp_path / "out", memory="64GiB", history="batch")
+    with pytest.raises(ff.errors.OutOfMemory, match="are in memory together"):
+        AHEAD.fit(backwards, memory="64GiB")
+
+
 def test_files_of_both_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = rows(300, 6, 200)
     for name, table in {"data": data, "earlier": EARLIER}.items():
@@ -193,3 +216,51 @@ def test_tables_are_files_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     fitted, _ = plan.fit_transform_to(data, "out", tables={"prices": "prices/*.parquet"})
     assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
     assert ds.dataset("out").to_table().equals(features)
+
+
+def ties_told(work: Callable[[], Any]) -> list[str]:
+    """Return the warnings of rows of one entity and one moment."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        work()
+    return [str(one.message) for one in found if one.category is ff.errors.TiesInOrder]
+
+
+@pytest.mark.parametrize("by", ["card", None])
+@pytest.mark.parametrize(("n_shares", "sizes"), [(1, [900]), (4, [1 << 14]), (2, [300, 2000])])
+@pytest.mark.parametrize("history", [None, EARLIER])
+def test_rows_of_one_moment_are_told_as_in_memory(
+    by: str | None,
+    n_shares: int,
+    sizes: list[int],
+    history: pa.Table | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    over = ff.window(30, by=by, time="t", closed="right")
+    plan = ff.Plan({"scaled": col("x").sum(over=over).standard_scale(), "n": ff.count(over=over)})
+    data = rows(150, 3, 200)
+    expected = ties_told(lambda: plan.fit(data, history=history))
+    assert len(expected) == 1
+    in_parts(monkeypatch, n_shares, sizes)
+    assert ties_told(lambda: plan.fit(data, history=history, memory="64GiB")) == expected
+    out = tmp_path / "out"
+    assert ties_told(lambda: plan.fit_transform_to(data, out, history=history)) == expected
+
+
+def test_rows_that_a_column_orders_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = ff.window(30, by="card", time="t", tie="row")
+    plan = ff.Plan({"scaled": col("x").sum(over=over).standard_scale()})
+    in_parts(monkeypatch, 3, [900])
+    assert ties_told(lambda: plan.fit(rows(150, 3), memory="64GiB")) == []
+
+
+def test_a_share_that_is_not_in_order_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = ff.window(30, by="card", time="t", closed="right")
+    plan = ff.Plan({"scaled": col("x").sum(over=over).standard_scale()})
+    data = rows(150, 3)
+    mixed = pa.concat_tables([data.slice(0, 140), data.slice(0, 10), data.slice(140)])
+    expected = ties_told(lambda: plan.fit(mixed))
+    assert len(expected) == 1
+    in_parts(monkeypatch, 1, [900, 901])
+    assert ties_told(lambda: plan.fit(mixed, memory="64GiB")) == expected

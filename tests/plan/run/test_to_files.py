@@ -17,11 +17,13 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.io.budget import is_bounded
 from fastfeat.io.sinks.parts import regrouped
 from fastfeat.plan.run import to_files
 from fastfeat.plan.run.layout import layout_of
 from fastfeat.plan.run.pieces import pieces_of_later_rows
 from fastfeat.plan.run.to_files import write_later_rows
+from fastfeat.steps.keys import cpu_vocabulary
 
 N_ROWS = 10_000
 
@@ -232,6 +234,22 @@ def test_no_rows_have_a_schema(fitted: ff.FittedPlan, table: pa.Table, tmp_path:
     found = pa.ipc.open_file(tmp_path / "out.arrow").read_all()
     assert found.schema.remove_metadata() == expected.schema
     assert fitted.transform_to(none, tmp_path / "parts", partition_by="city").files == ()
+
+
+def test_batches_within_a_budget_ask_it_for_room_as_they_are_computed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fitted = ff.Plan({"code": col("k").ordinal_encode()}).fit({"k": np.arange(1000)})
+    asked: list[int] = []
+    monkeypatch.setattr(
+        cpu_vocabulary, "has_room", lambda n_bytes: is_bounded() and asked.append(n_bytes)
+    )
+    rows = pa.table({"k": np.arange(2000)})
+    batches = fitted.transform_batches(rows, memory="8GiB")
+    found = [next(batches)]
+    assert not is_bounded()  # between batches this thread does other work
+    assert asked
+    assert pa.concat_tables([*found, *batches]) == fitted.transform(rows)
 
 
 def test_batches_are_the_features_in_order(fitted: ff.FittedPlan, table: pa.Table) -> None:

@@ -14,6 +14,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidPlan, TypeMismatch, UnknownColumn
 from fastfeat.plan.fit.part_state import RECORDS, task_learner
+from fastfeat.plan.tell import explain_passes
 
 ROWS = pa.table(
     {
@@ -41,8 +42,12 @@ def files(tmp_path: Path) -> str:
     return str(tmp_path)
 
 
-def test_the_passes_of_files_are_told_before_any_row_is_read(files: str) -> None:
+def test_the_passes_of_files_are_told_before_any_row_is_read(
+    files: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     of_plan = "keys", "statistics", "target", "groups"
+    monkeypatch.setattr(explain_passes, "gettempdir", lambda: "/tmp")
+    monkeypatch.setattr(explain_passes, "room_for_copy", lambda _: 3 << 30)
     told = re.sub(r"about [0-9.]+ (B|KiB)", "about N B", PLAN.explain("passes", schema=files))
     assert told.splitlines() == [
         "data: 40 rows in 2 files; the plan reads 3 of 4 columns, about N B in memory",
@@ -64,6 +69,7 @@ def test_the_passes_of_files_are_told_before_any_row_is_read(files: str) -> None
         "    statistics: 3 values",
         "  pass 6 reads x: 1 column, about N B",
         "    statistics: 3 values",
+        "  later passes read a copy of x: 1 column, about N B in /tmp, which may take 3 GiB",
         "",
         "bytes of what is kept of the rows on the way",
         *(f"  {kind}: {task_learner(kind).learner.takes}" for kind in of_plan),
@@ -89,6 +95,19 @@ def test_other_data_tells_what_is_known_of_it(data: Any) -> None:
     n_rows = "40 rows" if isinstance(data, pa.Table) else "rows"
     assert told.startswith(f"data: {n_rows}; the plan reads 3 of 4 columns\n")
     assert "\n  pass 1 reads shop, x: 2 columns\n" in told
+
+
+@pytest.mark.parametrize(("room", "why"), [(0, "it is in memory"), (7, "it may take 7 B, half")])
+def test_a_copy_that_has_no_disk_is_told(
+    files: str, room: int, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explain_passes, "room_for_copy", lambda _: room)
+    told = PLAN.explain("passes", schema=files)
+    assert re.search(rf"\n  no pass reads a copy of x: 1 column, .*: {why}", told)
+
+
+def test_tables_in_memory_are_not_copied() -> None:
+    assert "a copy of" not in PLAN.explain("passes", schema=ROWS)
 
 
 def test_a_plan_that_learns_nothing_counts_rows() -> None:
