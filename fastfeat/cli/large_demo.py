@@ -72,7 +72,7 @@ def _compared(outcome: Outcome) -> str:
 def _kept(outcome: Outcome) -> Table:
     folder, table = outcome.folder, Table.grid(padding=(0, 3, 0, 0))
     table.add_column(style="cyan", no_wrap=True)
-    table.add_row(escape(str(folder / "rows")), "[dim]the payments; make clean removes them[/dim]")
+    table.add_row(escape(str(folder / "rows")), "[dim]the payments, kept for the next run[/dim]")
     table.add_row(escape(str(folder / "plan.py")), "[dim]the plan: edit it[/dim]")
     table.add_row(escape(str(folder / FITTED)), "[dim]the fitted plan[/dim]")
     return table
