@@ -17,6 +17,7 @@ from fastfeat.errors import TypeMismatch
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit import learning as rounds
 from fastfeat.plan.fit import part_state
+from fastfeat.plan.fit.part_rows import shares_of_rows
 from fastfeat.plan.keep.learning import learning_bytes, learning_record, resumed, written_in
 from fastfeat.plan.run.fitted import Face, Fitted
 from fastfeat.plan.run.lookup_tables import Tables
@@ -114,7 +115,7 @@ class Learning(Generic[Face]):
         Raises:
             FastfeatError: as `FittedPlan.transform`, of the keys.
         """
-        return rounds.shares_of_rows(self.record, data, n_shares)
+        return shares_of_rows(self.record, data, n_shares)
 
     def partial(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastfeat.errors import InvalidPlan, LargerThanMemory, warn
 from fastfeat.io.arrow import pa
-from fastfeat.io.budget import Budget, budget_of, budget_of_free
+from fastfeat.io.budget import Budget, budget_of, budget_of_free, within
 from fastfeat.io.host_memory import as_bytes, free_memory
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.scan import n_rows_of
@@ -149,7 +149,8 @@ def begun(
     n_before = (rows is not None and dataset.n_rows is None) + 2 * (label is not None)
     dataset.check_passes(n_before + learning.n_passes + learning.n_function_passes)
     given = None if rows is None else flags_of_rows(rows, n_rows_of(dataset))
-    chosen = chosen_of(label, read.functions, given, prepared.tables)
+    with within(budget):
+        chosen = chosen_of(label, read.functions, given, prepared.tables)
     if chosen is None:
         return learning, read
     learning = replace(learning, n_unlearnt=chosen.n_given - chosen.n_learnt)

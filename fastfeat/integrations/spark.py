@@ -21,10 +21,7 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from fastfeat.api.learning import Learning
@@ -38,9 +35,7 @@ from fastfeat.integrations.exchange import (
     exchange_of_learning,
     has_windows,
     history_schema,
-    in_order,
     past_of_data,
-    sent_rows,
 )
 from fastfeat.integrations.library import library
 from fastfeat.integrations.on_workers import (
@@ -52,13 +47,19 @@ from fastfeat.integrations.on_workers import (
     columns_read,
     features_of,
     learn,
-    merged_states,
-    state_of_part,
     training_of,
     transform_of,
 )
-from fastfeat.io.arrow import DataType, Schema, Table, pa, schema_with
-from fastfeat.io.columns.foreign import common_type, in_types
+from fastfeat.integrations.spark_tasks import (
+    PIECES,
+    FeaturesOfPart,
+    Merge,
+    Sent,
+    StateOfPart,
+    type_in_spark,
+    whole,
+)
+from fastfeat.io.arrow import Schema, Table, pa, schema_with
 from fastfeat.io.sources.read import read_table
 from fastfeat.plan.run.guard import columns_judged
 from fastfeat.plan.run.history import is_batch
@@ -66,24 +67,10 @@ from fastfeat.plan.run.lookup_tables import Tables
 
 __all__ = ["fit", "fit_transform", "transform"]
 
-library("pyspark", "spark")
-_context = library("pyspark.taskcontext")
 _types = library("pyspark.sql.pandas.types")
-_PIECES: Schema = pa.schema(
-    [
-        ("number", pa.int32()),
-        ("piece", pa.int32()),
-        ("n_pieces", pa.int32()),
-        ("state", pa.binary()),
-        ("error", pa.string()),
-    ]
-)
-"""Of states in Spark, whose values have 2 GiB at most: the number of one, and a piece of it."""
 _PIECE_BYTES = 32 << 20
 _MERGED_AT_ONCE = 4
 """States that one task merges, above the first level."""
-_MOST_BYTES = 32 << 20
-"""Of the rows that are learnt from, or transformed, at once: Spark's batches have 10,000 rows."""
 _N_SLOTS = 8
 """Tasks of the first level of merging where the session does not say how many run at once."""
 _ANOTHER_PYTHON = re.compile(
@@ -230,7 +217,7 @@ def _learnt(
 ) -> tuple[Learning[FittedPlan], _Shares | None]:
     """Return the learning after passes over a frame, and its rows where they were exchanged."""
     schema, n_slots = _schema_of(frame), _n_slots(frame.sparkSession)
-    in_spark = _in_spark(_PIECES)
+    in_spark = _in_spark(PIECES)
     learning, is_exchanged = begun(plan, schema, tables, features=features)
     shares: _Shares | None = None
     if is_exchanged:
@@ -247,11 +234,11 @@ def _learnt(
             rows, given = _selected(frame, columns), schema_with(schema, columns)
         else:
             rows, given = shares.frame, shares.exchange
-        part = _StateOfPart(content, given, _PIECE_BYTES)
+        part = StateOfPart(content, given, _PIECE_BYTES)
         states, width = rows.mapInArrow(part, in_spark), n_slots
         while True:
             together = states.repartitionById(width, "number")
-            states = together.mapInArrow(_Merge(content, _PIECE_BYTES), in_spark)
+            states = together.mapInArrow(Merge(content, _PIECE_BYTES), in_spark)
             if width == 1:
                 return _collected(states)
             width = -(-width // _MERGED_AT_ONCE)
@@ -275,10 +262,10 @@ def _earlier(plan: Plan, frame: Any, history: Any, *, training: bool) -> tuple[A
 
 def _exchanged(frame: Any, earlier: tuple[Any, Schema] | None, exchange: Exchange) -> Any:
     """Return a frame of rows and of those of a history, whose partitions have whole shares."""
-    in_spark = _in_spark(pa.schema([(f.name, _type_in_spark(f.type)) for f in exchange.sent]))
-    sent = _selected(frame, exchange.rows.names).mapInArrow(_Sent(exchange, False), in_spark)
+    in_spark = _in_spark(pa.schema([(f.name, type_in_spark(f.type)) for f in exchange.sent]))
+    sent = _selected(frame, exchange.rows.names).mapInArrow(Sent(exchange, False), in_spark)
     if earlier is not None:
-        past = _selected(earlier[0], earlier[1].names).mapInArrow(_Sent(exchange, True), in_spark)
+        past = _selected(earlier[0], earlier[1].names).mapInArrow(Sent(exchange, True), in_spark)
         sent = sent.unionAll(past)
     return sent.repartitionById(exchange.n_shares, "share")
 
@@ -304,7 +291,7 @@ def _collected(states: Any) -> Table:
                 "Python that has it, such as sys.executable"
             ) from error
         raise
-    found = list(_whole(rows))
+    found = list(whole(rows))
     return found[0] if found else STATES.empty_table()
 
 
@@ -320,9 +307,9 @@ def _features(
         exchange: what is in shares; None without.
     """
     none = features_of(given)(Rows(rows.empty_table()))
-    wanted = pa.schema([pa.field(f.name, _type_in_spark(f.type)) for f in none.schema])
+    wanted = pa.schema([pa.field(f.name, type_in_spark(f.type)) for f in none.schema])
     read = _selected(frame, rows.names) if exchange is None else frame
-    features = _FeaturesOfPart(given, exchange or rows, wanted)
+    features = FeaturesOfPart(given, exchange or rows, wanted)
     return read.mapInArrow(features, _in_spark(wanted))
 
 
@@ -364,161 +351,3 @@ def _of_utc(field: Any) -> Any:
     if pa.types.is_timestamp(field.type) and field.type.tz is not None:
         return pa.field(field.name, pa.timestamp(field.type.unit, "UTC"))
     return pa.field(field.name, field.type)
-
-
-def _type_in_spark(given: DataType) -> DataType:
-    """Return the Arrow type in which Spark holds a column."""
-    types = pa.types
-    if types.is_duration(given):
-        return pa.duration("us")
-    if types.is_dictionary(given):
-        return _type_in_spark(given.value_type)
-    if types.is_list(given) or types.is_large_list(given) or types.is_fixed_size_list(given):
-        return pa.list_(_type_in_spark(given.value_type))
-    return pa.time64("ns") if types.is_time(given) else common_type(given)
-
-
-# What executors run: records of bytes, whose classes they import. A process keeps what it has read
-# last, for the partitions to come.
-
-
-@dataclass(frozen=True)
-class _Sent:
-    """The rows of a partition with their numbers and shares.
-
-    Args:
-        exchange: what is read of them.
-        is_history: whether they are of a history.
-    """
-
-    exchange: Exchange
-    is_history: bool
-
-    def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Yield rows, some at a time."""
-        read = self.exchange.history if self.is_history else self.exchange.rows
-        assert read is not None
-        part, first, sent = _context.TaskContext.get().partitionId(), 0, self.exchange.sent
-        wanted = pa.schema([(field.name, _type_in_spark(field.type)) for field in sent])
-        for table in _tables(batches, read):
-            found = sent_rows(self.exchange, table, part, first, is_history=self.is_history)
-            first += table.num_rows
-            yield from in_types(found, wanted, "Spark").to_batches()
-
-
-@dataclass(frozen=True)
-class _StateOfPart:
-    """The state of a partition.
-
-    Args:
-        learning: as bytes.
-        given: the schema of the columns that the round reads, or what is in shares.
-        most_bytes: of a piece of a state.
-    """
-
-    learning: bytes
-    given: Schema | Exchange
-    most_bytes: int
-
-    def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Yield the pieces of one state, or an error; none where there are no rows."""
-        found = state_of_part(_learning_in(self.learning), _parts(batches, self.given))
-        yield from _in_pieces(found, self.most_bytes)
-
-
-@dataclass(frozen=True)
-class _Merge:
-    """The state of all states of a partition.
-
-    Args:
-        learning: as bytes.
-        most_bytes: of a piece of a state.
-    """
-
-    learning: bytes
-    most_bytes: int
-
-    def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Yield the pieces of one state, or an error; none where there are no states."""
-        rows = (row for batch in batches for row in batch.to_pylist())
-        found = merged_states(_learning_in(self.learning), _whole(rows))
-        yield from _in_pieces(found, self.most_bytes)
-
-
-@dataclass(frozen=True)
-class _FeaturesOfPart:
-    """The features of a partition.
-
-    Args:
-        given: computes them.
-        read: the schema of the columns that are read, or what is in shares.
-        wanted: of the features.
-    """
-
-    given: Transform | Training
-    read: Schema | Exchange
-    wanted: Schema
-
-    def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Yield features, some rows at a time."""
-        features = features_of(self.given)
-        for part in _parts(batches, self.read):
-            yield from in_types(features(part), self.wanted, "Spark").to_batches()
-
-
-def _in_pieces(found: Table, most_bytes: int) -> Iterator[Any]:
-    """Yield the pieces of a state, or an error, each in a batch: all of them may be too much."""
-    number = _context.TaskContext.get().partitionId()
-    for state, error in zip(found.column("state"), found.column("error"), strict=True):
-        content = memoryview(state.as_buffer() or b"")
-        firsts = range(0, max(len(content), 1), most_bytes)
-        for k, first in enumerate(firsts):
-            piece = bytes(content[first : first + most_bytes])
-            columns = [[number], [k], [len(firsts)], [piece], [error.as_py()]]
-            arrays = [pa.array(c, f.type) for c, f in zip(columns, _PIECES, strict=True)]
-            yield pa.RecordBatch.from_arrays(arrays, schema=_PIECES)
-
-
-def _whole(rows: Iterable[Any]) -> Iterator[Table]:
-    """Yield states, or errors, each as soon as its pieces are there."""
-    waiting: dict[int, dict[int, bytes]] = {}
-    for row in rows:
-        pieces = waiting.setdefault(row["number"], {})
-        pieces[row["piece"]] = row["state"]
-        if len(pieces) == row["n_pieces"]:
-            state = b"".join(pieces[k] for k in range(len(pieces)))
-            del waiting[row["number"]]
-            yield pa.table({"state": [state], "error": [row["error"]]}, STATES)
-
-
-def _parts(batches: Iterable[Any], given: Schema | Exchange) -> Iterator[Rows]:
-    """Yield rows: some batches each, or those of whole entities together."""
-    if isinstance(given, Exchange):
-        tables = [pa.Table.from_batches([batch]) for batch in batches]
-        yield in_order(given, [in_types(table, given.sent, "Spark") for table in tables])
-    else:
-        for table in _tables(batches, given):
-            yield Rows(table)
-
-
-def _tables(batches: Iterable[Any], schema: Schema) -> Generator[Table]:
-    """Yield tables of some batches each, with the names and types that the driver knows."""
-    waiting: list[Any] = []
-    n_bytes = 0
-    for batch in batches:
-        waiting.append(batch)
-        n_bytes += batch.nbytes
-        if n_bytes >= _MOST_BYTES:
-            yield _named(waiting, schema)
-            waiting, n_bytes = [], 0
-    if waiting:
-        yield _named(waiting, schema)
-
-
-def _named(batches: list[Any], schema: Schema) -> Table:
-    return in_types(pa.Table.from_batches(batches).rename_columns(schema.names), schema, "Spark")
-
-
-@lru_cache(maxsize=1)
-def _learning_in(content: bytes) -> Learning[Any]:
-    return Learning.from_bytes(content)

@@ -146,6 +146,20 @@ def has_room(n_bytes: int) -> bool:
     return budget is None or n_bytes * _LARGE_SHARE <= budget.spare()
 
 
+def least_for(n_bytes: int) -> int | None:
+    """Return the least budget that has room for so many bytes more; None where there is room.
+
+    Args:
+        n_bytes: that cannot go to disk.
+    """
+    budget = _current.get()
+    if budget is None or n_bytes <= budget.room():
+        return None
+    _give_back()
+    room = budget.room()
+    return None if n_bytes <= room else budget.n_bytes - room + n_bytes
+
+
 _current: ContextVar[Budget | None] = ContextVar("budget", default=None)
 _LARGE_SHARE = 4
 _UNFORESEEN_BITS = 5

@@ -37,7 +37,10 @@ def free_memory() -> int | None:
 
 def resident_memory() -> int | None:
     """Return the bytes of this process that are in memory now, shared ones too, or None."""
-    return _of_status("VmRSS")
+    with suppress(OSError, ValueError):  # none but on Linux
+        # a third of the time of the status, and asked several times a table
+        return int(_COUNTS.read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return None
 
 
 def peak_memory() -> int | None:
@@ -195,6 +198,7 @@ _GROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUP = Path("/proc/self/cgroup")
 _OF_MACHINE = Path("/proc/meminfo")
 _STATUS = Path("/proc/self/status")
+_COUNTS = Path("/proc/self/statm")
 _WRITTEN = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?i?B)", re.IGNORECASE)
 _UNITS = {
     "b": 1,

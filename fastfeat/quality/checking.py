@@ -29,6 +29,7 @@ from fastfeat.plan.declare.contract import ContractDeclaration, Rule, says, type
 from fastfeat.plan.declare.declaration import declare
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.guard import fitted_rules, unlike
+from fastfeat.plan.run.inputs import absence_hint
 from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.plan.tell.fitted_tables import learnt_values
 from fastfeat.quality.report import CheckReport, Outcome, RuleResult
@@ -102,7 +103,9 @@ def check_rows(
             f"the data has a column {contract.clock!r}, and the contract calls the time of a check "
             "so. Rename one of them"
         )
-    judged = {name: _before_counting(contract, name, rows, at, late) for name in contract.rules}
+    judged = {
+        name: _before_counting(contract, name, rows, at, late, data) for name in contract.rules
+    }
     judged |= _types(contract, rows, late)
     counted = {name: one for name, one in judged.items() if one.result is None}
     found = _counted(rows, {name: one.rule for name, one in counted.items()})
@@ -143,8 +146,17 @@ def _before_counting(
     rows: CheckedRows,
     at: Literal | None,
     late: Collection[str],
+    data: Any,
 ) -> Judged:
     """Return a rule with the clock in place, and its result where it need not be counted.
+
+    Args:
+        contract: the rules.
+        name: of the rule.
+        rows: that are checked.
+        at: the time of the check.
+        late: columns that need not be there.
+        data: the rows as they were given, for messages.
 
     Raises:
         TypeMismatch: it is no bool.
@@ -163,6 +175,9 @@ def _before_counting(
         if at is None:
             return judged("skipped", "it reads the time of a check, which was not given")
         rule = with_clock(rule, contract.clock, at)
+    if absent:
+        hint = absence_hint(absent[0], data)
+        return judged("undecided", f"no column {absent[0]!r} in the data.{hint}")
     try:
         node = rule.expression.node
         dtype = bind([node], rows.schema, rows.schemas)[node]

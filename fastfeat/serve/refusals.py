@@ -18,6 +18,7 @@ from fastfeat.errors import (
     OutOfDeviceMemory,
     StateError,
 )
+from fastfeat.plan.run.guard import SETS_APART
 
 _OTHERS = (
     (re.compile(r" here and .* there\.", re.DOTALL), " here, and another there."),
@@ -123,7 +124,7 @@ def refusal_of(error: Exception, route: str) -> Refusal:
     if not isinstance(error, FastfeatError):
         traceback.print_exception(error)
         return Refusal(500, "Internal", "the server failed at this request. Its log says why")
-    message = without_others(str(error))
+    message = without_others(str(error)).removesuffix(SETS_APART)  # of Python, not of a request
     row, column = _ROW.search(message), _COLUMN.search(message)
     return Refusal(
         400,

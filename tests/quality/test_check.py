@@ -219,6 +219,15 @@ def test_rules_that_cannot_be_decided_are_findings() -> None:
         report.rows("absent")
 
 
+def test_a_column_that_is_not_there_is_told_with_the_nearest_one(tmp_path: Path) -> None:
+    misspelt = ff.Contract({"p": col("pirce") > 0})
+    rows = pa.table({"price": [1.0], "n": [2]})
+    pq.write_table(rows, tmp_path / "rows.parquet")
+    for data, memory in ((rows, None), (tmp_path, None), (tmp_path, "64GiB")):
+        told = misspelt.check(data, memory=memory)["p"].reason
+        assert told == "no column 'pirce' in the data. Did you mean 'price'?"
+
+
 def test_no_rows_hold_rules_of_rows_and_decide_none_of_tables() -> None:
     contract = ff.Contract({"x": col("x") > 0, "max": col("x").max() < 3})
     report = contract.check({"x": np.zeros(0)})

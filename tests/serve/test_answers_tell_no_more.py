@@ -69,6 +69,16 @@ def test_errors_of_the_server_tell_their_kind(capsys: pytest.CaptureFixture[str]
     assert (refusal.error["row"], refusal.error["column"]) == (1234, "a'b")
 
 
+def test_what_python_would_do_with_rows_that_break_a_rule_is_no_part_of_an_answer() -> None:
+    rule = ff.Rule(col("x") > 0, on_violation="quarantine")
+    fitted = ff.Plan({"y": col("x") + 1}).fit({"x": [1.0]}, contract=ff.Contract({"good": rule}))
+    with pytest.raises(ff.errors.ContractBroken, match="sets such rows apart") as error:
+        fitted.transform({"x": [1.0, -1.0]})
+    refusal = refusal_of(error.value, "features")
+    assert (refusal.status, refusal.error["row"]) == (400, 1)
+    assert refusal.error["message"].endswith("row 1 (x=-1.0)")
+
+
 async def served(
     handler: Callable[[Request], Awaitable[Answer]],
     messages: list[dict[str, Any]],

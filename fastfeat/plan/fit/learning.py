@@ -7,27 +7,19 @@ rows gives the next round.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fastfeat.dtypes import DType
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.engine.learner import Again, Rows
 from fastfeat.errors import GivenWarnings, InvalidData, InvalidPlan, counted
-from fastfeat.io.arrow import Table
-from fastfeat.io.columns.conform import conform
-from fastfeat.io.columns.types import known_type
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.scope import is_over_window
 from fastfeat.ir.show import show
-from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.fit import fitted_of, folded_encoders_of, known_of
 from fastfeat.plan.fit.fold_warnings import n_large_folds
+from fastfeat.plan.fit.part_rows import NOTHING, Known, after_history, batch_of_part
 from fastfeat.plan.fit.part_state import (
     PartState,
     added,
@@ -50,34 +42,14 @@ from fastfeat.plan.fit.training_data import prepare
 from fastfeat.plan.fit.training_features import training_features
 from fastfeat.plan.lower.constants import Learnt as Values
 from fastfeat.plan.lower.schedule import Schedule
-from fastfeat.plan.run.batch import Batch, TrainingRows
-from fastfeat.plan.run.entities import SHARE, keys_in_common, share_plan
-from fastfeat.plan.run.fitted import Fitted, InputSchema
-from fastfeat.plan.run.history import history_table, with_past
-from fastfeat.plan.run.inputs import read_columns
+from fastfeat.plan.run.batch import TrainingRows
+from fastfeat.plan.run.entities import keys_in_common
+from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.plan.run.steps import begun, run_columns
-from fastfeat.plan.run.transform import transform
-from fastfeat.plan.run.values import is_fold_by_number, place_folds
 from fastfeat.scalars.zones import using
 
 _FITTED, _TOLD = "fitted plan", "told"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Known:
-    """The columns and numbers that come with a part of the rows.
-
-    Args:
-        columns: functions of other rows, each as a column of the part.
-        numbers: those by which messages name rows, ascending; None for those that divide them.
-    """
-
-    columns: Mapping[Node, Any] = field(default_factory=dict[Node, Any])
-    numbers: NDArray[np.int64] | None = None
-
-
-NOTHING = Known()
 
 
 def begin(
@@ -125,29 +97,6 @@ def _windows_over_rows(plan: Declaration) -> list[Call]:
     return [node for node in postorder(list(plan.nodes.values())) if is_over_window(node)]
 
 
-def shares_of_rows(learning: Learning, data: Any, n_shares: int) -> NDArray[np.int64]:
-    """Return the share that each row is in, so that those that one may see are in its share.
-
-    Args:
-        learning: of which a part has all rows of each of its entities.
-        data: the rows, with the columns of the keys.
-        n_shares: how many there are.
-    """
-    prepared, columns = learning.prepared, columns_of(learning.keys)
-    table = read_columns(data, columns, features=prepared.plan.nodes)
-    if not columns:
-        return np.arange(table.num_rows, dtype=np.int64) % np.int64(n_shares)
-    zones = prepared.zones
-    known = ("share", n_shares)
-    if known not in learning.shared:
-        learning.shared[known] = share_plan(
-            learning.keys, n_shares, prepared.schema, prepared.schemas, zones, {}
-        )
-    found: Table = transform(learning.shared[known], table, tables=prepared.tables)
-    shares: NDArray[np.uint32] = found.column(SHARE).fill_null(0).to_numpy()
-    return shares.astype(np.int64)
-
-
 @in_ieee
 def add_part(
     learning: Learning,
@@ -181,7 +130,7 @@ def add_part(
         state = PartState(learning.digest, told={}, whole=whole)
     opening = opened(learning, state)
     batch = batch_of_part(learning, data, rows, learning.schedule, known, opening.n_rows)
-    batch = _after_history(learning, batch, history)
+    batch = after_history(learning, batch, history)
     check_whole(opening, batch.n_rows)
     state.is_used = True
     state = replace(opening, is_used=False)
@@ -196,83 +145,6 @@ def add_part(
     state.n_rows += batch.n_rows
     state.sums = added(state.sums, sums_of(rows))
     return state
-
-
-def batch_of_part(
-    learning: Learning,
-    data: Any,
-    given: Rows | None,
-    schedule: Schedule,
-    known: Known = NOTHING,
-    n_before: int = 0,
-) -> Batch:
-    """Return a part of the rows for some tasks; nothing is made of it but the folds by number.
-
-    Args:
-        learning: the round.
-        data: the rows.
-        given: their numbers; None where they have none, and messages count them.
-        schedule: the tasks.
-        known: what comes with the rows.
-        n_before: how many rows are counted before them.
-    """
-    prepared = learning.prepared
-    table = read_columns(data, learning.columns, features=prepared.plan.nodes)
-    rows = range(n_before, n_before + table.num_rows) if given is None else given
-    if table.num_rows != len(rows):
-        raise InvalidData(
-            f"rows= numbers {counted(len(rows), 'row')}, and the part has {table.num_rows:,}. Give "
-            "the number of each row, such as range(first, first + n_rows)"
-        )
-    numbers = rows if known.numbers is None else known.numbers
-    _check_types(table, prepared.schema, numbers)
-    batch = replace(
-        prepared.rows,
-        table=table,
-        learnt=dict(learning.learnt),
-        made={**prepared.rows.made, **known.columns},
-        past=None,
-        places=None,
-        first_number=int(numbers[0]) if len(numbers) else 0,
-        numbers=numbers,
-        programs=learning.programs,
-        shared=learning.shared,
-    )
-    read = dict.fromkeys(place for task in schedule.tasks for place in task.reads)
-    origins = [schedule.columns[place].origin for place in read]
-    if given is None and any(map(is_fold_by_number, origins)):
-        raise InvalidPlan(
-            "rows are divided into folds by their number, and rows=None says that they have none. "
-            "Say what divides them: fold_by=, fold= or time="
-        )
-    place_folds(batch, rows, origins)
-    return batch
-
-
-def _after_history(learning: Learning, batch: Batch, history: Any) -> Batch:
-    """Return a part of the rows, whose windows see earlier rows too."""
-    if history is None:
-        return batch
-    read = set(learning.columns)
-    columns = [name for name in learning.prepared.plan.training_past_columns if name in read]
-    return with_past(batch, history_table(history, columns, "cpu"), columns)
-
-
-def _check_types(table: Any, types: InputSchema, rows: Rows) -> None:
-    """Raise for the first value that is none of the type of its column, by the number of its row.
-
-    Columns that are of their types, as almost all are, are not looked at.
-    """
-    for name in table.column_names:
-        dtype, column = types.get(name), table.column(name)
-        if not isinstance(dtype, DType) or known_type(column.type) == dtype:
-            continue
-        if not (dtype.is_number or dtype.is_temporal):
-            continue
-        numbers = np.asarray(rows, np.int64)
-        begins = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist(), len(numbers)]
-        for first, stop in pairwise(begins):
-            conform(column.slice(first, stop - first), name, dtype, int(rows[first]))
 
 
 def window_learnt_from(learning: Learning) -> str | None:
@@ -444,7 +316,7 @@ def part_features(
     fitted = finished(learning)
     schedule = fitted.training_schedule
     batch = batch_of_part(learning, data, rows, schedule, known)
-    batch = _after_history(learning, batch, history)
+    batch = after_history(learning, batch, history)
     first = None if learning.keys or learning.has_functions else first_window(schedule)
     if first is not None and batch.n_rows != learning.n_rows:
         raise InvalidData(

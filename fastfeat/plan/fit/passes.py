@@ -15,7 +15,7 @@ from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import InvalidData, OutOfMemory, StatesOnDisk, counted, warn
 from fastfeat.io.arrow import Table
 from fastfeat.io.budget import Budget, within
-from fastfeat.io.host_memory import as_bytes
+from fastfeat.io.host_memory import as_bytes, free_memory
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.scan import scan, telling_place
 from fastfeat.io.sources.scratch import scratch_file
@@ -173,12 +173,19 @@ def _rows_at_once(table: Table, state: PartState, budget: Budget) -> int:
 
 
 def _read_again(learning: Learning, dataset: Dataset, then: Sequence[str]) -> list[str]:
-    """Return the columns of the round that are read so often again that a copy of them pays."""
+    """Return the columns of the round that are read so often again that a copy of them pays.
+
+    One reading is enough where the system can keep the copy in memory that is free: no disk is
+    waited for.
+    """
     if dataset.scratch is None or dataset.readings_that_pay is None:
         return []
     to_come = readings_to_come(learning)
     to_come.update(then)
-    return [name for name in learning.columns if to_come[name] >= dataset.readings_that_pay]
+    own = [name for name in learning.columns if to_come[name]]
+    if dataset.bytes_of(own) <= (free_memory() or 0) // _SHARE_OF_FREE:
+        return own
+    return [name for name in own if to_come[name] >= dataset.readings_that_pay]
 
 
 def _spill(learning: Learning, state: PartState, room: Room) -> None:
@@ -220,3 +227,4 @@ def _exceeded(learning: Learning, state: PartState, budget: Budget) -> OutOfMemo
 
 _WORTH_WRITING = 1 << 22
 _FEWEST_ROWS = 1 << 12
+_SHARE_OF_FREE = 4

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Table, pa
-from fastfeat.plan.fit.learning import batch_of_part
+from fastfeat.plan.fit.part_rows import batch_of_part
 from fastfeat.plan.fit.part_state import PartState, learner_of
 from fastfeat.plan.fit.round import PURPOSE, Learning, columns_read, name_of, needed
 from fastfeat.plan.fit.round_tasks import add_rows
@@ -56,14 +56,16 @@ class RowSample:
         if not self.columns:
             return
         numbers = np.arange(first_row, first_row + table.num_rows, dtype=np.int64)
-        chosen = np.flatnonzero(self._is_taken(numbers))
-        self.numbers = np.concatenate([self.numbers, numbers[chosen]])
-        self.tables.append(table.select(self.columns).take(pa.array(chosen)))
-        while len(self.numbers) > MOST_ROWS:
+        before, stride = self.numbers, self.stride
+        numbers, kept = numbers[self._is_taken(numbers)], before
+        while len(kept) + len(numbers) > MOST_ROWS:  # known before any value is taken
             self.stride *= 2
-            taken = self._is_taken(self.numbers)
-            self.tables = [self.table().take(pa.array(np.flatnonzero(taken)))]
-            self.numbers = self.numbers[taken]
+            numbers, kept = numbers[self._is_taken(numbers)], kept[self._is_taken(kept)]
+        if self.tables and self.stride > stride:
+            taken = np.flatnonzero(self._is_taken(before))
+            self.tables = [self.table().take(pa.array(taken))]
+        self.tables.append(table.select(self.columns).take(pa.array(numbers - first_row)))
+        self.numbers = np.concatenate([kept, numbers])
 
     def _is_taken(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
         return numbers.astype(np.uint64) * _GOLDEN <= np.uint64((2**64 - 1) // self.stride)

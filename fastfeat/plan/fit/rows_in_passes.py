@@ -19,7 +19,8 @@ from fastfeat.io.columns.bits import Flags
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.scan import Scanned
 from fastfeat.plan.fit.chosen_rows import ChosenRows
-from fastfeat.plan.fit.learning import Known, add_part, finished, part_features
+from fastfeat.plan.fit.learning import add_part, finished, part_features
+from fastfeat.plan.fit.part_rows import Known
 from fastfeat.plan.fit.part_state import PartState
 from fastfeat.plan.fit.round import Learning
 from fastfeat.plan.lower.task_graph import functions_of_rows

@@ -24,6 +24,7 @@ from fastfeat.io.columns.keys import key_column
 from fastfeat.io.columns.times import ticks_of
 from fastfeat.io.columns.types import UnsupportedType, schema_of
 from fastfeat.io.device import DeviceTable
+from fastfeat.io.sources.read import is_in_parts
 from fastfeat.ir.node import Aggregate, Column, Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.columns_read import own_columns
@@ -146,6 +147,21 @@ def warn_encoded_files(
             EncodedInFold,
             told,
         )
+
+
+def warn_encoded_paths(rows: EncodedRows | None, data: Any, told: GivenWarnings) -> None:
+    """Warn where data that is read whole is of files whose labels fit has put into encodings.
+
+    Args:
+        rows: those that fit has read; None where there are none.
+        data: as `transform` was given it.
+        told: the warnings that came.
+    """
+    if rows is None or not rows.files or callable(data) or not is_in_parts(data):
+        return
+    from fastfeat.io.sources.dataset import dataset_of  # seldom needed
+
+    warn_encoded_files(rows, dataset_of(data).identity, told)
 
 
 def _digests_of_sets(

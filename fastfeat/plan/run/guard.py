@@ -37,6 +37,8 @@ from fastfeat.scalars.zones import ZoneTable
 
 N_SHOWN = 5
 """Rows that a message shows of those that break a rule."""
+SETS_APART = ". transform(rows, on_violation='quarantine') sets such rows apart"
+"""The end of an error of rows of a rule that quarantines; not of one row, which is refused."""
 IGNORE = "ignore"
 """What a call says so that no row is judged."""
 VIOLATIONS = "violations"
@@ -260,7 +262,7 @@ def judge_row(guard: Guard, row: Mapping[str, Any], broken: Any) -> None:
         if is_broken:
             read = {c: row.get(c) for c in _columns(rule)}
             text = f"{name!r}: the row breaks {says(rule.expression.node)}: {values_text(read)}"
-            _tell(text, rule, None)
+            _tell(text, rule, "reject")
 
 
 def quarantined(
@@ -340,9 +342,7 @@ def _tell(text: str, rule: Rule, on_violation: str | None) -> None:
     if word == "warn":
         warn(f"rule {text}", RowsBreakRule)
     elif word == "quarantine":
-        raise ContractBroken(
-            f"rule {text}. transform(rows, on_violation='quarantine') sets such rows apart"
-        )
+        raise ContractBroken(f"rule {text}{SETS_APART}")
     else:
         raise ContractBroken(f"rule {text}")
 

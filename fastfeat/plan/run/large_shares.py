@@ -20,10 +20,10 @@ from fastfeat.plan.run.shares import (
     renumbering,
     unnumbered,
 )
-from fastfeat.plan.run.stage_work import PlaceOnDisk, StageWork
+from fastfeat.plan.run.stage_work import PlaceOnDisk, StageWork, share_bytes
 
-LARGE = 64 << 20
-"""Bytes of a share: what is computed of one takes some times as many."""
+LARGE = 2
+"""Times the bytes that a share has."""
 _TABLE_BYTES = 8 << 20
 
 
@@ -47,13 +47,14 @@ def of_large_share(
         n_earlier: how many rows the whole history has.
     """
     files = [one for one in (past, file) if one is not None]
-    if sum(one.tell() for one in files) < LARGE:
+    most_bytes = share_bytes(work.source)
+    if sum(one.tell() for one in files) < LARGE * most_bytes:
         return None
 
     def tables() -> Iterator[tuple[Table, Numbers]]:
         for one in files:
             first = n_earlier if one is file else 0
-            for table, numbers in _tables_in(one):
+            for table, numbers in _tables_in(one, min(_TABLE_BYTES, most_bytes)):
                 yield with_types(table, work, len(given)), numbers + first
 
     @contextmanager
@@ -87,14 +88,14 @@ def of_large_share(
     return made
 
 
-def _tables_in(file: IO[bytes]) -> Iterator[tuple[Table, Numbers]]:
+def _tables_in(file: IO[bytes], most_bytes: int) -> Iterator[tuple[Table, Numbers]]:
     """Yield the rows in the file of a share, some at a time, and their numbers."""
     file.seek(0)
     waiting: list[Any] = []
     with pa.ipc.open_stream(pa.PythonFile(file, "r")) as reader:
         for batch in reader:
             waiting.append(batch)
-            if sum(one.nbytes for one in waiting) >= _TABLE_BYTES:
+            if sum(one.nbytes for one in waiting) >= most_bytes:
                 yield _of_batches(waiting)
                 waiting = []
     if waiting:

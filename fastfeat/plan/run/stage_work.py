@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -15,9 +16,11 @@ from numpy.typing import NDArray
 from fastfeat.backends import Backend
 from fastfeat.dtypes import DType
 from fastfeat.engine.float_environment import in_ieee
-from fastfeat.errors import GivenWarnings
+from fastfeat.errors import GivenWarnings, OutOfMemory
 from fastfeat.io.arrow import ChunkedArray, Table, pa, schema_within
+from fastfeat.io.budget import least_for
 from fastfeat.io.columns.types import row_bytes
+from fastfeat.io.host_memory import as_bytes
 from fastfeat.io.sinks.file_writers import plainly
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.frames import rows_only
@@ -51,7 +54,11 @@ from fastfeat.plan.run.values import place_folds
 from fastfeat.progress import doing
 from fastfeat.scalars.zones import ZoneTable, using
 
-_SHARE_BYTES = 32 << 20
+_LEAST_SHARE, _MOST_SHARE = 1 << 20, 32 << 20
+_TABLES_A_SHARE = 2
+"""Work on a share takes about four times as many bytes, and so much room is eight tables."""
+_WORK_BYTES = 3
+"""Bytes that work on a share takes, at least, for one of it."""
 _MOST_SHARES = 128
 _BYTES_OF_FILES = 4
 """Bytes in memory for one in a file, where nobody knows the number of rows."""
@@ -66,7 +73,7 @@ class RowSource:
         dataset: the rows.
         history: earlier rows; "batch" or None as of `FittedPlan.transform`.
         most_bytes: of rows that are read at a time, perhaps asked anew for each table.
-        n_shares: how many shares there are; None for as many as have about 32 MiB each.
+        n_shares: how many shares there are; None for as many as have `share_bytes` each.
         folder: where files without names go; None for that of the system.
     """
 
@@ -167,7 +174,7 @@ def begun(bound: Bound, stage: Stage, source: RowSource) -> StageWork:
 
 
 def _n_shares(source: RowSource, columns: Sequence[str]) -> int:
-    """Return how many shares are made: each has about 32 MiB of rows and history."""
+    """Return how many shares are made of rows and history."""
     n_bytes = 0
     for of in (source.dataset, source.history):
         if not isinstance(of, Dataset):
@@ -179,7 +186,14 @@ def _n_shares(source: RowSource, columns: Sequence[str]) -> int:
             n_bytes += _BYTES_OF_FILES * sum(size for _, size, _ in of.identity)
         else:
             return _MOST_SHARES // 4
-    return min(max(1, -(-n_bytes // _SHARE_BYTES)), _MOST_SHARES)
+    return min(max(1, -(-n_bytes // share_bytes(source))), _MOST_SHARES)
+
+
+def share_bytes(source: RowSource) -> int:
+    """Return about how many bytes a share has, so that work on it has room in a budget."""
+    of = source.most_bytes
+    table = of if isinstance(of, int) else of()
+    return min(_MOST_SHARE, max(_LEAST_SHARE, _TABLES_A_SHARE * table))
 
 
 def split(
@@ -261,7 +275,12 @@ def of_share(
     given: Sequence[PlaceOnDisk],
     n_earlier: int,
 ) -> Iterator[Table]:
-    """Return the functions of a share, with the numbers of its rows, which rise."""
+    """Return the functions of a share, with the numbers of its rows, which rise.
+
+    Raises:
+        OutOfMemory: a budget has no room for it.
+    """
+    _check_room(work, sum(one.seek(0, os.SEEK_END) for one in (past, file) if one is not None))
     rows, numbers = share_in(file)
     earlier, of_earlier = None, np.zeros(0, np.int64)
     if past is not None:
@@ -272,6 +291,23 @@ def of_share(
     if work.stage.of_seen:
         every = np.concatenate([of_earlier, n_earlier + numbers])
     return put_away(iter([numbered(found, pa.array(every))]), work.source.folder)
+
+
+def _check_room(work: StageWork, n_bytes: int) -> None:
+    """Raise where a budget has no room for a share of so many bytes.
+
+    Raises:
+        OutOfMemory: it has none.
+    """
+    least = least_for(_WORK_BYTES * n_bytes)
+    if least is not None:
+        raise OutOfMemory(
+            f"{show(work.stage.nodes[0])}: rows that are in memory together, since they have one "
+            f"{_shown(work.stage)} or are in one share with those, are {as_bytes(n_bytes)}, and "
+            f"work on them takes {_WORK_BYTES} times as much. Give "
+            f'memory="{-(-least >> 20)}MiB" or more. Where rows stand in the order of time and '
+            "windows are of bounded length, fewer are in memory at once"
+        )
 
 
 @in_ieee

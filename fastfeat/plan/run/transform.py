@@ -31,7 +31,7 @@ from fastfeat.plan.run.batch import (
     run_program,
     take_rows_of_type,
 )
-from fastfeat.plan.run.encoded_rows import warn_encoded
+from fastfeat.plan.run.encoded_rows import warn_encoded, warn_encoded_paths
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import (
     given_ids,
@@ -114,6 +114,7 @@ def transform(
         if_there.append(fitted.encoded.row_id[0])
     table = read_columns(data, [*plan.row_columns, *kept, *ids], if_there)
     read = None
+    warn_encoded_paths(fitted.encoded, data, fitted.told)
     if not isinstance(data, (pa.Table, pa.RecordBatch)):
         read = table = _without_views(table, kept)
     if is_plain and (features := prepared_features(fitted, read, tables, to, out)) is not None:

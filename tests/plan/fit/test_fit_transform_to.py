@@ -128,6 +128,10 @@ def test_later_rows_of_the_same_files_are_of_another_kind(folder: Path) -> None:
     again = PLAN.fit("data", memory="64GiB")
     with pytest.warns(ff.errors.EncodedInFold, match="Train no model on these features"):
         again.transform_batches("data")
+    for rows, to in ((None, "numpy"), ([1, 2], "arrow")):
+        again = PLAN.fit("data", memory="64GiB")
+        with pytest.warns(ff.errors.EncodedInFold, match="fit has learnt from .*part-0"):
+            again.transform("data", rows=rows, to=to)
     plain = ff.Plan({"x": col("x") * 2}, label="y").fit("data", memory="64GiB")
     assert plain.record.encoded is None
 

@@ -172,6 +172,27 @@ def test_a_reader_that_is_read_once_is_refused() -> None:
         fitted.transform_batches(data.to_reader(7), history="batch")
 
 
+@pytest.mark.parametrize("large", [0, 1 << 20])
+def test_a_share_without_room_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int
+) -> None:
+    data = rows(300, 6, 200)
+    backwards = data.take(np.arange(300)[::-1])
+    monkeypatch.setattr(stage_work, "_WORK_BYTES", 1 << 40)
+    monkeypatch.setattr(large_shares, "LARGE", large)  # 0: read in order of time, as far as it is
+    plan = ff.Plan({"mean": FEATURES["mean"]})
+    told = r"since they have one card .* are \d+\.\d+ KiB, .* Give memory=\"\d+MiB\" or more"
+    with pytest.raises(ff.errors.OutOfMemory, match=told):
+        plan.fit(backwards, memory="64GiB")
+    monkeypatch.setattr(stage_work, "_WORK_BYTES", 3)
+    fitted = plan.fit(backwards, memory="64GiB")
+    monkeypatch.setattr(stage_work, "_WORK_BYTES", 1 << 40)
+    with pytest.raises(ff.errors.OutOfMemory, match=told):
+        fitted.transform_to(backwards, tmp_path / "out", memory="64GiB", history="batch")
+    with pytest.raises(ff.errors.OutOfMemory, match="are in memory together"):
+        AHEAD.fit(backwards, memory="64GiB")
+
+
 def test_files_of_both_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = rows(300, 6, 200)
     for name, table in {"data": data, "earlier": EARLIER}.items():

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.plan.run import large_shares
+from fastfeat.io.sources.dataset import dataset_of
+from fastfeat.plan.run import large_shares, stage_work
 from fastfeat.plan.run.layout import layout_of
 from fastfeat.plan.run.pieces import pieces_of_later_rows
+from fastfeat.plan.run.stage_work import RowSource, share_bytes
 from fastfeat.plan.run.to_files import write_later_rows
 
 CARD = ff.window(40, by="card", time="t")
@@ -269,3 +271,13 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ff.errors.OutputError, match=told):
         FITTED.transform_to(EARLIER, tmp_path / "out", history="batch")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("table", "n_shares"), [(1, 4), (1 << 19, 4), (1 << 20, 2), (1 << 24, 1)])
+def test_shares_are_smaller_where_tables_are(table: int, n_shares: int) -> None:
+    n = 1 << 18
+    dataset = dataset_of(pa.table({"t": np.zeros(n, np.int64), "x": np.zeros(n), "y": [0.0] * n}))
+    for most_bytes in (table, lambda: table):
+        source = RowSource(dataset, None, most_bytes)
+        assert stage_work._n_shares(source, ["t", "x"]) == n_shares
+    assert share_bytes(RowSource(dataset, None, 1 << 26)) == 32 << 20
