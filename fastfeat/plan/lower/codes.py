@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastfeat.aggregates.keys import Groups, Vocabulary, in_order_of
 from fastfeat.dtypes import DType
@@ -192,6 +193,10 @@ def _are_distinct(parts: Sequence[Array]) -> bool:
     if len(parts) == 1 and not part.null_count and pa.types.is_integer(part.type):
         ascending = np.sort(part.to_numpy())  # a tenth of the memory of a table of them
         return not (ascending[1:] == ascending[:-1]).any()
+    if len(parts) == 1 and not part.null_count and pa.types.is_large_string(part.type):
+        ends = _last_bytes(part)
+        own = (part.filter(pa.array(ends == byte)) for byte in np.unique(ends).tolist())
+        return all(len(call("unique", some)) == len(some) for some in own)
     values = [call("unique", part) for part in parts]
     if any(len(distinct) == n_keys for distinct in values):
         return True
@@ -200,3 +205,14 @@ def _are_distinct(parts: Sequence[Array]) -> bool:
         places = index_in(part, distinct).to_numpy(zero_copy_only=False)
         keys = np.unique(keys * len(distinct) + places, return_inverse=True)[1]
     return int(keys.max()) == n_keys - 1
+
+
+def _last_bytes(texts: Array) -> NDArray[np.uint8]:
+    """Return the last byte of each text, 0 of an empty one: equal texts have the same."""
+    _, offsets, content = texts.buffers()
+    ends = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    found = np.zeros(len(texts), np.uint8)
+    filled = ends[1:] > ends[:-1]
+    if content is not None:
+        found[filled] = np.frombuffer(content, np.uint8)[ends[1:][filled] - 1]
+    return found

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.plan.lower.codes import are_keys
 
 N_KEYS = 400_000
 KEYS = 16 * N_KEYS
@@ -36,3 +38,16 @@ def test_keys_are_written_and_hashed_where_they_are(tmp_path: Path) -> None:
     assert again == fitted
     rows = {"k": [0, 7919, 5]}
     assert again.transform(rows).to_pydict() == fitted.transform(rows).to_pydict()
+
+
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.int64()])
+def test_keys_that_are_there_twice_are_found_wherever_they_stand(kind: pa.DataType) -> None:
+    def keys(*texts: str) -> list[pa.Array]:
+        return [pa.array(["7", *texts], pa.large_string()).cast(kind)[1:]]
+
+    assert are_keys(keys("10", "20", "1", "2", "11"), "key")
+    assert not are_keys(keys("10", "20", "1", "2", "10"), "key")
+    assert are_keys(keys(), "key")
+    if kind == pa.large_string():
+        assert are_keys(keys("", "a", "ba"), "key")
+        assert not are_keys(keys("", "a", "ba", ""), "key")
