@@ -57,7 +57,7 @@ check: $(VENV)/test.installed $(VENV)/bench.installed $(VENV)/check.installed  #
 	$(RUN)/ruff format --check
 	$(RUN)/lint-imports
 	$(RUN)/codespell $$(git ls-files '*.py' '*.md' '*.toml' Makefile)
-	$(RUN)/pyright --threads 2
+	$(RUN)/pyright
 
 bench: $(VENV)/bench.installed  ## measure against other libraries; SMOKE=1 compares outputs only
 	$(RUN)/python -m bench $(if $(SMOKE),--smoke) $(ARGS)
