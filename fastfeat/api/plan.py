@@ -963,6 +963,7 @@ class FittedPlan:
             ContractBroken: as `transform`, of the first such rows.
             InvalidPlan: a feature sees all rows, of no key, and not the latest ones alone;
                 `row_id=` of a plan with windows.
+            OutOfMemory: `memory` is exceeded as features are computed; it says how much would do.
             FastfeatError: as `transform`; rows are numbered in the data.
 
         Warns:
@@ -1045,6 +1046,7 @@ class FittedPlan:
             OutputError: a full disk; a folder of other files, or of features of another plan, other
                 data or other tables; a damaged manifest; another process writes it; a file of the
                 data, or a place in its folder.
+            OutOfMemory: as `transform_batches`; with more memory the same call goes on.
             LibraryUnavailable: deltalake or pylance is not installed.
             FastfeatError: as `transform`; rows are numbered in the data.
 

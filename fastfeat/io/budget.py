@@ -137,6 +137,27 @@ def free_unused() -> None:
         _give_back()
 
 
+def check_within(work: str) -> None:
+    """Raise where a budget that bounds the work of this thread is exceeded.
+
+    Args:
+        work: what was done last, as in a sentence: "computing features".
+
+    Raises:
+        OutOfMemory: it is, also when all that can be given back to the system is.
+    """
+    budget = _current.get()
+    if budget is None or not budget.is_exceeded():
+        return
+    taken = budget.n_bytes - budget.room()
+    least = (taken + (taken >> _UNFORESEEN_BITS) >> 20) + 1
+    raise OutOfMemory(
+        f"memory={as_bytes(budget.n_bytes)} is exceeded by {work}: the process has "
+        f"{as_bytes(taken)} in memory, with what is learnt of keys, which is looked up there. Give "
+        f'more, such as memory="{least}MiB"'
+    )
+
+
 def has_room(n_bytes: int) -> bool:
     """Whether so many bytes more leave others most of the room of a budget; True without one.
 

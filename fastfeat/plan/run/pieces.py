@@ -10,7 +10,7 @@ from typing import Any
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import Schema, pa, schema_with
-from fastfeat.io.budget import budget_of, within
+from fastfeat.io.budget import budget_of, check_within, within
 from fastfeat.io.columns.types import row_bytes
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.scan import Scanned, scan, telling_place
@@ -62,12 +62,14 @@ class Pieces:
 
         Raises:
             FastfeatError: as `features`; the message says in which file a row stands.
+            OutOfMemory: a budget that bounds the work is exceeded.
         """
         start = start if self.row_of is None else self.row_of(start)
         with closing(scan(self.dataset, self.schema.names, self.most_bytes, start=start)) as pieces:
             for piece in pieces:
                 with telling_place(piece):
                     features = self.features(piece)
+                check_within(_WORK)
                 yield features
 
     def of_none(self) -> Any:
@@ -207,7 +209,7 @@ def pieces_within(pieces: Pieces, memory: str | int | None) -> Pieces:
         memory: as of `bytes_within`.
 
     Raises:
-        FastfeatError: as `bytes_within`.
+        FastfeatError: as `bytes_within`; and as features of a piece exceed the budget.
     """
     if memory is None:
         return pieces
@@ -215,7 +217,9 @@ def pieces_within(pieces: Pieces, memory: str | int | None) -> Pieces:
 
     def features(piece: Scanned) -> Any:
         with within(budget):  # no longer: between pieces this thread does the caller's work
-            return compute(piece)
+            found = compute(piece)
+            check_within(_WORK)
+            return found
 
     return replace(pieces, features=features)
 
@@ -236,6 +240,7 @@ def bytes_within(memory: str | int | None) -> int | Callable[[], int]:
     return lambda: min(MOST_BYTES, budget.table_bytes())
 
 
+_WORK = "computing features"
 _NO_QUARANTINE = (
     "rows that are read in pieces are rejected, told or taken as they are. Divide them first: "
     "good, bad = contract.quarantine(rows)"

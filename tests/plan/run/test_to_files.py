@@ -17,9 +17,10 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.io import budget
 from fastfeat.io.budget import is_bounded
 from fastfeat.io.sinks.parts import regrouped
-from fastfeat.plan.run import to_files
+from fastfeat.plan.run import pieces, to_files
 from fastfeat.plan.run.layout import layout_of
 from fastfeat.plan.run.pieces import pieces_of_later_rows
 from fastfeat.plan.run.to_files import write_later_rows
@@ -199,6 +200,37 @@ def test_less_memory_gives_the_same_bytes(
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     with pytest.raises(ff.errors.OutOfMemory, match="The least that would do"):
         fitted.transform_batches(table, memory="1MiB")
+
+
+def test_a_budget_that_features_exceed_is_told_and_more_goes_on(
+    fitted: ff.FittedPlan, table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted.transform_to(table, tmp_path / "expected", part_rows=500)
+    taken = [1 << 30]
+    monkeypatch.setattr(budget, "resident_memory", lambda: taken[-1])
+    n_bytes = iter([1 << 12] * 2 + [1 << 40] * 99)
+
+    def features_of(one: Any, *arguments: Any, **options: Any) -> Any:
+        if next(n_bytes) > 1 << 20:  # the third table takes more than the budget has
+            taken.append(9 << 30)
+        return transformed(one, *arguments, **options)
+
+    transformed = pieces.transform
+    monkeypatch.setattr(pieces, "transform", features_of)
+    monkeypatch.setattr(budget, "MOST_TABLE", 1 << 14)
+    told = r"memory=8 GiB is exceeded by computing features: the process has 9 GiB in memory.*"
+    with pytest.raises(ff.errors.OutOfMemory, match=told + 'memory="9505MiB"'):
+        fitted.transform_to(table, tmp_path / "out", part_rows=500, memory="8GiB")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ff.errors.OutOfMemory, match="before any row is read"):
+        fitted.transform_batches(table, memory="8GiB")
+    taken.append(1 << 30)
+    batches = fitted.transform_batches(table, memory="8GiB")
+    with pytest.raises(ff.errors.OutOfMemory, match=told):
+        list(batches)
+    monkeypatch.undo()
+    fitted.transform_to(table, tmp_path / "out", part_rows=500, memory="64GiB")
+    assert contents(tmp_path / "out") == contents(tmp_path / "expected")
 
 
 def test_many_files_are_one_data_set(
