@@ -16,7 +16,8 @@ ENGINES = {"ray", "spark"}
 
 def marked(name: str) -> object:
     """Return the name of a module for the profile that has its library."""
-    mark = pytest.mark.engines if name in ENGINES else pytest.mark.large
+    of_engine = name.split("_")[0] in ENGINES
+    mark = pytest.mark.engines if of_engine else pytest.mark.large
     return pytest.param(name, marks=mark)
 
 
