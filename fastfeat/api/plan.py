@@ -35,7 +35,7 @@ from fastfeat.plan.fit.labels import label_of
 from fastfeat.plan.fit.training_data import check_clocks
 from fastfeat.plan.lower.outputs import output_schema
 from fastfeat.plan.run.failing_files import naming_files
-from fastfeat.plan.run.fitted import Fitted, InputSchema
+from fastfeat.plan.run.fitted import Fitted, FittedContract, InputSchema
 from fastfeat.plan.run.lookup_tables import Tables, resolve_schemas
 from fastfeat.plan.run.transform import transform
 from fastfeat.plan.tell.explain import OF_DATA, explain_plan
@@ -362,13 +362,9 @@ class Plan:
             FastfeatWarning: of its other kinds, see `ff.errors`, what is odd about the data.
         """
         if contract is not None:
-            from fastfeat.plan.run.guard import read_again  # seldom needed
-            from fastfeat.quality.fitting import fitted_contract
-
-            data = read_again(data)
             options: Any = {"history": history, "tables": tables}
             options |= {"backend": backend, "memory": memory}
-            kept = fitted_contract(contract, data, **options)
+            data, kept = _held(contract, data, in_passes=memory is not None, **options)
             fitted = self.fit(data, rows=rows, **options)
             return FittedPlan(self, replace(fitted.record, contract=kept))
         record: Fitted | None = None
@@ -423,12 +419,8 @@ class Plan:
         """
         kept = None
         if contract is not None:
-            from fastfeat.plan.run.guard import read_again  # seldom needed
-            from fastfeat.quality.fitting import fitted_contract
-
-            data = read_again(data)
             options: Any = {"history": history, "tables": tables, "backend": backend}
-            kept = fitted_contract(contract, data, **options)
+            data, kept = _held(contract, data, in_passes=False, **options)
         record, features = fit_transform(
             self.declaration,
             data,
@@ -495,10 +487,8 @@ class Plan:
         layout = layout_of(out, format, partition_by, part_rows)
         kept = None
         if contract is not None:
-            from fastfeat.quality.fitting import fitted_contract
-
             of_rows: Any = {"history": history, "tables": tables, "memory": memory}
-            kept = fitted_contract(contract, data, **of_rows)
+            data, kept = _held(contract, data, in_passes=True, **of_rows)
         record, manifest = fit_and_write(
             self.declaration, data, layout, rows, history, tables, memory, kept
         )
@@ -772,6 +762,33 @@ def plan_of(declared: Declaration) -> Plan:
     plan = object.__new__(Plan)
     object.__setattr__(plan, "declaration", declared)
     return plan
+
+
+def _held(
+    contract: Contract, data: Any, *, in_passes: bool, **options: Any
+) -> tuple[Any, FittedContract]:
+    """Return data that can be read again, and the contract that its rows hold.
+
+    Args:
+        contract: as of `Plan.fit`.
+        data: as of `Plan.fit`.
+        in_passes: whether it is read a little at a time: a reader that is used up is refused then.
+        options: as of `fitted_contract`.
+
+    Raises:
+        InvalidData: the rows can be read once.
+        FastfeatError: as `fitted_contract`.
+    """
+    from fastfeat.plan.run.guard import read_again  # seldom needed
+    from fastfeat.quality.fitting import fitted_contract
+
+    if in_passes:
+        from fastfeat.io.sources.dataset import dataset_of
+
+        dataset_of(data).check_passes(2)
+    else:
+        data = read_again(data)
+    return data, fitted_contract(contract, data, **options)
 
 
 @offering(*_READ_OF_FITTED)

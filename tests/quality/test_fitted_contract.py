@@ -13,6 +13,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.errors import InvalidData
 from fastfeat.plan.keep.artifact import artifact_bytes
 
 CONTRACT = ff.Contract(
@@ -201,3 +202,20 @@ def test_zones_of_rules_are_kept(tmp_path: Path) -> None:
     assert again.record.contract is not None
     assert list(again.record.contract.zones) == ["America/New_York"]
     assert again.transform(data).num_rows == 1
+
+
+def test_a_reader_that_is_used_up_is_not_judged_in_passes(tmp_path: Path) -> None:
+    table = pa.table({"x": [1.0, 2.0, 3.0]})
+    contract = ff.Contract({"positive": col("x") > 0})
+
+    def reader() -> pa.RecordBatchReader:
+        return pa.RecordBatchReader.from_batches(table.schema, table.to_batches())
+
+    scaled, nothing_learnt = ff.Plan({"x": col("x").max_abs_scale()}), ff.Plan({"x": col("x") + 1})
+    with pytest.raises(InvalidData, match="can be read once"):
+        scaled.fit(reader(), memory="64GiB", contract=contract)
+    with pytest.raises(InvalidData, match="can be read once"):
+        nothing_learnt.fit_transform_to(reader(), tmp_path / "out", contract=contract)
+    assert not (tmp_path / "out").exists()
+    assert scaled.fit(reader, memory="64GiB", contract=contract).contract is not None
+    assert scaled.fit_transform(reader(), contract=contract)[1].num_rows == 3
