@@ -48,6 +48,13 @@ class Budget:
             _give_back()
         return max(self.room() - (self.n_bytes >> _UNFORESEEN_BITS), 0)
 
+    def lacks(self, n_bytes: int) -> bool:
+        """Whether so many bytes more have no room, also when all that can be is given back."""
+        if n_bytes <= self.spare():
+            return False
+        _give_back()
+        return n_bytes > self.spare()
+
     def is_exceeded(self) -> bool:
         """Whether more is taken, also when all that can be given back to the system is."""
         if self.room() >= 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.errors import OutOfMemory, counted
 from fastfeat.io.budget import Budget
 from fastfeat.io.host_memory import as_bytes
@@ -17,6 +18,8 @@ from fastfeat.plan.lower.schedule import Task
 
 GROUP_BYTES = 9
 """Of the value of a group, and whether it has one."""
+_INDEX_BYTES = 8
+"""Of a key, in the smallest index that rows find their keys in."""
 _FEW_ROWS = 1 << 16
 """Of so few rows, maps of quantiles take less than they may."""
 
@@ -28,11 +31,13 @@ class Held(NamedTuple):
         learnt: the first value that it learns.
         n_bytes: about how many.
         why: what takes them, and what would make it less.
+        is_of_groups: whether it is made after the last row, when no row looks a key up any more.
     """
 
     learnt: Node
     n_bytes: int
     why: str
+    is_of_groups: bool
 
 
 def check_room(learning: Learning, state: PartState, budget: Budget, n_rows: int | None) -> None:
@@ -48,11 +53,14 @@ def check_room(learning: Learning, state: PartState, budget: Budget, n_rows: int
         OutOfMemory: it has none; the largest task is named.
     """
     held = list(_held(learning, state, n_rows))
-    total, room = sum(one.n_bytes for one in held), budget.room()
-    if total <= budget.spare() or not held:
+    of_groups = sum(one.n_bytes for one in held if one.is_of_groups)
+    total = sum(one.n_bytes for one in held)
+    needed = total - min(of_groups, _freed(learning))
+    if not held or not budget.lacks(needed):
         return
+    room = budget.room()
     largest = max(held, key=lambda one: one.n_bytes)
-    least = (budget.n_bytes - room + total) * 9 // 8
+    least = (budget.n_bytes - room + needed) * 9 // 8
     raise OutOfMemory(
         f"memory={as_bytes(budget.n_bytes)} has no room for {show(largest.learnt)} in pass "
         f"{learning.round}: {largest.why} about {as_bytes(largest.n_bytes)}, all that the pass "
@@ -60,6 +68,12 @@ def check_room(learning: Learning, state: PartState, budget: Budget, n_rows: int
         f'memory. Give memory="{-(-least >> 20)}MiB" or more, or learn less of it at a time: leave '
         "features out, or let fewer keys count, by min_frequency= or max_categories="
     )
+
+
+def _freed(learning: Learning) -> int:
+    """Return the bytes of indices of keys, at least, which are freed before groups are made."""
+    found = (value for value in learning.learnt.values() if isinstance(value, Vocabulary))
+    return sum(_INDEX_BYTES * len(one) for one in found if one.cache)
 
 
 def _held(learning: Learning, state: PartState, n_rows: int | None) -> Iterator[Held]:
@@ -71,7 +85,9 @@ def _held(learning: Learning, state: PartState, n_rows: int | None) -> Iterator[
         elif task.kind == "statistics" and name_of(task) in told and not are_few:
             first = learning.schedule.values[task.learns[0]].origin
             n_bytes = task_learner(task.kind).learner.bound(told[name_of(task)].spec, 0)
-            yield Held(first, n_bytes, f"{counted(len(task.learns), 'statistic')} like it hold")
+            yield Held(
+                first, n_bytes, f"{counted(len(task.learns), 'statistic')} like it hold", False
+            )
 
 
 def _of_groups(learning: Learning, task: Task) -> Iterator[Held]:
@@ -80,4 +96,4 @@ def _of_groups(learning: Learning, task: Task) -> Iterator[Held]:
         node = learning.schedule.values[place].origin
         if isinstance(node, Aggregate):
             n = n_codes(node.args[1], learning.learnt)
-            yield Held(node, GROUP_BYTES * n, f"{counted(n, 'group')} hold")
+            yield Held(node, GROUP_BYTES * n, f"{counted(n, 'group')} hold", True)
