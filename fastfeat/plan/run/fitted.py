@@ -83,6 +83,8 @@ class Fitted:
         told: the warnings that it has given; a selection of its features does not repeat them.
         encoded: the rows whose labels an encoding knows, where it was fitted in this process.
         contract: what rows must be; None where nothing is said.
+        profile: how inputs and features were distributed, as `quality.profile` writes it.
+        golden: generated rows with their features, as `quality.golden` writes them.
     """
 
     declaration: Declaration
@@ -98,6 +100,8 @@ class Fitted:
     told: GivenWarnings = field(default_factory=GivenWarnings, repr=False)
     encoded: EncodedRows | None = field(default=None, repr=False)
     contract: FittedContract | None = None
+    profile: bytes | None = field(default=None, repr=False)
+    golden: bytes | None = field(default=None, repr=False)
     row_kernels: threading.local = field(default_factory=threading.local, init=False, repr=False)
     """The kernel of one row of each thread; `replace` gives another record its own."""
     programs: Programs = field(default_factory=dict[Any, Any], init=False, repr=False)
