@@ -73,7 +73,7 @@ def _of_numbers(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
 
 
 def scales_of(edges: NDArray[np.float64], is_atom: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return by what the distance from its low edge becomes a place in a bin, shape (n_edges + 1,).
+    """Return the factor of a distance from the low edge of each bin, shape (n_edges + 1,).
 
     It is 0 where places are not counted: outside of all edges, of one float, of the least widths.
     """

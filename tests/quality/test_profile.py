@@ -100,7 +100,7 @@ def _bytes(*columns: ColumnProfile) -> bytes:
 
 def test_a_frequent_value_has_a_bin_of_its_own_and_no_other_bin_is_large() -> None:
     rng = np.random.default_rng(0)
-    values = np.where(rng.random(30_000) < 0.8, 0.0, rng.normal(size=30_000))
+    values = np.asarray(np.where(rng.random(30_000) < 0.8, 0.0, rng.normal(size=30_000)), float)
     edges, is_atom = edges_of(values)
     counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
     assert is_atom.sum() == 1

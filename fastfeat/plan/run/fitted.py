@@ -45,7 +45,7 @@ InputSchema = Mapping[str, DType | UnsupportedType]
 
 
 class Packed(Protocol):
-    """What the floors above have made of the rows, which is kept as bytes."""
+    """A record of the floors above, which is kept as bytes."""
 
     def to_bytes(self) -> bytes:
         """Return the bytes: equal ones of what is equal."""
