@@ -18,7 +18,7 @@ from fastfeat.ir.node import TableColumn
 from fastfeat.plan.declare.bind import Schemas
 from fastfeat.plan.keep import canonical
 from fastfeat.plan.keep.contract import contract_document, contract_of_document, readable
-from fastfeat.plan.run.fitted import Fitted, FittedContract, InputSchema, check_bound
+from fastfeat.plan.run.fitted import Fitted, FittedContract, InputSchema, Packed, check_bound
 from fastfeat.scalars.zones import ZoneTable, checked
 
 
@@ -114,6 +114,10 @@ def _contract_of(part: bytes) -> FittedContract:
     return found
 
 
+def _packed(part: Packed | bytes) -> bytes:
+    return part if isinstance(part, bytes) else part.to_bytes()
+
+
 def schema_to_json(schema: InputSchema) -> list[Any]:
     return [[name, _type_to_json(dtype)] for name, dtype in schema.items()]
 
@@ -166,7 +170,7 @@ OPTIONAL_PARTS = (
         "how inputs and features were distributed over the training rows",
         since=2,
         is_of_plan=False,
-        to_bytes=bytes,
+        to_bytes=_packed,
         of_bytes=bytes,
     ),
     OptionalPart(
