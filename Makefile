@@ -30,7 +30,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-train demo-live demo-large test check bench bench-live clean
+.PHONY: help demo demo-train demo-live demo-large test check lint types bench bench-live clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -52,11 +52,15 @@ demo-large: $(if $(ENGINE),$(ENGINES)/engines.installed,$(VENV)/cli.installed)  
 test: $(TEST_NEEDS)  ## every test that needs no GPU; PROFILE=full with large libraries, engines with Ray, Spark, Dask
 	HYPOTHESIS_PROFILE=$(PROFILE) $(TESTED)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-check: $(VENV)/test.installed $(VENV)/bench.installed $(VENV)/check.installed  ## what CI checks besides the tests
+check: lint types  ## what CI checks besides the tests
+
+lint: $(VENV)/check.installed
 	$(RUN)/ruff check
 	$(RUN)/ruff format --check
 	$(RUN)/lint-imports
 	$(RUN)/codespell $$(git ls-files '*.py' '*.md' '*.toml' Makefile)
+
+types: $(VENV)/test.installed $(VENV)/bench.installed $(VENV)/check.installed
 	$(RUN)/pyright
 
 bench: $(VENV)/bench.installed  ## measure against other libraries; SMOKE=1 compares outputs only
