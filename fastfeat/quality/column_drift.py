@@ -123,7 +123,10 @@ def compared_column(
         sides = binned_sides(then, now)
         brackets = distances.kolmogorov_smirnov(*sides), distances.wasserstein(*sides)
     missing, missing_noise = _shares((then.n_missing, then.n_rows), (now.n_missing, now.n_rows))
-    unseen, unseen_noise = _shares((n_unseen(then), then.n_values), (n_unseen(now), now.n_values))
+    n_once, n_new = n_seen_once(then), n_unseen(then)
+    beyond = (n_unseen(now), now.n_values)
+    unseen, _ = _shares((n_new, then.n_values), beyond)
+    expected, unseen_noise = _shares((n_new + n_once, then.n_values), beyond)
     found = ColumnDrift(
         then.name,
         then.kind,
@@ -137,7 +140,7 @@ def compared_column(
         missing,
         max(limits["missing"], missing_noise),
         unseen,
-        max(limits["unseen"], unseen_noise) + share_never_seen(then),
+        max(limits["unseen"], unseen_noise) + expected.then - unseen.then,
         is_drifted=False,
         reason=not_judged,
         is_judged=not not_judged,
@@ -222,12 +225,12 @@ def counts_in_order(column: ColumnProfile, kept: NDArray[np.bool_]) -> distances
     return np.array([column.n_values])
 
 
-def share_never_seen(then: ColumnProfile) -> float:
-    """Return the share of values that rows had then and the sample did not, without being told.
+def n_seen_once(then: ColumnProfile) -> int:
+    """Return how many values of as many other rows would be unseen, more than those that were.
 
     Categories and edges come from a sample, which has none beyond by construction: in other rows of
-    the same kind there are about as many as the sample has values once. For the share of rows that
-    are not of the sample, they are counted.
+    the same kind there are about as many as the sample has values once. Of rows that are not in the
+    sample, they are counted.
 
     Source:
         I. J. Good: The population frequencies of species, 1953.
@@ -236,8 +239,8 @@ def share_never_seen(then: ColumnProfile) -> float:
         n_once = int((then.counts == 1).sum()) + then.n_other
     else:
         n_once = 2 if then.has_bins else 0  # the least and the greatest
-    n = then.n_values
-    return n_once / n * min(1.0, MOST_ROWS / n) if n else 0.0
+    n = max(then.n_values, 1)
+    return min(int(n_once * min(1.0, MOST_ROWS / n)), n - n_unseen(then))
 
 
 def n_unseen(column: ColumnProfile) -> int:
