@@ -103,7 +103,9 @@ def _counted(
     fitted: Fitted, layout: Profile, data: Any, keys: Sequence[str], options: Mapping[str, Any]
 ) -> _Counted:
     """Return rows, counted on the edges and categories of the training rows."""
-    data = read_again(data)
+    if options.get("memory") is not None:
+        raise InvalidPlan("drift compares rows that are in memory: leave out memory=")
+    data, options = read_again(data), {k: of for k, of in options.items() if k != "memory"}
     late = set(fitted.declaration.late)
     wanted = [name for name in layout.inputs if name not in late]
     if_there = [name for name in layout.inputs if name in late]
