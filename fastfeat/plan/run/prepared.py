@@ -277,6 +277,8 @@ def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | Non
         program, fitted.arrow_constants, reading.sources, of_program, of_steps
     )
     computed = pa.schema([of_features.field(k) for k in places])
+    sources = dict.fromkeys(source for slot in made.values() for source in slot.sources)
+    compared = [source for source in sources if isinstance(source, Column)]  # with a learnt text
     free: list[Any] = []
 
     def finish(table: Any, given: Mapping[Node, Any], out: Any) -> Any:
@@ -293,6 +295,9 @@ def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | Non
             return None
         if made:
             columns = features.columns
+            if compared:
+                named = columns_named(table, [column.name for column in compared])
+                given = {**given, **{column: named[column.name] for column in compared}}
             for k, slot in made.items():  # in order: the others are there already
                 columns.insert(k, as_made(slot_column(slot, given), whole.outputs[k]))
             if any(column is None for column in columns):
