@@ -29,6 +29,7 @@ from fastfeat.plan.run.inputs import slot_column
 from fastfeat.plan.run.lookup_tables import Tables, table_values
 from fastfeat.plan.run.prepared_reading import batch_read, columns_named, reading_of
 from fastfeat.plan.run.prepared_steps import StepsOfSchema, of_slot, steps_of_schema
+from fastfeat.plan.run.step_costs import is_measured
 from fastfeat.plan.run.steps import run
 from fastfeat.progress import is_telling
 
@@ -121,7 +122,7 @@ def _prepared(fitted: Fitted, data: Any, to: str) -> Prepared | None:
     prepared: tuple[Prepared, ...] | None = fitted.prepared.get(to)
     if prepared is None or not isinstance(data, (pa.Table, pa.RecordBatch)):
         return None
-    if data.num_rows >= SMALL or is_telling() or is_observed():
+    if data.num_rows >= SMALL or is_telling() or is_observed() or is_measured():
         return None
     schema = data.schema
     for one in prepared:
