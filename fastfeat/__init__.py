@@ -37,7 +37,7 @@ lists           .list: help(ff.col("tags").list)
 plans           ff.Plan ff.FittedPlan ff.Fold ff.Learning ff.load ff.plan_schema
                 ff.num_threads ff.set_num_threads
 live            ff.online ff.Live ff.replay
-checks          ff.leak_test ff.Contract ff.Rule ff.infer_contract
+checks          ff.leak_test ff.Contract ff.Rule ff.infer_contract ff.diff
 types, errors   ff.DType ff.Expr ff.errors ff.FastfeatError ff.FastfeatWarning
 """
 
@@ -74,6 +74,7 @@ from fastfeat.operators.windows import count, session_id, time_since, time_since
 from fastfeat.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from fastfeat.api.diff import diff
     from fastfeat.api.learning import Learning
     from fastfeat.api.online import online, replay
     from fastfeat.api.plan import FittedPlan, Plan, load
@@ -105,6 +106,7 @@ __all__ = [
     "columns",
     "count",
     "cross",
+    "diff",
     "errors",
     "haversine",
     "infer_contract",
@@ -138,6 +140,7 @@ _LAZY = {
     "Live": "fastfeat.online.live",
     "Plan": "fastfeat.api.plan",
     "Rule": "fastfeat.plan.declare.contract",
+    "diff": "fastfeat.api.diff",
     "infer_contract": "fastfeat.quality.infer",
     "leak_test": "fastfeat.integrations.leak_test",
     "load": "fastfeat.api.plan",

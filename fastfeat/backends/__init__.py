@@ -18,6 +18,7 @@ from fastfeat import steps
 from fastfeat.engine.learner import TaskLearner
 from fastfeat.engine.tasks import Result, Task
 from fastfeat.errors import BackendUnavailable
+from fastfeat.io.columns.strings import string_codes
 
 if TYPE_CHECKING:
     from fastfeat.engine.gpu.runtime import Runtime
@@ -49,6 +50,7 @@ class Backend:
         reads_codes: whether windows read the numbers of entities instead of their keys.
         is_slow: whether it computes by the definition, row by row.
         learners: of the kinds of task whose rows may come in parts.
+        literal_codes: the codes of text among literals, as `io.columns.strings.string_codes`.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Backend:
     learners: Mapping[type[Task[Any]], TaskLearner] = field(
         default_factory=dict[type[Task[Any]], TaskLearner]
     )
+    literal_codes: Callable[[Any, str, tuple[str, ...]], Any] = string_codes
 
 
 def run_task(backend: Backend, task: Task[Result]) -> Result:

@@ -27,6 +27,7 @@ from fastfeat.scalars.value import InputSlot
 from fastfeat.steps.keys import cpu_group_states, cpu_learner
 from fastfeat.steps.keys.cpu_group_states import learn_groups
 from fastfeat.steps.keys.cpu_learner import count_keys
+from fastfeat.steps.keys.cpu_vocabulary import literal_codes
 from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
 from fastfeat.steps.registry import step_function
 from fastfeat.steps.step import StepTask
@@ -118,4 +119,5 @@ BACKEND = Backend(
         TargetTask: cpu_states.OF_TASKS,
         TimesTask: cpu_time_folds.OF_TASKS,
     },
+    literal_codes=literal_codes,
 )

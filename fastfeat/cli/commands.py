@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastfeat.cli import contracts, gpu, live
+from fastfeat.cli import contracts, gpu, live, verify
+from fastfeat.cli.gates import gated
+from fastfeat.cli.judged import Judged
+from fastfeat.cli.options import (
+    AnyPlanFile,
+    Backend,
+    DataFile,
+    FittedFile,
+    History,
+    LookupTables,
+    Memory,
+    PlanFile,
+)
 from fastfeat.cli.reporting import DEBUG, Commands
 from fastfeat.errors import counted
 from fastfeat.progress import Step, doing
@@ -29,46 +42,6 @@ cache = typer.Typer(help="Show or clear the folder of compiled kernels.", no_arg
 app.add_typer(cache, name="cache")
 app.add_typer(gpu.app, name="gpu")
 app.add_typer(live.state, name="state")
-
-
-PlanFile = Annotated[
-    Path,
-    typer.Argument(metavar="PLAN", help="PLAN.py, which is executed and defines `plan`; or JSON."),
-]
-FittedFile = Annotated[
-    Path, typer.Argument(metavar="FITTED", help="What `fastfeat fit` wrote; it holds no code.")
-]
-AnyPlanFile = Annotated[
-    Path, typer.Argument(metavar="FILE", help="What `fit` wrote, or PLAN.py (executed), or JSON.")
-]
-DataFile = Annotated[
-    str,
-    typer.Argument(
-        metavar="DATA",
-        help="Parquet, Arrow IPC, Feather, CSV or TSV: a file, a folder, a pattern or an address.",
-    ),
-]
-LookupTables = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--table", metavar="NAME=FILE", help="A table that the plan reads beside the data."
-    ),
-]
-History = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE",
-        help='Earlier rows, which windows see; "batch" where DATA holds its own past.',
-    ),
-]
-Memory = Annotated[
-    str | None,
-    typer.Option(
-        metavar="BYTES",
-        help="The most memory to take, such as 600MiB: DATA is then read in passes.",
-    ),
-]
-Backend = Annotated[str, typer.Option(help="cpu, gpu or reference; the bits are the same.")]
 
 
 @app.callback()
@@ -375,39 +348,6 @@ def explain(
 
 
 @app.command()
-def verify(
-    fitted_file: FittedFile,
-    data: DataFile,
-    rows: Annotated[
-        int, typer.Option(min=1, help="How many rows are sampled: evenly, or entity by entity.")
-    ] = 1000,
-    backend: Annotated[list[str] | None, typer.Option(help="One more to compare: gpu.")] = None,
-    history: History = None,
-    table: LookupTables = None,
-    memory: Memory = None,
-) -> None:
-    """Check on a sample that every path gives the same bits; exit code 1 where one does not."""
-    from fastfeat.api.plan import load
-    from fastfeat.cli.plans import tables_named
-
-    with doing("Reading the fitted plan", at_once=True) as step:
-        fitted = load(fitted_file)
-        step(f"Computing {counted(rows, 'row')} in several ways")
-        backends = ("cpu", "reference", *(backend or ()))
-        report = fitted.verify(
-            data,
-            history=history,
-            tables=tables_named(table),
-            n_rows=rows,
-            backends=backends,
-            memory=memory,
-        )
-    typer.echo(str(report))
-    if not report.ok:
-        raise typer.Exit(1)
-
-
-@app.command()
 def version() -> None:
     """Show the versions that results depend on."""
     import platform
@@ -418,11 +358,18 @@ def version() -> None:
     typer.echo(f"python {platform.python_version()}, {platform.system()} {platform.machine()}")
 
 
-app.command()(contracts.check)
+GATES: Mapping[str, Callable[..., Judged]] = {
+    "check": contracts.check,
+    "verify": verify.verify,
+    "replay": live.replay,
+}
+"""The commands that judge: each returns what it found, which is told as `gates` says."""
+
+for name, gate in GATES.items():
+    app.command(name)(gated(name, gate))
 app.command("infer-contract")(contracts.infer_contract)
 app.command()(live.serve)
 app.command()(live.stream)
-app.command()(live.replay)
 
 
 @cache.command()

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastfeat.cli.reporting import say, with_options
-from fastfeat.errors import (
-    ArtifactError,
-    BackendUnavailable,
-    InvalidPlan,
-    LibraryUnavailable,
-    OutOfMemory,
-    counted,
-)
+from fastfeat.cli.judged import Case, Judged, Result
+from fastfeat.cli.options import JudgedDataFile, Thresholds
+from fastfeat.errors import InvalidPlan, counted
 from fastfeat.progress import doing
 
 if TYPE_CHECKING:
     from fastfeat.api.plan import FittedPlan
     from fastfeat.quality.contract import Contract
-    from fastfeat.quality.report import CheckReport
-
-FOUND, NOT_RUN = 1, 3
-"""Exit codes: rules are broken; the files, or the machine, are at fault, and nothing was judged."""
+    from fastfeat.quality.report import CheckReport, RuleResult
 
 
 def check(
@@ -37,12 +27,7 @@ def check(
             help="A contract as JSON, or what `fit --contract` wrote, which has one.",
         ),
     ],
-    data: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATA", help="Parquet, Arrow IPC, Feather, CSV or TSV: files or an address."
-        ),
-    ],
+    data: JudgedDataFile,
     history: Annotated[
         str | None, typer.Option(metavar="FILE", help="Earlier rows, which windows in rules see.")
     ] = None,
@@ -58,23 +43,17 @@ def check(
         str | None,
         typer.Option(metavar="BYTES", help="The most memory to take: DATA is read in passes."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-) -> None:
+    thresholds: Thresholds = None,
+) -> Judged:
     """Judge data by a contract; exit code 1 where rules are broken, 3 where nothing was judged."""
     from fastfeat.cli.plans import tables_named
 
     options: Any = {"history": history, "tables": tables_named(table), "memory": memory}
-    try:
-        with doing("Reading the rules", at_once=True) as step:
-            judge = read_rules(rules)
-            step(f"Checking {data}")
-            report = judge.check(data, clock=time_of(clock), **options)
-    except (ArtifactError, BackendUnavailable, LibraryUnavailable, OutOfMemory) as error:
-        say(f"error: {with_options(str(error))}", "red")
-        raise typer.Exit(NOT_RUN) from None
-    typer.echo(json.dumps(document_of(report), ensure_ascii=False) if as_json else text_of(report))
-    if not report.ok:
-        raise typer.Exit(FOUND)
+    with doing("Reading the rules", at_once=True) as step:
+        judge = read_rules(rules)
+        step(f"Checking {data}")
+        report = judge.check(data, clock=time_of(clock), **options)
+    return judged_of(report)
 
 
 def infer_contract(
@@ -160,20 +139,28 @@ def text_of(report: CheckReport) -> str:
     return "\n".join([report.summary, *found, *others])
 
 
-def document_of(report: CheckReport) -> dict[str, Any]:
-    """Return a report as JSON has it."""
-    return {
-        "ok": report.ok,
-        "n_rows": report.n_rows,
-        "rules": [
+def judged_of(report: CheckReport) -> Judged:
+    """Return a report as a gate tells it: a case a rule."""
+    cases = [
+        Case(
+            of.name,
+            _result(of),
+            report.told(of) if of.is_finding else of.told(),
             {
-                "name": of.name,
                 "says": of.text,
                 "on_violation": of.on_violation,
                 "outcome": of.outcome,
                 "n_broken": of.n_broken,
-                "told": report.told(of) if of.is_finding else of.told(),
-            }
-            for of in report.results
-        ],
-    }
+            },
+        )
+        for of in report.results
+    ]
+    return Judged("rules", tuple(cases), text_of(report), {"n_rows": report.n_rows})
+
+
+def _result(of: RuleResult) -> Result:
+    if of.outcome == "skipped":
+        return "skipped"
+    if not of.is_finding:
+        return "ok"
+    return "warning" if of.on_violation == "warn" else "finding"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from fastfeat.cli.judged import Case, Judged
+from fastfeat.cli.options import existing
 from fastfeat.errors import counted
 from fastfeat.progress import doing
 
@@ -147,22 +150,59 @@ def _told_on_stderr(name: str) -> Generator[None]:
         logger.setLevel(level)
 
 
+def _link(text: str | None) -> str | None:
+    """Return a link as an option gives it, or none where none was given.
+
+    Raises:
+        BadParameter: it has no such form.
+    """
+    if text is not None and not re.fullmatch("[0-9A-Fa-f]{64}", text):
+        raise typer.BadParameter(f"got {text!r}: a link has 32 bytes, or 64 hexadecimal digits")
+    return text
+
+
+def _parquet(path: Path | None) -> Path | None:
+    """Return the path of a Parquet file as an option gives it, or none where none was given.
+
+    Raises:
+        BadParameter: it has another suffix.
+    """
+    if path is not None and path.suffix.lower() not in (".parquet", ".pq"):
+        raise typer.BadParameter(f"what was served is written as Parquet: name.parquet, got {path}")
+    return path
+
+
 def replay(
-    state_file: StateFile,
+    state_file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="STATE",
+            help="The file of a state, which `path=` names.",
+            callback=existing,
+        ),
+    ],
     artifact: Annotated[
         Path | None,
         typer.Argument(
-            metavar="FITTED", help="The plan that is said to have answered; else that of STATE."
+            metavar="FITTED",
+            help="The plan that is said to have answered; else that of STATE.",
+            callback=existing,
         ),
     ] = None,
     head: Annotated[
         str | None,
-        typer.Option(metavar="LINK", help="A link that was noted elsewhere: it must be there."),
+        typer.Option(
+            metavar="LINK",
+            help="A link that was noted elsewhere: it must be there.",
+            callback=_link,
+        ),
     ] = None,
     to: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Parquet that the features go to that were served, to train on."
+            metavar="FILE",
+            help="Parquet that the features go to that were served, to train on.",
+            callback=_parquet,
         ),
     ] = None,
     plan: Annotated[
@@ -174,15 +214,17 @@ def replay(
             metavar="FILE", help="Late columns by row_id, for labels that STATE does not have."
         ),
     ] = None,
-) -> None:
+) -> Judged:
     """Compute again all that a state answered; exit code 1, and where, if a bit is another."""
     from fastfeat.api.online import replay as replay_state
 
     with doing(f"Replaying {state_file}", at_once=True):
         report = replay_state(state_file, artifact, head=head, to=to, plan=plan, outcomes=outcomes)
-    typer.echo(str(report))
-    if not report.ok:
-        raise typer.Exit(1)
+    n_changes, n_rows, head = report.n_changes, report.n_rows, report.head.hex()
+    told = "" if report.difference is None else str(report.difference)
+    cases = (Case("changes", "ok" if report.ok else "finding", told),)
+    facts = {"n_changes": n_changes, "n_rows": n_rows, "head": head}
+    return Judged("changes", cases, str(report), facts)
 
 
 @state.command()

@@ -1,5 +1,7 @@
 """Errors of commands: one red line and a hint on stderr, exit code 2; 130 when interrupted.
 
+Commands that judge data and plans say by their code what is at fault: see `gates`.
+
 Messages of the library name parameters: here they become the options of commands.
 """
 
@@ -16,6 +18,8 @@ from typer.core import TyperGroup
 
 DEBUG = "--debug"
 FAILED, INTERRUPTED = 2, 130
+EXIT_CODE = "fastfeat.exit_code"
+"""Under this name a command leaves, in its context, the exit code of the error that it raises."""
 _META = "fastfeat.debug"
 
 
@@ -40,13 +44,13 @@ class Commands(TyperGroup):
             say("interrupted", "red")
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
-            if _is_for_typer(error):
+            if is_for_typer(error):
                 raise
             if ctx.meta[_META]:
                 traceback.print_exc()
             else:
                 _show(error)
-            raise typer.Exit(FAILED) from None
+            raise typer.Exit(ctx.meta.get(EXIT_CODE, FAILED)) from None
 
 
 def say(text: str, colour: str) -> None:
@@ -55,7 +59,7 @@ def say(text: str, colour: str) -> None:
     typer.secho(" ".join(text.split()), fg=colour, err=True, color=plain)
 
 
-def _is_for_typer(error: Exception) -> bool:
+def is_for_typer(error: Exception) -> bool:
     """Whether an error is an exit, a call for help, or a reader that has left the pipe."""
     is_help = type(error).__name__ == "NoArgsIsHelpError"  # a private name; typer compares it too
     return is_help or isinstance(error, (typer.Exit, typer.Abort, BrokenPipeError))

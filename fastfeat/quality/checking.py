@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from fastfeat.errors import (
 from fastfeat.expr import Expr, col
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.types import UnsupportedType
-from fastfeat.ir.node import Aggregate, Column, Literal, Node, postorder, rewritten
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, postorder, rewritten
 from fastfeat.ir.show import show
 from fastfeat.literals import literal_value
 from fastfeat.plan.declare.bind import bind
@@ -310,12 +311,15 @@ def _counts(rows: CheckedRows, rules: Mapping[str, Rule]) -> dict[str, Found]:
     Raises:
         FastfeatError: as `Plan.fit`.
     """
-    learnt = {
-        name: rule.expression if rule.is_of_table else rule.broken.sum()
+    found = {
+        name: Found(n_missing)
         for name, rule in rules.items()
+        if (n_missing := _n_missing(rows, rule.expression.node)) is not None
     }
-    fitted = learnt_of(rows, learnt)
-    found: dict[str, Found] = {}
+    asked = {name: _learnt_of_rule(rule) for name, rule in rules.items() if name not in found}
+    if not asked:
+        return found
+    fitted = learnt_of(rows, asked)
     for name, node in fitted.declaration.nodes.items():
         value: Any = fitted.constants[node]
         if not rules[name].is_of_table:
@@ -323,6 +327,31 @@ def _counts(rows: CheckedRows, rules: Mapping[str, Rule]) -> dict[str, Found]:
         else:
             found[name] = Found(0) if value is True else Found(1, _values(fitted, node))
     return found
+
+
+def _n_missing(rows: CheckedRows, node: Node) -> int | None:
+    """Return the number of rows that break "x is not missing", where Arrow knows it.
+
+    Returns:
+        None of another rule, and of columns of which missing values must be counted: floats, where
+        a NaN is one, and those with entries that may be missing.
+    """
+    match node:
+        case Call("is_not_null", (Column(name),)):
+            dtype = rows.schema[name]
+        case _:
+            return None
+    if not isinstance(rows.data, Table) or not isinstance(dtype, DType) or dtype.is_float:
+        return None
+    column, types = rows.data[name], pa.types
+    plain = types.is_primitive(column.type) or types.is_string(column.type)
+    return column.null_count if plain or types.is_large_string(column.type) else None
+
+
+@lru_cache(maxsize=1024)
+def _learnt_of_rule(rule: Rule) -> Expr:
+    """Return what is learnt to judge a rule: how many rows break it, or whether all hold it."""
+    return rule.expression if rule.is_of_table else rule.broken.sum()
 
 
 def _values(fitted: Fitted, node: Node) -> str:

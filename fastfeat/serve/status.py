@@ -11,8 +11,9 @@ from fastfeat.dtypes import DType
 from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.io.prometheus import CONTENT_TYPE, Labels, family, histogram
 from fastfeat.ir.show import show_columns
+from fastfeat.markup.html import capped
 from fastfeat.plan.run.guard import row_inputs
-from fastfeat.plan.tell.summary import capped, feature_sources, head_of_fitted, type_of
+from fastfeat.plan.tell.summary import feature_sources, head_of_fitted, type_of
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.json_text import write_json
 from fastfeat.serve.refusals import Refusal

@@ -9,6 +9,7 @@ import json
 import pickle
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from compatible_plans import PLANS
@@ -24,9 +25,9 @@ from compatible_results import (
 from compatible_rows import FIXTURES, read
 
 import fastfeat as ff
+from fastfeat.plan.keep.artifact import FORMAT, MAGIC
 
 PICKLED = sorted(path.name.split(".")[0] for path in FIXTURES.glob("pickles/*.plan.pickle"))
-SAVED_BY, N_LAST = "0.1.0", 64
 
 
 @cache
@@ -60,15 +61,22 @@ def test_an_artifact_prints_and_tells_what_was_recorded(name: str) -> None:
     assert told(loaded(name)) == json.loads(recorded_text(f"told/{name}.json"))
 
 
+def manifest_and_parts(content: bytes) -> tuple[dict[str, Any], bytes]:
+    """Return the manifest of an artifact, and the bytes of its parts."""
+    start = len(MAGIC) + 8
+    end = start + int.from_bytes(content[len(MAGIC) : start], "little")
+    return json.loads(content[start:end]), content[end:-32]
+
+
 @pytest.mark.parametrize("name", PLANS)
-def test_an_artifact_is_saved_as_it_was(name: str, tmp_path: Path) -> None:
-    path = FIXTURES / "artifacts" / f"{name}.fastfeat"
-    written = path.read_bytes()
-    found = saved(loaded(name), tmp_path)
-    if ff.__version__ == SAVED_BY:
-        assert found == written
-    else:  # the header names the version
-        assert found[-N_LAST:] == written[-N_LAST:]
+def test_an_artifact_is_saved_as_it_was_in_the_newest_format(name: str, tmp_path: Path) -> None:
+    written, parts = manifest_and_parts((FIXTURES / f"artifacts/{name}.fastfeat").read_bytes())
+    content = saved(loaded(name), tmp_path)
+    assert manifest_and_parts(content)[1] == parts
+    newest = {"format": FORMAT, "fastfeat": ff.__version__}
+    assert manifest_and_parts(content)[0] == written | newest
+    assert written["format"] == 1
+    assert saved(ff.load(tmp_path / "saved.fastfeat"), tmp_path) == content
 
 
 @pytest.mark.parametrize("name", PLANS)

@@ -15,6 +15,8 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.columns.strings import string_codes, string_equal, text_array
+from fastfeat.steps.keys import cpu_vocabulary
+from fastfeat.steps.keys.cpu_vocabulary import literal_codes
 
 TEXTS = st.none() | st.sampled_from(["", "a", "b", "ß", "日本", "a" * 20]) | st.text(max_size=3)
 INDEX_TYPES = [pa.int8(), pa.uint8(), pa.int16(), pa.int32(), pa.uint32(), pa.int64(), pa.uint64()]
@@ -65,8 +67,11 @@ def _is_view(array):
     return pa.types.is_string_view(array.type.value_type)
 
 
+@pytest.mark.parametrize("codes_of", [string_codes, literal_codes])
 @pytest.mark.parametrize("form", FORMS)
-def test_codes_are_positions_among_the_literals(form):
+def test_codes_are_positions_among_the_literals(form, codes_of, monkeypatch):
+    monkeypatch.setattr(cpu_vocabulary, "_MANY", 0)  # rows from which on the kernel is asked
+
     @given(st.data())
     def check(data):
         pieces = data.draw(st.lists(st.lists(TEXTS, max_size=8), min_size=1, max_size=3))
@@ -76,7 +81,7 @@ def test_codes_are_positions_among_the_literals(form):
             None if v is None else literals.index(v) if v in literals else -1
             for v in column.to_pylist()
         ]
-        codes = string_codes(column, "s", literals)
+        codes = codes_of(column, "s", literals)
         assert codes.type == pa.int32()
         assert codes.to_pylist() == expected
 
@@ -125,8 +130,10 @@ def test_what_is_not_text_is_refused_with_its_first_value(array):
         string_equal(pa.chunked_array([["a"] * len(array)]), column, "left", "right")
 
 
-def test_the_code_under_a_null_is_zero():
-    codes = string_codes(pa.chunked_array([["b", None, "z"]]), "s", ("a", "b")).chunk(0)
+@pytest.mark.parametrize("codes_of", [string_codes, literal_codes])
+def test_the_code_under_a_null_is_zero(codes_of, monkeypatch):
+    monkeypatch.setattr(cpu_vocabulary, "_MANY", 0)
+    codes = codes_of(pa.chunked_array([["b", None, "z"]]), "s", ("a", "b")).chunk(0)
     assert np.frombuffer(codes.buffers()[1], np.int32).tolist() == [1, 0, -1]
 
 

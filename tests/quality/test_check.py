@@ -18,6 +18,9 @@ import fastfeat as ff
 from fastfeat import col
 
 RULES: dict[str, Any] = {
+    "x is there": col("x").is_not_null(),
+    "n is there": col("n").is_not_null(),
+    "k is there": col("k").is_not_null(),
     "positive": col("x") > 0,
     "positive or missing": (col("x") > 0) | col("x").is_null(),
     "between": col("n").is_between(0, 5),
@@ -41,6 +44,9 @@ def _by_hand(rows: list[dict[str, Any]]) -> dict[str, int]:
     numbers = [row["n"] for row in rows if row["n"] is not None]
     alone = [row["n"] is not None and numbers.count(row["n"]) == 1 for row in rows]
     holds = {
+        "x is there": [x(r) is not None for r in rows],
+        "n is there": [r["n"] is not None for r in rows],
+        "k is there": [r["k"] is not None for r in rows],
         "positive": [x(r) is not None and x(r) > 0 for r in rows],
         "positive or missing": [x(r) is None or x(r) > 0 for r in rows],
         "between": [r["n"] is not None and 0 <= r["n"] <= 5 for r in rows],

@@ -76,6 +76,7 @@ def _with_rule(**parts: Any) -> str:
         _altered(rules=[], types={}),
         _altered(types={"x": "int65"}),
         _altered(types=["x"]),
+        _altered(types=None),
         _altered(clock=1),
         _altered(clock=None, rules=5),
         _with_rule(node=-1),

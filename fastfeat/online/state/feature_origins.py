@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from fastfeat.errors import counted
 from fastfeat.io.arrow import Table
-from fastfeat.plan.tell.html import MOST_FEATURES, STYLE
-from fastfeat.plan.tell.summary import capped, short
+from fastfeat.markup.html import capped, folded, in_notebook, short, table
+from fastfeat.plan.tell.html import MOST_FEATURES
 
 Numbers = NDArray[np.int64]
 
@@ -104,16 +104,11 @@ def explained_html(features: Sequence[FeatureExplained]) -> str:
     """Return a table of features as HTML: each opens to the rows that it came from."""
     first = features[:MOST_FEATURES]
     left = len(features) - len(first)
-    head = "".join(f"<th>{title}</th>" for title in ("feature", "value", "came from"))
-    body = "".join(map(_feature_row, first))
-    more = f"<p>... and {left:,} more</p>" if left else ""
-    return (
-        f'<div class="fastfeat-plan"><style>{STYLE}</style><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table>{more}</div>"
-    )
+    rows = table(("feature", "value", "came from"), map(_feature_cells, first))
+    return in_notebook("", rows + (f"<p>... and {left:,} more</p>" if left else ""))
 
 
-def _feature_row(feature: FeatureExplained) -> str:
+def _feature_cells(feature: FeatureExplained) -> list[str]:
     read = [f"{name} = {shown(value)}" for name, value in feature.columns.items()]
     learnt = [f"{text} = {value}" for text, value in feature.learnt.items()]
     titled = {"formula": [feature.formula], "of the row": read, "learnt": learnt}
@@ -122,9 +117,8 @@ def _feature_row(feature: FeatureExplained) -> str:
     )
     seen = "".join(map(_seen, feature.seen))
     start = escape(capped(feature.formula, _LONGEST))
-    came_from = f"<details><summary><code>{start}</code></summary><dl>{parts}</dl>{seen}</details>"
-    cells = (f"<b>{escape(short(feature.name))}</b>", escape(shown(feature.value)), came_from)
-    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    came_from = folded(f"<code>{start}</code>", f"<dl>{parts}</dl>{seen}")
+    return [f"<b>{escape(short(feature.name))}</b>", escape(shown(feature.value)), came_from]
 
 
 def _codes(texts: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import Any, Final, TypeGuard
 
@@ -183,6 +183,7 @@ def declare_contract(rules: Rules, types: Types | None, clock: str | None) -> Co
     return contract
 
 
+@lru_cache(maxsize=1024)
 def _is_of_table(node: Node, clock: str | None = None) -> bool:
     """Return whether an expression has one value for all rows, whatever time the clock tells."""
     own = (of for of in row_order([node]) if isinstance(of, Column | TableColumn) or is_over(of))
@@ -206,6 +207,7 @@ def _check_of_data(name: str, rule: Rule, clock: str | None) -> None:
         )
 
 
+@lru_cache(maxsize=1024)
 def says(node: Node) -> str:
     """Return a rule as text, without brackets around all of it."""
     text = show(node)

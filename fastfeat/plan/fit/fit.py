@@ -84,20 +84,39 @@ def fit_transform(
     )
     wanted = rows_to_learn_from(rows, prepared.table)
     fitted, training = fit_on(prepared, wanted, transforms=True)
-    if has_folds(training.learnt_from) or wanted is not None:
-        return fitted, training_features(fitted, training, to, categories=categories)
-    features = transform(
+    return fitted, features_given(fitted, prepared, training, to, categories=categories)
+
+
+def features_given(
+    fitted: Fitted,
+    prepared: TrainingData,
+    training: TrainingRows,
+    to: str,
+    *,
+    categories: bool = False,
+) -> Any:
+    """Return the features of the rows that were given to fit: out of fold where they have folds.
+
+    Args:
+        fitted: the plan.
+        prepared: the training data.
+        training: the rows, as `fit_on` left them with `transforms=True`.
+        to: as of `transform`.
+        categories: as of `transform`.
+    """
+    if has_folds(training.learnt_from) or training.wanted is not None:
+        return training_features(fitted, training, to, categories=categories)
+    return transform(
         fitted,
         prepared.table,
         history=BATCH if prepared.earlier is None else prepared.earlier,
         tables=prepared.tables,
         to=to,
         categories=categories,
-        backend=backend,
+        backend=prepared.rows.backend.name,
         known=training.learnt_from.made if training.is_learnt is None else {},
         index=prepared.index,
     )
-    return fitted, features
 
 
 def fit_on(

@@ -27,6 +27,7 @@ from fastfeat.scalars.zones import using
 MOST_ROWS = 1 << 15
 """Of a sample, which has half as many at least where there are so many."""
 
+_AT_ONCE = 1 << 20
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio: spreads the numbers of rows
 
 
@@ -68,11 +69,33 @@ class RowSample:
         self.numbers = np.concatenate([kept, numbers])
 
     def _is_taken(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
-        return numbers.astype(np.uint64) * _GOLDEN <= np.uint64((2**64 - 1) // self.stride)
+        return _is_taken(numbers, self.stride)
 
     def table(self) -> Table:
         """Return the rows as one table."""
         return pa.concat_tables(self.tables)
+
+
+def _is_taken(numbers: NDArray[np.int64], stride: int) -> NDArray[np.bool_]:
+    """Return whether rows are among one of so many."""
+    return numbers.astype(np.uint64) * _GOLDEN <= np.uint64((2**64 - 1) // stride)
+
+
+def numbers_of_sample(n_rows: int) -> NDArray[np.int64]:
+    """Return the numbers of the rows that a sample of so many rows has: those of `RowSample`."""
+    stride = 1
+    while n_rows > MOST_ROWS * stride:
+        stride *= 2
+    while True:
+        pieces = [
+            numbers[_is_taken(numbers, stride)]
+            for first in range(0, n_rows, _AT_ONCE)
+            for numbers in [np.arange(first, min(first + _AT_ONCE, n_rows), dtype=np.int64)]
+        ]
+        found = np.concatenate([np.empty(0, np.int64), *pieces])
+        if len(found) <= MOST_ROWS:
+            return found
+        stride *= 2
 
 
 def sample_for(learning: Learning) -> RowSample:

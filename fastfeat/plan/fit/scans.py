@@ -172,7 +172,8 @@ def read_of(batch: Batch, scan: Scan) -> Read:
         kept = scan.program, bind(scan.program, evaluated(scan.known, batch.learnt))
         if batch.programs is not None:
             batch.programs[scan.arguments, _OF_SCANS] = kept
-    columns = slot_columns(scan.program, batch.table, batch.made, batch.first_number)
+    given = batch.table, batch.made, batch.first_number
+    columns = slot_columns(scan.program, *given, batch.backend.literal_codes)
     return Read(kept[1], columns)
 
 

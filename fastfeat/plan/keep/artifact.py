@@ -2,7 +2,8 @@
 
 Layout: a magic line; the length of the manifest as 8 bytes, little endian; the manifest (JSON:
 format, versions, length and SHA-256 of each part); the parts in order (plan, state and its tables,
-zones, and a contract where there is one); the SHA-256 of all before it.
+zones, and those of `OPTIONAL_PARTS` that there are); the SHA-256 of all before it. Format 1 had no
+optional part but a contract; it is read, and never written.
 """
 
 from __future__ import annotations
@@ -10,39 +11,38 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, cast
 
-from fastfeat.dtypes import DType, list_of
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch, reason_of
-from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.io.sinks.atomic import write_bytes
-from fastfeat.ir.node import TableColumn
-from fastfeat.plan.declare.bind import Schemas
 from fastfeat.plan.keep import canonical
-from fastfeat.plan.keep.contract import contract_document, contract_of_document, readable
 from fastfeat.plan.keep.document import plan_document, plan_of_text
+from fastfeat.plan.keep.parts import (
+    OPTIONAL_PARTS,
+    OptionalPart,
+    optional_of,
+    schema_of,
+    schema_to_json,
+    tables_of,
+    zones_bytes,
+    zones_of,
+)
 from fastfeat.plan.keep.state import Part, aggregates_of, state_parts, values_of_state
 from fastfeat.plan.lower.constants import Learnt
 from fastfeat.plan.lower.lower import Types
 from fastfeat.plan.lower.outputs import output_types
-from fastfeat.plan.run.fitted import (
-    Fitted,
-    FittedContract,
-    InputSchema,
-    check_bound,
-    fitted_of_values,
-)
-from fastfeat.scalars.zones import ZoneTable, checked
+from fastfeat.plan.run.fitted import Fitted, fitted_of_values
 from fastfeat.version import __version__
 
 MAGIC = b"fastfeat artifact\n"
-FORMAT = 1
+FORMAT = 2
 LARGEST_MANIFEST = 1 << 26
 LARGEST_ARTIFACT = 1 << 32
 MANIFEST = frozenset({"format", "fastfeat", "n_rows", "inputs", "label_inputs", "tables", "parts"})
@@ -50,8 +50,8 @@ OF_LABELS = frozenset({"n_rows_without_label", "label_tables"})
 """What stands in a manifest only where a label sees rows ahead, or tables."""
 _TABLE = "table "
 """Begins the names of parts that hold what was learnt of keys."""
-_CONTRACT = "contract"
-"""The part that only a plan with a contract has."""
+_NEEDED = frozenset({"plan", "state", "zones"})
+"""The parts that each artifact has, beside the tables of its state."""
 _DIGEST = 32
 
 
@@ -138,21 +138,31 @@ def _content(fitted: Fitted) -> Iterator[bytes | memoryview]:
 def fitted_digest(fitted: Fitted) -> bytes:
     """Return a digest that equal fitted plans share: of plan, types of columns, and values.
 
-    How many rows they have learnt from, and with which version, may differ.
+    How many rows they have learnt from, with which version, and what is known of these rows beside,
+    may differ.
     """
-    content = {**_schemas_of(fitted), "parts": _listed(_parts_of(fitted))}
+    told = {part.name for part in OPTIONAL_PARTS if not part.is_of_plan}
+    parts = {name: part for name, part in _parts_of(fitted).items() if name not in told}
+    content = {**_schemas_of(fitted), "parts": _listed(parts)}
     return hashlib.sha256(canonical.dump(content).encode()).digest()
 
 
 def _parts_of(fitted: Fitted) -> dict[str, Part]:
     aggregates = aggregates_of(fitted.declaration.nodes.values())
-    contract = fitted.contract
     return {
         "plan": lambda: [canonical.dump(plan_document(fitted.declaration)).encode()],
         **state_parts([fitted.learnt[aggregate] for aggregate in aggregates]),
-        "zones": lambda: [_zones_bytes(fitted.zones)],
-        **({} if contract is None else {_CONTRACT: lambda: [_contract_bytes(contract)]}),
+        "zones": lambda: [zones_bytes(fitted.zones)],
+        **{
+            part.name: partial(_optional, part, fitted)
+            for part in OPTIONAL_PARTS
+            if part.of(fitted) is not None
+        },
     }
+
+
+def _optional(part: OptionalPart, fitted: Fitted) -> list[bytes]:
+    return [part.to_bytes(part.of(fitted))]
 
 
 def _listed(parts: Mapping[str, Part]) -> list[Any]:
@@ -170,10 +180,10 @@ def _told(part: Part) -> tuple[int, str]:
 
 def _schemas_of(fitted: Fitted) -> dict[str, Any]:
     return {
-        "inputs": _schema_to_json(fitted.inputs),
-        "label_inputs": fitted.label_inputs and _schema_to_json(fitted.label_inputs),
-        "tables": [[name, _schema_to_json(s)] for name, s in fitted.tables.items()],
-        "label_tables": [[name, _schema_to_json(s)] for name, s in fitted.label_tables.items()],
+        "inputs": schema_to_json(fitted.inputs),
+        "label_inputs": fitted.label_inputs and schema_to_json(fitted.label_inputs),
+        "tables": [[name, schema_to_json(s)] for name, s in fitted.tables.items()],
+        "label_tables": [[name, schema_to_json(s)] for name, s in fitted.label_tables.items()],
     }
 
 
@@ -188,11 +198,11 @@ def fitted_of_bytes(content: bytes) -> Fitted:
     manifest, parts = _open(content)
     plan = plan_of_text(parts["plan"])
     try:
-        inputs, zones = _schema_of(manifest["inputs"], plan.columns), _zones_of(parts["zones"])
+        inputs, zones = schema_of(manifest["inputs"], plan.columns), zones_of(parts["zones"])
         label = manifest["label_inputs"]
-        label_inputs = None if label is None else _schema_of(label, plan.label_columns)
-        tables = _tables_of(manifest["tables"], plan.table_columns)
-        label_tables = _tables_of(manifest.get("label_tables", []), plan.label_table_columns)
+        label_inputs = None if label is None else schema_of(label, plan.label_columns)
+        tables = tables_of(manifest["tables"], plan.table_columns)
+        label_tables = tables_of(manifest.get("label_tables", []), plan.label_table_columns)
         n_stored = len(zones)
         aggregates = aggregates_of(plan.nodes.values())
 
@@ -206,8 +216,7 @@ def fitted_of_bytes(content: bytes) -> Fitted:
         fitted = fitted_of_values(
             plan, inputs, learnt, n_rows, zones, label_inputs, tables, label_tables, n_without
         )
-        if _CONTRACT in parts:
-            fitted = replace(fitted, contract=_contract_of(parts[_CONTRACT]))
+        fitted = replace(fitted, **optional_of(parts))
         output_types(plan, fitted.nodes, fitted.types)
         if len(zones) > n_stored:
             raise ArtifactError(f"it lacks the table of the time zone {list(zones)[-1]!r}")
@@ -248,113 +257,22 @@ def _open(content: bytes) -> tuple[Any, Mapping[str, Any]]:
 def _parts(manifest: Any, body: memoryview) -> dict[str, Any]:
     """Return the parts; tables are no copies."""
     parts: dict[str, Any] = {}
+    known = {part.name for part in OPTIONAL_PARTS if part.since <= manifest["format"]}
     try:
         listed = [(str(name), int(length), digest) for name, length, digest in manifest["parts"]]
     except (KeyError, ValueError, TypeError, OverflowError):
         raise ArtifactError("the file is altered: its manifest cannot be read") from None
     for name, length, digest in listed:
+        if name in parts:
+            raise ArtifactError(f"it has the part {name!r} twice")
         part, body = body[:length], body[length:]
         if len(part) != length or hashlib.sha256(part).hexdigest() != digest:
             raise ArtifactError(f"the part {name!r} does not match its digest")
         parts[name] = part if name.startswith(_TABLE) else bytes(part)
-    named = {name for name in parts if not name.startswith(_TABLE)} - {_CONTRACT}
-    if body or named != {"plan", "state", "zones"}:
-        raise ArtifactError(
-            "it has other parts than a plan, a state, its tables, zones, a contract"
-        )
+    named = {name for name in parts if not name.startswith(_TABLE)}
+    odd = sorted((_NEEDED - named) | (named - _NEEDED - known))
+    if odd:
+        raise ArtifactError(f"it lacks, or this version does not know, the part {odd[0]!r}")
+    if body:
+        raise ArtifactError(f"it has {len(body)} bytes that are of no part")
     return parts
-
-
-def _zones_bytes(zones: Mapping[str, ZoneTable]) -> bytes:
-    """Return zone tables as JSON: the instants of change and the offsets of each, in seconds."""
-    return canonical.dump(_zones_to_json(zones)).encode()
-
-
-def _zones_to_json(zones: Mapping[str, ZoneTable]) -> dict[str, Any]:
-    return {name: [list(t.changes), list(t.offsets)] for name, t in zones.items()}
-
-
-def _zones_of(part: bytes) -> dict[str, ZoneTable]:
-    """Return zone tables, each known to be one that a kernel can search."""
-    return _zones_from_json(json.loads(part))
-
-
-def _zones_from_json(document: Any) -> dict[str, ZoneTable]:
-    tables = {str(name): checked(*lists) for name, lists in document.items()}
-    if any(type(n) is not int for t in tables.values() for n in (*t.changes, *t.offsets)):
-        raise ArtifactError("a zone table holds something other than whole seconds")
-    return tables
-
-
-def _contract_bytes(contract: FittedContract) -> bytes:
-    """Return a contract as JSON that people can read, with the types and zones of its rules."""
-    document = contract_document(contract.declaration) | {
-        "inputs": dict(_schema_to_json(contract.inputs)),
-        "tables": {name: dict(_schema_to_json(of)) for name, of in contract.tables.items()},
-        "zones": _zones_to_json(contract.zones),
-    }
-    return readable(document).encode()
-
-
-def _contract_of(part: bytes) -> FittedContract:
-    """Return the contract of a part, whose rules can be bound.
-
-    Raises:
-        ArtifactError: its rules do not go with its types.
-        FastfeatError: as `Contract`.
-    """
-    document: dict[str, Any] = json.loads(part)
-    inputs, tables = document.pop("inputs"), document.pop("tables")
-    zones = _zones_from_json(document.pop("zones"))
-    declared = contract_of_document(document)
-    n_stored = len(zones)
-    found = FittedContract(
-        declared,
-        _schema_of(list(inputs.items()), declared.columns),
-        _tables_of(
-            [(name, list(of.items())) for name, of in tables.items()], declared.table_columns
-        ),
-        zones,
-    )
-    check_bound(found)
-    if len(zones) > n_stored:
-        raise ArtifactError(f"its contract lacks the table of the zone {list(zones)[-1]!r}")
-    return found
-
-
-def _schema_to_json(schema: InputSchema) -> list[Any]:
-    return [[name, _type_to_json(dtype)] for name, dtype in schema.items()]
-
-
-def _schema_of(entries: Any, columns: Sequence[str]) -> InputSchema:
-    """Return the types of columns, each of which the plan reads."""
-    schema = {str(name): _type_from_json(dtype) for name, dtype in entries}
-    if len(schema) != len(entries) or not set(schema) <= set(columns):
-        raise ArtifactError(f"it has the columns {list(schema)}, the plan reads {list(columns)}")
-    return schema
-
-
-def _tables_of(entries: Any, columns: Sequence[TableColumn]) -> Schemas:
-    """Return the types of columns of tables, each of which the plan reads."""
-    return {
-        str(name): _schema_of(schema, [c.name for c in columns if c.table == name])
-        for name, schema in entries
-    }
-
-
-def _type_to_json(dtype: DType | UnsupportedType) -> list[Any]:
-    if isinstance(dtype, DType) and dtype.of is not None:
-        return ["list", _type_to_json(dtype.of)]
-    if isinstance(dtype, DType):
-        return [dtype.name, dtype.unit, dtype.tz]
-    return [dtype.name]
-
-
-def _type_from_json(parts: Any) -> DType | UnsupportedType:
-    match parts:
-        case [str(name)]:
-            return UnsupportedType(name)
-        case ["list", element]:
-            return list_of(canonical.dtype_from_json(element))
-        case _:
-            return canonical.dtype_from_json(parts)

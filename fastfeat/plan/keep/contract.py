@@ -98,13 +98,16 @@ def contract_of_document(document: Any) -> ContractDeclaration:
     odd = sorted(set(parts) ^ PARTS)
     if odd:
         raise ArtifactError(f"the contract lacks, or this version does not know, {odd[0]!r}")
+    types = parts["types"]
+    if not isinstance(types, dict):
+        raise ArtifactError(f"the contract has no types by column, but {types!r}")
     try:
         nodes = canonical.nodes_from_json(parts["nodes"])
         rules = [_rule(rule, nodes) for rule in parts["rules"]]
         named = dict(rules)
         if len(named) != len(rules):
             raise ArtifactError("two rules of the contract have one name")
-        return declare_contract(named, parts["types"], parts["clock"])
+        return declare_contract(named, cast("dict[str, Any]", types), parts["clock"])
     except FastfeatError:
         raise
     except (KeyError, ValueError, TypeError, IndexError, RecursionError, AttributeError) as error:

@@ -17,6 +17,7 @@ from fastfeat.io.columns.row_values import stored_literal
 from fastfeat.ir.node import Aggregate, Call, GroupFrame, Literal, Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.plan.lower.lower import Constant, Types
+from fastfeat.scalars import SCALARS
 from fastfeat.steps.keys.rows import category_texts
 
 
@@ -41,6 +42,36 @@ def in_any_order(roots: Iterable[Node]) -> frozenset[Node]:
     codes -= read
     read.update(node.args[-1] for node in order if _numbers_groups(node) and node not in codes)
     return frozenset(found - read)
+
+
+def shown_codes(roots: Iterable[Node]) -> list[Call]:
+    """Return the codes whose numbers features are made of, arguments before users.
+
+    Codes that only say in which group a row is are not among them: whatever their numbers are,
+    features are the same.
+
+    Args:
+        roots: the features.
+    """
+    read = set(features := list(roots))
+    order = postorder(features)
+    for node in order:
+        if isinstance(node, Aggregate) and isinstance(node.frame, GroupFrame):
+            read.update(node.args[:1])
+        elif not _is_of_keys(node):
+            read.update(node.args)
+    return [node for node in order if isinstance(node, Call) and are_codes(node) and node in read]
+
+
+def are_codes(node: Node) -> bool:
+    """Return whether a node gives keys codes in a vocabulary, of rows or of elements of lists."""
+    return isinstance(node, Call) and node.function in ("encode", "list.encode")
+
+
+def _is_of_keys(node: Node) -> bool:
+    """Return whether a function counts by codes, whatever their numbers are."""
+    row = SCALARS.get(node.function) if isinstance(node, Call) else None
+    return row is not None and row.of_keys
 
 
 def _keeps_all(vocabulary: Aggregate) -> bool:

@@ -364,7 +364,8 @@ def run_program(
     Raises:
         Overflow, InvalidData: a row that the program cannot compute, with its values.
     """
-    columns = slot_columns(program, batch.table, batch.made, batch.first_number)
+    given = batch.table, batch.made, batch.first_number
+    columns = slot_columns(program, *given, batch.backend.literal_codes)
     try:
         return run(columns)
     except RowFailed as failure:

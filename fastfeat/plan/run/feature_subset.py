@@ -72,6 +72,7 @@ def selected(
         bound=fitted.types,
         tables={c.table: fitted.tables[c.table] for c in plan.table_columns},
         encoded=_encoded(fitted, plan),
+        golden=None,  # it is of all features
     )
 
 

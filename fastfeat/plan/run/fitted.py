@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fastfeat.dtypes import INT64, NULL, UINT8, DType
 from fastfeat.engine.program import Constants, Program, interned
@@ -50,6 +50,14 @@ R = TypeVar("R")
 InputSchema = Mapping[str, DType | UnsupportedType]
 
 
+class Packed(Protocol):
+    """A record of the floors above, which is kept as bytes."""
+
+    def to_bytes(self) -> bytes:
+        """Return the bytes: equal ones of what is equal."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedContract:
     """A contract with the types of the columns that it was fitted on.
@@ -89,6 +97,8 @@ class Fitted:
         told: the warnings that it has given; a selection of its features does not repeat them.
         encoded: the rows whose labels an encoding knows, where it was fitted in this process.
         contract: what rows must be; None where nothing is said.
+        profile: what the values of training rows were, or the bytes of it; None where nobody asked.
+        golden: generated rows with their features, as `quality.golden` writes them.
     """
 
     declaration: Declaration
@@ -104,6 +114,8 @@ class Fitted:
     told: GivenWarnings = field(default_factory=GivenWarnings, repr=False)
     encoded: EncodedRows | None = field(default=None, repr=False)
     contract: FittedContract | None = None
+    profile: Packed | bytes | None = field(default=None, repr=False)
+    golden: bytes | None = field(default=None, repr=False)
     row_kernels: threading.local = field(default_factory=threading.local, init=False, repr=False)
     """The kernel of one row of each thread; `replace` gives another record its own."""
     programs: Programs = field(default_factory=dict[Any, Any], init=False, repr=False)

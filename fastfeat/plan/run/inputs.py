@@ -5,7 +5,7 @@ Rows in the memory of a device come to the host for a message, a table, or a ste
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -49,6 +49,9 @@ from fastfeat.scalars.value import InputSlot
 
 Columns = Mapping[InputSlot, Any]
 """The column that each input slot reads: an Arrow chunked array, or a DeviceArray."""
+
+LiteralCodes = Callable[[Any, str, tuple[str, ...]], Any]
+"""Gives the codes of a column of text among literals; the name is for messages."""
 
 MANY = 64
 """Columns from which on their addresses are asked for together."""
@@ -138,7 +141,11 @@ def warn_absent(data: Any, declared: Mapping[str, Iterable[str]]) -> None:
 
 
 def slot_columns(
-    program: Program, table: Any, made: Mapping[Node, Any] | None = None, first_row: int = 0
+    program: Program,
+    table: Any,
+    made: Mapping[Node, Any] | None = None,
+    first_row: int = 0,
+    literal_codes: LiteralCodes = string_codes,
 ) -> Columns:
     """Return the column of each input slot, in the storage that kernels read.
 
@@ -149,6 +156,7 @@ def slot_columns(
         table: the data.
         made: what steps have made of it, by their call.
         first_row: number of its first row, for messages.
+        literal_codes: as of a backend.
     """
     wide = None if made and any(isinstance(n, Column) for n in made) else _wide(program, table)
     if wide is not None:
@@ -157,7 +165,7 @@ def slot_columns(
         Column(name): column for name, column in zip(table.column_names, table.columns, strict=True)
     }
     given.update(made or {})
-    return {slot: slot_column(slot, given, first_row) for slot in program.inputs}
+    return {slot: slot_column(slot, given, first_row, literal_codes) for slot in program.inputs}
 
 
 def _wide(program: Program, table: Any) -> WideColumns | None:
@@ -210,13 +218,19 @@ def _places(program: Program, schema: Schema) -> _Places | None:
     return np.array(places, np.int64), np.array(bits, np.int64), place_of_slot
 
 
-def slot_column(slot: InputSlot, given: Mapping[Node, Any], first_row: int = 0) -> Any:
+def slot_column(
+    slot: InputSlot,
+    given: Mapping[Node, Any],
+    first_row: int = 0,
+    literal_codes: LiteralCodes = string_codes,
+) -> Any:
     """Return the column of one input slot.
 
     Args:
         slot: what is read.
         given: the columns of the data, and those that steps have made.
         first_row: number of their first row, for messages.
+        literal_codes: as of a backend.
 
     Raises:
         TypeMismatch, InvalidData: the column is not of the type seen in fit, nor exactly
@@ -232,7 +246,7 @@ def slot_column(slot: InputSlot, given: Mapping[Node, Any], first_row: int = 0) 
                 return stored
             return conform(columns[0], names_of(slot.sources)[0], slot.dtype, first_row)
         case "codes":
-            return string_codes(columns[0], names_of(slot.sources)[0], slot.literals)
+            return literal_codes(columns[0], names_of(slot.sources)[0], slot.literals)
         case "valid" | "valid_bytes":
             return string_validity(columns[0], names_of(slot.sources)[0], _content_type(slot))
         case _:

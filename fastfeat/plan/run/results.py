@@ -118,11 +118,9 @@ def memory_given(fitted: Fitted, to: str, out: Any) -> Any:
     memory = memory_of_tensor(out) if to == "torch" and out is not None else out
     if fitted.matrix_dtype != BFLOAT16 or out is None:
         return memory
-    if to == "numpy" and isinstance(out, np.ndarray):
-        array = cast("NDArray[Any]", out)
-        if array.dtype == bfloat16_type():
-            return array.view(np.uint16)
-    given: object = getattr(cast("Any", out), "dtype", out)
+    given: object = getattr(out, "dtype", type(out).__name__)
+    if to == "numpy" and given == bfloat16_type():
+        return out.view(np.uint16)
     if str(given) != "torch.bfloat16":
         raise InvalidData(f"out= must have the type of the plan, bfloat16, got {given}")
     return memory

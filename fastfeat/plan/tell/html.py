@@ -1,7 +1,6 @@
 """A plan as a table in a notebook: a row a feature, which opens to how it is made.
 
-The text of users is escaped, there is no script, and the table ends after so many features. It is
-light or dark as the page is: as Jupyter or VS Code says, or else as the reader's system does.
+The text of users is escaped, there is no script, and the table ends after so many features.
 """
 
 from __future__ import annotations
@@ -17,20 +16,14 @@ from fastfeat.errors import counted
 from fastfeat.io.columns.times import python_value
 from fastfeat.ir.node import Aggregate, Call, GroupFrame, Node, postorder
 from fastfeat.ir.show import show, show_all, show_columns
+from fastfeat.markup.html import capped, folded, in_notebook, lines, listed, short, table
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.window_reach import history_needed
 from fastfeat.plan.keep.state import aggregates_of
 from fastfeat.plan.lower.lower import Constant
 from fastfeat.plan.run.fitted import Fitted
-from fastfeat.plan.tell.summary import (
-    capped,
-    feature_sources,
-    head_of_fitted,
-    head_of_plan,
-    short,
-    type_of,
-)
+from fastfeat.plan.tell.summary import feature_sources, head_of_fitted, head_of_plan, type_of
 from fastfeat.steps.registry import STEPS
 
 MOST_FEATURES = 50
@@ -39,29 +32,6 @@ _LONGEST_FORMULA = 90
 _LONGEST_VALUE = 100
 _FORMULAS = frozenset({"formula", "label", "learnt", "parameters", "windows"})
 """The titles of details that are no names."""
-
-_LIGHT = "--fg:#1f2328;--soft:#59636e;--line:#d1d9e0;--head:#f6f8fa;--code:#0550ae"
-_DARK = "--fg:#e6edf3;--soft:#9198a1;--line:#3d444d;--head:#151b23;--code:#79c0ff"
-STYLE = f"""\
-.fastfeat-plan{{{_LIGHT};color:var(--fg);font:13px/1.45 system-ui,sans-serif;overflow-x:auto}}
-@media (prefers-color-scheme:dark){{.fastfeat-plan{{{_DARK}}}}}
-[data-jp-theme-light="true"] .fastfeat-plan,
-[data-vscode-theme-kind="vscode-light"] .fastfeat-plan{{{_LIGHT}}}
-[data-jp-theme-light="false"] .fastfeat-plan,
-[data-vscode-theme-kind="vscode-dark"] .fastfeat-plan,
-html[theme="dark"] .fastfeat-plan{{{_DARK}}}
-.fastfeat-plan p{{margin:.3em 0;font-weight:600}}
-.fastfeat-plan table{{border-collapse:collapse;margin:.3em 0;color:inherit}}
-.fastfeat-plan th,.fastfeat-plan td{{border:1px solid var(--line);padding:.25em .6em;\
-text-align:left;vertical-align:top;background:transparent;color:inherit;max-width:44em}}
-.fastfeat-plan th{{background:var(--head);font-weight:600}}
-.fastfeat-plan code{{font:12px/1.4 ui-monospace,monospace;color:var(--code);background:none;\
-padding:0;white-space:pre-wrap;overflow-wrap:anywhere}}
-.fastfeat-plan summary{{cursor:pointer}}
-.fastfeat-plan dl{{margin:.4em 0 .2em 1em;display:grid;grid-template-columns:max-content auto;\
-gap:.15em .8em}}
-.fastfeat-plan dt{{color:var(--soft);font-weight:400}}
-.fastfeat-plan dd{{margin:0}}"""
 
 
 def plan_html(plan: Declaration) -> str:
@@ -92,15 +62,9 @@ def fitted_html(fitted: Fitted) -> str:
 
 def _page(told: str, head: Sequence[str], rows: Sequence[Sequence[str]], plan: Declaration) -> str:
     """Return the whole: cells are HTML already, all else is text."""
-    columns = "".join(f"<th>{escape(title)}</th>" for title in head)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     left = len(plan.features) - len(rows)
     more = f"<p>... and {left:,} more. explain() says how each is made</p>" if left else ""
-    return (
-        f'<div class="fastfeat-plan"><style>{STYLE}</style><p>{escape(told)}</p>'
-        f"{_options(plan)}<table><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table>"
-        f"{more}</div>"
-    )
+    return in_notebook(told, f"{_options(plan)}{table(head, rows)}{more}")
 
 
 def _options(plan: Declaration) -> str:
@@ -118,7 +82,7 @@ def _options(plan: Declaration) -> str:
     }
     if not any(given.values()):
         return ""
-    return f"<details><summary>options</summary>{_listed(given)}</details>"
+    return folded("options", listed(given, _FORMULAS))
 
 
 def _named(name: str) -> str:
@@ -130,20 +94,7 @@ def _formula(details: Mapping[str, Sequence[str]]) -> str:
     (formula,) = details["formula"]
     start = capped(formula, _LONGEST_FORMULA)
     more = {title: texts for title, texts in details.items() if [*texts] != [start]}
-    return f"<details><summary><code>{escape(start)}</code></summary>{_listed(more)}</details>"
-
-
-def _listed(details: Mapping[str, Sequence[str]]) -> str:
-    """Return lists of texts by their title, each formula on a line; empty ones are left out."""
-    parts: list[str] = []
-    for title, texts in details.items():
-        if texts:
-            more = [f"... and {len(texts) - _MOST_LISTED:,} more"]
-            shown = [*texts[:_MOST_LISTED], *(more if len(texts) > _MOST_LISTED else [])]
-            between = "<br>" if title in _FORMULAS else ", "
-            told = between.join(f"<code>{escape(short(text, 900))}</code>" for text in shown)
-            parts.append(f"<dt>{escape(title)}</dt><dd>{told}</dd>")
-    return f"<dl>{''.join(parts)}</dl>"
+    return folded(f"<code>{escape(start)}</code>", listed(more, _FORMULAS))
 
 
 def _nodes(plan: Declaration, feature: str) -> list[Node]:
@@ -170,7 +121,7 @@ def _facts(plan: Declaration, feature: str) -> list[str]:
     """Return the cells of what a feature learns, what it sees, and what computes it."""
     nodes = _nodes(plan, feature)
     cells = [_learns(nodes), _sees(nodes), _runs_on(nodes)]
-    return ["<br>".join(escape(capped(text, 60)) for text in cell) for cell in cells]
+    return [lines(cell) for cell in cells]
 
 
 def _learns(nodes: Iterable[Node]) -> list[str]:

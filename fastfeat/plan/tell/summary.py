@@ -12,6 +12,7 @@ from fastfeat.errors import counted, shortened
 from fastfeat.ir.node import Aggregate, Call, Node, TableColumn, postorder
 from fastfeat.ir.scope import window_nodes
 from fastfeat.ir.show import show_columns
+from fastfeat.markup.html import capped, short
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.indicators import is_one_hot, n_indicators
 from fastfeat.plan.lower.outputs import output_types
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 MOST_LINES = 20
 _MOST_NAMES = 3
-_LONGEST_NAME = 40
 _LONGEST_LINE = 116
 _SHORTEST_FORMULA = 24
 
@@ -107,18 +107,6 @@ def type_of(fitted: Fitted, feature: str) -> str:
     of_type = f" of {next(iter(types))}" if len(types) == 1 else ""
     is_one = n_columns == 1 and len(plan.features[feature].nodes) == 1
     return next(iter(types)) if is_one else f"{counted(n_columns, 'column')}{of_type}"
-
-
-def short(name: str, length: int = _LONGEST_NAME) -> str:
-    """Return a name that may be very long, or have a line break, as a part of a line."""
-    written = name if name.isprintable() else repr(name)
-    return written if len(written) <= length else f"{written[:length]}..."
-
-
-def capped(text: str, length: int) -> str:
-    """Return a text of at most so many characters, shortened in its middle."""
-    half = (length - 5) // 2
-    return text if len(text) <= length else f"{text[:half]} ... {text[-half:]}"
 
 
 def _options(plan: Declaration) -> str:

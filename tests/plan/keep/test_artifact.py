@@ -117,6 +117,54 @@ def test_an_artifact_is_json_and_arrow_and_nothing_else(small):
 PLAIN_TYPES = {"string", "int64", "double", "list<item: double>", "large_string"}
 
 
+def with_parts(content: bytes, *extra: tuple[str, bytes]) -> bytes:
+    """Return an artifact with further parts at its end, and right digests."""
+    start = len(artifact.MAGIC) + 8
+    end = start + int.from_bytes(content[start - 8 : start], "little")
+    listed = json.loads(content[start:end])["parts"]
+    told = [[name, len(part), hashlib.sha256(part).hexdigest()] for name, part in extra]
+    behind = b"".join(part for _, part in extra)
+    return with_manifest(content, behind, parts=[*listed, *told])
+
+
+def test_an_optional_part_comes_back_and_is_not_of_the_plan(small):
+    bare = fitted_of(small).record
+    full = dataclasses.replace(bare, profile=b"p" * 5, golden=b"")
+    again = fitted_of(artifact_bytes(full))
+    assert (again.record.profile, again.record.golden) == (b"ppppp", b"")
+    assert artifact_bytes(again.record) == artifact_bytes(full) != small
+    assert artifact.fitted_digest(full) == artifact.fitted_digest(bare)
+    assert fitted_of(artifact_bytes(bare)).record.profile is None
+
+
+def test_an_artifact_of_format_1_has_a_contract_and_no_newer_part():
+    contract = ff.Contract({"positive": col("x") > 0})
+    fitted = ff.Plan({"a": col("x") + 1}).fit({"x": [1.0]}, contract=contract)
+    content = artifact_bytes(fitted.record)
+    older = with_manifest(content, format=1)
+    assert fitted_of(older).contract == contract
+    assert artifact_bytes(fitted_of(older).record) == content
+    with pytest.raises(ArtifactError, match="does not know, the part 'profile'"):
+        fitted_of(with_manifest(with_parts(content, ("profile", b"p")), format=1))
+
+
+@pytest.mark.parametrize("name", ["contract", "plan", "profile", "zones"])
+def test_an_artifact_with_a_part_twice_is_refused(small, name):
+    content = with_parts(small, (name, b"{}"), (name, b"{}"))
+    with pytest.raises(ArtifactError, match=f"it has the part '{name}' twice"):
+        fitted_of(content)
+
+
+def test_an_artifact_with_an_unknown_part_is_refused(small):
+    with pytest.raises(ArtifactError, match="does not know, the part 'code'"):
+        fitted_of(with_parts(small, ("code", b"")))
+
+
+def test_an_artifact_lacking_a_part_is_refused(small):
+    with pytest.raises(ArtifactError, match=r"it lacks, .* the part 'plan'"):
+        fitted_of(with_manifest(small, parts=[]))
+
+
 def test_every_truncated_artifact_is_refused(small):
     for length in range(len(small)):
         with pytest.raises(ArtifactError):
@@ -152,10 +200,10 @@ def signed(small: bytes, change: dict[bytes, bytes]) -> bytes:
     ("change", "message"),
     [
         (
-            {b'"format":1,"inputs"': b'"format":2,"inputs"'},
-            "format 2, written by .* Update fastfeat",
+            {b'"format":2,"inputs"': b'"format":3,"inputs"'},
+            "format 3, written by .* Update fastfeat",
         ),
-        ({b'"format":1,"inputs"': b'"format":0,"inputs"'}, "format 0"),
+        ({b'"format":2,"inputs"': b'"format":0,"inputs"'}, "format 0"),
         ({b'"n_rows":2': b'"n_rowz":2'}, "its manifest lacks, or .* does not know, 'n_rows'"),
         ({b'["x",["float64",null,null]]': b'["y",["float64",null,null]]'}, "the plan reads"),
         ({b'["x",["float64",null,null]]': b'["x",["float99",null,null]]'}, "not a type"),
@@ -168,12 +216,18 @@ def test_an_altered_artifact_with_a_right_digest_is_refused(small, change, messa
         fitted_of(signed(small, change))
 
 
-def with_manifest(content: bytes, **changes: Any) -> bytes:
-    """Return an artifact with entries of its manifest replaced, and a right digest."""
+def with_manifest(content: bytes, behind: bytes = b"", **changes: Any) -> bytes:
+    """Return an artifact with entries of its manifest replaced, and a right digest.
+
+    Args:
+        content: the artifact.
+        behind: bytes to put at its end.
+        changes: the entries.
+    """
     start = len(artifact.MAGIC) + 8
     end = start + int.from_bytes(content[start - 8 : start], "little")
     head = json.dumps(json.loads(content[start:end]) | changes).encode()
-    body = artifact.MAGIC + len(head).to_bytes(8, "little") + head + content[end:-32]
+    body = artifact.MAGIC + len(head).to_bytes(8, "little") + head + content[end:-32] + behind
     return body + hashlib.sha256(body).digest()
 
 
@@ -218,7 +272,7 @@ def test_an_artifact_without_the_table_of_a_zone_is_refused():
 
 def test_a_newer_artifact_asks_for_an_update(small, tmp_path):
     path = tmp_path / "newer.fastfeat"
-    path.write_bytes(signed(small, {b'"format":1,"inputs"': b'"format":9,"inputs"'}))
+    path.write_bytes(signed(small, {b'"format":2,"inputs"': b'"format":9,"inputs"'}))
     with pytest.raises(ArtifactError, match=r"newer.fastfeat: it has format 9.*Update fastfeat"):
         ff.load(path)
 

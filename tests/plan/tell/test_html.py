@@ -197,12 +197,12 @@ def in_browser(page: Path, user: Path, options: tuple[str, ...]) -> dict[str, ob
     return json.loads(html.unescape(found[1]))
 
 
-@pytest.mark.parametrize("name", ["_LIGHT", "_DARK"])
+@pytest.mark.parametrize("name", ["LIGHT", "DARK"])
 def test_the_colours_can_be_read(name: str) -> None:
-    from fastfeat.plan.tell import html as shown
+    from fastfeat.markup import html as shown
 
     colours = dict(re.findall(r"--(\w+):(#\w{6})", getattr(shown, name)))
-    page = "#ffffff" if name == "_LIGHT" else "#111111"
+    page = "#ffffff" if name == "LIGHT" else "#111111"
     for text in ("fg", "soft", "code"):
         for ground in (page, colours["head"]):
             assert contrast(colours[text], ground) >= 4.5, (text, ground)

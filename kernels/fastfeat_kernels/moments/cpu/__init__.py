@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.blocks import read_floats, read_integers
+from fastfeat_kernels.blocks import count_bits, read_floats, read_integers
 from fastfeat_kernels.column import BLOCK
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
@@ -74,15 +74,16 @@ def add_bools(words, row, n):
     """Add a block of bools: counting bits is all."""
     head = pointer_int64(words[TABLE_STATE])
     validity, bit = words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET] + row
-    count, n_true = i64(0), i64(0)
-    for start in range(0, n, 64):
-        m = smaller(n - start, 64)
-        word = read_bits(words[TABLE_VALUES], words[TABLE_VALUE_BIT_OFFSET] + row + start, m)
-        present = i64(-1)
-        if validity != 0:
+    values, value_bit = words[TABLE_VALUES], words[TABLE_VALUE_BIT_OFFSET] + row
+    if validity == 0:
+        count, n_true = n, count_bits(values, value_bit, n)
+    else:
+        count, n_true = i64(0), i64(0)
+        for start in range(0, n, 64):
+            m = smaller(n - start, 64)
             present = read_bits(validity, bit + start, m)
-        count += popcount(present) if validity != 0 else m
-        n_true += popcount(word & present)
+            count += popcount(present)
+            n_true += popcount(read_bits(values, value_bit + start, m) & present)
     head[COUNT] += count
     if count > 0:
         head[MIN_KEY] = smaller(head[MIN_KEY], select(n_true == count, i64(1), i64(0)))

@@ -1,0 +1,129 @@
+"""Gates: commands that judge, and tell what they found to people, programs and CI, all one way.
+
+A gate is a function that returns `Judged`: cases by name, each in order or a finding. `gated` makes
+a command of it, which takes `--json` and `--junit`, and whose exit code says how it ended.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+from fastfeat.cli.judged import FOUND, NOT_RUN, OK, USAGE, Case, Judged, document_of
+from fastfeat.cli.junit import junit_of
+from fastfeat.cli.reporting import EXIT_CODE, is_for_typer, with_options
+from fastfeat.errors import (
+    ContractBroken,
+    FastfeatError,
+    InvalidConfig,
+    InvalidPlan,
+    Leakage,
+    NotFitted,
+    TypeMismatch,
+    UnknownColumn,
+)
+
+CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
+    ((ContractBroken,), FOUND),
+    (
+        (
+            typer.BadParameter,
+            InvalidConfig,
+            InvalidPlan,
+            Leakage,
+            NotFitted,
+            TypeMismatch,
+            UnknownColumn,
+        ),
+        USAGE,
+    ),
+    ((Exception,), NOT_RUN),
+)
+"""The exit code of each kind of error; the first kinds that it is of say it."""
+
+_AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+_JUnit = Annotated[
+    Path | None, typer.Option(metavar="XML", help="Write the report as JUnit's XML, for CI, too.")
+]
+
+
+def gated(name: str, gate: Callable[..., Judged]) -> Callable[..., None]:
+    """Return the command of a gate: it prints the report, and ends with an exit code.
+
+    Args:
+        name: of the command.
+        gate: takes what the command takes, but for `--json` and `--junit`.
+    """
+
+    @wraps(gate)
+    def command(ctx: typer.Context, **given: Any) -> None:
+        as_json, junit = given.pop("as_json"), given.pop("junit")
+        started = time.perf_counter()
+        failed: Exception | None = None
+        try:
+            judged = gate(**given)
+        except Exception as error:
+            if is_for_typer(error):
+                raise
+            failed, judged = error, _judged_of(error)
+        code = (FOUND if judged.findings else OK) if failed is None else code_of(failed)
+        if as_json:
+            document = document_of(name, judged, code, failed)
+            typer.echo(json.dumps(document, ensure_ascii=False, default=str))
+        elif failed is None:
+            typer.echo(judged.text)
+        if junit is not None:
+            try:
+                _write_junit(junit, name, judged, failed, time.perf_counter() - started)
+            except OSError as error:
+                failed = failed or error
+        if failed is not None:
+            ctx.meta[EXIT_CODE] = code_of(failed)
+            raise failed
+        if code:
+            raise typer.Exit(code)
+
+    of_gate = inspect.signature(gate, eval_str=True)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    added = [
+        inspect.Parameter("ctx", kind, annotation=typer.Context),
+        inspect.Parameter("as_json", kind, default=False, annotation=_AsJson),
+        inspect.Parameter("junit", kind, default=None, annotation=_JUnit),
+    ]
+    own = [each.replace(kind=kind) for each in of_gate.parameters.values()]
+    of_command = of_gate.replace(parameters=[*own, *added], return_annotation=None)
+    cast(Any, command).__signature__ = of_command  # PEP 362: what typer reads
+    return command
+
+
+def code_of(error: Exception) -> int:
+    """Return the exit code of a gate that ends by an error."""
+    return next(code for kinds, code in CODES if isinstance(error, kinds))
+
+
+def _judged_of(error: Exception) -> Judged:
+    """Return the report of a gate that ended by an error: what rows break is a finding."""
+    if isinstance(error, ContractBroken):
+        return Judged("rules", (Case("contract", "finding", str(error)),), "")
+    return Judged("", (), "")
+
+
+def _write_junit(
+    path: Path, name: str, judged: Judged, failed: Exception | None, seconds: float
+) -> None:
+    """Write the report of a gate as XML; one that was not judged has an error in place of cases."""
+    from fastfeat.io.sinks.atomic import write_bytes
+
+    error = None
+    if failed is not None and not judged.cases:
+        is_told = isinstance(failed, FastfeatError)
+        text = with_options(str(failed)) if is_told else f"{type(failed).__name__}: {failed}"
+        error = (type(failed).__name__, text)
+    write_bytes(path, junit_of(name, judged, error, seconds), durable=False)

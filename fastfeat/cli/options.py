@@ -1,0 +1,91 @@
+"""Arguments and options that several commands take, each with its help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def existing(path: Path | None) -> Path | None:
+    """Return the path of a file that is there, or none where none was given.
+
+    Raises:
+        BadParameter: there is no such file.
+    """
+    if path is not None and not path.exists():
+        raise typer.BadParameter(f"no such file: {path}")
+    return path
+
+
+def existing_data(data: str) -> str:
+    """Return data that is an address or a pattern, or a path that is there.
+
+    Raises:
+        BadParameter: there is no such path.
+    """
+    is_path = "://" not in data and not any(sign in data for sign in "*?[")
+    if is_path and not Path(data).exists():
+        raise typer.BadParameter(f"no such file: {data}")
+    return data
+
+
+PlanFile = Annotated[
+    Path,
+    typer.Argument(metavar="PLAN", help="PLAN.py, which is executed and defines `plan`; or JSON."),
+]
+FittedFile = Annotated[
+    Path, typer.Argument(metavar="FITTED", help="What `fastfeat fit` wrote; it holds no code.")
+]
+AnyPlanFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="What `fit` wrote, or PLAN.py (executed), or JSON.")
+]
+DataFile = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="Parquet, Arrow IPC, Feather, CSV or TSV: a file, a folder, a pattern or an address.",
+    ),
+]
+LookupTables = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--table", metavar="NAME=FILE", help="A table that the plan reads beside the data."
+    ),
+]
+History = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help='Earlier rows, which windows see; "batch" where DATA holds its own past.',
+    ),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="BYTES",
+        help="The most memory to take, such as 600MiB: DATA is then read in passes.",
+    ),
+]
+Backend = Annotated[str, typer.Option(help="cpu, gpu or reference; the bits are the same.")]
+JudgedPlanFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FITTED", help="What `fastfeat fit` wrote; it holds no code.", callback=existing
+    ),
+]
+JudgedDataFile = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="Parquet, Arrow IPC, Feather, CSV or TSV: a file, a folder, a pattern or an address.",
+        callback=existing_data,
+    ),
+]
+Thresholds = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="TOML", help="What is a finding, for all gates; one section each.", exists=True
+    ),
+]

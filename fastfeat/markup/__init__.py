@@ -1,0 +1,1 @@
+"""Markup: HTML and SVG of plain texts and numbers, for notebooks and reports; it knows no plan."""

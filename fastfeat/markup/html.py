@@ -1,0 +1,105 @@
+"""HTML of tables and lists: what users wrote is escaped, nothing runs, nothing is fetched.
+
+In a notebook a table is light or dark as the page is: as Jupyter or VS Code says, or else as the
+reader's system does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+
+LIGHT = (
+    "--fg:#1f2328;--soft:#59636e;--line:#d1d9e0;--head:#f6f8fa;--code:#0550ae;"
+    "--then:#9db8e2;--now:#bc4c00;--ok:#116329;--warn:#8a5a00;--bad:#b3261e"
+)
+DARK = (
+    "--fg:#e6edf3;--soft:#9198a1;--line:#3d444d;--head:#151b23;--code:#79c0ff;"
+    "--then:#3b5b8c;--now:#ffa657;--ok:#56d364;--warn:#e3b341;--bad:#ff8a80"
+)
+"""Colours: text, soft text, lines, ground of heads, code; distributions then and now; verdicts."""
+
+STYLE = f"""\
+.fastfeat-plan{{{LIGHT};color:var(--fg);font:13px/1.45 system-ui,sans-serif;overflow-x:auto}}
+@media (prefers-color-scheme:dark){{.fastfeat-plan{{{DARK}}}}}
+[data-jp-theme-light="true"] .fastfeat-plan,
+[data-vscode-theme-kind="vscode-light"] .fastfeat-plan{{{LIGHT}}}
+[data-jp-theme-light="false"] .fastfeat-plan,
+[data-vscode-theme-kind="vscode-dark"] .fastfeat-plan,
+html[theme="dark"] .fastfeat-plan{{{DARK}}}
+.fastfeat-plan p{{margin:.3em 0;font-weight:600}}
+.fastfeat-plan table{{border-collapse:collapse;margin:.3em 0;color:inherit}}
+.fastfeat-plan th,.fastfeat-plan td{{border:1px solid var(--line);padding:.25em .6em;\
+text-align:left;vertical-align:top;background:transparent;color:inherit;max-width:44em}}
+.fastfeat-plan th{{background:var(--head);font-weight:600}}
+.fastfeat-plan code{{font:12px/1.4 ui-monospace,monospace;color:var(--code);background:none;\
+padding:0;white-space:pre-wrap;overflow-wrap:anywhere}}
+.fastfeat-plan summary{{cursor:pointer}}
+.fastfeat-plan dl{{margin:.4em 0 .2em 1em;display:grid;grid-template-columns:max-content auto;\
+gap:.15em .8em}}
+.fastfeat-plan dt{{color:var(--soft);font-weight:400}}
+.fastfeat-plan dd{{margin:0}}
+.fastfeat-plan svg{{display:block;width:192px;height:40px}}
+.fastfeat-plan path.then{{fill:var(--then)}}
+.fastfeat-plan path.now{{fill:none;stroke:var(--now);stroke-width:1.5}}
+.fastfeat-plan .ok{{color:var(--ok)}}
+.fastfeat-plan .warn{{color:var(--warn)}}
+.fastfeat-plan .bad{{color:var(--bad)}}"""
+"""Style of tables in a notebook, which has styles of its own."""
+_MOST_LISTED = 12
+_LONGEST_TEXT = 900
+
+
+def short(text: str, length: int = 40) -> str:
+    """Return a name that may be very long, or have a line break, as a part of a line."""
+    written = text if text.isprintable() else repr(text)
+    return written if len(written) <= length else f"{written[:length]}..."
+
+
+def capped(text: str, length: int) -> str:
+    """Return a text of at most so many characters, shortened in its middle."""
+    half = (length - 5) // 2
+    return text if len(text) <= length else f"{text[:half]} ... {text[-half:]}"
+
+
+def lines(texts: Iterable[str], length: int = 60) -> str:
+    """Return texts as HTML, each on a line and of at most so many characters."""
+    return "<br>".join(escape(capped(text, length)) for text in texts)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table: the titles are text, the cells of each row HTML."""
+    columns = "".join(f"<th>{escape(title)}</th>" for title in head)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def folded(summary: str, body: str) -> str:
+    """Return HTML that opens to more HTML."""
+    return f"<details><summary>{summary}</summary>{body}</details>"
+
+
+def listed(details: Mapping[str, Sequence[str]], on_lines: Iterable[str] = ()) -> str:
+    """Return lists of texts by their title as HTML; empty ones are left out, long ones cut.
+
+    Args:
+        details: texts by title.
+        on_lines: the titles of those that each have a line; others stand beside one another.
+    """
+    parts: list[str] = []
+    for title, texts in details.items():
+        if texts:
+            more = [f"... and {len(texts) - _MOST_LISTED:,} more"]
+            shown = [*texts[:_MOST_LISTED], *(more if len(texts) > _MOST_LISTED else [])]
+            between = "<br>" if title in on_lines else ", "
+            told = between.join(
+                f"<code>{escape(short(text, _LONGEST_TEXT))}</code>" for text in shown
+            )
+            parts.append(f"<dt>{escape(title)}</dt><dd>{told}</dd>")
+    return f"<dl>{''.join(parts)}</dl>"
+
+
+def in_notebook(told: str, body: str) -> str:
+    """Return HTML for a notebook: a line of text, if there is one, and after it HTML."""
+    head = f"<p>{escape(told)}</p>" if told else ""
+    return f'<div class="fastfeat-plan"><style>{STYLE}</style>{head}{body}</div>'

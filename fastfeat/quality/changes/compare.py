@@ -1,0 +1,34 @@
+"""`diff`: the changes from one fitted plan to another, with a verdict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.lookup_tables import Tables
+from fastfeat.quality.changes.declared import changes_declared
+from fastfeat.quality.changes.learnt import changes_learnt
+from fastfeat.quality.changes.outputs import changes_of_outputs, on_rows
+from fastfeat.quality.changes.record import Diff, ordered
+
+
+@in_ieee
+def compared(
+    a: Fitted, b: Fitted, data: Any = None, *, history: Any = None, tables: Tables = None
+) -> Diff:
+    """Return the changes from one fitted plan to another; arguments and errors as of `ff.diff`.
+
+    Args:
+        a: the plan that was there before.
+        b: the plan that comes after it.
+        data: a sample, of which the features are compared; None without one.
+        history: earlier rows of the sample.
+        tables: lookup tables of the sample.
+    """
+    changes = [*changes_declared(a, b), *changes_learnt(a, b)]
+    n_rows = 0
+    if data is not None:
+        outputs, n_rows = changes_of_outputs(a, b, on_rows(data, history, tables))
+        changes += outputs
+    return Diff(ordered(changes), (a.n_rows, b.n_rows), n_rows)

@@ -1,0 +1,191 @@
+"""Changes of what plans declare: features, their columns and types, inputs, options and rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from fastfeat.errors import counted, shortened
+from fastfeat.expr import Expr
+from fastfeat.ir.show import show, show_columns
+from fastfeat.plan.declare.contract import Rule
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.run.fitted import Fitted
+from fastfeat.quality.changes.record import Change
+
+
+def changes_declared(a: Fitted, b: Fitted) -> Iterator[Change]:
+    """Yield the changes from one plan to another, but for what is learnt."""
+    yield from _features(a, b)
+    yield from _columns(a, b)
+    yield from _inputs(a, b)
+    yield from _options(a.declaration, b.declaration)
+    yield from _rules(a, b)
+
+
+def common_features(a: Fitted, b: Fitted) -> list[str]:
+    """Return the features that two plans have, and write alike."""
+    before, after = a.declaration.features, b.declaration.features
+    return [name for name in before if name in after and _is_alike(a, b, name)]
+
+
+def _is_alike(a: Fitted, b: Fitted, feature: str) -> bool:
+    return _columns_of(a.declaration, feature) == _columns_of(b.declaration, feature)
+
+
+def _columns_of(plan: Declaration, feature: str) -> dict[str, Any]:
+    """Return the expression of each column of a feature, as fit learns it."""
+    suffixes = plan.features[feature].suffixes
+    return {suffix: plan.nodes[feature + suffix] for suffix in suffixes}
+
+
+def _features(a: Fitted, b: Fitted) -> Iterator[Change]:
+    """Yield the features that are added, removed, or written otherwise."""
+    before, after = a.declaration.features, b.declaration.features
+    for name in before:
+        text = _text(before[name])
+        if name not in after:
+            yield Change("feature removed", name, text, None, f"was {text}")
+        elif not _is_alike(a, b, name):
+            yield _rewritten(name, text, _text(after[name]))
+    for name in after:
+        if name not in before:
+            text = _text(after[name])
+            yield Change("feature added", name, None, text, text)
+
+
+def _text(expression: Expr) -> str:
+    return show_columns(expression.nodes)
+
+
+def _rewritten(name: str, before: str, after: str) -> Change:
+    """Return the change of a feature that is written otherwise, or reads another target."""
+    told = f"{before} -> {after}"
+    if before == after:
+        told = f"{before}, which learns from another target"
+    return Change("feature changed", name, before, after, told)
+
+
+def _columns(a: Fitted, b: Fitted) -> Iterator[Change]:
+    """Yield columns of the output that have come, gone, or have another type or place."""
+    alike = common_features(a, b)
+    of_common = [_learnt_columns(fitted, alike) for fitted in (a, b)]
+    before, after = a.feature_names, b.feature_names
+    types = [dict(zip(f.schema.names, map(str, f.schema.types), strict=True)) for f in (a, b)]
+    for name in before:
+        if name in of_common[0] and name not in after:
+            told = f"column {before.index(name)} is no more, of {of_common[0][name]!r}"
+            yield Change("column removed", name, before.index(name), None, told)
+    for name in after:
+        if name in of_common[1] and name not in before:
+            told = f"is column {after.index(name)}, of {of_common[1][name]!r}"
+            yield Change("column added", name, None, after.index(name), told)
+    for name, dtype in types[0].items():
+        now = types[1].get(name, dtype)
+        if now != dtype:
+            yield Change("feature retyped", name, dtype, now, f"{dtype} -> {now}")
+    yield from _moved(before, after)
+
+
+def _learnt_columns(fitted: Fitted, features: Sequence[str]) -> dict[str, str]:
+    """Return the columns of features, and the feature of each."""
+    wanted, plan = set(features), fitted.declaration
+    roots = {feature + s: feature for feature in wanted for s in plan.features[feature].suffixes}
+    found: dict[str, str] = {}
+    for name in fitted.feature_names:
+        feature = roots.get(name) or _longest_begin(name, roots)
+        if feature is not None:
+            found[name] = feature
+    return found
+
+
+def _longest_begin(name: str, roots: Mapping[str, str]) -> str | None:
+    """Return the feature whose name a column that fit has named begins with."""
+    begins = [root for root in roots if name.startswith(f"{root}_")]
+    return roots[max(begins, key=len)] if begins else None
+
+
+def _moved(before: Sequence[str], after: Sequence[str]) -> Iterator[Change]:
+    """Yield one change of all columns that stand in another place of a matrix than before."""
+    places = {name: k for k, name in enumerate(after)}
+    moved = {n: k for k, n in enumerate(before) if places.get(n, k) != k}
+    if moved:
+        first = next(iter(moved))
+        now = {name: places[name] for name in moved}
+        shown = shortened([f"{n} {k} -> {now[n]}" for n, k in moved.items()], 3)
+        told = f"{counted(len(moved), 'column')} of {len(before)} in another place: {shown}"
+        yield Change("columns moved", first, moved, now, told)
+
+
+def _inputs(a: Fitted, b: Fitted) -> Iterator[Change]:
+    """Yield the columns that rows must have, or no longer, or of another type."""
+    before, after = _read(a), _read(b)
+    for name, dtype in before.items():
+        if name not in after:
+            yield Change("input removed", name, dtype, None, f"{dtype}, is not read any more")
+        elif after[name] != dtype:
+            told = f"{dtype} -> {after[name]}"
+            yield Change("input retyped", name, dtype, after[name], told)
+    for name, dtype in after.items():
+        if name not in before:
+            yield Change("input added", name, None, dtype, f"{dtype}, which rows must have now")
+
+
+def _read(fitted: Fitted) -> dict[str, str]:
+    """Return the type of each column that later rows, or tables, must have."""
+    plan = fitted.declaration
+    named = [*plan.row_columns, *plan.past_columns]
+    own = {name: str(fitted.inputs[name]) for name in named if name in fitted.inputs}
+    tables = {f"{c.table}.{c.name}": str(dtype) for c, dtype in fitted.table_columns.items()}
+    return {**own, **tables}
+
+
+def _options(a: Declaration, b: Declaration) -> Iterator[Change]:
+    """Yield the options of plans that differ, and the label."""
+    labels = [{name: show(node) for name, node in plan.label_nodes.items()} for plan in (a, b)]
+    if a.label_nodes != b.label_nodes:
+        before, after = (", ".join(f"{n} = {t}" for n, t in of.items()) or None for of in labels)
+        told = f"{before or 'no label'} -> {after or 'no label'}"
+        yield Change("label changed", next(iter(labels[0] | labels[1])), before, after, told)
+    for kind, names in _OPTIONS.items():
+        for name in names:
+            before, after = (repr(getattr(plan, name)) for plan in (a, b))
+            if before != after:
+                yield Change(kind, name, before, after, f"{name}={before} -> {name}={after}")
+    for name in a.keep:
+        if name not in b.keep:
+            yield Change("kept column removed", name, name, None, "is not passed through any more")
+    for name in b.keep:
+        if name not in a.keep:
+            yield Change("kept column added", name, None, name, "is passed through")
+
+
+_OPTIONS = {
+    "option changed": ("dtype", "row_id"),
+    "declaration changed": ("outcomes", "label_delay", "known", "known_tables"),
+}
+"""The options of a plan, by the kind of change that another value is: those of the first make
+other features of the same rows."""
+
+
+def _rules(a: Fitted, b: Fitted) -> Iterator[Change]:
+    """Yield the rules of contracts that are added, removed, or say another thing."""
+    before, after = _rules_of(a), _rules_of(b)
+    for name, text in before.items():
+        if name not in after:
+            yield Change("rule removed", name, text, None, f"was {text}")
+        elif after[name] != text:
+            yield Change("rule changed", name, text, after[name], f"{text} -> {after[name]}")
+    for name, text in after.items():
+        if name not in before:
+            yield Change("rule added", name, None, text, text)
+
+
+def _rules_of(fitted: Fitted) -> dict[str, str]:
+    """Return the rules of a contract as text, and those that types are."""
+    if fitted.contract is None:
+        return {}
+    declared = fitted.contract.declaration
+    rules: Mapping[str, Rule] = declared.rules
+    said = {name: repr(rule) for name, rule in rules.items()}
+    return said | {f"type of {name}": str(dtype) for name, dtype in declared.types.items()}

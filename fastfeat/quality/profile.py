@@ -1,0 +1,434 @@
+"""`Profile`: what the values of columns were, as counts: exact, merged without loss, kept as bytes.
+
+A profile is made of a layout, which a sample of training rows gives (`layout`), and of counts of
+all rows (`counting`). Profiles of parts of rows on one layout merge to that of the whole.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Final, Literal, cast
+
+import numpy as np
+from fastfeat_kernels.moments.exact import nearest_float, rounded, scaled_quotient
+from numpy.typing import NDArray
+
+from fastfeat.engine.learner import opened, sealed
+from fastfeat.errors import ArtifactError, InvalidData
+
+Kind = Literal["number", "category", "moment", "other"]
+Category = str | bytes | bool | int
+Exact = tuple[int, int]
+"""An integer and an exponent, of mantissa * 2**exponent: odd, or 0 with the exponent 0."""
+
+POSITIONS: Final = 1 << 22
+"""The steps in which the place of a value in its bin is counted."""
+FORMAT: Final = 1
+_KINDS: Final = ("number", "category", "moment", "other")
+_NO_INTEGERS: Final = np.empty(0, np.int64)
+_NO_FLOATS: Final = np.empty(0, np.float64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ColumnProfile:
+    """The values of a column, counted.
+
+    Args:
+        name: of the column.
+        dtype: its type, as text.
+        kind: "number" (also bins and other ordered integers); "moment" (times, dates, durations:
+            integers of their unit since 1970); "category" (text, bytes, bools, codes); "other"
+            (lists and what no expression reads: rows are counted alone).
+        n_rows: how many rows there are.
+        n_missing: how many are missing, NaN among them.
+        edges: of numbers and moments, ascending and finite, shape (n_edges,), float64: bin j holds
+            [edges[j-1], edges[j]), the first and the last what is below and from there on. An
+            integer is in the bin of the float nearest to it.
+        is_atom: whether a bin holds one float alone, shape (n_edges + 1,): a frequent value.
+        counts: finite values in each bin, shape (n_edges + 1,); of categories the rows of each,
+            shape (n_categories,).
+        offsets: the sum of places in each bin, floor((x - low) / (high - low) * POSITIONS), within
+            1 either way of each value; 0 in the first, the last and those of one float.
+        n_low: values -inf.
+        n_high: values +inf.
+        least: the least finite value; NaN where there is none.
+        greatest: the greatest.
+        sum: the exact sum of finite values, as an integer and a power of two; see `Exact`.
+        squares: the exact sum of their squares.
+        tails: the exact sums of the values in the first and in the last bin.
+        categories: the most frequent ones of the sample, by count (descending) and value.
+        n_other: rows of other categories.
+    """
+
+    name: str
+    dtype: str
+    kind: Kind
+    n_rows: int = 0
+    n_missing: int = 0
+    edges: NDArray[np.float64] = field(default_factory=lambda: _NO_FLOATS)
+    is_atom: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
+    counts: NDArray[np.int64] = field(default_factory=lambda: _NO_INTEGERS)
+    offsets: NDArray[np.int64] = field(default_factory=lambda: _NO_INTEGERS)
+    n_low: int = 0
+    n_high: int = 0
+    least: float = math.nan
+    greatest: float = math.nan
+    sum: Exact = (0, 0)
+    squares: Exact = (0, 0)
+    tails: tuple[Exact, Exact] = ((0, 0), (0, 0))
+    categories: tuple[Category, ...] = ()
+    n_other: int = 0
+
+    @property
+    def has_bins(self) -> bool:
+        """Whether values are counted in bins: those of numbers and moments."""
+        return self.kind in ("number", "moment")
+
+    @property
+    def n_values(self) -> int:
+        """The number of rows that have a value, infinite ones among them."""
+        return self.n_rows - self.n_missing
+
+    @property
+    def n_finite(self) -> int:
+        """The number of rows that have a finite value."""
+        return self.n_values - self.n_low - self.n_high
+
+    @property
+    def mean(self) -> float:
+        """The mean of the finite values, rounded twice; NaN where there is none."""
+        if not self.has_bins or self.n_finite == 0:
+            return math.nan
+        mantissa, exponent = rounded(self.sum[0])
+        return scaled_quotient(mantissa, exponent + self.sum[1], self.n_finite)
+
+    @property
+    def std(self) -> float:
+        """The standard deviation of the finite values (ddof=0); NaN where there is none."""
+        if not self.has_bins or self.n_finite == 0:
+            return math.nan
+        n, (total, scale), (squares, scale_of_squares) = self.n_finite, self.sum, self.squares
+        low = min(2 * scale, scale_of_squares)
+        spread = (n * squares << (scale_of_squares - low)) - (total * total << (2 * scale - low))
+        low, spread = (low - 1, spread << 1) if low % 2 else (low, spread)
+        root = math.isqrt(spread << 128)  # of n * std, with 64 bits behind the point
+        up = low // 2 - 64
+        return nearest_float(root << max(up, 0), n << max(-up, 0))
+
+    @property
+    def lows(self) -> NDArray[np.float64]:
+        """The least value that a bin may hold, shape (n_edges + 1,): of the first one `least`."""
+        return np.concatenate([[min(self.least, *self.edges[:1])], self.edges])
+
+    @property
+    def highs(self) -> NDArray[np.float64]:
+        """The value below which those of a bin are, shape (n_edges + 1,): of the last `greatest`.
+
+        The greatest value itself is among those of the last bin.
+        """
+        return np.concatenate([self.edges, [max(self.greatest, *self.edges[-1:])]])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Profile:
+    """The values of columns, counted: exact for any split of the rows.
+
+    Args:
+        inputs: of the columns that a plan reads, by name.
+        features: of its features, by name.
+        n_rows: how many rows were counted.
+        no_features: why there are no features; "" where there are.
+    """
+
+    inputs: Mapping[str, ColumnProfile]
+    features: Mapping[str, ColumnProfile]
+    n_rows: int
+    no_features: str = ""
+
+    def merge(self, other: Profile) -> Profile:
+        """Return the profile of the rows of both, byte for byte that of all of them together.
+
+        Raises:
+            InvalidData: they are not of the same columns, edges and categories.
+        """
+        return Profile(
+            _merged(self.inputs, other.inputs),
+            _merged(self.features, other.features),
+            self.n_rows + other.n_rows,
+            self.no_features or other.no_features,
+        )
+
+    def to_bytes(self) -> bytes:
+        """Return the profile as bytes, without code: equal profiles give equal bytes."""
+        arrays: list[bytes] = []
+        head = {
+            "profile": FORMAT,
+            "n_rows": self.n_rows,
+            "no_features": self.no_features,
+            "inputs": [_head_of(column, arrays) for column in self.inputs.values()],
+            "features": [_head_of(column, arrays) for column in self.features.values()],
+        }
+        return sealed(head, arrays)
+
+    @staticmethod
+    def from_bytes(content: bytes) -> Profile:
+        """Return the profile of bytes that `to_bytes` gave.
+
+        Raises:
+            ArtifactError: they are cut or changed, no profile, or of a later version.
+        """
+        try:
+            head, rest = opened(bytes(content))
+        except InvalidData as error:
+            raise ArtifactError(f"the profile is damaged: {error}") from None
+        if not isinstance(head, dict) or "profile" not in head:
+            raise ArtifactError("the bytes are of no profile")
+        parts = cast("dict[str, Any]", head)
+        if parts["profile"] != FORMAT:
+            raise ArtifactError(
+                f"the profile has format {parts['profile']!r}; this version reads {FORMAT}. "
+                "Update fastfeat"
+            )
+        try:
+            reader = _Reader(rest)
+            inputs = _mapping(_column_of(one, reader) for one in parts["inputs"])
+            features = _mapping(_column_of(one, reader) for one in parts["features"])
+            if reader.rest:
+                raise ArtifactError("the profile is damaged: it has bytes of no column")
+            n_rows, reason = parts["n_rows"], parts["no_features"]
+            if len(inputs) != len(parts["inputs"]) or len(features) != len(parts["features"]):
+                raise ArtifactError("the profile is damaged: two columns have one name")
+            if type(n_rows) is not int or n_rows < 0 or not isinstance(reason, str):
+                raise ArtifactError("the profile is damaged: it does not say how many rows it has")
+        except ArtifactError:
+            raise
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+            raise ArtifactError(f"the profile is damaged: {error!r}") from None
+        return Profile(inputs, features, n_rows, reason)
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other has the same columns, layouts and counts."""
+        if not isinstance(other, Profile):
+            return NotImplemented
+        return self is other or self.to_bytes() == other.to_bytes()
+
+    def __hash__(self) -> int:
+        """Return a number that equal profiles have in common."""
+        return hash(self.to_bytes())
+
+    def __repr__(self) -> str:
+        """Return how many rows and columns were counted."""
+        told = self.no_features and f", no_features={self.no_features!r}"
+        return (
+            f"Profile({self.n_rows:,} rows, {len(self.inputs)} inputs, "
+            f"{len(self.features)} features{told})"
+        )
+
+
+def profile_of_columns(
+    inputs: Mapping[str, ColumnProfile],
+    features: Mapping[str, ColumnProfile],
+    n_rows: int,
+    no_features: str = "",
+) -> Profile:
+    """Return a profile that nobody can change; arguments as of `Profile`."""
+    return Profile(
+        MappingProxyType(dict(inputs)), MappingProxyType(dict(features)), n_rows, no_features
+    )
+
+
+def normal(mantissa: int, exponent: int) -> Exact:
+    """Return mantissa * 2**exponent as it is kept: odd, or 0.
+
+    >>> normal(12, 3), normal(0, 5)
+    ((3, 5), (0, 0))
+    """
+    if mantissa == 0:
+        return 0, 0
+    n_zeros = (mantissa & -mantissa).bit_length() - 1
+    return mantissa >> n_zeros, exponent + n_zeros
+
+
+def added(a: Exact, b: Exact) -> Exact:
+    """Return the exact sum of two.
+
+    >>> added((3, 0), (1, -1))
+    (7, -1)
+    """
+    exponent = min(a[1], b[1])
+    return normal((a[0] << (a[1] - exponent)) + (b[0] << (b[1] - exponent)), exponent)
+
+
+def has_layout_of(a: ColumnProfile, b: ColumnProfile) -> bool:
+    """Return whether two columns are counted by the same edges and categories."""
+    return (
+        (a.name, a.dtype, a.kind, a.categories) == (b.name, b.dtype, b.kind, b.categories)
+        and [type(one) for one in a.categories] == [type(one) for one in b.categories]
+        and np.array_equal(a.edges, b.edges)
+    )
+
+
+def merged(a: ColumnProfile, b: ColumnProfile) -> ColumnProfile:
+    """Return the profile of the rows of both.
+
+    Raises:
+        InvalidData: they have other edges or categories.
+    """
+    if not has_layout_of(a, b):
+        raise InvalidData(
+            f"profiles of {a.name!r} have other edges or categories, and do not merge. Make both "
+            "by profile_of() of one fitted plan"
+        )
+    return replace(
+        a,
+        n_rows=a.n_rows + b.n_rows,
+        n_missing=a.n_missing + b.n_missing,
+        counts=a.counts + b.counts,
+        offsets=a.offsets + b.offsets,
+        n_low=a.n_low + b.n_low,
+        n_high=a.n_high + b.n_high,
+        least=float(np.fmin(a.least, b.least)),
+        greatest=float(np.fmax(a.greatest, b.greatest)),
+        sum=added(a.sum, b.sum),
+        squares=added(a.squares, b.squares),
+        tails=(added(a.tails[0], b.tails[0]), added(a.tails[1], b.tails[1])),
+        n_other=a.n_other + b.n_other,
+    )
+
+
+def _merged(
+    a: Mapping[str, ColumnProfile], b: Mapping[str, ColumnProfile]
+) -> Mapping[str, ColumnProfile]:
+    if list(a) != list(b):
+        odd = sorted(set(a) ^ set(b)) or ["another order"]
+        raise InvalidData(
+            f"profiles of other columns do not merge: {odd[0]!r}. Make both by profile_of() of one "
+            "fitted plan"
+        )
+    return MappingProxyType({name: merged(a[name], b[name]) for name in a})
+
+
+_ARRAYS: Final = ("edges", "is_atom", "counts", "offsets", "ends")
+_COUNTS: Final = ("n_rows", "n_missing", "n_low", "n_high", "n_other")
+
+
+def _head_of(column: ColumnProfile, arrays: list[bytes]) -> dict[str, Any]:
+    """Return the head of a column in JSON; its arrays are added to those there are."""
+    known: dict[str, Any] = {"name": column.name, "dtype": column.dtype, "kind": column.kind}
+    known |= {name: getattr(column, name) for name in _COUNTS}
+    known |= {"sum": column.sum, "squares": column.squares, "tails": column.tails}
+    known["categories"] = [_category_to_json(one) for one in column.categories]
+    ends = np.array([column.least, column.greatest])
+    ends[np.isnan(ends)] = np.nan  # of one bit pattern
+    of_name: dict[str, NDArray[Any]] = {
+        "edges": column.edges,
+        "is_atom": column.is_atom.astype(np.uint8),
+        "counts": _narrowed(column.counts),
+        "offsets": _narrowed(column.offsets),
+        "ends": ends,
+    }
+    for name in _ARRAYS:
+        array = of_name[name]
+        known[name] = [array.dtype.newbyteorder("<").str, len(array)]
+        arrays.append(array.astype(array.dtype.newbyteorder("<")).tobytes())
+    return known
+
+
+def _narrowed(counts: NDArray[np.int64]) -> NDArray[Any]:
+    """Return counts in the smallest unsigned type that holds them."""
+    return counts.astype(np.min_scalar_type(counts.max(initial=0)))
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Bytes that are read from the front."""
+
+    rest: bytes
+
+    def array(self, given: Any) -> NDArray[Any]:
+        """Return the next array, of the type and length that a head says."""
+        dtype, n = np.dtype(given[0]), given[1]
+        n_bytes = dtype.itemsize * n
+        if dtype.kind not in "fu" or type(n) is not int or not 0 <= n_bytes <= len(self.rest):
+            raise ArtifactError("the profile is damaged: it has fewer bytes than it says")
+        found, self.rest = self.rest[:n_bytes], self.rest[n_bytes:]
+        return np.frombuffer(found, dtype)
+
+
+def _column_of(given: Any, reader: _Reader) -> ColumnProfile:
+    """Return a column of its head.
+
+    Raises:
+        ArtifactError: it is damaged.
+    """
+    known = dict(given)
+    edges, is_atom, counts, offsets, ends = (reader.array(known.pop(name)) for name in _ARRAYS)
+    column = ColumnProfile(
+        **{name: known.pop(name) for name in ("name", "dtype", "kind", *_COUNTS)},
+        edges=edges.astype(np.float64),
+        is_atom=is_atom.astype(np.bool_),
+        counts=counts.astype(np.int64),
+        offsets=offsets.astype(np.int64),
+        least=float(ends[0]),
+        greatest=float(ends[1]),
+        sum=_exact_of(known.pop("sum")),
+        squares=_exact_of(known.pop("squares")),
+        tails=cast("Any", tuple(_exact_of(one) for one in known.pop("tails"))),
+        categories=tuple(_category_of_json(one) for one in known.pop("categories")),
+    )
+    if known:
+        raise ArtifactError(f"this version does not know {min(known)!r} of a profile. Update it")
+    _check(column)
+    return column
+
+
+def _check(column: ColumnProfile) -> None:
+    """Raise where a profile contradicts itself.
+
+    Raises:
+        ArtifactError: it does.
+    """
+    texts, counts = (column.name, column.dtype, column.kind), [getattr(column, n) for n in _COUNTS]
+    ok = all(type(one) is str for one in texts) and column.kind in _KINDS
+    ok = ok and all(type(one) is int and one >= 0 for one in counts) and len(column.tails) == 2
+    n_bins = len(column.edges) + 1 if column.has_bins else 0
+    n_counts = n_bins or len(column.categories)
+    ok = ok and len(column.counts) == n_counts and column.counts.min(initial=0) >= 0
+    ok = ok and len(column.offsets) == len(column.is_atom) == n_bins
+    ok = ok and bool(np.isfinite(column.edges).all() and (np.diff(column.edges) > 0).all())
+    if ok and column.kind != "other":
+        n = int(column.counts.sum()) + column.n_low + column.n_high + column.n_other
+        ok = n + column.n_missing == column.n_rows
+    if not ok:
+        raise ArtifactError(f"the profile is damaged: the counts of {column.name!r} do not add up")
+
+
+def _exact_of(given: Any) -> Exact:
+    mantissa, exponent = given
+    if type(mantissa) is not int or type(exponent) is not int or abs(exponent) > 1 << 16:
+        raise ArtifactError("the profile is damaged: a sum is no number")
+    return normal(mantissa, exponent)
+
+
+def _category_to_json(category: Category) -> Any:
+    """Return a category as JSON: bytes as a list with their base64."""
+    if isinstance(category, bytes):
+        return [base64.b64encode(category).decode()]
+    return category
+
+
+def _category_of_json(given: Any) -> Category:
+    if isinstance(given, list):
+        (text,) = cast("list[str]", given)
+        return base64.b64decode(text, validate=True)
+    if type(given) not in (str, bool, int):
+        raise ArtifactError(f"the profile is damaged: {given!r} is no category")
+    return given
+
+
+def _mapping(columns: Any) -> Mapping[str, ColumnProfile]:
+    return MappingProxyType({column.name: column for column in columns})

@@ -1,0 +1,184 @@
+"""Gates: every command that judges has the same exit codes and JSON, and XML that JUnit reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from junitparser import Error, Failure, JUnitXml, Skipped, TestSuite
+from small_plan import TABLE, Run
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.cli.commands import GATES
+from fastfeat.cli.judged import FOUND, USAGE, Case, Judged
+from fastfeat.cli.junit import junit_of
+from fastfeat.verify.comparison import Check, Report
+
+ENDS: dict[str, dict[int, str]] = {
+    "check": {
+        0: "check rules.json good.parquet",
+        1: "check rules.json data.parquet",
+        2: "check rules.json none.parquet",
+        3: "check data.parquet data.parquet",
+    },
+    "verify": {
+        0: "verify plan.fastfeat good.parquet --rows 5",
+        1: "verify differs.fastfeat good.parquet --rows 5",
+        2: "verify plan.fastfeat other.parquet",
+        3: "verify rules.json good.parquet",
+    },
+    "replay": {
+        0: "replay state.db",
+        1: f"replay state.db --head {'00' * 32}",
+        2: "replay none.db",
+        3: "replay rules.json",
+    },
+}
+"""A command line of each gate for each exit code."""
+
+
+@pytest.fixture
+def gated_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the current folder, with what the commands of `ENDS` read."""
+    warned = ff.Rule(col("k") != "c", on_violation="warn")
+    contract = ff.Contract({"x": (col("x") < 9.5) | col("x").is_null(), "kind": warned})
+    (folder / "rules.json").write_text(contract.to_json(), "utf-8")
+    pq.write_table(TABLE.slice(0, 90), folder / "good.parquet")
+    pq.write_table(TABLE.select(["id"]), folder / "other.parquet")
+    plan = ff.Plan({"size": col("x").fill_null(0.0).standard_scale()})
+    plan.fit(TABLE).save(folder / "plan.fastfeat")
+    differing = ff.Plan({"twice": col("x") * 2}).fit(TABLE)
+    differing.save(folder / "differs.fastfeat")
+    verify = ff.FittedPlan.verify
+
+    def verified(fitted: Any, *args: Any, **options: Any) -> Report:
+        report = verify(fitted, *args, **options)
+        found = Check("cpu, threads", 5, "feature 'twice', row 0: 1.0 and 2.0")
+        return Report((*report.checks, found)) if "twice" in fitted.feature_names else report
+
+    monkeypatch.setattr(ff.FittedPlan, "verify", verified)
+    window = ff.window("1d", by="k", time="t")
+    rows = {"t": np.arange(4).astype("M8[h]"), "k": ["a", "b", "a", "b"]}
+    fitted = ff.Plan({"n": ff.count(over=window)}).fit(rows, history="batch")
+    with fitted.online(path=folder / "state.db") as live:
+        live.process(rows)
+    return folder
+
+
+def suite_of(path: Path) -> TestSuite:
+    (suite,) = JUnitXml.fromfile(str(path))
+    assert isinstance(suite, TestSuite)
+    return suite
+
+
+def test_each_gate_has_a_command_line_for_each_exit_code() -> None:
+    assert set(ENDS) == set(GATES)
+    assert all(sorted(lines) == [0, 1, 2, 3] for lines in ENDS.values())
+
+
+@pytest.mark.parametrize(
+    ("code", "line"), [(code, line) for lines in ENDS.values() for code, line in lines.items()]
+)
+def test_json_and_junit_say_how_it_ended(
+    run: Run, gated_folder: Path, code: int, line: str
+) -> None:
+    result = run(*line.split(), "--json", "--junit", "found.xml")
+    assert result.exit_code == code, result.output
+    name = line.split()[0]
+    if code == USAGE and not Path("found.xml").exists():  # refused before it ran
+        assert result.stdout == ""
+        return
+    document = json.loads(result.stdout)
+    head = [document[key] for key in ("command", "ok", "exit_code")]
+    assert head == [name, code == 0, code]
+    suite = suite_of(gated_folder / "found.xml")
+    assert suite.name == f"fastfeat {name}"
+    marks = [mark for case in suite for mark in case.result]
+    failed = [case.name for case in suite if any(isinstance(m, Failure) for m in case.result)]
+    assert failed == document["findings"]
+    assert bool(failed) == (code == FOUND)
+    assert any(isinstance(mark, Error) for mark in marks) == (code >= USAGE)
+    assert ("error" in document) == (code >= USAGE)
+    assert suite.failures == len(failed)
+    if code >= USAGE:
+        assert document["error"]["message"] in result.stderr
+
+
+def test_a_warning_is_told_and_ends_with_0(run: Run, gated_folder: Path) -> None:
+    result = run("check", "rules.json", "good.parquet", "--junit", "found.xml")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("90 rows, 2 rules: 1 finding")
+    case = {each.name: each for each in suite_of(gated_folder / "found.xml")}["kind"]
+    assert case.is_passed
+    assert str(case.system_out).startswith("warning: 'kind': 30 of 90 rows break")
+
+
+def test_rows_that_break_the_contract_of_a_plan_are_a_finding(
+    run: Run, gated_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> Report:
+        raise ff.errors.ContractBroken("rule 'small': 3 of 9 rows break x < 5")
+
+    monkeypatch.setattr(ff.FittedPlan, "verify", refused)
+    result = run("verify", "plan.fastfeat", "data.parquet", "--junit", "found.xml")
+    assert result.exit_code == 1
+    assert "rule 'small': " in result.stderr
+    (case,) = suite_of(gated_folder / "found.xml")
+    assert isinstance(case.result[0], Failure)
+
+
+def test_a_report_that_cannot_be_written_is_no_success(run: Run, gated_folder: Path) -> None:
+    line = ("check", "rules.json", "good.parquet", "--junit", "none/found.xml")
+    result = run(*line)
+    assert result.exit_code == 3
+    assert "none" in result.stderr
+
+
+def test_an_error_that_nobody_foresaw_is_no_finding(
+    run: Run, gated_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> Report:
+        raise ZeroDivisionError("1 / 0")
+
+    monkeypatch.setattr(ff.FittedPlan, "verify", broken)
+    result = run("verify", "plan.fastfeat", "good.parquet", "--junit", "found.xml")
+    assert result.exit_code == 3
+    assert "hint: this was not foreseen" in result.stderr
+    (case,) = suite_of(gated_folder / "found.xml")
+    assert case.result[0].message == "ZeroDivisionError: 1 / 0"
+    debug = run("verify", "plan.fastfeat", "good.parquet", "--debug")
+    assert debug.exit_code == 3
+    assert "Traceback" in debug.stderr
+
+
+HOSTILE = [
+    "<script>&\"'",
+    "]]>",
+    "a\nb\tc",
+    "\x00\x1b[31m",
+    "\ud800",
+    "\ufffe",
+    "日本",
+    "",
+    "x" * 9999,
+]
+
+
+def test_names_and_texts_of_any_kind_are_read_back(tmp_path: Path) -> None:
+    results: list[Any] = ["finding", "warning", "skipped", "ok"]
+    cases = [Case(name, results[k % 4], name) for k, name in enumerate(HOSTILE)]
+    path = tmp_path / "found.xml"
+    path.write_bytes(junit_of("check", Judged("rules", tuple(cases), ""), None, 0.1))
+    found = list(suite_of(path))
+    printable = {1: "]]>", 3: r"\x00\x1b[31m", 4: r"\ud800", 5: r"\ufffe"}
+    names = [printable.get(k, name) for k, name in enumerate(HOSTILE)]
+    assert [case.name for case in found] == names
+    assert found[0].result[0].message == HOSTILE[0]
+    assert isinstance(found[2].result[0], Skipped)
+    suite = suite_of(path)
+    assert (suite.tests, suite.failures, suite.skipped, suite.errors) == (9, 3, 2, 0)

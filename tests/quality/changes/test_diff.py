@@ -1,0 +1,242 @@
+"""`ff.diff`: seeded changes are told, each with its verdict, and equal data gives none."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.errors import TypeMismatch
+from fastfeat.quality.changes.record import KINDS, VERDICTS
+
+ROWS: dict[str, list[Any]] = {
+    "x": [1.0, 2.0, 4.0, 8.0, None, 3.0],
+    "n": [1, 2, 3, 4, 5, 6],
+    "k": ["a", "a", "a", "b", "b", "c"],
+    "y": [0, 1, 1, 0, 1, 0],
+}
+FEATURES = {
+    "scaled": col("x").standard_scale(),
+    "code": col("k").ordinal_encode(),
+    "is": col("k").one_hot_encode(),
+    "of_key": col("x").mean(by="k"),
+    "n": col("n") + 1,
+}
+OPTIONS: dict[str, Any] = {"label": {"late": col("y") > 0}, "keep": ["k"]}
+RULES = ff.Contract({"few": col("n") < 9})
+
+
+def fitted(
+    features: Mapping[str, Any] = FEATURES,
+    contract: ff.Contract = RULES,
+    rows: Mapping[str, list[Any]] | None = None,
+    **options: Any,
+) -> ff.FittedPlan:
+    plan = ff.Plan(features, **{**OPTIONS, **options})
+    return plan.fit({**ROWS, **(rows or {})}, contract=contract, backend="reference")
+
+
+def only(*names: str, **columns: list[Any]) -> ff.FittedPlan:
+    """Return a plan of some of the features, fitted on rows of which some columns are others."""
+    return fitted({name: FEATURES[name] for name in names}, rows=columns)
+
+
+def more(**features: Any) -> ff.FittedPlan:
+    return fitted({**FEATURES, **features})
+
+
+AB, ABC = list("aaabbb"), list("aaabbc")
+SEEDED: dict[str, tuple[Any, Any, str, list[str]]] = {
+    "a feature more": (fitted, lambda: more(z=col("n") * 2), "minor", ["feature added"]),
+    "a feature less": (
+        fitted,
+        lambda: only("scaled", "code", "is", "of_key"),
+        "major",
+        ["feature removed", "input removed"],
+    ),
+    "another formula": (fitted, lambda: more(n=col("n") + 2), "major", ["feature changed"]),
+    "another order": (
+        lambda: only("n", "code"),
+        lambda: only("code", "n"),
+        "major",
+        ["columns moved"],
+    ),
+    "an input more": (
+        fitted,
+        lambda: fitted({**FEATURES, "z": col("z").sqrt()}, rows={"z": ROWS["n"]}),
+        "major",
+        ["input added", "feature added"],
+    ),
+    "an input of another type": (
+        lambda: only("n"),
+        lambda: only("n", n=[1.5, 2.0, 3.0, 4.0, 5.0, 6.0]),
+        "major",
+        ["feature retyped", "input retyped"],
+    ),
+    "codes of other categories": (
+        lambda: only("code"),
+        lambda: only("code", k=list("abbbbc")),
+        "major",
+        ["codes reassigned"],
+    ),
+    "a category more": (
+        lambda: only("code", k=AB),
+        lambda: only("code", k=ABC),
+        "minor",
+        ["categories added"],
+    ),
+    "a category less": (
+        lambda: only("code", k=ABC),
+        lambda: only("code", k=AB),
+        "major",
+        ["codes reassigned"],
+    ),
+    "a one-hot column less": (
+        lambda: only("is", "n", k=ABC),
+        lambda: only("is", "n", k=AB),
+        "major",
+        ["column removed", "columns moved", "learnt keys changed"],
+    ),
+    "a one-hot column more": (
+        lambda: only("is", k=AB),
+        lambda: only("is", k=ABC),
+        "minor",
+        ["column added", "learnt keys changed"],
+    ),
+    "another learnt value": (
+        lambda: only("scaled"),
+        lambda: only("scaled", x=[1.0, 2.0, 4.0, 8.0, 9.0, 3.0]),
+        "refit",
+        ["learnt value changed", "learnt value changed"],
+    ),
+    "another value of a key": (
+        lambda: only("of_key"),
+        lambda: only("of_key", x=[1.0, 2.0, 4.0, 8.0, None, 5.0]),
+        "refit",
+        ["learnt value changed"],
+    ),
+    "more rows of the same": (
+        lambda: only("of_key"),
+        lambda: only("of_key", **{name: values * 2 for name, values in ROWS.items()}),
+        "refit",
+        ["learnt keys changed"],
+    ),
+    "a rule more": (
+        fitted,
+        lambda: fitted(contract=ff.Contract({"few": col("n") < 9, "some": col("n") > 0})),
+        "minor",
+        ["rule added"],
+    ),
+    "another rule": (
+        fitted,
+        lambda: fitted(contract=ff.Contract({"few": col("n") < 10})),
+        "minor",
+        ["rule changed"],
+    ),
+    "another label": (
+        fitted,
+        lambda: fitted(label={"late": col("y") >= 0}),
+        "major",
+        ["label changed"],
+    ),
+    "another float type": (
+        lambda: only("scaled"),
+        lambda: fitted({"scaled": FEATURES["scaled"]}, dtype="float32"),
+        "major",
+        ["feature retyped", "option changed"],
+    ),
+    "a kept column less": (fitted, lambda: fitted(keep=[]), "major", ["kept column removed"]),
+    "another late column": (
+        fitted,
+        lambda: fitted(outcomes=["z"], rows={"z": ROWS["n"]}),
+        "minor",
+        ["declaration changed"],
+    ),
+}
+"""Two plans by what is done to the second, the verdict, and the kinds of change that tell of it."""
+
+
+@pytest.mark.parametrize("name", SEEDED)
+def test_a_seeded_change_is_classified(name: str) -> None:
+    before, after, verdict, kinds = SEEDED[name]
+    found = ff.diff(before(), after())
+    assert [change.kind for change in found.changes] == kinds, found
+    assert found.verdict == verdict
+    assert verdict in repr(found)
+
+
+def test_kinds_are_of_known_verdicts_and_all_are_seeded() -> None:
+    seeded = {kind for *_, kinds in SEEDED.values() for kind in kinds}
+    elsewhere = {"kept column added", "rule removed", "time zone changed", "profile changed"}
+    assert seeded | elsewhere | {"sample refused", "outputs changed"} == set(KINDS)
+    assert set(KINDS.values()) <= set(VERDICTS)
+
+
+def test_equal_rows_in_any_order_are_the_same(tmp_path: Path) -> None:
+    shuffled = list(range(6))
+    random.Random(5).shuffle(shuffled)
+    again = fitted(rows={name: [values[k] for k in shuffled] for name, values in ROWS.items()})
+    first = fitted()
+    for name, one in {"a": first, "b": again}.items():
+        one.save(tmp_path / f"{name}.fastfeat")
+    for found in (ff.diff(first, again, ROWS), ff.diff(tmp_path / "a.fastfeat", again)):
+        assert found.verdict == "same", found
+        assert found.same
+    assert ff.diff(first, again, ROWS).n_compared == 6
+
+
+def test_codes_that_mean_another_category_are_told_with_the_share_of_rows() -> None:
+    (change,) = ff.diff(only("code", k=ABC), only("code", k=list("bbbbac"))).of_kind(
+        "codes reassigned"
+    )
+    assert change.name == "code"
+    assert change.before == {"a": 2, "b": 3}
+    assert change.after == {"a": 3, "b": 2}
+    assert "2 of 3 categories" in change.told
+    assert "83.3% of the rows of the first fit" in change.told
+
+
+def test_codes_of_groups_may_change() -> None:
+    features = {"mean": col("x").mean(by="k"), "rows": col("k").count_encode()}
+    before = fitted(features)
+    found = ff.diff(before, fitted(features, rows={"k": list("bbbbac")}))
+    assert found.verdict == "refit"
+    assert not found.of_kind("codes reassigned")
+
+
+def test_keys_of_several_parts_are_matched() -> None:
+    features = {"code": ff.cross("k", "n").ordinal_encode()}
+    before = fitted(features, rows={"n": [1, 1, 2, 2, 2, 1]})
+    after = fitted(features, rows={"n": [1, 2, 2, 2, 2, 1]})
+    (change, *_) = ff.diff(before, after).of_kind("codes reassigned")
+    assert change.before == {"a 1": 2, "a 2": 4}
+    assert change.after == {"a 1": 4, "a 2": 2}
+
+
+def test_outputs_of_a_sample_are_compared() -> None:
+    before = only("scaled", "n")
+    after = only("scaled", "n", x=[1.0, 2.0, 4.0, 8.0, 9.0, 3.0])
+    sample = {name: values[:4] for name, values in ROWS.items()}
+    found = ff.diff(before, after, sample)
+    (change,) = found.of_kind("outputs changed")
+    assert (change.name, change.after, found.n_compared) == ("scaled", 1.0, 4)
+    assert "standard deviations" in change.told
+
+
+def test_a_sample_that_the_second_plan_refuses_is_a_change() -> None:
+    before = only("n")
+    after = fitted({"n": FEATURES["n"], "z": col("z") + 1}, rows={"z": ROWS["n"]})
+    found = ff.diff(before, after, {"n": [1], "k": ["a"]})
+    (change,) = found.of_kind("sample refused")
+    assert "UnknownColumn" in change.told
+
+
+def test_what_is_no_fitted_plan_is_refused() -> None:
+    plan: Any = ff.Plan({"n": col("n")})
+    with pytest.raises(TypeMismatch, match=r"plan\.fit"):
+        ff.diff(plan, fitted())

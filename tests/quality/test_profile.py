@@ -1,0 +1,266 @@
+"""Profiles: counted exactly, merged without loss, kept as bytes; damaged ones are refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.dtypes import FLOAT64, INT64, UTF8
+from fastfeat.errors import ArtifactError, InvalidData
+from fastfeat.plan.fit.fit import fit_transform
+from fastfeat.quality.counting import counted
+from fastfeat.quality.layout import MOST_CATEGORIES, N_BINS, edges_of, kind_of, layout_of
+from fastfeat.quality.profile import (
+    POSITIONS,
+    ColumnProfile,
+    Profile,
+    added,
+    merged,
+    normal,
+    profile_of_columns,
+)
+from fastfeat.quality.profiling import fit_profiled, profile_face, profile_of
+
+
+def _column(values: Any, dtype: Any = None) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.array(values, dtype)])
+
+
+def _counted(values: Any, dtype: Any = FLOAT64, sample: Any = None) -> ColumnProfile:
+    column = _column(values)
+    of = column if sample is None else _column(sample)
+    return counted(layout_of("x", dtype, kind_of(dtype), of), column)
+
+
+def _value(exact: tuple[int, int]) -> Fraction:
+    return Fraction(exact[0]) * Fraction(2) ** exact[1]
+
+
+floats = st.floats(allow_nan=True, allow_infinity=True, width=64)
+
+
+@given(st.lists(floats | st.sampled_from([0.0, -0.0, 1.0, 5e-324, 1.7e308, -1.7e308]), max_size=80))
+def test_numbers_are_counted_in_their_bins_and_summed_exactly(values: list[float]) -> None:
+    column = _counted(values)
+    finite = [x for x in values if math.isfinite(x)]
+    edges = column.edges
+    for j in range(len(edges) + 1):
+        low = edges[j - 1] if j else -math.inf
+        high = edges[j] if j < len(edges) else math.inf
+        inside = [x for x in finite if low <= x < high]
+        assert column.counts[j] == len(inside)
+        if 0 < j < len(edges) and not column.is_atom[j]:
+            width = Fraction(high) - Fraction(low)
+            places = sum((Fraction(x) - Fraction(low)) / width for x in inside) * POSITIONS
+            if width > Fraction(2) ** -1000:
+                assert abs(places - int(column.offsets[j])) <= len(inside)
+        if column.is_atom[j]:
+            assert len(set(inside)) <= 1
+    assert column.n_missing == sum(math.isnan(x) for x in values)
+    assert (column.n_low, column.n_high) == (values.count(-math.inf), values.count(math.inf))
+    assert _value(column.sum) == sum(map(Fraction, finite))
+    assert _value(column.squares) == sum(Fraction(x) ** 2 for x in finite)
+    tails = (
+        [x for x in finite if len(edges) and x < edges[0]],
+        [x for x in finite if x >= edges[-1]],
+    )
+    assert [_value(tail) for tail in column.tails] == [sum(map(Fraction, tail)) for tail in tails]
+    if finite:
+        assert (column.least, column.greatest) == (min(finite), max(finite))
+        assert column.mean == pytest.approx(
+            float(sum(map(Fraction, finite)) / len(finite)), rel=1e-15
+        )
+
+
+@given(st.lists(floats, max_size=60), st.lists(floats, max_size=60), st.integers(0, 60))
+def test_profiles_of_parts_merge_to_that_of_the_whole(
+    sample: list[float], values: list[float], at: int
+) -> None:
+    layout = layout_of("x", FLOAT64, "number", _column(sample, pa.float64()))
+    parts = [counted(layout, _column(some, pa.float64())) for some in (values[:at], values[at:])]
+    whole = counted(layout, _column(values, pa.float64()))
+    assert _bytes(merged(*parts)) == _bytes(merged(*parts[::-1])) == _bytes(whole)
+
+
+def _bytes(*columns: ColumnProfile) -> bytes:
+    n_rows = columns[0].n_rows
+    return profile_of_columns({c.name: c for c in columns}, {}, n_rows).to_bytes()
+
+
+def test_a_frequent_value_has_a_bin_of_its_own_and_no_other_bin_is_large() -> None:
+    rng = np.random.default_rng(0)
+    values = np.asarray(np.where(rng.random(30_000) < 0.8, 0.0, rng.normal(size=30_000)), float)
+    edges, is_atom = edges_of(values)
+    counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
+    assert is_atom.sum() == 1
+    assert edges[np.flatnonzero(is_atom)[0] - 1] == 0
+    assert counts[~is_atom].max() <= len(values) / N_BINS
+    assert len(edges) < 2 * N_BINS
+    assert counts[0] == counts[-1] == 0
+
+
+def test_few_values_have_a_bin_each() -> None:
+    edges, is_atom = edges_of(np.repeat(np.arange(N_BINS) * 1.5, 3))
+    assert is_atom.sum() == N_BINS
+    assert edges[0] == 0
+
+
+def test_bins_are_never_wider_than_the_greatest_float() -> None:
+    edges, _ = edges_of(np.concatenate([np.full(9, -1.7e308), np.full(9, 1.7e308)]))
+    assert np.isfinite(np.diff(edges)).all()
+    assert 0.0 in edges
+
+
+def test_integers_are_summed_as_they_are_and_binned_as_floats() -> None:
+    values = [2**62 + 1, -(2**62), None, 5]
+    column = _counted(values, INT64)
+    assert _value(column.sum) == 6
+    assert column.n_missing == 1
+    assert _value(column.squares) == (2**62 + 1) ** 2 + 2**124 + 25
+    assert column.counts.sum() == 3
+    assert column.greatest == 2.0**62
+
+
+def test_categories_stand_by_count_and_value_and_the_others_are_counted() -> None:
+    sample = ["b", "a", "a", "b", "c", None]
+    column = _counted(["a", "x", "c", None, "a", "y"], UTF8, sample)
+    assert column.categories == ("a", "b", "c")
+    assert column.counts.tolist() == [2, 0, 1]
+    assert (column.n_other, column.n_missing) == (2, 1)
+    many = _counted([f"{k:04}" for k in range(400)], UTF8)
+    assert len(many.categories) == MOST_CATEGORIES
+    assert many.n_other == 400 - MOST_CATEGORIES
+    assert many.categories[0] == "0000"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda c: c,
+        lambda c: c.dictionary_encode(),
+        lambda c: c.cast(pa.large_string()),
+        lambda c: c.cast(pa.string_view()),
+    ],
+)
+def test_text_is_counted_alike_in_every_form(make: Any) -> None:
+    column = make(_column(["a", "", None, "é", "a"]))
+    made = counted(layout_of("x", UTF8, "category", column), column)
+    assert dict(zip(made.categories, made.counts.tolist(), strict=True)) == {"a": 2, "": 1, "é": 1}
+    assert made.n_missing == 1
+
+
+def test_moments_of_columns_say_mean_and_deviation() -> None:
+    values = np.random.default_rng(1).normal(1e6, 1, 1000)
+    column = _counted(values)
+    assert column.mean == pytest.approx(values.mean(), rel=1e-15)
+    assert column.std == pytest.approx(values.std(), rel=1e-9)
+    assert math.isnan(_counted([None, None]).mean)
+    assert _counted([2.0]).std == 0
+
+
+@given(st.integers(-(2**70), 2**70), st.integers(-99, 99), st.integers(-(2**70), 2**70))
+def test_exact_sums_have_one_form(a: int, exponent: int, b: int) -> None:
+    total = added(normal(a, exponent), normal(b, 0))
+    assert _value(total) == Fraction(a) * Fraction(2) ** exponent + b
+    assert total == normal(*total)
+    assert total[0] % 2 or total == (0, 0)
+
+
+def _profile() -> Profile:
+    columns = [
+        _counted([1.0, 2.0, None, math.inf]),
+        replace(_counted(["a", None, "\ud83d\ude00"[:0]], UTF8), name="<b>"),
+        counted(
+            layout_of("y", UTF8, "category", _column([b"\xff", b"a"])), _column([b"\xff", b"a"])
+        ),
+        replace(_counted([True, False]), name="z"),
+    ]
+    return profile_of_columns({c.name: c for c in columns}, {}, 4, "why")
+
+
+def test_a_profile_comes_back_from_its_bytes() -> None:
+    profile = _profile()
+    again = Profile.from_bytes(profile.to_bytes())
+    assert again == profile
+    assert again.to_bytes() == profile.to_bytes()
+    assert hash(again) == hash(profile)
+    assert again.no_features == "why"
+    assert again.inputs["y"].categories[0] in (b"\xff", b"a")
+    assert "4 rows, 4 inputs" in repr(again)
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_a_damaged_profile_is_refused(data: st.DataObject) -> None:
+    content = bytearray(_profile().to_bytes())
+    at = data.draw(st.integers(0, len(content) - 1))
+    content[at] ^= data.draw(st.integers(1, 255))
+    with pytest.raises(ArtifactError):
+        Profile.from_bytes(bytes(content))
+    with pytest.raises(ArtifactError):
+        Profile.from_bytes(bytes(content[:at]))
+
+
+def test_a_profile_that_contradicts_itself_is_refused() -> None:
+    column = _counted([1.0, 2.0])
+    bad: Mapping[str, ColumnProfile] = {
+        "counts": replace(column, n_rows=7),
+        "edges": replace(column, edges=column.edges[::-1].copy()),
+        "offsets": replace(column, offsets=column.offsets[1:]),
+        "kind": replace(column, kind="category"),
+    }
+    for one in bad.values():
+        content = profile_of_columns({"x": one}, {}, 2).to_bytes()
+        with pytest.raises(ArtifactError, match="do not add up"):
+            Profile.from_bytes(content)
+
+
+def test_profiles_of_other_layouts_do_not_merge() -> None:
+    a, b = _counted([1.0, 2.0]), _counted([1.0, 3.0])
+    with pytest.raises(InvalidData, match="other edges or categories"):
+        merged(a, b)
+    one = profile_of_columns({"x": a}, {}, 2)
+    with pytest.raises(InvalidData, match="other columns"):
+        one.merge(profile_of_columns({}, {}, 2))
+
+
+def test_a_plan_has_the_profile_of_its_training_rows() -> None:
+    rng = np.random.default_rng(0)
+    data = {
+        "x": rng.normal(size=500),
+        "c": rng.choice(["a", "b"], 500),
+        "y": rng.integers(0, 2, 500),
+    }
+    plan = ff.Plan(
+        {
+            "x": col("x").standard_scale(),
+            "c": col("c").target_encode("y", folds=2),
+            "o": col("c").one_hot_encode(),
+        },
+        label="y",
+    ).declaration
+    fitted = fit_profiled(plan, data, profile=True)
+    profile = profile_face(fitted)
+    assert profile is not None
+    assert set(profile.inputs) == {"x", "c", "y"}
+    assert list(profile.features) == ["x", "c", "o_a", "o_b"]
+    assert profile.features["o_a"].categories in ((0, 1), (1, 0))
+    out_of_fold = fit_transform(plan, data)[1]
+    assert set(out_of_fold["c"].to_numpy()) <= set(profile.features["c"].edges)
+    table = pa.table({**data, "x": data["x"] + 1}).slice(1)
+    first, rest = (profile_of(fitted, profile, table.slice(at, 123)) for at in (0, 123))
+    assert first.merge(rest) == profile_of(fitted, profile, table.slice(0, 246))
+    assert list(profile_of(fitted, profile, table.select(["x", "c"])).inputs) == ["x", "c"]
+    inputs = fit_profiled(plan, data, profile="inputs")
+    assert profile_face(inputs).no_features  # pyright: ignore[reportOptionalMemberAccess]
