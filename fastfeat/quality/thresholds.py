@@ -136,12 +136,12 @@ SECTIONS: Mapping[str, Section] = {
     ),
     "drift": Section(
         {
-            "psi": Number("The population stability index, at most."),
-            "ks": Number("The distance of Kolmogorov and Smirnov, at most.", 0.0, _SHARE),
-            "wasserstein": Number("Wasserstein's distance, at most, in units of the column."),
-            "jensen_shannon": Number("The distance of Jensen and Shannon, at most.", 0.0, _SHARE),
-            "missing": Number("The change of the share of missing values.", 0.0, _SHARE),
-            "unseen": Number("The change of the share of unseen categories.", 0.0, _SHARE),
+            "psi": Number("The population stability index.", default=0.1),
+            "ks": Number("The Kolmogorov-Smirnov statistic.", 0.0, _SHARE),
+            "wasserstein": Number("Wasserstein's distance, in standard deviations of training."),
+            "jensen_shannon": Number("The Jensen-Shannon distance.", 0.0, _SHARE),
+            "missing": Number("The change of the share of missing values.", 0.0, _SHARE, 0.02),
+            "unseen": Number("The growth of the share of unseen values.", 0.0, _SHARE, 0.02),
             "ignore": Words("Columns that are reported, and are no finding."),
         },
         "columns",
