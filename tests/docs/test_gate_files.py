@@ -18,7 +18,9 @@ from pages import ROOT
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.api.plan import face_of
 from fastfeat.cli.commands import GATES
+from fastfeat.quality.profiling import fit_profiled
 from fastfeat.quality.thresholds import SECTIONS, thresholds
 
 FOLDER = ROOT / "docs" / "gates"
@@ -36,9 +38,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = pa.table({"dep_delay": [float(k % 90) for k in range(3000)]})
     contract = ff.Contract({"dep_delay: range": col("dep_delay") < 1000})
     (folder / "contract.json").write_text(contract.to_json())
-    ff.Plan({"delay": col("dep_delay").standard_scale()}).fit(rows).save(
-        folder / "flights.fastfeat"
-    )
+    plan = ff.Plan({"delay": col("dep_delay").standard_scale()})
+    fitted = face_of(fit_profiled(plan.declaration, rows, profile=True))
+    fitted.save(folder / "flights.fastfeat")
     for name in ("new", "sample"):
         pq.write_table(rows, folder / "data" / f"{name}.parquet")
     shutil.copy(FOLDER / "gates.toml", folder)
