@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fastfeat.api.plan import load
 from fastfeat.arguments import explaining_as
 from fastfeat.errors import StateError
+from fastfeat.quality.golden.golden_rows import check_if_there
 from fastfeat.serve.access import Access, access_of
 from fastfeat.serve.app import App, Limits, Receive, Send
 from fastfeat.serve.artifacts import Artifacts, WatchedFile, stamp_of
@@ -98,7 +99,8 @@ def run(
 
     Raises:
         InvalidPlan: options that contradict each other, or an address that cannot be used.
-        ArtifactError, StateError: a file that cannot be opened.
+        ArtifactError, StateError: a file that cannot be opened, or an artifact whose golden rows
+            have other features here.
         FastfeatError: of the history and the tables.
     """
     where = Listening(host, port, None if uds is None else os.fspath(uds), flight_port)
@@ -115,6 +117,9 @@ def run(
     )
     watched = WatchedFile(Path(artifact), stamp_of(Path(artifact))) if watch else None
     fitted = load(artifact)
+    n_golden = check_if_there(fitted.record)
+    if n_golden:
+        tell(f"{n_golden} golden rows have the features of the artifact")
 
     def opened() -> ServedPlan:
         if opening.is_there and (history is not None or tables is not None):
