@@ -628,6 +628,16 @@ class Live(Generic[Face]):
                 for name, n in broken.items():
                     self._violations[name] += n
 
+    @property
+    def recent(self) -> Mapping[str, Recent]:
+        """The counts of the rows that were answered of late, by plan; none without `watch`."""
+        return self._recent
+
+    @property
+    def records(self) -> Mapping[str, Fitted]:
+        """The records of the plans, by name."""
+        return self._plans
+
     def _watched(self) -> Mapping[str, Recent]:
         """Return what counts the rows of each plan.
 

@@ -22,7 +22,6 @@ from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.online.lower.row_tables import value_array
 from fastfeat.operators.durations import resolve_duration
-from fastfeat.plan.lower.outputs import matrix_dtype
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.quality.profile import Profile
 from fastfeat.quality.profiling import counted_tables
@@ -61,6 +60,7 @@ class Recent:
         self._length, self._clock = seconds / N_PARTS, clock
         self._parts: dict[int, Profile] = {}
         self._part = 0
+        self._dtype = np.dtype(np.float64)
         self._rows: list[tuple[tuple[Any, ...], bytes]] = []
         self._tables: list[tuple[Table, Table]] = []
         self._n_waiting = 0
@@ -80,6 +80,7 @@ class Recent:
                 self._count()
                 self._part = part
             if not isinstance(rows, pa.Table):
+                self._dtype = features.dtype
                 self._rows.append((tuple(map(rows.get, self._names)), features.tobytes()))
                 self._n_waiting += 1
                 return
@@ -93,7 +94,7 @@ class Recent:
         with self._lock:
             self._count()
             parts = list(self._parts.values())
-        none = self._fitted.schema.empty_table()
+        none = self._table(np.empty((0, len(self._features))))
         found = counted_tables(self._layout, self._fitted, self._columns([]), none)
         return reduce(Profile.merge, parts, found)
 
@@ -109,8 +110,8 @@ class Recent:
         )
         if rows:
             width = len(self._fitted.feature_names)
-            dtype = matrix_dtype(self._fitted.declaration).name
-            matrix = np.frombuffer(b"".join(of for _, of in rows), dtype).reshape(-1, width)
+            values = np.frombuffer(b"".join(of for _, of in rows), self._dtype)
+            matrix = values.reshape(-1, width)
             tables.append((self._columns([of for of, _ in rows]), self._table(matrix)))
         if tables:
             inputs = pa.concat_tables([given for given, _ in tables])
@@ -133,11 +134,11 @@ class Recent:
     def _table(self, matrix: NDArray[Any]) -> Table:
         """Return a matrix of features as the table that they are of."""
         schema = self._fitted.schema
-        arrays = [
-            pa.array(values, mask=np.isnan(values)).cast(field.type)
-            for values, field in zip(np.ascontiguousarray(matrix.T), schema, strict=True)
-        ]
-        return pa.Table.from_arrays(arrays, schema=schema)
+        arrays: list[Array] = []
+        for values, field in zip(matrix.T.astype(np.float64, order="C"), schema, strict=True):
+            array = pa.array(values, mask=np.isnan(values))
+            arrays.append(array if pa.types.is_floating(field.type) else array.cast(field.type))
+        return pa.Table.from_arrays(arrays, names=schema.names)
 
 
 def _array(values: Sequence[Any], name: str, dtype: DType) -> Array:
