@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastfeat.aggregates.keys import Groups, Vocabulary
 from fastfeat.errors import counted, shortened
-from fastfeat.io.arrow import Array, call, index_in, pa
+from fastfeat.io.columns.keys import places_in
 from fastfeat.io.columns.times import python_value
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.show import show
@@ -143,31 +143,6 @@ class Matched:
 
 def _share(counts: NDArray[np.int64], of: Vocabulary) -> float:
     return int(counts.sum()) / of.n_rows if of.n_rows else 0.0
-
-
-def places_in(keys: Sequence[Array], known: Sequence[Array]) -> NDArray[np.int64]:
-    """Return the place of each key among distinct known keys, -1 where it is none.
-
-    Args:
-        keys: an Arrow array a part of the key, shape (n_keys,); a part may be missing.
-        known: the same of the known keys, shape (n_known,).
-    """
-    n_known = len(known[0])
-    if any(mine.type != theirs.type for mine, theirs in zip(keys, known, strict=True)):
-        return np.full(len(keys[0]), -1, np.int64)
-    if len(keys) == 1:
-        found = index_in(keys[0], known[0]).fill_null(-1)
-        return found.to_numpy(zero_copy_only=False).astype(np.int64)
-    numbers = np.zeros(len(keys[0]) + n_known, np.int64)
-    for mine, theirs in zip(keys, known, strict=True):
-        both = pa.concat_arrays([theirs, mine])
-        codes = index_in(both, call("unique", both)).to_numpy(zero_copy_only=False)
-        numbers = np.unique(numbers * (int(codes.max(initial=0)) + 1) + codes, return_inverse=True)[
-            1
-        ]
-    place_of = np.full(int(numbers.max(initial=-1)) + 1, -1, np.int64)
-    place_of[numbers[:n_known]] = np.arange(n_known)
-    return place_of[numbers[n_known:]]
 
 
 def _codes(a: Fitted, b: Fitted) -> Iterator[Change]:
