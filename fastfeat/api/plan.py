@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from fastfeat.online.state.changes import Durability, Late
     from fastfeat.plan.fit.cross_fit import Fold
     from fastfeat.quality.contract import Contract
+    from fastfeat.quality.drift import Drift
     from fastfeat.quality.report import CheckReport
     from fastfeat.verify.comparison import Report
 
@@ -62,7 +63,7 @@ _READ_OF_PLAN = (
 """The attributes of a plan that users read."""
 _OF_FITTED = frozenset(
     {"transform", "transform_row", "verify", "save", "learnt", "select", "feature_names", "online"}
-    | {"transform_batches", "transform_to"}
+    | {"transform_batches", "transform_to", "drift"}
 )
 _LABEL_IN_DATA = "The label is a column of the data: ff.Plan(..., label='y').fit(X.assign(y=y))"
 _NO_WEIGHTS = "Nothing is learnt with weights yet. A model takes them beside the features"
@@ -1357,6 +1358,56 @@ class FittedPlan:
         options: Any = {"history": history, "tables": tables, "clock": clock}
         options |= {"backend": backend, "memory": memory, "late": self.plan.late}
         return check(self.record.contract.declaration, data, **options)
+
+    def drift(
+        self,
+        data: Any,
+        *,
+        by: str | Sequence[str] | None = None,
+        reference: Any = None,
+        thresholds: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+        history: Any = None,
+        tables: Tables = None,
+        backend: str = "cpu",
+        memory: str | int | None = None,
+    ) -> Drift:
+        """Return the drift of each feature and input: rows compared with those of training.
+
+        What the plan keeps of its training rows is enough, see `profile`. A column has drifted
+        where a figure is beyond its limit and beyond what chance makes of so few rows; never by a
+        p value. Points in time, and features that read them alone, are reported and not judged.
+
+        Args:
+            data: the rows, as in `transform`. Late columns need not be there.
+            by: a column, or several: the rows of each of their values are compared too, with those
+                of the value in `reference=`, or with all training rows; see `Drift.segments`.
+            reference: rows to compare with in place of those of training, such as those of the same
+                season of the year before; features of times alone are judged then.
+            thresholds: limits by name, `{"psi": 0.2, "missing": 0.01, "ignore": ["month"]}`, of
+                single columns by `{"columns": {"distance": {"psi": 0.3}}}`; or the path of a TOML
+                file, which has them in its section `[drift]`.
+            history: as in `transform`, as the following are.
+            tables: lookup tables.
+            backend: "cpu", "gpu" or "reference".
+            memory: as in `profile_of`.
+
+        Raises:
+            InvalidPlan: the plan has no profile; or `by=` has too many values.
+            InvalidConfig: a threshold is unknown, none of its kind, or of no column.
+            UnknownColumn: the data lacks a column.
+            FastfeatError: as `transform`.
+
+        Example:
+            >>> fitted = ff.Plan({"x": col("x") + 1}).fit({"x": list(range(1_000))})
+            >>> fitted.drift({"x": list(range(1_000))}).drifted
+            []
+            >>> fitted.drift({"x": list(range(500, 1_500))}).drifted
+            ['x']
+        """
+        from fastfeat.quality.drifting import drift  # seldom needed
+
+        options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
+        return drift(self.record, data, by=by, reference=reference, given=thresholds, **options)
 
     def history_needed(self) -> dict[str, str]:
         """Return the reach of windows as text, by the entity; see `Plan.history_needed`."""

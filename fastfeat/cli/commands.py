@@ -360,6 +360,7 @@ def version() -> None:
 
 GATES: Mapping[str, Callable[..., Judged]] = {
     "check": contracts.check,
+    "drift": drift.drift,
     "verify": verify.verify,
     "replay": live.replay,
 }

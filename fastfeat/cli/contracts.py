@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from fastfeat.api.plan import FittedPlan
     from fastfeat.quality.contract import Contract
     from fastfeat.quality.report import CheckReport, RuleResult
+    from fastfeat.quality.thresholds import Limits
 
 
 def check(
@@ -47,13 +49,16 @@ def check(
 ) -> Judged:
     """Judge data by a contract; exit code 1 where rules are broken, 3 where nothing was judged."""
     from fastfeat.cli.plans import tables_named
+    from fastfeat.quality.thresholds import thresholds as limits_of
 
     options: Any = {"history": history, "tables": tables_named(table), "memory": memory}
     with doing("Reading the rules", at_once=True) as step:
+        limits = limits_of(thresholds, "check")
         judge = read_rules(rules)
         step(f"Checking {data}")
         report = judge.check(data, clock=time_of(clock), **options)
-    return judged_of(report)
+    limits.check_names(report.counts)
+    return judged_of(report, limits)
 
 
 def infer_contract(
@@ -139,12 +144,12 @@ def text_of(report: CheckReport) -> str:
     return "\n".join([report.summary, *found, *others])
 
 
-def judged_of(report: CheckReport) -> Judged:
+def judged_of(report: CheckReport, limits: Limits) -> Judged:
     """Return a report as a gate tells it: a case a rule."""
     cases = [
         Case(
             of.name,
-            _result(of),
+            _result(of, limits),
             report.told(of) if of.is_finding else of.told(),
             {
                 "says": of.text,
@@ -155,12 +160,31 @@ def judged_of(report: CheckReport) -> Judged:
         )
         for of in report.results
     ]
-    return Judged("rules", tuple(cases), text_of(report), {"n_rows": report.n_rows})
+    text = "\n".join([text_of(report), *_within(cases, report, limits)])
+    return Judged("rules", tuple(cases), text, {"n_rows": report.n_rows})
 
 
-def _result(of: RuleResult) -> Result:
+def _result(of: RuleResult, limits: Limits) -> Result:
     if of.outcome == "skipped":
         return "skipped"
     if not of.is_finding:
         return "ok"
-    return "warning" if of.on_violation == "warn" else "finding"
+    if of.on_violation == "warn" and not limits["warnings"]:
+        return "warning"
+    is_counted = of.outcome == "broken" and not of.of_table
+    at_most = limits.of(of.name, "at_most")
+    return "warning" if is_counted and of.n_broken <= at_most * of.n_rows else "finding"
+
+
+def _within(cases: Sequence[Case], report: CheckReport, limits: Limits) -> list[str]:
+    """Return a line for each rule of which thresholds say other than the rule itself."""
+    found: list[str] = []
+    for case, of in zip(cases, report.results, strict=True):
+        if case.result == "warning" and of.on_violation != "warn":
+            share = limits.of(of.name, "at_most")
+            found.append(
+                f"thresholds: {of.name!r} is no finding, a share of {share:g} may break it"
+            )
+        if case.result == "finding" and of.on_violation == "warn":
+            found.append(f"thresholds: {of.name!r} is a finding, though it only warns")
+    return found

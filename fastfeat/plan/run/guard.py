@@ -211,8 +211,8 @@ def judge(
     backend: str = "cpu",
     on_violation: str | None = None,
     first_row: int = 0,
-) -> None:
-    """Raise, or warn, where rows break a rule.
+) -> dict[str, int]:
+    """Return how many rows break each rule that one breaks: rules that only warn.
 
     Args:
         guard: the rules.
@@ -234,23 +234,26 @@ def judge(
     options: Any = {"rows": rows, "tables": tables, "backend": backend, "first_row": first_row}
     found = transform(guard.any_broken, data, **options)
     if not call("any", found.column(0)).as_py():
-        return
+        return {}
     each = transform(guard.each_broken, data, **options)
     table = read_columns(data, guard.columns)
-    for (name, rule), column in zip(guard.rules.items(), each.columns, strict=True):
-        places = np.flatnonzero(column.to_numpy())
-        if len(places):
-            numbers = places if rows is None else _numbers(rows, table)[places]
-            _tell(_told(name, rule, table, numbers, each.num_rows, first_row), rule, on_violation)
+    places = [np.flatnonzero(column.to_numpy()) for column in each.columns]
+    broken = {name: len(of) for name, of in zip(guard.rules, places, strict=True) if len(of)}
+    for (name, rule), of in zip(guard.rules.items(), places, strict=True):
+        if len(of):
+            numbers = of if rows is None else _numbers(rows, table)[of]
+            text = _told(name, rule, table, numbers, each.num_rows, first_row)
+            _tell(text, rule, on_violation, broken)
+    return broken
 
 
-def judge_row(guard: Guard, row: Mapping[str, Any], broken: Any) -> None:
-    """Raise, or warn, of one row, which breaks a rule.
+def judge_row(guard: Guard, row: Mapping[str, Any], breaks: Any) -> dict[str, int]:
+    """Return 1 for each rule that one row breaks: rules that only warn.
 
     Args:
         guard: the rules.
         row: the row.
-        broken: of each rule whether it breaks it, shape (n_rules,).
+        breaks: of each rule whether it breaks it, shape (n_rules,).
 
     Raises:
         ContractBroken: it breaks a rule that does not only warn.
@@ -258,11 +261,13 @@ def judge_row(guard: Guard, row: Mapping[str, Any], broken: Any) -> None:
     Warns:
         RowsBreakRule: it breaks one that does.
     """
-    for (name, rule), is_broken in zip(guard.rules.items(), broken, strict=True):
-        if is_broken:
-            read = {c: row.get(c) for c in _columns(rule)}
-            text = f"{name!r}: the row breaks {says(rule.expression.node)}: {values_text(read)}"
-            _tell(text, rule, "reject")
+    broken = {name: 1 for name, is_so in zip(guard.rules, breaks, strict=True) if is_so}
+    for name in broken:
+        rule = guard.rules[name]
+        read = {c: row.get(c) for c in _columns(rule)}
+        text = f"{name!r}: the row breaks {says(rule.expression.node)}: {values_text(read)}"
+        _tell(text, rule, "reject", broken)
+    return broken
 
 
 def quarantined(
@@ -300,7 +305,7 @@ def quarantined(
     for name, rule in rules.items():
         warned = np.flatnonzero(broken[name] & ~is_bad)
         if rule.on_violation == "warn" and len(warned):
-            _tell(_told(name, rule, table, warned, table.num_rows, 0), rule, None)
+            _tell(_told(name, rule, table, warned, table.num_rows, 0), rule, None, {})
     good, bad = np.flatnonzero(~is_bad), np.flatnonzero(is_bad)
     reasons = pa.array(
         [[name for name in broken if broken[name][k]] for k in bad.tolist()], _REASONS
@@ -335,16 +340,16 @@ def _told(
     )
 
 
-def _tell(text: str, rule: Rule, on_violation: str | None) -> None:
+def _tell(text: str, rule: Rule, on_violation: str | None, broken: Mapping[str, int]) -> None:
     word = rule.on_violation
     if word != "warn" and on_violation is not None:
         word = on_violation
     if word == "warn":
         warn(f"rule {text}", RowsBreakRule)
     elif word == "quarantine":
-        raise ContractBroken(f"rule {text}{SETS_APART}")
+        raise ContractBroken(f"rule {text}{SETS_APART}", broken)
     else:
-        raise ContractBroken(f"rule {text}")
+        raise ContractBroken(f"rule {text}", broken)
 
 
 def _columns(rule: Rule) -> list[str]:
