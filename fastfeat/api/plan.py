@@ -1061,6 +1061,7 @@ class FittedPlan:
         backend: str = "cpu",
         memory: str | int | None = None,
         on_violation: str | None = None,
+        quarantined: str | os.PathLike[str] | None = None,
     ) -> Manifest:
         """Write the features of the rows to a file or a folder, and return the list of its files.
 
@@ -1090,11 +1091,19 @@ class FittedPlan:
             tables: as in `transform`; they are read once.
             backend: as in `transform`.
             memory: as in `transform_batches`.
-            on_violation: as in `transform_batches`.
+            on_violation: as in `transform_batches`; or "quarantine", with `quarantined=`: rows that
+                break a rule are set apart, and windows of other rows do not see them. The data is
+                read three times, and first of all in the columns of rules.
+            quarantined: the file, or the folder, of the rows that are set apart, with their numbers
+                and reasons as of `transform`.
+
+        Returns:
+            The list of the files; its `quarantined` is that of the rows that are set apart.
 
         Raises:
             ContractBroken: as `transform_batches`; parts before these rows are written.
-            InvalidPlan: as `transform_batches`; an option that is none, or for folders.
+            InvalidPlan: as `transform_batches`; an option that is none, or for folders;
+                "quarantine" without `quarantined=`, or of a plan without a contract.
             OutputError: a full disk; a folder of other files, or of features of another plan, other
                 data or other tables; a damaged manifest; another process writes it; a file of the
                 data, or a place in its folder.
@@ -1113,17 +1122,14 @@ class FittedPlan:
             >>> [(file.name, file.n_rows) for file in manifest.files]
             [('part-000000.parquet', 2), ('part-000001.parquet', 1)]
         """
-        from fastfeat.io.budget import bounded  # seldom needed
-        from fastfeat.plan.run.layout import layout_of
-        from fastfeat.plan.run.pieces import bytes_within
-        from fastfeat.plan.run.to_files import write_later_rows
+        from fastfeat.plan.run.layout import layout_of  # imports the engine
+        from fastfeat.quality.transforming import write_judged
 
         layout = layout_of(out, format, partition_by, part_rows)
+        apart = None if quarantined is None else layout_of(quarantined)
+        options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
         digest = self._digest.hex()
-        options: Any = {"history": history, "tables": tables, "backend": backend}
-        options |= {"most_bytes": bytes_within(memory), "on_violation": on_violation}
-        with bounded(memory):
-            return write_later_rows(self.record, data, layout, digest, **options)
+        return write_judged(self.record, data, layout, digest, on_violation, apart, **options)
 
     def transform_row(self, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:
         """Return the features of one row, as a float array of shape (n_features,); NaN is missing.

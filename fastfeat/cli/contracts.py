@@ -61,6 +61,46 @@ def check(
     return judged_of(report, limits)
 
 
+def quarantine(
+    rules: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RULES",
+            help="A contract as JSON, or what `fit --contract` wrote, which has one.",
+        ),
+    ],
+    data: JudgedDataFile,
+    accepted: Annotated[
+        Path, typer.Option(metavar="FILE", help="Where rows go that hold the rules; or a folder.")
+    ],
+    quarantined: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="Where the others go, with the rules that each breaks."),
+    ],
+    table: Annotated[
+        list[str] | None,
+        typer.Option("--table", metavar="NAME=FILE", help="A table that rules read."),
+    ] = None,
+    memory: Annotated[
+        str | None, typer.Option(metavar="BYTES", help="The most memory to take.")
+    ] = None,
+) -> None:
+    """Divide rows into those that hold the rules of a contract, and those that break one."""
+    from fastfeat.cli.plans import tables_named
+    from fastfeat.quality.contract import Contract
+
+    with doing("Reading the rules", at_once=True) as step:
+        judge = read_rules(rules)
+        contract = judge if isinstance(judge, Contract) else judge.contract
+        if contract is None:
+            raise InvalidPlan(f"{rules}: the plan has no contract. Give one as JSON")
+        step(f"Judging {data}")
+        options: Any = {"tables": tables_named(table), "memory": memory}
+        written = contract.quarantine_to(data, accepted, quarantined, **options)
+    for path, rows in zip((accepted, quarantined), written, strict=True):
+        typer.echo(f"{path}: {counted(rows.n_rows, 'row')}")
+
+
 def infer_contract(
     data: Annotated[
         str,

@@ -18,9 +18,8 @@ from fastfeat.backends import backend_named
 from fastfeat.dtypes import NULL
 from fastfeat.engine.kernel_cache import is_observed
 from fastfeat.io.arrow import Schema, pa
-from fastfeat.io.sinks.write import LARGE, empty_matrix, overlaps
+from fastfeat.io.sinks.write import LARGE, empty_matrix, memory_type, overlaps
 from fastfeat.ir.node import Column, Node
-from fastfeat.plan.lower.outputs import matrix_dtype
 from fastfeat.plan.lower.schedule import Schedule
 from fastfeat.plan.run.batch import Batch, Made
 from fastfeat.plan.run.encoded_rows import warn_encoded
@@ -208,7 +207,7 @@ def _matrix(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | No
     if not program.inputs or not program.outputs:
         return None
     reading = reading_of(program, schema, steps)
-    dtype = np.dtype(matrix_dtype(fitted.declaration).name)
+    dtype = memory_type(fitted.matrix_dtype)
     n_columns = len(program.outputs)
     children = reading.sources.children
     read = [slot.sources[0] for slot in children if slot not in reading.others]
