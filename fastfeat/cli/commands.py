@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastfeat.cli import contracts, drift, gpu, live, verify
+from fastfeat.cli import contracts, diff, drift, gpu, live, verify
 from fastfeat.cli.gates import gated
 from fastfeat.cli.judged import Judged
 from fastfeat.cli.options import (
@@ -377,6 +377,7 @@ def version() -> None:
 
 GATES: Mapping[str, Callable[..., Judged]] = {
     "check": contracts.check,
+    "diff": diff.diff,
     "drift": drift.drift,
     "verify": verify.verify,
     "replay": live.replay,

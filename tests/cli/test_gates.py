@@ -26,6 +26,12 @@ ENDS: dict[str, dict[int, str]] = {
         2: "check rules.json none.parquet",
         3: "check data.parquet data.parquet",
     },
+    "diff": {
+        0: "diff plan.fastfeat plan.fastfeat",
+        1: "diff plan.fastfeat differs.fastfeat",
+        2: "diff plan.fastfeat none.fastfeat",
+        3: "diff plan.fastfeat rules.json",
+    },
     "verify": {
         0: "verify plan.fastfeat good.parquet --rows 5",
         1: "verify differs.fastfeat good.parquet --rows 5",
