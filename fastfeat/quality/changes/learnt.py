@@ -41,7 +41,7 @@ def _common(a: Fitted, b: Fitted) -> list[Aggregate]:
 
 def _values(a: Fitted, b: Fitted) -> Iterator[Change]:
     """Yield the values that are learnt otherwise, of all rows or per key."""
-    codes = {node.args[-1] for node in _shown(a) if node in _shown(b)}
+    codes = {node.args[-1] for node in set(_shown(a)) & set(_shown(b))}
     for one in _common(a, b):
         before, after = a.learnt[one], b.learnt[one]
         if isinstance(before, Vocabulary) and isinstance(after, Vocabulary):
@@ -147,13 +147,13 @@ def _share(counts: NDArray[np.int64], of: Vocabulary) -> float:
 
 def _codes(a: Fitted, b: Fitted) -> Iterator[Change]:
     """Yield the encodings whose codes mean other categories, or that have more of them."""
-    own = set(_shown(b))
+    own, readers = set(_shown(b)), _first_readers(a)
     for codes in _shown(a):
         learnt = codes.args[-1]
         if codes not in own or not isinstance(learnt, Aggregate):
             continue  # of a list that the plan gives, whose features are written otherwise
         before, after = (vocabulary_of_codes(codes, f.learnt, f.types) for f in (a, b))
-        pair, name = Matched.of(before, after), _first_reader(a, codes)
+        pair, name = Matched.of(before, after), readers[codes]
         n_before = 1 + int(dict(codes.params)["n_unseen"])
         if pair.n_recoded:
             yield _reassigned(a, name, learnt, pair, n_before)
@@ -161,13 +161,14 @@ def _codes(a: Fitted, b: Fitted) -> Iterator[Change]:
             yield _more(b, name, learnt, pair, n_before)
 
 
-def _first_reader(fitted: Fitted, codes: Node) -> str:
-    """Return the first feature that codes are made for."""
+def _first_readers(fitted: Fitted) -> dict[Node, str]:
+    """Return the first feature that each node is made for."""
+    first: dict[Node, str] = {}
     for name, expression in fitted.declaration.features.items():
         nodes = [fitted.declaration.nodes[name + suffix] for suffix in expression.suffixes]
-        if codes in postorder(nodes):
-            return name
-    raise AssertionError(show(codes))
+        for node in postorder(nodes):
+            first.setdefault(node, name)
+    return first
 
 
 def _reassigned(fitted: Fitted, name: str, key: Aggregate, pair: Matched, first: int) -> Change:

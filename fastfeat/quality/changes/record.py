@@ -5,6 +5,7 @@ The table of kinds says of each change how far it reaches: a change is a row of 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -124,8 +125,19 @@ class Diff:
         return f"{self.verdict}: {found}; {learnt}{sample if self.n_compared else ''}"
 
     def __repr__(self) -> str:
-        """Return the summary, and one line a change."""
-        return "\n".join([self.summary, *map(str, self.changes)])
+        """Return the summary, and one line a change; of many of a kind the first ones."""
+        lines, n_told = [self.summary], Counter[str]()
+        for change in self.changes:
+            n_told[change.kind] += 1
+            if change.verdict == "major" or n_told[change.kind] <= _MOST_TOLD:
+                lines.append(str(change))
+        for kind, n in n_told.items():
+            if KINDS[kind] != "major" and n > _MOST_TOLD:
+                lines.append(f"{KINDS[kind]:5} {kind}: {n - _MOST_TOLD:,} more")
+        return "\n".join(lines)
+
+
+_MOST_TOLD = 10
 
 
 def ordered(changes: list[Change]) -> tuple[Change, ...]:
