@@ -68,3 +68,18 @@ def test_a_sample_is_computed_by_both(run: Run, plans: Path) -> None:
     assert result.exit_code == 0
     assert "outputs of 2 rows compared" in result.stdout
     assert "outputs changed 'x': 2 of 2 rows (100.0%), by 1 at most" in result.stdout
+
+
+def test_fit_keeps_the_codes_of_an_earlier_fit(run: Run, plans: Path) -> None:
+    plan = ff.Plan({"k": col("k").ordinal_encode(), "x": col("x") - col("x").mean()})
+    (plans / "plan.json").write_text(plan.to_json())
+    (plans / "later.csv").write_text("k,x\nc,1.5\nc,2.5\nb,3.5\n")
+    fit = ["fit", "plan.json", "later.csv", "-o", "b.fastfeat", "--backend", "reference"]
+    assert run(*fit, "--stable", "a.fastfeat").exit_code == 0
+    result = run("diff", "a.fastfeat", "b.fastfeat", "--json")
+    assert json.loads(result.stdout)["verdict"] == "minor"
+    assert ff.load(plans / "b.fastfeat").vocabulary("k")["k"].to_pylist()[2:] == ["a", "b", "c"]
+    (plans / "odd.csv").write_text("k,x\n1,1.5\n")
+    result = run("fit", "plan.json", "odd.csv", "-o", "b.fastfeat", "--stable", "a.fastfeat")
+    assert result.exit_code == 2
+    assert "error: --stable: col('k') is int64" in result.stderr
