@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from fastfeat.errors import counted, shortened
@@ -136,11 +137,11 @@ def _options(a: Declaration, b: Declaration) -> Iterator[Change]:
         before, after = (", ".join(f"{n} = {t}" for n, t in of.items()) or None for of in labels)
         told = f"{before or 'no label'} -> {after or 'no label'}"
         yield Change("label changed", next(iter(labels[0] | labels[1])), before, after, told)
-    for kind, names in _OPTIONS.items():
-        for name in names:
-            before, after = (repr(getattr(plan, name)) for plan in (a, b))
-            if before != after:
-                yield Change(kind, name, before, after, f"{name}={before} -> {name}={after}")
+    for name in (field.name for field in fields(a) if field.name not in _ELSEWHERE):
+        before, after = (repr(getattr(plan, name)) for plan in (a, b))
+        if before != after:
+            kind = "declaration changed" if name in _OF_TRAINING else "option changed"
+            yield Change(kind, name, before, after, f"{name}={before} -> {name}={after}")
     for name in a.keep:
         if name not in b.keep:
             yield Change("kept column removed", name, name, None, "is not passed through any more")
@@ -149,12 +150,10 @@ def _options(a: Declaration, b: Declaration) -> Iterator[Change]:
             yield Change("kept column added", name, None, name, "is passed through")
 
 
-_OPTIONS = {
-    "option changed": ("dtype", "row_id"),
-    "declaration changed": ("outcomes", "label_delay", "known", "known_tables"),
-}
-"""The options of a plan, by the kind of change that another value is: those of the first make
-other features of the same rows."""
+_ELSEWHERE = frozenset({"features", "label", "keep", "recipe", "label_column"})
+"""The fields of a declaration that are compared otherwise, or follow from those."""
+_OF_TRAINING = frozenset({"outcomes", "label_delay", "known", "known_tables"})
+"""Those that say what may be learnt from; others make other features of the same rows."""
 
 
 def _rules(a: Fitted, b: Fitted) -> Iterator[Change]:

@@ -60,7 +60,8 @@ class Change:
     Args:
         kind: what has changed, such as "feature added".
         name: of the feature, column, learnt value or rule that has.
-        before: what it was; None where it was not there.
+        before: what it was; None where it was not there. Of codes, categories with their code:
+            the thousand most frequent ones that have another.
         after: what it is; None where it is no more.
         told: both in words, without kind and name.
     """

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import fastfeat as ff
@@ -268,6 +270,18 @@ def test_profiles_of_rows_in_another_order_are_the_same() -> None:
     again = {name: values[::-1] for name, values in rows.items()}
     found = ff.diff(profiled(rows, **features), profiled(again, **features))
     assert found.verdict == "same", found
+
+
+def test_another_table_of_a_time_zone_is_told() -> None:
+    plan = ff.Plan({"hour": col("t").dt.hour(tz="Europe/Paris")})
+    before = plan.fit({"t": np.array(["2026-01-01"], "M8[s]")}, backend="reference")
+    (zone, table), *_ = before.record.zones.items()
+    zones = {zone: replace(table, offsets=(*table.offsets[:-1], table.offsets[-1] + 3600))}
+    found = ff.diff(before, ff.FittedPlan(plan, replace(before.record, zones=zones)))
+    assert [(change.kind, change.name) for change in found.changes] == [
+        ("time zone changed", "Europe/Paris")
+    ]
+    assert found.verdict == "refit"
 
 
 def test_many_changes_of_a_kind_are_told_by_the_first_ones() -> None:
