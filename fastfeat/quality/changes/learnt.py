@@ -21,7 +21,7 @@ from fastfeat.plan.lower.codes import shown_codes
 from fastfeat.plan.lower.indicators import is_one_hot
 from fastfeat.plan.lower.lower import Constant
 from fastfeat.plan.run.fitted import Fitted
-from fastfeat.quality.changes.record import Change
+from fastfeat.quality.changes.record import Change, shown
 from fastfeat.steps.keys.rows import category_texts
 
 _MOST_SHOWN = 3
@@ -77,7 +77,7 @@ def _of_value(a: Fitted, one: Aggregate, before: Constant, after: Constant) -> C
     more = ""
     if isinstance(was, int | float) and isinstance(now, int | float) and was:
         more = f" ({(now - was) / abs(was):+.3g} of it)"
-    return _change_of(one, was, now, f"{was!r} -> {now!r}{more}")
+    return _change_of(one, was, now, f"{shown(was)} -> {shown(now)}{more}")
 
 
 def _change_of(one: Aggregate, before: Any, after: Any, told: str) -> Change:
@@ -202,14 +202,14 @@ def _reassigned(fitted: Fitted, name: str, key: Aggregate, pair: Matched, first:
     after = {t: k + first if k >= 0 else None for t, k in zip(texts, now, strict=True)}
     rank = {place: k for k, place in enumerate(by_count[:_MOST_SHOWN].tolist())}
     largest = sorted((t for t, k in before.items() if k in rank), key=lambda t: rank[before[t]])
-    shown = [f"{text} {was[text]} -> {after[text] or 'unseen'}" for text in largest]
+    examples = [f"{shown(text)} {was[text]} -> {after[text] or 'unseen'}" for text in largest]
     more = ", ..." if len(moved) > _MOST_SHOWN else ""
     n_lost = int((pair.places < 0).sum())
     lost = f", {n_lost:,} of them unseen now" if n_lost else ""
     told = (
         f"{pair.n_recoded:,} of {len(pair.before):,} categories have another code{lost}: "
         f"{pair.share_before:.1%} of the rows of the first fit, {pair.share_after:.1%} of the "
-        f"second ({', '.join(shown)}{more})"
+        f"second ({', '.join(examples)}{more})"
     )
     return Change("codes reassigned", name, was, after, told)
 
@@ -234,8 +234,8 @@ def _more(fitted: Fitted, name: str, key: Aggregate, pair: Matched, first: int) 
     after = {text: place + first for text, place in zip(texts, places.tolist(), strict=True)}
     share = _share(pair.after.counts[pair.added], pair.after)
     others = f" and {len(pair.added) - _MOST_SHOWN:,} more"
-    shown = ", ".join(map(repr, texts[:_MOST_SHOWN]))
-    told = f"{len(pair.added):,} new, of {share:.1%} of the rows of the second fit: {shown}"
+    examples = ", ".join(map(shown, texts[:_MOST_SHOWN]))
+    told = f"{len(pair.added):,} new, of {share:.1%} of the rows of the second fit: {examples}"
     return Change("categories added", name, None, after, told + others * (len(texts) > _MOST_SHOWN))
 
 

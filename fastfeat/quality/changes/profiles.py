@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastfeat.plan.run.fitted import Fitted
-from fastfeat.quality.changes.record import Change
+from fastfeat.quality.changes.record import Change, shown
 from fastfeat.quality.profile import ColumnProfile
 from fastfeat.quality.profiling import profile_face
 
@@ -77,4 +77,4 @@ def _shares(a: ColumnProfile, b: ColumnProfile) -> list[str]:
     shares = {of: (n / a.n_values, after[of] / b.n_values) for of, n in before.items()}
     largest = sorted(shares, key=lambda of: -abs(shares[of][1] - shares[of][0]))[:_MOST_SHOWN]
     pairs = {of: [f"{share:.1%}" for share in shares[of]] for of in largest}
-    return [f"{of} {was} -> {now}" for of, (was, now) in pairs.items() if was != now]
+    return [f"{shown(of)} {was} -> {now}" for of, (was, now) in pairs.items() if was != now]

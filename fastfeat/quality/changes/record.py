@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from fastfeat.completion import offering
 from fastfeat.errors import counted
+from fastfeat.plan.tell.summary import capped
 
 Verdict = Literal["major", "minor", "refit", "same"]
 VERDICTS: Final[tuple[Verdict, ...]] = ("major", "minor", "refit", "same")
@@ -79,7 +80,7 @@ class Change:
 
     def __str__(self) -> str:
         """Return one line."""
-        return f"{self.verdict:5} {self.kind} {self.name!r}: {self.told}"
+        return f"{self.verdict:5} {self.kind} {shown(self.name)}: {self.told}"
 
 
 @offering("verdict", "changes", "same")
@@ -138,7 +139,13 @@ class Diff:
         return "\n".join(lines)
 
 
+def shown(value: object) -> str:
+    """Return a value as a part of a line: without line breaks, and not too long."""
+    return capped(repr(value), _LONGEST)
+
+
 _MOST_TOLD = 10
+_LONGEST = 60
 
 
 def ordered(changes: list[Change]) -> tuple[Change, ...]:

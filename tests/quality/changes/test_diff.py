@@ -214,6 +214,16 @@ def test_codes_of_groups_may_change() -> None:
     assert not found.of_kind("codes reassigned")
 
 
+def test_hostile_names_stay_on_their_line() -> None:
+    odd, long = "a\n\x1b[31mmajor", "b" * 10_000
+    features = {odd: col("k").ordinal_encode()}
+    before = fitted(features, rows={"k": [odd, odd, odd, long, long, "c"]})
+    text = repr(ff.diff(before, fitted(features, rows={"k": [odd, long, long, long, "c", "c"]})))
+    assert len(text.splitlines()) == 2
+    assert "\x1b" not in text
+    assert len(text) < 1000
+
+
 def test_keys_of_several_parts_are_matched() -> None:
     features = {"code": ff.cross("k", "n").ordinal_encode()}
     before = fitted(features, rows={"n": [1, 1, 2, 2, 2, 1]})
@@ -257,7 +267,7 @@ def test_profiles_tell_how_training_rows_differ() -> None:
     assert set(told) == {"x", "k"}
     assert "mean 3.6 -> 4.66667 (+0.44 standard deviations)" in told["x"]
     assert "from 1 to 8 -> from 2 to 9, missing 16.67% -> 0.00%" in told["x"]
-    assert told["k"] == "b 33.3% -> 66.7%, a 50.0% -> 33.3%"
+    assert told["k"] == "'b' 33.3% -> 66.7%, 'a' 50.0% -> 33.3%"
 
 
 def test_profiles_of_rows_in_another_order_are_the_same() -> None:
