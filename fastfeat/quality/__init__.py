@@ -1,1 +1,1 @@
-"""Quality: contracts, which say what data must be, and the checks of data against them."""
+"""Quality: contracts, which say what data must be; profiles, which say what it was; their checks."""
