@@ -22,11 +22,12 @@ class DType:
 
     Args:
         name: "bool", "int8".."int64", "uint8".."uint64", "float16", "float32", "float64",
-            "decimal", "date32", "date64", "time", "timestamp", "duration", "utf8", "binary",
-            "null"; "table" is what a function searches, "vocabulary" what keys are looked up in,
-            "cross" a key of several parts, "one_hot" a column a category, "counts" a column a
-            bucket, "order_of_times" and "order_of_integers" the order of an entity's rows and
-            "window" some of them, never columns; "list" has values of another type in each row.
+            "bfloat16" (of matrices alone), "decimal", "date32", "date64", "time", "timestamp",
+            "duration", "utf8", "binary", "null"; "table" is what a function searches, "vocabulary"
+            what keys are looked up in, "cross" a key of several parts, "one_hot" a column a
+            category, "counts" a column a bucket, "order_of_times" and "order_of_integers" the order
+            of an entity's rows and "window" some of them, never columns; "list" has values of
+            another type in each row.
         unit: resolution of time, timestamp and duration.
         tz: zone name of a timestamp; None is naive, and is taken as UTC.
         of: the type of the elements of a list.
@@ -84,7 +85,7 @@ class DType:
         raise AssertionError(f"{self} has no physical type")
 
 
-_FLOATS = frozenset({"float16", "float32", "float64", "decimal"})
+_FLOATS = frozenset({"float16", "bfloat16", "float32", "float64", "decimal"})
 _TEMPORAL = frozenset({"date32", "date64", "time", "timestamp", "duration"})
 INTEGER_RANGE: dict[str, tuple[int, int]] = {
     **{f"int{bits}": (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) for bits in (8, 16, 32, 64)},
@@ -92,7 +93,7 @@ INTEGER_RANGE: dict[str, tuple[int, int]] = {
 }
 PLAIN_TYPES = (
     *("bool", "null", "utf8", "binary", "date32", "date64"),
-    *sorted(_FLOATS),
+    *sorted(_FLOATS - {"bfloat16"}),
     *INTEGER_RANGE,
 )
 """The names of the types of columns, lists aside, that have neither unit nor zone."""
@@ -100,7 +101,8 @@ PLAIN_TYPES = (
 BOOL = DType("bool")
 INT8, INT32, INT64 = (DType(f"int{bits}") for bits in (8, 32, 64))
 UINT8, UINT64 = (DType(f"uint{bits}") for bits in (8, 64))
-FLOAT32, FLOAT64 = (DType(f"float{bits}") for bits in (32, 64))
+FLOAT16, FLOAT32, FLOAT64 = (DType(f"float{bits}") for bits in (16, 32, 64))
+BFLOAT16 = DType("bfloat16")
 DECIMAL, DATE32, DATE64, UTF8, BINARY, NULL = (
     DType(name) for name in ("decimal", "date32", "date64", "utf8", "binary", "null")
 )
@@ -113,6 +115,48 @@ ORDER_OF_TIMES, ORDER_OF_INTEGERS, WINDOW = (
 NEVER_COLUMNS = frozenset(
     {TABLE, VOCABULARY, CROSS, ONE_HOT, COUNTS, ORDER_OF_TIMES, ORDER_OF_INTEGERS, WINDOW}
 )
+
+
+@dataclass(frozen=True, slots=True)
+class FloatFormat:
+    """A format of binary floating-point numbers, of IEEE 754 or like those.
+
+    Args:
+        n_bits: of the significand, the first one included, which is not stored.
+        largest_exponent: of the largest number, as a power of two.
+    """
+
+    n_bits: int
+    largest_exponent: int
+
+    @property
+    def largest(self) -> float:
+        """The largest finite number."""
+        return (2.0 - 2.0 ** (1 - self.n_bits)) * 2.0**self.largest_exponent
+
+    @property
+    def rounds_to_infinity(self) -> float:
+        """The least size that is rounded to an infinity; of formats below float64."""
+        return (2.0 - 2.0**-self.n_bits) * 2.0**self.largest_exponent
+
+    @property
+    def least_normal(self) -> float:
+        """The least number with all bits of the significand; smaller ones have fewer."""
+        return 2.0 ** (1 - self.largest_exponent)
+
+    @property
+    def least(self) -> float:
+        """The least number above 0, and the distance between all numbers below `least_normal`."""
+        return 2.0 ** (2 - self.largest_exponent - self.n_bits)
+
+
+FLOAT_FORMATS: dict[str, FloatFormat] = {
+    "float16": FloatFormat(11, 15),
+    "bfloat16": FloatFormat(8, 127),
+    "float32": FloatFormat(24, 127),
+    "float64": FloatFormat(53, 1023),
+}
+"""The formats of the float types, by name."""
 
 
 def list_of(dtype: DType) -> DType:

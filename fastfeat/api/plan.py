@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fastfeat import pickles
 from fastfeat.arguments import TOO_MANY, Hints, explaining, explaining_methods
 from fastfeat.completion import offering
-from fastfeat.errors import InvalidPlan, NotFitted
+from fastfeat.errors import InvalidPlan, NotFitted, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.io.arrow import Array, ChunkedArray, Table
 from fastfeat.io.arrow import Schema as ArrowSchema
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from fastfeat.online.state.changes import Durability, Late
     from fastfeat.plan.fit.cross_fit import Fold
     from fastfeat.quality.contract import Contract
+    from fastfeat.quality.drift import Drift
     from fastfeat.quality.profile import Profile
     from fastfeat.quality.profiling import Profiled
     from fastfeat.quality.report import CheckReport
@@ -63,7 +64,7 @@ _READ_OF_PLAN = (
 """The attributes of a plan that users read."""
 _OF_FITTED = frozenset(
     {"transform", "transform_row", "verify", "save", "learnt", "select", "feature_names", "online"}
-    | {"transform_batches", "transform_to"}
+    | {"transform_batches", "transform_to", "drift"}
 )
 _LABEL_IN_DATA = "The label is a column of the data: ff.Plan(..., label='y').fit(X.assign(y=y))"
 _NO_WEIGHTS = "Nothing is learnt with weights yet. A model takes them beside the features"
@@ -317,6 +318,7 @@ class Plan:
         memory: str | int | None = None,
         contract: Contract | None = None,
         profile: Profiled = False,
+        stable: FittedPlan | None = None,
     ) -> FittedPlan:
         """Return the plan with what it has learnt from training rows.
 
@@ -348,6 +350,11 @@ class Plan:
                 plan keeps them, and `transform` and the like judge later rows by them.
             profile: whether the fitted plan keeps the `profile` of these rows, by which `drift`
                 judges later ones: of its inputs and features, with "inputs" of these alone.
+            stable: an earlier fit, of this plan or another one. Categories that have a code there
+                keep it, whether rows still have them or not, however rare they are; new ones get
+                the codes after these. One-hot columns of categories stand in the order of codes,
+                `__missing` and `__other` behind them, and which are there stays as it was.
+                Encoders that only group rows, as `mean(by=)` and `target_encode`, learn as ever.
 
         Raises:
             ContractBroken: rows break a rule of `contract` that does not only warn.
@@ -355,7 +362,8 @@ class Plan:
             OutOfMemory: `memory` is less than what is learnt takes, or this process has already.
             InvalidPlan: with `memory`: numbers of rows in another order than the data, another
                 backend, windows over all rows, of no key, that see more than the latest ones, or
-                `row_id=` of a plan with windows.
+                `row_id=` of a plan with windows. With `stable`: codes cannot stay, since other
+                parameters of an encoder leave no room for them.
             TypeMismatch: an operator cannot take the type of a column.
             InvalidData: no rows to learn from, none of them has a label that looks ahead, a value
                 learnt is not finite, or `rows` names rows that are not there.
@@ -369,31 +377,25 @@ class Plan:
             options: Any = {"history": history, "tables": tables}
             options |= {"backend": backend, "memory": memory}
             data, kept = _held(contract, data, in_passes=memory is not None, **options)
-            fitted = self.fit(data, rows=rows, profile=profile, **options)
+            fitted = self.fit(data, rows=rows, profile=profile, stable=stable, **options)
             return FittedPlan(self, replace(fitted.record, contract=kept))
         record: Fitted | None = None
+        old = stable_record(stable)
         if memory is not None:
             from fastfeat.api.out_of_core import check_backend, fit_within  # seldom needed
 
             check_backend(backend)
-            record = fit_within(self.declaration, data, rows, history, tables, memory)
+            record = fit_within(self.declaration, data, rows, history, tables, memory, old)
         elif rows is None and history is None and backend == "cpu" and may_be_large(data):
             from fastfeat.api.out_of_core import fit_if_large  # seldom needed
 
-            record = fit_if_large(self.declaration, data, tables)
+            record = fit_if_large(self.declaration, data, tables, old)
         if record is not None:
             return FittedPlan(self, record)
         from fastfeat.quality.profiling import fit_profiled  # imports the rest of it
 
-        record = fit_profiled(
-            self.declaration,
-            data,
-            profile=profile,
-            rows=rows,
-            history=history,
-            tables=tables,
-            backend=backend,
-        )
+        of_rows: Any = {"rows": rows, "history": history, "tables": tables, "backend": backend}
+        record = fit_profiled(self.declaration, data, **of_rows, profile=profile, stable=old)
         return FittedPlan(self, record)
 
     @naming_files
@@ -409,6 +411,7 @@ class Plan:
         backend: str = "cpu",
         contract: Contract | None = None,
         profile: Profiled = False,
+        stable: FittedPlan | None = None,
     ) -> tuple[FittedPlan, Any]:
         """Return the fitted plan and the features of the training rows themselves.
 
@@ -427,6 +430,7 @@ class Plan:
             backend: as in `fit`.
             contract: as in `fit`.
             profile: as in `fit`; of features it has these.
+            stable: as in `fit`.
 
         Raises:
             FastfeatError: as `fit` and `FittedPlan.transform`.
@@ -447,6 +451,7 @@ class Plan:
             to=to,
             categories=categories,
             backend=backend,
+            stable=stable_record(stable),
         )
         return FittedPlan(self, replace(record, contract=kept) if kept else record), features
 
@@ -464,6 +469,7 @@ class Plan:
         history: Any = None,
         tables: Tables = None,
         contract: Contract | None = None,
+        stable: FittedPlan | None = None,
     ) -> tuple[FittedPlan, Manifest]:
         """Return the fitted plan, and the list of files of the features of the training rows.
 
@@ -483,6 +489,7 @@ class Plan:
             history: as in `fit`, which may be more than memory holds too.
             tables: as in `fit`; they are read once.
             contract: as in `fit`; the rows are read once more for it, before anything is written.
+            stable: as in `fit`.
 
         Raises:
             InvalidPlan: as `fit` with `memory`; an option that is none, or for folders.
@@ -507,7 +514,8 @@ class Plan:
             of_rows: Any = {"history": history, "tables": tables, "memory": memory}
             data, kept = _held(contract, data, in_passes=True, **of_rows)
         record, manifest = fit_and_write(
-            self.declaration, data, layout, rows, history, tables, memory, kept
+            *(self.declaration, data, layout, rows, history, tables, memory, kept),
+            stable=stable_record(stable),
         )
         return FittedPlan(self, record), manifest
 
@@ -597,7 +605,12 @@ class Plan:
         )
 
     def learning(
-        self, schema: Any, *, tables: Tables = None, whole_entities: bool = False
+        self,
+        schema: Any,
+        *,
+        tables: Tables = None,
+        whole_entities: bool = False,
+        stable: FittedPlan | None = None,
     ) -> Learning[FittedPlan]:
         """Return the learning of the plan, in rounds over parts of the rows.
 
@@ -610,6 +623,7 @@ class Plan:
             whole_entities: whether each part has all rows of its entities, in the order of the
                 data, so that windows may be learnt from: as after an exchange of the rows by
                 `learning.shares`. Without it a plan that learns from windows takes one part.
+            stable: as in `fit`.
 
         Raises:
             InvalidPlan: the label looks ahead; or, with `whole_entities`, windows see rows of
@@ -634,6 +648,7 @@ class Plan:
             tables,
             lambda record: FittedPlan(self, record),
             whole_entities=whole_entities,
+            stable=stable_record(stable),
         )
 
     def schema(self, input_schema: Any, *, tables: Tables = None) -> ArrowSchema:
@@ -779,6 +794,20 @@ def plan_of(declared: Declaration) -> Plan:
     plan = object.__new__(Plan)
     object.__setattr__(plan, "declaration", declared)
     return plan
+
+
+def stable_record(stable: Any) -> Fitted | None:
+    """Return the record of an earlier fit whose codes stay; None without one.
+
+    Raises:
+        TypeMismatch: it is no fitted plan.
+    """
+    if stable is None or isinstance(stable, FittedPlan):
+        return None if stable is None else stable.record
+    raise TypeMismatch(
+        f"stable= takes a fitted plan, whose codes stay, got {type(stable).__name__}: "
+        "ff.load(path) reads one"
+    )
 
 
 def _held(
@@ -1043,6 +1072,7 @@ class FittedPlan:
         backend: str = "cpu",
         memory: str | int | None = None,
         on_violation: str | None = None,
+        quarantined: str | os.PathLike[str] | None = None,
     ) -> Manifest:
         """Write the features of the rows to a file or a folder, and return the list of its files.
 
@@ -1072,11 +1102,19 @@ class FittedPlan:
             tables: as in `transform`; they are read once.
             backend: as in `transform`.
             memory: as in `transform_batches`.
-            on_violation: as in `transform_batches`.
+            on_violation: as in `transform_batches`; or "quarantine", with `quarantined=`: rows that
+                break a rule are set apart, and windows of other rows do not see them. The data is
+                read three times, and first of all in the columns of rules.
+            quarantined: the file, or the folder, of the rows that are set apart, with their numbers
+                and reasons as of `transform`.
+
+        Returns:
+            The list of the files; its `quarantined` is that of the rows that are set apart.
 
         Raises:
             ContractBroken: as `transform_batches`; parts before these rows are written.
-            InvalidPlan: as `transform_batches`; an option that is none, or for folders.
+            InvalidPlan: as `transform_batches`; an option that is none, or for folders;
+                "quarantine" without `quarantined=`, or of a plan without a contract.
             OutputError: a full disk; a folder of other files, or of features of another plan, other
                 data or other tables; a damaged manifest; another process writes it; a file of the
                 data, or a place in its folder.
@@ -1095,17 +1133,14 @@ class FittedPlan:
             >>> [(file.name, file.n_rows) for file in manifest.files]
             [('part-000000.parquet', 2), ('part-000001.parquet', 1)]
         """
-        from fastfeat.io.budget import bounded  # seldom needed
-        from fastfeat.plan.run.layout import layout_of
-        from fastfeat.plan.run.pieces import bytes_within
-        from fastfeat.plan.run.to_files import write_later_rows
+        from fastfeat.plan.run.layout import layout_of  # imports the engine
+        from fastfeat.quality.transforming import write_judged
 
         layout = layout_of(out, format, partition_by, part_rows)
+        apart = None if quarantined is None else layout_of(quarantined)
+        options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
         digest = self._digest.hex()
-        options: Any = {"history": history, "tables": tables, "backend": backend}
-        options |= {"most_bytes": bytes_within(memory), "on_violation": on_violation}
-        with bounded(memory):
-            return write_later_rows(self.record, data, layout, digest, **options)
+        return write_judged(self.record, data, layout, digest, on_violation, apart, **options)
 
     def transform_row(self, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:
         """Return the features of one row, as a float array of shape (n_features,); NaN is missing.
@@ -1263,6 +1298,33 @@ class FittedPlan:
             self.record, data, rows=rows, history=history, tables=tables, backend=backend
         )
 
+    def refit(self, data: Any, *, stable: bool = True, **options: Any) -> FittedPlan:
+        """Return the plan as it is fitted on other rows, by the same contract; codes stay.
+
+        `ff.diff(fitted, refitted)` says what has changed.
+
+        Args:
+            data: as in `Plan.fit`.
+            stable: whether categories keep the codes that they have; see `Plan.fit`.
+            options: as of `Plan.fit`: rows, history, tables, backend, memory; and contract, None
+                for none.
+
+        Raises:
+            FastfeatError: as `Plan.fit`.
+
+        Example:
+            >>> plan = ff.Plan({"k": col("k").ordinal_encode()})
+            >>> refitted = plan.fit({"k": ["a", "a", "b"]}).refit({"k": ["c", "c", "b"]})
+            >>> refitted.transform({"k": ["a", "b", "c"]})["k"].to_pylist()
+            [2, 3, 4]
+        """
+        given: dict[str, Any] = {
+            "contract": self.contract,
+            "stable": self if stable else None,
+            **options,
+        }
+        return self.plan.fit(data, **given)
+
     @property
     def profile(self) -> Profile | None:
         """The values of the training rows, inputs and features, as counts; None without.
@@ -1356,6 +1418,56 @@ class FittedPlan:
         options: Any = {"history": history, "tables": tables, "clock": clock}
         options |= {"backend": backend, "memory": memory, "late": self.plan.late}
         return check(self.record.contract.declaration, data, **options)
+
+    def drift(
+        self,
+        data: Any,
+        *,
+        by: str | Sequence[str] | None = None,
+        reference: Any = None,
+        thresholds: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+        history: Any = None,
+        tables: Tables = None,
+        backend: str = "cpu",
+        memory: str | int | None = None,
+    ) -> Drift:
+        """Return the drift of each feature and input: rows compared with those of training.
+
+        What the plan keeps of its training rows is enough, see `profile`. A column has drifted
+        where a figure is beyond its limit and beyond what chance makes of so few rows; never by a
+        p value. Points in time, and features that read them alone, are reported and not judged.
+
+        Args:
+            data: the rows, as in `transform`. Late columns need not be there.
+            by: a column, or several: the rows of each of their values are compared too, with those
+                of the value in `reference=`, or with all training rows; see `Drift.segments`.
+            reference: rows to compare with in place of those of training, such as those of the same
+                season of the year before; features of times alone are judged then.
+            thresholds: limits by name, `{"psi": 0.2, "missing": 0.01, "ignore": ["month"]}`, of
+                single columns by `{"columns": {"distance": {"psi": 0.3}}}`; or the path of a TOML
+                file, which has them in its section `[drift]`.
+            history: as in `transform`, as the following are.
+            tables: lookup tables.
+            backend: "cpu", "gpu" or "reference".
+            memory: as in `profile_of`.
+
+        Raises:
+            InvalidPlan: the plan has no profile; or `by=` has too many values.
+            InvalidConfig: a threshold is unknown, none of its kind, or of no column.
+            UnknownColumn: the data lacks a column.
+            FastfeatError: as `transform`.
+
+        Example:
+            >>> fitted = ff.Plan({"x": col("x") + 1}).fit({"x": list(range(1_000))})
+            >>> fitted.drift({"x": list(range(1_000))}).drifted
+            []
+            >>> fitted.drift({"x": list(range(500, 1_500))}).drifted
+            ['x']
+        """
+        from fastfeat.quality.drifting import drift  # seldom needed
+
+        options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
+        return drift(self.record, data, by=by, reference=reference, given=thresholds, **options)
 
     def history_needed(self) -> dict[str, str]:
         """Return the reach of windows as text, by the entity; see `Plan.history_needed`."""
@@ -1504,15 +1616,49 @@ class FittedPlan:
 
         return pickles.fitted_of, (artifact_bytes(self.record),)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, golden: bool | None = None) -> None:
         """Write the fitted plan to a file, whole or not at all; it holds no code.
+
+        Args:
+            path: of the file.
+            golden: whether golden rows go with it: 64 rows that are made up, at the edges of what
+                the plan tells apart, with the bits of their features by the reference. Where the
+                file is loaded, `ff.load(path, check="golden")` computes them again. None for a plan
+                that has learnt at most 131,072 keys.
 
         Raises:
             ArtifactError: the file cannot be written.
+
+        Warns:
+            NoGoldenRows: the features of no row that was made up can be computed.
         """
         from fastfeat.plan.keep.artifact import save  # seldom needed
+        from fastfeat.quality.golden.golden_rows import with_golden
 
-        save(self.record, path)
+        save(with_golden(self.record, golden), path)
+
+    def check_golden(self, *, backend: str = "cpu") -> int:
+        """Return the number of golden rows whose features were computed again, bit for bit.
+
+        Args:
+            backend: "cpu", "gpu" or "reference".
+
+        Raises:
+            ArtifactError: a feature has another bit here, which names it, the row and both values;
+                or there are no golden rows: the plan was not loaded, or saved without.
+            BackendUnavailable: the backend cannot run here.
+
+        Example:
+            >>> import tempfile, os
+            >>> fitted = ff.Plan({"y": col("x").standard_scale()}).fit({"x": [1.0, 2.0, 4.0]})
+            >>> path = os.path.join(tempfile.mkdtemp(), "y.fastfeat")
+            >>> fitted.save(path)
+            >>> ff.load(path, check="golden").check_golden()
+            64
+        """
+        from fastfeat.quality.golden.golden_rows import check_golden
+
+        return check_golden(self.record, backend)
 
 
 def face_of(record: Fitted) -> FittedPlan:
@@ -1526,17 +1672,29 @@ def records_of(plans: Mapping[str, FittedPlan]) -> dict[str, Fitted]:
 
 
 @explaining
-def load(path: str | os.PathLike[str]) -> FittedPlan:
+def load(path: str | os.PathLike[str], *, check: str | None = None) -> FittedPlan:
     """Return the fitted plan of a file that `save` wrote. Nothing of the file is run as code.
 
+    Args:
+        path: of the file.
+        check: "golden" computes the golden rows of the file again: its features are then known to
+            have, on this machine, the bits that they had where it was saved.
+
     Raises:
-        ArtifactError: the file is missing, truncated, altered, too new, or no artifact.
+        ArtifactError: the file is missing, truncated, altered, too new, or no artifact; or a golden
+            row has other bits, or there is none.
         TypeMismatch: what is given is no path.
+        InvalidPlan: another word for `check`.
         Leakage, InvalidPlan: its plan is one that this version does not build.
     """
     from fastfeat.plan.keep.artifact import read_artifact  # seldom needed
 
-    return face_of(read_artifact(path))
+    if check is None:
+        return face_of(read_artifact(path))
+    from fastfeat.quality.golden.golden_rows import check_option, checked_artifact
+
+    check_option(check)
+    return face_of(checked_artifact(path))
 
 
 def fitted_of(content: bytes) -> FittedPlan:

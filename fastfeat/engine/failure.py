@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from fastfeat.dtypes import FLOAT_FORMATS
 from fastfeat.engine.program import Output, Program, with_own_operations
 from fastfeat.errors import FastfeatError, InvalidData, Overflow, shortened
 from fastfeat.ir.node import postorder
@@ -56,7 +57,6 @@ def first_failing_row(fails: Callable[[int, int], bool], n_rows: int) -> int:
 
 
 _REPORT = "this is a fault of fastfeat: please report it, with the plan and the row"
-_MANTISSA = {"float32": 24, "float64": 53}
 _KINDS: tuple[tuple[int, type[FastfeatError], str], ...] = (
     (
         NEGATIVE_POWER,  # before what may come of it
@@ -204,9 +204,11 @@ def _failure_in(
 
 def _matrix_rule(number: float, name: str) -> str:
     """Return the reason why a matrix of a float type cannot hold a number, and what to do."""
-    n_bits, instead = _MANTISSA[name], "" if name == "float64" else "use Plan(dtype='float64'), or "
-    if abs(number) > 2.0**64:
-        return f"{number!r} is beyond the largest {name}. Use Plan(dtype='float64')"
+    kind = FLOAT_FORMATS[name]
+    n_bits, instead = kind.n_bits, "" if name == "float64" else "use Plan(dtype='float64'), or "
+    if abs(number) > kind.largest:
+        wider = "float32" if kind.n_bits < 24 and abs(number) < 2.0**127 else "float64"
+        return f"{number!r} is beyond the largest {name}. Use Plan(dtype={wider!r})"
     return (
         f"an integer beyond 2**{n_bits} need not be a {name}. To round it, {instead}"
         "make a float of the feature: .cast('float64')"

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import DType
+from fastfeat.dtypes import FLOAT_FORMATS, DType
 from fastfeat.engine.layout import Shape, Step, Store
 from fastfeat.engine.program import Constants, Output, leaves_of
-from fastfeat.io.sinks.write import output_storage
+from fastfeat.io.sinks.write import memory_type
 from fastfeat.ir.node import Literal
 from fastfeat.scalars import op
 from fastfeat.scalars.table import LAYOUTS
@@ -27,12 +27,18 @@ def storage(dtype: DType) -> str:
     """Return the name of the element type in a loop; bool is unpacked to bytes."""
     if dtype.name == "bool":
         return "bool"
-    return "float64" if dtype.name == "float16" else output_storage(dtype).name
+    return "float64" if dtype.name == "float16" else memory_type(dtype).name
+
+
+@cache
+def output_storage(dtype: DType) -> str:
+    """Return the name of the element type that a loop writes; a bool is a byte."""
+    return dtype.name if dtype.name in FLOAT_FORMATS else storage(dtype)
 
 
 def has_flags(store: Store, shape: Shape) -> bool:
     """Return whether a loop writes flags that say whether an integer or bool is present."""
-    return not storage(store.dtype).startswith("float") and shape.steps[store.ok] != _TRUE
+    return store.dtype.physical != "f64" and shape.steps[store.ok] != _TRUE
 
 
 def column_of(output: Output) -> InputSlot | None:
@@ -42,7 +48,7 @@ def column_of(output: Output) -> InputSlot | None:
     always = output.op.physical == "f64" or output.ok is op.TRUE
     same_missing = always or output.ok is op.input_ok(output.op.value)
     slot: InputSlot = leaves_of(output)[0][1]
-    return slot if same_missing and storage(slot.dtype) == storage(output.dtype) else None
+    return slot if same_missing and storage(slot.dtype) == output_storage(output.dtype) else None
 
 
 def table_array(key: TableKey, constants: Constants) -> NDArray[Any]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, Self, cast, get_args
 
 from fastfeat import pickles
 from fastfeat.arguments import Hints, explaining_methods
 from fastfeat.dtypes import DType
 from fastfeat.errors import (
+    ContractBroken,
     InvalidData,
     InvalidPlan,
     StateError,
@@ -48,6 +51,7 @@ from fastfeat.online.lower.row_tables import (
 )
 from fastfeat.online.opening import begin, reopened
 from fastfeat.online.parquet import export, exported
+from fastfeat.online.recent import Recent, seconds_of
 from fastfeat.online.row.judged_row import judge_one_row
 from fastfeat.online.row.one_row import transform_row
 from fastfeat.online.state.arrivals import Wanted
@@ -58,6 +62,12 @@ from fastfeat.plan.declare.columns_read import table_columns_of
 from fastfeat.plan.run.fitted import Face, Fitted
 from fastfeat.plan.run.guard import guard_of, judge, read_again, row_inputs
 from fastfeat.plan.run.lookup_tables import Tables, read_tables, resolve_tables
+from fastfeat.quality.drift import Drift, compared
+from fastfeat.quality.drifting import limits_of, profile_to_compare
+from fastfeat.quality.thresholds import Given
+
+Broken = dict[str, int]
+"""Numbers of rows that break rules, by the name of the rule."""
 
 if not TYPE_CHECKING:
     __getattr__ = pickles.moved_from(__name__)
@@ -103,15 +113,19 @@ class Live(Generic[Face]):
         self._passed = list(dict.fromkeys(keep))
         self._times = time_columns(self._plans.values())
         self._sees_none = not lowered.orders
-        self._judged = [
-            (
+        self._recent: dict[str, Recent] = {}
+        self._judged = {
+            name: (
                 one,
                 guard,
-                {name: of for name, of in row_inputs(one).items() if isinstance(of, DType)},
+                {column: of for column, of in row_inputs(one).items() if isinstance(of, DType)},
             )
-            for one in self._plans.values()
+            for name, one in self._plans.items()
             if (guard := guard_of(one)) is not None
-        ]
+        }
+        rules = [rule_name(name, rule) for name, of in self._judged.items() for rule in of[1].rules]
+        self._violations = dict.fromkeys(rules, 0)
+        self._lock = Lock()
 
     @property
     def plans(self) -> Mapping[str, Face]:
@@ -164,15 +178,23 @@ class Live(Generic[Face]):
             RowsBreakRule: a row breaks a rule that only warns.
         """
         if self._judged:
-            events = self._held(events)
+            events, broken = self._held(events)
+            found = self._processed(events, to, out, categories, source, first, end)
+            self._count(broken)
+            return found
+        return self._processed(events, to, out, categories, source, first, end)
+
+    def _processed(
+        self, events: Any, to: str, out: Any, categories: bool, source: str, first: int, end: int
+    ) -> Any:
         is_plain = to == "arrow" and out is None and not categories
         offsets: tuple[object, ...] = (source, first, end)
         if is_plain and list(map(type, offsets)) == [str, int, int] and not any(offsets):
             prepared = self._process_prepared_row(events)
             if prepared is not None:
-                return prepared
+                return self._noted(events, prepared)
         if is_plain and not source and self._is_remembered_by_nobody(events):
-            return self._of_row(events)
+            return self._noted(events, self._of_row(events))
         check_form(self._plans, to, out, categories=categories)
         row = one_row(self._state, events)
         _check_alone(row, to, out, categories=categories)
@@ -182,7 +204,8 @@ class Live(Generic[Face]):
         change = Change("process", rows, "", source, first, end, time.time_ns())
         _, results = self._state.apply(change, Wanted(to, row))
         if row is not None:
-            return of_one_row(results)
+            return self._noted(row, of_one_row(results))
+        self._note(rows, results)
         return given_to_user(
             self._plans,
             with_passed(self._plans, results, given),
@@ -215,16 +238,21 @@ class Live(Generic[Face]):
             ContractBroken: a row breaks a rule of a plan's contract.
         """
         if self._judged:
-            rows = self._held(rows if at is None else self._with_time(rows, at))
-            at = None
+            rows, broken = self._held(rows if at is None else self._with_time(rows, at))
+            found = self._asked(rows, None, to, out, categories)
+            self._count(broken)
+            return found
+        return self._asked(rows, at, to, out, categories)
+
+    def _asked(self, rows: Any, at: Any, to: str, out: Any, categories: bool) -> Any:
         is_plain = to == "arrow" and out is None and not categories
         if is_plain and at is None and self._is_row_alone(rows):
-            return self._of_row(rows)
+            return self._noted(rows, self._of_row(rows))
         check_form(self._plans, to, out, categories=categories)
         given = rows if at is None else self._with_time(rows, at)
         prepared = self._of_prepared_row(given) if is_plain else None
         if prepared is not None:
-            return prepared
+            return self._noted(given, prepared)
         row = one_row(self._state, given)
         _check_alone(row, to, out, categories=categories)
         given = given if row is not None else read_once(self._state, given, self._passed)
@@ -233,7 +261,8 @@ class Live(Generic[Face]):
         check_out(self._plans, table, to, out)
         results = self._state.features(table, Wanted(to, row), has_ids=are_known)
         if row is not None:
-            return of_one_row(results)
+            return self._noted(row, of_one_row(results))
+        self._note(table, results)
         return given_to_user(
             self._plans,
             with_passed(self._plans, results, given),
@@ -275,12 +304,14 @@ class Live(Generic[Face]):
 
         Arguments and errors as of `process`.
         """
+        broken: Broken = {}
         if self._judged:
-            events = self._held(events)
+            events, broken = self._held(events)
         asked = self._state.lowered.asked
         rows = table_of_rows(self._state, events, if_there=asked)
         change = Change("update", rows, "", source, first, end, time.time_ns())
         self._state.apply(change)
+        self._count(broken)
 
     def outcomes(self, rows: Any, *, source: str = "", first: int = 0, end: int = 0) -> None:
         """Put late columns of rows of the state into it, once they are known.
@@ -393,9 +424,95 @@ class Live(Generic[Face]):
         return dict(self._state.counts)
 
     @property
+    def violations(self) -> Mapping[str, int]:
+        """The number of rows since the state was opened that break each rule of the contracts.
+
+        Rows that were taken, which break rules that only warn, and those that `count_refused` was
+        told of. Of several plans a rule has the name of its plan before its own, "fraud.size".
+        """
+        with self._lock:
+            return dict(self._violations)
+
+    def count_refused(self, error: ContractBroken) -> None:
+        """Count the rows of a call that was refused among `violations`.
+
+        A call does not count them itself: whoever made it may try again without them.
+
+        Args:
+            error: what it has raised.
+        """
+        self._count({rule_name(error.plan, name): n for name, n in error.broken.items()})
+
+    @property
     def sizes(self) -> Sizes:
         """The numbers of rows and entities in memory."""
         return self._state.sizes
+
+    def watch(self, window: str | timedelta = "1h") -> None:
+        """Count the rows that are answered from now on, for `drift` and `profile`.
+
+        Rows that were asked for, by `process` and `features`, are counted some thousands at a time,
+        by the time of their arrival; what was counted is in memory alone, and ends with the state.
+
+        Args:
+            window: how long a row counts, such as "1h"; it leaves with the twelfth of the window
+                that it came in.
+
+        Raises:
+            InvalidPlan: a plan has no profile of its training rows; or the window is none.
+
+        Example:
+            >>> fitted = ff.Plan({"x": col("x") * 2}).fit({"x": [k / 100 for k in range(1_000)]})
+            >>> live = fitted.online()
+            >>> live.watch("10m")
+            >>> for k in range(500):
+            ...     x = live.process({"x": k / 50 + 4.0})
+            >>> live.drift().drifted
+            ['x']
+        """
+        seconds = seconds_of(window)
+        self._recent = {
+            name: Recent(fitted, profile_to_compare(fitted), seconds)
+            for name, fitted in self._plans.items()
+        }
+
+    def profile(self) -> Any:
+        """Return the profile of the rows answered in the window of `watch`; see `Profile`.
+
+        Profiles of several processes that serve one plan merge. Of several plans a dict by name.
+
+        Raises:
+            InvalidPlan: nobody has called `watch`.
+        """
+        found = {name: recent.profile() for name, recent in self._watched().items()}
+        return found.get(ALONE, found)
+
+    def drift(self, *, reference: Any = None, thresholds: Given = None) -> Any:
+        """Return the drift of the rows answered in the window of `watch`; see `FittedPlan.drift`.
+
+        Args:
+            reference: the profile to compare with in place of that of the training rows; of several
+                plans a dict by name.
+            thresholds: as of `FittedPlan.drift`.
+
+        Returns:
+            A `Drift`; of several plans a dict of these, by name.
+
+        Raises:
+            InvalidPlan: nobody has called `watch`.
+            InvalidConfig: as of `FittedPlan.drift`.
+        """
+        limits, found = limits_of(thresholds), dict[str, Drift]()
+        for name, recent in self._watched().items():
+            then = reference if reference is None or ALONE in self._plans else reference.get(name)
+            found[name] = compared(
+                self._plans[name],
+                recent.profile(),
+                profile_to_compare(self._plans[name]) if then is None else then,
+                limits=limits,
+                is_same_season=then is not None,
+            )
+        return found.get(ALONE, found)
 
     @property
     def offsets(self) -> Mapping[str, int]:
@@ -475,11 +592,13 @@ class Live(Generic[Face]):
         return f"Live({names}: {self._state.n_rows:,} rows)"
 
     def _with_time(self, given: Any, at: Any) -> Any:
-        judged = [name for _, _, types in self._judged for name in types]
+        judged = [name for _, _, types in self._judged.values() for name in types]
         return with_time_of(self._state, given, at, self._times, [*self._passed, *judged])
 
-    def _held(self, given: Any) -> Any:
+    def _held(self, given: Any) -> tuple[Any, Broken]:
         """Return rows that hold the contracts of the plans, of a reader as a table.
+
+        With them the number of rows that break each rule, which only warns, by plan and rule.
 
         Raises:
             ContractBroken: one breaks a rule that does not only warn.
@@ -490,12 +609,60 @@ class Live(Generic[Face]):
         """
         given = read_again(given)
         tables = self._state.tables
-        for fitted, guard, types in self._judged:
-            if is_one_row(given, types):
-                judge_one_row(fitted, given, tables)
-            else:
-                judge(guard, given, tables=tables)
-        return given
+        broken: Broken = {}
+        for name, (fitted, guard, types) in self._judged.items():
+            try:
+                if is_one_row(given, types):
+                    found = judge_one_row(fitted, given, tables)
+                else:
+                    found = judge(guard, given, tables=tables)
+            except ContractBroken as error:
+                error.plan = name
+                raise
+            broken |= {rule_name(name, rule): n for rule, n in found.items()}
+        return given, broken
+
+    def _count(self, broken: Broken) -> None:
+        if broken:
+            with self._lock:
+                for name, n in broken.items():
+                    self._violations[name] += n
+
+    @property
+    def recent(self) -> Mapping[str, Recent]:
+        """The counts of the rows that were answered of late, by plan; none without `watch`."""
+        return self._recent
+
+    @property
+    def records(self) -> Mapping[str, Fitted]:
+        """The records of the plans, by name."""
+        return self._plans
+
+    def _watched(self) -> Mapping[str, Recent]:
+        """Return what counts the rows of each plan.
+
+        Raises:
+            InvalidPlan: nothing does.
+        """
+        if not self._recent:
+            raise InvalidPlan(
+                "the rows that are answered are not counted. Say so before they come: "
+                "live.watch('1h')"
+            )
+        return self._recent
+
+    def _noted(self, row: Mapping[str, Any], features: Any) -> Any:
+        """Return the features of one row as a user gets them, once they are counted."""
+        if self._recent:
+            by_name = {ALONE: features} if ALONE in self._plans else features
+            for name, recent in self._recent.items():
+                recent.note(row, by_name[name])
+        return features
+
+    def _note(self, rows: Table, results: Mapping[str, Any]) -> None:
+        """Have many rows counted."""
+        for name, recent in self._recent.items():
+            recent.note(rows, results[name])
 
     def _is_row_alone(self, given: Any) -> bool:
         """Return whether one row was given, and no plan sees another one."""
@@ -527,6 +694,16 @@ class Live(Generic[Face]):
         if ALONE in self._plans:
             return transform_row(self._plans[ALONE], row, tables=tables)
         return {name: transform_row(f, row, tables=tables) for name, f in self._plans.items()}
+
+
+def rule_name(plan: str, rule: str) -> str:
+    """Return the name of a rule among those of several plans.
+
+    Example:
+        >>> rule_name("fraud", "size"), rule_name("", "size")
+        ('fraud.size', 'size')
+    """
+    return f"{plan}.{rule}" if plan else rule
 
 
 def _check_alone(row: object, to: str, out: Any, *, categories: bool) -> None:

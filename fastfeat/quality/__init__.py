@@ -1,1 +1,1 @@
-"""Quality: contracts, which say what data must be; profiles, which say what it was; their checks."""
+"""Quality: contracts and profiles, what data must be and was; checks, drift, and what changed."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -88,6 +88,7 @@ def fit_profiled(
     history: Any = None,
     tables: Tables = None,
     backend: str = "cpu",
+    stable: Fitted | None = None,
 ) -> Fitted:
     """Return a plan with what it has learnt, and the profile of its training rows.
 
@@ -99,11 +100,12 @@ def fit_profiled(
         history: earlier rows.
         tables: lookup tables.
         backend: its name.
+        stable: an earlier fit, whose categories keep their codes.
     """
-    options: Any = {"history": history, "tables": tables, "backend": backend}
+    options: Any = {"history": history, "tables": tables, "backend": backend, "stable": stable}
     profile, prepared = checked_choice(profile), prepare(plan, data, **options)
     wanted = rows_to_learn_from(rows, prepared.table)
-    small = _small(prepared, wanted, profile) if profile else None
+    small = _small(prepared, wanted, profile, stable) if profile else None
     if not profile or small is not None:
         return replace(fit_on(prepared, wanted)[0], profile=small)
     with_features = profile is True
@@ -124,14 +126,15 @@ def fit_transform_profiled(
     to: str = "arrow",
     categories: bool = False,
     backend: str = "cpu",
+    stable: Fitted | None = None,
 ) -> tuple[Fitted, Any]:
     """Return the fitted plan and the features of the training rows; see `Plan.fit_transform`."""
     check_result(to, None, backend, categories=categories)
-    options: Any = {"history": history, "tables": tables, "backend": backend}
+    options: Any = {"history": history, "tables": tables, "backend": backend, "stable": stable}
     profile = checked_choice(profile)
     prepared = prepare(plan, data, further=plan.keep, **options)
     wanted = rows_to_learn_from(rows, prepared.table)
-    small = _small(prepared, wanted, profile) if profile else None
+    small = _small(prepared, wanted, profile, stable) if profile else None
     fitted, training = fit_on(prepared, wanted, transforms=True)
     features = features_given(fitted, prepared, training, to, categories=categories)
     if not profile or small is not None:
@@ -191,7 +194,10 @@ def host_table(table: Any, names: Iterable[str], backend: Backend) -> Table:
 
 
 def _small(
-    prepared: TrainingData, wanted: NDArray[np.int64] | None, profile: Profiled
+    prepared: TrainingData,
+    wanted: NDArray[np.int64] | None,
+    profile: Profiled,
+    stable: Fitted | None,
 ) -> TrainingProfile | None:
     """Return the profile of little data, to be made of a copy of it; None of more.
 
@@ -199,6 +205,7 @@ def _small(
         prepared: the data.
         wanted: the numbers of the rows given to fit; None for all.
         profile: what is profiled.
+        stable: as of `prepare`.
     """
     own, earlier, tables = prepared.table, prepared.earlier, prepared.tables
     given = [own, *([] if earlier is None else [earlier]), *tables.values()]
@@ -208,12 +215,16 @@ def _small(
         return None
     data, history = _copied(own), None if earlier is None else _copied(earlier)
     others = {name: _copied(table) for name, table in tables.items()}
-    backend = prepared.rows.backend.name
+    options: Any = {"history": history, "tables": others, "stable": stable}
+    options["backend"] = prepared.rows.backend.name
 
+    @in_ieee
     def make() -> Profile:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FastfeatWarning)
-            return _made(prepared.plan, data, wanted, history, others, backend, profile)
+            again = prepare(prepared.plan, data, **options)
+            fitted, training = fit_on(again, wanted, transforms=profile is True)
+            return _trained(fitted, again, training, with_features=profile is True)
 
     return TrainingProfile(make)
 
@@ -221,23 +232,6 @@ def _small(
 def _copied(table: Table) -> Table:
     """Return a table in memory of its own: that of a user may change."""
     return table.take(pa.array(np.arange(table.num_rows)))
-
-
-@in_ieee
-def _made(
-    plan: Declaration,
-    data: Table,
-    wanted: NDArray[np.int64] | None,
-    history: Table | None,
-    tables: Mapping[str, Table],
-    backend: str,
-    profile: Profiled,
-) -> Profile:
-    """Return the profile of little data, which is fitted on once more."""
-    prepared = prepare(plan, data, history=history, tables=tables, backend=backend)
-    with_features = profile is True
-    fitted, training = fit_on(prepared, wanted, transforms=with_features)
-    return _trained(fitted, prepared, training, with_features=with_features)
 
 
 def profile_face(fitted: Fitted) -> Profile | None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 
+from fastfeat.dtypes import FLOAT_FORMATS
 from fastfeat.ir.node import postorder
 from fastfeat.scalars.elementary import BODIES
 from fastfeat.scalars.op import Op
-
-LARGEST_FLOAT32 = (2.0 - 2.0**-23) * 2.0**127
 
 
 def magnitude_bound(x: Op) -> float:
@@ -27,8 +26,8 @@ def _bound(node: Op, sizes: list[float]) -> float:
     match node.name, sizes:
         case "literal", _ if node.physical == "f64":
             return abs(node.value) if math.isfinite(node.value) else 0.0
-        case "input", _ if node.value.dtype.name == "float32":
-            return LARGEST_FLOAT32
+        case "input", _ if node.value.dtype.name in ("float16", "float32"):
+            return FLOAT_FORMATS[node.value.dtype.name].largest
         case "call", _:
             return BODIES[node.value].max_size
         case "f64_from_i64", _:

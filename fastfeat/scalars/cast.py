@@ -17,7 +17,7 @@ from fastfeat.scalars.value import (
     ScalarFunction,
     Value,
     as_f64,
-    beyond_float32,
+    beyond,
     missing,
     raise_status,
     raise_where,
@@ -63,10 +63,12 @@ def _to_float(value: Value, target: DType, *, strict: bool) -> Value:
         return Value(target, as_f64(value), status=value.status)
     exact = replace(value, op=_round_to_odd(value)) if value.op.physical == "i64" else value
     x = as_f64(exact)
-    rounded, beyond = op.round_float32(x), beyond_float32(x)
+    rounded, is_beyond = op.round_float32(x), beyond(x, target)
     if strict:
-        return raise_where(Value(target, rounded, status=value.status), beyond, CAST_OUT_OF_RANGE)
-    return Value(target, op.select(beyond, op.NAN, rounded), status=value.status)
+        return raise_where(
+            Value(target, rounded, status=value.status), is_beyond, CAST_OUT_OF_RANGE
+        )
+    return Value(target, op.select(is_beyond, op.NAN, rounded), status=value.status)
 
 
 def _round_to_odd(value: Value) -> Op:

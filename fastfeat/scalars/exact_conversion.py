@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fastfeat.dtypes import INTEGER_RANGE, DType
-from fastfeat.io.columns.conversions import DAY_MS, LARGEST_HALF, MANTISSA_BITS, is_32_bits, tick_ns
+from fastfeat.dtypes import FLOAT_FORMATS, INTEGER_RANGE, DType
+from fastfeat.io.columns.conversions import DAY_MS, LARGEST_HALF, is_32_bits, tick_ns
 from fastfeat.scalars import op
 from fastfeat.scalars.cast import is_within, truncate_to
 from fastfeat.scalars.op import Op
@@ -45,7 +45,7 @@ def _is_float(value: Value, wanted: DType) -> Op:
     if wanted.name == "decimal":
         return op.TRUE
     if value.op.physical != "f64":
-        bits = MANTISSA_BITS[wanted.name]
+        bits = FLOAT_FORMATS[wanted.name].n_bits
         exact = _fits(value, bits)
         return exact & (op.magnitude(x) <= LARGEST_HALF) if wanted.name == "float16" else exact
     if wanted.name == "float32":

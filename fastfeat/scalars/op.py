@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-from fastfeat.dtypes import Physical
+from fastfeat.dtypes import FLOAT_FORMATS, DType, Physical
 from fastfeat.ir.node import Interned
 from fastfeat.scalars.primitives import PRIMITIVES
 
@@ -239,6 +239,24 @@ def round_even(x: Op) -> Op:
 def round_float32(x: Op) -> Op:
     """Return x rounded to float32 and widened again."""
     return apply("round_f32", x)
+
+
+def rounded(x: Op, dtype: DType) -> Op:
+    """Return x rounded to a float type, ties to even, and widened again.
+
+    In place of an infinity there may be a power of two that the type does not hold.
+    """
+    if dtype.name in ("float32", "float64"):
+        return round_float32(x) if dtype.name == "float32" else x
+    kind = FLOAT_FORMATS[dtype.name]
+    n_lost = 53 - kind.n_bits
+    bits, size = bits_of(x), magnitude(x)
+    half_less_1 = (1 << (n_lost - 1)) - 1
+    up = bits + half_less_1 + (shift_logical(bits, n_lost) & 1)
+    normal = select(is_nan(x), x, from_bits(up & -(1 << n_lost)))
+    carry = kind.least * 1.5 * 2.0**52  # of which the last bit is the distance of small numbers
+    small = from_bits(bits_of((size + carry) - carry) | (bits & -(1 << 63)))
+    return select(size < kind.least_normal, small, normal)
 
 
 def is_nan(x: Op) -> Op:

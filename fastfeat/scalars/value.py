@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fastfeat.dtypes import INT64, DType
+from fastfeat.dtypes import FLOAT_FORMATS, INT64, DType
 from fastfeat.errors import FastfeatWarning
 from fastfeat.ir.node import Column, Node
 from fastfeat.ir.parameters import Belongs, Parameters, always
@@ -29,7 +29,6 @@ COUNT_OUT_OF_RANGE = 2048
 TIME_OUT_OF_RANGE = 4096
 
 NO_STATUS = op.literal(0, "i64")
-_ROUNDS_TO_INFINITY = (2.0 - 2.0**-24) * 2.0**127
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +167,10 @@ def _unsigned_to_f64(bits: Op) -> Op:
     return op.select(bits < 0, large, op.to_f64(bits))
 
 
-def beyond_float32(x: Op) -> Op:
-    """Return whether a finite float is so large that float32 rounds it to an infinity."""
+def beyond(x: Op, dtype: DType) -> Op:
+    """Return whether a finite float is so large that a float type rounds it to an infinity."""
     size = op.magnitude(x)
-    return (size >= _ROUNDS_TO_INFINITY) & (size < float("inf"))
+    return (size >= FLOAT_FORMATS[dtype.name].rounds_to_infinity) & (size < float("inf"))
 
 
 def as_i64(value: Value) -> Value:

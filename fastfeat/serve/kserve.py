@@ -16,7 +16,6 @@ from fastfeat.dtypes import BINARY, BOOL, FLOAT32, FLOAT64, INT64, INTEGER_RANGE
 from fastfeat.errors import did_you_mean
 from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.io.columns.types import UnsupportedType, arrow_type
-from fastfeat.plan.lower.outputs import matrix_dtype
 from fastfeat.serve.answers import matrix_of
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.calls import json_object
@@ -144,7 +143,8 @@ def _model(service: Service, name: str) -> ServedPlan:
 
 
 def _output_type(served: ServedPlan) -> str:
-    return "FP32" if matrix_dtype(served.fitted.plan.declaration) == FLOAT32 else "FP64"
+    """Return the datatype of the features; JSON has none of 16 bits, whose values FP32 holds."""
+    return "FP64" if served.fitted.record.matrix_dtype == FLOAT64 else "FP32"
 
 
 def _update(asked: Mapping[str, Any]) -> bool:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from fastfeat.errors import Overflow
+from fastfeat.errors import ContractBroken, Overflow
 from fastfeat.io.arrow import Table
 from fastfeat.io.prometheus import Durations
+from fastfeat.online.drift_gauges import DriftGauges
 from fastfeat.online.live import Live
 from fastfeat.serve.app import Limits, Load, check_load
 from fastfeat.serve.plain_row import NotPlain
@@ -55,6 +56,8 @@ class Service:
         self.metrics = Metrics()
         self.work = Work(lambda: self.now, durable=durable)
         self.served: ServedPlan | None = None
+        self.drift: DriftGauges | None = None
+        """Gauges of the rows that are answered; None where they are not compared."""
         self.load = Load()
         self.limits = limits
         self.name = name
@@ -104,6 +107,9 @@ class Service:
             found = self.work.call_row(kind, plain_row.read(row))
         except (NotPlain, Overflow):  # whose integers a float does not hold, too
             return None
+        except ContractBroken as error:
+            self.now.live.count_refused(error)
+            raise
         if found is None:
             return None
         self.metrics.rows(kind, 1)
@@ -118,7 +124,11 @@ class Service:
         """
         if kind != "features":
             self._check_writes()
-        found = await self.work.call(kind, rows, alone=self.load.requests <= 1)
+        try:
+            found = await self.work.call(kind, rows, alone=self.load.requests <= 1)
+        except ContractBroken as error:
+            self.now.live.count_refused(error)
+            raise
         self.metrics.rows(kind, rows.num_rows)
         return found
 

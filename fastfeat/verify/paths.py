@@ -17,11 +17,11 @@ from fastfeat.engine.cpu.threads import using_threads
 from fastfeat.errors import InvalidData, InvalidPlan, LateRow, Overflow, counted
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.decode import plain_table
+from fastfeat.io.sinks.write import memory_type
 from fastfeat.ir.node import Node
 from fastfeat.ir.scope import window_nodes
 from fastfeat.online.row.one_row import transform_row
 from fastfeat.plan.declare.window_reach import live_functions
-from fastfeat.plan.lower.outputs import matrix_dtype
 from fastfeat.plan.run.feature_subset import selected
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import BATCH, id_columns
@@ -450,7 +450,7 @@ def _row_check(
     name: str, fitted: Fitted, table: Any, rows: list[dict[str, Any]], side: SideInputs
 ) -> Check:
     matrix = np.ascontiguousarray(side.transform(fitted, table, to="numpy"))
-    integer = f"i{np.dtype(matrix_dtype(fitted.declaration).name).itemsize}"
+    integer = f"i{memory_type(fitted.matrix_dtype).itemsize}"
     for k, row in enumerate(rows):
         differ = transform_row(fitted, row, tables=side.tables).view(integer) != matrix[k].view(
             integer

@@ -244,7 +244,7 @@ WRITTEN = (
     "ff.Plan({'a': col('shop').target_encode('late')})",
     "ff.Plan({'a': col('shop').target_encode('delay').ordinal_encode()}, label='delay')",
     "ff.Plan({'a': col('x'), 'b': col('x').cyclical(7), 'b_sin': col('y')})",
-    "ff.Plan({'a': col('x')}, label='delay', dtype='float16')",
+    "ff.Plan({'a': col('x')}, label='delay', dtype='float8')",
     "ff.Plan({'a': col('x')}, keep=['delay'], label='delay')",
     "ff.Plan({'a': ff.param('p', 1) + col('x'), 'b': ff.param('p', 2) + col('x')})",
     *(f"col('x').{name}(over=AHEAD)" for name in ("diff", "lag", "pct_change", "rank", "slope")),

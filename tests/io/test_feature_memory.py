@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fastfeat import dtypes
 from fastfeat.io.columns.column import physical_chunks
 from fastfeat.io.columns.types import arrow_type, dtype_of, storage_type
-from fastfeat.io.sinks.write import array_from_buffers, output_storage, overlaps, staggered_columns
+from fastfeat.io.sinks.write import array_from_buffers, memory_type, overlaps, staggered_columns
 from fastfeat.io.sources.read import read_table
 
 DTYPES = [(dtype_of(given_type), values) for given_type, values in plain_types()]
@@ -69,10 +69,10 @@ def test_a_feature_of_type_null_has_no_values():
 def test_output_columns_are_aligned_padded_apart_and_staggered(n_columns, n_rows, dtype):
     columns = staggered_columns(n_columns, n_rows, dtype)
     assert len(columns) == n_columns
-    width = 1 if dtype.name == "bool" else 8 * output_storage(dtype).itemsize
+    width = 1 if dtype.name == "bool" else 8 * memory_type(dtype).itemsize
     for column in columns:
         assert column.ctypes.data % 64 == 0
-        assert column.dtype == output_storage(dtype)
+        assert column.dtype == memory_type(dtype)
         assert column.nbytes * 8 == -(-n_rows // 64) * 64 * width
         column[:] = 1  # every word of 64 rows may be written
     for left, right in pairwise(columns):
@@ -85,11 +85,11 @@ def test_output_columns_of_no_rows_are_empty():
     assert [len(c) for c in staggered_columns(3, 0, dtypes.FLOAT32)] == [0, 0, 0]
 
 
-def test_output_storage_has_the_width_of_the_arrow_type():
+def test_memory_type_has_the_width_of_the_arrow_type():
     for dtype, _ in DTYPES:
         if dtype.name != "bool":
-            assert output_storage(dtype).itemsize * 8 == arrow_type(dtype).bit_width
-            assert output_storage(dtype).itemsize * 8 <= storage_type(dtype).bit_width
+            assert memory_type(dtype).itemsize * 8 == arrow_type(dtype).bit_width
+            assert memory_type(dtype).itemsize * 8 <= storage_type(dtype).bit_width
 
 
 def test_an_output_that_shares_memory_with_a_column_is_found():

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from kernel_columns import kernel_of, make_chunk
 
 LOOPS = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
-ELEMENTS = ("bool", "int16", "int64", "float32", "float64")
+ELEMENTS = ("bool", "int16", "int64", "float16", "float32", "float64")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ cases = st.builds(
 )
 matrices = st.none() | st.builds(
     Matrix,
-    st.sampled_from(("float32", "float64")),
+    st.sampled_from(("uint8", "int16", "float16", "int32", "float32", "int64", "float64")),
     st.sampled_from((64, 192, BLOCK)),
     st.integers(0, 3),
     st.sampled_from((1, 1, 2)),
@@ -158,6 +158,8 @@ def _places_in_tile(columns: list[Case], matrix: Matrix) -> dict[int, int]:
 @example([Case(e, 1, 0.3, 13) for e in ELEMENTS], None, 2 * BLOCK + 77, 1, 3)
 @example([Case("float64", 2, 1.0, 7)], Matrix("float64", 64, 0, 1), 0, 0, 0)
 @example([Case("float32", k, 0.3, k) for k in range(19)], Matrix("float32", 64, 0, 1), 83, 0, 0)
+@example([Case("float16", k, 0.3, k) for k in range(19)], Matrix("float16", 64, 0, 1), 83, 0, 0)
+@example([Case("uint8", k, 0.0, k) for k in range(19)], Matrix("uint8", 64, 0, 1), 83, 0, 0)
 @example([Case("float64", k, 0.3, k) for k in range(9)], Matrix("float64", 64, 1, 1), 200, 1, 0)
 @example([Case("float64", k, 0.3, k) for k in range(9)], Matrix("float64", 64, 0, 2), 100, 0, 0)
 def test_the_driver_writes_what_its_reference_writes(

@@ -14,6 +14,7 @@ from llvmlite import binding, ir
 from numba import types
 from numba.extending import intrinsic
 
+from fastfeat.dtypes import FLOAT_FORMATS, FloatFormat
 from fastfeat.ir.node import postorder
 from fastfeat.scalars.elementary import BODIES, body_of
 from fastfeat.scalars.primitives import PRIMITIVES, constant
@@ -81,6 +82,37 @@ def _canonical(bits, nan, kind):
     return narrow
 
 
+def _narrowed(kind: FloatFormat):
+    """Return the function that narrows a float to the bits of a format of 16.
+
+    Rounded once, ties to even; NaN has one pattern. Below the least normal number the sum with a
+    power of two has the multiple of the least number in its last bits.
+    """
+    n_lost, n_stored = 53 - kind.n_bits, kind.n_bits - 1
+    bias = (1023 - kind.largest_exponent) << n_stored
+    infinity = (2 * kind.largest_exponent + 1) << n_stored
+    carry = kind.least * 2.0**52
+
+    def narrow(builder, value):
+        b = builder
+        size = b.call(b.module.declare_intrinsic("llvm.fabs", [F64]), [value])
+        bits, sign = b.bitcast(size, I64), b.lshr(b.bitcast(value, I64), I64(48))
+        odd = b.and_(b.lshr(bits, I64(n_lost)), I64(1))
+        up = b.add(b.add(bits, I64((1 << (n_lost - 1)) - 1)), odd)
+        normal = b.sub(b.lshr(up, I64(n_lost)), I64(bias))
+        large = b.icmp_signed("<", normal, I64(infinity))
+        normal = b.select(large, normal, I64(infinity))
+        sum_ = b.bitcast(b.fadd(size, F64(carry)), I64)
+        small = b.sub(sum_, b.bitcast(F64(carry), I64))
+        is_small = b.fcmp_ordered("<", size, F64(kind.least_normal))
+        found = b.or_(b.select(is_small, small, normal), b.and_(sign, I64(0x8000)))
+        is_nan = b.fcmp_unordered("uno", value, value)
+        nan = infinity + (1 << (n_stored - 1))
+        return b.trunc(b.select(is_nan, I64(nan), found), ir.IntType(16))
+
+    return narrow
+
+
 def _integer(bits, signed):
     element, narrow = types.Integer.from_bitwidth(bits, signed), ir.IntType(bits)
     if bits == 64:
@@ -97,6 +129,10 @@ LOADS = {
 
 STORES = {
     "bool": _store(types.uint8, types.boolean, lambda b, x: b.zext(x, ir.IntType(8))),
+    **{
+        name: _store(types.uint16, types.float64, _narrowed(FLOAT_FORMATS[name]))
+        for name in ("float16", "bfloat16")
+    },
     "float32": _store(types.float32, types.float64, _canonical(32, 0x7FC00000, F32)),
     "float64": _store(types.float64, types.float64, _canonical(64, 0x7FF8000000000000, F64)),
 }
@@ -138,6 +174,8 @@ def _parameter(physical, narrow):
 
 POINTERS = {
     "bool": _pointer(types.uint8),
+    "float16": _pointer(types.uint16),
+    "bfloat16": _pointer(types.uint16),
     "float32": _pointer(types.float32),
     "float64": _pointer(types.float64),
     **{f"int{b}": _pointer(types.Integer.from_bitwidth(b, True)) for b in (8, 16, 32, 64)},

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fastfeat.engine.cpu.compiled import address_of, compiled, driver
 from fastfeat.engine.cpu.table import bind_constants
 from fastfeat.engine.program import Constants, Program
-from fastfeat.engine.storage import storage
+from fastfeat.engine.storage import output_storage, storage
 from fastfeat.scalars.value import LARGE_ARGUMENT
 
 _PROTOTYPE = ctypes.PYFUNCTYPE(*[ctypes.c_int64] * 4)
@@ -68,7 +68,7 @@ def few_rows(program: Program, constants: Constants, most: int) -> FewRows:
     plan = compiled(program)
     bound = bind_constants(plan.table, constants)
     inputs = [_stored(storage(slot.dtype), most) for slot in program.inputs]
-    outputs = [_stored(storage(output.dtype), most) for output in program.outputs]
+    outputs = [_stored(output_storage(output.dtype), most) for output in program.outputs]
     words, places = bound.words, plan.table
     scratch = np.empty(plan.table.n_scratch_bytes + 64, dtype=np.uint8)
     words[0] = scratch.ctypes.data + -scratch.ctypes.data % 64

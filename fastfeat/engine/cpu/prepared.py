@@ -35,7 +35,7 @@ from fastfeat.engine.cpu.table import TablePlan, Words, bind_constants
 from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import Schema, pa
-from fastfeat.io.sinks.write import output_storage
+from fastfeat.io.sinks.write import memory_type
 from fastfeat.scalars.value import InputSlot
 
 
@@ -138,7 +138,7 @@ def arrow_program(
     plan = compiled(program)
     bound = bind_constants(plan.table, constants)
     widths = [
-        0 if output.dtype.name == "bool" else output_storage(output.dtype).itemsize
+        0 if output.dtype.name == "bool" else memory_type(output.dtype).itemsize
         for output in program.outputs
     ]
     block = _block(plan.table, sources, program, widths, places, copied)

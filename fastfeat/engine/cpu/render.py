@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from fastfeat.engine.layout import Loop, Shape, Step, Store
-from fastfeat.engine.storage import has_flags, storage
+from fastfeat.engine.storage import has_flags, output_storage, storage
 from fastfeat.scalars.elementary import EXACT
 from fastfeat.scalars.table import OF_GROUPS
 
@@ -134,7 +134,7 @@ def _arguments(shape: Shape) -> list[tuple[str, str]]:
             found.append((f"k{j}", f"pointer_bool(arguments, {2 * j + 1})"))
     word = 2 * len(shape.inputs)
     for j, store in enumerate(shape.stores):
-        found.append((f"y{j}", f"pointer_{storage(store.dtype)}(arguments, {word})"))
+        found.append((f"y{j}", f"pointer_{output_storage(store.dtype)}(arguments, {word})"))
         if has_flags(store, shape):
             found.append((f"v{j}", f"pointer_bool(arguments, {word + 1})"))
         word += 2
@@ -194,7 +194,7 @@ def _literal(step: Step) -> str:
 
 def _store(j: int, store: Store, shape: Shape, names: Sequence[str]) -> list[str]:
     """Return the text that writes an output; missing is NaN, or 0 with its flag clear."""
-    kind, value, ok = storage(store.dtype), names[store.value], names[store.ok]
+    kind, value, ok = output_storage(store.dtype), names[store.value], names[store.ok]
     lines: list[str] = []
     if has_flags(store, shape):
         zero = "False" if kind == "bool" else "int64(0)"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fastfeat.engine.cpu.compiled import CompiledProgram, address_of, compiled, driver
 from fastfeat.engine.cpu.table import BoundTable, bind_constants
 from fastfeat.engine.program import Constants, Program
-from fastfeat.engine.storage import storage
+from fastfeat.engine.storage import output_storage, storage
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 
 FORMATS = {
@@ -28,6 +28,7 @@ FORMATS = {
     "uint16": "H",
     "uint32": "I",
     "uint64": "Q",
+    "float16": "e",
     "float32": "f",
     "float64": "d",
 }
@@ -81,7 +82,7 @@ def row_values_program(program: Program, constants: Constants) -> RowProgram:
     flags = np.ones(n_outputs, dtype=np.int64)  # of what is always present they stay
     words, places = bound.words, plan.table
     words[places.output_words[:, 0]] = cells.ctypes.data + places.outputs * _WIDTH
-    names = [storage(output.dtype) for output in program.outputs]
+    names = [output_storage(output.dtype) for output in program.outputs]
     has_flags = np.array([not name.startswith("float") for name in names])[places.outputs]
     validity = places.output_words[:, 1][has_flags]
     words[validity] = flags.ctypes.data + places.outputs[has_flags] * _WIDTH

@@ -23,7 +23,13 @@ from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.engine.cpu.render import interleaved, n_arguments, reads
 from fastfeat.engine.layout import Loop, Shape
 from fastfeat.engine.program import Constants, Program
-from fastfeat.engine.storage import has_flags, parameter_bits, storage, table_array
+from fastfeat.engine.storage import (
+    has_flags,
+    output_storage,
+    parameter_bits,
+    storage,
+    table_array,
+)
 from fastfeat.ir.node import Node
 from fastfeat.scalars.table import OF_GROUPS
 from fastfeat.scalars.value import TableKey
@@ -151,7 +157,7 @@ def _kinds(shape: Shape) -> tuple[list[int], list[int]]:
         for j, dtype in enumerate(shape.inputs)
     ]
     write_kinds = [
-        CODES[storage(store.dtype)] | (WANTS_FLAGS if has_flags(store, shape) else 0)
+        CODES[output_storage(store.dtype)] | (WANTS_FLAGS if has_flags(store, shape) else 0)
         for store in shape.stores
     ]
     return read_kinds, write_kinds

@@ -5,13 +5,16 @@ Its lists become Arrow arrays with the same bytes as a kernel writes.
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.dtypes import DType
+from fastfeat.dtypes import BFLOAT16, FLOAT_FORMATS, DType
 from fastfeat.engine.program import (
     Constants,
     Leaf,
@@ -23,7 +26,7 @@ from fastfeat.engine.program import (
 )
 from fastfeat.engine.tasks import LearnTask, RowTask
 from fastfeat.io.columns.keys import key_array, stored_array
-from fastfeat.io.sinks.write import array_from_buffers, output_storage
+from fastfeat.io.sinks.write import array_from_buffers, memory_type
 from fastfeat.progress import is_telling, tell
 from fastfeat.scalars.interpret import evaluate, run_steps, run_steps_over, steps_of
 from fastfeat.scalars.op import Op
@@ -186,8 +189,14 @@ def _input(value: Any, node: Op) -> Any:
 
 
 def array_of(values: list[Any], dtype: DType) -> Any:
-    """Return an Arrow array of a type; a missing float is a NaN under a null, anything else a 0."""
-    storage = output_storage(dtype)
+    """Return an Arrow array of a type; a missing float is a NaN under a null, anything else a 0.
+
+    Of bfloat16, which Arrow has not, it is the bits.
+    """
+    storage = memory_type(dtype)
+    if dtype == BFLOAT16:
+        bits = [0x7FC0 if value is None else _bfloat16_bits(float(value)) for value in values]
+        return array_from_buffers(dtype, np.array(bits, np.uint16), None, 0, len(bits))
     is_float = storage.kind == "f"
     filler: Any = float("nan") if is_float else 0
     present = np.array([value is not None for value in values], dtype=bool)
@@ -204,6 +213,18 @@ def array_of(values: list[Any], dtype: DType) -> Any:
         wide = [value % (1 << 64) for value in filled]
         array = np.array(wide, dtype=np.uint64).view(np.int64).astype(storage)
     return array_from_buffers(dtype, array, validity, null_count, len(values))
+
+
+def _bfloat16_bits(x: float) -> int:
+    """Return the bits of the nearest bfloat16, ties to even."""
+    if x in (0.0, math.inf, -math.inf):
+        return struct.unpack("<I", struct.pack("<f", x))[0] >> 16
+    kind = FLOAT_FORMATS["bfloat16"]
+    exponent = max(math.frexp(x)[1] - kind.n_bits, math.frexp(kind.least)[1] - 1)
+    n_units = round(Fraction(x) / Fraction(2) ** exponent)
+    nearest = Fraction(abs(n_units)) * Fraction(2) ** exponent
+    size = math.inf if nearest > Fraction(kind.largest) else float(nearest)
+    return struct.unpack("<I", struct.pack("<f", math.copysign(size, x)))[0] >> 16
 
 
 def column_of_values(values: list[Any], dtype: DType) -> Any:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import INTEGER_RANGE, PER_SECOND, DType
+from fastfeat.dtypes import FLOAT_FORMATS, INTEGER_RANGE, PER_SECOND, DType
 from fastfeat.io.arrow import Array
 from fastfeat.io.columns.bits import Flags, present_rows, unpack
 
@@ -278,7 +278,7 @@ def _fits_mantissa(values: NDArray[Any], wanted: DType) -> Flags:
     signed = values.astype(np.int64) if values.dtype != np.uint64 else values
     magnitude = np.where(signed < 0, np.negative(signed.view(np.uint64)), signed.view(np.uint64))
     lowest_bit = magnitude & np.negative(magnitude)
-    exact = (magnitude >> np.uint64(MANTISSA_BITS[wanted.name])) < lowest_bit
+    exact = (magnitude >> np.uint64(FLOAT_FORMATS[wanted.name].n_bits)) < lowest_bit
     if wanted.name == "float16":
         exact &= magnitude <= LARGEST_HALF
     return exact | (magnitude == 0)
@@ -313,7 +313,6 @@ def tick_of(dtype: DType) -> int:
 
 DAY_MS = 86_400_000
 LARGEST_HALF = 65_504
-MANTISSA_BITS = {"float16": 11, "float32": 24, "float64": 53}
 _FROM_NUMBERS: dict[str, Callable[[Array, DType, DType], ConvertedPiece]] = {
     "whole": _from_whole,
     "float": _from_float,

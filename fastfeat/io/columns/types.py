@@ -150,6 +150,7 @@ def is_list_type(arrow: DataType) -> bool:
 _OUTPUT: dict[str, DataType] = {
     "bool": pa.bool_(),
     "float16": pa.float16(),
+    "bfloat16": pa.uint16(),  # its bits, inside of a backend alone
     "float32": pa.float32(),
     "float64": pa.float64(),
     "decimal": pa.float64(),
@@ -162,7 +163,11 @@ _OUTPUT: dict[str, DataType] = {
 }
 _BYTES = (pa.binary(), pa.large_binary(), pa.binary_view())
 _INPUT: dict[int, DType] = {
-    **{_OUTPUT[name].id: DType(name) for name in _OUTPUT if name not in ("decimal", "utf8")},
+    **{
+        _OUTPUT[name].id: DType(name)
+        for name in _OUTPUT
+        if name not in ("bfloat16", "decimal", "utf8")
+    },
     **{text.id: dtypes.UTF8 for text in (pa.string(), pa.large_string(), pa.string_view())},
     **{content.id: dtypes.BINARY for content in _BYTES},
 }

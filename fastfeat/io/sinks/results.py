@@ -80,9 +80,7 @@ def own_array(array: Any) -> Array:
     """Return a copy of a feature; of floats with NaN under what is missing."""
     if not pa.types.is_floating(array.type):
         return array.take(pa.array(np.arange(len(array))))
-    values = array.to_numpy(zero_copy_only=False)
-    own = values if array.null_count else values.copy()
-    return array_of_values(own, present_rows(array), array.type)
+    return array_of_values(_with_nan(array), present_rows(array), array.type)
 
 
 def _whole(column: ChunkedArray) -> Array:
@@ -137,7 +135,20 @@ def float_values(array: Any) -> NDArray[Any]:
     """
     values = _stored(array)
     if array.null_count and np.count_nonzero(np.isnan(values)) != array.null_count:
-        return array.to_numpy(zero_copy_only=False)
+        return _with_nan(array)
+    return values
+
+
+def matrix_values(array: Any) -> NDArray[Any]:
+    """Return a feature as a column of a matrix: a missing float is NaN, of bfloat16 it is bits."""
+    return float_values(array) if pa.types.is_floating(array.type) else _stored(array)
+
+
+def _with_nan(array: Any) -> NDArray[Any]:
+    """Return a copy of floats with the NaN that kernels write; Arrow has another one of float16."""
+    values, present = _stored(array).copy(), present_rows(array)
+    if present is not None:
+        values[~present] = np.nan
     return values
 
 
@@ -194,13 +205,34 @@ def polars_frame(table: Table, categories: Mapping[str, Array]) -> Any:
     return frame.with_columns(polars.col(name).cast(kind) for name, kind in kinds.items())
 
 
-def tensor(matrix: NDArray[Any]) -> Any:
-    """Return a matrix as a torch tensor in place."""
-    return library("torch").from_numpy(matrix)
+def bfloat16_type() -> np.dtype[Any]:
+    """Return the NumPy type of bfloat16, which the package ml_dtypes has.
+
+    Raises:
+        LibraryUnavailable: it is not installed.
+    """
+    module = libraries.library(
+        "ml_dtypes",
+        "a matrix of bfloat16 in NumPy needs the package ml_dtypes, which is not installed. "
+        "Install fastfeat[bfloat16], or use to='torch', or to='arrow', which has the values as "
+        "float32",
+    )
+    return np.dtype(module.bfloat16)
+
+
+def tensor(matrix: NDArray[Any], *, is_bfloat16: bool = False) -> Any:
+    """Return a matrix as a torch tensor in place; one of bfloat16 is given as its bits."""
+    torch = library("torch")
+    if is_bfloat16:
+        return torch.from_numpy(matrix.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(matrix)
 
 
 def memory_of_tensor(out: Any) -> NDArray[Any]:
     """Return the memory of a torch tensor, which a user gives for the features, as an array.
+
+    Of bfloat16 it is the bits.
+
 
     Raises:
         TypeMismatch: it is no tensor of strided memory on the host, or is part of a gradient.
@@ -217,4 +249,6 @@ def memory_of_tensor(out: Any) -> NDArray[Any]:
             "out= must be a dense torch tensor on the CPU that needs no gradient, got one on "
             f"{tensor.device} of layout {tensor.layout}, requires_grad={tensor.requires_grad}"
         )
+    if tensor.dtype is torch.bfloat16:
+        return tensor.view(torch.int16).numpy().view(np.uint16)
     return tensor.numpy()

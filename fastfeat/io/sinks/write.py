@@ -34,7 +34,7 @@ def array_from_buffers(
 
     Args:
         dtype: the type of the feature; not text.
-        values: at least `length` elements of `output_storage(dtype)`; booleans as bits, 8 a byte,
+        values: at least `length` elements of `memory_type(dtype)`; booleans as bits, 8 a byte,
             least bit first.
         validity: the bitmap, one bit a row, set where there is a value; None or ignored if nothing
             is missing.
@@ -83,7 +83,7 @@ def staggered_columns(n_columns: int, n_rows: int, dtype: DType) -> list[NDArray
         dtype: the type of the features; of bool, a column is the bits of its rows, 8 a byte.
             Validity bitmaps are columns of bool.
     """
-    storage = output_storage(dtype)
+    storage = memory_type(dtype)
     padded_rows = -(-n_rows // 64) * 64
     n_elements = padded_rows // 8 if dtype.name == "bool" else padded_rows
     n_bytes = n_elements * storage.itemsize
@@ -103,10 +103,13 @@ def staggered_addresses(columns: Sequence[NDArray[Any]]) -> list[int]:
 
 
 @cache
-def output_storage(dtype: DType) -> np.dtype[Any]:
-    """Return the NumPy type that a feature of a type is written in; bool is bits in uint8."""
-    if dtype.name == "bool":
-        return np.dtype(np.uint8)
+def memory_type(dtype: DType) -> np.dtype[Any]:
+    """Return the NumPy type that a feature of a type is written in.
+
+    Of bool it is bits in uint8, of bfloat16, which NumPy has not, its bits in uint16.
+    """
+    if dtype.name in ("bool", "bfloat16"):
+        return np.dtype(np.uint8 if dtype.name == "bool" else np.uint16)
     if dtype.is_temporal:
         return np.dtype(f"i{arrow_type(dtype).bit_width // 8}")
     return np.dtype(np.float64 if dtype.name in ("decimal", "null") else dtype.name)

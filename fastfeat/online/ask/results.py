@@ -10,12 +10,13 @@ import numpy as np
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import Table, pa
-from fastfeat.io.sinks.results import frame_index, memory_of_tensor
+from fastfeat.io.sinks.results import frame_index
+from fastfeat.io.sinks.write import memory_type
 from fastfeat.online.ask.features import AnsweredRows
 from fastfeat.online.ask.one_row import AnsweredRow
-from fastfeat.plan.lower.outputs import check_result, matrix_dtype
+from fastfeat.plan.lower.outputs import check_result
 from fastfeat.plan.run.fitted import Fitted
-from fastfeat.plan.run.results import check_memory, computed_form, given_out
+from fastfeat.plan.run.results import check_memory, computed_form, given_out, memory_given
 from fastfeat.plan.run.transform import bound, computed
 
 ALONE = ""
@@ -100,8 +101,8 @@ def check_out(plans: Plans, rows: Table, to: str, out: Any) -> None:
     for name, memory in _memories(plans, out).items():
         fitted = plans[name]
         shape = (rows.num_rows, len(fitted.feature_names))
-        array = memory_of_tensor(memory) if to == "torch" else memory
-        check_memory(array, shape, np.dtype(matrix_dtype(fitted.declaration).name), rows)
+        array = memory_given(fitted, to, memory)
+        check_memory(array, shape, memory_type(fitted.matrix_dtype), rows)
 
 
 def given_to_user(
@@ -119,7 +120,7 @@ def given_to_user(
     """
     if out is not None:
         for name, memory in _memories(plans, out).items():
-            array = memory_of_tensor(memory) if to == "torch" else memory
+            array = memory_given(plans[name], to, memory)
             array[...] = results[name]
         return out
     index = frame_index(rows) if to == "pandas" else None

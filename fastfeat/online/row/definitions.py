@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
@@ -42,11 +41,11 @@ from fastfeat.ir.show import names_of, show
 from fastfeat.plan.lower.codes import given_vocabulary
 from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.lower.lower import output_of
-from fastfeat.plan.lower.outputs import matrix_dtype
 from fastfeat.plan.lower.patterns import outputs_of
 from fastfeat.plan.lower.schedule import ROWS
 from fastfeat.plan.run.batch import Batch
 from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.results import row_type
 from fastfeat.plan.run.steps import table_with
 from fastfeat.plan.run.windows import naming_table, past_of_table, window_requests
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
@@ -135,7 +134,7 @@ def defined_row(fitted: Fitted) -> RowKernel:
     Raises:
         UnknownColumn, TypeMismatch, InvalidData, Overflow: what is wrong with a row.
     """
-    dtype = np.dtype(matrix_dtype(fitted.declaration).name)
+    dtype = row_type(fitted)
     ready = row_program(fitted.matrix_program, fitted.matrix_constants, dtype)
     if not row_steps(fitted):
         return lambda row: _convert_and_run(fitted, ready, row)

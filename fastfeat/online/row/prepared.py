@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.dtypes import BINARY, FLOAT64, TABLE, UTF8, VOCABULARY, DType
@@ -30,10 +29,10 @@ from fastfeat.online.row.readers import NAN, checks_of, getter, reader_of, type_
 from fastfeat.plan.lower.codes import given_vocabulary
 from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.lower.lower import Types, output_of
-from fastfeat.plan.lower.outputs import matrix_dtype
 from fastfeat.plan.lower.patterns import outputs_of
 from fastfeat.plan.lower.schedule import ROWS, Task
 from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.results import row_type
 from fastfeat.scalars.value import InputSlot
 from fastfeat.scalars.zones import using
 from fastfeat.steps.registry import step_function
@@ -101,7 +100,7 @@ def prepared_row(fitted: Fitted, tables: Mapping[Node, Any]) -> RowKernel:
             _add_task(layout, task)
     slots = [_place_of_slot(layout, slot) for slot in program.inputs]
     _end_group(layout)
-    dtype = np.dtype(matrix_dtype(fitted.declaration).name)
+    dtype = row_type(fitted)
     ready = row_program(program, fitted.matrix_constants, dtype)
     finish = _stage(ready, program, slots, n_places=layout.n_places)
     args = {arg for step in steps for arg in row_args(step)}

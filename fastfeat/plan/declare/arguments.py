@@ -10,7 +10,7 @@ import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard, cast
 
-from fastfeat.dtypes import FLOAT32, FLOAT64
+from fastfeat.dtypes import FLOAT_FORMATS
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, Then, When
 from fastfeat.io.sources.schema import as_dtype
@@ -204,13 +204,17 @@ def float_name(dtype: Any) -> str | None:
     """Return the name of the float type that features are rounded to."""
     if dtype is None:
         return None
+    if str(dtype) in ("bfloat16", "torch.bfloat16"):  # which Arrow and NumPy have not
+        return "bfloat16"
     try:
-        known = as_dtype(dtype)
+        name = as_dtype(dtype).name
     except TypeMismatch:
-        known = None
-    if known not in (FLOAT32, FLOAT64):
-        raise InvalidPlan(f"dtype must be 'float32' or 'float64', got {dtype!r}")
-    return known.name
+        name = ""
+    if name not in FLOAT_FORMATS:
+        raise InvalidPlan(
+            f"dtype must be one of {', '.join(map(repr, FLOAT_FORMATS))}, got {dtype!r}"
+        )
+    return name
 
 
 def _is_mapping(given: Any) -> TypeGuard[Mapping[Any, Any]]:

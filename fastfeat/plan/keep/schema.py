@@ -14,7 +14,7 @@ from typing import Any
 
 from fastfeat.aggregates import AGGREGATES, AggregateFunction
 from fastfeat.arguments import explaining
-from fastfeat.dtypes import PLAIN_TYPES, UNITS
+from fastfeat.dtypes import FLOAT_FORMATS, PLAIN_TYPES, UNITS
 from fastfeat.ir.parameters import (
     LITERAL,
     REQUIRED,
@@ -77,7 +77,7 @@ def plan_schema() -> dict[str, Any]:
                 "features": {"$ref": "#/$defs/expressions"},
                 "label": _any_of([{"type": ["string", "null"]}, {"$ref": "#/$defs/expressions"}]),
                 "outcomes": _any_of([_NAMES, _mapping({"$ref": "#/$defs/delay"})]),
-                "dtype": {"enum": [None, "float32", "float64"]},
+                "dtype": {"enum": [None, *FLOAT_FORMATS]},
                 "keep": _NAMES,
                 "label_delay": {"$ref": "#/$defs/delay"},
                 "known": _NAMES,

@@ -9,9 +9,11 @@ from typing import Any, assert_never
 
 from fastfeat.aggregates.keys import Groups, Vocabulary
 from fastfeat.dtypes import (
+    BFLOAT16,
     BOOL,
     FLOAT32,
     FLOAT64,
+    FLOAT_FORMATS,
     NEVER_COLUMNS,
     NULL,
     UINT8,
@@ -21,7 +23,7 @@ from fastfeat.engine.program import Output
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, TableColumn, fold
 from fastfeat.ir.scope import row_fold
 from fastfeat.scalars import SCALARS, op, temporal
-from fastfeat.scalars.bounds import LARGEST_FLOAT32, magnitude_bound
+from fastfeat.scalars.bounds import magnitude_bound
 from fastfeat.scalars.integers import INT64_MIN
 from fastfeat.scalars.op import TRUE, Op
 from fastfeat.scalars.value import (
@@ -31,7 +33,7 @@ from fastfeat.scalars.value import (
     TableKey,
     Value,
     as_f64,
-    beyond_float32,
+    beyond,
     column_slot,
     missing,
     raise_status,
@@ -43,7 +45,7 @@ from fastfeat.steps.targets.time_folds import TimeFolds
 Types = Mapping[Node, DType]
 Constant = float | int | bool | str | None | tuple[Any, ...] | Vocabulary | Groups | TimeFolds
 _NOTHING = op.literal(0, "i64")
-_TWO_63 = 2.0**63
+_TWO_63, _TWO_64 = 2.0**63, 2.0**64
 
 
 def constant_nodes(roots: Sequence[Node]) -> set[Node]:
@@ -174,29 +176,42 @@ def stored_type(dtype: DType, floats: DType | None) -> DType:
 
     Args:
         dtype: the type of the expression.
-        floats: the type that floats are rounded to, None for their own.
+        floats: the type that floats are rounded to, None for their own; of bfloat16, which tables
+            do not have, they hold the values as float32.
     """
     if dtype.physical != "f64":
         return dtype
     own = dtype if dtype in (FLOAT32, FLOAT64) else FLOAT64  # float16, decimal and null
-    return floats or own
+    return FLOAT32 if floats == BFLOAT16 else floats or own
 
 
 def output_of(name: str, value: Value, dtype: DType | None) -> Output:
     """Return the Arrow output of a feature; `dtype` is that of floats, others keep their own."""
     stored = stored_type(value.dtype, dtype)
-    if stored == FLOAT32 and magnitude_bound(value.op) > LARGEST_FLOAT32:
-        value = raise_where(value, beyond_float32(value.op), FLOAT_RANGE)
-    return Output(name, stored, value.op, value.ok, value.status)
+    if value.op.physical != "f64":
+        return Output(name, stored, value.op, value.ok, value.status)
+    kept = _within(value, dtype or stored)
+    rounded = op.rounded(kept.op, BFLOAT16) if dtype == BFLOAT16 else kept.op
+    return Output(name, stored, rounded, kept.ok, kept.status)
+
+
+def _within(value: Value, dtype: DType) -> Value:
+    """Return a float, with a status where it is finite and beyond a float type."""
+    if magnitude_bound(value.op) <= FLOAT_FORMATS[dtype.name].largest or dtype == FLOAT64:
+        return value
+    return raise_where(value, beyond(value.op, dtype), FLOAT_RANGE)
 
 
 def matrix_output(name: str, value: Value, dtype: DType) -> Output:
     """Return the matrix output of a feature: a float that holds it exactly, or a status bit."""
     if value.op.physical == "f64":
-        return output_of(name, value, dtype)
+        kept = _within(value, dtype)
+        return Output(name, dtype, kept.op, kept.ok, kept.status)
     number = as_f64(value)
-    held = op.round_float32(number) if dtype == FLOAT32 else number
+    held = op.rounded(number, dtype)
     inexact = op.FALSE if value.op.physical == "b1" else _differs(value, held)
+    if FLOAT_FORMATS[dtype.name].largest < _TWO_64:
+        inexact |= beyond(number, dtype)
     checked = raise_status(value, inexact, FLOAT_RANGE)
     return Output(name, dtype, number, TRUE, checked.status)
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from fastfeat.backends import DEVICE_NAMES
-from fastfeat.dtypes import CROSS, FLOAT32, FLOAT64, NEVER_COLUMNS, ONE_HOT, DType
+from fastfeat.dtypes import CROSS, FLOAT64, FLOAT_FORMATS, NEVER_COLUMNS, ONE_HOT, DType
 from fastfeat.engine.program import Program, program_of
 from fastfeat.errors import InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.io.arrow import Schema, pa
@@ -51,7 +51,7 @@ TABLES = ("arrow", "columns")
 """Those among what is computed that are tables, with the kept columns."""
 MATRIX_ORDERS: dict[str, Literal["C", "F"]] = {"numpy": "F", "rows": "C"}
 """Those that are matrices in memory of the host, and what is contiguous in them."""
-_FLOATS = {None: None, "float32": FLOAT32, "float64": FLOAT64}
+_FLOATS = {None: None, **{name: DType(name) for name in FLOAT_FORMATS}}
 
 
 def check_result(to: str, out: object, backend: str, *, categories: bool = False) -> None:

@@ -22,7 +22,13 @@ from fastfeat.plan.lower.codes import categories_of, in_order_of_codes, n_codes
 from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.lower.indicators import expanded
 from fastfeat.plan.lower.lower import Constant, Types
-from fastfeat.plan.lower.outputs import arrays_program, arrow_program, matrix_program, output_schema
+from fastfeat.plan.lower.outputs import (
+    arrays_program,
+    arrow_program,
+    matrix_dtype,
+    matrix_program,
+    output_schema,
+)
 from fastfeat.plan.lower.schedule import Schedule
 from fastfeat.plan.lower.scheduling import laid_out
 from fastfeat.plan.lower.typed import TypedPlan, typed_of
@@ -182,6 +188,11 @@ class Fitted:
         """Return the result of a function of the output columns and their types."""
         with using(self.zones):
             return self.typed.once(make)
+
+    @cached_property
+    def matrix_dtype(self) -> DType:
+        """The type of the matrix."""
+        return matrix_dtype(self.typed)
 
     @cached_property
     def arrow_program(self) -> Program:

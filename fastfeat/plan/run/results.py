@@ -12,14 +12,22 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.dtypes import BFLOAT16
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.device import DeviceArray
-from fastfeat.io.sinks.results import matrix_frame, pandas_frame, polars_frame, tensor
-from fastfeat.io.sinks.write import overlaps
-from fastfeat.plan.lower.outputs import FORMS, TABLES, matrix_dtype
+from fastfeat.io.sinks.results import (
+    bfloat16_type,
+    matrix_frame,
+    memory_of_tensor,
+    pandas_frame,
+    polars_frame,
+    tensor,
+)
+from fastfeat.io.sinks.write import memory_type, overlaps
+from fastfeat.plan.lower.outputs import FORMS, TABLES
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.scalars import op
 
@@ -60,7 +68,7 @@ def computed_form(fitted: Fitted, to: str) -> str:
 def _is_matrix(fitted: Fitted, to: str) -> bool:
     if to != "pandas" or fitted.declaration.keep:
         return False
-    return set(fitted.schema.types) == {arrow_type(matrix_dtype(fitted.declaration))}
+    return set(fitted.schema.types) == {arrow_type(fitted.matrix_dtype)}
 
 
 def given_out(
@@ -76,6 +84,7 @@ def given_out(
         index: of the rows in a pandas frame; None for their numbers.
     """
     known: Mapping[str, Array] = fitted.categories if categories else {}
+    is_bfloat16 = fitted.matrix_dtype == BFLOAT16
     if known and FORMS[to].computed in TABLES:
         features = with_categories(features, known)
     match to:
@@ -86,7 +95,9 @@ def given_out(
         case "polars":
             return polars_frame(features, known)
         case "torch":
-            return tensor(features)
+            return tensor(features, is_bfloat16=is_bfloat16)
+        case "numpy" if is_bfloat16:
+            return features.view(bfloat16_type())
         case _:
             return features
 
@@ -95,6 +106,34 @@ def _may_miss(fitted: Fitted) -> dict[str, bool]:
     """Return whether a value of a feature may be missing, by its name, whatever the rows are."""
     outputs = fitted.arrow_program.outputs
     return {output.name: output.ok is not op.TRUE for output in outputs}
+
+
+def memory_given(fitted: Fitted, to: str, out: Any) -> Any:
+    """Return the array that kernels write to, of what a user gives as `out=`; None stays None.
+
+    Raises:
+        TypeMismatch, InvalidData: it is no such memory.
+        LibraryUnavailable: NumPy has no bfloat16 without ml_dtypes.
+    """
+    memory = memory_of_tensor(out) if to == "torch" and out is not None else out
+    if fitted.matrix_dtype != BFLOAT16 or out is None:
+        return memory
+    given: object = getattr(out, "dtype", type(out).__name__)
+    if to == "numpy" and given == bfloat16_type():
+        return out.view(np.uint16)
+    if str(given) != "torch.bfloat16":
+        raise InvalidData(f"out= must have the type of the plan, bfloat16, got {given}")
+    return memory
+
+
+def row_type(fitted: Fitted) -> np.dtype[Any]:
+    """Return the NumPy type of the features of one row.
+
+    Raises:
+        LibraryUnavailable: NumPy has no bfloat16 without ml_dtypes.
+    """
+    dtype = fitted.matrix_dtype
+    return bfloat16_type() if dtype == BFLOAT16 else memory_type(dtype)
 
 
 def check_memory(out: Any, shape: tuple[int, int], dtype: np.dtype[Any], table: Any) -> None:

@@ -10,19 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named, run_task
+from fastfeat.dtypes import BFLOAT16
 from fastfeat.engine.cpu.step_calls import form_of
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.tasks import MatrixTask
-from fastfeat.errors import counted
+from fastfeat.errors import InvalidPlan, counted
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.decode import plain, plain_type
 from fastfeat.io.device import DeviceTable
-from fastfeat.io.sinks.results import frame_index, memory_of_tensor, own_array, rows_of_index
-from fastfeat.io.sinks.write import empty_matrix
+from fastfeat.io.sinks.results import frame_index, matrix_values, own_array, rows_of_index
+from fastfeat.io.sinks.write import empty_matrix, memory_type
 from fastfeat.ir.node import Node
 from fastfeat.plan.lower.constants import bind
-from fastfeat.plan.lower.outputs import MATRIX_ORDERS, TABLES, check_result, matrix_dtype
+from fastfeat.plan.lower.outputs import MATRIX_ORDERS, TABLES, check_result
 from fastfeat.plan.run.batch import (
     Batch,
     Made,
@@ -51,8 +52,9 @@ from fastfeat.plan.run.inputs import (
 from fastfeat.plan.run.lookup_tables import Tables, table_values
 from fastfeat.plan.run.order_warnings import warn_repeated
 from fastfeat.plan.run.prepared import finished_features, prepare, prepared_features
-from fastfeat.plan.run.results import check_memory, computed_form, given_out
+from fastfeat.plan.run.results import check_memory, computed_form, given_out, memory_given
 from fastfeat.plan.run.row_selection import row_numbers
+from fastfeat.plan.run.step_costs import FEATURES, step_measured
 from fastfeat.plan.run.steps import columns_of_chosen, run
 from fastfeat.progress import doing
 
@@ -96,6 +98,7 @@ def transform(
     """
     is_whole = rows is None and not known and backend == "cpu" and type(to) is str
     is_plain = is_whole and not categories and to in ("arrow", "numpy")
+    is_plain = is_plain and (to == "arrow" or fitted.matrix_dtype != BFLOAT16)  # computed as bits
     if is_plain and (features := prepared_features(fitted, data, tables, to, out)) is not None:
         return features
     check_result(to, out, backend, categories=categories)
@@ -132,7 +135,7 @@ def transform(
         if features is not None:
             index = rows_of_index(frame_index(data) if index is None else index, wanted)
             return given_out(fitted, features, index=index, **given)
-    memory = memory_of_tensor(out) if to == "torch" and out is not None else out
+    memory = memory_given(fitted, to, out)
     if form in MATRIX_ORDERS and memory is not None:
         n_rows = table.num_rows if wanted is None else len(wanted)
         check_memory(memory, *_matrix_form(fitted, program, n_rows), table)
@@ -149,8 +152,8 @@ def transform(
         if features is None:
             features = computed(fitted, batch, program, constants, form, memory)
     if is_whole or (wanted is not None and backend == "cpu" and not known):
-        is_given = read is None and not plan.past_columns and wanted is None
-        prepare(fitted, data if is_given else table, "numpy" if form == "rows" else form)
+        as_read = read is None and not plan.past_columns and wanted is None
+        prepare(fitted, data if as_read else table, "numpy" if form == "rows" else form)
     if out is not None:
         return out
     if to == "pandas":
@@ -293,6 +296,13 @@ def computed(
         form: as what they are computed; see `outputs.Form`.
         out: the array to write to, which fits.
     """
+    with step_measured(FEATURES, list(fitted.nodes.values()), batch.n_rows):
+        return _computed(fitted, batch, program, constants, form, out)
+
+
+def _computed(
+    fitted: Fitted, batch: Batch, program: Program, constants: Constants, form: str, out: Any
+) -> Any:
     match form:
         case "arrow":
             return _table(fitted, batch, compute(batch, program, constants))
@@ -307,7 +317,12 @@ def computed(
             from fastfeat.plan.run import device_results as device  # imports the GPU backend
 
             if form == "cupy":
-                dtype = np.dtype(matrix_dtype(fitted.declaration).name)
+                if fitted.matrix_dtype == BFLOAT16:
+                    raise InvalidPlan(
+                        "to='cupy': there is no bfloat16 in CuPy. Take to='torch', or "
+                        "Plan(dtype='float16')"
+                    )
+                dtype = memory_type(fitted.matrix_dtype)
                 return device.matrix(batch, program, constants, dtype, out)
             return device.arrays(fitted, batch, program, constants)
 
@@ -341,7 +356,7 @@ def _matrix_form(
 ) -> tuple[tuple[int, int], np.dtype[Any]]:
     """Return the shape and the type of the matrix of some rows."""
     shape = (n_rows, len(program.outputs))
-    return shape, np.dtype(matrix_dtype(fitted.declaration).name)
+    return shape, memory_type(fitted.matrix_dtype)
 
 
 def _into_matrix(
@@ -349,7 +364,7 @@ def _into_matrix(
 ) -> NDArray[Any]:
     if MatrixTask not in batch.backend.functions:
         for k, array in enumerate(compute(batch, program, constants)):
-            out[:, k] = array.to_numpy(zero_copy_only=False)
+            out[:, k] = matrix_values(array)
         return out
 
     def run(columns: Columns) -> None:

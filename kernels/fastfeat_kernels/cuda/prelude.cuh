@@ -66,6 +66,23 @@ FF_INLINE double ff_canonical_float64(double x) { return x == x ? x : FF_NAN; }
 FF_INLINE float ff_canonical_float32(double x) {
     return x == x ? __double2float_rn(x) : __int_as_float(0x7fc00000);
 }
+// Of 16 bits, rounded once, ties to even. Below the least normal number the sum with `carry` has
+// the multiple of the least number in its last bits.
+FF_INLINE u16 ff_narrowed(double x, i64 n_lost, i64 bias, double least_normal, double carry,
+                          i64 infinity, i64 nan) {
+    const i64 bits = ff_bits(x), size = ff_bits(fabs(x));
+    const i64 up = size + ((1LL << (n_lost - 1)) - 1) + ((size >> n_lost) & 1);
+    const i64 normal = (up >> n_lost) - bias;
+    const i64 small = ff_bits(__dadd_rn(fabs(x), carry)) - ff_bits(carry);
+    const i64 found = fabs(x) < least_normal ? small : normal < infinity ? normal : infinity;
+    return (u16)(x == x ? found | ((bits >> 48) & 0x8000) : nan);
+}
+FF_INLINE u16 ff_canonical_float16(double x) {
+    return ff_narrowed(x, 42, 1008LL << 10, 0x1p-14, 0x1p28, 0x7c00, 0x7e00);
+}
+FF_INLINE u16 ff_canonical_bfloat16(double x) {
+    return ff_narrowed(x, 45, 896LL << 7, 0x1p-126, 0x1p-81, 0x7f80, 0x7fc0);
+}
 
 // Returns x * 2**exponent mod y, for x and y in [1, 2) and an integral exponent in [0, 4096]: at
 // most 52 bits of the quotient at a time, where no step rounds.

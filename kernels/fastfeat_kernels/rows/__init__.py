@@ -82,6 +82,8 @@ CODES = {
     "uint64": 8,
     "float32": 9,
     "float64": 10,
+    "float16": 11,
+    "bfloat16": 12,  # of a matrix alone
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,8 +23,9 @@ from fastfeat_kernels.rows import (
 
 _LOOPS = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 _SLOT = 8 * BLOCK
-_BOOL, _FLOAT32, _FLOAT64 = CODES["bool"], CODES["float32"], CODES["float64"]
-_FLOATS: dict[int, Any] = {_FLOAT32: ctypes.c_float, _FLOAT64: ctypes.c_double}
+_BOOL, _FLOAT16, _BFLOAT16 = CODES["bool"], CODES["float16"], CODES["bfloat16"]
+_SIZES = {_FLOAT16: 2, _BFLOAT16: 2, CODES["float32"]: 4, CODES["float64"]: 8}
+_FORMATS = {_FLOAT16: "e", CODES["float32"]: "f", CODES["float64"]: "d"}
 
 
 def blocks(table: int, first: int, n: int) -> int:
@@ -82,7 +84,7 @@ def _run_once(
 
 
 def _size(code: int) -> int:
-    return ctypes.sizeof(_FLOATS[code]) if code in _FLOATS else code
+    return _SIZES.get(code, code)
 
 
 def _stage(column: Any, slot: int, ones: int, rows: range) -> tuple[int, int]:
@@ -122,8 +124,10 @@ def _finish(column: Any, written: int, flags: int, rows: range) -> None:
         _pack(values, rows, list(words_at(written, n, signed=False, bits=8)))
     if validity and kind & WANTS_FLAGS:
         present = list(words_at(flags, n, signed=False, bits=8))
-    elif validity and code in _FLOATS:
-        present = [not math.isnan(value) for value in (_FLOATS[code] * n).from_address(written)]
+    elif validity and code in _FORMATS:
+        content = ctypes.string_at(written, n * _size(code))
+        values = struct.unpack(f"<{n}{_FORMATS[code]}", content)
+        present = [not math.isnan(value) for value in values]
     else:
         return
     _pack(validity, rows, present)

@@ -85,7 +85,10 @@ def test_what_is_no_expression_is_told_what_to_write(given, message):
         ({"keep": ["log"]}, "keep='log' has the name of another output"),
         ({"outcomes": None}, "outcomes must be a list"),
         ({"outcomes": "city"}, "outcomes must be a list"),
-        ({"dtype": "float16"}, "dtype must be 'float32' or 'float64', got 'float16'"),
+        (
+            {"dtype": "float8"},
+            "dtype must be one of 'float16', 'bfloat16', 'float32', 'float64', got 'float8'",
+        ),
         ({"dtype": "int"}, "dtype must be"),
         ({"label": 5}, "label must be a column name or"),
         ({"label": {}}, "label must be a column name or"),

@@ -143,7 +143,7 @@ def test_an_altered_part_is_refused(parts, message):
     ("parts", "kind", "message"),
     [
         ({"features": []}, InvalidPlan, "at least one feature"),
-        ({"dtype": "float16"}, InvalidPlan, "'float32' or 'float64'"),
+        ({"dtype": "float8"}, InvalidPlan, "one of 'float16', 'bfloat16'"),
         ({"keep": "a"}, InvalidPlan, "list of column names"),
         ({"keep": ["a"]}, InvalidPlan, "name of another output"),
         ({"keep": ["y"], "outcomes": ["y"]}, Leakage, "keep='y' would put beside the features"),

@@ -36,7 +36,7 @@ from fastfeat.engine.gpu.programs.launch import PreparedPiece, ask, settle_piece
 from fastfeat.engine.gpu.programs.program import Bound, bind, text_of, words_of
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.engine.program import Constants, Program, leaves_of, program_of
-from fastfeat.engine.storage import column_of, storage
+from fastfeat.engine.storage import column_of
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.types import storage_type
 from fastfeat.io.device import DeviceArray
@@ -198,7 +198,7 @@ def _outputs(runtime: Runtime, bound: Bound, n_rows: int) -> tuple[DeviceMemory,
             runtime,
             output.dtype,
             n_rows,
-            with_validity=has and not storage(output.dtype).startswith("float"),
+            with_validity=has and output.dtype.physical != "f64",
         )
         for has, output in zip(bound.plan.has_validity, bound.plan.program.outputs, strict=True)
     )

@@ -25,7 +25,7 @@ from fastfeat.engine.layout import (
     lay_out,
 )
 from fastfeat.engine.program import Constants, Output, Program
-from fastfeat.engine.storage import has_flags, parameter_bits, storage, table_array
+from fastfeat.engine.storage import has_flags, parameter_bits, table_array
 from fastfeat.scalars.value import InputSlot
 
 MOST_OUTPUTS = 32
@@ -126,7 +126,7 @@ def device_program(program: Program) -> DeviceProgram:
     for loop in loops:
         for instance in loop.instances:
             for store, output in zip(loop.shape.stores, instance.outputs, strict=True):
-                is_float = storage(store.dtype).startswith("float")
+                is_float = store.dtype.physical == "f64"
                 has_validity[output] = is_float or has_flags(store, loop.shape)
     return DeviceProgram(program, loops, plan_table(program, loops), tuple(has_validity))
 

@@ -18,7 +18,7 @@ import struct
 from collections.abc import Iterator, Sequence
 
 from fastfeat.engine.layout import Loop, Shape, Step, Store
-from fastfeat.engine.storage import has_flags, storage
+from fastfeat.engine.storage import has_flags, output_storage, storage
 from fastfeat.ir.node import postorder
 from fastfeat.scalars.elementary import EXACT, body_of
 from fastfeat.scalars.op import Op
@@ -102,6 +102,8 @@ INLINED_CALLS = 24
 _TYPES = {"f64": "double", "i64": "i64", "b1": "bool"}
 
 _ELEMENTS = {
+    "float16": "u16",
+    "bfloat16": "u16",
     "float32": "float",
     "float64": "double",
     **{f"int{bits}": f"i{bits}" for bits in (8, 16, 32, 64)},
@@ -276,8 +278,8 @@ def _integer(value: int) -> str:
 
 def _store(j: int, store: Store, shape: Shape, names: Sequence[str]) -> Iterator[str]:
     """Yield the text that writes an output; missing is NaN, or 0 with its bit clear."""
-    kind, value, ok = storage(store.dtype), names[store.value], names[store.ok]
-    flagged = has_flags(store, shape)
+    kind, value, ok = output_storage(store.dtype), names[store.value], names[store.ok]
+    flagged, is_float = has_flags(store, shape), store.dtype.physical == "f64"
     at = INPUT_WORDS * len(shape.inputs) + OUTPUT_WORDS * j
     target = f"FF_GLOBAL({_ELEMENTS.get(kind, kind)}, w[{at}])[i * w[{at + 2}]]"
     if flagged:
@@ -285,12 +287,12 @@ def _store(j: int, store: Store, shape: Shape, names: Sequence[str]) -> Iterator
         value = f"({ok} ? {value} : {zero})"
     if kind == "bool":
         yield f"ff_write_bits(FF_GLOBAL(u32, w[{at}]), first + start, live && {value}, live);"
-    elif kind.startswith("float"):
+    elif is_float:
         yield f"if (live) {target} = ff_canonical_{kind}({value});"
         ok = f"{value} == {value}"
     else:
         yield f"if (live) {target} = ({_ELEMENTS[kind]}){value};"
-    if flagged or kind.startswith("float"):
+    if flagged or is_float:
         yield f"u32* m{j} = FF_GLOBAL(u32, w[{at + 1}]);"
         yield f"if (m{j}) ff_write_bits(m{j}, first + start, live && {ok}, live);"
     if shape.steps[store.status] != _NO_STATUS:

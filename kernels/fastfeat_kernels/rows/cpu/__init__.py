@@ -22,6 +22,7 @@ from fastfeat_kernels.intrinsics import (
     pointer_float64,
     pointer_int64,
     pointer_uint8,
+    pointer_uint16,
     popcount,
     read_bits,
     smaller,
@@ -40,9 +41,11 @@ from fastfeat_kernels.rows.cpu.call import ENTRIES as CALLS
 from fastfeat_kernels.rows.cpu.call import call_address
 from fastfeat_kernels.rows.cpu.tile import spread
 
-I8, F32 = ir.IntType(8), ir.FloatType()
+I8, I16, F32 = ir.IntType(8), ir.IntType(16), ir.FloatType()
 SLOT = BLOCK * 8
-BOOL, FLOAT32, FLOAT64 = CODES["bool"], CODES["float32"], CODES["float64"]
+BOOL, FLOAT16, FLOAT32, FLOAT64 = (
+    CODES[name] for name in ("bool", "float16", "float32", "float64")
+)
 
 
 def _load(builder, pointer, index, scalar, n_bytes):
@@ -104,6 +107,20 @@ pack_float64 = _pack_ordered(types.float64, F64, 8)
 pack_float32 = _pack_ordered(types.float32, F32, 4)
 
 
+@intrinsic
+def pack_float16(typingctx, source, index):
+    """Return a bit for each of 64 half floats, 1 where it is not NaN: known by its bits."""
+
+    def generate(context, builder, signature, args):
+        source, index = args
+        read = _load(builder, source, index, I16, 2)
+        size = builder.and_(read, ir.Constant(read.type, [0x7FFF] * LANES))
+        infinity = ir.Constant(read.type, [0x7C00] * LANES)
+        return builder.bitcast(builder.icmp_unsigned("<=", size, infinity), I64)
+
+    return types.int64(types.CPointer(types.uint16), types.int64), generate
+
+
 @njit(**INNER_OPTIONS)
 def unpack_bits(target_address, address, bit, n):
     """Write n bits as bytes; the target has room for a multiple of 64."""
@@ -138,6 +155,7 @@ def _pack_all(pointer, pack):
 
 pack_bytes = _pack_all(pointer_uint8, pack_nonzero)
 pack_floats64 = _pack_all(pointer_float64, pack_float64)
+pack_floats16 = _pack_all(pointer_uint16, pack_float16)
 pack_floats32 = _pack_all(pointer_float32, pack_float32)
 
 
@@ -148,6 +166,8 @@ def size_of(code):
         return types.int64(8)
     if code == FLOAT32:
         return types.int64(4)
+    if code > FLOAT64:
+        return types.int64(2)
     return types.int64(code)
 
 
@@ -201,6 +221,8 @@ def finish(column, arguments, first, n):
         c[3] += n - pack_floats64(bitmap, a[0], n)
     elif code == FLOAT32:
         c[3] += n - pack_floats32(bitmap, a[0], n)
+    elif code == FLOAT16:
+        c[3] += n - pack_floats16(bitmap, a[0], n)
 
 
 @njit(**INNER_OPTIONS)
