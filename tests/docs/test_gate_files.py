@@ -49,7 +49,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m fastfeat "$@"\n')
     program.chmod(0o755)
     run(folder, "git init -q -b main && git add . && git commit -qm one")
-    run(folder, "git clone -q --bare . ../origin && git remote add origin ../origin")
+    run(
+        folder, "git clone -q --bare . ../origin && git remote add origin ../origin && git fetch -q"
+    )
     return folder
 
 
@@ -124,7 +126,12 @@ def test_hooks_of_pre_commit_let_good_rows_in_and_stop_others(project: Path) -> 
     stopped = run(project, committed, SKIP="fastfeat-verify")
     assert stopped.returncode == 1
     assert "FAIL 'dep_delay: range': 10 of 10 rows break" in stopped.stdout + stopped.stderr
-    sample.write_bytes(good)
+    run(project, "git reset -q --hard")
+    assert sample.read_bytes() == good
+    ff.Plan({"other": col("dep_delay") + 1}).fit(sample).save(project / "flights.fastfeat")
+    stopped = run(project, "git commit -qam two", SKIP="fastfeat-verify")
+    assert stopped.returncode == 1
+    assert "delay" in stopped.stdout + stopped.stderr
     run(project, "git reset -q --hard && rm .git/hooks/pre-commit")
 
 
