@@ -127,6 +127,13 @@ class Diff:
         """Return the summary, and one line a change."""
         return "\n".join([self.summary, *map(str, self.changes)])
 
+    def _repr_html_(self) -> str:
+        """Return a table of the changes, for notebooks."""
+        from fastfeat.quality.html import changes_html  # seldom needed
+
+        told = [(of.verdict, of.kind, of.name, of.told) for of in self.changes]
+        return changes_html(self.summary, told)
+
 
 def ordered(changes: list[Change]) -> tuple[Change, ...]:
     """Return changes, those that reach farthest first, else as they were found."""
