@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from itertools import islice
 from typing import NamedTuple
@@ -33,16 +33,26 @@ TITLES = ("PSI", "KS", "Wasserstein", "missing", "unseen")
 """Of the figures of a column, in order."""
 
 
-def drift_figures(column: ColumnDrift) -> list[Figure]:
-    """Return the figures of a column that was compared, as `TITLES` names them."""
+def drift_figures(
+    column: ColumnDrift, length: Callable[[float], str] | None = None
+) -> list[Figure]:
+    """Return the figures of a column that was compared, as `TITLES` names them.
+
+    Args:
+        column: the column.
+        length: tells a distance between its values; None as a number, and not at all of times,
+            the unit of which a drift does not know.
+    """
+    number = _number if length is None else length
+    told = None if column.kind == "moment" and length is None else column.wasserstein
     psi = f"{column.psi:.3f} of {column.psi_threshold:.2f}"
     moved = abs(column.missing.now - column.missing.then) > column.missing_threshold
     newer = column.unseen.now - column.unseen.then > column.unseen_threshold
     judged = column.is_judged
     return [
         Figure("PSI", psi, judged and column.psi > column.psi_threshold),
-        Figure("KS", _bracket(column.ks)),
-        Figure("Wasserstein", _bracket(column.wasserstein)),
+        Figure("KS", _bracket(column.ks, _number)),
+        Figure("Wasserstein", _bracket(told, number)),
         Figure("missing", _change(*column.missing), judged and moved),
         Figure("unseen", _change(*column.unseen), judged and newer),
     ]
@@ -145,11 +155,15 @@ def _printable(text: str) -> str:
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
-def _bracket(bracket: tuple[float, float] | None) -> str:
+def _number(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _bracket(bracket: tuple[float, float] | None, number: Callable[[float], str]) -> str:
     """Return the least and the greatest value that a figure can have; one where they look alike."""
     if bracket is None:
         return "–"
-    low, high = (f"{end:.3g}" for end in bracket)
+    low, high = map(number, bracket)
     return low if low == high else f"{low} to {high}"
 
 

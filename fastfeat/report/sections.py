@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 
 from fastfeat.errors import counted, shortened
@@ -16,7 +17,7 @@ from fastfeat.plan.tell.explain_live import order_text
 from fastfeat.plan.tell.fitted_tables import feature_map
 from fastfeat.plan.tell.html import FORMULAS, details_of, facts_of, learnt_of
 from fastfeat.quality.column_drift import ColumnDrift, worst_first
-from fastfeat.quality.distribution import distribution, value_text
+from fastfeat.quality.distribution import distribution, length_text, value_text
 from fastfeat.quality.drift import Drift
 from fastfeat.quality.html import (
     RULE_TITLES,
@@ -275,10 +276,9 @@ def _then_and_now(
         return [shown, *_figures_alone(then)]
     if drift is None:
         return [shown, *(cell("") for _ in TITLES)]
-    cells = [
-        figure(of.text, of.title, "bad" if of.is_beyond else "") for of in drift_figures(drift)
-    ]
-    return [shown, *cells]
+    length = None if then is None else partial(length_text, then)
+    figures = drift_figures(drift, length)
+    return [shown, *(figure(f.text, f.title, "bad" if f.is_beyond else "") for f in figures)]
 
 
 def _figures_alone(then: ColumnProfile | None) -> list[str]:
