@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -97,7 +97,21 @@ class StateError(FastfeatError, ValueError):
 
 
 class ContractBroken(InvalidData):
-    """Rows that break a rule of the contract that they must hold."""
+    """Rows that break a rule of the contract that they must hold.
+
+    Args:
+        message: which rule, how many rows, and the first of them.
+        broken: the number of rows that break each rule which one breaks, those that only warn
+            among them; none where nobody counted.
+        plan: the name of the plan whose contract it is, where a state has several.
+    """
+
+    def __init__(
+        self, message: str, broken: Mapping[str, int] | None = None, plan: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.broken = dict(broken or {})
+        self.plan = plan
 
 
 class LateRow(InvalidData):

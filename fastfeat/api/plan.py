@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from fastfeat.online.state.changes import Durability, Late
     from fastfeat.plan.fit.cross_fit import Fold
     from fastfeat.quality.contract import Contract
+    from fastfeat.quality.drift import Drift
     from fastfeat.quality.report import CheckReport
     from fastfeat.verify.comparison import Report
 
@@ -62,7 +63,7 @@ _READ_OF_PLAN = (
 """The attributes of a plan that users read."""
 _OF_FITTED = frozenset(
     {"transform", "transform_row", "verify", "save", "learnt", "select", "feature_names", "online"}
-    | {"transform_batches", "transform_to"}
+    | {"transform_batches", "transform_to", "drift"}
 )
 _LABEL_IN_DATA = "The label is a column of the data: ff.Plan(..., label='y').fit(X.assign(y=y))"
 _NO_WEIGHTS = "Nothing is learnt with weights yet. A model takes them beside the features"
@@ -1026,6 +1027,7 @@ class FittedPlan:
         backend: str = "cpu",
         memory: str | int | None = None,
         on_violation: str | None = None,
+        quarantined: str | os.PathLike[str] | None = None,
     ) -> Manifest:
         """Write the features of the rows to a file or a folder, and return the list of its files.
 
@@ -1055,11 +1057,19 @@ class FittedPlan:
             tables: as in `transform`; they are read once.
             backend: as in `transform`.
             memory: as in `transform_batches`.
-            on_violation: as in `transform_batches`.
+            on_violation: as in `transform_batches`; or "quarantine", with `quarantined=`: rows that
+                break a rule are set apart, and windows of other rows do not see them. The data is
+                read three times, and first of all in the columns of rules.
+            quarantined: the file, or the folder, of the rows that are set apart, with their numbers
+                and reasons as of `transform`.
+
+        Returns:
+            The list of the files; its `quarantined` is that of the rows that are set apart.
 
         Raises:
             ContractBroken: as `transform_batches`; parts before these rows are written.
-            InvalidPlan: as `transform_batches`; an option that is none, or for folders.
+            InvalidPlan: as `transform_batches`; an option that is none, or for folders;
+                "quarantine" without `quarantined=`, or of a plan without a contract.
             OutputError: a full disk; a folder of other files, or of features of another plan, other
                 data or other tables; a damaged manifest; another process writes it; a file of the
                 data, or a place in its folder.
@@ -1078,17 +1088,14 @@ class FittedPlan:
             >>> [(file.name, file.n_rows) for file in manifest.files]
             [('part-000000.parquet', 2), ('part-000001.parquet', 1)]
         """
-        from fastfeat.io.budget import bounded  # seldom needed
-        from fastfeat.plan.run.layout import layout_of
-        from fastfeat.plan.run.pieces import bytes_within
-        from fastfeat.plan.run.to_files import write_later_rows
+        from fastfeat.plan.run.layout import layout_of  # imports the engine
+        from fastfeat.quality.transforming import write_judged
 
         layout = layout_of(out, format, partition_by, part_rows)
+        apart = None if quarantined is None else layout_of(quarantined)
+        options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
         digest = self._digest.hex()
-        options: Any = {"history": history, "tables": tables, "backend": backend}
-        options |= {"most_bytes": bytes_within(memory), "on_violation": on_violation}
-        with bounded(memory):
-            return write_later_rows(self.record, data, layout, digest, **options)
+        return write_judged(self.record, data, layout, digest, on_violation, apart, **options)
 
     def transform_row(self, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:
         """Return the features of one row, as a float array of shape (n_features,); NaN is missing.
@@ -1296,6 +1303,56 @@ class FittedPlan:
         options: Any = {"history": history, "tables": tables, "clock": clock}
         options |= {"backend": backend, "memory": memory, "late": self.plan.late}
         return check(self.record.contract.declaration, data, **options)
+
+    def drift(
+        self,
+        data: Any,
+        *,
+        by: str | Sequence[str] | None = None,
+        reference: Any = None,
+        thresholds: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+        history: Any = None,
+        tables: Tables = None,
+        backend: str = "cpu",
+        memory: str | int | None = None,
+    ) -> Drift:
+        """Return the drift of each feature and input: rows compared with those of training.
+
+        What the plan keeps of its training rows is enough, see `profile`. A column has drifted
+        where a figure is beyond its limit and beyond what chance makes of so few rows; never by a
+        p value. Points in time, and features that read them alone, are reported and not judged.
+
+        Args:
+            data: the rows, as in `transform`. Late columns need not be there.
+            by: a column, or several: the rows of each of their values are compared too, with those
+                of the value in `reference=`, or with all training rows; see `Drift.segments`.
+            reference: rows to compare with in place of those of training, such as those of the same
+                season of the year before; features of times alone are judged then.
+            thresholds: limits by name, `{"psi": 0.2, "missing": 0.01, "ignore": ["month"]}`, of
+                single columns by `{"columns": {"distance": {"psi": 0.3}}}`; or the path of a TOML
+                file, which has them in its section `[drift]`.
+            history: as in `transform`, as the following are.
+            tables: lookup tables.
+            backend: "cpu", "gpu" or "reference".
+            memory: as in `profile_of`.
+
+        Raises:
+            InvalidPlan: the plan has no profile; or `by=` has too many values.
+            InvalidConfig: a threshold is unknown, none of its kind, or of no column.
+            UnknownColumn: the data lacks a column.
+            FastfeatError: as `transform`.
+
+        Example:
+            >>> fitted = ff.Plan({"x": col("x") + 1}).fit({"x": list(range(1_000))})
+            >>> fitted.drift({"x": list(range(1_000))}).drifted
+            []
+            >>> fitted.drift({"x": list(range(500, 1_500))}).drifted
+            ['x']
+        """
+        from fastfeat.quality.drifting import drift  # seldom needed
+
+        options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
+        return drift(self.record, data, by=by, reference=reference, given=thresholds, **options)
 
     def history_needed(self) -> dict[str, str]:
         """Return the reach of windows as text, by the entity; see `Plan.history_needed`."""

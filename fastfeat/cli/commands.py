@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastfeat.cli import contracts, gpu, live, verify
+from fastfeat.cli import contracts, drift, gpu, live, verify
 from fastfeat.cli.gates import gated
 from fastfeat.cli.judged import Judged
 from fastfeat.cli.options import (
@@ -193,7 +193,15 @@ def transform(
     ] = None,
     on_violation: Annotated[
         str | None,
-        typer.Option(help="Of rows that break the plan's contract: reject, warn or ignore."),
+        typer.Option(
+            help="Of rows that break the plan's contract: reject, quarantine, warn or ignore."
+        ),
+    ] = None,
+    quarantined: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Where rows go that `--on-violation quarantine` sets apart."
+        ),
     ] = None,
 ) -> None:
     """Compute the features of data; a folder that was interrupted goes on where it was."""
@@ -202,9 +210,15 @@ def transform(
     from fastfeat.plan.run.layout import names_file
 
     started = time.perf_counter()
-    if on_violation not in (None, "reject", "warn", "ignore"):
+    if on_violation not in (None, "reject", "quarantine", "warn", "ignore"):
         raise typer.BadParameter(
-            f"got {on_violation!r}: reject, warn or ignore", param_hint="'--on-violation'"
+            f"got {on_violation!r}: reject, quarantine, warn or ignore",
+            param_hint="'--on-violation'",
+        )
+    if (quarantined is None) != (on_violation != "quarantine"):
+        raise typer.BadParameter(
+            "--on-violation quarantine, and the file for such rows, come together",
+            param_hint="'--quarantined'",
         )
     with doing("Reading the fitted plan", at_once=True) as step:
         fitted, tables = load(fitted_file), tables_named(table)
@@ -213,14 +227,17 @@ def transform(
         is_folder = any(folder_options.values()) or not names_file(out)
         of_rows: Any = {"history": history, "tables": tables, "backend": backend}
         of_rows["on_violation"] = on_violation
-        if fitted.plan.declaration.past_columns and not is_folder and memory is None:
+        is_whole = not (is_folder or memory or quarantined)
+        if fitted.plan.declaration.past_columns and is_whole:
             n_rows = _transform_whole(fitted, data, out, of_rows, step)
         else:
             step(f"Computing {counted(len(fitted.feature_names), 'feature')} of {data}")
             options: Any = {**of_rows, **folder_options, "partition_by": partition_by or ()}
             options["memory"] = memory
-            made = fitted.transform_to(data, out, **options)
-            n_rows = made.n_rows
+            made = fitted.transform_to(data, out, quarantined=quarantined, **options)
+            n_rows, apart = made.n_rows, made.quarantined
+            if apart is not None:
+                typer.echo(f"{quarantined}: {counted(apart.n_rows, 'row')} set apart")
     typer.echo(
         f"{out}: {counted(n_columns, 'column')}, {counted(n_rows, 'row')} "
         f"in {time.perf_counter() - started:.2f} s"
@@ -360,6 +377,7 @@ def version() -> None:
 
 GATES: Mapping[str, Callable[..., Judged]] = {
     "check": contracts.check,
+    "drift": drift.drift,
     "verify": verify.verify,
     "replay": live.replay,
 }
@@ -368,6 +386,7 @@ GATES: Mapping[str, Callable[..., Judged]] = {
 for name, gate in GATES.items():
     app.command(name)(gated(name, gate))
 app.command("infer-contract")(contracts.infer_contract)
+app.command("quarantine")(contracts.quarantine)
 app.command()(live.serve)
 app.command()(live.stream)
 

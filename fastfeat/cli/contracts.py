@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from fastfeat.api.plan import FittedPlan
     from fastfeat.quality.contract import Contract
     from fastfeat.quality.report import CheckReport, RuleResult
+    from fastfeat.quality.thresholds import Limits
 
 
 def check(
@@ -47,13 +49,56 @@ def check(
 ) -> Judged:
     """Judge data by a contract; exit code 1 where rules are broken, 3 where nothing was judged."""
     from fastfeat.cli.plans import tables_named
+    from fastfeat.quality.thresholds import thresholds as limits_of
 
     options: Any = {"history": history, "tables": tables_named(table), "memory": memory}
     with doing("Reading the rules", at_once=True) as step:
+        limits = limits_of(thresholds, "check")
         judge = read_rules(rules)
         step(f"Checking {data}")
         report = judge.check(data, clock=time_of(clock), **options)
-    return judged_of(report)
+    limits.check_names(report.counts)
+    return judged_of(report, limits)
+
+
+def quarantine(
+    rules: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RULES",
+            help="A contract as JSON, or what `fit --contract` wrote, which has one.",
+        ),
+    ],
+    data: JudgedDataFile,
+    accepted: Annotated[
+        Path, typer.Option(metavar="FILE", help="Where rows go that hold the rules; or a folder.")
+    ],
+    quarantined: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="Where the others go, with the rules that each breaks."),
+    ],
+    table: Annotated[
+        list[str] | None,
+        typer.Option("--table", metavar="NAME=FILE", help="A table that rules read."),
+    ] = None,
+    memory: Annotated[
+        str | None, typer.Option(metavar="BYTES", help="The most memory to take.")
+    ] = None,
+) -> None:
+    """Divide rows into those that hold the rules of a contract, and those that break one."""
+    from fastfeat.cli.plans import tables_named
+    from fastfeat.quality.contract import Contract
+
+    with doing("Reading the rules", at_once=True) as step:
+        judge = read_rules(rules)
+        contract = judge if isinstance(judge, Contract) else judge.contract
+        if contract is None:
+            raise InvalidPlan(f"{rules}: the plan has no contract. Give one as JSON")
+        step(f"Judging {data}")
+        options: Any = {"tables": tables_named(table), "memory": memory}
+        written = contract.quarantine_to(data, accepted, quarantined, **options)
+    for path, rows in zip((accepted, quarantined), written, strict=True):
+        typer.echo(f"{path}: {counted(rows.n_rows, 'row')}")
 
 
 def infer_contract(
@@ -139,12 +184,12 @@ def text_of(report: CheckReport) -> str:
     return "\n".join([report.summary, *found, *others])
 
 
-def judged_of(report: CheckReport) -> Judged:
+def judged_of(report: CheckReport, limits: Limits) -> Judged:
     """Return a report as a gate tells it: a case a rule."""
     cases = [
         Case(
             of.name,
-            _result(of),
+            _result(of, limits),
             report.told(of) if of.is_finding else of.told(),
             {
                 "says": of.text,
@@ -155,12 +200,31 @@ def judged_of(report: CheckReport) -> Judged:
         )
         for of in report.results
     ]
-    return Judged("rules", tuple(cases), text_of(report), {"n_rows": report.n_rows})
+    text = "\n".join([text_of(report), *_within(cases, report, limits)])
+    return Judged("rules", tuple(cases), text, {"n_rows": report.n_rows})
 
 
-def _result(of: RuleResult) -> Result:
+def _result(of: RuleResult, limits: Limits) -> Result:
     if of.outcome == "skipped":
         return "skipped"
     if not of.is_finding:
         return "ok"
-    return "warning" if of.on_violation == "warn" else "finding"
+    if of.on_violation == "warn" and not limits["warnings"]:
+        return "warning"
+    is_counted = of.outcome == "broken" and not of.of_table
+    at_most = limits.of(of.name, "at_most")
+    return "warning" if is_counted and of.n_broken <= at_most * of.n_rows else "finding"
+
+
+def _within(cases: Sequence[Case], report: CheckReport, limits: Limits) -> list[str]:
+    """Return a line for each rule of which thresholds say other than the rule itself."""
+    found: list[str] = []
+    for case, of in zip(cases, report.results, strict=True):
+        if case.result == "warning" and of.on_violation != "warn":
+            share = limits.of(of.name, "at_most")
+            found.append(
+                f"thresholds: {of.name!r} is no finding, a share of {share:g} may break it"
+            )
+        if case.result == "finding" and of.on_violation == "warn":
+            found.append(f"thresholds: {of.name!r} is a finding, though it only warns")
+    return found

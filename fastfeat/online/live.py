@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, Self, cast, get_args
 
 from fastfeat import pickles
 from fastfeat.arguments import Hints, explaining_methods
 from fastfeat.dtypes import DType
 from fastfeat.errors import (
+    ContractBroken,
     InvalidData,
     InvalidPlan,
     StateError,
@@ -59,6 +61,9 @@ from fastfeat.plan.run.fitted import Face, Fitted
 from fastfeat.plan.run.guard import guard_of, judge, read_again, row_inputs
 from fastfeat.plan.run.lookup_tables import Tables, read_tables, resolve_tables
 
+Broken = dict[str, int]
+"""Numbers of rows that break rules, by the name of the rule."""
+
 if not TYPE_CHECKING:
     __getattr__ = pickles.moved_from(__name__)
 
@@ -103,15 +108,18 @@ class Live(Generic[Face]):
         self._passed = list(dict.fromkeys(keep))
         self._times = time_columns(self._plans.values())
         self._sees_none = not lowered.orders
-        self._judged = [
-            (
+        self._judged = {
+            name: (
                 one,
                 guard,
-                {name: of for name, of in row_inputs(one).items() if isinstance(of, DType)},
+                {column: of for column, of in row_inputs(one).items() if isinstance(of, DType)},
             )
-            for one in self._plans.values()
+            for name, one in self._plans.items()
             if (guard := guard_of(one)) is not None
-        ]
+        }
+        rules = [rule_name(name, rule) for name, of in self._judged.items() for rule in of[1].rules]
+        self._violations = dict.fromkeys(rules, 0)
+        self._lock = Lock()
 
     @property
     def plans(self) -> Mapping[str, Face]:
@@ -164,7 +172,15 @@ class Live(Generic[Face]):
             RowsBreakRule: a row breaks a rule that only warns.
         """
         if self._judged:
-            events = self._held(events)
+            events, broken = self._held(events)
+            found = self._processed(events, to, out, categories, source, first, end)
+            self._count(broken)
+            return found
+        return self._processed(events, to, out, categories, source, first, end)
+
+    def _processed(
+        self, events: Any, to: str, out: Any, categories: bool, source: str, first: int, end: int
+    ) -> Any:
         is_plain = to == "arrow" and out is None and not categories
         offsets: tuple[object, ...] = (source, first, end)
         if is_plain and list(map(type, offsets)) == [str, int, int] and not any(offsets):
@@ -215,8 +231,13 @@ class Live(Generic[Face]):
             ContractBroken: a row breaks a rule of a plan's contract.
         """
         if self._judged:
-            rows = self._held(rows if at is None else self._with_time(rows, at))
-            at = None
+            rows, broken = self._held(rows if at is None else self._with_time(rows, at))
+            found = self._asked(rows, None, to, out, categories)
+            self._count(broken)
+            return found
+        return self._asked(rows, at, to, out, categories)
+
+    def _asked(self, rows: Any, at: Any, to: str, out: Any, categories: bool) -> Any:
         is_plain = to == "arrow" and out is None and not categories
         if is_plain and at is None and self._is_row_alone(rows):
             return self._of_row(rows)
@@ -275,12 +296,14 @@ class Live(Generic[Face]):
 
         Arguments and errors as of `process`.
         """
+        broken: Broken = {}
         if self._judged:
-            events = self._held(events)
+            events, broken = self._held(events)
         asked = self._state.lowered.asked
         rows = table_of_rows(self._state, events, if_there=asked)
         change = Change("update", rows, "", source, first, end, time.time_ns())
         self._state.apply(change)
+        self._count(broken)
 
     def outcomes(self, rows: Any, *, source: str = "", first: int = 0, end: int = 0) -> None:
         """Put late columns of rows of the state into it, once they are known.
@@ -393,6 +416,26 @@ class Live(Generic[Face]):
         return dict(self._state.counts)
 
     @property
+    def violations(self) -> Mapping[str, int]:
+        """The number of rows since the state was opened that break each rule of the contracts.
+
+        Rows that were taken, which break rules that only warn, and those that `count_refused` was
+        told of. Of several plans a rule has the name of its plan before its own, "fraud.size".
+        """
+        with self._lock:
+            return dict(self._violations)
+
+    def count_refused(self, error: ContractBroken) -> None:
+        """Count the rows of a call that was refused among `violations`.
+
+        A call does not count them itself: whoever made it may try again without them.
+
+        Args:
+            error: what it has raised.
+        """
+        self._count({rule_name(error.plan, name): n for name, n in error.broken.items()})
+
+    @property
     def sizes(self) -> Sizes:
         """The numbers of rows and entities in memory."""
         return self._state.sizes
@@ -475,11 +518,13 @@ class Live(Generic[Face]):
         return f"Live({names}: {self._state.n_rows:,} rows)"
 
     def _with_time(self, given: Any, at: Any) -> Any:
-        judged = [name for _, _, types in self._judged for name in types]
+        judged = [name for _, _, types in self._judged.values() for name in types]
         return with_time_of(self._state, given, at, self._times, [*self._passed, *judged])
 
-    def _held(self, given: Any) -> Any:
+    def _held(self, given: Any) -> tuple[Any, Broken]:
         """Return rows that hold the contracts of the plans, of a reader as a table.
+
+        With them the number of rows that break each rule, which only warns, by plan and rule.
 
         Raises:
             ContractBroken: one breaks a rule that does not only warn.
@@ -490,12 +535,24 @@ class Live(Generic[Face]):
         """
         given = read_again(given)
         tables = self._state.tables
-        for fitted, guard, types in self._judged:
-            if is_one_row(given, types):
-                judge_one_row(fitted, given, tables)
-            else:
-                judge(guard, given, tables=tables)
-        return given
+        broken: Broken = {}
+        for name, (fitted, guard, types) in self._judged.items():
+            try:
+                if is_one_row(given, types):
+                    found = judge_one_row(fitted, given, tables)
+                else:
+                    found = judge(guard, given, tables=tables)
+            except ContractBroken as error:
+                error.plan = name
+                raise
+            broken |= {rule_name(name, rule): n for rule, n in found.items()}
+        return given, broken
+
+    def _count(self, broken: Broken) -> None:
+        if broken:
+            with self._lock:
+                for name, n in broken.items():
+                    self._violations[name] += n
 
     def _is_row_alone(self, given: Any) -> bool:
         """Return whether one row was given, and no plan sees another one."""
@@ -527,6 +584,16 @@ class Live(Generic[Face]):
         if ALONE in self._plans:
             return transform_row(self._plans[ALONE], row, tables=tables)
         return {name: transform_row(f, row, tables=tables) for name, f in self._plans.items()}
+
+
+def rule_name(plan: str, rule: str) -> str:
+    """Return the name of a rule among those of several plans.
+
+    Example:
+        >>> rule_name("fraud", "size"), rule_name("", "size")
+        ('fraud.size', 'size')
+    """
+    return f"{plan}.{rule}" if plan else rule
 
 
 def _check_alone(row: object, to: str, out: Any, *, categories: bool) -> None:

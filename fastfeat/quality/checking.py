@@ -350,7 +350,7 @@ def _n_missing(rows: CheckedRows, node: Node) -> int | None:
 
 @lru_cache(maxsize=1024)
 def _learnt_of_rule(rule: Rule) -> Expr:
-    """Return what is learnt to judge a rule: how many rows break it, or whether all hold it."""
+    """Return the expression that judges a rule: how many rows break it, or whether all hold it."""
     return rule.expression if rule.is_of_table else rule.broken.sum()
 
 

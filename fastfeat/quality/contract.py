@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastfeat import pickles
 from fastfeat.arguments import explaining_methods
@@ -21,6 +22,9 @@ from fastfeat.plan.declare.contract import (
 )
 from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.quality.report import CheckReport
+
+if TYPE_CHECKING:
+    from fastfeat.io.sinks.manifest import Manifest
 
 
 @offering("rules", "types", "clock")
@@ -143,6 +147,53 @@ class Contract:
         from fastfeat.quality.quarantine import quarantine  # imports the engine
 
         return quarantine(self.declaration, data, tables)
+
+    def quarantine_to(
+        self,
+        data: Any,
+        accepted: str | os.PathLike[str],
+        quarantined: str | os.PathLike[str],
+        *,
+        tables: Tables = None,
+        memory: str | int | None = None,
+    ) -> tuple[Manifest, Manifest]:
+        """Write the rows that hold the rules, and those that do not, as `quarantine` divides them.
+
+        Data is read a piece at a time, and three times: to judge it, in the columns of rules alone,
+        and for each of the outputs. A file is there whole or not at all, and a folder that was
+        interrupted goes on behind its parts, as of `FittedPlan.transform_to`.
+
+        Args:
+            data: as in `Plan.fit`; files or a function that opens a reader for more than memory.
+            accepted: the file, or the folder, of the rows that hold the rules.
+            quarantined: that of the others, with "row" and "violations".
+            tables: as in `Plan.fit`.
+            memory: as in `Plan.fit`.
+
+        Returns:
+            The lists of the files of both.
+
+        Raises:
+            FastfeatError: as `quarantine`; data that can be read once alone.
+            OutputError: as of `FittedPlan.transform_to`; both go to one place.
+
+        Warns:
+            RowsBreakRule: as `quarantine`.
+
+        Example:
+            >>> from tempfile import mkdtemp
+            >>> folder = mkdtemp()
+            >>> contract = ff.Contract({"size": col("size") > 0})
+            >>> out = folder + "/good.parquet", folder + "/bad.parquet"
+            >>> good, bad = contract.quarantine_to({"size": [1, -2, 3]}, *out)
+            >>> good.n_rows, bad.n_rows
+            (2, 1)
+        """
+        from fastfeat.plan.run.layout import layout_of  # imports the engine
+        from fastfeat.quality.quarantine import quarantine_to
+
+        layouts = layout_of(accepted), layout_of(quarantined)
+        return quarantine_to(self.declaration, self._text, data, *layouts, tables, memory)
 
     def to_json(self) -> str:
         """Return the contract as JSON that people can read: equal contracts give equal text."""

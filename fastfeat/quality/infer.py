@@ -15,6 +15,7 @@ from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import InvalidData, InvalidPlan, UnknownColumn, did_you_mean
 from fastfeat.expr import Expr, col, lit, when
 from fastfeat.io.arrow import pa
+from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.read import column_names
 from fastfeat.plan.declare.contract import Rule
 from fastfeat.plan.run.fitted import Fitted
@@ -65,8 +66,8 @@ def infer_contract(
         ['x: range']
     """
     keys = [key] if isinstance(key, str) else list(key or ())
-    data = read_again(data)
-    names = column_names(data)
+    data = read_again(data) if memory is None else dataset_of(data)
+    names = data.schema.names if isinstance(data, Dataset) else column_names(data)
     if names is None:
         names = checked_rows(data, (), ()).data.column_names
     for name in (*keys, *exclude):

@@ -90,6 +90,7 @@ def checked_rows(
 
     Raises:
         InvalidPlan: `memory` with another backend than "cpu".
+        InvalidData: data that is read in passes, and can be read once.
         FastfeatError: as `Plan.fit`, of data that cannot be read, or a table that is not there.
     """
     if memory is not None and backend != "cpu":
@@ -100,6 +101,7 @@ def checked_rows(
         dataset, free = dataset_of(data), free_memory()
         budget = budget_of_free(free) if memory is None else budget_of(memory)
         if memory is not None or (free is not None and dataset.bytes_of(columns) >= free):
+            dataset.check_passes(2)  # rows are numbered, counted, and looked for
             dataset.check(columns)
             dataset.check_folders(columns)
             types, n_rows = schema_of(dataset.schema), n_rows_of(dataset)

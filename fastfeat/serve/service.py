@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from fastfeat.errors import Overflow
+from fastfeat.errors import ContractBroken, Overflow
 from fastfeat.io.arrow import Table
 from fastfeat.io.prometheus import Durations
 from fastfeat.online.live import Live
@@ -104,6 +104,9 @@ class Service:
             found = self.work.call_row(kind, plain_row.read(row))
         except (NotPlain, Overflow):  # whose integers a float does not hold, too
             return None
+        except ContractBroken as error:
+            self.now.live.count_refused(error)
+            raise
         if found is None:
             return None
         self.metrics.rows(kind, 1)
@@ -118,7 +121,11 @@ class Service:
         """
         if kind != "features":
             self._check_writes()
-        found = await self.work.call(kind, rows, alone=self.load.requests <= 1)
+        try:
+            found = await self.work.call(kind, rows, alone=self.load.requests <= 1)
+        except ContractBroken as error:
+            self.now.live.count_refused(error)
+            raise
         self.metrics.rows(kind, rows.num_rows)
         return found
 

@@ -212,6 +212,15 @@ def metrics_text(service: Service) -> str:
                 _by("event", served.live.counts),
             )
         )
+        if violations := served.live.violations:
+            texts.append(
+                family(
+                    "fastfeat_contract_violations_total",
+                    "counter",
+                    "Rows that broke a rule of the contract, those that were refused among them.",
+                    _by("rule", violations),
+                )
+            )
     return "".join(texts)
 
 

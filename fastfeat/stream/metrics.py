@@ -21,6 +21,7 @@ class Measured(Protocol):
     n_repeated: int
     dead: Counter[str]
     taken: Counter[str]
+    violations: Counter[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,9 @@ def samples_of(
     for name, n in sorted(done.taken.items()):
         told = "Rows to which something happened, since their state was opened."
         found.append(Sample("rows_total", "counter", told, (("what", name),), n))
+    for name, n in sorted(done.violations.items()):
+        told = "Rows that broke a rule of the contract, since their state was opened."
+        found.append(Sample("contract_violations_total", "counter", told, (("rule", name),), n))
     for number, one in sorted(measures.items()):
         of = (("topic", topic), ("partition", str(number)))
         found += [

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.errors import FutureRow, LateRow, StreamError
+from fastfeat.errors import ContractBroken, FutureRow, LateRow, StreamError
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.prometheus import Durations
 from fastfeat.online.live import Live
@@ -48,6 +48,7 @@ class Done:
         n_repeated: messages that came again and were left out.
         dead: dead letters by kind.
         taken: of the state, by what happened to rows, as of `Live.counts`.
+        violations: rows that break each rule of a contract, as of `Live.violations`.
         latency: of micro-batches, from their poll until a sink had taken them.
     """
 
@@ -56,6 +57,7 @@ class Done:
     n_repeated: int = 0
     dead: Counter[str] = field(default_factory=Counter[str])
     taken: Counter[str] = field(default_factory=Counter[str])
+    violations: Counter[str] = field(default_factory=Counter[str])
     latency: Durations = field(default_factory=Durations)
 
     def add(self, other: Done) -> None:
@@ -65,6 +67,7 @@ class Done:
         self.n_repeated += other.n_repeated
         self.dead.update(other.dead)
         self.taken.update(other.taken)
+        self.violations.update(other.violations)
         self.latency.add(other.latency)
 
 
@@ -166,6 +169,7 @@ class Partition:
         self.done.n_events += outputs.features.num_rows
         self.done.n_batches += 1
         self.done.taken = Counter(self.live.counts)
+        self.done.violations = Counter(self.live.violations)
         self.done.dead.update(letter.kind for letter in outputs.dead)
         return True
 
@@ -342,6 +346,8 @@ class Partition:
         for each in refused:
             if isinstance(each.error, LateRow) and self.job.config.late == "error":
                 raise each.error
+            if isinstance(each.error, ContractBroken):
+                self.live.count_refused(each.error)
             message, row = messages[rows.message[each.row]], int(rows.within[each.row])
             if isinstance(each.error, FutureRow):
                 self.order.put_ahead(message.offset(), row)

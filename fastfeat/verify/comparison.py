@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from fastfeat.errors import counted
-from fastfeat.io.arrow import pa
+from fastfeat.io.columns.differences import first_difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +61,3 @@ def compare(name: str, left: Any, right: Any) -> Check:
             )
             return Check(name, left.num_rows, found)
     return Check(name, left.num_rows, None)
-
-
-def first_difference(one: Any, other: Any) -> int | None:
-    """Return the first row whose bits differ between two Arrow arrays of one type; None without."""
-    missing = [np.asarray(a.is_null().to_numpy(zero_copy_only=False)) for a in (one, other)]
-    differ = missing[0] != missing[1]
-    values = [_bits(a) for a in (one, other)]
-    differ |= (values[0] != values[1]) & ~missing[0]
-    rows = np.flatnonzero(differ)
-    return int(rows[0]) if len(rows) else None
-
-
-def _bits(array: Any) -> Any:
-    """Return the values of an array as integers; where missing, anything."""
-    if pa.types.is_boolean(array.type):
-        return array.fill_null(False).to_numpy(zero_copy_only=False)
-    width = array.type.bit_width // 8
-    buffer = array.buffers()[1]
-    if buffer is None:
-        return np.zeros(len(array), dtype=np.int64)
-    values = np.frombuffer(buffer, dtype=f"i{width}", count=array.offset + len(array))
-    return values[array.offset :]

@@ -73,8 +73,13 @@ def test_a_fitted_plan_has_its_contract(run: Run, folder: Path, contract_file: P
     assert run(*transform, "ignore", "-o", "i").stderr == ""
     features = [pq.read_table(folder / name) for name in ("o.parquet", "i")]
     assert features[0].equals(features[1])
+    odd = run(*transform, "keep", "-o", "q")
+    assert "'--on-violation': got 'keep': reject, quarantine, warn or ignore" in odd.stderr
     odd = run(*transform, "quarantine", "-o", "q")
-    assert "'--on-violation': got 'quarantine': reject, warn or ignore" in odd.stderr
+    assert "the file for such rows, come together" in odd.stderr
+    apart = run(*transform, "quarantine", "-o", "q.parquet", "--quarantined", "b.parquet")
+    assert apart.stdout.splitlines()[0] == "b.parquet: 4 rows set apart"
+    assert pq.read_table(folder / "q.parquet").num_rows == 96
     broken = run(
         "fit", "plan.py", "data.parquet", "-o", "other.fastfeat", "--contract", "rules.json"
     )
@@ -110,3 +115,13 @@ def test_files_at_fault_end_with_3_and_calls_with_2(run: Run, folder: Path) -> N
     assert run("check", "data.parquet", "data.parquet").exit_code == 3
     assert run("check", "none.json", "data.parquet").exit_code == 2
     assert run("check", "none.json").exit_code == 2
+
+
+def test_rows_are_divided_into_two_files(run: Run, folder: Path) -> None:
+    contract = ff.Contract({"x": (col("x") < 9.5) | col("x").is_null()})
+    (folder / "rows.json").write_text(contract.to_json(), "utf-8")
+    places = ["--accepted", "good.parquet", "--quarantined", "bad.parquet"]
+    result = run("quarantine", "rows.json", "data.parquet", *places)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines() == ["good.parquet: 96 rows", "bad.parquet: 4 rows"]
+    assert pq.read_table(folder / "bad.parquet")["row"].to_pylist() == [95, 96, 97, 99]

@@ -182,3 +182,28 @@ def test_names_and_texts_of_any_kind_are_read_back(tmp_path: Path) -> None:
     assert isinstance(found[2].result[0], Skipped)
     suite = suite_of(path)
     assert (suite.tests, suite.failures, suite.skipped, suite.errors) == (9, 3, 2, 0)
+
+
+def test_thresholds_say_what_is_a_finding(run: Run, gated_folder: Path) -> None:
+    thresholds = gated_folder / "gates.toml"
+    line = ("check", "rules.json", "data.parquet", "--thresholds", "gates.toml")
+    thresholds.write_text("[check.rules.x]\nat_most = 0.04")
+    result = run(*line)
+    assert result.exit_code == 0
+    assert "thresholds: 'x' is no finding, a share of 0.04 may break it" in result.stdout
+    thresholds.write_text("[check.rules.x]\nat_most = 0.039")
+    assert run(*line).exit_code == 1
+    thresholds.write_text("[check]\nat_most = 0.04\nwarnings = true")
+    result = run(*line, "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["findings"] == ["kind"]
+    thresholds.write_text("[check]\nat_most = 1\nwarnings = true")
+    assert run(*line).exit_code == 0
+    for text, told in (
+        ("[check]\natmost = 1", "gates.toml: [check]: unknown word 'atmost'. Did you mean"),
+        ("[check.rules.y]\nat_most = 1", "[check.rules]: there is no 'y'"),
+    ):
+        thresholds.write_text(text)
+        result = run(*line)
+        assert result.exit_code == 2
+        assert told in result.stderr

@@ -129,6 +129,51 @@ def test_a_stream_sends_what_breaks_a_rule_away(fitted: ff.FittedPlan) -> None:
     assert live.offsets == {"events:0": 40}
 
 
+@pytest.mark.filterwarnings("ignore::fastfeat.errors.RowsBreakRule")
+def test_rows_that_break_rules_are_counted_once_however_often_they_are_tried(
+    fitted: ff.FittedPlan,
+) -> None:
+    live = fitted.online(late="error")
+    assert live.violations == {"positive": 0, "known": 0, "usual": 0}
+    xs = [500.0 if k % 5 == 0 else -1.0 if k % 7 == 0 else 1.0 for k in range(40)]
+    rows = [row(t=-99 if k == 22 else k, x=x, kind="abc"[k % 3]) for k, x in enumerate(xs)]
+    table = pa.Table.from_pylist(rows)
+    _, taken, refused = processed(live, Span("events:0", table, list(range(40)), 0, 40))
+    assert {kind_of(each.error) for each in refused} == {"contract", "late"}
+    assert live.violations["usual"] == sum(xs[k] >= 100 for k in taken)
+    for each in refused:
+        if isinstance(each.error, ff.errors.ContractBroken):
+            live.count_refused(each.error)
+    assert live.violations == {
+        "positive": sum(x <= 0 for x in xs),
+        "known": sum(k % 3 == 2 for k in range(40)),
+        "usual": sum(x >= 100 for x in xs),
+    }
+    before = live.violations
+    live.features([row(t=90, x=500.0), row(t=91, x=501.0)])
+    live.update(row(t=92, x=500.0))
+    live.process(row(t=93, x=500.0))
+    assert live.violations == {**before, "usual": before["usual"] + 4}
+    with pytest.raises(ff.errors.ContractBroken) as error:
+        live.process([row(t=94, x=-1.0), row(t=95, x=-2.0), row(t=95, x=500.0)])
+    assert error.value.broken == {"positive": 2, "usual": 1}
+
+
+@pytest.mark.filterwarnings("ignore::fastfeat.errors.RowsBreakRule")
+def test_rules_of_several_plans_are_counted_by_plan(fitted: ff.FittedPlan) -> None:
+    usual = ff.Contract({"usual": ff.Rule(col("x") < 1000, on_violation="warn")})
+    other = ff.Plan({"small": col("x") < 1}).fit(TRAIN, contract=usual)
+    live = ff.online({"a": fitted, "b": other})
+    live.process(row(x=500.0))
+    live.process([row(t=3, x=5000.0)])
+    assert (live.violations["a.usual"], live.violations["b.usual"]) == (2, 1)
+    with pytest.raises(ff.errors.ContractBroken) as error:
+        live.process(row(t=4, x=-1.0))
+    live.count_refused(error.value)
+    assert live.violations["a.positive"] == 1
+    assert ff.Plan({"y": col("x")}).fit(TRAIN).online().violations == {}
+
+
 def test_a_server_reads_the_columns_of_rules_and_refuses_what_breaks_one(
     fitted: ff.FittedPlan,
 ) -> None:

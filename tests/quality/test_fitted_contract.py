@@ -217,5 +217,8 @@ def test_a_reader_that_is_used_up_is_not_judged_in_passes(tmp_path: Path) -> Non
     with pytest.raises(InvalidData, match="can be read once"):
         nothing_learnt.fit_transform_to(reader(), tmp_path / "out", contract=contract)
     assert not (tmp_path / "out").exists()
+    for judge in (contract.check, ff.infer_contract):
+        with pytest.raises(ff.errors.InvalidData, match="can be read once"):
+            judge(reader(), memory="64GiB")
     assert scaled.fit(reader, memory="64GiB", contract=contract).contract is not None
     assert scaled.fit_transform(reader(), contract=contract)[1].num_rows == 3

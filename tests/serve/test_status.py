@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from served_plan import ARROW, ASKED, Server, json_rows, stream
 
+import fastfeat as ff
+from fastfeat import col
 from fastfeat.io.prometheus import BOUNDS, family, histogram
+from fastfeat.serve.app import Limits
 from fastfeat.serve.openapi import value_of
 from fastfeat.serve.routes import finding
-from fastfeat.serve.service import Metrics
+from fastfeat.serve.served_plan import served_plan
+from fastfeat.serve.service import Metrics, Service
+from fastfeat.serve.status import metrics_text
 
 SAMPLE = re.compile(
     r'(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?P<labels>(?:[a-z_]+="(?:[^"\\\n]|\\[\\n"])*",?)*)\})?'
@@ -269,3 +276,28 @@ def test_a_schema_stands_for_each_type_of_column() -> None:
     ):  # fmt: skip
         found = value_of(dtype)
         assert "null" in found["type"]
+
+
+@pytest.mark.filterwarnings("ignore::fastfeat.errors.RowsBreakRule")
+def test_metrics_tell_rows_that_break_rules_those_that_only_warn_too() -> None:
+    rules = {'"odd"\n': col("x") > 0, "usual": ff.Rule(col("x") < 9, on_violation="warn")}
+    fitted = ff.Plan({"y": col("x") + 1}).fit({"x": [1.0]}, contract=ff.Contract(rules))
+    service = Service(Limits(1 << 20, 9, 1 << 20), name="m", durable=False, read_only=False)
+    service.served = served_plan(fitted.online(), fitted, 100)
+
+    async def asked() -> None:
+        await service.call("process", pa.table({"x": [1.0, 10.0]}))
+        small, large = pa.table({"x": [-1.0, 10.0]}), pa.table({"x": [-1.0] * 70})
+        for rows in (small, large):
+            with pytest.raises(ff.errors.ContractBroken):
+                await service.call("features", rows)
+        together = (service.work.call("process", pa.table({"x": [x]}), alone=False) for x in (1, 2))
+        await asyncio.gather(*together)
+        with pytest.raises(ff.errors.ContractBroken):
+            service.row({"x": -1.0}, update=True)
+
+    asyncio.run(asked())
+    service.work.close()
+    kind, found = parsed(metrics_text(service))["fastfeat_contract_violations_total"]
+    assert kind == "counter"
+    assert found == {(("rule", '"odd"\n'),): 72, (("rule", "usual"),): 2}

@@ -411,9 +411,13 @@ def test_rows_that_break_a_rule_go_away_and_leave_no_trace(topics: Topics) -> No
     rows = send_events(topics, events, each_poison=1000)
     broken = set(bad["id"].to_pylist())
     taken = {place: row for place, row in rows.items() if row["id"] not in broken}
-    with running(topics.config(fitted)) as found:
+    port = free_port()
+    with running(topics.config(fitted, metrics=port)) as found:
         served = topics.features(len(taken))
         dead = topics.dead(len(broken))
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            metrics = answer.read().decode()
+    assert f'fastfeat_stream_contract_violations_total{{rule="paid"}} {len(broken)}\n' in metrics
     assert summary_of(found).n_dead == len(broken)
     assert {place_of(letter) for letter in dead} == rows.keys() - taken.keys()
     headers = dict(dead[0].headers())

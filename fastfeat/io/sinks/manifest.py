@@ -83,11 +83,13 @@ class Manifest:
         contents: what they are made of.
         parts: in the order of their rows.
         is_whole: whether these are all; else the run was interrupted, or goes on.
+        quarantined: of the rows that were set apart meanwhile; None where none could be.
     """
 
     contents: Contents
     parts: tuple[Part, ...] = ()
     is_whole: bool = False
+    quarantined: Manifest | None = None
 
     @property
     def n_rows(self) -> int:

@@ -66,10 +66,12 @@ class Dataset:
     @property
     def identity(self) -> list[tuple[str, int, int | None]] | None:
         """Name, bytes and time of writing of each file; None if not all of it is in files."""
-        files = [part.at for part in self.parts if isinstance(part, FilePart)]
-        if len(files) < len(self.parts):
-            return None
-        return [(file.name, file.n_bytes, file.changed_ns) for file in files]
+        found: list[tuple[str, int, int | None]] = []
+        for part in self.parts:
+            if part.identity is None:
+                return None
+            found += part.identity
+        return found
 
     def bytes_of(self, columns: Sequence[str]) -> int:
         """Return about how many bytes columns of files take in memory.

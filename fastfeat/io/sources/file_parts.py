@@ -49,6 +49,11 @@ class FilePart:
         return self.at.name
 
     @property
+    def identity(self) -> list[tuple[str, int, int | None]]:
+        """Its name, bytes and time of writing."""
+        return [(self.at.name, self.at.n_bytes, self.at.changed_ns)]
+
+    @property
     def all_columns(self) -> Schema:
         """Its columns, those of partitions behind the others."""
         added = [pa.field(name, value.type) for name, value in self.partition.items()]

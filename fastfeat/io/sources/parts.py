@@ -50,6 +50,11 @@ class TablePart:
         return self.table.num_rows
 
     @property
+    def identity(self) -> None:
+        """None: it is in no file."""
+        return None
+
+    @property
     def all_columns(self) -> Schema:
         """Its columns."""
         return self.table.schema
@@ -80,6 +85,11 @@ class OpenedPart:
         """None: only reading tells."""
         return None
 
+    @property
+    def identity(self) -> None:
+        """None: it is in no file."""
+        return None
+
     def tables(
         self, columns: Sequence[str], most_bytes: Callable[[], int], start: int
     ) -> Iterator[tuple[int, Table]]:
@@ -107,7 +117,26 @@ class OpenedPart:
                 )
 
 
-Part = FilePart | TablePart | OpenedPart
+@dataclass(frozen=True, slots=True, eq=False)
+class ChosenPart:
+    """Some rows of a data set, which are read from it; `chosen.chosen_rows` makes it.
+
+    Args:
+        name: what messages call it.
+        all_columns: its columns.
+        n_rows: its number of rows.
+        identity: of the files that it is read from, and of the choice; None if it is not in files.
+        tables: as of the other parts.
+    """
+
+    name: str
+    all_columns: Schema
+    n_rows: int
+    identity: list[tuple[str, int, int | None]] | None
+    tables: Callable[[Sequence[str], Callable[[], int], int], Iterator[tuple[int, Table]]]
+
+
+Part = FilePart | TablePart | OpenedPart | ChosenPart
 
 
 def common_columns(parts: Sequence[Part]) -> tuple[Schema, dict[str, FastfeatError]]:

@@ -11,8 +11,8 @@ from fastfeat.plan.run.guard import guard_of, judge_row
 from fastfeat.plan.run.lookup_tables import Tables
 
 
-def judge_one_row(fitted: Fitted, row: Mapping[str, Any], tables: Tables = None) -> None:
-    """Raise, or warn, where a row breaks a rule of the contract of a plan, if it has one.
+def judge_one_row(fitted: Fitted, row: Mapping[str, Any], tables: Tables = None) -> dict[str, int]:
+    """Return 1 for each rule of a plan's contract that a row breaks: rules that only warn.
 
     Args:
         fitted: the plan.
@@ -27,5 +27,6 @@ def judge_one_row(fitted: Fitted, row: Mapping[str, Any], tables: Tables = None)
         RowsBreakRule: it breaks one that does.
     """
     guard = guard_of(fitted)
-    if guard is not None and transform_row(guard.any_broken, row, tables=tables)[0] != 0:
-        judge_row(guard, row, transform_row(guard.each_broken, row, tables=tables))
+    if guard is None or transform_row(guard.any_broken, row, tables=tables)[0] == 0:
+        return {}
+    return judge_row(guard, row, transform_row(guard.each_broken, row, tables=tables))

@@ -21,7 +21,7 @@ from fastfeat.errors import (
     did_you_mean,
     warn,
 )
-from fastfeat.io.arrow import Table, call, pa
+from fastfeat.io.arrow import call, pa
 from fastfeat.io.sources.read import read_table
 from fastfeat.ir.node import TableColumn
 from fastfeat.plan.declare.bind import Schema, Schemas
@@ -41,8 +41,6 @@ SETS_APART = ". transform(rows, on_violation='quarantine') sets such rows apart"
 """The end of an error of rows of a rule that quarantines; not of one row, which is refused."""
 IGNORE = "ignore"
 """What a call says so that no row is judged."""
-VIOLATIONS = "violations"
-"""The column of quarantined rows that names the rules that each breaks."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,22 +58,6 @@ class Guard:
     any_broken: Fitted
     each_broken: Fitted
     columns: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Quarantined:
-    """Rows in two halves.
-
-    Args:
-        accepted: the rows that hold all rules, or break some that only warn.
-        quarantined: the others, with their numbers first and the names of the rules they break
-            last; both in the order of the data.
-        numbers: those of the accepted rows, shape (n_accepted,).
-    """
-
-    accepted: Table
-    quarantined: Table
-    numbers: NDArray[np.int64]
 
 
 def fitted_rules(
@@ -211,8 +193,8 @@ def judge(
     backend: str = "cpu",
     on_violation: str | None = None,
     first_row: int = 0,
-) -> None:
-    """Raise, or warn, where rows break a rule.
+) -> dict[str, int]:
+    """Return how many rows break each rule that one breaks: rules that only warn.
 
     Args:
         guard: the rules.
@@ -234,23 +216,26 @@ def judge(
     options: Any = {"rows": rows, "tables": tables, "backend": backend, "first_row": first_row}
     found = transform(guard.any_broken, data, **options)
     if not call("any", found.column(0)).as_py():
-        return
+        return {}
     each = transform(guard.each_broken, data, **options)
     table = read_columns(data, guard.columns)
-    for (name, rule), column in zip(guard.rules.items(), each.columns, strict=True):
-        places = np.flatnonzero(column.to_numpy())
-        if len(places):
-            numbers = places if rows is None else _numbers(rows, table)[places]
-            _tell(_told(name, rule, table, numbers, each.num_rows, first_row), rule, on_violation)
+    places = [np.flatnonzero(column.to_numpy()) for column in each.columns]
+    broken = {name: len(of) for name, of in zip(guard.rules, places, strict=True) if len(of)}
+    for (name, rule), of in zip(guard.rules.items(), places, strict=True):
+        if len(of):
+            numbers = of if rows is None else _numbers(rows, table)[of]
+            text = _told(name, rule, table, numbers, each.num_rows, first_row)
+            _tell(text, rule, on_violation, broken)
+    return broken
 
 
-def judge_row(guard: Guard, row: Mapping[str, Any], broken: Any) -> None:
-    """Raise, or warn, of one row, which breaks a rule.
+def judge_row(guard: Guard, row: Mapping[str, Any], breaks: Any) -> dict[str, int]:
+    """Return 1 for each rule that one row breaks: rules that only warn.
 
     Args:
         guard: the rules.
         row: the row.
-        broken: of each rule whether it breaks it, shape (n_rules,).
+        breaks: of each rule whether it breaks it, shape (n_rules,).
 
     Raises:
         ContractBroken: it breaks a rule that does not only warn.
@@ -258,57 +243,34 @@ def judge_row(guard: Guard, row: Mapping[str, Any], broken: Any) -> None:
     Warns:
         RowsBreakRule: it breaks one that does.
     """
-    for (name, rule), is_broken in zip(guard.rules.items(), broken, strict=True):
-        if is_broken:
-            read = {c: row.get(c) for c in _columns(rule)}
-            text = f"{name!r}: the row breaks {says(rule.expression.node)}: {values_text(read)}"
-            _tell(text, rule, "reject")
+    broken = {name: 1 for name, is_so in zip(guard.rules, breaks, strict=True) if is_so}
+    for name in broken:
+        rule = guard.rules[name]
+        read = {c: row.get(c) for c in _columns(rule)}
+        text = f"{name!r}: the row breaks {says(rule.expression.node)}: {values_text(read)}"
+        _tell(text, rule, "reject", broken)
+    return broken
 
 
-def quarantined(
-    guard: Guard | None, data: Any, *, tables: Tables = None, backend: str = "cpu"
-) -> Quarantined:
-    """Return rows in two halves: those that hold the rules, and those that break one.
-
-    Rules that only warn tell of the rows that are accepted.
+def tell_of_rows(
+    name: str, rule: Rule, table: Any, rows: NDArray[np.int64], *, first_row: int = 0
+) -> None:
+    """Raise, or warn, of the rows of a table that break a rule, as the rule says.
 
     Args:
-        guard: the rules; None where there are none.
-        data: as of `FittedPlan.transform`.
-        tables: lookup tables.
-        backend: its name.
+        name: of the rule.
+        rule: the rule.
+        table: the rows.
+        rows: the places of those that break it.
+        first_row: the number that a user knows the first row of the table by.
 
     Raises:
-        FastfeatError: as `transform`, of the columns that rules read.
+        ContractBroken: the rule does not only warn.
 
     Warns:
-        RowsBreakRule: accepted rows break a rule that only warns.
+        RowsBreakRule: it does.
     """
-    table = read_table(data)
-    is_bad = np.zeros(table.num_rows, bool)
-    rules: Mapping[str, Rule] = {}
-    broken: dict[str, NDArray[np.bool_]] = {}
-    if guard is not None:
-        each, rules = (
-            transform(guard.each_broken, table, tables=tables, backend=backend),
-            guard.rules,
-        )
-        broken = {name: of.to_numpy() for name, of in zip(rules, each.columns, strict=True)}
-    for name, rule in rules.items():
-        if rule.on_violation != "warn":
-            is_bad |= broken[name]
-    for name, rule in rules.items():
-        warned = np.flatnonzero(broken[name] & ~is_bad)
-        if rule.on_violation == "warn" and len(warned):
-            _tell(_told(name, rule, table, warned, table.num_rows, 0), rule, None)
-    good, bad = np.flatnonzero(~is_bad), np.flatnonzero(is_bad)
-    reasons = pa.array(
-        [[name for name in broken if broken[name][k]] for k in bad.tolist()], _REASONS
-    )
-    rows = table.take(pa.array(bad))
-    rows = rows.add_column(0, unlike("row", table.column_names), pa.array(bad))
-    rows = rows.append_column(unlike(VIOLATIONS, table.column_names), reasons)
-    return Quarantined(table.take(pa.array(good)), rows, good)
+    _tell(_told(name, rule, table, rows, table.num_rows, first_row), rule, None, {})
 
 
 def _numbers(rows: Any, table: Any) -> NDArray[np.int64]:
@@ -335,16 +297,16 @@ def _told(
     )
 
 
-def _tell(text: str, rule: Rule, on_violation: str | None) -> None:
+def _tell(text: str, rule: Rule, on_violation: str | None, broken: Mapping[str, int]) -> None:
     word = rule.on_violation
     if word != "warn" and on_violation is not None:
         word = on_violation
     if word == "warn":
         warn(f"rule {text}", RowsBreakRule)
     elif word == "quarantine":
-        raise ContractBroken(f"rule {text}{SETS_APART}")
+        raise ContractBroken(f"rule {text}{SETS_APART}", broken)
     else:
-        raise ContractBroken(f"rule {text}")
+        raise ContractBroken(f"rule {text}", broken)
 
 
 def _columns(rule: Rule) -> list[str]:
@@ -391,4 +353,3 @@ def unlike(name: str, others: Iterable[str]) -> str:
 
 
 _LONGEST, _MOST_VALUES = 60, 6
-_REASONS = pa.list_(pa.string())

@@ -28,6 +28,7 @@ from fastfeat.plan.run.inputs import slot_column
 from fastfeat.plan.run.lookup_tables import Tables, table_values
 from fastfeat.plan.run.prepared_reading import batch_read, columns_named, reading_of
 from fastfeat.plan.run.prepared_steps import StepsOfSchema, of_slot, steps_of_schema
+from fastfeat.plan.run.step_costs import is_measured
 from fastfeat.plan.run.steps import run
 from fastfeat.progress import is_telling
 
@@ -120,7 +121,7 @@ def _prepared(fitted: Fitted, data: Any, to: str) -> Prepared | None:
     prepared: tuple[Prepared, ...] | None = fitted.prepared.get(to)
     if prepared is None or not isinstance(data, (pa.Table, pa.RecordBatch)):
         return None
-    if data.num_rows >= SMALL or is_telling() or is_observed():
+    if data.num_rows >= SMALL or is_telling() or is_observed() or is_measured():
         return None
     schema = data.schema
     for one in prepared:
@@ -276,6 +277,8 @@ def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | Non
         program, fitted.arrow_constants, reading.sources, of_program, of_steps
     )
     computed = pa.schema([of_features.field(k) for k in places])
+    sources = dict.fromkeys(source for slot in made.values() for source in slot.sources)
+    compared = [source for source in sources if isinstance(source, Column)]  # with a learnt text
     free: list[Any] = []
 
     def finish(table: Any, given: Mapping[Node, Any], out: Any) -> Any:
@@ -292,6 +295,9 @@ def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | Non
             return None
         if made:
             columns = features.columns
+            if compared:
+                named = columns_named(table, [column.name for column in compared])
+                given = {**given, **{column: named[column.name] for column in compared}}
             for k, slot in made.items():  # in order: the others are there already
                 columns.insert(k, as_made(slot_column(slot, given), whole.outputs[k]))
             if any(column is None for column in columns):

@@ -37,6 +37,7 @@ from fastfeat.plan.run.batch import (
     take_columns_of_source,
 )
 from fastfeat.plan.run.inputs import column_in_host
+from fastfeat.plan.run.step_costs import step_measured
 from fastfeat.plan.run.values import compute_columns, key_values
 from fastfeat.plan.run.windows import (
     check_history,
@@ -113,7 +114,9 @@ def run_columns(running: Running, task: Task) -> None:
     if kind is not None:
         space = running.schedule.columns[task.gives[0]].space
         with _naming(running, space):
-            kind(running, _rows_of(running, space), task)
+            rows = _rows_of(running, space)
+            with step_measured(task.kind, task.nodes, rows.n_rows, task.order):
+                kind(running, rows, task)
     if running.frees:
         _free(running, task)
 

@@ -54,6 +54,7 @@ from fastfeat.plan.run.order_warnings import warn_repeated
 from fastfeat.plan.run.prepared import finished_features, prepare, prepared_features
 from fastfeat.plan.run.results import check_memory, computed_form, given_out, memory_given
 from fastfeat.plan.run.row_selection import row_numbers
+from fastfeat.plan.run.step_costs import FEATURES, step_measured
 from fastfeat.plan.run.steps import columns_of_chosen, run
 from fastfeat.progress import doing
 
@@ -295,6 +296,13 @@ def computed(
         form: as what they are computed; see `outputs.Form`.
         out: the array to write to, which fits.
     """
+    with step_measured(FEATURES, list(fitted.nodes.values()), batch.n_rows):
+        return _computed(fitted, batch, program, constants, form, out)
+
+
+def _computed(
+    fitted: Fitted, batch: Batch, program: Program, constants: Constants, form: str, out: Any
+) -> Any:
     match form:
         case "arrow":
             return _table(fitted, batch, compute(batch, program, constants))

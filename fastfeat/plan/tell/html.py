@@ -30,7 +30,7 @@ MOST_FEATURES = 50
 _MOST_LISTED = 12
 _LONGEST_FORMULA = 90
 _LONGEST_VALUE = 100
-_FORMULAS = frozenset({"formula", "label", "learnt", "parameters", "windows"})
+FORMULAS = frozenset({"formula", "label", "learnt", "parameters", "windows"})
 """The titles of details that are no names."""
 
 
@@ -38,7 +38,7 @@ def plan_html(plan: Declaration) -> str:
     """Return a plan as HTML."""
     head = ("feature", "formula", "learns", "sees", "runs on")
     rows = [
-        [_named(name), _formula(_details(plan, name)), *_facts(plan, name)]
+        [_named(name), _formula(details_of(plan, name)), *facts_of(plan, name)]
         for name in islice(plan.features, MOST_FEATURES)
     ]
     return _page(head_of_plan(plan), head, rows, plan)
@@ -52,8 +52,8 @@ def fitted_html(fitted: Fitted) -> str:
         [
             _named(name),
             escape(type_of(fitted, name)),
-            _formula({**_details(plan, name), "learnt": _learnt(fitted, name)}),
-            *_facts(plan, name),
+            _formula({**details_of(plan, name), "learnt": learnt_of(fitted, name)}),
+            *facts_of(plan, name),
         ]
         for name in islice(plan.features, MOST_FEATURES)
     ]
@@ -82,7 +82,7 @@ def _options(plan: Declaration) -> str:
     }
     if not any(given.values()):
         return ""
-    return folded("options", listed(given, _FORMULAS))
+    return folded("options", listed(given, FORMULAS))
 
 
 def _named(name: str) -> str:
@@ -94,14 +94,14 @@ def _formula(details: Mapping[str, Sequence[str]]) -> str:
     (formula,) = details["formula"]
     start = capped(formula, _LONGEST_FORMULA)
     more = {title: texts for title, texts in details.items() if [*texts] != [start]}
-    return folded(f"<code>{escape(start)}</code>", listed(more, _FORMULAS))
+    return folded(f"<code>{escape(start)}</code>", listed(more, FORMULAS))
 
 
 def _nodes(plan: Declaration, feature: str) -> list[Node]:
     return [plan.nodes[feature + suffix] for suffix in plan.features[feature].suffixes]
 
 
-def _details(plan: Declaration, feature: str) -> dict[str, Sequence[str]]:
+def details_of(plan: Declaration, feature: str) -> dict[str, Sequence[str]]:
     """Return the details of a feature by their title: its whole formula, and what it reads."""
     expression, nodes = plan.features[feature], _nodes(plan, feature)
     windows = [
@@ -117,7 +117,7 @@ def _details(plan: Declaration, feature: str) -> dict[str, Sequence[str]]:
     }
 
 
-def _facts(plan: Declaration, feature: str) -> list[str]:
+def facts_of(plan: Declaration, feature: str) -> list[str]:
     """Return the cells of what a feature learns, what it sees, and what computes it."""
     nodes = _nodes(plan, feature)
     cells = [_learns(nodes), _sees(nodes), _runs_on(nodes)]
@@ -126,12 +126,12 @@ def _facts(plan: Declaration, feature: str) -> list[str]:
 
 def _learns(nodes: Iterable[Node]) -> list[str]:
     learnt = aggregates_of(nodes)
-    words = [_word(one) for one in learnt]
+    words = [learnt_word(one) for one in learnt]
     return list(dict.fromkeys(words)) or ["nothing"]
 
 
-def _word(learnt: Aggregate) -> str:
-    """Return in a word or two what is learnt."""
+def learnt_word(learnt: Aggregate) -> str:
+    """Return a word or two for what is learnt."""
     by_key = " by key" if isinstance(learnt.frame, GroupFrame) else ""
     return f"{AGGREGATES[learnt.function].called or learnt.function}{by_key}"
 
@@ -153,7 +153,7 @@ def _runs_on(nodes: list[Node]) -> list[str]:
     return ["kernel", *(f"host: {name}" for name in dict.fromkeys(host))]
 
 
-def _learnt(fitted: Fitted, feature: str) -> list[str]:
+def learnt_of(fitted: Fitted, feature: str) -> list[str]:
     """Return the values that fit has learnt for a feature, and of keys how many there are."""
     learnt = aggregates_of(_nodes(fitted.declaration, feature))
     return [

@@ -450,3 +450,12 @@ def test_memory_stays_flat() -> None:
     work(3000)
     gc.collect()
     assert resident() - before < 4 << 20  # a leak of 1 KiB a call would be 9 MB
+
+
+def test_text_compared_with_learnt_text_is_given_beside_numbers_again():
+    rows = pa.table({"shop": ["a", "b", "a", None], "x": [1.0, 2.0, 3.0, 4.0]})
+    fitted = ff.Plan({"is_mode": col("shop").mode() == col("shop"), "x": col("x") + 1}).fit(rows)
+    expected = general(fitted, rows)
+    for _ in range(3):
+        assert fitted.transform(rows).equals(expected)
+    assert fitted.transform(rows.to_batches()[0]).equals(expected)

@@ -1,0 +1,322 @@
+"""OpenLineage: events that tell catalogues which columns each feature comes from.
+
+Events are of the official client's classes, and any of its transports sends them. A column that is
+computed with in the row of a feature is a direct source; what comes from earlier rows, from what a
+row finds by its key, or from what fit has learnt, is an indirect one.
+
+    from openlineage.client import OpenLineageClient
+    from fastfeat.integrations import openlineage
+
+    of = {"trained_on": "demo/train.parquet", "job": "flights"}
+    with openlineage.run(fitted, "demo/test.parquet", "features.parquet", client, **of):
+        fitted.transform_to("demo/test.parquet", "features.parquet")
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+from urllib.parse import urlsplit
+
+from fastfeat.api.plan import FittedPlan
+from fastfeat.arguments import explaining_as
+from fastfeat.errors import InvalidPlan, TypeMismatch, did_you_mean
+from fastfeat.integrations.handover import check_fitted
+from fastfeat.integrations.library import library
+from fastfeat.ir.show import show_columns
+from fastfeat.plan.run.guard import row_inputs
+from fastfeat.plan.tell.lineage import ColumnSource, Way, lineage
+from fastfeat.quality.report import CheckReport, RuleResult
+from fastfeat.version import __version__
+
+__all__ = ["run", "run_event"]
+
+_events = library("openlineage.client.event_v2", "openlineage")
+_facets = library("openlineage.client.facet_v2", "openlineage")
+_utils = library("openlineage.client.uuid", "openlineage")
+
+State = Literal["START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"]
+Dataset = str | os.PathLike[str] | tuple[str, str]
+"""A path, an address, or the namespace and the name that a catalogue knows it by."""
+
+TRANSFORMATIONS: Mapping[Way, tuple[str, str, str]] = {
+    "itself": ("DIRECT", "IDENTITY", ""),
+    "computed": ("DIRECT", "TRANSFORMATION", ""),
+    "past": ("INDIRECT", "WINDOW", "other rows of the same entity"),
+    "group": ("INDIRECT", "GROUP_BY", "the group that the row finds"),
+    "join": ("INDIRECT", "JOIN", "the row of a table that the row finds"),
+    "learnt": ("INDIRECT", "AGGREGATION", "learnt in fit"),
+}
+"""Type, subtype and description of the transformation of each way.
+
+Source: https://openlineage.io/docs/spec/facets/dataset-facets/column_lineage_facet."""
+
+_PRODUCER = f"urn:fastfeat:{__version__}"
+_LONGEST = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Data that features are computed of, each by namespace and name.
+
+    Args:
+        data: the rows.
+        trained_on: the rows that were learnt from.
+        history: the earlier rows; None where there are none.
+        tables: lookup tables, by their name in the plan.
+    """
+
+    data: tuple[str, str]
+    trained_on: tuple[str, str]
+    history: tuple[str, str] | None
+    tables: Mapping[str, tuple[str, str]]
+
+
+@explaining_as("openlineage.", {})
+def run_event(
+    fitted: FittedPlan,
+    data: Dataset,
+    output: Dataset,
+    *,
+    trained_on: Dataset,
+    history: Dataset | None = None,
+    tables: Mapping[str, Dataset] | None = None,
+    job: str = "fastfeat",
+    namespace: str = "default",
+    state: State = "COMPLETE",
+    run_id: str | None = None,
+    time: datetime | None = None,
+    check: CheckReport | None = None,
+    error: BaseException | None = None,
+) -> Any:
+    """Return an event of a run that computes features: inputs, outputs, and lineage by column.
+
+    Args:
+        fitted: the fitted plan.
+        data: the rows, where they are: a path, an address, or (namespace, name).
+        output: where the features go.
+        trained_on: the rows that the plan has learnt from.
+        history: earlier rows, which windows see beside those of `data`.
+        tables: the lookup tables by name; those that lack have the plan as their namespace.
+        job: the name of the job.
+        namespace: of the job.
+        state: of the run.
+        run_id: a UUID, the same in all events of a run; a new one without it.
+        time: of the event, with a time zone; now without it.
+        check: a report of `fitted.check(data)`: its rules are told as assertions of the data.
+        error: why a run failed.
+
+    Returns:
+        An `openlineage.client.event_v2.RunEvent`, for `OpenLineageClient.emit`.
+
+    Raises:
+        InvalidPlan: a state that there is none of, a time without a zone, or an id that is no UUID.
+        TypeMismatch: no fitted plan, or no such data set.
+    """
+    check_fitted(fitted)
+    if state not in get_args(State):
+        hint = did_you_mean(str(state), get_args(State))
+        raise InvalidPlan(f"state={state!r}: is one of {', '.join(get_args(State))}.{hint}")
+    at = datetime.now(UTC) if time is None else time
+    if at.tzinfo is None:
+        raise InvalidPlan(f"time={at.isoformat()!r}: has no time zone")
+    named = {name: _named(f"tables[{name!r}]", of) for name, of in (tables or {}).items()}
+    of_plan = {table: (f"fastfeat:{job}", table) for table in fitted.record.tables}
+    read = _Read(
+        _named("data", data),
+        _named("trained_on", trained_on),
+        None if history is None else _named("history", history),
+        {**of_plan, **named},
+    )
+    of_job = _facets.job_type_job.JobTypeJobFacet
+    kind = {"processingType": "BATCH", "integration": "FASTFEAT", "jobType": "TRANSFORM"}
+    return _events.RunEvent(
+        eventType=_events.RunState(state),
+        eventTime=at.isoformat(),
+        run=_run(run_id, error),
+        job=_events.Job(namespace=namespace, name=job, facets={"jobType": _of(of_job, **kind)}),
+        inputs=_inputs(fitted, read, check),
+        outputs=[_output(fitted, _named("output", output), read)],
+        producer=_PRODUCER,
+    )
+
+
+@contextmanager
+def run(
+    fitted: FittedPlan,
+    data: Dataset,
+    output: Dataset,
+    client: Any,
+    **of_event: Any,
+) -> Generator[str]:
+    """Yield the id of a run whose beginning and end a client sends: that it failed, if it does.
+
+    Args:
+        fitted: as of `run_event`, as the following are.
+        data: the rows.
+        output: where the features go.
+        client: an `openlineage.client.OpenLineageClient`, or what has its `emit`.
+        of_event: further arguments of `run_event`, but for `state` and `error`.
+    """
+    run_id = str(of_event.pop("run_id", None) or _utils.generate_new_uuid())
+    told: dict[str, Any] = {**of_event, "run_id": run_id}
+    client.emit(run_event(fitted, data, output, state="START", **told))
+    try:
+        yield run_id
+    except BaseException as error:
+        client.emit(run_event(fitted, data, output, state="FAIL", error=error, **told))
+        raise
+    client.emit(run_event(fitted, data, output, **told))
+
+
+def _named(option: str, given: object) -> tuple[str, str]:
+    """Return the namespace and the name of data.
+
+    Source: https://openlineage.io/docs/spec/naming.
+
+    Raises:
+        TypeMismatch: it is none.
+    """
+    match given:
+        case (str(namespace), str(name)):
+            return namespace, name
+        case str() | os.PathLike():
+            text = os.fspath(cast("str | os.PathLike[str]", given))
+        case _:
+            raise TypeMismatch(
+                f"{option}= takes a path, an address, or (namespace, name), got {given!r:.60}"
+            )
+    address = urlsplit(text)
+    if "://" not in text or address.scheme == "file":
+        return "file", str(Path(address.path if "://" in text else text).absolute())
+    return f"{address.scheme}://{address.netloc}", address.path.lstrip("/") or "/"
+
+
+def _run(run_id: str | None, error: BaseException | None) -> Any:
+    """Return the run, with the engine that it is of.
+
+    Raises:
+        InvalidPlan: the id is no UUID.
+    """
+    of_engine = _facets.processing_engine_run.ProcessingEngineRunFacet
+    facets = {"processing_engine": _of(of_engine, version=__version__, name="fastfeat")}
+    if error is not None:
+        of_error = _facets.error_message_run.ErrorMessageRunFacet
+        told = f"{type(error).__name__}: {error}"
+        facets["errorMessage"] = _of(of_error, message=told, programmingLanguage="python")
+    try:
+        return _events.Run(runId=run_id or str(_utils.generate_new_uuid()), facets=facets)
+    except ValueError:
+        raise InvalidPlan(f"run_id={run_id!r}: is a UUID, or None for a new one") from None
+
+
+def _inputs(fitted: FittedPlan, read: _Read, check: CheckReport | None) -> list[Any]:
+    """Return the data sets that are read, the rows first, each once."""
+    columns = {name: str(dtype) for name, dtype in row_inputs(fitted.record).items()}
+    given: dict[tuple[str, str], Mapping[str, str]] = {read.data: columns}
+    if read.history is not None:
+        given.setdefault(read.history, columns)
+    given.setdefault(read.trained_on, columns)
+    for table, types in fitted.record.tables.items():
+        given.setdefault(read.tables[table], {name: str(dtype) for name, dtype in types.items()})
+    facets = {} if check is None else {"dataQualityAssertions": _assertions(check)}
+    return [
+        _events.InputDataset(
+            namespace=namespace,
+            name=name,
+            facets={"schema": _schema([(column, of, None) for column, of in types.items()])},
+            inputFacets=facets if (namespace, name) == read.data else {},
+        )
+        for (namespace, name), types in given.items()
+    ]
+
+
+def _output(fitted: FittedPlan, named: tuple[str, str], read: _Read) -> Any:
+    """Return the features, with their types, formulas and lineage."""
+    record = fitted.record
+    told: list[tuple[str, str | None, str | None]] = []
+    types = {field.name: str(field.type) for field in fitted.schema}
+    for name, node in record.nodes.items():
+        told.append((name, types[name], show_columns([node])[:_LONGEST]))
+    told += [(name, None, "kept as it is") for name in fitted.plan.keep]
+    of_lineage = _facets.column_lineage_dataset
+    fields = {
+        name: of_lineage.Fields(inputFields=[one for each in of for one in _fields(each, read)])
+        for name, of in lineage(record.nodes).items()
+    }
+    for name in fitted.plan.keep:
+        kept = ColumnSource(None, name, ("itself",))
+        fields[name] = of_lineage.Fields(inputFields=_fields(kept, read))
+    facets = {
+        "schema": _schema(told),
+        "columnLineage": _of(of_lineage.ColumnLineageDatasetFacet, fields=fields),
+    }
+    return _events.OutputDataset(namespace=named[0], name=named[1], facets=facets)
+
+
+def _fields(source: ColumnSource, read: _Read) -> list[Any]:
+    """Return a column that a feature comes from, once for each data set that it is read of."""
+    found: dict[tuple[str, str], list[Any]] = {}
+    for way in source.ways:
+        for dataset in _datasets(source, way, read):
+            kind, subtype, told = TRANSFORMATIONS[way]
+            of = _facets.column_lineage_dataset.Transformation(
+                type=kind, subtype=subtype, description=told, masking=False
+            )
+            found.setdefault(dataset, []).append(of)
+    return [
+        _facets.column_lineage_dataset.InputField(
+            namespace=namespace, name=name, field=source.column, transformations=transformations
+        )
+        for (namespace, name), transformations in found.items()
+    ]
+
+
+def _datasets(source: ColumnSource, way: Way, read: _Read) -> Sequence[tuple[str, str]]:
+    if source.table is not None:
+        return [read.tables[source.table]]
+    if way == "learnt":
+        return [read.trained_on]
+    if way == "past" and read.history is not None:
+        return [read.data, read.history]
+    return [read.data]
+
+
+def _schema(columns: Sequence[tuple[str, str | None, str | None]]) -> Any:
+    of_column = _facets.schema_dataset.SchemaDatasetFacetFields
+    fields = [
+        of_column(name=name, type=dtype, description=told, ordinal_position=place)
+        for place, (name, dtype, told) in enumerate(columns, 1)
+    ]
+    return _of(_facets.schema_dataset.SchemaDatasetFacet, fields=fields)
+
+
+def _assertions(check: CheckReport) -> Any:
+    """Return the rules of a contract that were judged, as assertions of the data."""
+    of_rules = _facets.data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet
+    made = [_assertion(of) for of in check.results if of.outcome != "skipped"]
+    return _of(of_rules, assertions=made)
+
+
+def _of(facet: Any, **fields: Any) -> Any:
+    """Return a facet that names us as its producer."""
+    return facet(**fields, producer=_PRODUCER)
+
+
+def _assertion(of: RuleResult) -> Any:
+    return _facets.data_quality_assertions_dataset.Assertion(
+        assertion="rule",
+        success=not of.is_finding,
+        severity="warn" if of.on_violation == "warn" else "error",
+        name=of.name,
+        description=of.told(),
+        expected="0",
+        actual=str(of.n_broken),
+        content=of.text,
+        contentType="expression",
+    )

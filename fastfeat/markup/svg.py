@@ -1,0 +1,71 @@
+"""Distributions as SVG, inline: bars of then under a line of now, without script or address."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+WIDTH, HEIGHT = 192, 40
+"""Of a picture, in its own units, which are CSS pixels where nothing else is said."""
+
+
+def distribution_svg(
+    then: Sequence[float],
+    now: Sequence[float] | None = None,
+    *,
+    apart: bool = False,
+    told: str = "",
+) -> str:
+    """Return a picture of shares: bars of then, and over them a line of now.
+
+    Args:
+        then: the share of each cell, from left to right, shape (n_cells,).
+        now: the same of other rows; None where there are none.
+        apart: whether cells are apart from one another, as categories are; values join.
+        told: what it shows, in words, for who cannot see it.
+
+    Example:
+        >>> distribution_svg([0.5, 0.25])
+        '<svg viewBox="0 0 192 40"><path class="then" d="M0 40V2H96V21H192V40z"/></svg>'
+    """
+    most = max([*then, *(now or ())], default=0.0)
+    draw = _apart if apart else _joined
+    parts = [f'<path class="then" d="{draw(_tops(then, most), closed=True)}"/>']
+    if now is not None:
+        parts.append(f'<path class="now" d="{draw(_tops(now, most), closed=False)}"/>')
+    label = f' role="img" aria-label="{escape(told)}"' if told else ""
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}"{label}>{"".join(parts)}</svg>'
+
+
+def _tops(shares: Sequence[float], most: float) -> list[int]:
+    """Return the height of the top of each bar from above; what is there at all is seen."""
+    room = HEIGHT - 2
+    return [
+        HEIGHT - max(1, round(share / most * room)) if share > 0 else HEIGHT for share in shares
+    ]
+
+
+def _joined(tops: Sequence[int], *, closed: bool) -> str:
+    """Return the path of bars that touch: down to the ground where it is closed."""
+    steps: list[str] = [f"M0 {HEIGHT}" if closed else f"M0 {tops[0] if tops else HEIGHT}"]
+    at = HEIGHT if closed else (tops[0] if tops else HEIGHT)
+    for k, top in enumerate(tops):
+        steps += [f"V{top}"] if top != at else []
+        at, end = top, round((k + 1) * WIDTH / len(tops))
+        if k + 1 == len(tops) or tops[k + 1] != top:
+            steps.append(f"H{end}")
+    return "".join(steps) + (f"V{HEIGHT}z" if closed else "")
+
+
+def _apart(tops: Sequence[int], *, closed: bool) -> str:
+    """Return the path of bars with room between them; of those that are open the tops alone."""
+    cell = WIDTH / max(len(tops), 1)
+    gap = min(2.0, cell / 5)
+    steps: list[str] = []
+    for k, top in enumerate(tops):
+        left, width = round(k * cell + gap / 2, 1), round(cell - gap, 1)
+        if closed:
+            steps += [f"M{left:g} {HEIGHT}V{top}h{width:g}V{HEIGHT}z"] if top < HEIGHT else []
+        else:
+            steps.append(f"M{left:g} {top}h{width:g}")
+    return "".join(steps)

@@ -1,0 +1,93 @@
+"""Lineage: the columns that each feature comes from, and by which ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn
+from fastfeat.ir.scope import is_over, order_of
+from fastfeat.plan.declare.columns_read import reads_own
+
+Way = Literal["itself", "computed", "past", "group", "join", "learnt"]
+"""How a column reaches a feature: it is the feature, or computed with in its own row; by other rows
+in a window; by the group, or the rows of a table, that it finds; by what fit learnt from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSource:
+    """A column that a feature comes from.
+
+    Args:
+        table: the lookup table that it is of; None of the data.
+        column: its name.
+        ways: how it reaches the feature, in the order of `Way`.
+    """
+
+    table: str | None
+    column: str
+    ways: tuple[Way, ...]
+
+
+def lineage(nodes: Mapping[str, Node]) -> dict[str, tuple[ColumnSource, ...]]:
+    """Return the columns that each feature comes from, in order of first use.
+
+    Args:
+        nodes: the expression of each output column.
+    """
+    return {name: _sources(node) for name, node in nodes.items()}
+
+
+def _sources(root: Node) -> tuple[ColumnSource, ...]:
+    found: dict[tuple[str | None, str], set[Way]] = {}
+    pending: list[tuple[Node, Way]] = [(root, "itself")]
+    seen = set(pending)
+    while pending:
+        node, way = pending.pop()
+        match node:
+            case Column(name):
+                found.setdefault((None, name), set()).add(way)
+            case TableColumn(table, name):
+                found.setdefault((table, name), set()).add(way)
+            case _:
+                below = [each for each in _below(node, way) if each not in seen]
+                seen.update(below)
+                pending += reversed(below)
+    return tuple(
+        ColumnSource(table, column, tuple(way for way in _WAYS if way in ways))
+        for (table, column), ways in found.items()
+    )
+
+
+def _below(node: Node, way: Way) -> list[tuple[Node, Way]]:
+    """Return the arguments of a node that is reached by a way, each with its own."""
+    if way == "learnt":  # from training rows, whatever these read
+        return [(arg, way) for arg in node.args]
+    if is_over(node):
+        past: list[tuple[Node, Way]] = [(arg, "past") for arg in (node.args[0], *_asked(node))]
+        own: Way = "computed" if way == "itself" else way
+        return [*past, (node.args[0], own)] if reads_own(node) else past
+    match node:
+        case Aggregate(_, args, _, GroupFrame()):
+            return [*((arg, _LEARNT) for arg in args), (args[1], "group")]
+        case Aggregate(_, args):
+            return [(arg, _LEARNT) for arg in args]
+        case Call("lookup_value", args):
+            return [
+                (args[0], "past" if way == "past" else "join"),
+                *((arg, way) for arg in args[1:]),
+            ]
+        case Call("lookup_row" | "asof_row", args):
+            return [(arg, "past" if way == "past" else "join") for arg in args]
+        case _:
+            return [(arg, "computed" if way == "itself" else way) for arg in node.args]
+
+
+def _asked(over: Call) -> tuple[Node, ...]:
+    """Return the times, keys and ties of the rows that a window asks for, and of the row itself."""
+    return order_of(over).args
+
+
+_WAYS: tuple[Way, ...] = ("itself", "computed", "past", "group", "join", "learnt")
+_LEARNT: Way = "learnt"

@@ -1,0 +1,417 @@
+"""Distances of two samples that are known by their counts in the same bins.
+
+Pure functions over arrays of counts: what a profile holds, of rows then and of rows now. KS and
+Wasserstein come as brackets that hold whatever the values in a bin are; what noise alone makes of
+PSI and of shares is told beside them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import lru_cache, reduce
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+class Bracket(NamedTuple):
+    """The least and the greatest value that a distance may have."""
+
+    low: float
+    high: float
+
+
+class ChiSquared(NamedTuple):
+    """The statistic of two samples in the same bins, its degrees of freedom and its p value."""
+
+    statistic: float
+    degrees: int
+    p_value: float
+
+
+def psi(then: Counts, now: Counts) -> float:
+    """Return the population stability index, sum((q - p) * ln(q / p)) over the shares in bins.
+
+    Half a row is added to every bin, so that an empty one does not decide alone: of many rows
+    this changes nothing that is seen.
+
+    Args:
+        then: counts, shape `(n_bins,)`.
+        now: counts, of the same shape.
+
+    Returns:
+        0 where a sample is empty.
+    """
+    if not (then.sum() and now.sum()):
+        return 0.0
+    p, q = (then + 0.5) / (then.sum() + 0.5 * len(then)), (now + 0.5) / (now.sum() + 0.5 * len(now))
+    return float(((q - p) * np.log(q / p)).sum())
+
+
+def psi_noise(n_bins: int, n_then: int, n_now: int, confidence: float = 0.999) -> float:
+    """Return the PSI that two samples of one distribution stay below, with a probability.
+
+    Without a difference PSI is near chi-squared of n_bins - 1 degrees, times 1/n + 1/m.
+
+    Args:
+        n_bins: how many bins there are.
+        n_then: size of one sample.
+        n_now: size of the other.
+        confidence: the probability.
+
+    Returns:
+        Infinite where a sample is empty.
+
+    Source:
+        B. Yurdakul, J. Naranjo: Statistical properties of the population stability index, 2020.
+    """
+    if not (n_then and n_now):
+        return math.inf
+    return chi_squared_quantile(confidence, max(n_bins - 1, 1)) * (1 / n_then + 1 / n_now)
+
+
+def jensen_shannon_noise(n_bins: int, n_then: int, n_now: int, confidence: float = 0.999) -> float:
+    """Return the Jensen-Shannon distance that two samples of one distribution stay below.
+
+    Of shares that are near one another the divergence is PSI / 8, in bits divided by ln 2.
+
+    Args:
+        n_bins: how many bins there are.
+        n_then: size of one sample.
+        n_now: size of the other.
+        confidence: the probability.
+    """
+    return math.sqrt(psi_noise(n_bins, n_then, n_now, confidence) / (8 * math.log(2)))
+
+
+def ks_noise(n_then: int, n_now: int, confidence: float = 0.999) -> float:
+    """Return the KS statistic that two samples of one distribution stay below.
+
+    Args:
+        n_then: size of one sample.
+        n_now: size of the other.
+        confidence: the probability.
+
+    Returns:
+        Infinite where a sample is empty.
+
+    Source:
+        The first term of Kolmogorov's distribution, which is above all of it.
+    """
+    if not (n_then and n_now):
+        return math.inf
+    return math.sqrt(math.log(2 / (1 - confidence)) / 2 * (1 / n_then + 1 / n_now))
+
+
+def share_noise(
+    n_then: int, of_then: int, n_now: int, of_now: int, confidence: float = 0.999
+) -> float:
+    """Return the difference that two shares of one distribution stay below, with a probability.
+
+    By Bernstein's inequality, which holds for rare events too.
+
+    Args:
+        n_then: rows of a kind then.
+        of_then: all rows then.
+        n_now: rows of the kind now.
+        of_now: all rows now.
+        confidence: the probability.
+
+    Returns:
+        Infinite where a sample is empty.
+
+    Source:
+        S. Boucheron, G. Lugosi, P. Massart: Concentration inequalities, 2013, theorem 2.10.
+    """
+    if not (of_then and of_now):
+        return math.inf
+    pooled = (n_then + n_now) / (of_then + of_now)
+    variance = pooled * (1 - pooled) * (1 / of_then + 1 / of_now)
+    bits = math.log(2 / (1 - confidence))
+    return math.sqrt(2 * bits * variance) + bits / (3 * min(of_then, of_now))
+
+
+def jensen_shannon(then: Counts, now: Counts) -> float:
+    """Return the Jensen-Shannon distance: 0 of equal shares, 1 of bins that share no row.
+
+    The root of the divergence in bits, of the shares in bins: no more than that of the values.
+
+    Args:
+        then: counts, shape `(n_bins,)`.
+        now: counts, of the same shape.
+
+    Returns:
+        0 where a sample is empty.
+    """
+    if not (then.sum() and now.sum()):
+        return 0.0
+    p, q = then / then.sum(), now / now.sum()
+    middle = (p + q) / 2
+    divergence = (_entropy_terms(p, middle) + _entropy_terms(q, middle)).sum() / 2
+    return float(np.sqrt(min(max(divergence, 0.0), 1.0)))
+
+
+def _entropy_terms(p: Floats, middle: Floats) -> Floats:
+    ratio = np.divide(p, middle, out=np.ones_like(p), where=p > 0)
+    return p * np.log2(ratio)
+
+
+def chi_squared(then: Counts, now: Counts) -> ChiSquared:
+    """Return the chi-squared test of two samples; bins that are empty in both do not count.
+
+    Args:
+        then: counts, shape `(n_bins,)`.
+        now: counts, of the same shape.
+
+    Returns:
+        Statistic 0 and p 1 where a sample is empty, or all rows are in one bin.
+    """
+    n, m = int(then.sum()), int(now.sum())
+    filled = (then + now) > 0
+    degrees = int(filled.sum()) - 1
+    if degrees < 1 or not (n and m):
+        return ChiSquared(0.0, max(degrees, 0), 1.0)
+    a, b = then[filled].astype(np.float64), now[filled].astype(np.float64)
+    statistic = float(((math.sqrt(m / n) * a - math.sqrt(n / m) * b) ** 2 / (a + b)).sum())
+    return ChiSquared(statistic, degrees, 1 - _gamma_p(degrees / 2, statistic / 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Bins:
+    """Bins of numbers, ascending: each holds values from `first` to `last`.
+
+    Args:
+        first: the least value that a bin may hold, float64, shape `(n_bins,)`.
+        last: the greatest; the same as `first` where a bin holds one value alone.
+    """
+
+    first: Floats
+    last: Floats
+
+    @property
+    def width(self) -> Floats:
+        """From the least to the greatest value of each bin."""
+        with np.errstate(over="ignore"):
+            return self.last - self.first
+
+    @property
+    def gaps(self) -> Floats:
+        """From the greatest value of each bin to the least of the next, shape `(n_bins - 1,)`."""
+        with np.errstate(over="ignore"):
+            return np.maximum(self.first[1:] - self.last[:-1], 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Binned:
+    """A sample of numbers in bins, as far as brackets need it.
+
+    Args:
+        counts: finite values in each bin, int64, shape `(n_bins,)`.
+        n_low: values that are -inf.
+        n_high: values that are inf.
+        mean_low: the least mean that the values of each bin may have, as the share of the width
+            of the bin from its least value on: 0 to 1, float64, shape `(n_bins,)`.
+        mean_high: the greatest.
+        n: how many values there are.
+        below: the share of values below each bin, and that below the end of the last one, float64,
+            shape `(n_bins + 1,)`; 0 where there are none.
+    """
+
+    counts: Counts
+    n_low: int
+    n_high: int
+    mean_low: Floats
+    mean_high: Floats
+    n: int = field(init=False)
+    below: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Add up the counts."""
+        sums = np.zeros(len(self.counts) + 1)
+        np.cumsum(self.counts, out=sums[1:])  # whole numbers below 2**53
+        n = int(sums[-1]) + self.n_low + self.n_high
+        object.__setattr__(self, "n", n)
+        object.__setattr__(self, "below", (sums + self.n_low) / max(n, 1))
+
+
+def kolmogorov_smirnov(bins: Bins, then: Binned, now: Binned) -> Bracket:
+    """Return a bracket of the greatest difference of two distribution functions.
+
+    It is at most as wide as the lesser share that one of the samples has in any bin that holds
+    more than one value.
+
+    Args:
+        bins: those of both samples.
+        then: a sample.
+        now: another.
+
+    Returns:
+        0 to 0 where a sample is empty.
+    """
+    if not (then.n and now.n):
+        return Bracket(0.0, 0.0)
+    f, g = then.below, now.below
+    low = float(np.abs(f - g).max())
+    inside = np.maximum(f[1:] - g[:-1], g[1:] - f[:-1])
+    both = (then.counts > 0) & (now.counts > 0) & (bins.width > 0)
+    high = float(inside[both].max(initial=low))
+    return Bracket(max(low - _ROUNDING, 0.0), min(high + _ROUNDING, 1.0))
+
+
+def wasserstein(bins: Bins, then: Binned, now: Binned) -> Bracket:
+    """Return a bracket of the Wasserstein distance, the integral of |F - G|.
+
+    Args:
+        bins: those of both samples.
+        then: a sample.
+        now: another.
+
+    Returns:
+        In the unit of the values. 0 to 0 where a sample is empty; infinite where the shares of
+        -inf or inf differ.
+    """
+    if not (then.n and now.n):
+        return Bracket(0.0, 0.0)
+    if then.n_low * now.n != now.n_low * then.n or then.n_high * now.n != now.n_high * then.n:
+        return Bracket(math.inf, math.inf)
+    low, high = _area_inside(then, now)
+    width, gaps = bins.width, bins.gaps
+    between = np.abs(then.below - now.below)[1:-1]
+    with np.errstate(over="ignore"):
+        gap = _product(between, gaps)
+        slack = _ROUNDING * (_product(high > 0, width) + _product(between > 0, gaps))
+        least = (_product(low, width) + gap) * (1 - _ROUNDING) - slack
+        most = (_product(high, width) + gap) * (1 + _ROUNDING) + slack
+    return Bracket(max(least, 0.0) if math.isfinite(least) else 0.0, most)
+
+
+def _product(shares: NDArray[Any], widths: Floats) -> float:
+    """Return the sum of products, 0 where a share is 0 and its width infinite."""
+    there = (shares > 0) & (widths > 0)
+    return float((shares[there] * widths[there]).sum())
+
+
+def _area_inside(then: Binned, now: Binned) -> tuple[Floats, Floats]:
+    """Return the least and the greatest integral of |F - G| over each bin, in its width.
+
+    In a bin F = f0 + p * P and G = g0 + q * Q, where P and Q are distribution functions over 0 to
+    1 with known means: the integral of F is f0 + p * (1 - mean). |P - Q| integrates to at most
+    a (1 - b) + b (1 - a) of means a and b, for |x - y| <= x (1 - y) + y (1 - x); and so
+    |F - G| <= |f0 - g0 + (p - q) P| + q |P - Q|, of which the first is convex in P.
+    """
+    f, g = then.below, now.below
+    f0, f1, g0, g1 = f[:-1], f[1:], g[:-1], g[1:]
+    p, q = f1 - f0, g1 - g0
+    a, b = (then.mean_low, then.mean_high), (now.mean_low, now.mean_high)
+    least = (f0 - g0) + p * (1 - a[1]) - q * (1 - b[0])
+    most = (f0 - g0) + p * (1 - a[0]) - q * (1 - b[1])
+    low = np.maximum(np.maximum(least, -most), 0.0)
+    apart = _most([x + y - 2 * x * y for x in a for y in b])
+    at_start, at_end = np.abs(f0 - g0), np.abs(f1 - g1)
+
+    def by(mean: tuple[Floats, Floats], other: Floats) -> Floats:
+        """Return the bound with the function of one of the samples in the first term."""
+        return _most([at_end + (at_start - at_end) * x for x in mean]) + other * apart
+
+    high = np.minimum(np.maximum(f1 - g0, g1 - f0), np.minimum(by(a, q), by(b, p)))
+    high = np.where(f0 >= g1, np.minimum(high, most), high)
+    high = np.where(g0 >= f1, np.minimum(high, -least), high)
+    return low, np.maximum(high, low)
+
+
+def _most(of: list[Floats]) -> Floats:
+    """Return the greatest of several arrays, place by place."""
+    return reduce(np.maximum, of)
+
+
+_ROUNDING = 2.0**-45
+"""More than what the sums of a few hundred rounded shares are off by."""
+
+
+def coarse_groups(then: Counts, n_now: int, most: int = 10) -> NDArray[np.intp]:
+    """Return the first bin of each group of neighbours with about equal shares then.
+
+    PSI over many bins is noise: it is of about `most` groups, and fewer where few rows are there
+    now, so that a group expects ten of them.
+
+    Args:
+        then: counts, in the order of the values, shape `(n_bins,)`.
+        n_now: rows now.
+        most: groups, as many at most.
+
+    Returns:
+        Ascending, the first of them 0, shape `(n_groups,)`: for `np.add.reduceat`.
+    """
+    n = int(then.sum())
+    n_groups = min(max(min(n, n_now) // _EXPECTED, 2), most)
+    middles = np.cumsum(then) - (then + 1) // 2  # that of a heavy bin is in a group of its own
+    group = np.minimum((middles * n_groups) // max(n, 1), n_groups - 1)
+    return np.flatnonzero(np.diff(group, prepend=-1))
+
+
+_EXPECTED = 10
+"""Rows that a group of bins expects."""
+
+
+@lru_cache(maxsize=1024)
+def chi_squared_quantile(probability: float, degrees: int) -> float:
+    """Return the value that chi-squared stays below with a probability.
+
+    Args:
+        probability: over 0, below 1.
+        degrees: of freedom, 1 at least.
+
+    Source:
+        Wilson and Hilferty 1931 as the start of a bisection.
+    """
+    low, high = 0.0, degrees + 10.0
+    while _gamma_p(degrees / 2, high / 2) < probability:
+        low, high = high, 2 * high
+    while (middle := (low + high) / 2) not in (low, high):
+        if _gamma_p(degrees / 2, middle / 2) < probability:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _gamma_p(a: float, x: float) -> float:
+    """Return the regularized lower incomplete gamma function.
+
+    Source:
+        DLMF 8.11.4 for small x, 8.9.2 by Lentz's method for others.
+    """
+    if x <= 0:
+        return 0.0
+    scale = math.exp(a * math.log(x) - x - math.lgamma(a))
+    if x < a + 1:
+        term = total = 1 / a
+        k = a
+        while term > total * 1e-17:
+            k += 1
+            term *= x / k
+            total += term
+        return min(total * scale, 1.0)
+    return 1 - scale * _upper_fraction(a, x)
+
+
+def _upper_fraction(a: float, x: float) -> float:
+    """Return the continued fraction of the upper incomplete gamma function."""
+    tiny = 1e-300
+    b = x + 1 - a
+    c, d = 1 / tiny, 1 / b
+    value = d
+    for k in range(1, 10_000):
+        step = -k * (k - a)
+        b += 2
+        d = 1 / (step * d + b or tiny)
+        c = b + step / c or tiny
+        value *= c * d
+        if abs(c * d - 1) < 1e-16:
+            break
+    return value

@@ -1,0 +1,233 @@
+"""`Drift`: the values of columns now, compared with those that a fitted plan has seen.
+
+Profiles are compared, never rows: what the plan keeps of its training rows is enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from fastfeat.completion import offering
+from fastfeat.dtypes import DType
+from fastfeat.errors import InvalidConfig, InvalidPlan, counted, did_you_mean
+from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.run.fitted import Fitted
+from fastfeat.quality.column_drift import ColumnDrift, compared_column
+from fastfeat.quality.profile import ColumnProfile, Profile
+from fastfeat.quality.thresholds import Limits, thresholds
+
+_WORDS = ("psi", "missing", "unseen", "ks", "wasserstein", "jensen_shannon")
+_CALENDAR = "it reads times alone, which go on: compare it with the same season, reference=rows"
+_TIME = "times go on"
+_POINTS = ("date", "timestamp")
+"""Types of points in time; others of time, such as durations, are as numbers."""
+_IGNORED = "ignored"
+_FIXED = "of one value in a segment"
+
+
+@offering("ok", "drifted", "drifted_inputs", "features", "inputs", "segments", "n_then", "n_now")
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Drift:
+    """The drift of each feature and input of a plan; prints as one line each, the worst first.
+
+    Args:
+        features: by name, in the order of the plan.
+        inputs: by name.
+        n_then: rows that were compared with, those of training unless others were given.
+        n_now: rows now.
+        segments: the drift of the rows of each value of the columns `by=`, by that value; a tuple
+            of values where there are several columns.
+        no_features: why features were not compared; "" where they were.
+
+    Example:
+        >>> import fastfeat as ff
+        >>> then = {"x": [k / 1000 for k in range(1000)]}
+        >>> fitted = ff.Plan({"square": ff.col("x") * ff.col("x")}).fit(then)
+        >>> drift = fitted.drift({"x": [k / 2000 for k in range(1000)]})
+        >>> drift.drifted, drift.drifted_inputs, drift.ok
+        (['square'], ['x'], False)
+        >>> drift["x"].psi > drift["x"].psi_threshold
+        True
+    """
+
+    features: Mapping[str, ColumnDrift]
+    inputs: Mapping[str, ColumnDrift]
+    n_then: int
+    n_now: int
+    segments: Mapping[Any, Drift] = field(default_factory=lambda: MappingProxyType({}))
+    no_features: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether no feature and no input has drifted, in no segment either."""
+        here = not any(one.is_drifted for one in self.columns)
+        return here and all(drift.ok for drift in self.segments.values())
+
+    @property
+    def drifted(self) -> list[str]:
+        """The features that have drifted, the worst first."""
+        return [one.name for one in _worst_first(self.features.values()) if one.is_drifted]
+
+    @property
+    def drifted_inputs(self) -> list[str]:
+        """The inputs that have drifted, the worst first."""
+        return [one.name for one in _worst_first(self.inputs.values()) if one.is_drifted]
+
+    @property
+    def columns(self) -> list[ColumnDrift]:
+        """The features and the inputs."""
+        return [*self.features.values(), *self.inputs.values()]
+
+    @property
+    def summary(self) -> str:
+        """A line: how many rows were compared, and what has drifted."""
+        n_features, n_inputs = len(self.drifted), len(self.drifted_inputs)
+        of = [
+            f"{n} of {counted(len(all_of), what)}"
+            for n, all_of, what in (
+                (n_features, self.features, "feature"),
+                (n_inputs, self.inputs, "input"),
+            )
+            if all_of
+        ]
+        told = " and ".join(of) if n_features or n_inputs else "nothing"
+        rows = f"{counted(self.n_now, 'row')}, compared with {self.n_then:,}"
+        bad = [value for value, drift in self.segments.items() if not drift.ok]
+        segments = f"; {len(bad)} of {counted(len(self.segments), 'segment')}"
+        return f"{rows}: {told} drifted{segments if self.segments else ''}"
+
+    def __getitem__(self, name: str) -> ColumnDrift:
+        """Return the drift of a feature; of an input where no feature has the name.
+
+        Raises:
+            InvalidPlan: there is none.
+        """
+        for columns in (self.features, self.inputs):
+            if name in columns:
+                return columns[name]
+        known = [*self.features, *self.inputs]
+        why = f" Features were not compared: {self.no_features}" if self.no_features else ""
+        raise InvalidPlan(f"{name!r} was not compared.{did_you_mean(str(name), known)}{why}")
+
+    def __repr__(self) -> str:
+        """Return the summary and one line a feature and an input, the worst first."""
+        lines = [self.summary]
+        for what, columns in (("", self.features), ("input ", self.inputs)):
+            for one in _worst_first(columns.values()):
+                word, _, told = str(one).partition(" ")
+                lines.append(f"{word} {what}{told.strip()}")
+        for value, drift in self.segments.items():
+            if not drift.ok:
+                names = [*drift.drifted, *drift.drifted_inputs]
+                lines.append(
+                    f"drift of {value!r}, {counted(drift.n_now, 'row')}: {', '.join(names)}"
+                )
+        return "\n".join(lines)
+
+
+def _worst_first(columns: Iterable[ColumnDrift]) -> list[ColumnDrift]:
+    return sorted(columns, key=lambda one: (not one.is_drifted, -one.severity))
+
+
+def compared(
+    fitted: Fitted,
+    now: Profile,
+    then: Profile,
+    *,
+    limits: Limits | None = None,
+    is_same_season: bool = False,
+    fixed: Collection[str] = (),
+    segments: Mapping[Any, Drift] | None = None,
+) -> Drift:
+    """Return the drift of two profiles.
+
+    Args:
+        fitted: the plan that both are of.
+        now: the later one; columns that it lacks are left out.
+        then: the earlier one.
+        limits: what is told from which figure on; None for the defaults.
+        is_same_season: whether the earlier rows are of the same season, so that features of times
+            alone are judged too.
+        fixed: columns of which the later rows were chosen to have one value.
+        segments: what was found of segments.
+
+    Raises:
+        InvalidConfig: limits are of columns that there are not.
+    """
+    limits = thresholds(None, "drift") if limits is None else limits
+    names = [*then.features, *then.inputs]
+    limits.check_names(names)
+    ignored = _ignored(limits, names)
+    of_keys = reading_alone(fitted, lambda name: name in fixed) if fixed else frozenset[str]()
+    calendar = frozenset[str]() if is_same_season else reading_alone(fitted, _is_time(fitted))
+
+    def columns(
+        of_then: Mapping[str, ColumnProfile], of_now: Mapping[str, ColumnProfile], *, own: bool
+    ) -> Mapping[str, ColumnDrift]:
+        found: dict[str, ColumnDrift] = {}
+        for name, column in of_then.items():
+            if name not in of_now:
+                continue
+            why = _IGNORED if name in ignored else _TIME if is_moment(column) else ""
+            if name in (of_keys if own else fixed):
+                why = _FIXED
+            elif own and name in calendar:
+                why = why or _CALENDAR
+            of_name = {word: limits.of(name, word) for word in _WORDS}
+            found[name] = compared_column(column, of_now[name], of_name, why)
+        return MappingProxyType(found)
+
+    return Drift(
+        columns(then.features, now.features, own=True),
+        columns(then.inputs, now.inputs, own=False),
+        then.n_rows,
+        now.n_rows,
+        MappingProxyType(dict(segments or {})),
+        then.no_features,
+    )
+
+
+def _ignored(limits: Limits, names: Collection[str]) -> frozenset[str]:
+    """Return the columns that are not judged.
+
+    Raises:
+        InvalidConfig: there is no such column.
+    """
+    ignored: tuple[str, ...] = limits["ignore"]
+    for name in ignored:
+        if name not in names:
+            hint = did_you_mean(name, names)
+            raise InvalidConfig(f"[drift] ignore: there is no column {name!r}.{hint}")
+    return frozenset(ignored)
+
+
+def is_moment(column: ColumnProfile) -> bool:
+    """Return whether a column has points in time, which are never those of training rows."""
+    return column.kind == "moment" and column.dtype.startswith(_POINTS)
+
+
+def reading_alone(fitted: Fitted, is_of: Callable[[str], bool]) -> frozenset[str]:
+    """Return the features that read columns of one kind alone, and some of them.
+
+    Args:
+        fitted: the plan.
+        is_of: whether a column is of the kind.
+    """
+    return frozenset(
+        name
+        for name, node in fitted.nodes.items()
+        if (read := columns_of([node])) and all(map(is_of, read))
+    )
+
+
+def _is_time(fitted: Fitted) -> Callable[[str], bool]:
+    """Return whether a column has points in time: features of them are those of a calendar."""
+
+    def is_time(name: str) -> bool:
+        dtype = fitted.inputs.get(name)
+        return isinstance(dtype, DType) and dtype.name.startswith(_POINTS)
+
+    return is_time

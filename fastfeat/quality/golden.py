@@ -1,0 +1,233 @@
+"""Golden rows: rows that are made up, kept in an artifact with the bits of their features.
+
+Whoever loads an artifact computes them again: a machine, a version or a kernel that gives another
+bit is found before it serves. The features are those of the reference.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.errors import ArtifactError, FastfeatError, FastfeatWarning, counted
+from fastfeat.io.arrow import Table, pa
+from fastfeat.io.columns.differences import bits_text, first_difference
+from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.transform import transform
+from fastfeat.quality.made_up import MadeUp, made_up_rows
+
+N_ROWS = 64
+FORMAT = 1
+_TABLE = "table "
+_MOST_VALUES = 1 << 15
+"""Values of features in golden rows: plans of more than 512 features have fewer rows than 64."""
+_LEAST_ROWS = 8
+SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenRows:
+    """Rows that are made up, with their features.
+
+    Args:
+        made_up: the rows, and what their features read beside them.
+        features: shape (n_rows, n_features), as the reference computed them.
+    """
+
+    made_up: MadeUp
+    features: Table
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.features.num_rows
+
+    def to_bytes(self) -> bytes:
+        """Return the rows as JSON and Arrow IPC files; equal rows give equal bytes."""
+        made = self.made_up
+        tables = {"rows": made.rows, "features": self.features}
+        if made.history is not None:
+            tables["history"] = made.history
+        tables |= {f"{_TABLE}{name}": table for name, table in made.tables.items()}
+        parts = {name: _written(table) for name, table in tables.items()}
+        listed = [[name, tables[name].num_rows, len(part)] for name, part in parts.items()]
+        head = json.dumps({"golden": FORMAT, "parts": listed}, separators=(",", ":")).encode()
+        return b"".join([len(head).to_bytes(4, "little"), head, *parts.values()])
+
+    @staticmethod
+    def from_bytes(content: bytes) -> GoldenRows:
+        """Return the rows that `to_bytes` wrote.
+
+        Raises:
+            ArtifactError: they are damaged, or of a newer version.
+        """
+        try:
+            tables = _tables_of(content)
+            rows, features = tables.pop("rows"), tables.pop("features")
+            history = tables.pop("history", None)
+            odd = [name for name in tables if not name.startswith(_TABLE)]
+        except ArtifactError:
+            raise
+        except Exception as error:  # whatever a file makes our code raise, the file is at fault
+            raise ArtifactError(f"the golden rows are damaged: {error}") from None
+        if odd or rows.num_rows != features.num_rows:
+            raise ArtifactError("the golden rows are damaged: they do not fit their features")
+        known = {name.removeprefix(_TABLE): table for name, table in tables.items()}
+        return GoldenRows(MadeUp(rows, history, known), features)
+
+
+def _written(table: Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+    return sink.getvalue().to_pybytes()
+
+
+def _tables_of(content: bytes) -> dict[str, Table]:
+    start = 4 + int.from_bytes(content[:4], "little")
+    head = cast("dict[str, Any]", json.loads(content[4:start]))
+    if head["golden"] != FORMAT:
+        told = f"have format {head['golden']!r}; this version reads {FORMAT}. Update fastfeat"
+        raise ArtifactError(f"the golden rows {told}")
+    tables: dict[str, Table] = {}
+    for name, n_rows, n_bytes in head["parts"]:
+        part = content[start : start + n_bytes]
+        table = pa.ipc.open_stream(pa.py_buffer(part)).read_all()
+        table.validate(full=True)
+        if len(part) != n_bytes or table.num_rows != n_rows or name in tables:
+            raise ArtifactError(f"the golden rows are damaged: {name!r} is not whole")
+        tables[str(name)] = table
+        start += n_bytes
+    if start != len(content):
+        raise ArtifactError("the golden rows are damaged: there are bytes behind them")
+    return tables
+
+
+def with_golden(fitted: Fitted, n_rows: int = N_ROWS) -> Fitted:
+    """Return a fitted plan with golden rows: those that it has, or new ones, if any compute."""
+    if fitted.golden is not None:
+        return fitted
+    made = golden_rows(fitted, n_rows)
+    return fitted if made is None else replace(fitted, golden=made.to_bytes())
+
+
+@in_ieee
+def golden_rows(fitted: Fitted, n_rows: int = N_ROWS) -> GoldenRows | None:
+    """Return rows that are made up, with their features by the reference.
+
+    Rows of which a feature cannot be computed, such as those whose sum is no integer of 64 bits,
+    are left out.
+
+    Args:
+        fitted: the plan.
+        n_rows: how many are tried; of wide plans fewer.
+
+    Returns:
+        The rows; None where of none the features can be computed.
+    """
+    n_rows = min(n_rows, max(_LEAST_ROWS, _MOST_VALUES // max(1, len(fitted.nodes))))
+    most: GoldenRows | None = None
+    for with_odd in (True, False):
+        found = _of_those_that_compute(
+            fitted, made_up_rows(fitted, n_rows, SEED, with_odd=with_odd)
+        )
+        if found is not None and 2 * len(found) >= n_rows:
+            return found
+        most = max(most, found, key=lambda made: 0 if made is None else len(made))
+    return most if most is not None and len(most) else None
+
+
+def _of_those_that_compute(fitted: Fitted, made: MadeUp) -> GoldenRows | None:
+    """Return the rows whose features can be computed, with them; None where there are none."""
+
+    def compute(places: list[int]) -> GoldenRows | None:
+        rows = made.rows.take(pa.array(places, pa.int64())).combine_chunks()
+        some = MadeUp(rows, made.history, made.tables)
+        try:
+            return GoldenRows(some, _features(fitted, some, "reference"))
+        except FastfeatError:
+            return None
+
+    every = list(range(made.rows.num_rows))
+    whole = compute(every)
+    if whole is not None:
+        return whole
+    blocks = _blocks(every, compute)
+    together = compute([place for block in blocks for place in block]) if blocks else None
+    return together or compute(max([list[int](), *blocks], key=len))
+
+
+def _blocks(places: list[int], compute: Callable[[list[int]], object]) -> list[list[int]]:
+    """Return blocks of rows that can be computed, of rows that cannot be computed together."""
+    half = len(places) // 2
+    found: list[list[int]] = []
+    for part in (places[:half], places[half:]):
+        if part and compute(part) is not None:
+            found.append(part)
+        elif len(part) > 1:
+            found += _blocks(part, compute)
+    return found
+
+
+def _features(fitted: Fitted, made: MadeUp, backend: str) -> Table:
+    """Return the features of rows, without kept columns.
+
+    Raises:
+        FastfeatError: one cannot be computed.
+    """
+    options: Any = {"history": made.history, "tables": made.tables, "backend": backend}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FastfeatWarning)
+        features = transform(fitted, made.rows, **options)
+    names = fitted.feature_names
+    return features.select(names).replace_schema_metadata(None).combine_chunks()
+
+
+def check_golden(fitted: Fitted, backend: str = "cpu") -> int:
+    """Return how many golden rows have, computed again, the features that the artifact keeps.
+
+    Args:
+        fitted: the plan.
+        backend: the name of what computes.
+
+    Raises:
+        ArtifactError: there are none; or a feature has other bits, which names it and the row.
+    """
+    if fitted.golden is None:
+        raise ArtifactError(
+            "there are no golden rows to check: the artifact was saved without. Save it again with "
+            "fitted.save(path)"
+        )
+    kept = GoldenRows.from_bytes(fitted.golden)
+    names = fitted.feature_names
+    if kept.features.column_names != names:
+        raise ArtifactError("the golden rows are of other features than the plan has")
+    try:
+        found = _features(fitted, kept.made_up, backend)
+    except FastfeatError as error:
+        raise ArtifactError(f"the golden rows cannot be computed: {error}") from error
+    for name in names:
+        _compare(name, kept.features.column(name), found.column(name), backend)
+    return len(kept)
+
+
+def _compare(name: str, kept: Any, found: Any, backend: str) -> None:
+    """Raise where a feature differs.
+
+    Raises:
+        ArtifactError: it names the first row.
+    """
+    if kept.type != found.type:
+        raise ArtifactError(f"golden rows: feature {name!r} is {found.type}, and was {kept.type}")
+    one, other = kept.combine_chunks(), found.combine_chunks()
+    row = first_difference(one, other)
+    if row is not None:
+        raise ArtifactError(
+            f"golden rows: feature {name!r}, row {row}: the artifact has {bits_text(one, row)}, "
+            f"and {backend} computes {bits_text(other, row)} here. Of "
+            f"{counted(len(one), 'row')} this is the first that differs: do not serve with this "
+            "file on this machine; fitted.verify(data) tells which path is at fault"
+        )

@@ -1,0 +1,111 @@
+"""The energy that a machine took, by its own counters: powercap, or hwmon; never an estimate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+SYS = Path("/sys/class")
+_MICRO = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """The energy that the machine took while something ran.
+
+    Args:
+        joules: of all that ran on it; None where it does not say.
+        source: the counters, as text; why there are none, without.
+    """
+
+    joules: float | None
+    source: str
+
+    def __str__(self) -> str:
+        """Return it as text."""
+        if self.joules is None:
+            return f"unavailable: {self.source}"
+        return f"{self.joules:.3g} J of the whole machine, by {self.source}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Counters:
+    """Counters as they stand, in microjoules.
+
+    Args:
+        values: by the path of the counter.
+        ranges: the value after which one begins anew, where it says so.
+        source: what they are; why there are none.
+    """
+
+    values: Mapping[Path, int]
+    ranges: Mapping[Path, int]
+    source: str
+
+
+def energy_meter(folder: Path = SYS) -> Callable[[], Energy]:
+    """Return a function that gives the energy taken since now.
+
+    Args:
+        folder: where the kernel of the system shows its counters.
+
+    Example:
+        >>> str(energy_meter(Path("nowhere"))())
+        'unavailable: this machine shows no counter of energy'
+    """
+    before = _counters(folder)
+
+    def taken() -> Energy:
+        if not before.values:
+            return Energy(None, before.source)
+        after = _counters(folder)
+        lost = before.values.keys() - after.values.keys()
+        if lost:
+            return Energy(None, f"{min(lost)} cannot be read any more")
+        steps = [_step(before, after, path) for path in before.values]
+        return Energy(sum(steps) * _MICRO, before.source)
+
+    return taken
+
+
+def _step(before: _Counters, after: _Counters, path: Path) -> int:
+    step = after.values[path] - before.values[path]
+    return step if step >= 0 else step + before.ranges.get(path, 0)
+
+
+def _counters(folder: Path) -> _Counters:
+    """Return the counters of packages of processors; else those of sensors."""
+    packages = [
+        zone / "energy_uj"
+        for zone in sorted(folder.glob("powercap/*"))
+        if zone.name.count(":") == 1 and (zone / "energy_uj").exists()
+    ]
+    sensors = sorted(folder.glob("hwmon/*/energy*_input"))
+    paths, source = (packages, "powercap") if packages else (sensors, "hwmon")
+    if not paths:
+        return _Counters({}, {}, "this machine shows no counter of energy")
+    values: dict[Path, int] = {}
+    for path in paths:
+        try:
+            values[path] = int(path.read_text())
+        except OSError as error:
+            return _Counters({}, {}, f"{path} cannot be read: {error.strerror}")
+        except ValueError:
+            return _Counters({}, {}, f"{path} holds no number")
+    ranges = {path: _range_of(path) for path in packages}
+    return _Counters(values, ranges, f"{source} ({', '.join(map(_name_of, paths))})")
+
+
+def _range_of(path: Path) -> int:
+    try:
+        return int((path.parent / "max_energy_range_uj").read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _name_of(path: Path) -> str:
+    try:
+        return (path.parent / "name").read_text().strip()
+    except OSError:
+        return path.parent.name

@@ -1,0 +1,234 @@
+"""Drift of a column: scipy's figures in the brackets, no alarms by chance, and alarms where due."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from fastfeat.dtypes import BOOL, FLOAT64, INT64, UTF8, DType
+from fastfeat.quality.column_drift import ColumnDrift, compared_column
+from fastfeat.quality.counting import counted
+from fastfeat.quality.layout import kind_of, layout_of
+from fastfeat.quality.profile import ColumnProfile
+
+LIMITS: dict[str, Any] = {"psi": 0.1, "missing": 0.02, "unseen": 0.02}
+Draw = Callable[[np.random.Generator, int], Any]
+
+
+def _profiles(
+    then: Any, now: Any, dtype: DType = FLOAT64, sample: Any = None
+) -> tuple[ColumnProfile, ColumnProfile]:
+    columns = [pa.chunked_array([pa.array(rows)]) for rows in (then, now)]
+    sampled = columns[0] if sample is None else pa.chunked_array([pa.array(sample)])
+    layout = layout_of("x", dtype, kind_of(dtype), sampled)
+    first, second = (counted(layout, column) for column in columns)
+    return first, second
+
+
+def _drift(then: Any, now: Any, dtype: DType = FLOAT64, **limits: Any) -> ColumnDrift:
+    return compared_column(*_profiles(then, now, dtype), {**LIMITS, **limits})
+
+
+DRAWS: dict[str, Draw] = {
+    "normal": lambda rng, n: rng.normal(size=n),
+    "at an offset": lambda rng, n: 1e6 + rng.normal(size=n),
+    "far from 0": lambda rng, n: -1e15 + rng.integers(0, 100, n),
+    "heavy tail": lambda rng, n: rng.pareto(0.8, size=n),
+    "two heavy tails": lambda rng, n: rng.standard_cauchy(n),
+    "counts": lambda rng, n: rng.poisson(rng.integers(1, 40), n).astype(float),
+    "many counts": lambda rng, n: rng.integers(0, 200, n).astype(float),
+    "zeros": lambda rng, n: np.where(rng.random(n) < 0.8, 0, rng.exponential(1, n)),
+    "rounded": lambda rng, n: np.round(rng.normal(size=n), 1),
+    "any scale": lambda rng, n: rng.lognormal(0, 3, n) * 10.0 ** rng.integers(-200, 200),
+    "one value": lambda rng, n: np.full(n, rng.normal()),
+}
+SIZES = [1, 2, 3, 10, 50, 300, 2000]
+
+
+@given(st.integers(0, 2**32), st.sampled_from(sorted(DRAWS)))
+@settings(max_examples=settings().max_examples * 4)
+def test_the_figures_of_scipy_are_in_the_brackets(seed: int, kind: str) -> None:
+    rng = np.random.default_rng(seed)
+    then = DRAWS[kind](rng, int(rng.choice(SIZES)))
+    other = DRAWS[kind if rng.random() < 0.8 else str(rng.choice(sorted(DRAWS)))]
+    now = other(rng, int(rng.choice(SIZES))) * rng.choice([1, 1, 1, 1.1, 60, -1])
+    now = now + rng.choice([0, 0, 0, 0.1, -999, np.abs(then).max() / 3])
+    sample = then if rng.random() < 0.5 else rng.choice(then, max(1, len(then) // 3))
+    dtype = FLOAT64
+    whole = [(x == np.round(x)).all() and np.abs(x).max() < 2**53 for x in (then, now)]
+    if all(whole) and rng.random() < 0.7:
+        dtype, then, now, sample = INT64, *(x.astype(np.int64) for x in (then, now, sample))
+    drift = compared_column(*_profiles(then, now, dtype, sample), LIMITS)
+    assert drift.ks is not None
+    assert drift.wasserstein is not None
+    with np.errstate(all="ignore"):  # of scipy's own p value
+        assert drift.ks.low <= stats.ks_2samp(then, now, method="asymp").statistic <= drift.ks.high
+    apart = stats.wasserstein_distance(then, now)
+    assert drift.wasserstein.low <= apart * (1 + 1e-12)
+    assert apart * (1 - 1e-12) <= drift.wasserstein.high
+
+
+@pytest.mark.parametrize("kind", sorted(DRAWS))
+def test_the_bracket_of_ks_is_narrow(kind: str) -> None:
+    rng = np.random.default_rng(3)
+    then = DRAWS[kind](rng, 20_000)
+    for now in (DRAWS[kind](rng, 5_000), then[:5_000] * 1.1):
+        low, high = _drift(then, now).ks or (0, 1)
+        assert high - low <= 2 / 64
+
+
+def test_the_least_wasserstein_is_near_the_true_one() -> None:
+    rng = np.random.default_rng(1)
+    then, now = rng.lognormal(0, 1, 20_000), 1.1 * rng.lognormal(0, 1, 20_000)
+    low, _ = _drift(then, now).wasserstein or (0, 0)
+    assert low == pytest.approx(stats.wasserstein_distance(then, now), rel=0.03)
+
+
+ZIPF = 1 / np.arange(1, 301)
+KINDS: dict[str, tuple[DType, Draw]] = {
+    "normal": (FLOAT64, DRAWS["normal"]),
+    "two heavy tails": (FLOAT64, DRAWS["two heavy tails"]),
+    "counts": (INT64, lambda rng, n: rng.poisson(3, n)),
+    "zeros": (FLOAT64, DRAWS["zeros"]),
+    "rare bool": (BOOL, lambda rng, n: rng.random(n) < 0.03),
+    "16 categories": (UTF8, lambda rng, n: rng.integers(0, 16, n).astype(str)),
+    "300, few of them frequent": (
+        UTF8,
+        lambda rng, n: rng.choice(300, n, p=ZIPF / ZIPF.sum()).astype(str),
+    ),
+    "some missing": (
+        FLOAT64,
+        lambda rng, n: pa.array(rng.normal(size=n), mask=rng.random(n) < 0.01),
+    ),
+}
+
+
+def _share_told(kind: str, n_then: int, n_now: int, n_batches: int) -> float:
+    rng = np.random.default_rng(n_then + n_now)
+    dtype, draw = KINDS[kind]
+    column = pa.chunked_array([pa.array(draw(rng, n_then))])
+    layout = layout_of("x", dtype, kind_of(dtype), column)
+    then = counted(layout, column)
+    told = 0
+    for _ in range(n_batches):
+        now = counted(layout, pa.chunked_array([pa.array(draw(rng, n_now))]))
+        told += compared_column(then, now, LIMITS).is_drifted
+    return told / n_batches
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_batches_without_drift_are_not_told(kind: str) -> None:
+    assert _share_told(kind, 20_000, 100, 100) <= 0.02  # at night of 2,000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_now", [100, 300])
+@pytest.mark.parametrize("n_then", [2_000, 20_000])
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_of_2000_batches_without_drift_hardly_one_is_told(
+    kind: str, n_then: int, n_now: int
+) -> None:
+    assert _share_told(kind, n_then, n_now, 2_000) <= 0.005
+
+
+def test_a_shift_by_half_a_standard_deviation_is_told_of_few_rows() -> None:
+    rng = np.random.default_rng(5)
+    column = pa.chunked_array([pa.array(rng.normal(size=20_000))])
+    layout = layout_of("x", FLOAT64, "number", column)
+    then = counted(layout, column)
+    for n, least in ((100, 0.4), (300, 0.95)):
+        found = [
+            compared_column(
+                then, counted(layout, pa.chunked_array([pa.array(rng.normal(0.5, 1, n))])), LIMITS
+            ).is_drifted
+            for _ in range(100)
+        ]
+        assert np.mean(found) >= least
+
+
+def test_a_small_shift_of_many_rows_is_not_told_whatever_its_p_value_is() -> None:
+    rng = np.random.default_rng(0)
+    drift = _drift(rng.normal(size=200_000), rng.normal(0.03, 1, 200_000))
+    assert drift.chi2.p_value < 1e-6
+    assert not drift.is_drifted
+
+
+def test_missing_values_are_told_with_both_shares() -> None:
+    rng = np.random.default_rng(0)
+
+    def some(n: int, share: float) -> Any:
+        return pa.array(rng.normal(size=n), mask=np.arange(n) < round(share * n))
+
+    then = some(10_000, 0.01)
+    assert not _drift(then, some(1_000, 0.025)).is_drifted
+    drift = _drift(then, some(1_000, 0.1))
+    assert drift.missing == (0.01, 0.1)
+    assert drift.reason == "missing 10 %, 1 % then"
+    assert drift.severity > 1
+    assert _drift(some(10_000, 0.5), some(1_000, 0.2)).reason == "missing 20 %, 50 % then"
+    assert not _drift(then, some(20, 0.1)).is_drifted  # two of twenty
+
+
+def test_values_beyond_all_that_were_seen_are_told() -> None:
+    rng = np.random.default_rng(2)
+    then = rng.normal(size=10_000)
+    now = np.where(np.arange(1_000) < 50, -999.0, rng.normal(size=1_000))
+    drift = _drift(then, now)
+    assert drift.is_drifted
+    assert "values beyond all before 5" in drift.reason
+    assert drift.unseen.now == pytest.approx(0.05, abs=0.002)
+    infinite = _drift(then, np.where(np.arange(1_000) < 50, math.inf, now + 0))
+    assert infinite.wasserstein == (math.inf, math.inf)
+
+
+def test_unseen_categories_are_told() -> None:
+    then, now = ["a", "b"] * 1_000, ["a", "b"] * 90 + ["c"] * 20
+    drift = _drift(then, now, UTF8)
+    assert drift.is_drifted
+    assert drift.unseen == (0, 0.1)
+    assert "unseen categories 10 %, 0 % then" in drift.reason
+    assert drift.ks is drift.wasserstein is None
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "told"),
+    [
+        ([1.0, 2.0], [], "no rows now"),
+        ([], [1.0, 2.0], "no rows then"),
+        ([1.0, 2.0], [2.0], ""),
+        ([None, None], [None], "no values"),
+        ([1.0], [None], "no values now"),
+    ],
+)
+def test_of_too_little_nothing_is_told_but_why(then: Any, now: Any, told: str) -> None:
+    then, now = pa.array(then, pa.float64()), pa.array(now, pa.float64())
+    drift = _drift(then, now)
+    assert not drift.is_drifted
+    assert drift.reason.startswith(told)
+    assert drift.severity < 1
+
+
+def test_what_was_always_missing_and_is_not_now_is_told() -> None:
+    none, some = pa.array([None] * 1_000, pa.float64()), np.arange(1_000.0)
+    assert _drift(none, some).is_drifted
+    assert _drift(some, none).is_drifted
+
+
+def test_limits_that_are_given_are_told_by_the_least_of_a_bracket() -> None:
+    rng = np.random.default_rng(0)
+    then, now = rng.normal(size=20_000), rng.normal(0.2, 1, 5_000)
+    assert not _drift(then, now).is_drifted
+    assert _drift(then, now, ks=0.05).reason.startswith("KS 0.0")
+    assert _drift(then, now, wasserstein=0.1).reason.startswith("Wasserstein 0.")
+    assert _drift(then, now, jensen_shannon=0.05).reason.startswith("Jensen-Shannon 0.")
+    assert not _drift(then, now, ks=0.2, wasserstein=0.5, jensen_shannon=0.5).is_drifted
+    few = rng.normal(size=20)
+    assert not _drift(then, few, ks=0.01, wasserstein=0.01, jensen_shannon=0.01).is_drifted
