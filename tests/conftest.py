@@ -35,7 +35,7 @@ settings.register_profile(
     derandomize=False,  # as Hypothesis would, where it finds itself in CI
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.register_profile("ci", settings.get_profile("dev"), max_examples=30)
+settings.register_profile("ci", settings.get_profile("dev"), max_examples=12)  # new ones each run
 settings.register_profile("full", settings.get_profile("ci"))
 settings.register_profile("engines", settings.get_profile("ci"))
 settings.register_profile("nightly", settings.get_profile("dev"), max_examples=5000)
