@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastfeat.cli import contracts, drift, gpu, live, verify
+from fastfeat.cli import contracts, drift, gpu, inspect, live, verify
 from fastfeat.cli.gates import gated
 from fastfeat.cli.judged import Judged
 from fastfeat.cli.options import (
@@ -378,6 +378,7 @@ def version() -> None:
 GATES: Mapping[str, Callable[..., Judged]] = {
     "check": contracts.check,
     "drift": drift.drift,
+    "inspect": inspect.inspect,
     "verify": verify.verify,
     "replay": live.replay,
 }

@@ -76,7 +76,7 @@ def gated(name: str, gate: Callable[..., Judged]) -> Callable[..., None]:
         code = (FOUND if judged.findings else OK) if failed is None else code_of(failed)
         if as_json:
             document = document_of(name, judged, code, failed)
-            typer.echo(json.dumps(document, ensure_ascii=False, default=str))
+            typer.echo(json.dumps(document, ensure_ascii=False))
         elif failed is None:
             typer.echo(judged.text)
         if junit is not None:

@@ -16,6 +16,7 @@ from fastfeat.online.live import Live
 from fastfeat.online.lower.live_plan import lower
 from fastfeat.online.state.state import State
 from fastfeat.plan.keep.artifact import fitted_digest
+from fastfeat.quality.golden.golden_rows import check_if_there
 from fastfeat.serve.served_plan import ServedPlan, served_plan
 from fastfeat.serve.state_opening import warm
 
@@ -113,6 +114,7 @@ class Following:
         fitted = read.plans[name]
         self._digest = digests[name]
         if not names or self._is_first:
+            check_if_there(fitted.record)
             warm(fitted, read.state.tables)
         self._is_first = False
         live = Live(read.plans, read.state)

@@ -19,6 +19,7 @@ from fastfeat.errors import StateError
 from fastfeat.online.drift_gauges import DriftGauges
 from fastfeat.online.recent import seconds_of
 from fastfeat.quality.drifting import profile_to_compare
+from fastfeat.quality.golden.golden_rows import check_if_there
 from fastfeat.serve.access import Access, access_of
 from fastfeat.serve.app import App, Limits, Receive, Send
 from fastfeat.serve.artifacts import Artifacts, WatchedFile, stamp_of
@@ -104,7 +105,8 @@ def run(
 
     Raises:
         InvalidPlan: options that contradict each other, or an address that cannot be used.
-        ArtifactError, StateError: a file that cannot be opened.
+        ArtifactError, StateError: a file that cannot be opened, or an artifact whose golden rows
+            have other features here.
         FastfeatError: of the history and the tables.
     """
     where = Listening(host, port, None if uds is None else os.fspath(uds), flight_port)
@@ -127,6 +129,9 @@ def run(
     )
     watched = WatchedFile(Path(artifact), stamp_of(Path(artifact))) if watch else None
     fitted = load(artifact)
+    n_golden = check_if_there(fitted.record)
+    if n_golden:
+        tell(f"{n_golden} golden rows have the features of the artifact")
     if drift is not None:
         profile_to_compare(fitted.record)
         service.drift = DriftGauges(seconds_of(drift))

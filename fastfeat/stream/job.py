@@ -20,6 +20,7 @@ from fastfeat.io.sources.read import read_table
 from fastfeat.online.live import Live
 from fastfeat.online.state.table_updates import table_types
 from fastfeat.plan.run.guard import row_inputs
+from fastfeat.quality.golden.golden_rows import check_if_there
 from fastfeat.stream.config import Config, Topic
 from fastfeat.stream.json_features import check_json
 from fastfeat.stream.messages import Decode, decoder
@@ -98,10 +99,12 @@ def job_of(config: Config) -> Job:
         config: what the stream is told.
 
     Raises:
-        ArtifactError: an artifact cannot be read.
+        ArtifactError: an artifact cannot be read, or its golden rows have other features here.
         InvalidConfig: what is configured does not fit the plans.
     """
     plans = {name: load(path) for name, path in config.artifacts.items()}
+    for fitted in plans.values():
+        check_if_there(fitted.record)
     types = _event_types(plans, config.events)
     tables = table_types(records_of(plans))
     _check_tables(config, tables)
