@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fastfeat import pickles
 from fastfeat.arguments import TOO_MANY, Hints, explaining, explaining_methods
 from fastfeat.completion import offering
-from fastfeat.errors import InvalidPlan, NotFitted
+from fastfeat.errors import InvalidPlan, NotFitted, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.io.arrow import Array, ChunkedArray, Table
 from fastfeat.io.arrow import Schema as ArrowSchema
@@ -316,6 +316,7 @@ class Plan:
         backend: str = "cpu",
         memory: str | int | None = None,
         contract: Contract | None = None,
+        stable: FittedPlan | None = None,
     ) -> FittedPlan:
         """Return the plan with what it has learnt from training rows.
 
@@ -345,6 +346,11 @@ class Plan:
                 has and three quarters of what is free, and a warning says so.
             contract: rules that the rows of the data must hold, late columns and all; the fitted
                 plan keeps them, and `transform` and the like judge later rows by them.
+            stable: an earlier fit, of this plan or another one. Categories that have a code there
+                keep it, whether rows still have them or not, however rare they are; new ones get
+                the codes after these. One-hot columns of categories stand in the order of codes,
+                `__missing` and `__other` behind them, and which are there stays as it was.
+                Encoders that only group rows, as `mean(by=)` and `target_encode`, learn as ever.
 
         Raises:
             ContractBroken: rows break a rule of `contract` that does not only warn.
@@ -352,7 +358,8 @@ class Plan:
             OutOfMemory: `memory` is less than what is learnt takes, or this process has already.
             InvalidPlan: with `memory`: numbers of rows in another order than the data, another
                 backend, windows over all rows, of no key, that see more than the latest ones, or
-                `row_id=` of a plan with windows.
+                `row_id=` of a plan with windows. With `stable`: codes cannot stay, since other
+                parameters of an encoder leave no room for them.
             TypeMismatch: an operator cannot take the type of a column.
             InvalidData: no rows to learn from, none of them has a label that looks ahead, a value
                 learnt is not finite, or `rows` names rows that are not there.
@@ -366,23 +373,23 @@ class Plan:
             options: Any = {"history": history, "tables": tables}
             options |= {"backend": backend, "memory": memory}
             data, kept = _held(contract, data, in_passes=memory is not None, **options)
-            fitted = self.fit(data, rows=rows, **options)
+            fitted = self.fit(data, rows=rows, stable=stable, **options)
             return FittedPlan(self, replace(fitted.record, contract=kept))
         record: Fitted | None = None
+        old = stable_record(stable)
         if memory is not None:
             from fastfeat.api.out_of_core import check_backend, fit_within  # seldom needed
 
             check_backend(backend)
-            record = fit_within(self.declaration, data, rows, history, tables, memory)
+            record = fit_within(self.declaration, data, rows, history, tables, memory, old)
         elif rows is None and history is None and backend == "cpu" and may_be_large(data):
             from fastfeat.api.out_of_core import fit_if_large  # seldom needed
 
-            record = fit_if_large(self.declaration, data, tables)
+            record = fit_if_large(self.declaration, data, tables, old)
         if record is not None:
             return FittedPlan(self, record)
-        record = fit(
-            self.declaration, data, rows=rows, history=history, tables=tables, backend=backend
-        )
+        of_rows: Any = {"rows": rows, "history": history, "tables": tables, "backend": backend}
+        record = fit(self.declaration, data, **of_rows, stable=old)
         return FittedPlan(self, record)
 
     @naming_files
@@ -397,6 +404,7 @@ class Plan:
         categories: bool = False,
         backend: str = "cpu",
         contract: Contract | None = None,
+        stable: FittedPlan | None = None,
     ) -> tuple[FittedPlan, Any]:
         """Return the fitted plan and the features of the training rows themselves.
 
@@ -414,6 +422,7 @@ class Plan:
             categories: as in `FittedPlan.transform`.
             backend: as in `fit`.
             contract: as in `fit`.
+            stable: as in `fit`.
 
         Raises:
             FastfeatError: as `fit` and `FittedPlan.transform`.
@@ -431,6 +440,7 @@ class Plan:
             to=to,
             categories=categories,
             backend=backend,
+            stable=stable_record(stable),
         )
         return FittedPlan(self, replace(record, contract=kept) if kept else record), features
 
@@ -448,6 +458,7 @@ class Plan:
         history: Any = None,
         tables: Tables = None,
         contract: Contract | None = None,
+        stable: FittedPlan | None = None,
     ) -> tuple[FittedPlan, Manifest]:
         """Return the fitted plan, and the list of files of the features of the training rows.
 
@@ -467,6 +478,7 @@ class Plan:
             history: as in `fit`, which may be more than memory holds too.
             tables: as in `fit`; they are read once.
             contract: as in `fit`; the rows are read once more for it, before anything is written.
+            stable: as in `fit`.
 
         Raises:
             InvalidPlan: as `fit` with `memory`; an option that is none, or for folders.
@@ -491,7 +503,8 @@ class Plan:
             of_rows: Any = {"history": history, "tables": tables, "memory": memory}
             data, kept = _held(contract, data, in_passes=True, **of_rows)
         record, manifest = fit_and_write(
-            self.declaration, data, layout, rows, history, tables, memory, kept
+            *(self.declaration, data, layout, rows, history, tables, memory, kept),
+            stable=stable_record(stable),
         )
         return FittedPlan(self, record), manifest
 
@@ -581,7 +594,12 @@ class Plan:
         )
 
     def learning(
-        self, schema: Any, *, tables: Tables = None, whole_entities: bool = False
+        self,
+        schema: Any,
+        *,
+        tables: Tables = None,
+        whole_entities: bool = False,
+        stable: FittedPlan | None = None,
     ) -> Learning[FittedPlan]:
         """Return the learning of the plan, in rounds over parts of the rows.
 
@@ -594,6 +612,7 @@ class Plan:
             whole_entities: whether each part has all rows of its entities, in the order of the
                 data, so that windows may be learnt from: as after an exchange of the rows by
                 `learning.shares`. Without it a plan that learns from windows takes one part.
+            stable: as in `fit`.
 
         Raises:
             InvalidPlan: the label looks ahead; or, with `whole_entities`, windows see rows of
@@ -618,6 +637,7 @@ class Plan:
             tables,
             lambda record: FittedPlan(self, record),
             whole_entities=whole_entities,
+            stable=stable_record(stable),
         )
 
     def schema(self, input_schema: Any, *, tables: Tables = None) -> ArrowSchema:
@@ -763,6 +783,20 @@ def plan_of(declared: Declaration) -> Plan:
     plan = object.__new__(Plan)
     object.__setattr__(plan, "declaration", declared)
     return plan
+
+
+def stable_record(stable: Any) -> Fitted | None:
+    """Return the record of an earlier fit whose codes stay; None without one.
+
+    Raises:
+        TypeMismatch: it is no fitted plan.
+    """
+    if stable is None or isinstance(stable, FittedPlan):
+        return None if stable is None else stable.record
+    raise TypeMismatch(
+        f"stable= takes a fitted plan, whose codes stay, got {type(stable).__name__}: "
+        "ff.load(path) reads one"
+    )
 
 
 def _held(
@@ -1252,6 +1286,33 @@ class FittedPlan:
         return label_of(
             self.record, data, rows=rows, history=history, tables=tables, backend=backend
         )
+
+    def refit(self, data: Any, *, stable: bool = True, **options: Any) -> FittedPlan:
+        """Return the plan as it is fitted on other rows, by the same contract; codes stay.
+
+        `ff.diff(fitted, refitted)` says what has changed.
+
+        Args:
+            data: as in `Plan.fit`.
+            stable: whether categories keep the codes that they have; see `Plan.fit`.
+            options: as of `Plan.fit`: rows, history, tables, backend, memory; and contract, None
+                for none.
+
+        Raises:
+            FastfeatError: as `Plan.fit`.
+
+        Example:
+            >>> plan = ff.Plan({"k": col("k").ordinal_encode()})
+            >>> refitted = plan.fit({"k": ["a", "a", "b"]}).refit({"k": ["c", "c", "b"]})
+            >>> refitted.transform({"k": ["a", "b", "c"]})["k"].to_pylist()
+            [2, 3, 4]
+        """
+        given: dict[str, Any] = {
+            "contract": self.contract,
+            "stable": self if stable else None,
+            **options,
+        }
+        return self.plan.fit(data, **given)
 
     @property
     def contract(self) -> Contract | None:

@@ -29,6 +29,12 @@ ENDS: dict[str, dict[int, str]] = {
         2: "check rules.json none.parquet",
         3: "check data.parquet data.parquet",
     },
+    "diff": {
+        0: "diff plan.fastfeat plan.fastfeat",
+        1: "diff plan.fastfeat differs.fastfeat",
+        2: "diff plan.fastfeat none.fastfeat",
+        3: "diff plan.fastfeat rules.json",
+    },
     "drift": {
         0: "drift plan.fastfeat data.parquet",
         1: "drift plan.fastfeat far.parquet",
