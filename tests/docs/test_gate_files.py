@@ -34,7 +34,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gates") / "project"
     (folder / "data").mkdir(parents=True)
     (folder / "reports").mkdir()
-    (folder / ".gitignore").write_text("reports/\nbin/\n")
+    (folder / ".gitignore").write_text("reports/\nbin/\nbefore.fastfeat\n")
     rows = pa.table({"dep_delay": [float(k % 90) for k in range(3000)]})
     contract = ff.Contract({"dep_delay: range": col("dep_delay") < 1000})
     (folder / "contract.json").write_text(contract.to_json())
