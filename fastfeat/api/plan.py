@@ -1562,15 +1562,49 @@ class FittedPlan:
 
         return pickles.fitted_of, (artifact_bytes(self.record),)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, golden: bool | None = None) -> None:
         """Write the fitted plan to a file, whole or not at all; it holds no code.
+
+        Args:
+            path: of the file.
+            golden: whether golden rows go with it: 64 rows that are made up, at the edges of what
+                the plan tells apart, with the bits of their features by the reference. Where the
+                file is loaded, `ff.load(path, check="golden")` computes them again. None for a plan
+                that has learnt at most 131,072 keys.
 
         Raises:
             ArtifactError: the file cannot be written.
+
+        Warns:
+            NoGoldenRows: the features of no row that was made up can be computed.
         """
         from fastfeat.plan.keep.artifact import save  # seldom needed
+        from fastfeat.quality.golden.golden_rows import with_golden
 
-        save(self.record, path)
+        save(with_golden(self.record, golden), path)
+
+    def check_golden(self, *, backend: str = "cpu") -> int:
+        """Return the number of golden rows whose features were computed again, bit for bit.
+
+        Args:
+            backend: "cpu", "gpu" or "reference".
+
+        Raises:
+            ArtifactError: a feature has another bit here, which names it, the row and both values;
+                or there are no golden rows: the plan was not loaded, or saved without.
+            BackendUnavailable: the backend cannot run here.
+
+        Example:
+            >>> import tempfile, os
+            >>> fitted = ff.Plan({"y": col("x").standard_scale()}).fit({"x": [1.0, 2.0, 4.0]})
+            >>> path = os.path.join(tempfile.mkdtemp(), "y.fastfeat")
+            >>> fitted.save(path)
+            >>> ff.load(path, check="golden").check_golden()
+            64
+        """
+        from fastfeat.quality.golden.golden_rows import check_golden
+
+        return check_golden(self.record, backend)
 
 
 def face_of(record: Fitted) -> FittedPlan:
@@ -1584,17 +1618,29 @@ def records_of(plans: Mapping[str, FittedPlan]) -> dict[str, Fitted]:
 
 
 @explaining
-def load(path: str | os.PathLike[str]) -> FittedPlan:
+def load(path: str | os.PathLike[str], *, check: str | None = None) -> FittedPlan:
     """Return the fitted plan of a file that `save` wrote. Nothing of the file is run as code.
 
+    Args:
+        path: of the file.
+        check: "golden" computes the golden rows of the file again: its features are then known to
+            have, on this machine, the bits that they had where it was saved.
+
     Raises:
-        ArtifactError: the file is missing, truncated, altered, too new, or no artifact.
+        ArtifactError: the file is missing, truncated, altered, too new, or no artifact; or a golden
+            row has other bits, or there is none.
         TypeMismatch: what is given is no path.
+        InvalidPlan: another word for `check`.
         Leakage, InvalidPlan: its plan is one that this version does not build.
     """
     from fastfeat.plan.keep.artifact import read_artifact  # seldom needed
 
-    return face_of(read_artifact(path))
+    if check is None:
+        return face_of(read_artifact(path))
+    from fastfeat.quality.golden.golden_rows import check_option, checked_artifact
+
+    check_option(check)
+    return face_of(checked_artifact(path))
 
 
 def fitted_of(content: bytes) -> FittedPlan:

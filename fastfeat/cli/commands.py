@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastfeat.cli import contracts, diff, drift, gpu, live, verify
+from fastfeat.cli import contracts, diff, drift, gpu, inspect, live, verify
 from fastfeat.cli.gates import gated
 from fastfeat.cli.judged import Judged
 from fastfeat.cli.options import (
@@ -384,6 +384,7 @@ GATES: Mapping[str, Callable[..., Judged]] = {
     "check": contracts.check,
     "diff": diff.diff,
     "drift": drift.drift,
+    "inspect": inspect.inspect,
     "verify": verify.verify,
     "replay": live.replay,
 }

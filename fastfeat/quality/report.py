@@ -165,4 +165,5 @@ def _no_rows(result: RuleResult) -> str:
 
 def _row_text(row: dict[str, Any]) -> str:
     (_, number), *values = row.items()
-    return f"row {number} ({values_text(dict(values))})"
+    named = "a row" if number is None else f"row {number}"  # those of an engine have no numbers
+    return f"{named} ({values_text(dict(values))})"

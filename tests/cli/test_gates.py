@@ -41,6 +41,12 @@ ENDS: dict[str, dict[int, str]] = {
         2: "drift plan.fastfeat other.parquet",
         3: "drift rules.json data.parquet",
     },
+    "inspect": {
+        0: "inspect plan.fastfeat --golden",
+        1: "inspect plan.fastfeat --few 1000 --strict",
+        2: "inspect none.fastfeat",
+        3: "inspect rules.json",
+    },
     "verify": {
         0: "verify plan.fastfeat good.parquet --rows 5",
         1: "verify differs.fastfeat good.parquet --rows 5",
