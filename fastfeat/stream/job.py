@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
@@ -61,7 +62,7 @@ class Job:
         """Return the live plans of a partition: those of its file, or new ones."""
         config, path = self.config, self.state_path(partition)
         is_new = not path.exists()
-        return online(
+        live = online(
             self.plans,
             self._history(partition) if is_new else None,
             path=path,
@@ -71,6 +72,9 @@ class Job:
             max_ahead=config.max_ahead,
             durability="checkpoint",
         )
+        if config.drift_s is not None:
+            live.watch(timedelta(seconds=config.drift_s))
+        return live
 
     def _history(self, partition: int) -> Table | None:
         if self.config.history is None:
