@@ -1425,6 +1425,7 @@ class FittedPlan:
         *,
         by: str | Sequence[str] | None = None,
         reference: Any = None,
+        reference_history: Any = None,
         thresholds: Mapping[str, Any] | str | os.PathLike[str] | None = None,
         history: Any = None,
         tables: Tables = None,
@@ -1442,7 +1443,10 @@ class FittedPlan:
             by: a column, or several: the rows of each of their values are compared too, with those
                 of the value in `reference=`, or with all training rows; see `Drift.segments`.
             reference: rows to compare with in place of those of training, such as those of the same
-                season of the year before; features of times alone are judged then.
+                season of the year before; features of times alone are judged then. Or a profile of
+                them, as `profile_of` gives it, of which there are no segments.
+            reference_history: what windows in rows of the reference see, as `history`; by default
+                "batch", the reference itself.
             thresholds: limits by name, `{"psi": 0.2, "missing": 0.01, "ignore": ["month"]}`, of
                 single columns by `{"columns": {"distance": {"psi": 0.3}}}`; or the path of a TOML
                 file, which has them in its section `[drift]`.
@@ -1458,7 +1462,7 @@ class FittedPlan:
             FastfeatError: as `transform`.
 
         Example:
-            >>> fitted = ff.Plan({"x": col("x") + 1}).fit({"x": list(range(1_000))})
+            >>> fitted = ff.Plan({"x": col("x") + 1}).fit({"x": list(range(1_000))}, profile=True)
             >>> fitted.drift({"x": list(range(1_000))}).drifted
             []
             >>> fitted.drift({"x": list(range(500, 1_500))}).drifted
@@ -1467,7 +1471,8 @@ class FittedPlan:
         from fastfeat.quality.drifting import drift  # seldom needed
 
         options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
-        return drift(self.record, data, by=by, reference=reference, given=thresholds, **options)
+        options |= {"reference": reference, "reference_history": reference_history}
+        return drift(self.record, data, by=by, given=thresholds, **options)
 
     def history_needed(self) -> dict[str, str]:
         """Return the reach of windows as text, by the entity; see `Plan.history_needed`."""
