@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from fastfeat.quality.profile import Profile
     from fastfeat.quality.profiling import Profiled
     from fastfeat.quality.report import CheckReport
+    from fastfeat.report.report import FeatureReport
     from fastfeat.verify.comparison import Report
 
 _READ_OF_PLAN = (
@@ -1473,6 +1474,52 @@ class FittedPlan:
         options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
         options |= {"reference": reference, "reference_history": reference_history}
         return drift(self.record, data, by=by, given=thresholds, **options)
+
+    def report(
+        self,
+        data: Any = None,
+        path: str | os.PathLike[str] | None = "report.html",
+        *,
+        title: str | None = None,
+        history: Any = None,
+        tables: Tables = None,
+        clock: Any = None,
+        thresholds: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    ) -> FeatureReport:
+        """Return a report of the plan, and of rows beside those of training, as one HTML file.
+
+        First stands a verdict, then the features, the worst first: distribution then and now,
+        drift, missing values, formula, what each sees and learns; the inputs; the contract with the
+        rows that break each rule; the plan as a picture; what each step took of the run over the
+        rows, measured. The file has no script, and fetches nothing.
+
+        Args:
+            data: rows to compare with those of training, as in `transform`; None for a report of
+                the plan and its training rows alone.
+            path: where the page goes; an existing file is replaced. None writes none: the result
+                has the page.
+            title: of the page; None for the name of the label.
+            history: as in `transform`, as are the following.
+            tables: lookup tables.
+            clock: the time of the check, where rules of the contract read one.
+            thresholds: as in `drift`.
+
+        Raises:
+            InvalidConfig: thresholds that there are not.
+            FastfeatError: as `transform`, of the rows; as `check`, of the contract.
+            OSError: the file cannot be written.
+
+        Example:
+            >>> fitted = ff.Plan({"x": col("x").standard_scale()}).fit({"x": [1.0, 2.0, 3.0]})
+            >>> report = fitted.report(path=None)
+            >>> report.level, report.html[:15], "script>" in report.html
+            ('none', '<!doctype html>', False)
+        """
+        from fastfeat.report.report import report  # seldom needed
+
+        options: Any = {"history": history, "tables": tables, "clock": clock}
+        options |= {"title": title, "thresholds": thresholds}
+        return report(self.record, data, path, **options)
 
     def history_needed(self) -> dict[str, str]:
         """Return the reach of windows as text, by the entity; see `Plan.history_needed`."""
