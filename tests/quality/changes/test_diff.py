@@ -253,6 +253,19 @@ def test_outputs_of_a_sample_are_compared() -> None:
     assert "standard deviations" in change.told
 
 
+def test_golden_rows_are_compared_without_a_sample(tmp_path: Path) -> None:
+    only("scaled", "code").save(tmp_path / "a.fastfeat")
+    before, after = ff.load(tmp_path / "a.fastfeat"), only("scaled", "code", x=[2.0] * 5 + [3.0])
+    found = ff.diff(before, after)
+    (change,) = found.of_kind("outputs changed")
+    assert change.name == "scaled"
+    assert f"of {found.n_compared} golden rows" in change.told
+    assert ff.diff(before, only("scaled", "code")).n_compared > 0
+    assert ff.diff(before, only("scaled", "code")).same
+    other = ff.diff(before, fitted({"z": col("z") + 1}, rows={"z": ROWS["n"]}, keep=[]))
+    assert (other.n_compared, other.of_kind("outputs changed")) == (0, ())
+
+
 def test_a_sample_that_the_second_plan_refuses_is_a_change() -> None:
     before = only("n")
     after = fitted({"n": FEATURES["n"], "z": col("z") + 1}, rows={"z": ROWS["n"]})
