@@ -5,7 +5,7 @@ Profiles are compared, never rows: what the plan keeps of its training rows is e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
