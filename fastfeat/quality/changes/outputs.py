@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def changes_of_outputs(a: Fitted, b: Fitted, compute: Computed) -> tuple[list[Ch
     except FastfeatError as error:
         told = f"{type(error).__name__}: {error}"
         return [Change("sample refused", "the sample", before.num_rows, None, told)], 0
-    return list(_compared(before, after, "rows")), before.num_rows
+    return list(_compared(before, after, "rows", a.n_codes)), before.num_rows
 
 
 def changes_of_golden(a: Fitted, b: Fitted) -> tuple[list[Change], int]:
@@ -60,26 +61,28 @@ def changes_of_golden(a: Fitted, b: Fitted) -> tuple[list[Change], int]:
             after = transform(b, made.rows, backend="reference", **options)
     except FastfeatError:
         return [], 0
-    return list(_compared(before, after, "golden rows")), len(kept)
+    return list(_compared(before, after, "golden rows", a.n_codes)), len(kept)
 
 
 def on_rows(data: Any, history: Any, tables: Any) -> Computed:
     """Return a function that computes the features of rows, as `FittedPlan.transform` does."""
 
     def compute(fitted: Fitted) -> Table:
-        return transform(fitted, data, history=history, tables=tables, to="arrow")
+        for_nobody = replace(fitted, encoded=None)  # no model trains on what its encodings know
+        return transform(for_nobody, data, history=history, tables=tables, to="arrow")
 
     return compute
 
 
-def _compared(before: Table, after: Table, rows: str) -> Iterator[Change]:
+def _compared(before: Table, after: Table, rows: str, codes: Collection[str]) -> Iterator[Change]:
     """Yield a change for each column of both tables, of one type, that has other values."""
     for name in before.column_names:
         if name not in after.column_names or before[name].type != after[name].type:
             continue
         x, y = (_one(table[name]) for table in (before, after))
         if not x.equals(y):
-            change = _of_column(name, x, y, rows)
+            is_number = _is_number(x.type) and name not in codes  # no distance between categories
+            change = _of_column(name, x, y, rows, is_number=is_number)
             if change is not None:
                 yield change
 
@@ -88,7 +91,7 @@ def _one(column: Any) -> Array:
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
 
 
-def _of_column(name: str, x: Array, y: Array, rows: str) -> Change | None:
+def _of_column(name: str, x: Array, y: Array, rows: str, *, is_number: bool) -> Change | None:
     """Return the change of a column; None where only the sign of zero, or no value, differs."""
     missing = [_flags(one.is_null()) for one in (x, y)]
     same = call("equal", x, y)
@@ -96,7 +99,7 @@ def _of_column(name: str, x: Array, y: Array, rows: str) -> Change | None:
     if not differ.any():
         return None
     told = f"{int(differ.sum()):,} of {len(x):,} {rows} ({differ.mean():.1%})"
-    if _is_number(x.type):
+    if is_number:
         told += _distance(x, y)
     shares = [float(one.mean()) for one in missing]
     if shares[0] != shares[1]:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import fastfeat as ff
@@ -264,6 +266,25 @@ def test_golden_rows_are_compared_without_a_sample(tmp_path: Path) -> None:
     assert ff.diff(before, only("scaled", "code")).same
     other = ff.diff(before, fitted({"z": col("z") + 1}, rows={"z": ROWS["n"]}, keep=[]))
     assert (other.n_compared, other.of_kind("outputs changed")) == (0, ())
+
+
+def test_files_in_another_order_give_the_same_plan(tmp_path: Path) -> None:
+    draw = random.Random(4)
+    names = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    for name in names:
+        x = [draw.gauss(0.0, 1.0) for _ in range(300)]
+        k = [draw.choice("abcd") for _ in x]
+        y = [draw.randrange(2) for _ in x]
+        pq.write_table(pa.table({"x": x, "k": k, "y": y}), name)
+    features = {
+        "x": col("x").robust_scale(),
+        "k": col("k").ordinal_encode(),
+        "risk": col("k").target_encode("y"),
+    }
+    plan = ff.Plan(features, label="y")
+    found = ff.diff(plan.fit(names), plan.fit(names[::-1], memory="64GiB"), names[0])
+    assert found.verdict == "same", found
+    assert found.n_compared == 300
 
 
 def test_a_sample_that_the_second_plan_refuses_is_a_change() -> None:
