@@ -16,7 +16,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.errors import TypeMismatch
+from fastfeat.errors import ContractBroken, TypeMismatch
 from fastfeat.quality.changes.record import KINDS, VERDICTS
 from fastfeat.quality.profiling import fit_profiled
 
@@ -56,6 +56,7 @@ def more(**features: Any) -> ff.FittedPlan:
     return fitted({**FEATURES, **features})
 
 
+PROFILED = ff.Plan({"n": FEATURES["n"]})
 AB, ABC = list("aaabbb"), list("aaabbc")
 SEEDED: dict[str, tuple[Any, Any, str, list[str]]] = {
     "a feature more": (fitted, lambda: more(z=col("n") * 2), "minor", ["feature added"]),
@@ -324,6 +325,23 @@ def test_profiles_of_rows_in_another_order_are_the_same() -> None:
     again = {name: values[::-1] for name, values in rows.items()}
     found = ff.diff(profiled(rows, **features), profiled(again, **features))
     assert found.verdict == "same", found
+
+
+def test_a_feature_of_another_name_is_told() -> None:
+    found = ff.diff(only("scaled", "n"), fitted({"scaled": FEATURES["scaled"], "m": FEATURES["n"]}))
+    (change,) = found.of_kind("feature removed")
+    assert (change.name, change.told) == ("n", "was (col('n') + 1), which is 'm' now")
+
+
+def test_a_refit_keeps_contract_and_profile() -> None:
+    first = PROFILED.fit(ROWS, contract=RULES, profile=True, backend="reference")
+    again = first.refit(ROWS, backend="reference")
+    assert again.contract == RULES
+    assert again.profile == first.profile
+    assert ff.diff(first, again).same
+    assert PROFILED.fit(ROWS, backend="reference").refit(ROWS, backend="reference").profile is None
+    with pytest.raises(ContractBroken):
+        first.refit({**ROWS, "n": [10] * 6}, backend="reference")
 
 
 def test_another_table_of_a_time_zone_is_told() -> None:
