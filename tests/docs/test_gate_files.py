@@ -33,7 +33,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a repository of a plan with the files of gates, and `fastfeat` in its `bin/`."""
     folder = tmp_path_factory.mktemp("gates") / "project"
     (folder / "data").mkdir(parents=True)
-    (folder / ".gitignore").write_text("reports/\nbin/\n")
+    (folder / ".gitignore").write_text("reports/\nbin/\nbefore.fastfeat\n")
     rows = pa.table({"dep_delay": [float(k % 90) for k in range(3000)]})
     contract = ff.Contract({"dep_delay: range": col("dep_delay") < 1000})
     (folder / "contract.json").write_text(contract.to_json())
