@@ -30,7 +30,6 @@ from fastfeat.plan.declare.bind import bind
 from fastfeat.plan.declare.declaration import Declaration, Label, UserDelay, declare
 from fastfeat.plan.declare.late_columns import GivenDelay
 from fastfeat.plan.declare.window_reach import Reach, history_needed, history_reach
-from fastfeat.plan.fit.fit import fit, fit_transform
 from fastfeat.plan.fit.labels import label_of
 from fastfeat.plan.fit.training_data import check_clocks
 from fastfeat.plan.lower.outputs import output_schema
@@ -53,7 +52,10 @@ if TYPE_CHECKING:
     from fastfeat.plan.fit.cross_fit import Fold
     from fastfeat.quality.contract import Contract
     from fastfeat.quality.drift import Drift
+    from fastfeat.quality.profile import Profile
+    from fastfeat.quality.profiling import Profiled
     from fastfeat.quality.report import CheckReport
+    from fastfeat.report.report import FeatureReport
     from fastfeat.verify.comparison import Report
 
 _READ_OF_PLAN = (
@@ -97,7 +99,7 @@ _HINTS_OF_FITTED: dict[str, Hints] = {
 }
 _READ_OF_FITTED = (
     *("plan", "schema", "feature_names", "n_codes", "categories"),
-    *("inputs", "n_rows", "n_rows_without_label", "contract"),
+    *("inputs", "n_rows", "n_rows_without_label", "contract", "profile"),
 )
 """The attributes of a fitted plan that users read."""
 _OF_PLAN = dict.fromkeys(("fit", "fit_transform"), "It stays as it is; fitted.plan.{} learns anew")
@@ -316,6 +318,7 @@ class Plan:
         backend: str = "cpu",
         memory: str | int | None = None,
         contract: Contract | None = None,
+        profile: Profiled = False,
         stable: FittedPlan | None = None,
     ) -> FittedPlan:
         """Return the plan with what it has learnt from training rows.
@@ -346,6 +349,8 @@ class Plan:
                 has and three quarters of what is free, and a warning says so.
             contract: rules that the rows of the data must hold, late columns and all; the fitted
                 plan keeps them, and `transform` and the like judge later rows by them.
+            profile: whether the fitted plan keeps the `profile` of these rows, by which `drift`
+                judges later ones: of its inputs and features, with "inputs" of these alone.
             stable: an earlier fit, of this plan or another one. Categories that have a code there
                 keep it, whether rows still have them or not, however rare they are; new ones get
                 the codes after these. One-hot columns of categories stand in the order of codes,
@@ -373,7 +378,7 @@ class Plan:
             options: Any = {"history": history, "tables": tables}
             options |= {"backend": backend, "memory": memory}
             data, kept = _held(contract, data, in_passes=memory is not None, **options)
-            fitted = self.fit(data, rows=rows, stable=stable, **options)
+            fitted = self.fit(data, rows=rows, profile=profile, stable=stable, **options)
             return FittedPlan(self, replace(fitted.record, contract=kept))
         record: Fitted | None = None
         old = stable_record(stable)
@@ -388,8 +393,10 @@ class Plan:
             record = fit_if_large(self.declaration, data, tables, old)
         if record is not None:
             return FittedPlan(self, record)
+        from fastfeat.quality.profiling import fit_profiled  # imports the rest of it
+
         of_rows: Any = {"rows": rows, "history": history, "tables": tables, "backend": backend}
-        record = fit(self.declaration, data, **of_rows, stable=old)
+        record = fit_profiled(self.declaration, data, **of_rows, profile=profile, stable=old)
         return FittedPlan(self, record)
 
     @naming_files
@@ -404,6 +411,7 @@ class Plan:
         categories: bool = False,
         backend: str = "cpu",
         contract: Contract | None = None,
+        profile: Profiled = False,
         stable: FittedPlan | None = None,
     ) -> tuple[FittedPlan, Any]:
         """Return the fitted plan and the features of the training rows themselves.
@@ -422,6 +430,7 @@ class Plan:
             categories: as in `FittedPlan.transform`.
             backend: as in `fit`.
             contract: as in `fit`.
+            profile: as in `fit`; of features it has these.
             stable: as in `fit`.
 
         Raises:
@@ -431,9 +440,12 @@ class Plan:
         if contract is not None:
             options: Any = {"history": history, "tables": tables, "backend": backend}
             data, kept = _held(contract, data, in_passes=False, **options)
-        record, features = fit_transform(
+        from fastfeat.quality.profiling import fit_transform_profiled  # imports the rest of it
+
+        record, features = fit_transform_profiled(
             self.declaration,
             data,
+            profile=profile,
             rows=rows,
             history=history,
             tables=tables,
@@ -1315,6 +1327,49 @@ class FittedPlan:
         return self.plan.fit(data, **given)
 
     @property
+    def profile(self) -> Profile | None:
+        """The values of the training rows, inputs and features, as counts; None without.
+
+        Of a selection of features it has these, and of a fit with `profile=False` there is none.
+        """
+        from fastfeat.quality.profiling import profile_face  # seldom needed
+
+        return profile_face(self.record)
+
+    def profile_of(
+        self,
+        data: Any,
+        *,
+        history: Any = None,
+        tables: Tables = None,
+        backend: str = "cpu",
+    ) -> Profile:
+        """Return the profile of other rows, on the edges and categories of `profile`.
+
+        Profiles of parts of the rows merge to that of all of them, byte for byte.
+
+        Args:
+            data: as in `transform`; late columns need not be there.
+            history: as in `transform`, as the following are.
+            tables: lookup tables.
+            backend: its name.
+
+        Raises:
+            InvalidPlan: the plan has no profile.
+            FastfeatError: as `transform`.
+
+        Example:
+            >>> fitted = ff.Plan({"x": col("x") * 2}).fit({"x": [1.0, 2.0, 2.5]}, profile=True)
+            >>> later = fitted.profile_of({"x": [2.0, 9.0, None]}).features["x"]
+            >>> later.n_missing, later.greatest, later.counts.tolist()
+            (1, 18.0, [0, 0, 0, 1, 0, 0, 1])
+        """
+        from fastfeat.quality.profiling import profile_of  # seldom needed
+
+        options: Any = {"history": history, "tables": tables, "backend": backend}
+        return profile_of(self.record, data, **options)
+
+    @property
     def contract(self) -> Contract | None:
         """The rules that rows must hold, as `fit` was given them; None without."""
         from fastfeat.quality.contract import contract_face  # seldom needed
@@ -1414,6 +1469,52 @@ class FittedPlan:
 
         options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
         return drift(self.record, data, by=by, reference=reference, given=thresholds, **options)
+
+    def report(
+        self,
+        data: Any = None,
+        path: str | os.PathLike[str] | None = "report.html",
+        *,
+        title: str | None = None,
+        history: Any = None,
+        tables: Tables = None,
+        clock: Any = None,
+        thresholds: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    ) -> FeatureReport:
+        """Return a report of the plan, and of rows beside those of training, as one HTML file.
+
+        First stands a verdict, then the features, the worst first: distribution then and now,
+        drift, missing values, formula, what each sees and learns; the inputs; the contract with the
+        rows that break each rule; the plan as a picture; what each step took of the run over the
+        rows, measured. The file has no script, and fetches nothing.
+
+        Args:
+            data: rows to compare with those of training, as in `transform`; None for a report of
+                the plan and its training rows alone.
+            path: where the page goes; an existing file is replaced. None writes none: the result
+                has the page.
+            title: of the page; None for the name of the label.
+            history: as in `transform`, as are the following.
+            tables: lookup tables.
+            clock: the time of the check, where rules of the contract read one.
+            thresholds: as in `drift`.
+
+        Raises:
+            InvalidConfig: thresholds that there are not.
+            FastfeatError: as `transform`, of the rows; as `check`, of the contract.
+            OSError: the file cannot be written.
+
+        Example:
+            >>> fitted = ff.Plan({"x": col("x").standard_scale()}).fit({"x": [1.0, 2.0, 3.0]})
+            >>> report = fitted.report(path=None)
+            >>> report.level, report.html[:15], "script>" in report.html
+            ('none', '<!doctype html>', False)
+        """
+        from fastfeat.report.report import report  # seldom needed
+
+        options: Any = {"history": history, "tables": tables, "clock": clock}
+        options |= {"title": title, "thresholds": thresholds}
+        return report(self.record, data, path, **options)
 
     def history_needed(self) -> dict[str, str]:
         """Return the reach of windows as text, by the entity; see `Plan.history_needed`."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastfeat.cli import contracts, diff, drift, gpu, inspect, live, verify
+from fastfeat.cli import contracts, diff, drift, gpu, inspect, live, report, verify
 from fastfeat.cli.gates import gated
 from fastfeat.cli.judged import Judged
 from fastfeat.cli.options import (
@@ -394,6 +394,7 @@ for name, gate in GATES.items():
     app.command(name)(gated(name, gate))
 app.command("infer-contract")(contracts.infer_contract)
 app.command("quarantine")(contracts.quarantine)
+app.command()(report.report)
 app.command()(live.serve)
 app.command()(live.stream)
 
