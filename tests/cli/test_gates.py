@@ -15,11 +15,9 @@ from small_plan import TABLE, Run
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.api.plan import face_of
 from fastfeat.cli.commands import GATES
 from fastfeat.cli.judged import FOUND, USAGE, Case, Judged
 from fastfeat.cli.junit import junit_of
-from fastfeat.quality.profiling import fit_profiled
 from fastfeat.verify.comparison import Check, Report
 
 ENDS: dict[str, dict[int, str]] = {
@@ -73,7 +71,7 @@ def gated_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pq.write_table(TABLE.select(["id"]), folder / "other.parquet")
     pq.write_table(pa.table({"x": [1000.0] * 100}), folder / "far.parquet")
     plan = ff.Plan({"size": col("x").fill_null(0.0).standard_scale()})
-    face_of(fit_profiled(plan.declaration, TABLE, profile=True)).save(folder / "plan.fastfeat")
+    plan.fit(TABLE, profile=True).save(folder / "plan.fastfeat")
     differing = ff.Plan({"twice": col("x") * 2}).fit(TABLE)
     differing.save(folder / "differs.fastfeat")
     verify = ff.FittedPlan.verify

@@ -33,7 +33,8 @@ from fastfeat.quality.golden.values import (
     pool_of_type,
     reads_of,
 )
-from fastfeat.quality.profile import ColumnProfile, Profile
+from fastfeat.quality.profile import ColumnProfile
+from fastfeat.quality.profiling import profile_face
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +81,8 @@ def made_up_rows(fitted: Fitted, n_rows: int, seed: int, *, with_odd: bool = Tru
 
 def _profile_of(fitted: Fitted) -> Mapping[str, ColumnProfile]:
     """Return the profiles of the inputs; none where there are none."""
-    match fitted.profile:
-        case None:
-            return {}
-        case bytes() as content:
-            return Profile.from_bytes(content).inputs
-        case Profile() as profile:
-            return profile.inputs
-        case _:
-            raise AssertionError("a profile is a record, or its bytes")
+    profile = profile_face(fitted)
+    return {} if profile is None else profile.inputs
 
 
 def _columns(
