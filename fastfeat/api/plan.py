@@ -30,7 +30,6 @@ from fastfeat.plan.declare.bind import bind
 from fastfeat.plan.declare.declaration import Declaration, Label, UserDelay, declare
 from fastfeat.plan.declare.late_columns import GivenDelay
 from fastfeat.plan.declare.window_reach import Reach, history_needed, history_reach
-from fastfeat.plan.fit.fit import fit, fit_transform
 from fastfeat.plan.fit.labels import label_of
 from fastfeat.plan.fit.training_data import check_clocks
 from fastfeat.plan.lower.outputs import output_schema
@@ -53,6 +52,8 @@ if TYPE_CHECKING:
     from fastfeat.plan.fit.cross_fit import Fold
     from fastfeat.quality.contract import Contract
     from fastfeat.quality.drift import Drift
+    from fastfeat.quality.profile import Profile
+    from fastfeat.quality.profiling import Profiled
     from fastfeat.quality.report import CheckReport
     from fastfeat.report.report import FeatureReport
     from fastfeat.verify.comparison import Report
@@ -98,7 +99,7 @@ _HINTS_OF_FITTED: dict[str, Hints] = {
 }
 _READ_OF_FITTED = (
     *("plan", "schema", "feature_names", "n_codes", "categories"),
-    *("inputs", "n_rows", "n_rows_without_label", "contract"),
+    *("inputs", "n_rows", "n_rows_without_label", "contract", "profile"),
 )
 """The attributes of a fitted plan that users read."""
 _OF_PLAN = dict.fromkeys(("fit", "fit_transform"), "It stays as it is; fitted.plan.{} learns anew")
@@ -317,6 +318,7 @@ class Plan:
         backend: str = "cpu",
         memory: str | int | None = None,
         contract: Contract | None = None,
+        profile: Profiled = False,
         stable: FittedPlan | None = None,
     ) -> FittedPlan:
         """Return the plan with what it has learnt from training rows.
@@ -347,6 +349,8 @@ class Plan:
                 has and three quarters of what is free, and a warning says so.
             contract: rules that the rows of the data must hold, late columns and all; the fitted
                 plan keeps them, and `transform` and the like judge later rows by them.
+            profile: whether the fitted plan keeps the `profile` of these rows, by which `drift`
+                judges later ones: of its inputs and features, with "inputs" of these alone.
             stable: an earlier fit, of this plan or another one. Categories that have a code there
                 keep it, whether rows still have them or not, however rare they are; new ones get
                 the codes after these. One-hot columns of categories stand in the order of codes,
@@ -374,7 +378,7 @@ class Plan:
             options: Any = {"history": history, "tables": tables}
             options |= {"backend": backend, "memory": memory}
             data, kept = _held(contract, data, in_passes=memory is not None, **options)
-            fitted = self.fit(data, rows=rows, stable=stable, **options)
+            fitted = self.fit(data, rows=rows, profile=profile, stable=stable, **options)
             return FittedPlan(self, replace(fitted.record, contract=kept))
         record: Fitted | None = None
         old = stable_record(stable)
@@ -389,8 +393,10 @@ class Plan:
             record = fit_if_large(self.declaration, data, tables, old)
         if record is not None:
             return FittedPlan(self, record)
+        from fastfeat.quality.profiling import fit_profiled  # imports the rest of it
+
         of_rows: Any = {"rows": rows, "history": history, "tables": tables, "backend": backend}
-        record = fit(self.declaration, data, **of_rows, stable=old)
+        record = fit_profiled(self.declaration, data, **of_rows, profile=profile, stable=old)
         return FittedPlan(self, record)
 
     @naming_files
@@ -405,6 +411,7 @@ class Plan:
         categories: bool = False,
         backend: str = "cpu",
         contract: Contract | None = None,
+        profile: Profiled = False,
         stable: FittedPlan | None = None,
     ) -> tuple[FittedPlan, Any]:
         """Return the fitted plan and the features of the training rows themselves.
@@ -423,6 +430,7 @@ class Plan:
             categories: as in `FittedPlan.transform`.
             backend: as in `fit`.
             contract: as in `fit`.
+            profile: as in `fit`; of features it has these.
             stable: as in `fit`.
 
         Raises:
@@ -432,9 +440,12 @@ class Plan:
         if contract is not None:
             options: Any = {"history": history, "tables": tables, "backend": backend}
             data, kept = _held(contract, data, in_passes=False, **options)
-        record, features = fit_transform(
+        from fastfeat.quality.profiling import fit_transform_profiled  # imports the rest of it
+
+        record, features = fit_transform_profiled(
             self.declaration,
             data,
+            profile=profile,
             rows=rows,
             history=history,
             tables=tables,
@@ -1314,6 +1325,49 @@ class FittedPlan:
             **options,
         }
         return self.plan.fit(data, **given)
+
+    @property
+    def profile(self) -> Profile | None:
+        """The values of the training rows, inputs and features, as counts; None without.
+
+        Of a selection of features it has these, and of a fit with `profile=False` there is none.
+        """
+        from fastfeat.quality.profiling import profile_face  # seldom needed
+
+        return profile_face(self.record)
+
+    def profile_of(
+        self,
+        data: Any,
+        *,
+        history: Any = None,
+        tables: Tables = None,
+        backend: str = "cpu",
+    ) -> Profile:
+        """Return the profile of other rows, on the edges and categories of `profile`.
+
+        Profiles of parts of the rows merge to that of all of them, byte for byte.
+
+        Args:
+            data: as in `transform`; late columns need not be there.
+            history: as in `transform`, as the following are.
+            tables: lookup tables.
+            backend: its name.
+
+        Raises:
+            InvalidPlan: the plan has no profile.
+            FastfeatError: as `transform`.
+
+        Example:
+            >>> fitted = ff.Plan({"x": col("x") * 2}).fit({"x": [1.0, 2.0, 2.5]}, profile=True)
+            >>> later = fitted.profile_of({"x": [2.0, 9.0, None]}).features["x"]
+            >>> later.n_missing, later.greatest, later.counts.tolist()
+            (1, 18.0, [0, 0, 0, 1, 0, 0, 1])
+        """
+        from fastfeat.quality.profiling import profile_of  # seldom needed
+
+        options: Any = {"history": history, "tables": tables, "backend": backend}
+        return profile_of(self.record, data, **options)
 
     @property
     def contract(self) -> Contract | None:

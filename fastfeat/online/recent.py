@@ -24,7 +24,7 @@ from fastfeat.online.lower.row_tables import value_array
 from fastfeat.operators.durations import resolve_duration
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.quality.profile import Profile
-from fastfeat.quality.profiling import counted_tables
+from fastfeat.quality.table_profiles import counted_tables
 
 N_PARTS: Final = 12
 """Parts of a window: the oldest one leaves it as a whole."""

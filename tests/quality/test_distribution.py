@@ -13,7 +13,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.quality.distribution import N_CELLS, distribution, length_text, value_text
 from fastfeat.quality.profile import ColumnProfile
-from fastfeat.quality.profiling import counted_tables, profile_of_tables
+from fastfeat.quality.table_profiles import counted_tables, profile_of_tables
 
 
 def profiles(then: Any, *others: Any) -> list[ColumnProfile]:
