@@ -221,22 +221,27 @@ def _total(unit: str) -> ScalarFunction:
     return ScalarFunction(_total_type, lower)
 
 
+def _repeating(seconds: int, row: ScalarFunction) -> ScalarFunction:
+    return replace(row, repeats_s=seconds)
+
+
+_WEEK_S = 7 * 86_400
 FUNCTIONS: dict[str, ScalarFunction] = {
     "dt.year": _year(),
     "dt.quarter": _of_date(_quarter),
     "dt.month": _of_date(lambda date: date.month),
     "dt.week": _of_days(iso_week),
-    "dt.weekday": _of_days(weekday),
+    "dt.weekday": _repeating(_WEEK_S, _of_days(weekday)),
     "dt.day": _of_date(lambda date: date.day),
     "dt.ordinal_day": _of_date(lambda date: date.ordinal),
-    "dt.hour": _of_clock(_hour),
-    "dt.minute": _of_clock(partial(_clock, n_seconds=60, n_larger=3600)),
-    "dt.second": _of_clock(partial(_clock, n_seconds=1, n_larger=60)),
-    "dt.millisecond": _of_clock(partial(_fraction, unit=10**3)),
-    "dt.microsecond": _of_clock(partial(_fraction, unit=10**6)),
-    "dt.nanosecond": _of_clock(partial(_fraction, unit=10**9)),
+    "dt.hour": _repeating(86_400, _of_clock(_hour)),
+    "dt.minute": _repeating(3_600, _of_clock(partial(_clock, n_seconds=60, n_larger=3600))),
+    "dt.second": _repeating(60, _of_clock(partial(_clock, n_seconds=1, n_larger=60))),
+    "dt.millisecond": _repeating(1, _of_clock(partial(_fraction, unit=10**3))),
+    "dt.microsecond": _repeating(1, _of_clock(partial(_fraction, unit=10**6))),
+    "dt.nanosecond": _repeating(1, _of_clock(partial(_fraction, unit=10**9))),
     "dt.is_leap_year": _of_date(lambda date: date.leap, BOOL),
-    "dt.is_weekend": _of_days(lambda days: weekday(days) >= 6.0, BOOL),
+    "dt.is_weekend": _repeating(_WEEK_S, _of_days(lambda days: weekday(days) >= 6.0, BOOL)),
     "dt.is_month_start": _of_date(lambda date: date.day.eq(1.0), BOOL),
     "dt.is_month_end": _of_date(_is_month_end, BOOL),
     "dt.is_quarter_end": _of_date(_is_quarter_end, BOOL),

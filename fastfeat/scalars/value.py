@@ -113,6 +113,8 @@ class ScalarFunction:
         belongs: whether the arguments of a call belong together.
         of_keys: whether it takes codes and their vocabulary, which is no value of a row.
         written: how a call is written in Python.
+        repeats_s: of a part of a time the seconds after which it comes again, a week at most; 0
+            where it does not.
     """
 
     result: TypeRule
@@ -125,6 +127,7 @@ class ScalarFunction:
     belongs: Belongs = always
     of_keys: bool = False
     written: Form = None
+    repeats_s: int = 0
 
 
 def join_status(*values: Value) -> Op:

@@ -155,10 +155,18 @@ def test_rows_that_break_the_contract_of_a_plan_are_a_finding(
 
 
 def test_a_report_that_cannot_be_written_is_no_success(run: Run, gated_folder: Path) -> None:
-    line = ("check", "rules.json", "good.parquet", "--junit", "none/found.xml")
-    result = run(*line)
+    line = ("check", "rules.json", "good.parquet", "--junit")
+    assert run(*line, "new/folder/found.xml").exit_code == 0
+    assert suite_of(gated_folder / "new/folder/found.xml").tests == 2
+    result = run(*line, "data.parquet/found.xml")
     assert result.exit_code == 3
-    assert "none" in result.stderr
+    assert "data.parquet" in result.stderr
+    before = Path("good.parquet").read_bytes()
+    for name in ("good.parquet", "rules.json"):
+        result = run(*line, name)
+        assert result.exit_code == 2
+        assert f"'--junit': {name} is read" in result.stderr
+    assert Path("good.parquet").read_bytes() == before
 
 
 def test_an_error_that_nobody_foresaw_is_no_finding(
