@@ -37,7 +37,7 @@ lists           .list: help(ff.col("tags").list)
 plans           ff.Plan ff.FittedPlan ff.Fold ff.Learning ff.load ff.plan_schema
                 ff.num_threads ff.set_num_threads
 live            ff.online ff.Live ff.replay
-checks          ff.leak_test ff.Contract ff.Rule ff.infer_contract ff.diff
+checks          ff.leak_test ff.Contract ff.Rule ff.infer_contract ff.diff ff.inspect
 types, errors   ff.DType ff.Expr ff.errors ff.FastfeatError ff.FastfeatWarning
 """
 
@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from fastfeat.plan.keep.schema import plan_schema
     from fastfeat.quality.contract import Contract
     from fastfeat.quality.infer import infer_contract
+    from fastfeat.quality.inspection import inspect
 
 __all__ = [
     "Contract",
@@ -110,6 +111,7 @@ __all__ = [
     "errors",
     "haversine",
     "infer_contract",
+    "inspect",
     "leak_test",
     "lit",
     "load",
@@ -142,6 +144,7 @@ _LAZY = {
     "Rule": "fastfeat.plan.declare.contract",
     "diff": "fastfeat.api.diff",
     "infer_contract": "fastfeat.quality.infer",
+    "inspect": "fastfeat.quality.inspection",
     "leak_test": "fastfeat.integrations.leak_test",
     "load": "fastfeat.api.plan",
     "num_threads": "fastfeat.engine.cpu.threads",

@@ -194,6 +194,10 @@ class ColumnAbsent(FastfeatWarning):
     """The training data lacks a column that an option of the plan names."""
 
 
+class NoGoldenRows(FastfeatWarning):
+    """An artifact is saved without golden rows: of no row that was made up it has all features."""
+
+
 class KernelsNotKept(FastfeatWarning):
     """Compiled kernels are not kept on disk, so that each process compiles its own."""
 

@@ -15,7 +15,8 @@ from fastfeat.aggregates.function import AggregateFunction, Learnt, Number, Summ
 from fastfeat.dtypes import FLOAT64, UTF8, VOCABULARY, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Array, call, pa
-from fastfeat.io.columns.keys import first_keys
+from fastfeat.io.columns.bits import array_of_values
+from fastfeat.io.columns.keys import first_keys, places_in
 from fastfeat.ir.node import Params
 from fastfeat.ir.parameters import (
     MAX_MEMORY,
@@ -63,6 +64,20 @@ class KeyCounts(NamedTuple):
     order: Order | None = None
 
 
+class Held(NamedTuple):
+    """The part of a layout that a vocabulary keeps of an earlier one.
+
+    Args:
+        n_keys: how many keys, the first ones, have the codes that they had there.
+        n_columns: how many columns its indicators had at first, before any was left out.
+        has_rare: whether one of them was that of rare keys.
+    """
+
+    n_keys: int
+    n_columns: int
+    has_rare: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
     """The keys that have a code of their own.
@@ -75,6 +90,7 @@ class Vocabulary:
         cache: what backends make of the keys to look them up in.
         order: what puts the keys in the order by count and value; None where they are in it. Codes
             that only tell groups apart need no order before somebody looks at them.
+        held: what it keeps of the vocabulary of an earlier fit; None where it is a fit's own.
     """
 
     parts: tuple[Array, ...]
@@ -83,6 +99,7 @@ class Vocabulary:
     n_rare: int = 0
     cache: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
     order: Order | None = field(default=None, repr=False)
+    held: Held | None = None
 
     def __len__(self) -> int:
         """Return the number of keys."""
@@ -92,6 +109,16 @@ class Vocabulary:
     def n_rows(self) -> int:
         """The number of training rows."""
         return int(self.counts.sum()) + self.n_missing + self.n_rare
+
+    @property
+    def has_rare(self) -> bool:
+        """Whether indicators have a column of rare keys."""
+        return self.n_rare > 0 or (self.held is not None and self.held.has_rare)
+
+    @property
+    def n_columns_at_first(self) -> int:
+        """The number of columns of indicators by which it was decided which are left out."""
+        return len(self) + self.has_rare if self.held is None else self.held.n_columns
 
     @property
     def counts_of_codes(self) -> Counts:
@@ -113,6 +140,51 @@ def without_rare(found: KeyCounts, params: Params) -> Vocabulary:
     return Vocabulary(parts, found.counts[:n_kept], found.n_missing, n_rare)
 
 
+def with_codes_of(found: KeyCounts, params: Params, old: Vocabulary) -> Vocabulary:
+    """Return the vocabulary of keys in which those of an earlier one keep their codes.
+
+    These stand first, in their order, whether rows still have them or not. Then come those that are
+    new, as `without_rare` keeps them, as many as there is room for.
+
+    Args:
+        found: the keys, in order.
+        params: of the aggregate.
+        old: keys of the same types, with codes.
+    """
+    assert found.order is None
+    places = places_in(found.parts, old.parts)
+    new, known = np.flatnonzero(places < 0), np.flatnonzero(places >= 0)
+    kept = new[: _n_kept_of(found, dict(params), len(old), new)]
+    held = Held(len(old), old.n_columns_at_first, old.has_rare)
+    plain = without_rare(found, params)
+    if len(known) == len(old) and len(old) + len(kept) == len(plain):
+        in_order = (places[: len(old)] == np.arange(len(old))).all()
+        if in_order and (plain.n_columns_at_first, plain.has_rare) == held[1:]:
+            return plain  # which has these codes by itself
+    counts = np.zeros(len(old) + len(kept), np.int64)
+    counts[places[known]] = found.counts[known]
+    counts[len(old) :] = found.counts[kept]
+    at = array_of_values(kept.astype(np.int64), None, pa.int64())
+    parts = tuple(
+        pa.concat_arrays([before, call("take", now, at)])
+        for before, now in zip(old.parts, found.parts, strict=True)
+    )
+    n_rare = int(found.counts.sum()) - int(counts.sum())
+    return Vocabulary(parts, counts, found.n_missing, n_rare, held=held)
+
+
+def _n_kept_of(
+    found: KeyCounts, params: Mapping[str, Any], n_old: int, new: NDArray[np.int64]
+) -> int:
+    """Return how many of the new keys have a code, beside those that have one already."""
+    n_kept = int((found.counts[new] >= _least(found, params)).sum())
+    most = params.get("max_categories")
+    if most is None:
+        return n_kept
+    n_categories = n_old + n_kept + (n_kept < len(new))
+    return n_kept if n_categories <= most else max(most - 1 - n_old, 0)
+
+
 def remember_codes(vocabulary: Vocabulary, codes: Codes, n_unseen: int) -> None:
     """Keep the codes of training rows, by which the same rows are found again without a look-up.
 
@@ -131,16 +203,21 @@ def remember_codes(vocabulary: Vocabulary, codes: Codes, n_unseen: int) -> None:
 
 def _n_kept(found: KeyCounts, params: Mapping[str, Any]) -> int:
     """Return how many of the most frequent keys have a code of their own."""
-    least = params.get("min_frequency") or 0
-    if isinstance(least, float):
-        least = least * (int(found.counts.sum()) + found.n_missing)
-    n_kept = int((found.counts >= least).sum())
+    n_kept = int((found.counts >= _least(found, params)).sum())
     most = params.get("max_categories")
     if most is None:
         return n_kept
     n_all = len(found.counts)
     n_categories = n_all if n_kept == n_all else n_kept + 1  # one is that of the keys left out
     return n_kept if n_categories <= most else max(most - 1, 0)
+
+
+def _least(found: KeyCounts, params: Mapping[str, Any]) -> float:
+    """Return how many rows a key has at least that has a code of its own."""
+    least = params.get("min_frequency") or 0
+    if isinstance(least, float):
+        return least * (int(found.counts.sum()) + found.n_missing)
+    return least
 
 
 def _vocabulary_result(dtype: DType, params: Params) -> DType:

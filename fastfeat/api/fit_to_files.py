@@ -33,6 +33,7 @@ def fit_and_write(
     tables: Tables,
     memory: str | int | None,
     contract: FittedContract | None = None,
+    stable: Fitted | None = None,
 ) -> tuple[Fitted, Manifest]:
     """Return the fitted plan, and the manifest of the features of its rows, which are written.
 
@@ -45,6 +46,7 @@ def fit_and_write(
         tables: lookup tables; they are read here, once.
         memory: the budget; None for what the process has, and three quarters of what is free.
         contract: what the rows hold, which the plan keeps.
+        stable: an earlier fit, whose categories keep their codes.
 
     Raises:
         FastfeatError: as `Plan.fit_transform_to`.
@@ -58,7 +60,7 @@ def fit_and_write(
     parent = layout.target.parent
     folder = parent if parent.is_dir() else None
     with with_scratch(dataset) as copied:
-        first, read = begun(plan, copied, rows, earlier, known, budget, folder)
+        first, read = begun(plan, copied, rows, earlier, known, budget, folder, stable)
         dataset.check_passes(first.n_passes + first.n_function_passes + 1)
         chosen, then = read.chosen, first.columns_of_features
         if chosen is not None:

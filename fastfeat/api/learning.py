@@ -238,6 +238,7 @@ def learning_of(
     face: Callable[[Fitted], Face],
     *,
     whole_entities: bool = False,
+    stable: Fitted | None = None,
 ) -> Learning[Face]:
     """Return the learning of a plan before its first round.
 
@@ -247,8 +248,10 @@ def learning_of(
         tables: as of `Plan.learning`.
         face: makes what users have of a fitted plan.
         whole_entities: as of `Plan.learning`.
+        stable: an earlier fit, whose categories keep their codes.
     """
-    return Learning(learning_record(plan, schema, tables, whole_entities=whole_entities), face)
+    options: Any = {"whole_entities": whole_entities, "stable": stable}
+    return Learning(learning_record(plan, schema, tables, **options), face)
 
 
 def _record(state: Any) -> part_state.PartState:

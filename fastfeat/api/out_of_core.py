@@ -28,7 +28,13 @@ from fastfeat.plan.tell.explain_passes import describe_passes
 
 
 def fit_within(
-    plan: Declaration, data: Any, rows: Any, history: Any, tables: Tables, memory: str | int
+    plan: Declaration,
+    data: Any,
+    rows: Any,
+    history: Any,
+    tables: Tables,
+    memory: str | int,
+    stable: Fitted | None = None,
 ) -> Fitted:
     """Return the plan fitted on data that is read in passes, within a budget of memory.
 
@@ -39,20 +45,25 @@ def fit_within(
         history: earlier rows.
         tables: lookup tables.
         memory: the budget.
+        stable: an earlier fit, whose categories keep their codes.
 
     Raises:
         FastfeatError: as `Plan.fit`.
     """
-    return _in_passes(plan, dataset_of(data), rows, history, tables, budget_of(memory))
+    budget = budget_of(memory)
+    return _in_passes(plan, dataset_of(data), rows, history, tables, budget, stable)
 
 
-def fit_if_large(plan: Declaration, files: Any, tables: Tables) -> Fitted | None:
+def fit_if_large(
+    plan: Declaration, files: Any, tables: Tables, stable: Fitted | None = None
+) -> Fitted | None:
     """Return the plan fitted in passes on files that are larger than free memory, else None.
 
     Args:
         plan: what is fitted.
         files: paths, of files that may be large.
         tables: lookup tables.
+        stable: an earlier fit, whose categories keep their codes.
 
     Raises:
         FastfeatError: as `Plan.fit`.
@@ -74,7 +85,7 @@ def fit_if_large(plan: Declaration, files: Any, tables: Tables) -> Fitted | None
         f"it is read in passes, within {as_bytes(budget.n_bytes)}. memory= says how much to take",
         LargerThanMemory,
     )
-    return _in_passes(plan, dataset, None, None, tables, budget)
+    return _in_passes(plan, dataset, None, None, tables, budget, stable)
 
 
 def explain_passes(plan: Declaration, data: Any, tables: Tables) -> str:
@@ -115,6 +126,7 @@ def begun(
     tables: Tables,
     budget: Budget,
     folder: Path | None = None,
+    stable: Fitted | None = None,
 ) -> tuple[Learning, RowsInPasses]:
     """Return the learning of a plan before its first pass, and the rows that it learns from.
 
@@ -128,6 +140,7 @@ def begun(
         tables: lookup tables.
         budget: of memory.
         folder: where files without names go; None for that of the system.
+        stable: an earlier fit, whose categories keep their codes.
 
     Raises:
         FastfeatError: as `Plan.fit`, of what does not depend on the rows, and of labels.
@@ -143,7 +156,8 @@ def begun(
             "version. Fit on the whole data, without memory="
         )
     of_history = earlier.schema if isinstance(earlier, Dataset) else None
-    learning = learning_record(plan, dataset.schema, tables, history=of_history, has_functions=True)
+    options: Any = {"history": of_history, "has_functions": True, "stable": stable}
+    learning = learning_record(plan, dataset.schema, tables, **options)
     prepared, read = learning.prepared, rows_in_passes(dataset, earlier, budget, folder)
     label = prepared.label if plan.looks_ahead else None
     n_before = (rows is not None and dataset.n_rows is None) + 2 * (label is not None)
@@ -158,10 +172,16 @@ def begun(
 
 
 def _in_passes(
-    plan: Declaration, dataset: Dataset, rows: Any, history: Any, tables: Tables, budget: Budget
+    plan: Declaration,
+    dataset: Dataset,
+    rows: Any,
+    history: Any,
+    tables: Tables,
+    budget: Budget,
+    stable: Fitted | None,
 ) -> Fitted:
     with with_scratch(dataset) as copied:
-        learning, read = begun(plan, copied, rows, history, tables, budget)
+        learning, read = begun(plan, copied, rows, history, tables, budget, stable=stable)
         fitted = finished(learned_within(learning, read, budget))
     return with_encoded(fitted, read)
 

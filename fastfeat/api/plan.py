@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fastfeat import pickles
 from fastfeat.arguments import TOO_MANY, Hints, explaining, explaining_methods
 from fastfeat.completion import offering
-from fastfeat.errors import InvalidPlan, NotFitted
+from fastfeat.errors import InvalidPlan, NotFitted, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.io.arrow import Array, ChunkedArray, Table
 from fastfeat.io.arrow import Schema as ArrowSchema
@@ -30,7 +30,6 @@ from fastfeat.plan.declare.bind import bind
 from fastfeat.plan.declare.declaration import Declaration, Label, UserDelay, declare
 from fastfeat.plan.declare.late_columns import GivenDelay
 from fastfeat.plan.declare.window_reach import Reach, history_needed, history_reach
-from fastfeat.plan.fit.fit import fit, fit_transform
 from fastfeat.plan.fit.labels import label_of
 from fastfeat.plan.fit.training_data import check_clocks
 from fastfeat.plan.lower.code_types import CodeTypes
@@ -54,8 +53,11 @@ if TYPE_CHECKING:
     from fastfeat.plan.fit.cross_fit import Fold
     from fastfeat.quality.contract import Contract
     from fastfeat.quality.drift import Drift
+    from fastfeat.quality.profile import Profile
+    from fastfeat.quality.profiling import Profiled
     from fastfeat.quality.report import CheckReport
     from fastfeat.quality.rounding import Rounding
+    from fastfeat.report.report import FeatureReport
     from fastfeat.verify.comparison import Report
 
 _READ_OF_PLAN = (
@@ -99,7 +101,7 @@ _HINTS_OF_FITTED: dict[str, Hints] = {
 }
 _READ_OF_FITTED = (
     *("plan", "schema", "feature_names", "n_codes", "categories"),
-    *("inputs", "n_rows", "n_rows_without_label", "contract"),
+    *("inputs", "n_rows", "n_rows_without_label", "contract", "profile"),
 )
 """The attributes of a fitted plan that users read."""
 _OF_PLAN = dict.fromkeys(("fit", "fit_transform"), "It stays as it is; fitted.plan.{} learns anew")
@@ -334,6 +336,8 @@ class Plan:
         backend: str = "cpu",
         memory: str | int | None = None,
         contract: Contract | None = None,
+        profile: Profiled = False,
+        stable: FittedPlan | None = None,
     ) -> FittedPlan:
         """Return the plan with what it has learnt from training rows.
 
@@ -363,6 +367,13 @@ class Plan:
                 has and three quarters of what is free, and a warning says so.
             contract: rules that the rows of the data must hold, late columns and all; the fitted
                 plan keeps them, and `transform` and the like judge later rows by them.
+            profile: whether the fitted plan keeps the `profile` of these rows, by which `drift`
+                judges later ones: of its inputs and features, with "inputs" of these alone.
+            stable: an earlier fit, of this plan or another one. Categories that have a code there
+                keep it, whether rows still have them or not, however rare they are; new ones get
+                the codes after these. One-hot columns of categories stand in the order of codes,
+                `__missing` and `__other` behind them, and which are there stays as it was.
+                Encoders that only group rows, as `mean(by=)` and `target_encode`, learn as ever.
 
         Raises:
             ContractBroken: rows break a rule of `contract` that does not only warn.
@@ -370,7 +381,8 @@ class Plan:
             OutOfMemory: `memory` is less than what is learnt takes, or this process has already.
             InvalidPlan: with `memory`: numbers of rows in another order than the data, another
                 backend, windows over all rows, of no key, that see more than the latest ones, or
-                `row_id=` of a plan with windows.
+                `row_id=` of a plan with windows. With `stable`: codes cannot stay, since other
+                parameters of an encoder leave no room for them.
             TypeMismatch: an operator cannot take the type of a column.
             InvalidData: no rows to learn from, none of them has a label that looks ahead, a value
                 learnt is not finite, or `rows` names rows that are not there.
@@ -384,23 +396,25 @@ class Plan:
             options: Any = {"history": history, "tables": tables}
             options |= {"backend": backend, "memory": memory}
             data, kept = _held(contract, data, in_passes=memory is not None, **options)
-            fitted = self.fit(data, rows=rows, **options)
+            fitted = self.fit(data, rows=rows, profile=profile, stable=stable, **options)
             return FittedPlan(self, replace(fitted.record, contract=kept))
         record: Fitted | None = None
+        old = stable_record(stable)
         if memory is not None:
             from fastfeat.api.out_of_core import check_backend, fit_within  # seldom needed
 
             check_backend(backend)
-            record = fit_within(self.declaration, data, rows, history, tables, memory)
+            record = fit_within(self.declaration, data, rows, history, tables, memory, old)
         elif rows is None and history is None and backend == "cpu" and may_be_large(data):
             from fastfeat.api.out_of_core import fit_if_large  # seldom needed
 
-            record = fit_if_large(self.declaration, data, tables)
+            record = fit_if_large(self.declaration, data, tables, old)
         if record is not None:
             return FittedPlan(self, record)
-        record = fit(
-            self.declaration, data, rows=rows, history=history, tables=tables, backend=backend
-        )
+        from fastfeat.quality.profiling import fit_profiled  # imports the rest of it
+
+        of_rows: Any = {"rows": rows, "history": history, "tables": tables, "backend": backend}
+        record = fit_profiled(self.declaration, data, **of_rows, profile=profile, stable=old)
         return FittedPlan(self, record)
 
     @naming_files
@@ -415,6 +429,8 @@ class Plan:
         categories: bool = False,
         backend: str = "cpu",
         contract: Contract | None = None,
+        profile: Profiled = False,
+        stable: FittedPlan | None = None,
     ) -> tuple[FittedPlan, Any]:
         """Return the fitted plan and the features of the training rows themselves.
 
@@ -432,6 +448,8 @@ class Plan:
             categories: as in `FittedPlan.transform`.
             backend: as in `fit`.
             contract: as in `fit`.
+            profile: as in `fit`; of features it has these.
+            stable: as in `fit`.
 
         Raises:
             FastfeatError: as `fit` and `FittedPlan.transform`.
@@ -440,15 +458,19 @@ class Plan:
         if contract is not None:
             options: Any = {"history": history, "tables": tables, "backend": backend}
             data, kept = _held(contract, data, in_passes=False, **options)
-        record, features = fit_transform(
+        from fastfeat.quality.profiling import fit_transform_profiled  # imports the rest of it
+
+        record, features = fit_transform_profiled(
             self.declaration,
             data,
+            profile=profile,
             rows=rows,
             history=history,
             tables=tables,
             to=to,
             categories=categories,
             backend=backend,
+            stable=stable_record(stable),
         )
         return FittedPlan(self, replace(record, contract=kept) if kept else record), features
 
@@ -466,6 +488,7 @@ class Plan:
         history: Any = None,
         tables: Tables = None,
         contract: Contract | None = None,
+        stable: FittedPlan | None = None,
     ) -> tuple[FittedPlan, Manifest]:
         """Return the fitted plan, and the list of files of the features of the training rows.
 
@@ -485,6 +508,7 @@ class Plan:
             history: as in `fit`, which may be more than memory holds too.
             tables: as in `fit`; they are read once.
             contract: as in `fit`; the rows are read once more for it, before anything is written.
+            stable: as in `fit`.
 
         Raises:
             InvalidPlan: as `fit` with `memory`; an option that is none, or for folders.
@@ -509,7 +533,8 @@ class Plan:
             of_rows: Any = {"history": history, "tables": tables, "memory": memory}
             data, kept = _held(contract, data, in_passes=True, **of_rows)
         record, manifest = fit_and_write(
-            self.declaration, data, layout, rows, history, tables, memory, kept
+            *(self.declaration, data, layout, rows, history, tables, memory, kept),
+            stable=stable_record(stable),
         )
         return FittedPlan(self, record), manifest
 
@@ -599,7 +624,12 @@ class Plan:
         )
 
     def learning(
-        self, schema: Any, *, tables: Tables = None, whole_entities: bool = False
+        self,
+        schema: Any,
+        *,
+        tables: Tables = None,
+        whole_entities: bool = False,
+        stable: FittedPlan | None = None,
     ) -> Learning[FittedPlan]:
         """Return the learning of the plan, in rounds over parts of the rows.
 
@@ -612,6 +642,7 @@ class Plan:
             whole_entities: whether each part has all rows of its entities, in the order of the
                 data, so that windows may be learnt from: as after an exchange of the rows by
                 `learning.shares`. Without it a plan that learns from windows takes one part.
+            stable: as in `fit`.
 
         Raises:
             InvalidPlan: the label looks ahead; or, with `whole_entities`, windows see rows of
@@ -636,6 +667,7 @@ class Plan:
             tables,
             lambda record: FittedPlan(self, record),
             whole_entities=whole_entities,
+            stable=stable_record(stable),
         )
 
     def schema(self, input_schema: Any, *, tables: Tables = None) -> ArrowSchema:
@@ -782,6 +814,20 @@ def plan_of(declared: Declaration) -> Plan:
     plan = object.__new__(Plan)
     object.__setattr__(plan, "declaration", declared)
     return plan
+
+
+def stable_record(stable: Any) -> Fitted | None:
+    """Return the record of an earlier fit whose codes stay; None without one.
+
+    Raises:
+        TypeMismatch: it is no fitted plan.
+    """
+    if stable is None or isinstance(stable, FittedPlan):
+        return None if stable is None else stable.record
+    raise TypeMismatch(
+        f"stable= takes a fitted plan, whose codes stay, got {type(stable).__name__}: "
+        "ff.load(path) reads one"
+    )
 
 
 def _held(
@@ -1272,6 +1318,76 @@ class FittedPlan:
             self.record, data, rows=rows, history=history, tables=tables, backend=backend
         )
 
+    def refit(self, data: Any, *, stable: bool = True, **options: Any) -> FittedPlan:
+        """Return the plan as it is fitted on other rows, by the same contract; codes stay.
+
+        `ff.diff(fitted, refitted)` says what has changed.
+
+        Args:
+            data: as in `Plan.fit`.
+            stable: whether categories keep the codes that they have; see `Plan.fit`.
+            options: as of `Plan.fit`: rows, history, tables, backend, memory; and contract, None
+                for none.
+
+        Raises:
+            FastfeatError: as `Plan.fit`.
+
+        Example:
+            >>> plan = ff.Plan({"k": col("k").ordinal_encode()})
+            >>> refitted = plan.fit({"k": ["a", "a", "b"]}).refit({"k": ["c", "c", "b"]})
+            >>> refitted.transform({"k": ["a", "b", "c"]})["k"].to_pylist()
+            [2, 3, 4]
+        """
+        given: dict[str, Any] = {
+            "contract": self.contract,
+            "stable": self if stable else None,
+            **options,
+        }
+        return self.plan.fit(data, **given)
+
+    @property
+    def profile(self) -> Profile | None:
+        """The values of the training rows, inputs and features, as counts; None without.
+
+        Of a selection of features it has these, and of a fit with `profile=False` there is none.
+        """
+        from fastfeat.quality.profiling import profile_face  # seldom needed
+
+        return profile_face(self.record)
+
+    def profile_of(
+        self,
+        data: Any,
+        *,
+        history: Any = None,
+        tables: Tables = None,
+        backend: str = "cpu",
+    ) -> Profile:
+        """Return the profile of other rows, on the edges and categories of `profile`.
+
+        Profiles of parts of the rows merge to that of all of them, byte for byte.
+
+        Args:
+            data: as in `transform`; late columns need not be there.
+            history: as in `transform`, as the following are.
+            tables: lookup tables.
+            backend: its name.
+
+        Raises:
+            InvalidPlan: the plan has no profile.
+            FastfeatError: as `transform`.
+
+        Example:
+            >>> fitted = ff.Plan({"x": col("x") * 2}).fit({"x": [1.0, 2.0, 2.5]}, profile=True)
+            >>> later = fitted.profile_of({"x": [2.0, 9.0, None]}).features["x"]
+            >>> later.n_missing, later.greatest, later.counts.tolist()
+            (1, 18.0, [0, 0, 0, 1, 0, 0, 1])
+        """
+        from fastfeat.quality.profiling import profile_of  # seldom needed
+
+        options: Any = {"history": history, "tables": tables, "backend": backend}
+        return profile_of(self.record, data, **options)
+
     @property
     def contract(self) -> Contract | None:
         """The rules that rows must hold, as `fit` was given them; None without."""
@@ -1372,6 +1488,52 @@ class FittedPlan:
 
         options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
         return drift(self.record, data, by=by, reference=reference, given=thresholds, **options)
+
+    def report(
+        self,
+        data: Any = None,
+        path: str | os.PathLike[str] | None = "report.html",
+        *,
+        title: str | None = None,
+        history: Any = None,
+        tables: Tables = None,
+        clock: Any = None,
+        thresholds: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    ) -> FeatureReport:
+        """Return a report of the plan, and of rows beside those of training, as one HTML file.
+
+        First stands a verdict, then the features, the worst first: distribution then and now,
+        drift, missing values, formula, what each sees and learns; the inputs; the contract with the
+        rows that break each rule; the plan as a picture; what each step took of the run over the
+        rows, measured. The file has no script, and fetches nothing.
+
+        Args:
+            data: rows to compare with those of training, as in `transform`; None for a report of
+                the plan and its training rows alone.
+            path: where the page goes; an existing file is replaced. None writes none: the result
+                has the page.
+            title: of the page; None for the name of the label.
+            history: as in `transform`, as are the following.
+            tables: lookup tables.
+            clock: the time of the check, where rules of the contract read one.
+            thresholds: as in `drift`.
+
+        Raises:
+            InvalidConfig: thresholds that there are not.
+            FastfeatError: as `transform`, of the rows; as `check`, of the contract.
+            OSError: the file cannot be written.
+
+        Example:
+            >>> fitted = ff.Plan({"x": col("x").standard_scale()}).fit({"x": [1.0, 2.0, 3.0]})
+            >>> report = fitted.report(path=None)
+            >>> report.level, report.html[:15], "script>" in report.html
+            ('none', '<!doctype html>', False)
+        """
+        from fastfeat.report.report import report  # seldom needed
+
+        options: Any = {"history": history, "tables": tables, "clock": clock}
+        options |= {"title": title, "thresholds": thresholds}
+        return report(self.record, data, path, **options)
 
     def history_needed(self) -> dict[str, str]:
         """Return the reach of windows as text, by the entity; see `Plan.history_needed`."""
@@ -1557,15 +1719,49 @@ class FittedPlan:
 
         return pickles.fitted_of, (artifact_bytes(self.record),)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, golden: bool | None = None) -> None:
         """Write the fitted plan to a file, whole or not at all; it holds no code.
+
+        Args:
+            path: of the file.
+            golden: whether golden rows go with it: 64 rows that are made up, at the edges of what
+                the plan tells apart, with the bits of their features by the reference. Where the
+                file is loaded, `ff.load(path, check="golden")` computes them again. None for a plan
+                that has learnt at most 131,072 keys.
 
         Raises:
             ArtifactError: the file cannot be written.
+
+        Warns:
+            NoGoldenRows: the features of no row that was made up can be computed.
         """
         from fastfeat.plan.keep.artifact import save  # seldom needed
+        from fastfeat.quality.golden.golden_rows import with_golden
 
-        save(self.record, path)
+        save(with_golden(self.record, golden), path)
+
+    def check_golden(self, *, backend: str = "cpu") -> int:
+        """Return the number of golden rows whose features were computed again, bit for bit.
+
+        Args:
+            backend: "cpu", "gpu" or "reference".
+
+        Raises:
+            ArtifactError: a feature has another bit here, which names it, the row and both values;
+                or there are no golden rows: the plan was not loaded, or saved without.
+            BackendUnavailable: the backend cannot run here.
+
+        Example:
+            >>> import tempfile, os
+            >>> fitted = ff.Plan({"y": col("x").standard_scale()}).fit({"x": [1.0, 2.0, 4.0]})
+            >>> path = os.path.join(tempfile.mkdtemp(), "y.fastfeat")
+            >>> fitted.save(path)
+            >>> ff.load(path, check="golden").check_golden()
+            64
+        """
+        from fastfeat.quality.golden.golden_rows import check_golden
+
+        return check_golden(self.record, backend)
 
 
 def face_of(record: Fitted) -> FittedPlan:
@@ -1579,17 +1775,29 @@ def records_of(plans: Mapping[str, FittedPlan]) -> dict[str, Fitted]:
 
 
 @explaining
-def load(path: str | os.PathLike[str]) -> FittedPlan:
+def load(path: str | os.PathLike[str], *, check: str | None = None) -> FittedPlan:
     """Return the fitted plan of a file that `save` wrote. Nothing of the file is run as code.
 
+    Args:
+        path: of the file.
+        check: "golden" computes the golden rows of the file again: its features are then known to
+            have, on this machine, the bits that they had where it was saved.
+
     Raises:
-        ArtifactError: the file is missing, truncated, altered, too new, or no artifact.
+        ArtifactError: the file is missing, truncated, altered, too new, or no artifact; or a golden
+            row has other bits, or there is none.
         TypeMismatch: what is given is no path.
+        InvalidPlan: another word for `check`.
         Leakage, InvalidPlan: its plan is one that this version does not build.
     """
     from fastfeat.plan.keep.artifact import read_artifact  # seldom needed
 
-    return face_of(read_artifact(path))
+    if check is None:
+        return face_of(read_artifact(path))
+    from fastfeat.quality.golden.golden_rows import check_option, checked_artifact
+
+    check_option(check)
+    return face_of(checked_artifact(path))
 
 
 def fitted_of(content: bytes) -> FittedPlan:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastfeat.cli import contracts, drift, gpu, live, verify
+from fastfeat.cli import contracts, diff, drift, gpu, inspect, live, report, verify
 from fastfeat.cli.gates import gated
 from fastfeat.cli.judged import Judged
 from fastfeat.cli.options import (
@@ -138,9 +138,13 @@ def fit(
         Path | None,
         typer.Option(metavar="JSON", help="Rules that DATA must hold, and later rows."),
     ] = None,
+    stable: Annotated[
+        Path | None,
+        typer.Option(metavar="FITTED", help="An earlier fit, whose categories keep their codes."),
+    ] = None,
 ) -> None:
     """Learn from training data what a plan must learn."""
-    from fastfeat.cli.plans import read_plan, tables_named
+    from fastfeat.cli.plans import read_fitted, read_plan, tables_named
 
     started = time.perf_counter()
     with doing("Reading the plan", at_once=True) as step:
@@ -148,6 +152,7 @@ def fit(
         step(f"Fitting {counted(len(plan.declaration.nodes), 'feature')} on {data}")
         options: Any = {"tables": tables_named(table), "backend": backend, "memory": memory}
         options["contract"] = None if contract is None else contracts.read_contract(contract)
+        options["stable"] = None if stable is None else read_fitted(stable)
         fitted = plan.fit(data, history=history, **options)
         fitted.save(out)
     typer.echo(
@@ -377,7 +382,9 @@ def version() -> None:
 
 GATES: Mapping[str, Callable[..., Judged]] = {
     "check": contracts.check,
+    "diff": diff.diff,
     "drift": drift.drift,
+    "inspect": inspect.inspect,
     "verify": verify.verify,
     "replay": live.replay,
 }
@@ -387,6 +394,7 @@ for name, gate in GATES.items():
     app.command(name)(gated(name, gate))
 app.command("infer-contract")(contracts.infer_contract)
 app.command("quarantine")(contracts.quarantine)
+app.command()(report.report)
 app.command()(live.serve)
 app.command()(live.stream)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -99,5 +99,5 @@ def figures_of(one: ColumnDrift) -> dict[str, Any]:
 
 def _finite(value: Any) -> Any:
     if isinstance(value, tuple):
-        return [_finite(each) for each in value]
+        return [_finite(each) for each in cast("tuple[Any, ...]", value)]
     return str(value) if value in (float("inf"), float("-inf")) else value

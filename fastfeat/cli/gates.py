@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -65,6 +65,7 @@ def gated(name: str, gate: Callable[..., Judged]) -> Callable[..., None]:
     @wraps(gate)
     def command(ctx: typer.Context, **given: Any) -> None:
         as_json, junit = given.pop("as_json"), given.pop("junit")
+        _check_beside(junit, given)
         started = time.perf_counter()
         failed: Exception | None = None
         try:
@@ -76,7 +77,7 @@ def gated(name: str, gate: Callable[..., Judged]) -> Callable[..., None]:
         code = (FOUND if judged.findings else OK) if failed is None else code_of(failed)
         if as_json:
             document = document_of(name, judged, code, failed)
-            typer.echo(json.dumps(document, ensure_ascii=False, default=str))
+            typer.echo(json.dumps(document, ensure_ascii=False))
         elif failed is None:
             typer.echo(judged.text)
         if junit is not None:
@@ -103,6 +104,20 @@ def gated(name: str, gate: Callable[..., Judged]) -> Callable[..., None]:
     return command
 
 
+def _check_beside(junit: Path | None, given: Mapping[str, Any]) -> None:
+    """Raise where a report would be written in the place of a file that is read.
+
+    Raises:
+        BadParameter: an argument or option names that file.
+    """
+    if junit is None or not junit.exists():
+        return
+    for value in given.values():
+        is_file = isinstance(value, str | Path) and Path(value).is_file()
+        if is_file and junit.samefile(value):
+            raise typer.BadParameter(f"{junit} is read", param_hint="'--junit'")
+
+
 def code_of(error: Exception) -> int:
     """Return the exit code of a gate that ends by an error."""
     return next(code for kinds, code in CODES if isinstance(error, kinds))
@@ -126,4 +141,5 @@ def _write_junit(
         is_told = isinstance(failed, FastfeatError)
         text = with_options(str(failed)) if is_told else f"{type(failed).__name__}: {failed}"
         error = (type(failed).__name__, text)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, junit_of(name, judged, error, seconds), durable=False)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from fastfeat.cli.reporting import FAILED, with_options
 
@@ -72,4 +73,25 @@ def document_of(name: str, judged: Judged, code: int, failed: Exception | None) 
         {"name": case.name, "result": case.result, "told": case.told, **case.details}
         for case in judged.cases
     ]
-    return {**head, **judged.facts, judged.of: cases}
+    return {**head, **_plain(judged.facts), judged.of: _plain(cases)}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it: numbers that are not finite, times and other things as text.
+
+    Example:
+        >>> _plain({"ks": (0.1, float("inf"))})
+        {'ks': [0.1, 'inf']}
+    """
+    match value:
+        case Mapping():
+            given = cast("Mapping[Any, Any]", value)
+            return {str(key): _plain(of) for key, of in given.items()}
+        case list() | tuple():
+            return [_plain(of) for of in cast("Sequence[Any]", value)]
+        case float() if not math.isfinite(value):
+            return str(value)
+        case None | bool() | int() | float() | str():
+            return value
+        case _:
+            return str(value)

@@ -89,6 +89,13 @@ def serve(
         str | None,
         typer.Option(help="When a call is on disk: commit (before it is answered) or interval."),
     ] = None,
+    drift: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WINDOW",
+            help='Compare rows answered in such a time, "1h", with training: gauges in /metrics.',
+        ),
+    ] = None,
 ) -> None:
     """Serve features over HTTP, JSON or Arrow; ends by SIGTERM or Ctrl-C, with all on disk."""
     from fastfeat.cli.plans import tables_named
@@ -116,6 +123,7 @@ def serve(
         keep=int(keep) if keep is not None and keep.isdigit() else keep,
         max_ahead=max_ahead,
         durability=_one_of("--durability", durability, "commit", "interval", "checkpoint"),
+        drift=drift,
     )
 
 

@@ -36,8 +36,11 @@ def read_plan(path: Path) -> Plan:
 
 def read_plan_or_fitted(path: Path) -> Plan | FittedPlan:
     """Return a plan from .py or .json, or a fitted plan from any other file."""
-    if path.suffix in (".py", ".json"):
-        return read_plan(path)
+    return read_plan(path) if path.suffix in (".py", ".json") else read_fitted(path)
+
+
+def read_fitted(path: Path) -> FittedPlan:
+    """Return a fitted plan."""
     from fastfeat.api.plan import load
 
     return load(path)

@@ -94,6 +94,7 @@ _OPTIONS = (
     (r"\btransform\(data, history=earlier\)", "--history FILE"),
     (r"\bhistory='batch'", "--history batch"),
     (r"\bhistory=", "--history"),
+    (r"\bstable=", "--stable"),
     (r"\bmemory=(?=['\"\d])", "--memory "),
     (r"\bmemory=", "--memory"),
     (r"\btables=\{(['\"])(.+?)\1: table\}", r"--table \2=FILE"),

@@ -23,6 +23,13 @@ from fastfeat.api.learning import Learning
 from fastfeat.api.plan import FittedPlan, Plan
 from fastfeat.arguments import explaining_as
 from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.integrations.checks_on_workers import (
+    held,
+    only_true,
+    rows_of_workers,
+    rules_of,
+    with_contract,
+)
 from fastfeat.integrations.exchange import (
     Exchange,
     Rows,
@@ -53,11 +60,16 @@ from fastfeat.integrations.on_workers import (
 )
 from fastfeat.io.arrow import Schema, Table, pa, schema_with
 from fastfeat.io.sources.read import read_table
+from fastfeat.plan.declare.contract import ContractDeclaration
 from fastfeat.plan.run.guard import columns_judged
 from fastfeat.plan.run.history import is_batch
 from fastfeat.plan.run.lookup_tables import Tables
+from fastfeat.quality.checking import check_read
+from fastfeat.quality.contract import Contract
+from fastfeat.quality.report import CheckReport
+from fastfeat.quality.rows import CheckedRows
 
-__all__ = ["fit", "fit_transform", "transform"]
+__all__ = ["check", "fit", "fit_transform", "transform"]
 
 _ray = library("ray")
 _data = library("ray.data", "ray")
@@ -66,7 +78,14 @@ _MERGED_AT_ONCE = 4
 
 
 @explaining_as("ray.", {})
-def fit(plan: Plan, dataset: Any, *, history: Any = None, tables: Tables = None) -> FittedPlan:
+def fit(
+    plan: Plan,
+    dataset: Any,
+    *,
+    history: Any = None,
+    tables: Tables = None,
+    contract: Contract | None = None,
+) -> FittedPlan:
     """Return the plan fitted on all rows of a dataset: bit for bit that of `Plan.fit`.
 
     Args:
@@ -78,8 +97,11 @@ def fit(plan: Plan, dataset: Any, *, history: Any = None, tables: Tables = None)
         history: earlier rows, which windows that are learnt from see: a dataset, or as in
             `Plan.fit`.
         tables: as in `Plan.fit`; they are read on the driver, and go to each worker.
+        contract: as in `Plan.fit`: the workers judge the rows first. Rows in messages have no
+            numbers.
 
     Raises:
+        ContractBroken: rows break a rule of `contract` that does not only warn.
         InvalidPlan: folds are made of the number of a row, which a dataset has not; windows that
             are learnt from see entities that have no key in common, or the label looks ahead.
         TypeMismatch: it is no dataset, or a column has no Arrow type.
@@ -88,7 +110,9 @@ def fit(plan: Plan, dataset: Any, *, history: Any = None, tables: Tables = None)
     Warns:
         FastfeatWarning: as `Plan.fit`, but for `TiesInOrder`.
     """
-    return _learnt(plan, dataset, history, tables, features=False)[0].finish()
+    kept = held(contract, lambda rules: _checked(rules, dataset, history, tables))
+    learnt = _learnt(plan, dataset, history, tables, features=False)[0]
+    return with_contract(learnt.finish(), kept)
 
 
 @explaining_as("ray.", {})
@@ -136,8 +160,42 @@ def transform(
 
 
 @explaining_as("ray.", {})
+def check(
+    rules: Contract | FittedPlan,
+    dataset: Any,
+    *,
+    history: Any = None,
+    tables: Tables = None,
+    clock: Any = None,
+) -> CheckReport:
+    """Return a report of the rules that the rows hold, counted on the workers, as `Contract.check`.
+
+    Args:
+        rules: a contract, or a fitted plan that has one, whose late columns need not be there.
+        dataset: as in `fit`.
+        history: as in `fit`; windows in rules see it.
+        tables: as in `fit`.
+        clock: as in `Contract.check`.
+
+    Raises:
+        InvalidPlan: the plan has no contract; or as `fit`.
+        TypeMismatch: neither a contract nor a fitted plan; or as `fit`.
+        FastfeatError: as `Contract.check`.
+    """
+    contract, late = rules_of(rules)
+    rows = _checked(contract, dataset, history, tables)
+    return check_read(contract, rows, clock=clock, late=late)
+
+
+@explaining_as("ray.", {})
 def fit_transform(
-    plan: Plan, dataset: Any, *, history: Any = None, tables: Tables = None, label: bool = False
+    plan: Plan,
+    dataset: Any,
+    *,
+    history: Any = None,
+    tables: Tables = None,
+    label: bool = False,
+    contract: Contract | None = None,
 ) -> tuple[FittedPlan, Any]:
     """Return the fitted plan, and the features of the rows as a dataset: out of fold.
 
@@ -147,6 +205,7 @@ def fit_transform(
         history: as in `fit`.
         tables: as in `fit`.
         label: as in `transform`.
+        contract: as in `fit`.
 
     Returns:
         The plan, and a dataset as of `transform`, in which the encodings of a row have learnt from
@@ -159,13 +218,35 @@ def fit_transform(
         FastfeatWarning: as `Plan.fit_transform`, but for `TiesInOrder`.
     """
     columns = columns_read(plan, _schema_of(dataset), label=label)
+    kept = held(contract, lambda rules: _checked(rules, dataset, history, tables))
     learning, shares = _learnt(plan, dataset, history, tables, features=True)
     given = training_of(learning, plan, label=label)
+    fitted = with_contract(learning.finish(), kept)
     if shares is not None:
         rows = _data.from_arrow_refs(shares.tables)
-        return learning.finish(), _features(rows, given, shares.exchange)
+        return fitted, _features(rows, given, shares.exchange)
     columns = list(dict.fromkeys([*learning.columns, *columns]))
-    return learning.finish(), _features(dataset.select_columns(columns), given, None)
+    return fitted, _features(dataset.select_columns(columns), given, None)
+
+
+def _checked(
+    contract: ContractDeclaration, dataset: Any, history: Any, tables: Tables
+) -> CheckedRows:
+    """Return the rows of a dataset, to be judged on the workers."""
+    schema = _schema_of(dataset)
+
+    def learnt(plan: Plan) -> FittedPlan:
+        return _learnt(plan, dataset, history, tables, features=False)[0].finish()
+
+    def found(fitted: FittedPlan, flag: str, n: int | None) -> Table:
+        past = "batch" if history is None else history
+        rows = transform(fitted, dataset, history=past, tables=tables).map_batches(
+            only_true, fn_args=[flag], batch_format="pyarrow", batch_size=None
+        )
+        blocks = _ray.get(list(_refs(rows if n is None else rows.limit(n))))
+        return pa.concat_tables([block for block in blocks if block.num_columns])
+
+    return rows_of_workers(contract, schema, dataset.count(), tables, learnt, found)
 
 
 class _Shares(NamedTuple):

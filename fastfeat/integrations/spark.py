@@ -28,6 +28,12 @@ from fastfeat.api.learning import Learning
 from fastfeat.api.plan import FittedPlan, Plan
 from fastfeat.arguments import explaining_as
 from fastfeat.errors import BackendUnavailable, TypeMismatch
+from fastfeat.integrations.checks_on_workers import (
+    held,
+    rows_of_workers,
+    rules_of,
+    with_contract,
+)
 from fastfeat.integrations.exchange import (
     Exchange,
     Rows,
@@ -61,11 +67,16 @@ from fastfeat.integrations.spark_tasks import (
 )
 from fastfeat.io.arrow import Schema, Table, pa, schema_with
 from fastfeat.io.sources.read import read_table
+from fastfeat.plan.declare.contract import ContractDeclaration
 from fastfeat.plan.run.guard import columns_judged
 from fastfeat.plan.run.history import is_batch
 from fastfeat.plan.run.lookup_tables import Tables
+from fastfeat.quality.checking import check_read
+from fastfeat.quality.contract import Contract
+from fastfeat.quality.report import CheckReport
+from fastfeat.quality.rows import CheckedRows
 
-__all__ = ["fit", "fit_transform", "transform"]
+__all__ = ["check", "fit", "fit_transform", "transform"]
 
 _types = library("pyspark.sql.pandas.types")
 _PIECE_BYTES = 32 << 20
@@ -81,7 +92,14 @@ _ANOTHER_PYTHON = re.compile(
 
 
 @explaining_as("spark.", {})
-def fit(plan: Plan, frame: Any, *, history: Any = None, tables: Tables = None) -> FittedPlan:
+def fit(
+    plan: Plan,
+    frame: Any,
+    *,
+    history: Any = None,
+    tables: Tables = None,
+    contract: Contract | None = None,
+) -> FittedPlan:
     """Return the plan fitted on all rows of a DataFrame: bit for bit that of `Plan.fit`.
 
     Args:
@@ -95,8 +113,11 @@ def fit(plan: Plan, frame: Any, *, history: Any = None, tables: Tables = None) -
         history: earlier rows, which windows that are learnt from see: a DataFrame, or as in
             `Plan.fit`.
         tables: as in `Plan.fit`; they are read on the driver, and go to each executor.
+        contract: as in `Plan.fit`: the workers judge the rows first. Rows in messages have no
+            numbers.
 
     Raises:
+        ContractBroken: rows break a rule of `contract` that does not only warn.
         InvalidPlan: folds are made of the number of a row, which a DataFrame has not; windows that
             are learnt from see entities that have no key in common, or the label looks ahead.
         TypeMismatch: it is no DataFrame.
@@ -106,10 +127,11 @@ def fit(plan: Plan, frame: Any, *, history: Any = None, tables: Tables = None) -
     Warns:
         FastfeatWarning: as `Plan.fit`, but for `TiesInOrder`.
     """
+    kept = held(contract, lambda rules: _checked(rules, frame, history, tables))
     learning, shares = _learnt(plan, frame, history, tables, features=False)
     if shares is not None:
         _given_up(shares.frame)
-    return learning.finish()
+    return with_contract(learning.finish(), kept)
 
 
 @explaining_as("spark.", {})
@@ -159,8 +181,42 @@ def transform(
 
 
 @explaining_as("spark.", {})
+def check(
+    rules: Contract | FittedPlan,
+    frame: Any,
+    *,
+    history: Any = None,
+    tables: Tables = None,
+    clock: Any = None,
+) -> CheckReport:
+    """Return a report of the rules that the rows hold, counted on the workers, as `Contract.check`.
+
+    Args:
+        rules: a contract, or a fitted plan that has one, whose late columns need not be there.
+        frame: as in `fit`.
+        history: as in `fit`; windows in rules see it.
+        tables: as in `fit`.
+        clock: as in `Contract.check`.
+
+    Raises:
+        InvalidPlan: the plan has no contract; or as `fit`.
+        TypeMismatch: neither a contract nor a fitted plan; or as `fit`.
+        FastfeatError: as `Contract.check`.
+    """
+    contract, late = rules_of(rules)
+    rows = _checked(contract, frame, history, tables)
+    return check_read(contract, rows, clock=clock, late=late)
+
+
+@explaining_as("spark.", {})
 def fit_transform(
-    plan: Plan, frame: Any, *, history: Any = None, tables: Tables = None, label: bool = False
+    plan: Plan,
+    frame: Any,
+    *,
+    history: Any = None,
+    tables: Tables = None,
+    label: bool = False,
+    contract: Contract | None = None,
 ) -> tuple[FittedPlan, Any]:
     """Return the fitted plan, and the features of the rows as a DataFrame: out of fold.
 
@@ -171,6 +227,7 @@ def fit_transform(
         history: as in `fit`.
         tables: as in `fit`.
         label: as in `transform`.
+        contract: as in `fit`.
 
     Returns:
         The plan, and a DataFrame as of `transform`, in which the encodings of a row have learnt
@@ -184,14 +241,37 @@ def fit_transform(
     """
     schema = _schema_of(frame)
     columns = columns_read(plan, schema, label=label)
+    kept = held(contract, lambda rules: _checked(rules, frame, history, tables))
     learning, shares = _learnt(plan, frame, history, tables, features=True)
     given = training_of(learning, plan, label=label)
+    fitted = with_contract(learning.finish(), kept)
     if shares is None:
         rows = schema_with(schema, dict.fromkeys([*learning.columns, *columns]))
-        return learning.finish(), _features(frame, rows, given)
+        return fitted, _features(frame, rows, given)
     features = _features(shares.frame, shares.exchange.rows, given, shares.exchange)
     weakref.finalize(features, _given_up, shares.frame).atexit = False
-    return learning.finish(), features
+    return fitted, features
+
+
+def _checked(
+    contract: ContractDeclaration, frame: Any, history: Any, tables: Tables
+) -> CheckedRows:
+    """Return the rows of a frame, to be judged on the executors."""
+    schema = _schema_of(frame)
+
+    def learnt(plan: Plan) -> FittedPlan:
+        learning, shares = _learnt(plan, frame, history, tables, features=False)
+        if shares is not None:
+            _given_up(shares.frame)
+        return learning.finish()
+
+    def found(fitted: FittedPlan, flag: str, n: int | None) -> Table:
+        past = "batch" if history is None else history
+        rows = transform(fitted, frame, history=past, tables=tables)
+        rows = rows.where(rows["`" + flag + "`"])
+        return (rows if n is None else rows.limit(n)).toArrow()
+
+    return rows_of_workers(contract, schema, frame.count(), tables, learnt, found)
 
 
 def _given_up(frame: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, Self, cast, get_args
 
@@ -50,6 +51,7 @@ from fastfeat.online.lower.row_tables import (
 )
 from fastfeat.online.opening import begin, reopened
 from fastfeat.online.parquet import export, exported
+from fastfeat.online.recent import Recent, seconds_of
 from fastfeat.online.row.judged_row import judge_one_row
 from fastfeat.online.row.one_row import transform_row
 from fastfeat.online.state.arrivals import Wanted
@@ -60,6 +62,9 @@ from fastfeat.plan.declare.columns_read import table_columns_of
 from fastfeat.plan.run.fitted import Face, Fitted
 from fastfeat.plan.run.guard import guard_of, judge, read_again, row_inputs
 from fastfeat.plan.run.lookup_tables import Tables, read_tables, resolve_tables
+from fastfeat.quality.drift import Drift, compared
+from fastfeat.quality.drifting import limits_of, profile_to_compare
+from fastfeat.quality.thresholds import Given
 
 Broken = dict[str, int]
 """Numbers of rows that break rules, by the name of the rule."""
@@ -108,6 +113,7 @@ class Live(Generic[Face]):
         self._passed = list(dict.fromkeys(keep))
         self._times = time_columns(self._plans.values())
         self._sees_none = not lowered.orders
+        self._recent: dict[str, Recent] = {}
         self._judged = {
             name: (
                 one,
@@ -186,9 +192,9 @@ class Live(Generic[Face]):
         if is_plain and list(map(type, offsets)) == [str, int, int] and not any(offsets):
             prepared = self._process_prepared_row(events)
             if prepared is not None:
-                return prepared
+                return self._noted(events, prepared)
         if is_plain and not source and self._is_remembered_by_nobody(events):
-            return self._of_row(events)
+            return self._noted(events, self._of_row(events))
         check_form(self._plans, to, out, categories=categories)
         row = one_row(self._state, events)
         _check_alone(row, to, out, categories=categories)
@@ -198,7 +204,8 @@ class Live(Generic[Face]):
         change = Change("process", rows, "", source, first, end, time.time_ns())
         _, results = self._state.apply(change, Wanted(to, row))
         if row is not None:
-            return of_one_row(results)
+            return self._noted(row, of_one_row(results))
+        self._note(rows, results)
         return given_to_user(
             self._plans,
             with_passed(self._plans, results, given),
@@ -240,12 +247,12 @@ class Live(Generic[Face]):
     def _asked(self, rows: Any, at: Any, to: str, out: Any, categories: bool) -> Any:
         is_plain = to == "arrow" and out is None and not categories
         if is_plain and at is None and self._is_row_alone(rows):
-            return self._of_row(rows)
+            return self._noted(rows, self._of_row(rows))
         check_form(self._plans, to, out, categories=categories)
         given = rows if at is None else self._with_time(rows, at)
         prepared = self._of_prepared_row(given) if is_plain else None
         if prepared is not None:
-            return prepared
+            return self._noted(given, prepared)
         row = one_row(self._state, given)
         _check_alone(row, to, out, categories=categories)
         given = given if row is not None else read_once(self._state, given, self._passed)
@@ -254,7 +261,8 @@ class Live(Generic[Face]):
         check_out(self._plans, table, to, out)
         results = self._state.features(table, Wanted(to, row), has_ids=are_known)
         if row is not None:
-            return of_one_row(results)
+            return self._noted(row, of_one_row(results))
+        self._note(table, results)
         return given_to_user(
             self._plans,
             with_passed(self._plans, results, given),
@@ -440,6 +448,72 @@ class Live(Generic[Face]):
         """The numbers of rows and entities in memory."""
         return self._state.sizes
 
+    def watch(self, window: str | timedelta = "1h") -> None:
+        """Count the rows that are answered from now on, for `drift` and `profile`.
+
+        Rows that were asked for, by `process` and `features`, are counted some thousands at a time,
+        by the time of their arrival; what was counted is in memory alone, and ends with the state.
+
+        Args:
+            window: how long a row counts, such as "1h"; it leaves with the twelfth of the window
+                that it came in.
+
+        Raises:
+            InvalidPlan: a plan has no profile of its training rows; or the window is none.
+
+        Example:
+            >>> fitted = ff.Plan({"x": col("x") * 2}).fit({"x": [k / 100 for k in range(1_000)]})
+            >>> live = fitted.online()
+            >>> live.watch("10m")
+            >>> for k in range(500):
+            ...     x = live.process({"x": k / 50 + 4.0})
+            >>> live.drift().drifted
+            ['x']
+        """
+        seconds = seconds_of(window)
+        self._recent = {
+            name: Recent(fitted, profile_to_compare(fitted), seconds)
+            for name, fitted in self._plans.items()
+        }
+
+    def profile(self) -> Any:
+        """Return the profile of the rows answered in the window of `watch`; see `Profile`.
+
+        Profiles of several processes that serve one plan merge. Of several plans a dict by name.
+
+        Raises:
+            InvalidPlan: nobody has called `watch`.
+        """
+        found = {name: recent.profile() for name, recent in self._watched().items()}
+        return found.get(ALONE, found)
+
+    def drift(self, *, reference: Any = None, thresholds: Given = None) -> Any:
+        """Return the drift of the rows answered in the window of `watch`; see `FittedPlan.drift`.
+
+        Args:
+            reference: the profile to compare with in place of that of the training rows; of several
+                plans a dict by name.
+            thresholds: as of `FittedPlan.drift`.
+
+        Returns:
+            A `Drift`; of several plans a dict of these, by name.
+
+        Raises:
+            InvalidPlan: nobody has called `watch`.
+            InvalidConfig: as of `FittedPlan.drift`.
+        """
+        limits, found = limits_of(thresholds), dict[str, Drift]()
+        for name, recent in self._watched().items():
+            then = reference if reference is None or ALONE in self._plans else reference.get(name)
+            found[name] = compared(
+                self._plans[name],
+                recent.profile(),
+                profile_to_compare(self._plans[name]) if then is None else then,
+                limits=limits,
+                is_same_season=then is not None,
+            )
+        return found.get(ALONE, found)
+
     @property
     def offsets(self) -> Mapping[str, int]:
         """The offset after the last row that was applied, by source."""
@@ -553,6 +627,42 @@ class Live(Generic[Face]):
             with self._lock:
                 for name, n in broken.items():
                     self._violations[name] += n
+
+    @property
+    def recent(self) -> Mapping[str, Recent]:
+        """The counts of the rows that were answered of late, by plan; none without `watch`."""
+        return self._recent
+
+    @property
+    def records(self) -> Mapping[str, Fitted]:
+        """The records of the plans, by name."""
+        return self._plans
+
+    def _watched(self) -> Mapping[str, Recent]:
+        """Return what counts the rows of each plan.
+
+        Raises:
+            InvalidPlan: nothing does.
+        """
+        if not self._recent:
+            raise InvalidPlan(
+                "the rows that are answered are not counted. Say so before they come: "
+                "live.watch('1h')"
+            )
+        return self._recent
+
+    def _noted(self, row: Mapping[str, Any], features: Any) -> Any:
+        """Return the features of one row as a user gets them, once they are counted."""
+        if self._recent:
+            by_name = {ALONE: features} if ALONE in self._plans else features
+            for name, recent in self._recent.items():
+                recent.note(row, by_name[name])
+        return features
+
+    def _note(self, rows: Table, results: Mapping[str, Any]) -> None:
+        """Have many rows counted."""
+        for name, recent in self._recent.items():
+            recent.note(rows, results[name])
 
     def _is_row_alone(self, given: Any) -> bool:
         """Return whether one row was given, and no plan sees another one."""

@@ -1,1 +1,1 @@
-"""Quality: contracts, which say what data must be, and the checks of data against them."""
+"""Quality: contracts and profiles, what data must be and was; checks, drift, and what changed."""

@@ -89,23 +89,55 @@ def check_rows(
     Raises:
         FastfeatError: as `Contract.check`.
     """
-    at = _clock_of(contract, clock, needs_clock=needs_clock)
     rows = checked_rows(
         data,
-        [*contract.columns, *([contract.clock] if contract.clock else [])],
+        columns_checked(contract),
         contract.table_columns,
         history=history,
         tables=tables,
         backend=backend,
         memory=memory,
     )
+    options: Any = {"clock": clock, "late": late, "needs_clock": needs_clock, "given": data}
+    return rows, check_read(contract, rows, **options)
+
+
+def columns_checked(contract: ContractDeclaration) -> list[str]:
+    """Return the columns of the data that are read, where they are there."""
+    return [*contract.columns, *([contract.clock] if contract.clock else [])]
+
+
+@in_ieee
+def check_read(
+    contract: ContractDeclaration,
+    rows: CheckedRows,
+    *,
+    clock: Any = None,
+    late: Collection[str] = (),
+    needs_clock: bool = True,
+    given: Any = None,
+) -> CheckReport:
+    """Return the rules of a contract, judged on rows that are read.
+
+    Args:
+        contract: the rules.
+        rows: with the columns of `columns_checked`.
+        clock: as of `check_rows`, as the following are.
+        late: columns that need not be there.
+        needs_clock: whether rules that read the clock are judged.
+        given: the rows as they were given, for messages.
+
+    Raises:
+        FastfeatError: as `Contract.check`.
+    """
+    at = _clock_of(contract, clock, needs_clock=needs_clock)
     if contract.clock is not None and contract.clock in rows.schema:
         raise InvalidPlan(
             f"the data has a column {contract.clock!r}, and the contract calls the time of a check "
             "so. Rename one of them"
         )
     judged = {
-        name: _before_counting(contract, name, rows, at, late, data) for name in contract.rules
+        name: _before_counting(contract, name, rows, at, late, given) for name in contract.rules
     }
     judged |= _types(contract, rows, late)
     counted = {name: one for name, one in judged.items() if one.result is None}
@@ -118,7 +150,7 @@ def check_rows(
     def find(name: str, n: int | None) -> Table:
         return rows_that_break(rows, judged[name].rule, n)
 
-    return rows, CheckReport(tuple(results), rows.n_rows, find)
+    return CheckReport(tuple(results), rows.n_rows, find)
 
 
 def _clock_of(contract: ContractDeclaration, clock: Any, *, needs_clock: bool) -> Literal | None:
@@ -368,7 +400,7 @@ def rows_that_break(rows: CheckedRows, rule: Rule, n: int | None = None) -> Tabl
     Args:
         rows: all rows.
         rule: the rule.
-        n: the first so many; None for all.
+        n: the first so many; None for all. Rows of workers have no numbers, and no order.
     """
     columns = [name for name in columns_of([rule.expression.node]) if name in rows.schema]
     flag, number = unlike("broken", columns), unlike("row", columns)
@@ -377,6 +409,9 @@ def rows_that_break(rows: CheckedRows, rule: Rule, n: int | None = None) -> Tabl
         fitted = replace(learnt_of(rows, {flag: rule.broken}), declaration=plan)
     else:
         fitted = fitted_rules(plan, rows.schema, rows.schemas)
+    if rows.elsewhere is not None:
+        kept = rows.elsewhere.find(fitted, flag, n).select(columns)
+        return kept.add_column(0, number, pa.nulls(kept.num_rows, pa.int64()))
     found: list[Table] = []
     first, left = 0, n
     for features in features_of(rows, fitted):

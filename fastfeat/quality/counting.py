@@ -1,16 +1,29 @@
-"""Counting: the rows of a column added to a layout, in whole numbers."""
+"""Counting: the rows of a column added to a layout, in whole numbers.
+
+Of few rows NumPy counts, which compiles nothing, of more the kernels: both give the same bits.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
+from fastfeat_kernels.binned.state import count_in_bins
+from fastfeat_kernels.column import value_of_key
+from fastfeat_kernels.moments.state import summarize
 from numpy.typing import NDArray
 
+from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.io.arrow import ChunkedArray, call, options_of, pa
+from fastfeat.io.columns.column import physical_chunks
 from fastfeat.quality.layout import floats_of, plain_keys
 from fastfeat.quality.profile import POSITIONS, Category, ColumnProfile, Exact, added, normal
+
+LEAST_ROWS: Final = 1 << 14
+"""Of a column, from which on kernels count."""
+_ELEMENTS: Final = {"double": "float64", "float": "float32"}
 
 
 def counted(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
@@ -23,9 +36,10 @@ def counted(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
     if layout.kind == "category":
         return _of_categories(layout, column)
     if layout.kind == "other":
-        of_column = replace(layout, n_rows=len(column), n_missing=column.null_count)
-        return of_column
-    return _of_numbers(layout, column)
+        return replace(layout, n_rows=len(column), n_missing=column.null_count)
+    if len(column) < LEAST_ROWS or not len(layout.edges):
+        return counted_by_numpy(layout, column)
+    return _by_kernels(layout, column)
 
 
 def _of_categories(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
@@ -43,7 +57,52 @@ def _as_key(category: Category) -> bytes | bool | int:
     return category.encode() if isinstance(category, str) else category
 
 
-def _of_numbers(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
+def _by_kernels(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
+    """Return the profile of the rows of a column of numbers, of which there are many."""
+    chunks, parts = physical_chunks(column), n_parts(len(column))
+    element = _ELEMENTS.get(str(column.type), str(column.type))
+    edges, scales = layout.edges, scales_of(layout.edges, layout.is_atom)
+    bins = count_in_bins(element, chunks, edges, scales, runner("binned"), parts)
+    moments = summarize(element, chunks, 2, runner("moments"), parts)
+    n_low, n_high = moments.n_negative_infinite, moments.n_positive_infinite
+    counts = bins.counts
+    counts[0] -= len(column) - moments.count + n_low
+    counts[-1] -= n_high
+    least, greatest = (
+        float(value_of_key(element, key)) for key in (moments.min_key, moments.max_key)
+    )
+    if moments.count == n_low + n_high:
+        least = greatest = np.nan
+    elif n_low or n_high:
+        finite = _finite(column)
+        least, greatest = float(finite.min()), float(finite.max())
+    pieces = [_finite(column.slice(begin, end - begin)) for begin, end in bins.outside]
+    outside = np.concatenate([np.empty(0), *pieces])
+    tails = outside[outside < edges[0]], outside[outside >= edges[-1]]
+    return replace(
+        layout,
+        n_rows=len(column),
+        n_missing=len(column) - moments.count,
+        counts=counts,
+        offsets=bins.offsets,
+        n_low=n_low,
+        n_high=n_high,
+        least=least + 0.0,
+        greatest=greatest + 0.0,
+        sum=normal(moments.sum, -moments.scale),
+        squares=normal(moments.sum_of_squares, -2 * moments.scale),
+        tails=(_sums(tails[0])[0], _sums(tails[1])[0]),
+    )
+
+
+def _finite(column: ChunkedArray) -> NDArray[np.float64]:
+    """Return the finite values of a column."""
+    values = floats_of(column)
+    return values[np.isfinite(values)]
+
+
+def counted_by_numpy(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
+    """Return the profile of the rows of a column of numbers."""
     values = floats_of(column)
     finite = values[np.isfinite(values)]
     edges, scales = layout.edges, scales_of(layout.edges, layout.is_atom)
@@ -54,8 +113,7 @@ def _of_numbers(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
         steps = np.where(scales[places] > 0, (finite - lows[places]) * scales[places], 0.0)
     offsets = np.bincount(places, np.floor(steps), len(edges) + 1)  # whole numbers below 2**53
     tails = finite[places == 0], finite[places == len(edges)] if len(edges) else finite[:0]
-    whole = _integers(column)
-    sums = _sums(finite) if whole is None else _sums_of_integers(whole)
+    total, squares = _sums_of_integers(column) if _is_whole(column) else _sums(finite)
     return replace(
         layout,
         n_rows=len(column),
@@ -66,8 +124,8 @@ def _of_numbers(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
         n_high=int((values == np.inf).sum()),
         least=float(finite.min()) if len(finite) else np.nan,
         greatest=float(finite.max()) if len(finite) else np.nan,
-        sum=sums[0],
-        squares=sums[1],
+        sum=total,
+        squares=squares,
         tails=(_sums(tails[0])[0], _sums(tails[1])[0]),
     )
 
@@ -83,28 +141,43 @@ def scales_of(edges: NDArray[np.float64], is_atom: NDArray[np.bool_]) -> NDArray
     return np.where(is_atom | ~np.isfinite(scales), 0.0, scales)
 
 
-def _integers(column: ChunkedArray) -> list[int] | None:
-    """Return the values of a column of integers, None of floats."""
-    if not pa.types.is_integer(column.type):
-        return None
-    return column.drop_null().to_pylist()
+def _is_whole(column: ChunkedArray) -> bool:
+    return pa.types.is_integer(column.type)
 
 
-def _sums_of_integers(values: list[int]) -> tuple[Exact, Exact]:
-    return normal(sum(values), 0), normal(sum(x * x for x in values), 0)
+def _sums_of_integers(column: ChunkedArray) -> tuple[Exact, Exact]:
+    """Return the exact sums of integers, and of their squares."""
+    whole = column.drop_null()
+    ends = call("min_max", whole)
+    if all(end is None or abs(end) < 1 << 31 for end in ends.as_py().values()):
+        values = whole.to_numpy().astype(np.int64)
+        return normal(_total(values), 0), normal(_total(values * values), 0)
+    listed = whole.to_pylist()
+    return normal(sum(listed), 0), normal(sum(x * x for x in listed), 0)
+
+
+def _total(values: NDArray[np.int64]) -> int:
+    """Return the exact sum of integers, fewer than 2**31."""
+    return (int((values >> 32).sum()) << 32) + int((values & _HALF).sum())
 
 
 def _sums(values: NDArray[np.float64]) -> tuple[Exact, Exact]:
     """Return the exact sums of finite floats, and of their squares."""
     total, squares = (0, 0), (0, 0)
+    if not len(values):
+        return total, squares
     fractions, exponents = np.frexp(values)
     mantissas = np.ldexp(fractions, 53).astype(np.int64)
     order = np.argsort(exponents, kind="stable")
     mantissas, exponents = mantissas[order], exponents[order]
     begins = np.flatnonzero(np.diff(exponents, prepend=exponents[:1] - 1))
     for begin, stop in pairwise([*begins.tolist(), len(values)]):
-        some = [int(m) for m in mantissas[begin:stop].tolist()]
-        exponent = int(exponents[begin]) - 53
-        total = added(total, normal(sum(some), exponent))
-        squares = added(squares, normal(sum(m * m for m in some), 2 * exponent))
+        some, exponent = mantissas[begin:stop], int(exponents[begin]) - 53
+        high, low = some >> 27, some & (2**27 - 1)
+        of_squares = (_total(high * high) << 54) + (_total(high * low) << 28) + _total(low * low)
+        total = added(total, normal((_total(high) << 27) + _total(low), exponent))
+        squares = added(squares, normal(of_squares, 2 * exponent))
     return total, squares
+
+
+_HALF: Final = 2**32 - 1

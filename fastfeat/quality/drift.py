@@ -5,7 +5,7 @@ Profiles are compared, never rows: what the plan keeps of its training rows is e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +15,7 @@ from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidConfig, InvalidPlan, counted, did_you_mean
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.run.fitted import Fitted
-from fastfeat.quality.column_drift import ColumnDrift, compared_column
+from fastfeat.quality.column_drift import ColumnDrift, compared_column, worst_first
 from fastfeat.quality.profile import ColumnProfile, Profile
 from fastfeat.quality.thresholds import Limits, thresholds
 
@@ -69,12 +69,12 @@ class Drift:
     @property
     def drifted(self) -> list[str]:
         """The features that have drifted, the worst first."""
-        return [one.name for one in _worst_first(self.features.values()) if one.is_drifted]
+        return [one.name for one in worst_first(self.features.values()) if one.is_drifted]
 
     @property
     def drifted_inputs(self) -> list[str]:
         """The inputs that have drifted, the worst first."""
-        return [one.name for one in _worst_first(self.inputs.values()) if one.is_drifted]
+        return [one.name for one in worst_first(self.inputs.values()) if one.is_drifted]
 
     @property
     def columns(self) -> list[ColumnDrift]:
@@ -116,7 +116,7 @@ class Drift:
         """Return the summary and one line a feature and an input, the worst first."""
         lines = [self.summary]
         for what, columns in (("", self.features), ("input ", self.inputs)):
-            for one in _worst_first(columns.values()):
+            for one in worst_first(columns.values()):
                 word, _, told = str(one).partition(" ")
                 lines.append(f"{word} {what}{told.strip()}")
         for value, drift in self.segments.items():
@@ -127,9 +127,11 @@ class Drift:
                 )
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        """Return a table of the columns, for notebooks."""
+        from fastfeat.quality.html import drift_html  # seldom needed
 
-def _worst_first(columns: Iterable[ColumnDrift]) -> list[ColumnDrift]:
-    return sorted(columns, key=lambda one: (not one.is_drifted, -one.severity))
+        return drift_html(self.summary, self.features.values(), self.inputs.values())
 
 
 def compared(

@@ -15,7 +15,8 @@ from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.transform import transform
 from fastfeat.quality.drift import Drift, compared
 from fastfeat.quality.profile import Profile
-from fastfeat.quality.profiling import counted_tables, profile_face
+from fastfeat.quality.profiling import profile_face
+from fastfeat.quality.table_profiles import counted_tables
 from fastfeat.quality.thresholds import Given, Limits, thresholds
 
 MOST_SEGMENTS: Final = 1_000

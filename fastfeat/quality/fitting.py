@@ -42,16 +42,28 @@ def fitted_contract(
     Warns:
         RowsBreakRule: they break one that does.
     """
+    contract = declared(given)
+    options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
+    rows, report = check_rows(contract, data, needs_clock=False, **options)
+    raise_broken(report)
+    return with_types(contract, rows)
+
+
+def declared(given: object) -> ContractDeclaration:
+    """Return the rules of a contract.
+
+    Args:
+        given: what a user gives as contract.
+
+    Raises:
+        TypeMismatch: it is none.
+    """
     if not isinstance(given, Contract):
         raise TypeMismatch(
             f"contract= takes an ff.Contract, got {type(given).__name__}. Make one of rules: "
             "ff.Contract({'name': col('x') > 0})"
         )
-    contract = given.declaration
-    options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
-    rows, report = check_rows(contract, data, needs_clock=False, **options)
-    raise_broken(report)
-    return with_types(contract, rows)
+    return given.declaration
 
 
 def raise_broken(report: CheckReport) -> None:

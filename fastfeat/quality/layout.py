@@ -20,6 +20,7 @@ from fastfeat.quality.profile import Category, ColumnProfile, Kind
 N_BINS: Final = 64
 """A value with a greater share of the sample has a bin of its own, and no bin else has as much."""
 MOST_CATEGORIES: Final = 256
+_LARGEST: Final = np.finfo(np.float64).max
 
 
 def kind_of(dtype: DType | UnsupportedType, *, is_code: bool = False) -> Kind:
@@ -107,7 +108,7 @@ def edges_of(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
             begin = stop + 1
     edges.append(above[-1])
     found = np.unique(edges)
-    found = found[np.isfinite(found)]
+    found = found[np.isfinite(found) & (found > -_LARGEST)]  # below the first is a float
     with np.errstate(over="ignore"):
         if np.isinf(np.diff(found)).any():  # wider than the greatest float
             found = np.unique([*found, 0.0])

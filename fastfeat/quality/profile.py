@@ -25,7 +25,8 @@ Category = str | bytes | bool | int
 Exact = tuple[int, int]
 """An integer and an exponent, of mantissa * 2**exponent: odd, or 0 with the exponent 0."""
 
-POSITIONS: Final = 1 << 22
+OFFSET_BITS: Final = 22
+POSITIONS: Final = 1 << OFFSET_BITS
 """The steps in which the place of a value in its bin is counted."""
 FORMAT: Final = 1
 _KINDS: Final = ("number", "category", "moment", "other")
@@ -142,6 +143,16 @@ class Profile:
         features: of its features, by name.
         n_rows: how many rows were counted.
         no_features: why there are no features; "" where there are.
+
+    Example:
+        >>> import fastfeat as ff
+        >>> fitted = ff.Plan({"x": ff.col("x") * 2}).fit({"x": [1.0, 2.0, None]}, profile=True)
+        >>> x = fitted.profile.inputs["x"]
+        >>> x.n_rows, x.n_missing, x.mean, x.counts.sum()
+        (3, 1, 1.5, np.int64(2))
+        >>> more = fitted.profile_of({"x": [7.0]})
+        >>> fitted.profile.merge(more).features["x"].greatest
+        14.0
     """
 
     inputs: Mapping[str, ColumnProfile]

@@ -7,7 +7,7 @@ in the scan that reads the rows. So it is the same for any split, thread count a
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -40,6 +40,20 @@ from fastfeat.plan.run.window_columns import history_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RowsElsewhere:
+    """Rows that the workers of an engine have, which have no numbers.
+
+    Args:
+        learn: gives a plan that has learnt from all of them.
+        find: gives the rows in which a feature of a plan is true, with the columns that it keeps;
+            at most so many.
+    """
+
+    learn: Callable[[Declaration], Fitted]
+    find: Callable[[Fitted, str, int | None], Table]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class CheckedRows:
     """Rows with what their windows and joins see.
 
@@ -51,6 +65,7 @@ class CheckedRows:
         tables: lookup tables, as Arrow tables.
         backend: its name.
         budget: of memory, for a data set.
+        elsewhere: what workers do with rows that they have; None of others.
     """
 
     data: Any
@@ -60,6 +75,7 @@ class CheckedRows:
     tables: Mapping[str, Any]
     backend: str
     budget: Budget | None
+    elsewhere: RowsElsewhere | None = None
 
     @property
     def schemas(self) -> Schemas:
@@ -122,6 +138,8 @@ def learnt_of(rows: CheckedRows, expressions: Mapping[str, Expr]) -> Fitted:
     plan = _declared(tuple((name, of.node) for name, of in expressions.items()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FastfeatWarning)
+        if rows.elsewhere is not None:
+            return rows.elsewhere.learn(plan)
         if rows.budget is not None:
             return _learnt_in_passes(rows, plan, rows.budget)
         return fit(plan, rows.data, history=rows.history, tables=rows.tables, backend=rows.backend)

@@ -55,6 +55,7 @@ svg.plan{{width:100%;min-width:700px;height:auto}}
 .key i+i{{height:0;border-top:2px solid var(--now);background:none;vertical-align:.2em}}
 @media(max-width:760px){{.rows thead{{display:none}}.rows tr{{display:block;padding:.5rem 0;\
 border-bottom:1px solid var(--line)}}.rows td{{display:block;border:0;padding:.1rem 0;min-width:0}}\
+.rows td.n{{display:inline-block;margin-right:1.2rem;white-space:normal}}\
 .rows td[title]::before{{content:attr(title) " ";color:var(--soft)}}}}"""
 
 

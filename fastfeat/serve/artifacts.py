@@ -17,6 +17,7 @@ from fastfeat.api.plan import FittedPlan, fitted_of
 from fastfeat.errors import ArtifactError, FastfeatError
 from fastfeat.online.live import Live
 from fastfeat.plan.keep.artifact import fitted_digest
+from fastfeat.quality.golden.golden_rows import check_if_there
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.json_text import write_json
 from fastfeat.serve.refusals import Refusal, refusal_of
@@ -171,7 +172,7 @@ def _loaded(content: bytes, old: ServedPlan) -> FittedPlan | None:
 
     Raises:
         Refusal: it cannot take its place.
-        FastfeatError: it is no artifact, or cannot compute.
+        FastfeatError: it is no artifact, cannot compute, or its golden rows have other features.
     """
     new = fitted_of(content)
     if fitted_digest(new.record).hex() == old.artifact:
@@ -179,6 +180,7 @@ def _loaded(content: bytes, old: ServedPlan) -> FittedPlan | None:
     told = difference(old.fitted, new)
     if told:
         raise Refusal(400, ArtifactError.__name__, f"the artifact is refused: {told}")
+    check_if_there(new.record)
     warm(new, old.live.tables)
     return new
 

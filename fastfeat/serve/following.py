@@ -16,6 +16,7 @@ from fastfeat.online.live import Live
 from fastfeat.online.lower.live_plan import lower
 from fastfeat.online.state.state import State
 from fastfeat.plan.keep.artifact import fitted_digest
+from fastfeat.quality.golden.golden_rows import check_if_there
 from fastfeat.serve.served_plan import ServedPlan, served_plan
 from fastfeat.serve.state_opening import warm
 
@@ -38,12 +39,15 @@ class Following:
         path: of its file.
         fitted: the plan that is served first: one of those of the state.
         most_rows: so many rows are taken at once.
+        drift: the window of time in which answered rows are counted; None for none.
     """
 
-    def __init__(self, path: str, fitted: FittedPlan, most_rows: int) -> None:
+    def __init__(
+        self, path: str, fitted: FittedPlan, most_rows: int, drift: str | None = None
+    ) -> None:
         self._path = path
         self._digest = fitted_digest(fitted.record)
-        self._most_rows = most_rows
+        self._most_rows, self._drift = most_rows, drift
         self._is_first = True
         self._follower: Follower | None = None
         self._read: _Read | None = None
@@ -110,9 +114,13 @@ class Following:
         fitted = read.plans[name]
         self._digest = digests[name]
         if not names or self._is_first:
+            check_if_there(fitted.record)
             warm(fitted, read.state.tables)
         self._is_first = False
-        return served_plan(Live(read.plans, read.state), fitted, self._most_rows, name=name)
+        live = Live(read.plans, read.state)
+        if self._drift is not None:
+            live.watch(self._drift)
+        return served_plan(live, fitted, self._most_rows, name=name)
 
 
 def _of_news(news: News, plans: Mapping[str, FittedPlan], follower: Follower) -> _Read:

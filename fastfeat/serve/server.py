@@ -16,6 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from fastfeat.api.plan import load
 from fastfeat.arguments import explaining_as
 from fastfeat.errors import StateError
+from fastfeat.online.drift_gauges import DriftGauges
+from fastfeat.online.recent import seconds_of
+from fastfeat.quality.drifting import profile_to_compare
+from fastfeat.quality.golden.golden_rows import check_if_there
 from fastfeat.serve.access import Access, access_of
 from fastfeat.serve.app import App, Limits, Receive, Send
 from fastfeat.serve.artifacts import Artifacts, WatchedFile, stamp_of
@@ -64,6 +68,7 @@ def run(
     keep: str | int | None = None,
     max_ahead: str | None = None,
     durability: Literal["commit", "interval", "checkpoint"] | None = None,
+    drift: str | None = None,
     said: Callable[[str], None] | None = None,
 ) -> None:
     """Serve an artifact until the process is told to end by SIGTERM or SIGINT; then return.
@@ -94,16 +99,25 @@ def run(
         keep: how much longer rows stay.
         max_ahead: how far a time may be ahead.
         durability: when a call is on disk.
+        drift: a window of time, such as "1h", in which the rows that are answered are compared with
+            those of training; `/metrics` has gauges of it. None for none.
         said: is told where the server listens, and what becomes of new artifacts; None prints it.
 
     Raises:
         InvalidPlan: options that contradict each other, or an address that cannot be used.
-        ArtifactError, StateError: a file that cannot be opened.
+        ArtifactError, StateError: a file that cannot be opened, or an artifact whose golden rows
+            have other features here.
         FastfeatError: of the history and the tables.
     """
     where = Listening(host, port, None if uds is None else os.fspath(uds), flight_port)
     opening = Opening(
-        None if state is None else os.fspath(state), tables, late, keep, max_ahead, durability
+        None if state is None else os.fspath(state),
+        tables,
+        late,
+        keep,
+        max_ahead,
+        durability,
+        drift,
     )
     check_options(where, opening, history, follow=follow, watch=watch)
     limits = Limits(max_body, max_waiting, 8 * max_body)
@@ -115,6 +129,12 @@ def run(
     )
     watched = WatchedFile(Path(artifact), stamp_of(Path(artifact))) if watch else None
     fitted = load(artifact)
+    n_golden = check_if_there(fitted.record)
+    if n_golden:
+        tell(f"{n_golden} golden rows have the features of the artifact")
+    if drift is not None:
+        profile_to_compare(fitted.record)
+        service.drift = DriftGauges(seconds_of(drift))
 
     def opened() -> ServedPlan:
         if opening.is_there and (history is not None or tables is not None):
@@ -123,7 +143,9 @@ def run(
         warm(fitted, live.tables)
         return served_plan(live, fitted, max_rows)
 
-    following = Following(opening.path, fitted, max_rows) if follow and opening.path else None
+    following = None
+    if follow and opening.path:
+        following = Following(opening.path, fitted, max_rows, drift)
     Process(
         service,
         Artifacts(service, opening, tell),

@@ -11,6 +11,7 @@ from typing import Any
 from fastfeat.errors import ContractBroken, Overflow
 from fastfeat.io.arrow import Table
 from fastfeat.io.prometheus import Durations
+from fastfeat.online.drift_gauges import DriftGauges
 from fastfeat.online.live import Live
 from fastfeat.serve.app import Limits, Load, check_load
 from fastfeat.serve.plain_row import NotPlain
@@ -55,6 +56,8 @@ class Service:
         self.metrics = Metrics()
         self.work = Work(lambda: self.now, durable=durable)
         self.served: ServedPlan | None = None
+        self.drift: DriftGauges | None = None
+        """Gauges of the rows that are answered; None where they are not compared."""
         self.load = Load()
         self.limits = limits
         self.name = name

@@ -30,6 +30,7 @@ class Opening:
         keep: how much longer rows stay.
         max_ahead: how far a time may be ahead.
         durability: when a call is on disk.
+        drift: the window of time in which answered rows are counted and compared; None for none.
     """
 
     path: str | None = None
@@ -38,6 +39,7 @@ class Opening:
     keep: str | int | None = None
     max_ahead: str | None = None
     durability: Any = None
+    drift: str | None = None
 
     @property
     def waits_for_disk(self) -> bool:
@@ -77,7 +79,7 @@ class Opening:
     def _opened(
         self, fitted: FittedPlan, path: str | None, history: Table | None, tables: Any
     ) -> Live:
-        return online(
+        live = online(
             {_ALONE: fitted},
             history,
             path=path,
@@ -87,6 +89,9 @@ class Opening:
             max_ahead=self.max_ahead,
             durability=self.durability,
         )
+        if self.drift is not None:
+            live.watch(self.drift)
+        return live
 
 
 def warm(fitted: FittedPlan, tables: Mapping[str, Table]) -> None:

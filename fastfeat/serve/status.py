@@ -128,7 +128,10 @@ def metrics_of(service: Service) -> Handler:
     async def answer(request: Request) -> Answer:
         if request.query:
             raise Refusal(400, "InvalidRequest", "this address has no parameters")
-        return Answer(metrics_text(service).encode(), CONTENT_TYPE.encode())
+        text, gauges, served = metrics_text(service), service.drift, service.served
+        if gauges is not None and served is not None:
+            text += await service.work.apart(lambda: gauges.text([served.live]))
+        return Answer(text.encode(), CONTENT_TYPE.encode())
 
     return answer
 

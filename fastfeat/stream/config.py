@@ -14,6 +14,8 @@ A configuration, with every key; those in brackets of a comment may be left out:
                                       # its first rows, "retained" begins with the first one kept]
     lock_wait = "60s"                 # [how long a state that another member holds is waited for]
     metrics = "127.0.0.1:9464"        # [where Prometheus reads; port 0 for a free one]
+    drift = "1h"                      # [the events answered in such a time are compared with the
+                                      # training rows: gauges in metrics]
 
     [kafka]
     brokers = "127.0.0.1:9092"
@@ -217,6 +219,8 @@ class Config:
         parquet_out: features to files.
         dead_letters: the topic of what cannot be read or taken; None ends the stream there.
         metrics: host and port where Prometheus reads; None for nowhere.
+        drift_s: the window of time in which answered events are compared with the training rows, in
+            seconds; None for none.
     """
 
     artifacts: Mapping[str, Path]
@@ -239,3 +243,4 @@ class Config:
     parquet_out: ParquetOut | None = None
     dead_letters: str | None = None
     metrics: tuple[str, int] | None = None
+    drift_s: float | None = None

@@ -92,6 +92,7 @@ got 'never'
         checkpoint_s=top.seconds("checkpoint", 1.0),
         lock_wait_s=top.seconds("lock_wait", 60.0),
         metrics=top.address("metrics"),
+        drift_s=top.seconds("drift", None),
         kafka=_kafka(top.section("kafka", required=True)),
         events=_topic(top.section("events", required=True)),
         outcomes=_topic(top.section("outcomes")) if top.has("outcomes") else None,

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
@@ -19,6 +20,7 @@ from fastfeat.io.sources.read import read_table
 from fastfeat.online.live import Live
 from fastfeat.online.state.table_updates import table_types
 from fastfeat.plan.run.guard import row_inputs
+from fastfeat.quality.golden.golden_rows import check_if_there
 from fastfeat.stream.config import Config, Topic
 from fastfeat.stream.json_features import check_json
 from fastfeat.stream.messages import Decode, decoder
@@ -60,7 +62,7 @@ class Job:
         """Return the live plans of a partition: those of its file, or new ones."""
         config, path = self.config, self.state_path(partition)
         is_new = not path.exists()
-        return online(
+        live = online(
             self.plans,
             self._history(partition) if is_new else None,
             path=path,
@@ -70,6 +72,9 @@ class Job:
             max_ahead=config.max_ahead,
             durability="checkpoint",
         )
+        if config.drift_s is not None:
+            live.watch(timedelta(seconds=config.drift_s))
+        return live
 
     def _history(self, partition: int) -> Table | None:
         if self.config.history is None:
@@ -94,10 +99,12 @@ def job_of(config: Config) -> Job:
         config: what the stream is told.
 
     Raises:
-        ArtifactError: an artifact cannot be read.
+        ArtifactError: an artifact cannot be read, or its golden rows have other features here.
         InvalidConfig: what is configured does not fit the plans.
     """
     plans = {name: load(path) for name, path in config.artifacts.items()}
+    for fitted in plans.values():
+        check_if_there(fitted.record)
     types = _event_types(plans, config.events)
     tables = table_types(records_of(plans))
     _check_tables(config, tables)

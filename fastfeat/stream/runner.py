@@ -14,6 +14,7 @@ from typing import Any
 
 from fastfeat.arguments import explaining_as
 from fastfeat.errors import FastfeatError, StreamError
+from fastfeat.online.drift_gauges import DriftGauges
 from fastfeat.stream.config import Config
 from fastfeat.stream.config_file import config_of, read_config
 from fastfeat.stream.job import Job, job_of
@@ -115,6 +116,8 @@ class Stream:
         self._total = Done()
         self._n_checkpoints = 0
         self._metrics: MetricsServer | None = None
+        drift_s = job.config.drift_s
+        self._drift = None if drift_s is None else DriftGauges(drift_s, "fastfeat_stream")
         self._metrics_text, self._metrics_at = b"", 0.0
 
     def run(self, stop: threading.Event) -> Summary:
@@ -183,7 +186,11 @@ class Stream:
                 end - partition.offset, partition.offset, sizes.rows, sizes.entities
             )
         samples = samples_of(done, measures, self._n_checkpoints, self._job.config.events.topic)
-        return metrics_text(samples, done.latency)
+        text = metrics_text(samples, done.latency)
+        if self._drift is None:
+            return text
+        lives = [partition.live for partition in self._partitions.values()]
+        return text + self._drift.text(lives).encode()
 
     def _sort(self, messages: Sequence[Message]) -> None:
         by_number: dict[int, list[Message]] = {}

@@ -37,6 +37,7 @@ ATTRIBUTES = {
         *("plan", "schema", "feature_names", "n_codes", "categories", "inputs", "n_rows"),
         "n_rows_without_label",
         "contract",
+        "profile",
     },
     "expression": {"dt", "str", "list"},
 }

@@ -21,6 +21,7 @@ from fastfeat.io.budget import Budget
 from fastfeat.io.sinks.write import write_table
 from fastfeat.io.sources import read
 from fastfeat.plan.fit import passes
+from fastfeat.quality.golden import golden_rows
 
 PAGE = (Path(__file__).parents[2] / "docs" / "warnings.md").read_text("utf-8")
 KINDS = FastfeatWarning.__subclasses__()
@@ -63,6 +64,13 @@ def states_on_disk() -> None:
         ff.Plan({"k": X.ordinal_encode()}).fit(keys, memory="64GiB")
 
 
+def no_golden_rows() -> None:
+    strict = fit(col("k").replace_strict({"odd": 1}), {"k": ["odd"]})
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(golden_rows, "golden_rows", lambda fitted: None)
+        strict.save(Path(folder) / "strict.fastfeat")
+
+
 CASES: dict[str, Callable[[], object]] = {
     "BinsMerged": lambda: fit(X.qcut(4), {"x": [1.0, 1.0, 1.0, 2.0]}),
     "ColumnAbsent": lambda: fit(X, outcomes=["paid"]),
@@ -83,6 +91,7 @@ CASES: dict[str, Callable[[], object]] = {
     "KernelsNotKept": kernels_not_kept,
     "LargerThanMemory": larger_than_memory,
     "NoCategories": lambda: fit(col("k").one_hot_encode(), {"k": pa.nulls(2, pa.string())}),
+    "NoGoldenRows": no_golden_rows,
     "PurgeOff": lambda: ff.Plan({"f": ff.count(over=DAY)}, label="x", label_delay=1).cross_fit(
         {"t": range(6), "x": [0.0, 1.0] * 3}, 2, purge=0
     ),

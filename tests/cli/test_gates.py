@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped, TestSuite
@@ -14,9 +15,11 @@ from small_plan import TABLE, Run
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.api.plan import face_of
 from fastfeat.cli.commands import GATES
 from fastfeat.cli.judged import FOUND, USAGE, Case, Judged
 from fastfeat.cli.junit import junit_of
+from fastfeat.quality.profiling import fit_profiled
 from fastfeat.verify.comparison import Check, Report
 
 ENDS: dict[str, dict[int, str]] = {
@@ -25,6 +28,24 @@ ENDS: dict[str, dict[int, str]] = {
         1: "check rules.json data.parquet",
         2: "check rules.json none.parquet",
         3: "check data.parquet data.parquet",
+    },
+    "diff": {
+        0: "diff plan.fastfeat plan.fastfeat",
+        1: "diff plan.fastfeat differs.fastfeat",
+        2: "diff plan.fastfeat none.fastfeat",
+        3: "diff plan.fastfeat rules.json",
+    },
+    "drift": {
+        0: "drift plan.fastfeat data.parquet",
+        1: "drift plan.fastfeat far.parquet",
+        2: "drift plan.fastfeat other.parquet",
+        3: "drift rules.json data.parquet",
+    },
+    "inspect": {
+        0: "inspect plan.fastfeat --golden",
+        1: "inspect plan.fastfeat --few 1000 --strict",
+        2: "inspect none.fastfeat",
+        3: "inspect rules.json",
     },
     "verify": {
         0: "verify plan.fastfeat good.parquet --rows 5",
@@ -50,8 +71,9 @@ def gated_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "rules.json").write_text(contract.to_json(), "utf-8")
     pq.write_table(TABLE.slice(0, 90), folder / "good.parquet")
     pq.write_table(TABLE.select(["id"]), folder / "other.parquet")
+    pq.write_table(pa.table({"x": [1000.0] * 100}), folder / "far.parquet")
     plan = ff.Plan({"size": col("x").fill_null(0.0).standard_scale()})
-    plan.fit(TABLE).save(folder / "plan.fastfeat")
+    face_of(fit_profiled(plan.declaration, TABLE, profile=True)).save(folder / "plan.fastfeat")
     differing = ff.Plan({"twice": col("x") * 2}).fit(TABLE)
     differing.save(folder / "differs.fastfeat")
     verify = ff.FittedPlan.verify
@@ -133,10 +155,18 @@ def test_rows_that_break_the_contract_of_a_plan_are_a_finding(
 
 
 def test_a_report_that_cannot_be_written_is_no_success(run: Run, gated_folder: Path) -> None:
-    line = ("check", "rules.json", "good.parquet", "--junit", "none/found.xml")
-    result = run(*line)
+    line = ("check", "rules.json", "good.parquet", "--junit")
+    assert run(*line, "new/folder/found.xml").exit_code == 0
+    assert suite_of(gated_folder / "new/folder/found.xml").tests == 2
+    result = run(*line, "data.parquet/found.xml")
     assert result.exit_code == 3
-    assert "none" in result.stderr
+    assert "data.parquet" in result.stderr
+    before = Path("good.parquet").read_bytes()
+    for name in ("good.parquet", "rules.json"):
+        result = run(*line, name)
+        assert result.exit_code == 2
+        assert f"'--junit': {name} is read" in result.stderr
+    assert Path("good.parquet").read_bytes() == before
 
 
 def test_an_error_that_nobody_foresaw_is_no_finding(

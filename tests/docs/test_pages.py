@@ -101,9 +101,10 @@ def test_every_fastfeat_command_of_the_readme_runs(demo_folder: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*too few values in the training data")
-def test_the_readme_shows_the_schedule_of_its_plan(demo_folder: Path) -> None:
+def test_the_schedule_of_the_plan_of_the_readme_is_shown(demo_folder: Path) -> None:
     names = run_blocks(README, blocks(README, "python")[:1])
-    (shown,) = [block for block in blocks(README, "text") if block.startswith("fit, ")]
+    page = ROOT / "docs" / "how_it_works.md"
+    (shown,) = [block for block in blocks(page, "text") if block.startswith("fit, ")]
     told = names["fitted"].explain("schedule") + "\n"
     assert told.startswith("fit: ")
     assert told.endswith(f"\n\n{shown}")

@@ -11,9 +11,17 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.integrations.batches.blocks import block_of, contents_of
+from fastfeat.integrations.checks_on_workers import held as held_on_workers
+from fastfeat.integrations.checks_on_workers import (
+    only_true,
+    rows_of_workers,
+    rules_of,
+    with_contract,
+)
 from fastfeat.integrations.exchange import Rows
 from fastfeat.integrations.on_workers import columns_read, features_of, transform_of
 from fastfeat.plan.run.guard import columns_judged
+from fastfeat.quality.checking import check_read
 
 WEEK = ff.window(7, time="t", by="k")
 TRAIN = {"x": [1.0, 2.0], "t": [1, 2], "k": ["a", "b"], "kind": ["a", "b"]}
@@ -78,3 +86,29 @@ def test_counts_of_any_number_of_threads_are_the_same(n_threads: int) -> None:
         ff.set_num_threads(None)
     n_missing = sum(k % 7 == 0 for k in range(300_000))
     assert counts == {"x": n_missing + sum(k % 7 and k % 1000 >= 990 for k in range(300_000))}
+
+
+def test_rows_that_workers_have_are_judged_there() -> None:
+    table = pa.table({"x": [1.0, -1.0, None], "id": [1, 2, 2]})
+    contract = ff.Contract(
+        {"positive": col("x") > 0, "id": ff.lit(1).count(by="id") == 1, "all": col("x").max() < 9},
+        types={"id": "int64"},
+    )
+
+    def find(fitted: ff.FittedPlan, flag: str, n: int | None) -> pa.Table:
+        return only_true(fitted.transform(table), flag).slice(0, n)
+
+    def fit(plan: ff.Plan) -> ff.FittedPlan:
+        return plan.fit(table)
+
+    rows = rows_of_workers(contract.declaration, table.schema, 3, None, fit, find)
+    report = check_read(contract.declaration, rows)
+    assert report.counts == contract.check(table).counts
+    assert report.rows("positive").to_pydict() == {"row": [None, None], "x": [-1.0, None]}
+    assert report.told(report["id"]).endswith(": a row (id=2), a row (id=2)")
+    held = ff.Contract({"few": col("id").max() < 9})
+    kept = held_on_workers(
+        held, lambda rules: rows_of_workers(rules, table.schema, 3, None, fit, find)
+    )
+    fitted = with_contract(fit(ff.Plan({"y": col("x") + 1.0})), kept)
+    assert rules_of(fitted)[0].rules == held.rules

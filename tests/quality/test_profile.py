@@ -13,13 +13,14 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.dtypes import FLOAT64, INT64, UTF8
 from fastfeat.errors import ArtifactError, InvalidData
 from fastfeat.plan.fit.fit import fit_transform
-from fastfeat.quality.counting import counted
+from fastfeat.quality.counting import LEAST_ROWS, counted, counted_by_numpy
 from fastfeat.quality.layout import MOST_CATEGORIES, N_BINS, edges_of, kind_of, layout_of
 from fastfeat.quality.profile import (
     POSITIONS,
@@ -100,7 +101,8 @@ def _bytes(*columns: ColumnProfile) -> bytes:
 
 def test_a_frequent_value_has_a_bin_of_its_own_and_no_other_bin_is_large() -> None:
     rng = np.random.default_rng(0)
-    values = np.asarray(np.where(rng.random(30_000) < 0.8, 0.0, rng.normal(size=30_000)), float)
+    values: NDArray[np.float64] = rng.normal(size=30_000)
+    values[rng.random(30_000) < 0.8] = 0
     edges, is_atom = edges_of(values)
     counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
     assert is_atom.sum() == 1
@@ -259,8 +261,26 @@ def test_a_plan_has_the_profile_of_its_training_rows() -> None:
     out_of_fold = fit_transform(plan, data)[1]
     assert set(out_of_fold["c"].to_numpy()) <= set(profile.features["c"].edges)
     table = pa.table({**data, "x": data["x"] + 1}).slice(1)
-    first, rest = (profile_of(fitted, profile, table.slice(at, 123)) for at in (0, 123))
-    assert first.merge(rest) == profile_of(fitted, profile, table.slice(0, 246))
-    assert list(profile_of(fitted, profile, table.select(["x", "c"])).inputs) == ["x", "c"]
+    first, rest = (profile_of(fitted, table.slice(at, 123)) for at in (0, 123))
+    assert first.merge(rest) == profile_of(fitted, table.slice(0, 246))
+    assert list(profile_of(fitted, table.select(["x", "c"])).inputs) == ["x", "c"]
     inputs = fit_profiled(plan, data, profile="inputs")
     assert profile_face(inputs).no_features  # pyright: ignore[reportOptionalMemberAccess]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64", "uint64", "int8", "times"])
+def test_kernels_count_as_numpy_does(dtype: str) -> None:
+    rng = np.random.default_rng(3)
+    values = rng.normal(0, 30, 2 * LEAST_ROWS)
+    if dtype == "float64":
+        values = np.where(rng.random(len(values)) < 0.3, 0.0, np.sinh(values))
+        values[:9] = [np.nan, np.inf, -np.inf, -0.0, 5e-324, 1e300, -1e300, np.nan, np.inf]
+    is_missing = rng.random(len(values)) < 0.1
+    if dtype == "times":
+        stored = pa.array(rng.integers(17 * 10**17, 18 * 10**17, len(values)), mask=is_missing)
+    else:
+        stored = pa.array(np.clip(values, 0, 99).astype(dtype) if dtype != "float64" else values)
+        stored = pa.array(stored.to_pandas(), mask=is_missing) if dtype == "float32" else stored
+    column = pa.chunked_array([stored.slice(0, 999), stored.slice(999)])
+    layout = layout_of("x", FLOAT64, "number", column.slice(10, 2000))
+    assert _bytes(counted(layout, column)) == _bytes(counted_by_numpy(layout, column))

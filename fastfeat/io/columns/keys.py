@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastfeat.dtypes import FLOAT64, UTF8, DType
-from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, cast, pa
+from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, cast, index_in, pa
 from fastfeat.io.columns.bits import array_of_values, present_rows, unpack
 from fastfeat.io.columns.conform import all_missing, conform, holds, mismatch
 from fastfeat.io.columns.conversions import conversion
@@ -40,6 +41,31 @@ def first_keys(keys: Array, n: int) -> Array:
     if n == len(keys):
         return keys
     return call("take", keys, array_of_values(np.arange(n, dtype=np.int64), None, pa.int64()))
+
+
+def places_in(keys: Sequence[Array], known: Sequence[Array]) -> NDArray[np.int64]:
+    """Return the place of each key among distinct known keys, -1 where it is none.
+
+    Args:
+        keys: an Arrow array a part of the key, shape (n_keys,); a part may be missing.
+        known: the same of the known keys, shape (n_known,). Keys of another type are none of them.
+    """
+    n_known = len(known[0])
+    if any(mine.type != theirs.type for mine, theirs in zip(keys, known, strict=True)):
+        return np.full(len(keys[0]), -1, np.int64)
+    if len(keys) == 1:
+        found = index_in(keys[0], known[0]).fill_null(-1)
+        return found.to_numpy(zero_copy_only=False).astype(np.int64)
+    numbers = np.zeros(len(keys[0]) + n_known, np.int64)
+    for mine, theirs in zip(keys, known, strict=True):
+        both = pa.concat_arrays([theirs, mine])
+        codes = index_in(both, call("unique", both)).to_numpy(zero_copy_only=False)
+        numbers = np.unique(numbers * (int(codes.max(initial=0)) + 1) + codes, return_inverse=True)[
+            1
+        ]
+    place_of = np.full(int(numbers.max(initial=-1)) + 1, -1, np.int64)
+    place_of[numbers[:n_known]] = np.arange(n_known)
+    return place_of[numbers[n_known:]]
 
 
 def key_column(

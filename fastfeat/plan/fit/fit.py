@@ -59,9 +59,11 @@ def fit(
     history: Any = None,
     tables: Tables = None,
     backend: str = "cpu",
+    stable: Fitted | None = None,
 ) -> Fitted:
     """Return a plan with what it has learnt from training rows; arguments as of `Plan.fit`."""
-    prepared = prepare(plan, data, history=history, tables=tables, backend=backend)
+    options: Any = {"history": history, "tables": tables, "backend": backend}
+    prepared = prepare(plan, data, **options, stable=stable)
     return fit_on(prepared, rows_to_learn_from(rows, prepared.table))[0]
 
 
@@ -76,12 +78,12 @@ def fit_transform(
     to: str = "arrow",
     categories: bool = False,
     backend: str = "cpu",
+    stable: Fitted | None = None,
 ) -> tuple[Fitted, Any]:
     """Return the fitted plan and the features of the training rows; see `Plan.fit_transform`."""
     check_result(to, None, backend, categories=categories)
-    prepared = prepare(
-        plan, data, history=history, tables=tables, backend=backend, further=plan.keep
-    )
+    options: Any = {"history": history, "tables": tables, "backend": backend}
+    prepared = prepare(plan, data, **options, further=plan.keep, stable=stable)
     wanted = rows_to_learn_from(rows, prepared.table)
     fitted, training = fit_on(prepared, wanted, transforms=True)
     return fitted, features_given(fitted, prepared, training, to, categories=categories)
@@ -140,7 +142,7 @@ def fit_on(
     with using(prepared.zones):
         training = _training_rows(prepared, wanted)
         batch = training.learnt_from
-        learn(batch, typed, transforms=transforms)
+        learn(batch, typed, transforms=transforms, held=prepared.held)
         _check_repeated(training, encoders)
         sizes = sizes_of_folds(batch, typed.once(folded_encoders_of))
         known = known_of(prepared, batch.learnt, training.n_rows, sizes)

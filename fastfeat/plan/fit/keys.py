@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 
-from fastfeat.aggregates.keys import Groups, KeyCounts, Vocabulary, remember_codes, without_rare
+from fastfeat.aggregates.keys import (
+    Groups,
+    KeyCounts,
+    Vocabulary,
+    remember_codes,
+    with_codes_of,
+    without_rare,
+)
 from fastfeat.aggregates.target import UNSEEN, FoldedGroups, bytes_per_cell
 from fastfeat.backends import run_task
 from fastfeat.dtypes import BOOL, DType
@@ -40,6 +47,10 @@ from fastfeat.steps.step import Argument
 from fastfeat.steps.targets.tasks import TargetTask
 from fastfeat.steps.targets.time_folds import TimesTask
 
+HeldCodes = Mapping[Aggregate, Vocabulary]
+"""Vocabularies of an earlier fit, whose codes stay, by what learns them anew."""
+NOTHING_HELD: HeldCodes = {}
+
 _MOST_CELLS = 2**31 - 1
 """Folds times categories: groups are numbered by int32."""
 
@@ -49,6 +60,7 @@ def learn_keys(
     aggregates: Sequence[Aggregate],
     codes: Sequence[Node],
     in_any_order: Set[Node] = frozenset(),
+    held: HeldCodes = NOTHING_HELD,
 ) -> None:
     """Learn vocabularies, modes and numbers of keys: they are counted once.
 
@@ -57,6 +69,7 @@ def learn_keys(
         aggregates: of the same keys.
         codes: the steps that give the rows the code of their key, which counting may give too.
         in_any_order: vocabularies whose order nothing reads but a user.
+        held: the vocabularies whose codes stay.
     """
     key = key_of(aggregates[0])
     tell(f"keys of {', '.join(map(show, aggregates[0].args))}")
@@ -69,10 +82,12 @@ def learn_keys(
         in_order = not all(one in in_any_order for one in aggregates)
         found = _counts(batch, aggregates[0], with_rows=bool(encodes), in_order=in_order)
     for member in aggregates:
-        learnt = of_counts(member, found, batch.types[member])
+        learnt = of_counts(member, found, batch.types[member], held)
+        batch.learnt[member] = learnt
+        if isinstance(learnt, Vocabulary) and learnt.held is not None:
+            continue  # its codes are in another order than those that counting gives
         if isinstance(learnt, Vocabulary) and keys is not None and chosen is not None:
             keep_codes(learnt, keys, chosen)
-        batch.learnt[member] = learnt
         own = [step for step in encodes if step.args[-1] is member]
         batch.made.update(_codes_of_rows(found, learnt, own))
 
@@ -107,7 +122,7 @@ def number_keys(batch: Batch, aggregates: Sequence[Aggregate]) -> None:
 def learn_groups(batch: Batch, members: Sequence[Aggregate]) -> None:
     """Learn aggregates of the same values in the same groups."""
     found = run_task(batch.backend, groups_task(batch, members))
-    batch.learnt.update(learnt_groups(members, found))
+    batch.learnt.update(learnt_groups(members, found, batch.learnt))
 
 
 def groups_task(batch: Batch, members: Sequence[Aggregate]) -> GroupsTask:
@@ -120,9 +135,28 @@ def groups_task(batch: Batch, members: Sequence[Aggregate]) -> GroupsTask:
     return GroupsTask(wanted, array, dtype, batch.made[codes], n_groups, none)
 
 
-def learnt_groups(members: Sequence[Aggregate], found: Sequence[Groups]) -> dict[Node, Constant]:
-    """Return the values of aggregates, from those of all groups; these are changed."""
+def learnt_groups(
+    members: Sequence[Aggregate], found: Sequence[Groups], learnt: Mapping[Node, Constant]
+) -> dict[Node, Constant]:
+    """Return the values of aggregates, from those of all groups; these are changed.
+
+    Args:
+        members: the aggregates, of the same groups.
+        found: the values of each.
+        learnt: the vocabularies that number the groups.
+    """
+    vocabulary = learnt.get(members[0].args[1].args[-1])
+    if isinstance(vocabulary, Vocabulary) and vocabulary.held is not None:
+        for groups in found:
+            _without(groups, vocabulary)
     return {m: _of_keys(groups, m) for m, groups in zip(members, found, strict=True)}
+
+
+def _without(groups: Groups, vocabulary: Vocabulary) -> None:
+    """Take what is learnt of keys that only keep their codes: they are as unseen ones."""
+    gone = np.flatnonzero(vocabulary.counts == 0) + len(groups.values) - len(vocabulary)
+    groups.values[gone] = np.nan if groups.values.dtype.kind == "f" else 0
+    groups.present[gone] = False
 
 
 def learn_target(batch: Batch, aggregate: Aggregate) -> None:
@@ -322,10 +356,21 @@ def keys_task(
     return KeysTask(parts, dtypes, missing, room, with_rows, in_order)
 
 
-def of_counts(aggregate: Aggregate, found: KeyCounts, dtype: DType) -> Constant:
-    """Return the constant that an aggregate learns from the keys of all training rows."""
+def of_counts(
+    aggregate: Aggregate, found: KeyCounts, dtype: DType, held: HeldCodes = NOTHING_HELD
+) -> Constant:
+    """Return the constant that an aggregate learns from the keys of all training rows.
+
+    Args:
+        aggregate: what is learnt.
+        found: the keys.
+        dtype: the type of the constant.
+        held: the vocabularies whose codes stay.
+    """
     match aggregate.function:
         case "vocabulary":
+            if aggregate in held:
+                return with_codes_of(found, aggregate.params, held[aggregate])
             return without_rare(found, aggregate.params)
         case "n_unique":
             return len(found.counts)

@@ -61,6 +61,7 @@ def begin(
     history: Any = None,
     whole_entities: bool = False,
     has_functions: bool = False,
+    stable: Fitted | None = None,
 ) -> Learning:
     """Return the learning of a plan before its first round.
 
@@ -72,6 +73,7 @@ def begin(
         history: an Arrow table of no rows, with the columns of earlier rows; None without these.
         whole_entities: whether a part has all rows of each of its entities.
         has_functions: whether functions of other rows come with the rows, as columns.
+        stable: an earlier fit, whose categories keep their codes.
 
     Raises:
         InvalidPlan: the label looks ahead: which rows are learnt from is not known of parts, but
@@ -83,13 +85,15 @@ def begin(
             "rows are read in parts, and the label looks ahead of its row: a part lacks the rows "
             "that it sees. Fit on the whole data, or give the label as a column"
         )
-    prepared = prepare(plan, empty, history=history, tables=tables, backend="cpu")
+    options: Any = {"history": history, "tables": tables, "backend": "cpu"}
+    prepared = prepare(plan, empty, **options, stable=stable)
     whole = prepared.typed.schedule(PURPOSE)
     keys = frozenset[Node]()
     if whole_entities:
         keys = keys_in_common(_windows_over_rows(prepared.plan))
-    options: Any = {"keys": keys, "has_functions": has_functions}
-    return before_round(Learning(prepared, empty, identity, whole, **options))
+    return before_round(
+        Learning(prepared, empty, identity, whole, keys=keys, has_functions=has_functions)
+    )
 
 
 def _windows_over_rows(plan: Declaration) -> list[Call]:

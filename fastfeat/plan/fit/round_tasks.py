@@ -149,13 +149,16 @@ def values_learnt(task: Task, learning: Learning, found: Learnt) -> dict[Any, Co
     aggregates, typed = _aggregates(learning, task), learning.prepared.typed
     match task.kind:
         case "keys":
-            return {m: of_counts(m, found.values[0], typed.types[m]) for m in aggregates}
+            return {
+                m: of_counts(m, found.values[0], typed.types[m], learning.prepared.held)
+                for m in aggregates
+            }
         case "times":
             return {_times_of(learning, task): found.values[0]}
         case "target":
             return {aggregates[0]: found.values[0]}
         case "groups":
-            return dict(learnt_groups(aggregates, found.values))
+            return learnt_groups(aggregates, found.values, learning.learnt)
         case _:
             groups = typed.once(scans_of_parts)[task.nodes].aggregates
             pairs = zip(groups, found.values, strict=True)

@@ -30,7 +30,14 @@ from fastfeat.errors import (
 from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.show import show
 from fastfeat.plan.fit.infinite import first_infinite
-from fastfeat.plan.fit.keys import learn_groups, learn_keys, learn_target, learn_times
+from fastfeat.plan.fit.keys import (
+    NOTHING_HELD,
+    HeldCodes,
+    learn_groups,
+    learn_keys,
+    learn_target,
+    learn_times,
+)
 from fastfeat.plan.lower.codes import in_any_order
 from fastfeat.plan.lower.constants import (
     ConstantCalls,
@@ -99,13 +106,16 @@ def _planned(typed: TypedPlan, purpose: Purpose) -> dict[tuple[Node, ...], Scan]
     return {task.nodes: _scan(task.nodes, typed.types) for task in tasks}
 
 
-def learn(batch: Batch, typed: TypedPlan, *, transforms: bool = False) -> None:
+def learn(
+    batch: Batch, typed: TypedPlan, *, transforms: bool = False, held: HeldCodes = NOTHING_HELD
+) -> None:
     """Learn the value of every aggregate below the features.
 
     Args:
         batch: the training rows; takes the values, and what steps make of them.
         typed: the plan, with the types of these rows.
         transforms: whether the features of the training rows are wanted too.
+        held: the vocabularies whose codes stay.
 
     Raises:
         InvalidData: there are no rows, or a value that is learnt is not finite.
@@ -119,7 +129,7 @@ def learn(batch: Batch, typed: TypedPlan, *, transforms: bool = False) -> None:
         for number, tasks in groupby(running.schedule.tasks, key=lambda task: task.round):
             step(number - 1)
             for task in tasks:
-                _learn_task(running, task, typed)
+                _learn_task(running, task, typed, held)
                 run_columns(running, task)
 
 
@@ -132,14 +142,14 @@ def check_any_rows(typed: TypedPlan, n_rows: int) -> None:
         )
 
 
-def _learn_task(running: Running, task: Task, typed: TypedPlan) -> None:
+def _learn_task(running: Running, task: Task, typed: TypedPlan, held: HeldCodes) -> None:
     """Learn the values of a task; one that makes columns learns nothing."""
     origins = [running.schedule.values[value].origin for value in task.learns]
     aggregates = [one for one in origins if isinstance(one, Aggregate)]
     match task.kind:
         case "keys":
             codes = [running.schedule.columns[place].origin for place in task.free]
-            learn_keys(running.batch, aggregates, codes, typed.once(_in_any_order))
+            learn_keys(running.batch, aggregates, codes, typed.once(_in_any_order), held)
         case "times":
             (folds,) = origins
             assert isinstance(folds, Call)

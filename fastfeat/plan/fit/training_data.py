@@ -17,11 +17,12 @@ rows are taken from there; fits add nothing to it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from fastfeat.aggregates import is_target
+from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.backends import backend_named
 from fastfeat.errors import FastfeatError, GivenWarnings, TypeMismatch
 from fastfeat.io.columns.conform import almost_numbers
@@ -33,7 +34,8 @@ from fastfeat.plan.declare.bind import Schemas, bind
 from fastfeat.plan.declare.columns_read import columns_of, seen_by_windows_alone
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.leakage import check_leakage
-from fastfeat.plan.fit.keys import number_keys
+from fastfeat.plan.fit.held_codes import held_codes
+from fastfeat.plan.fit.keys import HeldCodes, number_keys
 from fastfeat.plan.fit.labels import Labels, labels_of
 from fastfeat.plan.lower.codes import check_given_vocabularies
 from fastfeat.plan.lower.indicators import is_one_hot
@@ -77,6 +79,7 @@ class TrainingData:
         labels: of all rows, where it looks ahead; else None.
         told: the warnings that these rows have given, which fits do not repeat.
         index: of the rows, where the data is a pandas frame; else None.
+        held: the vocabularies whose codes stay.
     """
 
     plan: Declaration
@@ -92,6 +95,7 @@ class TrainingData:
     labels: Labels | None
     told: GivenWarnings
     index: Any = None
+    held: HeldCodes = field(default_factory=dict[Aggregate, Vocabulary])
 
 
 def prepare(
@@ -102,6 +106,7 @@ def prepare(
     tables: Tables,
     backend: str,
     further: Sequence[str] = (),
+    stable: Fitted | None = None,
 ) -> TrainingData:
     """Return training data, read and bound.
 
@@ -112,6 +117,7 @@ def prepare(
         tables: lookup tables.
         backend: its name.
         further: columns that are read besides, such as those that are kept.
+        stable: an earlier fit, whose categories keep their codes.
 
     Raises:
         FastfeatError: as `Plan.fit`, but for what is learnt.
@@ -142,8 +148,11 @@ def prepare(
             past = BATCH if earlier is None else earlier
             labels = labels_of(replace(label, told=told), table, past, read, backend)
     index = frame_index(data)
+    held = {} if stable is None else held_codes(plan, typed.types, stable)
     return TrainingData(
-        plan, typed, table, rows, earlier, read, schema, schemas, zones, label, labels, told, index
+        *(plan, typed, table, rows, earlier, read, schema, schemas, zones, label, labels, told),
+        index,
+        held,
     )
 
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch, reason_of
@@ -41,6 +41,7 @@ from fastfeat.plan.lower.outputs import output_types
 from fastfeat.plan.run.fitted import Fitted, fitted_of_values
 from fastfeat.version import __version__
 
+R = TypeVar("R")
 MAGIC = b"fastfeat artifact\n"
 FORMAT = 2
 LARGEST_MANIFEST = 1 << 26
@@ -72,6 +73,42 @@ def save(fitted: Fitted, path: str | os.PathLike[str]) -> None:
 
 def read_artifact(path: str | os.PathLike[str]) -> Fitted:
     """Return the fitted plan of a file that `save` wrote; arguments and errors as of `ff.load`."""
+    return _of_file(path, fitted_of_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What stands in an artifact.
+
+    Args:
+        format: of the file.
+        written_by: the version of fastfeat that wrote it.
+        n_bytes: of the file.
+        parts: the bytes of each part, by name, in their order.
+        fitted: the plan.
+    """
+
+    format: int
+    written_by: str
+    n_bytes: int
+    parts: Mapping[str, int]
+    fitted: Fitted
+
+
+def read_contents(path: str | os.PathLike[str]) -> Contents:
+    """Return what stands in a file that `save` wrote; arguments and errors as of `ff.load`."""
+    return _of_file(path, _contents_of)
+
+
+def _contents_of(content: bytes) -> Contents:
+    manifest, parts = _open(content)
+    sizes = {name: len(part) for name, part in parts.items()}
+    of_file = manifest["format"], str(manifest["fastfeat"]), len(content)
+    return Contents(*of_file, sizes, fitted_of_bytes(content))
+
+
+def _of_file(path: str | os.PathLike[str], read: Callable[[bytes], R]) -> R:
+    """Return what a function makes of the content of a file, whose errors name the file."""
     source = _path(path, "load")
     try:
         content = _read(source)
@@ -79,7 +116,7 @@ def read_artifact(path: str | os.PathLike[str]) -> Fitted:
         reason = reason_of(error)
         raise ArtifactError(f"cannot read {source}: {reason}") from None
     try:
-        return fitted_of_bytes(content)
+        return read(content)
     except FastfeatError as error:
         raise type(error)(f"{source}: {error}") from error.__cause__
 

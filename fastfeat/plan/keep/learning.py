@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.dtypes import DType
 from fastfeat.engine.learner import hint_of_bytes, hint_to_bytes, opened, sealed
@@ -21,14 +22,15 @@ from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.learning import begin
 from fastfeat.plan.fit.round import PURPOSE, Learning, before_round
 from fastfeat.plan.keep.document import plan_text
-from fastfeat.plan.keep.state import state_parts, values_of_state
+from fastfeat.plan.keep.state import key_table, state_parts, values_of_state, vocabulary_of
 from fastfeat.plan.lower.constants import Learnt
 from fastfeat.plan.lower.schedule import Value
+from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.steps.targets.time_folds import TimeFolds
 
 _KIND = "learning"
-_FOLDS, _TIMES = "outside folds ", "times "
+_FOLDS, _TIMES, _HELD = "outside folds ", "times ", "held "
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ def learning_record(
     history: Schema | None = None,
     whole_entities: bool = False,
     has_functions: bool = False,
+    stable: Fitted | None = None,
 ) -> Learning:
     """Return the learning of a plan before its first round.
 
@@ -78,6 +81,7 @@ def learning_record(
         history: the columns of earlier rows; None without these.
         whole_entities: as of `Plan.learning`.
         has_functions: whether functions of other rows come with the rows, as columns.
+        stable: an earlier fit, whose categories keep their codes.
     """
     empty = _no_rows(schema)
     content = f"{plan_text(plan)}\n{empty.schema}".encode()
@@ -90,6 +94,7 @@ def learning_record(
         history=None if history is None else history.empty_table(),
         whole_entities=whole_entities,
         has_functions=has_functions,
+        stable=stable,
     )
 
 
@@ -117,6 +122,10 @@ def learning_bytes(learning: Learning) -> bytes:
         if isinstance(value, TimeFolds):
             found = (value.n_folds, value.ends, value.used, value.begins, value.last)
             parts[f"{_TIMES}{place_of[node]}"] = hint_to_bytes(found)
+    parts |= {
+        f"{_HELD}{place_of[node]}": b"".join(key_table(vocabulary))
+        for node, vocabulary in prepared.held.items()
+    }
     parts |= {f"hint {name}": hint_to_bytes(hint) for name, hint in learning.hints.items()}
     parts |= {
         f"lookup {name}": ipc_stream(table).to_pybytes() for name, table in prepared.tables.items()
@@ -179,7 +188,8 @@ def resumed(first: Learning, written: Written) -> Learning:
         first: that of the same plan, schema and tables before its first round.
         written: as `written_in` gives it.
     """
-    prepared, schedule = first.prepared, first.prepared.typed.schedule(PURPOSE)
+    schedule = first.prepared.typed.schedule(PURPOSE)
+    prepared = replace(first.prepared, held=_held_of(first, written))
     origins = (schedule.values[place].origin for place in written.places)
     aggregates = [origin for origin in origins if isinstance(origin, Aggregate)]
     learnt: Learnt = dict(
@@ -199,6 +209,7 @@ def resumed(first: Learning, written: Written) -> Learning:
     doubts = (schedule.values[place].origin for place in written.doubts)
     learning = replace(
         first,
+        prepared=prepared,
         learnt=learnt,
         round=written.round,
         hints=hints,
@@ -207,6 +218,18 @@ def resumed(first: Learning, written: Written) -> Learning:
         doubts=tuple(one for one in doubts if isinstance(one, Aggregate)),
     )
     return before_round(learning)
+
+
+def _held_of(first: Learning, written: Written) -> dict[Aggregate, Vocabulary]:
+    """Return the vocabularies whose codes stay, as they were written."""
+    typed = first.prepared.typed
+    values, held = typed.schedule(PURPOSE).values, dict[Aggregate, Vocabulary]()
+    for place, part in _named(written.parts, _HELD).items():
+        origin = values[int(place)].origin
+        assert isinstance(origin, Aggregate)
+        missing, dtypes = dict(origin.params)["missing"], [typed.types[a] for a in origin.args]
+        held[origin] = vocabulary_of(part, dtypes, missing)
+    return held
 
 
 def _named(parts: Mapping[str, bytes], begin: str) -> dict[str, bytes]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.keys import Groups, Vocabulary
+from fastfeat.aggregates.keys import Groups, Held, Vocabulary
 from fastfeat.dtypes import TABLE, UTF8, DType
 from fastfeat.errors import ArtifactError
 from fastfeat.io.arrow import Array, RecordBatch, Table, call, pa
@@ -151,6 +151,9 @@ def _kind(dtype: DType) -> str:
 
 
 _MOST_ROWS = 1 << 60
+_HELD = "held"
+"""What a vocabulary keeps of an earlier one: numbers of keys and columns, whether one is of rare.
+"""
 
 
 def key_table(learnt: Vocabulary | Groups) -> list[memoryview]:
@@ -163,6 +166,8 @@ def _vocabulary(vocabulary: Vocabulary) -> list[memoryview]:
     names = [*(f"key_{k}" for k in range(len(vocabulary.parts))), "count"]
     counts = array_of_values(vocabulary.counts, None, pa.int64())
     numbers = {"n_missing": str(vocabulary.n_missing), "n_rare": str(vocabulary.n_rare)}
+    if vocabulary.held is not None:
+        numbers[_HELD] = " ".join(str(int(number)) for number in vocabulary.held)
     return _written(pa.Table.from_arrays([*vocabulary.parts, counts], names), numbers)
 
 
@@ -195,9 +200,25 @@ def vocabulary_of(
         raise ArtifactError("a vocabulary counts more rows than there can be")
     if not are_keys(parts, missing):
         raise ArtifactError("a vocabulary has a key twice, or one that is no key")
-    if not _are_in_order(parts, numbers):
+    held = _held_of(given.get(_HELD.encode()), len(numbers))
+    n_held = 0 if held is None else held.n_keys
+    if not _are_in_order([part[n_held:] for part in parts], numbers[n_held:]):
         raise ArtifactError("a vocabulary is not in the order of codes: by count, then by value")
-    return Vocabulary(tuple(parts), numbers.astype(np.int64), n_missing, n_rare)
+    return Vocabulary(tuple(parts), numbers.astype(np.int64), n_missing, n_rare, held=held)
+
+
+def _held_of(written: bytes | None, n_keys: int) -> Held | None:
+    """Return the part of a layout that a vocabulary keeps, as it was written.
+
+    Raises:
+        ArtifactError: it is of more keys than there are, or no such part.
+    """
+    if written is None:
+        return None
+    n_held, n_columns, has_rare = (int(number) for number in written.split())
+    if not 0 <= n_held <= n_keys or not 0 <= n_columns <= _MOST_ROWS or has_rare not in (0, 1):
+        raise ArtifactError("a vocabulary keeps codes of more keys than it has")
+    return Held(n_held, n_columns, has_rare == 1)
 
 
 def _are_in_order(parts: Sequence[Array], counts: NDArray[np.int64]) -> bool:

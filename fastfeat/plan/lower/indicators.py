@@ -89,13 +89,13 @@ def _indicators(
     keys = codes.args[-1].args
     texts = category_texts(vocabulary, [types[key] for key in keys])
     first = 1 + int(dict(codes.params)["n_unseen"])
-    n_columns = len(texts) + (1 if vocabulary.n_rare else 0)
+    n_columns = vocabulary.n_columns_at_first
     n_dropped = int(params["drop"] == "first" or (params["drop"] == "if_binary" and n_columns == 2))
     for k, text in list(enumerate(texts))[n_dropped:]:
         yield f"_{text}", column(codes, first + k)
     if params["missing"] == "column":
         yield "__missing", _has_code(codes, None) if of_lists else _is_code(codes, 0)
-    if vocabulary.n_rare:
+    if vocabulary.has_rare:
         yield "__other", column(codes, 1)
 
 

@@ -192,7 +192,7 @@ _SCHEMA = pa.schema(
 def feature_map(fitted: Fitted) -> Table:
     """Return a table of the output columns; see `FittedPlan.feature_map`."""
     sources = sources_of(list(fitted.nodes.values()))
-    rows = [(name, of, sources[fitted.nodes[name]]) for name, of in _features_of(fitted)]
+    rows = [(name, of, sources[fitted.nodes[name]]) for name, of in features_of_columns(fitted)]
     columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]
     return pa.table(columns, schema=_SCHEMA)
 
@@ -217,7 +217,7 @@ def sources_of(roots: list[Node]) -> dict[Node, list[str]]:
     return {root: list(found[root]) for root in roots}
 
 
-def _features_of(fitted: Fitted) -> Iterator[tuple[str, str]]:
+def features_of_columns(fitted: Fitted) -> Iterator[tuple[str, str]]:
     """Yield each column of the output and the feature of the plan that it is of."""
     plan = fitted.declaration
     for feature, expression in plan.features.items():

@@ -10,6 +10,7 @@ from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.quality.changes.declared import changes_declared
 from fastfeat.quality.changes.learnt import changes_learnt
 from fastfeat.quality.changes.outputs import changes_of_outputs, on_rows
+from fastfeat.quality.changes.profiles import changes_of_profiles
 from fastfeat.quality.changes.record import Diff, ordered
 
 
@@ -26,7 +27,7 @@ def compared(
         history: earlier rows of the sample.
         tables: lookup tables of the sample.
     """
-    changes = [*changes_declared(a, b), *changes_learnt(a, b)]
+    changes = [*changes_declared(a, b), *changes_learnt(a, b), *changes_of_profiles(a, b)]
     n_rows = 0
     if data is not None:
         outputs, n_rows = changes_of_outputs(a, b, on_rows(data, history, tables))

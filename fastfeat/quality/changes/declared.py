@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from fastfeat.errors import counted, shortened
@@ -11,6 +12,7 @@ from fastfeat.ir.show import show, show_columns
 from fastfeat.plan.declare.contract import Rule
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.tell.fitted_tables import features_of_columns
 from fastfeat.quality.changes.record import Change
 
 
@@ -69,40 +71,28 @@ def _rewritten(name: str, before: str, after: str) -> Change:
 def _columns(a: Fitted, b: Fitted) -> Iterator[Change]:
     """Yield columns of the output that have come, gone, or have another type or place."""
     alike = common_features(a, b)
-    of_common = [_learnt_columns(fitted, alike) for fitted in (a, b)]
-    before, after = a.feature_names, b.feature_names
+    of_common = [_columns_made_of(fitted, alike) for fitted in (a, b)]
     types = [dict(zip(f.schema.names, map(str, f.schema.types), strict=True)) for f in (a, b)]
-    for name in before:
-        if name in of_common[0] and name not in after:
-            told = f"column {before.index(name)} is no more, of {of_common[0][name]!r}"
-            yield Change("column removed", name, before.index(name), None, told)
-    for name in after:
-        if name in of_common[1] and name not in before:
-            told = f"is column {after.index(name)}, of {of_common[1][name]!r}"
-            yield Change("column added", name, None, after.index(name), told)
+    places = [{name: k for k, name in enumerate(f.feature_names)} for f in (a, b)]
+    for name, feature in of_common[0].items():
+        if name not in places[1]:
+            k = places[0][name]
+            yield Change("column removed", name, k, None, f"was column {k}, of {feature!r}")
+    for name, feature in of_common[1].items():
+        if name not in places[0]:
+            k = places[1][name]
+            yield Change("column added", name, None, k, f"is column {k}, of {feature!r}")
     for name, dtype in types[0].items():
         now = types[1].get(name, dtype)
         if now != dtype:
             yield Change("feature retyped", name, dtype, now, f"{dtype} -> {now}")
-    yield from _moved(before, after)
+    yield from _moved(a.feature_names, b.feature_names)
 
 
-def _learnt_columns(fitted: Fitted, features: Sequence[str]) -> dict[str, str]:
+def _columns_made_of(fitted: Fitted, features: Sequence[str]) -> dict[str, str]:
     """Return the columns of features, and the feature of each."""
-    wanted, plan = set(features), fitted.declaration
-    roots = {feature + s: feature for feature in wanted for s in plan.features[feature].suffixes}
-    found: dict[str, str] = {}
-    for name in fitted.feature_names:
-        feature = roots.get(name) or _longest_begin(name, roots)
-        if feature is not None:
-            found[name] = feature
-    return found
-
-
-def _longest_begin(name: str, roots: Mapping[str, str]) -> str | None:
-    """Return the feature whose name a column that fit has named begins with."""
-    begins = [root for root in roots if name.startswith(f"{root}_")]
-    return roots[max(begins, key=len)] if begins else None
+    wanted = set(features)
+    return {name: of for name, of in features_of_columns(fitted) if of in wanted}
 
 
 def _moved(before: Sequence[str], after: Sequence[str]) -> Iterator[Change]:
@@ -147,11 +137,11 @@ def _options(a: Declaration, b: Declaration) -> Iterator[Change]:
         before, after = (", ".join(f"{n} = {t}" for n, t in of.items()) or None for of in labels)
         told = f"{before or 'no label'} -> {after or 'no label'}"
         yield Change("label changed", next(iter(labels[0] | labels[1])), before, after, told)
-    for kind, names in _OPTIONS.items():
-        for name in names:
-            before, after = (repr(getattr(plan, name)) for plan in (a, b))
-            if before != after:
-                yield Change(kind, name, before, after, f"{name}={before} -> {name}={after}")
+    for name in (field.name for field in fields(a) if field.name not in _ELSEWHERE):
+        before, after = (repr(getattr(plan, name)) for plan in (a, b))
+        if before != after:
+            kind = "declaration changed" if name in _OF_TRAINING else "option changed"
+            yield Change(kind, name, before, after, f"{name}={before} -> {name}={after}")
     for name in a.keep:
         if name not in b.keep:
             yield Change("kept column removed", name, name, None, "is not passed through any more")
@@ -160,12 +150,10 @@ def _options(a: Declaration, b: Declaration) -> Iterator[Change]:
             yield Change("kept column added", name, None, name, "is passed through")
 
 
-_OPTIONS = {
-    "option changed": ("dtype", "row_id"),
-    "declaration changed": ("outcomes", "label_delay", "known", "known_tables"),
-}
-"""The options of a plan, by the kind of change that another value is: those of the first make
-other features of the same rows."""
+_ELSEWHERE = frozenset({"features", "label", "keep", "recipe", "label_column"})
+"""The fields of a declaration that are compared otherwise, or follow from those."""
+_OF_TRAINING = frozenset({"outcomes", "label_delay", "known", "known_tables"})
+"""Those that say what may be learnt from; others make other features of the same rows."""
 
 
 def _rules(a: Fitted, b: Fitted) -> Iterator[Change]:

@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.keys import Groups, Vocabulary
-from fastfeat.errors import counted, shortened
-from fastfeat.io.arrow import Array, call, index_in, pa
+from fastfeat.aggregates.keys import Groups, Vocabulary, in_order_of
+from fastfeat.errors import counted
+from fastfeat.io.columns.keys import places_in
 from fastfeat.io.columns.times import python_value
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.plan.keep.state import aggregates_of
-from fastfeat.plan.lower.codes import shown_codes, vocabulary_of_codes
+from fastfeat.plan.lower.codes import shown_codes
 from fastfeat.plan.lower.indicators import is_one_hot
 from fastfeat.plan.lower.lower import Constant
 from fastfeat.plan.run.fitted import Fitted
-from fastfeat.quality.changes.record import Change
+from fastfeat.quality.changes.record import Change, shown
 from fastfeat.steps.keys.rows import category_texts
 
 _MOST_SHOWN = 3
+_MOST_NAMED = 1000
+"""The categories that a change has at most, the most frequent ones."""
 
 
 def changes_learnt(a: Fitted, b: Fitted) -> Iterator[Change]:
     """Yield the changes of what both plans learn."""
-    yield from _codes(a, b)
-    yield from _values(a, b)
+    pair_of = _pairs(a, b)
+    yield from _codes(a, b, pair_of)
+    yield from _values(a, b, pair_of)
     yield from _zones(a, b)
 
 
@@ -39,17 +43,17 @@ def _common(a: Fitted, b: Fitted) -> list[Aggregate]:
     return [one for one in aggregates_of(a.declaration.nodes.values()) if one in known]
 
 
-def _values(a: Fitted, b: Fitted) -> Iterator[Change]:
+def _values(a: Fitted, b: Fitted, pair_of: PairOf) -> Iterator[Change]:
     """Yield the values that are learnt otherwise, of all rows or per key."""
-    codes = {node.args[-1] for node in _shown(a) if node in _shown(b)}
+    codes = {node.args[-1] for node in set(_shown(a)) & set(_shown(b))}
     for one in _common(a, b):
         before, after = a.learnt[one], b.learnt[one]
         if isinstance(before, Vocabulary) and isinstance(after, Vocabulary):
-            pair = Matched.of(before, after)
+            pair = pair_of(one)
             if one not in codes or not (pair.n_recoded or len(pair.added)):
                 yield from _recounted(one, pair)
         elif isinstance(before, Groups) and isinstance(after, Groups):
-            yield from _of_groups(a, b, one, before, after)
+            yield from _of_groups(one, pair_of(one.args[1].args[-1]), before, after)
         elif not _are_equal(before, after):
             yield _of_value(a, one, before, after)
 
@@ -73,7 +77,7 @@ def _of_value(a: Fitted, one: Aggregate, before: Constant, after: Constant) -> C
     more = ""
     if isinstance(was, int | float) and isinstance(now, int | float) and was:
         more = f" ({(now - was) / abs(was):+.3g} of it)"
-    return _change_of(one, was, now, f"{was!r} -> {now!r}{more}")
+    return _change_of(one, was, now, f"{shown(was)} -> {shown(now)}{more}")
 
 
 def _change_of(one: Aggregate, before: Any, after: Any, told: str) -> Change:
@@ -141,44 +145,35 @@ class Matched:
         return _share(self.after.counts[moved], self.after)
 
 
+PairOf = Callable[[Node], Matched]
+"""Gives the two vocabularies that an aggregate has learnt, or that a plan lists."""
+
+
+def _pairs(a: Fitted, b: Fitted) -> PairOf:
+    """Return a function that matches the vocabularies of two plans, each pair of them once."""
+
+    @cache
+    def pair_of(node: Node) -> Matched:
+        before, after = (f.learnt.get(node) for f in (a, b))
+        if isinstance(before, Vocabulary) and isinstance(after, Vocabulary):
+            return Matched.of(before, after)
+        raise AssertionError(show(node))
+
+    return pair_of
+
+
 def _share(counts: NDArray[np.int64], of: Vocabulary) -> float:
     return int(counts.sum()) / of.n_rows if of.n_rows else 0.0
 
 
-def places_in(keys: Sequence[Array], known: Sequence[Array]) -> NDArray[np.int64]:
-    """Return the place of each key among distinct known keys, -1 where it is none.
-
-    Args:
-        keys: an Arrow array a part of the key, shape (n_keys,); a part may be missing.
-        known: the same of the known keys, shape (n_known,).
-    """
-    n_known = len(known[0])
-    if any(mine.type != theirs.type for mine, theirs in zip(keys, known, strict=True)):
-        return np.full(len(keys[0]), -1, np.int64)
-    if len(keys) == 1:
-        found = index_in(keys[0], known[0]).fill_null(-1)
-        return found.to_numpy(zero_copy_only=False).astype(np.int64)
-    numbers = np.zeros(len(keys[0]) + n_known, np.int64)
-    for mine, theirs in zip(keys, known, strict=True):
-        both = pa.concat_arrays([theirs, mine])
-        codes = index_in(both, call("unique", both)).to_numpy(zero_copy_only=False)
-        numbers = np.unique(numbers * (int(codes.max(initial=0)) + 1) + codes, return_inverse=True)[
-            1
-        ]
-    place_of = np.full(int(numbers.max(initial=-1)) + 1, -1, np.int64)
-    place_of[numbers[:n_known]] = np.arange(n_known)
-    return place_of[numbers[n_known:]]
-
-
-def _codes(a: Fitted, b: Fitted) -> Iterator[Change]:
+def _codes(a: Fitted, b: Fitted, pair_of: PairOf) -> Iterator[Change]:
     """Yield the encodings whose codes mean other categories, or that have more of them."""
-    own = set(_shown(b))
+    own, readers = set(_shown(b)), _first_readers(a)
     for codes in _shown(a):
         learnt = codes.args[-1]
         if codes not in own or not isinstance(learnt, Aggregate):
             continue  # of a list that the plan gives, whose features are written otherwise
-        before, after = (vocabulary_of_codes(codes, f.learnt, f.types) for f in (a, b))
-        pair, name = Matched.of(before, after), _first_reader(a, codes)
+        pair, name = pair_of(learnt), readers[codes]
         n_before = 1 + int(dict(codes.params)["n_unseen"])
         if pair.n_recoded:
             yield _reassigned(a, name, learnt, pair, n_before)
@@ -186,45 +181,62 @@ def _codes(a: Fitted, b: Fitted) -> Iterator[Change]:
             yield _more(b, name, learnt, pair, n_before)
 
 
-def _first_reader(fitted: Fitted, codes: Node) -> str:
-    """Return the first feature that codes are made for."""
+def _first_readers(fitted: Fitted) -> dict[Node, str]:
+    """Return the first feature that each node is made for."""
+    first: dict[Node, str] = {}
     for name, expression in fitted.declaration.features.items():
         nodes = [fitted.declaration.nodes[name + suffix] for suffix in expression.suffixes]
-        if codes in postorder(nodes):
-            return name
-    raise AssertionError(show(codes))
+        for node in postorder(nodes):
+            first.setdefault(node, name)
+    return first
 
 
 def _reassigned(fitted: Fitted, name: str, key: Aggregate, pair: Matched, first: int) -> Change:
     """Return the change of codes that mean another category, or none, than before."""
-    places = np.flatnonzero(pair.is_moved)
-    texts = category_texts(pair.before, [fitted.types[part] for part in key.args])
-    which: list[int] = places.tolist()
-    before = {texts[k]: k + first for k in which}
-    after = {texts[k]: p + first if (p := int(pair.places[k])) >= 0 else None for k in which}
-    by_count = places[np.argsort(-pair.before.counts[places], kind="stable")]
-    largest: list[int] = by_count[:_MOST_SHOWN].tolist()
-    shown = [f"{texts[k]} {before[texts[k]]} -> {after[texts[k]] or 'unseen'}" for k in largest]
-    more = ", ..." if len(places) > _MOST_SHOWN else ""
+    moved = np.flatnonzero(pair.is_moved)
+    by_count = moved[np.argsort(-pair.before.counts[moved], kind="stable")]
+    places = np.sort(by_count[:_MOST_NAMED])
+    texts = _texts(fitted, key, pair.before, places)
+    before, now = dict(zip(texts, places.tolist(), strict=True)), pair.places[places].tolist()
+    was = {text: place + first for text, place in before.items()}
+    after = {t: k + first if k >= 0 else None for t, k in zip(texts, now, strict=True)}
+    rank = {place: k for k, place in enumerate(by_count[:_MOST_SHOWN].tolist())}
+    largest = sorted((t for t, k in before.items() if k in rank), key=lambda t: rank[before[t]])
+    examples = [f"{shown(text)} {was[text]} -> {after[text] or 'unseen'}" for text in largest]
+    more = ", ..." if len(moved) > _MOST_SHOWN else ""
     n_lost = int((pair.places < 0).sum())
     lost = f", {n_lost:,} of them unseen now" if n_lost else ""
     told = (
         f"{pair.n_recoded:,} of {len(pair.before):,} categories have another code{lost}: "
         f"{pair.share_before:.1%} of the rows of the first fit, {pair.share_after:.1%} of the "
-        f"second ({', '.join(shown)}{more})"
+        f"second ({', '.join(examples)}{more})"
     )
-    return Change("codes reassigned", name, before, after, told)
+    return Change("codes reassigned", name, was, after, told)
+
+
+def _texts(fitted: Fitted, key: Aggregate, of: Vocabulary, places: NDArray[np.int64]) -> list[str]:
+    """Return categories as text, by their places; two that are written alike differ by a "_"."""
+    some = in_order_of(places, of)
+    assert isinstance(some, Vocabulary)
+    found: dict[str, None] = {}
+    for text in category_texts(some, [fitted.types[part] for part in key.args]):
+        name = text
+        while name in found:
+            name += "_"
+        found[name] = None
+    return list(found)
 
 
 def _more(fitted: Fitted, name: str, key: Aggregate, pair: Matched, first: int) -> Change:
     """Return the change of codes that stand for categories which had none."""
-    texts = category_texts(pair.after, [fitted.types[part] for part in key.args])
-    places: list[int] = pair.added.tolist()
-    after = {texts[k]: k + first for k in places}
+    places = pair.added[:_MOST_NAMED]  # the most frequent ones are the first
+    texts = _texts(fitted, key, pair.after, places)
+    after = {text: place + first for text, place in zip(texts, places.tolist(), strict=True)}
     share = _share(pair.after.counts[pair.added], pair.after)
-    shown = shortened(list(after), _MOST_SHOWN)
-    told = f"{len(after):,} new, of {share:.1%} of the rows of the second fit: {shown}"
-    return Change("categories added", name, None, after, told)
+    others = f" and {len(pair.added) - _MOST_SHOWN:,} more"
+    examples = ", ".join(map(shown, texts[:_MOST_SHOWN]))
+    told = f"{len(pair.added):,} new, of {share:.1%} of the rows of the second fit: {examples}"
+    return Change("categories added", name, None, after, told + others * (len(texts) > _MOST_SHOWN))
 
 
 def _recounted(one: Aggregate, pair: Matched) -> Iterator[Change]:
@@ -251,13 +263,10 @@ def _keys_text(one: Aggregate) -> str:
     return f"keys of {', '.join(map(show, one.args))}"
 
 
-def _of_groups(
-    a: Fitted, b: Fitted, one: Aggregate, before: Groups, after: Groups
-) -> Iterator[Change]:
+def _of_groups(one: Aggregate, pair: Matched, before: Groups, after: Groups) -> Iterator[Change]:
     """Yield the change of what is learnt per key."""
-    codes = one.args[1]
-    known = [vocabulary_of_codes(codes, f.learnt, f.types) for f in (a, b)]
-    pair, n_first = Matched.of(*known), len(before.values) - len(known[0])
+    known = pair.before, pair.after
+    n_first = len(before.values) - len(known[0])
     there = np.flatnonzero(pair.places >= 0)
     of_a = np.concatenate([np.arange(n_first), there + n_first])
     of_b = np.concatenate([np.arange(n_first), pair.places[there] + n_first])

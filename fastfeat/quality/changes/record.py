@@ -5,12 +5,14 @@ The table of kinds says of each change how far it reaches: a change is a row of 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from fastfeat.completion import offering
 from fastfeat.errors import counted
+from fastfeat.plan.tell.summary import capped
 
 Verdict = Literal["major", "minor", "refit", "same"]
 VERDICTS: Final[tuple[Verdict, ...]] = ("major", "minor", "refit", "same")
@@ -59,7 +61,8 @@ class Change:
     Args:
         kind: what has changed, such as "feature added".
         name: of the feature, column, learnt value or rule that has.
-        before: what it was; None where it was not there.
+        before: what it was; None where it was not there. Of codes, categories with their code:
+            the thousand most frequent ones that have another.
         after: what it is; None where it is no more.
         told: both in words, without kind and name.
     """
@@ -77,7 +80,7 @@ class Change:
 
     def __str__(self) -> str:
         """Return one line."""
-        return f"{self.verdict:5} {self.kind} {self.name!r}: {self.told}"
+        return f"{self.verdict:5} {self.kind} {shown(self.name)}: {self.told}"
 
 
 @offering("verdict", "changes", "same")
@@ -124,8 +127,32 @@ class Diff:
         return f"{self.verdict}: {found}; {learnt}{sample if self.n_compared else ''}"
 
     def __repr__(self) -> str:
-        """Return the summary, and one line a change."""
-        return "\n".join([self.summary, *map(str, self.changes)])
+        """Return the summary, and one line a change; of many of a kind the first ones."""
+        lines, n_told = [self.summary], Counter[str]()
+        for change in self.changes:
+            n_told[change.kind] += 1
+            if change.verdict == "major" or n_told[change.kind] <= _MOST_TOLD:
+                lines.append(str(change))
+        for kind, n in n_told.items():
+            if KINDS[kind] != "major" and n > _MOST_TOLD:
+                lines.append(f"{KINDS[kind]:5} {kind}: {n - _MOST_TOLD:,} more")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Return a table of the changes, for notebooks."""
+        from fastfeat.quality.html import changes_html  # seldom needed
+
+        told = [(of.verdict, of.kind, of.name, of.told) for of in self.changes]
+        return changes_html(self.summary, told)
+
+
+def shown(value: object) -> str:
+    """Return a value as a part of a line: without line breaks, and not too long."""
+    return capped(repr(value), _LONGEST)
+
+
+_MOST_TOLD = 10
+_LONGEST = 60
 
 
 def ordered(changes: list[Change]) -> tuple[Change, ...]:

@@ -69,6 +69,20 @@ TOO_LARGE_OF_THE_PAST = ff.Plan({"n": (col("visits").sum(over=_so_far) + (2**63 
 TOO_LARGE = ff.Plan({"n": (col("visits") + (2**63 - 20)).max()})
 
 
+CONTRACT = ff.Contract(
+    {
+        "size": (col("size") > 0) | col("size").is_null(),
+        "city": ff.Rule(col("city").is_in(["Bern", "Oslo"]), on_violation="warn"),
+        "id": ff.lit(1).count(by="id") == 1,
+        "rows": col("id").count() > N_ROWS,
+        "seen": ff.count(over=ff.window(by="city", time="at")) < 100,
+    },
+    types={"id": "int64", "none": "utf8"},
+)
+"""Rules of a row, of rows together, and of their past, some of which are broken."""
+HELD = ff.Contract({"id": col("id") >= 0, "rows": col("id").count() == N_ROWS})
+
+
 def engine_rows() -> pa.Table:
     """Return rows of the plans, some without a label, in no order of any column."""
     table = rows(n_rows=N_ROWS)

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pytest
 from engine_rows import (
     BY_NUMBER,
+    CONTRACT,
+    HELD,
     NAMES,
     OF_SEVERAL_PASTS,
     OF_THE_PAST,
@@ -28,6 +30,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.api.learning import Learning
 from fastfeat.errors import (
+    ContractBroken,
     FastfeatError,
     HistoryMissing,
     InvalidData,
@@ -205,3 +208,21 @@ def test_datasets_that_cannot_be_read_are_told() -> None:
     fitted = PLANS["scaled"].fit(ROWS)
     with pytest.raises(UnknownColumn, match="size"):
         ours.transform(fitted, ray.data.from_arrow(ROWS.drop_columns("size")))
+
+
+def test_contracts_are_checked_where_the_rows_are() -> None:
+    report, own = ours.check(CONTRACT, dataset()), CONTRACT.check(ROWS)
+    assert report.counts == own.counts
+    assert [of.outcome for of in report.results] == [of.outcome for of in own.results]
+    found = report.rows("size")
+    assert found["row"].null_count == found.num_rows == own.counts["size"]
+    assert sorted(found["size"].to_pylist()) == sorted(own.rows("size")["size"].to_pylist())
+    assert report.rows("seen", 2).num_rows == 2
+    plan = PLANS["scaled"]
+    fitted = ours.fit(plan, dataset(), contract=HELD)
+    assert artifact_bytes(fitted.record) == artifact_bytes(plan.fit(ROWS, contract=HELD).record)
+    assert ours.check(fitted, dataset()).ok
+    with pytest.raises(ContractBroken, match=r"rule 'size': .* break .*: a row \(size=-"):
+        ours.fit_transform(plan, dataset(), contract=CONTRACT)
+    with pytest.raises(TypeMismatch, match="or a fitted plan that has one"):
+        ours.check(plan, dataset())

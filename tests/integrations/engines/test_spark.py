@@ -14,6 +14,8 @@ import pyarrow as pa
 import pytest
 from engine_rows import (
     BY_NUMBER,
+    CONTRACT,
+    HELD,
     NAMES,
     OF_SEVERAL_PASTS,
     OF_THE_PAST,
@@ -31,6 +33,7 @@ from fastfeat import col
 from fastfeat.api.learning import Learning
 from fastfeat.errors import (
     BackendUnavailable,
+    ContractBroken,
     FastfeatError,
     HistoryMissing,
     InvalidData,
@@ -251,3 +254,21 @@ def test_values_that_no_type_of_spark_holds_are_told(session: Any) -> None:
     features = ours.transform(fitted, session.createDataFrame(table))
     with pytest.raises(Exception, match="'n' is uint64, which Spark holds as int64"):
         features.collect()
+
+
+def test_contracts_are_checked_where_the_rows_are(frame: Any) -> None:
+    report, own = ours.check(CONTRACT, frame), CONTRACT.check(ROWS)
+    assert report.counts == own.counts
+    assert [of.outcome for of in report.results] == [of.outcome for of in own.results]
+    found = report.rows("size")
+    assert found["row"].null_count == found.num_rows == own.counts["size"]
+    assert sorted(found["size"].to_pylist()) == sorted(own.rows("size")["size"].to_pylist())
+    assert report.rows("seen", 2).num_rows == 2
+    plan = PLANS["scaled"]
+    fitted = ours.fit(plan, frame, contract=HELD)
+    assert artifact_bytes(fitted.record) == artifact_bytes(plan.fit(ROWS, contract=HELD).record)
+    assert ours.check(fitted, frame).ok
+    with pytest.raises(ContractBroken, match=r"rule 'size': .* break .*: a row \(size=-"):
+        ours.fit_transform(plan, frame, contract=CONTRACT)
+    with pytest.raises(TypeMismatch, match="or a fitted plan that has one"):
+        ours.check(plan, frame)

@@ -53,7 +53,9 @@ def test_a_saved_plan_comes_back_with_the_same_bits(fitted, tmp_path):
     path = tmp_path / "plan.fastfeat"
     fitted.save(path)
     again = ff.load(str(path))
-    assert artifact_bytes(again.record) == path.read_bytes() == artifact_bytes(fitted.record)
+    assert artifact_bytes(again.record) == path.read_bytes()
+    bare = dataclasses.replace(again.record, golden=None)
+    assert artifact_bytes(bare) == artifact_bytes(fitted.record)
     assert again.learnt() == fitted.learnt()
     assert again.schema == fitted.schema
     assert (again.n_rows, again.inputs) == (fitted.n_rows, fitted.inputs)

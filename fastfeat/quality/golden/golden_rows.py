@@ -1,32 +1,47 @@
 """Golden rows: rows that are made up, kept in an artifact with the bits of their features.
 
 Whoever loads an artifact computes them again: a machine, a version or a kernel that gives another
-bit is found before it serves. The features are those of the reference.
+bit is found before it serves. The features are those of the reference, where few keys were learnt.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.engine.float_environment import in_ieee
-from fastfeat.errors import ArtifactError, FastfeatError, FastfeatWarning, counted
+from fastfeat.errors import (
+    ArtifactError,
+    BackendUnavailable,
+    FastfeatError,
+    FastfeatWarning,
+    InvalidPlan,
+    NoGoldenRows,
+    counted,
+    warn,
+)
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.differences import bits_text, first_difference
+from fastfeat.plan.keep.artifact import read_artifact
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.transform import transform
-from fastfeat.quality.made_up import MadeUp, made_up_rows
+from fastfeat.quality.golden.made_up import MadeUp, made_up_rows
 
 N_ROWS = 64
 FORMAT = 1
 _TABLE = "table "
-_MOST_VALUES = 1 << 15
-"""Values of features in golden rows: plans of more than 512 features have fewer rows than 64."""
+_MOST_VALUES = 1 << 14
+"""Values of features in golden rows: plans of more than 256 features have fewer rows than 64."""
 _LEAST_ROWS = 8
 SEED = 0
+MOST_KEYS = 1 << 17
+_MOST_OF_REFERENCE = 1 << 15
+"""Of more learnt keys, which take 384 bytes each as objects of Python, the CPU computes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +121,59 @@ def _tables_of(content: bytes) -> dict[str, Table]:
     return tables
 
 
-def with_golden(fitted: Fitted, n_rows: int = N_ROWS) -> Fitted:
-    """Return a fitted plan with golden rows: those that it has, or new ones, if any compute."""
-    if fitted.golden is not None:
+def with_golden(fitted: Fitted, wanted: bool | None = None) -> Fitted:
+    """Return a fitted plan with golden rows, those that it has, or new ones; or without.
+
+    Args:
+        fitted: the plan.
+        wanted: whether it has some; None for those that it has, and new ones unless more than
+            `MOST_KEYS` keys were learnt: a table of them all would be made to look a few rows up.
+
+    Warns:
+        NoGoldenRows: there are none: of no row that was made up the features can be computed.
+    """
+    if wanted is False:
+        return replace(fitted, golden=None)
+    if fitted.golden is not None or (wanted is None and _n_keys(fitted) > MOST_KEYS):
         return fitted
-    made = golden_rows(fitted, n_rows)
-    return fitted if made is None else replace(fitted, golden=made.to_bytes())
+    try:
+        made = golden_rows(fitted)
+        reason = "its features cannot be computed of any row that was made up"
+    except Exception as error:  # a defect of ours: what was learnt is written all the same
+        made, reason = None, f"{type(error).__name__}: {error}"
+    if made is None:
+        warn(
+            f"the artifact has no golden rows, load(check='golden') will refuse it: {reason}. "
+            "save(path, golden=False) says that there need be none",
+            NoGoldenRows,
+        )
+        return fitted
+    return replace(fitted, golden=made.to_bytes())
+
+
+def check_option(check: object) -> None:
+    """Raise where a word is none that `load` checks by.
+
+    Raises:
+        InvalidPlan: it is another one than "golden".
+    """
+    if check != "golden":
+        raise InvalidPlan(f'check={check!r}: write check="golden", or None')
+
+
+def checked_artifact(path: str | os.PathLike[str]) -> Fitted:
+    """Return the fitted plan of a file whose golden rows have the features that it keeps.
+
+    Raises:
+        ArtifactError: as `ff.load`.
+        FastfeatError: as `ff.load`.
+    """
+    fitted = read_artifact(path)
+    try:
+        check_golden(fitted)
+    except ArtifactError as error:
+        raise ArtifactError(f"{os.fspath(path)}: {error}") from error.__cause__
+    return fitted
 
 
 @in_ieee
@@ -143,11 +205,13 @@ def golden_rows(fitted: Fitted, n_rows: int = N_ROWS) -> GoldenRows | None:
 def _of_those_that_compute(fitted: Fitted, made: MadeUp) -> GoldenRows | None:
     """Return the rows whose features can be computed, with them; None where there are none."""
 
+    backend = "cpu" if _n_keys(fitted) > _MOST_OF_REFERENCE else "reference"
+
     def compute(places: list[int]) -> GoldenRows | None:
         rows = made.rows.take(pa.array(places, pa.int64())).combine_chunks()
         some = MadeUp(rows, made.history, made.tables)
         try:
-            return GoldenRows(some, _features(fitted, some, "reference"))
+            return GoldenRows(some, _features(fitted, some, backend))
         except FastfeatError:
             return None
 
@@ -172,6 +236,11 @@ def _blocks(places: list[int], compute: Callable[[list[int]], object]) -> list[l
     return found
 
 
+def _n_keys(fitted: Fitted) -> int:
+    """Return the number of keys that were learnt."""
+    return sum(len(value) for value in fitted.constants.values() if isinstance(value, Vocabulary))
+
+
 def _features(fitted: Fitted, made: MadeUp, backend: str) -> Table:
     """Return the features of rows, without kept columns.
 
@@ -187,7 +256,7 @@ def _features(fitted: Fitted, made: MadeUp, backend: str) -> Table:
 
 
 def check_golden(fitted: Fitted, backend: str = "cpu") -> int:
-    """Return how many golden rows have, computed again, the features that the artifact keeps.
+    """Return the number of golden rows whose features, computed again, are those of the artifact.
 
     Args:
         fitted: the plan.
@@ -207,11 +276,22 @@ def check_golden(fitted: Fitted, backend: str = "cpu") -> int:
         raise ArtifactError("the golden rows are of other features than the plan has")
     try:
         found = _features(fitted, kept.made_up, backend)
+    except BackendUnavailable:
+        raise
     except FastfeatError as error:
         raise ArtifactError(f"the golden rows cannot be computed: {error}") from error
     for name in names:
         _compare(name, kept.features.column(name), found.column(name), backend)
     return len(kept)
+
+
+def check_if_there(fitted: Fitted) -> int:
+    """Return the number of golden rows that were computed again; 0 of a plan that has none.
+
+    Raises:
+        ArtifactError: as `check_golden`.
+    """
+    return 0 if fitted.golden is None else check_golden(fitted)
 
 
 def _compare(name: str, kept: Any, found: Any, backend: str) -> None:

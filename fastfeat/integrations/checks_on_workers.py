@@ -1,0 +1,115 @@
+"""Contracts on the workers of an engine: their rules are plans, which these learn as any others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import Any
+
+from fastfeat.api.plan import FittedPlan, Plan, face_of, plan_of
+from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.io.arrow import Schema, Table, schema_within
+from fastfeat.io.columns.types import schema_of
+from fastfeat.plan.declare.contract import ContractDeclaration
+from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.run.fitted import Fitted, FittedContract
+from fastfeat.plan.run.lookup_tables import Tables, read_tables
+from fastfeat.quality.checking import check_read, columns_checked
+from fastfeat.quality.contract import Contract
+from fastfeat.quality.fitting import declared, raise_broken, with_types
+from fastfeat.quality.rows import CheckedRows, RowsElsewhere
+
+RowsOf = Callable[[ContractDeclaration], CheckedRows]
+"""Gives the rows of an engine, with what rules read of them."""
+
+
+def rows_of_workers(
+    contract: ContractDeclaration,
+    schema: Schema,
+    n_rows: int,
+    tables: Tables,
+    fit: Callable[[Plan], FittedPlan],
+    find: Callable[[FittedPlan, str, int | None], Table],
+) -> CheckedRows:
+    """Return the rows of an engine, to be judged there.
+
+    Args:
+        contract: the rules.
+        schema: of the rows.
+        n_rows: how many there are.
+        tables: lookup tables, as of `Contract.check`.
+        fit: gives a plan fitted on the rows.
+        find: gives the features of the rows in which one of them is true, at most so many.
+
+    Raises:
+        FastfeatError: as `Contract.check`, of tables.
+    """
+
+    def learn(plan: Declaration) -> Fitted:
+        return fit(plan_of(plan)).record
+
+    def found(fitted: Fitted, flag: str, n: int | None) -> Table:
+        return find(face_of(fitted), flag, n)
+
+    types = schema_of(schema_within(schema, columns_checked(contract)))
+    known = read_tables(tables, contract.table_columns)
+    elsewhere = RowsElsewhere(learn, found)
+    return CheckedRows(None, types, n_rows, None, known, "cpu", None, elsewhere)
+
+
+def rules_of(given: object) -> tuple[ContractDeclaration, Collection[str]]:
+    """Return rules that rows of an engine are checked by, and columns that need not be there.
+
+    Args:
+        given: a contract, or a fitted plan that has one.
+
+    Raises:
+        TypeMismatch: it is neither.
+        InvalidPlan: a fitted plan without a contract.
+    """
+    match given:
+        case Contract():
+            return given.declaration, ()
+        case FittedPlan():
+            if given.record.contract is None:
+                raise InvalidPlan("the plan has no contract. Fit it with one: fit(contract=)")
+            return given.record.contract.declaration, given.plan.late
+        case _:
+            raise TypeMismatch(
+                f"takes an ff.Contract, or a fitted plan that has one, got {type(given).__name__}"
+            )
+
+
+def held(given: object, rows_of: RowsOf) -> FittedContract | None:
+    """Return a contract that the rows of an engine hold, before they are learnt from.
+
+    Args:
+        given: as a user gives it; None for none.
+        rows_of: gives the rows.
+
+    Raises:
+        TypeMismatch: it is no contract.
+        ContractBroken: the rows break a rule that does not only warn.
+        FastfeatError: as `Contract.check`.
+
+    Warns:
+        RowsBreakRule: they break one that does.
+    """
+    if given is None:
+        return None
+    contract = declared(given)
+    rows = rows_of(contract)
+    raise_broken(check_read(contract, rows, needs_clock=False))
+    return with_types(contract, rows)
+
+
+def with_contract(fitted: FittedPlan, contract: FittedContract | None) -> FittedPlan:
+    """Return a fitted plan with a contract that its rows hold, if any."""
+    if contract is None:
+        return fitted
+    return FittedPlan(fitted.plan, replace(fitted.record, contract=contract))
+
+
+def only_true(table: Table, flag: Any) -> Table:
+    """Return the rows of a table in which a bool column is true, on a worker."""
+    return table.filter(table.column(flag)) if table.num_columns else table

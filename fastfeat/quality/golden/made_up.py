@@ -1,0 +1,341 @@
+"""Rows that are made up for golden rows: values at the edges of what a plan reads, by a seed.
+
+Each column has a pool of values: ordinary ones, between and at the edges of what the plan, its
+contract and what it has learnt tell apart, and odd ones: missing, unseen, the ends of its type. A
+row is drawn column by column, so that none is a row that somebody recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from fastfeat.dtypes import INT64, DType
+from fastfeat.io.arrow import Array, Table, pa
+from fastfeat.io.columns.types import arrow_type
+from fastfeat.ir.node import Call, Column, Node, TableColumn, postorder
+from fastfeat.ir.scope import is_over, order_of, query_of
+from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.window_reach import history_reach
+from fastfeat.plan.run.fitted import Fitted
+from fastfeat.quality.golden.values import (
+    Pool,
+    Reads,
+    Type,
+    keys_of,
+    moments,
+    pool_of,
+    pool_of_type,
+    reads_of,
+)
+from fastfeat.quality.profile import ColumnProfile, Profile
+
+
+@dataclass(frozen=True, slots=True)
+class MadeUp:
+    """Rows that are made up, with all that their features read.
+
+    Args:
+        rows: the data.
+        history: earlier rows; None where no window sees any.
+        tables: the lookup tables.
+    """
+
+    rows: Table
+    history: Table | None
+    tables: dict[str, Table]
+
+
+def made_up_rows(fitted: Fitted, n_rows: int, seed: int, *, with_odd: bool = True) -> MadeUp:
+    """Return rows on which a fitted plan can be tried.
+
+    Args:
+        fitted: the plan.
+        n_rows: how many.
+        seed: of the draws: the same one gives the same rows.
+        with_odd: whether earlier rows and tables have odd values, too.
+    """
+    drawn, plan, roles = Random(seed), fitted.declaration, _roles_of(fitted)
+    types = {**dict.fromkeys(plan.row_ids, INT64), **_types_of(fitted)}
+    known, reads = _profile_of(fitted), reads_of(fitted)
+    pools = {name: _pool(reads, roles, name, dtype, known) for name, dtype in types.items()}
+    late = set(plan.late)
+    own = dict.fromkeys([*(n for n in plan.row_columns if n not in late), *plan.row_ids])
+    rows = _columns(drawn, roles, types, pools, list(own), n_rows, with_odd=True)
+    rows |= {name: pa.nulls(n_rows) for name in plan.keep if name not in rows}
+    history = None
+    if plan.past_columns:
+        names = list(dict.fromkeys([*plan.past_columns, *plan.row_ids]))
+        options: Any = {"with_odd": with_odd, "is_earlier": True}
+        history = pa.table(_columns(drawn, roles, types, pools, names, _N_EARLIER, **options))
+    table = partial(_table, fitted, roles, pools, drawn, with_odd=with_odd)
+    tables = {name: table(name) for name in fitted.tables}
+    return MadeUp(_of_columns(rows, n_rows), history, tables)
+
+
+def _profile_of(fitted: Fitted) -> Mapping[str, ColumnProfile]:
+    """Return the profiles of the inputs; none where there are none."""
+    match fitted.profile:
+        case None:
+            return {}
+        case bytes() as content:
+            return Profile.from_bytes(content).inputs
+        case Profile() as profile:
+            return profile.inputs
+        case _:
+            raise AssertionError("a profile is a record, or its bytes")
+
+
+def _columns(
+    drawn: Random,
+    roles: _Roles,
+    types: Mapping[str, Type],
+    pools: Mapping[str, Pool],
+    names: Sequence[str],
+    n_rows: int,
+    *,
+    with_odd: bool,
+    is_earlier: bool = False,
+) -> dict[str, Array]:
+    """Return columns of the data, or of the history.
+
+    Args:
+        drawn: the draws.
+        roles: the columns that are more than values.
+        types: of the columns.
+        pools: their values.
+        names: those that are made.
+        n_rows: how many rows.
+        with_odd: whether some values are odd.
+        is_earlier: whether the rows are of the history.
+    """
+    odd = _odd_ones(drawn, names, pools, n_rows) if with_odd else {}
+    return {
+        name: _array(
+            types[name],
+            _values(drawn, roles, name, pools[name], n_rows, odd.get(name), is_earlier=is_earlier),
+        )
+        for name in names
+    }
+
+
+def _of_columns(columns: Mapping[str, Array], n_rows: int) -> Table:
+    """Return a table that has its rows without a column, too."""
+    return pa.table(dict(columns)) if columns else pa.table({"": pa.nulls(n_rows)}).select([])
+
+
+def _types_of(fitted: Fitted) -> dict[str, Type]:
+    """Return the types of the columns that features read of their own row, and of earlier ones."""
+    plan = fitted.declaration
+    read = {*plan.row_columns, *plan.past_columns, *plan.row_ids}
+    return {name: dtype for name, dtype in fitted.inputs.items() if name in read}
+
+
+@dataclass(frozen=True, slots=True)
+class _Roles:
+    """The columns that are more than values.
+
+    Args:
+        clocks: columns that order rows in time, and the unit of their windows, "time" or "steps".
+        keys: columns that tell entities apart, or that rows of tables are looked up by.
+        ids: columns of which no value comes twice.
+        span: how far windows reach back, in nanoseconds, and in steps.
+        asked: of each column of a table that rows ask for, the column that they ask by.
+        unique: columns of tables of which no value comes twice: keys of lookups.
+        moments: columns of tables that order their rows in time.
+    """
+
+    clocks: frozenset[str]
+    keys: frozenset[str]
+    ids: frozenset[str]
+    span: Mapping[str, int]
+    asked: Mapping[TableColumn, str]
+    unique: frozenset[TableColumn]
+    moments: frozenset[TableColumn]
+
+
+def _roles_of(fitted: Fitted) -> _Roles:
+    plan = fitted.declaration
+    roots = list(plan.nodes.values())
+    clocks, keys = list[Node](), list[Node]()
+    asked, unique, moments = dict[TableColumn, str](), set[TableColumn](), set[TableColumn]()
+    for node in postorder(roots):
+        if is_over(node):
+            time, *by = query_of(order_of(node))
+            clocks.append(time)
+            keys += by
+        match node:
+            case Call("lookup_row" | "asof_row" | "table_order", args):
+                is_lookup = node.function == "lookup_row"
+                is_order = node.function == "table_order"
+                half = len(query_of(node)) if is_order else len(args) // 2
+                for k, (own, other) in enumerate(zip(args[:half], args[half:], strict=False)):
+                    if not isinstance(other, TableColumn):
+                        continue
+                    is_time = not is_lookup and k == 0
+                    (moments if is_time else unique if is_lookup else set[TableColumn]()).add(other)
+                    (clocks if is_time else keys).append(own)
+                    if isinstance(own, Column) and not is_time:
+                        asked[other] = own.name
+            case _:
+                pass
+    span = {"time": 86_400 * 10**9, "steps": 10}
+    for reach in history_reach(roots).values():
+        if reach.span:
+            span[reach.unit] = max(span[reach.unit] * (reach.unit == "time"), reach.span)
+    return _Roles(
+        frozenset(columns_of(clocks)),
+        frozenset(columns_of(keys)),
+        frozenset(plan.row_ids),
+        span,
+        asked,
+        frozenset(unique),
+        frozenset(moments),
+    )
+
+
+def _odd_ones(
+    drawn: Random, names: Sequence[str], pools: Mapping[str, Pool], n_rows: int
+) -> dict[str, dict[int, Any]]:
+    """Return the odd values of each column, by row: every one in turn, a few columns a row.
+
+    The first rows have none: of them at least the features can be computed. Those of a column stand
+    in rows that follow each other, which fail together if they do.
+    """
+    columns = list(names)
+    _shuffle(drawn, columns)
+    every = [(name, value) for name in columns for value in pools[name].odd]
+    first = min(n_rows, max(2, n_rows // 4)) if n_rows > 1 else 0
+    n_odd = n_rows - first
+    found: dict[str, dict[int, Any]] = {}
+    for k in range(n_odd * (1 + len(names) // _COLUMNS_OF_ONE_ODD) if every else 0):
+        name, value = every[k % len(every)]
+        found.setdefault(name, {})[first + k % n_odd] = value
+    return found
+
+
+def _shuffle(drawn: Random, values: list[str]) -> None:
+    """Put values in an order that depends on `random()` alone, which every Python gives alike."""
+    for k in range(len(values) - 1, 0, -1):
+        other = _below(drawn, k + 1)
+        values[k], values[other] = values[other], values[k]
+
+
+def _below(drawn: Random, n: int) -> int:
+    return min(n - 1, int(drawn.random() * n))
+
+
+def _values(
+    drawn: Random,
+    roles: _Roles,
+    name: str,
+    pool: Pool,
+    n_rows: int,
+    odd: Mapping[int, Any] | None,
+    *,
+    is_earlier: bool = False,
+) -> list[Any]:
+    """Return the values of a column.
+
+    Args:
+        drawn: the draws.
+        roles: the columns that are more than values.
+        name: of the column.
+        pool: its values.
+        n_rows: how many rows there are.
+        odd: values of some rows.
+        is_earlier: whether the rows are of the history.
+    """
+    if name in roles.ids:
+        return [k + 1 + n_rows * _FAR_IDS * is_earlier for k in range(n_rows)]
+    n = min(len(pool.ordinary), _N_KEYS) if name in roles.keys else len(pool.ordinary)
+    if name in roles.clocks and n:
+        half = n // 2  # the first half is before the moment at which rows begin
+        begin, n = (0, half) if is_earlier else (half, n - half)
+    else:
+        begin = 0
+    found = [pool.ordinary[begin + _below(drawn, n)] if n else None for _ in range(n_rows)]
+    for row, value in (odd or {}).items():
+        found[row] = value
+    return found
+
+
+def _table(
+    fitted: Fitted,
+    roles: _Roles,
+    pools: Mapping[str, Pool],
+    drawn: Random,
+    table: str,
+    *,
+    with_odd: bool,
+) -> Table:
+    """Return rows of a lookup table; keys of lookups come once."""
+    columns = {TableColumn(table, name): dtype for name, dtype in fitted.tables[table].items()}
+    of = {column: _pool_of_table(roles, pools, column, dtype) for column, dtype in columns.items()}
+    unique = [column for column in columns if column in roles.unique]
+    n_rows = min([_N_OF_TABLE, *(len(of[column].ordinary) for column in unique)])
+    found: dict[str, Array] = {}
+    for column, dtype in columns.items():
+        ordinary, n = of[column].ordinary, len(of[column].ordinary)
+        if column in unique:
+            values = list(ordinary[:n_rows])
+        elif column in roles.asked:
+            values = [ordinary[k % min(n, _N_KEYS)] if n else None for k in range(n_rows)]
+        else:
+            values = [ordinary[_below(drawn, n)] if n else None for _ in range(n_rows)]
+            odd = of[column].odd if with_odd and column not in roles.moments else ()
+            for k, value in enumerate(odd[: n_rows // 3]):
+                values[3 * k] = value
+        found[column.name] = _array(dtype, values)
+    return _of_columns(found, n_rows)
+
+
+def _pool_of_table(
+    roles: _Roles, pools: Mapping[str, Pool], column: TableColumn, dtype: Type
+) -> Pool:
+    if column in roles.asked and roles.asked[column] in pools:
+        return Pool(tuple(dict.fromkeys(pools[roles.asked[column]].ordinary)), ())
+    return moments(dtype, roles.span) if column in roles.moments else pool_of_type(dtype)
+
+
+def _pool(
+    reads: Reads, roles: _Roles, name: str, dtype: Type, known: Mapping[str, ColumnProfile]
+) -> Pool:
+    if name in roles.ids:
+        return Pool((), ())
+    if name in roles.clocks:
+        return moments(dtype, roles.span)
+    return (keys_of if name in roles.keys else pool_of)(reads, name, dtype, known.get(name))
+
+
+def _array(dtype: Type, values: list[Any]) -> Array:
+    """Return values as Arrow has them."""
+    if not isinstance(dtype, DType) or dtype.name == "null":
+        return pa.nulls(len(values))
+    kind = arrow_type(dtype)
+    if dtype.is_float:
+        present = np.array([value is not None for value in values], dtype=np.bool_)
+        name = "float64" if dtype.name == "decimal" else dtype.name
+        with np.errstate(over="ignore"):
+            content = np.array([0.0 if v is None else v for v in values]).astype(name)
+        return pa.array(content, kind, mask=~present)
+    if dtype.holds_bytes:
+        values = [value if value is None else _content(value, dtype) for value in values]
+    return pa.array(values, kind)
+
+
+def _content(value: Any, dtype: DType) -> Any:
+    return str(value) if dtype.name == "utf8" else value
+
+
+_N_EARLIER = 40
+_N_OF_TABLE = 12
+_N_KEYS = 3
+"""Keys that come often: rows see one another."""
+_COLUMNS_OF_ONE_ODD = 8
+_FAR_IDS = 1000

@@ -1,0 +1,114 @@
+"""Profiles of tables: of the inputs of a plan and its features, column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fastfeat.dtypes import DType
+from fastfeat.io.arrow import ChunkedArray, Table, pa
+from fastfeat.io.columns.conform import conform
+from fastfeat.io.columns.types import UnsupportedType, known_type
+from fastfeat.ir.node import Call, Node
+from fastfeat.plan.fit.row_sample import numbers_of_sample
+from fastfeat.plan.run.fitted import Fitted
+from fastfeat.quality.counting import counted
+from fastfeat.quality.layout import kind_of, layout_of
+from fastfeat.quality.profile import ColumnProfile, Profile, profile_of_columns
+
+Stored = list[tuple[str, DType | UnsupportedType, ChunkedArray]]
+"""Name, type and values of columns, in the storage of their types."""
+_OF_CODES = ("encode", "is_code", "list.has_code")
+"""Functions of features whose integers are numbers of categories."""
+
+
+def profile_of_tables(
+    fitted: Fitted, inputs: Table, features: Table | None, no_features: str = ""
+) -> Profile:
+    """Return the profile of rows on edges and categories of their own.
+
+    Args:
+        fitted: what they are the rows of.
+        inputs: the columns that it reads, as they were given.
+        features: its features; None where there are none.
+        no_features: why.
+    """
+    numbers = pa.array(numbers_of_sample(inputs.num_rows))
+    of_features = None if features is None else features.take(numbers)
+    layout = layout_of_tables(fitted, inputs.take(numbers), of_features, no_features)
+    return counted_tables(layout, fitted, inputs, features)
+
+
+def layout_of_tables(
+    fitted: Fitted, inputs: Table, features: Table | None, no_features: str = ""
+) -> Profile:
+    """Return the profile of no rows, whose edges and categories are those of a sample.
+
+    Args:
+        fitted: what the rows are of.
+        inputs: the sample of the columns that it reads, as they were given.
+        features: the sample of its features; None where there are none.
+        no_features: why.
+    """
+    of_inputs = {
+        name: layout_of(name, dtype, kind_of(dtype), column)
+        for name, dtype, column in _stored_inputs(fitted, inputs)
+    }
+    of_features: dict[str, ColumnProfile] = {}
+    for name, dtype, column in () if features is None else _stored_features(fitted, features):
+        kind = kind_of(dtype, is_code=_is_code(fitted.nodes[name]))
+        of_features[name] = layout_of(name, dtype, kind, column)
+    return profile_of_columns(of_inputs, of_features, 0, no_features)
+
+
+def counted_tables(
+    layout: Profile, fitted: Fitted, inputs: Table, features: Table | None
+) -> Profile:
+    """Return the profile of rows on the edges and categories of another.
+
+    Args:
+        layout: that other one.
+        fitted: what the rows are of.
+        inputs: the columns that it reads, as they were given; late ones need not be there.
+        features: its features; None where they are not counted.
+    """
+    of_inputs = {
+        name: counted(layout.inputs[name], column)
+        for name, _, column in _stored_inputs(fitted, inputs)
+        if name in layout.inputs
+    }
+    of_features: dict[str, ColumnProfile] = {}
+    for name, _, column in () if features is None else _stored_features(fitted, features):
+        if name in layout.features:
+            of_features[name] = counted(layout.features[name], column)
+    return profile_of_columns(of_inputs, of_features, inputs.num_rows, layout.no_features)
+
+
+def _stored_inputs(fitted: Fitted, table: Table) -> Stored:
+    """Return the inputs that are there."""
+    types: Mapping[str, DType | UnsupportedType] = fitted.inputs
+    return [
+        (name, dtype, _stored(table.column(name), name, dtype))
+        for name, dtype in types.items()
+        if name in table.column_names
+    ]
+
+
+def _stored_features(fitted: Fitted, table: Table) -> Stored:
+    """Return the features."""
+    found: Stored = []
+    for name in fitted.nodes:
+        column = table.column(name)
+        dtype = known_type(column.type) or UnsupportedType(str(column.type))
+        found.append((name, dtype, _stored(column, name, dtype)))
+    return found
+
+
+def _stored(column: ChunkedArray, name: str, dtype: DType | UnsupportedType) -> ChunkedArray:
+    if isinstance(dtype, UnsupportedType) or dtype.is_list or dtype.holds_bytes:
+        return column
+    return conform(column, name, dtype)
+
+
+def _is_code(node: Node) -> bool:
+    """Return whether a feature's integers are numbers of categories."""
+    return isinstance(node, Call) and node.function in _OF_CODES

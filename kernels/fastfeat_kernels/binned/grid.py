@@ -1,0 +1,104 @@
+"""The cells by which a bin is found: each says in which bin it begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeat_kernels.binned import MOST_EDGES, N_PADDING
+
+Floats = npt.NDArray[np.float64]
+
+N_CELLS: Final = 4096
+_MAGNITUDE: Final = np.int64(2**63 - 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """The cells of some edges.
+
+    Args:
+        padded: 0, the edges, and +inf behind them, shape (1 + n_edges + N_PADDING,).
+        cells: the bin in which each begins, shape (n_cells,).
+        is_of_bits: whether cells are of the bits that order values.
+        least: the bits of a value in the first cell that is below all edges.
+        base: where the first cell begins, as the bits of a float64, or of its key.
+        factor: cells by unit, as the bits of a float64; or the bits of a cell.
+        most: the most edges in a cell.
+        step: the first of the steps by half that find a bin from where a cell begins; 1 where a
+            cell has at most two edges.
+    """
+
+    padded: Floats
+    cells: npt.NDArray[np.uint16]
+    is_of_bits: bool
+    least: int
+    base: int
+    factor: int
+    most: int
+    step: int
+
+
+def grid_of(edges: Floats) -> Grid:
+    """Return the cells of edges, of which those with fewer edges in a cell are taken.
+
+    Args:
+        edges: finite and ascending, 1 to MOST_EDGES, above the least float, shape (n_edges,).
+    """
+    if not 0 < len(edges) <= MOST_EDGES:
+        raise ValueError(f"{len(edges)} edges: there may be 1 to {MOST_EDGES}")
+    grids = [_of_bits(edges)]
+    if (linear := _linear(edges)) is not None:
+        grids.insert(0, linear)
+    return min(grids, key=lambda grid: grid.most)
+
+
+def _linear(edges: Floats) -> Grid | None:
+    """Return cells of equal width; None where floats do not tell them apart, or have no width."""
+    least = np.nextafter(edges[0], -np.inf)
+    with np.errstate(over="ignore", divide="ignore"):
+        width = edges[-1] - least
+        factor = (N_CELLS - 2) / width
+    if not (np.isfinite(width) and np.isfinite(factor) and factor > 0):
+        return None
+    places = ((edges - least) * factor).astype(np.int64)
+    return _grid(edges, places, (False, least, _bits(least), _bits(factor)))
+
+
+def _of_bits(edges: Floats) -> Grid:
+    """Return cells of equally many floats."""
+    least = np.nextafter(edges[0], -np.inf)
+    keys = _keys(np.array([least, *edges]))
+    span = keys[-1] - keys[0]
+    shift = max(span.bit_length() - (N_CELLS.bit_length() - 1), 0)
+    places = np.array([(key - keys[0]) >> shift for key in keys[1:]], np.int64)
+    return _grid(edges, places, (True, least, keys[0], shift))
+
+
+def _grid(
+    edges: Floats, places: npt.NDArray[np.int64], words: tuple[bool, np.float64, int, int]
+) -> Grid:
+    """Return cells, whose edges are at some places.
+
+    A cell begins in the bin after the edges of the cells before it.
+    """
+    counts = np.bincount(places)
+    begins = (np.cumsum(counts) - counts).astype(np.uint16)
+    most = int(counts.max())
+    step = 1 if most < 3 else 1 << (most.bit_length() - 1)
+    padded = np.concatenate([[0.0], edges, np.full(N_PADDING, np.inf)])
+    is_of_bits, least, base, factor = words
+    return Grid(padded, begins, is_of_bits, _bits(least), base, factor, most, step)
+
+
+def _bits(value: np.float64) -> int:
+    return int(np.float64(value).view(np.int64))
+
+
+def _keys(values: Floats) -> list[int]:
+    """Return the integers that order floats as they do themselves, -0.0 below 0.0."""
+    bits = values.view(np.int64)
+    return (bits ^ ((bits >> np.int64(63)) & _MAGNITUDE)).tolist()

@@ -1,0 +1,51 @@
+"""The reference of the kernel of bins: plain Python, same arguments, same table, by bisection."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+
+from fastfeat_kernels.binned import (
+    ENTRY,
+    N_TABLE_WORDS,
+    TABLE_BIT_OFFSET,
+    TABLE_COUNTS,
+    TABLE_EDGES,
+    TABLE_ELEMENT,
+    TABLE_FLAGS,
+    TABLE_N_EDGES,
+    TABLE_OFFSETS,
+    TABLE_SCALES,
+    TABLE_VALIDITY,
+    TABLE_VALUES,
+)
+from fastfeat_kernels.column import BLOCK, ELEMENTS
+from fastfeat_kernels.memory import doubles_at, value_at, words_at
+
+
+def add_rows(table: int, first: int, n: int) -> int:
+    """Add rows [first, first + n) of the table's chunk to its bins."""
+    words = words_at(table, N_TABLE_WORDS)
+    element, n_edges = ELEMENTS[words[TABLE_ELEMENT]], words[TABLE_N_EDGES]
+    edges: list[float] = list(doubles_at(words[TABLE_EDGES] + 8, n_edges))
+    scales = doubles_at(words[TABLE_SCALES], n_edges + 1)
+    counts = words_at(words[TABLE_COUNTS], n_edges + 1)
+    offsets = words_at(words[TABLE_OFFSETS], n_edges + 1)
+    flags = words_at(words[TABLE_FLAGS], -(-n // BLOCK), signed=False, bits=8)
+    of_rows = words[TABLE_VALUES], 0, words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET]
+    for row in range(first, first + n):
+        value = value_at(element, *of_rows, row)
+        if value is None:
+            counts[0] += 1
+            continue
+        x = float(value)
+        j = bisect_right(edges, x)
+        counts[j] += 1
+        if 0 < j < n_edges:
+            offsets[j] += math.floor((x - edges[j - 1]) * scales[j])
+        else:
+            flags[(row - first) // BLOCK] = 1
+    return 0
+
+
+ENTRIES = {ENTRY: add_rows}
