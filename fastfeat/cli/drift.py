@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -81,8 +81,8 @@ def _cases_of(found: Drift, segment: str = "") -> list[Case]:
 
 
 def figures_of(one: ColumnDrift) -> dict[str, Any]:
-    """Return the figures of a column as JSON has them: what is infinite as text."""
-    found: dict[str, Any] = {
+    """Return the figures of a column, for programs."""
+    return {
         "psi": one.psi,
         "psi_threshold": one.psi_threshold,
         "ks": one.ks,
@@ -94,10 +94,3 @@ def figures_of(one: ColumnDrift) -> dict[str, Any]:
         "unseen": one.unseen,
         "unseen_threshold": one.unseen_threshold,
     }
-    return {name: _finite(value) for name, value in found.items()}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_finite(each) for each in cast("tuple[Any, ...]", value)]
-    return str(value) if value in (float("inf"), float("-inf")) else value

@@ -5,25 +5,22 @@ Profiles are compared, never rows: what the plan keeps of its training rows is e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from fastfeat.completion import offering
-from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidConfig, InvalidPlan, counted, did_you_mean
-from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.quality.column_drift import ColumnDrift, compared_column, worst_first
 from fastfeat.quality.profile import ColumnProfile, Profile
+from fastfeat.quality.seasons import is_moment, out_of_season, reading_alone
 from fastfeat.quality.thresholds import Limits, thresholds
 
 _WORDS = ("psi", "missing", "unseen", "ks", "wasserstein", "jensen_shannon")
-_CALENDAR = "it reads times alone, which go on: compare it with the same season, reference=rows"
+_CALENDAR = "of times alone: compare it with the same season, reference=rows"
 _TIME = "times go on"
-_POINTS = ("date", "timestamp")
-"""Types of points in time; others of time, such as durations, are as numbers."""
 _IGNORED = "ignored"
 _FIXED = "of one value in a segment"
 
@@ -152,7 +149,7 @@ def compared(
         then: the earlier one.
         limits: what is told from which figure on; None for the defaults.
         is_same_season: whether the earlier rows are of the same season, so that features of times
-            alone are judged too.
+            alone are judged; else those that come again within a week, where rows span enough.
         fixed: columns of which the later rows were chosen to have one value.
         segments: what was found of segments.
 
@@ -163,8 +160,8 @@ def compared(
     names = [*then.features, *then.inputs]
     limits.check_names(names)
     ignored = _ignored(limits, names)
-    of_keys = reading_alone(fitted, lambda name: name in fixed) if fixed else frozenset[str]()
-    calendar = frozenset[str]() if is_same_season else reading_alone(fitted, _is_time(fitted))
+    of_keys = reading_alone(fitted, lambda name: name in fixed) if fixed else []
+    calendar = frozenset[str]() if is_same_season else out_of_season(fitted, now, then)
 
     def columns(
         of_then: Mapping[str, ColumnProfile], of_now: Mapping[str, ColumnProfile], *, own: bool
@@ -204,32 +201,3 @@ def _ignored(limits: Limits, names: Collection[str]) -> frozenset[str]:
             hint = did_you_mean(name, names)
             raise InvalidConfig(f"[drift] ignore: there is no column {name!r}.{hint}")
     return frozenset(ignored)
-
-
-def is_moment(column: ColumnProfile) -> bool:
-    """Return whether a column has points in time, which are never those of training rows."""
-    return column.kind == "moment" and column.dtype.startswith(_POINTS)
-
-
-def reading_alone(fitted: Fitted, is_of: Callable[[str], bool]) -> frozenset[str]:
-    """Return the features that read columns of one kind alone, and some of them.
-
-    Args:
-        fitted: the plan.
-        is_of: whether a column is of the kind.
-    """
-    return frozenset(
-        name
-        for name, node in fitted.nodes.items()
-        if (read := columns_of([node])) and all(map(is_of, read))
-    )
-
-
-def _is_time(fitted: Fitted) -> Callable[[str], bool]:
-    """Return whether a column has points in time: features of them are those of a calendar."""
-
-    def is_time(name: str) -> bool:
-        dtype = fitted.inputs.get(name)
-        return isinstance(dtype, DType) and dtype.name.startswith(_POINTS)
-
-    return is_time

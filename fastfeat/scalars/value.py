@@ -126,6 +126,8 @@ class ScalarFunction:
         of_keys: whether it takes codes and their vocabulary, which is no value of a row.
         written: how a call is written in Python.
         largest: of a function whose results are codes, from 0 on: the largest one.
+        repeats_s: of a part of a time the seconds after which it comes again, a week at most; 0
+            where it does not.
     """
 
     result: TypeRule
@@ -139,6 +141,7 @@ class ScalarFunction:
     of_keys: bool = False
     written: Form = None
     largest: LargestCode | None = None
+    repeats_s: int = 0
 
 
 def join_status(*values: Value) -> Op:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -180,6 +181,15 @@ def test_kinds_are_of_known_verdicts_and_all_are_seeded() -> None:
     elsewhere = {"profile changed", "sample refused", "outputs changed", "time zone changed"}
     assert seeded | elsewhere == set(KINDS)
     assert set(KINDS.values()) <= set(VERDICTS)
+
+
+def test_the_page_says_of_each_kind_what_verdict_it_has() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "trust.md").read_text("utf-8")
+    rows = [
+        line for line in page.splitlines() if line.startswith(tuple(f"| {v}" for v in VERDICTS))
+    ]
+    told = {kind: row.split()[1] for row in rows for kind in re.findall("`([a-z -]+)`", row)}
+    assert told == KINDS
 
 
 def test_equal_rows_in_any_order_are_the_same(tmp_path: Path) -> None:
