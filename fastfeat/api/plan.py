@@ -1321,13 +1321,14 @@ class FittedPlan:
     def refit(self, data: Any, *, stable: bool = True, **options: Any) -> FittedPlan:
         """Return the plan as it is fitted on other rows, by the same contract; codes stay.
 
-        `ff.diff(fitted, refitted)` says what has changed.
+        It keeps a profile of these rows where it has one of those before. `ff.diff(fitted,
+        refitted)` says what has changed.
 
         Args:
             data: as in `Plan.fit`.
             stable: whether categories keep the codes that they have; see `Plan.fit`.
-            options: as of `Plan.fit`: rows, history, tables, backend, memory; and contract, None
-                for none.
+            options: as of `Plan.fit`: rows, history, tables, backend, memory; and contract and
+                profile, in place of those that it has.
 
         Raises:
             FastfeatError: as `Plan.fit`.
@@ -1341,6 +1342,7 @@ class FittedPlan:
         given: dict[str, Any] = {
             "contract": self.contract,
             "stable": self if stable else None,
+            "profile": self.record.profile is not None,
             **options,
         }
         return self.plan.fit(data, **given)
@@ -1445,6 +1447,7 @@ class FittedPlan:
         *,
         by: str | Sequence[str] | None = None,
         reference: Any = None,
+        reference_history: Any = None,
         thresholds: Mapping[str, Any] | str | os.PathLike[str] | None = None,
         history: Any = None,
         tables: Tables = None,
@@ -1462,7 +1465,10 @@ class FittedPlan:
             by: a column, or several: the rows of each of their values are compared too, with those
                 of the value in `reference=`, or with all training rows; see `Drift.segments`.
             reference: rows to compare with in place of those of training, such as those of the same
-                season of the year before; features of times alone are judged then.
+                season of the year before; features of times alone are judged then. Or a profile of
+                them, as `profile_of` gives it, of which there are no segments.
+            reference_history: what windows in rows of the reference see, as `history`; by default
+                "batch", the reference itself.
             thresholds: limits by name, `{"psi": 0.2, "missing": 0.01, "ignore": ["month"]}`, of
                 single columns by `{"columns": {"distance": {"psi": 0.3}}}`; or the path of a TOML
                 file, which has them in its section `[drift]`.
@@ -1478,7 +1484,7 @@ class FittedPlan:
             FastfeatError: as `transform`.
 
         Example:
-            >>> fitted = ff.Plan({"x": col("x") + 1}).fit({"x": list(range(1_000))})
+            >>> fitted = ff.Plan({"x": col("x") + 1}).fit({"x": list(range(1_000))}, profile=True)
             >>> fitted.drift({"x": list(range(1_000))}).drifted
             []
             >>> fitted.drift({"x": list(range(500, 1_500))}).drifted
@@ -1487,7 +1493,8 @@ class FittedPlan:
         from fastfeat.quality.drifting import drift  # seldom needed
 
         options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
-        return drift(self.record, data, by=by, reference=reference, given=thresholds, **options)
+        options |= {"reference": reference, "reference_history": reference_history}
+        return drift(self.record, data, by=by, given=thresholds, **options)
 
     def report(
         self,

@@ -152,7 +152,7 @@ def _measured(fitted: Fitted, then: Profile | None, rows: _Rows) -> tuple[Profil
     wall, cpu = time.perf_counter(), time.process_time()
     with observing() as used, measuring() as costs:
         if then is not None:
-            now = profile_of(fitted, then, rows.data, **rows.sides)
+            now = profile_of(fitted, rows.data, **rows.sides)
             n_rows = now.n_rows
         if then is None or not then.features:
             n_rows = transform(fitted, rows.data, **rows.sides).num_rows
