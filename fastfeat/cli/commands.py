@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastfeat.cli import contracts, diff, drift, gpu, inspect, live, verify
+from fastfeat.cli import contracts, diff, drift, gpu, inspect, live, report, verify
 from fastfeat.cli.gates import gated
 from fastfeat.cli.judged import Judged
 from fastfeat.cli.options import (
@@ -121,6 +121,24 @@ def demo_large(
     with doing("Starting", at_once=True) as step:
         outcome = run(folder / "large", step, size, memory, engine)
     print_large(outcome)
+    if not outcome.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo_trust(
+    folder: Annotated[Path, typer.Option("--dir", help="Where the files go.")] = Path("demo"),
+    every: Annotated[
+        int, typer.Option(min=1, max=20, help="Takes each so many-th flight: a short run.")
+    ] = 1,
+) -> None:
+    """Break flights in eleven ways, let a month drift, refit, and write a report of it."""
+    from fastfeat.cli.trust_demo import print_trust
+    from fastfeat.demo.trust import run
+
+    with doing("Starting", at_once=True) as step:
+        outcome = run(folder / "trust", step, every=every)
+    print_trust(outcome)
     if not outcome.ok:
         raise typer.Exit(1)
 
@@ -394,6 +412,7 @@ for name, gate in GATES.items():
     app.command(name)(gated(name, gate))
 app.command("infer-contract")(contracts.infer_contract)
 app.command("quarantine")(contracts.quarantine)
+app.command()(report.report)
 app.command()(live.serve)
 app.command()(live.stream)
 

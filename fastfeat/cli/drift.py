@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -32,6 +32,10 @@ def drift(
             metavar="FILE", help="Rows to compare with, such as last year's, not the training rows."
         ),
     ] = None,
+    reference_history: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Earlier rows than --reference; without, itself alone."),
+    ] = None,
     by: Annotated[
         list[str] | None,
         typer.Option(metavar="COLUMN", help="Compare the rows of each of its values, too."),
@@ -54,6 +58,7 @@ def drift(
             data,
             by=by or None,
             reference=reference,
+            reference_history=reference_history,
             thresholds=thresholds,
             backend=backend,
             **options,
@@ -81,8 +86,8 @@ def _cases_of(found: Drift, segment: str = "") -> list[Case]:
 
 
 def figures_of(one: ColumnDrift) -> dict[str, Any]:
-    """Return the figures of a column as JSON has them: what is infinite as text."""
-    found: dict[str, Any] = {
+    """Return the figures of a column, for programs."""
+    return {
         "psi": one.psi,
         "psi_threshold": one.psi_threshold,
         "ks": one.ks,
@@ -94,10 +99,3 @@ def figures_of(one: ColumnDrift) -> dict[str, Any]:
         "unseen": one.unseen,
         "unseen_threshold": one.unseen_threshold,
     }
-    return {name: _finite(value) for name, value in found.items()}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_finite(each) for each in cast("tuple[Any, ...]", value)]
-    return str(value) if value in (float("inf"), float("-inf")) else value

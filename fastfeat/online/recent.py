@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fastfeat.dtypes import DType
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import InvalidPlan
-from fastfeat.io.arrow import Array, Table, pa
+from fastfeat.io.arrow import Array, Schema, Table, pa
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.online.lower.row_tables import value_array
 from fastfeat.operators.durations import resolve_duration
@@ -113,9 +113,9 @@ class Recent:
             values = np.frombuffer(b"".join(of for _, of in rows), self._dtype)
             matrix = values.reshape(-1, width)
             tables.append((self._columns([of for of, _ in rows]), self._table(matrix)))
-        if tables:
-            inputs = pa.concat_tables([given for given, _ in tables])
-            features = pa.concat_tables([of for _, of in tables])
+        for some in _of_same_types(tables):
+            inputs = pa.concat_tables([given for given, _ in some])
+            features = pa.concat_tables([of for _, of in some])
             found = counted_tables(self._layout, self._fitted, inputs, features)
             before = self._parts.get(self._part)
             self._parts[self._part] = found if before is None else before.merge(found)
@@ -139,6 +139,20 @@ class Recent:
             array = pa.array(values, mask=np.isnan(values))
             arrays.append(array if pa.types.is_floating(field.type) else array.cast(field.type))
         return pa.Table.from_arrays(arrays, names=schema.names)
+
+
+def _of_same_types(tables: Sequence[tuple[Table, Table]]) -> list[list[tuple[Table, Table]]]:
+    """Return tables of inputs and features in groups, those together that are stored alike."""
+    found: list[tuple[tuple[Schema, Schema], list[tuple[Table, Table]]]] = []
+    for pair in tables:
+        types = pair[0].schema, pair[1].schema
+        for known, group in found:
+            if known == types:
+                group.append(pair)
+                break
+        else:
+            found.append((types, [pair]))
+    return [group for _, group in found]
 
 
 def _array(values: Sequence[Any], name: str, dtype: DType) -> Array:

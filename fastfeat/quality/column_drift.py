@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
@@ -96,6 +96,11 @@ class ColumnDrift:
         word = "drift" if self.is_drifted else "ok   " if self.is_judged else "skip "
         told = self.reason or f"PSI {self.psi:.3g}"
         return f"{word} {self.name}: {told}"
+
+
+def worst_first(columns: Iterable[ColumnDrift]) -> list[ColumnDrift]:
+    """Return columns by what has drifted, then by how far each is from its limit."""
+    return sorted(columns, key=lambda column: (not column.is_drifted, -column.severity))
 
 
 Limit = Mapping[str, Any]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import DType
+from fastfeat.dtypes import PER_SECOND, DType
 from fastfeat.io.columns.times import time_text
 from fastfeat.markup.html import capped, short
 from fastfeat.markup.svg import distribution_svg
@@ -187,6 +187,26 @@ def value_text(of: ColumnProfile, value: float) -> str:
             return capped(text.removesuffix("+00:00").removesuffix(" 00:00:00"), 30)
     whole = value == int(value) if math.isfinite(value) else False
     return f"{int(value):,}" if whole and abs(value) < 1e6 else f"{value:.4g}"
+
+
+def length_text(of: ColumnProfile, length: float) -> str:
+    """Return a distance between values of a column as text: of times in days or less.
+
+    Args:
+        of: the column.
+        length: in the unit of its values.
+    """
+    dtype = _time_type(of.dtype) if of.kind == "moment" else None
+    if dtype is None or not math.isfinite(length):
+        return f"{length:.3g}"
+    if dtype.unit is None:
+        seconds = length * (86_400 if dtype.name == "date32" else 1e-3)
+    else:
+        seconds = length / PER_SECOND[dtype.unit]
+    for name, unit in (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
+        if seconds >= unit:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds:.3g} s"
 
 
 def _time_type(text: str) -> DType | None:

@@ -5,25 +5,22 @@ Profiles are compared, never rows: what the plan keeps of its training rows is e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from fastfeat.completion import offering
-from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidConfig, InvalidPlan, counted, did_you_mean
-from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.run.fitted import Fitted
-from fastfeat.quality.column_drift import ColumnDrift, compared_column
+from fastfeat.quality.column_drift import ColumnDrift, compared_column, worst_first
 from fastfeat.quality.profile import ColumnProfile, Profile
+from fastfeat.quality.seasons import is_moment, out_of_season, reading_alone
 from fastfeat.quality.thresholds import Limits, thresholds
 
 _WORDS = ("psi", "missing", "unseen", "ks", "wasserstein", "jensen_shannon")
-_CALENDAR = "it reads times alone, which go on: compare it with the same season, reference=rows"
+_CALENDAR = "of times alone: compare it with the same season, reference=rows"
 _TIME = "times go on"
-_POINTS = ("date", "timestamp")
-"""Types of points in time; others of time, such as durations, are as numbers."""
 _IGNORED = "ignored"
 _FIXED = "of one value in a segment"
 
@@ -45,7 +42,7 @@ class Drift:
     Example:
         >>> import fastfeat as ff
         >>> then = {"x": [k / 1000 for k in range(1000)]}
-        >>> fitted = ff.Plan({"square": ff.col("x") * ff.col("x")}).fit(then)
+        >>> fitted = ff.Plan({"square": ff.col("x") * ff.col("x")}).fit(then, profile=True)
         >>> drift = fitted.drift({"x": [k / 2000 for k in range(1000)]})
         >>> drift.drifted, drift.drifted_inputs, drift.ok
         (['square'], ['x'], False)
@@ -69,12 +66,12 @@ class Drift:
     @property
     def drifted(self) -> list[str]:
         """The features that have drifted, the worst first."""
-        return [one.name for one in _worst_first(self.features.values()) if one.is_drifted]
+        return [one.name for one in worst_first(self.features.values()) if one.is_drifted]
 
     @property
     def drifted_inputs(self) -> list[str]:
         """The inputs that have drifted, the worst first."""
-        return [one.name for one in _worst_first(self.inputs.values()) if one.is_drifted]
+        return [one.name for one in worst_first(self.inputs.values()) if one.is_drifted]
 
     @property
     def columns(self) -> list[ColumnDrift]:
@@ -116,7 +113,7 @@ class Drift:
         """Return the summary and one line a feature and an input, the worst first."""
         lines = [self.summary]
         for what, columns in (("", self.features), ("input ", self.inputs)):
-            for one in _worst_first(columns.values()):
+            for one in worst_first(columns.values()):
                 word, _, told = str(one).partition(" ")
                 lines.append(f"{word} {what}{told.strip()}")
         for value, drift in self.segments.items():
@@ -127,9 +124,11 @@ class Drift:
                 )
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        """Return a table of the columns, for notebooks."""
+        from fastfeat.quality.html import drift_html  # seldom needed
 
-def _worst_first(columns: Iterable[ColumnDrift]) -> list[ColumnDrift]:
-    return sorted(columns, key=lambda one: (not one.is_drifted, -one.severity))
+        return drift_html(self.summary, self.features.values(), self.inputs.values())
 
 
 def compared(
@@ -150,7 +149,7 @@ def compared(
         then: the earlier one.
         limits: what is told from which figure on; None for the defaults.
         is_same_season: whether the earlier rows are of the same season, so that features of times
-            alone are judged too.
+            alone are judged; else those that come again within a week, where rows span enough.
         fixed: columns of which the later rows were chosen to have one value.
         segments: what was found of segments.
 
@@ -161,8 +160,8 @@ def compared(
     names = [*then.features, *then.inputs]
     limits.check_names(names)
     ignored = _ignored(limits, names)
-    of_keys = reading_alone(fitted, lambda name: name in fixed) if fixed else frozenset[str]()
-    calendar = frozenset[str]() if is_same_season else reading_alone(fitted, _is_time(fitted))
+    of_keys = reading_alone(fitted, lambda name: name in fixed) if fixed else []
+    calendar = frozenset[str]() if is_same_season else out_of_season(fitted, now, then)
 
     def columns(
         of_then: Mapping[str, ColumnProfile], of_now: Mapping[str, ColumnProfile], *, own: bool
@@ -202,32 +201,3 @@ def _ignored(limits: Limits, names: Collection[str]) -> frozenset[str]:
             hint = did_you_mean(name, names)
             raise InvalidConfig(f"[drift] ignore: there is no column {name!r}.{hint}")
     return frozenset(ignored)
-
-
-def is_moment(column: ColumnProfile) -> bool:
-    """Return whether a column has points in time, which are never those of training rows."""
-    return column.kind == "moment" and column.dtype.startswith(_POINTS)
-
-
-def reading_alone(fitted: Fitted, is_of: Callable[[str], bool]) -> frozenset[str]:
-    """Return the features that read columns of one kind alone, and some of them.
-
-    Args:
-        fitted: the plan.
-        is_of: whether a column is of the kind.
-    """
-    return frozenset(
-        name
-        for name, node in fitted.nodes.items()
-        if (read := columns_of([node])) and all(map(is_of, read))
-    )
-
-
-def _is_time(fitted: Fitted) -> Callable[[str], bool]:
-    """Return whether a column has points in time: features of them are those of a calendar."""
-
-    def is_time(name: str) -> bool:
-        dtype = fitted.inputs.get(name)
-        return isinstance(dtype, DType) and dtype.name.startswith(_POINTS)
-
-    return is_time

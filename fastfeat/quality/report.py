@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastfeat.completion import offering
 from fastfeat.errors import InvalidPlan, counted, did_you_mean
 from fastfeat.io.arrow import Table
 from fastfeat.plan.run.guard import N_SHOWN, broken_text, values_text
+
+if TYPE_CHECKING:
+    from fastfeat.quality.html import RuleRow
 
 Outcome = Literal["holds", "broken", "undecided", "skipped"]
 
@@ -44,6 +47,20 @@ class RuleResult:
         """Whether it is broken, or cannot be judged."""
         return self.outcome in ("broken", "undecided")
 
+    @property
+    def level(self) -> str:
+        """The level: "bad", "warn" where it only warns, "ok", "" where it is not judged."""
+        if self.is_finding:
+            return "warn" if self.on_violation == "warn" else "bad"
+        return "ok" if self.outcome == "holds" else ""
+
+    @property
+    def in_words(self) -> str:
+        """The outcome in a word or two."""
+        if self.outcome == "broken":
+            return "broken, warns" if self.level == "warn" else "broken"
+        return _IN_WORDS[self.outcome]
+
     def told(self) -> str:
         """Return the result as text, without its name."""
         of_rows = f"{broken_text(self.n_broken, self.n_rows)} {self.text}"
@@ -64,6 +81,7 @@ class RuleResult:
         return f"{word} {self.name}: {self.told()}"
 
 
+_IN_WORDS = {"holds": "holds", "undecided": "cannot be decided", "skipped": "not judged"}
 _WORDS = {"holds": "ok  ", "skipped": "skip"}
 RowsOfRule = Callable[[str, int | None], Table]
 """Gives the rows that break a rule, by its name, and at most so many."""
@@ -151,10 +169,29 @@ class CheckReport:
         more = ", ..." if result.n_broken > found.num_rows else ""
         return f"{text}: {', '.join(shown)}{more}"
 
+    @property
+    def worst_first(self) -> list[RuleResult]:
+        """The results: those that are broken first, by the number of rows that break them."""
+        order = ("bad", "warn", "ok", "")
+        return sorted(self.results, key=lambda of: (order.index(of.level), -of.n_broken))
+
+    def shown(self, result: RuleResult) -> RuleRow:
+        """Return a result as tables show it."""
+        from fastfeat.quality.html import RuleRow  # seldom needed
+
+        told = self.told(result).removeprefix(f"{result.name!r}: ")
+        return RuleRow(result.name, result.level, result.in_words, result.n_broken, told)
+
     def __repr__(self) -> str:
         """Return one line a rule, those that are broken first."""
         ordered = sorted(self.results, key=lambda result: not result.is_finding)
         return "\n".join([self.summary, *map(str, ordered)])
+
+    def _repr_html_(self) -> str:
+        """Return a table of the rules, for notebooks."""
+        from fastfeat.quality.html import rules_html  # seldom needed
+
+        return rules_html(self.summary, [self.shown(rule) for rule in self.worst_first])
 
 
 def _no_rows(result: RuleResult) -> str:

@@ -33,8 +33,8 @@ table{{border-collapse:collapse;width:100%}}
 th{{text-align:left;font-size:12px;font-weight:500;color:var(--soft);white-space:nowrap}}
 th,td{{padding:.4rem .6rem .4rem 0;border-bottom:1px solid var(--line);vertical-align:top}}
 td{{overflow-wrap:anywhere}}
-.rows td:last-child{{overflow-wrap:normal}}
-.rows td:first-child{{min-width:16rem}}
+.rows td:last-child{{overflow-wrap:normal;min-width:9rem}}
+.rows td:first-child{{min-width:14rem}}
 .wide{{overflow-x:auto}}
 .n{{white-space:nowrap;font-variant-numeric:tabular-nums}}
 code{{font:12px/1.4 ui-monospace,monospace;color:var(--code);white-space:pre-wrap;\
@@ -55,6 +55,7 @@ svg.plan{{width:100%;min-width:700px;height:auto}}
 .key i+i{{height:0;border-top:2px solid var(--now);background:none;vertical-align:.2em}}
 @media(max-width:760px){{.rows thead{{display:none}}.rows tr{{display:block;padding:.5rem 0;\
 border-bottom:1px solid var(--line)}}.rows td{{display:block;border:0;padding:.1rem 0;min-width:0}}\
+.rows td.n{{display:inline-block;margin-right:1.2rem;white-space:normal}}\
 .rows td[title]::before{{content:attr(title) " ";color:var(--soft)}}}}"""
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from fastfeat.api.plan import FittedPlan
-from fastfeat.dtypes import DType
+from fastfeat.dtypes import BFLOAT16, DType
 from fastfeat.serve.answers import infinite
 from fastfeat.serve.json_rows import RowReader
 
@@ -80,7 +80,7 @@ class PlainRow:
 
 def plain_row_of(fitted: FittedPlan, reader: RowReader) -> PlainRow | None:
     """Return a reader of one row of a plan; None where its columns or features are not plain."""
-    if fitted.plan.keep:
+    if fitted.plan.keep or fitted.record.matrix_dtype == BFLOAT16:  # which no array of NumPy has
         return None
     converting: dict[str, Converting] = {}
     for name, dtype in reader.columns.items():
@@ -102,7 +102,13 @@ def plain_row_of(fitted: FittedPlan, reader: RowReader) -> PlainRow | None:
 
 
 def _kind(arrow: Any) -> str:
-    return str(arrow).rstrip("0123456789").removeprefix("u").replace("double", "float")
+    return (
+        str(arrow)
+        .rstrip("0123456789")
+        .removeprefix("u")
+        .removeprefix("half")
+        .replace("double", "float")
+    )
 
 
 def _as_it_is(value: Any) -> Any:

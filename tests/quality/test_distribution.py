@@ -11,7 +11,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.quality.distribution import N_CELLS, distribution, value_text
+from fastfeat.quality.distribution import N_CELLS, distribution, length_text, value_text
 from fastfeat.quality.profile import ColumnProfile
 from fastfeat.quality.table_profiles import counted_tables, profile_of_tables
 
@@ -115,6 +115,10 @@ def test_times_are_told_as_times() -> None:
     then = [datetime(2026, 1, day, tzinfo=UTC) for day in range(1, 29)]
     (profile,) = profiles(pa.array(then, pa.timestamp("ms", "UTC")))
     assert value_text(profile, profile.least) == "2026-01-01"
+    assert length_text(profile, 1.5 * 86_400_000) == "1.5 d"
+    assert length_text(profile, 1_500) == "1.5 s"
+    (dates,) = profiles(pa.array([0, 1], pa.date32()))
+    assert length_text(dates, 0.25) == "6 h"
     (number,) = profiles([1.25, 1234567.0, 12.0])
     texts = [value_text(number, value) for value in (1.25, 1234567.0, 12.0, float("nan"))]
     assert texts == ["1.25", "1.235e+06", "12", ""]

@@ -18,7 +18,7 @@ from fastfeat.io.sources.locations import MISSING
 
 
 def in_delta_types(table: Table) -> Table:
-    """Return rows with types that Delta has: signed integers, times in microseconds of UTC.
+    """Return rows with types that Delta has: signed integers, no float16, microseconds of UTC.
 
     Raises:
         TypeMismatch: a column that Delta has no type for, or a value that its type cannot hold.
@@ -32,7 +32,7 @@ def _type_in_delta(name: str, given: DataType) -> DataType:
     types = pa.types
     if types.is_time(given) or types.is_duration(given) or types.is_null(given):
         raise TypeMismatch(f"{name!r} is {given}, and Delta has no such type. Make a number of it")
-    return common_type(given)
+    return pa.float32() if types.is_float16(given) else common_type(given)
 
 
 def commit(folder: Path, manifest: Manifest, schema: Schema) -> None:

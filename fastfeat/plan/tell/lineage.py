@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn
-from fastfeat.ir.scope import is_over, order_of
+from fastfeat.ir.scope import is_of_table, is_over, order_of, query_of
 from fastfeat.plan.declare.columns_read import reads_own
 
 Way = Literal["itself", "computed", "past", "group", "join", "learnt"]
@@ -65,7 +65,11 @@ def _below(node: Node, way: Way) -> list[tuple[Node, Way]]:
     if way == "learnt":  # from training rows, whatever these read
         return [(arg, way) for arg in node.args]
     if is_over(node):
-        past: list[tuple[Node, Way]] = [(arg, "past") for arg in (node.args[0], *_asked(node))]
+        order = order_of(node)
+        past: list[tuple[Node, Way]] = [(arg, "past") for arg in (node.args[0], *order.args)]
+        if is_of_table(order):  # whose rows the row finds by its own time and keys
+            asks: Way = "past" if way == "past" else "join"
+            past[1 : 1 + len(query_of(order))] = [(arg, asks) for arg in query_of(order)]
         own: Way = "computed" if way == "itself" else way
         return [*past, (node.args[0], own)] if reads_own(node) else past
     match node:
@@ -82,11 +86,6 @@ def _below(node: Node, way: Way) -> list[tuple[Node, Way]]:
             return [(arg, "past" if way == "past" else "join") for arg in args]
         case _:
             return [(arg, "computed" if way == "itself" else way) for arg in node.args]
-
-
-def _asked(over: Call) -> tuple[Node, ...]:
-    """Return the times, keys and ties of the rows that a window asks for, and of the row itself."""
-    return order_of(over).args
 
 
 _WAYS: tuple[Way, ...] = ("itself", "computed", "past", "group", "join", "learnt")

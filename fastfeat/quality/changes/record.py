@@ -138,6 +138,13 @@ class Diff:
                 lines.append(f"{KINDS[kind]:5} {kind}: {n - _MOST_TOLD:,} more")
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        """Return a table of the changes, for notebooks."""
+        from fastfeat.quality.html import changes_html  # seldom needed
+
+        told = [(of.verdict, of.kind, of.name, of.told) for of in self.changes]
+        return changes_html(self.summary, told)
+
 
 def shown(value: object) -> str:
     """Return a value as a part of a line: without line breaks, and not too long."""

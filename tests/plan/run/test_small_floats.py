@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import math
 from fractions import Fraction
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.dtypes import FLOAT_FORMATS, FloatFormat
 from fastfeat.errors import InvalidData, InvalidPlan, Overflow
+from fastfeat.io.sinks.delta import in_delta_types
+from fastfeat.stream.json_features import json_rows
+from fastfeat.stream.packed import packed_rows, read_packed
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
 TYPES = {"float16": np.dtype(np.float16), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
@@ -157,6 +162,20 @@ def test_an_integer_that_the_matrix_cannot_hold_is_an_error(name):
         with pytest.raises(Overflow, match="131072\\.0 is beyond the largest float16"):
             fitted.transform({"n": [131072]}, to="numpy")
     assert fitted.transform({"n": [most + 1]})["n"].to_pylist() == [most + 1]
+
+
+@NARROW
+def test_what_writes_features_keeps_their_values(name, tmp_path):
+    fitted, x = fitted_of(name), [0.1, None, math.inf]
+    table = fitted.transform({"x": x})
+    wanted = table["x"].cast(pa.float64()).to_pylist()
+    pq.write_table(pa.table({"x": x}), tmp_path / "rows.parquet")
+    fitted.transform_to(tmp_path / "rows.parquet", tmp_path / "out.parquet")
+    assert pq.read_table(tmp_path / "out.parquet").equals(table)
+    assert in_delta_types(table).schema.types == [pa.float32()]
+    packed = packed_rows(table, range(3), np.arange(3), np.arange(3), "t", 0, "ab" * 32)
+    assert [read_packed(row, table.schema).features["x"] for row in packed] == wanted
+    assert [json.loads(row)["x"] for row in json_rows(table)] == [*wanted[:2], "Infinity"]
 
 
 def test_out_has_the_type_of_the_plan():

@@ -97,3 +97,19 @@ def test_a_tensor_for_an_array_and_categories_are_refused():
         FITTED["float32"].transform(ROWS, to="numpy", out=torch.empty(N_ROWS, 12))
     with pytest.raises(InvalidPlan, match="categories=True is for"):
         FITTED["float32"].transform(ROWS, to="torch", categories=True)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_tensor_has_the_small_type_of_the_plan(dtype: str) -> None:
+    fitted = ff.Plan({"x": col("x"), "y": col("x") * 3}, dtype=dtype).fit(ROWS)
+    found = fitted.transform(ROWS, to="torch")
+    kind = getattr(torch, dtype)
+    assert found.dtype is kind
+    assert torch.equal(found[:, 0].nan_to_num(7), torch.tensor(ROWS["x"]).to(kind).nan_to_num(7))
+    out = torch.empty(found.shape, dtype=kind)
+    assert fitted.transform(ROWS, to="torch", out=out) is out
+    assert torch.equal(out.nan_to_num(7), found.nan_to_num(7))
+    with pytest.raises(InvalidData, match=dtype):
+        fitted.transform(ROWS, to="torch", out=torch.empty(found.shape))
+    with fitted.online() as live:
+        assert live.process(ROWS, to="torch").dtype is kind

@@ -61,6 +61,10 @@ def test_windows_and_tables_are_ways_of_their_own() -> None:
     }
     assert ways(WEATHER.col("temp").standard_scale())["weather.temp"] == "computed learnt"
     assert ways((col("x") - seats).mean(over=WEEK))["planes.seats"] == "past"
+    rain = ff.window("1d", by={"k": "who"}, time="t", table="rain", right_time="at")
+    of_rain = ["rain.mm", "rain.at", "rain.who"]
+    expected = {"t": "join", "k": "join", **dict.fromkeys(of_rain, "past")}
+    assert ways(col("mm").sum(over=rain)) == expected
     learnt = ways(col("x") - col("x").mean(over=WEEK).mean())
     assert learnt == {"x": "computed learnt", "t": "learnt", "plane": "learnt"}
 

@@ -1,0 +1,179 @@
+"""`FeatureReport`: a fitted plan and rows beside those of training, told on one page."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field, replace
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from fastfeat.backends import backend_named
+from fastfeat.completion import offering
+from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.kernel_cache import observing
+from fastfeat.errors import counted
+from fastfeat.io.arrow import Table
+from fastfeat.io.sinks.atomic import write_bytes
+from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.guard import read_again
+from fastfeat.plan.run.inputs import read_columns
+from fastfeat.plan.run.lookup_tables import Tables
+from fastfeat.plan.run.step_costs import StepCost, measuring
+from fastfeat.plan.run.transform import transform
+from fastfeat.progress import Step, doing
+from fastfeat.quality.checking import check
+from fastfeat.quality.drift import Drift, compared
+from fastfeat.quality.drifting import limits_of
+from fastfeat.quality.profile import Profile
+from fastfeat.quality.profiling import host_table, profile_face
+from fastfeat.quality.report import CheckReport
+from fastfeat.quality.table_profiles import counted_tables
+from fastfeat.quality.thresholds import Limits
+from fastfeat.report.energy import energy_meter
+from fastfeat.report.page import page
+from fastfeat.report.sections import (
+    Costs,
+    Found,
+    contract_section,
+    costs_section,
+    features_section,
+    head,
+    inputs_section,
+    judged,
+    plan_section,
+)
+
+
+@offering("verdict", "level", "html", "path", "drift", "check", "steps")
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class FeatureReport:
+    """The report of a fitted plan; a notebook shows its page.
+
+    Args:
+        level: "ok" where nothing has drifted and no rule is broken, "warn" where only inputs have,
+            or rules that only warn are broken, "bad" where features have or rules are; "none" where
+            no rows were given, or nothing could be compared.
+        verdict: the same in a line.
+        html: the page.
+        path: the file that it was written to; None without.
+        drift: of the rows; None where there is nothing to compare.
+        check: of the rows by the plan's contract; None without.
+        steps: what each step took, measured.
+    """
+
+    level: str
+    verdict: str
+    html: str = field(repr=False)
+    path: Path | None = None
+    drift: Drift | None = None
+    check: CheckReport | None = None
+    steps: tuple[StepCost, ...] = ()
+
+    def __repr__(self) -> str:
+        """Return the verdict, and where the page is."""
+        where = (
+            "" if self.path is None else f"\n{self.path}: {counted(len(self.html), 'character')}"
+        )
+        return f"{self.verdict}{where}"
+
+    def _repr_html_(self) -> str:
+        """Return the page in a frame of its own, for notebooks."""
+        return (
+            '<iframe sandbox="" style="width:100%;height:70vh;border:1px solid #8884" '
+            f'srcdoc="{escape(self.html)}"></iframe>'
+        )
+
+
+def report(
+    fitted: Fitted,
+    data: Any = None,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    title: str | None = None,
+    history: Any = None,
+    tables: Tables = None,
+    clock: Any = None,
+    thresholds: Any = None,
+) -> FeatureReport:
+    """Return the report of a fitted plan; arguments and errors as of `FittedPlan.report`."""
+    limits, rows = limits_of(thresholds), _Rows(data, history, tables, clock)
+    with doing("making a report") as step:
+        found = Found(fitted, profile_face(fitted))
+        if data is not None:
+            rows = replace(rows, data=read_again(data))
+            found = _beside(found, rows, limits, step)
+        step("writing the page")
+        level, told = judged(found)
+        html = _page(found, title or _title(fitted))
+        if path is not None:
+            write_bytes(Path(path), html.encode("utf-8", "replace"), durable=False)
+    steps = () if found.costs is None else tuple(found.costs.steps)
+    where = None if path is None else Path(path)
+    return FeatureReport(level, told, html, where, found.drift, found.check, steps)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows that are compared, with what else is read; as of `FittedPlan.report`."""
+
+    data: Any
+    history: Any
+    tables: Tables
+    clock: Any
+
+    @property
+    def sides(self) -> dict[str, Any]:
+        """The options of whatever reads the data."""
+        return {"history": self.history, "tables": self.tables}
+
+
+def _beside(found: Found, rows: _Rows, limits: Limits, step: Step) -> Found:
+    """Return the facts with those of rows beside those of training."""
+    fitted, then = found.fitted, found.then
+    step("computing features")
+    now, costs = _measured(fitted, then, rows)
+    found = replace(found, now=now, costs=costs)
+    if then is None or now is None:
+        found = replace(found, no_drift=_NO_PROFILE)
+    elif then.no_features:
+        found = replace(found, no_drift=then.no_features)
+    else:
+        found = replace(found, drift=compared(fitted, now, then, limits=limits))
+    if fitted.contract is None:
+        return found
+    step("judging rules")
+    options: Any = {"clock": rows.clock, "late": fitted.declaration.late, **rows.sides}
+    return replace(found, check=check(fitted.contract.declaration, rows.data, **options))
+
+
+_NO_PROFILE = "the plan has no profile of its training rows: it was fitted with profile=False"
+
+
+@in_ieee
+def _measured(fitted: Fitted, then: Profile | None, rows: _Rows) -> tuple[Profile | None, Costs]:
+    """Return the profile of rows, None where there is none to compare, and what that took."""
+    taken, now = energy_meter(), None
+    wall, cpu = time.perf_counter(), time.process_time()
+    with observing() as used, measuring() as costs:
+        features: Table = transform(fitted, rows.data, **rows.sides)
+        if then is not None:
+            late = set(fitted.declaration.late)
+            wanted = [name for name in then.inputs if name not in late]
+            given = read_columns(rows.data, wanted, [name for name in then.inputs if name in late])
+            inputs = host_table(given, then.inputs, backend_named("cpu"))
+            now = counted_tables(then, fitted, inputs, features if then.features else None)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    n_compiled = sum(kernel.is_compiled for kernel in used.values())
+    return now, Costs(costs.steps, wall, cpu, features.num_rows, n_compiled, taken())
+
+
+def _page(found: Found, title: str) -> str:
+    sections = (features_section, inputs_section, contract_section, plan_section, costs_section)
+    return page(title, [head(found, title), *(section(found) for section in sections)])
+
+
+def _title(fitted: Fitted) -> str:
+    label = ", ".join(fitted.declaration.label_nodes)
+    return f"Features of {label}" if label else "Features"

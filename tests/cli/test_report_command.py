@@ -1,0 +1,39 @@
+"""The command of reports: the page that it writes, and what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from small_plan import Run
+
+
+@pytest.fixture
+def fitted_file(run: Run, folder: Path) -> Path:
+    assert run("fit", "plan.py", "data.parquet", "-o", "p.fastfeat").exit_code == 0
+    return folder / "p.fastfeat"
+
+
+def test_a_report_is_written_with_its_verdict(run: Run, folder: Path, fitted_file: Path) -> None:
+    result = run("report", fitted_file.name, "data.parquet", "-o", "page.html")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("page.html: ")
+    page = (folder / "page.html").read_text("utf-8")
+    assert "<title>p.fastfeat</title>" in page
+    assert "Costs by step" in page
+
+
+def test_a_report_of_the_plan_alone_needs_no_rows(
+    run: Run, folder: Path, fitted_file: Path
+) -> None:
+    result = run("report", fitted_file.name, "--title", "Mine")
+    assert result.stdout == (
+        "report.html: No rows were given: this tells what the plan is, and what it was fitted on\n"
+    )
+    assert "<title>Mine</title>" in (folder / "report.html").read_text("utf-8")
+
+
+def test_what_is_not_there_is_an_error(run: Run, folder: Path, fitted_file: Path) -> None:
+    assert run("report", "none.fastfeat").exit_code == 2
+    assert run("report", fitted_file.name, "none.parquet").exit_code == 2
+    assert not (folder / "report.html").exists()
