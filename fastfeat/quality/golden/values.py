@@ -249,14 +249,18 @@ def moments(dtype: Type, span: Mapping[str, int]) -> Pool:
         most = INTEGER_RANGE[dtype.name][1]
         first, reach, whole = min(_FIRST_STEP, most // 2), min(span["steps"], most // 5), 1
     else:
-        whole = _MS_OF_DAY if dtype.name == "date64" else 1
-        unit = {"date32": _SECONDS_OF_DAY * 10**9, "date64": 10**6}.get(dtype.name)
-        unit = 10**9 // PER_SECOND[dtype.unit or "s"] if unit is None else unit
+        whole, unit = _MS_OF_DAY if dtype.name == "date64" else 1, unit_of(dtype)
         first, reach = _MOMENTS[0] * 10**9 // unit, max(1, span["time"] // unit)
     step = (2 * reach) ** (1 / _N_MOMENTS)
     offsets = sorted({max(1, int(step**k)) for k in range(1, _N_MOMENTS + 1)})
     times = [first - offset for offset in reversed(offsets)] + [first + each for each in offsets]
     return Pool(tuple(time // whole * whole for time in times), (None,))
+
+
+def unit_of(dtype: DType) -> int:
+    """Return the nanoseconds of a tick of a type of times."""
+    of_days = {"date32": _SECONDS_OF_DAY * 10**9, "date64": 10**6}
+    return of_days.get(dtype.name, 10**9 // PER_SECOND[dtype.unit or "s"])
 
 
 _MOST_KEYS, _COMMON = 8, 10
