@@ -34,6 +34,7 @@ from fastfeat.quality.golden.values import (
     pool_of_type,
     reads_of,
     unit_of,
+    within,
 )
 from fastfeat.quality.profile import ColumnProfile
 from fastfeat.quality.profiling import profile_face
@@ -78,7 +79,7 @@ def made_up_rows(fitted: Fitted, n_rows: int, seed: int, *, with_odd: bool = Tru
         options: Any = {"with_odd": with_odd, "is_earlier": True}
         earlier = _columns(drawn, roles, pools, names, _N_EARLIER, **options)
         history = pa.table({name: _array(types[name], earlier[name]) for name in names})
-    asking = _Asking(roles, types, pools, values)
+    asking = _Asking(roles, types, pools, values, reads.largest)
     table = partial(_table, fitted, asking, drawn, with_odd=with_odd)
     tables = {name: table(name) for name in fitted.tables}
     return MadeUp(_of_columns(rows, n_rows), history, tables)
@@ -270,12 +271,14 @@ class _Asking:
         types: of the columns of the data.
         pools: the values that they may have.
         values: those that the rows have.
+        largest: as of `Reads`.
     """
 
     roles: _Roles
     types: Mapping[str, Type]
     pools: Mapping[str, Pool]
     values: Mapping[str, Sequence[Any]]
+    largest: float
 
 
 def _table(fitted: Fitted, asking: _Asking, drawn: Random, table: str, *, with_odd: bool) -> Table:
@@ -344,7 +347,9 @@ def _pool_of_table(asking: _Asking, column: TableColumn, dtype: Type) -> Pool:
         known = tuple(value for value in dict.fromkeys(values) if value is not None)
         if known:
             return Pool(known, ())
-    return moments(dtype, asking.roles.span) if is_moment else pool_of_type(dtype)
+    if is_moment:
+        return moments(dtype, asking.roles.span)
+    return within(pool_of_type(dtype), asking.largest)
 
 
 def _pool(
