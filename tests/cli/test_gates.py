@@ -156,8 +156,8 @@ def test_a_report_that_cannot_be_written_is_no_success(run: Run, gated_folder: P
     line = ("check", "rules.json", "good.parquet", "--junit")
     assert run(*line, "new/folder/found.xml").exit_code == 0
     assert suite_of(gated_folder / "new/folder/found.xml").tests == 2
-    result = run(*line, "data.parquet/found.xml")
-    assert result.exit_code == 3
+    result = run(*line, "data.parquet/found.xml", "--json")
+    assert result.exit_code == json.loads(result.stdout)["exit_code"] == 3
     assert "data.parquet" in result.stderr
     before = Path("good.parquet").read_bytes()
     for name in ("good.parquet", "rules.json"):
