@@ -157,7 +157,7 @@ def inspect(path: str | os.PathLike[str], *, few: int = FEW) -> Inspection:
         >>> import tempfile, os
         >>> plan = ff.Plan({"mean": col("x").mean(by="k")})
         >>> path = os.path.join(tempfile.mkdtemp(), "means.fastfeat")
-        >>> plan.fit({"k": [*"aab"], "x": [1.0, 2.0, 3.0]}, profile=False).save(path)
+        >>> plan.fit({"k": [*"aab"], "x": [1.0, 2.0, 3.0]}).save(path)
         >>> [(part.name, part.holds_rows) for part in ff.inspect(path).parts][:3]
         [('manifest', False), ('plan', False), ('state', False)]
         >>> print(ff.inspect(path, few=2)["table 0"].held[0].told)
@@ -212,7 +212,7 @@ def _of_plan(fitted: Fitted) -> Sequence[str]:
 
 
 def _of_state(fitted: Fitted, few: int) -> Iterator[Held]:
-    """Yield what was learnt of all rows together, where it is the value of one of them."""
+    """Yield values that were learnt of all rows together, where each is that of a row."""
     for node in aggregates_of(fitted.declaration.nodes.values()):
         value, primitives = fitted.learnt[node], AGGREGATES[node.function].primitives
         if isinstance(value, Vocabulary | Groups) or value is None:

@@ -129,9 +129,7 @@ def run(
     )
     watched = WatchedFile(Path(artifact), stamp_of(Path(artifact))) if watch else None
     fitted = load(artifact)
-    n_golden = check_if_there(fitted.record)
-    if n_golden:
-        tell(f"{n_golden} golden rows have the features of the artifact")
+    check_if_there(fitted.record)
     if drift is not None:
         profile_to_compare(fitted.record)
         service.drift = DriftGauges(seconds_of(drift))

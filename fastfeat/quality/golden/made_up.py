@@ -27,6 +27,7 @@ from fastfeat.quality.golden.values import (
     Pool,
     Reads,
     Type,
+    is_of,
     keys_of,
     moments,
     pool_of,
@@ -292,8 +293,11 @@ def _table(
 def _pool_of_table(
     roles: _Roles, pools: Mapping[str, Pool], column: TableColumn, dtype: Type
 ) -> Pool:
-    if column in roles.asked and roles.asked[column] in pools:
-        return Pool(tuple(dict.fromkeys(pools[roles.asked[column]].ordinary)), ())
+    if column in roles.asked and roles.asked[column] in pools and isinstance(dtype, DType):
+        asked = dict.fromkeys(pools[roles.asked[column]].ordinary)
+        known = tuple(value for value in asked if is_of(value, dtype))
+        if known:
+            return Pool(known, ())
     return moments(dtype, roles.span) if column in roles.moments else pool_of_type(dtype)
 
 
