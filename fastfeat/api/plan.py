@@ -1302,13 +1302,14 @@ class FittedPlan:
     def refit(self, data: Any, *, stable: bool = True, **options: Any) -> FittedPlan:
         """Return the plan as it is fitted on other rows, by the same contract; codes stay.
 
-        `ff.diff(fitted, refitted)` says what has changed.
+        It keeps a profile of these rows where it has one of those before. `ff.diff(fitted,
+        refitted)` says what has changed.
 
         Args:
             data: as in `Plan.fit`.
             stable: whether categories keep the codes that they have; see `Plan.fit`.
-            options: as of `Plan.fit`: rows, history, tables, backend, memory; and contract, None
-                for none.
+            options: as of `Plan.fit`: rows, history, tables, backend, memory; and contract and
+                profile, in place of those that it has.
 
         Raises:
             FastfeatError: as `Plan.fit`.
@@ -1322,6 +1323,7 @@ class FittedPlan:
         given: dict[str, Any] = {
             "contract": self.contract,
             "stable": self if stable else None,
+            "profile": self.record.profile is not None,
             **options,
         }
         return self.plan.fit(data, **given)

@@ -26,7 +26,8 @@ from fastfeat.plan.keep.parts import OPTIONAL_PARTS
 from fastfeat.plan.keep.state import aggregates_of
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.quality.golden.golden_rows import GoldenRows
-from fastfeat.quality.profile import ColumnProfile, Profile
+from fastfeat.quality.profile import ColumnProfile
+from fastfeat.quality.profiling import profile_face
 
 FEW = 10
 """Keys of fewer training rows are told of."""
@@ -284,9 +285,9 @@ def _keys_text(node: Aggregate) -> str:
 
 def _of_profile(fitted: Fitted, few: int) -> Iterator[Held]:
     """Yield the edges of bins, the ends, and the rare categories of each column."""
-    profile: Any = fitted.profile
-    known = Profile.from_bytes(profile) if isinstance(profile, bytes) else profile
-    assert isinstance(known, Profile)
+    known = profile_face(fitted)
+    if known is None:
+        return
     columns = [("input", column) for column in known.inputs.values()]
     columns += [("feature", column) for column in known.features.values()]
     for kind, column in columns:

@@ -176,10 +176,12 @@ def test_states_of_several_partitions_are_merged(fitted: ff.FittedPlan) -> None:
 def test_gauges_are_made_anew_after_a_while(fitted: ff.FittedPlan) -> None:
     live = fitted.online(TRAIN)
     live.watch("1h")
+    live.process(LATER.slice(0, 10))
     gauges = DriftGauges(3600.0)
     first = gauges.text([live])
-    live.process(LATER)
+    live.process(LATER.slice(10))
     assert gauges.text([live]) == first
+    assert "fastfeat_drift_rows 10\n" in first
     assert "fastfeat_drift_rows 300" in DriftGauges(1.0).text([live])
 
 
