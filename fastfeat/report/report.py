@@ -31,19 +31,11 @@ from fastfeat.quality.profiling import host_table, profile_face
 from fastfeat.quality.report import CheckReport
 from fastfeat.quality.table_profiles import counted_tables
 from fastfeat.quality.thresholds import Limits
+from fastfeat.report.columns import features_section, inputs_section
 from fastfeat.report.energy import energy_meter
+from fastfeat.report.found import Costs, Found, judged
 from fastfeat.report.page import page
-from fastfeat.report.sections import (
-    Costs,
-    Found,
-    contract_section,
-    costs_section,
-    features_section,
-    head,
-    inputs_section,
-    judged,
-    plan_section,
-)
+from fastfeat.report.sections import contract_section, costs_section, head, plan_section
 
 
 @offering("verdict", "level", "html", "path", "drift", "check", "steps")
