@@ -30,7 +30,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-train demo-live demo-large test check lint types bench bench-live clean
+.PHONY: help demo demo-train demo-live demo-large demo-trust test check lint types bench bench-live clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -48,6 +48,9 @@ demo-live: $(VENV)/demo-live.installed  ## the flights as a stream: served, kill
 
 demo-large: $(if $(ENGINE),$(ENGINES)/engines.installed,$(VENV)/cli.installed)  ## 2 GiB of rows within 600 MiB of memory; ENGINE=ray or spark too
 	@$(if $(ENGINE),$(ENGINES),$(VENV))/bin/fastfeat demo-large --dir $(DEMO) $(if $(ENGINE),--engine $(ENGINE)) $(ARGS)
+
+demo-trust: $(VENV)/demo.installed  ## flights broken in eleven ways, a month that drifts, a refit, a report
+	@$(RUN)/fastfeat demo-trust --dir $(DEMO) $(ARGS)
 
 test: $(TEST_NEEDS)  ## every test that needs no GPU; PROFILE=full with large libraries, engines with Ray, Spark, Dask
 	HYPOTHESIS_PROFILE=$(PROFILE) $(TESTED)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)

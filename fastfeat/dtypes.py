@@ -99,7 +99,7 @@ PLAIN_TYPES = (
 """The names of the types of columns, lists aside, that have neither unit nor zone."""
 
 BOOL = DType("bool")
-INT8, INT32, INT64 = (DType(f"int{bits}") for bits in (8, 32, 64))
+INT8, INT16, INT32, INT64 = (DType(f"int{bits}") for bits in (8, 16, 32, 64))
 UINT8, UINT64 = (DType(f"uint{bits}") for bits in (8, 64))
 FLOAT16, FLOAT32, FLOAT64 = (DType(f"float{bits}") for bits in (16, 32, 64))
 BFLOAT16 = DType("bfloat16")

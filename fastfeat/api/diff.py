@@ -38,7 +38,8 @@ def diff(
     Args:
         a: the fitted plan that was there before, or the path of its artifact.
         b: the one that comes after it.
-        data: a sample, as of `FittedPlan.transform`, whose features by both are compared.
+        data: a sample, as of `FittedPlan.transform`, whose features by both are compared; None for
+            the golden rows that the artifact of the first keeps.
         history: earlier rows of the sample, as of `FittedPlan.transform`.
         tables: lookup tables of the sample, as of `FittedPlan.transform`.
 

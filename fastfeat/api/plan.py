@@ -32,7 +32,8 @@ from fastfeat.plan.declare.late_columns import GivenDelay
 from fastfeat.plan.declare.window_reach import Reach, history_needed, history_reach
 from fastfeat.plan.fit.labels import label_of
 from fastfeat.plan.fit.training_data import check_clocks
-from fastfeat.plan.lower.outputs import output_schema
+from fastfeat.plan.lower.code_types import CodeTypes
+from fastfeat.plan.lower.outputs import schema_before_fit
 from fastfeat.plan.run.failing_files import naming_files
 from fastfeat.plan.run.fitted import Fitted, FittedContract, InputSchema
 from fastfeat.plan.run.lookup_tables import Tables, resolve_schemas
@@ -55,12 +56,13 @@ if TYPE_CHECKING:
     from fastfeat.quality.profile import Profile
     from fastfeat.quality.profiling import Profiled
     from fastfeat.quality.report import CheckReport
+    from fastfeat.quality.rounding import Rounding
     from fastfeat.report.report import FeatureReport
     from fastfeat.verify.comparison import Report
 
 _READ_OF_PLAN = (
     *("features", "label", "outcomes", "dtype", "keep", "label_delay", "known", "known_tables"),
-    *("row_id", "columns", "late"),
+    *("row_id", "codes", "columns", "late"),
 )
 """The attributes of a plan that users read."""
 _OF_FITTED = frozenset(
@@ -125,10 +127,14 @@ class Plan:
         outcomes: further columns that are known only after the moment of prediction; or a mapping
             from them to how long after their row they are, such as `{"arr_delay": "2h"}`, where
             None stands for `label_delay`.
-        dtype: "float32" or "float64": float features are rounded to it once, on the way out; None
-            leaves them as computed. A matrix (`to="numpy"`, `transform_row`) is of that type
-            whole, float64 for None: an integer that it cannot hold exactly, possible beyond 2**24
-            for float32 and 2**53 for float64, is an error there.
+        dtype: "float16", "bfloat16", "float32" or "float64": float features are rounded to it
+            once, on the way out, to the nearest, ties to even; None leaves them as computed. A
+            finite number beyond the type (65,504 of float16) is an error; what is nearer to 0 than
+            to the least number becomes 0, see `fitted.rounding`. A matrix (`to="numpy"`,
+            `to="torch"`, `transform_row`) is of that type whole, float64 for None: an integer that
+            it cannot hold exactly, possible beyond 2**8 for bfloat16, 2**11 for float16, 2**24 for
+            float32 and 2**53 for float64, is an error there. Tables have no bfloat16: their columns
+            hold the same values as float32. In NumPy a matrix of it needs `fastfeat[bfloat16]`.
         keep: columns that are passed through to the Arrow output as they are.
         label_delay: how long after a row its late columns are known, such as "30d"; or by the
             column that windows have as time, `{"ts": "30d", "day": 30}`. A window over a late
@@ -143,6 +149,11 @@ class Plan:
             row: it keeps its place in the history, has the data's values, and the history's of
             columns that the data lacks (the labels of the past). The history may then go on after
             the data. It is read where there is a history and windows see it.
+        codes: "smallest" gives codes (`ordinal_encode`, buckets of `hash`, bins, calendar parts
+            but years) the smallest of uint8, int16 and int32 that holds all that they can be, for
+            the life of the artifact: another fit may find more categories, and another type. None
+            is int32. Where all features are such codes, one-hot columns or bools, none of them
+            ever missing, and no `dtype` is given, a matrix is of integers, too.
 
     Raises:
         InvalidPlan: no features, a clash of names, an unknown option, a delay of no late columns,
@@ -170,6 +181,7 @@ class Plan:
         known: Sequence[str] = (),
         known_tables: Mapping[str, Sequence[str]] | None = None,
         row_id: str | None = None,
+        codes: CodeTypes | None = None,
     ) -> None:
         """Check the plan; see the class for the arguments."""
         declared = declare(
@@ -182,6 +194,7 @@ class Plan:
             known=known,
             known_tables=known_tables,
             row_id=row_id,
+            codes=codes,
         )
         object.__setattr__(self, "declaration", declared)
 
@@ -229,6 +242,11 @@ class Plan:
     def row_id(self) -> str | None:
         """The column that tells rows apart."""
         return self.declaration.row_id
+
+    @property
+    def codes(self) -> str | None:
+        """The types of codes: "smallest", or None for int32."""
+        return self.declaration.codes
 
     @property
     def columns(self) -> list[str]:
@@ -663,12 +681,13 @@ class Plan:
             UnknownColumn: a column, or a table, that the features read is not there.
             TypeMismatch: an operator cannot take the type of a column.
             Leakage: a window sees labels too early by the zone or the type of its time.
+            InvalidPlan: columns, or types of codes, are known once the plan is fitted.
         """
         declared = self.declaration
         known, of_tables = read_schema(input_schema), resolve_schemas(tables)
         types = bind(list(declared.nodes.values()), known, of_tables)
         check_clocks(declared, types)
-        return output_schema(declared, declared.nodes, types)
+        return schema_before_fit(declared, known, of_tables, types)
 
     def compile(self, schema: Any, *, tables: Tables = None, backend: str = "cpu") -> Compiled:
         """Return a record of the kernels made ready for data of a schema, which need not be there.
@@ -1302,13 +1321,14 @@ class FittedPlan:
     def refit(self, data: Any, *, stable: bool = True, **options: Any) -> FittedPlan:
         """Return the plan as it is fitted on other rows, by the same contract; codes stay.
 
-        `ff.diff(fitted, refitted)` says what has changed.
+        It keeps a profile of these rows where it has one of those before. `ff.diff(fitted,
+        refitted)` says what has changed.
 
         Args:
             data: as in `Plan.fit`.
             stable: whether categories keep the codes that they have; see `Plan.fit`.
-            options: as of `Plan.fit`: rows, history, tables, backend, memory; and contract, None
-                for none.
+            options: as of `Plan.fit`: rows, history, tables, backend, memory; and contract and
+                profile, in place of those that it has.
 
         Raises:
             FastfeatError: as `Plan.fit`.
@@ -1322,6 +1342,7 @@ class FittedPlan:
         given: dict[str, Any] = {
             "contract": self.contract,
             "stable": self if stable else None,
+            "profile": self.record.profile is not None,
             **options,
         }
         return self.plan.fit(data, **given)
@@ -1426,6 +1447,7 @@ class FittedPlan:
         *,
         by: str | Sequence[str] | None = None,
         reference: Any = None,
+        reference_history: Any = None,
         thresholds: Mapping[str, Any] | str | os.PathLike[str] | None = None,
         history: Any = None,
         tables: Tables = None,
@@ -1443,7 +1465,10 @@ class FittedPlan:
             by: a column, or several: the rows of each of their values are compared too, with those
                 of the value in `reference=`, or with all training rows; see `Drift.segments`.
             reference: rows to compare with in place of those of training, such as those of the same
-                season of the year before; features of times alone are judged then.
+                season of the year before; features of times alone are judged then. Or a profile of
+                them, as `profile_of` gives it, of which there are no segments.
+            reference_history: what windows in rows of the reference see, as `history`; by default
+                "batch", the reference itself.
             thresholds: limits by name, `{"psi": 0.2, "missing": 0.01, "ignore": ["month"]}`, of
                 single columns by `{"columns": {"distance": {"psi": 0.3}}}`; or the path of a TOML
                 file, which has them in its section `[drift]`.
@@ -1459,7 +1484,7 @@ class FittedPlan:
             FastfeatError: as `transform`.
 
         Example:
-            >>> fitted = ff.Plan({"x": col("x") + 1}).fit({"x": list(range(1_000))})
+            >>> fitted = ff.Plan({"x": col("x") + 1}).fit({"x": list(range(1_000))}, profile=True)
             >>> fitted.drift({"x": list(range(1_000))}).drifted
             []
             >>> fitted.drift({"x": list(range(500, 1_500))}).drifted
@@ -1468,7 +1493,8 @@ class FittedPlan:
         from fastfeat.quality.drifting import drift  # seldom needed
 
         options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
-        return drift(self.record, data, by=by, reference=reference, given=thresholds, **options)
+        options |= {"reference": reference, "reference_history": reference_history}
+        return drift(self.record, data, by=by, given=thresholds, **options)
 
     def report(
         self,
@@ -1584,8 +1610,45 @@ class FittedPlan:
         record = self.record
         with using(record.zones):
             return explain_plan(
-                record.declaration, stage, record.inputs, record.nodes, record.tables
+                *(record.declaration, stage, record.inputs, record.nodes, record.tables),
+                codes=record.typed.codes,
             )
+
+    def rounding(
+        self,
+        data: Any,
+        *,
+        dtypes: Sequence[str] = ("float32", "float16", "bfloat16"),
+        history: Any = None,
+        tables: Tables = None,
+        backend: str = "cpu",
+    ) -> dict[str, dict[str, Rounding]]:
+        """Return the error that float types bring to each feature of floats: by name and type.
+
+        Each is computed in float64, whatever `dtype` the plan has, and rounded once to each type.
+
+        Args:
+            data: the rows, as of `transform`, as the following are.
+            dtypes: the types.
+            history: earlier rows.
+            tables: lookup tables.
+            backend: what computes them.
+
+        Raises:
+            InvalidPlan: a type is none of "float16", "bfloat16", "float32" and "float64".
+
+        Example:
+            >>> fitted = ff.Plan({"x": col("x")}).fit({"x": [0.1, 1e-9, 70_000.0]})
+            >>> found = fitted.rounding({"x": [0.1, 1e-9, 70_000.0]})["x"]
+            >>> found["float16"].n_beyond, found["float16"].n_vanished
+            (1, 1)
+            >>> found["bfloat16"].fits, round(found["bfloat16"].largest_relative, 4)
+            (True, 0.0032)
+        """
+        from fastfeat.quality.rounding import roundings  # seldom needed
+
+        given: dict[str, Any] = {"history": history, "tables": tables, "backend": backend}
+        return roundings(self.record, data, dtypes=dtypes, **given)
 
     def verify(
         self,

@@ -126,6 +126,24 @@ def demo_large(
 
 
 @app.command()
+def demo_trust(
+    folder: Annotated[Path, typer.Option("--dir", help="Where the files go.")] = Path("demo"),
+    every: Annotated[
+        int, typer.Option(min=1, max=20, help="Takes each so many-th flight: a short run.")
+    ] = 1,
+) -> None:
+    """Break flights in eleven ways, let a month drift, refit, and write a report of it."""
+    from fastfeat.cli.trust_demo import print_trust
+    from fastfeat.demo.trust import run
+
+    with doing("Starting", at_once=True) as step:
+        outcome = run(folder / "trust", step, every=every)
+    print_trust(outcome)
+    if not outcome.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
 def fit(
     plan_file: PlanFile,
     data: DataFile,

@@ -32,6 +32,10 @@ def drift(
             metavar="FILE", help="Rows to compare with, such as last year's, not the training rows."
         ),
     ] = None,
+    reference_history: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Earlier rows than --reference; without, itself alone."),
+    ] = None,
     by: Annotated[
         list[str] | None,
         typer.Option(metavar="COLUMN", help="Compare the rows of each of its values, too."),
@@ -54,6 +58,7 @@ def drift(
             data,
             by=by or None,
             reference=reference,
+            reference_history=reference_history,
             thresholds=thresholds,
             backend=backend,
             **options,

@@ -67,41 +67,60 @@ def gated(name: str, gate: Callable[..., Judged]) -> Callable[..., None]:
         as_json, junit = given.pop("as_json"), given.pop("junit")
         _check_beside(junit, given)
         started = time.perf_counter()
-        failed: Exception | None = None
-        try:
-            judged = gate(**given)
-        except Exception as error:
-            if is_for_typer(error):
-                raise
-            failed, judged = error, _judged_of(error)
-        code = (FOUND if judged.findings else OK) if failed is None else code_of(failed)
-        if as_json:
-            document = document_of(name, judged, code, failed)
-            typer.echo(json.dumps(document, ensure_ascii=False))
-        elif failed is None:
-            typer.echo(judged.text)
+        judged, failed = _judged(gate, given)
         if junit is not None:
             try:
                 _write_junit(junit, name, judged, failed, time.perf_counter() - started)
             except OSError as error:
                 failed = failed or error
+        code = (FOUND if judged.findings else OK) if failed is None else code_of(failed)
+        if as_json:
+            document = document_of(name, judged, code, failed)
+            typer.echo(json.dumps(document, ensure_ascii=False))
+        elif judged.text:
+            typer.echo(judged.text)
         if failed is not None:
-            ctx.meta[EXIT_CODE] = code_of(failed)
+            ctx.meta[EXIT_CODE] = code
             raise failed
         if code:
             raise typer.Exit(code)
 
-    of_gate = inspect.signature(gate, eval_str=True)
-    kind = inspect.Parameter.KEYWORD_ONLY
-    added = [
+    cast(Any, command).__signature__ = _signature(gate)  # PEP 362: what typer reads
+    return command
+
+
+def code_of(error: Exception) -> int:
+    """Return the exit code of a gate that ends by an error."""
+    return next(code for kinds, code in CODES if isinstance(error, kinds))
+
+
+def _signature(gate: Callable[..., Judged]) -> inspect.Signature:
+    """Return the parameters of the command of a gate."""
+    of_gate, kind = inspect.signature(gate, eval_str=True), inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        *(each.replace(kind=kind) for each in of_gate.parameters.values()),
         inspect.Parameter("ctx", kind, annotation=typer.Context),
         inspect.Parameter("as_json", kind, default=False, annotation=_AsJson),
         inspect.Parameter("junit", kind, default=None, annotation=_JUnit),
     ]
-    own = [each.replace(kind=kind) for each in of_gate.parameters.values()]
-    of_command = of_gate.replace(parameters=[*own, *added], return_annotation=None)
-    cast(Any, command).__signature__ = of_command  # PEP 362: what typer reads
-    return command
+    return of_gate.replace(parameters=parameters, return_annotation=None)
+
+
+def _judged(
+    gate: Callable[..., Judged], given: Mapping[str, Any]
+) -> tuple[Judged, Exception | None]:
+    """Return the report of a gate, and the error by which it ended.
+
+    That rows break the contract of a plan is a finding beside the error that says so.
+    """
+    try:
+        return gate(**given), None
+    except ContractBroken as error:
+        return Judged("rules", (Case("contract", "finding", str(error)),), ""), error
+    except Exception as error:
+        if is_for_typer(error):
+            raise
+        return Judged("", (), ""), error
 
 
 def _check_beside(junit: Path | None, given: Mapping[str, Any]) -> None:
@@ -116,18 +135,6 @@ def _check_beside(junit: Path | None, given: Mapping[str, Any]) -> None:
         is_file = isinstance(value, str | Path) and Path(value).is_file()
         if is_file and junit.samefile(value):
             raise typer.BadParameter(f"{junit} is read", param_hint="'--junit'")
-
-
-def code_of(error: Exception) -> int:
-    """Return the exit code of a gate that ends by an error."""
-    return next(code for kinds, code in CODES if isinstance(error, kinds))
-
-
-def _judged_of(error: Exception) -> Judged:
-    """Return the report of a gate that ended by an error: what rows break is a finding."""
-    if isinstance(error, ContractBroken):
-        return Judged("rules", (Case("contract", "finding", str(error)),), "")
-    return Judged("", (), "")
 
 
 def _write_junit(

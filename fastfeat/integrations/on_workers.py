@@ -36,7 +36,12 @@ _IN_A_PART = (
 
 
 def begun(
-    plan: Plan, schema: Schema, tables: Tables, *, features: bool
+    plan: Plan,
+    schema: Schema,
+    tables: Tables,
+    *,
+    features: bool,
+    stable: FittedPlan | None = None,
 ) -> tuple[Learning[FittedPlan], bool]:
     """Return the learning of a plan before its first round, and whether rows are exchanged.
 
@@ -45,6 +50,7 @@ def begun(
         schema: of the rows.
         tables: lookup tables, as of `Plan.fit`.
         features: whether those of the rows are wanted too, out of fold.
+        stable: as of `Plan.fit`.
 
     Raises:
         InvalidPlan: folds are made of the number of a row, windows see rows of entities that have
@@ -52,10 +58,10 @@ def begun(
         FastfeatError: as `Plan.fit`, of what does not depend on the rows.
     """
     _check_no_numbers(plan)
-    learning = plan.learning(schema, tables=tables)
+    learning = plan.learning(schema, tables=tables, stable=stable)
     if window_learnt_from(learning.record) is None and not (features and has_windows(plan)):
         return learning, False
-    return plan.learning(schema, tables=tables, whole_entities=True), True
+    return plan.learning(schema, tables=tables, whole_entities=True, stable=stable), True
 
 
 def learn(

@@ -85,6 +85,7 @@ def fit(
     history: Any = None,
     tables: Tables = None,
     contract: Contract | None = None,
+    stable: FittedPlan | None = None,
 ) -> FittedPlan:
     """Return the plan fitted on all rows of a dataset: bit for bit that of `Plan.fit`.
 
@@ -99,6 +100,7 @@ def fit(
         tables: as in `Plan.fit`; they are read on the driver, and go to each worker.
         contract: as in `Plan.fit`: the workers judge the rows first. Rows in messages have no
             numbers.
+        stable: as in `Plan.fit`.
 
     Raises:
         ContractBroken: rows break a rule of `contract` that does not only warn.
@@ -111,7 +113,7 @@ def fit(
         FastfeatWarning: as `Plan.fit`, but for `TiesInOrder`.
     """
     kept = held(contract, lambda rules: _checked(rules, dataset, history, tables))
-    learnt = _learnt(plan, dataset, history, tables, features=False)[0]
+    learnt = _learnt(plan, dataset, history, tables, features=False, stable=stable)[0]
     return with_contract(learnt.finish(), kept)
 
 
@@ -196,6 +198,7 @@ def fit_transform(
     tables: Tables = None,
     label: bool = False,
     contract: Contract | None = None,
+    stable: FittedPlan | None = None,
 ) -> tuple[FittedPlan, Any]:
     """Return the fitted plan, and the features of the rows as a dataset: out of fold.
 
@@ -206,6 +209,7 @@ def fit_transform(
         tables: as in `fit`.
         label: as in `transform`.
         contract: as in `fit`.
+        stable: as in `Plan.fit`.
 
     Returns:
         The plan, and a dataset as of `transform`, in which the encodings of a row have learnt from
@@ -219,7 +223,7 @@ def fit_transform(
     """
     columns = columns_read(plan, _schema_of(dataset), label=label)
     kept = held(contract, lambda rules: _checked(rules, dataset, history, tables))
-    learning, shares = _learnt(plan, dataset, history, tables, features=True)
+    learning, shares = _learnt(plan, dataset, history, tables, features=True, stable=stable)
     given = training_of(learning, plan, label=label)
     fitted = with_contract(learning.finish(), kept)
     if shares is not None:
@@ -262,11 +266,17 @@ class _Shares(NamedTuple):
 
 
 def _learnt(
-    plan: Plan, dataset: Any, history: Any, tables: Tables, *, features: bool
+    plan: Plan,
+    dataset: Any,
+    history: Any,
+    tables: Tables,
+    *,
+    features: bool,
+    stable: FittedPlan | None = None,
 ) -> tuple[Learning[FittedPlan], _Shares | None]:
     """Return the learning after passes over a dataset, and its rows where they were exchanged."""
     schema = _schema_of(dataset)
-    learning, is_exchanged = begun(plan, schema, tables, features=features)
+    learning, is_exchanged = begun(plan, schema, tables, features=features, stable=stable)
     if not is_exchanged:
 
         def state_of_all(learning: Learning[FittedPlan]) -> Table:

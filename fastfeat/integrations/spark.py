@@ -99,6 +99,7 @@ def fit(
     history: Any = None,
     tables: Tables = None,
     contract: Contract | None = None,
+    stable: FittedPlan | None = None,
 ) -> FittedPlan:
     """Return the plan fitted on all rows of a DataFrame: bit for bit that of `Plan.fit`.
 
@@ -115,6 +116,7 @@ def fit(
         tables: as in `Plan.fit`; they are read on the driver, and go to each executor.
         contract: as in `Plan.fit`: the workers judge the rows first. Rows in messages have no
             numbers.
+        stable: as in `Plan.fit`.
 
     Raises:
         ContractBroken: rows break a rule of `contract` that does not only warn.
@@ -128,7 +130,7 @@ def fit(
         FastfeatWarning: as `Plan.fit`, but for `TiesInOrder`.
     """
     kept = held(contract, lambda rules: _checked(rules, frame, history, tables))
-    learning, shares = _learnt(plan, frame, history, tables, features=False)
+    learning, shares = _learnt(plan, frame, history, tables, features=False, stable=stable)
     if shares is not None:
         _given_up(shares.frame)
     return with_contract(learning.finish(), kept)
@@ -217,6 +219,7 @@ def fit_transform(
     tables: Tables = None,
     label: bool = False,
     contract: Contract | None = None,
+    stable: FittedPlan | None = None,
 ) -> tuple[FittedPlan, Any]:
     """Return the fitted plan, and the features of the rows as a DataFrame: out of fold.
 
@@ -228,6 +231,7 @@ def fit_transform(
         tables: as in `fit`.
         label: as in `transform`.
         contract: as in `fit`.
+        stable: as in `Plan.fit`.
 
     Returns:
         The plan, and a DataFrame as of `transform`, in which the encodings of a row have learnt
@@ -242,7 +246,7 @@ def fit_transform(
     schema = _schema_of(frame)
     columns = columns_read(plan, schema, label=label)
     kept = held(contract, lambda rules: _checked(rules, frame, history, tables))
-    learning, shares = _learnt(plan, frame, history, tables, features=True)
+    learning, shares = _learnt(plan, frame, history, tables, features=True, stable=stable)
     given = training_of(learning, plan, label=label)
     fitted = with_contract(learning.finish(), kept)
     if shares is None:
@@ -293,12 +297,18 @@ class _Shares(NamedTuple):
 
 
 def _learnt(
-    plan: Plan, frame: Any, history: Any, tables: Tables, *, features: bool
+    plan: Plan,
+    frame: Any,
+    history: Any,
+    tables: Tables,
+    *,
+    features: bool,
+    stable: FittedPlan | None = None,
 ) -> tuple[Learning[FittedPlan], _Shares | None]:
     """Return the learning after passes over a frame, and its rows where they were exchanged."""
     schema, n_slots = _schema_of(frame), _n_slots(frame.sparkSession)
     in_spark = _in_spark(PIECES)
-    learning, is_exchanged = begun(plan, schema, tables, features=features)
+    learning, is_exchanged = begun(plan, schema, tables, features=features, stable=stable)
     shares: _Shares | None = None
     if is_exchanged:
         rows = schema_with(schema, columns_learnt_from(plan, schema))

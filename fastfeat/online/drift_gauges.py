@@ -78,15 +78,20 @@ class DriftGauges:
             prefix: of the names of metrics.
         """
         self._each, self._prefix = min(seconds / 12, _MOST_SECONDS), prefix
-        self._text, self._at = "", -_MOST_SECONDS
+        self._text, self._next = "", 0.0
 
     def text(self, lives: Sequence[Live[Any]]) -> str:
-        """Return the gauges, made anew where they are older than a twelfth of the window.
+        """Return the gauges, made anew each minute, or twelfth of a shorter window.
+
+        While nothing was answered they are looked for each second.
 
         Args:
             lives: as of `drifts_of`.
         """
         now = time.monotonic()
-        if now - self._at >= self._each or not self._text:
-            self._text, self._at = drift_text(drifts_of(lives), self._prefix), now
+        if now >= self._next or not self._text:
+            drifts = drifts_of(lives)
+            has_rows = any(drift.n_now for drift in drifts.values())
+            self._text = drift_text(drifts, self._prefix)
+            self._next = now + (self._each if has_rows else min(self._each, 1.0))
         return self._text

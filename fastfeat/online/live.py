@@ -462,7 +462,8 @@ class Live(Generic[Face]):
             InvalidPlan: a plan has no profile of its training rows; or the window is none.
 
         Example:
-            >>> fitted = ff.Plan({"x": col("x") * 2}).fit({"x": [k / 100 for k in range(1_000)]})
+            >>> rows = {"x": [k / 100 for k in range(1_000)]}
+            >>> fitted = ff.Plan({"x": col("x") * 2}).fit(rows, profile=True)
             >>> live = fitted.online()
             >>> live.watch("10m")
             >>> for k in range(500):
@@ -639,7 +640,7 @@ class Live(Generic[Face]):
         return self._plans
 
     def _watched(self) -> Mapping[str, Recent]:
-        """Return what counts the rows of each plan.
+        """Return the counts of the recent rows of each plan.
 
         Raises:
             InvalidPlan: nothing does.

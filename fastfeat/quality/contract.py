@@ -166,7 +166,8 @@ class Contract:
         Args:
             data: as in `Plan.fit`; files or a function that opens a reader for more than memory.
             accepted: the file, or the folder, of the rows that hold the rules.
-            quarantined: that of the others, with "row" and "violations".
+            quarantined: that of the others, with "row" and "violations": a list of names, and in
+                CSV one text.
             tables: as in `Plan.fit`.
             memory: as in `Plan.fit`.
 

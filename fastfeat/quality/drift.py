@@ -42,7 +42,7 @@ class Drift:
     Example:
         >>> import fastfeat as ff
         >>> then = {"x": [k / 1000 for k in range(1000)]}
-        >>> fitted = ff.Plan({"square": ff.col("x") * ff.col("x")}).fit(then)
+        >>> fitted = ff.Plan({"square": ff.col("x") * ff.col("x")}).fit(then, profile=True)
         >>> drift = fitted.drift({"x": [k / 2000 for k in range(1000)]})
         >>> drift.drifted, drift.drifted_inputs, drift.ok
         (['square'], ['x'], False)

@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fastfeat.backends import backend_named
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.guard import read_again
+from fastfeat.plan.run.history import BATCH
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.transform import transform
 from fastfeat.quality.drift import Drift, compared
 from fastfeat.quality.profile import Profile
-from fastfeat.quality.profiling import profile_face
+from fastfeat.quality.profiling import host_table, profile_face
 from fastfeat.quality.table_profiles import counted_tables
 from fastfeat.quality.thresholds import Given, Limits, thresholds
 
@@ -29,6 +31,7 @@ def drift(
     *,
     by: str | Sequence[str] | None = None,
     reference: Any = None,
+    reference_history: Any = None,
     given: Given = None,
     **options: Any,
 ) -> Drift:
@@ -38,7 +41,8 @@ def drift(
         fitted: the plan.
         data: the rows.
         by: columns whose values tell segments apart.
-        reference: earlier rows, in place of those of training.
+        reference: earlier rows, or a profile of some, in place of those of training.
+        reference_history: what windows in rows of the reference see.
         given: thresholds.
         options: as of `profile_of`.
     """
@@ -46,8 +50,11 @@ def drift(
     keys = [by] if isinstance(by, str) else list(by or [])
     now = _counted(fitted, layout, data, keys, options)
     then = _Counted(layout, {}, layout)
-    if reference is not None:
-        then = _counted(fitted, layout, reference, keys, options)
+    if isinstance(reference, Profile):
+        then = _Counted(reference, {}, reference)
+    elif reference is not None:
+        past = BATCH if reference_history is None else reference_history
+        then = _counted(fitted, layout, reference, keys, {**options, "history": past})
     of: Any = {"limits": limits, "is_same_season": reference is not None}
     segments = {
         value: compared(fitted, profile, then.segments.get(value, then.of_others), fixed=keys, **of)
@@ -110,8 +117,10 @@ def _counted(
     late = set(fitted.declaration.late)
     wanted = [name for name in layout.inputs if name not in late]
     if_there = [name for name in layout.inputs if name in late]
-    table: Table = read_columns(data, [*wanted, *keys], if_there)
+    table = read_columns(data, [*wanted, *keys], if_there)
     features = transform(fitted, data, **options) if layout.features else None
+    backend = backend_named(options["backend"])
+    table = host_table(table, dict.fromkeys([*layout.inputs, *keys]), backend)
 
     def count(rows: Array | None) -> Profile:
         parts = [

@@ -26,7 +26,8 @@ from fastfeat.plan.keep.parts import OPTIONAL_PARTS
 from fastfeat.plan.keep.state import aggregates_of
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.quality.golden.golden_rows import GoldenRows
-from fastfeat.quality.profile import ColumnProfile, Profile
+from fastfeat.quality.profile import ColumnProfile
+from fastfeat.quality.profiling import profile_face
 
 FEW = 10
 """Keys of fewer training rows are told of."""
@@ -157,7 +158,7 @@ def inspect(path: str | os.PathLike[str], *, few: int = FEW) -> Inspection:
         >>> import tempfile, os
         >>> plan = ff.Plan({"mean": col("x").mean(by="k")})
         >>> path = os.path.join(tempfile.mkdtemp(), "means.fastfeat")
-        >>> plan.fit({"k": [*"aab"], "x": [1.0, 2.0, 3.0]}, profile=False).save(path)
+        >>> plan.fit({"k": [*"aab"], "x": [1.0, 2.0, 3.0]}).save(path)
         >>> [(part.name, part.holds_rows) for part in ff.inspect(path).parts][:3]
         [('manifest', False), ('plan', False), ('state', False)]
         >>> print(ff.inspect(path, few=2)["table 0"].held[0].told)
@@ -212,7 +213,7 @@ def _of_plan(fitted: Fitted) -> Sequence[str]:
 
 
 def _of_state(fitted: Fitted, few: int) -> Iterator[Held]:
-    """Yield what was learnt of all rows together, where it is the value of one of them."""
+    """Yield values that were learnt of all rows together, where each is that of a row."""
     for node in aggregates_of(fitted.declaration.nodes.values()):
         value, primitives = fitted.learnt[node], AGGREGATES[node.function].primitives
         if isinstance(value, Vocabulary | Groups) or value is None:
@@ -284,9 +285,9 @@ def _keys_text(node: Aggregate) -> str:
 
 def _of_profile(fitted: Fitted, few: int) -> Iterator[Held]:
     """Yield the edges of bins, the ends, and the rare categories of each column."""
-    profile: Any = fitted.profile
-    known = Profile.from_bytes(profile) if isinstance(profile, bytes) else profile
-    assert isinstance(known, Profile)
+    known = profile_face(fitted)
+    if known is None:
+        return
     columns = [("input", column) for column in known.inputs.values()]
     columns += [("feature", column) for column in known.features.values()]
     for kind, column in columns:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import OutputError
-from fastfeat.io.arrow import Array, Table, pa
+from fastfeat.io.arrow import Array, Table, call, pa
 from fastfeat.io.budget import bounded
 from fastfeat.io.columns.types import schema_of
 from fastfeat.io.sinks.manifest import Manifest
@@ -152,13 +152,13 @@ class Judge:
     most_bytes: int | Callable[[], int]
 
 
-def divided(judge: Judge, dataset: Dataset, n_passes: int = 1) -> Divided:
+def divided(judge: Judge, dataset: Dataset, layout: Layout) -> Divided:
     """Return a data set in two halves: it is read once here, in the columns of rules.
 
     Args:
         judge: the rules.
         dataset: the rows.
-        n_passes: how often the accepted rows will be read.
+        layout: where those go that break rules: formats of text have their reasons in one text.
 
     Raises:
         InvalidData: the data can be read once only.
@@ -167,11 +167,12 @@ def divided(judge: Judge, dataset: Dataset, n_passes: int = 1) -> Divided:
     Warns:
         RowsBreakRule: accepted rows break a rule that only warns.
     """
-    dataset.check_passes(2 + n_passes)
+    dataset.check_passes(3)  # here, and for each of the halves
     dataset.check(list(dataset.at_odds))
     flags = _accepted(judge, dataset)
     others = flags.inverted()
-    apart = _apart(judge, chosen_rows(dataset, others, "the rows set apart"), others)
+    rows = chosen_rows(dataset, others, "the rows set apart")
+    apart = _apart(judge, rows, others, is_text=layout.form in ("csv", "tsv"))
     if others.n_chosen == 0:
         return Divided(dataset, apart)
     return Divided(chosen_rows(dataset, flags, "the rows that hold the rules"), apart)
@@ -191,17 +192,21 @@ def _accepted(judge: Judge, dataset: Dataset) -> RowFlags:
     return flags_of(found)
 
 
-def _apart(judge: Judge, rows: Dataset, flags: RowFlags) -> Pieces:
+def _apart(judge: Judge, rows: Dataset, flags: RowFlags, *, is_text: bool) -> Pieces:
     """Return rows that break rules as pieces with their numbers and reasons."""
+
+    def joined(reasons: Array) -> Array:
+        return call("binary_join", reasons, ", ") if is_text else reasons
 
     def features(piece: Scanned) -> Table:
         broken = _broken(judge.guard, piece.table, judge.tables, judge.backend)
         numbers = flags.numbers(piece.first_row, piece.table.num_rows)
         reasons = reasons_of(broken, np.arange(len(numbers)))
-        return with_reasons(piece.table, numbers, reasons)
+        return with_reasons(piece.table, numbers, joined(reasons))
 
     none = pa.Table.from_batches([], rows.schema)
-    given = with_reasons(none, np.zeros(0, np.int64), pa.nulls(0, pa.list_(pa.string()))).schema
+    no_reasons = joined(pa.nulls(0, pa.list_(pa.string())))
+    given = with_reasons(none, np.zeros(0, np.int64), no_reasons).schema
     return pieces_of(rows, rows.schema.names, (), features, given, judge.most_bytes)
 
 
@@ -245,7 +250,7 @@ def quarantine_to(
     of_tables = digest_of_tables(known, contract.table_columns)
     judge = Judge(_guard(contract, dataset.schema, known), known, "cpu", bytes_within(memory))
     with bounded(memory):
-        rows = divided(judge, dataset)
+        rows = divided(judge, dataset, apart)
         set_apart = write_apart(rows, apart, digest, of_tables, accepted)
         return write_rows(rows.accepted, accepted, digest, judge.most_bytes), set_apart
 

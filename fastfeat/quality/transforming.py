@@ -135,7 +135,7 @@ def write_judged(
         dataset, known = dataset_of(data), known_tables(fitted, tables)
         check_beside(apart, data, history, read=(dataset,))
         check_beside(layout, data, history, read=(dataset,))
-        rows = divided(Judge(guard_of(fitted), known, backend, most_bytes), dataset)
+        rows = divided(Judge(guard_of(fitted), known, backend, most_bytes), dataset, apart)
         of_tables = digest_of_tables(known, table_columns_judged(fitted))
         set_apart = write_apart(rows, apart, digest, of_tables, layout)
         options |= {"tables": known, "on_violation": IGNORE}

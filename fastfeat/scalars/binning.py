@@ -108,9 +108,21 @@ def _warn_merged_bins(values: Sequence[Any], params: Mapping[str, Any]) -> Fastf
 
 FUNCTIONS: dict[str, ScalarFunction] = {
     "bin": ScalarFunction(
-        _bin_type, _bin, _warn_merged, n_args=2, belongs=has_table, written=PLAIN
+        _bin_type,
+        _bin,
+        _warn_merged,
+        n_args=2,
+        belongs=has_table,
+        written=PLAIN,
+        largest=lambda call, of_arguments: table_size(call.args[1]),
     ),
     "bin_inside": ScalarFunction(
-        _bin_type, _bin_inside, _warn_merged_bins, n_args=2, belongs=has_table, written=PLAIN
+        _bin_type,
+        _bin_inside,
+        _warn_merged_bins,
+        n_args=2,
+        belongs=has_table,
+        written=PLAIN,
+        largest=lambda call, of_arguments: max(table_size(call.args[1]) - 2, 0),
     ),
 }

@@ -37,6 +37,7 @@ from fastfeat.scalars.value import (
     YEAR_OUT_OF_RANGE,
     ScalarFunction,
     Value,
+    codes_up_to,
     missing,
     raise_status,
 )
@@ -225,27 +226,35 @@ def _repeating(seconds: int, row: ScalarFunction) -> ScalarFunction:
     return replace(row, repeats_s=seconds)
 
 
+def _up_to(largest: int, row: ScalarFunction) -> ScalarFunction:
+    """Return the row of a part that is from 0 to some number."""
+    return replace(row, largest=codes_up_to(largest))
+
+
 _WEEK_S = 7 * 86_400
+_MINUTE = partial(_clock, n_seconds=60, n_larger=3600)
+_SECOND = partial(_clock, n_seconds=1, n_larger=60)
 FUNCTIONS: dict[str, ScalarFunction] = {
     "dt.year": _year(),
-    "dt.quarter": _of_date(_quarter),
-    "dt.month": _of_date(lambda date: date.month),
-    "dt.week": _of_days(iso_week),
-    "dt.weekday": _repeating(_WEEK_S, _of_days(weekday)),
-    "dt.day": _of_date(lambda date: date.day),
-    "dt.ordinal_day": _of_date(lambda date: date.ordinal),
-    "dt.hour": _repeating(86_400, _of_clock(_hour)),
-    "dt.minute": _repeating(3_600, _of_clock(partial(_clock, n_seconds=60, n_larger=3600))),
-    "dt.second": _repeating(60, _of_clock(partial(_clock, n_seconds=1, n_larger=60))),
-    "dt.millisecond": _repeating(1, _of_clock(partial(_fraction, unit=10**3))),
-    "dt.microsecond": _repeating(1, _of_clock(partial(_fraction, unit=10**6))),
-    "dt.nanosecond": _repeating(1, _of_clock(partial(_fraction, unit=10**9))),
+    "dt.quarter": _up_to(4, _of_date(_quarter)),
+    "dt.month": _up_to(12, _of_date(lambda date: date.month)),
+    "dt.week": _up_to(53, _of_days(iso_week)),
+    "dt.weekday": _repeating(_WEEK_S, _up_to(7, _of_days(weekday))),
+    "dt.day": _up_to(31, _of_date(lambda date: date.day)),
+    "dt.ordinal_day": _up_to(366, _of_date(lambda date: date.ordinal)),
+    "dt.hour": _repeating(86_400, _up_to(23, _of_clock(_hour))),
+    "dt.minute": _repeating(3_600, _up_to(59, _of_clock(_MINUTE))),
+    "dt.second": _repeating(60, _up_to(59, _of_clock(_SECOND))),
+    **{
+        f"dt.{name}": _repeating(1, _up_to(unit - 1, _of_clock(partial(_fraction, unit=unit))))
+        for name, unit in (("millisecond", 10**3), ("microsecond", 10**6), ("nanosecond", 10**9))
+    },
     "dt.is_leap_year": _of_date(lambda date: date.leap, BOOL),
     "dt.is_weekend": _repeating(_WEEK_S, _of_days(lambda days: weekday(days) >= 6.0, BOOL)),
     "dt.is_month_start": _of_date(lambda date: date.day.eq(1.0), BOOL),
     "dt.is_month_end": _of_date(_is_month_end, BOOL),
     "dt.is_quarter_end": _of_date(_is_quarter_end, BOOL),
-    "dt.days_in_month": _of_date(days_in_month),
+    "dt.days_in_month": _up_to(31, _of_date(days_in_month)),
     "dt.date": _date(),
     "dt.epoch": ScalarFunction(
         _epoch_type,

@@ -20,6 +20,7 @@ from fastfeat.scalars.op import FALSE, TRUE, Op
 from fastfeat.scalars.value import (
     OVERFLOW,
     InputSlot,
+    LargestCode,
     ScalarFunction,
     Value,
     as_f64,
@@ -224,16 +225,29 @@ def _when_text(node: Call, texts: Texts) -> str | None:
     return f"ff.when({condition}).then({value}).otherwise({other})"
 
 
+def _largest(first: int = 0) -> LargestCode:
+    """Return the rule of a choice between its arguments from one on, of which one is a code."""
+
+    def largest(call: Call, of_arguments: Sequence[int | None]) -> int | None:
+        codes = of_arguments[first:]
+        if None in codes or all(isinstance(arg, Literal) for arg in call.args[first:]):
+            return None
+        return max(code for code in codes if code is not None)
+
+    return largest
+
+
 FUNCTIONS: dict[str, ScalarFunction] = {
-    "when": ScalarFunction(_when_type, _when, n_args=3, written=_when_text),
+    "when": ScalarFunction(_when_type, _when, n_args=3, written=_when_text, largest=_largest(1)),
     "coalesce": ScalarFunction(
         lambda types, params: common_type(types),
         _coalesce,
         n_args=None,
         least_args=1,
         written=PUBLIC,
+        largest=_largest(),
     ),
-    "fill_null": ScalarFunction(_fill_type, _fill_null, n_args=2),
+    "fill_null": ScalarFunction(_fill_type, _fill_null, n_args=2, largest=_largest()),
     "is_null": ScalarFunction(_bool_type, _is_null),
     "is_not_null": ScalarFunction(_bool_type, _is_not_null),
     "min_horizontal": ScalarFunction(

@@ -13,6 +13,7 @@ from typing import Any
 
 from fastfeat.dtypes import CROSS, INT32, NULL, UINT64, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import (
     Parameter,
     Whole,
@@ -34,6 +35,12 @@ _LOW = (1 << 32) - 1
 def hash_type(params: Mapping[str, Any]) -> DType:
     """Return the type of a hash: uint64, of a bucket int32."""
     return UINT64 if params["n_buckets"] is None else INT32
+
+
+def largest_bucket(call: Call, of_arguments: Sequence[int | None]) -> int | None:
+    """Return the last bucket of hashes; None of hashes themselves."""
+    n_buckets: int | None = dict(call.params)["n_buckets"]
+    return None if n_buckets is None else n_buckets - 1
 
 
 def bucket_of(found: int, n_buckets: int | None) -> int:
@@ -112,4 +119,6 @@ PARAMETERS = (
     SEED,
 )
 
-FUNCTIONS: dict[str, ScalarFunction] = {"hash": ScalarFunction(_type, _hash, parameters=PARAMETERS)}
+FUNCTIONS: dict[str, ScalarFunction] = {
+    "hash": ScalarFunction(_type, _hash, parameters=PARAMETERS, largest=largest_bucket)
+}

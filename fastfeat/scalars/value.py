@@ -8,7 +8,7 @@ from typing import Any
 
 from fastfeat.dtypes import FLOAT_FORMATS, INT64, DType
 from fastfeat.errors import FastfeatWarning
-from fastfeat.ir.node import Column, Node
+from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.parameters import Belongs, Parameters, always
 from fastfeat.ir.writing import Form
 from fastfeat.scalars import op
@@ -94,6 +94,18 @@ Lower = Callable[[Sequence[Value], Mapping[str, Any]], Value]
 TypeRule = Callable[[Sequence[DType], Mapping[str, Any]], DType]
 
 
+LargestCode = Callable[[Call, Sequence[int | None]], int | None]
+"""Gives the largest code of a call from those of its arguments; None where it is not known.
+
+That of a literal is its value, of a vocabulary how many keys it has.
+"""
+
+
+def codes_up_to(largest: int) -> LargestCode:
+    """Return the rule of codes that are at most some number, whatever the arguments are."""
+    return lambda call, of_arguments: largest
+
+
 @dataclass(frozen=True, slots=True)
 class ScalarFunction:
     """A row of the table of scalar functions.
@@ -113,6 +125,7 @@ class ScalarFunction:
         belongs: whether the arguments of a call belong together.
         of_keys: whether it takes codes and their vocabulary, which is no value of a row.
         written: how a call is written in Python.
+        largest: of a function whose results are codes, from 0 on: the largest one.
         repeats_s: of a part of a time the seconds after which it comes again, a week at most; 0
             where it does not.
     """
@@ -127,6 +140,7 @@ class ScalarFunction:
     belongs: Belongs = always
     of_keys: bool = False
     written: Form = None
+    largest: LargestCode | None = None
     repeats_s: int = 0
 
 

@@ -144,7 +144,8 @@ def _model(service: Service, name: str) -> ServedPlan:
 
 def _output_type(served: ServedPlan) -> str:
     """Return the datatype of the features; JSON has none of 16 bits, whose values FP32 holds."""
-    return "FP64" if served.fitted.record.matrix_dtype == FLOAT64 else "FP32"
+    dtype = served.fitted.record.matrix_dtype
+    return "FP32" if dtype.is_float and dtype != FLOAT64 else "FP64"
 
 
 def _update(asked: Mapping[str, Any]) -> bool:

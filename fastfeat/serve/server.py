@@ -127,14 +127,12 @@ def run(
     service = Service(
         limits, name=name or Path(artifact).stem, durable=opening.waits_for_disk, read_only=follow
     )
+    service.drift = None if drift is None else DriftGauges(seconds_of(drift))
     watched = WatchedFile(Path(artifact), stamp_of(Path(artifact))) if watch else None
     fitted = load(artifact)
-    n_golden = check_if_there(fitted.record)
-    if n_golden:
-        tell(f"{n_golden} golden rows have the features of the artifact")
+    check_if_there(fitted.record)
     if drift is not None:
         profile_to_compare(fitted.record)
-        service.drift = DriftGauges(seconds_of(drift))
 
     def opened() -> ServedPlan:
         if opening.is_there and (history is not None or tables is not None):

@@ -14,6 +14,7 @@ from fastfeat.io.arrow import Table
 from fastfeat.online.file.state_file import path_of
 from fastfeat.online.live import Live
 from fastfeat.plan.run.guard import row_inputs, warm_guard
+from fastfeat.quality.drifting import profile_to_compare
 
 _ALONE = ""
 _WARM_ROWS = 20
@@ -79,6 +80,8 @@ class Opening:
     def _opened(
         self, fitted: FittedPlan, path: str | None, history: Table | None, tables: Any
     ) -> Live:
+        if self.drift is not None:
+            profile_to_compare(fitted.record)  # before a file is opened
         live = online(
             {_ALONE: fitted},
             history,

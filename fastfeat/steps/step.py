@@ -15,7 +15,7 @@ from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.ir.node import Call, Node
 from fastfeat.ir.parameters import Belongs, Parameters, always
 from fastfeat.ir.writing import Form
-from fastfeat.scalars.value import TypeRule
+from fastfeat.scalars.value import LargestCode, TypeRule
 
 Values = Sequence[Any]
 """A column in a reference: Python values as they are stored, None where missing, never NaN."""
@@ -116,6 +116,7 @@ class StepFunction:
         of_row: the same as the reference of one row, faster; without it that is the reference.
         request: what it asks of hand-written kernels, where their folder has a table of that.
         written: how a call is written in Python.
+        largest: of codes, the largest one, as that of a scalar function.
     """
 
     result: TypeRule
@@ -137,6 +138,7 @@ class StepFunction:
     of_row: OfRow | None = None
     request: TextRequest | ListRequest | None = None
     written: Form = None
+    largest: LargestCode | None = None
 
 
 def function_of_row(

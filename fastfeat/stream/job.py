@@ -20,6 +20,7 @@ from fastfeat.io.sources.read import read_table
 from fastfeat.online.live import Live
 from fastfeat.online.state.table_updates import table_types
 from fastfeat.plan.run.guard import row_inputs
+from fastfeat.quality.drifting import profile_to_compare
 from fastfeat.quality.golden.golden_rows import check_if_there
 from fastfeat.stream.config import Config, Topic
 from fastfeat.stream.json_features import check_json
@@ -62,6 +63,9 @@ class Job:
         """Return the live plans of a partition: those of its file, or new ones."""
         config, path = self.config, self.state_path(partition)
         is_new = not path.exists()
+        if config.drift_s is not None:  # before a file is opened
+            for plan in self.plans.values():
+                profile_to_compare(plan.record)
         live = online(
             self.plans,
             self._history(partition) if is_new else None,

@@ -15,11 +15,9 @@ from small_plan import TABLE, Run
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.api.plan import face_of
 from fastfeat.cli.commands import GATES
 from fastfeat.cli.judged import FOUND, USAGE, Case, Judged
 from fastfeat.cli.junit import junit_of
-from fastfeat.quality.profiling import fit_profiled
 from fastfeat.verify.comparison import Check, Report
 
 ENDS: dict[str, dict[int, str]] = {
@@ -73,7 +71,7 @@ def gated_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pq.write_table(TABLE.select(["id"]), folder / "other.parquet")
     pq.write_table(pa.table({"x": [1000.0] * 100}), folder / "far.parquet")
     plan = ff.Plan({"size": col("x").fill_null(0.0).standard_scale()})
-    face_of(fit_profiled(plan.declaration, TABLE, profile=True)).save(folder / "plan.fastfeat")
+    plan.fit(TABLE, profile=True).save(folder / "plan.fastfeat")
     differing = ff.Plan({"twice": col("x") * 2}).fit(TABLE)
     differing.save(folder / "differs.fastfeat")
     verify = ff.FittedPlan.verify
@@ -158,8 +156,8 @@ def test_a_report_that_cannot_be_written_is_no_success(run: Run, gated_folder: P
     line = ("check", "rules.json", "good.parquet", "--junit")
     assert run(*line, "new/folder/found.xml").exit_code == 0
     assert suite_of(gated_folder / "new/folder/found.xml").tests == 2
-    result = run(*line, "data.parquet/found.xml")
-    assert result.exit_code == 3
+    result = run(*line, "data.parquet/found.xml", "--json")
+    assert result.exit_code == json.loads(result.stdout)["exit_code"] == 3
     assert "data.parquet" in result.stderr
     before = Path("good.parquet").read_bytes()
     for name in ("good.parquet", "rules.json"):

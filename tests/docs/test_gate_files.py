@@ -18,9 +18,7 @@ from pages import ROOT
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.api.plan import face_of
 from fastfeat.cli.commands import GATES
-from fastfeat.quality.profiling import fit_profiled
 from fastfeat.quality.thresholds import SECTIONS, thresholds
 
 FOLDER = ROOT / "docs" / "gates"
@@ -33,13 +31,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a repository of a plan with the files of gates, and `fastfeat` in its `bin/`."""
     folder = tmp_path_factory.mktemp("gates") / "project"
     (folder / "data").mkdir(parents=True)
-    (folder / ".gitignore").write_text("reports/\nbin/\n")
+    (folder / ".gitignore").write_text("reports/\nbin/\nbefore.fastfeat\n")
     rows = pa.table({"dep_delay": [float(k % 90) for k in range(3000)]})
     contract = ff.Contract({"dep_delay: range": col("dep_delay") < 1000})
     (folder / "contract.json").write_text(contract.to_json())
     plan = ff.Plan({"delay": col("dep_delay").standard_scale()})
-    fitted = face_of(fit_profiled(plan.declaration, rows, profile=True))
-    fitted.save(folder / "flights.fastfeat")
+    plan.fit(rows, profile=True).save(folder / "flights.fastfeat")
     for name in ("new", "sample"):
         pq.write_table(rows, folder / "data" / f"{name}.parquet")
     shutil.copy(FOLDER / "gates.toml", folder)

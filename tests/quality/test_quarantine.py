@@ -62,6 +62,16 @@ def test_both_halves_are_those_in_memory(files: Path, tmp_path: Path) -> None:
     assert apart["row"].to_pylist() == apart["t"].to_pylist()
 
 
+def test_files_of_text_have_reasons_in_one_text(tmp_path: Path) -> None:
+    rows = {"x": [1, -1], "k": ["a", "c"]}
+    CONTRACT.quarantine_to(rows, tmp_path / "good.csv", tmp_path / "bad.csv")
+    told = (tmp_path / "bad.csv").read_text().splitlines()
+    assert [line.replace('"', "") for line in told] == [
+        "row,x,k,violations",
+        "1,-1,c,positive, known",
+    ]
+
+
 def test_data_without_violations_is_accepted_whole(tmp_path: Path) -> None:
     rows = {"x": [1, 2], "k": ["a", "b"]}
     out = tmp_path / "good.parquet", tmp_path / "bad.parquet"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,12 +15,15 @@ from served_plan import ARROW, ASKED, Server, json_rows, stream
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.io.prometheus import BOUNDS, family, histogram
-from fastfeat.serve.app import Limits
+from fastfeat.online.drift_gauges import DriftGauges
+from fastfeat.serve.app import Limits, Request
 from fastfeat.serve.openapi import value_of
 from fastfeat.serve.routes import finding
 from fastfeat.serve.served_plan import served_plan
+from fastfeat.serve.server import run
 from fastfeat.serve.service import Metrics, Service
-from fastfeat.serve.status import metrics_text
+from fastfeat.serve.state_opening import Opening
+from fastfeat.serve.status import metrics_of, metrics_text
 
 SAMPLE = re.compile(
     r'(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?P<labels>(?:[a-z_]+="(?:[^"\\\n]|\\[\\n"])*",?)*)\})?'
@@ -301,3 +305,34 @@ def test_metrics_tell_rows_that_break_rules_those_that_only_warn_too() -> None:
     kind, found = parsed(metrics_text(service))["fastfeat_contract_violations_total"]
     assert kind == "counter"
     assert found == {(("rule", '"odd"\n'),): 72, (("rule", "usual"),): 2}
+
+
+def test_metrics_tell_the_drift_of_the_rows_that_were_answered() -> None:
+    plan = ff.Plan({"y": col("x") * 2})
+    fitted = plan.fit({"x": [k / 100 for k in range(1_000)]}, profile=True)
+    service = Service(Limits(1 << 20, 9, 1 << 20), name="m", durable=False, read_only=False)
+    service.served = served_plan(Opening(drift="1h").open(fitted), fitted, 100)
+    service.drift = DriftGauges(3600.0)
+
+    async def asked() -> str:
+        for _ in range(200):
+            service.row({"x": 11.0}, update=False)
+        await service.call("process", pa.table({"x": [11.0] * 50}))
+        return (await metrics_of(service)(Request("", "", {}, b"", b""))).body.decode()
+
+    found = parsed(asyncio.run(asked()))
+    service.work.close()
+    assert found["fastfeat_drift_rows"][1] == {(): 250.0}
+    assert found["fastfeat_drifted"][1] == {
+        (("kind", "feature"), ("column", "y")): 1.0,
+        (("kind", "input"), ("column", "x")): 1.0,
+    }
+    assert found["fastfeat_drift_unseen_ratio"][1][("kind", "input"), ("column", "x")] == 1.0
+
+
+def test_a_plan_without_a_profile_is_not_served_with_drift(tmp_path: Path) -> None:
+    ff.Plan({"y": col("x")}).fit({"x": [1.0]}, profile=False).save(tmp_path / "plan.fastfeat")
+    with pytest.raises(ff.errors.InvalidPlan, match="keeps no profile"):
+        run(tmp_path / "plan.fastfeat", port=0, drift="1h")
+    with pytest.raises(ff.errors.InvalidPlan, match="is no duration"):
+        run(tmp_path / "plan.fastfeat", port=0, drift="1x")

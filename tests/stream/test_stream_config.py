@@ -52,6 +52,7 @@ def test_documented_example_is_read_whole(tmp_path: Path) -> None:
     assert found.kafka_out is not None
     assert found.kafka_out.buffer_bytes == 32 << 20
     assert found.metrics == ("127.0.0.1", 9464)
+    assert found.drift_s == 3600
     assert found.history == str(tmp_path / "history/{partition}.parquet")
 
 

@@ -42,13 +42,13 @@ from tests.patience import PATIENCE_S
 
 def test_features_are_those_of_transform_and_poison_goes_away(topics: Topics) -> None:
     events = events_of(600)
-    fitted = plan_of().fit(events)
+    fitted = plan_of().fit(events, profile=True)
     rows = send_events(topics, events)
     port = free_port()
-    with running(topics.config(fitted, metrics=port)) as found:
+    with running(topics.config(fitted, metrics=port, drift="1h")) as found:
         served = topics.features(len(rows))
         dead = topics.dead(6)
-        time.sleep(0.7)
+        time.sleep(1.7)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
             metrics = answer.read().decode()
     summary = summary_of(found)
@@ -67,6 +67,8 @@ def test_features_are_those_of_transform_and_poison_goes_away(topics: Topics) ->
     assert 'fastfeat_stream_dead_total{kind="unreadable"} 6' in metrics
     assert f'fastfeat_stream_lag{{topic="{topics.name("events")}",partition="0"}} 0' in metrics
     assert "fastfeat_stream_batch_seconds_count" in metrics
+    assert "fastfeat_stream_drift_rows 600" in metrics
+    assert 'fastfeat_stream_drifted{kind="input",column="amount"} 0' in metrics
     entities = [line for line in metrics.splitlines() if "fastfeat_stream_entities{" in line]
     assert sum(int(line.rpartition(" ")[2]) for line in entities) == 12
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from fastfeat.checks import choice
 from fastfeat.errors import InvalidPlan, Leakage, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Column, Node, TableColumn, postorder
@@ -66,6 +67,7 @@ class Declaration:
         known: columns of the label that are known in time.
         known_tables: columns of tables that are.
         row_id: the column that tells rows apart.
+        codes: "smallest" where codes have the smallest type that holds them; None for int32.
         recipe: how the plan was written, where parameters stand in it; see `ff.param`.
         label_column: the column that the label is given in; see `given_label`.
     """
@@ -81,6 +83,7 @@ class Declaration:
     row_id: str | None = None
     recipe: Recipe | None = None
     label_column: str | None = None
+    codes: str | None = None
 
     @cached_property
     def known_late(self) -> Late:
@@ -223,13 +226,14 @@ def declare(
     known: Sequence[str] = (),
     known_tables: Mapping[str, Sequence[str]] | None = None,
     row_id: str | None = None,
+    codes: str | None = None,
 ) -> Declaration:
     """Return the declaration of what a user gives, checked; arguments and errors as of `Plan`."""
     given = dict(locals())
     if has_params := hold_params(given.values()):
-        features, label, outcomes, dtype, keep, label_delay, known, known_tables, row_id = map(
-            value_of, given.values()
-        )
+        values = list(map(value_of, given.values()))
+        features, label, outcomes, dtype, keep, label_delay, known, known_tables = values[:8]
+        row_id, codes = values[8:]
     named = named_features(features)
     if label is not None and not isinstance(label, str):
         label = resolve_label(label)
@@ -246,6 +250,7 @@ def declare(
         resolve_names(known, "known"),
         resolve_known_tables({} if known_tables is None else known_tables),
         row_id,
+        codes=codes if codes is None else choice("ff.Plan", "codes", codes, ("smallest",)),
     )
     check_row_id(row_id, declared.late)
     if has_params:

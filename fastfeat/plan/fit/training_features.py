@@ -178,7 +178,7 @@ def _features(fitted: Fitted, batch: Batch, form: str, *, training: bool) -> Any
         }
         with using(fitted.zones):
             program = programs.get(form, matrix_program)(
-                fitted.declaration, fitted.nodes, fitted.types, training=training
+                fitted.typed, fitted.nodes, fitted.types, training=training
             )
         batch.shared[key] = program
     run(batch, fitted.training_schedule if training else fitted.schedule)

@@ -78,7 +78,7 @@ def read_artifact(path: str | os.PathLike[str]) -> Fitted:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What stands in an artifact.
+    """The contents of an artifact.
 
     Args:
         format: of the file.
@@ -96,7 +96,7 @@ class Contents:
 
 
 def read_contents(path: str | os.PathLike[str]) -> Contents:
-    """Return what stands in a file that `save` wrote; arguments and errors as of `ff.load`."""
+    """Return the contents of a file that `save` wrote; arguments and errors as of `ff.load`."""
     return _of_file(path, _contents_of)
 
 
@@ -108,7 +108,7 @@ def _contents_of(content: bytes) -> Contents:
 
 
 def _of_file(path: str | os.PathLike[str], read: Callable[[bytes], R]) -> R:
-    """Return what a function makes of the content of a file, whose errors name the file."""
+    """Return the result of a function of the content of a file; errors name the file."""
     source = _path(path, "load")
     try:
         content = _read(source)

@@ -27,7 +27,7 @@ FORMAT = 1
 PARTS = frozenset(
     {"format", "nodes", "features", "label", "outcomes", "dtype", "keep", "label_delay"}
 )
-OPTIONAL_PARTS = frozenset({"known", "known_tables", "label_column", "params", "row_id"})
+OPTIONAL_PARTS = frozenset({"codes", "known", "known_tables", "label_column", "params", "row_id"})
 """Those that stand in a document only where a plan has them."""
 
 
@@ -59,6 +59,7 @@ def plan_document(plan: Declaration) -> dict[str, Any]:
         "known": list(plan.known),
         "known_tables": {table: list(names) for table, names in plan.known_tables.items()},
         "row_id": plan.row_id,
+        "codes": plan.codes,
         "params": plan.recipe and params_document(plan.recipe, position),
         "label_column": None if plan.label_column == plan.label else plan.label_column,
     }
@@ -144,6 +145,7 @@ def _plan(parts: Mapping[str, Any]) -> Declaration:
         known=parts.get("known", ()),
         known_tables=parts.get("known_tables", {}),
         row_id=parts.get("row_id"),
+        codes=parts.get("codes"),
     )
     if recipe is not None:  # it has what was not given here
         plan = replace(plan, recipe=recipe)

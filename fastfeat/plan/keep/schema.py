@@ -84,6 +84,7 @@ def plan_schema() -> dict[str, Any]:
                 "known_tables": _mapping(_NAMES),
                 "label_column": _NAME,
                 "row_id": _NAME,
+                "codes": {"enum": ["smallest"]},
                 "params": {
                     "type": "object",
                     "description": "how the plan was written, where it has parameters of its own",

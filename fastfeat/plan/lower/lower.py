@@ -216,6 +216,12 @@ def matrix_output(name: str, value: Value, dtype: DType) -> Output:
     return Output(name, dtype, number, TRUE, checked.status)
 
 
+def code_output(name: str, value: Value, dtype: DType) -> Output:
+    """Return the output of a code or bool, never missing, in a matrix of integers."""
+    number = op.from_bool(value.op) if value.op.physical == "b1" else value.op
+    return Output(name, dtype, number, TRUE, value.status)
+
+
 def array_output(name: str, value: Value, dtype: DType | None) -> Output:
     """Return the output of a feature as an array of its own type, of a bool as bytes.
 

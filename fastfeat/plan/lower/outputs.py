@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Literal, NamedTuple
 
 from fastfeat.backends import DEVICE_NAMES
-from fastfeat.dtypes import CROSS, FLOAT64, FLOAT_FORMATS, NEVER_COLUMNS, ONE_HOT, DType
-from fastfeat.engine.program import Program, program_of
+from fastfeat.dtypes import (
+    BOOL,
+    CROSS,
+    FLOAT64,
+    FLOAT_FORMATS,
+    INT16,
+    INT32,
+    INTEGER_RANGE,
+    NEVER_COLUMNS,
+    ONE_HOT,
+    UINT8,
+    DType,
+)
+from fastfeat.engine.program import Output, Program, program_of
 from fastfeat.errors import InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.io.arrow import Schema, pa
-from fastfeat.io.columns.types import arrow_type
+from fastfeat.io.columns.types import UnsupportedType, arrow_type
 from fastfeat.io.sinks.results import library
 from fastfeat.ir.node import Node
 from fastfeat.ir.show import show
+from fastfeat.plan.declare.bind import Schemas
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.lower.lower import Types, array_output, matrix_output, output_of, stored_type
+from fastfeat.plan.lower.code_types import code_types
+from fastfeat.plan.lower.lower import (
+    Types,
+    array_output,
+    code_output,
+    matrix_output,
+    output_of,
+    stored_type,
+)
 from fastfeat.plan.lower.patterns import outputs_of
 from fastfeat.plan.lower.typed import TypedPlan
+from fastfeat.scalars.op import TRUE
 
 
 class Form(NamedTuple):
@@ -108,18 +131,41 @@ def arrow_program(
     """
     make = partial(output_of, dtype=_FLOATS[plan.dtype])
     named = list(features.items())
-    return program_of(outputs_of(named, types, make, hoist=True, training=training))
+    outputs = outputs_of(named, types, make, hoist=True, training=training)
+    return program_of(_of_code_types(plan, outputs))
 
 
-def matrix_dtype(plan: Declaration | TypedPlan) -> DType:
-    """Return the float type of the matrix: the plan's, or float64."""
-    return _FLOATS[plan.dtype] or FLOAT64
+def _of_code_types(plan: Declaration | TypedPlan, outputs: list[Output]) -> list[Output]:
+    """Return outputs of which codes have the types that the plan wants."""
+    codes = plan.codes if isinstance(plan, TypedPlan) else None
+    if not codes:
+        return outputs
+    return [replace(one, dtype=codes.get(one.name, one.dtype)) for one in outputs]
+
+
+def matrix_dtype(plan: TypedPlan) -> DType:
+    """Return the type of the matrix: the plan's float type, or float64.
+
+    Where codes have the smallest types and all features are codes or bools, none of which is ever
+    missing, it is the type that holds each of them, unless the plan names a float type.
+    """
+    if plan.codes is None or plan.dtype is not None:
+        return _FLOATS[plan.dtype] or FLOAT64
+    return plan.once(_dtype_of_codes)
+
+
+def _dtype_of_codes(plan: TypedPlan) -> DType:
+    outputs = arrow_program(plan, plan.nodes, plan.types).outputs
+    types = {UINT8 if output.dtype == BOOL else output.dtype for output in outputs}
+    if types <= {UINT8, INT16, INT32} and all(output.ok is TRUE for output in outputs):
+        return max(types, key=lambda dtype: INTEGER_RANGE[dtype.name][1])
+    return FLOAT64
 
 
 def matrix_program(
-    plan: Declaration | TypedPlan, features: Features, types: Types, *, training: bool = False
+    plan: TypedPlan, features: Features, types: Types, *, training: bool = False
 ) -> Program:
-    """Return the program whose outputs are the columns of the matrix, all of one float type.
+    """Return the program whose outputs are the columns of the matrix, all of one type.
 
     Arguments as of `arrow_program`.
 
@@ -127,7 +173,8 @@ def matrix_program(
         TypeMismatch: a feature that is neither a number nor a bool.
     """
     named = _numbers(features, types, "a matrix")
-    make = partial(matrix_output, dtype=matrix_dtype(plan))
+    dtype = matrix_dtype(plan)
+    make = partial(matrix_output if dtype.is_float else code_output, dtype=dtype)
     return program_of(outputs_of(named, types, make, hoist=True, training=training))
 
 
@@ -143,7 +190,8 @@ def arrays_program(
     """
     named = _numbers(features, types, "an array of a device")
     make = partial(array_output, dtype=_FLOATS[plan.dtype])
-    return program_of(outputs_of(named, types, make, hoist=True, training=training))
+    outputs = outputs_of(named, types, make, hoist=True, training=training)
+    return program_of(_of_code_types(plan, outputs))
 
 
 def _numbers(features: Features, types: Types, place: str) -> list[tuple[str, Node]]:
@@ -191,10 +239,33 @@ def output_types(
                 ".hash(), == 'text', is_in, replace_strict"
             )
         found[name] = stored_type(dtype, _FLOATS[plan.dtype])
-    return found
+    codes = plan.codes if isinstance(plan, TypedPlan) else None
+    return {name: (codes or {}).get(name, dtype) for name, dtype in found.items()}
 
 
 def output_schema(plan: Declaration | TypedPlan, features: Features, types: Types) -> Schema:
     """Return the Arrow schema of the features, without kept columns."""
     found = output_types(plan, features, types)
     return pa.schema([(name, arrow_type(dtype)) for name, dtype in found.items()])
+
+
+def schema_before_fit(
+    plan: Declaration,
+    inputs: Mapping[str, DType | UnsupportedType],
+    tables: Schemas,
+    types: Types,
+) -> Schema:
+    """Return the Arrow schema of the features of a plan that is not fitted.
+
+    Args:
+        plan: what has the features.
+        inputs: type of each column of the data.
+        tables: the same of lookup tables.
+        types: type of every node.
+
+    Raises:
+        InvalidPlan: columns, or types of codes, are known once the plan is fitted.
+    """
+    codes = None if plan.codes is None else code_types(plan.nodes, None)
+    typed = TypedPlan(plan.nodes, plan.dtype, inputs, tables, types, {}, codes)
+    return output_schema(typed, plan.nodes, types)

@@ -40,6 +40,8 @@ class TypedPlan:
         tables: the same of lookup tables.
         types: type of every node.
         zones: the tables of the time zones that were read for this.
+        codes: the types of the features that are codes, by name, where they are the smallest;
+            None where codes have the types of their functions.
         made: what was made of it, by the function that made it.
     """
 
@@ -49,6 +51,7 @@ class TypedPlan:
     tables: Schemas
     types: Types
     zones: dict[str, ZoneTable]
+    codes: Mapping[str, DType] | None = None
     made: dict[Callable[..., Any], Any] = field(default_factory=dict[Callable[..., Any], Any])
 
     def once(self, make: Callable[[TypedPlan], R]) -> R:

@@ -61,6 +61,7 @@ def selected(
             t: names for t, names in fitted.declaration.known_tables.items() if t in read
         },
         row_id=fitted.declaration.row_id if keeps_ids else None,
+        codes=fitted.declaration.codes,
     )
     plan = with_label_column(declared, fitted.declaration.label_column)
     reached = set(postorder(list(plan.nodes.values())))

@@ -18,6 +18,7 @@ from fastfeat.plan.declare.bind import Schemas
 from fastfeat.plan.declare.bind import bind as bind_types
 from fastfeat.plan.declare.contract import ContractDeclaration
 from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.lower.code_types import code_types
 from fastfeat.plan.lower.codes import categories_of, in_order_of_codes, n_codes
 from fastfeat.plan.lower.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.lower.indicators import expanded
@@ -178,11 +179,18 @@ class Fitted:
     @cached_property
     def typed(self) -> TypedPlan:
         """The output columns with their types: of the plan, where fit has added none to them."""
-        typed = typed_of(self.declaration, self.bound)
-        if typed is not None and self.nodes == typed.nodes:
+        typed, codes = typed_of(self.declaration, self.bound), self._code_types
+        if typed is not None and self.nodes == typed.nodes and codes is None:
             return typed
         dtype, zones = self.declaration.dtype, self.zones
-        return TypedPlan(self.nodes, dtype, self.inputs, self.tables, self.types, zones)
+        return TypedPlan(self.nodes, dtype, self.inputs, self.tables, self.types, zones, codes)
+
+    @property
+    def _code_types(self) -> Mapping[str, DType] | None:
+        """The types of the features that are codes, where the plan wants the smallest."""
+        if self.declaration.codes is None:
+            return None
+        return code_types(self.nodes, self.constants)
 
     def _once(self, make: Callable[[TypedPlan], R]) -> R:
         """Return the result of a function of the output columns and their types."""

@@ -36,7 +36,7 @@ def with_categories(features: Table, categories: Mapping[str, Array]) -> Table:
     """Return features of which the codes are dictionaries; the code 0 is missing.
 
     Args:
-        features: with the codes, int32, none missing.
+        features: with the codes, none missing.
         categories: of each ordinal encoding, by its name.
     """
     for name, texts in categories.items():
@@ -50,8 +50,8 @@ def with_categories(features: Table, categories: Mapping[str, Array]) -> Table:
 
 def _dictionary(codes: Any, texts: Array) -> Array:
     """Return codes as places in the list of categories, missing where they are 0."""
-    numbers = codes.to_numpy(zero_copy_only=False)
-    places = np.maximum(numbers - 1, 0, dtype=np.int32)  # nobody reads a place outside of the list
+    numbers = codes.to_numpy(zero_copy_only=False).astype(np.int32)
+    places = np.maximum(numbers - 1, 0)  # nobody reads a place outside of the list
     indices = array_of_values(places, numbers > 0, pa.int32())
     return pa.DictionaryArray.from_arrays(indices, texts)
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fastfeat.aggregates import is_target
+from fastfeat.dtypes import DType
 from fastfeat.engine.program import Program
 from fastfeat.errors import InvalidPlan, counted
 from fastfeat.ir.node import (
@@ -27,6 +28,7 @@ from fastfeat.plan.lower.lower import Types, constant_nodes
 from fastfeat.plan.lower.outputs import arrow_program
 from fastfeat.plan.lower.schedule import Purpose
 from fastfeat.plan.lower.scheduling import scans_of, schedule_of
+from fastfeat.plan.lower.typed import TypedPlan
 from fastfeat.plan.tell.explain_leakage import describe_leakage
 from fastfeat.plan.tell.explain_live import describe_live, describe_windows, is_window
 from fastfeat.plan.tell.explain_schedule import describe_schedule
@@ -45,6 +47,7 @@ def explain_plan(
     schema: Schema | None,
     nodes: Mapping[str, Node] | None = None,
     tables: Schemas | None = None,
+    codes: Mapping[str, DType] | None = None,
 ) -> str:
     """Return a plan as text at a stage.
 
@@ -54,6 +57,7 @@ def explain_plan(
         schema: the types of the columns, for the stages that need them.
         nodes: the columns of a fitted plan; None where it is not fitted.
         tables: the types of the columns of lookup tables.
+        codes: the types of features that are codes, where they are not those of their functions.
 
     Raises:
         InvalidPlan: an unknown stage, or one that needs the types of the columns.
@@ -80,13 +84,14 @@ def explain_plan(
     fixed = {name: node for name, node in plan.nodes.items() if not is_one_hot(node)}
     columns = fixed if nodes is None else nodes
     types = bind([*plan.nodes.values(), *columns.values()], schema, tables)
+    typed = TypedPlan(columns, plan.dtype, schema, tables or {}, types, {}, codes)
     stages: dict[str, Callable[[Declaration, Types], str]] = {
         "bound": lambda p, t: _bound(p, t, columns),
         "optimized": _optimized,
         "schedule": _schedules,
-        "physical": lambda p, t: _physical(p, t, arrow_program(p, columns, t)),
-        "cpu": lambda p, t: _kernel(arrow_program(p, columns, t)),
-        "cuda": lambda p, t: _cuda(p, t, arrow_program(p, columns, t)),
+        "physical": lambda p, t: _physical(p, t, arrow_program(typed, columns, t)),
+        "cpu": lambda p, t: _kernel(arrow_program(typed, columns, t)),
+        "cuda": lambda p, t: _cuda(p, t, arrow_program(typed, columns, t)),
     }
     return stages[stage](plan, types)
 

@@ -102,8 +102,8 @@ def type_of(fitted: Fitted, feature: str) -> str:
             types["uint8"] = None
         else:
             n_columns += 1
-            dtype = output_types(plan, {feature: node}, fitted.bound)[feature]
-            types[str(dtype)] = None
+            name = feature + suffix
+            types[str(output_types(fitted.typed, {name: node}, fitted.bound)[name])] = None
     of_type = f" of {next(iter(types))}" if len(types) == 1 else ""
     is_one = n_columns == 1 and len(plan.features[feature].nodes) == 1
     return next(iter(types)) if is_one else f"{counted(n_columns, 'column')}{of_type}"
@@ -116,6 +116,7 @@ def _options(plan: Declaration) -> str:
     options = {
         "label": shortened(map(short, plan.label_nodes)),
         "dtype": plan.dtype and repr(plan.dtype),
+        "codes": plan.codes and repr(plan.codes),
         "keep": plan.keep and f"[{shortened(map(short, plan.keep), _MOST_NAMES)}]",
         "params": params and f"{{{', '.join(params[:_MOST_NAMES])}{more}}}",
     }

@@ -9,7 +9,7 @@ from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.quality.changes.declared import changes_declared
 from fastfeat.quality.changes.learnt import changes_learnt
-from fastfeat.quality.changes.outputs import changes_of_outputs, on_rows
+from fastfeat.quality.changes.outputs import changes_of_golden, changes_of_outputs, on_rows
 from fastfeat.quality.changes.profiles import changes_of_profiles
 from fastfeat.quality.changes.record import Diff, ordered
 
@@ -23,13 +23,13 @@ def compared(
     Args:
         a: the plan that was there before.
         b: the plan that comes after it.
-        data: a sample, of which the features are compared; None without one.
+        data: a sample, of which the features are compared; None for the golden rows of the first.
         history: earlier rows of the sample.
         tables: lookup tables of the sample.
     """
     changes = [*changes_declared(a, b), *changes_learnt(a, b), *changes_of_profiles(a, b)]
-    n_rows = 0
-    if data is not None:
+    if data is None:
+        outputs, n_rows = changes_of_golden(a, b)
+    else:
         outputs, n_rows = changes_of_outputs(a, b, on_rows(data, history, tables))
-        changes += outputs
-    return Diff(ordered(changes), (a.n_rows, b.n_rows), n_rows)
+    return Diff(ordered([*changes, *outputs]), (a.n_rows, b.n_rows), n_rows)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
 
 from fastfeat.errors import counted, shortened
 from fastfeat.expr import Expr
+from fastfeat.ir.node import Node
 from fastfeat.ir.show import show, show_columns
 from fastfeat.plan.declare.contract import Rule
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.tell.fitted_tables import features_of_columns
-from fastfeat.quality.changes.record import Change
+from fastfeat.quality.changes.record import Change, shown
 
 
 def changes_declared(a: Fitted, b: Fitted) -> Iterator[Change]:
@@ -32,22 +32,24 @@ def common_features(a: Fitted, b: Fitted) -> list[str]:
 
 
 def _is_alike(a: Fitted, b: Fitted, feature: str) -> bool:
-    return _columns_of(a.declaration, feature) == _columns_of(b.declaration, feature)
+    return _key_of(a.declaration, feature) == _key_of(b.declaration, feature)
 
 
-def _columns_of(plan: Declaration, feature: str) -> dict[str, Any]:
-    """Return the expression of each column of a feature, as fit learns it."""
-    suffixes = plan.features[feature].suffixes
-    return {suffix: plan.nodes[feature + suffix] for suffix in suffixes}
+def _key_of(plan: Declaration, feature: str) -> tuple[tuple[str, Node], ...]:
+    """Return the suffix and the expression of each column of a feature, as fit learns it."""
+    return tuple((of, plan.nodes[feature + of]) for of in plan.features[feature].suffixes)
 
 
 def _features(a: Fitted, b: Fitted) -> Iterator[Change]:
     """Yield the features that are added, removed, or written otherwise."""
     before, after = a.declaration.features, b.declaration.features
+    added = {_key_of(b.declaration, name): name for name in after if name not in before}
     for name in before:
         text = _text(before[name])
         if name not in after:
-            yield Change("feature removed", name, text, None, f"was {text}")
+            again = added.get(_key_of(a.declaration, name))
+            told = f"was {text}" + (f", which is {shown(again)} now" if again else "")
+            yield Change("feature removed", name, text, None, told)
         elif not _is_alike(a, b, name):
             yield _rewritten(name, text, _text(after[name]))
     for name in after:
@@ -102,8 +104,8 @@ def _moved(before: Sequence[str], after: Sequence[str]) -> Iterator[Change]:
     if moved:
         first = next(iter(moved))
         now = {name: places[name] for name in moved}
-        shown = shortened([f"{n} {k} -> {now[n]}" for n, k in moved.items()], 3)
-        told = f"{counted(len(moved), 'column')} of {len(before)} in another place: {shown}"
+        examples = shortened([f"{n} {k} -> {now[n]}" for n, k in moved.items()], 3)
+        told = f"{counted(len(moved), 'column')} of {len(before)} in another place: {examples}"
         yield Change("columns moved", first, moved, now, told)
 
 

@@ -27,13 +27,15 @@ from fastfeat.quality.golden.values import (
     Pool,
     Reads,
     Type,
+    is_of,
     keys_of,
     moments,
     pool_of,
     pool_of_type,
     reads_of,
 )
-from fastfeat.quality.profile import ColumnProfile, Profile
+from fastfeat.quality.profile import ColumnProfile
+from fastfeat.quality.profiling import profile_face
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +82,8 @@ def made_up_rows(fitted: Fitted, n_rows: int, seed: int, *, with_odd: bool = Tru
 
 def _profile_of(fitted: Fitted) -> Mapping[str, ColumnProfile]:
     """Return the profiles of the inputs; none where there are none."""
-    match fitted.profile:
-        case None:
-            return {}
-        case bytes() as content:
-            return Profile.from_bytes(content).inputs
-        case Profile() as profile:
-            return profile.inputs
-        case _:
-            raise AssertionError("a profile is a record, or its bytes")
+    profile = profile_face(fitted)
+    return {} if profile is None else profile.inputs
 
 
 def _columns(
@@ -298,8 +293,11 @@ def _table(
 def _pool_of_table(
     roles: _Roles, pools: Mapping[str, Pool], column: TableColumn, dtype: Type
 ) -> Pool:
-    if column in roles.asked and roles.asked[column] in pools:
-        return Pool(tuple(dict.fromkeys(pools[roles.asked[column]].ordinary)), ())
+    if column in roles.asked and roles.asked[column] in pools and isinstance(dtype, DType):
+        asked = dict.fromkeys(pools[roles.asked[column]].ordinary)
+        known = tuple(value for value in asked if is_of(value, dtype))
+        if known:
+            return Pool(known, ())
     return moments(dtype, roles.span) if column in roles.moments else pool_of_type(dtype)
 
 

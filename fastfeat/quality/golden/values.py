@@ -92,11 +92,11 @@ def _of_profile(known: ColumnProfile, dtype: DType) -> list[Any]:
     if known.kind == "category":
         counts = known.counts.tolist()
         common = [c for c, n in zip(known.categories, counts, strict=True) if n >= _COMMON]
-        return [value for value in common[:_MOST_KEYS] if _is_of(value, dtype)]
+        return [value for value in common[:_MOST_KEYS] if is_of(value, dtype)]
     edges = known.edges[:: max(1, len(known.edges) // _MOST_EDGES)].tolist()
     if dtype.is_float:
-        return [edge for edge in edges if _is_of(edge, dtype)]
-    return [int(edge) for edge in edges if _is_of(int(edge), dtype)]
+        return [edge for edge in edges if is_of(edge, dtype)]
+    return [int(edge) for edge in edges if is_of(int(edge), dtype)]
 
 
 def _told_apart(reads: Reads, name: str, dtype: DType) -> Iterable[Any]:
@@ -128,7 +128,7 @@ def _common_keys(vocabulary: Any, part: int, dtype: DType) -> list[Any]:
     if dtype.is_temporal:
         keys = keys.cast(pa.int64())
     found = [key for key in keys.to_pylist() if key is not None]
-    return [key for key in found if _is_of(key, dtype)]
+    return [key for key in found if is_of(key, dtype)]
 
 
 def _literals(value: Any, dtype: DType) -> Iterable[Any]:
@@ -146,11 +146,11 @@ def _literals(value: Any, dtype: DType) -> Iterable[Any]:
             yield scalar.cast(pa.int64() if scalar.type.bit_width == 64 else pa.int32()).as_py()
         except (pa.ArrowException, TypeError, ValueError, OverflowError):
             return
-    elif _is_of(value, dtype):
+    elif is_of(value, dtype):
         yield float(value) if dtype.is_float else value
 
 
-def _is_of(value: Any, dtype: DType) -> bool:
+def is_of(value: Any, dtype: DType) -> bool:
     """Return whether a column of a type may have a value."""
     match dtype.name:
         case "utf8":
@@ -177,7 +177,7 @@ def _around(value: Any, dtype: DType) -> list[Any]:
         return [math.nextafter(value, -math.inf), math.nextafter(value, math.inf)]
     if dtype.is_integer or dtype.is_temporal:
         near = [value - 1, value + 1]
-        return [other for other in near if dtype.is_temporal or _is_of(other, dtype)]
+        return [other for other in near if dtype.is_temporal or is_of(other, dtype)]
     return []
 
 

@@ -23,7 +23,7 @@ from fastfeat.ir.parameters import (
     Whole,
 )
 from fastfeat.ir.writing import PLAIN, Texts
-from fastfeat.scalars.hashing import PARAMETERS, bucket_of, hash_type
+from fastfeat.scalars.hashing import PARAMETERS, bucket_of, hash_type, largest_bucket
 from fastfeat.steps.step import Argument, StepFunction
 
 Params = Mapping[str, Any]
@@ -68,11 +68,12 @@ STEPS: dict[str, StepFunction] = {
         least_args=2,
         parameters=PARAMETERS,
         written=_hash_cross_text,
+        largest=largest_bucket,
     )
 }
 
 OF_CONTENT: dict[str, StepFunction] = {
-    "hash": StepFunction(_type, _hash, narrow=True, parameters=PARAMETERS)
+    "hash": StepFunction(_type, _hash, narrow=True, parameters=PARAMETERS, largest=largest_bucket)
 }
 
 
@@ -222,6 +223,11 @@ def _are_elements(parts: list[Any], of_vocabulary: tuple[Node, ...]) -> bool:
             return False
 
 
+def _largest_code(call: Call, of_arguments: Sequence[int | None]) -> int | None:
+    n_keys = of_arguments[-1]
+    return None if n_keys is None else int(dict(call.params)["n_unseen"]) + n_keys
+
+
 ENCODE = StepFunction(
     _result,
     _encode,
@@ -232,6 +238,7 @@ ENCODE = StepFunction(
     written=PLAIN,
     belongs=_is_encode,
     of_row=_encode_of_row,
+    largest=_largest_code,
     parameters=(
         Parameter(
             "n_unseen",

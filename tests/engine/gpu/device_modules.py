@@ -39,7 +39,7 @@ PRELUDE_TEXT = (files("fastfeat_kernels.cuda") / PRELUDE).read_text()
 GENERATED = (
     *families(learnt=False),
     *families(learnt=True),
-    *("wide", "bench 12", "columns", "neighbours"),
+    *("wide", "bench 12", "columns", "neighbours", "float16", "bfloat16"),
 )
 TEXT = tuple(f"text {subject}" for subject in text_of_rows.SUBJECTS)
 WINDOWS = {f"windows {subject}": subject for subject in windows.SUBJECTS}
@@ -85,6 +85,9 @@ def program_of_plan(name: str) -> Program:
             case "columns" | "neighbours":
                 rows = {f"x{k}": [float(k), 2.0, None] for k in range(N_COLUMNS)}
                 return _plan_of_columns(name).fit(rows, backend="reference").record.arrow_program
+            case "float16" | "bfloat16":
+                plan = ff.Plan({"x": ff.col("f64") * 3, "n": ff.col("i64")}, dtype=name)
+                return plan.fit(small_table(), backend="reference").record.matrix_program
             case _:
                 return plan_of(name).fit(small_table(), backend="reference").record.arrow_program
 

@@ -210,6 +210,15 @@ def test_datasets_that_cannot_be_read_are_told() -> None:
         ours.transform(fitted, ray.data.from_arrow(ROWS.drop_columns("size")))
 
 
+def test_categories_keep_the_codes_of_an_earlier_fit() -> None:
+    plan = PLANS["encoded"]
+    old = plan.fit(ROWS.slice(0, 500), tables=TABLES)
+    wanted = plan.fit(ROWS, tables=TABLES, stable=old)
+    fitted = ours.fit(plan, dataset(), tables=TABLES, stable=old)
+    assert artifact_bytes(fitted.record) == artifact_bytes(wanted.record)
+    assert fitted != plan.fit(ROWS, tables=TABLES)
+
+
 def test_contracts_are_checked_where_the_rows_are() -> None:
     report, own = ours.check(CONTRACT, dataset()), CONTRACT.check(ROWS)
     assert report.counts == own.counts

@@ -256,6 +256,15 @@ def test_values_that_no_type_of_spark_holds_are_told(session: Any) -> None:
         features.collect()
 
 
+def test_categories_keep_the_codes_of_an_earlier_fit(frame: Any) -> None:
+    plan = PLANS["encoded"]
+    old = plan.fit(ROWS.slice(0, 500), tables=TABLES)
+    wanted = plan.fit(ROWS, tables=TABLES, stable=old)
+    fitted = ours.fit(plan, frame, tables=TABLES, stable=old)
+    assert artifact_bytes(fitted.record) == artifact_bytes(wanted.record)
+    assert fitted != plan.fit(ROWS, tables=TABLES)
+
+
 def test_contracts_are_checked_where_the_rows_are(frame: Any) -> None:
     report, own = ours.check(CONTRACT, frame), CONTRACT.check(ROWS)
     assert report.counts == own.counts

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.errors import TypeMismatch
+from fastfeat.errors import ContractBroken, TypeMismatch
 from fastfeat.quality.changes.record import KINDS, VERDICTS
 from fastfeat.quality.profiling import fit_profiled
 
@@ -54,6 +56,7 @@ def more(**features: Any) -> ff.FittedPlan:
     return fitted({**FEATURES, **features})
 
 
+PROFILED = ff.Plan({"n": FEATURES["n"]})
 AB, ABC = list("aaabbb"), list("aaabbc")
 SEEDED: dict[str, tuple[Any, Any, str, list[str]]] = {
     "a feature more": (fitted, lambda: more(z=col("n") * 2), "minor", ["feature added"]),
@@ -253,6 +256,38 @@ def test_outputs_of_a_sample_are_compared() -> None:
     assert "standard deviations" in change.told
 
 
+def test_golden_rows_are_compared_without_a_sample(tmp_path: Path) -> None:
+    only("scaled", "code").save(tmp_path / "a.fastfeat")
+    before, after = ff.load(tmp_path / "a.fastfeat"), only("scaled", "code", x=[2.0] * 5 + [3.0])
+    found = ff.diff(before, after)
+    (change,) = found.of_kind("outputs changed")
+    assert change.name == "scaled"
+    assert f"of {found.n_compared} golden rows" in change.told
+    assert ff.diff(before, only("scaled", "code")).n_compared > 0
+    assert ff.diff(before, only("scaled", "code")).same
+    other = ff.diff(before, fitted({"z": col("z") + 1}, rows={"z": ROWS["n"]}, keep=[]))
+    assert (other.n_compared, other.of_kind("outputs changed")) == (0, ())
+
+
+def test_files_in_another_order_give_the_same_plan(tmp_path: Path) -> None:
+    draw = random.Random(4)
+    names = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    for name in names:
+        x = [draw.gauss(0.0, 1.0) for _ in range(300)]
+        k = [draw.choice("abcd") for _ in x]
+        y = [draw.randrange(2) for _ in x]
+        pq.write_table(pa.table({"x": x, "k": k, "y": y}), name)
+    features = {
+        "x": col("x").robust_scale(),
+        "k": col("k").ordinal_encode(),
+        "risk": col("k").target_encode("y"),
+    }
+    plan = ff.Plan(features, label="y")
+    found = ff.diff(plan.fit(names), plan.fit(names[::-1], memory="64GiB"), names[0])
+    assert found.verdict == "same", found
+    assert found.n_compared == 300
+
+
 def test_a_sample_that_the_second_plan_refuses_is_a_change() -> None:
     before = only("n")
     after = fitted({"n": FEATURES["n"], "z": col("z") + 1}, rows={"z": ROWS["n"]})
@@ -290,6 +325,23 @@ def test_profiles_of_rows_in_another_order_are_the_same() -> None:
     again = {name: values[::-1] for name, values in rows.items()}
     found = ff.diff(profiled(rows, **features), profiled(again, **features))
     assert found.verdict == "same", found
+
+
+def test_a_feature_of_another_name_is_told() -> None:
+    found = ff.diff(only("scaled", "n"), fitted({"scaled": FEATURES["scaled"], "m": FEATURES["n"]}))
+    (change,) = found.of_kind("feature removed")
+    assert (change.name, change.told) == ("n", "was (col('n') + 1), which is 'm' now")
+
+
+def test_a_refit_keeps_contract_and_profile() -> None:
+    first = PROFILED.fit(ROWS, contract=RULES, profile=True, backend="reference")
+    again = first.refit(ROWS, backend="reference")
+    assert again.contract == RULES
+    assert again.profile == first.profile
+    assert ff.diff(first, again).same
+    assert PROFILED.fit(ROWS, backend="reference").refit(ROWS, backend="reference").profile is None
+    with pytest.raises(ContractBroken):
+        first.refit({**ROWS, "n": [10] * 6}, backend="reference")
 
 
 def test_another_table_of_a_time_zone_is_told() -> None:
