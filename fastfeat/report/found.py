@@ -12,6 +12,7 @@ from fastfeat.quality.drift import Drift
 from fastfeat.quality.profile import Profile
 from fastfeat.quality.report import CheckReport
 from fastfeat.report.energy import Energy
+from fastfeat.report.smaller import SmallerFloats
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Found:
         no_drift: why, in words.
         check: of the contract; None without rows or contract.
         costs: None without rows.
+        smaller: roundings to smaller floats; None without rows.
     """
 
     fitted: Fitted
@@ -56,6 +58,7 @@ class Found:
     no_drift: str = ""
     check: CheckReport | None = None
     costs: Costs | None = None
+    smaller: SmallerFloats | None = None
 
 
 def judged(found: Found) -> tuple[str, str]:

@@ -155,9 +155,9 @@ def costs_section(found: Found) -> str:
     ]
     rows.append([others[0], "", "", *_times(others[1], others[2], costs)])
     compiled = (
-        f" {counted(costs.n_compiled, 'kernel')} were compiled meanwhile, which these times hold."
+        f" {counted(costs.n_compiled, 'kernel')} compiled meanwhile, within these times."
         if costs.n_compiled
-        else ""
+        else " Kernels that this process had not run before are loaded within these times."
     )
     told = (
         f"Measured in the one run over {counted(costs.n_rows, 'row')} that this report rests on: "
