@@ -155,8 +155,12 @@ def _printable(text: str) -> str:
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
+_LEAST = 1e-9
+
+
 def _number(value: float) -> str:
-    return f"{value:.3g}"
+    """Return a figure as text; what sums of shares leave behind is 0."""
+    return f"{value:.3g}" if abs(value) > _LEAST else "0"
 
 
 def _bracket(bracket: tuple[float, float] | None, number: Callable[[float], str]) -> str:

@@ -33,8 +33,8 @@ table{{border-collapse:collapse;width:100%}}
 th{{text-align:left;font-size:12px;font-weight:500;color:var(--soft);white-space:nowrap}}
 th,td{{padding:.4rem .6rem .4rem 0;border-bottom:1px solid var(--line);vertical-align:top}}
 td{{overflow-wrap:anywhere}}
-.rows td:last-child{{overflow-wrap:normal}}
-.rows td:first-child{{min-width:16rem}}
+.rows td:last-child{{overflow-wrap:normal;min-width:9rem}}
+.rows td:first-child{{min-width:14rem}}
 .wide{{overflow-x:auto}}
 .n{{white-space:nowrap;font-variant-numeric:tabular-nums}}
 code{{font:12px/1.4 ui-monospace,monospace;color:var(--code);white-space:pre-wrap;\

@@ -9,12 +9,16 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from fastfeat.backends import backend_named
 from fastfeat.completion import offering
+from fastfeat.engine.float_environment import in_ieee
 from fastfeat.engine.kernel_cache import observing
 from fastfeat.errors import counted
+from fastfeat.io.arrow import Table
 from fastfeat.io.sinks.atomic import write_bytes
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.guard import read_again
+from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.plan.run.step_costs import StepCost, measuring
 from fastfeat.plan.run.transform import transform
@@ -23,8 +27,9 @@ from fastfeat.quality.checking import check
 from fastfeat.quality.drift import Drift, compared
 from fastfeat.quality.drifting import limits_of
 from fastfeat.quality.profile import Profile
-from fastfeat.quality.profiling import profile_face, profile_of
+from fastfeat.quality.profiling import host_table, profile_face
 from fastfeat.quality.report import CheckReport
+from fastfeat.quality.table_profiles import counted_tables
 from fastfeat.quality.thresholds import Limits
 from fastfeat.report.energy import energy_meter
 from fastfeat.report.page import page
@@ -146,19 +151,22 @@ def _beside(found: Found, rows: _Rows, limits: Limits, step: Step) -> Found:
 _NO_PROFILE = "the plan has no profile of its training rows: it was fitted with profile=False"
 
 
+@in_ieee
 def _measured(fitted: Fitted, then: Profile | None, rows: _Rows) -> tuple[Profile | None, Costs]:
     """Return the profile of rows, None where there is none to compare, and what that took."""
-    taken, now, n_rows = energy_meter(), None, 0
+    taken, now = energy_meter(), None
     wall, cpu = time.perf_counter(), time.process_time()
     with observing() as used, measuring() as costs:
+        features: Table = transform(fitted, rows.data, **rows.sides)
         if then is not None:
-            now = profile_of(fitted, rows.data, **rows.sides)
-            n_rows = now.n_rows
-        if then is None or not then.features:
-            n_rows = transform(fitted, rows.data, **rows.sides).num_rows
+            late = set(fitted.declaration.late)
+            wanted = [name for name in then.inputs if name not in late]
+            given = read_columns(rows.data, wanted, [name for name in then.inputs if name in late])
+            inputs = host_table(given, then.inputs, backend_named("cpu"))
+            now = counted_tables(then, fitted, inputs, features if then.features else None)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     n_compiled = sum(kernel.is_compiled for kernel in used.values())
-    return now, Costs(costs.steps, wall, cpu, n_rows, n_compiled, taken())
+    return now, Costs(costs.steps, wall, cpu, features.num_rows, n_compiled, taken())
 
 
 def _page(found: Found, title: str) -> str:

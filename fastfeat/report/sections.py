@@ -186,13 +186,16 @@ def _anchors(fitted: Fitted) -> dict[str, str]:
 
 def features_section(found: Found) -> str:
     """Return the features, worst first: what each is, then and now, learns and sees."""
-    told = "Worst first. " if found.drift is not None else ""
+    told = ""
     if found.then is None:
-        told += "The plan has no profile of its training rows: it was fitted with profile=False."
+        told = "The plan has no profile of its training rows: it was fitted with profile=False."
     elif found.then.no_features:
-        told += f"Of the features there is no profile: {found.then.no_features}"
-    else:
-        told += "KS and Wasserstein are brackets: what the values, which are not kept, can give."
+        told = f"Of the features there is no profile: {found.then.no_features}"
+    elif found.drift is not None:
+        told = (
+            "Worst first. KS and Wasserstein are told as the least and the greatest value that "
+            "they can have: profiles are compared, no rows are kept."
+        )
     rows = _feature_rows(found)
     return section(_title("Features", found), told, _key(found), rows_table(_head(found), rows))
 
@@ -226,8 +229,9 @@ def _feature_rows(found: Found) -> Iterator[tuple[str, list[str]]]:
         feature = features[name]
         if feature not in facts:
             learns, sees, _ = facts_of(fitted.declaration, feature)
-            learnt = "" if learns == "nothing" else f"learns {learns}<br>"
-            both = cell(f"<small>{learnt}sees {sees}</small>")
+            told = {"learns": learns.replace("<br>", ", "), "sees": sees.replace("<br>", ", ")}
+            lines_of = (f"{verb} {what}" for verb, what in told.items() if what != "nothing")
+            both = cell(f"<small>{'<br>'.join(lines_of)}</small>")
             facts[feature] = _formula(fitted, feature), both
         formula, both = facts[feature]
         drift = None if found.drift is None else found.drift.features.get(name)

@@ -49,6 +49,20 @@ def test_changes_are_a_table_with_their_verdict() -> None:
     assert ff.diff(after, after)._repr_html_().count("<tr>") == 0
 
 
+def test_drift_is_a_table_of_columns_the_worst_first() -> None:
+    then = {EVIL: [k / 1000 for k in range(1000)], "same": [1.0, 2.0] * 500}
+    plan = ff.Plan({"twice": col(EVIL) * 2, "same": col("same") + 1})
+    fitted = plan.fit(then, profile=True)
+    shown = fitted.drift({**then, EVIL: [k / 2000 for k in range(1000)]})._repr_html_()
+    assert "<script" not in shown
+    told = plain(shown)
+    order = [told.index(name) for name in ("twice", "document.title", "same")]
+    assert order == sorted(order)
+    assert "2 of 2 features" not in told
+    assert shown.count('class="bad">') == 4  # the names of two, and their PSI
+    assert told.count("feature ") >= 2
+
+
 @pytest.mark.parametrize("n", [50, 60])
 def test_long_tables_end(n: int) -> None:
     contract = ff.Contract({f"rule {k}": col("k") != str(k) for k in range(n)})

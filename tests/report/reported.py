@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,6 @@ import pyarrow as pa
 
 import fastfeat as ff
 from fastfeat import FittedPlan, col
-from fastfeat.plan.run.transform import transform
-from fastfeat.quality.profiling import profile_of_tables
 
 EVIL = "<script>document.title='run'</script>"
 ATTRIBUTE = '"><img src=x onerror="document.title=\'run\'">'
@@ -52,8 +49,4 @@ def rows(n: int = 500, *, shift: float = 0.0, seed: int = 0) -> pa.Table:
 
 def profiled(plan: ff.Plan, data: Any, **options: Any) -> FittedPlan:
     """Return a fitted plan with the profile of its training rows."""
-    fitted = plan.fit(data, **options)
-    features = transform(fitted.record, data, history="batch")
-    inputs = data.select(list(fitted.record.inputs))
-    profile = profile_of_tables(fitted.record, inputs, features)
-    return replace(fitted, record=replace(fitted.record, profile=profile))
+    return plan.fit(data, history="batch", profile=True, **options)
