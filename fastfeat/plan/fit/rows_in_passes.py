@@ -17,6 +17,7 @@ from fastfeat.backends import backend_named
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.budget import Budget
 from fastfeat.io.columns.bits import Flags
+from fastfeat.io.columns.decode import plain
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.scan import Scanned
 from fastfeat.plan.fit.chosen_rows import ChosenRows
@@ -117,7 +118,9 @@ class RowsInPasses:
         first, table, taken = scanned.first_row, scanned.table, pa.array(places)
         made = self.functions.of_rows(learning.functions, first, table.num_rows)
         known = Known({node: column.take(taken) for node, column in made.items()})
-        return part_features(learning, table.take(taken), first + places, "arrow", known=known)
+        columns = [plain(column).take(taken) for column in table.columns]
+        some = pa.table(columns, names=table.column_names)
+        return part_features(learning, some, first + places, "arrow", known=known)
 
     def _later_features(self, learning: Learning, table: Table, first: int, flags: Flags) -> Table:
         """Return the features of rows that nothing is learnt from: as of later rows."""
