@@ -69,7 +69,7 @@ class TrainingProfile:
 
 
 def checked_choice(profile: object, plan: Declaration) -> Profiled:
-    """Return what a fit profiles.
+    """Return the choice of `profile=`, checked.
 
     Args:
         profile: as it is given: None for what the plan says.
@@ -263,7 +263,7 @@ def _small(
 
 def _copied(table: Table) -> Table:
     """Return a table in memory of its own: that of a user may change."""
-    return taken(table, np.arange(table.num_rows))
+    return taken(table, np.arange(table.num_rows, dtype=np.int64))
 
 
 def profile_face(fitted: Fitted) -> Profile | None:
