@@ -22,10 +22,12 @@ from fastfeat.ir.node import Aggregate, Call, postorder
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.fit import features_given, fit_on
 from fastfeat.plan.fit.training_data import TrainingData, prepare
+from fastfeat.plan.fit.training_features import has_folds, later_features
 from fastfeat.plan.lower.outputs import check_result
 from fastfeat.plan.run.batch import TrainingRows
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.guard import read_again
+from fastfeat.plan.run.history import BATCH
 from fastfeat.plan.run.inputs import column_in_host, read_columns
 from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.plan.run.row_selection import rows_to_learn_from
@@ -165,7 +167,8 @@ def fit_transform_profiled(
     features = features_given(fitted, prepared, training, to, categories=categories)
     if not choice or small is not None:
         return replace(fitted, profile=small), features
-    if choice is True and to == "arrow" and not categories:
+    is_as_later = training.wanted is None and not has_folds(training.learnt_from)
+    if choice is True and to == "arrow" and not categories and is_as_later:
         made = of_training_rows(fitted, prepared, wanted, features)
     else:
         made = _trained(fitted, prepared, training, with_features=choice is True)
@@ -183,11 +186,32 @@ def _trained(
     try:
         with warnings.catch_warnings():  # fit has warned already
             warnings.simplefilter("ignore", FastfeatWarning)
-            features = features_given(fitted, prepared, training, "arrow")
+            features = _as_later(fitted, prepared, training)
     except FastfeatError as error:  # fit does not fail by it: it has learnt what it could
         reason = failed(error)
     fitted.told.kinds.intersection_update(told)  # what nobody has heard comes again
     return of_training_rows(fitted, prepared, training.wanted, features, reason)
+
+
+def _as_later(fitted: Fitted, prepared: TrainingData, training: TrainingRows) -> Table:
+    """Return the features of training rows as `transform` gives them, as it gives later ones.
+
+    Those of `fit_transform` are out of fold, and spread otherwise than any later row's.
+    """
+    plan = replace(fitted.declaration, keep=())
+    bare = replace(fitted, declaration=plan) if fitted.declaration.keep else fitted
+    wanted = training.wanted
+    if wanted is not None:
+        return later_features(bare, training, wanted, "arrow")
+    is_as_learnt = training.is_learnt is None and not has_folds(training.learnt_from)
+    return transform(
+        bare,
+        prepared.table,
+        history=BATCH if prepared.earlier is None else prepared.earlier,
+        tables=prepared.tables,
+        backend=prepared.rows.backend.name,
+        known=training.learnt_from.made if is_as_learnt else {},
+    )
 
 
 def failed(error: FastfeatError) -> str:
@@ -243,7 +267,7 @@ def _small(
     given = [own, *([] if earlier is None else [earlier]), *tables.values()]
     if not all(isinstance(one, pa.Table) for one in given):
         return None
-    if sum(one.nbytes for one in given) >= LEAST_BYTES:
+    if sum(one.nbytes for one in given) >= LEAST_BYTES or not own.num_columns:
         return None
     data, history = _copied(own), None if earlier is None else _copied(earlier)
     others = {name: _copied(table) for name, table in tables.items()}

@@ -103,12 +103,12 @@ def _counted(
         places = _within(numbers, piece) - piece.first
         inputs.append(taken(piece.inputs, places))
         if not no_features:
-            features.append(rows.features_at(learning, piece.scanned, places))
+            features.append(rows.later_features(learning, piece.scanned, places))
     of_features = pa.concat_tables(features) if features else None
     layout = layout_of_tables(fitted, pa.concat_tables(inputs), of_features, no_features)
     profile = layout
     for piece in _pieces(fitted, learning, rows, budget):
-        made = None if no_features else rows.features(learning, piece.scanned)
+        made = None if no_features else rows.later_features(learning, piece.scanned)
         profile = profile.merge(counted_tables(layout, fitted, piece.inputs, made))
     return profile
 

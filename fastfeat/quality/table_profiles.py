@@ -37,7 +37,7 @@ def profile_of_tables(
         features: its features; None where there are none.
         no_features: why.
     """
-    numbers = numbers_of_sample(inputs.num_rows)
+    numbers = numbers_of_sample(_n_rows(inputs, features))
     of_features = None if features is None else taken(features, numbers)
     layout = layout_of_tables(fitted, taken(inputs, numbers), of_features, no_features)
     return counted_tables(layout, fitted, inputs, features)
@@ -99,7 +99,12 @@ def counted_tables(
     for name, _, column in () if features is None else _stored_features(fitted, features):
         if name in layout.features:
             of_features[name] = counted(layout.features[name], column)
-    return profile_of_columns(of_inputs, of_features, inputs.num_rows, layout.no_features)
+    return profile_of_columns(of_inputs, of_features, _n_rows(inputs, features), layout.no_features)
+
+
+def _n_rows(inputs: Table, features: Table | None) -> int:
+    """Return the number of rows: a plan of literals has no inputs, which would tell it."""
+    return inputs.num_rows if features is None else features.num_rows
 
 
 def _stored_inputs(fitted: Fitted, table: Table) -> Stored:
