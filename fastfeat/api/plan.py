@@ -1267,7 +1267,8 @@ class FittedPlan:
             A table with the columns "code", one a part of the key (named by its column, or "value")
             and "count", of the training rows: first the code 0 of missing, then those of unseen
             and rare categories, then the categories. Where several codes share the rare ones,
-            the count of each of them is missing.
+            the count of each of them is missing. A category of which no row is keeps its code of an
+            earlier fit (`stable=`).
 
         Raises:
             InvalidPlan: there is no such feature, or it has no categories.

@@ -66,7 +66,7 @@ class TrainingProfile:
 
 
 def checked_choice(profile: object) -> Profiled:
-    """Return what a fit profiles.
+    """Return the choice of `profile=`, checked.
 
     Raises:
         TypeMismatch: it is none of the choices.
