@@ -52,6 +52,12 @@ def only(*names: str, **columns: list[Any]) -> ff.FittedPlan:
     return fitted({name: FEATURES[name] for name in names}, rows=columns)
 
 
+def only_codes(n: int) -> ff.FittedPlan:
+    """Return a plan of the smallest codes of so many categories."""
+    plan = ff.Plan({"code": FEATURES["code"]}, codes="smallest")
+    return plan.fit({"k": [f"{k:03}" for k in range(n)]}, backend="reference")
+
+
 def more(**features: Any) -> ff.FittedPlan:
     return fitted({**FEATURES, **features})
 
@@ -155,7 +161,19 @@ SEEDED: dict[str, tuple[Any, Any, str, list[str]]] = {
         lambda: only("scaled"),
         lambda: fitted({"scaled": FEATURES["scaled"]}, dtype="float32"),
         "major",
-        ["feature retyped", "option changed"],
+        ["feature retyped", "matrix retyped", "option changed"],
+    ),
+    "a feature beside the smallest codes": (
+        lambda: fitted({"code": FEATURES["code"]}, codes="smallest"),
+        lambda: fitted({"code": FEATURES["code"], "n": FEATURES["scaled"]}, codes="smallest"),
+        "major",
+        ["matrix retyped", "input added", "feature added"],
+    ),
+    "more codes than the smallest type has": (
+        lambda: only_codes(200),
+        lambda: only_codes(300),
+        "major",
+        ["feature retyped", "matrix retyped", "categories added"],
     ),
     "a kept column less": (fitted, lambda: fitted(keep=[]), "major", ["kept column removed"]),
     "a kept column more": (lambda: fitted(keep=[]), fitted, "minor", ["kept column added"]),
