@@ -298,7 +298,8 @@ def _of_profile(fitted: Fitted, few: int) -> Iterator[Held]:
         told = _of_column(column, few)
         if told is not None:
             n_values, words = told
-            yield Held(f"{kind} {column.name}", n_values, words)
+            remedy = "fit(profile=False) leaves the profile out"
+            yield Held(f"{kind} {column.name}", n_values, words, remedy)
 
 
 def _of_column(column: ColumnProfile, few: int) -> tuple[int, str] | None:
