@@ -22,13 +22,17 @@ from fastfeat.io.arrow import Schema, Table, pa
 from fastfeat.ir.node import Call, postorder
 from fastfeat.plan.fit.learning import window_learnt_from
 from fastfeat.plan.keep.artifact import artifact_bytes
-from fastfeat.plan.run.guard import table_columns_judged
+from fastfeat.plan.run.guard import check_option, table_columns_judged
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
 
 STATES: Schema = pa.schema([("state", pa.large_binary()), ("error", pa.string())])
 """Of a table of states: the bytes of each, or what was wrong, as JSON."""
 
+_NO_QUARANTINE = (
+    "workers reject rows, tell of them, or take them as they are. check(fitted, rows).rows(rule) "
+    "gives those that break a rule"
+)
 _IN_A_PART = (
     "Rows are numbered from 0 in the part that a worker had, for the rows of an engine have no "
     "numbers; there may be others that fail"
@@ -198,12 +202,14 @@ class Transform:
         label: the name of the label, where it follows the features; None where it does not.
         history: "batch" where the rows of a worker hold their past; None where they do not, or
             come with it.
+        on_violation: what becomes of rows that break a rule of the plan's contract.
     """
 
     artifact: bytes
     tables: Mapping[str, Table]
     label: str | None
     history: str | None
+    on_violation: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -226,12 +232,13 @@ Features = Callable[[Rows], Table]
 def features_of(given: Transform | Training) -> Features:
     """Return the function that computes features on a worker."""
     match given:
-        case Transform(artifact, tables, label, past):
+        case Transform(artifact, tables, label, past, on_violation):
             fitted = pickles.fitted_of(artifact)
 
             def own(part: Rows) -> Table:
                 history = past if part.history is None else part.history
-                return fitted.transform(part.table, history=history, tables=tables)
+                options: Any = {"history": history, "tables": tables}
+                return fitted.transform(part.table, on_violation=on_violation, **options)
 
         case Training(content, label):
             learning = Learning.from_bytes(content)
@@ -251,7 +258,12 @@ def features_of(given: Transform | Training) -> Features:
 
 
 def transform_of(
-    fitted: FittedPlan, tables: Tables, *, label: bool, history: str | None = None
+    fitted: FittedPlan,
+    tables: Tables,
+    *,
+    label: bool,
+    history: str | None = None,
+    on_violation: str | None = None,
 ) -> Transform:
     """Return a fitted plan as it goes to workers.
 
@@ -260,14 +272,16 @@ def transform_of(
         tables: lookup tables, as of `FittedPlan.transform`; they are read here, once.
         label: whether the label follows the features.
         history: "batch" where the rows hold their past.
+        on_violation: as of `FittedPlan.transform`; rows are not set apart.
 
     Raises:
-        InvalidPlan: there is no label.
+        InvalidPlan: there is no label; `on_violation` is none.
         FastfeatError: as `FittedPlan.transform`, of tables.
     """
+    check_option(on_violation, {"quarantine": _NO_QUARANTINE})
     known = read_tables(tables, table_columns_judged(fitted.record))
     name = _label_name(fitted.plan, label)
-    return Transform(artifact_bytes(fitted.record), known, name, history)
+    return Transform(artifact_bytes(fitted.record), known, name, history, on_violation)
 
 
 def training_of(learning: Learning[FittedPlan], plan: Plan, *, label: bool) -> Training:

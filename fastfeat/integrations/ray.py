@@ -125,6 +125,7 @@ def transform(
     history: Any = None,
     tables: Tables = None,
     label: bool = False,
+    on_violation: str | None = None,
 ) -> Any:
     """Return the features of the rows as a dataset, computed when it is read.
 
@@ -136,6 +137,8 @@ def transform(
         history: earlier rows, which windows see: a dataset, or as in `FittedPlan.transform`.
         tables: as in `FittedPlan.transform`; they are read here.
         label: whether the label of the plan follows the features, under its name.
+        on_violation: of rows that break a rule of the plan's contract, as in
+            `FittedPlan.transform`, but they are not set apart.
 
     Returns:
         A dataset of as many rows, in Ray's order of blocks: `keep=` columns tell them apart.
@@ -151,13 +154,15 @@ def transform(
     columns = columns_read(plan, schema, label=label, judged=columns_judged(fitted.record))
     if not has_windows(plan):
         return _features(
-            dataset.select_columns(columns), transform_of(fitted, tables, label=label), None
+            dataset.select_columns(columns),
+            transform_of(fitted, tables, label=label, on_violation=on_violation),
+            None,
         )
     earlier, rows = _earlier(plan, history, training=False), schema_with(schema, columns)
     past = past_of_data(history) if earlier is None else None
     blocks = _blocks_of(dataset, rows, earlier)
     exchange = exchange_of_fitted(fitted, tables, rows, blocks.history, blocks.n_shares)
-    given = transform_of(fitted, tables, label=label, history=past)
+    given = transform_of(fitted, tables, label=label, history=past, on_violation=on_violation)
     return _features(_data.from_arrow_refs(_exchanged(blocks, exchange)), given, exchange)
 
 

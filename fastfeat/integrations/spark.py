@@ -144,6 +144,7 @@ def transform(
     history: Any = None,
     tables: Tables = None,
     label: bool = False,
+    on_violation: str | None = None,
 ) -> Any:
     """Return the features of the rows as a DataFrame, computed when it is read.
 
@@ -154,6 +155,8 @@ def transform(
         history: earlier rows, which windows see: a DataFrame, or as in `FittedPlan.transform`.
         tables: as in `FittedPlan.transform`; they are read here.
         label: whether the label of the plan follows the features, under its name.
+        on_violation: of rows that break a rule of the plan's contract, as in
+            `FittedPlan.transform`, but they are not set apart.
 
     Returns:
         A DataFrame of as many rows; `keep=` columns tell them apart. Spark has no unsigned
@@ -172,13 +175,15 @@ def transform(
     judged = columns_judged(fitted.record)
     rows = schema_with(schema, columns_read(plan, schema, label=label, judged=judged))
     if not has_windows(plan):
-        return _features(frame, rows, transform_of(fitted, tables, label=label))
+        return _features(
+            frame, rows, transform_of(fitted, tables, label=label, on_violation=on_violation)
+        )
     earlier = _earlier(plan, frame, history, training=False)
     past = past_of_data(history) if earlier is None else None
     of_history = None if earlier is None else earlier[1]
     n_shares = _n_shares(frame.sparkSession)
     exchange = exchange_of_fitted(fitted, tables, rows, of_history, n_shares)
-    given = transform_of(fitted, tables, label=label, history=past)
+    given = transform_of(fitted, tables, label=label, history=past, on_violation=on_violation)
     return _features(_exchanged(frame, earlier, exchange), rows, given, exchange)
 
 

@@ -54,6 +54,13 @@ def test_workers_of_engines_judge_their_parts(fitted: ff.FittedPlan) -> None:
         features(Rows(BAD.select(names)))
 
 
+def test_workers_are_told_what_becomes_of_rows(fitted: ff.FittedPlan) -> None:
+    given = transform_of(fitted, None, label=False, on_violation="ignore")
+    assert features_of(given)(Rows(BAD)).num_rows == 2
+    with pytest.raises(ff.errors.InvalidPlan, match="workers reject rows"):
+        transform_of(fitted, None, label=False, on_violation="quarantine")
+
+
 def test_windows_in_pieces_are_judged(tmp_path: Path) -> None:
     windowed = ff.Plan({"sum": col("x").sum(over=WEEK)}).fit(TRAIN, contract=CONTRACT)
     pq.write_table(BAD, tmp_path / "bad.parquet")

@@ -242,6 +242,6 @@ def bytes_within(memory: str | int | None) -> int | Callable[[], int]:
 
 _WORK = "computing features"
 _NO_QUARANTINE = (
-    "rows that are read in pieces are rejected, told or taken as they are. Divide them first: "
-    "good, bad = contract.quarantine(rows)"
+    "rows that are read in pieces are rejected, told or taken as they are. Divide them first, "
+    "contract.quarantine_to(rows, 'good/', 'bad/'), or write features: transform_to"
 )
