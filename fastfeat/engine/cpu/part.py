@@ -186,14 +186,14 @@ def _sums(
     """Return a part that finds exact sums in one round."""
     return Part(
         name,
-        start,
-        add,
-        lambda a, b: _Sums(a.asked, merge(a.sums, b.sums)),
-        lambda state: Found(state.sums),
-        lambda state: Packed({"sums": plain(state.sums)}),
-        lambda asked, hint, packed: _Sums(asked, restored(packed.numbers["sums"])),
-        lambda state: n_bytes,
-        lambda asked, n_rows: n_bytes,
+        start=start,
+        add=add,
+        merge=lambda a, b: _Sums(a.asked, merge(a.sums, b.sums)),
+        next=lambda state: Found(state.sums),
+        pack=lambda state: Packed({"sums": plain(state.sums)}),
+        unpack=lambda asked, hint, packed: _Sums(asked, restored(packed.numbers["sums"])),
+        size=lambda state: n_bytes,
+        bound=lambda asked, n_rows: n_bytes,
         plain=plain,
         restored=restored,
     )
