@@ -22,6 +22,8 @@ from fastfeat.plan.run.lookup_tables import Tables, read_tables
 from fastfeat.plan.run.pieces import MOST_BYTES, pieces_of
 from fastfeat.plan.run.to_files import digest_of_tables, write_features
 from fastfeat.plan.run.window_columns import history_of
+from fastfeat.quality.profiling import Profiled, checked_choice
+from fastfeat.quality.profiling_in_passes import profiled_in_passes
 
 
 def fit_and_write(
@@ -34,6 +36,7 @@ def fit_and_write(
     memory: str | int | None,
     contract: FittedContract | None = None,
     stable: Fitted | None = None,
+    profile: Profiled = False,
 ) -> tuple[Fitted, Manifest]:
     """Return the fitted plan, and the manifest of the features of its rows, which are written.
 
@@ -47,10 +50,12 @@ def fit_and_write(
         memory: the budget; None for what the process has, and three quarters of what is free.
         contract: what the rows hold, which the plan keeps.
         stable: an earlier fit, whose categories keep their codes.
+        profile: what is profiled, for which the rows are read again.
 
     Raises:
         FastfeatError: as `Plan.fit_transform_to`.
     """
+    checked_choice(profile)
     budget = budget_of_free(free_memory()) if memory is None else budget_of(memory)
     dataset = dataset_of(data)
     earlier = history_of(history) if plan.history_columns else None
@@ -90,4 +95,5 @@ def fit_and_write(
             manifest = write_features(
                 pieces, layout, digest, of_tables, earlier, training=True, given=given
             )
+        fitted = profiled_in_passes(fitted, learning, read, budget, profile)
     return with_encoded(fitted, read), manifest

@@ -25,6 +25,8 @@ from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.plan.run.row_selection import flags_of_rows
 from fastfeat.plan.run.window_columns import check_shared, history_of, is_shared
 from fastfeat.plan.tell.explain_passes import describe_passes
+from fastfeat.quality.profiling import Profiled, checked_choice
+from fastfeat.quality.profiling_in_passes import profiled_in_passes
 
 
 def fit_within(
@@ -35,6 +37,7 @@ def fit_within(
     tables: Tables,
     memory: str | int,
     stable: Fitted | None = None,
+    profile: Profiled = False,
 ) -> Fitted:
     """Return the plan fitted on data that is read in passes, within a budget of memory.
 
@@ -46,16 +49,21 @@ def fit_within(
         tables: lookup tables.
         memory: the budget.
         stable: an earlier fit, whose categories keep their codes.
+        profile: what is profiled.
 
     Raises:
         FastfeatError: as `Plan.fit`.
     """
     budget = budget_of(memory)
-    return _in_passes(plan, dataset_of(data), rows, history, tables, budget, stable)
+    return _in_passes(plan, dataset_of(data), rows, history, tables, budget, stable, profile)
 
 
 def fit_if_large(
-    plan: Declaration, files: Any, tables: Tables, stable: Fitted | None = None
+    plan: Declaration,
+    files: Any,
+    tables: Tables,
+    stable: Fitted | None = None,
+    profile: Profiled = False,
 ) -> Fitted | None:
     """Return the plan fitted in passes on files that are larger than free memory, else None.
 
@@ -64,6 +72,7 @@ def fit_if_large(
         files: paths, of files that may be large.
         tables: lookup tables.
         stable: an earlier fit, whose categories keep their codes.
+        profile: what is profiled.
 
     Raises:
         FastfeatError: as `Plan.fit`.
@@ -85,7 +94,7 @@ def fit_if_large(
         f"it is read in passes, within {as_bytes(budget.n_bytes)}. memory= says how much to take",
         LargerThanMemory,
     )
-    return _in_passes(plan, dataset, None, None, tables, budget, stable)
+    return _in_passes(plan, dataset, None, None, tables, budget, stable, profile)
 
 
 def explain_passes(plan: Declaration, data: Any, tables: Tables) -> str:
@@ -141,6 +150,7 @@ def begun(
         budget: of memory.
         folder: where files without names go; None for that of the system.
         stable: an earlier fit, whose categories keep their codes.
+        profile: what is profiled.
 
     Raises:
         FastfeatError: as `Plan.fit`, of what does not depend on the rows, and of labels.
@@ -179,10 +189,14 @@ def _in_passes(
     tables: Tables,
     budget: Budget,
     stable: Fitted | None,
+    profile: Profiled,
 ) -> Fitted:
+    checked_choice(profile)
     with with_scratch(dataset) as copied:
         learning, read = begun(plan, copied, rows, history, tables, budget, stable=stable)
-        fitted = finished(learned_within(learning, read, budget))
+        then = [*dict.fromkeys((*learning.columns_of_features, *plan.columns))] if profile else []
+        learning = learned_within(learning, read, budget, then)
+        fitted = profiled_in_passes(finished(learning), learning, read, budget, profile)
     return with_encoded(fitted, read)
 
 

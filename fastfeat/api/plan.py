@@ -336,7 +336,7 @@ class Plan:
         backend: str = "cpu",
         memory: str | int | None = None,
         contract: Contract | None = None,
-        profile: Profiled = False,
+        profile: Profiled = True,
         stable: FittedPlan | None = None,
     ) -> FittedPlan:
         """Return the plan with what it has learnt from training rows.
@@ -404,11 +404,11 @@ class Plan:
             from fastfeat.api.out_of_core import check_backend, fit_within  # seldom needed
 
             check_backend(backend)
-            record = fit_within(self.declaration, data, rows, history, tables, memory, old)
+            record = fit_within(self.declaration, data, rows, history, tables, memory, old, profile)
         elif rows is None and history is None and backend == "cpu" and may_be_large(data):
             from fastfeat.api.out_of_core import fit_if_large  # seldom needed
 
-            record = fit_if_large(self.declaration, data, tables, old)
+            record = fit_if_large(self.declaration, data, tables, old, profile)
         if record is not None:
             return FittedPlan(self, record)
         from fastfeat.quality.profiling import fit_profiled  # imports the rest of it
@@ -429,7 +429,7 @@ class Plan:
         categories: bool = False,
         backend: str = "cpu",
         contract: Contract | None = None,
-        profile: Profiled = False,
+        profile: Profiled = True,
         stable: FittedPlan | None = None,
     ) -> tuple[FittedPlan, Any]:
         """Return the fitted plan and the features of the training rows themselves.
@@ -488,6 +488,7 @@ class Plan:
         history: Any = None,
         tables: Tables = None,
         contract: Contract | None = None,
+        profile: Profiled = True,
         stable: FittedPlan | None = None,
     ) -> tuple[FittedPlan, Manifest]:
         """Return the fitted plan, and the list of files of the features of the training rows.
@@ -508,6 +509,7 @@ class Plan:
             history: as in `fit`, which may be more than memory holds too.
             tables: as in `fit`; they are read once.
             contract: as in `fit`; the rows are read once more for it, before anything is written.
+            profile: as in `fit`; the rows are read twice more for it, after that.
             stable: as in `fit`.
 
         Raises:
@@ -535,6 +537,7 @@ class Plan:
         record, manifest = fit_and_write(
             *(self.declaration, data, layout, rows, history, tables, memory, kept),
             stable=stable_record(stable),
+            profile=profile,
         )
         return FittedPlan(self, record), manifest
 
@@ -1264,7 +1267,8 @@ class FittedPlan:
             A table with the columns "code", one a part of the key (named by its column, or "value")
             and "count", of the training rows: first the code 0 of missing, then those of unseen
             and rare categories, then the categories. Where several codes share the rare ones,
-            the count of each of them is missing.
+            the count of each of them is missing. A category of which no row is keeps its code of an
+            earlier fit (`stable=`).
 
         Raises:
             InvalidPlan: there is no such feature, or it has no categories.
@@ -1380,7 +1384,7 @@ class FittedPlan:
             FastfeatError: as `transform`.
 
         Example:
-            >>> fitted = ff.Plan({"x": col("x") * 2}).fit({"x": [1.0, 2.0, 2.5]}, profile=True)
+            >>> fitted = ff.Plan({"x": col("x") * 2}).fit({"x": [1.0, 2.0, 2.5]})
             >>> later = fitted.profile_of({"x": [2.0, 9.0, None]}).features["x"]
             >>> later.n_missing, later.greatest, later.counts.tolist()
             (1, 18.0, [0, 0, 0, 1, 0, 0, 1])

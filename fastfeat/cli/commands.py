@@ -160,18 +160,32 @@ def fit(
         Path | None,
         typer.Option(metavar="FITTED", help="An earlier fit, whose categories keep their codes."),
     ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT",
+            help="Where features of the rows go, out of fold: a file, or a folder.",
+        ),
+    ] = None,
 ) -> None:
     """Learn from training data what a plan must learn."""
     from fastfeat.cli.plans import read_fitted, read_plan, tables_named
 
     started = time.perf_counter()
+    if features is not None and backend != "cpu":
+        raise typer.BadParameter(
+            f"features are written by the CPU, got --backend {backend}", param_hint="'--features'"
+        )
     with doing("Reading the plan", at_once=True) as step:
         plan = read_plan(plan_file)
         step(f"Fitting {counted(len(plan.declaration.nodes), 'feature')} on {data}")
-        options: Any = {"tables": tables_named(table), "backend": backend, "memory": memory}
+        options: Any = {"tables": tables_named(table), "history": history, "memory": memory}
         options["contract"] = None if contract is None else contracts.read_contract(contract)
         options["stable"] = None if stable is None else read_fitted(stable)
-        fitted = plan.fit(data, history=history, **options)
+        if features is None:
+            fitted = plan.fit(data, backend=backend, **options)
+        else:
+            fitted, _ = plan.fit_transform_to(data, features, **options)
         fitted.save(out)
     typer.echo(
         f"{out}: {counted(len(plan.declaration.nodes), 'feature')}, "

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from fastfeat_kernels.moments.exact import rounded, scaled_quotient
 from numpy.typing import NDArray
 
 from fastfeat.plan.fit.row_sample import MOST_ROWS
 from fastfeat.quality import distances
-from fastfeat.quality.distances import Binned, Bins, Bracket, ChiSquared
-from fastfeat.quality.profile import POSITIONS, ColumnProfile, Exact
+from fastfeat.quality.column_brackets import brackets_of
+from fastfeat.quality.distances import Bracket, ChiSquared
+from fastfeat.quality.profile import ColumnProfile
 
 N_GROUPS: Final = 10
 """PSI of numbers is of as many groups of bins, as is usual."""
@@ -107,10 +107,9 @@ Limit = Mapping[str, Any]
 """Limits of a column: psi, missing, unseen, and ks, wasserstein, jensen_shannon or None."""
 
 
-def compared_column(
-    then: ColumnProfile, now: ColumnProfile, limits: Limit, not_judged: str = ""
-) -> ColumnDrift:
-    """Return the drift of a column.
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A column that is to be compared.
 
     Args:
         then: its profile.
@@ -118,15 +117,28 @@ def compared_column(
         limits: by the names of figures.
         not_judged: why the column does not count; "" where it does.
     """
+
+    then: ColumnProfile
+    now: ColumnProfile
+    limits: Limit
+    not_judged: str = ""
+
+
+def compared_columns(columns: Sequence[Compared]) -> list[ColumnDrift]:
+    """Return the drift of columns; many together cost less than one after the other."""
+    binned = [k for k, column in enumerate(columns) if column.then.has_bins]
+    brackets = brackets_of([(columns[k].then, columns[k].now) for k in binned])
+    by_place = dict(zip(binned, brackets, strict=True))
+    return [_compared(column, by_place.get(k)) for k, column in enumerate(columns)]
+
+
+def _compared(column: Compared, brackets: tuple[Bracket, Bracket] | None) -> ColumnDrift:
+    then, now, limits, not_judged = column.then, column.now, column.limits, column.not_judged
     kept = then.counts >= FREQUENT
     p, q = counts_in_order(then, kept), counts_in_order(now, kept)
     most = N_GROUPS_OF_CATEGORIES if then.kind == "category" else N_GROUPS
     groups = distances.coarse_groups(p, int(q.sum()), most)
     noise = distances.psi_noise(len(groups), int(p.sum()), int(q.sum()))
-    brackets: tuple[Bracket | None, Bracket | None] = None, None
-    if then.has_bins:
-        sides = binned_sides(then, now)
-        brackets = distances.kolmogorov_smirnov(*sides), distances.wasserstein(*sides)
     missing, missing_noise = _shares((then.n_missing, then.n_rows), (now.n_missing, now.n_rows))
     n_once, n_new = n_seen_once(then), n_unseen(then)
     beyond = (n_unseen(now), now.n_values)
@@ -139,7 +151,7 @@ def compared_column(
         now.n_rows,
         distances.psi(np.add.reduceat(p, groups), np.add.reduceat(q, groups)),
         max(limits["psi"], noise),
-        *brackets,
+        *(brackets or (None, None)),
         distances.jensen_shannon(p, q),
         distances.chi_squared(p, q),
         missing,
@@ -255,87 +267,6 @@ def n_unseen(column: ColumnProfile) -> int:
     if not column.has_bins or len(column.edges) == 0:
         return column.n_values if column.has_bins else 0
     return int(column.counts[0] + column.counts[-1]) + column.n_low + column.n_high
-
-
-def binned_sides(then: ColumnProfile, now: ColumnProfile) -> tuple[Bins, Binned, Binned]:
-    """Return the bins of two profiles of numbers, and both as brackets need them."""
-    least, greatest = np.fmin(then.least, now.least), np.fmax(then.greatest, now.greatest)
-    edges = then.edges
-    if len(edges) == 0:
-        ends = np.nan_to_num(np.array([least, greatest]))
-        bins = Bins(ends[:1], ends[1:])
-    else:
-        low, high = np.fmin(least, edges[0]), np.fmax(greatest, edges[-1])
-        first, last = np.concatenate([[low], edges]), np.concatenate([edges, [high]])
-        if not then.dtype.startswith("float"):  # of whole numbers the last one is before the edge
-            first[1:] = np.ceil(first[1:])
-            last[:-1] = _before(np.ceil(last[:-1]))
-            last = np.maximum(last, first)  # of those that hold none
-        bins = Bins(first, np.where(then.is_atom, first, last))
-    shares = _shares_of_places(edges, bins)
-    return bins, _binned(then, bins, shares), _binned(now, bins, shares)
-
-
-def _before(whole: distances.Floats) -> distances.Floats:
-    """Return the whole numbers before others; beyond 2**53, where floats are no finer, these."""
-    return np.where(np.abs(whole) < 2.0**53, whole - 1, whole)
-
-
-class _PlaceShares(NamedTuple):
-    """Factors from the mean place in a bin to a share of its width, but for the first and the last.
-
-    Args:
-        begin: the share at place 0, float64, shape `(n_bins - 2,)`.
-        step: that of one step.
-        unknown: 1 where places are not counted, and the share may be any.
-        scale: 1 / width of all bins, shape `(n_bins,)`; 0 of those that have no width.
-    """
-
-    begin: distances.Floats
-    step: distances.Floats
-    unknown: distances.Floats
-    scale: distances.Floats
-
-
-def _shares_of_places(edges: distances.Floats, bins: Bins) -> _PlaceShares:
-    width = bins.width
-    scale = np.divide(1.0, width, out=np.zeros_like(width), where=width > _LEAST)
-    inside = scale[1:-1]
-    with np.errstate(over="ignore"):
-        between = edges[1:] - edges[:-1]
-    is_known = (inside > 0) & (between > _LEAST)
-    begin = np.where(is_known, (edges[:-1] - bins.first[1:-1]) * inside, 0.0)
-    step = np.where(is_known, between, 0.0) * inside / POSITIONS
-    return _PlaceShares(begin, step, (~is_known & (width[1:-1] > 0)).astype(np.float64), scale)
-
-
-def _binned(column: ColumnProfile, bins: Bins, of: _PlaceShares) -> Binned:
-    """Return a profile as brackets need it: the means of bins from places and from exact sums."""
-    counts, first = column.counts, bins.first
-    low, high = np.zeros(len(counts)), (bins.last > first).astype(np.float64)
-    if len(counts) > 2:
-        begin = of.begin + (column.offsets / np.maximum(counts, 1))[1:-1] * of.step
-        low[1:-1] = np.maximum(begin - of.step, 0.0)
-        high[1:-1] = np.minimum(begin + 2 * of.step + of.unknown, 1.0)
-    for k, tail in zip((0, -1)[: len(counts)], column.tails, strict=False):
-        if counts[k] and of.scale[k] > 0:
-            mean = mean_of(tail, int(counts[k]))
-            off = _ROUNDED * max(abs(mean), abs(first[k]))
-            low[k] = max((mean - first[k] - off) * of.scale[k], 0.0)
-            high[k] = min((mean - first[k] + off) * of.scale[k], 1.0)
-    return Binned(counts, column.n_low, column.n_high, low, high)
-
-
-def mean_of(total: Exact, n: int) -> float:
-    """Return an exact sum divided by a number."""
-    mantissa, exponent = rounded(total[0])
-    return scaled_quotient(mantissa, exponent + total[1], n)
-
-
-_ROUNDED = 2.0**-50
-"""More than what a mean, once rounded, is off by."""
-_LEAST = 1e-290
-"""Bins that are narrower are as if they had no width; places in them are not counted."""
 
 
 def _then_now(shares: Shares) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import lru_cache, reduce
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,13 @@ class Bracket(NamedTuple):
 
     low: float
     high: float
+
+
+class Brackets(NamedTuple):
+    """Brackets of many columns, each of shape `(...)` without the axis of bins."""
+
+    low: Floats
+    high: Floats
 
 
 class ChiSquared(NamedTuple):
@@ -185,8 +192,10 @@ def chi_squared(then: Counts, now: Counts) -> ChiSquared:
 class Bins:
     """Bins of numbers, ascending: each holds values from `first` to `last`.
 
+    Of one column, or of many at once: the last axis is that of the bins.
+
     Args:
-        first: the least value that a bin may hold, float64, shape `(n_bins,)`.
+        first: the least value that a bin may hold, float64, shape `(..., n_bins)`.
         last: the greatest; the same as `first` where a bin holds one value alone.
     """
 
@@ -201,48 +210,50 @@ class Bins:
 
     @property
     def gaps(self) -> Floats:
-        """From the greatest value of each bin to the least of the next, shape `(n_bins - 1,)`."""
+        """From the greatest value of each bin to the least of the next one."""
         with np.errstate(over="ignore"):
-            return np.maximum(self.first[1:] - self.last[:-1], 0.0)
+            return np.maximum(self.first[..., 1:] - self.last[..., :-1], 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Binned:
-    """A sample of numbers in bins, as far as brackets need it.
+    """Samples of numbers in bins, as far as brackets need them.
 
     Args:
-        counts: finite values in each bin, int64, shape `(n_bins,)`.
-        n_low: values that are -inf.
+        counts: finite values in each bin, int64, shape `(..., n_bins)`.
+        n_low: values that are -inf, shape `(...)`.
         n_high: values that are inf.
         mean_low: the least mean that the values of each bin may have, as the share of the width
-            of the bin from its least value on: 0 to 1, float64, shape `(n_bins,)`.
+            of the bin from its least value on: 0 to 1, float64, shape `(..., n_bins)`.
         mean_high: the greatest.
-        n: how many values there are.
+        n: how many values there are, shape `(...)`.
         below: the share of values below each bin, and that below the end of the last one, float64,
-            shape `(n_bins + 1,)`; 0 where there are none.
+            shape `(..., n_bins + 1)`; 0 where there are none.
     """
 
     counts: Counts
-    n_low: int
-    n_high: int
+    n_low: Counts
+    n_high: Counts
     mean_low: Floats
     mean_high: Floats
-    n: int = field(init=False)
+    n: Counts = field(init=False)
     below: Floats = field(init=False)
 
     def __post_init__(self) -> None:
         """Add up the counts."""
-        sums = np.zeros(len(self.counts) + 1)
-        np.cumsum(self.counts, out=sums[1:])  # whole numbers below 2**53
-        n = int(sums[-1]) + self.n_low + self.n_high
+        *lead, n_bins = self.counts.shape
+        sums = np.zeros((*lead, n_bins + 1), np.int64)
+        np.cumsum(self.counts, axis=-1, out=sums[..., 1:])
+        n = sums[..., -1] + self.n_low + self.n_high
+        below = (sums + np.asarray(self.n_low)[..., None]) / np.maximum(n, 1)[..., None]
         object.__setattr__(self, "n", n)
-        object.__setattr__(self, "below", (sums + self.n_low) / max(n, 1))
+        object.__setattr__(self, "below", below)
 
 
-def kolmogorov_smirnov(bins: Bins, then: Binned, now: Binned) -> Bracket:
-    """Return a bracket of the greatest difference of two distribution functions.
+def kolmogorov_smirnov(bins: Bins, then: Binned, now: Binned) -> Brackets:
+    """Return brackets of the greatest difference of two distribution functions.
 
-    It is at most as wide as the lesser share that one of the samples has in any bin that holds
+    One is at most as wide as the lesser share that one of the samples has in any bin that holds
     more than one value.
 
     Args:
@@ -253,18 +264,17 @@ def kolmogorov_smirnov(bins: Bins, then: Binned, now: Binned) -> Bracket:
     Returns:
         0 to 0 where a sample is empty.
     """
-    if not (then.n and now.n):
-        return Bracket(0.0, 0.0)
     f, g = then.below, now.below
-    low = float(np.abs(f - g).max())
-    inside = np.maximum(f[1:] - g[:-1], g[1:] - f[:-1])
+    low = np.abs(f - g).max(axis=-1)
+    inside = np.maximum(f[..., 1:] - g[..., :-1], g[..., 1:] - f[..., :-1])
     both = (then.counts > 0) & (now.counts > 0) & (bins.width > 0)
-    high = float(inside[both].max(initial=low))
-    return Bracket(max(low - _ROUNDING, 0.0), min(high + _ROUNDING, 1.0))
+    high = np.maximum(np.where(both, inside, 0.0).max(axis=-1), low)
+    ends = np.maximum(low - _ROUNDING, 0.0), np.minimum(high + _ROUNDING, 1.0)
+    return Brackets(*(np.where(_are_there(then, now), end, 0.0) for end in ends))
 
 
-def wasserstein(bins: Bins, then: Binned, now: Binned) -> Bracket:
-    """Return a bracket of the Wasserstein distance, the integral of |F - G|.
+def wasserstein(bins: Bins, then: Binned, now: Binned) -> Brackets:
+    """Return brackets of the Wasserstein distance, the integral of |F - G|.
 
     Args:
         bins: those of both samples.
@@ -275,25 +285,36 @@ def wasserstein(bins: Bins, then: Binned, now: Binned) -> Bracket:
         In the unit of the values. 0 to 0 where a sample is empty; infinite where the shares of
         -inf or inf differ.
     """
-    if not (then.n and now.n):
-        return Bracket(0.0, 0.0)
-    if then.n_low * now.n != now.n_low * then.n or then.n_high * now.n != now.n_high * then.n:
-        return Bracket(math.inf, math.inf)
     low, high = _area_inside(then, now)
     width, gaps = bins.width, bins.gaps
-    between = np.abs(then.below - now.below)[1:-1]
-    with np.errstate(over="ignore"):
-        gap = _product(between, gaps)
-        slack = _ROUNDING * (_product(high > 0, width) + _product(between > 0, gaps))
-        least = (_product(low, width) + gap) * (1 - _ROUNDING) - slack
-        most = (_product(high, width) + gap) * (1 + _ROUNDING) + slack
-    return Bracket(max(least, 0.0) if math.isfinite(least) else 0.0, most)
+    between = np.abs(then.below - now.below)[..., 1:-1]
+    with np.errstate(over="ignore", invalid="ignore"):
+        gap = _summed(between, gaps)
+        of_any = (high > 0).astype(np.float64), (between > 0).astype(np.float64)
+        slack = _ROUNDING * (_summed(of_any[0], width) + _summed(of_any[1], gaps))
+        least = (_summed(low, width) + gap) * (1 - _ROUNDING) - slack
+        most = (_summed(high, width) + gap) * (1 + _ROUNDING) + slack
+    least = np.where(np.isfinite(least), np.maximum(least, 0.0), 0.0)
+    is_infinite = then.n_low * now.n != now.n_low * then.n
+    is_infinite |= then.n_high * now.n != now.n_high * then.n
+    ends = (np.where(is_infinite, np.inf, end) for end in (least, most))
+    return Brackets(*(np.where(_are_there(then, now), end, 0.0) for end in ends))
 
 
-def _product(shares: NDArray[Any], widths: Floats) -> float:
-    """Return the sum of products, 0 where a share is 0 and its width infinite."""
+def _are_there(then: Binned, now: Binned) -> NDArray[np.bool_]:
+    return (np.asarray(then.n) > 0) & (np.asarray(now.n) > 0)
+
+
+def _summed(shares: Floats, widths: Floats) -> Floats:
+    """Return the sum of products, 0 where a share is 0 and its width infinite.
+
+    One after the other: empty bins at the end, of columns that stand beside others, change no bit.
+    """
     there = (shares > 0) & (widths > 0)
-    return float((shares[there] * widths[there]).sum())
+    products = np.multiply(shares, widths, out=np.zeros_like(shares), where=there)
+    if products.shape[-1] == 0:
+        return np.zeros(products.shape[:-1])
+    return np.cumsum(products, axis=-1)[..., -1]
 
 
 def _area_inside(then: Binned, now: Binned) -> tuple[Floats, Floats]:
@@ -305,7 +326,7 @@ def _area_inside(then: Binned, now: Binned) -> tuple[Floats, Floats]:
     |F - G| <= |f0 - g0 + (p - q) P| + q |P - Q|, of which the first is convex in P.
     """
     f, g = then.below, now.below
-    f0, f1, g0, g1 = f[:-1], f[1:], g[:-1], g[1:]
+    f0, f1, g0, g1 = f[..., :-1], f[..., 1:], g[..., :-1], g[..., 1:]
     p, q = f1 - f0, g1 - g0
     a, b = (then.mean_low, then.mean_high), (now.mean_low, now.mean_high)
     least = (f0 - g0) + p * (1 - a[1]) - q * (1 - b[0])

@@ -13,7 +13,7 @@ from typing import Any
 from fastfeat.completion import offering
 from fastfeat.errors import InvalidConfig, InvalidPlan, counted, did_you_mean
 from fastfeat.plan.run.fitted import Fitted
-from fastfeat.quality.column_drift import ColumnDrift, compared_column, worst_first
+from fastfeat.quality.column_drift import ColumnDrift, Compared, compared_columns, worst_first
 from fastfeat.quality.profile import ColumnProfile, Profile
 from fastfeat.quality.seasons import is_moment, out_of_season, reading_alone
 from fastfeat.quality.thresholds import Limits, thresholds
@@ -166,7 +166,7 @@ def compared(
     def columns(
         of_then: Mapping[str, ColumnProfile], of_now: Mapping[str, ColumnProfile], *, own: bool
     ) -> Mapping[str, ColumnDrift]:
-        found: dict[str, ColumnDrift] = {}
+        found: list[Compared] = []
         for name, column in of_then.items():
             if name not in of_now:
                 continue
@@ -176,8 +176,8 @@ def compared(
             elif own and name in calendar:
                 why = why or _CALENDAR
             of_name = {word: limits.of(name, word) for word in _WORDS}
-            found[name] = compared_column(column, of_now[name], of_name, why)
-        return MappingProxyType(found)
+            found.append(Compared(column, of_now[name], of_name, why))
+        return MappingProxyType({one.name: one for one in compared_columns(found)})
 
     return Drift(
         columns(then.features, now.features, own=True),

@@ -243,6 +243,7 @@ def _of_keys(fitted: Fitted, name: str, n_bytes: int, few: int) -> PartReport:
         return PartReport(name, n_bytes, says)
     counts = vocabulary.counts
     n_one, n_few = int((counts == 1).sum()), int((counts < few).sum())
+    n_none = 0 if vocabulary.held is None else int((counts == 0).sum())
     held: list[Held] = []
     least = _least_rows(node)
     remedy = "" if least is not None and least >= few else f"min_rows={few} leaves such keys out"
@@ -250,7 +251,10 @@ def _of_keys(fitted: Fitted, name: str, n_bytes: int, few: int) -> PartReport:
         alone = ", whose own value it is" if of_values else ""
         told = f"{n_one:,} of {counted(len(counts), 'key')} came in 1 row{alone}"
         held.append(Held(_keys_text(node), n_one, told, remedy))
-    if n_few > n_one:
+    if n_none:
+        told = f"{n_none:,} of {counted(len(counts), 'key')} came in no row, and keep their codes"
+        held.append(Held(_keys_text(node), n_none, told, "a fit without stable= leaves them out"))
+    if n_few > n_one + n_none:
         told = f"{n_few:,} of {counted(len(counts), 'key')} came in fewer than {few} rows"
         held.append(Held(_keys_text(node), n_few, told, remedy))
     if of_values and AGGREGATES[node.function].primitives & {"min", "max", "order"}:
@@ -294,7 +298,8 @@ def _of_profile(fitted: Fitted, few: int) -> Iterator[Held]:
         told = _of_column(column, few)
         if told is not None:
             n_values, words = told
-            yield Held(f"{kind} {column.name}", n_values, words)
+            remedy = "fit(profile=False) leaves the profile out"
+            yield Held(f"{kind} {column.name}", n_values, words, remedy)
 
 
 def _of_column(column: ColumnProfile, few: int) -> tuple[int, str] | None:

@@ -68,7 +68,7 @@ class TrainingProfile:
 
 
 def checked_choice(profile: object) -> Profiled:
-    """Return what a fit profiles.
+    """Return the choice of `profile=`, checked.
 
     Raises:
         TypeMismatch: it is none of the choices.
@@ -159,9 +159,14 @@ def _trained(
             warnings.simplefilter("ignore", FastfeatWarning)
             features = features_given(fitted, prepared, training, "arrow")
     except FastfeatError as error:  # fit does not fail by it: it has learnt what it could
-        reason = f"of training rows they fail: {str(error).partition(chr(10))[0]}"
+        reason = failed(error)
     fitted.told.kinds.intersection_update(told)  # what nobody has heard comes again
     return of_training_rows(fitted, prepared, training.wanted, features, reason)
+
+
+def failed(error: FastfeatError) -> str:
+    """Return the reason for which a profile has no features, of the error that they give."""
+    return f"of training rows they fail: {str(error).partition(chr(10))[0]}"
 
 
 def of_training_rows(

@@ -31,19 +31,12 @@ from fastfeat.quality.profiling import host_table, profile_face
 from fastfeat.quality.report import CheckReport
 from fastfeat.quality.table_profiles import counted_tables
 from fastfeat.quality.thresholds import Limits
+from fastfeat.report.columns import features_section, inputs_section
 from fastfeat.report.energy import energy_meter
+from fastfeat.report.found import Costs, Found, judged
 from fastfeat.report.page import page
-from fastfeat.report.sections import (
-    Costs,
-    Found,
-    contract_section,
-    costs_section,
-    features_section,
-    head,
-    inputs_section,
-    judged,
-    plan_section,
-)
+from fastfeat.report.sections import contract_section, costs_section, head, plan_section
+from fastfeat.report.smaller import smaller_floats, smaller_section
 
 
 @offering("verdict", "level", "html", "path", "drift", "check", "steps")
@@ -133,8 +126,9 @@ def _beside(found: Found, rows: _Rows, limits: Limits, step: Step) -> Found:
     """Return the facts with those of rows beside those of training."""
     fitted, then = found.fitted, found.then
     step("computing features")
-    now, costs = _measured(fitted, then, rows)
-    found = replace(found, now=now, costs=costs)
+    features, now, costs = _measured(fitted, then, rows)
+    smaller = smaller_floats(fitted, features)
+    found = replace(found, now=now, costs=costs, smaller=smaller)
     if then is None or now is None:
         found = replace(found, no_drift=_NO_PROFILE)
     elif then.no_features:
@@ -152,8 +146,10 @@ _NO_PROFILE = "the plan has no profile of its training rows: it was fitted with 
 
 
 @in_ieee
-def _measured(fitted: Fitted, then: Profile | None, rows: _Rows) -> tuple[Profile | None, Costs]:
-    """Return the profile of rows, None where there is none to compare, and what that took."""
+def _measured(
+    fitted: Fitted, then: Profile | None, rows: _Rows
+) -> tuple[Table, Profile | None, Costs]:
+    """Return the features of rows, their profile where there is one to compare, and the costs."""
     taken, now = energy_meter(), None
     wall, cpu = time.perf_counter(), time.process_time()
     with observing() as used, measuring() as costs:
@@ -166,12 +162,14 @@ def _measured(fitted: Fitted, then: Profile | None, rows: _Rows) -> tuple[Profil
             now = counted_tables(then, fitted, inputs, features if then.features else None)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     n_compiled = sum(kernel.is_compiled for kernel in used.values())
-    return now, Costs(costs.steps, wall, cpu, features.num_rows, n_compiled, taken())
+    measured = Costs(costs.steps, wall, cpu, features.num_rows, n_compiled, taken())
+    return features, now, measured
 
 
 def _page(found: Found, title: str) -> str:
     sections = (features_section, inputs_section, contract_section, plan_section, costs_section)
-    return page(title, [head(found, title), *(section(found) for section in sections)])
+    smaller = smaller_section(found.smaller, found.then, found.now)
+    return page(title, [head(found, title), *(section(found) for section in sections), smaller])
 
 
 def _title(fitted: Fitted) -> str:

@@ -1,125 +1,26 @@
-"""The sections of a report: verdict, features, inputs, contract, plan, costs."""
+"""The sections of a report but its columns: verdict, contract, plan, costs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
 from html import escape
 
 from fastfeat.errors import counted, shortened
 from fastfeat.ir.node import Call, Node, postorder
 from fastfeat.ir.show import show_all
-from fastfeat.markup.html import capped, folded, lines, listed, short, table
-from fastfeat.plan.run.fitted import Fitted
+from fastfeat.markup.html import capped, folded, lines, short, table
 from fastfeat.plan.run.step_costs import FEATURES, StepCost
 from fastfeat.plan.tell.explain_live import order_text
-from fastfeat.plan.tell.fitted_tables import feature_map
-from fastfeat.plan.tell.html import FORMULAS, details_of, facts_of, learnt_of
-from fastfeat.quality.column_drift import ColumnDrift, worst_first
-from fastfeat.quality.distribution import distribution, length_text, value_text
-from fastfeat.quality.drift import Drift
-from fastfeat.quality.html import (
-    RULE_TITLES,
-    TITLES,
-    drift_figures,
-    level_of,
-    rule_cells,
-    share_text,
-)
-from fastfeat.quality.profile import ColumnProfile, Profile
+from fastfeat.quality.column_drift import worst_first
+from fastfeat.quality.html import RULE_TITLES, level_of, rule_cells
 from fastfeat.quality.report import CheckReport
-from fastfeat.report.energy import Energy
-from fastfeat.report.page import cards, cell, figure, rows_table, section, verdict
+from fastfeat.report.columns import anchors
+from fastfeat.report.found import Costs, Found, judged
+from fastfeat.report.page import cards, section, verdict
 from fastfeat.report.picture import plan_picture
 
 _MOST_POINTS = 8
-_LONGEST_FORMULA = 80
 _MOST_SERVED = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Costs:
-    """Times and energy of the run that computed features of the rows and counted their values.
-
-    Args:
-        steps: of the plan.
-        wall_s: seconds that passed, in all.
-        cpu_s: seconds of processors, of all threads.
-        n_rows: how many rows there were.
-        n_compiled: how many kernels were compiled meanwhile.
-        energy: of the machine.
-    """
-
-    steps: Sequence[StepCost]
-    wall_s: float
-    cpu_s: float
-    n_rows: int
-    n_compiled: int
-    energy: Energy
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Facts that a report shows.
-
-    Args:
-        fitted: the plan.
-        then: the profile of training rows; None where the plan has none.
-        now: that of the rows that were given; None without.
-        drift: of these; None where there is nothing to compare.
-        no_drift: why, in words.
-        check: of the contract; None without rows or contract.
-        costs: None without rows.
-    """
-
-    fitted: Fitted
-    then: Profile | None = None
-    now: Profile | None = None
-    drift: Drift | None = None
-    no_drift: str = ""
-    check: CheckReport | None = None
-    costs: Costs | None = None
-
-
-def judged(found: Found) -> tuple[str, str]:
-    """Return the level of the verdict, and the verdict in a line."""
-    if found.costs is None:
-        return "none", "No rows were given: this tells what the plan is, and what it was fitted on"
-    said: list[str] = []
-    level = "ok"
-    if found.drift is not None:
-        n_features, n_inputs = len(found.drift.drifted), len(found.drift.drifted_inputs)
-        if n_features:
-            level = "bad"
-            has = "has" if n_features == 1 else "have"
-            said.append(f"{counted(n_features, 'feature')} of {_n_judged(found)} {has} drifted")
-        elif n_inputs:
-            level = "warn"
-            said.append(f"no feature has drifted, {counted(n_inputs, 'input')} did")
-        else:
-            said.append("no drift")
-    if found.check is not None:
-        levels = [result.level for result in found.check.results]
-        n_broken, n_warn = levels.count("bad"), levels.count("warn")
-        n_rules = len(levels)
-        if n_broken:
-            level = "bad"
-            said.append(f"{n_broken:,} of {counted(n_rules, 'rule')} broken")
-        elif n_warn:
-            level = "warn" if level == "ok" else level
-            said.append(f"{n_warn:,} of {counted(n_rules, 'rule')} broken, which only warn")
-        else:
-            said.append(f"all {counted(n_rules, 'rule')} hold")
-    if not said:
-        return "none", f"Nothing is compared: {found.no_drift}"
-    text = "; ".join(said)
-    return level, text[0].upper() + text[1:]
-
-
-def _n_judged(found: Found) -> int:
-    assert found.drift is not None
-    return len(found.drift.features)
 
 
 def head(found: Found, title: str) -> str:
@@ -136,10 +37,10 @@ def _points(found: Found) -> list[str]:
     """Return the reasons of the verdict as HTML, the worst first."""
     points: list[str] = []
     if found.drift is not None:
-        anchors = _anchors(found.fitted)
+        anchor_of = anchors(found.fitted)
         for column in worst_first(found.drift.features.values()):
             if column.is_drifted:
-                name = f'<a href="#{anchors[column.name]}">{escape(short(column.name))}</a>'
+                name = f'<a href="#{anchor_of[column.name]}">{escape(short(column.name))}</a>'
                 points.append(f"{name}: {escape(column.reason)}")
         if found.drift.drifted_inputs:
             names = shortened(map(short, found.drift.drifted_inputs), _MOST_SERVED)
@@ -178,146 +79,6 @@ def _cards(found: Found) -> list[tuple[str, str, str]]:
         per_row = found.costs.cpu_s / found.costs.n_rows
         facts.append((_seconds(per_row), "of a processor, a row", ""))
     return facts
-
-
-def _anchors(fitted: Fitted) -> dict[str, str]:
-    return {name: f"f{k}" for k, name in enumerate(fitted.nodes)}
-
-
-def features_section(found: Found) -> str:
-    """Return the features, worst first: what each is, then and now, learns and sees."""
-    told = ""
-    if found.then is None:
-        told = "The plan has no profile of its training rows: it was fitted with profile=False."
-    elif found.then.no_features:
-        told = f"Of the features there is no profile: {found.then.no_features}"
-    elif found.drift is not None:
-        told = (
-            "Worst first. KS and Wasserstein are told as the least and the greatest value that "
-            "they can have: profiles are compared, no rows are kept."
-        )
-    rows = _feature_rows(found)
-    return section(_title("Features", found), told, _key(found), rows_table(_head(found), rows))
-
-
-def _title(name: str, found: Found) -> str:
-    return f"{name}, then and now" if found.drift is not None else name
-
-
-def _key(found: Found) -> str:
-    """Return the key of bars and lines."""
-    if found.then is None:
-        return ""
-    now = "<i></i> these rows" if found.now is not None else ""
-    return f'<p class="key soft"><i></i> training{now}</p>'
-
-
-def _head(found: Found) -> list[str]:
-    figures = TITLES if found.drift is not None else _TITLES_ALONE
-    shown = ["distribution", *figures] if found.then is not None else []
-    return ["feature", *shown, "how"]
-
-
-_TITLES_ALONE = ("mean", "std", "missing")
-
-
-def _feature_rows(found: Found) -> Iterator[tuple[str, list[str]]]:
-    fitted, anchors = found.fitted, _anchors(found.fitted)
-    features = {row["column"]: row["feature"] for row in feature_map(fitted).to_pylist()}
-    facts: dict[str, tuple[str, str]] = {}
-    for name in _names(found):
-        feature = features[name]
-        if feature not in facts:
-            learns, sees, _ = facts_of(fitted.declaration, feature)
-            told = {"learns": learns.replace("<br>", ", "), "sees": sees.replace("<br>", ", ")}
-            lines_of = (f"{verb} {what}" for verb, what in told.items() if what != "nothing")
-            both = cell(f"<small>{'<br>'.join(lines_of)}</small>")
-            facts[feature] = _formula(fitted, feature), both
-        formula, both = facts[feature]
-        drift = None if found.drift is None else found.drift.features.get(name)
-        then = None if found.then is None else found.then.features.get(name)
-        now = None if found.now is None else found.now.features.get(name)
-        shown = [] if found.then is None else _then_and_now(then, now, drift, found)
-        yield anchors[name], [cell(f"{_named(name, drift)}{formula}"), *shown, both]
-
-
-def _names(found: Found) -> list[str]:
-    if found.drift is None:
-        return list(found.fitted.nodes)
-    ordered = [column.name for column in worst_first(found.drift.features.values())]
-    return list(dict.fromkeys([*ordered, *found.fitted.nodes]))
-
-
-def _named(name: str, drift: ColumnDrift | None) -> str:
-    level = "" if drift is None else level_of(drift)
-    mark = {"bad": "● ", "ok": ""}.get(level, "")
-    named = f'<b class="{level}">' if level == "bad" else "<b>"
-    reason = ""
-    if drift is not None and not drift.is_judged and drift.reason:
-        reason = f"<br><small>not judged: {escape(drift.reason)}</small>"
-    return f"{named}{mark}{escape(short(name))}</b>{reason}"
-
-
-def _formula(fitted: Fitted, feature: str) -> str:
-    """Return a formula, which opens to the whole of it, what it reads and what fit has learnt."""
-    details = {**details_of(fitted.declaration, feature), "learnt": learnt_of(fitted, feature)}
-    (formula,) = details["formula"]
-    start = capped(formula, _LONGEST_FORMULA)
-    more = {title: texts for title, texts in details.items() if [*texts] != [start]}
-    return folded(f"<code>{escape(start)}</code>", listed(more, FORMULAS))
-
-
-def _then_and_now(
-    then: ColumnProfile | None,
-    now: ColumnProfile | None,
-    drift: ColumnDrift | None,
-    found: Found,
-) -> list[str]:
-    """Return the cells of a distribution and its figures."""
-    picture = None if then is None else distribution(then, now)
-    shown = cell("" if picture is None else picture.html())
-    if found.drift is None:
-        return [shown, *_figures_alone(then)]
-    if drift is None:
-        return [shown, *(cell("") for _ in TITLES)]
-    length = None if then is None else partial(length_text, then)
-    figures = drift_figures(drift, length)
-    return [shown, *(figure(f.text, f.title, "bad" if f.is_beyond else "") for f in figures)]
-
-
-def _figures_alone(then: ColumnProfile | None) -> list[str]:
-    if then is None:
-        return [cell("")] * len(_TITLES_ALONE)
-    share = then.n_missing / then.n_rows if then.n_rows else 0.0
-    std = value_text(then, then.std) if then.kind == "number" else ""
-    texts = (value_text(then, then.mean), std, share_text(share))
-    return [figure(text, name) for name, text in zip(_TITLES_ALONE, texts, strict=True)]
-
-
-def inputs_section(found: Found) -> str:
-    """Return the columns of the data, worst first; nothing where there is no profile."""
-    if found.then is None or not found.then.inputs:
-        return ""
-    figures = TITLES if found.drift is not None else _TITLES_ALONE
-    rows = _input_rows(found)
-    return section(
-        _title("Inputs", found), "", rows_table(["input", "distribution", *figures], rows)
-    )
-
-
-def _input_rows(found: Found) -> Iterator[tuple[str, list[str]]]:
-    assert found.then is not None
-    names = list(found.then.inputs)
-    if found.drift is not None:
-        names = list(
-            dict.fromkeys([*(c.name for c in worst_first(found.drift.inputs.values())), *names])
-        )
-    for name in names:
-        drift = None if found.drift is None else found.drift.inputs.get(name)
-        then = found.then.inputs[name]
-        now = None if found.now is None else found.now.inputs.get(name)
-        kind = f"<br><small>{escape(then.dtype)}</small>"
-        yield "", [cell(_named(name, drift) + kind), *_then_and_now(then, now, drift, found)]
 
 
 def contract_section(found: Found) -> str:
@@ -394,9 +155,9 @@ def costs_section(found: Found) -> str:
     ]
     rows.append([others[0], "", "", *_times(others[1], others[2], costs)])
     compiled = (
-        f" {counted(costs.n_compiled, 'kernel')} were compiled meanwhile, which these times hold."
+        f" {counted(costs.n_compiled, 'kernel')} compiled meanwhile, within these times."
         if costs.n_compiled
-        else ""
+        else " Kernels that this process had not run before are loaded within these times."
     )
     told = (
         f"Measured in the one run over {counted(costs.n_rows, 'row')} that this report rests on: "

@@ -50,6 +50,19 @@ def test_fit_of_json_equals_fit_of_python(run: Run, folder: Path, fitted_file: P
     assert (folder / "json.fastfeat").read_bytes() == fitted_file.read_bytes()
 
 
+def test_fit_writes_the_features_of_its_rows_out_of_fold(run: Run, folder: Path) -> None:
+    plan = ff.Plan({"kind": col("k").target_encode("x", folds=2)}, outcomes=["x"])
+    (folder / "encoded.json").write_text(plan.to_json())
+    named = ("fit", "encoded.json", "data.parquet", "-o", "encoded.fastfeat", "--features")
+    assert run(*named, "training.parquet").exit_code == 0
+    fitted, wanted = plan.fit_transform(pq.read_table(folder / "data.parquet"))
+    assert read(folder / "training.parquet").equals(wanted)
+    assert ff.load(folder / "encoded.fastfeat").learnt() == fitted.learnt()
+    refused = run(*named, "more.parquet", "--backend", "reference")
+    assert refused.exit_code == 2
+    assert "features are written by the CPU" in refused.stderr
+
+
 def test_fit_within_memory_equals_fit(run: Run, folder: Path, fitted_file: Path) -> None:
     args = ("fit", "plan.py", "data.par*", "--memory", "64GiB", "-o", "within.fastfeat")
     assert run(*args).exit_code == 0

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fastfeat.dtypes import BOOL, FLOAT64, INT64, UTF8, DType
-from fastfeat.quality.column_drift import ColumnDrift, compared_column
+from fastfeat.quality.column_drift import ColumnDrift, Compared, compared_columns
 from fastfeat.quality.counting import counted
 from fastfeat.quality.layout import kind_of, layout_of
 from fastfeat.quality.profile import ColumnProfile
@@ -31,6 +31,11 @@ def _profiles(
     layout = layout_of("x", dtype, kind_of(dtype), sampled)
     first, second = (counted(layout, column) for column in columns)
     return first, second
+
+
+def compared_column(then: ColumnProfile, now: ColumnProfile, limits: Any) -> ColumnDrift:
+    (found,) = compared_columns([Compared(then, now, limits)])
+    return found
 
 
 def _drift(then: Any, now: Any, dtype: DType = FLOAT64, **limits: Any) -> ColumnDrift:
@@ -233,3 +238,15 @@ def test_limits_that_are_given_are_told_by_the_least_of_a_bracket() -> None:
     assert not _drift(then, now, ks=0.2, wasserstein=0.5, jensen_shannon=0.5).is_drifted
     few = rng.normal(size=20)
     assert not _drift(then, few, ks=0.01, wasserstein=0.01, jensen_shannon=0.01).is_drifted
+
+
+def test_many_columns_are_compared_as_each_alone() -> None:
+    rng = np.random.default_rng(4)
+    pairs: list[tuple[ColumnProfile, ColumnProfile]] = []
+    for dtype, draw in [*KINDS.values(), *((FLOAT64, draw) for draw in DRAWS.values())]:
+        pairs.append(_profiles(draw(rng, 300), draw(rng, 40), dtype))
+    pairs.append(_profiles(pa.array([None], pa.float64()), [1.0]))
+    pairs.append(_profiles([math.inf, -math.inf], [math.inf]))
+    found = compared_columns([Compared(*pair, LIMITS) for pair in pairs])
+    assert found == [compared_column(*pair, LIMITS) for pair in pairs]
+    assert compared_columns([]) == []

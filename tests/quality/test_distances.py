@@ -68,7 +68,7 @@ def test_an_empty_sample_is_no_distance_and_any_difference_is_chance() -> None:
 
 def _binned(counts: list[int], n_low: int = 0, n_high: int = 0) -> Binned:
     ends = np.zeros(len(counts)), np.ones(len(counts))
-    return Binned(np.array(counts), n_low, n_high, *ends)
+    return Binned(np.array(counts), np.array(n_low), np.array(n_high), *ends)
 
 
 def test_infinite_values_are_an_infinite_distance_where_their_shares_differ() -> None:
@@ -94,7 +94,10 @@ def test_a_bin_of_one_value_leaves_no_room() -> None:
 )
 def test_a_bracket_of_one_bin_and_two_means_holds(then: np.ndarray, now: np.ndarray) -> None:
     bins = Bins(np.array([0.0]), np.array([1.0]))
-    sides = (Binned(np.array([len(x)]), 0, 0, *[x.mean(keepdims=True)] * 2) for x in (then, now))
+    none = np.array(0)
+    means = ([x.mean(keepdims=True)] * 2 for x in (then, now))
+    counts = (np.array([len(x)]) for x in (then, now))
+    sides = (Binned(n, none, none, *mean) for n, mean in zip(counts, means, strict=True))
     low, high = distances.wasserstein(bins, *sides)
     assert low - 1e-9 <= stats.wasserstein_distance(then, now) <= high + 1e-9
 

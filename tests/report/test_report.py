@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -183,3 +185,24 @@ def test_an_attribute_of_a_user_is_no_attribute(fitted: FittedPlan) -> None:
     page = Page(fitted.report(path=None).html)
     assert "src" not in page.attributes
     assert ATTRIBUTE[:30] in "".join(page.names)
+
+
+def test_smaller_floats_are_told_and_judged_by_all_rows() -> None:
+    n = 5_000
+    values = {"small": np.linspace(1, 2, n), "large": np.zeros(n), "tiny": np.zeros(n)}
+    values["large"][1] = 70_000.0  # of a row that no sample of evenly spaced ones has
+    values["tiny"][0] = 1e-12
+    table = pa.table(values)
+    fitted = profiled(ff.Plan({name: col(name) + 0.0 for name in values}), table)
+    html = unescape(fitted.report(table, None).html)
+    rows = re.findall(r"<tr><td>(\w*float\w+)</td>" + "<td>([^<]*)</td>" * 4, html)
+    assert [row[0] for row in rows] == ["float32", "float16", "bfloat16"]
+    assert rows[0][1] == "3 of 3 features"
+    assert rows[1][1] == "1 of 3 features"
+    assert rows[1][4] == "'large', 'tiny'"
+    assert rows[2][1] == "3 of 3 features"
+    half = profiled(ff.Plan({"x": col("small") + 0.0}, dtype="float16"), table)
+    narrow = re.findall(r"<tr><td>(\w*float\w+)</td>", half.report(table, None).html)
+    assert narrow == ["bfloat16"]
+    whole = profiled(ff.Plan({"x": col("small") > 0}), table)
+    assert "Smaller floats" not in whole.report(table, None).html

@@ -150,7 +150,6 @@ def is_list_type(arrow: DataType) -> bool:
 _OUTPUT: dict[str, DataType] = {
     "bool": pa.bool_(),
     "float16": pa.float16(),
-    "bfloat16": pa.uint16(),  # its bits, inside of a backend alone
     "float32": pa.float32(),
     "float64": pa.float64(),
     "decimal": pa.float64(),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
 from fastfeat.io.arrow import Table, pa
@@ -101,6 +102,22 @@ class RowsInPasses:
         for name in kept:
             features = features.append_column(given.schema.field(name), given.column(name))
         return features
+
+    def features_at(self, learning: Learning, scanned: Scanned, places: NDArray[np.int64]) -> Table:
+        """Return the features of a few of some rows, as `features` gives them.
+
+        Args:
+            learning: after its last round.
+            scanned: the rows.
+            places: of the few among those of the rows that are given to fit, ascending.
+        """
+        if self.chosen is not None:
+            return self.features(learning, scanned).take(pa.array(places))
+        self.functions.make(_bound(learning), learning.functions)
+        first, table, taken = scanned.first_row, scanned.table, pa.array(places)
+        made = self.functions.of_rows(learning.functions, first, table.num_rows)
+        known = Known({node: column.take(taken) for node, column in made.items()})
+        return part_features(learning, table.take(taken), first + places, "arrow", known=known)
 
     def _later_features(self, learning: Learning, table: Table, first: int, flags: Flags) -> Table:
         """Return the features of rows that nothing is learnt from: as of later rows."""

@@ -15,7 +15,7 @@ from typing import Any, TypeGuard, assert_never, cast
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.dtypes import DType
-from fastfeat.errors import ArtifactError
+from fastfeat.errors import ArtifactError, TypeMismatch
 from fastfeat.ir.node import (
     GROUPS,
     GROUPS_AND_MISSING,
@@ -42,6 +42,60 @@ from fastfeat.steps.registry import PARTS_OF_WINDOWS, STEPS
 def dump(document: Mapping[str, Any]) -> str:
     """Return canonical JSON: sorted keys, no spaces, text in any script as it is."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def document_of_text(text: object, subject: str) -> Any:
+    """Return the JSON document of a text that a user gives.
+
+    Args:
+        text: what was given.
+        subject: what it should be, for messages: "plan".
+
+    Raises:
+        TypeMismatch: it is no text.
+        ArtifactError: it is no JSON.
+    """
+    if not isinstance(text, (str, bytes)):
+        hint = "json.dumps() makes one of a dict, and read() one of an open file"
+        raise TypeMismatch(f"from_json takes a text, got a {type(text).__name__}. {hint}")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"this is not the JSON of a {subject}: {error}") from None
+
+
+def parts_of_document(
+    document: Any,
+    subject: str,
+    head: tuple[str, int],
+    parts: frozenset[str],
+    optional: frozenset[str] = frozenset(),
+) -> dict[str, Any]:
+    """Return the parts of a document, of a format and with names that this version knows.
+
+    Args:
+        document: of JSON.
+        subject: what it should be, for messages.
+        head: the name of the part that has the number of the format, and that number.
+        parts: the names that it must have.
+        optional: those that it may have.
+
+    Raises:
+        ArtifactError: it has another format, lacks a part, or has one that is not known.
+    """
+    name, known = head
+    if not isinstance(document, dict) or name not in document:
+        raise ArtifactError(f"this is not the JSON of a {subject}: it has no format number")
+    given = cast("dict[str, Any]", document)
+    found = given[name]
+    if type(found) is not int or found != known:
+        raise ArtifactError(
+            f"the {subject} has format {found!r}; this version reads {known}. Update fastfeat"
+        )
+    odd = sorted(set(given) - optional ^ parts)
+    if odd:
+        raise ArtifactError(f"the {subject} lacks, or this version does not know, {odd[0]!r}")
+    return given
 
 
 def nodes_to_json(roots: Sequence[Node]) -> tuple[list[Any], dict[Node, int]]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from fastfeat.engine.float_environment import in_ieee
-from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch
+from fastfeat.errors import ArtifactError, FastfeatError
 from fastfeat.expr import Expr
 from fastfeat.plan.declare.columns_read import tables_of
 from fastfeat.plan.declare.contract import ContractDeclaration, Rule, declare_contract, says
@@ -74,30 +74,13 @@ def contract_of_text(text: str | bytes) -> ContractDeclaration:
         TypeMismatch: it is no text.
         FastfeatError: as `Contract`.
     """
-    if not isinstance(text, (str, bytes)):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
-        hint = "json.dumps() makes one of a dict, and read() one of an open file"
-        raise TypeMismatch(f"from_json takes a text, got a {type(text).__name__}. {hint}")
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"this is not the JSON of a contract: {error}") from None
-    return contract_of_document(document)
+    return contract_of_document(canonical.document_of_text(text, "contract"))
 
 
 @in_ieee
 def contract_of_document(document: Any) -> ContractDeclaration:
     """Return the contract of a JSON document; errors as of `contract_of_text`."""
-    if not isinstance(document, dict) or "contract" not in document:
-        raise ArtifactError("this is not the JSON of a contract: it has no format number")
-    parts = cast("dict[str, Any]", document)
-    found = parts["contract"]
-    if type(found) is not int or found != FORMAT:
-        raise ArtifactError(
-            f"the contract has format {found!r}; this version reads {FORMAT}. Update fastfeat"
-        )
-    odd = sorted(set(parts) ^ PARTS)
-    if odd:
-        raise ArtifactError(f"the contract lacks, or this version does not know, {odd[0]!r}")
+    parts = canonical.parts_of_document(document, "contract", ("contract", FORMAT), PARTS)
     types = parts["types"]
     if not isinstance(types, dict):
         raise ArtifactError(f"the contract has no types by column, but {types!r}")

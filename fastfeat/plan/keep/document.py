@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 from fastfeat.engine.float_environment import in_ieee
-from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch
+from fastfeat.errors import ArtifactError, FastfeatError
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Node
 from fastfeat.plan.declare.columns_read import tables_of
@@ -88,29 +87,13 @@ def plan_of_text(text: str | bytes) -> Declaration:
         TypeMismatch: it is no text.
         FastfeatError: as `Plan`: Leakage where a feature reads what is known too late.
     """
-    if not isinstance(text, (str, bytes)):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
-        hint = "json.dumps() makes one of a dict, and read() one of an open file"
-        raise TypeMismatch(f"from_json takes a text, got a {type(text).__name__}. {hint}")
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"this is not the JSON of a plan: {error}") from None
-    return plan_of_document(document)
+    return plan_of_document(canonical.document_of_text(text, "plan"))
 
 
 def plan_of_document(document: Any) -> Declaration:
     """Return the plan of a JSON document."""
-    if not isinstance(document, dict) or "format" not in document:
-        raise ArtifactError("this is not the JSON of a plan: it has no format number")
-    parts = cast("dict[str, Any]", document)
-    found = parts["format"]
-    if type(found) is not int or found != FORMAT:
-        raise ArtifactError(
-            f"the plan has format {found!r}; this version reads {FORMAT}. Update fastfeat"
-        )
-    odd = sorted(set(parts) - OPTIONAL_PARTS ^ PARTS)
-    if odd:
-        raise ArtifactError(f"the plan lacks, or this version does not know, {odd[0]!r}")
+    head = "format", FORMAT
+    parts = canonical.parts_of_document(document, "plan", head, PARTS, OPTIONAL_PARTS)
     try:
         return _plan(parts)
     except FastfeatError:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.dtypes import INT64, DType
+from fastfeat.dtypes import INT64, PER_SECOND, DType
 from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.ir.node import Call, Column, Node, TableColumn, postorder
@@ -33,6 +33,8 @@ from fastfeat.quality.golden.values import (
     pool_of,
     pool_of_type,
     reads_of,
+    unit_of,
+    within,
 )
 from fastfeat.quality.profile import ColumnProfile
 from fastfeat.quality.profiling import profile_face
@@ -68,14 +70,17 @@ def made_up_rows(fitted: Fitted, n_rows: int, seed: int, *, with_odd: bool = Tru
     pools = {name: _pool(reads, roles, name, dtype, known) for name, dtype in types.items()}
     late = set(plan.late)
     own = dict.fromkeys([*(n for n in plan.row_columns if n not in late), *plan.row_ids])
-    rows = _columns(drawn, roles, types, pools, list(own), n_rows, with_odd=True)
+    values = _columns(drawn, roles, pools, list(own), n_rows, with_odd=True)
+    rows = {name: _array(types[name], column) for name, column in values.items()}
     rows |= {name: pa.nulls(n_rows) for name in plan.keep if name not in rows}
     history = None
     if plan.past_columns:
         names = list(dict.fromkeys([*plan.past_columns, *plan.row_ids]))
         options: Any = {"with_odd": with_odd, "is_earlier": True}
-        history = pa.table(_columns(drawn, roles, types, pools, names, _N_EARLIER, **options))
-    table = partial(_table, fitted, roles, pools, drawn, with_odd=with_odd)
+        earlier = _columns(drawn, roles, pools, names, _N_EARLIER, **options)
+        history = pa.table({name: _array(types[name], earlier[name]) for name in names})
+    asking = _Asking(roles, types, pools, values, reads.largest)
+    table = partial(_table, fitted, asking, drawn, with_odd=with_odd)
     tables = {name: table(name) for name in fitted.tables}
     return MadeUp(_of_columns(rows, n_rows), history, tables)
 
@@ -89,34 +94,27 @@ def _profile_of(fitted: Fitted) -> Mapping[str, ColumnProfile]:
 def _columns(
     drawn: Random,
     roles: _Roles,
-    types: Mapping[str, Type],
     pools: Mapping[str, Pool],
     names: Sequence[str],
     n_rows: int,
     *,
     with_odd: bool,
     is_earlier: bool = False,
-) -> dict[str, Array]:
-    """Return columns of the data, or of the history.
+) -> dict[str, list[Any]]:
+    """Return the values of columns of the data, or of the history.
 
     Args:
         drawn: the draws.
         roles: the columns that are more than values.
-        types: of the columns.
-        pools: their values.
-        names: those that are made.
+        pools: the values that columns may have.
+        names: the columns that are made.
         n_rows: how many rows.
         with_odd: whether some values are odd.
         is_earlier: whether the rows are of the history.
     """
     odd = _odd_ones(drawn, names, pools, n_rows) if with_odd else {}
-    return {
-        name: _array(
-            types[name],
-            _values(drawn, roles, name, pools[name], n_rows, odd.get(name), is_earlier=is_earlier),
-        )
-        for name in names
-    }
+    values = partial(_values, drawn, roles, is_earlier=is_earlier)
+    return {name: values(name, pools[name], n_rows, odd.get(name)) for name in names}
 
 
 def _of_columns(columns: Mapping[str, Array], n_rows: int) -> Table:
@@ -142,7 +140,8 @@ class _Roles:
         span: how far windows reach back, in nanoseconds, and in steps.
         asked: of each column of a table that rows ask for, the column that they ask by.
         unique: columns of tables of which no value comes twice: keys of lookups.
-        moments: columns of tables that order their rows in time.
+        moments: columns of tables that order their rows in time, and how long after it rows are
+            known, in nanoseconds or steps.
     """
 
     clocks: frozenset[str]
@@ -151,14 +150,14 @@ class _Roles:
     span: Mapping[str, int]
     asked: Mapping[TableColumn, str]
     unique: frozenset[TableColumn]
-    moments: frozenset[TableColumn]
+    moments: Mapping[TableColumn, int]
 
 
 def _roles_of(fitted: Fitted) -> _Roles:
     plan = fitted.declaration
     roots = list(plan.nodes.values())
     clocks, keys = list[Node](), list[Node]()
-    asked, unique, moments = dict[TableColumn, str](), set[TableColumn](), set[TableColumn]()
+    asked, unique, moments = dict[TableColumn, str](), set[TableColumn](), dict[TableColumn, int]()
     for node in postorder(roots):
         if is_over(node):
             time, *by = query_of(order_of(node))
@@ -173,9 +172,12 @@ def _roles_of(fitted: Fitted) -> _Roles:
                     if not isinstance(other, TableColumn):
                         continue
                     is_time = not is_lookup and k == 0
-                    (moments if is_time else unique if is_lookup else set[TableColumn]()).add(other)
+                    if is_time:
+                        moments[other] = int(dict(node.params).get("delay") or 0)
+                    elif is_lookup:
+                        unique.add(other)
                     (clocks if is_time else keys).append(own)
-                    if isinstance(own, Column) and not is_time:
+                    if isinstance(own, Column):
                         asked[other] = own.name
             case _:
                 pass
@@ -190,7 +192,7 @@ def _roles_of(fitted: Fitted) -> _Roles:
         span,
         asked,
         frozenset(unique),
-        frozenset(moments),
+        moments,
     )
 
 
@@ -260,27 +262,45 @@ def _values(
     return found
 
 
-def _table(
-    fitted: Fitted,
-    roles: _Roles,
-    pools: Mapping[str, Pool],
-    drawn: Random,
-    table: str,
-    *,
-    with_odd: bool,
-) -> Table:
-    """Return rows of a lookup table; keys of lookups come once."""
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """The rows that ask tables for theirs.
+
+    Args:
+        roles: the columns that are more than values.
+        types: of the columns of the data.
+        pools: the values that they may have.
+        values: those that the rows have.
+        largest: as of `Reads`.
+    """
+
+    roles: _Roles
+    types: Mapping[str, Type]
+    pools: Mapping[str, Pool]
+    values: Mapping[str, Sequence[Any]]
+    largest: float
+
+
+def _table(fitted: Fitted, asking: _Asking, drawn: Random, table: str, *, with_odd: bool) -> Table:
+    """Return rows of a table; keys of lookups come once, and half of the rows find theirs."""
+    roles = asking.roles
     columns = {TableColumn(table, name): dtype for name, dtype in fitted.tables[table].items()}
-    of = {column: _pool_of_table(roles, pools, column, dtype) for column, dtype in columns.items()}
-    unique = [column for column in columns if column in roles.unique]
-    n_rows = min([_N_OF_TABLE, *(len(of[column].ordinary) for column in unique)])
+    of = {column: _pool_of_table(asking, column, dtype) for column, dtype in columns.items()}
+    unique = {column: dtype for column, dtype in columns.items() if column in roles.unique}
+    keys = _keys_of_rows(asking, unique)
+    if not keys:
+        keys = list(zip(*(of[column].ordinary for column in unique), strict=False))
+    n_rows = min(_N_OF_TABLE, len(keys)) if unique else _N_OF_TABLE
+    known = dict(zip(unique, zip(*keys[:n_rows], strict=True), strict=True)) if keys else {}
     found: dict[str, Array] = {}
     for column, dtype in columns.items():
         ordinary, n = of[column].ordinary, len(of[column].ordinary)
-        if column in unique:
-            values = list(ordinary[:n_rows])
+        if column in known:
+            values = list(known[column])
         elif column in roles.asked:
-            values = [ordinary[k % min(n, _N_KEYS)] if n else None for k in range(n_rows)]
+            asked = _of_rows(asking, column, dtype)
+            values = [asked[k % len(asked)] if asked else None for k in range(n_rows)]
+            values = [ordinary[k % n] if v is None and n else v for k, v in enumerate(values)]
         else:
             values = [ordinary[_below(drawn, n)] if n else None for _ in range(n_rows)]
             odd = of[column].odd if with_odd and column not in roles.moments else ()
@@ -290,15 +310,46 @@ def _table(
     return _of_columns(found, n_rows)
 
 
-def _pool_of_table(
-    roles: _Roles, pools: Mapping[str, Pool], column: TableColumn, dtype: Type
-) -> Pool:
-    if column in roles.asked and roles.asked[column] in pools and isinstance(dtype, DType):
-        asked = dict.fromkeys(pools[roles.asked[column]].ordinary)
-        known = tuple(value for value in asked if is_of(value, dtype))
+def _keys_of_rows(asking: _Asking, columns: Mapping[TableColumn, Type]) -> list[tuple[Any, ...]]:
+    """Return keys by which rows ask a table, each once; none where they are computed."""
+    parts = [_of_rows(asking, column, dtype) for column, dtype in columns.items()]
+    keys = dict.fromkeys(zip(*parts, strict=True)) if all(parts) else {}
+    return [key for key in keys if None not in key]
+
+
+def _of_rows(asking: _Asking, column: TableColumn, dtype: Type) -> list[Any]:
+    """Return the values by which every other row asks for a column of a table, as it has them."""
+    name = asking.roles.asked.get(column)
+    if name is None or name not in asking.values:
+        return []
+    known = [_as_in_table(value, asking.types[name], dtype) for value in asking.values[name][::2]]
+    delay = asking.roles.moments.get(column)
+    if not delay:
+        return known
+    ticks = delay // unit_of(dtype) if isinstance(dtype, DType) and dtype.is_temporal else delay
+    return [None if value is None else value - ticks for value in known]
+
+
+def _as_in_table(value: Any, own: Type, other: Type) -> Any:
+    """Return a value of a row as one of a column of a table; None where it has none."""
+    if value is None or not isinstance(own, DType) or not isinstance(other, DType):
+        return None
+    if own.name == other.name and own.unit != other.unit:
+        value = value * PER_SECOND[other.unit or "s"] // PER_SECOND[own.unit or "s"]
+    return value if is_of(value, other) else None
+
+
+def _pool_of_table(asking: _Asking, column: TableColumn, dtype: Type) -> Pool:
+    name = asking.roles.asked.get(column)
+    is_moment = column in asking.roles.moments
+    if name is not None and name in asking.pools and isinstance(dtype, DType) and not is_moment:
+        values = (_as_in_table(v, asking.types[name], dtype) for v in asking.pools[name].ordinary)
+        known = tuple(value for value in dict.fromkeys(values) if value is not None)
         if known:
             return Pool(known, ())
-    return moments(dtype, roles.span) if column in roles.moments else pool_of_type(dtype)
+    if is_moment:
+        return moments(dtype, asking.roles.span)
+    return within(pool_of_type(dtype), asking.largest)
 
 
 def _pool(
@@ -332,7 +383,7 @@ def _content(value: Any, dtype: DType) -> Any:
 
 
 _N_EARLIER = 40
-_N_OF_TABLE = 12
+_N_OF_TABLE = 24
 _N_KEYS = 3
 """Keys that come often: rows see one another."""
 _COLUMNS_OF_ONE_ODD = 8

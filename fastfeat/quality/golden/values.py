@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastfeat.aggregates.keys import Vocabulary
-from fastfeat.dtypes import INTEGER_RANGE, PER_SECOND, DType
+from fastfeat.dtypes import FLOAT_FORMATS, INTEGER_RANGE, PER_SECOND, DType
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.types import UnsupportedType, arrow_type
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, postorder
@@ -41,10 +41,13 @@ class Reads:
     Args:
         learnt: values by their aggregates.
         by_column: of each column, the nodes that it is an argument of.
+        largest: the largest finite float that a column may have: what is given out as a narrow
+            float must be within its range.
     """
 
     learnt: Mapping[Node, Any]
     by_column: Mapping[str, Sequence[Node]]
+    largest: float
 
 
 def reads_of(fitted: Fitted) -> Reads:
@@ -54,7 +57,11 @@ def reads_of(fitted: Fitted) -> Reads:
     for node in postorder([*fitted.declaration.nodes.values(), *contract]):
         for name in {arg.name for arg in node.args if isinstance(arg, Column)}:
             found.setdefault(name, []).append(node)
-    return Reads(fitted.learnt, found)
+    dtype = fitted.declaration.dtype
+    narrow = dtype is not None and dtype != "float64"
+    exponent = FLOAT_FORMATS[dtype or ""].largest_exponent if narrow else 0
+    largest = 2.0 ** (exponent - exponent // _ROOM) if narrow else math.inf
+    return Reads(fitted.learnt, found, largest)
 
 
 def pool_of(reads: Reads, name: str, dtype: Type, known: ColumnProfile | None) -> Pool:
@@ -69,6 +76,7 @@ def pool_of(reads: Reads, name: str, dtype: Type, known: ColumnProfile | None) -
     pool = pool_of_type(dtype)
     if not isinstance(dtype, DType) or dtype.is_list or not pool.ordinary:
         return pool
+    pool = within(pool, reads.largest)
     told = list(_told_apart(reads, name, dtype))
     if known is not None:
         told += _of_profile(known, dtype)
@@ -85,6 +93,17 @@ def keys_of(reads: Reads, name: str, dtype: Type, known: ColumnProfile | None) -
         return pool
     told = [] if known is None else _of_profile(known, dtype)
     return Pool(tuple(dict.fromkeys([*told, *pool.ordinary])), pool.odd)
+
+
+def within(pool: Pool, largest: float) -> Pool:
+    """Return the values of which no float is larger than the largest; infinities stay."""
+    return Pool(pool.ordinary, tuple(_bounded(value, largest) for value in pool.odd))
+
+
+def _bounded(value: Any, largest: float) -> Any:
+    if not isinstance(value, float) or math.isinf(value) or abs(value) <= largest:
+        return value
+    return math.copysign(largest, value)
 
 
 def _of_profile(known: ColumnProfile, dtype: DType) -> list[Any]:
@@ -249,9 +268,7 @@ def moments(dtype: Type, span: Mapping[str, int]) -> Pool:
         most = INTEGER_RANGE[dtype.name][1]
         first, reach, whole = min(_FIRST_STEP, most // 2), min(span["steps"], most // 5), 1
     else:
-        whole = _MS_OF_DAY if dtype.name == "date64" else 1
-        unit = {"date32": _SECONDS_OF_DAY * 10**9, "date64": 10**6}.get(dtype.name)
-        unit = 10**9 // PER_SECOND[dtype.unit or "s"] if unit is None else unit
+        whole, unit = _MS_OF_DAY if dtype.name == "date64" else 1, unit_of(dtype)
         first, reach = _MOMENTS[0] * 10**9 // unit, max(1, span["time"] // unit)
     step = (2 * reach) ** (1 / _N_MOMENTS)
     offsets = sorted({max(1, int(step**k)) for k in range(1, _N_MOMENTS + 1)})
@@ -259,9 +276,17 @@ def moments(dtype: Type, span: Mapping[str, int]) -> Pool:
     return Pool(tuple(time // whole * whole for time in times), (None,))
 
 
+def unit_of(dtype: DType) -> int:
+    """Return the nanoseconds of a tick of a type of times."""
+    of_days = {"date32": _SECONDS_OF_DAY * 10**9, "date64": 10**6}
+    return of_days.get(dtype.name, 10**9 // PER_SECOND[dtype.unit or "s"])
+
+
 _MOST_KEYS, _COMMON = 8, 10
 """The categories that rows have: so many, each of so many training rows."""
 _MOST_EDGES = 8
+_ROOM = 8
+"""One in so many powers of two is left, by which values grow on the way to a narrow float."""
 _N_MOMENTS = 12
 _FIRST_STEP = 1_000_000
 _SECONDS_OF_DAY, _MS_OF_DAY = 86_400, 86_400_000

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.aggregates.keys import KeyCounts, with_codes_of, without_rare
 from fastfeat.api.learning import Learning
 from fastfeat.errors import ArtifactError, InvalidPlan, TypeMismatch
 from fastfeat.plan.keep.artifact import artifact_bytes, fitted_digest, fitted_of_bytes
@@ -150,6 +154,54 @@ def test_the_artifact_keeps_them() -> None:
     again = fitted_of_bytes(content)
     assert fitted_digest(again) == fitted_digest(fitted.record)
     assert artifact_bytes(again) == content
+
+
+def test_inspect_tells_of_keys_that_no_row_has(tmp_path: Path) -> None:
+    old = CODES.fit(OLD, backend="reference")
+    CODES.fit(NEW, backend="reference", stable=old).save(tmp_path / "plan.fastfeat")
+    told = [one.told for part in ff.inspect(tmp_path / "plan.fastfeat").parts for one in part.held]
+    assert "1 of 5 keys came in no row, and keep their codes" in told
+
+
+KEYS = st.lists(st.sampled_from("abcdefgh"), max_size=12)
+PARAMS = st.fixed_dictionaries(
+    {
+        "min_frequency": st.sampled_from([None, 1, 2, 3, 0.2, 0.5]),
+        "max_categories": st.sampled_from([None, 1, 2, 4, 6]),
+    }
+)
+
+
+@given(old=KEYS, new=KEYS, params=PARAMS, before=PARAMS)
+def test_codes_are_those_of_the_definition(
+    old: list[str], new: list[str], params: dict[str, Any], before: dict[str, Any]
+) -> None:
+    held = without_rare(counted(old), tuple(before.items()))
+    found = with_codes_of(counted(new), tuple(params.items()), held)
+    known = held.parts[0].to_pylist()
+    least = params["min_frequency"] or 0
+    least = least * len(new) if isinstance(least, float) else least
+    others = [key for key in ranked(new) if key not in known]
+    kept = [key for key in others if new.count(key) >= least]
+    most = params["max_categories"]
+    if most is not None and len(known) + len(kept) + (len(kept) < len(others)) > most:
+        kept = kept[: max(most - len(known) - 1, 0)]
+    assert found.parts[0].to_pylist() == known + kept
+    assert found.counts.tolist() == [new.count(key) for key in known + kept]
+    assert found.n_rows == len(new)
+    again = with_codes_of(counted(old), tuple(before.items()), held)
+    assert (again.held, again.parts[0]) == (None, held.parts[0])
+
+
+def ranked(keys: list[str]) -> list[str]:
+    return sorted(set(keys), key=lambda key: (-keys.count(key), key))
+
+
+def counted(keys: list[str]) -> KeyCounts:
+    """Return the keys of rows, in the order of codes."""
+    distinct = ranked(keys)
+    counts = np.array([keys.count(key) for key in distinct], np.int64)
+    return KeyCounts((pa.array(distinct, pa.large_string()),), counts, 0)
 
 
 @pytest.mark.parametrize("written", ["9 3 0", "-1 3 0", "3 3 2", "3 3", "x"])
