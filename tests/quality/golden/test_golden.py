@@ -248,6 +248,15 @@ def test_text_is_made_up_as_the_plan_parses_it() -> None:
     assert {2023, 2024} <= set(found.features["n"].to_pylist())
 
 
+def test_many_columns_of_strict_text_have_rows_of_digits() -> None:
+    names = [f"s{k}" for k in range(20)]
+    plan = ff.Plan({name: col(name).str.to_integer() for name in names})
+    found = golden.golden_rows(plan.fit({name: ["7"] for name in names}).record)
+    assert found is not None
+    assert len(found) == 64
+    assert {1, 2, 3} == set(found.features["s0"].to_pylist())
+
+
 def test_a_plan_that_no_row_fits_is_saved_without(
     fitted: ff.FittedPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
