@@ -29,7 +29,8 @@ from fastfeat_kernels.memory import doubles_at, value_at, words_at
 def add_rows(table: int, first: int, n: int) -> int:
     """Add rows [first, first + n) of the table's chunk to its bins."""
     words = words_at(table, N_TABLE_WORDS)
-    element, n_edges = ELEMENTS[words[TABLE_ELEMENT]], words[TABLE_N_EDGES]
+    place: int = words[TABLE_ELEMENT]
+    element, n_edges = ELEMENTS[place], words[TABLE_N_EDGES]
     edges: list[float] = list(doubles_at(words[TABLE_EDGES] + 8, n_edges))
     scales = doubles_at(words[TABLE_SCALES], n_edges + 1)
     counts = words_at(words[TABLE_COUNTS], n_edges + 1)
