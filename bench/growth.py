@@ -57,10 +57,7 @@ def measure(kind: str, n_rows: int) -> str:
     from fastfeat.io.host_memory import peak_memory
 
     plan, width = plan_of(kind), WIDTHS[kind]
-    # kernels are there then
-    plan.fit(
-        lambda: batches(200_000, width), memory=BUDGET, profile=False
-    )  # kernels are there then
+    plan.fit(lambda: batches(200_000, width), memory=BUDGET, profile=False)  # it compiles
     before = resource.getrusage(resource.RUSAGE_SELF)
     plan.fit(lambda: batches(n_rows, width), memory=BUDGET, profile=False)
     after = resource.getrusage(resource.RUSAGE_SELF)
