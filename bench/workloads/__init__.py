@@ -22,6 +22,7 @@ from bench.workloads.mixed import MIXED
 from bench.workloads.one_hot import ONE_HOT
 from bench.workloads.one_row import ONE_ROW
 from bench.workloads.pipeline_step import PIPELINE_STEP
+from bench.workloads.profiles import PROFILES
 from bench.workloads.quantiles import QUANTILES
 from bench.workloads.reports import REPORTS
 from bench.workloads.retail import RETAIL
@@ -43,6 +44,7 @@ WORKLOADS = (
     *WIDE,
     *STATISTICS_20,
     *CONTRACTS,
+    *PROFILES,
     *REPORTS,
     *SHAPES,
     *QUANTILES,
