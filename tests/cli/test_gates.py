@@ -71,7 +71,7 @@ def gated_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pq.write_table(TABLE.select(["id"]), folder / "other.parquet")
     pq.write_table(pa.table({"x": [1000.0] * 100}), folder / "far.parquet")
     plan = ff.Plan({"size": col("x").fill_null(0.0).standard_scale()})
-    plan.fit(TABLE, profile=True).save(folder / "plan.fastfeat")
+    plan.fit(TABLE).save(folder / "plan.fastfeat")
     differing = ff.Plan({"twice": col("x") * 2}).fit(TABLE)
     differing.save(folder / "differs.fastfeat")
     verify = ff.FittedPlan.verify
