@@ -1538,9 +1538,9 @@ class FittedPlan:
 
         Example:
             >>> fitted = ff.Plan({"x": col("x").standard_scale()}).fit({"x": [1.0, 2.0, 3.0]})
-            >>> report = fitted.report(path=None)
-            >>> report.level, report.html[:15], "script>" in report.html
-            ('none', '<!doctype html>', False)
+            >>> report = fitted.report({"x": [1.0, 2.0, 3.0]}, path=None)
+            >>> report.level, report.verdict, report.html[:15]
+            ('ok', 'No drift', '<!doctype html>')
         """
         from fastfeat.report.report import report  # seldom needed
 
