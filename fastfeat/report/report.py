@@ -30,7 +30,7 @@ from fastfeat.quality.table_profiles import counted_tables
 from fastfeat.quality.thresholds import Limits
 from fastfeat.report.columns import features_section, inputs_section
 from fastfeat.report.energy import energy_meter
-from fastfeat.report.found import Costs, Found, judged
+from fastfeat.report.found import NO_PROFILE, Costs, Found, judged
 from fastfeat.report.page import page
 from fastfeat.report.sections import contract_section, costs_section, head, plan_section
 from fastfeat.report.smaller import smaller_floats, smaller_section
@@ -129,7 +129,9 @@ def _beside(found: Found, rows: _Rows, limits: Limits, step: Step) -> Found:
     smaller = smaller_floats(fitted, features)
     found = replace(found, now=now, costs=costs, smaller=smaller)
     if then is None or now is None:
-        found = replace(found, no_drift=_NO_PROFILE)
+        found = replace(found, no_drift=NO_PROFILE)
+    elif not (then.inputs or then.features):
+        found = replace(found, no_drift=then.no_features or NO_PROFILE)
     else:
         drift = compared(fitted, now, then, limits=limits)
         found = replace(found, drift=drift, no_drift=then.no_features)
@@ -138,9 +140,6 @@ def _beside(found: Found, rows: _Rows, limits: Limits, step: Step) -> Found:
     step("judging rules")
     options: Any = {"clock": rows.clock, "late": fitted.declaration.late, **rows.sides}
     return replace(found, check=check(fitted.contract.declaration, rows.data, **options))
-
-
-_NO_PROFILE = "the plan has no profile of its training rows: it was fitted with profile=False"
 
 
 def _measured(

@@ -229,3 +229,12 @@ def test_rows_in_pieces_have_the_same_figures(fitted: FittedPlan, tmp_path: Path
     assert pieces.verdict == whole.verdict
     assert repr(pieces.drift) == repr(whole.drift)
     assert {step.kind for step in pieces.steps} == {step.kind for step in whole.steps}
+
+
+def test_a_plan_that_keeps_no_small_groups_keeps_no_profile() -> None:
+    table = pa.table({"x": [1.0, 2.0], "k": ["a", "b"]})
+    fitted = ff.Plan({"x": col("x").mean(by="k", min_rows=2)}).fit(table)
+    report = fitted.report(table, None)
+    assert report.level == "none"
+    assert "min_rows=" in report.verdict
+    assert fitted.report(path=None).level == "none"
