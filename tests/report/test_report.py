@@ -232,7 +232,7 @@ def test_rows_in_pieces_have_the_same_figures(fitted: FittedPlan, tmp_path: Path
 
 
 def test_a_plan_that_keeps_no_small_groups_keeps_no_profile() -> None:
-    table = pa.table({"x": [1.0, 2.0], "k": ["a", "b"]})
+    table = pa.table({"x": [1.0, 2.0, 3.0], "k": ["a", "b", "b"]})
     fitted = ff.Plan({"x": col("x").mean(by="k", min_rows=2)}).fit(table)
     report = fitted.report(table, None)
     assert report.level == "none"
