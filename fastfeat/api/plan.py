@@ -1370,6 +1370,7 @@ class FittedPlan:
         history: Any = None,
         tables: Tables = None,
         backend: str = "cpu",
+        memory: str | int | None = None,
     ) -> Profile:
         """Return the profile of other rows, on the edges and categories of `profile`.
 
@@ -1380,10 +1381,12 @@ class FittedPlan:
             history: as in `transform`, as the following are.
             tables: lookup tables.
             backend: its name.
+            memory: the most memory that this process may take, such as "600MiB": files are read in
+                passes.
 
         Raises:
             InvalidPlan: the plan has no profile.
-            FastfeatError: as `transform`.
+            FastfeatError: as `transform`, and `transform_to` with `memory=`.
 
         Example:
             >>> fitted = ff.Plan({"x": col("x") * 2}).fit({"x": [1.0, 2.0, 2.5]})
@@ -1391,9 +1394,9 @@ class FittedPlan:
             >>> later.n_missing, later.greatest, later.counts.tolist()
             (1, 18.0, [0, 0, 0, 1, 0, 0, 1])
         """
-        from fastfeat.quality.profiling import profile_of  # seldom needed
+        from fastfeat.quality.later_rows import profile_of  # seldom needed
 
-        options: Any = {"history": history, "tables": tables, "backend": backend}
+        options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
         return profile_of(self.record, data, **options)
 
     @property

@@ -11,7 +11,7 @@ from fastfeat.io.prometheus import Labels, family
 from fastfeat.online.live import Live
 from fastfeat.quality.column_drift import ColumnDrift
 from fastfeat.quality.drift import Drift, compared
-from fastfeat.quality.drifting import profile_to_compare
+from fastfeat.quality.later_rows import profile_to_compare
 from fastfeat.quality.profile import Profile
 from fastfeat.quality.thresholds import Limits
 

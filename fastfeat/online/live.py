@@ -63,7 +63,8 @@ from fastfeat.plan.run.fitted import Face, Fitted
 from fastfeat.plan.run.guard import guard_of, judge, read_again, row_inputs
 from fastfeat.plan.run.lookup_tables import Tables, read_tables, resolve_tables
 from fastfeat.quality.drift import Drift, compared
-from fastfeat.quality.drifting import limits_of, profile_to_compare
+from fastfeat.quality.drifting import limits_of
+from fastfeat.quality.later_rows import profile_to_compare
 from fastfeat.quality.thresholds import Given
 
 Broken = dict[str, int]

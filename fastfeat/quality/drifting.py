@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fastfeat.backends import backend_named
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.plan.run.fitted import Fitted
-from fastfeat.plan.run.guard import read_again
 from fastfeat.plan.run.history import BATCH
-from fastfeat.plan.run.inputs import read_columns
-from fastfeat.plan.run.transform import transform
 from fastfeat.quality.drift import Drift, compared
+from fastfeat.quality.later_rows import each_piece, profile_to_compare
 from fastfeat.quality.profile import Profile
-from fastfeat.quality.profiling import host_table, profile_face
 from fastfeat.quality.table_profiles import counted_tables
 from fastfeat.quality.thresholds import Given, Limits, thresholds
 
@@ -63,23 +59,6 @@ def drift(
     return compared(fitted, now.whole, then.whole, segments=segments, **of)
 
 
-def profile_to_compare(fitted: Fitted) -> Profile:
-    """Return the profile of the training rows.
-
-    Raises:
-        InvalidPlan: there is none, or its features could not be computed.
-    """
-    profile = profile_face(fitted)
-    if profile is None:
-        raise InvalidPlan(
-            "the plan keeps no profile of its training rows: it was fitted with profile=False, or "
-            "by an earlier version. Fit it again"
-        )
-    if profile.no_features and not profile.features and "fail" in profile.no_features:
-        raise InvalidPlan(f"the profile has no features to compare with: {profile.no_features}")
-    return profile
-
-
 def limits_of(given: Given) -> Limits:
     """Return the limits of drift.
 
@@ -111,48 +90,55 @@ def _counted(
     fitted: Fitted, layout: Profile, data: Any, keys: Sequence[str], options: Mapping[str, Any]
 ) -> _Counted:
     """Return rows, counted on the edges and categories of the training rows."""
-    if options.get("memory") is not None:
-        raise InvalidPlan("drift compares rows that are in memory: leave out memory=")
-    data, options = read_again(data), {k: of for k, of in options.items() if k != "memory"}
-    late = set(fitted.declaration.late)
-    wanted = [name for name in layout.inputs if name not in late]
-    if_there = [name for name in layout.inputs if name in late]
-    table = read_columns(data, [*wanted, *keys], if_there)
-    features = transform(fitted, data, **options) if layout.features else None
-    backend = backend_named(options["backend"])
-    table = host_table(table, dict.fromkeys([*layout.inputs, *keys]), backend)
+    whole: list[Profile] = []
+    segments: dict[Any, Profile] = {}
 
-    def count(rows: Array | None) -> Profile:
-        parts = [
-            part if rows is None or part is None else part.take(rows) for part in (table, features)
-        ]
-        return counted_tables(layout, fitted, *parts)
+    def take(inputs: Table, features: Table | None) -> None:
+        def count(rows: Array) -> Profile:
+            of_rows = None if features is None else features.take(rows)
+            return counted_tables(layout, fitted, inputs.take(rows), of_rows)
 
-    segments = {value: count(rows) for value, rows in _rows_by_value(table, keys).items()}
-    return _Counted(count(None), segments, count(pa.array([], pa.int64())))
+        counted = counted_tables(layout, fitted, inputs, features)
+        whole[:] = [whole[0].merge(counted) if whole else counted, count(NO_ROWS)]
+        for value, rows in _rows_by_value(inputs, keys, segments).items():
+            before = segments.get(value)
+            segments[value] = count(rows) if before is None else before.merge(count(rows))
+
+    each_piece(fitted, layout, data, keys, take, **options)
+    return _Counted(whole[0], segments, whole[1])
 
 
-def _rows_by_value(table: Table, keys: Sequence[str]) -> dict[Any, Array]:
+def _rows_by_value(table: Table, keys: Sequence[str], known: Collection[Any]) -> dict[Any, Array]:
     """Return the numbers of the rows of each value of some columns, in their order.
+
+    Args:
+        table: the rows.
+        keys: the columns.
+        known: the values that there are already.
 
     Raises:
         InvalidPlan: there are more values than `MOST_SEGMENTS`.
     """
     if not keys:
         return {}
-    columns = [table.column(key) for key in keys]
+    names = [*map(str, range(len(keys)))]
     numbered = pa.table(
-        [*columns, pa.array(range(table.num_rows), pa.int64())],
-        names=[*map(str, range(len(keys))), "row"],
+        [*(table.column(key) for key in keys), pa.array(range(table.num_rows), pa.int64())],
+        names=[*names, "row"],
     )
-    found = numbered.group_by([*map(str, range(len(keys)))], use_threads=False).aggregate(
-        [("row", "list")]
-    )
-    if found.num_rows > MOST_SEGMENTS:
-        raise InvalidPlan(
-            f"by={list(keys)!r}: has {found.num_rows:,} values, and {MOST_SEGMENTS:,} are compared "
-            "at most. Name a column of fewer segments, or pass rows of some of them"
-        )
+    found = numbered.group_by(names, use_threads=False).aggregate([("row", "list")])
     rows = found.column("row_list").combine_chunks()
-    values = zip(*(found.column(str(k)).to_pylist() for k in range(len(keys))), strict=True)
-    return {value[0] if len(keys) == 1 else value: rows[k].values for k, value in enumerate(values)}
+    values = zip(*(found.column(name).to_pylist() for name in names), strict=True)
+    by_value = {
+        value[0] if len(keys) == 1 else value: rows[k].values for k, value in enumerate(values)
+    }
+    n_values = len(by_value.keys() | set(known))
+    if n_values > MOST_SEGMENTS:
+        raise InvalidPlan(
+            f"by={list(keys)!r}: has {n_values:,} values, and {MOST_SEGMENTS:,} are compared at "
+            "most. Name a column of fewer segments, or pass rows of some of them"
+        )
+    return by_value
+
+
+NO_ROWS = pa.array([], pa.int64())

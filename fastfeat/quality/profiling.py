@@ -14,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends import Backend, backend_named
+from fastfeat.backends import Backend
 from fastfeat.engine.float_environment import in_ieee
-from fastfeat.errors import FastfeatError, FastfeatWarning, InvalidPlan, TypeMismatch
+from fastfeat.errors import FastfeatError, FastfeatWarning, TypeMismatch
 from fastfeat.io.arrow import Table, pa
 from fastfeat.ir.node import Aggregate, Call, postorder
 from fastfeat.plan.declare.declaration import Declaration
@@ -26,14 +26,13 @@ from fastfeat.plan.fit.training_features import has_folds, later_features
 from fastfeat.plan.lower.outputs import check_result
 from fastfeat.plan.run.batch import TrainingRows
 from fastfeat.plan.run.fitted import Fitted
-from fastfeat.plan.run.guard import read_again
 from fastfeat.plan.run.history import BATCH
-from fastfeat.plan.run.inputs import column_in_host, read_columns
+from fastfeat.plan.run.inputs import column_in_host
 from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.plan.run.row_selection import rows_to_learn_from
 from fastfeat.plan.run.transform import transform
 from fastfeat.quality.profile import Profile, profile_of_columns
-from fastfeat.quality.table_profiles import counted_tables, profile_of_tables, taken
+from fastfeat.quality.table_profiles import profile_of_tables, taken
 
 Profiled = bool | Literal["inputs"]
 """What a fit profiles: inputs and features, inputs alone, or nothing."""
@@ -308,30 +307,3 @@ def profile_face(fitted: Fitted) -> Profile | None:
     if len(inputs) + len(features) == len(profile.inputs) + len(profile.features):
         return profile
     return profile_of_columns(inputs, features, profile.n_rows, profile.no_features)
-
-
-@in_ieee
-def profile_of(
-    fitted: Fitted,
-    data: Any,
-    *,
-    history: Any = None,
-    tables: Tables = None,
-    backend: str = "cpu",
-) -> Profile:
-    """Return the profile of other rows; arguments and errors as of `FittedPlan.profile_of`."""
-    layout = profile_face(fitted)
-    if layout is None:
-        raise InvalidPlan(
-            "the plan has no profile: it was fitted with profile=False, or by an earlier version. "
-            "Fit it again"
-        )
-    late, data = set(fitted.declaration.late), read_again(data)
-    wanted = [name for name in layout.inputs if name not in late]
-    table = read_columns(data, wanted, [name for name in layout.inputs if name in late])
-    features = None
-    if layout.features:
-        options: Any = {"history": history, "tables": tables, "backend": backend}
-        features = transform(fitted, data, **options)
-    inputs = host_table(table, layout.inputs, backend_named(backend))
-    return counted_tables(layout, fitted, inputs, features)

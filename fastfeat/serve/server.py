@@ -18,8 +18,8 @@ from fastfeat.arguments import explaining_as
 from fastfeat.errors import StateError
 from fastfeat.online.drift_gauges import DriftGauges
 from fastfeat.online.recent import seconds_of
-from fastfeat.quality.drifting import profile_to_compare
 from fastfeat.quality.golden.golden_rows import check_if_there
+from fastfeat.quality.later_rows import profile_to_compare
 from fastfeat.serve.access import Access, access_of
 from fastfeat.serve.app import App, Limits, Receive, Send
 from fastfeat.serve.artifacts import Artifacts, WatchedFile, stamp_of

@@ -14,7 +14,7 @@ from fastfeat.io.arrow import Table
 from fastfeat.online.file.state_file import path_of
 from fastfeat.online.live import Live
 from fastfeat.plan.run.guard import row_inputs, warm_guard
-from fastfeat.quality.drifting import profile_to_compare
+from fastfeat.quality.later_rows import profile_to_compare
 
 _ALONE = ""
 _WARM_ROWS = 20

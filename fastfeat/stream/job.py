@@ -20,8 +20,8 @@ from fastfeat.io.sources.read import read_table
 from fastfeat.online.live import Live
 from fastfeat.online.state.table_updates import table_types
 from fastfeat.plan.run.guard import row_inputs
-from fastfeat.quality.drifting import profile_to_compare
 from fastfeat.quality.golden.golden_rows import check_if_there
+from fastfeat.quality.later_rows import profile_to_compare
 from fastfeat.stream.config import Config, Topic
 from fastfeat.stream.json_features import check_json
 from fastfeat.stream.messages import Decode, decoder

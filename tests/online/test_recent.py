@@ -194,5 +194,5 @@ def test_what_cannot_be_watched_says_why(fitted: ff.FittedPlan) -> None:
     with pytest.raises(TypeMismatch, match="watch"):
         live.watch(1.5)  # type: ignore[arg-type]
     bare = ROW.fit({"x": [1.0], "k": ["a"]}, profile=False).online()
-    with pytest.raises(InvalidPlan, match="keeps no profile"):
+    with pytest.raises(InvalidPlan, match="has no profile"):
         bare.watch()

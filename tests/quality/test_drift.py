@@ -15,6 +15,7 @@ from scipy import stats
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidConfig, InvalidPlan, UnknownColumn
+from fastfeat.io.budget import Budget
 from fastfeat.quality.drift import Drift
 
 HOUR = ff.window("1h", by="kind", time="at")
@@ -159,18 +160,18 @@ def test_limits_are_of_all_columns_of_one_or_of_none(fitted: ff.FittedPlan, tmp_
         "[drift]\npsi = 50\nunseen = 1\n[drift.columns.past]\npsi = 0.1\n[diff]\n", "utf-8"
     )
     assert drifted(file) == {"past"}
-    with pytest.raises(InvalidConfig, match=r"unknown word 'mising'. Did you mean 'missing'"):
-        drifted({"mising": 1})
-    with pytest.raises(InvalidConfig, match=r"there is no 'sise'. Did you mean 'size'"):
-        drifted({"columns": {"sise": {"psi": 1}}})
-    with pytest.raises(InvalidConfig, match=r"there is no column 'sise'. Did you mean 'size'"):
-        drifted({"ignore": ["sise"]})
+    with pytest.raises(InvalidConfig, match=r"unknown word 'missin_'. Did you mean 'missing'"):
+        drifted({"missin_": 1})
+    with pytest.raises(InvalidConfig, match=r"there is no 'sizee'. Did you mean 'size'"):
+        drifted({"columns": {"sizee": {"psi": 1}}})
+    with pytest.raises(InvalidConfig, match=r"there is no column 'sizee'. Did you mean 'size'"):
+        drifted({"ignore": ["sizee"]})
 
 
 def test_a_column_that_is_not_there_is_told_with_its_like(fitted: ff.FittedPlan) -> None:
     drift = fitted.drift(rows(20), history="batch")
-    with pytest.raises(InvalidPlan, match=r"'sise' was not compared. Did you mean 'size'"):
-        drift["sise"]
+    with pytest.raises(InvalidPlan, match=r"'sizee' was not compared. Did you mean 'size'"):
+        drift["sizee"]
 
 
 @pytest.mark.parametrize("n", [0, 1])
@@ -183,7 +184,7 @@ def test_hardly_any_rows_tell_nothing(fitted: ff.FittedPlan, n: int) -> None:
 
 def test_a_plan_without_a_profile_says_how_to_get_one() -> None:
     fitted = PLAN.fit(TRAIN, history="batch", profile=False)
-    with pytest.raises(InvalidPlan, match=r"keeps no profile of its training rows.*Fit it again"):
+    with pytest.raises(InvalidPlan, match=r"has no profile of its training rows.*Fit it again"):
         fitted.drift(TRAIN)
 
 
@@ -224,3 +225,30 @@ def test_forms_of_data_give_the_same(fitted: ff.FittedPlan, tmp_path: Path) -> N
     forms = [now.to_pandas(), tmp_path / "now.parquet", now.to_reader()]
     found: list[Drift] = [fitted.drift(form, history="batch") for form in forms]
     assert [str(drift) for drift in found] == [wanted] * 3
+
+
+@pytest.mark.parametrize(
+    "plan", [PLAN, ff.Plan({"size": col("size") * 2, "k": col("kind") == "a"})]
+)
+def test_files_in_passes_give_the_profile_of_the_whole(
+    plan: ff.Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = rows(2_000, 6)
+    for k in range(3):
+        pq.write_table(now.slice(k * 700, 700), tmp_path / f"{k}.parquet", row_group_size=300)
+    fitted = plan.fit(TRAIN, history="batch" if plan is PLAN else None, profile=True)
+    options: dict[str, Any] = {"history": "batch"} if plan is PLAN else {}
+    wanted, whole = fitted.drift(now, by="kind", **options), fitted.profile_of(now, **options)
+    monkeypatch.setattr(Budget, "table_bytes", lambda _: 20_000)
+    options["memory"] = "64GiB"
+    found = fitted.drift(tmp_path, by="kind", **options)
+    assert str(found) == str(wanted)
+    assert str(found.segments["a"]) == str(wanted.segments["a"])
+    assert fitted.profile_of(tmp_path, **options) == whole
+
+
+def test_a_budget_is_of_the_cpu(fitted: ff.FittedPlan) -> None:
+    with pytest.raises(InvalidPlan, match="memory= reads the rows in passes, on the CPU"):
+        fitted.drift(rows(10), memory="1GiB", backend="reference")
+    with pytest.raises(UnknownColumn, match="'size'"):
+        fitted.drift(rows(10).drop_columns(["size"]), memory="64GiB")

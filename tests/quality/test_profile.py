@@ -23,6 +23,7 @@ from fastfeat import col
 from fastfeat.dtypes import FLOAT64, INT64, UTF8
 from fastfeat.errors import ArtifactError, InvalidData
 from fastfeat.quality.counting import LEAST_ROWS, counted, counted_by_numpy
+from fastfeat.quality.later_rows import profile_of
 from fastfeat.quality.layout import MOST_CATEGORIES, N_BINS, edges_of, kind_of, layout_of
 from fastfeat.quality.profile import (
     POSITIONS,
@@ -33,7 +34,7 @@ from fastfeat.quality.profile import (
     normal,
     profile_of_columns,
 )
-from fastfeat.quality.profiling import fit_profiled, profile_face, profile_of
+from fastfeat.quality.profiling import fit_profiled, profile_face
 
 
 def _column(values: Any, dtype: Any = None) -> pa.ChunkedArray:

@@ -332,7 +332,7 @@ def test_metrics_tell_the_drift_of_the_rows_that_were_answered() -> None:
 
 def test_a_plan_without_a_profile_is_not_served_with_drift(tmp_path: Path) -> None:
     ff.Plan({"y": col("x")}).fit({"x": [1.0]}, profile=False).save(tmp_path / "plan.fastfeat")
-    with pytest.raises(ff.errors.InvalidPlan, match="keeps no profile"):
+    with pytest.raises(ff.errors.InvalidPlan, match="has no profile"):
         run(tmp_path / "plan.fastfeat", port=0, drift="1h")
     with pytest.raises(ff.errors.InvalidPlan, match="is no duration"):
         run(tmp_path / "plan.fastfeat", port=0, drift="1x")
