@@ -31,6 +31,7 @@ from bench.workloads.scalers import SCALER_WORKLOADS
 from bench.workloads.sessions import SESSIONS
 from bench.workloads.shapes import SHAPES
 from bench.workloads.small_batches import SMALL_BATCHES
+from bench.workloads.small_outputs import SMALL_OUTPUTS
 from bench.workloads.statistics import STATISTICS_20, STATISTICS_THREADS
 from bench.workloads.target_encoding import TARGET_ENCODING
 from bench.workloads.text import TEXT
@@ -40,6 +41,7 @@ from bench.workloads.windows import WINDOWS
 WORKLOADS = (
     *ROW_FEATURES,
     *SMALL_BATCHES,
+    *SMALL_OUTPUTS,
     *MIXED,
     *WIDE,
     *STATISTICS_20,
