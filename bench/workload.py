@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Prepare = Callable[["pa.Table"], Callable[..., Any]]
 Quantity = Literal[
     "ratio", "share", "slowdown", "extra_memory", "memory_per_input", "compile_seconds",
-    "p50_seconds", "p99_seconds",
+    "median_seconds", "p50_seconds", "p99_seconds",
 ]  # fmt: skip
 
 # Quantities of which more is better; of the others less is.

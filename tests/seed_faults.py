@@ -146,6 +146,18 @@ FAULTS = {
         'f"takes a whole number, {allowed}"',
         ("tests/compatibility/test_recorded_errors.py", "-k", "calls"),
     ),
+    "a_finding_ends_with_0": Fault(
+        "fastfeat/cli/gates.py",
+        "(FOUND if judged.findings else OK) if",
+        "OK if",
+        ("tests/cli/test_gates.py",),
+    ),
+    "rows_that_warn_are_not_counted": Fault(
+        "fastfeat/plan/run/guard.py",
+        "            _tell(text, rule, on_violation, broken)\n    return broken",
+        "            _tell(text, rule, on_violation, broken)\n    return {}",
+        ("tests/online/test_live_contract.py",),
+    ),
 }
 
 

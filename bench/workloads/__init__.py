@@ -24,6 +24,7 @@ from bench.workloads.one_hot import ONE_HOT
 from bench.workloads.one_row import ONE_ROW
 from bench.workloads.pipeline_step import PIPELINE_STEP
 from bench.workloads.quantiles import QUANTILES
+from bench.workloads.reports import REPORTS
 from bench.workloads.retail import RETAIL
 from bench.workloads.row_features import ROW_FEATURES, ROW_SCALING, ROW_THREADS
 from bench.workloads.scalers import SCALER_WORKLOADS
@@ -44,6 +45,7 @@ WORKLOADS = (
     *STATISTICS_20,
     *CONTRACTS,
     *DRIFT,
+    *REPORTS,
     *SHAPES,
     *QUANTILES,
     *LARGER_THAN_MEMORY,

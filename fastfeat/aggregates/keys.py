@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -71,11 +72,14 @@ class Held(NamedTuple):
         n_keys: how many keys, the first ones, have the codes that they had there.
         n_columns: how many columns its indicators had at first, before any was left out.
         has_rare: whether one of them was that of rare keys.
+        n_least: how many rows a key needs that had no code: one of fewer is as an unseen key to
+            what counts or groups, for which it would have none.
     """
 
     n_keys: int
     n_columns: int
     has_rare: bool
+    n_least: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +115,11 @@ class Vocabulary:
         return int(self.counts.sum()) + self.n_missing + self.n_rare
 
     @property
+    def is_as_unseen(self) -> NDArray[np.bool_]:
+        """Whether a key has nothing but the code that it keeps, shape (n_keys,)."""
+        return self.counts < (0 if self.held is None else max(self.held.n_least, 1))
+
+    @property
     def has_rare(self) -> bool:
         """Whether indicators have a column of rare keys."""
         return self.n_rare > 0 or (self.held is not None and self.held.has_rare)
@@ -125,7 +134,8 @@ class Vocabulary:
         """The training rows of each code, kept once made; one is of all that is unseen."""
         found = self.cache.get(_COUNTS_OF_CODES)
         if found is None:
-            made = np.concatenate([[self.n_missing, 0], self.counts], dtype=np.int64)
+            counts = np.where(self.is_as_unseen, 0, self.counts)
+            made = np.concatenate([[self.n_missing, 0], counts], dtype=np.int64)
             found = self.cache.setdefault(_COUNTS_OF_CODES, made)
         return found
 
@@ -155,11 +165,12 @@ def with_codes_of(found: KeyCounts, params: Params, old: Vocabulary) -> Vocabula
     places = places_in(found.parts, old.parts)
     new, known = np.flatnonzero(places < 0), np.flatnonzero(places >= 0)
     kept = new[: _n_kept_of(found, dict(params), len(old), new)]
-    held = Held(len(old), old.n_columns_at_first, old.has_rare)
+    n_least = math.ceil(_least(found, dict(params)))
+    held = Held(len(old), old.n_columns_at_first, old.has_rare, n_least)
     plain = without_rare(found, params)
     if len(known) == len(old) and len(old) + len(kept) == len(plain):
         in_order = (places[: len(old)] == np.arange(len(old))).all()
-        if in_order and (plain.n_columns_at_first, plain.has_rare) == held[1:]:
+        if in_order and (plain.n_columns_at_first, plain.has_rare) == held[1:3]:
             return plain  # which has these codes by itself
     counts = np.zeros(len(old) + len(kept), np.int64)
     counts[places[known]] = found.counts[known]

@@ -36,7 +36,7 @@ def fit_and_write(
     memory: str | int | None,
     contract: FittedContract | None = None,
     stable: Fitted | None = None,
-    profile: Profiled = False,
+    profile: Profiled | None = None,
 ) -> tuple[Fitted, Manifest]:
     """Return the fitted plan, and the manifest of the features of its rows, which are written.
 
@@ -55,7 +55,7 @@ def fit_and_write(
     Raises:
         FastfeatError: as `Plan.fit_transform_to`.
     """
-    checked_choice(profile)
+    choice = checked_choice(profile, plan)
     budget = budget_of_free(free_memory()) if memory is None else budget_of(memory)
     dataset = dataset_of(data)
     earlier = history_of(history) if plan.history_columns else None
@@ -95,5 +95,5 @@ def fit_and_write(
             manifest = write_features(
                 pieces, layout, digest, of_tables, earlier, training=True, given=given
             )
-        fitted = profiled_in_passes(fitted, learning, read, budget, profile)
+        fitted = profiled_in_passes(fitted, learning, read, budget, choice)
     return with_encoded(fitted, read), manifest

@@ -37,7 +37,7 @@ def fit_within(
     tables: Tables,
     memory: str | int,
     stable: Fitted | None = None,
-    profile: Profiled = False,
+    profile: Profiled | None = None,
 ) -> Fitted:
     """Return the plan fitted on data that is read in passes, within a budget of memory.
 
@@ -63,7 +63,7 @@ def fit_if_large(
     files: Any,
     tables: Tables,
     stable: Fitted | None = None,
-    profile: Profiled = False,
+    profile: Profiled | None = None,
 ) -> Fitted | None:
     """Return the plan fitted in passes on files that are larger than free memory, else None.
 
@@ -189,14 +189,14 @@ def _in_passes(
     tables: Tables,
     budget: Budget,
     stable: Fitted | None,
-    profile: Profiled,
+    profile: Profiled | None,
 ) -> Fitted:
-    checked_choice(profile)
+    choice = checked_choice(profile, plan)
     with with_scratch(dataset) as copied:
         learning, read = begun(plan, copied, rows, history, tables, budget, stable=stable)
-        then = [*dict.fromkeys((*learning.columns_of_features, *plan.columns))] if profile else []
+        then = [*dict.fromkeys((*learning.columns_of_features, *plan.columns))] if choice else []
         learning = learned_within(learning, read, budget, then)
-        fitted = profiled_in_passes(finished(learning), learning, read, budget, profile)
+        fitted = profiled_in_passes(finished(learning), learning, read, budget, choice)
     return with_encoded(fitted, read)
 
 

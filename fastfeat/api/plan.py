@@ -336,7 +336,7 @@ class Plan:
         backend: str = "cpu",
         memory: str | int | None = None,
         contract: Contract | None = None,
-        profile: Profiled = True,
+        profile: Profiled | None = None,
         stable: FittedPlan | None = None,
     ) -> FittedPlan:
         """Return the plan with what it has learnt from training rows.
@@ -368,7 +368,9 @@ class Plan:
             contract: rules that the rows of the data must hold, late columns and all; the fitted
                 plan keeps them, and `transform` and the like judge later rows by them.
             profile: whether the fitted plan keeps the `profile` of these rows, by which `drift`
-                judges later ones: of its inputs and features, with "inputs" of these alone.
+                judges later ones: of its inputs and features, with "inputs" of these alone. It has
+                values of single rows, such as the least and the greatest: None keeps one but where
+                `min_rows=` leaves out what few rows have.
             stable: an earlier fit, of this plan or another one. Categories that have a code there
                 keep it, whether rows still have them or not, however rare they are; new ones get
                 the codes after these. One-hot columns of categories stand in the order of codes,
@@ -429,7 +431,7 @@ class Plan:
         categories: bool = False,
         backend: str = "cpu",
         contract: Contract | None = None,
-        profile: Profiled = True,
+        profile: Profiled | None = None,
         stable: FittedPlan | None = None,
     ) -> tuple[FittedPlan, Any]:
         """Return the fitted plan and the features of the training rows themselves.
@@ -488,7 +490,7 @@ class Plan:
         history: Any = None,
         tables: Tables = None,
         contract: Contract | None = None,
-        profile: Profiled = True,
+        profile: Profiled | None = None,
         stable: FittedPlan | None = None,
     ) -> tuple[FittedPlan, Manifest]:
         """Return the fitted plan, and the list of files of the features of the training rows.
@@ -1345,8 +1347,8 @@ class FittedPlan:
         """
         given: dict[str, Any] = {
             "contract": self.contract,
-            "stable": self if stable else None,
             "profile": self.record.profile is not None,
+            "stable": self if stable else None,
             **options,
         }
         return self.plan.fit(data, **given)

@@ -6,7 +6,6 @@ Of few rows NumPy counts, which compiles nothing, of more the kernels: both give
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -19,7 +18,7 @@ from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.io.arrow import ChunkedArray, call, options_of, pa
 from fastfeat.io.columns.column import physical_chunks
 from fastfeat.quality.layout import floats_of, plain_keys
-from fastfeat.quality.profile import POSITIONS, Category, ColumnProfile, Exact, added, normal
+from fastfeat.quality.profile import POSITIONS, Category, ColumnProfile, Exact, normal
 
 LEAST_ROWS: Final = 1 << 14
 """Of a column, from which on kernels count."""
@@ -163,21 +162,31 @@ def _total(values: NDArray[np.int64]) -> int:
 
 def _sums(values: NDArray[np.float64]) -> tuple[Exact, Exact]:
     """Return the exact sums of finite floats, and of their squares."""
-    total, squares = (0, 0), (0, 0)
     if not len(values):
-        return total, squares
+        return (0, 0), (0, 0)
     fractions, exponents = np.frexp(values)
     mantissas = np.ldexp(fractions, 53).astype(np.int64)
     order = np.argsort(exponents, kind="stable")
     mantissas, exponents = mantissas[order], exponents[order]
     begins = np.flatnonzero(np.diff(exponents, prepend=exponents[:1] - 1))
-    for begin, stop in pairwise([*begins.tolist(), len(values)]):
-        some, exponent = mantissas[begin:stop], int(exponents[begin]) - 53
-        high, low = some >> 27, some & (2**27 - 1)
-        of_squares = (_total(high * high) << 54) + (_total(high * low) << 28) + _total(low * low)
-        total = added(total, normal((_total(high) << 27) + _total(low), exponent))
-        squares = added(squares, normal(of_squares, 2 * exponent))
-    return total, squares
+    least = int(exponents[0])
+    high, low = mantissas >> 27, mantissas & (2**27 - 1)
+    found = zip(
+        (exponents[begins] - least).tolist(),
+        *(_totals(array, begins) for array in (high, low, high * high, high * low, low * low)),
+        strict=True,
+    )
+    total = squares = 0
+    for up, a, b, aa, ab, bb in found:
+        total += ((a << 27) + b) << up
+        squares += ((aa << 54) + (ab << 28) + bb) << 2 * up
+    return normal(total, least - 53), normal(squares, 2 * (least - 53))
+
+
+def _totals(values: NDArray[np.int64], begins: NDArray[np.int64]) -> list[int]:
+    """Return the exact sums of runs of integers, by where they begin."""
+    high, low = np.add.reduceat(values >> 32, begins), np.add.reduceat(values & _HALF, begins)
+    return [(a << 32) + b for a, b in zip(high.tolist(), low.tolist(), strict=True)]
 
 
 _HALF: Final = 2**32 - 1

@@ -40,7 +40,11 @@ def kind_of(dtype: DType | UnsupportedType, *, is_code: bool = False) -> Kind:
 
 
 def layout_of(
-    name: str, dtype: DType | UnsupportedType, kind: Kind, sample: ChunkedArray
+    name: str,
+    dtype: DType | UnsupportedType,
+    kind: Kind,
+    sample: ChunkedArray,
+    least_rows: int = 1,
 ) -> ColumnProfile:
     """Return the profile of no rows of a column.
 
@@ -49,9 +53,10 @@ def layout_of(
         dtype: its type.
         kind: how its values are counted.
         sample: of its rows, as they are stored (`io.columns.conform`).
+        least_rows: of the sample that a category has.
     """
     if kind == "category":
-        categories = _categories(sample)
+        categories = _categories(sample, least_rows)
         counts = np.zeros(len(categories), np.int64)
         return ColumnProfile(name, str(dtype), kind, categories=categories, counts=counts)
     if kind == "other":
@@ -116,13 +121,17 @@ def edges_of(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
     return found, np.array([False, *is_atom, False])
 
 
-def _categories(sample: ChunkedArray) -> tuple[Category, ...]:
-    """Return the most frequent values of a sample, by count (descending) and value."""
+def _categories(sample: ChunkedArray, least_rows: int) -> tuple[Category, ...]:
+    """Return the most frequent values of a sample, by count (descending) and value.
+
+    Args:
+        sample: as of `layout_of`, as the following is.
+        least_rows: of a value.
+    """
     found = call("value_counts", plain_keys(sample).drop_null())
-    values, counts = found.field(0), found.field(1)
-    order = np.lexsort(
-        [_ranks(values), -counts.to_numpy(zero_copy_only=False)],
-    )[:MOST_CATEGORIES]
+    values, counts = found.field(0), found.field(1).to_numpy(zero_copy_only=False)
+    order = np.lexsort([_ranks(values), -counts])[:MOST_CATEGORIES]
+    order = order[counts[order] >= least_rows]
     is_text = pa.types.is_large_binary(values.type) and not _is_bytes(sample)
     return tuple(_read(values[int(k)].as_py(), is_text=is_text) for k in order)
 

@@ -18,17 +18,21 @@ from fastfeat.backends import Backend
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import FastfeatError, FastfeatWarning, TypeMismatch
 from fastfeat.io.arrow import Table, pa
+from fastfeat.ir.node import Aggregate, Call, postorder
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.fit import features_given, fit_on
 from fastfeat.plan.fit.training_data import TrainingData, prepare
+from fastfeat.plan.fit.training_features import has_folds, later_features
 from fastfeat.plan.lower.outputs import check_result
 from fastfeat.plan.run.batch import TrainingRows
 from fastfeat.plan.run.fitted import Fitted
+from fastfeat.plan.run.history import BATCH
 from fastfeat.plan.run.inputs import column_in_host
 from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.plan.run.row_selection import rows_to_learn_from
+from fastfeat.plan.run.transform import transform
 from fastfeat.quality.profile import Profile, profile_of_columns
-from fastfeat.quality.table_profiles import profile_of_tables
+from fastfeat.quality.table_profiles import profile_of_tables, taken
 
 Profiled = bool | Literal["inputs"]
 """What a fit profiles: inputs and features, inputs alone, or nothing."""
@@ -65,15 +69,40 @@ class TrainingProfile:
         return self.profile().to_bytes()
 
 
-def checked_choice(profile: object) -> Profiled:
+def checked_choice(profile: object, plan: Declaration) -> Profiled:
     """Return the choice of `profile=`, checked.
+
+    Args:
+        profile: as it is given: None for what the plan says.
+        plan: what is fitted.
 
     Raises:
         TypeMismatch: it is none of the choices.
     """
+    if profile is None:
+        return not _leaves_out_keys(plan)
     if isinstance(profile, bool) or profile == "inputs":
         return profile  # pyright: ignore[reportReturnType]
     raise TypeMismatch(f"profile= takes True, False or 'inputs', got {profile!r}")
+
+
+def _leaves_out_keys(plan: Declaration) -> bool:
+    """Return whether `min_rows=` leaves out of a plan what few rows have, which profiles tell."""
+    for node in postorder(plan.nodes.values()):
+        match node:
+            case Aggregate(_, _, params) if _is_more_than_one(dict(params).get("min_rows")):
+                return True
+            case Call("encode", (*_, Aggregate("vocabulary", _, learnt)), params):
+                least = dict(learnt).get("min_frequency")
+                if dict(params).get("missing") == "key" and _is_more_than_one(least):
+                    return True
+            case _:
+                pass
+    return False
+
+
+def _is_more_than_one(least: object) -> bool:
+    return type(least) is int and least > 1
 
 
 @in_ieee
@@ -81,7 +110,7 @@ def fit_profiled(
     plan: Declaration,
     data: Any,
     *,
-    profile: Profiled,
+    profile: Profiled | None,
     rows: Any = None,
     history: Any = None,
     tables: Tables = None,
@@ -101,12 +130,12 @@ def fit_profiled(
         stable: an earlier fit, whose categories keep their codes.
     """
     options: Any = {"history": history, "tables": tables, "backend": backend, "stable": stable}
-    profile, prepared = checked_choice(profile), prepare(plan, data, **options)
+    choice, prepared = checked_choice(profile, plan), prepare(plan, data, **options)
     wanted = rows_to_learn_from(rows, prepared.table)
-    small = _small(prepared, wanted, profile, stable) if profile else None
-    if not profile or small is not None:
+    small = _small(prepared, wanted, choice, stable) if choice else None
+    if not choice or small is not None:
         return replace(fit_on(prepared, wanted)[0], profile=small)
-    with_features = profile is True
+    with_features = choice is True
     fitted, training = fit_on(prepared, wanted, transforms=with_features)
     made = _trained(fitted, prepared, training, with_features=with_features)
     return replace(fitted, profile=made)
@@ -117,7 +146,7 @@ def fit_transform_profiled(
     plan: Declaration,
     data: Any,
     *,
-    profile: Profiled,
+    profile: Profiled | None,
     rows: Any = None,
     history: Any = None,
     tables: Tables = None,
@@ -129,18 +158,19 @@ def fit_transform_profiled(
     """Return the fitted plan and the features of the training rows; see `Plan.fit_transform`."""
     check_result(to, None, backend, categories=categories)
     options: Any = {"history": history, "tables": tables, "backend": backend, "stable": stable}
-    profile = checked_choice(profile)
+    choice = checked_choice(profile, plan)
     prepared = prepare(plan, data, further=plan.keep, **options)
     wanted = rows_to_learn_from(rows, prepared.table)
-    small = _small(prepared, wanted, profile, stable) if profile else None
+    small = _small(prepared, wanted, choice, stable) if choice else None
     fitted, training = fit_on(prepared, wanted, transforms=True)
     features = features_given(fitted, prepared, training, to, categories=categories)
-    if not profile or small is not None:
+    if not choice or small is not None:
         return replace(fitted, profile=small), features
-    if profile is True and to == "arrow" and not categories:
+    is_as_later = training.wanted is None and not has_folds(training.learnt_from)
+    if choice is True and to == "arrow" and not categories and is_as_later:
         made = of_training_rows(fitted, prepared, wanted, features)
     else:
-        made = _trained(fitted, prepared, training, with_features=profile is True)
+        made = _trained(fitted, prepared, training, with_features=choice is True)
     return replace(fitted, profile=made), features
 
 
@@ -155,11 +185,32 @@ def _trained(
     try:
         with warnings.catch_warnings():  # fit has warned already
             warnings.simplefilter("ignore", FastfeatWarning)
-            features = features_given(fitted, prepared, training, "arrow")
+            features = _as_later(fitted, prepared, training)
     except FastfeatError as error:  # fit does not fail by it: it has learnt what it could
         reason = failed(error)
     fitted.told.kinds.intersection_update(told)  # what nobody has heard comes again
     return of_training_rows(fitted, prepared, training.wanted, features, reason)
+
+
+def _as_later(fitted: Fitted, prepared: TrainingData, training: TrainingRows) -> Table:
+    """Return the features of training rows as `transform` gives them, as it gives later ones.
+
+    Those of `fit_transform` are out of fold, and spread otherwise than any later row's.
+    """
+    plan = replace(fitted.declaration, keep=())
+    bare = replace(fitted, declaration=plan) if fitted.declaration.keep else fitted
+    wanted = training.wanted
+    if wanted is not None:
+        return later_features(bare, training, wanted, "arrow")
+    is_as_learnt = training.is_learnt is None and not has_folds(training.learnt_from)
+    return transform(
+        bare,
+        prepared.table,
+        history=BATCH if prepared.earlier is None else prepared.earlier,
+        tables=prepared.tables,
+        backend=prepared.rows.backend.name,
+        known=training.learnt_from.made if is_as_learnt else {},
+    )
 
 
 def failed(error: FastfeatError) -> str:
@@ -184,13 +235,14 @@ def of_training_rows(
         no_features: why.
     """
     own = host_table(prepared.table, fitted.inputs, prepared.rows.backend)
-    rows = own if wanted is None else own.take(pa.array(wanted))
+    rows = own if wanted is None else taken(own, wanted)
     return profile_of_tables(fitted, rows, features, no_features)
 
 
 def host_table(table: Any, names: Iterable[str], backend: Backend) -> Table:
     """Return the columns of a table that are there of some names, in the memory of the host."""
-    there = [name for name in names if name in set(table.column_names)]
+    columns = set(table.column_names)
+    there = [name for name in names if name in columns]
     if isinstance(table, pa.Table):
         return table.select(there)
     return pa.table({name: column_in_host(table.column(name), backend) for name in there})
@@ -214,7 +266,7 @@ def _small(
     given = [own, *([] if earlier is None else [earlier]), *tables.values()]
     if not all(isinstance(one, pa.Table) for one in given):
         return None
-    if sum(one.nbytes for one in given) >= LEAST_BYTES:
+    if sum(one.nbytes for one in given) >= LEAST_BYTES or not own.num_columns:
         return None
     data, history = _copied(own), None if earlier is None else _copied(earlier)
     others = {name: _copied(table) for name, table in tables.items()}
@@ -234,7 +286,7 @@ def _small(
 
 def _copied(table: Table) -> Table:
     """Return a table in memory of its own: that of a user may change."""
-    return table.take(pa.array(np.arange(table.num_rows)))
+    return taken(table, np.arange(table.num_rows, dtype=np.int64))
 
 
 def profile_face(fitted: Fitted) -> Profile | None:

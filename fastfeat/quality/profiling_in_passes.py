@@ -23,7 +23,7 @@ from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.pieces import MOST_BYTES
 from fastfeat.quality.profile import Profile, profile_of_columns
 from fastfeat.quality.profiling import NO_FEATURES, Profiled, failed
-from fastfeat.quality.table_profiles import counted_tables, layout_of_tables
+from fastfeat.quality.table_profiles import counted_tables, layout_of_tables, taken
 
 ONCE = "the rows could be read once alone: pass a function that opens a reader, or files"
 
@@ -101,14 +101,14 @@ def _counted(
     features: list[Table] = []
     for piece in _pieces(fitted, learning, rows, budget):
         places = _within(numbers, piece) - piece.first
-        inputs.append(piece.inputs.take(pa.array(places)))
+        inputs.append(taken(piece.inputs, places))
         if not no_features:
-            features.append(rows.features_at(learning, piece.scanned, places))
+            features.append(rows.later_features(learning, piece.scanned, places))
     of_features = pa.concat_tables(features) if features else None
     layout = layout_of_tables(fitted, pa.concat_tables(inputs), of_features, no_features)
     profile = layout
     for piece in _pieces(fitted, learning, rows, budget):
-        made = None if no_features else rows.features(learning, piece.scanned)
+        made = None if no_features else rows.later_features(learning, piece.scanned)
         profile = profile.merge(counted_tables(layout, fitted, piece.inputs, made))
     return profile
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fastfeat.dtypes import DType
 from fastfeat.io.arrow import ChunkedArray, Table, pa
 from fastfeat.io.columns.conform import conform
+from fastfeat.io.columns.decode import plain
 from fastfeat.io.columns.types import UnsupportedType, known_type
-from fastfeat.ir.node import Call, Node
+from fastfeat.ir.node import Aggregate, Call, Node, postorder
+from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.fit.row_sample import numbers_of_sample
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.quality.counting import counted
@@ -32,10 +37,22 @@ def profile_of_tables(
         features: its features; None where there are none.
         no_features: why.
     """
-    numbers = pa.array(numbers_of_sample(inputs.num_rows))
-    of_features = None if features is None else features.take(numbers)
-    layout = layout_of_tables(fitted, inputs.take(numbers), of_features, no_features)
+    numbers = numbers_of_sample(_n_rows(inputs, features))
+    of_features = None if features is None else taken(features, numbers)
+    layout = layout_of_tables(fitted, taken(inputs, numbers), of_features, no_features)
     return counted_tables(layout, fitted, inputs, features)
+
+
+def taken(table: Table, places: NDArray[np.int64]) -> Table:
+    """Return rows of a table in memory of its own, views of text as large text.
+
+    Args:
+        table: any.
+        places: of the rows, shape (n_rows,).
+    """
+    rows = pa.array(places)
+    columns = [plain(column).take(rows) for column in table.columns]
+    return pa.table(columns, names=table.column_names)
 
 
 def layout_of_tables(
@@ -49,14 +66,16 @@ def layout_of_tables(
         features: the sample of its features; None where there are none.
         no_features: why.
     """
+    least = _least_rows(fitted)
     of_inputs = {
-        name: layout_of(name, dtype, kind_of(dtype), column)
+        name: layout_of(name, dtype, kind_of(dtype), column, least.get(name, 1))
         for name, dtype, column in _stored_inputs(fitted, inputs)
     }
     of_features: dict[str, ColumnProfile] = {}
     for name, dtype, column in () if features is None else _stored_features(fitted, features):
         kind = kind_of(dtype, is_code=_is_code(fitted.nodes[name]))
-        of_features[name] = layout_of(name, dtype, kind, column)
+        rows = max((least.get(read, 1) for read in columns_of([fitted.nodes[name]])), default=1)
+        of_features[name] = layout_of(name, dtype, kind, column, rows)
     return profile_of_columns(of_inputs, of_features, 0, no_features)
 
 
@@ -80,16 +99,22 @@ def counted_tables(
     for name, _, column in () if features is None else _stored_features(fitted, features):
         if name in layout.features:
             of_features[name] = counted(layout.features[name], column)
-    return profile_of_columns(of_inputs, of_features, inputs.num_rows, layout.no_features)
+    return profile_of_columns(of_inputs, of_features, _n_rows(inputs, features), layout.no_features)
+
+
+def _n_rows(inputs: Table, features: Table | None) -> int:
+    """Return the number of rows: a plan of literals has no inputs, which would tell it."""
+    return inputs.num_rows if features is None else features.num_rows
 
 
 def _stored_inputs(fitted: Fitted, table: Table) -> Stored:
     """Return the inputs that are there."""
     types: Mapping[str, DType | UnsupportedType] = fitted.inputs
+    there = set(table.column_names)
     return [
         (name, dtype, _stored(table.column(name), name, dtype))
         for name, dtype in types.items()
-        if name in table.column_names
+        if name in there
     ]
 
 
@@ -107,6 +132,21 @@ def _stored(column: ChunkedArray, name: str, dtype: DType | UnsupportedType) -> 
     if isinstance(dtype, UnsupportedType) or dtype.is_list or dtype.holds_bytes:
         return column
     return conform(column, name, dtype)
+
+
+def _least_rows(fitted: Fitted) -> dict[str, int]:
+    """Return how many rows a category of a column has to have to be named, of some columns.
+
+    Keys of fewer rows than `min_rows=` or `min_frequency=` says are not kept in the plan either.
+    """
+    found: dict[str, int] = {}
+    for node in postorder(fitted.declaration.nodes.values()):
+        if isinstance(node, Aggregate) and node.function == "vocabulary":
+            least = dict(node.params).get("min_frequency")
+            if type(least) is int:
+                for name in columns_of([node]):
+                    found[name] = max(found.get(name, 1), least)
+    return found
 
 
 def _is_code(node: Node) -> bool:

@@ -209,10 +209,10 @@ def thresholds(given: Given, section: str) -> Limits:
         >>> limits = thresholds({"check": {"rules": {"size": {"at_most": 0.01}}}}, "check")
         >>> limits.of("size", "at_most"), limits.of("kind", "at_most")
         (0.01, 0.0)
-        >>> thresholds({"check": {"atmost": 1}}, "check")
+        >>> thresholds({"check": {"at_moost": 1}}, "check")
         Traceback (most recent call last):
             ...
-        fastfeat.errors.InvalidConfig: [check]: unknown word 'atmost'. Did you mean 'at_most'?
+        fastfeat.errors.InvalidConfig: [check]: unknown word 'at_moost'. Did you mean 'at_most'?
     """
     if given is None:
         return Limits(section)

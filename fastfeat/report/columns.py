@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from html import escape
 
@@ -25,78 +26,123 @@ def anchors(fitted: Fitted) -> dict[str, str]:
     return {name: f"f{k}" for k, name in enumerate(fitted.nodes)}
 
 
+_TITLES_ALONE = ("mean", "std", "missing")
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Columns of one kind, features or inputs, as they are counted and compared.
+
+    Args:
+        then: profiles of training, by name; empty where there are none.
+        now: those of other rows.
+        drift: their drift; None where they are not compared.
+    """
+
+    then: Mapping[str, ColumnProfile]
+    now: Mapping[str, ColumnProfile]
+    drift: Mapping[str, ColumnDrift] | None
+
+    @property
+    def titles(self) -> list[str]:
+        """The titles of what is told of each."""
+        if not self.then:
+            return []
+        return ["distribution", *(_TITLES_ALONE if self.drift is None else TITLES)]
+
+    def worst_first(self, names: Iterable[str]) -> list[str]:
+        """Return names, those that have drifted first."""
+        ordered = () if self.drift is None else worst_first(self.drift.values())
+        return list(dict.fromkeys([*(column.name for column in ordered), *names]))
+
+    def drift_of(self, name: str) -> ColumnDrift | None:
+        """Return the drift of a column; None where it is not compared."""
+        return None if self.drift is None else self.drift.get(name)
+
+    def cells(self, name: str) -> list[str]:
+        """Return the cells of what is told of a column."""
+        then, drift = self.then.get(name), self.drift_of(name)
+        if then is None:
+            return [cell("") for _ in self.titles]
+        picture = distribution(then, self.now.get(name))
+        shown = cell("" if picture is None else picture.html())
+        if self.drift is None:
+            return [shown, *_figures_alone(then)]
+        if drift is None:
+            return [shown, *(cell("") for _ in TITLES)]
+        figures = drift_figures(drift, partial(length_text, then))
+        return [shown, *(figure(f.text, f.title, "bad" if f.is_beyond else "") for f in figures)]
+
+
+def _figures_alone(then: ColumnProfile) -> list[str]:
+    share = then.n_missing / then.n_rows if then.n_rows else 0.0
+    std = value_text(then, then.std) if then.kind == "number" else ""
+    texts = (value_text(then, then.mean), std, share_text(share))
+    return [figure(text, name) for name, text in zip(_TITLES_ALONE, texts, strict=True)]
+
+
 def features_section(found: Found) -> str:
     """Return the features, worst first: what each is, then and now, learns and sees."""
+    columns = _Columns(
+        {} if found.then is None else found.then.features,
+        {} if found.now is None else found.now.features,
+        found.drift.features if found.drift is not None and found.drift.features else None,
+    )
     told = ""
     if found.then is None:
         told = "The plan has no profile of its training rows: it was fitted with profile=False."
-    elif found.then.no_features:
+    elif not columns.then:
         told = f"Of the features there is no profile: {found.then.no_features}"
-    elif found.drift is not None:
+    elif columns.drift is not None:
         told = (
             "Worst first. KS and Wasserstein are told as the least and the greatest value that "
             "they can have: profiles are compared, no rows are kept."
         )
-    rows = _feature_rows(found)
-    return section(_title("Features", found), told, _key(found), rows_table(_head(found), rows))
+    shown = rows_table(["feature", *columns.titles, "how"], _feature_rows(found.fitted, columns))
+    return section(_title("Features", columns), told, _key(columns), shown)
 
 
-def _title(name: str, found: Found) -> str:
-    return f"{name}, then and now" if found.drift is not None else name
+def _title(name: str, columns: _Columns) -> str:
+    return name if columns.drift is None else f"{name}, then and now"
 
 
-def _key(found: Found) -> str:
+def _key(columns: _Columns) -> str:
     """Return the key of bars and lines."""
-    if found.then is None:
+    if not columns.then:
         return ""
-    now = "<i></i> these rows" if found.now is not None else ""
+    now = "<i></i> these rows" if columns.now else ""
     return f'<p class="key soft"><i></i> training{now}</p>'
 
 
-def _head(found: Found) -> list[str]:
-    figures = TITLES if found.drift is not None else _TITLES_ALONE
-    shown = ["distribution", *figures] if found.then is not None else []
-    return ["feature", *shown, "how"]
-
-
-_TITLES_ALONE = ("mean", "std", "missing")
-
-
-def _feature_rows(found: Found) -> Iterator[tuple[str, list[str]]]:
-    fitted, anchor_of = found.fitted, anchors(found.fitted)
+def _feature_rows(fitted: Fitted, columns: _Columns) -> Iterator[tuple[str, list[str]]]:
+    """Yield the anchor and the cells of each feature, the worst first."""
+    anchor_of, told = anchors(fitted), dict[str, tuple[str, str]]()
     features = {row["column"]: row["feature"] for row in feature_map(fitted).to_pylist()}
-    facts: dict[str, tuple[str, str]] = {}
-    for name in _names(found):
+    for name in columns.worst_first(fitted.nodes):
         feature = features[name]
-        if feature not in facts:
-            learns, sees, _ = facts_of(fitted.declaration, feature)
-            told = {"learns": learns.replace("<br>", ", "), "sees": sees.replace("<br>", ", ")}
-            lines_of = (f"{verb} {what}" for verb, what in told.items() if what != "nothing")
-            both = cell(f"<small>{'<br>'.join(lines_of)}</small>")
-            facts[feature] = _formula(fitted, feature), both
-        formula, both = facts[feature]
-        drift = None if found.drift is None else found.drift.features.get(name)
-        then = None if found.then is None else found.then.features.get(name)
-        now = None if found.now is None else found.now.features.get(name)
-        shown = [] if found.then is None else _then_and_now(then, now, drift, found)
-        yield anchor_of[name], [cell(f"{_named(name, drift)}{formula}"), *shown, both]
+        if feature not in told:
+            told[feature] = _formula(fitted, feature), _learns_and_sees(fitted, feature)
+        formula, how = told[feature]
+        named = cell(f"{_named(name, columns.drift_of(name))}{formula}")
+        yield anchor_of[name], [named, *columns.cells(name), how]
 
 
-def _names(found: Found) -> list[str]:
-    if found.drift is None:
-        return list(found.fitted.nodes)
-    ordered = [column.name for column in worst_first(found.drift.features.values())]
-    return list(dict.fromkeys([*ordered, *found.fitted.nodes]))
+def _learns_and_sees(fitted: Fitted, feature: str) -> str:
+    learns, sees, _ = facts_of(fitted.declaration, feature)
+    told = {"learns": learns.replace("<br>", ", "), "sees": sees.replace("<br>", ", ")}
+    texts = (f"{verb} {what}" for verb, what in told.items() if what != "nothing")
+    return cell(f"<small>{'<br>'.join(texts)}</small>")
 
 
 def _named(name: str, drift: ColumnDrift | None) -> str:
-    level = "" if drift is None else level_of(drift)
-    mark = {"bad": "● ", "ok": ""}.get(level, "")
-    named = f'<b class="{level}">' if level == "bad" else "<b>"
-    reason = ""
-    if drift is not None and not drift.is_judged and drift.reason:
-        reason = f"<br><small>not judged: {escape(drift.reason)}</small>"
-    return f"{named}{mark}{escape(short(name))}</b>{reason}"
+    """Return a name, marked where the column has drifted, and why it is not judged."""
+    shown = escape(short(name))
+    if drift is None:
+        return f"<b>{shown}</b>"
+    named = f'<b class="bad">● {shown}</b>' if level_of(drift) == "bad" else f"<b>{shown}</b>"
+    if drift.is_judged or not drift.reason:
+        return named
+    return f"{named}<br><small>not judged: {escape(drift.reason)}</small>"
 
 
 def _formula(fitted: Fitted, feature: str) -> str:
@@ -108,54 +154,21 @@ def _formula(fitted: Fitted, feature: str) -> str:
     return folded(f"<code>{escape(start)}</code>", listed(more, FORMULAS))
 
 
-def _then_and_now(
-    then: ColumnProfile | None,
-    now: ColumnProfile | None,
-    drift: ColumnDrift | None,
-    found: Found,
-) -> list[str]:
-    """Return the cells of a distribution and its figures."""
-    picture = None if then is None else distribution(then, now)
-    shown = cell("" if picture is None else picture.html())
-    if found.drift is None:
-        return [shown, *_figures_alone(then)]
-    if drift is None:
-        return [shown, *(cell("") for _ in TITLES)]
-    length = None if then is None else partial(length_text, then)
-    figures = drift_figures(drift, length)
-    return [shown, *(figure(f.text, f.title, "bad" if f.is_beyond else "") for f in figures)]
-
-
-def _figures_alone(then: ColumnProfile | None) -> list[str]:
-    if then is None:
-        return [cell("")] * len(_TITLES_ALONE)
-    share = then.n_missing / then.n_rows if then.n_rows else 0.0
-    std = value_text(then, then.std) if then.kind == "number" else ""
-    texts = (value_text(then, then.mean), std, share_text(share))
-    return [figure(text, name) for name, text in zip(_TITLES_ALONE, texts, strict=True)]
-
-
 def inputs_section(found: Found) -> str:
     """Return the columns of the data, worst first; nothing where there is no profile."""
     if found.then is None or not found.then.inputs:
         return ""
-    figures = TITLES if found.drift is not None else _TITLES_ALONE
-    rows = _input_rows(found)
-    return section(
-        _title("Inputs", found), "", rows_table(["input", "distribution", *figures], rows)
+    columns = _Columns(
+        found.then.inputs,
+        {} if found.now is None else found.now.inputs,
+        None if found.drift is None else found.drift.inputs,
     )
+    shown = rows_table(["input", *columns.titles], _input_rows(columns))
+    return section(_title("Inputs", columns), "", shown)
 
 
-def _input_rows(found: Found) -> Iterator[tuple[str, list[str]]]:
-    assert found.then is not None
-    names = list(found.then.inputs)
-    if found.drift is not None:
-        names = list(
-            dict.fromkeys([*(c.name for c in worst_first(found.drift.inputs.values())), *names])
-        )
-    for name in names:
-        drift = None if found.drift is None else found.drift.inputs.get(name)
-        then = found.then.inputs[name]
-        now = None if found.now is None else found.now.inputs.get(name)
-        kind = f"<br><small>{escape(then.dtype)}</small>"
-        yield "", [cell(_named(name, drift) + kind), *_then_and_now(then, now, drift, found)]
+def _input_rows(columns: _Columns) -> Iterator[tuple[str, list[str]]]:
+    """Yield the cells of each input, the worst first; they have no anchor."""
+    for name in columns.worst_first(columns.then):
+        kind = f"<br><small>{escape(columns.then[name].dtype)}</small>"
+        yield "", [cell(_named(name, columns.drift_of(name)) + kind), *columns.cells(name)]

@@ -45,7 +45,7 @@ class Found:
         then: the profile of training rows; None where the plan has none.
         now: that of the rows that were given; None without.
         drift: of these; None where there is nothing to compare.
-        no_drift: why, in words.
+        no_drift: why, or why there are no features, in words; "" where all is compared.
         check: of the contract; None without rows or contract.
         costs: None without rows.
         smaller: roundings to smaller floats; None without rows.
@@ -61,41 +61,48 @@ class Found:
     smaller: SmallerFloats | None = None
 
 
-def judged(found: Found) -> tuple[str, str]:
+LEVELS = ("none", "ok", "warn", "bad")
+Judged = tuple[str, str]
+"""A level, and what was found in words."""
+
+
+def judged(found: Found) -> Judged:
     """Return the level of the verdict, and the verdict in a line."""
     if found.costs is None:
         return "none", "No rows were given: this tells what the plan is, and what it was fitted on"
-    said: list[str] = []
-    level = "ok"
-    if found.drift is not None:
-        n_features, n_inputs = len(found.drift.drifted), len(found.drift.drifted_inputs)
-        if n_features:
-            level = "bad"
-            has = "has" if n_features == 1 else "have"
-            said.append(f"{counted(n_features, 'feature')} of {_n_judged(found)} {has} drifted")
-        elif n_inputs:
-            level = "warn"
-            said.append(f"no feature has drifted, {counted(n_inputs, 'input')} did")
-        else:
-            said.append("no drift")
-    if found.check is not None:
-        levels = [result.level for result in found.check.results]
-        n_broken, n_warn = levels.count("bad"), levels.count("warn")
-        n_rules = len(levels)
-        if n_broken:
-            level = "bad"
-            said.append(f"{n_broken:,} of {counted(n_rules, 'rule')} broken")
-        elif n_warn:
-            level = "warn" if level == "ok" else level
-            said.append(f"{n_warn:,} of {counted(n_rules, 'rule')} broken, which only warn")
-        else:
-            said.append(f"all {counted(n_rules, 'rule')} hold")
+    said = [
+        *([] if found.drift is None else [_of_drift(found.drift)]),
+        *([] if found.check is None else [_of_rules(found.check)]),
+    ]
     if not said:
         return "none", f"Nothing is compared: {found.no_drift}"
-    text = "; ".join(said)
+    level = max((level for level, _ in said), key=LEVELS.index)
+    text = "; ".join(told for _, told in said)
     return level, text[0].upper() + text[1:]
 
 
-def _n_judged(found: Found) -> int:
-    assert found.drift is not None
-    return len(found.drift.features)
+def _of_drift(drift: Drift) -> Judged:
+    n_features, n_inputs = len(drift.drifted), len(drift.drifted_inputs)
+    inputs = counted(n_inputs, "input")
+    if n_features:
+        has = "has" if n_features == 1 else "have"
+        told = f"{counted(n_features, 'feature')} of {len(drift.features):,} {has} drifted"
+        return "bad", told
+    if n_inputs:
+        return "warn", f"no feature has drifted, {inputs} did" if drift.features else (
+            f"{inputs} of {len(drift.inputs):,} drifted; features are not compared"
+        )
+    return "ok", "no drift" if drift.features else "no drift of inputs; features are not compared"
+
+
+def _of_rules(check: CheckReport) -> Judged:
+    levels = [result.level for result in check.results]
+    n_broken, n_warn, n_held = (levels.count(level) for level in ("bad", "warn", "ok"))
+    of_all = f"of {counted(len(levels), 'rule')} broken"
+    if n_broken:
+        return "bad", f"{n_broken:,} {of_all}"
+    if n_warn:
+        return "warn", f"{n_warn:,} {of_all}, which only warn"
+    if n_held == len(levels):
+        return "ok", f"all {counted(n_held, 'rule')} hold"
+    return "ok", f"{counted(n_held, 'rule')} of {len(levels):,} hold, the others are not judged"

@@ -131,10 +131,9 @@ def _beside(found: Found, rows: _Rows, limits: Limits, step: Step) -> Found:
     found = replace(found, now=now, costs=costs, smaller=smaller)
     if then is None or now is None:
         found = replace(found, no_drift=_NO_PROFILE)
-    elif then.no_features:
-        found = replace(found, no_drift=then.no_features)
     else:
-        found = replace(found, drift=compared(fitted, now, then, limits=limits))
+        drift = compared(fitted, now, then, limits=limits)
+        found = replace(found, drift=drift, no_drift=then.no_features)
     if fitted.contract is None:
         return found
     step("judging rules")

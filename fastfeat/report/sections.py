@@ -51,8 +51,9 @@ def _points(found: Found) -> list[str]:
             *(f"{escape(short(r.name))}: {escape(capped(r.told(), 200))}" for r in broken[:3]),
             *points,
         ]
-    if found.costs is not None and found.drift is None and found.no_drift:
-        points.append(f"drift is not told: {escape(found.no_drift)}")
+    if found.costs is not None and found.no_drift:
+        what = "drift" if found.drift is None else "drift of features"
+        points.append(f"{what} is not told: {escape(found.no_drift)}")
     more = len(points) - _MOST_POINTS
     return [*points[:_MOST_POINTS], *([f"and {more:,} more"] if more > 0 else [])]
 

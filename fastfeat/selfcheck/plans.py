@@ -12,6 +12,7 @@ from fastfeat.operators.operator import Case, Operator
 from fastfeat.selfcheck.tables import KINDS
 
 _ZONES = ("UTC", "America/New_York", "Asia/Kolkata", "+05:45")
+_SMALL = ("float16", "bfloat16")
 _PARTS = (
     *("year", "quarter", "month", "week", "weekday", "day", "ordinal_day", "hour", "minute"),
     *("second", "microsecond", "is_leap_year", "is_month_end", "days_in_month"),
@@ -42,9 +43,11 @@ def operator_features() -> dict[str, dict[str, Feature]]:
 
 
 def contract_plans() -> dict[str, Plan]:
-    """Return the plans by name: a family of operators each, "calendar" and "wide"."""
+    """Return the plans by name: a family of operators each, "calendar", "wide", small outputs."""
     plans = {family: plan_of(found) for family, found in operator_features().items()}
     plans["calendar"], plans["wide"] = Plan(dict(_calendar())), Plan(dict(_wide()))
+    plans |= {f"rounded to {dtype}": Plan(dict(_small()), dtype=dtype) for dtype in _SMALL}
+    plans["smallest codes"] = Plan(dict(_codes()), codes="smallest")
     return dict(sorted(plans.items()))
 
 
@@ -89,6 +92,24 @@ def _calendar() -> Iterator[tuple[str, Expr]]:
             yield f"{part} {zone}", getattr(col("t").dt, part)(tz=zone)
         for every in ("15m", "1d", "1w", "1mo", "1q"):
             yield f"truncate {every} {zone}", col("t").dt.truncate(every, tz=zone).dt.epoch()
+
+
+def _small() -> Iterator[tuple[str, Expr]]:
+    """Yield features within the smallest types, some of them below their least normal numbers."""
+    for name in ("f64", "f32"):
+        within = col(name).clip(-60_000.0, 60_000.0)
+        yield f"within {name}", within
+        for scale in (1e-3, 1e-9, 1e-42):
+            yield f"times {scale} {name}", within * scale
+
+
+def _codes() -> Iterator[tuple[str, Expr]]:
+    yield "text", col("text").ordinal_encode()
+    yield "number", col("f64").ordinal_encode()
+    yield "bucket", col("text").hash(n_buckets=1000)
+    yield "bin", col("f64").qcut(20)
+    for part in ("hour", "weekday", "ordinal_day", "year"):
+        yield part, getattr(col("t").dt, part)()
 
 
 def _wide() -> Iterator[tuple[str, Expr]]:

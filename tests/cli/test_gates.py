@@ -228,7 +228,7 @@ def test_thresholds_say_what_is_a_finding(run: Run, gated_folder: Path) -> None:
     thresholds.write_text("[check]\nat_most = 1\nwarnings = true")
     assert run(*line).exit_code == 0
     for text, told in (
-        ("[check]\natmost = 1", "gates.toml: [check]: unknown word 'atmost'. Did you mean"),
+        ("[check]\nat_moost = 1", "gates.toml: [check]: unknown word 'at_moost'. Did you mean"),
         ("[check.rules.y]\nat_most = 1", "[check.rules]: there is no 'y'"),
     ):
         thresholds.write_text(text)

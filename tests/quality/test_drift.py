@@ -160,18 +160,18 @@ def test_limits_are_of_all_columns_of_one_or_of_none(fitted: ff.FittedPlan, tmp_
         "[drift]\npsi = 50\nunseen = 1\n[drift.columns.past]\npsi = 0.1\n[diff]\n", "utf-8"
     )
     assert drifted(file) == {"past"}
-    with pytest.raises(InvalidConfig, match=r"unknown word 'mising'. Did you mean 'missing'"):
-        drifted({"mising": 1})
-    with pytest.raises(InvalidConfig, match=r"there is no 'sise'. Did you mean 'size'"):
-        drifted({"columns": {"sise": {"psi": 1}}})
-    with pytest.raises(InvalidConfig, match=r"there is no column 'sise'. Did you mean 'size'"):
-        drifted({"ignore": ["sise"]})
+    with pytest.raises(InvalidConfig, match=r"unknown word 'missin_'. Did you mean 'missing'"):
+        drifted({"missin_": 1})
+    with pytest.raises(InvalidConfig, match=r"there is no 'sizee'. Did you mean 'size'"):
+        drifted({"columns": {"sizee": {"psi": 1}}})
+    with pytest.raises(InvalidConfig, match=r"there is no column 'sizee'. Did you mean 'size'"):
+        drifted({"ignore": ["sizee"]})
 
 
 def test_a_column_that_is_not_there_is_told_with_its_like(fitted: ff.FittedPlan) -> None:
     drift = fitted.drift(rows(20), history="batch")
-    with pytest.raises(InvalidPlan, match=r"'sise' was not compared. Did you mean 'size'"):
-        drift["sise"]
+    with pytest.raises(InvalidPlan, match=r"'sizee' was not compared. Did you mean 'size'"):
+        drift["sizee"]
 
 
 @pytest.mark.parametrize("n", [0, 1])

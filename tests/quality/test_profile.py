@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +22,6 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.dtypes import FLOAT64, INT64, UTF8
 from fastfeat.errors import ArtifactError, InvalidData
-from fastfeat.plan.fit.fit import fit_transform
 from fastfeat.quality.counting import LEAST_ROWS, counted, counted_by_numpy
 from fastfeat.quality.later_rows import profile_of
 from fastfeat.quality.layout import MOST_CATEGORIES, N_BINS, edges_of, kind_of, layout_of
@@ -259,8 +261,9 @@ def test_a_plan_has_the_profile_of_its_training_rows() -> None:
     assert set(profile.inputs) == {"x", "c", "y"}
     assert list(profile.features) == ["x", "c", "o_a", "o_b"]
     assert profile.features["o_a"].categories in ((0, 1), (1, 0))
-    out_of_fold = fit_transform(plan, data)[1]
-    assert set(out_of_fold["c"].to_numpy()) <= set(profile.features["c"].edges)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert profile_of(fitted, data) == profile  # as later rows, and not out of fold
     table = pa.table({**data, "x": data["x"] + 1}).slice(1)
     first, rest = (profile_of(fitted, table.slice(at, 123)) for at in (0, 123))
     assert first.merge(rest) == profile_of(fitted, table.slice(0, 246))
@@ -285,3 +288,44 @@ def test_kernels_count_as_numpy_does(dtype: str) -> None:
     column = pa.chunked_array([stored.slice(0, 999), stored.slice(999)])
     layout = layout_of("x", FLOAT64, "number", column.slice(10, 2000))
     assert _bytes(counted(layout, column)) == _bytes(counted_by_numpy(layout, column))
+
+
+def test_kept_columns_and_plans_of_literals_have_a_profile() -> None:
+    rows = {"x": [1.0, 2.0], "id": [1, 2], "y": [0, 1]}
+    kept = ff.Plan({"x": col("x") + 1}, label="y", keep=["id"]).fit(rows)
+    assert list(kept.profile.features) == ["x"]  # pyright: ignore[reportOptionalMemberAccess]
+    many = {name: np.repeat(values, 100_000) for name, values in rows.items()}
+    large = ff.Plan({"x": col("x") + 1}, label="y", keep=["id"]).fit(many)
+    assert list(large.profile.features) == ["x"]  # pyright: ignore[reportOptionalMemberAccess]
+    literal = ff.Plan({"one": ff.lit(1.0)}).fit({"x": [1.0]}).profile
+    assert literal is not None
+    assert "no columns" in literal.no_features
+
+
+ROWS = {
+    "x": np.where(np.arange(40_000) % 7 == 0, np.nan, np.sin(np.arange(40_000.0)) * 50),
+    "k": np.arange(40_000) % 11,
+    "t": np.arange(40_000) // 3,
+    "s": np.array([f"s{k % 300}" for k in range(40_000)]),
+    "y": np.arange(40_000) % 2,
+}
+SEEN = ff.Plan(
+    {
+        "x": col("x").standard_scale(),
+        "w": col("x").mean(over=ff.window(50, by="k", time="t")),
+        "s": col("s").target_encode("y", folds=3),
+    },
+    label="y",
+)
+
+
+def test_rows_in_passes_have_the_profile_of_rows_in_memory(tmp_path: Path) -> None:
+    table = pa.table(ROWS)
+    pq.write_table(table, tmp_path / "rows.parquet", row_group_size=9_000)
+    is_given = np.arange(40_000) % 5 > 0
+    for rows in (None, is_given):
+        expected = SEEN.fit(table, rows=rows).profile
+        found = SEEN.fit(tmp_path / "rows.parquet", rows=rows, memory="64GiB").profile
+        assert expected is not None
+        assert expected.no_features == ""
+        assert found == expected

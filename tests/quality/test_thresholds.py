@@ -45,7 +45,7 @@ def test_a_word_is_that_of_a_name_or_of_all_or_the_default(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"chek": {}}, r"unknown section 'chek': it has .*Did you mean 'check'\?"),
+        ({"cheack": {}}, r"unknown section 'cheack': it has .*Did you mean 'check'\?"),
         ({"check": 1}, r"\[check\]: is a table, got 1"),
         ({"check": {"rules": 1}}, r"\[check.rules\]: is a table, got 1"),
         ({"check": {"rules": {"x": 0.1}}}, r"\[check.rules.x\]: is a table, got 0.1"),
@@ -85,9 +85,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_not_there_is_refused() -> None:
-    limits = thresholds({"check": {"rules": {"sise": {"at_most": 0.1}}}}, "check")
-    limits.check_names(["sise", "x"])
-    with pytest.raises(InvalidConfig, match=r"\[check.rules\]: there is no 'sise'.*'size'"):
+    limits = thresholds({"check": {"rules": {"sizee": {"at_most": 0.1}}}}, "check")
+    limits.check_names(["sizee", "x"])
+    with pytest.raises(InvalidConfig, match=r"\[check.rules\]: there is no 'sizee'.*'size'"):
         limits.check_names(["size", "x"])
 
 

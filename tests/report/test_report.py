@@ -14,7 +14,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import FittedPlan, col
-from fastfeat.errors import InvalidConfig, UnknownColumn
+from fastfeat.errors import InvalidConfig, Overflow, UnknownColumn
 from tests.report.reported import ATTRIBUTE, CONTRACT, EVIL, PLAN, profiled, rows
 
 ALLOWED = {
@@ -206,3 +206,15 @@ def test_smaller_floats_are_told_and_judged_by_all_rows() -> None:
     assert narrow == ["bfloat16"]
     whole = profiled(ff.Plan({"x": col("small") > 0}), table)
     assert "Smaller floats" not in whole.report(table, None).html
+
+
+def test_inputs_are_compared_where_features_are_not() -> None:
+    table = pa.table({"x": [1, 2, 100], "y": [1, 2, 3]})
+    fitted = profiled(ff.Plan({"x": col("x") * 10**18, "y": col("y") + 1}), table)
+    report = fitted.report(table.slice(0, 2), None)
+    assert report.verdict == "No drift of inputs; features are not compared"
+    assert "drift of features is not told: of training rows they fail" in report.html
+    page = Page(report.html)
+    assert page.names == ["x", "y", "x", "y"]
+    with pytest.raises(Overflow, match="feature 'x', row 2"):
+        fitted.report(table, None)

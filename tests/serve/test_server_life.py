@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import json
 import os
@@ -39,7 +40,10 @@ from served_plan import (
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.api.plan import fitted_of
 from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.plan.keep.artifact import artifact_bytes
+from fastfeat.quality.golden.golden_rows import GoldenRows
 from fastfeat.serve import run
 from tests.patience import PATIENCE_S
 
@@ -261,6 +265,27 @@ def artifact(plan: ff.Plan, path: Path) -> bytes:
     return path.read_bytes()
 
 
+def with_another_golden_row(content: bytes) -> bytes:
+    """Return an artifact of which one golden row has another feature, and right digests."""
+    record = fitted_of(content).record
+    kept = GoldenRows.from_bytes(record.golden or b"")
+    names, place = kept.features.column_names, 3
+    values = kept.features["log"].to_pylist()
+    values[place] = 0.125
+    features = kept.features.set_column(names.index("log"), "log", pa.array(values))
+    golden = GoldenRows(kept.made_up, features).to_bytes()
+    return artifact_bytes(dataclasses.replace(record, golden=golden))
+
+
+def test_an_artifact_with_another_golden_row_is_not_served(files: Files, tmp_path: Path) -> None:
+    path = tmp_path / "altered.fastfeat"
+    path.write_bytes(with_another_golden_row(files.artifact.read_bytes()))
+    state = tmp_path / "state.db"
+    with pytest.raises(ff.errors.ArtifactError, match="golden rows: feature 'log', row 3"):
+        run(path, state=state, tables={"shops": SHOPS}, port=0)
+    assert not state.exists()
+
+
 @pytest.mark.parametrize("durable", [False, True])
 def test_another_artifact_takes_the_place_or_is_refused(
     files: Files, tmp_path: Path, durable: bool
@@ -278,6 +303,7 @@ def test_another_artifact_takes_the_place_or_is_refused(
             ("none", b"hello", ""),
             ("unread", artifact(OTHERS["unread"], tmp_path / "a"), "'new'"),
             ("unlike", artifact(OTHERS["unlike"], tmp_path / "b"), "row_id"),
+            ("golden", with_another_golden_row(good), "golden rows: feature 'log', row 3"),
         ):
             answer = found.post("/v1/artifact", content, kind)
             assert answer.status == 400, name
@@ -300,7 +326,7 @@ def test_another_artifact_takes_the_place_or_is_refused(
         assert found.get("/v1/plan").json["artifact"] == told["artifact"] != first
         found.wait_for("artifact refused")
         metrics = found.get("/metrics").body.decode()
-        assert 'fastfeat_artifact_swaps_total{result="refused"} 5' in metrics
+        assert 'fastfeat_artifact_swaps_total{result="refused"} 6' in metrics
         assert 'fastfeat_artifact_swaps_total{result="taken"} 1' in metrics
         assert found.stop() == 0
 

@@ -289,14 +289,14 @@ def _at_once(method: Method, asked: Asked, column: ChunkedArray, n_parts: int) -
 def _part(method: Method) -> Part[State]:
     return Part(
         f"likelihood of {method}",
-        partial(_start, method),
-        _add,
-        _merge,
-        partial(_next, method),
-        _pack,
-        partial(_unpack, method),
-        _size,
-        _bound,
+        start=partial(_start, method),
+        add=_add,
+        merge=_merge,
+        next=partial(_next, method),
+        pack=_pack,
+        unpack=partial(_unpack, method),
+        size=_size,
+        bound=_bound,
         at_once=partial(_at_once, method),
     )
 

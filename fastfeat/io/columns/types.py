@@ -93,6 +93,8 @@ def arrow_type(dtype: DType) -> DataType:
         case "list":
             assert dtype.of is not None
             return pa.large_list(arrow_type(dtype.of))
+        case "bfloat16":  # its bits, inside of a backend alone
+            return pa.uint16()
         case "time":
             return pa.time32(dtype.unit) if dtype.unit in ("s", "ms") else pa.time64(dtype.unit)
         case _:
@@ -162,11 +164,7 @@ _OUTPUT: dict[str, DataType] = {
 }
 _BYTES = (pa.binary(), pa.large_binary(), pa.binary_view())
 _INPUT: dict[int, DType] = {
-    **{
-        _OUTPUT[name].id: DType(name)
-        for name in _OUTPUT
-        if name not in ("bfloat16", "decimal", "utf8")
-    },
+    **{_OUTPUT[name].id: DType(name) for name in _OUTPUT if name not in ("decimal", "utf8")},
     **{text.id: dtypes.UTF8 for text in (pa.string(), pa.large_string(), pa.string_view())},
     **{content.id: dtypes.BINARY for content in _BYTES},
 }

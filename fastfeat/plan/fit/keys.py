@@ -154,7 +154,7 @@ def learnt_groups(
 
 def _without(groups: Groups, vocabulary: Vocabulary) -> None:
     """Take what is learnt of keys that only keep their codes: they are as unseen ones."""
-    gone = np.flatnonzero(vocabulary.counts == 0) + len(groups.values) - len(vocabulary)
+    gone = np.flatnonzero(vocabulary.is_as_unseen) + len(groups.values) - len(vocabulary)
     groups.values[gone] = np.nan if groups.values.dtype.kind == "f" else 0
     groups.present[gone] = False
 

@@ -17,6 +17,7 @@ from fastfeat.backends import backend_named
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.budget import Budget
 from fastfeat.io.columns.bits import Flags
+from fastfeat.io.columns.decode import plain
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.scan import Scanned
 from fastfeat.plan.fit.chosen_rows import ChosenRows
@@ -103,21 +104,25 @@ class RowsInPasses:
             features = features.append_column(given.schema.field(name), given.column(name))
         return features
 
-    def features_at(self, learning: Learning, scanned: Scanned, places: NDArray[np.int64]) -> Table:
-        """Return the features of a few of some rows, as `features` gives them.
+    def later_features(
+        self, learning: Learning, scanned: Scanned, places: NDArray[np.int64] | None = None
+    ) -> Table:
+        """Return the features of rows that are given to fit, as those of later rows.
 
         Args:
             learning: after its last round.
-            scanned: the rows.
-            places: of the few among those of the rows that are given to fit, ascending.
+            scanned: the rows, and others among them.
+            places: of some among those given, ascending; None for all.
         """
-        if self.chosen is not None:
-            return self.features(learning, scanned).take(pa.array(places))
-        self.functions.make(_bound(learning), learning.functions)
-        first, table, taken = scanned.first_row, scanned.table, pa.array(places)
-        made = self.functions.of_rows(learning.functions, first, table.num_rows)
-        known = Known({node: column.take(taken) for node, column in made.items()})
-        return part_features(learning, table.take(taken), first + places, "arrow", known=known)
+        first, n_rows = scanned.first_row, scanned.table.num_rows
+        given = None if self.chosen is None else self.chosen.of(first, n_rows).given
+        flags: Flags = np.ones(n_rows, np.bool_) if given is None else given
+        if places is not None:
+            wanted, flags = np.flatnonzero(flags)[places], np.zeros(n_rows, np.bool_)
+            flags[wanted] = True
+        columns = [plain(column) for column in scanned.table.columns]
+        table = pa.table(columns, names=scanned.table.column_names)
+        return self._later_features(learning, table, first, flags)
 
     def _later_features(self, learning: Learning, table: Table, first: int, flags: Flags) -> Table:
         """Return the features of rows that nothing is learnt from: as of later rows."""

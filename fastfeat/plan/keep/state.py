@@ -152,8 +152,7 @@ def _kind(dtype: DType) -> str:
 
 _MOST_ROWS = 1 << 60
 _HELD = "held"
-"""What a vocabulary keeps of an earlier one: numbers of keys and columns, whether one is of rare.
-"""
+"""What a vocabulary keeps of an earlier one; see `Held`."""
 
 
 def key_table(learnt: Vocabulary | Groups) -> list[memoryview]:
@@ -215,10 +214,11 @@ def _held_of(written: bytes | None, n_keys: int) -> Held | None:
     """
     if written is None:
         return None
-    n_held, n_columns, has_rare = (int(number) for number in written.split())
-    if not 0 <= n_held <= n_keys or not 0 <= n_columns <= _MOST_ROWS or has_rare not in (0, 1):
+    n_held, n_columns, has_rare, n_least = (int(number) for number in written.split())
+    of_rows = 0 <= n_columns <= _MOST_ROWS and 0 <= n_least <= _MOST_ROWS
+    if not 0 <= n_held <= n_keys or not of_rows or has_rare not in (0, 1):
         raise ArtifactError("a vocabulary keeps codes of more keys than it has")
-    return Held(n_held, n_columns, has_rare == 1)
+    return Held(n_held, n_columns, has_rare == 1, n_least)
 
 
 def _are_in_order(parts: Sequence[Array], counts: NDArray[np.int64]) -> bool:

@@ -88,6 +88,10 @@ def _columns(a: Fitted, b: Fitted) -> Iterator[Change]:
         now = types[1].get(name, dtype)
         if now != dtype:
             yield Change("feature retyped", name, dtype, now, f"{dtype} -> {now}")
+    before, after = str(a.matrix_dtype), str(b.matrix_dtype)
+    if before != after:
+        told = f"{before} -> {after}, of all columns"
+        yield Change("matrix retyped", "matrix", before, after, told)
     yield from _moved(a.feature_names, b.feature_names)
 
 

@@ -279,7 +279,7 @@ def _of_groups(one: Aggregate, pair: Matched, before: Groups, after: Groups) -> 
     told = f"{int(differ.sum()):,} of {counted(len(known[0]), 'key')} have another value"
     if len(both):
         k = both[np.argmax(np.abs(y[both].astype(float) - x[both].astype(float)))]
-        told += f", {x[k].item()!r} -> {y[k].item()!r} at most"
+        told += f", most of all {x[k].item()!r} -> {y[k].item()!r}"
     yield Change("learnt value changed", show(one), len(known[0]), len(known[1]), told)
 
 

@@ -58,7 +58,10 @@ def _change(
     told: list[str] = []
     if a.has_bins and a.n_finite and b.n_finite:
         moved = f" ({(b.mean - a.mean) / a.std:+.2g} standard deviations)" if a.std else ""
-        told.append(f"mean {a.mean:.6g} -> {b.mean:.6g}{moved}")
+        if a.mean != b.mean:
+            told.append(f"mean {a.mean:.6g} -> {b.mean:.6g}{moved}")
+        elif a.std != b.std:
+            told.append(f"standard deviation {a.std:.6g} -> {b.std:.6g}")
         ends = [f"{of:.6g}" for of in (a.least, a.greatest, b.least, b.greatest)]
         if ends[:2] != ends[2:]:
             told.append(f"from {ends[0]} to {ends[1]} -> from {ends[2]} to {ends[3]}")

@@ -22,6 +22,7 @@ KINDS: Final[Mapping[str, Verdict]] = {
     "feature removed": "major",
     "feature changed": "major",
     "feature retyped": "major",
+    "matrix retyped": "major",
     "column removed": "major",
     "columns moved": "major",
     "kept column removed": "major",

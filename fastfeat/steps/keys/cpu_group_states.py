@@ -388,15 +388,15 @@ def _spill(state: GroupsState, folder: Path) -> None:
 
 LEARNER = Learner(
     "groups",
-    _start,
-    _add,
-    _merge,
-    _next,
-    _pack,
-    _unpack,
-    _size,
-    _bound,
-    _spill,
+    start=_start,
+    add=_add,
+    merge=_merge,
+    next=_next,
+    pack=_pack,
+    unpack=_unpack,
+    size=_size,
+    bound=_bound,
+    spill=_spill,
     takes=keeping.TAKES.format(of="group", more=", 16 for extremes", stays="group"),
 )
 OF_TASKS = TaskLearner(LEARNER, told)

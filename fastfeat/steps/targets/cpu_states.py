@@ -382,15 +382,15 @@ def _spill(state: TargetState, folder: Path) -> None:
 
 LEARNER = Learner(
     "target",
-    _start,
-    _add,
-    _merge,
-    _next,
-    _pack,
-    _unpack,
-    _size,
-    _bound,
-    _spill,
+    start=_start,
+    add=_add,
+    merge=_merge,
+    next=_next,
+    pack=_pack,
+    unpack=_unpack,
+    size=_size,
+    bound=_bound,
+    spill=_spill,
     takes=keeping.TAKES.format(of="category and fold", more="", stays="category"),
 )
 OF_TASKS = TaskLearner(LEARNER, told)

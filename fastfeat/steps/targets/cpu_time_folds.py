@@ -159,15 +159,15 @@ def _spill(state: TimesState, folder: Any) -> None:
 
 LEARNER = Learner(
     "time_folds",
-    _start,
-    _add,
-    _merge,
-    _next,
-    _pack,
-    _unpack,
-    _size,
-    _bound,
-    _spill,
+    start=_start,
+    add=_add,
+    merge=_merge,
+    next=_next,
+    pack=_pack,
+    unpack=_unpack,
+    size=_size,
+    bound=_bound,
+    spill=_spill,
     takes="of each row 12 bytes, which are on disk where they have no room",
 )
 

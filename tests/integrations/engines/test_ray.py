@@ -77,7 +77,7 @@ def table_of(features: Any) -> pa.Table:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_artifact_and_features_are_those_of_memory(name: str) -> None:
     plan = PLANS[name]
-    expected, features = plan.fit_transform(ROWS, tables=TABLES)
+    expected, features = plan.fit_transform(ROWS, tables=TABLES, profile=False)
     fitted, found = ours.fit_transform(plan, dataset(), tables=TABLES)
     assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
     assert table_of(found).equals(in_order(features))
@@ -117,7 +117,7 @@ def test_frames_and_functions_of_blocks_are_learnt_from() -> None:
     frame = ROWS.select(["size", "city"]).to_pandas()
     given = ray.data.from_pandas([frame[:1000], frame[1000:]])
     given = given.map_batches(lambda part: part, batch_format="pandas")
-    expected = plan.fit(ROWS)
+    expected = plan.fit(ROWS, profile=False)
     assert artifact_bytes(ours.fit(plan, given).record) == artifact_bytes(expected.record)
 
 
@@ -148,13 +148,13 @@ def test_a_worker_that_is_killed_changes_nothing(tmp_path: Path) -> None:
     )
     fitted = ours.fit(plan, given)
     assert len(os.listdir(tmp_path)) == 2
-    assert artifact_bytes(fitted.record) == artifact_bytes(plan.fit(ROWS).record)
+    assert artifact_bytes(fitted.record) == artifact_bytes(plan.fit(ROWS, profile=False).record)
 
 
 @pytest.mark.smoke
 def test_windows_see_the_rows_of_other_blocks() -> None:
     plan = OF_THE_PAST
-    expected, features = plan.fit_transform(ROWS, tables=TABLES)
+    expected, features = plan.fit_transform(ROWS, tables=TABLES, profile=False)
     fitted, found = ours.fit_transform(plan, dataset(), tables=TABLES, label=True)
     assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
     features = features.append_column("bought", plan.fit(ROWS, tables=TABLES).label(ROWS))
@@ -163,7 +163,7 @@ def test_windows_see_the_rows_of_other_blocks() -> None:
 
 def test_windows_see_a_history() -> None:
     plan, (earlier, later) = OF_THE_PAST, earlier_and_later(ROWS)
-    expected, features = plan.fit_transform(later, history=earlier, tables=TABLES)
+    expected, features = plan.fit_transform(later, history=earlier, tables=TABLES, profile=False)
     given, past = (ray.data.from_arrow(parts(part)) for part in (later, earlier))
     fitted, found = ours.fit_transform(plan, given, history=past, tables=TABLES)
     assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
@@ -213,7 +213,7 @@ def test_datasets_that_cannot_be_read_are_told() -> None:
 def test_categories_keep_the_codes_of_an_earlier_fit() -> None:
     plan = PLANS["encoded"]
     old = plan.fit(ROWS.slice(0, 500), tables=TABLES)
-    wanted = plan.fit(ROWS, tables=TABLES, stable=old)
+    wanted = plan.fit(ROWS, tables=TABLES, stable=old, profile=False)
     fitted = ours.fit(plan, dataset(), tables=TABLES, stable=old)
     assert artifact_bytes(fitted.record) == artifact_bytes(wanted.record)
     assert fitted != plan.fit(ROWS, tables=TABLES)
@@ -229,7 +229,9 @@ def test_contracts_are_checked_where_the_rows_are() -> None:
     assert report.rows("seen", 2).num_rows == 2
     plan = PLANS["scaled"]
     fitted = ours.fit(plan, dataset(), contract=HELD)
-    assert artifact_bytes(fitted.record) == artifact_bytes(plan.fit(ROWS, contract=HELD).record)
+    assert artifact_bytes(fitted.record) == artifact_bytes(
+        plan.fit(ROWS, contract=HELD, profile=False).record
+    )
     assert ours.check(fitted, dataset()).ok
     with pytest.raises(ContractBroken, match=r"rule 'size': .* break .*: a row \(size=-"):
         ours.fit_transform(plan, dataset(), contract=CONTRACT)

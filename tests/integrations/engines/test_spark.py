@@ -82,7 +82,7 @@ def frame(session: Any) -> Any:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_artifact_and_features_are_those_of_memory(name: str, frame: Any) -> None:
     plan = PLANS[name]
-    expected, features = plan.fit_transform(ROWS, tables=TABLES)
+    expected, features = plan.fit_transform(ROWS, tables=TABLES, profile=False)
     fitted, found = ours.fit_transform(plan, frame, tables=TABLES)
     assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
     assert_same(found, features)
@@ -121,7 +121,7 @@ def test_names_with_dots_and_times_of_zones_are_read(session: Any) -> None:
         {"a": col("a.b").standard_scale(), "hour": col("at").dt.hour(), "at": col("at")},
         keep=["`id`"],
     )
-    expected, features = plan.fit_transform(table)
+    expected, features = plan.fit_transform(table, profile=False)
     fitted, found = ours.fit_transform(plan, session.createDataFrame(table))
     assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
     own = found.toArrow().sort_by("`id`")
@@ -147,7 +147,7 @@ def test_states_larger_than_a_value_of_spark_come_in_pieces(
     monkeypatch.setattr(ours, "_PIECE_BYTES", 1_000)
     plan = ff.Plan({"street": col("street").ordinal_encode(), "n": col("id").n_unique()})
     fitted = ours.fit(plan, frame)
-    assert artifact_bytes(fitted.record) == artifact_bytes(plan.fit(ROWS).record)
+    assert artifact_bytes(fitted.record) == artifact_bytes(plan.fit(ROWS, profile=False).record)
 
 
 def test_a_worker_that_is_killed_changes_nothing(frame: Any, tmp_path: Path) -> None:
@@ -164,14 +164,14 @@ def test_a_worker_that_is_killed_changes_nothing(frame: Any, tmp_path: Path) -> 
     plan = PLANS["scaled"]
     fitted = ours.fit(plan, frame.mapInArrow(kill_twice, frame.schema))
     assert len(os.listdir(tmp_path)) >= 2
-    assert artifact_bytes(fitted.record) == artifact_bytes(plan.fit(ROWS).record)
+    assert artifact_bytes(fitted.record) == artifact_bytes(plan.fit(ROWS, profile=False).record)
 
 
 @pytest.mark.smoke
 def test_windows_see_the_rows_of_other_partitions(session: Any) -> None:
     plan = OF_THE_PAST
     frame = session.createDataFrame(ROWS).coalesce(1)  # in the order of the rows
-    expected, features = plan.fit_transform(ROWS, tables=TABLES)
+    expected, features = plan.fit_transform(ROWS, tables=TABLES, profile=False)
     fitted, found = ours.fit_transform(plan, frame, tables=TABLES, label=True)
     assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
     label = plan.fit(ROWS, tables=TABLES).label(ROWS)
@@ -197,7 +197,7 @@ def test_what_is_cached_of_an_exchange_is_given_up(session: Any, frame: Any) -> 
 
 def test_windows_see_a_history(session: Any) -> None:
     plan, (earlier, later) = OF_THE_PAST, earlier_and_later(ROWS)
-    expected = plan.fit(later, history=earlier, tables=TABLES)
+    expected = plan.fit(later, history=earlier, tables=TABLES, profile=False)
     frame, past = (session.createDataFrame(part).coalesce(1) for part in (later, earlier))
     fitted = ours.fit(plan, frame, history=past, tables=TABLES)
     assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
@@ -259,7 +259,7 @@ def test_values_that_no_type_of_spark_holds_are_told(session: Any) -> None:
 def test_categories_keep_the_codes_of_an_earlier_fit(frame: Any) -> None:
     plan = PLANS["encoded"]
     old = plan.fit(ROWS.slice(0, 500), tables=TABLES)
-    wanted = plan.fit(ROWS, tables=TABLES, stable=old)
+    wanted = plan.fit(ROWS, tables=TABLES, stable=old, profile=False)
     fitted = ours.fit(plan, frame, tables=TABLES, stable=old)
     assert artifact_bytes(fitted.record) == artifact_bytes(wanted.record)
     assert fitted != plan.fit(ROWS, tables=TABLES)
@@ -275,7 +275,9 @@ def test_contracts_are_checked_where_the_rows_are(frame: Any) -> None:
     assert report.rows("seen", 2).num_rows == 2
     plan = PLANS["scaled"]
     fitted = ours.fit(plan, frame, contract=HELD)
-    assert artifact_bytes(fitted.record) == artifact_bytes(plan.fit(ROWS, contract=HELD).record)
+    assert artifact_bytes(fitted.record) == artifact_bytes(
+        plan.fit(ROWS, contract=HELD, profile=False).record
+    )
     assert ours.check(fitted, frame).ok
     with pytest.raises(ContractBroken, match=r"rule 'size': .* break .*: a row \(size=-"):
         ours.fit_transform(plan, frame, contract=CONTRACT)

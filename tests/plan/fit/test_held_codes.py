@@ -26,7 +26,7 @@ CODES = ff.Plan({"k": col("k").ordinal_encode(), "rows": col("k").count_encode()
 
 
 def fit(features: dict[str, Any], rows: dict[str, list[Any]], **options: Any) -> ff.FittedPlan:
-    return ff.Plan(features).fit(rows, backend="reference", **options)
+    return ff.Plan(features).fit(rows, backend="reference", profile=False, **options)
 
 
 def values(fitted: ff.FittedPlan, column: str) -> list[Any]:
@@ -104,6 +104,20 @@ def test_groups_learn_as_ever_and_absent_keys_are_as_unseen() -> None:
     assert values(fitted, "sum") == [None, 6.0, 4.0, 8.0, 2.0, None, None]
 
 
+def test_what_groups_rows_by_a_vocabulary_of_codes_leaves_rare_keys_out_as_ever() -> None:
+    features = {
+        "k": col("k").ordinal_encode(min_frequency=3),
+        "sum": col("x").sum(by="k", min_rows=3),
+        "rows": col("k").count_encode(min_rows=3),
+    }
+    rows = {"k": list("ddddbbaae"), "x": [2.0] * 9}
+    fitted, plain = fit(features, rows, stable=fit(features, OLD)), fit(features, rows)
+    assert values(fitted, "k") == [2, 3, 1, 4, 1, 1, 0]
+    assert values(plain, "sum") == [None, None, None, 8.0, None, None, None]
+    for name in ("sum", "rows"):
+        assert values(fitted, name) == values(plain, name)
+
+
 def test_what_only_groups_rows_is_numbered_anew() -> None:
     features = {"sum": col("x").sum(by="k")}
     assert refitted(features) == fit(features, NEW)
@@ -125,8 +139,8 @@ def test_a_fit_on_equal_rows_gives_what_was_there() -> None:
 
 
 def test_every_way_of_fitting_gives_the_same_codes(tmp_path: Path) -> None:
-    old, rows = CODES.fit(OLD), pa.table(NEW)
-    wanted = CODES.fit(NEW, backend="reference", stable=old)
+    old, rows = CODES.fit(OLD, profile=False), pa.table(NEW)
+    wanted = CODES.fit(NEW, backend="reference", stable=old, profile=False)
     pq.write_table(rows, tmp_path / "rows.parquet")
     learning = CODES.learning(rows.schema, stable=old)
     while learning.round:
@@ -134,16 +148,16 @@ def test_every_way_of_fitting_gives_the_same_codes(tmp_path: Path) -> None:
         state = learning.partial(rows.slice(6), range(6, 10))
         learning = learning.next(state.merge(learning.partial(rows.slice(0, 6), range(6))))
     found = [
-        CODES.fit(NEW, stable=old),
-        CODES.fit(tmp_path / "rows.parquet", memory="64GiB", stable=old),
-        CODES.fit_transform_to(rows, tmp_path / "out.parquet", stable=old)[0],
-        CODES.fit_transform(NEW, stable=old)[0],
+        CODES.fit(NEW, stable=old, profile=False),
+        CODES.fit(tmp_path / "rows.parquet", memory="64GiB", stable=old, profile=False),
+        CODES.fit_transform_to(rows, tmp_path / "out.parquet", stable=old, profile=False)[0],
+        CODES.fit_transform(NEW, stable=old, profile=False)[0],
         learning.finish(),
         old.refit(NEW),
     ]
     for fitted in found:
         assert artifact_bytes(fitted.record) == artifact_bytes(wanted.record)
-    features = CODES.fit_transform(NEW, stable=old)[1]
+    features = CODES.fit_transform(NEW, stable=old, profile=False)[1]
     assert features.equals(wanted.transform(NEW))
     assert features["k"].to_pylist() == [5, 5, 5, 5, 3, 3, 3, 4, 4, 6]
 
@@ -204,7 +218,7 @@ def counted(keys: list[str]) -> KeyCounts:
     return KeyCounts((pa.array(distinct, pa.large_string()),), counts, 0)
 
 
-@pytest.mark.parametrize("written", ["9 3 0", "-1 3 0", "3 3 2", "3 3", "x"])
+@pytest.mark.parametrize("written", ["9 3 0 0", "-1 3 0 0", "3 3 2 0", "3 3 0 -1", "3 3 0", "x"])
 def test_an_artifact_that_holds_codes_of_no_keys_is_refused(written: str) -> None:
     from fastfeat.aggregates.keys import Vocabulary
     from fastfeat.dtypes import UTF8

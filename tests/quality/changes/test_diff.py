@@ -18,7 +18,6 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import ContractBroken, TypeMismatch
 from fastfeat.quality.changes.record import KINDS, VERDICTS
-from fastfeat.quality.profiling import fit_profiled
 
 ROWS: dict[str, list[Any]] = {
     "x": [1.0, 2.0, 4.0, 8.0, None, 3.0],
@@ -44,12 +43,20 @@ def fitted(
     **options: Any,
 ) -> ff.FittedPlan:
     plan = ff.Plan(features, **{**OPTIONS, **options})
-    return plan.fit({**ROWS, **(rows or {})}, contract=contract, backend="reference")
+    given = {**ROWS, **(rows or {})}
+    return plan.fit(given, contract=contract, profile=False, backend="reference")
 
 
 def only(*names: str, **columns: list[Any]) -> ff.FittedPlan:
     """Return a plan of some of the features, fitted on rows of which some columns are others."""
     return fitted({name: FEATURES[name] for name in names}, rows=columns)
+
+
+def only_codes(n: int) -> ff.FittedPlan:
+    """Return a plan of the smallest codes of so many categories."""
+    plan = ff.Plan({"code": FEATURES["code"]}, codes="smallest")
+    rows = {"k": [f"{k:03}" for k in range(n)]}
+    return plan.fit(rows, profile=False, backend="reference")
 
 
 def more(**features: Any) -> ff.FittedPlan:
@@ -155,7 +162,19 @@ SEEDED: dict[str, tuple[Any, Any, str, list[str]]] = {
         lambda: only("scaled"),
         lambda: fitted({"scaled": FEATURES["scaled"]}, dtype="float32"),
         "major",
-        ["feature retyped", "option changed"],
+        ["feature retyped", "matrix retyped", "option changed"],
+    ),
+    "a feature beside the smallest codes": (
+        lambda: fitted({"code": FEATURES["code"]}, codes="smallest"),
+        lambda: fitted({"code": FEATURES["code"], "n": FEATURES["scaled"]}, codes="smallest"),
+        "major",
+        ["matrix retyped", "input added", "feature added"],
+    ),
+    "more codes than the smallest type has": (
+        lambda: only_codes(200),
+        lambda: only_codes(300),
+        "major",
+        ["feature retyped", "matrix retyped", "categories added"],
     ),
     "a kept column less": (fitted, lambda: fitted(keep=[]), "major", ["kept column removed"]),
     "a kept column more": (lambda: fitted(keep=[]), fitted, "minor", ["kept column added"]),
@@ -297,9 +316,7 @@ def test_a_sample_that_the_second_plan_refuses_is_a_change() -> None:
 
 
 def profiled(rows: dict[str, list[Any]], **features: Any) -> ff.FittedPlan:
-    plan = ff.Plan(features)
-    record = fit_profiled(plan.declaration, rows, profile="inputs", backend="reference")
-    return ff.FittedPlan(plan, record)
+    return ff.Plan(features).fit(rows, profile="inputs", backend="reference")
 
 
 def test_profiles_tell_how_training_rows_differ() -> None:
@@ -339,7 +356,8 @@ def test_a_refit_keeps_contract_and_profile() -> None:
     assert again.contract == RULES
     assert again.profile == first.profile
     assert ff.diff(first, again).same
-    assert PROFILED.fit(ROWS, backend="reference").refit(ROWS, backend="reference").profile is None
+    bare = PROFILED.fit(ROWS, profile=False, backend="reference")
+    assert bare.refit(ROWS, backend="reference").profile is None
     with pytest.raises(ContractBroken):
         first.refit({**ROWS, "n": [10] * 6}, backend="reference")
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from fastfeat.dtypes import BOOL, DType
+from fastfeat.dtypes import BOOL, FLOAT16, FLOAT64, DType
 from fastfeat.engine.gpu.columns.inputs import added_bytes
 from fastfeat.engine.gpu.columns.memory import DeviceMemory, download_output, element_bytes
 from fastfeat.engine.gpu.pieces.adopt import sources_of
@@ -100,7 +100,8 @@ def as_it_is(name: str, dtype: DType) -> Output:
     """Return an output that is an input column of the same name."""
     slot = column_slot(name, dtype)
     present = TRUE if dtype.is_float else op.input_ok(slot)
-    return Output(name, dtype, op.input_value(slot, dtype.physical), present, NO_STATUS)
+    held = FLOAT64 if dtype == FLOAT16 else dtype  # as which kernels read it
+    return Output(name, held, op.input_value(slot, dtype.physical), present, NO_STATUS)
 
 
 class Place(NamedTuple):
