@@ -35,6 +35,7 @@ def test_eleven_faults_are_found_and_no_other(outcome: Outcome) -> None:
     assert outcome.quiet.drift.ok
     assert outcome.changed.check.ok  # nothing is wrong with these flights
     assert {"origin_EWR", "origin_LGA"} <= set(outcome.changed.drift.drifted)
+    assert outcome.report.drift is not None
     assert {"origin_EWR", "origin_LGA"} <= set(outcome.report.drift.drifted)
 
 
