@@ -114,7 +114,7 @@ class RowsInPasses:
             scanned: the rows, and others among them.
             places: of some among those given, ascending; None for all.
         """
-        first, n_rows = scanned.first_row, scanned.table.num_rows
+        first, n_rows = scanned.first_row, int(scanned.table.num_rows)
         given: Flags = np.ones(n_rows, np.bool_)
         if self.chosen is not None:
             given = self.chosen.of(first, n_rows).given
