@@ -15,7 +15,7 @@ from scipy import stats
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.errors import InvalidConfig, InvalidPlan, UnknownColumn
+from fastfeat.errors import InvalidConfig, InvalidPlan, TypeMismatch, UnknownColumn
 from fastfeat.io.budget import Budget
 from fastfeat.quality.drift import Drift
 
@@ -142,6 +142,8 @@ def test_too_many_segments_are_refused(fitted: ff.FittedPlan) -> None:
         fitted.drift(rows(2_000), by="size", history="batch")
     with pytest.raises(UnknownColumn, match=r"'kid'"):
         fitted.drift(rows(20), by="kid", history="batch")
+    with pytest.raises(TypeMismatch, match="by='tags': a segment has one value"):
+        fitted.drift(rows(20, tags=pa.array([[1]] * 20)), by="tags", history="batch")
 
 
 def test_limits_are_of_all_columns_of_one_or_of_none(fitted: ff.FittedPlan, tmp_path: Path) -> None:
