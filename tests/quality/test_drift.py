@@ -254,3 +254,12 @@ def test_a_budget_is_of_the_cpu(fitted: ff.FittedPlan) -> None:
         fitted.drift(rows(10), memory="1GiB", backend="reference")
     with pytest.raises(UnknownColumn, match="'size'"):
         fitted.drift(rows(10).drop_columns(["size"]), memory="64GiB")
+
+
+def test_features_that_find_rows_of_a_table_by_time_have_no_season() -> None:
+    rates = {"at": TRAIN["at"], "rate": np.arange(20_000.0)}
+    plan = ff.Plan({"rate": ff.asof("rates", time="at").col("rate")})
+    fitted = plan.fit(TRAIN, tables={"rates": rates}, profile=True)
+    drift = fitted.drift(TRAIN, tables={"rates": rates})
+    assert drift.ok
+    assert not drift["rate"].is_judged
