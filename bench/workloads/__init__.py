@@ -9,6 +9,7 @@ from bench.workloads.categories import CATEGORIES
 from bench.workloads.category_counts import CATEGORY_COUNTS
 from bench.workloads.contracts import CONTRACTS
 from bench.workloads.cross_fit import CROSS_FIT
+from bench.workloads.drift import DRIFT
 from bench.workloads.first_result import FIRST_RESULT
 from bench.workloads.hand_over import HAND_OVER
 from bench.workloads.hard_keys import HARD_KEYS
@@ -31,6 +32,7 @@ from bench.workloads.scalers import SCALER_WORKLOADS
 from bench.workloads.sessions import SESSIONS
 from bench.workloads.shapes import SHAPES
 from bench.workloads.small_batches import SMALL_BATCHES
+from bench.workloads.small_outputs import SMALL_OUTPUTS
 from bench.workloads.statistics import STATISTICS_20, STATISTICS_THREADS
 from bench.workloads.target_encoding import TARGET_ENCODING
 from bench.workloads.text import TEXT
@@ -40,10 +42,12 @@ from bench.workloads.windows import WINDOWS
 WORKLOADS = (
     *ROW_FEATURES,
     *SMALL_BATCHES,
+    *SMALL_OUTPUTS,
     *MIXED,
     *WIDE,
     *STATISTICS_20,
     *CONTRACTS,
+    *DRIFT,
     *PROFILES,
     *REPORTS,
     *SHAPES,
