@@ -328,3 +328,9 @@ def test_rows_in_passes_have_the_profile_of_rows_in_memory(tmp_path: Path) -> No
         assert expected is not None
         assert expected.no_features == ""
         assert found == expected
+    later = table.set_column(0, "x", pa.array(ROWS["x"] * 2))
+    pq.write_table(later, tmp_path / "later.parquet", row_group_size=7_000)
+    fitted = SEEN.fit(table)
+    expected = fitted.profile_of(later, history="batch")
+    found = fitted.profile_of(tmp_path / "later.parquet", history="batch", memory="64GiB")
+    assert found == expected
