@@ -61,7 +61,7 @@ def in_one_process() -> Callable[[int], ff.FittedPlan]:
         batches = (batch for table in tables for batch in table.to_batches())
         return pa.RecordBatchReader.from_batches(SCHEMA, batches)
 
-    return lambda n_rows: PLAN.fit(lambda: reader(n_rows), memory="2GiB")
+    return lambda n_rows: PLAN.fit(lambda: reader(n_rows), memory="2GiB", profile=False)
 
 
 def on_ray() -> Callable[[int], ff.FittedPlan]:

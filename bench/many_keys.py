@@ -74,7 +74,7 @@ def measure(feature: str, work: str, rows: str, folder: Path) -> str:
     before = resource.getrusage(resource.RUSAGE_SELF)
     loads = work.startswith("load")
     try:
-        fitted = ff.load(saved) if loads else plan.fit(rows, memory=BUDGET)
+        fitted = ff.load(saved) if loads else plan.fit(rows, memory=BUDGET, profile=False)
     except ff.errors.OutOfMemory as error:
         return f"| {feature} | {work} | refused: {error} | |"
     if work == "transform_to":

@@ -23,6 +23,7 @@ from bench.workloads.mixed import MIXED
 from bench.workloads.one_hot import ONE_HOT
 from bench.workloads.one_row import ONE_ROW
 from bench.workloads.pipeline_step import PIPELINE_STEP
+from bench.workloads.profiles import PROFILES
 from bench.workloads.quantiles import QUANTILES
 from bench.workloads.reports import REPORTS
 from bench.workloads.retail import RETAIL
@@ -31,6 +32,7 @@ from bench.workloads.scalers import SCALER_WORKLOADS
 from bench.workloads.sessions import SESSIONS
 from bench.workloads.shapes import SHAPES
 from bench.workloads.small_batches import SMALL_BATCHES
+from bench.workloads.small_outputs import SMALL_OUTPUTS
 from bench.workloads.statistics import STATISTICS_20, STATISTICS_THREADS
 from bench.workloads.target_encoding import TARGET_ENCODING
 from bench.workloads.text import TEXT
@@ -40,11 +42,13 @@ from bench.workloads.windows import WINDOWS
 WORKLOADS = (
     *ROW_FEATURES,
     *SMALL_BATCHES,
+    *SMALL_OUTPUTS,
     *MIXED,
     *WIDE,
     *STATISTICS_20,
     *CONTRACTS,
     *DRIFT,
+    *PROFILES,
     *REPORTS,
     *SHAPES,
     *QUANTILES,

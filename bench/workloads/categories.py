@@ -61,7 +61,7 @@ def fastfeat(table: pa.Table) -> Callable[[], Any]:
     import fastfeat as ff
 
     plan = ff.Plan({"code": ff.col("k").ordinal_encode()})
-    return lambda: plan.fit(table).transform(table)
+    return lambda: plan.fit(table, profile=False).transform(table)
 
 
 def fastfeat_at_once(table: pa.Table) -> Callable[[], Any]:

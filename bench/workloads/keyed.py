@@ -43,7 +43,7 @@ def fastfeat(at_once: bool, table: pa.Table) -> Callable[[], Any]:
     )
     if at_once:
         return lambda: plan.fit_transform(table)[1]
-    return lambda: plan.fit(table).transform(table)
+    return lambda: plan.fit(table, profile=False).transform(table)
 
 
 def polars(engine: str, by: str, table: pa.Table) -> Callable[[], Any]:

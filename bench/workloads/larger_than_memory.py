@@ -84,8 +84,8 @@ def fastfeat(
 
     plan, folder, first = plan_of(), files(table), table.slice(0, 1)
     if not in_passes:
-        return lambda: (plan.fit(folder), first)
-    return lambda: (plan.fit(folder, memory=(resident_memory() or 0) + ROOM), first)
+        return lambda: (plan.fit(folder, profile=False), first)
+    return lambda: (plan.fit(folder, memory=(resident_memory() or 0) + ROOM, profile=False), first)
 
 
 def polars(table: pa.Table) -> Callable[[], Any]:

@@ -35,7 +35,7 @@ def fastfeat(table: pa.Table) -> Callable[[], Any]:
     import fastfeat as ff
 
     plan = ff.Plan({"k": ff.col("k").one_hot_encode()})
-    return lambda: plan.fit(table).transform(table)
+    return lambda: plan.fit(table, profile=False).transform(table)
 
 
 def polars(table: pa.Table) -> Callable[[], Any]:

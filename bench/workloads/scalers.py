@@ -57,7 +57,7 @@ def fastfeat(scaler: Scaler, table: pa.Table) -> Callable[[], Any]:
     import fastfeat as ff
 
     plan = ff.Plan({name: scaler.scale(ff.col(name)) for name in table.column_names})
-    return lambda: plan.fit(table).transform(table)
+    return lambda: plan.fit(table, profile=False).transform(table)
 
 
 def scikit_learn(order: str, scaler: Scaler, table: pa.Table) -> Callable[[], Any]:

@@ -1515,6 +1515,7 @@ class FittedPlan:
         tables: Tables = None,
         clock: Any = None,
         thresholds: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+        memory: str | int | None = None,
     ) -> FeatureReport:
         """Return a report of the plan, and of rows beside those of training, as one HTML file.
 
@@ -1533,6 +1534,7 @@ class FittedPlan:
             tables: lookup tables.
             clock: the time of the check, where rules of the contract read one.
             thresholds: as in `drift`.
+            memory: as in `profile_of`: data is read in pieces then.
 
         Raises:
             InvalidConfig: thresholds that there are not.
@@ -1541,14 +1543,14 @@ class FittedPlan:
 
         Example:
             >>> fitted = ff.Plan({"x": col("x").standard_scale()}).fit({"x": [1.0, 2.0, 3.0]})
-            >>> report = fitted.report(path=None)
-            >>> report.level, report.html[:15], "script>" in report.html
-            ('none', '<!doctype html>', False)
+            >>> report = fitted.report({"x": [1.0, 2.0, 3.0]}, path=None)
+            >>> report.level, report.verdict, report.html[:15]
+            ('ok', 'No drift', '<!doctype html>')
         """
         from fastfeat.report.report import report  # seldom needed
 
         options: Any = {"history": history, "tables": tables, "clock": clock}
-        options |= {"title": title, "thresholds": thresholds}
+        options |= {"title": title, "thresholds": thresholds, "memory": memory}
         return report(self.record, data, path, **options)
 
     def history_needed(self) -> dict[str, str]:

@@ -167,6 +167,14 @@ def fit(
             help="Where features of the rows go, out of fold: a file, or a folder.",
         ),
     ] = None,
+    profile: Annotated[
+        bool | None,
+        typer.Option(
+            "--profile/--no-profile",
+            help="Keep a profile of the rows, for `drift`: it has values of single rows; unless "
+            "said, one is kept but where the plan leaves out what few rows have.",
+        ),
+    ] = None,
 ) -> None:
     """Learn from training data what a plan must learn."""
     from fastfeat.cli.plans import read_fitted, read_plan, tables_named
@@ -180,6 +188,7 @@ def fit(
         plan = read_plan(plan_file)
         step(f"Fitting {counted(len(plan.declaration.nodes), 'feature')} on {data}")
         options: Any = {"tables": tables_named(table), "history": history, "memory": memory}
+        options["profile"] = profile
         options["contract"] = None if contract is None else contracts.read_contract(contract)
         options["stable"] = None if stable is None else read_fitted(stable)
         if features is None:

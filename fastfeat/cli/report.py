@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fastfeat.cli.contracts import time_of
-from fastfeat.cli.options import FittedFile, History, LookupTables, Thresholds
+from fastfeat.cli.options import FittedFile, History, LookupTables, Memory, Thresholds
 from fastfeat.progress import doing
 
 
@@ -29,6 +29,7 @@ def report(
         typer.Option(metavar="TIME", help="The time of the check, where rules read one: or now."),
     ] = None,
     thresholds: Thresholds = None,
+    memory: Memory = None,
 ) -> None:
     """Write a page of a fitted plan, and of what is in DATA beside its training rows."""
     from fastfeat.api.plan import load
@@ -36,7 +37,7 @@ def report(
 
     with doing("Reading the fitted plan", at_once=True):
         fitted = load(fitted_file)
-        options: Any = {"history": history, "tables": tables_named(table)}
+        options: Any = {"history": history, "tables": tables_named(table), "memory": memory}
         options |= {"clock": time_of(clock), "thresholds": thresholds}
         made = fitted.report(data, out, title=title or fitted_file.name, **options)
     typer.echo(f"{out}: {made.verdict}")

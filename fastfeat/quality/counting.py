@@ -15,7 +15,7 @@ from fastfeat_kernels.moments.state import summarize
 from numpy.typing import NDArray
 
 from fastfeat.engine.cpu.kernels import n_parts, runner
-from fastfeat.io.arrow import ChunkedArray, call, options_of, pa
+from fastfeat.io.arrow import Array, ChunkedArray, call, options_of, pa
 from fastfeat.io.columns.column import physical_chunks
 from fastfeat.quality.layout import floats_of, plain_keys
 from fastfeat.quality.profile import POSITIONS, Category, ColumnProfile, Exact, normal
@@ -75,8 +75,9 @@ def _by_kernels(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
     elif n_low or n_high:
         finite = _finite(column)
         least, greatest = float(finite.min()), float(finite.max())
-    pieces = [_finite(column.slice(begin, end - begin)) for begin, end in bins.outside]
-    outside = np.concatenate([np.empty(0), *pieces])
+    pieces = [chunk for begin, end in bins.unwritten for chunk in _chunks(column, begin, end)]
+    unwritten = _finite(pa.chunked_array(pieces, column.type)) if pieces else np.empty(0)
+    outside = np.concatenate([bins.outside[np.isfinite(bins.outside)] + 0.0, unwritten])
     tails = outside[outside < edges[0]], outside[outside >= edges[-1]]
     return replace(
         layout,
@@ -92,6 +93,11 @@ def _by_kernels(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
         squares=normal(moments.sum_of_squares, -2 * moments.scale),
         tails=(_sums(tails[0])[0], _sums(tails[1])[0]),
     )
+
+
+def _chunks(column: ChunkedArray, begin: int, end: int) -> list[Array]:
+    """Return some rows of a column."""
+    return column.slice(begin, end - begin).chunks
 
 
 def _finite(column: ChunkedArray) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.keys import Groups, Vocabulary
 from fastfeat.arguments import explaining
 from fastfeat.completion import offering
-from fastfeat.errors import InvalidPlan, counted
+from fastfeat.errors import ArtifactError, InvalidPlan, counted
 from fastfeat.io.host_memory import as_bytes
 from fastfeat.ir.node import Aggregate, Literal, Node, postorder
 from fastfeat.ir.show import show
@@ -166,7 +166,11 @@ def inspect(path: str | os.PathLike[str], *, few: int = FEW) -> Inspection:
     """
     if type(few) is not int or few < 1:
         raise InvalidPlan(f"few={few!r}: is a number of rows, from 1")
-    return inspection_of(os.fspath(path), read_contents(path), few)
+    contents, name = read_contents(path), os.fspath(path)
+    try:
+        return inspection_of(name, contents, few)
+    except ArtifactError as error:
+        raise ArtifactError(f"{name}: {error}") from error.__cause__
 
 
 def inspection_of(path: str, contents: Contents, few: int) -> Inspection:

@@ -20,6 +20,8 @@ from fastfeat.quality.profile import Category, ColumnProfile, Kind
 N_BINS: Final = 64
 """A value with a greater share of the sample has a bin of its own, and no bin else has as much."""
 MOST_CATEGORIES: Final = 256
+SAMPLED: Final = 1 << 13
+"""Rows of a sample at most: the share of a bin of 1 / N_BINS varies by .0014 in it."""
 _LARGEST: Final = np.finfo(np.float64).max
 
 
@@ -95,24 +97,22 @@ def edges_of(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
         return np.empty(0), np.zeros(1, np.bool_)
     distinct, counts = np.unique(finite, return_counts=True)
     most = len(finite) / N_BINS
-    ends = np.cumsum(counts)
+    ends = np.cumsum(counts).astype(np.float64)
     with np.errstate(over="ignore"):
-        above = np.nextafter(distinct, np.inf)
+        above: NDArray[np.float64] = np.nextafter(distinct, np.inf)
     is_own = counts > most if len(distinct) > N_BINS else np.ones(len(distinct), np.bool_)
     own = np.flatnonzero(is_own)
-    edges: list[float] = []
+    begins: list[int] = []  # of bins, as places among the distinct values
     begin = 0
     for stop in [*own.tolist(), len(distinct)]:
         while begin < stop:  # as many light values as a bin takes
-            edges.append(distinct[begin])
-            before = ends[begin - 1] if begin else 0
-            begin = min(int(np.searchsorted(ends, before + most, side="right")), stop)
+            begins.append(begin)
+            before = ends[begin - 1] if begin else 0.0
+            begin = min(int(ends.searchsorted(before + most, side="right")), stop)
         if stop < len(distinct):
-            edges.append(distinct[stop])
-            edges.append(above[stop])
+            begins.append(stop)
             begin = stop + 1
-    edges.append(above[-1])
-    found = np.unique(edges)
+    found = np.unique(np.concatenate([distinct[begins], above[own], above[-1:]]))
     found = found[np.isfinite(found) & (found > -_LARGEST)]  # below the first is a float
     with np.errstate(over="ignore"):
         if np.isinf(np.diff(found)).any():  # wider than the greatest float

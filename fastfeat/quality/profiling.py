@@ -18,7 +18,7 @@ from fastfeat.backends import Backend
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import FastfeatError, FastfeatWarning, TypeMismatch
 from fastfeat.io.arrow import Table, pa
-from fastfeat.ir.node import Aggregate, Call, postorder
+from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.fit import features_given, fit_on
 from fastfeat.plan.fit.training_data import TrainingData, prepare
@@ -88,21 +88,31 @@ def checked_choice(profile: object, plan: Declaration) -> Profiled:
 
 def _leaves_out_keys(plan: Declaration) -> bool:
     """Return whether `min_rows=` leaves out of a plan what few rows have, which profiles tell."""
-    for node in postorder(plan.nodes.values()):
-        match node:
-            case Aggregate(_, _, params) if _is_more_than_one(dict(params).get("min_rows")):
-                return True
-            case Call("encode", (*_, Aggregate("vocabulary", _, learnt)), params):
-                least = dict(learnt).get("min_frequency")
-                if dict(params).get("missing") == "key" and _is_more_than_one(least):
-                    return True
-            case _:
-                pass
-    return False
+    return any(map(_has_min_rows, postorder(plan.nodes.values())))
 
 
-def _is_more_than_one(least: object) -> bool:
-    return type(least) is int and least > 1
+def _has_min_rows(node: Node) -> bool:
+    """Return whether keys of few rows are left out: of groups, of a target, or of counts of rows.
+
+    Codes of rare categories, `min_frequency=`, are another matter: these are told apart by nobody.
+    """
+    match node:
+        case Aggregate(_, args, params):
+            least = [dict(params).get("min_rows"), *map(_least_rows_of, args[1:])]
+        case Call(_, (codes, Aggregate("vocabulary"))):
+            least = [_least_rows_of(codes)]
+        case _:
+            least = []
+    return any(type(n) is int and n > 1 for n in least)
+
+
+def _least_rows_of(codes: Node) -> object:
+    """Return how many rows a key has to have that codes tell apart; None of what is no codes."""
+    match codes:
+        case Call("encode", (*_, Aggregate("vocabulary", _, learnt))):
+            return dict(learnt).get("min_frequency")
+        case _:
+            return None
 
 
 @in_ieee

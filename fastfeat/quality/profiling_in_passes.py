@@ -21,6 +21,7 @@ from fastfeat.plan.fit.row_sample import numbers_of_sample
 from fastfeat.plan.fit.rows_in_passes import RowsInPasses
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.pieces import MOST_BYTES
+from fastfeat.quality.layout import SAMPLED
 from fastfeat.quality.profile import Profile, profile_of_columns
 from fastfeat.quality.profiling import NO_FEATURES, Profiled, failed
 from fastfeat.quality.table_profiles import counted_tables, layout_of_tables, taken
@@ -96,7 +97,7 @@ def _counted(
     """
     chosen = rows.chosen
     n_given = int(learning.n_rows or 0) if chosen is None else chosen.n_given
-    numbers = numbers_of_sample(n_given)
+    numbers = numbers_of_sample(n_given, SAMPLED)
     inputs: list[Table] = []
     features: list[Table] = []
     for piece in _pieces(fitted, learning, rows, budget):

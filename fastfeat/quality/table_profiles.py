@@ -17,7 +17,7 @@ from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.fit.row_sample import numbers_of_sample
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.quality.counting import counted
-from fastfeat.quality.layout import kind_of, layout_of
+from fastfeat.quality.layout import SAMPLED, kind_of, layout_of
 from fastfeat.quality.profile import ColumnProfile, Profile, profile_of_columns
 
 Stored = list[tuple[str, DType | UnsupportedType, ChunkedArray]]
@@ -37,7 +37,7 @@ def profile_of_tables(
         features: its features; None where there are none.
         no_features: why.
     """
-    numbers = numbers_of_sample(_n_rows(inputs, features))
+    numbers = numbers_of_sample(_n_rows(inputs, features), SAMPLED)
     of_features = None if features is None else taken(features, numbers)
     layout = layout_of_tables(fitted, taken(inputs, numbers), of_features, no_features)
     return counted_tables(layout, fitted, inputs, features)

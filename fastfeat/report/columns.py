@@ -15,7 +15,7 @@ from fastfeat.quality.column_drift import ColumnDrift, worst_first
 from fastfeat.quality.distribution import distribution, length_text, value_text
 from fastfeat.quality.html import TITLES, drift_figures, level_of, share_text
 from fastfeat.quality.profile import ColumnProfile
-from fastfeat.report.found import Found
+from fastfeat.report.found import NO_PROFILE, Found
 from fastfeat.report.page import cell, figure, rows_table, section
 
 _LONGEST_FORMULA = 80
@@ -90,7 +90,7 @@ def features_section(found: Found) -> str:
     )
     told = ""
     if found.then is None:
-        told = "The plan has no profile of its training rows: it was fitted with profile=False."
+        told = f"{NO_PROFILE[0].upper()}{NO_PROFILE[1:]}."
     elif not columns.then:
         told = f"Of the features there is no profile: {found.then.no_features}"
     elif columns.drift is not None:

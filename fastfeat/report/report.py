@@ -9,31 +9,28 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from fastfeat.backends import backend_named
 from fastfeat.completion import offering
-from fastfeat.engine.float_environment import in_ieee
 from fastfeat.engine.kernel_cache import observing
 from fastfeat.errors import counted
 from fastfeat.io.arrow import Table
 from fastfeat.io.sinks.atomic import write_bytes
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.guard import read_again
-from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.plan.run.step_costs import StepCost, measuring
-from fastfeat.plan.run.transform import transform
 from fastfeat.progress import Step, doing
 from fastfeat.quality.checking import check
 from fastfeat.quality.drift import Drift, compared
 from fastfeat.quality.drifting import limits_of
-from fastfeat.quality.profile import Profile
-from fastfeat.quality.profiling import host_table, profile_face
+from fastfeat.quality.later_rows import each_piece
+from fastfeat.quality.profile import ColumnProfile, Profile, profile_of_columns
+from fastfeat.quality.profiling import profile_face
 from fastfeat.quality.report import CheckReport
 from fastfeat.quality.table_profiles import counted_tables
 from fastfeat.quality.thresholds import Limits
 from fastfeat.report.columns import features_section, inputs_section
 from fastfeat.report.energy import energy_meter
-from fastfeat.report.found import Costs, Found, judged
+from fastfeat.report.found import NO_PROFILE, Costs, Found, judged
 from fastfeat.report.page import page
 from fastfeat.report.sections import contract_section, costs_section, head, plan_section
 from fastfeat.report.smaller import smaller_floats, smaller_section
@@ -87,15 +84,16 @@ def report(
     title: str | None = None,
     history: Any = None,
     tables: Tables = None,
+    memory: str | int | None = None,
     clock: Any = None,
     thresholds: Any = None,
 ) -> FeatureReport:
     """Return the report of a fitted plan; arguments and errors as of `FittedPlan.report`."""
-    limits, rows = limits_of(thresholds), _Rows(data, history, tables, clock)
+    limits, rows = limits_of(thresholds), _Rows(data, history, tables, memory, clock)
     with doing("making a report") as step:
         found = Found(fitted, profile_face(fitted))
         if data is not None:
-            rows = replace(rows, data=read_again(data))
+            rows = replace(rows, data=read_again(data) if memory is None else data)
             found = _beside(found, rows, limits, step)
         step("writing the page")
         level, told = judged(found)
@@ -114,12 +112,13 @@ class _Rows:
     data: Any
     history: Any
     tables: Tables
+    memory: str | int | None
     clock: Any
 
     @property
     def sides(self) -> dict[str, Any]:
         """The options of whatever reads the data."""
-        return {"history": self.history, "tables": self.tables}
+        return {"history": self.history, "tables": self.tables, "memory": self.memory}
 
 
 def _beside(found: Found, rows: _Rows, limits: Limits, step: Step) -> Found:
@@ -130,7 +129,9 @@ def _beside(found: Found, rows: _Rows, limits: Limits, step: Step) -> Found:
     smaller = smaller_floats(fitted, features)
     found = replace(found, now=now, costs=costs, smaller=smaller)
     if then is None or now is None:
-        found = replace(found, no_drift=_NO_PROFILE)
+        found = replace(found, no_drift=NO_PROFILE)
+    elif not (then.inputs or then.features):
+        found = replace(found, no_drift=then.no_features or NO_PROFILE)
     else:
         drift = compared(fitted, now, then, limits=limits)
         found = replace(found, drift=drift, no_drift=then.no_features)
@@ -141,28 +142,37 @@ def _beside(found: Found, rows: _Rows, limits: Limits, step: Step) -> Found:
     return replace(found, check=check(fitted.contract.declaration, rows.data, **options))
 
 
-_NO_PROFILE = "the plan has no profile of its training rows: it was fitted with profile=False"
-
-
-@in_ieee
 def _measured(
     fitted: Fitted, then: Profile | None, rows: _Rows
 ) -> tuple[Table, Profile | None, Costs]:
-    """Return the features of rows, their profile where there is one to compare, and the costs."""
-    taken, now = energy_meter(), None
+    """Return features of the first rows, the profile of all, where there is one, and the costs."""
+    first, counted_rows, n_rows = list[Table](), list[Profile](), 0
+
+    def take(inputs: Table, features: Table | None) -> None:
+        nonlocal n_rows
+        assert features is not None
+        n_rows += features.num_rows
+        first[:] = first or [features]
+        if then is not None:
+            part = counted_tables(then, fitted, inputs, features if then.features else None)
+            counted_rows[:] = [counted_rows[0].merge(part) if counted_rows else part]
+
+    taken = energy_meter()
     wall, cpu = time.perf_counter(), time.process_time()
     with observing() as used, measuring() as costs:
-        features: Table = transform(fitted, rows.data, **rows.sides)
-        if then is not None:
-            late = set(fitted.declaration.late)
-            wanted = [name for name in then.inputs if name not in late]
-            given = read_columns(rows.data, wanted, [name for name in then.inputs if name in late])
-            inputs = host_table(given, then.inputs, backend_named("cpu"))
-            now = counted_tables(then, fitted, inputs, features if then.features else None)
+        each_piece(fitted, _wanted(fitted, then), rows.data, (), take, **rows.sides)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     n_compiled = sum(kernel.is_compiled for kernel in used.values())
-    measured = Costs(costs.steps, wall, cpu, features.num_rows, n_compiled, taken())
-    return features, now, measured
+    measured = Costs(costs.steps, wall, cpu, n_rows, n_compiled, taken())
+    return first[0], counted_rows[0] if counted_rows else None, measured
+
+
+def _wanted(fitted: Fitted, then: Profile | None) -> Profile:
+    """Return a profile that names what is read: features too, where none were counted."""
+    if then is not None and then.features:
+        return then
+    features = {name: ColumnProfile(name, "", "other") for name in fitted.nodes}
+    return profile_of_columns({} if then is None else then.inputs, features, 0)
 
 
 def _page(found: Found, title: str) -> str:

@@ -71,7 +71,7 @@ def smaller_section(smaller: SmallerFloats | None, *profiles: Profile | None) ->
     names = list(next(iter(smaller.of_features.values())))
     rows = [_row(smaller, name, profiles) for name in names]
     told = (
-        f"{counted(smaller.n_rows, 'row')} of {smaller.own}, evenly spaced, rounded once: "
+        f"{counted(smaller.n_rows, 'row')} of {smaller.own}, rounded once: "
         'Plan(dtype="float16") gives such a matrix. Whether a type holds all values is told of all '
         "rows, and of those of training."
     )

@@ -71,7 +71,7 @@ def gated_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pq.write_table(TABLE.select(["id"]), folder / "other.parquet")
     pq.write_table(pa.table({"x": [1000.0] * 100}), folder / "far.parquet")
     plan = ff.Plan({"size": col("x").fill_null(0.0).standard_scale()})
-    plan.fit(TABLE, profile=True).save(folder / "plan.fastfeat")
+    plan.fit(TABLE).save(folder / "plan.fastfeat")
     differing = ff.Plan({"twice": col("x") * 2}).fit(TABLE)
     differing.save(folder / "differs.fastfeat")
     verify = ff.FittedPlan.verify
@@ -235,3 +235,15 @@ def test_thresholds_say_what_is_a_finding(run: Run, gated_folder: Path) -> None:
         result = run(*line)
         assert result.exit_code == 2
         assert told in result.stderr
+
+
+def test_a_profile_is_kept_or_not_as_fit_is_told(run: Run, folder: Path) -> None:
+    (folder / "rare.py").write_text(
+        "import fastfeat as ff\n"
+        "plan = ff.Plan({'kind': ff.col('k').ordinal_encode(min_frequency=5)})\n"
+    )
+    for option, n_kept in (("", 0), ("--profile", 1), ("--no-profile", 0)):
+        assert run("fit", "rare.py", "data.parquet", "-o", "f", *option.split()).exit_code == 0
+        judged = run("drift", "f", "data.parquet")
+        assert judged.exit_code == (0 if n_kept else 2)
+        assert n_kept or "which a profile would tell. Fit it again with --profile" in judged.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,27 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         ff.inspect(tmp_path / "other")
     with pytest.raises(ArtifactError, match="cannot read"):
         ff.inspect(tmp_path / "none")
+
+
+@pytest.mark.parametrize("part", ["profile", "golden"])
+def test_a_damaged_part_with_a_right_digest_is_refused(
+    path: Path, tmp_path: Path, part: str
+) -> None:
+    record = dataclasses.replace(ff.load(path).record, **{part: b"{}"})
+    (tmp_path / "odd").write_bytes(artifact.artifact_bytes(record))
+    with pytest.raises(ArtifactError, match=r"odd: .*(profile|golden)"):
+        ff.inspect(tmp_path / "odd")
+
+
+def test_edges_and_rare_categories_of_a_profile_are_told(tmp_path: Path) -> None:
+    plan = ff.Plan({"scaled": col("x").standard_scale(), "code": col("k").hash(n_buckets=9)})
+    plan.fit(ROWS, profile=True).save(tmp_path / "profiled")
+    held = {of.of: of for of in ff.inspect(tmp_path / "profiled")["profile"].held}
+    assert "edges of bins" in held["input x"].told
+    assert "edges of bins" in held["feature scaled"].told
+    assert {of.remedy for of in held.values()} == {"fit(profile=False) leaves the profile out"}
+    plan.fit(ROWS, profile=False).save(tmp_path / "bare")
+    assert "profile" not in {part.name for part in ff.inspect(tmp_path / "bare").parts}
 
 
 def test_a_part_that_is_not_there_is_an_error(path: Path) -> None:

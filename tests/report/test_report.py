@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import fastfeat as ff
@@ -218,3 +219,22 @@ def test_inputs_are_compared_where_features_are_not() -> None:
     assert page.names == ["x", "y", "x", "y"]
     with pytest.raises(Overflow, match="feature 'x', row 2"):
         fitted.report(table, None)
+
+
+def test_rows_in_pieces_have_the_same_figures(fitted: FittedPlan, tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(rows(seed=1, shift=1.0), path, row_group_size=64)
+    whole = fitted.report(path, None, history="batch")
+    pieces = fitted.report(path, None, history="batch", memory="4GiB")
+    assert pieces.verdict == whole.verdict
+    assert repr(pieces.drift) == repr(whole.drift)
+    assert {step.kind for step in pieces.steps} == {step.kind for step in whole.steps}
+
+
+def test_a_plan_that_keeps_no_small_groups_keeps_no_profile() -> None:
+    table = pa.table({"x": [1.0, 2.0, 3.0], "k": ["a", "b", "b"]})
+    fitted = ff.Plan({"x": col("x").mean(by="k", min_rows=2)}).fit(table)
+    report = fitted.report(table, None)
+    assert report.level == "none"
+    assert "min_rows=" in report.verdict
+    assert fitted.report(path=None).level == "none"

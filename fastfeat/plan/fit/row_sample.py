@@ -81,10 +81,15 @@ def _is_taken(numbers: NDArray[np.int64], stride: int) -> NDArray[np.bool_]:
     return numbers.astype(np.uint64) * _GOLDEN <= np.uint64((2**64 - 1) // stride)
 
 
-def numbers_of_sample(n_rows: int) -> NDArray[np.int64]:
-    """Return the numbers of the rows that a sample of so many rows has: those of `RowSample`."""
+def numbers_of_sample(n_rows: int, most_rows: int = MOST_ROWS) -> NDArray[np.int64]:
+    """Return the numbers of the rows of a sample, ascending: of all up to so many, as `RowSample`.
+
+    Args:
+        n_rows: how many rows there are.
+        most_rows: of the sample.
+    """
     stride = 1
-    while n_rows > MOST_ROWS * stride:
+    while n_rows > most_rows * stride:
         stride *= 2
     while True:
         pieces = [
@@ -93,7 +98,7 @@ def numbers_of_sample(n_rows: int) -> NDArray[np.int64]:
             for numbers in [np.arange(first, min(first + _AT_ONCE, n_rows), dtype=np.int64)]
         ]
         found = np.concatenate([np.empty(0, np.int64), *pieces])
-        if len(found) <= MOST_ROWS:
+        if len(found) <= most_rows:
             return found
         stride *= 2
 

@@ -125,6 +125,20 @@ def _inputs(a: Fitted, b: Fitted) -> Iterator[Change]:
     for name, dtype in after.items():
         if name not in before:
             yield Change("input added", name, None, dtype, f"{dtype}, which rows must have now")
+    of_training = (
+        {name: str(dtype) for name, dtype in fitted.inputs.items() if name not in read}
+        for fitted, read in ((a, before), (b, after))
+    )
+    yield from _training_inputs(*of_training)
+
+
+def _training_inputs(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Change]:
+    """Yield the columns that only training rows have, where they are others, or of another type."""
+    for name in dict.fromkeys([*before, *after]):
+        was, now = before.get(name), after.get(name)
+        if was != now:
+            told = f"{was or 'not read'} -> {now or 'not read'}, of training rows alone"
+            yield Change("training input changed", name, was, now, told)
 
 
 def _read(fitted: Fitted) -> dict[str, str]:

@@ -19,7 +19,6 @@ from fastfeat.ir.show import show
 from fastfeat.plan.keep.state import aggregates_of
 from fastfeat.plan.lower.codes import shown_codes
 from fastfeat.plan.lower.indicators import is_one_hot
-from fastfeat.plan.lower.lower import Constant
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.quality.changes.record import Change, shown
 from fastfeat.steps.keys.rows import category_texts
@@ -55,7 +54,7 @@ def _values(a: Fitted, b: Fitted, pair_of: PairOf) -> Iterator[Change]:
         elif isinstance(before, Groups) and isinstance(after, Groups):
             yield from _of_groups(one, pair_of(one.args[1].args[-1]), before, after)
         elif not _are_equal(before, after):
-            yield _of_value(a, one, before, after)
+            yield _of_value(a, b, one)
 
 
 def _shown(fitted: Fitted) -> list[Call]:
@@ -69,11 +68,12 @@ def _are_equal(before: Any, after: Any) -> bool:
     return type(before) is type(after) and repr(before) == repr(after)
 
 
-def _of_value(a: Fitted, one: Aggregate, before: Constant, after: Constant) -> Change:
+def _of_value(a: Fitted, b: Fitted, one: Aggregate) -> Change:
     """Return the change of a value that is learnt from all rows."""
+    before, after = a.learnt[one], b.learnt[one]
     if isinstance(before, tuple) and isinstance(after, tuple):
         return _change_of(one, before, after, _of_tables(before, after))
-    was, now = (python_value(value, a.types[one]) for value in (before, after))
+    was, now = (python_value(f.learnt[one], f.types[one]) for f in (a, b))
     more = ""
     if isinstance(was, int | float) and isinstance(now, int | float) and was:
         more = f" ({(now - was) / abs(was):+.3g} of it)"

@@ -41,6 +41,7 @@ KINDS: Final[Mapping[str, Verdict]] = {
     "rule added": "minor",
     "rule removed": "minor",
     "rule changed": "minor",
+    "training input changed": "refit",
     "learnt value changed": "refit",
     "learnt keys changed": "refit",
     "time zone changed": "refit",

@@ -30,7 +30,7 @@ from fastfeat.io.columns.differences import bits_text, first_difference
 from fastfeat.plan.keep.artifact import read_artifact
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.transform import transform
-from fastfeat.quality.golden.made_up import MadeUp, made_up_rows
+from fastfeat.quality.golden.made_up import MadeUp, Odd, made_up_rows
 
 N_ROWS = 64
 FORMAT = 1
@@ -39,6 +39,8 @@ _MOST_VALUES = 1 << 14
 """Values of features in golden rows: plans of more than 256 features have fewer rows than 64."""
 _LEAST_ROWS = 8
 SEED = 0
+_ODD: tuple[Odd, ...] = "everywhere", "in rows", "nowhere"
+"""Rows are tried in this order, until the features of enough of them can be computed."""
 MOST_KEYS = 1 << 17
 _MOST_OF_REFERENCE = 1 << 15
 """Of more learnt keys, which take 384 bytes each as objects of Python, the CPU computes them."""
@@ -192,11 +194,10 @@ def golden_rows(fitted: Fitted, n_rows: int = N_ROWS) -> GoldenRows | None:
     """
     n_rows = min(n_rows, max(_LEAST_ROWS, _MOST_VALUES // max(1, len(fitted.nodes))))
     most: GoldenRows | None = None
-    for with_odd in (True, False):
-        found = _of_those_that_compute(
-            fitted, made_up_rows(fitted, n_rows, SEED, with_odd=with_odd)
-        )
-        if found is not None and 2 * len(found) >= n_rows:
+    sees_more = bool(fitted.declaration.past_columns or fitted.tables)
+    for odd in _ODD if sees_more else _ODD[::2]:
+        found = _of_those_that_compute(fitted, made_up_rows(fitted, n_rows, SEED, odd))
+        if found is not None and 4 * len(found) >= n_rows:  # as many as have nothing odd
             return found
         most = max(most, found, key=lambda made: 0 if made is None else len(made))
     return most if most is not None and len(most) else None

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from fastfeat.quality.golden.values import (
     is_of,
     keys_of,
     moments,
+    plain_pool,
     pool_of,
     pool_of_type,
     reads_of,
@@ -55,32 +56,38 @@ class MadeUp:
     tables: dict[str, Table]
 
 
-def made_up_rows(fitted: Fitted, n_rows: int, seed: int, *, with_odd: bool = True) -> MadeUp:
+Odd = Literal["everywhere", "in rows", "nowhere"]
+"""Where odd values stand: in the rows and all that they see, in the rows alone, or nowhere."""
+
+
+def made_up_rows(fitted: Fitted, n_rows: int, seed: int, odd: Odd = "everywhere") -> MadeUp:
     """Return rows on which a fitted plan can be tried.
 
     Args:
         fitted: the plan.
         n_rows: how many.
         seed: of the draws: the same one gives the same rows.
-        with_odd: whether earlier rows and tables have odd values, too.
+        odd: where odd values stand; nowhere, text is made of digits, too, which is parsed.
     """
     drawn, plan, roles = Random(seed), fitted.declaration, _roles_of(fitted)
     types = {**dict.fromkeys(plan.row_ids, INT64), **_types_of(fitted)}
     known, reads = _profile_of(fitted), reads_of(fitted)
     pools = {name: _pool(reads, roles, name, dtype, known) for name, dtype in types.items()}
+    if odd == "nowhere":
+        pools = {name: plain_pool(pool, types[name]) for name, pool in pools.items()}
     late = set(plan.late)
     own = dict.fromkeys([*(n for n in plan.row_columns if n not in late), *plan.row_ids])
-    values = _columns(drawn, roles, pools, list(own), n_rows, with_odd=True)
+    values = _columns(drawn, roles, pools, list(own), n_rows, with_odd=odd != "nowhere")
     rows = {name: _array(types[name], column) for name, column in values.items()}
     rows |= {name: pa.nulls(n_rows) for name in plan.keep if name not in rows}
     history = None
     if plan.past_columns:
         names = list(dict.fromkeys([*plan.past_columns, *plan.row_ids]))
-        options: Any = {"with_odd": with_odd, "is_earlier": True}
+        options: Any = {"with_odd": odd == "everywhere", "is_earlier": True}
         earlier = _columns(drawn, roles, pools, names, _N_EARLIER, **options)
         history = pa.table({name: _array(types[name], earlier[name]) for name in names})
     asking = _Asking(roles, types, pools, values, reads.largest)
-    table = partial(_table, fitted, asking, drawn, with_odd=with_odd)
+    table = partial(_table, fitted, asking, drawn, with_odd=odd == "everywhere")
     tables = {name: table(name) for name in fitted.tables}
     return MadeUp(_of_columns(rows, n_rows), history, tables)
 

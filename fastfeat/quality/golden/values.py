@@ -95,6 +95,14 @@ def keys_of(reads: Reads, name: str, dtype: Type, known: ColumnProfile | None) -
     return Pool(tuple(dict.fromkeys([*told, *pool.ordinary])), pool.odd)
 
 
+def plain_pool(pool: Pool, dtype: Type) -> Pool:
+    """Return the ordinary values alone; of text that the plan does not name, those of digits."""
+    ordinary = pool.ordinary
+    if isinstance(dtype, DType) and dtype.name == "utf8" and ordinary == _TEXTS:
+        ordinary = tuple(text for text in _TEXTS if text.isdigit())
+    return Pool(ordinary, ())
+
+
 def within(pool: Pool, largest: float) -> Pool:
     """Return the values of which no float is larger than the largest; infinities stay."""
     return Pool(pool.ordinary, tuple(_bounded(value, largest) for value in pool.odd))

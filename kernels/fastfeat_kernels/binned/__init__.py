@@ -7,8 +7,9 @@ the bin of the float nearest to them. The place of x in a bin is floor((x - low)
 subtraction and a product of float64, with the low edge and the scale of its bin: both are 0 in the
 first and the last bin. Rows that are missing, NaN among them, and -inf are in the first bin, which
 the caller takes away; +inf is in the last. Counts and sums of places are integers: any split of
-the rows adds up to the same. An entry adds rows [first, first + n) of one chunk, and says for each
-block of them whether a value is below the first edge, or is not below the last.
+the rows adds up to the same. An entry adds rows [first, first + n) of one chunk. Values below the
+first edge, and those not below the last, it writes down as well; blocks of which they have no room
+are flagged.
 
 A bin is looked for among cells of equal width, of the values themselves or of the bits that order
 them (`grid.grid_of` takes the one with fewer edges in a cell): a cell says in which bin it begins,
@@ -46,7 +47,10 @@ TABLE_COUNTS: Final = 14  # int64, n_edges + 1
 TABLE_OFFSETS: Final = 15  # int64, n_edges + 1
 TABLE_FLAGS: Final = 16  # a byte a block
 TABLE_SCRATCH: Final = 17
-N_TABLE_WORDS: Final = 18
+TABLE_OUTSIDE: Final = 18  # float64, values outside of all edges
+TABLE_N_OUTSIDE: Final = 19  # how many are there, which the entry counts
+TABLE_ROOM: Final = 20  # for how many there is room
+N_TABLE_WORDS: Final = 21
 
 MOST_EDGES: Final = 1023
 N_PADDING: Final = 1024

@@ -14,7 +14,10 @@ from fastfeat_kernels.binned import (
     TABLE_ELEMENT,
     TABLE_FLAGS,
     TABLE_N_EDGES,
+    TABLE_N_OUTSIDE,
     TABLE_OFFSETS,
+    TABLE_OUTSIDE,
+    TABLE_ROOM,
     TABLE_SCALES,
     TABLE_VALIDITY,
     TABLE_VALUES,
@@ -26,12 +29,14 @@ from fastfeat_kernels.memory import doubles_at, value_at, words_at
 def add_rows(table: int, first: int, n: int) -> int:
     """Add rows [first, first + n) of the table's chunk to its bins."""
     words = words_at(table, N_TABLE_WORDS)
-    element, n_edges = ELEMENTS[words[TABLE_ELEMENT]], words[TABLE_N_EDGES]
+    place: int = words[TABLE_ELEMENT]
+    element, n_edges = ELEMENTS[place], words[TABLE_N_EDGES]
     edges: list[float] = list(doubles_at(words[TABLE_EDGES] + 8, n_edges))
     scales = doubles_at(words[TABLE_SCALES], n_edges + 1)
     counts = words_at(words[TABLE_COUNTS], n_edges + 1)
     offsets = words_at(words[TABLE_OFFSETS], n_edges + 1)
     flags = words_at(words[TABLE_FLAGS], -(-n // BLOCK), signed=False, bits=8)
+    outside: dict[int, list[float]] = {}
     of_rows = words[TABLE_VALUES], 0, words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET]
     for row in range(first, first + n):
         value = value_at(element, *of_rows, row)
@@ -44,7 +49,15 @@ def add_rows(table: int, first: int, n: int) -> int:
         if 0 < j < n_edges:
             offsets[j] += math.floor((x - edges[j - 1]) * scales[j])
         else:
-            flags[(row - first) // BLOCK] = 1
+            outside.setdefault((row - first) // BLOCK, []).append(x)
+    written = doubles_at(words[TABLE_OUTSIDE], words[TABLE_ROOM])
+    for block, values in outside.items():
+        n_written = words[TABLE_N_OUTSIDE]
+        if n_written + len(values) > words[TABLE_ROOM]:
+            flags[block] = 1
+            continue
+        written[n_written : n_written + len(values)] = values
+        words[TABLE_N_OUTSIDE] += len(values)
     return 0
 
 

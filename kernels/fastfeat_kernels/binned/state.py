@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,10 @@ from fastfeat_kernels.binned import (
     TABLE_LEAST,
     TABLE_MOST,
     TABLE_N_EDGES,
+    TABLE_N_OUTSIDE,
     TABLE_OFFSETS,
+    TABLE_OUTSIDE,
+    TABLE_ROOM,
     TABLE_SCALES,
     TABLE_SCRATCH,
     TABLE_STEP,
@@ -37,6 +41,9 @@ from fastfeat_kernels.column import BLOCK, ELEMENTS, Call, Chunk, Rows, Run, spl
 Words = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+ROWS_FOR_ONE: Final = 512
+"""Of so many rows one value may be outside of all edges, and be written down."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bins:
@@ -46,12 +53,14 @@ class Bins:
         counts: of each, shape (n_edges + 1,); missing rows and -inf are in the first, +inf in the
             last.
         offsets: the sum of places in each, shape (n_edges + 1,).
-        outside: runs of rows that hold a value outside of all edges, as (first, end), ascending.
+        outside: values outside of all edges, in any order.
+        unwritten: runs of rows that hold more of them, as (first, end), ascending.
     """
 
     counts: Words
     offsets: Words
-    outside: list[tuple[int, int]]
+    outside: Floats
+    unwritten: list[tuple[int, int]]
 
 
 def count_in_bins(
@@ -74,6 +83,7 @@ def count_in_bins(
     """
     grid = grid_of(edges)
     totals, calls = list[Words](), list[list[Call]]()
+    written: list[tuple[Words, Floats]] = []
     flags: list[tuple[int, int, npt.NDArray[np.uint8]]] = []
     for part in split_rows(chunks, n_parts, BLOCK):
         total, scratch = (
@@ -87,16 +97,20 @@ def count_in_bins(
             begin = rows.chunk_start + rows.first
             flags.append((begin, begin + rows.n, own))
             table = _table(element, rows, grid, len(edges), scales, (total, scratch, own))
-            owners = rows.chunk, grid, scales, total, scratch, own
+            room = np.empty(rows.n // ROWS_FOR_ONE + BLOCK)
+            table[TABLE_OUTSIDE], table[TABLE_ROOM] = room.ctypes.data, len(room)
+            written.append((table, room))
+            owners = rows.chunk, grid, scales, total, scratch, own, room
             calls[-1].append(Call(table, rows.first, rows.n, owners))
     run(ENTRY, calls)
-    outside = [
+    outside = [room[: table[TABLE_N_OUTSIDE]] for table, room in written]
+    unwritten = [
         (begin + BLOCK * block, min(begin + BLOCK * (block + 1), end))
         for begin, end, own in flags
         for block in np.flatnonzero(own).tolist()
     ]
     counts, offsets = sum(totals, np.zeros((2, len(edges) + 1), np.int64))
-    return Bins(counts, offsets, outside)
+    return Bins(counts, offsets, np.concatenate([np.empty(0), *outside]), unwritten)
 
 
 def _table(

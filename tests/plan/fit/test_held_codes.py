@@ -17,6 +17,8 @@ from fastfeat import col
 from fastfeat.aggregates.keys import KeyCounts, with_codes_of, without_rare
 from fastfeat.api.learning import Learning
 from fastfeat.errors import ArtifactError, InvalidPlan, TypeMismatch
+from fastfeat.operators import OPERATORS
+from fastfeat.operators.operator import Case
 from fastfeat.plan.keep.artifact import artifact_bytes, fitted_digest, fitted_of_bytes
 
 OLD: dict[str, list[Any]] = {"k": list("aaabbbcc"), "x": [1.0] * 8}
@@ -175,6 +177,24 @@ def test_inspect_tells_of_keys_that_no_row_has(tmp_path: Path) -> None:
     CODES.fit(NEW, backend="reference", stable=old).save(tmp_path / "plan.fastfeat")
     told = [one.told for part in ff.inspect(tmp_path / "plan.fastfeat").parts for one in part.held]
     assert "1 of 5 keys came in no row, and keep their codes" in told
+
+
+OF_TEXT = [
+    (name, case)
+    for name, operator in OPERATORS.items()
+    for case in operator.cases
+    if case.on == ("text",) and hasattr(ff.Expr, name)
+]
+
+
+@pytest.mark.parametrize(("name", "case"), OF_TEXT, ids=[name for name, _ in OF_TEXT])
+def test_no_operator_gives_a_category_another_code(name: str, case: Case) -> None:
+    features = {"f": getattr(col("k"), name)(**case.params)}
+    old = fit(features, OLD)
+    found = ff.diff(old, fit(features, NEW, stable=old))
+    assert not found.of_kind("codes reassigned")
+    assert not found.of_kind("column removed")
+    assert old.refit(OLD, backend="reference") == old
 
 
 KEYS = st.lists(st.sampled_from("abcdefgh"), max_size=12)

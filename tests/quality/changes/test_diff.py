@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,12 @@ SEEDED: dict[str, tuple[Any, Any, str, list[str]]] = {
         lambda: only("is", k=ABC),
         "minor",
         ["column added", "learnt keys changed"],
+    ),
+    "a training input of another type": (
+        lambda: fitted({"n": col("n") - col("x").n_unique()}),
+        lambda: fitted({"n": col("n") - col("x").n_unique()}, rows={"x": list("abcdee")}),
+        "refit",
+        ["training input changed"],
     ),
     "another learnt value": (
         lambda: only("scaled"),
@@ -263,6 +270,24 @@ def test_keys_of_several_parts_are_matched() -> None:
     (change, *_) = ff.diff(before, after).of_kind("codes reassigned")
     assert change.before == {"a 1": 2, "a 2": 4}
     assert change.after == {"a 1": 4, "a 2": 2}
+
+
+RETYPED: dict[str, list[Any]] = {
+    "text": list("abbcca"),
+    "bool": [True, False, None, True, True, True],
+    "date": [date(2026, 1, day) for day in (1, 2, 2, 3, 4, 5)],
+    "time": [datetime(2026, 1, day) for day in (1, 2, 2, 3, 4, 5)],
+}
+
+
+@pytest.mark.parametrize("make", [lambda x: x.mode() == x, lambda x: x.count_encode()])
+def test_learnt_values_of_another_type_are_told(make: Callable[[ff.Expr], ff.Expr]) -> None:
+    features = {"x": make(col("x"))}
+    fits = {name: fitted(features, rows={"x": x}) for name, x in RETYPED.items()}
+    for before in fits.values():
+        for after in fits.values():
+            found = ff.diff(before, after)
+            assert found.verdict == ("same" if before is after else "major"), found
 
 
 def test_outputs_of_a_sample_are_compared() -> None:

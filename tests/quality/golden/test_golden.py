@@ -110,12 +110,37 @@ def test_no_key_of_few_rows_stands_in_golden_rows(fitted: ff.FittedPlan) -> None
     assert b"seen once" in artifact_bytes(fitted.record)
 
 
+def test_no_golden_row_is_a_row_of_training(fitted: ff.FittedPlan) -> None:
+    found = golden.golden_rows(fitted.record)
+    assert found is not None
+    assert found.made_up.history is not None
+    for rows in (found.made_up.rows, found.made_up.history):
+        names = [name for name in rows.column_names if name in ROWS.column_names]
+        assert len(names) >= 3
+        known = {tuple(row.values()) for row in ROWS.select(names).to_pylist()}
+        assert not known & {tuple(row.values()) for row in rows.select(names).to_pylist()}
+
+
+def test_golden_rows_do_not_depend_on_the_order_of_training_rows() -> None:
+    plan = ff.Plan({name: FEATURES[name] for name in ("scaled", "bin", "shop")})
+    there, back = (
+        plan.fit(rows).record for rows in (ROWS, ROWS.take(pa.array(range(199, -1, -1))))
+    )
+    assert golden.with_golden(there).golden == golden.with_golden(back).golden
+
+
 def test_an_artifact_is_checked_where_it_is_loaded(fitted: ff.FittedPlan, path: Path) -> None:
     again = ff.load(path, check="golden")
     assert again.check_golden() == again.check_golden(backend="reference") == 64
     assert artifact_bytes(again.record) == path.read_bytes()
     assert fitted_digest(again.record) == fitted_digest(fitted.record)
     assert again == fitted
+
+
+@pytest.mark.emulator
+def test_a_device_computes_golden_rows_again() -> None:
+    plan = ff.Plan({"scaled": FEATURES["scaled"], "shop": FEATURES["shop"]}).fit(ROWS)
+    assert golden.check_golden(golden.with_golden(plan.record), "emulated") == 64
 
 
 def test_a_plan_that_is_saved_again_keeps_its_golden_rows(path: Path, tmp_path: Path) -> None:
@@ -221,6 +246,15 @@ def test_text_is_made_up_as_the_plan_parses_it() -> None:
     found = golden.golden_rows(plan.fit({"s": ["2024/01/31"]}).record)
     assert found is not None
     assert {2023, 2024} <= set(found.features["n"].to_pylist())
+
+
+def test_many_columns_of_strict_text_have_rows_of_digits() -> None:
+    names = [f"s{k}" for k in range(20)]
+    plan = ff.Plan({name: col(name).str.to_integer() for name in names})
+    found = golden.golden_rows(plan.fit({name: ["7"] for name in names}).record)
+    assert found is not None
+    assert len(found) == 64
+    assert {1, 2, 3} == set(found.features["s0"].to_pylist())
 
 
 def test_a_plan_that_no_row_fits_is_saved_without(

@@ -24,7 +24,10 @@ from fastfeat_kernels.binned import (
     TABLE_LEAST,
     TABLE_MOST,
     TABLE_N_EDGES,
+    TABLE_N_OUTSIDE,
     TABLE_OFFSETS,
+    TABLE_OUTSIDE,
+    TABLE_ROOM,
     TABLE_SCALES,
     TABLE_SCRATCH,
     TABLE_STEP,
@@ -96,6 +99,18 @@ def count_outside(address, n, low, high):
     for i in range(n):
         n_outside += i64(x[i] < low) + i64(x[i] >= high)
     return n_outside
+
+
+@njit(**INNER_OPTIONS)
+def write_outside(words, address, n, low, high):
+    """Write down the values below the first edge, and not below the last."""
+    x, written = pointer_float64(address), pointer_float64(words[TABLE_OUTSIDE])
+    m = words[TABLE_N_OUTSIDE]
+    for i in range(n):
+        if (x[i] < low) | (x[i] >= high):
+            written[m] = x[i]
+            m += 1
+    words[TABLE_N_OUTSIDE] = m
 
 
 @njit(**INNER_OPTIONS)
@@ -220,9 +235,12 @@ def _numbers(table, first, n):
             add_by_bits(words, address, m, base, factor)
         else:
             add_linear(words, address, m, float_of(base), float_of(factor))
-        flags[start // BLOCK] = select(
-            count_outside(address, m, low, high) > 0, types.uint8(1), types.uint8(0)
-        )
+        n_outside = count_outside(address, m, low, high)
+        if n_outside > 0:
+            if words[TABLE_N_OUTSIDE] + n_outside <= words[TABLE_ROOM]:
+                write_outside(words, address, m, low, high)
+            else:
+                flags[start // BLOCK] = types.uint8(1)
         if (start // BLOCK) % BLOCKS_AT_ONCE == BLOCKS_AT_ONCE - 1:
             flush(words)
     flush(words)
