@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -256,10 +257,10 @@ def test_a_budget_is_of_the_cpu(fitted: ff.FittedPlan) -> None:
         fitted.drift(rows(10).drop_columns(["size"]), memory="64GiB")
 
 
-def test_features_that_find_rows_of_a_table_by_time_have_no_season() -> None:
-    rates = {"at": TRAIN["at"], "rate": np.arange(20_000.0)}
-    plan = ff.Plan({"rate": ff.asof("rates", time="at").col("rate")})
-    fitted = plan.fit(TRAIN, tables={"rates": rates}, profile=True)
-    drift = fitted.drift(TRAIN, tables={"rates": rates})
-    assert drift.ok
-    assert not drift["rate"].is_judged
+def test_rows_of_a_table_by_time_alone_have_no_season() -> None:
+    hours = [datetime(2026, 1, 1) + timedelta(hours=k) for k in range(48)]
+    tables = {"weather": pa.table({"t": hours, "temp": [float(k) for k in range(48)]})}
+    temp = ff.asof("weather", time="t").col("temp")
+    fitted = ff.Plan({"temp": temp, "cold": temp < 3}).fit({"t": hours[:24]}, tables=tables)
+    drift = fitted.drift({"t": hours[24:]}, tables=tables)
+    assert not drift["temp"].is_judged
