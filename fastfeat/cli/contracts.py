@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fastfeat.cli.judged import Case, Judged, Result
-from fastfeat.cli.options import JudgedDataFile, Thresholds
+from fastfeat.cli.options import JudgedDataFile, RulesFile, Thresholds
 from fastfeat.errors import InvalidPlan, counted
 from fastfeat.progress import doing
 
@@ -22,13 +22,7 @@ if TYPE_CHECKING:
 
 
 def check(
-    rules: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RULES",
-            help="A contract as JSON, or what `fit --contract` wrote, which has one.",
-        ),
-    ],
+    rules: RulesFile,
     data: JudgedDataFile,
     history: Annotated[
         str | None, typer.Option(metavar="FILE", help="Earlier rows, which windows in rules see.")
@@ -62,13 +56,7 @@ def check(
 
 
 def quarantine(
-    rules: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RULES",
-            help="A contract as JSON, or what `fit --contract` wrote, which has one.",
-        ),
-    ],
+    rules: RulesFile,
     data: JudgedDataFile,
     accepted: Annotated[
         Path, typer.Option(metavar="FILE", help="Where rows go that hold the rules; or a folder.")
