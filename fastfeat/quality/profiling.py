@@ -5,10 +5,9 @@ Of little data a copy is kept, and its profile made when somebody asks for it.
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -46,6 +45,9 @@ NO_FEATURES = "profile='inputs' left them out"
 class TrainingProfile:
     """The profile of training rows, which is made when it is asked for.
 
+    Two threads at once may make it twice, the same: a lock would stay held for ever in a process
+    that is forked meanwhile.
+
     Args:
         make: makes it; None once it has.
         made: the profile.
@@ -53,16 +55,14 @@ class TrainingProfile:
 
     make: Any
     made: Profile | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def profile(self) -> Profile:
         """Return the profile."""
-        with self.lock:
-            made = self.made
-            if made is None:
-                made = self.made = self.make()
-                self.make = None
-            return made
+        make, made = self.make, self.made  # in this order: what makes it goes last
+        if made is None:
+            made = self.made = make()
+            self.make = None
+        return made
 
     def to_bytes(self) -> bytes:
         """Return the bytes of the profile."""

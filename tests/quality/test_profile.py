@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -33,7 +34,7 @@ from fastfeat.quality.profile import (
     normal,
     profile_of_columns,
 )
-from fastfeat.quality.profiling import fit_profiled, profile_face
+from fastfeat.quality.profiling import TrainingProfile, fit_profiled, profile_face
 
 
 def _column(values: Any, dtype: Any = None) -> pa.ChunkedArray:
@@ -334,3 +335,27 @@ def test_rows_in_passes_have_the_profile_of_rows_in_memory(tmp_path: Path) -> No
     expected = fitted.profile_of(later, history="batch")
     found = fitted.profile_of(tmp_path / "later.parquet", history="batch", memory="64GiB")
     assert found == expected
+
+
+def test_a_profile_that_another_thread_is_making_does_not_keep_others_waiting() -> None:
+    made = profile_of_columns({}, {}, 0)
+    goes_on, begun = threading.Event(), threading.Event()
+
+    def make() -> Profile:
+        if not begun.is_set():
+            begun.set()
+            goes_on.wait(60)
+        return made
+
+    kept, found = TrainingProfile(make), list[Profile]()
+    threads = [
+        threading.Thread(target=lambda: found.append(kept.profile()), daemon=True) for _ in range(2)
+    ]
+    threads[0].start()
+    begun.wait(60)
+    threads[1].start()
+    threads[1].join(10)
+    assert found == [made]
+    goes_on.set()
+    threads[0].join(60)
+    assert [kept.profile(), *found] == [made] * 3
