@@ -31,7 +31,7 @@ from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.plan.run.row_selection import rows_to_learn_from
 from fastfeat.plan.run.transform import transform
 from fastfeat.quality.profile import Profile, profile_of_columns
-from fastfeat.quality.table_profiles import profile_of_tables, taken
+from fastfeat.quality.table_profiles import check_is_of, profile_of_tables, taken
 
 Profiled = bool | Literal["inputs"]
 """What a fit profiles: inputs and features, inputs alone, or nothing."""
@@ -300,7 +300,11 @@ def _copied(table: Table) -> Table:
 
 
 def profile_face(fitted: Fitted) -> Profile | None:
-    """Return the profile of the training rows: of the features that there are, and their inputs."""
+    """Return the profile of the training rows: of the features that there are, and their inputs.
+
+    Raises:
+        ArtifactError: it is damaged, or of another plan.
+    """
     match fitted.profile:
         case None:
             return None
@@ -310,6 +314,7 @@ def profile_face(fitted: Fitted) -> Profile | None:
             profile = kept.profile()
         case bytes() as content:
             profile = Profile.from_bytes(content)
+            check_is_of(profile, fitted)
         case other:
             profile = Profile.from_bytes(other.to_bytes())
     inputs = {name: one for name, one in profile.inputs.items() if name in fitted.inputs}

@@ -359,3 +359,17 @@ def test_a_profile_that_another_thread_is_making_does_not_keep_others_waiting() 
     goes_on.set()
     threads[0].join(60)
     assert [kept.profile(), *found] == [made] * 3
+
+
+def test_a_profile_of_another_plan_is_refused() -> None:
+    x = {"x": [1.0, 2.0]}
+    fitted = ff.Plan({"f": col("x") * 2}).fit(x).record
+    others = (
+        ({"f": col("x").is_null()}, x, "'f' is bool in it, and float64 here"),
+        ({"g": col("x") * 2}, x, "it lacks the feature 'f'"),
+        ({"f": col("x").ordinal_encode()}, {"x": ["a"]}, "'x' is utf8 in it, and float64 here"),
+    )
+    for features, data, told in others:
+        content = ff.Plan(features).fit(data).profile.to_bytes()
+        with pytest.raises(ArtifactError, match=f"the profile is of another plan: {told}"):
+            profile_face(replace(fitted, profile=content))
