@@ -135,11 +135,12 @@ def compared_columns(columns: Sequence[Compared]) -> list[ColumnDrift]:
 
 def _compared(column: Compared, brackets: tuple[Bracket, Bracket] | None) -> ColumnDrift:
     then, now, limits, not_judged = column.then, column.now, column.limits, column.not_judged
-    kept = then.counts >= FREQUENT
+    kept = _mixed(np.flatnonzero(then.counts >= FREQUENT))
     p, q = counts_in_order(then, kept), counts_in_order(now, kept)
     most = N_GROUPS_OF_CATEGORIES if then.kind == "category" else N_GROUPS
     groups = distances.coarse_groups(p, int(q.sum()), most)
-    noise = distances.psi_noise(len(groups), int(p.sum()), int(q.sum()))
+    sizes = int(p.sum()), int(q.sum())
+    noise = distances.psi_noise(len(groups), *sizes, apart=_psi_of_choice(then))
     missing, missing_noise = _shares((then.n_missing, then.n_rows), (now.n_missing, now.n_rows))
     n_once, n_new = n_seen_once(then), n_unseen(then)
     beyond = (n_unseen(now), now.n_values)
@@ -229,8 +230,59 @@ def _untold(then: ColumnProfile, now: ColumnProfile) -> str:
     return ""
 
 
-def counts_in_order(column: ColumnProfile, kept: NDArray[np.bool_]) -> distances.Counts:
-    """Return the counts of all values: of numbers in ascending order, of categories as they are.
+def _psi_of_choice(then: ColumnProfile) -> float:
+    """Return the PSI that other rows have because categories of few rows are taken together.
+
+    Some came often enough, or not, by chance alone: see `_rows_next_to_left_out`. 0 but of
+    categories.
+    """
+    if then.kind != "category":
+        return 0.0
+    n_kept = int(then.counts[then.counts >= FREQUENT].sum())
+    n_few = then.n_values - n_kept
+    n_more = min(_rows_next_to_left_out(then, FREQUENT), n_few)
+    shares = ([n_kept, n_few], [n_kept - n_more, n_few + n_more])
+    return distances.psi(*(np.array(of, np.int64) for of in shares))
+
+
+def _rows_next_to_left_out(then: ColumnProfile, least: int) -> int:
+    """Return by how many rows as many others have more of the categories that were left out.
+
+    The most frequent ones are kept: these came more often than in other rows, and what was left
+    out less often. Other rows have as many of what came up to k times as came up to k + 1 times.
+
+    Args:
+        then: categories.
+        least: categories of fewer rows are left out, too.
+
+    Source:
+        I. J. Good: The population frequencies of species, 1953.
+    """
+    counts = then.counts[then.counts >= least]
+    of_sample = _share_of_sample(then)
+    most = np.ceil(counts.min() * of_sample) if then.n_other and len(counts) else 0
+    return int(counts[(counts <= least) | (counts * of_sample <= most + 1)].sum() * of_sample)
+
+
+def _share_of_sample(then: ColumnProfile) -> float:
+    """Return the share of the rows from which categories and edges were taken."""
+    return min(1.0, MOST_ROWS / max(then.n_values, 1))
+
+
+def _mixed(places: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the places of categories, which stand by their counts, in an order that has none.
+
+    Of equally frequent categories those that came most often by chance would be a group of their
+    own, and come less often in any other rows: multiples of the golden ratio are near no others.
+    """
+    return places[np.argsort(np.arange(len(places)) * _GOLDEN % 1, kind="stable")]
+
+
+_GOLDEN: Final = (5**0.5 - 1) / 2
+
+
+def counts_in_order(column: ColumnProfile, kept: NDArray[np.intp]) -> distances.Counts:
+    """Return the counts of all values: of numbers in ascending order, of categories those kept.
 
     Infinite values are the first and the last, categories that are not kept the last; of a column
     of which rows alone are counted, those that are not missing.
@@ -249,16 +301,12 @@ def n_seen_once(then: ColumnProfile) -> int:
     Categories and edges come from a sample, which has none beyond by construction: in other rows of
     the same kind there are about as many as the sample has values once. Of rows that are not in the
     sample, they are counted.
-
-    Source:
-        I. J. Good: The population frequencies of species, 1953.
     """
     if then.kind == "category":
-        n_once = int((then.counts == 1).sum()) + then.n_other
-    else:
-        n_once = 2 if then.has_bins else 0  # the least and the greatest
-    n = max(then.n_values, 1)
-    return min(int(n_once * min(1.0, MOST_ROWS / n)), n - n_unseen(then))
+        n_once = _rows_next_to_left_out(then, 1)
+    else:  # the least and the greatest
+        n_once = int(2 * _share_of_sample(then)) if then.has_bins else 0
+    return min(n_once, then.n_values - n_unseen(then))
 
 
 def n_unseen(column: ColumnProfile) -> int:

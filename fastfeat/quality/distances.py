@@ -60,7 +60,9 @@ def psi(then: Counts, now: Counts) -> float:
     return float(((q - p) * np.log(q / p)).sum())
 
 
-def psi_noise(n_bins: int, n_then: int, n_now: int, confidence: float = 0.999) -> float:
+def psi_noise(
+    n_bins: int, n_then: int, n_now: int, confidence: float = 0.999, apart: float = 0.0
+) -> float:
     """Return the PSI that two samples of one distribution stay below, with a probability.
 
     Without a difference PSI is near chi-squared of n_bins - 1 degrees, times 1/n + 1/m.
@@ -70,16 +72,22 @@ def psi_noise(n_bins: int, n_then: int, n_now: int, confidence: float = 0.999) -
         n_then: size of one sample.
         n_now: size of the other.
         confidence: the probability.
+        apart: the PSI that they have by how the bins were chosen.
 
     Returns:
         Infinite where a sample is empty.
 
     Source:
-        B. Yurdakul, J. Naranjo: Statistical properties of the population stability index, 2020.
+        B. Yurdakul, J. Naranjo: Statistical properties of the population stability index, 2020;
+        P. Patnaik: The non-central chi-squared and F distributions, 1949.
     """
     if not (n_then and n_now):
         return math.inf
-    return chi_squared_quantile(confidence, max(n_bins - 1, 1)) * (1 / n_then + 1 / n_now)
+    degrees, unit = max(n_bins - 1, 1), 1 / n_then + 1 / n_now
+    if not apart:
+        return chi_squared_quantile(confidence, degrees) * unit
+    mean, spread = degrees + apart / unit, degrees + 2 * apart / unit
+    return chi_squared_quantile(confidence, mean * mean / spread) * unit * spread / mean
 
 
 def jensen_shannon_noise(n_bins: int, n_then: int, n_now: int, confidence: float = 0.999) -> float:
@@ -388,12 +396,12 @@ _EXPECTED = 10
 
 
 @lru_cache(maxsize=1024)
-def chi_squared_quantile(probability: float, degrees: int) -> float:
+def chi_squared_quantile(probability: float, degrees: float) -> float:
     """Return the value that chi-squared stays below with a probability.
 
     Args:
         probability: over 0, below 1.
-        degrees: of freedom, 1 at least.
+        degrees: of freedom, 1 at least, of any size between.
 
     Source:
         Wilson and Hilferty 1931 as the start of a bisection.

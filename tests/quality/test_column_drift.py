@@ -135,6 +135,24 @@ def test_batches_without_drift_are_not_told(kind: str) -> None:
     assert _share_told(kind, 20_000, 100, 100) <= 0.02  # at night of 2,000
 
 
+@pytest.mark.parametrize(("n_categories", "n_then"), [(300, 1_000), (300, 3_000), (1_000, 10_000)])
+def test_batches_of_more_categories_than_are_kept_are_not_told(
+    n_categories: int, n_then: int
+) -> None:
+    told, rng = 0, np.random.default_rng(n_then)
+
+    def some(n: int) -> pa.ChunkedArray:
+        return pa.chunked_array([pa.array(rng.integers(0, n_categories, n).astype(str))])
+
+    for _ in range(10):
+        column = some(n_then)
+        layout = layout_of("x", UTF8, "category", column)
+        then = counted(layout, column)
+        batches = (compared_column(then, counted(layout, some(300)), LIMITS) for _ in range(20))
+        told += sum(batch.is_drifted for batch in batches)
+    assert told / 200 <= 0.02
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("n_now", [100, 300])
 @pytest.mark.parametrize("n_then", [2_000, 20_000])

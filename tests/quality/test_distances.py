@@ -135,3 +135,10 @@ def test_of_samples_without_a_difference_no_figure_is_told(n: int) -> None:
     missing = rng.binomial(n, 0.01, 2_000)
     told = [abs(k / n - 0.01) > distances.share_noise(500, 50_000, k, n) for k in missing]
     assert np.mean(told) <= 0.001
+
+
+@pytest.mark.parametrize("apart", [0.001, 0.05, 0.5])
+def test_the_noise_of_psi_beside_a_known_distance_is_that_of_scipy(apart: float) -> None:
+    unit = 1 / 3_000 + 1 / 300
+    exact = float(stats.ncx2.ppf(0.999, 19, apart / unit)) * unit
+    assert distances.psi_noise(20, 3_000, 300, apart=apart) == pytest.approx(exact, rel=0.03)
