@@ -260,7 +260,7 @@ def _rows_next_to_left_out(then: ColumnProfile, least: int) -> int:
     """
     counts = then.counts[then.counts >= least]
     of_sample = _share_of_sample(then)
-    most = np.ceil(counts.min() * of_sample) if then.n_other and len(counts) else 0
+    most = np.ceil(then.counts.min() * of_sample) if then.n_other and len(counts) else 0
     return int(counts[(counts <= least) | (counts * of_sample <= most + 1)].sum() * of_sample)
 
 
