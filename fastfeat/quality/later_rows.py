@@ -36,8 +36,9 @@ def known_profile(fitted: Fitted) -> Profile:
     profile = profile_face(fitted)
     if profile is None:
         raise InvalidPlan(
-            "the plan has no profile of its training rows: it was fitted with profile=False, with "
-            "min_rows= and without profile=True, or by an earlier version. Fit it again"
+            "the plan has no profile of its training rows: it was fitted with profile=False, by an "
+            "earlier version, or leaves out what few rows have (min_rows=), which a profile would "
+            "tell. Fit it again with profile=True"
         )
     return profile
 
