@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from fastfeat.errors import InvalidConfig, did_you_mean
+from fastfeat.quality.changes.record import VERDICTS
 
 Given = Mapping[str, Any] | str | os.PathLike[str] | None
 """Thresholds as users give them: a mapping of the file's form, its path, or nothing."""
@@ -123,7 +124,6 @@ class Section:
     named: tuple[str, ...] = ()
 
 
-VERDICTS = ("major", "minor", "refit", "same")
 _SHARE = 1.0
 SECTIONS: Mapping[str, Section] = {
     "check": Section(
