@@ -9,6 +9,7 @@ from bench.workloads.categories import CATEGORIES
 from bench.workloads.category_counts import CATEGORY_COUNTS
 from bench.workloads.contracts import CONTRACTS
 from bench.workloads.cross_fit import CROSS_FIT
+from bench.workloads.drift import DRIFT
 from bench.workloads.first_result import FIRST_RESULT
 from bench.workloads.hand_over import HAND_OVER
 from bench.workloads.hard_keys import HARD_KEYS
@@ -46,6 +47,7 @@ WORKLOADS = (
     *WIDE,
     *STATISTICS_20,
     *CONTRACTS,
+    *DRIFT,
     *PROFILES,
     *REPORTS,
     *SHAPES,

@@ -43,7 +43,7 @@ def step_on_pandas(table: pa.Table) -> Callable[[], Any]:
     from fastfeat.integrations.sklearn import Features
 
     frame = frames.to_pandas(table)
-    step = Features(plan_of(table.column_names)).fit(frame)
+    step = Features(plan_of(table.column_names), profile=False).fit(frame)
     return lambda: step.transform(frame)
 
 
@@ -58,7 +58,7 @@ def step_on_matrix(order: Order) -> Callable[[pa.Table], Callable[[], Any]]:
         from fastfeat.integrations.sklearn import Features
 
         matrix = np.array(frames.to_matrix(table), order=order)
-        step = Features(plan_of).fit(matrix)
+        step = Features(plan_of, profile=False).fit(matrix)
         return lambda: step.transform(matrix)
 
     return prepare

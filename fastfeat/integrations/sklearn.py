@@ -29,7 +29,7 @@ __all__ = ["Features", "Held"]
 
 base: Any = sklearn.base
 config: Any = sklearn.get_config
-_PARAMETERS = ("plan", "history", "tables", "output", "categories")
+_PARAMETERS = ("plan", "history", "tables", "output", "categories", "profile")
 _FORMS = ("numpy", "pandas", "polars", "arrow")
 _WEIGHTS = (
     "Nothing is learnt with weights. A model of a pipeline takes its own: "
@@ -59,6 +59,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             goes before it. Columns of `keep=` are left out.
         categories: whether ordinal encodings come as categories in place of codes, for a model that
             tells categories by their type; as in `FittedPlan.transform`. Not for a matrix.
+        profile: whether `fitted_` keeps the profile of its training rows; as in `Plan.fit`.
 
     `history` and `tables` are held: copies of the transformer share them, and `get_params` gives
     the handle. Parameters of the plan, `ff.param`, are parameters of the transformer too.
@@ -82,6 +83,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         tables: Any = None,
         output: str = "numpy",
         categories: bool = False,
+        profile: Any = None,
     ) -> None:
         """Take note of the parameters; `fit` checks them."""
         self.plan = plan
@@ -89,6 +91,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         self.tables = tables
         self.output = output
         self.categories = categories
+        self.profile = profile
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; data beside the rows in a handle, which copies share."""
@@ -156,7 +159,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         """
         with whole_or_not(self):
             plan, data, beside = self._training(X, y, history, tables)
-            self.fitted_ = plan.fit(data, **beside)
+            self.fitted_ = plan.fit(data, profile=self.profile, **beside)
             self._begun = beginnings(plan, data, beside["history"])
         return self
 
@@ -177,8 +180,8 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         with whole_or_not(self):
             plan, data, beside = self._training(X, y, history, tables)
             form = self._form()
-            categories = self.categories
-            self.fitted_, made = plan.fit_transform(data, to=form, categories=categories, **beside)
+            options: Any = {"categories": self.categories, "profile": self.profile}
+            self.fitted_, made = plan.fit_transform(data, to=form, **options, **beside)
             self._begun = beginnings(plan, data, beside["history"])
         self.fitted_.record.told.note(
             EncodedInFold

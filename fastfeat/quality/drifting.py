@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fastfeat.engine.float_environment import in_ieee
-from fastfeat.errors import InvalidPlan
+from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import BATCH
@@ -118,9 +118,16 @@ def _rows_by_value(table: Table, keys: Sequence[str], known: Collection[Any]) ->
 
     Raises:
         InvalidPlan: there are more values than `MOST_SEGMENTS`.
+        TypeMismatch: a column has lists.
     """
     if not keys:
         return {}
+    for key in keys:
+        found = table.column(key).type
+        if pa.types.is_nested(found):
+            raise TypeMismatch(
+                f"by={key!r}: a segment has one value, and it has {found}. Name another column"
+            )
     names = [*map(str, range(len(keys)))]
     numbered = pa.table(
         [*(table.column(key) for key in keys), pa.array(range(table.num_rows), pa.int64())],

@@ -37,8 +37,8 @@ def known_profile(fitted: Fitted) -> Profile:
     if profile is None:
         raise InvalidPlan(
             "the plan has no profile of its training rows: it was fitted with profile=False, by an "
-            "earlier version, or leaves out what few rows have (min_frequency=, min_rows=), which "
-            "a profile would tell. Fit it again with profile=True"
+            "earlier version, or leaves out what few rows have (min_rows=), which a profile would "
+            "tell. Fit it again with profile=True"
         )
     return profile
 

@@ -70,7 +70,9 @@ def _repeats_s(node: Node, types: Mapping[Node, DType]) -> float:
         dtype = types.get(of)
         if not of_times(of, types) or (dtype is not None and dtype.name.startswith(_POINTS)):
             continue
-        repeats = SCALARS[of.function].repeats_s if isinstance(of, Call) else 0
+        # steps, such as the row of a table at a moment, have no season
+        row = SCALARS.get(of.function) if isinstance(of, Call) else None
+        repeats = 0 if row is None else row.repeats_s
         longest = max(longest, repeats or math.inf)
     return longest
 

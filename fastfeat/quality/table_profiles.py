@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
 from fastfeat.io.arrow import ChunkedArray, Table, pa
+from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.decode import plain
 from fastfeat.io.columns.types import UnsupportedType, known_type
@@ -50,7 +51,7 @@ def taken(table: Table, places: NDArray[np.int64]) -> Table:
         table: any.
         places: of the rows, shape (n_rows,).
     """
-    rows = pa.array(places)
+    rows = array_of_values(places, None, pa.int64())  # pa.array imports pandas, where it is
     columns = [plain(column).take(rows) for column in table.columns]
     return pa.table(columns, names=table.column_names)
 

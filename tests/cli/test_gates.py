@@ -239,8 +239,7 @@ def test_thresholds_say_what_is_a_finding(run: Run, gated_folder: Path) -> None:
 
 def test_a_profile_is_kept_or_not_as_fit_is_told(run: Run, folder: Path) -> None:
     (folder / "rare.py").write_text(
-        "import fastfeat as ff\n"
-        "plan = ff.Plan({'kind': ff.col('k').ordinal_encode(min_frequency=5)})\n"
+        "import fastfeat as ff\nplan = ff.Plan({'kind': ff.col('k').count_encode(min_rows=2)})\n"
     )
     for option, n_kept in (("", 0), ("--profile", 1), ("--no-profile", 0)):
         assert run("fit", "rare.py", "data.parquet", "-o", "f", *option.split()).exit_code == 0

@@ -39,7 +39,7 @@ PLAN = plan_of(ff.param("smooth", 20.0), ff.param("n_bins", 4))
 
 def test_parameters_of_the_plan_are_among_the_deep_ones() -> None:
     features = Features(PLAN)
-    own = ["plan", "history", "tables", "output", "categories"]
+    own = ["plan", "history", "tables", "output", "categories", "profile"]
     assert list(features.get_params(deep=False)) == own
     assert features.get_params()["smooth"] == 20
     assert features.get_params()["n_bins"] == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from scipy import stats
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.errors import InvalidConfig, InvalidPlan, UnknownColumn
+from fastfeat.errors import InvalidConfig, InvalidPlan, TypeMismatch, UnknownColumn
 from fastfeat.io.budget import Budget
 from fastfeat.quality.drift import Drift
 
@@ -141,6 +142,8 @@ def test_too_many_segments_are_refused(fitted: ff.FittedPlan) -> None:
         fitted.drift(rows(2_000), by="size", history="batch")
     with pytest.raises(UnknownColumn, match=r"'kid'"):
         fitted.drift(rows(20), by="kid", history="batch")
+    with pytest.raises(TypeMismatch, match="by='tags': a segment has one value"):
+        fitted.drift(rows(20, tags=pa.array([[1]] * 20)), by="tags", history="batch")
 
 
 def test_limits_are_of_all_columns_of_one_or_of_none(fitted: ff.FittedPlan, tmp_path: Path) -> None:
@@ -252,3 +255,12 @@ def test_a_budget_is_of_the_cpu(fitted: ff.FittedPlan) -> None:
         fitted.drift(rows(10), memory="1GiB", backend="reference")
     with pytest.raises(UnknownColumn, match="'size'"):
         fitted.drift(rows(10).drop_columns(["size"]), memory="64GiB")
+
+
+def test_rows_of_a_table_by_time_alone_have_no_season() -> None:
+    hours = [datetime(2026, 1, 1) + timedelta(hours=k) for k in range(48)]
+    tables = {"weather": pa.table({"t": hours, "temp": [float(k) for k in range(48)]})}
+    temp = ff.asof("weather", time="t").col("temp")
+    fitted = ff.Plan({"temp": temp, "cold": temp < 3}).fit({"t": hours[:24]}, tables=tables)
+    drift = fitted.drift({"t": hours[24:]}, tables=tables)
+    assert not drift["temp"].is_judged

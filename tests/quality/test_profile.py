@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 import fastfeat as ff
 from fastfeat import col
@@ -104,7 +103,7 @@ def _bytes(*columns: ColumnProfile) -> bytes:
 
 def test_a_frequent_value_has_a_bin_of_its_own_and_no_other_bin_is_large() -> None:
     rng = np.random.default_rng(0)
-    values: NDArray[np.float64] = rng.normal(size=30_000)
+    values = rng.normal(size=30_000).astype(np.float64)
     values[rng.random(30_000) < 0.8] = 0
     edges, is_atom = edges_of(values)
     counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
@@ -116,7 +115,7 @@ def test_a_frequent_value_has_a_bin_of_its_own_and_no_other_bin_is_large() -> No
 
 
 def test_few_values_have_a_bin_each() -> None:
-    edges, is_atom = edges_of(np.repeat(np.arange(N_BINS) * 1.5, 3))
+    edges, is_atom = edges_of(np.repeat(np.arange(N_BINS) * 1.5, 3).astype(np.float64))
     assert is_atom.sum() == N_BINS
     assert edges[0] == 0
 
@@ -329,3 +328,9 @@ def test_rows_in_passes_have_the_profile_of_rows_in_memory(tmp_path: Path) -> No
         assert expected is not None
         assert expected.no_features == ""
         assert found == expected
+    later = table.set_column(0, "x", pa.array(ROWS["x"] * 2))
+    pq.write_table(later, tmp_path / "later.parquet", row_group_size=7_000)
+    fitted = SEEN.fit(table)
+    expected = fitted.profile_of(later, history="batch")
+    found = fitted.profile_of(tmp_path / "later.parquet", history="batch", memory="64GiB")
+    assert found == expected

@@ -8,7 +8,10 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.markup.html import short
 from fastfeat.report.picture import MOST, plan_picture
+from fastfeat.selfcheck.past_plans import past_plans
+from fastfeat.selfcheck.plans import contract_plans
 
 DAY = ff.window("1d", by="k", time="t")
 EVIL = "</text><script>x()"
@@ -74,3 +77,10 @@ def test_names_are_inert() -> None:
 
 def test_a_plan_of_nothing_but_literals_has_a_picture() -> None:
     assert texts(plan_picture(ff.Plan({"one": ff.lit(1)}).declaration.nodes, {}, {})) == ["one"]
+
+
+def test_plans_of_every_operator_have_a_picture() -> None:
+    for plan in (*contract_plans().values(), *past_plans().values()):
+        names = list(plan.declaration.nodes)
+        found = texts(plan_picture(plan.declaration.nodes, {}, {}))
+        assert len(names) > MOST or [short(name, 30) for name in names] == found[-len(names) :]

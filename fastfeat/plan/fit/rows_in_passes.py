@@ -114,12 +114,14 @@ class RowsInPasses:
             scanned: the rows, and others among them.
             places: of some among those given, ascending; None for all.
         """
-        first, n_rows = scanned.first_row, scanned.table.num_rows
-        given = None if self.chosen is None else self.chosen.of(first, n_rows).given
-        flags: Flags = np.ones(n_rows, np.bool_) if given is None else given
+        first, n_rows = scanned.first_row, int(scanned.table.num_rows)
+        given: Flags = np.ones(n_rows, np.bool_)
+        if self.chosen is not None:
+            given = self.chosen.of(first, n_rows).given
+        flags = given
         if places is not None:
-            wanted, flags = np.flatnonzero(flags)[places], np.zeros(n_rows, np.bool_)
-            flags[wanted] = True
+            flags = np.zeros(n_rows, np.bool_)
+            flags[np.flatnonzero(given)[places]] = True
         columns = [plain(column) for column in scanned.table.columns]
         table = pa.table(columns, names=scanned.table.column_names)
         return self._later_features(learning, table, first, flags)

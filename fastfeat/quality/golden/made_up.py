@@ -18,11 +18,9 @@ import numpy as np
 from fastfeat.dtypes import INT64, PER_SECOND, DType
 from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.io.columns.types import arrow_type
-from fastfeat.ir.node import Call, Column, Node, TableColumn, postorder
-from fastfeat.ir.scope import is_over, order_of, query_of
-from fastfeat.plan.declare.columns_read import columns_of
-from fastfeat.plan.declare.window_reach import history_reach
+from fastfeat.ir.node import TableColumn
 from fastfeat.plan.run.fitted import Fitted
+from fastfeat.quality.golden.roles import Roles, roles_of
 from fastfeat.quality.golden.values import (
     Pool,
     Reads,
@@ -69,7 +67,7 @@ def made_up_rows(fitted: Fitted, n_rows: int, seed: int, odd: Odd = "everywhere"
         seed: of the draws: the same one gives the same rows.
         odd: where odd values stand; nowhere, text is made of digits, too, which is parsed.
     """
-    drawn, plan, roles = Random(seed), fitted.declaration, _roles_of(fitted)
+    drawn, plan, roles = Random(seed), fitted.declaration, roles_of(fitted)
     types = {**dict.fromkeys(plan.row_ids, INT64), **_types_of(fitted)}
     known, reads = _profile_of(fitted), reads_of(fitted)
     pools = {name: _pool(reads, roles, name, dtype, known) for name, dtype in types.items()}
@@ -100,7 +98,7 @@ def _profile_of(fitted: Fitted) -> Mapping[str, ColumnProfile]:
 
 def _columns(
     drawn: Random,
-    roles: _Roles,
+    roles: Roles,
     pools: Mapping[str, Pool],
     names: Sequence[str],
     n_rows: int,
@@ -136,73 +134,6 @@ def _types_of(fitted: Fitted) -> dict[str, Type]:
     return {name: dtype for name, dtype in fitted.inputs.items() if name in read}
 
 
-@dataclass(frozen=True, slots=True)
-class _Roles:
-    """The columns that are more than values.
-
-    Args:
-        clocks: columns that order rows in time, and the unit of their windows, "time" or "steps".
-        keys: columns that tell entities apart, or that rows of tables are looked up by.
-        ids: columns of which no value comes twice.
-        span: how far windows reach back, in nanoseconds, and in steps.
-        asked: of each column of a table that rows ask for, the column that they ask by.
-        unique: columns of tables of which no value comes twice: keys of lookups.
-        moments: columns of tables that order their rows in time, and how long after it rows are
-            known, in nanoseconds or steps.
-    """
-
-    clocks: frozenset[str]
-    keys: frozenset[str]
-    ids: frozenset[str]
-    span: Mapping[str, int]
-    asked: Mapping[TableColumn, str]
-    unique: frozenset[TableColumn]
-    moments: Mapping[TableColumn, int]
-
-
-def _roles_of(fitted: Fitted) -> _Roles:
-    plan = fitted.declaration
-    roots = list(plan.nodes.values())
-    clocks, keys = list[Node](), list[Node]()
-    asked, unique, moments = dict[TableColumn, str](), set[TableColumn](), dict[TableColumn, int]()
-    for node in postorder(roots):
-        if is_over(node):
-            time, *by = query_of(order_of(node))
-            clocks.append(time)
-            keys += by
-        match node:
-            case Call("lookup_row" | "asof_row" | "table_order", args):
-                is_lookup = node.function == "lookup_row"
-                is_order = node.function == "table_order"
-                half = len(query_of(node)) if is_order else len(args) // 2
-                for k, (own, other) in enumerate(zip(args[:half], args[half:], strict=False)):
-                    if not isinstance(other, TableColumn):
-                        continue
-                    is_time = not is_lookup and k == 0
-                    if is_time:
-                        moments[other] = int(dict(node.params).get("delay") or 0)
-                    elif is_lookup:
-                        unique.add(other)
-                    (clocks if is_time else keys).append(own)
-                    if isinstance(own, Column):
-                        asked[other] = own.name
-            case _:
-                pass
-    span = {"time": 86_400 * 10**9, "steps": 10}
-    for reach in history_reach(roots).values():
-        if reach.span:
-            span[reach.unit] = max(span[reach.unit] * (reach.unit == "time"), reach.span)
-    return _Roles(
-        frozenset(columns_of(clocks)),
-        frozenset(columns_of(keys)),
-        frozenset(plan.row_ids),
-        span,
-        asked,
-        frozenset(unique),
-        moments,
-    )
-
-
 def _odd_ones(
     drawn: Random, names: Sequence[str], pools: Mapping[str, Pool], n_rows: int
 ) -> dict[str, dict[int, Any]]:
@@ -236,7 +167,7 @@ def _below(drawn: Random, n: int) -> int:
 
 def _values(
     drawn: Random,
-    roles: _Roles,
+    roles: Roles,
     name: str,
     pool: Pool,
     n_rows: int,
@@ -281,7 +212,7 @@ class _Asking:
         largest: as of `Reads`.
     """
 
-    roles: _Roles
+    roles: Roles
     types: Mapping[str, Type]
     pools: Mapping[str, Pool]
     values: Mapping[str, Sequence[Any]]
@@ -360,7 +291,7 @@ def _pool_of_table(asking: _Asking, column: TableColumn, dtype: Type) -> Pool:
 
 
 def _pool(
-    reads: Reads, roles: _Roles, name: str, dtype: Type, known: Mapping[str, ColumnProfile]
+    reads: Reads, roles: Roles, name: str, dtype: Type, known: Mapping[str, ColumnProfile]
 ) -> Pool:
     if name in roles.ids:
         return Pool((), ())
