@@ -138,7 +138,7 @@ SECTIONS: Mapping[str, Section] = {
         {
             "psi": Number("The population stability index.", default=0.1),
             "ks": Number("The Kolmogorov-Smirnov statistic.", 0.0, _SHARE),
-            "wasserstein": Number("Wasserstein's distance, in standard deviations of training."),
+            "wasserstein": Number("The Wasserstein distance, in standard deviations of training."),
             "jensen_shannon": Number("The Jensen-Shannon distance.", 0.0, _SHARE),
             "missing": Number("The change of the share of missing values.", 0.0, _SHARE, 0.02),
             "unseen": Number("The growth of the share of unseen values.", 0.0, _SHARE, 0.02),
