@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from fastfeat.errors import InvalidConfig, did_you_mean
+from fastfeat.quality.changes.record import VERDICTS
 
 Given = Mapping[str, Any] | str | os.PathLike[str] | None
 """Thresholds as users give them: a mapping of the file's form, its path, or nothing."""
@@ -123,7 +124,6 @@ class Section:
     named: tuple[str, ...] = ()
 
 
-VERDICTS = ("major", "minor", "refit", "same")
 _SHARE = 1.0
 SECTIONS: Mapping[str, Section] = {
     "check": Section(
@@ -138,7 +138,7 @@ SECTIONS: Mapping[str, Section] = {
         {
             "psi": Number("The population stability index.", default=0.1),
             "ks": Number("The Kolmogorov-Smirnov statistic.", 0.0, _SHARE),
-            "wasserstein": Number("Wasserstein's distance, in standard deviations of training."),
+            "wasserstein": Number("The Wasserstein distance, in standard deviations of training."),
             "jensen_shannon": Number("The Jensen-Shannon distance.", 0.0, _SHARE),
             "missing": Number("The change of the share of missing values.", 0.0, _SHARE, 0.02),
             "unseen": Number("The growth of the share of unseen values.", 0.0, _SHARE, 0.02),
