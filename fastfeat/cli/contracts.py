@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fastfeat.cli.judged import Case, Judged, Result
-from fastfeat.cli.options import JudgedDataFile, Memory, Thresholds
+from fastfeat.cli.options import JudgedDataFile, Memory, RulesFile, Thresholds
 from fastfeat.errors import InvalidPlan, counted
 from fastfeat.progress import doing
 
