@@ -20,12 +20,6 @@ if TYPE_CHECKING:
     from fastfeat.quality.report import CheckReport, RuleResult
     from fastfeat.quality.thresholds import Limits
 
-RulesFile = Annotated[
-    Path,
-    typer.Argument(
-        metavar="RULES", help="A contract as JSON, or what `fit --contract` wrote, which has one."
-    ),
-]
 RuleTables = Annotated[
     list[str] | None,
     typer.Option("--table", metavar="NAME=FILE", help="A table that rules read."),
