@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -51,7 +51,7 @@ class TrainingProfile:
         made: the profile.
     """
 
-    make: Any
+    make: Callable[[], Profile] | None
     made: Profile | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -60,6 +60,7 @@ class TrainingProfile:
         with self.lock:
             made = self.made
             if made is None:
+                assert self.make is not None
                 made = self.made = self.make()
                 self.make = None
             return made
