@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fastfeat.cli.judged import Case, Judged, Result
-from fastfeat.cli.options import JudgedDataFile, Memory, Thresholds
+from fastfeat.cli.options import JudgedDataFile, Memory, RulesFile, Thresholds
 from fastfeat.errors import InvalidPlan, counted
 from fastfeat.progress import doing
 
@@ -20,12 +20,6 @@ if TYPE_CHECKING:
     from fastfeat.quality.report import CheckReport, RuleResult
     from fastfeat.quality.thresholds import Limits
 
-RulesFile = Annotated[
-    Path,
-    typer.Argument(
-        metavar="RULES", help="A contract as JSON, or what `fit --contract` wrote, which has one."
-    ),
-]
 RuleTables = Annotated[
     list[str] | None,
     typer.Option("--table", metavar="NAME=FILE", help="A table that rules read."),

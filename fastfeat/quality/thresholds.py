@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,7 +45,8 @@ class Number:
             InvalidConfig: it is none, or beyond the bounds.
         """
         is_number = isinstance(given, int | float) and not isinstance(given, bool)
-        if not is_number or not self.low <= float(cast(float, given)) <= self.high:
+        is_float = is_number and (isinstance(given, float) or abs(given) <= sys.float_info.max)
+        if not is_float or not self.low <= cast(float, given) <= self.high:
             above = math.isinf(self.high)
             bounds = f"from {self.low:g} on" if above else f"from {self.low:g} to {self.high:g}"
             raise InvalidConfig(f"{place}: is a number {bounds}, got {given!r}")
@@ -223,7 +225,7 @@ def thresholds(given: Given, section: str) -> Limits:
         document = tomllib.loads(source.read_text("utf-8"))
     except OSError as error:
         raise InvalidConfig(f"cannot read {source}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of TOML, UTF-8, digits, and depth
         raise InvalidConfig(f"{source} is not TOML: {error}") from None
     try:
         return _sections(document)[section]
