@@ -231,6 +231,19 @@ def _least(found: KeyCounts, params: Mapping[str, Any]) -> float:
     return least
 
 
+def least_rows(params: Params) -> int:
+    """Return the number of rows that a key must have come in to be kept at all.
+
+    Args:
+        params: of a vocabulary.
+
+    Returns:
+        1 where every key is kept, or a share of the rows decides.
+    """
+    least = dict(params).get("min_frequency")
+    return least if isinstance(least, int) else 1
+
+
 def _vocabulary_result(dtype: DType, params: Params) -> DType:
     if dtype.holds_bytes or dtype.is_number or dtype.is_temporal:
         return VOCABULARY

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.aggregates.keys import Groups, Vocabulary
+from fastfeat.aggregates.keys import Groups, Vocabulary, least_rows
 from fastfeat.arguments import explaining
 from fastfeat.completion import offering
 from fastfeat.errors import ArtifactError, InvalidPlan, counted
@@ -24,6 +24,7 @@ from fastfeat.ir.show import show
 from fastfeat.plan.keep.artifact import Contents, read_contents
 from fastfeat.plan.keep.parts import OPTIONAL_PARTS
 from fastfeat.plan.keep.state import aggregates_of
+from fastfeat.plan.lower.codes import shown_codes
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.quality.golden.golden_rows import GoldenRows
 from fastfeat.quality.profile import ColumnProfile
@@ -251,8 +252,9 @@ def _of_keys(fitted: Fitted, name: str, n_bytes: int, few: int) -> PartReport:
     n_one, n_few = int((counts == 1).sum()), int((counts < few).sum())
     n_none = 0 if vocabulary.held is None else int((counts == 0).sum())
     held: list[HeldValues] = []
-    least = _least_rows(node)
-    remedy = "" if least is not None and least >= few else f"min_rows={few} leaves such keys out"
+    keys = _learns_keys(node)
+    least = least_rows(keys.params) if isinstance(keys, Aggregate) else 1
+    remedy = "" if least >= few else f"{_bound_of(fitted, node)}={few} leaves such keys out"
     if n_one:
         alone = ", whose own value it is" if of_values else ""
         told = f"{n_one:,} of {counted(len(counts), 'key')} came in 1 row{alone}"
@@ -268,7 +270,7 @@ def _of_keys(fitted: Fitted, name: str, n_bytes: int, few: int) -> PartReport:
     if of_values and AGGREGATES[node.function].primitives & {"min", "max", "order"}:
         told = "each value is that of a row of the key, or between two"
         held.append(HeldValues(show(node), len(counts), told))
-    kept = [] if least is None else [f"keys of fewer than {least} rows were left out"]
+    kept = [] if least == 1 else [f"keys of fewer than {least} rows were left out"]
     return PartReport(name, n_bytes, says, tuple(held), tuple(kept))
 
 
@@ -283,11 +285,10 @@ def _learns_keys(node: Aggregate) -> Node:
     return node if node.function == "vocabulary" else node.args[1].args[-1]
 
 
-def _least_rows(node: Aggregate) -> Any:
-    """Return the number of rows that a key must have come in; None where it need not."""
-    keys = _learns_keys(node)
-    least = dict(keys.params).get("min_frequency") if isinstance(keys, Aggregate) else None
-    return least if isinstance(least, int) and least > 1 else None
+def _bound_of(fitted: Fitted, node: Aggregate) -> str:
+    """Return the parameter that leaves keys of few rows out: of codes, or of what groups rows."""
+    shown = shown_codes(fitted.declaration.nodes.values())
+    return "min_frequency" if any(codes.args[-1] == node for codes in shown) else "min_rows"
 
 
 def _keys_text(node: Aggregate) -> str:
