@@ -72,6 +72,8 @@ def _show(error: Exception) -> None:
     usage: Any = getattr(error, "format_message", None)
     if usage is not None:
         say(f"error: {usage()}", "red")
+        if "extra argument" in usage():  # a shell has written out a pattern
+            say("hint: several files are one argument: write their pattern in quotes", "yellow")
         context = getattr(error, "ctx", None)
         if context is not None:
             say(f"hint: {context.command_path} --help", "yellow")
