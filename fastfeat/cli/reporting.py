@@ -97,6 +97,7 @@ _OPTIONS = (
     (r"\bhistory='batch'", "--history batch"),
     (r"\bhistory=", "--history"),
     (r"\bstable=", "--stable"),
+    (r"\bcontract=", "--contract"),
     (r"\bmemory=(?=['\"\d])", "--memory "),
     (r"\bmemory=", "--memory"),
     (r"\btables=\{(['\"])(.+?)\1: table\}", r"--table \2=FILE"),

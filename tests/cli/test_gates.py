@@ -248,4 +248,4 @@ def test_a_profile_is_kept_or_not_as_fit_is_told(run: Run, folder: Path) -> None
         assert run("fit", "rare.py", "data.parquet", "-o", "f", *option.split()).exit_code == 0
         judged = run("drift", "f", "data.parquet")
         assert judged.exit_code == (0 if n_kept else 2)
-        assert n_kept or "which a profile would tell. Fit it again with --profile" in judged.stderr
+        assert n_kept or "by an earlier version. Fit it again with --profile" in judged.stderr
