@@ -68,12 +68,12 @@ def in_memory(name: str) -> bytes:
     return artifact_bytes(plan.fit(pq.read_table(sink.getvalue()), tables=tables).record)
 
 
-def files_of(table: Any, folder: Path, sizes: Sequence[int]) -> Path:
-    """Write rows as files of some sizes, in turn."""
+def files_of(table: Any, folder: Path, sizes: Sequence[int], of_group: int = 7) -> Path:
+    """Write rows as files of some sizes, in turn, in groups of rows, each of which is a piece."""
     folder.mkdir()
     first = 0
     for number, size in enumerate(cycle(sizes)):
-        pq.write_table(table.slice(first, size), folder / f"{number:04}.parquet", row_group_size=7)
+        pq.write_table(table.slice(first, size), folder / f"{number:04}.parquet", row_group_size=of_group)
         first += size
         if first >= table.num_rows:
             return folder
@@ -201,7 +201,7 @@ def test_columns_that_are_read_often_are_decoded_once(
 ) -> None:
     n = 40_000
     table = pa.table({"x": np.arange(n) % 977 / 7, "y": np.arange(n) % 3 / 2})
-    folder = files_of(table, tmp_path / "of", [n // 2])
+    folder = files_of(table, tmp_path / "of", [n // 2], of_group=3000)
     decoded: list[list[str]] = []
     tables = FilePart.tables
 
