@@ -87,7 +87,8 @@ def test_fit_in_passes_gives_the_artifact_of_fit(
     plan, table, tables = FITS[name]
     sizes = data.draw(st.lists(st.integers(20, 200), min_size=1, max_size=4))
     n_bytes = iter(cycle(data.draw(st.lists(st.integers(1, 1 << 14), min_size=1, max_size=4))))
-    folder = files_of(table, tmp_path_factory.mktemp("files") / "of", sizes)
+    of_group = data.draw(st.sampled_from([7, 40, 200]))
+    folder = files_of(table, tmp_path_factory.mktemp("files") / "of", sizes, of_group)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Budget, "table_bytes", lambda self, n_growing=0: next(n_bytes))
         fitted = plan.fit(folder, tables=tables, memory="64GiB")
@@ -251,7 +252,7 @@ def test_states_that_have_no_room_give_the_artifact_of_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = keyed_rows(3000)
-    folder = files_of(table, tmp_path / "of", [1000])
+    folder = files_of(table, tmp_path / "of", [1000], of_group=100)
     fitted, features = KEYED.fit_transform(table)
     monkeypatch.setattr(Budget, "spare", lambda self: 1 << 12)
     monkeypatch.setattr(passes, "check_room", lambda *given: None)
