@@ -1,4 +1,4 @@
-"""Commands of contracts: one that judges data by rules, and one that infers rules from data."""
+"""Commands of contracts: they judge data by rules, divide it by them, and infer rules from it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fastfeat.cli.judged import Case, Judged, Result
-from fastfeat.cli.options import JudgedDataFile, RulesFile, Thresholds
+from fastfeat.cli.options import JudgedDataFile, Memory, RulesFile, Thresholds
 from fastfeat.errors import InvalidPlan, counted
 from fastfeat.markup.html import printable
 from fastfeat.progress import doing
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from fastfeat.quality.report import CheckReport, RuleResult
     from fastfeat.quality.thresholds import Limits
 
+RuleTables = Annotated[
+    list[str] | None,
+    typer.Option("--table", metavar="NAME=FILE", help="A table that rules read."),
+]
+
 
 def check(
     rules: RulesFile,
@@ -28,18 +33,12 @@ def check(
     history: Annotated[
         str | None, typer.Option(metavar="FILE", help="Earlier rows, which windows in rules see.")
     ] = None,
-    table: Annotated[
-        list[str] | None,
-        typer.Option("--table", metavar="NAME=FILE", help="A table that rules read."),
-    ] = None,
+    table: RuleTables = None,
     clock: Annotated[
         str | None,
         typer.Option(metavar="TIME", help='The time of the check, as ISO 8601, or "now".'),
     ] = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(metavar="BYTES", help="The most memory to take: DATA is read in passes."),
-    ] = None,
+    memory: Memory = None,
     thresholds: Thresholds = None,
 ) -> Judged:
     """Judge data by a contract; exit code 1 where rules are broken, 3 where nothing was judged."""
@@ -66,13 +65,8 @@ def quarantine(
         Path,
         typer.Option(metavar="FILE", help="Where the others go, with the rules that each breaks."),
     ],
-    table: Annotated[
-        list[str] | None,
-        typer.Option("--table", metavar="NAME=FILE", help="A table that rules read."),
-    ] = None,
-    memory: Annotated[
-        str | None, typer.Option(metavar="BYTES", help="The most memory to take.")
-    ] = None,
+    table: RuleTables = None,
+    memory: Memory = None,
 ) -> None:
     """Divide rows into those that hold the rules of a contract, and those that break one."""
     from fastfeat.cli.plans import tables_named
@@ -105,10 +99,7 @@ def infer_contract(
     exclude: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="Nothing is said of it.")
     ] = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(metavar="BYTES", help="The most memory to take: DATA is read in passes."),
-    ] = None,
+    memory: Memory = None,
 ) -> None:
     """Write the rules that hold in data, with room for what later data may bring."""
     from fastfeat.io.sinks.atomic import write_bytes

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.markup.html import printable
-from fastfeat.plan.fit.row_sample import MOST_ROWS
 from fastfeat.quality import distances
 from fastfeat.quality.column_brackets import brackets_of
 from fastfeat.quality.distances import Bracket, ChiSquared
+from fastfeat.quality.layout import SAMPLED
 from fastfeat.quality.profile import ColumnProfile
 
 N_GROUPS: Final = 10
@@ -143,9 +143,9 @@ def _compared(column: Compared, brackets: tuple[Bracket, Bracket] | None) -> Col
     noise = distances.psi_noise(len(groups), *sizes, apart=_psi_of_choice(then))
     missing, missing_noise = _shares((then.n_missing, then.n_rows), (now.n_missing, now.n_rows))
     n_once, n_new = n_seen_once(then), n_unseen(then)
-    beyond = (n_unseen(now), now.n_values)
-    unseen, _ = _shares((n_new, then.n_values), beyond)
-    expected, unseen_noise = _shares((n_new + n_once, then.n_values), beyond)
+    new_now = (n_unseen(now), now.n_values)
+    unseen, _ = _shares((n_new, then.n_values), new_now)
+    expected, unseen_noise = _shares((n_new + n_once, then.n_values), new_now)
     found = ColumnDrift(
         then.name,
         then.kind,
@@ -188,6 +188,8 @@ def _beyond(
         told.append(f"missing {_then_now(found.missing)}")
     if found.unseen.now - found.unseen.then > found.unseen_threshold:
         what = "unseen categories" if then.kind == "category" else "values beyond all before"
+        if then.kind == "category" and then.n_other:  # of training rows, too
+            what = f"categories beyond the {len(then.categories):,} that are counted"
         told.append(f"{what} {_then_now(found.unseen)}")
     return told + _beyond_given(found, limits, then, now)
 
@@ -226,7 +228,7 @@ def _untold(then: ColumnProfile, now: ColumnProfile) -> str:
         if column.n_rows == 0:
             return f"no rows {when}"
         if column.n_values == 0:
-            return f"no values {when}, then as now" if column is now else "no values then"
+            return f"no values {when}"
     return ""
 
 
@@ -266,7 +268,7 @@ def _rows_next_to_left_out(then: ColumnProfile, least: int) -> int:
 
 def _share_of_sample(then: ColumnProfile) -> float:
     """Return the share of the rows from which categories and edges were taken."""
-    return min(1.0, MOST_ROWS / max(then.n_values, 1))
+    return min(1.0, SAMPLED / max(then.n_values, 1))
 
 
 def _mixed(places: NDArray[np.intp]) -> NDArray[np.intp]:

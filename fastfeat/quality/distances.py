@@ -403,8 +403,8 @@ def chi_squared_quantile(probability: float, degrees: float) -> float:
         probability: over 0, below 1.
         degrees: of freedom, 1 at least, of any size between.
 
-    Source:
-        Wilson and Hilferty 1931 as the start of a bisection.
+    Returns:
+        The least float that is no less, by bisection of the distribution function.
     """
     low, high = 0.0, degrees + 10.0
     while _gamma_p(degrees / 2, high / 2) < probability:

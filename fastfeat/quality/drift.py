@@ -17,10 +17,9 @@ from fastfeat.plan.run.fitted import Fitted
 from fastfeat.quality.column_drift import ColumnDrift, Compared, compared_columns, worst_first
 from fastfeat.quality.profile import ColumnProfile, Profile
 from fastfeat.quality.seasons import is_moment, out_of_season, reading_alone
-from fastfeat.quality.thresholds import Limits, thresholds
+from fastfeat.quality.thresholds import SECTIONS, Limits, thresholds
 
-_WORDS = ("psi", "missing", "unseen", "ks", "wasserstein", "jensen_shannon")
-_CALENDAR = "of times alone: compare it with the same season, reference=rows"
+_CALENDAR = "of times alone: judged beside a reference of the same season, and not without"
 _TIME = "times go on"
 _IGNORED = "ignored"
 _FIXED = "of one value in a segment"
@@ -174,7 +173,7 @@ def compared(
                 why = _FIXED
             elif own and name in calendar:
                 why = why or _CALENDAR
-            of_name = {word: limits.of(name, word) for word in _WORDS}
+            of_name = {word: limits.of(name, word) for word in SECTIONS["drift"].named}
             found.append(Compared(column, of_now[name], of_name, why))
         return MappingProxyType({one.name: one for one in compared_columns(found)})
 
