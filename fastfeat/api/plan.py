@@ -1488,6 +1488,7 @@ class FittedPlan:
 
         Raises:
             InvalidPlan: the plan has no profile; or `by=` has too many values.
+            InvalidData: the profile that `reference=` gives is that of another plan.
             InvalidConfig: a threshold is unknown, none of its kind, or of no column.
             UnknownColumn: the data lacks a column.
             FastfeatError: as `transform`.

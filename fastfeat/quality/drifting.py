@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from fastfeat.engine.float_environment import in_ieee
-from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
 from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import BATCH
 from fastfeat.quality.drift import Drift, compared
 from fastfeat.quality.later_rows import each_piece, profile_to_compare
-from fastfeat.quality.profile import Profile
+from fastfeat.quality.profile import Profile, has_layout_of
 from fastfeat.quality.table_profiles import counted_tables
 from fastfeat.quality.thresholds import Given, Limits, thresholds
 
@@ -43,7 +43,9 @@ def drift(
         options: as of `profile_of`.
     """
     layout, limits = profile_to_compare(fitted), limits_of(given)
-    keys = [by] if isinstance(by, str) else list(by or [])
+    keys = _columns_named(by)
+    if isinstance(reference, Profile):
+        _check_layout(reference, layout)
     now = _counted(fitted, layout, data, keys, options)
     then = _Counted(layout, {}, layout)
     if isinstance(reference, Profile):
@@ -57,6 +59,38 @@ def drift(
         for value, profile in now.segments.items()
     }
     return compared(fitted, now.whole, then.whole, segments=segments, **of)
+
+
+def _columns_named(by: object) -> list[str]:
+    """Return the columns whose values tell segments apart.
+
+    Raises:
+        TypeMismatch: it is no name, nor names.
+    """
+    if by is None:
+        return []
+    names: list[Any] = list(cast("list[Any]", by)) if isinstance(by, list | tuple) else [by]
+    if not all(isinstance(name, str) for name in names):
+        raise TypeMismatch(f"by= takes the name of a column, or a list of names, got {by!r}")
+    return names
+
+
+def _check_layout(reference: Profile, layout: Profile) -> None:
+    """Raise where a reference was counted by other edges or categories than the rows will be.
+
+    Raises:
+        InvalidData: it names the first column that was, or is not there.
+    """
+    inputs = {name: of for name, of in layout.inputs.items() if name in reference.inputs}
+    for of, known in ((reference.inputs, inputs), (reference.features, layout.features)):
+        for name, column in known.items():
+            if name in of and has_layout_of(of[name], column):
+                continue
+            odd = "has other edges or categories" if name in of else "is not"
+            raise InvalidData(
+                f"reference=: {name!r} {odd} in the profile that was given. Make it of the rows by "
+                "profile_of() of this plan"
+            )
 
 
 def limits_of(given: Given) -> Limits:

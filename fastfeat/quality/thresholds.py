@@ -227,6 +227,8 @@ def thresholds(given: Given, section: str) -> Limits:
         return Limits(section)
     if isinstance(given, Mapping):
         return _sections(given)[section]
+    if not isinstance(cast(object, given), str | os.PathLike):
+        raise InvalidConfig(f"thresholds= takes a mapping, or the path of a file, got {given!r}")
     source = Path(given)
     try:
         document = tomllib.loads(source.read_text("utf-8"))

@@ -15,7 +15,7 @@ from scipy import stats
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.errors import InvalidConfig, InvalidPlan, TypeMismatch, UnknownColumn
+from fastfeat.errors import InvalidConfig, InvalidData, InvalidPlan, TypeMismatch, UnknownColumn
 from fastfeat.io.budget import Budget
 from fastfeat.quality.drift import Drift
 
@@ -264,3 +264,21 @@ def test_rows_of_a_table_by_time_alone_have_no_season() -> None:
     fitted = ff.Plan({"temp": temp, "cold": temp < 3}).fit({"t": hours[:24]}, tables=tables)
     drift = fitted.drift({"t": hours[24:]}, tables=tables)
     assert not drift["temp"].is_judged
+
+
+def test_a_reference_of_another_plan_is_refused() -> None:
+    plan = ff.Plan({"x": col("x") * 2})
+    fitted, other = (plan.fit({"x": [k * up for k in range(100)]}) for up in (1.0, 3.0))
+    with pytest.raises(InvalidData, match="reference=: 'x' has other edges or categories in"):
+        fitted.drift({"x": [1.0]}, reference=other.profile)
+    other = ff.Plan({"y": col("x") * 2}).fit({"x": [k * 1.0 for k in range(100)]})
+    with pytest.raises(InvalidData, match="reference=: 'x' is not in the profile that was given"):
+        fitted.drift({"x": [1.0]}, reference=other.profile)
+    assert fitted.drift({"x": [1.0]}, reference=fitted.profile_of({"x": [2.0]})).n_then == 1
+
+
+@pytest.mark.parametrize("by", [3, ["x", 3], 1.5])
+def test_segments_are_named(by: Any) -> None:
+    fitted = ff.Plan({"x": col("x") * 2}).fit({"x": [1.0]})
+    with pytest.raises(TypeMismatch, match="by= takes the name of a column, or a list of names"):
+        fitted.drift({"x": [1.0]}, by=by)

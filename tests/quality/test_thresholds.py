@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -83,6 +83,11 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     path.write_text("[check]\nat_most = 2")
     with pytest.raises(InvalidConfig, match=r"gates.toml: \[check\] at_most: is a number"):
         thresholds(path, "check")
+
+
+def test_what_is_neither_mapping_nor_path_is_refused() -> None:
+    with pytest.raises(InvalidConfig, match="takes a mapping, or the path of a file, got 3"):
+        thresholds(cast(Any, 3), "drift")
 
 
 def test_a_name_that_is_not_there_is_refused() -> None:
