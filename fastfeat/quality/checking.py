@@ -41,7 +41,7 @@ UNDECIDED = (Overflow, InvalidData, TypeMismatch)
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedRule:
     """A rule on its way to be judged.
 
     Args:
@@ -180,7 +180,7 @@ def _before_counting(
     at: Literal | None,
     late: Collection[str],
     data: Any,
-) -> Judged:
+) -> JudgedRule:
     """Return a rule with the clock in place, and its result where it need not be counted.
 
     Args:
@@ -196,10 +196,10 @@ def _before_counting(
     """
     rule, text = contract.rules[name], says(contract.nodes[name])
 
-    def judged(outcome: Outcome, reason: str) -> Judged:
+    def judged(outcome: Outcome, reason: str) -> JudgedRule:
         n_broken = 0 if outcome == "skipped" else 1 if rule.is_of_table else rows.n_rows
         of = (name, text, rule.on_violation, outcome, n_broken, rows.n_rows, reason)
-        return Judged(rule, text, RuleResult(*of, of_table=rule.is_of_table))
+        return JudgedRule(rule, text, RuleResult(*of, of_table=rule.is_of_table))
 
     absent = [column for column in contract.reads[name] if column not in rows.schema]
     if absent and set(absent) <= set(late):
@@ -220,7 +220,7 @@ def _before_counting(
         raise TypeMismatch(f"rule {name!r} must be a bool expression, and {text} is {dtype}")
     if rule.is_of_table and rows.n_rows == 0:
         return judged("undecided", "there are no rows")
-    return Judged(rule, text)
+    return JudgedRule(rule, text)
 
 
 def with_clock(rule: Rule, name: str | None, at: Literal) -> Rule:
@@ -235,9 +235,9 @@ def with_clock(rule: Rule, name: str | None, at: Literal) -> Rule:
 
 def _types(
     contract: ContractDeclaration, rows: CheckedRows, late: Collection[str]
-) -> dict[str, Judged]:
+) -> dict[str, JudgedRule]:
     """Return the types that columns must have as rules."""
-    judged: dict[str, Judged] = {}
+    judged: dict[str, JudgedRule] = {}
     for column, dtype in contract.types.items():
         name, found = type_rule_name(column, dtype), rows.schema.get(column)
         whole = _is_whole(col(column), dtype)
@@ -248,12 +248,12 @@ def _types(
             outcome = "skipped" if column in late else "broken"
             reason = "it is late, and not there" if column in late else "there is no such column"
         elif dtype.is_integer and isinstance(found, DType) and found.is_float:
-            judged[name] = Judged(Rule(whole), text)
+            judged[name] = JudgedRule(Rule(whole), text)
             continue
         broken = outcome == "broken"
         reason = "" if outcome == "holds" else reason
         result = RuleResult(name, text, "reject", outcome, int(broken), rows.n_rows, reason, True)
-        judged[name] = Judged(Rule(whole), text, result)
+        judged[name] = JudgedRule(Rule(whole), text, result)
     return judged
 
 
@@ -283,7 +283,7 @@ def is_of_type(found: DType | UnsupportedType, wanted: DType) -> bool:
     return False
 
 
-def _result(name: str, judged: Judged, n_rows: int, found: Found) -> RuleResult:
+def _result(name: str, judged: JudgedRule, n_rows: int, found: Found) -> RuleResult:
     """Return the result of a rule.
 
     Args:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -44,15 +43,12 @@ class Number:
         Raises:
             InvalidConfig: it is none, or beyond the bounds.
         """
-        is_number = isinstance(given, int | float) and not isinstance(given, bool)
-        number = cast(float, given) if is_number else math.nan
-        if isinstance(number, int) and abs(number) > sys.float_info.max:
-            number = math.nan
+        number = _float_of(given)
         if not self.low <= number <= self.high:
             above = math.isinf(self.high)
             bounds = f"from {self.low:g} on" if above else f"from {self.low:g} to {self.high:g}"
             raise InvalidConfig(f"{place}: is a number {bounds}, got {given!r}")
-        return float(number)
+        return number
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +260,16 @@ def _limits(name: str, given: object) -> Limits:
             place = f"[{of_names}.{thing}]"
             named[thing] = _values(place, _table(place, of), words, list(words))
     return Limits(name, values, named)
+
+
+def _float_of(given: object) -> float:
+    """Return a number as a float; NaN of what is none, or beyond all floats."""
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        return math.nan
+    try:
+        return float(given)
+    except OverflowError:
+        return math.nan
 
 
 def _values(

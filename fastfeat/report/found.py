@@ -62,11 +62,11 @@ class Found:
 
 
 LEVELS = ("none", "ok", "warn", "bad")
-Judged = tuple[str, str]
+Verdict = tuple[str, str]
 """A level, and what was found in words."""
 
 
-def judged(found: Found) -> Judged:
+def verdict_of(found: Found) -> Verdict:
     """Return the level of the verdict, and the verdict in a line."""
     if found.costs is None:
         return "none", "No rows were given: this tells what the plan is, and what it was fitted on"
@@ -81,7 +81,7 @@ def judged(found: Found) -> Judged:
     return level, text[0].upper() + text[1:]
 
 
-def _of_drift(drift: Drift) -> Judged:
+def _of_drift(drift: Drift) -> Verdict:
     n_features, n_inputs = len(drift.drifted), len(drift.drifted_inputs)
     inputs = counted(n_inputs, "input")
     if n_features:
@@ -95,7 +95,7 @@ def _of_drift(drift: Drift) -> Judged:
     return "ok", "no drift" if drift.features else "no drift of inputs; features are not compared"
 
 
-def _of_rules(check: CheckReport) -> Judged:
+def _of_rules(check: CheckReport) -> Verdict:
     levels = [result.level for result in check.results]
     n_broken, n_warn, n_held = (levels.count(level) for level in ("bad", "warn", "ok"))
     of_all = f"of {counted(len(levels), 'rule')} broken"

@@ -30,7 +30,7 @@ from fastfeat.quality.table_profiles import counted_tables
 from fastfeat.quality.thresholds import Limits
 from fastfeat.report.columns import features_section, inputs_section
 from fastfeat.report.energy import energy_meter
-from fastfeat.report.found import Costs, Found, judged
+from fastfeat.report.found import Costs, Found, verdict_of
 from fastfeat.report.page import page
 from fastfeat.report.sections import contract_section, costs_section, head, plan_section
 from fastfeat.report.smaller import smaller_floats, smaller_section
@@ -96,7 +96,7 @@ def report(
             rows = replace(rows, data=read_again(data) if memory is None else data)
             found = _beside(found, rows, limits, step)
         step("writing the page")
-        level, told = judged(found)
+        level, told = verdict_of(found)
         html = _page(found, title or _title(fitted))
         if path is not None:
             write_bytes(Path(path), html.encode("utf-8", "replace"), durable=False)

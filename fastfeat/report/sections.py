@@ -15,7 +15,7 @@ from fastfeat.quality.column_drift import worst_first
 from fastfeat.quality.html import RULE_TITLES, level_of, rule_cells
 from fastfeat.quality.report import CheckReport
 from fastfeat.report.columns import anchors
-from fastfeat.report.found import Costs, Found, judged
+from fastfeat.report.found import Costs, Found, verdict_of
 from fastfeat.report.page import cards, section, verdict
 from fastfeat.report.picture import plan_picture
 
@@ -25,7 +25,7 @@ _MOST_SERVED = 6
 
 def head(found: Found, title: str) -> str:
     """Return the title, the verdict, and the figures that one asks for first."""
-    fitted, (level, headline) = found.fitted, judged(found)
+    fitted, (level, headline) = found.fitted, verdict_of(found)
     told = f"{counted(len(fitted.nodes), 'feature')}, fitted on {counted(fitted.n_rows, 'row')}"
     if found.costs is not None:
         told += f"; compared with {counted(found.costs.n_rows, 'row')}"

@@ -105,7 +105,7 @@ def test_a_bracket_of_one_bin_and_two_means_holds(then: np.ndarray, now: np.ndar
 
 @given(st.lists(st.integers(0, 30), min_size=1), st.lists(st.integers(0, 30), min_size=1))
 def test_a_bracket_of_the_least_floats_holds(then: list[int], now: list[int]) -> None:
-    values = np.arange(31) * 5e-324
+    values = np.array([k * 5e-324 for k in range(31)], np.float64)
     none, means = np.array(0), [np.zeros(31)] * 2
     sides = [Binned(np.bincount(x, minlength=31), none, none, *means) for x in (then, now)]
     low, high = distances.wasserstein(Bins(values, values), *sides)

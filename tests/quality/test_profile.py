@@ -370,6 +370,7 @@ def test_a_profile_of_another_plan_is_refused() -> None:
         ({"f": col("x").ordinal_encode()}, {"x": ["a"]}, "'x' is utf8 in it, and float64 here"),
     )
     for features, data, told in others:
-        content = ff.Plan(features).fit(data).profile.to_bytes()
+        other = ff.Plan(features).fit(data).profile
+        assert other is not None
         with pytest.raises(ArtifactError, match=f"the profile is of another plan: {told}"):
-            profile_face(replace(fitted, profile=content))
+            profile_face(replace(fitted, profile=other.to_bytes()))
