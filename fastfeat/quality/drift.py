@@ -90,6 +90,8 @@ class Drift:
             if all_of
         ]
         told = " and ".join(of) if n_features or n_inputs else "nothing"
+        if not self.n_now or not self.n_then:
+            return f"{counted(self.n_now, 'row')} beside {self.n_then:,}: nothing was compared"
         rows = f"{counted(self.n_now, 'row')}, compared with {self.n_then:,}"
         bad = [value for value, drift in self.segments.items() if not drift.ok]
         segments = f"; {len(bad)} of {counted(len(self.segments), 'segment')}"
