@@ -12,6 +12,7 @@ from typing import Any
 
 from fastfeat.completion import offering
 from fastfeat.errors import InvalidConfig, InvalidPlan, counted, did_you_mean
+from fastfeat.markup.html import printable
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.quality.column_drift import ColumnDrift, Compared, compared_columns, worst_first
 from fastfeat.quality.profile import ColumnProfile, Profile
@@ -119,10 +120,8 @@ class Drift:
                 lines.append(f"{word} {what}{told.strip()}")
         for value, drift in self.segments.items():
             if not drift.ok:
-                names = [*drift.drifted, *drift.drifted_inputs]
-                lines.append(
-                    f"drift of {value!r}, {counted(drift.n_now, 'row')}: {', '.join(names)}"
-                )
+                names = printable(", ".join([*drift.drifted, *drift.drifted_inputs]))
+                lines.append(f"drift of {value!r}, {counted(drift.n_now, 'row')}: {names}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

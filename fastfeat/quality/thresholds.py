@@ -45,12 +45,14 @@ class Number:
             InvalidConfig: it is none, or beyond the bounds.
         """
         is_number = isinstance(given, int | float) and not isinstance(given, bool)
-        is_float = is_number and (isinstance(given, float) or abs(given) <= sys.float_info.max)
-        if not is_float or not self.low <= cast(float, given) <= self.high:
+        number = cast(float, given) if is_number else math.nan
+        if isinstance(number, int) and abs(number) > sys.float_info.max:
+            number = math.nan
+        if not self.low <= number <= self.high:
             above = math.isinf(self.high)
             bounds = f"from {self.low:g} on" if above else f"from {self.low:g} to {self.high:g}"
             raise InvalidConfig(f"{place}: is a number {bounds}, got {given!r}")
-        return float(cast(float, given))
+        return float(number)
 
 
 @dataclass(frozen=True, slots=True)
