@@ -120,7 +120,8 @@ class Drift:
                 lines.append(f"{word} {what}{told.strip()}")
         for value, drift in self.segments.items():
             if not drift.ok:
-                names = printable(", ".join([*drift.drifted, *drift.drifted_inputs]))
+                inputs = (f"input {name}" for name in drift.drifted_inputs)
+                names = printable(", ".join([*drift.drifted, *inputs]))
                 lines.append(f"drift of {value!r}, {counted(drift.n_now, 'row')}: {names}")
         return "\n".join(lines)
 

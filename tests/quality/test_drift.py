@@ -127,6 +127,9 @@ def test_a_segment_that_drifts_is_found_where_the_whole_does_not(fitted: ff.Fitt
         assert not drift.segments["a"][name].is_judged
     assert sum(each.n_now for each in drift.segments.values()) == 6_000
     assert "drift of 'b'" in str(drift)
+    inputs = drift.segments["b"].drifted_inputs
+    told = str(drift).split("drift of 'b'")[1].split("\n")[0]
+    assert told.count("input ") == len(inputs) > 0
 
 
 def test_segments_of_several_columns_are_compared_with_those_of_a_reference(
