@@ -368,9 +368,10 @@ class Plan:
             contract: rules that the rows of the data must hold, late columns and all; the fitted
                 plan keeps them, and `transform` and the like judge later rows by them.
             profile: whether the fitted plan keeps the `profile` of these rows, by which `drift`
-                judges later ones: of its inputs and features, with "inputs" of these alone. It has
-                values of single rows, such as the least and the greatest: None keeps one but where
-                `min_rows=` leaves out what few rows have.
+                judges later ones: of its inputs and features, with "inputs" of these alone, for
+                which no features need to be computed. It has values of single rows, such as the
+                least and the greatest: None keeps one but where `min_rows=` leaves out what few
+                rows have.
             stable: an earlier fit, of this plan or another one. Categories that have a code there
                 keep it, whether rows still have them or not, however rare they are; new ones get
                 the codes after these. One-hot columns of categories stand in the order of codes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from glob import glob
 from pathlib import Path
 from typing import Annotated
 
@@ -20,14 +21,17 @@ def existing(path: Path | None) -> Path | None:
 
 
 def existing_data(data: str) -> str:
-    """Return data that is an address or a pattern, or a path that is there.
+    """Return data that is an address, or a path or a pattern of files that are there.
 
     Raises:
-        BadParameter: there is no such path.
+        BadParameter: there is no such path, or no file that the pattern matches.
     """
-    is_path = "://" not in data and not any(sign in data for sign in "*?[")
-    if is_path and not Path(data).exists():
+    if "://" in data or Path(data).exists():
+        return data
+    if not any(sign in data for sign in "*?["):
         raise typer.BadParameter(f"no such file: {data}")
+    if not glob(data, recursive=True, include_hidden=True):
+        raise typer.BadParameter(f"no file matches {data}")
     return data
 
 

@@ -32,14 +32,14 @@ def print_trust(outcome: Outcome) -> None:
     colour = _COLOURS[report.level]
     verdict = f"[bold {colour}]{escape(report.verdict)}[/]"
     told = f"{verdict}\n[dim]{escape(str(outcome.folder / REPORT))}[/dim]"
-    title = "[bold]December, with Newark closed from the 10th[/bold]"
+    title = "[bold]December, with Newark closed from the 10th, beside nine months[/bold]"
     console.print()
     console.print(Panel(told, title=title, padding=(1, 2)))
     learnt = f"{outcome.n_rules} rules and a profile, learnt from {outcome.n_learnt:,} flights"
     for heading, table in (
         (f"{_found(outcome)} [dim]{learnt}[/dim]", _faults(outcome.caught, width)),
         (
-            "A month like any other, and one without Newark",
+            "A month like any other, and one without Newark, each beside the month before",
             _months(outcome.quiet, outcome.changed, width),
         ),
         (
@@ -65,7 +65,7 @@ def _faults(caught: Sequence[Caught], width: int) -> Table:
     table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="dim")
     n_told = max(len(one.fault.told) for one in caught)
     table.add_column("done to the flights", style="cyan", no_wrap=True)
-    table.add_column("found by", no_wrap=True)
+    table.add_column("found by, and in how many flights", no_wrap=True)
     for one in caught:
         by = "[green]contract[/green]" if one.rules else "[yellow]profile [/yellow]"
         told = _cut(one.first, width - n_told - 15)
@@ -98,7 +98,7 @@ def _refits(refitted: Diff, kept: Diff, width: int) -> Table:
         first = [of for of in found.changes if of.verdict in ("major", "minor")]
         told = [f"{change.kind} {change.name!r}: {change.told}" for change in first]
         others = len(found.changes) - len(first)
-        told += [f"{others} learnt values and keys are others"] if others else []
+        told += [f"{others} changes of what is learnt"] if others else []
         keeps = "\ncodes stay" if found is kept else ""
         table.add_row(name, f"[bold {colour}]{found.verdict}[/]{keeps}", _listed(told, width))
     return table

@@ -17,7 +17,7 @@ import fastfeat.demo.trust_plan as plan_module
 from fastfeat.api.diff import diff
 from fastfeat.demo.flights import read_flights
 from fastfeat.demo.trust_faults import FAULTS, KEY, Fault
-from fastfeat.errors import FastfeatError, FastfeatWarning, counted
+from fastfeat.errors import FastfeatError, FastfeatWarning
 from fastfeat.io.arrow import Table, call, options_of, pa
 from fastfeat.io.sinks.write import write_table
 from fastfeat.quality.infer import infer_contract
@@ -44,7 +44,7 @@ class Caught:
         rules: those of the contract that its flights break.
         drifted: features that have drifted since the month before; none where a rule forbids to
             compute them.
-        first: the first finding, in some words.
+        first: the first finding: a rule, and how many flights break it; or a feature, and why.
     """
 
     fault: Fault
@@ -210,10 +210,10 @@ def _caught(fitted: FittedPlan, fault: Fault, flights: Table, before: Table) -> 
 
 
 def _said(result: RuleResult) -> str:
-    """Return the finding of a rule, in some words."""
+    """Return the finding of a rule: its name, and how many flights break it where some do."""
     if result.of_table or result.outcome == "undecided":
-        return f"{result.name}: {result.reason}"
-    return f"{result.name}: {counted(result.n_broken, 'flight')}"
+        return result.name
+    return f"{result.name}, {result.n_broken:,}"
 
 
 def _write(folder: Path, fitted: FittedPlan, contract: Contract, months: dict[int, Table]) -> None:

@@ -91,6 +91,8 @@ class Drift:
             if all_of
         ]
         told = " and ".join(of) if n_features or n_inputs else "nothing"
+        if not self.n_now or not self.n_then:
+            return f"{counted(self.n_now, 'row')} beside {self.n_then:,}: nothing was compared"
         rows = f"{counted(self.n_now, 'row')}, compared with {self.n_then:,}"
         bad = [value for value, drift in self.segments.items() if not drift.ok]
         segments = f"; {len(bad)} of {counted(len(self.segments), 'segment')}"
@@ -118,7 +120,8 @@ class Drift:
                 lines.append(f"{word} {what}{told.strip()}")
         for value, drift in self.segments.items():
             if not drift.ok:
-                names = printable(", ".join([*drift.drifted, *drift.drifted_inputs]))
+                inputs = (f"input {name}" for name in drift.drifted_inputs)
+                names = printable(", ".join([*drift.drifted, *inputs]))
                 lines.append(f"drift of {value!r}, {counted(drift.n_now, 'row')}: {names}")
         return "\n".join(lines)
 

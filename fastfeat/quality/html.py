@@ -111,7 +111,7 @@ def rule_cells(rule: RuleRow) -> list[str]:
     return [
         f"<b>{escape(short(rule.name))}</b>",
         _marked(rule.outcome, rule.level),
-        f"{rule.n_broken:,}",
+        f'<span class="n">{rule.n_broken:,}</span>',
         f"<code>{escape(capped(printable(rule.told), _LONGEST))}</code>",
     ]
 

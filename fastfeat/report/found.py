@@ -84,6 +84,8 @@ def verdict_of(found: Found) -> Verdict:
 def _of_drift(drift: Drift) -> Verdict:
     n_features, n_inputs = len(drift.drifted), len(drift.drifted_inputs)
     inputs = counted(n_inputs, "input")
+    if not drift.n_now:
+        return "ok", "there are no rows to compare"
     if n_features:
         has = "has" if n_features == 1 else "have"
         told = f"{counted(n_features, 'feature')} of {len(drift.features):,} {has} drifted"

@@ -36,6 +36,7 @@ td{{overflow-wrap:anywhere}}
 .rows td:last-child{{overflow-wrap:normal;min-width:9rem}}
 .rows td:first-child{{min-width:14rem}}
 .wide{{overflow-x:auto}}
+.wide td{{overflow-wrap:break-word}}.wide td:first-child{{min-width:6rem}}
 .n{{white-space:nowrap;font-variant-numeric:tabular-nums}}
 code{{font:12px/1.4 ui-monospace,monospace;color:var(--code);white-space:pre-wrap;\
 overflow-wrap:anywhere}}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from typing import TypeVar
 
 from fastfeat.errors import counted
@@ -269,10 +270,28 @@ def _heights(
 
 def _line(one: Place, other: Place, heights: Mapping[Place, float]) -> str:
     """Return a line from the end of a box to the start of another one."""
-    left, right = _ENDS[one[0]], _STARTS[other[0]]
-    y, z, middle = round(heights[one]), round(heights[other]), (left + right) // 2
-    way = ' class="own"' if other[0] - one[0] > 1 else ""
-    return f'<path{way} d="M{left} {y}C{middle} {y} {middle} {z} {right} {z}"/>'
+    y, z = round(heights[one]), round(heights[other])
+    if other[0] - one[0] == 1:
+        return f'<path d="M{_ENDS[one[0]]} {y}{_curve(one[0], y, other[0], z)}"/>'
+    between = _gap((y + z) / 2, sorted(of for (k, _), of in heights.items() if k == 1))
+    through = f"{_curve(0, y, 1, between)}H{_ENDS[1]}{_curve(1, between, 2, z)}"
+    return f'<path class="own" d="M{_ENDS[0]} {y}{through}"/>'
+
+
+def _curve(one: int, y: int, other: int, z: int) -> str:
+    """Return the curve from the end of a column to the start of another one."""
+    right = _STARTS[other]
+    middle = (_ENDS[one] + right) // 2
+    return f"C{middle} {y} {middle} {z} {right} {z}"
+
+
+def _gap(wanted: float, boxes: Sequence[float]) -> int:
+    """Return the height nearest to a wanted one at which a line passes no box of a column."""
+    if not boxes:
+        return round(wanted)
+    between = [(low + high) / 2 for low, high in pairwise(boxes)]
+    gaps = [boxes[0] - _ROW / 2 - 2, *between, boxes[-1] + _ROW / 2 + 2]
+    return round(min(gaps, key=lambda gap: abs(gap - wanted)))
 
 
 def _text(box: _Box, column: int, height: float) -> str:

@@ -198,7 +198,8 @@ def _served(nodes: Mapping[str, Node], steps: Sequence[StepCost]) -> list[list[s
 def _times(wall_s: float, cpu_s: float, costs: Costs) -> list[str]:
     share = cpu_s / costs.cpu_s if costs.cpu_s else 0.0
     a_row = _seconds(cpu_s / costs.n_rows) if costs.n_rows else "–"
-    return [_seconds(wall_s), _seconds(cpu_s), a_row, f"{share:.0%}"]
+    texts = [_seconds(wall_s), _seconds(cpu_s), a_row, f"{share:.0%}"]
+    return [f'<span class="n">{text}</span>' for text in texts]
 
 
 def _seconds(seconds: float) -> str:

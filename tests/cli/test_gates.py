@@ -167,6 +167,17 @@ def test_a_report_that_cannot_be_written_is_no_success(run: Run, gated_folder: P
     assert Path("good.parquet").read_bytes() == before
 
 
+def test_a_pattern_of_no_file_is_as_no_file(run: Run, gated_folder: Path) -> None:
+    for data, told in (
+        ("none.parquet", "no such file: none"),
+        ("none*.parquet", "no file matches"),
+    ):
+        result = run("check", "rules.json", data)
+        assert result.exit_code == 2
+        assert told in result.stderr
+    assert run("check", "rules.json", str(gated_folder / "go?d.parquet")).exit_code == 0
+
+
 def test_an_error_that_nobody_foresaw_is_no_finding(
     run: Run, gated_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

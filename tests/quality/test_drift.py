@@ -63,6 +63,12 @@ def test_rows_of_the_same_kind_have_not_drifted(fitted: ff.FittedPlan) -> None:
     assert str(drift).startswith("2,000 rows, compared with 20,000: nothing drifted")
 
 
+def test_of_no_rows_nothing_was_compared(fitted: ff.FittedPlan) -> None:
+    drift = fitted.drift(rows(1, 1).slice(0, 0), history="batch")
+    assert drift.ok
+    assert str(drift).startswith("0 rows beside 20,000: nothing was compared")
+
+
 def test_what_has_drifted_comes_first_with_its_reason(fitted: ff.FittedPlan) -> None:
     rng = np.random.default_rng(2)
     now = rows(2_000, 1, size=rng.normal(0.6, 1, 2_000))
@@ -121,6 +127,9 @@ def test_a_segment_that_drifts_is_found_where_the_whole_does_not(fitted: ff.Fitt
         assert not drift.segments["a"][name].is_judged
     assert sum(each.n_now for each in drift.segments.values()) == 6_000
     assert "drift of 'b'" in str(drift)
+    inputs = drift.segments["b"].drifted_inputs
+    told = str(drift).split("drift of 'b'")[1].split("\n")[0]
+    assert told.count("input ") == len(inputs) > 0
 
 
 def test_segments_of_several_columns_are_compared_with_those_of_a_reference(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from xml.etree import ElementTree
 
 import pytest
@@ -47,6 +48,24 @@ def test_lines_are_drawn_once_and_not_beside_a_step() -> None:
     plan = ff.Plan({"scaled": col("x").standard_scale(), "same": col("x").standard_scale()})
     # from x to the box of mean and std, and from there to both
     assert n_lines(plan_picture(plan.declaration.nodes, {}, {})) == 3
+
+
+def test_a_line_past_all_steps_passes_between_their_boxes() -> None:
+    plan = ff.Plan(
+        {
+            **{f"f{k}": col(f"x{k}").standard_scale() + col(f"z{k}").mean() for k in range(7)},
+            **{f"own{k}": col(f"x{k}") + col("y") for k in range(7)},
+        }
+    )
+    picture = plan_picture(plan.declaration.nodes, {}, {})
+    root = ElementTree.fromstring(picture)
+    boxes = [float(box.get("y", "")) for box in root.iter("rect")]
+    ways = [line.get("d", "") for line in root.iter("path") if line.get("class") == "own"]
+    levels = [float(re.findall(r" (\d+)H", way)[0]) for way in ways]
+    assert len(boxes) > 5
+    assert len(levels) == 14
+    assert all(not top < level < top + 16 for top in boxes for level in levels)
+    assert all(0 <= level <= float(root.get("viewBox", "").split()[3]) for level in levels)
 
 
 def test_levels_are_classes() -> None:

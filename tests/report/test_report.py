@@ -154,9 +154,14 @@ def test_bad_input_is_refused(fitted: FittedPlan, tmp_path: Path) -> None:
         fitted.report(rows().drop_columns(["x"]), None, history="batch")
     with pytest.raises(InvalidConfig, match="pssi"):
         fitted.report(rows(), None, history="batch", thresholds={"pssi": 1})
-    with pytest.raises(OSError, match="No such file"):
+    with pytest.raises(OSError, match=r"No such file or directory: '.*folder.html'$"):
         fitted.report(path=tmp_path / "no" / "folder.html")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_rows_are_told_to_be_none(fitted: FittedPlan) -> None:
+    report = fitted.report(rows().slice(0, 0), None, history="batch")
+    assert report.verdict.startswith("There are no rows to compare")
 
 
 def test_thresholds_are_those_of_drift(fitted: FittedPlan) -> None:

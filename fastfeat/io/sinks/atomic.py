@@ -21,7 +21,8 @@ def replacing(target: Path) -> Generator[Path]:
     After any error there is no new file, and the target is as it was.
 
     Raises:
-        OSError: it cannot be moved there; also for a path that no system call takes.
+        OSError: it cannot be moved there; also for a path that no system call takes. It names the
+            target, and not the file on its way there.
     """
     if "\0" in str(target):  # Python's ValueError says no more than that
         raise OSError("its name holds a NUL character")
@@ -29,9 +30,11 @@ def replacing(target: Path) -> Generator[Path]:
     try:
         yield partial
         os.replace(partial, target)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             partial.unlink()
+        if isinstance(error, OSError) and (error.filename, error.filename2) == (str(partial), None):
+            error.filename = str(target)
         raise
 
 

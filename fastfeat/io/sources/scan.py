@@ -91,7 +91,10 @@ def with_place(error: FastfeatError, scanned: Scanned, row: int) -> FastfeatErro
         scanned: rows, that one among them.
         row: its number.
     """
-    return type(error)(f"{error}{_PLACE}{scanned.place(row)})")
+    lines = str(error).split("\n")
+    names_it = next((k for k, line in enumerate(lines) if _ROW.search(line)), -1)
+    lines[names_it] += f"{_PLACE}{scanned.place(row)})"
+    return type(error)("\n".join(lines))
 
 
 def scan(

@@ -56,6 +56,16 @@ def test_a_row_is_told_with_its_file(files: str) -> None:
         fitted.transform(LATE)
 
 
+def test_the_file_stands_behind_the_row_and_not_behind_what_to_do(files: str) -> None:
+    contract = ff.Contract({"all": col("t").max() < 0, "early": col("t") < 400})
+    with pytest.raises(ff.errors.ContractBroken) as error:
+        ff.Plan({"z": col("t") + 1}).fit("bad", contract=contract)
+    of_all, early, hint = str(error.value).split("\n")
+    assert "that is" not in of_all
+    assert f" (that is bad/1.{files}, row 1)" in early
+    assert hint == "mend the rows, or give other rules: contract="
+
+
 def test_an_infinite_value_is_told_with_its_file(files: str) -> None:
     for memory in (None, "8GiB"):
         with pytest.raises(InvalidData, match=rf"inf in row 5\. .*\(that is bad/1\.{files}, row 1"):
