@@ -16,6 +16,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from fastfeat.markup.html import printable
+
 DEBUG = "--debug"
 FAILED, INTERRUPTED = 2, 130
 EXIT_CODE = "fastfeat.exit_code"
@@ -56,7 +58,7 @@ class Commands(TyperGroup):
 def say(text: str, colour: str) -> None:
     """Print one coloured line to stderr; plain where it is no terminal, or NO_COLOR is set."""
     plain = False if os.environ.get("NO_COLOR") else None
-    typer.secho(" ".join(text.split()), fg=colour, err=True, color=plain)
+    typer.secho(printable(" ".join(text.split())), fg=colour, err=True, color=plain)
 
 
 def is_for_typer(error: Exception) -> bool:

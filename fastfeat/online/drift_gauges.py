@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from fastfeat.io.prometheus import Labels, family
 from fastfeat.online.live import Live
+from fastfeat.online.recent import N_PARTS
 from fastfeat.quality.column_drift import ColumnDrift
 from fastfeat.quality.drift import Drift, compared
 from fastfeat.quality.later_rows import profile_to_compare
@@ -77,7 +78,7 @@ class DriftGauges:
             seconds: of the window.
             prefix: of the names of metrics.
         """
-        self._each, self._prefix = min(seconds / 12, _MOST_SECONDS), prefix
+        self._each, self._prefix = min(seconds / N_PARTS, _MOST_SECONDS), prefix
         self._text, self._next = "", 0.0
 
     def text(self, lives: Sequence[Live[Any]]) -> str:

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from fastfeat.errors import counted
-from fastfeat.markup.html import capped, in_notebook, short, table
+from fastfeat.markup.html import capped, in_notebook, printable, short, table
 from fastfeat.quality.column_drift import ColumnDrift, worst_first
 
 MOST_ROWS = 50
@@ -112,7 +112,7 @@ def rule_cells(rule: RuleRow) -> list[str]:
         f"<b>{escape(short(rule.name))}</b>",
         _marked(rule.outcome, rule.level),
         f"{rule.n_broken:,}",
-        f"<code>{escape(capped(_printable(rule.told), _LONGEST))}</code>",
+        f"<code>{escape(capped(printable(rule.told), _LONGEST))}</code>",
     ]
 
 
@@ -134,7 +134,7 @@ def changes_html(summary: str, changes: Sequence[Told]) -> str:
             _marked(verdict, _OF_VERDICT[verdict]),
             escape(kind),
             f"<b>{escape(short(name))}</b>",
-            escape(capped(_printable(told), _LONGEST)),
+            escape(capped(printable(told), _LONGEST)),
         ]
         for verdict, kind, name, told in islice(changes, MOST_ROWS)
     )
@@ -148,11 +148,6 @@ def _marked(text: str, level: str) -> str:
 
 def _more(n: int, thing: str) -> str:
     return f"<p>... and {counted(n - MOST_ROWS, f'more {thing}')}</p>" if n > MOST_ROWS else ""
-
-
-def _printable(text: str) -> str:
-    """Return a text on one line, without what would change the direction of what follows."""
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 _LEAST = 1e-9

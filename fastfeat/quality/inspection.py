@@ -21,6 +21,7 @@ from fastfeat.errors import ArtifactError, InvalidPlan, counted
 from fastfeat.io.host_memory import as_bytes
 from fastfeat.ir.node import Aggregate, Literal, Node, postorder
 from fastfeat.ir.show import show
+from fastfeat.markup.html import printable
 from fastfeat.plan.keep.artifact import Contents, read_contents
 from fastfeat.plan.keep.parts import OPTIONAL_PARTS
 from fastfeat.plan.keep.state import aggregates_of
@@ -79,7 +80,7 @@ class PartReport:
         """Return a line, and one for each kind of value."""
         word = "rows" if self.holds_rows else "    "
         lines = [f"{word} {self.name}, {as_bytes(self.n_bytes)}: {self.says}"]
-        lines += [f"       {of.of}: {of.told}" for of in self.held[:_MOST_SHOWN]]
+        lines += [f"       {printable(f'{of.of}: {of.told}')}" for of in self.held[:_MOST_SHOWN]]
         if len(self.held) > _MOST_SHOWN:
             lines.append(f"       and of {len(self.held) - _MOST_SHOWN} more")
         remedies = dict.fromkeys(of.remedy for of in self.held if of.remedy)

@@ -5,10 +5,9 @@ Of little data a copy is kept, and its profile made when somebody asks for it.
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -33,7 +32,7 @@ from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.plan.run.row_selection import rows_to_learn_from
 from fastfeat.plan.run.transform import transform
 from fastfeat.quality.profile import Profile, profile_of_columns
-from fastfeat.quality.table_profiles import profile_of_tables, taken
+from fastfeat.quality.table_profiles import check_is_of, profile_of_tables, taken
 
 Profiled = bool | Literal["inputs"]
 """What a fit profiles: inputs and features, inputs alone, or nothing."""
@@ -47,6 +46,9 @@ NO_FEATURES = "profile='inputs' left them out"
 class TrainingProfile:
     """The profile of training rows, which is made when it is asked for.
 
+    Two threads at once may make it twice, the same: a lock would stay held for ever in a process
+    that is forked meanwhile.
+
     Args:
         make: makes it; None once it has.
         made: the profile.
@@ -54,16 +56,14 @@ class TrainingProfile:
 
     make: Any
     made: Profile | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def profile(self) -> Profile:
         """Return the profile."""
-        with self.lock:
-            made = self.made
-            if made is None:
-                made = self.made = self.make()
-                self.make = None
-            return made
+        make, made = self.make, self.made  # in this order: what makes it goes last
+        if made is None:
+            made = self.made = make()
+            self.make = None
+        return made
 
     def to_bytes(self) -> bytes:
         """Return the bytes of the profile."""
@@ -313,7 +313,11 @@ def _copied(table: Table) -> Table:
 
 
 def profile_face(fitted: Fitted) -> Profile | None:
-    """Return the profile of the training rows: of the features that there are, and their inputs."""
+    """Return the profile of the training rows: of the features that there are, and their inputs.
+
+    Raises:
+        ArtifactError: it is damaged, or of another plan.
+    """
     match fitted.profile:
         case None:
             return None
@@ -323,6 +327,7 @@ def profile_face(fitted: Fitted) -> Profile | None:
             profile = kept.profile()
         case bytes() as content:
             profile = Profile.from_bytes(content)
+            check_is_of(profile, fitted)
         case other:
             profile = Profile.from_bytes(other.to_bytes())
     inputs = {name: one for name, one in profile.inputs.items() if name in fitted.inputs}
