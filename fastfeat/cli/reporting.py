@@ -74,6 +74,8 @@ def _show(error: Exception) -> None:
     usage: Any = getattr(error, "format_message", None)
     if usage is not None:
         say(f"error: {usage()}", "red")
+        if "extra argument" in usage():  # a shell has written out a pattern
+            say("hint: several files are one argument: write their pattern in quotes", "yellow")
         context = getattr(error, "ctx", None)
         if context is not None:
             say(f"hint: {context.command_path} --help", "yellow")
@@ -97,6 +99,7 @@ _OPTIONS = (
     (r"\bhistory='batch'", "--history batch"),
     (r"\bhistory=", "--history"),
     (r"\bstable=", "--stable"),
+    (r"\bcontract=", "--contract"),
     (r"\bmemory=(?=['\"\d])", "--memory "),
     (r"\bmemory=", "--memory"),
     (r"\btables=\{(['\"])(.+?)\1: table\}", r"--table \2=FILE"),

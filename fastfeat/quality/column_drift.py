@@ -187,6 +187,8 @@ def _beyond(
         told.append(f"missing {_then_now(found.missing)}")
     if found.unseen.now - found.unseen.then > found.unseen_threshold:
         what = "unseen categories" if then.kind == "category" else "values beyond all before"
+        if then.kind == "category" and then.n_other:  # of training rows, too
+            what = f"categories beyond the {len(then.categories):,} that are counted"
         told.append(f"{what} {_then_now(found.unseen)}")
     return told + _beyond_given(found, limits, then, now)
 

@@ -19,7 +19,7 @@ from fastfeat.quality.profile import ColumnProfile, Profile
 from fastfeat.quality.seasons import is_moment, out_of_season, reading_alone
 from fastfeat.quality.thresholds import SECTIONS, Limits, thresholds
 
-_CALENDAR = "of times alone: compare it with the same season, reference=rows"
+_CALENDAR = "of times alone: judged beside a reference of the same season, and not without"
 _TIME = "times go on"
 _IGNORED = "ignored"
 _FIXED = "of one value in a segment"

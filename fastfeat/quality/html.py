@@ -29,7 +29,7 @@ class Figure(NamedTuple):
     is_beyond: bool = False
 
 
-TITLES = ("PSI", "KS", "Wasserstein", "missing", "unseen")
+TITLES = ("PSI / limit", "KS", "Wasserstein", "missing", "unseen")
 """Of the figures of a column, in order."""
 
 
@@ -45,12 +45,12 @@ def drift_figures(
     """
     number = _number if length is None else length
     told = None if column.kind == "moment" and length is None else column.wasserstein
-    psi = f"{column.psi:.3f} of {column.psi_threshold:.2f}"
+    psi = f"{column.psi:.3f} / {column.psi_threshold:.2f}"
     moved = abs(column.missing.now - column.missing.then) > column.missing_threshold
     newer = column.unseen.now - column.unseen.then > column.unseen_threshold
     judged = column.is_judged
     return [
-        Figure("PSI", psi, judged and column.psi > column.psi_threshold),
+        Figure("PSI / limit", psi, judged and column.psi > column.psi_threshold),
         Figure("KS", _bracket(column.ks, _number)),
         Figure("Wasserstein", _bracket(told, number)),
         Figure("missing", _change(*column.missing), judged and moved),

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.aggregates.keys import least_rows
 from fastfeat.backends import Backend
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import FastfeatError, FastfeatWarning, TypeMismatch
@@ -54,13 +55,14 @@ class TrainingProfile:
         made: the profile.
     """
 
-    make: Any
+    make: Callable[[], Profile] | None
     made: Profile | None = None
 
     def profile(self) -> Profile:
         """Return the profile."""
         make, made = self.make, self.made  # in this order: what makes it goes last
         if made is None:
+            assert make is not None
             made = self.made = make()
             self.make = None
         return made
@@ -95,25 +97,26 @@ def _leaves_out_keys(plan: Declaration) -> bool:
 def _has_min_rows(node: Node) -> bool:
     """Return whether keys of few rows are left out: of groups, of a target, or of counts of rows.
 
-    Codes of rare categories, `min_frequency=`, are another matter: these are told apart by nobody.
+    Categories that `min_frequency=` leaves without a code are another matter: it is said for the
+    sake of the model, not of those whose rows they are.
     """
     match node:
         case Aggregate(_, args, params):
-            least = [dict(params).get("min_rows"), *map(_least_rows_of, args[1:])]
+            least = [dict(params).get("min_rows") or 1, *map(_least_rows_of, args[1:])]
         case Call(_, (codes, Aggregate("vocabulary"))):
             least = [_least_rows_of(codes)]
         case _:
             least = []
-    return any(type(n) is int and n > 1 for n in least)
+    return any(n > 1 for n in least)
 
 
-def _least_rows_of(codes: Node) -> object:
-    """Return how many rows a key has to have that codes tell apart; None of what is no codes."""
+def _least_rows_of(codes: Node) -> int:
+    """Return how many rows a key has to have that codes tell apart; 1 of what is no codes."""
     match codes:
         case Call("encode", (*_, Aggregate("vocabulary", _, learnt))):
-            return dict(learnt).get("min_frequency")
+            return least_rows(learnt)
         case _:
-            return None
+            return 1
 
 
 @in_ieee

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.aggregates.keys import least_rows
 from fastfeat.dtypes import DType
 from fastfeat.errors import ArtifactError
 from fastfeat.io.arrow import ChunkedArray, DataType, Table, pa
@@ -177,10 +178,8 @@ def _least_rows(fitted: Fitted) -> dict[str, int]:
     found: dict[str, int] = {}
     for node in postorder(fitted.declaration.nodes.values()):
         if isinstance(node, Aggregate) and node.function == "vocabulary":
-            least = dict(node.params).get("min_frequency")
-            if type(least) is int:
-                for name in columns_of([node]):
-                    found[name] = max(found.get(name, 1), least)
+            for name in columns_of([node]):
+                found[name] = max(found.get(name, 1), least_rows(node.params))
     return found
 
 

@@ -229,7 +229,10 @@ def test_thresholds_say_what_is_a_finding(run: Run, gated_folder: Path) -> None:
     assert run(*line).exit_code == 0
     for text, told in (
         ("[check]\nat_moost = 1", "gates.toml: [check]: unknown word 'at_moost'. Did you mean"),
-        ("[check.rules.y]\nat_most = 1", "[check.rules]: there is no 'y'"),
+        (
+            "[check.rules.y]\nat_most = 1",
+            "gates.toml: [check.rules]: there is no rule 'y'. There are 'x'",
+        ),
     ):
         thresholds.write_text(text)
         result = run(*line)
