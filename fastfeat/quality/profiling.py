@@ -279,7 +279,7 @@ def _small(
     profile: Profiled,
     stable: Fitted | None,
 ) -> Callable[[Fitted], TrainingProfile] | None:
-    """Return what gives the profile of a plan fitted on little data, of a copy; None of more.
+    """Return a function from the plan fitted on little data to its profile; None of more data.
 
     Args:
         prepared: the data.
