@@ -20,7 +20,14 @@ from typing import Any
 
 
 class FastfeatError(Exception):
-    """Base of all errors raised on purpose by fastfeat."""
+    """Base of all errors raised on purpose by fastfeat.
+
+    Attributes:
+        rows: the numbers of rows of the data that cannot be computed, the first one first, as far
+            as a backend has told them; empty where the fault is of no row, or of another table.
+    """
+
+    rows: tuple[int, ...] = ()
 
 
 class UnknownColumn(FastfeatError, KeyError, ValueError):

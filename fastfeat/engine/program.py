@@ -21,7 +21,7 @@ Functions = Sequence[tuple[str, Params]]
 
 
 class RowFailed(Exception):
-    """A row raised a status bit; `args[0]` is its number."""
+    """Rows raised a status bit: `args` are their numbers, the first one first, or it alone."""
 
 
 Leaf = tuple[str, Any]

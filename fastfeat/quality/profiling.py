@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +25,7 @@ from fastfeat.plan.fit.fit import features_given, fit_on
 from fastfeat.plan.fit.training_data import TrainingData, prepare
 from fastfeat.plan.fit.training_features import has_folds, later_features
 from fastfeat.plan.lower.outputs import check_result
-from fastfeat.plan.run.batch import TrainingRows
+from fastfeat.plan.run.batch import Made, TrainingRows
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.plan.run.history import BATCH
 from fastfeat.plan.run.inputs import column_in_host
@@ -147,7 +148,8 @@ def fit_profiled(
     wanted = rows_to_learn_from(rows, prepared.table)
     small = _small(prepared, wanted, choice, stable) if choice else None
     if not choice or small is not None:
-        return replace(fit_on(prepared, wanted)[0], profile=small)
+        fitted = fit_on(prepared, wanted)[0]
+        return replace(fitted, profile=small and small(fitted))
     with_features = choice is True
     fitted, training = fit_on(prepared, wanted, transforms=with_features)
     made = _trained(fitted, prepared, training, with_features=with_features)
@@ -178,7 +180,7 @@ def fit_transform_profiled(
     fitted, training = fit_on(prepared, wanted, transforms=True)
     features = features_given(fitted, prepared, training, to, categories=categories)
     if not choice or small is not None:
-        return replace(fitted, profile=small), features
+        return replace(fitted, profile=small and small(fitted)), features
     is_as_later = training.wanted is None and not has_folds(training.learnt_from)
     if choice is True and to == "arrow" and not categories and is_as_later:
         made = of_training_rows(fitted, prepared, wanted, features)
@@ -188,11 +190,19 @@ def fit_transform_profiled(
 
 
 def _trained(
-    fitted: Fitted, prepared: TrainingData, training: TrainingRows, *, with_features: bool
+    fitted: Fitted, prepared: TrainingData, training: TrainingRows | None, *, with_features: bool
 ) -> Profile:
-    """Return the profile of training rows, whose features are computed for it."""
+    """Return the profile of training rows, whose features are computed for it.
+
+    Args:
+        fitted: the plan, fitted on them.
+        prepared: the data.
+        training: the rows as fit left them; None where they are all, and nothing is made of them.
+        with_features: whether features are profiled.
+    """
+    wanted = None if training is None else training.wanted
     if not with_features:
-        return of_training_rows(fitted, prepared, training.wanted, None, NO_FEATURES)
+        return of_training_rows(fitted, prepared, wanted, None, NO_FEATURES)
     told = set(fitted.told.kinds)
     features, reason = None, ""
     try:
@@ -202,27 +212,29 @@ def _trained(
     except FastfeatError as error:  # fit does not fail by it: it has learnt what it could
         reason = failed(error)
     fitted.told.kinds.intersection_update(told)  # what nobody has heard comes again
-    return of_training_rows(fitted, prepared, training.wanted, features, reason)
+    return of_training_rows(fitted, prepared, wanted, features, reason)
 
 
-def _as_later(fitted: Fitted, prepared: TrainingData, training: TrainingRows) -> Table:
+def _as_later(fitted: Fitted, prepared: TrainingData, training: TrainingRows | None) -> Table:
     """Return the features of training rows as `transform` gives them, as it gives later ones.
 
     Those of `fit_transform` are out of fold, and spread otherwise than any later row's.
     """
     plan = replace(fitted.declaration, keep=())
     bare = replace(fitted, declaration=plan) if fitted.declaration.keep else fitted
-    wanted = training.wanted
-    if wanted is not None:
-        return later_features(bare, training, wanted, "arrow")
-    is_as_learnt = training.is_learnt is None and not has_folds(training.learnt_from)
+    known: Made = {}
+    if training is not None:
+        if training.wanted is not None:
+            return later_features(bare, training, training.wanted, "arrow")
+        if training.is_learnt is None and not has_folds(training.learnt_from):
+            known = training.learnt_from.made
     return transform(
         bare,
         prepared.table,
         history=BATCH if prepared.earlier is None else prepared.earlier,
         tables=prepared.tables,
         backend=prepared.rows.backend.name,
-        known=training.learnt_from.made if is_as_learnt else {},
+        known=known,
     )
 
 
@@ -266,8 +278,8 @@ def _small(
     wanted: NDArray[np.int64] | None,
     profile: Profiled,
     stable: Fitted | None,
-) -> TrainingProfile | None:
-    """Return the profile of little data, to be made of a copy of it; None of more.
+) -> Callable[[Fitted], TrainingProfile] | None:
+    """Return a function from the plan fitted on little data to its profile; None of more data.
 
     Args:
         prepared: the data.
@@ -287,14 +299,15 @@ def _small(
     options["backend"] = prepared.rows.backend.name
 
     @in_ieee
-    def make() -> Profile:
+    def make(fitted: Fitted) -> Profile:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FastfeatWarning)
-            again = prepare(prepared.plan, data, **options)
-            fitted, training = fit_on(again, wanted, transforms=profile is True)
+            again, training = prepare(prepared.plan, data, **options), None
+            if wanted is not None:
+                fitted, training = fit_on(again, wanted, transforms=profile is True)
             return _trained(fitted, again, training, with_features=profile is True)
 
-    return TrainingProfile(make)
+    return lambda fitted: TrainingProfile(partial(make, fitted))
 
 
 def _copied(table: Table) -> Table:

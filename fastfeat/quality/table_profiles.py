@@ -11,13 +11,12 @@ from fastfeat.aggregates.keys import least_rows
 from fastfeat.dtypes import DType
 from fastfeat.errors import ArtifactError
 from fastfeat.io.arrow import ChunkedArray, DataType, Table, pa
-from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.conform import conform
-from fastfeat.io.columns.decode import plain
 from fastfeat.io.columns.types import UnsupportedType, known_type
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.fit.row_sample import numbers_of_sample
+from fastfeat.plan.run.batch import take_rows
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.quality.counting import counted
 from fastfeat.quality.layout import SAMPLED, kind_of, layout_of
@@ -82,14 +81,13 @@ def _told_of(arrow: DataType, node: Node) -> tuple[DType | UnsupportedType, Kind
 
 
 def taken(table: Table, places: NDArray[np.int64]) -> Table:
-    """Return rows of a table in memory of its own, views of text as large text.
+    """Return rows of a table in memory of its own, in encodings whose rows can be taken.
 
     Args:
         table: any.
         places: of the rows, shape (n_rows,).
     """
-    rows = array_of_values(places, None, pa.int64())  # pa.array imports pandas, where it is
-    columns = [plain(column).take(rows) for column in table.columns]
+    columns = [take_rows(column, places) for column in table.columns]
     return pa.table(columns, names=table.column_names)
 
 

@@ -69,18 +69,24 @@ def run_steps(steps: Steps, leaf_values: Sequence[Any]) -> list[Any]:
     return [values[k] for k in steps.results]
 
 
-def run_steps_over(steps: Steps, leaf_values: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+def run_steps_over(
+    steps: Steps, leaf_values: Sequence[Sequence[Any]], n_rows: int
+) -> list[Sequence[Any]]:
     """Return the results of many rows, a list for each result.
 
     Args:
         steps: what `steps_of` returned.
-        leaf_values: a list of equal length for each of its leaves, at least one.
+        leaf_values: a list of `n_rows` values for each of its leaves.
+        n_rows: how many rows.
     """
-    n_rows = len(leaf_values[0])
     values = [*leaf_values, *([literal] * n_rows for literal in steps.literals)]
     append = values.append
     for function, operands in steps.steps:
-        append(list(map(function, *[values[k] for k in operands])))
+        columns = [values[k] for k in operands]
+        if isinstance(function, _Elementary):
+            append(run_steps_over(function.body, columns, n_rows)[0])
+        else:
+            append(list(map(function, *columns)))
     return [values[k] for k in steps.results]
 
 
@@ -95,12 +101,26 @@ def evaluate(ops: Sequence[Op], leaf: Callable[[Op], Any]) -> list[Any]:
     return run_steps(steps, [leaf(op) for op in steps.leaves])
 
 
+@dataclass(frozen=True, slots=True)
+class _Elementary:
+    """An elementary function, on Python floats.
+
+    Args:
+        body: its steps.
+    """
+
+    body: Steps
+
+    def __call__(self, *arguments: float) -> float:
+        """Return the value for some arguments."""
+        return run_steps(self.body, arguments)[0]
+
+
 @cache
 def elementary_function(name: str) -> Callable[..., float]:
     """Return an elementary function, on Python floats."""
     inputs, result = body_of(name)
-    steps = steps_of([result], inputs)
-    return lambda *arguments: run_steps(steps, arguments)[0]
+    return _Elementary(steps_of([result], inputs))
 
 
 def _function(node: Op) -> Callable[..., Any]:

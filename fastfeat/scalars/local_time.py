@@ -7,7 +7,7 @@ number is one multiplication, whatever the number of changes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -28,12 +28,13 @@ NEVER = (1 << 63) - 1
 """The change of a bucket that holds none, in ticks."""
 
 
-def bucket_length(changes: Sequence[int]) -> int:
+@lru_cache(maxsize=256)
+def bucket_length(changes: tuple[int, ...]) -> int:
     """Return the length in seconds of the buckets of a zone: none holds two changes."""
     return min((b - a for a, b in pairwise(changes)), default=HORIZON)
 
 
-def bucket_count(changes: Sequence[int]) -> int:
+def bucket_count(changes: tuple[int, ...]) -> int:
     """Return how many buckets there are from the first change to the last."""
     return (changes[-1] - changes[0]) // bucket_length(changes) + 1
 

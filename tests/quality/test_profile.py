@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -300,6 +301,18 @@ def test_kept_columns_and_plans_of_literals_have_a_profile() -> None:
     literal = ff.Plan({"one": ff.lit(1.0)}).fit({"x": [1.0]}).profile
     assert literal is not None
     assert "no columns" in literal.no_features
+
+
+def test_little_data_is_kept_in_any_encoding() -> None:
+    pieces = [pa.array(texts).dictionary_encode() for texts in (["a", "b"], ["c", None])]
+    runs = pc.run_end_encode(pa.array([1.0, 1.0, 2.0, None]))
+    rows = pa.table({"x": runs, "s": pa.chunked_array(pieces)})
+    plan = ff.Plan({"x": col("x").standard_scale(), "s": col("s").ordinal_encode()})
+    plain = pa.table({"x": [1.0, 1.0, 2.0, None], "s": ["a", "b", "c", None]})
+    found, expected = plan.fit(rows).profile, plan.fit(plain).profile
+    assert found is not None
+    assert expected is not None
+    assert found.to_bytes() == expected.to_bytes()
 
 
 ROWS = {

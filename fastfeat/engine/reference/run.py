@@ -1,4 +1,4 @@
-"""The reference: one row after the other, one operation after the other, in plain Python.
+"""The reference: one operation after the other, each over a few rows, in plain Python.
 
 Its lists become Arrow arrays with the same bytes as a kernel writes.
 """
@@ -28,13 +28,16 @@ from fastfeat.engine.tasks import LearnTask, RowTask
 from fastfeat.io.columns.keys import key_array, stored_array
 from fastfeat.io.sinks.write import array_from_buffers, memory_type
 from fastfeat.progress import is_telling, tell
-from fastfeat.scalars.interpret import evaluate, run_steps, run_steps_over, steps_of
+from fastfeat.scalars.interpret import evaluate, run_steps_over, steps_of
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.table import LAYOUTS
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot, TableKey
 
 NAN = float("nan")
-TOLD_EVERY = 64
+BLOCK = 64
+"""Rows of which an operation is done before the next one."""
+MOST_VALUES = 1 << 20
+"""Values that are held at once: of many operations a block has fewer rows."""
 Values = list[float | int | bool | None]
 
 
@@ -69,24 +72,34 @@ def run(
         constants: what fit has learnt.
 
     Raises:
-        RowFailed: an overflow, or the like; the first row.
+        RowFailed: an overflow, or the like; the first row, and those that follow it in its block.
     """
     lists = {slot: columns[slot].to_pylist() for slot in program.inputs}
     tables = tables_of(program, constants)
     outputs = [with_own_operations(output) for output in program.outputs]
     steps = steps_of([part for o in outputs for part in (o.op, o.ok, o.status)])
     results: list[Values] = [[] for _ in program.outputs]
-    for row in range(n_rows):
-        if row % TOLD_EVERY == 0 and is_telling():
-            tell(f"{row:,} of {n_rows:,} rows done")
-        inputs = {slot: values[row] for slot, values in lists.items()}
-        leaf = _reader(inputs, constants.parameters, tables)
-        evaluated = run_steps(steps, [leaf(op) for op in steps.leaves])
-        for k, result in enumerate(results):
-            value, ok, status = evaluated[3 * k : 3 * k + 3]
-            if status & ~LARGE_ARGUMENT:
-                raise RowFailed(row)
-            result.append(value if ok and value == value else None)
+    block = max(1, min(BLOCK, MOST_VALUES // (1 + len(steps.steps))))
+    for first in range(0, n_rows, block):
+        if is_telling():
+            tell(f"{first:,} of {n_rows:,} rows done")
+        rows = {slot: values[first : first + block] for slot, values in lists.items()}
+        n = min(block, n_rows - first)
+        leaves = [_leaf_over(op, rows, n, constants.parameters, tables) for op in steps.leaves]
+        evaluated = _in_threes(run_steps_over(steps, leaves, n))
+        failed = {
+            row
+            for _, _, statuses in evaluated
+            for row, status in enumerate(statuses, first)
+            if status & ~LARGE_ARGUMENT
+        }
+        if failed:
+            raise RowFailed(*sorted(failed))
+        for result, (values, present, _) in zip(results, evaluated, strict=True):
+            result += [
+                value if ok and value == value else None
+                for value, ok in zip(values, present, strict=True)
+            ]
     return results
 
 
@@ -125,7 +138,7 @@ def evaluate_constants(program: Program, constants: Constants) -> list[tuple[Any
         columns = [
             [_constant(outputs[k].leaves[at], constants, tables) for k in members] for at in read
         ]
-        values, present, statuses = run_steps_over(steps, columns)
+        values, present, statuses = run_steps_over(steps, columns, len(members))
         rows.update(zip(members, zip(values, present, statuses, strict=True), strict=True))
     return [rows[k] for k in range(len(outputs))]
 
@@ -176,6 +189,25 @@ def _reader(
                 return tables[node.value]
 
     return leaf
+
+
+def _leaf_over(
+    node: Op,
+    rows: Mapping[InputSlot, list[Any]],
+    n_rows: int,
+    parameters: Mapping[Any, Any],
+    tables: Mapping[TableKey, list[Any]],
+) -> list[Any]:
+    """Return the value of a leaf in each of some rows."""
+    match node.name:
+        case "input":
+            return [_input(value, node) for value in rows[node.value]]
+        case "input_ok":
+            return [value is not None for value in rows[node.value]]
+        case "parameter":
+            return [parameters[node.value]] * n_rows
+        case _:
+            return [tables[node.value]] * n_rows
 
 
 def _input(value: Any, node: Op) -> Any:

@@ -197,7 +197,7 @@ def output_of(name: str, value: Value, dtype: DType | None) -> Output:
 
 def _within(value: Value, dtype: DType) -> Value:
     """Return a float, with a status where it is finite and beyond a float type."""
-    if magnitude_bound(value.op) <= FLOAT_FORMATS[dtype.name].largest or dtype == FLOAT64:
+    if dtype == FLOAT64 or magnitude_bound(value.op) <= FLOAT_FORMATS[dtype.name].largest:
         return value
     return raise_where(value, beyond(value.op, dtype), FLOAT_RANGE)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar, get_args
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from fastfeat.dtypes import DType
 from fastfeat.io.columns.types import UnsupportedType
@@ -27,7 +27,7 @@ N_KEPT = 4
 """Schemas of one declaration: some megabytes each for 10,000 features."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class TypedPlan:
     """The features of a plan with the type of each node.
 
@@ -77,6 +77,23 @@ _SCHEDULES: dict[Purpose, Callable[[TypedPlan], Schedule]] = {
     purpose: partial(_scheduled, purpose=purpose) for purpose in get_args(Purpose)
 }
 _KEPT: WeakKeyDictionary[Declaration, tuple[TypedPlan, ...]] = WeakKeyDictionary()
+_HELD: WeakValueDictionary[Any, TypedPlan] = WeakValueDictionary()
+
+
+def as_held(typed: TypedPlan) -> TypedPlan:
+    """Return a plan of the same content that somebody holds, with what was made of it; or itself.
+
+    So a file is loaded beside the plan that it was saved of, or that it is to replace, and neither
+    is lowered anew.
+    """
+    schemas = (tuple(typed.inputs.items()), *((t, *s.items()) for t, s in typed.tables.items()))
+    codes = None if typed.codes is None else tuple(typed.codes.items())
+    key = tuple(typed.nodes.items()), typed.dtype, schemas, frozenset(typed.zones.items()), codes
+    held = _HELD.get(key)
+    if held is not None and held.types == typed.types:
+        return held
+    _HELD[key] = typed
+    return typed
 
 
 def typed_plan(
@@ -101,7 +118,7 @@ def typed_plan(
     zones: dict[str, ZoneTable] = {}
     with using(zones):
         types = bound()
-    made = TypedPlan(plan.nodes, plan.dtype, dict(inputs), dict(tables), types, zones)
+    made = as_held(TypedPlan(plan.nodes, plan.dtype, dict(inputs), dict(tables), types, zones))
     _KEPT[plan] = (made, *kept[: N_KEPT - 1])
     return made
 

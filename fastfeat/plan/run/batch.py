@@ -175,6 +175,11 @@ class Batch:
             return number_of(self.numbers, row)
         return self.first_number + (row if self.source is None else int(self.source.numbers[row]))
 
+    def numbers_in_data(self, rows: Iterable[int]) -> tuple[int, ...]:
+        """Return the numbers that a user knows rows by, without those of the history."""
+        numbers = map(self.number_of, rows)
+        return tuple(number for number in numbers if not isinstance(number, HistoryRow))
+
 
 class HistoryRow(int):
     """The number of a row in the history, as messages tell it."""
@@ -264,7 +269,9 @@ def take_rows(
         with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
             one = column.unify_dictionaries()
     column = plain(decoded(column)) if one is None else one
-    return column.take(pa.array(rows)) if runs is None else cut(column, runs)
+    if runs is not None:
+        return cut(column, runs)
+    return column.take(array_of_values(rows, None, pa.int64()))  # pa.array imports pandas
 
 
 def take_rows_of_type(column: ChunkedArray, rows: NDArray[np.int64]) -> ChunkedArray:
@@ -370,10 +377,12 @@ def run_program(
         return run(columns)
     except RowFailed as failure:
         row = failure.args[0]
-        raise failed_row(
+        error = failed_row(
             *(program, row, columns, constants, batch.table, batch.backend),
             batch.number_of(row),
-        ) from None
+        )
+        error.rows = batch.numbers_in_data(failure.args)
+        raise error from None
 
 
 def compute(batch: Batch, program: Program, constants: Constants) -> list[Any]:

@@ -32,7 +32,7 @@ from fastfeat.plan.lower.outputs import (
 )
 from fastfeat.plan.lower.schedule import Schedule
 from fastfeat.plan.lower.scheduling import laid_out
-from fastfeat.plan.lower.typed import TypedPlan, typed_of
+from fastfeat.plan.lower.typed import TypedPlan, as_held, typed_of
 from fastfeat.plan.run.batch import Programs
 from fastfeat.plan.run.encoded_rows import EncodedRows
 from fastfeat.scalars.zones import ZoneTable, using
@@ -146,7 +146,8 @@ class Fitted:
         plan, typed = self.declaration, typed_of(self.declaration, self.bound)
         if typed is not None:
             return typed
-        return TypedPlan(plan.nodes, plan.dtype, self.inputs, self.tables, self.bound, self.zones)
+        parts = plan.nodes, plan.dtype, self.inputs, self.tables, self.bound, self.zones
+        return as_held(TypedPlan(*parts))
 
     @cached_property
     def schedule(self) -> Schedule:
@@ -183,7 +184,8 @@ class Fitted:
         if typed is not None and self.nodes == typed.nodes and codes is None:
             return typed
         dtype, zones = self.declaration.dtype, self.zones
-        return TypedPlan(self.nodes, dtype, self.inputs, self.tables, self.types, zones, codes)
+        parts = self.nodes, dtype, self.inputs, self.tables, self.types, zones, codes
+        return as_held(TypedPlan(*parts))
 
     @property
     def _code_types(self) -> Mapping[str, DType] | None:

@@ -331,7 +331,9 @@ def _run(batch: Batch, step: Node) -> Any:
     except StepFailed as failure:
         row, text, kind = failure.args
         where = "" if row is None else f", row {batch.number_of(row)}"
-        raise kind(f"{show(step)}{where}: {text}") from None
+        error = kind(f"{show(step)}{where}: {text}")
+        error.rows = () if row is None else batch.numbers_in_data([row])
+        raise error from None
     return _as_column(array)
 
 

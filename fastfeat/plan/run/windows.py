@@ -13,7 +13,7 @@ import numpy as np
 
 from fastfeat.backends import Backend, run_task
 from fastfeat.dtypes import INT64, DType
-from fastfeat.errors import InvalidData, Overflow, TypeMismatch
+from fastfeat.errors import FastfeatError, InvalidData, Overflow, TypeMismatch
 from fastfeat.io.arrow import call as arrow_call
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.decode import decoded
@@ -24,7 +24,7 @@ from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.scope import OVER, query_of, table_columns_of, table_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.plan.lower.lower import Types
-from fastfeat.plan.run.batch import Batch, rows_at
+from fastfeat.plan.run.batch import Batch, HistoryRow, rows_at
 from fastfeat.plan.run.inputs import column_in_host
 from fastfeat.plan.run.values import key_values, values_of
 from fastfeat.steps.tables.rows import TableValues
@@ -231,7 +231,9 @@ def named_by(calls: Sequence[Node]) -> Generator[None]:
         yield
     except OverFailed as failure:
         which, row, text, kind = failure.args
-        raise kind(f"{show(calls[int(which)])}, row {row}: {text}") from None
+        error: FastfeatError = kind(f"{show(calls[int(which)])}, row {row}: {text}")
+        error.rows = () if isinstance(row, HistoryRow) else (int(row),)
+        raise error from None
 
 
 @contextmanager

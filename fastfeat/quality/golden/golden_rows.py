@@ -208,19 +208,32 @@ def _of_those_that_compute(fitted: Fitted, made: MadeUp) -> GoldenRows | None:
 
     backend = "cpu" if _n_keys(fitted) > _MOST_OF_REFERENCE else "reference"
 
-    def compute(places: list[int]) -> GoldenRows | None:
+    def tried(places: list[int]) -> GoldenRows | FastfeatError:
         rows = made.rows.take(pa.array(places, pa.int64())).combine_chunks()
         some = MadeUp(rows, made.history, made.tables)
         try:
             return GoldenRows(some, _features(fitted, some, backend))
-        except FastfeatError:
-            return None
+        except FastfeatError as error:
+            return error
 
-    every = list(range(made.rows.num_rows))
-    whole = compute(every)
-    if whole is not None:
-        return whole
-    blocks = _blocks(every, compute)
+    def compute(places: list[int]) -> GoldenRows | None:
+        found = tried(places)
+        return found if isinstance(found, GoldenRows) else None
+
+    places = list(range(made.rows.num_rows))
+    while places:  # a program tells all of its rows that fail, so that few are tried
+        found = tried(places)
+        if isinstance(found, GoldenRows):
+            return found
+        failing = set(found.rows)
+        left = [place for k, place in enumerate(places) if k not in failing]
+        if len(left) == len(places):
+            break
+        places = left
+    first = tried(places[:1]) if places else None
+    if first is None or (isinstance(first, FastfeatError) and not first.rows):
+        return None  # what fails is what all rows see
+    blocks = _blocks(places, compute)
     together = compute([place for block in blocks for place in block]) if blocks else None
     return together or compute(max([list[int](), *blocks], key=len))
 

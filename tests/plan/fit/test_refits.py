@@ -8,6 +8,7 @@ import sys
 import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -80,6 +81,24 @@ def test_a_refit_neither_binds_nor_lowers(name: str, to: str) -> None:
     else:
         np.testing.assert_array_equal(found, wanted)
     assert pickle.dumps(plan.fit(again)) == pickle.dumps(fresh)
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_a_file_is_not_lowered_beside_the_plan_that_it_was_saved_of(
+    name: str, tmp_path: Path
+) -> None:
+    fitted = ff.Plan(FEATURES[name]).fit(a_table())
+    wanted = fitted.transform(a_table())
+    fitted.save(tmp_path / "plan.fastfeat")
+    loaded = ff.load(tmp_path / "plan.fastfeat", check="golden")
+    assert loaded.record.typed is fitted.record.typed
+    assert loaded.transform(a_table()).equals(wanted)
+    other = ff.Plan(FEATURES[name], dtype="float32").fit(a_table())
+    assert other.record.typed is not fitted.record.typed
+    held = weakref.ref(fitted.record.typed)
+    del fitted, loaded
+    gc.collect()
+    assert held() is None
 
 
 def test_a_refit_of_other_types_binds_anew() -> None:

@@ -77,6 +77,17 @@ def test_the_reference_names_the_same(row):
     assert messages[0] == messages[1]
 
 
+@pytest.mark.parametrize("n_rows", [40, 200])
+def test_errors_have_the_numbers_of_rows_that_fail(n_rows):
+    rows = rows_with(n_rows, [7, 30], [9, n_rows - 1])
+    with pytest.raises(Overflow) as caught:
+        FITTED.transform(rows, backend="reference")
+    assert caught.value.rows[:3] == (7, 9, 30)
+    with pytest.raises(Overflow) as caught:
+        FITTED.transform(rows)
+    assert caught.value.rows == (7,)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_overflow_is_judged_exactly(backend):
     top, bottom = 2**63 - 1, -(2**63)

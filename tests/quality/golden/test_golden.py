@@ -248,6 +248,39 @@ def test_text_is_made_up_as_the_plan_parses_it() -> None:
     assert {2023, 2024} <= set(found.features["n"].to_pylist())
 
 
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the numbers of rows of which features are tried to be computed, as they are."""
+    found: list[int] = []
+    compute = golden._features  # pyright: ignore[reportPrivateUsage]
+
+    def counting(fitted: Fitted, made_up: Any, backend: str) -> Any:
+        found.append(made_up.rows.num_rows)
+        return compute(fitted, made_up, backend)
+
+    monkeypatch.setattr(golden, "_features", counting)
+    return found
+
+
+def test_rows_that_fail_are_left_out_in_few_tries(tried: list[int]) -> None:
+    strict = {"a": 0, "b": 1, "seen once": 2}
+    plan = ff.Plan({**FEATURES, "strict": col("shop").replace_strict(strict)})
+    found = golden.golden_rows(plan.fit(ROWS, profile=False).record)
+    assert found is not None
+    assert tried == [64, len(found)]
+    assert 32 <= len(found) < 64
+
+
+def test_history_that_cannot_be_computed_is_made_up_without_what_is_odd(tried: list[int]) -> None:
+    day = ff.window("1d", by="card", time="t")
+    plan = ff.Plan({"twice": (col("n") * 2).sum(over=day)})
+    fitted = plan.fit(ROWS.append_column("n", pa.array(range(200))), profile=False)
+    found = golden.golden_rows(fitted.record)
+    assert found is not None
+    assert len(found) >= 16
+    assert len(tried) <= 8
+
+
 def test_many_columns_of_strict_text_have_rows_of_digits() -> None:
     names = [f"s{k}" for k in range(20)]
     plan = ff.Plan({name: col(name).str.to_integer() for name in names})
