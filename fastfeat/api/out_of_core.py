@@ -150,7 +150,6 @@ def begun(
         budget: of memory.
         folder: where files without names go; None for that of the system.
         stable: an earlier fit, whose categories keep their codes.
-        profile: what is profiled.
 
     Raises:
         FastfeatError: as `Plan.fit`, of what does not depend on the rows, and of labels.

@@ -450,7 +450,7 @@ class Plan:
             categories: as in `FittedPlan.transform`.
             backend: as in `fit`.
             contract: as in `fit`.
-            profile: as in `fit`; of features it has these.
+            profile: as in `fit`: of features as `transform` gives them, not out of fold.
             stable: as in `fit`.
 
         Raises:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastfeat.cli import contracts, diff, drift, gpu, inspect, live, report, verify
+from fastfeat.cli import contracts, demos, diff, drift, gpu, inspect, live, report, verify
 from fastfeat.cli.gates import gated
 from fastfeat.cli.judged import Judged
 from fastfeat.cli.options import (
@@ -51,96 +51,8 @@ def options(
     """Declare what every command takes; `Commands` acts on it."""
 
 
-@app.command()
-def demo(
-    folder: Annotated[Path, typer.Option("--dir", help="Where the files go.")] = Path("demo"),
-) -> None:
-    """Make features of 336,776 real flights, beside the same in pandas."""
-    from fastfeat.cli.summary import print_summary
-    from fastfeat.demo.run import run
-
-    with doing("Starting", at_once=True) as step:
-        outcome = run(folder, step)
-    print_summary(outcome)
-    if not outcome.report.ok:
-        raise typer.Exit(1)
-
-
-@app.command()
-def demo_train(
-    folder: Annotated[Path, typer.Option("--dir", help="Where the files go.")] = Path("demo"),
-) -> None:
-    """Train five models on features of the flights, beside Polars and scikit-learn."""
-    from fastfeat.cli.summary import print_trained
-    from fastfeat.demo.train import run
-
-    with doing("Starting", at_once=True) as step:
-        trained = run(folder, step)
-    print_trained(trained)
-    if not (trained.leaks.ok and trained.same_in_mlflow):
-        raise typer.Exit(1)
-
-
-@app.command()
-def demo_live(
-    folder: Annotated[Path, typer.Option("--dir", help="Where the files go.")] = Path("demo"),
-    flights: Annotated[
-        int | None, typer.Option(min=1_000, help="So many, the first ones; all without it.")
-    ] = None,
-) -> None:
-    """Stream the flights through a worker that is killed three times, with a server beside it."""
-    from fastfeat.cli.live_demo import print_live
-    from fastfeat.demo.live import run
-
-    with doing("Starting", at_once=True) as step:
-        outcome = run(folder / "live", step, flights)
-    print_live(outcome)
-    if not outcome.ok:
-        raise typer.Exit(1)
-
-
-@app.command()
-def demo_large(
-    folder: Annotated[Path, typer.Option("--dir", help="Where the files go.")] = Path("demo"),
-    size: Annotated[
-        str, typer.Option(metavar="BYTES", help="Of the rows that are made, in memory.")
-    ] = "2GiB",
-    memory: Annotated[
-        str, typer.Option(metavar="BYTES", help="The limit of the process, which is enforced.")
-    ] = "600MiB",
-    engine: Annotated[
-        str | None, typer.Option(help="ray or spark: the same on two workers, too.")
-    ] = None,
-) -> None:
-    """Fit and write features of data larger than the memory that the process may have."""
-    from fastfeat.cli.large_demo import print_large
-    from fastfeat.demo.large import ENGINES, run
-
-    if engine is not None and engine not in ENGINES:
-        raise typer.BadParameter(f"got {engine!r}: ray or spark", param_hint="'--engine'")
-    with doing("Starting", at_once=True) as step:
-        outcome = run(folder / "large", step, size, memory, engine)
-    print_large(outcome)
-    if not outcome.ok:
-        raise typer.Exit(1)
-
-
-@app.command()
-def demo_trust(
-    folder: Annotated[Path, typer.Option("--dir", help="Where the files go.")] = Path("demo"),
-    every: Annotated[
-        int, typer.Option(min=1, max=20, help="Takes each so many-th flight: a short run.")
-    ] = 1,
-) -> None:
-    """Break flights in eleven ways, let a month drift, refit, and write a report of it."""
-    from fastfeat.cli.trust_demo import print_trust
-    from fastfeat.demo.trust import run
-
-    with doing("Starting", at_once=True) as step:
-        outcome = run(folder / "trust", step, every=every)
-    print_trust(outcome)
-    if not outcome.ok:
-        raise typer.Exit(1)
+for run in demos.DEMOS:
+    app.command()(run)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Commands of contracts: one that judges data by rules, and one that infers rules from data."""
+"""Commands of contracts: they judge data by rules, divide it by them, and infer rules from it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fastfeat.cli.judged import Case, Judged, Result
-from fastfeat.cli.options import JudgedDataFile, Thresholds
+from fastfeat.cli.options import JudgedDataFile, Memory, RulesFile, Thresholds
 from fastfeat.errors import InvalidPlan, counted
+from fastfeat.markup.html import printable
 from fastfeat.progress import doing
 
 if TYPE_CHECKING:
@@ -20,31 +21,24 @@ if TYPE_CHECKING:
     from fastfeat.quality.report import CheckReport, RuleResult
     from fastfeat.quality.thresholds import Limits
 
+RuleTables = Annotated[
+    list[str] | None,
+    typer.Option("--table", metavar="NAME=FILE", help="A table that rules read."),
+]
+
 
 def check(
-    rules: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RULES",
-            help="A contract as JSON, or what `fit --contract` wrote, which has one.",
-        ),
-    ],
+    rules: RulesFile,
     data: JudgedDataFile,
     history: Annotated[
         str | None, typer.Option(metavar="FILE", help="Earlier rows, which windows in rules see.")
     ] = None,
-    table: Annotated[
-        list[str] | None,
-        typer.Option("--table", metavar="NAME=FILE", help="A table that rules read."),
-    ] = None,
+    table: RuleTables = None,
     clock: Annotated[
         str | None,
         typer.Option(metavar="TIME", help='The time of the check, as ISO 8601, or "now".'),
     ] = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(metavar="BYTES", help="The most memory to take: DATA is read in passes."),
-    ] = None,
+    memory: Memory = None,
     thresholds: Thresholds = None,
 ) -> Judged:
     """Judge data by a contract; exit code 1 where rules are broken, 3 where nothing was judged."""
@@ -62,13 +56,7 @@ def check(
 
 
 def quarantine(
-    rules: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RULES",
-            help="A contract as JSON, or what `fit --contract` wrote, which has one.",
-        ),
-    ],
+    rules: RulesFile,
     data: JudgedDataFile,
     accepted: Annotated[
         Path, typer.Option(metavar="FILE", help="Where rows go that hold the rules; or a folder.")
@@ -77,13 +65,8 @@ def quarantine(
         Path,
         typer.Option(metavar="FILE", help="Where the others go, with the rules that each breaks."),
     ],
-    table: Annotated[
-        list[str] | None,
-        typer.Option("--table", metavar="NAME=FILE", help="A table that rules read."),
-    ] = None,
-    memory: Annotated[
-        str | None, typer.Option(metavar="BYTES", help="The most memory to take.")
-    ] = None,
+    table: RuleTables = None,
+    memory: Memory = None,
 ) -> None:
     """Divide rows into those that hold the rules of a contract, and those that break one."""
     from fastfeat.cli.plans import tables_named
@@ -116,10 +99,7 @@ def infer_contract(
     exclude: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="Nothing is said of it.")
     ] = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(metavar="BYTES", help="The most memory to take: DATA is read in passes."),
-    ] = None,
+    memory: Memory = None,
 ) -> None:
     """Write the rules that hold in data, with room for what later data may bring."""
     from fastfeat.io.sinks.atomic import write_bytes
@@ -179,7 +159,9 @@ def time_of(text: str | None) -> datetime | None:
 
 def text_of(report: CheckReport) -> str:
     """Return a report as lines: what was found, with the first rows, before what holds."""
-    found = [f"{str(of)[:4]} {report.told(of)}" for of in report.results if of.is_finding]
+    found = [
+        f"{str(of)[:4]} {printable(report.told(of))}" for of in report.results if of.is_finding
+    ]
     others = [str(of) for of in report.results if not of.is_finding]
     return "\n".join([report.summary, *found, *others])
 

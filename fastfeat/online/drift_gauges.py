@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from fastfeat.io.prometheus import Labels, family
 from fastfeat.online.live import Live
+from fastfeat.online.recent import N_PARTS
 from fastfeat.quality.column_drift import ColumnDrift
 from fastfeat.quality.drift import Drift, compared
 from fastfeat.quality.later_rows import profile_to_compare
@@ -18,7 +19,11 @@ from fastfeat.quality.thresholds import Limits
 _OF_COLUMNS: Final[tuple[tuple[str, str, Callable[[ColumnDrift], float]], ...]] = (
     ("drifted", "Whether a column has drifted: 1, or 0.", lambda one: one.is_drifted),
     ("drift_psi", "Population stability index of a column.", lambda one: one.psi),
-    ("drift_psi_threshold", "What it is told above.", lambda one: one.psi_threshold),
+    (
+        "drift_psi_threshold",
+        "The index above which the column has drifted.",
+        lambda one: one.psi_threshold,
+    ),
     ("drift_missing_ratio", "Share of its missing values.", lambda one: one.missing.now),
     ("drift_unseen_ratio", "Share of its unseen values.", lambda one: one.unseen.now),
 )
@@ -77,7 +82,7 @@ class DriftGauges:
             seconds: of the window.
             prefix: of the names of metrics.
         """
-        self._each, self._prefix = min(seconds / 12, _MOST_SECONDS), prefix
+        self._each, self._prefix = min(seconds / N_PARTS, _MOST_SECONDS), prefix
         self._text, self._next = "", 0.0
 
     def text(self, lives: Sequence[Live[Any]]) -> str:

@@ -101,13 +101,8 @@ class Recent:
     @in_ieee
     def _count(self) -> None:
         """Count the rows that wait, and leave out parts that are no longer in the window."""
-        rows, tables, self._rows, self._tables, self._n_waiting = (
-            self._rows,
-            self._tables,
-            [],
-            [],
-            0,
-        )
+        rows, tables = self._rows, self._tables
+        self._rows, self._tables, self._n_waiting = [], [], 0
         if rows:
             width = len(self._fitted.feature_names)
             values = np.frombuffer(b"".join(of for _, of in rows), self._dtype)

@@ -9,10 +9,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.plan.fit.row_sample import MOST_ROWS
+from fastfeat.markup.html import printable
 from fastfeat.quality import distances
 from fastfeat.quality.column_brackets import brackets_of
 from fastfeat.quality.distances import Bracket, ChiSquared
+from fastfeat.quality.layout import SAMPLED
 from fastfeat.quality.profile import ColumnProfile
 
 N_GROUPS: Final = 10
@@ -95,7 +96,7 @@ class ColumnDrift:
         """Return one line."""
         word = "drift" if self.is_drifted else "ok   " if self.is_judged else "skip "
         told = self.reason or f"PSI {self.psi:.3g}"
-        return f"{word} {self.name}: {told}"
+        return printable(f"{word} {self.name}: {told}")
 
 
 def worst_first(columns: Iterable[ColumnDrift]) -> list[ColumnDrift]:
@@ -141,9 +142,9 @@ def _compared(column: Compared, brackets: tuple[Bracket, Bracket] | None) -> Col
     noise = distances.psi_noise(len(groups), int(p.sum()), int(q.sum()))
     missing, missing_noise = _shares((then.n_missing, then.n_rows), (now.n_missing, now.n_rows))
     n_once, n_new = n_seen_once(then), n_unseen(then)
-    beyond = (n_unseen(now), now.n_values)
-    unseen, _ = _shares((n_new, then.n_values), beyond)
-    expected, unseen_noise = _shares((n_new + n_once, then.n_values), beyond)
+    new_now = (n_unseen(now), now.n_values)
+    unseen, _ = _shares((n_new, then.n_values), new_now)
+    expected, unseen_noise = _shares((n_new + n_once, then.n_values), new_now)
     found = ColumnDrift(
         then.name,
         then.kind,
@@ -186,6 +187,8 @@ def _beyond(
         told.append(f"missing {_then_now(found.missing)}")
     if found.unseen.now - found.unseen.then > found.unseen_threshold:
         what = "unseen categories" if then.kind == "category" else "values beyond all before"
+        if then.kind == "category" and then.n_other:  # of training rows, too
+            what = f"categories beyond the {len(then.categories):,} that are counted"
         told.append(f"{what} {_then_now(found.unseen)}")
     return told + _beyond_given(found, limits, then, now)
 
@@ -224,7 +227,7 @@ def _untold(then: ColumnProfile, now: ColumnProfile) -> str:
         if column.n_rows == 0:
             return f"no rows {when}"
         if column.n_values == 0:
-            return f"no values {when}, then as now" if column is now else "no values then"
+            return f"no values {when}"
     return ""
 
 
@@ -257,7 +260,7 @@ def n_seen_once(then: ColumnProfile) -> int:
     else:
         n_once = 2 if then.has_bins else 0  # the least and the greatest
     n = max(then.n_values, 1)
-    return min(int(n_once * min(1.0, MOST_ROWS / n)), n - n_unseen(then))
+    return min(int(n_once * min(1.0, SAMPLED / n)), n - n_unseen(then))
 
 
 def n_unseen(column: ColumnProfile) -> int:

@@ -26,6 +26,11 @@ from fastfeat.quality.table_profiles import counted_tables
 Take = Callable[[Table, Table | None], None]
 """Takes the inputs of some rows and their features, None where these are not counted."""
 
+NO_PROFILE = (
+    "the plan has no profile of its training rows: it was fitted with profile=False, with "
+    "min_rows= of a feature, by plan.learning(), Ray or Spark, or by an earlier version"
+)
+
 
 def known_profile(fitted: Fitted) -> Profile:
     """Return the profile of the training rows, on whose edges and categories others are counted.
@@ -35,11 +40,7 @@ def known_profile(fitted: Fitted) -> Profile:
     """
     profile = profile_face(fitted)
     if profile is None:
-        raise InvalidPlan(
-            "the plan has no profile of its training rows: it was fitted with profile=False, by an "
-            "earlier version, or leaves out what few rows have (min_rows=), which a profile would "
-            "tell. Fit it again with profile=True"
-        )
+        raise InvalidPlan(f"{NO_PROFILE}. Fit it again with profile=True")
     return profile
 
 

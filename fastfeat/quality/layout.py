@@ -132,7 +132,7 @@ def _categories(sample: ChunkedArray, least_rows: int) -> tuple[Category, ...]:
     values, counts = found.field(0), found.field(1).to_numpy(zero_copy_only=False)
     order = np.lexsort([_ranks(values), -counts])[:MOST_CATEGORIES]
     order = order[counts[order] >= least_rows]
-    is_text = pa.types.is_large_binary(values.type) and not _is_bytes(sample)
+    is_text = pa.types.is_large_binary(values.type) and not is_binary(sample.type)
     return tuple(_read(values[int(k)].as_py(), is_text=is_text) for k in order)
 
 
@@ -144,10 +144,6 @@ def plain_keys(column: ChunkedArray) -> ChunkedArray:
     if pa.types.is_integer(column.type):
         return column.cast(pa.int64())
     return column.cast(pa.large_binary())
-
-
-def _is_bytes(column: ChunkedArray) -> bool:
-    return is_binary(column.type)
 
 
 def _ranks(values: Array) -> NDArray[np.int64]:

@@ -11,9 +11,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, cast, get_args
 
 import numpy as np
+from fastfeat_kernels.binned import OFFSET_BITS
 from fastfeat_kernels.moments.exact import nearest_float, rounded, scaled_quotient
 from numpy.typing import NDArray
 
@@ -25,11 +26,9 @@ Category = str | bytes | bool | int
 Exact = tuple[int, int]
 """An integer and an exponent, of mantissa * 2**exponent: odd, or 0 with the exponent 0."""
 
-OFFSET_BITS: Final = 22
 POSITIONS: Final = 1 << OFFSET_BITS
 """The steps in which the place of a value in its bin is counted."""
 FORMAT: Final = 1
-_KINDS: Final = ("number", "category", "moment", "other")
 _NO_INTEGERS: Final = np.empty(0, np.int64)
 _NO_FLOATS: Final = np.empty(0, np.float64)
 
@@ -404,7 +403,7 @@ def _check(column: ColumnProfile) -> None:
         ArtifactError: it does.
     """
     texts, counts = (column.name, column.dtype, column.kind), [getattr(column, n) for n in _COUNTS]
-    ok = all(type(one) is str for one in texts) and column.kind in _KINDS
+    ok = all(type(one) is str for one in texts) and column.kind in get_args(Kind)
     ok = ok and all(type(one) is int and one >= 0 for one in counts) and len(column.tails) == 2
     n_bins = len(column.edges) + 1 if column.has_bins else 0
     n_counts = n_bins or len(column.categories)

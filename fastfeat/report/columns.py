@@ -14,8 +14,9 @@ from fastfeat.plan.tell.html import FORMULAS, details_of, facts_of, learnt_of
 from fastfeat.quality.column_drift import ColumnDrift, worst_first
 from fastfeat.quality.distribution import distribution, length_text, value_text
 from fastfeat.quality.html import TITLES, drift_figures, level_of, share_text
+from fastfeat.quality.later_rows import NO_PROFILE
 from fastfeat.quality.profile import ColumnProfile
-from fastfeat.report.found import NO_PROFILE, Found
+from fastfeat.report.found import Found
 from fastfeat.report.page import cell, figure, rows_table, section
 
 _LONGEST_FORMULA = 80

@@ -61,10 +61,6 @@ class Found:
     smaller: SmallerFloats | None = None
 
 
-NO_PROFILE = (
-    "the plan has no profile of its training rows: it was fitted with profile=False, with "
-    "min_rows= of a feature, or by an earlier version"
-)
 LEVELS = ("none", "ok", "warn", "bad")
 Judged = tuple[str, str]
 """A level, and what was found in words."""

@@ -22,7 +22,7 @@ from fastfeat.progress import Step, doing
 from fastfeat.quality.checking import check
 from fastfeat.quality.drift import Drift, compared
 from fastfeat.quality.drifting import limits_of
-from fastfeat.quality.later_rows import each_piece
+from fastfeat.quality.later_rows import NO_PROFILE, each_piece
 from fastfeat.quality.profile import ColumnProfile, Profile, profile_of_columns
 from fastfeat.quality.profiling import profile_face
 from fastfeat.quality.report import CheckReport
@@ -30,7 +30,7 @@ from fastfeat.quality.table_profiles import counted_tables
 from fastfeat.quality.thresholds import Limits
 from fastfeat.report.columns import features_section, inputs_section
 from fastfeat.report.energy import energy_meter
-from fastfeat.report.found import NO_PROFILE, Costs, Found, judged
+from fastfeat.report.found import Costs, Found, judged
 from fastfeat.report.page import page
 from fastfeat.report.sections import contract_section, costs_section, head, plan_section
 from fastfeat.report.smaller import smaller_floats, smaller_section

@@ -78,6 +78,13 @@ def test_the_table_of_folders_is_what_they_say() -> None:
     ] == []
 
 
+def test_the_table_of_thresholds_is_what_their_rows_say() -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "thresholds.py"))
+    page = text_of("docs/trust.md")
+    assert page == script["refreshed"](page), "run python docs/thresholds.py"
+    assert sum(page.count(row) for row in script["rows"]()) >= 10
+
+
 def test_every_file_that_a_page_of_contributing_names_exists() -> None:
     named: set[tuple[str, str]] = set()
     for page in (ROOT / "docs" / "contributing").glob("*.md"):

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fastfeat.dtypes import BOOL, FLOAT64, INT64, UTF8, DType
+from fastfeat.plan.fit.row_sample import numbers_of_sample
 from fastfeat.quality.column_drift import ColumnDrift, Compared, compared_columns
 from fastfeat.quality.counting import counted
-from fastfeat.quality.layout import kind_of, layout_of
+from fastfeat.quality.layout import SAMPLED, kind_of, layout_of
 from fastfeat.quality.profile import ColumnProfile
 
 LIMITS: dict[str, Any] = {"psi": 0.1, "missing": 0.02, "unseen": 0.02}
@@ -121,7 +122,8 @@ def _share_told(kind: str, n_then: int, n_now: int, n_batches: int) -> float:
     rng = np.random.default_rng(n_then + n_now)
     dtype, draw = KINDS[kind]
     column = pa.chunked_array([pa.array(draw(rng, n_then))])
-    layout = layout_of("x", dtype, kind_of(dtype), column)
+    sample = column.take(pa.array(numbers_of_sample(n_then, SAMPLED)))
+    layout = layout_of("x", dtype, kind_of(dtype), sample)
     then = counted(layout, column)
     told = 0
     for _ in range(n_batches):
@@ -204,13 +206,20 @@ def test_unseen_categories_are_told() -> None:
     assert drift.ks is drift.wasserstein is None
 
 
+def test_of_more_categories_than_are_counted_the_others_are_no_unseen_ones() -> None:
+    then = [*(["a", "b"] * 1_000), *(f"k{k}" for k in range(400))]
+    drift = _drift(then, [f"k{k}" for k in range(200)], UTF8)
+    assert "categories beyond the 256 that are counted" in drift.reason
+    assert "unseen" not in drift.reason
+
+
 @pytest.mark.parametrize(
     ("then", "now", "told"),
     [
         ([1.0, 2.0], [], "no rows now"),
         ([], [1.0, 2.0], "no rows then"),
         ([1.0, 2.0], [2.0], ""),
-        ([None, None], [None], "no values"),
+        ([None, None], [None], "no values then"),
         ([1.0], [None], "no values now"),
     ],
 )
@@ -218,7 +227,7 @@ def test_of_too_little_nothing_is_told_but_why(then: Any, now: Any, told: str) -
     then, now = pa.array(then, pa.float64()), pa.array(now, pa.float64())
     drift = _drift(then, now)
     assert not drift.is_drifted
-    assert drift.reason.startswith(told)
+    assert drift.reason == told
     assert drift.severity < 1
 
 
@@ -226,6 +235,17 @@ def test_what_was_always_missing_and_is_not_now_is_told() -> None:
     none, some = pa.array([None] * 1_000, pa.float64()), np.arange(1_000.0)
     assert _drift(none, some).is_drifted
     assert _drift(some, none).is_drifted
+
+
+def test_what_the_sample_of_edges_has_not_seen_is_expected_by_the_share_of_rows_in_it() -> None:
+    n, rng = 4 * SAMPLED, np.random.default_rng(0)
+    rare = np.where(rng.random(n) < 0.05, np.arange(n) + 20, rng.integers(0, 20, n)).astype(str)
+    column = pa.chunked_array([pa.array(rare)])
+    sample = column.take(pa.array(numbers_of_sample(n, SAMPLED)))
+    then = counted(layout_of("x", UTF8, "category", sample), column)
+    found = compared_column(then, then, LIMITS)
+    expected = found.unseen.then * (1 + SAMPLED / n)
+    assert found.unseen_threshold - 0.02 <= expected - found.unseen.then + 256 / n
 
 
 def test_limits_that_are_given_are_told_by_the_least_of_a_bracket() -> None:

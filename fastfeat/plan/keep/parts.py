@@ -175,7 +175,7 @@ OPTIONAL_PARTS = (
     ),
     OptionalPart(
         "golden",
-        "generated rows with the bits of their features",
+        "rows that are made up, with the bits of their features",
         since=2,
         is_of_plan=False,
         to_bytes=bytes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn
 from fastfeat.ir.scope import is_of_table, is_over, order_of, query_of
@@ -55,7 +55,7 @@ def _sources(root: Node) -> tuple[ColumnSource, ...]:
                 seen.update(below)
                 pending += reversed(below)
     return tuple(
-        ColumnSource(table, column, tuple(way for way in _WAYS if way in ways))
+        ColumnSource(table, column, tuple(way for way in get_args(Way) if way in ways))
         for (table, column), ways in found.items()
     )
 
@@ -88,5 +88,4 @@ def _below(node: Node, way: Way) -> list[tuple[Node, Way]]:
             return [(arg, "computed" if way == "itself" else way) for arg in node.args]
 
 
-_WAYS: tuple[Way, ...] = ("itself", "computed", "past", "group", "join", "learnt")
 _LEARNT: Way = "learnt"

@@ -63,7 +63,7 @@ class GoldenRows:
         return self.features.num_rows
 
     def to_bytes(self) -> bytes:
-        """Return the rows as JSON and Arrow IPC files; equal rows give equal bytes."""
+        """Return the rows as JSON and Arrow IPC streams; equal rows give equal bytes."""
         made = self.made_up
         tables = {"rows": made.rows, "features": self.features}
         if made.history is not None:

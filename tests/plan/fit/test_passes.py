@@ -73,7 +73,9 @@ def files_of(table: Any, folder: Path, sizes: Sequence[int], of_group: int = 7) 
     folder.mkdir()
     first = 0
     for number, size in enumerate(cycle(sizes)):
-        pq.write_table(table.slice(first, size), folder / f"{number:04}.parquet", row_group_size=of_group)
+        pq.write_table(
+            table.slice(first, size), folder / f"{number:04}.parquet", row_group_size=of_group
+        )
         first += size
         if first >= table.num_rows:
             return folder

@@ -89,7 +89,7 @@ def times_in_parts(draw: Callable[..., Any]) -> Callable[[TimesTask], TimeFolds]
 def test_parts_in_any_order_give_the_same_artifact_and_features(
     name: str, data: st.DataObject
 ) -> None:
-    fitted, features = PLANS[name].fit_transform(TRAINING)
+    fitted, features = PLANS[name].fit_transform(TRAINING, profile=False)
     functions: dict[Any, Any] = {
         GroupsTask: groups_in_parts(data.draw),
         TargetTask: target_in_parts(data.draw),
@@ -102,7 +102,7 @@ def test_parts_in_any_order_give_the_same_artifact_and_features(
             patched.setattr(module, "has_room", lambda n_bytes: has_room)
         for task, function in functions.items():
             patched.setitem(cpu.BACKEND.functions, task, function)
-        found, of_parts = PLANS[name].fit_transform(TRAINING)
+        found, of_parts = PLANS[name].fit_transform(TRAINING, profile=False)
     assert artifact_bytes(found.record) == artifact_bytes(fitted.record)
     assert bytes_of(of_parts) == bytes_of(features)
 
