@@ -289,7 +289,9 @@ def test_the_rule_of_types_says_what_binds(scope: str) -> None:
 @cache
 def fitted_by(scope: str, backend: str) -> ff.FittedPlan:
     features = {name: as_number(*made) for name, made in accepted(scope).items()}
-    return plan_of(scope, features).fit(rows(), backend=backend, **given_to(scope))
+    return plan_of(scope, features).fit(
+        rows(), backend=backend, profile="inputs", **given_to(scope)
+    )
 
 
 @cache
