@@ -28,8 +28,8 @@ class Grid:
         base: where the first cell begins, as the bits of a float64, or of its key.
         factor: cells by unit, as the bits of a float64; or the bits of a cell.
         most: the most edges in a cell.
-        step: the first of the steps by half that find a bin from where a cell begins; 1 where a
-            cell has at most two edges.
+        step: the first of the steps by half that find a bin from where a cell begins, as a power
+            of two; 0 where a cell has at most two edges.
     """
 
     padded: Floats
@@ -88,7 +88,7 @@ def _grid(
     counts = np.bincount(places)
     begins = (np.cumsum(counts) - counts).astype(np.uint16)
     most = int(counts.max())
-    step = 1 if most < 3 else 1 << (most.bit_length() - 1)
+    step = 0 if most < 3 else most.bit_length() - 1
     padded = np.concatenate([[0.0], edges, np.full(N_PADDING, np.inf)])
     is_of_bits, least, base, factor = words
     return Grid(padded, begins, is_of_bits, _bits(least), base, factor, most, step)

@@ -121,9 +121,9 @@ def next_of_two(x, j, edges, step):
 @njit(**INNER_OPTIONS)
 def bin_from(x, j, edges, step):
     """Return the bin of a value, in steps by half from one that is not above it."""
-    while step > 0:
-        j = select(edges[j + step] <= x, j + step, j)
-        step >>= 1
+    while step >= 0:
+        j += i64(edges[j + (i64(1) << step)] <= x) << step  # a select would become a branch
+        step -= 1
     return j
 
 
@@ -233,7 +233,7 @@ def add_block(words, address, n):
         n_outside = find_by_bits(words, address, n)
     else:
         n_outside = find_linear(words, address, n)
-    if words[TABLE_STEP] > 1:
+    if words[TABLE_STEP] > 0:
         add_of_more(words, n)
     elif words[TABLE_MOST] == 1:
         add_of_one(words, n)
