@@ -11,7 +11,6 @@ from typing import Final
 import numpy as np
 from fastfeat_kernels.binned.state import count_in_bins
 from fastfeat_kernels.column import value_of_key
-from fastfeat_kernels.moments.state import summarize
 from numpy.typing import NDArray
 
 from fastfeat.engine.cpu.kernels import n_parts, runner
@@ -62,7 +61,7 @@ def _by_kernels(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
     element = _ELEMENTS.get(str(column.type), str(column.type))
     edges, scales = layout.edges, scales_of(layout.edges, layout.is_atom)
     bins = count_in_bins(element, chunks, edges, scales, runner("binned"), parts)
-    moments = summarize(element, chunks, 2, runner("moments"), parts)
+    moments = bins.moments
     n_low, n_high = moments.n_negative_infinite, moments.n_positive_infinite
     counts = bins.counts
     counts[0] -= len(column) - moments.count + n_low

@@ -23,6 +23,7 @@ from fastfeat_kernels.binned import (
     TABLE_FLAGS,
     TABLE_IS_OF_BITS,
     TABLE_LEAST,
+    TABLE_MOMENTS,
     TABLE_MOST,
     TABLE_N_EDGES,
     TABLE_N_OUTSIDE,
@@ -61,6 +62,9 @@ from fastfeat_kernels.intrinsics import (
     shift_logical,
     smaller,
 )
+from fastfeat_kernels.moments import N_ROWS, TABLE_STATE
+from fastfeat_kernels.moments.cpu import add_floats, add_integers
+from fastfeat_kernels.moments.cpu.integers import normalize_state
 
 i64 = types.int64
 UINT64 = ELEMENTS.index("uint64")
@@ -254,10 +258,24 @@ def flush(words):
             totals[k] = i64(0)
 
 
+@njit(**INNER_OPTIONS)
+def add_moments(words, row, n):
+    """Add a block to the moments."""
+    moments = pointer_int64(words[TABLE_MOMENTS])
+    pointer_int64(moments[TABLE_STATE])[N_ROWS] += n
+    if words[TABLE_ELEMENT] <= FLOAT32:
+        add_floats(moments, row, n)
+    else:
+        add_integers(moments, row, n)
+
+
 def _numbers(table, first, n):
     saved = enter_ieee()
     words = pointer_int64(opaque(table))
-    flags = pointer_uint8(words[TABLE_FLAGS])
+    flags, state = (
+        pointer_uint8(words[TABLE_FLAGS]),
+        pointer_int64(words[TABLE_MOMENTS])[TABLE_STATE],
+    )
     edges = pointer_float64(words[TABLE_EDGES])
     low, high = edges[1], edges[words[TABLE_N_EDGES]]
     flush(words)
@@ -270,9 +288,12 @@ def _numbers(table, first, n):
                 write_outside(words, address, m, low, high)
             else:
                 flags[start // BLOCK] = types.uint8(1)
+        add_moments(words, first + start, m)
         if (start // BLOCK) % BLOCKS_AT_ONCE == BLOCKS_AT_ONCE - 1:
             flush(words)
+            normalize_state(state)
     flush(words)
+    normalize_state(state)
     leave_ieee(saved)
     return 0
 
