@@ -39,6 +39,7 @@ from fastfeat_kernels.binned import (
 from fastfeat_kernels.blocks import (
     FLOAT32,
     HIGHEST,
+    INT8,
     LOWEST,
     NAN_BITS,
     mask,
@@ -58,6 +59,7 @@ from fastfeat_kernels.intrinsics import (
     pointer_int64,
     pointer_uint8,
     pointer_uint16,
+    prefetch,
     select,
     shift_logical,
     smaller,
@@ -205,12 +207,13 @@ def _loop_of_bins(bin_of):
         return N_ACCUMULATORS * j, COUNT + i64((x - edges[j]) * scales[j])
 
     @njit(**INNER_OPTIONS)
-    def add_block(words, n):
+    def add_block(words, n, ahead, log_bytes):
         x, cells = pointer_float64(within_of(words)), pointer_int32(cells_of(words))
         begins, edges = pointer_uint16(words[TABLE_CELLS]), pointer_float64(words[TABLE_EDGES])
         scales, step = pointer_float64(words[TABLE_SCALES]), words[TABLE_STEP]
         totals, whole = pointer_int64(totals_of(words)), n & ~3
         for i in range(0, whole, 4):
+            prefetch(ahead + (i << log_bytes))
             j0, word0 = added(x[i], cells[i], begins, edges, scales, step)
             j1, word1 = added(x[i + 1], cells[i + 1], begins, edges, scales, step)
             j2, word2 = added(x[i + 2], cells[i + 2], begins, edges, scales, step)
@@ -231,18 +234,22 @@ add_of_one, add_of_two, add_of_more = map(_loop_of_bins, (next_bin, next_of_two,
 
 
 @njit(**INNER_OPTIONS)
-def add_block(words, address, n):
-    """Add a block of floats; return how many are outside of all edges."""
+def add_block(words, address, n, ahead, log_bytes):
+    """Add a block of floats; return how many are outside of all edges.
+
+    The next block is asked for meanwhile, from an address on, of values of 2**log_bytes bytes: else
+    each would wait for memory, which then waits for the kernel.
+    """
     if words[TABLE_IS_OF_BITS] != 0:
         n_outside = find_by_bits(words, address, n)
     else:
         n_outside = find_linear(words, address, n)
     if words[TABLE_STEP] > 0:
-        add_of_more(words, n)
+        add_of_more(words, n, ahead, log_bytes)
     elif words[TABLE_MOST] == 1:
-        add_of_one(words, n)
+        add_of_one(words, n, ahead, log_bytes)
     else:
-        add_of_two(words, n)
+        add_of_two(words, n, ahead, log_bytes)
     return n_outside
 
 
@@ -278,11 +285,14 @@ def _numbers(table, first, n):
     )
     edges = pointer_float64(words[TABLE_EDGES])
     low, high = edges[1], edges[words[TABLE_N_EDGES]]
+    element = words[TABLE_ELEMENT]
+    log_bytes = 3 - element if element <= FLOAT32 else (element - INT8) & 3
     flush(words)
     for start in range(0, n, BLOCK):
         m = smaller(n - start, BLOCK)
         address = read_block(words, first + start, m)
-        n_outside = add_block(words, address, m)
+        ahead = words[TABLE_VALUES] + ((first + start + m) << log_bytes)
+        n_outside = add_block(words, address, m, ahead, log_bytes)
         if n_outside > 0:
             if words[TABLE_N_OUTSIDE] + n_outside <= words[TABLE_ROOM]:
                 write_outside(words, address, m, low, high)
