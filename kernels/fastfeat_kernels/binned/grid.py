@@ -50,10 +50,11 @@ def grid_of(edges: Floats) -> Grid:
     """
     if not 0 < len(edges) <= MOST_EDGES:
         raise ValueError(f"{len(edges)} edges: there may be 1 to {MOST_EDGES}")
-    grids = [_of_bits(edges)]
-    if (linear := _linear(edges)) is not None:
-        grids.insert(0, linear)
-    return min(grids, key=lambda grid: grid.most)
+    linear = _linear(edges)
+    if linear is not None and linear.most == 1:
+        return linear
+    of_bits = _of_bits(edges)
+    return of_bits if linear is None or of_bits.most < linear.most else linear
 
 
 def _linear(edges: Floats) -> Grid | None:
