@@ -97,19 +97,22 @@ def edges_of(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
         return np.empty(0), np.zeros(1, np.bool_)
     most = len(finite) / N_BINS
     distinct, ends = _distinct(finite)
-    counts = np.diff(ends, prepend=0.0)
-    is_own = counts > most if len(distinct) > N_BINS else np.ones(len(distinct), np.bool_)
-    own = np.flatnonzero(is_own)
     is_each_once = len(distinct) == len(finite)
+    if len(distinct) <= N_BINS:
+        own = np.arange(len(distinct))
+    else:
+        own = (
+            np.flatnonzero(np.diff(ends, prepend=0.0) > most) if not is_each_once else np.arange(0)
+        )
     begins: list[int] = []  # of bins, as places among the distinct values
     begin = 0
     for stop in [*own.tolist(), len(distinct)]:
         while begin < stop:  # as many light values as a bin takes
             begins.append(begin)
-            before = float(ends[begin - 1]) if begin else 0.0
             if is_each_once:  # ends[k] is k + 1
-                begin = min(int(before + most), stop)
+                begin = min(int(begin + most), stop)
             else:
+                before = float(ends[begin - 1]) if begin else 0.0
                 begin = min(int(ends.searchsorted(before + most, side="right")), stop)
         if stop < len(distinct):
             begins.append(stop)
