@@ -29,7 +29,7 @@ class Grid:
         factor: cells by unit, as the bits of a float64; or the bits of a cell.
         most: the most edges in a cell.
         step: the first of the steps by half that find a bin from where a cell begins, as a power
-            of two; 0 where a cell has at most two edges.
+            of two; 0 where a cell has at most three edges.
     """
 
     padded: Floats
@@ -89,7 +89,7 @@ def _grid(
     counts = np.bincount(places)
     begins = (np.cumsum(counts) - counts).astype(np.uint16)
     most = int(counts.max())
-    step = 0 if most < 3 else most.bit_length() - 1
+    step = 0 if most < 4 else most.bit_length() - 1
     padded = np.concatenate([[0.0], edges, np.full(N_PADDING, np.inf)])
     is_of_bits, least, base, factor = words
     return Grid(padded, begins, is_of_bits, _bits(least), base, factor, most, step)
