@@ -88,7 +88,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_a_name_that_is_not_there_is_refused() -> None:
     limits = thresholds({"check": {"rules": {"sizee": {"at_most": 0.1}}}}, "check")
     limits.check_names(["sizee", "x"])
-    with pytest.raises(InvalidConfig, match=r"\[check.rules\]: there is no 'sizee'.*'size'"):
+    with pytest.raises(InvalidConfig, match=r"\[check.rules\]: there is no rule 'sizee'.*'size'"):
         limits.check_names(["size", "x"])
 
 
