@@ -11,10 +11,9 @@ from typing import Final
 import numpy as np
 from fastfeat_kernels.binned.state import count_in_bins
 from fastfeat_kernels.column import value_of_key
-from fastfeat_kernels.moments.state import summarize
 from numpy.typing import NDArray
 
-from fastfeat.engine.cpu.kernels import n_parts, runner
+from fastfeat.engine.cpu.kernels import n_tables, runner
 from fastfeat.io.arrow import Array, ChunkedArray, call, options_of, pa
 from fastfeat.io.columns.column import physical_chunks
 from fastfeat.quality.layout import floats_of, plain_keys
@@ -58,11 +57,11 @@ def _as_key(category: Category) -> bytes | bool | int:
 
 def _by_kernels(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
     """Return the profile of the rows of a column of numbers, of which there are many."""
-    chunks, parts = physical_chunks(column), n_parts(len(column))
+    chunks, parts = physical_chunks(column), n_tables(len(column))
     element = _ELEMENTS.get(str(column.type), str(column.type))
     edges, scales = layout.edges, scales_of(layout.edges, layout.is_atom)
     bins = count_in_bins(element, chunks, edges, scales, runner("binned"), parts)
-    moments = summarize(element, chunks, 2, runner("moments"), parts)
+    moments = bins.moments
     n_low, n_high = moments.n_negative_infinite, moments.n_positive_infinite
     counts = bins.counts
     counts[0] -= len(column) - moments.count + n_low
@@ -91,7 +90,7 @@ def _by_kernels(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
         greatest=greatest + 0.0,
         sum=normal(moments.sum, -moments.scale),
         squares=normal(moments.sum_of_squares, -2 * moments.scale),
-        tails=(_sums(tails[0])[0], _sums(tails[1])[0]),
+        tails=(_sum(tails[0]), _sum(tails[1])),
     )
 
 
@@ -131,7 +130,7 @@ def counted_by_numpy(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfi
         greatest=float(finite.max()) if len(finite) else np.nan,
         sum=total,
         squares=squares,
-        tails=(_sums(tails[0])[0], _sums(tails[1])[0]),
+        tails=(_sum(tails[0]), _sum(tails[1])),
     )
 
 
@@ -166,19 +165,23 @@ def _total(values: NDArray[np.int64]) -> int:
     return (int((values >> 32).sum()) << 32) + int((values & _HALF).sum())
 
 
+def _sum(values: NDArray[np.float64]) -> Exact:
+    """Return the exact sum of finite floats."""
+    if not len(values):
+        return 0, 0
+    mantissas, begins, ups, least = _by_exponent(values)
+    total = sum(a << up for up, a in zip(ups, _totals(mantissas, begins), strict=True))
+    return normal(total, least - 53)
+
+
 def _sums(values: NDArray[np.float64]) -> tuple[Exact, Exact]:
     """Return the exact sums of finite floats, and of their squares."""
     if not len(values):
         return (0, 0), (0, 0)
-    fractions, exponents = np.frexp(values)
-    mantissas = np.ldexp(fractions, 53).astype(np.int64)
-    order = np.argsort(exponents, kind="stable")
-    mantissas, exponents = mantissas[order], exponents[order]
-    begins = np.flatnonzero(np.diff(exponents, prepend=exponents[:1] - 1))
-    least = int(exponents[0])
+    mantissas, begins, ups, least = _by_exponent(values)
     high, low = mantissas >> 27, mantissas & (2**27 - 1)
     found = zip(
-        (exponents[begins] - least).tolist(),
+        ups,
         *(_totals(array, begins) for array in (high, low, high * high, high * low, low * low)),
         strict=True,
     )
@@ -187,6 +190,27 @@ def _sums(values: NDArray[np.float64]) -> tuple[Exact, Exact]:
         total += ((a << 27) + b) << up
         squares += ((aa << 54) + (ab << 28) + bb) << 2 * up
     return normal(total, least - 53), normal(squares, 2 * (least - 53))
+
+
+def _by_exponent(
+    values: NDArray[np.float64],
+) -> tuple[NDArray[np.int64], NDArray[np.intp], list[int], int]:
+    """Return mantissas of 53 bits by exponent, where each begins, how far above the least it is.
+
+    Args:
+        values: finite, at least one.
+
+    Returns:
+        The mantissas, the places where those of an exponent begin, and each exponent less the
+        least, which is last.
+    """
+    fractions, exponents = np.frexp(values)
+    mantissas = np.ldexp(fractions, 53).astype(np.int64)
+    order = np.argsort(exponents, kind="stable")
+    mantissas, exponents = mantissas[order], exponents[order]
+    begins = np.flatnonzero(np.append(True, exponents[1:] != exponents[:-1]))
+    least = int(exponents[0])
+    return mantissas, begins, (exponents[begins] - least).tolist(), least
 
 
 def _totals(values: NDArray[np.int64], begins: NDArray[np.int64]) -> list[int]:

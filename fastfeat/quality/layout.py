@@ -95,30 +95,48 @@ def edges_of(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
     finite = values[np.isfinite(values)]
     if not len(finite):
         return np.empty(0), np.zeros(1, np.bool_)
-    distinct, counts = np.unique(finite, return_counts=True)
     most = len(finite) / N_BINS
-    ends = np.cumsum(counts).astype(np.float64)
-    with np.errstate(over="ignore"):
-        above: NDArray[np.float64] = np.nextafter(distinct, np.inf)
-    is_own = counts > most if len(distinct) > N_BINS else np.ones(len(distinct), np.bool_)
-    own = np.flatnonzero(is_own)
+    distinct, ends = _distinct(finite)
+    is_each_once = len(distinct) == len(finite)
+    if len(distinct) <= N_BINS:
+        own = np.arange(len(distinct))
+    else:
+        own = (
+            np.flatnonzero(np.diff(ends, prepend=0.0) > most) if not is_each_once else np.arange(0)
+        )
     begins: list[int] = []  # of bins, as places among the distinct values
     begin = 0
     for stop in [*own.tolist(), len(distinct)]:
         while begin < stop:  # as many light values as a bin takes
             begins.append(begin)
-            before = ends[begin - 1] if begin else 0.0
-            begin = min(int(ends.searchsorted(before + most, side="right")), stop)
+            if is_each_once:  # ends[k] is k + 1
+                begin = min(int(begin + most), stop)
+            else:
+                before = float(ends[begin - 1]) if begin else 0.0
+                begin = min(int(ends.searchsorted(before + most, side="right")), stop)
         if stop < len(distinct):
             begins.append(stop)
             begin = stop + 1
-    found = np.unique(np.concatenate([distinct[begins], above[own], above[-1:]]))
+    with np.errstate(over="ignore"):
+        above: NDArray[np.float64] = np.nextafter(distinct[[*own.tolist(), -1]], np.inf)
+    found = np.unique(np.concatenate([distinct[begins], above]))
     found = found[np.isfinite(found) & (found > -_LARGEST)]  # below the first is a float
     with np.errstate(over="ignore"):
         if np.isinf(np.diff(found)).any():  # wider than the greatest float
             found = np.unique([*found, 0.0])
     is_atom = np.nextafter(found[:-1], np.inf) == found[1:]
     return found, np.array([False, *is_atom, False])
+
+
+def _distinct(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return distinct values, ascending, and how many are not above each.
+
+    Args:
+        values: at least one.
+    """
+    ordered = np.sort(values)
+    begins = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    return ordered[begins], np.append(begins[1:], len(ordered)).astype(np.float64)
 
 
 def _categories(sample: ChunkedArray, least_rows: int) -> tuple[Category, ...]:

@@ -47,6 +47,7 @@ def test_kernel_equals_reference(element: str, data: st.DataObject) -> None:
     expected = count_in_bins(*given, reference(ENTRIES))
     found = count_in_bins(*given, compiled("binned"), data.draw(st.integers(1, 5)))
     assert shown(found) == shown(expected)
+    assert found.moments == expected.moments
     assert sorted(found.outside) == sorted(expected.outside)
     assert not found.unwritten
 

@@ -27,7 +27,7 @@ from fastfeat.scalars.zones import using
 MOST_ROWS = 1 << 15
 """Of a sample, which has half as many at least where there are so many."""
 
-_AT_ONCE = 1 << 20
+_AT_ONCE = 1 << 14  # numbers, in the cache
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio: spreads the numbers of rows
 
 
@@ -91,16 +91,16 @@ def numbers_of_sample(n_rows: int, most_rows: int = MOST_ROWS) -> NDArray[np.int
     stride = 1
     while n_rows > most_rows * stride:
         stride *= 2
-    while True:
-        pieces = [
-            numbers[_is_taken(numbers, stride)]
-            for first in range(0, n_rows, _AT_ONCE)
-            for numbers in [np.arange(first, min(first + _AT_ONCE, n_rows), dtype=np.int64)]
-        ]
-        found = np.concatenate([np.empty(0, np.int64), *pieces])
-        if len(found) <= most_rows:
-            return found
+    pieces = [
+        numbers[_is_taken(numbers, stride)]
+        for first in range(0, n_rows, _AT_ONCE)
+        for numbers in [np.arange(first, min(first + _AT_ONCE, n_rows), dtype=np.int64)]
+    ]
+    found = np.concatenate([np.empty(0, np.int64), *pieces])
+    while len(found) > most_rows:  # the rows of a wider stride are among those of a narrower
         stride *= 2
+        found = found[_is_taken(found, stride)]
+    return found
 
 
 def sample_for(learning: Learning) -> RowSample:

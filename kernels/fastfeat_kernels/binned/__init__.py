@@ -1,4 +1,4 @@
-"""The number of values of a column in each bin, and the sum of their places in it, in one pass.
+"""The number of values of a column in each bin, the sum of their places in it, and their moments.
 
 `quality.counting` imports it.
 
@@ -9,7 +9,8 @@ first and the last bin. Rows that are missing, NaN among them, and -inf are in t
 the caller takes away; +inf is in the last. Counts and sums of places are integers: any split of
 the rows adds up to the same. An entry adds rows [first, first + n) of one chunk. Values below the
 first edge, and those not below the last, it writes down as well; blocks of which they have no room
-are flagged.
+are flagged. It adds them to the state of `moments` too, all in one pass: reading a column costs as
+much as either.
 
 A bin is looked for among cells of equal width, of the values themselves or of the bits that order
 them (`grid.grid_of` takes the one with fewer edges in a cell): a cell says in which bin it begins,
@@ -42,7 +43,7 @@ TABLE_LEAST: Final = 9  # the bits of a value in the first cell, below all edges
 TABLE_BASE: Final = 10  # where the first cell begins, as the bits of a float64 or of its key
 TABLE_FACTOR: Final = 11  # cells by unit, as the bits of a float64; or the bits of a cell
 TABLE_MOST: Final = 12  # the most edges in a cell
-TABLE_STEP: Final = 13  # the first of the steps by half; 1 where a cell has at most two edges
+TABLE_STEP: Final = 13  # the first of the steps by half, a power of 2; 0 for at most three
 TABLE_COUNTS: Final = 14  # int64, n_edges + 1
 TABLE_OFFSETS: Final = 15  # int64, n_edges + 1
 TABLE_FLAGS: Final = 16  # a byte a block
@@ -50,7 +51,8 @@ TABLE_SCRATCH: Final = 17
 TABLE_OUTSIDE: Final = 18  # float64, values outside of all edges
 TABLE_N_OUTSIDE: Final = 19  # how many are there, which the entry counts
 TABLE_ROOM: Final = 20  # for how many there is room
-N_TABLE_WORDS: Final = 21
+TABLE_MOMENTS: Final = 21  # address of the table of `moments`, of the same rows
+N_TABLE_WORDS: Final = 22
 
 MOST_EDGES: Final = 1023
 N_PADDING: Final = 1024

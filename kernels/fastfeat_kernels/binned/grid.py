@@ -28,8 +28,8 @@ class Grid:
         base: where the first cell begins, as the bits of a float64, or of its key.
         factor: cells by unit, as the bits of a float64; or the bits of a cell.
         most: the most edges in a cell.
-        step: the first of the steps by half that find a bin from where a cell begins; 1 where a
-            cell has at most two edges.
+        step: the first of the steps by half that find a bin from where a cell begins, as a power
+            of two; 0 where a cell has at most three edges.
     """
 
     padded: Floats
@@ -50,10 +50,11 @@ def grid_of(edges: Floats) -> Grid:
     """
     if not 0 < len(edges) <= MOST_EDGES:
         raise ValueError(f"{len(edges)} edges: there may be 1 to {MOST_EDGES}")
-    grids = [_of_bits(edges)]
-    if (linear := _linear(edges)) is not None:
-        grids.insert(0, linear)
-    return min(grids, key=lambda grid: grid.most)
+    linear = _linear(edges)
+    if linear is not None and linear.most == 1:
+        return linear
+    of_bits = _of_bits(edges)
+    return of_bits if linear is None or of_bits.most < linear.most else linear
 
 
 def _linear(edges: Floats) -> Grid | None:
@@ -88,7 +89,7 @@ def _grid(
     counts = np.bincount(places)
     begins = (np.cumsum(counts) - counts).astype(np.uint16)
     most = int(counts.max())
-    step = 1 if most < 3 else 1 << (most.bit_length() - 1)
+    step = 0 if most < 4 else most.bit_length() - 1
     padded = np.concatenate([[0.0], edges, np.full(N_PADDING, np.inf)])
     is_of_bits, least, base, factor = words
     return Grid(padded, begins, is_of_bits, _bits(least), base, factor, most, step)

@@ -13,6 +13,7 @@ from fastfeat_kernels.binned import (
     TABLE_EDGES,
     TABLE_ELEMENT,
     TABLE_FLAGS,
+    TABLE_MOMENTS,
     TABLE_N_EDGES,
     TABLE_N_OUTSIDE,
     TABLE_OFFSETS,
@@ -24,6 +25,8 @@ from fastfeat_kernels.binned import (
 )
 from fastfeat_kernels.column import BLOCK, ELEMENTS
 from fastfeat_kernels.memory import doubles_at, value_at, words_at
+from fastfeat_kernels.moments import entry_of
+from fastfeat_kernels.moments.reference import ENTRIES as MOMENTS
 
 
 def add_rows(table: int, first: int, n: int) -> int:
@@ -58,7 +61,7 @@ def add_rows(table: int, first: int, n: int) -> int:
             continue
         written[n_written : n_written + len(values)] = values
         words[TABLE_N_OUTSIDE] += len(values)
-    return 0
+    return MOMENTS[entry_of(element)](words[TABLE_MOMENTS], first, n)
 
 
 ENTRIES = {ENTRY: add_rows}

@@ -23,6 +23,7 @@ from fastfeat_kernels.binned import (
     TABLE_FLAGS,
     TABLE_IS_OF_BITS,
     TABLE_LEAST,
+    TABLE_MOMENTS,
     TABLE_MOST,
     TABLE_N_EDGES,
     TABLE_N_OUTSIDE,
@@ -37,6 +38,14 @@ from fastfeat_kernels.binned import (
 )
 from fastfeat_kernels.binned.grid import Grid, grid_of
 from fastfeat_kernels.column import BLOCK, ELEMENTS, Call, Chunk, Rows, Run, split_rows
+from fastfeat_kernels.moments.state import (
+    Moments,
+    make_table,
+    merge,
+    new_state,
+    no_moments,
+    read_state,
+)
 
 Words = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -47,7 +56,7 @@ ROWS_FOR_ONE: Final = 512
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bins:
-    """Values counted in bins.
+    """Values counted in bins, and their moments.
 
     Args:
         counts: of each, shape (n_edges + 1,); missing rows and -inf are in the first, +inf in the
@@ -55,12 +64,14 @@ class Bins:
         offsets: the sum of places in each, shape (n_edges + 1,).
         outside: values outside of all edges, in any order.
         unwritten: runs of rows that hold more of them, as (first, end), ascending.
+        moments: with both sums.
     """
 
     counts: Words
     offsets: Words
     outside: Floats
     unwritten: list[tuple[int, int]]
+    moments: Moments
 
 
 def count_in_bins(
@@ -82,7 +93,7 @@ def count_in_bins(
         n_parts: into how many runs of rows to divide the work.
     """
     grid = grid_of(edges)
-    totals, calls = list[Words](), list[list[Call]]()
+    totals, states, calls = list[Words](), list[Words](), list[list[Call]]()
     written: list[tuple[Words, Floats]] = []
     flags: list[tuple[int, int, npt.NDArray[np.uint8]]] = []
     for part in split_rows(chunks, n_parts, BLOCK):
@@ -91,6 +102,7 @@ def count_in_bins(
             np.zeros(N_SCRATCH_WORDS, np.int64),
         )
         totals.append(total)
+        states.append(state := new_state())
         calls.append([])
         for rows in part:
             own = np.zeros(-(-rows.n // BLOCK), np.uint8)
@@ -100,7 +112,9 @@ def count_in_bins(
             room = np.empty(rows.n // ROWS_FOR_ONE + BLOCK)
             table[TABLE_OUTSIDE], table[TABLE_ROOM] = room.ctypes.data, len(room)
             written.append((table, room))
-            owners = rows.chunk, grid, scales, total, scratch, own, room
+            moments = make_table(element, rows.chunk, state, 2, rows.chunk_start)
+            table[TABLE_MOMENTS] = moments.ctypes.data
+            owners = rows.chunk, grid, scales, total, scratch, own, room, state, moments
             calls[-1].append(Call(table, rows.first, rows.n, owners))
     run(ENTRY, calls)
     outside = [room[: table[TABLE_N_OUTSIDE]] for table, room in written]
@@ -110,7 +124,10 @@ def count_in_bins(
         for block in np.flatnonzero(own).tolist()
     ]
     counts, offsets = sum(totals, np.zeros((2, len(edges) + 1), np.int64))
-    return Bins(counts, offsets, np.concatenate([np.empty(0), *outside]), unwritten)
+    found = no_moments(element)
+    for state in states:
+        found = merge(found, read_state(element, state, 2))
+    return Bins(counts, offsets, np.concatenate([np.empty(0), *outside]), unwritten, found)
 
 
 def _table(

@@ -1,6 +1,5 @@
 # pyright: basic
-"""Bins of numbers on the CPU: cells of a block at once, a step or two
-from where each begins, and one addition for count and place.
+"""Bins of numbers on the CPU: cells of a block at once, and a step or two from where each begins.
 
 `engine.cpu` imports it by name.
 """
@@ -23,6 +22,7 @@ from fastfeat_kernels.binned import (
     TABLE_FLAGS,
     TABLE_IS_OF_BITS,
     TABLE_LEAST,
+    TABLE_MOMENTS,
     TABLE_MOST,
     TABLE_N_EDGES,
     TABLE_N_OUTSIDE,
@@ -38,6 +38,7 @@ from fastfeat_kernels.binned import (
 from fastfeat_kernels.blocks import (
     FLOAT32,
     HIGHEST,
+    INT8,
     LOWEST,
     NAN_BITS,
     mask,
@@ -57,10 +58,14 @@ from fastfeat_kernels.intrinsics import (
     pointer_int64,
     pointer_uint8,
     pointer_uint16,
+    prefetch,
     select,
     shift_logical,
     smaller,
 )
+from fastfeat_kernels.moments import N_ROWS, TABLE_STATE
+from fastfeat_kernels.moments.cpu import add_floats, add_integers
+from fastfeat_kernels.moments.cpu.integers import normalize_state
 
 i64 = types.int64
 UINT64 = ELEMENTS.index("uint64")
@@ -113,17 +118,18 @@ def next_bin(x, j, edges, step):
 
 
 @njit(**INNER_OPTIONS)
-def next_of_two(x, j, edges, step):
-    """Return the bin of a value, of that where its cell begins and the next two."""
-    return j + i64(edges[j + 1] <= x) + i64(edges[j + 2] <= x)
+def next_of_three(x, j, edges, step):
+    """Return the bin of a value, of that where its cell begins and the next three."""
+    after = i64(edges[j + 1] <= x) + i64(edges[j + 2] <= x)
+    return j + (after + i64(edges[j + 3] <= x))
 
 
 @njit(**INNER_OPTIONS)
 def bin_from(x, j, edges, step):
     """Return the bin of a value, in steps by half from one that is not above it."""
-    while step > 0:
-        j = select(edges[j + step] <= x, j + step, j)
-        step >>= 1
+    while step >= 0:
+        j += i64(edges[j + (i64(1) << step)] <= x) << step  # a select would become a branch
+        step -= 1
     return j
 
 
@@ -201,12 +207,13 @@ def _loop_of_bins(bin_of):
         return N_ACCUMULATORS * j, COUNT + i64((x - edges[j]) * scales[j])
 
     @njit(**INNER_OPTIONS)
-    def add_block(words, n):
+    def add_block(words, n, ahead, log_bytes):
         x, cells = pointer_float64(within_of(words)), pointer_int32(cells_of(words))
         begins, edges = pointer_uint16(words[TABLE_CELLS]), pointer_float64(words[TABLE_EDGES])
         scales, step = pointer_float64(words[TABLE_SCALES]), words[TABLE_STEP]
         totals, whole = pointer_int64(totals_of(words)), n & ~3
         for i in range(0, whole, 4):
+            prefetch(ahead + (i << log_bytes))
             j0, word0 = added(x[i], cells[i], begins, edges, scales, step)
             j1, word1 = added(x[i + 1], cells[i + 1], begins, edges, scales, step)
             j2, word2 = added(x[i + 2], cells[i + 2], begins, edges, scales, step)
@@ -223,22 +230,26 @@ def _loop_of_bins(bin_of):
 
 
 find_linear, find_by_bits = _loop_of_cells(linear_cell), _loop_of_cells(cell_of_bits)
-add_of_one, add_of_two, add_of_more = map(_loop_of_bins, (next_bin, next_of_two, bin_from))
+add_of_one, add_of_three, add_of_more = map(_loop_of_bins, (next_bin, next_of_three, bin_from))
 
 
 @njit(**INNER_OPTIONS)
-def add_block(words, address, n):
-    """Add a block of floats; return how many are outside of all edges."""
+def add_block(words, address, n, ahead, log_bytes):
+    """Add a block of floats; return how many are outside of all edges.
+
+    The next block is asked for meanwhile, from an address on, of values of 2**log_bytes bytes: else
+    each would wait for memory, which then waits for the kernel.
+    """
     if words[TABLE_IS_OF_BITS] != 0:
         n_outside = find_by_bits(words, address, n)
     else:
         n_outside = find_linear(words, address, n)
-    if words[TABLE_STEP] > 1:
-        add_of_more(words, n)
+    if words[TABLE_STEP] > 0:
+        add_of_more(words, n, ahead, log_bytes)
     elif words[TABLE_MOST] == 1:
-        add_of_one(words, n)
+        add_of_one(words, n, ahead, log_bytes)
     else:
-        add_of_two(words, n)
+        add_of_three(words, n, ahead, log_bytes)
     return n_outside
 
 
@@ -254,25 +265,45 @@ def flush(words):
             totals[k] = i64(0)
 
 
+@njit(**INNER_OPTIONS)
+def add_moments(words, row, n):
+    """Add a block to the moments."""
+    moments = pointer_int64(words[TABLE_MOMENTS])
+    pointer_int64(moments[TABLE_STATE])[N_ROWS] += n
+    if words[TABLE_ELEMENT] <= FLOAT32:
+        add_floats(moments, row, n)
+    else:
+        add_integers(moments, row, n)
+
+
 def _numbers(table, first, n):
     saved = enter_ieee()
     words = pointer_int64(opaque(table))
-    flags = pointer_uint8(words[TABLE_FLAGS])
+    flags, state = (
+        pointer_uint8(words[TABLE_FLAGS]),
+        pointer_int64(words[TABLE_MOMENTS])[TABLE_STATE],
+    )
     edges = pointer_float64(words[TABLE_EDGES])
     low, high = edges[1], edges[words[TABLE_N_EDGES]]
+    element = words[TABLE_ELEMENT]
+    log_bytes = 3 - element if element <= FLOAT32 else (element - INT8) & 3
     flush(words)
     for start in range(0, n, BLOCK):
         m = smaller(n - start, BLOCK)
         address = read_block(words, first + start, m)
-        n_outside = add_block(words, address, m)
+        ahead = words[TABLE_VALUES] + ((first + start + m) << log_bytes)
+        n_outside = add_block(words, address, m, ahead, log_bytes)
         if n_outside > 0:
             if words[TABLE_N_OUTSIDE] + n_outside <= words[TABLE_ROOM]:
                 write_outside(words, address, m, low, high)
             else:
                 flags[start // BLOCK] = types.uint8(1)
+        add_moments(words, first + start, m)
         if (start // BLOCK) % BLOCKS_AT_ONCE == BLOCKS_AT_ONCE - 1:
             flush(words)
+            normalize_state(state)
     flush(words)
+    normalize_state(state)
     leave_ieee(saved)
     return 0
 
