@@ -65,7 +65,7 @@ class KeyCounts(NamedTuple):
     order: Order | None = None
 
 
-class Held(NamedTuple):
+class HeldLayout(NamedTuple):
     """The part of a layout that a vocabulary keeps of an earlier one.
 
     Args:
@@ -103,7 +103,7 @@ class Vocabulary:
     n_rare: int = 0
     cache: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
     order: Order | None = field(default=None, repr=False)
-    held: Held | None = None
+    held: HeldLayout | None = None
 
     def __len__(self) -> int:
         """Return the number of keys."""
@@ -166,7 +166,7 @@ def with_codes_of(found: KeyCounts, params: Params, old: Vocabulary) -> Vocabula
     new, known = np.flatnonzero(places < 0), np.flatnonzero(places >= 0)
     kept = new[: _n_kept_of(found, dict(params), len(old), new)]
     n_least = math.ceil(_least(found, dict(params)))
-    held = Held(len(old), old.n_columns_at_first, old.has_rare, n_least)
+    held = HeldLayout(len(old), old.n_columns_at_first, old.has_rare, n_least)
     plain = without_rare(found, params)
     if len(known) == len(old) and len(old) + len(kept) == len(plain):
         in_order = (places[: len(old)] == np.arange(len(old))).all()
@@ -229,6 +229,19 @@ def _least(found: KeyCounts, params: Mapping[str, Any]) -> float:
     if isinstance(least, float):
         return least * (int(found.counts.sum()) + found.n_missing)
     return least
+
+
+def least_rows(params: Params) -> int:
+    """Return the number of rows that a key must have come in to be kept at all.
+
+    Args:
+        params: of a vocabulary.
+
+    Returns:
+        1 where every key is kept, or a share of the rows decides.
+    """
+    least = dict(params).get("min_frequency")
+    return least if isinstance(least, int) else 1
 
 
 def _vocabulary_result(dtype: DType, params: Params) -> DType:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fastfeat.cli.judged import Case, Judged, Result
-from fastfeat.cli.options import JudgedDataFile, Memory, Thresholds
+from fastfeat.cli.options import JudgedDataFile, Memory, RulesFile, Thresholds
 from fastfeat.errors import InvalidPlan, counted
+from fastfeat.markup.html import printable
 from fastfeat.progress import doing
 
 if TYPE_CHECKING:
@@ -20,12 +21,6 @@ if TYPE_CHECKING:
     from fastfeat.quality.report import CheckReport, RuleResult
     from fastfeat.quality.thresholds import Limits
 
-RulesFile = Annotated[
-    Path,
-    typer.Argument(
-        metavar="RULES", help="A contract as JSON, or what `fit --contract` wrote, which has one."
-    ),
-]
 RuleTables = Annotated[
     list[str] | None,
     typer.Option("--table", metavar="NAME=FILE", help="A table that rules read."),
@@ -164,7 +159,9 @@ def time_of(text: str | None) -> datetime | None:
 
 def text_of(report: CheckReport) -> str:
     """Return a report as lines: what was found, with the first rows, before what holds."""
-    found = [f"{str(of)[:4]} {report.told(of)}" for of in report.results if of.is_finding]
+    found = [
+        f"{str(of)[:4]} {printable(report.told(of))}" for of in report.results if of.is_finding
+    ]
     others = [str(of) for of in report.results if not of.is_finding]
     return "\n".join([report.summary, *found, *others])
 

@@ -75,6 +75,14 @@ JudgedPlanFile = Annotated[
         metavar="FITTED", help="What `fastfeat fit` wrote; it holds no code.", callback=existing
     ),
 ]
+RulesFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RULES",
+        help="A contract as JSON, or what `fit --contract` wrote, which has one.",
+        callback=existing,
+    ),
+]
 JudgedDataFile = Annotated[
     str,
     typer.Argument(

@@ -16,6 +16,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from fastfeat.markup.html import printable
+
 DEBUG = "--debug"
 FAILED, INTERRUPTED = 2, 130
 EXIT_CODE = "fastfeat.exit_code"
@@ -56,7 +58,7 @@ class Commands(TyperGroup):
 def say(text: str, colour: str) -> None:
     """Print one coloured line to stderr; plain where it is no terminal, or NO_COLOR is set."""
     plain = False if os.environ.get("NO_COLOR") else None
-    typer.secho(" ".join(text.split()), fg=colour, err=True, color=plain)
+    typer.secho(printable(" ".join(text.split())), fg=colour, err=True, color=plain)
 
 
 def is_for_typer(error: Exception) -> bool:
@@ -72,6 +74,8 @@ def _show(error: Exception) -> None:
     usage: Any = getattr(error, "format_message", None)
     if usage is not None:
         say(f"error: {usage()}", "red")
+        if "extra argument" in usage():  # a shell has written out a pattern
+            say("hint: several files are one argument: write their pattern in quotes", "yellow")
         context = getattr(error, "ctx", None)
         if context is not None:
             say(f"hint: {context.command_path} --help", "yellow")
@@ -95,6 +99,7 @@ _OPTIONS = (
     (r"\bhistory='batch'", "--history batch"),
     (r"\bhistory=", "--history"),
     (r"\bstable=", "--stable"),
+    (r"\bcontract=", "--contract"),
     (r"\bmemory=(?=['\"\d])", "--memory "),
     (r"\bmemory=", "--memory"),
     (r"\btables=\{(['\"])(.+?)\1: table\}", r"--table \2=FILE"),

@@ -56,6 +56,18 @@ def short(text: str, length: int = 40) -> str:
     return written if len(written) <= length else f"{written[:length]}..."
 
 
+def printable(text: str) -> str:
+    r"""Return a text on one line, without what would move or colour what follows.
+
+    Example:
+        >>> printable("a\x1b[31m\n\u202eb")
+        'a\\x1b[31m\\n\\u202eb'
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
 def capped(text: str, length: int) -> str:
     """Return a text of at most so many characters, shortened in its middle."""
     half = (length - 5) // 2

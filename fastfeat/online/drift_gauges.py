@@ -19,7 +19,11 @@ from fastfeat.quality.thresholds import Limits
 _OF_COLUMNS: Final[tuple[tuple[str, str, Callable[[ColumnDrift], float]], ...]] = (
     ("drifted", "Whether a column has drifted: 1, or 0.", lambda one: one.is_drifted),
     ("drift_psi", "Population stability index of a column.", lambda one: one.psi),
-    ("drift_psi_threshold", "What it is told above.", lambda one: one.psi_threshold),
+    (
+        "drift_psi_threshold",
+        "The index above which the column has drifted.",
+        lambda one: one.psi_threshold,
+    ),
     ("drift_missing_ratio", "Share of its missing values.", lambda one: one.missing.now),
     ("drift_unseen_ratio", "Share of its unseen values.", lambda one: one.unseen.now),
 )

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.markup.html import printable
 from fastfeat.quality import distances
 from fastfeat.quality.column_brackets import brackets_of
 from fastfeat.quality.distances import Bracket, ChiSquared
@@ -95,7 +96,7 @@ class ColumnDrift:
         """Return one line."""
         word = "drift" if self.is_drifted else "ok   " if self.is_judged else "skip "
         told = self.reason or f"PSI {self.psi:.3g}"
-        return f"{word} {self.name}: {told}"
+        return printable(f"{word} {self.name}: {told}")
 
 
 def worst_first(columns: Iterable[ColumnDrift]) -> list[ColumnDrift]:
@@ -186,6 +187,8 @@ def _beyond(
         told.append(f"missing {_then_now(found.missing)}")
     if found.unseen.now - found.unseen.then > found.unseen_threshold:
         what = "unseen categories" if then.kind == "category" else "values beyond all before"
+        if then.kind == "category" and then.n_other:  # of training rows, too
+            what = f"categories beyond the {len(then.categories):,} that are counted"
         told.append(f"{what} {_then_now(found.unseen)}")
     return told + _beyond_given(found, limits, then, now)
 

@@ -292,6 +292,7 @@ def wasserstein(bins: Bins, then: Binned, now: Binned) -> Brackets:
         gap = _summed(between, gaps)
         of_any = (high > 0).astype(np.float64), (between > 0).astype(np.float64)
         slack = _ROUNDING * (_summed(of_any[0], width) + _summed(of_any[1], gaps))
+        slack += _LEAST_FLOAT * (_n_terms(of_any[0], width) + _n_terms(of_any[1], gaps))
         least = (_summed(low, width) + gap) * (1 - _ROUNDING) - slack
         most = (_summed(high, width) + gap) * (1 + _ROUNDING) + slack
     least = np.where(np.isfinite(least), np.maximum(least, 0.0), 0.0)
@@ -315,6 +316,11 @@ def _summed(shares: Floats, widths: Floats) -> Floats:
     if products.shape[-1] == 0:
         return np.zeros(products.shape[:-1])
     return np.cumsum(products, axis=-1)[..., -1]
+
+
+def _n_terms(shares: Floats, widths: Floats) -> Counts:
+    """Return how many products `_summed` adds up."""
+    return ((shares > 0) & (widths > 0)).sum(axis=-1)
 
 
 def _area_inside(then: Binned, now: Binned) -> tuple[Floats, Floats]:
@@ -352,6 +358,8 @@ def _most(of: list[Floats]) -> Floats:
 
 _ROUNDING = 2.0**-45
 """More than what the sums of a few hundred rounded shares are off by."""
+_LEAST_FLOAT = 2.0**-1074
+"""More than what a product is off by whose factor is too small to be rounded in proportion."""
 
 
 def coarse_groups(then: Counts, n_now: int, most: int = 10) -> NDArray[np.intp]:

@@ -12,13 +12,14 @@ from typing import Any
 
 from fastfeat.completion import offering
 from fastfeat.errors import InvalidConfig, InvalidPlan, counted, did_you_mean
+from fastfeat.markup.html import printable
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.quality.column_drift import ColumnDrift, Compared, compared_columns, worst_first
 from fastfeat.quality.profile import ColumnProfile, Profile
 from fastfeat.quality.seasons import is_moment, out_of_season, reading_alone
 from fastfeat.quality.thresholds import SECTIONS, Limits, thresholds
 
-_CALENDAR = "of times alone: compare it with the same season, reference=rows"
+_CALENDAR = "of times alone: judged beside a reference of the same season, and not without"
 _TIME = "times go on"
 _IGNORED = "ignored"
 _FIXED = "of one value in a segment"
@@ -117,10 +118,8 @@ class Drift:
                 lines.append(f"{word} {what}{told.strip()}")
         for value, drift in self.segments.items():
             if not drift.ok:
-                names = [*drift.drifted, *drift.drifted_inputs]
-                lines.append(
-                    f"drift of {value!r}, {counted(drift.n_now, 'row')}: {', '.join(names)}"
-                )
+                names = printable(", ".join([*drift.drifted, *drift.drifted_inputs]))
+                lines.append(f"drift of {value!r}, {counted(drift.n_now, 'row')}: {names}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastfeat.engine.float_environment import in_ieee
-from fastfeat.errors import ContractBroken, RowsBreakRule, TypeMismatch, warn
+from fastfeat.errors import ContractBroken, RowsBreakRule, TypeMismatch, counted, warn
 from fastfeat.plan.declare.contract import ContractDeclaration
 from fastfeat.plan.run.fitted import FittedContract, check_bound
 from fastfeat.plan.run.lookup_tables import Tables, columns_of_tables
@@ -81,9 +81,12 @@ def raise_broken(report: CheckReport) -> None:
             warn(f"rule {report.told(result)}", RowsBreakRule)
     told = [report.told(result) for result in found if result.on_violation != "warn"]
     if told:
-        more = [f"and {len(told) - _MOST_TOLD} more rules"] if len(told) > _MOST_TOLD else []
+        n_more = len(told) - _MOST_TOLD
+        more = [f"and {counted(n_more, 'more rule')}"] if n_more > 0 else []
         if any(result.on_violation == "quarantine" for result in found):
             more.append("contract.quarantine(data) sets rows apart: fit on those that it accepts")
+        else:
+            more.append("mend the rows, or give other rules: contract=")
         raise ContractBroken("\n".join(["rule " + "\nrule ".join(told[:_MOST_TOLD]), *more]))
 
 

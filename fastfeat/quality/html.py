@@ -8,7 +8,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from fastfeat.errors import counted
-from fastfeat.markup.html import capped, in_notebook, short, table
+from fastfeat.markup.html import capped, in_notebook, printable, short, table
 from fastfeat.quality.column_drift import ColumnDrift, worst_first
 
 MOST_ROWS = 50
@@ -29,7 +29,7 @@ class Figure(NamedTuple):
     is_beyond: bool = False
 
 
-TITLES = ("PSI", "KS", "Wasserstein", "missing", "unseen")
+TITLES = ("PSI / limit", "KS", "Wasserstein", "missing", "unseen")
 """Of the figures of a column, in order."""
 
 
@@ -45,12 +45,12 @@ def drift_figures(
     """
     number = _number if length is None else length
     told = None if column.kind == "moment" and length is None else column.wasserstein
-    psi = f"{column.psi:.3f} of {column.psi_threshold:.2f}"
+    psi = f"{column.psi:.3f} / {column.psi_threshold:.2f}"
     moved = abs(column.missing.now - column.missing.then) > column.missing_threshold
     newer = column.unseen.now - column.unseen.then > column.unseen_threshold
     judged = column.is_judged
     return [
-        Figure("PSI", psi, judged and column.psi > column.psi_threshold),
+        Figure("PSI / limit", psi, judged and column.psi > column.psi_threshold),
         Figure("KS", _bracket(column.ks, _number)),
         Figure("Wasserstein", _bracket(told, number)),
         Figure("missing", _change(*column.missing), judged and moved),
@@ -112,7 +112,7 @@ def rule_cells(rule: RuleRow) -> list[str]:
         f"<b>{escape(short(rule.name))}</b>",
         _marked(rule.outcome, rule.level),
         f"{rule.n_broken:,}",
-        f"<code>{escape(capped(_printable(rule.told), _LONGEST))}</code>",
+        f"<code>{escape(capped(printable(rule.told), _LONGEST))}</code>",
     ]
 
 
@@ -134,7 +134,7 @@ def changes_html(summary: str, changes: Sequence[Told]) -> str:
             _marked(verdict, _OF_VERDICT[verdict]),
             escape(kind),
             f"<b>{escape(short(name))}</b>",
-            escape(capped(_printable(told), _LONGEST)),
+            escape(capped(printable(told), _LONGEST)),
         ]
         for verdict, kind, name, told in islice(changes, MOST_ROWS)
     )
@@ -148,11 +148,6 @@ def _marked(text: str, level: str) -> str:
 
 def _more(n: int, thing: str) -> str:
     return f"<p>... and {counted(n - MOST_ROWS, f'more {thing}')}</p>" if n > MOST_ROWS else ""
-
-
-def _printable(text: str) -> str:
-    """Return a text on one line, without what would change the direction of what follows."""
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 _LEAST = 1e-9

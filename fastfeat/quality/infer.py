@@ -42,10 +42,10 @@ def infer_contract(
     """Return a contract of what holds in some rows, such as those to train on, with room.
 
     Of each column: its type; that it has no missing values, or about no larger a share of them
-    ("missing"); numbers within half their span beyond their ends, and not below 0 if none were
-    ("range"); text of at most 200 values, each seen ten times on average, among these but for half
-    a percent of the rows ("values"), other text no longer than twice the longest ("length"); times
-    not before the first ("since").
+    ("missing"); numbers within half their span beyond their ends, or half their value where all
+    are the same, and not below 0 if none were ("range"); text of at most 200 values, each seen ten
+    times on average, among these but for half a percent of the rows ("values"), other text no
+    longer than twice the longest ("length"); times not before the first ("since").
 
     Args:
         data: as in `Plan.fit`.
@@ -184,12 +184,16 @@ def _up(value: float) -> float:
 
 
 def _room(least: Any, most: Any, dtype: DType) -> tuple[Any, Any]:
-    """Return the bounds of numbers: half their span beyond their ends, 0 if none were below."""
+    """Return the bounds of numbers: half their span beyond their ends, 0 if none were below.
+
+    Numbers that are all the same have no span: half of what they are stands in its place, so that
+    a year may end.
+    """
     if dtype.is_integer:
-        span, (low, high) = most - least, INTEGER_RANGE[dtype.name]
+        span, (low, high) = most - least or abs(most), INTEGER_RANGE[dtype.name]
         room = -(-span // 2)
         return max(low, 0 if least >= 0 else least - room), min(high, most + room)
-    room = most / 2 - least / 2
+    room = most / 2 - least / 2 or abs(most) / 2
     low, high = (0 if least >= 0 else least - room), most + room
     largest = 1.7976931348623157e308
     return max(-largest, low), min(largest, high)

@@ -14,16 +14,18 @@ from typing import Any
 import numpy as np
 
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.aggregates.keys import Groups, Vocabulary
+from fastfeat.aggregates.keys import Groups, Vocabulary, least_rows
 from fastfeat.arguments import explaining
 from fastfeat.completion import offering
 from fastfeat.errors import ArtifactError, InvalidPlan, counted
 from fastfeat.io.host_memory import as_bytes
 from fastfeat.ir.node import Aggregate, Literal, Node, postorder
 from fastfeat.ir.show import show
+from fastfeat.markup.html import printable
 from fastfeat.plan.keep.artifact import Contents, read_contents
 from fastfeat.plan.keep.parts import OPTIONAL_PARTS
 from fastfeat.plan.keep.state import aggregates_of
+from fastfeat.plan.lower.codes import shown_codes
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.quality.golden.golden_rows import GoldenRows
 from fastfeat.quality.profile import ColumnProfile
@@ -35,7 +37,7 @@ _TABLE = "table "
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldValues:
     """Values of single rows that a part holds.
 
     Args:
@@ -67,7 +69,7 @@ class PartReport:
     name: str
     n_bytes: int
     says: str
-    held: tuple[Held, ...] = ()
+    held: tuple[HeldValues, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -79,7 +81,7 @@ class PartReport:
         """Return a line, and one for each kind of value."""
         word = "rows" if self.holds_rows else "    "
         lines = [f"{word} {self.name}, {as_bytes(self.n_bytes)}: {self.says}"]
-        lines += [f"       {of.of}: {of.told}" for of in self.held[:_MOST_SHOWN]]
+        lines += [f"       {printable(f'{of.of}: {of.told}')}" for of in self.held[:_MOST_SHOWN]]
         if len(self.held) > _MOST_SHOWN:
             lines.append(f"       and of {len(self.held) - _MOST_SHOWN} more")
         remedies = dict.fromkeys(of.remedy for of in self.held if of.remedy)
@@ -202,7 +204,7 @@ def _part(fitted: Fitted, name: str, n_bytes: int, few: int) -> PartReport:
     return PartReport(name, n_bytes, told, tuple(held(fitted, few)), tuple(notes(fitted)))
 
 
-def _nothing(fitted: Fitted, few: int) -> Iterator[Held]:
+def _nothing(fitted: Fitted, few: int) -> Iterator[HeldValues]:
     """Yield no values."""
     return iter(())
 
@@ -216,7 +218,7 @@ def _of_plan(fitted: Fitted) -> Sequence[str]:
     return [f"{counted(len(literals), 'literal')} in it, as somebody wrote them"]
 
 
-def _of_state(fitted: Fitted, few: int) -> Iterator[Held]:
+def _of_state(fitted: Fitted, few: int) -> Iterator[HeldValues]:
     """Yield values that were learnt of all rows together, where each is that of a row."""
     for node in aggregates_of(fitted.declaration.nodes.values()):
         value, primitives = fitted.learnt[node], AGGREGATES[node.function].primitives
@@ -225,14 +227,16 @@ def _of_state(fitted: Fitted, few: int) -> Iterator[Held]:
         n_values = len(value) if isinstance(value, tuple) else 1
         if "order" in primitives:
             told = f"{counted(n_values, 'quantile')}: values of rows, or between those of two"
-            yield Held(show(node), n_values, told)
+            yield HeldValues(show(node), n_values, told)
         elif primitives & {"min", "max"}:
             ends = " and ".join(_ENDS[word] for word in ("min", "max") if word in primitives)
-            yield Held(show(node), len(primitives & {"min", "max"}), f"{ends} value of all rows")
+            yield HeldValues(
+                show(node), len(primitives & {"min", "max"}), f"{ends} value of all rows"
+            )
         elif node.function == "mode":
-            yield Held(show(node), 1, "the most frequent value")
+            yield HeldValues(show(node), 1, "the most frequent value")
         elif fitted.n_rows < few:
-            yield Held(show(node), 1, f"learnt of {counted(fitted.n_rows, 'row')}")
+            yield HeldValues(show(node), 1, f"learnt of {counted(fitted.n_rows, 'row')}")
 
 
 def _of_keys(fitted: Fitted, name: str, n_bytes: int, few: int) -> PartReport:
@@ -248,23 +252,26 @@ def _of_keys(fitted: Fitted, name: str, n_bytes: int, few: int) -> PartReport:
     counts = vocabulary.counts
     n_one, n_few = int((counts == 1).sum()), int((counts < few).sum())
     n_none = 0 if vocabulary.held is None else int((counts == 0).sum())
-    held: list[Held] = []
-    least = _least_rows(node)
-    remedy = "" if least is not None and least >= few else f"min_rows={few} leaves such keys out"
+    held: list[HeldValues] = []
+    keys = _learns_keys(node)
+    least = least_rows(keys.params) if isinstance(keys, Aggregate) else 1
+    remedy = "" if least >= few else f"{_bound_of(fitted, node)}={few} leaves such keys out"
     if n_one:
         alone = ", whose own value it is" if of_values else ""
         told = f"{n_one:,} of {counted(len(counts), 'key')} came in 1 row{alone}"
-        held.append(Held(_keys_text(node), n_one, told, remedy))
+        held.append(HeldValues(_keys_text(node), n_one, told, remedy))
     if n_none:
         told = f"{n_none:,} of {counted(len(counts), 'key')} came in no row, and keep their codes"
-        held.append(Held(_keys_text(node), n_none, told, "a fit without stable= leaves them out"))
+        held.append(
+            HeldValues(_keys_text(node), n_none, told, "a fit without stable= leaves them out")
+        )
     if n_few > n_one + n_none:
         told = f"{n_few:,} of {counted(len(counts), 'key')} came in fewer than {few} rows"
-        held.append(Held(_keys_text(node), n_few, told, remedy))
+        held.append(HeldValues(_keys_text(node), n_few, told, remedy))
     if of_values and AGGREGATES[node.function].primitives & {"min", "max", "order"}:
         told = "each value is that of a row of the key, or between two"
-        held.append(Held(show(node), len(counts), told))
-    kept = [] if least is None else [f"keys of fewer than {least} rows were left out"]
+        held.append(HeldValues(show(node), len(counts), told))
+    kept = [] if least == 1 else [f"keys of fewer than {least} rows were left out"]
     return PartReport(name, n_bytes, says, tuple(held), tuple(kept))
 
 
@@ -279,11 +286,10 @@ def _learns_keys(node: Aggregate) -> Node:
     return node if node.function == "vocabulary" else node.args[1].args[-1]
 
 
-def _least_rows(node: Aggregate) -> Any:
-    """Return the number of rows that a key must have come in; None where it need not."""
-    keys = _learns_keys(node)
-    least = dict(keys.params).get("min_frequency") if isinstance(keys, Aggregate) else None
-    return least if isinstance(least, int) and least > 1 else None
+def _bound_of(fitted: Fitted, node: Aggregate) -> str:
+    """Return the parameter that leaves keys of few rows out: of codes, or of what groups rows."""
+    shown = shown_codes(fitted.declaration.nodes.values())
+    return "min_frequency" if any(codes.args[-1] == node for codes in shown) else "min_rows"
 
 
 def _keys_text(node: Aggregate) -> str:
@@ -291,7 +297,7 @@ def _keys_text(node: Aggregate) -> str:
     return ", ".join(map(show, keys.args)) if isinstance(keys, Aggregate) else show(keys)
 
 
-def _of_profile(fitted: Fitted, few: int) -> Iterator[Held]:
+def _of_profile(fitted: Fitted, few: int) -> Iterator[HeldValues]:
     """Yield the edges of bins, the ends, and the rare categories of each column."""
     known = profile_face(fitted)
     if known is None:
@@ -303,7 +309,7 @@ def _of_profile(fitted: Fitted, few: int) -> Iterator[Held]:
         if told is not None:
             n_values, words = told
             remedy = "fit(profile=False) leaves the profile out"
-            yield Held(f"{kind} {column.name}", n_values, words, remedy)
+            yield HeldValues(f"{kind} {column.name}", n_values, words, remedy)
 
 
 def _of_column(column: ColumnProfile, few: int) -> tuple[int, str] | None:
@@ -327,7 +333,7 @@ def _of_golden(fitted: Fitted) -> Sequence[str]:
     ]
 
 
-_Says = tuple[str, Callable[[Fitted, int], Iterator[Held]], Callable[[Fitted], Sequence[str]]]
+_Says = tuple[str, Callable[[Fitted, int], Iterator[HeldValues]], Callable[[Fitted], Sequence[str]]]
 _PARTS: dict[str, _Says] = {
     "plan": ("the features, as JSON", _nothing, _of_plan),
     "state": ("what was learnt of all rows, a line each", _of_state, _no_notes),

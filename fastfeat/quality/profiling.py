@@ -5,15 +5,15 @@ Of little data a copy is kept, and its profile made when somebody asks for it.
 
 from __future__ import annotations
 
-import threading
 import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.aggregates.keys import least_rows
 from fastfeat.backends import Backend
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import FastfeatError, FastfeatWarning, TypeMismatch
@@ -32,7 +32,7 @@ from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.plan.run.row_selection import rows_to_learn_from
 from fastfeat.plan.run.transform import transform
 from fastfeat.quality.profile import Profile, profile_of_columns
-from fastfeat.quality.table_profiles import profile_of_tables, taken
+from fastfeat.quality.table_profiles import check_is_of, profile_of_tables, taken
 
 Profiled = bool | Literal["inputs"]
 """What a fit profiles: inputs and features, inputs alone, or nothing."""
@@ -46,23 +46,25 @@ NO_FEATURES = "profile='inputs' left them out"
 class TrainingProfile:
     """The profile of training rows, which is made when it is asked for.
 
+    Two threads at once may make it twice, the same: a lock would stay held for ever in a process
+    that is forked meanwhile.
+
     Args:
         make: makes it; None once it has.
         made: the profile.
     """
 
-    make: Any
+    make: Callable[[], Profile] | None
     made: Profile | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def profile(self) -> Profile:
         """Return the profile."""
-        with self.lock:
-            made = self.made
-            if made is None:
-                made = self.made = self.make()
-                self.make = None
-            return made
+        make, made = self.make, self.made  # in this order: what makes it goes last
+        if made is None:
+            assert make is not None
+            made = self.made = make()
+            self.make = None
+        return made
 
     def to_bytes(self) -> bytes:
         """Return the bytes of the profile."""
@@ -94,25 +96,26 @@ def _leaves_out_keys(plan: Declaration) -> bool:
 def _has_min_rows(node: Node) -> bool:
     """Return whether keys of few rows are left out: of groups, of a target, or of counts of rows.
 
-    Codes of rare categories, `min_frequency=`, are another matter: these are told apart by nobody.
+    Categories that `min_frequency=` leaves without a code are another matter: it is said for the
+    sake of the model, not of those whose rows they are.
     """
     match node:
         case Aggregate(_, args, params):
-            least = [dict(params).get("min_rows"), *map(_least_rows_of, args[1:])]
+            least = [dict(params).get("min_rows") or 1, *map(_least_rows_of, args[1:])]
         case Call(_, (codes, Aggregate("vocabulary"))):
             least = [_least_rows_of(codes)]
         case _:
             least = []
-    return any(type(n) is int and n > 1 for n in least)
+    return any(n > 1 for n in least)
 
 
-def _least_rows_of(codes: Node) -> object:
-    """Return how many rows a key has to have that codes tell apart; None of what is no codes."""
+def _least_rows_of(codes: Node) -> int:
+    """Return how many rows a key has to have that codes tell apart; 1 of what is no codes."""
     match codes:
         case Call("encode", (*_, Aggregate("vocabulary", _, learnt))):
-            return dict(learnt).get("min_frequency")
+            return least_rows(learnt)
         case _:
-            return None
+            return 1
 
 
 @in_ieee
@@ -300,7 +303,11 @@ def _copied(table: Table) -> Table:
 
 
 def profile_face(fitted: Fitted) -> Profile | None:
-    """Return the profile of the training rows: of the features that there are, and their inputs."""
+    """Return the profile of the training rows: of the features that there are, and their inputs.
+
+    Raises:
+        ArtifactError: it is damaged, or of another plan.
+    """
     match fitted.profile:
         case None:
             return None
@@ -310,6 +317,7 @@ def profile_face(fitted: Fitted) -> Profile | None:
             profile = kept.profile()
         case bytes() as content:
             profile = Profile.from_bytes(content)
+            check_is_of(profile, fitted)
         case other:
             profile = Profile.from_bytes(other.to_bytes())
     inputs = {name: one for name, one in profile.inputs.items() if name in fitted.inputs}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fastfeat.completion import offering
 from fastfeat.errors import InvalidPlan, counted, did_you_mean
 from fastfeat.io.arrow import Table
+from fastfeat.markup.html import printable
 from fastfeat.plan.run.guard import N_SHOWN, broken_text, values_text
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class RuleResult:
     def __str__(self) -> str:
         """Return one line."""
         word = _WORDS.get(self.outcome) or ("warn" if self.on_violation == "warn" else "FAIL")
-        return f"{word} {self.name}: {self.told()}"
+        return printable(f"{word} {self.name}: {self.told()}")
 
 
 _IN_WORDS = {"holds": "holds", "undecided": "cannot be decided", "skipped": "not judged"}

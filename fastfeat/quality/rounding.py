@@ -148,7 +148,7 @@ def rounded(values: Floats, dtype: str) -> Floats:
     kind = FLOAT_FORMATS[dtype]
     _, exponents = np.frexp(values)
     units = np.maximum(exponents - kind.n_bits, int(math.log2(kind.least)))
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         result = np.ldexp(np.rint(np.ldexp(values, -units)), units)
     return np.where(np.abs(result) > kind.largest, np.copysign(np.inf, values), result)
 

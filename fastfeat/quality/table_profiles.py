@@ -7,8 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.aggregates.keys import least_rows
 from fastfeat.dtypes import DType
-from fastfeat.io.arrow import ChunkedArray, Table, pa
+from fastfeat.errors import ArtifactError
+from fastfeat.io.arrow import ChunkedArray, DataType, Table, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.decode import plain
@@ -19,7 +21,7 @@ from fastfeat.plan.fit.row_sample import numbers_of_sample
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.quality.counting import counted
 from fastfeat.quality.layout import SAMPLED, kind_of, layout_of
-from fastfeat.quality.profile import ColumnProfile, Profile, profile_of_columns
+from fastfeat.quality.profile import ColumnProfile, Kind, Profile, profile_of_columns
 
 Stored = list[tuple[str, DType | UnsupportedType, ChunkedArray]]
 """Name, type and values of columns, in the storage of their types."""
@@ -42,6 +44,41 @@ def profile_of_tables(
     of_features = None if features is None else taken(features, numbers)
     layout = layout_of_tables(fitted, taken(inputs, numbers), of_features, no_features)
     return counted_tables(layout, fitted, inputs, features)
+
+
+def check_is_of(profile: Profile, fitted: Fitted) -> None:
+    """Raise where a profile is of other columns than a plan has, or of other types.
+
+    Args:
+        profile: of a file.
+        fitted: the plan of that file.
+
+    Raises:
+        ArtifactError: it names the first such column.
+    """
+    inputs = {name: (dtype, kind_of(dtype)) for name, dtype in fitted.inputs.items()}
+    features = {
+        field.name: _told_of(field.type, fitted.nodes[field.name]) for field in fitted.schema
+    }
+    for of, told in ((profile.inputs, inputs), (profile.features, features)):
+        for name, column in of.items():
+            if name not in told:
+                continue  # of a feature that was left out
+            dtype, kind = told[name]
+            if (column.dtype, column.kind) != (str(dtype), kind):
+                differs = f"{name!r} is {column.dtype} in it, and {dtype} here"
+                raise ArtifactError(f"the profile is of another plan: {differs}. Fit it again")
+    lacking = [] if profile.no_features else [of for of in features if of not in profile.features]
+    if lacking:
+        raise ArtifactError(
+            f"the profile is of another plan: it lacks the feature {lacking[0]!r}. Fit it again"
+        )
+
+
+def _told_of(arrow: DataType, node: Node) -> tuple[DType | UnsupportedType, Kind]:
+    """Return the type of a feature, and how its values are counted."""
+    dtype = known_type(arrow) or UnsupportedType(str(arrow))
+    return dtype, kind_of(dtype, is_code=_is_code(node))
 
 
 def taken(table: Table, places: NDArray[np.int64]) -> Table:
@@ -124,7 +161,7 @@ def stored_features(fitted: Fitted, table: Table) -> Stored:
     found: Stored = []
     for name in fitted.nodes:
         column = table.column(name)
-        dtype = known_type(column.type) or UnsupportedType(str(column.type))
+        dtype, _ = _told_of(column.type, fitted.nodes[name])
         found.append((name, dtype, _stored(column, name, dtype)))
     return found
 
@@ -143,10 +180,8 @@ def _least_rows(fitted: Fitted) -> dict[str, int]:
     found: dict[str, int] = {}
     for node in postorder(fitted.declaration.nodes.values()):
         if isinstance(node, Aggregate) and node.function == "vocabulary":
-            least = dict(node.params).get("min_frequency")
-            if type(least) is int:
-                for name in columns_of([node]):
-                    found[name] = max(found.get(name, 1), least)
+            for name in columns_of([node]):
+                found[name] = max(found.get(name, 1), least_rows(node.params))
     return found
 
 

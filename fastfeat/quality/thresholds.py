@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from fastfeat.errors import InvalidConfig, did_you_mean
+from fastfeat.errors import InvalidConfig, did_you_mean, shortened
 from fastfeat.quality.changes.record import VERDICTS
 
 Given = Mapping[str, Any] | str | os.PathLike[str] | None
@@ -44,11 +45,14 @@ class Number:
             InvalidConfig: it is none, or beyond the bounds.
         """
         is_number = isinstance(given, int | float) and not isinstance(given, bool)
-        if not is_number or not self.low <= float(cast(float, given)) <= self.high:
+        number = cast(float, given) if is_number else math.nan
+        if isinstance(number, int) and abs(number) > sys.float_info.max:
+            number = math.nan
+        if not self.low <= number <= self.high:
             above = math.isinf(self.high)
             bounds = f"from {self.low:g} on" if above else f"from {self.low:g} to {self.high:g}"
             raise InvalidConfig(f"{place}: is a number {bounds}, got {given!r}")
-        return float(cast(float, given))
+        return float(number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +166,13 @@ class Limits:
         section: its name.
         values: what was said, by word.
         named: the same of single things, by their name.
+        source: the file that said so; "" where it was none.
     """
 
     section: str
     values: Mapping[str, Any] = field(default_factory=dict[str, Any])
     named: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    source: str = ""
 
     def __getitem__(self, word: str) -> Any:
         """Return the value that was given for a word, else its default."""
@@ -191,7 +197,10 @@ class Limits:
             if name not in names:
                 key = SECTIONS[self.section].of_names
                 hint = did_you_mean(name, names)
-                raise InvalidConfig(f"[{self.section}.{key}]: there is no {name!r}.{hint}")
+                hint = hint or f" There are {shortened(names)}" if names else ""
+                place = f"{self.source}: " if self.source else ""
+                what = f"there is no {key.removesuffix('s')} {name!r}"
+                raise InvalidConfig(f"{place}[{self.section}.{key}]: {what}.{hint}")
 
 
 def thresholds(given: Given, section: str) -> Limits:
@@ -223,10 +232,10 @@ def thresholds(given: Given, section: str) -> Limits:
         document = tomllib.loads(source.read_text("utf-8"))
     except OSError as error:
         raise InvalidConfig(f"cannot read {source}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of TOML, UTF-8, digits, and depth
         raise InvalidConfig(f"{source} is not TOML: {error}") from None
     try:
-        return _sections(document)[section]
+        return replace(_sections(document)[section], source=str(source))
     except InvalidConfig as error:
         raise InvalidConfig(f"{source}: {error}") from None
 

@@ -75,10 +75,11 @@ def _cards(found: Found) -> list[tuple[str, str, str]]:
         (f"{len(plan.columns):,}", "columns read", ""),
     ]
     if plan.late:
-        facts.append((f"{len(plan.late):,}", "late columns, which no row sees of itself", ""))
+        column = "late column" if len(plan.late) == 1 else "late columns"
+        facts.append((f"{len(plan.late):,}", f"{column}, which no row sees of itself", ""))
     if found.costs is not None and found.costs.n_rows:
         per_row = found.costs.cpu_s / found.costs.n_rows
-        facts.append((_seconds(per_row), "of a processor, a row", ""))
+        facts.append((_seconds(per_row), "of processor time a row", ""))
     return facts
 
 

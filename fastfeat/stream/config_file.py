@@ -51,7 +51,7 @@ def read_config(path: str | os.PathLike[str]) -> Config:
         document = tomllib.loads(source.read_text("utf-8"))
     except OSError as error:
         raise InvalidConfig(f"cannot read {source}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of TOML, UTF-8, digits, and depth
         raise InvalidConfig(f"{source} is not TOML: {error}") from None
     try:
         return config_of(document, source.parent)

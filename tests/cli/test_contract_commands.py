@@ -113,7 +113,8 @@ def test_files_at_fault_end_with_3_and_calls_with_2(run: Run, folder: Path) -> N
     (folder / "odd.json").write_text("{}")
     assert run("check", "odd.json", "data.parquet").exit_code == 3
     assert run("check", "data.parquet", "data.parquet").exit_code == 3
-    assert run("check", "none.json", "data.parquet").exit_code == 2
+    for absent in ("none.json", "none.fastfeat"):
+        assert run("check", absent, "data.parquet").exit_code == 2
     assert run("check", "none.json").exit_code == 2
 
 

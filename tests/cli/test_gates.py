@@ -229,7 +229,10 @@ def test_thresholds_say_what_is_a_finding(run: Run, gated_folder: Path) -> None:
     assert run(*line).exit_code == 0
     for text, told in (
         ("[check]\nat_moost = 1", "gates.toml: [check]: unknown word 'at_moost'. Did you mean"),
-        ("[check.rules.y]\nat_most = 1", "[check.rules]: there is no 'y'"),
+        (
+            "[check.rules.y]\nat_most = 1",
+            "gates.toml: [check.rules]: there is no rule 'y'. There are 'x'",
+        ),
     ):
         thresholds.write_text(text)
         result = run(*line)
@@ -245,4 +248,20 @@ def test_a_profile_is_kept_or_not_as_fit_is_told(run: Run, folder: Path) -> None
         assert run("fit", "rare.py", "data.parquet", "-o", "f", *option.split()).exit_code == 0
         judged = run("drift", "f", "data.parquet")
         assert judged.exit_code == (0 if n_kept else 2)
-        assert n_kept or "which a profile would tell. Fit it again with --profile" in judged.stderr
+        assert n_kept or "by an earlier version. Fit it again with --profile" in judged.stderr
+
+
+def test_names_that_would_steer_a_terminal_are_written_out(run: Run, folder: Path) -> None:
+    name = "x\x1b[31m\u202e"
+    then, now = (pa.table({name: [k + up for k in range(100)]}) for up in (0.0, 200.0))
+    pq.write_table(now, folder / "now.parquet")
+    plan = ff.Plan({f"f{name}": col(name) * 2})
+    plan.fit(then, contract=ff.infer_contract(then)).save(folder / "a.fastfeat")
+    for command in (
+        "check a.fastfeat now.parquet",
+        "drift a.fastfeat now.parquet",
+        "inspect a.fastfeat",
+    ):
+        shown = run(*command.split(), color=True).stdout
+        assert r"x\x1b[31m\u202e" in shown
+        assert all(one.isprintable() or one == "\n" for one in shown)

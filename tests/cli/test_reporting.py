@@ -99,6 +99,12 @@ def test_a_failed_write_leaves_no_file(run: Run, folder: Path) -> None:
     ]
 
 
+def test_a_pattern_that_the_shell_has_written_out_belongs_in_quotes(run: Run) -> None:
+    result = run("infer-contract", "1.parquet", "2.parquet", "-o", "contract.json")
+    told = "hint: several files are one argument: write their pattern in quotes"
+    assert result.stderr.splitlines()[1] == told
+
+
 @pytest.mark.parametrize("place", [0, 4])
 def test_debug_shows_the_traceback_wherever_it_stands(run: Run, place: int) -> None:
     args = ["fit", "none.py", "x", "-o", "y"]

@@ -111,6 +111,23 @@ def test_every_step_of_the_workflow_ends_with_0(project: Path) -> None:
     assert set(ran) == set(GATES) - {"replay"}
 
 
+def test_the_first_fitted_plan_has_none_that_it_is_compared_with(
+    project: Path, tmp_path: Path
+) -> None:
+    first = tmp_path / "first"
+    shutil.copytree(project, first, ignore=shutil.ignore_patterns(".git", "reports", "*.xml"))
+    run(first, "git init -q -b main && git add . && git rm -q --cached flights.fastfeat")
+    (diffs,) = (of["run"] for of in steps(workflow()) if "fastfeat diff" in of.get("run", ""))
+    hook = f"{sys.executable} -m pre_commit run fastfeat-diff --files flights.fastfeat"
+    for commit in ("true", "git commit -qm one"):
+        run(first, commit)
+        done = run(first, f"git add flights.fastfeat && {hook}; git reset -q flights.fastfeat")
+        assert "Passed" in done.stdout, done.stdout + done.stderr
+    run(first, "git clone -q --bare . ../empty && git remote add origin ../empty")
+    done = run(first, diffs, **workflow()["env"])
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
 def test_hooks_of_pre_commit_let_good_rows_in_and_stop_others(project: Path) -> None:
     every = run(project, f"{sys.executable} -m pre_commit run --all-files")
     assert every.returncode == 0, every.stdout + every.stderr

@@ -206,6 +206,13 @@ def test_unseen_categories_are_told() -> None:
     assert drift.ks is drift.wasserstein is None
 
 
+def test_of_more_categories_than_are_counted_the_others_are_no_unseen_ones() -> None:
+    then = [*(["a", "b"] * 1_000), *(f"k{k}" for k in range(400))]
+    drift = _drift(then, [f"k{k}" for k in range(200)], UTF8)
+    assert "categories beyond the 256 that are counted" in drift.reason
+    assert "unseen" not in drift.reason
+
+
 @pytest.mark.parametrize(
     ("then", "now", "told"),
     [

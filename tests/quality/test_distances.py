@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,17 @@ def test_a_bracket_of_one_bin_and_two_means_holds(then: np.ndarray, now: np.ndar
     sides = (Binned(n, none, none, *mean) for n, mean in zip(counts, means, strict=True))
     low, high = distances.wasserstein(bins, *sides)
     assert low - 1e-9 <= stats.wasserstein_distance(then, now) <= high + 1e-9
+
+
+@given(st.lists(st.integers(0, 30), min_size=1), st.lists(st.integers(0, 30), min_size=1))
+def test_a_bracket_of_the_least_floats_holds(then: list[int], now: list[int]) -> None:
+    values = np.arange(31) * 5e-324
+    none, means = np.array(0), [np.zeros(31)] * 2
+    sides = [Binned(np.bincount(x, minlength=31), none, none, *means) for x in (then, now)]
+    low, high = distances.wasserstein(Bins(values, values), *sides)
+    shares = [[Fraction(sum(x <= k for x in of), len(of)) for k in range(30)] for of in (then, now)]
+    apart = sum(abs(f - g) for f, g in zip(*shares, strict=True)) * Fraction(5e-324)
+    assert Fraction(float(low)) <= apart <= Fraction(float(high))
 
 
 def test_groups_are_of_about_equal_counts_and_a_frequent_value_has_its_own() -> None:

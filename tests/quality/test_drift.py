@@ -165,7 +165,7 @@ def test_limits_are_of_all_columns_of_one_or_of_none(fitted: ff.FittedPlan, tmp_
     assert drifted(file) == {"past"}
     with pytest.raises(InvalidConfig, match=r"unknown word 'missin_'. Did you mean 'missing'"):
         drifted({"missin_": 1})
-    with pytest.raises(InvalidConfig, match=r"there is no 'sizee'. Did you mean 'size'"):
+    with pytest.raises(InvalidConfig, match=r"there is no column 'sizee'. Did you mean 'size'"):
         drifted({"columns": {"sizee": {"psi": 1}}})
     with pytest.raises(InvalidConfig, match=r"there is no column 'sizee'. Did you mean 'size'"):
         drifted({"ignore": ["sizee"]})

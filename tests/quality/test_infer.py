@@ -97,6 +97,21 @@ def test_what_is_said_of_each_kind_of_column() -> None:
     assert contract.check(twice).counts["id, n: unique"] == 6
 
 
+def test_a_number_that_was_always_the_same_may_be_a_little_another_one() -> None:
+    table = pa.table({"year": [2013] * 9, "x": [-0.5] * 9, "none": [0] * 9, "u": [255] * 9})
+    table = table.set_column(3, "u", table["u"].cast(pa.uint8()))
+    contract = ff.infer_contract(table)
+    rules = {name: repr(rule) for name, rule in contract.rules.items() if name.endswith("range")}
+    bounds = {"year": "0, 3020", "x": "-0.75, -0.25", "none": "0, 0", "u": "0, 255"}
+    assert rules == {
+        f"{name}: range": (
+            f"ff.Rule(col('{name}').is_between({of}, closed='both') | col('{name}').is_null())"
+        )
+        for name, of in bounds.items()
+    }
+    assert contract.check(table.set_column(0, "year", pa.array([2014] * 9))).broken == []
+
+
 def test_what_is_left_out_is_left_out_of_files_in_passes_too(tmp_path: Path) -> None:
     pq.write_table(pa.table({"x": [1.0, 2.0], "y": [3, 4]}), tmp_path / "rows.parquet")
     of: Any = {"key": "x", "exclude": ["y"]}

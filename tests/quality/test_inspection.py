@@ -68,6 +68,24 @@ def test_keys_of_one_row_and_of_few_are_told(path: Path) -> None:
     assert keys.says in str(keys)
 
 
+@pytest.mark.parametrize(
+    ("feature", "bound"),
+    [
+        (col("k").ordinal_encode(), "min_frequency"),
+        (col("k").one_hot_encode(), "min_frequency"),
+        (col("k").count_encode(), "min_rows"),
+        (col("x").mean(by="k"), "min_rows"),
+    ],
+)
+def test_what_leaves_keys_out_is_a_parameter_of_what_learns_them(
+    feature: ff.Expr, bound: str, tmp_path: Path
+) -> None:
+    rows = {"k": [*"aab"], "x": [1.0, 2.0, 3.0]}
+    ff.Plan({"f": feature}).fit(rows).save(tmp_path / "f")
+    keys = ff.inspect(tmp_path / "f", few=2)["table 0"]
+    assert {of.remedy for of in keys.held} == {f"{bound}=2 leaves such keys out"}
+
+
 def test_min_rows_leaves_keys_out_and_is_told(path: Path) -> None:
     parts = parts_by_text(ff.inspect(path))
     rate = next(part for says, part in parts.items() if "target_encode" in says)

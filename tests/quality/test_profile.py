@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -33,7 +34,7 @@ from fastfeat.quality.profile import (
     normal,
     profile_of_columns,
 )
-from fastfeat.quality.profiling import fit_profiled, profile_face
+from fastfeat.quality.profiling import TrainingProfile, fit_profiled, profile_face
 
 
 def _column(values: Any, dtype: Any = None) -> pa.ChunkedArray:
@@ -334,3 +335,41 @@ def test_rows_in_passes_have_the_profile_of_rows_in_memory(tmp_path: Path) -> No
     expected = fitted.profile_of(later, history="batch")
     found = fitted.profile_of(tmp_path / "later.parquet", history="batch", memory="64GiB")
     assert found == expected
+
+
+def test_a_profile_that_another_thread_is_making_does_not_keep_others_waiting() -> None:
+    made = profile_of_columns({}, {}, 0)
+    goes_on, begun = threading.Event(), threading.Event()
+
+    def make() -> Profile:
+        if not begun.is_set():
+            begun.set()
+            goes_on.wait(60)
+        return made
+
+    kept, found = TrainingProfile(make), list[Profile]()
+    threads = [
+        threading.Thread(target=lambda: found.append(kept.profile()), daemon=True) for _ in range(2)
+    ]
+    threads[0].start()
+    begun.wait(60)
+    threads[1].start()
+    threads[1].join(10)
+    assert found == [made]
+    goes_on.set()
+    threads[0].join(60)
+    assert [kept.profile(), *found] == [made] * 3
+
+
+def test_a_profile_of_another_plan_is_refused() -> None:
+    x = {"x": [1.0, 2.0]}
+    fitted = ff.Plan({"f": col("x") * 2}).fit(x).record
+    others = (
+        ({"f": col("x").is_null()}, x, "'f' is bool in it, and float64 here"),
+        ({"g": col("x") * 2}, x, "it lacks the feature 'f'"),
+        ({"f": col("x").ordinal_encode()}, {"x": ["a"]}, "'x' is utf8 in it, and float64 here"),
+    )
+    for features, data, told in others:
+        content = ff.Plan(features).fit(data).profile.to_bytes()
+        with pytest.raises(ArtifactError, match=f"the profile is of another plan: {told}"):
+            profile_face(replace(fitted, profile=content))

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import fastfeat as ff
@@ -30,6 +30,7 @@ def nearest(x: float, dtype: str) -> float:
 
 
 @given(st.lists(FLOATS, min_size=1), st.sampled_from(NARROW))
+@example([1.794e308, -1.794e308], "bfloat16")  # up, to 2**1024
 def test_values_are_rounded_to_the_nearest(values, dtype):
     found = rounded(np.array(values), dtype)
     np.testing.assert_array_equal(found, [nearest(x, dtype) for x in values])

@@ -105,9 +105,10 @@ def test_lacking_sections_and_files_are_named(tmp_path: Path) -> None:
         config_of({"artifact": "a", "state": "s", "group": "g"})
     with pytest.raises(InvalidConfig, match="cannot read"):
         read_config(tmp_path / "none.toml")
-    (tmp_path / "bad.toml").write_text("a = ")
-    with pytest.raises(InvalidConfig, match=r"bad\.toml is not TOML"):
-        read_config(tmp_path / "bad.toml")
+    for text in ("a = ", "a = " + 2000 * "["):
+        (tmp_path / "bad.toml").write_text(text)
+        with pytest.raises(InvalidConfig, match=r"bad\.toml is not TOML"):
+            read_config(tmp_path / "bad.toml")
     with pytest.raises(InvalidConfig, match="artifact and artifacts: write one"):
         config_of(tomllib.loads(MINIMAL + '[artifacts]\na = "b"'))
 

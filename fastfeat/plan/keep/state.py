@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.keys import Groups, Held, Vocabulary
+from fastfeat.aggregates.keys import Groups, HeldLayout, Vocabulary
 from fastfeat.dtypes import TABLE, UTF8, DType
 from fastfeat.errors import ArtifactError
 from fastfeat.io.arrow import Array, RecordBatch, Table, call, pa
@@ -152,7 +152,7 @@ def _kind(dtype: DType) -> str:
 
 _MOST_ROWS = 1 << 60
 _HELD = "held"
-"""What a vocabulary keeps of an earlier one; see `Held`."""
+"""What a vocabulary keeps of an earlier one; see `HeldLayout`."""
 
 
 def key_table(learnt: Vocabulary | Groups) -> list[memoryview]:
@@ -206,7 +206,7 @@ def vocabulary_of(
     return Vocabulary(tuple(parts), numbers.astype(np.int64), n_missing, n_rare, held=held)
 
 
-def _held_of(written: bytes | None, n_keys: int) -> Held | None:
+def _held_of(written: bytes | None, n_keys: int) -> HeldLayout | None:
     """Return the part of a layout that a vocabulary keeps, as it was written.
 
     Raises:
@@ -218,7 +218,7 @@ def _held_of(written: bytes | None, n_keys: int) -> Held | None:
     of_rows = 0 <= n_columns <= _MOST_ROWS and 0 <= n_least <= _MOST_ROWS
     if not 0 <= n_held <= n_keys or not of_rows or has_rare not in (0, 1):
         raise ArtifactError("a vocabulary keeps codes of more keys than it has")
-    return Held(n_held, n_columns, has_rare == 1, n_least)
+    return HeldLayout(n_held, n_columns, has_rare == 1, n_least)
 
 
 def _are_in_order(parts: Sequence[Array], counts: NDArray[np.int64]) -> bool:

@@ -276,7 +276,8 @@ def _of_groups(one: Aggregate, pair: Matched, before: Groups, after: Groups) -> 
     if not (differ.any() or len(pair.added) or (pair.places < 0).any()):
         return
     both = np.flatnonzero(differ & had & has)
-    told = f"{int(differ.sum()):,} of {counted(len(known[0]), 'key')} have another value"
+    # groups of missing keys and of those without a code are among these, and no keys
+    told = f"{int(differ.sum()):,} of {counted(len(differ), 'group')} have another value"
     if len(both):
         k = both[np.argmax(np.abs(y[both].astype(float) - x[both].astype(float)))]
         told += f", most of all {x[k].item()!r} -> {y[k].item()!r}"

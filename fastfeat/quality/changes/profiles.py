@@ -7,6 +7,7 @@ from typing import Any
 
 from fastfeat.plan.run.fitted import Fitted
 from fastfeat.quality.changes.record import Change, shown
+from fastfeat.quality.distribution import length_text, value_text
 from fastfeat.quality.profile import ColumnProfile
 from fastfeat.quality.profiling import profile_face
 
@@ -59,10 +60,10 @@ def _change(
     if a.has_bins and a.n_finite and b.n_finite:
         moved = f" ({(b.mean - a.mean) / a.std:+.2g} standard deviations)" if a.std else ""
         if a.mean != b.mean:
-            told.append(f"mean {a.mean:.6g} -> {b.mean:.6g}{moved}")
+            told.append(f"mean {_text(a, a.mean)} -> {_text(b, b.mean)}{moved}")
         elif a.std != b.std:
-            told.append(f"standard deviation {a.std:.6g} -> {b.std:.6g}")
-        ends = [f"{of:.6g}" for of in (a.least, a.greatest, b.least, b.greatest)]
+            told.append(f"standard deviation {_length(a)} -> {_length(b)}")
+        ends = [_text(of, end) for of in (a, b) for end in (of.least, of.greatest)]
         if ends[:2] != ends[2:]:
             told.append(f"from {ends[0]} to {ends[1]} -> from {ends[2]} to {ends[3]}")
     if a.kind == "category" and a.n_values and b.n_values:
@@ -72,6 +73,14 @@ def _change(
         told.append(f"missing {missing[0]} -> {missing[1]}")
     text = ", ".join(told) or f"{a.n_rows:,} rows -> {b.n_rows:,}"
     return Change("profile changed", name, was, now, text)
+
+
+def _text(column: ColumnProfile, value: float) -> str:
+    return value_text(column, value) if column.kind == "moment" else f"{value:.6g}"
+
+
+def _length(column: ColumnProfile) -> str:
+    return length_text(column, column.std) if column.kind == "moment" else f"{column.std:.6g}"
 
 
 def _shares(a: ColumnProfile, b: ColumnProfile) -> list[str]:

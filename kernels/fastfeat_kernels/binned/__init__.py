@@ -56,8 +56,8 @@ MOST_EDGES: Final = 1023
 N_PADDING: Final = 1024
 OFFSET_BITS: Final = 22
 """A place is at most 2**22, since scales are that many steps a bin."""
-N_ACCUMULATORS: Final = 2
+N_ACCUMULATORS: Final = 4
 """Rows take turns, so that one need not wait for the bin of the row before."""
-N_SCRATCH_WORDS: Final = 2 * BLOCK + N_ACCUMULATORS * (MOST_EDGES + 1)
+N_SCRATCH_WORDS: Final = 3 * BLOCK + N_ACCUMULATORS * (MOST_EDGES + 1)
 
 ENTRY: Final = "numbers"

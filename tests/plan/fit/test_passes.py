@@ -68,12 +68,14 @@ def in_memory(name: str) -> bytes:
     return artifact_bytes(plan.fit(pq.read_table(sink.getvalue()), tables=tables).record)
 
 
-def files_of(table: Any, folder: Path, sizes: Sequence[int]) -> Path:
-    """Write rows as files of some sizes, in turn."""
+def files_of(table: Any, folder: Path, sizes: Sequence[int], of_group: int = 7) -> Path:
+    """Write rows as files of some sizes, in turn, in groups of rows, each of which is a piece."""
     folder.mkdir()
     first = 0
     for number, size in enumerate(cycle(sizes)):
-        pq.write_table(table.slice(first, size), folder / f"{number:04}.parquet", row_group_size=7)
+        pq.write_table(
+            table.slice(first, size), folder / f"{number:04}.parquet", row_group_size=of_group
+        )
         first += size
         if first >= table.num_rows:
             return folder
@@ -87,7 +89,8 @@ def test_fit_in_passes_gives_the_artifact_of_fit(
     plan, table, tables = FITS[name]
     sizes = data.draw(st.lists(st.integers(20, 200), min_size=1, max_size=4))
     n_bytes = iter(cycle(data.draw(st.lists(st.integers(1, 1 << 14), min_size=1, max_size=4))))
-    folder = files_of(table, tmp_path_factory.mktemp("files") / "of", sizes)
+    of_group = data.draw(st.sampled_from([7, 40, 200]))
+    folder = files_of(table, tmp_path_factory.mktemp("files") / "of", sizes, of_group)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Budget, "table_bytes", lambda self, n_growing=0: next(n_bytes))
         fitted = plan.fit(folder, tables=tables, memory="64GiB")
@@ -201,7 +204,7 @@ def test_columns_that_are_read_often_are_decoded_once(
 ) -> None:
     n = 40_000
     table = pa.table({"x": np.arange(n) % 977 / 7, "y": np.arange(n) % 3 / 2})
-    folder = files_of(table, tmp_path / "of", [n // 2])
+    folder = files_of(table, tmp_path / "of", [n // 2], of_group=3000)
     decoded: list[list[str]] = []
     tables = FilePart.tables
 
@@ -251,7 +254,7 @@ def test_states_that_have_no_room_give_the_artifact_of_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = keyed_rows(3000)
-    folder = files_of(table, tmp_path / "of", [1000])
+    folder = files_of(table, tmp_path / "of", [1000], of_group=100)
     fitted, features = KEYED.fit_transform(table)
     monkeypatch.setattr(Budget, "spare", lambda self: 1 << 12)
     monkeypatch.setattr(passes, "check_room", lambda *given: None)

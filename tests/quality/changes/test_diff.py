@@ -357,6 +357,30 @@ def test_profiles_tell_how_training_rows_differ() -> None:
     assert told["k"] == "'b' 33.3% -> 66.7%, 'a' 50.0% -> 33.3%"
 
 
+def test_profiles_tell_times_as_times() -> None:
+    def of(*days: int) -> ff.FittedPlan:
+        times = [datetime(2026, 1, day, 12) for day in days]
+        return profiled({"t": times}, t=col("t").dt.hour())
+
+    (change,) = ff.diff(of(1, 3), of(3, 5)).of_kind("profile changed")
+    assert change.told == (
+        "mean 2026-01-02 12:00:00 -> 2026-01-04 12:00:00 (+2 standard deviations), "
+        "from 2026-01-01 12:00:00 to 2026-01-03 12:00:00 -> "
+        "from 2026-01-03 12:00:00 to 2026-01-05 12:00:00"
+    )
+    (change,) = ff.diff(of(1, 5), of(2, 4)).of_kind("profile changed")
+    assert change.told.startswith("standard deviation 2 d -> 1 d, from ")
+
+
+def test_values_of_missing_and_unknown_keys_are_counted_among_those_of_groups() -> None:
+    def of(*x: float) -> ff.FittedPlan:
+        rows = {"k": ["a", "b", None], "x": list(x)}
+        return fitted({"m": col("k").target_encode("x")}, None, rows, label={"x": col("x")})
+
+    told = [one.told for one in ff.diff(of(1, 2, 3), of(2, 3, 5)).changes]
+    assert any(text.startswith("4 of 4 groups have another value") for text in told), told
+
+
 def test_profiles_of_rows_in_another_order_are_the_same() -> None:
     draw = random.Random(3)
     rows: dict[str, list[Any]] = {

@@ -1,5 +1,6 @@
 # pyright: basic
-"""Bins of numbers on the CPU: a cell, steps by half, and one addition for count and place.
+"""Bins of numbers on the CPU: cells of a block at once, a step or two
+from where each begins, and one addition for count and place.
 
 `engine.cpu` imports it by name.
 """
@@ -10,7 +11,7 @@ from numba import njit, types
 
 from fastfeat_kernels.binned import (
     ENTRY,
-    MOST_EDGES,
+    N_ACCUMULATORS,
     OFFSET_BITS,
     TABLE_BASE,
     TABLE_BIT_OFFSET,
@@ -52,6 +53,7 @@ from fastfeat_kernels.intrinsics import (
     leave_ieee,
     opaque,
     pointer_float64,
+    pointer_int32,
     pointer_int64,
     pointer_uint8,
     pointer_uint16,
@@ -66,7 +68,7 @@ COUNT_BIT = OFFSET_BITS + 20
 """Where the count stands in a word that is added to: below it are the places of 2**19 rows."""
 BLOCKS_AT_ONCE = 1 << 9
 PLACES = (1 << COUNT_BIT) - 1
-N_WORDS = MOST_EDGES + 1
+COUNT = 1 << COUNT_BIT
 
 
 @njit(**INNER_OPTIONS)
@@ -90,15 +92,6 @@ def read_block(words, row, n):
         mask(scratch, address, validity, bit, n, i64(NAN_BITS))
         address = scratch
     return address
-
-
-@njit(**INNER_OPTIONS)
-def count_outside(address, n, low, high):
-    """Return how many values are below the first edge, or not below the last."""
-    x, n_outside = pointer_float64(address), i64(0)
-    for i in range(n):
-        n_outside += i64(x[i] < low) + i64(x[i] >= high)
-    return n_outside
 
 
 @njit(**INNER_OPTIONS)
@@ -135,15 +128,27 @@ def bin_from(x, j, edges, step):
 
 
 @njit(**INNER_OPTIONS)
-def add_to_bin(accumulator, j, x, edges, scales):
-    """Add a value to a bin: one to its count, and its place in it."""
-    accumulator[j] += (i64(1) << COUNT_BIT) + i64((x - edges[j]) * scales[j])
+def within_of(words):
+    """Return the address of a block of values within the span of the cells."""
+    return words[TABLE_SCRATCH] + 8 * BLOCK
+
+
+@njit(**INNER_OPTIONS)
+def cells_of(words):
+    """Return the address of the cells of a block."""
+    return words[TABLE_SCRATCH] + 16 * BLOCK
+
+
+@njit(**INNER_OPTIONS)
+def totals_of(words):
+    """Return the address of the sums of each bin, one for each turn."""
+    return words[TABLE_SCRATCH] + 24 * BLOCK
 
 
 @njit(**INNER_OPTIONS)
 def linear_cell(x, base, factor):
     """Return the cell of a value."""
-    return i64((x - base) * factor)
+    return types.int32((x - float_of(base)) * float_of(factor))
 
 
 @njit(**INNER_OPTIONS)
@@ -151,91 +156,115 @@ def cell_of_bits(x, base, shift):
     """Return the cell of a value by the bits that order it."""
     bits = bits_of(x + 0.0)  # -0.0 is no less than 0.0
     key = bits ^ ((bits >> 63) & i64(HIGHEST))
-    return shift_logical(key - base, shift)
+    return types.int32(shift_logical(key - base, shift))
 
 
-def _loop(cell_of, bin_of):
-    """Return the loop over a block of floats, two at a time.
-
-    Values are brought into the span of the cells before; NaN becomes the least.
+def _loop_of_cells(cell_of):
+    """Return the first loop over a block of floats, in vector instructions: their cells.
 
     Args:
         cell_of: cells of one kind.
+    """
+
+    @njit(**INNER_OPTIONS)
+    def find_cells(words, address, n):
+        """Write values, brought into the span of the cells, and cells; return how many were not.
+
+        NaN becomes the least, and counts as within.
+        """
+        x, edges = pointer_float64(address), pointer_float64(words[TABLE_EDGES])
+        within, cells = pointer_float64(within_of(words)), pointer_int32(cells_of(words))
+        base, factor, least = words[TABLE_BASE], words[TABLE_FACTOR], float_of(words[TABLE_LEAST])
+        low, high, n_outside = edges[1], edges[words[TABLE_N_EDGES]], i64(0)
+        for i in range(n):
+            value = x[i]
+            n_outside += i64((value < low) | (value >= high))
+            value = select(value > least, value, least)
+            value = select(value < high, value, high)
+            within[i], cells[i] = value, cell_of(value, base, factor)
+        return n_outside
+
+    return find_cells
+
+
+def _loop_of_bins(bin_of):
+    """Return the second loop over a block of floats, four at a time: each added to its bin.
+
+    Args:
         bin_of: what finds a bin from where a cell begins.
     """
 
     @njit(**INNER_OPTIONS)
-    def add_block(words, address, n, base, factor):
-        x, edges = pointer_float64(address), pointer_float64(words[TABLE_EDGES])
-        scales, cells = pointer_float64(words[TABLE_SCALES]), pointer_uint16(words[TABLE_CELLS])
-        first, step = words[TABLE_SCRATCH] + 16 * BLOCK, words[TABLE_STEP]
-        even, odd = pointer_int64(first), pointer_int64(first + 8 * N_WORDS)
-        least, greatest = float_of(words[TABLE_LEAST]), edges[words[TABLE_N_EDGES]]
-        for i in range(0, n & ~1, 2):
-            x0, x1 = x[i], x[i + 1]
-            x0, x1 = select(x0 > least, x0, least), select(x1 > least, x1, least)
-            x0, x1 = select(x0 < greatest, x0, greatest), select(x1 < greatest, x1, greatest)
-            j0, j1 = i64(cells[cell_of(x0, base, factor)]), i64(cells[cell_of(x1, base, factor)])
-            j0, j1 = bin_of(x0, j0, edges, step), bin_of(x1, j1, edges, step)
-            add_to_bin(even, j0, x0, edges, scales)
-            add_to_bin(odd, j1, x1, edges, scales)
-        if n & 1:
-            x0 = select(x[n - 1] > least, x[n - 1], least)
-            x0 = select(x0 < greatest, x0, greatest)
-            j0 = bin_of(x0, i64(cells[cell_of(x0, base, factor)]), edges, step)
-            add_to_bin(even, j0, x0, edges, scales)
-
-    return add_block
-
-
-def _loops(cell_of):
-    """Return the loops with cells of one kind, for one edge in a cell, two, or more."""
-    one, two, more = _loop(cell_of, next_bin), _loop(cell_of, next_of_two), _loop(cell_of, bin_from)
+    def added(x, cell, begins, edges, scales, step):
+        """Return the bin of a value, and what is added there: one to its count, and its place."""
+        j = bin_of(x, i64(begins[cell]), edges, step)
+        return N_ACCUMULATORS * j, COUNT + i64((x - edges[j]) * scales[j])
 
     @njit(**INNER_OPTIONS)
-    def add_block(words, address, n, base, factor):
-        if words[TABLE_STEP] == 1:
-            if words[TABLE_MOST] == 1:
-                one(words, address, n, base, factor)
-            else:
-                two(words, address, n, base, factor)
-        else:
-            more(words, address, n, base, factor)
+    def add_block(words, n):
+        x, cells = pointer_float64(within_of(words)), pointer_int32(cells_of(words))
+        begins, edges = pointer_uint16(words[TABLE_CELLS]), pointer_float64(words[TABLE_EDGES])
+        scales, step = pointer_float64(words[TABLE_SCALES]), words[TABLE_STEP]
+        totals, whole = pointer_int64(totals_of(words)), n & ~3
+        for i in range(0, whole, 4):
+            j0, word0 = added(x[i], cells[i], begins, edges, scales, step)
+            j1, word1 = added(x[i + 1], cells[i + 1], begins, edges, scales, step)
+            j2, word2 = added(x[i + 2], cells[i + 2], begins, edges, scales, step)
+            j3, word3 = added(x[i + 3], cells[i + 3], begins, edges, scales, step)
+            totals[j0] += word0
+            totals[j1 + 1] += word1
+            totals[j2 + 2] += word2
+            totals[j3 + 3] += word3
+        for i in range(whole, n):
+            j0, word0 = added(x[i], cells[i], begins, edges, scales, step)
+            totals[j0] += word0
 
     return add_block
 
 
-add_linear, add_by_bits = _loops(linear_cell), _loops(cell_of_bits)
+find_linear, find_by_bits = _loop_of_cells(linear_cell), _loop_of_cells(cell_of_bits)
+add_of_one, add_of_two, add_of_more = map(_loop_of_bins, (next_bin, next_of_two, bin_from))
+
+
+@njit(**INNER_OPTIONS)
+def add_block(words, address, n):
+    """Add a block of floats; return how many are outside of all edges."""
+    if words[TABLE_IS_OF_BITS] != 0:
+        n_outside = find_by_bits(words, address, n)
+    else:
+        n_outside = find_linear(words, address, n)
+    if words[TABLE_STEP] > 1:
+        add_of_more(words, n)
+    elif words[TABLE_MOST] == 1:
+        add_of_one(words, n)
+    else:
+        add_of_two(words, n)
+    return n_outside
 
 
 @njit(**INNER_OPTIONS)
 def flush(words):
     """Add what rows were added to since to counts and sums of places, and begin anew."""
     counts, offsets = pointer_int64(words[TABLE_COUNTS]), pointer_int64(words[TABLE_OFFSETS])
-    first = words[TABLE_SCRATCH] + 16 * BLOCK
-    even, odd = pointer_int64(first), pointer_int64(first + 8 * N_WORDS)
+    totals = pointer_int64(totals_of(words))
     for j in range(words[TABLE_N_EDGES] + 1):
-        counts[j] += (even[j] >> COUNT_BIT) + (odd[j] >> COUNT_BIT)
-        offsets[j] += (even[j] & PLACES) + (odd[j] & PLACES)
-        even[j], odd[j] = i64(0), i64(0)
+        for k in range(N_ACCUMULATORS * j, N_ACCUMULATORS * (j + 1)):
+            counts[j] += totals[k] >> COUNT_BIT
+            offsets[j] += totals[k] & PLACES
+            totals[k] = i64(0)
 
 
 def _numbers(table, first, n):
     saved = enter_ieee()
     words = pointer_int64(opaque(table))
     flags = pointer_uint8(words[TABLE_FLAGS])
-    base, factor = words[TABLE_BASE], words[TABLE_FACTOR]
     edges = pointer_float64(words[TABLE_EDGES])
     low, high = edges[1], edges[words[TABLE_N_EDGES]]
     flush(words)
     for start in range(0, n, BLOCK):
         m = smaller(n - start, BLOCK)
         address = read_block(words, first + start, m)
-        if words[TABLE_IS_OF_BITS] != 0:
-            add_by_bits(words, address, m, base, factor)
-        else:
-            add_linear(words, address, m, float_of(base), float_of(factor))
-        n_outside = count_outside(address, m, low, high)
+        n_outside = add_block(words, address, m)
         if n_outside > 0:
             if words[TABLE_N_OUTSIDE] + n_outside <= words[TABLE_ROOM]:
                 write_outside(words, address, m, low, high)
