@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat import pickles
-from fastfeat.errors import TypeMismatch
+from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit import learning as rounds
 from fastfeat.plan.fit import part_state
@@ -21,6 +21,9 @@ from fastfeat.plan.fit.part_rows import shares_of_rows
 from fastfeat.plan.keep.learning import learning_bytes, learning_record, resumed, written_in
 from fastfeat.plan.run.fitted import Face, Fitted
 from fastfeat.plan.run.lookup_tables import Tables
+from fastfeat.quality import profiling_in_rounds as profiling
+from fastfeat.quality.profile_state import MAGIC, ProfileState, profile_state_of
+from fastfeat.quality.profiling import Profiled, checked_choice
 
 
 @dataclass(slots=True, eq=False)
@@ -28,10 +31,10 @@ class State:
     """The state of some rows in one round of learning.
 
     Args:
-        record: what the tasks have seen.
+        record: what the tasks have seen, or the profile of the rows.
     """
 
-    record: part_state.PartState
+    record: part_state.PartState | ProfileState
 
     @property
     def n_rows(self) -> int:
@@ -47,7 +50,13 @@ class State:
             InvalidData: the other is of another plan, schema or round, damaged, or this one; or one
                 of them is used up.
         """
-        return State(part_state.merged(self.record, _record(other)))
+        match self.record, _record(other):
+            case part_state.PartState() as a, part_state.PartState() as b:
+                return State(part_state.merged(a, b))
+            case ProfileState() as a, ProfileState() as b:
+                return State(a.merge(b))
+            case _:
+                raise InvalidData(_FOREIGN)
 
     def to_bytes(self) -> bytes:
         """Return the state as bytes: JSON and Arrow, without code.
@@ -55,6 +64,8 @@ class State:
         Raises:
             InvalidData: it is used up.
         """
+        if isinstance(self.record, ProfileState):
+            return self.record.to_bytes()
         return part_state.state_bytes(self.record)
 
     @classmethod
@@ -64,7 +75,7 @@ class State:
         Raises:
             InvalidData: they are cut or changed, or no state.
         """
-        return cls(part_state.state_of_bytes(_bytes(content)))
+        return cls(_state_of_bytes(content))
 
     def __repr__(self) -> str:
         """Return the number of rows."""
@@ -78,28 +89,46 @@ class Learning(Generic[Face]):
     Args:
         record: what is learnt so far.
         face: makes what users have of a fitted plan.
+        profiling: the rounds that profile the rows, behind those that learn; None without.
     """
 
     record: rounds.Learning
     face: Callable[[Fitted], Face]
+    profiling: profiling.ProfileRounds | None = None
 
     @property
     def round(self) -> int | None:
-        """The number of the next pass over the rows, from 1 on; None where all is learnt."""
-        return self.record.round
+        """The number of the next pass over the rows, from 1 on; None where none is left.
+
+        The last two passes profile the rows, unless `profile=False` leaves them out.
+        """
+        if self.record.round is not None or self.profiling is None:
+            return self.record.round
+        return self.profiling.round
 
     @property
     def columns(self) -> list[str]:
-        """The columns that the round reads, or once all is learnt those of `training_features`.
+        """The columns that the round reads, or once none is left those of `training_features`.
 
         A round that only counts the rows asks for one all the same.
         """
-        return self.record.columns
+        profiled = self._profiled
+        if profiled is None:
+            return self.record.columns
+        return profiling.columns_profiled(profiled, self.record)
+
+    @property
+    def _profiled(self) -> profiling.ProfileRounds | None:
+        """The rounds that profile the rows, where the next one is of them."""
+        if self.record.round is not None or self.round is None:
+            return None
+        return self.profiling
 
     @property
     def most_rounds(self) -> int:
         """The number of rounds in all, at most: what is learnt may make it less."""
-        return self.record.most_rounds
+        n_profiling = 0 if self.profiling is None else profiling.N_ROUNDS
+        return self.record.most_rounds + n_profiling
 
     def shares(self, data: Any, n_shares: int) -> NDArray[np.int64]:
         """Return the share of each row, shape (n_rows,), by which rows are exchanged.
@@ -143,8 +172,15 @@ class Learning(Generic[Face]):
             InvalidPlan: rows without numbers are divided into folds by them.
             FastfeatError: as `Plan.fit`.
         """
-        own = None if into is None else _record(into)
-        return State(rounds.add_part(self.record, data, _numbers(rows), own, history=history))
+        own, numbers = None if into is None else _record(into), _numbers(rows)
+        profiled = self._profiled
+        if isinstance(own, ProfileState if profiled is None else part_state.PartState):
+            raise InvalidData(_FOREIGN)
+        if profiled is None:
+            record: Any = own
+            return State(rounds.add_part(self.record, data, numbers, record, history=history))
+        before: Any = own
+        return State(profiling.add_part(profiled, self.record, data, numbers, before, history))
 
     def state_of_bytes(self, content: bytes) -> State:
         """Return the state of bytes of this round, which merges at once with others.
@@ -158,7 +194,15 @@ class Learning(Generic[Face]):
         Raises:
             InvalidData: they are of another round, or damaged.
         """
-        record = part_state.state_of_bytes(_bytes(content))
+        record = _state_of_bytes(content)
+        profiled = self._profiled
+        if isinstance(record, ProfileState):
+            if profiled is None:
+                raise InvalidData(_FOREIGN)
+            record.check(profiling.digest(profiled, self.record))
+            return State(record)
+        if profiled is not None:
+            raise InvalidData(_FOREIGN)
         return State(rounds.opened(self.record, record))
 
     def next(self, state: State) -> Learning[Face]:
@@ -172,16 +216,39 @@ class Learning(Generic[Face]):
                 other rounds, or a row lacks or is in it twice.
             FastfeatError: as `Plan.fit`.
         """
-        return replace(self, record=rounds.next_round(self.record, _record(state)))
+        own, profiled = _record(state), self._profiled
+        if isinstance(own, ProfileState):
+            if profiled is None:
+                raise InvalidData(_FOREIGN)
+            return replace(self, profiling=profiling.next_round(profiled, self.record, own))
+        if profiled is not None:
+            raise InvalidData(_FOREIGN)
+        last, has_numbers = self.record.round, own.sums is not None
+        after = rounds.next_round(self.record, own)
+        coming = self.profiling
+        if after.round is None and coming is not None and last is not None:
+            coming = profiling.begun(coming, after, last, has_numbers=has_numbers)
+        return replace(self, record=after, profiling=coming)
 
     def finish(self) -> Face:
         """Return the fitted plan, once `round` is None: bit for bit that of `Plan.fit`.
 
+        So is its profile, where rows have numbers and parts have whole entities of windows. Else
+        its sample is of the rows with the least hashes of what they hold, and windows have none.
+
         Raises:
-            InvalidPlan: not all is learnt yet.
+            InvalidPlan: not all is learnt, or counted, yet.
             FastfeatError: as `Plan.fit`.
         """
-        return self.face(rounds.finished(self.record))
+        fitted = rounds.finished(self.record)
+        if self.profiling is None:
+            return self.face(fitted)
+        if self.profiling.made is None:
+            raise InvalidPlan(
+                f"round {self.round} is not over: rows are read once more for the profile, which "
+                "learning(profile=False) leaves out. Go on while learning.round is not None"
+            )
+        return self.face(replace(fitted, profile=self.profiling.made))
 
     def training_features(
         self,
@@ -212,7 +279,11 @@ class Learning(Generic[Face]):
 
     def to_bytes(self) -> bytes:
         """Return the learning as bytes for those that read rows: JSON and Arrow, without code."""
-        return learning_bytes(self.record)
+        content = learning_bytes(self.record)
+        if self.profiling is None:
+            return content
+        own = self.profiling.to_bytes()
+        return b"".join([_MAGIC, len(own).to_bytes(_SIZE, "little"), own, content])
 
     @staticmethod
     def from_bytes(content: bytes) -> Learning[Any]:
@@ -221,10 +292,15 @@ class Learning(Generic[Face]):
         Raises:
             InvalidData: they are cut or changed, or no learning.
         """
-        written = written_in(_bytes(content))
+        given, coming = _bytes(content), None
+        if given.startswith(_MAGIC):
+            begin = len(_MAGIC) + _SIZE
+            stop = begin + int.from_bytes(given[len(_MAGIC) : begin], "little")
+            coming, given = profiling.rounds_of_bytes(given[begin:stop]), given[stop:]
+        written = written_in(given)
         options: Any = {"tables": written.tables, "whole_entities": written.whole_entities}
-        first = pickles.plan_of(written.plan).learning(written.empty, **options)
-        return replace(first, record=resumed(first.record, written))
+        first = pickles.plan_of(written.plan).learning(written.empty, **options, profile=False)
+        return replace(first, record=resumed(first.record, written), profiling=coming)
 
     def __repr__(self) -> str:
         """Return the number of the round."""
@@ -239,6 +315,7 @@ def learning_of(
     *,
     whole_entities: bool = False,
     stable: Fitted | None = None,
+    profile: Profiled | None = None,
 ) -> Learning[Face]:
     """Return the learning of a plan before its first round.
 
@@ -249,12 +326,33 @@ def learning_of(
         face: makes what users have of a fitted plan.
         whole_entities: as of `Plan.learning`.
         stable: an earlier fit, whose categories keep their codes.
+        profile: as of `Plan.learning`.
     """
+    choice = checked_choice(profile, plan)
     options: Any = {"whole_entities": whole_entities, "stable": stable}
-    return Learning(learning_record(plan, schema, tables, **options), face)
+    record = learning_record(plan, schema, tables, **options)
+    return Learning(record, face, profiling.ProfileRounds(choice) if choice else None)
 
 
-def _record(state: Any) -> part_state.PartState:
+_FOREIGN = (
+    "the state is of another plan, schema, or round: states of one round of one learning merge"
+)
+_MAGIC, _SIZE = b"fastfeat learning and profile\n", 8
+
+
+def _state_of_bytes(content: Any) -> part_state.PartState | ProfileState:
+    """Return the record of the bytes of a state.
+
+    Raises:
+        InvalidData: they are cut or changed, or no state.
+    """
+    given = _bytes(content)
+    if given.startswith(MAGIC):
+        return profile_state_of(given)
+    return part_state.state_of_bytes(given)
+
+
+def _record(state: Any) -> part_state.PartState | ProfileState:
     """Return the record of a state.
 
     Raises:

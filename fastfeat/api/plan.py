@@ -636,6 +636,7 @@ class Plan:
         tables: Tables = None,
         whole_entities: bool = False,
         stable: FittedPlan | None = None,
+        profile: Profiled | None = None,
     ) -> Learning[FittedPlan]:
         """Return the learning of the plan, in rounds over parts of the rows.
 
@@ -649,6 +650,8 @@ class Plan:
                 data, so that windows may be learnt from: as after an exchange of the rows by
                 `learning.shares`. Without it a plan that learns from windows takes one part.
             stable: as in `fit`.
+            profile: as in `fit`: two rounds more, behind those that learn, sample and count the
+                rows. Features of windows are counted with `whole_entities` alone.
 
         Raises:
             InvalidPlan: the label looks ahead; or, with `whole_entities`, windows see rows of
@@ -674,6 +677,7 @@ class Plan:
             lambda record: FittedPlan(self, record),
             whole_entities=whole_entities,
             stable=stable_record(stable),
+            profile=profile,
         )
 
     def schema(self, input_schema: Any, *, tables: Tables = None) -> ArrowSchema:

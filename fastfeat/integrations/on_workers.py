@@ -25,6 +25,7 @@ from fastfeat.plan.keep.artifact import artifact_bytes
 from fastfeat.plan.run.guard import check_option, table_columns_judged
 from fastfeat.plan.run.inputs import read_columns
 from fastfeat.plan.run.lookup_tables import Tables, read_tables
+from fastfeat.quality.profiling import Profiled
 
 STATES: Schema = pa.schema([("state", pa.large_binary()), ("error", pa.string())])
 """Of a table of states: the bytes of each, or what was wrong, as JSON."""
@@ -46,6 +47,7 @@ def begun(
     *,
     features: bool,
     stable: FittedPlan | None = None,
+    profile: Profiled | None = None,
 ) -> tuple[Learning[FittedPlan], bool]:
     """Return the learning of a plan before its first round, and whether rows are exchanged.
 
@@ -55,6 +57,7 @@ def begun(
         tables: lookup tables, as of `Plan.fit`.
         features: whether those of the rows are wanted too, out of fold.
         stable: as of `Plan.fit`.
+        profile: as of `Plan.learning`.
 
     Raises:
         InvalidPlan: folds are made of the number of a row, windows see rows of entities that have
@@ -62,10 +65,11 @@ def begun(
         FastfeatError: as `Plan.fit`, of what does not depend on the rows.
     """
     _check_no_numbers(plan)
-    learning = plan.learning(schema, tables=tables, stable=stable)
+    options: Any = {"tables": tables, "stable": stable, "profile": profile}
+    learning = plan.learning(schema, **options)
     if window_learnt_from(learning.record) is None and not (features and has_windows(plan)):
         return learning, False
-    return plan.learning(schema, tables=tables, whole_entities=True, stable=stable), True
+    return plan.learning(schema, whole_entities=True, **options), True
 
 
 def learn(

@@ -66,6 +66,7 @@ from fastfeat.plan.run.history import is_batch
 from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.quality.checking import check_read
 from fastfeat.quality.contract import Contract
+from fastfeat.quality.profiling import Profiled
 from fastfeat.quality.report import CheckReport
 from fastfeat.quality.rows import CheckedRows
 
@@ -86,6 +87,7 @@ def fit(
     tables: Tables = None,
     contract: Contract | None = None,
     stable: FittedPlan | None = None,
+    profile: Profiled | None = None,
 ) -> FittedPlan:
     """Return the plan fitted on all rows of a dataset: bit for bit that of `Plan.fit`.
 
@@ -101,6 +103,9 @@ def fit(
         contract: as in `Plan.fit`: the workers judge the rows first. Rows in messages have no
             numbers.
         stable: as in `Plan.fit`.
+        profile: as in `Plan.fit`, in two passes more. Edges and categories come from the rows with
+            the least hashes of what they hold, for rows have no numbers. Of features of windows it
+            has counts where windows are learnt from, and by `fit_transform`.
 
     Raises:
         ContractBroken: rows break a rule of `contract` that does not only warn.
@@ -113,7 +118,9 @@ def fit(
         FastfeatWarning: as `Plan.fit`, but for `TiesInOrder`.
     """
     kept = held(contract, lambda rules: _checked(rules, dataset, history, tables))
-    learnt = _learnt(plan, dataset, history, tables, features=False, stable=stable)[0]
+    learnt = _learnt(
+        plan, dataset, history, tables, features=False, stable=stable, profile=profile
+    )[0]
     return with_contract(learnt.finish(), kept)
 
 
@@ -204,6 +211,7 @@ def fit_transform(
     label: bool = False,
     contract: Contract | None = None,
     stable: FittedPlan | None = None,
+    profile: Profiled | None = None,
 ) -> tuple[FittedPlan, Any]:
     """Return the fitted plan, and the features of the rows as a dataset: out of fold.
 
@@ -215,6 +223,7 @@ def fit_transform(
         label: as in `transform`.
         contract: as in `fit`.
         stable: as in `Plan.fit`.
+        profile: as in `fit`.
 
     Returns:
         The plan, and a dataset as of `transform`, in which the encodings of a row have learnt from
@@ -228,7 +237,9 @@ def fit_transform(
     """
     columns = columns_read(plan, _schema_of(dataset), label=label)
     kept = held(contract, lambda rules: _checked(rules, dataset, history, tables))
-    learning, shares = _learnt(plan, dataset, history, tables, features=True, stable=stable)
+    learning, shares = _learnt(
+        plan, dataset, history, tables, features=True, stable=stable, profile=profile
+    )
     given = training_of(learning, plan, label=label)
     fitted = with_contract(learning.finish(), kept)
     if shares is not None:
@@ -278,10 +289,12 @@ def _learnt(
     *,
     features: bool,
     stable: FittedPlan | None = None,
+    profile: Profiled | None = False,
 ) -> tuple[Learning[FittedPlan], _Shares | None]:
     """Return the learning after passes over a dataset, and its rows where they were exchanged."""
     schema = _schema_of(dataset)
-    learning, is_exchanged = begun(plan, schema, tables, features=features, stable=stable)
+    options: Any = {"stable": stable, "profile": profile}
+    learning, is_exchanged = begun(plan, schema, tables, features=features, **options)
     if not is_exchanged:
 
         def state_of_all(learning: Learning[FittedPlan]) -> Table:

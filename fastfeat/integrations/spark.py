@@ -73,6 +73,7 @@ from fastfeat.plan.run.history import is_batch
 from fastfeat.plan.run.lookup_tables import Tables
 from fastfeat.quality.checking import check_read
 from fastfeat.quality.contract import Contract
+from fastfeat.quality.profiling import Profiled
 from fastfeat.quality.report import CheckReport
 from fastfeat.quality.rows import CheckedRows
 
@@ -100,6 +101,7 @@ def fit(
     tables: Tables = None,
     contract: Contract | None = None,
     stable: FittedPlan | None = None,
+    profile: Profiled | None = None,
 ) -> FittedPlan:
     """Return the plan fitted on all rows of a DataFrame: bit for bit that of `Plan.fit`.
 
@@ -117,6 +119,9 @@ def fit(
         contract: as in `Plan.fit`: the workers judge the rows first. Rows in messages have no
             numbers.
         stable: as in `Plan.fit`.
+        profile: as in `Plan.fit`, in two passes more. Edges and categories come from the rows with
+            the least hashes of what they hold, for rows have no numbers. Of features of windows it
+            has counts where windows are learnt from, and by `fit_transform`.
 
     Raises:
         ContractBroken: rows break a rule of `contract` that does not only warn.
@@ -130,7 +135,9 @@ def fit(
         FastfeatWarning: as `Plan.fit`, but for `TiesInOrder`.
     """
     kept = held(contract, lambda rules: _checked(rules, frame, history, tables))
-    learning, shares = _learnt(plan, frame, history, tables, features=False, stable=stable)
+    learning, shares = _learnt(
+        plan, frame, history, tables, features=False, stable=stable, profile=profile
+    )
     if shares is not None:
         _given_up(shares.frame)
     return with_contract(learning.finish(), kept)
@@ -225,6 +232,7 @@ def fit_transform(
     label: bool = False,
     contract: Contract | None = None,
     stable: FittedPlan | None = None,
+    profile: Profiled | None = None,
 ) -> tuple[FittedPlan, Any]:
     """Return the fitted plan, and the features of the rows as a DataFrame: out of fold.
 
@@ -237,6 +245,7 @@ def fit_transform(
         label: as in `transform`.
         contract: as in `fit`.
         stable: as in `Plan.fit`.
+        profile: as in `fit`.
 
     Returns:
         The plan, and a DataFrame as of `transform`, in which the encodings of a row have learnt
@@ -251,7 +260,9 @@ def fit_transform(
     schema = _schema_of(frame)
     columns = columns_read(plan, schema, label=label)
     kept = held(contract, lambda rules: _checked(rules, frame, history, tables))
-    learning, shares = _learnt(plan, frame, history, tables, features=True, stable=stable)
+    learning, shares = _learnt(
+        plan, frame, history, tables, features=True, stable=stable, profile=profile
+    )
     given = training_of(learning, plan, label=label)
     fitted = with_contract(learning.finish(), kept)
     if shares is None:
@@ -309,11 +320,13 @@ def _learnt(
     *,
     features: bool,
     stable: FittedPlan | None = None,
+    profile: Profiled | None = False,
 ) -> tuple[Learning[FittedPlan], _Shares | None]:
     """Return the learning after passes over a frame, and its rows where they were exchanged."""
     schema, n_slots = _schema_of(frame), _n_slots(frame.sparkSession)
     in_spark = _in_spark(PIECES)
-    learning, is_exchanged = begun(plan, schema, tables, features=features, stable=stable)
+    options: Any = {"stable": stable, "profile": profile}
+    learning, is_exchanged = begun(plan, schema, tables, features=features, **options)
     shares: _Shares | None = None
     if is_exchanged:
         rows = schema_with(schema, columns_learnt_from(plan, schema))

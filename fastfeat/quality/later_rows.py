@@ -28,7 +28,7 @@ Take = Callable[[Table, Table | None], None]
 
 NO_PROFILE = (
     "the plan has no profile of its training rows: it was fitted with profile=False, with "
-    "min_rows= of a feature, by plan.learning(), Ray or Spark, or by an earlier version"
+    "min_rows= of a feature, or by an earlier version"
 )
 
 

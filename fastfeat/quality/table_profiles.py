@@ -105,10 +105,10 @@ def layout_of_tables(
     least = _least_rows(fitted)
     of_inputs = {
         name: layout_of(name, dtype, kind_of(dtype), column, least.get(name, 1))
-        for name, dtype, column in _stored_inputs(fitted, inputs)
+        for name, dtype, column in stored_inputs(fitted, inputs)
     }
     of_features: dict[str, ColumnProfile] = {}
-    for name, dtype, column in () if features is None else _stored_features(fitted, features):
+    for name, dtype, column in () if features is None else stored_features(fitted, features):
         kind = kind_of(dtype, is_code=_is_code(fitted.nodes[name]))
         rows = max((least.get(read, 1) for read in columns_of([fitted.nodes[name]])), default=1)
         of_features[name] = layout_of(name, dtype, kind, column, rows)
@@ -128,11 +128,11 @@ def counted_tables(
     """
     of_inputs = {
         name: counted(layout.inputs[name], column)
-        for name, _, column in _stored_inputs(fitted, inputs)
+        for name, _, column in stored_inputs(fitted, inputs)
         if name in layout.inputs
     }
     of_features: dict[str, ColumnProfile] = {}
-    for name, _, column in () if features is None else _stored_features(fitted, features):
+    for name, _, column in () if features is None else stored_features(fitted, features):
         if name in layout.features:
             of_features[name] = counted(layout.features[name], column)
     return profile_of_columns(of_inputs, of_features, _n_rows(inputs, features), layout.no_features)
@@ -143,8 +143,8 @@ def _n_rows(inputs: Table, features: Table | None) -> int:
     return inputs.num_rows if features is None else features.num_rows
 
 
-def _stored_inputs(fitted: Fitted, table: Table) -> Stored:
-    """Return the inputs that are there."""
+def stored_inputs(fitted: Fitted, table: Table) -> Stored:
+    """Return the inputs of a plan that a table has: name, type and values of each."""
     types: Mapping[str, DType | UnsupportedType] = fitted.inputs
     there = set(table.column_names)
     return [
@@ -154,8 +154,8 @@ def _stored_inputs(fitted: Fitted, table: Table) -> Stored:
     ]
 
 
-def _stored_features(fitted: Fitted, table: Table) -> Stored:
-    """Return the features."""
+def stored_features(fitted: Fitted, table: Table) -> Stored:
+    """Return the features of a plan: name, type and values of each."""
     found: Stored = []
     for name in fitted.nodes:
         column = table.column(name)

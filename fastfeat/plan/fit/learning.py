@@ -22,6 +22,7 @@ from fastfeat.plan.fit.fold_warnings import n_large_folds
 from fastfeat.plan.fit.part_rows import NOTHING, Known, after_history, batch_of_part
 from fastfeat.plan.fit.part_state import (
     PartState,
+    Sums,
     added,
     check_unused,
     check_whole,
@@ -225,19 +226,33 @@ def _after(
 def _checked(learning: Learning, state: PartState) -> PartState:
     """Return the state of all rows, open, once it is known to be of the round."""
     state = opened(learning, state)
-    if learning.n_rows not in (None, state.n_rows):
-        raise InvalidData(
-            f"the state is of {counted(state.n_rows, 'row')}, and the rounds before have read "
-            f"{learning.n_rows:,}. Each round reads all rows of the same data"
-        )
-    if state.sums not in (None, sums_of(range(state.n_rows))):
-        raise InvalidData(
-            f"the state is of {counted(state.n_rows, 'row')}, but not of rows 0 to "
-            f"{state.n_rows - 1:,}, each once: the state of a part lacks, or is in it twice. Merge "
-            "the state of each part once, and number the rows of the whole data from 0 on"
-        )
+    check_all_rows(learning, state.n_rows, state.sums)
     check_any_rows(learning.prepared.typed, state.n_rows)
     return state
+
+
+def check_all_rows(learning: Learning, n_rows: int, sums: Sums) -> None:
+    """Raise where a state is not of all rows, each once.
+
+    Args:
+        learning: before the next round.
+        n_rows: how many rows the state has.
+        sums: of their numbers.
+
+    Raises:
+        InvalidData: it is not.
+    """
+    if learning.n_rows not in (None, n_rows):
+        raise InvalidData(
+            f"the state is of {counted(n_rows, 'row')}, and the rounds before have read "
+            f"{learning.n_rows:,}. Each round reads all rows of the same data"
+        )
+    if sums not in (None, sums_of(range(n_rows))):
+        raise InvalidData(
+            f"the state is of {counted(n_rows, 'row')}, but not of rows 0 to "
+            f"{n_rows - 1:,}, each once: the state of a part lacks, or is in it twice. Merge "
+            "the state of each part once, and number the rows of the whole data from 0 on"
+        )
 
 
 def opened(learning: Learning, state: PartState) -> PartState:

@@ -88,12 +88,8 @@ def batch_of_part(
     """
     prepared = learning.prepared
     table = read_columns(data, learning.columns, features=prepared.plan.nodes)
+    check_numbers(given, table.num_rows)
     rows = range(n_before, n_before + table.num_rows) if given is None else given
-    if table.num_rows != len(rows):
-        raise InvalidData(
-            f"rows= numbers {counted(len(rows), 'row')}, and the part has {table.num_rows:,}. Give "
-            "the number of each row, such as range(first, first + n_rows)"
-        )
     numbers = rows if known.numbers is None else known.numbers
     _check_types(table, prepared.schema, numbers)
     batch = replace(
@@ -117,6 +113,23 @@ def batch_of_part(
         )
     place_folds(batch, rows, origins)
     return batch
+
+
+def check_numbers(given: Rows | None, n_rows: int) -> None:
+    """Raise where the rows of a part do not have a number each.
+
+    Args:
+        given: their numbers; None where they have none.
+        n_rows: how many there are.
+
+    Raises:
+        InvalidData: there are more numbers, or fewer.
+    """
+    if given is not None and len(given) != n_rows:
+        raise InvalidData(
+            f"rows= numbers {counted(len(given), 'row')}, and the part has {n_rows:,}. Give the "
+            "number of each row, such as range(first, first + n_rows)"
+        )
 
 
 def after_history(learning: Learning, batch: Batch, history: Any) -> Batch:

@@ -69,15 +69,20 @@ class RowSample:
         self.numbers = np.concatenate([kept, numbers])
 
     def _is_taken(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
-        return _is_taken(numbers, self.stride)
+        return are_sampled(numbers, self.stride)
 
     def table(self) -> Table:
         """Return the rows as one table."""
         return pa.concat_tables(self.tables)
 
 
-def _is_taken(numbers: NDArray[np.int64], stride: int) -> NDArray[np.bool_]:
-    """Return whether rows are among one of so many."""
+def are_sampled(numbers: NDArray[np.int64], stride: int) -> NDArray[np.bool_]:
+    """Return whether rows are among one of so many, shape (n_rows,).
+
+    Args:
+        numbers: of the rows, shape (n_rows,).
+        stride: a power of two.
+    """
     return numbers.astype(np.uint64) * _GOLDEN <= np.uint64((2**64 - 1) // stride)
 
 
@@ -88,19 +93,34 @@ def numbers_of_sample(n_rows: int, most_rows: int = MOST_ROWS) -> NDArray[np.int
         n_rows: how many rows there are.
         most_rows: of the sample.
     """
+    return _sample(n_rows, most_rows)[1]
+
+
+def stride_of_sample(n_rows: int, most_rows: int = MOST_ROWS) -> int:
+    """Return the stride of that sample: `are_sampled` says then which rows are in it.
+
+    Args:
+        n_rows: how many rows there are.
+        most_rows: of the sample.
+    """
+    return _sample(n_rows, most_rows)[0]
+
+
+def _sample(n_rows: int, most_rows: int) -> tuple[int, NDArray[np.int64]]:
+    """Return the stride of a sample, and the numbers of its rows."""
     stride = 1
     while n_rows > most_rows * stride:
         stride *= 2
     pieces = [
-        numbers[_is_taken(numbers, stride)]
+        numbers[are_sampled(numbers, stride)]
         for first in range(0, n_rows, _AT_ONCE)
         for numbers in [np.arange(first, min(first + _AT_ONCE, n_rows), dtype=np.int64)]
     ]
     found = np.concatenate([np.empty(0, np.int64), *pieces])
     while len(found) > most_rows:  # the rows of a wider stride are among those of a narrower
         stride *= 2
-        found = found[_is_taken(found, stride)]
-    return found
+        found = found[are_sampled(found, stride)]
+    return stride, found
 
 
 def sample_for(learning: Learning) -> RowSample:

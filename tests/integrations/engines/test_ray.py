@@ -78,7 +78,7 @@ def table_of(features: Any) -> pa.Table:
 def test_the_artifact_and_features_are_those_of_memory(name: str) -> None:
     plan = PLANS[name]
     expected, features = plan.fit_transform(ROWS, tables=TABLES, profile=False)
-    fitted, found = ours.fit_transform(plan, dataset(), tables=TABLES)
+    fitted, found = ours.fit_transform(plan, dataset(), tables=TABLES, profile=False)
     assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
     assert table_of(found).equals(in_order(features))
     later = ours.transform(fitted, dataset(), tables=TABLES)
@@ -118,7 +118,9 @@ def test_frames_and_functions_of_blocks_are_learnt_from() -> None:
     given = ray.data.from_pandas([frame[:1000], frame[1000:]])
     given = given.map_batches(lambda part: part, batch_format="pandas")
     expected = plan.fit(ROWS, profile=False)
-    assert artifact_bytes(ours.fit(plan, given).record) == artifact_bytes(expected.record)
+    assert artifact_bytes(ours.fit(plan, given, profile=False).record) == artifact_bytes(
+        expected.record
+    )
 
 
 def test_the_driver_has_one_state_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +148,7 @@ def test_a_worker_that_is_killed_changes_nothing(tmp_path: Path) -> None:
     given = dataset().map_batches(
         kill_once_a_pass, fn_args=[str(tmp_path)], batch_format="pyarrow", batch_size=None
     )
-    fitted = ours.fit(plan, given)
+    fitted = ours.fit(plan, given, profile=False)
     assert len(os.listdir(tmp_path)) == 2
     assert artifact_bytes(fitted.record) == artifact_bytes(plan.fit(ROWS, profile=False).record)
 
@@ -155,17 +157,35 @@ def test_a_worker_that_is_killed_changes_nothing(tmp_path: Path) -> None:
 def test_windows_see_the_rows_of_other_blocks() -> None:
     plan = OF_THE_PAST
     expected, features = plan.fit_transform(ROWS, tables=TABLES, profile=False)
-    fitted, found = ours.fit_transform(plan, dataset(), tables=TABLES, label=True)
+    fitted, found = ours.fit_transform(plan, dataset(), tables=TABLES, label=True, profile=False)
     assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
     features = features.append_column("bought", plan.fit(ROWS, tables=TABLES).label(ROWS))
     assert table_of(found).equals(in_order(features))
+
+
+def test_profiles_are_those_of_any_parts() -> None:
+    for name in ("scaled", "encoded"):
+        plan = PLANS[name]
+        found = ours.fit(plan, dataset(), tables=TABLES).profile
+        assert found == ours.fit(plan, ray.data.from_arrow(ROWS), tables=TABLES).profile
+        expected = plan.fit(ROWS, tables=TABLES).profile
+        assert (found.n_rows, found.no_features) == (expected.n_rows, "")
+        for side in ("inputs", "features"):
+            for column, own in getattr(expected, side).items():
+                other = getattr(found, side)[column]
+                known = (other.sum, other.n_missing, other.least, other.greatest)
+                assert repr(known) == repr((own.sum, own.n_missing, own.least, own.greatest))
+    fitted = ours.fit_transform(OF_THE_PAST, dataset(), tables=TABLES)[0]
+    own = OF_THE_PAST.fit(ROWS, history="batch", tables=TABLES).profile
+    assert fitted.profile.features["before"].sum == own.features["before"].sum
+    assert fitted.drift(ROWS, history="batch", tables=TABLES).ok
 
 
 def test_windows_see_a_history() -> None:
     plan, (earlier, later) = OF_THE_PAST, earlier_and_later(ROWS)
     expected, features = plan.fit_transform(later, history=earlier, tables=TABLES, profile=False)
     given, past = (ray.data.from_arrow(parts(part)) for part in (later, earlier))
-    fitted, found = ours.fit_transform(plan, given, history=past, tables=TABLES)
+    fitted, found = ours.fit_transform(plan, given, history=past, tables=TABLES, profile=False)
     assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
     assert table_of(found).equals(in_order(features))
     own = ff.Plan.from_json(plan.to_json()).fit(ROWS, tables=TABLES)
@@ -214,7 +234,7 @@ def test_categories_keep_the_codes_of_an_earlier_fit() -> None:
     plan = PLANS["encoded"]
     old = plan.fit(ROWS.slice(0, 500), tables=TABLES)
     wanted = plan.fit(ROWS, tables=TABLES, stable=old, profile=False)
-    fitted = ours.fit(plan, dataset(), tables=TABLES, stable=old)
+    fitted = ours.fit(plan, dataset(), tables=TABLES, stable=old, profile=False)
     assert artifact_bytes(fitted.record) == artifact_bytes(wanted.record)
     assert fitted != plan.fit(ROWS, tables=TABLES)
 
@@ -228,12 +248,12 @@ def test_contracts_are_checked_where_the_rows_are() -> None:
     assert sorted(found["size"].to_pylist()) == sorted(own.rows("size")["size"].to_pylist())
     assert report.rows("seen", 2).num_rows == 2
     plan = PLANS["scaled"]
-    fitted = ours.fit(plan, dataset(), contract=HELD)
+    fitted = ours.fit(plan, dataset(), contract=HELD, profile=False)
     assert artifact_bytes(fitted.record) == artifact_bytes(
         plan.fit(ROWS, contract=HELD, profile=False).record
     )
     assert ours.check(fitted, dataset()).ok
     with pytest.raises(ContractBroken, match=r"rule 'size': .* break .*: a row \(size=-"):
-        ours.fit_transform(plan, dataset(), contract=CONTRACT)
+        ours.fit_transform(plan, dataset(), contract=CONTRACT, profile=False)
     with pytest.raises(TypeMismatch, match="or a fitted plan that has one"):
         ours.check(plan, dataset())

@@ -83,7 +83,7 @@ def frame(session: Any) -> Any:
 def test_the_artifact_and_features_are_those_of_memory(name: str, frame: Any) -> None:
     plan = PLANS[name]
     expected, features = plan.fit_transform(ROWS, tables=TABLES, profile=False)
-    fitted, found = ours.fit_transform(plan, frame, tables=TABLES)
+    fitted, found = ours.fit_transform(plan, frame, tables=TABLES, profile=False)
     assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
     assert_same(found, features)
     own = ff.Plan.from_json(plan.to_json()).fit(ROWS, tables=TABLES)
@@ -95,6 +95,17 @@ def assert_same(found: Any, features: pa.Table) -> None:
     """Check features in the types of Spark, and then those of fastfeat."""
     own, expected = in_order(found.toArrow()), in_order(features)
     assert own.cast(expected.schema).equals(expected)
+
+
+def test_profiles_are_those_of_any_parts(frame: Any) -> None:
+    plan = PLANS["scaled"]
+    fitted = ours.fit(plan, frame)
+    assert fitted.profile == ours.fit(plan, frame.repartition(2)).profile
+    expected = plan.fit(ROWS).profile
+    for column, own in expected.features.items():
+        other = fitted.profile.features[column]
+        assert (other.sum, other.n_missing) == (own.sum, own.n_missing)
+    assert fitted.drift(ROWS).ok
 
 
 def test_features_have_types_of_spark_and_the_label_follows(frame: Any) -> None:
@@ -122,7 +133,7 @@ def test_names_with_dots_and_times_of_zones_are_read(session: Any) -> None:
         keep=["`id`"],
     )
     expected, features = plan.fit_transform(table, profile=False)
-    fitted, found = ours.fit_transform(plan, session.createDataFrame(table))
+    fitted, found = ours.fit_transform(plan, session.createDataFrame(table), profile=False)
     assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
     own = found.toArrow().sort_by("`id`")
     assert own.cast(features.schema).to_pydict() == features.to_pydict()
@@ -146,7 +157,7 @@ def test_states_larger_than_a_value_of_spark_come_in_pieces(
 ) -> None:
     monkeypatch.setattr(ours, "_PIECE_BYTES", 1_000)
     plan = ff.Plan({"street": col("street").ordinal_encode(), "n": col("id").n_unique()})
-    fitted = ours.fit(plan, frame)
+    fitted = ours.fit(plan, frame, profile=False)
     assert artifact_bytes(fitted.record) == artifact_bytes(plan.fit(ROWS, profile=False).record)
 
 
@@ -162,7 +173,7 @@ def test_a_worker_that_is_killed_changes_nothing(frame: Any, tmp_path: Path) -> 
             yield batch
 
     plan = PLANS["scaled"]
-    fitted = ours.fit(plan, frame.mapInArrow(kill_twice, frame.schema))
+    fitted = ours.fit(plan, frame.mapInArrow(kill_twice, frame.schema), profile=False)
     assert len(os.listdir(tmp_path)) >= 2
     assert artifact_bytes(fitted.record) == artifact_bytes(plan.fit(ROWS, profile=False).record)
 
@@ -172,7 +183,7 @@ def test_windows_see_the_rows_of_other_partitions(session: Any) -> None:
     plan = OF_THE_PAST
     frame = session.createDataFrame(ROWS).coalesce(1)  # in the order of the rows
     expected, features = plan.fit_transform(ROWS, tables=TABLES, profile=False)
-    fitted, found = ours.fit_transform(plan, frame, tables=TABLES, label=True)
+    fitted, found = ours.fit_transform(plan, frame, tables=TABLES, label=True, profile=False)
     assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
     label = plan.fit(ROWS, tables=TABLES).label(ROWS)
     assert_same(found, features.append_column("bought", label))
@@ -199,7 +210,7 @@ def test_windows_see_a_history(session: Any) -> None:
     plan, (earlier, later) = OF_THE_PAST, earlier_and_later(ROWS)
     expected = plan.fit(later, history=earlier, tables=TABLES, profile=False)
     frame, past = (session.createDataFrame(part).coalesce(1) for part in (later, earlier))
-    fitted = ours.fit(plan, frame, history=past, tables=TABLES)
+    fitted = ours.fit(plan, frame, history=past, tables=TABLES, profile=False)
     assert artifact_bytes(fitted.record) == artifact_bytes(expected.record)
     for history in (earlier, "batch"):  # windows see what was spent of the history alone
         found = ours.transform(fitted, frame.drop("spent"), history=history, tables=TABLES)
@@ -260,7 +271,7 @@ def test_categories_keep_the_codes_of_an_earlier_fit(frame: Any) -> None:
     plan = PLANS["encoded"]
     old = plan.fit(ROWS.slice(0, 500), tables=TABLES)
     wanted = plan.fit(ROWS, tables=TABLES, stable=old, profile=False)
-    fitted = ours.fit(plan, frame, tables=TABLES, stable=old)
+    fitted = ours.fit(plan, frame, tables=TABLES, stable=old, profile=False)
     assert artifact_bytes(fitted.record) == artifact_bytes(wanted.record)
     assert fitted != plan.fit(ROWS, tables=TABLES)
 
@@ -274,12 +285,12 @@ def test_contracts_are_checked_where_the_rows_are(frame: Any) -> None:
     assert sorted(found["size"].to_pylist()) == sorted(own.rows("size")["size"].to_pylist())
     assert report.rows("seen", 2).num_rows == 2
     plan = PLANS["scaled"]
-    fitted = ours.fit(plan, frame, contract=HELD)
+    fitted = ours.fit(plan, frame, contract=HELD, profile=False)
     assert artifact_bytes(fitted.record) == artifact_bytes(
         plan.fit(ROWS, contract=HELD, profile=False).record
     )
     assert ours.check(fitted, frame).ok
     with pytest.raises(ContractBroken, match=r"rule 'size': .* break .*: a row \(size=-"):
-        ours.fit_transform(plan, frame, contract=CONTRACT)
+        ours.fit_transform(plan, frame, contract=CONTRACT, profile=False)
     with pytest.raises(TypeMismatch, match="or a fitted plan that has one"):
         ours.check(plan, frame)

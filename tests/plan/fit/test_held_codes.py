@@ -144,7 +144,7 @@ def test_every_way_of_fitting_gives_the_same_codes(tmp_path: Path) -> None:
     old, rows = CODES.fit(OLD, profile=False), pa.table(NEW)
     wanted = CODES.fit(NEW, backend="reference", stable=old, profile=False)
     pq.write_table(rows, tmp_path / "rows.parquet")
-    learning = CODES.learning(rows.schema, stable=old)
+    learning = CODES.learning(rows.schema, stable=old, profile=False)
     while learning.round:
         learning = Learning.from_bytes(learning.to_bytes())
         state = learning.partial(rows.slice(6), range(6, 10))

@@ -56,7 +56,7 @@ def learnt(
 
     So do the features of the rows, where windows do not need all of them at once.
     """
-    learning = plan.learning(table.schema, tables=tables)
+    learning = plan.learning(table.schema, tables=tables, profile=False)
     while learning.round is not None:
         assert learning.round < 20
         if draw(st.booleans()):
@@ -141,7 +141,7 @@ def test_any_parts_give_the_artifact_of_all_rows(name: str, data: st.DataObject)
 @pytest.mark.parametrize("name", OF_WINDOWS)
 def test_windows_are_learnt_from_in_one_part(name: str) -> None:
     plan, table, _ = FITS[name]
-    learning = plan.learning(table.schema)
+    learning = plan.learning(table.schema, profile=False)
     while learning.round is not None:
         learning = learning.next(learning.partial(table, range(table.num_rows)))
     expected = artifact_bytes(plan.fit(table, profile=False).record)
@@ -161,7 +161,7 @@ def test_windows_in_several_parts_are_refused(through_bytes: bool) -> None:
 
 def test_a_round_reads_the_columns_that_it_learns_from() -> None:
     plan, table, _ = FITS["codes"]
-    learning, read = plan.learning(table.schema), list[list[str]]()
+    learning, read = plan.learning(table.schema, profile=False), list[list[str]]()
     while learning.round is not None:
         read.append(sorted(learning.columns))
         part = table.select(learning.columns)
@@ -200,7 +200,7 @@ def test_rows_without_numbers_are_in_no_fold_by_number() -> None:
 
 def test_a_round_that_learns_nothing_counts_rows() -> None:
     plan, table = ff.Plan({"y": col("x") * 2}), pa.table({"k": ["a", "b"], "x": [1.0, 2.0]})
-    learning = plan.learning(table.schema)
+    learning = plan.learning(table.schema, profile=False)
     assert len(learning.columns) == 1
     learning = learning.next(learning.partial(table.select(learning.columns), range(2)))
     assert learning.finish() == plan.fit(table)
@@ -209,7 +209,7 @@ def test_a_round_that_learns_nothing_counts_rows() -> None:
 @pytest.mark.parametrize("name", ["codes", "levels", "out_of_fold", "scaled"])
 def test_states_that_leave_memory_learn_the_same(name: str, tmp_path: Path) -> None:
     plan, table, _ = FITS[name]
-    learning = plan.learning(table.schema)
+    learning = plan.learning(table.schema, profile=False)
     while learning.round is not None:
         state = learning.partial(table[:0], range(0))
         for first in range(0, table.num_rows, 70):
@@ -286,7 +286,7 @@ def test_values_of_another_type_are_told_by_the_number_of_their_row(feature: ff.
 def test_states_of_other_rounds_and_damaged_ones_are_refused() -> None:
     plan = ff.Plan({"a": col("x").robust_scale(), "b": col("k").ordinal_encode()})
     table = pa.table({"x": np.arange(50_000.0), "k": ["a", "b"] * 25_000})
-    first = plan.learning(table.schema)
+    first = plan.learning(table.schema, profile=False)
     state = first.partial(table, range(50_000))
     content = state.to_bytes()
     second = first.next(state)
@@ -294,7 +294,7 @@ def test_states_of_other_rounds_and_damaged_ones_are_refused() -> None:
         second.next(State.from_bytes(content))
     with pytest.raises(InvalidData, match="another plan, schema, or round"):
         State.from_bytes(content).merge(second.partial(table, range(50_000)))
-    other = ff.Plan({"a": col("x").robust_scale()}).learning(table.schema)
+    other = ff.Plan({"a": col("x").robust_scale()}).learning(table.schema, profile=False)
     with pytest.raises(InvalidData, match="another plan, schema, or round"):
         other.next(State.from_bytes(content))
     for damaged in (content[:-1], content[1:], content[:-1] + b"?", b""):
@@ -304,7 +304,7 @@ def test_states_of_other_rounds_and_damaged_ones_are_refused() -> None:
 
 def test_states_that_began_from_other_data_are_refused() -> None:
     plan = ff.Plan({"m": col("x").mean(by="k")})
-    first = plan.learning({"x": "float64", "k": "utf8"})
+    first = plan.learning({"x": "float64", "k": "utf8"}, profile=False)
     begun = [
         first.next(first.partial({"x": [1.0, 2.0], "k": keys}, range(2)))
         for keys in (["a", "b"], ["a", "c"])
@@ -315,7 +315,7 @@ def test_states_that_began_from_other_data_are_refused() -> None:
 
 
 def test_a_learning_and_a_state_are_told_apart() -> None:
-    learning = ff.Plan({"a": col("x").mean()}).learning({"x": "float64"})
+    learning = ff.Plan({"a": col("x").mean()}).learning({"x": "float64"}, profile=False)
     state = learning.partial({"x": [1.0]}, range(1)).to_bytes()
     with pytest.raises(InvalidData, match="and a learning is wanted"):
         Learning.from_bytes(state)
@@ -328,7 +328,9 @@ def test_a_learning_and_a_state_are_told_apart() -> None:
 @pytest.mark.filterwarnings("error")
 def test_a_learning_of_bytes_does_not_warn_again_of_columns() -> None:
     plan = ff.Plan({"a": col("x") - col("x").mean()}, outcomes=["y"], keep=["k"])
-    learning = plan.learning({"x": "float64", "y": "float64", "k": "utf8", "z": "int64"})
+    learning = plan.learning(
+        {"x": "float64", "y": "float64", "k": "utf8", "z": "int64"}, profile=False
+    )
     for _ in range(2):
         learning = Learning.from_bytes(learning.to_bytes())
     learning = learning.next(learning.partial({"x": [1.0, 2.0]}, range(2)))
@@ -340,7 +342,7 @@ def test_a_learning_of_bytes_does_not_warn_again_of_columns() -> None:
 
 def test_rounds_that_see_other_rows_are_refused() -> None:
     table = pa.table({"x": np.arange(50_000.0)})
-    first = ff.Plan({"a": col("x").robust_scale()}).learning(table.schema)
+    first = ff.Plan({"a": col("x").robust_scale()}).learning(table.schema, profile=False)
     second = first.next(first.partial(table, range(50_000)))
     with pytest.raises(InvalidData, match="of 49,999 rows, and the rounds before have read 50,000"):
         second.next(second.partial(table[1:], range(1, 50_000)))
@@ -348,7 +350,7 @@ def test_rounds_that_see_other_rows_are_refused() -> None:
 
 def test_parts_that_lack_or_are_there_twice_are_told() -> None:
     table = pa.table({"x": np.arange(9.0)})
-    learning = ff.Plan({"a": col("x").mean()}).learning(table.schema)
+    learning = ff.Plan({"a": col("x").mean()}).learning(table.schema, profile=False)
 
     def part(*rows: int) -> State:
         return learning.partial(table.take(pa.array(rows)), rows)
@@ -402,7 +404,7 @@ def test_states_are_used_once() -> None:
 
 @pytest.mark.parametrize("odd", [None, b"?", 1])
 def test_what_is_no_state_is_told(odd: Any) -> None:
-    learning = ff.Plan({"a": col("x").mean()}).learning({"x": "float64"})
+    learning = ff.Plan({"a": col("x").mean()}).learning({"x": "float64"}, profile=False)
     state = learning.partial({"x": [1.0]}, range(1))
     for use in (state.merge, learning.next):
         with pytest.raises(TypeMismatch, match="takes a state"):
@@ -416,7 +418,7 @@ def test_what_is_no_state_is_told(odd: Any) -> None:
 
 def test_a_round_that_counts_the_rows_asks_for_a_column_of_them() -> None:
     table = pa.table({"x": [1.0, 2.0], "y": [True, False]})
-    learning = ff.Plan({"a": col("x") + 1}).learning(table.schema)
+    learning = ff.Plan({"a": col("x") + 1}).learning(table.schema, profile=False)
     part = table.select(learning.columns)
     assert part.num_columns == 1
     learning = learning.next(learning.partial(part, range(2)))
@@ -425,7 +427,7 @@ def test_a_round_that_counts_the_rows_asks_for_a_column_of_them() -> None:
 
 
 def test_no_rows_and_no_rounds_are_told() -> None:
-    learning = ff.Plan({"a": col("x").mean()}).learning({"x": "float64"})
+    learning = ff.Plan({"a": col("x").mean()}).learning({"x": "float64"}, profile=False)
     with pytest.raises(InvalidData, match="fit has no rows to learn"):
         learning.next(learning.partial({"x": np.zeros(0)}, range(0)))
     with pytest.raises(InvalidPlan, match="round 1 is not over"):
@@ -437,7 +439,7 @@ def test_no_rows_and_no_rounds_are_told() -> None:
 
 
 def test_numbers_of_rows_are_checked() -> None:
-    learning = ff.Plan({"a": col("x").mean()}).learning({"x": "float64"})
+    learning = ff.Plan({"a": col("x").mean()}).learning({"x": "float64"}, profile=False)
     two = {"x": [1.0, 2.0]}
     with pytest.raises(InvalidData, match="numbers 1 row, and the part has 2"):
         learning.partial(two, range(1))
@@ -458,10 +460,10 @@ def test_states_of_tasks_that_are_joined_otherwise_are_refused() -> None:
     plan = ff.Plan({"x": col("x").standard_scale(), "y": col("y").standard_scale()})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scheduling, "PASSES", [p for p in PASSES if p is not learn_together])
-        apart = ff.Plan.from_json(plan.to_json()).learning(table.schema)
+        apart = ff.Plan.from_json(plan.to_json()).learning(table.schema, profile=False)
         state = apart.partial(table, range(3))
     with pytest.raises(InvalidData, match="of another plan, schema, or round"):
-        plan.learning(table.schema).next(state)
+        plan.learning(table.schema, profile=False).next(state)
     assert apart.next(state).finish() == plan.fit(table)
 
 

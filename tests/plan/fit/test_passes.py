@@ -304,12 +304,15 @@ def test_rounds_have_an_upper_bound() -> None:
             rounds.append(learning.round)
             learning = learning.next(learning.partial(nothing, range(2)))
 
-    learning, rounds = ff.Plan(features, label="y").learning(nothing.schema), list[int]()
+    learning, rounds = (
+        ff.Plan(features, label="y").learning(nothing.schema, profile=False),
+        list[int](),
+    )
     with pytest.raises(InvalidData, match="first infinite value is inf in row 1"):
         learn(learning, rounds)
     assert len(rounds) <= learning.most_rounds
     learning, rounds = (
-        ff.Plan({"t": features["t"]}, label="y").learning(nothing.schema),
+        ff.Plan({"t": features["t"]}, label="y").learning(nothing.schema, profile=False),
         list[int](),
     )
     learn(learning, rounds)

@@ -81,7 +81,7 @@ def test_the_passes_of_files_are_told_before_any_row_is_read(
 
 def test_a_pass_reads_no_column_that_is_not_told(files: str) -> None:
     told = re.findall(r"pass \d+ reads (.*):", PLAN.explain("passes", schema=files))
-    learning, n = PLAN.learning(files), 0
+    learning, n = PLAN.learning(files, profile=False), 0
     while learning.round is not None:
         assert set(learning.columns) <= set(told[n].split(", "))
         learning = learning.next(learning.partial(ROWS, range(40)))
