@@ -34,7 +34,7 @@ examples = settings(max_examples=15 + settings().max_examples // 5)
 
 def check(family: str, train: Any, rows: Any) -> None:
     """Fit on `train`, transform `rows` on both backends, and compare everything."""
-    fitted = plan_of(family).fit(train, profile=False)
+    fitted = plan_of(family).fit(train)
     on_cpu = fitted.transform(rows, backend="cpu")
     by_reference = fitted.transform(rows, backend="reference")
     assert on_cpu.schema == by_reference.schema
