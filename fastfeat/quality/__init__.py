@@ -6,8 +6,9 @@ later ones, `quarantine` divides them.
 
 Profiles: `profile` is the record. `layout` takes edges and categories from a sample, `counting`
 counts a column by them, `table_profiles` the columns of a plan; `profiling` does so for training
-rows, `profiling_in_passes` where they are read in passes, `later_rows` for others; `distribution`
-says how one is drawn.
+rows, `profiling_in_passes` where they are read in passes, `profiling_in_rounds` where several
+machines have them, with the states of `profile_state` and `content_hashes` to choose a sample by;
+`later_rows` for others. `distribution` says how one is drawn.
 
 Drift: `distances` are functions of counts alone, `column_brackets` gives them those of a column,
 `column_drift` judges it, `seasons` says which columns are judged; `drift` is the record of a plan,
