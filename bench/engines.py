@@ -84,7 +84,7 @@ def on_ray() -> Callable[[int], ff.FittedPlan]:
     def fit(n_rows: int) -> ff.FittedPlan:
         numbers = ray.data.range(n_rows, override_num_blocks=-(-n_rows // BLOCK))
         rows = numbers.map_batches(block, batch_format="pyarrow", batch_size=None)
-        return ours.fit(PLAN, rows)
+        return ours.fit(PLAN, rows, profile=False)
 
     return fit
 
@@ -114,7 +114,7 @@ def on_spark() -> Callable[[int], ff.FittedPlan]:
 
     def fit(n_rows: int) -> ff.FittedPlan:
         numbers = session.range(0, n_rows, 1, -(-n_rows // BLOCK))
-        return ours.fit(PLAN, numbers.mapInArrow(rows, fields))
+        return ours.fit(PLAN, numbers.mapInArrow(rows, fields), profile=False)
 
     return fit
 
