@@ -35,10 +35,12 @@ def drifts_of(lives: Sequence[Live[Any]], limits: Limits | None = None) -> dict[
 
     Args:
         lives: states with `Live.watch`, such as those of the partitions of a topic; their profiles
-            are merged.
+            are merged. Of plans without a profile nothing is told.
         limits: as of `compared`.
     """
     found: dict[str, Drift] = {}
+    if not all(live.recent for live in lives):
+        return found
     for name, fitted in lives[0].records.items() if lives else ():
         now = reduce(Profile.merge, (live.recent[name].profile() for live in lives))
         found[name] = compared(fitted, now, profile_to_compare(fitted), limits=limits)

@@ -46,7 +46,8 @@ class Following:
         self, path: str, fitted: FittedPlan, most_rows: int, drift: str | None = None
     ) -> None:
         self._path = path
-        self._digest = fitted_digest(fitted.record)
+        self._given, self._digest = fitted, fitted_digest(fitted.record)
+        self._given_digest = self._digest
         self._most_rows, self._drift = most_rows, drift
         self._is_first = True
         self._follower: Follower | None = None
@@ -111,14 +112,16 @@ class Following:
                 f"{self._path}: its plan is another than the artifact. Serve the artifact that its "
                 "writer has"
             )
-        fitted = read.plans[name]
         self._digest = digests[name]
+        fitted = read.plans[name]
+        if self._digest == self._given_digest:  # a state keeps no profile, and no golden rows
+            fitted = self._given
         if not names or self._is_first:
             check_if_there(fitted.record)
             warm(fitted, read.state.tables)
         self._is_first = False
-        live = Live(read.plans, read.state)
-        if self._drift is not None:
+        live = Live({**read.plans, name: fitted}, read.state)
+        if self._drift is not None and all(of.profile is not None for of in live.records.values()):
             live.watch(self._drift)
         return served_plan(live, fitted, self._most_rows, name=name)
 
