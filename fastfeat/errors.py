@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -237,6 +238,19 @@ class GivenWarnings:
         """Take a kind as given: it does not come any more."""
         with self.lock:
             self.kinds.add(kind)
+
+    @contextmanager
+    def unheard(self) -> Generator[None]:
+        """Let no warning of ours pass: those that nobody has heard before come again."""
+        with self.lock:
+            before = set(self.kinds)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FastfeatWarning)
+            try:
+                yield
+            finally:
+                with self.lock:
+                    self.kinds.intersection_update(before)
 
 
 def warn(message: str, kind: type[FastfeatWarning], told: GivenWarnings | None = None) -> None:

@@ -203,15 +203,12 @@ def _trained(
     wanted = None if training is None else training.wanted
     if not with_features:
         return of_training_rows(fitted, prepared, wanted, None, NO_FEATURES)
-    told = set(fitted.told.kinds)
     features, reason = None, ""
     try:
-        with warnings.catch_warnings():  # fit has warned already
-            warnings.simplefilter("ignore", FastfeatWarning)
+        with fitted.told.unheard():  # fit has warned already
             features = _as_later(fitted, prepared, training)
     except FastfeatError as error:  # fit does not fail by it: it has learnt what it could
         reason = failed(error)
-    fitted.told.kinds.intersection_update(told)  # what nobody has heard comes again
     return of_training_rows(fitted, prepared, wanted, features, reason)
 
 
@@ -297,12 +294,13 @@ def _small(
     others = {name: _copied(table) for name, table in tables.items()}
     options: Any = {"history": history, "tables": others, "stable": stable}
     options["backend"] = prepared.rows.backend.name
+    plan = prepared.plan  # alone: what is prepared holds the user's table
 
     @in_ieee
     def make(fitted: Fitted) -> Profile:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FastfeatWarning)
-            again, training = prepare(prepared.plan, data, **options), None
+            again, training = prepare(plan, data, **options), None
             if wanted is not None:
                 fitted, training = fit_on(again, wanted, transforms=profile is True)
             return _trained(fitted, again, training, with_features=profile is True)

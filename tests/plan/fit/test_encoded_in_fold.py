@@ -21,6 +21,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import EncodedInFold
 from fastfeat.plan.run import encoded_rows
+from fastfeat.quality.profiling import LEAST_BYTES
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::fastfeat.errors.ColumnConstant"),
@@ -292,10 +293,18 @@ def test_of_many_rows_some_are_hashed_whole(monkeypatch: pytest.MonkeyPatch) -> 
         fitted.transform(data.take(pa.array(np.arange(5000)[::-1])))
 
 
-def test_memory_of_training_rows_is_not_held() -> None:
-    data = rows_of(20_000, 0)
-    before = pa.total_allocated_bytes()
-    fitted = PLAN.fit(data)
+@pytest.mark.parametrize("profile", [True, "inputs", False])
+@pytest.mark.parametrize("n", [20_000, 60_000])
+def test_memory_of_training_rows_is_not_held(n: int, profile: Any) -> None:
+    data = rows_of(n, 0)
+    data = data.take(pa.array(np.arange(n)))  # the columns of NumPy too: all in Arrow's memory
+    n_bytes, before = data.nbytes, pa.total_allocated_bytes()
+    fitted = PLAN.fit(data, profile=profile)
     del data
     assert fitted.record.encoded is not None
-    assert pa.total_allocated_bytes() < before
+    held = pa.total_allocated_bytes() - before + n_bytes
+    is_copied = profile and n_bytes < LEAST_BYTES  # the columns that it reads, for its profile
+    assert held < (n_bytes if is_copied else n_bytes // 10)
+    assert (fitted.profile is None) == (profile is False)
+    held = pa.total_allocated_bytes() - before + n_bytes
+    assert held < n_bytes // 10  # and no copy is kept once there is a profile

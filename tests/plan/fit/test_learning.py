@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import pyarrow as pa
@@ -20,9 +21,9 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.api.learning import Learning, State
 from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan, TypeMismatch
-from fastfeat.plan.fit.part_state import learner_of
+from fastfeat.plan.fit.part_state import PartState, learner_of
 from fastfeat.plan.keep.artifact import artifact_bytes
-from fastfeat.plan.lower import scheduling
+from fastfeat.plan.lower import scheduling, typed
 from fastfeat.plan.lower.passes import PASSES, learn_together
 from fastfeat.selfcheck.plans import contract_plans
 from fastfeat.selfcheck.tables import training_table
@@ -215,6 +216,7 @@ def test_states_that_leave_memory_learn_the_same(name: str, tmp_path: Path) -> N
         for first in range(0, table.num_rows, 70):
             part = table[first : first + 70]
             state = learning.partial(part, range(first, first + part.num_rows), into=state)
+            assert isinstance(state.record, PartState)
             for task, own in state.record.states.items():
                 spill = learner_of(task).spill
                 if spill is not None:
@@ -460,6 +462,7 @@ def test_states_of_tasks_that_are_joined_otherwise_are_refused() -> None:
     plan = ff.Plan({"x": col("x").standard_scale(), "y": col("y").standard_scale()})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scheduling, "PASSES", [p for p in PASSES if p is not learn_together])
+        patch.setattr(typed, "_HELD", WeakValueDictionary())  # or the other plan finds this one
         apart = ff.Plan.from_json(plan.to_json()).learning(table.schema, profile=False)
         state = apart.partial(table, range(3))
     with pytest.raises(InvalidData, match="of another plan, schema, or round"):

@@ -318,6 +318,7 @@ def test_rows_are_looked_up_one_by_one() -> None:
 
 def test_what_is_kept_of_a_table_goes_with_it() -> None:
     fitted = ff.Plan({"x": planes.col("seats")}).fit(FLIGHTS, tables={"planes": PLANES})
+    gc.collect()  # tables of other tests
     before = len(kept_tables._KEPT)  # pyright: ignore[reportPrivateUsage]  # the memory of a table
     table = PLANES
     for seats in range(50):
