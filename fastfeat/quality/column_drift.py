@@ -23,6 +23,10 @@ FREQUENT: Final = 10
 """Categories of fewer rows are compared as one, with those that are new: by itself each of them
 has fewer rows in any other sample than in the one that it was found in."""
 
+USUAL: Final = 0.2
+"""Categories beyond those that are counted are usual where they had more than this share: the limit
+of growth is in proportion to their share then."""
+
 
 class Shares(NamedTuple):
     """A share of the rows, 0 to 1, then and now."""
@@ -159,7 +163,7 @@ def _compared(column: Compared, brackets: tuple[Bracket, Bracket] | None) -> Col
         missing,
         max(limits["missing"], missing_noise),
         unseen,
-        max(limits["unseen"], unseen_noise) + expected.then - unseen.then,
+        max(_growth_told(limits, then, unseen), unseen_noise) + expected.then - unseen.then,
         is_drifted=False,
         reason=not_judged,
         is_judged=not not_judged,
@@ -175,6 +179,17 @@ def _shares(then: tuple[int, int], now: tuple[int, int]) -> tuple[Shares, float]
     """Return two shares of (number, of all), and the difference that chance makes of them."""
     found = Shares(*(n / of if of else 0.0 for n, of in (then, now)))
     return found, distances.share_noise(*then, *now)
+
+
+def _growth_told(limits: Limit, then: ColumnProfile, unseen: Shares) -> float:
+    """Return by how much the share of unseen values must grow, whatever chance makes.
+
+    Where many values were beyond the categories that are counted, these are none that nobody has
+    seen: which of them are counted is a matter of a few rows, and old ones go as new ones come.
+    They are one of the groups of PSI, too.
+    """
+    limit: float = limits["unseen"]
+    return limit * max(1.0, unseen.then / USUAL) if then.kind == "category" else limit
 
 
 def _beyond(

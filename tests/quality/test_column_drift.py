@@ -232,6 +232,33 @@ def test_of_more_categories_than_are_counted_the_others_are_no_unseen_ones() -> 
 
 
 @pytest.mark.parametrize(
+    ("n_then", "n_now", "told"),
+    [
+        (0, 300, True),  # of 10,000 rows each: 3 points of what nobody has seen
+        (400, 700, True),
+        (1_500, 1_800, True),
+        (7_900, 8_300, False),  # 4 of what most rows are
+        (7_900, 8_800, True),
+    ],
+)
+def test_growth_of_categories_beyond_those_counted_is_judged_by_their_share(
+    n_then: int, n_now: int, told: bool
+) -> None:
+    def some(n_beyond: int) -> list[str]:
+        places = 256 * np.sqrt(np.linspace(0, 1, 10_000 - n_beyond, endpoint=False))
+        counted_ones = [f"k{int(k)}" for k in places]  # each more often than the one before
+        return counted_ones + [f"other{k}" for k in range(n_beyond)]
+
+    first, second = _profiles(some(n_then), some(n_now), UTF8, sample=some(0))
+    drift = compared_column(first, second, LIMITS)
+    assert drift.unseen == (n_then / 10_000, n_now / 10_000)
+    assert ("categor" in drift.reason) is told
+    assert drift.is_drifted is told
+    tight = compared_column(first, second, {**LIMITS, "unseen": 0.005})
+    assert tight.is_drifted
+
+
+@pytest.mark.parametrize(
     ("then", "now", "told"),
     [
         ([1.0, 2.0], [], "no rows now"),
