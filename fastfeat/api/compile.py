@@ -45,6 +45,8 @@ from fastfeat.plan.run.lookup_tables import Tables, resolve_schemas
 from fastfeat.plan.run.prepared import prepare
 from fastfeat.plan.run.transform import transform
 from fastfeat.progress import doing
+from fastfeat.quality.profiling import checked_choice
+from fastfeat.quality.table_profiles import kernels_of_profiles
 
 Types = Mapping[str, DType | UnsupportedType]
 N_ROWS = 600
@@ -147,6 +149,7 @@ class _Trial:
         distinct: the columns whose values all differ: ids and times.
         succeeded: what ran.
         failed: what did not, and the last error.
+        of_profiles: folder and entry of the kernels that the profile of many rows runs.
     """
 
     schema: Types
@@ -155,6 +158,7 @@ class _Trial:
     distinct: frozenset[str]
     succeeded: set[str] = field(default_factory=set[str])
     failed: dict[str, FastfeatError] = field(default_factory=dict[str, FastfeatError])
+    of_profiles: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
     def rows(self, missing: str) -> Any:
         """Return rows of the schema; see `made_up`.
@@ -207,6 +211,8 @@ def _run_plan(plan: Declaration, trial: _Trial) -> None:
         fitted = trial.run("fit", fit, plan, rows, backend=backend)
         if fitted is None:
             continue
+        if not is_fitted and checked_choice(None, plan):  # fit keeps a profile if nobody says else
+            trial.of_profiles.update(kernels_of_profiles(fitted))
         is_fitted = True
         for to in trial.forms(fitted):
             trial.run("fit_transform", fit_transform, plan, rows, to=to, backend=backend)
@@ -261,7 +267,8 @@ def _compiled(run: Callable[[], None], trial: _Trial, notes: list[str]) -> Compi
         compiled.forget_loops()
         if trial.backend != "reference":  # which compiles nothing, and takes its time
             run()
-        kernels.make_ready(kernels.by_rows([one.name for one in used.values()]))
+        by_rows = kernels.by_rows([one.name for one in used.values()])
+        kernels.make_ready([*by_rows, *sorted(trial.of_profiles)])
     if trial.backend in DEVICE_NAMES:
         notes.append("on a device, what more rows or keys ask for is compiled when they come")
     for what, error in trial.failed.items():

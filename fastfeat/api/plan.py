@@ -702,8 +702,9 @@ class Plan:
     def compile(self, schema: Any, *, tables: Tables = None, backend: str = "cpu") -> Compiled:
         """Return a record of the kernels made ready for data of a schema, which need not be there.
 
-        What `fit`, `fit_transform`, `transform` and `transform_row` would compile when they first
-        run is compiled into the cache folder (FASTFEAT_CACHE_DIR): once, where an image is built.
+        What `fit` (with the profile that it keeps by default), `fit_transform`, `transform` and
+        `transform_row` would compile when they first run is compiled into the cache folder
+        (FASTFEAT_CACHE_DIR): once, where an image is built.
 
         Args:
             schema: as in `schema`; of a path the head is read.
@@ -722,7 +723,7 @@ class Plan:
             >>> plan = ff.Plan({"size": col("size").log1p()})
             >>> made = plan.compile({"size": "float64"})
             >>> made.n_compiled + made.n_loaded, made.notes
-            (5, ())
+            (6, ())
         """
 
         from fastfeat.api.compile import compile_plan  # seldom needed

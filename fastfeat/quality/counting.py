@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
+from fastfeat_kernels.binned import ENTRY
 from fastfeat_kernels.binned.state import count_in_bins
 from fastfeat_kernels.column import value_of_key
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from fastfeat.quality.profile import POSITIONS, Category, ColumnProfile, Exact, 
 
 LEAST_ROWS: Final = 1 << 14
 """Of a column, from which on kernels count."""
+KERNEL: Final = "binned", ENTRY
+"""Folder and entry of the kernel that counts, whatever the type of a column is."""
 _ELEMENTS: Final = {"double": "float64", "float": "float32"}
 
 

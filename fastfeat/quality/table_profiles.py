@@ -18,12 +18,13 @@ from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.fit.row_sample import numbers_of_sample
 from fastfeat.plan.run.batch import take_rows
 from fastfeat.plan.run.fitted import Fitted
-from fastfeat.quality.counting import counted
+from fastfeat.quality.counting import KERNEL, counted
 from fastfeat.quality.layout import SAMPLED, kind_of, layout_of
 from fastfeat.quality.profile import ColumnProfile, Kind, Profile, profile_of_columns
 
 Stored = list[tuple[str, DType | UnsupportedType, ChunkedArray]]
 """Name, type and values of columns, in the storage of their types."""
+_Told = tuple[DType | UnsupportedType, Kind]
 _OF_CODES = ("encode", "is_code", "list.has_code")
 """Functions of features whose integers are numbers of categories."""
 
@@ -55,10 +56,7 @@ def check_is_of(profile: Profile, fitted: Fitted) -> None:
     Raises:
         ArtifactError: it names the first such column.
     """
-    inputs = {name: (dtype, kind_of(dtype)) for name, dtype in fitted.inputs.items()}
-    features = {
-        field.name: _told_of(field.type, fitted.nodes[field.name]) for field in fitted.schema
-    }
+    inputs, features = _inputs_told_of(fitted), _features_told_of(fitted)
     for of, told in ((profile.inputs, inputs), (profile.features, features)):
         for name, column in of.items():
             if name not in told:
@@ -74,7 +72,25 @@ def check_is_of(profile: Profile, fitted: Fitted) -> None:
         )
 
 
-def _told_of(arrow: DataType, node: Node) -> tuple[DType | UnsupportedType, Kind]:
+def kernels_of_profiles(fitted: Fitted) -> list[tuple[str, str]]:
+    """Return folder and entry of the kernels that profiles of many rows of a plan run.
+
+    Args:
+        fitted: the plan.
+    """
+    told = [*_inputs_told_of(fitted).values(), *_features_told_of(fitted).values()]
+    return [KERNEL] if any(kind in ("number", "moment") for _, kind in told) else []
+
+
+def _inputs_told_of(fitted: Fitted) -> dict[str, _Told]:
+    return {name: (dtype, kind_of(dtype)) for name, dtype in fitted.inputs.items()}
+
+
+def _features_told_of(fitted: Fitted) -> dict[str, _Told]:
+    return {field.name: _told_of(field.type, fitted.nodes[field.name]) for field in fitted.schema}
+
+
+def _told_of(arrow: DataType, node: Node) -> _Told:
     """Return the type of a feature, and how its values are counted."""
     dtype = known_type(arrow) or UnsupportedType(str(arrow))
     return dtype, kind_of(dtype, is_code=_is_code(node))
