@@ -60,6 +60,11 @@ _OF_ONE_HOT = (
     "one_hot_encode has a column a category, as many as fit learns: what transform computes beside "
     "them is compiled after fit. Where it serves, call compile of the fitted plan"
 )
+_OF_SMALLEST = (
+    "codes='smallest' has types as wide as fit learns categories: what transform computes of them "
+    "is compiled after fit where that is another width than of made-up rows. Where it serves, call "
+    "compile of the fitted plan"
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -111,6 +116,7 @@ def compile_plan(plan: Declaration, schema: Any, tables: Tables, backend: str) -
     types = {name: dtype for name, dtype in known.items() if name in read}
     trial = _Trial(types, _of_tables(of_tables), backend, _distinct(plan))
     notes = [_OF_ONE_HOT] if any(map(is_one_hot, plan.nodes.values())) else []
+    notes += [] if plan.codes is None else [_OF_SMALLEST]
     return _compiled(partial(_run_plan, plan, trial), trial, notes)
 
 

@@ -156,7 +156,7 @@ ARROW = {"float64": pa.float64(), "int8": pa.int8(), "timestamp[us]": pa.timesta
 FAMILIES = [
     name
     for name in contract_plans()
-    if name not in ("categories", "lists")  # of one_hot_encode
+    if name not in ("categories", "lists", "smallest codes")  # as wide as what fit learns
 ]
 
 
@@ -199,6 +199,9 @@ def test_a_fitted_plan_knows_how_many_columns_there_are() -> None:
     rows = {"k": ["a", "b", "c", "d", "e"], "x": [1.0] * 5, "id": [*range(5)]}
     (note,) = plan.compile({"k": "utf8", "x": "float64", "id": "int64"}).notes
     assert "one_hot_encode has a column a category, as many as fit learns" in note
+    small = ff.Plan({"k": col("k").ordinal_encode()}, codes="smallest")
+    (note,) = small.compile({"k": "utf8"}).notes
+    assert "codes='smallest' has types as wide as fit learns categories" in note
     fitted = plan.fit(rows)
     ready = keys_of(lambda: fitted.compile())
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -305,7 +304,7 @@ def test_kept_columns_and_plans_of_literals_have_a_profile() -> None:
 
 def test_little_data_is_kept_in_any_encoding() -> None:
     pieces = [pa.array(texts).dictionary_encode() for texts in (["a", "b"], ["c", None])]
-    runs = pc.run_end_encode(pa.array([1.0, 1.0, 2.0, None]))
+    runs = pa.RunEndEncodedArray.from_arrays([2, 3, 4], [1.0, 2.0, None])
     rows = pa.table({"x": runs, "s": pa.chunked_array(pieces)})
     plan = ff.Plan({"x": col("x").standard_scale(), "s": col("s").ordinal_encode()})
     plain = pa.table({"x": [1.0, 1.0, 2.0, None], "s": ["a", "b", "c", None]})

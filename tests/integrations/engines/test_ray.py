@@ -168,7 +168,7 @@ def test_profiles_are_those_of_any_parts() -> None:
         plan = PLANS[name]
         found = ours.fit(plan, dataset(), tables=TABLES).profile
         assert found == ours.fit(plan, ray.data.from_arrow(ROWS), tables=TABLES).profile
-        expected = plan.fit(ROWS, tables=TABLES).profile
+        expected: Any = plan.fit(ROWS, tables=TABLES).profile
         assert (found.n_rows, found.no_features) == (expected.n_rows, "")
         for side in ("inputs", "features"):
             for column, own in getattr(expected, side).items():
@@ -176,7 +176,7 @@ def test_profiles_are_those_of_any_parts() -> None:
                 known = (other.sum, other.n_missing, other.least, other.greatest)
                 assert repr(known) == repr((own.sum, own.n_missing, own.least, own.greatest))
     fitted = ours.fit_transform(OF_THE_PAST, dataset(), tables=TABLES)[0]
-    own = OF_THE_PAST.fit(ROWS, history="batch", tables=TABLES).profile
+    own: Any = OF_THE_PAST.fit(ROWS, history="batch", tables=TABLES).profile
     assert fitted.profile.features["before"].sum == own.features["before"].sum
     assert fitted.drift(ROWS, history="batch", tables=TABLES).ok
 

@@ -101,7 +101,7 @@ def test_profiles_are_those_of_any_parts(frame: Any) -> None:
     plan = PLANS["scaled"]
     fitted = ours.fit(plan, frame)
     assert fitted.profile == ours.fit(plan, frame.repartition(2)).profile
-    expected = plan.fit(ROWS).profile
+    expected: Any = plan.fit(ROWS).profile
     for column, own in expected.features.items():
         other = fitted.profile.features[column]
         assert (other.sum, other.n_missing) == (own.sum, own.n_missing)

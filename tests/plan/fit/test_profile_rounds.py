@@ -81,8 +81,9 @@ def learnt(
 @pytest.mark.parametrize("split", SPLITS)
 def test_of_rows_with_numbers_the_artifact_is_that_of_fit(split: str) -> None:
     found, expected = learnt(PLAN, SPLITS[split], True), PLAN.fit(ROWS)
-    assert found.profile is not None
-    assert found.profile.to_bytes() == expected.profile.to_bytes()
+    profiles = [one.profile for one in (found, expected)]
+    assert None not in profiles
+    assert profiles[0] == profiles[1]
     assert artifact_bytes(found.record) == artifact_bytes(expected.record)
     assert found.drift(ROWS).ok
 
@@ -92,6 +93,7 @@ def test_of_rows_without_numbers_it_is_the_same_for_any_split() -> None:
     first, *others = (learnt(plan, parts, False).profile for parts in SPLITS.values())
     expected = plan.fit(ROWS).profile
     assert first is not None
+    assert expected is not None
     assert others == [first, first]
     for name, own in expected.features.items():
         found = first.features[name]
@@ -112,14 +114,17 @@ def test_windows_are_profiled_of_whole_entities() -> None:
     parts = [np.flatnonzero(shares == k) for k in range(3)]
     found = learnt(WITH_WINDOWS, parts, True, whole_entities=True)
     assert found.profile == WITH_WINDOWS.fit(ROWS, history="batch").profile
-    unnumbered = [learnt(WITH_WINDOWS, p, False, whole_entities=True).profile for p in (parts,)]
-    unnumbered += [learnt(WITH_WINDOWS, parts[::-1], False, whole_entities=True).profile]
-    assert unnumbered[0] == unnumbered[1]
-    assert list(unnumbered[0].features) == ["mean", "z"]
+    unnumbered, other = (
+        learnt(WITH_WINDOWS, p, False, whole_entities=True).profile for p in (parts, parts[::-1])
+    )
+    assert unnumbered is not None
+    assert unnumbered == other
+    assert list(unnumbered.features) == ["mean", "z"]
     alone = learnt(WITH_WINDOWS, SPLITS["runs"], True).profile
     assert alone is not None
     assert "whole_entities=True" in alone.no_features
     of_inputs = WITH_WINDOWS.fit(ROWS, profile="inputs").profile
+    assert of_inputs is not None
     assert replace(alone, no_features=of_inputs.no_features) == of_inputs
 
 
@@ -143,6 +148,7 @@ def test_features_that_fail_leave_a_reason() -> None:
     assert found[0] is not None
     assert "of training rows they fail" in found[0].no_features
     expected = plan.fit(table).profile
+    assert expected is not None
     assert replace(found[0], no_features=expected.no_features) == expected
 
 
@@ -155,7 +161,9 @@ def test_a_plan_of_literals_is_profiled() -> None:
             parts = [(table[:2], range(2)), (table[2:], range(2, 3))]
             a, b = (learning.partial(t, rows if numbered else None) for t, rows in parts)
             learning = learning.next(b.merge(a))
-        one = learning.finish().profile.features["one"]
+        profile = learning.finish().profile
+        assert profile is not None
+        one = profile.features["one"]
         assert (one.n_rows, one.least, one.greatest) == (3, 1.0, 1.0)
 
 
