@@ -21,12 +21,12 @@ from fastfeat.plan.run.fitted import Fitted
 from fastfeat.quality.counting import KERNEL, counted
 from fastfeat.quality.layout import SAMPLED, kind_of, layout_of
 from fastfeat.quality.profile import ColumnProfile, Kind, Profile, profile_of_columns
+from fastfeat.scalars import SCALARS
+from fastfeat.steps.registry import STEPS
 
 Stored = list[tuple[str, DType | UnsupportedType, ChunkedArray]]
 """Name, type and values of columns, in the storage of their types."""
 _Told = tuple[DType | UnsupportedType, Kind]
-_OF_CODES = ("encode", "is_code", "list.has_code")
-"""Functions of features whose integers are numbers of categories."""
 
 
 def profile_of_tables(
@@ -201,4 +201,7 @@ def _least_rows(fitted: Fitted) -> dict[str, int]:
 
 def _is_code(node: Node) -> bool:
     """Return whether a feature's integers are numbers of categories."""
-    return isinstance(node, Call) and node.function in _OF_CODES
+    if not isinstance(node, Call):
+        return False
+    row = SCALARS.get(node.function) or STEPS.get(node.function)
+    return row is not None and row.names_categories

@@ -144,7 +144,12 @@ FUNCTIONS: dict[str, ScalarFunction] = {
     ),
     "cross": ScalarFunction(_cross_type, _cross, n_args=None, least_args=2, written=_cross_text),
     "is_code": ScalarFunction(
-        _is_code_type, _is_code, n_args=2, belongs=_is_of_code, written=_is_code_text
+        _is_code_type,
+        _is_code,
+        n_args=2,
+        belongs=_is_of_code,
+        written=_is_code_text,
+        names_categories=True,
     ),
     "one_hot": ScalarFunction(
         _one_hot_type,

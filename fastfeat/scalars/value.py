@@ -128,6 +128,7 @@ class ScalarFunction:
         largest: of a function whose results are codes, from 0 on: the largest one.
         repeats_s: of a part of a time the seconds after which it comes again, a week at most; 0
             where it does not.
+        names_categories: whether its integers are numbers of categories, or say that a row has one.
     """
 
     result: TypeRule
@@ -142,6 +143,7 @@ class ScalarFunction:
     written: Form = None
     largest: LargestCode | None = None
     repeats_s: int = 0
+    names_categories: bool = False
 
 
 def join_status(*values: Value) -> Op:

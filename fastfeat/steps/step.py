@@ -117,6 +117,7 @@ class StepFunction:
         request: what it asks of hand-written kernels, where their folder has a table of that.
         written: how a call is written in Python.
         largest: of codes, the largest one, as that of a scalar function.
+        names_categories: whether its integers are numbers of categories, or say that a row has one.
     """
 
     result: TypeRule
@@ -139,6 +140,7 @@ class StepFunction:
     request: TextRequest | ListRequest | None = None
     written: Form = None
     largest: LargestCode | None = None
+    names_categories: bool = False
 
 
 def function_of_row(

@@ -239,6 +239,7 @@ ENCODE = StepFunction(
     belongs=_is_encode,
     of_row=_encode_of_row,
     largest=_largest_code,
+    names_categories=True,
     parameters=(
         Parameter(
             "n_unseen",

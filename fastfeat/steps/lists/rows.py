@@ -241,6 +241,7 @@ LISTS: dict[str, StepFunction] = {
         always_present=True,
         belongs=_is_has_code,
         parameters=(Parameter("code", Whole(0), or_none=True, written_as=None),),
+        names_categories=True,
     ),
     "list.len": StepFunction(_len_result, _each(_len), request=REQUESTS["len"]),
     "list.slice": StepFunction(
