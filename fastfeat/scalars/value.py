@@ -129,6 +129,8 @@ class ScalarFunction:
         repeats_s: of a part of a time the seconds after which it comes again, a week at most; 0
             where it does not.
         names_categories: whether its integers are numbers of categories, or say that a row has one.
+        tells_apart: whether its result depends on which values of its arguments are equal, so that
+            two that were rounded to one would be taken for one.
     """
 
     result: TypeRule
@@ -144,6 +146,7 @@ class ScalarFunction:
     largest: LargestCode | None = None
     repeats_s: int = 0
     names_categories: bool = False
+    tells_apart: bool = False
 
 
 def join_status(*values: Value) -> Op:

@@ -23,6 +23,10 @@ READ_AS = {
     **{getattr(pa, name)(): DType(name) for name in ("float16", "float32", "float64")},
     pa.decimal128(10, 2): dtypes.DECIMAL,
     pa.decimal256(60, 2): dtypes.DECIMAL,
+    pa.decimal128(38, 0): dtypes.INT64,
+    pa.decimal128(5, -2): dtypes.INT64,
+    pa.decimal256(60, 0): dtypes.INT64,
+    pa.list_(pa.decimal128(9, 0)): dtypes.list_of(dtypes.INT64),
     pa.date32(): dtypes.DATE32,
     pa.date64(): dtypes.DATE64,
     pa.time32("s"): dtypes.time("s"),
@@ -64,6 +68,7 @@ def test_narrow_decimals_are_decimals(name):
     if not hasattr(pa, name):
         pytest.skip(f"this pyarrow has no {name}")
     assert dtype_of(getattr(pa, name)(5, 1)) == dtypes.DECIMAL
+    assert dtype_of(getattr(pa, name)(5, 0)) == dtypes.INT64
 
 
 @pytest.mark.parametrize("given", UNREADABLE, ids=str)
