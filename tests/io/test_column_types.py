@@ -23,10 +23,6 @@ READ_AS = {
     **{getattr(pa, name)(): DType(name) for name in ("float16", "float32", "float64")},
     pa.decimal128(10, 2): dtypes.DECIMAL,
     pa.decimal256(60, 2): dtypes.DECIMAL,
-    pa.decimal128(38, 0): dtypes.INT64,
-    pa.decimal128(5, -2): dtypes.INT64,
-    pa.decimal256(60, 0): dtypes.INT64,
-    pa.list_(pa.decimal128(9, 0)): dtypes.list_of(dtypes.INT64),
     pa.date32(): dtypes.DATE32,
     pa.date64(): dtypes.DATE64,
     pa.time32("s"): dtypes.time("s"),
@@ -61,6 +57,14 @@ UNREADABLE = [
 @pytest.mark.parametrize("given", READ_AS, ids=str)
 def test_every_readable_arrow_type_has_its_dtype(given):
     assert dtype_of(given) == READ_AS[given]
+
+
+@pytest.mark.parametrize(
+    "given", [pa.decimal128(38, 0), pa.decimal128(5, -2), pa.decimal256(60, 0)], ids=str
+)
+def test_decimals_without_digits_after_the_point_are_integers(given):
+    assert dtype_of(given) == dtypes.INT64
+    assert dtype_of(pa.list_(given)) == dtypes.list_of(dtypes.INT64)
 
 
 @pytest.mark.parametrize("name", ["decimal32", "decimal64"])
