@@ -26,7 +26,7 @@ from fastfeat.io.sources.read import may_be_large
 from fastfeat.io.sources.schema import read_schema
 from fastfeat.online.row.one_row import transform_row
 from fastfeat.plan.declare.arguments import Features
-from fastfeat.plan.declare.bind import bind
+from fastfeat.plan.declare.bind import bind, check_told_apart
 from fastfeat.plan.declare.declaration import Declaration, Label, UserDelay, declare
 from fastfeat.plan.declare.late_columns import GivenDelay
 from fastfeat.plan.declare.window_reach import Reach, history_needed, history_reach
@@ -709,6 +709,7 @@ class Plan:
         declared = self.declaration
         known, of_tables = read_schema(input_schema), resolve_schemas(tables)
         types = bind(list(declared.nodes.values()), known, of_tables)
+        check_told_apart(types)
         check_clocks(declared, types)
         return schema_before_fit(declared, known, of_tables, types)
 
