@@ -35,6 +35,7 @@ from fastfeat.quality.profile import (
     profile_of_columns,
 )
 from fastfeat.quality.profiling import TrainingProfile, fit_profiled, profile_face
+from tests.patience import joined, passed
 
 
 def _column(values: Any, dtype: Any = None) -> pa.ChunkedArray:
@@ -356,7 +357,7 @@ def test_a_profile_that_another_thread_is_making_does_not_keep_others_waiting() 
     def make() -> Profile:
         if not begun.is_set():
             begun.set()
-            goes_on.wait(60)
+            passed(goes_on)
         return made
 
     kept, found = TrainingProfile(make), list[Profile]()
@@ -364,12 +365,12 @@ def test_a_profile_that_another_thread_is_making_does_not_keep_others_waiting() 
         threading.Thread(target=lambda: found.append(kept.profile()), daemon=True) for _ in range(2)
     ]
     threads[0].start()
-    begun.wait(60)
+    passed(begun)
     threads[1].start()
-    threads[1].join(10)
+    joined(threads[1])
     assert found == [made]
     goes_on.set()
-    threads[0].join(60)
+    joined(threads[0])
     assert [kept.profile(), *found] == [made] * 3
 
 
