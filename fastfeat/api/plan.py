@@ -1529,7 +1529,7 @@ class FittedPlan:
     def report(
         self,
         data: Any = None,
-        path: str | os.PathLike[str] | None = "report.html",
+        path: str | os.PathLike[str] | None = None,
         *,
         title: str | None = None,
         history: Any = None,
@@ -1548,8 +1548,8 @@ class FittedPlan:
         Args:
             data: rows to compare with those of training, as in `transform`; None for a report of
                 the plan and its training rows alone.
-            path: where the page goes; an existing file is replaced. None writes none: the result
-                has the page.
+            path: where the page goes, such as "report.html"; an existing file is replaced. None
+                writes no file: the result has the page, and a notebook shows it.
             title: of the page; None for the name of the label.
             history: as in `transform`, as are the following.
             tables: lookup tables.
@@ -1564,7 +1564,7 @@ class FittedPlan:
 
         Example:
             >>> fitted = ff.Plan({"x": col("x").standard_scale()}).fit({"x": [1.0, 2.0, 3.0]})
-            >>> report = fitted.report({"x": [1.0, 2.0, 3.0]}, path=None)
+            >>> report = fitted.report({"x": [1.0, 2.0, 3.0]})
             >>> report.level, report.verdict, report.html[:15]
             ('ok', 'No drift', '<!doctype html>')
         """
