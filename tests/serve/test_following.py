@@ -79,7 +79,8 @@ def test_a_followed_plan_without_a_profile_is_told_and_answers_on(
     files: Files, tmp_path: Path
 ) -> None:
     path, artifact = tmp_path / "state.db", tmp_path / "profiled.fastfeat"
-    profiled = ff.Plan({"n": FEATURES["n"]}, **OPTIONS).fit(HISTORY, profile=True)
+    both = {name: FEATURES[name] for name in ("n", "spent")}
+    profiled = ff.Plan(both, **OPTIONS).fit(HISTORY, profile=True)
     profiled.save(artifact)
     live = profiled.online(HISTORY, path=path)
     with server(artifact=artifact, state=path, follow=True, drift="1h") as found:
@@ -87,7 +88,7 @@ def test_a_followed_plan_without_a_profile_is_told_and_answers_on(
         until(found, answered(live))
         assert b"fastfeat_drift_watched 1\n" in found.get("/metrics").body
         live.close()  # its writer takes another plan, whose profile is in no state
-        other = ff.Plan({"spent": FEATURES["spent"]}, **OPTIONS).fit(HISTORY, profile=True)
+        other = ff.Plan({"n": FEATURES["n"]}, **OPTIONS).fit(HISTORY, profile=True)
         live = other.online(path=path)
         live.update(rows(31, 200, 2).drop_columns(["y"]).slice(30))
         told = "drift is not told any more: the plan has no profile of its training rows"
