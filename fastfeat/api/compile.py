@@ -31,7 +31,7 @@ from fastfeat.io.sources.schema import read_schema
 from fastfeat.ir.node import postorder
 from fastfeat.ir.scope import is_over, order_of
 from fastfeat.online.row.one_row import transform_row
-from fastfeat.plan.declare.bind import bind
+from fastfeat.plan.declare.bind import bind, check_told_apart
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.fit import fit, fit_transform
@@ -110,7 +110,9 @@ def compile_plan(plan: Declaration, schema: Any, tables: Tables, backend: str) -
         FastfeatError: as of `Plan.compile`.
     """
     known, of_tables = read_schema(schema), resolve_schemas(tables)
-    check_clocks(plan, bind(list(plan.nodes.values()), known, of_tables))
+    bound = bind(list(plan.nodes.values()), known, of_tables)
+    check_told_apart(bound)
+    check_clocks(plan, bound)
     read = {*plan.columns, *plan.label_columns, *plan.keep, *plan.known_late.columns}
     read |= set(given_ids(plan.row_id, plan.history_columns))
     types = {name: dtype for name, dtype in known.items() if name in read}

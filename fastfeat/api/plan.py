@@ -26,7 +26,7 @@ from fastfeat.io.sources.read import may_be_large
 from fastfeat.io.sources.schema import read_schema
 from fastfeat.online.row.one_row import transform_row
 from fastfeat.plan.declare.arguments import Features
-from fastfeat.plan.declare.bind import bind
+from fastfeat.plan.declare.bind import bind, check_told_apart
 from fastfeat.plan.declare.declaration import Declaration, Label, UserDelay, declare
 from fastfeat.plan.declare.late_columns import GivenDelay
 from fastfeat.plan.declare.window_reach import Reach, history_needed, history_reach
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 
 _READ_OF_PLAN = (
     *("features", "label", "outcomes", "dtype", "keep", "label_delay", "known", "known_tables"),
-    *("row_id", "codes", "columns", "late"),
+    *("known_clocks", "row_id", "codes", "columns", "late"),
 )
 """The attributes of a plan that users read."""
 _OF_FITTED = frozenset(
@@ -143,7 +143,11 @@ class Plan:
         known: columns that the label is computed from, and that are known at the moment of
             prediction all the same, such as a promised date that is compared with the real one.
         known_tables: of tables, columns that are known then though a late column has their name:
-            `{"planes": ["delay"]}`.
+            `{"planes": ["delay"]}`; and what is looked up in a table that the label looks ahead in.
+        known_clocks: columns by which rows are known as early as by the clock of a label that looks
+            ahead (`ff.ahead`), such as the time of a booking: features may see rows by them.
+            Without it they see rows by the label's clock alone, for a row that is earlier by
+            another one may be later by that. `fit` warns that it takes your word.
         row_id: a column whose value tells rows apart, such as the number of a transaction: text,
             bytes, numbers, dates or times. Rows of one id in the data and in `history=` are one
             row: it keeps its place in the history, has the data's values, and the history's of
@@ -157,8 +161,10 @@ class Plan:
 
     Raises:
         InvalidPlan: no features, a clash of names, an unknown option, a delay of no late columns,
-            `known` names the label, an outcome, what is known anyway, or all that the label reads.
-        Leakage: a feature reads a late column, or `keep` names one.
+            `known` names the label, an outcome, what is known anyway, or all that the label reads;
+            `known_clocks` a column that needs no word.
+        Leakage: a feature reads a late column, or `keep` names one; a feature may see rows that the
+            label, which looks ahead, sees too.
 
     Example:
         >>> from fastfeat import Plan, col
@@ -180,6 +186,7 @@ class Plan:
         label_delay: UserDelay = None,
         known: Sequence[str] = (),
         known_tables: Mapping[str, Sequence[str]] | None = None,
+        known_clocks: Sequence[str] = (),
         row_id: str | None = None,
         codes: CodeTypes | None = None,
     ) -> None:
@@ -193,6 +200,7 @@ class Plan:
             label_delay=label_delay,
             known=known,
             known_tables=known_tables,
+            known_clocks=known_clocks,
             row_id=row_id,
             codes=codes,
         )
@@ -237,6 +245,11 @@ class Plan:
     def known_tables(self) -> Mapping[str, Sequence[str]]:
         """The columns of tables that are known in time."""
         return self.declaration.known_tables
+
+    @property
+    def known_clocks(self) -> Sequence[str]:
+        """The columns by which rows are known as early as by the label's clock."""
+        return self.declaration.known_clocks
 
     @property
     def row_id(self) -> str | None:
@@ -696,6 +709,7 @@ class Plan:
         declared = self.declaration
         known, of_tables = read_schema(input_schema), resolve_schemas(tables)
         types = bind(list(declared.nodes.values()), known, of_tables)
+        check_told_apart(types)
         check_clocks(declared, types)
         return schema_before_fit(declared, known, of_tables, types)
 
@@ -1515,7 +1529,7 @@ class FittedPlan:
     def report(
         self,
         data: Any = None,
-        path: str | os.PathLike[str] | None = "report.html",
+        path: str | os.PathLike[str] | None = None,
         *,
         title: str | None = None,
         history: Any = None,
@@ -1534,8 +1548,8 @@ class FittedPlan:
         Args:
             data: rows to compare with those of training, as in `transform`; None for a report of
                 the plan and its training rows alone.
-            path: where the page goes; an existing file is replaced. None writes none: the result
-                has the page.
+            path: where the page goes, such as "report.html"; an existing file is replaced. None
+                writes no file: the result has the page, and a notebook shows it.
             title: of the page; None for the name of the label.
             history: as in `transform`, as are the following.
             tables: lookup tables.
@@ -1550,7 +1564,7 @@ class FittedPlan:
 
         Example:
             >>> fitted = ff.Plan({"x": col("x").standard_scale()}).fit({"x": [1.0, 2.0, 3.0]})
-            >>> report = fitted.report({"x": [1.0, 2.0, 3.0]}, path=None)
+            >>> report = fitted.report({"x": [1.0, 2.0, 3.0]})
             >>> report.level, report.verdict, report.html[:15]
             ('ok', 'No drift', '<!doctype html>')
         """

@@ -104,8 +104,12 @@ def test_rules_that_only_warn_do_not_make_it_bad(fitted: FittedPlan) -> None:
     assert report.verdict == "No drift; 1 of 3 rules broken, which only warn"
 
 
-def test_without_rows_it_tells_the_plan(fitted: FittedPlan) -> None:
-    report = fitted.report(path=None)
+def test_without_rows_it_tells_the_plan_and_writes_nothing_unless_told_where(
+    fitted: FittedPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    report = fitted.report()
+    assert [*tmp_path.iterdir()] == []
     assert report.level == "none"
     assert (report.drift, report.check, report.steps) == (None, None, ())
     page = Page(report.html)
@@ -188,7 +192,7 @@ def test_a_one_shot_reader_is_read_once() -> None:
 
 
 def test_an_attribute_of_a_user_is_no_attribute(fitted: FittedPlan) -> None:
-    page = Page(fitted.report(path=None).html)
+    page = Page(fitted.report().html)
     assert "src" not in page.attributes
     assert ATTRIBUTE[:30] in "".join(page.names)
 
@@ -242,4 +246,4 @@ def test_a_plan_that_keeps_no_small_groups_keeps_no_profile() -> None:
     report = fitted.report(table, None)
     assert report.level == "none"
     assert "min_rows=" in report.verdict
-    assert fitted.report(path=None).level == "none"
+    assert fitted.report().level == "none"
