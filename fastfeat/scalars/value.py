@@ -131,6 +131,8 @@ class ScalarFunction:
         repeats_yearly: whether it is a part of a time that comes again with each year, and lasts a
             month or longer.
         names_categories: whether its integers are numbers of categories, or say that a row has one.
+        tells_apart: whether its result depends on which values of its arguments are equal, so that
+            two that were rounded to one would be taken for one.
     """
 
     result: TypeRule
@@ -147,6 +149,7 @@ class ScalarFunction:
     repeats_s: int = 0
     repeats_yearly: bool = False
     names_categories: bool = False
+    tells_apart: bool = False
 
 
 def join_status(*values: Value) -> Op:
