@@ -167,7 +167,7 @@ class EncodedInFold(FastfeatWarning):
 
 
 class CountsSeeAhead(FastfeatWarning):
-    """What fit counts by a key has seen the later rows that the label, which looks ahead, sees."""
+    """A count per key that has seen the later rows, which a label that looks ahead sees too."""
 
 
 class ClocksOnYourWord(FastfeatWarning):

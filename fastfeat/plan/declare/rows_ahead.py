@@ -325,7 +325,7 @@ def refuse_ranks(features: Mapping[str, Node], ahead: Ahead) -> None:
 
 
 def counted_keys(features: Mapping[str, Node]) -> dict[Call | Aggregate, tuple[Node, ...]]:
-    """Return what features have of how often keys come: counts and sums, codes in their order.
+    """Return the counts of keys in features: counts, sums, and codes in the order of counts.
 
     As the key of an encoder by a target, or of a mean, a code is no value, and tells of no count.
 
