@@ -186,6 +186,10 @@ class TiesInOrder(FastfeatWarning):
     """Rows of one entity and one moment see each other in the order in which they stand."""
 
 
+class KeysRounded(FastfeatWarning):
+    """A key of floats has whole numbers beyond 2**53: ids were rounded before they came here."""
+
+
 class RowsBreakRule(FastfeatWarning):
     """Rows break a rule of a contract that only warns."""
 

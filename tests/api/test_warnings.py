@@ -101,6 +101,7 @@ CASES: dict[str, Callable[[], object]] = {
     ),
     "HistoryMissing": lambda: fit(X.sum(over=DAY)).transform(ROWS),
     "KernelsNotKept": kernels_not_kept,
+    "KeysRounded": lambda: fit(col("k").count_encode(), {"k": [2.0**53 + 2, 1.0]}),
     "LargerThanMemory": larger_than_memory,
     "NoCategories": lambda: fit(col("k").one_hot_encode(), {"k": pa.nulls(2, pa.string())}),
     "NoGoldenRows": no_golden_rows,

@@ -20,6 +20,7 @@ from fastfeat.plan.fit.fold_warnings import (
     sizes_of_folds,
     warn_of_folds,
 )
+from fastfeat.plan.fit.key_warnings import warn_rounded_keys
 from fastfeat.plan.fit.labels import known_among
 from fastfeat.plan.fit.scans import learn, warn_missing
 from fastfeat.plan.fit.training_data import TrainingData, prepare, share
@@ -176,6 +177,7 @@ def known_of(
     check_clash(expanded(plan.nodes, later, typed.types), others)
     known = evaluated(typed.once(_constants), later)
     warn_missing(later)
+    warn_rounded_keys(later, _copied(prepared.told))
     warn_of_folds(sizes, typed.once(folded_encoders_of))
     warn_empty(plan.nodes, later, typed.types)
     warn_constants(typed.once(_constant_warnings), known)
