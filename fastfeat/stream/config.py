@@ -71,10 +71,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from fastfeat.io.columns.json_values import Times
+
 Format = Literal["json", "arrow", "avro"]
 Framing = Literal["none", "confluent"]
 Absent = Literal["error", "missing"]
-Times = Literal["iso", "s", "ms", "us", "ns"]
 Late = Literal["error", "insert", "drop", "dead_letter"]
 Start = Literal["beginning", "retained"]
 Option = str | int | float | bool
@@ -105,8 +106,8 @@ class Topic:
         topic: its name.
         format: of its messages: a JSON object a row, an Arrow IPC stream of any number of rows, or
             Avro, a record a row.
-        times: how JSON has times: as ISO 8601 text, where a column with a zone takes text without
-            one as UTC, or as counts of a unit since 1970.
+        times: how JSON has times: as ISO 8601 text, with an offset where the column has a zone and
+            without one where it has none, or as whole numbers of a unit since 1970.
         absent: what a column is that a message lacks, and that is not late: an error, or missing.
         columns: columns of the plan that have other names in messages, and these.
         types: of columns whose type fit has not seen, as text: the id of rows, and kept ones.
