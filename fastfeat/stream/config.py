@@ -32,11 +32,16 @@ A configuration, with every key; those in brackets of a comment may be left out:
     columns = { tailnum = "tail" }    # [columns of the plan that have other names in messages]
     types = { id = "string" }         # [of columns whose type the plan does not know: the row_id
                                       # and what it keeps]
-    schema = "flight.avsc"            # [of Avro]
-    framing = "confluent"             # [of Avro: "none", the default, or 5 bytes of a registry]
 
     [outcomes]                        # [late columns, by `row_id`; partitioned as events are]
-    topic = "landings"                # and format, times, absent, columns, schema, framing
+    topic = "landings"                # and times, absent, columns, types, as of events
+    format = "avro"
+    schema = "landing.avsc"           # the schema that records are read by
+    framing = "confluent"             # ["none", the default, or 5 bytes of a registry]
+    schemas = { 1 = "v1.avsc", 2 = "v2.avsc" }  # [schemas of writers by number; in their place
+                                      # schema_ids = [1, 2]: numbers of schemas with the same
+                                      # fields in the same order; without both the first number
+                                      # of the topic is the only one]
 
     [tables.weather]                  # [a lookup table]
     topic = "weather"                 # [rows that are added; and format, ...]
@@ -111,8 +116,14 @@ class Topic:
         absent: what a column is that a message lacks, and that is not late: an error, or missing.
         columns: columns of the plan that have other names in messages, and these.
         types: of columns whose type fit has not seen, as text: the id of rows, and kept ones.
-        schema: of Avro: the file of the schema that messages are written in.
-        framing: of Avro: whether 5 bytes of a schema registry stand before each message.
+        schema: of Avro: the file of the schema that messages are read by.
+        framing: of Avro: whether 5 bytes of a schema registry stand before each message: 0, and the
+            number of the schema that it was written with. With "none" nothing tells that number:
+            a message of another schema whose bytes fit is read wrongly.
+        schemas: of Avro: files of the schemas that messages are written with, by number; fields
+            come to those of `schema` by the rules of Avro. Another number is a dead letter.
+        schema_ids: of Avro, without `schemas`: numbers of schemas that have the fields of `schema`
+            in the same order. Empty where the number of the first message is the only one.
     """
 
     topic: str
@@ -123,6 +134,8 @@ class Topic:
     types: Mapping[str, str] = field(default_factory=dict[str, str])
     schema: Path | None = None
     framing: Framing = "none"
+    schemas: Mapping[int, Path] = field(default_factory=dict[int, Path])
+    schema_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,10 +117,10 @@ def job_of(config: Config) -> Job:
         config,
         plans,
         _digest(config.artifacts),
-        decoder(config.events, types, _late(plans)),
+        decoder(config.events, types, _late(plans), config.state),
         _outcomes(config, plans, types),
         {
-            name: decoder(told.source, tables[name])
+            name: decoder(told.source, tables[name], folder=config.state)
             for name, told in config.tables.items()
             if told.source is not None
         },
@@ -190,7 +190,7 @@ def _outcomes(
     wanted = {name: dtype for name, dtype in types.items() if name in late}
     if not wanted:
         raise InvalidConfig("outcomes: no feature reads a late column, so there is nothing to take")
-    return decoder(config.outcomes, {row_id: types[row_id], **wanted}, late)
+    return decoder(config.outcomes, {row_id: types[row_id], **wanted}, late, config.state)
 
 
 def _late(plans: Mapping[str, FittedPlan]) -> set[str]:

@@ -17,7 +17,9 @@ from fastfeat.io.columns.json_values import Times, column_of
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.sources.json_text import read_objects
 from fastfeat.io.sources.unpacked import unpacked_bytes
+from fastfeat.stream.avro import UnknownSchema, record_reader
 from fastfeat.stream.config import Topic
+from fastfeat.stream.outputs import Reason
 
 Types = Mapping[str, DType]
 Numbers = NDArray[Any]
@@ -47,10 +49,12 @@ class Poison:
     Args:
         message: its number in the batch.
         reason: what is wrong with it.
+        kind: the same in a word.
     """
 
     message: int
     reason: str
+    kind: Reason = "unreadable"
 
 
 class Decode(Protocol):
@@ -61,13 +65,16 @@ class Decode(Protocol):
         ...
 
 
-def decoder(topic: Topic, types: Types, may_lack: Collection[str] = ()) -> Decode:
+def decoder(
+    topic: Topic, types: Types, may_lack: Collection[str] = (), folder: Path | None = None
+) -> Decode:
     """Return a decoder of the messages of a topic.
 
     Args:
         topic: how they hold rows.
         types: of the columns of the plan that are read.
         may_lack: columns that a message may lack: late ones.
+        folder: of the state, which remembers the number of the first schema in Avro.
 
     Raises:
         InvalidConfig: a mapped column is none of the plan's; the schema cannot be read.
@@ -87,7 +94,7 @@ def decoder(topic: Topic, types: Types, may_lack: Collection[str] = ()) -> Decod
         case "arrow":
             return _arrow(names, needed, types)
         case "avro":
-            return _avro(names, needed, types, topic.schema, topic.framing == "confluent")
+            return _avro(names, needed, types, record_reader(topic, folder))
 
 
 def decoded(decode: Decode, values: Sequence[bytes | None]) -> tuple[Rows, list[Poison]]:
@@ -120,7 +127,8 @@ def _halved(
         rows = decode([value for _, value in given])
     except ValueError as error:  # of pyarrow too
         if len(given) == 1:
-            poison.append(Poison(given[0][0], _first_line(error)))
+            kind: Reason = "schema" if isinstance(error, UnknownSchema) else "unreadable"
+            poison.append(Poison(given[0][0], _first_line(error), kind))
             return
         middle = len(given) // 2
         _halved(decode, given[:middle], pieces, poison)
@@ -233,14 +241,9 @@ def _avro(
     names: Mapping[str, str],
     needed: Mapping[str, str],
     types: Types,
-    schema: Path | None,
-    is_framed: bool,
+    read: Callable[[bytes], Mapping[str, Any]],
 ) -> Decode:
     """Return a decoder of Avro records."""
-    from fastfeat.stream.avro import record_reader
-
-    assert schema is not None
-    read: Callable[[bytes], Mapping[str, Any]] = record_reader(schema, is_framed)
     wanted = [(name, names[name], arrow_type(dtype)) for name, dtype in types.items()]
 
     def decode(values: Sequence[bytes]) -> Rows:
