@@ -7,7 +7,9 @@ A configuration, with every key; those in brackets of a comment may be left out:
     group = "flight-features"         # the consumer group
     late = "dead_letter"              # ["error", "insert", "drop", "dead_letter", the default]
     keep = "2d"                       # [as of `FittedPlan.online`]
-    max_ahead = "1h"                  # [as of `FittedPlan.online`]
+    max_ahead = "1h"                  # [as of `FittedPlan.online`; the default where times have
+                                      # a zone and late is not "insert"; "any" for no limit]
+    max_jump = "7d"                   # [as of `FittedPlan.online`]
     checkpoint = "1s"                 # [how often state, offsets and audit are committed]
     history = "history/{partition}.parquet"   # [rows that new states begin with]
     start = "beginning"               # [of a new state: "beginning" refuses a topic that has lost
@@ -221,8 +223,10 @@ class Config:
         tables: lookup tables by name.
         late: what becomes of rows that are late; "dead_letter" is "error" for the state, and sends
             the row away.
-        keep: as of `FittedPlan.online`, as max_ahead is.
-        max_ahead: how far ahead of the clock a row may be.
+        keep: as of `FittedPlan.online`, as the following are.
+        max_ahead: how far ahead of this machine's clock a row may be. None is "1h" for new states
+            whose times have a zone, unless late is "insert"; "any" sets no limit.
+        max_jump: how far ahead of the latest row of its partition a row may be; None for any.
         history: a file of rows that new states begin with; `{partition}` in it is the number.
         start: where a new state begins.
         checkpoint_s: how often state, offsets and audit are committed, in seconds.
@@ -247,6 +251,7 @@ class Config:
     late: Late = "dead_letter"
     keep: str | int | None = None
     max_ahead: str | None = None
+    max_jump: str | int | None = None
     history: str | None = None
     start: Start = "beginning"
     checkpoint_s: float = 1.0

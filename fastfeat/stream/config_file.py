@@ -85,8 +85,9 @@ got 'never'
         state=top.path("state"),
         group=top.text("group"),
         late=cast(Late, events_late),
-        keep=top.keep("keep"),
+        keep=top.length("keep"),
         max_ahead=top.text("max_ahead", None),
+        max_jump=top.length("max_jump"),
         history=top.path_text("history"),
         start=cast(Start, top.choice("start", get_args(Start), "beginning")),
         checkpoint_s=top.seconds("checkpoint", 1.0),
@@ -179,7 +180,7 @@ class Section:
         found = self.path(key, None)
         return None if found is None else str(found)
 
-    def keep(self, key: str) -> str | int | None:
+    def length(self, key: str) -> str | int | None:
         """Return a duration as text, a whole number, or None without it."""
         if not self.has(key):
             return None

@@ -79,7 +79,7 @@ fields = st.permutations(FIRST)
     st.tuples(fields, fields, fields, fields),
 )
 def test_no_order_of_fields_moves_a_value(
-    tmp_path_factory: pytest.TempPathFactory, sent: list[Any], orders: Sequence[Sequence[str]]
+    tmp_path_factory: pytest.TempPathFactory, sent: list[Any], orders: tuple[Sequence[str], ...]
 ) -> None:
     folder = tmp_path_factory.mktemp("schemas")
     paths = {k: written(folder, f"{k}.avsc", schema_of(order)) for k, order in enumerate(orders)}

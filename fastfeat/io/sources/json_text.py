@@ -87,7 +87,7 @@ def _not_json(body: bytes, error: json.JSONDecodeError) -> NotJson:
     rest = bytes(body[max(at - 1, 0) : at + 10])
     if "infinity" in error.msg or any(word in rest for word in _NO_NUMBERS):
         return NotJson(f"{NO_INFINITY} (at byte {at})")
-    return NotJson(f"it is not JSON: {error.msg}, at byte {at}")
+    return NotJson(f"the text is not JSON: {error.msg}, at byte {at}")
 
 
 def _may_repeat_keys(text: bytes, values: Iterable[Any]) -> bool:
