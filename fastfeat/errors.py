@@ -166,6 +166,14 @@ class EncodedInFold(FastfeatWarning):
     """Rows whose labels fit has put into an encoding were given to `transform`."""
 
 
+class CountsSeeAhead(FastfeatWarning):
+    """A count per key that has seen the later rows, which a label that looks ahead sees too."""
+
+
+class ClocksOnYourWord(FastfeatWarning):
+    """Features see rows by another clock than the label that looks ahead: `known_clocks=`."""
+
+
 class RowsWithoutLabel(FastfeatWarning):
     """Training rows whose label, which looks ahead, is not known: nothing was learnt from them."""
 
