@@ -131,7 +131,7 @@ class LateOutcome(InvalidData):
 
 
 class FutureRow(InvalidData):
-    """A row whose time is further ahead of this machine's clock than it may be."""
+    """A row whose time is further ahead than it may be: see `max_ahead=` and `max_jump=`."""
 
 
 class InvalidConfig(FastfeatError, ValueError):
