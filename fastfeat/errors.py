@@ -178,6 +178,10 @@ class TiesInOrder(FastfeatWarning):
     """Rows of one entity and one moment see each other in the order in which they stand."""
 
 
+class NaiveTimes(FastfeatWarning):
+    """A saved plan takes parts of timestamps without a zone in a zone: it reads them as UTC."""
+
+
 class RowsBreakRule(FastfeatWarning):
     """Rows break a rule of a contract that only warns."""
 

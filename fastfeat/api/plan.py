@@ -765,6 +765,13 @@ class Plan:
                 )
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
+        def __getitem__(self, name: object) -> Any:
+            """Raise a hint where a plan is used as if it were a mapping or a table."""
+            raise TypeMismatch(
+                f"plan[{name!r}]: a plan has no items. Write plan.features[{name!r}] for the "
+                f"expression of a feature, fitted.transform(data)[{name!r}] for its values"
+            )
+
     def __repr__(self) -> str:
         """Return a line for each of the first features: how it is made, what it learns and sees."""
         return plan_summary(self.declaration)
@@ -1721,6 +1728,15 @@ class FittedPlan:
             """Raise a hint where a fitted plan is used as a plan, or as a model."""
             hint = f". {_ELSEWHERE[name].format(name)}" if name in _ELSEWHERE else ""
             raise AttributeError(f"a fitted plan has no attribute {name!r}{hint}")
+
+        def __getitem__(self, name: object) -> Any:
+            """Raise a hint where a fitted plan is used as if it were a mapping or a table."""
+            names = name if isinstance(name, list) else [name]
+            raise TypeMismatch(
+                f"fitted[{name!r}]: a fitted plan has no items. Write "
+                f"fitted.transform(data)[{name!r}] for values, fitted.select({names!r}) for a "
+                "fitted plan of some features, and fitted.plan.features for the expressions"
+            )
 
     def __eq__(self, other: object) -> bool:
         """Return whether the other has the same plan, types of columns and learnt values."""
