@@ -26,7 +26,7 @@ from fastfeat.plan.run.row_selection import flags_of_rows
 from fastfeat.plan.run.window_columns import check_shared, history_of, is_shared
 from fastfeat.plan.tell.explain_passes import describe_passes
 from fastfeat.quality.profiling import Profiled, checked_choice
-from fastfeat.quality.profiling_in_passes import profiled_in_passes
+from fastfeat.quality.profiling_in_passes import N_PASSES, profiled_in_passes
 
 
 def fit_within(
@@ -37,7 +37,7 @@ def fit_within(
     tables: Tables,
     memory: str | int,
     stable: Fitted | None = None,
-    profile: Profiled | None = None,
+    profile: Profiled = False,
 ) -> Fitted:
     """Return the plan fitted on data that is read in passes, within a budget of memory.
 
@@ -63,7 +63,7 @@ def fit_if_large(
     files: Any,
     tables: Tables,
     stable: Fitted | None = None,
-    profile: Profiled | None = None,
+    profile: Profiled = False,
 ) -> Fitted | None:
     """Return the plan fitted in passes on files that are larger than free memory, else None.
 
@@ -188,11 +188,13 @@ def _in_passes(
     tables: Tables,
     budget: Budget,
     stable: Fitted | None,
-    profile: Profiled | None,
+    profile: Profiled,
 ) -> Fitted:
-    choice = checked_choice(profile, plan)
+    choice = checked_choice(profile)
     with with_scratch(dataset) as copied:
         learning, read = begun(plan, copied, rows, history, tables, budget, stable=stable)
+        if choice:
+            copied.check_passes(learning.n_passes + learning.n_function_passes + N_PASSES)
         then = [*dict.fromkeys((*learning.columns_of_features, *plan.columns))] if choice else []
         learning = learned_within(learning, read, budget, then)
         fitted = profiled_in_passes(finished(learning), learning, read, budget, choice)

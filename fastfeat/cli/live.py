@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -222,17 +223,38 @@ def replay(
             metavar="FILE", help="Late columns by row_id, for labels that STATE does not have."
         ),
     ] = None,
+    partial: Annotated[
+        bool,
+        typer.Option("--partial", help="Write --to FILE also where STATE no longer has all rows."),
+    ] = False,
 ) -> Judged:
     """Compute again all that a state answered; exit code 1, and where, if a bit is another."""
-    from fastfeat.api.online import replay as replay_state
+    from fastfeat.online.audit.replay import KNOWN, replay_state
 
+    options: dict[str, Any] = {"head": head, "to": to, "plan": plan, "outcomes": outcomes}
     with doing(f"Replaying {state_file}", at_once=True):
-        report = replay_state(state_file, artifact, head=head, to=to, plan=plan, outcomes=outcomes)
-    n_changes, n_rows, head = report.n_changes, report.n_rows, report.head.hex()
+        report = replay_state(state_file, artifact, **options, partial=partial)
     told = "" if report.difference is None else str(report.difference)
-    cases = (Case("changes", "ok" if report.ok else "finding", told),)
-    facts = {"n_changes": n_changes, "n_rows": n_rows, "head": head}
-    return Judged("changes", cases, str(report), facts)
+    cases = [Case("changes", "ok" if report.ok else "finding", told)]
+    if not report.is_whole:
+        cases.append(Case("not covered", "warning", str(report.not_covered)))
+    if report.noted is not None:
+        result = "warning" if report.noted == KNOWN else "ok" if report.ok else "finding"
+        cases.append(Case("head", result, report.noted_text))
+    text = str(report)
+    if report.is_withheld:
+        cases.append(Case("served", "finding", f"{report.withheld_text}: --partial"))
+        text = f"{text}\n     not served: {report.withheld_text}: --partial"
+    facts = {
+        "n_changes": report.n_changes,
+        "n_rows": report.n_rows,
+        "head": report.head.hex(),
+        "not_covered": asdict(report.not_covered),
+        "noted": report.noted,
+        "noted_since_ns": report.noted_since_ns,
+        "n_served": None if report.served is None else report.served.n_rows,
+    }
+    return Judged("changes", tuple(cases), text, facts)
 
 
 @state.command()

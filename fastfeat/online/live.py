@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, Self, cast, get_args
@@ -472,7 +472,9 @@ class Live(Generic[Face]):
         """The numbers of rows and entities in memory."""
         return self._state.sizes
 
-    def watch(self, window: str | timedelta = "1h") -> None:
+    def watch(
+        self, window: str | timedelta = "1h", *, plans: Collection[str] | None = None
+    ) -> None:
         """Count the rows that are answered from now on, for `drift` and `profile`.
 
         Rows that were asked for, by `process` and `features`, are counted some thousands at a time,
@@ -481,6 +483,7 @@ class Live(Generic[Face]):
         Args:
             window: how long a row counts, such as "1h"; it leaves with the twelfth of the window
                 that it came in.
+            plans: the names of the plans whose rows are counted; None for all.
 
         Raises:
             InvalidPlan: a plan has no profile of its training rows; or the window is none.
@@ -499,6 +502,7 @@ class Live(Generic[Face]):
         self._recent = {
             name: Recent(fitted, profile_to_compare(fitted), seconds)
             for name, fitted in self._plans.items()
+            if plans is None or name in plans
         }
 
     def profile(self) -> Any:

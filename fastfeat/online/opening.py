@@ -44,8 +44,14 @@ def begin(state: State, path: str | os.PathLike[str], durability: Durability) ->
     audit = Audit(key, artifacts_of(state.lowered.plans))
     plans, links = _artifacts(state.lowered.plans), audit.base(b"", base, state.settings)
     journal = Journal.create(path, plans, state.settings, base, durability, key=key, links=links)
-    journal.linking, journal.linking_base = audit.link, audit.base
+    note(journal, audit)
     state.journal = journal
+
+
+def note(journal: Journal, audit: Audit) -> None:
+    """Have a journal note what the audit says of all that it writes."""
+    journal.linking, journal.linking_base = audit.link, audit.base
+    journal.sealing = audit.seal
 
 
 def reopened(
@@ -78,7 +84,7 @@ def reopened(
         _check_settings(journal, given)
         if journal.key:
             audit = Audit(journal.key, artifacts_of(lowered.plans))
-            journal.linking, journal.linking_base = audit.link, audit.base
+            note(journal, audit)
         state = _state_of(journal, lowered)
         if state is None:
             state = _under_others(journal, lowered, time_ns)

@@ -188,6 +188,9 @@ class DatetimeParts:
             Polars' dt.replace_time_zone.
 
         Example:
+            >>> import numpy as np
+            >>> import fastfeat as ff
+            >>> from fastfeat import col
             >>> instant = col("t").dt.replace_time_zone("Europe/Berlin")
             >>> times = {"t": np.array(["2024-07-01T08:00"], "M8[us]")}
             >>> fitted = ff.Plan({"s": instant.dt.epoch("s")}).fit(times)

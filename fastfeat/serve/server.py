@@ -288,6 +288,8 @@ class Process:
                 continue
             if found.artifact != service.now.artifact:
                 self._said(f"artifact {found.artifact} is served")
+                if following.unwatched:
+                    self._said(following.unwatched)
             service.served = found
 
     def _begin_flight(self, host: str, port: int) -> None:

@@ -93,20 +93,25 @@ def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -
     return types
 
 
-def check_naive_times(types: Mapping[Node, DType]) -> None:
-    """Raise where `tz=` is given for a timestamp without a zone, which can be meant in two ways.
+def check_new_plan(types: Mapping[Node, DType]) -> None:
+    """Raise where an expression has two meanings, or would round a key.
 
-    A plan that was saved before this was an error keeps its meaning: `warn_of_naive_times`.
+    A plan that was saved before these were errors keeps its meaning: what is loaded is not checked.
+
+    Args:
+        types: of every node, of `bind`.
 
     Raises:
-        TypeMismatch: the first such call, with what to write for either meaning.
+        TypeMismatch: `tz=` of a timestamp without a zone; decimals with digits after the point that
+            are compared, or are a key.
     """
     for told in _naive_times(types):
         raise TypeMismatch(told)
+    _check_told_apart(types)
 
 
 def warn_of_naive_times(types: Mapping[Node, DType]) -> None:
-    """Warn of the calls that `check_naive_times` refuses: their timestamps are read as UTC.
+    """Warn of timestamps without a zone beside `tz=`, which new plans may not have.
 
     Warns:
         NaiveTimes: there are some.
@@ -132,6 +137,46 @@ def _naive_times(types: Mapping[Node, DType]) -> Iterator[str]:
                 f"times of that zone write {begun}replace_time_zone({params['tz']!r}).dt.{moved}; "
                 f"for times of UTC {part[:-1]}, naive='UTC')"
             )
+
+
+def _check_told_apart(types: Mapping[Node, DType]) -> None:
+    """Raise where decimals with digits after the point are compared, or are a key.
+
+    They are read as float64, rounded, so that two of them may be one.
+    """
+    for node in types:
+        if not _tells_apart(node):
+            continue
+        for arg in node.args:
+            if _is_decimal(arg, types):
+                raise TypeMismatch(
+                    f"{show(arg)}: decimals with digits after the point are no keys, and == does "
+                    "not compare them: they are read as float64, rounded, so that two may become "
+                    "one. Cast the column before, to text, or to whole units such as cents. Or "
+                    f'write {show(arg)}.cast("float64") to take the rounded values'
+                )
+
+
+def _tells_apart(node: Node) -> bool:
+    match node:
+        case Call(function) if function in STEPS:
+            return STEPS[function].tells_apart
+        case Call(function):
+            return SCALARS[function].tells_apart
+        case Aggregate(function):
+            return AGGREGATES[function].is_of_parts
+        case _:
+            return False
+
+
+def _is_decimal(node: Node, types: Mapping[Node, DType]) -> bool:
+    """Return whether a node has decimals as they were read, or lists of them."""
+    match node:
+        case Call("lookup_value", (_, values)) | Call("list.get", (values,)):  # are float64
+            return _is_decimal(values, types)
+        case _:
+            dtype = types[node]
+            return dtypes.DECIMAL in (dtype, dtype.of)
 
 
 def _is_of_keys(node: Call | Aggregate) -> bool:

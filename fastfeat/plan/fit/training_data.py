@@ -30,7 +30,7 @@ from fastfeat.io.sinks.results import frame_index
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Node, fold, postorder
 from fastfeat.ir.scope import is_over_window, row_order
 from fastfeat.ir.show import show
-from fastfeat.plan.declare.bind import Schemas, bind, check_naive_times
+from fastfeat.plan.declare.bind import Schemas, bind, check_new_plan
 from fastfeat.plan.declare.columns_read import columns_of, seen_by_windows_alone
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.leakage import check_leakage
@@ -253,17 +253,12 @@ def learning_roots(features: Mapping[str, Node]) -> list[Node]:
 
 
 def check_clocks(plan: Declaration, types: Types) -> None:
-    """Raise where the zones and types of times leave a doubt, or let a window see labels too early.
+    """Raise Leakage where windows see labels too early by the zones and types of the times.
 
     Args:
         plan: declares what is late.
         types: of every node.
-
-    Raises:
-        TypeMismatch: a part of a timestamp without a zone is taken in a zone.
-        Leakage: a window sees labels too early.
     """
-    check_naive_times(types)
     late = plan.known_late
     if late.columns:
         check_leakage(plan.nodes, late, types)
@@ -284,7 +279,7 @@ def _bound_label(
         return None
     schemas = columns_of_tables(plan.label_table_columns, tables)
     label = fitted_label(plan, used_schema(table, names), schemas, table.num_rows, zones)
-    check_naive_times(label.types)
+    check_new_plan(label.types)
     for name, node in label.nodes.items():
         if label.types[node].holds_bytes:
             raise TypeMismatch(
@@ -304,6 +299,7 @@ def _checked(plan: Declaration, schema: InputSchema, table: Any, tables: Schemas
     """Return the type of every node of a plan, once it is known that these can be fitted."""
     roots = list(plan.nodes.values())
     types = _bound(roots, schema, table, tables)
+    check_new_plan(types)
     check_clocks(plan, types)
     output_types(plan, _fixed(plan.nodes), types)
     check_given_vocabularies(roots, types)
