@@ -348,7 +348,7 @@ def test_a_copied_expression_has_the_same_nodes():
 
 
 LABELLED = ff.Plan({"a": col("price")}, label={"y": col("at").dt.hour(tz="Asia/Tokyo") > col("n")})
-AT = pa.array([0, 10**6 * 3600, None], pa.timestamp("us"))
+AT = pa.array([0, 10**6 * 3600, None], pa.timestamp("us", "UTC"))
 
 
 def test_the_label_keeps_the_types_and_zones_of_fit(tmp_path, monkeypatch):

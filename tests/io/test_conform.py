@@ -165,12 +165,10 @@ def tick_ns(dtype: DType) -> int:
 
 
 def kind(dtype: DType) -> str:
-    """Return which times may stand for each other."""
-    return (
-        "timestamp"
-        if dtype.name.startswith("date")
-        else f"{dtype.name} {dtype.tz}".removesuffix(" None")
-    )
+    """Return which times may stand for each other: instants have a zone, whichever it is."""
+    if dtype.name.startswith("date"):
+        return "timestamp"
+    return dtype.name if dtype.tz is None else "instant"
 
 
 @given(st.data())
@@ -254,7 +252,8 @@ def test_decimals_just_beyond_the_exact_integers_round_once(units, scale):
 def test_a_time_of_another_zone_is_the_same_instant(unit: str) -> None:
     berlin = pa.chunked_array([pa.array([0, None, 7], pa.timestamp("s", "Europe/Berlin"))])
     found = conform(berlin, "t", dtypes.timestamp(unit, "UTC"))
-    assert found.equals(berlin.cast(pa.timestamp(unit, "UTC")))
+    expected = berlin.cast(pa.timestamp(unit, "UTC")).cast(pa.int64())
+    assert found.to_pylist() == expected.to_pylist()
 
 
 def test_a_zone_must_be_there_where_fit_saw_one_and_the_message_says_what_to_write() -> None:
