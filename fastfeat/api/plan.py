@@ -1232,6 +1232,7 @@ class FittedPlan:
         late: Late | None = None,
         keep: str | int | None = None,
         max_ahead: str | None = None,
+        max_jump: str | int | None = None,
         durability: Durability | None = None,
     ) -> Live[FittedPlan]:
         """Return the plan with a state of rows that arrive, each served with its past.
@@ -1248,11 +1249,17 @@ class FittedPlan:
             keep: how much longer than windows see rows stay, for late rows: a duration such as
                 "2d", a whole number for clocks of integers, or "everything". None keeps, for late
                 rows that are taken, as long again as windows see.
-            max_ahead: how far a time may be ahead of this machine's clock, such as "1h".
+            max_ahead: how far a time may be ahead of this machine's clock, such as "1h"; a row
+                beyond is an error. None and "any" set no limit. Times without a zone count as UTC.
+            max_jump: how far a time may be ahead of the latest row that came before, of any entity:
+                a duration such as "1d", or a whole number for clocks of integers. It is for rows of
+                the past that are sent again, where the machine's clock says nothing. Choose it
+                longer than any silence. None sets no limit.
             durability: when a call is on disk: "commit" (the default) before it returns,
                 "interval" within a second, "checkpoint" once `Live.checkpoint` or `close` returns.
 
         `late`, `keep` and `max_ahead` are stored in the file: None takes those when it is opened.
+        `max_jump` is not: give it each time.
 
         Raises:
             InvalidPlan: a window sees all of an entity, whose rows could never be dropped, and
@@ -1278,6 +1285,7 @@ class FittedPlan:
             late=late,
             keep=keep,
             max_ahead=max_ahead,
+            max_jump=max_jump,
             durability=durability,
         )
 

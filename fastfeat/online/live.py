@@ -23,6 +23,8 @@ from fastfeat.errors import (
     shortened,
 )
 from fastfeat.io.arrow import Table, pa
+from fastfeat.ir.node import Column
+from fastfeat.ir.show import show
 from fastfeat.online.ask.results import (
     ALONE,
     check_form,
@@ -56,6 +58,7 @@ from fastfeat.online.row.judged_row import judge_one_row
 from fastfeat.online.row.one_row import transform_row
 from fastfeat.online.state.arrivals import Wanted
 from fastfeat.online.state.changes import Base, Change, Durability, Late, Settings
+from fastfeat.online.state.order_clocks import ANY
 from fastfeat.online.state.state import Sizes, State
 from fastfeat.online.state.table_updates import table_types
 from fastfeat.plan.declare.columns_read import table_columns_of
@@ -161,6 +164,17 @@ class Live(Generic[Face]):
         """The rule for late rows."""
         return self._state.settings.late
 
+    @property
+    def max_ahead(self) -> str | None:
+        """The length by which times may be ahead of this machine's clock; None for any."""
+        return self._state.settings.max_ahead
+
+    @property
+    def clocks(self) -> Mapping[str, DType]:
+        """The types of the times of windows, by the text of the time."""
+        times = [(clock.order.time, clock.dtype) for clock in self._state.clocks]
+        return {of.name if isinstance(of, Column) else show(of): dtype for of, dtype in times}
+
     def process(
         self,
         events: Any,
@@ -192,7 +206,7 @@ class Live(Generic[Face]):
             UnknownColumn: a column lacks.
             TypeMismatch: a column is not of the type seen in fit, nor exactly convertible.
             LateRow: a row is earlier than what the state takes; see `late=`.
-            FutureRow: a time is further ahead than `max_ahead=`.
+            FutureRow: a time is further ahead than `max_ahead=` or `max_jump=` allows.
             InvalidData: a row without an id, or one whose id another row has.
             StateError: the events were applied already, or the state is closed.
             ContractBroken: a row breaks a rule of a plan's contract, and none is applied.
@@ -756,6 +770,7 @@ def begin_live(
     late: Late | None = None,
     keep: str | int | None = None,
     max_ahead: str | None = None,
+    max_jump: str | int | None = None,
     durability: Durability | None = None,
 ) -> Live[Face]:
     """Return fitted plans over one state, which is new, or that of a file.
@@ -768,7 +783,8 @@ def begin_live(
         tables: the lookup tables.
         late: what becomes of late rows.
         keep: how much longer rows stay.
-        max_ahead: how far a time may be ahead.
+        max_ahead: how far a time may be ahead of this machine's clock.
+        max_jump: how far it may be ahead of the latest row before it.
         durability: when a call is on disk.
 
     Raises:
@@ -793,18 +809,29 @@ def begin_live(
         said = {"late": late, "keep": keep, "max_ahead": max_ahead}
         given = {name: value for name, value in said.items() if value is not None}
         state = reopened(path, lowered, given, durability or "commit", time.time_ns())
-        return Live(faces, state)
-    settings = Settings(late or "error", keep, max_ahead)
+        try:
+            return _live(faces, state, max_jump)
+        except BaseException:
+            state.close(discards=True)
+            raise
+    settings = Settings(late or "error", keep, None if max_ahead == ANY else max_ahead)
     named, types = resolve_tables(tables), table_types(lowered.plans)
     read = [column for fitted in plans.values() for column in fitted.table_columns]
     given = read_tables(named, [column for column in read if column.table in named])
     known = {name: rows_table(table, types[name]) for name, table in given.items()}
     base = exported(history, lowered, settings, known)
     state = State(lowered, settings, base or Base(None, known))
+    live = _live(faces, state, max_jump)
     if history is not None and base is None:
         state.begin(table_of_history(state, history))
     if path is not None:
         begin(state, path, durability or "commit")
+    return live
+
+
+def _live(faces: Mapping[str, Face], state: State, max_jump: str | int | None) -> Live[Face]:
+    if max_jump is not None:
+        state.limit_jumps(max_jump)
     return Live(faces, state)
 
 

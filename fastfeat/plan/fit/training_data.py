@@ -35,6 +35,7 @@ from fastfeat.plan.declare.columns_read import columns_of, seen_by_windows_alone
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.leakage import check_leakage
 from fastfeat.plan.fit.held_codes import held_codes
+from fastfeat.plan.fit.key_warnings import warn_rounded_columns
 from fastfeat.plan.fit.keys import HeldCodes, number_keys
 from fastfeat.plan.fit.labels import Labels, labels_of
 from fastfeat.plan.lower.codes import check_given_vocabularies
@@ -141,6 +142,7 @@ def prepare(
         made = table_values({c: types[c] for c in plan.table_columns}, read)
         rows = Batch(table, types, engine, {}, {**made}, training=True)
         rows = with_past(rows, earlier, plan.training_past_columns, plan.row_id)
+        warn_rounded_columns(table, typed, told)
         warn_ties(rows, typed.once(_windows), told)
         warn_repeated(rows, data, history, roots, told)
         label, labels = _bound_label(plan, table, schemas, zones), None
