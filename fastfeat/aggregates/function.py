@@ -85,6 +85,7 @@ class AggregateFunction:
         written: how one is written in Python.
         called: what users call what is learnt, where it is no word of theirs; empty for its name.
         tells_number: whether its value tells how many values there are.
+        grows: whether its value grows with the number of rows.
         of_many: `finalize` of many columns, from their moments, their type and the parameters;
             None where each is finalized alone.
         n_rounds: in how many passes over all rows it is learnt, at most, where these come in parts.
@@ -102,6 +103,7 @@ class AggregateFunction:
     written: Form = None
     called: str = ""
     tells_number: bool = True
+    grows: bool = False
     of_many: Callable[[ManyMoments, DType, Params], Sequence[Learnt]] | None = None
     n_rounds: int = 1
 

@@ -226,6 +226,10 @@ def _repeating(seconds: int, row: ScalarFunction) -> ScalarFunction:
     return replace(row, repeats_s=seconds)
 
 
+def _yearly(row: ScalarFunction) -> ScalarFunction:
+    return replace(row, repeats_yearly=True)
+
+
 def _up_to(largest: int, row: ScalarFunction) -> ScalarFunction:
     """Return the row of a part that is from 0 to some number."""
     return replace(row, largest=codes_up_to(largest))
@@ -236,8 +240,8 @@ _MINUTE = partial(_clock, n_seconds=60, n_larger=3600)
 _SECOND = partial(_clock, n_seconds=1, n_larger=60)
 FUNCTIONS: dict[str, ScalarFunction] = {
     "dt.year": _year(),
-    "dt.quarter": _up_to(4, _of_date(_quarter)),
-    "dt.month": _up_to(12, _of_date(lambda date: date.month)),
+    "dt.quarter": _yearly(_up_to(4, _of_date(_quarter))),
+    "dt.month": _yearly(_up_to(12, _of_date(lambda date: date.month))),
     "dt.week": _up_to(53, _of_days(iso_week)),
     "dt.weekday": _repeating(_WEEK_S, _up_to(7, _of_days(weekday))),
     "dt.day": _up_to(31, _of_date(lambda date: date.day)),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fastfeat.api.plan import load
 from fastfeat.arguments import explaining_as
 from fastfeat.errors import StateError
+from fastfeat.online.ahead import told_without_limit
 from fastfeat.online.drift_gauges import DriftGauges
 from fastfeat.online.recent import seconds_of
 from fastfeat.quality.golden.golden_rows import check_if_there
@@ -67,6 +68,7 @@ def run(
     late: Literal["error", "insert", "drop"] | None = None,
     keep: str | int | None = None,
     max_ahead: str | None = None,
+    max_jump: str | int | None = None,
     durability: Literal["commit", "interval", "checkpoint"] | None = None,
     drift: str | None = None,
     said: Callable[[str], None] | None = None,
@@ -97,7 +99,11 @@ def run(
         name: of the model; None for the name of the file.
         late: as of `ff.online`, as the following are.
         keep: how much longer rows stay.
-        max_ahead: how far a time may be ahead.
+        max_ahead: how far the time of a row that is kept may be ahead of this machine's clock. None
+            is "1h" for a new state whose times have a zone, unless `late` is "insert"; "any" sets
+            no limit. A state that is there keeps its own. Rows that only ask are not limited.
+        max_jump: how far the time of a row that is kept may be ahead of the latest row before it;
+            None for any.
         durability: when a call is on disk.
         drift: a window of time, such as "1h", in which the rows that are answered are compared with
             those of training; `/metrics` has gauges of it. None for none.
@@ -116,6 +122,7 @@ def run(
         late,
         keep,
         max_ahead,
+        max_jump,
         durability,
         drift,
     )
@@ -138,6 +145,8 @@ def run(
         if opening.is_there and (history is not None or tables is not None):
             tell("the state is there: it has begun, and takes no history and no tables any more")
         live = opening.open(fitted, history)
+        if told := told_without_limit(live, max_ahead, max_jump):
+            tell(told)
         warm(fitted, live.tables)
         return served_plan(live, fitted, max_rows)
 
@@ -289,6 +298,8 @@ class Process:
                 continue
             if found.artifact != service.now.artifact:
                 self._said(f"artifact {found.artifact} is served")
+                if following.unwatched:
+                    self._said(following.unwatched)
             service.served = found
 
     def _begin_flight(self, host: str, port: int) -> None:

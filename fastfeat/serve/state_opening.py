@@ -11,6 +11,7 @@ from fastfeat.api.example_rows import made_up
 from fastfeat.api.online import online
 from fastfeat.api.plan import FittedPlan, face_of
 from fastfeat.io.arrow import Table
+from fastfeat.online.ahead import max_ahead_of
 from fastfeat.online.file.state_file import path_of
 from fastfeat.online.live import Live
 from fastfeat.plan.run.guard import row_inputs, warm_guard
@@ -29,7 +30,8 @@ class Opening:
         tables: the lookup tables that a new state begins with.
         late: as of `ff.online`, as the following are.
         keep: how much longer rows stay.
-        max_ahead: how far a time may be ahead.
+        max_ahead: how far a time may be ahead of this machine's clock; None for the default.
+        max_jump: how far it may be ahead of the latest row before it.
         durability: when a call is on disk.
         drift: the window of time in which answered rows are counted and compared; None for none.
     """
@@ -39,6 +41,7 @@ class Opening:
     late: Any = None
     keep: str | int | None = None
     max_ahead: str | None = None
+    max_jump: str | int | None = None
     durability: Any = None
     drift: str | None = None
 
@@ -82,6 +85,8 @@ class Opening:
     ) -> Live:
         if self.drift is not None:
             profile_to_compare(fitted.record)  # before a file is opened
+        is_new = path is None or not os.path.exists(path)
+        plans = {_ALONE: fitted.record}
         live = online(
             {_ALONE: fitted},
             history,
@@ -89,7 +94,8 @@ class Opening:
             tables=tables,
             late=self.late,
             keep=self.keep,
-            max_ahead=self.max_ahead,
+            max_ahead=max_ahead_of(plans, self.late, self.max_ahead) if is_new else self.max_ahead,
+            max_jump=self.max_jump,
             durability=self.durability,
         )
         if self.drift is not None:

@@ -28,6 +28,7 @@ KINDS = FastfeatWarning.__subclasses__()
 X = col("x")
 DAY = ff.window(1, time="t")
 ROWS = {"t": [1, 2], "x": [1.0, 2.0]}
+AHEAD = {"gone": ff.count(over=ff.ahead(1, by="k", time="t", end=9)) == 0}
 
 
 def fit(feature: ff.Expr, data: Any = ROWS, **options: Any) -> ff.FittedPlan:
@@ -73,8 +74,19 @@ def no_golden_rows() -> None:
 
 CASES: dict[str, Callable[[], object]] = {
     "BinsMerged": lambda: fit(X.qcut(4), {"x": [1.0, 1.0, 1.0, 2.0]}),
+    "ClocksOnYourWord": lambda: fit(
+        ff.count(over=ff.window(time="x")),
+        {"t": [1, 2], "x": [3, 4], "k": ["a", "a"]},
+        label=AHEAD,
+        known_clocks=["x"],
+    ),
     "ColumnAbsent": lambda: fit(X, outcomes=["paid"]),
     "ColumnConstant": lambda: fit(X.standard_scale(), {"x": [1.0, 1.0]}),
+    "CountsSeeAhead": lambda: fit(
+        col("email").count_encode(),
+        {"t": [1, 2], "k": ["a", "a"], "email": ["a@x", "a@x"]},
+        label=AHEAD,
+    ),
     "EncodedInFold": lambda: fit(
         col("k").target_encode("y"), {"k": [*"ab"] * 300, "y": [0, 1] * 300}, label="y"
     ).transform({"k": [*"ba"] * 300}),
@@ -89,6 +101,7 @@ CASES: dict[str, Callable[[], object]] = {
     ),
     "HistoryMissing": lambda: fit(X.sum(over=DAY)).transform(ROWS),
     "KernelsNotKept": kernels_not_kept,
+    "KeysRounded": lambda: fit(col("k").count_encode(), {"k": [2.0**53 + 2, 1.0]}),
     "LargerThanMemory": larger_than_memory,
     "NoCategories": lambda: fit(col("k").one_hot_encode(), {"k": pa.nulls(2, pa.string())}),
     "NoGoldenRows": no_golden_rows,

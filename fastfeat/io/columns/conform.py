@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from fastfeat.dtypes import DType
+from fastfeat.dtypes import INT64, DType
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, pa
 from fastfeat.io.columns.bits import array_of_values, present_rows
@@ -133,6 +133,8 @@ def _check_exact(
         if wrong.any():
             row = at + int(np.argmax(wrong))
             shown = _shown(column, row, first_row)
+            if pa.types.is_decimal(column.type) and dtype == INT64:
+                raise InvalidData(f"{column_text(name)}: {shown} {_NO_INT64}")
             raise InvalidData(
                 f"{column_text(name)}: {shown} is not exactly a value of type "
                 f"{dtype}, which fit saw (got {known_type(column.type)}). "
@@ -193,6 +195,11 @@ def _scalar_text(scalar: Any) -> str:
         return str(scalar.value)
 
 
+_NO_INT64 = (
+    "is not a value of int64, as which decimals without digits after the point are read. Cast the "
+    "column before: ids to text, column.cast(pyarrow.string()), and amounts to "
+    "pyarrow.float64(), which rounds"
+)
 _ALWAYS_CONVERTED = frozenset({"float16", "decimal", "null"})
 _LONGEST = 60
 

@@ -92,6 +92,53 @@ def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -
     return types
 
 
+def check_told_apart(types: Mapping[Node, DType]) -> None:
+    """Raise where decimals with digits after the point are compared, or are a key.
+
+    They are read as float64, rounded, so that two of them may be one. A plan that was saved before
+    this was checked keeps what it has learnt: what is loaded is not checked.
+
+    Args:
+        types: of every node, of `bind`.
+
+    Raises:
+        TypeMismatch: the first such expression.
+    """
+    for node in types:
+        if not _tells_apart(node):
+            continue
+        for arg in node.args:
+            if _is_decimal(arg, types):
+                raise TypeMismatch(
+                    f"{show(arg)}: decimals with digits after the point are no keys, and == does "
+                    "not compare them: they are read as float64, rounded, so that two may become "
+                    "one. Cast the column before, to text, or to whole units such as cents. Or "
+                    f'write {show(arg)}.cast("float64") to take the rounded values'
+                )
+
+
+def _tells_apart(node: Node) -> bool:
+    match node:
+        case Call(function) if function in STEPS:
+            return STEPS[function].tells_apart
+        case Call(function):
+            return SCALARS[function].tells_apart
+        case Aggregate(function):
+            return AGGREGATES[function].is_of_parts
+        case _:
+            return False
+
+
+def _is_decimal(node: Node, types: Mapping[Node, DType]) -> bool:
+    """Return whether a node has decimals as they were read, or lists of them."""
+    match node:
+        case Call("lookup_value", (_, values)) | Call("list.get", (values,)):  # are float64
+            return _is_decimal(values, types)
+        case _:
+            dtype = types[node]
+            return dtypes.DECIMAL in (dtype, dtype.of)
+
+
 def _is_of_keys(node: Call | Aggregate) -> bool:
     """Return whether a function takes what is no value of a row: keys, or their vocabulary."""
     if isinstance(node, Aggregate):

@@ -46,7 +46,8 @@ def fitted() -> ff.FittedPlan:
 @pytest.fixture(scope="module")
 def small() -> bytes:
     """Return the artifact of a plan of one feature."""
-    return artifact_bytes(ff.Plan({"a": col("x") - col("x").mean()}).fit({"x": [1.0, 2.0]}).record)
+    plan = ff.Plan({"a": col("x") - col("x").mean()})
+    return artifact_bytes(plan.fit({"x": [1.0, 2.0]}, profile=True).record)
 
 
 def test_a_saved_plan_comes_back_with_the_same_bits(fitted, tmp_path):
