@@ -116,16 +116,16 @@ def test_bodies_of_all_connections_together_stay_below_their_bound(
 ) -> None:
     n, part = 300, b" " * (32 << 10)
     size = MAX_BODY - len(part)
-    length = b"transfer-encoding: chunked" if is_chunked else b"content-length: %d" % MAX_BODY
+    begin = HEAD + TOKEN + b"content-length: %d\r\n\r\n" % MAX_BODY
     if is_chunked:
-        part = b"%x\r\n%b\r\n" % (len(part), part)
+        begin = HEAD + TOKEN + b"transfer-encoding: chunked\r\n\r\n%x\r\n" % MAX_BODY
     before = most = resident(flooded)
     statuses: list[bytes] = []
     with ExitStack() as stack, selectors.DefaultSelector() as selector:
         for _ in range(n):
             caller = socket.create_connection(("127.0.0.1", flooded.port), PATIENCE_S)
             stack.enter_context(caller)
-            caller.sendall(HEAD + TOKEN + length + b"\r\n\r\n")
+            caller.sendall(begin)
             caller.setblocking(False)
             selector.register(caller, selectors.EVENT_READ | selectors.EVENT_WRITE, size)
         while _may_go_on(selector):
