@@ -25,6 +25,7 @@ def online(
     late: Late | None = None,
     keep: str | int | None = None,
     max_ahead: str | None = None,
+    max_jump: str | int | None = None,
     durability: Durability | None = None,
 ) -> Live[FittedPlan]:
     """Return fitted plans over one state, which is asked for the features of rows as they arrive.
@@ -36,7 +37,8 @@ def online(
         tables: the lookup tables.
         late: what becomes of late rows.
         keep: how much longer rows stay.
-        max_ahead: how far a time may be ahead.
+        max_ahead: how far a time may be ahead of this machine's clock.
+        max_jump: how far it may be ahead of the latest row before it.
         durability: when a call is on disk.
 
     Raises:
@@ -61,6 +63,7 @@ def online(
         late=late,
         keep=keep,
         max_ahead=max_ahead,
+        max_jump=max_jump,
         durability=durability,
     )
 

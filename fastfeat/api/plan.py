@@ -26,7 +26,7 @@ from fastfeat.io.sources.read import may_be_large
 from fastfeat.io.sources.schema import read_schema
 from fastfeat.online.row.one_row import transform_row
 from fastfeat.plan.declare.arguments import Features
-from fastfeat.plan.declare.bind import bind, check_told_apart
+from fastfeat.plan.declare.bind import bind, check_new_plan
 from fastfeat.plan.declare.declaration import Declaration, Label, UserDelay, declare
 from fastfeat.plan.declare.late_columns import GivenDelay
 from fastfeat.plan.declare.window_reach import Reach, history_needed, history_reach
@@ -709,7 +709,7 @@ class Plan:
         declared = self.declaration
         known, of_tables = read_schema(input_schema), resolve_schemas(tables)
         types = bind(list(declared.nodes.values()), known, of_tables)
-        check_told_apart(types)
+        check_new_plan(types)
         check_clocks(declared, types)
         return schema_before_fit(declared, known, of_tables, types)
 
@@ -785,6 +785,13 @@ class Plan:
                     f"plan.fit(data), then fitted.{name}"
                 )
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+        def __getitem__(self, name: object) -> Any:
+            """Raise a hint where a plan is used as if it were a mapping or a table."""
+            raise TypeMismatch(
+                f"plan[{name!r}]: a plan has no items. Write plan.features[{name!r}] for the "
+                f"expression of a feature, fitted.transform(data)[{name!r}] for its values"
+            )
 
     def __repr__(self) -> str:
         """Return a line for each of the first features: how it is made, what it learns and sees."""
@@ -1225,6 +1232,7 @@ class FittedPlan:
         late: Late | None = None,
         keep: str | int | None = None,
         max_ahead: str | None = None,
+        max_jump: str | int | None = None,
         durability: Durability | None = None,
     ) -> Live[FittedPlan]:
         """Return the plan with a state of rows that arrive, each served with its past.
@@ -1241,11 +1249,17 @@ class FittedPlan:
             keep: how much longer than windows see rows stay, for late rows: a duration such as
                 "2d", a whole number for clocks of integers, or "everything". None keeps, for late
                 rows that are taken, as long again as windows see.
-            max_ahead: how far a time may be ahead of this machine's clock, such as "1h".
+            max_ahead: how far a time may be ahead of this machine's clock, such as "1h"; a row
+                beyond is an error. None and "any" set no limit. Times without a zone count as UTC.
+            max_jump: how far a time may be ahead of the latest row that came before, of any entity:
+                a duration such as "1d", or a whole number for clocks of integers. It is for rows of
+                the past that are sent again, where the machine's clock says nothing. Choose it
+                longer than any silence. None sets no limit.
             durability: when a call is on disk: "commit" (the default) before it returns,
                 "interval" within a second, "checkpoint" once `Live.checkpoint` or `close` returns.
 
         `late`, `keep` and `max_ahead` are stored in the file: None takes those when it is opened.
+        `max_jump` is not: give it each time.
 
         Raises:
             InvalidPlan: a window sees all of an entity, whose rows could never be dropped, and
@@ -1271,6 +1285,7 @@ class FittedPlan:
             late=late,
             keep=keep,
             max_ahead=max_ahead,
+            max_jump=max_jump,
             durability=durability,
         )
 
@@ -1745,6 +1760,15 @@ class FittedPlan:
             """Raise a hint where a fitted plan is used as a plan, or as a model."""
             hint = f". {_ELSEWHERE[name].format(name)}" if name in _ELSEWHERE else ""
             raise AttributeError(f"a fitted plan has no attribute {name!r}{hint}")
+
+        def __getitem__(self, name: object) -> Any:
+            """Raise a hint where a fitted plan is used as if it were a mapping or a table."""
+            names = name if isinstance(name, list) else [name]
+            raise TypeMismatch(
+                f"fitted[{name!r}]: a fitted plan has no items. Write "
+                f"fitted.transform(data)[{name!r}] for values, fitted.select({names!r}) for a "
+                "fitted plan of some features, and fitted.plan.features for the expressions"
+            )
 
     def __eq__(self, other: object) -> bool:
         """Return whether the other has the same plan, types of columns and learnt values."""

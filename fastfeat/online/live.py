@@ -14,6 +14,7 @@ from fastfeat.arguments import Hints, explaining_methods
 from fastfeat.dtypes import DType
 from fastfeat.errors import (
     ContractBroken,
+    FastfeatError,
     InvalidData,
     InvalidPlan,
     StateError,
@@ -23,6 +24,9 @@ from fastfeat.errors import (
     shortened,
 )
 from fastfeat.io.arrow import Table, pa
+from fastfeat.ir.node import Column
+from fastfeat.ir.show import show
+from fastfeat.online.ask.prepared import PreparedAnswer
 from fastfeat.online.ask.results import (
     ALONE,
     check_form,
@@ -56,6 +60,7 @@ from fastfeat.online.row.judged_row import judge_one_row
 from fastfeat.online.row.one_row import transform_row
 from fastfeat.online.state.arrivals import Wanted
 from fastfeat.online.state.changes import Base, Change, Durability, Late, Settings
+from fastfeat.online.state.order_clocks import ANY
 from fastfeat.online.state.state import Sizes, State
 from fastfeat.online.state.table_updates import table_types
 from fastfeat.plan.declare.columns_read import table_columns_of
@@ -77,6 +82,22 @@ _HINTS: dict[str, Hints] = {
     "process": dict.fromkeys(("history", "tables"), "The state has them: live.history()"),
     "features": dict.fromkeys(("history", "tables"), "The state has them: live.history()"),
 }
+_ELSEWHERE = {
+    **dict.fromkeys(
+        ("transform", "transform_row", "transform_batches", "predict", "predict_one"),
+        "live.process(rows) computes features and keeps the rows, live.features(rows) keeps "
+        "nothing. Both take a dict for one row",
+    ),
+    **dict.fromkeys(
+        ("fit", "learn_one", "partial_fit"),
+        "Nothing is learnt here: live.update(rows) keeps rows, plan.fit(data) learns",
+    ),
+    **dict.fromkeys(
+        ("save", "to_parquet"),
+        "A state with a file is kept as it goes: fitted.online(path=). live.export(...) writes it",
+    ),
+}
+"""For the methods of fitted plans and models that a state lacks: the methods to use."""
 
 
 @explaining_methods(lambda live: "live.", _HINTS)
@@ -128,6 +149,13 @@ class Live(Generic[Face]):
         self._violations = dict.fromkeys(rules, 0)
         self._lock = Lock()
 
+    if not TYPE_CHECKING:  # type checkers would take any attribute for granted
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise a hint where a state is used as a fitted plan, or as a model."""
+            hint = f". {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
+            raise AttributeError(f"a live state has no attribute {name!r}{hint}")
+
     @property
     def plans(self) -> Mapping[str, Face]:
         """The fitted plans, by name; of `FittedPlan.online` the name is ""."""
@@ -137,6 +165,17 @@ class Live(Generic[Face]):
     def late(self) -> Late:
         """The rule for late rows."""
         return self._state.settings.late
+
+    @property
+    def max_ahead(self) -> str | None:
+        """The length by which times may be ahead of this machine's clock; None for any."""
+        return self._state.settings.max_ahead
+
+    @property
+    def clocks(self) -> Mapping[str, DType]:
+        """The types of the times of windows, by the text of the time."""
+        times = [(clock.order.time, clock.dtype) for clock in self._state.clocks]
+        return {of.name if isinstance(of, Column) else show(of): dtype for of, dtype in times}
 
     def process(
         self,
@@ -169,7 +208,7 @@ class Live(Generic[Face]):
             UnknownColumn: a column lacks.
             TypeMismatch: a column is not of the type seen in fit, nor exactly convertible.
             LateRow: a row is earlier than what the state takes; see `late=`.
-            FutureRow: a time is further ahead than `max_ahead=`.
+            FutureRow: a time is further ahead than `max_ahead=` or `max_jump=` allows.
             InvalidData: a row without an id, or one whose id another row has.
             StateError: the events were applied already, or the state is closed.
             ContractBroken: a row breaks a rule of a plan's contract, and none is applied.
@@ -272,6 +311,37 @@ class Live(Generic[Face]):
             out,
             categories=categories,
         )
+
+    def answer_few(self, rows: Sequence[dict[str, Any]], *, keeps: bool) -> Sequence[Any] | None:
+        """Return the features of few rows, each an array as of one row; None for an unusual one.
+
+        Then nothing has changed: `features` or `process` of a table of the rows says what is wrong,
+        if anything is. It is how servers ask, for which tables cost more than features.
+
+        Args:
+            rows: a value by column of each; they do not see each other unless they are kept.
+            keeps: whether they then stand in the state, all of them or none, in one change.
+        """
+        try:
+            broken = [self._held(row)[1] for row in rows] if self._judged else ()
+            found = self._answered_few(rows, keeps=keeps)
+        except FastfeatError:
+            return None
+        if found is not None:
+            for one in broken:
+                self._count(one)
+            for row, features in zip(rows, found, strict=True):
+                self._noted(row, features)
+        return found
+
+    def _answered_few(self, rows: Sequence[dict[str, Any]], *, keeps: bool) -> list[Any] | None:
+        if self._sees_none:
+            if keeps and self._state.journal is not None:
+                return None
+            return [self._of_row(row) for row in rows]
+        state = self._state
+        answers = state.process_rows(rows) if keeps else state.features_of_rows(rows)
+        return None if answers is None else [_given_of(answer) for answer in answers]
 
     def explain(self, row: Any, *, at: Any = None) -> Any:
         """Return a report of what the features of a row come from; the state stays.
@@ -680,18 +750,17 @@ class Live(Generic[Face]):
 
     def _of_prepared_row(self, row: Any) -> Any:
         """Return the features of a row, where it is as usual and new to the state; else None."""
-        row_id = self._state.lowered.row_id
-        if type(row) is not dict or self._passed or (row_id is not None and row_id in row):
+        if type(row) is not dict:
             return None
-        found = self._state.features_of_row(cast("dict[str, Any]", row))
-        return found if found is None else found.get(ALONE, found)
+        found = self._state.features_of_rows([cast("dict[str, Any]", row)])
+        return None if found is None else _given_of(found[0])
 
     def _process_prepared_row(self, row: Any) -> Any:
         """Return the features of a row that then stands in the state; None if it is unusual."""
-        if type(row) is not dict or self._passed:
+        if type(row) is not dict:
             return None
-        found = self._state.process_row(cast("dict[str, Any]", row))
-        return found if found is None else found.get(ALONE, found)
+        found = self._state.process_rows([cast("dict[str, Any]", row)])
+        return None if found is None else _given_of(found[0])
 
     def _of_row(self, row: Mapping[str, Any]) -> Any:
         """Return the features of a row that sees no other, at the cost of `transform_row`."""
@@ -700,6 +769,11 @@ class Live(Generic[Face]):
         if ALONE in self._plans:
             return transform_row(self._plans[ALONE], row, tables=tables)
         return {name: transform_row(f, row, tables=tables) for name, f in self._plans.items()}
+
+
+def _given_of(answer: PreparedAnswer) -> Any:
+    """Return the features of one row as a user gets them: of several plans a dict by name."""
+    return answer.features.get(ALONE, answer.features)
 
 
 def rule_name(plan: str, rule: str) -> str:
@@ -733,6 +807,7 @@ def begin_live(
     late: Late | None = None,
     keep: str | int | None = None,
     max_ahead: str | None = None,
+    max_jump: str | int | None = None,
     durability: Durability | None = None,
 ) -> Live[Face]:
     """Return fitted plans over one state, which is new, or that of a file.
@@ -745,7 +820,8 @@ def begin_live(
         tables: the lookup tables.
         late: what becomes of late rows.
         keep: how much longer rows stay.
-        max_ahead: how far a time may be ahead.
+        max_ahead: how far a time may be ahead of this machine's clock.
+        max_jump: how far it may be ahead of the latest row before it.
         durability: when a call is on disk.
 
     Raises:
@@ -770,18 +846,29 @@ def begin_live(
         said = {"late": late, "keep": keep, "max_ahead": max_ahead}
         given = {name: value for name, value in said.items() if value is not None}
         state = reopened(path, lowered, given, durability or "commit", time.time_ns())
-        return Live(faces, state)
-    settings = Settings(late or "error", keep, max_ahead)
+        try:
+            return _live(faces, state, max_jump)
+        except BaseException:
+            state.close(discards=True)
+            raise
+    settings = Settings(late or "error", keep, None if max_ahead == ANY else max_ahead)
     named, types = resolve_tables(tables), table_types(lowered.plans)
     read = [column for fitted in plans.values() for column in fitted.table_columns]
     given = read_tables(named, [column for column in read if column.table in named])
     known = {name: rows_table(table, types[name]) for name, table in given.items()}
     base = exported(history, lowered, settings, known)
     state = State(lowered, settings, base or Base(None, known))
+    live = _live(faces, state, max_jump)
     if history is not None and base is None:
         state.begin(table_of_history(state, history))
     if path is not None:
         begin(state, path, durability or "commit")
+    return live
+
+
+def _live(faces: Mapping[str, Face], state: State, max_jump: str | int | None) -> Live[Face]:
+    if max_jump is not None:
+        state.limit_jumps(max_jump)
     return Live(faces, state)
 
 

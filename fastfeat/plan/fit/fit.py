@@ -13,6 +13,7 @@ from fastfeat.errors import GivenWarnings, InvalidData
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.fit.ahead_warnings import warn_ahead
 from fastfeat.plan.fit.fold_warnings import (
     FoldSizes,
     folded_encoders,
@@ -148,6 +149,9 @@ def fit_on(
         sizes = sizes_of_folds(batch, typed.once(folded_encoders_of))
         known = known_of(prepared, batch.learnt, training.n_rows, sizes)
         warn_ties(training.rows, typed.once(_windows_by_learnt), told)
+        if prepared.labels is not None:
+            numbers = None if batch.source is None else batch.source.numbers
+            warn_ahead(plan, prepared.table, numbers)
         encoded = encoded_rows(training, plan, encoders, prepared.table)
     n_rows = batch.n_rows
     n_without = training.n_rows - n_rows
