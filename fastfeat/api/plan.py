@@ -148,7 +148,11 @@ class Plan:
             bytes, numbers, dates or times. Rows of one id in the data and in `history=` are one
             row: it keeps its place in the history, has the data's values, and the history's of
             columns that the data lacks (the labels of the past). The history may then go on after
-            the data. It is read where there is a history and windows see it.
+            the data. `fit` divides rows into folds by it, where an encoder of the target says
+            nothing else: a row that stands twice is in one fold, and neither the order of rows nor
+            files change folds. In `fit` no id may be missing. Where windows see the rows of the
+            data, an id stands once in it. Elsewhere rows of one id must be equal in all columns
+            that the plan reads, and `RowsRepeated` counts them.
         codes: "smallest" gives codes (`ordinal_encode`, buckets of `hash`, bins, calendar parts
             but years) the smallest of uint8, int16 and int32 that holds all that they can be, for
             the life of the artifact: another fit may find more categories, and another type. None

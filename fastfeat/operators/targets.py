@@ -59,8 +59,10 @@ def target_encode(
         target: the label, by name, or an expression over late columns: numbers or bools. Rows in
             which it is missing are not learnt from. Its columns must be declared as `label=` or
             `outcomes=` of the plan.
-        folds: how many folds the training rows are divided into, by a stable hash of the row
-            number; of few rows, some folds have none.
+        folds: how many folds the training rows are divided into, by a stable hash of the plan's
+            `row_id`, or without one of the row number; of few rows, some folds have none. By the
+            number, a row that stands twice (a bootstrap, oversampling, a file delivered twice) is
+            in two folds, and learns from its own label: give `Plan(row_id="id")`.
         smooth: how many rows of the prior are added to each category; "auto" weighs them by how far
             rows of a category differ, for the mean only.
         stat: "mean", "var" (with ddof=1) or "quantile".

@@ -283,5 +283,5 @@ def _check_repeated(training: TrainingRows, encoders: Iterable[Aggregate]) -> No
             raise InvalidData(
                 f"rows= has row {row} more than once, and {show(encoder)} has it in two folds: its "
                 "features would be learnt from its own label. Give each row once, or say which "
-                "rows share a fold: fold_by= or fold="
+                "rows share a fold: Plan(row_id=), fold_by= or fold="
             )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.aggregates import is_target
+from fastfeat.aggregates import is_fold_by_number, is_target
 from fastfeat.backends import Backend
 from fastfeat.errors import FoldsLeak, FoldsSplitEntities, counted, shortened, warn
 from fastfeat.expr import Expr, col
@@ -200,7 +200,7 @@ def n_large_folds(folds: Node, n_rows: int) -> int | None:
     """Return how many folds there are where all of them are large surely; else None."""
     assert isinstance(folds, Call)
     n_folds: int = dict(folds.params).get("n_folds", 0)
-    are_large = folds.function == "fold" and not folds.args and n_rows >= _SURELY_LARGE * n_folds
+    are_large = is_fold_by_number(folds) and n_rows >= _SURELY_LARGE * n_folds
     return n_folds if are_large else None
 
 

@@ -21,11 +21,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from fastfeat.aggregates import is_target
 from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.backends import backend_named
 from fastfeat.errors import FastfeatError, GivenWarnings, TypeMismatch
 from fastfeat.io.columns.conform import almost_numbers
+from fastfeat.io.device import DeviceTable
 from fastfeat.io.sinks.results import frame_index
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Node, fold, postorder
 from fastfeat.ir.scope import is_over_window, row_order
@@ -54,7 +54,8 @@ from fastfeat.plan.run.lookup_tables import (
     table_schemas,
     table_values,
 )
-from fastfeat.plan.run.order_warnings import ordered_windows, warn_repeated, warn_ties
+from fastfeat.plan.run.order_warnings import ordered_windows, warn_repeated, warn_repeats, warn_ties
+from fastfeat.plan.run.row_identity import check_alike
 from fastfeat.plan.run.steps import make
 from fastfeat.scalars.zones import ZoneTable, using
 from fastfeat.steps.registry import STEPS, is_step
@@ -143,6 +144,7 @@ def prepare(
         rows = with_past(rows, earlier, plan.training_past_columns, plan.row_id)
         warn_ties(rows, typed.once(_windows), told)
         warn_repeated(rows, data, history, roots, told)
+        warn_twins(plan, table, told)
         label, labels = _bound_label(plan, table, schemas, zones), None
         if label is not None and plan.looks_ahead and table.num_rows:
             past = BATCH if earlier is None else earlier
@@ -154,6 +156,28 @@ def prepare(
         index,
         held,
     )
+
+
+def warn_twins(plan: Declaration, table: Any, told: GivenWarnings) -> None:
+    """Warn of rows of the data that are one by their id.
+
+    Args:
+        plan: what is fitted; where windows see the rows, ids that repeat have raised an error.
+        table: the rows. Ids in the memory of a device are not looked at.
+        told: the warnings that came.
+
+    Raises:
+        InvalidData: a row without an id; rows of one id that differ in what the plan reads.
+        TypeMismatch: a column that is no id.
+    """
+    row_id, on_device = plan.row_id, isinstance(table, DeviceTable) and table.on_device()
+    if row_id is None or plan.history_columns or on_device or row_id not in table.column_names:
+        return
+    read = dict.fromkeys((*plan.columns, *plan.label_sources))
+    columns = [name for name in read if name in table.column_names]
+    n_repeats, row = check_alike(row_id, table, columns)
+    if n_repeats:
+        warn_repeats(row_id, n_repeats, table.num_rows, row, told)
 
 
 def _windows(typed: TypedPlan) -> dict[Call, Node]:
@@ -176,8 +200,7 @@ def _training_table(
     wanted = [*columns, *(plan.label_columns if plan.looks_ahead else ())]
     wanted = [name for name in wanted if name not in of_history]
     if_there = [*plan.label_columns, *given_ids(plan.row_id, plan.history_columns), *of_history]
-    if plan.row_id is not None and any(map(is_target, postorder(list(plan.nodes.values())))):
-        if_there.append(plan.row_id)
+    if_there += plan.row_ids
     return read_columns(data, wanted, if_there, features=plan.nodes, label=plan.label_nodes)
 
 
