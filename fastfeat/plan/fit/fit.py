@@ -14,8 +14,9 @@ from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.fit.fold_warnings import (
+    Folded,
     FoldSizes,
-    folded_encoders,
+    folded_encodings,
     sizes_of_folds,
     warn_of_folds,
 )
@@ -144,8 +145,8 @@ def fit_on(
         batch = training.learnt_from
         learn(batch, typed, transforms=transforms, held=prepared.held)
         _check_repeated(training, encoders)
-        sizes = sizes_of_folds(batch, typed.once(folded_encoders_of))
-        known = known_of(prepared, batch.learnt, training.n_rows, sizes)
+        sizes = sizes_of_folds(batch, typed.once(folded_encodings_of))
+        known = known_of(prepared, batch.learnt, training.n_rows, sizes, prepared.told)
         warn_ties(training.rows, typed.once(_windows_by_learnt), told)
         encoded = encoded_rows(training, plan, encoders, prepared.table)
     n_rows = batch.n_rows
@@ -154,7 +155,7 @@ def fit_on(
 
 
 def known_of(
-    prepared: TrainingData, learnt: Learnt, n_rows: int, sizes: FoldSizes
+    prepared: TrainingData, learnt: Learnt, n_rows: int, sizes: FoldSizes, told: GivenWarnings
 ) -> dict[Node, Constant]:
     """Return the constants that are kept for later rows, checked.
 
@@ -163,6 +164,7 @@ def known_of(
         learnt: the value of each aggregate.
         n_rows: how many rows were given to fit.
         sizes: how many rows the folds of encoders have.
+        told: the warnings of folds that came.
     """
     plan, typed = prepared.plan, prepared.typed
     later = for_later_rows(learnt)
@@ -172,7 +174,7 @@ def known_of(
     check_clash(expanded(plan.nodes, later, typed.types), others)
     known = evaluated(typed.once(_constants), later)
     warn_missing(later)
-    warn_of_folds(sizes, typed.once(folded_encoders_of))
+    warn_of_folds(sizes, typed.once(folded_encodings_of), told)
     warn_empty(plan.nodes, later, typed.types)
     warn_constants(typed.once(_constant_warnings), known)
     return known
@@ -187,9 +189,9 @@ def _constants(typed: TypedPlan) -> ConstantCalls:
     return constant_calls(constant_roots(list(typed.nodes.values())), typed.types)
 
 
-def folded_encoders_of(typed: TypedPlan) -> dict[Node, Aggregate]:
-    """Return the first encoding of each column of folds of a plan, but those by time."""
-    return folded_encoders(typed.nodes.values())
+def folded_encodings_of(typed: TypedPlan) -> dict[Node, Folded]:
+    """Return the encodings of each column of folds of a plan, but those by time."""
+    return folded_encodings(typed.nodes)
 
 
 def _constant_warnings(typed: TypedPlan) -> ConstantWarnings:

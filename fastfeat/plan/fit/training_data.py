@@ -25,7 +25,6 @@ from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.backends import backend_named
 from fastfeat.errors import FastfeatError, GivenWarnings, TypeMismatch
 from fastfeat.io.columns.conform import almost_numbers
-from fastfeat.io.device import DeviceTable
 from fastfeat.io.sinks.results import frame_index
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Node, fold, postorder
 from fastfeat.ir.scope import is_over_window, row_order
@@ -37,6 +36,7 @@ from fastfeat.plan.declare.leakage import check_leakage
 from fastfeat.plan.fit.held_codes import held_codes
 from fastfeat.plan.fit.keys import HeldCodes, number_keys
 from fastfeat.plan.fit.labels import Labels, labels_of
+from fastfeat.plan.fit.repeated_rows import warn_of_ids, warn_of_twins
 from fastfeat.plan.lower.codes import check_given_vocabularies
 from fastfeat.plan.lower.indicators import is_one_hot
 from fastfeat.plan.lower.lower import Types
@@ -54,8 +54,7 @@ from fastfeat.plan.run.lookup_tables import (
     table_schemas,
     table_values,
 )
-from fastfeat.plan.run.order_warnings import ordered_windows, warn_repeated, warn_repeats, warn_ties
-from fastfeat.plan.run.row_identity import check_alike
+from fastfeat.plan.run.order_warnings import ordered_windows, warn_repeated, warn_ties
 from fastfeat.plan.run.steps import make
 from fastfeat.scalars.zones import ZoneTable, using
 from fastfeat.steps.registry import STEPS, is_step
@@ -144,7 +143,8 @@ def prepare(
         rows = with_past(rows, earlier, plan.training_past_columns, plan.row_id)
         warn_ties(rows, typed.once(_windows), told)
         warn_repeated(rows, data, history, roots, told)
-        warn_twins(plan, table, told)
+        warn_of_ids(plan, table, told)
+        warn_of_twins(typed, table, data)
         label, labels = _bound_label(plan, table, schemas, zones), None
         if label is not None and plan.looks_ahead and table.num_rows:
             past = BATCH if earlier is None else earlier
@@ -156,28 +156,6 @@ def prepare(
         index,
         held,
     )
-
-
-def warn_twins(plan: Declaration, table: Any, told: GivenWarnings) -> None:
-    """Warn of rows of the data that are one by their id.
-
-    Args:
-        plan: what is fitted; where windows see the rows, ids that repeat have raised an error.
-        table: the rows. Ids in the memory of a device are not looked at.
-        told: the warnings that came.
-
-    Raises:
-        InvalidData: a row without an id; rows of one id that differ in what the plan reads.
-        TypeMismatch: a column that is no id.
-    """
-    row_id, on_device = plan.row_id, isinstance(table, DeviceTable) and table.on_device()
-    if row_id is None or plan.history_columns or on_device or row_id not in table.column_names:
-        return
-    read = dict.fromkeys((*plan.columns, *plan.label_sources))
-    columns = [name for name in read if name in table.column_names]
-    n_repeats, row = check_alike(row_id, table, columns)
-    if n_repeats:
-        warn_repeats(row_id, n_repeats, table.num_rows, row, told)
 
 
 def _windows(typed: TypedPlan) -> dict[Call, Node]:

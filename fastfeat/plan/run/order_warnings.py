@@ -74,25 +74,6 @@ def warn_repeated(
         )
 
 
-def warn_repeats(row_id: str, n_repeats: int, n_rows: int, row: int, told: GivenWarnings) -> None:
-    """Warn of rows of the data that have the id of an earlier one.
-
-    Args:
-        row_id: the column of the id.
-        n_repeats: how many there are.
-        n_rows: how many rows the data has.
-        row: the number of the first of them.
-        told: the warnings that came.
-    """
-    warn(
-        f"data: {n_repeats:,} of {counted(n_rows, 'row')}, first row {row}, have the {row_id!r} of "
-        "an earlier row, and equal it in all columns that the plan reads. By row_id= they are one "
-        "row: folds keep them together, and each counts in what fit learns",
-        RowsRepeated,
-        told,
-    )
-
-
 def _time(roots: Sequence[Node]) -> str | None:
     """Return the column by which all windows order rows; None where there are several."""
     windows = [over for over in postorder(list(roots)) if is_over_window(over)]

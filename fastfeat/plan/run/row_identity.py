@@ -68,7 +68,7 @@ def identified(name: str, history: Any, data: Any) -> DistinctRows:
     codes = _codes(pa.concat_arrays(ids))
     before, of_data = codes[:n_history], codes[n_history:]
     _check_distinct(name, ids[1], of_data)
-    rows = np.flatnonzero(before > np.maximum.accumulate(np.append(-1, before))[:-1])  # new ids
+    rows = _firsts(before)
     n_kept = len(rows)
     if n_kept < n_history:
         _check_alike(name, ids[0], history, before, rows)
@@ -112,16 +112,31 @@ def check_alike(name: str, data: Any, columns: Sequence[str]) -> tuple[int, int]
         TypeMismatch: a column that is no id.
     """
     ids = _ids(name, data, _id_type(name, data, data), "data")
-    if _all_differ(ids[:0], ids):
+    codes = _codes_if_repeated(ids)
+    if codes is None:
         return 0, 0
-    codes = _codes(ids)
-    firsts = np.flatnonzero(codes > np.maximum.accumulate(np.append(-1, codes))[:-1])
-    if len(firsts) == len(codes):
-        return 0, 0
+    firsts = _firsts(codes)
     _check_alike(name, ids, data.select(columns), codes, firsts, told="data")
     is_again = np.ones(len(codes), np.bool_)
     is_again[firsts] = False
     return len(codes) - len(firsts), int(np.argmax(is_again))
+
+
+def repeated_ids(name: str, data: Any) -> Rows | None:
+    """Return a number for the id of each row, equal ones for rows that are one, shape (n_rows,).
+
+    Args:
+        name: the column of the id.
+        data: a table that has it.
+
+    Returns:
+        None where each row has an id of its own.
+
+    Raises:
+        InvalidData: a row without an id.
+        TypeMismatch: a column that is no id.
+    """
+    return _codes_if_repeated(_ids(name, data, _id_type(name, data, data), "data"))
 
 
 def check_present(name: str, data: Any, first_row: int) -> None:
@@ -228,6 +243,19 @@ def _all_differ(before: Any, now: Any) -> bool:
 def _codes(ids: Any) -> Rows:
     """Return a number for each id, those that come first counted first."""
     return call("dictionary_encode", ids).indices.to_numpy().astype(np.int64)
+
+
+def _codes_if_repeated(ids: Any) -> Rows | None:
+    """Return the `_codes` of ids; None where no two are equal."""
+    if _all_differ(ids[:0], ids):
+        return None
+    codes = _codes(ids)
+    return None if int(codes.max(initial=-1)) + 1 == len(codes) else codes
+
+
+def _firsts(codes: Rows) -> Rows:
+    """Return the first row of each id, by its number."""
+    return np.flatnonzero(codes > np.maximum.accumulate(np.append(-1, codes))[:-1])
 
 
 def _check_distinct(name: str, ids: Any, codes: Rows) -> None:

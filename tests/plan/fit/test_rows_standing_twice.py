@@ -200,3 +200,48 @@ def test_a_row_without_an_id_is_an_error(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "rows.parquet")
     with pytest.raises(InvalidData, match=told):
         BY_ID.fit(tmp_path, memory="1GiB")
+
+
+def blocks(n_folds: int, table: pa.Table) -> list[tuple[list[int], list[int]]]:
+    return [
+        (fold.train_rows.tolist(), fold.test_rows.tolist())
+        for fold in BY_ID.cross_fit(table, cv=n_folds)
+    ]
+
+
+@pytest.mark.filterwarnings("ignore::fastfeat.errors.RowsRepeated", "ignore::UserWarning")
+@pytest.mark.parametrize("way", WAYS)
+def test_folds_of_a_number_keep_rows_of_one_id_on_one_side(way: Any) -> None:
+    table = noise(1, 120)
+    rows = way(table)
+    n_tested = np.zeros(len(rows), np.int64)
+    for train, test in blocks(4, table.take(pa.array(rows))):
+        assert not np.isin(rows[test], rows[train]).any()
+        n_tested[test] += 1
+    assert (n_tested == 1).all()
+
+
+@pytest.mark.filterwarnings("ignore::fastfeat.errors.FoldsLeak")
+def test_folds_of_a_number_are_blocks_where_each_row_stands_once() -> None:
+    table = noise(1, 50)
+    assert [test for _, test in blocks(3, table)] == [
+        [*range(17)],
+        [*range(17, 34)],
+        [*range(34, 50)],
+    ]
+
+
+@pytest.mark.filterwarnings("ignore::fastfeat.errors.RowsRepeated", "ignore::UserWarning")
+def test_folds_that_split_rows_of_one_id_are_refused() -> None:
+    from sklearn.model_selection import GroupKFold, KFold
+
+    twice = pa.concat_tables([noise(1, 60)] * 2)
+    told = r"fold 1 of \d+, \d+ rows of train have the 'id' of a row of test, row \d+ first"
+    pairs = [(list(range(60)), list(range(60, 120)))]
+    for cv in (KFold(3), pairs, np.arange(120) // 60):
+        with pytest.raises(InvalidData, match=told):
+            BY_ID.cross_fit(twice, cv=cv)
+    with pytest.raises(InvalidData, match="only 60 different rows with a label to divide"):
+        BY_ID.cross_fit(twice, cv=61)
+    for fold in BY_ID.cross_fit(twice, cv=GroupKFold(3), groups="id"):
+        assert not np.isin(fold.train_rows % 60, fold.test_rows % 60).any()
